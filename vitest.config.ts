@@ -1,0 +1,12 @@
+import { defineConfig } from 'vitest/config';
+
+/** Unit tests stand beside each package, tests of whole processes under test/; both need the built packages. */
+export default defineConfig({
+  test: {
+    include: ['packages/*/test/**/*.test.ts', 'protocol/test/**/*.test.ts', 'test/**/*.test.ts'],
+    exclude: ['**/node_modules/**', 'test/system/**'],
+    testTimeout: 60_000,
+    hookTimeout: 60_000,
+    pool: 'forks',
+  },
+});
