@@ -1,0 +1,331 @@
+/**
+ * Lists: canonical sets of prefixes or of names, and their algebra.
+ *
+ * A canonical set is sorted by address, has no duplicates and no member covered by another; so its members are
+ * disjoint and every operation here is one merge of sorted columns. Adjacent members are not aggregated: an entry
+ * stays the entry that somebody wrote.
+ */
+
+import {
+  bitsOf,
+  comparePrefixAt,
+  compareWordsAt,
+  containsAt,
+  emptyPrefixes,
+  type Family,
+  type Prefix,
+  PrefixBuilder,
+  type Prefixes,
+  prefixAt,
+  strideOf,
+} from './prefix.ts';
+
+/** A canonical set of prefixes of both families. */
+export interface PrefixSet {
+  readonly v4: Prefixes;
+  readonly v6: Prefixes;
+}
+
+export interface PrefixList extends PrefixSet {
+  readonly kind: 'prefixes';
+}
+
+/** A canonical set of host names, sorted by code unit; a name stands for itself, not for names below it. */
+export interface NameList {
+  readonly kind: 'names';
+  readonly names: readonly string[];
+  /** Whether rules may use the list, by the addresses that the publisher resolves. */
+  readonly resolve: boolean;
+}
+
+export type List = PrefixList | NameList;
+
+/** What turns one canonical column into another: indices into the old one, ascending, and the new members, sorted. */
+export interface PrefixesDelta {
+  readonly removed: Uint32Array;
+  readonly added: Prefixes;
+}
+
+export const EMPTY_PREFIX_SET: PrefixSet = { v4: emptyPrefixes(4), v6: emptyPrefixes(6) };
+
+/** How many entries a list has. */
+export function entryCount(list: List): number {
+  return list.kind === 'names' ? list.names.length : prefixCount(list);
+}
+
+export function prefixCount(set: PrefixSet): number {
+  return set.v4.lengths.length + set.v6.lengths.length;
+}
+
+/** The column of one family of a set. */
+export function columnFor(set: PrefixSet, family: Family): Prefixes {
+  return family === 4 ? set.v4 : set.v6;
+}
+
+export function prefixListOf(set: PrefixSet): PrefixList {
+  return { kind: 'prefixes', v4: set.v4, v6: set.v6 };
+}
+
+/** A canonical list of names from names in normal form, in any order. */
+export function nameListOf(names: readonly string[], resolve: boolean): NameList {
+  return { kind: 'names', names: [...new Set(names)].sort(), resolve };
+}
+
+/** A canonical set of single prefixes, in any order. */
+export function prefixSetOf(prefixes: readonly Prefix[]): PrefixSet {
+  const v4 = new PrefixBuilder(4);
+  const v6 = new PrefixBuilder(6);
+  for (const prefix of prefixes) (prefix.family === 4 ? v4 : v6).push(prefix.words, 0, prefix.length);
+  return { v4: canonicalPrefixes(v4.build()), v6: canonicalPrefixes(v6.build()) };
+}
+
+/** Whether a column is canonical: sorted, unique, disjoint. One linear pass. */
+export function isCanonical(prefixes: Prefixes): boolean {
+  const stride = strideOf(prefixes.family);
+  for (let i = 1; i < prefixes.lengths.length; i++) {
+    if (compareWordsAt(prefixes.words, i - 1, prefixes.words, i, stride) >= 0) return false;
+    if (containsAt(prefixes, i - 1, prefixes.words, i)) return false;
+  }
+  return true;
+}
+
+/** The canonical form of a column of prefixes in normal form. Returns the input itself where it is canonical. */
+export function canonicalPrefixes(prefixes: Prefixes): Prefixes {
+  if (isCanonical(prefixes)) return prefixes;
+  return withoutCovered(prefixes.family === 4 ? sorted4(prefixes) : sorted6(prefixes));
+}
+
+/** Radix sort of IPv4 columns by address, three passes of 11 bits; equal addresses keep their order. */
+function sorted4(prefixes: Prefixes): Prefixes {
+  const count = prefixes.lengths.length;
+  let words = prefixes.words;
+  let lengths = prefixes.lengths;
+  for (let shift = 0; shift < 33; shift += 11) {
+    const starts = new Uint32Array(2049);
+    for (let i = 0; i < count; i++) starts[((words[i]! >>> shift) & 2047) + 1]!++; // i < count
+    for (let d = 1; d < 2048; d++) starts[d]! += starts[d - 1]!;
+    const nextWords = new Uint32Array(count);
+    const nextLengths = new Uint8Array(count);
+    for (let i = 0; i < count; i++) {
+      const word = words[i]!; // i < count
+      const at = starts[(word >>> shift) & 2047]!++;
+      nextWords[at] = word;
+      nextLengths[at] = lengths[i]!;
+    }
+    words = nextWords;
+    lengths = nextLengths;
+  }
+  return { family: 4, words, lengths };
+}
+
+/** Radix sort of IPv6 columns by address over a permutation, 16 bits a pass, passes with one digit skipped. */
+function sorted6(prefixes: Prefixes): Prefixes {
+  const count = prefixes.lengths.length;
+  const words = prefixes.words;
+  let order = Uint32Array.from({ length: count }, (_, i) => i);
+  for (let digit = 7; digit >= 0; digit--) {
+    const word = digit >> 1;
+    const shift = (digit & 1) === 1 ? 0 : 16;
+    const starts = new Uint32Array(65537);
+    for (let i = 0; i < count; i++) starts[((words[i * 4 + word]! >>> shift) & 65535) + 1]!++; // i < count
+    if (starts.includes(count)) continue;
+    for (let d = 1; d < 65536; d++) starts[d]! += starts[d - 1]!;
+    const next = new Uint32Array(count);
+    for (let i = 0; i < count; i++) {
+      const entry = order[i]!; // i < count
+      next[starts[(words[entry * 4 + word]! >>> shift) & 65535]!++] = entry;
+    }
+    order = next;
+  }
+  const sorted = new PrefixBuilder(6, count);
+  for (const entry of order) sorted.push(words, entry, prefixes.lengths[entry]!); // entry < count
+  return sorted.build();
+}
+
+/** Drops duplicates and covered members of a column that is sorted by address. */
+function withoutCovered(prefixes: Prefixes): Prefixes {
+  const count = prefixes.lengths.length;
+  const stride = strideOf(prefixes.family);
+  const kept = new PrefixBuilder(prefixes.family, count);
+  let last = -1; // the member kept last; it covers all that follow within it
+  for (let i = 0; i < count; ) {
+    let shortest = i;
+    let next = i + 1;
+    while (next < count && compareWordsAt(prefixes.words, i, prefixes.words, next, stride) === 0) {
+      if (prefixes.lengths[next]! < prefixes.lengths[shortest]!) shortest = next; // next < count
+      next++;
+    }
+    if (last < 0 || !containsAt(prefixes, last, prefixes.words, i)) {
+      kept.push(prefixes.words, shortest, prefixes.lengths[shortest]!); // shortest < count
+      last = shortest;
+    }
+    i = next;
+  }
+  return kept.build();
+}
+
+/** The union of two canonical columns of one family. */
+export function unionPrefixes(a: Prefixes, b: Prefixes): Prefixes {
+  const merged = new PrefixBuilder(a.family, a.lengths.length + b.lengths.length);
+  let i = 0;
+  let j = 0;
+  while (i < a.lengths.length || j < b.lengths.length) {
+    const fromA = j >= b.lengths.length || (i < a.lengths.length && comparePrefixAt(a, i, b, j) <= 0);
+    if (fromA)
+      merged.push(a.words, i, a.lengths[i++]!); // fromA implies i < length
+    else merged.push(b.words, j, b.lengths[j++]!); // likewise j
+  }
+  return canonicalPrefixes(merged.build());
+}
+
+/** The addresses of `a` that are not in `b`, as a canonical column: members of `a` are split where `b` cuts them. */
+export function subtractPrefixes(a: Prefixes, b: Prefixes): Prefixes {
+  const left = new PrefixBuilder(a.family, a.lengths.length);
+  let j = 0;
+  for (let i = 0; i < a.lengths.length; i++) {
+    while (j < b.lengths.length && endsBefore(b, j, a, i)) j++;
+    if (j < b.lengths.length && containsAt(b, j, a.words, i) && b.lengths[j]! <= a.lengths[i]!) continue;
+    let end = j;
+    while (end < b.lengths.length && containsAt(a, i, b.words, end)) end++;
+    pushRemainder(prefixAt(a, i), b, j, end, left);
+    j = end;
+  }
+  return left.build();
+}
+
+/** Whether member j of `b` lies wholly below member i of `a`. */
+function endsBefore(b: Prefixes, j: number, a: Prefixes, i: number): boolean {
+  return compareWordsAt(b.words, j, a.words, i, strideOf(a.family)) < 0 && !containsAt(b, j, a.words, i);
+}
+
+/** Appends `prefix` less the members [from, to) of `b`, all within it: halves until a half is whole or gone. */
+function pushRemainder(prefix: Prefix, b: Prefixes, from: number, to: number, left: PrefixBuilder): void {
+  if (from === to) {
+    left.push(prefix.words, 0, prefix.length);
+    return;
+  }
+  if (to - from === 1 && b.lengths[from] === prefix.length) return;
+  const length = prefix.length + 1;
+  const upper = prefix.words.slice();
+  upper[(length - 1) >> 5]! |= 1 << (31 - ((length - 1) & 31)); // length - 1 < bits of the family
+  let middle = from;
+  const stride = strideOf(prefix.family);
+  while (middle < to && compareWordsAt(b.words, middle, upper, 0, stride) < 0) middle++;
+  pushRemainder({ family: prefix.family, words: prefix.words, length }, b, from, middle, left);
+  pushRemainder({ family: prefix.family, words: upper, length }, b, middle, to, left);
+}
+
+/** The addresses in both columns, as a canonical column. */
+export function intersectPrefixes(a: Prefixes, b: Prefixes): Prefixes {
+  const both = new PrefixBuilder(a.family);
+  let i = 0;
+  let j = 0;
+  while (i < a.lengths.length && j < b.lengths.length) {
+    if (containsAt(a, i, b.words, j) && a.lengths[i]! <= b.lengths[j]!)
+      both.push(b.words, j, b.lengths[j++]!);
+    else if (containsAt(b, j, a.words, i) && b.lengths[j]! <= a.lengths[i]!)
+      both.push(a.words, i, a.lengths[i++]!);
+    else if (compareWordsAt(a.words, i, b.words, j, strideOf(a.family)) < 0) i++;
+    else j++;
+  }
+  return both.build();
+}
+
+/** Applies an operation on columns to both families of two sets. */
+export function combineSets(
+  operation: (a: Prefixes, b: Prefixes) => Prefixes,
+  a: PrefixSet,
+  b: PrefixSet,
+): PrefixSet {
+  return { v4: operation(a.v4, b.v4), v6: operation(a.v6, b.v6) };
+}
+
+/** What turns `before` into `after`, both canonical. Linear. */
+export function diffPrefixes(before: Prefixes, after: Prefixes): PrefixesDelta {
+  const removed: number[] = [];
+  const added = new PrefixBuilder(before.family);
+  let i = 0;
+  let j = 0;
+  while (i < before.lengths.length || j < after.lengths.length) {
+    const order =
+      i >= before.lengths.length ? 1 : j >= after.lengths.length ? -1 : comparePrefixAt(before, i, after, j);
+    if (order < 0) removed.push(i++);
+    else if (order > 0)
+      added.push(after.words, j, after.lengths[j++]!); // order > 0 implies j < length
+    else {
+      i++;
+      j++;
+    }
+  }
+  return { removed: Uint32Array.from(removed), added: added.build() };
+}
+
+/**
+ * The column that a delta makes of `before`. The caller has checked that `removed` ascends within the column and
+ * that `added` is sorted; the result may still fail `isCanonical`, which the receiver of a delta must check.
+ */
+export function applyPrefixesDelta(before: Prefixes, delta: PrefixesDelta): Prefixes {
+  const { removed, added } = delta;
+  const stride = strideOf(before.family);
+  const count = before.lengths.length - removed.length + added.lengths.length;
+  const words = new Uint32Array(count * stride);
+  const lengths = new Uint8Array(count);
+  let out = 0;
+  let kept = 0; // the next entry of `before` not yet copied
+  let nextRemoved = 0;
+  const copyUpTo = (end: number): void => {
+    while (kept < end) {
+      const stop = Math.min(end, removed[nextRemoved] ?? end);
+      words.set(before.words.subarray(kept * stride, stop * stride), out * stride);
+      lengths.set(before.lengths.subarray(kept, stop), out);
+      out += stop - kept;
+      kept = stop;
+      if (kept === removed[nextRemoved]) {
+        nextRemoved++;
+        kept++;
+      }
+    }
+  };
+  for (let j = 0; j < added.lengths.length; j++) {
+    copyUpTo(lowerBound(before, kept, added, j));
+    words.set(added.words.subarray(j * stride, (j + 1) * stride), out * stride);
+    lengths[out++] = added.lengths[j]!; // j < length
+  }
+  copyUpTo(before.lengths.length);
+  return { family: before.family, words, lengths };
+}
+
+/** The first index >= `from` of `column` whose prefix is not below prefix j of `other`. */
+function lowerBound(column: Prefixes, from: number, other: Prefixes, j: number): number {
+  let low = from;
+  let high = column.lengths.length;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if (comparePrefixAt(column, middle, other, j) < 0) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
+
+/** The index of the member of a canonical column that contains the address, or -1. Binary search. */
+export function memberContaining(column: Prefixes, words: Uint32Array): number {
+  const stride = strideOf(column.family);
+  let low = 0;
+  let high = column.lengths.length;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if (compareWordsAt(column.words, middle, words, 0, stride) <= 0) low = middle + 1;
+    else high = middle;
+  }
+  return low > 0 && containsAt(column, low - 1, words, 0) ? low - 1 : -1;
+}
+
+/** The last address of entry `index` of a column, in words of its own. */
+export function lastAddressAt(column: Prefixes, index: number): Uint32Array {
+  const prefix = prefixAt(column, index);
+  const last = prefix.words.slice();
+  for (let bit = prefix.length; bit < bitsOf(column.family); bit = (bit & ~31) + 32) {
+    last[bit >> 5]! |= (bit & 31) === 0 ? 0xffffffff : 0xffffffff >>> (bit & 31); // bit < bits of the family
+  }
+  return last;
+}

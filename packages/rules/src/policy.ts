@@ -1,0 +1,133 @@
+/**
+ * Policies: the ordered rules of some qubes, kept as runs.
+ *
+ * A run is consecutive rules alike but for their remote side, so that 2^18 rules that differ only in destination
+ * are one match and two columns. Runs keep every rule in its order: rule numbers and printing lose nothing.
+ */
+
+import { EMPTY_PREFIX_SET, type PrefixSet } from './list.ts';
+import { type Family, PrefixBuilder, type Prefixes, prefixAt } from './prefix.ts';
+import type { Action, Direction, Remote, Rule, RuleMatch } from './rule.ts';
+
+/** The policy that judges egress of qubes with no policy of their own. It has no prefixes and no ingress rules. */
+export const DEFAULT_POLICY = 'default';
+/** The policy whose rules come before every other policy's own. It has no prefixes; its default action is unused. */
+export const COMMON_POLICY = 'common';
+
+/** The remote side of a run. Only literal prefixes of one family gather in a run; other rules are runs of one. */
+export type RunRemote =
+  | { readonly kind: 'any' }
+  /** One prefix per rule, in rule order: neither sorted nor unique. */
+  | { readonly kind: 'prefixes'; readonly prefixes: Prefixes }
+  | { readonly kind: 'name'; readonly name: string }
+  | { readonly kind: 'list'; readonly list: string };
+
+export interface Run {
+  readonly match: RuleMatch;
+  readonly remote: RunRemote;
+}
+
+export interface Policy {
+  readonly name: string;
+  /** The addresses of the qubes it is for. */
+  readonly prefixes: PrefixSet;
+  /** What happens when no rule matches. */
+  readonly defaultAction: Action;
+  readonly egress: readonly Run[];
+  readonly ingress: readonly Run[];
+}
+
+/** A policy with no rules and no prefixes, to build others from. */
+export function emptyPolicy(name: string): Policy {
+  return { name, prefixes: EMPTY_PREFIX_SET, defaultAction: 'drop', egress: [], ingress: [] };
+}
+
+/** How many rules a run stands for. */
+export function runRuleCount(run: Run): number {
+  return run.remote.kind === 'prefixes' ? run.remote.prefixes.lengths.length : 1;
+}
+
+/** How many rules some runs stand for. */
+export function ruleCount(runs: readonly Run[]): number {
+  let count = 0;
+  for (const run of runs) count += runRuleCount(run);
+  return count;
+}
+
+export function runsOf(policy: Policy, direction: Direction): readonly Run[] {
+  return direction === 'egress' ? policy.egress : policy.ingress;
+}
+
+/** The rule at `offset` (0 <= offset < runRuleCount) of a run. */
+export function ruleOfRun(run: Run, offset: number): Rule {
+  return { ...run.match, remote: remoteOfRun(run.remote, offset) };
+}
+
+function remoteOfRun(remote: RunRemote, offset: number): Remote {
+  return remote.kind === 'prefixes' ? { kind: 'prefix', prefix: prefixAt(remote.prefixes, offset) } : remote;
+}
+
+/** The rule number `index` of some runs, counted from 0. Throws RangeError if there is none. */
+export function ruleAt(runs: readonly Run[], index: number): Rule {
+  let before = 0;
+  for (const run of runs) {
+    const count = runRuleCount(run);
+    if (index < before + count) return ruleOfRun(run, index - before);
+    before += count;
+  }
+  throw new RangeError(`no rule ${index}: there are ${before}`);
+}
+
+export function sameMatch(a: RuleMatch, b: RuleMatch): boolean {
+  return (
+    a.action === b.action &&
+    a.proto === b.proto &&
+    a.dns === b.dns &&
+    a.ports?.first === b.ports?.first &&
+    a.ports?.last === b.ports?.last &&
+    a.icmpType === b.icmpType &&
+    a.expire === b.expire &&
+    a.comment === b.comment
+  );
+}
+
+/** Gathers rules, in their order, into runs. */
+export class RunBuilder {
+  private readonly runs: Run[] = [];
+  private match: RuleMatch | undefined; // of the open run of prefixes
+  private prefixes: PrefixBuilder | undefined; // of the open run of prefixes
+
+  push(rule: Rule): void {
+    const { remote, ...match } = rule;
+    if (remote.kind === 'prefix')
+      this.pushPrefix(match, remote.prefix.family, remote.prefix.words, 0, remote.prefix.length);
+    else {
+      this.close();
+      this.runs.push({ match, remote });
+    }
+  }
+
+  /** Appends a rule whose remote side is the prefix at entry `at` of a word column; copies it. */
+  pushPrefix(match: RuleMatch, family: Family, words: Uint32Array, at: number, length: number): void {
+    if (this.prefixes?.family !== family || this.match === undefined || !sameMatch(this.match, match)) {
+      this.close();
+      this.match = match;
+      this.prefixes = new PrefixBuilder(family, 4);
+    }
+    this.prefixes.push(words, at, length);
+  }
+
+  private close(): void {
+    if (this.match !== undefined && this.prefixes !== undefined) {
+      this.runs.push({ match: this.match, remote: { kind: 'prefixes', prefixes: this.prefixes.build() } });
+    }
+    this.match = undefined;
+    this.prefixes = undefined;
+  }
+
+  /** The runs so far. The builder starts a new run after it. */
+  build(): readonly Run[] {
+    this.close();
+    return [...this.runs];
+  }
+}

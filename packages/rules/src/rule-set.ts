@@ -1,0 +1,179 @@
+/**
+ * Rule sets: all lists and all policies, with the addresses that names stand for; and what makes one sound.
+ */
+
+import { EMPTY_PREFIX_SET, type List, type PrefixSet } from './list.ts';
+import { COMMON_POLICY, DEFAULT_POLICY, type Policy } from './policy.ts';
+import { formatPrefixAt } from './prefix.ts';
+
+/** Most names of a list that rules may use by resolution. */
+export const RESOLVED_NAMES_MAX = 4096;
+
+export interface RuleSet {
+  readonly lists: ReadonlyMap<string, List>;
+  /** By name; `default` and `common` are among them if given. */
+  readonly policies: ReadonlyMap<string, Policy>;
+  /** What each name used by a rule, or by a list with `resolve`, stands for now. A missing name stands for nothing. */
+  readonly resolutions: ReadonlyMap<string, PrefixSet>;
+}
+
+export const EMPTY_RULE_SET: RuleSet = { lists: new Map(), policies: new Map(), resolutions: new Map() };
+
+/** A fault makes a rule set unfit for release; a warning is told at push. */
+export interface RuleSetProblem {
+  readonly severity: 'fault' | 'warning';
+  readonly code: RuleSetProblemCode;
+  /** The list or policy it is about. */
+  readonly part: string;
+  readonly reason: string;
+}
+
+export const RuleSetProblemCode = {
+  unknownList: 'unknown-list',
+  unresolvedNames: 'names-not-resolvable',
+  tooManyNames: 'too-many-names',
+  duplicatePrefix: 'duplicate-policy-prefix',
+  reservedPolicy: 'reserved-policy',
+  unusedList: 'unused-list',
+  noPrefixes: 'policy-without-prefixes',
+} as const;
+export type RuleSetProblemCode = (typeof RuleSetProblemCode)[keyof typeof RuleSetProblemCode];
+
+/** What a name stands for; nothing if it was never resolved. */
+export function resolutionOf(ruleSet: RuleSet, name: string): PrefixSet {
+  return ruleSet.resolutions.get(name) ?? EMPTY_PREFIX_SET;
+}
+
+/** The lists that the rules of some policies use. */
+export function usedLists(policies: Iterable<Policy>): Set<string> {
+  const used = new Set<string>();
+  for (const policy of policies) {
+    for (const run of [...policy.egress, ...policy.ingress]) {
+      if (run.remote.kind === 'list') used.add(run.remote.list);
+    }
+  }
+  return used;
+}
+
+/** The names whose addresses the rules need, sorted: of `dsthost=`, and of the resolvable lists in use. */
+export function usedNames(ruleSet: RuleSet): readonly string[] {
+  const names = new Set<string>();
+  for (const policy of ruleSet.policies.values()) {
+    for (const run of [...policy.egress, ...policy.ingress]) {
+      if (run.remote.kind === 'name') names.add(run.remote.name);
+    }
+  }
+  for (const listName of usedLists(ruleSet.policies.values())) {
+    const list = ruleSet.lists.get(listName);
+    if (list?.kind === 'names' && list.resolve) for (const name of list.names) names.add(name);
+  }
+  return [...names].sort();
+}
+
+/** Everything that is wrong or odd about a rule set as a whole; faults first. */
+export function checkRuleSet(ruleSet: RuleSet): readonly RuleSetProblem[] {
+  const problems = [
+    ...listProblems(ruleSet),
+    ...reservedProblems(ruleSet.policies),
+    ...prefixProblems(ruleSet.policies),
+  ];
+  return [
+    ...problems.filter((problem) => problem.severity === 'fault'),
+    ...problems.filter((problem) => problem.severity === 'warning'),
+  ];
+}
+
+function listProblems(ruleSet: RuleSet): readonly RuleSetProblem[] {
+  const problems: RuleSetProblem[] = [];
+  for (const policy of ruleSet.policies.values()) {
+    for (const name of usedLists([policy])) {
+      const problem = listUseProblem(policy.name, name, ruleSet.lists.get(name));
+      if (problem !== undefined) problems.push(problem);
+    }
+  }
+  const used = usedLists(ruleSet.policies.values());
+  for (const name of ruleSet.lists.keys()) {
+    if (used.has(name)) continue;
+    const reason = `no rule uses list ${name}: it is carried and decides nothing; use it with dst=@${name}`;
+    problems.push({ severity: 'warning', code: RuleSetProblemCode.unusedList, part: name, reason });
+  }
+  return problems;
+}
+
+function listUseProblem(part: string, name: string, list: List | undefined): RuleSetProblem | undefined {
+  const fault = (code: RuleSetProblemCode, reason: string): RuleSetProblem => ({
+    severity: 'fault',
+    code,
+    part,
+    reason,
+  });
+  if (list === undefined) {
+    return fault(
+      RuleSetProblemCode.unknownList,
+      `policy ${part} uses list ${name}, which does not exist: push it too`,
+    );
+  }
+  if (list.kind === 'prefixes') return undefined;
+  if (!list.resolve) {
+    const reason = `policy ${part} uses ${name}, a list of names: say resolve: true for it in a rule set document`;
+    return fault(RuleSetProblemCode.unresolvedNames, reason);
+  }
+  if (list.names.length <= RESOLVED_NAMES_MAX) return undefined;
+  const reason = `list ${name} has ${list.names.length} names; rules can use a list of at most ${RESOLVED_NAMES_MAX} by resolution`;
+  return fault(RuleSetProblemCode.tooManyNames, reason);
+}
+
+function reservedProblems(policies: ReadonlyMap<string, Policy>): readonly RuleSetProblem[] {
+  const problems: RuleSetProblem[] = [];
+  for (const policy of policies.values()) {
+    const reserved = policy.name === DEFAULT_POLICY || policy.name === COMMON_POLICY;
+    const prefixes = policy.prefixes.v4.lengths.length + policy.prefixes.v6.lengths.length;
+    if (reserved && prefixes > 0) {
+      const reason = `policy ${policy.name} takes no prefixes: give the policy another name`;
+      problems.push({
+        severity: 'fault',
+        code: RuleSetProblemCode.reservedPolicy,
+        part: policy.name,
+        reason,
+      });
+    }
+    if (policy.name === DEFAULT_POLICY && policy.ingress.length > 0) {
+      const reason = 'policy default has no ingress rules: give a policy the prefix 0.0.0.0/0 for that';
+      problems.push({
+        severity: 'fault',
+        code: RuleSetProblemCode.reservedPolicy,
+        part: policy.name,
+        reason,
+      });
+    }
+    if (!reserved && prefixes === 0) {
+      const reason = `policy ${policy.name} has no prefixes: it judges nothing`;
+      problems.push({ severity: 'warning', code: RuleSetProblemCode.noPrefixes, part: policy.name, reason });
+    }
+  }
+  return problems;
+}
+
+function prefixProblems(policies: ReadonlyMap<string, Policy>): readonly RuleSetProblem[] {
+  const problems: RuleSetProblem[] = [];
+  const owners = new Map<string, string>();
+  for (const policy of policies.values()) {
+    for (const column of [policy.prefixes.v4, policy.prefixes.v6]) {
+      for (let i = 0; i < column.lengths.length; i++) {
+        const text = formatPrefixAt(column, i);
+        const owner = owners.get(text);
+        if (owner === undefined) owners.set(text, policy.name);
+        else {
+          const reason = `policies ${owner} and ${policy.name} both have the prefix ${text}`;
+          problems.push({
+            severity: 'fault',
+            code: RuleSetProblemCode.duplicatePrefix,
+            part: policy.name,
+            reason,
+          });
+        }
+      }
+    }
+  }
+  return problems;
+}
