@@ -3,8 +3,11 @@
  * path is tested against it.
  */
 
-import type { Address, Prefix } from './prefix.ts';
-import type { Direction } from './rule.ts';
+import { columnFor, memberContaining, type PrefixSet } from './list.ts';
+import { COMMON_POLICY, DEFAULT_POLICY, type Policy, type Run, runRuleCount, runsOf } from './policy.ts';
+import { type Address, containsAt, type Prefix, prefixAt, sameAddress } from './prefix.ts';
+import type { Action, Direction, RuleMatch } from './rule.ts';
+import { type RuleSet, resolutionOf } from './rule-set.ts';
 
 /** Protocol numbers that rules can name (IANA). */
 export const IpProtocol = { icmp: 1, tcp: 6, udp: 17, icmp6: 58 } as const;
@@ -56,4 +59,171 @@ export interface RuleOrigin {
   readonly list: string | undefined;
   /** The most specific prefix of the rule's own, of its list or of its name that holds the address; undefined for `any`. */
   readonly prefix: Prefix | undefined;
+}
+
+const NO_VERDICT: Verdict = { action: 'none', by: undefined };
+const DNS_PORT = 53;
+
+/** What a packet gets. Linear in the rules of the policies that judge it. */
+export function evaluate(ruleSet: RuleSet, environment: Environment, packet: Packet): Verdict {
+  if (packet.direction !== 'both') return judge(ruleSet, environment, packet, packet.direction);
+  const egress = judge(ruleSet, environment, packet, 'egress');
+  const ingress = judge(ruleSet, environment, packet, 'ingress');
+  for (const action of ['drop', 'accept'] as const) {
+    if (egress.action === action) return egress;
+    if (ingress.action === action) return ingress;
+  }
+  return NO_VERDICT;
+}
+
+function judge(ruleSet: RuleSet, environment: Environment, packet: Packet, direction: Direction): Verdict {
+  const policy = judgingPolicy(ruleSet, packet, direction);
+  if (policy === undefined) return NO_VERDICT;
+  const common = ruleSet.policies.get(COMMON_POLICY);
+  for (const source of common === undefined ? [policy] : [common, policy]) {
+    const decision = firstMatch(ruleSet, environment, packet, direction, source);
+    if (decision !== undefined) {
+      return { action: decision.action, by: { direction, policy: policy.name, rule: decision.rule } };
+    }
+  }
+  return { action: policy.defaultAction, by: { direction, policy: policy.name, rule: undefined } };
+}
+
+/** The policy with the longest prefix that holds the qube's address; for egress `default` where there is none. */
+function judgingPolicy(ruleSet: RuleSet, packet: Packet, direction: Direction): Policy | undefined {
+  const qube = direction === 'egress' ? packet.src : packet.dst;
+  let best: Policy | undefined;
+  let bestLength = -1;
+  for (const policy of ruleSet.policies.values()) {
+    if (qube === undefined || policy.name === DEFAULT_POLICY || policy.name === COMMON_POLICY) continue;
+    if (direction === 'ingress' && policy.ingress.length === 0) continue;
+    const length = memberOf(policy.prefixes, qube)?.length ?? -1;
+    if (length > bestLength) {
+      best = policy;
+      bestLength = length;
+    }
+  }
+  return best ?? (direction === 'egress' ? ruleSet.policies.get(DEFAULT_POLICY) : undefined);
+}
+
+interface Decision {
+  readonly action: Action;
+  readonly rule: RuleOrigin;
+}
+
+/** What the first rule of a policy that matches, or might match and cannot be read, decides. */
+function firstMatch(
+  ruleSet: RuleSet,
+  environment: Environment,
+  packet: Packet,
+  direction: Direction,
+  policy: Policy,
+): Decision | undefined {
+  const remote = direction === 'egress' ? packet.dst : packet.src;
+  let before = 0; // rules in the runs before this one
+  for (const [index, run] of runsOf(policy, direction).entries()) {
+    const fit = fitOf(run.match, environment, packet, remote);
+    const hit = fit === 'no' ? undefined : remoteHit(ruleSet, run, remote);
+    if (hit !== undefined) {
+      return {
+        action: fit === 'unreadable' ? 'drop' : run.match.action,
+        rule: {
+          policy: policy.name,
+          run: index,
+          index: before + hit.offset,
+          list: hit.list,
+          prefix: hit.prefix,
+        },
+      };
+    }
+    before += runRuleCount(run);
+  }
+  return undefined;
+}
+
+/** Whether all that a rule says besides its remote side fits; `unreadable`: all of it that can be read. */
+type Fit = 'yes' | 'no' | 'unreadable';
+
+function fitOf(match: RuleMatch, environment: Environment, packet: Packet, remote: Address | undefined): Fit {
+  if (match.expire !== undefined && environment.now >= match.expire) return 'no';
+  const icmp = packet.dst.family === 4 ? IpProtocol.icmp : IpProtocol.icmp6;
+  const hasPorts = packet.proto === IpProtocol.tcp || packet.proto === IpProtocol.udp;
+  if (
+    match.proto !== undefined &&
+    packet.proto !== (match.proto === 'icmp' ? icmp : IpProtocol[match.proto])
+  ) {
+    return 'no';
+  }
+  if (match.dns && !(hasPorts && remote !== undefined && isAmong(environment.dns, remote))) return 'no';
+  if (match.ports !== undefined && !hasPorts) return 'no';
+  if (match.icmpType !== undefined && packet.proto !== icmp) return 'no';
+  if (match.dns || match.ports !== undefined) {
+    if (packet.port === undefined) return 'unreadable';
+    if (match.dns && packet.port !== DNS_PORT) return 'no';
+    if (match.ports !== undefined && (packet.port < match.ports.first || packet.port > match.ports.last))
+      return 'no';
+  }
+  if (match.icmpType !== undefined) {
+    if (packet.icmpType === undefined) return 'unreadable';
+    if (packet.icmpType !== match.icmpType) return 'no';
+  }
+  return 'yes';
+}
+
+function isAmong(addresses: readonly Address[], address: Address): boolean {
+  return addresses.some((other) => sameAddress(other, address));
+}
+
+/** Where the remote side of a run holds an address. */
+interface RemoteHit {
+  /** Of the rule within the run. */
+  readonly offset: number;
+  readonly list: string | undefined;
+  readonly prefix: Prefix | undefined;
+}
+
+function remoteHit(ruleSet: RuleSet, run: Run, address: Address | undefined): RemoteHit | undefined {
+  const remote = run.remote;
+  if (remote.kind === 'any') return { offset: 0, list: undefined, prefix: undefined };
+  if (address === undefined) return undefined;
+  switch (remote.kind) {
+    case 'prefixes': {
+      const { prefixes } = remote;
+      if (prefixes.family !== address.family) return undefined;
+      for (let offset = 0; offset < prefixes.lengths.length; offset++) {
+        if (containsAt(prefixes, offset, address.words, 0)) {
+          return { offset, list: undefined, prefix: prefixAt(prefixes, offset) };
+        }
+      }
+      return undefined;
+    }
+    case 'name': {
+      const prefix = memberOf(resolutionOf(ruleSet, remote.name), address);
+      return prefix && { offset: 0, list: undefined, prefix };
+    }
+    case 'list': {
+      const prefix = listMember(ruleSet, remote.list, address);
+      return prefix && { offset: 0, list: remote.list, prefix };
+    }
+  }
+}
+
+/** The member of a list that holds an address. A list of names stands for the union of what they resolve to. */
+function listMember(ruleSet: RuleSet, name: string, address: Address): Prefix | undefined {
+  const list = ruleSet.lists.get(name);
+  if (list === undefined) return undefined;
+  if (list.kind === 'prefixes') return memberOf(list, address);
+  if (!list.resolve) return undefined;
+  let widest: Prefix | undefined; // in the canonical union, the widest member covers the others
+  for (const host of list.names) {
+    const member = memberOf(resolutionOf(ruleSet, host), address);
+    if (member !== undefined && member.length < (widest?.length ?? Number.POSITIVE_INFINITY)) widest = member;
+  }
+  return widest;
+}
+
+function memberOf(set: PrefixSet, address: Address): Prefix | undefined {
+  const column = columnFor(set, address.family);
+  const index = memberContaining(column, address.words);
+  return index < 0 ? undefined : prefixAt(column, index);
 }

@@ -2,6 +2,7 @@
 
 export {
   type Environment,
+  evaluate,
   IpProtocol,
   type Packet,
   type RuleOrigin,
@@ -80,11 +81,30 @@ export {
   parsePrefixBytes,
   prefixAt,
   prefixOf,
+  sameAddress,
   samePrefix,
   strideOf,
   wordMask,
 } from './prefix.ts';
-export type { Action, Direction, PortRange, Proto, Remote, Rule, RuleMatch } from './rule.ts';
+export {
+  type Action,
+  type Direction,
+  formatRule,
+  type PortRange,
+  type Proto,
+  type Remote,
+  type Rule,
+  type RuleMatch,
+} from './rule.ts';
+export {
+  COMMENT_MAX_CHARS,
+  EXPIRE_MAX,
+  parseRule,
+  RULE_LINE_MAX_CHARS,
+  RuleFault,
+  type RuleLineFault,
+  type RuleResult,
+} from './rule-line.ts';
 export {
   checkRuleSet,
   EMPTY_RULE_SET,

@@ -92,7 +92,8 @@ export function isCanonical(prefixes: Prefixes): boolean {
 /** The canonical form of a column of prefixes in normal form. Returns the input itself where it is canonical. */
 export function canonicalPrefixes(prefixes: Prefixes): Prefixes {
   if (isCanonical(prefixes)) return prefixes;
-  return withoutCovered(prefixes.family === 4 ? sorted4(prefixes) : sorted6(prefixes));
+  const sorted = prefixes.family === 4 ? sorted4(prefixes) : sorted6(prefixes);
+  return isCanonical(sorted) ? sorted : withoutCovered(sorted);
 }
 
 /** Radix sort of IPv4 columns by address, three passes of 11 bits; equal addresses keep their order. */
@@ -208,11 +209,21 @@ function pushRemainder(prefix: Prefix, b: Prefixes, from: number, to: number, le
   const length = prefix.length + 1;
   const upper = prefix.words.slice();
   upper[(length - 1) >> 5]! |= 1 << (31 - ((length - 1) & 31)); // length - 1 < bits of the family
-  let middle = from;
-  const stride = strideOf(prefix.family);
-  while (middle < to && compareWordsAt(b.words, middle, upper, 0, stride) < 0) middle++;
+  const middle = firstFrom(b, from, to, upper);
   pushRemainder({ family: prefix.family, words: prefix.words, length }, b, from, middle, left);
   pushRemainder({ family: prefix.family, words: upper, length }, b, middle, to, left);
+}
+
+/** The first member of a canonical column in [from, to) whose address is not below the given one. */
+function firstFrom(column: Prefixes, from: number, to: number, words: Uint32Array): number {
+  let low = from;
+  let high = to;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if (compareWordsAt(column.words, middle, words, 0, strideOf(column.family)) < 0) low = middle + 1;
+    else high = middle;
+  }
+  return low;
 }
 
 /** The addresses in both columns, as a canonical column. */
@@ -266,6 +277,7 @@ export function diffPrefixes(before: Prefixes, after: Prefixes): PrefixesDelta {
  */
 export function applyPrefixesDelta(before: Prefixes, delta: PrefixesDelta): Prefixes {
   const { removed, added } = delta;
+  if (before.lengths.length === 0) return added;
   const stride = strideOf(before.family);
   const count = before.lengths.length - removed.length + added.lengths.length;
   const words = new Uint32Array(count * stride);
@@ -288,17 +300,26 @@ export function applyPrefixesDelta(before: Prefixes, delta: PrefixesDelta): Pref
   };
   for (let j = 0; j < added.lengths.length; j++) {
     copyUpTo(lowerBound(before, kept, added, j));
-    words.set(added.words.subarray(j * stride, (j + 1) * stride), out * stride);
-    lengths[out++] = added.lengths[j]!; // j < length
+    for (let w = 0; w < stride; w++) words[out * stride + w] = added.words[j * stride + w]!; // j < length
+    lengths[out++] = added.lengths[j]!; // likewise
   }
   copyUpTo(before.lengths.length);
   return { family: before.family, words, lengths };
 }
 
-/** The first index >= `from` of `column` whose prefix is not below prefix j of `other`. */
+/**
+ * The first index >= `from` of `column` whose prefix is not below prefix j of `other`. Steps double before the interval is
+ * halved, so that near answers, which dense changes ask for, cost little.
+ */
 function lowerBound(column: Prefixes, from: number, other: Prefixes, j: number): number {
+  const count = column.lengths.length;
   let low = from;
-  let high = column.lengths.length;
+  let high = from;
+  for (let step = 1; high < count && comparePrefixAt(column, high, other, j) < 0; step *= 2) {
+    low = high + 1;
+    high += step;
+  }
+  high = Math.min(high, count);
   while (low < high) {
     const middle = (low + high) >>> 1;
     if (comparePrefixAt(column, middle, other, j) < 0) low = middle + 1;

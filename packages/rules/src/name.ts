@@ -25,27 +25,64 @@ export type NameResult =
   | { readonly kind: 'name'; readonly name: string }
   | { readonly kind: 'fault'; readonly fault: NameFault };
 
-const LABEL = /^[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?$/;
+const DOT = 0x2e;
+const DASH = 0x2d;
+const UNDERSCORE = 0x5f;
+const NUMBER = /^(?:[0-9]+|0x[0-9a-f]*)$/;
 const PART_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/;
 
 /**
  * Normal form of a host name: lower case, without the trailing dot. Labels hold letters, digits, `-` (not at an
- * end) and `_` (service names are resolved too). A last label of digits only is no name: `1.2.3` would be guessed
- * to be an address by some resolvers (RFC 1123 §2.1). Names beyond ASCII are refused: write the A-label.
+ * end) and `_` (service names are resolved too). A last label that is a number, decimal or 0x, is no name: some
+ * resolvers guess an address from it (RFC 1123 §2.1). Names beyond ASCII are refused: write the A-label.
  */
 export function parseHostName(text: string): NameResult {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: the whole ASCII range is what is meant
-  if (/[^\x00-\x7f]/.test(text)) return { kind: 'fault', fault: NameFault.ascii };
-  const name = (text.endsWith('.') ? text.slice(0, -1) : text).toLowerCase();
-  if (name === '') return { kind: 'fault', fault: NameFault.empty };
-  if (name.length > HOST_NAME_MAX_BYTES) return { kind: 'fault', fault: NameFault.long };
-  const labels = name.split('.');
-  for (const label of labels) {
-    if (label.length > LABEL_MAX_BYTES || !LABEL.test(label))
-      return { kind: 'fault', fault: NameFault.label };
+  const end = text.endsWith('.') ? text.length - 1 : text.length;
+  let upper = false;
+  let labelStart = 0;
+  let fault: NameFault | undefined;
+  for (let i = 0; i <= end; i++) {
+    const code = i < end ? text.charCodeAt(i) : DOT;
+    if (code > 0x7f) return { kind: 'fault', fault: NameFault.ascii };
+    if (code === DOT) {
+      if (!isLabel(text, labelStart, i)) fault = NameFault.label;
+      labelStart = i + 1;
+    } else if (code >= 0x41 && code <= 0x5a) upper = true;
+    else if (!isLabelCode(code)) fault = NameFault.label;
   }
-  if (/^[0-9]+$/.test(labels.at(-1) ?? '')) return { kind: 'fault', fault: NameFault.numeric };
+  if (end === 0) return { kind: 'fault', fault: NameFault.empty };
+  if (end > HOST_NAME_MAX_BYTES) return { kind: 'fault', fault: NameFault.long };
+  if (fault !== undefined) return { kind: 'fault', fault };
+  const plain = end < text.length ? text.slice(0, end) : text;
+  const name = upper ? plain.toLowerCase() : plain;
+  if (endsInNumber(name)) return { kind: 'fault', fault: NameFault.numeric };
   return { kind: 'name', name };
+}
+
+/** Whether `text[start, end)`, whose characters are those of labels, has the length of a label and no dash at an end. */
+function isLabel(text: string, start: number, end: number): boolean {
+  const count = end - start;
+  return (
+    count >= 1 &&
+    count <= LABEL_MAX_BYTES &&
+    text.charCodeAt(start) !== DASH &&
+    text.charCodeAt(end - 1) !== DASH
+  );
+}
+
+/** Lower-case letters, digits, `-` and `_`. */
+function isLabelCode(code: number): boolean {
+  return (
+    (code >= 0x61 && code <= 0x7a) || (code >= 0x30 && code <= 0x39) || code === DASH || code === UNDERSCORE
+  );
+}
+
+/** Whether the last label of a name in normal form is a number, as in the URL standard's "ends in a number". */
+function endsInNumber(name: string): boolean {
+  const start = name.lastIndexOf('.') + 1;
+  const first = name.charCodeAt(start);
+  if (first < 0x30 || first > 0x39) return false;
+  return NUMBER.test(name.slice(start));
 }
 
 /** Whether a text can name a list or a policy: 1 to 63 of `A-Z a-z 0-9 . _ -`, the first a letter or digit. */

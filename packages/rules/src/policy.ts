@@ -72,7 +72,7 @@ export function ruleAt(runs: readonly Run[], index: number): Rule {
   let before = 0;
   for (const run of runs) {
     const count = runRuleCount(run);
-    if (index < before + count) return ruleOfRun(run, index - before);
+    if (index >= before && index < before + count) return ruleOfRun(run, index - before);
     before += count;
   }
   throw new RangeError(`no rule ${index}: there are ${before}`);
@@ -91,6 +91,12 @@ export function sameMatch(a: RuleMatch, b: RuleMatch): boolean {
   );
 }
 
+/** What a rule says besides its remote side, in an object of its own. */
+function matchOf(rule: RuleMatch): RuleMatch {
+  const { action, proto, dns, ports, icmpType, expire, comment } = rule;
+  return { action, proto, dns, ports, icmpType, expire, comment };
+}
+
 /** Gathers rules, in their order, into runs. */
 export class RunBuilder {
   private readonly runs: Run[] = [];
@@ -98,12 +104,12 @@ export class RunBuilder {
   private prefixes: PrefixBuilder | undefined; // of the open run of prefixes
 
   push(rule: Rule): void {
-    const { remote, ...match } = rule;
+    const { remote } = rule;
     if (remote.kind === 'prefix')
-      this.pushPrefix(match, remote.prefix.family, remote.prefix.words, 0, remote.prefix.length);
+      this.pushPrefix(rule, remote.prefix.family, remote.prefix.words, 0, remote.prefix.length);
     else {
       this.close();
-      this.runs.push({ match, remote });
+      this.runs.push({ match: matchOf(rule), remote });
     }
   }
 
@@ -111,7 +117,7 @@ export class RunBuilder {
   pushPrefix(match: RuleMatch, family: Family, words: Uint32Array, at: number, length: number): void {
     if (this.prefixes?.family !== family || this.match === undefined || !sameMatch(this.match, match)) {
       this.close();
-      this.match = match;
+      this.match = matchOf(match);
       this.prefixes = new PrefixBuilder(family, 4);
     }
     this.prefixes.push(words, at, length);

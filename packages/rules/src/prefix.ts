@@ -138,9 +138,13 @@ export function parseDottedQuad(bytes: Uint8Array, start: number, end: number): 
   return dots === 3 && octet >= 0 ? word * 256 + octet : -1;
 }
 
+/** The eight groups of the address being parsed; the parser is synchronous, so that one serves all calls. */
+const ip6Groups = new Uint16Array(8);
+
+/** RFC 4291 §2.2, all three forms, without zone. */
 function parseIp6(bytes: Uint8Array, start: number, end: number, out: PrefixScratch): boolean {
   if (end - start < 2 || end - start > 45) return false;
-  const groups = new Uint16Array(8);
+  const groups = ip6Groups;
   let count = 0;
   let gap = -1; // index of the group before which `::` stands
   let i = start;
@@ -181,8 +185,9 @@ function parseIp6(bytes: Uint8Array, start: number, end: number, out: PrefixScra
   }
   if (gap < 0 ? count !== 8 : count > 7) return false;
   if (gap >= 0) {
-    groups.copyWithin(8 - (count - gap), gap, count);
-    groups.fill(0, gap, 8 - (count - gap));
+    const moved = 8 - count; // how far the groups after the gap go up
+    for (let g = count - 1; g >= gap; g--) groups[g + moved] = groups[g]!; // g < count <= 8
+    for (let g = gap; g < gap + moved; g++) groups[g] = 0;
   }
   for (let w = 0; w < 4; w++) out.words[w] = groups[w * 2]! * 65536 + groups[w * 2 + 1]!; // w * 2 + 1 <= 7
   out.family = 6;
@@ -316,8 +321,12 @@ export function contains(prefix: Prefix, address: Address): boolean {
   );
 }
 
+export function sameAddress(a: Address, b: Address): boolean {
+  return a.family === b.family && a.words.every((word, w) => word === b.words[w]);
+}
+
 export function samePrefix(a: Prefix, b: Prefix): boolean {
-  return a.family === b.family && a.length === b.length && a.words.every((word, w) => word === b.words[w]);
+  return a.length === b.length && sameAddress(a, b);
 }
 
 /** A copy of entry `index` of a column. */

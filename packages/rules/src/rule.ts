@@ -1,9 +1,9 @@
 /**
- * The rule language, one line at a time: the grammar of the Qubes firewall, extended by `dst=@LIST`; the parser, which is strict
- * where upstream guesses, and the printer, whose output parses back to the same rule.
+ * Rules: what one line of the Qubes firewall grammar, extended by `dst=@LIST`, says; and the printer, whose lines parse back to
+ * the same rule. DESIGN "Meaning of a rule set"; the parser is rule-line.ts.
  */
 
-import type { Prefix } from './prefix.ts';
+import { formatPrefix, type Prefix } from './prefix.ts';
 
 export type Action = 'accept' | 'drop';
 export type Proto = 'tcp' | 'udp' | 'icmp';
@@ -38,4 +38,33 @@ export type Remote =
 
 export interface Rule extends RuleMatch {
   readonly remote: Remote;
+}
+
+/** How the options that name the remote side begin. */
+export const REMOTE_STEM: Readonly<Record<Direction, 'dst' | 'src'>> = { egress: 'dst', ingress: 'src' };
+
+/** The canonical line of a rule: the options in the order of dom0's API, each in its normal form. */
+export function formatRule(rule: Rule, direction: Direction): string {
+  let line = `action=${rule.action}`;
+  if (rule.expire !== undefined) line += ` expire=${rule.expire}`;
+  line += formatRemote(rule.remote, REMOTE_STEM[direction]);
+  if (rule.proto !== undefined) line += ` proto=${rule.proto}`;
+  if (rule.dns) line += ' specialtarget=dns';
+  if (rule.ports !== undefined) line += ` dstports=${rule.ports.first}-${rule.ports.last}`;
+  if (rule.icmpType !== undefined) line += ` icmptype=${rule.icmpType}`;
+  if (rule.comment !== undefined) line += ` comment=${rule.comment}`;
+  return line;
+}
+
+function formatRemote(remote: Remote, stem: string): string {
+  switch (remote.kind) {
+    case 'any':
+      return '';
+    case 'prefix':
+      return ` ${stem}${remote.prefix.family}=${formatPrefix(remote.prefix)}`;
+    case 'name':
+      return ` ${stem}host=${remote.name}`;
+    case 'list':
+      return ` ${stem}=@${remote.list}`;
+  }
 }

@@ -1,1 +1,28 @@
-export {};
+/** Public face of the package: the channel interface, endpoint URLs, and `connect` and `listen` for every endpoint. */
+export {
+  type Channel,
+  ChannelClosedError,
+  ChannelConnectError,
+  type ChannelConnectErrorCode,
+  type ChannelRole,
+  type ChannelState,
+  type Listener,
+  type PeerIdentity,
+} from './channel.ts';
+export {
+  DEFAULT_BUFFER_BYTES,
+  type Endpoint,
+  EndpointError,
+  type EndpointErrorCode,
+  EndpointInUseError,
+  formatEndpoint,
+  MAX_BUFFER_BYTES,
+  MAX_SOCKET_PATH_BYTES,
+  type MemoryEndpoint,
+  MIN_BUFFER_BYTES,
+  parseEndpoint,
+  type UnixEndpoint,
+} from './endpoint.ts';
+export { type ChannelPair, createMemoryPair, type MemoryPairOptions } from './memory.ts';
+export { SOCKET_SLACK_BYTES } from './socket.ts';
+export { type ConnectOptions, connect, type ListenOptions, listen } from './transport.ts';

@@ -1,0 +1,355 @@
+import { describe, expect, it } from 'vitest';
+import { type Environment, evaluate, type Packet, type Verdict } from '../src/evaluate.ts';
+import { type List, nameListOf, type PrefixSet, prefixListOf, prefixSetOf } from '../src/list.ts';
+import { COMMON_POLICY, DEFAULT_POLICY, type Policy, type Run, RunBuilder } from '../src/policy.ts';
+import { type Address, formatPrefix, type Prefix, parseAddress, parsePrefix } from '../src/prefix.ts';
+import type { Action, Direction } from '../src/rule.ts';
+import { parseRule } from '../src/rule-line.ts';
+import type { RuleSet } from '../src/rule-set.ts';
+
+const NOW = 1_700_000_000;
+const ENVIRONMENT: Environment = { now: NOW, dns: [address('10.139.1.1'), address('fd09::1')] };
+
+function address(text: string): Address {
+  const result = parseAddress(text);
+  if (result === undefined) throw new Error(text);
+  return result;
+}
+
+function prefixes(...texts: readonly string[]): PrefixSet {
+  return prefixSetOf(
+    texts.map((text): Prefix => {
+      const result = parsePrefix(text);
+      if (typeof result === 'string') throw new Error(`${text}: ${result}`);
+      return result;
+    }),
+  );
+}
+
+function runs(lines: readonly string[], direction: Direction): readonly Run[] {
+  const builder = new RunBuilder();
+  for (const line of lines) {
+    const result = parseRule(line, direction, NOW);
+    if (result.kind === 'fault') throw new Error(`${line}: ${result.reason}`);
+    builder.push(result.rule);
+  }
+  return builder.build();
+}
+
+interface PolicyText {
+  readonly prefixes?: readonly string[];
+  readonly egress?: readonly string[];
+  readonly ingress?: readonly string[];
+  readonly defaultAction?: Action;
+}
+
+function ruleSet(
+  policies: Readonly<Record<string, PolicyText>>,
+  lists: Readonly<Record<string, List>> = {},
+  resolutions: Readonly<Record<string, PrefixSet>> = {},
+): RuleSet {
+  const built = Object.entries(policies).map(
+    ([name, text]): Policy => ({
+      name,
+      prefixes: prefixes(...(text.prefixes ?? [])),
+      defaultAction: text.defaultAction ?? 'drop',
+      egress: runs(text.egress ?? [], 'egress'),
+      ingress: runs(text.ingress ?? [], 'ingress'),
+    }),
+  );
+  return {
+    lists: new Map(Object.entries(lists)),
+    policies: new Map(built.map((policy) => [policy.name, policy])),
+    resolutions: new Map(Object.entries(resolutions)),
+  };
+}
+
+/** A packet of egress from 10.137.0.5 to 1.2.3.4, TCP port 443, but for what is given. */
+function packet(given: Omit<Partial<Packet>, 'src' | 'dst'> & { src?: string; dst?: string } = {}): Packet {
+  return {
+    direction: 'egress',
+    proto: 6,
+    port: 443,
+    icmpType: undefined,
+    ...given,
+    src: address(given.src ?? '10.137.0.5'),
+    dst: address(given.dst ?? '1.2.3.4'),
+  };
+}
+
+/** `action policy[/rule policy]#run.index list prefix`, or `action policy default`. */
+function brief(verdict: Verdict): string {
+  const by = verdict.by;
+  if (by === undefined) return verdict.action;
+  if (by.rule === undefined) return `${verdict.action} ${by.direction} ${by.policy} default`;
+  const { policy, run, index, list, prefix } = by.rule;
+  const where = policy === by.policy ? policy : `${by.policy}/${policy}`;
+  return `${verdict.action} ${by.direction} ${where} #${run}.${index} ${list ?? '-'} ${prefix === undefined ? '-' : formatPrefix(prefix)}`;
+}
+
+function judged(set: RuleSet, given: Packet, environment = ENVIRONMENT): string {
+  return brief(evaluate(set, environment, given));
+}
+
+describe('which policy judges', () => {
+  const set = ruleSet({
+    [DEFAULT_POLICY]: { egress: ['accept dst4=1.2.3.4'] },
+    wide: { prefixes: ['10.137.0.0/16', 'fd00::/8'], egress: ['drop'], ingress: ['accept'] },
+    narrow: { prefixes: ['10.137.0.5'], egress: ['accept'], defaultAction: 'accept' },
+  });
+
+  it.each([
+    ['10.137.0.5', 'accept egress narrow #0.0 - -'],
+    ['10.137.0.6', 'drop egress wide #0.0 - -'],
+    ['fd00::1', 'drop egress wide #0.0 - -'],
+    ['10.138.0.1', 'accept egress default #0.0 - 1.2.3.4/32'],
+    ['fe80::1', 'accept egress default #0.0 - 1.2.3.4/32'],
+  ])('egress from %s: the longest prefix, or default', (src, expected) => {
+    expect(judged(set, packet({ src }))).toBe(expected);
+  });
+
+  it('egress without a source is judged by default', () => {
+    expect(judged(set, { ...packet(), src: undefined })).toBe('accept egress default #0.0 - 1.2.3.4/32');
+  });
+
+  it.each([
+    ['10.137.0.5', 'accept ingress wide #0.0 - -'],
+    ['10.138.0.1', 'none'],
+  ])(
+    'ingress to %s: the longest prefix among policies with ingress rules, never default',
+    (dst, expected) => {
+      expect(judged(set, packet({ direction: 'ingress', src: '1.2.3.4', dst }))).toBe(expected);
+    },
+  );
+
+  it('a policy without egress rules judges by its default action', () => {
+    const only = ruleSet({ [DEFAULT_POLICY]: { egress: ['accept'] }, a: { prefixes: ['10.0.0.0/8'] } });
+    expect(judged(only, packet())).toBe('drop egress a default');
+  });
+
+  it('nobody judges where there is no policy, common alone included', () => {
+    const only = ruleSet({ [COMMON_POLICY]: { egress: ['drop'], ingress: ['drop'] } });
+    expect(judged(only, packet())).toBe('none');
+    expect(judged(only, packet({ direction: 'ingress' }))).toBe('none');
+    expect(judged(only, packet({ direction: 'both' }))).toBe('none');
+    expect(judged(ruleSet({}), packet())).toBe('none');
+  });
+});
+
+describe('which rule decides', () => {
+  const set = ruleSet({
+    [COMMON_POLICY]: { egress: ['drop dst4=198.51.100.0/24'], ingress: ['drop src4=198.51.100.0/24'] },
+    a: {
+      prefixes: ['10.137.0.5'],
+      egress: ['drop dst4=1.2.0.0/16', 'drop dst4=1.2.3.0/24', 'accept dst4=1.0.0.0/8', 'accept dst6=::/0'],
+      ingress: ['accept src4=198.51.0.0/16 proto=tcp'],
+    },
+  });
+
+  it.each([
+    ['198.51.100.7', 'drop egress a/common #0.0 - 198.51.100.0/24'],
+    ['1.2.3.4', 'drop egress a #0.0 - 1.2.0.0/16'],
+    ['1.3.0.0', 'accept egress a #1.2 - 1.0.0.0/8'],
+    ['2001:db8::1', 'accept egress a #2.3 - ::/0'],
+    ['2.0.0.0', 'drop egress a default'],
+  ])('egress to %s: common first, then the first that matches', (dst, expected) => {
+    expect(judged(set, packet({ dst }))).toBe(expected);
+  });
+
+  it.each([
+    ['198.51.100.7', 'drop ingress a/common #0.0 - 198.51.100.0/24'],
+    ['198.51.101.7', 'accept ingress a #0.0 - 198.51.0.0/16'],
+    ['198.52.0.0', 'drop ingress a default'],
+  ])('ingress from %s: rules look at the source', (src, expected) => {
+    expect(judged(set, packet({ direction: 'ingress', src, dst: '10.137.0.5' }))).toBe(expected);
+  });
+
+  it('ingress without a source matches no rule that names one', () => {
+    const given = { ...packet({ direction: 'ingress', dst: '10.137.0.5' }), src: undefined };
+    expect(judged(set, given)).toBe('drop ingress a default');
+    const any = ruleSet({ a: { prefixes: ['10.137.0.5'], ingress: ['accept'] } });
+    expect(judged(any, given)).toBe('accept ingress a #0.0 - -');
+  });
+});
+
+describe('between two qubes', () => {
+  const between = packet({ direction: 'both', src: '10.0.0.1', dst: '10.0.0.2' });
+
+  it.each([
+    ['accept', 'accept', 'accept egress a #0.0 - -'],
+    ['accept', 'drop', 'drop ingress b #0.0 - -'],
+    ['drop', 'accept', 'drop egress a #0.0 - -'],
+    ['drop', 'drop', 'drop egress a #0.0 - -'],
+    ['drop', undefined, 'drop egress a #0.0 - -'],
+    ['accept', undefined, 'accept egress a #0.0 - -'],
+    [undefined, 'drop', 'drop ingress b #0.0 - -'],
+    [undefined, 'accept', 'accept ingress b #0.0 - -'],
+    [undefined, undefined, 'none'],
+  ] as const)('egress %s and ingress %s make %s', (egress, ingress, expected) => {
+    const set = ruleSet({
+      ...(egress && { a: { prefixes: ['10.0.0.1'], egress: [egress] } }),
+      ...(ingress && { b: { prefixes: ['10.0.0.2'], ingress: [ingress] } }),
+    });
+    expect(judged(set, between)).toBe(expected);
+  });
+});
+
+/** What a single rule decides, with a default action that is its opposite. */
+function decides(line: string, given: Packet, environment = ENVIRONMENT): boolean {
+  const action = line.startsWith('accept') ? 'drop' : 'accept';
+  const set = ruleSet({ [DEFAULT_POLICY]: { egress: [line], defaultAction: action } });
+  return evaluate(set, environment, given).by?.rule !== undefined;
+}
+
+describe('what a rule matches', () => {
+  it.each([
+    ['accept proto=tcp', packet(), true],
+    ['accept proto=udp', packet(), false],
+    ['accept proto=tcp', packet({ proto: 17 }), false],
+    ['accept proto=icmp', packet({ proto: 1, port: undefined, icmpType: 8 }), true],
+    ['accept proto=icmp', packet({ proto: 58, port: undefined, icmpType: 8 }), false],
+    ['accept proto=icmp', packet({ proto: 58, dst: '2001:db8::1', icmpType: 128 }), true],
+    ['accept proto=icmp', packet({ proto: 1, dst: '2001:db8::1', icmpType: 8 }), false],
+    ['accept proto=icmp icmptype=8', packet({ proto: 1, icmpType: 8 }), true],
+    ['accept proto=icmp icmptype=8', packet({ proto: 1, icmpType: 0 }), false],
+    ['accept proto=icmp icmptype=0', packet({ proto: 1, icmpType: 0 }), true],
+    ['accept proto=tcp dstports=442-443', packet(), true],
+    ['accept proto=tcp dstports=443-444', packet(), true],
+    ['accept proto=tcp dstports=444-500', packet(), false],
+    ['accept proto=tcp dstports=1-442', packet(), false],
+    ['accept dst4=0.0.0.0/0', packet(), true],
+    ['accept dst4=0.0.0.0/0', packet({ dst: '::1' }), false],
+    ['accept dst6=::/0', packet(), false],
+    ['accept specialtarget=dns', packet({ dst: '10.139.1.1', port: 53 }), true],
+    ['accept specialtarget=dns', packet({ dst: '10.139.1.1', port: 53, proto: 17 }), true],
+    ['accept specialtarget=dns', packet({ dst: 'fd09::1', port: 53, proto: 17 }), true],
+    ['accept specialtarget=dns', packet({ dst: '10.139.1.1', port: 54 }), false],
+    ['accept specialtarget=dns', packet({ dst: '10.139.1.2', port: 53 }), false],
+    ['accept specialtarget=dns', packet({ dst: '10.139.1.1', port: 53, proto: 132 }), false],
+    ['accept proto=udp specialtarget=dns', packet({ dst: '10.139.1.1', port: 53 }), false],
+    ['accept dst4=10.139.1.2 specialtarget=dns', packet({ dst: '10.139.1.1', port: 53 }), false],
+    ['accept', packet({ proto: 47, port: undefined }), true],
+  ])('%s, case %#: %o is %s', (line, given, expected) => {
+    expect(decides(line, given)).toBe(expected);
+  });
+
+  it('is in force while the clock is below its expiry', () => {
+    for (const [now, expected] of [
+      [99, true],
+      [100, false],
+      [101, false],
+    ] as const) {
+      expect(decides('accept expire=100', packet(), { ...ENVIRONMENT, now })).toBe(expected);
+    }
+  });
+});
+
+describe('a rule value that no line can say', () => {
+  const rule = {
+    action: 'accept',
+    dns: false,
+    expire: undefined,
+    comment: undefined,
+    remote: { kind: 'any' },
+  } as const;
+
+  it.each([
+    [{ proto: undefined, ports: undefined, icmpType: 8 }, packet({ proto: 1, icmpType: 8 }), 'accept'],
+    [{ proto: undefined, ports: undefined, icmpType: 8 }, packet({ proto: 17, icmpType: 8 }), 'drop'],
+    [{ proto: undefined, ports: { first: 1, last: 500 }, icmpType: undefined }, packet(), 'accept'],
+    [
+      { proto: undefined, ports: { first: 1, last: 500 }, icmpType: undefined },
+      packet({ proto: 132 }),
+      'drop',
+    ],
+  ] as const)(
+    'still reads types of ICMP and ports of TCP and UDP only, case %#',
+    (narrowing, given, expected) => {
+      const builder = new RunBuilder();
+      builder.push({ ...rule, ...narrowing });
+      const set = ruleSet({ [DEFAULT_POLICY]: {} });
+      const policy = set.policies.get(DEFAULT_POLICY);
+      if (policy === undefined) throw new Error('no default policy');
+      const policies = new Map([[DEFAULT_POLICY, { ...policy, egress: builder.build() }]]);
+      expect(evaluate({ ...set, policies }, ENVIRONMENT, given).action).toBe(expected);
+    },
+  );
+});
+
+describe('without a readable port or ICMP type', () => {
+  const fragment = packet({ port: undefined });
+  const noType = packet({ proto: 1, port: undefined });
+  const dnsFragment = packet({ port: undefined, dst: '10.139.1.1', proto: 17 });
+
+  it.each([
+    ['accept proto=tcp dstports=443', fragment, 'drop egress default #0.0 - -'],
+    ['drop proto=tcp dstports=443', fragment, 'drop egress default #0.0 - -'],
+    ['accept dst4=1.2.3.0/24 proto=tcp dstports=443', fragment, 'drop egress default #0.0 - 1.2.3.0/24'],
+    ['accept proto=udp dstports=443', fragment, 'accept egress default #1.1 - -'],
+    ['accept dst4=9.0.0.0/8 proto=tcp dstports=443', fragment, 'accept egress default #1.1 - -'],
+    ['accept expire=1 proto=tcp dstports=443', fragment, 'accept egress default #1.1 - -'],
+    ['accept proto=tcp', fragment, 'accept egress default #0.0 - -'],
+    ['accept specialtarget=dns', dnsFragment, 'drop egress default #0.0 - -'],
+    ['accept specialtarget=dns', fragment, 'accept egress default #1.1 - -'],
+    ['accept proto=icmp icmptype=8', noType, 'drop egress default #0.0 - -'],
+    ['accept proto=icmp', noType, 'accept egress default #0.0 - -'],
+    ['accept proto=icmp icmptype=8', fragment, 'accept egress default #1.1 - -'],
+  ])('%s before accept, case %#: a rule that could match drops', (line, given, expected) => {
+    const set = ruleSet({ [DEFAULT_POLICY]: { egress: [line, 'accept'] } });
+    expect(judged(set, given)).toBe(expected);
+  });
+});
+
+describe('lists and names', () => {
+  const lists = {
+    bad: prefixListOf(prefixes('198.51.100.0/24', '203.0.113.7', '2001:db8::/32')),
+    hosts: nameListOf(['one.test', 'two.test', 'gone.test'], true),
+    unresolved: nameListOf(['one.test'], false),
+  };
+  const resolutions = {
+    'one.test': prefixes('192.0.2.1', '2001:db8:1::1'),
+    'two.test': prefixes('192.0.2.0/30', '192.0.2.9'),
+  };
+  const set = ruleSet(
+    {
+      [DEFAULT_POLICY]: {
+        egress: [
+          'drop dst=@bad',
+          'drop dst=@unresolved',
+          'drop dst=@missing',
+          'accept dst=@hosts',
+          'accept dsthost=far.test',
+          'accept dsthost=one.test',
+        ],
+      },
+      b: { prefixes: ['10.0.0.2'], ingress: ['drop src=@bad'], defaultAction: 'accept' },
+    },
+    lists,
+    { ...resolutions, 'far.test': prefixes('192.0.2.77') },
+  );
+
+  it.each([
+    ['198.51.100.200', 'drop egress default #0.0 bad 198.51.100.0/24'],
+    ['203.0.113.7', 'drop egress default #0.0 bad 203.0.113.7/32'],
+    ['203.0.113.8', 'drop egress default default'],
+    ['2001:db8::5', 'drop egress default #0.0 bad 2001:db8::/32'],
+    ['192.0.2.9', 'accept egress default #3.3 hosts 192.0.2.9/32'],
+    ['192.0.2.77', 'accept egress default #4.4 - 192.0.2.77/32'],
+  ])('%s: the list and its member, or the name and its address', (dst, expected) => {
+    expect(judged(set, packet({ dst }))).toBe(expected);
+  });
+
+  it('a list of names is the union of its resolutions: the widest member holds the address', () => {
+    expect(judged(set, packet({ dst: '192.0.2.1' }))).toBe('accept egress default #3.3 hosts 192.0.2.0/30');
+  });
+
+  it('ingress looks for the source in the list', () => {
+    const given = packet({ direction: 'ingress', src: '203.0.113.7', dst: '10.0.0.2' });
+    expect(judged(set, given)).toBe('drop ingress b #0.0 bad 203.0.113.7/32');
+  });
+
+  it('a name without addresses is that rule’s problem only', () => {
+    const gone = ruleSet({ [DEFAULT_POLICY]: { egress: ['drop dsthost=gone.test', 'accept'] } });
+    expect(judged(gone, packet())).toBe('accept egress default #1.1 - -');
+  });
+});
