@@ -1,1 +1,15 @@
-export {};
+/** The management side: sources to signed releases, served to subscribers. */
+
+export { GuardError, type Plan } from './commit.ts';
+export { type Identity, IdentityError, openIdentity } from './identity.ts';
+export type { IngestNote, PushAction, PushedFile, PushInput } from './ingest.ts';
+export { Publisher, type PublisherOptions, type PushOptions, type PushOutcome } from './publisher.ts';
+export { dnsResolver, type Resolved, type ResolveName, withFixedNames } from './resolve.ts';
+export {
+  type AskTable,
+  type Served,
+  type ServedSubscribers,
+  serveControl,
+  serveSubscribers,
+} from './serve.ts';
+export { type Release, Store, StoreError, type StoreOptions } from './store.ts';

@@ -1,0 +1,92 @@
+/**
+ * The printer of rule set documents. What it prints is YAML that parses back to the same lists and policies; resolutions are not part
+ * of a document.
+ */
+
+import {
+  COMMON_POLICY,
+  type Direction,
+  formatPrefixAt,
+  formatRule,
+  type List,
+  type Policy,
+  type PrefixSet,
+  type RuleSet,
+  type Run,
+  ruleOfRun,
+  runRuleCount,
+  runsOf,
+} from '@rulecast/rules';
+
+/** Texts that YAML reads as themselves without quotes, in block sequences. */
+const PLAIN = /^[A-Za-z0-9](?:[A-Za-z0-9 .,;_@=+/-]|:(?=[A-Za-z0-9/:]))*$/;
+
+/** The document of a rule set, with lists inline, parts sorted by name. Ends with a line end. */
+export function formatDocument(ruleSet: Pick<RuleSet, 'lists' | 'policies'>): string {
+  const lines: string[] = [];
+  section(lines, 'lists', ruleSet.lists, printList);
+  const common = ruleSet.policies.get(COMMON_POLICY);
+  if (common !== undefined) {
+    lines.push('common:');
+    printRules(lines, '  ', common);
+  }
+  const own = new Map([...ruleSet.policies].filter(([name]) => name !== COMMON_POLICY));
+  section(lines, 'policies', own, printPolicy);
+  return lines.length === 0 ? '{}\n' : `${lines.join('\n')}\n`;
+}
+
+function section<T>(
+  lines: string[],
+  title: string,
+  parts: ReadonlyMap<string, T>,
+  print: (lines: string[], part: T) => void,
+): void {
+  if (parts.size === 0) return;
+  lines.push(`${title}:`);
+  for (const name of [...parts.keys()].sort()) {
+    const part = parts.get(name);
+    if (part === undefined) continue;
+    lines.push(`  ${name}:`);
+    print(lines, part);
+  }
+}
+
+function printList(lines: string[], list: List): void {
+  if (list.kind === 'prefixes') {
+    printSequence(lines, '    ', 'entries', prefixTexts(list));
+    return;
+  }
+  printSequence(lines, '    ', 'names', list.names);
+  lines.push(`    resolve: ${list.resolve}`);
+}
+
+function printPolicy(lines: string[], policy: Policy): void {
+  const prefixes = prefixTexts(policy.prefixes);
+  if (prefixes.length > 0) printSequence(lines, '    ', 'prefixes', prefixes);
+  lines.push(`    default: ${policy.defaultAction}`);
+  printRules(lines, '    ', policy);
+}
+
+function printRules(lines: string[], indent: string, policy: Policy): void {
+  printSequence(lines, indent, 'egress', ruleTexts(policy, 'egress'));
+  if (policy.ingress.length > 0) printSequence(lines, indent, 'ingress', ruleTexts(policy, 'ingress'));
+}
+
+function printSequence(lines: string[], indent: string, key: string, texts: readonly string[]): void {
+  if (texts.length === 0) lines.push(`${indent}${key}: []`);
+  else lines.push(`${indent}${key}:`);
+  for (const text of texts)
+    lines.push(`${indent}  - ${PLAIN.test(text) && !text.endsWith(' ') ? text : JSON.stringify(text)}`);
+}
+
+function prefixTexts(set: PrefixSet): readonly string[] {
+  return [set.v4, set.v6].flatMap((column) =>
+    Array.from(column.lengths, (_, i) => formatPrefixAt(column, i)),
+  );
+}
+
+function ruleTexts(policy: Policy, direction: Direction): readonly string[] {
+  return runsOf(policy, direction).flatMap((run: Run) =>
+    Array.from({ length: runRuleCount(run) }, (_, offset) => formatRule(ruleOfRun(run, offset), direction)),
+  );
+}

@@ -1,0 +1,171 @@
+/**
+ * Entries: one address, CIDR or range, or one host name, read from bytes; and the words in which it is refused.
+ */
+
+import {
+  NameFault,
+  newPrefixScratch,
+  PrefixFault,
+  type PrefixScratch,
+  parseHostName,
+  parsePrefixBytes,
+} from '@rulecast/rules';
+import { type PrefixSink, splitRange } from './range.ts';
+import { isBlank, quoteBytes, skipBlanks } from './text.ts';
+
+const DASH = 0x2d;
+const SLASH = 0x2f;
+
+/** What is wrong with an entry, and at which byte. Its codes are those of PrefixFault and NameFault and these. */
+export interface EntryFault {
+  readonly code: string;
+  readonly at: number;
+  readonly reason: string;
+}
+
+export const EntryFaultCode = {
+  range: 'bad-range',
+  reversed: 'reversed-range',
+  mixed: 'mixed-families',
+  mappedRange: 'range-over-mapped',
+  trailing: 'trailing-text',
+  /** In a list of addresses. */
+  name: 'name-among-addresses',
+  /** In a list of names. */
+  address: 'address-among-names',
+  hostsLine: 'hosts-file-line',
+  secondAddress: 'second-address',
+} as const;
+
+/** Reads address entries; make one per file. */
+export class EntryReader {
+  private readonly first: PrefixScratch = newPrefixScratch();
+  private readonly last: PrefixScratch = newPrefixScratch();
+  /** Where the entry that was read last ended. */
+  end = 0;
+
+  /**
+   * Reads the entry that starts at `start` and ends at `limit` or where `tokenEnd` says. Gives its prefixes to `emit`, in
+   * normal form, and none of an entry with a fault.
+   */
+  read(
+    bytes: Uint8Array,
+    start: number,
+    limit: number,
+    tokenEnd: TokenEnd,
+    emit: PrefixSink,
+  ): EntryFault | undefined {
+    const end = tokenEnd(bytes, start, limit, true);
+    const fault = parsePrefixBytes(bytes, start, end, this.first);
+    const dash = skipBlanks(bytes, end, limit);
+    this.end = end;
+    if (fault !== undefined) return prefixFault(bytes, start, end, fault);
+    if (dash < limit && bytes[dash] === DASH)
+      return this.readRange(bytes, start, dash, limit, tokenEnd, emit);
+    emit(this.first.family, this.first.words, this.first.length);
+    return undefined;
+  }
+
+  private readRange(
+    bytes: Uint8Array,
+    start: number,
+    dash: number,
+    limit: number,
+    tokenEnd: TokenEnd,
+    emit: PrefixSink,
+  ): EntryFault | undefined {
+    const { first, last } = this;
+    const lastStart = skipBlanks(bytes, dash + 1, limit);
+    const end = tokenEnd(bytes, lastStart, limit, true);
+    this.end = end;
+    if (bytes.subarray(start, end).includes(SLASH)) {
+      const reason = `${quoteBytes(bytes, start, end)}: the ends of a range are addresses, without a prefix length`;
+      return { code: EntryFaultCode.range, at: start, reason };
+    }
+    if (parsePrefixBytes(bytes, lastStart, end, last) !== undefined) {
+      const reason = `${quoteBytes(bytes, lastStart, end)} does not end the range: write both ends whole, as 192.0.2.1-192.0.2.9`;
+      return { code: EntryFaultCode.range, at: lastStart, reason };
+    }
+    if (first.family !== last.family) {
+      const reason = `${quoteBytes(bytes, start, end)}: one end of the range is IPv4, the other IPv6`;
+      return { code: EntryFaultCode.mixed, at: start, reason };
+    }
+    if (first.family === 6 && holdsMappedBlock(first.words, last.words)) {
+      const reason = `${quoteBytes(bytes, start, end)} runs over ::ffff:0:0/96, which means all of IPv4: write what is below and above it as two ranges`;
+      return { code: EntryFaultCode.mappedRange, at: start, reason };
+    }
+    if (splitRange(first.family, first.words, last.words, emit)) return undefined;
+    const reason = `${quoteBytes(bytes, start, end)} ends before it starts: swap its ends if that is what is meant`;
+    return { code: EntryFaultCode.reversed, at: start, reason };
+  }
+}
+
+/** Whether ::ffff:0:0/96 would be one of the prefixes of an IPv6 range. */
+function holdsMappedBlock(first: Uint32Array, last: Uint32Array): boolean {
+  let found = false;
+  splitRange(6, first, last, (_family, words, length) => {
+    if (length === 96 && words[0] === 0 && words[1] === 0 && words[2] === 0xffff) found = true;
+  });
+  return found;
+}
+
+/** Where the token that starts at `start` ends; with `atDash`, a `-` ends it too. */
+export type TokenEnd = (bytes: Uint8Array, start: number, limit: number, atDash: boolean) => number;
+
+/** Tokens of an entry that stands alone: ended by blanks only. */
+export const bareTokenEnd: TokenEnd = (bytes, start, limit, atDash) => {
+  let at = start;
+  while (at < limit && !isBlank(bytes[at]) && !(atDash && bytes[at] === DASH)) at++;
+  return at;
+};
+
+/** What is wrong with an address or CIDR in bytes[start, end). */
+export function prefixFault(bytes: Uint8Array, start: number, end: number, fault: PrefixFault): EntryFault {
+  const shown = quoteBytes(bytes, start, end);
+  switch (fault) {
+    case PrefixFault.length: {
+      const reason = `${shown} has no valid prefix length: 0 to 32 for IPv4, 0 to 128 for IPv6`;
+      return { code: fault, at: bytes.indexOf(SLASH, start) + 1, reason };
+    }
+    case PrefixFault.mapped: {
+      const reason = `${shown} is shorter than ::ffff:0:0/96 and holds more than IPv4: write the IPv4 prefix itself`;
+      return { code: fault, at: bytes.indexOf(SLASH, start) + 1, reason };
+    }
+    case PrefixFault.address:
+      return { code: fault, at: start, reason: addressReason(shown) };
+  }
+}
+
+function addressReason(shown: string): string {
+  if (/^"(?:\d+\.)*0\d+(?:\.\d+)*(?:\/\d+)?"$/.test(shown))
+    return `${shown} has an octet with a leading zero, which is octal to some programs: write it without`;
+  return `${shown} is no address, CIDR or range: write 192.0.2.1, 192.0.2.0/24, 2001:db8::/32 or 192.0.2.1-192.0.2.9`;
+}
+
+/** A host name read from bytes[start, end), in normal form, or what is wrong with it. */
+export function readName(bytes: Uint8Array, start: number, end: number): string | EntryFault {
+  const result = parseHostName(latin1(bytes, start, end));
+  if (result.kind === 'name') return result.name;
+  const { fault } = result;
+  return { code: fault, at: start, reason: nameReason(quoteBytes(bytes, start, end), fault) };
+}
+
+/** Bytes as characters of the same number: keeps ASCII as it is and everything else beyond it. */
+function latin1(bytes: Uint8Array, start: number, end: number): string {
+  return Buffer.from(bytes.buffer, bytes.byteOffset + start, end - start).toString('latin1');
+}
+
+function nameReason(shown: string, fault: NameFault): string {
+  switch (fault) {
+    case NameFault.empty:
+      return `${shown} is no host name`;
+    case NameFault.ascii:
+      return `${shown} is not ASCII: write the name in its xn-- form`;
+    case NameFault.numeric:
+      return `${shown} ends in a number, so it is neither a host name nor a valid address`;
+    case NameFault.long:
+      return `${shown} is longer than the 253 characters of a host name`;
+    case NameFault.label:
+      return `${shown} is no host name: labels are 1 to 63 letters, digits, - and _, without - at their ends`;
+  }
+}

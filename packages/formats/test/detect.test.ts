@@ -1,0 +1,44 @@
+import { readFileSync } from 'node:fs';
+import { describe, expect, it } from 'vitest';
+import { detectFormat } from '../src/detect.ts';
+
+describe('detectFormat', () => {
+  it.each([
+    ['office.yaml', '192.0.2.1', 'document'],
+    ['office.YML', '', 'document'],
+    ['ranges.json', '{"prefixes": []}', 'document'],
+    ['work.rules', '', 'rules'],
+    ['-', 'lists:\n  a: {}\n', 'document'],
+    ['-', '# x\n---\npolicies: {}\n', 'document'],
+    ['-', '{ "policies": {} }', 'document'],
+    ['', 'action=accept', 'rules'],
+    ['', '\n# my rules\r\n\r\n  drop\r\n', 'rules'],
+    ['', 'accept dst4=192.0.2.1', 'rules'],
+    ['', 'dst4=192.0.2.1 action=drop', 'rules'],
+    ['', 'proto=tcp accept', 'rules'],
+    ['', '\ufeffdrop', 'rules'],
+    ['list.txt', '192.0.2.1\naction=drop\n', 'list'],
+    ['', 'accept.example.com\n', 'list'],
+    ['', 'drop-box.example\n', 'list'],
+    ['', '; accept\n// drop\n2001:db8::/32\n', 'list'],
+    ['', '', 'list'],
+    ['', '# only comments\n', 'list'],
+  ])('takes %j with %j for a %s', (name, text, format) => {
+    expect(detectFormat(name, new TextEncoder().encode(text))).toBe(format);
+  });
+
+  it('looks past a long header, but judges no line that its sample cuts', () => {
+    const encode = (text: string): Uint8Array => new TextEncoder().encode(text);
+    expect(detectFormat('', encode(`${'# header\n'.repeat(2000)}drop\n`))).toBe('rules');
+    expect(detectFormat('', encode(`192.0.2.1\n${'drop\n'.repeat(20_000)}`))).toBe('list');
+    expect(detectFormat('', encode('#'.repeat(100_000)))).toBe('list');
+  });
+
+  it.each(['country-ru-ipv4.netset', 'tor-exit-nodes.lst', 'scam-plain.txt', 'spamhaus-dropv6.txt'])(
+    'takes %s for a list',
+    (name) => {
+      const bytes = readFileSync(new URL(`../../../test/fixtures/lists/${name}`, import.meta.url));
+      expect(detectFormat(name, bytes)).toBe('list');
+    },
+  );
+});

@@ -1,0 +1,132 @@
+/**
+ * From a rule set to the next release: diff by content with the head, guards, digests, signature, store. Nobody hears
+ * of a release before it is on disk.
+ */
+
+import {
+  diffRuleSets,
+  ErrorCode,
+  encodeDelta,
+  encodeManifest,
+  encodeSnapshot,
+  type Manifest,
+  manifestFor,
+  manifestHash,
+  type PartChange,
+  type RuleSetDelta,
+  signManifest,
+} from '@rulecast/protocol';
+import { checkRuleSet, EMPTY_RULE_SET, type RuleSet, type RuleSetProblem } from '@rulecast/rules';
+import type { Identity } from './identity.ts';
+import type { Release, Store } from './store.ts';
+
+/** What would become of a rule set, before anything is written. */
+export interface Plan {
+  readonly ruleSet: RuleSet;
+  readonly changes: readonly PartChange[];
+  readonly warnings: readonly RuleSetProblem[];
+  /** Encoded, for its size and for the store; empty where nothing changes. */
+  readonly deltaBytes: Uint8Array;
+  /** The content differs from the head's. */
+  readonly changed: boolean;
+}
+
+/** The rule set is refused as a whole. */
+export class GuardError extends Error {
+  readonly code = ErrorCode.guardRefused;
+  readonly part: string;
+
+  constructor(problem: RuleSetProblem) {
+    super(problem.reason);
+    this.part = problem.part;
+  }
+}
+
+export interface CommitterOptions {
+  readonly store: Store;
+  readonly identity: Identity;
+  /** Milliseconds since 1970. */
+  readonly nowMs: () => number;
+}
+
+export class Committer {
+  private current: Release | undefined;
+  /** Of the next release. */
+  private epoch: number;
+  private readonly options: CommitterOptions;
+
+  /** Loads the head from the store. Throws StoreError. */
+  constructor(options: CommitterOptions) {
+    this.options = options;
+    this.current = options.store.load(options.identity);
+    this.epoch = this.current?.manifest.epoch ?? 1;
+  }
+
+  /** The newest release; undefined before the first. */
+  get head(): Release | undefined {
+    return this.current;
+  }
+
+  get ruleSet(): RuleSet {
+    return this.current?.ruleSet ?? EMPTY_RULE_SET;
+  }
+
+  /** What committing a rule set would do. Throws GuardError where it may not be released. */
+  plan(ruleSet: RuleSet): Plan {
+    const problems = checkRuleSet(ruleSet);
+    const fault = problems.find((problem) => problem.severity === 'fault');
+    if (fault !== undefined) throw new GuardError(fault);
+    const delta: RuleSetDelta = diffRuleSets(this.ruleSet, ruleSet);
+    const changed = delta.changes.length > 0;
+    return {
+      ruleSet,
+      changes: delta.changes,
+      warnings: problems,
+      deltaBytes: changed ? encodeDelta(delta) : new Uint8Array(0),
+      changed,
+    };
+  }
+
+  /**
+   * Makes a plan the next release; resolves when it is on disk. A plan without changes makes one in a new epoch only.
+   * Throws ProtocolError `over-limit` (too many parts for a manifest) and StoreError; then the head is what it was.
+   */
+  async commit(plan: Plan): Promise<Release> {
+    const { store, identity, nowMs } = this.options;
+    const previous = this.current?.manifest;
+    const manifest: Manifest = manifestFor(
+      plan.ruleSet,
+      {
+        lineage: identity.lineage,
+        epoch: this.epoch,
+        version: (previous?.version ?? 0) + 1,
+        previousVersion: previous?.version ?? 0,
+        createdAtMs: nowMs(),
+      },
+      previous,
+    );
+    const manifestBytes = encodeManifest(manifest);
+    const release: Release = {
+      ruleSet: plan.ruleSet,
+      manifest,
+      manifestBytes,
+      signature: signManifest(manifestBytes, identity.privateKey),
+      hash: manifestHash(manifestBytes),
+    };
+    const delta = plan.changed ? plan.deltaBytes : encodeDelta({ changes: [] });
+    await store.commit(release, delta, () => encodeSnapshot(plan.ruleSet));
+    this.current = release;
+    return release;
+  }
+
+  /**
+   * Opens an epoch above a release that a subscriber proved to know, and releases the head's content in it, above
+   * everything that was ever signed. Undefined where there is no head (the next release opens the epoch) or the
+   * epoch is open already.
+   */
+  async openEpochAbove(known: Manifest): Promise<Release | undefined> {
+    if (known.epoch < this.epoch) return undefined;
+    this.epoch = known.epoch + 1;
+    return this.current === undefined ? undefined : this.commit(this.plan(this.ruleSet));
+  }
+}

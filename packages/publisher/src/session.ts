@@ -1,0 +1,445 @@
+/**
+ * One subscriber's session, publisher side: turns messages and local events into steps of the protocol's table, and
+ * does what the table says. PROTOCOL.md "Sessions". State per subscriber is O(1); a stuck one holds up nobody.
+ */
+
+import {
+  ANSWER_TIMEOUT_MS,
+  APPLY_TIMEOUT_MS,
+  boundText,
+  type Connection,
+  compareRelease,
+  decodeManifest,
+  ErrorCode,
+  HANDSHAKE_TIMEOUT_MS,
+  HEARTBEAT_MS,
+  type Message,
+  type MessageOf,
+  manifestHash,
+  PROTOCOL_VERSION,
+  ProtocolError,
+  type PublisherEvent,
+  type PublisherState,
+  RETRY_AFTER_MS,
+  SILENCE_TIMEOUT_MS,
+  STALL_TIMEOUT_MS,
+  stepPublisher,
+  verifySignature,
+  type WirePacket,
+} from '@rulecast/protocol';
+import type { Publisher } from './publisher.ts';
+import type { Release } from './store.ts';
+import type { HeldRelease, SubscriberEntry } from './subscribers.ts';
+
+type Answer = MessageOf<'answer'>;
+
+/** How long a state may last without the message it waits for; other states end by silence only. */
+const STATE_TIMEOUT_MS: Partial<Record<PublisherState, number>> = {
+  greeting: HANDSHAKE_TIMEOUT_MS,
+  proving: ANSWER_TIMEOUT_MS,
+  offered: ANSWER_TIMEOUT_MS + APPLY_TIMEOUT_MS, // it may be busy applying the release before
+  confirming: APPLY_TIMEOUT_MS,
+};
+
+export class SubscriberSession {
+  private readonly connection: Connection;
+  private readonly publisher: Publisher;
+  /** Called with the name once it is known; may end an older session of that name. */
+  private readonly onNamed: (session: SubscriberSession, name: string) => void;
+  private state: PublisherState = 'greeting';
+  private entry: SubscriberEntry | undefined;
+  private hello: MessageOf<'hello'> | undefined;
+  private offered: Release | undefined; // the last OFFER
+  private sentBefore = 0; // bytes sent before the transfer under way
+  private progress = { bytes: 0, atMs: 0 }; // when the last byte of a transfer was taken
+  private lastReceivedMs: number;
+  private readonly questions = new Map<number, (answer: Answer) => void>();
+  private lastTransaction = 0;
+  private stateTimer: NodeJS.Timeout | undefined;
+  private retryTimer: NodeJS.Timeout | undefined;
+
+  constructor(
+    connection: Connection,
+    publisher: Publisher,
+    onNamed: (session: SubscriberSession, name: string) => void,
+  ) {
+    this.connection = connection;
+    this.publisher = publisher;
+    this.onNamed = onNamed;
+    this.lastReceivedMs = performance.now();
+  }
+
+  /** Runs until the connection ends. Never throws. */
+  async run(): Promise<void> {
+    const heartbeat = setInterval(() => this.beat(), HEARTBEAT_MS);
+    const onRelease = (): void => this.offerIfDue();
+    this.publisher.on('release', onRelease);
+    this.watchState();
+    try {
+      for (;;) {
+        const received = await this.connection.receive();
+        if (received === undefined) break;
+        this.lastReceivedMs = performance.now();
+        this.take(received.message, received.transaction);
+      }
+    } catch (error) {
+      if (!(error instanceof ProtocolError)) throw error;
+      if (error.code !== ErrorCode.disconnected) this.noteError(error.code, error.message);
+    } finally {
+      clearInterval(heartbeat);
+      clearTimeout(this.retryTimer);
+      this.publisher.off('release', onRelease);
+      this.raise('disconnected');
+      this.leave();
+    }
+  }
+
+  /** Ends the session with BYE. */
+  stop(code: ErrorCode, text: string): void {
+    this.raise('stop', { code, text });
+  }
+
+  /** Asks the live table. Rejects with ProtocolError `not-ready`, `timeout` or `disconnected`. */
+  async ask(packet: WirePacket): Promise<Answer> {
+    if (this.state === 'greeting' || this.state === 'closed') {
+      throw new ProtocolError(ErrorCode.notReady, `${this.entry?.name ?? 'the subscriber'} is not connected`);
+    }
+    const transaction = ++this.lastTransaction;
+    let timer: NodeJS.Timeout | undefined;
+    const answered = new Promise<Answer>((resolve, reject) => {
+      this.questions.set(transaction, resolve);
+      timer = setTimeout(() => {
+        reject(
+          new ProtocolError(
+            ErrorCode.timeout,
+            `${this.entry?.name} did not answer within ${ANSWER_TIMEOUT_MS} ms`,
+          ),
+        );
+      }, ANSWER_TIMEOUT_MS);
+    });
+    try {
+      await this.connection.send({ kind: 'query', question: 'test', packet }, transaction);
+      return await answered;
+    } finally {
+      clearTimeout(timer);
+      this.questions.delete(transaction);
+    }
+  }
+
+  // ── Events ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** A message becomes an event: answers that name another release than the one offered last are told apart. */
+  private take(message: Message, transaction: number): void {
+    if (this.entry !== undefined) this.entry.lastSeenMs = this.publisher.nowMs();
+    switch (message.kind) {
+      case 'hello':
+      case 'proof':
+      case 'ping':
+      case 'pong':
+      case 'bye':
+        return this.raise(message.kind, { message });
+      case 'want':
+      case 'applied':
+      case 'nack': {
+        const latest = this.offered !== undefined && Buffer.from(this.offered.hash).equals(message.hash);
+        return this.raise(latest ? message.kind : `${message.kind}Other`, { message });
+      }
+      case 'answer':
+        return this.raise('answer', { message, transaction });
+      default:
+        return this.raise('other');
+    }
+  }
+
+  private raise(event: PublisherEvent, context: EventContext = {}): void {
+    const before = this.state;
+    const { next, action, code } = stepPublisher(before, event);
+    if (next !== before) {
+      this.state = next;
+      this.watchState();
+    }
+    const { message } = context;
+    switch (action) {
+      case 'none':
+        return;
+      case 'welcome':
+        return this.welcome(context.message as MessageOf<'hello'>);
+      case 'prove':
+        return this.post({ kind: 'prove' });
+      case 'judge':
+        return this.judge(message as MessageOf<'proof'>);
+      case 'diverge':
+        return this.diverge();
+      case 'offer':
+        return this.offer();
+      case 'transfer':
+        void this.transfer((message as MessageOf<'want'>).base);
+        return;
+      case 'abort':
+        return this.abort(message);
+      case 'record':
+        return this.record(message as MessageOf<'applied' | 'nack'>);
+      case 'answer':
+        this.questions.get(context.transaction ?? 0)?.(message as Answer);
+        return;
+      case 'pong':
+        return this.post({ kind: 'pong', hash: this.publisher.head?.hash });
+      case 'bye': {
+        const reason = context.code ?? code ?? ErrorCode.internal;
+        this.noteError(reason, context.text ?? `the session ended: ${event} while ${before}`);
+        return this.connection.bye(reason, context.text ?? reason);
+      }
+      case 'close':
+        return this.connection.close();
+      case 'never':
+        return;
+    }
+  }
+
+  /** Sends without waiting; a send that fails means the connection is gone, which the receiver notices. */
+  private post(message: Message): void {
+    this.connection.send(message).catch(() => undefined);
+  }
+
+  // ── Actions ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  private welcome(hello: MessageOf<'hello'>): void {
+    const { identity, name, subscribers } = this.publisher;
+    if (hello.protocolMin > PROTOCOL_VERSION || hello.protocolMax < PROTOCOL_VERSION) {
+      const text = `this publisher speaks protocol ${PROTOCOL_VERSION} only`;
+      return this.raise('stop', { code: ErrorCode.noCommonVersion, text });
+    }
+    if (hello.lineage !== undefined && !Buffer.from(hello.lineage).equals(identity.lineage)) {
+      const text = 'this publisher is of another lineage than the subscriber trusts';
+      return this.raise('stop', { code: ErrorCode.wrongLineage, text });
+    }
+    this.hello = hello;
+    const nowMs = this.publisher.nowMs();
+    this.onNamed(this, hello.name);
+    this.entry = subscribers.entry(hello.name, nowMs);
+    this.entry.connectedSinceMs = nowMs;
+    this.entry.lastSeenMs = nowMs;
+    this.entry.held = hello.holds;
+    this.entry.diverged = false;
+    for (const hash of hello.refused) subscribers.refuse(this.entry, hex(hash));
+    this.publisher.logger.info(
+      { subscriber: hello.name, version: hello.holds?.version ?? 0 },
+      'subscriber connected',
+    );
+    subscribers.emit('change');
+    this.post({
+      kind: 'welcome',
+      protocol: PROTOCOL_VERSION,
+      name,
+      lineage: identity.lineage,
+      heartbeatMs: HEARTBEAT_MS,
+    });
+    if (hello.holds !== undefined && this.isAhead(hello.holds)) this.raise('claimAhead');
+    else this.offerIfDue();
+  }
+
+  /** Whether a subscriber claims a release that this publisher cannot have been followed by its head. */
+  private isAhead(held: HeldRelease): boolean {
+    const { head, store } = this.publisher;
+    if (head === undefined) return true;
+    return compareRelease(held, head.manifest) >= 0 && !store.knows(hex(held.hash));
+  }
+
+  private judge(proof: MessageOf<'proof'>): void {
+    const { identity } = this.publisher;
+    const claimed = this.hello?.holds;
+    const isSigned =
+      claimed !== undefined &&
+      Buffer.from(manifestHash(proof.manifest)).equals(claimed.hash) &&
+      verifySignature(proof.manifest, proof.signature, identity.publicKey);
+    if (!isSigned) return this.diverge();
+    this.publisher.openEpoch(decodeManifest(proof.manifest)).catch((error: unknown) => {
+      this.publisher.logger.error({ err: error, subscriber: this.entry?.name }, 'cannot open a new epoch');
+    });
+  }
+
+  private diverge(): void {
+    if (this.entry !== undefined) this.entry.diverged = true;
+    const text = 'it claims a release above the head and has no proof of it';
+    this.noteError(ErrorCode.unknownRelease, text);
+    this.publisher.logger.warn({ subscriber: this.entry?.name }, text);
+    this.offerIfDue();
+  }
+
+  /** Raises headChanged if there is a head that the subscriber lacks, may take, and was not offered last. */
+  private offerIfDue(): void {
+    const { head } = this.publisher;
+    const { entry, hello } = this;
+    if (head === undefined || entry === undefined || hello === undefined || this.offered === head) return;
+    if (entry.held !== undefined && Buffer.from(entry.held.hash).equals(head.hash)) return;
+    if (entry.refused.includes(hex(head.hash))) return;
+    const { parts } = head.manifest;
+    let entries = 0;
+    for (const part of parts) entries += part.count;
+    if (parts.length > hello.limits.parts || entries > hello.limits.entries) {
+      const text = `release ${head.manifest.version} has ${parts.length} parts and ${entries} entries, beyond its limits`;
+      return this.noteError(ErrorCode.overLimit, text);
+    }
+    this.raise('headChanged');
+  }
+
+  private offer(): void {
+    const { head } = this.publisher;
+    if (head === undefined) return;
+    clearTimeout(this.retryTimer);
+    this.offered = head;
+    this.sentBefore = this.connection.bytesSent;
+    this.post({ kind: 'offer', signature: head.signature, manifest: head.manifestBytes });
+  }
+
+  private async transfer(base: Uint8Array | undefined): Promise<void> {
+    const release = this.offered;
+    if (release === undefined || this.entry === undefined) return;
+    this.entry.receiving = true;
+    this.progress = { bytes: this.connection.bytesSent, atMs: performance.now() };
+    const stopped = (): boolean => this.state !== 'sending' || this.offered !== release;
+    try {
+      const transfer = this.publisher.transfers.for(release, base);
+      const { steps, stream } = transfer;
+      const begin = {
+        kind: 'begin',
+        hash: release.hash,
+        base: transfer.base,
+        steps,
+        bytes: stream.length,
+      } as const;
+      await this.connection.send(begin);
+      const sent = await this.connection.sendBytes([stream], { stopped });
+      if (sent === undefined) return;
+      const ended = this.connection.send({ kind: 'end', sha256: sent.sha256 });
+      this.raise('transferSent');
+      await ended;
+    } catch (error) {
+      if (error instanceof ProtocolError && error.code === ErrorCode.disconnected) return; // the receiver notices
+      this.publisher.logger.error({ err: error, subscriber: this.entry.name }, 'a transfer failed');
+      if (!stopped()) this.raise('transferFailed');
+    }
+  }
+
+  private abort(message: Message | undefined): void {
+    if (message?.kind === 'nack') this.record(message);
+    this.post({ kind: 'abort', code: ErrorCode.badTransfer, text: 'the transfer was given up' });
+  }
+
+  private record(message: MessageOf<'applied' | 'nack'>): void {
+    const { entry } = this;
+    if (entry === undefined) return;
+    entry.receiving = false;
+    entry.bytesSent = this.connection.bytesSent;
+    const release = this.offered;
+    const bytes = this.connection.bytesSent - this.sentBefore;
+    if (message.kind === 'applied') {
+      const { hash, epoch, version, persisted } = message;
+      entry.held = { hash, epoch, version };
+      entry.appliedAtMs = this.publisher.nowMs();
+      entry.applyMs = message.receiveMs + message.verifyMs + message.compileMs + message.flipMs;
+      entry.persisted = persisted;
+      entry.lastError = undefined;
+      entry.diverged = false;
+      this.publisher.logger.info({ subscriber: entry.name, epoch, version, bytes }, 'applied');
+      this.publisher.subscribers.settle({
+        subscriber: entry.name,
+        state: 'applied',
+        epoch,
+        version,
+        bytes,
+        persisted,
+      });
+    } else this.recordRefusal(message, entry, release, bytes);
+    this.offerIfDue();
+  }
+
+  private recordRefusal(
+    nack: MessageOf<'nack'>,
+    entry: SubscriberEntry,
+    release: Release | undefined,
+    bytes: number,
+  ): void {
+    const { code, retry } = nack;
+    const text = nack.part === undefined ? nack.text : `${nack.part}: ${nack.text}`;
+    this.noteError(code, text);
+    if (retry === 'never') this.publisher.subscribers.refuse(entry, hex(nack.hash));
+    else {
+      clearTimeout(this.retryTimer);
+      this.retryTimer = setTimeout(() => {
+        this.offered = undefined;
+        this.offerIfDue();
+      }, nack.retryAfterMs ?? RETRY_AFTER_MS);
+    }
+    if (release === undefined || !Buffer.from(release.hash).equals(nack.hash)) return;
+    const { epoch, version } = release.manifest;
+    this.publisher.logger.warn({ subscriber: entry.name, epoch, version, code, retry }, `refused: ${text}`);
+    this.publisher.subscribers.settle({
+      subscriber: entry.name,
+      state: 'refused',
+      epoch,
+      version,
+      bytes,
+      code,
+      text,
+    });
+  }
+
+  private noteError(code: string, text: string): void {
+    if (this.entry === undefined) {
+      this.publisher.logger.warn({ code }, `a connection ended before it had a name: ${text}`);
+      return;
+    }
+    this.entry.lastError = { code, text: boundText(text), atMs: this.publisher.nowMs() };
+    this.publisher.subscribers.emit('change');
+  }
+
+  // ── Time ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  private watchState(): void {
+    clearTimeout(this.stateTimer);
+    const timeoutMs = STATE_TIMEOUT_MS[this.state];
+    if (timeoutMs !== undefined) this.stateTimer = setTimeout(() => this.raise('timeout'), timeoutMs);
+  }
+
+  private beat(): void {
+    const nowMs = performance.now();
+    if (this.connection.bytesSent !== this.progress.bytes) {
+      this.progress = { bytes: this.connection.bytesSent, atMs: nowMs };
+    }
+    const stalled = this.state === 'sending' && nowMs - this.progress.atMs > STALL_TIMEOUT_MS;
+    if (stalled || nowMs - this.lastReceivedMs > SILENCE_TIMEOUT_MS) return this.raise('timeout');
+    if (this.state !== 'greeting' && !this.connection.sendPending) {
+      this.post({ kind: 'ping', hash: this.publisher.head?.hash });
+    }
+  }
+
+  private leave(): void {
+    clearTimeout(this.stateTimer);
+    const { entry } = this;
+    if (entry === undefined) return;
+    entry.connectedSinceMs = undefined;
+    entry.receiving = false;
+    entry.lastSeenMs = this.publisher.nowMs();
+    const { epoch, version } = entry.held ?? { epoch: 0, version: 0 };
+    this.publisher.logger.info({ subscriber: entry.name, version }, 'subscriber disconnected');
+    this.publisher.subscribers.settle({
+      subscriber: entry.name,
+      state: 'disconnected',
+      epoch,
+      version,
+      bytes: 0,
+    });
+  }
+}
+
+interface EventContext {
+  readonly message?: Message;
+  readonly transaction?: number;
+  readonly code?: ErrorCode;
+  readonly text?: string;
+}
+
+function hex(bytes: Uint8Array): string {
+  return Buffer.from(bytes).toString('hex');
+}

@@ -1,0 +1,165 @@
+/**
+ * What the publisher knows of each subscriber, by name: O(1) a subscriber, and a bounded number of them. What `rulectl status` shows
+ * and what a push waits for.
+ */
+
+import { EventEmitter } from 'node:events';
+import type { ControlRecordOf, SubscriberState } from '@rulecast/protocol';
+import type { Release, Store } from './store.ts';
+
+/** A release a subscriber says it has in force. */
+export interface HeldRelease {
+  readonly hash: Uint8Array;
+  readonly epoch: number;
+  readonly version: number;
+}
+
+/** Mutable: a session writes it, the status reads it. */
+export interface SubscriberEntry {
+  readonly name: string;
+  connectedSinceMs: number | undefined;
+  lastSeenMs: number;
+  held: HeldRelease | undefined;
+  /** A transfer is under way, or being applied. */
+  receiving: boolean;
+  /** It claimed a release above the head and could not prove it. */
+  diverged: boolean;
+  appliedAtMs: number | undefined;
+  applyMs: number | undefined;
+  persisted: boolean | undefined;
+  bytesSent: number;
+  lastError: { readonly code: string; readonly text: string; readonly atMs: number } | undefined;
+  /** Hashes (hex) of releases that it refused for good; the newest last, a bounded number. */
+  refused: readonly string[];
+}
+
+/** What became of one release at one subscriber. */
+export interface Outcome {
+  readonly subscriber: string;
+  readonly state: 'applied' | 'refused' | 'disconnected';
+  readonly epoch: number;
+  readonly version: number;
+  /** Sent to it for this release. */
+  readonly bytes: number;
+  readonly code?: string;
+  readonly text?: string;
+  readonly persisted?: boolean;
+}
+
+/** Remembered subscribers; beyond it the one unseen for longest is forgotten. */
+const ENTRIES_MAX = 1024;
+/** Remembered refusals of one subscriber. */
+const REFUSED_MAX = 32;
+
+export class Subscribers extends EventEmitter<{ outcome: [Outcome]; change: [] }> {
+  private readonly entries = new Map<string, SubscriberEntry>();
+
+  constructor() {
+    super();
+    this.setMaxListeners(0); // one listener a waiting push or watcher; both are bounded by the control endpoint
+  }
+
+  /** The entry of a name, made if there is none. */
+  entry(name: string, nowMs: number): SubscriberEntry {
+    let entry = this.entries.get(name);
+    if (entry === undefined) {
+      entry = newEntry(name, nowMs);
+      this.entries.set(name, entry);
+      this.forgetOldest();
+    }
+    return entry;
+  }
+
+  private forgetOldest(): void {
+    if (this.entries.size <= ENTRIES_MAX) return;
+    let oldest: SubscriberEntry | undefined;
+    for (const entry of this.entries.values()) {
+      if (entry.connectedSinceMs !== undefined) continue;
+      if (oldest === undefined || entry.lastSeenMs < oldest.lastSeenMs) oldest = entry;
+    }
+    if (oldest !== undefined) this.entries.delete(oldest.name);
+  }
+
+  /** Notes a refusal for good. */
+  refuse(entry: SubscriberEntry, hash: string): void {
+    entry.refused = [...entry.refused.filter((other) => other !== hash), hash].slice(-REFUSED_MAX);
+  }
+
+  settle(outcome: Outcome): void {
+    this.emit('outcome', outcome);
+    this.emit('change');
+  }
+
+  /** Names of those connected now. */
+  connected(): readonly string[] {
+    return [...this.entries.values()]
+      .filter((entry) => entry.connectedSinceMs !== undefined)
+      .map((entry) => entry.name);
+  }
+
+  /** Status records, by name. */
+  records(head: Release | undefined, store: Store, nowMs: number): readonly ControlRecordOf<'subscriber'>[] {
+    return [...this.entries.values()]
+      .sort((a, b) => (a.name < b.name ? -1 : 1))
+      .map((entry) => recordOf(entry, head, store, nowMs));
+  }
+}
+
+function newEntry(name: string, nowMs: number): SubscriberEntry {
+  return {
+    name,
+    connectedSinceMs: undefined,
+    lastSeenMs: nowMs,
+    held: undefined,
+    receiving: false,
+    diverged: false,
+    appliedAtMs: undefined,
+    applyMs: undefined,
+    persisted: undefined,
+    bytesSent: 0,
+    lastError: undefined,
+    refused: [],
+  };
+}
+
+function recordOf(
+  entry: SubscriberEntry,
+  head: Release | undefined,
+  store: Store,
+  nowMs: number,
+): ControlRecordOf<'subscriber'> {
+  const matches = isHead(entry, head);
+  const newer = matches ? undefined : store.newerThan(entry.held?.epoch ?? 0, entry.held?.version ?? 0);
+  return {
+    record: 'subscriber',
+    name: entry.name,
+    state: stateOf(entry, head, matches),
+    epoch: entry.held?.epoch,
+    version: entry.held?.version,
+    hash: entry.held === undefined ? undefined : Buffer.from(entry.held.hash).toString('hex'),
+    matches,
+    lagVersions: newer?.count ?? 0,
+    lagMs: newer?.sinceMs === undefined ? 0 : Math.max(0, nowMs - newer.sinceMs),
+    connectedSinceMs: entry.connectedSinceMs,
+    lastSeenMs: entry.lastSeenMs,
+    appliedAtMs: entry.appliedAtMs,
+    applyMs: entry.applyMs,
+    bytesSent: entry.bytesSent,
+    lastError: entry.lastError,
+    persisted: entry.persisted,
+  };
+}
+
+/** Whether a subscriber has the head in force; with no head, whether it has nothing. */
+function isHead(entry: SubscriberEntry, head: Release | undefined): boolean {
+  if (head === undefined || entry.held === undefined) return head === undefined && entry.held === undefined;
+  return Buffer.from(entry.held.hash).equals(head.hash);
+}
+
+function stateOf(entry: SubscriberEntry, head: Release | undefined, matches: boolean): SubscriberState {
+  if (entry.connectedSinceMs === undefined) return 'disconnected';
+  if (matches) return 'synced';
+  if (entry.receiving) return 'receiving';
+  if (head !== undefined && entry.refused.includes(Buffer.from(head.hash).toString('hex'))) return 'refused';
+  return entry.diverged ? 'diverged' : 'behind';
+}

@@ -1,0 +1,51 @@
+/**
+ * What a subscriber is sent: a chain of deltas from what it holds, or a snapshot, whichever is smaller. A snapshot is
+ * encoded once per release and shared by all who need it.
+ */
+
+import { encodeChain, encodeSnapshot, STEPS_MAX } from '@rulecast/protocol';
+import type { Release, Store } from './store.ts';
+
+export interface Transfer {
+  readonly release: Release;
+  /** The release that the first delta starts from; undefined for a snapshot. */
+  readonly base: Uint8Array | undefined;
+  /** Deltas in the stream; a snapshot is one. */
+  readonly steps: number;
+  readonly stream: Uint8Array;
+}
+
+/** A chain below this is sent without asking how large a snapshot would be: encoding one costs more than it saves. */
+const CHAIN_UNASKED_BYTES = 64 * 1024;
+
+export class Transfers {
+  private readonly store: Store;
+  private snapshot: Transfer | undefined; // of the release last asked for
+
+  constructor(store: Store) {
+    this.store = store;
+  }
+
+  /** The transfer that brings `release`, the head, to somebody who holds `base`. */
+  for(release: Release, base: Uint8Array | undefined): Transfer {
+    const small = this.chain(release, base, CHAIN_UNASKED_BYTES);
+    if (small !== undefined) return small;
+    const snapshot = this.snapshotOf(release);
+    return this.chain(release, base, snapshot.stream.length) ?? snapshot;
+  }
+
+  private chain(release: Release, base: Uint8Array | undefined, limitBytes: number): Transfer | undefined {
+    if (base === undefined) return undefined;
+    const deltas = this.store.chainFrom(Buffer.from(base).toString('hex'), limitBytes);
+    if (deltas === undefined || deltas.length === 0 || deltas.length > STEPS_MAX) return undefined;
+    return { release, base, steps: deltas.length, stream: encodeChain(deltas) };
+  }
+
+  private snapshotOf(release: Release): Transfer {
+    if (this.snapshot?.release !== release) {
+      const stream = encodeChain([encodeSnapshot(release.ruleSet)]);
+      this.snapshot = { release, base: undefined, steps: 1, stream };
+    }
+    return this.snapshot;
+  }
+}

@@ -1,0 +1,157 @@
+/** The command line: options that every command has, the commands, and how errors become exit codes. */
+
+import { readFileSync } from 'node:fs';
+import { defaultEndpoints } from '@rulecast/protocol';
+import yargs, { type Argv } from 'yargs';
+import * as check from './commands/check.ts';
+import * as push from './commands/push.ts';
+import * as status from './commands/status.ts';
+import * as test from './commands/test.ts';
+import { CliError, ExitCode, exitCodesHelp, usageError } from './exit.ts';
+import { OutputClosedError, Terminal } from './terminal.ts';
+
+type Environment = Readonly<Record<string, string | undefined>>;
+type Work = () => Promise<ExitCode>;
+interface GlobalArgs {
+  readonly control: string;
+  readonly 'no-color': boolean | undefined;
+}
+
+/** One command of commands/. */
+interface Command<A> {
+  readonly command: string;
+  readonly describe: string;
+  readonly builder: (yargs: Argv<GlobalArgs>) => Argv<A>;
+  readonly run: (args: A, terminal: Terminal) => Promise<ExitCode>;
+}
+
+/** Options whose values gather; every other one is given once. */
+const REPEATABLE: ReadonlySet<string> = new Set(['_', 'file', 'packet', 'resolve']);
+/** Widest help text: longer lines are hard to read. */
+const HELP_MAX_COLUMNS = 100;
+
+/** Runs one command line (without node and script) and resolves with the exit code; never rejects. */
+export async function runCli(args: readonly string[], environment: Environment): Promise<ExitCode> {
+  const terminal = new Terminal(environment);
+  try {
+    const parsed = parse(args, terminal);
+    if (typeof parsed === 'string') terminal.out.line(parsed);
+    const exit = typeof parsed === 'string' ? ExitCode.ok : await parsed();
+    terminal.out.flush();
+    return exit;
+  } catch (error) {
+    return tell(error, args, terminal);
+  }
+}
+
+/** What to do, or the text that --help or --version asks for. Throws CliError `usage`. */
+function parse(args: readonly string[], terminal: Terminal): Work | string {
+  let work: Work | undefined;
+  let text = '';
+  let failure: Error | undefined;
+  const cli = commandLine(terminal, (chosen) => {
+    work = chosen;
+  });
+  cli.parse(args, {}, (error, _args, output) => {
+    failure = error ?? undefined;
+    text = output;
+  });
+  if (failure instanceof CliError) throw failure;
+  if (failure !== undefined) throw usageError(`${failure.message.trim()}\nTry: ${helpCommand(args)}`);
+  return work ?? text;
+}
+
+function commandLine(terminal: Terminal, choose: (work: Work) => void): Argv<GlobalArgs> {
+  const columns = process.stdout.isTTY ? process.stdout.columns : HELP_MAX_COLUMNS;
+  const global = yargs()
+    .scriptName('rulectl')
+    .locale('en')
+    .usage(
+      '$0 COMMAND\n\nFirewall rule sets: check them, release them, and see what the firewalls do with them.',
+    )
+    .option('control', {
+      type: 'string',
+      requiresArg: true,
+      default: defaultEndpoints(terminal.environment).control,
+      describe: 'where the publisher listens',
+    })
+    .option('no-color', { type: 'boolean', describe: 'no colours; NO_COLOR=1 does the same' });
+  const add = <A>(cli: Argv<GlobalArgs>, command: Command<A>): Argv<GlobalArgs> =>
+    cli.command(command.command, command.describe, command.builder, (commandArgs) => {
+      choose(() => command.run(commandArgs, terminal));
+    });
+  const withCommands = add(add(add(add(global, push), status), test), check);
+  return withCommands
+    .example([
+      ['$0 check office.yaml', 'before'],
+      ['$0 push office.yaml', 'release it, and wait for the firewalls'],
+      ['$0 status', 'after'],
+      ['$0 test "10.137.0.5 > 192.0.2.7 tcp/443"', 'what happens to a packet now'],
+    ])
+    .epilogue(exitCodesHelp())
+    .check((all) => {
+      for (const [option, value] of Object.entries(all)) {
+        if (!Array.isArray(value) || REPEATABLE.has(option)) continue;
+        throw usageError(`--${option} is given twice`);
+      }
+      if (all['no-color'] === true) terminal.withoutColor();
+      return true;
+    }, true)
+    .demandCommand(1, 'name a command')
+    .recommendCommands()
+    .strict()
+    .parserConfiguration({
+      'boolean-negation': false, // --no-wait and --no-color are options of their own
+      'camel-case-expansion': false,
+      'dot-notation': false,
+      'greedy-arrays': false, // --resolve takes one value, what follows are packets
+      'parse-numbers': false,
+      'parse-positional-numbers': false,
+    })
+    .showHelpOnFail(false)
+    .alias('h', 'help')
+    .help()
+    .version(ownVersion())
+    .wrap(Math.min(HELP_MAX_COLUMNS, columns));
+}
+
+function helpCommand(args: readonly string[]): string {
+  const named = ['push', 'status', 'test', 'check'].find((name) => args[0] === name);
+  return named === undefined ? 'rulectl --help' : `rulectl ${named} --help`;
+}
+
+function ownVersion(): string {
+  const text = readFileSync(new URL('../package.json', import.meta.url), 'utf8');
+  const manifest: unknown = JSON.parse(text);
+  const isRead = typeof manifest === 'object' && manifest !== null && 'version' in manifest;
+  return isRead && typeof manifest.version === 'string' ? manifest.version : 'unknown';
+}
+
+/** Says what went wrong, to people and, with --json, to programs; returns the exit code. */
+function tell(error: unknown, args: readonly string[], terminal: Terminal): ExitCode {
+  if (error instanceof OutputClosedError) return ExitCode.outputClosed;
+  const known = error instanceof CliError ? error : undefined;
+  const text =
+    known?.message ?? `a bug of rulectl: ${error instanceof Error ? error.message : String(error)}`;
+  const exit = known?.exit ?? ExitCode.bug;
+  try {
+    if (args.includes('--json') && exit !== ExitCode.usage) {
+      terminal.out.json({ kind: 'fail', code: known?.code ?? 'bug', text, exit });
+    }
+    terminal.complain(`rulectl: ${text}`);
+    const isDebug = terminal.environment['RULECTL_DEBUG'] === '1';
+    if (isDebug && error instanceof Error) terminal.complain(traceOf(error));
+    else if (known === undefined)
+      terminal.complain('Set RULECTL_DEBUG=1 for the stack trace, and report it.');
+  } catch (cause) {
+    if (!(cause instanceof OutputClosedError)) throw cause;
+    return ExitCode.outputClosed;
+  }
+  return exit;
+}
+
+/** The stack of an error and of what caused it. */
+function traceOf(error: Error): string {
+  const stack = error.stack ?? error.message;
+  return error.cause instanceof Error ? `${stack}\ncaused by ${traceOf(error.cause)}` : stack;
+}

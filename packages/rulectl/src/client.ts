@@ -1,0 +1,121 @@
+/**
+ * The control connection: one request, its records, and its end. PROTOCOL.md "Control". A request may be answered before it is
+ * sent whole (an early refusal), so answers are read from the start.
+ */
+
+import { Connection, type ControlRecord, type MessageOf, ProtocolError } from '@rulecast/protocol';
+import { type Channel, ChannelConnectError, connect, EndpointError, parseEndpoint } from '@rulecast/vchan';
+import { CliError, ExitCode } from './exit.ts';
+
+export type Ending = MessageOf<'done'> | MessageOf<'fail'>;
+
+/** One request of a control connection. */
+export interface ControlRequest {
+  /** Endpoint URL of the publisher. */
+  readonly endpoint: string;
+  /** Sends the request. */
+  readonly send: (connection: Connection) => Promise<void>;
+  readonly onRecord: (record: ControlRecord) => void;
+  /** How long to wait for the end, in milliseconds; for ever without it. */
+  readonly timeoutMs?: number;
+}
+
+/**
+ * Makes a request and resolves with its end.
+ * @throws CliError `unreachable` if there is no connection or it is lost, `timeout`, `usage` for an endpoint that is none.
+ */
+export async function ask(request: ControlRequest): Promise<Ending> {
+  const connection = new Connection(await open(request.endpoint));
+  let timedOut = false;
+  const timer =
+    request.timeoutMs === undefined
+      ? undefined
+      : setTimeout(() => {
+          timedOut = true;
+          connection.close();
+        }, request.timeoutMs);
+  let sendFailure: unknown;
+  const sending = request.send(connection).catch((error: unknown) => {
+    sendFailure = error;
+    // A publisher that hung up may have said why before: then the answer is still to be read.
+    if (!(error instanceof ProtocolError)) connection.close();
+  });
+  try {
+    const ending = await readAnswers(connection, request);
+    if (ending !== undefined) return ending;
+    await sending;
+    if (timedOut) throw noAnswer(request);
+    if (sendFailure !== undefined && !(sendFailure instanceof ProtocolError)) throw sendFailure;
+    throw lost(request.endpoint, sendFailure);
+  } catch (error) {
+    throw error instanceof ProtocolError ? lost(request.endpoint, error) : error;
+  } finally {
+    clearTimeout(timer);
+    connection.close();
+    await sending;
+  }
+}
+
+async function readAnswers(connection: Connection, request: ControlRequest): Promise<Ending | undefined> {
+  for (;;) {
+    const received = await connection.receive();
+    if (received === undefined) return undefined;
+    const { message } = received;
+    switch (message.kind) {
+      case 'record':
+        request.onRecord(message.record);
+        break;
+      case 'done':
+      case 'fail':
+        return message;
+      case 'bye': {
+        const text = `the publisher ended the connection: ${message.text} (${message.code})`;
+        throw new CliError(ExitCode.unreachable, message.code, text);
+      }
+      default: {
+        const text = `${request.endpoint} answered ${message.kind.toUpperCase()}, which no control endpoint says: is it the endpoint for subscribers?`;
+        throw new CliError(ExitCode.unreachable, 'unexpected-message', text);
+      }
+    }
+  }
+}
+
+async function open(endpoint: string): Promise<Channel> {
+  try {
+    return await connect(parseEndpoint(endpoint));
+  } catch (error) {
+    if (error instanceof EndpointError) {
+      throw new CliError(ExitCode.usage, 'bad-endpoint', `--control: ${error.message}`, { cause: error });
+    }
+    if (error instanceof ChannelConnectError) throw unreachable(endpoint, error);
+    throw error;
+  }
+}
+
+function unreachable(endpoint: string, cause: ChannelConnectError): CliError {
+  const hints: Partial<Record<ChannelConnectError['code'], string>> = {
+    nobody_listens: 'start rulecast-publisher, or say where it listens with --control ENDPOINT',
+    no_permission: 'run this as the user that rulecast-publisher runs as',
+    busy: 'too many connections wait: try again',
+    timeout: 'is rulecast-publisher stuck? look at its log',
+  };
+  const hint = hints[cause.code] ?? 'is rulecast-publisher running?';
+  const text = `no publisher answers at ${endpoint}: ${cause.message}. ${sentence(hint)}`;
+  return new CliError(ExitCode.unreachable, 'unreachable', text, { cause });
+}
+
+function lost(endpoint: string, cause: unknown): CliError {
+  const why = cause instanceof ProtocolError && cause.code !== 'disconnected' ? ` (${cause.message})` : '';
+  const text = `the connection to ${endpoint} was lost before the answer was complete${why}: look at the log of rulecast-publisher, and at rulectl status for what is released`;
+  return new CliError(ExitCode.unreachable, 'connection-lost', text, { cause });
+}
+
+function noAnswer(request: ControlRequest): CliError {
+  const seconds = Math.round((request.timeoutMs ?? 0) / 1000);
+  const text = `the publisher at ${request.endpoint} gave no answer in ${seconds} s: look at rulectl status for what is released`;
+  return new CliError(ExitCode.timeout, 'timeout', text);
+}
+
+function sentence(text: string): string {
+  return `${text.charAt(0).toUpperCase()}${text.slice(1)}.`;
+}

@@ -1,0 +1,291 @@
+/** `rulectl check`: what the publisher would say of files, without a publisher. */
+
+import {
+  type DocumentReject,
+  detectFormat,
+  FORMAT_LIMITS,
+  type Format,
+  parseDocument,
+  parseListText,
+  parseRuleLines,
+  type Reject,
+} from '@rulecast/formats';
+import { checkRuleSet, type Direction, entryCount, type List, type Policy, ruleCount } from '@rulecast/rules';
+import type { Argv } from 'yargs';
+import { ExitCode } from '../exit.ts';
+import { checkStdinOnce, readInput, STDIN_NAME } from '../input.ts';
+import { faultReject, parseTime, placeOf, type RuleSetReject, referencesOf } from '../offline.ts';
+import { type FileSummary, renderFileSummary, renderReject, renderWarning } from '../render.ts';
+import type { Colors, Output, Terminal } from '../terminal.ts';
+
+export const command = 'check <file..>';
+export const describe = 'check files without a publisher';
+
+/** How many rejects of one file people are shown; programs get all of them. */
+const REJECTS_SHOWN = FORMAT_LIMITS.rejectsKept;
+
+export interface CheckArgs {
+  readonly file: readonly string[] | undefined;
+  readonly json: boolean | undefined;
+  readonly direction: Direction;
+  readonly at: string | undefined;
+}
+
+export function builder(yargs: Argv<object>): Argv<CheckArgs> {
+  return yargs
+    .usage(
+      '$0 check FILE...\n\nReads lists, rule lines and rule set documents as the publisher would, and says what it would refuse. FILE may be - for standard input.',
+    )
+    .positional('file', { type: 'string', array: true, describe: 'files; - is standard input' })
+    .option('json', {
+      type: 'boolean',
+      describe: 'one JSON object for each line that holds something, then a summary',
+    })
+    .option('direction', {
+      type: 'string',
+      choices: ['egress', 'ingress'],
+      default: 'egress',
+      describe: 'what bare rule lines are for',
+    })
+    .option('at', {
+      type: 'string',
+      requiresArg: true,
+      describe: 'the time that expire=+SECONDS counts from (seconds since 1970 or ISO 8601)',
+      defaultDescription: 'now',
+    })
+    .example([
+      ['$0 check drop.txt office.yaml', 'what is wrong with them'],
+      ['qvm-firewall work list --raw | $0 check -', 'whether rules of Qubes are taken as they are'],
+      ['$0 check --json drop.txt | jq \'select(.kind == "reject")\'', 'refused lines for a program'],
+    ]);
+}
+
+export async function run(args: CheckArgs, terminal: Terminal): Promise<ExitCode> {
+  const files = args.file ?? [];
+  checkStdinOnce(files);
+  const now = args.at === undefined ? Math.floor(terminal.nowMs() / 1000) : parseTime('--at', args.at);
+  const report =
+    args.json === true ? new JsonReport(terminal.out) : new TextReport(terminal.out, terminal.colors);
+  const totals = { files: 0, rules: 0, entries: 0, rejects: 0, warnings: 0 };
+  for (const file of files) {
+    const counts = checkFile(file, readInput(file, FORMAT_LIMITS.inputBytes), args.direction, now, report);
+    totals.files++;
+    totals.rules += counts.rules;
+    totals.entries += counts.entries;
+    totals.rejects += counts.rejects;
+    totals.warnings += counts.warnings;
+    report.fileEnd({ file, ...counts });
+  }
+  report.end(totals);
+  return totals.rejects === 0 ? ExitCode.ok : ExitCode.refused;
+}
+
+// ── Reports ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+interface Totals {
+  readonly files: number;
+  readonly rules: number;
+  readonly entries: number;
+  readonly rejects: number;
+  readonly warnings: number;
+}
+
+interface Problem {
+  readonly code: string;
+  readonly part: string;
+  readonly reason: string;
+}
+
+/** Where findings go, as they are found. */
+interface Report {
+  /** Whether every rule and entry is to be told; without it the parsers are faster. */
+  readonly wantsEntries: boolean;
+  entry(file: string, line: number, kind: 'rule' | 'entry', canonical: string): void;
+  part(file: string, kind: 'list' | 'policy', name: string, count: number): void;
+  reject(file: string, reject: RuleSetReject | Reject): void;
+  /** Rejects that were counted and not kept. */
+  unkept(file: string, count: number): void;
+  warning(file: string, problem: Problem): void;
+  fileEnd(summary: FileSummary): void;
+  end(totals: Totals): void;
+}
+
+class JsonReport implements Report {
+  readonly wantsEntries = true;
+  private readonly out: Output;
+
+  constructor(out: Output) {
+    this.out = out;
+  }
+
+  entry(file: string, line: number, kind: 'rule' | 'entry', canonical: string): void {
+    this.out.json({ file, line, kind, canonical });
+  }
+
+  part(file: string, kind: 'list' | 'policy', name: string, count: number): void {
+    this.out.json({ file, kind, name, count });
+  }
+
+  reject(file: string, reject: RuleSetReject | Reject): void {
+    const { line, column, code, reason } = reject;
+    const part = 'part' in reject ? reject.part : undefined;
+    this.out.json({ file, line, kind: 'reject', code, column, reason, part });
+  }
+
+  unkept(): void {
+    // The summary counts them.
+  }
+
+  warning(file: string, problem: Problem): void {
+    const { code, part, reason } = problem;
+    this.out.json({ file, kind: 'warning', code, part, reason });
+  }
+
+  fileEnd(): void {
+    // Programs get the one summary at the end.
+  }
+
+  end(totals: Totals): void {
+    this.out.json({ kind: 'summary', ...totals });
+  }
+}
+
+class TextReport implements Report {
+  readonly wantsEntries = false;
+  private readonly out: Output;
+  private readonly colors: Colors;
+  private shown = 0; // rejects of the file at hand
+
+  constructor(out: Output, colors: Colors) {
+    this.out = out;
+    this.colors = colors;
+  }
+
+  entry(): void {
+    // People have the file.
+  }
+
+  part(): void {
+    // The file's summary counts them.
+  }
+
+  reject(file: string, reject: Reject): void {
+    if (++this.shown <= REJECTS_SHOWN) this.out.line(renderReject(file, reject, this.colors));
+  }
+
+  unkept(_file: string, count: number): void {
+    this.shown += count;
+  }
+
+  warning(_file: string, problem: Problem): void {
+    this.out.line(renderWarning(problem, this.colors));
+  }
+
+  fileEnd(summary: FileSummary): void {
+    if (this.shown > REJECTS_SHOWN) this.out.line(`… and ${this.shown - REJECTS_SHOWN} more`);
+    this.shown = 0;
+    this.out.line(renderFileSummary(summary, this.colors));
+  }
+
+  end(): void {
+    // One line per file has said it all.
+  }
+}
+
+// ── Files ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+type FileCounts = Omit<FileSummary, 'file'>;
+
+function checkFile(
+  file: string,
+  bytes: Uint8Array,
+  direction: Direction,
+  now: number,
+  report: Report,
+): FileCounts {
+  const format: Format = detectFormat(file === STDIN_NAME ? '' : file, bytes);
+  switch (format) {
+    case 'list':
+      return checkList(file, bytes, report);
+    case 'rules':
+      return checkRules(file, bytes, direction, now, report);
+    case 'document':
+      return checkDocument(file, bytes, now, report);
+  }
+}
+
+function checkList(file: string, bytes: Uint8Array, report: Report): FileCounts {
+  const onReject = (reject: Reject): void => report.reject(file, reject);
+  const read = report.wantsEntries
+    ? parseListText(bytes, {
+        onReject,
+        onEntry: (line, _column, canonical) => report.entry(file, line, 'entry', canonical()),
+      })
+    : parseListText(bytes, { onReject });
+  const what = read.kind === 'names' ? 'a list of names' : 'a list of prefixes';
+  return { what, rules: 0, entries: read.entries, rejects: read.rejectCount, warnings: 0 };
+}
+
+function checkRules(
+  file: string,
+  bytes: Uint8Array,
+  direction: Direction,
+  now: number,
+  report: Report,
+): FileCounts {
+  const onReject = (reject: Reject): void => report.reject(file, reject);
+  const read = report.wantsEntries
+    ? parseRuleLines(bytes, direction, now, {
+        onReject,
+        onEntry: (line, _column, canonical) => report.entry(file, line, 'rule', canonical()),
+      })
+    : parseRuleLines(bytes, direction, now, { onReject });
+  return {
+    what: `${direction} rules`,
+    rules: read.ruleCount,
+    entries: 0,
+    rejects: read.rejectCount,
+    warnings: 0,
+  };
+}
+
+function checkDocument(file: string, bytes: Uint8Array, now: number, report: Report): FileCounts {
+  const read = parseDocument(file, bytes, now, referencesOf(file));
+  for (const reject of read.rejects)
+    report.reject(placeOf(file, reject.file), reject satisfies DocumentReject);
+  report.unkept(file, read.rejectCount - read.rejects.length);
+  const { entries, rules } = reportParts(file, read.lists, read.policies, report);
+  const counts = { what: 'a rule set document', rules, entries };
+  // What the document says as a whole is known only once all of it could be read.
+  if (read.rejectCount > 0) return { ...counts, rejects: read.rejectCount, warnings: 0 };
+  const problems = checkRuleSet({ lists: read.lists, policies: read.policies, resolutions: new Map() });
+  let rejects = 0;
+  for (const problem of problems) {
+    if (problem.severity === 'fault') {
+      rejects++;
+      report.reject(file, faultReject(file, problem));
+    } else report.warning(file, problem);
+  }
+  return { ...counts, rejects, warnings: problems.length - rejects };
+}
+
+function reportParts(
+  file: string,
+  lists: ReadonlyMap<string, List>,
+  policies: ReadonlyMap<string, Policy>,
+  report: Report,
+): { readonly entries: number; readonly rules: number } {
+  let entries = 0;
+  for (const [name, list] of lists) {
+    const count = entryCount(list);
+    entries += count;
+    report.part(file, 'list', name, count);
+  }
+  let rules = 0;
+  for (const [name, policy] of policies) {
+    const count = ruleCount(policy.egress) + ruleCount(policy.ingress);
+    rules += count;
+    report.part(file, 'policy', name, count);
+  }
+  return { entries, rules };
+}

@@ -1,0 +1,297 @@
+/** `rulectl test`: what happens to a packet, asked of the live tables, or of a file and the reference evaluator. */
+
+import {
+  type ExpectedAction,
+  FORMAT_LIMITS,
+  PACKET_TEXT_HELP,
+  parsePacketLine,
+  parsePacketText,
+} from '@rulecast/formats';
+import { type ControlRecordOf, packetToWire } from '@rulecast/protocol';
+import type { Environment, Packet, RuleSet } from '@rulecast/rules';
+import type { Argv } from 'yargs';
+import { ask } from '../client.ts';
+import { CliError, ExitCode, exitOfFailure, usageError } from '../exit.ts';
+import { checkStdinOnce, readInput, STDIN_NAME, shownName } from '../input.ts';
+import {
+  judge,
+  type LoadedRuleSet,
+  loadRuleSet,
+  parseAddresses,
+  parseResolutions,
+  parseTime,
+  unresolvedNames,
+} from '../offline.ts';
+import { formatAmount, formatCount, renderReject, renderVerdict, renderWarning } from '../render.ts';
+import type { Terminal } from '../terminal.ts';
+
+export const command = 'test [packet..]';
+export const describe = 'what happens to a packet';
+
+/** The addresses of Qubes' virtual DNS servers. */
+const QUBES_DNS = '10.139.1.1,10.139.1.2';
+/** A subscriber answers in milliseconds; the publisher itself gives up on each after five seconds, one after the other. */
+const ANSWER_TIMEOUT_MS = 60_000;
+/** How many names without addresses a warning lists. */
+const NAMES_SHOWN = 8;
+
+const DIRECTIONS = ['egress', 'ingress', 'both'] as const;
+
+export interface TestArgs {
+  readonly control: string;
+  readonly packet: readonly string[] | undefined;
+  readonly direction: (typeof DIRECTIONS)[number];
+  readonly subscriber: string | undefined;
+  readonly offline: string | undefined;
+  readonly packets: string | undefined;
+  readonly resolve: readonly string[] | undefined;
+  readonly dns: string | undefined;
+  readonly at: string | undefined;
+  readonly json: boolean | undefined;
+}
+
+export function builder(yargs: Argv<{ readonly control: string }>): Argv<TestArgs> {
+  return yargs
+    .usage(
+      `$0 test PACKET...\n$0 test --offline RULESET [--packets FILE] [PACKET...]\n\nAsks the live tables of the subscribers through the publisher, or judges by a file alone.\n\n${PACKET_TEXT_HELP}`,
+    )
+    .positional('packet', { type: 'string', array: true, describe: 'packets' })
+    .option('direction', {
+      type: 'string',
+      choices: DIRECTIONS,
+      default: 'egress',
+      describe: 'from a qube, to a qube, or between two qubes',
+    })
+    .option('subscriber', { type: 'string', requiresArg: true, describe: 'ask this one only' })
+    .option('offline', {
+      type: 'string',
+      requiresArg: true,
+      describe: 'judge by this rule set document or file of rule lines, without a publisher',
+    })
+    .option('packets', {
+      type: 'string',
+      requiresArg: true,
+      describe: 'with --offline: a file of packets, one JSON object a line; - is standard input',
+    })
+    .option('resolve', {
+      type: 'string',
+      array: true,
+      requiresArg: true,
+      describe: 'with --offline: NAME=ADDRESS[,ADDRESS], may be repeated',
+    })
+    .option('dns', {
+      type: 'string',
+      requiresArg: true,
+      describe: 'with --offline: what specialtarget=dns means',
+      defaultDescription: QUBES_DNS,
+    })
+    .option('at', {
+      type: 'string',
+      requiresArg: true,
+      describe: 'with --offline: the time (seconds since 1970 or ISO 8601)',
+      defaultDescription: 'now',
+    })
+    .option('json', { type: 'boolean', describe: 'one JSON object for each answer' })
+    .example([
+      ['$0 test "10.137.0.5 > 192.0.2.7 tcp/443"', 'what every firewall does with it now'],
+      ['$0 test 192.0.2.7 --subscriber sys-firewall', 'whether one firewall blocks an address'],
+      ['$0 test --offline office.yaml --packets expected.ndjson', 'test a rule set before it is pushed'],
+      [
+        '$0 test --offline web.rules --resolve example.com=192.0.2.7 192.0.2.7',
+        'with a name that needs no DNS',
+      ],
+    ]);
+}
+
+export async function run(args: TestArgs, terminal: Terminal): Promise<ExitCode> {
+  const packets = args.packet ?? [];
+  if (args.offline !== undefined) return runOffline(args, args.offline, packets, terminal);
+  for (const option of ['packets', 'resolve', 'dns', 'at'] as const) {
+    if (args[option] !== undefined) throw usageError(`--${option} goes with --offline RULESET`);
+  }
+  if (packets.length === 0)
+    throw usageError('name a packet, as in rulectl test "10.137.0.5 > 192.0.2.7 tcp/443"');
+  return runOnline(args, packets, terminal);
+}
+
+/** A packet of the command line. Throws CliError `refused`. */
+function packetOf(text: string, direction: TestArgs['direction']): Packet {
+  const result = parsePacketText(text, direction);
+  if (result.kind === 'packet') return result.packet;
+  const message = `packet ${JSON.stringify(text)}, column ${result.column}: ${result.reason}`;
+  throw new CliError(ExitCode.refused, result.code, message);
+}
+
+// ── Live ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+async function runOnline(args: TestArgs, texts: readonly string[], terminal: Terminal): Promise<ExitCode> {
+  const packets = texts.map((text) => packetOf(text, args.direction));
+  for (const [i, packet] of packets.entries()) {
+    const text = texts[i] ?? '';
+    const ending = await ask({
+      endpoint: args.control,
+      timeoutMs: ANSWER_TIMEOUT_MS,
+      send: (connection) =>
+        connection.send({ kind: 'test', packet: packetToWire(packet), subscriber: args.subscriber }),
+      onRecord: (record) => {
+        if (record.record !== 'verdict') return;
+        if (args.json === true) terminal.out.json({ ...record, packet: text });
+        else terminal.out.line(renderVerdict(text, viewOf(record), terminal.colors));
+      },
+    });
+    if (ending.kind === 'fail') throw new CliError(exitOfFailure(ending.code), ending.code, ending.text);
+  }
+  if (args.json === true) terminal.out.json({ kind: 'done', code: 'ok', text: '', exit: ExitCode.ok });
+  return ExitCode.ok;
+}
+
+function viewOf(record: ControlRecordOf<'verdict'>): Parameters<typeof renderVerdict>[1] {
+  const { action, direction, policy, rulePolicy, rule, ruleIndex, list, prefix, subscriber, version } =
+    record;
+  return { action, direction, policy, rulePolicy, rule, ruleIndex, list, prefix, subscriber, version };
+}
+
+// ── Offline ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+interface Tally {
+  packets: number;
+  expected: number;
+  unmet: number;
+  refused: number;
+}
+
+/** A packet with what identifies it in the answers. */
+interface AskedPacket {
+  readonly packet: Packet;
+  readonly expect: ExpectedAction | undefined;
+  readonly identity: { readonly line: number } | { readonly packet: string };
+  /** For people. */
+  readonly title: string;
+}
+
+function runOffline(args: TestArgs, file: string, texts: readonly string[], terminal: Terminal): ExitCode {
+  if (args.subscriber !== undefined)
+    throw usageError('--subscriber asks a live table: leave out --offline or it');
+  if (texts.length === 0 && args.packets === undefined) {
+    throw usageError('name packets, or a file of them with --packets FILE');
+  }
+  checkStdinOnce([file, args.packets ?? '']);
+  const now = args.at === undefined ? Math.floor(terminal.nowMs() / 1000) : parseTime('--at', args.at);
+  const environment = { now, dns: parseAddresses('--dns', args.dns ?? QUBES_DNS) };
+  const resolutions = parseResolutions(args.resolve ?? []);
+  const asked = texts.map((text) => packetOf(text, args.direction));
+  const loaded = loadRuleSet(file, readInput(file, FORMAT_LIMITS.inputBytes), now, resolutions);
+  if (loaded.kind === 'rejects') return refuse(loaded, args, terminal);
+  warn(loaded, terminal);
+  const tally: Tally = { packets: 0, expected: 0, unmet: 0, refused: 0 };
+  for (const [i, packet] of asked.entries()) {
+    const text = texts[i] ?? '';
+    const one: AskedPacket = { packet, expect: undefined, identity: { packet: text }, title: text };
+    answer(loaded.ruleSet, environment, one, args, terminal, tally);
+  }
+  if (args.packets !== undefined) {
+    answerFile(loaded.ruleSet, environment, args.packets, args, terminal, tally);
+    if (args.json !== true) terminal.out.line(renderTally(tally));
+  }
+  if (tally.refused > 0) return ExitCode.refused;
+  return tally.unmet > 0 ? ExitCode.unmet : ExitCode.ok;
+}
+
+function refuse(
+  loaded: Extract<LoadedRuleSet, { kind: 'rejects' }>,
+  args: TestArgs,
+  terminal: Terminal,
+): ExitCode {
+  for (const reject of loaded.rejects) {
+    if (args.json === true) terminal.out.json({ kind: 'reject', ...reject });
+    else terminal.out.line(renderReject(reject.file, reject, terminal.colors));
+  }
+  const count = formatAmount(loaded.rejectCount, 'line is', 'lines are');
+  terminal.complain(`rulectl: ${count} refused: no packet was judged`);
+  return ExitCode.refused;
+}
+
+function warn(loaded: Extract<LoadedRuleSet, { kind: 'rule-set' }>, terminal: Terminal): void {
+  for (const warning of loaded.warnings) terminal.complain(renderWarning(warning, terminal.colors));
+  const names = unresolvedNames(loaded.ruleSet);
+  if (names.length === 0) return;
+  const shown = names.slice(0, NAMES_SHOWN).join(', ');
+  const more = names.length > NAMES_SHOWN ? ` and ${formatCount(names.length - NAMES_SHOWN)} more` : '';
+  const reason = `no address is given for ${shown}${more}: rules about them match nothing; give --resolve NAME=ADDRESS`;
+  terminal.complain(renderWarning({ code: 'name-not-resolved', reason }, terminal.colors));
+}
+
+function answerFile(
+  ruleSet: RuleSet,
+  environment: Environment,
+  file: string,
+  args: TestArgs,
+  terminal: Terminal,
+  tally: Tally,
+): void {
+  const bytes = readInput(file, FORMAT_LIMITS.inputBytes);
+  const decoder = new TextDecoder();
+  let line = 0;
+  for (let at = 0; at < bytes.length; ) {
+    const newline = bytes.indexOf(0x0a, at);
+    const end = newline < 0 ? bytes.length : newline;
+    const text = decoder.decode(bytes.subarray(at, end));
+    at = end + 1;
+    line++;
+    if (text.trim() === '') continue;
+    const result = parsePacketLine(text);
+    if (result.kind === 'fault') {
+      tally.refused++;
+      const { column, code, reason } = result;
+      if (args.json === true) terminal.out.json({ kind: 'reject', file, line, column, code, reason });
+      else terminal.out.line(renderReject(file, { line, column, code, reason }, terminal.colors));
+      continue;
+    }
+    const title = `${shownName(file === STDIN_NAME ? STDIN_NAME : file)}:${line}`;
+    const one: AskedPacket = { packet: result.packet, expect: result.expect, identity: { line }, title };
+    answer(ruleSet, environment, one, args, terminal, tally);
+  }
+}
+
+function answer(
+  ruleSet: RuleSet,
+  environment: Environment,
+  asked: AskedPacket,
+  args: TestArgs,
+  terminal: Terminal,
+  tally: Tally,
+): void {
+  const verdict = judge(ruleSet, environment, asked.packet);
+  const { expect } = asked;
+  const isOk = expect === undefined ? undefined : expect === verdict.answer.action;
+  tally.packets++;
+  if (isOk !== undefined) tally.expected++;
+  if (isOk === false) tally.unmet++;
+  if (args.json === true) {
+    const expectation = expect === undefined ? {} : { expect, ok: isOk };
+    terminal.out.json({ ...verdict.answer, ...asked.identity, ...expectation });
+    return;
+  }
+  const { action, policy, rule, list, prefix } = verdict.answer;
+  const view = {
+    action,
+    direction: verdict.direction,
+    policy: policy ?? undefined,
+    rulePolicy: verdict.rulePolicy,
+    rule: rule ?? undefined,
+    ruleIndex: verdict.ruleIndex,
+    list: list ?? undefined,
+    prefix: prefix ?? undefined,
+    expect,
+  };
+  terminal.out.line(renderVerdict(asked.title, view, terminal.colors));
+}
+
+function renderTally(tally: Tally): string {
+  const counts = [
+    formatAmount(tally.packets, 'packet'),
+    `${formatCount(tally.expected - tally.unmet)} of ${formatCount(tally.expected)} as expected`,
+    ...(tally.refused > 0 ? [`${formatAmount(tally.refused, 'line')} refused`] : []),
+  ];
+  return counts.join(', ');
+}

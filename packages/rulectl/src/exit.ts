@@ -1,0 +1,71 @@
+/** How `rulectl` ends: the one table of exit codes, and the error that carries one. */
+
+import { ErrorCode } from '@rulecast/protocol';
+
+export const ExitCode = {
+  ok: 0,
+  unmet: 1,
+  refused: 2,
+  unreachable: 3,
+  moved: 4,
+  timeout: 5,
+  usage: 64, // EX_USAGE of sysexits.h
+  bug: 70, // EX_SOFTWARE of sysexits.h
+  outputClosed: 141, // what a shell reports for a program that SIGPIPE ended
+} as const;
+export type ExitCode = (typeof ExitCode)[keyof typeof ExitCode];
+
+/** What each code means, in the words of --help. */
+export const EXIT_MEANINGS: Readonly<Record<ExitCode, string>> = {
+  [ExitCode.ok]: 'all went as asked',
+  [ExitCode.unmet]: 'an expectation is not met, or a subscriber refused the release',
+  [ExitCode.refused]: 'the input is refused: rejects, guards, unreadable files',
+  [ExitCode.unreachable]: 'the publisher is unreachable or failed, or the connection was lost',
+  [ExitCode.moved]: 'the head has another version than --if-version says',
+  [ExitCode.timeout]: 'not applied by every connected subscriber in time',
+  [ExitCode.usage]: 'wrong usage',
+  [ExitCode.bug]: 'a bug of rulectl',
+  [ExitCode.outputClosed]: 'the reader of the output went away',
+};
+
+/** The end of every --help. */
+export function exitCodesHelp(): string {
+  const rows = Object.entries(EXIT_MEANINGS).map(([code, meaning]) => `${code.padStart(5)}  ${meaning}`);
+  return `Exit codes:\n${rows.join('\n')}`;
+}
+
+/** The end of the command with a message for people: what was wrong, where, and what to do. */
+export class CliError extends Error {
+  override readonly name = 'CliError';
+  readonly exit: ExitCode;
+  /** Stable, for programs. */
+  readonly code: string;
+
+  constructor(exit: ExitCode, code: string, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.exit = exit;
+    this.code = code;
+  }
+}
+
+export function usageError(message: string): CliError {
+  return new CliError(ExitCode.usage, 'usage', message);
+}
+
+/** The exit code for what a publisher answered with FAIL or BYE. */
+export function exitOfFailure(code: string): ExitCode {
+  switch (code) {
+    case ErrorCode.versionMoved:
+      return ExitCode.moved;
+    case ErrorCode.timeout:
+      return ExitCode.timeout;
+    case ErrorCode.badInput:
+    case ErrorCode.guardRefused:
+    case ErrorCode.overLimit:
+    case ErrorCode.badRuleSet:
+    case ErrorCode.noSuchSubscriber:
+      return ExitCode.refused;
+    default:
+      return ExitCode.unreachable;
+  }
+}

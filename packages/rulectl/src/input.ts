@@ -1,0 +1,118 @@
+/** Files as the user names them, `-` being standard input: read whole, or refused in words that help. */
+
+import { closeSync, fstatSync, openSync, readFileSync, readSync } from 'node:fs';
+import { dirname, isAbsolute, join } from 'node:path';
+import { CliError, ExitCode, usageError } from './exit.ts';
+
+/** What stands for standard input. */
+export const STDIN_NAME = '-';
+const STDIN_READ_BYTES = 64 * 1024;
+/** Pause before an empty pipe that does not block is tried again. */
+const EMPTY_PIPE_MS = 2;
+
+/** Reads a file, or standard input. Throws CliError `refused`; `maxBytes` is looked at before anything is read. */
+export function readInput(name: string, maxBytes: number): Uint8Array {
+  const fd = name === STDIN_NAME ? 0 : openFile(name);
+  try {
+    const { size } = fstatSync(fd); // 0 for pipes and terminals, whose length nobody knows
+    if (size > maxBytes) throw tooLarge(name, size, maxBytes);
+    const bytes = fd === 0 ? readStdin(maxBytes) : readFileSync(fd);
+    if (bytes.length > maxBytes) throw tooLarge(name, bytes.length, maxBytes);
+    return bytes;
+  } catch (error) {
+    throw unreadable(name, error);
+  } finally {
+    if (fd !== 0) closeSync(fd);
+  }
+}
+
+/** Reads a file that may be absent. Throws CliError `refused` for every other trouble. */
+export function readIfThere(name: string, maxBytes: number): Uint8Array | undefined {
+  try {
+    return readInput(name, maxBytes);
+  } catch (error) {
+    if (error instanceof CliError && error.code === 'missing-file') return undefined;
+    throw error;
+  }
+}
+
+/** Where a file lies that a document names: beside the document; beside the current folder for a document from `-`. */
+export function besideDocument(document: string, reference: string): string {
+  if (document === STDIN_NAME || isAbsolute(reference)) return reference;
+  return join(dirname(document), reference);
+}
+
+/** Standard input can be read once. */
+export function checkStdinOnce(names: readonly string[]): void {
+  if (names.filter((name) => name === STDIN_NAME).length > 1) {
+    throw usageError('- (standard input) is named twice; it can be read once');
+  }
+}
+
+/** A file name for a message: nothing in it steers a terminal. */
+export function shownName(name: string): string {
+  const shown = name === STDIN_NAME ? '(standard input)' : name;
+  return shown.replace(/[\p{Cc}\p{Cf}\p{Cs}]/gu, '\u{fffd}');
+}
+
+function openFile(name: string): number {
+  try {
+    return openSync(name, 'r');
+  } catch (error) {
+    throw unreadable(name, error);
+  }
+}
+
+/** Reads to the end, and no more than one block beyond `maxBytes`. */
+function readStdin(maxBytes: number): Uint8Array {
+  const blocks: Uint8Array[] = [];
+  for (let total = 0; total <= maxBytes; ) {
+    const block = Buffer.allocUnsafe(STDIN_READ_BYTES);
+    const count = readSome(block);
+    if (count === 0) break;
+    if (count > 0) blocks.push(block.subarray(0, count));
+    total += Math.max(0, count);
+  }
+  return Buffer.concat(blocks);
+}
+
+/** Bytes read, 0 at the end, -1 if there were none yet. */
+function readSome(block: Uint8Array): number {
+  try {
+    return readSync(0, block);
+  } catch (error) {
+    const code = error instanceof Error && 'code' in error ? error.code : undefined;
+    if (code === 'EOF') return 0;
+    if (code !== 'EAGAIN') throw error;
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, EMPTY_PIPE_MS);
+    return -1;
+  }
+}
+
+function tooLarge(name: string, bytes: number, maxBytes: number): CliError {
+  const text = `${shownName(name)} has ${bytes} bytes; at most ${maxBytes} are read: split the file`;
+  return new CliError(ExitCode.refused, 'too-large', text);
+}
+
+function unreadable(name: string, cause: unknown): unknown {
+  if (!(cause instanceof Error) || !('code' in cause) || cause instanceof CliError) return cause;
+  const shown = shownName(name);
+  switch (cause.code) {
+    case 'ENOENT':
+    case 'ENOTDIR': {
+      const text = `there is no file ${shown}: check the path`;
+      return new CliError(ExitCode.refused, 'missing-file', text, { cause });
+    }
+    case 'EISDIR':
+      return new CliError(ExitCode.refused, 'is-a-folder', `${shown} is a folder: name the files in it`, {
+        cause,
+      });
+    case 'EACCES':
+    case 'EPERM': {
+      const text = `${shown} may not be read by this user: check its permissions`;
+      return new CliError(ExitCode.refused, 'no-permission', text, { cause });
+    }
+    default:
+      return new CliError(ExitCode.refused, 'unreadable-file', `${shown}: ${cause.message}`, { cause });
+  }
+}

@@ -1,0 +1,352 @@
+/** What people read: records in, text out. Pure, so that every line of it is tested without a publisher. */
+
+import type { Reject } from '@rulecast/formats';
+import type { ControlRecordOf } from '@rulecast/protocol';
+import Table from 'cli-table3';
+import { shownName } from './input.ts';
+import type { Colors } from './terminal.ts';
+
+const SECOND_MS = 1000;
+const MINUTE_MS = 60 * SECOND_MS;
+const HOUR_MS = 60 * MINUTE_MS;
+const DAY_MS = 24 * HOUR_MS;
+/** Hex digits of a hash that people compare by eye. */
+const SHORT_HASH_CHARS = 12;
+const NOTHING = '-';
+
+// ── Numbers ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** `1,234,567`, whatever the locale. */
+export function formatCount(count: number): string {
+  return String(count).replace(/\B(?=(?:\d{3})+$)/g, ',');
+}
+
+/** `3 s`, `2 min`, `5 h`, `12 d`; never negative, clocks of two machines differ. */
+export function formatAge(ms: number): string {
+  if (ms < MINUTE_MS) return `${Math.max(0, Math.floor(ms / SECOND_MS))} s`;
+  if (ms < HOUR_MS) return `${Math.floor(ms / MINUTE_MS)} min`;
+  if (ms < 2 * DAY_MS) return `${Math.floor(ms / HOUR_MS)} h`;
+  return `${formatCount(Math.floor(ms / DAY_MS))} d`;
+}
+
+/** `312 ms`, `1.25 s`, `75.0 s`. */
+export function formatDuration(ms: number): string {
+  if (ms < SECOND_MS) return `${ms} ms`;
+  return `${(ms / SECOND_MS).toFixed(ms < 10 * SECOND_MS ? 2 : 1)} s`;
+}
+
+/** `812 B`, `4.7 kB`, `1.75 MB`: decimal units. */
+export function formatBytes(bytes: number): string {
+  if (bytes < 1000) return `${bytes} B`;
+  if (bytes < 1_000_000) return `${(bytes / 1000).toFixed(1)} kB`;
+  return `${formatCount(Math.floor(bytes / 1_000_000))}.${String(Math.floor((bytes % 1_000_000) / 10_000)).padStart(2, '0')} MB`;
+}
+
+/** `1 rule`, `2,000 rules`. */
+export function formatAmount(count: number, one: string, many = `${one}s`): string {
+  return `${formatCount(count)} ${count === 1 ? one : many}`;
+}
+
+// ── Lines ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** `file:line:column: code: reason`, which editors and CI systems understand. */
+export function renderReject(file: string, reject: Reject, colors: Colors): string {
+  const place = `${shownName(file)}:${reject.line}:${reject.column}:`;
+  return `${colors.bold(place)} ${colors.red(reject.code)}: ${reject.reason}`;
+}
+
+export function renderWarning(
+  warning: { readonly code: string; readonly reason: string },
+  colors: Colors,
+): string {
+  return `${colors.yellow('warning')}: ${warning.reason} (${warning.code})`;
+}
+
+/** What `check` says of one file when it is through. */
+export interface FileSummary {
+  readonly file: string;
+  /** `list of prefixes`, `rules`, …. */
+  readonly what: string;
+  readonly rules: number;
+  readonly entries: number;
+  readonly rejects: number;
+  readonly warnings: number;
+}
+
+export function renderFileSummary(summary: FileSummary, colors: Colors): string {
+  const { rules, entries, rejects, warnings } = summary;
+  const counts = [
+    ...(rules > 0 ? [formatAmount(rules, 'rule')] : []),
+    ...(entries > 0 ? [formatAmount(entries, 'entry', 'entries')] : []),
+    ...(rules + entries === 0 ? ['nothing in it'] : []),
+    ...(warnings > 0 ? [formatAmount(warnings, 'warning')] : []),
+    rejects === 0 ? colors.green('nothing refused') : colors.red(`${formatCount(rejects)} refused`),
+  ];
+  return `${shownName(summary.file)}: ${summary.what}, ${counts.join(', ')}`;
+}
+
+// ── Push ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+const CHANGE_WORDS = { add: 'new', change: 'changed', remove: 'removed' } as const;
+
+/** A table, one line a part; empty without changes. */
+export function renderChanges(changes: readonly ControlRecordOf<'change'>[], colors: Colors): string {
+  if (changes.length === 0) return '';
+  const paint = { add: colors.green, change: colors.yellow, remove: colors.red };
+  const rows = changes.map((change) => [
+    partName(change),
+    paint[change.op](CHANGE_WORDS[change.op]),
+    formatCount(change.added),
+    formatCount(change.removed),
+    formatCount(change.unchanged),
+  ]);
+  return renderTable(['part', 'what', '+added', '-removed', 'unchanged'], rows, 2, colors);
+}
+
+/** A list, policy or the resolutions, as people name it. */
+export function partName(part: { readonly kind: string; readonly name: string }): string {
+  return part.name === '' ? part.kind : `${part.kind} ${part.name}`;
+}
+
+export function renderRelease(release: ControlRecordOf<'release'>): string {
+  const { version, epoch, previousVersion, parts, entries, rules, deltaBytes } = release;
+  const content = `${formatAmount(entries, 'entry', 'entries')} and ${formatAmount(rules, 'rule')}`;
+  if (!release.changed) {
+    return version === 0
+      ? 'no change: nothing is released yet, and this is nothing'
+      : `no change: version ${formatCount(version)} has this content already`;
+  }
+  if (release.dryRun) {
+    const base = version === 0 ? 'as the first release' : `on top of version ${formatCount(version)}`;
+    return `dry run: would release ${content} ${base}, a delta of ${formatBytes(deltaBytes)}`;
+  }
+  const from = previousVersion === 0 ? '' : ` from version ${formatCount(previousVersion)}`;
+  return `released version ${formatCount(version)} (epoch ${epoch}): ${formatAmount(parts, 'part')}, ${content}, a delta of ${formatBytes(deltaBytes)}${from}`;
+}
+
+/** What became of a release at one subscriber. */
+export function renderApplied(applied: ControlRecordOf<'applied'>, colors: Colors): string {
+  const { subscriber, version, ms, bytes } = applied;
+  switch (applied.state) {
+    case 'applied': {
+      const lasting = applied.persisted === false ? ', not kept over a restart' : '';
+      return `${colors.green('applied')} by ${subscriber} in ${formatDuration(ms)}, ${formatBytes(bytes)} sent${lasting}`;
+    }
+    case 'superseded':
+      return `${colors.green('superseded')} at ${subscriber}: it applied version ${formatCount(version)} in ${formatDuration(ms)}`;
+    case 'refused':
+      return `${colors.red('refused')} by ${subscriber}: ${applied.code ?? 'no code'}: ${applied.text ?? 'it does not say why'}`;
+    case 'timeout':
+      return `${colors.red('no answer')} from ${subscriber} in ${formatDuration(ms)}: it gets the release when it can`;
+    case 'disconnected':
+      return `${colors.red('disconnected')}: ${subscriber}; it gets the release when it is back`;
+  }
+}
+
+/** The last line of a push that was to be applied. */
+export function renderAppliedSummary(applied: readonly ControlRecordOf<'applied'>[], colors: Colors): string {
+  if (applied.length === 0) return 'no subscriber is connected: the release waits for them';
+  const inForce = applied.filter(({ state }) => state === 'applied' || state === 'superseded').length;
+  const text = `in force at ${formatCount(inForce)} of ${formatAmount(applied.length, 'connected subscriber')}`;
+  return inForce === applied.length ? colors.green(text) : colors.red(text);
+}
+
+// ── Verdicts ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** A verdict of a subscriber or of the reference evaluator. */
+export interface VerdictView {
+  readonly action: 'accept' | 'drop' | 'none';
+  readonly direction?: string | undefined;
+  readonly policy?: string | undefined;
+  /** Where the rule stands, if not in the policy that judged. */
+  readonly rulePolicy?: string | undefined;
+  readonly rule?: string | undefined;
+  /** From 0. */
+  readonly ruleIndex?: number | undefined;
+  readonly list?: string | undefined;
+  readonly prefix?: string | undefined;
+  readonly subscriber?: string | undefined;
+  readonly version?: number | undefined;
+  /** What a packet file says should come out. */
+  readonly expect?: string | undefined;
+}
+
+export function renderVerdict(packet: string, verdict: VerdictView, colors: Colors): string {
+  const lines = [`${packet}: ${paintAction(verdict.action, colors)}`];
+  const add = (label: string, value: string): void => {
+    lines.push(`  ${label.padEnd(10)} ${value}`);
+  };
+  if (verdict.expect !== undefined && verdict.expect !== verdict.action)
+    add('expected', colors.red(verdict.expect));
+  if (verdict.subscriber !== undefined) {
+    const version =
+      verdict.version === undefined ? 'nothing applied yet' : `version ${formatCount(verdict.version)}`;
+    add('subscriber', `${verdict.subscriber}, ${version}`);
+  }
+  if (verdict.policy === undefined) add('policy', 'none judges this packet');
+  else {
+    add('policy', `${verdict.policy}, ${verdict.direction ?? 'egress'}`);
+    const foreign = verdict.rulePolicy !== undefined && verdict.rulePolicy !== verdict.policy;
+    const owner = foreign ? ` of ${verdict.rulePolicy}` : '';
+    const number =
+      verdict.ruleIndex === undefined ? '' : ` (number ${formatCount(verdict.ruleIndex + 1)}${owner})`;
+    add(
+      'rule',
+      verdict.rule === undefined ? 'none matches: the default action decides' : `${verdict.rule}${number}`,
+    );
+  }
+  if (verdict.list !== undefined) add('list', verdict.list);
+  if (verdict.prefix !== undefined) add('prefix', verdict.prefix);
+  return lines.join('\n');
+}
+
+function paintAction(action: VerdictView['action'], colors: Colors): string {
+  switch (action) {
+    case 'accept':
+      return colors.green(action);
+    case 'drop':
+      return colors.red(action);
+    case 'none':
+      return colors.yellow(action);
+  }
+}
+
+// ── Status ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** One batch of status records. */
+export interface Snapshot {
+  /** Absent before the first release. */
+  readonly head: ControlRecordOf<'head'> | undefined;
+  readonly parts: readonly ControlRecordOf<'part'>[];
+  readonly subscribers: readonly ControlRecordOf<'subscriber'>[];
+}
+
+/** `nowMs`: milliseconds since 1970, for ages. */
+export function renderStatus(snapshot: Snapshot, nowMs: number, colors: Colors): string {
+  const { head, parts, subscribers } = snapshot;
+  const blocks = [
+    head === undefined
+      ? 'nothing released yet: push something with rulectl push FILE'
+      : renderHead(head, nowMs, colors),
+  ];
+  if (parts.length > 0) blocks.push(renderParts(parts, colors));
+  blocks.push(
+    subscribers.length === 0
+      ? 'no subscriber was ever connected'
+      : renderSubscribers(subscribers, nowMs, colors),
+  );
+  return blocks.join('\n\n');
+}
+
+function renderHead(head: ControlRecordOf<'head'>, nowMs: number, colors: Colors): string {
+  const lines = [
+    `version ${colors.bold(formatCount(head.version))} (epoch ${head.epoch}), ${shortHash(head.hash)}, released ${formatAge(nowMs - head.createdAtMs)} ago`,
+    `${formatAmount(head.parts, 'part')}, ${formatAmount(head.entries, 'entry', 'entries')}, ${formatAmount(head.rules, 'rule')}`,
+    `lineage ${head.lineage}, publisher up for ${formatAge(nowMs - head.startedAtMs)}`,
+    ...head.degraded.map((reason) => `${colors.yellow('degraded')}: ${reason}`),
+  ];
+  return lines.join('\n');
+}
+
+function renderParts(parts: readonly ControlRecordOf<'part'>[], colors: Colors): string {
+  const rows = parts.map((part) => [
+    partName(part),
+    formatCount(part.count),
+    formatCount(part.changedVersion),
+    shortHash(part.digest),
+  ]);
+  return renderTable(['part', 'count', 'changed in', 'digest'], rows, 1, colors);
+}
+
+function renderSubscribers(
+  subscribers: readonly ControlRecordOf<'subscriber'>[],
+  nowMs: number,
+  colors: Colors,
+): string {
+  const rows = subscribers.map((subscriber) => [
+    subscriber.name,
+    paintState(subscriber.state, colors),
+    subscriber.version === undefined ? NOTHING : formatCount(subscriber.version),
+    subscriber.lagVersions === 0
+      ? NOTHING
+      : `${formatCount(subscriber.lagVersions)} (${formatAge(subscriber.lagMs)})`,
+    `${formatAge(nowMs - subscriber.lastSeenMs)} ago`,
+    subscriber.matches ? 'yes' : 'no',
+    subscriber.applyMs === undefined ? NOTHING : formatDuration(subscriber.applyMs),
+    subscriber.lastError === undefined ? NOTHING : lastErrorText(subscriber.lastError, nowMs),
+  ]);
+  return renderTable(
+    ['subscriber', 'state', 'version', 'lag', 'last seen', 'match', 'apply', 'last error'],
+    rows,
+    undefined,
+    colors,
+  );
+}
+
+function lastErrorText(
+  error: { readonly code: string; readonly text: string; readonly atMs: number },
+  nowMs: number,
+): string {
+  return `${error.code}: ${error.text} (${formatAge(nowMs - error.atMs)} ago)`;
+}
+
+function paintState(state: ControlRecordOf<'subscriber'>['state'], colors: Colors): string {
+  switch (state) {
+    case 'synced':
+      return colors.green(state);
+    case 'behind':
+    case 'receiving':
+      return colors.yellow(state);
+    case 'refused':
+    case 'diverged':
+    case 'disconnected':
+      return colors.red(state);
+  }
+}
+
+function shortHash(hash: string): string {
+  return hash.slice(0, SHORT_HASH_CHARS);
+}
+
+// ── Tables ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+const NO_LINES = {
+  top: '',
+  'top-mid': '',
+  'top-left': '',
+  'top-right': '',
+  bottom: '',
+  'bottom-mid': '',
+  'bottom-left': '',
+  'bottom-right': '',
+  left: '',
+  'left-mid': '',
+  mid: '',
+  'mid-mid': '',
+  right: '',
+  'right-mid': '',
+  middle: '  ',
+};
+
+/** Columns without lines, which survive being copied and piped; from `firstNumber` on they are numbers. */
+function renderTable(
+  head: readonly string[],
+  rows: readonly (readonly string[])[],
+  firstNumber: number | undefined,
+  colors: Colors,
+): string {
+  const table = new Table({
+    chars: NO_LINES,
+    style: { 'padding-left': 0, 'padding-right': 0, head: [], border: [] },
+    colAligns: head.map((_, i) => (firstNumber !== undefined && i >= firstNumber ? 'right' : 'left')),
+  });
+  table.push(
+    head.map((text) => colors.bold(text)),
+    ...rows.map((row) => [...row]),
+  );
+  return table
+    .toString()
+    .split('\n')
+    .map((line) => line.trimEnd())
+    .join('\n');
+}

@@ -1,0 +1,51 @@
+/** What is in force before the first release: one rule set that drops or accepts everything, in both directions. */
+
+import {
+  type Action,
+  EMPTY_PREFIX_SET,
+  type Policy,
+  parsePrefix,
+  prefixSetOf,
+  type RuleSet,
+} from '@rulecast/rules';
+
+/** The name that verdicts show before the first release. */
+const BOOT_POLICY = 'boot';
+
+export function bootRuleSet(action: Action): RuleSet {
+  const everything = prefixSetOf(['0.0.0.0/0', '::/0'].map(prefixFrom));
+  const any = {
+    match: {
+      action,
+      proto: undefined,
+      dns: false,
+      ports: undefined,
+      icmpType: undefined,
+      expire: undefined,
+      comment: undefined,
+    },
+    remote: { kind: 'any' },
+  } as const;
+  const boot: Policy = {
+    name: BOOT_POLICY,
+    prefixes: everything,
+    defaultAction: action,
+    egress: [],
+    ingress: [any],
+  };
+  const otherwise: Policy = { ...boot, name: 'default', prefixes: EMPTY_PREFIX_SET, ingress: [] };
+  return {
+    lists: new Map(),
+    policies: new Map([
+      [boot.name, boot],
+      [otherwise.name, otherwise],
+    ]),
+    resolutions: new Map(),
+  };
+}
+
+function prefixFrom(text: string): Exclude<ReturnType<typeof parsePrefix>, string> {
+  const prefix = parsePrefix(text);
+  if (typeof prefix === 'string') throw new TypeError(text);
+  return prefix;
+}

@@ -1,0 +1,418 @@
+/**
+ * One connection to the publisher, subscriber side: turns messages and local events into steps of the protocol's
+ * table, and does what the table says. PROTOCOL.md "Sessions".
+ */
+
+import {
+  boundText,
+  type Connection,
+  ErrorCode,
+  HANDSHAKE_TIMEOUT_MS,
+  type Message,
+  type MessageOf,
+  manifestHash,
+  PROTOCOL_VERSION,
+  ProtocolError,
+  packetFromWire,
+  QUERIES_PER_SECOND_MAX,
+  type SubscriberEvent,
+  type SubscriberSessionState,
+  stepSubscriber,
+  verdictToWire,
+} from '@rulecast/protocol';
+import type { Packet } from '@rulecast/rules';
+import type { Explanation } from '@rulecast/table';
+import type { Logger } from 'pino';
+import type { ActiveRelease, Applier, ApplyReport, VerifiedOffer } from './apply.ts';
+import { RefusedError } from './apply.ts';
+import { Stage } from './stage.ts';
+
+/** What outlives a session: the applier, what was refused for good, who is told. */
+export interface SessionHost {
+  readonly applier: Applier;
+  readonly name: string;
+  readonly lineage: Uint8Array;
+  readonly limits: { readonly entries: number; readonly bytes: number; readonly parts: number };
+  readonly logger: Logger;
+  /** Manifests (hex) refused with `never`, with the NACK that said so; bounded by the host. */
+  readonly refused: RefusalMemory;
+  readonly nowMs: () => number;
+  explain(packet: Packet): Explanation;
+  counters(): Readonly<Record<string, number>>;
+  onWelcome(publisher: string): void;
+  onApplied(report: ApplyReport): void;
+  onRefused(code: string, text: string): void;
+}
+
+type Nack = MessageOf<'nack'>;
+
+/** Remembers refusals for good, the newest `capacity` of them. */
+export class RefusalMemory {
+  private readonly nacks = new Map<string, Nack>();
+  private readonly capacity: number;
+
+  constructor(capacity: number) {
+    this.capacity = capacity;
+  }
+
+  add(hash: Uint8Array, nack: Nack): void {
+    this.nacks.delete(hex(hash));
+    this.nacks.set(hex(hash), nack);
+    const oldest = this.nacks.keys().next().value;
+    if (this.nacks.size > this.capacity && oldest !== undefined) this.nacks.delete(oldest);
+  }
+
+  get(hash: Uint8Array): Nack | undefined {
+    return this.nacks.get(hex(hash));
+  }
+
+  hashes(): readonly Uint8Array[] {
+    return [...this.nacks.keys()].map((hash) => new Uint8Array(Buffer.from(hash, 'hex')));
+  }
+}
+
+export class PublisherSession {
+  private readonly connection: Connection;
+  private readonly host: SessionHost;
+  private state: SubscriberSessionState = 'greeting';
+  private heartbeatMs = HANDSHAKE_TIMEOUT_MS;
+  private heartbeat: NodeJS.Timeout | undefined;
+  private lastReceivedMs = performance.now();
+  private offer: VerifiedOffer | undefined; // the last one that was wanted
+  private stage: Stage | undefined;
+  private transferStartMs = 0;
+  private lastReport: ApplyReport | undefined; // of the release in force, if this session applied it
+  private queries = { second: 0, count: 0 };
+  private applying: Promise<void> = Promise.resolve();
+
+  constructor(connection: Connection, host: SessionHost) {
+    this.connection = connection;
+    this.host = host;
+  }
+
+  /** Runs until the connection ends, and a release being applied is applied. Resolves to whether a WELCOME was seen. */
+  async run(): Promise<boolean> {
+    let welcomed = false;
+    const handshake = setTimeout(() => this.raise('timeout'), HANDSHAKE_TIMEOUT_MS);
+    try {
+      this.sayHello();
+      for (;;) {
+        const received = await this.connection.receive();
+        if (received === undefined) break;
+        this.lastReceivedMs = performance.now();
+        if (received.message.kind === 'welcome') {
+          welcomed = true;
+          clearTimeout(handshake);
+        }
+        this.take(received.message, received.transaction);
+      }
+    } catch (error) {
+      if (!(error instanceof ProtocolError)) throw error;
+      this.host.onRefused(error.code, error.message);
+    } finally {
+      clearTimeout(handshake);
+      clearInterval(this.heartbeat);
+      this.raise('disconnected');
+      await this.applying;
+    }
+    return welcomed;
+  }
+
+  /** Ends the session with BYE. */
+  stop(): void {
+    this.raise('stop', undefined, 0, { code: ErrorCode.shuttingDown, text: 'the subscriber stops' });
+  }
+
+  private sayHello(): void {
+    const { applier, name, lineage, limits, refused } = this.host;
+    const { active } = applier;
+    this.post({
+      kind: 'hello',
+      protocolMin: PROTOCOL_VERSION,
+      protocolMax: PROTOCOL_VERSION,
+      name,
+      lineage,
+      holds:
+        active === undefined
+          ? undefined
+          : { hash: active.hash, epoch: active.manifest.epoch, version: active.manifest.version },
+      refused: refused.hashes(),
+      limits,
+    });
+  }
+
+  // ── Events ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  private take(message: Message, transaction: number): void {
+    switch (message.kind) {
+      case 'offer':
+        return this.judgeOffer(message);
+      case 'welcome':
+      case 'begin':
+      case 'chunk':
+      case 'end':
+      case 'abort':
+      case 'query':
+      case 'prove':
+      case 'ping':
+      case 'pong':
+      case 'bye':
+        return this.raise(message.kind, message, transaction);
+      default:
+        return this.raise('other');
+    }
+  }
+
+  /** Which of the three OFFER events it is. */
+  private judgeOffer(message: MessageOf<'offer'>): void {
+    const { applier, refused } = this.host;
+    let offer: VerifiedOffer;
+    try {
+      offer = applier.verifyOffer(message.manifest, message.signature);
+    } catch (error) {
+      if (!(error instanceof ProtocolError)) throw error;
+      const hash = manifestHash(message.manifest);
+      return this.raise('offerRefused', undefined, 0, this.refusal(hash, error.code, error.message, 'never'));
+    }
+    const known = refused.get(offer.hash);
+    if (known !== undefined) return this.raise('offerRefused', undefined, 0, known);
+    const { active } = applier;
+    if (active !== undefined && same(active.hash, offer.hash)) return this.raise('offerActive');
+    this.offer = offer;
+    this.raise('offer');
+  }
+
+  private raise(event: SubscriberEvent, message?: Message, transaction = 0, reason?: Reason): void {
+    const before = this.state;
+    const { next, action, code } = stepSubscriber(before, event);
+    this.state = next;
+    switch (action) {
+      case 'none':
+        if (message?.kind === 'welcome') this.welcomed(message);
+        return;
+      case 'want':
+        return this.want();
+      case 'applied':
+        return this.sayApplied();
+      case 'nack':
+        this.stage = undefined;
+        return this.sayNack(event, message, reason);
+      case 'receive':
+        return this.receive(message as MessageOf<'begin'>);
+      case 'store':
+        return this.store((message as MessageOf<'chunk'>).bytes);
+      case 'apply':
+        this.applying = this.apply((message as MessageOf<'end'>).sha256);
+        return;
+      case 'answer':
+        return this.answer(message as MessageOf<'query'>, transaction);
+      case 'proof':
+        return this.prove();
+      case 'pong':
+        return this.post({ kind: 'pong', ...this.alive() });
+      case 'bye': {
+        const why = reason?.code ?? code ?? ErrorCode.internal;
+        const text = reason?.text ?? `${event} while ${before}`;
+        if (why !== ErrorCode.shuttingDown) this.host.onRefused(why, text);
+        return this.connection.bye(why, text);
+      }
+      case 'close':
+        if (message?.kind === 'bye')
+          this.host.onRefused(message.code, `the publisher ended the session: ${message.text}`);
+        return this.connection.close();
+      case 'never':
+        return;
+    }
+  }
+
+  /** Sends without waiting; a send that fails means the connection is gone, which the receiver notices. */
+  private post(message: Message, transaction = 0): void {
+    this.connection.send(message, transaction).catch(() => undefined);
+  }
+
+  // ── Actions ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  private welcomed(welcome: MessageOf<'welcome'>): void {
+    if (welcome.protocol !== PROTOCOL_VERSION || !same(welcome.lineage, this.host.lineage)) {
+      const text = 'the publisher is of another lineage than the one trusted here';
+      return this.raise('stop', undefined, 0, { code: ErrorCode.wrongLineage, text });
+    }
+    this.heartbeatMs = welcome.heartbeatMs;
+    this.heartbeat = setInterval(() => this.beat(), this.heartbeatMs);
+    this.host.onWelcome(welcome.name);
+  }
+
+  private beat(): void {
+    if (performance.now() - this.lastReceivedMs > 3 * this.heartbeatMs) return this.raise('timeout');
+    if (!this.connection.sendPending) this.post({ kind: 'ping', ...this.alive() });
+  }
+
+  private alive(): { readonly hash?: Uint8Array; readonly ageMs?: number } {
+    const { active } = this.host.applier;
+    if (active === undefined) return {};
+    return { hash: active.hash, ageMs: Math.max(0, this.host.nowMs() - active.appliedAtMs) };
+  }
+
+  private want(): void {
+    const { offer } = this;
+    if (offer === undefined) return;
+    this.post({ kind: 'want', hash: offer.hash, base: this.host.applier.active?.hash });
+  }
+
+  private receive(begin: MessageOf<'begin'>): void {
+    const { offer } = this;
+    const { active } = this.host.applier;
+    this.transferStartMs = performance.now();
+    if (offer === undefined || !same(begin.hash, offer.hash)) {
+      const text = 'the transfer is of another release than was wanted';
+      return this.raise(
+        'refused',
+        undefined,
+        0,
+        this.refusal(begin.hash, ErrorCode.badTransfer, text, 'later'),
+      );
+    }
+    if (begin.base !== undefined && !(active !== undefined && same(begin.base, active.hash))) {
+      const text = 'the transfer starts from a release that is not in force here';
+      return this.raise('refused', undefined, 0, this.refusal(begin.hash, ErrorCode.badBase, text, 'later'));
+    }
+    this.guarded(begin.hash, () => {
+      this.stage = new Stage(begin, { streamBytes: this.host.limits.bytes });
+    });
+  }
+
+  private store(bytes: Uint8Array): void {
+    this.guarded(this.offer?.hash, () => this.stage?.push(bytes));
+  }
+
+  /** Runs a step of receiving; what it throws refuses the transfer. */
+  private guarded(hash: Uint8Array | undefined, step: () => void): void {
+    try {
+      step();
+    } catch (error) {
+      if (hash === undefined) throw error;
+      if (error instanceof ProtocolError) {
+        this.raise('refused', undefined, 0, this.refusal(hash, error.code, error.message, 'later'));
+      } else if (error instanceof RangeError) {
+        this.raise(
+          'refused',
+          undefined,
+          0,
+          this.refusal(hash, ErrorCode.outOfMemory, error.message, 'later'),
+        );
+      } else throw error;
+    }
+  }
+
+  private async apply(sha256: Uint8Array): Promise<void> {
+    const { offer, stage } = this;
+    this.stage = undefined;
+    if (offer === undefined || stage === undefined) return;
+    try {
+      const stream = stage.finish(sha256);
+      const report = await this.host.applier.apply({ offer, base: stage.base, stream });
+      this.lastReport = report;
+      this.host.onApplied(report);
+      this.raise('applied');
+    } catch (error) {
+      this.raise('refused', undefined, 0, this.refusalOf(offer, error));
+    }
+  }
+
+  private refusalOf(offer: VerifiedOffer, error: unknown): Nack {
+    if (error instanceof RefusedError) {
+      const nack = {
+        ...this.refusal(offer.hash, error.code, error.message, error.retry),
+        part: error.part,
+        entry: error.entry,
+      };
+      if (error.retry === 'never') this.host.refused.add(offer.hash, nack);
+      return nack;
+    }
+    if (error instanceof ProtocolError) return this.refusal(offer.hash, error.code, error.message, 'later');
+    this.host.logger.error({ err: error, version: offer.manifest.version }, 'applying a release failed');
+    return this.refusal(offer.hash, ErrorCode.internal, String(error), 'later');
+  }
+
+  private refusal(hash: Uint8Array, code: ErrorCode, text: string, retry: 'never' | 'later'): Nack {
+    return { kind: 'nack', hash, code, text: boundText(text), retry, keeps: this.host.applier.active?.hash };
+  }
+
+  private sayApplied(): void {
+    const { active } = this.host.applier;
+    if (active === undefined) return;
+    const report = this.lastReport?.release === active ? this.lastReport : undefined;
+    const { epoch, version } = active.manifest;
+    const receiveMs = report === undefined ? 0 : performance.now() - this.transferStartMs - totalMs(report);
+    this.post({
+      kind: 'applied',
+      hash: active.hash,
+      epoch,
+      version,
+      receiveMs: Math.max(0, Math.round(receiveMs)),
+      verifyMs: Math.round(report?.verifyMs ?? 0),
+      compileMs: Math.round(report?.compileMs ?? 0),
+      flipMs: Math.round(report?.flipMs ?? 0),
+      persisted: active.persisted,
+      generation: report?.generation ?? 0,
+    });
+  }
+
+  private sayNack(event: SubscriberEvent, message: Message | undefined, reason: Reason | undefined): void {
+    const { offer } = this;
+    if (reason !== undefined && 'hash' in reason) {
+      this.host.onRefused(reason.code, reason.text);
+      return this.post(reason);
+    }
+    const text = message?.kind === 'abort' ? `the publisher gave up: ${message.text}` : `${event}`;
+    if (offer !== undefined) this.post(this.refusal(offer.hash, ErrorCode.badTransfer, text, 'later'));
+  }
+
+  private prove(): void {
+    const { active } = this.host.applier;
+    if (active === undefined) return;
+    this.post({ kind: 'proof', signature: active.signature, manifest: active.manifestBytes });
+  }
+
+  private answer(query: MessageOf<'query'>, transaction: number): void {
+    const second = Math.floor(performance.now() / 1000);
+    this.queries =
+      second === this.queries.second ? { second, count: this.queries.count + 1 } : { second, count: 1 };
+    if (this.queries.count > QUERIES_PER_SECOND_MAX) {
+      const text = `at most ${QUERIES_PER_SECOND_MAX} questions a second are answered`;
+      return this.post({ kind: 'answer', ok: false, code: ErrorCode.rateLimited, text }, transaction);
+    }
+    const { active } = this.host.applier;
+    const held = activeFields(active);
+    if (query.packet === undefined) {
+      return this.post({ kind: 'answer', ok: true, ...held, stats: this.host.counters() }, transaction);
+    }
+    const explained = this.host.explain(packetFromWire(query.packet));
+    const verdict = verdictToWire(explained.verdict, explained.rule);
+    this.post({ kind: 'answer', ok: true, verdict, ...held, generation: explained.generation }, transaction);
+  }
+}
+
+/** Why a session ends, or the NACK that refuses a release. */
+type Reason = Nack | { readonly code: ErrorCode; readonly text: string };
+
+function activeFields(active: ActiveRelease | undefined): {
+  readonly hash?: Uint8Array;
+  readonly epoch?: number;
+  readonly version?: number;
+} {
+  if (active === undefined) return {};
+  return { hash: active.hash, epoch: active.manifest.epoch, version: active.manifest.version };
+}
+
+function totalMs(report: ApplyReport): number {
+  return report.verifyMs + report.compileMs + report.flipMs;
+}
+
+function same(a: Uint8Array, b: Uint8Array): boolean {
+  return Buffer.compare(a, b) === 0;
+}
+
+function hex(bytes: Uint8Array): string {
+  return Buffer.from(bytes).toString('hex');
+}

@@ -1,0 +1,24 @@
+/** What enforces a release outside this process, as the subscriber needs it (nftables is one). */
+
+import type { Environment, RuleSet } from '@rulecast/rules';
+
+/** What a sink is to enforce. */
+export interface SinkRelease {
+  /** Manifest hash, 32 bytes; the sink keeps it with what it enforces, so that a restart can reconcile. */
+  readonly hash: Uint8Array;
+  readonly ruleSet: RuleSet;
+  readonly environment: Environment;
+}
+
+/**
+ * One at most is embedded, since it may refuse: prepare and commit may throw, and then what was enforced before stays
+ * enforced. The calls come one after the other: prepare, then commit or discard.
+ */
+export interface Sink {
+  /** Makes everything ready; enforces nothing yet. */
+  prepare(release: SinkRelease): Promise<void>;
+  /** Enforces what was prepared, all at once. */
+  commit(): Promise<void>;
+  /** Forgets what was prepared. Does not throw. */
+  discard(): Promise<void>;
+}

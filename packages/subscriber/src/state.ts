@@ -1,0 +1,239 @@
+/**
+ * What a subscriber keeps on disk, so that a restart enforces what was enforced before.
+ *
+ *   active                one small text file: which release is in force; replaced by rename
+ *   <hash>.release        one file a release, written before the release is in force
+ *
+ * A release file holds the signed manifest and the stream it came in: a snapshot, or the deltas from another release
+ * whose file is kept too. So a delta costs its own bytes on disk. When the deltas of a chain outweigh the snapshot at its
+ * foot, the next release is written as a snapshot. Everything read back is verified like something received.
+ *
+ *   "RCS1" | base hash 32 (zero: none) | manifest length u32 | stream length u32 | signature 64 | manifest | stream | SHA-256 of all before
+ */
+
+import { createHash } from 'node:crypto';
+import { mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { mkdir, open, rename } from 'node:fs/promises';
+import { join } from 'node:path';
+import { HASH_BYTES, MANIFEST_MAX_BYTES, SIGNATURE_BYTES } from '@rulecast/protocol';
+
+/** One release as it was received. */
+export interface StoredRelease {
+  readonly hash: Uint8Array;
+  /** The release that `stream` starts from; undefined for a snapshot. */
+  readonly base: Uint8Array | undefined;
+  readonly manifestBytes: Uint8Array;
+  readonly signature: Uint8Array;
+  /** A chain of deltas (PROTOCOL.md "Delta and snapshot"). */
+  readonly stream: Uint8Array;
+}
+
+/** The release in force, and the newest one that ever was: nothing older is taken again, even if its file is lost. */
+export interface ActiveMark {
+  readonly hash: Uint8Array;
+  readonly epoch: number;
+  readonly version: number;
+}
+
+/** The state directory cannot be read, written or believed. What is in force stays in force. */
+export class StateError extends Error {
+  readonly code = 'storage-failed';
+}
+
+const TAG = Buffer.from('RCS1', 'latin1');
+const HEADER_BYTES = TAG.length + HASH_BYTES + 4 + 4 + SIGNATURE_BYTES;
+/** Most files of one chain: a start replays so many deltas at most. */
+const CHAIN_MAX_FILES = 256;
+const RELEASE_FILE = /^[0-9a-f]{64}\.release$/;
+
+export class StateDirectory {
+  private readonly directory: string;
+  /** Of the active release: what its chain weighs on disk, to tell when a snapshot is due. */
+  private chain: {
+    readonly snapshotBytes: number;
+    readonly deltaBytes: number;
+    readonly files: readonly string[];
+  } = { snapshotBytes: 0, deltaBytes: 0, files: [] };
+
+  /** Makes the directory (mode 0700) where there is none. Throws StateError. */
+  constructor(directory: string) {
+    this.directory = directory;
+    try {
+      mkdirSync(directory, { recursive: true, mode: 0o700 });
+    } catch (cause) {
+      throw new StateError(`cannot make the state directory ${directory}`, { cause });
+    }
+  }
+
+  /** The active mark, or undefined in a new directory. Throws StateError if it is there and damaged. */
+  readActive(): ActiveMark | undefined {
+    let text: string;
+    try {
+      text = readFileSync(join(this.directory, 'active'), 'utf8');
+    } catch (cause) {
+      if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+      throw new StateError('cannot read the active mark', { cause });
+    }
+    const match = /^(rulecast-active 1\n([0-9a-f]{64}) (\d{1,16}) (\d{1,16})\n)([0-9a-f]{64})\n$/.exec(text);
+    if (match === null || sha256(Buffer.from(match[1] ?? '')).toString('hex') !== match[5]) {
+      throw new StateError(`the active mark in ${this.directory} is damaged`);
+    }
+    return { hash: Buffer.from(match[2] ?? '', 'hex'), epoch: Number(match[3]), version: Number(match[4]) };
+  }
+
+  /** The files that make the release with that hash, snapshot first. Throws StateError where one is missing or damaged. */
+  readChain(hash: Uint8Array): readonly StoredRelease[] {
+    const chain: StoredRelease[] = [];
+    let next: Uint8Array | undefined = hash;
+    while (next !== undefined) {
+      if (chain.length === CHAIN_MAX_FILES) throw new StateError('the chain of release files has no end');
+      const release: StoredRelease = this.readRelease(next);
+      chain.push(release);
+      next = release.base;
+    }
+    this.noteChain(chain);
+    return chain.reverse();
+  }
+
+  private noteChain(newestFirst: readonly StoredRelease[]): void {
+    const snapshotBytes = newestFirst.at(-1)?.stream.length ?? 0;
+    let deltaBytes = -snapshotBytes;
+    for (const release of newestFirst) deltaBytes += release.stream.length;
+    this.chain = { snapshotBytes, deltaBytes, files: newestFirst.map((release) => fileName(release.hash)) };
+  }
+
+  private readRelease(hash: Uint8Array): StoredRelease {
+    const path = join(this.directory, fileName(hash));
+    let bytes: Buffer;
+    try {
+      bytes = readFileSync(path);
+    } catch (cause) {
+      throw new StateError(`cannot read ${path}`, { cause });
+    }
+    const release = decodeRelease(bytes);
+    if (release === undefined || !Buffer.from(release.hash).equals(hash))
+      throw new StateError(`${path} is damaged`);
+    return release;
+  }
+
+  /** Whether the next release had better be written as a snapshot than as `streamBytes` of deltas. */
+  wantsSnapshot(streamBytes: number): boolean {
+    const { deltaBytes, snapshotBytes, files } = this.chain;
+    return deltaBytes + streamBytes > snapshotBytes || files.length >= CHAIN_MAX_FILES - 1;
+  }
+
+  /** Writes a release that may come into force next; on disk when it resolves. Throws StateError. */
+  async writeCandidate(release: StoredRelease): Promise<void> {
+    try {
+      await mkdir(this.directory, { recursive: true, mode: 0o700 });
+      await this.replaceFile(fileName(release.hash), encodeRelease(release));
+    } catch (cause) {
+      throw new StateError(`cannot write to the state directory ${this.directory}; is the disk full?`, {
+        cause,
+      });
+    }
+  }
+
+  /** Marks a release, whose candidate was written, as the one in force; then drops files nobody needs. Throws StateError. */
+  async markActive(release: StoredRelease, mark: ActiveMark): Promise<void> {
+    const body = `rulecast-active 1\n${hex(mark.hash)} ${mark.epoch} ${mark.version}\n`;
+    try {
+      await this.replaceFile('active', [
+        Buffer.from(`${body}${sha256(Buffer.from(body)).toString('hex')}\n`),
+      ]);
+    } catch (cause) {
+      throw new StateError(`cannot mark the release active in ${this.directory}; is the disk full?`, {
+        cause,
+      });
+    }
+    const file = fileName(release.hash);
+    const bytes = release.stream.length;
+    if (release.base === undefined) this.chain = { snapshotBytes: bytes, deltaBytes: 0, files: [file] };
+    else {
+      const { snapshotBytes, deltaBytes, files } = this.chain;
+      this.chain = { snapshotBytes, deltaBytes: deltaBytes + bytes, files: [file, ...files] };
+    }
+    this.removeOthers();
+  }
+
+  /** Removes a candidate that did not come into force. */
+  dropCandidate(hash: Uint8Array): void {
+    const file = fileName(hash);
+    if (!this.chain.files.includes(file)) rmSync(join(this.directory, file), { force: true });
+  }
+
+  private removeOthers(): void {
+    for (const file of readdirSync(this.directory)) {
+      const left = RELEASE_FILE.test(file) ? !this.chain.files.includes(file) : file.endsWith('.part');
+      if (left) rmSync(join(this.directory, file), { force: true });
+    }
+  }
+
+  /** Writes beside the place, flushes, renames, flushes the directory: old or new, never half. */
+  private async replaceFile(name: string, chunks: readonly Uint8Array[]): Promise<void> {
+    const path = join(this.directory, name);
+    const draft = `${path}.part`;
+    const file = await open(draft, 'w', 0o600);
+    try {
+      for (const chunk of chunks) await file.writeFile(chunk);
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+    await rename(draft, path);
+    const directory = await open(this.directory, 'r');
+    try {
+      await directory.sync();
+    } finally {
+      await directory.close();
+    }
+  }
+}
+
+function fileName(hash: Uint8Array): string {
+  return `${hex(hash)}.release`;
+}
+
+function hex(bytes: Uint8Array): string {
+  return Buffer.from(bytes).toString('hex');
+}
+
+function sha256(bytes: Uint8Array): Buffer {
+  return createHash('sha256').update(bytes).digest();
+}
+
+/** The chunks of a release file. */
+function encodeRelease(release: StoredRelease): readonly Uint8Array[] {
+  const header = Buffer.alloc(HEADER_BYTES);
+  TAG.copy(header);
+  if (release.base !== undefined) header.set(release.base, 4);
+  header.writeUInt32LE(release.manifestBytes.length, 36);
+  header.writeUInt32LE(release.stream.length, 40);
+  header.set(release.signature, 44);
+  const hash = createHash('sha256')
+    .update(header)
+    .update(release.manifestBytes)
+    .update(release.stream)
+    .digest();
+  return [header, release.manifestBytes, release.stream, hash];
+}
+
+/** Undefined for bytes that are not exactly one intact release file. */
+function decodeRelease(bytes: Buffer): StoredRelease | undefined {
+  if (bytes.length < HEADER_BYTES + HASH_BYTES || !bytes.subarray(0, 4).equals(TAG)) return undefined;
+  const manifestLength = bytes.readUInt32LE(36);
+  const streamLength = bytes.readUInt32LE(40);
+  const streamAt = HEADER_BYTES + manifestLength;
+  const end = streamAt + streamLength;
+  if (manifestLength > MANIFEST_MAX_BYTES || bytes.length !== end + HASH_BYTES) return undefined;
+  if (!sha256(bytes.subarray(0, end)).equals(bytes.subarray(end))) return undefined;
+  const base = bytes.subarray(4, 4 + HASH_BYTES);
+  const manifestBytes = bytes.subarray(HEADER_BYTES, streamAt);
+  return {
+    hash: sha256(manifestBytes),
+    base: base.every((byte) => byte === 0) ? undefined : base,
+    manifestBytes,
+    signature: bytes.subarray(44, 44 + SIGNATURE_BYTES),
+    stream: bytes.subarray(streamAt, end),
+  };
+}

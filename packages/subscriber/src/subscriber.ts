@@ -1,0 +1,326 @@
+/**
+ * The subscriber as a library: keeps one release in force, receives the next ones, and answers lookups meanwhile.
+ *
+ * It trusts one lineage and one key. It never stops enforcing: a lost publisher, a bad release or a full disk leave the
+ * last good release in force and are told through `status` and `events`.
+ */
+
+import { EventEmitter } from 'node:events';
+import {
+  type ByteStream,
+  Connection,
+  ENTRIES_MAX,
+  PARTS_MAX,
+  REFUSED_MAX,
+  TRANSFER_MAX_BYTES,
+  type Trust,
+} from '@rulecast/protocol';
+import type { Action, Address, Environment, Packet } from '@rulecast/rules';
+import { type Explanation, Table, type TableHandle, type TableVerdict } from '@rulecast/table';
+import type { Logger } from 'pino';
+import { Applier, type ApplyReport } from './apply.ts';
+import { bootRuleSet } from './boot.ts';
+import { nextExpiry } from './expiry.ts';
+import { PublisherSession, RefusalMemory, type SessionHost } from './session.ts';
+import type { Sink } from './sink.ts';
+import { StateDirectory } from './state.ts';
+
+export interface SubscriberOptions {
+  /** Connects to the publisher; called again after each disconnect. The signal aborts it at close. */
+  readonly channel: (signal: AbortSignal) => Promise<ByteStream>;
+  readonly trust: Trust;
+  /** Shown by `rulectl status`; 1 to 63 bytes. */
+  readonly name: string;
+  readonly logger: Logger;
+  /** Keeps the release in force over restarts; without it APPLIED says that nothing is persisted. */
+  readonly stateDirectory?: string | undefined;
+  /** What packets get before the first release; default `closed`: dropped. */
+  readonly bootMode?: 'closed' | 'open';
+  /** The addresses that `specialtarget=dns` means; default none. */
+  readonly dns?: readonly Address[];
+  /** At most one: what else enforces each release. */
+  readonly sink?: Sink;
+  /** Most entries and rules of a release; default 16,777,216. */
+  readonly entriesMax?: number;
+  /** Most bytes of one transfer; default 256 MiB. */
+  readonly transferBytesMax?: number;
+  /** Milliseconds since 1970; default Date.now. */
+  readonly nowMs?: () => number;
+  /** In [0, 1): spreads reconnects; default Math.random. */
+  readonly random?: () => number;
+}
+
+export interface SubscriberStatus {
+  readonly connected: boolean;
+  /** Name of the publisher last connected to. */
+  readonly publisher: string | undefined;
+  /** Of the release in force; undefined before the first. */
+  readonly epoch: number | undefined;
+  readonly version: number | undefined;
+  /** Manifest hash, hex. */
+  readonly hash: string | undefined;
+  readonly appliedAtMs: number | undefined;
+  readonly persisted: boolean | undefined;
+  readonly lastError: { readonly code: string; readonly text: string; readonly atMs: number } | undefined;
+}
+
+export interface SubscriberEvents {
+  /** A release came into force. */
+  applied: [ApplyReport];
+  /** Something was refused, or a session ended with an error; what was in force still is. */
+  refused: [{ readonly code: string; readonly text: string }];
+  connected: [{ readonly publisher: string }];
+  disconnected: [];
+}
+
+export interface Subscriber {
+  readonly events: EventEmitter<SubscriberEvents>;
+  status(): SubscriberStatus;
+  /** Judges a packet by the table in force. */
+  lookup(packet: Packet): TableVerdict;
+  /** Judges a packet and finds the exact rule, list and prefix. */
+  explain(packet: Packet): Explanation;
+  /** For `openReader` of @rulecast/table in worker threads. */
+  handle(): TableHandle;
+  /** Replaces the DNS addresses: a new generation, no new version. */
+  setDns(addresses: readonly Address[]): Promise<void>;
+  /** Ends the session and waits for a release being applied. */
+  close(): Promise<void>;
+}
+
+/** First wait before connecting again; doubles up to the longest, and is spread over its upper half. */
+const RECONNECT_FIRST_MS = 100;
+const RECONNECT_LONGEST_MS = 15_000;
+/** Longest timer that Node keeps: 2^31 - 1 ms. */
+const TIMER_MAX_MS = 2_147_483_647;
+
+/** Restores what was in force, then starts connecting. Rejects with StateError if the state directory cannot be used. */
+export async function createSubscriber(options: SubscriberOptions): Promise<Subscriber> {
+  const subscriber = new RunningSubscriber(options);
+  await subscriber.start();
+  return subscriber;
+}
+
+class RunningSubscriber implements Subscriber {
+  readonly events = new EventEmitter<SubscriberEvents>();
+  private readonly options: SubscriberOptions;
+  private readonly nowMs: () => number;
+  private readonly table = new Table();
+  private readonly applier: Applier;
+  private readonly host: SessionHost;
+  private readonly closing = new AbortController();
+  private dns: readonly Address[];
+  private session: PublisherSession | undefined;
+  private publisher: string | undefined;
+  private lastError: SubscriberStatus['lastError'];
+  private expiryTimer: NodeJS.Timeout | undefined;
+  private running: Promise<void> = Promise.resolve();
+
+  constructor(options: SubscriberOptions) {
+    this.options = options;
+    this.nowMs = options.nowMs ?? Date.now;
+    this.dns = options.dns ?? [];
+    const entriesMax = options.entriesMax ?? ENTRIES_MAX;
+    this.applier = new Applier({
+      trust: options.trust,
+      table: this.table,
+      state: options.stateDirectory === undefined ? undefined : new StateDirectory(options.stateDirectory),
+      sink: options.sink,
+      entriesMax,
+      environment: () => this.environment(),
+      nowMs: this.nowMs,
+      onUnpersisted: (error) => {
+        options.logger.error(
+          { err: error },
+          'the release is in force and could not be marked active on disk',
+        );
+      },
+    });
+    this.host = {
+      applier: this.applier,
+      name: options.name,
+      lineage: options.trust.lineage,
+      limits: {
+        entries: entriesMax,
+        bytes: options.transferBytesMax ?? TRANSFER_MAX_BYTES,
+        parts: PARTS_MAX,
+      },
+      logger: options.logger,
+      refused: new RefusalMemory(REFUSED_MAX),
+      nowMs: this.nowMs,
+      explain: (packet) => this.table.explain(packet),
+      counters: () => ({ generation: this.table.stats().generation, bytes: this.table.stats().bytes }),
+      onWelcome: (publisher) => this.welcomed(publisher),
+      onApplied: (report) => this.applied(report),
+      onRefused: (code, text) => this.refused(code, text),
+    };
+  }
+
+  private environment(): Environment {
+    return { now: Math.floor(this.nowMs() / 1000), dns: this.dns };
+  }
+
+  async start(): Promise<void> {
+    const boot = bootRuleSet(bootAction(this.options.bootMode ?? 'closed'));
+    this.table.flip(this.table.prepare(boot, this.environment()));
+    await this.restore();
+    this.scheduleExpiry();
+    this.running = this.connectForever();
+  }
+
+  /** What cannot be restored is said and left: the publisher sends it again. The boot mode is in force until then. */
+  private async restore(): Promise<void> {
+    const { logger } = this.options;
+    try {
+      const active = await this.applier.restore();
+      if (active === undefined) return;
+      const { epoch, version } = active.manifest;
+      logger.info({ epoch, version }, 'restored the release that was in force');
+    } catch (error) {
+      const text = error instanceof Error ? error.message : String(error);
+      logger.error(
+        { err: error },
+        'what was in force cannot be restored; the boot mode holds until the next release',
+      );
+      this.refused('storage-failed', text);
+    }
+  }
+
+  status(): SubscriberStatus {
+    const { active } = this.applier;
+    return {
+      connected: this.session !== undefined && this.publisher !== undefined,
+      publisher: this.publisher,
+      epoch: active?.manifest.epoch,
+      version: active?.manifest.version,
+      hash: active === undefined ? undefined : Buffer.from(active.hash).toString('hex'),
+      appliedAtMs: active?.appliedAtMs,
+      persisted: active?.persisted,
+      lastError: this.lastError,
+    };
+  }
+
+  lookup(packet: Packet): TableVerdict {
+    return this.table.lookup(packet);
+  }
+
+  explain(packet: Packet): Explanation {
+    return this.table.explain(packet);
+  }
+
+  handle(): TableHandle {
+    return this.table.handle();
+  }
+
+  async setDns(addresses: readonly Address[]): Promise<void> {
+    this.dns = addresses;
+    await this.applier.refresh();
+  }
+
+  async close(): Promise<void> {
+    this.closing.abort();
+    clearTimeout(this.expiryTimer);
+    this.session?.stop();
+    await this.running;
+  }
+
+  // ── Connection ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  private async connectForever(): Promise<void> {
+    let waitMs = RECONNECT_FIRST_MS;
+    while (!this.closing.signal.aborted) {
+      const welcomed = await this.connectOnce();
+      if (welcomed) waitMs = RECONNECT_FIRST_MS;
+      const spread = 0.5 + (this.options.random ?? Math.random)() / 2;
+      await sleep(waitMs * spread, this.closing.signal);
+      waitMs = Math.min(RECONNECT_LONGEST_MS, waitMs * 2);
+    }
+  }
+
+  /** One connection, until it ends. Resolves to whether the publisher welcomed us. */
+  private async connectOnce(): Promise<boolean> {
+    let stream: ByteStream;
+    try {
+      stream = await this.options.channel(this.closing.signal);
+    } catch (error) {
+      const text = error instanceof Error ? error.message : String(error);
+      if (!this.closing.signal.aborted && this.lastError?.text !== text) this.refused('disconnected', text);
+      return false;
+    }
+    const session = new PublisherSession(new Connection(stream), this.host);
+    this.session = session;
+    try {
+      if (this.closing.signal.aborted) session.stop();
+      return await session.run();
+    } finally {
+      this.session = undefined;
+      this.publisher = undefined;
+      this.events.emit('disconnected');
+    }
+  }
+
+  private welcomed(publisher: string): void {
+    this.publisher = publisher;
+    this.options.logger.info({ publisher, version: this.applier.active?.manifest.version ?? 0 }, 'connected');
+    this.events.emit('connected', { publisher });
+  }
+
+  private applied(report: ApplyReport): void {
+    const { epoch, version } = report.release.manifest;
+    const { verifyMs, compileMs } = report;
+    this.lastError = undefined;
+    this.options.logger.info({ epoch, version, verifyMs, compileMs, publisher: this.publisher }, 'applied');
+    this.scheduleExpiry();
+    this.events.emit('applied', report);
+  }
+
+  private refused(code: string, text: string): void {
+    this.lastError = { code, text, atMs: this.nowMs() };
+    const version = this.applier.active?.manifest.version ?? 0;
+    this.options.logger.warn({ code, version, publisher: this.publisher }, text);
+    this.events.emit('refused', { code, text });
+  }
+
+  // ── Expiry ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** Compiles anew when the next rule expires. */
+  private scheduleExpiry(): void {
+    clearTimeout(this.expiryTimer);
+    const { active } = this.applier;
+    const at = active === undefined ? undefined : nextExpiry(active.ruleSet, this.environment().now);
+    if (at === undefined) return;
+    const delayMs = Math.min(TIMER_MAX_MS, Math.max(0, at * 1000 - this.nowMs()));
+    this.expiryTimer = setTimeout(() => void this.expire(), delayMs);
+    this.expiryTimer.unref();
+  }
+
+  private async expire(): Promise<void> {
+    try {
+      await this.applier.refresh();
+    } catch (error) {
+      this.options.logger.error(
+        { err: error },
+        'compiling for an expired rule failed; the table is as it was',
+      );
+    }
+    this.scheduleExpiry();
+  }
+}
+
+function bootAction(mode: 'closed' | 'open'): Action {
+  return mode === 'closed' ? 'drop' : 'accept';
+}
+
+/** Resolves after a time, or when the signal is aborted. */
+function sleep(ms: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) return resolve();
+    const done = (): void => {
+      clearTimeout(timer);
+      signal.removeEventListener('abort', done);
+      resolve();
+    };
+    const timer = setTimeout(done, ms);
+    signal.addEventListener('abort', done, { once: true });
+  });
+}

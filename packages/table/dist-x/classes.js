@@ -1,0 +1,332 @@
+/**
+ * Destination classes: predicates (sets of prefixes) cut the address space, and addresses that satisfy the same
+ * predicates share a class (DESIGN "Table"; the idea is that of equivalence classes in recursive flow classification,
+ * Gupta and McKeown 1999).
+ *
+ * One sweep over the sorted boundaries of all predicates, each of which switches one predicate on or off:
+ *
+ *   predicate 0      [===========)         [=====)
+ *   predicate 1             [==============)
+ *   class        0   1      2    3         1     0        1 = {0}, 2 = {0, 1}, 3 = {1}
+ *
+ * The boundaries of one predicate come sorted out of its canonical column, so that merging natural runs is all the
+ * sorting there is; a single list of any size needs none.
+ */
+import { compareWordsAt, strideOf } from '@rulecast/rules';
+import { TableLimitCode, TableLimitError } from './limits.js';
+/** The class of addresses that satisfy no predicate. */
+export const NO_PREDICATE_CLASS = 0;
+/** Steps of `(class, predicate toggled)` remembered by a sweep; a power of two, small enough for the L2 cache. */
+const STEP_SLOTS = 4096;
+/** The narrowest column of `length` numbers up to `max`. */
+export function indexColumn(max, length) {
+    if (max <= 0xff)
+        return new Uint8Array(length);
+    return max <= 0xffff ? new Uint16Array(length) : new Uint32Array(length);
+}
+/** All classes so far, as sets of predicates, and the set under construction. Sets are compared, never only hashed. */
+export class ClassSets {
+    limits;
+    isOn; // by predicate: whether it is in the set under construction
+    place; // by predicate: where it stands in `current`
+    current; // the set under construction, in no order
+    currentCount = 0;
+    currentHash = 0;
+    starts = new Uint32Array(64); // class c holds members [starts[c], starts[c + 1])
+    hashes = new Uint32Array(64);
+    members = new Uint32Array(64);
+    slots = new Int32Array(256).fill(-1); // open addressing: hash -> class
+    used = 0;
+    constructor(predicateCount, limits) {
+        this.limits = limits;
+        this.isOn = new Uint8Array(predicateCount);
+        this.place = new Uint32Array(predicateCount);
+        this.current = new Uint32Array(predicateCount);
+        this.intern(); // the empty set becomes NO_PREDICATE_CLASS
+    }
+    get count() {
+        return this.used;
+    }
+    get predicateCount() {
+        return this.isOn.length;
+    }
+    /** The predicates of a class, in no order. A view; do not keep. */
+    membersOf(classId) {
+        return this.members.subarray(this.starts[classId], this.starts[classId + 1]);
+    }
+    /** Puts a predicate into the set under construction, or takes it out. */
+    toggle(predicate) {
+        this.currentHash = (this.currentHash ^ spread(predicate)) >>> 0;
+        if (this.isOn[predicate] === 0) {
+            this.isOn[predicate] = 1;
+            this.place[predicate] = this.currentCount;
+            this.current[this.currentCount++] = predicate;
+            return;
+        }
+        this.isOn[predicate] = 0;
+        const last = this.current[--this.currentCount]; // the set was not empty
+        const place = this.place[predicate]; // predicate < predicateCount
+        this.current[place] = last;
+        this.place[last] = place;
+    }
+    clear() {
+        while (this.currentCount > 0)
+            this.toggle(this.current[this.currentCount - 1]); // within the set
+    }
+    /** The class of the set under construction. Throws TableLimitError if it would be one too many. */
+    intern() {
+        const mask = this.slots.length - 1;
+        let slot = this.currentHash & mask;
+        for (let known = this.slots[slot]; known >= 0; known = this.slots[slot]) {
+            if (this.hashes[known] === this.currentHash && this.isCurrent(known))
+                return known;
+            slot = (slot + 1) & mask;
+        }
+        this.slots[slot] = this.used;
+        return this.add();
+    }
+    isCurrent(classId) {
+        const start = this.starts[classId]; // classId < used
+        const end = this.starts[classId + 1];
+        if (end - start !== this.currentCount)
+            return false;
+        for (let i = start; i < end; i++)
+            if (this.isOn[this.members[i]] === 0)
+                return false; // i < members used
+        return true;
+    }
+    add() {
+        const { limits } = this;
+        const start = this.starts[this.used] ?? 0;
+        const end = start + this.currentCount;
+        if (this.used >= limits.classes)
+            throw new TableLimitError(TableLimitCode.classes, limits.classes, 'address classes');
+        if (end > limits.classMembers)
+            throw new TableLimitError(TableLimitCode.classMembers, limits.classMembers, 'predicates over all classes');
+        if (this.used + 2 > this.starts.length) {
+            this.starts = grown(this.starts, this.used + 2);
+            this.hashes = grown(this.hashes, this.used + 2);
+        }
+        if (end > this.members.length)
+            this.members = grown(this.members, end);
+        this.members.set(this.current.subarray(0, this.currentCount), start);
+        this.starts[this.used + 1] = end;
+        this.hashes[this.used] = this.currentHash;
+        if (++this.used * 2 > this.slots.length)
+            this.rehash();
+        return this.used - 1;
+    }
+    rehash() {
+        const mask = this.slots.length * 4 - 1;
+        const slots = new Int32Array(mask + 1).fill(-1);
+        for (let classId = 0; classId < this.used; classId++) {
+            let slot = this.hashes[classId] & mask; // classId < used
+            while (slots[slot] >= 0)
+                slot = (slot + 1) & mask;
+            slots[slot] = classId;
+        }
+        this.slots = slots;
+    }
+}
+/** A hash of a predicate's number; the hash of a set is the exclusive or of its members', so toggling is O(1). */
+function spread(predicate) {
+    let hash = Math.imul(predicate + 1, 0x9e3779b1);
+    hash = Math.imul(hash ^ (hash >>> 15), 0x85ebca6b);
+    return (hash ^ (hash >>> 13)) >>> 0;
+}
+function grown(array, needed) {
+    const larger = new Uint32Array(Math.max(needed, array.length * 2));
+    larger.set(array);
+    return larger;
+}
+/** Cuts one family's addresses by `columns`, one canonical column per predicate. Adds its classes to `sets`. */
+export function cutSpace(family, columns, sets) {
+    return sweep(family, boundariesOf(family, columns), sets);
+}
+function boundariesOf(family, columns) {
+    const stride = strideOf(family);
+    let entries = 0;
+    for (const column of columns)
+        entries += column.lengths.length;
+    const keys = new Uint32Array(entries * 2 * stride);
+    const predicates = indexColumn(columns.length - 1, entries * 2);
+    let count = 0;
+    for (const [predicate, column] of columns.entries()) {
+        const end = family === 4 ? pushEdges4(column, keys, count) : pushEdges6(column, keys, count);
+        predicates.fill(predicate, count, end);
+        count = end;
+    }
+    return mergeRuns(stride, { keys, predicates, count });
+}
+/** Appends first addresses and addresses after the last; where members touch, neither. Returns the new count. */
+function pushEdges4(column, keys, from) {
+    let count = from;
+    for (let i = 0; i < column.lengths.length; i++) {
+        const first = column.words[i]; // i < length
+        const end = first + 2 ** (32 - column.lengths[i]); // likewise
+        if (count > from && keys[count - 1] === first)
+            count--;
+        else
+            keys[count++] = first;
+        if (end < 2 ** 32)
+            keys[count++] = end;
+    }
+    return count;
+}
+function pushEdges6(column, keys, from) {
+    let count = from;
+    for (let i = 0; i < column.lengths.length; i++) {
+        if (count > from && compareWordsAt(keys, count - 1, column.words, i, 4) === 0)
+            count--;
+        else
+            copyKey6(column.words, i, keys, count++);
+        copyKey6(column.words, i, keys, count);
+        if (stepOver6(keys, count, column.lengths[i]))
+            count++; // i < length
+    }
+    return count;
+}
+function copyKey6(from, i, to, j) {
+    for (let w = 0; w < 4; w++)
+        to[j * 4 + w] = from[i * 4 + w]; // the caller's entries exist
+}
+/** Turns a prefix's first address into the one after its last; false if there is none. */
+function stepOver6(keys, at, length) {
+    if (length === 0)
+        return false;
+    let word = (length - 1) >> 5;
+    let step = 2 ** (31 - ((length - 1) & 31));
+    for (; word >= 0; word--) {
+        const sum = keys[at * 4 + word] + step; // word < 4
+        keys[at * 4 + word] = sum; // stores the sum modulo 2^32
+        if (sum < 2 ** 32)
+            return true;
+        step = 1;
+    }
+    return false;
+}
+/** Natural merge sort, stable. Ascending input costs one look at it. */
+function mergeRuns(stride, boundaries) {
+    let from = boundaries;
+    let runs = naturalRuns(stride, from);
+    if (runs.length <= 2)
+        return from;
+    let into = {
+        keys: new Uint32Array(from.count * stride),
+        predicates: from.predicates.slice(),
+        count: from.count,
+    };
+    while (runs.length > 2) {
+        const merged = [0];
+        for (let r = 0; r + 1 < runs.length; r += 2) {
+            const middle = runs[r + 1]; // r + 1 < length
+            const end = runs[r + 2] ?? middle;
+            mergeTwo(stride, from, into, runs[r], middle, end);
+            merged.push(end);
+        }
+        runs = merged;
+        [from, into] = [into, from];
+    }
+    return from;
+}
+/** Where the ascending stretches begin, and the end. */
+function naturalRuns(stride, { keys, count }) {
+    const runs = [0];
+    for (let i = 1; i < count; i++)
+        if (compareWordsAt(keys, i - 1, keys, i, stride) > 0)
+            runs.push(i);
+    if (count > 0)
+        runs.push(count);
+    return runs;
+}
+/** Merges [start, middle) and [middle, end) of `from` into the same places of `into`. */
+function mergeTwo(stride, from, into, start, middle, end) {
+    const { keys, predicates } = from;
+    let i = start;
+    let j = middle;
+    for (let out = start; out < end; out++) {
+        const takeFirst = j >= end || (i < middle && compareWordsAt(keys, i, keys, j, stride) <= 0);
+        const at = takeFirst ? i++ : j++;
+        into.predicates[out] = predicates[at]; // at < end <= count
+        if (stride === 1)
+            into.keys[out] = keys[at];
+        else
+            copyKey6(keys, at, into.keys, out);
+    }
+}
+/** Turns boundaries into intervals, in the memory of the boundaries' keys: intervals are never more. */
+function sweep(family, boundaries, sets) {
+    const stride = strideOf(family);
+    const { keys, predicates, count } = boundaries;
+    const step = {
+        from: new Int32Array(STEP_SLOTS).fill(-1),
+        by: new Uint32Array(STEP_SLOTS),
+        to: new Uint32Array(STEP_SLOTS),
+    };
+    let classes = indexColumn(0, count);
+    let widest = 0xff;
+    let seen = new Uint8Array(256);
+    let intervals = 0;
+    let classId = NO_PREDICATE_CLASS;
+    sets.clear();
+    for (let i = 0; i < count;) {
+        const key = i;
+        const predicate = predicates[i]; // i < count
+        sets.toggle(predicate);
+        i++;
+        let next;
+        if (i < count && compareWordsAt(keys, key, keys, i, stride) === 0) {
+            do
+                sets.toggle(predicates[i++]);
+            while (i < count && compareWordsAt(keys, key, keys, i, stride) === 0);
+            next = sets.intern();
+        }
+        else {
+            const slot = (Math.imul(classId, 0x9e3779b1) ^ predicate) & (STEP_SLOTS - 1);
+            if (step.from[slot] !== classId || step.by[slot] !== predicate) {
+                step.from[slot] = classId;
+                step.by[slot] = predicate;
+                step.to[slot] = sets.intern();
+            }
+            next = step.to[slot]; // slot < STEP_SLOTS
+        }
+        if (next === classId)
+            continue;
+        classId = next;
+        if (classId > widest) {
+            widest = classId > 0xffff ? 0xffffffff : 0xffff;
+            const wider = indexColumn(widest, count);
+            wider.set(classes.subarray(0, intervals));
+            classes = wider;
+        }
+        if (classId >= seen.length) {
+            const longer = new Uint8Array(Math.max(classId + 1, seen.length * 2));
+            longer.set(seen);
+            seen = longer;
+        }
+        seen[classId] = 1;
+        if (stride === 1)
+            keys[intervals] = keys[key]; // key < count
+        else
+            copyKey6(keys, key, keys, intervals);
+        classes[intervals++] = classId;
+    }
+    sets.clear();
+    const startsAtZero = intervals > 0 && isZero(keys, stride);
+    if (!startsAtZero)
+        seen[NO_PREDICATE_CLASS] = 1;
+    return {
+        family,
+        starts: keys,
+        classes,
+        count: intervals,
+        classCount: seen.reduce((sum, one) => sum + one, 0),
+    };
+}
+function isZero(keys, stride) {
+    for (let w = 0; w < stride; w++)
+        if (keys[w] !== 0)
+            return false;
+    return true;
+}
+//# sourceMappingURL=classes.js.map

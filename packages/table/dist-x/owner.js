@@ -1,0 +1,66 @@
+/**
+ * Owners: which policies judge a qube, by its address. The longest prefix of any policy that holds the address decides, for
+ * each direction among the policies that have a program in it.
+ *
+ * The space is cut like that of destinations, by one predicate per policy and prefix length, so that a class tells all
+ * that the choice needs; each class then comes down to a pair of programs.
+ */
+import { COMMON_POLICY, columnFor, DEFAULT_POLICY, PrefixBuilder, } from '@rulecast/rules';
+import { ClassSets, cutSpace } from './classes.js';
+/** The words of a class's record: a program, or -1 where no policy judges. */
+export const OwnerField = { egress: 0, ingress: 1 };
+export const OWNER_WORDS = 2;
+export function compileOwners(plans, limits) {
+    const policies = plans.policies.filter(({ name }) => name !== DEFAULT_POLICY && name !== COMMON_POLICY);
+    const claims = [];
+    for (const policy of policies) {
+        for (const family of [4, 6])
+            claims.push(...claimsOf(policy, family));
+    }
+    const sets = new ClassSets(claims.length, limits);
+    const cutOf = (family) => {
+        const nothing = new PrefixBuilder(family, 1).build();
+        const columns = claims.map(({ column }) => (column.family === family ? column : nothing));
+        return cutSpace(family, columns, sets);
+    };
+    const v4 = cutOf(4);
+    const v6 = cutOf(6);
+    return { v4, v6, records: ownerRecords(plans, claims, sets), classCount: sets.count };
+}
+function claimsOf(policy, family) {
+    const { words, lengths } = columnFor(policy.prefixes, family);
+    const byLength = new Map();
+    for (const [i, length] of lengths.entries()) {
+        const builder = byLength.get(length) ?? new PrefixBuilder(family, 1);
+        byLength.set(length, builder);
+        builder.push(words, i, length);
+    }
+    return [...byLength].map(([length, builder]) => ({ policy, length, column: builder.build() }));
+}
+function ownerRecords(plans, claims, sets) {
+    const programs = new Map(plans.plans.map((plan, i) => [`${plan.direction} ${plan.policy.name}`, i]));
+    const programOf = (direction, policy) => programs.get(`${direction} ${policy}`) ?? -1;
+    const byDefault = programOf('egress', DEFAULT_POLICY);
+    const records = new Int32Array(sets.count * OWNER_WORDS);
+    for (let classId = 0; classId < sets.count; classId++) {
+        // Claims are in the order of policies, and the first policy keeps a prefix that two have.
+        const held = [...sets.membersOf(classId)].sort((a, b) => a - b);
+        for (const direction of ['egress', 'ingress']) {
+            let program = -1;
+            let longest = -1;
+            for (const claim of held) {
+                const { policy, length } = claims[claim]; // a predicate is a claim
+                const candidate = programOf(direction, policy.name);
+                if (candidate < 0 || length <= longest)
+                    continue;
+                longest = length;
+                program = candidate;
+            }
+            if (program < 0 && direction === 'egress')
+                program = byDefault;
+            records[classId * OWNER_WORDS + OwnerField[direction]] = program;
+        }
+    }
+    return records;
+}
+//# sourceMappingURL=owner.js.map

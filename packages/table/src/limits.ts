@@ -1,0 +1,53 @@
+/**
+ * What a table refuses to build, checked while compiling, before anything that a reader can see is touched.
+ */
+
+/** Why a rule set does not fit a table. */
+export const TableLimitCode = {
+  classes: 'too-many-classes',
+  classMembers: 'classes-too-large',
+  rows: 'too-many-program-rows',
+  lists: 'programs-too-large',
+  outcomes: 'too-many-outcomes',
+  bytes: 'image-too-large',
+} as const;
+export type TableLimitCode = (typeof TableLimitCode)[keyof typeof TableLimitCode];
+
+export interface TableLimits {
+  /** Distinct address classes. */
+  readonly classes: number;
+  /** Predicates summed over all classes; transient, 4 bytes each. */
+  readonly classMembers: number;
+  /** Classes summed over the programs that look at addresses; 4 bytes each. */
+  readonly rows: number;
+  /** Words of all candidate lists; 4 bytes each. */
+  readonly lists: number;
+  /** Runs (common ones anew) and one default, summed over programs; 8 bytes each, for the hit counter. */
+  readonly outcomes: number;
+}
+
+// Our choice. Each keeps the arrays it bounds within the default image of 1 GiB, and the seed's 2^18 alternating rules in
+// one policy need a sixty-fourth of the classes and a hundredth of the rest.
+export const DEFAULT_TABLE_LIMITS: TableLimits = {
+  classes: 2 ** 24,
+  classMembers: 2 ** 26,
+  rows: 2 ** 26,
+  lists: 2 ** 26,
+  outcomes: 2 ** 24,
+};
+
+/** The rule set is sound, but this table does not take it; the table is as it was. */
+export class TableLimitError extends Error {
+  readonly code: TableLimitCode;
+  readonly limit: number;
+
+  constructor(code: TableLimitCode, limit: number, what: string, options?: ErrorOptions) {
+    super(
+      `the table takes at most ${limit} ${what}: use fewer or larger lists, or raise its limits`,
+      options,
+    );
+    this.name = 'TableLimitError';
+    this.code = code;
+    this.limit = limit;
+  }
+}

@@ -1,0 +1,84 @@
+/**
+ * The one error of this package, and the codes it carries. A code is what a peer, a program or a test may branch on; the message is
+ * for people. The same codes travel in NACK, ABORT, BYE, DONE and FAIL (PROTOCOL.md "Errors").
+ */
+
+/** Stable wire error codes. Adding one is compatible: a peer that does not know a code treats it by the message it came in. */
+export const ErrorCode = {
+  // Frames: the connection closes, nobody resynchronises.
+  badMagic: 'bad-magic',
+  badFrameVersion: 'bad-frame-version',
+  badFlags: 'bad-flags',
+  badLength: 'bad-length',
+  badChecksum: 'bad-checksum',
+  badSequence: 'bad-sequence',
+  truncated: 'truncated',
+  sequenceExhausted: 'sequence-exhausted',
+  // Messages: the connection closes.
+  unknownType: 'unknown-type',
+  bodyTooLong: 'body-too-long',
+  badBody: 'bad-body',
+  badMessage: 'bad-message',
+  // Sessions: the connection closes.
+  unexpectedMessage: 'unexpected-message',
+  noCommonVersion: 'no-common-version',
+  wrongLineage: 'wrong-lineage',
+  nameInUse: 'name-in-use',
+  tooManyConnections: 'too-many-connections',
+  timeout: 'timeout',
+  disconnected: 'disconnected',
+  shuttingDown: 'shutting-down',
+  // Transfers: the transfer is given up, the session goes on.
+  superseded: 'superseded',
+  unknownRelease: 'unknown-release',
+  badTransfer: 'bad-transfer',
+  overLimit: 'over-limit',
+  // Content: refused with `never`.
+  badManifest: 'bad-manifest',
+  badSignature: 'bad-signature',
+  notNewer: 'not-newer',
+  badCanonical: 'bad-canonical',
+  badDelta: 'bad-delta',
+  badBase: 'bad-base',
+  badCount: 'bad-count',
+  badDigest: 'bad-digest',
+  badRuleSet: 'bad-rule-set',
+  // The subscriber's own trouble: refused with `later`.
+  storageFailed: 'storage-failed',
+  sinkFailed: 'sink-failed',
+  compileFailed: 'compile-failed',
+  outOfMemory: 'out-of-memory',
+  // Requests of rulectl and queries.
+  badInput: 'bad-input',
+  guardRefused: 'guard-refused',
+  versionMoved: 'version-moved',
+  noSuchSubscriber: 'no-such-subscriber',
+  notReady: 'not-ready',
+  rateLimited: 'rate-limited',
+  internal: 'internal',
+} as const;
+export type ErrorCode = (typeof ErrorCode)[keyof typeof ErrorCode];
+
+/** Where in a release an error lies, and what caused it. */
+export interface ErrorDetails {
+  /** The part, as `partText` prints it: the kind's word, a space, the name. */
+  readonly part?: string | undefined;
+  /** Index of the entry or rule within the part, from 0. */
+  readonly entry?: number | undefined;
+  readonly cause?: unknown;
+}
+
+/** What a peer's bytes, or a peer's behaviour, did wrong. Never thrown for our own bugs. */
+export class ProtocolError extends Error {
+  override readonly name = 'ProtocolError';
+  readonly code: ErrorCode;
+  readonly part: string | undefined;
+  readonly entry: number | undefined;
+
+  constructor(code: ErrorCode, message: string, details: ErrorDetails = {}) {
+    super(message, details.cause === undefined ? undefined : { cause: details.cause });
+    this.code = code;
+    this.part = details.part;
+    this.entry = details.entry;
+  }
+}

@@ -1,0 +1,100 @@
+/**
+ * Every number of the protocol in one place, PROTOCOL.md "Limits". The first block is the wire itself: two implementations that
+ * differ in one of them do not understand each other. The second block is ours to change.
+ */
+
+// ── Fixed by the protocol ────────────────────────────────────────────────────────────────────────────────────────────
+
+/** First four bytes of every frame, "RCST" in ASCII, read as a little-endian word: it refuses a peer that speaks something else. */
+export const FRAME_MAGIC = 0x54534352;
+/** The only protocol version there is; also the version byte of every frame. */
+export const PROTOCOL_VERSION = 1;
+/** magic 4, version 1, type 1, flags 2, transaction 4, sequence 4, body length 4, checksum 4. */
+export const FRAME_HEADER_BYTES = 24;
+/** Header and body together are at most 65,536 bytes, so that a frame fits the buffer of any channel seen in the wild. */
+export const FRAME_BODY_MAX_BYTES = 65_512;
+/** The last sequence number and the largest transaction id: the field is a u32 and never wraps. */
+export const SEQUENCE_MAX = 0xffff_ffff;
+/** A control body is small by construction; checked before the decoder sees it, it bounds what a hostile map can cost. */
+export const CONTROL_BODY_MAX_BYTES = 4096;
+/** SHA-256: digests, manifest hashes, stream hashes. */
+export const HASH_BYTES = 32;
+/** Ed25519, RFC 8032. */
+export const SIGNATURE_BYTES = 64;
+export const LINEAGE_BYTES = 16;
+/** Ed25519 public keys, raw, RFC 8032. */
+export const PUBLIC_KEY_BYTES = 32;
+/** OFFER and PROOF carry signature and manifest in one frame. */
+export const MANIFEST_MAX_BYTES = FRAME_BODY_MAX_BYTES - SIGNATURE_BYTES;
+/** Parts of a release. About 60 bytes each fit the manifest's frame, whichever of the two limits is met first. */
+export const PARTS_MAX = 1024;
+/** Versions, counts and sizes stay exact in a double: 2^53 - 1. */
+export const VERSION_MAX = Number.MAX_SAFE_INTEGER;
+/** Name of a subscriber or publisher, UTF-8: the length of a DNS label, and longer than any qube's name (31). */
+export const PEER_NAME_MAX_BYTES = 63;
+/** Hashes in HELLO: 32 × 34 bytes are a quarter of a control body; only recent refusals matter. */
+export const REFUSED_MAX = 32;
+/** Text for people in NACK, ABORT, BYE, DONE, FAIL and records, UTF-8. With every other field it stays below a control body. */
+export const TEXT_MAX_BYTES = 512;
+/** Stable codes: kebab case, ASCII. */
+export const CODE_MAX_BYTES = 64;
+/** How an error names a part: the kind's word, a space, the name of at most 63 bytes. */
+export const PART_TEXT_MAX_BYTES = 96;
+/** A canonical rule line in a verdict: a 253-byte host name, every option, and a comment. */
+export const RULE_TEXT_MAX_BYTES = 1536;
+/** An address or prefix as text: 39 characters of IPv6, four more for `/128`. */
+export const ADDRESS_TEXT_MAX_BYTES = 43;
+/** Name of a pushed file. */
+export const FILE_NAME_MAX_BYTES = 1024;
+/** Entries of a list are encoded in blocks; each picks its own codec. */
+export const ENTRY_BLOCK_ENTRIES = 4096;
+/** Longest comment of a rule, ASCII; what the rule grammar takes. */
+export const COMMENT_MAX_BYTES = 4096;
+/** Latest expiry of a rule, seconds since 1970: the end of the year 9999, as the rule grammar has it. */
+export const EXPIRE_MAX_SECONDS = 253_402_300_799;
+/** Changes of one delta: every part of one release removed, every part of the other put. */
+export const CHANGES_MAX = 2 * PARTS_MAX;
+/** What a deflated body may inflate to, announced before it; a larger body travels raw. 2^18 rules are 1.3 MB. */
+export const INFLATED_MAX_BYTES = 64 * 1024 * 1024;
+/** Deltas of one transfer. A chain longer than this costs more than a snapshot in any case seen. */
+export const STEPS_MAX = 1024;
+/** Reasons in a head record, one TEXT of at most 128 bytes each: half a control body. */
+export const DEGRADED_MAX = 16;
+export const DEGRADED_TEXT_MAX_BYTES = 128;
+/** Files of one push: the document, and the lists it names. More than PARTS_MAX could not become parts. */
+export const PUSH_FILES_MAX = 1024;
+/** A day: the longest wait a push may ask for, and the longest retry-after. */
+export const WAIT_MAX_MS = 86_400_000;
+
+// ── Our choice ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** From connect to WELCOME. Both ends are on one machine or one LAN; a busy dom0 has been seen to stall for 3 s. */
+export const HANDSHAKE_TIMEOUT_MS = 10_000;
+/** A PING when nothing was sent for so long: four a minute are no load, and age in status stays below a minute. */
+export const HEARTBEAT_MS = 15_000;
+/** Nothing received for three heartbeats: two may be lost to a suspended qube, the third means gone. */
+export const SILENCE_TIMEOUT_MS = 3 * HEARTBEAT_MS;
+/** Between END and APPLIED or NACK: compiling 2^18 rules takes 6 s here; ten times that on a loaded, slower machine. */
+export const APPLY_TIMEOUT_MS = 60_000;
+/** For ANSWER and PROOF: the subscriber's event loop never stalls so long unless it is stuck. */
+export const ANSWER_TIMEOUT_MS = 5_000;
+/** A transfer that accepts no byte for so long is given up; the channel itself is alive, since PINGs are checked too. */
+export const STALL_TIMEOUT_MS = 60_000;
+/** CHUNK bodies are as large as a frame may be: the header and the checksum call are paid least often. */
+export const CHUNK_BYTES = 65_512;
+/** One read of a channel: a whole frame of the largest size, since channels copy per read. */
+export const READ_BYTES = FRAME_HEADER_BYTES + FRAME_BODY_MAX_BYTES;
+/** Sessions of subscribers at once: state per subscriber is small, and no host here runs 256 firewalls. */
+export const SUBSCRIBERS_MAX = 256;
+/** Control connections at once: each may hold a push in memory. */
+export const CONTROL_CONNECTIONS_MAX = 16;
+/** QUERYs a second that a subscriber answers, and TESTs that a publisher relays: ten times what a person types. */
+export const QUERIES_PER_SECOND_MAX = 20;
+/** Bytes of all files of one push: 1M IPv6 prefixes as text are 40 MB; ten of those. */
+export const PUSH_MAX_BYTES = 400 * 1024 * 1024;
+/** Largest transfer a subscriber takes unless configured: 1M random prefixes are 1.75 MB; a hundred times that. */
+export const TRANSFER_MAX_BYTES = 256 * 1024 * 1024;
+/** Entries and rules of a release a subscriber takes unless configured: 16 × the million the design is measured with. */
+export const ENTRIES_MAX = 16 * 1024 * 1024;
+/** A subscriber that was refused with `later` is tried again after this if it named no time. */
+export const RETRY_AFTER_MS = 30_000;

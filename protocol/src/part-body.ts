@@ -1,0 +1,276 @@
+/**
+ * Bodies of changes: a part as a whole (put), or what turns its old content into the new (patch). PROTOCOL.md "Delta and snapshot".
+ *
+ *   put    prefix list   v4 column | v6 column
+ *          name list     resolve u8 | packed names
+ *          policy        packed canonical bytes
+ *          resolutions   packed canonical bytes
+ *   patch  prefix list   v4 removed indices | v4 added column | v6 removed indices | v6 added column
+ *          name list     resolve u8 | removed indices | packed added names
+ *          policy        packed: header flag u8 | (default action u8, prefix set) | egress splices | ingress splices
+ *          resolutions   packed: count u32 | (length u8, name, present u8, prefix set if present)…
+ */
+
+import {
+  applyPrefixesDelta,
+  type Family,
+  isCanonical,
+  type List,
+  type NameList,
+  type Policy,
+  type Prefixes,
+  type PrefixesDelta,
+  type PrefixList,
+  type PrefixSet,
+  prefixCount,
+} from '@rulecast/rules';
+import { type ByteReader, ByteWriter } from './bytes.ts';
+import { canonicalBytes, decodeCanonical, readFlag } from './canonical.ts';
+import {
+  readEntries,
+  readIndices,
+  readNames,
+  writeEntries,
+  writeNames,
+  writeSequence,
+} from './entry-codec.ts';
+import { ErrorCode } from './error.ts';
+import { pack, unpack } from './packed.ts';
+import { type Part, type PartId, PartKind, partCount, type Resolutions } from './part.ts';
+import { type PartEdits, sameHeader } from './part-edits.ts';
+import { readAction, readHostName, writeAction } from './policy-codec.ts';
+import { readPrefixSet, writePrefixSet } from './prefix-codec.ts';
+import { applySplices, writeSplices } from './rule-splice.ts';
+
+/** A name of one character after its length, and whether it is present. */
+const RESOLUTION_LEAST_BYTES = 3;
+
+/** What a part weighs against the limit of a release: entries, rules, and the addresses that come with them. */
+export function partWeight(part: Part): number {
+  switch (part.kind) {
+    case PartKind.prefixList:
+    case PartKind.nameList:
+      return partCount(part);
+    case PartKind.policy:
+      return partCount(part) + prefixCount(part.policy.prefixes);
+    case PartKind.resolutions: {
+      let weight = 0;
+      for (const set of part.resolutions.values()) weight += 1 + prefixCount(set);
+      return weight;
+    }
+  }
+}
+
+export function putBody(part: Part): Uint8Array {
+  if (!('list' in part)) return pack(canonicalBytes(part));
+  const writer = new ByteWriter();
+  if (part.list.kind === 'prefixes') {
+    writeEntries(writer, part.list.v4);
+    writeEntries(writer, part.list.v6);
+  } else {
+    writer.u8(part.list.resolve ? 1 : 0);
+    writer.bytes(packedNames(part.list.names));
+  }
+  return writer.take();
+}
+
+function packedNames(names: readonly string[]): Uint8Array {
+  const writer = new ByteWriter();
+  writeNames(writer, names);
+  return pack(writer.take());
+}
+
+/** The part that a put says. `weightMax` is what the release has left of its limit. Reads all of `reader`. */
+export function readPut(reader: ByteReader, id: PartId, weightMax: number): Part {
+  switch (id.kind) {
+    case PartKind.prefixList: {
+      const v4 = readEntries(reader, 4, weightMax);
+      const v6 = readEntries(reader, 6, weightMax - v4.lengths.length);
+      return { kind: id.kind, name: id.name, list: { kind: 'prefixes', v4, v6 } };
+    }
+    case PartKind.nameList: {
+      const resolve = readFlag(reader);
+      const names = readPackedNames(reader, weightMax);
+      return { kind: id.kind, name: id.name, list: { kind: 'names', names, resolve } };
+    }
+    case PartKind.policy:
+    case PartKind.resolutions: {
+      const raw = unpack(reader);
+      return decodeCanonical(id, raw.bytes(raw.remaining));
+    }
+  }
+}
+
+function readPackedNames(reader: ByteReader, countMax: number): readonly string[] {
+  const raw = unpack(reader);
+  const names = readNames(raw, countMax);
+  raw.end();
+  return names;
+}
+
+export function patchBody(before: Part, after: Part, edits: PartEdits): Uint8Array {
+  const writer = new ByteWriter();
+  switch (edits.kind) {
+    case 'prefixes':
+      for (const { removed, added } of [edits.v4, edits.v6]) {
+        writeSequence(writer, removed, 1);
+        writeEntries(writer, added);
+      }
+      return writer.take();
+    case 'names':
+      writer.u8('list' in after && after.list.kind === 'names' && after.list.resolve ? 1 : 0);
+      writeSequence(writer, edits.removed, 1);
+      writer.bytes(packedNames(edits.added));
+      return writer.take();
+    case 'policy':
+      if ('policy' in before && 'policy' in after) writeHeader(writer, before.policy, after.policy);
+      writeSplices(writer, edits.egress);
+      writeSplices(writer, edits.ingress);
+      return pack(writer.take());
+    case 'resolutions':
+      writer.u32(edits.changes.length);
+      for (const [name, set] of edits.changes) {
+        writer.shortText(name);
+        writer.u8(set === undefined ? 0 : 1);
+        if (set !== undefined) writePrefixSet(writer, set);
+      }
+      return pack(writer.take());
+  }
+}
+
+function writeHeader(writer: ByteWriter, before: Policy, after: Policy): void {
+  const same = sameHeader(before, after);
+  writer.u8(same ? 0 : 1);
+  if (same) return;
+  writeAction(writer, after.defaultAction);
+  writePrefixSet(writer, after.prefixes);
+}
+
+/** The part that a patch makes of `before`. Reads all of `reader`, or of what it holds packed. */
+export function readPatch(reader: ByteReader, before: Part, weightMax: number): Part {
+  switch (before.kind) {
+    case PartKind.prefixList:
+    case PartKind.nameList:
+      return { kind: before.kind, name: before.name, list: patchedList(reader, before.list, weightMax) };
+    case PartKind.policy: {
+      const raw = unpack(reader);
+      const policy = patchedPolicy(raw, before.policy);
+      raw.end();
+      return { kind: before.kind, name: before.name, policy };
+    }
+    case PartKind.resolutions: {
+      const raw = unpack(reader);
+      const resolutions = patchedResolutions(raw, before.resolutions);
+      raw.end();
+      return { kind: before.kind, name: '', resolutions };
+    }
+  }
+}
+
+function patchedList(reader: ByteReader, before: List, weightMax: number): List {
+  if (before.kind === 'names') return patchedNames(reader, before, weightMax);
+  return patchedPrefixes(reader, before, weightMax);
+}
+
+function patchedPrefixes(reader: ByteReader, before: PrefixList, weightMax: number): PrefixList {
+  const delta4 = readColumnDelta(reader, before.v4, weightMax);
+  const v4 = patchedColumn(reader, before.v4, delta4);
+  const delta6 = readColumnDelta(reader, before.v6, weightMax - v4.lengths.length);
+  const v6 = patchedColumn(reader, before.v6, delta6);
+  if (isIdle(delta4) && isIdle(delta6)) throw reader.error('a patch that changes nothing');
+  return { kind: 'prefixes', v4, v6 };
+}
+
+function readColumnDelta(reader: ByteReader, before: Prefixes, weightMax: number): PrefixesDelta {
+  const family: Family = before.family;
+  const removed = readIndices(reader, before.lengths.length);
+  const left = weightMax - (before.lengths.length - removed.length);
+  if (left < 0) throw reader.error('more entries than the limit', undefined, ErrorCode.overLimit);
+  return { removed, added: readEntries(reader, family, left) };
+}
+
+function isIdle(delta: PrefixesDelta): boolean {
+  return delta.removed.length === 0 && delta.added.lengths.length === 0;
+}
+
+function patchedColumn(reader: ByteReader, before: Prefixes, delta: PrefixesDelta): Prefixes {
+  if (isIdle(delta)) return before;
+  const column = applyPrefixesDelta(before, delta);
+  // Taking members away cannot break a canonical column.
+  if (delta.added.lengths.length > 0 && !isCanonical(column)) {
+    throw reader.error('an added prefix that lies within another, or holds one');
+  }
+  return column;
+}
+
+function patchedNames(reader: ByteReader, before: NameList, weightMax: number): NameList {
+  const resolve = readFlag(reader);
+  const removed = readIndices(reader, before.names.length);
+  const left = weightMax - (before.names.length - removed.length);
+  if (left < 0) throw reader.error('more names than the limit', undefined, ErrorCode.overLimit);
+  const added = readPackedNames(reader, left);
+  if (removed.length === 0 && added.length === 0 && resolve === before.resolve) {
+    throw reader.error('a patch that changes nothing');
+  }
+  return { kind: 'names', names: mergedNames(reader, before.names, removed, added), resolve };
+}
+
+/** The old names without the removed ones, and the added names, in order. */
+function mergedNames(
+  reader: ByteReader,
+  before: readonly string[],
+  removed: Uint32Array,
+  added: readonly string[],
+): readonly string[] {
+  const names: string[] = [];
+  let nextRemoved = 0;
+  let nextAdded = 0;
+  for (let i = 0; i < before.length; i++) {
+    if (removed[nextRemoved] === i) {
+      nextRemoved++;
+      continue;
+    }
+    const name = before[i]!; // i < length
+    while (nextAdded < added.length && added[nextAdded]! < name) names.push(added[nextAdded++]!); // nextAdded < length
+    if (added[nextAdded] === name) throw reader.error(`name ${nextAdded} is there already`, nextAdded);
+    names.push(name);
+  }
+  while (nextAdded < added.length) names.push(added[nextAdded++]!);
+  return names;
+}
+
+function patchedPolicy(reader: ByteReader, before: Policy): Policy {
+  const header = readFlag(reader)
+    ? { defaultAction: readAction(reader), prefixes: readPrefixSet(reader) }
+    : { defaultAction: before.defaultAction, prefixes: before.prefixes };
+  const egress = applySplices(reader, before.egress, 'egress');
+  const ingress = applySplices(reader, before.ingress, 'ingress');
+  const policy = { name: before.name, ...header, egress, ingress };
+  if (egress === before.egress && ingress === before.ingress && sameHeader(before, policy)) {
+    throw reader.error('a patch that changes nothing');
+  }
+  return policy;
+}
+
+function patchedResolutions(reader: ByteReader, before: Resolutions): Resolutions {
+  const count = reader.count(RESOLUTION_LEAST_BYTES);
+  if (count === 0) throw reader.error('a patch that changes nothing');
+  const changes = new Map<string, PrefixSet | undefined>();
+  let last = '';
+  for (let i = 0; i < count; i++) {
+    const name = readHostName(reader, i);
+    if (name <= last) throw reader.error(`name ${i} is not above the one before`, i);
+    const present = readFlag(reader);
+    if (!present && !before.has(name)) {
+      throw reader.error(`name ${i} is removed, but is not resolved`, i, ErrorCode.badBase);
+    }
+    changes.set(name, present ? readPrefixSet(reader) : undefined);
+    last = name;
+  }
+  const resolutions = new Map(before);
+  for (const [name, set] of changes) {
+    if (set === undefined) resolutions.delete(name);
+    else resolutions.set(name, set);
+  }
+  return resolutions;
+}

@@ -1,0 +1,71 @@
+/**
+ * Prefixes as plain columns: how canonical bytes hold lists, the prefixes of a policy and the addresses of a name.
+ * PROTOCOL.md "Canonical bytes and digests".
+ */
+
+import {
+  bitsOf,
+  type Family,
+  isCanonical,
+  type Prefixes,
+  type PrefixSet,
+  strideOf,
+  wordMask,
+} from '@rulecast/rules';
+import type { ByteReader, ByteWriter } from './bytes.ts';
+
+/** Bytes of one prefix in columns: its words and its length. */
+export function prefixBytes(family: Family): number {
+  return strideOf(family) * 4 + 1;
+}
+
+/** A column without its count: all words, then all lengths. */
+export function writeColumn(writer: ByteWriter, prefixes: Prefixes): void {
+  writer.words(prefixes.words);
+  writer.bytes(prefixes.lengths);
+}
+
+/** Reads a column of `count` prefixes in any order; refuses host bits that are set and lengths beyond the family. */
+export function readColumn(reader: ByteReader, family: Family, count: number): Prefixes {
+  const words = reader.words(count * strideOf(family));
+  const prefixes = { family, words, lengths: reader.bytes(count).slice() };
+  const bad = unmaskedAt(prefixes);
+  if (bad >= 0) throw reader.error(`prefix ${bad} is not in normal form`, bad);
+  return prefixes;
+}
+
+/** The first prefix that is too long or has host bits; -1 if there is none. */
+function unmaskedAt({ family, words, lengths }: Prefixes): number {
+  const stride = strideOf(family);
+  const bits = bitsOf(family);
+  for (let i = 0; i < lengths.length; i++) {
+    const length = lengths[i]!; // i < length
+    if (length > bits) return i;
+    for (let w = length >>> 5; w < stride; w++) {
+      if ((words[i * stride + w]! & ~wordMask(length - w * 32)) !== 0) return i; // w < stride
+    }
+  }
+  return -1;
+}
+
+/** Both counts, then both columns: what `RCP1` is followed by, too. */
+export function writePrefixSet(writer: ByteWriter, set: PrefixSet): void {
+  writer.u32(set.v4.lengths.length);
+  writer.u32(set.v6.lengths.length);
+  writeColumn(writer, set.v4);
+  writeColumn(writer, set.v6);
+}
+
+/** Reads a canonical set: sorted, unique, disjoint. */
+export function readPrefixSet(reader: ByteReader): PrefixSet {
+  const count4 = reader.u32();
+  const count6 = reader.u32();
+  if (count4 * prefixBytes(4) + count6 * prefixBytes(6) > reader.remaining) {
+    throw reader.error(`${count4} and ${count6} prefixes announced, but ${reader.remaining} bytes are left`);
+  }
+  const v4 = readColumn(reader, 4, count4);
+  const v6 = readColumn(reader, 6, count6);
+  if (!isCanonical(v4) || !isCanonical(v6))
+    throw reader.error('its prefixes are not sorted, unique and disjoint');
+  return { v4, v6 };
+}

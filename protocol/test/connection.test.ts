@@ -1,0 +1,208 @@
+import { createHash } from 'node:crypto';
+import { describe, expect, it } from 'vitest';
+import { Connection, type Received } from '../src/connection.ts';
+import { FrameEncoder } from '../src/frame.ts';
+import { encodeMessage, type Message, MessageType } from '../src/message.ts';
+import { duplex } from './duplex.ts';
+
+const PROVE: Message = { kind: 'prove' };
+const END: Message = { kind: 'end', sha256: new Uint8Array(32) };
+
+/** Bytes that repeat nowhere near. */
+function pattern(length: number): Uint8Array {
+  const bytes = new Uint8Array(length);
+  let word = 0x12345678;
+  for (let i = 0; i < length; i++) {
+    word = (Math.imul(word, 1664525) + 1013904223) >>> 0;
+    bytes[i] = word >>> 24;
+  }
+  return bytes;
+}
+
+function sha256(bytes: Uint8Array): Uint8Array {
+  return Uint8Array.from(createHash('sha256').update(bytes).digest());
+}
+
+/** Reads up to and with END; the chunks' bytes joined. */
+async function receiveTransfer(connection: Connection): Promise<{ bytes: Uint8Array; chunks: number[] }> {
+  const pieces: Uint8Array[] = [];
+  for (;;) {
+    const received = await connection.receive();
+    if (received === undefined) throw new Error('ended early');
+    if (received.message.kind === 'end') break;
+    if (received.message.kind === 'chunk') pieces.push(received.message.bytes);
+  }
+  return {
+    bytes: Uint8Array.from(Buffer.concat(pieces)),
+    chunks: pieces.map((piece) => piece.length),
+  };
+}
+
+async function receiveAll(connection: Connection): Promise<Received[]> {
+  const all: Received[] = [];
+  for (let next = await connection.receive(); next !== undefined; next = await connection.receive())
+    all.push(next);
+  return all;
+}
+
+describe('Connection', () => {
+  it.each([1, 7, 24, 4096, 65_536, 1_000_000])(
+    'carries large transfers both ways at once through buffers of %i bytes',
+    async (capacity) => {
+      const [left, right] = duplex(capacity).map((end) => new Connection(end)) as [Connection, Connection];
+      const size = capacity < 1000 ? 3000 : 300_000;
+      const there = pattern(size);
+      const back = pattern(size + 1).reverse();
+      const sendAll = async (connection: Connection, bytes: Uint8Array): Promise<void> => {
+        const sent = await connection.sendBytes([bytes]);
+        expect(sent).toEqual({ bytes: bytes.length, sha256: sha256(bytes) });
+        await connection.send(END);
+      };
+      const [atRight, atLeft] = await Promise.all([
+        receiveTransfer(right),
+        receiveTransfer(left),
+        sendAll(left, there),
+        sendAll(right, back),
+      ]);
+      // Compared as hashes: printing a difference of arrays this long takes seconds.
+      expect(sha256(atRight.bytes)).toEqual(sha256(there));
+      expect(sha256(atLeft.bytes)).toEqual(sha256(back));
+      expect(left.bytesSent).toBe(right.bytesReceived);
+      expect(right.bytesSent).toBe(left.bytesReceived);
+    },
+  );
+
+  it('keeps the order of sends that are not awaited, and their transactions', async () => {
+    const [left, right] = duplex(64).map((end) => new Connection(end)) as [Connection, Connection];
+    const sends = Array.from({ length: 50 }, (_, i) => left.send(i % 3 === 0 ? END : PROVE, i));
+    const transactions: number[] = [];
+    for (let i = 0; i < sends.length; i++) transactions.push((await right.receive())?.transaction ?? -1);
+    await Promise.all(sends);
+    expect(transactions).toEqual(Array.from({ length: 50 }, (_, i) => i));
+    expect(left.sendPending).toBe(false);
+  });
+
+  it('lets other messages in between the chunks of a transfer', async () => {
+    const [left, right] = duplex(4096).map((end) => new Connection(end)) as [Connection, Connection];
+    const transfer = left.sendBytes([pattern(100_000)], { chunkBytes: 1000 }).then(() => left.send(END));
+    const kinds: string[] = [];
+    let pinged = false;
+    for (let kind = ''; kind !== 'end'; kinds.push(kind)) {
+      kind = (await right.receive())?.message.kind ?? 'end';
+      if (pinged) continue;
+      pinged = true;
+      void left.send({ kind: 'ping' });
+    }
+    await transfer;
+    expect(kinds.filter((kind) => kind === 'chunk')).toHaveLength(100);
+    expect(kinds.indexOf('ping')).toBeLessThan(10);
+  });
+
+  it.each([
+    [[], 10, []],
+    [[0, 0], 10, []],
+    [[10], 10, [10]],
+    [[11], 10, [10, 1]],
+    [[3, 3, 3, 3], 10, [10, 2]],
+    [[25, 5, 30], 10, [10, 10, 10, 10, 10, 10]],
+    [[9, 21], 10, [10, 10, 10]],
+  ])('sends pieces of %j bytes in chunks of %i as %j', async (pieces, chunkBytes, expected) => {
+    const [left, right] = duplex(1 << 16).map((end) => new Connection(end)) as [Connection, Connection];
+    const all = pattern(pieces.reduce((sum, length) => sum + length, 0));
+    const views: Uint8Array[] = [];
+    let at = 0;
+    for (const length of pieces) {
+      views.push(all.subarray(at, at + length));
+      at += length;
+    }
+    const sent = await left.sendBytes(views, { chunkBytes });
+    await left.send(END);
+    expect(await receiveTransfer(right)).toEqual({ bytes: all, chunks: expected });
+    expect(sent).toEqual({ bytes: all.length, sha256: sha256(all) });
+  });
+
+  it('stops a transfer between two chunks', async () => {
+    const [left, right] = duplex(1 << 16).map((end) => new Connection(end)) as [Connection, Connection];
+    let asked = 0;
+    const options = { chunkBytes: 10, stopped: () => ++asked > 3 };
+    expect(await left.sendBytes([pattern(1000)], options)).toBeUndefined();
+    await left.send({ kind: 'abort', code: 'superseded', text: '' });
+    left.close();
+    const kinds = (await receiveAll(right)).map((received) => received.message.kind);
+    expect(kinds).toEqual(['chunk', 'chunk', 'chunk', 'abort']);
+  });
+
+  it('hands on what was received before the end, then undefined', async () => {
+    const [left, right] = duplex(4096).map((end) => new Connection(end)) as [Connection, Connection];
+    await left.send(PROVE);
+    left.bye('shutting-down', 'back soon', 1000);
+    const kinds = (await receiveAll(right)).map((received) => received.message);
+    expect(kinds).toEqual([
+      PROVE,
+      { kind: 'bye', code: 'shutting-down', text: 'back soon', retryAfterMs: 1000 },
+    ]);
+    expect(await right.receive()).toBeUndefined();
+  });
+
+  it('ends a waiting receive, and rejects what waits to be sent, when it is closed', async () => {
+    const [left] = duplex(8).map((end) => new Connection(end)) as [Connection, Connection];
+    const receive = left.receive();
+    const sends = [left.send(PROVE), left.send(PROVE)].map((send) => expect(send).rejects.toThrow('closed'));
+    await Promise.resolve();
+    left.close();
+    expect(await receive).toBeUndefined();
+    await Promise.all(sends);
+    await expect(left.send(PROVE)).rejects.toMatchObject({ code: 'disconnected' });
+  });
+
+  it('waits for no stuck peer to say BYE', async () => {
+    const [leftEnd, rightEnd] = duplex(8);
+    const left = new Connection(leftEnd);
+    const stuck = expect(left.send(PROVE)).rejects.toMatchObject({ code: 'disconnected' });
+    await rightEnd.waitReadable();
+    left.bye('timeout', 'nothing was read');
+    await stuck;
+    expect(leftEnd.state).toBe('disconnected');
+    expect(rightEnd.dataReady()).toBe(8);
+  });
+
+  it('throws truncated when the peer ends within a frame', async () => {
+    const [leftEnd, rightEnd] = duplex(4096);
+    leftEnd.write(new FrameEncoder().frame(MessageType.prove, 0, Uint8Array.of(0x80)).subarray(0, 24));
+    leftEnd.close();
+    await expect(new Connection(rightEnd).receive()).rejects.toMatchObject({ code: 'truncated' });
+  });
+
+  it.each<[string, Uint8Array]>([
+    ['bad-magic', new Uint8Array(24)],
+    ['unknown-type', new FrameEncoder().frame(99, 0, Uint8Array.of(0x80))],
+    ['bad-body', new FrameEncoder().frame(MessageType.prove, 0, Uint8Array.of(0xc0))],
+    ['bad-message', new FrameEncoder().frame(MessageType.chunk, 0, new Uint8Array(0))],
+    ['body-too-long', new FrameEncoder().frame(MessageType.ping, 0, new Uint8Array(4097).fill(0x80))],
+  ])('answers what is wrong with BYE %s, closes and rejects', async (code, bytes) => {
+    const [leftEnd, rightEnd] = duplex(8192);
+    const right = new Connection(rightEnd);
+    leftEnd.write(bytes);
+    await expect(right.receive()).rejects.toMatchObject({ name: 'ProtocolError', code });
+    expect(rightEnd.state).toBe('disconnected');
+    expect((await new Connection(leftEnd).receive())?.message).toMatchObject({ kind: 'bye', code });
+    expect(await right.receive()).toBeUndefined();
+  });
+
+  it('sends nothing of a message that is wrong, and goes on', async () => {
+    const [left, right] = duplex(4096).map((end) => new Connection(end)) as [Connection, Connection];
+    await expect(left.send({ kind: 'ping', ageMs: -1 })).rejects.toThrow(TypeError);
+    expect(left.bytesSent).toBe(0);
+    await left.send(PROVE, 5);
+    expect(await right.receive()).toEqual({ message: PROVE, transaction: 5 });
+    expect(left.bytesSent).toBe(24 + encodeMessage(PROVE).body.length);
+  });
+
+  it('allows one receive at a time', async () => {
+    const [left] = duplex(64).map((end) => new Connection(end)) as [Connection, Connection];
+    const first = left.receive();
+    await expect(left.receive()).rejects.toThrow('two receives');
+    left.close();
+    expect(await first).toBeUndefined();
+  });
+});

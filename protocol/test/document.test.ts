@@ -1,0 +1,145 @@
+/** PROTOCOL.md and the code say the same: every table of it that the code knows too. */
+
+import { readFileSync } from 'node:fs';
+import { describe, expect, it } from 'vitest';
+import { CONTROL_FIELDS, RECORD_FIELDS } from '../src/control.ts';
+import { ErrorCode } from '../src/error.ts';
+import type { Fields } from '../src/field.ts';
+import * as limits from '../src/limits.ts';
+import { MessageType, SESSION_FIELDS } from '../src/message.ts';
+import { PACKET_FIELDS, VERDICT_FIELDS } from '../src/query.ts';
+import {
+  PUBLISHER_EVENTS,
+  PUBLISHER_STATES,
+  PUBLISHER_TABLE,
+  SUBSCRIBER_EVENTS,
+  SUBSCRIBER_SESSION_STATES,
+  SUBSCRIBER_TABLE,
+} from '../src/session.ts';
+
+const DOCUMENT = readFileSync(new URL('../PROTOCOL.md', import.meta.url), 'utf8');
+
+/** The text below a heading, up to the next heading of any level. */
+function section(heading: string): string {
+  const start = DOCUMENT.indexOf(`\n${heading}\n`);
+  if (start < 0) throw new Error(`PROTOCOL.md has no heading ${heading}`);
+  const rest = DOCUMENT.slice(start + heading.length + 2);
+  const end = rest.search(/\n#+ /);
+  return end < 0 ? rest : rest.slice(0, end);
+}
+
+/** The rows below the line `header` in a section, as trimmed cells. */
+function table(heading: string, header: string): string[][] {
+  const lines = section(heading).split('\n');
+  const at = lines.indexOf(header);
+  if (at < 0) throw new Error(`${heading} has no table ${header}`);
+  const end = lines.findIndex((line, i) => i > at && !line.startsWith('|'));
+  return lines.slice(at + 2, end < 0 ? undefined : end).map((line) =>
+    line
+      .slice(1, -1)
+      .split('|')
+      .map((cell) => cell.trim()),
+  );
+}
+
+const unquote = (text: string): string => text.replaceAll('`', '');
+
+interface Cell {
+  readonly next: string;
+  readonly action: string;
+  readonly code?: string;
+}
+
+/** What a cell of a session table says. */
+function cellOf(text: string, state: string): Cell {
+  if (text === '·') return { next: state, action: 'none' };
+  if (text === '—') return { next: 'closed', action: 'bye', code: 'unexpected-message' };
+  if (text === 'never') return { next: state, action: 'never' };
+  const match = /^([a-z]+)(?:: ([a-z]+)(?: ([a-z-]+))?)?$/.exec(text);
+  if (match?.[1] === undefined) throw new Error(`a cell says ${text}`);
+  const cell = { next: match[1], action: match[2] ?? 'none' };
+  return match[3] === undefined ? cell : { ...cell, code: match[3] };
+}
+
+function sessionTable(heading: string, states: readonly string[]): Record<string, Record<string, Cell>> {
+  const result: Record<string, Record<string, Cell>> = {};
+  for (const row of table(heading, `| event | ${states.join(' | ')} |`)) {
+    states.forEach((state, i) => {
+      result[state] ??= {};
+      result[state][row[0] ?? ''] = cellOf(row[i + 1] ?? '', state);
+    });
+  }
+  return result;
+}
+
+describe('PROTOCOL.md', () => {
+  it('has every cell of the publisher table', () => {
+    const documented = sessionTable('### Publisher', PUBLISHER_STATES);
+    expect(Object.keys(documented.idle ?? {})).toEqual(PUBLISHER_EVENTS);
+    expect(documented).toEqual(PUBLISHER_TABLE);
+  });
+
+  it('has every cell of the subscriber table', () => {
+    const documented = sessionTable('### Subscriber', SUBSCRIBER_SESSION_STATES);
+    expect(Object.keys(documented.idle ?? {})).toEqual(SUBSCRIBER_EVENTS);
+    expect(documented).toEqual(SUBSCRIBER_TABLE);
+  });
+
+  it.each([
+    ['### Publisher', PUBLISHER_TABLE],
+    ['### Subscriber', SUBSCRIBER_TABLE],
+  ])('%s explains every action', (heading, rows) => {
+    const explained = table(heading, '| action | does |').map(([action]) => action);
+    const used = Object.values(rows).flatMap((row) => Object.values<Cell>(row).map((cell) => cell.action));
+    expect([...new Set(used)].filter((action) => action !== 'none' && action !== 'never').sort()).toEqual(
+      explained.sort(),
+    );
+  });
+
+  const fieldTables: [string, Fields][] = [
+    ...Object.entries({ ...SESSION_FIELDS, ...CONTROL_FIELDS }).map(([kind, fields]): [string, Fields] => [
+      `### ${kind.toUpperCase()}`,
+      fields,
+    ]),
+    ...Object.entries(RECORD_FIELDS).map(([record, fields]): [string, Fields] => [
+      `#### record ${record}`,
+      fields,
+    ]),
+    ['### Packet', PACKET_FIELDS],
+    ['### Verdict', VERDICT_FIELDS],
+  ];
+  it.each(fieldTables)('%s has the fields of the schema', (heading, fields) => {
+    const expected = Object.entries(fields).map(([field, { label, optional }]) => [
+      optional ? `${field}?` : field,
+      label,
+    ]);
+    if (expected.length === 0) {
+      expect(section(heading)).toContain('No fields');
+      return;
+    }
+    const rows = table(heading, '| field | type | meaning |');
+    expect(rows.map(([field, type]) => [unquote(field ?? ''), type])).toEqual(expected);
+    for (const [field, , meaning] of rows) expect(meaning, field).not.toBe('');
+  });
+
+  it('numbers the messages as the code does', () => {
+    const rows = table('## Messages', '| type | message | way | body |');
+    expect(rows.map(([type, message]) => [message, type])).toEqual(
+      Object.entries(MessageType).map(([kind, type]) => [kind.toUpperCase(), `${type}`]),
+    );
+    const binary = rows.filter(([, , , body]) => body === 'binary').map(([, message]) => message);
+    expect(binary).toEqual(['OFFER', 'CHUNK', 'PROOF']);
+  });
+
+  it('lists every error code', () => {
+    const codes = table('## Errors', '| code | where | means |').map(([code]) => unquote(code ?? ''));
+    expect(codes).toEqual(Object.values(ErrorCode));
+  });
+
+  it('states the limits as they are', () => {
+    const values: Readonly<Record<string, number>> = { ...limits };
+    const rows = [...table('## Limits', '| limit | value |'), ...table('## Limits', '| choice | value |')];
+    expect(rows.length).toBeGreaterThan(30);
+    for (const [name, value] of rows) expect([name, value]).toEqual([name, `${values[unquote(name ?? '')]}`]);
+  });
+});

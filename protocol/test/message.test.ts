@@ -1,0 +1,390 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { RECORD_FIELDS } from '../src/control.ts';
+import { ErrorCode, ProtocolError } from '../src/error.ts';
+import { boundText } from '../src/field.ts';
+import {
+  CONTROL_BODY_MAX_BYTES,
+  FRAME_BODY_MAX_BYTES,
+  MANIFEST_MAX_BYTES,
+  VERSION_MAX,
+} from '../src/limits.ts';
+import { decodeMessage, encodeMessage, type Message, MessageType } from '../src/message.ts';
+import { packetFromWire, packetToWire, verdictToWire } from '../src/query.ts';
+import vectors from '../vectors/messages.json' with { type: 'json' };
+
+const fromHex = (hex: string): Uint8Array => Uint8Array.from(Buffer.from(hex, 'hex'));
+const toHex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex');
+
+/** A vector's message: `{ "hex": … }` stands for bytes. */
+function revive(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(revive);
+  if (typeof value !== 'object' || value === null) return value;
+  if ('hex' in value && typeof value.hex === 'string') return fromHex(value.hex);
+  return Object.fromEntries(Object.entries(value).map(([key, field]) => [key, revive(field)]));
+}
+
+function codeOf(run: () => unknown): string {
+  try {
+    run();
+  } catch (error) {
+    if (error instanceof ProtocolError) return error.code;
+    throw error;
+  }
+  return 'no error';
+}
+
+const HASH = new Uint8Array(32).fill(1);
+const LONGEST = {
+  text: `${'€'.repeat(170)}xy`, // 512 bytes
+  name: 'n'.repeat(63),
+  code: 'c'.repeat(64),
+} as const;
+
+describe('message vectors', () => {
+  it.each(vectors.valid)('writes and reads: $name', (vector) => {
+    const message = revive(vector.message) as Message;
+    const { type, body } = encodeMessage(message);
+    expect({ type, bodyHex: toHex(body) }).toEqual({ type: vector.type, bodyHex: vector.bodyHex });
+    expect(decodeMessage(vector.type, fromHex(vector.bodyHex))).toEqual(message);
+  });
+
+  it.each(vectors.validToRead)('reads what others may write: $name', (vector) => {
+    expect(decodeMessage(vector.type, fromHex(vector.bodyHex))).toEqual(revive(vector.message));
+  });
+
+  it.each(vectors.invalid)('refuses with $code: $name', (vector) => {
+    expect(codeOf(() => decodeMessage(vector.type, fromHex(vector.bodyHex)))).toBe(vector.code);
+  });
+
+  it('has one of every kind of message and record', () => {
+    const kinds = new Set(vectors.valid.map((vector) => vector.message.kind));
+    expect([...kinds].sort()).toEqual(Object.keys(MessageType).sort());
+    const records = vectors.valid.flatMap(({ message }) =>
+      'record' in message ? [message.record?.record] : [],
+    );
+    expect([...new Set(records)].sort()).toEqual(Object.keys(RECORD_FIELDS).sort());
+  });
+});
+
+describe('decodeMessage', () => {
+  const mapVectors = vectors.valid.filter(
+    ({ message }) => !['offer', 'proof', 'chunk'].includes(message.kind),
+  );
+
+  it('refuses every truncation of a map body', () => {
+    for (const { type, bodyHex } of mapVectors) {
+      const body = fromHex(bodyHex);
+      for (let length = 0; length < body.length; length++) {
+        expect(codeOf(() => decodeMessage(type, body.slice(0, length)))).toBe(ErrorCode.badBody);
+      }
+    }
+  });
+
+  it('throws nothing but ProtocolError at any body with one byte changed', () => {
+    fc.assert(
+      fc.property(fc.constantFrom(...mapVectors), fc.nat(), fc.nat(255), ({ type, bodyHex }, at, byte) => {
+        const body = fromHex(bodyHex);
+        body[at % body.length] = byte;
+        expect(['no error', ErrorCode.badBody, ErrorCode.badMessage]).toContain(
+          codeOf(() => decodeMessage(type, body)),
+        );
+      }),
+      { numRuns: 5000 },
+    );
+  });
+
+  it('throws nothing but ProtocolError at random bodies', () => {
+    const types = [...Object.values(MessageType), 0, 63, 255];
+    fc.assert(
+      fc.property(fc.constantFrom(...types), fc.uint8Array({ maxLength: 300 }), (type, body) => {
+        expect(codeOf(() => decodeMessage(type, body))).toBeTypeOf('string');
+      }),
+      { numRuns: 5000 },
+    );
+  });
+
+  it('keeps nothing of the frame but the bytes of a chunk', () => {
+    const body = fromHex(vectors.valid.find(({ message }) => message.kind === 'end')?.bodyHex ?? '');
+    const message = decodeMessage(MessageType.end, body);
+    body.fill(0);
+    expect(message).toEqual({ kind: 'end', sha256: Uint8Array.from({ length: 32 }, (_, i) => i) });
+    const chunk = Uint8Array.of(1, 2);
+    expect(decodeMessage(MessageType.chunk, chunk)).toEqual({ kind: 'chunk', bytes: chunk });
+  });
+
+  it('reads bytes as plain Uint8Array also out of a Buffer', () => {
+    const body = Buffer.from(
+      vectors.valid.find(({ message }) => message.kind === 'end')?.bodyHex ?? '',
+      'hex',
+    );
+    const message = decodeMessage(MessageType.end, body);
+    expect(message.kind === 'end' && message.sha256.constructor).toBe(Uint8Array);
+  });
+
+  it('leaves the prototype of every object alone', () => {
+    for (const { type, bodyHex } of vectors.invalid) codeOf(() => decodeMessage(type, fromHex(bodyHex)));
+    expect(Object.getOwnPropertyNames(Object.prototype)).not.toContain('admin');
+    expect(({} as { admin?: unknown }).admin).toBeUndefined();
+  });
+});
+
+describe('encodeMessage', () => {
+  it('leaves out fields that are undefined, in maps within maps too', () => {
+    const packet = { direction: 'egress', src: undefined, dst: Uint8Array.of(1, 1, 1, 1), proto: 6 } as const;
+    const { type, body } = encodeMessage({ kind: 'query', question: 'test', packet });
+    const { src: _, ...rest } = packet;
+    expect(decodeMessage(type, body)).toEqual({ kind: 'query', question: 'test', packet: rest });
+  });
+
+  it.each<[string, Message]>([
+    ['a hash of 31 bytes', { kind: 'end', sha256: new Uint8Array(31) }],
+    ['a fraction', { kind: 'ping', ageMs: 1.5 }],
+    ['a negative time', { kind: 'ping', ageMs: -1 }],
+    ['a version over 2^53-1', { kind: 'ping', ageMs: VERSION_MAX + 1 }],
+    ['text over 512 bytes', { kind: 'abort', code: 'x', text: 'y'.repeat(513) }],
+    ['a lone surrogate', { kind: 'abort', code: 'x', text: '\ud800' }],
+    ['an empty chunk', { kind: 'chunk', bytes: new Uint8Array(0) }],
+    ['a chunk over the limit', { kind: 'chunk', bytes: new Uint8Array(FRAME_BODY_MAX_BYTES + 1) }],
+    ['a short signature', { kind: 'offer', signature: new Uint8Array(63), manifest: HASH }],
+    ['no manifest', { kind: 'proof', signature: new Uint8Array(64), manifest: new Uint8Array(0) }],
+  ])('throws TypeError for %s', (_, message) => {
+    expect(() => encodeMessage(message)).toThrow(TypeError);
+  });
+
+  it('takes a manifest that fills the frame and none that is longer', () => {
+    const signature = new Uint8Array(64);
+    const fits: Message = { kind: 'offer', signature, manifest: new Uint8Array(MANIFEST_MAX_BYTES) };
+    const { type, body } = encodeMessage(fits);
+    expect(body.length).toBe(FRAME_BODY_MAX_BYTES);
+    expect(decodeMessage(type, body)).toEqual(fits);
+    const over: Message = { kind: 'offer', signature, manifest: new Uint8Array(MANIFEST_MAX_BYTES + 1) };
+    expect(() => encodeMessage(over)).toThrow(RangeError);
+  });
+
+  const packet = {
+    direction: 'ingress',
+    src: new Uint8Array(16),
+    dst: new Uint8Array(16),
+    proto: 255,
+  } as const;
+  const verdict = {
+    action: 'accept',
+    direction: 'ingress',
+    policy: LONGEST.name,
+    rulePolicy: LONGEST.name,
+    rule: 'r'.repeat(1536),
+    ruleIndex: VERSION_MAX,
+    run: VERSION_MAX,
+    list: LONGEST.name,
+    prefix: 'p'.repeat(43),
+  } as const;
+  const hexHash = 'f'.repeat(64);
+  const most = VERSION_MAX;
+  const { text, code, name } = LONGEST;
+  it.each<[string, Message]>([
+    [
+      'HELLO',
+      {
+        kind: 'hello',
+        protocolMin: 255,
+        protocolMax: 255,
+        name,
+        lineage: new Uint8Array(16),
+        holds: { hash: HASH, epoch: most, version: most },
+        refused: new Array(32).fill(HASH),
+        limits: { entries: most, bytes: most, parts: most },
+      },
+    ],
+    [
+      'NACK',
+      {
+        kind: 'nack',
+        hash: HASH,
+        code,
+        text,
+        part: 'p'.repeat(96),
+        entry: most,
+        retry: 'never',
+        retryAfterMs: 86_400_000,
+        keeps: HASH,
+      },
+    ],
+    [
+      'ANSWER',
+      {
+        kind: 'answer',
+        ok: false,
+        verdict,
+        hash: HASH,
+        version: most,
+        epoch: most,
+        generation: most,
+        code,
+        text,
+      },
+    ],
+    [
+      'ANSWER with 64 counters',
+      {
+        kind: 'answer',
+        ok: true,
+        stats: Object.fromEntries(Array.from({ length: 64 }, (_, i) => [`c${i}`.padEnd(32, 'x'), most])),
+      },
+    ],
+    ['TEST', { kind: 'test', packet: { ...packet, port: 65_535, icmpType: 255 }, subscriber: name }],
+    ['FILE', { kind: 'file', name: 'f'.repeat(1024), role: 'referenced', bytes: most }],
+    [
+      'FAIL',
+      {
+        kind: 'fail',
+        code,
+        text,
+        file: 'f'.repeat(1024),
+        line: most,
+        column: most,
+        part: 'p'.repeat(96),
+        version: most,
+      },
+    ],
+    [
+      'RECORD reject',
+      {
+        kind: 'record',
+        record: { record: 'reject', file: 'f'.repeat(1024), line: most, column: most, code, reason: text },
+      },
+    ],
+    [
+      'RECORD head',
+      {
+        kind: 'record',
+        record: {
+          record: 'head',
+          lineage: 'f'.repeat(32),
+          epoch: most,
+          version: most,
+          hash: hexHash,
+          createdAtMs: most,
+          parts: most,
+          entries: most,
+          rules: most,
+          startedAtMs: most,
+          degraded: new Array(16).fill('d'.repeat(128)),
+        },
+      },
+    ],
+    [
+      'RECORD subscriber',
+      {
+        kind: 'record',
+        record: {
+          record: 'subscriber',
+          name,
+          state: 'disconnected',
+          epoch: most,
+          version: most,
+          hash: hexHash,
+          matches: false,
+          lagVersions: most,
+          lagMs: most,
+          connectedSinceMs: most,
+          lastSeenMs: most,
+          appliedAtMs: most,
+          applyMs: most,
+          bytesSent: most,
+          lastError: { code, text, atMs: most },
+          persisted: true,
+        },
+      },
+    ],
+    [
+      'RECORD verdict',
+      {
+        kind: 'record',
+        record: {
+          record: 'verdict',
+          subscriber: name,
+          ...verdict,
+          version: most,
+          hash: hexHash,
+          generation: most,
+        },
+      },
+    ],
+  ])('fits the longest %s into a control body', (_, message) => {
+    const { type, body } = encodeMessage(message);
+    expect(body.length).toBeLessThanOrEqual(CONTROL_BODY_MAX_BYTES);
+    expect(decodeMessage(type, body)).toEqual(message);
+  });
+});
+
+describe('boundText', () => {
+  it.each([
+    ['abc', 3, 'abc'],
+    ['abcd', 3, 'abc'],
+    ['a€', 3, 'a'],
+    ['a€', 4, 'a€'],
+    ['😀😀', 7, '😀'],
+    ['\u001b[2J\n', 512, '�[2J�'],
+    ['\ud800x', 512, '�x'],
+    ['', 0, ''],
+  ])('%j in %i bytes is %j', (textIn, maxBytes, expected) => {
+    expect(boundText(textIn, maxBytes)).toBe(expected);
+  });
+
+  it('makes any text sendable', () => {
+    fc.assert(
+      fc.property(fc.string({ unit: 'binary', maxLength: 700 }), (any) => {
+        const { body } = encodeMessage({ kind: 'abort', code: 'x', text: boundText(any) });
+        expect(decodeMessage(MessageType.abort, body)).toMatchObject({ kind: 'abort' });
+      }),
+    );
+  });
+});
+
+describe('packets and verdicts', () => {
+  it('carry both families both ways', () => {
+    const ip4 = { family: 4, words: Uint32Array.of(0x0a890005) } as const;
+    const ip6 = { family: 6, words: Uint32Array.of(0x20010db8, 0, 0, 1) } as const;
+    const packet = {
+      direction: 'both',
+      src: ip4,
+      dst: ip6,
+      proto: 6,
+      port: 443,
+      icmpType: undefined,
+    } as const;
+    const wire = packetToWire(packet);
+    expect(toHex(wire.src ?? HASH)).toBe('0a890005');
+    expect(toHex(wire.dst)).toBe('20010db8000000000000000000000001');
+    expect(packetFromWire(wire)).toEqual(packet);
+    expect(packetFromWire(packetToWire({ ...packet, src: undefined })).src).toBeUndefined();
+  });
+
+  it('say no more than was decided', () => {
+    expect(verdictToWire({ action: 'none', by: undefined }, undefined)).toEqual({ action: 'none' });
+    const byDefault = {
+      action: 'drop',
+      by: { direction: 'egress', policy: 'work', rule: undefined },
+    } as const;
+    expect(verdictToWire(byDefault, undefined)).toEqual({
+      action: 'drop',
+      direction: 'egress',
+      policy: 'work',
+    });
+    const prefix = { family: 4, words: Uint32Array.of(0x01010100), length: 24 } as const;
+    const rule = { policy: 'common', run: 2, index: 5, list: 'bl', prefix } as const;
+    const wire = verdictToWire({ ...byDefault, by: { ...byDefault.by, rule } }, 'action=drop dst=@bl');
+    expect(wire).toEqual({
+      action: 'drop',
+      direction: 'egress',
+      policy: 'work',
+      rulePolicy: 'common',
+      rule: 'action=drop dst=@bl',
+      ruleIndex: 5,
+      run: 2,
+      list: 'bl',
+      prefix: '1.1.1.0/24',
+    });
+  });
+});

@@ -1,0 +1,167 @@
+/**
+ * Real publisher, subscriber and rulectl processes, from the built packages, for the demo, the tests and the benches.
+ * Everything lives below one directory that the caller makes and removes.
+ */
+
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+
+const ROOT = fileURLToPath(new URL('..', import.meta.url));
+const PUBLISHER = join(ROOT, 'packages/publisher/dist/daemon.js');
+const SUBSCRIBER = join(ROOT, 'packages/subscriber/dist/daemon.js');
+const RULECTL = join(ROOT, 'packages/rulectl/dist/main.js');
+
+/** How long a daemon may take to say that it is ready. */
+const READY_TIMEOUT_MS = 30_000;
+
+/**
+ * @typedef {Readonly<Record<string, unknown>>} LogLine One line of a daemon's log.
+ * @typedef {object} Daemon
+ * @property {import('node:child_process').ChildProcess} process
+ * @property {readonly LogLine[]} log All lines so far.
+ * @property {(matches: (line: LogLine) => boolean) => Promise<LogLine>} logged Resolves with the first line, past or to come, that matches.
+ * @property {() => Promise<number | null>} stop Ends it by SIGTERM; resolves to its exit code.
+ * @property {() => Promise<void>} kill Ends it by SIGKILL.
+ */
+
+/** The endpoints of a publisher whose files are in `directory`. @param {string} directory */
+export function endpointsIn(directory) {
+  return { control: `unix:${directory}/control.sock`, listen: `unix:${directory}/subscribers.sock` };
+}
+
+/**
+ * Starts a publisher with its state and sockets in `directory`; resolves when it is ready.
+ * @param {string} directory
+ * @param {readonly string[]} [args]
+ * @returns {Promise<Daemon>}
+ */
+export function startPublisher(directory, args = []) {
+  const { control, listen } = endpointsIn(directory);
+  const state = join(directory, 'publisher');
+  return startDaemon(PUBLISHER, ['--state', state, '--listen', listen, '--control', control, ...args]);
+}
+
+/** The trust line of the publisher in `directory`. @param {string} directory @returns {Promise<string>} */
+export async function trustOf(directory) {
+  const { code, stdout, stderr } = await run(PUBLISHER, [
+    '--state',
+    join(directory, 'publisher'),
+    '--print-trust',
+  ]);
+  if (code !== 0) throw new Error(stderr);
+  return stdout.trim();
+}
+
+/**
+ * Starts a subscriber of the publisher in `directory`; resolves when it is ready.
+ * @param {string} directory
+ * @param {string} name
+ * @param {readonly string[]} [args]
+ * @returns {Promise<Daemon>}
+ */
+export async function startSubscriber(directory, name, args = []) {
+  const trust = await trustOf(directory);
+  const { listen } = endpointsIn(directory);
+  return startDaemon(SUBSCRIBER, ['--trust', trust, '--connect', listen, '--name', name, ...args]);
+}
+
+/**
+ * Runs rulectl against the publisher in `directory`.
+ * @param {string} directory
+ * @param {readonly string[]} args
+ * @param {string} [input] Its standard input.
+ */
+export function rulectl(directory, args, input) {
+  return run(RULECTL, [...args, '--control', endpointsIn(directory).control], input);
+}
+
+/** Runs rulectl without a publisher. @param {readonly string[]} args @param {string} [input] */
+export function rulectlOffline(args, input) {
+  return run(RULECTL, args, input);
+}
+
+/**
+ * @param {string} script
+ * @param {readonly string[]} args
+ * @param {string} [input]
+ * @returns {Promise<{ code: number | null, stdout: string, stderr: string, ms: number }>}
+ */
+async function run(script, args, input = '') {
+  const startMs = performance.now();
+  const child = spawn(process.execPath, [script, ...args], { stdio: ['pipe', 'pipe', 'pipe'] });
+  let stdout = '';
+  let stderr = '';
+  child.stdout.setEncoding('utf8').on('data', (text) => {
+    stdout += text;
+  });
+  child.stderr.setEncoding('utf8').on('data', (text) => {
+    stderr += text;
+  });
+  child.stdin.on('error', () => undefined); // it may exit without reading
+  child.stdin.end(input);
+  const [code] = await once(child, 'close');
+  return { code, stdout, stderr, ms: performance.now() - startMs };
+}
+
+/** @param {string} script @param {readonly string[]} args @returns {Promise<Daemon>} */
+async function startDaemon(script, args) {
+  const child = spawn(process.execPath, [script, ...args], { stdio: ['ignore', 'inherit', 'pipe'] });
+  /** @type {LogLine[]} */
+  const log = [];
+  /** @type {Set<(line: LogLine) => void>} */
+  const watchers = new Set();
+  const stderr = child.stderr;
+  if (stderr === null) throw new Error('no standard error');
+  createInterface({ input: stderr }).on('line', (text) => {
+    const line = parseLog(text);
+    log.push(line);
+    for (const watcher of [...watchers]) watcher(line);
+  });
+  const exited = once(child, 'close');
+  /** @param {(line: LogLine) => boolean} matches @returns {Promise<LogLine>} */
+  const logged = (matches) => {
+    const past = log.find(matches);
+    if (past !== undefined) return Promise.resolve(past);
+    return new Promise((resolve, reject) => {
+      /** @param {LogLine} line */
+      const watcher = (line) => {
+        if (!matches(line)) return;
+        watchers.delete(watcher);
+        resolve(line);
+      };
+      watchers.add(watcher);
+      exited.then(() =>
+        reject(new Error(`${script} ended:\n${log.map((line) => JSON.stringify(line)).join('\n')}`)),
+      );
+    });
+  };
+  const timeout = setTimeout(() => child.kill('SIGKILL'), READY_TIMEOUT_MS);
+  await logged((line) => line['msg'] === 'ready');
+  clearTimeout(timeout);
+  return {
+    process: child,
+    log,
+    logged,
+    stop: async () => {
+      child.kill('SIGTERM');
+      const [code] = await exited;
+      return code;
+    },
+    kill: async () => {
+      child.kill('SIGKILL');
+      await exited;
+    },
+  };
+}
+
+/** @param {string} text @returns {LogLine} */
+function parseLog(text) {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return { level: 60, msg: text };
+  }
+}
