@@ -47,17 +47,17 @@ const fileName = textOf(FILE_NAME_MAX_BYTES);
 export const CONTROL_FIELDS = {
   push: {
     action: oneOf('replace', 'merge', 'withdraw'),
-    /** The list, or the policy, that the pushed file becomes; neither for a rule set document. */
+    /** What pushed files of entries, or of bare rules, are about; else each file's own name, or the policy `default`. */
     list: optional(name),
     policy: optional(name),
-    /** Also remove the lists and policies that the document does not name. */
+    /** Also remove the lists and policies that the files do not name. */
     replaceAll: boolean,
     /** Refuse with `version-moved` unless the head has this version. */
     ifVersion: optional(uint),
     /** Say what would change; release nothing. */
     dryRun: boolean,
-    /** When DONE comes: at once, when the release is stored, or when every connected subscriber answered. */
-    wait: oneOf('none', 'released', 'applied'),
+    /** When DONE comes: when the release is stored, or when every subscriber connected at the time answered. */
+    wait: oneOf('released', 'applied'),
     timeoutMs: integer(0, WAIT_MAX_MS),
     /** How many FILEs follow. */
     files: integer(0, PUSH_FILES_MAX),

@@ -138,5 +138,4 @@ export {
   stepSubscriber,
   type Transition,
 } from './session.ts';
-export { TransferReceiver, transferBytes, transferPieces } from './transfer.ts';
 export { formatTrust, parseTrust, type Trust } from './trust.ts';

@@ -114,8 +114,8 @@ function splicesBetween(a: RuleColumn, b: RuleColumn, head: number, tail: number
   const endA = a.count - tail;
   const endB = b.count - tail;
   const numbers = new RuleNumbers(endA + endB - 2 * head);
-  const idsA = numbers.of(a, head, endA);
-  const idsB = numbers.of(b, head, endB);
+  const numbersA = numbers.of(a, head, endA);
+  const numbersB = numbers.of(b, head, endB);
   const splices: RuleSplice[] = [];
   const inserts = new RunCursor(b.runs);
   let taken = 0; // how many rules of `b` that cursor has passed
@@ -124,7 +124,7 @@ function splicesBetween(a: RuleColumn, b: RuleColumn, head: number, tail: number
   let nextB = head;
   const close = (stopA: number, stopB: number): void => {
     // Rules that are not unique can still be alike at the ends of a gap.
-    while (nextA < stopA && nextB < stopB && idsA[nextA - head] === idsB[nextB - head]) {
+    while (nextA < stopA && nextB < stopB && numbersA[nextA - head] === numbersB[nextB - head]) {
       nextA++;
       nextB++;
     }
@@ -132,7 +132,7 @@ function splicesBetween(a: RuleColumn, b: RuleColumn, head: number, tail: number
     while (
       stopA - ends > nextA &&
       stopB - ends > nextB &&
-      idsA[stopA - ends - 1 - head] === idsB[stopB - ends - 1 - head]
+      numbersA[stopA - ends - 1 - head] === numbersB[stopB - ends - 1 - head]
     ) {
       ends++;
     }
@@ -148,14 +148,15 @@ function splicesBetween(a: RuleColumn, b: RuleColumn, head: number, tail: number
     nextA = stopA + 1;
     nextB = stopB + 1;
   };
-  for (const [i, j] of commonOrder(idsA, idsB, numbers.count)) close(head + i, head + j);
+  const common = commonOrder(numbersA, numbersB, numbers.count);
+  for (let c = 0; c < common.a.length; c++) close(head + common.a[c]!, head + common.b[c]!); // c < length of both
   close(endA, endB);
   return splices;
 }
 
 /**
- * Numbers rules so that equal rules of both columns have the same number. An open-addressed table of numbers: a Map of keys took
- * ten times as long for 2^18 rules.
+ * Numbers rules so that equal rules of both columns have the same number. An open-addressed table, which makes no
+ * key per rule.
  */
 class RuleNumbers {
   /** Number + 1 of the rule in each slot; 0 is free. */
@@ -219,57 +220,68 @@ function mixed(hash: number, word: number): number {
   return Math.imul(product ^ (product >>> 16), 0x85ebca6b) + 0x9e3779b9;
 }
 
-/** Pairs of places of the ids that both sides have exactly once, in the longest order that is the same on both sides. */
-function commonOrder(
-  a: Uint32Array,
-  b: Uint32Array,
-  idCount: number,
-): readonly (readonly [number, number])[] {
-  const placeInB = placesOfUnique(b, idCount);
-  const placeInA = placesOfUnique(a, idCount);
-  const pairsA: number[] = [];
-  const pairsB: number[] = [];
-  a.forEach((id, i) => {
-    const j = placeInB[id] ?? -1;
-    if (j < 0 || placeInA[id] !== i) return;
-    pairsA.push(i);
-    pairsB.push(j);
-  });
-  return longestAscending(pairsB).map((at) => [pairsA[at]!, pairsB[at]!] as const); // places in the pairs
+/** Places of the numbers that both sides have exactly once, in the longest order that is the same on both sides. */
+function commonOrder(a: Uint32Array, b: Uint32Array, numberCount: number): CommonPlaces {
+  const placeInA = placesOfUnique(a, numberCount);
+  const placeInB = placesOfUnique(b, numberCount);
+  const inA = new Uint32Array(Math.min(a.length, b.length));
+  const inB = new Uint32Array(inA.length);
+  let count = 0;
+  for (let i = 0; i < a.length; i++) {
+    const number = a[i]!; // i < length
+    const j = placeInB[number]!; // every number is below numberCount
+    if (j < 0 || placeInA[number] !== i) continue;
+    inA[count] = i;
+    inB[count++] = j;
+  }
+  const places = longestAscending(inB.subarray(0, count));
+  return { a: places.map((at) => inA[at]!), b: places.map((at) => inB[at]!) }; // places are below count
 }
 
-/** The place of each id that occurs once; -1 for the others. */
-function placesOfUnique(ids: Uint32Array, idCount: number): Int32Array {
-  const places = new Int32Array(idCount).fill(-1);
-  const seen = new Uint8Array(idCount);
-  ids.forEach((id, i) => {
-    places[id] = seen[id] === 0 ? i : -1;
-    seen[id] = 1;
-  });
+/** Matching places of two sides, ascending. */
+interface CommonPlaces {
+  readonly a: Uint32Array;
+  readonly b: Uint32Array;
+}
+
+/** The place of each number that occurs once; -1 for the others. */
+function placesOfUnique(numbers: Uint32Array, numberCount: number): Int32Array {
+  const places = new Int32Array(numberCount).fill(-1);
+  const seen = new Uint8Array(numberCount);
+  for (let i = 0; i < numbers.length; i++) {
+    const number = numbers[i]!; // i < length
+    places[number] = seen[number] === 0 ? i : -1;
+    seen[number] = 1;
+  }
   return places;
 }
 
 /** Places of a longest ascending subsequence of distinct numbers (patience sorting). */
-function longestAscending(numbers: readonly number[]): readonly number[] {
+function longestAscending(numbers: Uint32Array): Uint32Array {
   const tops = new Uint32Array(numbers.length); // place of the least last number of each length
   const before = new Int32Array(numbers.length); // the place before each in its subsequence
   let longest = 0;
-  numbers.forEach((number, at) => {
+  for (let at = 0; at < numbers.length; at++) {
+    const number = numbers[at]!; // at < length; tops hold places, and low and high stay within the longest
     let low = 0;
     let high = longest;
+    if (longest > 0 && numbers[tops[longest - 1]!]! < number) low = longest; // most rules are in order
     while (low < high) {
       const middle = (low + high) >>> 1;
-      if (numbers[tops[middle]!]! < number)
-        low = middle + 1; // middle < longest
+      if (numbers[tops[middle]!]! < number) low = middle + 1;
       else high = middle;
     }
     before[at] = low > 0 ? tops[low - 1]! : -1;
     tops[low] = at;
     if (low === longest) longest++;
-  });
-  const places: number[] = [];
-  for (let at = longest > 0 ? tops[longest - 1]! : -1; at >= 0; at = before[at]!) places.push(at);
-  return places.reverse();
+  }
+  const places = new Uint32Array(longest);
+  let at = longest > 0 ? tops[longest - 1]! : -1;
+  for (let i = longest - 1; i >= 0; i--) {
+    places[i] = at;
+    at = before[at]!; // a chain of `longest` places
+  }
+  return places;
 }
 
 /** The rules [from, to) of a run, as a run; its column is a view of the original. */

@@ -35,6 +35,7 @@ export const EntryFaultCode = {
   address: 'address-among-names',
   hostsLine: 'hosts-file-line',
   secondAddress: 'second-address',
+  words: 'words-not-a-name',
 } as const;
 
 /** Reads address entries; make one per file. */

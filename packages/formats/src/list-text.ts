@@ -172,7 +172,7 @@ class ListTextReader {
     }
     const nameEnd = tokenEnd(this.bytes, from, end, false);
     if (isAddressLike(this.bytes, from, nameEnd)) return fault;
-    const name = readName(this.bytes, from, nameEnd);
+    const name = readListedName(this.bytes, from, nameEnd, end);
     if (typeof name !== 'string') return this.kind === undefined ? name : fault;
     if (this.kind === 'prefixes') return this.kindFault(EntryFaultCode.name, from, nameEnd);
     this.decide('names');
@@ -206,7 +206,7 @@ class ListTextReader {
       const fault = this.entryReader.read(bytes, from, end, tokenEnd, ignored);
       return fault ?? this.kindFault(EntryFaultCode.address, from, nameEnd);
     }
-    const name = readName(bytes, from, nameEnd);
+    const name = readListedName(bytes, from, nameEnd, end);
     if (typeof name !== 'string') return name;
     this.names.push(name);
     return undefined;
@@ -254,6 +254,19 @@ const tokenEnd: TokenEnd = (bytes, start, limit, atDash) => {
   }
   return at;
 };
+
+/**
+ * A name that starts a line. A word without a dot with more words behind it is refused: `add blocked 192.0.2.1` is a line of another
+ * format, and a column title is no name.
+ */
+function readListedName(bytes: Uint8Array, from: number, nameEnd: number, end: number): string | EntryFault {
+  const name = readName(bytes, from, nameEnd);
+  if (typeof name !== 'string' || name.includes('.')) return name;
+  const next = skipBlanks(bytes, nameEnd, end);
+  if (next === end || isCommentAt(bytes, next)) return name;
+  const reason = `${quoteBytes(bytes, from, nameEnd)} starts a line of more words: this is no list of names or addresses, or the line is a title`;
+  return { code: EntryFaultCode.words, at: from, reason };
+}
 
 /**
  * Whether a token is meant as an address, CIDR or range, well written or not: it has a colon or a slash, or no letter. `192.0.2.1-9` could

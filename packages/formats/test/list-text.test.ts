@@ -113,6 +113,9 @@ describe('parseListText: what a line may be', () => {
     [`${'a'.repeat(64)}.example`, '1:1 bad-label'],
     [`${'abcdefg.'.repeat(32)}example`, '1:1 name-too-long'],
     [',', '1:1 bad-address'],
+    ['add blocked 192.0.2.1', '1:1 words-not-a-name'],
+    ['Domain,Malware', '1:1 words-not-a-name'],
+    ['table inet blocked {', '1:1 words-not-a-name'],
   ])('refuses %j at %s', (line, fault) => {
     expect(faults(line)).toEqual([fault]);
   });

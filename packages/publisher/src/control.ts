@@ -10,15 +10,16 @@ import {
   type ControlRecord,
   type ControlRecordOf,
   ErrorCode,
+  HASH_BYTES,
   type Message,
   type MessageOf,
   type PartChange,
   ProtocolError,
   PUSH_MAX_BYTES,
-  packetFromWire,
   partWord,
+  type WirePacket,
 } from '@rulecast/protocol';
-import { entryCount, type RuleSet, ruleCount } from '@rulecast/rules';
+import { EMPTY_RULE_SET, entryCount, type RuleSet, ruleCount } from '@rulecast/rules';
 import { GuardError } from './commit.ts';
 import type { PushedFile, PushInput } from './ingest.ts';
 import type { Publisher, PushOutcome } from './publisher.ts';
@@ -31,6 +32,8 @@ type ReleasedPush = Extract<PushOutcome, { head: Release | undefined }>;
 
 /** Least time between two batches of a watched status: a burst of pushes is one redraw. */
 const WATCH_MIN_MS = 100;
+/** Where nothing was ever released. */
+const NO_HASH = new Uint8Array(HASH_BYTES);
 
 export class ControlSession {
   private readonly connection: Connection;
@@ -204,7 +207,7 @@ export class ControlSession {
       epoch: head?.manifest.epoch ?? 0,
       version: head?.manifest.version ?? 0,
       previousVersion: head?.manifest.previousVersion ?? 0,
-      hash: head === undefined ? '0'.repeat(64) : hex(head.hash),
+      hash: hex(head?.hash ?? NO_HASH),
       createdAtMs: head?.manifest.createdAtMs ?? 0,
       parts: head?.manifest.parts.length ?? 0,
       ...totals,
@@ -272,30 +275,28 @@ export class ControlSession {
   private async statusBatch(): Promise<void> {
     const { publisher } = this;
     const { head } = publisher;
-    if (head !== undefined) {
-      const { epoch, version, createdAtMs, parts } = head.manifest;
+    const manifest = head?.manifest;
+    await this.record({
+      record: 'head',
+      lineage: hex(publisher.identity.lineage),
+      epoch: manifest?.epoch ?? 0,
+      version: manifest?.version ?? 0,
+      hash: hex(head?.hash ?? NO_HASH),
+      createdAtMs: manifest?.createdAtMs ?? 0,
+      parts: manifest?.parts.length ?? 0,
+      ...totalsOf(head?.ruleSet ?? EMPTY_RULE_SET),
+      startedAtMs: publisher.startedAtMs,
+      degraded: [...publisher.degraded],
+    });
+    for (const part of manifest?.parts ?? []) {
       await this.record({
-        record: 'head',
-        lineage: hex(publisher.identity.lineage),
-        epoch,
-        version,
-        hash: hex(head.hash),
-        createdAtMs,
-        parts: parts.length,
-        ...totalsOf(head.ruleSet),
-        startedAtMs: publisher.startedAtMs,
-        degraded: [...publisher.degraded],
+        record: 'part',
+        kind: partWord(part.kind),
+        name: part.name,
+        count: part.count,
+        digest: hex(part.digest),
+        changedVersion: part.changedVersion,
       });
-      for (const part of parts) {
-        await this.record({
-          record: 'part',
-          kind: partWord(part.kind),
-          name: part.name,
-          count: part.count,
-          digest: hex(part.digest),
-          changedVersion: part.changedVersion,
-        });
-      }
     }
     for (const record of publisher.subscribers.records(head, publisher.store, publisher.nowMs())) {
       await this.record(record);
@@ -313,22 +314,35 @@ export class ControlSession {
         'no subscriber is connected: nobody has a live table to ask',
       );
     }
-    packetFromWire(request.packet); // refuses what no packet is before anybody is asked
     for (const subscriber of names) {
-      const answer = await this.ask(subscriber, request.packet);
-      if (answer.verdict === undefined) {
-        throw new ProtocolError(ErrorCode.notReady, `${subscriber}: ${answer.text ?? 'it has no answer'}`);
+      try {
+        await this.record(await this.askOne(subscriber, request.packet));
+      } catch (error) {
+        if (!(error instanceof ProtocolError) || request.subscriber !== undefined) throw error;
+        const part = `subscriber ${subscriber}`;
+        await this.record({ record: 'warning', code: error.code, part, reason: boundText(error.message) });
       }
-      await this.record({
-        record: 'verdict',
-        subscriber,
-        ...answer.verdict,
-        version: answer.version,
-        hash: answer.hash === undefined ? undefined : hex(answer.hash),
-        generation: answer.generation ?? 0,
-      });
     }
     await this.connection.send({ kind: 'done', code: 'ok', text: '' });
+  }
+
+  private async askOne(subscriber: string, packet: WirePacket): Promise<ControlRecordOf<'verdict'>> {
+    const { verdict, version, hash, generation, code, text } = await this.ask(subscriber, packet);
+    if (verdict === undefined) {
+      throw new ProtocolError(
+        code === ErrorCode.rateLimited ? code : ErrorCode.notReady,
+        text ?? 'it has no answer',
+      );
+    }
+    const hashText = hash === undefined ? undefined : hex(hash);
+    return {
+      record: 'verdict',
+      subscriber,
+      ...verdict,
+      version,
+      hash: hashText,
+      generation: generation ?? 0,
+    };
   }
 }
 

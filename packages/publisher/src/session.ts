@@ -37,7 +37,7 @@ type Answer = MessageOf<'answer'>;
 const STATE_TIMEOUT_MS: Partial<Record<PublisherState, number>> = {
   greeting: HANDSHAKE_TIMEOUT_MS,
   proving: ANSWER_TIMEOUT_MS,
-  offered: ANSWER_TIMEOUT_MS + APPLY_TIMEOUT_MS, // it may be busy applying the release before
+  offered: APPLY_TIMEOUT_MS, // it may be compiling for a changed environment
   confirming: APPLY_TIMEOUT_MS,
 };
 

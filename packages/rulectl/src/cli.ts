@@ -8,6 +8,7 @@ import * as push from './commands/push.ts';
 import * as status from './commands/status.ts';
 import * as test from './commands/test.ts';
 import { CliError, ExitCode, exitCodesHelp, usageError } from './exit.ts';
+import { STDIN_NAME } from './input.ts';
 import { OutputClosedError, Terminal } from './terminal.ts';
 
 type Environment = Readonly<Record<string, string | undefined>>;
@@ -52,17 +53,39 @@ function parse(args: readonly string[], terminal: Terminal): Work | string {
   const cli = commandLine(terminal, (chosen) => {
     work = chosen;
   });
-  cli.parse(args, {}, (error, _args, output) => {
+  cli.parse(args.map(maskDash), {}, (error, _args, output) => {
     failure = error ?? undefined;
     text = output;
   });
   if (failure instanceof CliError) throw failure;
-  if (failure !== undefined) throw usageError(`${failure.message.trim()}\nTry: ${helpCommand(args)}`);
+  if (failure !== undefined) throw usageError(`${usageText(failure)}\nTry: ${helpCommand(args)}`);
   return work ?? text;
 }
 
+/** What yargs says, where it could say it better. */
+function usageText(failure: Error): string {
+  const text = failure.message.trim();
+  return text.startsWith('Not enough non-option arguments') ? 'name at least one file' : text;
+}
+
+/** Stands for `-` while yargs parses: it would take that for an option. No argument of a process holds a NUL. */
+const MASKED_DASH = '\u0000-';
+
+function maskDash(arg: string): string {
+  return arg === STDIN_NAME ? MASKED_DASH : arg;
+}
+
+/** The arguments with every `-` back in its place. */
+function unmaskDashes<A extends object>(args: A): A {
+  const unmask = (value: unknown): unknown => (value === MASKED_DASH ? STDIN_NAME : value);
+  const entries = Object.entries(args).map(([key, value]: [string, unknown]) => {
+    return [key, Array.isArray(value) ? value.map(unmask) : unmask(value)];
+  });
+  return Object.assign({ ...args }, Object.fromEntries(entries));
+}
+
 function commandLine(terminal: Terminal, choose: (work: Work) => void): Argv<GlobalArgs> {
-  const columns = process.stdout.isTTY ? process.stdout.columns : HELP_MAX_COLUMNS;
+  const columns = terminal.outIsTty ? process.stdout.columns : HELP_MAX_COLUMNS;
   const global = yargs()
     .scriptName('rulectl')
     .locale('en')
@@ -76,9 +99,9 @@ function commandLine(terminal: Terminal, choose: (work: Work) => void): Argv<Glo
       describe: 'where the publisher listens',
     })
     .option('no-color', { type: 'boolean', describe: 'no colours; NO_COLOR=1 does the same' });
-  const add = <A>(cli: Argv<GlobalArgs>, command: Command<A>): Argv<GlobalArgs> =>
+  const add = <A extends object>(cli: Argv<GlobalArgs>, command: Command<A>): Argv<GlobalArgs> =>
     cli.command(command.command, command.describe, command.builder, (commandArgs) => {
-      choose(() => command.run(commandArgs, terminal));
+      choose(() => command.run(unmaskDashes(commandArgs), terminal));
     });
   const withCommands = add(add(add(add(global, push), status), test), check);
   return withCommands

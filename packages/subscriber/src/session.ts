@@ -81,6 +81,7 @@ export class PublisherSession {
   private offer: VerifiedOffer | undefined; // the last one that was wanted
   private stage: Stage | undefined;
   private transferStartMs = 0;
+  private failedChain: Uint8Array | undefined; // the release whose chain of deltas did not lead to it
   private lastReport: ApplyReport | undefined; // of the release in force, if this session applied it
   private queries = { second: 0, count: 0 };
   private applying: Promise<void> = Promise.resolve();
@@ -256,7 +257,12 @@ export class PublisherSession {
   private want(): void {
     const { offer } = this;
     if (offer === undefined) return;
-    this.post({ kind: 'want', hash: offer.hash, base: this.host.applier.active?.hash });
+    const snapshotOnly = this.failedChain !== undefined && same(this.failedChain, offer.hash);
+    this.post({
+      kind: 'want',
+      hash: offer.hash,
+      base: snapshotOnly ? undefined : this.host.applier.active?.hash,
+    });
   }
 
   private receive(begin: MessageOf<'begin'>): void {
@@ -315,18 +321,22 @@ export class PublisherSession {
       this.host.onApplied(report);
       this.raise('applied');
     } catch (error) {
-      this.raise('refused', undefined, 0, this.refusalOf(offer, error));
+      this.raise('refused', undefined, 0, this.refusalOf(offer, stage.base !== undefined, error));
     }
   }
 
-  private refusalOf(offer: VerifiedOffer, error: unknown): Nack {
+  /** A chain of deltas that does not lead to the release is asked for as a snapshot once; a snapshot is refused for good. */
+  private refusalOf(offer: VerifiedOffer, isChain: boolean, error: unknown): Nack {
     if (error instanceof RefusedError) {
-      const nack = {
-        ...this.refusal(offer.hash, error.code, error.message, error.retry),
-        part: error.part,
-        entry: error.entry,
-      };
-      if (error.retry === 'never') this.host.refused.add(offer.hash, nack);
+      const { code, part, entry } = error;
+      const retry = isChain ? 'later' : error.retry;
+      const nack: Nack = { ...this.refusal(offer.hash, code, error.message, retry), part, entry };
+      if (error.retry === 'later') return nack;
+      if (isChain) {
+        this.failedChain = offer.hash;
+        return { ...nack, retryAfterMs: 0 };
+      }
+      this.host.refused.add(offer.hash, nack);
       return nack;
     }
     if (error instanceof ProtocolError) return this.refusal(offer.hash, error.code, error.message, 'later');

@@ -4,7 +4,7 @@
  */
 
 import { createHash } from 'node:crypto';
-import { ErrorCode, type MessageOf, ProtocolError } from '@rulecast/protocol';
+import { decodeChain, ErrorCode, type MessageOf, ProtocolError } from '@rulecast/protocol';
 
 export interface StageLimits {
   /** Most bytes of one transfer's stream. */
@@ -14,6 +14,7 @@ export interface StageLimits {
 export class Stage {
   readonly hash: Uint8Array;
   readonly base: Uint8Array | undefined;
+  private readonly steps: number;
   private readonly stream: Uint8Array;
   private readonly digest = createHash('sha256');
   private received = 0;
@@ -26,6 +27,7 @@ export class Stage {
     }
     this.hash = begin.hash;
     this.base = begin.base;
+    this.steps = begin.steps;
     this.stream = new Uint8Array(begin.bytes);
   }
 
@@ -53,6 +55,12 @@ export class Stage {
     }
     if (!this.digest.digest().equals(sha256)) {
       throw new ProtocolError(ErrorCode.badTransfer, 'the transfer does not have the announced hash');
+    }
+    if (decodeChain(this.stream).length !== this.steps) {
+      throw new ProtocolError(
+        ErrorCode.badTransfer,
+        `the transfer does not hold the ${this.steps} deltas announced`,
+      );
     }
     return this.stream;
   }

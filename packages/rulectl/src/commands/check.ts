@@ -55,8 +55,8 @@ export function builder(yargs: Argv<object>): Argv<CheckArgs> {
     })
     .example([
       ['$0 check drop.txt office.yaml', 'what is wrong with them'],
-      ['qvm-firewall work list --raw | $0 check -', 'whether rules of Qubes are taken as they are'],
-      ['$0 check --json drop.txt | jq \'select(.kind == "reject")\'', 'refused lines for a program'],
+      ['… | $0 check -', 'what another program prints'],
+      ['$0 check --json drop.txt', 'for a program'],
     ]);
 }
 

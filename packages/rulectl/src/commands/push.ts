@@ -99,8 +99,8 @@ export function builder(yargs: Argv<{ readonly control: string }>): Argv<PushArg
     .option('json', { type: 'boolean', describe: 'records as JSON, one a line, the end last' })
     .example([
       ['$0 push office.yaml', 'a rule set document, with the lists it names'],
-      ['curl -s https://example.com/drop.txt | $0 push --list drop -', 'a list from elsewhere'],
-      ['qvm-firewall work list --raw | $0 push --policy work -', 'rules of Qubes as they are'],
+      ['curl … | $0 push --list drop -', 'a list from elsewhere'],
+      ['$0 push --policy work work.rules', 'rules from qvm-firewall work list --raw'],
       ['$0 push --merge --list drop today.txt', 'add to a list'],
       ['$0 push --replace-all --dry-run office.yaml', 'what would come and go'],
     ]);

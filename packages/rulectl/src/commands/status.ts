@@ -38,7 +38,7 @@ export function builder(yargs: Argv<{ readonly control: string }>): Argv<StatusA
     .example([
       ['$0 status', 'one look'],
       ['$0 status --watch', 'a screen that follows every change'],
-      ['$0 status --json | jq \'select(.record == "subscriber")\'', 'for a program'],
+      ['$0 status --json', 'for a program'],
     ]);
 }
 

@@ -95,11 +95,8 @@ export function builder(yargs: Argv<{ readonly control: string }>): Argv<TestArg
     .example([
       ['$0 test "10.137.0.5 > 192.0.2.7 tcp/443"', 'what every firewall does with it now'],
       ['$0 test 192.0.2.7 --subscriber sys-firewall', 'whether one firewall blocks an address'],
-      ['$0 test --offline office.yaml --packets expected.ndjson', 'test a rule set before it is pushed'],
-      [
-        '$0 test --offline web.rules --resolve example.com=192.0.2.7 192.0.2.7',
-        'with a name that needs no DNS',
-      ],
+      ['$0 test --offline office.yaml --packets p.ndjson', 'test a rule set before it is pushed'],
+      ['$0 test --offline a.rules --resolve a.com=192.0.2.7 …', 'with the addresses of a name'],
     ]);
 }
 

@@ -1,0 +1,122 @@
+/** Records as a publisher sends them, with what a test does not care about filled in. */
+
+import type { ControlRecordOf } from '@rulecast/protocol';
+
+export const HASH = '0123456789abcdef'.repeat(4);
+export const LINEAGE = 'fedcba9876543210'.repeat(2);
+/** 2026-07-01T00:00:00Z. */
+export const NOW_MS = 1_782_864_000_000;
+
+export function release(some: Partial<ControlRecordOf<'release'>> = {}): ControlRecordOf<'release'> {
+  return {
+    record: 'release',
+    epoch: 1,
+    version: 13,
+    previousVersion: 12,
+    hash: HASH,
+    createdAtMs: NOW_MS,
+    parts: 3,
+    entries: 1_000_000,
+    rules: 12,
+    deltaBytes: 4_712,
+    dryRun: false,
+    changed: true,
+    ...some,
+  };
+}
+
+export function change(some: Partial<ControlRecordOf<'change'>> = {}): ControlRecordOf<'change'> {
+  return {
+    record: 'change',
+    op: 'change',
+    kind: 'list',
+    name: 'drop',
+    added: 1_000,
+    removed: 3,
+    unchanged: 998_997,
+    ...some,
+  };
+}
+
+export function applied(some: Partial<ControlRecordOf<'applied'>> = {}): ControlRecordOf<'applied'> {
+  return {
+    record: 'applied',
+    subscriber: 'fw-a',
+    state: 'applied',
+    version: 13,
+    ms: 142,
+    bytes: 4_900,
+    persisted: true,
+    ...some,
+  };
+}
+
+export function head(some: Partial<ControlRecordOf<'head'>> = {}): ControlRecordOf<'head'> {
+  return {
+    record: 'head',
+    lineage: LINEAGE,
+    epoch: 1,
+    version: 13,
+    hash: HASH,
+    createdAtMs: NOW_MS - 125_000,
+    parts: 2,
+    entries: 1_000_000,
+    rules: 1,
+    startedAtMs: NOW_MS - 7_300_000,
+    degraded: [],
+    ...some,
+  };
+}
+
+export function part(some: Partial<ControlRecordOf<'part'>> = {}): ControlRecordOf<'part'> {
+  return {
+    record: 'part',
+    kind: 'list',
+    name: 'drop',
+    count: 1_000_000,
+    digest: HASH,
+    changedVersion: 13,
+    ...some,
+  };
+}
+
+export function subscriber(some: Partial<ControlRecordOf<'subscriber'>> = {}): ControlRecordOf<'subscriber'> {
+  return {
+    record: 'subscriber',
+    name: 'fw-a',
+    state: 'synced',
+    epoch: 1,
+    version: 13,
+    hash: HASH,
+    matches: true,
+    lagVersions: 0,
+    lagMs: 0,
+    connectedSinceMs: NOW_MS - 60_000,
+    lastSeenMs: NOW_MS - 3_000,
+    appliedAtMs: NOW_MS - 120_000,
+    applyMs: 142,
+    bytesSent: 1_750_000,
+    persisted: true,
+    ...some,
+  };
+}
+
+export function verdict(some: Partial<ControlRecordOf<'verdict'>> = {}): ControlRecordOf<'verdict'> {
+  return {
+    record: 'verdict',
+    subscriber: 'fw-a',
+    action: 'drop',
+    direction: 'egress',
+    policy: 'work',
+    rulePolicy: 'common',
+    rule: 'action=drop dst=@drop',
+    ruleIndex: 2,
+    run: 1,
+    list: 'drop',
+    prefix: '192.0.2.0/24',
+    version: 13,
+    hash: HASH,
+    generation: 7,
+    ...some,
+  };
+}

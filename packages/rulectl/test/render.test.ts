@@ -1,0 +1,233 @@
+/** What people read, character by character. */
+
+import picocolors from 'picocolors';
+import { describe, expect, it } from 'vitest';
+import {
+  formatAge,
+  formatBytes,
+  formatCount,
+  formatDuration,
+  renderApplied,
+  renderAppliedSummary,
+  renderChanges,
+  renderFileSummary,
+  renderReject,
+  renderRelease,
+  renderStatus,
+  renderVerdict,
+} from '../src/render.ts';
+import { applied, change, HASH, head, LINEAGE, NOW_MS, part, release, subscriber, verdict } from './records.ts';
+
+const PLAIN = picocolors.createColors(false);
+const COLORED = picocolors.createColors(true);
+
+describe('numbers', () => {
+  it.each([
+    [0, '0'],
+    [999, '999'],
+    [1000, '1,000'],
+    [123_456, '123,456'],
+    [1_234_567, '1,234,567'],
+    [Number.MAX_SAFE_INTEGER, '9,007,199,254,740,991'],
+  ])('count %d is %s', (count, text) => {
+    expect(formatCount(count)).toBe(text);
+  });
+
+  it.each([
+    [-5_000, '0 s'],
+    [0, '0 s'],
+    [999, '0 s'],
+    [3_000, '3 s'],
+    [59_999, '59 s'],
+    [60_000, '1 min'],
+    [3_599_999, '59 min'],
+    [3_600_000, '1 h'],
+    [172_799_999, '47 h'],
+    [172_800_000, '2 d'],
+    [86_400_000 * 1234, '1,234 d'],
+  ])('age %d ms is %s', (ms, text) => {
+    expect(formatAge(ms)).toBe(text);
+  });
+
+  it.each([
+    [0, '0 ms'],
+    [999, '999 ms'],
+    [1_000, '1.00 s'],
+    [9_994, '9.99 s'],
+    [75_000, '75.0 s'],
+  ])('duration %d ms is %s', (ms, text) => {
+    expect(formatDuration(ms)).toBe(text);
+  });
+
+  it.each([
+    [0, '0 B'],
+    [999, '999 B'],
+    [4_712, '4.7 kB'],
+    [1_750_000, '1.75 MB'],
+    [1_009_999, '1.00 MB'],
+    [1_234_567_890, '1,234.56 MB'],
+  ])('%d bytes are %s', (bytes, text) => {
+    expect(formatBytes(bytes)).toBe(text);
+  });
+});
+
+describe('rejects', () => {
+  const reject = { line: 3, column: 7, code: 'bad-address', reason: 'no address' };
+
+  it('start with a place that editors understand', () => {
+    expect(renderReject('lists/drop.txt', reject, PLAIN)).toBe('lists/drop.txt:3:7: bad-address: no address');
+  });
+
+  it('are coloured only when asked to', () => {
+    expect(renderReject('a', reject, COLORED)).toContain('\u001b[31mbad-address\u001b[39m');
+    expect(renderReject('a', reject, PLAIN)).not.toContain('\u001b');
+  });
+
+  it('show no control character of a file name', () => {
+    expect(renderReject('a\u001b[2Jb', reject, PLAIN)).toBe('a\ufffd[2Jb:3:7: bad-address: no address');
+  });
+});
+
+describe('file summaries', () => {
+  const nothing = { file: 'a', what: 'a list', rules: 0, entries: 0, rejects: 0, warnings: 0 };
+
+  it.each([
+    [{}, 'a: a list, nothing in it, nothing refused'],
+    [{ entries: 1 }, 'a: a list, 1 entry, nothing refused'],
+    [{ rules: 2_000, entries: 3, rejects: 4, warnings: 1 }, 'a: a list, 2,000 rules, 3 entries, 1 warning, 4 refused'],
+  ])('of %j', (some, text) => {
+    expect(renderFileSummary({ ...nothing, ...some }, PLAIN)).toBe(text);
+  });
+});
+
+describe('a push', () => {
+  it('shows each changed part on a line, numbers to the right', () => {
+    const text = renderChanges(
+      [change(), change({ op: 'add', kind: 'policy', name: 'work', added: 2, removed: 0, unchanged: 0 })],
+      PLAIN,
+    );
+    expect(text.split('\n')).toEqual([
+      'part         what     +added  -removed  unchanged',
+      'list drop    changed   1,000         3    998,997',
+      'policy work  new           2         0          0',
+    ]);
+  });
+
+  it('shows no table without changes', () => {
+    expect(renderChanges([], PLAIN)).toBe('');
+  });
+
+  it.each([
+    [
+      {},
+      'released version 13 (epoch 1): 3 parts, 1,000,000 entries and 12 rules, a delta of 4.7 kB from version 12',
+    ],
+    [
+      { version: 1, previousVersion: 0, parts: 1, entries: 1, rules: 1, deltaBytes: 64 },
+      'released version 1 (epoch 1): 1 part, 1 entry and 1 rule, a delta of 64 B',
+    ],
+    [
+      { dryRun: true, version: 12 },
+      'dry run: would release 1,000,000 entries and 12 rules on top of version 12, a delta of 4.7 kB',
+    ],
+    [
+      { dryRun: true, version: 0, previousVersion: 0 },
+      'dry run: would release 1,000,000 entries and 12 rules as the first release, a delta of 4.7 kB',
+    ],
+    [{ changed: false }, 'no change: version 13 has this content already'],
+    [{ changed: false, version: 0 }, 'no change: nothing is released yet, and this is nothing'],
+  ])('release line for %j', (some, text) => {
+    expect(renderRelease(release(some))).toBe(text);
+  });
+
+  it.each([
+    [{}, 'applied by fw-a in 142 ms, 4.9 kB sent'],
+    [{ persisted: false }, 'applied by fw-a in 142 ms, 4.9 kB sent, not kept over a restart'],
+    [{ state: 'superseded', version: 14 } as const, 'superseded at fw-a: it applied version 14 in 142 ms'],
+    [
+      { state: 'refused', code: 'sink-failed', text: 'nft said no' } as const,
+      'refused by fw-a: sink-failed: nft said no',
+    ],
+    [{ state: 'timeout', ms: 60_000 } as const, 'no answer from fw-a in 60.0 s: it gets the release when it can'],
+    [{ state: 'disconnected' } as const, 'disconnected: fw-a; it gets the release when it is back'],
+  ])('subscriber line for %j', (some, text) => {
+    expect(renderApplied(applied(some), PLAIN)).toBe(text);
+  });
+
+  it('sums up how many have it', () => {
+    const both = [applied(), applied({ subscriber: 'fw-b', state: 'refused' })];
+    expect(renderAppliedSummary(both, PLAIN)).toBe('in force at 1 of 2 connected subscribers');
+    expect(renderAppliedSummary([applied()], PLAIN)).toBe('in force at 1 of 1 connected subscriber');
+    expect(renderAppliedSummary([], PLAIN)).toBe('no subscriber is connected: the release waits for them');
+  });
+});
+
+describe('verdicts', () => {
+  it('name rule, owner, list, prefix, subscriber and version', () => {
+    const text = renderVerdict('192.0.2.7', verdict(), PLAIN);
+    expect(text.split('\n')).toEqual([
+      '192.0.2.7: drop',
+      '  subscriber fw-a, version 13',
+      '  policy     work, egress',
+      '  rule       action=drop dst=@drop (number 3 of common)',
+      '  list       drop',
+      '  prefix     192.0.2.0/24',
+    ]);
+  });
+
+  it('say when the default action decided, and when no policy judges', () => {
+    expect(renderVerdict('x', { action: 'drop', policy: 'work', direction: 'ingress' }, PLAIN)).toBe(
+      'x: drop\n  policy     work, ingress\n  rule       none matches: the default action decides',
+    );
+    expect(renderVerdict('x', { action: 'none' }, PLAIN)).toBe('x: none\n  policy     none judges this packet');
+  });
+
+  it('show an expectation only where it is not met', () => {
+    expect(renderVerdict('x', { action: 'none', expect: 'drop' }, PLAIN)).toContain('  expected   drop\n');
+    expect(renderVerdict('x', { action: 'none', expect: 'none' }, PLAIN)).not.toContain('expected');
+  });
+});
+
+describe('status', () => {
+  it('before the first release says so', () => {
+    const text = renderStatus({ head: undefined, parts: [], subscribers: [] }, NOW_MS, PLAIN);
+    expect(text).toBe(
+      'nothing released yet: push something with rulectl push FILE\n\nno subscriber was ever connected',
+    );
+  });
+
+  it('shows head, parts and subscribers', () => {
+    const lastError = { code: 'sink-failed', text: 'nft said no', atMs: NOW_MS - 120_000 };
+    const snapshot = {
+      head: head({ degraded: ['a.example does not resolve'] }),
+      parts: [part(), part({ kind: 'resolutions', name: '', count: 2, changedVersion: 9 })],
+      subscribers: [
+        subscriber(),
+        subscriber({
+          name: 'fw-b',
+          state: 'behind',
+          version: undefined,
+          matches: false,
+          lagVersions: 13,
+          lagMs: 125_000,
+          applyMs: undefined,
+          lastError,
+        }),
+      ],
+    };
+    expect(renderStatus(snapshot, NOW_MS, PLAIN).split('\n')).toEqual([
+      `version 13 (epoch 1), ${HASH.slice(0, 12)}, released 2 min ago`,
+      '2 parts, 1,000,000 entries, 1 rule',
+      `lineage ${LINEAGE}, publisher up for 2 h`,
+      'degraded: a.example does not resolve',
+      '',
+      'part             count  changed in        digest',
+      'list drop    1,000,000          13  0123456789ab',
+      'resolutions          2           9  0123456789ab',
+      '',
+      'subscriber  state   version  lag         last seen  match  apply   last error',
+      'fw-a        synced  13       -           3 s ago    yes    142 ms  -',
+      'fw-b        behind  -        13 (2 min)  3 s ago    no     -       sink-failed: nft said no (2 min ago)',
+    ]);
+  });
+});

@@ -1,0 +1,275 @@
+/**
+ * The slow twin of the encoders: written from PROTOCOL.md over texts, BigInt and plain arrays, sharing no code with src. It returns
+ * the fields of an encoding one by one as hex, so that a vector shows where each begins.
+ */
+
+export interface ListSpec {
+  readonly kind: 'list';
+  readonly name: string;
+  readonly prefixes: readonly string[];
+}
+export interface NamesSpec {
+  readonly kind: 'names';
+  readonly name: string;
+  readonly resolve: boolean;
+  readonly names: readonly string[];
+}
+export interface PolicySpec {
+  readonly kind: 'policy';
+  readonly name: string;
+  readonly defaultAction: 'accept' | 'drop';
+  readonly prefixes: readonly string[];
+  readonly egress: readonly string[];
+  readonly ingress: readonly string[];
+}
+export interface ResolutionsSpec {
+  readonly kind: 'resolutions';
+  readonly names: Readonly<Record<string, readonly string[]>>;
+}
+export type PartSpec = ListSpec | NamesSpec | PolicySpec | ResolutionsSpec;
+
+/** One prefix as family, address and length. */
+interface SlowPrefix {
+  readonly bits: 32 | 128;
+  readonly address: bigint;
+  readonly length: number;
+}
+
+/** `count` bytes of a number, least significant first. */
+export function le(value: number | bigint, count: number): string {
+  let hex = '';
+  let rest = BigInt(value);
+  for (let i = 0; i < count; i++) {
+    hex += (rest & 255n).toString(16).padStart(2, '0');
+    rest >>= 8n;
+  }
+  return hex;
+}
+
+export function ascii(text: string): string {
+  return [...text].map((character) => le(character.charCodeAt(0), 1)).join('');
+}
+
+/** LEB128 in its shortest form. */
+export function leb128(value: number | bigint): string {
+  const rest = BigInt(value);
+  return rest < 128n ? le(rest, 1) : le((rest & 127n) | 128n, 1) + leb128(rest >> 7n);
+}
+
+export function slowPrefix(text: string): SlowPrefix {
+  const [address = '', length = ''] = text.split('/');
+  if (!address.includes(':')) {
+    const value = address.split('.').reduce((sum, octet) => sum * 256n + BigInt(octet), 0n);
+    return { bits: 32, address: value, length: Number(length) };
+  }
+  const [left = '', right] = address.split('::');
+  const head = left === '' ? [] : left.split(':');
+  const tail = right === undefined || right === '' ? [] : right.split(':');
+  const groups =
+    right === undefined ? head : [...head, ...Array(8 - head.length - tail.length).fill('0'), ...tail];
+  const value = groups.reduce((sum, group) => sum * 65536n + BigInt(`0x${group}`), 0n);
+  return { bits: 128, address: value, length: Number(length) };
+}
+
+function bySize(a: bigint, b: bigint): number {
+  return a < b ? -1 : a > b ? 1 : 0;
+}
+
+function ofFamily(texts: readonly string[], bits: 32 | 128): readonly SlowPrefix[] {
+  return texts.map(slowPrefix).filter((prefix) => prefix.bits === bits);
+}
+
+function sortedOf(texts: readonly string[], bits: 32 | 128): readonly SlowPrefix[] {
+  return [...ofFamily(texts, bits)].sort((a, b) => bySize(a.address, b.address));
+}
+
+/** All words, most significant word of an address first, then all lengths. */
+function column(prefixes: readonly SlowPrefix[]): readonly string[] {
+  const words = prefixes.map(({ bits, address }) => {
+    let hex = '';
+    for (let shift = bits - 32; shift >= 0; shift -= 32)
+      hex += le((address >> BigInt(shift)) & 0xffff_ffffn, 4);
+    return hex;
+  });
+  return [...words, ...prefixes.map(({ length }) => le(length, 1))];
+}
+
+function prefixSet(texts: readonly string[]): readonly string[] {
+  const v4 = sortedOf(texts, 32);
+  const v6 = sortedOf(texts, 128);
+  return [le(v4.length, 4), le(v6.length, 4), ...column(v4), ...column(v6)];
+}
+
+function shortText(text: string): readonly string[] {
+  return [le(text.length, 1), ascii(text)];
+}
+
+/** The canonical bytes of a part. */
+export function slowCanonical(part: PartSpec): readonly string[] {
+  switch (part.kind) {
+    case 'list':
+      return [ascii('RCP1'), ...prefixSet(part.prefixes)];
+    case 'names': {
+      const names = [...part.names].sort();
+      return [ascii('RCN1'), part.resolve ? '01' : '00', le(names.length, 4), ...names.flatMap(shortText)];
+    }
+    case 'policy': {
+      const action = part.defaultAction === 'accept' ? '01' : '00';
+      return [
+        ascii('RCQ1'),
+        action,
+        ...prefixSet(part.prefixes),
+        ...runs(part.egress),
+        ...runs(part.ingress),
+      ];
+    }
+    case 'resolutions': {
+      const names = Object.keys(part.names).sort();
+      const entries = names.flatMap((name) => [...shortText(name), ...prefixSet(part.names[name] ?? [])]);
+      return [ascii('RCA1'), le(names.length, 4), ...entries];
+    }
+  }
+}
+
+const REMOTE = /(?:^| )(?:dst|src)(4|6|host|)=(@?)(\S+)/;
+
+/** Runs of canonical rule lines: neighbours alike but for prefixes of one family. */
+function runs(lines: readonly string[]): readonly string[] {
+  const groups: string[][] = [];
+  let last = '';
+  for (const line of lines) {
+    const [, kind] = REMOTE.exec(line) ?? [];
+    const key = kind === '4' || kind === '6' ? `${kind} ${line.replace(REMOTE, '')}` : '';
+    if (key !== '' && key === last) groups.at(-1)?.push(line);
+    else groups.push([line]);
+    last = key;
+  }
+  return [le(groups.length, 4), ...groups.flatMap(run)];
+}
+
+function run(lines: readonly string[]): readonly string[] {
+  const [line = ''] = lines;
+  const [options = '', comment] = line.split(' comment=');
+  const value = (key: string): string | undefined => new RegExp(`(?:^| )${key}=(\\S+)`).exec(options)?.[1];
+  const [first, last = first] = value('dstports')?.split('-') ?? [];
+  const icmpType = value('icmptype');
+  const expire = value('expire');
+  const flags =
+    (value('specialtarget') === 'dns' ? 1 : 0) +
+    (first === undefined ? 0 : 2) +
+    (icmpType === undefined ? 0 : 4) +
+    (expire === undefined ? 0 : 8) +
+    (comment === undefined ? 0 : 16);
+  const fields = [
+    value('action') === 'accept' ? '01' : '00',
+    { icmp: '01', tcp: '06', udp: '11' }[value('proto') ?? ''] ?? '00',
+    le(flags, 1),
+  ];
+  if (first !== undefined && last !== undefined) fields.push(le(Number(first), 2), le(Number(last), 2));
+  if (icmpType !== undefined) fields.push(le(Number(icmpType), 1));
+  if (expire !== undefined) fields.push(le(Number(expire), 8));
+  if (comment !== undefined) fields.push(le(comment.length, 2), ascii(comment));
+  return [...fields, ...remote(lines)];
+}
+
+function remote(lines: readonly string[]): readonly string[] {
+  const remotes = lines.map((line) => REMOTE.exec(line));
+  const [first] = remotes;
+  if (first === null || first === undefined) return ['00'];
+  const [, kind, at, text = ''] = first;
+  if (at === '@') return ['04', ...shortText(text)];
+  if (kind === 'host') return ['03', ...shortText(text)];
+  const prefixes = remotes.map((match) => slowPrefix(match?.[3] ?? ''));
+  return [kind === '4' ? '01' : '02', le(prefixes.length, 4), ...column(prefixes)];
+}
+
+/** Ascending numbers: the count, then blocks of 4,096 of codec 0. */
+export function slowSequence(numbers: readonly (number | bigint)[]): readonly string[] {
+  const gaps = numbers.map((number, i) =>
+    leb128(i === 0 ? number : BigInt(number) - BigInt(numbers[i - 1] ?? 0) - 1n),
+  );
+  const fields = [leb128(numbers.length)];
+  for (let from = 0; from < gaps.length; from += 4096) {
+    const payload = gaps.slice(from, from + 4096);
+    fields.push('00', leb128(payload.join('').length / 2), payload.join(' '));
+  }
+  return fields;
+}
+
+/** A canonical column of one family as groups. */
+export function slowEntries(texts: readonly string[], bits: 32 | 128): readonly string[] {
+  const prefixes = sortedOf(texts, bits);
+  const lengths = [...new Set(prefixes.map(({ length }) => length))].sort((a, b) => a - b);
+  const groups = lengths.flatMap((length) => {
+    const members = prefixes.filter((prefix) => prefix.length === length);
+    return [le(length, 1), ...slowSequence(members.map(({ address }) => address >> BigInt(bits - length)))];
+  });
+  return [le(lengths.length, 1), ...groups];
+}
+
+/** Sorted names, each with what it shares with the one before. */
+export function slowNames(names: readonly string[]): readonly string[] {
+  const sorted = [...names].sort();
+  const fields = sorted.flatMap((name, i) => {
+    const before = sorted[i - 1] ?? '';
+    let shared = 0;
+    while (before.startsWith(name.slice(0, shared + 1)) && shared < name.length) shared++;
+    return [le(shared, 1), ...shortText(name.slice(shared))];
+  });
+  return [leb128(sorted.length), ...fields];
+}
+
+function putBody(part: PartSpec): readonly string[] {
+  switch (part.kind) {
+    case 'list':
+      return [...slowEntries(part.prefixes, 32), ...slowEntries(part.prefixes, 128)];
+    case 'names':
+      return [part.resolve ? '01' : '00', '00', ...slowNames(part.names)];
+    case 'policy':
+    case 'resolutions':
+      return ['00', ...slowCanonical(part)];
+  }
+}
+
+/** Patches of lists; those of policies and resolutions are written out by hand in the vectors. */
+function patchBody(before: PartSpec, after: PartSpec): readonly string[] {
+  if (before.kind === 'list' && after.kind === 'list') {
+    return ([32, 128] as const).flatMap((bits) => {
+      const textOf = ({ address, length }: SlowPrefix): string => `${address}/${length}`;
+      const old = sortedOf(before.prefixes, bits).map(textOf);
+      const next = sortedOf(after.prefixes, bits).map(textOf);
+      const removed = [...old.keys()].filter((i) => !next.includes(old[i] ?? ''));
+      const added = ofFamily(after.prefixes, bits).filter((prefix) => !old.includes(textOf(prefix)));
+      const texts = after.prefixes.filter((text) =>
+        added.some((prefix) => textOf(prefix) === textOf(slowPrefix(text)) && slowPrefix(text).bits === bits),
+      );
+      return [...slowSequence(removed), ...slowEntries(texts, bits)];
+    });
+  }
+  if (before.kind === 'names' && after.kind === 'names') {
+    const old = [...before.names].sort();
+    const removed = [...old.keys()].filter((i) => !after.names.includes(old[i] ?? ''));
+    const added = after.names.filter((name) => !old.includes(name));
+    return [after.resolve ? '01' : '00', ...slowSequence(removed), '00', ...slowNames(added)];
+  }
+  throw new TypeError('the slow encoder patches lists only');
+}
+
+const KINDS = { list: 1, names: 2, policy: 3, resolutions: 4 } as const;
+
+/** A delta between parts given in their order, without packing. */
+export function slowDelta(before: readonly PartSpec[], after: readonly PartSpec[]): readonly string[] {
+  const keyOf = (part: PartSpec): string => `${KINDS[part.kind]} ${'name' in part ? part.name : ''}`;
+  const keys = [...new Set([...before, ...after].map(keyOf))].sort();
+  const changes = keys.flatMap((key) => {
+    const old = before.find((part) => keyOf(part) === key);
+    const next = after.find((part) => keyOf(part) === key);
+    if (JSON.stringify(old) === JSON.stringify(next)) return [];
+    const [kind = '', name = ''] = key.split(' ');
+    const op = next === undefined ? '00' : old === undefined ? '01' : '02';
+    const body = next === undefined ? [] : old === undefined ? putBody(next) : patchBody(old, next);
+    const bytes = body.join('').replaceAll(' ', '').length / 2;
+    return [[op, le(Number(kind), 1), ...shortText(name), le(bytes, 4), ...body]];
+  });
+  return [le(changes.length, 2), ...changes.flat()];
+}
