@@ -3,15 +3,15 @@
 import {
   nameListOf,
   type Policy,
-  parsePrefix,
-  parseRule,
   type Prefix,
   type PrefixSet,
+  parsePrefix,
+  parseRule,
   prefixListOf,
   prefixSetOf,
-  RunBuilder,
   type RuleSet,
   type Run,
+  RunBuilder,
 } from '@rulecast/rules';
 import { type Part, PartKind, partOfList } from '../src/part.ts';
 import type { PartSpec } from './slow-encoder.ts';
@@ -72,7 +72,9 @@ export function ruleSetOf(specs: readonly PartSpec[]): RuleSet {
 
 export function ruleSetOfParts(parts: readonly Part[]): RuleSet {
   const lists = new Map(parts.flatMap((part) => ('list' in part ? [[part.name, part.list] as const] : [])));
-  const policies = new Map(parts.flatMap((part) => ('policy' in part ? [[part.name, part.policy] as const] : [])));
+  const policies = new Map(
+    parts.flatMap((part) => ('policy' in part ? [[part.name, part.policy] as const] : [])),
+  );
   const resolutions = parts.find((part) => part.kind === PartKind.resolutions)?.resolutions ?? new Map();
   return { lists, policies, resolutions };
 }

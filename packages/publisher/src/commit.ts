@@ -5,6 +5,7 @@
 
 import {
   diffRuleSets,
+  ENTRIES_MAX,
   ErrorCode,
   encodeDelta,
   encodeManifest,
@@ -13,6 +14,7 @@ import {
   manifestFor,
   manifestHash,
   type PartChange,
+  ProtocolError,
   type RuleSetDelta,
   signManifest,
 } from '@rulecast/protocol';
@@ -71,40 +73,33 @@ export class Committer {
     return this.current?.ruleSet ?? EMPTY_RULE_SET;
   }
 
-  /** What committing a rule set would do. Throws GuardError where it may not be released. */
+  /**
+   * What committing a rule set would do. Throws GuardError where it may not be released, and ProtocolError `over-limit`
+   * where no manifest or no subscriber can hold it.
+   */
   plan(ruleSet: RuleSet): Plan {
     const problems = checkRuleSet(ruleSet);
     const fault = problems.find((problem) => problem.severity === 'fault');
     if (fault !== undefined) throw new GuardError(fault);
     const delta: RuleSetDelta = diffRuleSets(this.ruleSet, ruleSet);
     const changed = delta.changes.length > 0;
+    if (changed) checkLimits(this.nextManifest(ruleSet));
     return {
       ruleSet,
       changes: delta.changes,
       warnings: problems,
-      deltaBytes: changed ? encodeDelta(delta) : new Uint8Array(0),
+      deltaBytes: changed ? withinLimits(() => encodeDelta(delta)) : new Uint8Array(0),
       changed,
     };
   }
 
   /**
    * Makes a plan the next release; resolves when it is on disk. A plan without changes makes one in a new epoch only.
-   * Throws ProtocolError `over-limit` (too many parts for a manifest) and StoreError; then the head is what it was.
+   * Throws StoreError; then the head is what it was.
    */
   async commit(plan: Plan): Promise<Release> {
-    const { store, identity, nowMs } = this.options;
-    const previous = this.current?.manifest;
-    const manifest: Manifest = manifestFor(
-      plan.ruleSet,
-      {
-        lineage: identity.lineage,
-        epoch: this.epoch,
-        version: (previous?.version ?? 0) + 1,
-        previousVersion: previous?.version ?? 0,
-        createdAtMs: nowMs(),
-      },
-      previous,
-    );
+    const { store, identity } = this.options;
+    const manifest = this.nextManifest(plan.ruleSet);
     const manifestBytes = encodeManifest(manifest);
     const release: Release = {
       ruleSet: plan.ruleSet,
@@ -119,6 +114,20 @@ export class Committer {
     return release;
   }
 
+  private nextManifest(ruleSet: RuleSet): Manifest {
+    const { identity, nowMs } = this.options;
+    const previous = this.current?.manifest;
+    const isFirst = previous?.epoch !== this.epoch; // of its epoch
+    const next = {
+      lineage: identity.lineage,
+      epoch: this.epoch,
+      version: (previous?.version ?? 0) + 1,
+      previousVersion: isFirst ? 0 : previous.version,
+      createdAtMs: nowMs(),
+    };
+    return manifestFor(ruleSet, next, previous);
+  }
+
   /**
    * Opens an epoch above a release that a subscriber proved to know, and releases the head's content in it, above
    * everything that was ever signed. Undefined where there is no head (the next release opens the epoch) or the
@@ -126,7 +135,34 @@ export class Committer {
    */
   async openEpochAbove(known: Manifest): Promise<Release | undefined> {
     if (known.epoch < this.epoch) return undefined;
+    const before = this.epoch;
     this.epoch = known.epoch + 1;
-    return this.current === undefined ? undefined : this.commit(this.plan(this.ruleSet));
+    if (this.current === undefined) return undefined;
+    try {
+      return await this.commit(this.plan(this.ruleSet));
+    } catch (error) {
+      this.epoch = before; // the next proof tries again
+      throw error;
+    }
+  }
+}
+
+/** Throws ProtocolError `over-limit` for a release that could not be encoded, or loaded again. */
+function checkLimits(manifest: Manifest): void {
+  withinLimits(() => encodeManifest(manifest));
+  let entries = 0;
+  for (const part of manifest.parts) entries += part.count;
+  if (entries > ENTRIES_MAX) {
+    throw new ProtocolError(ErrorCode.overLimit, `${entries} entries and rules; the most is ${ENTRIES_MAX}`);
+  }
+}
+
+/** Encoders throw RangeError for what their decoders refuse; here that is the fault of what was pushed. */
+function withinLimits<T>(encode: () => T): T {
+  try {
+    return encode();
+  } catch (cause) {
+    if (cause instanceof RangeError) throw new ProtocolError(ErrorCode.overLimit, cause.message, { cause });
+    throw cause;
   }
 }

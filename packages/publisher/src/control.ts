@@ -85,6 +85,12 @@ export class ControlSession {
     await this.connection.send({ kind: 'fail', code, text, part }).catch(() => undefined); // it may be gone
   }
 
+  /** Resolves when `rulectl` is gone, for then nobody waits for the answer; it may say no more after its request. */
+  private async untilGone(): Promise<void> {
+    await this.connection.receive().catch(() => undefined); // the connection has told the peer, and closed
+    this.connection.bye(ErrorCode.unexpectedMessage, 'a connection carries one request');
+  }
+
   private async record(record: ControlRecord): Promise<void> {
     await this.connection.send({ kind: 'record', record });
   }
@@ -225,6 +231,7 @@ export class ControlSession {
     deadlineMs: number,
   ): Promise<void> {
     const { version } = head.manifest;
+    void this.untilGone().then(() => outcomes.end());
     while (waiting.size > 0) {
       const outcome = await outcomes.next(deadlineMs - this.publisher.nowMs());
       if (outcome === undefined) break;
@@ -261,7 +268,7 @@ export class ControlSession {
     }
     const changes = new ChangeSignal(this.publisher);
     let gone = false;
-    const end = this.connection.receive().finally(() => {
+    const end = this.untilGone().then(() => {
       gone = true;
       changes.close();
     });
@@ -351,6 +358,7 @@ class OutcomeLog {
   private readonly publisher: Publisher;
   private readonly queue: Outcome[] = [];
   private wake: (() => void) | undefined;
+  private ended = false;
   private readonly listener = (outcome: Outcome): void => {
     this.queue.push(outcome);
     this.wake?.();
@@ -361,9 +369,9 @@ class OutcomeLog {
     publisher.subscribers.on('outcome', this.listener);
   }
 
-  /** The next outcome, or undefined after `timeoutMs`. */
+  /** The next outcome, or undefined after `timeoutMs` or once ended. */
   async next(timeoutMs: number): Promise<Outcome | undefined> {
-    if (this.queue.length === 0 && timeoutMs > 0) {
+    if (this.queue.length === 0 && timeoutMs > 0 && !this.ended) {
       await new Promise<void>((resolve) => {
         const timer = setTimeout(resolve, timeoutMs);
         this.wake = () => {
@@ -373,7 +381,13 @@ class OutcomeLog {
       });
       this.wake = undefined;
     }
-    return this.queue.shift();
+    return this.ended ? undefined : this.queue.shift();
+  }
+
+  /** Ends the waiting. */
+  end(): void {
+    this.ended = true;
+    this.wake?.();
   }
 
   close(): void {

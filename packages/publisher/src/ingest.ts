@@ -78,7 +78,7 @@ interface PushedParts {
 export function ingest(current: RuleSet, input: PushInput, now: number): IngestResult {
   const pushed: PushedParts = { lists: new Map(), policies: new Map(), rejects: [], rejectCount: 0 };
   for (const file of input.files) {
-    if (file.role === 'pushed') readFile(file, input, now, pushed);
+    if (file.role === 'pushed') readFile(current, file, input, now, pushed);
   }
   if (pushed.rejectCount > 0)
     return { kind: 'rejects', rejects: pushed.rejects, rejectCount: pushed.rejectCount };
@@ -97,12 +97,18 @@ export function ingest(current: RuleSet, input: PushInput, now: number): IngestR
   return { kind: 'rule-set', ruleSet: { lists, policies, resolutions: current.resolutions }, notes };
 }
 
-function readFile(file: PushedFile, input: PushInput, now: number, pushed: PushedParts): void {
+function readFile(
+  current: RuleSet,
+  file: PushedFile,
+  input: PushInput,
+  now: number,
+  pushed: PushedParts,
+): void {
   switch (detectFormat(file.name, file.bytes)) {
     case 'document':
       return readDocument(file, input, now, pushed);
     case 'rules':
-      return readRules(file, input, now, pushed);
+      return readRules(current, file, input, now, pushed);
     case 'list':
       return readList(file, input, pushed);
   }
@@ -117,8 +123,14 @@ function readDocument(file: PushedFile, input: PushInput, now: number, pushed: P
   for (const [name, policy] of document.policies) addPart(pushed, pushed.policies, file, name, policy);
 }
 
-/** Bare rules are the egress of one policy, whose prefixes and ingress they leave alone. */
-function readRules(file: PushedFile, input: PushInput, now: number, pushed: PushedParts): void {
+/** Bare rules are the egress of one policy, whose prefixes, default action and ingress they leave alone. */
+function readRules(
+  current: RuleSet,
+  file: PushedFile,
+  input: PushInput,
+  now: number,
+  pushed: PushedParts,
+): void {
   const read = parseRuleLines(file.bytes, 'egress', now);
   addRejects(
     pushed,
@@ -126,7 +138,8 @@ function readRules(file: PushedFile, input: PushInput, now: number, pushed: Push
     read.rejectCount,
   );
   const name = input.policy ?? DEFAULT_POLICY;
-  addPart(pushed, pushed.policies, file, name, { ...emptyPolicy(name), egress: read.runs });
+  const existing = input.action === 'withdraw' ? undefined : current.policies.get(name);
+  addPart(pushed, pushed.policies, file, name, { ...(existing ?? emptyPolicy(name)), egress: read.runs });
 }
 
 function readList(file: PushedFile, input: PushInput, pushed: PushedParts): void {

@@ -44,9 +44,12 @@ export async function serveSubscribers(
     }
     const session = new SubscriberSession(connection, publisher, onNamed);
     sessions.add(session);
-    await session.run();
-    sessions.delete(session);
-    for (const [name, current] of byName) if (current === session) byName.delete(name);
+    try {
+      await session.run();
+    } finally {
+      sessions.delete(session);
+      for (const [name, current] of byName) if (current === session) byName.delete(name);
+    }
   };
   const served = await serveAll(publisher, endpoints, serve, () => {
     for (const session of sessions) session.stop(ErrorCode.shuttingDown, 'the publisher stops');

@@ -53,10 +53,11 @@ export class SubscriberSession {
   private sentBefore = 0; // bytes sent before the transfer under way
   private progress = { bytes: 0, atMs: 0 }; // when the last byte of a transfer was taken
   private lastReceivedMs: number;
-  private readonly questions = new Map<number, (answer: Answer) => void>();
+  private readonly questions = new Map<number, Question>();
   private lastTransaction = 0;
   private stateTimer: NodeJS.Timeout | undefined;
   private retryTimer: NodeJS.Timeout | undefined;
+  private left = false;
 
   constructor(
     connection: Connection,
@@ -97,6 +98,7 @@ export class SubscriberSession {
   /** Ends the session with BYE. */
   stop(code: ErrorCode, text: string): void {
     this.raise('stop', { code, text });
+    this.leave(); // at once: a newer session of the same name is about to write the same entry
   }
 
   /** Asks the live table. Rejects with ProtocolError `not-ready`, `timeout` or `disconnected`. */
@@ -107,7 +109,7 @@ export class SubscriberSession {
     const transaction = ++this.lastTransaction;
     let timer: NodeJS.Timeout | undefined;
     const answered = new Promise<Answer>((resolve, reject) => {
-      this.questions.set(transaction, resolve);
+      this.questions.set(transaction, { resolve, reject });
       timer = setTimeout(() => {
         reject(
           new ProtocolError(
@@ -118,8 +120,10 @@ export class SubscriberSession {
       }, ANSWER_TIMEOUT_MS);
     });
     try {
-      await this.connection.send({ kind: 'query', question: 'test', packet }, transaction);
-      return await answered;
+      // Together: where nothing can be sent, the time runs out all the same.
+      const sent = this.connection.send({ kind: 'query', question: 'test', packet }, transaction);
+      const [answer] = await Promise.all([answered, sent]);
+      return answer;
     } finally {
       clearTimeout(timer);
       this.questions.delete(transaction);
@@ -180,7 +184,7 @@ export class SubscriberSession {
       case 'record':
         return this.record(message as MessageOf<'applied' | 'nack'>);
       case 'answer':
-        this.questions.get(context.transaction ?? 0)?.(message as Answer);
+        this.questions.get(context.transaction ?? 0)?.resolve(message as Answer);
         return;
       case 'pong':
         return this.post({ kind: 'pong', hash: this.publisher.head?.hash });
@@ -252,10 +256,16 @@ export class SubscriberSession {
       claimed !== undefined &&
       Buffer.from(manifestHash(proof.manifest)).equals(claimed.hash) &&
       verifySignature(proof.manifest, proof.signature, identity.publicKey);
-    if (!isSigned) return this.diverge();
-    this.publisher.openEpoch(decodeManifest(proof.manifest)).catch((error: unknown) => {
-      this.publisher.logger.error({ err: error, subscriber: this.entry?.name }, 'cannot open a new epoch');
-    });
+    const known = isSigned ? decodeManifest(proof.manifest) : undefined;
+    if (claimed === undefined || known === undefined || compareRelease(known, claimed) !== 0) {
+      return this.diverge();
+    }
+    this.publisher.openEpoch(known).then(
+      () => this.offerIfDue(), // where another subscriber's proof had opened the epoch, no release comes now
+      (error: unknown) => {
+        this.publisher.logger.error({ err: error, subscriber: this.entry?.name }, 'cannot open a new epoch');
+      },
+    );
   }
 
   private diverge(): void {
@@ -322,8 +332,8 @@ export class SubscriberSession {
   }
 
   private abort(message: Message | undefined): void {
-    if (message?.kind === 'nack') this.record(message);
     this.post({ kind: 'abort', code: ErrorCode.badTransfer, text: 'the transfer was given up' });
+    if (message?.kind === 'nack') this.record(message); // after ABORT: it may bring the next OFFER
   }
 
   private record(message: MessageOf<'applied' | 'nack'>): void {
@@ -363,15 +373,16 @@ export class SubscriberSession {
     const { code, retry } = nack;
     const text = nack.part === undefined ? nack.text : `${nack.part}: ${nack.text}`;
     this.noteError(code, text);
+    const isLatest = release !== undefined && Buffer.from(release.hash).equals(nack.hash);
     if (retry === 'never') this.publisher.subscribers.refuse(entry, hex(nack.hash));
-    else {
+    else if (isLatest) {
       clearTimeout(this.retryTimer);
       this.retryTimer = setTimeout(() => {
         this.offered = undefined;
         this.offerIfDue();
       }, nack.retryAfterMs ?? RETRY_AFTER_MS);
     }
-    if (release === undefined || !Buffer.from(release.hash).equals(nack.hash)) return;
+    if (!isLatest) return;
     const { epoch, version } = release.manifest;
     this.publisher.logger.warn({ subscriber: entry.name, epoch, version, code, retry }, `refused: ${text}`);
     this.publisher.subscribers.settle({
@@ -417,7 +428,11 @@ export class SubscriberSession {
   private leave(): void {
     clearTimeout(this.stateTimer);
     const { entry } = this;
-    if (entry === undefined) return;
+    if (entry === undefined || this.left) return;
+    this.left = true;
+    for (const question of this.questions.values()) {
+      question.reject(new ProtocolError(ErrorCode.disconnected, `${entry.name} went before it answered`));
+    }
     entry.connectedSinceMs = undefined;
     entry.receiving = false;
     entry.lastSeenMs = this.publisher.nowMs();
@@ -431,6 +446,12 @@ export class SubscriberSession {
       bytes: 0,
     });
   }
+}
+
+/** Somebody waits for the ANSWER to a QUERY. */
+interface Question {
+  readonly resolve: (answer: Answer) => void;
+  readonly reject: (error: ProtocolError) => void;
 }
 
 interface EventContext {

@@ -222,6 +222,11 @@ export class Store {
     return entries.map((entry) => this.bytesAt(this.deltas, entry.key));
   }
 
+  /** The hash (hex) of the release that chains lead to; undefined before the first. */
+  get headHash(): string | undefined {
+    return this.history.at(-1)?.hash;
+  }
+
   /** Whether the release with that hash (hex) is in the history. */
   knows(hash: string): boolean {
     return this.history.some((entry) => entry.hash === hash);

@@ -26,7 +26,7 @@ export class Transfers {
     this.store = store;
   }
 
-  /** The transfer that brings `release`, the head, to somebody who holds `base`. */
+  /** The transfer that brings `release` to somebody who holds `base`; a snapshot if `release` is the head no more. */
   for(release: Release, base: Uint8Array | undefined): Transfer {
     const small = this.chain(release, base, CHAIN_UNASKED_BYTES);
     if (small !== undefined) return small;
@@ -35,7 +35,8 @@ export class Transfers {
   }
 
   private chain(release: Release, base: Uint8Array | undefined, limitBytes: number): Transfer | undefined {
-    if (base === undefined) return undefined;
+    if (base === undefined || this.store.headHash !== Buffer.from(release.hash).toString('hex'))
+      return undefined;
     const deltas = this.store.chainFrom(Buffer.from(base).toString('hex'), limitBytes);
     if (deltas === undefined || deltas.length === 0 || deltas.length > STEPS_MAX) return undefined;
     return { release, base, steps: deltas.length, stream: encodeChain(deltas) };

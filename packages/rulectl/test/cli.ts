@@ -20,6 +20,8 @@ export interface CliOptions {
   readonly cwd?: string;
   readonly stdin?: string;
   readonly env?: Readonly<Record<string, string>>;
+  /** Told of all output so far, as it comes. */
+  readonly onOutput?: (stdout: string) => void;
 }
 
 export function rulectl(args: readonly string[], options: CliOptions = {}): Promise<CliResult> {
@@ -33,6 +35,7 @@ export function rulectl(args: readonly string[], options: CliOptions = {}): Prom
     let stderr = '';
     child.stdout.setEncoding('utf8').on('data', (text: string) => {
       stdout += text;
+      options.onOutput?.(stdout);
     });
     child.stderr.setEncoding('utf8').on('data', (text: string) => {
       stderr += text;

@@ -16,7 +16,18 @@ import {
   renderStatus,
   renderVerdict,
 } from '../src/render.ts';
-import { applied, change, HASH, head, LINEAGE, NOW_MS, part, release, subscriber, verdict } from './records.ts';
+import {
+  applied,
+  change,
+  HASH,
+  head,
+  LINEAGE,
+  NOW_MS,
+  part,
+  release,
+  subscriber,
+  verdict,
+} from './records.ts';
 
 const PLAIN = picocolors.createColors(false);
 const COLORED = picocolors.createColors(true);
@@ -94,7 +105,10 @@ describe('file summaries', () => {
   it.each([
     [{}, 'a: a list, nothing in it, nothing refused'],
     [{ entries: 1 }, 'a: a list, 1 entry, nothing refused'],
-    [{ rules: 2_000, entries: 3, rejects: 4, warnings: 1 }, 'a: a list, 2,000 rules, 3 entries, 1 warning, 4 refused'],
+    [
+      { rules: 2_000, entries: 3, rejects: 4, warnings: 1 },
+      'a: a list, 2,000 rules, 3 entries, 1 warning, 4 refused',
+    ],
   ])('of %j', (some, text) => {
     expect(renderFileSummary({ ...nothing, ...some }, PLAIN)).toBe(text);
   });
@@ -148,7 +162,10 @@ describe('a push', () => {
       { state: 'refused', code: 'sink-failed', text: 'nft said no' } as const,
       'refused by fw-a: sink-failed: nft said no',
     ],
-    [{ state: 'timeout', ms: 60_000 } as const, 'no answer from fw-a in 60.0 s: it gets the release when it can'],
+    [
+      { state: 'timeout', ms: 60_000 } as const,
+      'no answer from fw-a in 60.0 s: it gets the release when it can',
+    ],
     [{ state: 'disconnected' } as const, 'disconnected: fw-a; it gets the release when it is back'],
   ])('subscriber line for %j', (some, text) => {
     expect(renderApplied(applied(some), PLAIN)).toBe(text);
@@ -179,7 +196,9 @@ describe('verdicts', () => {
     expect(renderVerdict('x', { action: 'drop', policy: 'work', direction: 'ingress' }, PLAIN)).toBe(
       'x: drop\n  policy     work, ingress\n  rule       none matches: the default action decides',
     );
-    expect(renderVerdict('x', { action: 'none' }, PLAIN)).toBe('x: none\n  policy     none judges this packet');
+    expect(renderVerdict('x', { action: 'none' }, PLAIN)).toBe(
+      'x: none\n  policy     none judges this packet',
+    );
   });
 
   it('show an expectation only where it is not met', () => {

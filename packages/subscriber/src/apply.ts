@@ -22,7 +22,7 @@ import {
   verifySignature,
 } from '@rulecast/protocol';
 import { checkRuleSet, EMPTY_RULE_SET, type Environment, type RuleSet } from '@rulecast/rules';
-import type { Table } from '@rulecast/table';
+import type { Prepared, Table } from '@rulecast/table';
 import type { Sink } from './sink.ts';
 import { type ActiveMark, type StateDirectory, StateError, type StoredRelease } from './state.ts';
 
@@ -94,8 +94,11 @@ export interface ApplierOptions {
 
 export class Applier {
   active: ActiveRelease | undefined;
-  /** The newest release ever in force, on this side's word: nothing older is taken. */
-  private floor: Pick<ActiveMark, 'epoch' | 'version'> | undefined;
+  /** The `now` that the table in force was compiled for, in seconds since 1970. */
+  compiledFor = 0;
+  /** The newest release ever in force, on this side's word: nothing older is taken, and of its age only itself. */
+  private floor: ActiveMark | undefined;
+  private turn: Promise<unknown> = Promise.resolve(); // the last that was asked for, see inTurn
   private readonly options: ApplierOptions;
 
   constructor(options: ApplierOptions) {
@@ -112,24 +115,48 @@ export class Applier {
     if (!Buffer.from(manifest.lineage).equals(trust.lineage)) {
       throw new ProtocolError(ErrorCode.wrongLineage, 'the manifest is of another lineage');
     }
+    const hash = manifestHash(manifestBytes);
+    const { floor } = this;
+    if (
+      floor !== undefined &&
+      compareRelease(manifest, floor) <= 0 &&
+      !Buffer.from(floor.hash).equals(hash) // the very release may come again, if its file was lost
+    ) {
+      const reason = `release ${manifest.epoch}/${manifest.version} is not newer than ${floor.epoch}/${floor.version}, which was in force`;
+      throw new ProtocolError(ErrorCode.notNewer, reason);
+    }
     let entries = 0;
     for (const part of manifest.parts) entries += part.count;
     if (entries > entriesMax) {
       const reason = `the release has ${entries} entries and rules; this subscriber takes ${entriesMax} at most`;
       throw new ProtocolError(ErrorCode.overLimit, reason);
     }
-    const hash = manifestHash(manifestBytes);
-    const same = this.active !== undefined && Buffer.from(this.active.hash).equals(hash);
-    if (!same && this.floor !== undefined && compareRelease(manifest, this.floor) <= 0) {
-      const { epoch, version } = this.floor;
-      const reason = `release ${manifest.epoch}/${manifest.version} is not newer than ${epoch}/${version}, which was in force`;
-      throw new ProtocolError(ErrorCode.notNewer, reason);
-    }
     return { hash, manifest, manifestBytes, signature };
   }
 
   /** Puts a candidate in force. Throws RefusedError; then what was in force is in force, in table, sink and state alike. */
-  async apply(candidate: Candidate): Promise<ApplyReport> {
+  apply(candidate: Candidate): Promise<ApplyReport> {
+    return this.inTurn(() => this.applyNow(candidate));
+  }
+
+  /** Compiles what is in force anew for a changed environment: a new generation, no new version. */
+  refresh(): Promise<void> {
+    return this.inTurn(() => this.refreshNow());
+  }
+
+  /** Resolves when nothing is being put in force. */
+  async settled(): Promise<void> {
+    await this.turn;
+  }
+
+  /** One after the other: the table and the sink hold one prepared generation, which nobody else may replace before its flip. */
+  private inTurn<T>(step: () => Promise<T>): Promise<T> {
+    const result = this.turn.then(step);
+    this.turn = result.catch(() => undefined);
+    return result;
+  }
+
+  private async applyNow(candidate: Candidate): Promise<ApplyReport> {
     const { table, sink, state } = this.options;
     const { offer } = candidate;
     const startMs = performance.now();
@@ -150,11 +177,11 @@ export class Applier {
       throw new RefusedError(code, 'later', cause);
     }
     const flippingMs = performance.now();
-    const generation = table.flip(prepared);
+    const generation = this.flip(prepared);
     const flippedMs = performance.now();
     const { epoch, version } = offer.manifest;
-    this.floor = { epoch, version };
-    const persisted = await this.markActive(stored, { hash: offer.hash, epoch, version });
+    this.floor = { hash: offer.hash, epoch, version };
+    const persisted = await this.markActive(stored, this.floor);
     this.active = { ...offer, ruleSet, persisted, appliedAtMs: this.options.nowMs() };
     return {
       release: this.active,
@@ -174,7 +201,7 @@ export class Applier {
           'the transfer starts from a release that is not in force here',
         );
       }
-      const ruleSet = applyChain(base, candidate.stream);
+      const ruleSet = applyChain(base, candidate.stream, this.options.entriesMax);
       verifyRuleSet(candidate.offer.manifest, ruleSet);
       const fault = checkRuleSet(ruleSet).find((problem) => problem.severity === 'fault');
       if (fault !== undefined)
@@ -221,42 +248,45 @@ export class Applier {
    * undefined where there is nothing. Throws StateError, ProtocolError or RefusedError; the floor is kept even then.
    */
   async restore(): Promise<ActiveRelease | undefined> {
-    const { state, table, sink } = this.options;
+    const { state } = this.options;
     const mark = state?.readActive();
     if (state === undefined || mark === undefined) return undefined;
     this.floor = mark;
     const chain = state.readChain(mark.hash);
     const last = chain.at(-1);
     if (last === undefined) throw new StateError('the active release has no file');
-    this.floor = undefined; // the release that set the floor is the one being restored
-    let offer: VerifiedOffer;
-    try {
-      offer = this.verifyOffer(last.manifestBytes, last.signature);
-    } finally {
-      this.floor = mark;
-    }
+    const offer = this.verifyOffer(last.manifestBytes, last.signature);
     let ruleSet: RuleSet = EMPTY_RULE_SET;
     for (const release of chain) ruleSet = applyChain(ruleSet, release.stream);
     verifyRuleSet(offer.manifest, ruleSet);
-    const environment = this.options.environment();
-    const prepared = refuseAs(ErrorCode.compileFailed, () => table.prepare(ruleSet, environment));
-    await sink?.prepare({ hash: offer.hash, ruleSet, environment });
-    await sink?.commit();
-    table.flip(prepared);
+    await this.enforce(offer.hash, ruleSet);
     this.active = { ...offer, ruleSet, persisted: true, appliedAtMs: this.options.nowMs() };
     return this.active;
   }
 
-  /** Compiles what is in force anew for a changed environment: a new generation, no new version. */
-  async refresh(): Promise<void> {
+  private async refreshNow(): Promise<void> {
     if (this.active === undefined) return;
+    await this.enforce(this.active.hash, this.active.ruleSet);
+  }
+
+  /** Puts in force what was verified and stored before. Throws RefusedError; then nothing changed. */
+  private async enforce(hash: Uint8Array, ruleSet: RuleSet): Promise<void> {
     const { table, sink } = this.options;
-    const { hash, ruleSet } = this.active;
     const environment = this.options.environment();
     const prepared = refuseAs(ErrorCode.compileFailed, () => table.prepare(ruleSet, environment));
-    await sink?.prepare({ hash, ruleSet, environment });
-    await sink?.commit();
-    table.flip(prepared);
+    try {
+      await sink?.prepare({ hash, ruleSet, environment });
+      await sink?.commit();
+    } catch (cause) {
+      await sink?.discard();
+      throw new RefusedError(ErrorCode.sinkFailed, 'later', cause);
+    }
+    this.flip(prepared);
+  }
+
+  private flip(prepared: Prepared): number {
+    this.compiledFor = prepared.environment.now;
+    return this.options.table.flip(prepared);
   }
 }
 

@@ -46,6 +46,14 @@ export interface SessionHost {
 
 type Nack = MessageOf<'nack'>;
 
+/** How a connection went. */
+export interface SessionEnd {
+  /** Whether the publisher welcomed us, and is the one we trust. */
+  readonly welcomed: boolean;
+  /** How long the publisher asked to be left alone. */
+  readonly retryAfterMs: number | undefined;
+}
+
 /** Remembers refusals for good, the newest `capacity` of them. */
 export class RefusalMemory {
   private readonly nacks = new Map<string, Nack>();
@@ -81,18 +89,20 @@ export class PublisherSession {
   private offer: VerifiedOffer | undefined; // the last one that was wanted
   private stage: Stage | undefined;
   private transferStartMs = 0;
+  private receiveMs = 0; // from BEGIN to END, of the last transfer
   private failedChain: Uint8Array | undefined; // the release whose chain of deltas did not lead to it
   private lastReport: ApplyReport | undefined; // of the release in force, if this session applied it
   private queries = { second: 0, count: 0 };
   private applying: Promise<void> = Promise.resolve();
+  private retryAfterMs: number | undefined; // of the publisher's BYE
 
   constructor(connection: Connection, host: SessionHost) {
     this.connection = connection;
     this.host = host;
   }
 
-  /** Runs until the connection ends, and a release being applied is applied. Resolves to whether a WELCOME was seen. */
-  async run(): Promise<boolean> {
+  /** Runs until the connection ends, and a release being applied is applied. */
+  async run(): Promise<SessionEnd> {
     let welcomed = false;
     const handshake = setTimeout(() => this.raise('timeout'), HANDSHAKE_TIMEOUT_MS);
     try {
@@ -101,11 +111,11 @@ export class PublisherSession {
         const received = await this.connection.receive();
         if (received === undefined) break;
         this.lastReceivedMs = performance.now();
-        if (received.message.kind === 'welcome') {
-          welcomed = true;
-          clearTimeout(handshake);
-        }
         this.take(received.message, received.transaction);
+        if (received.message.kind === 'welcome') {
+          clearTimeout(handshake);
+          welcomed ||= this.state !== 'closed';
+        }
       }
     } catch (error) {
       if (!(error instanceof ProtocolError)) throw error;
@@ -116,7 +126,7 @@ export class PublisherSession {
       this.raise('disconnected');
       await this.applying;
     }
-    return welcomed;
+    return { welcomed, retryAfterMs: this.retryAfterMs };
   }
 
   /** Ends the session with BYE. */
@@ -164,22 +174,23 @@ export class PublisherSession {
     }
   }
 
-  /** Which of the three OFFER events it is. */
+  /** Which of the three OFFER events it is; judged in the order of PROTOCOL.md "Offers". */
   private judgeOffer(message: MessageOf<'offer'>): void {
     const { applier, refused } = this.host;
-    let offer: VerifiedOffer;
+    const hash = manifestHash(message.manifest);
+    const { active } = applier;
+    if (active !== undefined && same(active.hash, hash)) return this.raise('offerActive');
+    const known = refused.get(hash);
+    if (known !== undefined) return this.raise('offerRefused', undefined, 0, known);
     try {
-      offer = applier.verifyOffer(message.manifest, message.signature);
+      this.offer = applier.verifyOffer(message.manifest, message.signature);
     } catch (error) {
       if (!(error instanceof ProtocolError)) throw error;
-      const hash = manifestHash(message.manifest);
-      return this.raise('offerRefused', undefined, 0, this.refusal(hash, error.code, error.message, 'never'));
+      const nack = this.refusal(hash, error.code, error.message, 'never');
+      // The same manifest may come with a good signature: anybody can spoil one.
+      if (error.code !== ErrorCode.badSignature) refused.add(hash, nack);
+      return this.raise('offerRefused', undefined, 0, nack);
     }
-    const known = refused.get(offer.hash);
-    if (known !== undefined) return this.raise('offerRefused', undefined, 0, known);
-    const { active } = applier;
-    if (active !== undefined && same(active.hash, offer.hash)) return this.raise('offerActive');
-    this.offer = offer;
     this.raise('offer');
   }
 
@@ -218,8 +229,10 @@ export class PublisherSession {
         return this.connection.bye(why, text);
       }
       case 'close':
-        if (message?.kind === 'bye')
+        if (message?.kind === 'bye') {
+          this.retryAfterMs = message.retryAfterMs;
           this.host.onRefused(message.code, `the publisher ended the session: ${message.text}`);
+        }
         return this.connection.close();
       case 'never':
         return;
@@ -269,50 +282,39 @@ export class PublisherSession {
     const { offer } = this;
     const { active } = this.host.applier;
     this.transferStartMs = performance.now();
-    if (offer === undefined || !same(begin.hash, offer.hash)) {
-      const text = 'the transfer is of another release than was wanted';
-      return this.raise(
-        'refused',
-        undefined,
-        0,
-        this.refusal(begin.hash, ErrorCode.badTransfer, text, 'later'),
-      );
+    if (offer === undefined) return;
+    const fault = !same(begin.hash, offer.hash)
+      ? { code: ErrorCode.badTransfer, text: 'the transfer is of another release than was wanted' }
+      : begin.base !== undefined && !(active !== undefined && same(begin.base, active.hash))
+        ? { code: ErrorCode.badBase, text: 'the transfer starts from a release that is not in force here' }
+        : undefined;
+    if (fault !== undefined) {
+      return this.raise('refused', undefined, 0, this.refusal(offer.hash, fault.code, fault.text, 'later'));
     }
-    if (begin.base !== undefined && !(active !== undefined && same(begin.base, active.hash))) {
-      const text = 'the transfer starts from a release that is not in force here';
-      return this.raise('refused', undefined, 0, this.refusal(begin.hash, ErrorCode.badBase, text, 'later'));
-    }
-    this.guarded(begin.hash, () => {
+    this.guarded(offer, begin.base !== undefined, () => {
       this.stage = new Stage(begin, { streamBytes: this.host.limits.bytes });
     });
   }
 
   private store(bytes: Uint8Array): void {
-    this.guarded(this.offer?.hash, () => this.stage?.push(bytes));
+    const { offer, stage } = this;
+    if (offer === undefined || stage === undefined) return;
+    this.guarded(offer, stage.base !== undefined, () => stage.push(bytes));
   }
 
   /** Runs a step of receiving; what it throws refuses the transfer. */
-  private guarded(hash: Uint8Array | undefined, step: () => void): void {
+  private guarded(offer: VerifiedOffer, isChain: boolean, step: () => void): void {
     try {
       step();
     } catch (error) {
-      if (hash === undefined) throw error;
-      if (error instanceof ProtocolError) {
-        this.raise('refused', undefined, 0, this.refusal(hash, error.code, error.message, 'later'));
-      } else if (error instanceof RangeError) {
-        this.raise(
-          'refused',
-          undefined,
-          0,
-          this.refusal(hash, ErrorCode.outOfMemory, error.message, 'later'),
-        );
-      } else throw error;
+      this.raise('refused', undefined, 0, this.refusalOf(offer, isChain, receivingFault(error)));
     }
   }
 
   private async apply(sha256: Uint8Array): Promise<void> {
     const { offer, stage } = this;
     this.stage = undefined;
+    this.receiveMs = performance.now() - this.transferStartMs;
     if (offer === undefined || stage === undefined) return;
     try {
       const stream = stage.finish(sha256);
@@ -344,7 +346,7 @@ export class PublisherSession {
     return this.refusal(offer.hash, ErrorCode.internal, String(error), 'later');
   }
 
-  private refusal(hash: Uint8Array, code: ErrorCode, text: string, retry: 'never' | 'later'): Nack {
+  private refusal(hash: Uint8Array, code: string, text: string, retry: 'never' | 'later'): Nack {
     return { kind: 'nack', hash, code, text: boundText(text), retry, keeps: this.host.applier.active?.hash };
   }
 
@@ -353,18 +355,17 @@ export class PublisherSession {
     if (active === undefined) return;
     const report = this.lastReport?.release === active ? this.lastReport : undefined;
     const { epoch, version } = active.manifest;
-    const receiveMs = report === undefined ? 0 : performance.now() - this.transferStartMs - totalMs(report);
     this.post({
       kind: 'applied',
       hash: active.hash,
       epoch,
       version,
-      receiveMs: Math.max(0, Math.round(receiveMs)),
+      receiveMs: Math.round(report === undefined ? 0 : this.receiveMs),
       verifyMs: Math.round(report?.verifyMs ?? 0),
       compileMs: Math.round(report?.compileMs ?? 0),
       flipMs: Math.round(report?.flipMs ?? 0),
       persisted: active.persisted,
-      generation: report?.generation ?? 0,
+      generation: report?.generation ?? this.host.counters()['generation'] ?? 0,
     });
   }
 
@@ -374,8 +375,10 @@ export class PublisherSession {
       this.host.onRefused(reason.code, reason.text);
       return this.post(reason);
     }
-    const text = message?.kind === 'abort' ? `the publisher gave up: ${message.text}` : `${event}`;
-    if (offer !== undefined) this.post(this.refusal(offer.hash, ErrorCode.badTransfer, text, 'later'));
+    const aborted = message?.kind === 'abort';
+    const code = aborted ? message.code : ErrorCode.badTransfer;
+    const text = aborted ? `the publisher gave up: ${message.text}` : `${event}`;
+    if (offer !== undefined) this.post(this.refusal(offer.hash, code, text, 'later'));
   }
 
   private prove(): void {
@@ -415,8 +418,11 @@ function activeFields(active: ActiveRelease | undefined): {
   return { hash: active.hash, epoch: active.manifest.epoch, version: active.manifest.version };
 }
 
-function totalMs(report: ApplyReport): number {
-  return report.verifyMs + report.compileMs + report.flipMs;
+/** What is too large here is so for good; what there is no memory for now may fit later. */
+function receivingFault(error: unknown): unknown {
+  if (error instanceof RangeError) return new RefusedError(ErrorCode.outOfMemory, 'later', error);
+  if (!(error instanceof ProtocolError) || error.code !== ErrorCode.overLimit) return error;
+  return new RefusedError(ErrorCode.overLimit, 'never', error);
 }
 
 function same(a: Uint8Array, b: Uint8Array): boolean {

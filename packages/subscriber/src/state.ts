@@ -45,6 +45,8 @@ const HEADER_BYTES = TAG.length + HASH_BYTES + 4 + 4 + SIGNATURE_BYTES;
 /** Most files of one chain: a start replays so many deltas at most. */
 const CHAIN_MAX_FILES = 256;
 const RELEASE_FILE = /^[0-9a-f]{64}\.release$/;
+/** What a write that was cut off leaves. */
+const DRAFT_FILE = /^(active|[0-9a-f]{64}\.release)\.part$/;
 
 export class StateDirectory {
   private readonly directory: string;
@@ -156,15 +158,20 @@ export class StateDirectory {
     this.removeOthers();
   }
 
-  /** Removes a candidate that did not come into force. */
+  /** Removes a candidate that did not come into force, if it can; a later release clears what is left. Does not throw. */
   dropCandidate(hash: Uint8Array): void {
     const file = fileName(hash);
-    if (!this.chain.files.includes(file)) rmSync(join(this.directory, file), { force: true });
+    try {
+      rmSync(join(this.directory, `${file}.part`), { force: true });
+      if (!this.chain.files.includes(file)) rmSync(join(this.directory, file), { force: true });
+    } catch {
+      // The directory itself is in trouble, which the failed write has told already.
+    }
   }
 
   private removeOthers(): void {
     for (const file of readdirSync(this.directory)) {
-      const left = RELEASE_FILE.test(file) ? !this.chain.files.includes(file) : file.endsWith('.part');
+      const left = RELEASE_FILE.test(file) ? !this.chain.files.includes(file) : DRAFT_FILE.test(file);
       if (left) rmSync(join(this.directory, file), { force: true });
     }
   }

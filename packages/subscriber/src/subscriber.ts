@@ -21,7 +21,7 @@ import type { Logger } from 'pino';
 import { Applier, type ApplyReport } from './apply.ts';
 import { bootRuleSet } from './boot.ts';
 import { nextExpiry } from './expiry.ts';
-import { PublisherSession, RefusalMemory, type SessionHost } from './session.ts';
+import { PublisherSession, RefusalMemory, type SessionEnd, type SessionHost } from './session.ts';
 import type { Sink } from './sink.ts';
 import { StateDirectory } from './state.ts';
 
@@ -91,6 +91,8 @@ export interface Subscriber {
 /** First wait before connecting again; doubles up to the longest, and is spread over its upper half. */
 const RECONNECT_FIRST_MS = 100;
 const RECONNECT_LONGEST_MS = 15_000;
+/** Wait before compiling for an expired rule again, if that failed. */
+const EXPIRY_RETRY_MS = 1000;
 /** Longest timer that Node keeps: 2^31 - 1 ms. */
 const TIMER_MAX_MS = 2_147_483_647;
 
@@ -222,6 +224,7 @@ class RunningSubscriber implements Subscriber {
     clearTimeout(this.expiryTimer);
     this.session?.stop();
     await this.running;
+    await this.applier.settled();
   }
 
   // ── Connection ────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -229,23 +232,23 @@ class RunningSubscriber implements Subscriber {
   private async connectForever(): Promise<void> {
     let waitMs = RECONNECT_FIRST_MS;
     while (!this.closing.signal.aborted) {
-      const welcomed = await this.connectOnce();
+      const { welcomed, retryAfterMs = 0 } = await this.connectOnce();
       if (welcomed) waitMs = RECONNECT_FIRST_MS;
       const spread = 0.5 + (this.options.random ?? Math.random)() / 2;
-      await sleep(waitMs * spread, this.closing.signal);
+      await sleep(Math.max(retryAfterMs, waitMs * spread), this.closing.signal);
       waitMs = Math.min(RECONNECT_LONGEST_MS, waitMs * 2);
     }
   }
 
-  /** One connection, until it ends. Resolves to whether the publisher welcomed us. */
-  private async connectOnce(): Promise<boolean> {
+  /** One connection, until it ends. */
+  private async connectOnce(): Promise<SessionEnd> {
     let stream: ByteStream;
     try {
       stream = await this.options.channel(this.closing.signal);
     } catch (error) {
       const text = error instanceof Error ? error.message : String(error);
       if (!this.closing.signal.aborted && this.lastError?.text !== text) this.refused('disconnected', text);
-      return false;
+      return { welcomed: false, retryAfterMs: undefined };
     }
     const session = new PublisherSession(new Connection(stream), this.host);
     this.session = session;
@@ -283,13 +286,13 @@ class RunningSubscriber implements Subscriber {
 
   // ── Expiry ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-  /** Compiles anew when the next rule expires. */
-  private scheduleExpiry(): void {
+  /** Compiles anew when the next rule expires, of those that the table in force does not take as expired. */
+  private scheduleExpiry(leastMs = 0): void {
     clearTimeout(this.expiryTimer);
-    const { active } = this.applier;
-    const at = active === undefined ? undefined : nextExpiry(active.ruleSet, this.environment().now);
-    if (at === undefined) return;
-    const delayMs = Math.min(TIMER_MAX_MS, Math.max(0, at * 1000 - this.nowMs()));
+    const { active, compiledFor } = this.applier;
+    const at = active === undefined ? undefined : nextExpiry(active.ruleSet, compiledFor);
+    if (at === undefined || this.closing.signal.aborted) return;
+    const delayMs = Math.min(TIMER_MAX_MS, Math.max(leastMs, at * 1000 - this.nowMs()));
     this.expiryTimer = setTimeout(() => void this.expire(), delayMs);
     this.expiryTimer.unref();
   }
@@ -297,13 +300,14 @@ class RunningSubscriber implements Subscriber {
   private async expire(): Promise<void> {
     try {
       await this.applier.refresh();
+      this.scheduleExpiry();
     } catch (error) {
       this.options.logger.error(
         { err: error },
         'compiling for an expired rule failed; the table is as it was',
       );
+      this.scheduleExpiry(EXPIRY_RETRY_MS);
     }
-    this.scheduleExpiry();
   }
 }
 

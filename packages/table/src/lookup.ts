@@ -82,19 +82,42 @@ export function lookup4(
   detail: number,
 ): number {
   const protoBit = protoBitOf(4, proto);
-  let code = NO_VERDICT_CODE;
-  if (direction !== LookupDirection.ingress) {
-    const owner = src === undefined ? 0 : find4(image.owner4, src);
-    const program = image.owners[owner * OWNER_WORDS + OwnerField.egress]!; // the map holds owners' classes
-    if (program >= 0) code = decide(image, program, find4(image.destination4, dst), protoBit, detail);
-  }
-  if (direction !== LookupDirection.egress) {
-    const program = image.owners[find4(image.owner4, dst) * OWNER_WORDS + OwnerField.ingress]!; // likewise
-    const remote = src === undefined || program < 0 ? 0 : find4(image.destination4, src);
-    if (program >= 0) code = stricter(code, decide(image, program, remote, protoBit, detail));
-  }
+  const code =
+    direction === LookupDirection.egress
+      ? egress4(image, src, dst, protoBit, detail)
+      : otherwise4(image, direction, src, dst, protoBit, detail);
   image.hits[code >> CODE_ACTION_BITS]! += 1; // one cell per outcome
   return code;
+}
+
+// Apart from the rest, so that the whole way of an egress packet fits what V8 inlines into one function.
+function egress4(
+  image: Image,
+  src: number | undefined,
+  dst: number,
+  protoBit: number,
+  detail: number,
+): number {
+  const owner = src === undefined ? 0 : find4(image.owner4, src);
+  const program = image.owners[owner * OWNER_WORDS + OwnerField.egress]!; // the map holds owners' classes
+  if (program < 0) return NO_VERDICT_CODE;
+  return decide(image, program, find4(image.destination4, dst), protoBit, detail);
+}
+
+function otherwise4(
+  image: Image,
+  direction: LookupDirection,
+  src: number | undefined,
+  dst: number,
+  protoBit: number,
+  detail: number,
+): number {
+  const program = image.owners[find4(image.owner4, dst) * OWNER_WORDS + OwnerField.ingress]!; // likewise
+  const remote = src === undefined || program < 0 ? 0 : find4(image.destination4, src);
+  const code = program < 0 ? NO_VERDICT_CODE : decide(image, program, remote, protoBit, detail);
+  return direction === LookupDirection.ingress
+    ? code
+    : stricter(egress4(image, src, dst, protoBit, detail), code);
 }
 
 /** Addresses as four words each, from `srcAt` and `dstAt`. */
@@ -155,13 +178,42 @@ export function lookupAll(image: Image, batch: PacketBatch, out: VerdictBatch): 
   if (codes.length < count) throw new RangeError(`${count} packets, but room for ${codes.length} codes`);
   out.generation = image.generation;
   if (family === 4) {
-    for (let i = 0; i < count; i++) {
-      codes[i] = lookup4(image, direction, src?.[i], dst[i]!, protos[i]!, details[i]!); // i < count
-    }
+    if (direction === LookupDirection.egress) lookupEgress4(image, batch, codes);
+    else
+      for (let i = 0; i < count; i++) {
+        codes[i] = lookup4(image, direction, src?.[i], dst[i]!, protos[i]!, details[i]!); // i < count
+      }
     return;
   }
   for (let i = 0; i < count; i++) {
     codes[i] = lookup6(image, direction, src, i * 4, dst, i * 4, protos[i]!, details[i]!); // i < count
+  }
+}
+
+/** Packets looked at in one go: their classes stay in the first-level cache, and their loads from memory overlap. */
+const TILE_PACKETS = 64;
+
+/** Egress batches of IPv4, the bulk of all traffic: first all classes of a tile, then its decisions, then its counts. */
+function lookupEgress4(
+  image: Image,
+  { count, src, dst, protos, details }: PacketBatch,
+  codes: Uint32Array,
+): void {
+  const { owner4, owners, destination4, hits } = image;
+  const classes = new Int32Array(TILE_PACKETS);
+  for (let start = 0; start < count; start += TILE_PACKETS) {
+    const end = Math.min(count, start + TILE_PACKETS);
+    // start <= i < end <= count throughout, and a tile has room for all of them.
+    for (let i = start; i < end; i++) classes[i - start] = find4(destination4, dst[i]!);
+    for (let i = start; i < end; i++) {
+      const owner = src === undefined ? 0 : find4(owner4, src[i]!);
+      const program = owners[owner * OWNER_WORDS + OwnerField.egress]!; // the map holds owners' classes
+      codes[i] =
+        program < 0
+          ? NO_VERDICT_CODE
+          : decide(image, program, classes[i - start]!, protoBitOf(4, protos[i]!), details[i]!);
+    }
+    for (let i = start; i < end; i++) hits[codes[i]! >> CODE_ACTION_BITS]! += 1;
   }
 }
 

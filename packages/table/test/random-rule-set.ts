@@ -23,8 +23,8 @@ import {
   prefixSetOf,
   type Remote,
   type Rule,
-  RunBuilder,
   type RuleSet,
+  RunBuilder,
 } from '@rulecast/rules';
 
 /** A generator of unsigned 32-bit words (splitmix32), the same for the same seed. */
@@ -64,9 +64,13 @@ export interface RandomCase {
 }
 
 const LENGTHS4 = [0, 1, 8, 14, 15, 16, 17, 18, 20, 24, 28, 29, 30, 31, 32, 32, 32] as const;
-const LENGTHS6 = [0, 1, 15, 16, 17, 32, 33, 47, 48, 49, 63, 64, 65, 80, 96, 112, 113, 126, 127, 128, 128] as const;
+const LENGTHS6 = [
+  0, 1, 15, 16, 17, 32, 33, 47, 48, 49, 63, 64, 65, 80, 96, 112, 113, 126, 127, 128, 128,
+] as const;
 // Few words, at chunk edges, so that prefixes meet.
-const WORDS = [0, 1, 2, 3, 0xffff, 0x10000, 0x1ffff, 0x20000, 0x7fffffff, 0x80000000, 0xfffeffff, 0xffffffff] as const;
+const WORDS = [
+  0, 1, 2, 3, 0xffff, 0x10000, 0x1ffff, 0x20000, 0x7fffffff, 0x80000000, 0xfffeffff, 0xffffffff,
+] as const;
 const NAMES = ['a.example', 'b.example', 'c.example', 'never.example'] as const;
 const LISTS = ['l0', 'l1', 'l2', 'names', 'unresolved', 'missing'] as const;
 const NOW = 1000;
@@ -87,14 +91,14 @@ export function randomCase(seed: number, maxRules: number): RandomCase {
     prefixes.push(prefix);
     return prefix;
   };
-  const anySet = (most: number): PrefixSet => prefixSetOf(Array.from({ length: random.below(most + 1) }, anyPrefix));
+  const anySet = (most: number): PrefixSet =>
+    prefixSetOf(Array.from({ length: random.below(most + 1) }, anyPrefix));
   const lists = new Map<string, List>();
   for (const name of ['l0', 'l1', 'l2']) lists.set(name, prefixListOf(anySet(8)));
   lists.set('names', nameListOf([...NAMES], true));
   lists.set('unresolved', nameListOf([...NAMES], false));
   const resolutions = new Map(['a.example', 'b.example', 'c.example'].map((name) => [name, anySet(3)]));
   const policies = new Map<string, Policy>();
-  const owned = new Set<string>();
   const names = ['p0', 'p1', 'p2', DEFAULT_POLICY, COMMON_POLICY].slice(random.below(3));
   const rulesOf = (): Policy['egress'] => {
     const runs = new RunBuilder();
@@ -105,21 +109,18 @@ export function randomCase(seed: number, maxRules: number): RandomCase {
   for (const name of names) {
     const reserved = name === DEFAULT_POLICY || name === COMMON_POLICY;
     const own = reserved ? [] : Array.from({ length: 1 + random.below(3) }, anyPrefix);
-    const fresh = own.filter(({ words, length }) => {
-      const text = `${words.join()}/${length}`;
-      if (owned.has(text)) return false;
-      owned.add(text);
-      return true;
-    });
     policies.set(name, {
       name,
-      prefixes: prefixSetOf(fresh),
+      prefixes: prefixSetOf(own),
       defaultAction: random.pick(['accept', 'drop']),
       egress: rulesOf(),
       ingress: name === DEFAULT_POLICY || random.chance(0.3) ? [] : rulesOf(),
     });
   }
-  const dns = Array.from({ length: random.below(3) }, anyPrefix).map(({ family, words }) => ({ family, words }));
+  const dns = Array.from({ length: random.below(3) }, anyPrefix).map(({ family, words }) => ({
+    family,
+    words,
+  }));
   return { ruleSet: { lists, policies, resolutions }, environment: { now: NOW, dns }, prefixes };
 }
 
@@ -137,7 +138,9 @@ function randomRule(random: Random, anyPrefix: () => Prefix): Rule {
   const dns = proto !== 'icmp' && random.chance(0.15);
   const first = random.pick([0, 1, 52, 53, 54, 65535]);
   const ports =
-    proto !== 'icmp' && random.chance(0.3) ? { first, last: Math.min(65535, first + random.below(3)) } : undefined;
+    proto !== 'icmp' && random.chance(0.3)
+      ? { first, last: Math.min(65535, first + random.below(3)) }
+      : undefined;
   return {
     action: random.pick(['accept', 'drop']),
     remote,

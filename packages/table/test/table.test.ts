@@ -1,8 +1,48 @@
-import { type Address, EMPTY_RULE_SET, evaluate, formatRule, type Packet, runsOf, ruleAt, type Verdict } from '@rulecast/rules';
-import fc from 'fast-check';
+import {
+  type Action,
+  EMPTY_RULE_SET,
+  type Environment,
+  emptyPolicy,
+  evaluate,
+  formatRule,
+  type Packet,
+  type Policy,
+  PrefixBuilder,
+  parseAddress,
+  prefixListOf,
+  prefixSetOf,
+  type Rule,
+  type RuleSet,
+  RunBuilder,
+  ruleAt,
+  runsOf,
+  type Verdict,
+} from '@rulecast/rules';
 import { describe, expect, it } from 'vitest';
-import { CodeAction, LookupDirection, Table, type TableVerdict, UNREADABLE } from '../src/index.ts';
-import { edgeAddresses, Random, randomCase, randomPacket } from './random-rule-set.ts';
+import {
+  CODE_ACTION_MASK,
+  CodeAction,
+  LookupDirection,
+  Table,
+  TableLimitCode,
+  TableLimitError,
+  type TableLimits,
+  type TableVerdict,
+  UNREADABLE,
+} from '../src/index.ts';
+import { edgeAddresses, Random, randomCase, randomPacket, randomPrefix } from './random-rule-set.ts';
+
+const ENVIRONMENT: Environment = { now: 1000, dns: [] };
+const PLAIN: Rule = {
+  action: 'drop',
+  remote: { kind: 'any' },
+  proto: undefined,
+  dns: false,
+  ports: undefined,
+  icmpType: undefined,
+  expire: undefined,
+  comment: undefined,
+};
 
 /** A verdict of the evaluator, as the table words it. */
 function worded(verdict: Verdict, generation: number): TableVerdict {
@@ -18,10 +58,6 @@ function worded(verdict: Verdict, generation: number): TableVerdict {
   };
 }
 
-function ofOneFamily(packet: Packet): boolean {
-  return packet.src === undefined || packet.src.family === packet.dst.family;
-}
-
 /** The code through the forms that allocate nothing. */
 function codeOf(table: Table, { direction, src, dst, proto, port, icmpType }: Packet): number {
   const detail = (proto === 6 || proto === 17 ? port : icmpType) ?? UNREADABLE;
@@ -31,30 +67,258 @@ function codeOf(table: Table, { direction, src, dst, proto, port, icmpType }: Pa
   return table.lookup6(LookupDirection[direction], src?.words, 0, dst.words, 0, proto, detail);
 }
 
-function checkPackets(table: Table, seed: number, packets: number): void {
+/** Compares a table with the evaluator for random packets; returns how often each outcome was seen. */
+function checkPackets(table: Table, seed: number, packets: number, seen: Map<string, number>): void {
   const { ruleSet, environment, prefixes } = randomCase(seed, 64);
   const generation = table.flip(table.prepare(ruleSet, environment));
   const random = new Random(seed ^ 0x5eed);
-  const addresses = edgeAddresses(prefixes);
+  const addresses = edgeAddresses([...prefixes, randomPrefix(random, 4), randomPrefix(random, 6)]);
   for (let i = 0; i < packets; i++) {
     const packet = randomPacket(random, addresses);
     const verdict = evaluate(ruleSet, environment, packet);
     const expected = worded(verdict, generation);
+    const { by } = verdict;
+    const kind = `${verdict.action} ${by?.direction ?? ''} ${by === undefined ? '' : by.rule === undefined ? 'default' : 'rule'}`;
+    seen.set(kind, (seen.get(kind) ?? 0) + 1);
     expect(table.lookup(packet), `seed ${seed}, packet ${i}`).toEqual(expected);
-    if (ofOneFamily(packet)) expect(table.decode(codeOf(table, packet))).toEqual(expected);
-    if (i % 8 === 0) {
-      const by = verdict.by;
-      const policy = by?.rule && ruleSet.policies.get(by.rule.policy);
-      const rule =
-        by?.rule && policy && formatRule(ruleAt(runsOf(policy, by.direction), by.rule.index), by.direction);
-      expect(table.explain(packet)).toEqual({ verdict, rule, generation });
+    if (packet.src === undefined || packet.src.family === packet.dst.family) {
+      expect(table.decode(codeOf(table, packet)), `seed ${seed}, packet ${i}`).toEqual(expected);
     }
+    if (i % 8 !== 0) continue;
+    const policy = by?.rule && ruleSet.policies.get(by.rule.policy);
+    const rule =
+      by?.rule && policy && formatRule(ruleAt(runsOf(policy, by.direction), by.rule.index), by.direction);
+    expect(table.explain(packet), `seed ${seed}, packet ${i}`).toEqual({ verdict, rule, generation });
   }
 }
 
+function address(text: string): Packet['dst'] {
+  const parsed = parseAddress(text);
+  if (parsed === undefined) throw new TypeError(`no address: ${text}`);
+  return parsed;
+}
+
+function egressTo(dst: string, more: Partial<Packet> = {}): Packet {
+  return {
+    direction: 'egress',
+    src: undefined,
+    dst: address(dst),
+    proto: 6,
+    port: 443,
+    icmpType: undefined,
+    ...more,
+  };
+}
+
+function byDefault(egress: Policy['egress'], more: Partial<RuleSet> = {}): RuleSet {
+  return {
+    ...EMPTY_RULE_SET,
+    policies: new Map([['default', { ...emptyPolicy('default'), egress }]]),
+    ...more,
+  };
+}
+
+function limitOf(make: () => unknown): string {
+  try {
+    make();
+  } catch (error) {
+    if (error instanceof TableLimitError) return error.code;
+    throw error;
+  }
+  return 'none';
+}
+
 describe('a table', () => {
-  it('answers 240,000 packets at the edges of random rule sets as the evaluator does', () => {
+  it('answers none before the first flip', () => {
     const table = new Table();
-    for (let seed = 0; seed < 400; seed++) checkPackets(table, seed, 600);
+    expect(table.lookup(egressTo('192.0.2.1'))).toEqual(worded({ action: 'none', by: undefined }, 0));
+    expect(table.explain(egressTo('192.0.2.1')).verdict).toEqual({ action: 'none', by: undefined });
+  });
+
+  it('answers and explains 200,000 random packets at the edges of random rule sets as the evaluator does', () => {
+    const table = new Table();
+    const seen = new Map<string, number>();
+    for (let seed = 0; seed < 400; seed++) checkPackets(table, seed, 500, seen);
+    const kinds = ['egress rule', 'egress default', 'ingress rule', 'ingress default'];
+    for (const kind of ['none  ', ...kinds.flatMap((k) => [`accept ${k}`, `drop ${k}`])]) {
+      expect(seen.get(kind) ?? 0, kind).toBeGreaterThan(1000);
+    }
+  });
+
+  it('gives a batch the codes of single lookups', () => {
+    const table = new Table();
+    const { ruleSet, environment, prefixes } = randomCase(11, 64);
+    const generation = table.flip(table.prepare(ruleSet, environment));
+    const random = new Random(3);
+    for (const family of [4, 6] as const) {
+      const addresses = edgeAddresses(prefixes).filter((one) => one.family === family);
+      for (const direction of ['egress', 'ingress', 'both'] as const) {
+        const packets = Array.from({ length: 300 }, () => ({
+          ...randomPacket(random, addresses),
+          direction,
+          src: random.pick(addresses),
+        }));
+        const out = { codes: new Uint32Array(300), generation: -1 };
+        table.lookupBatch(
+          {
+            family,
+            direction: LookupDirection[direction],
+            count: packets.length,
+            src: Uint32Array.from(packets.flatMap(({ src }) => [...src.words])),
+            dst: Uint32Array.from(packets.flatMap(({ dst }) => [...dst.words])),
+            protos: Uint8Array.from(packets, ({ proto }) => proto),
+            details: Int32Array.from(
+              packets,
+              ({ proto, port, icmpType }) => (proto === 6 || proto === 17 ? port : icmpType) ?? UNREADABLE,
+            ),
+          },
+          out,
+        );
+        expect(out.generation).toBe(generation);
+        expect([...out.codes]).toEqual(packets.map((packet) => codeOf(table, packet)));
+      }
+    }
+  });
+
+  it.each([
+    ['one run', 1],
+    ['as many runs', 2 ** 18],
+  ])('takes 2^18 rules in one policy, %s', (_, runCount) => {
+    const actionOf = (i: number): Action => (runCount === 1 || i % 2 === 0 ? 'drop' : 'accept');
+    const rules = new RunBuilder();
+    const word = new Uint32Array(1);
+    const { remote: _any, ...match } = PLAIN;
+    for (let i = 0; i < 2 ** 18; i++) {
+      word[0] = 0xac100000 + i * 4;
+      rules.pushPrefix({ ...match, action: actionOf(i) }, 4, word, 0, 30);
+    }
+    rules.push({ ...PLAIN, action: 'accept' });
+    const ruleSet = byDefault(rules.build());
+    const table = new Table();
+    table.flip(table.prepare(ruleSet, ENVIRONMENT));
+    expect(table.stats()).toMatchObject({ runs: runCount + 1, entries: 2 ** 18 });
+    for (let i = 0; i < 2 ** 18; i++) {
+      const code = table.lookup4(LookupDirection.egress, undefined, 0xac100000 + i * 4 + 3, 6, 443);
+      if ((code & CODE_ACTION_MASK) !== CodeAction[actionOf(i)]) expect.fail(`rule ${i}`);
+    }
+    for (const dst of ['172.16.0.0', '172.31.255.255', '172.15.255.255', '172.32.0.0', '172.20.1.2']) {
+      expect(table.explain(egressTo(dst)).verdict).toEqual(evaluate(ruleSet, ENVIRONMENT, egressTo(dst)));
+    }
+  });
+
+  it('counts hits per run, default action and list', () => {
+    const list = prefixListOf(prefixSetOf([{ ...address('192.0.2.0'), length: 24 }]));
+    const rules = new RunBuilder();
+    rules.push({ ...PLAIN, remote: { kind: 'list', list: 'bad' } });
+    rules.push({ ...PLAIN, action: 'accept', proto: 'udp' });
+    const ruleSet = byDefault(rules.build(), { lists: new Map([['bad', list]]) });
+    const table = new Table();
+    table.flip(table.prepare(ruleSet, ENVIRONMENT));
+    for (const dst of ['192.0.2.1', '192.0.2.2', '198.51.100.1']) table.lookup(egressTo(dst));
+    table.lookup(egressTo('198.51.100.1', { proto: 17 }));
+    table.lookup(egressTo('198.51.100.1', { direction: 'ingress' }));
+    table.explain(egressTo('192.0.2.1'));
+    expect(table.hits()).toEqual({
+      generation: 1,
+      none: 1,
+      programs: [{ policy: 'default', direction: 'egress', defaultAction: 1, common: [], own: [2, 1] }],
+      lists: new Map([['bad', 2]]),
+    });
+    expect(table.stats().hits).toBe(5);
+    for (let i = 0; i < 3; i++) table.flip(table.prepare(ruleSet, ENVIRONMENT));
+    table.lookup(egressTo('192.0.2.1'));
+    expect(table.hits().lists).toEqual(new Map([['bad', 3]]));
+    expect(table.hits().programs[0]?.own).toEqual([1, 0]);
+  });
+
+  it('gives addresses that no rule tells apart one class', () => {
+    const rules = new RunBuilder();
+    for (const text of ['10.0.0.0', '10.0.1.0']) {
+      rules.push({ ...PLAIN, remote: { kind: 'prefix', prefix: { ...address(text), length: 24 } } });
+    }
+    const table = new Table();
+    table.flip(table.prepare(byDefault(rules.build()), ENVIRONMENT));
+    const classes = ['10.0.0.0', '10.0.1.255', '10.0.2.0', '9.255.255.255', '::1'].map((text) =>
+      table.classOf(address(text)),
+    );
+    expect(classes).toEqual([1, 1, 0, 0, 0]);
+    expect(table.stats()).toMatchObject({
+      classes: 2,
+      classes4: 2,
+      classes6: 1,
+      boundaries4: 2,
+      boundaries6: 0,
+    });
+  });
+
+  it('flips to what was prepared last and to nothing else', () => {
+    const table = new Table();
+    const first = table.prepare(EMPTY_RULE_SET, ENVIRONMENT);
+    const second = table.prepare(EMPTY_RULE_SET, ENVIRONMENT);
+    expect(() => table.flip(first)).toThrow(TypeError);
+    expect(table.flip(second)).toBe(1);
+    expect(() => table.flip(second)).toThrow(TypeError);
+    expect(table.stats().generation).toBe(1);
+  });
+
+  it('grows with its content, and answers the same from the grown buffers', () => {
+    const small = byDefault([], {});
+    const table = new Table();
+    table.flip(table.prepare(small, ENVIRONMENT));
+    const before = table.stats().reservedBytes;
+    const hosts = new PrefixBuilder(4);
+    for (let i = 0; i < 100_000; i++) hosts.push4(i * 40_000, 32);
+    const rules = new RunBuilder();
+    rules.push({ ...PLAIN, action: 'accept', remote: { kind: 'list', list: 'l' } });
+    const lists = new Map([['l', prefixListOf({ v4: hosts.build(), v6: new PrefixBuilder(6).build() })]]);
+    table.flip(table.prepare(byDefault(rules.build(), { lists }), ENVIRONMENT));
+    expect(table.stats().reservedBytes).toBeGreaterThan(before + 600_000);
+    for (let i = 0; i < 100_000; i += 7) {
+      const actions = [0, 1].map(
+        (step) => table.lookup4(0, undefined, i * 40_000 + step, 6, 1) & CODE_ACTION_MASK,
+      );
+      expect(actions).toEqual([CodeAction.accept, CodeAction.drop]);
+    }
+  });
+});
+
+describe('limits of a table', () => {
+  const rules = new RunBuilder();
+  for (let i = 0; i < 8; i++) {
+    rules.push({
+      ...PLAIN,
+      action: i % 2 === 0 ? 'accept' : 'drop',
+      proto: 'tcp',
+      remote: { kind: 'prefix', prefix: { ...address('10.0.0.0'), length: 15 - i } },
+    });
+  }
+  const ruleSet = byDefault(rules.build());
+
+  // What the rule set needs: classes 1 + 8, of 1 + … + 8 predicates; a list is cut to its class's first tcp rule and the default.
+  it.each([
+    ['classes', TableLimitCode.classes, 9],
+    ['classMembers', TableLimitCode.classMembers, 36],
+    ['rows', TableLimitCode.rows, 9],
+    ['lists', TableLimitCode.lists, 16],
+    ['outcomes', TableLimitCode.outcomes, 10],
+  ] as const)('%s: what fits exactly is taken, one less refused and nothing changed', (name, code, exact) => {
+    const prepare = (limits: Partial<TableLimits>): unknown => {
+      const table = new Table({ limits });
+      try {
+        return table.prepare(ruleSet, ENVIRONMENT);
+      } finally {
+        expect(table.lookup(egressTo('10.0.0.1')).action).toBe('none');
+      }
+    };
+    expect(limitOf(() => prepare({ [name]: exact }))).toBe('none');
+    expect(limitOf(() => prepare({ [name]: exact - 1 }))).toBe(code);
+  });
+
+  it('an image larger than the reserved space is refused, and the one in force goes on', () => {
+    const table = new Table({ maxImageBytes: 65536 });
+    table.flip(table.prepare(byDefault([]), ENVIRONMENT));
+    expect(limitOf(() => table.prepare(ruleSet, ENVIRONMENT))).toBe(TableLimitCode.bytes);
+    expect(table.lookup(egressTo('10.0.0.1'))).toMatchObject({ action: 'drop', generation: 1 });
+    expect(table.flip(table.prepare(byDefault([]), ENVIRONMENT))).toBe(2);
   });
 });

@@ -7,6 +7,7 @@ import {
   type Connection,
   type ControlRecord,
   type ControlRecordOf,
+  ErrorCode,
   FILE_NAME_MAX_BYTES,
   type MessageOf,
   PUSH_FILES_MAX,
@@ -89,7 +90,7 @@ export function builder(yargs: Argv<{ readonly control: string }>): Argv<PushArg
       describe: 'until the release is stored, or until every connected subscriber answered',
       defaultDescription: 'applied',
     })
-    .option('no-wait', { type: 'boolean', describe: 'do not wait for subscribers' })
+    .option('no-wait', { type: 'boolean', describe: 'the same as --wait released' })
     .option('timeout', {
       type: 'string',
       requiresArg: true,
@@ -165,7 +166,7 @@ function requestOf(args: PushArgs): MessageOf<'push'> {
     replaceAll: args['replace-all'] === true,
     ifVersion: args['if-version'] === undefined ? undefined : versionOf(args['if-version']),
     dryRun: args['dry-run'] === true,
-    wait: args['no-wait'] === true ? 'none' : (args.wait ?? 'applied'),
+    wait: args['no-wait'] === true ? 'released' : (args.wait ?? 'applied'),
     timeoutMs: timeoutOf(args.timeout),
     files: 0,
   };
@@ -457,12 +458,9 @@ class TextReport implements Report {
 function failureText(ending: MessageOf<'fail'>): string {
   switch (ending.code) {
     case 'declined':
-    case 'bad-input': // every line was told by itself
+    case ErrorCode.badInput: // every line was told by itself
+    case ErrorCode.versionMoved:
       return ending.text;
-    case 'version-moved': {
-      const version = ending.version === undefined ? '' : ` (the head is version ${ending.version})`;
-      return `${ending.text}${ending.text.includes('version') ? '' : version}`;
-    }
     default: {
       const part = ending.part === undefined ? '' : `${ending.part}: `;
       return `${part}${ending.text} (${ending.code})`;

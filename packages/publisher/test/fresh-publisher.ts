@@ -1,0 +1,81 @@
+/** Publishers and directories that last for one test, and pushes written as text. */
+
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { EMPTY_PREFIX_SET, type PrefixSet, parsePrefix, prefixSetOf } from '@rulecast/rules';
+import { pino } from 'pino';
+import { onTestFinished } from 'vitest';
+import type { PushInput } from '../src/ingest.ts';
+import { Publisher, type PublisherOptions, type PushOptions } from '../src/publisher.ts';
+import type { ResolveName } from '../src/resolve.ts';
+import type { Release } from '../src/store.ts';
+
+export const SILENT = pino({ level: 'silent' });
+
+/** Every name stands for nothing. */
+export const RESOLVE_NOTHING: ResolveName = () => Promise.resolve(EMPTY_PREFIX_SET);
+
+export function temporaryDirectory(): string {
+  const directory = mkdtempSync(join(tmpdir(), 'rulecast-publisher-'));
+  onTestFinished(() => rmSync(directory, { recursive: true, force: true }));
+  return directory;
+}
+
+/** A publisher with a store of its own; closed after the test, unless the test has closed it. */
+export function freshPublisher(options: Partial<PublisherOptions> = {}): Publisher {
+  const publisher = new Publisher({
+    stateDirectory: options.stateDirectory ?? temporaryDirectory(),
+    name: 'mgmt',
+    resolve: RESOLVE_NOTHING,
+    logger: SILENT,
+    ...options,
+  });
+  onTestFinished(() => publisher.close());
+  return publisher;
+}
+
+/** A push of files given as name and text. */
+export function pushOf(files: Readonly<Record<string, string>>, input: Partial<PushInput> = {}): PushInput {
+  return {
+    action: 'replace',
+    list: undefined,
+    policy: undefined,
+    replaceAll: false,
+    files: Object.entries(files).map(([name, text]) => ({ name, role: 'pushed', bytes: bytesOf(text) })),
+    ...input,
+  };
+}
+
+/** Pushes and expects a release. */
+export async function release(
+  publisher: Publisher,
+  files: Readonly<Record<string, string>>,
+  input: Partial<PushInput> = {},
+  options: PushOptions = {},
+): Promise<Release> {
+  const outcome = await publisher.push(pushOf(files, input), options);
+  if (outcome.kind !== 'released' || outcome.head === undefined) {
+    throw new Error(`a release was due: ${JSON.stringify(outcome)}`);
+  }
+  return outcome.head;
+}
+
+export function bytesOf(text: string): Uint8Array {
+  return new TextEncoder().encode(text);
+}
+
+export function hex(bytes: Uint8Array): string {
+  return Buffer.from(bytes).toString('hex');
+}
+
+/** A set of prefixes written as text. */
+export function prefixes(...texts: readonly string[]): PrefixSet {
+  return prefixSetOf(
+    texts.map((text) => {
+      const prefix = parsePrefix(text);
+      if (typeof prefix === 'string') throw new Error(`${text}: ${prefix}`);
+      return prefix;
+    }),
+  );
+}

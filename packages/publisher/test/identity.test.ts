@@ -1,0 +1,102 @@
+import { execFile } from 'node:child_process';
+import { generateKeyPairSync } from 'node:crypto';
+import { mkdirSync, readdirSync, readFileSync, statSync, truncateSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { formatTrust } from '@rulecast/protocol';
+import { describe, expect, it } from 'vitest';
+import { IdentityError, openIdentity } from '../src/identity.ts';
+import { temporaryDirectory } from './fresh-publisher.ts';
+
+const DIST = new URL('../dist/index.js', import.meta.url).href;
+const PROTOCOL = import.meta.resolve('@rulecast/protocol');
+
+describe('an identity file', () => {
+  it('is made once, for its owner only, and read back equal', () => {
+    const path = join(temporaryDirectory(), 'state', 'identity');
+    const made = openIdentity(path);
+    const text = readFileSync(path, 'utf8');
+    const read = openIdentity(path);
+    expect(made.lineage).toHaveLength(16);
+    expect(statSync(path).mode & 0o777).toBe(0o600);
+    expect(formatTrust(read)).toBe(formatTrust(made));
+    expect(read.privateKey.equals(made.privateKey)).toBe(true);
+    expect(readFileSync(path, 'utf8')).toBe(text);
+  });
+
+  it('leaves no draft beside it', () => {
+    const directory = temporaryDirectory();
+    openIdentity(join(directory, 'identity'));
+    expect(readdirSync(directory)).toEqual(['identity']);
+  });
+
+  it('differs from the one of another path in lineage and key', () => {
+    const directory = temporaryDirectory();
+    const [one, other] = ['one', 'other'].map((name) => formatTrust(openIdentity(join(directory, name))));
+    const [, lineageOne, keyOne] = one?.split(':') ?? [];
+    const [, lineageOther, keyOther] = other?.split(':') ?? [];
+    expect(lineageOne).not.toBe(lineageOther);
+    expect(keyOne).not.toBe(keyOther);
+  });
+
+  it('is agreed on by processes that make it at once', async () => {
+    const path = join(temporaryDirectory(), 'identity');
+    const script = `
+      import { openIdentity } from ${JSON.stringify(DIST)};
+      import { formatTrust } from ${JSON.stringify(PROTOCOL)};
+      process.stdout.write(formatTrust(openIdentity(${JSON.stringify(path)})));`;
+    const run = promisify(execFile);
+    const makers = await Promise.all(
+      Array.from({ length: 4 }, () => run(process.execPath, ['--input-type=module', '-e', script])),
+    );
+    const lines = new Set(makers.map(({ stdout }) => stdout));
+    expect([...lines]).toEqual([formatTrust(openIdentity(path))]);
+  });
+});
+
+describe('a file that is no identity is refused and left as it is', () => {
+  const lineage = `lineage ${'0a'.repeat(16)}`;
+  const pem = generateKeyPairSync('ed25519').privateKey.export({ format: 'pem', type: 'pkcs8' });
+  const rsa = generateKeyPairSync('rsa', { modulusLength: 2048 }).privateKey.export({
+    format: 'pem',
+    type: 'pkcs8',
+  });
+
+  it.each([
+    ['empty', ''],
+    ['of another program', '-----BEGIN CERTIFICATE-----\n'],
+    ['of a later version', `rulecast-identity 2\n${lineage}\n${pem}`],
+    ['without a lineage', `rulecast-identity 1\n${pem}`],
+    ['with a short lineage', `rulecast-identity 1\nlineage 0a0a\n${pem}`],
+    ['without a key', `rulecast-identity 1\n${lineage}\n`],
+    ['with half a key', `rulecast-identity 1\n${lineage}\n${String(pem).slice(0, 60)}`],
+    ['with a key of another kind', `rulecast-identity 1\n${lineage}\n${rsa}`],
+  ])('%s', (_, text) => {
+    const path = join(temporaryDirectory(), 'identity');
+    writeFileSync(path, text);
+    expect(() => openIdentity(path)).toThrow(IdentityError);
+    expect(readFileSync(path, 'utf8')).toBe(text);
+  });
+
+  it('cut off at any byte', () => {
+    const path = join(temporaryDirectory(), 'identity');
+    openIdentity(path);
+    const size = readFileSync(path).length;
+    for (let length = size - 2; length >= 0; length--) {
+      truncateSync(path, length);
+      expect(() => openIdentity(path), `${length} bytes`).toThrow(IdentityError);
+    }
+  });
+
+  it('a directory', () => {
+    const path = join(temporaryDirectory(), 'identity');
+    mkdirSync(path);
+    expect(() => openIdentity(path)).toThrow(IdentityError);
+  });
+
+  it('in a place where none can be written', () => {
+    const path = join(temporaryDirectory(), 'file');
+    writeFileSync(path, '');
+    expect(() => openIdentity(join(path, 'identity'))).toThrow(IdentityError);
+  });
+});

@@ -1,0 +1,396 @@
+import { spawn } from 'node:child_process';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { applyDelta, encodeSnapshot, verifyRuleSet } from '@rulecast/protocol';
+import { formatPrefixAt, prefixListOf, type RuleSet } from '@rulecast/rules';
+import { type Database, open } from 'lmdb';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { Committer } from '../src/commit.ts';
+import { type Identity, openIdentity } from '../src/identity.ts';
+import { type Release, Store, StoreError, type StoreOptions } from '../src/store.ts';
+import { Churn, randomHosts, ruleSetOf, seeded } from './churn.ts';
+import { hex, temporaryDirectory } from './fresh-publisher.ts';
+
+/** A directory with an identity and a store that is filled, closed and reopened. */
+class StoreDirectory {
+  readonly path = temporaryDirectory();
+  readonly identity: Identity = openIdentity(join(this.path, 'identity'));
+  readonly storePath = join(this.path, 'store');
+
+  open(options: StoreOptions = {}): Store {
+    const store = new Store(this.storePath, options);
+    onTestFinished(() => store.close());
+    return store;
+  }
+
+  /** Commits rule sets one after the other, then closes the store. */
+  async fill(ruleSets: Iterable<RuleSet>, options: StoreOptions = {}): Promise<readonly Release[]> {
+    const store = new Store(this.storePath, options);
+    const committer = this.committerOf(store);
+    const releases: Release[] = [];
+    for (const ruleSet of ruleSets) releases.push(await committer.commit(committer.plan(ruleSet)));
+    await store.close();
+    return releases;
+  }
+
+  committerOf(store: Store): Committer {
+    return new Committer({ store, identity: this.identity, nowMs: () => 1_700_000_000_000 });
+  }
+
+  /** The head that a new process would load. */
+  async reopened(
+    identity: Identity = this.identity,
+    options: StoreOptions = {},
+  ): Promise<Release | undefined> {
+    const store = new Store(this.storePath, options);
+    try {
+      return store.load(identity);
+    } finally {
+      await store.close();
+    }
+  }
+
+  /** Looks into the closed store, or changes it, behind the back of the code under test. */
+  async raw<T>(
+    database: string | undefined,
+    work: (raw: Database<Uint8Array>) => T | Promise<T>,
+  ): Promise<T> {
+    const root = open<Uint8Array>({
+      path: this.storePath,
+      encoding: 'binary',
+      noSubdir: false,
+      cache: false,
+    });
+    try {
+      return await work(
+        database === undefined ? root : root.openDB<Uint8Array>({ name: database, encoding: 'binary' }),
+      );
+    } finally {
+      await root.close();
+    }
+  }
+}
+
+function churn(count: number, entries: number, seed = 7): readonly RuleSet[] {
+  const source = new Churn(seed, entries);
+  return Array.from({ length: count }, () => source.next());
+}
+
+/** Lists that share nothing, so that each delta is about as large as a snapshot: 400 kB. */
+function largeRuleSets(count: number): readonly RuleSet[] {
+  const draw = seeded(11);
+  return Array.from({ length: count }, () => ruleSetOf({ hosts: prefixListOf(randomHosts(draw, 200_000)) }));
+}
+
+function expectSame(actual: RuleSet | undefined, expected: RuleSet | undefined): void {
+  if (actual === undefined || expected === undefined) throw new Error('a rule set is missing');
+  expect(Buffer.compare(encodeSnapshot(actual), encodeSnapshot(expected))).toBe(0);
+}
+
+describe('a store', () => {
+  it('has no head before the first release', async () => {
+    expect(await new StoreDirectory().reopened()).toBeUndefined();
+  });
+
+  it('gives the release back after a reopening, as it was signed', async () => {
+    const directory = new StoreDirectory();
+    const [release] = await directory.fill(churn(1, 100));
+    const loaded = await directory.reopened();
+    expect(loaded?.manifest).toEqual(release?.manifest);
+    expect(loaded?.manifestBytes).toEqual(release?.manifestBytes);
+    expect(loaded?.signature).toEqual(release?.signature);
+    expect(loaded?.hash).toEqual(release?.hash);
+    expectSame(loaded?.ruleSet, release?.ruleSet);
+  });
+
+  it('gives the last of 200 changes of a list of 5,000 back', async () => {
+    const directory = new StoreDirectory();
+    const releases = await directory.fill(churn(200, 5000));
+    const loaded = await directory.reopened();
+    expect(loaded?.manifest.version).toBe(200);
+    expectSame(loaded?.ruleSet, releases.at(-1)?.ruleSet);
+  });
+
+  it('goes on from where it was, whichever commits it was reopened between', async () => {
+    const directory = new StoreDirectory();
+    for (const [i, ruleSet] of churn(12, 300).entries()) {
+      const [release] = await directory.fill([ruleSet]);
+      expect(release?.manifest).toMatchObject({ version: i + 1, previousVersion: i });
+    }
+    const store = directory.open();
+    const head = store.load(directory.identity);
+    expect(store.newerThan(1, 4)).toEqual({ count: 8, sinceMs: 1_700_000_000_000 });
+    expect(head?.manifest.version).toBe(12);
+  });
+});
+
+describe('chains', () => {
+  it('lead from every release in the history to the head', async () => {
+    const directory = new StoreDirectory();
+    const releases = await directory.fill(churn(30, 400));
+    const store = directory.open();
+    const head = store.load(directory.identity);
+    if (head === undefined) throw new Error('no head');
+    for (const release of releases) {
+      const chain = store.chainFrom(hex(release.hash), Number.MAX_SAFE_INTEGER);
+      expect(chain).toHaveLength(30 - release.manifest.version);
+      const ruleSet = (chain ?? []).reduce((before, delta) => applyDelta(before, delta), release.ruleSet);
+      verifyRuleSet(head.manifest, ruleSet);
+    }
+    expect(store.headHash).toBe(hex(head.hash));
+  });
+
+  it('do not start at a release that is unknown', async () => {
+    const directory = new StoreDirectory();
+    await directory.fill(churn(3, 100));
+    const store = directory.open();
+    store.load(directory.identity);
+    expect(store.chainFrom('00'.repeat(32), Number.MAX_SAFE_INTEGER)).toBeUndefined();
+    expect(store.knows('00'.repeat(32))).toBe(false);
+  });
+
+  it('are given up just when they outweigh the limit', async () => {
+    const directory = new StoreDirectory();
+    const [first] = await directory.fill(churn(4, 100));
+    const store = directory.open();
+    store.load(directory.identity);
+    const hash = hex(first?.hash ?? new Uint8Array());
+    const bytes = (store.chainFrom(hash, Number.MAX_SAFE_INTEGER) ?? []).reduce(
+      (sum, d) => sum + d.length,
+      0,
+    );
+    expect(store.chainFrom(hash, bytes)).toHaveLength(3);
+    expect(store.chainFrom(hash, bytes - 1)).toBeUndefined();
+  });
+});
+
+describe('snapshots', () => {
+  it('are written when the deltas since the last outweigh it, one at a time', async () => {
+    const directory = new StoreDirectory();
+    const snapshots = async (): Promise<readonly unknown[]> =>
+      directory.raw('snapshots', (raw) => [...raw.getKeys({})]);
+    const ruleSets = largeRuleSets(8);
+    const versions: (readonly unknown[])[] = [];
+    for (const ruleSet of ruleSets) {
+      await directory.fill([ruleSet]);
+      versions.push(await snapshots());
+    }
+    // Four deltas of 400 kB or less: the third or fourth after the last snapshot is beyond 1 MiB.
+    const written = versions.map((keys) => keys.length);
+    expect(written.slice(0, 3)).toEqual([0, 0, 0]);
+    expect(written.slice(4)).toEqual([1, 1, 1, 1]);
+    expect(new Set(versions.slice(4).map((keys) => JSON.stringify(keys))).size).toBeGreaterThan(1);
+    expectSame((await directory.reopened())?.ruleSet, ruleSets.at(-1));
+  });
+
+  it('let old deltas be pruned by bytes, and never what a load needs', async () => {
+    const directory = new StoreDirectory();
+    const releases: Release[] = [];
+    for (const ruleSet of largeRuleSets(8)) {
+      const [release] = await directory.fill([ruleSet], { historyBytes: 1 });
+      if (release === undefined) throw new Error('no release');
+      releases.push(release);
+      expectSame((await directory.reopened())?.ruleSet, ruleSet);
+    }
+    const store = directory.open();
+    store.load(directory.identity);
+    const known = releases.map((release) => store.knows(hex(release.hash)));
+    expect(known[0]).toBe(false);
+    expect(known.at(-1)).toBe(true);
+    expect(known).toEqual([...known].sort()); // the oldest went, and only they
+    for (const [i, release] of releases.entries()) {
+      const chain = store.chainFrom(hex(release.hash), Number.MAX_SAFE_INTEGER);
+      expect(chain === undefined).toBe(!known[i]);
+    }
+  });
+
+  it('without pruning leave the whole history to start from', async () => {
+    const directory = new StoreDirectory();
+    const releases = await directory.fill(largeRuleSets(5));
+    const store = directory.open();
+    store.load(directory.identity);
+    expect(store.chainFrom(hex(releases[0]?.hash ?? new Uint8Array()), Number.MAX_SAFE_INTEGER)).toHaveLength(
+      4,
+    );
+  });
+});
+
+describe('a damaged store is refused, and never gives a wrong rule set', () => {
+  /** What a load of a damaged store comes to. */
+  async function outcome(directory: StoreDirectory, intact: RuleSet): Promise<'refused' | 'same' | 'wrong'> {
+    try {
+      const loaded = await directory.reopened();
+      if (loaded === undefined) return 'wrong';
+      return Buffer.compare(encodeSnapshot(loaded.ruleSet), encodeSnapshot(intact)) === 0 ? 'same' : 'wrong';
+    } catch (error) {
+      if (error instanceof StoreError) return 'refused';
+      throw error;
+    }
+  }
+
+  /** Flips one bit of each of some bytes of a value, one at a time, and loads. */
+  async function flipEach(
+    directory: StoreDirectory,
+    database: string | undefined,
+    key: unknown,
+  ): Promise<void> {
+    const intact = (await directory.reopened())?.ruleSet;
+    if (intact === undefined) throw new Error('no head');
+    const original = await directory.raw(database, (raw) => Buffer.from(raw.get(key as string) ?? ''));
+    expect(original.length).toBeGreaterThan(0);
+    const step = Math.max(1, Math.floor(original.length / 24));
+    const outcomes: string[] = [];
+    for (let at = 0; at < original.length; at += step) {
+      const damaged = Buffer.from(original);
+      damaged[at] = (damaged[at] ?? 0) ^ (1 << (at & 7));
+      await directory.raw(database, (raw) => raw.put(key as string, damaged));
+      outcomes.push(await outcome(directory, intact));
+    }
+    expect(outcomes).not.toContain('wrong');
+    // A deflated or bit-packed body has a bit here and there that means nothing.
+    expect(outcomes.filter((each) => each === 'refused').length).toBeGreaterThanOrEqual(outcomes.length - 2);
+    await directory.raw(database, (raw) => raw.put(key as string, original));
+    expect(await outcome(directory, intact)).toBe('same');
+  }
+
+  it.each([1, 3, 5])('a byte of the delta of version %i of 5', async (version) => {
+    const directory = new StoreDirectory();
+    await directory.fill(churn(5, 200));
+    await flipEach(directory, 'deltas', [1, version]);
+  });
+
+  it('a byte of the snapshot', async () => {
+    const directory = new StoreDirectory();
+    await directory.fill(largeRuleSets(5));
+    const [key] = await directory.raw('snapshots', (raw) => [...raw.getKeys({})]);
+    await flipEach(directory, 'snapshots', key);
+  });
+
+  it('a byte of where the head is', async () => {
+    const directory = new StoreDirectory();
+    await directory.fill(churn(5, 200));
+    await flipEach(directory, undefined, 'head');
+  });
+
+  it('a byte of the signature or the manifest of the head', async () => {
+    const directory = new StoreDirectory();
+    await directory.fill(churn(5, 200));
+    const original = await directory.raw('releases', (raw) => Buffer.from(raw.get([1, 5]) ?? ''));
+    // The first four bytes are the delta's length, which only accounts are kept with.
+    for (let at = 4; at < original.length; at += 5) {
+      const damaged = Buffer.from(original);
+      damaged[at] = (damaged[at] ?? 0) ^ 0x10;
+      await directory.raw('releases', (raw) => raw.put([1, 5], damaged));
+      await expect(directory.reopened(), `byte ${at}`).rejects.toThrow(StoreError);
+    }
+  });
+
+  it.each([
+    ['deltas', [1, 3]],
+    ['releases', [1, 5]],
+  ])('%s without %j', async (database, key) => {
+    const directory = new StoreDirectory();
+    await directory.fill(churn(5, 200));
+    await directory.raw(database, (raw) => raw.remove(key));
+    await expect(directory.reopened()).rejects.toThrow(StoreError);
+  });
+
+  it.each([
+    ['releases', [1, 5], new Uint8Array(10)],
+    ['deltas', [1, 5], new Uint8Array(0)],
+    [undefined, 'head', new Uint8Array(15)],
+  ])('%s with a value cut off at %j', async (database, key, value) => {
+    const directory = new StoreDirectory();
+    await directory.fill(churn(5, 200));
+    await directory.raw(database, (raw) => raw.put(key, Buffer.from(value)));
+    await expect(directory.reopened()).rejects.toThrow(StoreError);
+  });
+
+  it('a delta that belongs to another release', async () => {
+    const directory = new StoreDirectory();
+    await directory.fill(churn(5, 200));
+    await directory.raw('deltas', (raw) => raw.put([1, 4], Buffer.from(raw.get([1, 3]) ?? '')));
+    await expect(directory.reopened()).rejects.toThrow(StoreError);
+  });
+});
+
+describe('a store of another identity', () => {
+  it('is refused by its lineage', async () => {
+    const directory = new StoreDirectory();
+    await directory.fill(churn(2, 50));
+    const stranger = openIdentity(join(directory.path, 'stranger'));
+    await expect(directory.reopened(stranger)).rejects.toThrow(/another lineage/);
+    await expect(directory.reopened(stranger)).rejects.toThrow(StoreError);
+  });
+
+  it('is refused by its key, where only the lineage is the same', async () => {
+    const directory = new StoreDirectory();
+    await directory.fill(churn(2, 50));
+    const { privateKey, publicKey } = openIdentity(join(directory.path, 'stranger'));
+    const forger = { ...directory.identity, privateKey, publicKey };
+    await expect(directory.reopened(forger)).rejects.toThrow(/not signed by this identity/);
+  });
+
+  it('in a place that is no directory cannot be opened', () => {
+    expect(() => new Store(join(new StoreDirectory().path, 'identity'))).toThrow(StoreError);
+  });
+});
+
+describe('a process that is killed', () => {
+  const CHILD = new URL('./commit-child.mjs', import.meta.url).pathname;
+
+  /** Runs commits in a process; kills it once it printed `killAfter` versions. Gives what it printed. */
+  async function runCommits(
+    directory: StoreDirectory,
+    count: number,
+    killAfter: number | 'itself',
+  ): Promise<{ readonly printed: readonly number[]; readonly signal: NodeJS.Signals | null }> {
+    const end = killAfter === 'itself' ? ['die'] : [];
+    const child = spawn(process.execPath, [CHILD, directory.path, String(count), ...end], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    const exited = new Promise<NodeJS.Signals | null>((resolve) => {
+      child.on('exit', (_code, signal) => resolve(signal));
+    });
+    const printed: number[] = [];
+    for await (const line of createInterface(child.stdout)) {
+      printed.push(Number(line));
+      if (printed.length === killAfter) child.kill('SIGKILL');
+    }
+    return { printed, signal: await exited };
+  }
+
+  /** The version whose content a release has, by its first entry. */
+  function contentVersion(release: Release | undefined): number {
+    const list = release?.ruleSet.lists.get('blocked');
+    if (list?.kind !== 'prefixes') throw new Error('no list');
+    expect(list.v4.lengths).toHaveLength(200);
+    return Number(formatPrefixAt(list.v4, 0).split('.')[1]);
+  }
+
+  it('right after a commit resolved has it on disk', async () => {
+    const directory = new StoreDirectory();
+    for (const version of [1, 2, 3]) {
+      const { printed, signal } = await runCommits(directory, 1, 'itself');
+      expect({ printed, signal }).toEqual({ printed: [version], signal: 'SIGKILL' });
+      const head = await directory.reopened();
+      expect(head?.manifest.version).toBe(version);
+      expect(contentVersion(head)).toBe(version);
+    }
+  });
+
+  it('at any time of 50 commits loses none that resolved, and leaves a whole head', async () => {
+    const draw = seeded(5);
+    for (let round = 0; round < 6; round++) {
+      const directory = new StoreDirectory();
+      const { printed, signal } = await runCommits(directory, 50, 1 + draw(40));
+      expect(signal).toBe('SIGKILL');
+      const head = await directory.reopened();
+      const version = head?.manifest.version ?? 0;
+      expect(version).toBeGreaterThanOrEqual(printed.at(-1) ?? 0);
+      expect(contentVersion(head)).toBe(version);
+      const [next] = await directory.fill(churn(1, 20));
+      expect(next?.manifest.previousVersion).toBe(version);
+    }
+  });
+});

@@ -1,0 +1,228 @@
+/** `rulectl check`, run as a program. */
+
+import { spawn } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { formatRule, parseRule } from '@rulecast/rules';
+import { afterAll, describe, expect, it } from 'vitest';
+import { Folder, ndjson, rulectl } from './cli.ts';
+
+const FIXTURES = new URL('../../../test/fixtures/qubes-rules/', import.meta.url);
+const NOW = 1_790_000_000;
+const folder = new Folder();
+afterAll(() => folder.remove());
+
+folder.write(
+  'list.txt',
+  '# ours\n192.0.2.1\n10.0.0.300\n  2001:DB8::/32 ; note\n198.51.100.0-198.51.100.2\n',
+);
+folder.write('good.rules', 'accept dst4=192.0.2.1 proto=tcp dstports=443\ndrop\n');
+folder.write('bad.rules', 'accept\n\naction=drop foo=1\n');
+folder.write('lists/drop.txt', '192.0.2.0/24\n');
+const DOCUMENT = [
+  'lists:',
+  '  drop: { file: lists/drop.txt }',
+  '  spare: { entries: [198.51.100.0/24] }',
+  'policies:',
+  '  default: { egress: ["drop dst=@drop", accept] }',
+  '',
+];
+folder.write('good.yaml', DOCUMENT.join('\n'));
+folder.write('faulty.yaml', DOCUMENT.join('\n').replace('@drop', '@nothing'));
+folder.write('elsewhere/lost.yaml', DOCUMENT.join('\n'));
+
+const check = (args: readonly string[], stdin = '') =>
+  rulectl(['check', ...args], { cwd: folder.path, stdin });
+
+describe('check --json', () => {
+  it('gives one object for each line that holds something, and a summary', async () => {
+    const { exit, stdout, stderr } = await check(['list.txt', 'good.rules', '--json']);
+    expect(stderr).toBe('');
+    expect(ndjson(stdout)).toEqual([
+      { file: 'list.txt', line: 2, kind: 'entry', canonical: '192.0.2.1/32' },
+      {
+        file: 'list.txt',
+        line: 3,
+        kind: 'reject',
+        code: 'bad-address',
+        column: 1,
+        reason: expect.stringContaining('10.0.0.300'),
+      },
+      { file: 'list.txt', line: 4, kind: 'entry', canonical: '2001:db8::/32' },
+      { file: 'list.txt', line: 5, kind: 'entry', canonical: '198.51.100.0/31 198.51.100.2/32' },
+      {
+        file: 'good.rules',
+        line: 1,
+        kind: 'rule',
+        canonical: 'action=accept dst4=192.0.2.1/32 proto=tcp dstports=443-443',
+      },
+      { file: 'good.rules', line: 2, kind: 'rule', canonical: 'action=drop' },
+      { kind: 'summary', files: 2, rules: 2, entries: 3, rejects: 1, warnings: 0 },
+    ]);
+    expect(exit).toBe(2);
+  });
+
+  it('gives line and column of a refused rule', async () => {
+    const { exit, stdout } = await check(['bad.rules', '--json']);
+    expect(ndjson(stdout)[1]).toMatchObject({ line: 3, kind: 'reject', code: 'unknown-option', column: 13 });
+    expect(exit).toBe(2);
+  });
+
+  it('reads standard input', async () => {
+    const { exit, stdout } = await check(['--json', '-'], '2001:db8::1\n');
+    expect(ndjson(stdout)).toEqual([
+      { file: '-', line: 1, kind: 'entry', canonical: '2001:db8::1/128' },
+      { kind: 'summary', files: 1, rules: 0, entries: 1, rejects: 0, warnings: 0 },
+    ]);
+    expect(exit).toBe(0);
+  });
+
+  it('reads a document with the files it names, and tells its warnings', async () => {
+    const { exit, stdout } = await check(['good.yaml', '--json']);
+    expect(ndjson(stdout)).toEqual([
+      { file: 'good.yaml', kind: 'list', name: 'drop', count: 1 },
+      { file: 'good.yaml', kind: 'list', name: 'spare', count: 1 },
+      { file: 'good.yaml', kind: 'policy', name: 'default', count: 2 },
+      {
+        file: 'good.yaml',
+        kind: 'warning',
+        code: 'unused-list',
+        part: 'spare',
+        reason: expect.stringContaining('no rule uses list spare'),
+      },
+      { kind: 'summary', files: 1, rules: 2, entries: 2, rejects: 0, warnings: 1 },
+    ]);
+    expect(exit).toBe(0);
+  });
+
+  it('refuses a document that is faulty as a whole, with the part', async () => {
+    const { exit, stdout } = await check(['faulty.yaml', '--json']);
+    expect(ndjson(stdout)).toContainEqual(
+      expect.objectContaining({ kind: 'reject', code: 'unknown-list', part: 'default', line: 1, column: 1 }),
+    );
+    expect(ndjson(stdout).at(-1)).toMatchObject({ kind: 'summary', rejects: 1 });
+    expect(exit).toBe(2);
+  });
+
+  it('--direction ingress reads rules about sources', async () => {
+    const rule = 'accept src4=192.0.2.1\n';
+    const ingress = await check(['-', '--json', '--direction', 'ingress'], rule);
+    expect(ndjson(ingress.stdout)[0]).toMatchObject({
+      kind: 'rule',
+      canonical: 'action=accept src4=192.0.2.1/32',
+    });
+    const egress = await check(['-', '--json'], rule);
+    expect(ndjson(egress.stdout)[0]).toMatchObject({ kind: 'reject', code: 'wrong-direction', column: 8 });
+    expect([ingress.exit, egress.exit]).toEqual([0, 2]);
+  });
+
+  it('answers each line of the Qubes fixtures as parseRule does', async () => {
+    const cases: readonly { readonly id: string; readonly line: string }[] = JSON.parse(
+      readFileSync(new URL('rule-lines.json', FIXTURES), 'utf8'),
+    );
+    expect(cases.length).toBe(93);
+    // A rule before each keeps the line numbers, and blank lines, which hold nothing, apart from refused ones.
+    const text = cases.map(({ line }) => `drop\n${line}\n`).join('');
+    const { stdout } = await check(['-', '--json', '--at', String(NOW)], text);
+    const answers = new Map(ndjson(stdout).map((answer) => [answer.line, answer]));
+    for (const [i, { id, line }] of cases.entries()) {
+      const answer = answers.get(2 * i + 2);
+      if (line.trim() === '') {
+        expect(answer, id).toBeUndefined();
+        continue;
+      }
+      const expected = parseRule(line, 'egress', NOW);
+      if (expected.kind === 'rule') {
+        expect(answer, id).toMatchObject({ kind: 'rule', canonical: formatRule(expected.rule, 'egress') });
+      } else {
+        const { code, column, reason } = expected;
+        expect(answer, id).toMatchObject({ kind: 'reject', code, column, reason });
+      }
+    }
+  });
+});
+
+describe('check for people', () => {
+  it('says where, what and why, then one line a file', async () => {
+    const { exit, stdout, stderr } = await check(['list.txt', 'bad.rules', 'good.yaml']);
+    const lines = stdout.split('\n');
+    expect(lines[0]).toMatch(/^list\.txt:3:1: bad-address: "10\.0\.0\.300" is no address/);
+    expect(lines[1]).toBe('list.txt: a list of prefixes, 3 entries, 1 refused');
+    expect(lines[2]).toMatch(/^bad\.rules:3:13: unknown-option: /);
+    expect(lines[3]).toBe('bad.rules: egress rules, 1 rule, 1 refused');
+    expect(lines[4]).toMatch(/^warning: no rule uses list spare/);
+    expect(lines[5]).toBe('good.yaml: a rule set document, 2 rules, 2 entries, 1 warning, nothing refused');
+    expect(stderr).toBe('');
+    expect(exit).toBe(2);
+  });
+
+  it('is plain in a pipe, and coloured where FORCE_COLOR asks for it and NO_COLOR does not', async () => {
+    const run = async (args: readonly string[], env: Readonly<Record<string, string>>) =>
+      (await rulectl(['check', 'bad.rules', ...args], { cwd: folder.path, env })).stdout.includes('\u001b[');
+    expect(await run([], {})).toBe(false);
+    expect(await run([], { FORCE_COLOR: '1' })).toBe(true);
+    expect(await run([], { FORCE_COLOR: '1', NO_COLOR: '1' })).toBe(false);
+    expect(await run(['--no-color'], { FORCE_COLOR: '1' })).toBe(false);
+  });
+
+  it('shows the first thousand refused lines and counts the rest', async () => {
+    const { stdout } = await check(['-'], `192.0.2.1\n${'10.0.0.300\n'.repeat(1500)}`);
+    const lines = stdout.trimEnd().split('\n');
+    expect(lines.length).toBe(1002);
+    expect(lines.at(-2)).toBe('… and 500 more');
+    expect(lines.at(-1)).toBe('(standard input): a list of prefixes, 1 entry, 1,500 refused');
+  });
+
+  it.each([
+    [['absent.txt'], 'there is no file absent.txt'],
+    [['lists'], 'lists is a folder'],
+  ])('refuses %j', async (args, message) => {
+    const { exit, stderr } = await check(args);
+    expect(stderr).toContain(`rulectl: ${message}`);
+    expect(exit).toBe(2);
+  });
+
+  it('places the reject of a named file that is not there in the document', async () => {
+    const { exit, stdout } = await check(['elsewhere/lost.yaml']);
+    expect(stdout).toMatch(/^elsewhere\/lost\.yaml:2:\d+: missing-file: /);
+    expect(exit).toBe(2);
+  });
+});
+
+describe('a million entries', () => {
+  const text = Array.from({ length: 1_000_000 }, (_, i) => `10.${i >> 16}.${(i >> 8) & 255}.${i & 255}`).join(
+    '\n',
+  );
+  const path = folder.write('million.txt', text);
+  const main = fileURLToPath(new URL('../dist/main.js', import.meta.url));
+
+  it('come out one by one, to a reader that is slow', async () => {
+    const child = spawn(process.execPath, [main, 'check', '--json', path], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    let lines = 0;
+    let tail = '';
+    for await (const chunk of child.stdout.setEncoding('utf8')) {
+      const piece: string = chunk;
+      lines += piece.split('\n').length - 1;
+      tail = piece;
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    expect(lines).toBe(1_000_001);
+    expect(tail.trimEnd().split('\n').at(-1)).toBe(
+      '{"kind":"summary","files":1,"rules":0,"entries":1000000,"rejects":0,"warnings":0}',
+    );
+  });
+
+  it('end quietly when the reader goes away', async () => {
+    const child = spawn(process.execPath, [main, 'check', '--json', path], { stdio: 'pipe' });
+    let stderr = '';
+    child.stderr.setEncoding('utf8').on('data', (chunk: string) => {
+      stderr += chunk;
+    });
+    child.stdout.once('data', () => child.stdout.destroy());
+    const exit = await new Promise((resolve) => child.on('close', resolve));
+    expect(stderr).toBe('');
+    expect(exit).toBe(141);
+  });
+});

@@ -1,0 +1,115 @@
+/** What every user meets first: help, version, usage errors. */
+
+import { readFileSync } from 'node:fs';
+import { describe, expect, it } from 'vitest';
+import { EXIT_MEANINGS, ExitCode, exitOfFailure } from '../src/exit.ts';
+import { rulectl } from './cli.ts';
+
+const COMMANDS = ['push', 'status', 'test', 'check'];
+
+describe('help', () => {
+  it('lists the commands, and ends with every exit code', async () => {
+    const { exit, stdout, stderr } = await rulectl(['--help']);
+    expect(exit).toBe(0);
+    expect(stderr).toBe('');
+    for (const command of COMMANDS) expect(stdout).toMatch(new RegExp(`^ {2}rulectl ${command}\\b`, 'm'));
+    for (const [code, meaning] of Object.entries(EXIT_MEANINGS)) {
+      expect(stdout).toMatch(new RegExp(`^ +${code} {2}${meaning}$`, 'm'));
+    }
+  });
+
+  it.each(COMMANDS)('of %s has examples and exit codes', async (command) => {
+    const { exit, stdout, stderr } = await rulectl([command, '--help']);
+    expect(exit).toBe(0);
+    expect(stderr).toBe('');
+    const examples = stdout.split('Examples:\n')[1] ?? '';
+    expect(examples).toMatch(new RegExp(`^ {2}.*rulectl ${command}\\b`, 'm'));
+    expect(stdout).toContain('Exit codes:\n');
+    expect(stdout).toContain('--control');
+  });
+
+  it('says where the publisher is looked for', async () => {
+    const { stdout } = await rulectl(['status', '--help'], { env: { XDG_RUNTIME_DIR: '/run/user/7' } });
+    expect(stdout).toContain('unix:/run/user/7/rulecast/control.sock');
+  });
+
+  it('fits 100 columns', async () => {
+    for (const command of COMMANDS) {
+      const { stdout } = await rulectl([command, '--help']);
+      for (const line of stdout.split('\n')) expect(line.length).toBeLessThanOrEqual(100);
+    }
+  });
+});
+
+it('--version prints the version of the package', async () => {
+  const manifest = readFileSync(new URL('../package.json', import.meta.url), 'utf8');
+  const { exit, stdout } = await rulectl(['--version']);
+  expect(exit).toBe(0);
+  expect(stdout).toBe(`${JSON.parse(manifest).version}\n`);
+});
+
+describe('usage errors', () => {
+  it.each([
+    [[], 'name a command'],
+    [['pusch', 'a'], 'Unknown'],
+    [['push'], 'name at least one file'],
+    [['check'], 'name at least one file'],
+    [['check', 'a', '--jsno'], 'Unknown argument: jsno'],
+    [['status', '--list', 'a'], 'Unknown argument: list'],
+    [['push', 'a', '--list', 'x', '--list', 'y'], '--list is given twice'],
+    [['push', 'a', '--merge', '--withdraw'], '--merge and --withdraw exclude each other'],
+    [['push', 'a', '--merge', '--replace-all'], '--replace-all and --merge exclude each other'],
+    [['push', 'a', '--yes'], '--yes goes with --replace-all'],
+    [['push', 'a', '--wait', 'applied', '--no-wait'], '--no-wait and --wait exclude each other'],
+    [['push', 'a', '--wait', 'forever'], 'Choices: "released", "applied"'],
+    [['push', 'a', '--timeout', '0'], '--timeout 0: write seconds'],
+    [['push', 'a', '--timeout', '1e9'], '--timeout 1e9: write seconds'],
+    [['push', 'a', '--if-version', '-1'], 'if-version'],
+    [['push', 'a', '--if-version', '1.5'], '--if-version 1.5: write the number of a version'],
+    [['push', 'a', '--list', '../x'], '--list "../x": a name has 1 to 63'],
+    [['push', '-', '-'], 'standard input) is named twice'],
+    [['test'], 'name a packet'],
+    [['test', '1.2.3.4', '--dns', '1.1.1.1'], '--dns goes with --offline'],
+    [['test', '--offline', 'a'], 'name packets'],
+    [['test', '--offline', 'a', '1.2.3.4', '--subscriber', 'x'], '--subscriber asks a live table'],
+    [['test', '--offline', 'a', '1.2.3.4', '--dns', 'x'], '--dns: "x" is no address'],
+    [
+      ['test', '--offline', 'a', '1.2.3.4', '--at', 'noon'],
+      '--at noon: write seconds since 1970 or ISO 8601',
+    ],
+    [['test', '--offline', 'a', '1.2.3.4', '--resolve', 'x'], '--resolve x: write NAME=ADDRESS'],
+    [['status', '--control', '/run/x.sock'], 'did you mean unix:/run/x.sock?'],
+  ])('%j', async (args, message) => {
+    const { exit, stdout, stderr } = await rulectl(args);
+    expect(stderr).toContain(message);
+    expect(stderr).not.toMatch(/^\s+at /m);
+    expect(exit).toBe(ExitCode.usage);
+    expect(stdout).toBe('');
+  });
+
+  it('show a stack trace only when asked to', async () => {
+    const { stderr } = await rulectl(['test'], { env: { RULECTL_DEBUG: '1' } });
+    expect(stderr).toMatch(/^\s+at /m);
+  });
+});
+
+describe('exit codes', () => {
+  it.each([
+    ['version-moved', 4],
+    ['bad-input', 2],
+    ['guard-refused', 2],
+    ['over-limit', 2],
+    ['timeout', 5],
+    ['storage-failed', 3],
+    ['shutting-down', 3],
+    ['a-code-of-the-future', 3],
+  ])('%s ends with %d', (code, exit) => {
+    expect(exitOfFailure(code)).toBe(exit);
+  });
+
+  it('are distinct and have a meaning each', () => {
+    const codes = Object.values(ExitCode);
+    expect(new Set(codes).size).toBe(codes.length);
+    expect(Object.keys(EXIT_MEANINGS).map(Number).sort()).toEqual([...codes].sort());
+  });
+});

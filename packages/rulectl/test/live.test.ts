@@ -1,0 +1,203 @@
+/** `rulectl status` and `rulectl test`, run as programs against a publisher that answers as each test says. */
+
+import { parsePacketText } from '@rulecast/formats';
+import { type Connection, type MessageOf, packetToWire } from '@rulecast/protocol';
+import { afterEach, describe, expect, it } from 'vitest';
+import { ndjson, rulectl } from './cli.ts';
+import { FakePublisher, receive, type Script, sendRecords } from './fake-publisher.ts';
+import { head, part, subscriber, verdict } from './records.ts';
+
+let publisher: FakePublisher | undefined;
+afterEach(async () => {
+  await publisher?.stop();
+  publisher = undefined;
+});
+
+async function run(args: readonly string[], script: Script) {
+  publisher = await FakePublisher.start(script);
+  return rulectl([...args, '--control', publisher.endpoint]);
+}
+
+const done = (connection: Connection): Promise<void> =>
+  connection.send({ kind: 'done', code: 'ok', text: '' });
+
+describe('status', () => {
+  it('asks once and shows the tables', async () => {
+    let asked: MessageOf<'status'> | undefined;
+    const { exit, stdout, stderr } = await run(['status'], async (connection) => {
+      asked = await receive(connection, 'status');
+      await sendRecords(connection, [
+        head(),
+        part(),
+        subscriber(),
+        subscriber({ name: 'fw-b', state: 'refused' }),
+      ]);
+      await done(connection);
+    });
+    expect(asked).toEqual({ kind: 'status', watch: false });
+    expect(stdout).toMatch(/^version 13 \(epoch 1\), 0123456789ab, released /);
+    expect(stdout).toMatch(/^list drop +1,000,000 +13 +0123456789ab$/m);
+    expect(stdout).toMatch(/^fw-b +refused +13 /m);
+    expect(stderr).toBe('');
+    expect(exit).toBe(0);
+  });
+
+  it('before any release says so', async () => {
+    const { exit, stdout } = await run(['status'], async (connection) => {
+      await receive(connection, 'status');
+      await sendRecords(connection, [subscriber({ state: 'synced', version: undefined, hash: undefined })]);
+      await done(connection);
+    });
+    expect(stdout).toMatch(/^nothing released yet: push something with rulectl push FILE\n\nsubscriber /);
+    expect(exit).toBe(0);
+  });
+
+  it('--json prints the records', async () => {
+    const records = [head(), part(), subscriber({ lastError: { code: 'sink-failed', text: 'no', atMs: 5 } })];
+    const { exit, stdout } = await run(['status', '--json'], async (connection) => {
+      await receive(connection, 'status');
+      await sendRecords(connection, records);
+      await done(connection);
+    });
+    expect(ndjson(stdout)).toEqual([
+      ...records,
+      { kind: 'end-of-snapshot' },
+      { kind: 'done', code: 'ok', text: '', exit: 0 },
+    ]);
+    expect(exit).toBe(0);
+  });
+
+  it('--watch --json ends each batch, the second beginning with its head', async () => {
+    const second = head({ version: 14 });
+    const { exit, stdout } = await run(['status', '--watch', '--json'], async (connection) => {
+      expect(await receive(connection, 'status')).toEqual({ kind: 'status', watch: true });
+      await sendRecords(connection, [head(), part(), subscriber(), second, part(), subscriber()]);
+      connection.bye('shutting-down', 'the publisher stops');
+    });
+    expect(ndjson(stdout)).toEqual([
+      head(),
+      part(),
+      subscriber(),
+      { kind: 'end-of-snapshot' },
+      second,
+      part(),
+      subscriber(),
+      expect.objectContaining({ kind: 'fail', code: 'shutting-down', exit: 3 }),
+    ]);
+    expect(exit).toBe(3);
+  });
+
+  it('--watch shows a batch when nothing follows it, in blocks where nobody watches', async () => {
+    let shown: (() => void) | undefined;
+    const first = new Promise<void>((resolve) => {
+      shown = resolve;
+    });
+    publisher = await FakePublisher.start(async (connection) => {
+      await receive(connection, 'status');
+      await sendRecords(connection, [head(), subscriber()]);
+      await first;
+      await sendRecords(connection, [head({ version: 14 }), subscriber({ version: 14 })]);
+      await done(connection);
+    });
+    const running = rulectl(['status', '--watch', '--control', publisher.endpoint], {
+      onOutput: (text) => {
+        if (text.includes('fw-a')) shown?.();
+      },
+    });
+    const { exit, stdout } = await running;
+    const blocks = stdout.split(/^(?=version )/m);
+    expect(blocks.map((block) => block.slice(0, 10))).toEqual(['version 13', 'version 14']);
+    expect(blocks[0]?.endsWith('\n\n')).toBe(true);
+    expect(stdout).not.toContain('\u001b');
+    expect(exit).toBe(0);
+  });
+
+  it('--watch before any release, with no subscriber, says so', async () => {
+    let shown: (() => void) | undefined;
+    const first = new Promise<void>((resolve) => {
+      shown = resolve;
+    });
+    publisher = await FakePublisher.start(async (connection) => {
+      await receive(connection, 'status');
+      await first;
+      connection.close();
+    });
+    const { exit, stdout, stderr } = await rulectl(['status', '--watch', '--control', publisher.endpoint], {
+      onOutput: () => shown?.(),
+    });
+    expect(stdout).toMatch(/^nothing released yet/);
+    expect(stderr).toContain('was lost');
+    expect(exit).toBe(3);
+  });
+});
+
+describe('test', () => {
+  const TEXT = '10.137.0.5 > 192.0.2.7 tcp/443';
+
+  it('asks for the packet, of all subscribers, and shows what each answers', async () => {
+    let asked: MessageOf<'test'> | undefined;
+    const { exit, stdout } = await run(['test', TEXT], async (connection) => {
+      asked = await receive(connection, 'test');
+      await sendRecords(connection, [verdict(), verdict({ subscriber: 'fw-b', version: 12 })]);
+      await done(connection);
+    });
+    const parsed = parsePacketText(TEXT);
+    if (parsed.kind === 'fault' || asked === undefined) throw new Error('no packet');
+    const { src, dst } = packetToWire(parsed.packet);
+    expect(asked.subscriber).toBeUndefined();
+    expect(asked.packet).toMatchObject({ direction: 'egress', proto: 6, port: 443 });
+    expect([asked.packet.src, asked.packet.dst].map((address) => Buffer.from(address ?? []))).toEqual(
+      [src, dst].map((address) => Buffer.from(address ?? [])),
+    );
+    expect(stdout.split('\n').slice(0, 6)).toEqual([
+      `${TEXT}: drop`,
+      '  subscriber fw-a, version 13',
+      '  policy     work, egress',
+      '  rule       action=drop dst=@drop (number 3 of common)',
+      '  list       drop',
+      '  prefix     192.0.2.0/24',
+    ]);
+    expect(stdout).toContain('  subscriber fw-b, version 12\n');
+    expect(exit).toBe(0);
+  });
+
+  it('--json prints each verdict with its packet; one connection a packet', async () => {
+    const asked: (string | undefined)[] = [];
+    const { exit, stdout } = await run(
+      ['test', '192.0.2.7', '2001:db8::1 icmp/128', '--json', '--subscriber', 'fw-a', '--direction', 'both'],
+      async (connection) => {
+        const { packet, subscriber } = await receive(connection, 'test');
+        asked.push(`${subscriber} ${packet.direction} ${packet.proto}`);
+        await sendRecords(connection, [verdict()]);
+        await done(connection);
+      },
+    );
+    expect(asked).toEqual(['fw-a both 6', 'fw-a both 58']);
+    expect(ndjson(stdout)).toEqual([
+      { ...verdict(), packet: '192.0.2.7' },
+      { ...verdict(), packet: '2001:db8::1 icmp/128' },
+      { kind: 'done', code: 'ok', text: '', exit: 0 },
+    ]);
+    expect(exit).toBe(0);
+  });
+
+  it.each([
+    ['no-such-subscriber', 2],
+    ['not-ready', 3],
+    ['rate-limited', 3],
+  ])('FAIL %s ends with %d', async (code, expected) => {
+    const { exit, stdout, stderr } = await run(['test', '192.0.2.7', '--json'], async (connection) => {
+      await receive(connection, 'test');
+      await connection.send({ kind: 'fail', code, text: 'no answer' });
+    });
+    expect(stderr).toBe('rulectl: no answer\n');
+    expect(ndjson(stdout)).toEqual([{ kind: 'fail', code, text: 'no answer', exit: expected }]);
+    expect(exit).toBe(expected);
+  });
+
+  it('refuses what is no packet before it asks', async () => {
+    const { exit, stderr } = await rulectl(['test', '192.0.2.300', '--control', 'unix:/nowhere/x.sock']);
+    expect(stderr).toContain('packet "192.0.2.300", column 1: ');
+    expect(exit).toBe(2);
+  });
+});

@@ -1,0 +1,287 @@
+/** `rulectl test --offline`, run as a program, and the options that make its environment. */
+
+import { readFileSync } from 'node:fs';
+import { formatPrefixAt } from '@rulecast/rules';
+import { afterAll, describe, expect, it } from 'vitest';
+import { parseResolutions, parseTime } from '../src/offline.ts';
+import { Folder, ndjson, rulectl } from './cli.ts';
+
+const FIXTURES = new URL('../../../test/fixtures/qubes-rules/', import.meta.url);
+const folder = new Folder();
+afterAll(() => folder.remove());
+
+folder.write(
+  'web.rules',
+  [
+    'accept dst4=192.0.2.0/24 proto=tcp dstports=443',
+    'accept specialtarget=dns',
+    'accept dsthost=a.example',
+    'accept dst4=198.51.100.1 expire=1800000000',
+    'drop',
+  ].join('\n'),
+);
+folder.write('bad.rules', 'accept\ndrop foo=1\n');
+folder.write('drop.txt', '192.0.2.0/25\n');
+folder.write(
+  'office.yaml',
+  [
+    'lists:',
+    '  drop: { file: drop.txt }',
+    'common: { egress: ["drop dst=@drop"] }',
+    'policies:',
+    '  default: { egress: [drop] }',
+    '  work: { prefixes: [10.137.0.5/32], default: accept, egress: ["drop proto=udp"] }',
+    '',
+  ].join('\n'),
+);
+folder.write('faulty.yaml', 'policies:\n  default: { egress: ["drop dst=@nothing"] }\n');
+
+const test = (args: readonly string[], stdin = '') =>
+  rulectl(['test', '--offline', ...args], { cwd: folder.path, stdin });
+
+describe('test --offline --json', () => {
+  it('answers each packet with rule, list, prefix and judging policy', async () => {
+    const { exit, stdout, stderr } = await test([
+      'office.yaml',
+      '--json',
+      '10.137.0.5 > 192.0.2.7 tcp/443',
+      '10.137.0.5 > 192.0.2.200 tcp/443',
+      '10.137.0.5 > 192.0.2.200 udp/53',
+      '192.0.2.200',
+    ]);
+    expect(stderr).toBe('');
+    expect(ndjson(stdout)).toEqual([
+      {
+        action: 'drop',
+        policy: 'work',
+        rule: 'action=drop dst=@drop',
+        list: 'drop',
+        prefix: '192.0.2.0/25',
+        packet: '10.137.0.5 > 192.0.2.7 tcp/443',
+      },
+      {
+        action: 'accept',
+        policy: 'work',
+        rule: null,
+        list: null,
+        prefix: null,
+        packet: '10.137.0.5 > 192.0.2.200 tcp/443',
+      },
+      {
+        action: 'drop',
+        policy: 'work',
+        rule: 'action=drop proto=udp',
+        list: null,
+        prefix: null,
+        packet: '10.137.0.5 > 192.0.2.200 udp/53',
+      },
+      {
+        action: 'drop',
+        policy: 'default',
+        rule: 'action=drop',
+        list: null,
+        prefix: null,
+        packet: '192.0.2.200',
+      },
+    ]);
+    expect(exit).toBe(0);
+  });
+
+  it('answers none, with nulls, where no policy judges', async () => {
+    const { exit, stdout } = await test(['web.rules', '--json', '--direction', 'ingress', '192.0.2.7']);
+    expect(ndjson(stdout)).toEqual([
+      { action: 'none', policy: null, rule: null, list: null, prefix: null, packet: '192.0.2.7' },
+    ]);
+    expect(exit).toBe(0);
+  });
+
+  it('compares with expectations, and ends with 1 where one is not met', async () => {
+    const met = '{"dst": "192.0.2.7", "proto": "tcp", "dport": 443, "expect": "accept"}';
+    const unmet = '{"dst": "192.0.2.7", "proto": "tcp", "dport": 80, "expect": "accept"}';
+    const open = '{"dst": "192.0.2.7", "proto": "gre"}';
+    const bad = await test(['web.rules', '--packets', '-', '--json'], `${met}\n\n${unmet}\n${open}\n`);
+    expect(ndjson(bad.stdout)).toEqual([
+      expect.objectContaining({ line: 1, action: 'accept', expect: 'accept', ok: true }),
+      expect.objectContaining({ line: 3, action: 'drop', expect: 'accept', ok: false }),
+      { action: 'drop', policy: 'default', rule: 'action=drop', list: null, prefix: null, line: 4 },
+    ]);
+    expect(bad.exit).toBe(1);
+    const good = await test(['web.rules', '--packets', '-', '--json'], met);
+    expect(good.exit).toBe(0);
+  });
+
+  it('places a refused packet, goes on, and ends with 2', async () => {
+    const packets =
+      '{"dst": "192.0.2.7", "proto": "tcq"}\n{"dst": "192.0.2.7", "proto": "tcp", "expect": "accept"}\n';
+    const { exit, stdout } = await test(['web.rules', '--packets', '-', '--json'], packets);
+    expect(ndjson(stdout)).toEqual([
+      expect.objectContaining({ kind: 'reject', file: '-', line: 1, column: 31, code: 'bad-proto' }),
+      expect.objectContaining({ line: 2, ok: false }),
+    ]);
+    expect(exit).toBe(2);
+  });
+
+  it('refuses a rule set with bad lines, each with its place', async () => {
+    const { exit, stdout, stderr } = await test(['bad.rules', '--json', '192.0.2.7']);
+    expect(ndjson(stdout)).toEqual([
+      expect.objectContaining({
+        kind: 'reject',
+        file: 'bad.rules',
+        line: 2,
+        column: 6,
+        code: 'unknown-option',
+      }),
+    ]);
+    expect(stderr).toBe('rulectl: 1 line is refused: no packet was judged\n');
+    expect(exit).toBe(2);
+  });
+
+  it('refuses a rule set that is faulty as a whole', async () => {
+    const { exit, stdout } = await test(['faulty.yaml', '--json', '192.0.2.7']);
+    expect(ndjson(stdout)[0]).toMatchObject({ kind: 'reject', code: 'unknown-list', part: 'default' });
+    expect(exit).toBe(2);
+  });
+
+  it('refuses a list, and says what to give instead', async () => {
+    const { exit, stdout, stderr } = await test(['drop.txt', '--json', '192.0.2.7']);
+    expect(stderr).toContain(
+      'drop.txt is a list, and a list decides nothing alone: give a rule set document',
+    );
+    expect(ndjson(stdout)).toEqual([
+      expect.objectContaining({ kind: 'fail', code: 'not-a-rule-set', exit: 2 }),
+    ]);
+    expect(exit).toBe(2);
+  });
+
+  it('refuses a packet of the command line with its column', async () => {
+    const { exit, stderr } = await test(['web.rules', '192.0.2.7 tcp/99999']);
+    expect(stderr).toContain('packet "192.0.2.7 tcp/99999", column 15: ');
+    expect(exit).toBe(2);
+  });
+});
+
+describe('the environment', () => {
+  it.each([
+    [
+      'names stand for what --resolve says',
+      ['--resolve', 'A.example.=203.0.113.1,2001:db8::1', '203.0.113.1'],
+      'accept',
+    ],
+    ['in both families', ['--resolve', 'a.example=203.0.113.1,2001:db8::1', '2001:db8::1'], 'accept'],
+    ['and for nothing else', ['--resolve', 'a.example=203.0.113.1', '203.0.113.2'], 'drop'],
+    ['DNS is that of Qubes', ['10.139.1.2 udp/53'], 'accept'],
+    ['unless --dns says otherwise', ['--dns', '9.9.9.9', '10.139.1.2 udp/53'], 'drop'],
+    ['and then it is that', ['--dns', '9.9.9.9', '9.9.9.9 tcp/53'], 'accept'],
+    ['before the expiry', ['--at', '1799999999', '198.51.100.1'], 'accept'],
+    ['at the expiry', ['--at', '2027-01-15T08:00:00Z', '198.51.100.1'], 'drop'],
+  ])('%s', async (_title, args, action) => {
+    const { exit, stdout } = await test(['web.rules', '--json', ...args]);
+    expect(ndjson(stdout)).toEqual([expect.objectContaining({ action })]);
+    expect(exit).toBe(0);
+  });
+
+  it('warns of a name without addresses, and not of one that has none on purpose', async () => {
+    const warned = await test(['web.rules', '--json', '203.0.113.1']);
+    expect(warned.stderr).toContain('no address is given for a.example');
+    const meant = await test(['web.rules', '--json', '203.0.113.1', '--resolve', 'a.example=']);
+    expect(meant.stderr).toBe('');
+    expect([warned.exit, meant.exit]).toEqual([0, 0]);
+  });
+
+  it.each([
+    ['0', 0],
+    ['1790000000', 1_790_000_000],
+    ['1970-01-02', 86_400],
+    ['1970-01-01T00:01', 60],
+    ['1970-01-01T00:01:02.9', 62],
+    ['1970-01-01T01:00:00+01:00', 0],
+  ])('time %s is %d', (text, seconds) => {
+    expect(parseTime('--at', text)).toBe(seconds);
+  });
+
+  it.each(['', '-1', '1e3', 'now', '1970-13-01', '1970-01-01 00:00', '1970-01-01T25:00'])(
+    'time %j is refused',
+    (text) => {
+      expect(() => parseTime('--at', text)).toThrow('seconds since 1970 or ISO 8601');
+    },
+  );
+
+  it('resolutions keep names in normal form and addresses in order', () => {
+    const resolutions = parseResolutions(['B.example.=192.0.2.2,192.0.2.1', 'c.example=']);
+    expect([...resolutions.keys()]).toEqual(['b.example', 'c.example']);
+    const addresses = resolutions.get('b.example')?.v4;
+    expect(addresses && [formatPrefixAt(addresses, 0), formatPrefixAt(addresses, 1)]).toEqual([
+      '192.0.2.1/32',
+      '192.0.2.2/32',
+    ]);
+  });
+
+  it('a name is given once', () => {
+    expect(() => parseResolutions(['a.example=192.0.2.1', 'A.example=192.0.2.2'])).toThrow('given twice');
+  });
+});
+
+describe('test --offline for people', () => {
+  it('names the rule and its number, and sums up a file of packets', async () => {
+    const packet = '{"dst": "192.0.2.7", "proto": "tcp", "dport": 80, "expect": "accept"}\n';
+    const { exit, stdout } = await test(['web.rules', '--resolve', 'a.example=', '--packets', '-'], packet);
+    expect(stdout.split('\n')).toEqual([
+      '(standard input):1: drop',
+      '  expected   accept',
+      '  policy     default, egress',
+      '  rule       action=drop (number 5)',
+      '1 packet, 0 of 1 as expected',
+      '',
+    ]);
+    expect(exit).toBe(1);
+  });
+});
+
+describe('the verdicts of the Qubes fixtures', () => {
+  interface VerdictCase {
+    readonly id: string;
+    readonly rules: readonly string[];
+    readonly packets: readonly {
+      readonly proto: string;
+      readonly dst: string;
+      readonly dport?: number;
+      readonly type?: number;
+      readonly verdict: string;
+    }[];
+  }
+  const cases: readonly VerdictCase[] = JSON.parse(readFileSync(new URL('verdicts.json', FIXTURES), 'utf8'));
+  const names = {
+    'yum.qubes-os.org': '193.219.28.150',
+    'two.test': '192.0.2.10,192.0.2.11',
+    'v6only.test': '2001:db8::66',
+  };
+  const resolve = Object.entries(names).flatMap(([name, addresses]) => ['--resolve', `${name}=${addresses}`]);
+  /** Where ours differ, which docs/adr/0001 gives the reasons for: refused whole, or other verdicts. */
+  const REFUSED: ReadonlySet<string> = new Set(['V17', 'V22', 'V23', 'V24']);
+  const OURS: ReadonlyMap<string, readonly string[]> = new Map([
+    ['V20', ['accept', 'drop']],
+    ['V21', ['accept']],
+  ]);
+
+  it('are all here', () => {
+    expect(cases.length).toBe(24);
+  });
+
+  it.each(cases.map((one) => [one.id, one] as const))('%s', async (id, { rules, packets }) => {
+    const file = folder.write(`${id}.rules`, `${rules.join('\n')}\n`);
+    const lines = packets.map(({ proto, dst, dport, type, verdict }, i) =>
+      JSON.stringify({ dst, proto, dport, icmptype: type, expect: OURS.get(id)?.[i] ?? verdict }),
+    );
+    const args = [file, '--json', '--at', '1790000000', ...resolve, '--packets', '-'];
+    const { exit, stdout } = await test(args, lines.join('\n'));
+    const answers = ndjson(stdout);
+    if (REFUSED.has(id)) {
+      expect(answers[0]).toMatchObject({ kind: 'reject', file });
+      expect(exit).toBe(2);
+      return;
+    }
+    expect(answers.filter(({ ok }) => ok !== true)).toEqual([]);
+    expect(answers.length).toBe(packets.length);
+    expect(exit).toBe(0);
+  });
+});

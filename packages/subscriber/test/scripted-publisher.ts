@@ -1,0 +1,229 @@
+/**
+ * A publisher that does just what a test tells it, at the other end of memory channels. It makes releases from the protocol's
+ * own functions, and any of it can be spoilt before it is sent.
+ */
+
+import { createHash, generateKeyPairSync, type KeyObject } from 'node:crypto';
+import {
+  Connection,
+  diffRuleSets,
+  encodeChain,
+  encodeDelta,
+  encodeManifest,
+  encodeSnapshot,
+  type Manifest,
+  type Message,
+  type MessageKind,
+  type MessageOf,
+  manifestFor,
+  manifestHash,
+  PROTOCOL_VERSION,
+  type Received,
+  type ReleaseIdentity,
+  signManifest,
+  type Trust,
+} from '@rulecast/protocol';
+import type { RuleSet } from '@rulecast/rules';
+import { type Channel, createMemoryPair } from '@rulecast/vchan';
+import { expect } from 'vitest';
+
+export interface ScriptedRelease {
+  readonly ruleSet: RuleSet;
+  readonly manifest: Manifest;
+  readonly bytes: Uint8Array;
+  readonly signature: Uint8Array;
+  readonly hash: Uint8Array;
+}
+
+/** What goes over the wire after WANT; each part can be replaced. */
+export interface ScriptedTransfer {
+  readonly begin: Omit<MessageOf<'begin'>, 'kind'>;
+  readonly chunks: readonly Uint8Array[];
+  readonly sha256: Uint8Array;
+}
+
+export class ScriptedPublisher {
+  readonly trust: Trust;
+  readonly privateKey: KeyObject;
+  /** How often the subscriber asked for a channel. */
+  connects = 0;
+  /** The server ends of all channels so far. */
+  readonly servers: Channel[] = [];
+  /** Set: the next connects fail with it. */
+  failure: Error | undefined;
+  private readonly arrived: Peer[] = [];
+  private readonly waiting: ((peer: Peer) => void)[] = [];
+
+  constructor(lineage: Uint8Array = new Uint8Array(16).fill(0x4c)) {
+    const { publicKey, privateKey } = generateKeyPairSync('ed25519');
+    this.trust = { lineage, publicKey };
+    this.privateKey = privateKey;
+  }
+
+  /** The subscriber's channel factory. */
+  readonly channel = (): Promise<Channel> => {
+    this.connects += 1;
+    if (this.failure !== undefined) return Promise.reject(this.failure);
+    const { client, server } = createMemoryPair();
+    this.servers.push(server);
+    const peer = new Peer(server, this.trust.lineage);
+    const waiter = this.waiting.shift();
+    if (waiter === undefined) this.arrived.push(peer);
+    else waiter(peer);
+    return Promise.resolve(client);
+  };
+
+  /** The next connection. */
+  peer(): Promise<Peer> {
+    const peer = this.arrived.shift();
+    if (peer !== undefined) return Promise.resolve(peer);
+    return new Promise((resolve) => {
+      this.waiting.push(resolve);
+    });
+  }
+
+  /** The next connection, greeted; with its HELLO. */
+  async greeted(): Promise<{ readonly peer: Peer; readonly hello: MessageOf<'hello'> }> {
+    const peer = await this.peer();
+    const hello = await peer.receive('hello');
+    await peer.welcome();
+    return { peer, hello };
+  }
+
+  release(ruleSet: RuleSet, identity: Partial<ReleaseIdentity> & { readonly version: number }): ScriptedRelease {
+    const { version } = identity;
+    const whole = {
+      lineage: this.trust.lineage,
+      epoch: 0,
+      previousVersion: version - 1,
+      createdAtMs: 1,
+      ...identity,
+    };
+    return this.sign(manifestFor(ruleSet, whole), ruleSet);
+  }
+
+  /** A manifest as given, signed, over whatever rule set. */
+  sign(manifest: Manifest, ruleSet: RuleSet): ScriptedRelease {
+    const bytes = encodeManifest(manifest);
+    return {
+      ruleSet,
+      manifest,
+      bytes,
+      signature: signManifest(bytes, this.privateKey),
+      hash: manifestHash(bytes),
+    };
+  }
+}
+
+export function sha256(bytes: Uint8Array): Uint8Array {
+  return new Uint8Array(createHash('sha256').update(bytes).digest());
+}
+
+/** The transfer of any stream as a release. */
+export function streamTransfer(
+  release: ScriptedRelease,
+  stream: Uint8Array,
+  base?: ScriptedRelease,
+  steps = 1,
+): ScriptedTransfer {
+  const begin = { hash: release.hash, base: base?.hash, steps, bytes: stream.length };
+  const middle = Math.ceil(stream.length / 2);
+  const chunks = [stream.subarray(0, middle), stream.subarray(middle)].filter((chunk) => chunk.length > 0);
+  return { begin, chunks, sha256: sha256(stream) };
+}
+
+export function snapshotOf(release: ScriptedRelease): ScriptedTransfer {
+  return streamTransfer(release, encodeChain([encodeSnapshot(release.ruleSet)]));
+}
+
+/** The deltas along some releases: from the first, which the subscriber holds, to the last. */
+export function chainOf(...releases: readonly ScriptedRelease[]): ScriptedTransfer {
+  const [base] = releases;
+  const last = releases.at(-1);
+  if (base === undefined || last === undefined) throw new TypeError('a chain of no releases');
+  const steps = releases.slice(1).map((after, i) => {
+    const before = releases[i];
+    if (before === undefined) throw new TypeError('unreachable: i is an index of releases');
+    return encodeDelta(diffRuleSets(before.ruleSet, after.ruleSet));
+  });
+  return streamTransfer(last, encodeChain(steps), base, steps.length);
+}
+
+/** One connection, from the publisher's end. */
+export class Peer {
+  readonly server: Channel;
+  private readonly connection: Connection;
+  private readonly lineage: Uint8Array;
+
+  constructor(server: Channel, lineage: Uint8Array) {
+    this.server = server;
+    this.connection = new Connection(server);
+    this.lineage = lineage;
+  }
+
+  send(message: Message, transaction = 0): Promise<void> {
+    return this.connection.send(message, transaction);
+  }
+
+  /** The next message, which must be of that kind. */
+  async receive<K extends MessageKind>(kind: K): Promise<MessageOf<K>> {
+    return (await this.receiveWith(kind)).message;
+  }
+
+  async receiveWith<K extends MessageKind>(
+    kind: K,
+  ): Promise<{ readonly message: MessageOf<K>; readonly transaction: number }> {
+    const received = await this.connection.receive();
+    if (!isOf(received, kind)) {
+      throw new Error(`expected ${kind}, came ${JSON.stringify(received?.message ?? 'the end')}`);
+    }
+    return received;
+  }
+
+  /** Expects that the subscriber ends the connection next; the code of its BYE, if it said one. */
+  async ended(): Promise<string | undefined> {
+    const received = await this.connection.receive();
+    if (received === undefined) return undefined;
+    if (!isOf(received, 'bye')) throw new Error(`expected the end, came ${received.message.kind}`);
+    expect(await this.connection.receive()).toBeUndefined();
+    return received.message.code;
+  }
+
+  welcome(lineage: Uint8Array = this.lineage, heartbeatMs = 15_000): Promise<void> {
+    return this.send({ kind: 'welcome', protocol: PROTOCOL_VERSION, name: 'dom0', lineage, heartbeatMs });
+  }
+
+  offer(release: Pick<ScriptedRelease, 'signature' | 'bytes'>): Promise<void> {
+    return this.send({ kind: 'offer', signature: release.signature, manifest: release.bytes });
+  }
+
+  /** Sends BEGIN, the CHUNKs and END. */
+  async transfer({ begin, chunks, sha256 }: ScriptedTransfer): Promise<void> {
+    await this.send({ kind: 'begin', ...begin });
+    for (const bytes of chunks) await this.send({ kind: 'chunk', bytes });
+    await this.send({ kind: 'end', sha256 });
+  }
+
+  /** Offers a release and transfers it; resolves once it is applied. */
+  async bring(
+    release: ScriptedRelease,
+    transfer: ScriptedTransfer = snapshotOf(release),
+  ): Promise<MessageOf<'applied'>> {
+    await this.offer(release);
+    const want = await this.receive('want');
+    expect(want.hash).toEqual(release.hash);
+    await this.transfer(transfer);
+    return this.receive('applied');
+  }
+
+  close(): void {
+    this.connection.close();
+  }
+}
+
+function isOf<K extends MessageKind>(
+  received: Received | undefined,
+  kind: K,
+): received is Received & { readonly message: MessageOf<K> } {
+  return received?.message.kind === kind;
+}

@@ -1,0 +1,97 @@
+/** Subscribers under test: started with what all tests share, and closed after each. */
+
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { pino } from 'pino';
+import { afterEach } from 'vitest';
+import type { Sink, SinkRelease } from '../src/sink.ts';
+import { createSubscriber, type Subscriber, type SubscriberOptions } from '../src/subscriber.ts';
+import { DNS, NOW } from './sample.ts';
+import type { ScriptedPublisher } from './scripted-publisher.ts';
+
+const open: Subscriber[] = [];
+const directories: string[] = [];
+
+afterEach(async () => {
+  for (const subscriber of open.splice(0)) await subscriber.close();
+  for (const directory of directories.splice(0)) rmSync(directory, { recursive: true, force: true });
+});
+
+export async function startedSubscriber(
+  publisher: ScriptedPublisher,
+  options: Partial<SubscriberOptions> = {},
+): Promise<Subscriber> {
+  const subscriber = await createSubscriber({
+    channel: publisher.channel,
+    trust: publisher.trust,
+    name: 'sys-firewall',
+    logger: pino({ level: 'silent' }),
+    dns: [DNS],
+    nowMs: () => NOW * 1000,
+    random: () => 0,
+    ...options,
+  });
+  open.push(subscriber);
+  return subscriber;
+}
+
+/** A directory that is gone after the test. */
+export function temporaryDirectory(): string {
+  const directory = mkdtempSync(join(tmpdir(), 'rulecast-subscriber-'));
+  directories.push(directory);
+  return directory;
+}
+
+/** A channel factory for a publisher that is not there: pending until the subscriber closes. */
+export function nobody(signal: AbortSignal): Promise<never> {
+  return new Promise((_, reject) => {
+    signal.addEventListener('abort', () => reject(new Error('aborted')), { once: true });
+  });
+}
+
+/** A sink that notes its calls, and does what a test puts in the place of a step. */
+export class RecordingSink implements Sink {
+  readonly calls: string[] = [];
+  readonly prepared: SinkRelease[] = [];
+  onPrepare: () => Promise<void> | void = () => undefined;
+  onCommit: () => Promise<void> | void = () => undefined;
+
+  async prepare(release: SinkRelease): Promise<void> {
+    this.calls.push('prepare');
+    this.prepared.push(release);
+    await this.onPrepare();
+  }
+
+  async commit(): Promise<void> {
+    this.calls.push('commit');
+    await this.onCommit();
+  }
+
+  discard(): Promise<void> {
+    this.calls.push('discard');
+    return Promise.resolve();
+  }
+}
+
+/** A promise that a test resolves, and one that tells when somebody waits for it. */
+export class Gate {
+  readonly reached: Promise<void>;
+  private readonly opened: Promise<void>;
+  private noteReached: () => void = () => undefined;
+  open: () => void = () => undefined;
+
+  constructor() {
+    this.reached = new Promise((resolve) => {
+      this.noteReached = resolve;
+    });
+    this.opened = new Promise((resolve) => {
+      this.open = resolve;
+    });
+  }
+
+  pass(): Promise<void> {
+    this.noteReached();
+    return this.opened;
+  }
+}

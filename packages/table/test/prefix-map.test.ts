@@ -1,0 +1,167 @@
+import {
+  type Address,
+  canonicalPrefixes,
+  columnOf,
+  type Family,
+  memberContaining,
+  type Prefix,
+  type Prefixes,
+  parsePrefix,
+  prefixOf,
+} from '@rulecast/rules';
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { ClassSets, type Cut, cutSpace } from '../src/classes.ts';
+import { DEFAULT_TABLE_LIMITS } from '../src/limits.ts';
+import { find4, find6, measureMap, type PrefixMap, writeMap } from '../src/prefix-map.ts';
+import { edgeAddresses, Random } from './random-rule-set.ts';
+
+function prefix(text: string): Prefix {
+  const parsed = parsePrefix(text);
+  if (typeof parsed === 'string') throw new TypeError(`${text}: ${parsed}`);
+  return parsed;
+}
+
+function mapOf(cut: Cut, classCount: number): PrefixMap {
+  const { slots, cells, width } = measureMap(cut, classCount);
+  const values = new ArrayBuffer(cells * 4);
+  const map = {
+    slotMask: slots - 1,
+    width,
+    directory: new Int32Array(slots),
+    bounds: new Uint16Array(cells),
+    values8: new Uint8Array(values),
+    values16: new Uint16Array(values),
+    values32: new Int32Array(values),
+  };
+  writeMap(cut, map);
+  return map;
+}
+
+function find(map: PrefixMap, { family, words }: Address): number {
+  return family === 4 ? find4(map, words[0] ?? 0) : find6(map, words, 0);
+}
+
+/** Checks a cut by columns against a binary search in each column. */
+function checkCut(family: Family, columns: readonly Prefixes[], addresses: readonly Address[]): void {
+  const sets = new ClassSets(columns.length, DEFAULT_TABLE_LIMITS);
+  const cut = cutSpace(family, columns, sets);
+  const map = mapOf(cut, sets.count);
+  for (const address of addresses) {
+    const found = [...sets.membersOf(find(map, address))].sort((a, b) => a - b);
+    const expected = columns.flatMap((column, i) => (memberContaining(column, address.words) < 0 ? [] : [i]));
+    expect(found, `${address.words.join()}`).toEqual(expected);
+  }
+}
+
+const CASES: readonly (readonly [string, readonly (readonly string[])[]])[] = [
+  ['nothing', []],
+  ['an empty list', [[]]],
+  ['everything', [['0.0.0.0/0']]],
+  ['everything but one half', [['0.0.0.0/1'], ['128.0.0.0/1']]],
+  ['the first address', [['0.0.0.0/32']]],
+  ['the last address', [['255.255.255.255/32']]],
+  ['both ends', [['0.0.0.0/32', '255.255.255.255/32']]],
+  ['neighbours in one list', [['10.0.0.0/32', '10.0.0.1/32', '10.0.0.2/31']]],
+  ['neighbours in two lists', [['10.0.0.0/25'], ['10.0.0.128/25']]],
+  ['the same prefix twice', [['10.0.0.0/8'], ['10.0.0.0/8']]],
+  ['nested', [['10.0.0.0/8'], ['10.1.0.0/16'], ['10.1.1.0/24'], ['10.1.1.1/32']]],
+  [
+    'nested with common ends',
+    [['10.0.0.0/8'], ['10.0.0.0/16', '10.255.0.0/16'], ['10.0.0.0/32', '10.255.255.255/32']],
+  ],
+  ['slot edges', [['10.1.0.0/16'], ['10.0.255.255/32', '10.2.0.0/32'], ['10.1.255.255/32', '10.1.0.0/32']]],
+  ['IPv6 everything', [['::/0'], ['::/128'], ['ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff/128']]],
+  ['IPv6 around /64', [['2001:db8::/63'], ['2001:db8::/64'], ['2001:db8::/65'], ['2001:db8:0:0:8000::/65']]],
+  [
+    'IPv6 hosts',
+    [['2001:db8::/127'], ['2001:db8::/128', '2001:db8::3/128'], ['2001:db8::ffff/128', '2001:db8::1:0/128']],
+  ],
+  [
+    'IPv6 chunk ends',
+    [['2001:ffff::/32'], ['2001:ffff:ffff::/48'], ['2001:ffff:ffff:ffff::/64', '2002::/128']],
+  ],
+  [
+    'IPv6 nested through every chunk',
+    [['2000::/16'], ['2000:1::/32'], ['2000:1:1::/48'], ['2000:1:1:1::/80'], ['2000:1:1:1::/112']],
+  ],
+];
+
+describe('a class map', () => {
+  it.each(CASES)('gives each address the predicates that hold it: %s', (_, lists) => {
+    const prefixes = lists.flat().map(prefix);
+    for (const family of [4, 6] as const) {
+      const columns = lists.map((list) =>
+        canonicalPrefixes(
+          columnOf(
+            list.map(prefix).filter((one) => one.family === family),
+            family,
+          ),
+        ),
+      );
+      const ends = [prefixOf(family, [0, 0, 0, 0], 0)];
+      const edges = edgeAddresses([...prefixes, ...ends]).filter((address) => address.family === family);
+      checkCut(family, columns, edges);
+    }
+  });
+
+  it.each([4, 6] as const)('holds for any IPv%i lists, at every boundary and beside it', (family) => {
+    const word = fc.oneof(
+      fc.constantFrom(0, 1, 0xffff, 0x10000, 0xffffffff),
+      fc.integer({ min: 0, max: 0xffffffff }),
+    );
+    const anyPrefix = fc
+      .tuple(
+        fc.array(word, { minLength: 4, maxLength: 4 }),
+        fc.integer({ min: 0, max: family === 4 ? 32 : 128 }),
+      )
+      .map(([words, length]) => prefixOf(family, words, length));
+    fc.assert(
+      fc.property(fc.array(fc.array(anyPrefix, { maxLength: 8 }), { maxLength: 6 }), (lists) => {
+        const columns = lists.map((list) => canonicalPrefixes(columnOf(list, family)));
+        checkCut(family, columns, edgeAddresses([...lists.flat(), prefixOf(family, [0, 0, 0, 0], 0)]));
+      }),
+      { seed: 1, numRuns: 400 },
+    );
+  });
+
+  it.each([
+    [4, 1, 1],
+    [4, 5, 20_000],
+    [4, 300, 300],
+    [6, 4, 20_000],
+  ] as const)('holds for large IPv%i lists: %i of %i prefixes', (family, listCount, size) => {
+    const random = new Random(7);
+    const lists = Array.from({ length: listCount }, () =>
+      Array.from({ length: size }, () =>
+        family === 4
+          ? prefixOf(4, [random.word()], 12 + random.below(21))
+          : prefixOf(
+              6,
+              [0x20010000 + random.below(64), random.word(), random.word(), random.word()],
+              24 + random.below(105),
+            ),
+      ),
+    );
+    const columns = lists.map((list) => canonicalPrefixes(columnOf(list, family)));
+    const sample = Array.from({ length: Math.min(5_000, listCount * size) }, () =>
+      random.pick(random.pick(lists)),
+    );
+    checkCut(family, columns, edgeAddresses(sample));
+  });
+
+  it('narrows IPv4 values to the number of classes', () => {
+    const widths = [200, 300, 70_000].map((count) => {
+      const columns = Array.from({ length: count }, (_, i) => columnOf([prefixOf(4, [i * 512], 24)], 4));
+      const sets = new ClassSets(count, DEFAULT_TABLE_LIMITS);
+      const cut = cutSpace(4, columns, sets);
+      const map = mapOf(cut, sets.count);
+      for (let i = 0; i < count; i += 97) {
+        expect([...sets.membersOf(find4(map, i * 512 + 255))]).toEqual([i]);
+        expect(find4(map, i * 512 + 256)).toBe(0);
+      }
+      return map.width;
+    });
+    expect(widths).toEqual([1, 2, 4]);
+  });
+});

@@ -1,0 +1,57 @@
+/**
+ * Looks up in a table that its parent flips between two known releases, and reports the first answer that is of neither. An
+ * odd generation accepts the hosts and drops the rest, an even one the other way round.
+ */
+
+import { parentPort, workerData } from 'node:worker_threads';
+import { CODE_ACTION_MASK, CodeAction, openReader } from '../dist/index.js';
+
+const { handle, stop, first, hosts } = workerData;
+const reader = openReader(handle);
+const report = { lookups: 0, generations: 0, fault: undefined };
+let last = 0;
+
+/** Whether an answer is that of the generation it names, and the generation not older than the last. */
+function check(code, generation, isHost) {
+  const expected = isHost === (generation % 2 === 1) ? CodeAction.accept : CodeAction.drop;
+  if ((code & CODE_ACTION_MASK) !== expected)
+    report.fault ??= `code ${code} in generation ${generation}, host ${isHost}`;
+  if (generation < last) report.fault ??= `generation ${generation} after ${last}`;
+  if (generation !== last) report.generations++;
+  last = generation;
+  report.lookups++;
+}
+
+const batch = {
+  family: 4,
+  direction: 0,
+  count: hosts,
+  src: undefined,
+  dst: Uint32Array.from({ length: hosts }, (_, i) => first + i * 1024 + (i & 1)),
+  protos: new Uint8Array(hosts).fill(6),
+  details: new Int32Array(hosts).fill(443),
+};
+const out = { codes: new Uint32Array(hosts), generation: 0 };
+
+parentPort.postMessage('ready');
+while (Atomics.load(stop, 0) === 0) {
+  for (let i = 0; i < hosts; i++) {
+    const code = reader.lookup4(0, undefined, batch.dst[i], 6, 443);
+    check(code, reader.lookupGeneration, (i & 1) === 0);
+  }
+  reader.lookupBatch(batch, out);
+  for (let i = 0; i < hosts; i++) check(out.codes[i], out.generation, (i & 1) === 0);
+  const dst = { family: 4, words: batch.dst.slice(0, 1) };
+  const verdict = reader.lookup({
+    direction: 'egress',
+    src: undefined,
+    dst,
+    proto: 6,
+    port: 1,
+    icmpType: undefined,
+  });
+  check(CodeAction[verdict.action], verdict.generation, true);
+  if (verdict.list !== `release-${verdict.generation % 2}`) report.fault ??= `list ${verdict.list}`;
+}
+reader.close();
+parentPort.postMessage(report);

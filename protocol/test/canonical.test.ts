@@ -1,0 +1,138 @@
+import { createHash } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { EMPTY_RULE_SET, nameListOf, type Policy, prefixListOf } from '@rulecast/rules';
+import { describe, expect, it } from 'vitest';
+import { bytesOfWords, wordsOfBytes } from '../src/bytes.ts';
+import { canonicalBytes, canonicalChunks, decodeCanonical, digestOf } from '../src/canonical.ts';
+import { ProtocolError } from '../src/error.ts';
+import { PartKind, partCount, partOfList, partsOf, partText } from '../src/part.ts';
+import { bytesOfHex, hexOf, partOf, prefixes, ruleSetOf, runs } from './part-spec.ts';
+import { type PartSpec, slowCanonical } from './slow-encoder.ts';
+
+interface Vectors {
+  readonly parts: readonly { name: string; part: PartSpec; hex: string; sha256: string }[];
+  readonly refused: readonly { name: string; kind: keyof typeof KINDS; hex: string; code: string }[];
+}
+const KINDS = { list: 1, names: 2, policy: 3, resolutions: 4 } as const;
+const vectors: Vectors = JSON.parse(
+  readFileSync(new URL('../vectors/canonical.json', import.meta.url), 'utf8'),
+);
+const samples = vectors.parts.map(({ hex, part }) => ({ id: partOf(part), bytes: bytesOfHex(hex) }));
+
+/** Decodes; returns undefined if the bytes are refused, and lets any other exception pass. */
+function decoded(id: Parameters<typeof decodeCanonical>[0], bytes: Uint8Array): Uint8Array | undefined {
+  try {
+    return canonicalBytes(decodeCanonical(id, bytes));
+  } catch (error) {
+    if (error instanceof ProtocolError) return undefined;
+    throw error;
+  }
+}
+
+describe('canonical bytes', () => {
+  it.each(vectors.parts)('are those of the vector: $name', ({ part, hex, sha256 }) => {
+    const value = partOf(part);
+    expect(hexOf(canonicalBytes(value))).toBe(hex.replaceAll(' ', ''));
+    expect(
+      slowCanonical(part)
+        .filter((field) => field !== '')
+        .join(' '),
+    ).toBe(hex);
+    expect(hexOf(digestOf(value))).toBe(sha256);
+    expect(decodeCanonical(value, bytesOfHex(hex))).toEqual(value);
+  });
+
+  it.each(vectors.refused)('are refused: $name', ({ kind, hex, code }) => {
+    const id = { kind: KINDS[kind], name: kind === 'resolutions' ? '' : 'x' };
+    expect(() => decodeCanonical(id, bytesOfHex(hex))).toThrow(
+      expect.objectContaining({ name: 'ProtocolError', code, part: partText(id) }),
+    );
+  });
+
+  it('are refused wherever they are cut', () => {
+    for (const { id, bytes } of samples) {
+      for (let end = 0; end < bytes.length; end++)
+        expect(decoded(id, bytes.subarray(0, end))).toBeUndefined();
+    }
+  });
+
+  it('with any bit flipped are refused or are the bytes of another value', () => {
+    let refused = 0;
+    for (const { id, bytes } of samples) {
+      for (let bit = 0; bit < bytes.length * 8; bit++) {
+        const flipped = bytes.slice();
+        flipped[bit >> 3] = (flipped[bit >> 3] ?? 0) ^ (1 << (bit & 7));
+        const again = decoded(id, flipped);
+        if (again === undefined) refused++;
+        else expect(hexOf(again)).toBe(hexOf(flipped));
+      }
+    }
+    expect(refused).toBeGreaterThan(1000);
+  });
+
+  it('of a list are views of its columns', () => {
+    const list = prefixListOf(prefixes(['10.0.0.1/32', '2001:db8::/32']));
+    const chunks = canonicalChunks(partOfList('l', list));
+    expect(chunks.map((chunk) => chunk.buffer)).toContain(list.v4.lengths.buffer);
+    expect(hexOf(Buffer.concat(chunks))).toBe(hexOf(canonicalBytes(partOfList('l', list))));
+  });
+
+  it('swap the words of a big-endian host', () => {
+    const words = Uint32Array.from([0x01020304, 0xfffefdfc]);
+    const swapped = bytesOfWords(words, false);
+    expect(hexOf(swapped)).toBe(
+      hexOf(bytesOfWords(words, true).slice().reverse()).replace(/(.{8})(.{8})/, '$2$1'),
+    );
+    expect(wordsOfBytes(swapped, false)).toEqual(words);
+    expect(words).toEqual(Uint32Array.from([0x01020304, 0xfffefdfc]));
+  });
+
+  it('are not made of runs that are one, or of a comment that no line holds', () => {
+    const part = (egress: Policy['egress']) =>
+      ({
+        kind: PartKind.policy,
+        name: 'p',
+        policy: { name: 'p', prefixes: prefixes([]), defaultAction: 'drop', egress, ingress: [] },
+      }) as const;
+    const run = runs(['drop dst4=10.0.0.0/8'], 'egress');
+    expect(() => canonicalBytes(part([...run, ...run]))).toThrow(RangeError);
+    const commented = run.map(({ match, remote }) => ({ match: { ...match, comment: 'a\nb' }, remote }));
+    expect(() => canonicalBytes(part(commented))).toThrow(RangeError);
+  });
+});
+
+describe('digests', () => {
+  it('are computed once for each value, whatever the part is called', () => {
+    const list = nameListOf(['a.example'], false);
+    expect(digestOf(partOfList('one', list))).toBe(digestOf(partOfList('two', list)));
+    const bytes = canonicalBytes(partOfList('one', list));
+    expect(hexOf(digestOf(partOfList('one', list)))).toBe(createHash('sha256').update(bytes).digest('hex'));
+  });
+});
+
+describe('parts', () => {
+  it('are sorted by kind and name, and count entries, rules and names', () => {
+    const ruleSet = ruleSetOf([
+      { kind: 'resolutions', names: { 'b.example': [], 'a.example': ['10.0.0.1/32'] } },
+      {
+        kind: 'policy',
+        name: 'p',
+        defaultAction: 'drop',
+        prefixes: [],
+        egress: ['accept', 'drop'],
+        ingress: ['drop'],
+      },
+      { kind: 'list', name: 'b', prefixes: ['10.0.0.0/8', '2001:db8::/32'] },
+      { kind: 'names', name: 'c', resolve: false, names: ['a.example'] },
+      { kind: 'list', name: 'B', prefixes: [] },
+    ]);
+    expect(partsOf(ruleSet).map((part) => `${partText(part)} ${partCount(part)}`)).toEqual([
+      'list B 0',
+      'list b 2',
+      'names c 1',
+      'policy p 3',
+      'resolutions 2',
+    ]);
+    expect(partsOf(EMPTY_RULE_SET)).toEqual([]);
+  });
+});

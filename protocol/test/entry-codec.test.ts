@@ -1,0 +1,245 @@
+import { readFileSync } from 'node:fs';
+import {
+  canonicalPrefixes,
+  type Family,
+  formatPrefixAt,
+  PrefixBuilder,
+  type Prefixes,
+} from '@rulecast/rules';
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { ByteReader, ByteWriter } from '../src/bytes.ts';
+import {
+  readEntries,
+  readIndices,
+  readNames,
+  readSequence,
+  writeEntries,
+  writeNames,
+  writeSequence,
+} from '../src/entry-codec.ts';
+import { ErrorCode, ProtocolError } from '../src/error.ts';
+import { GAP_CODECS, type Stride } from '../src/gap-codec.ts';
+import { bytesOfHex, hexOf, prefixes } from './part-spec.ts';
+import { slowEntries, slowNames, slowSequence } from './slow-encoder.ts';
+
+interface Vectors {
+  readonly sequences: readonly { name: string; words: Stride; numbers: readonly string[]; hex: string }[];
+  readonly columns: readonly { name: string; family: Family; prefixes: readonly string[]; hex: string }[];
+  readonly names: readonly { name: string; names: readonly string[]; hex: string }[];
+  readonly refused: readonly { name: string; kind: keyof typeof READERS; hex: string }[];
+}
+const vectors: Vectors = JSON.parse(
+  readFileSync(new URL('../vectors/entries.json', import.meta.url), 'utf8'),
+);
+
+const COUNT_MAX = 100_000;
+const READERS = {
+  sequence: (reader: ByteReader) => readSequence(reader, 1, COUNT_MAX, ErrorCode.overLimit),
+  column4: (reader: ByteReader) => readEntries(reader, 4, COUNT_MAX),
+  column6: (reader: ByteReader) => readEntries(reader, 6, COUNT_MAX),
+  names: (reader: ByteReader) => readNames(reader, COUNT_MAX),
+} as const;
+
+function readerOf(bytes: Uint8Array): ByteReader {
+  return new ByteReader(bytes, ErrorCode.badDelta, 'list l');
+}
+
+function written(write: (writer: ByteWriter) => void): Uint8Array {
+  const writer = new ByteWriter();
+  write(writer);
+  return writer.take();
+}
+
+/** The hex of fields that may have spaces within. */
+function joined(fields: readonly string[]): string {
+  return fields.join('').replaceAll(' ', '');
+}
+
+function wordsOf(numbers: readonly bigint[], stride: Stride): Uint32Array {
+  const shifts = stride === 1 ? [0n] : [96n, 64n, 32n, 0n];
+  return Uint32Array.from(
+    numbers.flatMap((number) => shifts.map((shift) => Number((number >> shift) & 0xffff_ffffn))),
+  );
+}
+
+function textsOf(column: Prefixes): readonly string[] {
+  return Array.from(column.lengths, (_, i) => formatPrefixAt(column, i));
+}
+
+/** Strictly ascending numbers, with small and large gaps. */
+function numbersBelow(bits: number): fc.Arbitrary<readonly bigint[]> {
+  const number = fc.oneof(
+    fc.bigInt({ min: 0n, max: 2n ** BigInt(bits) - 1n }),
+    fc.bigInt({ min: 0n, max: 300n }),
+    fc.bigInt({ min: 2n ** BigInt(bits) - 300n, max: 2n ** BigInt(bits) - 1n }),
+  );
+  return fc
+    .uniqueArray(number, { maxLength: 60 })
+    .map((numbers) => numbers.sort((a, b) => (a < b ? -1 : a > b ? 1 : 0)));
+}
+
+/** A canonical column with prefixes of all lengths. */
+function columns(family: Family): fc.Arbitrary<Prefixes> {
+  const bits = family === 4 ? 32 : 128;
+  const word = fc.oneof(fc.nat({ max: 0xffff_ffff }), fc.constantFrom(0, 0xffff_ffff, 0x20010db8));
+  const prefix = fc.tuple(fc.array(word, { minLength: 4, maxLength: 4 }), fc.nat({ max: bits }));
+  return fc.array(prefix, { maxLength: 40 }).map((loose) => {
+    const builder = new PrefixBuilder(family);
+    for (const [words, length] of loose) {
+      const masked = words.map((w, i) => {
+        const keep = Math.min(32, Math.max(0, length - i * 32));
+        return keep === 0 ? 0 : Number(BigInt(w) & ((0xffff_ffffn << BigInt(32 - keep)) & 0xffff_ffffn));
+      });
+      builder.push(Uint32Array.from(masked), 0, length);
+    }
+    return canonicalPrefixes(builder.build());
+  });
+}
+
+describe('a sequence', () => {
+  it.each(vectors.sequences)('has the bytes of the vector: $name', ({ words, numbers, hex }) => {
+    const values = numbers.map(BigInt);
+    const column = wordsOf(values, words);
+    expect(hexOf(written((writer) => writeSequence(writer, column, words)))).toBe(hex.replaceAll(' ', ''));
+    expect(
+      slowSequence(values)
+        .filter((field) => field !== '')
+        .join(' '),
+    ).toBe(hex);
+    const reader = readerOf(bytesOfHex(hex));
+    expect(readSequence(reader, words, COUNT_MAX, ErrorCode.overLimit)).toEqual(column);
+    reader.end();
+  });
+
+  it.each<[Stride, number]>([
+    [1, 32],
+    [4, 128],
+    [4, 64],
+  ])('of %i words comes back and is what the slow encoder makes (numbers of %i bits)', (stride, bits) => {
+    fc.assert(
+      fc.property(numbersBelow(bits), (numbers) => {
+        const column = wordsOf(numbers, stride);
+        const bytes = written((writer) => writeSequence(writer, column, stride));
+        expect(hexOf(bytes)).toBe(joined(slowSequence(numbers)));
+        expect(readSequence(readerOf(bytes), stride, COUNT_MAX, ErrorCode.overLimit)).toEqual(column);
+      }),
+    );
+  });
+
+  it.each([4095, 4096, 4097, 8192, 8193])('of %i numbers is cut into blocks', (count) => {
+    for (const stride of [1, 4] as const) {
+      const numbers = Array.from({ length: count }, (_, i) => BigInt(i * 100 + (i % 2) * 50 + 7));
+      const column = wordsOf(numbers, stride);
+      const bytes = written((writer) => writeSequence(writer, column, stride));
+      expect(hexOf(bytes)).toBe(joined(slowSequence(numbers)));
+      expect(readSequence(readerOf(bytes), stride, count, ErrorCode.overLimit)).toEqual(column);
+      expect(() => readSequence(readerOf(bytes), stride, count - 1, ErrorCode.overLimit)).toThrow(
+        expect.objectContaining({ code: 'over-limit', part: 'list l' }),
+      );
+    }
+  });
+
+  it('of indices stays within the list', () => {
+    const bytes = written((writer) => writeSequence(writer, Uint32Array.from([0, 9]), 1));
+    expect(readIndices(readerOf(bytes), 10)).toEqual(Uint32Array.from([0, 9]));
+    expect(() => readIndices(readerOf(bytes), 9)).toThrow(
+      expect.objectContaining({ code: 'bad-base', entry: 9 }),
+    );
+    expect(() => readIndices(readerOf(bytes), 1)).toThrow(expect.objectContaining({ code: 'bad-base' }));
+  });
+
+  it('of four thousand million numbers in three bytes is refused before memory is taken', () => {
+    const bytes = bytesOfHex('ffffffff0f 00 01 00');
+    expect(() => readSequence(readerOf(bytes), 4, 2 ** 32, ErrorCode.overLimit)).toThrow(ProtocolError);
+  });
+
+  it('has a codec byte that is the place of its codec', () => {
+    expect(GAP_CODECS.map(({ code }) => code)).toEqual([...GAP_CODECS.keys()]);
+  });
+});
+
+describe('a column', () => {
+  it.each(vectors.columns)('has the bytes of the vector: $name', ({ family, prefixes: texts, hex }) => {
+    const set = prefixes(texts);
+    const column = family === 4 ? set.v4 : set.v6;
+    expect(hexOf(written((writer) => writeEntries(writer, column)))).toBe(hex.replaceAll(' ', ''));
+    expect(
+      slowEntries(texts, family === 4 ? 32 : 128)
+        .filter((field) => field !== '')
+        .join(' '),
+    ).toBe(hex);
+    const reader = readerOf(bytesOfHex(hex));
+    expect(readEntries(reader, family, texts.length)).toEqual(column);
+    reader.end();
+  });
+
+  it.each<Family>([4, 6])('of IPv%i comes back and is what the slow encoder makes', (family) => {
+    fc.assert(
+      fc.property(columns(family), (column) => {
+        const bytes = written((writer) => writeEntries(writer, column));
+        expect(hexOf(bytes)).toBe(joined(slowEntries(textsOf(column), family === 4 ? 32 : 128)));
+        expect(readEntries(readerOf(bytes), family, column.lengths.length)).toEqual(column);
+      }),
+    );
+  });
+
+  it('of more entries than are left is over the limit, counted over all groups', () => {
+    const column = prefixes(['10.0.0.0/8', '11.0.0.0/16', '12.0.0.0/32']).v4;
+    const bytes = written((writer) => writeEntries(writer, column));
+    expect(readEntries(readerOf(bytes), 4, 3)).toEqual(column);
+    expect(() => readEntries(readerOf(bytes), 4, 2)).toThrow(expect.objectContaining({ code: 'over-limit' }));
+  });
+});
+
+describe('names', () => {
+  it.each(vectors.names)('have the bytes of the vector: $name', ({ names, hex }) => {
+    expect(hexOf(written((writer) => writeNames(writer, names)))).toBe(hex.replaceAll(' ', ''));
+    expect(
+      slowNames(names)
+        .filter((field) => field !== '')
+        .join(' '),
+    ).toBe(hex);
+    const reader = readerOf(bytesOfHex(hex));
+    expect(readNames(reader, names.length)).toEqual(names);
+    reader.end();
+    if (names.length > 0) {
+      expect(() => readNames(readerOf(bytesOfHex(hex)), names.length - 1)).toThrow(
+        expect.objectContaining({ code: 'over-limit' }),
+      );
+    }
+  });
+
+  it('come back and are what the slow encoder makes', () => {
+    const label = fc.stringMatching(/^[a-c][a-c0-1]{0,3}$/);
+    const name = fc.array(label, { minLength: 1, maxLength: 4 }).map((labels) => labels.join('.'));
+    fc.assert(
+      fc.property(fc.uniqueArray(name, { maxLength: 50 }), (unsorted) => {
+        const names = [...unsorted].sort();
+        const bytes = written((writer) => writeNames(writer, names));
+        expect(hexOf(bytes)).toBe(joined(slowNames(names)));
+        expect(readNames(readerOf(bytes), names.length)).toEqual(names);
+      }),
+    );
+  });
+});
+
+describe('entries', () => {
+  it.each(vectors.refused)('are refused: $name', ({ kind, hex }) => {
+    expect(() => READERS[kind](readerOf(bytesOfHex(hex)))).toThrow(ProtocolError);
+  });
+
+  it('are refused wherever they are cut', () => {
+    const whole = [
+      ...vectors.sequences.filter(({ words }) => words === 1).map(({ hex }) => ['sequence', hex] as const),
+      ...vectors.columns.map(({ family, hex }) => [family === 4 ? 'column4' : 'column6', hex] as const),
+      ...vectors.names.map(({ hex }) => ['names', hex] as const),
+    ];
+    for (const [kind, hex] of whole) {
+      const bytes = bytesOfHex(hex);
+      for (let end = 0; end < bytes.length; end++) {
+        expect(() => READERS[kind](readerOf(bytes.subarray(0, end)))).toThrow(ProtocolError);
+      }
+    }
+  });
+});

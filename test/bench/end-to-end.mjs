@@ -1,0 +1,370 @@
+/**
+ * From the text of a push to a table in force: each stage by itself in one process, then `rulectl push` through three
+ * processes. The slow twin does the same job in plain JavaScript: split the text, parse and sort strings, send them as
+ * JSON, build a Set. Inputs are seeded or are real lists, so figures compare between runs of the same machine.
+ */
+
+import { createHash, generateKeyPairSync } from 'node:crypto';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { parseListText, parseRuleLines } from '@rulecast/formats';
+import {
+  applyChain,
+  Connection,
+  decodeManifest,
+  diffRuleSets,
+  encodeChain,
+  encodeDelta,
+  encodeManifest,
+  manifestFor,
+  signManifest,
+  verifyRuleSet,
+  verifySignature,
+} from '@rulecast/protocol';
+import { canonicalPrefixes, EMPTY_RULE_SET, emptyPolicy, PrefixBuilder, RunBuilder } from '@rulecast/rules';
+import { Table } from '@rulecast/table';
+import { connect, listen, parseEndpoint } from '@rulecast/vchan';
+import { churned, millionHosts, seedPolicy, textOf } from '../inputs.mjs';
+import { rulectl, startPublisher, startSubscriber } from '../processes.mjs';
+import { grouped, machineLine, median, ms, runsOf, table } from './report.mjs';
+
+const LISTS = fileURLToPath(new URL('../fixtures/lists/', import.meta.url));
+const REAL_LISTS = [
+  'country-ru-ipv4.netset',
+  'country-nl-ipv4.netset',
+  'country-nl-ipv6.netset',
+  'datacenter-ipv6.txt',
+  'ipsum-level3.txt',
+  'tor-exit-nodes.lst',
+  'vpn-ipv4.txt',
+];
+const STAGES = /** @type {const} */ ([
+  'parse',
+  'canonicalise',
+  'diff',
+  'encode',
+  'digest + sign',
+  'transfer',
+  'verify',
+  'compile',
+  'flip',
+  'total',
+]);
+
+/**
+ * @typedef {import('@rulecast/rules').RuleSet} RuleSet
+ * @typedef {object} Workload
+ * @property {string} name
+ * @property {string} file Name of the pushed file.
+ * @property {Uint8Array} bytes What is pushed.
+ * @property {Uint8Array | undefined} before What was pushed before, under the same name.
+ * @property {'list' | 'rules'} kind
+ */
+
+/** @returns {readonly Workload[]} */
+function workloads() {
+  const million = millionHosts(1_000_000, 7);
+  const real = REAL_LISTS.map((name) => readFileSync(join(LISTS, name), 'utf8')).join('\n');
+  return [
+    {
+      name: '1M random /32',
+      file: 'hosts.txt',
+      bytes: bytesOf(million.text),
+      before: undefined,
+      kind: 'list',
+    },
+    { name: 'real lists', file: 'real.txt', bytes: bytesOf(real), before: undefined, kind: 'list' },
+    {
+      name: '2^18 rules',
+      file: 'seed.rules',
+      bytes: bytesOf(seedPolicy()),
+      before: undefined,
+      kind: 'rules',
+    },
+    {
+      name: '1k + 1k on 1M',
+      file: 'hosts.txt',
+      bytes: bytesOf(textOf(churned(million.words, 1000, 11))),
+      before: bytesOf(million.text),
+      kind: 'list',
+    },
+  ];
+}
+
+/** @param {string} text */
+function bytesOf(text) {
+  return new TextEncoder().encode(text);
+}
+
+/** @param {readonly string[]} args */
+export async function run(args) {
+  const runs = runsOf(args, 5);
+  process.stdout.write(machineLine(runs));
+  const all = workloads();
+  process.stdout.write(
+    '\nOne process, milliseconds; the transfer is over an in-memory channel with a 64 KiB buffer.\n\n',
+  );
+  /** @type {Awaited<ReturnType<typeof stagesOf>>[]} */
+  const columns = [];
+  for (const workload of all) columns.push(await stagesOf(workload, runs));
+  const head = ['stage', ...all.map((workload) => workload.name)];
+  const rows = STAGES.map((stage) => [
+    stage,
+    ...columns.map((column) => ms(median(column.times.get(stage) ?? [0]))),
+  ]);
+  rows.push(['stream, bytes', ...columns.map((column) => grouped(column.bytes))]);
+  rows.push(['entries or rules', ...columns.map((column) => grouped(column.entries))]);
+  rows.push(['slow twin, total', ...columns.map((column) => ms(median(column.twin)))]);
+  process.stdout.write(table(head, rows));
+  process.stdout.write(
+    '\nThree processes: `rulectl push FILE` until the subscriber said APPLIED, with state on disk.\n\n',
+  );
+  process.stdout.write(table(PROCESS_HEAD, await processRows(all, runs)));
+}
+
+// ── One process ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** @param {Workload} workload @param {number} runs */
+async function stagesOf(workload, runs) {
+  /** @type {Map<string, number[]>} */
+  const times = new Map(STAGES.map((stage) => [stage, []]));
+  const before = workload.before === undefined ? EMPTY_RULE_SET : ruleSetOf(workload, workload.before);
+  /** @type {number[]} */
+  const twin = [];
+  let bytes = 0;
+  let entries = 0;
+  for (let i = 0; i < runs; i++) {
+    globalThis.gc?.();
+    const one = await oneRun(workload, before);
+    for (const stage of STAGES) times.get(stage)?.push(one.times[stage] ?? 0);
+    bytes = one.bytes;
+    entries = one.entries;
+    twin.push(slowTwin(workload));
+  }
+  return { times, twin, bytes, entries };
+}
+
+/** @param {Workload} workload @param {RuleSet} before */
+async function oneRun(workload, before) {
+  const { privateKey, publicKey } = generateKeyPairSync('ed25519');
+  const watch = new StopWatch();
+  const ruleSet = ruleSetOf(workload, workload.bytes);
+  watch.lap('parse');
+  const canonicaliseMs = workload.kind === 'list' ? canonicaliseAlone(workload.bytes) : 0;
+  watch.skip();
+  const delta = diffRuleSets(before, ruleSet);
+  watch.lap('diff');
+  const stream = encodeChain([encodeDelta(delta)]);
+  watch.lap('encode');
+  const identity = { lineage: new Uint8Array(16), epoch: 1, version: 2, previousVersion: 1, createdAtMs: 0 };
+  const manifestBytes = encodeManifest(manifestFor(ruleSet, identity));
+  const signature = signManifest(manifestBytes, privateKey);
+  watch.lap('digest + sign');
+  const received = await transferred(stream);
+  watch.lap('transfer');
+  if (!verifySignature(manifestBytes, signature, publicKey)) throw new Error('the signature does not verify');
+  const applied = applyChain(before, received);
+  verifyRuleSet(decodeManifest(manifestBytes), applied);
+  watch.lap('verify');
+  const compiled = new Table();
+  watch.skip();
+  const prepared = compiled.prepare(usedByRule(applied), { now: 0, dns: [] });
+  watch.lap('compile');
+  compiled.flip(prepared);
+  watch.lap('flip');
+  /** @type {Record<string, number>} */
+  const times = { ...watch.laps, canonicalise: canonicaliseMs };
+  times['parse'] = (times['parse'] ?? 0) - canonicaliseMs;
+  times['total'] = STAGES.slice(0, -1).reduce((sum, stage) => sum + (times[stage] ?? 0), 0);
+  return { times, bytes: stream.length, entries: entriesOf(ruleSet) };
+}
+
+class StopWatch {
+  /** @type {Record<string, number>} */
+  laps = {};
+  #last = performance.now();
+
+  /** @param {string} name */
+  lap(name) {
+    const now = performance.now();
+    this.laps[name] = now - this.#last;
+    this.#last = performance.now();
+  }
+
+  skip() {
+    this.#last = performance.now();
+  }
+}
+
+/** @param {Workload} workload @param {Uint8Array} bytes @returns {RuleSet} */
+function ruleSetOf(workload, bytes) {
+  if (workload.kind === 'rules') {
+    const policy = { ...emptyPolicy('default'), egress: parseRuleLines(bytes, 'egress', 0).runs };
+    return { ...EMPTY_RULE_SET, policies: new Map([['default', policy]]) };
+  }
+  return { ...EMPTY_RULE_SET, lists: new Map([['hosts', parseListText(bytes).list]]) };
+}
+
+/** A list decides nothing until a rule uses it: the compiled table gets one that does. @param {RuleSet} ruleSet @returns {RuleSet} */
+function usedByRule(ruleSet) {
+  if (ruleSet.policies.size > 0) return ruleSet;
+  const runs = new RunBuilder();
+  const match = { proto: undefined, dns: false, ports: undefined, icmpType: undefined, expire: undefined };
+  runs.push({ ...match, action: 'drop', comment: undefined, remote: { kind: 'list', list: 'hosts' } });
+  runs.push({ ...match, action: 'accept', comment: undefined, remote: { kind: 'any' } });
+  return {
+    ...ruleSet,
+    policies: new Map([['default', { ...emptyPolicy('default'), egress: runs.build() }]]),
+  };
+}
+
+/** How long sorting and checking alone take: the part of parsing that a sorted file saves. @param {Uint8Array} bytes */
+function canonicaliseAlone(bytes) {
+  const { list } = parseListText(bytes);
+  if (list.kind !== 'prefixes') throw new Error('a list of prefixes was expected');
+  const count = list.v4.lengths.length;
+  const shuffled = new PrefixBuilder(4, count);
+  for (let i = 0, at = 0; i < count; i++, at = (at + 611_953) % count) {
+    shuffled.push(list.v4.words, at, list.v4.lengths[at] ?? 32);
+  }
+  const column = shuffled.build();
+  const start = performance.now();
+  canonicalPrefixes(column);
+  return performance.now() - start;
+}
+
+/** @param {Uint8Array} stream */
+async function transferred(stream) {
+  const endpoint = parseEndpoint('memory:bench');
+  const listener = await listen(endpoint);
+  const [client, server] = await Promise.all([connect(endpoint), listener.accept()]);
+  const sender = new Connection(server);
+  const receiver = new Connection(client);
+  const sending = sender.sendBytes([stream]);
+  const out = new Uint8Array(stream.length);
+  const digest = createHash('sha256');
+  for (let at = 0; at < out.length; ) {
+    const message = (await receiver.receive())?.message;
+    if (message?.kind !== 'chunk') throw new Error('a chunk was expected');
+    out.set(message.bytes, at);
+    digest.update(message.bytes);
+    at += message.bytes.length;
+  }
+  const sent = await sending;
+  if (sent === undefined || !digest.digest().equals(sent.sha256))
+    throw new Error('the stream arrived damaged');
+  sender.close();
+  receiver.close();
+  await listener.close();
+  return out;
+}
+
+/** @param {RuleSet} ruleSet */
+function entriesOf(ruleSet) {
+  let count = 0;
+  for (const list of ruleSet.lists.values()) {
+    count += list.kind === 'names' ? list.names.length : list.v4.lengths.length + list.v6.lengths.length;
+  }
+  for (const policy of ruleSet.policies.values()) {
+    for (const { remote } of policy.egress)
+      count += remote.kind === 'prefixes' ? remote.prefixes.lengths.length : 1;
+  }
+  return count;
+}
+
+/** Split, check each line with a regular expression, sort, send as JSON, build a Set. @param {Workload} workload */
+function slowTwin(workload) {
+  const start = performance.now();
+  const lines = Buffer.from(workload.bytes).toString('utf8').split('\n');
+  const entries = lines
+    .map((line) => line.trim())
+    .filter((line) => /^[0-9a-f:.]+(?:\/\d+)?$|^drop dst4=[0-9.]+\/\d+$|^accept$/.test(line));
+  const sorted = [...new Set(entries)].sort();
+  const sent = JSON.stringify(sorted);
+  createHash('sha256').update(sent).digest();
+  const received = new Set(JSON.parse(sent));
+  if (received.size === 0) throw new Error('the twin lost everything');
+  return performance.now() - start;
+}
+
+// ── Three processes ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+const PROCESS_HEAD = [
+  'workload',
+  'push, ms',
+  'commit to APPLIED, ms',
+  'sent, bytes',
+  'publisher RSS, MB',
+  'subscriber RSS, MB',
+];
+
+/** @param {readonly Workload[]} all @param {number} runs */
+async function processRows(all, runs) {
+  const rows = [];
+  for (const workload of all) {
+    /** @type {Array<{ pushMs: number, appliedMs: number, bytes: number, publisherMb: number, subscriberMb: number }>} */
+    const results = [];
+    for (let i = 0; i < runs; i++) results.push(await pushedOnce(workload));
+    /** @param {(result: (typeof results)[number]) => number} field */
+    const of = (field) => median(results.map(field));
+    rows.push([
+      workload.name,
+      ms(of((result) => result.pushMs)),
+      ms(of((result) => result.appliedMs)),
+      grouped(of((result) => result.bytes)),
+      of((result) => result.publisherMb).toFixed(0),
+      of((result) => result.subscriberMb).toFixed(0),
+    ]);
+  }
+  return rows;
+}
+
+/** A new publisher and subscriber, a policy that uses the list, then the push that is measured. @param {Workload} workload */
+async function pushedOnce(workload) {
+  const directory = mkdtempSync(join(tmpdir(), 'rulecast-bench-'));
+  const publisher = await startPublisher(directory);
+  const subscriber = await startSubscriber(directory, 'bench', ['--state', join(directory, 'subscriber')]);
+  try {
+    await publisher.logged((line) => line['msg'] === 'subscriber connected');
+    const name = workload.file.replace(/\..*$/, '');
+    if (workload.kind === 'list') {
+      await push(directory, workload.file, workload.before ?? bytesOf('192.0.2.1\n'));
+      await push(directory, 'policy.rules', bytesOf(`drop dst=@${name}\naccept\n`));
+    }
+    const { pushMs, applied } = await push(directory, workload.file, workload.bytes);
+    return {
+      pushMs,
+      appliedMs: Number(applied['ms']),
+      bytes: Number(applied['bytes']),
+      publisherMb: residentMb(publisher.process.pid),
+      subscriberMb: residentMb(subscriber.process.pid),
+    };
+  } finally {
+    await subscriber.stop();
+    await publisher.stop();
+    rmSync(directory, { recursive: true, force: true });
+  }
+}
+
+/** @param {string} directory @param {string} file @param {Uint8Array} bytes */
+async function push(directory, file, bytes) {
+  const path = join(directory, file);
+  writeFileSync(path, bytes);
+  const { code, stdout, stderr, ms: pushMs } = await rulectl(directory, ['push', path, '--json']);
+  if (code !== 0) throw new Error(`rulectl push ${file} ended with ${code}: ${stdout}${stderr}`);
+  const rows = stdout
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line));
+  const applied = rows.find((row) => row.record === 'applied');
+  if (applied === undefined) throw new Error('nobody applied it');
+  return { pushMs, applied };
+}
+
+/** Peak resident memory of a process, in MB. @param {number | undefined} pid */
+function residentMb(pid) {
+  const status = readFileSync(`/proc/${pid}/status`, 'utf8');
+  return Number(/VmHWM:\s+(\d+) kB/.exec(status)?.[1] ?? 0) / 1000;
+}

@@ -1,0 +1,15 @@
+/** `npm run bench -- NAME [options]`: the benches, from the built packages. Without a name, the list of them. */
+
+const BENCHES = {
+  'end-to-end': 'a push from text to a table in force, stage by stage, and through three processes',
+};
+
+const [name, ...args] = process.argv.slice(2);
+if (name === undefined || !(name in BENCHES)) {
+  process.stdout.write('npm run bench -- NAME [--runs N]\n\n');
+  for (const [bench, what] of Object.entries(BENCHES))
+    process.stdout.write(`  ${bench.padEnd(12)} ${what}\n`);
+  process.exit(name === undefined || name === '--help' ? 0 : 64);
+}
+const { run } = await import(`./${name}.mjs`);
+await run(args);
