@@ -26,6 +26,7 @@ const subscriber = await createSubscriber({
   bootMode: 'closed', // drop everything until the first release
 });
 
+/** @type {import('@rulecast/rules').Packet} */
 const packet = { direction: 'egress', src: undefined, dst, proto: 6, port: 443, icmpType: undefined };
 console.log(`at boot: ${subscriber.lookup(packet).action}`);
 subscriber.events.on('applied', ({ release }) => {

@@ -10,9 +10,9 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
-const PUBLISHER = join(ROOT, 'packages/publisher/dist/daemon.js');
-const SUBSCRIBER = join(ROOT, 'packages/subscriber/dist/daemon.js');
-const RULECTL = join(ROOT, 'packages/rulectl/dist/main.js');
+const PUBLISHER = join(ROOT, 'packages/publisher/bin/rulecast-publisher.js');
+const SUBSCRIBER = join(ROOT, 'packages/subscriber/bin/rulecast-subscriber.js');
+const RULECTL = join(ROOT, 'packages/rulectl/bin/rulectl.js');
 
 /** How long a daemon may take to say that it is ready. */
 const READY_TIMEOUT_MS = 30_000;

@@ -1,4 +1,3 @@
-#!/usr/bin/env node
 /** `rulecast-publisher`: the publisher as a process. Reads the command line, opens the endpoints, stops in order. */
 
 import { defaultEndpoints, formatTrust } from '@rulecast/protocol';

@@ -100,9 +100,12 @@ function commandLine(terminal: Terminal, choose: (work: Work) => void): Argv<Glo
     })
     .option('no-color', { type: 'boolean', describe: 'no colours; NO_COLOR=1 does the same' });
   const add = <A extends object>(cli: Argv<GlobalArgs>, command: Command<A>): Argv<GlobalArgs> =>
-    cli.command(command.command, command.describe, command.builder, (commandArgs) => {
-      choose(() => command.run(unmaskDashes(commandArgs), terminal));
-    });
+    cli.command(
+      command.command,
+      command.describe,
+      (own) => command.builder(own).epilogue(exitCodesHelp()), // yargs forgets it between commands
+      (commandArgs) => choose(() => command.run(unmaskDashes(commandArgs), terminal)),
+    );
   const withCommands = add(add(add(add(global, push), status), test), check);
   return withCommands
     .example([

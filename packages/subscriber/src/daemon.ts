@@ -1,4 +1,3 @@
-#!/usr/bin/env node
 /** `rulecast-subscriber`: the subscriber as a process, without a sink: it verifies, compiles and answers lookups. */
 
 import { readFileSync } from 'node:fs';

@@ -53,7 +53,7 @@ export interface TestArgs {
 export function builder(yargs: Argv<{ readonly control: string }>): Argv<TestArgs> {
   return yargs
     .usage(
-      `$0 test PACKET...\n$0 test --offline RULESET [--packets FILE] [PACKET...]\n\nAsks the live tables of the subscribers through the publisher, or judges by a file alone.\n\n${PACKET_TEXT_HELP}`,
+      `$0 test PACKET...\n$0 test --offline RULESET [--packets FILE] [PACKET...]\n\nAsks the live tables of the subscribers through the publisher, or judges by a file alone.\n\n${PACKET_TEXT_HELP.replaceAll('\n', ' ')}`,
     )
     .positional('packet', { type: 'string', array: true, describe: 'packets' })
     .option('direction', {
@@ -95,7 +95,7 @@ export function builder(yargs: Argv<{ readonly control: string }>): Argv<TestArg
     .example([
       ['$0 test "10.137.0.5 > 192.0.2.7 tcp/443"', 'what every firewall does with it now'],
       ['$0 test 192.0.2.7 --subscriber sys-firewall', 'whether one firewall blocks an address'],
-      ['$0 test --offline office.yaml --packets p.ndjson', 'test a rule set before it is pushed'],
+      ['$0 test --offline a.yaml --packets p.json', 'test a rule set before it is pushed'],
       ['$0 test --offline a.rules --resolve a.com=192.0.2.7 …', 'with the addresses of a name'],
     ]);
 }
