@@ -475,11 +475,12 @@ describe('deltas of policies', () => {
     expect(ruleAt(egress, 400)).toEqual(ruleAt(before.policies.get('p')?.egress ?? [], 0));
   });
 
-  it('put policies whole where a patch would be longer', () => {
-    const random = seeded(5);
+  it('put policies whole where a patch would be longer, and patch them where it would be shorter', () => {
+    // A whole policy of this size deflates to less than the raw patch, whose bytes are in the vectors (39).
+    const whole = expectDelta(policySet(['accept']), policySet(['drop dst4=10.0.0.0/8', 'accept']));
+    expect(whole[2]).toBe(1);
+    expect(whole.length).toBeLessThan(39);
     const numbers = Array.from({ length: 400 }, (_, i) => i);
-    const other = numbers.map((number) => (number % 2 === 0 ? number : 1000 + (random() % 1_000_000)));
-    expect(expectDelta(manyRules(numbers), manyRules(other))[2]).toBe(1);
     expect(expectDelta(manyRules(numbers), manyRules(numbers.slice(1)))[2]).toBe(2);
   });
 });

@@ -2,7 +2,7 @@
 
 import { readFileSync } from 'node:fs';
 import { defaultEndpoints } from '@rulecast/protocol';
-import yargs, { type Argv } from 'yargs';
+import yargs, { type ArgumentsCamelCase, type Argv } from 'yargs';
 import * as check from './commands/check.ts';
 import * as push from './commands/push.ts';
 import * as status from './commands/status.ts';
@@ -23,7 +23,7 @@ interface Command<A> {
   readonly command: string;
   readonly describe: string;
   readonly builder: (yargs: Argv<GlobalArgs>) => Argv<A>;
-  readonly run: (args: A, terminal: Terminal) => Promise<ExitCode>;
+  readonly run: (args: ArgumentsCamelCase<A>, terminal: Terminal) => Promise<ExitCode>;
 }
 
 /** Options whose values gather; every other one is given once. */

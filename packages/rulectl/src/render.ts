@@ -215,7 +215,7 @@ function paintAction(action: VerdictView['action'], colors: Colors): string {
 
 /** One batch of status records. */
 export interface Snapshot {
-  /** Absent before the first release. */
+  /** Absent, or of version 0, before the first release. */
   readonly head: ControlRecordOf<'head'> | undefined;
   readonly parts: readonly ControlRecordOf<'part'>[];
   readonly subscribers: readonly ControlRecordOf<'subscriber'>[];
@@ -224,11 +224,9 @@ export interface Snapshot {
 /** `nowMs`: milliseconds since 1970, for ages. */
 export function renderStatus(snapshot: Snapshot, nowMs: number, colors: Colors): string {
   const { head, parts, subscribers } = snapshot;
-  const blocks = [
-    head === undefined
-      ? 'nothing released yet: push something with rulectl push FILE'
-      : renderHead(head, nowMs, colors),
-  ];
+  const isReleased = head !== undefined && head.version > 0;
+  const nothing = 'nothing released yet: push something with rulectl push FILE';
+  const blocks = [isReleased ? renderHead(head, nowMs, colors) : nothing];
   if (parts.length > 0) blocks.push(renderParts(parts, colors));
   blocks.push(
     subscribers.length === 0

@@ -1,5 +1,3 @@
-/// <reference path="../src/yargs.d.ts" />
-/// <reference path="../src/cli-progress.d.ts" />
 /** Runs the built `rulectl` as a user does, and reads what it says. */
 
 import { spawn } from 'node:child_process';

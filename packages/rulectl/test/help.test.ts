@@ -26,18 +26,12 @@ describe('help', () => {
     expect(examples).toMatch(new RegExp(`^ {2}.*rulectl ${command}\\b`, 'm'));
     expect(stdout).toContain('Exit codes:\n');
     expect(stdout).toContain('--control');
+    expect(stdout.split('\n').filter((line) => line.length > 100)).toEqual([]);
   });
 
   it('says where the publisher is looked for', async () => {
     const { stdout } = await rulectl(['status', '--help'], { env: { XDG_RUNTIME_DIR: '/run/user/7' } });
     expect(stdout).toContain('unix:/run/user/7/rulecast/control.sock');
-  });
-
-  it('fits 100 columns', async () => {
-    for (const command of COMMANDS) {
-      const { stdout } = await rulectl([command, '--help']);
-      for (const line of stdout.split('\n')) expect(line.length).toBeLessThanOrEqual(100);
-    }
   });
 });
 

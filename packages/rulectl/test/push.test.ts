@@ -3,7 +3,7 @@
 import { openSync, readFileSync } from 'node:fs';
 import type { ControlRecord, MessageOf } from '@rulecast/protocol';
 import { afterAll, afterEach, describe, expect, it } from 'vitest';
-import * as pushCommand from '../src/commands/push.ts';
+import { type PushArgs, run as runPush } from '../src/commands/push.ts';
 import { Output, Terminal } from '../src/terminal.ts';
 import { type CliResult, Folder, ndjson, rulectl } from './cli.ts';
 import {
@@ -376,7 +376,7 @@ describe('--replace-all', () => {
       'replace-all': true,
       timeout: '60',
     };
-    expect(await pushCommand.run(fullArgs(args), terminal)).toBe(exit);
+    expect(await runPush(fullArgs(args), terminal)).toBe(exit);
     terminal.out.flush();
     expect(questions).toEqual(['Remove them?']);
     expect(readFileSync(output, 'utf8')).toContain('--replace-all removes list old:\n');
@@ -384,9 +384,7 @@ describe('--replace-all', () => {
   });
 });
 
-function fullArgs(
-  some: Partial<pushCommand.PushArgs> & Pick<pushCommand.PushArgs, 'control' | 'timeout'>,
-): pushCommand.PushArgs {
+function fullArgs(some: Partial<PushArgs> & Pick<PushArgs, 'control' | 'timeout'>): PushArgs {
   return {
     file: undefined,
     list: undefined,

@@ -208,8 +208,8 @@ describe('verdicts', () => {
 });
 
 describe('status', () => {
-  it('before the first release says so', () => {
-    const text = renderStatus({ head: undefined, parts: [], subscribers: [] }, NOW_MS, PLAIN);
+  it.each([undefined, head({ version: 0, epoch: 0 })])('before the first release says so: %j', (none) => {
+    const text = renderStatus({ head: none, parts: [], subscribers: [] }, NOW_MS, PLAIN);
     expect(text).toBe(
       'nothing released yet: push something with rulectl push FILE\n\nno subscriber was ever connected',
     );

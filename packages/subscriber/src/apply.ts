@@ -16,7 +16,9 @@ import {
   encodeSnapshot,
   type Manifest,
   manifestHash,
+  PartKind,
   ProtocolError,
+  partText,
   type Trust,
   verifyRuleSet,
   verifySignature,
@@ -204,8 +206,10 @@ export class Applier {
       const ruleSet = applyChain(base, candidate.stream, this.options.entriesMax);
       verifyRuleSet(candidate.offer.manifest, ruleSet);
       const fault = checkRuleSet(ruleSet).find((problem) => problem.severity === 'fault');
-      if (fault !== undefined)
-        throw new ProtocolError(ErrorCode.badRuleSet, fault.reason, { part: fault.part });
+      if (fault !== undefined) {
+        const part = partText({ kind: PartKind.policy, name: fault.part }); // lists by themselves have no faults
+        throw new ProtocolError(ErrorCode.badRuleSet, fault.reason, { part });
+      }
       return ruleSet;
     } catch (cause) {
       if (cause instanceof ProtocolError) throw new RefusedError(cause.code, 'never', cause);

@@ -26,6 +26,7 @@ import {
 import type { RuleSet } from '@rulecast/rules';
 import { type Channel, createMemoryPair } from '@rulecast/vchan';
 import { expect } from 'vitest';
+import { sampleRuleSet } from './sample.ts';
 
 export interface ScriptedRelease {
   readonly ruleSet: RuleSet;
@@ -113,6 +114,14 @@ export class ScriptedPublisher {
       hash: manifestHash(bytes),
     };
   }
+}
+
+/** The sample releases of versions 1 to 4. */
+export function sampleReleases(
+  publisher: ScriptedPublisher,
+): readonly [ScriptedRelease, ScriptedRelease, ScriptedRelease, ScriptedRelease] {
+  const of = (version: number): ScriptedRelease => publisher.release(sampleRuleSet(version), { version });
+  return [of(1), of(2), of(3), of(4)];
 }
 
 export function sha256(bytes: Uint8Array): Uint8Array {

@@ -1,11 +1,21 @@
 /**
- * Hit counters in words: how often each run, each policy's default action and each list decided.
+ * Hit counters: how often each run, each policy's default action and each list decided.
+ *
+ * A count is a plain addition to the image, in shared memory: exact while one thread at a time counts; threads that count
+ * the same outcome at the same moment may lose some. Single lookups gather in a log of their thread first, because
+ * a store whose address waits for the whole lookup keeps the next lookup from overlapping with it.
  */
 
 import type { Direction } from '@rulecast/rules';
 import type { Image, NamesSection } from './layout.ts';
-import { listOf } from './lookup.ts';
-import { BLOCK_WORDS, BlockField, DIRECTIONS, PROGRAM_WORDS, ProgramField } from './program.ts';
+import {
+  BLOCK_WORDS,
+  BlockField,
+  CODE_ACTION_BITS,
+  DIRECTIONS,
+  PROGRAM_WORDS,
+  ProgramField,
+} from './program.ts';
 
 /** What one policy's program in one direction has decided since its generation began. */
 export interface ProgramHits {
@@ -27,6 +37,39 @@ export interface TableHits {
   readonly lists: ReadonlyMap<string, number>;
 }
 
+/** Lookups that a log holds back at most. */
+const LOG_LENGTH = 64;
+
+/** Counts one verdict. */
+export function countHit(image: Image, code: number): void {
+  image.hits[code >> CODE_ACTION_BITS]! += 1; // one cell per outcome
+}
+
+/** One thread's latest codes, not yet counted. */
+export class HitLog {
+  private readonly codes = new Int32Array(LOG_LENGTH);
+  private count = 0;
+  private image: Image | undefined;
+
+  /** Notes a code of an image that the caller holds. Codes of another image, which may be gone, are forgotten. */
+  add(image: Image, code: number): void {
+    if (image !== this.image) {
+      this.image = image;
+      this.count = 0;
+    }
+    this.codes[this.count++] = code;
+    if (this.count === LOG_LENGTH) this.flush(image);
+  }
+
+  /** Counts all codes of an image that the caller holds. */
+  flush(image: Image): void {
+    const count = image === this.image ? this.count : 0;
+    this.count = 0;
+    for (let i = 0; i < count; i++) countHit(image, this.codes[i]!); // i < LOG_LENGTH
+  }
+}
+
+/** What each program of an image decided. */
 export function programHits(image: Image, names: NamesSection): readonly ProgramHits[] {
   const all: ProgramHits[] = [];
   for (let record = 0; record < image.programs.length; record += PROGRAM_WORDS) {
@@ -64,4 +107,10 @@ export function addListHits(image: Image, names: NamesSection, totals: Map<strin
 
 function runCount(image: Image, block: number): number {
   return image.blocks[block * BLOCK_WORDS + BlockField.runCount] ?? 0;
+}
+
+/** The number of a run's list, or -1. */
+export function listOf(image: Image, block: number, run: number): number {
+  const first = image.blocks[block * BLOCK_WORDS + BlockField.firstRunList] ?? -1;
+  return first < 0 ? -1 : (image.runLists[first + run] ?? -1);
 }

@@ -5,12 +5,12 @@
  * A lookup answers with a code, a small integer that needs no allocation: 0 for the verdict none, else `code & 3` is
  * CodeAction.accept or CodeAction.drop, and `decodeVerdict` says who decided. A code means something only within its generation.
  *
- * Every lookup counts a hit of its outcome in the image: a plain addition to shared memory. The counts are exact while
- * one thread at a time looks up; threads that count the same outcome at the same moment may lose some of their additions.
+ * Only `lookupAll` counts hits; whoever calls the others counts them (hits.ts).
  */
 
 import type { Address, Direction, Family, Packet } from '@rulecast/rules';
 import { IpProtocol } from '@rulecast/rules';
+import { countHit, listOf } from './hits.ts';
 import type { Image, NamesSection } from './layout.ts';
 import { OWNER_WORDS, OwnerField } from './owner.ts';
 import { find4, find6 } from './prefix-map.ts';
@@ -82,12 +82,9 @@ export function lookup4(
   detail: number,
 ): number {
   const protoBit = protoBitOf(4, proto);
-  const code =
-    direction === LookupDirection.egress
-      ? egress4(image, src, dst, protoBit, detail)
-      : otherwise4(image, direction, src, dst, protoBit, detail);
-  image.hits[code >> CODE_ACTION_BITS]! += 1; // one cell per outcome
-  return code;
+  return direction === LookupDirection.egress
+    ? egress4(image, src, dst, protoBit, detail)
+    : otherwise4(image, direction, src, dst, protoBit, detail);
 }
 
 // Apart from the rest, so that the whole way of an egress packet fits what V8 inlines into one function.
@@ -143,23 +140,15 @@ export function lookup6(
     const remote = src === undefined || program < 0 ? 0 : find6(image.destination6, src, srcAt);
     if (program >= 0) code = stricter(code, decide(image, program, remote, protoBit, detail));
   }
-  image.hits[code >> CODE_ACTION_BITS]! += 1; // one cell per outcome
   return code;
 }
 
 /** Any packet, also one whose addresses are of two families. */
 export function lookupPacket(image: Image, packet: Packet): number {
-  const code = decidePacket(image, packet);
-  image.hits[code >> CODE_ACTION_BITS]! += 1; // one cell per outcome
-  return code;
-}
-
-/** The same without counting a hit. */
-export function decidePacket(image: Image, packet: Packet): number {
   const { src, dst } = packet;
   const protoBit = protoBitOf(dst.family, packet.proto);
   const detail = detailOf(packet);
-  let code = NO_VERDICT_CODE;
+  let code: number = NO_VERDICT_CODE;
   if (packet.direction !== 'ingress') {
     const program = image.owners[ownerOf(image, src) * OWNER_WORDS + OwnerField.egress]!; // the map holds owners' classes
     if (program >= 0) code = decide(image, program, classOf(image, dst), protoBit, detail);
@@ -171,35 +160,35 @@ export function decidePacket(image: Image, packet: Packet): number {
   return code;
 }
 
-/** Fills `out` with the codes of a batch. Throws RangeError where `out` is too short. */
+/** Fills `out` with the codes of a batch, and counts them. Throws RangeError where `out` is too short. */
 export function lookupAll(image: Image, batch: PacketBatch, out: VerdictBatch): void {
   const { family, direction, count, src, dst, protos, details } = batch;
   const { codes } = out;
   if (codes.length < count) throw new RangeError(`${count} packets, but room for ${codes.length} codes`);
   out.generation = image.generation;
-  if (family === 4) {
-    if (direction === LookupDirection.egress) lookupEgress4(image, batch, codes);
-    else
-      for (let i = 0; i < count; i++) {
-        codes[i] = lookup4(image, direction, src?.[i], dst[i]!, protos[i]!, details[i]!); // i < count
-      }
-    return;
+  if (family === 4 && direction === LookupDirection.egress) lookupEgress4(image, batch, codes);
+  else if (family === 4) {
+    for (let i = 0; i < count; i++) {
+      codes[i] = lookup4(image, direction, src?.[i], dst[i]!, protos[i]!, details[i]!); // i < count
+    }
+  } else {
+    for (let i = 0; i < count; i++) {
+      codes[i] = lookup6(image, direction, src, i * 4, dst, i * 4, protos[i]!, details[i]!); // i < count
+    }
   }
-  for (let i = 0; i < count; i++) {
-    codes[i] = lookup6(image, direction, src, i * 4, dst, i * 4, protos[i]!, details[i]!); // i < count
-  }
+  for (let i = 0; i < count; i++) countHit(image, codes[i]!); // i < count
 }
 
 /** Packets looked at in one go: their classes stay in the first-level cache, and their loads from memory overlap. */
 const TILE_PACKETS = 64;
 
-/** Egress batches of IPv4, the bulk of all traffic: first all classes of a tile, then its decisions, then its counts. */
+/** Egress batches of IPv4, the bulk of all traffic: first all classes of a tile, then its decisions. */
 function lookupEgress4(
   image: Image,
   { count, src, dst, protos, details }: PacketBatch,
   codes: Uint32Array,
 ): void {
-  const { owner4, owners, destination4, hits } = image;
+  const { owner4, owners, destination4 } = image;
   const classes = new Int32Array(TILE_PACKETS);
   for (let start = 0; start < count; start += TILE_PACKETS) {
     const end = Math.min(count, start + TILE_PACKETS);
@@ -213,7 +202,6 @@ function lookupEgress4(
           ? NO_VERDICT_CODE
           : decide(image, program, classes[i - start]!, protoBitOf(4, protos[i]!), details[i]!);
     }
-    for (let i = start; i < end; i++) hits[codes[i]! >> CODE_ACTION_BITS]! += 1;
   }
 }
 
@@ -297,12 +285,6 @@ export function decodeVerdict(image: Image, names: NamesSection, code: number): 
     run: block === undefined ? undefined : origin?.run,
     list: names.lists[list],
   };
-}
-
-/** The number of a run's list, or -1. */
-export function listOf(image: Image, block: number, run: number): number {
-  const first = image.blocks[block * BLOCK_WORDS + BlockField.firstRunList] ?? -1;
-  return first < 0 ? -1 : (image.runLists[first + run] ?? -1);
 }
 
 /** The names of an image. A copy: text decoders refuse shared memory. */

@@ -112,12 +112,16 @@ export function decide(
   protoBit: number,
   detail: number,
 ): number {
-  const { programs, lists, candidates } = views;
+  const { programs } = views;
   const record = program * PROGRAM_WORDS;
-  // All indices below were made by `compilePrograms` for this image.
+  // All indices here and in `scan` were made by `compilePrograms` for this image.
   const row = views.rows[programs[record]! + (classId & programs[record + 1]!)]!;
-  if (row < 0) return ~row;
-  for (let at = row; ; at++) {
+  return row < 0 ? ~row : scan(views, row, protoBit, detail);
+}
+
+/** Tries the candidates of a list in turn. Apart from `decide`, which so stays small enough to be inlined everywhere. */
+function scan({ lists, candidates }: ProgramViews, list: number, protoBit: number, detail: number): number {
+  for (let at = list; ; at++) {
     const entry = lists[at]!;
     if (entry < 0) return ~entry;
     const candidate = entry * CANDIDATE_WORDS;
@@ -176,11 +180,6 @@ export class ProgramPlans {
         this.plans.push({ policy, direction, common: commonBlock, own: this.block(policy, direction) });
       }
     }
-  }
-
-  /** The program of a policy in a direction, or -1. */
-  programOf(policy: string, direction: Direction): number {
-    return this.plans.findIndex((plan) => plan.policy.name === policy && plan.direction === direction);
   }
 
   private block(policy: Policy, direction: Direction): number {

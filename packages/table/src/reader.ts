@@ -5,6 +5,7 @@
 
 import type { Address, Packet } from '@rulecast/rules';
 import type { TableHandle } from './double-buffer.ts';
+import { countHit, HitLog } from './hits.ts';
 import {
   ControlField,
   HeaderField,
@@ -44,6 +45,7 @@ export class TableReader {
   private pinned: number; // the pin's value; this reader alone writes it
   private readonly images: [Image | undefined, Image | undefined] = [undefined, undefined];
   private names: { readonly image: Image; readonly section: NamesSection } | undefined;
+  private readonly log = new HitLog();
   private lastGeneration = 0;
   private isOpen = true;
 
@@ -60,13 +62,18 @@ export class TableReader {
   lookup(packet: Packet): TableVerdict {
     const image = this.pin();
     try {
-      return decodeVerdict(image, this.namesOf(image), lookupPacket(image, packet));
+      const code = lookupPacket(image, packet);
+      countHit(image, code);
+      return decodeVerdict(image, this.namesOf(image), code);
     } finally {
       this.unpin();
     }
   }
 
-  /** The code of a packet's verdict, of `lookupGeneration`. Allocates nothing. See `lookup4` in lookup.ts. */
+  /**
+   * The code of a packet's verdict, of `lookupGeneration`. Allocates nothing; see lookup.ts for its arguments. Hits of this
+   * form are counted 64 at a time, and by `close`; those not counted when a generation ends are lost.
+   */
   lookup4(
     direction: LookupDirection,
     src: number | undefined,
@@ -74,7 +81,9 @@ export class TableReader {
     proto: number,
     detail: number,
   ): number {
-    const code = lookup4(this.pin(), direction, src, dst, proto, detail);
+    const image = this.pin();
+    const code = lookup4(image, direction, src, dst, proto, detail);
+    this.log.add(image, code);
     this.unpin();
     return code;
   }
@@ -89,7 +98,9 @@ export class TableReader {
     proto: number,
     detail: number,
   ): number {
-    const code = lookup6(this.pin(), direction, src, srcAt, dst, dstAt, proto, detail);
+    const image = this.pin();
+    const code = lookup6(image, direction, src, srcAt, dst, dstAt, proto, detail);
+    this.log.add(image, code);
     this.unpin();
     return code;
   }
@@ -135,6 +146,8 @@ export class TableReader {
   /** Gives the slot back. The reader must not be used after it. */
   close(): void {
     if (!this.isOpen) return;
+    this.log.flush(this.pin());
+    this.unpin();
     this.isOpen = false;
     // After all this reader's looks: the slot's next owner starts from an even pin.
     Atomics.store(this.control, takenWord(this.slot), 0);

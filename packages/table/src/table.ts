@@ -7,13 +7,12 @@
 import { type Address, EMPTY_RULE_SET, type Environment, type Packet, type RuleSet } from '@rulecast/rules';
 import { DoubleBuffer, type TableHandle } from './double-buffer.ts';
 import { type Explanation, explainVerdict } from './explain.ts';
-import { addListHits, programHits, type TableHits } from './hits.ts';
+import { addListHits, countHit, HitLog, programHits, type TableHits } from './hits.ts';
 import { compileImage, type ImageSizes, writeImage } from './image.ts';
 import type { Image, NamesSection } from './layout.ts';
 import { DEFAULT_TABLE_LIMITS, type TableLimits } from './limits.ts';
 import {
   classOf,
-  decidePacket,
   decodeVerdict,
   type LookupDirection,
   lookup4,
@@ -65,6 +64,7 @@ export class Table {
   private readonly buffer: DoubleBuffer;
   private readonly limits: TableLimits;
   private readonly pinWaitMs: number;
+  private readonly log = new HitLog();
   private current: Generation;
   private standby: Generation | undefined; // the one before the current, or the one prepared to come after it
   private readonly pastListHits = new Map<string, number>(); // of generations no longer in either buffer
@@ -94,6 +94,7 @@ export class Table {
     if (next?.prepared !== prepared || prepared.generation <= this.current.prepared.generation) {
       throw new TypeError(`generation ${prepared.generation} is not what the table prepared last`);
     }
+    this.log.flush(this.current.image);
     this.buffer.flip();
     this.standby = this.current;
     this.current = next;
@@ -102,7 +103,9 @@ export class Table {
 
   /** The verdict on a packet, in words. */
   lookup(packet: Packet): TableVerdict {
-    return this.decode(lookupPacket(this.current.image, packet));
+    const code = lookupPacket(this.current.image, packet);
+    countHit(this.current.image, code);
+    return this.decode(code);
   }
 
   /** The code of a packet's verdict. Allocates nothing; see lookup.ts for its arguments. */
@@ -113,7 +116,10 @@ export class Table {
     proto: number,
     detail: number,
   ): number {
-    return lookup4(this.current.image, direction, src, dst, proto, detail);
+    const { image } = this.current;
+    const code = lookup4(image, direction, src, dst, proto, detail);
+    this.log.add(image, code);
+    return code;
   }
 
   /** The same for IPv6, with addresses of four words from `srcAt` and `dstAt`. */
@@ -126,7 +132,10 @@ export class Table {
     proto: number,
     detail: number,
   ): number {
-    return lookup6(this.current.image, direction, src, srcAt, dst, dstAt, proto, detail);
+    const { image } = this.current;
+    const code = lookup6(image, direction, src, srcAt, dst, dstAt, proto, detail);
+    this.log.add(image, code);
+    return code;
   }
 
   lookupBatch(batch: PacketBatch, out: VerdictBatch): void {
@@ -146,12 +155,13 @@ export class Table {
   /** Exactly what decided, down to the rule and the prefix. Not counted as a hit. */
   explain(packet: Packet): Explanation {
     const { image, names, prepared } = this.current;
-    const code = decidePacket(image, packet);
+    const code = lookupPacket(image, packet);
     return explainVerdict(prepared.ruleSet, packet, decodeVerdict(image, names, code));
   }
 
   stats(): TableStats {
     const { image, prepared } = this.current;
+    this.log.flush(image);
     return {
       ...prepared.sizes,
       generation: prepared.generation,
@@ -160,9 +170,10 @@ export class Table {
     };
   }
 
-  /** Hit counts; exact while one thread looks up, else possibly a few too low. */
+  /** Hit counts: exact for this table's own lookups, possibly a few too low while readers look up too (hits.ts). */
   hits(): TableHits {
     const { image, names, prepared } = this.current;
+    this.log.flush(image);
     const lists = new Map(this.pastListHits);
     if (this.standby !== undefined) addListHits(this.standby.image, this.standby.names, lists);
     addListHits(image, names, lists);

@@ -130,6 +130,25 @@ describe('a table reader', () => {
     expect(openReader(table.handle()).slot).toBe(9);
   });
 
+  it('counts each of its lookups once, at the latest when it is closed', () => {
+    const table = new Table();
+    flipTo(table, 1);
+    const reader = openReader(table.handle());
+    for (let i = 0; i < 100; i++) reader.lookup4(0, undefined, FIRST, 6, 443);
+    reader.lookup(hostPacket(0));
+    table.lookup4(0, undefined, FIRST, 6, 443);
+    expect(table.hits().lists.get('release-1')).toBe(64 + 1 + 1);
+    reader.close();
+    expect(table.hits().lists.get('release-1')).toBe(102);
+    flipTo(table, 2);
+    expect(table.hits().lists).toEqual(
+      new Map([
+        ['release-1', 102],
+        ['release-0', 0],
+      ]),
+    );
+  });
+
   it('in worker threads never gets a torn answer or an older generation while the writer flips', async () => {
     const table = new Table();
     flipTo(table, 1);

@@ -42,9 +42,8 @@ export function builder(yargs: Argv<object>): Argv<CheckArgs> {
       describe: 'one JSON object for each line that holds something, then a summary',
     })
     .option('direction', {
-      type: 'string',
-      choices: ['egress', 'ingress'],
-      default: 'egress',
+      choices: ['egress', 'ingress'] as const,
+      default: 'egress' as const,
       describe: 'what bare rule lines are for',
     })
     .option('at', {

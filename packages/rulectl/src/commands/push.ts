@@ -84,8 +84,7 @@ export function builder(yargs: Argv<{ readonly control: string }>): Argv<PushArg
     })
     .option('dry-run', { type: 'boolean', describe: 'say what would change, and release nothing' })
     .option('wait', {
-      type: 'string',
-      choices: ['released', 'applied'],
+      choices: ['released', 'applied'] as const,
       requiresArg: true,
       describe: 'until the release is stored, or until every connected subscriber answered',
       defaultDescription: 'applied',

@@ -57,9 +57,8 @@ export function builder(yargs: Argv<{ readonly control: string }>): Argv<TestArg
     )
     .positional('packet', { type: 'string', array: true, describe: 'packets' })
     .option('direction', {
-      type: 'string',
       choices: DIRECTIONS,
-      default: 'egress',
+      default: 'egress' as const,
       describe: 'from a qube, to a qube, or between two qubes',
     })
     .option('subscriber', { type: 'string', requiresArg: true, describe: 'ask this one only' })

@@ -1,0 +1,716 @@
+import { once } from 'node:events';
+import { CONTROL_CONNECTIONS_MAX, type MessageOf, ProtocolError, PUSH_MAX_BYTES } from '@rulecast/protocol';
+import { type Endpoint, parseEndpoint } from '@rulecast/vchan';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
+import type { Publisher, PublisherOptions } from '../src/publisher.ts';
+import { type Served, serveControl, serveSubscribers } from '../src/serve.ts';
+import { StoreError } from '../src/store.ts';
+import { bytesOf, freshPublisher, hex, prefixes, release } from './fresh-publisher.ts';
+import { recordsOf, ScriptedRulectl } from './scripted-rulectl.ts';
+import { ScriptedSubscriber } from './scripted-subscriber.ts';
+
+interface House {
+  readonly publisher: Publisher;
+  readonly control: Endpoint;
+  readonly subscribers: Endpoint;
+  readonly served: Served;
+}
+
+let houses = 0;
+
+/** A publisher that serves subscribers and rulectl in this process. */
+async function house(options: Partial<PublisherOptions> = {}): Promise<House> {
+  const publisher = freshPublisher(options);
+  houses += 1;
+  const subscribers = parseEndpoint(`memory:control-${houses}-subscribers`);
+  const control = parseEndpoint(`memory:control-${houses}`);
+  const sessions = await serveSubscribers(publisher, [subscribers]);
+  onTestFinished(() => sessions.close());
+  const served = await serveControl(publisher, control, sessions.ask);
+  onTestFinished(() => served.close());
+  return { publisher, control, subscribers, served };
+}
+
+/** What a push leads to, in a word. */
+async function pushCode(...args: Parameters<typeof ScriptedRulectl.push>): Promise<string> {
+  const { end } = await ScriptedRulectl.push(...args);
+  return `${end.kind} ${end.code}`;
+}
+
+describe('a push', () => {
+  it('is released, with what changed and what the release is', async () => {
+    const { publisher, control } = await house();
+    const answer = await ScriptedRulectl.push(control, {
+      'hosts.txt': '192.0.2.1\n192.0.2.3\n',
+      'x.rules': 'drop dst=@hosts\n',
+    });
+    expect(answer.end).toMatchObject({ kind: 'done', code: 'released', text: 'released version 1' });
+    const { head } = publisher;
+    expect(recordsOf(answer, 'change')).toEqual([
+      { record: 'change', op: 'add', kind: 'list', name: 'hosts', added: 2, removed: 0, unchanged: 0 },
+      { record: 'change', op: 'add', kind: 'policy', name: 'default', added: 1, removed: 0, unchanged: 0 },
+    ]);
+    expect(recordsOf(answer, 'release')).toEqual([
+      expect.objectContaining({
+        epoch: 1,
+        version: 1,
+        previousVersion: 0,
+        hash: hex(head?.hash ?? new Uint8Array()),
+        parts: 2,
+        entries: 2,
+        rules: 1,
+        dryRun: false,
+        changed: true,
+      }),
+    ]);
+    expect(recordsOf(answer, 'warning')).toEqual([]);
+  });
+
+  it('of what is there already is unchanged, and makes no version', async () => {
+    const { publisher, control } = await house();
+    const { hash } = await release(publisher, { 'hosts.txt': '192.0.2.1\n' });
+    const answer = await ScriptedRulectl.push(control, { 'hosts.txt': '192.0.2.1/32 # again\n' });
+    expect(answer.end).toMatchObject({ kind: 'done', code: 'unchanged' });
+    expect(recordsOf(answer, 'change')).toEqual([]);
+    expect(recordsOf(answer, 'release')).toMatchObject([
+      { version: 1, hash: hex(hash), changed: false, deltaBytes: 0 },
+    ]);
+    expect(publisher.head?.manifest.version).toBe(1);
+  });
+
+  it('as a dry run tells the same and releases nothing', async () => {
+    const { publisher, control } = await house();
+    const dry = await ScriptedRulectl.push(control, { 'hosts.txt': '192.0.2.1\n' }, { dryRun: true });
+    expect(dry.end).toMatchObject({ kind: 'done', code: 'planned' });
+    expect(recordsOf(dry, 'release')).toMatchObject([
+      { version: 0, hash: '0'.repeat(64), entries: 1, dryRun: true, changed: true },
+    ]);
+    expect(publisher.head).toBeUndefined();
+    const real = await ScriptedRulectl.push(control, { 'hosts.txt': '192.0.2.1\n' });
+    expect(recordsOf(real, 'change')).toEqual(recordsOf(dry, 'change'));
+  });
+
+  it('of a document brings the files that it names, in files of many chunks', async () => {
+    const { publisher, control } = await house();
+    const rulectl = await ScriptedRulectl.connect(control);
+    await rulectl.announce({ files: 2 });
+    await rulectl.sendFile('firewall.yaml', bytesOf('lists:\n  far: { file: far.txt }\n'));
+    const lines = Array.from({ length: 40_000 }, (_, i) => `10.${i >> 8}.${i & 255}.1`);
+    await rulectl.sendFile('far.txt', bytesOf(lines.join('\n')), 'referenced');
+    expect((await rulectl.answer()).end).toMatchObject({ kind: 'done', code: 'released' });
+    expect(publisher.head?.manifest.parts).toMatchObject([{ name: 'far', count: 40_000 }]);
+  });
+
+  it('of no files, and of an empty file, is a push', async () => {
+    const { control } = await house();
+    expect(await pushCode(control, {})).toBe('done unchanged');
+    expect(await pushCode(control, { 'hosts.txt': '' })).toBe('done released');
+  });
+
+  it('warns of what is odd: an unused list, a name that does not resolve, nothing to withdraw', async () => {
+    const { publisher, control } = await house({ resolve: () => Promise.reject(new Error('SERVFAIL')) });
+    const odd = await ScriptedRulectl.push(control, {
+      'hosts.txt': '192.0.2.1\n',
+      'x.rules': 'drop dsthost=a.example\n',
+    });
+    expect(recordsOf(odd, 'warning').map(({ code, part }) => `${code} ${part}`)).toEqual([
+      'unused-list hosts',
+      'name-not-resolved a.example',
+    ]);
+    expect(publisher.degraded).toEqual([
+      'a.example does not resolve (SERVFAIL): its rules keep the addresses they had',
+    ]);
+    const withdrawal = await ScriptedRulectl.push(
+      control,
+      { 'gone.txt': '192.0.2.1\n' },
+      { action: 'withdraw' },
+    );
+    expect(recordsOf(withdrawal, 'warning').map(({ code }) => code)).toContain('nothing-to-withdraw');
+  });
+
+  it('keeps the addresses of a name that stops resolving', async () => {
+    const answers = [Promise.resolve(prefixes('192.0.2.7')), Promise.reject(new Error('SERVFAIL'))];
+    for (const answer of answers) answer.catch(() => undefined);
+    const { publisher, control } = await house({
+      resolve: () => answers.shift() ?? Promise.reject(new Error('asked too often')),
+    });
+    await ScriptedRulectl.push(control, { 'x.rules': 'drop dsthost=a.example\n' });
+    expect(await pushCode(control, { 'x.rules': 'drop dsthost=a.example\naccept\n' })).toBe('done released');
+    expect(publisher.head?.ruleSet.resolutions).toEqual(new Map([['a.example', prefixes('192.0.2.7')]]));
+  });
+});
+
+describe('a push is refused, and the head stays', () => {
+  it('for a bad line, with each reject and the place of the first', async () => {
+    const { publisher, control } = await house();
+    await release(publisher, { 'hosts.txt': '192.0.2.9\n' });
+    const answer = await ScriptedRulectl.push(control, {
+      'hosts.txt': '192.0.2.1\n300.1.1.1\n',
+      'x.rules': 'drop\nacept\n',
+    });
+    expect(answer.end).toMatchObject({
+      kind: 'fail',
+      code: 'bad-input',
+      text: '2 lines are refused: nothing was released',
+      file: 'hosts.txt',
+      line: 2,
+      column: 1,
+    });
+    expect(recordsOf(answer, 'reject').map(({ file, line }) => `${file}:${line}`)).toEqual([
+      'hosts.txt:2',
+      'x.rules:2',
+    ]);
+    expect(publisher.head?.manifest.version).toBe(1);
+  });
+
+  it('where the head is not the version that was expected, which is told', async () => {
+    const { publisher, control } = await house();
+    expect(await pushCode(control, { 'hosts.txt': '192.0.2.1\n' }, { ifVersion: 1 })).toBe(
+      'fail version-moved',
+    );
+    expect(await pushCode(control, { 'hosts.txt': '192.0.2.1\n' }, { ifVersion: 0 })).toBe('done released');
+    const { end } = await ScriptedRulectl.push(control, { 'hosts.txt': '192.0.2.2\n' }, { ifVersion: 0 });
+    expect(end).toMatchObject({ kind: 'fail', code: 'version-moved', version: 1 });
+    expect(publisher.head?.manifest.version).toBe(1);
+  });
+
+  it.each<[string, string, string | undefined, Record<string, string>]>([
+    ['a list that is not there', 'guard-refused', 'default', { 'x.rules': 'drop dst=@gone\n' }],
+    [
+      'a list of names without resolve',
+      'guard-refused',
+      'default',
+      { 'n.txt': 'a.example\n', 'x.rules': 'drop dst=@n\n' },
+    ],
+    [
+      'too many parts',
+      'over-limit',
+      undefined,
+      {
+        'many.json': JSON.stringify({
+          lists: Object.fromEntries(
+            Array.from({ length: 1025 }, (_, i) => [`l${i}`, { entries: ['10.0.0.1'] }]),
+          ),
+        }),
+      },
+    ],
+  ])('for %s, also in a dry run', async (_, code, part, files) => {
+    const { publisher, control } = await house();
+    for (const dryRun of [true, false]) {
+      const { end } = await ScriptedRulectl.push(control, files, { dryRun });
+      expect(end).toMatchObject({ kind: 'fail', code });
+      expect(end.kind === 'fail' ? end.part : 'no FAIL').toBe(part);
+    }
+    expect(publisher.head).toBeUndefined();
+  });
+
+  it('where the store cannot be written', async () => {
+    const { publisher, control } = await house();
+    vi.spyOn(publisher.store, 'commit').mockRejectedValueOnce(new StoreError('the disk is full'));
+    const { end } = await ScriptedRulectl.push(control, { 'hosts.txt': '192.0.2.1\n' });
+    expect(end).toMatchObject({ kind: 'fail', code: 'storage-failed', text: 'the disk is full' });
+    expect(publisher.head).toBeUndefined();
+    expect(await pushCode(control, { 'hosts.txt': '192.0.2.1\n' })).toBe('done released');
+  });
+
+  const END = { kind: 'end', sha256: new Uint8Array(32) } as const;
+  const CHUNK = { kind: 'chunk', bytes: bytesOf('192.0.2.1') } as const;
+  const file = (bytes: number): MessageOf<'file'> => ({
+    kind: 'file',
+    name: 'hosts.txt',
+    role: 'pushed',
+    bytes,
+  });
+
+  it.each<[string, string, readonly Parameters<ScriptedRulectl['send']>[0][]]>([
+    ['that arrives damaged', 'bad-transfer', [file(9), CHUNK, END]],
+    ['longer than announced', 'bad-transfer', [file(8), CHUNK]],
+    ['shorter than announced', 'unexpected-message', [file(10), CHUNK, END]],
+    ['that goes on after all its bytes', 'unexpected-message', [file(9), CHUNK, CHUNK]],
+    ['that is not announced', 'unexpected-message', [CHUNK]],
+    ['beyond what a push may hold', 'over-limit', [file(PUSH_MAX_BYTES + 1)]],
+    ['of 2^53 - 1 bytes', 'over-limit', [file(Number.MAX_SAFE_INTEGER)]],
+  ])('for a file %s', async (_, code, messages) => {
+    const { publisher, control } = await house();
+    const rulectl = await ScriptedRulectl.connect(control);
+    await rulectl.announce({ files: 2 });
+    for (const message of messages) await rulectl.send(message);
+    expect((await rulectl.answer()).end).toMatchObject({ kind: 'fail', code });
+    expect(publisher.head).toBeUndefined();
+  });
+
+  it('for files that are beyond what a push may hold together', async () => {
+    const { control } = await house();
+    const rulectl = await ScriptedRulectl.connect(control);
+    await rulectl.announce({ files: 2 });
+    await rulectl.sendFile('hosts.txt', bytesOf('192.0.2.1'));
+    await rulectl.send(file(PUSH_MAX_BYTES - 8));
+    expect((await rulectl.answer()).end).toMatchObject({ kind: 'fail', code: 'over-limit' });
+  });
+
+  it('where rulectl goes away in the middle, and the next one is served', async () => {
+    const { publisher, control } = await house();
+    const rulectl = await ScriptedRulectl.connect(control);
+    await rulectl.announce({ files: 1 });
+    await rulectl.send(file(9));
+    rulectl.channel.close();
+    expect(await pushCode(control, { 'other.txt': '192.0.2.1\n' })).toBe('done released');
+    expect(publisher.head?.manifest.parts).toMatchObject([{ name: 'other' }]);
+  });
+});
+
+describe('a push that waits until it is applied', () => {
+  const WAIT = { wait: 'applied' } as const;
+  const HOSTS = { 'hosts.txt': '192.0.2.1\n' };
+
+  it('hears of each subscriber that was connected, as they answer', async () => {
+    const { control, subscribers } = await house();
+    const one = await ScriptedSubscriber.greet(subscribers, 'one');
+    const two = await ScriptedSubscriber.greet(subscribers, 'two');
+    const rulectl = await ScriptedRulectl.connect(control);
+    await rulectl.sendPush(HOSTS, WAIT);
+    await two.nack(await two.offer(), { code: 'sink-failed', text: 'nft says no', retry: 'later' });
+    await rulectl.record('warning');
+    await rulectl.record('change');
+    await rulectl.record('release');
+    expect(await rulectl.record('applied')).toMatchObject({
+      subscriber: 'two',
+      state: 'refused',
+      version: 1,
+      code: 'sink-failed',
+      text: 'nft says no',
+    });
+    const { begin } = await one.take();
+    const applied = await rulectl.record('applied');
+    expect(applied).toMatchObject({ subscriber: 'one', state: 'applied', version: 1, persisted: true });
+    expect(applied.bytes).toBeGreaterThan(begin.bytes);
+    expect((await rulectl.answer()).end).toMatchObject({ kind: 'done', code: 'released' });
+  });
+
+  it('does not wait where nobody is connected, or where nothing changed', async () => {
+    const { control, subscribers } = await house();
+    expect(recordsOf(await ScriptedRulectl.push(control, HOSTS, WAIT), 'applied')).toEqual([]);
+    await ScriptedSubscriber.greet(subscribers, 'fw');
+    expect((await ScriptedRulectl.push(control, HOSTS, WAIT)).end).toMatchObject({
+      kind: 'done',
+      code: 'unchanged',
+    });
+  });
+
+  it('does not wait for one that connects later', async () => {
+    const { control, subscribers } = await house();
+    const one = await ScriptedSubscriber.greet(subscribers, 'one');
+    const answer = ScriptedRulectl.push(control, HOSTS, WAIT);
+    const offer = await one.offer();
+    const late = await ScriptedSubscriber.greet(subscribers, 'late');
+    await late.take();
+    await one.want(offer);
+    await one.applied(offer, (await one.receiveTransfer(offer)).ruleSet);
+    expect(recordsOf(await answer, 'applied').map(({ subscriber }) => subscriber)).toEqual(['one']);
+  });
+
+  it('hears of one that goes away', async () => {
+    const { control, subscribers } = await house();
+    const fw = await ScriptedSubscriber.greet(subscribers, 'fw');
+    const answer = ScriptedRulectl.push(control, HOSTS, WAIT);
+    await fw.offer();
+    fw.channel.close();
+    expect(recordsOf(await answer, 'applied')).toMatchObject([{ subscriber: 'fw', state: 'disconnected' }]);
+  });
+
+  it('hears that a later release took the place of its own', async () => {
+    const { publisher, control, subscribers } = await house();
+    const fw = await ScriptedSubscriber.greet(subscribers, 'fw');
+    const answer = ScriptedRulectl.push(control, HOSTS, WAIT);
+    await fw.offer();
+    await release(publisher, { 'hosts.txt': '192.0.2.2\n' });
+    await fw.take();
+    expect(recordsOf(await answer, 'applied')).toMatchObject([
+      { subscriber: 'fw', state: 'superseded', version: 2 },
+    ]);
+  });
+
+  it('passes over what a subscriber says of the release before', async () => {
+    const { publisher, control, subscribers } = await house();
+    await release(publisher, HOSTS);
+    const fw = await ScriptedSubscriber.greet(subscribers, 'fw');
+    const offer = await fw.offer();
+    await fw.want(offer);
+    const { ruleSet } = await fw.receiveTransfer(offer);
+    const answer = ScriptedRulectl.push(control, { 'hosts.txt': '192.0.2.2\n' }, WAIT);
+    await once(publisher, 'release');
+    await fw.applied(offer, ruleSet);
+    await fw.take();
+    expect(recordsOf(await answer, 'applied')).toMatchObject([
+      { subscriber: 'fw', state: 'applied', version: 2 },
+    ]);
+  });
+
+  it('gives up after its time, and says of whom', async () => {
+    const { control, subscribers } = await house();
+    const [, two] = [
+      await ScriptedSubscriber.greet(subscribers, 'one'),
+      await ScriptedSubscriber.greet(subscribers, 'two'),
+    ];
+    const answer = ScriptedRulectl.push(control, HOSTS, { ...WAIT, timeoutMs: 100 });
+    await two.take();
+    const { records, end } = await answer;
+    expect(
+      recordsOf({ records, end }, 'applied').map(({ subscriber, state }) => `${subscriber} ${state}`),
+    ).toEqual(['two applied', 'one timeout']);
+    expect(end).toMatchObject({ kind: 'done', code: 'released' });
+  });
+
+  // Stopping once waited for the time of the push, up to a day, and so did the place that a gone rulectl took.
+  it('ends at once when the publisher stops', async () => {
+    const { control, subscribers, served } = await house();
+    await ScriptedSubscriber.greet(subscribers, 'fw');
+    const rulectl = await ScriptedRulectl.connect(control);
+    await rulectl.sendPush(HOSTS, { ...WAIT, timeoutMs: 86_400_000 });
+    await rulectl.record('warning');
+    await rulectl.record('change');
+    await rulectl.record('release');
+    await served.close();
+    expect((await rulectl.answer()).end).toMatchObject({ kind: 'bye', code: 'shutting-down' });
+  });
+
+  it('leaves its place when rulectl goes away', async () => {
+    const { publisher, control, subscribers } = await house();
+    await ScriptedSubscriber.greet(subscribers, 'fw');
+    for (let i = 0; i < CONTROL_CONNECTIONS_MAX; i++) {
+      const rulectl = await ScriptedRulectl.connect(control);
+      const released = once(publisher, 'release');
+      await rulectl.sendPush({ 'hosts.txt': `192.0.2.${i}\n` }, { ...WAIT, timeoutMs: 86_400_000 });
+      await released;
+      await rulectl.record('warning');
+      rulectl.channel.close();
+    }
+    expect(await pushCode(control, { 'other.txt': '192.0.2.1\n' })).toBe('done released');
+  });
+});
+
+describe('the status', () => {
+  async function status(control: Endpoint) {
+    const rulectl = await ScriptedRulectl.connect(control);
+    await rulectl.send({ kind: 'status', watch: false });
+    const answer = await rulectl.answer();
+    expect(answer.end).toMatchObject({ kind: 'done', code: 'ok' });
+    return answer;
+  }
+
+  it('before the first release has a head without a version', async () => {
+    const { publisher, control } = await house({ nowMs: () => 7000 });
+    expect((await status(control)).records).toEqual([
+      {
+        record: 'head',
+        lineage: hex(publisher.identity.lineage),
+        epoch: 0,
+        version: 0,
+        hash: '0'.repeat(64),
+        createdAtMs: 0,
+        parts: 0,
+        entries: 0,
+        rules: 0,
+        startedAtMs: 7000,
+        degraded: [],
+      },
+    ]);
+  });
+
+  it('has the head, its parts and the subscribers, connected or not, by name', async () => {
+    let nowMs = 1000;
+    const { publisher, control, subscribers } = await house({ nowMs: () => nowMs });
+    const fw = await ScriptedSubscriber.greet(subscribers, 'fw');
+    await ScriptedSubscriber.greet(subscribers, 'empty', { limits: { entries: 0, bytes: 0, parts: 0 } });
+    nowMs = 2000;
+    const first = await release(publisher, {
+      'hosts.txt': '192.0.2.1\n',
+      'x.rules': 'drop dst=@hosts\naccept\n',
+    });
+    const outcome = once(publisher.subscribers, 'outcome');
+    await fw.take();
+    await outcome;
+    const gone = once(publisher.subscribers, 'outcome');
+    fw.channel.close();
+    await gone;
+    nowMs = 5000;
+    const { hash } = await release(publisher, { 'hosts.txt': '192.0.2.2\n' });
+    nowMs = 9000;
+    const answer = await status(control);
+    expect(answer.records.map(({ record }) => record)).toEqual([
+      'head',
+      'part',
+      'part',
+      'subscriber',
+      'subscriber',
+    ]);
+    expect(recordsOf(answer, 'head')).toMatchObject([
+      {
+        epoch: 1,
+        version: 2,
+        hash: hex(hash),
+        createdAtMs: 5000,
+        parts: 2,
+        entries: 1,
+        rules: 2,
+        startedAtMs: 1000,
+      },
+    ]);
+    expect(recordsOf(answer, 'part')).toMatchObject([
+      { kind: 'list', name: 'hosts', count: 1, changedVersion: 2 },
+      { kind: 'policy', name: 'default', count: 2, changedVersion: 1 },
+    ]);
+    expect(recordsOf(answer, 'subscriber')).toMatchObject([
+      {
+        name: 'empty',
+        state: 'behind',
+        matches: false,
+        lagVersions: 2,
+        lagMs: 7000,
+        connectedSinceMs: 1000,
+        lastError: { code: 'over-limit', atMs: 5000 },
+      },
+      {
+        name: 'fw',
+        state: 'disconnected',
+        epoch: 1,
+        version: 1,
+        hash: hex(first.hash),
+        matches: false,
+        lagVersions: 1,
+        lagMs: 4000,
+        lastSeenMs: 2000,
+        appliedAtMs: 2000,
+        applyMs: 10,
+        persisted: true,
+      },
+    ]);
+  });
+
+  it('tells the states of subscribers apart', async () => {
+    const { publisher, control, subscribers } = await house();
+    const { hash } = await release(publisher, { 'hosts.txt': '192.0.2.1\n' });
+    const held = { epoch: 1, version: 1 };
+    await ScriptedSubscriber.greet(subscribers, 'synced', { holds: { ...held, hash } });
+    await ScriptedSubscriber.greet(subscribers, 'behind');
+    await ScriptedSubscriber.greet(subscribers, 'refused', { refused: [hash] });
+    const receiving = await ScriptedSubscriber.greet(subscribers, 'receiving');
+    await receiving.want(await receiving.offer());
+    await receiving.next('begin');
+    const other = { epoch: 1, version: 9, hash: new Uint8Array(32) };
+    const diverged = await ScriptedSubscriber.greet(subscribers, 'diverged', { holds: other });
+    await diverged.next('prove');
+    await diverged.nack(other);
+    await diverged.offer();
+    const states = recordsOf(await status(control), 'subscriber').map(({ name, state }) => [name, state]);
+    expect(states).toEqual(
+      ['behind', 'diverged', 'receiving', 'refused', 'synced'].map((name) => [name, name]),
+    );
+  });
+
+  it('that is watched comes again after each change, until rulectl goes', async () => {
+    const { publisher, control, subscribers } = await house();
+    const rulectl = await ScriptedRulectl.connect(control);
+    await rulectl.send({ kind: 'status', watch: true });
+    expect(await rulectl.record('head')).toMatchObject({ version: 0 });
+    await release(publisher, { 'hosts.txt': '192.0.2.1\n' });
+    expect(await rulectl.record('head')).toMatchObject({ version: 1 });
+    await rulectl.record('part');
+    await ScriptedSubscriber.greet(subscribers, 'fw');
+    expect(await rulectl.record('head')).toMatchObject({ version: 1 });
+    await rulectl.record('part');
+    expect(await rulectl.record('subscriber')).toMatchObject({ name: 'fw', state: 'behind' });
+    const ended = once(publisher.subscribers, 'removeListener');
+    rulectl.channel.close();
+    await ended;
+    expect(publisher.subscribers.listenerCount('change')).toBe(0);
+  });
+
+  // Garbage from a watching rulectl once rejected a promise that nobody awaited yet, which ends a Node process.
+  it('that is watched ends with BYE on garbage', async () => {
+    const { publisher, control } = await house();
+    const rulectl = await ScriptedRulectl.connect(control);
+    await rulectl.send({ kind: 'status', watch: true });
+    await rulectl.record('head');
+    const ended = once(publisher.subscribers, 'removeListener');
+    rulectl.channel.write(new Uint8Array(64));
+    expect((await rulectl.answer()).end).toMatchObject({ kind: 'bye', code: 'bad-magic' });
+    await ended;
+    expect(publisher.subscribers.listenerCount('change')).toBe(0);
+  });
+
+  it('that is watched ends with BYE on a second request', async () => {
+    const { control } = await house();
+    const rulectl = await ScriptedRulectl.connect(control);
+    await rulectl.send({ kind: 'status', watch: true });
+    await rulectl.record('head');
+    await rulectl.send({ kind: 'status', watch: false });
+    expect((await rulectl.answer()).end).toMatchObject({ kind: 'bye', code: 'unexpected-message' });
+  });
+});
+
+describe('a test of the live table', () => {
+  const PACKET = {
+    direction: 'egress',
+    src: undefined,
+    dst: Uint8Array.of(192, 0, 2, 1),
+    proto: 6,
+    port: 443,
+    icmpType: undefined,
+  } as const;
+  const VERDICT = {
+    action: 'drop',
+    direction: 'egress',
+    policy: 'default',
+    rulePolicy: 'default',
+    rule: 'action=drop',
+    ruleIndex: 0,
+    run: 0,
+    list: undefined,
+    prefix: undefined,
+  } as const;
+
+  async function test(control: Endpoint, subscriber?: string): Promise<ScriptedRulectl> {
+    const rulectl = await ScriptedRulectl.connect(control);
+    await rulectl.send({ kind: 'test', packet: PACKET, subscriber });
+    return rulectl;
+  }
+
+  /** Answers the QUERY that is due. */
+  async function answerQuery(
+    subscriber: ScriptedSubscriber,
+    answer: Partial<MessageOf<'answer'>>,
+  ): Promise<void> {
+    const { message, transaction } = await subscriber.nextWithTransaction('query');
+    expect(message.packet).toEqual({ direction: 'egress', dst: PACKET.dst, proto: 6, port: 443 });
+    await subscriber.send(
+      {
+        kind: 'answer',
+        ok: true,
+        verdict: undefined,
+        hash: undefined,
+        version: undefined,
+        epoch: undefined,
+        generation: undefined,
+        stats: undefined,
+        code: undefined,
+        text: undefined,
+        ...answer,
+      },
+      transaction,
+    );
+  }
+
+  it('is asked of the subscriber that was named, and its verdict comes back', async () => {
+    const { control, subscribers } = await house();
+    const fw = await ScriptedSubscriber.greet(subscribers, 'fw');
+    const other = await ScriptedSubscriber.greet(subscribers, 'other');
+    const rulectl = await test(control, 'fw');
+    await answerQuery(fw, { verdict: VERDICT, version: 3, hash: new Uint8Array(32), generation: 8 });
+    const answer = await rulectl.answer();
+    expect(recordsOf(answer, 'verdict')).toEqual([
+      {
+        record: 'verdict',
+        subscriber: 'fw',
+        action: 'drop',
+        direction: 'egress',
+        policy: 'default',
+        rulePolicy: 'default',
+        rule: 'action=drop',
+        ruleIndex: 0,
+        run: 0,
+        version: 3,
+        hash: '0'.repeat(64),
+        generation: 8,
+      },
+    ]);
+    expect(answer.end).toMatchObject({ kind: 'done', code: 'ok' });
+    expect(await other.isQuiet()).toBe(true);
+  });
+
+  it('is asked of all without a name; one that cannot answer is a warning', async () => {
+    const { control, subscribers } = await house();
+    const fw = await ScriptedSubscriber.greet(subscribers, 'fw');
+    const fresh = await ScriptedSubscriber.greet(subscribers, 'fresh');
+    const rulectl = await test(control);
+    await answerQuery(fw, { verdict: { action: 'none' }, generation: 1 });
+    await answerQuery(fresh, { ok: false, code: 'not-ready', text: 'no release yet' });
+    const answer = await rulectl.answer();
+    expect(recordsOf(answer, 'verdict')).toMatchObject([{ subscriber: 'fw', action: 'none' }]);
+    expect(recordsOf(answer, 'warning')).toMatchObject([
+      { code: 'not-ready', part: 'subscriber fresh', reason: 'no release yet' },
+    ]);
+    expect(answer.end).toMatchObject({ kind: 'done', code: 'ok' });
+  });
+
+  it.each<[string, string, Partial<MessageOf<'answer'>>]>([
+    ['has no release', 'not-ready', { ok: false, code: 'not-ready', text: 'no release yet' }],
+    ['is asked too often', 'rate-limited', { ok: false, code: 'rate-limited', text: 'slower' }],
+    ['says nothing', 'not-ready', { ok: true }],
+  ])('fails with a code where the one that was named %s', async (_, code, answer) => {
+    const { control, subscribers } = await house();
+    const fw = await ScriptedSubscriber.greet(subscribers, 'fw');
+    const rulectl = await test(control, 'fw');
+    await answerQuery(fw, answer);
+    expect((await rulectl.answer()).end).toMatchObject({ kind: 'fail', code });
+  });
+
+  it('fails with a code where nobody can be asked', async () => {
+    const { control } = await house();
+    expect((await (await test(control)).answer()).end).toMatchObject({
+      kind: 'fail',
+      code: 'no-such-subscriber',
+    });
+    expect((await (await test(control, 'fw')).answer()).end).toMatchObject({
+      kind: 'fail',
+      code: 'no-such-subscriber',
+    });
+  });
+
+  it('fails with the code of who asked for it', async () => {
+    const publisher = freshPublisher();
+    const control = parseEndpoint(`memory:control-ask-${++houses}`);
+    const served = await serveControl(publisher, control, () =>
+      Promise.reject(new ProtocolError('timeout', 'it did not answer')),
+    );
+    onTestFinished(() => served.close());
+    expect((await (await test(control, 'fw')).answer()).end).toMatchObject({
+      kind: 'fail',
+      code: 'timeout',
+      text: 'it did not answer',
+    });
+  });
+});
+
+describe('control connections', () => {
+  it.each<[string, Parameters<ScriptedRulectl['send']>[0]]>([
+    ['PING', { kind: 'ping', hash: undefined, ageMs: undefined }],
+    ['FILE', { kind: 'file', name: 'x', role: 'pushed', bytes: 1 }],
+  ])('do not begin with %s', async (_, message) => {
+    const { control } = await house();
+    const rulectl = await ScriptedRulectl.connect(control);
+    await rulectl.send(message);
+    expect((await rulectl.answer()).end).toMatchObject({ kind: 'fail', code: 'unexpected-message' });
+  });
+
+  it('of garbage end with BYE, and the next one is served', async () => {
+    const { control } = await house();
+    const rulectl = await ScriptedRulectl.connect(control);
+    rulectl.channel.write(bytesOf('GET / HTTP/1.1\r\nHost: publisher\r\n\r\n'));
+    expect((await rulectl.answer()).end).toMatchObject({ kind: 'bye', code: 'bad-magic' });
+    expect(await pushCode(control, { 'hosts.txt': '192.0.2.1\n' })).toBe('done released');
+  });
+
+  it(`are at most ${CONTROL_CONNECTIONS_MAX}`, async () => {
+    const { control } = await house();
+    const all = [];
+    for (let i = 0; i < CONTROL_CONNECTIONS_MAX; i++) {
+      const rulectl = await ScriptedRulectl.connect(control);
+      await rulectl.send({ kind: 'status', watch: true });
+      await rulectl.record('head');
+      all.push(rulectl);
+    }
+    const extra = await ScriptedRulectl.connect(control);
+    expect((await extra.answer()).end).toMatchObject({ kind: 'bye', code: 'too-many-connections' });
+  });
+});

@@ -1,0 +1,719 @@
+import { once } from 'node:events';
+import {
+  encodeManifest,
+  type Manifest,
+  manifestHash,
+  SUBSCRIBERS_MAX,
+  signManifest,
+} from '@rulecast/protocol';
+import { type Endpoint, parseEndpoint } from '@rulecast/vchan';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
+import type { Publisher } from '../src/publisher.ts';
+import { type ServedSubscribers, serveSubscribers } from '../src/serve.ts';
+import type { Outcome, SubscriberEntry } from '../src/subscribers.ts';
+import { freshPublisher, hex, pushOf, release, temporaryDirectory } from './fresh-publisher.ts';
+import { ScriptedSubscriber } from './scripted-subscriber.ts';
+
+interface House {
+  readonly publisher: Publisher;
+  readonly endpoint: Endpoint;
+  readonly served: ServedSubscribers;
+}
+
+let houses = 0;
+
+/** A publisher that serves subscribers in this process, over channels with small buffers. */
+async function house(options: Parameters<typeof freshPublisher>[0] = {}): Promise<House> {
+  const publisher = freshPublisher(options);
+  const endpoint = parseEndpoint(`memory:session-${++houses}?buffer=8KiB`);
+  const served = await serveSubscribers(publisher, [endpoint]);
+  onTestFinished(() => served.close());
+  return { publisher, endpoint, served };
+}
+
+function entryOf(publisher: Publisher, name: string): SubscriberEntry {
+  return publisher.subscribers.entry(name, 0);
+}
+
+/** The next outcome that is told. Ask for it before what brings it. */
+async function nextOutcome(publisher: Publisher): Promise<Outcome> {
+  const [outcome] = (await once(publisher.subscribers, 'outcome')) as [Outcome];
+  return outcome;
+}
+
+/** A list of `count` hosts whose addresses no delta encodes in less than a byte each. */
+function hostsText(count: number, seed = 1): string {
+  const lines: string[] = [];
+  for (let i = 0, host = seed; i < count; i++) {
+    host = (Math.imul(host, 1_664_525) + 1_013_904_223) >>> 0;
+    lines.push([host >>> 24, (host >>> 16) & 255, (host >>> 8) & 255, host & 255].join('.'));
+  }
+  return lines.join('\n');
+}
+
+describe('greeting', () => {
+  it('is answered with WELCOME, and with no OFFER while there is no head', async () => {
+    const { publisher, endpoint } = await house();
+    const subscriber = await ScriptedSubscriber.connect(endpoint);
+    await subscriber.hello('fw');
+    expect(await subscriber.next('welcome')).toMatchObject({
+      protocol: 1,
+      name: 'mgmt',
+      lineage: publisher.identity.lineage,
+      heartbeatMs: 15_000,
+    });
+    expect(await subscriber.isQuiet()).toBe(true);
+    expect(publisher.subscribers.connected()).toEqual(['fw']);
+  });
+
+  it.each<[string, Parameters<ScriptedSubscriber['hello']>[1], string]>([
+    ['another protocol version', { protocolMin: 2, protocolMax: 3 }, 'no-common-version'],
+    ['another lineage', { lineage: new Uint8Array(16) }, 'wrong-lineage'],
+  ])('with %s ends with BYE', async (_, hello, code) => {
+    const { publisher, endpoint } = await house();
+    const subscriber = await ScriptedSubscriber.connect(endpoint);
+    await subscriber.hello('fw', hello);
+    expect(await subscriber.byeCode()).toBe(code);
+    expect(publisher.subscribers.connected()).toEqual([]);
+  });
+
+  it('with a range that holds our version is taken', async () => {
+    const { publisher, endpoint } = await house();
+    await ScriptedSubscriber.greet(endpoint, 'fw', { protocolMax: 9, lineage: publisher.identity.lineage });
+    expect(publisher.subscribers.connected()).toEqual(['fw']);
+  });
+
+  it('does not begin with another message', async () => {
+    const { endpoint } = await house();
+    const subscriber = await ScriptedSubscriber.connect(endpoint);
+    await subscriber.send({ kind: 'ping', hash: undefined, ageMs: undefined });
+    expect(await subscriber.byeCode()).toBe('unexpected-message');
+  });
+
+  it('that does not come ends after 10 seconds', async () => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+    onTestFinished(() => void vi.useRealTimers());
+    const { endpoint } = await house();
+    const subscriber = await ScriptedSubscriber.connect(endpoint);
+    const bye = subscriber.byeCode();
+    await vi.advanceTimersByTimeAsync(9_999);
+    expect(subscriber.channel.state).toBe('connected');
+    await vi.advanceTimersByTimeAsync(1);
+    expect(await bye).toBe('timeout');
+  });
+});
+
+describe('a release', () => {
+  it('goes from OFFER to APPLIED as a snapshot, then as a chain of what is missing', async () => {
+    const { publisher, endpoint } = await house();
+    const first = await release(publisher, { 'hosts.txt': hostsText(2000) });
+    const subscriber = await ScriptedSubscriber.greet(endpoint, 'fw');
+    const outcome = nextOutcome(publisher);
+    const { offer, begin } = await subscriber.take();
+    expect(offer.hash).toEqual(first.hash);
+    expect([begin.base, begin.steps]).toEqual([undefined, 1]);
+    expect(await outcome).toMatchObject({
+      subscriber: 'fw',
+      state: 'applied',
+      epoch: 1,
+      version: 1,
+      persisted: true,
+    });
+    await release(publisher, { 'hosts.txt': '192.0.2.1\n' }, { action: 'merge' });
+    const second = await subscriber.take();
+    expect(second.begin).toMatchObject({ base: first.hash, steps: 1 });
+    expect(second.begin.bytes).toBeLessThan(100);
+    expect(await subscriber.isQuiet()).toBe(true);
+    expect(entryOf(publisher, 'fw')).toMatchObject({ held: subscriber.held, applyMs: 10, receiving: false });
+  });
+
+  it('comes as a chain of several steps to who missed several', async () => {
+    const { publisher, endpoint } = await house();
+    await release(publisher, { 'hosts.txt': hostsText(2000) });
+    const subscriber = await ScriptedSubscriber.greet(endpoint, 'fw');
+    await subscriber.take();
+    const offered = subscriber.offer();
+    for (const host of [1, 2, 3])
+      await release(publisher, { 'hosts.txt': `192.0.2.${host}` }, { action: 'merge' });
+    await offered; // version 2, which newer OFFERs overtake
+    await subscriber.offer();
+    const { begin } = await subscriber.take();
+    expect(begin.steps).toBe(3);
+  });
+
+  it('comes as a snapshot to who holds what is not known', async () => {
+    const { publisher, endpoint } = await house();
+    await release(publisher, { 'hosts.txt': hostsText(100) });
+    await release(publisher, { 'hosts.txt': hostsText(101) });
+    const held = { hash: new Uint8Array(32), epoch: 1, version: 1 };
+    const subscriber = await ScriptedSubscriber.greet(endpoint, 'fw', { holds: held });
+    const offer = await subscriber.offer();
+    await subscriber.want(offer, held.hash);
+    const { begin } = await subscriber.receiveTransfer(offer);
+    expect(begin.base).toBeUndefined();
+  });
+
+  it('comes as a snapshot where that is smaller than the chain', async () => {
+    const { publisher, endpoint } = await house();
+    const first = await release(publisher, { 'hosts.txt': hostsText(100) });
+    await release(publisher, { 'hosts.txt': hostsText(60_000) });
+    await release(publisher, { 'hosts.txt': '192.0.2.1\n' });
+    const subscriber = await ScriptedSubscriber.greet(endpoint, 'fw', {
+      holds: { hash: first.hash, epoch: 1, version: 1 },
+    });
+    const offer = await subscriber.offer();
+    await subscriber.want(offer, first.hash);
+    const { begin } = await subscriber.receiveTransfer(offer);
+    expect([begin.base, begin.steps]).toEqual([undefined, 1]);
+  });
+
+  it('is not offered to who has it', async () => {
+    const { publisher, endpoint } = await house();
+    const { hash } = await release(publisher, { 'hosts.txt': '192.0.2.1\n' });
+    const subscriber = await ScriptedSubscriber.greet(endpoint, 'fw', {
+      holds: { hash, epoch: 1, version: 1 },
+    });
+    expect(await subscriber.isQuiet()).toBe(true);
+  });
+
+  it('is offered to all who are connected', async () => {
+    const { publisher, endpoint } = await house();
+    const subscribers = await Promise.all(
+      ['a', 'b', 'c'].map((name) => ScriptedSubscriber.greet(endpoint, name)),
+    );
+    await release(publisher, { 'hosts.txt': hostsText(500) });
+    const offers = await Promise.all(subscribers.map((subscriber) => subscriber.take()));
+    expect(new Set(offers.map(({ offer }) => hex(offer.hash))).size).toBe(1);
+  });
+
+  it('needs no snapshot after a restart of the publisher', async () => {
+    const stateDirectory = temporaryDirectory();
+    const before = freshPublisher({ stateDirectory });
+    const { hash } = await release(before, { 'hosts.txt': hostsText(2000) });
+    await before.close();
+    const { publisher, endpoint } = await house({ stateDirectory });
+    const subscriber = await ScriptedSubscriber.greet(endpoint, 'fw', {
+      holds: { hash, epoch: 1, version: 1 },
+    });
+    expect(await subscriber.isQuiet()).toBe(true);
+    await release(publisher, { 'hosts.txt': '192.0.2.1\n' }, { action: 'merge' });
+    const offer = await subscriber.offer();
+    await subscriber.want(offer, hash);
+    expect(await subscriber.next('begin')).toMatchObject({ base: hash, steps: 1 });
+  });
+});
+
+describe('a head that changes', () => {
+  it('while an older one is offered is offered too, and the answer to the older one changes nothing', async () => {
+    const { publisher, endpoint } = await house();
+    await release(publisher, { 'hosts.txt': '192.0.2.1\n' });
+    const subscriber = await ScriptedSubscriber.greet(endpoint, 'fw');
+    const older = await subscriber.offer();
+    await release(publisher, { 'hosts.txt': '192.0.2.2\n' });
+    await subscriber.want(older);
+    const { offer } = await subscriber.take();
+    expect(offer.decoded.version).toBe(2);
+    expect(await subscriber.isQuiet()).toBe(true);
+  });
+
+  it('while a transfer runs is offered when that is applied, and nothing is lost', async () => {
+    const { publisher, endpoint } = await house();
+    const first = await release(publisher, { 'hosts.txt': hostsText(100_000) });
+    const subscriber = await ScriptedSubscriber.greet(endpoint, 'fw');
+    const offer = await subscriber.offer();
+    await subscriber.want(offer);
+    const begin = await subscriber.next('begin');
+    expect(begin.bytes).toBeGreaterThan(100_000); // of which the channel holds 8 KiB, so the transfer is under way
+    await release(publisher, { 'hosts.txt': '192.0.2.1\n' }, { action: 'merge' });
+    await release(publisher, { 'hosts.txt': '192.0.2.2\n' }, { action: 'merge' });
+    await subscriber.applied(offer, await subscriber.receiveStream(offer, begin));
+    const next = await subscriber.take();
+    expect(next.offer.decoded.version).toBe(3);
+    expect(next.begin).toMatchObject({ base: first.hash, steps: 2 });
+  });
+
+  it('while the release before is being applied is offered when that is answered', async () => {
+    const { publisher, endpoint } = await house();
+    await release(publisher, { 'hosts.txt': '192.0.2.1\n' });
+    const subscriber = await ScriptedSubscriber.greet(endpoint, 'fw');
+    const offer = await subscriber.offer();
+    await subscriber.want(offer);
+    const { ruleSet } = await subscriber.receiveTransfer(offer);
+    await release(publisher, { 'hosts.txt': '192.0.2.2\n' });
+    expect(await subscriber.isQuiet()).toBe(true);
+    await subscriber.applied(offer, ruleSet);
+    expect((await subscriber.take()).offer.decoded.version).toBe(2);
+  });
+
+  // A chain to the head once went out under the hash of the release that was offered before it.
+  it('to one beyond the limits leaves the one offered to be sent as what it is', async () => {
+    const { publisher, endpoint } = await house();
+    const limits = { entries: 2000, bytes: 1_000_000, parts: 10 };
+    await release(publisher, { 'hosts.txt': hostsText(1000) });
+    const subscriber = await ScriptedSubscriber.greet(endpoint, 'fw', { limits });
+    await subscriber.take();
+    await release(publisher, { 'hosts.txt': '192.0.2.1\n' }, { action: 'merge' });
+    const offer = await subscriber.offer();
+    await release(publisher, { 'hosts.txt': hostsText(3000) });
+    await subscriber.want(offer);
+    const { ruleSet } = await subscriber.receiveTransfer(offer);
+    await subscriber.applied(offer, ruleSet);
+    expect(await subscriber.isQuiet()).toBe(true);
+  });
+});
+
+describe('a refusal', () => {
+  it('with never is kept: the release is not offered again, nor after a new connection', async () => {
+    const { publisher, endpoint } = await house();
+    await release(publisher, { 'hosts.txt': '192.0.2.1\n' });
+    const subscriber = await ScriptedSubscriber.greet(endpoint, 'fw');
+    const offer = await subscriber.offer();
+    const outcome = nextOutcome(publisher);
+    await subscriber.nack(offer, { code: 'bad-signature', part: 'list hosts', text: 'wrong' });
+    expect(await outcome).toMatchObject({
+      state: 'refused',
+      version: 1,
+      code: 'bad-signature',
+      text: 'list hosts: wrong',
+    });
+    expect(await subscriber.isQuiet()).toBe(true);
+    const again = await ScriptedSubscriber.greet(endpoint, 'fw');
+    expect(await again.isQuiet()).toBe(true);
+    await release(publisher, { 'hosts.txt': '192.0.2.2\n' });
+    expect((await again.take()).offer.decoded.version).toBe(2);
+  });
+
+  it('with never is known from HELLO to a publisher that was started anew', async () => {
+    const { publisher, endpoint } = await house();
+    const { hash } = await release(publisher, { 'hosts.txt': '192.0.2.1\n' });
+    const subscriber = await ScriptedSubscriber.greet(endpoint, 'fw', { refused: [hash] });
+    expect(await subscriber.isQuiet()).toBe(true);
+    const other = await ScriptedSubscriber.greet(endpoint, 'other');
+    expect((await other.offer()).hash).toEqual(hash);
+  });
+
+  it('with later brings the OFFER again when its time is over', async () => {
+    const { publisher, endpoint } = await house();
+    await release(publisher, { 'hosts.txt': '192.0.2.1\n' });
+    const subscriber = await ScriptedSubscriber.greet(endpoint, 'fw');
+    const offer = await subscriber.offer();
+    await subscriber.want(offer);
+    await subscriber.receiveTransfer(offer);
+    await subscriber.nack(offer, { retry: 'later', retryAfterMs: 1, code: 'storage-failed' });
+    expect((await subscriber.take()).offer.hash).toEqual(offer.hash);
+    expect(entryOf(publisher, 'fw')).toMatchObject({ lastError: undefined, refused: [] });
+  });
+
+  it('with later and no time waits 30 seconds, and gives way to a newer release', async () => {
+    const { publisher, endpoint } = await house();
+    await release(publisher, { 'hosts.txt': '192.0.2.1\n' });
+    const subscriber = await ScriptedSubscriber.greet(endpoint, 'fw');
+    await subscriber.nack(await subscriber.offer(), { retry: 'later' });
+    expect(await subscriber.isQuiet()).toBe(true);
+    await release(publisher, { 'hosts.txt': '192.0.2.2\n' });
+    expect((await subscriber.take()).offer.decoded.version).toBe(2);
+  });
+
+  it('while the transfer runs ends it with ABORT, and only then the next OFFER comes', async () => {
+    const { publisher, endpoint } = await house();
+    await release(publisher, { 'hosts.txt': hostsText(100_000) });
+    const subscriber = await ScriptedSubscriber.greet(endpoint, 'fw');
+    const offer = await subscriber.offer();
+    await subscriber.want(offer);
+    const { bytes } = await subscriber.next('begin');
+    await release(publisher, { 'hosts.txt': '192.0.2.1\n' });
+    const outcome = nextOutcome(publisher);
+    await subscriber.nack(offer, { code: 'over-limit' });
+    expect(await outcome).toMatchObject({ state: 'refused', code: 'over-limit' });
+    let received = 0;
+    for (;;) {
+      const message = (await subscriber.connection.receive())?.message;
+      if (message?.kind === 'abort') break;
+      if (message?.kind !== 'chunk') throw new Error(`CHUNK or ABORT was due, not ${message?.kind}`);
+      received += message.bytes.length;
+    }
+    expect(received).toBeLessThan(bytes);
+    expect((await subscriber.take()).offer.decoded.version).toBe(2);
+  });
+
+  // The timer once ended the transfer of the newer release without a word.
+  it('with later of an OFFER that was overtaken does not disturb the newer one', async () => {
+    const { publisher, endpoint } = await house();
+    await release(publisher, { 'hosts.txt': '192.0.2.1\n' });
+    const subscriber = await ScriptedSubscriber.greet(endpoint, 'fw');
+    const older = await subscriber.offer();
+    await release(publisher, { 'hosts.txt': hostsText(100_000) });
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+    onTestFinished(() => void vi.useRealTimers());
+    await subscriber.nack(older, { retry: 'later', retryAfterMs: 1 });
+    const offer = await subscriber.offer();
+    await subscriber.want(offer);
+    const begin = await subscriber.next('begin');
+    await vi.advanceTimersByTimeAsync(30_000);
+    await subscriber.applied(offer, await subscriber.receiveStream(offer, begin));
+    expect(await subscriber.isQuiet()).toBe(true);
+  });
+});
+
+describe('limits in HELLO', () => {
+  it.each([
+    ['entries', { entries: 2, bytes: 1000, parts: 10 }, /3 entries/],
+    ['parts', { entries: 10, bytes: 1000, parts: 1 }, /2 parts/],
+  ])('of too few %s keep the release from being offered, and the status says so', async (_, limits, text) => {
+    const { publisher, endpoint } = await house();
+    await release(publisher, { 'a.txt': '192.0.2.1\n', 'b.txt': '192.0.2.1\n192.0.2.3\n' });
+    const subscriber = await ScriptedSubscriber.greet(endpoint, 'fw', { limits });
+    expect(await subscriber.isQuiet()).toBe(true);
+    const { lastError } = entryOf(publisher, 'fw');
+    expect(lastError).toMatchObject({ code: 'over-limit', text: expect.stringMatching(text) });
+    await release(publisher, { 'a.txt': '192.0.2.1\n' }, { replaceAll: true });
+    expect((await subscriber.take()).offer.decoded.version).toBe(2);
+  });
+});
+
+describe('a subscriber that claims a release above the head', () => {
+  /** A release of this lineage that the publisher has lost, and its proof. */
+  function lostRelease(publisher: Publisher, epoch: number, version: number) {
+    const { lineage, privateKey } = publisher.identity;
+    const lost: Manifest = {
+      lineage,
+      epoch,
+      version,
+      previousVersion: version - 1,
+      createdAtMs: 1,
+      parts: [],
+    };
+    const manifest = encodeManifest(lost);
+    const holds = { hash: manifestHash(manifest), epoch, version };
+    return {
+      holds,
+      proof: { kind: 'proof', manifest, signature: signManifest(manifest, privateKey) } as const,
+    };
+  }
+
+  it('and proves it brings a new epoch, which is offered to all', async () => {
+    const { publisher, endpoint } = await house();
+    await release(publisher, { 'hosts.txt': '192.0.2.1\n' });
+    const other = await ScriptedSubscriber.greet(endpoint, 'other');
+    await other.take();
+    const { holds, proof } = lostRelease(publisher, 3, 17);
+    const subscriber = await ScriptedSubscriber.greet(endpoint, 'fw', { holds });
+    await subscriber.next('prove');
+    await subscriber.send(proof);
+    for (const each of [subscriber, other]) {
+      const { offer } = await each.take();
+      expect(offer.decoded).toMatchObject({ epoch: 4, version: 2, previousVersion: 0 });
+    }
+    expect(entryOf(publisher, 'fw')).toMatchObject({ diverged: false, lastError: undefined });
+  });
+
+  // The second was once left without an OFFER: the epoch was open, so no release was announced for its proof.
+  it('is offered the new epoch also if another proof opened it', async () => {
+    const { publisher, endpoint } = await house();
+    await release(publisher, { 'hosts.txt': '192.0.2.1\n' });
+    const { holds, proof } = lostRelease(publisher, 1, 17);
+    const [one, two] = await Promise.all(
+      ['one', 'two'].map((name) => ScriptedSubscriber.greet(endpoint, name, { holds })),
+    );
+    await one?.next('prove');
+    await two?.next('prove');
+    await one?.send(proof);
+    expect((await one?.take())?.offer.decoded.epoch).toBe(2);
+    await two?.send(proof);
+    expect((await two?.take())?.offer.decoded.epoch).toBe(2);
+    expect(publisher.head?.manifest).toMatchObject({ epoch: 2, version: 2 });
+  });
+
+  it('of the same version but other content has to prove it too', async () => {
+    const { publisher, endpoint } = await house();
+    await release(publisher, { 'hosts.txt': '192.0.2.1\n' });
+    const { holds, proof } = lostRelease(publisher, 1, 1);
+    const subscriber = await ScriptedSubscriber.greet(endpoint, 'fw', { holds });
+    await subscriber.next('prove');
+    await subscriber.send(proof);
+    expect((await subscriber.offer()).decoded.epoch).toBe(2);
+  });
+
+  it('while there is no head is offered the next push, in a new epoch', async () => {
+    const { publisher, endpoint } = await house();
+    const { holds, proof } = lostRelease(publisher, 1, 17);
+    const subscriber = await ScriptedSubscriber.greet(endpoint, 'fw', { holds });
+    await subscriber.next('prove');
+    await subscriber.send(proof);
+    expect(await subscriber.isQuiet()).toBe(true);
+    await release(publisher, { 'hosts.txt': '192.0.2.1\n' });
+    expect((await subscriber.take()).offer.decoded).toMatchObject({ epoch: 2, version: 1 });
+  });
+
+  it.each<
+    [
+      string,
+      (
+        lost: ReturnType<typeof lostRelease>,
+        publisher: Publisher,
+      ) => Parameters<ScriptedSubscriber['send']>[0],
+    ]
+  >([
+    ['a signature of nobody', ({ proof }) => ({ ...proof, signature: new Uint8Array(64) })],
+    ['the manifest of another release', (_, publisher) => lostRelease(publisher, 3, 18).proof],
+    [
+      'a NACK',
+      ({ holds }) => ({
+        kind: 'nack',
+        hash: holds.hash,
+        code: 'unknown-release',
+        text: 'not at hand',
+        part: undefined,
+        entry: undefined,
+        retry: 'never',
+        retryAfterMs: undefined,
+        keeps: undefined,
+      }),
+    ],
+  ])('and answers with %s is diverged, and offered the head', async (_, answer) => {
+    const { publisher, endpoint } = await house();
+    await release(publisher, { 'hosts.txt': '192.0.2.1\n' });
+    const lost = lostRelease(publisher, 3, 17);
+    const subscriber = await ScriptedSubscriber.greet(endpoint, 'fw', { holds: lost.holds });
+    await subscriber.next('prove');
+    await subscriber.send(answer(lost, publisher));
+    expect((await subscriber.offer()).decoded).toMatchObject({ epoch: 1, version: 1 });
+    expect(entryOf(publisher, 'fw')).toMatchObject({
+      diverged: true,
+      lastError: { code: 'unknown-release' },
+    });
+    expect(publisher.head?.manifest.epoch).toBe(1);
+  });
+
+  it('with numbers that its manifest does not say is diverged', async () => {
+    const { publisher, endpoint } = await house();
+    await release(publisher, { 'hosts.txt': '192.0.2.1\n' });
+    const { holds, proof } = lostRelease(publisher, 1, 17);
+    const subscriber = await ScriptedSubscriber.greet(endpoint, 'fw', { holds: { ...holds, epoch: 900 } });
+    await subscriber.next('prove');
+    await subscriber.send(proof);
+    expect((await subscriber.offer()).decoded.epoch).toBe(1);
+    expect(entryOf(publisher, 'fw').diverged).toBe(true);
+  });
+});
+
+describe('sessions among each other', () => {
+  it('the newest of a name ends the one before, and is the one that counts', async () => {
+    const { publisher, endpoint } = await house();
+    const older = await ScriptedSubscriber.greet(endpoint, 'fw');
+    const newer = await ScriptedSubscriber.greet(endpoint, 'fw');
+    expect(await older.byeCode()).toBe('name-in-use');
+    // The older session's end once made the entry of both look disconnected.
+    expect(publisher.subscribers.connected()).toEqual(['fw']);
+    await release(publisher, { 'hosts.txt': '192.0.2.1\n' });
+    const outcome = nextOutcome(publisher);
+    await newer.take();
+    expect(await outcome).toMatchObject({ subscriber: 'fw', state: 'applied' });
+    const gone = nextOutcome(publisher);
+    newer.channel.close();
+    expect(await gone).toMatchObject({ subscriber: 'fw', state: 'disconnected', version: 1 });
+    expect(publisher.subscribers.connected()).toEqual([]);
+  });
+
+  it.each<[string, Uint8Array]>([
+    ['of another protocol', new TextEncoder().encode('GET / HTTP/1.1\r\nHost: publisher\r\n\r\n')],
+    ['of zeros', new Uint8Array(64)],
+  ])('garbage %s ends the one that sent it, and no other', async (_, garbage) => {
+    const { publisher, endpoint } = await house();
+    const good = await ScriptedSubscriber.greet(endpoint, 'good');
+    const bad = await ScriptedSubscriber.greet(endpoint, 'bad');
+    const stranger = await ScriptedSubscriber.connect(endpoint);
+    bad.channel.write(garbage);
+    stranger.channel.write(garbage);
+    expect(await bad.byeCode()).toBe('bad-magic');
+    expect(await stranger.byeCode()).toBe('bad-magic');
+    expect(publisher.subscribers.connected()).toEqual(['good']);
+    await release(publisher, { 'hosts.txt': '192.0.2.1\n' });
+    await good.take();
+    expect(entryOf(publisher, 'bad').lastError).toMatchObject({ code: 'bad-magic' });
+  });
+
+  it.each<[string, Parameters<ScriptedSubscriber['send']>[0]]>([
+    ['WANT', { kind: 'want', hash: new Uint8Array(32), base: undefined }],
+    [
+      'a second HELLO',
+      {
+        kind: 'hello',
+        protocolMin: 1,
+        protocolMax: 1,
+        name: 'fw',
+        lineage: undefined,
+        holds: undefined,
+        refused: [],
+        limits: { entries: 1, bytes: 1, parts: 1 },
+      },
+    ],
+    ['PROOF', { kind: 'proof', manifest: new Uint8Array(1), signature: new Uint8Array(64) }],
+    ['END', { kind: 'end', sha256: new Uint8Array(32) }],
+    ['STATUS', { kind: 'status', watch: false }],
+  ])('%s out of place ends the session with BYE', async (_, message) => {
+    const { endpoint } = await house();
+    const subscriber = await ScriptedSubscriber.greet(endpoint, 'fw');
+    await subscriber.send(message);
+    expect(await subscriber.byeCode()).toBe('unexpected-message');
+  });
+
+  it('one that never reads delays no other, nor a push', async () => {
+    const { publisher, endpoint } = await house();
+    await release(publisher, { 'hosts.txt': hostsText(100_000) });
+    const stuck = await ScriptedSubscriber.greet(endpoint, 'stuck');
+    await stuck.want(await stuck.offer());
+    const deaf = await ScriptedSubscriber.connect(endpoint);
+    await deaf.hello('deaf');
+    const good = await ScriptedSubscriber.greet(endpoint, 'good');
+    await good.take();
+    const order: string[] = [];
+    publisher.subscribers.on('outcome', ({ subscriber, version }) => order.push(`${subscriber} ${version}`));
+    for (const version of [2, 3, 4]) {
+      await release(publisher, { 'hosts.txt': `192.0.2.${version}\n` }, { action: 'merge' });
+      const outcome = nextOutcome(publisher);
+      await good.take();
+      await outcome;
+    }
+    expect(order).toEqual(['good 2', 'good 3', 'good 4']);
+    expect(publisher.subscribers.connected()).toEqual(['stuck', 'deaf', 'good']);
+  });
+
+  it(`are at most ${SUBSCRIBERS_MAX}`, async () => {
+    const { publisher, endpoint } = await house();
+    const all: ScriptedSubscriber[] = [];
+    for (let i = 0; i < SUBSCRIBERS_MAX; i++) all.push(await ScriptedSubscriber.greet(endpoint, `fw-${i}`));
+    const extra = await ScriptedSubscriber.connect(endpoint);
+    expect(await extra.byeCode()).toBe('too-many-connections');
+    const gone = nextOutcome(publisher);
+    all[7]?.channel.close();
+    await gone;
+    await ScriptedSubscriber.greet(endpoint, 'late');
+    expect(publisher.subscribers.connected()).toHaveLength(SUBSCRIBERS_MAX);
+  });
+
+  it('end with BYE when the publisher stops', async () => {
+    const { endpoint, served } = await house();
+    const subscribers = await Promise.all(['a', 'b'].map((name) => ScriptedSubscriber.greet(endpoint, name)));
+    await served.close();
+    for (const subscriber of subscribers) expect(await subscriber.byeCode()).toBe('shutting-down');
+    await expect(ScriptedSubscriber.connect(endpoint)).rejects.toThrow(/nobody listens/);
+  });
+
+  it('end with BYE when nothing is heard for three heartbeats, and PING is sent each heartbeat', async () => {
+    vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval', 'performance'] });
+    onTestFinished(() => void vi.useRealTimers());
+    const { publisher, endpoint } = await house();
+    const { hash } = await release(publisher, { 'hosts.txt': '192.0.2.1\n' });
+    const holds = { hash, epoch: 1, version: 1 };
+    const talking = await ScriptedSubscriber.greet(endpoint, 'talking', { holds });
+    const silent = await ScriptedSubscriber.greet(endpoint, 'silent', { holds });
+    for (let beat = 0; beat < 4; beat++) {
+      await vi.advanceTimersByTimeAsync(15_000);
+      expect((await talking.next('ping')).hash).toEqual(hash);
+      await talking.send({ kind: 'pong', hash, ageMs: undefined });
+    }
+    for (let beat = 0; beat < 3; beat++) await silent.next('ping');
+    expect(await silent.byeCode()).toBe('timeout');
+    expect(publisher.subscribers.connected()).toEqual(['talking']);
+  });
+});
+
+describe('asking a live table', () => {
+  const PACKET = {
+    direction: 'egress',
+    src: undefined,
+    dst: Uint8Array.of(192, 0, 2, 1),
+    proto: 6,
+    port: 443,
+    icmpType: undefined,
+  } as const;
+  const ANSWER = {
+    kind: 'answer',
+    ok: true,
+    verdict: { action: 'drop' },
+    hash: undefined,
+    version: 1,
+    epoch: 1,
+    generation: 5,
+    stats: undefined,
+    code: undefined,
+    text: undefined,
+  } as const;
+
+  it('relays the question and gives each asker the answer to its own, in any order', async () => {
+    const { endpoint, served } = await house();
+    const subscriber = await ScriptedSubscriber.greet(endpoint, 'fw');
+    const answers = [served.ask('fw', PACKET), served.ask('fw', { ...PACKET, port: 80 })];
+    const first = await subscriber.nextWithTransaction('query');
+    const second = await subscriber.nextWithTransaction('query');
+    expect([first.message.packet?.port, second.message.packet?.port]).toEqual([443, 80]);
+    await subscriber.send({ ...ANSWER, generation: 80 }, second.transaction);
+    await subscriber.send({ ...ANSWER, generation: 1 }, 999); // nobody asked that
+    await subscriber.send({ ...ANSWER, generation: 443 }, first.transaction);
+    expect((await Promise.all(answers)).map(({ generation }) => generation)).toEqual([443, 80]);
+  });
+
+  it('of who is not connected is refused', async () => {
+    const { served } = await house();
+    await expect(served.ask('fw', PACKET)).rejects.toMatchObject({ code: 'no-such-subscriber' });
+  });
+
+  it('of one that goes away is refused at once', async () => {
+    const { endpoint, served } = await house();
+    const subscriber = await ScriptedSubscriber.greet(endpoint, 'fw');
+    const refused = expect(served.ask('fw', PACKET)).rejects.toMatchObject({ code: 'disconnected' });
+    await subscriber.next('query');
+    subscriber.channel.close();
+    await refused;
+  });
+
+  it('that gives no answer within 5 seconds is a timeout, and a late answer is dropped', async () => {
+    const { endpoint, served } = await house();
+    const subscriber = await ScriptedSubscriber.greet(endpoint, 'fw');
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+    onTestFinished(() => void vi.useRealTimers());
+    const refused = expect(served.ask('fw', PACKET)).rejects.toMatchObject({ code: 'timeout' });
+    const { transaction } = await subscriber.nextWithTransaction('query');
+    await vi.advanceTimersByTimeAsync(5000);
+    await refused;
+    await subscriber.send(ANSWER, transaction);
+    expect(await subscriber.isQuiet()).toBe(true);
+  });
+
+  // The timeout once rejected a promise that nobody had begun to await, which ends a Node process.
+  it('that is stuck in the middle of a transfer is a timeout too', async () => {
+    const { publisher, endpoint, served } = await house();
+    await release(publisher, { 'hosts.txt': hostsText(100_000) });
+    const subscriber = await ScriptedSubscriber.greet(endpoint, 'fw');
+    await subscriber.want(await subscriber.offer());
+    await subscriber.next('begin');
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+    onTestFinished(() => void vi.useRealTimers());
+    const refused = expect(served.ask('fw', PACKET)).rejects.toMatchObject({ code: 'timeout' });
+    await vi.advanceTimersByTimeAsync(5000);
+    await refused;
+  });
+});
+
+describe('a push', () => {
+  it('that is refused is offered to nobody', async () => {
+    const { publisher, endpoint } = await house();
+    const subscriber = await ScriptedSubscriber.greet(endpoint, 'fw');
+    await publisher.push(pushOf({ 'hosts.txt': '300.1.1.1\n' }));
+    await expect(publisher.push(pushOf({ 'x.rules': 'drop dst=@gone\n' }))).rejects.toThrow();
+    await publisher.push(pushOf({ 'hosts.txt': '192.0.2.1\n' }), { dryRun: true });
+    expect(await subscriber.isQuiet()).toBe(true);
+    expect(publisher.head).toBeUndefined();
+  });
+
+  it('comes after the one before, so that none is lost', async () => {
+    const { publisher } = await house();
+    const pushes = Array.from({ length: 20 }, (_, i) =>
+      release(publisher, { 'hosts.txt': `192.0.2.${i}\n` }, { action: 'merge' }),
+    );
+    const versions = (await Promise.all(pushes)).map(({ manifest }) => manifest.version);
+    expect(versions).toEqual(Array.from({ length: 20 }, (_, i) => i + 1));
+    expect(publisher.head?.manifest.parts[0]?.count).toBe(20);
+  });
+});

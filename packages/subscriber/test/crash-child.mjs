@@ -1,0 +1,106 @@
+/**
+ * A subscriber that is killed: applies the releases of a file, counting its steps, and kills itself before the step asked for.
+ * Steps are the sink's calls and every call of the file system that the state directory makes; a write is cut in half first.
+ *
+ *   node crash-child.mjs INPUT STATE-DIRECTORY STEP          STEP 0: never; then it prints `steps N` at the end
+ *
+ * INPUT is JSON: the trust line, and for each release manifest, signature, base, steps and stream, in base64. Prints `applied VERSION`
+ * for each APPLIED.
+ */
+
+import { createHash } from 'node:crypto';
+import { readFileSync, writeSync } from 'node:fs';
+import fileSystem from 'node:fs/promises';
+import { syncBuiltinESMExports } from 'node:module';
+import { Connection, manifestHash, PROTOCOL_VERSION, parseTrust } from '@rulecast/protocol';
+import { createMemoryPair } from '@rulecast/vchan';
+import { pino } from 'pino';
+
+const [inputPath = '', stateDirectory = '', stepText = '0'] = process.argv.slice(2);
+const input = JSON.parse(readFileSync(inputPath, 'utf8'));
+const killStep = Number(stepText);
+let step = 0;
+
+/** Counts a step; kills the process instead if it is the one. */
+async function at(half) {
+  step += 1;
+  if (step !== killStep) return;
+  await half?.();
+  process.kill(process.pid, 'SIGKILL');
+  await new Promise(() => undefined); // the signal is on its way: nothing more happens here
+}
+
+const { open, rename } = fileSystem;
+Object.assign(fileSystem, {
+  async open(...args) {
+    await at();
+    const handle = await open(...args);
+    const writeFile = handle.writeFile.bind(handle);
+    const close = handle.close.bind(handle);
+    const sync = handle.sync.bind(handle);
+    return Object.assign(handle, {
+      async writeFile(bytes) {
+        await at(() => writeFile(bytes.subarray(0, bytes.length >> 1)));
+        return writeFile(bytes);
+      },
+      async sync() {
+        await at();
+        return sync();
+      },
+      async close() {
+        await at();
+        return close();
+      },
+    });
+  },
+  async rename(...args) {
+    await at();
+    return rename(...args);
+  },
+});
+syncBuiltinESMExports(); // before the subscriber is loaded
+const { createSubscriber } = await import('../dist/index.js');
+
+const trust = parseTrust(input.trust);
+if (trust === undefined) throw new Error('no trust line');
+const { client, server } = createMemoryPair();
+const subscriber = await createSubscriber({
+  channel: () => Promise.resolve(client),
+  trust,
+  name: 'crash',
+  logger: pino({ level: 'silent' }),
+  stateDirectory,
+  sink: { prepare: () => at(), commit: () => at(), discard: () => Promise.resolve() },
+});
+
+const connection = new Connection(server);
+await next('hello');
+await connection.send({
+  kind: 'welcome',
+  protocol: PROTOCOL_VERSION,
+  name: 'test',
+  lineage: trust.lineage,
+  heartbeatMs: 15_000,
+});
+for (const release of input.releases) {
+  const [manifest, signature, stream] = [release.manifest, release.signature, release.stream].map((text) =>
+    Uint8Array.from(Buffer.from(text, 'base64')),
+  );
+  const base = release.base && Uint8Array.from(Buffer.from(release.base, 'base64'));
+  await connection.send({ kind: 'offer', manifest, signature });
+  await next('want');
+  const hash = manifestHash(manifest);
+  await connection.send({ kind: 'begin', hash, base, steps: release.steps, bytes: stream.length });
+  await connection.send({ kind: 'chunk', bytes: stream });
+  await connection.send({ kind: 'end', sha256: createHash('sha256').update(stream).digest() });
+  const { version } = await next('applied');
+  writeSync(1, `applied ${version}\n`);
+}
+await subscriber.close();
+writeSync(1, `steps ${step}\n`);
+
+async function next(kind) {
+  const received = await connection.receive();
+  if (received?.message.kind !== kind) throw new Error(`${kind} expected: ${JSON.stringify(received?.message)}`);
+  return received.message;
+}

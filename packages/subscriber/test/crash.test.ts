@@ -1,0 +1,123 @@
+/**
+ * Crashes: a subscriber killed at every step of the commit order starts again with the old or the new release, complete.
+ * The killed process runs the built package.
+ */
+
+import { execFile } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { formatTrust } from '@rulecast/protocol';
+import { describe, expect, it } from 'vitest';
+import { expectEnforces, packetOf, sampleRuleSet } from './sample.ts';
+import {
+  chainOf,
+  ScriptedPublisher,
+  type ScriptedRelease,
+  type ScriptedTransfer,
+  snapshotOf,
+} from './scripted-publisher.ts';
+import { nobody, startedSubscriber, temporaryDirectory } from './started.ts';
+
+const CHILD = new URL('crash-child.mjs', import.meta.url).pathname;
+/** Processes at once. */
+const PARALLEL = 4;
+
+const publisher = new ScriptedPublisher();
+const releases = [1, 2, 3].map((version) => publisher.release(sampleRuleSet(version), { version }));
+const [one, two, three] = releases;
+if (one === undefined || two === undefined || three === undefined) throw new TypeError('three releases');
+/** A snapshot, a delta that is stored as one, and a snapshot again. */
+const transfers: readonly ScriptedTransfer[] = [snapshotOf(one), chainOf(one, two), snapshotOf(three)];
+
+interface Crash {
+  /** The last release of which APPLIED was sent; 0 if none. */
+  readonly appliedVersion: number;
+  /** Of a run that was not killed. */
+  readonly stepCount: number | undefined;
+  readonly signal: string | undefined;
+  readonly directory: string;
+}
+
+function run(inputPath: string, directory: string, step: number): Promise<Crash> {
+  return new Promise((resolve, reject) => {
+    execFile(process.execPath, [CHILD, inputPath, directory, String(step)], (error, stdout, stderr) => {
+      if (error !== null && error.signal !== 'SIGKILL') return reject(new Error(stderr || String(error)));
+      const versions = [...stdout.matchAll(/^applied (\d+)$/gm)].map((match) => Number(match[1]));
+      const steps = /^steps (\d+)$/m.exec(stdout)?.[1];
+      resolve({
+        appliedVersion: versions.at(-1) ?? 0,
+        stepCount: steps === undefined ? undefined : Number(steps),
+        signal: error?.signal ?? undefined,
+        directory,
+      });
+    });
+  });
+}
+
+function writeInput(): string {
+  const base64 = (bytes: Uint8Array): string => Buffer.from(bytes).toString('base64');
+  const path = join(temporaryDirectory(), 'input.json');
+  const written = releases.map((release: ScriptedRelease, i) => {
+    const transfer = transfers[i];
+    if (transfer === undefined) throw new TypeError('a transfer for each release');
+    return {
+      manifest: base64(release.bytes),
+      signature: base64(release.signature),
+      base: transfer.begin.base && base64(transfer.begin.base),
+      steps: transfer.begin.steps,
+      stream: base64(Buffer.concat(transfer.chunks)),
+    };
+  });
+  writeFileSync(path, JSON.stringify({ trust: formatTrust(publisher.trust), releases: written }));
+  return path;
+}
+
+describe('a subscriber killed at any step', () => {
+  const crashes: Crash[] = [];
+
+  it('starts again with the old or the new release, complete, and goes on from there', async () => {
+    const inputPath = writeInput();
+    const whole = await run(inputPath, temporaryDirectory(), 0);
+    expect(whole).toMatchObject({ appliedVersion: 3, signal: undefined });
+    const stepCount = whole.stepCount ?? 0;
+    // Two calls of the sink; a file of four writes and one of one, each opened, synced, closed, renamed, the directory synced.
+    expect(stepCount).toBe(3 * (2 + (1 + 4 + 3 + 3) + (1 + 1 + 3 + 3)));
+
+    const steps = Array.from({ length: stepCount }, (_, i) => i + 1);
+    const worker = async (): Promise<void> => {
+      for (let step = steps.shift(); step !== undefined; step = steps.shift()) {
+        crashes.push(await run(inputPath, temporaryDirectory(), step));
+      }
+    };
+    await Promise.all(Array.from({ length: PARALLEL }, worker));
+    expect(crashes).toHaveLength(stepCount);
+
+    const outcomes = new Set<string>();
+    for (const crash of crashes) outcomes.add(await outcomeOf(crash));
+    expect([...outcomes].sort()).toEqual(
+      ['new 1', 'new 2', 'new 3', 'old 0', 'old 1', 'old 2'], // each crash was survived both ways
+    );
+  });
+});
+
+/** Starts again over what a crash left, expects one complete release, and that the next comes into force over it. */
+async function outcomeOf({ appliedVersion, signal, directory }: Crash): Promise<string> {
+  expect(signal).toBe('SIGKILL');
+  const again = await startedSubscriber(publisher, { stateDirectory: directory, channel: nobody });
+  const version = again.status().version ?? 0;
+  expect([appliedVersion, appliedVersion + 1]).toContain(version);
+  expect(again.status().lastError).toBeUndefined();
+  const release = releases[version - 1];
+  if (release === undefined) expect(again.lookup(packetOf('egress', '10.137.0.5', '192.0.2.1')).policy).toBe('boot');
+  else expectEnforces(again, release.ruleSet);
+  await again.close();
+
+  const onward = await startedSubscriber(publisher, { stateDirectory: directory });
+  const next = publisher.release(sampleRuleSet(version + 1), { version: version + 1 });
+  const { peer } = await publisher.greeted();
+  const applied = await peer.bring(next, release === undefined ? snapshotOf(next) : chainOf(release, next));
+  expect(applied.persisted).toBe(true);
+  expectEnforces(onward, next.ruleSet);
+  await onward.close();
+  return version === appliedVersion ? `old ${version}` : `new ${version}`;
+}

@@ -1,0 +1,642 @@
+/** Releases that are bad, or come at a bad time: what was in force stays, and the NACK says what is wrong. */
+
+import { mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import {
+  diffRuleSets,
+  encodeChain,
+  encodeDelta,
+  encodeSnapshot,
+  type ManifestPart,
+  type MessageOf,
+  manifestHash,
+  signManifest,
+} from '@rulecast/protocol';
+import { EMPTY_RULE_SET, type RuleSet } from '@rulecast/rules';
+import { Table, TableLimitCode, TableLimitError } from '@rulecast/table';
+import { afterEach, describe, expect, it, vi } from 'vitest';
+import type { SubscriberOptions } from '../src/subscriber.ts';
+import { answersOf, badEntries, expectEnforces, faultyRuleSet, ruleSetOf, sampleRuleSet } from './sample.ts';
+import {
+  chainOf,
+  type Peer,
+  ScriptedPublisher,
+  type ScriptedRelease,
+  type ScriptedTransfer,
+  snapshotOf,
+  streamTransfer,
+} from './scripted-publisher.ts';
+import { RecordingSink, startedSubscriber, temporaryDirectory } from './started.ts';
+
+afterEach(() => {
+  vi.restoreAllMocks();
+});
+
+/** Version 4 of epoch 2 is in force when the bad one comes. */
+const HELD = { version: 4, epoch: 2 } as const;
+const NEXT = { version: 5, epoch: 2 } as const;
+
+interface BadOffer {
+  readonly title: string;
+  readonly code: string;
+  spoil(publisher: ScriptedPublisher): Pick<ScriptedRelease, 'bytes' | 'signature'>;
+}
+
+const good = (publisher: ScriptedPublisher): ScriptedRelease => publisher.release(sampleRuleSet(5), NEXT);
+
+function flipped(bytes: Uint8Array, at: number): Uint8Array {
+  const copy = bytes.slice();
+  copy[at] = (copy[at] ?? 0) ^ 1;
+  return copy;
+}
+
+const BAD_OFFERS: readonly BadOffer[] = [
+  {
+    title: 'a signature with a bit flipped',
+    code: 'bad-signature',
+    spoil: (publisher) => {
+      const release = good(publisher);
+      return { ...release, signature: flipped(release.signature, 7) };
+    },
+  },
+  {
+    title: 'a manifest changed after it was signed',
+    code: 'bad-signature',
+    spoil: (publisher) => {
+      const release = good(publisher);
+      return { ...release, bytes: flipped(release.bytes, 30) };
+    },
+  },
+  {
+    title: 'the signature of another key',
+    code: 'bad-signature',
+    spoil: (publisher) => good(new ScriptedPublisher(publisher.trust.lineage)),
+  },
+  {
+    title: 'another lineage under the same key',
+    code: 'wrong-lineage',
+    spoil: (publisher) =>
+      publisher.release(sampleRuleSet(5), { ...NEXT, lineage: new Uint8Array(16).fill(1) }),
+  },
+  {
+    title: 'signed bytes that are no manifest',
+    code: 'bad-manifest',
+    spoil: (publisher) => {
+      const bytes = good(publisher).bytes.subarray(0, -1);
+      return { bytes, signature: signManifest(bytes, publisher.privateKey) };
+    },
+  },
+  {
+    title: 'an older version',
+    code: 'not-newer',
+    spoil: (publisher) => publisher.release(sampleRuleSet(5), { version: 3, epoch: 2 }),
+  },
+  {
+    title: 'an equal version of other content',
+    code: 'not-newer',
+    spoil: (publisher) => publisher.release(sampleRuleSet(5), HELD),
+  },
+  {
+    title: 'a lower epoch, whatever its version',
+    code: 'not-newer',
+    spoil: (publisher) => publisher.release(sampleRuleSet(5), { version: 900, epoch: 1 }),
+  },
+  {
+    title: 'more entries and rules than are taken',
+    code: 'over-limit',
+    spoil: (publisher) => {
+      const entries = Array.from({ length: 100 }, (_, i) => `192.0.2.${i * 2}`);
+      return publisher.release(ruleSetOf({ lists: { many: entries } }), NEXT);
+    },
+  },
+  {
+    title: 'older and too large: its age is judged first',
+    code: 'not-newer',
+    spoil: (publisher) => {
+      const entries = Array.from({ length: 100 }, (_, i) => `192.0.2.${i * 2}`);
+      return publisher.release(ruleSetOf({ lists: { many: entries } }), { version: 3, epoch: 2 });
+    },
+  },
+];
+
+async function holding(
+  options: Partial<SubscriberOptions> = {},
+): Promise<{
+  readonly publisher: ScriptedPublisher;
+  readonly subscriber: Awaited<ReturnType<typeof startedSubscriber>>;
+  readonly peer: Peer;
+  readonly held: ScriptedRelease;
+  readonly sink: RecordingSink;
+  /** Expects that what is held is enforced, and nothing was flipped, marked or told otherwise. */
+  expectHeld(code: string): void;
+}> {
+  const publisher = new ScriptedPublisher();
+  const sink = new RecordingSink();
+  const subscriber = await startedSubscriber(publisher, { sink, ...options });
+  const { peer } = await publisher.greeted();
+  const held = publisher.release(sampleRuleSet(4), HELD);
+  await peer.bring(held);
+  const before = answersOf(subscriber);
+  const status = subscriber.status();
+  sink.calls.splice(0);
+  const expectHeld = (code: string): void => {
+    expect(answersOf(subscriber)).toEqual(before);
+    expect(subscriber.status()).toEqual({
+      ...status,
+      lastError: { code, text: expect.stringMatching(/\w/), atMs: status.appliedAtMs },
+    });
+  };
+  return { publisher, subscriber, peer, held, sink, expectHeld };
+}
+
+describe('an offer is refused before anything of it is wanted, and what is in force stays:', () => {
+  it.each(BAD_OFFERS)('$title', async ({ code, spoil }) => {
+    const { publisher, subscriber, peer, held, sink, expectHeld } = await holding({ entriesMax: 60 });
+    const refused: unknown[] = [];
+    subscriber.events.on('refused', (event) => refused.push(event.code));
+    const bad = spoil(publisher);
+    await peer.offer(bad);
+    expect(await peer.receive('nack')).toEqual({
+      kind: 'nack',
+      hash: manifestHash(bad.bytes),
+      code,
+      text: expect.stringMatching(/\w/),
+      retry: 'never',
+      keeps: held.hash,
+    });
+    expectHeld(code);
+    expect(refused).toEqual([code]);
+    expect(sink.calls).toEqual([]);
+    await peer.bring(good(publisher));
+    expectEnforces(subscriber, sampleRuleSet(5));
+    expect(subscriber.status().lastError).toBeUndefined();
+  });
+
+  it('a good signature makes good a manifest that came with a bad one before', async () => {
+    const { publisher, peer, subscriber } = await holding();
+    const release = good(publisher);
+    await peer.offer({ ...release, signature: flipped(release.signature, 0) });
+    expect(await peer.receive('nack')).toMatchObject({ code: 'bad-signature' });
+    await peer.bring(release);
+    expectEnforces(subscriber, release.ruleSet);
+  });
+});
+
+interface BadTransfer {
+  readonly title: string;
+  readonly code: string;
+  /** Of the NACK if the transfer was a snapshot, and if it was a chain of deltas. */
+  readonly retry: 'never' | 'later';
+  readonly part?: string;
+  /** A release to offer, and what to send for it: a snapshot, or deltas from `held`. */
+  spoil(
+    publisher: ScriptedPublisher,
+    held: ScriptedRelease,
+  ): { readonly release: ScriptedRelease; readonly transfer: ScriptedTransfer };
+}
+
+/** A release whose manifest says something else about one part than its content. */
+function lying(publisher: ScriptedPublisher, lie: (part: ManifestPart) => ManifestPart): ScriptedRelease {
+  const { manifest, ruleSet } = good(publisher);
+  const parts = manifest.parts.map((part) => (part.name === 'bad' ? lie(part) : part));
+  return publisher.sign({ ...manifest, parts }, ruleSet);
+}
+
+/** The transfer of other content than the release has. */
+function ofOther(release: ScriptedRelease, ruleSet: RuleSet): ScriptedTransfer {
+  return snapshotOf({ ...release, ruleSet });
+}
+
+const OTHER_COUNT = sampleRuleSet(5);
+const withList = (name: string): RuleSet => ({
+  ...OTHER_COUNT,
+  lists: new Map([...OTHER_COUNT.lists, [name, ruleSetOf({ lists: { x: ['192.0.2.0/24'] } }).lists.get('x')!]]),
+});
+const withoutDefault = (): RuleSet => ({
+  ...OTHER_COUNT,
+  policies: new Map([...OTHER_COUNT.policies].filter(([name]) => name !== 'default')),
+});
+
+const BAD_CONTENT: readonly BadTransfer[] = [
+  {
+    title: 'a digest that is not the content',
+    code: 'bad-digest',
+    retry: 'never',
+    part: 'list bad',
+    spoil: (publisher) => {
+      const release = lying(publisher, (part) => ({ ...part, digest: new Uint8Array(32) }));
+      return { release, transfer: snapshotOf(release) };
+    },
+  },
+  {
+    title: 'content of another release with as many entries',
+    code: 'bad-digest',
+    retry: 'never',
+    part: 'list bad',
+    spoil: (publisher) => {
+      const release = good(publisher);
+      return { release, transfer: ofOther(release, sampleRuleSet(7)) };
+    },
+  },
+  {
+    title: 'a count that is not the content',
+    code: 'bad-count',
+    retry: 'never',
+    part: 'list bad',
+    spoil: (publisher) => {
+      const release = lying(publisher, (part) => ({ ...part, count: part.count + 1 }));
+      return { release, transfer: snapshotOf(release) };
+    },
+  },
+  {
+    title: 'a part too many',
+    code: 'bad-rule-set',
+    retry: 'never',
+    part: 'list zzz',
+    spoil: (publisher) => {
+      const release = good(publisher);
+      return { release, transfer: ofOther(release, withList('zzz')) };
+    },
+  },
+  {
+    title: 'a part too few',
+    code: 'bad-rule-set',
+    retry: 'never',
+    part: 'policy default',
+    spoil: (publisher) => {
+      const release = good(publisher);
+      return { release, transfer: ofOther(release, withoutDefault()) };
+    },
+  },
+  {
+    title: 'a rule set with a fault: a rule that uses a list that is not there',
+    code: 'bad-rule-set',
+    retry: 'never',
+    part: 'policy work',
+    spoil: (publisher) => {
+      const release = publisher.release(faultyRuleSet(), NEXT);
+      return { release, transfer: snapshotOf(release) };
+    },
+  },
+  {
+    title: 'bytes that are no delta',
+    code: 'bad-delta',
+    retry: 'never',
+    spoil: (publisher) => {
+      const release = good(publisher);
+      return { release, transfer: streamTransfer(release, encodeChain([Uint8Array.of(1, 0, 9)])) };
+    },
+  },
+  {
+    title: 'a snapshot that changes a part of what is held',
+    code: 'bad-base',
+    retry: 'never',
+    spoil: (publisher, held) => {
+      const release = good(publisher);
+      const delta = encodeDelta(diffRuleSets(held.ruleSet, release.ruleSet));
+      return { release, transfer: streamTransfer(release, encodeChain([delta])) };
+    },
+  },
+  {
+    title: 'more bytes than a transfer may have',
+    code: 'over-limit',
+    retry: 'never',
+    spoil: (publisher) => {
+      const release = good(publisher);
+      const { begin, sha256 } = snapshotOf(release);
+      return { release, transfer: { begin: { ...begin, bytes: 4097 }, chunks: [], sha256 } };
+    },
+  },
+  {
+    title: 'more bytes than memory holds is announced beyond any limit',
+    code: 'over-limit',
+    retry: 'never',
+    spoil: (publisher) => {
+      const release = good(publisher);
+      const { begin, sha256 } = snapshotOf(release);
+      const bytes = Number.MAX_SAFE_INTEGER;
+      return { release, transfer: { begin: { ...begin, bytes }, chunks: [], sha256 } };
+    },
+  },
+  {
+    title: 'more entries in the stream than the manifest says and are taken',
+    code: 'over-limit',
+    retry: 'never',
+    part: 'list bad',
+    spoil: (publisher) => {
+      const release = good(publisher);
+      const entries = Array.from({ length: 200 }, (_, i) => `192.0.2.${i}`).filter((_, i) => i % 2 === 0);
+      const other = ruleSetOf({ lists: { bad: [...badEntries(5), ...entries] } });
+      return { release, transfer: ofOther(release, other) };
+    },
+  },
+];
+
+const BAD_STREAMS: readonly BadTransfer[] = [
+  {
+    title: 'a stream cut short',
+    code: 'bad-transfer',
+    retry: 'later',
+    spoil: (publisher) => {
+      const release = good(publisher);
+      const whole = snapshotOf(release);
+      return { release, transfer: { ...whole, chunks: whole.chunks.slice(0, 1) } };
+    },
+  },
+  {
+    title: 'a stream of one byte too many',
+    code: 'bad-transfer',
+    retry: 'later',
+    spoil: (publisher) => {
+      const release = good(publisher);
+      const whole = snapshotOf(release);
+      return { release, transfer: { ...whole, chunks: [...whole.chunks, Uint8Array.of(0)] } };
+    },
+  },
+  {
+    title: 'an END with another hash',
+    code: 'bad-transfer',
+    retry: 'later',
+    spoil: (publisher) => {
+      const release = good(publisher);
+      return { release, transfer: { ...snapshotOf(release), sha256: new Uint8Array(32) } };
+    },
+  },
+  {
+    title: 'a stream with a bit flipped on the way',
+    code: 'bad-transfer',
+    retry: 'later',
+    spoil: (publisher) => {
+      const release = good(publisher);
+      const whole = snapshotOf(release);
+      const chunks = whole.chunks.map((chunk, i) => (i === 1 ? flipped(chunk, 3) : chunk));
+      return { release, transfer: { ...whole, chunks } };
+    },
+  },
+  {
+    title: 'other steps than announced',
+    code: 'bad-transfer',
+    retry: 'later',
+    spoil: (publisher) => {
+      const release = good(publisher);
+      const whole = snapshotOf(release);
+      return { release, transfer: { ...whole, begin: { ...whole.begin, steps: 2 } } };
+    },
+  },
+  {
+    title: 'a stream that is no chain',
+    code: 'bad-delta',
+    retry: 'later',
+    spoil: (publisher) => {
+      const release = good(publisher);
+      return { release, transfer: streamTransfer(release, Uint8Array.of(1, 0, 0, 0, 9)) };
+    },
+  },
+  {
+    title: 'no bytes at all',
+    code: 'bad-delta',
+    retry: 'later',
+    spoil: (publisher) => {
+      const release = good(publisher);
+      return { release, transfer: streamTransfer(release, new Uint8Array(0)) };
+    },
+  },
+  {
+    title: 'deltas from a release that is not held',
+    code: 'bad-base',
+    retry: 'later',
+    spoil: (publisher) => {
+      const release = good(publisher);
+      const other = publisher.release(sampleRuleSet(3), { version: 3, epoch: 2 });
+      return { release, transfer: chainOf(other, release) };
+    },
+  },
+  {
+    title: 'BEGIN for another release than was wanted',
+    code: 'bad-transfer',
+    retry: 'later',
+    spoil: (publisher, held) => {
+      const release = good(publisher);
+      const whole = snapshotOf(release);
+      return { release, transfer: { ...whole, begin: { ...whole.begin, hash: held.hash } } };
+    },
+  },
+];
+
+async function refusedTransfer(
+  peer: Peer,
+  release: ScriptedRelease,
+  transfer: ScriptedTransfer,
+): Promise<MessageOf<'nack'>> {
+  await peer.offer(release);
+  await peer.receive('want');
+  await peer.transfer(transfer);
+  return peer.receive('nack');
+}
+
+const LIMITS = { entriesMax: 60, transferBytesMax: 4096 } as const;
+
+describe('a transfer is refused, and what is in force stays:', () => {
+  it.each([...BAD_CONTENT, ...BAD_STREAMS])('$title', async ({ code, retry, part, spoil }) => {
+    const { publisher, subscriber, peer, held, sink, expectHeld } = await holding(LIMITS);
+    const { release, transfer } = spoil(publisher, held);
+    const nack = await refusedTransfer(peer, release, transfer);
+    expect(nack).toMatchObject({ hash: release.hash, code, retry, keeps: held.hash });
+    if (part !== undefined) expect(nack.part).toBe(part);
+    expectHeld(code);
+    expect(sink.calls).toEqual([]);
+    const next = publisher.release(sampleRuleSet(6), { version: 6, epoch: 2 });
+    await peer.bring(next, chainOf(held, next));
+    expectEnforces(subscriber, next.ruleSet);
+  });
+
+  it.each(BAD_CONTENT)('for good, and refused again unasked in later sessions: $title', async ({ code, spoil }) => {
+    const { publisher, peer, held, expectHeld } = await holding(LIMITS);
+    const { release, transfer } = spoil(publisher, held);
+    const first = await refusedTransfer(peer, release, transfer);
+    await peer.offer(release);
+    expect(await peer.receive('nack')).toEqual(first);
+    peer.close();
+    const next = await publisher.greeted();
+    expect(next.hello.refused).toEqual([release.hash]);
+    expect(next.hello.holds?.hash).toEqual(held.hash);
+    await next.peer.offer(release);
+    expect(await next.peer.receive('nack')).toEqual(first);
+    expectHeld(code);
+  });
+
+  it('for now, and wanted again when offered again: a stream cut short', async () => {
+    const { publisher, subscriber, peer } = await holding();
+    const release = good(publisher);
+    const whole = snapshotOf(release);
+    await refusedTransfer(peer, release, { ...whole, chunks: [] });
+    await peer.bring(release);
+    expectEnforces(subscriber, release.ruleSet);
+  });
+
+  it('a chain that leads to another release is asked for as a snapshot at once, which then serves', async () => {
+    const { publisher, subscriber, peer, held, expectHeld } = await holding();
+    const release = good(publisher);
+    const stream = encodeChain([encodeDelta(diffRuleSets(held.ruleSet, sampleRuleSet(7)))]);
+    const nack = await refusedTransfer(peer, release, streamTransfer(release, stream, held));
+    expect(nack).toMatchObject({ code: 'bad-digest', part: 'list bad', retry: 'later', retryAfterMs: 0 });
+    expectHeld('bad-digest');
+    await peer.offer(release);
+    expect(await peer.receive('want')).toEqual({ kind: 'want', hash: release.hash });
+    await peer.transfer(snapshotOf(release));
+    await peer.receive('applied');
+    expectEnforces(subscriber, release.ruleSet);
+  });
+
+  it('a delta that does not fit what is held is refused without a trace, then the snapshot for good', async () => {
+    const { publisher, peer, held, expectHeld } = await holding();
+    const release = lying(publisher, (part) => ({ ...part, count: 77 }));
+    const stream = encodeChain([encodeSnapshot(EMPTY_RULE_SET), Uint8Array.of(1, 0, 9)]);
+    const chain = await refusedTransfer(peer, release, streamTransfer(release, stream, held, 2));
+    expect(chain).toMatchObject({ code: 'bad-delta', retry: 'later', retryAfterMs: 0 });
+    const snapshot = await refusedTransfer(peer, release, snapshotOf(release));
+    expect(snapshot).toMatchObject({ code: 'bad-count', retry: 'never' });
+    expectHeld('bad-count');
+  });
+
+  it('given up by the publisher: NACK with the code of the ABORT, and the next release is taken', async () => {
+    const { publisher, peer, held, subscriber } = await holding();
+    const release = good(publisher);
+    const whole = snapshotOf(release);
+    await peer.offer(release);
+    await peer.receive('want');
+    await peer.send({ kind: 'begin', ...whole.begin });
+    await peer.send({ kind: 'abort', code: 'superseded', text: 'a newer one is there' });
+    expect(await peer.receive('nack')).toMatchObject({
+      hash: release.hash,
+      code: 'superseded',
+      retry: 'later',
+      keeps: held.hash,
+    });
+    expectEnforces(subscriber, held.ruleSet);
+    await peer.bring(release);
+    expectEnforces(subscriber, release.ruleSet);
+  });
+
+  it('before any release: nothing is kept, and the boot mode holds', async () => {
+    const publisher = new ScriptedPublisher();
+    const subscriber = await startedSubscriber(publisher);
+    const before = answersOf(subscriber);
+    const { peer } = await publisher.greeted();
+    const release = publisher.release(faultyRuleSet(), { version: 1 });
+    const nack = await refusedTransfer(peer, release, snapshotOf(release));
+    expect(nack.keeps).toBeUndefined();
+    expect(answersOf(subscriber)).toEqual(before);
+    expect(subscriber.status()).toMatchObject({ version: undefined, lastError: { code: 'bad-rule-set' } });
+  });
+});
+
+describe("the subscriber's own trouble refuses a release for now, and what is in force stays:", () => {
+  const files = (directory: string): readonly string[] => readdirSync(directory).sort();
+
+  async function refusedThenTaken(
+    code: string,
+    world: Awaited<ReturnType<typeof holding>>,
+    calls: readonly string[],
+    mend: () => void,
+  ): Promise<void> {
+    const { publisher, subscriber, peer, held, sink, expectHeld } = world;
+    const release = good(publisher);
+    const nack = await refusedTransfer(peer, release, chainOf(held, release));
+    expect(nack).toMatchObject({ hash: release.hash, code, retry: 'later', keeps: held.hash });
+    expect(nack.retryAfterMs).toBeUndefined();
+    expectHeld(code);
+    expect(sink.calls).toEqual(calls);
+    mend();
+    await peer.bring(release, chainOf(held, release));
+    expectEnforces(subscriber, release.ruleSet);
+  }
+
+  it('the table does not take it', async () => {
+    const directory = temporaryDirectory();
+    const world = await holding({ stateDirectory: directory });
+    const before = files(directory);
+    vi.spyOn(Table.prototype, 'prepare').mockImplementationOnce(() => {
+      throw new TableLimitError(TableLimitCode.classes, 3, 'address classes');
+    });
+    await refusedThenTaken('compile-failed', world, [], () => {
+      expect(files(directory)).toEqual(before);
+    });
+  });
+
+  it('the sink cannot prepare it', async () => {
+    const directory = temporaryDirectory();
+    const world = await holding({ stateDirectory: directory });
+    const before = files(directory);
+    world.sink.onPrepare = () => Promise.reject(new Error('nft: no such chain'));
+    await refusedThenTaken('sink-failed', world, ['prepare', 'discard'], () => {
+      expect(files(directory)).toEqual(before);
+      world.sink.onPrepare = () => undefined;
+    });
+  });
+
+  it('the sink cannot commit it: discarded, and the candidate file is gone', async () => {
+    const directory = temporaryDirectory();
+    const world = await holding({ stateDirectory: directory });
+    const before = files(directory);
+    let during: readonly string[] = [];
+    world.sink.onCommit = () => {
+      during = files(directory);
+      throw new Error('nft: busy');
+    };
+    const flip = vi.spyOn(Table.prototype, 'flip');
+    await refusedThenTaken('sink-failed', world, ['prepare', 'commit', 'discard'], () => {
+      expect(during).toHaveLength(before.length + 1);
+      expect(files(directory)).toEqual(before);
+      expect(flip).not.toHaveBeenCalled();
+      world.sink.onCommit = () => undefined;
+    });
+    expect(world.subscriber.status().persisted).toBe(true);
+  });
+
+  it('the state directory has become a file', async () => {
+    const directory = join(temporaryDirectory(), 'state');
+    const world = await holding({ stateDirectory: directory });
+    rmSync(directory, { recursive: true });
+    writeFileSync(directory, 'in the way');
+    await refusedThenTaken('storage-failed', world, ['prepare', 'discard'], () => rmSync(directory));
+  });
+
+  it('the candidate cannot be written, and leaves no draft', async () => {
+    const directory = temporaryDirectory();
+    const world = await holding({ stateDirectory: directory });
+    const before = files(directory);
+    const inTheWay = join(directory, `${Buffer.from(good(world.publisher).hash).toString('hex')}.release`);
+    mkdirSync(join(inTheWay, 'full'), { recursive: true });
+    await refusedThenTaken('storage-failed', world, ['prepare', 'discard'], () => {
+      rmSync(inTheWay, { recursive: true });
+      expect(files(directory)).toEqual(before);
+    });
+  });
+});
+
+describe('a mark that cannot be written', () => {
+  it('leaves the release in force, not persisted; the next one is persisted as a snapshot', async () => {
+    const directory = temporaryDirectory();
+    const { publisher, subscriber, peer, held } = await holding({ stateDirectory: directory });
+    const [five, six] = [
+      good(publisher),
+      publisher.release(sampleRuleSet(6), { version: 6, epoch: 2 }),
+    ] as const;
+    const active = join(directory, 'active');
+    rmSync(active);
+    mkdirSync(join(active, 'in the way'), { recursive: true });
+    const unmarked = await peer.bring(five, chainOf(held, five));
+    expect(unmarked.persisted).toBe(false);
+    expectEnforces(subscriber, five.ruleSet);
+    expect(subscriber.status()).toMatchObject({ version: 5, persisted: false, lastError: undefined });
+    rmSync(active, { recursive: true });
+    const marked = await peer.bring(six, chainOf(five, six));
+    expect(marked.persisted).toBe(true);
+    expect(readdirSync(directory).sort()).toEqual(
+      [`${Buffer.from(six.hash).toString('hex')}.release`, 'active'].sort(),
+    );
+    const again = await startedSubscriber(publisher, { stateDirectory: directory });
+    expectEnforces(again, six.ruleSet);
+  });
+});

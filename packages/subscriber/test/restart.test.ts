@@ -1,0 +1,238 @@
+/** Restarts: what was enforced is enforced again without a publisher, and nothing else ever is. */
+
+import { existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { ErrorCode } from '@rulecast/protocol';
+import { describe, expect, it } from 'vitest';
+import { StateError } from '../src/state.ts';
+import { answersOf, expectEnforces, packetOf, sampleRuleSet } from './sample.ts';
+import {
+  chainOf,
+  ScriptedPublisher,
+  type ScriptedRelease,
+  sampleReleases,
+  snapshotOf,
+} from './scripted-publisher.ts';
+import { nobody, RecordingSink, startedSubscriber, temporaryDirectory } from './started.ts';
+
+const BOOTED = packetOf('egress', '172.16.0.1', '192.0.2.1');
+
+/** A state directory in which the releases were applied one after the other, the first as a snapshot. */
+async function stateAfter(
+  publisher: ScriptedPublisher,
+  ...releases: readonly ScriptedRelease[]
+): Promise<string> {
+  const stateDirectory = temporaryDirectory();
+  const subscriber = await startedSubscriber(publisher, { stateDirectory });
+  const { peer } = await publisher.greeted();
+  for (const [i, release] of releases.entries()) {
+    const before = releases[i - 1];
+    await peer.bring(release, before === undefined ? snapshotOf(release) : chainOf(before, release));
+  }
+  await subscriber.close();
+  return stateDirectory;
+}
+
+function fileOf(release: ScriptedRelease): string {
+  return `${Buffer.from(release.hash).toString('hex')}.release`;
+}
+
+describe('a restart', () => {
+  it('without a publisher enforces the same verdicts', async () => {
+    const publisher = new ScriptedPublisher();
+    const [one, two, three] = sampleReleases(publisher);
+    const stateDirectory = await stateAfter(publisher, one, two, three);
+    const sink = new RecordingSink();
+    const subscriber = await startedSubscriber(publisher, { stateDirectory, channel: nobody, sink });
+    expectEnforces(subscriber, three.ruleSet);
+    expect(subscriber.status()).toMatchObject({
+      connected: false,
+      epoch: 0,
+      version: 3,
+      hash: Buffer.from(three.hash).toString('hex'),
+      persisted: true,
+      lastError: undefined,
+    });
+    expect(sink.calls).toEqual(['prepare', 'commit']);
+    expect(sink.prepared.map(({ hash }) => Buffer.from(hash))).toEqual([Buffer.from(three.hash)]);
+  });
+
+  it('tells the publisher what it holds, proves it, needs no snapshot and goes on with a delta', async () => {
+    const publisher = new ScriptedPublisher();
+    const [one, two, three] = sampleReleases(publisher);
+    const stateDirectory = await stateAfter(publisher, one, two);
+    const subscriber = await startedSubscriber(publisher, { stateDirectory });
+    const { peer, hello } = await publisher.greeted();
+    expect(hello.holds).toEqual({ hash: two.hash, epoch: 0, version: 2 });
+    await peer.send({ kind: 'prove' });
+    const proof = await peer.receive('proof');
+    expect({ bytes: proof.manifest, signature: proof.signature }).toEqual({
+      bytes: two.bytes,
+      signature: two.signature,
+    });
+    await peer.offer(two);
+    expect(await peer.receive('applied')).toMatchObject({ version: 2, persisted: true, compileMs: 0 });
+    await peer.offer(three);
+    expect((await peer.receive('want')).base).toEqual(two.hash);
+    await peer.transfer(chainOf(two, three));
+    expect((await peer.receive('applied')).persisted).toBe(true);
+    expectEnforces(subscriber, three.ruleSet);
+  });
+
+  it('without a state directory starts in boot mode, and APPLIED said persisted false', async () => {
+    const publisher = new ScriptedPublisher();
+    const [one] = sampleReleases(publisher);
+    const first = await startedSubscriber(publisher);
+    const { peer } = await publisher.greeted();
+    expect((await peer.bring(one)).persisted).toBe(false);
+    expect(first.status().persisted).toBe(false);
+    await first.close();
+    const second = await startedSubscriber(publisher, { channel: nobody, bootMode: 'open' });
+    expect(second.lookup(BOOTED)).toMatchObject({ action: 'accept', policy: 'boot' });
+    expect(second.status().version).toBeUndefined();
+  });
+
+  it('with a directory that cannot be one rejects with StateError', async () => {
+    const file = join(temporaryDirectory(), 'file');
+    writeFileSync(file, '');
+    await expect(startedSubscriber(new ScriptedPublisher(), { stateDirectory: file })).rejects.toThrow(StateError);
+  });
+});
+
+describe('a delta', () => {
+  it('costs its own bytes on disk, until the deltas outweigh the snapshot: then one file again', async () => {
+    const publisher = new ScriptedPublisher();
+    const stateDirectory = temporaryDirectory();
+    await startedSubscriber(publisher, { stateDirectory });
+    const { peer } = await publisher.greeted();
+    const counts: number[] = [];
+    let before: ScriptedRelease | undefined;
+    for (let version = 1; version <= 12; version++) {
+      const release = publisher.release(sampleRuleSet(version), { version });
+      const transfer = before === undefined ? snapshotOf(release) : chainOf(before, release);
+      await peer.bring(release, transfer);
+      const size = statSync(join(stateDirectory, fileOf(release))).size;
+      const files = readdirSync(stateDirectory).filter((name) => name.endsWith('.release'));
+      counts.push(files.length);
+      const overhead = 4 + 32 + 4 + 4 + 64 + release.bytes.length + 32;
+      const snapshotBytes = snapshotOf(release).begin.bytes;
+      expect(size - overhead).toBe(files.length === 1 ? snapshotBytes : transfer.begin.bytes);
+      const again = await startedSubscriber(publisher, { stateDirectory, channel: nobody });
+      expectEnforces(again, release.ruleSet);
+      await again.close();
+      before = release;
+    }
+    const falls = counts.filter((count, i) => i > 0 && count === 1);
+    expect(falls.length).toBeGreaterThan(0);
+    expect(Math.max(...counts)).toBeGreaterThan(1);
+    for (const [i, count] of counts.entries()) expect(count === 1 || count === (counts[i - 1] ?? 0) + 1).toBe(true);
+  });
+});
+
+describe('state that cannot be believed is said and not enforced; the boot mode holds:', () => {
+  it('of another key', async () => {
+    const foreign = new ScriptedPublisher();
+    const stateDirectory = await stateAfter(foreign, sampleReleases(foreign)[0]);
+    const publisher = new ScriptedPublisher();
+    const subscriber = await startedSubscriber(publisher, { stateDirectory });
+    expect(subscriber.lookup(BOOTED)).toMatchObject({ action: 'drop', policy: 'boot' });
+    expect(subscriber.status()).toMatchObject({
+      version: undefined,
+      lastError: { code: ErrorCode.storageFailed, text: expect.stringContaining('key') },
+    });
+    expect((await publisher.greeted()).hello.holds).toBeUndefined();
+  });
+
+  it('of another lineage under the same key', async () => {
+    const publisher = new ScriptedPublisher();
+    const stateDirectory = await stateAfter(publisher, sampleReleases(publisher)[0]);
+    const trust = { ...publisher.trust, lineage: new Uint8Array(16).fill(7) };
+    const subscriber = await startedSubscriber(publisher, { stateDirectory, trust, channel: nobody });
+    expect(subscriber.lookup(BOOTED).policy).toBe('boot');
+    expect(subscriber.status().lastError?.text).toContain('lineage');
+  });
+
+  it.each([
+    ['the active mark is damaged', (directory: string) => writeFileSync(join(directory, 'active'), 'x')],
+    [
+      'the release file is damaged',
+      (directory: string, file: string) => {
+        const bytes = readFileSync(join(directory, file));
+        writeFileSync(join(directory, file), bytes.subarray(0, -1));
+      },
+    ],
+    ['the release file is lost', (directory: string, file: string) => rmSync(join(directory, file))],
+  ])('%s', async (_title, damage) => {
+    const publisher = new ScriptedPublisher();
+    const [one] = sampleReleases(publisher);
+    const stateDirectory = await stateAfter(publisher, one);
+    damage(stateDirectory, fileOf(one));
+    const subscriber = await startedSubscriber(publisher, { stateDirectory });
+    expect(subscriber.lookup(BOOTED).policy).toBe('boot');
+    expect(subscriber.status()).toMatchObject({ version: undefined, lastError: { code: 'storage-failed' } });
+  });
+
+  it('the sink does not take it: discarded, and the publisher may send it again', async () => {
+    const publisher = new ScriptedPublisher();
+    const [one] = sampleReleases(publisher);
+    const stateDirectory = await stateAfter(publisher, one);
+    const sink = new RecordingSink();
+    sink.onCommit = () => Promise.reject(new Error('busy'));
+    const subscriber = await startedSubscriber(publisher, { stateDirectory, sink });
+    expect(subscriber.lookup(BOOTED).policy).toBe('boot');
+    expect(sink.calls).toEqual(['prepare', 'commit', 'discard']);
+    sink.onCommit = () => undefined;
+    const { peer } = await publisher.greeted();
+    await peer.bring(one);
+    expectEnforces(subscriber, one.ruleSet);
+    expect(existsSync(join(stateDirectory, fileOf(one)))).toBe(true);
+  });
+});
+
+describe('after the release file is lost and its mark is not', () => {
+  async function lost(): Promise<{
+    readonly publisher: ScriptedPublisher;
+    readonly stateDirectory: string;
+    readonly releases: ReturnType<typeof sampleReleases>;
+  }> {
+    const publisher = new ScriptedPublisher();
+    const releases = sampleReleases(publisher);
+    const stateDirectory = await stateAfter(publisher, releases[0], releases[1]);
+    for (const name of readdirSync(stateDirectory)) {
+      if (name.endsWith('.release')) rmSync(join(stateDirectory, name));
+    }
+    return { publisher, stateDirectory, releases };
+  }
+
+  it('an older release is refused though it is signed, and so is an equal version of other content', async () => {
+    const { publisher, stateDirectory, releases } = await lost();
+    const subscriber = await startedSubscriber(publisher, { stateDirectory });
+    const before = answersOf(subscriber);
+    const { peer } = await publisher.greeted();
+    for (const old of [releases[0], publisher.release(sampleRuleSet(9), { version: 2 })]) {
+      await peer.offer(old);
+      expect(await peer.receive('nack')).toMatchObject({ hash: old.hash, code: 'not-newer', retry: 'never' });
+    }
+    expect(answersOf(subscriber)).toEqual(before);
+  });
+
+  // It was refused as not newer, so the firewall stayed in boot mode until the next push.
+  it('the very release that was in force is taken again, and kept again', async () => {
+    const { publisher, stateDirectory, releases } = await lost();
+    const subscriber = await startedSubscriber(publisher, { stateDirectory });
+    const { peer } = await publisher.greeted();
+    expect((await peer.bring(releases[1])).persisted).toBe(true);
+    expectEnforces(subscriber, releases[1].ruleSet);
+    await subscriber.close();
+    const again = await startedSubscriber(publisher, { stateDirectory, channel: nobody });
+    expectEnforces(again, releases[1].ruleSet);
+  });
+
+  it('a newer one is taken', async () => {
+    const { publisher, stateDirectory, releases } = await lost();
+    const subscriber = await startedSubscriber(publisher, { stateDirectory });
+    const { peer } = await publisher.greeted();
+    await peer.bring(releases[2]);
+    expectEnforces(subscriber, releases[2].ruleSet);
+  });
+});

@@ -1,0 +1,380 @@
+/** Sessions: messages out of place, silence, reconnecting, questions, and closing at any time. PROTOCOL.md "Sessions". */
+
+import { once } from 'node:events';
+import { readdirSync } from 'node:fs';
+import {
+  HANDSHAKE_TIMEOUT_MS,
+  type Message,
+  packetToWire,
+  QUERIES_PER_SECOND_MAX,
+  verdictToWire,
+} from '@rulecast/protocol';
+import { evaluate } from '@rulecast/rules';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { createSubscriber } from '../src/subscriber.ts';
+import { ENVIRONMENT, expectEnforces, packetOf, sampleRuleSet } from './sample.ts';
+import { type Peer, ScriptedPublisher, sampleReleases, snapshotOf } from './scripted-publisher.ts';
+import { Gate, nobody, RecordingSink, startedSubscriber, temporaryDirectory } from './started.ts';
+
+beforeEach(() => {
+  vi.useFakeTimers({
+    toFake: ['setTimeout', 'clearTimeout', 'setInterval', 'clearInterval', 'performance'],
+  });
+});
+
+afterEach(() => {
+  vi.useRealTimers();
+});
+
+const PING: Message = { kind: 'ping' };
+const QUERY: Message = { kind: 'query', question: 'stats' };
+const HASH = new Uint8Array(32);
+const END: Message = { kind: 'end', sha256: HASH };
+
+/** Opens a connection to the point from which a message has no place. */
+async function reach(publisher: ScriptedPublisher, state: string): Promise<Peer> {
+  const peer = await publisher.peer();
+  await peer.receive('hello');
+  if (state === 'greeting') return peer;
+  await peer.welcome();
+  if (state === 'idle') return peer;
+  const [, release] = sampleReleases(publisher);
+  await peer.offer(release);
+  await peer.receive('want');
+  if (state === 'wanting') return peer;
+  await peer.send({ kind: 'begin', ...snapshotOf(release).begin });
+  return peer;
+}
+
+describe('a message out of place ends the session, and what is in force stays:', () => {
+  it.each([
+    ['greeting', PING],
+    ['greeting', QUERY],
+    ['greeting', END],
+    ['greeting', { kind: 'prove' }],
+    ['idle', { kind: 'begin', hash: HASH, steps: 1, bytes: 1 }],
+    ['idle', { kind: 'chunk', bytes: HASH }],
+    ['idle', END],
+    ['idle', { kind: 'abort', code: 'superseded', text: '' }],
+    ['idle', { kind: 'welcome', protocol: 1, name: 'x', lineage: new Uint8Array(16), heartbeatMs: 1000 }],
+    ['idle', { kind: 'want', hash: HASH }],
+    ['idle', { kind: 'status', watch: false }],
+    ['wanting', { kind: 'chunk', bytes: HASH }],
+    ['wanting', { kind: 'prove' }],
+    ['receiving', { kind: 'begin', hash: HASH, steps: 1, bytes: 1 }],
+    ['receiving', { kind: 'prove' }],
+  ] as const satisfies readonly (readonly [string, Message])[])('%s: %o', async (state, message) => {
+    const publisher = new ScriptedPublisher();
+    const subscriber = await startedSubscriber(publisher);
+    const [held] = sampleReleases(publisher);
+    const first = await publisher.greeted();
+    await first.peer.bring(held);
+    first.peer.close();
+    await vi.advanceTimersByTimeAsync(50);
+    const peer = await reach(publisher, state);
+    await peer.send(message);
+    expect(await peer.ended()).toBe('unexpected-message');
+    expectEnforces(subscriber, held.ruleSet);
+    expect(subscriber.status()).toMatchObject({ version: 1, lastError: { code: 'unexpected-message' } });
+    await vi.advanceTimersByTimeAsync(100);
+    const again = await publisher.greeted();
+    expect(again.hello.holds?.hash).toEqual(held.hash);
+  });
+
+  it('an OFFER while a transfer runs', async () => {
+    const publisher = new ScriptedPublisher();
+    await startedSubscriber(publisher);
+    const peer = await reach(publisher, 'receiving');
+    await peer.offer(sampleReleases(publisher)[2]);
+    expect(await peer.ended()).toBe('unexpected-message');
+  });
+
+  it('bytes that are no frame', async () => {
+    const publisher = new ScriptedPublisher();
+    const subscriber = await startedSubscriber(publisher);
+    const peer = await reach(publisher, 'receiving');
+    peer.server.write(new Uint8Array(24).fill(0x20));
+    expect(await peer.ended()).toBe('bad-magic');
+    expect(subscriber.status().lastError?.code).toBe('bad-magic');
+  });
+});
+
+describe('reconnecting', () => {
+  it('waits twice as long after each failure, up to 15 s, and the first wait again after a WELCOME', async () => {
+    const publisher = new ScriptedPublisher();
+    publisher.failure = new Error('nobody listens');
+    const subscriber = await startedSubscriber(publisher); // random 0: half of each wait
+    const waits = [50, 100, 200, 400, 800, 1600, 3200, 6400, 7500, 7500];
+    for (const [i, waitMs] of waits.entries()) {
+      expect(publisher.connects).toBe(i + 1);
+      await vi.advanceTimersByTimeAsync(waitMs - 1);
+      expect(publisher.connects).toBe(i + 1);
+      await vi.advanceTimersByTimeAsync(1);
+    }
+    expect(subscriber.status().lastError).toMatchObject({ code: 'disconnected', text: 'nobody listens' });
+    publisher.failure = undefined;
+    await vi.advanceTimersByTimeAsync(7500);
+    const { peer } = await publisher.greeted();
+    await peer.send(PING);
+    await peer.receive('pong');
+    expect(subscriber.status()).toMatchObject({ connected: true, publisher: 'dom0' });
+    const connects = publisher.connects;
+    const gone = once(subscriber.events, 'disconnected');
+    peer.close();
+    await gone;
+    expect(subscriber.status().connected).toBe(false);
+    await vi.advanceTimersByTimeAsync(50);
+    expect(publisher.connects).toBe(connects + 1);
+  });
+
+  it('spreads its waits over their upper half', async () => {
+    const publisher = new ScriptedPublisher();
+    publisher.failure = new Error('nobody listens');
+    await startedSubscriber(publisher, { random: () => 0.5 });
+    await vi.advanceTimersByTimeAsync(74);
+    expect(publisher.connects).toBe(1);
+    await vi.advanceTimersByTimeAsync(1);
+    expect(publisher.connects).toBe(2);
+  });
+
+  it('waits as long as the BYE of the publisher says', async () => {
+    const publisher = new ScriptedPublisher();
+    const subscriber = await startedSubscriber(publisher);
+    const { peer } = await publisher.greeted();
+    const gone = once(subscriber.events, 'disconnected');
+    await peer.send({ kind: 'bye', code: 'too-many-connections', text: 'full', retryAfterMs: 5000 });
+    await gone;
+    expect(subscriber.status().lastError?.code).toBe('too-many-connections');
+    await vi.advanceTimersByTimeAsync(4999);
+    expect(publisher.connects).toBe(1);
+    await vi.advanceTimersByTimeAsync(1);
+    expect(publisher.connects).toBe(2);
+  });
+
+  // Each WELCOME of a wrong publisher began the waits anew: ten connects a second for ever.
+  it('backs off from a publisher of another lineage too', async () => {
+    const publisher = new ScriptedPublisher();
+    const subscriber = await startedSubscriber(publisher);
+    for (const waitMs of [50, 100, 200]) {
+      const peer = await publisher.peer();
+      await peer.receive('hello');
+      await peer.welcome(new Uint8Array(16).fill(9));
+      expect(await peer.ended()).toBe('wrong-lineage');
+      const { connects } = publisher;
+      await vi.advanceTimersByTimeAsync(waitMs - 1);
+      expect(publisher.connects).toBe(connects);
+      await vi.advanceTimersByTimeAsync(1);
+      expect(publisher.connects).toBe(connects + 1);
+    }
+    expect(subscriber.status()).toMatchObject({ connected: false, lastError: { code: 'wrong-lineage' } });
+  });
+});
+
+describe('silence', () => {
+  it('of a publisher that says no WELCOME ends the connection after 10 s', async () => {
+    const publisher = new ScriptedPublisher();
+    await startedSubscriber(publisher);
+    const peer = await publisher.peer();
+    await peer.receive('hello');
+    await vi.advanceTimersByTimeAsync(HANDSHAKE_TIMEOUT_MS);
+    expect(await peer.ended()).toBe('timeout');
+  });
+
+  it('is broken by a PING each heartbeat that says what is in force, and ends the session after three', async () => {
+    const publisher = new ScriptedPublisher();
+    const subscriber = await startedSubscriber(publisher);
+    const peer = await publisher.peer();
+    await peer.receive('hello');
+    await peer.welcome(publisher.trust.lineage, 1000);
+    const [release] = sampleReleases(publisher);
+    await peer.bring(release);
+    for (let beat = 1; beat <= 3; beat++) {
+      await vi.advanceTimersByTimeAsync(1000);
+      expect(await peer.receive('ping')).toEqual({ kind: 'ping', hash: release.hash, ageMs: 0 });
+    }
+    await vi.advanceTimersByTimeAsync(1000);
+    expect(await peer.ended()).toBe('timeout');
+    expectEnforces(subscriber, release.ruleSet);
+  });
+});
+
+describe('questions', () => {
+  const packet = packetOf('egress', '10.137.0.5', '198.51.100.7');
+
+  it('test: the verdict of the live table, with the rule, as the reference evaluator has it', async () => {
+    const publisher = new ScriptedPublisher();
+    const subscriber = await startedSubscriber(publisher);
+    const [release] = sampleReleases(publisher);
+    const { peer } = await publisher.greeted();
+    await peer.send({ kind: 'query', question: 'test', packet: packetToWire(packet) }, 7);
+    const early = await peer.receiveWith('answer');
+    expect(early).toMatchObject({ transaction: 7, message: { ok: true, verdict: { action: 'drop' } } });
+    expect(early.message.hash).toBeUndefined();
+    await peer.bring(release);
+    await peer.send({ kind: 'query', question: 'test', packet: packetToWire(packet) }, 8);
+    const { message, transaction } = await peer.receiveWith('answer');
+    const verdict = verdictToWire(evaluate(release.ruleSet, ENVIRONMENT, packet), 'action=drop dst=@bad');
+    expect(transaction).toBe(8);
+    expect(message).toEqual({
+      kind: 'answer',
+      ok: true,
+      verdict,
+      hash: release.hash,
+      version: 1,
+      epoch: 0,
+      generation: subscriber.lookup(packet).generation,
+    });
+    expect(verdict.rule).toBe('action=drop dst=@bad');
+  });
+
+  it('stats: counters of the live table, also in the middle of a transfer', async () => {
+    const publisher = new ScriptedPublisher();
+    const subscriber = await startedSubscriber(publisher);
+    const peer = await reach(publisher, 'receiving');
+    await peer.send(QUERY, 3);
+    const { message, transaction } = await peer.receiveWith('answer');
+    expect(transaction).toBe(3);
+    expect(message.ok).toBe(true);
+    expect(message.stats).toMatchObject({ generation: subscriber.lookup(packet).generation });
+    expect(message.verdict).toBeUndefined();
+  });
+
+  it('beyond twenty a second are answered with rate-limited, and answered again a second later', async () => {
+    const publisher = new ScriptedPublisher();
+    await startedSubscriber(publisher);
+    const { peer } = await publisher.greeted();
+    for (let transaction = 1; transaction <= QUERIES_PER_SECOND_MAX; transaction++) {
+      await peer.send(QUERY, transaction);
+      expect((await peer.receive('answer')).ok).toBe(true);
+    }
+    await peer.send(QUERY, 99);
+    const { message, transaction } = await peer.receiveWith('answer');
+    expect(transaction).toBe(99);
+    expect(message).toMatchObject({ ok: false, code: 'rate-limited' });
+    await vi.advanceTimersByTimeAsync(1000);
+    await peer.send(QUERY, 100);
+    expect((await peer.receive('answer')).ok).toBe(true);
+  });
+});
+
+describe('close resolves, says BYE, and leaves no channel and no timer open:', () => {
+  async function started(
+    publisher: ScriptedPublisher,
+    options: Parameters<typeof startedSubscriber>[1] = {},
+  ): Promise<Awaited<ReturnType<typeof createSubscriber>>> {
+    return startedSubscriber(publisher, options);
+  }
+
+  function expectNothingOpen(publisher: ScriptedPublisher): void {
+    expect(vi.getTimerCount()).toBe(0);
+    expect(publisher.servers.map((server) => server.state)).toEqual(
+      publisher.servers.map(() => 'disconnected'),
+    );
+  }
+
+  it.each(['greeting', 'idle', 'wanting', 'receiving'])('while %s', async (state) => {
+    const publisher = new ScriptedPublisher();
+    const directory = temporaryDirectory();
+    const subscriber = await started(publisher, { stateDirectory: directory });
+    const peer = await reach(publisher, state);
+    await peer.send(state === 'greeting' ? { kind: 'bye', code: 'x', text: '' } : PING);
+    if (state !== 'greeting') await peer.receive('pong');
+    await subscriber.close();
+    if (state !== 'greeting') expect(await peer.ended()).toBe('shutting-down');
+    expectNothingOpen(publisher);
+    expect(readdirSync(directory)).toEqual([]);
+    const { connects } = publisher;
+    await vi.advanceTimersByTimeAsync(60_000);
+    expect(publisher.connects).toBe(connects);
+  });
+
+  it('while a release is being applied, which is then in force and marked', async () => {
+    const publisher = new ScriptedPublisher();
+    const directory = temporaryDirectory();
+    const sink = new RecordingSink();
+    const gate = new Gate();
+    sink.onCommit = () => gate.pass();
+    const subscriber = await started(publisher, { sink, stateDirectory: directory });
+    const [release] = sampleReleases(publisher);
+    const { peer } = await publisher.greeted();
+    await peer.offer(release);
+    await peer.receive('want');
+    await peer.transfer(snapshotOf(release));
+    await gate.reached;
+    let closed = false;
+    const closing = subscriber.close().then(() => {
+      closed = true;
+    });
+    expect(await peer.ended()).toBe('shutting-down');
+    expect(closed).toBe(false);
+    gate.open();
+    await closing;
+    expectNothingOpen(publisher);
+    expectEnforces(subscriber, release.ruleSet);
+    const again = await startedSubscriber(publisher, { stateDirectory: directory, channel: nobody });
+    expectEnforces(again, release.ruleSet);
+  });
+
+  it('while DNS addresses are being changed, which is waited for', async () => {
+    const publisher = new ScriptedPublisher();
+    const sink = new RecordingSink();
+    const subscriber = await started(publisher, { sink });
+    const { peer } = await publisher.greeted();
+    await peer.bring(sampleReleases(publisher)[0]);
+    const gate = new Gate();
+    sink.onCommit = () => gate.pass();
+    const changing = subscriber.setDns([]);
+    await gate.reached;
+    const closing = subscriber.close();
+    expect(await peer.ended()).toBe('shutting-down');
+    gate.open();
+    await Promise.all([changing, closing]);
+    expectEnforces(subscriber, sampleRuleSet(1), { ...ENVIRONMENT, dns: [] });
+    expectNothingOpen(publisher);
+  });
+
+  it('while waiting to connect again', async () => {
+    const publisher = new ScriptedPublisher();
+    publisher.failure = new Error('nobody listens');
+    const subscriber = await started(publisher);
+    await vi.advanceTimersByTimeAsync(1000);
+    expect(vi.getTimerCount()).toBe(1);
+    await subscriber.close();
+    expectNothingOpen(publisher);
+    const { connects } = publisher;
+    await vi.advanceTimersByTimeAsync(60_000);
+    expect(publisher.connects).toBe(connects);
+  });
+
+  it('while connecting: the attempt is aborted, and is no error', async () => {
+    const publisher = new ScriptedPublisher();
+    const subscriber = await started(publisher, { channel: nobody });
+    await subscriber.close();
+    expectNothingOpen(publisher);
+    expect(subscriber.status().lastError).toBeUndefined();
+  });
+
+  it('while connecting, though the channel comes nevertheless', async () => {
+    const publisher = new ScriptedPublisher();
+    const gate = new Gate();
+    const subscriber = await started(publisher, {
+      channel: async () => {
+        await gate.pass();
+        return publisher.channel();
+      },
+    });
+    await gate.reached;
+    const closing = subscriber.close();
+    gate.open();
+    await closing;
+    expectNothingOpen(publisher);
+  });
+
+  it('and again', async () => {
+    const publisher = new ScriptedPublisher();
+    const subscriber = await started(publisher);
+    await subscriber.close();
+    await subscriber.close();
+    expectNothingOpen(publisher);
+  });
+});
