@@ -1,6 +1,7 @@
 /**
  * A subscriber that is killed: applies the releases of a file, counting its steps, and kills itself before the step asked for.
- * Steps are the sink's calls and every call of the file system that the state directory makes; a write is cut in half first.
+ * Steps are the sink's calls, and every call of the file system by which the state directory changes it or flushes it; a write is
+ * cut in half first.
  *
  *   node crash-child.mjs INPUT STATE-DIRECTORY STEP          STEP 0: never; then it prints `steps N` at the end
  *
@@ -36,7 +37,6 @@ Object.assign(fileSystem, {
     await at();
     const handle = await open(...args);
     const writeFile = handle.writeFile.bind(handle);
-    const close = handle.close.bind(handle);
     const sync = handle.sync.bind(handle);
     return Object.assign(handle, {
       async writeFile(bytes) {
@@ -46,10 +46,6 @@ Object.assign(fileSystem, {
       async sync() {
         await at();
         return sync();
-      },
-      async close() {
-        await at();
-        return close();
       },
     });
   },
@@ -101,6 +97,7 @@ writeSync(1, `steps ${step}\n`);
 
 async function next(kind) {
   const received = await connection.receive();
-  if (received?.message.kind !== kind) throw new Error(`${kind} expected: ${JSON.stringify(received?.message)}`);
+  if (received?.message.kind !== kind)
+    throw new Error(`${kind} expected: ${JSON.stringify(received?.message)}`);
   return received.message;
 }

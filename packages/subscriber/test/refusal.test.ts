@@ -119,9 +119,7 @@ const BAD_OFFERS: readonly BadOffer[] = [
   },
 ];
 
-async function holding(
-  options: Partial<SubscriberOptions> = {},
-): Promise<{
+async function holding(options: Partial<SubscriberOptions> = {}): Promise<{
   readonly publisher: ScriptedPublisher;
   readonly subscriber: Awaited<ReturnType<typeof startedSubscriber>>;
   readonly peer: Peer;
@@ -210,7 +208,10 @@ function ofOther(release: ScriptedRelease, ruleSet: RuleSet): ScriptedTransfer {
 const OTHER_COUNT = sampleRuleSet(5);
 const withList = (name: string): RuleSet => ({
   ...OTHER_COUNT,
-  lists: new Map([...OTHER_COUNT.lists, [name, ruleSetOf({ lists: { x: ['192.0.2.0/24'] } }).lists.get('x')!]]),
+  lists: new Map([
+    ...OTHER_COUNT.lists,
+    [name, ruleSetOf({ lists: { x: ['192.0.2.0/24'] } }).lists.get('x')!],
+  ]),
 });
 const withoutDefault = (): RuleSet => ({
   ...OTHER_COUNT,
@@ -450,20 +451,23 @@ describe('a transfer is refused, and what is in force stays:', () => {
     expectEnforces(subscriber, next.ruleSet);
   });
 
-  it.each(BAD_CONTENT)('for good, and refused again unasked in later sessions: $title', async ({ code, spoil }) => {
-    const { publisher, peer, held, expectHeld } = await holding(LIMITS);
-    const { release, transfer } = spoil(publisher, held);
-    const first = await refusedTransfer(peer, release, transfer);
-    await peer.offer(release);
-    expect(await peer.receive('nack')).toEqual(first);
-    peer.close();
-    const next = await publisher.greeted();
-    expect(next.hello.refused).toEqual([release.hash]);
-    expect(next.hello.holds?.hash).toEqual(held.hash);
-    await next.peer.offer(release);
-    expect(await next.peer.receive('nack')).toEqual(first);
-    expectHeld(code);
-  });
+  it.each(BAD_CONTENT)(
+    'for good, and refused again unasked in later sessions: $title',
+    async ({ code, spoil }) => {
+      const { publisher, peer, held, expectHeld } = await holding(LIMITS);
+      const { release, transfer } = spoil(publisher, held);
+      const first = await refusedTransfer(peer, release, transfer);
+      await peer.offer(release);
+      expect(await peer.receive('nack')).toEqual(first);
+      peer.close();
+      const next = await publisher.greeted();
+      expect(next.hello.refused).toEqual([release.hash]);
+      expect(next.hello.holds?.hash).toEqual(held.hash);
+      await next.peer.offer(release);
+      expect(await next.peer.receive('nack')).toEqual(first);
+      expectHeld(code);
+    },
+  );
 
   it('for now, and wanted again when offered again: a stream cut short', async () => {
     const { publisher, subscriber, peer } = await holding();

@@ -95,7 +95,9 @@ describe('a restart', () => {
   it('with a directory that cannot be one rejects with StateError', async () => {
     const file = join(temporaryDirectory(), 'file');
     writeFileSync(file, '');
-    await expect(startedSubscriber(new ScriptedPublisher(), { stateDirectory: file })).rejects.toThrow(StateError);
+    await expect(startedSubscriber(new ScriptedPublisher(), { stateDirectory: file })).rejects.toThrow(
+      StateError,
+    );
   });
 });
 
@@ -125,7 +127,8 @@ describe('a delta', () => {
     const falls = counts.filter((count, i) => i > 0 && count === 1);
     expect(falls.length).toBeGreaterThan(0);
     expect(Math.max(...counts)).toBeGreaterThan(1);
-    for (const [i, count] of counts.entries()) expect(count === 1 || count === (counts[i - 1] ?? 0) + 1).toBe(true);
+    for (const [i, count] of counts.entries())
+      expect(count === 1 || count === (counts[i - 1] ?? 0) + 1).toBe(true);
   });
 });
 

@@ -15,8 +15,8 @@ import {
   parseRule,
   prefixListOf,
   prefixSetOf,
-  RunBuilder,
   type RuleSet,
+  RunBuilder,
 } from '@rulecast/rules';
 import { expect } from 'vitest';
 import type { Subscriber } from '../src/subscriber.ts';
@@ -161,16 +161,15 @@ export function expectEnforces(
   ruleSet: RuleSet,
   environment: Environment = ENVIRONMENT,
 ): void {
-  for (const packet of samplePackets()) {
-    const expected = evaluate(ruleSet, environment, packet);
-    expect(subscriber.explain(packet).verdict).toEqual(expected);
+  const expected = samplePackets().map((packet) => evaluate(ruleSet, environment, packet));
+  expect(samplePackets().map((packet) => subscriber.explain(packet).verdict)).toEqual(expected);
+  const looked = samplePackets().map((packet) => {
     const { action, policy, direction } = subscriber.lookup(packet);
-    expect({ action, policy, direction }).toEqual({
-      action: expected.action,
-      policy: expected.by?.policy,
-      direction: expected.by?.direction,
-    });
-  }
+    return { action, policy, direction };
+  });
+  expect(looked).toEqual(
+    expected.map(({ action, by }) => ({ action, policy: by?.policy, direction: by?.direction })),
+  );
 }
 
 /** All that a subscriber answers about the sample packets, to compare with later. */

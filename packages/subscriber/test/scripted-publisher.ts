@@ -91,7 +91,10 @@ export class ScriptedPublisher {
     return { peer, hello };
   }
 
-  release(ruleSet: RuleSet, identity: Partial<ReleaseIdentity> & { readonly version: number }): ScriptedRelease {
+  release(
+    ruleSet: RuleSet,
+    identity: Partial<ReleaseIdentity> & { readonly version: number },
+  ): ScriptedRelease {
     const { version } = identity;
     const whole = {
       lineage: this.trust.lineage,

@@ -11,7 +11,7 @@ import {
 } from '@rulecast/protocol';
 import { evaluate } from '@rulecast/rules';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { createSubscriber } from '../src/subscriber.ts';
+import type { createSubscriber } from '../src/subscriber.ts';
 import { ENVIRONMENT, expectEnforces, packetOf, sampleRuleSet } from './sample.ts';
 import { type Peer, ScriptedPublisher, sampleReleases, snapshotOf } from './scripted-publisher.ts';
 import { Gate, nobody, RecordingSink, startedSubscriber, temporaryDirectory } from './started.ts';
