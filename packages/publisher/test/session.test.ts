@@ -619,6 +619,51 @@ describe('sessions among each other', () => {
   });
 });
 
+describe('a subscriber that talks and does not get on', () => {
+  it.each<[string, (subscriber: ScriptedSubscriber) => Promise<unknown>]>([
+    ['with no answer to an OFFER', (subscriber) => subscriber.offer()],
+    [
+      'with no APPLIED after END',
+      async (subscriber) => {
+        const offer = await subscriber.offer();
+        await subscriber.want(offer);
+        await subscriber.receiveTransfer(offer);
+      },
+    ],
+  ])('%s is given up after 60 seconds', async (_, lead) => {
+    const { publisher, endpoint } = await house();
+    await release(publisher, { 'hosts.txt': '192.0.2.1\n' });
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+    onTestFinished(() => void vi.useRealTimers());
+    const subscriber = await ScriptedSubscriber.greet(endpoint, 'fw');
+    await lead(subscriber);
+    await vi.advanceTimersByTimeAsync(59_999);
+    expect(await subscriber.isQuiet()).toBe(true);
+    await vi.advanceTimersByTimeAsync(1);
+    expect(await subscriber.byeCode()).toBe('timeout');
+  });
+
+  it('with no byte of a transfer taken for 60 seconds is given up', async () => {
+    vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval', 'performance'] });
+    onTestFinished(() => void vi.useRealTimers());
+    const { publisher, endpoint } = await house();
+    await release(publisher, { 'hosts.txt': hostsText(100_000) });
+    const subscriber = await ScriptedSubscriber.greet(endpoint, 'fw');
+    await subscriber.want(await subscriber.offer());
+    await subscriber.next('begin');
+    let beats = 0;
+    while (subscriber.channel.state === 'connected' && beats < 10) {
+      await subscriber.send({ kind: 'ping', hash: undefined, ageMs: undefined });
+      await vi.advanceTimersByTimeAsync(15_000);
+      beats += 1;
+    }
+    // The first beat sees the bytes that filled the channel; the fifth after it is the first beyond 60 seconds.
+    expect(beats).toBe(6);
+    expect(entryOf(publisher, 'fw').lastError).toMatchObject({ code: 'timeout' });
+    expect(publisher.subscribers.connected()).toEqual([]);
+  });
+});
+
 describe('asking a live table', () => {
   const PACKET = {
     direction: 'egress',

@@ -5,6 +5,7 @@
  * a million lines must leave, and a slow reader must hold us up, without a turn of the event loop.
  */
 
+import { once } from 'node:events';
 import { writeSync } from 'node:fs';
 import { createInterface } from 'node:readline/promises';
 import { isatty } from 'node:tty';
@@ -74,7 +75,7 @@ export class Terminal {
   readonly out = new Output(1);
   readonly environment: Environment;
   readonly outIsTty = isatty(1);
-  /** Progress and diagnostics are for people who watch. */
+  /** Progress is for people who watch. */
   readonly errIsTty = isatty(2);
   readonly canAsk = isatty(0) && isatty(2);
   colors: Colors;
@@ -101,17 +102,15 @@ export class Terminal {
     this.err.flush();
   }
 
-  /** Diagnostics: told to somebody who watches. */
-  remark(text: string): void {
-    if (this.errIsTty) this.complain(text);
-  }
-
-  /** Asks a yes or no question; anything but yes is no. */
+  /** Asks a yes or no question; anything but yes, the end of the input included, is no. */
   async confirm(question: string): Promise<boolean> {
     this.out.flush();
     const lines = createInterface({ input: process.stdin, output: process.stderr });
     try {
-      return /^y(?:es)?$/i.test((await lines.question(`${question} [y/N] `)).trim());
+      const ended = once(lines, 'close').then(() => '');
+      const asked = lines.question(`${question} [y/N] `).catch(() => ''); // Ctrl-C and Ctrl-D reject it
+      const answer = await Promise.race([asked, ended]);
+      return /^y(?:es)?$/i.test(answer.trim());
     } finally {
       lines.close();
     }

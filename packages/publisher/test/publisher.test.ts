@@ -1,0 +1,74 @@
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { openIdentity } from '../src/identity.ts';
+import { Publisher } from '../src/publisher.ts';
+import { StoreError } from '../src/store.ts';
+import {
+  freshPublisher,
+  pushOf,
+  RESOLVE_NOTHING,
+  release,
+  SILENT,
+  temporaryDirectory,
+} from './fresh-publisher.ts';
+
+describe('a publisher', () => {
+  it('goes on after a restart with the lineage, the head and the next version', async () => {
+    const stateDirectory = temporaryDirectory();
+    const before = freshPublisher({ stateDirectory });
+    const { hash } = await release(before, { 'hosts.txt': '192.0.2.1\n' });
+    await before.close();
+    const after = freshPublisher({ stateDirectory });
+    expect(after.identity.lineage).toEqual(before.identity.lineage);
+    expect(after.head?.hash).toEqual(hash);
+    const next = await release(after, { 'hosts.txt': '192.0.2.2\n' });
+    expect(next.manifest).toMatchObject({ version: 2, previousVersion: 1 });
+  });
+
+  it('does not start on a store of another identity', async () => {
+    const stateDirectory = temporaryDirectory();
+    const before = freshPublisher({ stateDirectory });
+    await release(before, { 'hosts.txt': '192.0.2.1\n' });
+    await before.close();
+    const identityFile = join(stateDirectory, 'stranger');
+    openIdentity(identityFile);
+    const options = { stateDirectory, identityFile, name: 'mgmt', resolve: RESOLVE_NOTHING, logger: SILENT };
+    expect(() => new Publisher(options)).toThrow(StoreError);
+  });
+
+  it('finishes the push under way before it closes', async () => {
+    const publisher = freshPublisher();
+    const pushed = publisher.push(pushOf({ 'hosts.txt': '192.0.2.1\n' }));
+    await publisher.close();
+    expect(await pushed).toMatchObject({ kind: 'released', head: { manifest: { version: 1 } } });
+  });
+
+  it('takes the next push after one that was refused', async () => {
+    const publisher = freshPublisher();
+    const refused = publisher.push(pushOf({ 'x.rules': 'drop dst=@gone\n' }));
+    const taken = publisher.push(pushOf({ 'hosts.txt': '192.0.2.1\n' }));
+    await expect(refused).rejects.toMatchObject({ code: 'guard-refused', part: 'default' });
+    expect(await taken).toMatchObject({ kind: 'released' });
+  });
+
+  it('is degraded while names do not resolve, names the first eight, and recovers', async () => {
+    let works = false;
+    const publisher = freshPublisher({
+      resolve: (name) => (works ? RESOLVE_NOTHING(name) : Promise.reject(new Error('SERVFAIL'))),
+    });
+    const rules = Array.from({ length: 20 }, (_, i) => `drop dsthost=host-${i}.example`).join('\n');
+    await release(publisher, { 'x.rules': rules });
+    expect(publisher.degraded).toHaveLength(9);
+    expect(publisher.degraded.at(-1)).toBe('12 more names do not resolve');
+    works = true;
+    await publisher.push(pushOf({ 'x.rules': rules }));
+    expect(publisher.degraded).toEqual([]);
+  });
+
+  it('is not degraded by a dry run', async () => {
+    const publisher = freshPublisher({ resolve: () => Promise.reject(new Error('SERVFAIL')) });
+    const outcome = await publisher.push(pushOf({ 'x.rules': 'drop dsthost=a.example\n' }), { dryRun: true });
+    expect(outcome).toMatchObject({ kind: 'planned', failedNames: [{ name: 'a.example' }] });
+    expect(publisher.degraded).toEqual([]);
+  });
+});

@@ -1,0 +1,34 @@
+import { describe, expect, it } from 'vitest';
+import { Subscribers } from '../src/subscribers.ts';
+
+describe('what is known of subscribers', () => {
+  it('is bounded: beyond 1,024 names the disconnected one unseen for longest is forgotten', () => {
+    const subscribers = new Subscribers();
+    for (let i = 0; i < 1024; i++) subscribers.entry(`fw-${i}`, 1000 + i);
+    const oldest = subscribers.entry('fw-0', 0);
+    oldest.connectedSinceMs = 1000;
+    const second = subscribers.entry('fw-1', 0);
+    subscribers.entry('late', 5000);
+    expect(subscribers.entry('fw-0', 6000)).toBe(oldest);
+    expect(subscribers.connected()).toEqual(['fw-0']);
+    expect(subscribers.entry('fw-1', 6000)).not.toBe(second);
+  });
+
+  it('is one entry a name, made when first asked for', () => {
+    const subscribers = new Subscribers();
+    const entry = subscribers.entry('fw', 1);
+    expect(subscribers.entry('fw', 2)).toBe(entry);
+    expect(entry).toMatchObject({ name: 'fw', lastSeenMs: 1, held: undefined, refused: [] });
+  });
+
+  it('holds the last 32 refusals, each once', () => {
+    const subscribers = new Subscribers();
+    const entry = subscribers.entry('fw', 1);
+    for (let i = 0; i < 40; i++) subscribers.refuse(entry, `hash-${i}`);
+    subscribers.refuse(entry, 'hash-20');
+    expect(entry.refused).toHaveLength(32);
+    expect(entry.refused.at(-1)).toBe('hash-20');
+    expect(entry.refused[0]).toBe('hash-8');
+    expect(new Set(entry.refused).size).toBe(32);
+  });
+});
