@@ -18,6 +18,7 @@ import {
   emptyPolicy,
   formatPrefix,
   formatPrefixAt,
+  formatRule,
   isPartName,
   type List,
   nameListOf,
@@ -27,6 +28,7 @@ import {
   type PrefixSet,
   parsePrefix,
   parseRule,
+  prefixOf,
   prefixSetOf,
   RuleSetProblemCode,
   type Run,
@@ -51,7 +53,7 @@ import {
   readName,
 } from './entry.ts';
 import { type FormatLimits, withLimits } from './limits.ts';
-import { parseListText } from './list-text.ts';
+import { type EntrySink, parseListText } from './list-text.ts';
 import { type DocumentReject, type Reject, RejectLog } from './reject.ts';
 import { parseRuleLines } from './rule-lines.ts';
 import { columnAt, quote } from './text.ts';
@@ -83,8 +85,21 @@ export interface RuleSetDocument {
 /** Gives the content of a file that the document names, or undefined if it is not there. The name is normalised. */
 export type ReadReferenced = (name: string) => Uint8Array | undefined;
 
+/**
+ * Takes each rule and entry that was read, from the document or a file that it names, with its place; `canonical` makes its
+ * text and is only good during the call.
+ */
+export type DocumentEntrySink = (
+  kind: 'rule' | 'entry',
+  file: string,
+  line: number,
+  column: number,
+  canonical: () => string,
+) => void;
+
 export interface DocumentOptions {
   readonly limits?: Partial<FormatLimits>;
+  readonly onEntry?: DocumentEntrySink;
 }
 
 /**
@@ -98,7 +113,7 @@ export function parseDocument(
   readReferenced: ReadReferenced,
   options: DocumentOptions = {},
 ): RuleSetDocument {
-  return new DocumentReader(fileName, now, readReferenced, withLimits(options.limits)).read(bytes);
+  return new DocumentReader(fileName, now, readReferenced, options).read(bytes);
 }
 
 /**
@@ -136,6 +151,7 @@ class DocumentReader {
   private readonly now: number;
   private readonly readReferenced: ReadReferenced;
   private readonly limits: FormatLimits;
+  private readonly onEntry: DocumentEntrySink | undefined;
   private readonly rejects: RejectLog<DocumentReject>;
   private readonly references = new Set<string>();
   private readonly lists = new Map<string, List>();
@@ -144,12 +160,13 @@ class DocumentReader {
   private readonly encoder = new TextEncoder();
   private place: PlaceOf = () => ({ line: 1, column: 1 });
 
-  constructor(fileName: string, now: number, readReferenced: ReadReferenced, limits: FormatLimits) {
+  constructor(fileName: string, now: number, readReferenced: ReadReferenced, options: DocumentOptions) {
     this.fileName = fileName;
     this.now = now;
     this.readReferenced = readReferenced;
-    this.limits = limits;
-    this.rejects = new RejectLog(limits.rejectsKept);
+    this.limits = withLimits(options.limits);
+    this.onEntry = options.onEntry;
+    this.rejects = new RejectLog(this.limits.rejectsKept);
   }
 
   read(bytes: Uint8Array): RuleSetDocument {
@@ -186,6 +203,19 @@ class DocumentReader {
 
   private reject(offset: number, code: string, reason: string): void {
     this.rejects.add({ file: this.fileName, ...this.place(offset), code, reason });
+  }
+
+  private tell(kind: 'rule' | 'entry', node: TextNode, canonical: () => string): void {
+    if (this.onEntry === undefined) return;
+    const { line, column } = this.place(node.offset);
+    this.onEntry(kind, this.fileName, line, column, canonical);
+  }
+
+  /** What tells the entries or rules of a referenced file; none if nobody listens. */
+  private sinkFor(kind: 'rule' | 'entry', file: string): { readonly onEntry?: EntrySink } {
+    const { onEntry } = this;
+    if (onEntry === undefined) return {};
+    return { onEntry: (line, column, canonical) => onEntry(kind, file, line, column, canonical) };
   }
 
   /** Rejects at the character `index`, from 0, of a text. */
@@ -242,7 +272,8 @@ class DocumentReader {
     if (referenced === undefined) return undefined;
     const { limits } = this;
     const kind = resolve ? { kind: 'names' as const } : {};
-    const text = parseListText(referenced.bytes, { ...kind, resolve, limits });
+    const sink = this.sinkFor('entry', referenced.name);
+    const text = parseListText(referenced.bytes, { ...kind, ...sink, resolve, limits });
     this.addRejects(referenced.name, text.rejects, text.rejectCount);
     return text.list;
   }
@@ -252,12 +283,15 @@ class DocumentReader {
     const v6 = new PrefixBuilder(6);
     for (const node of textsOf(sequence)) {
       const bytes = this.encoder.encode(node.value);
-      const fault = this.entryReader.read(bytes, 0, bytes.length, bareTokenEnd, (family, words, length) =>
-        (family === 4 ? v4 : v6).push(words, 0, length),
-      );
+      const parts: Prefix[] = []; // a range is several
+      const fault = this.entryReader.read(bytes, 0, bytes.length, bareTokenEnd, (family, words, length) => {
+        (family === 4 ? v4 : v6).push(words, 0, length);
+        if (this.onEntry !== undefined) parts.push(prefixOf(family, words, length));
+      });
       if (fault !== undefined) this.rejectEntry(node, bytes, entryFault(bytes, fault));
       else if (this.entryReader.end !== bytes.length)
         this.rejectEntry(node, bytes, trailingFault(this.entryReader.end));
+      else this.tell('entry', node, () => parts.map(formatPrefix).join(' '));
     }
     return { kind: 'prefixes', v4: canonicalPrefixes(v4.build()), v6: canonicalPrefixes(v6.build()) };
   }
@@ -267,8 +301,10 @@ class DocumentReader {
     for (const node of textsOf(sequence)) {
       const bytes = this.encoder.encode(node.value);
       const name = readName(bytes, 0, bytes.length);
-      if (typeof name === 'string') names.push(name);
-      else this.rejectEntry(node, bytes, name);
+      if (typeof name === 'string') {
+        names.push(name);
+        this.tell('entry', node, () => name);
+      } else this.rejectEntry(node, bytes, name);
     }
     return nameListOf(names, resolve);
   }
@@ -361,7 +397,8 @@ class DocumentReader {
     if (file?.kind !== 'text') return [];
     const referenced = this.referenced(file);
     if (referenced === undefined) return [];
-    const lines = parseRuleLines(referenced.bytes, direction, this.now, { limits: this.limits });
+    const sink = this.sinkFor('rule', referenced.name);
+    const lines = parseRuleLines(referenced.bytes, direction, this.now, { ...sink, limits: this.limits });
     this.addRejects(referenced.name, lines.rejects, lines.rejectCount);
     return lines.runs;
   }
@@ -370,8 +407,10 @@ class DocumentReader {
     const runs = new RunBuilder();
     for (const node of textsOf(sequence)) {
       const result = parseRule(node.value, direction, this.now);
-      if (result.kind === 'rule') runs.push(result.rule);
-      else this.rejectIn(node, result.column - 1, result.code, result.reason);
+      if (result.kind === 'rule') {
+        runs.push(result.rule);
+        this.tell('rule', node, () => formatRule(result.rule, direction));
+      } else this.rejectIn(node, result.column - 1, result.code, result.reason);
     }
     return runs.build();
   }

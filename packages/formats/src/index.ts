@@ -2,6 +2,7 @@
 
 export { detectFormat, type Format } from './detect.ts';
 export {
+  type DocumentEntrySink,
   DocumentFault,
   type DocumentOptions,
   documentReferences,

@@ -520,4 +520,32 @@ policies:
       { numRuns: 300 },
     );
   });
+
+  it('tells each rule and entry with the file and place it stands at, and no reject', () => {
+    const heard: string[] = [];
+    const text = [
+      'lists:',
+      '  here: { entries: [192.0.2.7-192.0.2.8, "x"] }',
+      '  names: { names: [Example.COM] }',
+      '  there: { file: there.txt }',
+      'policies:',
+      '  work: { prefixes: [10.0.0.1], egress: [drop dst=@here, bad], ingress: { file: in.rules } }',
+    ].join('\n');
+    const files: Readonly<Record<string, string>> = {
+      'there.txt': '# none\n2001:db8::1\n',
+      'in.rules': 'accept src4=192.0.2.1\n',
+    };
+    const find = (fileName: string): Uint8Array => bytesOf(files[fileName] ?? '');
+    parseDocument('set.yaml', bytesOf(text), NOW, find, {
+      onEntry: (kind, file, line, column, canonical) =>
+        heard.push(`${kind} ${file}:${line}:${column} ${canonical()}`),
+    });
+    expect(heard).toEqual([
+      'entry set.yaml:2:21 192.0.2.7/32 192.0.2.8/32',
+      'entry set.yaml:3:20 example.com',
+      'entry there.txt:2:1 2001:db8::1/128',
+      'rule set.yaml:6:42 action=drop dst=@here',
+      'rule in.rules:1:1 action=accept src4=192.0.2.1/32',
+    ]);
+  });
 });

@@ -320,7 +320,7 @@ export class SubscriberSession {
       } as const;
       await this.connection.send(begin);
       const sent = await this.connection.sendBytes([stream], { stopped });
-      if (sent === undefined) return;
+      if (sent === undefined || stopped()) return; // a NACK may have come since the last CHUNK was taken
       const ended = this.connection.send({ kind: 'end', sha256: sent.sha256 });
       this.raise('transferSent');
       await ended;

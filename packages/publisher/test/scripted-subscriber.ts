@@ -7,6 +7,7 @@ import { createHash } from 'node:crypto';
 import {
   applyChain,
   Connection,
+  decodeChain,
   decodeManifest,
   type Manifest,
   type Message,
@@ -118,8 +119,7 @@ export class ScriptedSubscriber {
   }
 
   async offer(): Promise<Offer> {
-    const { signature, manifest } = await this.next('offer');
-    return { signature, manifest, hash: manifestHash(manifest), decoded: decodeManifest(manifest) };
+    return offerOf(await this.next('offer'));
   }
 
   want(offer: Offer, base: Uint8Array | undefined = this.held?.hash): Promise<void> {
@@ -140,14 +140,7 @@ export class ScriptedSubscriber {
       const received = await this.connection.receive();
       if (received?.message.kind === 'chunk') chunks.push(Uint8Array.from(received.message.bytes));
       else if (received?.message.kind === 'end') {
-        const stream = Buffer.concat(chunks);
-        const digest = createHash('sha256').update(stream).digest();
-        if (stream.length !== begin.bytes || !digest.equals(received.message.sha256)) {
-          throw new Error(`${stream.length} bytes that BEGIN and END do not describe`);
-        }
-        const ruleSet = applyChain(begin.base === undefined ? EMPTY_RULE_SET : this.ruleSet, stream);
-        verifyRuleSet(offer.decoded, ruleSet);
-        return ruleSet;
+        return streamApplied(offer, begin, Buffer.concat(chunks), received.message, this.ruleSet);
       } else throw new Error(`CHUNK or END was due, not ${JSON.stringify(received?.message)}`);
     }
   }
@@ -192,4 +185,26 @@ export class ScriptedSubscriber {
       ...nack,
     });
   }
+}
+
+export function offerOf({ signature, manifest }: SignedManifest): Offer {
+  return { signature, manifest, hash: manifestHash(manifest), decoded: decodeManifest(manifest) };
+}
+
+/** The rule set that a stream makes of `before`; throws unless it is as announced, and the release that was offered. */
+export function streamApplied(
+  offer: Offer,
+  begin: MessageOf<'begin'>,
+  stream: Uint8Array,
+  end: MessageOf<'end'>,
+  before: RuleSet = EMPTY_RULE_SET,
+): RuleSet {
+  const digest = createHash('sha256').update(stream).digest();
+  if (stream.length !== begin.bytes || !digest.equals(end.sha256)) {
+    throw new Error(`${stream.length} bytes that BEGIN and END do not describe`);
+  }
+  if (decodeChain(stream).length !== begin.steps) throw new Error('another number of deltas than announced');
+  const ruleSet = applyChain(begin.base === undefined ? EMPTY_RULE_SET : before, stream);
+  verifyRuleSet(offer.decoded, ruleSet);
+  return ruleSet;
 }

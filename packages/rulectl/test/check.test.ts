@@ -77,12 +77,13 @@ describe('check --json', () => {
     expect(exit).toBe(0);
   });
 
-  it('reads a document with the files it names, and tells its warnings', async () => {
+  it('gives each rule and entry of a document and of the files it names, and its warnings', async () => {
     const { exit, stdout } = await check(['good.yaml', '--json']);
     expect(ndjson(stdout)).toEqual([
-      { file: 'good.yaml', kind: 'list', name: 'drop', count: 1 },
-      { file: 'good.yaml', kind: 'list', name: 'spare', count: 1 },
-      { file: 'good.yaml', kind: 'policy', name: 'default', count: 2 },
+      { file: 'lists/drop.txt', line: 1, kind: 'entry', canonical: '192.0.2.0/24' },
+      { file: 'good.yaml', line: 3, kind: 'entry', canonical: '198.51.100.0/24' },
+      { file: 'good.yaml', line: 5, kind: 'rule', canonical: 'action=drop dst=@drop' },
+      { file: 'good.yaml', line: 5, kind: 'rule', canonical: 'action=accept' },
       {
         file: 'good.yaml',
         kind: 'warning',

@@ -1,6 +1,7 @@
 /** `rulectl check`: what the publisher would say of files, without a publisher. */
 
 import {
+  type DocumentEntrySink,
   type DocumentReject,
   detectFormat,
   FORMAT_LIMITS,
@@ -100,7 +101,6 @@ interface Report {
   /** Whether every rule and entry is to be told; without it the parsers are faster. */
   readonly wantsEntries: boolean;
   entry(file: string, line: number, kind: 'rule' | 'entry', canonical: string): void;
-  part(file: string, kind: 'list' | 'policy', name: string, count: number): void;
   reject(file: string, reject: RuleSetReject | Reject): void;
   /** Rejects that were counted and not kept. */
   unkept(file: string, count: number): void;
@@ -119,10 +119,6 @@ class JsonReport implements Report {
 
   entry(file: string, line: number, kind: 'rule' | 'entry', canonical: string): void {
     this.out.json({ file, line, kind, canonical });
-  }
-
-  part(file: string, kind: 'list' | 'policy', name: string, count: number): void {
-    this.out.json({ file, kind, name, count });
   }
 
   reject(file: string, reject: RuleSetReject | Reject): void {
@@ -162,10 +158,6 @@ class TextReport implements Report {
 
   entry(): void {
     // People have the file.
-  }
-
-  part(): void {
-    // The file's summary counts them.
   }
 
   reject(file: string, reject: Reject): void {
@@ -249,12 +241,14 @@ function checkRules(
 }
 
 function checkDocument(file: string, bytes: Uint8Array, now: number, report: Report): FileCounts {
-  const read = parseDocument(file, bytes, now, referencesOf(file));
+  const onEntry: DocumentEntrySink = (kind, name, line, _column, canonical) => {
+    report.entry(placeOf(file, name), line, kind, canonical());
+  };
+  const read = parseDocument(file, bytes, now, referencesOf(file), report.wantsEntries ? { onEntry } : {});
   for (const reject of read.rejects)
     report.reject(placeOf(file, reject.file), reject satisfies DocumentReject);
   report.unkept(file, read.rejectCount - read.rejects.length);
-  const { entries, rules } = reportParts(file, read.lists, read.policies, report);
-  const counts = { what: 'a rule set document', rules, entries };
+  const counts = { what: 'a rule set document', ...countsOf(read.lists, read.policies) };
   // What the document says as a whole is known only once all of it could be read.
   if (read.rejectCount > 0) return { ...counts, rejects: read.rejectCount, warnings: 0 };
   const problems = checkRuleSet({ lists: read.lists, policies: read.policies, resolutions: new Map() });
@@ -268,23 +262,13 @@ function checkDocument(file: string, bytes: Uint8Array, now: number, report: Rep
   return { ...counts, rejects, warnings: problems.length - rejects };
 }
 
-function reportParts(
-  file: string,
+function countsOf(
   lists: ReadonlyMap<string, List>,
   policies: ReadonlyMap<string, Policy>,
-  report: Report,
 ): { readonly entries: number; readonly rules: number } {
   let entries = 0;
-  for (const [name, list] of lists) {
-    const count = entryCount(list);
-    entries += count;
-    report.part(file, 'list', name, count);
-  }
+  for (const list of lists.values()) entries += entryCount(list);
   let rules = 0;
-  for (const [name, policy] of policies) {
-    const count = ruleCount(policy.egress) + ruleCount(policy.ingress);
-    rules += count;
-    report.part(file, 'policy', name, count);
-  }
+  for (const policy of policies.values()) rules += ruleCount(policy.egress) + ruleCount(policy.ingress);
   return { entries, rules };
 }
