@@ -63,9 +63,30 @@ export async function trustOf(directory) {
  * @returns {Promise<Daemon>}
  */
 export async function startSubscriber(directory, name, args = []) {
-  const trust = await trustOf(directory);
   const { listen } = endpointsIn(directory);
-  return startDaemon(SUBSCRIBER, ['--trust', trust, '--connect', listen, '--name', name, ...args]);
+  return startSubscriberOf(await trustOf(directory), listen, name, args);
+}
+
+/**
+ * Starts a subscriber that trusts a trust line and connects to an endpoint; resolves when it is ready.
+ * @param {string} trust
+ * @param {string} connect
+ * @param {string} name
+ * @param {readonly string[]} [args]
+ * @returns {Promise<Daemon>}
+ */
+export function startSubscriberOf(trust, connect, name, args = []) {
+  return startDaemon(SUBSCRIBER, ['--trust', trust, '--connect', connect, '--name', name, ...args]);
+}
+
+/** Runs a publisher that is to end by itself. @param {readonly string[]} args */
+export function runPublisher(args) {
+  return run(PUBLISHER, args);
+}
+
+/** Runs a subscriber that is to end by itself. @param {readonly string[]} args */
+export function runSubscriber(args) {
+  return run(SUBSCRIBER, args);
 }
 
 /**

@@ -6,8 +6,8 @@
  *   snapshots  [epoch, version] -> snapshot of that release (a delta from nothing)
  *   meta       "head"           -> [epoch, version] as two u64
  *
- * A release costs its own delta. A snapshot is added when the deltas since the last one outweigh it, so that a start
- * replays a bounded amount. LMDB has no checksums: whatever is loaded is replayed, digested and compared with the signed manifest before
+ * A release costs its own delta. A snapshot is added when the deltas since the last one outweigh it or are many, so
+ * that a start replays a bounded amount. LMDB has no checksums: whatever is loaded is replayed, digested and compared with the signed manifest before
  * it is used. DESIGN "Protocol in short", publisher.
  */
 
@@ -18,6 +18,7 @@ import {
   type Manifest,
   manifestHash,
   SIGNATURE_BYTES,
+  STEPS_MAX,
   verifyRuleSet,
   verifySignature,
 } from '@rulecast/protocol';
@@ -59,13 +60,18 @@ export class StoreError extends Error {
 }
 
 export interface StoreOptions {
-  /** Deltas of old releases are kept up to this many bytes (default 256 MiB), and at least since the last snapshot. */
+  /**
+   * Deltas of old releases are kept up to this many bytes (default 256 MiB) and as far back as one transfer can reach,
+   * and at least since the last snapshot.
+   */
   readonly historyBytes?: number;
 }
 
 /** How many bytes of deltas may gather before a snapshot is worth its place, whatever its size. */
 const SNAPSHOT_AFTER_BYTES = 1 << 20;
 const HISTORY_BYTES = 256 * 2 ** 20;
+/** The head, and as many before it as one transfer has deltas: nobody can be sent a longer chain. */
+const HISTORY_RELEASES = STEPS_MAX + 1;
 
 export class Store {
   private readonly root: RootDatabase<Uint8Array, string>;
@@ -76,6 +82,7 @@ export class Store {
   /** In order, oldest first; the last is the head. */
   private history: HistoryEntry[] = [];
   private deltaBytesSinceSnapshot = 0;
+  private deltasSinceSnapshot = 0;
   private lastSnapshotBytes = 0;
 
   /** Opens or makes the store in a directory. Throws StoreError. */
@@ -88,6 +95,7 @@ export class Store {
         encoding: 'binary',
         noSubdir: false,
         cache: false,
+        overlappingSync: false, // a commit that returns is on disk
       });
       this.releases = this.root.openDB<Uint8Array, number[]>({ name: 'releases', encoding: 'binary' });
       this.deltas = this.root.openDB<Uint8Array, number[]>({ name: 'deltas', encoding: 'binary' });
@@ -150,8 +158,12 @@ export class Store {
 
   /** Counts a delta that a load has to replay. The first of all is a snapshot: it starts from nothing. */
   private account(deltaBytes: number): void {
-    if (this.lastSnapshotBytes === 0) this.lastSnapshotBytes = deltaBytes;
-    else this.deltaBytesSinceSnapshot += deltaBytes;
+    if (this.lastSnapshotBytes === 0) {
+      this.lastSnapshotBytes = deltaBytes;
+      return;
+    }
+    this.deltaBytesSinceSnapshot += deltaBytes;
+    this.deltasSinceSnapshot += 1;
   }
 
   /**
@@ -162,14 +174,11 @@ export class Store {
     const { manifest, manifestBytes, signature } = release;
     const stored: StoredRelease = { manifestBytes, signature, deltaBytes: delta.length };
     const key: ReleaseKey = [manifest.epoch, manifest.version];
-    const gathered = this.deltaBytesSinceSnapshot + delta.length;
-    const wantsSnapshot =
-      this.history.length > 0 && gathered > Math.max(SNAPSHOT_AFTER_BYTES, this.lastSnapshotBytes);
-    const snapshotBytes = wantsSnapshot ? snapshot() : undefined;
+    const snapshotBytes = this.wantsSnapshot(delta.length) ? snapshot() : undefined;
     const entry = historyEntry(key, stored);
     const pruned = this.prunable(entry, snapshotBytes === undefined ? this.lastSnapshotKey() : key);
     try {
-      await this.root.transaction(() => {
+      this.root.transactionSync(() => {
         this.releases.put([...key], encodeStored(stored));
         this.deltas.put([...key], delta);
         if (snapshotBytes !== undefined) {
@@ -182,7 +191,6 @@ export class Store {
         }
         this.root.put('head', encodeKey(key));
       });
-      await this.root.flushed;
     } catch (cause) {
       throw new StoreError('cannot write the release to the store; is the disk full?', { cause });
     }
@@ -191,17 +199,27 @@ export class Store {
     else {
       this.lastSnapshotBytes = snapshotBytes.length;
       this.deltaBytesSinceSnapshot = 0;
+      this.deltasSinceSnapshot = 0;
     }
   }
 
-  /** The oldest entries beyond the history limit, none of which a load needs. */
+  /** Whether the deltas since the last snapshot, with one more, outweigh it, or are more than the history keeps. */
+  private wantsSnapshot(deltaBytes: number): boolean {
+    if (this.history.length === 0) return false;
+    const gathered = this.deltaBytesSinceSnapshot + deltaBytes;
+    const outweigh = gathered > Math.max(SNAPSHOT_AFTER_BYTES, this.lastSnapshotBytes);
+    return outweigh || this.deltasSinceSnapshot >= STEPS_MAX;
+  }
+
+  /** The oldest entries beyond the history limits, none of which a load needs. */
   private prunable(next: HistoryEntry, snapshotKey: ReleaseKey | undefined): readonly HistoryEntry[] {
     if (snapshotKey === undefined) return [];
     let bytes = next.deltaBytes;
     for (const entry of this.history) bytes += entry.deltaBytes;
     let count = 0;
     for (const entry of this.history) {
-      if (bytes <= this.historyLimitBytes || compareKeys(entry.key, snapshotKey) >= 0) break;
+      const isWithin = bytes <= this.historyLimitBytes && this.history.length + 1 - count <= HISTORY_RELEASES;
+      if (isWithin || compareKeys(entry.key, snapshotKey) >= 0) break;
       bytes -= entry.deltaBytes;
       count++;
     }

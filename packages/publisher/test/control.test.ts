@@ -347,18 +347,24 @@ describe('a push that waits until it is applied', () => {
   });
 
   it('gives up after its time, and says of whom', async () => {
-    const { control, subscribers } = await house();
-    const [, two] = [
-      await ScriptedSubscriber.greet(subscribers, 'one'),
-      await ScriptedSubscriber.greet(subscribers, 'two'),
-    ];
-    const answer = ScriptedRulectl.push(control, HOSTS, { ...WAIT, timeoutMs: 100 });
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+    onTestFinished(() => void vi.useRealTimers());
+    const { control, subscribers } = await house({ nowMs: () => 1000 });
+    await ScriptedSubscriber.greet(subscribers, 'one');
+    const two = await ScriptedSubscriber.greet(subscribers, 'two');
+    const rulectl = await ScriptedRulectl.connect(control);
+    await rulectl.sendPush(HOSTS, { ...WAIT, timeoutMs: 30_000 });
     await two.take();
-    const { records, end } = await answer;
-    expect(
-      recordsOf({ records, end }, 'applied').map(({ subscriber, state }) => `${subscriber} ${state}`),
-    ).toEqual(['two applied', 'one timeout']);
-    expect(end).toMatchObject({ kind: 'done', code: 'released' });
+    await rulectl.record('warning');
+    await rulectl.record('change');
+    await rulectl.record('release');
+    expect(await rulectl.record('applied')).toMatchObject({ subscriber: 'two', state: 'applied' });
+    const answer = rulectl.answer();
+    await vi.advanceTimersByTimeAsync(30_000);
+    expect(recordsOf(await answer, 'applied')).toMatchObject([
+      { subscriber: 'one', state: 'timeout', version: 1, bytes: 0 },
+    ]);
+    expect((await answer).end).toMatchObject({ kind: 'done', code: 'released' });
   });
 
   // Stopping once waited for the time of the push, up to a day, and so did the place that a gone rulectl took.

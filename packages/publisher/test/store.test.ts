@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { applyDelta, encodeSnapshot, verifyRuleSet } from '@rulecast/protocol';
+import { applyDelta, encodeSnapshot, STEPS_MAX, verifyRuleSet } from '@rulecast/protocol';
 import { formatPrefixAt, prefixListOf, type RuleSet } from '@rulecast/rules';
 import { type Database, open } from 'lmdb';
 import { describe, expect, it, onTestFinished } from 'vitest';
@@ -9,7 +9,7 @@ import { Committer } from '../src/commit.ts';
 import { type Identity, openIdentity } from '../src/identity.ts';
 import { type Release, Store, StoreError, type StoreOptions } from '../src/store.ts';
 import { Churn, randomHosts, ruleSetOf, seeded } from './churn.ts';
-import { hex, temporaryDirectory } from './fresh-publisher.ts';
+import { hex, prefixes, temporaryDirectory } from './fresh-publisher.ts';
 
 /** A directory with an identity and a store that is filled, closed and reopened. */
 class StoreDirectory {
@@ -202,6 +202,26 @@ describe('snapshots', () => {
       const chain = store.chainFrom(hex(release.hash), Number.MAX_SAFE_INTEGER);
       expect(chain === undefined).toBe(!known[i]);
     }
+  });
+
+  // Small changes of many parts once kept every manifest ever signed: only bytes of deltas were counted.
+  it('are written, and old releases pruned, after as many releases as one transfer can bring', async () => {
+    const directory = new StoreDirectory();
+    const ruleSets = Array.from({ length: 2200 }, (_, i) =>
+      ruleSetOf({ hosts: prefixListOf(prefixes(`10.0.${i >> 8}.${i & 255}`)) }),
+    );
+    const releases = await directory.fill(ruleSets);
+    expect(await directory.raw('snapshots', (raw) => raw.getKeysCount({}))).toBe(1);
+    const kept = await directory.raw('releases', (raw) => raw.getKeysCount({}));
+    expect(kept).toBeGreaterThanOrEqual(STEPS_MAX + 1);
+    expect(kept).toBeLessThanOrEqual(2 * STEPS_MAX);
+    const store = directory.open();
+    expectSame(store.load(directory.identity)?.ruleSet, ruleSets.at(-1));
+    const farthest = releases.at(-1 - STEPS_MAX);
+    expect(store.chainFrom(hex(farthest?.hash ?? new Uint8Array()), Number.MAX_SAFE_INTEGER)).toHaveLength(
+      STEPS_MAX,
+    );
+    expect(store.knows(hex(releases[0]?.hash ?? new Uint8Array()))).toBe(false);
   });
 
   it('without pruning leave the whole history to start from', async () => {

@@ -23,6 +23,7 @@ import {
   ScriptedPublisher,
   type ScriptedRelease,
   type ScriptedTransfer,
+  sha256,
   snapshotOf,
   streamTransfer,
 } from './scripted-publisher.ts';
@@ -342,6 +343,17 @@ const BAD_STREAMS: readonly BadTransfer[] = [
       const release = good(publisher);
       const whole = snapshotOf(release);
       return { release, transfer: { ...whole, chunks: whole.chunks.slice(0, 1) } };
+    },
+  },
+  {
+    title: 'a stream cut short, with the hash of what came',
+    code: 'bad-transfer',
+    retry: 'later',
+    spoil: (publisher) => {
+      const release = good(publisher);
+      const whole = snapshotOf(release);
+      const [first = new Uint8Array(0)] = whole.chunks;
+      return { release, transfer: { ...whole, chunks: [first], sha256: sha256(first) } };
     },
   },
   {

@@ -4,7 +4,7 @@ import { existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync 
 import { join } from 'node:path';
 import { ErrorCode } from '@rulecast/protocol';
 import { describe, expect, it } from 'vitest';
-import { StateError } from '../src/state.ts';
+import { StateDirectory, StateError } from '../src/state.ts';
 import { answersOf, expectEnforces, packetOf, sampleRuleSet } from './sample.ts';
 import {
   chainOf,
@@ -170,6 +170,21 @@ describe('state that cannot be believed is said and not enforced; the boot mode 
     const [one] = sampleReleases(publisher);
     const stateDirectory = await stateAfter(publisher, one);
     damage(stateDirectory, fileOf(one));
+    const subscriber = await startedSubscriber(publisher, { stateDirectory });
+    expect(subscriber.lookup(BOOTED).policy).toBe('boot');
+    expect(subscriber.status()).toMatchObject({ version: undefined, lastError: { code: 'storage-failed' } });
+  });
+
+  it('an intact file with other content than its manifest says', async () => {
+    const publisher = new ScriptedPublisher();
+    const [one, two] = sampleReleases(publisher);
+    const stateDirectory = temporaryDirectory();
+    const state = new StateDirectory(stateDirectory);
+    const { hash, bytes: manifestBytes, signature } = one;
+    const stream = Buffer.concat(snapshotOf(two).chunks);
+    const stored = { hash, base: undefined, manifestBytes, signature, stream };
+    await state.writeCandidate(stored);
+    await state.markActive(stored, { hash, epoch: 0, version: 1 });
     const subscriber = await startedSubscriber(publisher, { stateDirectory });
     expect(subscriber.lookup(BOOTED).policy).toBe('boot');
     expect(subscriber.status()).toMatchObject({ version: undefined, lastError: { code: 'storage-failed' } });

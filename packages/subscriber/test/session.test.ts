@@ -127,6 +127,28 @@ describe('reconnecting', () => {
     expect(publisher.connects).toBe(connects + 1);
   });
 
+  it('waits for a release that is being applied, so that HELLO says it is held', async () => {
+    const publisher = new ScriptedPublisher();
+    const sink = new RecordingSink();
+    const gate = new Gate();
+    sink.onCommit = () => gate.pass();
+    const subscriber = await startedSubscriber(publisher, { sink });
+    const [release] = sampleReleases(publisher);
+    const { peer } = await publisher.greeted();
+    await peer.offer(release);
+    await peer.receive('want');
+    await peer.transfer(snapshotOf(release));
+    await gate.reached;
+    peer.close();
+    await vi.advanceTimersByTimeAsync(10_000);
+    expect(publisher.connects).toBe(1);
+    const gone = once(subscriber.events, 'disconnected');
+    gate.open();
+    await gone;
+    await vi.advanceTimersByTimeAsync(50);
+    expect((await publisher.greeted()).hello.holds?.hash).toEqual(release.hash);
+  });
+
   it('spreads its waits over their upper half', async () => {
     const publisher = new ScriptedPublisher();
     publisher.failure = new Error('nobody listens');
@@ -323,12 +345,16 @@ describe('close resolves, says BYE, and leaves no channel and no timer open:', (
     await peer.bring(sampleReleases(publisher)[0]);
     const gate = new Gate();
     sink.onCommit = () => gate.pass();
-    const changing = subscriber.setDns([]);
+    const order: string[] = [];
+    const changing = subscriber.setDns([]).then(() => order.push('changed'));
     await gate.reached;
-    const closing = subscriber.close();
+    const closing = subscriber.close().then(() => order.push('closed'));
     expect(await peer.ended()).toBe('shutting-down');
+    await vi.advanceTimersByTimeAsync(1000);
+    expect(order).toEqual([]);
     gate.open();
     await Promise.all([changing, closing]);
+    expect(order).toEqual(['changed', 'closed']);
     expectEnforces(subscriber, sampleRuleSet(1), { ...ENVIRONMENT, dns: [] });
     expectNothingOpen(publisher);
   });

@@ -24,5 +24,5 @@ export {
   type UnixEndpoint,
 } from './endpoint.ts';
 export { type ChannelPair, createMemoryPair, type MemoryPairOptions } from './memory.ts';
-export { SOCKET_SLACK_BYTES } from './socket.ts';
+export { SOCKET_SLACK_BYTES } from './stream.ts';
 export { type ConnectOptions, connect, type ListenOptions, listen } from './transport.ts';

@@ -1,14 +1,6 @@
 /**
- * Channels over a Unix stream socket: the default between processes of one machine.
- *
- * ```
- *   write() ─copy─▶ WriteRing ─socket.write, one piece at a time─▶ kernel ─'data'─▶ ChunkQueue ─no copy─▶ read()
- *                   capacity        freed when the kernel has it              pauses the socket at capacity
- * ```
- * Beyond the two capacities a direction holds what the kernel's socket buffer takes (Linux: 212,992 bytes unless
- * configured) and `SOCKET_SLACK_BYTES`. A paused socket is not looked at: while our read buffer is full, the peer's
- * departure shows only at the next write. A write that finds the peer dead closes the socket, and with it what the
- * kernel still held for us; a peer that closes in an orderly way therefore goes on taking our bytes for a while.
+ * Channels over a Unix stream socket: the default between processes of one machine. Connecting, and the care that a socket
+ * file needs; the channel itself is a `StreamChannel`.
  */
 import { randomUUID } from 'node:crypto';
 import { chmodSync } from 'node:fs';
@@ -20,15 +12,7 @@ import {
   type Channel,
   ChannelConnectError,
   type ChannelConnectErrorCode,
-  type ChannelRole,
-  type ChannelState,
-  ChunkQueue,
-  channelClosed,
-  checkMaxBytes,
   type Listener,
-  type PeerIdentity,
-  WakeUp,
-  WriteRing,
 } from './channel.ts';
 import {
   checkBufferBytes,
@@ -38,23 +22,12 @@ import {
   formatEndpoint,
   type UnixEndpoint,
 } from './endpoint.ts';
+import { StreamChannel, type StreamHooks } from './stream.ts';
 
 // Fixed by Node.
 
-/**
- * What the receiving side may hold beyond its capacity: one read of up to 64 KiB that crossed it, and in the stream below
- * up to its high-water mark (at most 64 KiB) and one more read.
- */
-export const SOCKET_SLACK_BYTES = 3 * 65_536;
 /** The longest delay of a timer. */
 const MAX_TIMEOUT_MS = 2_147_483_647;
-
-// Our choice.
-
-/** Pieces large enough that a system call costs little beside its copy, small enough to free space early. */
-const MAX_PIECE_BYTES = 131_072;
-/** How long a closed channel waits for its peer to take the rest and close too; a stuck peer costs no more. */
-const LINGER_MS = 5_000;
 
 export interface ConnectSocketOptions {
   readonly bufferBytes: number | undefined;
@@ -76,12 +49,23 @@ export interface ListenSocketOptions {
  */
 export async function connectSocket(endpoint: UnixEndpoint, options: ConnectSocketOptions): Promise<Channel> {
   checkSocketPath(endpoint.path);
-  const { timeoutMs } = options;
+  checkTimeout(options.timeoutMs);
+  const bufferBytes = checkBufferBytes(options.bufferBytes ?? endpoint.bufferBytes);
+  return openChannel(endpoint.path, formatEndpoint(endpoint), bufferBytes, options.timeoutMs, options.signal);
+}
+
+/** @throws RangeError if no timer takes `timeoutMs`. */
+export function checkTimeout(timeoutMs: number): void {
   if (!Number.isInteger(timeoutMs) || timeoutMs < 1 || timeoutMs > MAX_TIMEOUT_MS) {
     throw new RangeError(`timeout of ${timeoutMs} ms: must be an integer from 1 to ${MAX_TIMEOUT_MS}`);
   }
-  const bufferBytes = checkBufferBytes(options.bufferBytes ?? endpoint.bufferBytes);
-  return openChannel(endpoint.path, formatEndpoint(endpoint), bufferBytes, timeoutMs, options.signal);
+}
+
+/** @throws RangeError if `mode` is no permission bits. */
+export function checkSocketMode(mode: number): void {
+  if (!Number.isInteger(mode) || mode < 0 || mode > 0o777) {
+    throw new RangeError(`socket mode ${mode}: must be an integer from 0 to 0o777`);
+  }
 }
 
 /**
@@ -93,9 +77,7 @@ export async function listenSocket(endpoint: UnixEndpoint, options: ListenSocket
   const { path } = endpoint;
   checkSocketPath(path);
   const bufferBytes = checkBufferBytes(options.bufferBytes ?? endpoint.bufferBytes);
-  if (!Number.isInteger(options.mode) || options.mode < 0 || options.mode > 0o777) {
-    throw new RangeError(`socket mode ${options.mode}: must be an integer from 0 to 0o777`);
-  }
+  checkSocketMode(options.mode);
   const url = formatEndpoint(endpoint);
   const listener = new SocketListener(
     endpoint,
@@ -113,129 +95,6 @@ export async function listenSocket(endpoint: UnixEndpoint, options: ListenSocket
   } catch (cause) {
     if (cause instanceof EndpointError || cause instanceof EndpointInUseError) throw cause;
     throw new EndpointError('cannot_listen', `cannot listen on ${url}: ${textOf(cause)}`, { cause });
-  }
-}
-
-class SocketChannel implements Channel {
-  readonly role: ChannelRole;
-  readonly peer: PeerIdentity;
-  readonly readCapacityBytes: number;
-  readonly writeCapacityBytes: number;
-  readonly #socket: net.Socket;
-  readonly #received = new ChunkQueue();
-  readonly #unsent: WriteRing;
-  readonly #readable = new WakeUp();
-  readonly #writable = new WakeUp();
-  #closeReason: string | undefined;
-  /** We closed first: received bytes are dropped, unsent ones still go out. */
-  #closedHere = false;
-  /** A piece of `#unsent` is with the socket, which must not be given another before it reports. */
-  #sending = false;
-  #lingerTimer: NodeJS.Timeout | undefined;
-
-  /** Takes over a connected socket that has no listeners yet, in the turn in which it was connected. */
-  constructor(role: ChannelRole, peer: PeerIdentity, socket: net.Socket, bufferBytes: number) {
-    this.role = role;
-    this.peer = peer;
-    this.readCapacityBytes = bufferBytes;
-    this.writeCapacityBytes = bufferBytes;
-    this.#unsent = new WriteRing(bufferBytes);
-    this.#socket = socket;
-    socket.on('data', (chunk) => this.#onData(chunk));
-    socket.on('error', (error) => this.#onGone(error.message));
-    socket.on('close', () => this.#onGone('closed by the peer'));
-    socket.on('end', () => {
-      this.#onGone('closed by the peer');
-      // A peer that sends no more does not read either: there is no half-close.
-      socket.destroy();
-    });
-  }
-
-  get state(): ChannelState {
-    return this.#closeReason === undefined ? 'connected' : 'disconnected';
-  }
-
-  get closeReason(): string | undefined {
-    return this.#closeReason;
-  }
-
-  dataReady(): number {
-    return Math.min(this.#received.byteCount, this.readCapacityBytes);
-  }
-
-  bufferSpace(): number {
-    return this.#closeReason === undefined ? this.#unsent.spaceBytes : 0;
-  }
-
-  read(maxBytes: number): Uint8Array {
-    checkMaxBytes(maxBytes);
-    const bytes = this.#received.take(Math.min(maxBytes, this.readCapacityBytes));
-    if (this.#socket.isPaused() && this.#received.byteCount < this.readCapacityBytes) this.#socket.resume();
-    return bytes;
-  }
-
-  write(bytes: Uint8Array): number {
-    if (this.#closeReason !== undefined) throw channelClosed(this.peer, this.#closeReason);
-    const taken = this.#unsent.append(bytes);
-    if (!this.#sending) this.#send();
-    return taken;
-  }
-
-  waitReadable(): Promise<void> {
-    if (this.#received.byteCount > 0 || this.#closeReason !== undefined) return Promise.resolve();
-    return this.#readable.wait();
-  }
-
-  waitWritable(): Promise<void> {
-    if (this.#unsent.spaceBytes > 0 || this.#closeReason !== undefined) return Promise.resolve();
-    return this.#writable.wait();
-  }
-
-  close(): void {
-    this.#received.clear();
-    if (this.#closeReason !== undefined) return;
-    this.#closedHere = true;
-    this.#closeReason = 'closed here';
-    this.#readable.wake();
-    this.#writable.wake();
-    // The peer must not die of a broken pipe before it has read our last bytes, so its own go to nowhere meanwhile.
-    this.#socket.resume();
-    this.#lingerTimer = setTimeout(() => this.#socket.destroy(), LINGER_MS);
-    if (!this.#sending) this.#send();
-  }
-
-  #onData(chunk: Buffer): void {
-    if (this.#closedHere) return;
-    // The stream makes a fresh buffer for each read and lets go of it; a plain view hides Buffer's own slice().
-    this.#received.appendOwned(new Uint8Array(chunk.buffer, chunk.byteOffset, chunk.byteLength));
-    if (this.#received.byteCount >= this.readCapacityBytes) this.#socket.pause();
-    this.#readable.wake();
-  }
-
-  #onGone(reason: string): void {
-    clearTimeout(this.#lingerTimer);
-    this.#unsent.clear();
-    if (this.#closeReason !== undefined) return;
-    this.#closeReason = reason;
-    this.#readable.wake();
-    this.#writable.wake();
-  }
-
-  #send(): void {
-    const piece = this.#unsent.peek(MAX_PIECE_BYTES);
-    if (piece.length === 0) {
-      if (this.#closedHere) this.#socket.end();
-      return;
-    }
-    this.#sending = true;
-    this.#socket.write(piece, (error) => {
-      this.#sending = false;
-      // On an error the socket reports 'error' or 'close' as well, and #onGone cleans up.
-      if (error || this.#unsent.pendingBytes === 0) return;
-      this.#unsent.consume(piece.length);
-      this.#send();
-      this.#writable.wake();
-    });
   }
 }
 
@@ -260,39 +119,8 @@ class SocketListener implements Listener {
     this.#server = net.createServer({ allowHalfOpen: false }, (socket) => this.#onConnection(socket));
   }
 
-  /** Binds the path and listens; `exists` if there is a file already. */
   bind(mode: number): Promise<'listening' | 'exists'> {
-    const server = this.#server;
-    return new Promise((resolve, reject) => {
-      const onBindError = (error: Error): void => {
-        server.off('listening', onListening);
-        if (errorCodeOf(error) === 'EADDRINUSE') resolve('exists');
-        else reject(error);
-      };
-      const onListening = (): void => {
-        server.off('error', onBindError);
-        // Such as no file descriptor for one more connection: the listener itself goes on.
-        server.on('error', this.#onError);
-        resolve('listening');
-      };
-      server.once('error', onBindError);
-      server.once('listening', onListening);
-      // bind(2) happens inside listen(). The file is born without permissions and then gets its own, so that at no
-      // moment it is open to more than `mode` says; a file that another thread makes meanwhile is only narrower.
-      const umask = process.umask(0o777);
-      try {
-        server.listen({ path: this.endpoint.path, exclusive: true });
-      } finally {
-        process.umask(umask);
-      }
-      if (!server.listening) return;
-      try {
-        chmodSync(this.endpoint.path, mode);
-      } catch (error) {
-        server.close();
-        reject(error);
-      }
-    });
+    return bindSocket(this.#server, this.endpoint.path, mode, this.#onError);
   }
 
   accept(): Promise<Channel> {
@@ -315,11 +143,64 @@ class SocketListener implements Listener {
       this.#onError(new ChannelConnectError('busy', `${name} was turned away: too many unaccepted channels`));
       return;
     }
-    this.#arrived.add(new SocketChannel('server', { name }, socket, this.#bufferBytes));
+    this.#arrived.add(serverChannel(socket, name, this.#bufferBytes));
   }
 }
 
-function openChannel(
+/** The server end of a connection, in the turn in which it arrived. */
+export function serverChannel(
+  socket: net.Socket,
+  name: string,
+  bufferBytes: number,
+  hooks: StreamHooks = {},
+): Channel {
+  return new StreamChannel('server', { name }, { input: socket, output: socket }, bufferBytes, hooks);
+}
+
+/**
+ * Binds a server to a socket file and listens; `exists` if there is a file already. Main thread only: the file mode is set
+ * through the process's umask.
+ */
+export function bindSocket(
+  server: net.Server,
+  path: string,
+  mode: number,
+  onError: (error: Error) => void,
+): Promise<'listening' | 'exists'> {
+  return new Promise((resolve, reject) => {
+    const onBindError = (error: Error): void => {
+      server.off('listening', onListening);
+      if (errorCodeOf(error) === 'EADDRINUSE') resolve('exists');
+      else reject(error);
+    };
+    const onListening = (): void => {
+      server.off('error', onBindError);
+      // Such as no file descriptor for one more connection: the listener itself goes on.
+      server.on('error', onError);
+      resolve('listening');
+    };
+    server.once('error', onBindError);
+    server.once('listening', onListening);
+    // bind(2) happens inside listen(). The file is born without permissions and then gets its own, so that at no
+    // moment it is open to more than `mode` says; a file that another thread makes meanwhile is only narrower.
+    const umask = process.umask(0o777);
+    try {
+      server.listen({ path, exclusive: true });
+    } finally {
+      process.umask(umask);
+    }
+    if (!server.listening) return;
+    try {
+      chmodSync(path, mode);
+    } catch (error) {
+      server.close();
+      reject(error);
+    }
+  });
+}
+
+/** Connects to a socket file; `url` is what errors and the channel call it. */
+export function openChannel(
   path: string,
   url: string,
   bufferBytes: number,
@@ -349,7 +230,7 @@ function openChannel(
     const onAbort = (): void => fail(abortedError(url, signal));
     const onConnect = (): void => {
       settle();
-      resolve(new SocketChannel('client', { name: url }, socket, bufferBytes));
+      resolve(new StreamChannel('client', { name: url }, { input: socket, output: socket }, bufferBytes));
     };
     const timer = setTimeout(() => {
       const message = `no connection to ${url} within ${timeoutMs} ms: is its listener stuck?`;
@@ -361,7 +242,7 @@ function openChannel(
   });
 }
 
-function abortedError(url: string, signal: AbortSignal | undefined): ChannelConnectError {
+export function abortedError(url: string, signal: AbortSignal | undefined): ChannelConnectError {
   return new ChannelConnectError('aborted', `connecting to ${url} was aborted`, { cause: signal?.reason });
 }
 
@@ -385,7 +266,7 @@ function connectError(url: string, cause: Error): ChannelConnectError {
   }
 }
 
-async function prepareDirectory(directory: string, create: boolean): Promise<void> {
+export async function prepareDirectory(directory: string, create: boolean): Promise<void> {
   if (create) {
     await mkdir(directory, { recursive: true, mode: 0o700 });
     return;
@@ -404,7 +285,7 @@ async function prepareDirectory(directory: string, create: boolean): Promise<voi
  * Removes a socket file that nobody listens on. Between seeing that it is stale and removing it, another process may have
  * done both and put its own there; so the file is moved aside, recognised, and only then removed, or put back.
  */
-async function removeStaleSocket(path: string): Promise<void> {
+export async function removeStaleSocket(path: string): Promise<void> {
   const seen = await identify(path);
   if (seen === undefined) return;
   if (!seen.isSocket) {
@@ -430,13 +311,13 @@ async function removeStaleSocket(path: string): Promise<void> {
   await unlink(aside);
 }
 
-interface FileIdentity {
+export interface FileIdentity {
   readonly isSocket: boolean;
   /** Equal for the same file; the time tells a new file from an old one whose inode number it inherited. */
   readonly identity: string;
 }
 
-async function identify(path: string): Promise<FileIdentity | undefined> {
+export async function identify(path: string): Promise<FileIdentity | undefined> {
   try {
     const found = await lstat(path, { bigint: true });
     return { isSocket: found.isSocket(), identity: `${found.dev}:${found.ino}:${found.mtimeNs}` };
@@ -461,15 +342,15 @@ function probe(path: string): Promise<'live' | 'stale' | 'gone'> {
   });
 }
 
-function inUse(path: string): EndpointInUseError {
+export function inUse(path: string): EndpointInUseError {
   const message = `${path} already has a listener: stop that process or choose another path`;
   return new EndpointInUseError('in_use', message);
 }
 
-function errorCodeOf(error: unknown): unknown {
+export function errorCodeOf(error: unknown): unknown {
   return error instanceof Error && 'code' in error ? error.code : undefined;
 }
 
-function textOf(error: unknown): string {
+export function textOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }

@@ -16,7 +16,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { Channel, Listener } from '../src/channel.ts';
 import type { UnixEndpoint } from '../src/endpoint.ts';
-import { SOCKET_SLACK_BYTES } from '../src/socket.ts';
+import { SOCKET_SLACK_BYTES } from '../src/stream.ts';
 import { connect, type ListenOptions, listen } from '../src/transport.ts';
 import { describeChannel } from './conformance.ts';
 import { drain, fill, receive, repeats, sameBytes, seededBytes, sendAll, turns } from './streams.ts';

@@ -1,0 +1,13 @@
+import { defineConfig } from 'vitest/config';
+
+/** Tests of whole processes under trouble: killed, cut off, stopped, damaged, full. Minutes long, so apart from `npm test`. */
+export default defineConfig({
+  test: {
+    include: ['test/system/**/*.test.ts'],
+    testTimeout: 180_000,
+    hookTimeout: 60_000,
+    pool: 'forks',
+    fileParallelism: false, // each starts several processes, and some measure
+    disableConsoleIntercept: true, // measurements and seeds are read in the log
+  },
+});
