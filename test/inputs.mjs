@@ -57,3 +57,33 @@ export function seedPolicy() {
   );
   return `${lines.join('\n')}\naccept\n`;
 }
+
+/**
+ * Whole numbers from 0 to `below` - 1, from a seed.
+ * @param {number} seed Not 0.
+ * @returns {(below: number) => number}
+ */
+export function seededNumbers(seed) {
+  const next = seededWords(seed);
+  return (below) => Math.floor((next() / 2 ** 32) * below);
+}
+
+/**
+ * The next version of a list: a seeded share of its lines leaves, and as many that left earlier come back, so that every line is
+ * one of the list's own.
+ * @param {readonly string[]} present
+ * @param {readonly string[]} absent
+ * @param {number} share Of the present lines, 0 to 1; at least one line changes.
+ * @param {(below: number) => number} next
+ */
+export function churnedLines(present, absent, share, next) {
+  const changes = Math.max(1, Math.round(present.length * share));
+  const staying = [...present];
+  const leaving = [...absent];
+  for (let i = 0; i < changes && leaving.length > 0; i++) {
+    const at = next(staying.length);
+    const from = next(leaving.length);
+    [staying[at], leaving[from]] = [leaving[from] ?? '', staying[at] ?? ''];
+  }
+  return { present: staying, absent: leaving };
+}

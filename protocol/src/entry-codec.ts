@@ -1,24 +1,36 @@
 /**
- * Entries as ascending numbers: a list is written per prefix length as the gaps between its networks, a removal as the gaps
- * between indices, names as what differs from the name before. PROTOCOL.md "Entry encoding".
+ * Entries as ascending numbers: a list is written per prefix length as the gaps between its networks, or as a prefix tree; a removal
+ * as the gaps between indices; names as what differs from the name before. PROTOCOL.md "Entry encoding".
  *
  *   sequence   count varint | block of up to 4,096 …
  *   block      codec u8 | payload length varint | payload
  *   column     group count u8 | (prefix length u8, sequence)… by ascending length
+ *              or 255 | prefix tree
  *   names      count varint | (shared length u8, suffix length u8, suffix)…
  */
 
 import { bitsOf, canonicalPrefixes, type Family, type Prefixes, strideOf, wordMask } from '@rulecast/rules';
-import type { ByteReader, ByteWriter } from './bytes.ts';
+import { type ByteReader, ByteWriter } from './bytes.ts';
 import { ErrorCode } from './error.ts';
-import { GAP_CODECS, type Gaps, gapCodec, newGaps, type Stride } from './gap-codec.ts';
+import { decodeGaps, encodeGaps, type Gaps, newGaps, type Stride } from './gap-codec.ts';
 import { ENTRY_BLOCK_ENTRIES } from './limits.ts';
 import { checkHostName } from './policy-codec.ts';
+import { readTree, writeTree } from './prefix-tree.ts';
 
 /** What the blocks of a sequence take at least: a codec byte and a payload length. */
 const BLOCK_LEAST_BYTES = 2;
+/** In place of a group count: the column is a prefix tree. */
+const TREE_FORM = 255;
 /** Shared length, suffix length, and a suffix of one character. */
 const NAME_LEAST_BYTES = 3;
+
+/**
+ * A tree takes 0.1 to 0.4 µs an entry either way, groups a tenth of it. Up to so many entries the shorter one is sent; beyond that a
+ * tree only if a sample says that it saves an eighth. Our choice: the encoder is to hold nobody up for over 50 ms.
+ */
+const TREE_SAMPLED_ENTRIES = 2 ** 17;
+const TREE_SAMPLE_ENTRIES = 2 ** 14;
+const TREE_SAMPLE_SHARE = 7 / 8;
 
 const gapsOf: Readonly<Record<Stride, Gaps>> = { 1: newGaps(1), 4: newGaps(4) };
 
@@ -60,18 +72,10 @@ function fillGaps4(numbers: Uint32Array, from: number, { words, count }: Gaps): 
 }
 
 function writeBlock(writer: ByteWriter, gaps: Gaps): void {
-  let code = 0;
-  let shortest: Uint8Array | undefined;
-  for (const codec of GAP_CODECS) {
-    const bytes = codec.encode(gaps);
-    if (shortest !== undefined && shortest.length <= bytes.length) continue;
-    code = codec.code;
-    shortest = bytes;
-  }
-  if (shortest === undefined) return;
+  const { code, bytes } = encodeGaps(gaps);
   writer.u8(code);
-  writer.varint(shortest.length);
-  writer.bytes(shortest);
+  writer.varint(bytes.length);
+  writer.bytes(bytes);
 }
 
 /**
@@ -108,10 +112,8 @@ export function readSequence(
 
 function readBlock(reader: ByteReader, gaps: Gaps, from: number): void {
   const code = reader.u8();
-  const codec = gapCodec(code);
-  if (codec === undefined) throw reader.error(`unknown codec ${code}`, from);
-  if (!codec.decode(reader.bytes(reader.varint()), gaps))
-    throw reader.error(`a malformed block at ${from}`, from);
+  if (!decodeGaps(code, reader.nested(reader.varint()), gaps))
+    throw reader.error(`a malformed block of codec ${code} at ${from}`, from);
 }
 
 /** Turns the gaps of a block into numbers. Returns the index of the first that exceeds its word, or -1. */
@@ -141,8 +143,45 @@ function addGaps4({ words, count }: Gaps, numbers: Uint32Array, from: number): n
   return -1;
 }
 
-/** Appends a canonical column, one group per prefix length in use. */
+/** Appends a canonical column in the shorter of its forms, or in groups where a tree would be only a little shorter, but slow. */
 export function writeEntries(writer: ByteWriter, prefixes: Prefixes): void {
+  const count = prefixes.lengths.length;
+  if (count > TREE_SAMPLED_ENTRIES) {
+    const sample = slice(prefixes, (count - TREE_SAMPLE_ENTRIES) >> 1, TREE_SAMPLE_ENTRIES);
+    const tree = written(writeTreeForm, sample);
+    const groups = written(writeGroups, sample);
+    if (tree.length > groups.length * TREE_SAMPLE_SHARE) writeGroups(writer, prefixes);
+    else writeTreeForm(writer, prefixes);
+    return;
+  }
+  const groups = written(writeGroups, prefixes);
+  if (count === 0) return writer.bytes(groups);
+  const tree = written(writeTreeForm, prefixes);
+  writer.bytes(tree.length < groups.length ? tree : groups);
+}
+
+function slice({ family, words, lengths }: Prefixes, from: number, count: number): Prefixes {
+  const stride = strideOf(family);
+  return {
+    family,
+    words: words.subarray(from * stride, (from + count) * stride),
+    lengths: lengths.subarray(from, from + count),
+  };
+}
+
+function written(write: (writer: ByteWriter, prefixes: Prefixes) => void, prefixes: Prefixes): Uint8Array {
+  const writer = new ByteWriter(prefixes.lengths.length * 2);
+  write(writer, prefixes);
+  return writer.take();
+}
+
+function writeTreeForm(writer: ByteWriter, prefixes: Prefixes): void {
+  writer.u8(TREE_FORM);
+  writeTree(writer, prefixes);
+}
+
+/** One group per prefix length in use. */
+function writeGroups(writer: ByteWriter, prefixes: Prefixes): void {
   const stride = strideOf(prefixes.family);
   const groups = networksByLength(prefixes);
   writer.u8(groups.size);
@@ -198,6 +237,7 @@ function shiftLeft(words: Uint32Array, at: number, bits: number): void {
 /** Reads a canonical column of at most `countMax` prefixes. */
 export function readEntries(reader: ByteReader, family: Family, countMax: number): Prefixes {
   const groupCount = reader.u8();
+  if (groupCount === TREE_FORM) return readTree(reader, family, countMax);
   const groups: Prefixes[] = [];
   let total = 0;
   let lastLength = -1;

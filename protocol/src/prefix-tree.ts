@@ -12,7 +12,7 @@
  *     ·   ■ 64/2
  */
 
-import { bitsOf, type Family, type Prefixes, strideOf, wordMask } from '@rulecast/rules';
+import { bitsOf, type Family, PrefixBuilder, type Prefixes, strideOf, wordMask } from '@rulecast/rules';
 import type { ByteReader, ByteWriter } from './bytes.ts';
 import { ErrorCode } from './error.ts';
 import { RangeDecoder, RangeEncoder } from './range-coder.ts';
@@ -35,11 +35,6 @@ function contextCount(family: Family): number {
 /** Bit `depth` of an address, 0 being the first. */
 function addressBit(words: Uint32Array, at: number, depth: number): 0 | 1 {
   return ((words[at + (depth >>> 5)]! >>> (31 - (depth & 31))) & 1) === 0 ? 0 : 1; // depth is below the family's bits
-}
-
-/** Whether a column may be a tree: it has a root. */
-export function hasTree(prefixes: Prefixes): boolean {
-  return prefixes.lengths.length > 0;
 }
 
 /** Appends a canonical column that is not empty. */
@@ -107,9 +102,7 @@ function forksOf({ family, words, lengths }: Prefixes): Uint32Array {
     const at = i * stride;
     const parting = commonBits(words, at, stride);
     for (let w = 0; w <= parting >>> 5; w++) {
-      const depth = parting - w * 32;
-      const above = depth > 31 ? 0xffff_ffff : depth === 0 ? 0 : -1 << (32 - depth);
-      forks[at + w] = forks[at + stride + w]! & above; // the next prefix has its words, too
+      forks[at + w] = forks[at + stride + w]! & wordMask(parting - w * 32); // the next prefix has its words, too
     }
     forks[at + (parting >>> 5)]! |= 1 << (31 - (parting & 31)); // two prefixes part within the family's bits
   }
@@ -127,7 +120,7 @@ function commonBits(words: Uint32Array, at: number, stride: number): number {
 export function readTree(reader: ByteReader, family: Family, countMax: number): Prefixes {
   const lengths = readLengths(reader, family);
   const decoder = new RangeDecoder(contextCount(family), reader.bytes(reader.varint()));
-  const column = new ColumnBuilder(family);
+  const column = new PrefixBuilder(family);
   walkTree(reader, decoder, lengths, countMax, column);
   if (!decoder.complete) throw reader.error('a prefix tree of other bytes than its own');
   const prefixes = column.build();
@@ -151,7 +144,7 @@ function walkTree(
   decoder: RangeDecoder,
   lengths: readonly number[],
   countMax: number,
-  column: ColumnBuilder,
+  column: PrefixBuilder,
 ): void {
   const mayBeLeaf = leafDepths(column.family, lengths);
   const largest = lengths.at(-1) ?? 0;
@@ -176,7 +169,7 @@ function walkTree(
     if (decoder.exhausted) throw reader.error('a prefix tree that ends too soon', column.count);
     if (column.count === countMax)
       throw reader.error(`more than ${countMax} prefixes`, column.count, ErrorCode.overLimit);
-    column.push(address, depth);
+    column.push(address, 0, depth);
     if (pendingCount === 0) return;
     const fork = pending[--pendingCount]!; // pendingCount was above 0
     role = depth === fork + 1 ? Role.rightOfLeaf : Role.right;
@@ -193,42 +186,4 @@ function setBit(address: Uint32Array, depth: number): void {
 /** Clears the bits from `depth` on. */
 function clearFrom(address: Uint32Array, depth: number): void {
   for (let w = depth >>> 5; w < address.length; w++) address[w]! &= wordMask(depth - w * 32); // w < length
-}
-
-/** A column of as yet unknown length. Its memory grows with what is pushed. */
-class ColumnBuilder {
-  readonly family: Family;
-  count = 0;
-  private words: Uint32Array;
-  private lengths = new Uint8Array(256);
-
-  constructor(family: Family) {
-    this.family = family;
-    this.words = new Uint32Array(256 * strideOf(family));
-  }
-
-  push(address: Uint32Array, length: number): void {
-    if (this.count === this.lengths.length) this.grow();
-    const at = this.count * address.length;
-    for (let w = 0; w < address.length; w++) this.words[at + w] = address[w]!; // w < length
-    this.lengths[this.count++] = length;
-  }
-
-  build(): Prefixes {
-    const { family, count } = this;
-    return {
-      family,
-      words: this.words.slice(0, count * strideOf(family)),
-      lengths: this.lengths.slice(0, count),
-    };
-  }
-
-  private grow(): void {
-    const words = new Uint32Array(this.words.length * 2);
-    words.set(this.words);
-    this.words = words;
-    const lengths = new Uint8Array(this.lengths.length * 2);
-    lengths.set(this.lengths);
-    this.lengths = lengths;
-  }
 }

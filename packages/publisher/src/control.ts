@@ -21,8 +21,8 @@ import {
 } from '@rulecast/protocol';
 import { EMPTY_RULE_SET, entryCount, type RuleSet, ruleCount } from '@rulecast/rules';
 import { GuardError } from './commit.ts';
-import type { PushedFile, PushInput } from './ingest.ts';
 import type { Publisher, PushOutcome } from './publisher.ts';
+import type { PushedFile, PushInput } from './pushed.ts';
 import type { AskTable } from './serve.ts';
 import { type Release, StoreError } from './store.ts';
 import type { Outcome } from './subscribers.ts';
@@ -98,6 +98,9 @@ export class ControlSession {
   // ── PUSH ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
   private async push(push: Push): Promise<void> {
+    if (push.replaceAll && push.action !== 'replace') {
+      throw new ProtocolError(ErrorCode.badInput, `replaceAll goes with replace, not with ${push.action}`);
+    }
     const input: PushInput = {
       action: push.action,
       list: push.list,

@@ -1,12 +1,22 @@
 /** `rulecast-publisher`: the publisher as a process. Reads the command line, opens the endpoints, stops in order. */
 
+import { join } from 'node:path';
 import { defaultEndpoints, formatTrust } from '@rulecast/protocol';
-import { bitsOf, type PrefixSet, parseAddress, parseHostName, prefixOf, prefixSetOf } from '@rulecast/rules';
+import {
+  bitsOf,
+  isPartName,
+  type PrefixSet,
+  parseAddress,
+  parseHostName,
+  prefixOf,
+  prefixSetOf,
+} from '@rulecast/rules';
 import { EndpointError, EndpointInUseError, parseEndpoint } from '@rulecast/vchan';
 import { pino } from 'pino';
 import yargs from 'yargs';
 import { hideBin } from 'yargs/helpers';
-import { IdentityError } from './identity.ts';
+import { IdentityError, openIdentity } from './identity.ts';
+import { LockedError, lockDirectory } from './lock.ts';
 import { Publisher } from './publisher.ts';
 import { dnsResolver, withFixedNames } from './resolve.ts';
 import { serveControl, serveSubscribers } from './serve.ts';
@@ -75,14 +85,16 @@ async function main(): Promise<void> {
     { name: 'rulecast-publisher', level: argv.logLevel },
     pino.destination({ fd: 2, sync: true }),
   );
+  if (!isPartName(argv.name))
+    usageError(`--name ${argv.name}: 1 to 63 of A-Z a-z 0-9 . _ -, the first a letter or digit`);
   try {
-    const resolve = withFixedNames(fixedNames(argv.resolve), dnsResolver(argv.dnsServer));
-    const publisher = new Publisher({ stateDirectory: argv.state, name: argv.name, resolve, logger });
     if (argv.printTrust) {
-      process.stdout.write(`${formatTrust(publisher.identity)}\n`);
-      await publisher.close();
+      process.stdout.write(`${formatTrust(openIdentity(join(argv.state, 'identity')))}\n`);
       return;
     }
+    const resolve = withFixedNames(fixedNames(argv.resolve), dnsResolver(argv.dnsServer));
+    const lock = await lockDirectory(argv.state);
+    const publisher = new Publisher({ stateDirectory: argv.state, name: argv.name, resolve, logger });
     const sessions = await serveSubscribers(publisher, argv.listen.map(parseEndpoint));
     const control = await serveControl(publisher, parseEndpoint(argv.control), sessions.ask);
     const { epoch, version } = publisher.head?.manifest ?? { epoch: 0, version: 0 };
@@ -92,10 +104,14 @@ async function main(): Promise<void> {
     await control.close();
     await sessions.close();
     await publisher.close();
+    await lock.release();
   } catch (error) {
     if (error instanceof EndpointError) usageError(error.message);
     const expected =
-      error instanceof IdentityError || error instanceof StoreError || error instanceof EndpointInUseError;
+      error instanceof IdentityError ||
+      error instanceof StoreError ||
+      error instanceof LockedError ||
+      error instanceof EndpointInUseError;
     if (!expected) throw error;
     process.stderr.write(`rulecast-publisher: ${error.message}${causeText(error)}\n`);
     process.exitCode = EXIT_FAILED;

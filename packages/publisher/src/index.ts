@@ -2,8 +2,9 @@
 
 export { GuardError, type Plan } from './commit.ts';
 export { type Identity, IdentityError, openIdentity } from './identity.ts';
-export type { IngestNote, PushAction, PushedFile, PushInput } from './ingest.ts';
+export type { IngestNote } from './ingest.ts';
 export { Publisher, type PublisherOptions, type PushOptions, type PushOutcome } from './publisher.ts';
+export type { PushAction, PushedFile, PushInput } from './pushed.ts';
 export { dnsResolver, type Resolved, type ResolveName, withFixedNames } from './resolve.ts';
 export {
   type AskTable,

@@ -6,11 +6,13 @@
 import { EventEmitter } from 'node:events';
 import { join } from 'node:path';
 import type { Manifest } from '@rulecast/protocol';
-import { usedNames } from '@rulecast/rules';
+import { isPartName, usedNames } from '@rulecast/rules';
 import type { Logger } from 'pino';
 import { Committer, type Plan } from './commit.ts';
 import { type Identity, openIdentity } from './identity.ts';
-import { type IngestNote, type IngestResult, ingest, type PushInput } from './ingest.ts';
+import { type IngestNote, type IngestResult, ingest } from './ingest.ts';
+import { PushParser } from './parser.ts';
+import type { PushInput } from './pushed.ts';
 import { type Resolved, type ResolveName, resolveNames } from './resolve.ts';
 import { type Release, Store, type StoreOptions } from './store.ts';
 import { Subscribers } from './subscribers.ts';
@@ -21,7 +23,7 @@ export interface PublisherOptions extends StoreOptions {
   readonly stateDirectory: string;
   /** Default: `identity` in the state directory. */
   readonly identityFile?: string | undefined;
-  /** Its name in WELCOME. */
+  /** Its name in WELCOME; 1 to 63 of `A-Z a-z 0-9 . _ -`. */
   readonly name: string;
   readonly resolve: ResolveName;
   readonly logger: Logger;
@@ -61,13 +63,15 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
   readonly subscribers = new Subscribers();
   readonly transfers: Transfers;
   private readonly committer: Committer;
+  private readonly parser = new PushParser();
   private readonly resolve: ResolveName;
   private failedNames: Resolved['failed'] = [];
   private turn: Promise<unknown> = Promise.resolve(); // the push or epoch before the next one
 
-  /** Opens or makes the identity and the store. Throws IdentityError and StoreError. */
+  /** Opens or makes the identity and the store. Throws IdentityError, StoreError, and TypeError for a bad name. */
   constructor(options: PublisherOptions) {
     super();
+    if (!isPartName(options.name)) throw new TypeError(`"${options.name}" cannot name a publisher`);
     this.setMaxListeners(0); // one a session; sessions are bounded by the server
     this.name = options.name;
     this.logger = options.logger;
@@ -104,7 +108,8 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
     if (options.ifVersion !== undefined && options.ifVersion !== headVersion) {
       return { kind: 'version-moved', version: headVersion };
     }
-    const read = ingest(this.committer.ruleSet, input, Math.floor(this.nowMs() / 1000));
+    const pushed = await this.parser.read(input, Math.floor(this.nowMs() / 1000));
+    const read = ingest(this.committer.ruleSet, pushed, input.action, input.replaceAll);
     if (read.kind === 'rejects') return read;
     const before = this.committer.ruleSet.resolutions;
     const { resolutions, failed } = await resolveNames(usedNames(read.ruleSet), before, this.resolve);
@@ -150,6 +155,7 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
   /** Waits for the push under way, then closes the store. */
   async close(): Promise<void> {
     await this.turn;
+    await this.parser.close();
     await this.store.close();
   }
 }

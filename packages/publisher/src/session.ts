@@ -287,8 +287,20 @@ export class SubscriberSession {
     let entries = 0;
     for (const part of parts) entries += part.count;
     if (parts.length > hello.limits.parts || entries > hello.limits.entries) {
-      const text = `release ${head.manifest.version} has ${parts.length} parts and ${entries} entries, beyond its limits`;
-      return this.noteError(ErrorCode.overLimit, text);
+      const { epoch, version } = head.manifest;
+      const text = `release ${version} has ${parts.length} parts and ${entries} entries, beyond its limits`;
+      const code = ErrorCode.overLimit;
+      this.noteError(code, text);
+      const refused = {
+        subscriber: entry.name,
+        state: 'refused',
+        epoch,
+        version,
+        bytes: 0,
+        code,
+        text,
+      } as const;
+      return this.publisher.subscribers.settle(refused);
     }
     this.raise('headChanged');
   }

@@ -12,6 +12,7 @@
  */
 
 import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
 import {
   applyDelta,
   decodeManifest,
@@ -24,6 +25,7 @@ import {
 } from '@rulecast/protocol';
 import { EMPTY_RULE_SET, type RuleSet } from '@rulecast/rules';
 import { type Database, open, type RootDatabase } from 'lmdb';
+import { dataFileFault } from './data-file.ts';
 import type { Identity } from './identity.ts';
 
 /** A release with everything that proves it. */
@@ -90,6 +92,9 @@ export class Store {
     this.historyLimitBytes = options.historyBytes ?? HISTORY_BYTES;
     try {
       mkdirSync(directory, { recursive: true, mode: 0o700 });
+      const fault = dataFileFault(join(directory, 'data.mdb'));
+      if (fault !== undefined)
+        throw new Error(`${fault}; restore it from a backup, or move it away to start an empty store`);
       this.root = open<Uint8Array, string>({
         path: directory,
         encoding: 'binary',
@@ -179,6 +184,7 @@ export class Store {
     const pruned = this.prunable(entry, snapshotBytes === undefined ? this.lastSnapshotKey() : key);
     try {
       this.root.transactionSync(() => {
+        this.checkHead();
         this.releases.put([...key], encodeStored(stored));
         this.deltas.put([...key], delta);
         if (snapshotBytes !== undefined) {
@@ -192,6 +198,7 @@ export class Store {
         this.root.put('head', encodeKey(key));
       });
     } catch (cause) {
+      if (cause instanceof StoreError) throw cause;
       throw new StoreError('cannot write the release to the store; is the disk full?', { cause });
     }
     this.history = [...this.history.slice(pruned.length), entry];
@@ -201,6 +208,18 @@ export class Store {
       this.deltaBytesSinceSnapshot = 0;
       this.deltasSinceSnapshot = 0;
     }
+  }
+
+  /** Throws StoreError, within a commit, if another process has written to the store: no version is given twice. */
+  private checkHead(): void {
+    const stored = this.root.get('head');
+    const last = this.history.at(-1)?.key;
+    const isOurs =
+      stored === undefined
+        ? last === undefined
+        : last !== undefined && compareKeys(decodeKey(stored), last) === 0;
+    if (!isOurs)
+      throw new StoreError('another publisher writes to this store; stop it, then start this one again');
   }
 
   /** Whether the deltas since the last snapshot, with one more, outweigh it, or are more than the history keeps. */

@@ -6,8 +6,8 @@ import { join } from 'node:path';
 import { EMPTY_PREFIX_SET, type PrefixSet, parsePrefix, prefixSetOf } from '@rulecast/rules';
 import { pino } from 'pino';
 import { onTestFinished } from 'vitest';
-import type { PushInput } from '../src/ingest.ts';
 import { Publisher, type PublisherOptions, type PushOptions } from '../src/publisher.ts';
+import type { PushInput } from '../src/pushed.ts';
 import type { ResolveName } from '../src/resolve.ts';
 import type { Release } from '../src/store.ts';
 

@@ -10,7 +10,8 @@ import {
   ruleCount,
 } from '@rulecast/rules';
 import { describe, expect, it } from 'vitest';
-import { type IngestResult, ingest, type PushInput } from '../src/ingest.ts';
+import { type IngestResult, ingest } from '../src/ingest.ts';
+import { type PushInput, readPushed } from '../src/pushed.ts';
 import { policyOf, ruleSetOf } from './churn.ts';
 import { bytesOf, prefixes, pushOf } from './fresh-publisher.ts';
 
@@ -22,7 +23,7 @@ interface Shown {
 }
 
 function pushTo(current: RuleSet, input: PushInput): IngestResult {
-  return ingest(current, input, NOW);
+  return ingest(current, readPushed(input, NOW), input.action, input.replaceAll);
 }
 
 function shown(result: IngestResult): Shown {
@@ -326,10 +327,23 @@ describe('rejects', () => {
 });
 
 describe('what a withdrawal empties', () => {
-  it('goes: lists and policies', () => {
-    const current = ruleSetOf({ hosts: prefixListOf(prefixes('192.0.2.1')) }, policyOf('default', 'drop'));
-    const push = pushOf({ 'hosts.txt': '192.0.2.0/24\n', 'x.rules': 'drop\n' }, { action: 'withdraw' });
+  it('goes: lists, and policies whose prefixes are withdrawn too', () => {
+    const work = { ...policyOf('work', 'drop'), prefixes: prefixes('10.137.0.5') };
+    const current = ruleSetOf({ hosts: prefixListOf(prefixes('192.0.2.1')) }, work);
+    const document = 'policies:\n  work: { prefixes: [10.137.0.5], egress: [drop] }\n';
+    const push = pushOf({ 'hosts.txt': '192.0.2.0/24\n', 'all.yaml': document }, { action: 'withdraw' });
     expect(shown(pushTo(current, push))).toEqual({});
+  });
+
+  it('stays where its default action still judges: a policy with prefixes, and default', () => {
+    const work = { ...policyOf('work', 'drop'), prefixes: prefixes('10.137.0.5') };
+    const current = ruleSetOf({}, work, policyOf('default', 'drop'));
+    const push = pushOf({ 'x.rules': 'drop\n' }, { action: 'withdraw' });
+    expect(shown(pushTo(current, push))).toEqual({ work: ['action=drop'], default: [] });
+    expect(shown(pushTo(current, { ...push, policy: 'work' }))).toEqual({
+      work: [],
+      default: ['action=drop'],
+    });
   });
 
   it('stays as an empty list where a rule uses it', () => {

@@ -36,6 +36,10 @@ describe('a publisher', () => {
     expect(() => new Publisher(options)).toThrow(StoreError);
   });
 
+  it.each(['', 'a b', 'x'.repeat(64)])('is not called %j', (name) => {
+    expect(() => freshPublisher({ name })).toThrow(TypeError);
+  });
+
   it('finishes the push under way before it closes', async () => {
     const publisher = freshPublisher();
     const pushed = publisher.push(pushOf({ 'hosts.txt': '192.0.2.1\n' }));

@@ -366,6 +366,14 @@ describe('limits in HELLO', () => {
     expect(await subscriber.isQuiet()).toBe(true);
     const { lastError } = entryOf(publisher, 'fw');
     expect(lastError).toMatchObject({ code: 'over-limit', text: expect.stringMatching(text) });
+    const outcome = nextOutcome(publisher);
+    await release(publisher, { 'a.txt': '192.0.2.5\n' });
+    expect(await outcome).toMatchObject({
+      subscriber: 'fw',
+      state: 'refused',
+      version: 2,
+      code: 'over-limit',
+    });
     await release(publisher, { 'a.txt': '192.0.2.1\n' }, { replaceAll: true });
     expect((await subscriber.take()).offer.decoded.version).toBe(2);
   });

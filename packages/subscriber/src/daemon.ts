@@ -3,7 +3,7 @@
 import { readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { defaultEndpoints, parseTrust, type Trust } from '@rulecast/protocol';
-import { type Address, parseAddress } from '@rulecast/rules';
+import { type Address, isPartName, parseAddress } from '@rulecast/rules';
 import { connect, EndpointError, parseEndpoint } from '@rulecast/vchan';
 import { pino } from 'pino';
 import yargs from 'yargs';
@@ -72,6 +72,8 @@ async function main(): Promise<void> {
     pino.destination({ fd: 2, sync: true }),
   );
   const endpoint = endpointOf(argv.connect);
+  if (!isPartName(argv.name))
+    usageError(`--name ${argv.name}: 1 to 63 of A-Z a-z 0-9 . _ -, the first a letter or digit`);
   try {
     const subscriber = await createSubscriber({
       channel: (signal) => connect(endpoint, { signal }),

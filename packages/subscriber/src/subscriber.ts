@@ -15,7 +15,7 @@ import {
   TRANSFER_MAX_BYTES,
   type Trust,
 } from '@rulecast/protocol';
-import type { Action, Address, Environment, Packet } from '@rulecast/rules';
+import { type Action, type Address, type Environment, isPartName, type Packet } from '@rulecast/rules';
 import { type Explanation, Table, type TableHandle, type TableVerdict } from '@rulecast/table';
 import type { Logger } from 'pino';
 import { Applier, type ApplyReport } from './apply.ts';
@@ -29,7 +29,7 @@ export interface SubscriberOptions {
   /** Connects to the publisher; called again after each disconnect. The signal aborts it at close. */
   readonly channel: (signal: AbortSignal) => Promise<ByteStream>;
   readonly trust: Trust;
-  /** Shown by `rulectl status`; 1 to 63 bytes. */
+  /** Shown by `rulectl status`; 1 to 63 of `A-Z a-z 0-9 . _ -`. */
   readonly name: string;
   readonly logger: Logger;
   /** Keeps the release in force over restarts; without it APPLIED says that nothing is persisted. */
@@ -96,8 +96,12 @@ const EXPIRY_RETRY_MS = 1000;
 /** Longest timer that Node keeps: 2^31 - 1 ms. */
 const TIMER_MAX_MS = 2_147_483_647;
 
-/** Restores what was in force, then starts connecting. Rejects with StateError if the state directory cannot be used. */
+/**
+ * Restores what was in force, then starts connecting. Rejects with StateError if the state directory cannot be used, with
+ * TypeError for a bad name.
+ */
 export async function createSubscriber(options: SubscriberOptions): Promise<Subscriber> {
+  if (!isPartName(options.name)) throw new TypeError(`"${options.name}" cannot name a subscriber`);
   const subscriber = new RunningSubscriber(options);
   await subscriber.start();
   return subscriber;

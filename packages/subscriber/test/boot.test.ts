@@ -52,3 +52,7 @@ describe.each([
     expect(subscriber.lookup(packetOf('ingress', '192.0.2.1', '172.16.0.1')).action).toBe('none');
   });
 });
+
+it.each(['', 'a b', 'x'.repeat(64)])('no subscriber is called %j', async (name) => {
+  await expect(startedSubscriber(new ScriptedPublisher(), { name })).rejects.toThrow(TypeError);
+});

@@ -2,16 +2,29 @@
  * Endpoint URLs: where a channel is listened for or connected to. Parsed and printed here and nowhere else.
  *
  * ```
- *   unix:/absolute/path.sock[?buffer=SIZE]     a Unix stream socket
- *   memory:NAME[?buffer=SIZE]                  inside this process, for tests and embedding
+ *   unix:/absolute/path.sock          a Unix stream socket
+ *   memory:NAME                       inside this process, for tests and embedding
+ *   vchan:DOMAIN:PORT                 Qubes' libvchan-socket: the domain at the other end, and a port
+ *   stdio:                            this process's standard input and output: what qrexec gives a service
+ *   exec:COMMAND?arg=A&arg=B          a program that is started and spoken to over its standard input and output
+ *   zmq+ipc:/absolute/path.sock       ZeroMQ over a Unix socket
+ *   zmq+tcp:ADDRESS:PORT              ZeroMQ over TCP; ADDRESS is IPv4 or [IPv6]
  * ```
- * SIZE is bytes, or a number followed by KiB or MiB. In a path `%`, `?`, `#` and control characters are written as `%XX`.
+ * Each takes `?buffer=SIZE` (of `exec:`, among the other options), bytes, or a number followed by KiB or MiB. In a path, a
+ * command and an argument `%`, `?`, `#`, `&` and control characters are written as `%XX`; a `+` is a plus.
  */
+import { isIPv4, isIPv6 } from 'node:net';
 
 // Fixed by Linux.
 
+const MAX_TCP_PORT = 65_535;
 /** `sun_path` of unix(7) has 108 bytes, the last one for the terminating NUL. */
 export const MAX_SOCKET_PATH_BYTES = 107;
+
+// Fixed by libvchan.
+
+/** Domain ids and ports are C ints. */
+const MAX_VCHAN_NUMBER = 2_147_483_647;
 
 // Our choice.
 
@@ -22,8 +35,11 @@ export const MIN_BUFFER_BYTES = 4_096;
 /** Beyond this a bigger buffer only hides a stuck reader. */
 export const MAX_BUFFER_BYTES = 16_777_216;
 const MAX_MEMORY_NAME_CHARS = 64;
+/** Four times what an operating system would take is still a mistake. */
+const MAX_ARGUMENT_COUNT = 64;
 const ENDPOINT_FORMS =
-  'known forms are unix:/absolute/path.sock and memory:NAME, each with an optional ?buffer=SIZE';
+  'known forms are unix:/absolute/path.sock, memory:NAME, vchan:DOMAIN:PORT, stdio:, exec:COMMAND?arg=A&arg=B, ' +
+  'zmq+ipc:/absolute/path.sock and zmq+tcp:ADDRESS:PORT, each with an optional ?buffer=SIZE';
 
 export interface UnixEndpoint {
   readonly kind: 'unix';
@@ -41,7 +57,59 @@ export interface MemoryEndpoint {
   readonly bufferBytes?: number;
 }
 
-export type Endpoint = UnixEndpoint | MemoryEndpoint;
+export interface VchanEndpoint {
+  readonly kind: 'vchan';
+  /** Id of the domain at the other end, 0..2^31-1; our own comes from the environment. */
+  readonly domainId: number;
+  /** 0..2^31-1; agreed between the two ends, no TCP port. */
+  readonly port: number;
+  /** Buffer of each direction, in bytes; the default if absent. */
+  readonly bufferBytes?: number;
+}
+
+export interface StdioEndpoint {
+  readonly kind: 'stdio';
+  /** Buffer of each direction, in bytes; the default if absent. */
+  readonly bufferBytes?: number;
+}
+
+export interface ExecEndpoint {
+  readonly kind: 'exec';
+  /** An absolute path, or a name without a slash that is looked up in PATH. No shell reads it. */
+  readonly command: string;
+  /** At most 64. */
+  readonly args: readonly string[];
+  /** Buffer of each direction, in bytes; the default if absent. */
+  readonly bufferBytes?: number;
+}
+
+export interface ZmqIpcEndpoint {
+  readonly kind: 'zmq+ipc';
+  /** Absolute, at most `MAX_SOCKET_PATH_BYTES` bytes of UTF-8. */
+  readonly path: string;
+  /** What this end receives ahead of its reader, in bytes; the default if absent. */
+  readonly bufferBytes?: number;
+}
+
+export interface ZmqTcpEndpoint {
+  readonly kind: 'zmq+tcp';
+  /** An IPv4 or IPv6 address without brackets, never a name. */
+  readonly address: string;
+  /** 0..65,535; 0 lets a listener choose, and its `endpoint` tells. */
+  readonly port: number;
+  /** What this end receives ahead of its reader, in bytes; the default if absent. */
+  readonly bufferBytes?: number;
+}
+
+export type ZmqEndpoint = ZmqIpcEndpoint | ZmqTcpEndpoint;
+
+export type Endpoint =
+  | UnixEndpoint
+  | MemoryEndpoint
+  | VchanEndpoint
+  | StdioEndpoint
+  | ExecEndpoint
+  | ZmqEndpoint;
 
 export type EndpointErrorCode =
   | 'unknown_kind'
@@ -49,6 +117,12 @@ export type EndpointErrorCode =
   | 'path_too_long'
   | 'bad_name'
   | 'bad_option'
+  | 'bad_address'
+  | 'bad_command'
+  | 'bad_environment'
+  | 'bad_key'
+  | 'needs_curve'
+  | 'not_a_pipe'
   | 'no_directory'
   | 'cannot_listen';
 
@@ -86,14 +160,24 @@ export function parseEndpoint(text: string): Endpoint {
   const address = question < 0 ? rest : rest.slice(0, question);
   const query = question < 0 ? undefined : rest.slice(question + 1);
   switch (kind) {
-    case 'unix': {
-      const path = decodePath(text, address);
+    case 'unix':
+    case 'zmq+ipc': {
+      const path = decodePart(text, address);
       checkSocketPath(path);
       return { kind, path, ...parseQuery(text, query) };
     }
     case 'memory':
       checkMemoryName(address);
       return { kind, name: address, ...parseQuery(text, query) };
+    case 'vchan':
+      return { kind, ...parseVchanAddress(text, address), ...parseQuery(text, query) };
+    case 'stdio':
+      if (address !== '') throw badAddress(text, 'stdio: takes no address');
+      return { kind, ...parseQuery(text, query) };
+    case 'exec':
+      return { kind, ...parseCommand(text, address, query) };
+    case 'zmq+tcp':
+      return { kind, ...parseTcpAddress(text, address), ...parseQuery(text, query) };
     default: {
       const hint = text.startsWith('/') ? `; did you mean unix:${text}?` : '';
       throw new EndpointError('unknown_kind', `endpoint ${JSON.stringify(text)}: ${ENDPOINT_FORMS}${hint}`);
@@ -106,9 +190,23 @@ export function formatEndpoint(endpoint: Endpoint): string {
   const query = endpoint.bufferBytes === undefined ? '' : `?buffer=${endpoint.bufferBytes}`;
   switch (endpoint.kind) {
     case 'unix':
-      return `unix:${encodePath(endpoint.path)}${query}`;
+    case 'zmq+ipc':
+      return `${endpoint.kind}:${encodePart(endpoint.path)}${query}`;
     case 'memory':
       return `memory:${endpoint.name}${query}`;
+    case 'vchan':
+      return `vchan:${endpoint.domainId}:${endpoint.port}${query}`;
+    case 'stdio':
+      return `stdio:${query}`;
+    case 'exec': {
+      const options = endpoint.args.map((arg) => `arg=${encodePart(arg)}`);
+      if (endpoint.bufferBytes !== undefined) options.push(`buffer=${endpoint.bufferBytes}`);
+      return `exec:${encodePart(endpoint.command)}${options.length > 0 ? `?${options.join('&')}` : ''}`;
+    }
+    case 'zmq+tcp': {
+      const { address, port } = endpoint;
+      return `zmq+tcp:${isIPv6(address) ? `[${address}]` : address}:${port}${query}`;
+    }
   }
 }
 
@@ -154,6 +252,90 @@ export function checkMemoryName(name: string): void {
   }
 }
 
+/** @throws EndpointError unless both numbers are integers from 0 to 2^31-1. */
+export function checkVchanNumbers(domainId: number, port: number): void {
+  for (const [what, value] of [
+    ['domain id', domainId],
+    ['port', port],
+  ] as const) {
+    if (Number.isInteger(value) && value >= 0 && value <= MAX_VCHAN_NUMBER) continue;
+    throw new EndpointError(
+      'bad_address',
+      `vchan ${what} ${value}: must be an integer from 0 to ${MAX_VCHAN_NUMBER}`,
+    );
+  }
+}
+
+/** @throws EndpointError unless `command` can be started without asking where we stand, and the arguments be passed. */
+export function checkCommand(command: string, args: readonly string[]): void {
+  const refuse = (what: string): never => {
+    throw new EndpointError('bad_command', `command ${JSON.stringify(command)}: ${what}`);
+  };
+  if (command === '') refuse('is empty; write exec:COMMAND');
+  if (command.includes('/') && !command.startsWith('/'))
+    refuse('is relative; write it from / on, or without any /');
+  if ([command, ...args].some((part) => part.includes('\0'))) refuse('it or an argument contains a NUL');
+  if (args.length > MAX_ARGUMENT_COUNT)
+    refuse(`has ${args.length} arguments, at most ${MAX_ARGUMENT_COUNT} are taken`);
+}
+
+/** @throws EndpointError unless `address` is an IP address and `port` from 0 to 65,535. */
+export function checkTcpAddress(address: string, port: number): void {
+  if (!isIPv4(address) && !isIPv6(address)) {
+    const message = `address ${JSON.stringify(address)}: must be an IPv4 address or an IPv6 address in brackets, no name`;
+    throw new EndpointError('bad_address', message);
+  }
+  if (!Number.isInteger(port) || port < 0 || port > MAX_TCP_PORT) {
+    throw new EndpointError('bad_address', `TCP port ${port}: must be an integer from 0 to ${MAX_TCP_PORT}`);
+  }
+}
+
+/** Whether an IP address leads nowhere outside this machine. */
+export function isLoopback(address: string): boolean {
+  return isIPv4(address) ? address.startsWith('127.') : address === '::1';
+}
+
+function parseVchanAddress(
+  text: string,
+  address: string,
+): { readonly domainId: number; readonly port: number } {
+  const match = /^([0-9]{1,10}):([0-9]{1,10})$/.exec(address);
+  if (match === null) throw badAddress(text, 'is not vchan:DOMAIN:PORT with two decimal numbers');
+  const domainId = Number(match[1]);
+  const port = Number(match[2]);
+  checkVchanNumbers(domainId, port);
+  return { domainId, port };
+}
+
+function parseTcpAddress(text: string, rest: string): { readonly address: string; readonly port: number } {
+  const match = /^(?:\[([0-9A-Fa-f:.]+)\]|([^:[\]]*)):([0-9]{1,5})$/.exec(rest);
+  if (match === null)
+    throw badAddress(text, 'is not zmq+tcp:ADDRESS:PORT; an IPv6 address stands in brackets');
+  const address = match[1] ?? match[2] ?? '';
+  const port = Number(match[3]);
+  checkTcpAddress(address, port);
+  return { address, port };
+}
+
+function parseCommand(
+  text: string,
+  encoded: string,
+  query: string | undefined,
+): Pick<ExecEndpoint, 'command' | 'args' | 'bufferBytes'> {
+  const command = decodePart(text, encoded);
+  const options = query === undefined ? [] : query.split('&');
+  const args = options
+    .filter((option) => option.startsWith('arg='))
+    .map((option) => decodePart(text, option.slice('arg='.length)));
+  const others = options.filter((option) => !option.startsWith('arg='));
+  checkCommand(command, args);
+  return { command, args, ...parseQuery(text, others.length === 0 ? undefined : others.join('&')) };
+}
+
+function badAddress(text: string, what: string): EndpointError {
+  return new EndpointError('bad_address', `endpoint ${JSON.stringify(text)}: ${what}`);
+}
+
 function parseQuery(text: string, query: string | undefined): { readonly bufferBytes?: number } {
   if (query === undefined) return {};
   const match = /^buffer=([0-9]{1,9})(KiB|MiB)?$/.exec(query);
@@ -174,21 +356,19 @@ function parseQuery(text: string, query: string | undefined): { readonly bufferB
   return { bufferBytes };
 }
 
-function decodePath(text: string, encoded: string): string {
+function decodePart(text: string, encoded: string): string {
   try {
     return decodeURIComponent(encoded);
   } catch (cause) {
     const shown = JSON.stringify(text);
-    throw new EndpointError(
-      'bad_path',
-      `endpoint ${shown}: a % in the path is not part of valid %XX; write %25`,
-      { cause },
-    );
+    throw new EndpointError('bad_path', `endpoint ${shown}: a % is not part of valid %XX; write %25`, {
+      cause,
+    });
   }
 }
 
-function encodePath(path: string): string {
+function encodePart(part: string): string {
   // Only what the URL would misread is escaped: a path stays recognisable in logs and configuration.
   // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what must be escaped.
-  return path.replace(/[%?#\u0000-\u0020\u007f]/g, (char) => encodeURIComponent(char));
+  return part.replace(/[%?#&\u0000-\u0020\u007f]/g, (char) => encodeURIComponent(char));
 }

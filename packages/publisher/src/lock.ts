@@ -1,0 +1,36 @@
+/**
+ * One publisher to a state directory: two would each sign a version of their own under one number.
+ *
+ * The lock is an abstract Unix socket named after the directory's device and inode. The kernel frees it with the
+ * process, however that ends, so no stale lock is ever left. It holds within one network namespace.
+ */
+
+import { mkdirSync, statSync } from 'node:fs';
+import { createServer } from 'node:net';
+
+/** Another process has the directory. */
+export class LockedError extends Error {
+  readonly code = 'locked';
+}
+
+export interface DirectoryLock {
+  release(): Promise<void>;
+}
+
+/** Takes a directory for this process, making it (mode 0700) if need be. Rejects with LockedError. */
+export async function lockDirectory(directory: string): Promise<DirectoryLock> {
+  mkdirSync(directory, { recursive: true, mode: 0o700 });
+  const { dev, ino } = statSync(directory);
+  const server = createServer((socket) => socket.destroy());
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', (cause: NodeJS.ErrnoException) => {
+      const taken = cause.code === 'EADDRINUSE';
+      reject(
+        taken ? new LockedError(`another publisher uses ${directory}: stop it first`, { cause }) : cause,
+      );
+    });
+    server.listen({ path: `\0rulecast-publisher-${dev}-${ino}` }, resolve);
+  });
+  server.unref();
+  return { release: () => new Promise((resolve) => server.close(() => resolve())) };
+}

@@ -1,0 +1,110 @@
+/**
+ * CURVE, ZeroMQ's encryption and authentication by keys (RFC 26/CurveZMQ), and the handler that tells a listener which clients
+ * to admit (RFC 27/ZAP). Keys are text in Z85 (RFC 32), as curve_keypair(3) and zeromq.js make them.
+ */
+import type { Context, Reply } from 'zeromq';
+import { EndpointError } from './endpoint.ts';
+
+// Fixed by ZeroMQ.
+
+const KEY_BYTES = 32;
+const KEY_CHARS = 40;
+const Z85 = '0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.-:+=^!/*?&<>()[]{}@%$#';
+const ZAP_ADDRESS = 'inproc://zeromq.zap.01';
+const ZAP_VERSION = '1.0';
+/** Frames of a CURVE request: version, request id, domain, address, identity, mechanism, key. */
+const ZAP_CURVE_FRAME_COUNT = 7;
+
+// Our choice.
+
+/** A ZAP domain must not be empty, or the handler is not required to be there. */
+export const ZAP_DOMAIN = 'rulecast';
+
+/** What a client needs. */
+export interface CurveClientKeys {
+  /** The public key of the listener, which it must prove to have the secret of. */
+  readonly serverKey: string;
+  /** This client's own pair. */
+  readonly publicKey: string;
+  readonly secretKey: string;
+}
+
+/** What a listener needs. */
+export interface CurveServerKeys {
+  readonly secretKey: string;
+  /** Public keys of the clients to admit; nobody else is. */
+  readonly clientKeys: readonly string[];
+}
+
+/** @throws EndpointError that names the key, never shows it. */
+export function checkClientKeys(keys: CurveClientKeys): void {
+  decodeKey('serverKey', keys.serverKey);
+  decodeKey('publicKey', keys.publicKey);
+  decodeKey('secretKey', keys.secretKey);
+}
+
+/** @throws EndpointError that names the key, never shows it. */
+export function checkServerKeys(keys: CurveServerKeys): void {
+  decodeKey('secretKey', keys.secretKey);
+  if (keys.clientKeys.length === 0) {
+    throw new EndpointError('bad_key', 'curve clientKeys is empty, so nobody could connect: list the public keys');
+  }
+  keys.clientKeys.forEach((key, i) => void decodeKey(`clientKeys[${i}]`, key));
+}
+
+/** Answers the admission questions of one context until `close`. Binds at once, so that no listener can be ahead of it. */
+export class Admission {
+  readonly #socket: Reply;
+  readonly #admitted: ReadonlySet<string>;
+
+  constructor(zmq: typeof import('zeromq'), context: Context, clientKeys: readonly string[]) {
+    this.#admitted = new Set(clientKeys.map((key) => decodeKey('clientKeys', key).toString('hex')));
+    this.#socket = new zmq.Reply({ context, linger: 0 });
+    this.#socket.bindSync(ZAP_ADDRESS);
+    void this.#answer();
+  }
+
+  close(): void {
+    this.#socket.close();
+  }
+
+  async #answer(): Promise<void> {
+    while (!this.#socket.closed) {
+      try {
+        const request = await this.#socket.receive();
+        const admitted = this.#admits(request);
+        const answer = admitted ? ['200', 'OK', 'client', ''] : ['400', 'unknown key', '', ''];
+        await this.#socket.send([ZAP_VERSION, request[1] ?? '', ...answer]);
+      } catch {
+        // Closed while it waited; anything else would meet the loop's next turn again.
+        if (!this.#socket.closed) this.#socket.close();
+      }
+    }
+  }
+
+  #admits(request: readonly Buffer[]): boolean {
+    const [version, , domain, , , mechanism, key] = request;
+    return (
+      request.length === ZAP_CURVE_FRAME_COUNT &&
+      version?.toString() === ZAP_VERSION &&
+      domain?.toString() === ZAP_DOMAIN &&
+      mechanism?.toString() === 'CURVE' &&
+      key !== undefined &&
+      this.#admitted.has(key.toString('hex'))
+    );
+  }
+}
+
+function decodeKey(what: string, text: string): Buffer {
+  const bytes = Buffer.alloc(KEY_BYTES);
+  const valid = text.length === KEY_CHARS && [...text].every((char) => Z85.includes(char));
+  for (let group = 0; valid && group < KEY_CHARS / 5; group++) {
+    let word = 0;
+    for (const char of text.slice(5 * group, 5 * group + 5)) word = word * 85 + Z85.indexOf(char);
+    if (word > 0xffff_ffff) break;
+    bytes.writeUInt32BE(word, 4 * group);
+    if (group === KEY_CHARS / 5 - 1) return bytes;
+  }
+  const message = `curve ${what} is no Z85 key of ${KEY_CHARS} characters: make a pair with curve_keypair or zeromq's curveKeyPair`;
+  throw new EndpointError('bad_key', message);
+}

@@ -1,0 +1,112 @@
+/**
+ * The channel over this process's standard input and output: what qrexec gives a service, and a parent its child. There
+ * is one per process; logs belong on standard error. The end of the input disconnects, there is no half-close.
+ */
+import { fstatSync } from 'node:fs';
+import net from 'node:net';
+import {
+  AcceptQueue,
+  type Channel,
+  ChannelConnectError,
+  type ChannelRole,
+  type Listener,
+} from './channel.ts';
+import {
+  checkBufferBytes,
+  EndpointError,
+  EndpointInUseError,
+  formatEndpoint,
+  type StdioEndpoint,
+} from './endpoint.ts';
+import { StreamChannel, type StreamHooks } from './stream.ts';
+
+// Fixed by POSIX.
+
+const STDIN_FD = 0;
+const STDOUT_FD = 1;
+
+/** Open file descriptors of pipes or sockets; whoever hands them over uses and closes them no more. */
+export interface PipeFds {
+  readonly inputFd: number;
+  readonly outputFd: number;
+}
+
+const STANDARD_FDS: PipeFds = { inputFd: STDIN_FD, outputFd: STDOUT_FD };
+
+let standardTaken = false;
+
+/**
+ * Takes standard input and output as a client. Another client of this process finds them taken for good.
+ * @throws EndpointInUseError, EndpointError if they are a terminal or a file, RangeError for the buffer.
+ */
+export function connectStdio(
+  endpoint: StdioEndpoint,
+  options: { readonly bufferBytes: number | undefined; readonly signal: AbortSignal | undefined },
+): Channel {
+  const url = formatEndpoint(endpoint);
+  if (options.signal?.aborted) {
+    const message = `connecting to ${url} was aborted`;
+    throw new ChannelConnectError('aborted', message, { cause: options.signal.reason });
+  }
+  const bufferBytes = checkBufferBytes(options.bufferBytes ?? endpoint.bufferBytes);
+  return takeStandard('client', url, bufferBytes);
+}
+
+/**
+ * Takes standard input and output as a server: the first `accept` gets the channel, any later one waits for the close.
+ * @throws EndpointInUseError, EndpointError if they are a terminal or a file, RangeError for the buffer.
+ */
+export function listenStdio(
+  endpoint: StdioEndpoint,
+  options: { readonly bufferBytes: number | undefined },
+): Listener {
+  const url = formatEndpoint(endpoint);
+  const bufferBytes = checkBufferBytes(options.bufferBytes ?? endpoint.bufferBytes);
+  const arrived = new AcceptQueue(url, 1);
+  arrived.add(takeStandard('server', `${url}#1`, bufferBytes));
+  return {
+    endpoint,
+    accept: () => arrived.next(),
+    close: () => {
+      arrived.close();
+      return Promise.resolve();
+    },
+  };
+}
+
+function takeStandard(role: ChannelRole, name: string, bufferBytes: number): Channel {
+  if (standardTaken) {
+    throw new EndpointInUseError(
+      'in_use',
+      'standard input and output are already a channel: a process has one such',
+    );
+  }
+  const channel = openPipes(role, name, STANDARD_FDS, bufferBytes);
+  standardTaken = true;
+  return channel;
+}
+
+/**
+ * A channel over two open file descriptors. Node's own process.stdin and process.stdout are no use here: their writes block.
+ * @throws EndpointError if one is no pipe and no socket.
+ */
+export function openPipes(
+  role: ChannelRole,
+  name: string,
+  fds: PipeFds,
+  bufferBytes: number,
+  hooks: StreamHooks = {},
+): Channel {
+  for (const fd of [fds.inputFd, fds.outputFd]) checkPipe(fd);
+  const input = new net.Socket({ fd: fds.inputFd, readable: true, writable: false });
+  const output = new net.Socket({ fd: fds.outputFd, readable: false, writable: true });
+  return new StreamChannel(role, { name }, { input, output }, bufferBytes, hooks);
+}
+
+function checkPipe(fd: number): void {
+  const found = fstatSync(fd);
+  if (found.isFIFO() || found.isSocket()) return;
+  const what = fd === STDIN_FD ? 'standard input' : fd === STDOUT_FD ? 'standard output' : `descriptor ${fd}`;
+  const message = `${what} is no pipe and no socket: let qrexec or another program start this one, not a terminal`;
+  throw new EndpointError('not_a_pipe', message);
+}

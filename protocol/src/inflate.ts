@@ -1,0 +1,32 @@
+/** Raw deflate (RFC 1951) of bytes whose length is known: where a format holds the length, and no byte more or less will do. */
+
+import { inflateRawSync } from 'node:zlib';
+
+/** RFC 1951: a byte of deflate never stands for more than 1,032 bytes. */
+const EXPANSION_MAX = 1032;
+
+/** Exactly `length` bytes out of exactly `bytes`; undefined if that is not what they hold. Nothing beyond `length` is inflated. */
+export function inflateExactly(bytes: Uint8Array, length: number): Uint8Array | undefined {
+  if (length > bytes.length * EXPANSION_MAX) return undefined;
+  let result: unknown;
+  try {
+    // `info` also returns the engine, which alone tells whether bytes follow the deflate stream.
+    result = inflateRawSync(bytes, { maxOutputLength: Math.max(1, length), info: true });
+  } catch {
+    return undefined;
+  }
+  const { raw, read } = outcomeOf(result);
+  return raw.length === length && read === bytes.length ? raw : undefined;
+}
+
+/** What zlib made of the bytes, and how many of them it read. */
+function outcomeOf(result: unknown): { readonly raw: Uint8Array; readonly read: number } {
+  if (typeof result === 'object' && result !== null && 'buffer' in result && 'engine' in result) {
+    const { buffer: raw, engine } = result;
+    if (typeof engine === 'object' && engine !== null && 'bytesWritten' in engine) {
+      const { bytesWritten: read } = engine;
+      if (raw instanceof Uint8Array && typeof read === 'number') return { raw, read };
+    }
+  }
+  throw new TypeError('zlib returned no engine beside its output');
+}
