@@ -375,7 +375,7 @@ describe('limits in HELLO', () => {
       code: 'over-limit',
     });
     await release(publisher, { 'a.txt': '192.0.2.1\n' }, { replaceAll: true });
-    expect((await subscriber.take()).offer.decoded.version).toBe(2);
+    expect((await subscriber.take()).offer.decoded.version).toBe(3);
   });
 });
 
