@@ -77,13 +77,16 @@ export function decodeGaps(code: number, payload: ByteReader, gaps: Gaps): boole
 
 // ── Varints, deflated ────────────────────────────────────────────────────────────────────────────────────────────────
 
-/** Deflate is tried on anything this short, and where single bytes are uneven enough. Our choice: it is by far the slowest. */
+/** Deflate is not tried on less than this, whatever it would save. Our choice, like the next: it is by far the slowest. */
+const DEFLATE_LEAST_BYTES = 256;
+/** Up to so many bytes it is tried without a look at them; on more only where their frequencies are uneven enough. */
 const DEFLATE_ANYWAY_BYTES = 1024;
 /** What a deflate block spends on its two code tables, about. */
 const DEFLATE_TABLE_BYTES = 48;
 
 /** Whether deflate is worth a try: it codes bytes by their frequency, and sequences that repeat show in the frequencies as well. */
 function mayDeflateBelow(bytes: Uint8Array, lessThan: number): boolean {
+  if (bytes.length < DEFLATE_LEAST_BYTES) return false;
   if (bytes.length <= DEFLATE_ANYWAY_BYTES) return true;
   histogram.fill(0);
   for (const byte of bytes) histogram[byte]!++; // 256 counters

@@ -3,6 +3,8 @@
  * the fields of an encoding one by one as hex, so that a vector shows where each begins.
  */
 
+import { deflateRawSync } from 'node:zlib';
+
 export interface ListSpec {
   readonly kind: 'list';
   readonly name: string;
@@ -183,28 +185,141 @@ function remote(lines: readonly string[]): readonly string[] {
   return [kind === '4' ? '01' : '02', le(prefixes.length, 4), ...column(prefixes)];
 }
 
-/** Ascending numbers: the count, then blocks of 4,096 of codec 0. */
+function byteCount(fields: readonly string[]): number {
+  return fields.join('').replaceAll(' ', '').length / 2;
+}
+
+/** Of equals the first. */
+function shortest(first: readonly string[], ...others: readonly (readonly string[])[]): readonly string[] {
+  return others.reduce((best, other) => (byteCount(other) < byteCount(best) ? other : best), first);
+}
+
+/** Ascending numbers: the count, then blocks of 4,096 in the shortest codec; 1 is not tried on less than 256 bytes. */
 export function slowSequence(numbers: readonly (number | bigint)[]): readonly string[] {
   const gaps = numbers.map((number, i) =>
-    leb128(i === 0 ? number : BigInt(number) - BigInt(numbers[i - 1] ?? 0) - 1n),
+    i === 0 ? BigInt(number) : BigInt(number) - BigInt(numbers[i - 1] ?? 0) - 1n,
   );
   const fields = [leb128(numbers.length)];
   for (let from = 0; from < gaps.length; from += 4096) {
-    const payload = gaps.slice(from, from + 4096);
-    fields.push('00', leb128(payload.join('').length / 2), payload.join(' '));
+    const block = gaps.slice(from, from + 4096);
+    const varints = block.map(leb128).join(' ');
+    const plain = ['00', leb128(byteCount([varints])), varints];
+    fields.push(...shortest(plain, slowRice(block) ?? plain, slowDeflate(varints) ?? plain));
   }
   return fields;
 }
 
-/** A canonical column of one family as groups. */
+/** A block of codec 1, by zlib. */
+function slowDeflate(varints: string): readonly string[] | undefined {
+  const bytes = Buffer.from(varints.replaceAll(' ', ''), 'hex');
+  if (bytes.length < 256) return undefined;
+  const deflated = deflateRawSync(bytes).toString('hex');
+  const length = leb128(bytes.length);
+  return ['01', leb128(byteCount([length, deflated])), `${length} ${deflated}`];
+}
+
+/** A block of codec 2 with the parameter that needs the fewest bits, of equals the smallest; undefined if a gap is too large. */
+export function slowRice(gaps: readonly bigint[]): readonly string[] | undefined {
+  if (gaps.some((gap) => gap > 0xffff_ffffn)) return undefined;
+  const bitsOf = (parameter: number): bigint =>
+    gaps.reduce((sum, gap) => sum + (gap >> BigInt(parameter)) + BigInt(1 + parameter), 0n);
+  const parameters = [...Array(32).keys()];
+  const best = parameters.reduce((a, b) => (bitsOf(b) < bitsOf(a) ? b : a));
+  if (bitsOf(best) > 8n * 5n * BigInt(gaps.length)) return undefined; // more than varints in any case
+  const bits = gaps.flatMap((gap) => [
+    ...Array(Number(gap >> BigInt(best))).fill(0n),
+    1n,
+    ...Array.from({ length: best }, (_, bit) => (gap >> BigInt(bit)) & 1n),
+  ]);
+  const bytes = Array.from({ length: Math.ceil(bits.length / 8) }, (_, at) =>
+    le(
+      bits.slice(at * 8, at * 8 + 8).reduce((sum, bit, i) => sum + (bit << BigInt(i)), 0n),
+      1,
+    ),
+  );
+  return ['02', leb128(1 + bytes.length), `${le(best, 1)} ${bytes.join('')}`];
+}
+
+/** A canonical column of one family: groups, or a tree if that is shorter. */
 export function slowEntries(texts: readonly string[], bits: 32 | 128): readonly string[] {
   const prefixes = sortedOf(texts, bits);
-  const lengths = [...new Set(prefixes.map(({ length }) => length))].sort((a, b) => a - b);
+  const lengths = lengthsOf(prefixes);
   const groups = lengths.flatMap((length) => {
     const members = prefixes.filter((prefix) => prefix.length === length);
     return [le(length, 1), ...slowSequence(members.map(({ address }) => address >> BigInt(bits - length)))];
   });
-  return [le(lengths.length, 1), ...groups];
+  const grouped = [le(lengths.length, 1), ...groups];
+  return prefixes.length === 0 ? grouped : shortest(grouped, ['ff', ...slowTree(texts, bits)]);
+}
+
+function lengthsOf(prefixes: readonly SlowPrefix[]): readonly number[] {
+  return [...new Set(prefixes.map(({ length }) => length))].sort((a, b) => a - b);
+}
+
+/** A decision, and what its context is called. */
+type Decision = readonly [context: string, decision: 0 | 1];
+
+/** A canonical column of one family that is not empty, as the decisions of its tree. */
+export function slowTree(texts: readonly string[], bits: 32 | 128): readonly string[] {
+  const prefixes = sortedOf(texts, bits);
+  const lengths = lengthsOf(prefixes);
+  const payload = slowRangeCode(decisions(prefixes, lengths, 0, 'only'));
+  const fields = lengths.map((length) => le(length, 1));
+  return [le(lengths.length, 1), ...fields, leb128(payload.length / 2), payload];
+}
+
+/** What is said of a node of this depth, given the prefixes at and below it. */
+function decisions(
+  prefixes: readonly SlowPrefix[],
+  lengths: readonly number[],
+  depth: number,
+  role: 'only' | 'left' | 'right of a leaf' | 'right',
+): readonly Decision[] {
+  const isLeaf = (nodes: readonly SlowPrefix[], at: number): boolean =>
+    nodes.length === 1 && nodes[0]?.length === at;
+  const said: Decision[] = [];
+  const leaf = isLeaf(prefixes, depth);
+  if (lengths.includes(depth) && depth !== lengths.at(-1)) said.push([`leaf ${depth} ${role}`, leaf ? 1 : 0]);
+  if (leaf) return said;
+  const bitOf = ({ bits, address }: SlowPrefix): bigint => (address >> BigInt(bits - 1 - depth)) & 1n;
+  const left = prefixes.filter((prefix) => bitOf(prefix) === 0n);
+  const right = prefixes.filter((prefix) => bitOf(prefix) === 1n);
+  const both = left.length > 0 && right.length > 0;
+  said.push([`both ${depth} ${role}`, both ? 1 : 0]);
+  if (both) {
+    said.push(...decisions(left, lengths, depth + 1, 'left'));
+    said.push(...decisions(right, lengths, depth + 1, isLeaf(left, depth + 1) ? 'right of a leaf' : 'right'));
+    return said;
+  }
+  said.push([`side ${depth} ${role}`, left.length > 0 ? 0 : 1]);
+  return [...said, ...decisions(prefixes, lengths, depth + 1, 'only')];
+}
+
+/** Range code of decisions, with the whole code in one number instead of a register with carries. */
+function slowRangeCode(all: readonly Decision[]): string {
+  const contexts = new Map<string, { chance: bigint; pace: bigint }>();
+  let low = 0n;
+  let range = 0xffff_ffffn;
+  let bytes = 1;
+  for (const [name, decision] of all) {
+    const context = contexts.get(name) ?? { chance: 32768n, pace: 2n };
+    contexts.set(name, context);
+    const bound = (range >> 16n) * context.chance;
+    if (decision === 0) {
+      range = bound;
+      context.chance += (65536n - context.chance) / context.pace;
+    } else {
+      low += bound;
+      range -= bound;
+      context.chance -= context.chance / context.pace;
+    }
+    if (context.pace < 64n) context.pace += 1n;
+    for (; range < 1n << 24n; range <<= 8n) {
+      low <<= 8n;
+      bytes += 1;
+    }
+  }
+  return ((low + (1n << 24n) - 1n) >> 24n).toString(16).padStart(bytes * 2, '0');
 }
 
 /** Sorted names, each with what it shares with the one before. */

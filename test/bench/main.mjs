@@ -2,6 +2,7 @@
 
 const BENCHES = {
   'end-to-end': 'a push from text to a table in force, stage by stage, and through three processes',
+  stalls: 'how long the event loops of both daemons stall during a push',
 };
 
 const [name, ...args] = process.argv.slice(2);

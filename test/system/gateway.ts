@@ -21,6 +21,9 @@ export class Gateway {
   carry: Carry = { kind: 'whole' };
   /** What went to the subscriber, of each connection. */
   readonly recorded: Buffer[][] = [];
+  /** Resolves when the first connection has ended. */
+  readonly ended: Promise<void>;
+  private noteEnded: () => void = () => undefined;
   private readonly server: Server;
   private readonly sockets = new Set<Socket>();
   private readonly upstream: string;
@@ -28,6 +31,9 @@ export class Gateway {
   private constructor(server: Server, upstream: string) {
     this.server = server;
     this.upstream = upstream;
+    this.ended = new Promise((resolve) => {
+      this.noteEnded = resolve;
+    });
     server.on('connection', (socket) => this.take(socket));
   }
 
@@ -54,6 +60,7 @@ export class Gateway {
       socket.on('error', () => undefined); // the other side went; `end` follows
       socket.on('close', end);
     }
+    subscriber.on('close', () => this.noteEnded());
     subscriber.on('data', (bytes) => publisher.write(bytes));
     publisher.on('data', (bytes) => record.push(bytes));
     if (carry.kind === 'whole') publisher.pipe(subscriber);

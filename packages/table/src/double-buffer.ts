@@ -12,6 +12,7 @@
  * image in force stays, and whoever knows that the reader is dead says so with `evict`.
  */
 
+import { setTimeout } from 'node:timers/promises';
 import {
   CONTROL_BYTES,
   ControlField,
@@ -77,20 +78,21 @@ export class DoubleBuffer {
    */
   openStandby(bytes: number, waitMs: number): SharedArrayBuffer {
     this.awaitReaders(waitMs);
-    const standby = this.standby;
-    if (standby.byteLength < bytes) {
-      const wanted = Math.ceil(bytes / GROWTH_STEP_BYTES) * GROWTH_STEP_BYTES;
-      const limit = standby.maxByteLength;
-      const refusal = (cause?: unknown): Error =>
-        new TableLimitError(TableLimitCode.bytes, limit, `bytes, this rule set needs ${bytes}`, { cause });
-      if (bytes > limit) throw refusal();
-      try {
-        standby.grow(Math.min(wanted, limit));
-      } catch (error) {
-        throw refusal(error);
-      }
+    growTo(this.standby, bytes);
+    return this.standby;
+  }
+
+  /**
+   * Resolves once no reader can be in the standby, which then stays free until the next flip, also for another thread to
+   * write. Rejects with TablePinnedError if a reader has not left it within `waitMs`. Does not block this thread.
+   */
+  async readersLeft(waitMs: number): Promise<void> {
+    const pins = this.pins();
+    const deadline = performance.now() + waitMs;
+    for (let slots = this.stillPinned(pins); slots.length > 0; slots = this.stillPinned(pins)) {
+      if (performance.now() >= deadline) throw new TablePinnedError(slots, waitMs);
+      await setTimeout(WAIT_STEP_MS);
     }
-    return standby;
   }
 
   /** Puts the standby in force. */
@@ -116,30 +118,49 @@ export class DoubleBuffer {
   }
 
   private awaitReaders(waitMs: number): void {
+    const pins = this.pins();
+    const deadline = performance.now() + waitMs;
+    for (const [slot, pin] of pins) {
+      // Sleeps while the pin is as it was. Nobody wakes it, so that readers need not; it looks again by itself.
+      while (this.isPinned(slot, pin)) {
+        const leftMs = deadline - performance.now();
+        if (leftMs <= 0) throw new TablePinnedError(this.stillPinned(pins), waitMs);
+        Atomics.wait(this.control, pinWord(slot), pin, Math.min(WAIT_STEP_MS, leftMs));
+      }
+    }
+  }
+
+  /** The pins of the readers that may be in the standby. */
+  private pins(): ReadonlyMap<number, number> {
     const pins = new Map<number, number>();
     for (let slot = 0; slot < READER_SLOTS; slot++) {
       // Comes after the store of `active` in `flip`: an even pin seen here means that the next look is elsewhere.
       const pin = Atomics.load(this.control, pinWord(slot));
       if ((pin & 1) === 1) pins.set(slot, pin);
     }
-    const deadline = performance.now() + waitMs;
-    for (const [slot, pin] of pins) {
-      // Sleeps while the pin is as it was. Nobody wakes it, so that readers need not; it looks again by itself. The
-      // change it sees comes after all the reader's loads, so the writer's stores cannot overtake them.
-      while (Atomics.load(this.control, pinWord(slot)) === pin) {
-        const leftMs = deadline - performance.now();
-        if (leftMs <= 0)
-          throw new TablePinnedError(
-            [...pins.keys()].filter((s) => this.isStill(s, pins)),
-            waitMs,
-          );
-        Atomics.wait(this.control, pinWord(slot), pin, Math.min(WAIT_STEP_MS, leftMs));
-      }
-    }
+    return pins;
   }
 
-  private isStill(slot: number, pins: ReadonlyMap<number, number>): boolean {
-    // For the report only; orders nothing.
-    return Atomics.load(this.control, pinWord(slot)) === pins.get(slot);
+  private isPinned(slot: number, pin: number): boolean {
+    // A change seen here comes after all the reader's loads, so the writer's stores cannot overtake them.
+    return Atomics.load(this.control, pinWord(slot)) === pin;
+  }
+
+  private stillPinned(pins: ReadonlyMap<number, number>): readonly number[] {
+    return [...pins].filter(([slot, pin]) => this.isPinned(slot, pin)).map(([slot]) => slot);
+  }
+}
+
+/** Makes a buffer hold at least `bytes`. Throws TableLimitError if it cannot. In any thread. */
+export function growTo(buffer: SharedArrayBuffer, bytes: number): void {
+  if (buffer.byteLength >= bytes) return;
+  const limit = buffer.maxByteLength;
+  const refusal = (cause?: unknown): Error =>
+    new TableLimitError(TableLimitCode.bytes, limit, `bytes, this rule set needs ${bytes}`, { cause });
+  if (bytes > limit) throw refusal();
+  try {
+    buffer.grow(Math.min(Math.ceil(bytes / GROWTH_STEP_BYTES) * GROWTH_STEP_BYTES, limit));
+  } catch (error) {
+    throw refusal(error);
   }
 }

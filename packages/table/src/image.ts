@@ -3,7 +3,7 @@
  * and refuses what does not fit; writing puts them into a buffer and cannot refuse.
  */
 
-import type { Environment, RuleSet } from '@rulecast/rules';
+import type { Environment } from '@rulecast/rules';
 import { ClassSets, type Cut, cutSpace } from './classes.ts';
 import {
   type Image,
@@ -19,6 +19,7 @@ import { compileOwners, type Owners } from './owner.ts';
 import { Predicates } from './predicate.ts';
 import { type MapShape, measureMap, writeMap } from './prefix-map.ts';
 import { compilePrograms, ProgramPlans, type Programs } from './program.ts';
+import type { RuleColumns } from './rule-columns.ts';
 
 /** How large a table's content is. */
 export interface ImageSizes {
@@ -60,9 +61,9 @@ interface PlannedMap {
 }
 
 /** Compiles a rule set. Throws TableLimitError. */
-export function compileImage(ruleSet: RuleSet, environment: Environment, limits: TableLimits): CompiledImage {
-  const predicates = new Predicates(ruleSet);
-  const plans = new ProgramPlans(ruleSet, environment, predicates);
+export function compileImage(rules: RuleColumns, environment: Environment, limits: TableLimits): CompiledImage {
+  const predicates = new Predicates(rules);
+  const plans = new ProgramPlans(rules.policies, environment, predicates);
   const sets = new ClassSets(predicates.sets.length, limits);
   const cut4 = cutSpace(4, predicates.columns(4), sets);
   const cut6 = cutSpace(6, predicates.columns(6), sets);

@@ -1,5 +1,6 @@
 /**
- * What a table refuses to build, checked while compiling, before anything that a reader can see is touched.
+ * What a table refuses to build, checked while compiling, before anything that a reader can see is touched; and what
+ * keeps its compile thread from building at all.
  */
 
 /** Why a rule set does not fit a table. */
@@ -40,6 +41,8 @@ export const DEFAULT_TABLE_LIMITS: TableLimits = {
 export class TableLimitError extends Error {
   readonly code: TableLimitCode;
   readonly limit: number;
+  /** The unit of the limit, in words. */
+  readonly what: string;
 
   constructor(code: TableLimitCode, limit: number, what: string, options?: ErrorOptions) {
     super(
@@ -49,5 +52,26 @@ export class TableLimitError extends Error {
     this.name = 'TableLimitError';
     this.code = code;
     this.limit = limit;
+    this.what = what;
+  }
+}
+
+export const TableWorkerCode = {
+  /** The thread ended within a compile: out of memory, most likely. */
+  died: 'compile-thread-died',
+  /** The compile failed in a way that is no limit of ours. */
+  failed: 'compile-failed',
+  closed: 'table-closed',
+} as const;
+export type TableWorkerCode = (typeof TableWorkerCode)[keyof typeof TableWorkerCode];
+
+/** Nothing is said about the rule set: it was not compiled. What is in force stays; unless closed, try again later. */
+export class TableWorkerError extends Error {
+  readonly code: TableWorkerCode;
+
+  constructor(code: TableWorkerCode, reason: string, options?: ErrorOptions) {
+    super(reason, options);
+    this.name = 'TableWorkerError';
+    this.code = code;
   }
 }

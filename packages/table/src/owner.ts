@@ -12,13 +12,13 @@ import {
   DEFAULT_POLICY,
   type Direction,
   type Family,
-  type Policy,
   PrefixBuilder,
   type Prefixes,
 } from '@rulecast/rules';
 import { ClassSets, type Cut, cutSpace } from './classes.ts';
 import type { TableLimits } from './limits.ts';
 import type { ProgramPlans } from './program.ts';
+import type { PolicyColumns } from './rule-columns.ts';
 
 /** The words of a class's record: a program, or -1 where no policy judges. */
 export const OwnerField = { egress: 0, ingress: 1 } as const;
@@ -34,7 +34,7 @@ export interface Owners {
 
 /** The prefixes of one length of one policy. */
 interface Claim {
-  readonly policy: Policy;
+  readonly policy: PolicyColumns;
   readonly length: number;
   readonly column: Prefixes;
 }
@@ -56,7 +56,7 @@ export function compileOwners(plans: ProgramPlans, limits: TableLimits): Owners 
   return { v4, v6, records: ownerRecords(plans, claims, sets), classCount: sets.count };
 }
 
-function claimsOf(policy: Policy, family: Family): readonly Claim[] {
+function claimsOf(policy: PolicyColumns, family: Family): readonly Claim[] {
   const { words, lengths } = columnFor(policy.prefixes, family);
   const byLength = new Map<number, PrefixBuilder>();
   for (const [i, length] of lengths.entries()) {

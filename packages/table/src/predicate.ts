@@ -10,6 +10,7 @@ import {
   bitsOf,
   canonicalPrefixes,
   columnFor,
+  EMPTY_PREFIX_SET,
   emptyPrefixes,
   type Family,
   type Prefixes,
@@ -17,10 +18,8 @@ import {
   prefixCount,
   prefixOf,
   prefixSetOf,
-  type RuleSet,
-  type RunRemote,
-  resolutionOf,
 } from '@rulecast/rules';
+import type { RuleColumns } from './rule-columns.ts';
 
 /** Instead of a predicate's number: every address, even an absent one. */
 export const ANY_ADDRESS = -1;
@@ -31,27 +30,41 @@ export const NO_ADDRESS = -2;
 export class Predicates {
   /** By number. */
   readonly sets: PrefixSet[] = [];
-  private readonly ruleSet: RuleSet;
+  private readonly rules: Pick<RuleColumns, 'lists' | 'resolutions'>;
   private readonly byName = new Map<string, number>(); // `list NAME`, `name NAME` and `dns`
   private readonly byContent = new Map<number, number[]>(); // hash of a run's prefixes -> predicates
   private readonly contents = new Map<number, Prefixes>(); // the prefixes as the run has them, for comparison
 
-  constructor(ruleSet: RuleSet) {
-    this.ruleSet = ruleSet;
+  constructor(rules: Pick<RuleColumns, 'lists' | 'resolutions'>) {
+    this.rules = rules;
   }
 
-  /** The predicate of a run's remote side, or ANY_ADDRESS or NO_ADDRESS. */
-  of(remote: RunRemote): number {
-    switch (remote.kind) {
-      case 'any':
-        return ANY_ADDRESS;
-      case 'prefixes':
-        return this.ofPrefixes(remote.prefixes);
-      case 'name':
-        return this.named(`name ${remote.name}`, () => resolutionOf(this.ruleSet, remote.name));
-      case 'list':
-        return this.named(`list ${remote.list}`, () => this.listSet(remote.list));
+  /** The predicate of a host name, or NO_ADDRESS. */
+  ofName(name: string): number {
+    return this.named(`name ${name}`, () => this.resolutionOf(name));
+  }
+
+  /** The predicate of a list, or NO_ADDRESS. */
+  ofList(name: string): number {
+    return this.named(`list ${name}`, () => this.listSet(name));
+  }
+
+  /** The predicate of a run's own prefixes, or NO_ADDRESS. Keeps them. */
+  ofPrefixes(prefixes: Prefixes): number {
+    const hash = contentHash(prefixes);
+    const known = this.byContent.get(hash) ?? [];
+    for (const predicate of known) {
+      const other = this.contents.get(predicate);
+      if (other !== undefined && sameContent(other, prefixes)) return predicate;
     }
+    const column = canonicalPrefixes(prefixes);
+    const predicate = this.add(
+      prefixes.family === 4 ? { v4: column, v6: NO_IP6 } : { v4: NO_IP4, v6: column },
+    );
+    known.push(predicate);
+    this.byContent.set(hash, known);
+    this.contents.set(predicate, prefixes);
+    return predicate;
   }
 
   /** The predicate of the addresses that `specialtarget=dns` means. */
@@ -84,29 +97,16 @@ export class Predicates {
     return prefixCount(set) === 0 ? NO_ADDRESS : this.sets.push(set) - 1;
   }
 
-  private ofPrefixes(prefixes: Prefixes): number {
-    const hash = contentHash(prefixes);
-    const known = this.byContent.get(hash) ?? [];
-    for (const predicate of known) {
-      const other = this.contents.get(predicate);
-      if (other !== undefined && sameContent(other, prefixes)) return predicate;
-    }
-    const column = canonicalPrefixes(prefixes);
-    const predicate = this.add(
-      prefixes.family === 4 ? { v4: column, v6: NO_IP6 } : { v4: NO_IP4, v6: column },
-    );
-    known.push(predicate);
-    this.byContent.set(hash, known);
-    this.contents.set(predicate, prefixes);
-    return predicate;
+  private resolutionOf(name: string): PrefixSet {
+    return this.rules.resolutions.get(name) ?? EMPTY_PREFIX_SET;
   }
 
   /** What a list stands for: its members, or all that its names resolve to. */
   private listSet(name: string): PrefixSet {
-    const list = this.ruleSet.lists.get(name);
+    const list = this.rules.lists.get(name);
     if (list === undefined || (list.kind === 'names' && !list.resolve)) return { v4: NO_IP4, v6: NO_IP6 };
     if (list.kind === 'prefixes') return list;
-    const sets = list.names.map((host) => resolutionOf(this.ruleSet, host));
+    const sets = list.names.map((host) => this.resolutionOf(host));
     return {
       v4: union(
         sets.map((set) => set.v4),

@@ -20,15 +20,21 @@ import {
   type Environment,
   type Family,
   IpProtocol,
-  type Policy,
-  type RuleMatch,
-  type RuleSet,
-  type Run,
-  runsOf,
 } from '@rulecast/rules';
 import type { ClassSets } from './classes.ts';
 import { TableLimitCode, TableLimitError, type TableLimits } from './limits.ts';
 import { ANY_ADDRESS, NO_ADDRESS, type Predicates } from './predicate.ts';
+import {
+  ACCEPTS,
+  ALL_PROTOS,
+  ASKS_DETAIL,
+  ASKS_DNS,
+  type PolicyColumns,
+  ProtoBit,
+  RemoteKind,
+  type RunColumns,
+  RunPrefixes,
+} from './rule-columns.ts';
 
 /** The action in the low bits of a code. */
 export const CodeAction = { none: 0, accept: 1, drop: 2 } as const;
@@ -60,17 +66,6 @@ export const BLOCK_WORDS = 4;
 export const CANDIDATE_WORDS = 3;
 
 export const DIRECTIONS = ['egress', 'ingress'] as const;
-
-/** Protocols as rules tell them apart, one bit each. */
-const ProtoBit = { tcp: 1, udp: 2, icmp: 4, other: 8 } as const;
-const ALL_PROTOS = 15;
-/** In a candidate's first word: the port or ICMP type must be within the range. */
-const ASKS_DETAIL = 16;
-/** In a run's checks only: the address must be one of the environment's DNS addresses. */
-const ASKS_DNS = 32;
-/** In a run's checks only. */
-const ACCEPTS = 64;
-const DNS_PORT = 53;
 
 /** All programs, in arrays of their own. */
 export interface Programs {
@@ -135,21 +130,17 @@ function scan({ lists, candidates }: ProgramViews, list: number, protoBit: numbe
   }
 }
 
-/** The runs of one policy in one direction, as columns. */
+/** The runs of one policy in one direction, in an environment. */
 interface Block {
   readonly policy: number;
-  readonly count: number;
+  readonly runs: RunColumns;
   /** By run: a predicate, ANY_ADDRESS or NO_ADDRESS. */
   readonly predicates: Int32Array;
-  readonly checks: Uint8Array;
-  /** By run: first | last << 16. */
-  readonly ranges: Uint32Array;
-  readonly lists: readonly (string | undefined)[];
 }
 
 /** A program before its rows. */
 export interface ProgramPlan {
-  readonly policy: Policy;
+  readonly policy: PolicyColumns;
   readonly direction: Direction;
   readonly common: number;
   readonly own: number;
@@ -159,77 +150,48 @@ export interface ProgramPlan {
 export class ProgramPlans {
   readonly plans: ProgramPlan[] = [];
   readonly blocks: Block[] = [];
-  readonly policies: readonly Policy[];
+  readonly policies: readonly PolicyColumns[];
   /** NO_ADDRESS if the environment has none. */
   readonly dnsPredicate: number;
   private readonly environment: Environment;
   private readonly predicates: Predicates;
 
-  constructor(ruleSet: RuleSet, environment: Environment, predicates: Predicates) {
+  constructor(policies: readonly PolicyColumns[], environment: Environment, predicates: Predicates) {
     this.environment = environment;
     this.predicates = predicates;
-    this.policies = [...ruleSet.policies.values()];
+    this.policies = policies;
     this.dnsPredicate = predicates.ofDns(environment.dns);
-    const common = ruleSet.policies.get(COMMON_POLICY);
+    const common = policies.find(({ name }) => name === COMMON_POLICY);
     for (const direction of DIRECTIONS) {
       const commonBlock = common === undefined ? -1 : this.block(common, direction);
-      for (const policy of this.policies) {
+      for (const policy of policies) {
         if (policy.name === COMMON_POLICY) continue;
-        if (direction === 'ingress' && (policy.name === DEFAULT_POLICY || policy.ingress.length === 0))
-          continue;
+        if (direction === 'ingress' && (policy.name === DEFAULT_POLICY || policy.ingress.count === 0)) continue;
         this.plans.push({ policy, direction, common: commonBlock, own: this.block(policy, direction) });
       }
     }
   }
 
-  private block(policy: Policy, direction: Direction): number {
-    const runs = runsOf(policy, direction);
-    const block: Block = {
-      policy: this.policies.indexOf(policy),
-      count: runs.length,
-      predicates: new Int32Array(runs.length),
-      checks: new Uint8Array(runs.length),
-      ranges: new Uint32Array(runs.length),
-      lists: runs.some((run) => run.remote.kind === 'list')
-        ? runs.map((run) => (run.remote.kind === 'list' ? run.remote.list : undefined))
-        : [],
-    };
-    for (const [index, run] of runs.entries()) this.fillRun(block, index, run);
-    return this.blocks.push(block) - 1;
+  private block(policy: PolicyColumns, direction: Direction): number {
+    const runs = policy[direction];
+    const predicates = new Int32Array(runs.count);
+    const prefixes = new RunPrefixes(runs);
+    for (let run = 0; run < runs.count; run++) predicates[run] = this.predicateOf(runs, run, prefixes);
+    return this.blocks.push({ policy: this.policies.indexOf(policy), runs, predicates }) - 1;
   }
 
-  private fillRun(block: Block, index: number, run: Run): void {
-    const { match, remote } = run;
-    const protos = protosOf(match);
-    const expired = match.expire !== undefined && this.environment.now >= match.expire;
-    let predicate = expired || protos === 0 ? NO_ADDRESS : this.predicates.of(remote);
-    if (match.dns && predicate === ANY_ADDRESS) predicate = this.dnsPredicate;
-    const { first, last } = detailRange(match);
-    const asksDetail = match.dns || match.ports !== undefined || match.icmpType !== undefined;
-    block.predicates[index] = predicate;
-    block.ranges[index] = (first | (last << 16)) >>> 0;
-    block.checks[index] =
-      protos |
-      (asksDetail ? ASKS_DETAIL : 0) |
-      (match.dns ? ASKS_DNS : 0) |
-      (match.action === 'accept' ? ACCEPTS : 0);
+  private predicateOf(runs: RunColumns, run: number, runPrefixes: RunPrefixes): number {
+    const kind = runs.kinds[run]!; // run < count, here and below
+    const hasPrefixes = kind === RemoteKind.prefixes4 || kind === RemoteKind.prefixes6;
+    const prefixes = hasPrefixes ? runPrefixes.next(run) : undefined; // also of a run that can match nothing
+    const checks = runs.checks[run]!;
+    if (this.environment.now >= runs.expires[run]! || (checks & ALL_PROTOS) === 0) return NO_ADDRESS;
+    if (prefixes !== undefined) return this.predicates.ofPrefixes(prefixes);
+    const name = runs.names[runs.remotes[run]!] ?? '';
+    if (kind === RemoteKind.name) return this.predicates.ofName(name);
+    if (kind === RemoteKind.list) return this.predicates.ofList(name);
+    return (checks & ASKS_DNS) !== 0 ? this.dnsPredicate : ANY_ADDRESS;
   }
-}
-
-/** The protocols that a rule leaves possible. */
-function protosOf(match: RuleMatch): number {
-  let protos: number = match.proto === undefined ? ALL_PROTOS : ProtoBit[match.proto];
-  if (match.dns || match.ports !== undefined) protos &= ProtoBit.tcp | ProtoBit.udp;
-  if (match.icmpType !== undefined) protos &= ProtoBit.icmp;
-  return protos;
-}
-
-/** The ports or ICMP types that a rule leaves possible; first > last where there are none. */
-function detailRange(match: RuleMatch): { readonly first: number; readonly last: number } {
-  if (match.icmpType !== undefined) return { first: match.icmpType, last: match.icmpType };
-  const { first, last } = match.ports ?? { first: 0, last: 0xffff };
-  if (!match.dns) return { first, last };
-  return first <= DNS_PORT && last >= DNS_PORT ? { first: DNS_PORT, last: DNS_PORT } : { first: 1, last: 0 };
 }
 
 /** Turns plans into programs, class by class. Throws TableLimitError. */
@@ -305,7 +267,7 @@ class ProgramCompiler {
   /** Puts the runs of a program side by side: `common`, then its own. */
   private load(plan: ProgramPlan): void {
     const blocks = [plan.common, plan.own].flatMap((block) => this.plans.blocks[block] ?? []);
-    const count = blocks.reduce((sum, block) => sum + block.count, 0);
+    const count = blocks.reduce((sum, block) => sum + block.runs.count, 0);
     if (this.firstOutcome + count + 1 > this.limits.outcomes) {
       throw new TableLimitError(TableLimitCode.outcomes, this.limits.outcomes, 'runs over all policies');
     }
@@ -313,11 +275,11 @@ class ProgramCompiler {
     this.checks = new Uint8Array(count);
     this.ranges = new Uint32Array(count);
     let at = 0;
-    for (const block of blocks) {
-      this.predicates.set(block.predicates, at);
-      this.checks.set(block.checks, at);
-      this.ranges.set(block.ranges, at);
-      at += block.count;
+    for (const { runs, predicates } of blocks) {
+      this.predicates.set(predicates, at);
+      this.checks.set(runs.checks, at);
+      this.ranges.set(runs.ranges, at);
+      at += runs.count;
     }
     this.next = new Int32Array(count).fill(-1);
     this.candidateOf = new Int32Array(count).fill(-1);
@@ -428,11 +390,14 @@ class ProgramCompiler {
     const records = new Int32Array(blocks.length * BLOCK_WORDS);
     const runLists = new Int32Buffer();
     const places = new Map<string, number>();
-    for (const [index, block] of blocks.entries()) {
-      records[index * BLOCK_WORDS + BlockField.policy] = block.policy;
-      records[index * BLOCK_WORDS + BlockField.runCount] = block.count;
-      records[index * BLOCK_WORDS + BlockField.firstRunList] = block.lists.length === 0 ? -1 : runLists.count;
-      for (const list of block.lists) {
+    for (const [index, { policy, runs }] of blocks.entries()) {
+      const hasLists = runs.kinds.includes(RemoteKind.list);
+      records[index * BLOCK_WORDS + BlockField.policy] = policy;
+      records[index * BLOCK_WORDS + BlockField.runCount] = runs.count;
+      records[index * BLOCK_WORDS + BlockField.firstRunList] = hasLists ? runLists.count : -1;
+      if (!hasLists) continue;
+      for (let run = 0; run < runs.count; run++) {
+        const list = runs.kinds[run] === RemoteKind.list ? runs.names[runs.remotes[run]!] : undefined; // run < count
         if (list !== undefined && !places.has(list)) places.set(list, places.size);
         runLists.push(list === undefined ? -1 : (places.get(list) ?? -1));
       }

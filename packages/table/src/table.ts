@@ -24,6 +24,7 @@ import {
   type TableVerdict,
   type VerdictBatch,
 } from './lookup.ts';
+import { ruleColumns } from './rule-columns.ts';
 
 export interface TableOptions {
   /** Address space reserved for each of the two images, and so the largest image. Memory follows use. Default 1 GiB. */
@@ -195,7 +196,7 @@ export class Table {
   }
 
   private write(ruleSet: RuleSet, environment: Environment, generation: number): Generation {
-    const compiled = compileImage(ruleSet, environment, this.limits);
+    const compiled = compileImage(ruleColumns(ruleSet), environment, this.limits);
     const buffer = this.buffer.openStandby(compiled.plan.bytes, this.pinWaitMs);
     if (this.standby !== undefined) addListHits(this.standby.image, this.standby.names, this.pastListHits);
     this.standby = undefined;

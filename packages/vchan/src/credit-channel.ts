@@ -6,6 +6,11 @@
  *      ▲                                                                                       │
  *      └───────────────────────── credit, in the next FLOW the other way ◀─────────────────────┘
  * ```
+ * Closing takes two messages, because a transport that is shut with unread bytes in it may throw away what it has yet to send:
+ *
+ * ```
+ *   close() ── FLOW …, CLOSE ──▶ disconnected; reads on, answers ── CLOSE ──▶ end
+ * ```
  * At any time credit + bytes on their way + bytes ready + bytes read and not granted back = the reader's buffer. So a writer's
  * space says nothing about the transport's queues, and everything it has accepted can be sent at once, also after `close`.
  */
@@ -36,9 +41,14 @@ export interface MessageLink {
    * gone; called again only then. Never rejects.
    */
   send(message: Uint8Array): Promise<boolean>;
-  /** Called once, last: nothing more is sent, and what arrives is of no interest. */
+  /** Called once, last: nothing more is sent, and what arrives is of no interest. The peer has taken everything, or is gone. */
   end(): void;
 }
+
+// Our choice.
+
+/** How long a closed channel waits for its peer to take the rest; a stuck peer costs no more. */
+const LINGER_MS = 5_000;
 
 export class CreditChannel implements Channel {
   readonly role: ChannelRole;
@@ -62,7 +72,12 @@ export class CreditChannel implements Channel {
   #closeReason: string | undefined;
   #closeCode: CloseCode | undefined;
   #grantTimer: NodeJS.Immediate | undefined;
+  /** Runs from our CLOSE to the peer's. */
+  #lingerTimer: NodeJS.Timeout | undefined;
   #pumping = false;
+  /** The peer's CLOSE has come, or will not. */
+  #peerDone = false;
+  #ended = false;
 
   constructor(
     role: ChannelRole,
@@ -132,18 +147,20 @@ export class CreditChannel implements Channel {
 
   /** Takes a message from the peer, or `undefined` for something that is none; a peer that breaks the rules is told so. */
   receive(message: ZmqMessage | undefined): void {
-    if (this.#closeReason !== undefined) return;
     if (message?.kind === 'close') {
-      this.lost(message.code === CLOSE_CODE.protocol ? 'the peer says we broke the protocol' : 'closed by the peer');
+      this.#onClose(message.code);
       return;
     }
+    if (this.#closeReason !== undefined) return;
     if (message?.kind !== 'flow') {
       this.#refuse('the peer sent a malformed message');
       return;
     }
     const { grantBytes, bytes } = message;
     if (bytes.length > this.#grantedBytes || grantBytes > this.#awayBytes) {
-      this.#refuse(bytes.length > this.#grantedBytes ? 'the peer exceeded its credit' : 'the peer granted too much');
+      this.#refuse(
+        bytes.length > this.#grantedBytes ? 'the peer exceeded its credit' : 'the peer granted too much',
+      );
       return;
     }
     if (bytes.length > 0) {
@@ -160,10 +177,23 @@ export class CreditChannel implements Channel {
 
   /** The peer is gone: nothing can be sent any more. */
   lost(reason: string): void {
-    if (this.#closeReason !== undefined) return;
-    this.#disconnect(reason);
+    this.#closeCode = undefined;
+    this.#peerDone = true;
     this.#unsent.clear();
-    if (!this.#pumping) this.#link.end();
+    if (this.#closeReason === undefined) this.#disconnect(reason);
+    this.#endIfDone();
+  }
+
+  #onClose(code: CloseCode): void {
+    this.#peerDone = true;
+    if (this.#closeReason === undefined) {
+      this.#closeCode = CLOSE_CODE.closed;
+      this.#unsent.clear();
+      const isProtocol = code === CLOSE_CODE.protocol;
+      this.#disconnect(isProtocol ? 'the peer says we broke the protocol' : 'closed by the peer');
+      this.#startPump();
+    }
+    this.#endIfDone();
   }
 
   #refuse(reason: string): void {
@@ -206,19 +236,27 @@ export class CreditChannel implements Channel {
       this.#grantedBytes += grantBytes;
       clearImmediate(this.#grantTimer);
       this.#grantTimer = undefined;
-      if (!(await this.#link.send(message))) {
-        this.#pumping = false;
-        this.#closeCode = undefined;
-        if (this.#closeReason === undefined) this.lost('connection lost');
-        else this.#link.end();
-        return;
-      }
+      if (!(await this.#link.send(message))) this.lost('connection lost');
     }
-    // From here to the end of the function nothing else runs, unless there is a CLOSE to send, after which nothing may.
     this.#pumping = false;
-    if (this.#closeReason === undefined) return;
+    if (this.#closeCode !== undefined) void this.#sendClose(this.#closeCode);
+    this.#endIfDone();
+  }
+
+  /** After everything else. */
+  async #sendClose(code: CloseCode): Promise<void> {
+    this.#closeCode = undefined;
     this.#pumping = true;
-    if (this.#closeCode !== undefined) await this.#link.send(encodeClose(this.#closeCode));
+    this.#lingerTimer = setTimeout(() => this.lost('no answer'), LINGER_MS);
+    await this.#link.send(encodeClose(code));
+    this.#pumping = false;
+    this.#endIfDone();
+  }
+
+  #endIfDone(): void {
+    if (!this.#peerDone || this.#pumping || this.#closeCode !== undefined || this.#ended) return;
+    this.#ended = true;
+    clearTimeout(this.#lingerTimer);
     this.#link.end();
   }
 }

@@ -47,7 +47,10 @@ export function checkClientKeys(keys: CurveClientKeys): void {
 export function checkServerKeys(keys: CurveServerKeys): void {
   decodeKey('secretKey', keys.secretKey);
   if (keys.clientKeys.length === 0) {
-    throw new EndpointError('bad_key', 'curve clientKeys is empty, so nobody could connect: list the public keys');
+    throw new EndpointError(
+      'bad_key',
+      'curve clientKeys is empty, so nobody could connect: list the public keys',
+    );
   }
   keys.clientKeys.forEach((key, i) => void decodeKey(`clientKeys[${i}]`, key));
 }

@@ -9,19 +9,26 @@ export {
   type Listener,
   type PeerIdentity,
 } from './channel.ts';
+export type { CurveClientKeys, CurveServerKeys } from './curve.ts';
 export {
   DEFAULT_BUFFER_BYTES,
   type Endpoint,
   EndpointError,
   type EndpointErrorCode,
   EndpointInUseError,
+  type ExecEndpoint,
   formatEndpoint,
   MAX_BUFFER_BYTES,
   MAX_SOCKET_PATH_BYTES,
   type MemoryEndpoint,
   MIN_BUFFER_BYTES,
   parseEndpoint,
+  type StdioEndpoint,
   type UnixEndpoint,
+  type VchanEndpoint,
+  type ZmqEndpoint,
+  type ZmqIpcEndpoint,
+  type ZmqTcpEndpoint,
 } from './endpoint.ts';
 export { type ChannelPair, createMemoryPair, type MemoryPairOptions } from './memory.ts';
 export { SOCKET_SLACK_BYTES } from './stream.ts';

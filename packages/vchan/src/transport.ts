@@ -3,7 +3,8 @@
  * A heavy transport is imported here when first asked for, so that nobody else pays for loading it.
  */
 import type { Channel, Listener } from './channel.ts';
-import type { Endpoint } from './endpoint.ts';
+import type { CurveClientKeys, CurveServerKeys } from './curve.ts';
+import { type Endpoint, EndpointError, formatEndpoint } from './endpoint.ts';
 import { connectMemory, listenMemory } from './memory.ts';
 import { connectSocket, listenSocket } from './socket.ts';
 
@@ -23,12 +24,14 @@ export interface ConnectOptions {
   readonly timeoutMs?: number;
   /** Ends the attempt; a channel already handed out is not touched. */
   readonly signal?: AbortSignal;
+  /** Keys for ZeroMQ, required beyond this machine; refused for any other endpoint. */
+  readonly curve?: CurveClientKeys;
 }
 
 export interface ListenOptions {
   /** Buffer of each direction of each channel in bytes; else the endpoint's, else `DEFAULT_BUFFER_BYTES`. */
   readonly bufferBytes?: number;
-  /** Channels that may wait for `accept()`, default 64; one too many is refused (memory) or disconnected (socket). */
+  /** Channels that may wait for `accept()`, default 64; one too many is refused (memory, ZeroMQ) or disconnected (sockets). */
   readonly backlog?: number;
   /** Permission bits of a socket file, default 0o600. Connecting takes the write bit. */
   readonly mode?: number;
@@ -36,6 +39,8 @@ export interface ListenOptions {
   readonly createDirectory?: boolean;
   /** Told, for a log, of a connection that could not be taken; the listener goes on. */
   readonly onError?: (error: Error) => void;
+  /** Keys for ZeroMQ, required beyond this machine; refused for any other endpoint. */
+  readonly curve?: CurveServerKeys;
 }
 
 /**
@@ -43,15 +48,31 @@ export interface ListenOptions {
  * @throws ChannelConnectError if that fails, EndpointError if the endpoint cannot work, RangeError for a bad option.
  */
 export async function connect(endpoint: Endpoint, options: ConnectOptions = {}): Promise<Channel> {
+  const { bufferBytes, signal } = options;
+  const timeoutMs = options.timeoutMs ?? DEFAULT_CONNECT_TIMEOUT_MS;
+  refuseKeys(endpoint, options.curve !== undefined);
   switch (endpoint.kind) {
     case 'memory':
-      return connectMemory(endpoint, options.signal);
+      return connectMemory(endpoint, signal);
     case 'unix':
-      return connectSocket(endpoint, {
-        bufferBytes: options.bufferBytes,
-        timeoutMs: options.timeoutMs ?? DEFAULT_CONNECT_TIMEOUT_MS,
-        signal: options.signal,
-      });
+      return connectSocket(endpoint, { bufferBytes, timeoutMs, signal });
+    case 'vchan': {
+      const { connectVchan } = await import('./vchan-socket.ts');
+      return connectVchan(endpoint, { bufferBytes, timeoutMs, signal, environment: process.env });
+    }
+    case 'stdio': {
+      const { connectStdio } = await import('./stdio.ts');
+      return connectStdio(endpoint, { bufferBytes, signal });
+    }
+    case 'exec': {
+      const { connectExec } = await import('./exec.ts');
+      return connectExec(endpoint, { bufferBytes, signal });
+    }
+    case 'zmq+ipc':
+    case 'zmq+tcp': {
+      const { connectZmq } = await import('./zeromq.ts');
+      return connectZmq(endpoint, { bufferBytes, timeoutMs, signal, curve: options.curve });
+    }
   }
 }
 
@@ -60,17 +81,42 @@ export async function connect(endpoint: Endpoint, options: ConnectOptions = {}):
  * @throws EndpointInUseError if somebody else does, EndpointError if the endpoint cannot work, RangeError for a bad option.
  */
 export async function listen(endpoint: Endpoint, options: ListenOptions = {}): Promise<Listener> {
+  const { bufferBytes } = options;
   const backlog = options.backlog ?? DEFAULT_BACKLOG;
+  const file = {
+    mode: options.mode ?? DEFAULT_SOCKET_MODE,
+    createDirectory: options.createDirectory ?? false,
+    onError: options.onError ?? (() => undefined),
+  };
+  refuseKeys(endpoint, options.curve !== undefined);
   switch (endpoint.kind) {
     case 'memory':
-      return listenMemory(endpoint, { bufferBytes: options.bufferBytes, backlog });
+      return listenMemory(endpoint, { bufferBytes, backlog });
     case 'unix':
-      return listenSocket(endpoint, {
-        bufferBytes: options.bufferBytes,
-        backlog,
-        mode: options.mode ?? DEFAULT_SOCKET_MODE,
-        createDirectory: options.createDirectory ?? false,
-        onError: options.onError ?? (() => undefined),
-      });
+      return listenSocket(endpoint, { bufferBytes, backlog, ...file });
+    case 'vchan': {
+      const { listenVchan } = await import('./vchan-socket.ts');
+      return listenVchan(endpoint, { bufferBytes, backlog, ...file, environment: process.env });
+    }
+    case 'stdio': {
+      const { listenStdio } = await import('./stdio.ts');
+      return listenStdio(endpoint, { bufferBytes });
+    }
+    case 'exec': {
+      const message = `${formatEndpoint(endpoint)} starts the other end, so it can only be connected to; its own end is stdio:`;
+      throw new EndpointError('cannot_listen', message);
+    }
+    case 'zmq+ipc':
+    case 'zmq+tcp': {
+      const { listenZmq } = await import('./zeromq.ts');
+      return listenZmq(endpoint, { bufferBytes, backlog, ...file, curve: options.curve });
+    }
   }
+}
+
+/** Keys that would protect nothing are a mistake that somebody relies on. */
+function refuseKeys(endpoint: Endpoint, hasKeys: boolean): void {
+  if (!hasKeys || endpoint.kind === 'zmq+ipc' || endpoint.kind === 'zmq+tcp') return;
+  const message = `${formatEndpoint(endpoint)} has no encryption of its own: curve keys are for zmq+tcp: and zmq+ipc:`;
+  throw new EndpointError('bad_option', message);
 }

@@ -1,7 +1,7 @@
 /** What every channel must do, whatever carries it. Each transport's test file calls `describeChannel` with its pairs. */
 import { afterEach, describe, expect, it } from 'vitest';
 import { type Channel, ChannelClosedError } from '../src/channel.ts';
-import { drain, fill, receive, repeats, sameBytes, seededBytes, sendAll, turns } from './streams.ts';
+import { drain, fill, receive, repeats, sameBytes, seededBytes, sendAll, turns, until } from './streams.ts';
 
 /** Two connected ends, and what the transport says about itself. */
 export interface TestPair {
@@ -9,6 +9,8 @@ export interface TestPair {
   readonly client: Channel;
   /** How many bytes a writer may get rid of while nobody reads. */
   readonly acceptedBytes: { readonly min: number; readonly max: number };
+  /** How long nothing may move before a writer is taken to be stuck, in milliseconds; 0 if all happens in this process. */
+  readonly idleMs?: number;
   /** Closes both ends and fails if anything of ours is still open or lies about. */
   assertCleanedUp(): Promise<void>;
 }
@@ -128,14 +130,16 @@ function describeBackpressure(open: Open): void {
   it.each(BUFFER_SIZES)(
     'takes no more than its stated room while nobody reads, buffer %d',
     async (bufferBytes) => {
-      const { server, client, acceptedBytes } = await open(bufferBytes);
+      const { server, client, acceptedBytes, idleMs } = await open(bufferBytes);
       const source = seededBytes(6, 65_521);
 
-      const taken = await fill(client, source);
+      const taken = await fill(client, source, idleMs);
 
       expect(taken).toBeGreaterThanOrEqual(acceptedBytes.min);
       expect(taken).toBeLessThanOrEqual(acceptedBytes.max);
       expect(client.bufferSpace()).toBe(0);
+      // A transport with a thread or a process of its own may still be at it.
+      await until(() => server.dataReady() >= bufferBytes);
       expect(server.dataReady()).toBe(bufferBytes);
       const received = await receive(server, taken);
       expect(received).toHaveLength(taken);
@@ -146,10 +150,10 @@ function describeBackpressure(open: Open): void {
   );
 
   it.each(BUFFER_SIZES)('recovers from both directions being full, buffer %d', async (bufferBytes) => {
-    const { server, client } = await open(bufferBytes);
+    const { server, client, idleMs } = await open(bufferBytes);
     const source = seededBytes(7, 65_521);
-    const up = await fill(client, source);
-    const down = await fill(server, source);
+    const up = await fill(client, source, idleMs);
+    const down = await fill(server, source, idleMs);
     const more = seededBytes(8, 2 * bufferBytes + 1);
 
     const [upReceived, downReceived] = await Promise.all([
@@ -168,9 +172,9 @@ function describeBackpressure(open: Open): void {
 
 function describeDisconnect(open: Open): void {
   it.each(BUFFER_SIZES)('delivers what was accepted before close, buffer %d', async (bufferBytes) => {
-    const { server, client } = await open(bufferBytes);
+    const { server, client, idleMs } = await open(bufferBytes);
     const source = seededBytes(9, 65_521);
-    const taken = await fill(client, source);
+    const taken = await fill(client, source, idleMs);
 
     client.close();
     const received = await receive(server, taken + 1);
@@ -182,10 +186,10 @@ function describeDisconnect(open: Open): void {
   });
 
   it('delivers what was accepted before close to a peer that is itself writing', async () => {
-    const { server, client } = await open(4_096);
+    const { server, client, idleMs } = await open(4_096);
     const source = seededBytes(10, 65_521);
-    const taken = await fill(client, source);
-    await fill(server, source);
+    const taken = await fill(client, source, idleMs);
+    await fill(server, source, idleMs);
 
     client.close();
     const writing = (async () => {
@@ -237,8 +241,8 @@ function describeDisconnect(open: Open): void {
 
 function describeWaiting(open: Open): void {
   it.each(['the peer', 'we'])('wakes every waiter when %s close', async (who) => {
-    const { server, client } = await open(4_096);
-    await fill(server, seededBytes(11, 65_521));
+    const { server, client, idleMs } = await open(4_096);
+    await fill(server, seededBytes(11, 65_521), idleMs);
     const woken: string[] = [];
     const waiters = [1, 2, 3].flatMap((n) => [
       server.waitReadable().then(() => woken.push(`readable ${n}`)),

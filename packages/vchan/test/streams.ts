@@ -66,18 +66,30 @@ export async function turns(count: number): Promise<void> {
   for (let i = 0; i < count; i++) await new Promise((resolve) => setImmediate(resolve));
 }
 
+/** Lets the event loop poll for I/O until `condition` holds, or fails after ten seconds. */
+export async function until(condition: () => boolean): Promise<void> {
+  const deadlineMs = performance.now() + 10_000;
+  while (!condition()) {
+    if (performance.now() > deadlineMs) throw new Error(`waited in vain for ${condition.toString()}`);
+    await turns(1);
+  }
+}
+
 /**
  * Writes from the endless repetition of `source` until nothing more is taken: not at once, and not after many turns of
- * the event loop either, in which everything local that could move has moved. Returns how many bytes were taken.
+ * the event loop either, in which everything local that could move has moved; `idleMs` more for what moves in another
+ * process. Returns how many bytes were taken.
  */
-export async function fill(channel: Channel, source: Uint8Array): Promise<number> {
+export async function fill(channel: Channel, source: Uint8Array, idleMs = 0): Promise<number> {
   let taken = 0;
-  for (let idleTurns = 0; idleTurns < 50; idleTurns++) {
+  let movedMs = performance.now();
+  for (let idleTurns = 0; idleTurns < 50 || performance.now() < movedMs + idleMs; idleTurns++) {
     for (;;) {
       const count = channel.write(source.subarray(taken % source.length));
       if (count === 0) break;
       taken += count;
       idleTurns = 0;
+      movedMs = performance.now();
     }
     await turns(1);
   }

@@ -1,0 +1,182 @@
+/**
+ * Compiling off the caller's thread: keeps one thread that compiles, and sends it what it does not hold yet.
+ *
+ * The thread is started by the first compile, does not keep the process alive while it has nothing to do, and is
+ * started anew if it died. Rule sets share the parts that did not change, so a part is known by its object and a small change to
+ * a large set sends little. What sending costs the caller's thread comes in steps, with a turn of its event loop after each.
+ */
+
+import { setImmediate } from 'node:timers/promises';
+import { Worker } from 'node:worker_threads';
+import type { Environment, RuleSet } from '@rulecast/rules';
+import {
+  type CompilePart,
+  type FromCompileThread,
+  listPart,
+  type Moved,
+  policyPart,
+  resolutionsPart,
+  type ToCompileThread,
+} from './compile-message.ts';
+import type { ImageSizes } from './image.ts';
+import { TableLimitError, type TableLimits, TableWorkerCode, TableWorkerError } from './limits.ts';
+import { policyColumnsSteps } from './rule-columns.ts';
+
+/** Always the built file, two steps from here in `src` and in `dist` alike: a thread cannot load TypeScript on Node 20. */
+const WORKER_URL = new URL('../dist/compile-worker.js', import.meta.url);
+
+/** What one compile is told besides the rule set. */
+export interface CompileOrder {
+  readonly environment: Environment;
+  readonly generation: number;
+  /** The thread writes it, and the caller must not touch it, until the compile has settled. */
+  readonly standby: SharedArrayBuffer;
+}
+
+interface Job {
+  readonly resolve: (sizes: ImageSizes) => void;
+  readonly reject: (error: Error) => void;
+}
+
+export class Compiler {
+  private readonly limits: TableLimits;
+  private readonly heapMb: number | undefined;
+  private readonly ids = new WeakMap<object, number>();
+  private lastId = 0;
+  private held = new Set<number>(); // ids of the parts that the thread holds
+  private worker: Worker | undefined;
+  private exited: Promise<void> = Promise.resolve(); // of the last worker
+  private job: Job | undefined;
+  private isClosed = false;
+
+  /** `heapMb` bounds the thread's JavaScript heap; its arrays come on top. */
+  constructor(limits: TableLimits, heapMb: number | undefined) {
+    this.limits = limits;
+    this.heapMb = heapMb;
+  }
+
+  /**
+   * Compiles a rule set into the standby; one at a time. Rejects with TableLimitError or TableWorkerError. When it has settled,
+   * the thread no longer writes the standby, whatever became of it.
+   */
+  async compile(ruleSet: RuleSet, order: CompileOrder): Promise<ImageSizes> {
+    if (this.isClosed) throw closedError();
+    this.worker ??= this.start();
+    const { worker } = this;
+    worker.ref();
+    try {
+      return await new Promise<ImageSizes>((resolve, reject) => {
+        this.job = { resolve, reject };
+        this.send(worker, ruleSet, order).catch(reject);
+      });
+    } finally {
+      this.job = undefined;
+      worker.unref();
+    }
+  }
+
+  /** Ends the thread; a compile under way rejects. Resolves when the thread is gone. */
+  async close(): Promise<void> {
+    this.isClosed = true;
+    await this.worker?.terminate();
+    await this.exited;
+  }
+
+  private start(): Worker {
+    const worker = new Worker(WORKER_URL, {
+      name: 'rulecast table',
+      execArgv: [], // flags of the process, such as --input-type, are not meant for this file
+      ...(this.heapMb === undefined ? {} : { resourceLimits: { maxOldGenerationSizeMb: this.heapMb } }),
+    });
+    let cause: unknown;
+    worker.on('message', (answer: FromCompileThread) => this.settle(answer));
+    worker.on('error', (error) => {
+      cause = error; // `exit` follows, and only then is the standby left alone
+    });
+    worker.on('messageerror', (error) => {
+      cause = error;
+      void worker.terminate();
+    });
+    this.held = new Set();
+    this.exited = new Promise((resolve) => {
+      worker.once('exit', () => {
+        this.worker = undefined;
+        this.job?.reject(this.isClosed ? closedError() : diedError(cause));
+        resolve();
+      });
+    });
+    return worker;
+  }
+
+  private settle(answer: FromCompileThread): void {
+    if (answer.kind === 'compiled') this.job?.resolve(answer.sizes);
+    else if (answer.kind === 'refused') {
+      this.job?.reject(new TableLimitError(answer.code, answer.limit, answer.what));
+    } else this.job?.reject(new TableWorkerError(TableWorkerCode.failed, `compiling failed: ${answer.reason}`));
+  }
+
+  /** Sends the parts that the thread lacks, one a turn of the event loop, and then the order. */
+  private async send(worker: Worker, ruleSet: RuleSet, order: CompileOrder): Promise<void> {
+    const isGone = (): boolean => this.worker !== worker; // `exit` has settled the job
+    const sendPart = async (source: object, make: (moved: Moved) => Promise<CompilePart>): Promise<number> => {
+      const id = this.idOf(source);
+      if (this.held.has(id) || isGone()) return id;
+      const moved: Moved = [];
+      const part = await make(moved);
+      if (isGone()) return id;
+      post(worker, { kind: 'part', id, part }, moved);
+      this.held.add(id);
+      await setImmediate();
+      return id;
+    };
+    const lists: (readonly [string, number])[] = [];
+    for (const [name, list] of ruleSet.lists) {
+      lists.push([name, await sendPart(list, async (moved) => listPart(list, moved))]);
+    }
+    const policies: number[] = [];
+    for (const policy of ruleSet.policies.values()) {
+      policies.push(
+        await sendPart(policy, async (moved) => policyPart(await inTurns(policyColumnsSteps(policy)), moved)),
+      );
+    }
+    const resolutions = await sendPart(ruleSet.resolutions, async (moved) =>
+      resolutionsPart(ruleSet.resolutions, moved),
+    );
+    if (isGone()) return;
+    this.held = new Set([...lists.map(([, id]) => id), ...policies, resolutions]);
+    post(worker, { kind: 'compile', lists, policies, resolutions, limits: this.limits, ...order }, []);
+  }
+
+  private idOf(source: object): number {
+    let id = this.ids.get(source);
+    if (id === undefined) {
+      id = ++this.lastId;
+      this.ids.set(source, id);
+    }
+    return id;
+  }
+}
+
+function post(worker: Worker, message: ToCompileThread, moved: Moved): void {
+  worker.postMessage(message, moved);
+}
+
+/** Takes steps one a turn of the event loop. */
+async function inTurns<T>(steps: Generator<undefined, T, undefined>): Promise<T> {
+  for (;;) {
+    const step = steps.next();
+    if (step.done === true) return step.value;
+    await setImmediate();
+  }
+}
+
+function closedError(): TableWorkerError {
+  return new TableWorkerError(TableWorkerCode.closed, 'the table is closed: it takes no other rule set');
+}
+
+function diedError(cause: unknown): TableWorkerError {
+  const why = cause instanceof Error ? `: ${cause.message}` : '';
+  return new TableWorkerError(TableWorkerCode.died, `the table's compile thread ended while compiling${why}`, {
+    cause,
+  });
+}

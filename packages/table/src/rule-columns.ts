@@ -1,0 +1,234 @@
+/**
+ * Rule columns: all that compiling reads of a rule set, in a few typed arrays for each policy.
+ *
+ * A policy of 2^18 runs is a million small objects. Compiling walks them once, here, and keeps only numbers; the numbers
+ * can be handed to another thread, which the objects cannot be in less than the time of compiling them (compiler.ts).
+ * Nothing here depends on the environment.
+ */
+
+import type { Action, List, Policy, Prefixes, PrefixSet, RuleMatch, RuleSet, Run } from '@rulecast/rules';
+
+/** Protocols as rules tell them apart, one bit each. */
+export const ProtoBit = { tcp: 1, udp: 2, icmp: 4, other: 8 } as const;
+export const ALL_PROTOS = 15;
+/** In a run's checks and in a candidate's first word: the port or ICMP type must be within the range. */
+export const ASKS_DETAIL = 16;
+/** In a run's checks only: the address must be one of the environment's DNS addresses. */
+export const ASKS_DNS = 32;
+/** In a run's checks only. */
+export const ACCEPTS = 64;
+const DNS_PORT = 53;
+
+/** What a run's remote side is. */
+export const RemoteKind = { any: 0, prefixes4: 1, prefixes6: 2, name: 3, list: 4 } as const;
+
+/** Runs in their order. */
+export interface RunColumns {
+  readonly count: number;
+  /** By run: the protocols that it leaves possible, with ASKS_DETAIL, ASKS_DNS and ACCEPTS. */
+  readonly checks: Uint8Array<ArrayBuffer>;
+  /** By run: the ports or ICMP types that it leaves possible, first | last << 16; first > last where there are none. */
+  readonly ranges: Uint32Array<ArrayBuffer>;
+  /** By run: seconds since 1970, or infinity. */
+  readonly expires: Float64Array<ArrayBuffer>;
+  /** By run: RemoteKind. */
+  readonly kinds: Uint8Array<ArrayBuffer>;
+  /** By run: its place in `names` if it has a name or a list, how many prefixes it has if it has prefixes. */
+  readonly remotes: Uint32Array<ArrayBuffer>;
+  /** Host names and names of lists, each once. */
+  readonly names: readonly string[];
+  /** The prefixes of all runs that have prefixes, one run after the other. */
+  readonly words: Uint32Array<ArrayBuffer>;
+  readonly lengths: Uint8Array<ArrayBuffer>;
+}
+
+export interface PolicyColumns {
+  readonly name: string;
+  readonly prefixes: PrefixSet;
+  readonly defaultAction: Action;
+  readonly egress: RunColumns;
+  readonly ingress: RunColumns;
+}
+
+/** A rule set as compiling reads it. A list that is missing stands for nothing, like one of names that stay names. */
+export interface RuleColumns {
+  readonly lists: ReadonlyMap<string, List>;
+  readonly policies: readonly PolicyColumns[];
+  readonly resolutions: ReadonlyMap<string, PrefixSet>;
+}
+
+/** Runs between two points where `policyColumnsSteps` pauses; 2 to 4 ms before V8 has optimised the walk. */
+const RUNS_PER_STEP = 2 ** 14;
+
+export function ruleColumns(ruleSet: RuleSet): RuleColumns {
+  const policies: PolicyColumns[] = [];
+  for (const policy of ruleSet.policies.values()) {
+    const steps = policyColumnsSteps(policy);
+    let step = steps.next();
+    while (step.done !== true) step = steps.next();
+    policies.push(step.value);
+  }
+  return { lists: ruleSet.lists, policies, resolutions: ruleSet.resolutions };
+}
+
+/**
+ * The columns of a policy, with pauses in which a thread may do something else. The columns of runs are memory of their
+ * own; the policy's prefixes are the policy's.
+ */
+export function* policyColumnsSteps(policy: Policy): Generator<undefined, PolicyColumns, undefined> {
+  const { name, prefixes, defaultAction } = policy;
+  const egress = yield* runColumnsSteps(policy.egress);
+  const ingress = yield* runColumnsSteps(policy.ingress);
+  return { name, prefixes, defaultAction, egress, ingress };
+}
+
+/** The prefixes of run after run; asked for in the order of runs. */
+export class RunPrefixes {
+  private readonly runs: RunColumns;
+  private wordAt = 0;
+  private entryAt = 0;
+
+  constructor(runs: RunColumns) {
+    this.runs = runs;
+  }
+
+  /** The prefixes of the next run that has some, whose number in the columns is `run`. Views. */
+  next(run: number): Prefixes {
+    const { kinds, remotes, words, lengths } = this.runs;
+    const family = kinds[run] === RemoteKind.prefixes4 ? 4 : 6;
+    const count = remotes[run]!; // run < count
+    const wordEnd = this.wordAt + count * (family === 4 ? 1 : 4);
+    const prefixes: Prefixes = {
+      family,
+      words: words.subarray(this.wordAt, wordEnd),
+      lengths: lengths.subarray(this.entryAt, this.entryAt + count),
+    };
+    this.wordAt = wordEnd;
+    this.entryAt += count;
+    return prefixes;
+  }
+}
+
+function* runColumnsSteps(runs: readonly Run[]): Generator<undefined, RunColumns, undefined> {
+  const packer = new RunPacker(runs);
+  for (let from = 0; from < runs.length; from += RUNS_PER_STEP) {
+    if (from > 0) yield;
+    packer.pack(from, Math.min(from + RUNS_PER_STEP, runs.length));
+  }
+  return packer.columns();
+}
+
+class RunPacker {
+  private readonly runs: readonly Run[];
+  private readonly checks: Uint8Array<ArrayBuffer>;
+  private readonly ranges: Uint32Array<ArrayBuffer>;
+  private readonly expires: Float64Array<ArrayBuffer>;
+  private readonly kinds: Uint8Array<ArrayBuffer>;
+  private readonly remotes: Uint32Array<ArrayBuffer>;
+  private readonly places = new Map<string, number>();
+  private readonly words: Uint32Array<ArrayBuffer>;
+  private readonly lengths: Uint8Array<ArrayBuffer>;
+  private wordAt = 0;
+  private entryAt = 0;
+
+  constructor(runs: readonly Run[]) {
+    const { wordCount, entryCount } = prefixSizes(runs);
+    this.runs = runs;
+    this.checks = new Uint8Array(runs.length);
+    this.ranges = new Uint32Array(runs.length);
+    this.expires = new Float64Array(runs.length);
+    this.kinds = new Uint8Array(runs.length);
+    this.remotes = new Uint32Array(runs.length);
+    this.words = new Uint32Array(wordCount);
+    this.lengths = new Uint8Array(entryCount);
+  }
+
+  /** Packs the runs [from, to), which come after those packed before. */
+  pack(from: number, to: number): void {
+    for (let r = from; r < to; r++) {
+      const { match, remote } = this.runs[r]!; // r < length
+      this.checks[r] = checksOf(match);
+      this.ranges[r] = rangeOf(match);
+      this.expires[r] = match.expire ?? Number.POSITIVE_INFINITY;
+      if (remote.kind === 'any') continue;
+      if (remote.kind === 'prefixes') this.packPrefixes(r, remote.prefixes);
+      else {
+        this.kinds[r] = RemoteKind[remote.kind];
+        this.remotes[r] = this.placeOf(remote.kind === 'name' ? remote.name : remote.list);
+      }
+    }
+  }
+
+  columns(): RunColumns {
+    const { checks, ranges, expires, kinds, remotes, words, lengths } = this;
+    const names = [...this.places.keys()];
+    return { count: this.runs.length, checks, ranges, expires, kinds, remotes, names, words, lengths };
+  }
+
+  private packPrefixes(run: number, { family, words, lengths }: Prefixes): void {
+    this.kinds[run] = family === 4 ? RemoteKind.prefixes4 : RemoteKind.prefixes6;
+    this.remotes[run] = lengths.length;
+    copyInto(this.words, this.wordAt, words);
+    copyInto(this.lengths, this.entryAt, lengths);
+    this.wordAt += words.length;
+    this.entryAt += lengths.length;
+  }
+
+  private placeOf(name: string): number {
+    const place = this.places.get(name) ?? this.places.size;
+    if (place === this.places.size) this.places.set(name, place);
+    return place;
+  }
+}
+
+function prefixSizes(runs: readonly Run[]): { readonly wordCount: number; readonly entryCount: number } {
+  let wordCount = 0;
+  let entryCount = 0;
+  for (const { remote } of runs) {
+    if (remote.kind !== 'prefixes') continue;
+    wordCount += remote.prefixes.words.length;
+    entryCount += remote.prefixes.lengths.length;
+  }
+  return { wordCount, entryCount };
+}
+
+/** `set` costs a call out of JavaScript, which for the one prefix of most runs is too much. */
+function copyInto(
+  into: Uint32Array | Uint8Array,
+  at: number,
+  from: Uint32Array | Uint8Array,
+): void {
+  if (from.length > 16) into.set(from, at);
+  else for (let i = 0; i < from.length; i++) into[at + i] = from[i]!; // i < length
+}
+
+function checksOf(match: RuleMatch): number {
+  const asksDetail = match.dns || match.ports !== undefined || match.icmpType !== undefined;
+  return (
+    protosOf(match) |
+    (asksDetail ? ASKS_DETAIL : 0) |
+    (match.dns ? ASKS_DNS : 0) |
+    (match.action === 'accept' ? ACCEPTS : 0)
+  );
+}
+
+/** The protocols that a rule leaves possible. */
+function protosOf(match: RuleMatch): number {
+  let protos: number = match.proto === undefined ? ALL_PROTOS : ProtoBit[match.proto];
+  if (match.dns || match.ports !== undefined) protos &= ProtoBit.tcp | ProtoBit.udp;
+  if (match.icmpType !== undefined) protos &= ProtoBit.icmp;
+  return protos;
+}
+
+/** The ports or ICMP types that a rule leaves possible. */
+function rangeOf(match: RuleMatch): number {
+  if (match.icmpType !== undefined) return packRange(match.icmpType, match.icmpType);
+  const first = match.ports?.first ?? 0;
+  const last = match.ports?.last ?? 0xffff;
+  if (!match.dns) return packRange(first, last);
+  return first <= DNS_PORT && last >= DNS_PORT ? packRange(DNS_PORT, DNS_PORT) : packRange(1, 0);
+}
+
+function packRange(first: number, last: number): number {
+  return (first | (last << 16)) >>> 0;
+}

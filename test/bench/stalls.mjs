@@ -1,0 +1,81 @@
+/** How long the event loops of publisher and subscriber stall during one push: heartbeats and others' releases wait so long. */
+
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { churned, millionHosts, seedPolicy, textOf } from '../inputs.mjs';
+import { rulectl, startPublisher, startSubscriber } from '../processes.mjs';
+import { machineLine, median, ms, runsOf, table } from './report.mjs';
+
+/** @typedef {{ readonly name: string, readonly file: string, readonly text: string, readonly before: string | undefined }} Workload */
+
+/** @returns {readonly Workload[]} */
+function workloads() {
+  const million = millionHosts(1_000_000, 7);
+  return [
+    { name: '1M random /32', file: 'hosts.txt', text: million.text, before: undefined },
+    {
+      name: '1k + 1k on 1M',
+      file: 'hosts.txt',
+      text: textOf(churned(million.words, 1000, 11)),
+      before: million.text,
+    },
+    { name: '2^18 rules', file: 'seed.rules', text: seedPolicy(), before: undefined },
+  ];
+}
+
+/** @param {readonly string[]} args */
+export async function run(args) {
+  const runs = runsOf(args, 5);
+  process.stdout.write(`${machineLine(runs)}\nLongest stall during one push, in milliseconds.\n\n`);
+  const rows = [];
+  for (const workload of workloads()) {
+    const stalls = [];
+    for (let i = 0; i < runs; i++) stalls.push(await stallsOf(workload));
+    rows.push([
+      workload.name,
+      ms(median(stalls.map((stall) => stall.publisher))),
+      ms(median(stalls.map((stall) => stall.subscriber))),
+    ]);
+  }
+  process.stdout.write(table(['workload', 'publisher', 'subscriber'], rows));
+}
+
+/** @param {Workload} workload */
+async function stallsOf(workload) {
+  const directory = mkdtempSync(join(tmpdir(), 'rulecast-stalls-'));
+  const file = join(directory, 'stall');
+  process.env['RULECAST_STALLS'] = file;
+  process.env['NODE_OPTIONS'] = `--import=${new URL('stall-probe.mjs', import.meta.url).href}`;
+  const publisher = await startPublisher(directory);
+  const subscriber = await startSubscriber(directory, 'bench', ['--state', join(directory, 'subscriber')]);
+  delete process.env['NODE_OPTIONS'];
+  try {
+    await publisher.logged((line) => line['msg'] === 'subscriber connected');
+    // Warm: workers started, code compiled, a rule that uses the list in force.
+    await push(directory, 'warm.txt', '192.0.2.1\n'.repeat(20_000));
+    if (workload.file === 'hosts.txt') {
+      await push(directory, 'hosts.txt', workload.before ?? '192.0.2.1\n');
+      await push(directory, 'policy.rules', 'drop dst=@hosts\naccept\n');
+    }
+    publisher.process.kill('SIGUSR2');
+    subscriber.process.kill('SIGUSR2');
+    await push(directory, workload.file, workload.text);
+  } finally {
+    await subscriber.stop();
+    await publisher.stop();
+  }
+  /** @param {import('../processes.mjs').Daemon} daemon */
+  const stall = (daemon) => Number(readFileSync(`${file}.${daemon.process.pid}`, 'utf8'));
+  const result = { publisher: stall(publisher), subscriber: stall(subscriber) };
+  rmSync(directory, { recursive: true, force: true });
+  return result;
+}
+
+/** @param {string} directory @param {string} file @param {string} text */
+async function push(directory, file, text) {
+  const path = join(directory, file);
+  writeFileSync(path, text);
+  const { code, stdout, stderr } = await rulectl(directory, ['push', path]);
+  if (code !== 0) throw new Error(`rulectl push ${file} ended with ${code}: ${stdout}${stderr}`);
+}
