@@ -8,6 +8,7 @@ import { type ErrorCode, ProtocolError } from './error.ts';
 import { VERSION_MAX } from './limits.ts';
 
 const LITTLE_ENDIAN_HOST = endianness() === 'LE';
+const LINE_FEED = 10;
 /** A u32 in LEB128. */
 const VARINT_MAX_BYTES = 5;
 
@@ -218,6 +219,15 @@ export class ByteReader {
   /** Text after a u8 of its length. */
   shortText(): string {
     return this.text(this.u8());
+  }
+
+  /** Text up to the next line feed, which is stepped over. */
+  line(): string {
+    const end = this.buffer.indexOf(LINE_FEED, this.at);
+    if (end < 0) throw this.error('a line without an end');
+    const text = this.text(end - this.at);
+    this.at = end + 1;
+    return text;
   }
 
   /** Throws where bytes are left over. */

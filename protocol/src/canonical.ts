@@ -9,12 +9,18 @@
  */
 
 import { createHash } from 'node:crypto';
-import { type List, type NameList, type PrefixSet, prefixListOf } from '@rulecast/rules';
+import { type List, type NameList, type Policy, type PrefixSet, prefixListOf } from '@rulecast/rules';
 import { ByteReader, ByteWriter, bytesOfWords } from './bytes.ts';
 import { ErrorCode } from './error.ts';
 import { type Part, type PartId, PartKind, partText, type Resolutions } from './part.ts';
 import { readHostName, readPolicy, writePolicy } from './policy-codec.ts';
-import { readPrefixSet, writePrefixSet } from './prefix-codec.ts';
+import {
+  type ColumnForm,
+  PLAIN_COLUMNS,
+  PLANE_COLUMNS,
+  readPrefixSet,
+  writePrefixSet,
+} from './prefix-codec.ts';
 
 const TAGS = {
   [PartKind.prefixList]: 'RCP1',
@@ -58,7 +64,7 @@ export function contentOf(part: Part): object {
 export function canonicalChunks(part: Part): readonly Uint8Array[] {
   const writer = new ByteWriter();
   writer.ascii(TAGS[part.kind]);
-  if (part.kind === PartKind.policy) writePolicy(writer, part.policy);
+  if (part.kind === PartKind.policy) writePolicy(writer, part.policy, PLAIN_COLUMNS);
   else if (part.kind === PartKind.resolutions) writeResolutions(writer, part.resolutions);
   else if (part.list.kind === 'names') writeNames(writer, part.list);
   else {
@@ -77,24 +83,34 @@ export function canonicalBytes(part: Part): Uint8Array {
   return writer.take();
 }
 
+/**
+ * The bytes of a policy for travel: canonical, but for the form of its runs' columns. `decodeCanonical` reads them with that form.
+ */
+export function travelBytes(policy: Policy): Uint8Array {
+  const writer = new ByteWriter();
+  writer.ascii(TAGS[PartKind.policy]);
+  writePolicy(writer, policy, PLANE_COLUMNS);
+  return writer.take();
+}
+
 /** The part that canonical bytes say. Throws ProtocolError `bad-canonical` for any other bytes. */
-export function decodeCanonical(id: PartId, bytes: Uint8Array): Part {
+export function decodeCanonical(id: PartId, bytes: Uint8Array, columns: ColumnForm = PLAIN_COLUMNS): Part {
   const reader = new ByteReader(bytes, ErrorCode.badCanonical, partText(id));
   const tag = reader.text(4);
   if (tag !== TAGS[id.kind]) throw reader.error(`the tag is not ${TAGS[id.kind]}`);
-  const part = readPart(reader, id);
+  const part = readPart(reader, id, columns);
   reader.end();
   return part;
 }
 
-function readPart(reader: ByteReader, id: PartId): Part {
+function readPart(reader: ByteReader, id: PartId, columns: ColumnForm): Part {
   switch (id.kind) {
     case PartKind.prefixList:
       return { kind: id.kind, name: id.name, list: prefixListOf(readPrefixSet(reader)) };
     case PartKind.nameList:
       return { kind: id.kind, name: id.name, list: readNames(reader) };
     case PartKind.policy:
-      return { kind: id.kind, name: id.name, policy: readPolicy(reader, id.name) };
+      return { kind: id.kind, name: id.name, policy: readPolicy(reader, id.name, columns) };
     case PartKind.resolutions:
       return { kind: id.kind, name: '', resolutions: readResolutions(reader) };
   }

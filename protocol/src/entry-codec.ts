@@ -6,7 +6,7 @@
  *   block      codec u8 | payload length varint | payload
  *   column     group count u8 | (prefix length u8, sequence)… by ascending length
  *              or 255 | prefix tree
- *   names      count varint | (shared length u8, suffix length u8, suffix)…
+ *   names      count varint | shared length u8 … | (suffix, line feed)…
  */
 
 import { bitsOf, canonicalPrefixes, type Family, type Prefixes, strideOf, wordMask } from '@rulecast/rules';
@@ -21,7 +21,7 @@ import { readTree, writeTree } from './prefix-tree.ts';
 const BLOCK_LEAST_BYTES = 2;
 /** In place of a group count: the column is a prefix tree. */
 const TREE_FORM = 255;
-/** Shared length, suffix length, and a suffix of one character. */
+/** Shared length, a suffix of one character, and the line feed. */
 const NAME_LEAST_BYTES = 3;
 
 /**
@@ -301,17 +301,24 @@ export function readIndices(reader: ByteReader, countBefore: number): Uint32Arra
   return indices;
 }
 
-/** Appends sorted, unique host names, each as what it shares with the one before and the rest. */
+/**
+ * Appends sorted, unique host names: of all what they share with the one before, then the rest of each. Apart, both deflate better
+ * than by turns: by a tenth and more on real lists.
+ */
 export function writeNames(writer: ByteWriter, names: readonly string[]): void {
-  writer.varint(names.length);
+  const sharedLengths = new Uint8Array(names.length);
+  const suffixes: string[] = [];
   let before = '';
-  for (const name of names) {
+  names.forEach((name, i) => {
     let shared = 0;
     while (shared < before.length && before.charCodeAt(shared) === name.charCodeAt(shared)) shared++;
-    writer.u8(shared);
-    writer.shortText(name.slice(shared));
+    sharedLengths[i] = shared;
+    suffixes.push(name.slice(shared), '\n');
     before = name;
-  }
+  });
+  writer.varint(names.length);
+  writer.bytes(sharedLengths);
+  writer.ascii(suffixes.join(''));
 }
 
 /** Reads at most `countMax` sorted, unique host names in normal form. */
@@ -320,12 +327,13 @@ export function readNames(reader: ByteReader, countMax: number): readonly string
   if (count > countMax)
     throw reader.error(`${count} names; the limit is ${countMax}`, undefined, ErrorCode.overLimit);
   if (count * NAME_LEAST_BYTES > reader.remaining) throw reader.error(`${count} names in too few bytes`);
+  const sharedLengths = reader.bytes(count);
   const names: string[] = [];
   let before = '';
   for (let i = 0; i < count; i++) {
-    const shared = reader.u8();
+    const shared = sharedLengths[i]!; // i < count
     if (shared > before.length) throw reader.error(`name ${i} shares more than there is`, i);
-    const suffix = reader.shortText();
+    const suffix = reader.line();
     const name = checkHostName(reader, before.slice(0, shared) + suffix, i);
     if (name <= before) throw reader.error(`name ${i} is not above the one before`, i);
     if (shared < before.length && before[shared] === suffix[0])

@@ -3,7 +3,7 @@
  *
  *   put    prefix list   v4 column | v6 column
  *          name list     resolve u8 | packed names
- *          policy        packed canonical bytes
+ *          policy        packed canonical bytes, but columns of runs as planes
  *          resolutions   packed canonical bytes
  *   patch  prefix list   v4 removed indices | v4 added column | v6 removed indices | v6 added column
  *          name list     resolve u8 | removed indices | packed added names
@@ -25,7 +25,7 @@ import {
   prefixCount,
 } from '@rulecast/rules';
 import { type ByteReader, ByteWriter } from './bytes.ts';
-import { canonicalBytes, decodeCanonical, readFlag } from './canonical.ts';
+import { canonicalBytes, decodeCanonical, readFlag, travelBytes } from './canonical.ts';
 import {
   readEntries,
   readIndices,
@@ -39,7 +39,7 @@ import { pack, unpack } from './packed.ts';
 import { type Part, type PartId, PartKind, partCount, type Resolutions } from './part.ts';
 import { type PartEdits, sameHeader } from './part-edits.ts';
 import { readAction, readHostName, writeAction } from './policy-codec.ts';
-import { readPrefixSet, writePrefixSet } from './prefix-codec.ts';
+import { PLANE_COLUMNS, readPrefixSet, writePrefixSet } from './prefix-codec.ts';
 import { applySplices, writeSplices } from './rule-splice.ts';
 
 /** A name of one character after its length, and whether it is present. */
@@ -62,7 +62,8 @@ export function partWeight(part: Part): number {
 }
 
 export function putBody(part: Part): Uint8Array {
-  if (!('list' in part)) return pack(canonicalBytes(part));
+  if (part.kind === PartKind.policy) return pack(travelBytes(part.policy));
+  if (part.kind === PartKind.resolutions) return pack(canonicalBytes(part));
   const writer = new ByteWriter();
   if (part.list.kind === 'prefixes') {
     writeEntries(writer, part.list.v4);
@@ -96,7 +97,7 @@ export function readPut(reader: ByteReader, id: PartId, weightMax: number): Part
     case PartKind.policy:
     case PartKind.resolutions: {
       const raw = unpack(reader);
-      return decodeCanonical(id, raw.bytes(raw.remaining));
+      return decodeCanonical(id, raw.bytes(raw.remaining), PLANE_COLUMNS);
     }
   }
 }

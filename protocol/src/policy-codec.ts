@@ -18,7 +18,7 @@ import {
 } from '@rulecast/rules';
 import type { ByteReader, ByteWriter } from './bytes.ts';
 import { COMMENT_MAX_BYTES, EXPIRE_MAX_SECONDS } from './limits.ts';
-import { prefixBytes, readColumn, readPrefixSet, writeColumn, writePrefixSet } from './prefix-codec.ts';
+import { type ColumnForm, prefixBytes, readPrefixSet, writePrefixSet } from './prefix-codec.ts';
 
 /** IANA protocol numbers; 0 stands for any. */
 const PROTO_CODES = { icmp: 1, tcp: 6, udp: 17 } as const satisfies Record<Proto, number>;
@@ -42,18 +42,18 @@ const DNS_PORT = 53;
 const COMMENT = /^[!-~](?:[ -~]*[!-~])?$/;
 
 /** Appends what a policy says; its name is not part of it. */
-export function writePolicy(writer: ByteWriter, policy: Policy): void {
+export function writePolicy(writer: ByteWriter, policy: Policy, columns: ColumnForm): void {
   writeAction(writer, policy.defaultAction);
   writePrefixSet(writer, policy.prefixes);
-  writeRuns(writer, policy.egress);
-  writeRuns(writer, policy.ingress);
+  writeRuns(writer, policy.egress, columns);
+  writeRuns(writer, policy.ingress, columns);
 }
 
-export function readPolicy(reader: ByteReader, name: string): Policy {
+export function readPolicy(reader: ByteReader, name: string, columns: ColumnForm): Policy {
   const defaultAction = readAction(reader);
   const prefixes = readPrefixSet(reader);
-  const egress = readRuns(reader, 'egress');
-  const ingress = readRuns(reader, 'ingress');
+  const egress = readRuns(reader, 'egress', columns);
+  const ingress = readRuns(reader, 'ingress', columns);
   return { name, prefixes, defaultAction, egress, ingress };
 }
 
@@ -71,7 +71,7 @@ export function readAction(reader: ByteReader): Action {
  * A u32 of the number of runs, and the runs. Throws RangeError where they could not be read again: on a comment that no rule line
  * can hold, and on two neighbours that should be one run.
  */
-export function writeRuns(writer: ByteWriter, runs: readonly Run[]): void {
+export function writeRuns(writer: ByteWriter, runs: readonly Run[], columns: ColumnForm): void {
   writer.u32(runs.length);
   let before: Run | undefined;
   for (const run of runs) {
@@ -79,17 +79,17 @@ export function writeRuns(writer: ByteWriter, runs: readonly Run[]): void {
       throw new RangeError('two neighbouring runs that are one');
     before = run;
     writeMatch(writer, run.match);
-    writeRemote(writer, run.remote);
+    writeRemote(writer, run.remote, columns);
   }
 }
 
 /** Reads runs that are as long as they can be: two neighbours that could be one are an error. */
-export function readRuns(reader: ByteReader, direction: Direction): readonly Run[] {
+export function readRuns(reader: ByteReader, direction: Direction, columns: ColumnForm): readonly Run[] {
   const count = reader.count(RUN_LEAST_BYTES);
   const runs: Run[] = [];
   for (let i = 0; i < count; i++) {
     const match = readMatch(reader, direction, i);
-    const run = { match, remote: readRemote(reader, i) };
+    const run = { match, remote: readRemote(reader, i, columns) };
     const before = runs.at(-1);
     if (before !== undefined && mergeable(before, run)) {
       throw reader.error(`${direction} runs ${i - 1} and ${i} are one`, i);
@@ -185,7 +185,7 @@ function isComment(text: string): boolean {
 /*
  * kind u8 | any: nothing | prefixes: count u32, words, lengths | name or list: length u8, bytes
  */
-function writeRemote(writer: ByteWriter, remote: RunRemote): void {
+function writeRemote(writer: ByteWriter, remote: RunRemote, columns: ColumnForm): void {
   switch (remote.kind) {
     case 'any':
       writer.u8(RemoteKind.any);
@@ -193,7 +193,7 @@ function writeRemote(writer: ByteWriter, remote: RunRemote): void {
     case 'prefixes':
       writer.u8(remote.prefixes.family === 4 ? RemoteKind.prefixes4 : RemoteKind.prefixes6);
       writer.u32(remote.prefixes.lengths.length);
-      writeColumn(writer, remote.prefixes);
+      columns.write(writer, remote.prefixes);
       break;
     case 'name':
       writer.u8(RemoteKind.name);
@@ -206,7 +206,7 @@ function writeRemote(writer: ByteWriter, remote: RunRemote): void {
   }
 }
 
-function readRemote(reader: ByteReader, run: number): RunRemote {
+function readRemote(reader: ByteReader, run: number, columns: ColumnForm): RunRemote {
   const kind = reader.u8();
   switch (kind) {
     case RemoteKind.any:
@@ -216,7 +216,7 @@ function readRemote(reader: ByteReader, run: number): RunRemote {
       const family = kind === RemoteKind.prefixes4 ? 4 : 6;
       const count = reader.count(prefixBytes(family));
       if (count === 0) throw reader.error(`run ${run} has no prefix`, run);
-      return { kind: 'prefixes', prefixes: readColumn(reader, family, count) };
+      return { kind: 'prefixes', prefixes: columns.read(reader, family, count) };
     }
     case RemoteKind.name:
       return { kind: 'name', name: readHostName(reader, run) };

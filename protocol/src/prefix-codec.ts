@@ -28,11 +28,58 @@ export function writeColumn(writer: ByteWriter, prefixes: Prefixes): void {
 /** Reads a column of `count` prefixes in any order; refuses host bits that are set and lengths beyond the family. */
 export function readColumn(reader: ByteReader, family: Family, count: number): Prefixes {
   const words = reader.words(count * strideOf(family));
-  const prefixes = { family, words, lengths: reader.bytes(count).slice() };
+  return checkedColumn(reader, { family, words, lengths: reader.bytes(count).slice() });
+}
+
+function checkedColumn(reader: ByteReader, prefixes: Prefixes): Prefixes {
   const bad = unmaskedAt(prefixes);
   if (bad >= 0) throw reader.error(`prefix ${bad} is not in normal form`, bad);
   return prefixes;
 }
+
+/** How a column of a run is written: plain in canonical bytes, as planes where it travels. Both take the same room. */
+export interface ColumnForm {
+  write(writer: ByteWriter, prefixes: Prefixes): void;
+  read(reader: ByteReader, family: Family, count: number): Prefixes;
+}
+
+export const PLAIN_COLUMNS: ColumnForm = { write: writeColumn, read: readColumn };
+
+/**
+ * For each word of the addresses: the lowest bytes of its differences from one prefix to the next, then the second lowest, and so on;
+ * all lengths at the end. Rules that count up through a network, as most do, differ by little, and deflate to almost nothing.
+ */
+export const PLANE_COLUMNS: ColumnForm = {
+  write: (writer, { family, words, lengths }) => {
+    const stride = strideOf(family);
+    const count = lengths.length;
+    const planes = new Uint8Array(words.length * 4);
+    for (let w = 0; w < stride; w++) {
+      let last = 0;
+      for (let i = 0; i < count; i++) {
+        const word = words[i * stride + w]!; // i < count
+        for (let b = 0; b < 4; b++) planes[(w * 4 + b) * count + i] = (word - last) >>> (b * 8);
+        last = word;
+      }
+    }
+    writer.bytes(planes);
+    writer.bytes(lengths);
+  },
+  read: (reader, family, count) => {
+    const stride = strideOf(family);
+    const planes = reader.bytes(count * stride * 4);
+    const words = new Uint32Array(count * stride);
+    for (let w = 0; w < stride; w++) {
+      let last = 0;
+      for (let i = 0; i < count; i++) {
+        for (let b = 0; b < 4; b++) last += planes[(w * 4 + b) * count + i]! << (b * 8); // four planes of count bytes a word
+        words[i * stride + w] = last;
+        last = words[i * stride + w]!; // modulo 2^32
+      }
+    }
+    return checkedColumn(reader, { family, words, lengths: reader.bytes(count).slice() });
+  },
+};
 
 /** The first prefix that is too long or has host bits; -1 if there is none. */
 function unmaskedAt({ family, words, lengths }: Prefixes): number {

@@ -21,6 +21,7 @@ import {
 import type { ByteReader, ByteWriter } from './bytes.ts';
 import { ErrorCode } from './error.ts';
 import { mergeable, readRuns, writeRuns } from './policy-codec.ts';
+import { PLANE_COLUMNS } from './prefix-codec.ts';
 
 /** Keeps `keep` rules of the old policy, leaves out `drop`, and adds those of `insert`. */
 export interface RuleSplice {
@@ -332,7 +333,7 @@ export function writeSplices(writer: ByteWriter, splices: readonly RuleSplice[])
   for (const { keep, drop, insert } of splices) {
     writer.varint(keep);
     writer.varint(drop);
-    writeRuns(writer, insert);
+    writeRuns(writer, insert, PLANE_COLUMNS);
   }
 }
 
@@ -351,7 +352,7 @@ export function applySplices(
   for (let i = 0; i < count; i++) {
     const keep = reader.varint();
     const drop = reader.varint();
-    const insert = readRuns(reader, direction);
+    const insert = readRuns(reader, direction, PLANE_COLUMNS);
     if ((keep === 0 && i > 0) || (drop === 0 && insert.length === 0))
       throw reader.error(`splice ${i} is idle`, at);
     if (keep + drop > ruleTotal - at) {

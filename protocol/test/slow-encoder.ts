@@ -96,6 +96,18 @@ function column(prefixes: readonly SlowPrefix[]): readonly string[] {
   return [...words, ...prefixes.map(({ length }) => le(length, 1))];
 }
 
+/** The bytes of differences between neighbours, lowest of all first, word by word; then all lengths. */
+export function slowPlanes(prefixes: readonly SlowPrefix[]): readonly string[] {
+  const fields: string[] = [];
+  for (let shift = (prefixes[0]?.bits ?? 0) - 32; shift >= 0; shift -= 32) {
+    const words = prefixes.map(({ address }) => (address >> BigInt(shift)) & 0xffff_ffffn);
+    const differences = words.map((word, i) => (word - (words[i - 1] ?? 0n)) & 0xffff_ffffn);
+    for (const byte of [0, 8, 16, 24])
+      fields.push(differences.map((difference) => le(difference >> BigInt(byte), 1)).join(''));
+  }
+  return [...fields, ...prefixes.map(({ length }) => le(length, 1))];
+}
+
 function prefixSet(texts: readonly string[]): readonly string[] {
   const v4 = sortedOf(texts, 32);
   const v6 = sortedOf(texts, 128);
@@ -106,8 +118,8 @@ function shortText(text: string): readonly string[] {
   return [le(text.length, 1), ascii(text)];
 }
 
-/** The canonical bytes of a part. */
-export function slowCanonical(part: PartSpec): readonly string[] {
+/** The canonical bytes of a part; with `columns` planes, those that a policy travels as. */
+export function slowCanonical(part: PartSpec, columns = column): readonly string[] {
   switch (part.kind) {
     case 'list':
       return [ascii('RCP1'), ...prefixSet(part.prefixes)];
@@ -121,8 +133,8 @@ export function slowCanonical(part: PartSpec): readonly string[] {
         ascii('RCQ1'),
         action,
         ...prefixSet(part.prefixes),
-        ...runs(part.egress),
-        ...runs(part.ingress),
+        ...runs(part.egress, columns),
+        ...runs(part.ingress, columns),
       ];
     }
     case 'resolutions': {
@@ -136,7 +148,7 @@ export function slowCanonical(part: PartSpec): readonly string[] {
 const REMOTE = /(?:^| )(?:dst|src)(4|6|host|)=(@?)(\S+)/;
 
 /** Runs of canonical rule lines: neighbours alike but for prefixes of one family. */
-function runs(lines: readonly string[]): readonly string[] {
+function runs(lines: readonly string[], columns: typeof column): readonly string[] {
   const groups: string[][] = [];
   let last = '';
   for (const line of lines) {
@@ -146,10 +158,10 @@ function runs(lines: readonly string[]): readonly string[] {
     else groups.push([line]);
     last = key;
   }
-  return [le(groups.length, 4), ...groups.flatMap(run)];
+  return [le(groups.length, 4), ...groups.flatMap((group) => run(group, columns))];
 }
 
-function run(lines: readonly string[]): readonly string[] {
+function run(lines: readonly string[], columns: typeof column): readonly string[] {
   const [line = ''] = lines;
   const [options = '', comment] = line.split(' comment=');
   const value = (key: string): string | undefined => new RegExp(`(?:^| )${key}=(\\S+)`).exec(options)?.[1];
@@ -171,10 +183,10 @@ function run(lines: readonly string[]): readonly string[] {
   if (icmpType !== undefined) fields.push(le(Number(icmpType), 1));
   if (expire !== undefined) fields.push(le(Number(expire), 8));
   if (comment !== undefined) fields.push(le(comment.length, 2), ascii(comment));
-  return [...fields, ...remote(lines)];
+  return [...fields, ...remote(lines, columns)];
 }
 
-function remote(lines: readonly string[]): readonly string[] {
+function remote(lines: readonly string[], columns: typeof column): readonly string[] {
   const remotes = lines.map((line) => REMOTE.exec(line));
   const [first] = remotes;
   if (first === null || first === undefined) return ['00'];
@@ -182,7 +194,7 @@ function remote(lines: readonly string[]): readonly string[] {
   if (at === '@') return ['04', ...shortText(text)];
   if (kind === 'host') return ['03', ...shortText(text)];
   const prefixes = remotes.map((match) => slowPrefix(match?.[3] ?? ''));
-  return [kind === '4' ? '01' : '02', le(prefixes.length, 4), ...column(prefixes)];
+  return [kind === '4' ? '01' : '02', le(prefixes.length, 4), ...columns(prefixes)];
 }
 
 function byteCount(fields: readonly string[]): number {
@@ -322,16 +334,17 @@ function slowRangeCode(all: readonly Decision[]): string {
   return ((low + (1n << 24n) - 1n) >> 24n).toString(16).padStart(bytes * 2, '0');
 }
 
-/** Sorted names, each with what it shares with the one before. */
+/** Sorted names: how many characters each shares with the one before, then the others, each with a line feed. */
 export function slowNames(names: readonly string[]): readonly string[] {
   const sorted = [...names].sort();
-  const fields = sorted.flatMap((name, i) => {
+  const shared = sorted.map((name, i) => {
     const before = sorted[i - 1] ?? '';
-    let shared = 0;
-    while (before.startsWith(name.slice(0, shared + 1)) && shared < name.length) shared++;
-    return [le(shared, 1), ...shortText(name.slice(shared))];
+    let count = 0;
+    while (before.startsWith(name.slice(0, count + 1)) && count < name.length) count++;
+    return count;
   });
-  return [leb128(sorted.length), ...fields];
+  const suffixes = sorted.map((name, i) => ascii(`${name.slice(shared[i])}\n`));
+  return [leb128(sorted.length), ...shared.map((count) => le(count, 1)), ...suffixes];
 }
 
 function putBody(part: PartSpec): readonly string[] {
@@ -342,7 +355,7 @@ function putBody(part: PartSpec): readonly string[] {
       return [part.resolve ? '01' : '00', '00', ...slowNames(part.names)];
     case 'policy':
     case 'resolutions':
-      return ['00', ...slowCanonical(part)];
+      return ['00', ...slowCanonical(part, slowPlanes)];
   }
 }
 

@@ -3,6 +3,7 @@
 const BENCHES = {
   'end-to-end': 'a push from text to a table in force, stage by stage, and through three processes',
   stalls: 'how long the event loops of both daemons stall during a push',
+  wire: 'bytes an entry of snapshots and deltas beside other encodings, with the time to make and apply them',
 };
 
 const [name, ...args] = process.argv.slice(2);

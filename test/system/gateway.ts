@@ -26,7 +26,8 @@ export class Gateway {
   private noteEnded: () => void = () => undefined;
   private readonly server: Server;
   private readonly sockets = new Set<Socket>();
-  private readonly upstream: string;
+  /** Path of the publisher's socket that the next connections lead to. */
+  upstream: string;
 
   private constructor(server: Server, upstream: string) {
     this.server = server;
@@ -76,8 +77,13 @@ export class Gateway {
     }
   }
 
-  async close(): Promise<void> {
+  /** Ends all connections. */
+  drop(): void {
     for (const socket of this.sockets) socket.destroy();
+  }
+
+  async close(): Promise<void> {
+    this.drop();
     await new Promise<void>((resolve) => this.server.close(() => resolve()));
   }
 }

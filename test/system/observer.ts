@@ -50,7 +50,14 @@ export class Observer {
       const { version } = decodeManifest(message.manifest);
       this.offers.push({ version, hash: Buffer.from(hash).toString('hex') });
       const text = 'it only looks';
-      await connection.send({ kind: 'nack', hash, code: 'internal', text, retry: 'later', retryAfterMs: 86_400_000 });
+      await connection.send({
+        kind: 'nack',
+        hash,
+        code: 'internal',
+        text,
+        retry: 'later',
+        retryAfterMs: 86_400_000,
+      });
     }
   }
 

@@ -58,7 +58,10 @@ it('loses no acknowledged version, and offers none that it could lose, however o
     else expect(head).toMatchObject({ version: last.version + 1, digest: listDigest('blocked', text) });
     after[head.version === last.version ? 'kept' : 'committed'] += 1;
     last = head;
-    const heard = [...loggedVersions(subscriber, 'applied'), ...observer.offers.map(({ version }) => version)];
+    const heard = [
+      ...loggedVersions(subscriber, 'applied'),
+      ...observer.offers.map(({ version }) => version),
+    ];
     expect(Math.max(...heard)).toBeLessThanOrEqual(head.version);
     if (next(2) === 0) await control.synced('firewall');
   }
@@ -68,7 +71,9 @@ it('loses no acknowledged version, and offers none that it could lose, however o
   expect(applied).toEqual([...new Set(applied)].sort((a, b) => a - b));
   expect(contradictions(observer)).toEqual([]);
   const bytes = publishers.flatMap(({ log }) =>
-    log.filter((line) => line['msg'] === 'applied' && line['subscriber'] === 'firewall').map((line) => Number(line['bytes'])),
+    log
+      .filter((line) => line['msg'] === 'applied' && line['subscriber'] === 'firewall')
+      .map((line) => Number(line['bytes'])),
   );
   console.log(
     `${publishers.length - 1} kills: ${after.kept} before the commit, ${after.committed} after it; ` +

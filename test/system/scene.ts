@@ -6,16 +6,8 @@ import { cpSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach } from 'vitest';
-import {
-  type Daemon,
-  endpointsIn,
-  startPublisher,
-  startSubscriberOf,
-  trustOf,
-} from '../processes.mjs';
+import { type Daemon, endpointsIn, startPublisher, startSubscriberOf, trustOf } from '../processes.mjs';
 import { ControlClient } from './control-client.ts';
-
-type LogLine = Daemon['log'][number];
 
 const open: Scene[] = [];
 
@@ -76,7 +68,8 @@ export class Scene {
     cpSync(this.path(from), this.path(to), { recursive: true });
   }
 
-  private keep(daemon: Daemon): Daemon {
+  /** Ends a daemon with the scene, if it has not ended before. */
+  keep(daemon: Daemon): Daemon {
     this.daemons.add(daemon);
     daemon.process.once('exit', () => this.daemons.delete(daemon));
     return daemon;
@@ -86,12 +79,6 @@ export class Scene {
     await Promise.all([...this.daemons].map((daemon) => daemon.kill()));
     for (const closer of this.closers) await closer();
   }
-}
-
-/** The first line from now on that matches. */
-export function loggedNext(daemon: Daemon, matches: (line: LogLine) => boolean): Promise<LogLine> {
-  const past = new Set(daemon.log);
-  return daemon.logged((line) => !past.has(line) && matches(line));
 }
 
 /** The versions that a daemon's log says with a message. */

@@ -10,6 +10,7 @@ import {
   type ControlRecord,
   type ControlRecordOf,
   ErrorCode,
+  HANDSHAKE_TIMEOUT_MS,
   HASH_BYTES,
   type Message,
   type MessageOf,
@@ -17,6 +18,8 @@ import {
   ProtocolError,
   PUSH_MAX_BYTES,
   partWord,
+  type Received,
+  STALL_TIMEOUT_MS,
   type WirePacket,
 } from '@rulecast/protocol';
 import { EMPTY_RULE_SET, entryCount, type RuleSet, ruleCount } from '@rulecast/rules';
@@ -49,12 +52,24 @@ export class ControlSession {
   /** Answers the one request, then closes. A peer that goes away or breaks the protocol ends it; nothing is thrown. */
   async run(): Promise<void> {
     try {
-      const received = await this.connection.receive();
+      const received = await this.receiveWithin(HANDSHAKE_TIMEOUT_MS);
       if (received !== undefined) await this.answer(received.message);
     } catch (error) {
       await this.fail(error);
     } finally {
       this.connection.close();
+    }
+  }
+
+  /** The next message. Whoever says nothing for so long is told and sent away: there are few connections for all. */
+  private async receiveWithin(timeoutMs: number): Promise<Received | undefined> {
+    const timer = setTimeout(() => {
+      this.connection.bye(ErrorCode.timeout, `nothing came for ${timeoutMs / 1000} s`);
+    }, timeoutMs);
+    try {
+      return await this.connection.receive();
+    } finally {
+      clearTimeout(timer);
     }
   }
 
@@ -170,7 +185,7 @@ export class ControlSession {
   }
 
   private async expect<K extends 'file' | 'chunk' | 'end'>(kind: K): Promise<MessageOf<K>> {
-    const received = await this.connection.receive();
+    const received = await this.receiveWithin(STALL_TIMEOUT_MS);
     if (received === undefined) throw new ProtocolError(ErrorCode.disconnected, 'the push was cut off');
     if (received.message.kind !== kind) {
       throw new ProtocolError(ErrorCode.unexpectedMessage, `${received.message.kind} where ${kind} was due`);

@@ -98,8 +98,9 @@ async function main(): Promise<void> {
     const sessions = await serveSubscribers(publisher, argv.listen.map(parseEndpoint));
     const control = await serveControl(publisher, parseEndpoint(argv.control), sessions.ask);
     const { epoch, version } = publisher.head?.manifest ?? { epoch: 0, version: 0 };
+    const stop = stopSignal(); // before anybody is told that it runs, and may end it
     logger.info({ epoch, version, listen: argv.listen, control: argv.control }, 'ready');
-    await stopSignal();
+    await stop;
     logger.info('stopping');
     await control.close();
     await sessions.close();

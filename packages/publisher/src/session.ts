@@ -225,6 +225,7 @@ export class SubscriberSession {
     this.entry.lastSeenMs = nowMs;
     this.entry.held = hello.holds;
     this.entry.diverged = false;
+    this.entry.bytesSent = 0;
     for (const hash of hello.refused) subscribers.refuse(this.entry, hex(hash));
     this.publisher.logger.info(
       { subscriber: hello.name, version: hello.holds?.version ?? 0 },

@@ -159,13 +159,13 @@ export class Applier {
   }
 
   private async applyNow(candidate: Candidate): Promise<ApplyReport> {
-    const { table, sink, state } = this.options;
+    const { sink, state } = this.options;
     const { offer } = candidate;
     const startMs = performance.now();
     const ruleSet = this.verified(candidate);
     const verifiedMs = performance.now();
     const environment = this.options.environment();
-    const prepared = refuseAs(ErrorCode.compileFailed, () => table.prepare(ruleSet, environment));
+    const prepared = await this.prepare(ruleSet, environment);
     const compiledMs = performance.now();
     const stored = this.storedForm(candidate, ruleSet);
     try {
@@ -275,9 +275,9 @@ export class Applier {
 
   /** Puts in force what was verified and stored before. Throws RefusedError; then nothing changed. */
   private async enforce(hash: Uint8Array, ruleSet: RuleSet): Promise<void> {
-    const { table, sink } = this.options;
+    const { sink } = this.options;
     const environment = this.options.environment();
-    const prepared = refuseAs(ErrorCode.compileFailed, () => table.prepare(ruleSet, environment));
+    const prepared = await this.prepare(ruleSet, environment);
     try {
       await sink?.prepare({ hash, ruleSet, environment });
       await sink?.commit();
@@ -288,17 +288,17 @@ export class Applier {
     this.flip(prepared);
   }
 
+  /** Compiles beside the table in force, without holding up the event loop. Throws RefusedError. */
+  private async prepare(ruleSet: RuleSet, environment: Environment): Promise<Prepared> {
+    try {
+      return await this.options.table.prepareAsync(ruleSet, environment);
+    } catch (cause) {
+      throw new RefusedError(ErrorCode.compileFailed, 'later', cause);
+    }
+  }
+
   private flip(prepared: Prepared): number {
     this.compiledFor = prepared.environment.now;
     return this.options.table.flip(prepared);
-  }
-}
-
-/** Runs a step whose failure is this side's own trouble. */
-function refuseAs<T>(code: ErrorCode, step: () => T): T {
-  try {
-    return step();
-  } catch (cause) {
-    throw new RefusedError(code, 'later', cause);
   }
 }

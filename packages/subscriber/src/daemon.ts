@@ -84,8 +84,9 @@ async function main(): Promise<void> {
       dns: argv.dns.split(',').map(readAddress),
       logger,
     });
+    const stop = stopSignal(); // before anybody is told that it runs, and may end it
     logger.info({ connect: argv.connect, version: subscriber.status().version ?? 0 }, 'ready');
-    await stopSignal();
+    await stop;
     logger.info('stopping');
     await subscriber.close();
   } catch (error) {

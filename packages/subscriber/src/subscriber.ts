@@ -229,6 +229,7 @@ class RunningSubscriber implements Subscriber {
     this.session?.stop();
     await this.running;
     await this.applier.settled();
+    await this.table.close();
   }
 
   // ── Connection ────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -572,9 +572,8 @@ describe("the subscriber's own trouble refuses a release for now, and what is in
     const directory = temporaryDirectory();
     const world = await holding({ stateDirectory: directory });
     const before = files(directory);
-    vi.spyOn(Table.prototype, 'prepare').mockImplementationOnce(() => {
-      throw new TableLimitError(TableLimitCode.classes, 3, 'address classes');
-    });
+    const error = new TableLimitError(TableLimitCode.classes, 3, 'address classes');
+    vi.spyOn(Table.prototype, 'prepareAsync').mockRejectedValueOnce(error);
     await refusedThenTaken('compile-failed', world, [], () => {
       expect(files(directory)).toEqual(before);
     });

@@ -80,7 +80,7 @@ describe('a good release', () => {
     const applied = await first.peer.bring(release);
     first.peer.close();
     const { peer } = await publisher.greeted();
-    const compile = vi.spyOn(Table.prototype, 'prepare');
+    const compile = vi.spyOn(Table.prototype, 'prepareAsync');
     await peer.offer(release);
     expect(await peer.receive('applied')).toEqual({
       ...applied,
@@ -201,10 +201,10 @@ describe('the commit order', () => {
     };
     sink.onPrepare = () => note('sink.prepare');
     sink.onCommit = () => note('sink.commit');
-    const { prepare, flip } = Table.prototype;
-    vi.spyOn(Table.prototype, 'prepare').mockImplementation(function (this: Table, ...args) {
+    const { prepareAsync, flip } = Table.prototype;
+    vi.spyOn(Table.prototype, 'prepareAsync').mockImplementation(function (this: Table, ...args) {
       note('compile');
-      return prepare.apply(this, args);
+      return prepareAsync.apply(this, args);
     });
     vi.spyOn(Table.prototype, 'flip').mockImplementation(function (this: Table, ...args) {
       note('flip');

@@ -13,8 +13,9 @@
  * sorting there is; a single list of any size needs none.
  */
 
-import { compareWordsAt, type Family, type Prefixes, strideOf } from '@rulecast/rules';
+import { compareWordsAt, type Family, strideOf } from '@rulecast/rules';
 import { TableLimitCode, TableLimitError, type TableLimits } from './limits.ts';
+import type { PredicateColumns } from './predicate-columns.ts';
 
 /** Unsigned numbers in the narrowest array that holds them. */
 export type IndexColumn = Uint8Array<ArrayBuffer> | Uint16Array<ArrayBuffer> | Uint32Array<ArrayBuffer>;
@@ -167,9 +168,9 @@ function grown(array: Uint32Array<ArrayBuffer>, needed: number): Uint32Array<Arr
   return larger;
 }
 
-/** Cuts one family's addresses by `columns`, one canonical column per predicate. Adds its classes to `sets`. */
-export function cutSpace(family: Family, columns: readonly Prefixes[], sets: ClassSets): Cut {
-  return sweep(family, boundariesOf(family, columns), sets);
+/** Cuts the addresses of the columns' family. Adds its classes to `sets`. */
+export function cutSpace(columns: PredicateColumns, sets: ClassSets): Cut {
+  return sweep(columns.family, boundariesOf(columns), sets);
 }
 
 /** Sorted boundaries, each of which toggles a predicate. */
@@ -179,41 +180,53 @@ interface Boundaries {
   count: number;
 }
 
-function boundariesOf(family: Family, columns: readonly Prefixes[]): Boundaries {
-  const stride = strideOf(family);
-  let entries = 0;
-  for (const column of columns) entries += column.lengths.length;
-  const keys = new Uint32Array(entries * 2 * stride);
-  const predicates = indexColumn(columns.length - 1, entries * 2);
+function boundariesOf(columns: PredicateColumns): Boundaries {
+  const stride = strideOf(columns.family);
+  const { starts, entryCount } = columns;
+  const keys = new Uint32Array(entryCount * 2 * stride);
+  const predicates = indexColumn(columns.count - 1, entryCount * 2);
+  const pushEdges = columns.family === 4 ? pushEdges4 : pushEdges6;
   let count = 0;
-  for (const [predicate, column] of columns.entries()) {
-    const end = family === 4 ? pushEdges4(column, keys, count) : pushEdges6(column, keys, count);
-    predicates.fill(predicate, count, end);
+  for (let predicate = 0; predicate < columns.count; predicate++) {
+    const end = pushEdges(columns, starts[predicate]!, starts[predicate + 1]!, keys, count); // predicate < count
+    for (let i = count; i < end; i++) predicates[i] = predicate;
     count = end;
   }
   return mergeRuns(stride, { keys, predicates, count });
 }
 
-/** Appends first addresses and addresses after the last; where members touch, neither. Returns the new count. */
-function pushEdges4(column: Prefixes, keys: Uint32Array, from: number): number {
+/** Appends first addresses and addresses after the last of a predicate; where members touch, neither. Returns the new count. */
+function pushEdges4(
+  { words, lengths }: PredicateColumns,
+  start: number,
+  end: number,
+  keys: Uint32Array,
+  from: number,
+): number {
   let count = from;
-  for (let i = 0; i < column.lengths.length; i++) {
-    const first = column.words[i]!; // i < length
-    const end = first + 2 ** (32 - column.lengths[i]!); // likewise
+  for (let i = start; i < end; i++) {
+    const first = words[i]!; // i < entries
+    const after = first + 2 ** (32 - lengths[i]!); // likewise
     if (count > from && keys[count - 1] === first) count--;
     else keys[count++] = first;
-    if (end < 2 ** 32) keys[count++] = end;
+    if (after < 2 ** 32) keys[count++] = after;
   }
   return count;
 }
 
-function pushEdges6(column: Prefixes, keys: Uint32Array, from: number): number {
+function pushEdges6(
+  { words, lengths }: PredicateColumns,
+  start: number,
+  end: number,
+  keys: Uint32Array,
+  from: number,
+): number {
   let count = from;
-  for (let i = 0; i < column.lengths.length; i++) {
-    if (count > from && compareWordsAt(keys, count - 1, column.words, i, 4) === 0) count--;
-    else copyKey6(column.words, i, keys, count++);
-    copyKey6(column.words, i, keys, count);
-    if (stepOver6(keys, count, column.lengths[i]!)) count++; // i < length
+  for (let i = start; i < end; i++) {
+    if (count > from && compareWordsAt(keys, count - 1, words, i, 4) === 0) count--;
+    else copyKey6(words, i, keys, count++);
+    copyKey6(words, i, keys, count);
+    if (stepOver6(keys, count, lengths[i]!)) count++; // i < entries
   }
   return count;
 }
@@ -278,15 +291,21 @@ function mergeTwo(
   end: number,
 ): void {
   const { keys, predicates } = from;
+  const { keys: intoKeys, predicates: intoPredicates } = into;
   let i = start;
   let j = middle;
-  for (let out = start; out < end; out++) {
-    const takeFirst = j >= end || (i < middle && compareWordsAt(keys, i, keys, j, stride) <= 0);
+  let out = start;
+  while (i < middle && j < end) {
+    const takeFirst = stride === 1 ? keys[i]! <= keys[j]! : compareWordsAt(keys, i, keys, j, stride) <= 0; // i, j < count
     const at = takeFirst ? i++ : j++;
-    into.predicates[out] = predicates[at]!; // at < end <= count
-    if (stride === 1) into.keys[out] = keys[at]!;
-    else copyKey6(keys, at, into.keys, out);
+    intoPredicates[out] = predicates[at]!; // at < count
+    if (stride === 1) intoKeys[out] = keys[at]!;
+    else copyKey6(keys, at, intoKeys, out);
+    out++;
   }
+  const rest = i < middle ? i : j; // of one side: as many as places are left
+  intoKeys.set(keys.subarray(rest * stride, (rest + end - out) * stride), out * stride);
+  intoPredicates.set(predicates.subarray(rest, rest + end - out), out);
 }
 
 /** Turns boundaries into intervals, in the memory of the boundaries' keys: intervals are never more. */

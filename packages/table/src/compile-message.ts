@@ -59,7 +59,8 @@ interface PackedColumns {
 
 /** A list to be moved. Of a list of names, only the names that rules may ask for. */
 export function listPart(list: List, moved: Moved): CompilePart {
-  if (list.kind === 'prefixes') return { kind: 'list', list: { kind: 'prefixes', ...copiedSet(list, moved) } };
+  if (list.kind === 'prefixes')
+    return { kind: 'list', list: { kind: 'prefixes', ...copiedSet(list, moved) } };
   return { kind: 'list', list: list.resolve ? list : { ...list, names: [] } };
 }
 
@@ -73,13 +74,24 @@ export function policyPart(policy: PolicyColumns, moved: Moved): CompilePart {
 
 export function resolutionsPart(resolutions: RuleSet['resolutions'], moved: Moved): CompilePart {
   const sets = [...resolutions.values()];
-  const v4 = packed(4, sets.map((set) => set.v4), moved);
-  const v6 = packed(6, sets.map((set) => set.v6), moved);
+  const v4 = packed(
+    4,
+    sets.map((set) => set.v4),
+    moved,
+  );
+  const v6 = packed(
+    6,
+    sets.map((set) => set.v6),
+    moved,
+  );
   return { kind: 'resolutions', names: [...resolutions.keys()], sets: { v4, v6 } };
 }
 
 /** The sets of a resolutions part, as views of its arrays. */
-export function unpackedResolutions(names: readonly string[], { v4, v6 }: PackedSets): RuleSet['resolutions'] {
+export function unpackedResolutions(
+  names: readonly string[],
+  { v4, v6 }: PackedSets,
+): RuleSet['resolutions'] {
   const columns4 = unpacked(v4);
   const columns6 = unpacked(v6);
   const nothing: Prefixes = { family: 4, words: new Uint32Array(0), lengths: new Uint8Array(0) };

@@ -35,7 +35,10 @@ class CompileThread {
       if (error instanceof TableLimitError) {
         return { kind: 'refused', code: error.code, limit: error.limit, what: error.what };
       }
-      return { kind: 'failed', reason: error instanceof Error ? (error.stack ?? error.message) : String(error) };
+      return {
+        kind: 'failed',
+        reason: error instanceof Error ? (error.stack ?? error.message) : String(error),
+      };
     }
   }
 

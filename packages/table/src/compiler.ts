@@ -112,13 +112,17 @@ export class Compiler {
     if (answer.kind === 'compiled') this.job?.resolve(answer.sizes);
     else if (answer.kind === 'refused') {
       this.job?.reject(new TableLimitError(answer.code, answer.limit, answer.what));
-    } else this.job?.reject(new TableWorkerError(TableWorkerCode.failed, `compiling failed: ${answer.reason}`));
+    } else
+      this.job?.reject(new TableWorkerError(TableWorkerCode.failed, `compiling failed: ${answer.reason}`));
   }
 
   /** Sends the parts that the thread lacks, one a turn of the event loop, and then the order. */
   private async send(worker: Worker, ruleSet: RuleSet, order: CompileOrder): Promise<void> {
     const isGone = (): boolean => this.worker !== worker; // `exit` has settled the job
-    const sendPart = async (source: object, make: (moved: Moved) => Promise<CompilePart>): Promise<number> => {
+    const sendPart = async (
+      source: object,
+      make: (moved: Moved) => Promise<CompilePart>,
+    ): Promise<number> => {
       const id = this.idOf(source);
       if (this.held.has(id) || isGone()) return id;
       const moved: Moved = [];
@@ -144,7 +148,11 @@ export class Compiler {
     );
     if (isGone()) return;
     this.held = new Set([...lists.map(([, id]) => id), ...policies, resolutions]);
-    post(worker, { kind: 'compile', lists, policies, resolutions, limits: this.limits, ...order }, []);
+    // A view would be cloned with all of the buffer below it.
+    const dns = order.environment.dns.map(({ family, words }) => ({ family, words: words.slice() }));
+    const environment = { ...order.environment, dns };
+    const { limits } = this;
+    post(worker, { kind: 'compile', lists, policies, resolutions, limits, ...order, environment }, []);
   }
 
   private idOf(source: object): number {
@@ -176,7 +184,11 @@ function closedError(): TableWorkerError {
 
 function diedError(cause: unknown): TableWorkerError {
   const why = cause instanceof Error ? `: ${cause.message}` : '';
-  return new TableWorkerError(TableWorkerCode.died, `the table's compile thread ended while compiling${why}`, {
-    cause,
-  });
+  return new TableWorkerError(
+    TableWorkerCode.died,
+    `the table's compile thread ended while compiling${why}`,
+    {
+      cause,
+    },
+  );
 }

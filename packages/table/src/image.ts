@@ -61,12 +61,16 @@ interface PlannedMap {
 }
 
 /** Compiles a rule set. Throws TableLimitError. */
-export function compileImage(rules: RuleColumns, environment: Environment, limits: TableLimits): CompiledImage {
+export function compileImage(
+  rules: RuleColumns,
+  environment: Environment,
+  limits: TableLimits,
+): CompiledImage {
   const predicates = new Predicates(rules);
   const plans = new ProgramPlans(rules.policies, environment, predicates);
-  const sets = new ClassSets(predicates.sets.length, limits);
-  const cut4 = cutSpace(4, predicates.columns(4), sets);
-  const cut6 = cutSpace(6, predicates.columns(6), sets);
+  const sets = new ClassSets(predicates.count, limits);
+  const cut4 = cutSpace(predicates.v4, sets);
+  const cut6 = cutSpace(predicates.v6, sets);
   const programs = compilePrograms(plans, sets, limits);
   const owners = compileOwners(plans, limits);
   const planned = (cut: Cut, classCount: number): PlannedMap => ({ cut, shape: measureMap(cut, classCount) });
@@ -97,8 +101,8 @@ export function compileImage(rules: RuleColumns, environment: Environment, limit
     classes: sets.count,
     classes4: cut4.classCount,
     classes6: cut6.classCount,
-    entries: predicates.entryCount(),
-    predicates: predicates.sets.length,
+    entries: predicates.entryCount,
+    predicates: predicates.count,
     boundaries4: cut4.count,
     boundaries6: cut6.count,
     runs: programs.outcomeCount - 1 - plans.plans.length,

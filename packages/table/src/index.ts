@@ -5,7 +5,14 @@ export type { Explanation } from './explain.ts';
 export type { ProgramHits, TableHits } from './hits.ts';
 export type { ImageSizes } from './image.ts';
 export { READER_SLOTS } from './layout.ts';
-export { DEFAULT_TABLE_LIMITS, TableLimitCode, TableLimitError, type TableLimits } from './limits.ts';
+export {
+  DEFAULT_TABLE_LIMITS,
+  TableLimitCode,
+  TableLimitError,
+  type TableLimits,
+  TableWorkerCode,
+  TableWorkerError,
+} from './limits.ts';
 export {
   LookupDirection,
   type PacketBatch,

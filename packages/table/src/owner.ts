@@ -17,6 +17,7 @@ import {
 } from '@rulecast/rules';
 import { ClassSets, type Cut, cutSpace } from './classes.ts';
 import type { TableLimits } from './limits.ts';
+import { PredicateColumns } from './predicate-columns.ts';
 import type { ProgramPlans } from './program.ts';
 import type { PolicyColumns } from './rule-columns.ts';
 
@@ -47,9 +48,9 @@ export function compileOwners(plans: ProgramPlans, limits: TableLimits): Owners 
   }
   const sets = new ClassSets(claims.length, limits);
   const cutOf = (family: Family): Cut => {
-    const nothing = new PrefixBuilder(family, 1).build();
-    const columns = claims.map(({ column }) => (column.family === family ? column : nothing));
-    return cutSpace(family, columns, sets);
+    const columns = new PredicateColumns(family);
+    for (const { column } of claims) columns.push(column.family === family ? column : undefined);
+    return cutSpace(columns, sets);
   };
   const v4 = cutOf(4);
   const v6 = cutOf(6);

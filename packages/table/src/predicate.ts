@@ -9,17 +9,17 @@ import {
   type Address,
   bitsOf,
   canonicalPrefixes,
-  columnFor,
   EMPTY_PREFIX_SET,
   emptyPrefixes,
-  type Family,
   type Prefixes,
   type PrefixSet,
   prefixCount,
   prefixOf,
   prefixSetOf,
+  strideOf,
 } from '@rulecast/rules';
-import type { RuleColumns } from './rule-columns.ts';
+import { PredicateColumns } from './predicate-columns.ts';
+import type { PrefixSpan, RuleColumns } from './rule-columns.ts';
 
 /** Instead of a predicate's number: every address, even an absent one. */
 export const ANY_ADDRESS = -1;
@@ -28,15 +28,25 @@ export const NO_ADDRESS = -2;
 
 /** Numbers the predicates of one rule set, in the order of first use. */
 export class Predicates {
-  /** By number. */
-  readonly sets: PrefixSet[] = [];
+  readonly v4 = new PredicateColumns(4);
+  readonly v6 = new PredicateColumns(6);
   private readonly rules: Pick<RuleColumns, 'lists' | 'resolutions'>;
   private readonly byName = new Map<string, number>(); // `list NAME`, `name NAME` and `dns`
-  private readonly byContent = new Map<number, number[]>(); // hash of a run's prefixes -> predicates
-  private readonly contents = new Map<number, Prefixes>(); // the prefixes as the run has them, for comparison
+  private slots = new Int32Array(256).fill(-1); // open addressing: hash of a run's prefixes -> predicate
+  private hashes: number[] = []; // by predicate in `slots`
+  private used = 0; // of `slots`
 
   constructor(rules: Pick<RuleColumns, 'lists' | 'resolutions'>) {
     this.rules = rules;
+  }
+
+  get count(): number {
+    return this.v4.count;
+  }
+
+  /** How many prefixes all predicates have. */
+  get entryCount(): number {
+    return this.v4.entryCount + this.v6.entryCount;
   }
 
   /** The predicate of a host name, or NO_ADDRESS. */
@@ -49,21 +59,24 @@ export class Predicates {
     return this.named(`list ${name}`, () => this.listSet(name));
   }
 
-  /** The predicate of a run's own prefixes, or NO_ADDRESS. Keeps them. */
-  ofPrefixes(prefixes: Prefixes): number {
-    const hash = contentHash(prefixes);
-    const known = this.byContent.get(hash) ?? [];
-    for (const predicate of known) {
-      const other = this.contents.get(predicate);
-      if (other !== undefined && sameContent(other, prefixes)) return predicate;
+  /** The predicate of a run's own prefixes, or NO_ADDRESS. Runs with equal prefixes share one. */
+  ofPrefixes(run: PrefixSpan): number {
+    if (run.count === 0) return NO_ADDRESS;
+    const span = run.count === 1 ? run : canonicalSpan(run);
+    const hash = contentHash(span);
+    const mask = this.slots.length - 1;
+    let slot = hash & mask;
+    for (let known = this.slots[slot]!; known >= 0; known = this.slots[slot]!) {
+      if (this.hashes[known] === hash && this.holds(known, span)) return known;
+      slot = (slot + 1) & mask;
     }
-    const column = canonicalPrefixes(prefixes);
-    const predicate = this.add(
-      prefixes.family === 4 ? { v4: column, v6: NO_IP6 } : { v4: NO_IP4, v6: column },
-    );
-    known.push(predicate);
-    this.byContent.set(hash, known);
-    this.contents.set(predicate, prefixes);
+    const predicate = this.count;
+    const [own, other] = span.family === 4 ? [this.v4, this.v6] : [this.v6, this.v4];
+    own.pushSpan(span.words, span.wordAt, span.lengths, span.entryAt, span.count);
+    other.push(undefined);
+    this.slots[slot] = predicate;
+    this.hashes[predicate] = hash;
+    if (++this.used * 2 > this.slots.length) this.rehash();
     return predicate;
   }
 
@@ -72,16 +85,6 @@ export class Predicates {
     return this.named('dns', () =>
       prefixSetOf(addresses.map(({ family, words }) => prefixOf(family, words, bitsOf(family)))),
     );
-  }
-
-  /** What the predicates say about one family, by number. */
-  columns(family: Family): readonly Prefixes[] {
-    return this.sets.map((set) => columnFor(set, family));
-  }
-
-  /** How many prefixes all predicates have. */
-  entryCount(): number {
-    return this.sets.reduce((sum, set) => sum + prefixCount(set), 0);
   }
 
   private named(key: string, make: () => PrefixSet): number {
@@ -94,7 +97,35 @@ export class Predicates {
   }
 
   private add(set: PrefixSet): number {
-    return prefixCount(set) === 0 ? NO_ADDRESS : this.sets.push(set) - 1;
+    if (prefixCount(set) === 0) return NO_ADDRESS;
+    this.v4.push(set.v4);
+    this.v6.push(set.v6);
+    return this.count - 1;
+  }
+
+  /** Whether a predicate of some run's prefixes is of exactly these. */
+  private holds(predicate: number, { family, words, lengths, wordAt, entryAt, count }: PrefixSpan): boolean {
+    const columns = family === 4 ? this.v4 : this.v6;
+    const start = columns.starts[predicate]!; // predicate < count, here and below
+    if (columns.starts[predicate + 1]! - start !== count) return false;
+    const stride = strideOf(family);
+    for (let w = 0; w < count * stride; w++) {
+      if (columns.words[start * stride + w] !== words[wordAt + w]) return false;
+    }
+    for (let i = 0; i < count; i++) if (columns.lengths[start + i] !== lengths[entryAt + i]) return false;
+    return true;
+  }
+
+  private rehash(): void {
+    const old = this.slots;
+    const mask = old.length * 4 - 1;
+    this.slots = new Int32Array(mask + 1).fill(-1);
+    for (const predicate of old) {
+      if (predicate < 0) continue;
+      let slot = this.hashes[predicate]! & mask; // it is in the slots
+      while (this.slots[slot]! >= 0) slot = (slot + 1) & mask; // the mask keeps within the slots
+      this.slots[slot] = predicate;
+    }
   }
 
   private resolutionOf(name: string): PrefixSet {
@@ -138,23 +169,25 @@ function union(columns: readonly Prefixes[], empty: Prefixes): Prefixes {
   return canonicalPrefixes({ family: empty.family, words, lengths });
 }
 
-function contentHash({ family, words, lengths }: Prefixes): number {
+/** The canonical form of a span, in columns of its own unless it is canonical. */
+function canonicalSpan({ family, words, lengths, wordAt, entryAt, count }: PrefixSpan): PrefixSpan {
+  const column = canonicalPrefixes({
+    family,
+    words: words.subarray(wordAt, wordAt + count * strideOf(family)),
+    lengths: lengths.subarray(entryAt, entryAt + count),
+  });
+  return { ...column, wordAt: 0, entryAt: 0, count: column.lengths.length };
+}
+
+function contentHash({ family, words, lengths, wordAt, entryAt, count }: PrefixSpan): number {
+  const wordEnd = wordAt + count * strideOf(family);
   let hash: number = family;
-  for (let i = 0; i < words.length; i++) hash = mix(hash, words[i]!); // i < length
-  for (let i = 0; i < lengths.length; i++) hash = mix(hash, lengths[i]!); // i < length
+  for (let w = wordAt; w < wordEnd; w++) hash = mix(hash, words[w]!); // within the span
+  for (let i = entryAt; i < entryAt + count; i++) hash = mix(hash, lengths[i]!); // likewise
   return hash;
 }
 
 function mix(hash: number, value: number): number {
   const mixed = Math.imul(hash ^ value, 0x9e3779b1);
   return mixed ^ (mixed >>> 15);
-}
-
-function sameContent(a: Prefixes, b: Prefixes): boolean {
-  return (
-    a.family === b.family &&
-    a.lengths.length === b.lengths.length &&
-    a.words.every((word, i) => word === b.words[i]) &&
-    a.lengths.every((length, i) => length === b.lengths[i])
-  );
 }

@@ -14,6 +14,13 @@
  * IPv4 ends after one node, so its values are answers only and as narrow as they can be (1, 2 or 4 bytes); IPv6 values
  * are 4 bytes, and ~cell leads to the next node, of up to seven. A map that gives all addresses one answer has a
  * directory of one slot.
+ *
+ * All IPv6 in use shares a few dozen first chunks, so that IPv6 nodes have up to 2^16 boundaries. In front of the first cell
+ * of a large one stands an index of 2^b cells, which cuts its 16 bits into as many equal parts of some four boundaries:
+ *
+ *   cell              bounds
+ *   c - 2^b + part    how many boundaries are at or below the part's first chunk
+ *   c                 n, which so also ends the last part
  */
 
 import { strideOf } from '@rulecast/rules';
@@ -21,6 +28,11 @@ import type { Cut, IndexColumn } from './classes.ts';
 
 /** Slots of a directory that has more than one. */
 export const DIRECTORY_SLOTS = 65536;
+
+/** Boundaries from which on an IPv6 node has an index. Our choice: below, the search takes no longer than the index. */
+const INDEXED_BOUNDS = 64;
+/** Boundaries in a part of an index, if they are spread evenly, as a power of two. */
+const PART_BITS = 2;
 
 /** What a map needs. */
 export interface MapShape {
@@ -62,7 +74,8 @@ export function writeMap(cut: Cut, map: PrefixMap): void {
 export function find4(map: PrefixMap, address: number): number {
   const found = map.directory[(address >>> 16) & map.slotMask]!; // the mask keeps within the directory
   if (found >= 0) return found;
-  const cell = seek(map.bounds, ~found, (address & 0xffff) + 1);
+  const node = ~found;
+  const cell = seek(map.bounds, node, map.bounds[node]!, (address & 0xffff) + 1); // a node's first cell exists
   if (map.width === 1) return map.values8[cell]!; // `seek` stays within the node
   return map.width === 2 ? map.values16[cell]! : map.values32[cell]!;
 }
@@ -78,21 +91,45 @@ export function find6(map: PrefixMap, words: Uint32Array, at: number): number {
       word = words[at + (level >> 1)]!; // level <= 7: nodes of the last level hold answers only
       chunk = word >>> 16;
     }
-    found = values32[seek(bounds, ~found, chunk + 1)]!; // `seek` stays within the node
+    const node = ~found;
+    const count = bounds[node]!; // a node's first cell exists
+    const cell =
+      count < INDEXED_BOUNDS ? seek(bounds, node, count, chunk + 1) : seekIndexed(bounds, node, count, chunk);
+    found = values32[cell]!; // `seek` stays within the node
   }
   return found;
 }
 
-/** The last cell of a node whose boundary is below `limit`; a binary search whose steps are arithmetic, not branches. */
-function seek(bounds: Uint16Array, node: number, limit: number): number {
-  let cell = node;
-  let rest = bounds[node]!; // cells from `cell + 1` that may hold the answer
+/**
+ * The last of a cell and the `count` cells after it whose boundary is below `limit`, or the first of them; a binary search whose steps are arithmetic, not branches. Two
+ * steps a round, the second of which may find nothing left and then stays: the number of rounds, which is a branch, so
+ * seldom differs between the nodes of one map.
+ */
+function seek(bounds: Uint16Array, first: number, count: number, limit: number): number {
+  let cell = first;
+  let rest = count; // cells from `cell + 1` that may hold the answer
   while (rest > 0) {
-    const half = (rest + 1) >> 1;
+    let half = (rest + 1) >> 1;
     cell += half & ((bounds[cell + half]! - limit) >> 31); // cell + half <= node + n
+    rest -= half;
+    half = (rest + 1) >> 1;
+    cell += half & ((bounds[cell + half]! - limit) >> 31); // likewise
     rest -= half;
   }
   return cell;
+}
+
+/** The same for a chunk in a whole node with an index. */
+function seekIndexed(bounds: Uint16Array, node: number, count: number, chunk: number): number {
+  const bits = indexBits(count);
+  const part = node - (1 << bits) + (chunk >> (16 - bits));
+  const before = bounds[part]!; // within the index; part + 1 may be the node's first cell
+  return seek(bounds, node + before, bounds[part + 1]! - before, chunk + 1);
+}
+
+/** Address bits that the index of a node tells apart. */
+function indexBits(count: number): number {
+  return 31 - PART_BITS - Math.clz32(count);
 }
 
 /** Walks a cut in address order. Without a map it counts cells, with one it fills it; both walks are the same code. */
@@ -142,21 +179,46 @@ class MapBuilder {
 
   /** A node for the starts [from, to), which lie within its addresses and above the first. Returns its first cell. */
   private node(level: number, from: number, to: number, classId: number): number {
-    const node = this.cells;
     if (level === this.lastLevel) {
-      this.cells += 1 + to - from;
+      const node = this.open(to - from);
       this.set(node, to - from, classId);
       if (this.map !== undefined) {
         for (let i = from; i < to; i++)
           this.set(node + 1 + i - from, this.chunkAt(i, level), this.classes[i]!); // i < count
       }
+      this.index(node, to - from);
       return node;
     }
     const further = this.innerCells(level, from, to, classId, -1);
-    this.cells += 1 + further;
+    const node = this.open(further);
     this.set(node, further, classId);
     this.innerCells(level, from, to, classId, node);
+    this.index(node, further);
     return node;
+  }
+
+  /** Takes the cells of a node of `count` boundaries and of its index; returns the node's first. */
+  private open(count: number): number {
+    const node = this.cells + (this.isIndexed(count) ? 1 << indexBits(count) : 0);
+    this.cells = node + 1 + count;
+    return node;
+  }
+
+  private isIndexed(count: number): boolean {
+    return this.stride === 4 && count >= INDEXED_BOUNDS;
+  }
+
+  /** Fills the index of a node whose boundaries are made, if it has one. */
+  private index(node: number, count: number): void {
+    if (this.map === undefined || !this.isIndexed(count)) return;
+    const { bounds } = this.map;
+    const bits = indexBits(count);
+    let before = 0;
+    for (let part = 0; part < 1 << bits; part++) {
+      const first = part << (16 - bits);
+      while (before < count && bounds[node + 1 + before]! <= first) before++; // before < count
+      bounds[node - (1 << bits) + part] = before;
+    }
   }
 
   /** Counts the cells of an inner node after its first (`node` < 0), or makes them, and the nodes below it. */

@@ -89,11 +89,20 @@ export interface ProgramViews {
   readonly candidates: Int32Array;
 }
 
-/** The protocol bit of a packet of a family. */
+/** The protocol bit of a packet of a family, by its protocol number. */
 export function protoBitOf(family: Family, proto: number): number {
-  if (proto === IpProtocol.tcp) return ProtoBit.tcp;
-  if (proto === IpProtocol.udp) return ProtoBit.udp;
-  return proto === (family === 4 ? IpProtocol.icmp : IpProtocol.icmp6) ? ProtoBit.icmp : ProtoBit.other;
+  return (family === 4 ? PROTO_BITS4 : PROTO_BITS6)[proto & 0xff]!; // the mask keeps within the table
+}
+
+const PROTO_BITS4 = protoBits(IpProtocol.icmp);
+const PROTO_BITS6 = protoBits(IpProtocol.icmp6);
+
+function protoBits(icmp: number): Uint8Array {
+  const bits = new Uint8Array(256).fill(ProtoBit.other);
+  bits[IpProtocol.tcp] = ProtoBit.tcp;
+  bits[IpProtocol.udp] = ProtoBit.udp;
+  bits[icmp] = ProtoBit.icmp;
+  return bits;
 }
 
 /**
@@ -166,7 +175,8 @@ export class ProgramPlans {
       const commonBlock = common === undefined ? -1 : this.block(common, direction);
       for (const policy of policies) {
         if (policy.name === COMMON_POLICY) continue;
-        if (direction === 'ingress' && (policy.name === DEFAULT_POLICY || policy.ingress.count === 0)) continue;
+        if (direction === 'ingress' && (policy.name === DEFAULT_POLICY || policy.ingress.count === 0))
+          continue;
         this.plans.push({ policy, direction, common: commonBlock, own: this.block(policy, direction) });
       }
     }
@@ -183,10 +193,10 @@ export class ProgramPlans {
   private predicateOf(runs: RunColumns, run: number, runPrefixes: RunPrefixes): number {
     const kind = runs.kinds[run]!; // run < count, here and below
     const hasPrefixes = kind === RemoteKind.prefixes4 || kind === RemoteKind.prefixes6;
-    const prefixes = hasPrefixes ? runPrefixes.next(run) : undefined; // also of a run that can match nothing
+    if (hasPrefixes) runPrefixes.next(run); // also for a run that can match nothing
     const checks = runs.checks[run]!;
     if (this.environment.now >= runs.expires[run]! || (checks & ALL_PROTOS) === 0) return NO_ADDRESS;
-    if (prefixes !== undefined) return this.predicates.ofPrefixes(prefixes);
+    if (hasPrefixes) return this.predicates.ofPrefixes(runPrefixes);
     const name = runs.names[runs.remotes[run]!] ?? '';
     if (kind === RemoteKind.name) return this.predicates.ofName(name);
     if (kind === RemoteKind.list) return this.predicates.ofList(name);

@@ -6,7 +6,18 @@
  * Nothing here depends on the environment.
  */
 
-import type { Action, List, Policy, Prefixes, PrefixSet, RuleMatch, RuleSet, Run } from '@rulecast/rules';
+import {
+  type Action,
+  type Family,
+  type List,
+  type Policy,
+  type Prefixes,
+  type PrefixSet,
+  type RuleMatch,
+  type RuleSet,
+  type Run,
+  strideOf,
+} from '@rulecast/rules';
 
 /** Protocols as rules tell them apart, one bit each. */
 export const ProtoBit = { tcp: 1, udp: 2, icmp: 4, other: 8 } as const;
@@ -82,30 +93,39 @@ export function* policyColumnsSteps(policy: Policy): Generator<undefined, Policy
   return { name, prefixes, defaultAction, egress, ingress };
 }
 
-/** The prefixes of run after run; asked for in the order of runs. */
-export class RunPrefixes {
+/** Some of the prefixes in two columns; without views, of which 2^18 would take longer than what they are for. */
+export interface PrefixSpan {
+  readonly family: Family;
+  readonly words: Uint32Array;
+  readonly lengths: Uint8Array;
+  /** Where its words and its lengths begin. */
+  readonly wordAt: number;
+  readonly entryAt: number;
+  readonly count: number;
+}
+
+/** The prefixes of run after run. */
+export class RunPrefixes implements PrefixSpan {
+  readonly words: Uint32Array;
+  readonly lengths: Uint8Array;
+  family: Family = 4;
+  wordAt = 0;
+  entryAt = 0;
+  count = 0;
   private readonly runs: RunColumns;
-  private wordAt = 0;
-  private entryAt = 0;
 
   constructor(runs: RunColumns) {
     this.runs = runs;
+    this.words = runs.words;
+    this.lengths = runs.lengths;
   }
 
-  /** The prefixes of the next run that has some, whose number in the columns is `run`. Views. */
-  next(run: number): Prefixes {
-    const { kinds, remotes, words, lengths } = this.runs;
-    const family = kinds[run] === RemoteKind.prefixes4 ? 4 : 6;
-    const count = remotes[run]!; // run < count
-    const wordEnd = this.wordAt + count * (family === 4 ? 1 : 4);
-    const prefixes: Prefixes = {
-      family,
-      words: words.subarray(this.wordAt, wordEnd),
-      lengths: lengths.subarray(this.entryAt, this.entryAt + count),
-    };
-    this.wordAt = wordEnd;
-    this.entryAt += count;
-    return prefixes;
+  /** Moves on to those of `run`, which must be the next run that has prefixes. */
+  next(run: number): void {
+    this.wordAt += this.count * strideOf(this.family);
+    this.entryAt += this.count;
+    this.family = this.runs.kinds[run] === RemoteKind.prefixes4 ? 4 : 6;
+    this.count = this.runs.remotes[run]!; // run < count of runs
   }
 }
 
@@ -193,11 +213,7 @@ function prefixSizes(runs: readonly Run[]): { readonly wordCount: number; readon
 }
 
 /** `set` costs a call out of JavaScript, which for the one prefix of most runs is too much. */
-function copyInto(
-  into: Uint32Array | Uint8Array,
-  at: number,
-  from: Uint32Array | Uint8Array,
-): void {
+function copyInto(into: Uint32Array | Uint8Array, at: number, from: Uint32Array | Uint8Array): void {
   if (from.length > 16) into.set(from, at);
   else for (let i = 0; i < from.length; i++) into[at + i] = from[i]!; // i < length
 }

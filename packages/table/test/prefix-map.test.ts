@@ -13,6 +13,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { ClassSets, type Cut, cutSpace } from '../src/classes.ts';
 import { DEFAULT_TABLE_LIMITS } from '../src/limits.ts';
+import { PredicateColumns } from '../src/predicate-columns.ts';
 import { find4, find6, measureMap, type PrefixMap, writeMap } from '../src/prefix-map.ts';
 import { edgeAddresses, Random } from './random-rule-set.ts';
 
@@ -42,10 +43,16 @@ function find(map: PrefixMap, { family, words }: Address): number {
   return family === 4 ? find4(map, words[0] ?? 0) : find6(map, words, 0);
 }
 
+function predicateColumns(family: Family, columns: readonly Prefixes[]): PredicateColumns {
+  const joined = new PredicateColumns(family);
+  for (const column of columns) joined.push(column);
+  return joined;
+}
+
 /** Checks a cut by columns against a binary search in each column. */
 function checkCut(family: Family, columns: readonly Prefixes[], addresses: readonly Address[]): void {
   const sets = new ClassSets(columns.length, DEFAULT_TABLE_LIMITS);
-  const cut = cutSpace(family, columns, sets);
+  const cut = cutSpace(predicateColumns(family, columns), sets);
   const map = mapOf(cut, sets.count);
   for (const address of addresses) {
     const found = [...sets.membersOf(find(map, address))].sort((a, b) => a - b);
@@ -150,11 +157,37 @@ describe('a class map', () => {
     checkCut(family, columns, edgeAddresses(sample));
   });
 
+  it.each([
+    ['even', 1],
+    ['skewed', 700],
+  ])('holds for IPv6 nodes of any number of boundaries, %s', (_, crowd) => {
+    // Chunks of two lists in turn: two boundaries each while they lie apart, one each where all of them meet.
+    for (const count of [31, 32, 33, 62, 63, 64, 65, 127, 128, 255, 256, 1023, 4096, 65_534, 65_535]) {
+      const step = Math.max(1, Math.floor(65_535 / count));
+      const chunks = Array.from({ length: count }, (_, i) => (i < crowd ? i : Math.max(i, 1 + i * step)) + 1);
+      const kept = chunks.filter((chunk) => chunk <= 0xffff);
+      const columns = [0, 1].map((parity) =>
+        columnOf(
+          kept
+            .filter((_, i) => i % 2 === parity)
+            .map((chunk) => prefixOf(6, [0x20010000 + chunk, 0, 0, 0], 32)),
+          6,
+        ),
+      );
+      const near = [0, 1, 2, 3, 9, 100, kept.length >> 1, kept.length - 2, kept.length - 1];
+      const sample = near.flatMap((i) => {
+        const chunk = kept[i];
+        return chunk === undefined ? [] : [prefixOf(6, [0x20010000 + chunk, 0, 0, 0], 32)];
+      });
+      checkCut(6, columns, edgeAddresses([...sample, prefixOf(6, [0x20010000], 16)]));
+    }
+  });
+
   it('narrows IPv4 values to the number of classes', () => {
     const widths = [200, 300, 70_000].map((count) => {
       const columns = Array.from({ length: count }, (_, i) => columnOf([prefixOf(4, [i * 512], 24)], 4));
       const sets = new ClassSets(count, DEFAULT_TABLE_LIMITS);
-      const cut = cutSpace(4, columns, sets);
+      const cut = cutSpace(predicateColumns(4, columns), sets);
       const map = mapOf(cut, sets.count);
       for (let i = 0; i < count; i += 97) {
         expect([...sets.membersOf(find4(map, i * 512 + 255))]).toEqual([i]);

@@ -1,57 +1,9 @@
 import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
-import {
-  type Environment,
-  emptyPolicy,
-  type Packet,
-  prefixListOf,
-  prefixOf,
-  prefixSetOf,
-  type RuleSet,
-  RunBuilder,
-} from '@rulecast/rules';
 import { describe, expect, it } from 'vitest';
 import { openReader, READER_SLOTS, Table, TablePinnedError } from '../src/index.ts';
 import { pinWord } from '../src/layout.ts';
-
-const ENVIRONMENT: Environment = { now: 0, dns: [] };
-const HOSTS = 4096;
-const FIRST = 0x0a000000;
-
-/** A rule set that accepts (odd) or drops (even) HOSTS hosts by a list, and does the opposite by default. */
-function release(number: number): RuleSet {
-  const rules = new RunBuilder();
-  const accepts = number % 2 === 1;
-  rules.push({
-    action: accepts ? 'accept' : 'drop',
-    remote: { kind: 'list', list: `release-${number % 2}` },
-    proto: undefined,
-    dns: false,
-    ports: undefined,
-    icmpType: undefined,
-    expire: undefined,
-    comment: undefined,
-  });
-  const hosts = Array.from({ length: HOSTS }, (_, i) => prefixOf(4, [FIRST + i * 1024], 32));
-  // The releases differ in size and layout too, so that a torn read finds other bytes.
-  if (accepts)
-    hosts.push(...Array.from({ length: 500 }, (_, i) => prefixOf(4, [0xc0000000 + i * 65536], 24)));
-  const policy = {
-    ...emptyPolicy('default'),
-    egress: rules.build(),
-    defaultAction: accepts ? ('drop' as const) : ('accept' as const),
-  };
-  return {
-    lists: new Map([[`release-${number % 2}`, prefixListOf(prefixSetOf(hosts))]]),
-    policies: new Map([['default', policy]]),
-    resolutions: new Map(),
-  };
-}
-
-function hostPacket(index: number): Packet {
-  const dst = prefixOf(4, [FIRST + index * 1024], 32);
-  return { direction: 'egress', src: undefined, dst, proto: 6, port: 443, icmpType: undefined };
-}
+import { ENVIRONMENT, FIRST, HOSTS, hostPacket, release } from './release.ts';
 
 function flipTo(table: Table, number: number): void {
   table.flip(table.prepare(release(number), ENVIRONMENT));

@@ -35,7 +35,7 @@ export const MIN_BUFFER_BYTES = 4_096;
 /** Beyond this a bigger buffer only hides a stuck reader. */
 export const MAX_BUFFER_BYTES = 16_777_216;
 const MAX_MEMORY_NAME_CHARS = 64;
-/** Four times what an operating system would take is still a mistake. */
+/** More is a mistake in the configuration. */
 const MAX_ARGUMENT_COUNT = 64;
 const ENDPOINT_FORMS =
   'known forms are unix:/absolute/path.sock, memory:NAME, vchan:DOMAIN:PORT, stdio:, exec:COMMAND?arg=A&arg=B, ' +

@@ -70,6 +70,8 @@ export class StreamChannel implements Channel {
   #closedHere = false;
   /** A piece of `#unsent` is with the output, which must not be given another before it reports. */
   #sending = false;
+  /** The input has ended, and why is not known yet. */
+  #explaining = false;
   /** Destroys the streams of a closed channel, or gives up on the last bytes of one whose output is gone. */
   #timer: NodeJS.Timeout | undefined;
 
@@ -93,7 +95,9 @@ export class StreamChannel implements Channel {
     input.on('data', (chunk) => this.#onData(chunk));
     input.on('end', () => this.#onEnd());
     input.on('error', (error) => this.#onGone(error.message));
-    input.on('close', () => this.#onGone('closed by the peer'));
+    input.on('close', () => {
+      if (!this.#explaining) this.#onGone('closed by the peer');
+    });
     if (output === input) return;
     output.on('error', (error) => this.#onOutputLost(error.message));
     output.on('close', () => this.#onOutputLost('closed by the peer'));
@@ -163,6 +167,7 @@ export class StreamChannel implements Channel {
     // A peer that sends no more does not read either: there is no half-close.
     this.#output.destroy();
     const { explainEnd } = this.#hooks;
+    this.#explaining = explainEnd !== undefined;
     if (explainEnd === undefined) this.#onGone('closed by the peer');
     else explainEnd((reason) => this.#onGone(reason));
   }

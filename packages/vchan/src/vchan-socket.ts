@@ -14,6 +14,7 @@
  * Where we differ: a file whose server lives is not taken from it, a path over 107 bytes is refused and not cut, and our file
  * goes away while a client is served, so that another one waits instead of being connected to nobody.
  */
+import { rmSync } from 'node:fs';
 import { readFile, rm } from 'node:fs/promises';
 import net from 'node:net';
 import { dirname, isAbsolute, join } from 'node:path';
@@ -142,6 +143,12 @@ class VchanListener implements Listener {
   readonly #bufferBytes: number;
   readonly #options: ListenVchanOptions;
   #server: net.Server | undefined;
+  /** Resolves when the server before is closed. */
+  #stopped: Promise<void> = Promise.resolve();
+  /** A client is being served. */
+  #occupied = false;
+  /** Clients that connected at the same moment as the one that is served; their turn comes. */
+  readonly #held: net.Socket[] = [];
   #closed = false;
   #connectionCount = 0;
 
@@ -161,6 +168,7 @@ class VchanListener implements Listener {
 
   /** What libvchan_server_init does; again for each further client. */
   async initialise(createDirectory: boolean): Promise<void> {
+    await this.#stopped;
     try {
       await prepareDirectory(dirname(this.#path), createDirectory);
       if ((await this.#bind()) === 'listening') return;
@@ -180,12 +188,13 @@ class VchanListener implements Listener {
   close(): Promise<void> {
     this.#closed = true;
     this.#stopListening();
+    for (const socket of this.#held.splice(0)) socket.destroy();
     this.#arrived.close();
-    return Promise.resolve();
+    return this.#stopped;
   }
 
   async #bind(): Promise<'listening' | 'exists'> {
-    const server = net.createServer({ allowHalfOpen: false }, (socket) => this.#onConnection(server, socket));
+    const server = net.createServer({ allowHalfOpen: false }, (socket) => this.#onConnection(socket));
     const bound = await bindSocket(server, this.#path, this.#options.mode, this.#options.onError);
     if (bound === 'exists') return bound;
     this.#server = server;
@@ -194,35 +203,68 @@ class VchanListener implements Listener {
     return bound;
   }
 
-  /** Removes the file too. */
+  /**
+   * Removes the file at once, so that nobody else connects, and closes the server when it has accepted whoever did before:
+   * those whom it left in the kernel's queue would be connected to nobody.
+   */
   #stopListening(): void {
-    this.#server?.close();
+    const server = this.#server;
+    if (server === undefined) return;
     this.#server = undefined;
+    rmSync(this.#path, { force: true });
+    this.#stopped = new Promise((resolve) => {
+      setImmediate(() => {
+        // Removes the path once more, so that the next server must not be bound yet.
+        server.close();
+        resolve();
+      });
+    });
   }
 
-  #onConnection(server: net.Server, socket: net.Socket): void {
-    // Whoever connected while the first one arrived: as with the library, it finds nobody and is disconnected.
-    if (server !== this.#server) {
+  #onConnection(socket: net.Socket): void {
+    this.#stopListening();
+    if (this.#closed) {
       socket.destroy();
       return;
     }
-    this.#stopListening();
-    this.#connectionCount += 1;
-    const name = `${formatEndpoint(this.endpoint)}#${this.#connectionCount}`;
+    if (!this.#occupied) {
+      this.#serve(socket);
+    } else if (this.#held.length < this.#options.backlog) {
+      // Its end shows when it is served; an error must not end the process meanwhile.
+      socket.on('error', () => undefined);
+      this.#held.push(socket);
+    } else {
+      this.#turnAway(socket);
+    }
+  }
+
+  #serve(socket: net.Socket): void {
     if (this.#arrived.full) {
-      socket.destroy();
-      this.#options.onError(
-        new ChannelConnectError('busy', `${name} was turned away: too many unaccepted channels`),
-      );
+      this.#turnAway(socket);
       this.#next();
       return;
     }
-    const channel = serverChannel(socket, name, this.#bufferBytes, { onDisconnect: () => this.#next() });
-    this.#arrived.add(channel);
+    this.#occupied = true;
+    this.#connectionCount += 1;
+    const name = `${formatEndpoint(this.endpoint)}#${this.#connectionCount}`;
+    this.#arrived.add(serverChannel(socket, name, this.#bufferBytes, { onDisconnect: () => this.#next() }));
   }
 
+  #turnAway(socket: net.Socket): void {
+    socket.destroy();
+    const message = `a client of ${formatEndpoint(this.endpoint)} was turned away: too many unaccepted channels`;
+    this.#options.onError(new ChannelConnectError('busy', message));
+  }
+
+  /** Serves whoever connected while the last client was arriving, else initialises again. */
   #next(): void {
+    this.#occupied = false;
     if (this.#closed) return;
+    for (let held = this.#held.shift(); held !== undefined; held = this.#held.shift()) {
+      if (held.destroyed) continue;
+      this.#serve(held);
+      return;
+    }
     this.initialise(false).catch((error: unknown) => {
       this.#options.onError(error instanceof Error ? error : new Error(String(error)));
       // Somebody else has the path now, or the directory is gone: whoever waits in accept() must hear of it.

@@ -1,21 +1,59 @@
-import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import net from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, expect } from 'vitest';
-import type { Endpoint } from '../src/endpoint.ts';
-import { connect, listen } from '../src/transport.ts';
+import fc from 'fast-check';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import * as zmq from 'zeromq';
+import type { Channel, Listener } from '../src/channel.ts';
+import { CreditChannel, type MessageLink } from '../src/credit-channel.ts';
+import { type Endpoint, formatEndpoint, type ZmqIpcEndpoint } from '../src/endpoint.ts';
+import { connect, type ListenOptions, listen } from '../src/transport.ts';
+import { connectZmq, listenZmq } from '../src/zeromq.ts';
+import {
+  CLOSE_CODE,
+  decodeMessage,
+  encodeClose,
+  encodeFlow,
+  encodeHello,
+  encodeWelcome,
+  MAX_MESSAGE_BYTES,
+} from '../src/zmq-message.ts';
+import { BLOCK, startPeer } from './child.ts';
 import { describeChannel, type TestPair } from './conformance.ts';
+import { drain, fill, receive, repeats, sameBytes, seededBytes, sendAll, turns, until } from './streams.ts';
 
 let directory = '';
+let handlesBefore = 0;
 
 beforeEach(() => {
   directory = mkdtempSync(join(tmpdir(), 'vchan-zmq-'));
+  handlesBefore = handles();
 });
 
-afterEach(() => {
-  expect(readdirSync(directory)).toEqual([]);
+afterEach(async () => {
+  await until(() => handles() <= handlesBefore);
+  expect(readdirSync(directory).filter((name) => name !== 'block')).toEqual([]);
   rmSync(directory, { recursive: true });
 });
+
+/** Whatever keeps this process alive, a ZeroMQ socket that waits for a message included. */
+function handles(): number {
+  return process.getActiveResourcesInfo().filter((kind) => kind !== 'Immediate').length;
+}
+
+function ipc(name = 'test.sock'): ZmqIpcEndpoint {
+  return { kind: 'zmq+ipc', path: join(directory, name) };
+}
+
+/** A listener in another process has made its socket file, and is done with it. */
+function isListening(): boolean {
+  return (
+    readdirSync(directory)
+      .filter((name) => name !== 'block')
+      .join() === 'test.sock'
+  );
+}
 
 async function pair(endpoint: Endpoint, bufferBytes: number): Promise<TestPair> {
   const listener = await listen(endpoint, { bufferBytes });
@@ -29,13 +67,573 @@ async function pair(endpoint: Endpoint, bufferBytes: number): Promise<TestPair> 
       server.close();
       client.close();
       await listener.close();
+      await until(() => handles() <= handlesBefore);
     },
   };
 }
 
-describeChannel('ZeroMQ ipc', (bufferBytes) =>
-  pair({ kind: 'zmq+ipc', path: join(directory, 'pair.sock') }, bufferBytes),
-);
+describeChannel('ZeroMQ ipc', (bufferBytes) => pair(ipc(), bufferBytes));
 describeChannel('ZeroMQ tcp', (bufferBytes) =>
   pair({ kind: 'zmq+tcp', address: '127.0.0.1', port: 0 }, bufferBytes),
 );
+
+/** A bare DEALER, which obeys nobody. */
+function rawDealer(endpoint: ZmqIpcEndpoint): zmq.Dealer {
+  const dealer = new zmq.Dealer({ linger: 0 });
+  dealer.connect(`ipc://${endpoint.path}`);
+  return dealer;
+}
+
+/** A DEALER that has said HELLO and been welcomed, and the channel it got. */
+async function rawConnection(listener: Listener, endpoint: ZmqIpcEndpoint) {
+  const dealer = rawDealer(endpoint);
+  await dealer.send(encodeHello(seededBytes(9, 16), 4_096));
+  const server = await listener.accept();
+  const [welcome] = await dealer.receive();
+  expect(decodeMessage(welcome ?? new Uint8Array(0))?.kind).toBe('welcome');
+  return { dealer, server };
+}
+
+/** The next message that is not an empty FLOW. */
+async function nextMessage(dealer: zmq.Dealer) {
+  for (;;) {
+    const [bytes] = await dealer.receive();
+    const message = bytes && decodeMessage(bytes);
+    if (message?.kind !== 'flow' || message.bytes.length > 0 || message.grantBytes > 0) return message;
+  }
+}
+
+describe('a message between the ends of a ZeroMQ channel', () => {
+  const id = Uint8Array.from({ length: 16 }, (_, i) => i);
+  it.each([
+    ['HELLO', encodeHello(id, 65_536), '0152435a01000102030405060708090a0b0c0d0e0f00000100'],
+    ['WELCOME', encodeWelcome(id, 4_096), '02000102030405060708090a0b0c0d0e0f00100000'],
+    ['FLOW', encodeFlow(513, Uint8Array.of(0xaa, 0xbb)), '0301020000aabb'],
+    ['empty FLOW', encodeFlow(0, new Uint8Array(0)), '0300000000'],
+    ['CLOSE', encodeClose(CLOSE_CODE.protocol), '0402'],
+  ])('%s has these bytes, and reads back', (_, message, hex) => {
+    expect(Buffer.from(message).toString('hex')).toBe(hex);
+    expect(decodeMessage(message)).toBeDefined();
+    const longer = Uint8Array.of(...message, 0);
+    if (message[0] !== 3) {
+      expect(decodeMessage(longer)).toBeUndefined();
+      for (let end = 0; end < message.length; end++)
+        expect(decodeMessage(message.subarray(0, end))).toBeUndefined();
+    }
+  });
+
+  it.each([
+    ['nothing', ''],
+    ['an unknown kind', '05'],
+    ['another version', '0152435a02000102030405060708090a0b0c0d0e0f00000100'],
+    ['another magic', '0152435b01000102030405060708090a0b0c0d0e0f00000100'],
+    ['a buffer below the least', '0152435a01000102030405060708090a0b0c0d0e0fff0f0000'],
+    ['a buffer above the largest', '0152435a01000102030405060708090a0b0c0d0e0f01000001'],
+    ['a short FLOW', '03010200'],
+    ['an unknown CLOSE', '0404'],
+  ])('is not %s', (_, hex) => {
+    expect(decodeMessage(Buffer.from(hex, 'hex'))).toBeUndefined();
+  });
+
+  it('is at most 65,541 bytes', () => {
+    const longest = encodeFlow(0, new Uint8Array(65_536));
+    expect(longest).toHaveLength(MAX_MESSAGE_BYTES);
+    expect(decodeMessage(longest)).toBeDefined();
+    expect(decodeMessage(encodeFlow(0, new Uint8Array(65_537)))).toBeUndefined();
+  });
+
+  it('made of any bytes is read or refused, never more', () => {
+    fc.assert(
+      fc.property(fc.uint8Array({ maxLength: 40 }), (bytes) => {
+        const message = decodeMessage(bytes);
+        if (message?.kind === 'flow') expect(message.bytes).toHaveLength(bytes.length - 5);
+      }),
+      { numRuns: 2_000 },
+    );
+  });
+});
+
+/** Two channels over queues that deliver when told to. */
+function creditPair(bufferBytes: number) {
+  const toServer: Uint8Array[] = [];
+  const toClient: Uint8Array[] = [];
+  const linkTo = (queue: Uint8Array[]): MessageLink => ({
+    send: (message) => {
+      queue.push(message);
+      return Promise.resolve(true);
+    },
+    end: () => undefined,
+  });
+  const client = new CreditChannel('client', { name: 'test' }, linkTo(toServer), bufferBytes, bufferBytes);
+  const server = new CreditChannel('server', { name: 'test' }, linkTo(toClient), bufferBytes, bufferBytes);
+  const bytesIn = (queue: readonly Uint8Array[]): number =>
+    queue.reduce((sum, message) => sum + Math.max(0, message.length - 5), 0);
+  const deliver = (to: Channel): void => {
+    const message = (to === server ? toServer : toClient).shift();
+    if (message !== undefined) (to === server ? server : client).receive(decodeMessage(message));
+  };
+  return { client, server, toServer, toClient, bytesIn, deliver };
+}
+
+describe('credit', () => {
+  it('never lets more than a buffer be away from its reader, whatever the order of events', async () => {
+    const step = fc.oneof(
+      fc.record({ kind: fc.constant('write' as const), count: fc.integer({ min: 1, max: 9_000 }) }),
+      fc.record({ kind: fc.constant('read' as const), count: fc.integer({ min: 1, max: 9_000 }) }),
+      fc.record({
+        kind: fc.constantFrom('deliver' as const, 'answer' as const, 'turn' as const),
+        count: fc.constant(0),
+      }),
+    );
+    await fc.assert(
+      fc.asyncProperty(
+        fc.integer({ min: 4_096, max: 8_192 }),
+        fc.array(step, { maxLength: 120 }),
+        async (bufferBytes, steps) => {
+          const { client, server, toServer, bytesIn, deliver } = creditPair(bufferBytes);
+          const source = seededBytes(31, 65_521);
+          let written = 0;
+          let read = 0;
+          for (const { kind, count } of steps) {
+            if (kind === 'write') {
+              const from = written % source.length;
+              written += client.write(source.subarray(from, from + count));
+            } else if (kind === 'read') {
+              const bytes = server.read(count);
+              expect(
+                sameBytes(
+                  bytes,
+                  Uint8Array.from(bytes, (_, i) => source[(read + i) % source.length] ?? 0),
+                ),
+              ).toBe(true);
+              read += bytes.length;
+            } else if (kind === 'turn') await turns(1);
+            else deliver(kind === 'deliver' ? server : client);
+            // What is neither in a message nor ready is in the writer's ring, or was read.
+            expect(written - read).toBeLessThanOrEqual(bufferBytes);
+            expect(bytesIn(toServer) + server.dataReady()).toBeLessThanOrEqual(written - read);
+            expect(client.bufferSpace()).toBeLessThanOrEqual(bufferBytes - (written - read));
+          }
+          // All that was written arrives, and all credit comes back.
+          while (read < written || client.bufferSpace() < bufferBytes) {
+            await turns(1);
+            deliver(server);
+            deliver(client);
+            read += server.read(1_000).length;
+          }
+          expect([client.state, server.state, read]).toEqual(['connected', 'connected', written]);
+        },
+      ),
+      { numRuns: 60 },
+    );
+  });
+});
+
+describe('a ZeroMQ listener', () => {
+  it.each([
+    ['a FLOW before HELLO', [encodeFlow(0, Uint8Array.of(1))]],
+    ['noise', [seededBytes(3, 100)]],
+    ['an empty message', [new Uint8Array(0)]],
+    ['two frames', [encodeHello(seededBytes(9, 16), 4_096), Uint8Array.of(1)]],
+  ])('tells who begins with %s to go, and makes no channel', async (_, frames) => {
+    const endpoint = ipc();
+    const errors: Error[] = [];
+    const listener = await listen(endpoint, { onError: (error) => errors.push(error) });
+    const dealer = rawDealer(endpoint);
+
+    await dealer.send(frames);
+
+    expect(await nextMessage(dealer)).toEqual({ kind: 'close', code: CLOSE_CODE.protocol });
+    for (let i = 0; i < 10; i++) await dealer.send(encodeHello(seededBytes(i + 1, 16), 4_096));
+    const client = await connect(endpoint);
+    expect((await listener.accept()).peer.name).toBe(`${formatEndpoint(endpoint)}#1`);
+    expect(errors).toMatchObject([{ code: 'connect_failed' }]);
+    dealer.close();
+    client.close();
+    await listener.close();
+  });
+
+  it.each([
+    ['more bytes than its credit', encodeFlow(0, new Uint8Array(4_097)), 'the peer exceeded its credit'],
+    ['credit for bytes it never got', encodeFlow(1, new Uint8Array(0)), 'the peer granted too much'],
+    ['noise', seededBytes(3, 100), 'the peer sent a malformed message'],
+    ['a second HELLO', encodeHello(seededBytes(9, 16), 4_096), 'the peer sent a malformed message'],
+  ])('disconnects a peer that sends %s', async (_, message, reason) => {
+    const endpoint = ipc();
+    const listener = await listen(endpoint, { bufferBytes: 4_096 });
+    const { dealer, server } = await rawConnection(listener, endpoint);
+
+    await dealer.send(message);
+    await server.waitReadable();
+
+    expect([server.state, server.closeReason, server.dataReady()]).toEqual(['disconnected', reason, 0]);
+    expect(await nextMessage(dealer)).toEqual({ kind: 'close', code: CLOSE_CODE.protocol });
+    dealer.close();
+    await listener.close();
+  });
+
+  it('is rid of a peer whose message is too long', async () => {
+    const endpoint = ipc();
+    const listener = await listen(endpoint);
+    const { dealer, server } = await rawConnection(listener, endpoint);
+
+    await dealer.send(new Uint8Array(2 * MAX_MESSAGE_BYTES));
+    await until(() => server.state === 'disconnected');
+
+    expect(server.closeReason).toBe('connection lost');
+    dealer.close();
+    await listener.close();
+  });
+
+  it('does not take a connection id twice', async () => {
+    const endpoint = ipc();
+    const listener = await listen(endpoint);
+    const { dealer, server } = await rawConnection(listener, endpoint);
+    const copy = rawDealer(endpoint);
+
+    await copy.send(encodeHello(seededBytes(9, 16), 4_096));
+
+    expect(await nextMessage(copy)).toEqual({ kind: 'close', code: CLOSE_CODE.protocol });
+    expect(server.state).toBe('connected');
+    dealer.close();
+    copy.close();
+    await listener.close();
+  });
+
+  it('serves many channels, each with its own bytes and name', async () => {
+    const endpoint = ipc();
+    const listener = await listen(endpoint);
+    const echoes = Array.from({ length: 30 }, async () => {
+      const server = await listener.accept();
+      await sendAll(server, await receive(server, 100_000));
+      return server.peer.name;
+    });
+
+    const answers = Array.from({ length: 30 }, async (_, i) => {
+      const client = await connect(endpoint);
+      const bytes = seededBytes(i + 1, 100_000);
+      const [, same] = await Promise.all([
+        sendAll(client, bytes),
+        receive(client, 100_000).then((received) => sameBytes(received, bytes)),
+      ]);
+      client.close();
+      return same;
+    });
+
+    expect(await Promise.all(answers)).toEqual(Array.from({ length: 30 }, () => true));
+    expect(new Set(await Promise.all(echoes)).size).toBe(30);
+    await listener.close();
+  });
+
+  it('keeps the others going while one of them does not read', async () => {
+    const endpoint = ipc();
+    const listener = await listen(endpoint);
+    const [stuck, stuckServer] = [await connect(endpoint), await listener.accept()];
+    const [client, server] = [await connect(endpoint), await listener.accept()];
+    expect(await fill(stuckServer, BLOCK)).toBe(65_536);
+    const bytes = seededBytes(5, 1_000_000);
+
+    const [, received] = await Promise.all([sendAll(server, bytes), receive(client, bytes.length)]);
+
+    expect(sameBytes(received, bytes)).toBe(true);
+    expect(stuckServer.bufferSpace()).toBe(0);
+    stuck.close();
+    client.close();
+    await listener.close();
+  });
+
+  it('turns away whoever exceeds the backlog, and says so', async () => {
+    const endpoint = ipc();
+    const errors: Error[] = [];
+    const listener = await listen(endpoint, { backlog: 2, onError: (error) => errors.push(error) });
+    const clients = [await connect(endpoint), await connect(endpoint)];
+
+    await expect(connect(endpoint)).rejects.toMatchObject({ name: 'ChannelConnectError', code: 'busy' });
+
+    expect(errors).toMatchObject([{ code: 'busy' }]);
+    (await listener.accept()).close();
+    clients.push(await connect(endpoint));
+    for (const client of clients) client.close();
+    await listener.close();
+  });
+
+  it('rejects accept once closed, keeps accepted channels, and disconnects the others', async () => {
+    const endpoint = ipc();
+    const listener = await listen(endpoint);
+    const [client, server] = [await connect(endpoint), await listener.accept()];
+    const unaccepted = await connect(endpoint);
+
+    await listener.close();
+
+    await expect(listener.accept()).rejects.toMatchObject({ code: 'listener_closed' });
+    expect(await drain(unaccepted)).toBe(0);
+    expect(readdirSync(directory)).toEqual([]);
+    client.write(Uint8Array.of(1));
+    expect([...(await receive(server, 1))]).toEqual([1]);
+    const again = await listen(endpoint);
+    client.close();
+    await drain(server);
+    const [second, secondServer] = [await connect(endpoint), await again.accept()];
+    expect(secondServer.state).toBe('connected');
+    second.close();
+    await again.close();
+  });
+
+  it.each([
+    [undefined, 0o600],
+    [0o660, 0o660],
+  ])('makes its socket file with mode %s (600 by default), and no other file', async (mode, expected) => {
+    const endpoint = ipc();
+    const listener = await listen(endpoint, mode === undefined ? {} : { mode });
+
+    expect(statSync(endpoint.path).mode & 0o777).toBe(expected);
+    expect(readdirSync(directory)).toEqual(['test.sock']);
+    await listener.close();
+  });
+
+  it('refuses a path with a living listener, which goes on, or another file, and replaces a dead one', async () => {
+    const endpoint = ipc();
+    const first = await listen(endpoint);
+    await expect(listen(endpoint)).rejects.toMatchObject({ name: 'EndpointInUseError', code: 'in_use' });
+    const [client, server] = [await connect(endpoint), await first.accept()];
+    expect(server.state).toBe('connected');
+    client.close();
+    await first.close();
+
+    writeFileSync(endpoint.path, 'keep me');
+    await expect(listen(endpoint)).rejects.toMatchObject({ code: 'not_a_socket' });
+    rmSync(endpoint.path);
+
+    const peer = startPeer(directory, ['listen', formatEndpoint(endpoint), 'silent']);
+    await until(() => isListening());
+    await peer.kill();
+    const second = await listen(endpoint);
+    await second.close();
+  });
+
+  it('refuses a TCP port in use', async () => {
+    const first = await listen({ kind: 'zmq+tcp', address: '127.0.0.1', port: 0 });
+
+    await expect(listen(first.endpoint)).rejects.toMatchObject({
+      name: 'EndpointInUseError',
+      code: 'in_use',
+    });
+
+    await first.close();
+  });
+
+  it.each<[string, ListenOptions]>([
+    ['bufferBytes', { bufferBytes: 4_095 }],
+    ['backlog', { backlog: 0 }],
+    ['mode', { mode: 0o1000 }],
+  ])('refuses a %s out of range', async (_, options) => {
+    await expect(listen(ipc(), options)).rejects.toThrow(RangeError);
+  });
+});
+
+describe('the peer of a ZeroMQ channel', () => {
+  it('killed in the middle of a stream leaves a beginning of it, then a disconnected channel', async () => {
+    const endpoint = ipc();
+    const listener = await listen(endpoint);
+    const peer = startPeer(directory, ['connect', formatEndpoint(endpoint), 'flood']);
+    const server = await listener.accept();
+    const before = await receive(server, 64 * BLOCK.length);
+
+    await peer.kill();
+    const after = await receive(server, 1_000 * BLOCK.length);
+
+    expect(repeats(before, BLOCK)).toBe(true);
+    expect(repeats(after, BLOCK)).toBe(true);
+    expect([server.state, server.closeReason]).toEqual(['disconnected', 'connection lost']);
+    await listener.close();
+  });
+
+  it('killed after writing leaves what it has sent', async () => {
+    const endpoint = ipc();
+    const listener = await listen(endpoint);
+    const peer = startPeer(directory, ['connect', formatEndpoint(endpoint), 'once']);
+    const server = await listener.accept();
+    await until(() => server.dataReady() === BLOCK.length);
+
+    await peer.kill();
+
+    expect(sameBytes(await receive(server, BLOCK.length + 1), BLOCK)).toBe(true);
+    expect(server.state).toBe('disconnected');
+    await listener.close();
+  });
+
+  it('that was a listener and is started again does not continue the stream', async () => {
+    const endpoint = ipc();
+    const url = formatEndpoint(endpoint);
+    const first = startPeer(directory, ['listen', url, 'flood']);
+    await until(() => isListening());
+    const client = await connect(endpoint);
+    const before = await receive(client, 16 * BLOCK.length);
+    client.write(seededBytes(6, 1_000));
+
+    await first.kill();
+    const listener = await listen(endpoint);
+    const after = await receive(client, 1_000 * BLOCK.length);
+
+    expect(repeats(before, BLOCK)).toBe(true);
+    expect(repeats(after, BLOCK)).toBe(true);
+    expect([client.state, client.closeReason]).toEqual(['disconnected', 'connection lost']);
+    const fresh = await connect(endpoint);
+    expect((await listener.accept()).peer.name).toBe(`${url}#1`);
+    fresh.close();
+    await listener.close();
+  });
+
+  it('that ZeroMQ reconnects by itself finds no channel to continue', async () => {
+    const endpoint = ipc();
+    const errors: Error[] = [];
+    const peer = startPeer(directory, ['listen', formatEndpoint(endpoint), 'silent']);
+    await until(() => isListening());
+    const dealer = rawDealer(endpoint);
+    await dealer.send(encodeHello(seededBytes(9, 16), 4_096));
+    await peer.said('ready');
+
+    await peer.kill();
+    const listener = await listen(endpoint, { onError: (error) => errors.push(error) });
+    await dealer.send(encodeFlow(0, seededBytes(6, 1_000)));
+    while ((await nextMessage(dealer))?.kind !== 'close');
+
+    expect(errors).toMatchObject([{ message: expect.stringContaining('did not begin with a fresh HELLO') }]);
+    dealer.close();
+    await listener.close();
+  });
+
+  it.each(['client', 'server'])('stopped without a word is noticed by the %s', async (role) => {
+    const options = { bufferBytes: undefined, curve: undefined, heartbeatMs: 100, signal: undefined };
+    const endpoint = ipc();
+    const url = formatEndpoint(endpoint);
+    const files = { backlog: 4, mode: 0o600, createDirectory: false, onError: () => undefined };
+    const listener = role === 'server' ? await listenZmq(endpoint, { ...options, ...files }) : undefined;
+    const peer = startPeer(directory, [listener === undefined ? 'listen' : 'connect', url, 'silent']);
+    await until(() => isListening());
+    const channel =
+      listener === undefined
+        ? await connectZmq(endpoint, { ...options, timeoutMs: 5_000 })
+        : await listener.accept();
+    await peer.said('ready');
+
+    peer.child.kill('SIGSTOP');
+    await until(() => channel.state === 'disconnected');
+
+    expect(channel.closeReason).toBe('connection lost');
+    await peer.kill();
+    await listener?.close();
+    rmSync(endpoint.path, { force: true });
+  });
+});
+
+describe('connecting over ZeroMQ', () => {
+  it('fails with a code when nobody listens', async () => {
+    await expect(connect(ipc())).rejects.toMatchObject({
+      name: 'ChannelConnectError',
+      code: 'nobody_listens',
+    });
+    const listener = await listen({ kind: 'zmq+tcp', address: '127.0.0.1', port: 0 });
+    await listener.close();
+    await turns(20);
+    await expect(connect(listener.endpoint)).rejects.toMatchObject({ code: 'nobody_listens' });
+  });
+
+  it('fails with a code when somebody else listens, or answers too late', async () => {
+    const endpoint = ipc();
+    const server = net.createServer((socket) => socket.resume().end('220 hello\r\n')).listen(endpoint.path);
+    await expect(connect(endpoint)).rejects.toMatchObject({ code: 'connect_failed' });
+    server.close();
+    const silent = net.createServer((socket) => socket.resume()).listen(join(directory, 'silent.sock'));
+    const attempt = connect(ipc('silent.sock'), { timeoutMs: 100 });
+    await expect(attempt).rejects.toMatchObject({ name: 'ChannelConnectError' });
+    silent.close();
+  });
+
+  it.each(['before', 'during'])('can be aborted %s the attempt', async (when) => {
+    const silent = net.createServer((socket) => socket.resume()).listen(ipc().path);
+    const controller = new AbortController();
+    if (when === 'before') controller.abort('enough');
+
+    const attempt = connect(ipc(), { signal: controller.signal });
+    setImmediate(() => controller.abort('enough'));
+
+    await expect(attempt).rejects.toMatchObject({ code: 'aborted', cause: 'enough' });
+    silent.close();
+  });
+});
+
+describe('CURVE', () => {
+  const server = zmq.curveKeyPair();
+  const known = zmq.curveKeyPair();
+  const unknown = zmq.curveKeyPair();
+  const serverKeys = { secretKey: server.secretKey, clientKeys: [known.publicKey] };
+  const clientKeys = { serverKey: server.publicKey, ...known };
+
+  it('carries a channel for a known client', async () => {
+    const listener = await listen({ kind: 'zmq+tcp', address: '127.0.0.1', port: 0 }, { curve: serverKeys });
+    const [client, accepted] = await Promise.all([
+      connect(listener.endpoint, { curve: clientKeys }),
+      listener.accept(),
+    ]);
+    const bytes = seededBytes(8, 300_000);
+
+    const [, received] = await Promise.all([sendAll(client, bytes), receive(accepted, bytes.length)]);
+
+    expect(sameBytes(received, bytes)).toBe(true);
+    client.close();
+    await drain(accepted);
+    await listener.close();
+  });
+
+  it.each([
+    ['an unknown client', { ...clientKeys, ...unknown }],
+    ['a client that has another server’s key', { ...clientKeys, serverKey: unknown.publicKey }],
+    ['a client without keys', undefined],
+  ])('lets %s in nowhere', async (_, curve) => {
+    const listener = await listen({ kind: 'zmq+tcp', address: '127.0.0.1', port: 0 }, { curve: serverKeys });
+
+    const attempt = connect(listener.endpoint, { timeoutMs: 500, ...(curve && { curve }) });
+
+    await expect(attempt).rejects.toMatchObject({ name: 'ChannelConnectError' });
+    const good = await connect(listener.endpoint, { curve: clientKeys });
+    expect((await listener.accept()).peer.name).toMatch(/#1$/);
+    good.close();
+    await listener.close();
+  });
+
+  it.each(['0.0.0.0', '192.0.2.1', '::', '2001:db8::1'])(
+    'is required beyond this machine: %s',
+    async (address) => {
+      const endpoint: Endpoint = { kind: 'zmq+tcp', address, port: 5_555 };
+      const expected = {
+        name: 'EndpointError',
+        code: 'needs_curve',
+        message: expect.stringContaining('give curve keys'),
+      };
+
+      await expect(listen(endpoint)).rejects.toMatchObject(expected);
+      await expect(connect(endpoint)).rejects.toMatchObject(expected);
+    },
+  );
+
+  it('takes no malformed keys, shows none, and none where they would do nothing', async () => {
+    const endpoint: Endpoint = { kind: 'zmq+tcp', address: '127.0.0.1', port: 0 };
+    for (const secretKey of ['', 'x'.repeat(39), '~'.repeat(40), '#####'.repeat(8)]) {
+      const error = await listen(endpoint, { curve: { ...serverKeys, secretKey } }).catch(
+        (caught: Error) => caught,
+      );
+      expect(error).toMatchObject({ name: 'EndpointError', code: 'bad_key' });
+      if (secretKey !== '') expect(String(error)).not.toContain(secretKey);
+    }
+    await expect(listen(endpoint, { curve: { ...serverKeys, clientKeys: [] } })).rejects.toMatchObject({
+      code: 'bad_key',
+    });
+    await expect(listen({ kind: 'memory', name: 'x' }, { curve: serverKeys })).rejects.toMatchObject({
+      code: 'bad_option',
+    });
+    await expect(connect({ kind: 'memory', name: 'x' }, { curve: clientKeys })).rejects.toMatchObject({
+      code: 'bad_option',
+    });
+  });
+});

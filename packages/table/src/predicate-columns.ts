@@ -1,0 +1,66 @@
+/**
+ * Predicate columns: the canonical prefixes of many predicates of one family, predicate after predicate in one column,
+ * so that 2^18 predicates of one prefix each are three arrays and not a million objects.
+ */
+
+import { type Family, type Prefixes, strideOf } from '@rulecast/rules';
+
+export class PredicateColumns {
+  readonly family: Family;
+  /** Predicate p has the entries [starts[p], starts[p + 1]); longer than needed, like the two below. */
+  starts = new Uint32Array(16);
+  words = new Uint32Array(0);
+  lengths = new Uint8Array(0);
+  private used = 0;
+
+  constructor(family: Family) {
+    this.family = family;
+  }
+
+  /** How many predicates it has. */
+  get count(): number {
+    return this.used;
+  }
+
+  /** How many prefixes all its predicates have. */
+  get entryCount(): number {
+    return this.starts[this.used]!; // there is one start more than there are predicates
+  }
+
+  /** Appends the next predicate: a canonical column, or none. */
+  push(column: Prefixes | undefined): void {
+    if (column === undefined) this.pushSpan(this.words, 0, this.lengths, 0, 0);
+    else this.pushSpan(column.words, 0, column.lengths, 0, column.lengths.length);
+  }
+
+  /** Appends the next predicate: `count` entries of a canonical column, whose words begin at `wordAt`, lengths at `at`. */
+  pushSpan(words: Uint32Array, wordAt: number, lengths: Uint8Array, at: number, count: number): void {
+    const stride = strideOf(this.family);
+    const start = this.entryCount;
+    const end = start + count;
+    if (end > this.lengths.length) this.grow(Math.max(end, this.lengths.length * 2));
+    if (this.used + 2 > this.starts.length) {
+      const longer = new Uint32Array(this.starts.length * 2);
+      longer.set(this.starts);
+      this.starts = longer;
+    }
+    if (count === 1) {
+      // `set` and `subarray` cost calls out of JavaScript, which for the one prefix of most runs is too much.
+      for (let w = 0; w < stride; w++) this.words[start * stride + w] = words[wordAt + w]!; // the caller's entry exists
+      this.lengths[start] = lengths[at]!; // likewise
+    } else {
+      this.words.set(words.subarray(wordAt, wordAt + count * stride), start * stride);
+      this.lengths.set(lengths.subarray(at, at + count), start);
+    }
+    this.starts[++this.used] = end;
+  }
+
+  private grow(entries: number): void {
+    const words = new Uint32Array(entries * strideOf(this.family));
+    words.set(this.words);
+    const lengths = new Uint8Array(entries);
+    lengths.set(this.lengths);
+    this.words = words;
+    this.lengths = lengths;
+  }
+}

@@ -1,0 +1,360 @@
+import { once } from 'node:events';
+import { Worker } from 'node:worker_threads';
+import {
+  EMPTY_RULE_SET,
+  type Environment,
+  emptyPolicy,
+  type List,
+  nameListOf,
+  PrefixBuilder,
+  prefixListOf,
+  prefixOf,
+  prefixSetOf,
+  type RuleSet,
+  RunBuilder,
+} from '@rulecast/rules';
+import { afterAll, afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { isSmall } from '../src/compile-cost.ts';
+import { Compiler } from '../src/compiler.ts';
+import { compileImage, writeImage } from '../src/image.ts';
+import {
+  DEFAULT_TABLE_LIMITS,
+  openReader,
+  Table,
+  TableLimitCode,
+  TableLimitError,
+  TablePinnedError,
+  TableWorkerCode,
+  TableWorkerError,
+} from '../src/index.ts';
+import { pinWord } from '../src/layout.ts';
+import { ruleColumns } from '../src/rule-columns.ts';
+import { randomCase } from './random-rule-set.ts';
+import { ENVIRONMENT, FIRST, HOSTS, hostPacket, release } from './release.ts';
+
+/** Enough that the table compiles it in its thread. */
+const MANY = 70_000;
+
+function standby(): SharedArrayBuffer {
+  return new SharedArrayBuffer(0, { maxByteLength: 2 ** 28 });
+}
+
+/** The bytes that this thread compiles. */
+function imageBytes(ruleSet: RuleSet, environment: Environment): Buffer {
+  const compiled = compileImage(ruleColumns(ruleSet), environment, DEFAULT_TABLE_LIMITS);
+  const bytes = new ArrayBuffer(compiled.plan.bytes);
+  writeImage(compiled, 1, bytes);
+  return Buffer.from(bytes);
+}
+
+/** A rule set whose only policy has 2^15 runs of one prefix each, and lists by name. */
+function manyRuns(lists: ReadonlyMap<string, List>): RuleSet {
+  const rules = new RunBuilder();
+  const match = { proto: undefined, dns: false, ports: undefined, icmpType: undefined, comment: undefined };
+  for (let i = 0; i < 2 ** 15; i++) {
+    const action = i % 2 === 0 ? ('accept' as const) : ('drop' as const);
+    const prefix = i % 3 === 0 ? prefixOf(6, [0x20010db8, i, 0, 0], 64) : prefixOf(4, [FIRST + i * 4], 30);
+    rules.push({ ...match, action, expire: i % 5 === 0 ? i : undefined, remote: { kind: 'prefix', prefix } });
+    if (i % 4096 === 0)
+      rules.push({ ...match, action, expire: undefined, remote: { kind: 'list', list: 'a' } });
+  }
+  const policy = { ...emptyPolicy('default'), egress: rules.build() };
+  return { lists, policies: new Map([['default', policy]]), resolutions: new Map() };
+}
+
+async function refusal(promise: Promise<unknown>): Promise<unknown> {
+  return promise.then(
+    () => 'nothing was refused',
+    (error: unknown) => error,
+  );
+}
+
+describe('the compile thread', () => {
+  const compiler = new Compiler(DEFAULT_TABLE_LIMITS, undefined);
+  afterAll(() => compiler.close());
+
+  /** Compiles in the thread, and checks what it wrote against this thread. */
+  async function checkImage(ruleSet: RuleSet, environment: Environment): Promise<void> {
+    const buffer = standby();
+    const sizes = await compiler.compile(ruleSet, { environment, generation: 1, standby: buffer });
+    const expected = imageBytes(ruleSet, environment);
+    expect(sizes.bytes).toBe(expected.length);
+    expect(Buffer.compare(Buffer.from(buffer, 0, sizes.bytes), expected)).toBe(0);
+  }
+
+  it('writes, byte for byte, what compiling in place writes, for random rule sets', async () => {
+    for (let seed = 0; seed < 300; seed++) {
+      const { ruleSet, environment } = randomCase(seed, 64);
+      await checkImage(ruleSet, environment);
+    }
+  });
+
+  it('keeps the parts that stay, takes those that change, and forgets those that go', async () => {
+    const lists = [0, 1, 2].map((seed) =>
+      prefixListOf(prefixSetOf([prefixOf(4, [seed * 0x01000000], 8), prefixOf(6, [0x20010000, seed], 64)])),
+    );
+    const names = nameListOf(['a.example', 'b.example'], true);
+    const base = manyRuns(new Map());
+    const withLists = (...entries: [string, List | undefined][]): RuleSet => ({
+      ...base,
+      lists: new Map(entries.flatMap(([name, list]) => (list === undefined ? [] : [[name, list] as const]))),
+    });
+    const resolved = { v4: lists[2]?.v4 ?? new PrefixBuilder(4).build(), v6: new PrefixBuilder(6).build() };
+    for (const ruleSet of [
+      withLists(['a', lists[0]]),
+      withLists(['a', lists[1]], ['b', lists[0]]),
+      withLists(['b', lists[0]]),
+      withLists(['a', lists[0]], ['b', lists[0]]),
+      { ...withLists(['a', names]), resolutions: new Map([['b.example', resolved]]) },
+      { ...EMPTY_RULE_SET, policies: base.policies },
+      EMPTY_RULE_SET,
+      withLists(['a', lists[2]]),
+    ]) {
+      await checkImage(ruleSet, { now: 77, dns: [] });
+    }
+  });
+
+  it('leaves the rule set as it was, also where a list is a view of a larger buffer', async () => {
+    const words = new Uint32Array(1024).map((_, i) => i * 65536);
+    const lengths = new Uint8Array(1024).fill(16);
+    const list = prefixListOf({
+      v4: { family: 4, words: words.subarray(100, 900), lengths: lengths.subarray(100, 900) },
+      v6: new PrefixBuilder(6).build(),
+    });
+    const ruleSet = manyRuns(new Map([['a', list]]));
+    const before = structuredClone(ruleSet);
+    await checkImage(ruleSet, ENVIRONMENT);
+    expect(ruleSet).toEqual(before);
+    expect(words.length).toBe(1024);
+  });
+
+  it('reports a limit as the error it is', async () => {
+    const limited = new Compiler({ ...DEFAULT_TABLE_LIMITS, rows: 10 }, undefined);
+    const order = { environment: ENVIRONMENT, generation: 1, standby: standby() };
+    const error = await refusal(limited.compile(manyRuns(new Map()), order));
+    expect(error).toBeInstanceOf(TableLimitError);
+    expect(error).toMatchObject({ code: TableLimitCode.rows, limit: 10 });
+    expect(order.standby.byteLength).toBe(0);
+    await expect(limited.compile(EMPTY_RULE_SET, order)).resolves.toMatchObject({ programs: 0 });
+    await limited.close();
+  });
+});
+
+describe('prepareAsync', () => {
+  let table: Table;
+  beforeEach(() => {
+    table = new Table({ pinWaitMs: 50 });
+  });
+  afterEach(() => table.close());
+
+  it.each([
+    ['in place', 0],
+    ['in the thread', MANY],
+  ])('prepares what prepare does, %s', async (_, more) => {
+    const reader = openReader(table.handle());
+    const twin = new Table();
+    for (let generation = 1; generation < 5; generation++) {
+      const ruleSet = release(generation, more);
+      expect(isSmall(ruleSet)).toBe(more === 0);
+      const prepared = await table.prepareAsync(ruleSet, ENVIRONMENT);
+      expect(prepared).toEqual(twin.prepare(ruleSet, ENVIRONMENT));
+      expect(reader.generation()).toBe(generation - 1);
+      expect(table.flip(prepared)).toBe(generation);
+      twin.flip(twin.prepare(ruleSet, ENVIRONMENT));
+      expect(table.stats()).toEqual({ ...twin.stats(), reservedBytes: expect.any(Number) });
+      for (const index of [0, 1, HOSTS - 1]) {
+        expect(table.lookup(hostPacket(index))).toEqual(twin.lookup(hostPacket(index)));
+        expect(reader.lookup(hostPacket(index))).toMatchObject({
+          generation,
+          list: `release-${generation % 2}`,
+        });
+      }
+    }
+    expect(table.hits().lists).toEqual(
+      new Map([
+        ['release-1', 12],
+        ['release-0', 12],
+      ]),
+    );
+  });
+
+  it('leaves the event loop of its caller running', async () => {
+    let turns = 0;
+    const turn = (): void => {
+      turns++;
+      next = setImmediate(turn);
+    };
+    let next = setImmediate(turn);
+    await table.prepareAsync(release(1, MANY), ENVIRONMENT);
+    clearImmediate(next);
+    expect(turns).toBeGreaterThan(20);
+  });
+
+  it('serves calls in their order, and only what the last one prepared can be flipped', async () => {
+    table.flip(table.prepare(release(1), ENVIRONMENT));
+    const early = table.prepare(release(2), ENVIRONMENT);
+    const settled: number[] = [];
+    const calls = [MANY, 0, MANY].map(async (more, i) => {
+      const prepared = await table.prepareAsync(release(i, more), ENVIRONMENT);
+      settled.push(i);
+      return prepared;
+    });
+    expect(() => table.prepare(release(2), ENVIRONMENT)).toThrow(TypeError);
+    expect(() => table.flip(early)).toThrow(TypeError);
+    const first = await calls[0];
+    expect(first && (() => table.flip(first))).toThrow(TypeError);
+    const [, second, third] = await Promise.all(calls);
+    expect(settled).toEqual([0, 1, 2]);
+    expect(second && (() => table.flip(second))).toThrow(TypeError);
+    expect(() => table.flip(early)).toThrow(TypeError);
+    expect(table.lookup(hostPacket(0))).toMatchObject({ action: 'accept', generation: 1 });
+    expect(third && table.flip(third)).toBe(2);
+    expect(table.lookup(hostPacket(0))).toMatchObject({ action: 'drop', generation: 2 });
+  });
+
+  it('one call that fails leaves the others as they are', async () => {
+    const small = new Table({ maxImageBytes: 2 ** 20, pinWaitMs: 50 });
+    const [refused, prepared] = await Promise.all([
+      refusal(small.prepareAsync(release(1, 4 * MANY), ENVIRONMENT)),
+      small.prepareAsync(release(1), ENVIRONMENT),
+    ]);
+    expect(refused).toMatchObject({ code: TableLimitCode.bytes, limit: 2 ** 20 });
+    expect(small.flip(prepared)).toBe(1);
+    await small.close();
+  });
+
+  it.each([
+    ['in place', 0],
+    ['in the thread', MANY],
+  ])('does not write what a reader may be looking at, %s', async (_, more) => {
+    table.flip(table.prepare(release(1), ENVIRONMENT));
+    const reader = openReader(table.handle());
+    const control = new Int32Array(table.handle().control);
+    control[pinWord(reader.slot)] = 1; // by hand: a look that lasts
+    const images = table.handle().buffers.map((buffer) => Buffer.from(new Uint8Array(buffer)));
+    let turns = 0;
+    const turn = setInterval(() => turns++, 1);
+    expect(await refusal(table.prepareAsync(release(2, more), ENVIRONMENT))).toBeInstanceOf(TablePinnedError);
+    expect(turns).toBeGreaterThan(5); // the wait does not block
+    clearInterval(turn);
+    for (const [i, buffer] of table.handle().buffers.entries()) {
+      expect(Buffer.from(buffer).equals(images[i] ?? Buffer.alloc(0))).toBe(true);
+    }
+    expect(table.lookup(hostPacket(0))).toMatchObject({ action: 'accept', generation: 1 });
+    const waiting = table.prepareAsync(release(2, more), ENVIRONMENT);
+    setTimeout(() => {
+      control[pinWord(reader.slot)] = 2; // the look is over
+    }, 10);
+    expect(table.flip(await waiting)).toBe(2);
+    expect(reader.lookup(hostPacket(0))).toMatchObject({ action: 'drop', generation: 2 });
+  });
+
+  it('a thread that dies of its heap fails its call; the table is as before, and the next call gets a thread', async () => {
+    const narrow = new Table({ compileHeapMb: 16, pinWaitMs: 50 });
+    narrow.flip(narrow.prepare(release(1), ENVIRONMENT));
+    narrow.lookup(hostPacket(0));
+    // Strings live in the JavaScript heap, unlike arrays.
+    const names = Array.from({ length: 1_000_000 }, (_, i) => `host-${i}.of-a-long-list-of-names.example`);
+    const huge = { ...release(2), lists: new Map([['names', nameListOf(names, true)]]) };
+    const calls = [
+      refusal(narrow.prepareAsync(huge, ENVIRONMENT)),
+      narrow.prepareAsync(release(2, MANY), ENVIRONMENT),
+    ];
+    const [error, prepared] = await Promise.all(calls);
+    expect(error).toBeInstanceOf(TableWorkerError);
+    expect(error).toMatchObject({ code: TableWorkerCode.died });
+    expect(narrow.lookup(hostPacket(0))).toMatchObject({ action: 'accept', generation: 1 });
+    expect(narrow.hits().lists.get('release-1')).toBe(2);
+    expect(prepared).toMatchObject({ generation: 1 + 1 });
+    narrow.flip(narrow.prepare(release(2), ENVIRONMENT));
+    expect(narrow.lookup(hostPacket(0))).toMatchObject({ action: 'drop', generation: 2 });
+    await narrow.close();
+  });
+
+  it('a closed table ends what it compiles and what waits, and answers on', async () => {
+    table.flip(await table.prepareAsync(release(1, MANY), ENVIRONMENT));
+    const calls = [release(2, 4 * MANY), release(2), release(2, MANY)].map((ruleSet) =>
+      refusal(table.prepareAsync(ruleSet, ENVIRONMENT)),
+    );
+    await new Promise(setImmediate); // the first is under way
+    await table.close();
+    for (const error of await Promise.all(calls)) {
+      expect(error).toBeInstanceOf(TableWorkerError);
+      expect(error).toMatchObject({ code: TableWorkerCode.closed });
+    }
+    expect(await refusal(table.prepareAsync(release(2), ENVIRONMENT))).toMatchObject({
+      code: TableWorkerCode.closed,
+    });
+    expect(() => table.prepare(release(2), ENVIRONMENT)).toThrow(TableWorkerError);
+    expect(table.lookup(hostPacket(0))).toMatchObject({ action: 'accept', generation: 1 });
+    await table.close();
+  });
+
+  it('readers in threads never get a torn answer or an older generation while the compile thread writes', async () => {
+    const shared = new Table({ pinWaitMs: 20_000 }); // more threads than cores
+    const releases = [release(0, MANY), release(1, MANY)];
+    const flipTo = async (generation: number): Promise<void> => {
+      const ruleSet = releases[generation % 2] ?? EMPTY_RULE_SET;
+      shared.flip(await shared.prepareAsync(ruleSet, ENVIRONMENT));
+    };
+    await flipTo(1);
+    const stop = new Int32Array(new SharedArrayBuffer(4));
+    const worker = new Worker(new URL('./reader-worker.mjs', import.meta.url), {
+      workerData: { handle: shared.handle(), stop, first: FIRST, hosts: HOSTS },
+    });
+    await once(worker, 'message'); // it is looking up
+    const done = once(worker, 'message');
+    const deadline = performance.now() + 1500;
+    let generation = 1;
+    while (performance.now() < deadline) await flipTo(++generation);
+    Atomics.store(stop, 0, 1);
+    const [report] = await done;
+    expect(report.fault).toBeUndefined();
+    expect(report.lookups).toBeGreaterThan(10_000);
+    expect(report.generations).toBeGreaterThan(5);
+    expect(generation).toBeGreaterThan(10);
+    await worker.terminate();
+    await shared.close();
+  });
+});
+
+describe('what is small enough to compile in place', () => {
+  const hosts = (count: number, family: 4 | 6): List => {
+    const builder = new PrefixBuilder(family, count);
+    const words = new Uint32Array(4);
+    for (let i = 0; i < count; i++) {
+      words[0] = i;
+      builder.push(words, 0, 32);
+    }
+    const none = prefixSetOf([]);
+    return prefixListOf(family === 4 ? { ...none, v4: builder.build() } : { ...none, v6: builder.build() });
+  };
+  const withList = (list: List): RuleSet => ({ ...EMPTY_RULE_SET, lists: new Map([['l', list]]) });
+  const manyPolicies = (count: number): RuleSet => {
+    const { policies, lists } = release(1, 10_000);
+    const policy = policies.get('default') ?? emptyPolicy('default');
+    return {
+      ...EMPTY_RULE_SET,
+      lists,
+      policies: new Map(Array.from({ length: count }, (_, i) => [`p${i}`, policy])),
+    };
+  };
+
+  it.each([
+    ['nothing', EMPTY_RULE_SET, true],
+    ['50,000 IPv4 hosts', withList(hosts(50_000, 4)), true],
+    ['100,000 IPv4 hosts', withList(hosts(100_000, 4)), false],
+    ['10,000 IPv6 prefixes', withList(hosts(10_000, 6)), true],
+    ['50,000 IPv6 prefixes', withList(hosts(50_000, 6)), false],
+    [
+      'a million names that stay names',
+      withList({ kind: 'names', names: new Array(1e6).fill('a'), resolve: false }),
+      true,
+    ],
+    ['2^15 runs', manyRuns(new Map()), false],
+    ['a list in the policies of 2 qubes', manyPolicies(2), true],
+    ['a list in the policies of 1,000 qubes', manyPolicies(1000), false],
+  ])('%s', (_, ruleSet, small) => {
+    expect(isSmall(ruleSet)).toBe(small);
+  });
+});

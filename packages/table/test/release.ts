@@ -1,0 +1,56 @@
+/** Two releases that answer the opposite of each other, so that a torn or a stale look shows. */
+
+import {
+  type Environment,
+  emptyPolicy,
+  type Packet,
+  prefixListOf,
+  prefixOf,
+  prefixSetOf,
+  type RuleSet,
+  RunBuilder,
+} from '@rulecast/rules';
+
+export const ENVIRONMENT: Environment = { now: 0, dns: [] };
+export const HOSTS = 4096;
+export const FIRST = 0x0a000000;
+
+/**
+ * A rule set that accepts (odd) or drops (even) HOSTS hosts by a list, and does the opposite by default. With `more` hosts
+ * in the list that no test asks about, to make it large.
+ */
+export function release(number: number, more = 0): RuleSet {
+  const rules = new RunBuilder();
+  const accepts = number % 2 === 1;
+  rules.push({
+    action: accepts ? 'accept' : 'drop',
+    remote: { kind: 'list', list: `release-${number % 2}` },
+    proto: undefined,
+    dns: false,
+    ports: undefined,
+    icmpType: undefined,
+    expire: undefined,
+    comment: undefined,
+  });
+  const hosts = Array.from({ length: HOSTS }, (_, i) => prefixOf(4, [FIRST + i * 1024], 32));
+  // The releases differ in size and layout too, so that a torn read finds other bytes.
+  if (accepts)
+    hosts.push(...Array.from({ length: 500 }, (_, i) => prefixOf(4, [0xc0000000 + i * 65536], 24)));
+  for (let i = 0; i < more; i++) hosts.push(prefixOf(4, [0x20000000 + i * 4 + (number % 2)], 32));
+  const policy = {
+    ...emptyPolicy('default'),
+    egress: rules.build(),
+    defaultAction: accepts ? ('drop' as const) : ('accept' as const),
+  };
+  return {
+    lists: new Map([[`release-${number % 2}`, prefixListOf(prefixSetOf(hosts))]]),
+    policies: new Map([['default', policy]]),
+    resolutions: new Map(),
+  };
+}
+
+/** To one of the HOSTS hosts. */
+export function hostPacket(index: number): Packet {
+  const dst = prefixOf(4, [FIRST + index * 1024], 32);
+  return { direction: 'egress', src: undefined, dst, proto: 6, port: 443, icmpType: undefined };
+}

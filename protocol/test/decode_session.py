@@ -1,0 +1,947 @@
+"""
+A second decoder, deliberately naive: it reads recorded sessions (vectors/session.json) with nothing but the standard library, written
+from PROTOCOL.md and sharing no code with the implementation. Where both agree, the document says enough.
+
+Reads a JSON array of sessions from standard input and writes a JSON array of as many results: what was decoded, or
+{"error": code, "text": reason}. Prefixes are pairs (address as a number, length); a rule set is a dict of parts by (kind, name).
+"""
+
+import hashlib
+import json
+import re
+import struct
+import sys
+import zlib
+
+
+class Refused(Exception):
+    def __init__(self, code, text):
+        super().__init__(text)
+        self.code = code
+
+
+def need(condition, code, text):
+    if not condition:
+        raise Refused(code, text)
+
+
+class Reader:
+    """Little-endian numbers, one after the other."""
+
+    def __init__(self, data, code):
+        self.data, self.at, self.code = data, 0, code
+
+    def left(self):
+        return len(self.data) - self.at
+
+    def take(self, count):
+        need(count <= self.left(), self.code, f"{count} bytes expected, {self.left()} left")
+        self.at += count
+        return self.data[self.at - count : self.at]
+
+    def rest(self):
+        return self.take(self.left())
+
+    def uint(self, count):
+        return int.from_bytes(self.take(count), "little")
+
+    def u64(self):
+        value = self.uint(8)
+        need(value < 2**53, self.code, "a number of more than 53 bits")
+        return value
+
+    def varint(self, bits=32):
+        value = shift = 0
+        while True:
+            byte = self.uint(1)
+            value |= (byte & 127) << shift
+            need(value < 2**bits, self.code, "a varint that is too large")
+            if byte < 128:
+                need(byte > 0 or shift == 0, self.code, "a varint in too long a form")
+                return value
+            shift += 7
+
+    def text8(self):
+        return self.take(self.uint(1)).decode("latin-1")
+
+    def line(self):
+        end = self.data.find(b"\n", self.at)
+        need(end >= 0, self.code, "a line without an end")
+        text = self.take(end - self.at).decode("latin-1")
+        self.at += 1
+        return text
+
+    def end(self):
+        need(self.left() == 0, self.code, f"{self.left()} bytes too many")
+
+
+# ── Frames ────────────────────────────────────────────────────────────────────
+
+
+class Frames:
+    """One direction of a connection: feed bytes, get (type, transaction, body)."""
+
+    def __init__(self):
+        self.buffer, self.sequence = b"", 0
+
+    def feed(self, data):
+        self.buffer += data
+        frames = []
+        while len(self.buffer) >= 24:
+            magic, version, kind, flags, transaction, sequence, length, checksum = struct.unpack(
+                "<IBBHIIII", self.buffer[:24]
+            )
+            need(magic == 0x54534352, "bad-magic", "not RCST")
+            need(version == 1, "bad-frame-version", str(version))
+            need(flags == 0, "bad-flags", hex(flags))
+            need(length <= 65512, "bad-length", str(length))
+            need(sequence == self.sequence, "bad-sequence", f"{sequence}, not {self.sequence}")
+            if len(self.buffer) < 24 + length:
+                break
+            body = self.buffer[24 : 24 + length]
+            need(zlib.crc32(self.buffer[:20] + body) == checksum, "bad-checksum", f"frame {sequence}")
+            self.buffer = self.buffer[24 + length :]
+            self.sequence += 1
+            frames.append((kind, transaction, body))
+        return frames
+
+    def end(self):
+        need(not self.buffer, "truncated", "the stream ends within a frame")
+
+
+# ── Control bodies ────────────────────────────────────────────────────────────
+
+
+def control_body(body):
+    need(len(body) <= 4096, "body-too-long", str(len(body)))
+    at = 0
+
+    def take(count):
+        nonlocal at
+        need(at + count <= len(body), "bad-body", "too few bytes")
+        at += count
+        return body[at - count : at]
+
+    def big(count, signed=False):
+        return int.from_bytes(take(count), "big", signed=signed)
+
+    def value(depth):
+        tag = big(1)
+        if tag < 0x80:
+            return tag
+        if tag >= 0xE0:
+            return tag - 256
+        if tag < 0x90 or tag == 0xDE:
+            return mapping(tag & 15 if tag < 0x90 else big(2), depth)
+        if tag < 0xA0 or tag == 0xDC:
+            count = tag & 15 if tag < 0xA0 else big(2)
+            need(depth < 4, "bad-body", "nested too deep")
+            need(count <= len(body) - at, "bad-body", "an array beyond the body")
+            return [value(depth + 1) for _ in range(count)]
+        if tag < 0xC0 or tag in (0xD9, 0xDA):
+            return text(tag & 31 if tag < 0xC0 else big(1 if tag == 0xD9 else 2))
+        if tag in (0xC2, 0xC3):
+            return tag == 0xC3
+        if tag in (0xC4, 0xC5):
+            return take(big(1 if tag == 0xC4 else 2))
+        if 0xCC <= tag <= 0xCF:
+            return big(1 << (tag - 0xCC))
+        if 0xD0 <= tag <= 0xD3:
+            return big(1 << (tag - 0xD0), signed=True)
+        raise Refused("bad-body", f"tag {tag:#x}")
+
+    def text(count):
+        try:
+            return take(count).decode("utf-8")
+        except UnicodeDecodeError:
+            raise Refused("bad-body", "malformed UTF-8") from None
+
+    def mapping(count, depth):
+        need(depth < 4, "bad-body", "nested too deep")
+        need(count * 2 <= len(body) - at, "bad-body", "a map beyond the body")
+        result = {}
+        for _ in range(count):
+            key = value(depth + 1)
+            need(isinstance(key, str) and key != "__proto__", "bad-body", "a key that is none")
+            need(key not in result, "bad-body", "a key twice")
+            result[key] = value(depth + 1)
+        return result
+
+    need(body and (0x80 <= body[0] < 0x90 or body[0] == 0xDE), "bad-body", "not a map")
+    result = value(0)
+    need(at == len(body), "bad-body", "bytes after the map")
+    return result
+
+
+def is_uint(value, low=0, high=2**53 - 1):
+    return type(value) is int and low <= value <= high
+
+
+def sized(*counts):
+    return lambda v: isinstance(v, bytes) and len(v) in counts
+
+
+def words(*all_words):
+    return lambda v: v in all_words
+
+
+def text_of(most):
+    controls = re.compile("[\x00-\x1f\x7f-\x9f]")
+    return lambda v: isinstance(v, str) and len(v.encode()) <= most and not controls.search(v)
+
+
+def matching(pattern):
+    return lambda v: isinstance(v, str) and re.fullmatch(pattern, v) is not None
+
+
+def between(low, high):
+    return lambda v: is_uint(v, low, high)
+
+
+def list_of(most, check):
+    return lambda v: isinstance(v, list) and len(v) <= most and all(map(check, v))
+
+
+def map_of(fields):
+    return lambda v: isinstance(v, dict) and fields_fault(fields, v) is None
+
+
+def fields_fault(fields, body):
+    names = {name.rstrip("?") for name in fields}
+    for name in body:
+        if name not in names:
+            return f"unknown field {name}"
+    for name, check in fields.items():
+        if name.rstrip("?") not in body:
+            if not name.endswith("?"):
+                return f"no field {name}"
+        elif not check(body[name.rstrip("?")]):
+            return f"a wrong {name}"
+    return None
+
+
+HASH, UINT, BOOLEAN, TEXT = sized(32), is_uint, lambda v: isinstance(v, bool), text_of(512)
+CODE = matching("[a-z][a-z0-9-]{0,63}")
+NAME = matching("[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+PAUSE = between(0, 86400000)
+VERSION = between(1, 255)
+PACKET = {
+    "direction": words("egress", "ingress", "both"),
+    "src?": sized(4, 16),
+    "dst": sized(4, 16),
+    "proto": between(0, 255),
+    "port?": between(0, 65535),
+    "icmpType?": between(0, 255),
+}
+VERDICT = {
+    "action": words("accept", "drop", "none"),
+    "direction?": words("egress", "ingress"),
+    "policy?": NAME,
+    "rulePolicy?": NAME,
+    "rule?": text_of(1536),
+    "ruleIndex?": UINT,
+    "run?": UINT,
+    "list?": NAME,
+    "prefix?": text_of(43),
+}
+
+
+def counters(value):
+    name = re.compile("[A-Za-z][A-Za-z0-9._-]{0,31}")
+    return isinstance(value, dict) and len(value) <= 64 and all(
+        name.fullmatch(key) and is_uint(count) for key, count in value.items()
+    )
+
+
+MESSAGES = {
+    1: ("HELLO", {
+        "protocolMin": VERSION, "protocolMax": VERSION, "name": NAME, "lineage?": sized(16),
+        "holds?": map_of({"hash": HASH, "epoch": UINT, "version": UINT}),
+        "refused": list_of(32, HASH), "limits": map_of({"entries": UINT, "bytes": UINT, "parts": UINT}),
+    }),
+    2: ("WELCOME", {"protocol": VERSION, "name": NAME, "lineage": sized(16), "heartbeatMs": between(100, 86400000)}),
+    3: ("OFFER", None),
+    4: ("WANT", {"hash": HASH, "base?": HASH}),
+    5: ("BEGIN", {"hash": HASH, "base?": HASH, "steps": between(1, 1024), "bytes": UINT}),
+    6: ("CHUNK", None),
+    7: ("END", {"sha256": HASH}),
+    8: ("ABORT", {"code": CODE, "text": TEXT}),
+    9: ("APPLIED", {
+        "hash": HASH, "epoch": UINT, "version": UINT, "receiveMs": UINT, "verifyMs": UINT, "compileMs": UINT,
+        "flipMs": UINT, "persisted": BOOLEAN, "generation": UINT,
+    }),
+    10: ("NACK", {
+        "hash": HASH, "code": CODE, "text": TEXT, "part?": text_of(96), "entry?": UINT,
+        "retry": words("never", "later"), "retryAfterMs?": PAUSE, "keeps?": HASH,
+    }),
+    11: ("QUERY", {"question": words("test", "stats"), "packet?": map_of(PACKET)}),
+    12: ("ANSWER", {
+        "ok": BOOLEAN, "verdict?": map_of(VERDICT), "hash?": HASH, "version?": UINT, "epoch?": UINT,
+        "generation?": UINT, "stats?": counters, "code?": CODE, "text?": TEXT,
+    }),
+    13: ("PROVE", {}),
+    14: ("PROOF", None),
+    15: ("PING", {"hash?": HASH, "ageMs?": UINT}),
+    16: ("PONG", {"hash?": HASH, "ageMs?": UINT}),
+    17: ("BYE", {"code": CODE, "text": TEXT, "retryAfterMs?": PAUSE}),
+}  # fmt: skip
+
+
+def message(kind, body):
+    """The name and the fields of a message; OFFER, PROOF and CHUNK have their bytes."""
+    need(kind in MESSAGES, "unknown-type", str(kind))
+    name, fields = MESSAGES[kind]
+    if fields is None:
+        need(len(body) > (0 if name == "CHUNK" else 64), "bad-message", f"a short {name}")
+        return name, body
+    decoded = control_body(body)
+    fault = fields_fault(fields, decoded)
+    need(fault is None, "bad-message", f"{name}: {fault}")
+    if name == "HELLO":
+        need(decoded["protocolMin"] <= decoded["protocolMax"], "bad-message", "protocol range")
+    if name == "QUERY":
+        need((decoded["question"] == "test") == ("packet" in decoded), "bad-message", "packet")
+    if name == "ANSWER":
+        need(decoded["ok"] != ("code" in decoded), "bad-message", "code")
+    return name, decoded
+
+
+# ── Signatures: Ed25519, RFC 8032, section 5.1, the formulas as they stand there ──
+
+P = 2**255 - 19
+ORDER = 2**252 + 27742317777372353535851937790883648493
+D = -121665 * pow(121666, -1, P) % P
+
+
+def add(a, b):
+    (x1, y1, z1, t1), (x2, y2, z2, t2) = a, b
+    e, f = (y1 - x1) * (y2 - x2) % P, (y1 + x1) * (y2 + x2) % P
+    g, h = 2 * t1 * t2 * D % P, 2 * z1 * z2 % P
+    e, f, g, h = f - e, h - g, h + g, f + e
+    return e * f % P, g * h % P, f * g % P, e * h % P
+
+
+def multiply(scalar, point):
+    result = (0, 1, 1, 0)
+    while scalar:
+        if scalar & 1:
+            result = add(result, point)
+        point = add(point, point)
+        scalar >>= 1
+    return result
+
+
+def point_of(data):
+    y = int.from_bytes(data, "little")
+    sign, y = y >> 255, y & (2**255 - 1)
+    if y >= P:
+        return None
+    square = (y * y - 1) * pow(D * y * y + 1, -1, P) % P
+    x = pow(square, (P + 3) // 8, P)
+    if (x * x - square) % P:
+        x = x * pow(2, (P - 1) // 4, P) % P
+    if (x * x - square) % P or (x == 0 and sign):
+        return None
+    x = P - x if x & 1 != sign else x
+    return x, y, 1, x * y % P
+
+
+BASE = point_of((4 * pow(5, -1, P) % P).to_bytes(32, "little"))
+
+
+def verifies(public, data, signature):
+    key, r, s = point_of(public), point_of(signature[:32]), int.from_bytes(signature[32:], "little")
+    if key is None or r is None or s >= ORDER:
+        return False
+    k = int.from_bytes(hashlib.sha512(signature[:32] + public + data).digest(), "little") % ORDER
+    left, right = multiply(s, BASE), add(r, multiply(k, key))
+    return all((left[i] * right[2] - right[i] * left[2]) % P == 0 for i in (0, 1))
+
+
+# ── Parts and manifests ───────────────────────────────────────────────────────
+
+PREFIXES, NAMES, POLICY, RESOLUTIONS = 1, 2, 3, 4
+PART_NAME = re.compile("[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+LABEL = "[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?"
+HOST_NAME = re.compile(rf"{LABEL}(\.{LABEL})*")
+
+
+def host_name(name, code):
+    need(len(name) <= 253 and HOST_NAME.fullmatch(name), code, f"no host name: {name}")
+    return name
+
+
+def check_part_id(kind, name, code):
+    need(kind in (1, 2, 3, 4), code, f"kind {kind}")
+    need(name == "" if kind == RESOLUTIONS else PART_NAME.fullmatch(name), code, f"name {name} of kind {kind}")
+
+
+def manifest_of(data):
+    reader = Reader(data, "bad-manifest")
+    need(len(data) <= 65448 and reader.take(4) == b"RCM1", "bad-manifest", "tag or length")
+    result = {"lineage": reader.take(16)}
+    for field in ("epoch", "version", "previous", "created"):
+        result[field] = reader.u64()
+    need(1 <= result["version"] > result["previous"], "bad-manifest", "versions")
+    result["parts"] = []
+    count = reader.uint(2)
+    need(count <= 1024, "bad-manifest", f"{count} parts")
+    for _ in range(count):
+        part = {"kind": reader.uint(1), "name": reader.text8(), "count": reader.uint(4)}
+        part |= {"digest": reader.take(32), "changed": reader.u64()}
+        check_part_id(part["kind"], part["name"], "bad-manifest")
+        need(1 <= part["changed"] <= result["version"], "bad-manifest", "changed version")
+        result["parts"].append(part)
+    reader.end()
+    ids = [(part["kind"], part["name"].encode()) for part in result["parts"]]
+    need(ids == sorted(set(ids)), "bad-manifest", "parts that do not ascend")
+    lists = [name for kind, name in ids if kind in (PREFIXES, NAMES)]
+    need(len(lists) == len(set(lists)), "bad-manifest", "two lists of one name")
+    return result
+
+
+def column_bytes(prefixes, bits):
+    words_of = lambda address: [(address >> shift) & 0xFFFFFFFF for shift in range(bits - 32, -1, -32)]
+    out = b"".join(struct.pack("<I", word) for address, _ in prefixes for word in words_of(address))
+    return out + bytes(length for _, length in prefixes)
+
+
+def read_column(reader, count, bits):
+    need(count * (bits // 8 + 1) <= reader.left(), reader.code, "more prefixes than bytes")
+    addresses = []
+    for _ in range(count):
+        address = 0
+        for _ in range(bits // 32):
+            address = address << 32 | reader.uint(4)
+        addresses.append(address)
+    return check_hosts(list(zip(addresses, reader.take(count))), bits, reader.code)
+
+
+def read_planes(reader, count, bits):
+    """A column that travels in a run: differences between neighbours, byte by byte."""
+    need(count * (bits // 8 + 1) <= reader.left(), reader.code, "more prefixes than bytes")
+    addresses = [0] * count
+    for _ in range(bits // 32):
+        planes, word = [reader.take(count) for _ in range(4)], 0
+        for i in range(count):
+            word = (word + sum(plane[i] << 8 * b for b, plane in enumerate(planes))) % 2**32
+            addresses[i] = addresses[i] << 32 | word
+    return check_hosts(list(zip(addresses, reader.take(count))), bits, reader.code)
+
+
+def check_hosts(prefixes, bits, code):
+    for address, length in prefixes:
+        need(length <= bits and address % 2 ** (bits - length) == 0, code, "host bits")
+    return prefixes
+
+
+def check_set(prefixes, bits, code):
+    for (address, length), (following, _) in zip(prefixes, prefixes[1:]):
+        need(following >= address + 2 ** (bits - length), code, "prefixes that are not sorted and disjoint")
+
+
+def read_prefix_set(reader):
+    count4, count6 = reader.uint(4), reader.uint(4)
+    result = read_column(reader, count4, 32), read_column(reader, count6, 128)
+    check_set(result[0], 32, reader.code)
+    check_set(result[1], 128, reader.code)
+    return result
+
+
+def prefix_set_bytes(prefix_set):
+    v4, v6 = prefix_set
+    return struct.pack("<II", len(v4), len(v6)) + column_bytes(v4, 32) + column_bytes(v6, 128)
+
+
+def text8(text):
+    return bytes([len(text)]) + text.encode("ascii")
+
+
+# Rules are kept one by one, (head, remote kind, remote): head is action, protocol, flags and fields as bytes; remote of kinds
+# 1 and 2 is one prefix, of 3 and 4 the text8.
+
+
+def read_rules(reader, direction):
+    """Runs as rules."""
+    rules, before = [], None
+    for _ in range(reader.uint(4)):
+        head, kind, remotes = read_run(reader, direction)
+        need(before != (head, kind) or kind not in (1, 2), reader.code, "two runs that are one")
+        before = head, kind
+        rules += [(head, kind, remote) for remote in remotes]
+    return rules
+
+
+def read_run(reader, direction):
+    start = reader.at
+    action, protocol, flags = reader.uint(1), reader.uint(1), reader.uint(1)
+    bad = lambda condition, text: need(not condition, reader.code, text)
+    bad(action > 1 or protocol not in (0, 1, 6, 17) or flags > 31, "action, protocol or flags")
+    if flags & 2:
+        first, last = reader.uint(2), reader.uint(2)
+        bad(first > last or protocol not in (6, 17) and not flags & 1, "ports")
+        bad(flags & 1 and (first, last) != (53, 53), "ports with DNS")
+    bad(flags & 1 and (protocol == 1 or direction == "ingress"), "DNS target")
+    if flags & 4:
+        reader.uint(1)
+        bad(protocol != 1, "ICMP type")
+    if flags & 8:
+        bad(reader.u64() > 253402300799, "expiry")
+    if flags & 16:
+        comment = reader.take(reader.uint(2))
+        bad(not 1 <= len(comment) <= 4096 or re.search(rb"[^ -~]|^ | $", comment), "comment")
+    head = reader.data[start : reader.at]
+    kind = reader.uint(1)
+    bad(kind > 4, "remote kind")
+    if kind == 0:
+        return head, kind, [b""]
+    if kind in (1, 2):
+        count = reader.uint(4)
+        bad(count == 0, "a run without prefixes")
+        return head, kind, read_planes(reader, count, 32 if kind == 1 else 128)
+    name = reader.text8()
+    if kind == 3:
+        host_name(name, reader.code)
+    else:
+        bad(not PART_NAME.fullmatch(name), "list name")
+    return head, kind, [text8(name)]
+
+
+def rules_bytes(rules):
+    runs = []
+    for head, kind, remote in rules:
+        if runs and kind in (1, 2) and runs[-1][:2] == (head, kind):
+            runs[-1][2].append(remote)
+        else:
+            runs.append((head, kind, [remote]))
+    out = struct.pack("<I", len(runs))
+    for head, kind, remotes in runs:
+        out += head + bytes([kind])
+        if kind in (1, 2):
+            out += struct.pack("<I", len(remotes)) + column_bytes(remotes, 32 if kind == 1 else 128)
+        else:
+            out += remotes[0]
+    return out
+
+
+def canonical(kind, part):
+    if kind == PREFIXES:
+        return b"RCP1" + prefix_set_bytes(part)
+    if kind == NAMES:
+        resolve, names = part
+        return b"RCN1" + struct.pack("<BI", resolve, len(names)) + b"".join(map(text8, names))
+    if kind == POLICY:
+        action, own, egress, ingress = part
+        return b"RCQ1" + bytes([action]) + prefix_set_bytes(own) + rules_bytes(egress) + rules_bytes(ingress)
+    entries = [text8(name) + prefix_set_bytes(part[name]) for name in sorted(part)]
+    return b"RCA1" + struct.pack("<I", len(entries)) + b"".join(entries)
+
+
+def from_canonical(kind, data):
+    """Policies and resolutions travel as their canonical bytes, but with planes for the columns of runs."""
+    reader = Reader(data, "bad-canonical")
+    need(reader.take(4) == (b"RCQ1" if kind == POLICY else b"RCA1"), reader.code, "tag")
+    if kind == POLICY:
+        action = reader.uint(1)
+        need(action <= 1, reader.code, "default action")
+        part = action, read_prefix_set(reader), read_rules(reader, "egress"), read_rules(reader, "ingress")
+    else:
+        part, last = {}, ""
+        for _ in range(reader.uint(4)):
+            name = host_name(reader.text8(), reader.code)
+            need(name > last, reader.code, "names that do not ascend")
+            part[name], last = read_prefix_set(reader), name
+    reader.end()
+    return part
+
+
+def count_of(kind, part):
+    if kind == PREFIXES:
+        return len(part[0]) + len(part[1])
+    if kind == NAMES:
+        return len(part[1])
+    return len(part[2]) + len(part[3]) if kind == POLICY else len(part)
+
+
+# ── Entries ───────────────────────────────────────────────────────────────────
+
+
+class Decoder:
+    """Reads deltas and counts the forms that it met, so that a test can see that a session has them all."""
+
+    def __init__(self):
+        self.forms = {}
+
+    def met(self, form):
+        self.forms[form] = self.forms.get(form, 0) + 1
+
+    def inflate(self, data, length, code):
+        need(length <= 67108864 and length <= 1032 * len(data), code, "an absurd inflated length")
+        engine = zlib.decompressobj(-15)
+        try:
+            raw = engine.decompress(data, length + 1)
+        except zlib.error as error:
+            raise Refused(code, str(error)) from None
+        need(engine.eof and not engine.unused_data and len(raw) == length, code, "another inflated length")
+        return raw
+
+    def packed(self, reader):
+        kind = reader.uint(1)
+        need(kind <= 1, reader.code, f"packing {kind}")
+        self.met(f"packing {kind}")
+        if kind == 0:
+            return Reader(reader.rest(), reader.code)
+        length = reader.uint(4)
+        return Reader(self.inflate(reader.rest(), length, reader.code), reader.code)
+
+    def gaps(self, reader, count, bits):
+        """A block of gaps, of which those of IPv6 entries may have 128 bits."""
+        codec = reader.uint(1)
+        need(codec <= 2, reader.code, f"codec {codec}")
+        self.met(f"codec {codec}")
+        payload = Reader(reader.take(reader.varint()), reader.code)
+        if codec == 2:
+            return self.rice(payload.rest(), count, reader.code)
+        if codec == 1:
+            length = payload.varint()
+            need(length <= count * (5 if bits == 32 else 19), reader.code, "too long a block")
+            payload = Reader(self.inflate(payload.rest(), length, reader.code), reader.code)
+        result = [payload.varint(bits) for _ in range(count)]
+        payload.end()
+        return result
+
+    def rice(self, payload, count, code):
+        need(1 <= len(payload) <= 5 * count and payload[0] <= 31, code, "Rice parameter or length")
+        parameter, bits, at = payload[0], int.from_bytes(payload[1:], "little"), 0
+        total, result = 8 * (len(payload) - 1), []
+        for _ in range(count):
+            quotient = 0
+            while at < total and not bits >> at & 1:
+                quotient, at = quotient + 1, at + 1
+            need(at + 1 + parameter <= total, code, "Rice codes that end too soon")
+            result.append(quotient << parameter | bits >> at + 1 & 2**parameter - 1)
+            need(result[-1] < 2**32, code, "a gap beyond 32 bits")
+            at += 1 + parameter
+        need(total - at < 8 and bits >> at == 0, code, "bits after the last gap")
+        return result
+
+    def sequence(self, reader, bits=32):
+        count, numbers = reader.varint(), []
+        need((count + 4095) // 4096 * 2 <= reader.left(), reader.code, "more numbers than bytes")
+        while len(numbers) < count:
+            for gap in self.gaps(reader, min(4096, count - len(numbers)), bits):
+                numbers.append(numbers[-1] + 1 + gap if numbers else gap)
+        return numbers
+
+    def entries(self, reader, bits):
+        groups, prefixes, last = reader.uint(1), [], -1
+        if groups == 255:
+            return self.tree(reader, bits)
+        for _ in range(groups):
+            length = reader.uint(1)
+            need(last < length <= bits, reader.code, f"a group of length {length}")
+            numbers, last = self.sequence(reader, bits), length
+            need(numbers and numbers[-1] < 2**length, reader.code, f"a group of length {length}")
+            prefixes += [(number << bits - length, length) for number in numbers]
+        prefixes.sort()
+        check_set(prefixes, bits, reader.code)
+        return prefixes
+
+    def tree(self, reader, bits):
+        self.met("tree")
+        lengths = list(reader.take(reader.uint(1)))
+        need(lengths and lengths == sorted(set(lengths)) and lengths[-1] <= bits, reader.code, "lengths")
+        coder = RangeDecoder(reader.take(reader.varint()), reader.code)
+        prefixes = []
+
+        def node(address, depth, role):
+            """Reads a node and those below it; whether it is a leaf."""
+            if depth == lengths[-1] or depth in lengths and coder.decide(("leaf", depth, role)):
+                prefixes.append((address << bits - depth, depth))
+                return True
+            if coder.decide(("both", depth, role)):
+                leaf = node(address << 1, depth + 1, "left")
+                node(address << 1 | 1, depth + 1, "right of leaf" if leaf else "right")
+            else:
+                node(address << 1 | coder.decide(("side", depth, role)), depth + 1, "only")
+            return False
+
+        node(0, 0, "only")
+        coder.end()
+        need({length for _, length in prefixes} == set(lengths), reader.code, "a length without a prefix")
+        return prefixes
+
+    def removed(self, reader, count):
+        indices = self.sequence(reader)
+        need(not indices or indices[-1] < count, "bad-base", "an index beyond the old content")
+        return indices
+
+    def names(self, reader):
+        raw = self.packed(reader)
+        names, last = [], ""
+        for shared in raw.take(raw.varint()):
+            suffix = raw.line()
+            need(shared <= len(last), raw.code, "shares more than there is")
+            need(last[shared : shared + 1] != suffix[:1] or shared == len(last), raw.code, "shares more")
+            name = host_name(last[:shared] + suffix, raw.code)
+            need(name > last, raw.code, "names that do not ascend")
+            names.append(name)
+            last = name
+        raw.end()
+        return names
+
+    # ── Deltas ────────────────────────────────────────────────────────────────
+
+    def chain(self, stream, rule_set, steps):
+        reader = Reader(stream, "bad-delta")
+        need(reader.uint(4) == steps and 1 <= steps <= 1024, "bad-transfer", "steps")
+        for _ in range(steps):
+            rule_set = self.delta(Reader(reader.take(reader.uint(4)), "bad-delta"), rule_set)
+        reader.end()
+        return rule_set
+
+    def delta(self, reader, before):
+        after, last = dict(before), None
+        count = reader.uint(2)
+        need(count <= 2048, "over-limit", f"{count} changes")
+        for _ in range(count):
+            op, kind, name = reader.uint(1), reader.uint(1), reader.text8()
+            body = Reader(reader.take(reader.uint(4)), "bad-delta")
+            check_part_id(kind, name, "bad-delta")
+            need(op <= 2, "bad-delta", f"op {op}")
+            need(last is None or (kind, name.encode()) > last, "bad-delta", "changes that do not ascend")
+            last, old = (kind, name.encode()), before.get((kind, name))
+            need(old is not None or op == 1, "bad-base", f"{name} is not there")
+            self.met(f"op {op} kind {kind}")
+            if op == 0:
+                del after[kind, name]
+            else:
+                after[kind, name] = self.put(kind, body) if op == 1 else self.patch(kind, body, old)
+                need(after[kind, name] != {}, "bad-delta", "no resolutions are no part")
+            body.end()
+        reader.end()
+        lists = [name for kind, name in after if kind in (PREFIXES, NAMES)]
+        need(len(lists) == len(set(lists)), "bad-delta", "two lists of one name")
+        return after
+
+    def put(self, kind, body):
+        if kind == PREFIXES:
+            return self.entries(body, 32), self.entries(body, 128)
+        if kind == NAMES:
+            return self.flag(body), self.names(body)
+        return from_canonical(kind, self.packed(body).rest())
+
+    def flag(self, body):
+        value = body.uint(1)
+        need(value <= 1, body.code, "a flag that is neither 0 nor 1")
+        return value
+
+    def patch(self, kind, body, old):
+        if kind == PREFIXES:
+            new = tuple(self.patch_column(body, column, bits) for column, bits in zip(old, (32, 128)))
+        elif kind == NAMES:
+            new = self.patch_names(body, old)
+        elif kind == POLICY:
+            new = self.patch_policy(self.packed(body), old)
+        else:
+            new = self.patch_resolutions(self.packed(body), old)
+        need(new != old or kind == RESOLUTIONS, "bad-delta", "a patch that changes nothing")
+        return new
+
+    def patch_column(self, body, old, bits):
+        removed = set(self.removed(body, len(old)))
+        new = [prefix for i, prefix in enumerate(old) if i not in removed] + self.entries(body, bits)
+        new.sort()
+        check_set(new, bits, body.code)
+        return new
+
+    def patch_names(self, body, old):
+        resolve, removed = self.flag(body), set(self.removed(body, len(old[1])))
+        new = [name for i, name in enumerate(old[1]) if i not in removed] + self.names(body)
+        need(len(new) == len(set(new)), "bad-delta", "a name that is there already")
+        return resolve, sorted(new)
+
+    def patch_policy(self, raw, old):
+        action, own, egress, ingress = old
+        if self.flag(raw):
+            action, own = self.flag(raw), read_prefix_set(raw)
+        new = action, own, self.splices(raw, egress, "egress"), self.splices(raw, ingress, "ingress")
+        raw.end()
+        return new
+
+    def splices(self, raw, old, direction):
+        new, at = [], 0
+        for i in range(raw.uint(4)):
+            keep, drop, rules = raw.varint(), raw.varint(), read_rules(raw, direction)
+            need((keep > 0 or i == 0) and (drop > 0 or rules), raw.code, "a splice that does nothing")
+            need(at + keep + drop <= len(old), "bad-base", "a splice beyond the rules")
+            new += old[at : at + keep] + rules
+            at += keep + drop
+        return new + old[at:]
+
+    def patch_resolutions(self, raw, old):
+        new, last, count = dict(old), "", raw.uint(4)
+        need(count > 0, raw.code, "a patch that changes nothing")
+        for _ in range(count):
+            name = host_name(raw.text8(), raw.code)
+            need(name > last, raw.code, "names that do not ascend")
+            last = name
+            if self.flag(raw):
+                new[name] = read_prefix_set(raw)
+            else:
+                need(name in old, "bad-base", f"{name} is not resolved")
+                del new[name]
+        raw.end()
+        return new
+
+
+class RangeDecoder:
+    def __init__(self, payload, code_word):
+        self.payload, self.at, self.error = payload, 0, code_word
+        self.contexts, self.range, self.code = {}, 2**32 - 1, 0
+        for _ in range(4):
+            self.shift()
+
+    def shift(self):
+        need(self.at < len(self.payload) + 3, self.error, "a tree that ends too soon")
+        byte = self.payload[self.at] if self.at < len(self.payload) else 0
+        self.code, self.at = self.code << 8 | byte, self.at + 1
+
+    def decide(self, context):
+        chance, pace = self.contexts.get(context, (32768, 2))
+        bound = (self.range >> 16) * chance
+        decision = int(self.code >= bound)
+        if decision:
+            self.code, self.range = self.code - bound, self.range - bound
+            chance -= chance // pace
+        else:
+            self.range = bound
+            chance += (65536 - chance) // pace
+        self.contexts[context] = chance, min(pace + 1, 64)
+        while self.range < 2**24:
+            self.range <<= 8
+            self.shift()
+        return decision
+
+    def end(self):
+        need(self.at == len(self.payload) + 3 and self.code < 2**24, self.error, "another end of the tree")
+
+
+# ── Sessions ──────────────────────────────────────────────────────────────────
+
+
+class Subscriber:
+    """Follows a session from the subscriber's side, over all its connections."""
+
+    def __init__(self, session):
+        self.lineage, self.public = bytes.fromhex(session["lineage"]), bytes.fromhex(session["publicKey"])
+        self.decoder = Decoder()
+        self.manifests, self.active, self.rule_set = {}, None, {}
+        self.applied, self.kinds = [], {}
+
+    def connection(self, turns):
+        frames = {"publisher": Frames(), "subscriber": Frames()}
+        self.offered = self.transfer = self.candidate = None
+        self.questions = set()
+        for turn in turns:
+            for kind, transaction, body in frames[turn["from"]].feed(bytes.fromhex(turn["hex"])):
+                name, content = message(kind, body)
+                need(transaction == 0 or name in ("QUERY", "ANSWER"), "bad-message", "a transaction")
+                self.kinds[name] = self.kinds.get(name, 0) + 1
+                handler = getattr(self, f"on_{name.lower()}", None)
+                if name in ("QUERY", "ANSWER"):
+                    (self.questions.add if name == "QUERY" else self.questions.remove)(transaction)
+                elif handler:
+                    handler(content)
+        for direction in frames.values():
+            direction.end()
+        need(not self.questions, "unexpected-message", "a question without an answer")
+
+    def on_hello(self, body):
+        claimed = body.get("holds", {}).get("hash")
+        need(claimed == self.active, "unexpected-message", "HELLO claims another release")
+
+    def on_welcome(self, body):
+        need(body["lineage"] == self.lineage and body["protocol"] == 1, "wrong-lineage", "WELCOME")
+
+    def signed(self, body):
+        signature, data = body[:64], body[64:]
+        need(verifies(self.public, data, signature), "bad-signature", "a manifest")
+        manifest = manifest_of(data)
+        need(manifest["lineage"] == self.lineage, "wrong-lineage", "a manifest")
+        return hashlib.sha256(data).digest(), manifest
+
+    def on_offer(self, body):
+        self.offered, manifest = self.signed(body)
+        if self.active:
+            held = self.manifests[self.active]
+            order = lambda m: (m["epoch"], m["version"])
+            need(order(manifest) > order(held), "not-newer", "an offer")
+        self.manifests[self.offered] = manifest
+
+    def on_proof(self, body):
+        need(self.signed(body)[0] == self.active, "unknown-release", "PROOF of another release")
+
+    def on_want(self, body):
+        need(body["hash"] == self.offered, "unexpected-message", "WANT of another release")
+        need(body.get("base") in (None, self.active), "unexpected-message", "WANT from another release")
+
+    def on_begin(self, body):
+        need(body["hash"] == self.offered, "unexpected-message", "BEGIN of another release")
+        self.transfer = {**body, "stream": b""}
+
+    def on_chunk(self, body):
+        need(self.transfer, "unexpected-message", "CHUNK")
+        self.transfer["stream"] += body
+
+    def on_abort(self, _):
+        self.transfer = None
+
+    def on_end(self, body):
+        need(self.transfer, "unexpected-message", "END")
+        stream = self.transfer["stream"]
+        need(len(stream) == self.transfer["bytes"], "bad-transfer", "another length")
+        need(hashlib.sha256(stream).digest() == body["sha256"], "bad-transfer", "another SHA-256")
+        base = self.rule_set if "base" in self.transfer else {}
+        need("base" in self.transfer or self.transfer["steps"] == 1, "bad-transfer", "steps of a snapshot")
+        rule_set = self.decoder.chain(stream, base, self.transfer["steps"])
+        self.verify(self.manifests[self.offered], rule_set)
+        self.candidate, self.transfer = rule_set, None
+
+    def verify(self, manifest, rule_set):
+        ids = [(part["kind"], part["name"]) for part in manifest["parts"]]
+        need(ids == sorted(rule_set), "bad-rule-set", "other parts than the manifest's")
+        for part in manifest["parts"]:
+            content = rule_set[part["kind"], part["name"]]
+            need(count_of(part["kind"], content) == part["count"], "bad-count", part["name"])
+            digest = hashlib.sha256(canonical(part["kind"], content)).digest()
+            need(digest == part["digest"], "bad-digest", part["name"])
+
+    def on_applied(self, body):
+        need(body["hash"] == self.offered and self.candidate is not None, "unexpected-message", "APPLIED")
+        manifest = self.manifests[self.offered]
+        self.active, self.rule_set, self.candidate = self.offered, self.candidate, None
+        parts = [{**part, "digest": part["digest"].hex()} for part in manifest["parts"]]
+        for part in parts:
+            del part["changed"]
+        identity = {"epoch": manifest["epoch"], "version": manifest["version"], "hash": self.active.hex()}
+        self.applied.append({**identity, "parts": parts})
+
+    def on_nack(self, body):
+        need(body["hash"] == self.offered, "unexpected-message", "NACK of another release")
+        need(body.get("keeps") == self.active, "unexpected-message", "NACK keeps another release")
+        self.candidate = None
+
+
+def result_of(session):
+    subscriber = Subscriber(session)
+    try:
+        for turns in session["connections"]:
+            subscriber.connection(turns)
+    except Refused as refused:
+        return {"error": refused.code, "text": str(refused)}
+    return {"applied": subscriber.applied, "kinds": subscriber.kinds, "forms": subscriber.decoder.forms}
+
+
+if __name__ == "__main__":
+    json.dump([result_of(session) for session in json.load(sys.stdin)], sys.stdout)

@@ -1,0 +1,321 @@
+/**
+ * Bytes on the wire for snapshots and deltas, beside what else one might send, and how long they take to make and to apply. Ours
+ * is everything that the publisher sends for one release: OFFER with the signed manifest, BEGIN, CHUNKs and END, each with its
+ * frame's header. The others are bare contents, without frame, signature or digest. Inputs are seeded or are real lists, so that
+ * bytes compare between any two runs, times between runs of one machine.
+ */
+
+import { createHash, generateKeyPairSync } from 'node:crypto';
+import { readdirSync, readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { brotliCompressSync, constants } from 'node:zlib';
+import { parseListText, parseRuleLines } from '@rulecast/formats';
+import {
+  applyDelta,
+  CHUNK_BYTES,
+  canonicalBytes,
+  diffRuleSets,
+  encodeChain,
+  encodeDelta,
+  encodeManifest,
+  encodeMessage,
+  FrameEncoder,
+  manifestFor,
+  manifestHash,
+  partCount,
+  partsOf,
+  signManifest,
+} from '@rulecast/protocol';
+import {
+  canonicalPrefixes,
+  EMPTY_RULE_SET,
+  emptyPolicy,
+  formatPrefixAt,
+  PrefixBuilder,
+} from '@rulecast/rules';
+import { churned, millionHosts, seededWords, seedPolicy, textOf } from '../inputs.mjs';
+import { grouped, machineLine, median, ms, runsOf, table } from './report.mjs';
+
+const LISTS = new URL('../fixtures/lists/', import.meta.url);
+/** Brotli at quality 11 takes some 2 s a megabyte. */
+const BROTLI_BEST_MAX_BYTES = 2 ** 21;
+
+/**
+ * @typedef {import('@rulecast/rules').RuleSet} RuleSet
+ * @typedef {import('@rulecast/rules').Prefixes} Prefixes
+ * @typedef {object} Workload
+ * @property {string} name
+ * @property {RuleSet} before
+ * @property {RuleSet} after
+ * @property {number | undefined} entropyBytes The least that any code needs for such content, where it is known.
+ */
+
+/** @param {readonly string[]} args */
+export async function run(args) {
+  const runs = runsOf(args, 5);
+  process.stdout.write(machineLine(runs));
+  process.stdout.write(
+    '\nBytes an entry: of a snapshot each entry, name or rule, of a delta each one that is added or removed. Ours has the signed\n' +
+      'manifest and all frames in it. Raw is 5 or 17 bytes a prefix, a byte and its characters for a name, canonical bytes for a policy.\n' +
+      'JSON, MessagePack and brotli hold the sorted text.\n\n',
+  );
+  const rows = [];
+  for (const workload of workloads()) rows.push(rowOf(workload, runs));
+  process.stdout.write(table(HEAD, rows));
+}
+
+const HEAD = [
+  'content',
+  'entries',
+  'ours, bytes',
+  'ours',
+  'raw',
+  'JSON',
+  'MessagePack',
+  'brotli 5',
+  'brotli 11',
+  'entropy',
+  'encode, ms',
+  'apply, ms',
+];
+
+// ── Contents ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** @returns {Iterable<Workload>} */
+function* workloads() {
+  const million = millionHosts(1_000_000, 7);
+  const hosts = listOf(million.text);
+  yield snapshot('1M random /32', hosts, combinationBytes(2 ** 32, countOf(hosts)));
+  yield snapshot('2^18 x /30', seedList(), undefined);
+  /** @type {RuleSet[]} */
+  const prefixLists = [];
+  for (const file of readdirSync(fileURLToPath(LISTS)).sort()) {
+    const list = listOf(readFileSync(new URL(file, LISTS), 'utf8'));
+    yield snapshot(file, list, undefined);
+    if (list.lists.get('l')?.kind === 'prefixes') prefixLists.push(list);
+  }
+  yield snapshot('all of these merged', merged(prefixLists), undefined);
+  yield snapshot('2^18 rules', policyOf(seedPolicy()), undefined);
+  const after = listOf(textOf(churned(million.words, 1000, 11)));
+  yield delta('1k + 1k on 1M', hosts, after, deltaEntropy(hosts, after));
+  for (const file of ['ipsum-level3.txt', 'country-ru-ipv4.netset']) {
+    const lines = textsOf(listOf(readFileSync(new URL(file, LISTS), 'utf8')));
+    yield delta(`8 % churn of ${file}`, listOf(without(lines, 3)), listOf(without(lines, 5)), undefined);
+  }
+}
+
+/** @param {string} name @param {RuleSet} after @param {number | undefined} entropyBytes @returns {Workload} */
+function snapshot(name, after, entropyBytes) {
+  return { name, before: EMPTY_RULE_SET, after, entropyBytes };
+}
+
+/** @param {string} name @param {RuleSet} before @param {RuleSet} after @param {number | undefined} entropyBytes @returns {Workload} */
+function delta(name, before, after, entropyBytes) {
+  return { name, before, after, entropyBytes };
+}
+
+/** @param {string} text @returns {RuleSet} */
+function listOf(text) {
+  const { list } = parseListText(new TextEncoder().encode(text));
+  return { ...EMPTY_RULE_SET, lists: new Map([['l', list]]) };
+}
+
+/** @param {string} text @returns {RuleSet} */
+function policyOf(text) {
+  const { runs } = parseRuleLines(new TextEncoder().encode(text), 'egress', 0);
+  return {
+    ...EMPTY_RULE_SET,
+    policies: new Map([['default', { ...emptyPolicy('default'), egress: runs }]]),
+  };
+}
+
+/** 172.16.0.0 to 172.31.255.255, by /30. @returns {RuleSet} */
+function seedList() {
+  const builder = new PrefixBuilder(4, 2 ** 18);
+  for (let i = 0; i < 2 ** 18; i++) builder.push4(0xac10_0000 + i * 4, 30);
+  return ruleSetOf(builder.build(), new PrefixBuilder(6).build());
+}
+
+/** @param {Prefixes} v4 @param {Prefixes} v6 @returns {RuleSet} */
+function ruleSetOf(v4, v6) {
+  return { ...EMPTY_RULE_SET, lists: new Map([['l', { kind: 'prefixes', v4, v6 }]]) };
+}
+
+/** @param {readonly RuleSet[]} all @returns {RuleSet} */
+function merged(all) {
+  const builders = [new PrefixBuilder(4), new PrefixBuilder(6)];
+  for (const ruleSet of all) {
+    for (const list of ruleSet.lists.values()) {
+      if (list.kind !== 'prefixes') continue;
+      [list.v4, list.v6].forEach(({ words, lengths }, family) => {
+        for (let i = 0; i < lengths.length; i++) builders[family]?.push(words, i, lengths[i] ?? 0);
+      });
+    }
+  }
+  const [v4, v6] = builders.map((builder) => canonicalPrefixes(builder.build()));
+  if (v4 === undefined || v6 === undefined) throw new Error('two families were expected');
+  return ruleSetOf(v4, v6);
+}
+
+/** All lines but about four in a hundred: two such lists differ in twice as many. @param {readonly string[]} lines @param {number} seed */
+function without(lines, seed) {
+  const next = seededWords(seed);
+  for (let i = 0; i < 8; i++) next(); // xorshift needs a few steps to leave a small seed behind
+  return `${lines.filter(() => next() % 25 !== 0).join('\n')}\n`;
+}
+
+// ── Entropy ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** What it takes to say which `chosen` of `all`: log2 of the binomial coefficient, in bytes. @param {number} all @param {number} chosen */
+function combinationBytes(all, chosen) {
+  let bits = 0;
+  for (let i = 0; i < chosen; i++) bits += Math.log2((all - i) / (i + 1));
+  return bits / 8;
+}
+
+/** @param {RuleSet} before @param {RuleSet} after */
+function deltaEntropy(before, after) {
+  const { addedCount, removedCount } = changeOf(before, after);
+  const old = countOf(before);
+  return combinationBytes(old, removedCount) + combinationBytes(2 ** 32 - old, addedCount);
+}
+
+/** @param {RuleSet} before @param {RuleSet} after */
+function changeOf(before, after) {
+  const [change] = diffRuleSets(before, after).changes;
+  if (change === undefined) throw new Error('a change was expected');
+  return change;
+}
+
+/** Entries or rules in all. @param {RuleSet} ruleSet */
+function countOf(ruleSet) {
+  return partsOf(ruleSet).reduce((sum, part) => sum + partCount(part), 0);
+}
+
+// ── Ours ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** @param {Workload} workload @param {number} runs */
+function rowOf({ name, before, after, entropyBytes }, runs) {
+  const change = changeOf(before, after);
+  const entries = change.addedCount + change.removedCount;
+  const encodeMs = [];
+  const applyMs = [];
+  let bytes = new Uint8Array(0);
+  for (let i = 0; i < runs; i++) {
+    globalThis.gc?.();
+    const diff = diffRuleSets(before, after);
+    const start = performance.now();
+    bytes = Uint8Array.from(encodeDelta(diff));
+    encodeMs.push(performance.now() - start);
+    const received = performance.now();
+    const applied = applyDelta(before, bytes);
+    applyMs.push(performance.now() - received);
+    if (diffRuleSets(after, applied).changes.length > 0) throw new Error(`${name} came out another`);
+  }
+  const ours = wireBytes(bytes, before, after);
+  /** @param {number | undefined} all */
+  const each = (all) => (all === undefined ? '-' : (all / entries).toFixed(3));
+  return [
+    name,
+    grouped(entries),
+    grouped(ours),
+    each(ours),
+    ...othersOf(before, after).map(each),
+    each(entropyBytes),
+    ms(median(encodeMs)),
+    ms(median(applyMs)),
+  ];
+}
+
+/** All bytes of the publisher's frames for this release. @param {Uint8Array} deltaBytes @param {RuleSet} before @param {RuleSet} after */
+function wireBytes(deltaBytes, before, after) {
+  const lineage = new Uint8Array(16);
+  const created = { lineage, createdAtMs: 1_790_000_000_000, epoch: 1 };
+  const old = manifestFor(before, { ...created, version: 1, previousVersion: 0 });
+  const next = manifestFor(after, { ...created, version: 2, previousVersion: 1 }, old);
+  const manifest = encodeManifest(next);
+  const hash = manifestHash(manifest);
+  const base = before === EMPTY_RULE_SET ? undefined : manifestHash(encodeManifest(old));
+  const signature = signManifest(manifest, generateKeyPairSync('ed25519').privateKey);
+  const stream = encodeChain([deltaBytes]);
+  const sha256 = new Uint8Array(createHash('sha256').update(stream).digest());
+  const encoder = new FrameEncoder();
+  let sum = 0;
+  /** @param {import('@rulecast/protocol').Message} message */
+  const send = (message) => {
+    const { type, body } = encodeMessage(message);
+    sum += encoder.frame(type, 0, body).length;
+  };
+  send({ kind: 'offer', signature, manifest });
+  send({ kind: 'begin', hash, base, steps: 1, bytes: stream.length });
+  for (let at = 0; at < stream.length; at += CHUNK_BYTES) {
+    send({ kind: 'chunk', bytes: stream.subarray(at, at + CHUNK_BYTES) });
+  }
+  send({ kind: 'end', sha256 });
+  return sum;
+}
+
+// ── The others ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** Raw, JSON, MessagePack, brotli 5 and 11. @param {RuleSet} before @param {RuleSet} after @returns {readonly (number | undefined)[]} */
+function othersOf(before, after) {
+  const lines = before === EMPTY_RULE_SET ? textsOf(after) : changedLines(before, after);
+  const text = `${lines.join('\n')}\n`;
+  return [
+    after.policies.size > 0 ? canonicalSize(after) : lines.reduce((sum, line) => sum + rawBytes(line), 0),
+    JSON.stringify(lines).length,
+    messagePackBytes(lines),
+    brotliBytes(text, 5),
+    text.length <= BROTLI_BEST_MAX_BYTES ? brotliBytes(text, 11) : undefined,
+  ];
+}
+
+/** What a person would write: one entry or rule a line, hosts without their length. @param {RuleSet} ruleSet @returns {string[]} */
+function textsOf(ruleSet) {
+  if (ruleSet.policies.size > 0) return seedPolicy().trim().split('\n');
+  return [...ruleSet.lists.values()].flatMap((list) =>
+    list.kind === 'names' ? [...list.names] : [list.v4, list.v6].flatMap(columnTexts),
+  );
+}
+
+/** @param {Prefixes} column */
+function columnTexts(column) {
+  const hostSuffix = column.family === 4 ? '/32' : '/128';
+  return Array.from(column.lengths, (_, i) => formatPrefixAt(column, i).replace(hostSuffix, ''));
+}
+
+/** `-` and what is removed, `+` and what is added, in order. @param {RuleSet} before @param {RuleSet} after */
+function changedLines(before, after) {
+  const old = textsOf(before);
+  const next = textsOf(after);
+  const [oldSet, nextSet] = [new Set(old), new Set(next)];
+  const removed = old.filter((line) => !nextSet.has(line)).map((line) => `-${line}`);
+  return [...removed, ...next.filter((line) => !oldSet.has(line)).map((line) => `+${line}`)];
+}
+
+/** @param {string} line */
+function rawBytes(line) {
+  if (line.includes(':')) return 17;
+  return /^[-+]?[0-9.]+(?:\/\d+)?$/.test(line) ? 5 : 1 + line.length;
+}
+
+/** @param {RuleSet} ruleSet */
+function canonicalSize(ruleSet) {
+  return partsOf(ruleSet).reduce((sum, part) => sum + canonicalBytes(part).length, 0);
+}
+
+/** An array 32 of fixstr and str 8, as the MessagePack specification says. @param {readonly string[]} lines */
+function messagePackBytes(lines) {
+  return lines.reduce((sum, line) => sum + (line.length < 32 ? 1 : 2) + line.length, 5);
+}
+
+/** @param {string} text @param {number} quality */
+function brotliBytes(text, quality) {
+  const bytes = Buffer.from(text);
+  const params = {
+    [constants.BROTLI_PARAM_QUALITY]: quality,
+    [constants.BROTLI_PARAM_SIZE_HINT]: bytes.length,
+    [constants.BROTLI_PARAM_LGWIN]: constants.BROTLI_MAX_WINDOW_BITS,
+  };
+  return brotliCompressSync(bytes, { params }).length;
+}

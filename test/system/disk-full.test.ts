@@ -1,0 +1,118 @@
+/** A disk that is full: what does not fit is refused with `storage-failed`, what was stays, and space helps at once. */
+
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect, it } from 'vitest';
+import { millionHosts } from '../inputs.mjs';
+import { rulectl, startSubscriberOf } from '../processes.mjs';
+import { releaseOf } from './control-client.ts';
+import { Scene } from './scene.ts';
+
+const SEED = 0x5eed05;
+const DISK = '4m';
+/** A release of one entry fits into this, one of `LARGE` hosts (about 170 kB) does not. */
+const LEFT_BYTES = 64 * 1024;
+const LARGE = 60_000;
+
+/** Mounts a small disk; undefined, having said why, where that cannot be done and need not be. */
+function smallDisk(scene: Scene, name: string): string | undefined {
+  const path = scene.path(name);
+  mkdirSync(path);
+  try {
+    run('mount', '-t', 'tmpfs', '-o', `size=${DISK}`, 'tmpfs', path);
+  } catch (error) {
+    if (process.env['CI'] === 'true') throw error;
+    console.log(`not run: mounting a small disk takes root (${String(error).trim()})`);
+    return undefined;
+  }
+  scene.onClose(() => run('umount', path));
+  return path;
+}
+
+/** Runs a program of the system. Throws if it fails. */
+function run(program: string, ...args: readonly string[]): void {
+  execFileSync(program, args, { stdio: 'pipe' });
+}
+
+/** Fills a disk up to `LEFT_BYTES`; gives back what frees it again. */
+function fill(disk: string): () => void {
+  const ballast = join(disk, 'ballast');
+  const { bavail, bsize } = statfsSync(disk);
+  writeFileSync(ballast, Buffer.alloc(Number(bavail) * Number(bsize) - LEFT_BYTES, 0x5a));
+  return () => rmSync(ballast);
+}
+
+it('leaves the head of a publisher as it was, on disk too, and takes the push once there is room', async (context) => {
+  const outer = new Scene();
+  const disk = smallDisk(outer, 'disk');
+  if (disk === undefined) return context.skip();
+  const scene = new Scene(disk);
+  outer.onClose(() => scene.close()); // before the disk goes
+  const { control } = scene;
+  let publisher = await scene.publisher();
+  const state = ['--state', outer.path('firewall')]; // on another disk
+  outer.keep(await startSubscriberOf(await scene.trustLine(), scene.listen, 'firewall', state));
+  await control.push({ list: 'blocked', text: '10.0.0.1\n' });
+  const before = await control.synced('firewall');
+  const free = fill(disk);
+  const large = outer.path('blocked.txt');
+  writeFileSync(large, millionHosts(LARGE, SEED).text);
+  for (let attempt = 0; attempt < 3; attempt++) {
+    const { code, stdout } = await rulectl(disk, ['push', large, '--json']);
+    expect(code).toBe(3);
+    expect(JSON.parse(stdout.trim().split('\n').at(-1) ?? '')).toMatchObject({
+      kind: 'fail',
+      code: 'storage-failed',
+    });
+    expect((await control.status()).head).toMatchObject({ version: 1, hash: before.hash });
+  }
+  // What fits is still taken, and nothing of the refused pushes is in it.
+  const small = releaseOf(await control.push({ list: 'blocked', text: '10.0.0.2\n' }));
+  expect(small).toMatchObject({ version: 2, entries: 1 });
+  await publisher.kill();
+  publisher = await scene.publisher();
+  expect((await control.status()).head).toMatchObject({ version: 2, hash: small.hash });
+  await control.synced('firewall');
+  free();
+  const { code } = await rulectl(disk, ['push', large, '--json']);
+  expect(code).toBe(0);
+  expect(await control.synced('firewall')).toMatchObject({ version: 3, persisted: true });
+  await publisher.kill();
+  await scene.publisher();
+  expect((await control.status()).head).toMatchObject({ version: 3, entries: LARGE });
+});
+
+it('leaves the release of a subscriber in force, on disk too, and takes the next one once there is room', async (context) => {
+  const scene = new Scene();
+  const disk = smallDisk(scene, 'firewall');
+  if (disk === undefined) return context.skip();
+  const { control } = scene;
+  await scene.publisher();
+  let subscriber = await scene.subscriber('firewall');
+  await control.push({ list: 'blocked', text: '10.0.0.1\n' });
+  await control.pushText('default.rules', 'drop dst=@blocked\naccept\n');
+  const before = await control.synced('firewall');
+  const free = fill(disk);
+  const text = `${millionHosts(LARGE, SEED).text}10.0.0.2\n`;
+  const { records } = await control.push({ list: 'blocked', text });
+  expect(records.find((record) => record.record === 'applied')).toMatchObject({
+    state: 'refused',
+    code: 'storage-failed',
+  });
+  expect(await control.verdict('10.0.0.1', 'firewall')).toMatchObject({ action: 'drop', hash: before.hash });
+  expect(await control.verdict('10.0.0.2', 'firewall')).toMatchObject({
+    action: 'accept',
+    hash: before.hash,
+  });
+  await subscriber.kill();
+  subscriber = await scene.subscriber('firewall');
+  expect(await subscriber.logged((line) => String(line['msg']).startsWith('restored'))).toMatchObject({
+    version: 2,
+  });
+  free();
+  releaseOf(await control.push({ list: 'blocked', text: `${text}10.0.0.3\n` }));
+  expect(await control.synced('firewall')).toMatchObject({ version: 4, persisted: true });
+  expect(await control.verdict('10.0.0.3', 'firewall')).toMatchObject({ action: 'drop' });
+  await subscriber.stop();
+});

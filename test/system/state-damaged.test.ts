@@ -1,0 +1,309 @@
+/** State files that are torn, flipped or foreign: a sentence and an exit code, or the last good release; nothing is destroyed. */
+
+import {
+  copyFileSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
+import { join } from 'node:path';
+import {
+  encodeDelta,
+  encodeManifest,
+  encodeSnapshot,
+  manifestFor,
+  manifestHash,
+  signManifest,
+} from '@rulecast/protocol';
+import { openIdentity, Store } from '@rulecast/publisher';
+import { EMPTY_RULE_SET } from '@rulecast/rules';
+import { beforeEach, describe, expect, it } from 'vitest';
+import { millionHosts, seededNumbers } from '../inputs.mjs';
+import { endpointsIn, runPublisher, runSubscriber } from '../processes.mjs';
+import { releaseOf } from './control-client.ts';
+import { Scene } from './scene.ts';
+
+const SEED = 0x5eed06;
+const FLIPS = 40;
+const FOREIGN = Buffer.from('This is a letter, and no state of anything.\n'.repeat(500));
+
+function flipBit(path: string, bit: number): void {
+  const bytes = readFileSync(path);
+  bytes[bit >> 3] = (bytes[bit >> 3] ?? 0) ^ (1 << (bit & 7));
+  writeFileSync(path, bytes);
+}
+
+/** Every file of a directory with its bytes. */
+function contentOf(directory: string): Readonly<Record<string, string>> {
+  const files = readdirSync(directory, { recursive: true, withFileTypes: true }).filter((entry) =>
+    entry.isFile(),
+  );
+  return Object.fromEntries(
+    files.map((file) => [file.name, readFileSync(join(file.parentPath, file.name)).toString('base64')]),
+  );
+}
+
+interface Loaded {
+  /** Undefined: it runs. */
+  readonly code: number | null | undefined;
+  readonly stderr: string;
+  readonly version: number | undefined;
+}
+
+describe('a publisher', () => {
+  let scene: Scene;
+  let head: string;
+
+  beforeEach(async () => {
+    scene = new Scene();
+    const publisher = await scene.publisher();
+    const { text } = millionHosts(20_000, SEED);
+    for (let i = 0; i < 3; i++) {
+      head = releaseOf(await scene.control.push({ list: 'blocked', text: `${text}10.0.0.${i}\n` })).hash;
+    }
+    await publisher.stop();
+    scene.copy('publisher', 'good');
+  });
+
+  /** Starts a publisher; what it says and its exit code if it does not start, else the version it has. */
+  async function load(): Promise<Loaded> {
+    try {
+      const publisher = await scene.publisher();
+      const { version } = (await scene.control.status()).head;
+      await publisher.stop();
+      return { code: undefined, stderr: '', version };
+    } catch {
+      const { control, listen } = endpointsIn(scene.directory);
+      const args = ['--state', scene.path('publisher'), '--listen', listen, '--control', control];
+      return { ...(await runPublisher(args)), version: undefined };
+    }
+  }
+
+  /** Puts what was damaged aside, and checks that the good copy still is what it was. */
+  async function expectGoodCopyWorks(): Promise<void> {
+    scene.copy('good', 'publisher');
+    const publisher = await scene.publisher();
+    expect((await scene.control.status()).head).toMatchObject({ version: 3, hash: head });
+    await publisher.stop();
+  }
+
+  it.each(['store/data.mdb', 'identity'])(
+    'says in a sentence that %s is foreign, exits with 1 and leaves it',
+    async (file) => {
+      const path = scene.path('publisher', file);
+      writeFileSync(path, FOREIGN);
+      const { code, stderr } = await load();
+      expect(code).toBe(1);
+      expect(stderr).toMatch(/^rulecast-publisher: .*(restore it from a backup).*\n$/);
+      expect(readFileSync(path).equals(FOREIGN)).toBe(true);
+      await expectGoodCopyWorks();
+    },
+  );
+
+  it('says in a sentence that the store is of another identity', async () => {
+    rmSync(scene.path('publisher', 'identity'));
+    const { code, stderr } = await load();
+    expect(code).toBe(1);
+    expect(stderr).toContain('this store belongs to another identity file');
+    copyFileSync(scene.path('good', 'identity'), scene.path('publisher', 'identity'));
+    expect(await load()).toMatchObject({ version: 3 });
+  });
+
+  it('says in a sentence that the store is a file, and starts where the lock file is rubbish', async () => {
+    rmSync(scene.path('publisher', 'store'), { recursive: true });
+    writeFileSync(scene.path('publisher', 'store'), FOREIGN);
+    const { code, stderr } = await load();
+    expect(code).toBe(1);
+    expect(stderr).toContain('cannot open the store');
+    scene.copy('good', 'publisher');
+    writeFileSync(scene.path('publisher', 'store', 'lock.mdb'), Buffer.alloc(8192, 0x5a));
+    expect(await load()).toMatchObject({ version: 3 });
+    await expectGoodCopyWorks();
+  });
+
+  it('refuses a store that is torn anywhere, and destroys nothing of it', async () => {
+    const path = scene.path('publisher', 'store', 'data.mdb');
+    const whole = readFileSync(path);
+    const pages = whole.length / 4096;
+    for (const length of [
+      1,
+      100,
+      4095,
+      4096,
+      4097,
+      8192,
+      12_288,
+      4096 * (pages >> 1),
+      4096 * (pages - 4) + 1,
+    ]) {
+      scene.copy('good', 'publisher');
+      truncateSync(path, length);
+      const { code, stderr } = await load();
+      expect(code, `${length} bytes: ${stderr}`).toBe(1);
+      expect(stderr).toMatch(/rulecast-publisher: .*store.*\n$/);
+      expect(readFileSync(path).subarray(0, length).equals(whole.subarray(0, length))).toBe(true);
+    }
+    await expectGoodCopyWorks();
+  });
+
+  it('has a head that was signed, or none, with any bit of its store flipped, and destroys nothing', async () => {
+    console.log(`seed ${SEED}`);
+    const next = seededNumbers(SEED);
+    const path = scene.path('publisher', 'store', 'data.mdb');
+    const bits = statSync(path).size * 8;
+    let refused = 0;
+    let crashed = 0;
+    for (let i = 0; i < FLIPS; i++) {
+      scene.copy('good', 'publisher');
+      const bit = next(i % 4 === 0 ? 2 * 4096 * 8 : bits); // the first two pages say where all else is
+      flipBit(path, bit);
+      const flipped = readFileSync(path);
+      const { code, stderr, version } = await load();
+      expect(readFileSync(path).equals(flipped), `bit ${bit}`).toBe(true);
+      if (code === undefined) {
+        // Where the newest of the two root pages is damaged LMDB goes back to the one before.
+        expect([2, 3], `bit ${bit}`).toContain(version);
+        continue;
+      }
+      if (code === null) {
+        crashed += 1; // LMDB believes the lengths in its own pages, and leaves by SIGBUS where one leads beyond the file
+        continue;
+      }
+      expect(code, `bit ${bit}: ${stderr}`).toBe(1);
+      expect(stderr).toMatch(/rulecast-publisher: .*store.*\n$/);
+      refused += 1;
+    }
+    console.log(
+      `${FLIPS} flips in ${bits / 8} bytes: ${refused} refused, ${crashed} ended LMDB, the others where nothing is`,
+    );
+    expect(crashed).toBeLessThan(FLIPS / 10);
+    expect(refused).toBeGreaterThan(0);
+    await expectGoodCopyWorks();
+  });
+
+  it('is the only one that uses its state', async () => {
+    await scene.publisher();
+    expect(await load()).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining('another publisher uses'),
+    });
+  });
+
+  it('gives no version twice where another one writes to its store all the same', async () => {
+    const identity = openIdentity(scene.path('publisher', 'identity'));
+    const stores = [new Store(scene.path('shared')), new Store(scene.path('shared'))] as const;
+    for (const store of stores) expect(store.load(identity)).toBeUndefined();
+    const commits = stores.map((store, index) => {
+      const next = {
+        lineage: identity.lineage,
+        epoch: 1,
+        version: 1,
+        previousVersion: 0,
+        createdAtMs: index,
+      };
+      const manifest = manifestFor(EMPTY_RULE_SET, next);
+      const manifestBytes = encodeManifest(manifest);
+      const signature = signManifest(manifestBytes, identity.privateKey);
+      const release = {
+        ruleSet: EMPTY_RULE_SET,
+        manifest,
+        manifestBytes,
+        signature,
+        hash: manifestHash(manifestBytes),
+      };
+      return store.commit(release, encodeDelta({ changes: [] }), () => encodeSnapshot(EMPTY_RULE_SET));
+    });
+    const [first, second] = await Promise.allSettled(commits);
+    expect(first).toMatchObject({ status: 'fulfilled' });
+    expect(second).toMatchObject({
+      status: 'rejected',
+      reason: { message: expect.stringContaining('another publisher') },
+    });
+    await stores[0].close();
+    const reopened = new Store(scene.path('shared'));
+    expect(reopened.load(identity)?.manifest).toMatchObject({ version: 1, createdAtMs: 0 });
+    await reopened.close();
+  });
+});
+
+describe('a subscriber', () => {
+  let scene: Scene;
+
+  beforeEach(async () => {
+    scene = new Scene();
+    await scene.publisher();
+    const subscriber = await scene.subscriber('firewall');
+    await scene.control.push({ list: 'blocked', text: `${millionHosts(2000, SEED).text}10.0.0.1\n` });
+    await scene.control.pushText('default.rules', 'drop dst=@blocked\naccept\n');
+    await scene.control.synced('firewall');
+    await subscriber.stop();
+    scene.copy('firewall', 'good');
+  });
+
+  it('exits with 1 and a sentence where its state directory is a file, and leaves it', async () => {
+    const path = scene.path('file');
+    writeFileSync(path, FOREIGN);
+    const args = ['--trust', await scene.trustLine(), '--connect', scene.listen, '--state', path];
+    const { code, stderr } = await runSubscriber(args);
+    expect(code).toBe(1);
+    expect(stderr).toMatch(/^rulecast-subscriber: cannot make the state directory .*\n$/);
+    expect(readFileSync(path).equals(FOREIGN)).toBe(true);
+  });
+
+  it('holds the boot mode where its state is damaged, says so, and is brought up to date', async () => {
+    console.log(`seed ${SEED}`);
+    const next = seededNumbers(SEED);
+    const state = scene.path('firewall');
+    const release = readdirSync(state).find((file) => file.endsWith('.release')) ?? '';
+    const damages: readonly (readonly [string, (path: string) => void])[] = [
+      ['torn', (path) => truncateSync(path, statSync(path).size >> 1)],
+      ['empty', (path) => truncateSync(path, 0)],
+      ['flipped', (path) => flipBit(path, next(statSync(path).size * 8))],
+      ['foreign', (path) => writeFileSync(path, FOREIGN)],
+    ];
+    for (const file of ['active', release]) {
+      for (const [what, damage] of damages) {
+        scene.copy('good', 'firewall');
+        damage(join(state, file));
+        const before = contentOf(state);
+        // Nobody to connect to: what it makes of its state alone.
+        const alone = await scene.subscriber('firewall', `unix:${scene.path('nobody.sock')}`);
+        const said = await alone.logged((line) => line['level'] === 50);
+        expect(said['msg'], `${file} ${what}`).toContain('the boot mode holds');
+        expect(await alone.stop()).toBe(0);
+        expect(contentOf(state), `${file} ${what}`).toEqual(before);
+        const subscriber = await scene.subscriber('firewall');
+        const row = await scene.control.until(({ subscribers }) =>
+          subscribers.some(({ state: is, lastError }) => is === 'synced' || lastError !== undefined),
+        );
+        expect(row.subscribers[0], `${file} ${what}`).toMatchObject({ state: 'synced' });
+        expect(await scene.control.verdict('10.0.0.1', 'firewall')).toMatchObject({ action: 'drop' });
+        await subscriber.stop();
+      }
+    }
+  });
+
+  it('takes no state of another lineage', async () => {
+    const other = new Scene();
+    await other.publisher();
+    const subscriber = await other.subscriber('firewall');
+    await other.control.push({ list: 'blocked', text: '10.9.9.9\n' });
+    await other.control.synced('firewall');
+    await subscriber.stop();
+    rmSync(scene.path('firewall'), { recursive: true });
+    other.copy('firewall', 'moved');
+    mkdirSync(scene.path('firewall'));
+    for (const file of readdirSync(other.path('moved'))) {
+      copyFileSync(other.path('moved', file), scene.path('firewall', file));
+    }
+    const alone = await scene.subscriber('firewall', `unix:${scene.path('nobody.sock')}`);
+    expect(await alone.logged((line) => line['level'] === 50)).toMatchObject({
+      msg: expect.stringContaining('the boot mode holds'),
+    });
+    await alone.stop();
+  });
+});
