@@ -215,7 +215,7 @@ describe('a publisher', () => {
         signature,
         hash: manifestHash(manifestBytes),
       };
-      return store.commit(release, encodeDelta({ changes: [] }), () => encodeSnapshot(EMPTY_RULE_SET));
+      return store.commit(release, encodeDelta({ changes: [] }), async () => encodeSnapshot(EMPTY_RULE_SET));
     });
     const [first, second] = await Promise.allSettled(commits);
     expect(first).toMatchObject({ status: 'fulfilled' });

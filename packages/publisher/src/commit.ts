@@ -9,7 +9,6 @@ import {
   ErrorCode,
   encodeDelta,
   encodeManifest,
-  encodeSnapshot,
   type Manifest,
   manifestFor,
   manifestHash,
@@ -44,8 +43,15 @@ export class GuardError extends Error {
   }
 }
 
+/** What encodes; a workshop does it off the event loop. Both throw ProtocolError `over-limit`. */
+export interface Encoder {
+  encodeDelta(delta: RuleSetDelta): Promise<Uint8Array>;
+  encodeSnapshot(ruleSet: RuleSet): Promise<Uint8Array>;
+}
+
 export interface CommitterOptions {
   readonly store: Store;
+  readonly encoder: Encoder;
   readonly identity: Identity;
   /** Milliseconds since 1970. */
   readonly nowMs: () => number;
@@ -77,7 +83,7 @@ export class Committer {
    * What committing a rule set would do. Throws GuardError where it may not be released, and ProtocolError `over-limit`
    * where no manifest or no subscriber can hold it.
    */
-  plan(ruleSet: RuleSet): Plan {
+  async plan(ruleSet: RuleSet): Promise<Plan> {
     const problems = checkRuleSet(ruleSet);
     const fault = problems.find((problem) => problem.severity === 'fault');
     if (fault !== undefined) throw new GuardError(fault);
@@ -88,7 +94,7 @@ export class Committer {
       ruleSet,
       changes: delta.changes,
       warnings: problems,
-      deltaBytes: changed ? withinLimits(() => encodeDelta(delta)) : new Uint8Array(0),
+      deltaBytes: changed ? await this.options.encoder.encodeDelta(delta) : new Uint8Array(0),
       changed,
     };
   }
@@ -98,7 +104,7 @@ export class Committer {
    * Throws StoreError; then the head is what it was.
    */
   async commit(plan: Plan): Promise<Release> {
-    const { store, identity } = this.options;
+    const { store, identity, encoder } = this.options;
     const manifest = this.nextManifest(plan.ruleSet);
     const manifestBytes = encodeManifest(manifest);
     const release: Release = {
@@ -109,7 +115,7 @@ export class Committer {
       hash: manifestHash(manifestBytes),
     };
     const delta = plan.changed ? plan.deltaBytes : encodeDelta({ changes: [] });
-    await store.commit(release, delta, () => encodeSnapshot(plan.ruleSet));
+    await store.commit(release, delta, () => encoder.encodeSnapshot(plan.ruleSet));
     this.current = release;
     return release;
   }
@@ -139,7 +145,7 @@ export class Committer {
     this.epoch = known.epoch + 1;
     if (this.current === undefined) return undefined;
     try {
-      return await this.commit(this.plan(this.ruleSet));
+      return await this.commit(await this.plan(this.ruleSet));
     } catch (error) {
       this.epoch = before; // the next proof tries again
       throw error;
@@ -149,20 +155,15 @@ export class Committer {
 
 /** Throws ProtocolError `over-limit` for a release that could not be encoded, or loaded again. */
 function checkLimits(manifest: Manifest): void {
-  withinLimits(() => encodeManifest(manifest));
+  try {
+    encodeManifest(manifest);
+  } catch (cause) {
+    if (!(cause instanceof RangeError)) throw cause;
+    throw new ProtocolError(ErrorCode.overLimit, cause.message, { cause });
+  }
   let entries = 0;
   for (const part of manifest.parts) entries += part.count;
   if (entries > ENTRIES_MAX) {
     throw new ProtocolError(ErrorCode.overLimit, `${entries} entries and rules; the most is ${ENTRIES_MAX}`);
-  }
-}
-
-/** Encoders throw RangeError for what their decoders refuse; here that is the fault of what was pushed. */
-function withinLimits<T>(encode: () => T): T {
-  try {
-    return encode();
-  } catch (cause) {
-    if (cause instanceof RangeError) throw new ProtocolError(ErrorCode.overLimit, cause.message, { cause });
-    throw cause;
   }
 }

@@ -11,12 +11,12 @@ import type { Logger } from 'pino';
 import { Committer, type Plan } from './commit.ts';
 import { type Identity, openIdentity } from './identity.ts';
 import { type IngestNote, type IngestResult, ingest } from './ingest.ts';
-import { PushParser } from './parser.ts';
 import type { PushInput } from './pushed.ts';
 import { type Resolved, type ResolveName, resolveNames } from './resolve.ts';
 import { type Release, Store, type StoreOptions } from './store.ts';
 import { Subscribers } from './subscribers.ts';
 import { Transfers } from './transfer.ts';
+import { Workshop } from './work.ts';
 
 export interface PublisherOptions extends StoreOptions {
   /** Holds the store. */
@@ -63,7 +63,7 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
   readonly subscribers = new Subscribers();
   readonly transfers: Transfers;
   private readonly committer: Committer;
-  private readonly parser = new PushParser();
+  private readonly workshop = new Workshop();
   private readonly resolve: ResolveName;
   private failedNames: Resolved['failed'] = [];
   private turn: Promise<unknown> = Promise.resolve(); // the push or epoch before the next one
@@ -80,8 +80,13 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
     this.resolve = options.resolve;
     this.identity = openIdentity(options.identityFile ?? join(options.stateDirectory, 'identity'));
     this.store = new Store(join(options.stateDirectory, 'store'), options);
-    this.committer = new Committer({ store: this.store, identity: this.identity, nowMs: this.nowMs });
-    this.transfers = new Transfers(this.store);
+    this.committer = new Committer({
+      store: this.store,
+      identity: this.identity,
+      encoder: this.workshop,
+      nowMs: this.nowMs,
+    });
+    this.transfers = new Transfers(this.store, this.workshop);
   }
 
   /** The newest release; undefined before the first. */
@@ -108,12 +113,12 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
     if (options.ifVersion !== undefined && options.ifVersion !== headVersion) {
       return { kind: 'version-moved', version: headVersion };
     }
-    const pushed = await this.parser.read(input, Math.floor(this.nowMs() / 1000));
+    const pushed = await this.workshop.read(input, Math.floor(this.nowMs() / 1000));
     const read = ingest(this.committer.ruleSet, pushed, input.action, input.replaceAll);
     if (read.kind === 'rejects') return read;
     const before = this.committer.ruleSet.resolutions;
     const { resolutions, failed } = await resolveNames(usedNames(read.ruleSet), before, this.resolve);
-    const plan = this.committer.plan({ ...read.ruleSet, resolutions });
+    const plan = await this.committer.plan({ ...read.ruleSet, resolutions });
     const result = { plan, notes: read.notes, failedNames: failed };
     if (options.dryRun === true) return { kind: 'planned', ...result, head: this.head };
     this.failedNames = failed;
@@ -155,7 +160,7 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
   /** Waits for the push under way, then closes the store. */
   async close(): Promise<void> {
     await this.turn;
-    await this.parser.close();
+    await this.workshop.close();
     await this.store.close();
   }
 }

@@ -322,7 +322,8 @@ export class SubscriberSession {
     this.progress = { bytes: this.connection.bytesSent, atMs: performance.now() };
     const stopped = (): boolean => this.state !== 'sending' || this.offered !== release;
     try {
-      const transfer = this.publisher.transfers.for(release, base);
+      const transfer = await this.publisher.transfers.for(release, base);
+      if (stopped()) return;
       const { steps, stream } = transfer;
       const begin = {
         kind: 'begin',

@@ -175,11 +175,11 @@ export class Store {
    * Adds a release as the new head, in one transaction, and resolves when it is on disk. `snapshot` is called only if
    * the store wants one. Throws StoreError; then the head is what it was.
    */
-  async commit(release: Release, delta: Uint8Array, snapshot: () => Uint8Array): Promise<void> {
+  async commit(release: Release, delta: Uint8Array, snapshot: () => Promise<Uint8Array>): Promise<void> {
     const { manifest, manifestBytes, signature } = release;
     const stored: StoredRelease = { manifestBytes, signature, deltaBytes: delta.length };
     const key: ReleaseKey = [manifest.epoch, manifest.version];
-    const snapshotBytes = this.wantsSnapshot(delta.length) ? snapshot() : undefined;
+    const snapshotBytes = this.wantsSnapshot(delta.length) ? await snapshot() : undefined;
     const entry = historyEntry(key, stored);
     const pruned = this.prunable(entry, snapshotBytes === undefined ? this.lastSnapshotKey() : key);
     try {

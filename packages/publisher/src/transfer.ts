@@ -3,7 +3,8 @@
  * encoded once per release and shared by all who need it.
  */
 
-import { encodeChain, encodeSnapshot, STEPS_MAX } from '@rulecast/protocol';
+import { encodeChain, STEPS_MAX } from '@rulecast/protocol';
+import type { Encoder } from './commit.ts';
 import type { Release, Store } from './store.ts';
 
 export interface Transfer {
@@ -20,17 +21,20 @@ const CHAIN_UNASKED_BYTES = 64 * 1024;
 
 export class Transfers {
   private readonly store: Store;
-  private snapshot: Transfer | undefined; // of the release last asked for
+  private readonly encoder: Encoder;
+  /** Of the release last asked for, perhaps still being encoded. */
+  private snapshot: { readonly release: Release; readonly transfer: Promise<Transfer> } | undefined;
 
-  constructor(store: Store) {
+  constructor(store: Store, encoder: Encoder) {
     this.store = store;
+    this.encoder = encoder;
   }
 
   /** The transfer that brings `release` to somebody who holds `base`; a snapshot if `release` is the head no more. */
-  for(release: Release, base: Uint8Array | undefined): Transfer {
+  async for(release: Release, base: Uint8Array | undefined): Promise<Transfer> {
     const small = this.chain(release, base, CHAIN_UNASKED_BYTES);
     if (small !== undefined) return small;
-    const snapshot = this.snapshotOf(release);
+    const snapshot = await this.snapshotOf(release);
     return this.chain(release, base, snapshot.stream.length) ?? snapshot;
   }
 
@@ -42,11 +46,18 @@ export class Transfers {
     return { release, base, steps: deltas.length, stream: encodeChain(deltas) };
   }
 
-  private snapshotOf(release: Release): Transfer {
-    if (this.snapshot?.release !== release) {
-      const stream = encodeChain([encodeSnapshot(release.ruleSet)]);
-      this.snapshot = { release, base: undefined, steps: 1, stream };
-    }
-    return this.snapshot;
+  private snapshotOf(release: Release): Promise<Transfer> {
+    if (this.snapshot?.release === release) return this.snapshot.transfer;
+    const snapshot = { release, transfer: this.encoded(release) };
+    this.snapshot = snapshot;
+    snapshot.transfer.catch(() => {
+      if (this.snapshot === snapshot) this.snapshot = undefined; // the next who asks tries again
+    });
+    return snapshot.transfer;
+  }
+
+  private async encoded(release: Release): Promise<Transfer> {
+    const stream = encodeChain([await this.encoder.encodeSnapshot(release.ruleSet)]);
+    return { release, base: undefined, steps: 1, stream };
   }
 }

@@ -8,6 +8,7 @@ import { describe, expect, it, onTestFinished } from 'vitest';
 import { Committer } from '../src/commit.ts';
 import { type Identity, openIdentity } from '../src/identity.ts';
 import { type Release, Store, StoreError, type StoreOptions } from '../src/store.ts';
+import { Workshop } from '../src/work.ts';
 import { Churn, randomHosts, ruleSetOf, seeded } from './churn.ts';
 import { hex, prefixes, temporaryDirectory } from './fresh-publisher.ts';
 
@@ -28,13 +29,18 @@ class StoreDirectory {
     const store = new Store(this.storePath, options);
     const committer = this.committerOf(store);
     const releases: Release[] = [];
-    for (const ruleSet of ruleSets) releases.push(await committer.commit(committer.plan(ruleSet)));
+    for (const ruleSet of ruleSets) releases.push(await committer.commit(await committer.plan(ruleSet)));
     await store.close();
     return releases;
   }
 
   committerOf(store: Store): Committer {
-    return new Committer({ store, identity: this.identity, nowMs: () => 1_700_000_000_000 });
+    return new Committer({
+      store,
+      encoder: new Workshop(),
+      identity: this.identity,
+      nowMs: () => 1_700_000_000_000,
+    });
   }
 
   /** The head that a new process would load. */

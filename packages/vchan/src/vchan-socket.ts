@@ -150,7 +150,10 @@ class VchanListener implements Listener {
   /** Clients that connected at the same moment as the one that is served; their turn comes. */
   readonly #held: net.Socket[] = [];
   #closed = false;
+  /** Of channels made. */
   #connectionCount = 0;
+  /** Of sockets accepted. */
+  #socketCount = 0;
 
   constructor(
     endpoint: VchanEndpoint,
@@ -212,16 +215,22 @@ class VchanListener implements Listener {
     if (server === undefined) return;
     this.#server = undefined;
     rmSync(this.#path, { force: true });
-    this.#stopped = new Promise((resolve) => {
-      setImmediate(() => {
-        // Removes the path once more, so that the next server must not be bound yet.
-        server.close();
-        resolve();
-      });
-    });
+    this.#stopped = this.#closeWhenEmpty(server);
+  }
+
+  async #closeWhenEmpty(server: net.Server): Promise<void> {
+    // The event loop accepts one connection a turn; the first turn may be the one that we are in.
+    for (let quietTurns = 0, seenCount = -1; quietTurns < 2; quietTurns++) {
+      await new Promise((resolve) => setImmediate(resolve));
+      if (seenCount !== this.#socketCount) quietTurns = -1;
+      seenCount = this.#socketCount;
+    }
+    // Removes the path once more, so that the next server must not be bound yet.
+    server.close();
   }
 
   #onConnection(socket: net.Socket): void {
+    this.#socketCount += 1;
     this.#stopListening();
     if (this.#closed) {
       socket.destroy();

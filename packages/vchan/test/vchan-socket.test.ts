@@ -191,7 +191,7 @@ describe('a vchan server', () => {
     const errors: Error[] = [];
     const listener = await serve(undefined, (error) => errors.push(error));
     const [server, client] = await Promise.all([listener.accept(), dial()]);
-    await turns(2);
+    await turns(10);
     writeFileSync(socketPath(), 'in the way');
     const waiting = expect(listener.accept()).rejects.toMatchObject({ code: 'listener_closed' });
 
