@@ -8,7 +8,8 @@ import { type ErrorCode, ProtocolError } from './error.ts';
 import { VERSION_MAX } from './limits.ts';
 
 const LITTLE_ENDIAN_HOST = endianness() === 'LE';
-const LINE_FEED = 10;
+/** Ends a line of text. */
+export const LINE_FEED = 10;
 /** A u32 in LEB128. */
 const VARINT_MAX_BYTES = 5;
 

@@ -10,7 +10,7 @@
  */
 
 import { bitsOf, canonicalPrefixes, type Family, type Prefixes, strideOf, wordMask } from '@rulecast/rules';
-import { type ByteReader, ByteWriter } from './bytes.ts';
+import { type ByteReader, ByteWriter, LINE_FEED } from './bytes.ts';
 import { ErrorCode } from './error.ts';
 import { decodeGaps, encodeGaps, type Gaps, newGaps, type Stride } from './gap-codec.ts';
 import { ENTRY_BLOCK_ENTRIES } from './limits.ts';
@@ -307,18 +307,19 @@ export function readIndices(reader: ByteReader, countBefore: number): Uint32Arra
  */
 export function writeNames(writer: ByteWriter, names: readonly string[]): void {
   const sharedLengths = new Uint8Array(names.length);
-  const suffixes: string[] = [];
   let before = '';
   names.forEach((name, i) => {
     let shared = 0;
     while (shared < before.length && before.charCodeAt(shared) === name.charCodeAt(shared)) shared++;
     sharedLengths[i] = shared;
-    suffixes.push(name.slice(shared), '\n');
     before = name;
   });
   writer.varint(names.length);
   writer.bytes(sharedLengths);
-  writer.ascii(suffixes.join(''));
+  names.forEach((name, i) => {
+    writer.ascii(name.slice(sharedLengths[i]));
+    writer.u8(LINE_FEED);
+  });
 }
 
 /** Reads at most `countMax` sorted, unique host names in normal form. */

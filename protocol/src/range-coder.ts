@@ -49,11 +49,6 @@ export class RangeEncoder {
     this.contexts = new Contexts(contextCount);
   }
 
-  /** Bytes so far; the end adds one. */
-  get length(): number {
-    return this.used;
-  }
-
   encode(context: number, decision: 0 | 1): void {
     const chance = this.contexts.chances[context]!; // contexts are below the count
     const bound = Math.imul(this.range >>> 16, chance) >>> 0;

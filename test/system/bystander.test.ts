@@ -103,9 +103,9 @@ function residentBytes(daemon: Daemon): number {
   return Number(/^VmRSS:\s+(\d+) kB$/m.exec(status)?.[1]) * 1024;
 }
 
-/** Of sorted values. */
+/** The least of sorted values that so large a share of them does not exceed. */
 function percentile(sorted: readonly number[], share: number): number {
-  return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? Number.NaN;
+  return sorted[Math.ceil(sorted.length * share) - 1] ?? Number.NaN;
 }
 
 function mebibytes(bytes: number): string {

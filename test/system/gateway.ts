@@ -65,8 +65,9 @@ export class Gateway {
     subscriber.on('data', (bytes) => publisher.write(bytes));
     publisher.on('data', (bytes) => record.push(bytes));
     if (carry.kind === 'whole') publisher.pipe(subscriber);
-    else if (carry.kind === 'trickle') void trickle(publisher, subscriber, carry);
-    else if (carry.afterBytes === 0) end();
+    else if (carry.kind === 'trickle') {
+      trickle(publisher, subscriber, carry).catch(end); // it was dropped on the way
+    } else if (carry.afterBytes === 0) end();
     else {
       let left = carry.afterBytes;
       publisher.on('data', (bytes) => {

@@ -189,7 +189,9 @@ function boundariesOf(columns: PredicateColumns): Boundaries {
   let count = 0;
   for (let predicate = 0; predicate < columns.count; predicate++) {
     const end = pushEdges(columns, starts[predicate]!, starts[predicate + 1]!, keys, count); // predicate < count
-    for (let i = count; i < end; i++) predicates[i] = predicate;
+    if (end - count > 16)
+      predicates.fill(predicate, count, end); // a call out of JavaScript, too much for a few
+    else for (let i = count; i < end; i++) predicates[i] = predicate;
     count = end;
   }
   return mergeRuns(stride, { keys, predicates, count });

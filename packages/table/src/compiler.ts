@@ -178,7 +178,8 @@ async function inTurns<T>(steps: Generator<undefined, T, undefined>): Promise<T>
   }
 }
 
-function closedError(): TableWorkerError {
+/** What a closed table answers to another rule set. */
+export function closedError(): TableWorkerError {
   return new TableWorkerError(TableWorkerCode.closed, 'the table is closed: it takes no other rule set');
 }
 

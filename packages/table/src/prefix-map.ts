@@ -101,9 +101,9 @@ export function find6(map: PrefixMap, words: Uint32Array, at: number): number {
 }
 
 /**
- * The last of a cell and the `count` cells after it whose boundary is below `limit`, or the first of them; a binary search whose steps are arithmetic, not branches. Two
- * steps a round, the second of which may find nothing left and then stays: the number of rounds, which is a branch, so
- * seldom differs between the nodes of one map.
+ * The last cell, of a first one and the `count` after it, whose boundary is below `limit`; the first one where none is. A
+ * binary search whose steps are arithmetic, not branches. It takes two steps a round, the second of which may find nothing
+ * left and then stays: the number of rounds, which is a branch, so seldom differs between the nodes of one map.
  */
 function seek(bounds: Uint16Array, first: number, count: number, limit: number): number {
   let cell = first;

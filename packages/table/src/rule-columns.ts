@@ -68,7 +68,7 @@ export interface RuleColumns {
   readonly resolutions: ReadonlyMap<string, PrefixSet>;
 }
 
-/** Runs between two points where `policyColumnsSteps` pauses; 2 to 4 ms before V8 has optimised the walk. */
+/** Our choice: runs between two pauses of `policyColumnsSteps`; 2 to 4 ms before V8 has optimised the walk, then 1 ms. */
 const RUNS_PER_STEP = 2 ** 14;
 
 export function ruleColumns(ruleSet: RuleSet): RuleColumns {
@@ -130,9 +130,21 @@ export class RunPrefixes implements PrefixSpan {
 }
 
 function* runColumnsSteps(runs: readonly Run[]): Generator<undefined, RunColumns, undefined> {
-  const packer = new RunPacker(runs);
+  let wordCount = 0;
+  let entryCount = 0;
   for (let from = 0; from < runs.length; from += RUNS_PER_STEP) {
-    if (from > 0) yield;
+    yield;
+    const end = Math.min(from + RUNS_PER_STEP, runs.length);
+    for (let r = from; r < end; r++) {
+      const { remote } = runs[r]!; // r < length
+      if (remote.kind !== 'prefixes') continue;
+      wordCount += remote.prefixes.words.length;
+      entryCount += remote.prefixes.lengths.length;
+    }
+  }
+  const packer = new RunPacker(runs, wordCount, entryCount);
+  for (let from = 0; from < runs.length; from += RUNS_PER_STEP) {
+    yield;
     packer.pack(from, Math.min(from + RUNS_PER_STEP, runs.length));
   }
   return packer.columns();
@@ -151,8 +163,8 @@ class RunPacker {
   private wordAt = 0;
   private entryAt = 0;
 
-  constructor(runs: readonly Run[]) {
-    const { wordCount, entryCount } = prefixSizes(runs);
+  /** `wordCount` and `entryCount` are those of all prefixes of the runs. */
+  constructor(runs: readonly Run[], wordCount: number, entryCount: number) {
     this.runs = runs;
     this.checks = new Uint8Array(runs.length);
     this.ranges = new Uint32Array(runs.length);
@@ -199,17 +211,6 @@ class RunPacker {
     if (place === this.places.size) this.places.set(name, place);
     return place;
   }
-}
-
-function prefixSizes(runs: readonly Run[]): { readonly wordCount: number; readonly entryCount: number } {
-  let wordCount = 0;
-  let entryCount = 0;
-  for (const { remote } of runs) {
-    if (remote.kind !== 'prefixes') continue;
-    wordCount += remote.prefixes.words.length;
-    entryCount += remote.prefixes.lengths.length;
-  }
-  return { wordCount, entryCount };
 }
 
 /** `set` costs a call out of JavaScript, which for the one prefix of most runs is too much. */

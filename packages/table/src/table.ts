@@ -7,13 +7,13 @@
 
 import { type Address, EMPTY_RULE_SET, type Environment, type Packet, type RuleSet } from '@rulecast/rules';
 import { isSmall } from './compile-cost.ts';
-import { Compiler } from './compiler.ts';
+import { Compiler, closedError } from './compiler.ts';
 import { DoubleBuffer, growTo, type TableHandle } from './double-buffer.ts';
 import { type Explanation, explainVerdict } from './explain.ts';
 import { addListHits, countHit, HitLog, programHits, type TableHits } from './hits.ts';
 import { compileImage, type ImageSizes, writeImage } from './image.ts';
 import { type Image, type NamesSection, openImage } from './layout.ts';
-import { DEFAULT_TABLE_LIMITS, type TableLimits, TableWorkerCode, TableWorkerError } from './limits.ts';
+import { DEFAULT_TABLE_LIMITS, type TableLimits } from './limits.ts';
 import {
   classOf,
   decodeVerdict,
@@ -291,8 +291,4 @@ function generationOf(
 ): Generation {
   const prepared: Prepared = { generation: image.generation, ruleSet, environment, sizes };
   return { image, names: readNames(image), prepared };
-}
-
-function closedError(): TableWorkerError {
-  return new TableWorkerError(TableWorkerCode.closed, 'the table is closed: it takes no other rule set');
 }

@@ -1,0 +1,86 @@
+/** Whole sessions, snapshot and delta, over every channel that serves many in one process, with small and large buffers. */
+
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { Publisher, serveSubscribers } from '@rulecast/publisher';
+import { createSubscriber } from '@rulecast/subscriber';
+import { connect, parseEndpoint } from '@rulecast/vchan';
+import { pino } from 'pino';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { churned, millionHosts, textOf } from './inputs.mjs';
+
+const BUFFERS = ['4KiB', '64KiB', '1MiB'];
+const HOSTS = millionHosts(100_000, 5);
+
+let directory: string;
+
+beforeAll(() => {
+  directory = mkdtempSync(join(tmpdir(), 'rulecast-channels-'));
+  process.env.VCHAN_SOCKET_DIR = directory;
+  process.env.VCHAN_DOMAIN = '0';
+});
+
+afterAll(() => {
+  delete process.env.VCHAN_SOCKET_DIR;
+  delete process.env.VCHAN_DOMAIN;
+  rmSync(directory, { recursive: true, force: true });
+});
+
+const BRIDGE = fileURLToPath(new URL('bridge.mjs', import.meta.url));
+
+/** Where the publisher listens and, but for `exec`, the subscriber connects. */
+const CHANNELS = {
+  memory: () => 'memory:session',
+  unix: () => `unix:${directory}/session.sock`,
+  'zmq+ipc': () => `zmq+ipc:${directory}/session.zmq`,
+  'zmq+tcp': () => 'zmq+tcp:127.0.0.1:35771',
+  vchan: () => 'vchan:0:35771',
+  exec: () => `unix:${directory}/exec.sock`,
+};
+
+const CASES = Object.entries(CHANNELS).flatMap(([name, url]) =>
+  BUFFERS.map((buffer) => [name, buffer, url] as const),
+);
+
+it.each(CASES)(
+  'a snapshot and a delta come into force over %s with %s buffers',
+  async (name, buffer, url) => {
+    const logger = pino({ level: 'silent' });
+    const stateDirectory = mkdtempSync(join(directory, 'state-'));
+    const resolve = async (): Promise<never> => Promise.reject(new Error('no names here'));
+    const publisher = new Publisher({ stateDirectory, name: 'publisher', resolve, logger });
+    const endpoint = parseEndpoint(`${url()}?buffer=${buffer}`);
+    const served = await serveSubscribers(publisher, [endpoint]);
+    const bridged = `exec:${process.execPath}?arg=${BRIDGE}&arg=${url()}&buffer=${buffer}`;
+    const far = name === 'exec' ? parseEndpoint(bridged) : endpoint;
+    const subscriber = await createSubscriber({
+      channel: (signal) => connect(far, { signal }),
+      trust: publisher.identity,
+      name: 'fw',
+      logger,
+    });
+    try {
+      const texts = [HOSTS.text, textOf(churned(HOSTS.words, 500, 3))];
+      for (const text of texts) {
+        const applied = new Promise((settle) => subscriber.events.once('applied', settle));
+        const files = [{ name: 'hosts.txt', role: 'pushed' as const, bytes: new TextEncoder().encode(text) }];
+        const input = {
+          action: 'replace' as const,
+          list: undefined,
+          policy: undefined,
+          replaceAll: false,
+          files,
+        };
+        expect((await publisher.push(input)).kind).toBe('released');
+        await applied;
+        expect(subscriber.status().hash).toBe(Buffer.from(publisher.head?.hash ?? []).toString('hex'));
+      }
+    } finally {
+      await subscriber.close();
+      await served.close();
+      await publisher.close();
+    }
+  },
+);
