@@ -1,8 +1,8 @@
 /**
  * Compiling off the caller's thread: keeps one thread that compiles, and sends it what it does not hold yet.
  *
- * The thread is started by the first compile, does not keep the process alive while it has nothing to do, and is
- * started anew if it died. Rule sets share the parts that did not change, so a part is known by its object and a small change to
+ * The thread is started by the first compile, does not keep the process alive while it has nothing to do, is ended when it has
+ * had nothing to do for a while, and is started anew when it is gone. Rule sets share the parts that did not change, so a part is known by its object and a small change to
  * a large set sends little. What sending costs the caller's thread comes in steps, with a turn of its event loop after each.
  */
 
@@ -24,6 +24,12 @@ import { policyColumnsSteps } from './rule-columns.ts';
 
 /** Always the built file, two steps from here in `src` and in `dist` alike: a thread cannot load TypeScript on Node 20. */
 const WORKER_URL = new URL('../dist/compile-worker.js', import.meta.url);
+
+/**
+ * Our choice: a thread that nobody used for so long is ended, since it holds a copy of the last rule set and a heap, some 40 MB at
+ * a million entries. Releases that come in bursts find it still there.
+ */
+const IDLE_MS = 10_000;
 
 /** What one compile is told besides the rule set. */
 export interface CompileOrder {
@@ -47,6 +53,7 @@ export class Compiler {
   private worker: Worker | undefined;
   private exited: Promise<void> = Promise.resolve(); // of the last worker
   private job: Job | undefined;
+  private idleTimer: NodeJS.Timeout | undefined;
   private isClosed = false;
 
   /** `heapMb` bounds the thread's JavaScript heap; its arrays come on top. */
@@ -61,6 +68,7 @@ export class Compiler {
    */
   async compile(ruleSet: RuleSet, order: CompileOrder): Promise<ImageSizes> {
     if (this.isClosed) throw closedError();
+    clearTimeout(this.idleTimer);
     this.worker ??= this.start();
     const { worker } = this;
     worker.ref();
@@ -72,12 +80,20 @@ export class Compiler {
     } finally {
       this.job = undefined;
       worker.unref();
+      this.idleTimer = setTimeout(() => this.endIdle(), IDLE_MS).unref();
     }
+  }
+
+  private endIdle(): void {
+    const { worker } = this;
+    this.worker = undefined; // the next compile starts another, whether or not this one is gone by then
+    void worker?.terminate();
   }
 
   /** Ends the thread; a compile under way rejects. Resolves when the thread is gone. */
   async close(): Promise<void> {
     this.isClosed = true;
+    clearTimeout(this.idleTimer);
     await this.worker?.terminate();
     await this.exited;
   }
@@ -100,8 +116,10 @@ export class Compiler {
     this.held = new Set();
     this.exited = new Promise((resolve) => {
       worker.once('exit', () => {
-        this.worker = undefined;
-        this.job?.reject(this.isClosed ? closedError() : diedError(cause));
+        if (this.worker === worker) {
+          this.worker = undefined;
+          this.job?.reject(this.isClosed ? closedError() : diedError(cause));
+        }
         resolve();
       });
     });

@@ -13,7 +13,7 @@ import {
   type RuleSet,
   RunBuilder,
 } from '@rulecast/rules';
-import { afterAll, afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { isSmall } from '../src/compile-cost.ts';
 import { Compiler } from '../src/compiler.ts';
 import { compileImage, writeImage } from '../src/image.ts';
@@ -124,6 +124,27 @@ describe('the compile thread', () => {
       withLists(['a', lists[2]]),
     ]) {
       await checkImage(ruleSet, { now: 77, dns: [] });
+    }
+  });
+
+  it('ends when it was idle for ten seconds, and another one starts with all parts', async () => {
+    const posted = vi.spyOn(Worker.prototype, 'postMessage');
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+    try {
+      const { ruleSet, environment } = randomCase(1, 64);
+      await checkImage(ruleSet, environment);
+      posted.mockClear();
+      await checkImage(ruleSet, environment);
+      expect(posted).toHaveBeenCalledTimes(1); // it holds the parts: the order alone
+      await vi.advanceTimersByTimeAsync(9_999);
+      await checkImage(ruleSet, environment);
+      expect(posted).toHaveBeenCalledTimes(2);
+      await vi.advanceTimersByTimeAsync(10_000);
+      await checkImage(ruleSet, environment);
+      expect(posted.mock.calls.length).toBeGreaterThan(3);
+    } finally {
+      vi.useRealTimers();
+      posted.mockRestore();
     }
   });
 
