@@ -253,8 +253,10 @@ export class Applier {
    */
   async restore(): Promise<ActiveRelease | undefined> {
     const { state } = this.options;
-    const mark = state?.readActive();
-    if (state === undefined || mark === undefined) return undefined;
+    if (state === undefined) return undefined;
+    for (const { manifestBytes, signature } of state.readAll()) this.raiseFloor(manifestBytes, signature);
+    const mark = state.readActive();
+    if (mark === undefined) return undefined;
     this.floor = mark;
     const chain = state.readChain(mark.hash);
     const last = chain.at(-1);
@@ -266,6 +268,16 @@ export class Applier {
     await this.enforce(offer.hash, ruleSet);
     this.active = { ...offer, ruleSet, persisted: true, appliedAtMs: this.options.nowMs() };
     return this.active;
+  }
+
+  /** Takes a stored release as the floor, if it is signed and above it. It bounds what is taken where the mark is lost. */
+  private raiseFloor(manifestBytes: Uint8Array, signature: Uint8Array): void {
+    try {
+      const { hash, manifest } = this.verifyOffer(manifestBytes, signature);
+      this.floor = { hash, epoch: manifest.epoch, version: manifest.version };
+    } catch (error) {
+      if (!(error instanceof ProtocolError)) throw error;
+    }
   }
 
   private async refreshNow(): Promise<void> {

@@ -97,6 +97,17 @@ export class StateDirectory {
     return chain.reverse();
   }
 
+  /** Every intact release file, in no order, in force or not. Throws StateError if the directory cannot be read. */
+  readAll(): readonly StoredRelease[] {
+    try {
+      return readdirSync(this.directory)
+        .filter((file) => RELEASE_FILE.test(file))
+        .flatMap((file) => decodeRelease(readFileSync(join(this.directory, file))) ?? []);
+    } catch (cause) {
+      throw new StateError(`cannot read the state directory ${this.directory}`, { cause });
+    }
+  }
+
   private noteChain(newestFirst: readonly StoredRelease[]): void {
     const snapshotBytes = newestFirst.at(-1)?.stream.length ?? 0;
     let deltaBytes = -snapshotBytes;

@@ -207,7 +207,10 @@ describe('state that cannot be believed is said and not enforced; the boot mode 
   });
 });
 
-describe('after the release file is lost and its mark is not', () => {
+describe.each([
+  ['the release file is lost and its mark is not', /\.release$/],
+  ['the mark is lost and the release files are not', /^active$/],
+])('after %s', (_title, lostFiles) => {
   async function lost(): Promise<{
     readonly publisher: ScriptedPublisher;
     readonly stateDirectory: string;
@@ -217,7 +220,7 @@ describe('after the release file is lost and its mark is not', () => {
     const releases = sampleReleases(publisher);
     const stateDirectory = await stateAfter(publisher, releases[0], releases[1]);
     for (const name of readdirSync(stateDirectory)) {
-      if (name.endsWith('.release')) rmSync(join(stateDirectory, name));
+      if (lostFiles.test(name)) rmSync(join(stateDirectory, name));
     }
     return { publisher, stateDirectory, releases };
   }
