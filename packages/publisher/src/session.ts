@@ -191,7 +191,9 @@ export class SubscriberSession {
       case 'bye': {
         const reason = context.code ?? code ?? ErrorCode.internal;
         this.noteError(reason, context.text ?? `the session ended: ${event} while ${before}`);
-        return this.connection.bye(reason, context.text ?? reason);
+        // Two subscribers of one name would else drive each other out again and again.
+        const retryAfterMs = reason === ErrorCode.nameInUse ? RETRY_AFTER_MS : undefined;
+        return this.connection.bye(reason, context.text ?? reason, retryAfterMs);
       }
       case 'close':
         return this.connection.close();
