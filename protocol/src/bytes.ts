@@ -22,6 +22,11 @@ export function bytesOfWords(words: Uint32Array, littleEndianHost: boolean = LIT
   return littleEndianHost ? view : swapped(view);
 }
 
+/** Hexadecimal digits of bytes, lower case: how hashes, digests and lineages are shown and looked up. */
+export function hexOf(bytes: Uint8Array): string {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('hex');
+}
+
 /** The words of little-endian bytes (a multiple of four), in memory of their own. */
 export function wordsOfBytes(
   bytes: Uint8Array,

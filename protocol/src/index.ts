@@ -1,5 +1,6 @@
 /** What two implementations must agree on byte for byte; PROTOCOL.md says it in words. */
 
+export { hexOf } from './bytes.ts';
 export { canonicalBytes, canonicalChunks, contentOf, decodeCanonical, digestOf } from './canonical.ts';
 export {
   type ByteStream,

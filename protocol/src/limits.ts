@@ -48,10 +48,11 @@ export const ADDRESS_TEXT_MAX_BYTES = 43;
 export const FILE_NAME_MAX_BYTES = 1024;
 /** Entries of a list are encoded in blocks; each picks its own codec. */
 export const ENTRY_BLOCK_ENTRIES = 4096;
-/** Longest comment of a rule, ASCII; what the rule grammar takes. */
-export const COMMENT_MAX_BYTES = 4096;
-/** Latest expiry of a rule, seconds since 1970: the end of the year 9999, as the rule grammar has it. */
-export const EXPIRE_MAX_SECONDS = 253_402_300_799;
+/**
+ * Longest comment of a rule, ASCII, and latest expiry, in seconds since 1970: what the rule grammar takes, so that every rule that
+ * was read can be sent.
+ */
+export { COMMENT_MAX_CHARS as COMMENT_MAX_BYTES, EXPIRE_MAX as EXPIRE_MAX_SECONDS } from '@rulecast/rules';
 /** Changes of one delta: every part of one release removed, every part of the other put. */
 export const CHANGES_MAX = 2 * PARTS_MAX;
 /** What a deflated body may inflate to, announced before it; a larger body travels raw. 2^18 rules are 1.3 MB. */

@@ -12,6 +12,7 @@ import {
   ErrorCode,
   HANDSHAKE_TIMEOUT_MS,
   HASH_BYTES,
+  hexOf,
   type Message,
   type MessageOf,
   type PartChange,
@@ -231,7 +232,7 @@ export class ControlSession {
       epoch: head?.manifest.epoch ?? 0,
       version: head?.manifest.version ?? 0,
       previousVersion: head?.manifest.previousVersion ?? 0,
-      hash: hex(head?.hash ?? NO_HASH),
+      hash: hexOf(head?.hash ?? NO_HASH),
       createdAtMs: head?.manifest.createdAtMs ?? 0,
       parts: head?.manifest.parts.length ?? 0,
       ...totals,
@@ -303,10 +304,10 @@ export class ControlSession {
     const manifest = head?.manifest;
     await this.record({
       record: 'head',
-      lineage: hex(publisher.identity.lineage),
+      lineage: hexOf(publisher.identity.lineage),
       epoch: manifest?.epoch ?? 0,
       version: manifest?.version ?? 0,
-      hash: hex(head?.hash ?? NO_HASH),
+      hash: hexOf(head?.hash ?? NO_HASH),
       createdAtMs: manifest?.createdAtMs ?? 0,
       parts: manifest?.parts.length ?? 0,
       ...totalsOf(head?.ruleSet ?? EMPTY_RULE_SET),
@@ -319,7 +320,7 @@ export class ControlSession {
         kind: partWord(part.kind),
         name: part.name,
         count: part.count,
-        digest: hex(part.digest),
+        digest: hexOf(part.digest),
         changedVersion: part.changedVersion,
       });
     }
@@ -359,7 +360,7 @@ export class ControlSession {
         text ?? 'it has no answer',
       );
     }
-    const hashText = hash === undefined ? undefined : hex(hash);
+    const hashText = hash === undefined ? undefined : hexOf(hash);
     return {
       record: 'verdict',
       subscriber,
@@ -478,8 +479,4 @@ function doneText(outcome: ReleasedPush): string {
     case 'released':
       return `released version ${outcome.head?.manifest.version ?? 0}`;
   }
-}
-
-function hex(bytes: Uint8Array): string {
-  return Buffer.from(bytes).toString('hex');
 }

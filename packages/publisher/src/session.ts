@@ -13,6 +13,7 @@ import {
   ErrorCode,
   HANDSHAKE_TIMEOUT_MS,
   HEARTBEAT_MS,
+  hexOf,
   type Message,
   type MessageOf,
   manifestHash,
@@ -228,7 +229,7 @@ export class SubscriberSession {
     this.entry.held = hello.holds;
     this.entry.diverged = false;
     this.entry.bytesSent = 0;
-    for (const hash of hello.refused) subscribers.refuse(this.entry, hex(hash));
+    for (const hash of hello.refused) subscribers.refuse(this.entry, hexOf(hash));
     this.publisher.logger.info(
       { subscriber: hello.name, version: hello.holds?.version ?? 0 },
       'subscriber connected',
@@ -249,7 +250,7 @@ export class SubscriberSession {
   private isAhead(held: HeldRelease): boolean {
     const { head, store } = this.publisher;
     if (head === undefined) return true;
-    return compareRelease(held, head.manifest) >= 0 && !store.knows(hex(held.hash));
+    return compareRelease(held, head.manifest) >= 0 && !store.knows(hexOf(held.hash));
   }
 
   private judge(proof: MessageOf<'proof'>): void {
@@ -285,7 +286,7 @@ export class SubscriberSession {
     const { entry, hello } = this;
     if (head === undefined || entry === undefined || hello === undefined || this.offered === head) return;
     if (entry.held !== undefined && Buffer.from(entry.held.hash).equals(head.hash)) return;
-    if (entry.refused.includes(hex(head.hash))) return;
+    if (entry.refused.includes(hexOf(head.hash))) return;
     const { parts } = head.manifest;
     let entries = 0;
     for (const part of parts) entries += part.count;
@@ -390,7 +391,7 @@ export class SubscriberSession {
     const text = nack.part === undefined ? nack.text : `${nack.part}: ${nack.text}`;
     this.noteError(code, text);
     const isLatest = release !== undefined && Buffer.from(release.hash).equals(nack.hash);
-    if (retry === 'never') this.publisher.subscribers.refuse(entry, hex(nack.hash));
+    if (retry === 'never') this.publisher.subscribers.refuse(entry, hexOf(nack.hash));
     else if (isLatest) {
       clearTimeout(this.retryTimer);
       this.retryTimer = setTimeout(() => {
@@ -475,8 +476,4 @@ interface EventContext {
   readonly transaction?: number;
   readonly code?: ErrorCode;
   readonly text?: string;
-}
-
-function hex(bytes: Uint8Array): string {
-  return Buffer.from(bytes).toString('hex');
 }

@@ -16,6 +16,7 @@ import { join } from 'node:path';
 import {
   applyDelta,
   decodeManifest,
+  hexOf,
   type Manifest,
   manifestHash,
   SIGNATURE_BYTES,
@@ -295,7 +296,7 @@ export class Store {
 }
 
 function historyEntry(key: ReleaseKey, stored: StoredRelease): HistoryEntry {
-  const hash = Buffer.from(manifestHash(stored.manifestBytes)).toString('hex');
+  const hash = hexOf(manifestHash(stored.manifestBytes));
   const { createdAtMs } = decodeManifest(stored.manifestBytes);
   return { key, hash, deltaBytes: stored.deltaBytes, createdAtMs };
 }

@@ -5,6 +5,7 @@
 
 import { EventEmitter } from 'node:events';
 import type { ControlRecordOf, SubscriberState } from '@rulecast/protocol';
+import { hexOf } from '@rulecast/protocol';
 import type { Release, Store } from './store.ts';
 
 /** A release a subscriber says it has in force. */
@@ -136,7 +137,7 @@ function recordOf(
     state: stateOf(entry, head, matches),
     epoch: entry.held?.epoch,
     version: entry.held?.version,
-    hash: entry.held === undefined ? undefined : Buffer.from(entry.held.hash).toString('hex'),
+    hash: entry.held === undefined ? undefined : hexOf(entry.held.hash),
     matches,
     lagVersions: newer?.count ?? 0,
     lagMs: newer?.sinceMs === undefined ? 0 : Math.max(0, nowMs - newer.sinceMs),
@@ -160,6 +161,6 @@ function stateOf(entry: SubscriberEntry, head: Release | undefined, matches: boo
   if (entry.connectedSinceMs === undefined) return 'disconnected';
   if (matches) return 'synced';
   if (entry.receiving) return 'receiving';
-  if (head !== undefined && entry.refused.includes(Buffer.from(head.hash).toString('hex'))) return 'refused';
+  if (head !== undefined && entry.refused.includes(hexOf(head.hash))) return 'refused';
   return entry.diverged ? 'diverged' : 'behind';
 }

@@ -3,7 +3,7 @@
  * encoded once per release and shared by all who need it.
  */
 
-import { encodeChain, STEPS_MAX } from '@rulecast/protocol';
+import { encodeChain, hexOf, STEPS_MAX } from '@rulecast/protocol';
 import type { Encoder } from './commit.ts';
 import type { Release, Store } from './store.ts';
 
@@ -39,9 +39,8 @@ export class Transfers {
   }
 
   private chain(release: Release, base: Uint8Array | undefined, limitBytes: number): Transfer | undefined {
-    if (base === undefined || this.store.headHash !== Buffer.from(release.hash).toString('hex'))
-      return undefined;
-    const deltas = this.store.chainFrom(Buffer.from(base).toString('hex'), limitBytes);
+    if (base === undefined || this.store.headHash !== hexOf(release.hash)) return undefined;
+    const deltas = this.store.chainFrom(hexOf(base), limitBytes);
     if (deltas === undefined || deltas.length === 0 || deltas.length > STEPS_MAX) return undefined;
     return { release, base, steps: deltas.length, stream: encodeChain(deltas) };
   }

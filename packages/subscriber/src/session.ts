@@ -8,6 +8,7 @@ import {
   type Connection,
   ErrorCode,
   HANDSHAKE_TIMEOUT_MS,
+  hexOf,
   type Message,
   type MessageOf,
   manifestHash,
@@ -64,14 +65,14 @@ export class RefusalMemory {
   }
 
   add(hash: Uint8Array, nack: Nack): void {
-    this.nacks.delete(hex(hash));
-    this.nacks.set(hex(hash), nack);
+    this.nacks.delete(hexOf(hash));
+    this.nacks.set(hexOf(hash), nack);
     const oldest = this.nacks.keys().next().value;
     if (this.nacks.size > this.capacity && oldest !== undefined) this.nacks.delete(oldest);
   }
 
   get(hash: Uint8Array): Nack | undefined {
-    return this.nacks.get(hex(hash));
+    return this.nacks.get(hexOf(hash));
   }
 
   hashes(): readonly Uint8Array[] {
@@ -427,8 +428,4 @@ function receivingFault(error: unknown): unknown {
 
 function same(a: Uint8Array, b: Uint8Array): boolean {
   return Buffer.compare(a, b) === 0;
-}
-
-function hex(bytes: Uint8Array): string {
-  return Buffer.from(bytes).toString('hex');
 }

@@ -15,7 +15,7 @@ import { createHash } from 'node:crypto';
 import { mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { mkdir, open, rename } from 'node:fs/promises';
 import { join } from 'node:path';
-import { HASH_BYTES, MANIFEST_MAX_BYTES, SIGNATURE_BYTES } from '@rulecast/protocol';
+import { HASH_BYTES, hexOf, MANIFEST_MAX_BYTES, SIGNATURE_BYTES } from '@rulecast/protocol';
 
 /** One release as it was received. */
 export interface StoredRelease {
@@ -149,7 +149,7 @@ export class StateDirectory {
 
   /** Marks a release, whose candidate was written, as the one in force; then drops files nobody needs. Throws StateError. */
   async markActive(release: StoredRelease, mark: ActiveMark): Promise<void> {
-    const body = `rulecast-active 1\n${hex(mark.hash)} ${mark.epoch} ${mark.version}\n`;
+    const body = `rulecast-active 1\n${hexOf(mark.hash)} ${mark.epoch} ${mark.version}\n`;
     try {
       await this.replaceFile('active', [
         Buffer.from(`${body}${sha256(Buffer.from(body)).toString('hex')}\n`),
@@ -209,11 +209,7 @@ export class StateDirectory {
 }
 
 function fileName(hash: Uint8Array): string {
-  return `${hex(hash)}.release`;
-}
-
-function hex(bytes: Uint8Array): string {
-  return Buffer.from(bytes).toString('hex');
+  return `${hexOf(hash)}.release`;
 }
 
 function sha256(bytes: Uint8Array): Buffer {

@@ -99,9 +99,9 @@ export class Table {
    * Compiles a sound rule set (`checkRuleSet`) and writes it to the standby, on the caller's thread: a million prefixes block it
    * for a tenth of a second. What is in force is untouched. Throws TableLimitError if it does not fit, TablePinnedError if a
    * reader holds the standby for longer than `pinWaitMs`, TypeError while a `prepareAsync` has not settled, TableWorkerError
-   * once the table is closed. A full build each time; `previous` is for tables that build on the generation before.
+   * once the table is closed. A full build each time.
    */
-  prepare(ruleSet: RuleSet, environment: Environment, _previous?: Prepared): Prepared {
+  prepare(ruleSet: RuleSet, environment: Environment): Prepared {
     if (this.isClosed) throw closedError();
     if (this.preparing > 0) throw new TypeError('prepare was called before prepareAsync had settled');
     this.standby = this.write(ruleSet, environment, this.current.prepared.generation + 1);
