@@ -6,7 +6,7 @@
  *   rulectl                                   publisher
  *   PUSH, (FILE, CHUNK…, END)…       ─▶
  *                                    ◀─       RECORD…, then DONE or FAIL
- *   STATUS or TEST                   ─▶
+ *   any other request                ─▶
  *                                    ◀─       RECORD…, then DONE or FAIL (STATUS with watch: no end)
  * ```
  */
@@ -25,6 +25,7 @@ import {
   oneOf,
   optional,
   partText,
+  prefixText,
   type Schema,
   schemaOf,
   text,
@@ -32,16 +33,33 @@ import {
   uint,
 } from './field.ts';
 import {
+  CHANGED_PARTS_SHOWN_MAX,
   DEGRADED_MAX,
   DEGRADED_TEXT_MAX_BYTES,
+  EDIT_LINES_MAX,
+  ENTRY_TEXT_MAX_BYTES,
   FILE_NAME_MAX_BYTES,
   LINEAGE_BYTES,
+  LIST_FORMATS_SHOWN_MAX,
+  PROTECTED_SHOWN_MAX,
   PUSH_FILES_MAX,
+  REFRESH_LISTS_MAX,
+  RULE_TEXT_MAX_BYTES,
   WAIT_MAX_MS,
 } from './limits.ts';
 import { PACKET_FIELDS, VERDICT_FIELDS } from './query.ts';
 
 const fileName = textOf(FILE_NAME_MAX_BYTES);
+/** What makes a release, as PUSH and ROLLBACK ask for it. */
+const releasing = {
+  /** Refuse with `version-moved` unless the head has this version. */
+  ifVersion: optional(uint),
+  /** Say what would change; release nothing. */
+  dryRun: boolean,
+  /** When DONE comes: when the release is stored, or when every subscriber connected at the time answered. */
+  wait: oneOf('released', 'applied'),
+  timeoutMs: integer(0, WAIT_MAX_MS),
+} as const;
 
 /** Requests and their ends, rulectl and publisher. */
 export const CONTROL_FIELDS = {
@@ -52,13 +70,7 @@ export const CONTROL_FIELDS = {
     policy: optional(name),
     /** Also remove the lists and policies that the files do not name. */
     replaceAll: boolean,
-    /** Refuse with `version-moved` unless the head has this version. */
-    ifVersion: optional(uint),
-    /** Say what would change; release nothing. */
-    dryRun: boolean,
-    /** When DONE comes: when the release is stored, or when every subscriber connected at the time answered. */
-    wait: oneOf('released', 'applied'),
-    timeoutMs: integer(0, WAIT_MAX_MS),
+    ...releasing,
     /** How many FILEs follow. */
     files: integer(0, PUSH_FILES_MAX),
   },
@@ -74,6 +86,45 @@ export const CONTROL_FIELDS = {
     /** Ask this subscriber only; all connected ones without it. */
     subscriber: optional(name),
   },
+  rollback: {
+    /** Whose content comes back. */
+    version: uint,
+    /** Only this list, or only this policy; else all of them. */
+    list: optional(name),
+    policy: optional(name),
+    ...releasing,
+  },
+  history: {
+    /** The newest so many. */
+    most: uint,
+  },
+  diff: {
+    from: uint,
+    /** The head without it. */
+    to: optional(uint),
+    /** Only this list, or only this policy; else everything. */
+    list: optional(name),
+    policy: optional(name),
+    /** Counts only. */
+    stats: boolean,
+  },
+  lists: {
+    /** Leave out those that only pushes bring. */
+    sourcesOnly: boolean,
+  },
+  list: {
+    name,
+    /** Its entries too. */
+    content: boolean,
+  },
+  refresh: {
+    /** None: all of them. */
+    lists: listOf(name, REFRESH_LISTS_MAX),
+    /** Take lists that lose more than their guards permit. */
+    allowShrink: boolean,
+    /** Take what any guard refuses. */
+    force: boolean,
+  },
   done: { code, text },
   fail: {
     code,
@@ -83,10 +134,38 @@ export const CONTROL_FIELDS = {
     line: optional(uint),
     column: optional(uint),
     part: optional(partText),
-    /** The head, for `version-moved`. */
+    /** The head, for `version-moved`; the oldest release still kept, for `unknown-release`. */
     version: optional(uint),
   },
 } as const satisfies Record<string, Fields>;
+
+/** What made a release; `unknown` where the publisher's note of it is lost. */
+export const RELEASE_CAUSES = ['push', 'rollback', 'source', 'names', 'epoch', 'unknown'] as const;
+
+/** Where a list comes from; `push`: from nobody but those who push. */
+export const LIST_SOURCES = [
+  'push',
+  'file',
+  'dir',
+  'url',
+  'table',
+  'names',
+  'entries',
+  'expression',
+] as const;
+/** `waiting`: nothing good was read yet; `failing`: the last good content stays; `expired`: it was too old, and the list is empty. */
+export const LIST_STATES = ['ok', 'waiting', 'loading', 'failing', 'expired'] as const;
+
+/** What of a part a line of a difference is about. */
+export const EDIT_ASPECTS = [
+  'entries',
+  'egress',
+  'ingress',
+  'prefixes',
+  'default',
+  'resolve',
+  'addresses',
+] as const;
 
 export const SUBSCRIBER_STATES = [
   'synced',
@@ -174,6 +253,65 @@ export const RECORD_FIELDS = {
     lastError: optional(mapOf({ code, text, atMs: uint })),
     persisted: optional(boolean),
   },
+  /** One release that is kept. */
+  history: {
+    epoch: uint,
+    version: uint,
+    hash: hexHash,
+    createdAtMs: uint,
+    cause: oneOf(...RELEASE_CAUSES),
+    /** More about the cause: files, a version, the name of a source. */
+    detail: text,
+    parts: uint,
+    entries: uint,
+    rules: uint,
+    /** What changed from the release before; of its parts the first ones by name. */
+    changedParts: listOf(partText, CHANGED_PARTS_SHOWN_MAX),
+    changedCount: uint,
+    added: uint,
+    removed: uint,
+    deltaBytes: uint,
+  },
+  /** Lines that one release has and the other has not. */
+  edit: {
+    op: oneOf('added', 'removed'),
+    kind: code,
+    name: textOf(63),
+    aspect: oneOf(...EDIT_ASPECTS),
+    /** Of rules: where the first of them stands, from 0, in the release that has it. */
+    index: optional(uint),
+    lines: listOf(textOf(RULE_TEXT_MAX_BYTES), EDIT_LINES_MAX),
+  },
+  /** A list: where it comes from, how fresh it is, what is wrong with it. */
+  list: {
+    name,
+    source: oneOf(...LIST_SOURCES),
+    /** Where that is, for people. */
+    origin: text,
+    state: oneOf(...LIST_STATES),
+    holds: optional(oneOf('prefixes', 'names')),
+    count: uint,
+    /** Whether releases carry it; else it is only an operand of others. */
+    published: boolean,
+    fetchedAtMs: optional(uint),
+    nextAtMs: optional(uint),
+    changedAtMs: optional(uint),
+    /** By the last change. */
+    added: uint,
+    removed: uint,
+    /** Why it is not as fresh as it should be. */
+    error: optional(mapOf({ code, text, atMs: uint })),
+    /** Formats that its bytes were found to have. */
+    formats: listOf(code, LIST_FORMATS_SHOWN_MAX),
+    /** Lines that its source has and nobody can use, and the first of them. */
+    rejects: uint,
+    reject: optional(text),
+    /** Entries that held addresses which must never be blocked, and some of those addresses. */
+    protected: uint,
+    protectedPrefixes: listOf(prefixText, PROTECTED_SHOWN_MAX),
+  },
+  /** Entries of a list, in their order. */
+  entries: { lines: listOf(textOf(ENTRY_TEXT_MAX_BYTES), EDIT_LINES_MAX) },
   verdict: {
     subscriber: name,
     ...VERDICT_FIELDS,
@@ -189,6 +327,8 @@ type RecordValues = {
 };
 export type ControlRecord = RecordValues[keyof RecordValues];
 export type ControlRecordOf<K extends ControlRecord['record']> = RecordValues[K];
+export type ReleaseCause = (typeof RELEASE_CAUSES)[number];
+export type EditAspect = (typeof EDIT_ASPECTS)[number];
 export type SubscriberState = (typeof SUBSCRIBER_STATES)[number];
 
 /** Any record. */

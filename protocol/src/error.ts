@@ -53,6 +53,7 @@ export const ErrorCode = {
   guardRefused: 'guard-refused',
   versionMoved: 'version-moved',
   noSuchSubscriber: 'no-such-subscriber',
+  noSuchPart: 'no-such-part',
   notReady: 'not-ready',
   rateLimited: 'rate-limited',
   internal: 'internal',

@@ -62,6 +62,17 @@ export const STEPS_MAX = 1024;
 /** Reasons in a head record, one TEXT of at most 128 bytes each: half a control body. */
 export const DEGRADED_MAX = 16;
 export const DEGRADED_TEXT_MAX_BYTES = 128;
+/** Changed parts that a history record names, one PART_TEXT each; with a TEXT beside them they fit a control body. */
+export const CHANGED_PARTS_SHOWN_MAX = 16;
+/** Lines of one edit record: at 15 bytes a prefix, a control body is full before. */
+export const EDIT_LINES_MAX = 256;
+/** Lists that one REFRESH names, 64 bytes each at most: half a control body. */
+export const REFRESH_LISTS_MAX = 32;
+/** Formats and protected prefixes that a list record names; with its texts beside them they fit a control body. */
+export const LIST_FORMATS_SHOWN_MAX = 4;
+export const PROTECTED_SHOWN_MAX = 4;
+/** An entry of a list: a host name is at most 253 bytes, a prefix less. */
+export const ENTRY_TEXT_MAX_BYTES = 253;
 /** Files of one push: the document, and the lists it names. More than PARTS_MAX could not become parts. */
 export const PUSH_FILES_MAX = 1024;
 /** A day: the longest wait a push may ask for, and the longest retry-after. */

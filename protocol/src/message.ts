@@ -63,6 +63,12 @@ export const MessageType = {
   record: 68,
   done: 69,
   fail: 70,
+  rollback: 71,
+  history: 72,
+  diff: 73,
+  lists: 74,
+  list: 75,
+  refresh: 76,
 } as const;
 export type MessageKind = keyof typeof MessageType;
 
@@ -270,8 +276,10 @@ function ruleFault(message: Message): string | undefined {
     case 'answer':
       return message.ok === (message.code === undefined) ? undefined : 'code says why, unless ok';
     case 'push':
+    case 'rollback':
+    case 'diff':
       return message.list !== undefined && message.policy !== undefined
-        ? 'a file becomes a list or a policy, not both'
+        ? 'a list or a policy, not both'
         : undefined;
     default:
       return undefined;

@@ -13,6 +13,9 @@
 
 import {
   applyPrefixesDelta,
+  comparePrefixAt,
+  compareWordsAt,
+  containsAt,
   type Family,
   isCanonical,
   type List,
@@ -23,6 +26,7 @@ import {
   type PrefixList,
   type PrefixSet,
   prefixCount,
+  strideOf,
 } from '@rulecast/rules';
 import { type ByteReader, ByteWriter } from './bytes.ts';
 import { canonicalBytes, decodeCanonical, readFlag, travelBytes } from './canonical.ts';
@@ -44,6 +48,9 @@ import { applySplices, writeSplices } from './rule-splice.ts';
 
 /** A name of one character after its length, and whether it is present. */
 const RESOLUTION_LEAST_BYTES = 3;
+
+/** Looking one prefix up costs about as much as going through so many. */
+const LOOKUP_COST = 64;
 
 /** What a part weighs against the limit of a release: entries, rules, and the addresses that come with them. */
 export function partWeight(part: Part): number {
@@ -197,11 +204,42 @@ function isIdle(delta: PrefixesDelta): boolean {
 function patchedColumn(reader: ByteReader, before: Prefixes, delta: PrefixesDelta): Prefixes {
   if (isIdle(delta)) return before;
   const column = applyPrefixesDelta(before, delta);
-  // Taking members away cannot break a canonical column.
-  if (delta.added.lengths.length > 0 && !isCanonical(column)) {
+  if (!isCanonicalAround(column, delta.added)) {
     throw reader.error('an added prefix that lies within another, or holds one');
   }
   return column;
+}
+
+/**
+ * Whether a column that a delta made is canonical. It is sorted, and the old column and the added one are canonical, so that
+ * only an added prefix and its neighbours can be at odds: few of them are looked up, for many the column is gone through.
+ */
+function isCanonicalAround(column: Prefixes, added: Prefixes): boolean {
+  if (added.lengths.length * LOOKUP_COST > column.lengths.length) return isCanonical(column);
+  for (let j = 0; j < added.lengths.length; j++) {
+    const at = indexOfPrefix(column, added, j);
+    if (!isInOrder(column, at - 1) || !isInOrder(column, at)) return false;
+  }
+  return true;
+}
+
+/** The first entry of a sorted column that is prefix j of `added`, which it holds. */
+function indexOfPrefix(column: Prefixes, added: Prefixes, j: number): number {
+  let low = 0;
+  let high = column.lengths.length - 1;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if (comparePrefixAt(column, middle, added, j) < 0) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
+
+/** Whether entry i and the next, if there are both, are in order and disjoint. */
+function isInOrder(column: Prefixes, i: number): boolean {
+  if (i < 0 || i + 1 >= column.lengths.length) return true;
+  const { words, family } = column;
+  return compareWordsAt(words, i, words, i + 1, strideOf(family)) < 0 && !containsAt(column, i, words, i + 1);
 }
 
 function patchedNames(reader: ByteReader, before: NameList, weightMax: number): NameList {

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { deflateRawSync } from 'node:zlib';
 import {
   canonicalPrefixes,
+  comparePrefixAt,
   EMPTY_RULE_SET,
   nameListOf,
   type Policy,
@@ -390,6 +391,60 @@ describe('deltas of lists', () => {
         if (before !== undefined && after !== undefined) expectDelta(before, after);
       }),
     );
+  });
+});
+
+describe('a patch of few prefixes in a long list', () => {
+  const many = Array.from({ length: 500 }, (_, i) => `10.${i >> 8}.${i & 255}.0/24`);
+  const many6 = Array.from({ length: 500 }, (_, i) => `2001:db8:${i.toString(16)}::/48`);
+
+  /** Members in the order of a delta, canonical or not. */
+  function column(family: 4 | 6, members: readonly string[]): Prefixes {
+    const { v4, v6 } = prefixes(members);
+    return family === 4 ? v4 : v6;
+  }
+
+  /** The list with some members put in as they are, whatever they cover. */
+  function withMembers(family: 4 | 6, members: readonly string[], added: readonly string[]): RuleSet {
+    const before = column(family, members);
+    const builder = new PrefixBuilder(family);
+    const extra = added.map((text) => column(family, [text]));
+    let i = 0;
+    const pushBelow = (limit: Prefixes | undefined): void => {
+      for (; i < before.lengths.length; i++) {
+        if (limit !== undefined && comparePrefixAt(before, i, limit, 0) >= 0) return;
+        builder.push(before.words, i, before.lengths[i] ?? 0);
+      }
+    };
+    for (const one of extra) {
+      pushBelow(one);
+      builder.push(one.words, 0, one.lengths[0] ?? 0);
+    }
+    pushBelow(undefined);
+    const empty = prefixes([]);
+    const set = family === 4 ? { ...empty, v4: builder.build() } : { ...empty, v6: builder.build() };
+    return ruleSetOfParts([
+      { kind: PartKind.prefixList, name: 'l', list: { kind: 'prefixes', v4: set.v4, v6: set.v6 } },
+    ]);
+  }
+
+  it.each([
+    [4, ['9.0.0.0/8', '10.1.250.0/24', '11.0.0.0/8'], true],
+    [6, ['2001:db7::/32', '2001:db9::/32'], true],
+    [4, ['10.0.0.0/23'], false], // holds the first two
+    [4, ['10.0.0.128/25'], false], // lies in the first
+    [4, ['10.0.77.1/32'], false], // lies in one in the middle
+    [4, ['10.1.243.255/32'], false], // lies in the last
+    [4, ['0.0.0.0/0'], false], // holds all
+    [6, ['2001:db8:64::/47'], false],
+    [6, ['2001:db8:1f3::1/128'], false],
+  ] as const)('IPv%d with %j is taken only if none covers another', (family, added, isSound) => {
+    const members = family === 4 ? many : many6;
+    const before = withMembers(family, members, []);
+    const after = withMembers(family, members, added);
+    const delta = encoded(before, after);
+    if (isSound) expect(textOf(applyDelta(before, delta))).toEqual(textOf(after));
+    else expect(() => applyDelta(before, delta)).toThrow(/lies within another, or holds one/);
   });
 });
 
