@@ -10,6 +10,7 @@ export {
   type VerdictOrigin,
 } from './evaluate.ts';
 export {
+  aggregatePrefixes,
   applyPrefixesDelta,
   canonicalPrefixes,
   columnFor,

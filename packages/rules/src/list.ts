@@ -68,7 +68,15 @@ export function prefixListOf(set: PrefixSet): PrefixList {
 
 /** A canonical list of names from names in normal form, in any order. */
 export function nameListOf(names: readonly string[], resolve: boolean): NameList {
-  return { kind: 'names', names: [...new Set(names)].sort(), resolve };
+  return { kind: 'names', names: sortedUnique(names), resolve };
+}
+
+/** In order, each once. Published lists mostly are so already, and are then only looked at. */
+function sortedUnique(names: readonly string[]): readonly string[] {
+  let isSorted = true;
+  for (let i = 1; i < names.length && isSorted; i++) isSorted = names[i - 1]! < names[i]!; // i < length
+  if (isSorted) return names.slice();
+  return [...names].sort().filter((name, i, sorted) => i === 0 || name !== sorted[i - 1]);
 }
 
 /** A canonical set of single prefixes, in any order. */
@@ -119,11 +127,27 @@ function sorted4(prefixes: Prefixes): Prefixes {
   return { family: 4, words, lengths };
 }
 
-/** Radix sort of IPv6 columns by address over a permutation, 16 bits a pass, passes with one digit skipped. */
+/** Below, comparing is quicker than to clear and sum up the 65,536 counters of each pass. */
+const RADIX6_MIN_COUNT = 4096;
+
+/** Sorts IPv6 columns by address over a permutation; equal addresses keep their order. */
 function sorted6(prefixes: Prefixes): Prefixes {
   const count = prefixes.lengths.length;
-  const words = prefixes.words;
-  let order = Uint32Array.from({ length: count }, (_, i) => i);
+  const { words } = prefixes;
+  const inOrder = Uint32Array.from({ length: count }, (_, i) => i);
+  const order =
+    count < RADIX6_MIN_COUNT
+      ? inOrder.sort((a, b) => compareWordsAt(words, a, words, b, 4))
+      : radixOrder6(words, inOrder);
+  const sorted = new PrefixBuilder(6, count);
+  for (const entry of order) sorted.push(words, entry, prefixes.lengths[entry]!); // entry < count
+  return sorted.build();
+}
+
+/** Radix sort of a permutation by the addresses it stands for, 16 bits a pass, passes with one digit skipped. */
+function radixOrder6(words: Uint32Array, inOrder: Uint32Array): Uint32Array {
+  const count = inOrder.length;
+  let order = inOrder;
   for (let digit = 7; digit >= 0; digit--) {
     const word = digit >> 1;
     const shift = (digit & 1) === 1 ? 0 : 16;
@@ -138,9 +162,7 @@ function sorted6(prefixes: Prefixes): Prefixes {
     }
     order = next;
   }
-  const sorted = new PrefixBuilder(6, count);
-  for (const entry of order) sorted.push(words, entry, prefixes.lengths[entry]!); // entry < count
-  return sorted.build();
+  return order;
 }
 
 /** Drops duplicates and covered members of a column that is sorted by address. */
@@ -242,6 +264,39 @@ export function intersectPrefixes(a: Prefixes, b: Prefixes): Prefixes {
   return both.build();
 }
 
+/**
+ * The addresses of a canonical column in the fewest prefixes: two halves become the prefix that they make up, again and again. Linear.
+ * Returns the input itself where nothing merges.
+ */
+export function aggregatePrefixes(prefixes: Prefixes): Prefixes {
+  const { family } = prefixes;
+  const stride = strideOf(family);
+  const count = prefixes.lengths.length;
+  const words = new Uint32Array(count * stride); // a stack of what is merged so far
+  const lengths = new Uint8Array(count);
+  let top = 0;
+  for (let i = 0; i < count; i++) {
+    for (let w = 0; w < stride; w++) words[top * stride + w] = prefixes.words[i * stride + w]!; // i < count
+    lengths[top++] = prefixes.lengths[i]!; // likewise
+    // The lower half has the address of the whole, so only the length changes.
+    while (top > 1 && areHalves(words, lengths, top - 2, stride)) lengths[--top - 1]!--;
+  }
+  if (top === count) return prefixes;
+  return { family, words: words.slice(0, top * stride), lengths: lengths.slice(0, top) };
+}
+
+/** Whether entries i and i + 1, in order and disjoint, are the two halves of one prefix. */
+function areHalves(words: Uint32Array, lengths: Uint8Array, i: number, stride: 1 | 4): boolean {
+  const length = lengths[i]!; // both entries exist
+  if (length === 0 || length !== lengths[i + 1]!) return false;
+  const bit = length - 1; // the one in which halves differ
+  for (let w = 0; w < stride; w++) {
+    const difference = (words[i * stride + w]! ^ words[(i + 1) * stride + w]!) >>> 0;
+    if (difference !== (w === bit >> 5 ? (0x80000000 >>> (bit & 31)) >>> 0 : 0)) return false;
+  }
+  return true;
+}
+
 /** Applies an operation on columns to both families of two sets. */
 export function combineSets(
   operation: (a: Prefixes, b: Prefixes) => Prefixes,
@@ -258,6 +313,10 @@ export function diffPrefixes(before: Prefixes, after: Prefixes): PrefixesDelta {
   let i = 0;
   let j = 0;
   while (i < before.lengths.length || j < after.lengths.length) {
+    const same = sameRun(before, i, after, j);
+    i += same;
+    j += same;
+    if (i >= before.lengths.length && j >= after.lengths.length) break;
     const order =
       i >= before.lengths.length ? 1 : j >= after.lengths.length ? -1 : comparePrefixAt(before, i, after, j);
     if (order < 0) removed.push(i++);
@@ -269,6 +328,21 @@ export function diffPrefixes(before: Prefixes, after: Prefixes): PrefixesDelta {
     }
   }
   return { removed: Uint32Array.from(removed), added: added.build() };
+}
+
+/** How many entries from i of `a` on are those from j of `b` on. Most of a large list is what it was. */
+function sameRun(a: Prefixes, i: number, b: Prefixes, j: number): number {
+  const stride = strideOf(a.family);
+  const most = Math.min(a.lengths.length - i, b.lengths.length - j);
+  let count = 0;
+  while (count < most && a.lengths[i + count] === b.lengths[j + count]) {
+    const at = (i + count) * stride;
+    const other = (j + count) * stride;
+    if (a.words[at] !== b.words[other]) break;
+    if (stride === 4 && compareWordsAt(a.words, i + count, b.words, j + count, 4) !== 0) break;
+    count++;
+  }
+  return count;
 }
 
 /**

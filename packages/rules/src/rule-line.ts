@@ -386,6 +386,9 @@ function nameReason(value: string, fault: NameFault): string {
     case NameFault.long:
       return `the host name has ${value.length} characters; DNS allows 253`;
     case NameFault.label: {
+      if (value.startsWith('*')) {
+        return `${quoted(value)} is a wildcard, and DNS lists no names: write those that are meant, one rule each, or a list`;
+      }
       const advice = value.includes(':') ? '; a port is written dstports=' : '';
       return `${quoted(value)} is no host name: labels are 1 to 63 of a-z 0-9 - _, with no dash at either end${advice}`;
     }

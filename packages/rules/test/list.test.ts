@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import {
+  aggregatePrefixes,
   applyPrefixesDelta,
   canonicalPrefixes,
   combineSets,
@@ -151,6 +152,25 @@ describe.each(universes)('columns that differ in bits $fixed to $fixed + 6 of IP
     );
   });
 
+  it('aggregation keeps the addresses and leaves no two halves of one prefix', () => {
+    fc.assert(
+      fc.property(entries, (list) => {
+        const column = canonicalIn(universe, list);
+        const aggregated = aggregatePrefixes(column);
+        expect(isCanonical(aggregated)).toBe(true);
+        expect(addressesOf(universe, aggregated)).toEqual(addressesOf(universe, column));
+        const texts = new Set(textsOf(aggregated));
+        for (const [value, length] of list) {
+          for (let l = 1; l <= length; l++) {
+            const half = formatPrefix(prefixIn(universe, value, l));
+            const other = formatPrefix(prefixIn(universe, value ^ (1 << (UNIVERSE_BITS - l)), l));
+            expect(texts.has(half) && texts.has(other)).toBe(false);
+          }
+        }
+      }),
+    );
+  });
+
   it('a delta turns the one column into the other, and says no more than it must', () => {
     fc.assert(
       fc.property(entries, entries, (listA, listB) => {
@@ -192,6 +212,43 @@ describe('lists', () => {
   it('a canonical column is its own canonical form, not a copy', () => {
     const column = columnOfTexts(6, '::/8', '2001:db8::/32');
     expect(canonicalPrefixes(column)).toBe(column);
+  });
+
+  it.each([
+    [4, ['0.0.0.0/1', '128.0.0.0/1'], ['0.0.0.0/0']],
+    [4, ['10.0.0.0/25', '10.0.0.128/26', '10.0.0.192/26'], ['10.0.0.0/24']],
+    [4, ['10.0.1.0/24', '10.0.2.0/24'], ['10.0.1.0/24', '10.0.2.0/24']],
+    [4, ['192.0.2.6/32', '192.0.2.7/32', '192.0.2.8/32'], ['192.0.2.6/31', '192.0.2.8/32']],
+    [6, ['::/1', '8000::/1'], ['::/0']],
+    [6, ['2001:db8::/33', '2001:db8:8000::/33'], ['2001:db8::/32']],
+    [
+      6,
+      ['2001:db8::7fff:ffff:0:0/96', '2001:db8:0:0:8000::/96'],
+      ['2001:db8::7fff:ffff:0:0/96', '2001:db8:0:0:8000::/96'],
+    ],
+  ] as const)('aggregates IPv%d %j to %j', (family, texts, expected) => {
+    const column = columnOfTexts(family, ...texts);
+    expect(textsOf(aggregatePrefixes(column))).toEqual(expected);
+    if (texts.length === expected.length) expect(aggregatePrefixes(column)).toBe(column);
+  });
+
+  it.each([100, 4095, 4096, 20_000])('sorts %d IPv6 prefixes in any order', (count) => {
+    // Multiplicative hashing: some words alike, so that later ones decide.
+    const prefixes = Array.from({ length: count }, (_, i) => {
+      const word = Math.imul(i + 1, 0x9e3779b1) >>> 0;
+      return prefixOf(6, [0x20010db8, word % 7, word >>> 16, word], 128 - (word % 3));
+    });
+    const canonical = canonicalPrefixes(columnOf(prefixes, 6));
+    expect(isCanonical(canonical)).toBe(true);
+    const before = new Set(prefixes.map(formatPrefix));
+    const kept = textsOf(canonical);
+    expect(kept.every((text) => before.has(text))).toBe(true);
+    // Whatever is gone is covered by something that was kept.
+    const keptTexts = new Set(kept);
+    for (const prefix of prefixes) {
+      const covers = [0, 1, 2].map((less) => prefixOf(6, prefix.words, prefix.length - less));
+      expect(covers.some((cover) => keptTexts.has(formatPrefix(cover)))).toBe(true);
+    }
   });
 
   it('sorts IPv6 by all four words as unsigned numbers', () => {
