@@ -3,13 +3,11 @@
  * to admit (RFC 27/ZAP). Keys are text in Z85 (RFC 32), as curve_keypair(3) and zeromq.js make them.
  */
 import type { Context, Reply } from 'zeromq';
+import { decodeZ85 } from './curve-key.ts';
 import { EndpointError } from './endpoint.ts';
 
 // Fixed by ZeroMQ.
 
-const KEY_BYTES = 32;
-const KEY_CHARS = 40;
-const Z85 = '0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.-:+=^!/*?&<>()[]{}@%$#';
 const ZAP_ADDRESS = 'inproc://zeromq.zap.01';
 const ZAP_VERSION = '1.0';
 /** Frames of a CURVE request: version, request id, domain, address, identity, mechanism, key. */
@@ -99,15 +97,8 @@ export class Admission {
 }
 
 function decodeKey(what: string, text: string): Buffer {
-  const bytes = Buffer.alloc(KEY_BYTES);
-  const valid = text.length === KEY_CHARS && [...text].every((char) => Z85.includes(char));
-  for (let group = 0; valid && group < KEY_CHARS / 5; group++) {
-    let word = 0;
-    for (const char of text.slice(5 * group, 5 * group + 5)) word = word * 85 + Z85.indexOf(char);
-    if (word > 0xffff_ffff) break;
-    bytes.writeUInt32BE(word, 4 * group);
-    if (group === KEY_CHARS / 5 - 1) return bytes;
-  }
-  const message = `curve ${what} is no Z85 key of ${KEY_CHARS} characters: make a pair with curve_keypair or zeromq's curveKeyPair`;
+  const bytes = decodeZ85(text);
+  if (bytes !== undefined) return bytes;
+  const message = `curve ${what} is no Z85 key of 40 characters: make a pair with curve_keypair, or rulectl keygen FILE`;
   throw new EndpointError('bad_key', message);
 }

@@ -290,8 +290,13 @@ export function checkTcpAddress(address: string, port: number): void {
   }
 }
 
+/** Whether an endpoint leaves this machine and takes keys only. */
+export function needsCurve(endpoint: Endpoint): boolean {
+  return endpoint.kind === 'zmq+tcp' && !isLoopback(endpoint.address);
+}
+
 /** Whether an IP address leads nowhere outside this machine. */
-export function isLoopback(address: string): boolean {
+function isLoopback(address: string): boolean {
   return isIPv4(address) ? address.startsWith('127.') : address === '::1';
 }
 

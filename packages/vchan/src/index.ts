@@ -11,6 +11,12 @@ export {
 } from './channel.ts';
 export type { CurveClientKeys, CurveServerKeys } from './curve.ts';
 export {
+  type CurveKeyPair,
+  curvePeerKeys,
+  openCurveKeyPair,
+  readCurveKeyPair,
+} from './curve-key.ts';
+export {
   DEFAULT_BUFFER_BYTES,
   type Endpoint,
   EndpointError,
@@ -22,6 +28,7 @@ export {
   MAX_SOCKET_PATH_BYTES,
   type MemoryEndpoint,
   MIN_BUFFER_BYTES,
+  needsCurve,
   parseEndpoint,
   type StdioEndpoint,
   type UnixEndpoint,

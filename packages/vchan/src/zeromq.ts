@@ -40,7 +40,7 @@ import {
   EndpointError,
   EndpointInUseError,
   formatEndpoint,
-  isLoopback,
+  needsCurve,
   type ZmqEndpoint,
 } from './endpoint.ts';
 import {
@@ -163,7 +163,7 @@ function checkZmqEndpoint(endpoint: ZmqEndpoint, hasKeys: boolean): void {
     return;
   }
   checkTcpAddress(endpoint.address, endpoint.port);
-  if (hasKeys || isLoopback(endpoint.address)) return;
+  if (hasKeys || !needsCurve(endpoint)) return;
   throw new EndpointError(
     'needs_curve',
     `${formatEndpoint(endpoint)} leaves this machine, where anybody could read or speak: give curve keys, or use 127.0.0.1 or [::1]`,
