@@ -44,6 +44,15 @@ export function indexColumn(max: number, length: number): IndexColumn {
   return max <= 0xffff ? new Uint16Array(length) : new Uint32Array(length);
 }
 
+/** Classes in arrays: class c has the predicates `members[starts[c] … starts[c + 1])`. */
+export interface PackedClassSets {
+  readonly predicateCount: number;
+  readonly limits: TableLimits;
+  readonly starts: Uint32Array<ArrayBuffer>;
+  readonly members: Uint32Array<ArrayBuffer>;
+  readonly hashes: Uint32Array<ArrayBuffer>;
+}
+
 /** All classes so far, as sets of predicates, and the set under construction. Sets are compared, never only hashed. */
 export class ClassSets {
   private readonly limits: TableLimits;
@@ -52,9 +61,9 @@ export class ClassSets {
   private readonly current: Uint32Array; // the set under construction, in no order
   private currentCount = 0;
   private currentHash = 0;
-  private starts = new Uint32Array(64); // class c holds members [starts[c], starts[c + 1])
-  private hashes = new Uint32Array(64);
-  private members = new Uint32Array(64);
+  private starts: Uint32Array<ArrayBuffer> = new Uint32Array(64); // class c holds members [starts[c], starts[c + 1])
+  private hashes: Uint32Array<ArrayBuffer> = new Uint32Array(64);
+  private members: Uint32Array<ArrayBuffer> = new Uint32Array(64);
   private slots = new Int32Array(256).fill(-1); // open addressing: hash -> class
   private used = 0;
 
@@ -99,6 +108,41 @@ export class ClassSets {
     while (this.currentCount > 0) this.toggle(this.current[this.currentCount - 1]!); // within the set
   }
 
+  /**
+   * The class of a class's predicates with some put in or taken out, each of them named once. Nothing may be under
+   * construction. Throws TableLimitError like `intern`.
+   */
+  toggled(classId: number, predicates: readonly number[]): number {
+    const start = this.starts[classId]!; // classId < used
+    const end = this.starts[classId + 1]!;
+    for (let i = start; i < end; i++) this.toggle(this.members[i]!); // i < members used
+    for (const predicate of predicates) this.toggle(predicate);
+    try {
+      return this.intern();
+    } finally {
+      this.clear();
+    }
+  }
+
+  /** All classes in arrays of their own, to be handed to another thread. */
+  pack(): PackedClassSets {
+    const { used, limits, predicateCount } = this;
+    const starts = this.starts.slice(0, used + 1);
+    const members = this.members.slice(0, starts[used]);
+    return { predicateCount, limits, starts, members, hashes: this.hashes.slice(0, used) };
+  }
+
+  static unpack({ predicateCount, limits, starts, members, hashes }: PackedClassSets): ClassSets {
+    const sets = new ClassSets(predicateCount, limits);
+    sets.used = hashes.length;
+    sets.starts = starts;
+    sets.members = members;
+    sets.hashes = hashes;
+    while (sets.used * 2 > sets.slots.length) sets.slots = new Int32Array(sets.slots.length * 4);
+    sets.rehash();
+    return sets;
+  }
+
   /** The class of the set under construction. Throws TableLimitError if it would be one too many. */
   intern(): number {
     const mask = this.slots.length - 1;
@@ -107,6 +151,7 @@ export class ClassSets {
       if (this.hashes[known] === this.currentHash && this.isCurrent(known)) return known;
       slot = (slot + 1) & mask;
     }
+    this.checkRoom();
     this.slots[slot] = this.used;
     return this.add();
   }
@@ -119,10 +164,9 @@ export class ClassSets {
     return true;
   }
 
-  private add(): number {
+  private checkRoom(): void {
     const { limits } = this;
-    const start = this.starts[this.used] ?? 0;
-    const end = start + this.currentCount;
+    const end = this.starts[this.used]! + this.currentCount; // there is one start more than there are classes
     if (this.used >= limits.classes)
       throw new TableLimitError(TableLimitCode.classes, limits.classes, 'address classes');
     if (end > limits.classMembers)
@@ -131,6 +175,11 @@ export class ClassSets {
         limits.classMembers,
         'predicates over all classes',
       );
+  }
+
+  private add(): number {
+    const start = this.starts[this.used]!; // likewise
+    const end = start + this.currentCount;
     if (this.used + 2 > this.starts.length) {
       this.starts = grown(this.starts, this.used + 2);
       this.hashes = grown(this.hashes, this.used + 2);
@@ -173,14 +222,15 @@ export function cutSpace(columns: PredicateColumns, sets: ClassSets): Cut {
   return sweep(columns.family, boundariesOf(columns), sets);
 }
 
-/** Sorted boundaries, each of which toggles a predicate. */
-interface Boundaries {
+/** Sorted boundaries, each of which toggles a predicate. Several at one address count together. */
+export interface Boundaries {
   keys: Uint32Array<ArrayBuffer>;
   predicates: IndexColumn;
   count: number;
 }
 
-function boundariesOf(columns: PredicateColumns): Boundaries {
+/** The boundaries of all predicates of some columns, each of them canonical. */
+export function boundariesOf(columns: PredicateColumns): Boundaries {
   const stride = strideOf(columns.family);
   const { starts, entryCount } = columns;
   const keys = new Uint32Array(entryCount * 2 * stride);

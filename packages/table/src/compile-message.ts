@@ -3,15 +3,18 @@
  *
  *   table ── part … part ─▶ thread      only parts that the thread does not hold yet
  *         ── compile ─────▶             names all parts; those it does not name are forgotten
- *         ◀─── compiled, refused or failed
+ *         ◀─── measured, refused or failed
+ *         ── write or drop ▶            where in the table's memory; nowhere, if it does not fit
+ *         ◀─── compiled or failed
  *
  * Arrays are copied once, here, and their copies are moved: a structured clone would copy twice, and the whole buffer
  * below a view.
  */
 
 import type { Environment, List, Prefixes, PrefixSet, RuleSet } from '@rulecast/rules';
-import type { ImageSizes } from './image.ts';
+import type { DeltaBase, ImagePieces, ImageSizes } from './image.ts';
 import type { TableLimitCode, TableLimits } from './limits.ts';
+import type { MemoryHandle } from './memory.ts';
 import type { PolicyColumns } from './rule-columns.ts';
 
 /** A list, a policy, or what all names stand for. */
@@ -22,7 +25,9 @@ export type CompilePart =
 
 export type ToCompileThread =
   | { readonly kind: 'part'; readonly id: number; readonly part: CompilePart }
-  | ({ readonly kind: 'compile' } & CompileRequest);
+  | ({ readonly kind: 'compile' } & CompileRequest)
+  | ({ readonly kind: 'write' } & WriteRequest)
+  | { readonly kind: 'drop' };
 
 export interface CompileRequest {
   /** The ids of all parts of the rule set, each policy's in the order of policies. */
@@ -31,13 +36,21 @@ export interface CompileRequest {
   readonly resolutions: number;
   readonly environment: Environment;
   readonly limits: TableLimits;
+}
+
+export interface WriteRequest {
   readonly generation: number;
+  readonly memory: MemoryHandle;
+  /** Bytes that the memory has. */
+  readonly memoryBytes: number;
   /** Where the image goes: the thread's alone until it answers. */
-  readonly standby: SharedArrayBuffer;
+  readonly places: ImagePieces;
 }
 
 export type FromCompileThread =
-  | { readonly kind: 'compiled'; readonly sizes: ImageSizes }
+  /** Bytes that the image needs. */
+  | { readonly kind: 'measured'; readonly pieces: ImagePieces }
+  | { readonly kind: 'compiled'; readonly sizes: ImageSizes; readonly delta: DeltaBase }
   /** A TableLimitError. */
   | { readonly kind: 'refused'; readonly code: TableLimitCode; readonly limit: number; readonly what: string }
   | { readonly kind: 'failed'; readonly reason: string };

@@ -2,8 +2,8 @@
  * Compiling off the caller's thread: keeps one thread that compiles, and sends it what it does not hold yet.
  *
  * The thread is started by the first compile, does not keep the process alive while it has nothing to do, is ended when it has
- * had nothing to do for a while, and is started anew when it is gone. Rule sets share the parts that did not change, so a part is known by its object and a small change to
- * a large set sends little. What sending costs the caller's thread comes in steps, with a turn of its event loop after each.
+ * had nothing to do for a while, and is started anew when it is gone. Rule sets share the parts that did not change, so a
+ * part is known by its object and a small change to a large set sends little. What sending costs the caller's thread comes in steps, with a turn of its event loop after each.
  */
 
 import { setImmediate } from 'node:timers/promises';
@@ -18,8 +18,9 @@ import {
   resolutionsPart,
   type ToCompileThread,
 } from './compile-message.ts';
-import type { ImageSizes } from './image.ts';
+import type { DeltaBase, ImagePieces, ImageSizes } from './image.ts';
 import { TableLimitError, type TableLimits, TableWorkerCode, TableWorkerError } from './limits.ts';
+import type { TableMemory } from './memory.ts';
 import { policyColumnsSteps } from './rule-columns.ts';
 
 /** Always the built file, two steps from here in `src` and in `dist` alike: a thread cannot load TypeScript on Node 20. */
@@ -35,13 +36,25 @@ const IDLE_MS = 10_000;
 export interface CompileOrder {
   readonly environment: Environment;
   readonly generation: number;
-  /** The thread writes it, and the caller must not touch it, until the compile has settled. */
-  readonly standby: SharedArrayBuffer;
+  readonly memory: TableMemory;
+  /**
+   * Takes memory for an image of so many bytes. The thread alone writes it until the compile has settled, and the caller gives it
+   * back if the compile rejects.
+   */
+  readonly place: (pieces: ImagePieces) => ImagePieces | Promise<ImagePieces>;
+}
+
+/** An image that the thread has written to its places. */
+export interface WrittenImage {
+  readonly sizes: ImageSizes;
+  readonly delta: DeltaBase;
 }
 
 interface Job {
-  readonly resolve: (sizes: ImageSizes) => void;
-  readonly reject: (error: Error) => void;
+  readonly order: CompileOrder;
+  readonly worker: Worker;
+  readonly resolve: (image: WrittenImage) => void;
+  readonly reject: (error: unknown) => void;
 }
 
 export class Compiler {
@@ -63,18 +76,18 @@ export class Compiler {
   }
 
   /**
-   * Compiles a rule set into the standby; one at a time. Rejects with TableLimitError or TableWorkerError. When it has settled,
-   * the thread no longer writes the standby, whatever became of it.
+   * Compiles a rule set into the table's memory; one at a time. Rejects with TableLimitError, TableWorkerError or what `place`
+   * throws. When it has settled, the thread no longer writes there, whatever became of it.
    */
-  async compile(ruleSet: RuleSet, order: CompileOrder): Promise<ImageSizes> {
+  async compile(ruleSet: RuleSet, order: CompileOrder): Promise<WrittenImage> {
     if (this.isClosed) throw closedError();
     clearTimeout(this.idleTimer);
     this.worker ??= this.start();
     const { worker } = this;
     worker.ref();
     try {
-      return await new Promise<ImageSizes>((resolve, reject) => {
-        this.job = { resolve, reject };
+      return await new Promise<WrittenImage>((resolve, reject) => {
+        this.job = { order, worker, resolve, reject };
         this.send(worker, ruleSet, order).catch(reject);
       });
     } finally {
@@ -107,7 +120,7 @@ export class Compiler {
     let cause: unknown;
     worker.on('message', (answer: FromCompileThread) => this.settle(answer));
     worker.on('error', (error) => {
-      cause = error; // `exit` follows, and only then is the standby left alone
+      cause = error; // `exit` follows, and only then is the memory left alone
     });
     worker.on('messageerror', (error) => {
       cause = error;
@@ -127,11 +140,34 @@ export class Compiler {
   }
 
   private settle(answer: FromCompileThread): void {
-    if (answer.kind === 'compiled') this.job?.resolve(answer.sizes);
-    else if (answer.kind === 'refused') {
-      this.job?.reject(new TableLimitError(answer.code, answer.limit, answer.what));
-    } else
-      this.job?.reject(new TableWorkerError(TableWorkerCode.failed, `compiling failed: ${answer.reason}`));
+    const { job } = this;
+    if (job === undefined) return;
+    switch (answer.kind) {
+      case 'measured':
+        this.place(job, answer.pieces).catch(job.reject);
+        return;
+      case 'compiled':
+        job.resolve({ sizes: answer.sizes, delta: answer.delta });
+        return;
+      case 'refused':
+        job.reject(new TableLimitError(answer.code, answer.limit, answer.what));
+        return;
+      case 'failed':
+        job.reject(new TableWorkerError(TableWorkerCode.failed, `compiling failed: ${answer.reason}`));
+    }
+  }
+
+  /** Tells the thread where to write, or that there is no room. */
+  private async place({ order, worker }: Job, pieces: ImagePieces): Promise<void> {
+    try {
+      const places = await order.place(pieces);
+      const { generation, memory } = order;
+      const { handle, byteLength } = memory;
+      post(worker, { kind: 'write', generation, memory: handle, memoryBytes: byteLength, places }, []);
+    } catch (error) {
+      post(worker, { kind: 'drop' }, []);
+      throw error;
+    }
   }
 
   /** Sends the parts that the thread lacks, one a turn of the event loop, and then the order. */
@@ -170,7 +206,7 @@ export class Compiler {
     const dns = order.environment.dns.map(({ family, words }) => ({ family, words: words.slice() }));
     const environment = { ...order.environment, dns };
     const { limits } = this;
-    post(worker, { kind: 'compile', lists, policies, resolutions, limits, ...order, environment }, []);
+    post(worker, { kind: 'compile', lists, policies, resolutions, limits, environment }, []);
   }
 
   private idOf(source: object): number {

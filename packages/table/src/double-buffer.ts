@@ -1,36 +1,28 @@
 /**
- * Two images and the word that says which is in force: the writer's side of the left-right technique (Ramalhete and
- * Correia, "Left-Right: a concurrency control technique with wait-free population oblivious reads", 2013).
+ * Which generation is in force, and which memory no reader can see any more: epoch-based reclamation (Fraser, "Practical lock
+ * freedom", 2004) under a flip of one word.
  *
- *   writer   wait until no reader can be in the standby ─▶ write it ─▶ store active
- *   reader   make own pin odd ─▶ load active ─▶ look up ─▶ make own pin even
+ *   writer   write what is new beside what is in force ─▶ store header ─▶ store epoch
+ *   reader   load epoch ─▶ store it as own pin ─▶ load header ─▶ look up ─▶ clear own pin
  *
- * All these are sequentially consistent. If the writer sees a pin even after it stored `active`, the reader's next pin comes
- * after that store, so the reader will load the new `active`. A pin seen odd may be in the old image; once its
- * word has changed, that look is over. So the writer waits for each pin that is odd to change, once, and a reader that
- * never pauses does not hold it up. A reader that died within a look does: the writer gives up after a bounded wait, the
- * image in force stays, and whoever knows that the reader is dead says so with `evict`.
+ * All these are sequentially consistent. A reader's epoch is at most that of the header it then loads, so that a pin of
+ * epoch e holds all generations from e on. What a flip to generation g took out of sight is free once no pin is older
+ * than g: a pin that is stored later comes with a later load of the header. Readers never wait; neither does the writer, unless
+ * the memory that readers hold is all that is left. A reader that died within a look holds memory until whoever knows
+ * that it is dead says so with `evict`.
  */
 
-import { setTimeout } from 'node:timers/promises';
-import {
-  CONTROL_BYTES,
-  ControlField,
-  type Image,
-  openImage,
-  pinWord,
-  READER_SLOTS,
-  takenWord,
-} from './layout.ts';
-import { TableLimitCode, TableLimitError } from './limits.ts';
+import { ControlField, EPOCH_MASK, PINNED, pinWord, READER_SLOTS, takenWord } from './layout.ts';
+import type { MemoryHandle, WasmModule } from './memory.ts';
 
-/** What another thread needs to read a table. Structured-cloneable; all of it is shared memory. */
+/** What another thread needs to read a table. Structured-cloneable; all of it is shared. */
 export interface TableHandle {
-  readonly control: SharedArrayBuffer;
-  readonly buffers: readonly [SharedArrayBuffer, SharedArrayBuffer];
+  readonly memory: MemoryHandle;
+  /** The engine, compiled once for all threads; undefined where the twin answers. */
+  readonly module: WasmModule | undefined;
 }
 
-/** A reader did not let go of the standby in time. Try again later, or evict the reader if it is dead. */
+/** Readers hold all memory that is left. Try again later, or evict those that are dead. */
 export class TablePinnedError extends Error {
   readonly code = 'standby-pinned';
   /** The reader slots waited for. */
@@ -38,129 +30,121 @@ export class TablePinnedError extends Error {
 
   constructor(slots: readonly number[], waitedMs: number) {
     super(
-      `readers ${slots.join(', ')} have been looking at the table's old image for over ${waitedMs} ms: try again, or evict them if their threads ended`,
+      `readers ${slots.join(', ')} have been looking at the table's old memory for over ${waitedMs} ms: try again, or evict them if their threads ended`,
     );
     this.name = 'TablePinnedError';
     this.slots = slots;
   }
 }
 
-/** Growth goes by steps of this many bytes, so that small changes of size do not each grow a buffer. */
-const GROWTH_STEP_BYTES = 65536;
-/** How long one sleep of the waiting writer lasts. A look takes microseconds, a large batch milliseconds. */
-const WAIT_STEP_MS = 1;
+/** How many generations `later` is after `earlier`, both epochs. */
+function epochsBetween(earlier: number, later: number): number {
+  return (later - earlier) & EPOCH_MASK;
+}
 
-export class DoubleBuffer {
-  readonly handle: TableHandle;
+/** The writer's side of the control block. */
+export class ReaderPins {
   private readonly control: Int32Array;
-  private active: 0 | 1 = 0;
 
-  /** Reserves address space for two images of `maxBytes`; memory is taken only as images grow, and never given back. */
-  constructor(maxBytes: number) {
-    const reserve = (): SharedArrayBuffer => new SharedArrayBuffer(0, { maxByteLength: maxBytes });
-    this.handle = { control: new SharedArrayBuffer(CONTROL_BYTES), buffers: [reserve(), reserve()] };
-    this.control = new Int32Array(this.handle.control);
+  constructor(control: Int32Array) {
+    this.control = control;
   }
 
-  /** Bytes that both buffers have taken. */
-  get reservedBytes(): number {
-    return this.handle.buffers[0].byteLength + this.handle.buffers[1].byteLength;
+  /** Puts a generation in force. `memoryBytes` is what the memory has by now. */
+  flip(header: number, generation: number, memoryBytes: number): void {
+    const { control } = this;
+    // Each orders all plain stores before it: who sees the header sees what it leads to, and a memory large enough.
+    Atomics.store(control, ControlField.memoryBytes, memoryBytes);
+    Atomics.store(control, ControlField.header, header);
+    // After the header: a reader that pins this epoch loads no older header.
+    Atomics.store(control, ControlField.epoch, generation & EPOCH_MASK);
   }
 
-  /** The buffer that no new reader will look at. */
-  get standby(): SharedArrayBuffer {
-    return this.handle.buffers[this.active === 0 ? 1 : 0];
-  }
-
-  /**
-   * Makes the standby free to write and large enough. Throws TablePinnedError if a reader has not left it within
-   * `waitMs`, TableLimitError if it cannot grow so far; the image in force is untouched either way.
-   */
-  openStandby(bytes: number, waitMs: number): SharedArrayBuffer {
-    this.awaitReaders(waitMs);
-    growTo(this.standby, bytes);
-    return this.standby;
-  }
-
-  /**
-   * Resolves once no reader can be in the standby, which then stays free until the next flip, also for another thread to
-   * write. Rejects with TablePinnedError if a reader has not left it within `waitMs`. Does not block this thread.
-   */
-  async readersLeft(waitMs: number): Promise<void> {
-    const pins = this.pins();
-    const deadline = performance.now() + waitMs;
-    for (let slots = this.stillPinned(pins); slots.length > 0; slots = this.stillPinned(pins)) {
-      if (performance.now() >= deadline) throw new TablePinnedError(slots, waitMs);
-      await setTimeout(WAIT_STEP_MS);
+  /** How many generations back from `generation`, which is in force, the oldest pin goes; -1 if nothing is pinned. */
+  oldest(generation: number): number {
+    let oldest = -1;
+    for (let slot = 0; slot < READER_SLOTS; slot++) {
+      // Comes after the stores of `flip`: a pin that is not seen here is followed by a load of the new header.
+      const pin = Atomics.load(this.control, pinWord(slot));
+      if (pin !== 0) oldest = Math.max(oldest, epochsBetween(pin & EPOCH_MASK, generation & EPOCH_MASK));
     }
+    return oldest;
   }
 
-  /** Puts the standby in force. */
-  flip(): void {
-    this.active = this.active === 0 ? 1 : 0;
-    // Orders every plain store to the standby before the index: a reader that loads it sees the whole image.
-    Atomics.store(this.control, ControlField.active, this.active);
+  /** The slots whose pins are older than `generation`. */
+  holders(generation: number): readonly number[] {
+    const slots: number[] = [];
+    for (let slot = 0; slot < READER_SLOTS; slot++) {
+      // Likewise.
+      const pin = Atomics.load(this.control, pinWord(slot));
+      if (pin !== 0 && epochsBetween(pin & EPOCH_MASK, generation & EPOCH_MASK) > 0) slots.push(slot);
+    }
+    return slots;
   }
 
-  /** The image in force. */
-  image(): Image {
-    return openImage(this.handle.buffers[this.active]);
+  /** Waits, blocking the thread, for a pin that is seen to change, or for so long. */
+  awaitChange(slot: number, waitMs: number): void {
+    // Orders what comes after it behind the change. Nobody wakes it, so that readers need not; it looks again by itself.
+    const pin = Atomics.load(this.control, pinWord(slot));
+    if (pin !== 0) Atomics.wait(this.control, pinWord(slot), pin, waitMs);
   }
 
   /** Frees the slot of a reader whose thread has ended. Evicting a living one lets it read bytes while they change. */
   evict(slot: number): void {
     if (!Number.isInteger(slot) || slot < 0 || slot >= READER_SLOTS)
       throw new RangeError(`no reader slot ${slot}`);
-    // Even: no look. Before the slot is freed, so that the next owner starts from even.
-    Atomics.and(this.control, pinWord(slot), ~1);
+    // No look. Before the slot is freed, so that the next owner starts without a pin.
+    Atomics.store(this.control, pinWord(slot), 0);
     // After it, the slot may be taken again.
     Atomics.store(this.control, takenWord(slot), 0);
   }
+}
 
-  private awaitReaders(waitMs: number): void {
-    const pins = this.pins();
-    const deadline = performance.now() + waitMs;
-    for (const [slot, pin] of pins) {
-      // Sleeps while the pin is as it was. Nobody wakes it, so that readers need not; it looks again by itself.
-      while (this.isPinned(slot, pin)) {
-        const leftMs = deadline - performance.now();
-        if (leftMs <= 0) throw new TablePinnedError(this.stillPinned(pins), waitMs);
-        Atomics.wait(this.control, pinWord(slot), pin, Math.min(WAIT_STEP_MS, leftMs));
-      }
-    }
+/** A reader's side of the control block: one slot, from `take` to `release`. */
+export class ReaderPin {
+  readonly slot: number;
+  private readonly control: Int32Array;
+  private readonly word: number;
+
+  /** Takes a slot. Throws RangeError if there is none. */
+  constructor(control: Int32Array) {
+    this.control = control;
+    this.slot = takeSlot(control);
+    this.word = pinWord(this.slot);
   }
 
-  /** The pins of the readers that may be in the standby. */
-  private pins(): ReadonlyMap<number, number> {
-    const pins = new Map<number, number>();
-    for (let slot = 0; slot < READER_SLOTS; slot++) {
-      // Comes after the store of `active` in `flip`: an even pin seen here means that the next look is elsewhere.
-      const pin = Atomics.load(this.control, pinWord(slot));
-      if ((pin & 1) === 1) pins.set(slot, pin);
-    }
-    return pins;
+  /** Pins all generations from the one in force on; returns the first byte of its header. */
+  pin(): number {
+    const { control } = this;
+    // At most the epoch of the header loaded below.
+    const epoch = Atomics.load(control, ControlField.epoch);
+    // Before the load below: a writer that does not see this pin stored `header` before it, so we load that.
+    Atomics.store(control, this.word, epoch | PINNED);
+    // After the pin, and before all loads from the generation: sees everything that was stored before the flip.
+    return Atomics.load(control, ControlField.header) >>> 0;
   }
 
-  private isPinned(slot: number, pin: number): boolean {
-    // A change seen here comes after all the reader's loads, so the writer's stores cannot overtake them.
-    return Atomics.load(this.control, pinWord(slot)) === pin;
+  unpin(): void {
+    // After all loads from the generation: a writer that sees it may overwrite them.
+    Atomics.store(this.control, this.word, 0);
   }
 
-  private stillPinned(pins: ReadonlyMap<number, number>): readonly number[] {
-    return [...pins].filter(([slot, pin]) => this.isPinned(slot, pin)).map(([slot]) => slot);
+  /** Bytes of memory that the pinned generation needs. */
+  memoryBytes(): number {
+    // After the header was loaded: at least what was there when it was stored.
+    return Atomics.load(this.control, ControlField.memoryBytes) >>> 0;
+  }
+
+  release(): void {
+    // After all this reader's looks: the slot's next owner starts without a pin.
+    Atomics.store(this.control, takenWord(this.slot), 0);
   }
 }
 
-/** Makes a buffer hold at least `bytes`. Throws TableLimitError if it cannot. In any thread. */
-export function growTo(buffer: SharedArrayBuffer, bytes: number): void {
-  if (buffer.byteLength >= bytes) return;
-  const limit = buffer.maxByteLength;
-  const refusal = (cause?: unknown): Error =>
-    new TableLimitError(TableLimitCode.bytes, limit, `bytes, this rule set needs ${bytes}`, { cause });
-  if (bytes > limit) throw refusal();
-  try {
-    buffer.grow(Math.min(Math.ceil(bytes / GROWTH_STEP_BYTES) * GROWTH_STEP_BYTES, limit));
-  } catch (error) {
-    throw refusal(error);
+function takeSlot(control: Int32Array): number {
+  for (let slot = 0; slot < READER_SLOTS; slot++) {
+    // One of several readers that see a free slot takes it; also orders its last owner's stores before ours.
+    if (Atomics.compareExchange(control, takenWord(slot), 0, 1) === 0) return slot;
   }
+  throw new RangeError(`all ${READER_SLOTS} reader slots of the table are taken: close a reader first`);
 }

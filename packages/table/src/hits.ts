@@ -8,14 +8,8 @@
 
 import type { Direction } from '@rulecast/rules';
 import type { Image, NamesSection } from './layout.ts';
-import {
-  BLOCK_WORDS,
-  BlockField,
-  CODE_ACTION_BITS,
-  DIRECTIONS,
-  PROGRAM_WORDS,
-  ProgramField,
-} from './program.ts';
+import { CODE_ACTION_BITS, DIRECTIONS } from './program.ts';
+import { blockRunCount, listOf, programCount, programField } from './program-origin.ts';
 
 /** What one policy's program in one direction has decided since its generation began. */
 export interface ProgramHits {
@@ -49,12 +43,12 @@ export function countHit(image: Image, code: number): void {
 export class HitLog {
   private readonly codes = new Int32Array(LOG_LENGTH);
   private count = 0;
-  private image: Image | undefined;
+  private hits: Float64Array | undefined; // of the image that the codes are of
 
-  /** Notes a code of an image that the caller holds. Codes of another image, which may be gone, are forgotten. */
+  /** Notes a code of an image that the caller holds. Codes of one with other hits, which may be gone, are forgotten. */
   add(image: Image, code: number): void {
-    if (image !== this.image) {
-      this.image = image;
+    if (image.hits !== this.hits) {
+      this.hits = image.hits;
       this.count = 0;
     }
     this.codes[this.count++] = code;
@@ -63,7 +57,7 @@ export class HitLog {
 
   /** Counts all codes of an image that the caller holds. */
   flush(image: Image): void {
-    const count = image === this.image ? this.count : 0;
+    const count = image.hits === this.hits ? this.count : 0;
     this.count = 0;
     for (let i = 0; i < count; i++) countHit(image, this.codes[i]!); // i < LOG_LENGTH
   }
@@ -71,46 +65,34 @@ export class HitLog {
 
 /** What each program of an image decided. */
 export function programHits(image: Image, names: NamesSection): readonly ProgramHits[] {
-  const all: ProgramHits[] = [];
-  for (let record = 0; record < image.programs.length; record += PROGRAM_WORDS) {
-    const field = (name: keyof typeof ProgramField): number =>
-      image.programs[record + ProgramField[name]] ?? -1;
-    const first = field('firstOutcome');
-    const commonEnd = first + 1 + runCount(image, field('commonBlock'));
-    all.push({
-      policy: names.policies[field('policy')] ?? '',
-      direction: DIRECTIONS[field('direction')] ?? 'egress',
-      defaultAction: image.hits[first] ?? 0,
-      common: [...image.hits.subarray(first + 1, commonEnd)],
-      own: [...image.hits.subarray(commonEnd, commonEnd + runCount(image, field('ownBlock')))],
-    });
-  }
-  return all;
+  const { programs, hits } = image;
+  return Array.from({ length: programCount(programs) }, (_, program) => {
+    const first = programField(programs, program, 'firstOutcome');
+    const commonEnd = first + 1 + blockRunCount(programs, programField(programs, program, 'commonBlock'));
+    const ownEnd = commonEnd + blockRunCount(programs, programField(programs, program, 'ownBlock'));
+    return {
+      policy: names.policies[programField(programs, program, 'policy')] ?? '',
+      direction: DIRECTIONS[programField(programs, program, 'direction')] ?? 'egress',
+      defaultAction: hits[first] ?? 0,
+      common: [...hits.subarray(first + 1, commonEnd)],
+      own: [...hits.subarray(commonEnd, ownEnd)],
+    };
+  });
 }
 
 /** Adds what an image counted for its lists to `totals`. */
 export function addListHits(image: Image, names: NamesSection, totals: Map<string, number>): void {
-  if (image.runLists.length === 0) return;
-  for (let record = 0; record < image.programs.length; record += PROGRAM_WORDS) {
-    const field = (name: keyof typeof ProgramField): number =>
-      image.programs[record + ProgramField[name]] ?? -1;
-    let outcome = field('firstOutcome') + 1;
-    for (const block of [field('commonBlock'), field('ownBlock')]) {
-      const count = runCount(image, block);
+  const { programs, hits } = image;
+  if (names.lists.length === 0) return;
+  for (let program = 0; program < programCount(programs); program++) {
+    let outcome = programField(programs, program, 'firstOutcome') + 1;
+    for (const field of ['commonBlock', 'ownBlock'] as const) {
+      const block = programField(programs, program, field);
+      const count = blockRunCount(programs, block);
       for (let run = 0; run < count; run++, outcome++) {
-        const list = names.lists[listOf(image, block, run)];
-        if (list !== undefined) totals.set(list, (totals.get(list) ?? 0) + (image.hits[outcome] ?? 0));
+        const list = names.lists[listOf(programs, block, run)];
+        if (list !== undefined) totals.set(list, (totals.get(list) ?? 0) + (hits[outcome] ?? 0));
       }
     }
   }
-}
-
-function runCount(image: Image, block: number): number {
-  return image.blocks[block * BLOCK_WORDS + BlockField.runCount] ?? 0;
-}
-
-/** The number of a run's list, or -1. */
-export function listOf(image: Image, block: number, run: number): number {
-  const first = image.blocks[block * BLOCK_WORDS + BlockField.firstRunList] ?? -1;
-  return first < 0 ? -1 : (image.runLists[first + run] ?? -1);
 }

@@ -1,56 +1,84 @@
 /**
- * Images: a rule set in an environment compiled to the bytes that answer lookups. Compiling writes private arrays only
- * and refuses what does not fit; writing puts them into a buffer and cannot refuse.
+ * Images: a rule set in an environment compiled to what answers lookups. Compiling writes private arrays only and refuses what
+ * does not fit; it says how much memory it needs, and whoever keeps the heap says where; writing cannot refuse.
  */
 
-import type { Environment } from '@rulecast/rules';
-import { ClassSets, type Cut, cutSpace } from './classes.ts';
+import { COMMON_POLICY, type Environment } from '@rulecast/rules';
+import { ClassSets, type Cut, cutSpace, type PackedClassSets } from './classes.ts';
+import type { Heap } from './heap.ts';
 import {
-  type Image,
-  type ImagePlan,
-  mapSections,
+  GROUPS_MAX,
+  headerBytes,
+  type ImagePlaces,
+  LINE_BYTES,
   type NamesSection,
-  openImage,
-  planImage,
   writeHeader,
 } from './layout.ts';
-import type { TableLimits } from './limits.ts';
+import { TableLimitCode, TableLimitError, type TableLimits } from './limits.ts';
+import type { MemoryViews } from './memory.ts';
 import { compileOwners, type Owners } from './owner.ts';
+import type { BlockPredicates } from './policy-delta.ts';
 import { Predicates } from './predicate.ts';
-import { type MapShape, measureMap, writeMap } from './prefix-map.ts';
-import { compilePrograms, ProgramPlans, type Programs } from './program.ts';
+import { type MapShape, measureMap, type PrefixMap, writeMap } from './prefix-map.ts';
+import { compilePrograms, type Programs } from './program-compiler.ts';
+import { ProgramPlans } from './program-plan.ts';
 import type { RuleColumns } from './rule-columns.ts';
 
 /** How large a table's content is. */
 export interface ImageSizes {
-  /** Bytes of the image. */
+  /** Bytes of all that the generation leads to, the hits included. */
   readonly bytes: number;
-  /** Distinct classes of remote addresses: in all, and those of each family. */
+  /** Distinct classes of remote addresses that were ever told apart since the last full compile. */
   readonly classes: number;
-  readonly classes4: number;
-  readonly classes6: number;
+  /** Groups of predicates, each with maps of its own. */
+  readonly groups: number;
   /** Prefixes of all predicates: lists, names, runs' own, DNS. */
   readonly entries: number;
   readonly predicates: number;
-  /** Addresses where the class changes. */
+  /** Addresses within slots where the class changes. */
   readonly boundaries4: number;
   readonly boundaries6: number;
   /** Runs over all programs, common ones once per program. */
   readonly runs: number;
   readonly programs: number;
-  /** Words of all candidate lists. */
-  readonly listWords: number;
+  /** Words of all programs. */
+  readonly programWords: number;
+}
+
+/** What deltas need to know of a compiled image. */
+export interface DeltaBase {
+  /** The predicates of lists, names and DNS addresses, as `Predicates.byName` has them; negative for those of no address. */
+  readonly named: readonly (readonly [key: string, predicate: number])[];
+  /** The predicates of all runs. */
+  readonly runs: readonly BlockPredicates[];
+  /** Undefined where there are several groups: such tables are compiled in full. */
+  readonly sets: PackedClassSets | undefined;
+  /** When the next rule expires, in seconds since 1970, or infinity. */
+  readonly nextExpiry: number;
+}
+
+/** Bytes of each piece of memory that an image needs, or, once they are taken, the first byte of each. */
+export interface ImagePieces {
+  readonly header: number;
+  /** By group: the directories of its two maps. */
+  readonly directories: readonly (readonly [v4: number, v6: number])[];
+  /** All nodes of all groups. */
+  readonly nodes: number;
+  readonly owners: number;
+  readonly programs: number;
+  readonly hits: number;
 }
 
 /** A compiled image, not yet anywhere. */
 export interface CompiledImage {
-  readonly plan: ImagePlan;
   readonly sizes: ImageSizes;
-  readonly destination4: PlannedMap;
-  readonly destination6: PlannedMap;
+  /** Bytes. */
+  readonly pieces: ImagePieces;
+  readonly delta: DeltaBase;
+  readonly groups: readonly PlannedGroup[];
+  readonly owners: Owners;
   readonly owner4: PlannedMap;
   readonly owner6: PlannedMap;
-  readonly owners: Owners;
   readonly programs: Programs;
   readonly names: Uint8Array;
 }
@@ -60,6 +88,14 @@ interface PlannedMap {
   readonly shape: MapShape;
 }
 
+interface PlannedGroup {
+  readonly v4: PlannedMap;
+  readonly v6: PlannedMap;
+}
+
+/** Our choice: groups tried in turn, until classes fit. Each more is a map more to look at. */
+const GROUP_COUNTS = [1, 2, 4, 8, GROUPS_MAX] as const;
+
 /** Compiles a rule set. Throws TableLimitError. */
 export function compileImage(
   rules: RuleColumns,
@@ -68,71 +104,187 @@ export function compileImage(
 ): CompiledImage {
   const predicates = new Predicates(rules);
   const plans = new ProgramPlans(rules.policies, environment, predicates);
-  const sets = new ClassSets(predicates.count, limits);
-  const cut4 = cutSpace(predicates.v4, sets);
-  const cut6 = cutSpace(predicates.v6, sets);
-  const programs = compilePrograms(plans, sets, limits);
+  const { cuts, sets, groups } = cutGroups(plans, limits);
+  const programs = compilePrograms(plans, groups, sets, limits);
   const owners = compileOwners(plans, limits);
-  const planned = (cut: Cut, classCount: number): PlannedMap => ({ cut, shape: measureMap(cut, classCount) });
-  const destination4 = planned(cut4, sets.count);
-  const destination6 = planned(cut6, sets.count);
-  const owner4 = planned(owners.v4, owners.classCount);
-  const owner6 = planned(owners.v6, owners.classCount);
+  const planned = (cut: Cut): PlannedMap => ({ cut, shape: measureMap(cut) });
+  const maps = cuts.map(([v4, v6]) => ({ v4: planned(v4), v6: planned(v6) }));
+  const owner4 = planned(owners.v4);
+  const owner6 = planned(owners.v6);
   const names: NamesSection = { policies: programs.policyNames, lists: programs.listNames };
   const nameBytes = new TextEncoder().encode(JSON.stringify(names));
-  const words = (array: Int32Array): { elements: number; elementBytes: number } => ({
-    elements: array.length,
-    elementBytes: 4,
-  });
-  const plan = planImage([
-    ...[destination4, destination6, owner4, owner6].flatMap(({ shape }) => mapSections(shape)),
-    words(owners.records),
-    words(programs.programs),
-    words(programs.rows),
-    words(programs.lists),
-    words(programs.candidates),
-    { elements: programs.outcomeCount, elementBytes: 8 },
-    words(programs.blocks),
-    words(programs.runLists),
-    { elements: nameBytes.length, elementBytes: 1 },
-  ]);
+  const pieces: ImagePieces = {
+    header: headerBytes(maps.length),
+    directories: maps.map(({ v4, v6 }) => [v4.shape.slots * 4, v6.shape.slots * 4]),
+    nodes: maps.reduce((sum, { v4, v6 }) => sum + v4.shape.nodeBytes + v6.shape.nodeBytes, 0),
+    owners: [owner4, owner6].reduce((sum, { shape }) => sum + mapBytes(shape), 0) + owners.records.byteLength,
+    programs: programs.blob.byteLength + nameBytes.length,
+    hits: programs.outcomeCount * 8,
+  };
   const sizes: ImageSizes = {
-    bytes: plan.bytes,
-    classes: sets.count,
-    classes4: cut4.classCount,
-    classes6: cut6.classCount,
+    bytes: pieceList(pieces, pieces).reduce((sum, { bytes }) => sum + bytes, 0),
+    classes: sets.reduce((sum, { count }) => sum + count, 0),
+    groups: maps.length,
     entries: predicates.entryCount,
     predicates: predicates.count,
-    boundaries4: cut4.count,
-    boundaries6: cut6.count,
+    boundaries4: maps.reduce((sum, { v4 }) => sum + v4.shape.bounds, 0),
+    boundaries6: maps.reduce((sum, { v6 }) => sum + v6.shape.bounds, 0),
     runs: programs.outcomeCount - 1 - plans.plans.length,
     programs: plans.plans.length,
-    listWords: programs.lists.length,
+    programWords: programs.usedWords,
   };
-  return { plan, sizes, destination4, destination6, owner4, owner6, owners, programs, names: nameBytes };
+  const delta: DeltaBase = {
+    named: [...predicates.byName],
+    runs: blockPredicates(plans),
+    sets: sets.length === 1 ? sets[0]?.pack() : undefined,
+    nextExpiry: nextExpiry(rules, environment.now),
+  };
+  return { sizes, pieces, delta, groups: maps, owners, owner4, owner6, programs, names: nameBytes };
 }
 
-/** Writes a compiled image to the start of a buffer of at least `plan.bytes` bytes. Nobody else may look at it meanwhile. */
-export function writeImage(compiled: CompiledImage, generation: number, buffer: ArrayBufferLike): Image {
-  const { programs } = compiled;
-  writeHeader(buffer, compiled.plan, {
-    generation,
-    width4: compiled.destination4.shape.width,
-    ownerWidth4: compiled.owner4.shape.width,
+/** The cuts of as few groups of predicates as have classes within the limits. Throws TableLimitError. */
+function cutGroups(
+  plans: ProgramPlans,
+  limits: TableLimits,
+): {
+  readonly groups: ReturnType<ProgramPlans['grouped']>;
+  readonly sets: readonly ClassSets[];
+  readonly cuts: readonly (readonly [v4: Cut, v6: Cut])[];
+} {
+  let refusal: unknown;
+  for (const groupCount of GROUP_COUNTS) {
+    const groups = plans.grouped(groupCount);
+    try {
+      const sets = groups.groups.map(({ count }) => new ClassSets(count, limits));
+      const cuts = groups.groups.map(({ v4, v6 }, index) => {
+        const own = sets[index]!; // one of each group
+        return [cutSpace(v4, own), cutSpace(v6, own)] as const;
+      });
+      return { groups, sets, cuts };
+    } catch (error) {
+      const isOfClasses =
+        error instanceof TableLimitError &&
+        (error.code === TableLimitCode.classes || error.code === TableLimitCode.classMembers);
+      if (!isOfClasses) throw error;
+      refusal ??= error;
+    }
+  }
+  throw refusal;
+}
+
+function blockPredicates({ plans, blocks }: ProgramPlans): readonly BlockPredicates[] {
+  const found = new Map<number, BlockPredicates>();
+  for (const { policy, direction, common, own } of plans) {
+    for (const index of [common, own]) {
+      const block = blocks[index];
+      if (block === undefined || found.has(index)) continue;
+      const name = index === own ? policy.name : COMMON_POLICY;
+      found.set(index, { policy: name, direction, predicates: block.predicates });
+    }
+  }
+  return [...found.values()];
+}
+
+function nextExpiry({ policies }: RuleColumns, now: number): number {
+  let next = Number.POSITIVE_INFINITY;
+  for (const { egress, ingress } of policies) {
+    for (const { expires } of [egress, ingress]) {
+      for (const expire of expires) if (expire > now && expire < next) next = expire;
+    }
+  }
+  return next;
+}
+
+/** Bytes of a map in one piece: the directory, then the nodes at the next granule. */
+function mapBytes({ slots, nodeBytes }: MapShape): number {
+  return Math.max(8, slots * 4) + nodeBytes;
+}
+
+/** A piece of memory. */
+export interface Piece {
+  readonly address: number;
+  readonly bytes: number;
+}
+
+/** The pieces of an image that are not empty, nodes included, from their bytes and their places. */
+export function pieceList(bytes: ImagePieces, places: ImagePieces): readonly Piece[] {
+  const pieces: Piece[] = [{ address: places.header, bytes: bytes.header }];
+  for (const [index, pair] of bytes.directories.entries()) {
+    const at = places.directories[index]!; // the same groups
+    pieces.push({ address: at[0], bytes: pair[0] }, { address: at[1], bytes: pair[1] });
+  }
+  for (const name of ['nodes', 'owners', 'programs', 'hits'] as const) {
+    pieces.push({ address: places[name], bytes: bytes[name] });
+  }
+  return pieces.filter((piece) => piece.bytes > 0);
+}
+
+/** Takes memory for an image. Throws TableLimitError; then none is taken. */
+export function takePieces(heap: Heap, bytes: ImagePieces): ImagePieces {
+  const taken: Piece[] = [];
+  const take = (size: number): number => {
+    if (size === 0) return 0;
+    const address = heap.take(size, LINE_BYTES);
+    taken.push({ address, bytes: size });
+    return address;
+  };
+  try {
+    return {
+      header: take(bytes.header),
+      directories: bytes.directories.map(([v4, v6]) => [take(v4), take(v6)]),
+      nodes: take(bytes.nodes),
+      owners: take(bytes.owners),
+      programs: take(bytes.programs),
+      hits: take(bytes.hits),
+    };
+  } catch (error) {
+    for (const { address, bytes: size } of taken) heap.giveBack(address, size);
+    throw error;
+  }
+}
+
+/** Writes a compiled image to pieces taken for it. Nobody else may look at them meanwhile. */
+export function writeImage(
+  compiled: CompiledImage,
+  generation: number,
+  views: MemoryViews,
+  places: ImagePieces,
+): void {
+  const { programs, names, owners } = compiled;
+  let nodesAt = places.nodes;
+  const written = ({ cut, shape }: PlannedMap, directory: number): PrefixMap => {
+    const map = { directory, slotMask: shape.slots - 1 };
+    writeMap(cut, views, map, nodesAt);
+    nodesAt += shape.nodeBytes;
+    return map;
+  };
+  const groups = compiled.groups.map(({ v4, v6 }, index) => {
+    const [at4, at6] = places.directories[index]!; // the same groups
+    return { v4: written(v4, at4), v6: written(v6, at6) };
   });
-  const image = openImage(buffer);
-  writeMap(compiled.destination4.cut, image.destination4);
-  writeMap(compiled.destination6.cut, image.destination6);
-  writeMap(compiled.owner4.cut, image.owner4);
-  writeMap(compiled.owner6.cut, image.owner6);
-  image.owners.set(compiled.owners.records);
-  image.programs.set(programs.programs);
-  image.rows.set(programs.rows);
-  image.lists.set(programs.lists);
-  image.candidates.set(programs.candidates);
-  image.hits.fill(0);
-  image.blocks.set(programs.blocks);
-  image.runLists.set(programs.runLists);
-  image.names.set(compiled.names);
-  return image;
+  const owner6At = places.owners + mapBytes(compiled.owner4.shape);
+  const recordsAt = owner6At + mapBytes(compiled.owner6.shape);
+  nodesAt = owner6At - compiled.owner4.shape.nodeBytes;
+  const owner4 = written(compiled.owner4, places.owners);
+  nodesAt = recordsAt - compiled.owner6.shape.nodeBytes;
+  const owner6 = written(compiled.owner6, owner6At);
+  views.words.set(owners.records, recordsAt >>> 2);
+  views.words.set(programs.blob, places.programs >>> 2);
+  const namesAt = places.programs + programs.blob.byteLength;
+  views.bytes.set(names, namesAt);
+  views.doubles.fill(0, places.hits >>> 3, (places.hits >>> 3) + programs.outcomeCount);
+  const all: ImagePlaces = {
+    generation,
+    groups,
+    owner4,
+    owner6,
+    owners: recordsAt,
+    programs: places.programs,
+    programWords: programs.blob.length,
+    hits: places.hits,
+    outcomeCount: programs.outcomeCount,
+    names: namesAt,
+    nameBytes: names.length,
+  };
+  writeHeader(views, places.header, all);
 }

@@ -1,79 +1,89 @@
 /**
- * The bytes of a table: the image of one generation, and the control block that names the image in force.
+ * The bytes of a table: one shared memory with the control block, room of its own for each reader, and the heap, in which
+ * generations lie. All words are 32 bits, little-endian as all machines that Node runs on.
  *
- * An image is 32-bit words, little-endian as all machines that Node runs on; sections begin at multiples of 64 bytes.
+ *   control block │ reader rooms │ heap: headers, directories, nodes, owners, programs, hits
  *
- *   word 0   magic
- *   word 1   generation
- *   word 2   bytes of the image
- *   word 3   bytes of a value of the IPv4 destination map ┐ 1, 2 or 4; the IPv6 maps have 4
- *   word 4   bytes of a value of the IPv4 owner map       ┘
- *   word 8   section 0: first byte   ┐
- *   word 9   section 0: elements     │ one pair per Section
- *   …                                ┘
- *   byte 512 the sections
+ *   control  word 1    first byte of the header of the generation in force
+ *            word 2    its epoch: the generation's low 31 bits
+ *            word 3    bytes of the memory that it needs
+ *            word 16   by reader slot, 16 words each, on a cache line of its own: 1 if taken
+ *                      and in the word after it: 0 while the reader looks at nothing, else the pin: its epoch with the top bit
+ *
+ *   header   words 0 to 23: HeaderField; then by group of predicates GROUP_WORDS words: GroupField
  *
  *   destination map ─ class ─┐
- *                            ├▶ rows, lists, candidates ─▶ code ─▶ blocks, run lists, names; hits[code >> 2]
+ *                            ├▶ programs ─▶ code ─▶ names; hits[code >> 2]
  *   owner map ─ program ─────┘
  *
- * The control block is 32-bit words too, each group on cache lines of its own:
- *
- *   word 0    which buffer holds the image in force: 0 or 1
- *   word 16   by reader slot, 16 words each: 1 if taken
- *             and in the word after it: even while the reader looks at no image, odd while it does
+ * Generations share whatever did not change between them: nodes, directories of other maps, owners, programs, and the
+ * hits, which count from when the programs were compiled.
  */
 
+import type { MemoryViews } from './memory.ts';
 import type { PrefixMap } from './prefix-map.ts';
 
 // Fixed by the layout.
-export const IMAGE_MAGIC = 0x7462_6331; // 'tbc1'
-export const HeaderField = { magic: 0, generation: 1, bytes: 2, width4: 3, ownerWidth4: 4 } as const;
-const SECTION_TABLE_WORD = 8;
-const HEADER_BYTES = 512;
-/** A cache line, so that sections do not share one. */
-const ALIGNMENT_BYTES = 64;
-
-export const ControlField = { active: 0 } as const;
+export const ControlField = { header: 1, epoch: 2, memoryBytes: 3 } as const;
 const READER_FIRST_WORD = 16;
 const READER_WORDS = 16;
 /** Reader slots of a table. Our choice: more readers than cores only wait for each other. */
 export const READER_SLOTS = 64;
-export const CONTROL_BYTES = (READER_FIRST_WORD + READER_SLOTS * READER_WORDS) * 4;
+/**
+ * Bytes of a reader's room: lists for a tile, columns that are copied in, columns for the reader to fill (engine.ts). What nobody
+ * touches takes no memory.
+ */
+export const ROOM_BYTES = 2 ** 17;
+const CONTROL_BYTES = 8192;
+export const HEAP_FIRST_BYTE = CONTROL_BYTES + (READER_SLOTS + 1) * ROOM_BYTES;
+/** A cache line. */
+export const LINE_BYTES = 64;
+
+/** The words of a generation's header. Places are first bytes. Also known to assembly/lookup.ts. */
+export const HeaderField = {
+  generation: 0,
+  groupCount: 1,
+  owner4: 2,
+  owner4Mask: 3,
+  owner6: 4,
+  owner6Mask: 5,
+  /** By owner class: OWNER_WORDS words. */
+  owners: 6,
+  programs: 7,
+  programWords: 8,
+  /** A float64 by outcome; with the rooms all that readers write. */
+  hits: 9,
+  outcomeCount: 10,
+  /** UTF-8 JSON: NamesSection. */
+  names: 11,
+  nameBytes: 12,
+} as const;
+const HEADER_WORDS = 24;
+/** The words of a group's maps. */
+export const GroupField = { map4: 0, map4Mask: 1, map6: 2, map6Mask: 3 } as const;
+export const GROUP_WORDS = 4;
+/** The most groups of predicates. Our choice: each is a map more to look at. */
+export const GROUPS_MAX = 16;
 
 /** The control word that says whether a reader slot is taken. */
 export function takenWord(slot: number): number {
   return READER_FIRST_WORD + slot * READER_WORDS;
 }
 
-/** The control word that is odd while the reader of a slot looks at an image. */
+/** The control word with the pin of a reader slot. */
 export function pinWord(slot: number): number {
   return takenWord(slot) + 1;
 }
 
-/** The four sections of a map, by their distance from its first. */
-const MapPart = { directory: 0, bounds: 1, values: 2 } as const;
-const MAP_SECTIONS = 3;
+/** In a pin, besides the epoch. */
+export const PINNED = -0x80000000;
+/** Bits of a generation that an epoch keeps. */
+export const EPOCH_MASK = 0x7fffffff;
 
-/** Sections of an image, in their order. */
-export const Section = {
-  destination4: 0,
-  destination6: MAP_SECTIONS,
-  owner4: 2 * MAP_SECTIONS,
-  owner6: 3 * MAP_SECTIONS,
-  owners: 12,
-  programs: 13,
-  rows: 14,
-  lists: 15,
-  candidates: 16,
-  /** One float64 per outcome: the only section that readers write. */
-  hits: 17,
-  blocks: 18,
-  runLists: 19,
-  /** UTF-8 JSON: NamesSection. */
-  names: 20,
-} as const;
-const SECTION_COUNT = 21;
+/** The first byte of a reader's room. Room READER_SLOTS is the table's own, which reads without a slot. */
+export function roomOf(slot: number): number {
+  return CONTROL_BYTES + slot * ROOM_BYTES;
+}
 
 /** Names by their number in records. */
 export interface NamesSection {
@@ -81,121 +91,128 @@ export interface NamesSection {
   readonly lists: readonly string[];
 }
 
-export interface SectionSize {
-  readonly elements: number;
-  readonly elementBytes: number;
+/** The address maps of a group of predicates. */
+export interface GroupMaps {
+  readonly v4: PrefixMap;
+  readonly v6: PrefixMap;
 }
 
-/** Where each section of an image goes. */
-export interface ImagePlan {
-  readonly offsets: readonly number[];
-  readonly elements: readonly number[];
-  readonly bytes: number;
-}
-
-/** The section sizes of a map. */
-export function mapSections(shape: {
-  readonly slots: number;
-  readonly cells: number;
-  readonly width: number;
-}): readonly SectionSize[] {
-  return [
-    { elements: shape.slots, elementBytes: 4 },
-    { elements: shape.cells, elementBytes: 2 },
-    { elements: shape.cells, elementBytes: shape.width },
-  ];
-}
-
-/** Places sections, given in the order of `Section`. */
-export function planImage(sizes: readonly SectionSize[]): ImagePlan {
-  const offsets: number[] = [];
-  let bytes = HEADER_BYTES;
-  for (const { elements, elementBytes } of sizes) {
-    offsets.push(bytes);
-    bytes = Math.ceil((bytes + elements * elementBytes) / ALIGNMENT_BYTES) * ALIGNMENT_BYTES;
-  }
-  return { offsets, elements: sizes.map(({ elements }) => elements), bytes };
-}
-
-/** What the header says besides the plan. */
-export interface ImageHeader {
+/** Where everything of a generation is. */
+export interface ImagePlaces {
   readonly generation: number;
-  readonly width4: number;
-  readonly ownerWidth4: number;
+  readonly groups: readonly GroupMaps[];
+  readonly owner4: PrefixMap;
+  readonly owner6: PrefixMap;
+  readonly owners: number;
+  readonly programs: number;
+  readonly programWords: number;
+  readonly hits: number;
+  readonly outcomeCount: number;
+  readonly names: number;
+  readonly nameBytes: number;
 }
 
-export function writeHeader(buffer: ArrayBufferLike, plan: ImagePlan, header: ImageHeader): void {
-  const words = new Uint32Array(buffer, 0, HEADER_BYTES / 4);
-  words[HeaderField.magic] = IMAGE_MAGIC;
-  words[HeaderField.generation] = header.generation;
-  words[HeaderField.bytes] = plan.bytes;
-  words[HeaderField.width4] = header.width4;
-  words[HeaderField.ownerWidth4] = header.ownerWidth4;
-  for (let section = 0; section < SECTION_COUNT; section++) {
-    words[SECTION_TABLE_WORD + section * 2] = plan.offsets[section] ?? 0;
-    words[SECTION_TABLE_WORD + section * 2 + 1] = plan.elements[section] ?? 0;
+export function headerBytes(groupCount: number): number {
+  return (HEADER_WORDS + groupCount * GROUP_WORDS) * 4;
+}
+
+/** Writes a header; nobody else may look at these bytes yet. */
+export function writeHeader({ words }: MemoryViews, at: number, places: ImagePlaces): void {
+  const first = at >>> 2;
+  const set = (field: keyof typeof HeaderField, value: number): void => {
+    words[first + HeaderField[field]] = value;
+  };
+  set('generation', places.generation);
+  set('groupCount', places.groups.length);
+  set('owner4', places.owner4.directory);
+  set('owner4Mask', places.owner4.slotMask);
+  set('owner6', places.owner6.directory);
+  set('owner6Mask', places.owner6.slotMask);
+  set('owners', places.owners);
+  set('programs', places.programs);
+  set('programWords', places.programWords);
+  set('hits', places.hits);
+  set('outcomeCount', places.outcomeCount);
+  set('names', places.names);
+  set('nameBytes', places.nameBytes);
+  for (const [index, { v4, v6 }] of places.groups.entries()) {
+    const group = first + HEADER_WORDS + index * GROUP_WORDS;
+    words[group + GroupField.map4] = v4.directory;
+    words[group + GroupField.map4Mask] = v4.slotMask;
+    words[group + GroupField.map6] = v6.directory;
+    words[group + GroupField.map6Mask] = v6.slotMask;
   }
 }
 
-/**
- * An image as typed arrays. The views have fixed lengths: views that follow a growable buffer's length are several
- * times slower to index.
- */
+export function readHeader({ words }: MemoryViews, at: number): ImagePlaces {
+  const first = at >>> 2;
+  const word = (index: number): number => words[first + index]! >>> 0; // within the header
+  const get = (field: keyof typeof HeaderField): number => word(HeaderField[field]);
+  const groups = Array.from({ length: get('groupCount') }, (_, index) => {
+    const group = HEADER_WORDS + index * GROUP_WORDS;
+    return {
+      v4: { directory: word(group + GroupField.map4), slotMask: word(group + GroupField.map4Mask) },
+      v6: { directory: word(group + GroupField.map6), slotMask: word(group + GroupField.map6Mask) },
+    };
+  });
+  return {
+    generation: get('generation'),
+    groups,
+    owner4: { directory: get('owner4'), slotMask: get('owner4Mask') },
+    owner6: { directory: get('owner6'), slotMask: get('owner6Mask') },
+    owners: get('owners'),
+    programs: get('programs'),
+    programWords: get('programWords'),
+    hits: get('hits'),
+    outcomeCount: get('outcomeCount'),
+    names: get('names'),
+    nameBytes: get('nameBytes'),
+  };
+}
+
+/** A generation as typed arrays. */
 export interface Image {
-  /** The header as it is now: its generation differs from the field's once the buffer holds another image. */
-  readonly header: Uint32Array;
+  /** First byte of the header. */
+  readonly at: number;
   readonly generation: number;
-  readonly bytes: number;
-  readonly destination4: PrefixMap;
-  readonly destination6: PrefixMap;
+  readonly views: MemoryViews;
+  readonly places: ImagePlaces;
+  /** The first group's maps, which are the only ones of most tables. */
+  readonly map4: PrefixMap;
+  readonly map6: PrefixMap;
   readonly owner4: PrefixMap;
   readonly owner6: PrefixMap;
   readonly owners: Int32Array;
   readonly programs: Int32Array;
-  readonly rows: Int32Array;
-  readonly lists: Int32Array;
-  readonly candidates: Int32Array;
   readonly hits: Float64Array;
-  readonly blocks: Int32Array;
-  readonly runLists: Int32Array;
-  readonly names: Uint8Array;
 }
 
-/** The image at the start of a buffer. */
-export function openImage(buffer: ArrayBufferLike): Image {
-  const words = new Uint32Array(buffer, 0, HEADER_BYTES / 4);
-  const offset = (section: number): number => words[SECTION_TABLE_WORD + section * 2] ?? 0;
-  const elements = (section: number): number => words[SECTION_TABLE_WORD + section * 2 + 1] ?? 0;
-  const int32 = (section: number): Int32Array => new Int32Array(buffer, offset(section), elements(section));
-  const map = (first: number, width: number): PrefixMap => {
-    const values = first + MapPart.values;
-    const cells = (valueBytes: number): number => (width === valueBytes ? elements(values) : 0);
-    return {
-      slotMask: elements(first) - 1,
-      width,
-      directory: int32(first),
-      bounds: new Uint16Array(buffer, offset(first + MapPart.bounds), elements(first + MapPart.bounds)),
-      values8: new Uint8Array(buffer, offset(values), cells(1)),
-      values16: new Uint16Array(buffer, offset(values), cells(2)),
-      values32: new Int32Array(buffer, offset(values), cells(4)),
-    };
-  };
+/** The generation whose header is at `at`. Takes the views of `before` where they are of the same bytes. */
+export function openImage(views: MemoryViews, at: number, before: Image | undefined): Image {
+  const places = readHeader(views, at);
+  const { programs, programWords, hits, outcomeCount, owner4, owner6 } = places;
+  const maps = places.groups[0] ?? { v4: owner4, v6: owner6 }; // every image has a group
+  const isSame =
+    before !== undefined &&
+    before.places.programs === programs &&
+    before.places.hits === hits &&
+    before.programs.length === programWords &&
+    before.hits.length === outcomeCount;
+  const { words, doubles } = views;
   return {
-    header: words,
-    generation: words[HeaderField.generation] ?? 0,
-    bytes: words[HeaderField.bytes] ?? 0,
-    destination4: map(Section.destination4, words[HeaderField.width4] ?? 0),
-    destination6: map(Section.destination6, 4),
-    owner4: map(Section.owner4, words[HeaderField.ownerWidth4] ?? 0),
-    owner6: map(Section.owner6, 4),
-    owners: int32(Section.owners),
-    programs: int32(Section.programs),
-    rows: int32(Section.rows),
-    lists: int32(Section.lists),
-    candidates: int32(Section.candidates),
-    hits: new Float64Array(buffer, offset(Section.hits), elements(Section.hits)),
-    blocks: int32(Section.blocks),
-    runLists: int32(Section.runLists),
-    names: new Uint8Array(buffer, offset(Section.names), elements(Section.names)),
+    at,
+    generation: places.generation,
+    views,
+    places,
+    map4: maps.v4,
+    map6: maps.v6,
+    owner4,
+    owner6,
+    owners:
+      before?.places.owners === places.owners
+        ? before.owners
+        : words.subarray(places.owners >>> 2, words.length),
+    programs: isSame ? before.programs : words.subarray(programs >>> 2, (programs >>> 2) + programWords),
+    hits: isSame ? before.hits : doubles.subarray(hits >>> 3, (hits >>> 3) + outcomeCount),
   };
 }

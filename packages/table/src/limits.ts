@@ -7,7 +7,6 @@
 export const TableLimitCode = {
   classes: 'too-many-classes',
   classMembers: 'classes-too-large',
-  rows: 'too-many-program-rows',
   lists: 'programs-too-large',
   outcomes: 'too-many-outcomes',
   bytes: 'image-too-large',
@@ -19,11 +18,15 @@ export interface TableLimits {
   readonly classes: number;
   /** Predicates summed over all classes; transient, 4 bytes each. */
   readonly classMembers: number;
-  /** Classes summed over the programs that look at addresses; 4 bytes each. */
+  /** Words of programs' rows by class; 4 bytes each. Beyond, a program looks at the predicates of a class one by one; slower. */
   readonly rows: number;
-  /** Words of all candidate lists; 4 bytes each. */
+  /** Pairs of a class and a predicate looked at to make rows; time, and transiently 8 bytes each. Beyond, as for `rows`. */
+  readonly pairs: number;
+  /** Words of maps by protocol and port; 4 bytes each. Beyond, overlapping predicates of a class are not put together in one. */
+  readonly combined: number;
+  /** Words of all programs, those above included; 4 bytes each. */
   readonly lists: number;
-  /** Runs (common ones anew) and one default, summed over programs; 8 bytes each, for the hit counter. */
+  /** Runs (common ones anew) and one default, summed over programs; 8 bytes each, for the hit counter. At most OUTCOMES_MAX. */
   readonly outcomes: number;
 }
 
@@ -32,10 +35,15 @@ export interface TableLimits {
 export const DEFAULT_TABLE_LIMITS: TableLimits = {
   classes: 2 ** 24,
   classMembers: 2 ** 26,
-  rows: 2 ** 26,
+  rows: 2 ** 24,
+  pairs: 2 ** 24,
+  combined: 2 ** 22,
   lists: 2 ** 26,
   outcomes: 2 ** 24,
 };
+
+/** Most outcomes, whatever the limits say: fixed by the layout of programs (program.ts), where a list has 24 bits for one. */
+export const OUTCOMES_MAX = 2 ** 24;
 
 /** The rule set is sound, but this table does not take it; the table is as it was. */
 export class TableLimitError extends Error {

@@ -10,23 +10,19 @@
 
 import type { Address, Direction, Family, Packet } from '@rulecast/rules';
 import { IpProtocol } from '@rulecast/rules';
-import { countHit, listOf } from './hits.ts';
-import type { Image, NamesSection } from './layout.ts';
+import { countHit } from './hits.ts';
+import { GROUPS_MAX, type Image, type NamesSection } from './layout.ts';
 import { OWNER_WORDS, OwnerField } from './owner.ts';
 import { find4, find6 } from './prefix-map.ts';
 import {
-  BLOCK_WORDS,
-  BlockField,
-  CODE_ACTION_BITS,
   CODE_ACTION_MASK,
   CodeAction,
-  DIRECTIONS,
   decide,
+  decideGrouped,
   NO_VERDICT_CODE,
-  PROGRAM_WORDS,
-  ProgramField,
   protoBitOf,
 } from './program.ts';
+import { blockPolicy, listOf, originOf } from './program-origin.ts';
 
 /** A packet's direction as a number, for the forms that allocate nothing. */
 export const LookupDirection = { egress: 0, ingress: 1, both: 2 } as const;
@@ -95,10 +91,11 @@ function egress4(
   protoBit: number,
   detail: number,
 ): number {
-  const owner = src === undefined ? 0 : find4(image.owner4, src);
+  const owner = src === undefined ? 0 : find4(image.views, image.owner4, src);
   const program = image.owners[owner * OWNER_WORDS + OwnerField.egress]!; // the map holds owners' classes
   if (program < 0) return NO_VERDICT_CODE;
-  return decide(image, program, find4(image.destination4, dst), protoBit, detail);
+  if (image.places.groups.length > 1) return judge4(image, program, dst, protoBit, detail);
+  return decide(image.programs, program, find4(image.views, image.map4, dst), protoBit, detail);
 }
 
 function otherwise4(
@@ -109,12 +106,52 @@ function otherwise4(
   protoBit: number,
   detail: number,
 ): number {
-  const program = image.owners[find4(image.owner4, dst) * OWNER_WORDS + OwnerField.ingress]!; // likewise
-  const remote = src === undefined || program < 0 ? 0 : find4(image.destination4, src);
-  const code = program < 0 ? NO_VERDICT_CODE : decide(image, program, remote, protoBit, detail);
+  const program = image.owners[find4(image.views, image.owner4, dst) * OWNER_WORDS + OwnerField.ingress]!; // likewise
+  const code = program < 0 ? NO_VERDICT_CODE : judge4(image, program, src, protoBit, detail);
   return direction === LookupDirection.ingress
     ? code
     : stricter(egress4(image, src, dst, protoBit, detail), code);
+}
+
+/** The code of what a program does with an address as the remote side, which may be absent. */
+function judge4(
+  image: Image,
+  program: number,
+  remote: number | undefined,
+  protoBit: number,
+  detail: number,
+): number {
+  const { groups } = image.places;
+  if (groups.length === 1) {
+    const classId = remote === undefined ? 0 : find4(image.views, image.map4, remote);
+    return decide(image.programs, program, classId, protoBit, detail);
+  }
+  for (const [group, { v4 }] of groups.entries()) {
+    groupClasses[group] = remote === undefined ? 0 : find4(image.views, v4, remote);
+  }
+  return decideGrouped(image.programs, program, groupClasses, protoBit, detail);
+}
+
+/** The classes of an address in all groups; of the lookup at hand. */
+const groupClasses = new Int32Array(GROUPS_MAX);
+
+function judge6(
+  image: Image,
+  program: number,
+  remote: Uint32Array | undefined,
+  at: number,
+  protoBit: number,
+  detail: number,
+): number {
+  const { groups } = image.places;
+  if (groups.length === 1) {
+    const classId = remote === undefined ? 0 : find6(image.views, image.map6, remote, at);
+    return decide(image.programs, program, classId, protoBit, detail);
+  }
+  for (const [group, { v6 }] of groups.entries()) {
+    groupClasses[group] = remote === undefined ? 0 : find6(image.views, v6, remote, at);
+  }
+  return decideGrouped(image.programs, program, groupClasses, protoBit, detail);
 }
 
 /** Addresses as four words each, from `srcAt` and `dstAt`. */
@@ -129,16 +166,16 @@ export function lookup6(
   detail: number,
 ): number {
   const protoBit = protoBitOf(6, proto);
-  let code = NO_VERDICT_CODE;
+  let code: number = NO_VERDICT_CODE;
   if (direction !== LookupDirection.ingress) {
-    const owner = src === undefined ? 0 : find6(image.owner6, src, srcAt);
+    const owner = src === undefined ? 0 : find6(image.views, image.owner6, src, srcAt);
     const program = image.owners[owner * OWNER_WORDS + OwnerField.egress]!; // the map holds owners' classes
-    if (program >= 0) code = decide(image, program, find6(image.destination6, dst, dstAt), protoBit, detail);
+    if (program >= 0) code = judge6(image, program, dst, dstAt, protoBit, detail);
   }
   if (direction !== LookupDirection.egress) {
-    const program = image.owners[find6(image.owner6, dst, dstAt) * OWNER_WORDS + OwnerField.ingress]!; // likewise
-    const remote = src === undefined || program < 0 ? 0 : find6(image.destination6, src, srcAt);
-    if (program >= 0) code = stricter(code, decide(image, program, remote, protoBit, detail));
+    const owner = find6(image.views, image.owner6, dst, dstAt);
+    const program = image.owners[owner * OWNER_WORDS + OwnerField.ingress]!; // likewise
+    if (program >= 0) code = stricter(code, judge6(image, program, src, srcAt, protoBit, detail));
   }
   return code;
 }
@@ -151,73 +188,66 @@ export function lookupPacket(image: Image, packet: Packet): number {
   let code: number = NO_VERDICT_CODE;
   if (packet.direction !== 'ingress') {
     const program = image.owners[ownerOf(image, src) * OWNER_WORDS + OwnerField.egress]!; // the map holds owners' classes
-    if (program >= 0) code = decide(image, program, classOf(image, dst), protoBit, detail);
+    if (program >= 0) code = judge(image, program, dst, protoBit, detail);
   }
   if (packet.direction !== 'egress') {
     const program = image.owners[ownerOf(image, dst) * OWNER_WORDS + OwnerField.ingress]!; // likewise
-    if (program >= 0) code = stricter(code, decide(image, program, classOf(image, src), protoBit, detail));
+    if (program >= 0) code = stricter(code, judge(image, program, src, protoBit, detail));
   }
   return code;
 }
 
-/** Fills `out` with the codes of a batch, and counts them. Throws RangeError where `out` is too short. */
-export function lookupAll(image: Image, batch: PacketBatch, out: VerdictBatch): void {
-  const { family, direction, count, src, dst, protos, details } = batch;
-  const { codes } = out;
-  if (codes.length < count) throw new RangeError(`${count} packets, but room for ${codes.length} codes`);
-  out.generation = image.generation;
-  if (family === 4 && direction === LookupDirection.egress) lookupEgress4(image, batch, codes);
-  else if (family === 4) {
-    for (let i = 0; i < count; i++) {
-      codes[i] = lookup4(image, direction, src?.[i], dst[i]!, protos[i]!, details[i]!); // i < count
-    }
-  } else {
-    for (let i = 0; i < count; i++) {
-      codes[i] = lookup6(image, direction, src, i * 4, dst, i * 4, protos[i]!, details[i]!); // i < count
-    }
-  }
-  for (let i = 0; i < count; i++) countHit(image, codes[i]!); // i < count
-}
-
-/** Packets looked at in one go: their classes stay in the first-level cache, and their loads from memory overlap. */
-const TILE_PACKETS = 64;
-
-/** Egress batches of IPv4, the bulk of all traffic: first all classes of a tile, then its decisions. */
-function lookupEgress4(
+function judge(
   image: Image,
-  { count, src, dst, protos, details }: PacketBatch,
-  codes: Uint32Array,
-): void {
-  const { owner4, owners, destination4 } = image;
-  const classes = new Int32Array(TILE_PACKETS);
-  for (let start = 0; start < count; start += TILE_PACKETS) {
-    const end = Math.min(count, start + TILE_PACKETS);
-    // start <= i < end <= count throughout, and a tile has room for all of them.
-    for (let i = start; i < end; i++) classes[i - start] = find4(destination4, dst[i]!);
-    for (let i = start; i < end; i++) {
-      const owner = src === undefined ? 0 : find4(owner4, src[i]!);
-      const program = owners[owner * OWNER_WORDS + OwnerField.egress]!; // the map holds owners' classes
-      codes[i] =
-        program < 0
-          ? NO_VERDICT_CODE
-          : decide(image, program, classes[i - start]!, protoBitOf(4, protos[i]!), details[i]!);
-    }
-  }
+  program: number,
+  remote: Address | undefined,
+  protoBit: number,
+  detail: number,
+): number {
+  return remote?.family === 6
+    ? judge6(image, program, remote.words, 0, protoBit, detail)
+    : judge4(image, program, remote?.words[0], protoBit, detail);
 }
 
-/** The class of an address; an absent one satisfies no predicate. */
+/** Fills `codes` with the codes of a batch, and counts them. */
+export function lookupAll(image: Image, batch: PacketBatch, codes: Uint32Array): void {
+  const { family, direction, count, src, dst, protos, details } = batch;
+  for (let i = 0; i < count; i++) {
+    codes[i] =
+      family === 4
+        ? lookup4(image, direction, src?.[i], dst[i]!, protos[i]!, details[i]!) // i < count
+        : lookup6(image, direction, src, i * 4, dst, i * 4, protos[i]!, details[i]!); // likewise
+  }
+  for (let i = 0; i < count; i++) countHit(image, codes[i]!); // likewise
+}
+
+/** Fills `classes` with the classes, in the first group, of `count` addresses. */
+export function classesOf(
+  image: Image,
+  family: Family,
+  addresses: Uint32Array,
+  count: number,
+  classes: Uint32Array,
+): void {
+  const { views, map4, map6 } = image;
+  if (family === 4)
+    for (let i = 0; i < count; i++) classes[i] = find4(views, map4, addresses[i]!); // i < count
+  else for (let i = 0; i < count; i++) classes[i] = find6(views, map6, addresses, i * 4);
+}
+
+/** The class of an address in the first group; an absent one satisfies no predicate. */
 export function classOf(image: Image, address: Address | undefined): number {
   if (address === undefined) return 0;
   return address.family === 4
-    ? find4(image.destination4, address.words[0]!) // an IPv4 address has one word
-    : find6(image.destination6, address.words, 0);
+    ? find4(image.views, image.map4, address.words[0]!) // an IPv4 address has one word
+    : find6(image.views, image.map6, address.words, 0);
 }
 
 function ownerOf(image: Image, address: Address | undefined): number {
   if (address === undefined) return 0;
   return address.family === 4
-    ? find4(image.owner4, address.words[0]!)
-    : find6(image.owner6, address.words, 0); // likewise
+    ? find4(image.views, image.owner4, address.words[0]!)
+    : find6(image.views, image.owner6, address.words, 0); // likewise
 }
 
 /** A packet's `detail`, as lookups take it. */
@@ -232,63 +262,26 @@ function stricter(egress: number, ingress: number): number {
   return egress === NO_VERDICT_CODE ? ingress : egress;
 }
 
-/** Where a code comes from, in numbers. */
-export interface CodeOrigin {
-  readonly program: number;
-  readonly policy: number;
-  readonly direction: Direction;
-  /** The block and run that decided; undefined where the default action did. */
-  readonly block: number | undefined;
-  readonly run: number;
-}
-
-/** Where the outcome of a code comes from; undefined for the verdict none. Throws RangeError for a code of no outcome. */
-export function originOf(image: Image, code: number): CodeOrigin | undefined {
-  if (code === NO_VERDICT_CODE) return undefined;
-  const outcome = code >> CODE_ACTION_BITS;
-  const { programs } = image;
-  let low = 0;
-  let high = programs.length / PROGRAM_WORDS;
-  while (high - low > 1) {
-    const middle = (low + high) >>> 1;
-    if (programs[middle * PROGRAM_WORDS + ProgramField.firstOutcome]! <= outcome)
-      low = middle; // a program's record
-    else high = middle;
-  }
-  if (outcome >= image.hits.length || high === 0) throw new RangeError(`no verdict has the code ${code}`);
-  const field = (name: keyof typeof ProgramField): number =>
-    programs[low * PROGRAM_WORDS + ProgramField[name]]!; // likewise
-  const direction = DIRECTIONS[field('direction')] ?? 'egress';
-  const origin = { program: low, policy: field('policy'), direction };
-  const position = outcome - field('firstOutcome') - 1;
-  if (position < 0) return { ...origin, block: undefined, run: -1 };
-  const common = field('commonBlock');
-  const commonRuns = common < 0 ? 0 : image.blocks[common * BLOCK_WORDS + BlockField.runCount]!; // a block's record
-  return position < commonRuns
-    ? { ...origin, block: common, run: position }
-    : { ...origin, block: field('ownBlock'), run: position - commonRuns };
-}
-
 /** A code in words; `names` are the image's. */
 export function decodeVerdict(image: Image, names: NamesSection, code: number): TableVerdict {
-  const origin = originOf(image, code);
+  const origin = originOf(image.programs, image.hits.length, code);
   const block = origin?.block;
-  const blockPolicy = block === undefined ? undefined : image.blocks[block * BLOCK_WORDS + BlockField.policy];
-  const list = block === undefined || origin === undefined ? -1 : listOf(image, block, origin.run);
+  const list = block === undefined || origin === undefined ? -1 : listOf(image.programs, block, origin.run);
   const action = code & CODE_ACTION_MASK;
   return {
     action: action === CodeAction.none ? 'none' : action === CodeAction.accept ? 'accept' : 'drop',
     generation: image.generation,
     direction: origin?.direction,
     policy: origin && names.policies[origin.policy],
-    rulePolicy: blockPolicy === undefined ? undefined : names.policies[blockPolicy],
+    rulePolicy: block === undefined ? undefined : names.policies[blockPolicy(image.programs, block)],
     run: block === undefined ? undefined : origin?.run,
     list: names.lists[list],
   };
 }
 
 /** The names of an image. A copy: text decoders refuse shared memory. */
-export function readNames(image: Image): NamesSection {
-  const names: NamesSection = JSON.parse(new TextDecoder().decode(image.names.slice()));
+export function readNames({ views, places }: Image): NamesSection {
+  const bytes = views.bytes.slice(places.names, places.names + places.nameBytes);
+  const names: NamesSection = JSON.parse(new TextDecoder().decode(bytes));
   return names;
 }

@@ -18,7 +18,7 @@ import {
 import { ClassSets, type Cut, cutSpace } from './classes.ts';
 import type { TableLimits } from './limits.ts';
 import { PredicateColumns } from './predicate-columns.ts';
-import type { ProgramPlans } from './program.ts';
+import type { ProgramPlans } from './program-plan.ts';
 import type { PolicyColumns } from './rule-columns.ts';
 
 /** The words of a class's record: a program, or -1 where no policy judges. */

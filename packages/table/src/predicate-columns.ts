@@ -55,6 +55,23 @@ export class PredicateColumns {
     this.starts[++this.used] = end;
   }
 
+  /** Appends a predicate of other columns of the family. */
+  pushFrom(other: PredicateColumns, predicate: number): void {
+    const start = other.starts[predicate]!; // the caller's predicate exists
+    this.pushSpan(
+      other.words,
+      start * strideOf(this.family),
+      other.lengths,
+      start,
+      other.entriesOf(predicate),
+    );
+  }
+
+  /** How many prefixes a predicate has. */
+  entriesOf(predicate: number): number {
+    return this.starts[predicate + 1]! - this.starts[predicate]!; // the caller's predicate exists
+  }
+
   private grow(entries: number): void {
     const words = new Uint32Array(entries * strideOf(this.family));
     words.set(this.words);

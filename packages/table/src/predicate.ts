@@ -31,7 +31,8 @@ export class Predicates {
   readonly v4 = new PredicateColumns(4);
   readonly v6 = new PredicateColumns(6);
   private readonly rules: Pick<RuleColumns, 'lists' | 'resolutions'>;
-  private readonly byName = new Map<string, number>(); // `list NAME`, `name NAME` and `dns`
+  /** Those of lists, names and DNS addresses, by `list NAME`, `name NAME` and `dns`. */
+  readonly byName = new Map<string, number>();
   private slots = new Int32Array(256).fill(-1); // open addressing: hash of a run's prefixes -> predicate
   private hashes: number[] = []; // by predicate in `slots`
   private used = 0; // of `slots`

@@ -1,157 +1,106 @@
 /**
  * Maps from an address to a number, the same structure for both families: 16 bits of the address a step.
  *
- * The first step is a directory; each further step is a node, a sorted stretch of cells. A cell is a boundary (the low
- * end of an interval of the next 16 bits) and a value: an answer, or the node that looks at the 16 bits after these.
+ *   directory[top 16 bits] ──┬── value >= 0
+ *                            └── ~granule ─▶ node: value of the next 16 bits ──┬── value >= 0
+ *                                                                              └── ~granule ─▶ node …
  *
- *   directory[top 16 bits] ──┬── answer >= 0
- *                            └── ~cell ─▶  cell        bounds            values
- *                                          c           n                 value of the interval from 0
- *                                          c + 1       boundary 1        value of the interval from boundary 1
- *                                          …           …                 …
- *                                          c + n       boundary n        value of the interval from boundary n
- *
- * IPv4 ends after one node, so its values are answers only and as narrow as they can be (1, 2 or 4 bytes); IPv6 values
- * are 4 bytes, and ~cell leads to the next node, of up to seven. A map that gives all addresses one answer has a
- * directory of one slot.
- *
- * All IPv6 in use shares a few dozen first chunks, so that IPv6 nodes have up to 2^16 boundaries. In front of the first cell
- * of a large one stands an index of 2^b cells, which cuts its 16 bits into as many equal parts of some four boundaries:
- *
- *   cell              bounds
- *   c - 2^b + part    how many boundaries are at or below the part's first chunk
- *   c                 n, which so also ends the last part
+ * IPv4 ends after one node, IPv6 after seven. A slot whose addresses all have one value answers at once. A map that gives all
+ * addresses one value has a directory of one slot. prefix-node.ts says how nodes are searched.
  */
 
 import { strideOf } from '@rulecast/rules';
 import type { Cut, IndexColumn } from './classes.ts';
+import type { MemoryViews } from './memory.ts';
+import { GRANULE_BYTES, Intervals, nodeShape, seek, writeNode } from './prefix-node.ts';
 
 /** Slots of a directory that has more than one. */
 export const DIRECTORY_SLOTS = 65536;
 
-/** Boundaries from which on an IPv6 node has an index. Our choice: below, the search takes no longer than the index. */
-const INDEXED_BOUNDS = 64;
-/** Boundaries in a part of an index, if they are spread evenly, as a power of two. */
-const PART_BITS = 2;
+/** Where a map is. */
+export interface PrefixMap {
+  /** First byte of the directory, at a word. */
+  readonly directory: number;
+  /** One less than the slots: 65,535 or 0. */
+  readonly slotMask: number;
+}
 
 /** What a map needs. */
 export interface MapShape {
   readonly slots: 1 | typeof DIRECTORY_SLOTS;
-  readonly cells: number;
-  /** Bytes of a value. */
-  readonly width: 1 | 2 | 4;
+  /** Bytes of all nodes. */
+  readonly nodeBytes: number;
+  /** Boundaries in all nodes. */
+  readonly bounds: number;
 }
 
-/** A map in memory. The three views of values lie on the same bytes; `width` says which one means something. */
-export interface PrefixMap {
-  readonly slotMask: number;
-  readonly width: number;
-  readonly directory: Int32Array;
-  readonly bounds: Uint16Array;
-  readonly values8: Uint8Array;
-  readonly values16: Uint16Array;
-  readonly values32: Int32Array;
+/** What a map of a cut needs. */
+export function measureMap(cut: Cut): MapShape {
+  const builder = new MapBuilder(cut, undefined, 0);
+  if (builder.isConstant()) return { slots: 1, nodeBytes: 0, bounds: 0 };
+  builder.build();
+  return { slots: DIRECTORY_SLOTS, nodeBytes: builder.granules * GRANULE_BYTES, bounds: builder.bounds };
 }
 
-/** What a map of a cut needs, `classCount` being the number of all classes, of both families. */
-export function measureMap(cut: Cut, classCount: number): MapShape {
-  const builder = new MapBuilder(cut, undefined);
-  const slots = builder.isConstant() ? 1 : DIRECTORY_SLOTS;
-  if (slots !== 1) builder.build();
-  const narrow = classCount <= 0x100 ? 1 : classCount <= 0x10000 ? 2 : 4;
-  return { slots, cells: builder.cells, width: cut.family === 4 ? narrow : 4 };
-}
-
-/** Fills a map that has the shape `measureMap` gave for this cut. */
-export function writeMap(cut: Cut, map: PrefixMap): void {
-  const builder = new MapBuilder(cut, map);
+/** Fills a directory and nodes from `nodesAt`, a granule; `measureMap` said how much. Nobody else may look meanwhile. */
+export function writeMap(cut: Cut, views: MemoryViews, map: PrefixMap, nodesAt: number): void {
+  const { words } = views;
+  const first = map.directory >> 2;
+  const slots = words.subarray(first, first + map.slotMask + 1);
+  const builder = new MapBuilder(cut, { views, slots }, nodesAt / GRANULE_BYTES);
   if (builder.isConstant())
-    map.directory[0] = cut.count === 0 ? 0 : cut.classes[0]!; // count > 0
+    slots[0] = cut.count === 0 ? 0 : cut.classes[0]!; // count > 0
   else builder.build();
 }
 
 /** What the map holds for an IPv4 address, signed or unsigned. */
-export function find4(map: PrefixMap, address: number): number {
-  const found = map.directory[(address >>> 16) & map.slotMask]!; // the mask keeps within the directory
-  if (found >= 0) return found;
-  const node = ~found;
-  const cell = seek(map.bounds, node, map.bounds[node]!, (address & 0xffff) + 1); // a node's first cell exists
-  if (map.width === 1) return map.values8[cell]!; // `seek` stays within the node
-  return map.width === 2 ? map.values16[cell]! : map.values32[cell]!;
+export function find4(views: MemoryViews, map: PrefixMap, address: number): number {
+  const found = views.words[(map.directory >> 2) + ((address >>> 16) & map.slotMask)]!; // the mask keeps within
+  return found >= 0 ? found : seek(views, ~found, address & 0xffff);
 }
 
 /** What the map holds for the IPv6 address in `words[at, at + 4)`. */
-export function find6(map: PrefixMap, words: Uint32Array, at: number): number {
-  const { bounds, values32 } = map;
+export function find6(views: MemoryViews, map: PrefixMap, words: Uint32Array, at: number): number {
   let word = words[at]!; // the caller's address exists
-  let found = map.directory[(word >>> 16) & map.slotMask]!; // the mask keeps within the directory
+  let found = views.words[(map.directory >> 2) + ((word >>> 16) & map.slotMask)]!; // the mask keeps within
   for (let level = 1; found < 0; level++) {
     let chunk = word & 0xffff;
     if ((level & 1) === 0) {
-      word = words[at + (level >> 1)]!; // level <= 7: nodes of the last level hold answers only
+      word = words[at + (level >> 1)]!; // level <= 7: nodes of the last level hold classes only
       chunk = word >>> 16;
     }
-    const node = ~found;
-    const count = bounds[node]!; // a node's first cell exists
-    const cell =
-      count < INDEXED_BOUNDS ? seek(bounds, node, count, chunk + 1) : seekIndexed(bounds, node, count, chunk);
-    found = values32[cell]!; // `seek` stays within the node
+    found = seek(views, ~found, chunk);
   }
   return found;
 }
 
-/**
- * The last cell, of a first one and the `count` after it, whose boundary is below `limit`; the first one where none is. A
- * binary search whose steps are arithmetic, not branches. It takes two steps a round, the second of which may find nothing
- * left and then stays: the number of rounds, which is a branch, so seldom differs between the nodes of one map.
- */
-function seek(bounds: Uint16Array, first: number, count: number, limit: number): number {
-  let cell = first;
-  let rest = count; // cells from `cell + 1` that may hold the answer
-  while (rest > 0) {
-    let half = (rest + 1) >> 1;
-    cell += half & ((bounds[cell + half]! - limit) >> 31); // cell + half <= node + n
-    rest -= half;
-    half = (rest + 1) >> 1;
-    cell += half & ((bounds[cell + half]! - limit) >> 31); // likewise
-    rest -= half;
-  }
-  return cell;
+/** Where nodes and slots go. */
+interface Target {
+  readonly views: MemoryViews;
+  readonly slots: Int32Array;
 }
 
-/** The same for a chunk in a whole node with an index. */
-function seekIndexed(bounds: Uint16Array, node: number, count: number, chunk: number): number {
-  const bits = indexBits(count);
-  const part = node - (1 << bits) + (chunk >> (16 - bits));
-  const before = bounds[part]!; // within the index; part + 1 may be the node's first cell
-  return seek(bounds, node + before, bounds[part + 1]! - before, chunk + 1);
-}
-
-/** Address bits that the index of a node tells apart. */
-function indexBits(count: number): number {
-  return 31 - PART_BITS - Math.clz32(count);
-}
-
-/** Walks a cut in address order. Without a map it counts cells, with one it fills it; both walks are the same code. */
+/** Walks a cut in address order. Without a target it counts, with one it writes; both walks are the same code. */
 class MapBuilder {
-  /** Cells so far. */
-  cells = 0;
+  granules = 0;
+  bounds = 0;
   private readonly starts: Uint32Array;
   private readonly classes: IndexColumn;
   private readonly count: number;
   private readonly stride: 1 | 4;
   private readonly lastLevel: number;
-  private readonly map: PrefixMap | undefined;
-  private readonly values: Uint8Array | Uint16Array | Int32Array | undefined;
+  private readonly target: Target | undefined;
+  private readonly firstGranule: number;
+  private readonly scratch: Intervals[] = []; // by level
 
-  constructor(cut: Cut, map: PrefixMap | undefined) {
+  constructor(cut: Cut, target: Target | undefined, firstGranule: number) {
     this.starts = cut.starts;
     this.classes = cut.classes;
     this.count = cut.count;
     this.stride = strideOf(cut.family);
     this.lastLevel = cut.family === 4 ? 1 : 7;
-    this.map = map;
-    this.values = map && (map.width === 1 ? map.values8 : map.width === 2 ? map.values16 : map.values32);
+    this.target = target;
+    this.firstGranule = firstGranule;
   }
 
   /** Whether all addresses have one class. */
@@ -160,101 +109,58 @@ class MapBuilder {
   }
 
   build(): void {
-    const directory = this.map?.directory;
+    const slots = this.target?.slots;
     let classId = 0;
     let slot = 0;
     for (let i = 0; i < this.count; ) {
       const chunk = this.chunkAt(i, 0);
-      directory?.fill(classId, slot, chunk);
+      slots?.fill(classId, slot, chunk);
       const end = this.groupEnd(i, this.count, 0);
       if (this.isChunkStart(i, 0)) classId = this.classes[i++]!; // i < count
-      const value = i < end ? ~this.node(1, i, end, classId) : classId;
-      if (directory !== undefined) directory[chunk] = value;
+      const value = i < end ? this.node(1, i, end, classId) : classId;
+      if (slots !== undefined) slots[chunk] = value;
       classId = this.classes[end - 1]!; // end > 0
       i = end;
       slot = chunk + 1;
     }
-    directory?.fill(classId, slot, DIRECTORY_SLOTS);
+    slots?.fill(classId, slot, DIRECTORY_SLOTS);
   }
 
-  /** A node for the starts [from, to), which lie within its addresses and above the first. Returns its first cell. */
-  private node(level: number, from: number, to: number, classId: number): number {
+  /** A node for the starts [from, to), which lie within its addresses and above the first. Returns the value that leads to it. */
+  private node(level: number, from: number, to: number, firstClass: number): number {
+    this.scratch[level] ??= new Intervals();
+    const intervals = this.scratch[level];
+    intervals.clear();
+    intervals.push(0, firstClass);
     if (level === this.lastLevel) {
-      const node = this.open(to - from);
-      this.set(node, to - from, classId);
-      if (this.map !== undefined) {
-        for (let i = from; i < to; i++)
-          this.set(node + 1 + i - from, this.chunkAt(i, level), this.classes[i]!); // i < count
-      }
-      this.index(node, to - from);
-      return node;
-    }
-    const further = this.innerCells(level, from, to, classId, -1);
-    const node = this.open(further);
-    this.set(node, further, classId);
-    this.innerCells(level, from, to, classId, node);
-    this.index(node, further);
-    return node;
+      for (let i = from; i < to; i++) intervals.push(this.chunkAt(i, level), this.classes[i]!); // i < count
+    } else this.innerIntervals(level, from, to, firstClass, intervals);
+    const shape = nodeShape(intervals);
+    const granule = this.firstGranule + this.granules;
+    this.granules += Math.ceil(shape.bytes / GRANULE_BYTES);
+    this.bounds += shape.bounds;
+    if (this.target !== undefined) writeNode(this.target.views, granule, intervals, shape);
+    return ~granule;
   }
 
-  /** Takes the cells of a node of `count` boundaries and of its index; returns the node's first. */
-  private open(count: number): number {
-    const node = this.cells + (this.isIndexed(count) ? 1 << indexBits(count) : 0);
-    this.cells = node + 1 + count;
-    return node;
-  }
-
-  private isIndexed(count: number): boolean {
-    return this.stride === 4 && count >= INDEXED_BOUNDS;
-  }
-
-  /** Fills the index of a node whose boundaries are made, if it has one. */
-  private index(node: number, count: number): void {
-    if (this.map === undefined || !this.isIndexed(count)) return;
-    const { bounds } = this.map;
-    const bits = indexBits(count);
-    let before = 0;
-    for (let part = 0; part < 1 << bits; part++) {
-      const first = part << (16 - bits);
-      while (before < count && bounds[node + 1 + before]! <= first) before++; // before < count
-      bounds[node - (1 << bits) + part] = before;
-    }
-  }
-
-  /** Counts the cells of an inner node after its first (`node` < 0), or makes them, and the nodes below it. */
-  private innerCells(level: number, from: number, to: number, firstClass: number, node: number): number {
-    let further = 0;
+  private innerIntervals(
+    level: number,
+    from: number,
+    to: number,
+    firstClass: number,
+    intervals: Intervals,
+  ): void {
     let classId = firstClass;
-    let resume = -1; // the chunk after one that leads to a node, until its cell is made
     for (let i = from; i < to; ) {
       const chunk = this.chunkAt(i, level);
       const end = this.groupEnd(i, to, level);
-      if (resume >= 0 && resume < chunk) this.cell(node, ++further, resume, classId);
       if (this.isChunkStart(i, level)) classId = this.classes[i++]!; // i < count
-      const isLeaf = i === end;
-      const value = isLeaf || node < 0 ? classId : ~this.node(level + 1, i, end, classId);
-      if (chunk > 0) this.cell(node, ++further, chunk, value);
-      else if (node >= 0) this.setValue(node, value);
+      const value = i === end ? classId : this.node(level + 1, i, end, classId);
+      intervals.push(chunk, value);
       classId = this.classes[end - 1]!; // end > 0
-      resume = isLeaf || chunk === 0xffff ? -1 : chunk + 1;
+      if (value < 0 && chunk < 0xffff) intervals.push(chunk + 1, classId);
       i = end;
     }
-    if (resume >= 0) this.cell(node, ++further, resume, classId);
-    return further;
-  }
-
-  private cell(node: number, offset: number, bound: number, value: number): void {
-    if (node >= 0) this.set(node + offset, bound, value);
-  }
-
-  private set(cell: number, bound: number, value: number): void {
-    if (this.map === undefined) return;
-    this.map.bounds[cell] = bound;
-    this.setValue(cell, value);
-  }
-
-  private setValue(cell: number, value: number): void {
-    if (this.values !== undefined) this.values[cell] = value;
   }
 
   /** The end of the starts from `i` that share its chunk of a level. */

@@ -1,40 +1,33 @@
 /**
- * Programs: what each policy does with each class of remote addresses, in one direction.
+ * Programs: what each policy does with each class of remote addresses, in one direction; as one block of 32-bit words that
+ * lies anywhere, since all places in it are word offsets from its start. program-compiler.ts makes it; `decide`, here and in
+ * assembly/program.ts, reads it; the two must stay alike line by line.
  *
- *   program ─▶ rows[class] ──┬── ~code: a verdict, whatever else the packet has
- *                            └── at ─▶ lists[at …]: candidates in rule order, the last of them a ~code
+ *   header │ records, one a program │ blocks │ run lists │ rows, nodes, tables …
  *
- * A candidate is a run that can match in that class and has more to ask: protocol, ports, ICMP type. Lists are cut at
- * the first run with nothing more to ask, contain no run that has expired, and are kept once however many classes use
- * them. A program that asks about no address has one row.
+ *   record ─▶ rows[class & mask] ─┬─ negative: ~code, whatever else the packet has
+ *                                 └─ a reference: offset << 3 | together with the wildcards? << 2 | NodeKind
  *
- * A code names a verdict within one image: `outcome << 2 | action`. A program's outcomes are numbered from its
+ *   list    n << 26 | the code where no candidate matches, then n candidates in rule order of two words: what it asks << 26
+ *           | its code, and the ports or types first | last << 16
+ *   map     by protocol (tcp, udp, icmp, others) a word: ~code, or the offset of n, the code where the port or type
+ *           cannot be read, the n first ones of all intervals but the first, and the n + 1 codes; or, where intervals are many,
+ *           of -1, that code, and the offsets of 256 pages of 256 codes
+ *   union   n, then n times the least code that a node can give and the node; the least code of all decides
+ *   table   for programs that ask about few of many classes, see TableKind; offset 0: nothing matches
+ *
+ * First match is the least code, since codes grow in rule order: so what wildcard rules decide is kept once, and a class
+ * whose own rules do not come before all of them takes the lesser of two.
+ *
+ * A code names a verdict: `outcome << 2 | action`. Within nodes it is relative, outcome 1 being the first run, so that
+ * programs of equal rules share them; a record's `base` is added in the end. A program's outcomes are numbered from its
  * `firstOutcome`: its default action, then the runs of `common`, then the policy's own. Code 0 is the verdict none.
+ *
+ * Where nothing matches, a record has its default's code, or ~r: record r goes on.
  */
 
-import {
-  type Action,
-  COMMON_POLICY,
-  DEFAULT_POLICY,
-  type Direction,
-  type Environment,
-  type Family,
-  IpProtocol,
-} from '@rulecast/rules';
-import type { ClassSets } from './classes.ts';
-import { TableLimitCode, TableLimitError, type TableLimits } from './limits.ts';
-import { ANY_ADDRESS, NO_ADDRESS, type Predicates } from './predicate.ts';
-import {
-  ACCEPTS,
-  ALL_PROTOS,
-  ASKS_DETAIL,
-  ASKS_DNS,
-  type PolicyColumns,
-  ProtoBit,
-  RemoteKind,
-  type RunColumns,
-  RunPrefixes,
-} from './rule-columns.ts';
+import { type Family, IpProtocol } from '@rulecast/rules';
+import { ASKS_DETAIL, ProtoBit } from './rule-columns.ts';
 
 /** The action in the low bits of a code. */
 export const CodeAction = { none: 0, accept: 1, drop: 2 } as const;
@@ -43,51 +36,83 @@ export const CODE_ACTION_MASK = 3;
 /** The code of the verdict none. */
 export const NO_VERDICT_CODE = 0;
 
-/** The words of a program's record. */
+/** The words of the header. */
+export const ProgramHeader = {
+  /** How many records programs have; those that go on for them come after. */
+  programCount: 0,
+  /** Offset of the blocks. */
+  blocks: 1,
+  /** Offset of the lists of runs. */
+  runLists: 2,
+  /** How many groups of predicates there are; if more than one, decideGrouped decides. */
+  groupCount: 3,
+} as const;
+export const PROGRAM_HEADER_WORDS = 16;
+
+/** The words of a record. */
 export const ProgramField = {
-  rowStart: 0,
+  rows: 0,
   /** 0 for a program with one row, else all ones. */
   classMask: 1,
-  firstOutcome: 2,
-  policy: 3,
+  /** What to add to relative codes. */
+  base: 2,
+  /** The code where nothing matches, or ~r where record r goes on. */
+  noMatch: 3,
+  /** What the rules for any address decide: a node. */
+  wildcards: 4,
+  /** The least code that they can give. */
+  wildcardsLeast: 5,
+  /** The group whose classes it reads. */
+  group: 6,
+  firstOutcome: 7,
+  policy: 8,
   /** A Direction's place in DIRECTIONS. */
-  direction: 4,
+  direction: 9,
   /** Block of `common`, or -1. */
-  commonBlock: 5,
-  ownBlock: 6,
+  commonBlock: 10,
+  ownBlock: 11,
+  /** A bit for each group that the program's records read. */
+  groupMask: 12,
+  /** 1 if all its rows are codes. */
+  isPlain: 13,
 } as const;
-export const PROGRAM_WORDS = 8;
+export const PROGRAM_WORDS = 16;
 
-/** The words of a block's record: the runs of one policy in one direction. */
+/** The words of a block's record: the runs of one policy in one direction. `firstRunList` is -1 if none has a list. */
 export const BlockField = { policy: 0, runCount: 1, firstRunList: 2 } as const;
 export const BLOCK_WORDS = 4;
 
-/** The words of a candidate: what it asks; the range of its port or ICMP type, first | last << 16; its code. */
-export const CANDIDATE_WORDS = 3;
-
 export const DIRECTIONS = ['egress', 'ingress'] as const;
 
-/** All programs, in arrays of their own. */
-export interface Programs {
-  readonly programs: Int32Array;
-  readonly rows: Int32Array;
-  readonly lists: Int32Array;
-  readonly candidates: Int32Array;
-  readonly blocks: Int32Array;
-  /** By block and run: the place of the run's list in `listNames`, or -1. Empty if no run has a list. */
-  readonly runLists: Int32Array;
-  readonly outcomeCount: number;
-  readonly policyNames: readonly string[];
-  readonly listNames: readonly string[];
-}
+export const NodeKind = { list: 0, map: 1, union: 2, table: 3 } as const;
+export const NODE_KIND_MASK = 3;
+/** In a reference: the lesser of the node's code and the wildcards' decides. */
+export const WITH_WILDCARDS = 4;
+export const NODE_OFFSET_SHIFT = 3;
 
-/** What `decide` reads. */
-export interface ProgramViews {
-  readonly programs: Int32Array;
-  readonly rows: Int32Array;
-  readonly lists: Int32Array;
-  readonly candidates: Int32Array;
-}
+/**
+ * A table's first words: its kind, what `tableHash` takes, slots - 1, and of one of classes the row of classes that it has not,
+ * of one of members the offset of a word for each class: the offset of a count and as many predicates, << 1, and whether its
+ * addresses are DNS addresses. Slots of one of classes: class, row. Slots of one of members: predicate, its node in other
+ * classes, in DNS classes, at most the least code of both.
+ */
+export const TableKind = { classes: 0, members: 1 } as const;
+export const TABLE_WORDS = 4;
+/** The key of an empty slot. */
+export const TABLE_EMPTY = -1;
+
+/** Above all relative codes: nothing matches. */
+export const NO_MATCH = 2 ** 26 - 1;
+/** The row of a class in which nothing can match. */
+export const NO_MATCH_REFERENCE = NodeKind.table;
+
+/** The pages of a map's protocol, and the codes of a page. */
+export const PAGE_BITS = 8;
+export const PAGE_MASK = 255;
+
+/** Above the relative code in a list's words: how many candidates; what one asks, its protocol bits and ASKS_DETAIL. */
+export const LIST_CODE_BITS = 26;
+export const LIST_CODE_MASK = 2 ** LIST_CODE_BITS - 1;
 
 /** The protocol bit of a packet of a family, by its protocol number. */
 export function protoBitOf(family: Family, proto: number): number {
@@ -106,405 +131,188 @@ function protoBits(icmp: number): Uint8Array {
 }
 
 /**
- * The code of what a program does with a packet whose remote side has the class `classId`. `detail` is the destination
- * port of tcp and udp, the type of ICMP, or negative where it cannot be read.
+ * The code of what a program does with a packet whose remote side has the class `classId`. `detail` is the destination port of tcp and udp or the type of ICMP, up to 65,535, or negative where
+ * it cannot be read. All offsets here and below were made by the compiler for this block of words.
  */
 export function decide(
-  views: ProgramViews,
+  blob: Int32Array,
   program: number,
   classId: number,
   protoBit: number,
   detail: number,
 ): number {
-  const { programs } = views;
-  const record = program * PROGRAM_WORDS;
-  // All indices here and in `scan` were made by `compilePrograms` for this image.
-  const row = views.rows[programs[record]! + (classId & programs[record + 1]!)]!;
-  return row < 0 ? ~row : scan(views, row, protoBit, detail);
+  const record = PROGRAM_HEADER_WORDS + program * PROGRAM_WORDS;
+  const row = blob[blob[record]! + (classId & blob[record + 1]!)]!;
+  return row < 0 ? blob[record + 2]! + ~row : decideFurther(blob, record, row, classId, protoBit, detail);
 }
 
-/** Tries the candidates of a list in turn. Apart from `decide`, which so stays small enough to be inlined everywhere. */
-function scan({ lists, candidates }: ProgramViews, list: number, protoBit: number, detail: number): number {
-  for (let at = list; ; at++) {
-    const entry = lists[at]!;
-    if (entry < 0) return ~entry;
-    const candidate = entry * CANDIDATE_WORDS;
-    const asks = candidates[candidate]!;
+/**
+ * The same for programs whose predicates are in several groups; `classes` holds the class of the remote side in each group
+ * of the program's mask.
+ */
+export function decideGrouped(
+  blob: Int32Array,
+  program: number,
+  classes: Int32Array,
+  protoBit: number,
+  detail: number,
+): number {
+  let best = 0x7fffffff; // above all codes
+  let record = PROGRAM_HEADER_WORDS + program * PROGRAM_WORDS;
+  for (;;) {
+    const base = blob[record + ProgramField.base]!;
+    if (base < best) {
+      const classId = classes[blob[record + ProgramField.group]!]!;
+      const row = blob[blob[record]! + (classId & blob[record + 1]!)]!;
+      const code = evaluateRow(blob, record, row, classId, protoBit, detail);
+      if (code !== NO_MATCH && base + code < best) best = base + code;
+    }
+    const noMatch = blob[record + ProgramField.noMatch]!;
+    if (noMatch >= 0) return best === 0x7fffffff ? noMatch : best;
+    record = PROGRAM_HEADER_WORDS + ~noMatch * PROGRAM_WORDS;
+  }
+}
+
+/** Apart from `decide`, which so stays small enough to be inlined everywhere. */
+function decideFurther(
+  blob: Int32Array,
+  firstRecord: number,
+  firstRow: number,
+  classId: number,
+  protoBit: number,
+  detail: number,
+): number {
+  let record = firstRecord;
+  let row = firstRow;
+  for (;;) {
+    const code = evaluateRow(blob, record, row, classId, protoBit, detail);
+    if (code !== NO_MATCH) return blob[record + ProgramField.base]! + code;
+    const noMatch = blob[record + ProgramField.noMatch]!;
+    if (noMatch >= 0) return noMatch;
+    record = PROGRAM_HEADER_WORDS + ~noMatch * PROGRAM_WORDS;
+    row = blob[blob[record]! + (classId & blob[record + 1]!)]!;
+  }
+}
+
+/** The relative code that a record's row gives. */
+function evaluateRow(
+  blob: Int32Array,
+  record: number,
+  firstRow: number,
+  classId: number,
+  protoBit: number,
+  detail: number,
+): number {
+  let row = firstRow;
+  let code = NO_MATCH;
+  const table = row >>> NODE_OFFSET_SHIFT;
+  if (row >= 0 && (row & NODE_KIND_MASK) === NodeKind.table && table !== 0) {
+    if (blob[table] === TableKind.members) code = leastOfMembers(blob, table, classId, protoBit, detail);
+    else {
+      row = findClass(blob, table, classId);
+      code = evaluateNode(blob, row, protoBit, detail);
+    }
+  } else code = evaluateNode(blob, row, protoBit, detail);
+  if (row < 0 || (row & WITH_WILDCARDS) === 0 || code < blob[record + ProgramField.wildcardsLeast]!)
+    return code;
+  const other = evaluateNode(blob, blob[record + ProgramField.wildcards]!, protoBit, detail);
+  if (other < code) code = other;
+  return code;
+}
+
+/** The relative code that a node gives. */
+function evaluateNode(blob: Int32Array, node: number, protoBit: number, detail: number): number {
+  if (node < 0) return ~node;
+  const kind = node & NODE_KIND_MASK;
+  const at = node >>> NODE_OFFSET_SHIFT;
+  if (kind === NodeKind.list) return evaluateList(blob, at, protoBit, detail);
+  if (kind === NodeKind.map) return evaluateMap(blob, at, protoBit, detail);
+  return kind === NodeKind.union ? evaluateUnion(blob, at, protoBit, detail) : NO_MATCH;
+}
+
+function evaluateList(blob: Int32Array, list: number, protoBit: number, detail: number): number {
+  const head = blob[list]!;
+  const end = list + ((head >> LIST_CODE_BITS) << 1);
+  for (let at = list + 1; at < end; at += 2) {
+    const candidate = blob[at]!;
+    const asks = candidate >> LIST_CODE_BITS;
     if ((asks & protoBit) === 0) continue;
-    const code = candidates[candidate + 2]!;
+    const code = candidate & LIST_CODE_MASK;
     if ((asks & ASKS_DETAIL) === 0) return code;
     if (detail < 0) return (code & ~CODE_ACTION_MASK) | CodeAction.drop; // it could match and cannot be read
-    const range = candidates[candidate + 1]!;
+    const range = blob[at + 1]!;
     if (detail >= (range & 0xffff) && detail <= range >>> 16) return code;
   }
+  return head & LIST_CODE_MASK;
 }
 
-/** The runs of one policy in one direction, in an environment. */
-interface Block {
-  readonly policy: number;
-  readonly runs: RunColumns;
-  /** By run: a predicate, ANY_ADDRESS or NO_ADDRESS. */
-  readonly predicates: Int32Array;
-}
-
-/** A program before its rows. */
-export interface ProgramPlan {
-  readonly policy: PolicyColumns;
-  readonly direction: Direction;
-  readonly common: number;
-  readonly own: number;
-}
-
-/** The programs of a rule set before classes exist; making one registers every predicate. */
-export class ProgramPlans {
-  readonly plans: ProgramPlan[] = [];
-  readonly blocks: Block[] = [];
-  readonly policies: readonly PolicyColumns[];
-  /** NO_ADDRESS if the environment has none. */
-  readonly dnsPredicate: number;
-  private readonly environment: Environment;
-  private readonly predicates: Predicates;
-
-  constructor(policies: readonly PolicyColumns[], environment: Environment, predicates: Predicates) {
-    this.environment = environment;
-    this.predicates = predicates;
-    this.policies = policies;
-    this.dnsPredicate = predicates.ofDns(environment.dns);
-    const common = policies.find(({ name }) => name === COMMON_POLICY);
-    for (const direction of DIRECTIONS) {
-      const commonBlock = common === undefined ? -1 : this.block(common, direction);
-      for (const policy of policies) {
-        if (policy.name === COMMON_POLICY) continue;
-        if (direction === 'ingress' && (policy.name === DEFAULT_POLICY || policy.ingress.count === 0))
-          continue;
-        this.plans.push({ policy, direction, common: commonBlock, own: this.block(policy, direction) });
-      }
-    }
+function evaluateMap(blob: Int32Array, map: number, protoBit: number, detail: number): number {
+  const at = blob[map + (protoBit >> 1) - (protoBit >> 3)]!; // bits 1, 2, 4, 8 are places 0, 1, 2, 3
+  if (at < 0) return ~at;
+  if (detail < 0) return blob[at + 1]!;
+  const count = blob[at]!;
+  if (count < 0) return blob[blob[at + 2 + ((detail >> PAGE_BITS) & PAGE_MASK)]! + (detail & PAGE_MASK)]!;
+  let place = 0; // the last interval, of those tried, that begins at or below the detail
+  let rest = count;
+  while (rest > 0) {
+    const half = (rest + 1) >> 1;
+    if (blob[at + 1 + place + half]! <= detail) place += half;
+    rest -= half;
   }
+  return blob[at + 2 + count + place]!;
+}
 
-  private block(policy: PolicyColumns, direction: Direction): number {
-    const runs = policy[direction];
-    const predicates = new Int32Array(runs.count);
-    const prefixes = new RunPrefixes(runs);
-    for (let run = 0; run < runs.count; run++) predicates[run] = this.predicateOf(runs, run, prefixes);
-    return this.blocks.push({ policy: this.policies.indexOf(policy), runs, predicates }) - 1;
+function evaluateUnion(blob: Int32Array, union: number, protoBit: number, detail: number): number {
+  let best = NO_MATCH;
+  const end = union + 1 + blob[union]! * 2;
+  for (let at = union + 1; at < end && blob[at]! < best; at += 2) {
+    const code = evaluateNode(blob, blob[at + 1]!, protoBit, detail);
+    if (code < best) best = code;
   }
+  return best;
+}
 
-  private predicateOf(runs: RunColumns, run: number, runPrefixes: RunPrefixes): number {
-    const kind = runs.kinds[run]!; // run < count, here and below
-    const hasPrefixes = kind === RemoteKind.prefixes4 || kind === RemoteKind.prefixes6;
-    if (hasPrefixes) runPrefixes.next(run); // also for a run that can match nothing
-    const checks = runs.checks[run]!;
-    if (this.environment.now >= runs.expires[run]! || (checks & ALL_PROTOS) === 0) return NO_ADDRESS;
-    if (hasPrefixes) return this.predicates.ofPrefixes(runPrefixes);
-    const name = runs.names[runs.remotes[run]!] ?? '';
-    if (kind === RemoteKind.name) return this.predicates.ofName(name);
-    if (kind === RemoteKind.list) return this.predicates.ofList(name);
-    return (checks & ASKS_DNS) !== 0 ? this.dnsPredicate : ANY_ADDRESS;
+/** The row that a table has for a class. */
+function findClass(blob: Int32Array, table: number, classId: number): number {
+  const mask = blob[table + 2]!;
+  for (let slot = tableHash(classId, blob[table + 1]!); ; slot = (slot + 1) & mask) {
+    const at = table + TABLE_WORDS + slot * 2;
+    const key = blob[at]!;
+    if (key === classId) return blob[at + 1]!;
+    if (key === TABLE_EMPTY) return blob[table + 3]!;
   }
 }
 
-/** Turns plans into programs, class by class. Throws TableLimitError. */
-export function compilePrograms(plans: ProgramPlans, sets: ClassSets, limits: TableLimits): Programs {
-  return new ProgramCompiler(plans, sets, limits).compile();
-}
-
-class ProgramCompiler {
-  private readonly plans: ProgramPlans;
-  private readonly sets: ClassSets;
-  private readonly rows: Int32Buffer;
-  private readonly lists: Int32Buffer;
-  private readonly candidates = new Int32Buffer();
-  private readonly limits: TableLimits;
-  private readonly known: ListIndex;
-  private readonly isDnsClass: Uint8Array;
-  private readonly heads: Int32Array; // by predicate: its first run in the program at hand, or -1
-  // Of the program at hand, by position among its runs:
-  private next = new Int32Array(0); // the next run of the same predicate, or -1
-  private candidateOf = new Int32Array(0); // its candidate, or -1
-  private predicates = new Int32Array(0);
-  private checks = new Uint8Array(0);
-  private ranges = new Uint32Array(0);
-  private anywhere: number[] = []; // positions of the runs for any address, to the first that asks nothing
-  private firstOutcome = 1; // outcome 0 would make code 0
-  private defaultAction: Action = 'drop';
-
-  constructor(plans: ProgramPlans, sets: ClassSets, limits: TableLimits) {
-    this.plans = plans;
-    this.sets = sets;
-    this.limits = limits;
-    this.rows = new Int32Buffer(limits.rows, () => rowsError(limits));
-    this.lists = new Int32Buffer(limits.lists, () => {
-      return new TableLimitError(TableLimitCode.lists, limits.lists, 'candidates in all lists');
-    });
-    this.known = new ListIndex(this.lists);
-    this.isDnsClass = new Uint8Array(sets.count);
-    for (let classId = 0; classId < sets.count; classId++) {
-      if (sets.membersOf(classId).includes(plans.dnsPredicate)) this.isDnsClass[classId] = 1;
-    }
-    this.heads = new Int32Array(sets.predicateCount).fill(-1);
-  }
-
-  compile(): Programs {
-    const { plans } = this.plans;
-    const programs = new Int32Array(plans.length * PROGRAM_WORDS);
-    for (const [index, plan] of plans.entries()) {
-      const record = programs.subarray(index * PROGRAM_WORDS, (index + 1) * PROGRAM_WORDS);
-      this.load(plan);
-      record[ProgramField.firstOutcome] = this.firstOutcome;
-      record[ProgramField.policy] = this.plans.policies.indexOf(plan.policy);
-      record[ProgramField.direction] = DIRECTIONS.indexOf(plan.direction);
-      record[ProgramField.commonBlock] = plan.common;
-      record[ProgramField.ownBlock] = plan.own;
-      record[ProgramField.rowStart] = this.rows.count;
-      record[ProgramField.classMask] = this.fillRows();
-      this.unload();
-    }
-    const { blocks, runLists, listNames } = this.blockRecords();
-    return {
-      programs,
-      rows: this.rows.view(),
-      lists: this.lists.view(),
-      candidates: this.candidates.view(),
-      blocks,
-      runLists,
-      outcomeCount: this.firstOutcome,
-      policyNames: this.plans.policies.map((policy) => policy.name),
-      listNames,
-    };
-  }
-
-  /** Puts the runs of a program side by side: `common`, then its own. */
-  private load(plan: ProgramPlan): void {
-    const blocks = [plan.common, plan.own].flatMap((block) => this.plans.blocks[block] ?? []);
-    const count = blocks.reduce((sum, block) => sum + block.runs.count, 0);
-    if (this.firstOutcome + count + 1 > this.limits.outcomes) {
-      throw new TableLimitError(TableLimitCode.outcomes, this.limits.outcomes, 'runs over all policies');
-    }
-    this.predicates = new Int32Array(count);
-    this.checks = new Uint8Array(count);
-    this.ranges = new Uint32Array(count);
-    let at = 0;
-    for (const { runs, predicates } of blocks) {
-      this.predicates.set(predicates, at);
-      this.checks.set(runs.checks, at);
-      this.ranges.set(runs.ranges, at);
-      at += runs.count;
-    }
-    this.next = new Int32Array(count).fill(-1);
-    this.candidateOf = new Int32Array(count).fill(-1);
-    this.defaultAction = plan.policy.defaultAction;
-    this.anywhere = [];
-    for (let p = 0; p < count; p++) {
-      if (this.predicates[p] !== ANY_ADDRESS) continue;
-      this.anywhere.push(p);
-      if (this.asksNothing(p)) break;
-    }
-  }
-
-  private unload(): void {
-    for (const predicate of this.predicates) if (predicate >= 0) this.heads[predicate] = -1;
-    this.firstOutcome += this.predicates.length + 1;
-  }
-
-  /** Fills the rows of the program at hand; returns its class mask. */
-  private fillRows(): number {
-    const end = this.reach();
-    let asksAddress = false;
-    for (let p = end - 1; p >= 0; p--) {
-      const predicate = this.predicates[p]!; // p < count
-      if (predicate < 0) continue;
-      asksAddress = true;
-      this.next[p] = this.heads[predicate]!; // a predicate of these plans
-      this.heads[predicate] = p;
-    }
-    const elsewhere = this.rowOf([]);
-    if (!asksAddress) {
-      this.rows.push(elsewhere);
-      return 0;
-    }
-    if (this.rows.count + this.sets.count > this.limits.rows) throw rowsError(this.limits);
-    for (let classId = 0; classId < this.sets.count; classId++) {
-      const found = this.runsIn(classId);
-      this.rows.push(found.length === 0 ? elsewhere : this.rowOf(found));
-    }
-    return -1;
-  }
-
-  /** The position after the last run that can be reached. */
-  private reach(): number {
-    const last = this.anywhere.at(-1);
-    return last !== undefined && this.asksNothing(last) ? last : this.predicates.length;
-  }
-
-  private asksNothing(position: number): boolean {
-    return (this.checks[position]! & (ALL_PROTOS | ASKS_DETAIL)) === ALL_PROTOS; // position < count
-  }
-
-  /** The runs that ask about addresses and hold in a class, in order. */
-  private runsIn(classId: number): readonly number[] {
-    const found: number[] = [];
-    for (const predicate of this.sets.membersOf(classId)) {
-      for (let p = this.heads[predicate] ?? -1; p >= 0; p = this.next[p]!) {
-        if ((this.checks[p]! & ASKS_DNS) === 0 || this.isDnsClass[classId] === 1) found.push(p); // p < count
-      }
-    }
-    return found.length > 1 ? found.sort((a, b) => a - b) : found;
-  }
-
-  /** The row for a class in which `found` and the runs for any address hold. */
-  private rowOf(found: readonly number[]): number {
-    const start = this.lists.count;
-    let decided = 0; // protocols that some run before decides whatever the port
-    let f = 0;
-    let a = 0;
-    while (f < found.length || a < this.anywhere.length) {
-      const fromFound = f < found.length && (a >= this.anywhere.length || found[f]! < this.anywhere[a]!); // both in range
-      const position = fromFound ? found[f++]! : this.anywhere[a++]!; // likewise
-      if (this.asksNothing(position)) return this.finish(start, this.codeOf(position));
-      const checks = this.checks[position]!; // position < count
-      if ((checks & ALL_PROTOS & ~decided) === 0) continue;
-      if ((checks & ASKS_DETAIL) === 0) decided |= checks & ALL_PROTOS;
-      this.lists.push(this.candidate(position));
-    }
-    const action = this.defaultAction === 'accept' ? CodeAction.accept : CodeAction.drop;
-    return this.finish(start, (this.firstOutcome << CODE_ACTION_BITS) | action);
-  }
-
-  /** Ends the list from `start` with a verdict; a list of nothing else becomes the row itself. */
-  private finish(start: number, code: number): number {
-    if (this.lists.count === start) return ~code;
-    this.lists.push(~code);
-    return this.known.intern(start);
-  }
-
-  private codeOf(position: number): number {
-    const action = (this.checks[position]! & ACCEPTS) !== 0 ? CodeAction.accept : CodeAction.drop; // position < count
-    return ((this.firstOutcome + 1 + position) << CODE_ACTION_BITS) | action;
-  }
-
-  private candidate(position: number): number {
-    let candidate = this.candidateOf[position]!; // position < count
-    if (candidate < 0) {
-      candidate = this.candidates.count / CANDIDATE_WORDS;
-      this.candidates.push(this.checks[position]! & (ALL_PROTOS | ASKS_DETAIL)); // likewise
-      this.candidates.push(this.ranges[position]!); // likewise
-      this.candidates.push(this.codeOf(position));
-      this.candidateOf[position] = candidate;
-    }
-    return candidate;
-  }
-
-  private blockRecords(): Pick<Programs, 'blocks' | 'runLists' | 'listNames'> {
-    const { blocks } = this.plans;
-    const records = new Int32Array(blocks.length * BLOCK_WORDS);
-    const runLists = new Int32Buffer();
-    const places = new Map<string, number>();
-    for (const [index, { policy, runs }] of blocks.entries()) {
-      const hasLists = runs.kinds.includes(RemoteKind.list);
-      records[index * BLOCK_WORDS + BlockField.policy] = policy;
-      records[index * BLOCK_WORDS + BlockField.runCount] = runs.count;
-      records[index * BLOCK_WORDS + BlockField.firstRunList] = hasLists ? runLists.count : -1;
-      if (!hasLists) continue;
-      for (let run = 0; run < runs.count; run++) {
-        const list = runs.kinds[run] === RemoteKind.list ? runs.names[runs.remotes[run]!] : undefined; // run < count
-        if (list !== undefined && !places.has(list)) places.set(list, places.size);
-        runLists.push(list === undefined ? -1 : (places.get(list) ?? -1));
-      }
-    }
-    return { blocks: records, runLists: runLists.view(), listNames: [...places.keys()] };
-  }
-}
-
-function rowsError(limits: TableLimits): TableLimitError {
-  return new TableLimitError(TableLimitCode.rows, limits.rows, 'address classes over all policies');
-}
-
-/** A growing Int32Array with an end. */
-class Int32Buffer {
-  count = 0;
-  private words = new Int32Array(256);
-  private readonly limit: number;
-  private readonly error: () => Error;
-
-  constructor(limit = Number.POSITIVE_INFINITY, error: () => Error = () => new RangeError('unlimited')) {
-    this.limit = limit;
-    this.error = error;
-  }
-
-  push(word: number): void {
-    if (this.count >= this.limit) throw this.error();
-    if (this.count === this.words.length) {
-      const larger = new Int32Array(this.words.length * 2);
-      larger.set(this.words);
-      this.words = larger;
-    }
-    this.words[this.count++] = word;
-  }
-
-  at(index: number): number {
-    return this.words[index]!; // the caller's index is below `count`
-  }
-
-  /** The words so far, without a copy. */
-  view(): Int32Array {
-    return this.words.subarray(0, this.count);
-  }
-}
-
-/** Finds lists that exist already. A list ends with its first negative word, so equal ones end together. */
-class ListIndex {
-  private readonly lists: Int32Buffer;
-  private slots = new Int32Array(256).fill(-1); // open addressing: hash -> first word of a list
-  private used = 0;
-
-  constructor(lists: Int32Buffer) {
-    this.lists = lists;
-  }
-
-  /** Where the list that was just pushed from `start` stands for good; takes it back if it stands elsewhere. */
-  intern(start: number): number {
-    const mask = this.slots.length - 1;
-    let slot = this.hashAt(start) & mask;
-    for (let known = this.slots[slot]!; known >= 0; known = this.slots[slot]!) {
-      if (this.same(known, start)) {
-        this.lists.count = start;
-        return known;
-      }
+/** The least of what a table's nodes for the predicates of a class give. */
+function leastOfMembers(
+  blob: Int32Array,
+  table: number,
+  classId: number,
+  protoBit: number,
+  detail: number,
+): number {
+  const shift = blob[table + 1]!;
+  const mask = blob[table + 2]!;
+  const list = blob[blob[table + 3]! + classId]!;
+  const members = list >>> 1;
+  const end = members + blob[members]!;
+  let best = NO_MATCH;
+  for (let at = members; at < end; ) {
+    const predicate = blob[++at]!;
+    let slot = tableHash(predicate, shift);
+    let found = table + TABLE_WORDS + slot * 4;
+    while (blob[found] !== predicate && blob[found] !== TABLE_EMPTY) {
       slot = (slot + 1) & mask;
+      found = table + TABLE_WORDS + slot * 4;
     }
-    this.slots[slot] = start;
-    if (++this.used * 2 > this.slots.length) this.rehash();
-    return start;
+    if (blob[found] === TABLE_EMPTY || blob[found + 3]! >= best) continue;
+    const code = evaluateNode(blob, blob[found + 1 + (list & 1)]!, protoBit, detail);
+    if (code < best) best = code;
   }
+  return best;
+}
 
-  private same(a: number, b: number): boolean {
-    for (let i = 0; ; i++) {
-      const word = this.lists.at(a + i);
-      if (word !== this.lists.at(b + i)) return false;
-      if (word < 0) return true;
-    }
-  }
-
-  private hashAt(start: number): number {
-    let hash = 0;
-    for (let i = start; ; i++) {
-      const word = this.lists.at(i);
-      hash = Math.imul(hash ^ word, 0x9e3779b1);
-      hash ^= hash >>> 15;
-      if (word < 0) return hash;
-    }
-  }
-
-  private rehash(): void {
-    const old = this.slots;
-    const mask = old.length * 4 - 1;
-    this.slots = new Int32Array(mask + 1).fill(-1);
-    for (const start of old) {
-      if (start < 0) continue;
-      let slot = this.hashAt(start) & mask;
-      while (this.slots[slot]! >= 0) slot = (slot + 1) & mask; // the mask keeps within the slots
-      this.slots[slot] = start;
-    }
-  }
+/** Where the search for a key begins in a table whose second word is `shift`. */
+export function tableHash(key: number, shift: number): number {
+  return Math.imul(key, 0x9e3779b1) >>> shift;
 }

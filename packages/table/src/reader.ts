@@ -3,32 +3,29 @@
  * pin, looks at the image in force, and lowers it (double-buffer.ts says why that is enough).
  */
 
-import type { Address, Packet } from '@rulecast/rules';
-import type { TableHandle } from './double-buffer.ts';
-import { countHit, HitLog } from './hits.ts';
+import type { Address, Family, Packet } from '@rulecast/rules';
+import { ReaderPin, type TableHandle } from './double-buffer.ts';
 import {
-  ControlField,
-  HeaderField,
-  type Image,
-  type NamesSection,
-  openImage,
-  pinWord,
-  READER_SLOTS,
-  takenWord,
-} from './layout.ts';
+  checkBatch,
+  checkClasses,
+  type Engine,
+  type EngineKind,
+  openEngine,
+  type PacketColumns,
+} from './engine.ts';
+import { countHit } from './hits.ts';
+import { HeaderField, type Image, type NamesSection, openImage } from './layout.ts';
 import {
   classOf,
   decodeVerdict,
   type LookupDirection,
-  lookup4,
-  lookup6,
-  lookupAll,
   lookupPacket,
   type PacketBatch,
   readNames,
   type TableVerdict,
   type VerdictBatch,
 } from './lookup.ts';
+import { TableMemory } from './memory.ts';
 
 /** Opens a reader on a table, in the table's thread or any other. Throws RangeError if all 64 slots are taken. */
 export function openReader(handle: TableHandle): TableReader {
@@ -39,23 +36,24 @@ export function openReader(handle: TableHandle): TableReader {
 export class TableReader {
   /** For `Table.evictReader`, should this reader's thread end without closing it. */
   readonly slot: number;
-  private readonly handle: TableHandle;
-  private readonly control: Int32Array;
-  private readonly pinWord: number;
-  private pinned: number; // the pin's value; this reader alone writes it
-  private readonly images: [Image | undefined, Image | undefined] = [undefined, undefined];
+  private readonly memory: TableMemory;
+  private readonly pinned: ReaderPin;
+  private readonly engine: Engine;
+  private image: Image | undefined; // the one looked at last
   private names: { readonly image: Image; readonly section: NamesSection } | undefined;
-  private readonly log = new HitLog();
   private lastGeneration = 0;
   private isOpen = true;
 
   constructor(handle: TableHandle) {
-    this.handle = handle;
-    this.control = new Int32Array(handle.control);
-    this.slot = takeSlot(this.control);
-    this.pinWord = pinWord(this.slot);
-    // The slot is ours: continues from the even number that its last owner left.
-    this.pinned = Atomics.load(this.control, this.pinWord);
+    this.memory = new TableMemory(handle.memory);
+    this.pinned = new ReaderPin(this.memory.views.words);
+    this.slot = this.pinned.slot;
+    this.engine = openEngine(this.memory, handle.module, this.slot);
+  }
+
+  /** What answers this reader's lookups. */
+  get engineKind(): EngineKind {
+    return this.engine.kind;
   }
 
   /** The verdict on a packet, in words. */
@@ -71,8 +69,8 @@ export class TableReader {
   }
 
   /**
-   * The code of a packet's verdict, of `lookupGeneration`. Allocates nothing; see lookup.ts for its arguments. Hits of this
-   * form are counted 64 at a time, and by `close`; those not counted when a generation ends are lost.
+   * The code of a packet's verdict, of `lookupGeneration`. Allocates nothing; see lookup.ts for its arguments. The twin counts hits
+   * of this form 64 at a time, and by `close`; those not counted when rules are compiled anew are lost.
    */
   lookup4(
     direction: LookupDirection,
@@ -82,8 +80,7 @@ export class TableReader {
     detail: number,
   ): number {
     const image = this.pin();
-    const code = lookup4(image, direction, src, dst, proto, detail);
-    this.log.add(image, code);
+    const code = this.engine.lookup4(image, direction, src, dst, proto, detail);
     this.unpin();
     return code;
   }
@@ -99,20 +96,29 @@ export class TableReader {
     detail: number,
   ): number {
     const image = this.pin();
-    const code = lookup6(image, direction, src, srcAt, dst, dstAt, proto, detail);
-    this.log.add(image, code);
+    const code = this.engine.lookup6(image, direction, src, srcAt, dst, dstAt, proto, detail);
     this.unpin();
     return code;
   }
 
-  /** The codes of many packets, all of one generation. The image stays pinned for the whole batch. */
+  /**
+   * The codes of many packets, all of one generation, which stays pinned for the whole batch. Allocates nothing. Columns of `columns`
+   * are looked up where they are, others are copied. Throws RangeError where a column is shorter than the count.
+   */
   lookupBatch(batch: PacketBatch, out: VerdictBatch): void {
+    checkBatch(batch, out);
     const image = this.pin();
     try {
-      lookupAll(image, batch, out);
+      this.engine.lookupAll(image, batch, out);
+      out.generation = image.generation;
     } finally {
       this.unpin();
     }
+  }
+
+  /** Columns in the table's memory, always the same ones, for this reader to fill with packets of a family. */
+  columns(family: Family): PacketColumns {
+    return this.engine.columns(family);
   }
 
   /** A code of the given generation in words; undefined if that generation is no longer in force. */
@@ -125,10 +131,22 @@ export class TableReader {
     }
   }
 
+  /** The class of an address, see `Table.classOf`. */
   classOf(address: Address): number {
     const classId = classOf(this.pin(), address);
     this.unpin();
     return classId;
+  }
+
+  /** The classes of many addresses of a family, all of `lookupGeneration`. Throws RangeError where a column is too short. */
+  classOfBatch(family: Family, addresses: Uint32Array, count: number, classes: Uint32Array): void {
+    checkClasses(family, addresses, count, classes);
+    const image = this.pin();
+    try {
+      this.engine.classesOf(image, family, addresses, count, classes);
+    } finally {
+      this.unpin();
+    }
   }
 
   /** The generation in force. */
@@ -146,45 +164,41 @@ export class TableReader {
   /** Gives the slot back. The reader must not be used after it. */
   close(): void {
     if (!this.isOpen) return;
-    this.log.flush(this.pin());
+    this.engine.flush(this.pin());
     this.unpin();
     this.isOpen = false;
-    // After all this reader's looks: the slot's next owner starts from an even pin.
-    Atomics.store(this.control, takenWord(this.slot), 0);
+    this.pinned.release();
   }
 
   private pin(): Image {
     if (!this.isOpen) throw new TypeError('this table reader is closed');
-    this.pinned = (this.pinned + 1) | 0;
-    // Before the load below: a writer that does not see this pin stored `active` before it, so we load that.
-    Atomics.store(this.control, this.pinWord, this.pinned);
-    // After the pin, and before all loads from the image: sees everything that was stored before the flip.
-    const active = Atomics.load(this.control, ControlField.active) === 0 ? 0 : 1;
-    let image = this.images[active];
-    if (image === undefined || image.header[HeaderField.generation] !== image.generation) {
-      image = openImage(this.handle.buffers[active]);
-      this.images[active] = image;
+    const at = this.pinned.pin();
+    const { image } = this;
+    if (
+      image !== undefined &&
+      image.at === at &&
+      image.views.words[(at >>> 2) + HeaderField.generation] === image.generation
+    ) {
+      return image;
     }
+    return this.look(at);
+  }
+
+  /** Looks at a generation for the first time. */
+  private look(at: number): Image {
+    this.memory.follow(this.pinned.memoryBytes());
+    const image = openImage(this.memory.views, at, this.image);
+    this.image = image;
     this.lastGeneration = image.generation;
     return image;
   }
 
   private unpin(): void {
-    this.pinned = (this.pinned + 1) | 0;
-    // After all loads from the image: a writer that sees it may overwrite them.
-    Atomics.store(this.control, this.pinWord, this.pinned);
+    this.pinned.unpin();
   }
 
   private namesOf(image: Image): NamesSection {
     if (this.names?.image !== image) this.names = { image, section: readNames(image) };
     return this.names.section;
   }
-}
-
-function takeSlot(control: Int32Array): number {
-  for (let slot = 0; slot < READER_SLOTS; slot++) {
-    // One of several readers that see a free slot takes it; also orders its last owner's stores before ours.
-    if (Atomics.compareExchange(control, takenWord(slot), 0, 1) === 0) return slot;
-  }
-  throw new RangeError(`all ${READER_SLOTS} reader slots of the table are taken: close a reader first`);
 }

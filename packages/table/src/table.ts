@@ -1,64 +1,92 @@
 /**
  * The table: the writer's face. Compiles a rule set beside the one in force, and swaps it in at once.
  *
- * One thread writes a table. It may look up through the table itself; all other threads use a reader (reader.ts). A large
- * rule set is best compiled with `prepareAsync`, in a thread that the table keeps for it (compiler.ts).
+ * One thread writes a table. It may look up through the table itself; all other threads use a reader (reader.ts). A change of
+ * some lists is made in place, in as little time as it is small (delta.ts); whatever else is compiled in full, which for large
+ * rule sets is best done with `prepareAsync`, in a thread that the table keeps for it (compiler.ts).
  */
 
-import { type Address, EMPTY_RULE_SET, type Environment, type Packet, type RuleSet } from '@rulecast/rules';
+import {
+  type Address,
+  EMPTY_RULE_SET,
+  type Environment,
+  type Family,
+  type Packet,
+  type RuleSet,
+} from '@rulecast/rules';
 import { isSmall } from './compile-cost.ts';
 import { Compiler, closedError } from './compiler.ts';
-import { DoubleBuffer, growTo, type TableHandle } from './double-buffer.ts';
+import { type ListChanges, type MapDelta, planDelta, type Situation } from './delta.ts';
+import { DeltaState } from './delta-state.ts';
+import type { TableHandle } from './double-buffer.ts';
+import {
+  checkBatch,
+  checkClasses,
+  type Engine,
+  type EngineKind,
+  engineModule,
+  openEngine,
+  type PacketColumns,
+} from './engine.ts';
 import { type Explanation, explainVerdict } from './explain.ts';
-import { addListHits, countHit, HitLog, programHits, type TableHits } from './hits.ts';
-import { compileImage, type ImageSizes, writeImage } from './image.ts';
-import { type Image, type NamesSection, openImage } from './layout.ts';
-import { DEFAULT_TABLE_LIMITS, type TableLimits } from './limits.ts';
+import { addListHits, countHit, programHits, type TableHits } from './hits.ts';
+import { compileImage, type ImagePieces, type ImageSizes, writeImage } from './image.ts';
+import { type Image, type NamesSection, READER_SLOTS } from './layout.ts';
+import { DEFAULT_TABLE_LIMITS, TableLimitCode, TableLimitError, type TableLimits } from './limits.ts';
 import {
   classOf,
   decodeVerdict,
   type LookupDirection,
-  lookup4,
-  lookup6,
-  lookupAll,
   lookupPacket,
   type PacketBatch,
   readNames,
   type TableVerdict,
   type VerdictBatch,
 } from './lookup.ts';
+import type { WasmModule } from './memory.ts';
 import { ruleColumns } from './rule-columns.ts';
+import { type DeltaResult, TableSpace } from './space.ts';
 
 export interface TableOptions {
-  /** Address space reserved for each of the two images, and so the largest image. Memory follows use. Default 1 GiB. */
-  readonly maxImageBytes?: number;
+  /**
+   * Most bytes of all generations that are in memory at once: the one in force, the next, and those that readers still look at.
+   * Address space for them is reserved, memory follows use. Default 1 GiB.
+   */
+  readonly maxBytes?: number;
   readonly limits?: Partial<TableLimits>;
   /**
-   * How long `prepare` may block its thread, and `prepareAsync` may wait without blocking it, for readers of the image
-   * before the one in force. Default 1,000 ms.
+   * How long `prepare` may block its thread, and `prepareAsync` may wait without blocking it, for readers that hold all memory
+   * that is left, or much more than the table needs. Default 1,000 ms.
    */
   readonly pinWaitMs?: number;
   /** Most JavaScript heap of the compile thread, in MiB; typed arrays come on top. Default: Node's own choice. */
   readonly compileHeapMb?: number;
+  /** What answers lookups. Default: WebAssembly where it can be had, else the twin; `stats` says which. */
+  readonly engine?: EngineKind;
 }
 
-/** A generation written to the standby, ready to flip. The next `prepare` or `prepareAsync` takes its place. */
+/** A generation beside the one in force, ready to flip. The next `prepare` or `prepareAsync` takes its place. */
 export interface Prepared {
   readonly generation: number;
   readonly ruleSet: RuleSet;
   readonly environment: Environment;
   readonly sizes: ImageSizes;
+  /** Whether only what changed was made anew. */
+  readonly isDelta: boolean;
 }
 
 export interface TableStats extends ImageSizes {
   readonly generation: number;
-  /** Bytes that both buffers have taken; they never shrink. */
+  readonly engine: EngineKind;
+  /** Bytes that memory has taken for generations; they never shrink. */
   readonly reservedBytes: number;
-  /** Lookups of this generation. */
+  /** Bytes in use: of the generation in force, the next one, and those that readers still look at. */
+  readonly liveBytes: number;
+  /** Lookups since the rules were compiled last. */
   readonly hits: number;
 }
 
-const DEFAULT_MAX_IMAGE_BYTES = 2 ** 30;
+const DEFAULT_MAX_BYTES = 2 ** 30;
 /**
  * Our choice: a look is short, but a thread that lost its core within one keeps its pin until it runs again; on two busy
  * cores that took up to 170 ms. An event loop that must not stall uses `prepareAsync`.
@@ -70,58 +98,92 @@ interface Generation {
   readonly image: Image;
   readonly names: NamesSection;
   readonly prepared: Prepared;
+  /** What deltas from it start with. */
+  readonly state: DeltaState;
+}
+
+/** An image out of sight whose hits may still grow, and the generation that took its place. */
+interface Fading {
+  readonly image: Image;
+  readonly names: NamesSection;
+  readonly since: number;
+}
+
+/** Memory taken for an image. */
+interface Taken {
+  readonly pieces: ImagePieces;
+  readonly places: ImagePieces;
 }
 
 export class Table {
-  private readonly buffer: DoubleBuffer;
+  private readonly code: WasmModule | undefined;
+  private readonly space: TableSpace;
+  private readonly engine: Engine;
   private readonly limits: TableLimits;
   private readonly pinWaitMs: number;
   private readonly compiler: Compiler;
   private turn: Promise<unknown> = Promise.resolve(); // the last `prepareAsync` that was asked for
   private preparing = 0; // how many calls of `prepareAsync` have not settled
   private isClosed = false;
-  private readonly log = new HitLog();
   private current: Generation;
-  private standby: Generation | undefined; // the one before the current, or the one prepared to come after it
-  private readonly pastListHits = new Map<string, number>(); // of generations no longer in either buffer
+  private next: Generation | undefined;
+  private fading: readonly Fading[] = [];
+  private readonly pastListHits = new Map<string, number>(); // of images that are gone
 
-  /** A table of generation 0, which holds the empty rule set: every verdict is `none`. */
+  /**
+   * A table of generation 0, which holds the empty rule set: every verdict is `none`. Throws an Error if WebAssembly was chosen and
+   * cannot be had, RangeError if the address space cannot.
+   */
   constructor(options: TableOptions = {}) {
-    this.buffer = new DoubleBuffer(options.maxImageBytes ?? DEFAULT_MAX_IMAGE_BYTES);
+    const opened = this.open(options.engine, options.maxBytes ?? DEFAULT_MAX_BYTES);
+    this.code = opened.code;
+    this.space = opened.space;
+    this.engine = openEngine(this.space.memory, this.code, READER_SLOTS);
     this.limits = { ...DEFAULT_TABLE_LIMITS, ...options.limits };
     this.pinWaitMs = options.pinWaitMs ?? DEFAULT_PIN_WAIT_MS;
     this.compiler = new Compiler(this.limits, options.compileHeapMb);
-    this.current = this.write(EMPTY_RULE_SET, { now: 0, dns: [] }, 0);
-    this.buffer.flip();
+    this.current = this.compileHere({ ruleSet: EMPTY_RULE_SET, environment: { now: 0, dns: [] } }, 0);
+    this.space.flip();
   }
 
   /**
-   * Compiles a sound rule set (`checkRuleSet`) and writes it to the standby, on the caller's thread: a million prefixes block it
-   * for a tenth of a second. What is in force is untouched. Throws TableLimitError if it does not fit, TablePinnedError if a
-   * reader holds the standby for longer than `pinWaitMs`, TypeError while a `prepareAsync` has not settled, TableWorkerError
-   * once the table is closed. A full build each time.
+   * Puts a sound rule set (`checkRuleSet`) beside the one in force, on the caller's thread: a delta takes microseconds and up, a
+   * full compile of a million prefixes a tenth of a second. What is in force is untouched. `changes` says what changed in
+   * lists for whoever knows it, to save comparing them; wrong ones make a wrong table. Throws TableLimitError if it does not
+   * fit, TablePinnedError if readers hold the memory it needs for longer than `pinWaitMs`, TypeError while a `prepareAsync` has
+   * not settled, TableWorkerError once the table is closed.
    */
-  prepare(ruleSet: RuleSet, environment: Environment): Prepared {
+  prepare(ruleSet: RuleSet, environment: Environment, changes?: ListChanges): Prepared {
     if (this.isClosed) throw closedError();
     if (this.preparing > 0) throw new TypeError('prepare was called before prepareAsync had settled');
-    this.standby = this.write(ruleSet, environment, this.current.prepared.generation + 1);
-    return this.standby.prepared;
+    this.discard();
+    if (this.space.isCrowded()) this.space.awaitReaders(this.pinWaitMs);
+    const after = { ruleSet, environment };
+    const make = (): Generation => this.delta(after, changes) ?? this.compileHere(after, this.nextNumber);
+    try {
+      this.next = make();
+    } catch (error) {
+      if (!this.space.isHeld(error)) throw error;
+      this.space.awaitReaders(this.pinWaitMs);
+      this.next = make();
+    }
+    return this.next.prepared;
   }
 
   /**
-   * The same without blocking the caller's thread: large rule sets (compile-cost.ts) are compiled and written in a thread of the
-   * table's own, small ones in place, where they take less than the way there. The caller's thread copies the parts that the
-   * compile thread does not hold yet, in short steps; it is free while readers are waited for. The rule set must not
-   * change meanwhile.
+   * The same without blocking the caller's thread for long: large rule sets (compile-cost.ts) are compiled and written in a thread
+   * of the table's own, deltas and small rule sets in place, where they take less than the way there. The caller's thread copies
+   * the parts that the compile thread does not hold yet, in short steps; it is free while readers are waited for. The rule set
+   * must not change meanwhile.
    *
    * Calls take turns in their order. What was prepared before a call cannot be flipped any more, even if the call fails; of several
    * calls at once, only what the last one prepared can be. Rejects with the errors of `prepare`, and with TableWorkerError
    * if the compile thread dies; the table is then as before, and the next call starts another thread.
    */
-  prepareAsync(ruleSet: RuleSet, environment: Environment): Promise<Prepared> {
+  prepareAsync(ruleSet: RuleSet, environment: Environment, changes?: ListChanges): Promise<Prepared> {
     this.preparing++;
     const result = this.turn
-      .then(() => this.prepareInTurn(ruleSet, environment))
+      .then(() => this.prepareInTurn({ ruleSet, environment }, changes))
       .finally(() => {
         this.preparing--;
       });
@@ -131,18 +193,17 @@ export class Table {
 
   /** Puts what was prepared last in force; returns its generation. Cannot fail for that one; throws TypeError for any other. */
   flip(prepared: Prepared): number {
-    const next = this.standby;
-    if (
-      this.preparing > 0 ||
-      next?.prepared !== prepared ||
-      prepared.generation <= this.current.prepared.generation
-    ) {
+    const { next } = this;
+    if (this.preparing > 0 || next?.prepared !== prepared) {
       throw new TypeError(`generation ${prepared.generation} is not what the table prepared last`);
     }
-    this.log.flush(this.current.image);
-    this.buffer.flip();
-    this.standby = this.current;
+    const { image, names } = this.current;
+    this.engine.flush(image);
+    this.space.flip();
+    if (!prepared.isDelta) this.fading = [...this.fading, { image, names, since: prepared.generation }];
     this.current = next;
+    this.next = undefined;
+    next.state.settle();
     return prepared.generation;
   }
 
@@ -162,9 +223,7 @@ export class Table {
     detail: number,
   ): number {
     const { image } = this.current;
-    const code = lookup4(image, direction, src, dst, proto, detail);
-    this.log.add(image, code);
-    return code;
+    return this.engine.lookup4(image, direction, src, dst, proto, detail);
   }
 
   /** The same for IPv6, with addresses of four words from `srcAt` and `dstAt`. */
@@ -178,13 +237,23 @@ export class Table {
     detail: number,
   ): number {
     const { image } = this.current;
-    const code = lookup6(image, direction, src, srcAt, dst, dstAt, proto, detail);
-    this.log.add(image, code);
-    return code;
+    return this.engine.lookup6(image, direction, src, srcAt, dst, dstAt, proto, detail);
   }
 
+  /**
+   * The codes of many packets, all of one generation. Allocates nothing. Columns of `columns` are looked up where they are, others
+   * are copied. Throws RangeError where a column is shorter than the count.
+   */
   lookupBatch(batch: PacketBatch, out: VerdictBatch): void {
-    lookupAll(this.current.image, batch, out);
+    checkBatch(batch, out);
+    const { image } = this.current;
+    this.engine.lookupAll(image, batch, out);
+    out.generation = image.generation;
+  }
+
+  /** Columns in the table's memory, always the same ones, for the caller to fill with packets of a family. */
+  columns(family: Family): PacketColumns {
+    return this.engine.columns(family);
   }
 
   /** A code of the generation in force, in words. */
@@ -192,9 +261,26 @@ export class Table {
     return decodeVerdict(this.current.image, this.current.names, code);
   }
 
-  /** The class of an address as the remote side; 0 if no rule asks about it. Within this generation only. */
+  /**
+   * The class of an address as the remote side; 0 if no rule asks about it. Within this generation only. Of a table with several
+   * groups of predicates (see `stats`), in the first of them.
+   */
   classOf(address: Address): number {
     return classOf(this.current.image, address);
+  }
+
+  /** The classes of many addresses of a family, one or four words each. Throws RangeError where a column is too short. */
+  classOfBatch(family: Family, addresses: Uint32Array, count: number, classes: Uint32Array): void {
+    checkClasses(family, addresses, count, classes);
+    this.engine.classesOf(this.current.image, family, addresses, count, classes);
+  }
+
+  /**
+   * By class, 1 where its addresses are in a list. Undefined if no rule in force uses the list, or the table has several groups of
+   * predicates. Within this generation only.
+   */
+  classesOfList(name: string): Uint8Array | undefined {
+    return this.current.state.classesOf(`list ${name}`);
   }
 
   /** Exactly what decided, down to the rule and the prefix. Not counted as a hit. */
@@ -206,11 +292,13 @@ export class Table {
 
   stats(): TableStats {
     const { image, prepared } = this.current;
-    this.log.flush(image);
+    this.engine.flush(image);
     return {
       ...prepared.sizes,
       generation: prepared.generation,
-      reservedBytes: this.buffer.reservedBytes,
+      engine: this.engine.kind,
+      reservedBytes: this.space.reservedBytes,
+      liveBytes: this.space.liveBytes,
       hits: image.hits.reduce((sum, count) => sum + count, 0),
     };
   }
@@ -218,9 +306,9 @@ export class Table {
   /** Hit counts: exact for this table's own lookups, possibly a few too low while readers look up too (hits.ts). */
   hits(): TableHits {
     const { image, names, prepared } = this.current;
-    this.log.flush(image);
+    this.engine.flush(image);
     const lists = new Map(this.pastListHits);
-    if (this.standby !== undefined) addListHits(this.standby.image, this.standby.names, lists);
+    for (const faded of this.fading) addListHits(faded.image, faded.names, lists);
     addListHits(image, names, lists);
     const programs = programHits(image, names);
     return { generation: prepared.generation, none: image.hits[0] ?? 0, programs, lists };
@@ -228,12 +316,12 @@ export class Table {
 
   /** For `openReader` in any thread. */
   handle(): TableHandle {
-    return this.buffer.handle;
+    return { memory: this.space.memory.handle, module: this.code };
   }
 
   /** Frees the slot of a reader whose thread ended without closing it. */
   evictReader(slot: number): void {
-    this.buffer.evict(slot);
+    this.space.evict(slot);
   }
 
   /**
@@ -246,49 +334,140 @@ export class Table {
     await this.turn;
   }
 
-  private async prepareInTurn(ruleSet: RuleSet, environment: Environment): Promise<Prepared> {
-    if (this.isClosed) throw closedError();
-    const generation = this.current.prepared.generation + 1;
-    await this.buffer.readersLeft(this.pinWaitMs);
-    if (this.isClosed) throw closedError();
-    const { standby } = this.buffer; // free until the next flip, and `flip` refuses until this call has settled
-    this.retireStandby();
-    if (isSmall(ruleSet)) {
-      const compiled = compileImage(ruleColumns(ruleSet), environment, this.limits);
-      growTo(standby, compiled.plan.bytes);
-      this.standby = generationOf(
-        writeImage(compiled, generation, standby),
-        ruleSet,
-        environment,
-        compiled.sizes,
-      );
-    } else {
-      const sizes = await this.compiler.compile(ruleSet, { environment, generation, standby });
-      this.standby = generationOf(openImage(standby), ruleSet, environment, sizes);
+  /** The engine's code, and memory for it; without WebAssembly where its memory, which reserves more, cannot be had. */
+  private open(
+    choice: EngineKind | undefined,
+    maxBytes: number,
+  ): { readonly code: WasmModule | undefined; readonly space: TableSpace } {
+    const keep = (safe: number): void => this.keepHits(safe);
+    const code = engineModule(choice);
+    try {
+      return { code, space: new TableSpace(code !== undefined, maxBytes, keep) };
+    } catch (error) {
+      if (choice !== undefined || code === undefined || !(error instanceof RangeError)) throw error;
+      return { code: undefined, space: new TableSpace(false, maxBytes, keep) };
     }
-    return this.standby.prepared;
   }
 
-  private write(ruleSet: RuleSet, environment: Environment, generation: number): Generation {
-    const compiled = compileImage(ruleColumns(ruleSet), environment, this.limits);
-    const buffer = this.buffer.openStandby(compiled.plan.bytes, this.pinWaitMs);
-    this.retireStandby();
-    return generationOf(writeImage(compiled, generation, buffer), ruleSet, environment, compiled.sizes);
+  private get nextNumber(): number {
+    return this.current.prepared.generation + 1;
   }
 
-  /** Forgets the standby's image, which is about to be overwritten, but not what it counted. */
-  private retireStandby(): void {
-    if (this.standby !== undefined) addListHits(this.standby.image, this.standby.names, this.pastListHits);
-    this.standby = undefined;
+  private async prepareInTurn(after: Situation, changes: ListChanges | undefined): Promise<Prepared> {
+    if (this.isClosed) throw closedError();
+    this.discard();
+    if (this.space.isCrowded()) await this.space.readersLeft(this.pinWaitMs);
+    if (this.isClosed) throw closedError();
+    try {
+      this.next = await this.make(after, changes);
+    } catch (error) {
+      if (!this.space.isHeld(error)) throw error;
+      await this.space.readersLeft(this.pinWaitMs);
+      if (this.isClosed) throw closedError();
+      this.next = await this.make(after, changes);
+    }
+    return this.next.prepared;
+  }
+
+  private async make(after: Situation, changes: ListChanges | undefined): Promise<Generation> {
+    const delta = this.delta(after, changes);
+    if (delta !== undefined) return delta;
+    return isSmall(after.ruleSet)
+      ? this.compileHere(after, this.nextNumber)
+      : this.compileThere(after, this.nextNumber);
+  }
+
+  /** The next generation as a delta of the one in force; undefined if it is none, or a full compile is better. */
+  private delta(after: Situation, changes: ListChanges | undefined): Generation | undefined {
+    const { prepared, names, state } = this.current;
+    const { sets } = state;
+    if (sets === undefined || state.isWorn()) return undefined;
+    const plan = planDelta(prepared, after, state.predicates, state.base.nextExpiry, changes);
+    if (plan === undefined) return undefined;
+    const made = this.applied(after, plan);
+    if (made === undefined) return undefined;
+    const { sizes } = prepared;
+    const newSizes: ImageSizes = {
+      ...sizes,
+      bytes: sizes.bytes + made.bytes,
+      classes: sets.count,
+      entries: sizes.entries + plan.entries,
+      boundaries4: sizes.boundaries4 + made.bounds4,
+      boundaries6: sizes.boundaries6 + made.bounds6,
+      programWords: state.programWords ?? sizes.programWords,
+    };
+    return { image: made.image, names, state, prepared: preparedOf(made.image, after, newSizes, true) };
+  }
+
+  /** A delta made; undefined if a full compile is better. Throws TableLimitError where memory is short. */
+  private applied(after: Situation, { toggles4, toggles6 }: MapDelta): DeltaResult | undefined {
+    const { image, state } = this.current;
+    const { sets } = state;
+    if (sets === undefined) return undefined;
+    const order = { generation: this.nextNumber, toggles4, toggles6, sets };
+    try {
+      return this.space.applyDelta(order, () => state.programsFor(image, after.ruleSet, after.environment));
+    } catch (error) {
+      // Classes that nobody uses any more may be what is too much.
+      if (error instanceof TableLimitError && error.code !== TableLimitCode.bytes) return undefined;
+      throw error;
+    }
+  }
+
+  private compileHere(after: Situation, generation: number): Generation {
+    const compiled = compileImage(ruleColumns(after.ruleSet), after.environment, this.limits);
+    const places = this.space.take(compiled.pieces);
+    writeImage(compiled, generation, this.space.memory.views, places);
+    const image = this.space.open(compiled.pieces, places);
+    return generationOf(image, after, compiled.sizes, new DeltaState(compiled.delta, this.limits));
+  }
+
+  private async compileThere(after: Situation, generation: number): Promise<Generation> {
+    const { space } = this;
+    const takings: Taken[] = [];
+    const place = (pieces: ImagePieces): ImagePieces => {
+      const places = space.take(pieces);
+      takings.push({ pieces, places });
+      return places;
+    };
+    try {
+      const order = { environment: after.environment, generation, memory: space.memory, place };
+      const { sizes, delta } = await this.compiler.compile(after.ruleSet, order);
+      const taken = takings.at(-1);
+      if (taken === undefined) throw new TypeError('an image was written nowhere');
+      const image = space.open(taken.pieces, taken.places);
+      return generationOf(image, after, sizes, new DeltaState(delta, this.limits));
+    } catch (error) {
+      for (const { pieces, places } of takings) space.untake(pieces, places);
+      throw error;
+    }
+  }
+
+  /** Forgets what is prepared and was not flipped. */
+  private discard(): void {
+    this.next?.state.abandon();
+    this.next = undefined;
+    this.space.discard();
+  }
+
+  /** Keeps the list hits of images that no reader can see any more, just before their memory is free. */
+  private keepHits(safeGeneration: number): void {
+    const gone = this.fading.filter(({ since }) => since <= safeGeneration);
+    if (gone.length === 0) return;
+    for (const { image, names } of gone) addListHits(image, names, this.pastListHits);
+    this.fading = this.fading.filter(({ since }) => since > safeGeneration);
   }
 }
 
-function generationOf(
-  image: Image,
-  ruleSet: RuleSet,
-  environment: Environment,
+function preparedOf(
+  { generation }: Image,
+  { ruleSet, environment }: Situation,
   sizes: ImageSizes,
-): Generation {
-  const prepared: Prepared = { generation: image.generation, ruleSet, environment, sizes };
-  return { image, names: readNames(image), prepared };
+  isDelta: boolean,
+): Prepared {
+  return { generation, ruleSet, environment, sizes, isDelta };
+}
+
+function generationOf(image: Image, after: Situation, sizes: ImageSizes, state: DeltaState): Generation {
+  return { image, names: readNames(image), prepared: preparedOf(image, after, sizes, false), state };
 }

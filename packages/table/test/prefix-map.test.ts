@@ -7,14 +7,17 @@ import {
   type Prefix,
   type Prefixes,
   parsePrefix,
+  prefixAt,
   prefixOf,
 } from '@rulecast/rules';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { ClassSets, type Cut, cutSpace } from '../src/classes.ts';
 import { DEFAULT_TABLE_LIMITS } from '../src/limits.ts';
+import { type MemoryViews, viewsOf } from '../src/memory.ts';
 import { PredicateColumns } from '../src/predicate-columns.ts';
 import { find4, find6, measureMap, type PrefixMap, writeMap } from '../src/prefix-map.ts';
+import { readShape } from '../src/prefix-node.ts';
 import { edgeAddresses, Random } from './random-rule-set.ts';
 
 function prefix(text: string): Prefix {
@@ -23,24 +26,23 @@ function prefix(text: string): Prefix {
   return parsed;
 }
 
-function mapOf(cut: Cut, classCount: number): PrefixMap {
-  const { slots, cells, width } = measureMap(cut, classCount);
-  const values = new ArrayBuffer(cells * 4);
-  const map = {
-    slotMask: slots - 1,
-    width,
-    directory: new Int32Array(slots),
-    bounds: new Uint16Array(cells),
-    values8: new Uint8Array(values),
-    values16: new Uint16Array(values),
-    values32: new Int32Array(values),
-  };
-  writeMap(cut, map);
-  return map;
+/** A map in memory of its own, and its views. */
+interface PlacedMap {
+  readonly views: MemoryViews;
+  readonly map: PrefixMap;
 }
 
-function find(map: PrefixMap, { family, words }: Address): number {
-  return family === 4 ? find4(map, words[0] ?? 0) : find6(map, words, 0);
+function mapOf(cut: Cut): PlacedMap {
+  const { slots, nodeBytes } = measureMap(cut);
+  const nodesAt = slots === 1 ? 8 : slots * 4;
+  const views = viewsOf(new ArrayBuffer(nodesAt + nodeBytes + 64));
+  const map = { directory: 0, slotMask: slots - 1 };
+  writeMap(cut, views, map, nodesAt);
+  return { views, map };
+}
+
+function find({ views, map }: PlacedMap, { family, words }: Address): number {
+  return family === 4 ? find4(views, map, words[0] ?? 0) : find6(views, map, words, 0);
 }
 
 function predicateColumns(family: Family, columns: readonly Prefixes[]): PredicateColumns {
@@ -53,7 +55,7 @@ function predicateColumns(family: Family, columns: readonly Prefixes[]): Predica
 function checkCut(family: Family, columns: readonly Prefixes[], addresses: readonly Address[]): void {
   const sets = new ClassSets(columns.length, DEFAULT_TABLE_LIMITS);
   const cut = cutSpace(predicateColumns(family, columns), sets);
-  const map = mapOf(cut, sets.count);
+  const map = mapOf(cut);
   for (const address of addresses) {
     const found = [...sets.membersOf(find(map, address))].sort((a, b) => a - b);
     const expected = columns.flatMap((column, i) => (memberContaining(column, address.words) < 0 ? [] : [i]));
@@ -183,18 +185,31 @@ describe('a class map', () => {
     }
   });
 
-  it('narrows IPv4 values to the number of classes', () => {
-    const widths = [200, 300, 70_000].map((count) => {
-      const columns = Array.from({ length: count }, (_, i) => columnOf([prefixOf(4, [i * 512], 24)], 4));
-      const sets = new ClassSets(count, DEFAULT_TABLE_LIMITS);
-      const cut = cutSpace(predicateColumns(4, columns), sets);
-      const map = mapOf(cut, sets.count);
-      for (let i = 0; i < count; i += 97) {
-        expect([...sets.membersOf(find4(map, i * 512 + 255))]).toEqual([i]);
-        expect(find4(map, i * 512 + 256)).toBe(0);
-      }
-      return map.width;
-    });
-    expect(widths).toEqual([1, 2, 4]);
+  it('narrows the values of a node to its largest class', () => {
+    const columns = Array.from({ length: 70_000 }, (_, i) => columnOf([prefixOf(4, [i * 512], 24)], 4));
+    const sets = new ClassSets(columns.length, DEFAULT_TABLE_LIMITS);
+    const { views, map } = mapOf(cutSpace(predicateColumns(4, columns), sets));
+    for (let i = 0; i < columns.length; i += 97) {
+      expect([...sets.membersOf(find4(views, map, i * 512 + 255))]).toEqual([i]);
+      expect(find4(views, map, i * 512 + 256)).toBe(0);
+    }
+    const widths = [0, 2, 510, 512, 546].map((slot) => readShape(views, ~(views.words[slot] ?? 0)).widthBits);
+    expect(widths).toEqual([0, 1, 1, 2, 2]);
+  });
+
+  it('searches parts that are as crowded as can be', () => {
+    // Alternate hosts in one corner of a slot: more boundaries in a part than one comparison tells apart.
+    for (const count of [8, 9, 16, 17, 33, 100, 1000, 20_000]) {
+      const hosts = columnOf(
+        Array.from({ length: count }, (_, i) => prefixOf(4, [0x0a000100 + i * 2], 32)),
+        4,
+      );
+      const far = columnOf([prefixOf(4, [0x0a00fff0], 29)], 4);
+      checkCut(4, [hosts, far], edgeAddresses([...prefixesOf(hosts), ...prefixesOf(far)]));
+    }
   });
 });
+
+function prefixesOf(column: Prefixes): readonly Prefix[] {
+  return Array.from(column.lengths, (_, i) => prefixAt(column, i));
+}

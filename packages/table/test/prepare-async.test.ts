@@ -15,8 +15,9 @@ import {
 } from '@rulecast/rules';
 import { afterAll, afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { isSmall } from '../src/compile-cost.ts';
-import { Compiler } from '../src/compiler.ts';
-import { compileImage, writeImage } from '../src/image.ts';
+import { type CompileOrder, Compiler } from '../src/compiler.ts';
+import { Heap } from '../src/heap.ts';
+import { compileImage, takePieces, writeImage } from '../src/image.ts';
 import {
   DEFAULT_TABLE_LIMITS,
   openReader,
@@ -27,7 +28,8 @@ import {
   TableWorkerCode,
   TableWorkerError,
 } from '../src/index.ts';
-import { pinWord } from '../src/layout.ts';
+import { HEAP_FIRST_BYTE, PINNED, pinWord } from '../src/layout.ts';
+import { TableMemory } from '../src/memory.ts';
 import { ruleColumns } from '../src/rule-columns.ts';
 import { randomCase } from './random-rule-set.ts';
 import { ENVIRONMENT, FIRST, HOSTS, hostPacket, release } from './release.ts';
@@ -35,16 +37,25 @@ import { ENVIRONMENT, FIRST, HOSTS, hostPacket, release } from './release.ts';
 /** Enough that the table compiles it in its thread. */
 const MANY = 70_000;
 
-function standby(): SharedArrayBuffer {
-  return new SharedArrayBuffer(0, { maxByteLength: 2 ** 28 });
+/** Memory for one image, and a heap that gives out the same places in each. */
+function freshSpace(): { readonly memory: TableMemory; readonly heap: Heap } {
+  const memory = TableMemory.create(true, HEAP_FIRST_BYTE, 2 ** 28);
+  return { memory, heap: new Heap(memory, HEAP_FIRST_BYTE, 2 ** 27) };
+}
+
+/** What was written to the heap. */
+function heapBytes({ memory, heap }: ReturnType<typeof freshSpace>): Buffer {
+  const { buffer } = memory.views.bytes;
+  return Buffer.from(buffer, HEAP_FIRST_BYTE, heap.spanBytes);
 }
 
 /** The bytes that this thread compiles. */
 function imageBytes(ruleSet: RuleSet, environment: Environment): Buffer {
   const compiled = compileImage(ruleColumns(ruleSet), environment, DEFAULT_TABLE_LIMITS);
-  const bytes = new ArrayBuffer(compiled.plan.bytes);
-  writeImage(compiled, 1, bytes);
-  return Buffer.from(bytes);
+  const space = freshSpace();
+  const places = takePieces(space.heap, compiled.pieces);
+  writeImage(compiled, 1, space.memory.views, places);
+  return heapBytes(space);
 }
 
 /** A list of so many prefixes that no two touch. */
@@ -74,6 +85,11 @@ function manyRuns(lists: ReadonlyMap<string, List>, count = 2 ** 13): RuleSet {
   return { lists, policies: new Map([['default', policy]]), resolutions: new Map() };
 }
 
+/** What a compile into a memory is told of it. */
+function orderFor({ memory, heap }: ReturnType<typeof freshSpace>): Pick<CompileOrder, 'memory' | 'place'> {
+  return { memory, place: (pieces) => takePieces(heap, pieces) };
+}
+
 async function refusal(promise: Promise<unknown>): Promise<unknown> {
   return promise.then(
     () => 'nothing was refused',
@@ -87,11 +103,10 @@ describe('the compile thread', () => {
 
   /** Compiles in the thread, and checks what it wrote against this thread. */
   async function checkImage(ruleSet: RuleSet, environment: Environment): Promise<void> {
-    const buffer = standby();
-    const sizes = await compiler.compile(ruleSet, { environment, generation: 1, standby: buffer });
-    const expected = imageBytes(ruleSet, environment);
-    expect(sizes.bytes).toBe(expected.length);
-    expect(Buffer.compare(Buffer.from(buffer, 0, sizes.bytes), expected)).toBe(0);
+    const space = freshSpace();
+    const { delta } = await compiler.compile(ruleSet, { environment, generation: 1, ...orderFor(space) });
+    expect(heapBytes(space).equals(imageBytes(ruleSet, environment))).toBe(true);
+    expect(delta).toEqual(compileImage(ruleColumns(ruleSet), environment, DEFAULT_TABLE_LIMITS).delta);
   }
 
   it('writes, byte for byte, what compiling in place writes, for random rule sets', async () => {
@@ -135,13 +150,13 @@ describe('the compile thread', () => {
       await checkImage(ruleSet, environment);
       posted.mockClear();
       await checkImage(ruleSet, environment);
-      expect(posted).toHaveBeenCalledTimes(1); // it holds the parts: the order alone
+      expect(posted).toHaveBeenCalledTimes(2); // it holds the parts: the order and the places alone
       await vi.advanceTimersByTimeAsync(9_999);
       await checkImage(ruleSet, environment);
-      expect(posted).toHaveBeenCalledTimes(2);
+      expect(posted).toHaveBeenCalledTimes(4);
       await vi.advanceTimersByTimeAsync(10_000);
       await checkImage(ruleSet, environment);
-      expect(posted.mock.calls.length).toBeGreaterThan(3);
+      expect(posted.mock.calls.length).toBeGreaterThan(6);
     } finally {
       vi.useRealTimers();
       posted.mockRestore();
@@ -163,14 +178,25 @@ describe('the compile thread', () => {
   });
 
   it('reports a limit as the error it is', async () => {
-    const limited = new Compiler({ ...DEFAULT_TABLE_LIMITS, rows: 10 }, undefined);
-    const order = { environment: ENVIRONMENT, generation: 1, standby: standby() };
+    const limited = new Compiler({ ...DEFAULT_TABLE_LIMITS, outcomes: 10 }, undefined);
+    const space = freshSpace();
+    const order = { environment: ENVIRONMENT, generation: 1, ...orderFor(space) };
     const error = await refusal(limited.compile(manyRuns(new Map()), order));
     expect(error).toBeInstanceOf(TableLimitError);
-    expect(error).toMatchObject({ code: TableLimitCode.rows, limit: 10 });
-    expect(order.standby.byteLength).toBe(0);
-    await expect(limited.compile(EMPTY_RULE_SET, order)).resolves.toMatchObject({ programs: 0 });
+    expect(error).toMatchObject({ code: TableLimitCode.outcomes, limit: 10 });
+    expect(space.heap.liveBytes).toBe(0);
+    await expect(limited.compile(EMPTY_RULE_SET, order)).resolves.toMatchObject({ sizes: { programs: 0 } });
     await limited.close();
+  });
+
+  it('writes nothing where there is no room, and goes on', async () => {
+    const refused = new RangeError('no room');
+    const order = { environment: ENVIRONMENT, generation: 1, ...orderFor(freshSpace()) };
+    const place = (): never => {
+      throw refused;
+    };
+    expect(await refusal(compiler.compile(manyRuns(new Map()), { ...order, place }))).toBe(refused);
+    await checkImage(manyRuns(new Map()), ENVIRONMENT);
   });
 });
 
@@ -195,7 +221,8 @@ describe('prepareAsync', () => {
       expect(reader.generation()).toBe(generation - 1);
       expect(table.flip(prepared)).toBe(generation);
       twin.flip(twin.prepare(ruleSet, ENVIRONMENT));
-      expect(table.stats()).toEqual({ ...twin.stats(), reservedBytes: expect.any(Number) });
+      const memory = { reservedBytes: expect.any(Number), liveBytes: expect.any(Number) };
+      expect(table.stats()).toEqual({ ...twin.stats(), ...memory });
       for (const index of [0, 1, HOSTS - 1]) {
         expect(table.lookup(hostPacket(index))).toEqual(twin.lookup(hostPacket(index)));
         expect(reader.lookup(hostPacket(index))).toMatchObject({
@@ -247,7 +274,7 @@ describe('prepareAsync', () => {
   });
 
   it('one call that fails leaves the others as they are', async () => {
-    const small = new Table({ maxImageBytes: 2 ** 20, pinWaitMs: 50 });
+    const small = new Table({ maxBytes: 2 ** 20, pinWaitMs: 50 });
     const [refused, prepared] = await Promise.all([
       refusal(small.prepareAsync(release(1, 4 * MANY), ENVIRONMENT)),
       small.prepareAsync(release(1), ENVIRONMENT),
@@ -260,40 +287,35 @@ describe('prepareAsync', () => {
   it.each([
     ['in place', 0],
     ['in the thread', MANY],
-  ])('does not write what a reader may be looking at, %s', async (_, more) => {
-    table.flip(table.prepare(release(1), ENVIRONMENT));
-    const reader = openReader(table.handle());
-    const control = new Int32Array(table.handle().control);
-    control[pinWord(reader.slot)] = 1; // by hand: a look that lasts
-    const images = table.handle().buffers.map((buffer) => Buffer.from(new Uint8Array(buffer)));
-    let turns = 0;
-    const turn = setInterval(() => turns++, 1);
-    expect(await refusal(table.prepareAsync(release(2, more), ENVIRONMENT))).toBeInstanceOf(TablePinnedError);
-    expect(turns).toBeGreaterThan(0); // the wait does not block
-    clearInterval(turn);
-    for (const [i, buffer] of table.handle().buffers.entries()) {
-      expect(Buffer.from(buffer).equals(images[i] ?? Buffer.alloc(0))).toBe(true);
+  ])('waits, without blocking, for readers that hold the memory it needs, %s', async (_, more) => {
+    const maxBytes = more === 0 ? 2 ** 20 : 3 * 2 ** 20;
+    const narrow = new Table({ pinWaitMs: 30, maxBytes });
+    const patient = new Table({ pinWaitMs: 20_000, maxBytes });
+    for (const table of [narrow, patient]) {
+      const reader = openReader(table.handle());
+      const control = new TableMemory(table.handle().memory).views.words;
+      control[pinWord(reader.slot)] = PINNED; // by hand: a look that lasts, at generation 0
+      let turns = 0;
+      const turn = setInterval(() => turns++, 1);
+      const fill = async (): Promise<void> => {
+        for (let number = 1; number < 12; number++)
+          table.flip(await table.prepareAsync(release(number, more), ENVIRONMENT));
+      };
+      const filled = refusal(fill());
+      if (table === patient) {
+        setTimeout(() => {
+          control[pinWord(reader.slot)] = 0; // the look is over
+        }, 200);
+      }
+      const error = await filled;
+      clearInterval(turn);
+      expect(turns).toBeGreaterThan(0);
+      if (table === narrow) expect(error).toBeInstanceOf(TablePinnedError);
+      else expect(table.stats().generation).toBe(11);
+      const { generation } = table.stats();
+      expect(table.lookup(hostPacket(0))).toMatchObject({ action: generation % 2 === 1 ? 'accept' : 'drop' });
+      await table.close();
     }
-    expect(table.lookup(hostPacket(0))).toMatchObject({ action: 'accept', generation: 1 });
-    reader.close();
-  });
-
-  it.each([
-    ['in place', 0],
-    ['in the thread', MANY],
-  ])('waits for a reader to leave, %s', async (_, more) => {
-    const patient = new Table({ pinWaitMs: 20_000 });
-    patient.flip(patient.prepare(release(1), ENVIRONMENT));
-    const reader = openReader(patient.handle());
-    const control = new Int32Array(patient.handle().control);
-    control[pinWord(reader.slot)] = 1; // by hand: a look that lasts
-    const waiting = patient.prepareAsync(release(2, more), ENVIRONMENT);
-    setTimeout(() => {
-      control[pinWord(reader.slot)] = 2; // the look is over
-    }, 10);
-    expect(patient.flip(await waiting)).toBe(2);
-    expect(reader.lookup(hostPacket(0))).toMatchObject({ action: 'drop', generation: 2 });
-    await patient.close();
   });
 
   it('a thread that dies of its heap fails its call; the table is as before, and the next call gets a thread', async () => {

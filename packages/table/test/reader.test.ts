@@ -1,12 +1,22 @@
 import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
 import { describe, expect, it } from 'vitest';
-import { openReader, READER_SLOTS, Table, TablePinnedError } from '../src/index.ts';
-import { pinWord } from '../src/layout.ts';
-import { ENVIRONMENT, FIRST, HOSTS, hostPacket, release } from './release.ts';
+import { EngineKind, openReader, READER_SLOTS, Table, TablePinnedError } from '../src/index.ts';
+import { ControlField, openImage, PINNED, pinWord } from '../src/layout.ts';
+import { lookup4 } from '../src/lookup.ts';
+import { TableMemory } from '../src/memory.ts';
+import { interleave } from './interleaving.ts';
+import { Random } from './random-rule-set.ts';
+import { ENVIRONMENT, FIRST, HOSTS, hostPacket, release, withHost } from './release.ts';
 
 function flipTo(table: Table, number: number): void {
   table.flip(table.prepare(release(number), ENVIRONMENT));
+}
+
+/** The memory of a table, as its readers see it. */
+function sharedOf(table: Table): { readonly memory: TableMemory; readonly control: Int32Array } {
+  const memory = new TableMemory(table.handle().memory);
+  return { memory, control: memory.views.words };
 }
 
 describe('a table reader', () => {
@@ -41,34 +51,72 @@ describe('a table reader', () => {
     reader.close();
   });
 
-  it('keeps its image while pinned: the writer gives up after its wait, and what is in force stays', () => {
-    const table = new Table({ pinWaitMs: 5 });
+  it('keeps its generation while pinned, over any number of flips of both kinds, and holds up nobody', () => {
+    const table = new Table();
+    let ruleSet = release(1);
+    table.flip(table.prepare(ruleSet, ENVIRONMENT));
+    const reader = openReader(table.handle());
+    const { memory, control } = sharedOf(table);
+    control[pinWord(reader.slot)] = 1 | PINNED; // by hand: a look that lasts, at generation 1
+    const old = openImage(memory.views, control[ControlField.header] ?? 0, undefined);
+    const answers = (): readonly number[] =>
+      Array.from({ length: HOSTS * 2 }, (_, i) =>
+        lookup4(old, 0, undefined, FIRST + (i >> 1) * 1024 + (i & 1), 6, 443),
+      );
+    const before = answers();
+    const liveBytes: number[] = [];
+    for (let number = 2; number < 40; number++) {
+      ruleSet = number % 8 === 0 ? release(1 + number / 8) : withHost(ruleSet, number);
+      const prepared = table.prepare(ruleSet, ENVIRONMENT);
+      expect(prepared.isDelta).toBe(number % 8 !== 0);
+      table.flip(prepared);
+      liveBytes.push(table.stats().liveBytes);
+      expect(table.stats().generation).toBe(number);
+    }
+    expect(old.generation).toBe(1);
+    expect(answers()).toEqual(before);
+    control[pinWord(reader.slot)] = 0; // the look is over
+    flipTo(table, 40);
+    flipTo(table, 41);
+    flipTo(table, 42);
+    expect(table.stats().liveBytes).toBeLessThan(Math.max(...liveBytes) / 2);
+    expect(reader.generation()).toBe(42);
+    reader.close();
+  });
+
+  it('that holds all memory there is makes the writer give up after its wait; what is in force stays', () => {
+    const table = new Table({ pinWaitMs: 5, maxBytes: 3 * 2 ** 20 });
     flipTo(table, 1);
     const reader = openReader(table.handle());
-    const control = new Int32Array(table.handle().control);
-    control[pinWord(reader.slot)] = 1; // by hand: a look that lasts
-    const images = table.handle().buffers.map((buffer) => new Uint8Array(buffer).slice());
-    expect(() => table.prepare(release(2), ENVIRONMENT)).toThrow(TablePinnedError);
-    for (const [i, buffer] of table.handle().buffers.entries()) {
-      expect(Buffer.compare(new Uint8Array(buffer), images[i] ?? new Uint8Array())).toBe(0);
-    }
-    expect(table.lookup(hostPacket(0)).generation).toBe(1);
-    control[pinWord(reader.slot)] = 2; // the look is over
-    flipTo(table, 2);
-    expect(reader.generation()).toBe(2);
+    const { control } = sharedOf(table);
+    control[pinWord(reader.slot)] = 1 | PINNED; // by hand: a look that lasts, at generation 1
+    const fill = (): void => {
+      for (let number = 2; number < 20; number++) flipTo(table, number);
+    };
+    expect(fill).toThrow(TablePinnedError);
+    const { generation } = table.stats();
+    expect(generation).toBeGreaterThan(1);
+    expect(table.lookup(hostPacket(0)).generation).toBe(generation);
+    control[pinWord(reader.slot)] = 0; // the look is over
+    for (let number = generation + 1; number < 40; number++) flipTo(table, number);
+    expect(reader.generation()).toBe(39);
     reader.close();
   });
 
   it('that died within a look is evicted, and its slot serves another', () => {
-    const table = new Table({ pinWaitMs: 5 });
+    const table = new Table({ pinWaitMs: 5, maxBytes: 3 * 2 ** 20 });
     const dead = openReader(table.handle());
-    new Int32Array(table.handle().control)[pinWord(dead.slot)] = 7;
-    expect(() => table.prepare(release(1), ENVIRONMENT)).toThrow(/readers 0 /);
+    sharedOf(table).control[pinWord(dead.slot)] = PINNED; // at generation 0
+    const fill = (): void => {
+      for (let number = 1; number < 20; number++) flipTo(table, number);
+    };
+    expect(fill).toThrow(/readers 0 /);
     table.evictReader(dead.slot);
-    flipTo(table, 1);
+    const { generation } = table.stats();
+    flipTo(table, generation + 1);
     const reader = openReader(table.handle());
     expect(reader.slot).toBe(dead.slot);
-    expect(reader.lookup(hostPacket(0)).action).toBe('accept');
+    expect(reader.lookup(hostPacket(0)).generation).toBe(generation + 1);
   });
 
   it(`has one of ${READER_SLOTS} slots until it is closed`, () => {
@@ -82,14 +130,18 @@ describe('a table reader', () => {
     expect(openReader(table.handle()).slot).toBe(9);
   });
 
-  it('counts each of its lookups once, at the latest when it is closed', () => {
-    const table = new Table();
+  it.each([
+    [EngineKind.wasm, 102],
+    [EngineKind.twin, 64 + 1 + 1],
+  ])('counts each of its lookups once, at the latest when it is closed: %s', (engine, early) => {
+    const table = new Table({ engine });
     flipTo(table, 1);
     const reader = openReader(table.handle());
+    expect(reader.engineKind).toBe(engine);
     for (let i = 0; i < 100; i++) reader.lookup4(0, undefined, FIRST, 6, 443);
     reader.lookup(hostPacket(0));
     table.lookup4(0, undefined, FIRST, 6, 443);
-    expect(table.hits().lists.get('release-1')).toBe(64 + 1 + 1);
+    expect(table.hits().lists.get('release-1')).toBe(early);
     reader.close();
     expect(table.hits().lists.get('release-1')).toBe(102);
     flipTo(table, 2);
@@ -100,6 +152,57 @@ describe('a table reader', () => {
       ]),
     );
   });
+
+  it.each([4, 6] as const)(
+    'fills columns in the table’s memory with IPv%i packets, and gets what copies get',
+    (family) => {
+      const table = new Table();
+      flipTo(table, 1);
+      const reader = openReader(table.handle());
+      const columns = reader.columns(family);
+      expect(reader.columns(family).dst.byteOffset).toBe(columns.dst.byteOffset);
+      const random = new Random(7);
+      const words = family === 4 ? 1 : 4;
+      for (let i = 0; i < columns.capacity * words; i++) {
+        columns.src[i] = random.word();
+        columns.dst[i] = random.chance(0.5) ? FIRST + random.below(HOSTS) * 1024 : random.word();
+      }
+      columns.protos.fill(6);
+      columns.details.fill(443);
+      for (const [direction, count] of [
+        [0, columns.capacity],
+        [1, 65],
+        [2, 63],
+      ] as const) {
+        const { src, dst, protos, details } = columns;
+        const out = { codes: columns.codes, generation: 0 };
+        reader.lookupBatch({ family, direction, count, src, dst, protos, details }, out);
+        const copies = {
+          src: src.slice(),
+          dst: dst.slice(),
+          protos: protos.slice(),
+          details: details.slice(),
+        };
+        const copied = { codes: new Uint32Array(count), generation: 0 };
+        reader.lookupBatch({ family, direction, count, ...copies }, copied);
+        expect(out.generation).toBe(1);
+        expect([...columns.codes.subarray(0, count)]).toEqual([...copied.codes]);
+      }
+      const classes = new Uint32Array(columns.capacity);
+      reader.classOfBatch(family, columns.dst, columns.capacity, classes);
+      for (let i = 0; i < columns.capacity; i += 17) {
+        const address = { family, words: columns.dst.slice(i * words, (i + 1) * words) };
+        expect(classes[i]).toBe(reader.classOf(address));
+      }
+      const short = { family, direction: 0, count: columns.capacity + 1, src: undefined } as const;
+      const { dst, protos, details, codes } = columns;
+      expect(() => reader.lookupBatch({ ...short, dst, protos, details }, { codes, generation: 0 })).toThrow(
+        RangeError,
+      );
+      expect(() => reader.classOfBatch(family, dst, short.count, codes)).toThrow(RangeError);
+      reader.close();
+    },
+  );
 
   it('in worker threads never gets a torn answer or an older generation while the writer flips', async () => {
     // More threads than cores: a reader may lose its core while pinned, and how long is not what is tested here.
@@ -125,5 +228,16 @@ describe('a table reader', () => {
     }
     expect(generation).toBeGreaterThan(50);
     await Promise.all(workers.map((worker) => worker.terminate()));
+  });
+
+  it('in worker threads gets whole answers while deltas and full compiles flip, and one that stalls keeps its own', async () => {
+    const table = new Table({ pinWaitMs: 20_000 });
+    const report = await interleave(table, { forMs: 2500, workers: 2, hosts: 256, seed: 1 });
+    await table.close();
+    expect(report.faults).toEqual([]);
+    expect(report.flips).toBeGreaterThan(100);
+    expect(report.deltas).toBeGreaterThan(report.flips / 2);
+    for (const lookups of report.lookups) expect(lookups).toBeGreaterThan(10_000);
+    for (const generations of report.generations) expect(generations).toBeGreaterThan(10);
   });
 });

@@ -3,12 +3,14 @@
 import {
   type Environment,
   emptyPolicy,
+  type List,
   type Packet,
   prefixListOf,
   prefixOf,
   prefixSetOf,
   type RuleSet,
   RunBuilder,
+  unionPrefixes,
 } from '@rulecast/rules';
 
 export const ENVIRONMENT: Environment = { now: 0, dns: [] };
@@ -47,6 +49,36 @@ export function release(number: number, more = 0): RuleSet {
     policies: new Map([['default', policy]]),
     resolutions: new Map(),
   };
+}
+
+/** Rules that accept list release-1 and drop list release-0; those of another comment are other rules. */
+export function shuttlePolicies(comment: string): RuleSet['policies'] {
+  const rules = new RunBuilder();
+  for (const list of [1, 0]) {
+    rules.push({
+      action: list === 1 ? 'accept' : 'drop',
+      remote: { kind: 'list', list: `release-${list}` },
+      proto: undefined,
+      dns: false,
+      ports: undefined,
+      icmpType: undefined,
+      expire: undefined,
+      comment,
+    });
+  }
+  return new Map([['default', { ...emptyPolicy('default'), egress: rules.build() }]]);
+}
+
+/** The rule set with one more host in its list, which no test asks about. */
+export function withHost(ruleSet: RuleSet, index: number): RuleSet {
+  const lists: RuleSet['lists'] = new Map(
+    [...ruleSet.lists].map(([name, list]): [string, List] => {
+      if (list.kind !== 'prefixes') return [name, list];
+      const host = prefixSetOf([prefixOf(4, [0x0b000000 + index * 4099], 32)]);
+      return [name, prefixListOf({ v4: unionPrefixes(list.v4, host.v4), v6: list.v6 })];
+    }),
+  );
+  return { ...ruleSet, lists };
 }
 
 /** To one of the HOSTS hosts. */

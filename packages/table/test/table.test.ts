@@ -22,6 +22,7 @@ import { describe, expect, it } from 'vitest';
 import {
   CODE_ACTION_MASK,
   CodeAction,
+  EngineKind,
   LookupDirection,
   Table,
   TableLimitCode,
@@ -92,6 +93,12 @@ function checkPackets(table: Table, seed: number, packets: number, seen: Map<str
   }
 }
 
+/** The hits of all outcomes. */
+function countsOf(table: Table): readonly number[] {
+  const { none, programs } = table.hits();
+  return [none, ...programs.flatMap(({ defaultAction, common, own }) => [defaultAction, ...common, ...own])];
+}
+
 function address(text: string): Packet['dst'] {
   const parsed = parseAddress(text);
   if (parsed === undefined) throw new TypeError(`no address: ${text}`);
@@ -145,40 +152,47 @@ describe('a table', () => {
     }
   });
 
-  it('gives a batch the codes of single lookups', () => {
-    const table = new Table();
-    const { ruleSet, environment, prefixes } = randomCase(11, 64);
-    const generation = table.flip(table.prepare(ruleSet, environment));
-    const random = new Random(3);
-    for (const family of [4, 6] as const) {
-      const addresses = edgeAddresses(prefixes).filter((one) => one.family === family);
-      for (const direction of ['egress', 'ingress', 'both'] as const) {
-        const packets = Array.from({ length: 300 }, () => ({
-          ...randomPacket(random, addresses),
-          direction,
-          src: random.pick(addresses),
-        }));
-        const out = { codes: new Uint32Array(300), generation: -1 };
-        table.lookupBatch(
-          {
-            family,
-            direction: LookupDirection[direction],
-            count: packets.length,
-            src: Uint32Array.from(packets.flatMap(({ src }) => [...src.words])),
-            dst: Uint32Array.from(packets.flatMap(({ dst }) => [...dst.words])),
-            protos: Uint8Array.from(packets, ({ proto }) => proto),
-            details: Int32Array.from(
-              packets,
-              ({ proto, port, icmpType }) => (proto === 6 || proto === 17 ? port : icmpType) ?? UNREADABLE,
-            ),
-          },
-          out,
-        );
-        expect(out.generation).toBe(generation);
-        expect([...out.codes]).toEqual(packets.map((packet) => codeOf(table, packet)));
+  it.each([EngineKind.wasm, EngineKind.twin])(
+    'gives a batch the codes and the hits of single lookups: %s',
+    (engine) => {
+      const table = new Table({ engine });
+      const { ruleSet, environment, prefixes } = randomCase(11, 64);
+      const generation = table.flip(table.prepare(ruleSet, environment));
+      const random = new Random(3);
+      for (const family of [4, 6] as const) {
+        const addresses = edgeAddresses(prefixes).filter((one) => one.family === family);
+        for (const direction of ['egress', 'ingress', 'both'] as const) {
+          const packets = Array.from({ length: 300 }, () => ({
+            ...randomPacket(random, addresses),
+            direction,
+            src: random.pick(addresses),
+          }));
+          const out = { codes: new Uint32Array(300), generation: -1 };
+          const before = countsOf(table);
+          table.lookupBatch(
+            {
+              family,
+              direction: LookupDirection[direction],
+              count: packets.length,
+              src: Uint32Array.from(packets.flatMap(({ src }) => [...src.words])),
+              dst: Uint32Array.from(packets.flatMap(({ dst }) => [...dst.words])),
+              protos: Uint8Array.from(packets, ({ proto }) => proto),
+              details: Int32Array.from(
+                packets,
+                ({ proto, port, icmpType }) => (proto === 6 || proto === 17 ? port : icmpType) ?? UNREADABLE,
+              ),
+            },
+            out,
+          );
+          expect(out.generation).toBe(generation);
+          const after = countsOf(table);
+          expect([...out.codes]).toEqual(packets.map((packet) => codeOf(table, packet)));
+          const single = countsOf(table).map((count, i) => count - (after[i] ?? 0));
+          expect(after.map((count, i) => count - (before[i] ?? 0))).toEqual(single);
+        }
       }
-    }
-  });
+    },
+  );
 
   it.each([
     ['one run', 1],
@@ -228,6 +242,13 @@ describe('a table', () => {
     for (let i = 0; i < 3; i++) table.flip(table.prepare(ruleSet, ENVIRONMENT));
     table.lookup(egressTo('192.0.2.1'));
     expect(table.hits().lists).toEqual(new Map([['bad', 3]]));
+    expect(table.hits().programs[0]?.own).toEqual([3, 1]); // the rules are the same, and so are their counters
+    const policies = new Map(
+      [...ruleSet.policies].map(([name, policy]) => [name, { ...policy, ingress: policy.egress }]),
+    );
+    table.flip(table.prepare({ ...ruleSet, policies }, ENVIRONMENT));
+    table.lookup(egressTo('192.0.2.1'));
+    expect(table.hits().lists).toEqual(new Map([['bad', 4]]));
     expect(table.hits().programs[0]?.own).toEqual([1, 0]);
   });
 
@@ -242,13 +263,7 @@ describe('a table', () => {
       table.classOf(address(text)),
     );
     expect(classes).toEqual([1, 1, 0, 0, 0]);
-    expect(table.stats()).toMatchObject({
-      classes: 2,
-      classes4: 2,
-      classes6: 1,
-      boundaries4: 2,
-      boundaries6: 0,
-    });
+    expect(table.stats()).toMatchObject({ classes: 2, groups: 1, boundaries4: 1, boundaries6: 0 });
   });
 
   it('flips to what was prepared last and to nothing else', () => {
@@ -294,13 +309,10 @@ describe('limits of a table', () => {
   }
   const ruleSet = byDefault(rules.build());
 
-  // What the rule set needs: classes 1 + 8, of 1 + … + 8 predicates; a list is cut to its class's first tcp rule and the default.
   it.each([
-    ['classes', TableLimitCode.classes, 9],
-    ['classMembers', TableLimitCode.classMembers, 36],
-    ['rows', TableLimitCode.rows, 9],
-    ['lists', TableLimitCode.lists, 16],
-    ['outcomes', TableLimitCode.outcomes, 10],
+    ['outcomes', TableLimitCode.outcomes, 10], // eight runs, the default action, and none
+    ['classes', TableLimitCode.classes, 2], // a class for the one predicate of a group, and the one of no predicate
+    ['classMembers', TableLimitCode.classMembers, 1],
   ] as const)('%s: what fits exactly is taken, one less refused and nothing changed', (name, code, exact) => {
     const prepare = (limits: Partial<TableLimits>): unknown => {
       const table = new Table({ limits });
@@ -314,8 +326,28 @@ describe('limits of a table', () => {
     expect(limitOf(() => prepare({ [name]: exact - 1 }))).toBe(code);
   });
 
+  // The rule set's 1 + 8 classes have 1 + … + 8 predicates.
+  it.each([
+    ['classes', 9, 8],
+    ['classMembers', 36, 35],
+  ] as const)('more %s than %i are shared out to groups with the same answers', (name, one, two) => {
+    const tables = [one, two].map((limit) => new Table({ limits: { [name]: limit } }));
+    for (const table of tables) table.flip(table.prepare(ruleSet, ENVIRONMENT));
+    expect(tables.map((table) => table.stats().groups)).toEqual([1, 2]);
+    for (let i = 0; i < 16; i++) {
+      for (const dst of [`10.${2 ** i - 1}.0.0`, `10.${2 ** i}.0.0`, `9.255.255.${i}`]) {
+        if (parseAddress(dst) === undefined) continue;
+        const expected = worded(evaluate(ruleSet, ENVIRONMENT, egressTo(dst)), 1);
+        for (const table of tables) {
+          expect(table.lookup(egressTo(dst))).toEqual(expected);
+          expect(table.decode(codeOf(table, egressTo(dst)))).toEqual(expected);
+        }
+      }
+    }
+  });
+
   it('an image larger than the reserved space is refused, and the one in force goes on', () => {
-    const table = new Table({ maxImageBytes: 65536 });
+    const table = new Table({ maxBytes: 2 ** 17 });
     table.flip(table.prepare(byDefault([]), ENVIRONMENT));
     expect(limitOf(() => table.prepare(ruleSet, ENVIRONMENT))).toBe(TableLimitCode.bytes);
     expect(table.lookup(egressTo('10.0.0.1'))).toMatchObject({ action: 'drop', generation: 1 });

@@ -1,0 +1,16 @@
+/**
+ * The engine: what WebAssembly does better than JavaScript, over the table's one shared memory. It owns no bytes of its own: all
+ * addresses come from its caller, who has made sure that they stay (src/double-buffer.ts).
+ */
+
+export {
+  classesOf4,
+  classesOf6,
+  classOf4,
+  classOf6,
+  egress4,
+  lookup4,
+  lookup6,
+  lookupAll4,
+  lookupAll6,
+} from './lookup';

@@ -1,0 +1,399 @@
+/**
+ * Lookups: from addresses to codes, for one packet and for columns of them; the twin of src/lookup.ts. An `image` is the first byte
+ * of a generation's header, whose words src/layout.ts names.
+ */
+
+import { find4, find6, TILE, tile4, tile6 } from './map';
+import { decide, decideGrouped, decideTile, protoBitOf } from './program';
+
+// Header words, in bytes.
+const GROUP_COUNT: usize = 4;
+const OWNER4: usize = 8;
+const OWNER4_MASK: usize = 12;
+const OWNER6: usize = 16;
+const OWNER6_MASK: usize = 20;
+const OWNERS: usize = 24;
+const PROGRAMS: usize = 28;
+const HITS: usize = 36;
+/** The maps of the first group; of the others, 16 bytes each, after it. */
+const GROUPS: usize = 96;
+const MAP4: usize = GROUPS;
+const MAP4_MASK: usize = GROUPS + 4;
+const MAP6: usize = GROUPS + 8;
+const MAP6_MASK: usize = GROUPS + 12;
+
+const EGRESS: i32 = 0;
+const INGRESS: i32 = 1;
+/** Where an owner's record has its program, in bytes. */
+const EGRESS_FIELD: usize = 0;
+const INGRESS_FIELD: usize = 4;
+const NO_VERDICT: i32 = 0;
+const ACTION_MASK: i32 = 3;
+const DROP: i32 = 2;
+
+/** The number of a family's ICMP. */
+// @ts-ignore: decorator
+@inline
+function icmpOf(family: i32): i32 {
+  return family == 4 ? 1 : 58;
+}
+
+/** What a packet judged twice gets: drop before accept before none, egress before ingress. */
+// @ts-ignore: decorator
+@inline
+function stricter(egress: i32, ingress: i32): i32 {
+  if ((egress & ACTION_MASK) == DROP) return egress;
+  if ((ingress & ACTION_MASK) == DROP) return ingress;
+  return egress == NO_VERDICT ? ingress : egress;
+}
+
+/** The class of an address in the first group; `at` is an IPv4 address, or where an IPv6 one is. */
+// @ts-ignore: decorator
+@inline
+function classOf(image: usize, family: i32, at: u32): i32 {
+  return family == 4
+    ? find4(load<u32>(image, MAP4), load<u32>(image, MAP4_MASK), at)
+    : find6(load<u32>(image, MAP6), load<u32>(image, MAP6_MASK), at);
+}
+
+/** Judges by the classes that the address has in all groups; they are noted in the reader's room. */
+function judgeGrouped(
+  image: usize,
+  family: i32,
+  program: i32,
+  hasRemote: bool,
+  remote: u32,
+  bit: i32,
+  detail: i32,
+  room: usize,
+): i32 {
+  const count = load<i32>(image, GROUP_COUNT);
+  const classes = room + GROUP_CLASSES;
+  for (let group = 0; group < count; group++) {
+    const maps = image + GROUPS + (<usize>group << 4);
+    let classId = 0;
+    if (hasRemote)
+      classId =
+        family == 4
+          ? find4(load<u32>(maps), load<u32>(maps, 4), remote)
+          : find6(load<u32>(maps, 8), load<u32>(maps, 12), remote);
+    store<i32>(classes + (<usize>group << 2), classId);
+  }
+  return decideGrouped(load<u32>(image, PROGRAMS), program, classes, bit, detail);
+}
+
+/** The code of what a program does with one packet. */
+// @ts-ignore: decorator
+@inline
+function judge(
+  image: usize,
+  family: i32,
+  program: i32,
+  hasRemote: bool,
+  remote: u32,
+  bit: i32,
+  detail: i32,
+  room: usize,
+): i32 {
+  if (program < 0) return NO_VERDICT;
+  if (load<i32>(image, GROUP_COUNT) > 1)
+    return judgeGrouped(image, family, program, hasRemote, remote, bit, detail, room);
+  const classId = hasRemote ? classOf(image, family, remote) : 0;
+  return decide(load<u32>(image, PROGRAMS), program, classId, bit, detail);
+}
+
+/** The program of the owner of an address; `field` is 0 for egress, 4 for ingress. */
+// @ts-ignore: decorator
+@inline
+function programOf(image: usize, family: i32, hasAddress: bool, address: u32, field: usize): i32 {
+  const owners = <usize>load<u32>(image, OWNERS) + field;
+  if (!hasAddress) return load<i32>(owners);
+  const ownerClass =
+    family == 4
+      ? find4(load<u32>(image, OWNER4), load<u32>(image, OWNER4_MASK), address)
+      : find6(load<u32>(image, OWNER6), load<u32>(image, OWNER6_MASK), address);
+  return load<i32>(owners + (<usize>ownerClass << 3));
+}
+
+// @ts-ignore: decorator
+@inline
+function lookup(
+  image: usize,
+  family: i32,
+  direction: i32,
+  hasSrc: bool,
+  src: u32,
+  dst: u32,
+  proto: i32,
+  detail: i32,
+  room: usize,
+): i32 {
+  const bit = protoBitOf(proto, icmpOf(family));
+  let code = NO_VERDICT;
+  if (direction != INGRESS) {
+    const program = programOf(image, family, hasSrc, src, EGRESS_FIELD);
+    code = judge(image, family, program, true, dst, bit, detail, room);
+    if (direction == EGRESS) return code;
+  }
+  const program = programOf(image, family, true, dst, INGRESS_FIELD);
+  return stricter(code, judge(image, family, program, hasSrc, src, bit, detail, room));
+}
+
+// @ts-ignore: decorator
+@inline
+function countHits(hits: usize, code: u32, count: f64): void {
+  const hit = hits + (<usize>(code >> 2) << 3);
+  store<f64>(hit, load<f64>(hit) + count);
+}
+
+// @ts-ignore: decorator
+@inline
+function counted(image: usize, code: i32): i32 {
+  countHits(load<u32>(image, HITS), code, 1);
+  return code;
+}
+
+/** The code of an IPv4 packet's verdict; counts it, like all below. */
+export function lookup4(
+  image: usize,
+  direction: i32,
+  hasSrc: bool,
+  src: u32,
+  dst: u32,
+  proto: i32,
+  detail: i32,
+  room: usize,
+): i32 {
+  return counted(image, lookup(image, 4, direction, hasSrc, src, dst, proto, detail, room));
+}
+
+/** The code of an IPv4 packet's egress verdict whose source is unknown: what most single lookups ask, with little to hand over. */
+export function egress4(image: usize, dst: u32, proto: i32, detail: i32, room: usize): i32 {
+  const program = load<i32>(load<u32>(image, OWNERS));
+  return counted(image, judge(image, 4, program, true, dst, protoBitOf(proto, icmpOf(4)), detail, room));
+}
+
+/** The code of an IPv6 packet's verdict; `src` and `dst` are where four words are. */
+export function lookup6(
+  image: usize,
+  direction: i32,
+  hasSrc: bool,
+  src: usize,
+  dst: usize,
+  proto: i32,
+  detail: i32,
+  room: usize,
+): i32 {
+  return counted(image, lookup(image, 6, direction, hasSrc, <u32>src, <u32>dst, proto, detail, room));
+}
+
+/** The class of an IPv6 address in the first group; `at` is where its four words are. */
+export function classOf6(image: usize, at: usize): i32 {
+  return find6(load<u32>(image, MAP6), load<u32>(image, MAP6_MASK), at);
+}
+
+/** The class of an IPv4 address in the first group. */
+export function classOf4(image: usize, address: u32): i32 {
+  return find4(load<u32>(image, MAP4), load<u32>(image, MAP4_MASK), address);
+}
+
+// What a reader's room holds for a tile, in bytes from its start.
+const TILE_BYTES: usize = <usize>TILE << 2;
+const LISTS: usize = 0; // two tiles, for whatever runs
+const CLASSES: usize = TILE_BYTES * 2;
+const TILE_PROGRAMS: usize = TILE_BYTES * 3; // first the owners' classes
+const SECOND_CODES: usize = TILE_BYTES * 4;
+const GROUP_CLASSES: usize = TILE_BYTES * 5;
+
+/**
+ * The codes of a tile in one direction, those that the owners of `own` addresses get for the `remote` ones; 0 for either: it is
+ * absent. `field` is where an owner's record has its program.
+ */
+// @ts-ignore: decorator
+@inline
+function judgeTile(
+  image: usize,
+  family: i32,
+  field: usize,
+  own: usize,
+  remote: usize,
+  protos: usize,
+  details: usize,
+  codes: usize,
+  count: i32,
+  room: usize,
+): void {
+  const blob = <usize>load<u32>(image, PROGRAMS);
+  const owners = <usize>load<u32>(image, OWNERS) + field;
+  const ownMap = <usize>load<u32>(image + (family == 4 ? OWNER4 : OWNER6));
+  const ownMask = load<u32>(image + (family == 4 ? OWNER4_MASK : OWNER6_MASK));
+  const end = <usize>count << 2;
+  const only = load<i32>(owners + (own == 0 ? 0 : <usize>load<u32>(ownMap) << 3)); // the program of all, if they have one
+  let programs: usize = 0;
+  if (own != 0 && ownMask != 0) {
+    programs = room + TILE_PROGRAMS;
+    if (family == 4) tile4(ownMap, ownMask, own, count, programs, room + LISTS);
+    else tile6(ownMap, ownMask, own, count, programs, room + LISTS);
+    for (let i: usize = 0; i < end; i += 4) {
+      store<i32>(programs + i, load<i32>(owners + (<usize>load<u32>(programs + i) << 3)));
+    }
+  }
+  if (load<i32>(image, GROUP_COUNT) > 1) {
+    judgeTileGrouped(image, family, programs, only, remote, protos, details, codes, count, room);
+    return;
+  }
+  const classes = room + CLASSES;
+  if (remote == 0) memory.fill(classes, 0, end);
+  else if (family == 4)
+    tile4(load<u32>(image, MAP4), load<u32>(image, MAP4_MASK), remote, count, classes, room + LISTS);
+  else tile6(load<u32>(image, MAP6), load<u32>(image, MAP6_MASK), remote, count, classes, room + LISTS);
+  decideTile(blob, programs, only, classes, protos, icmpOf(family), details, codes, count, room + LISTS);
+}
+
+/** The same where predicates are shared out to groups: packet by packet. */
+function judgeTileGrouped(
+  image: usize,
+  family: i32,
+  programs: usize,
+  only: i32,
+  remote: usize,
+  protos: usize,
+  details: usize,
+  codes: usize,
+  count: i32,
+  room: usize,
+): void {
+  for (let i: usize = 0, end = <usize>count; i < end; i++) {
+    const at = i << 2;
+    const program = programs == 0 ? only : load<i32>(programs + at);
+    let code = NO_VERDICT;
+    if (program >= 0) {
+      const bit = protoBitOf(load<u8>(protos + i), icmpOf(family));
+      const hasRemote = remote != 0;
+      const address = family == 6 ? <u32>remote + (<u32>at << 2) : hasRemote ? load<u32>(remote + at) : 0;
+      code = judgeGrouped(image, family, program, hasRemote, address, bit, load<i32>(details + at), room);
+    }
+    store<i32>(codes + at, code);
+  }
+}
+
+/** Which of the 64 codes of a tile are `code`, a bit each. */
+// @ts-ignore: decorator
+@inline
+function sameCodes(codes: usize, code: u32): u64 {
+  const sought = i32x4.splat(code);
+  let same: u64 = 0;
+  for (let i: usize = 0; i < 16; i += 4) {
+    const at = codes + (i << 4);
+    const low = i16x8.narrow_i32x4_s(i32x4.eq(v128.load(at), sought), i32x4.eq(v128.load(at, 16), sought));
+    const high = i16x8.narrow_i32x4_s(i32x4.eq(v128.load(at, 32), sought), i32x4.eq(v128.load(at, 48), sought));
+    same |= <u64>(<u32>i8x16.bitmask(i8x16.narrow_i16x8_s(low, high))) << (i << 2);
+  }
+  return same;
+}
+
+/**
+ * Counts the hits of a tile. Most tiles have few different codes, and counts of one code wait for each other, so the first two
+ * that occur are counted at once.
+ */
+function countTile(hits: usize, codes: usize, count: i32): void {
+  let left: u64 = count == TILE ? -1 : (<u64>1 << count) - 1;
+  if (count == TILE) {
+    for (let round = 0; round < 2 && left != 0; round++) {
+      const code = load<u32>(codes + (<usize>ctz(left) << 2));
+      const same = sameCodes(codes, code) & left;
+      countHits(hits, code, <f64>popcnt(same));
+      left &= ~same;
+    }
+  }
+  for (; left != 0; left &= left - 1) countHits(hits, load<u32>(codes + (<usize>ctz(left) << 2)), 1);
+}
+
+/** The codes of up to a tile of packets, and their hits. */
+// @ts-ignore: decorator
+@inline
+function lookupTile(
+  image: usize,
+  family: i32,
+  direction: i32,
+  src: usize,
+  dst: usize,
+  protos: usize,
+  details: usize,
+  codes: usize,
+  count: i32,
+  room: usize,
+): void {
+  if (direction != INGRESS) judgeTile(image, family, EGRESS_FIELD, src, dst, protos, details, codes, count, room);
+  if (direction != EGRESS) {
+    const ingress = direction == INGRESS ? codes : room + SECOND_CODES;
+    judgeTile(image, family, INGRESS_FIELD, dst, src, protos, details, ingress, count, room);
+    for (let i: usize = 0, end = <usize>count << 2; direction != INGRESS && i < end; i += 4) {
+      store<i32>(codes + i, stricter(load<i32>(codes + i), load<i32>(ingress + i)));
+    }
+  }
+  countTile(load<u32>(image, HITS), codes, count);
+}
+
+/**
+ * The codes of many IPv4 packets, into `codes`, and their hits. Columns are where the caller has them; `src` is 0 if no
+ * packet has a known source. `room` is the reader's own.
+ */
+export function lookupAll4(
+  image: usize,
+  direction: i32,
+  src: usize,
+  dst: usize,
+  protos: usize,
+  details: usize,
+  codes: usize,
+  count: i32,
+  room: usize,
+): void {
+  for (let i = 0; i < count; i += TILE) {
+    const at = <usize>i << 2;
+    const from: usize = src == 0 ? 0 : src + at;
+    const left = min(count - i, TILE);
+    lookupTile(image, 4, direction, from, dst + at, protos + i, details + at, codes + at, left, room);
+  }
+}
+
+/** The same for IPv6, with four words an address. */
+export function lookupAll6(
+  image: usize,
+  direction: i32,
+  src: usize,
+  dst: usize,
+  protos: usize,
+  details: usize,
+  codes: usize,
+  count: i32,
+  room: usize,
+): void {
+  for (let i = 0; i < count; i += TILE) {
+    const at = <usize>i << 2;
+    const from: usize = src == 0 ? 0 : src + (at << 2);
+    const left = min(count - i, TILE);
+    lookupTile(image, 6, direction, from, dst + (at << 2), protos + i, details + at, codes + at, left, room);
+  }
+}
+
+/** The classes, in the first group, of many IPv4 addresses. */
+export function classesOf4(image: usize, addresses: usize, out: usize, count: i32, room: usize): void {
+  const map = <usize>load<u32>(image, MAP4);
+  const mask = load<u32>(image, MAP4_MASK);
+  for (let i = 0; i < count; i += TILE) {
+    const at = <usize>i << 2;
+    tile4(map, mask, addresses + at, min(count - i, TILE), out + at, room + LISTS);
+  }
+}
+
+/** The same for IPv6. */
+export function classesOf6(image: usize, addresses: usize, out: usize, count: i32, room: usize): void {
+  const map = <usize>load<u32>(image, MAP6);
+  const mask = load<u32>(image, MAP6_MASK);
+  for (let i = 0; i < count; i += TILE) {
+    const at = <usize>i << 2;
+    tile6(map, mask, addresses + (at << 2), min(count - i, TILE), out + at, room + LISTS);
+  }
+}

@@ -1,0 +1,119 @@
+/**
+ * The one shared memory of a table, and typed views of it.
+ *
+ * WebAssembly can only work on a memory of its own kind; where there is none, a growable shared buffer takes its place. Views
+ * have fixed lengths: views that follow a growable buffer's length are several times slower to index. Memory that was
+ * there stays where it is when more is added, so old views remain true for what they cover.
+ */
+
+/** What this package uses of the WebAssembly interface, which no type library of ours declares. */
+export interface WasmMemory {
+  readonly buffer: SharedArrayBuffer;
+  /** Adds pages; in every thread. */
+  grow(pages: number): number;
+}
+export type WasmModule = object;
+interface WasmInstance {
+  readonly exports: Readonly<Record<string, unknown>>;
+}
+declare const WebAssembly: {
+  readonly Memory: new (descriptor: { initial: number; maximum: number; shared: true }) => WasmMemory;
+  readonly Module: new (bytes: Uint8Array) => WasmModule;
+  readonly Instance: new (module: WasmModule, imports: { env: { memory: WasmMemory } }) => WasmInstance;
+};
+
+export function compileWasm(bytes: Uint8Array): WasmModule {
+  return new WebAssembly.Module(bytes);
+}
+
+export function instantiateWasm(module: WasmModule, memory: WasmMemory): Readonly<Record<string, unknown>> {
+  return new WebAssembly.Instance(module, { env: { memory } }).exports;
+}
+
+/** Bytes of a WebAssembly page, the unit of growth; fixed by WebAssembly. */
+export const PAGE_BYTES = 65536;
+/** The most that 32-bit addresses reach, less one page, so that no end of a range overflows. */
+export const MEMORY_MAX_BYTES = 2 ** 32 - PAGE_BYTES;
+/** Our choice: memory is added by this much at least, so that few views are made anew. Untouched pages cost nothing. */
+const GROWTH_BYTES = 2 ** 20;
+
+/** The same bytes as numbers of each kind that the table holds. */
+export interface MemoryViews {
+  readonly bytes: Uint8Array;
+  readonly halves: Uint16Array;
+  readonly signedHalves: Int16Array;
+  readonly words: Int32Array;
+  readonly doubles: Float64Array;
+}
+
+export function viewsOf(buffer: ArrayBufferLike): MemoryViews {
+  const { byteLength } = buffer;
+  return {
+    bytes: new Uint8Array(buffer, 0, byteLength),
+    halves: new Uint16Array(buffer, 0, byteLength >>> 1),
+    signedHalves: new Int16Array(buffer, 0, byteLength >>> 1),
+    words: new Int32Array(buffer, 0, byteLength >>> 2),
+    doubles: new Float64Array(buffer, 0, byteLength >>> 3),
+  };
+}
+
+/** Memory as threads hand it to each other: of WebAssembly, or, for the twin, a growable buffer. */
+export type MemoryHandle = WasmMemory | SharedArrayBuffer;
+
+/** One thread's hold on the memory. */
+export class TableMemory {
+  readonly handle: MemoryHandle;
+  /** Cover at least what `reach` was last called for. */
+  views: MemoryViews;
+
+  constructor(handle: MemoryHandle) {
+    this.handle = handle;
+    this.views = viewsOf(this.buffer);
+  }
+
+  /** New memory of `bytes`, to grow up to `maxBytes`, which are reserved but not taken. Throws RangeError if they cannot be. */
+  static create(isWasm: boolean, bytes: number, maxBytes: number): TableMemory {
+    const initial = pagesFor(bytes);
+    const maximum = Math.max(initial, pagesFor(Math.min(maxBytes, MEMORY_MAX_BYTES)));
+    if (isWasm) return new TableMemory(new WebAssembly.Memory({ initial, maximum, shared: true }));
+    const maxByteLength = maximum * PAGE_BYTES;
+    return new TableMemory(new SharedArrayBuffer(initial * PAGE_BYTES, { maxByteLength }));
+  }
+
+  /** Bytes that the memory has. */
+  get byteLength(): number {
+    return this.views.bytes.length;
+  }
+
+  /** Makes `bytes` bytes accessible, of which `maxBytes` is the most; false if the memory cannot grow so far. */
+  reach(bytes: number, maxBytes: number): boolean {
+    if (bytes <= this.byteLength) return true;
+    if (bytes > maxBytes) return false;
+    const wanted = Math.min(Math.max(bytes, this.byteLength + GROWTH_BYTES), maxBytes);
+    try {
+      const { handle } = this;
+      if (handle instanceof SharedArrayBuffer) handle.grow(pagesFor(wanted) * PAGE_BYTES);
+      else handle.grow(pagesFor(wanted) - this.byteLength / PAGE_BYTES);
+    } catch {
+      return false; // no memory left on this machine
+    }
+    this.views = viewsOf(this.buffer);
+    return true;
+  }
+
+  /** Looks again at memory that another thread made larger, which has at least `bytes` bytes now. */
+  follow(bytes: number): void {
+    if (bytes <= this.byteLength) return;
+    // V8 tells a thread of another's growth when it gets to it; growing by nothing makes it get to it.
+    if (!(this.handle instanceof SharedArrayBuffer)) this.handle.grow(0);
+    this.views = viewsOf(this.buffer);
+  }
+
+  private get buffer(): SharedArrayBuffer {
+    return this.handle instanceof SharedArrayBuffer ? this.handle : this.handle.buffer;
+  }
+}
+
+function pagesFor(bytes: number): number {
+  return Math.ceil(bytes / PAGE_BYTES);
+}

@@ -1,0 +1,81 @@
+/** Where a code comes from: the program, the block and the run that its outcome stands for, read from the programs' words. */
+
+import type { Direction } from '@rulecast/rules';
+import {
+  BLOCK_WORDS,
+  BlockField,
+  CODE_ACTION_BITS,
+  DIRECTIONS,
+  NO_VERDICT_CODE,
+  PROGRAM_HEADER_WORDS,
+  PROGRAM_WORDS,
+  ProgramField,
+  ProgramHeader,
+} from './program.ts';
+
+/** Where a code comes from, in numbers. */
+export interface CodeOrigin {
+  readonly program: number;
+  /** The place of the judging policy's name among all policies'. */
+  readonly policy: number;
+  readonly direction: Direction;
+  /** The block and run that decided; undefined where the default action did. */
+  readonly block: number | undefined;
+  readonly run: number;
+}
+
+export function programCount(blob: Int32Array): number {
+  return blob[ProgramHeader.programCount]!; // every block of words has a header
+}
+
+/** A field of a program's record; `program` < programCount. */
+export function programField(blob: Int32Array, program: number, field: keyof typeof ProgramField): number {
+  return blob[PROGRAM_HEADER_WORDS + program * PROGRAM_WORDS + ProgramField[field]]!; // the record exists
+}
+
+/** The place of the name of the policy whose runs a block has. */
+export function blockPolicy(blob: Int32Array, block: number): number {
+  return blockField(blob, block, 'policy');
+}
+
+/** How many runs a block has; 0 for block -1. */
+export function blockRunCount(blob: Int32Array, block: number): number {
+  return block < 0 ? 0 : blockField(blob, block, 'runCount');
+}
+
+/** The place of a run's list among the names of lists, or -1. */
+export function listOf(blob: Int32Array, block: number, run: number): number {
+  const first = blockField(blob, block, 'firstRunList');
+  return first < 0 ? -1 : blob[blob[ProgramHeader.runLists]! + first + run]!; // within the block's run lists
+}
+
+function blockField(blob: Int32Array, block: number, field: keyof typeof BlockField): number {
+  return blob[blob[ProgramHeader.blocks]! + block * BLOCK_WORDS + BlockField[field]]!; // the caller's block exists
+}
+
+/**
+ * Where the outcome of a code comes from; undefined for the verdict none. Throws RangeError for a code of no outcome,
+ * `outcomeCount` being one more than the last.
+ */
+export function originOf(blob: Int32Array, outcomeCount: number, code: number): CodeOrigin | undefined {
+  if (code === NO_VERDICT_CODE) return undefined;
+  const outcome = code >> CODE_ACTION_BITS;
+  let program = 0;
+  let high = programCount(blob);
+  if (code < 0 || outcome >= outcomeCount || high === 0)
+    throw new RangeError(`no verdict has the code ${code}`);
+  while (high - program > 1) {
+    const middle = (program + high) >>> 1;
+    if (programField(blob, middle, 'firstOutcome') <= outcome) program = middle;
+    else high = middle;
+  }
+  const direction = DIRECTIONS[programField(blob, program, 'direction')] ?? 'egress';
+  const origin = { program, policy: programField(blob, program, 'policy'), direction };
+  const position = outcome - programField(blob, program, 'firstOutcome') - 1;
+  if (position < 0) return { ...origin, block: undefined, run: -1 };
+  const common = programField(blob, program, 'commonBlock');
+  const commonRuns = blockRunCount(blob, common);
+  return position < commonRuns
+    ? { ...origin, block: common, run: position }
+    : { ...origin, block: programField(blob, program, 'ownBlock'), run: position - commonRuns };
+}

@@ -1,0 +1,442 @@
+import {
+  type Address,
+  applyPrefixesDelta,
+  canonicalPrefixes,
+  columnOf,
+  diffPrefixes,
+  EMPTY_RULE_SET,
+  type Environment,
+  emptyPolicy,
+  emptyPrefixes,
+  evaluate,
+  type Family,
+  type Packet,
+  type Prefix,
+  PrefixBuilder,
+  type Prefixes,
+  type PrefixSet,
+  parsePrefix,
+  prefixAt,
+  prefixListOf,
+  prefixOf,
+  prefixSetOf,
+  type Rule,
+  type RuleSet,
+  RunBuilder,
+  subtractPrefixes,
+  unionPrefixes,
+} from '@rulecast/rules';
+import { describe, expect, it } from 'vitest';
+import {
+  CODE_ACTION_MASK,
+  CodeAction,
+  EngineKind,
+  LookupDirection,
+  Table,
+  UNREADABLE,
+} from '../src/index.ts';
+import {
+  edgeAddresses,
+  neighbour,
+  Random,
+  randomCase,
+  randomPacket,
+  randomPrefix,
+} from './random-rule-set.ts';
+
+const ENVIRONMENT: Environment = { now: 1000, dns: [] };
+const MATCH = {
+  proto: undefined,
+  dns: false,
+  ports: undefined,
+  icmpType: undefined,
+  expire: undefined,
+  comment: undefined,
+} as const;
+
+/** One policy with a rule for each list, accepting and dropping in turn. */
+function byLists(sets: readonly PrefixSet[], more: readonly Rule[] = []): RuleSet {
+  const rules = new RunBuilder();
+  for (const rule of more) rules.push(rule);
+  for (const i of sets.keys()) {
+    rules.push({
+      ...MATCH,
+      action: i % 2 === 0 ? 'drop' : 'accept',
+      remote: { kind: 'list', list: `l${i}` },
+    });
+  }
+  const policy = { ...emptyPolicy('default'), egress: rules.build() };
+  return { ...EMPTY_RULE_SET, policies: new Map([['default', policy]]), ...listsOf(sets) };
+}
+
+function listsOf(sets: readonly PrefixSet[]): Pick<RuleSet, 'lists'> {
+  return { lists: new Map(sets.map((set, i) => [`l${i}`, prefixListOf(set)])) };
+}
+
+function column(family: Family, ...texts: readonly string[]): Prefixes {
+  return canonicalPrefixes(columnOf(texts.map(parsed), family));
+}
+
+function parsed(text: string): Prefix {
+  const prefix = parsePrefix(text);
+  if (typeof prefix === 'string') throw new TypeError(`${text}: ${prefix}`);
+  return prefix;
+}
+
+/** The code of a packet through the engine, and through a batch of it. */
+function codesOf(table: Table, { direction, src, dst, proto, port, icmpType }: Packet): readonly number[] {
+  const detail = (proto === 6 || proto === 17 ? port : icmpType) ?? UNREADABLE;
+  const way = LookupDirection[direction];
+  const one =
+    dst.family === 4
+      ? table.lookup4(way, src?.words[0], dst.words[0] ?? 0, proto, detail)
+      : table.lookup6(way, src?.words, 0, dst.words, 0, proto, detail);
+  const out = { codes: new Uint32Array(1), generation: 0 };
+  const columns = {
+    src: src?.words,
+    dst: dst.words,
+    protos: Uint8Array.of(proto),
+    details: Int32Array.of(detail),
+  };
+  table.lookupBatch({ family: dst.family, direction: way, count: 1, ...columns }, out);
+  return [one, out.codes[0] ?? -1];
+}
+
+/** Checks a table against the evaluator. */
+function checkPacket(
+  table: Table,
+  ruleSet: RuleSet,
+  environment: Environment,
+  packet: Packet,
+  what: string,
+): void {
+  const { action, by } = evaluate(ruleSet, environment, packet);
+  const expected = {
+    action,
+    direction: by?.direction,
+    policy: by?.policy,
+    run: by?.rule?.run,
+    list: by?.rule?.list,
+  };
+  expect(table.lookup(packet), what).toMatchObject(expected);
+  if (packet.src !== undefined && packet.src.family !== packet.dst.family) return;
+  for (const code of codesOf(table, packet)) expect(table.decode(code), what).toMatchObject(expected);
+}
+
+function egressTo(dst: Address): Packet {
+  return { direction: 'egress', src: undefined, dst, proto: 6, port: 443, icmpType: undefined };
+}
+
+/** A set with some members gone and some come. */
+function changed(random: Random, set: PrefixSet, pool: () => Prefix): PrefixSet {
+  const gone: Prefix[] = [];
+  for (const { lengths } of [set.v4, set.v6]) {
+    const from = lengths === set.v4.lengths ? set.v4 : set.v6;
+    if (lengths.length > 0 && random.chance(0.5)) gone.push(prefixAt(from, random.below(lengths.length)));
+  }
+  const come = Array.from({ length: random.below(3) }, pool);
+  const [left, joined] = [prefixSetOf(gone), prefixSetOf(come)];
+  const next = (family: 'v4' | 'v6'): Prefixes =>
+    unionPrefixes(subtractPrefixes(set[family], left[family]), joined[family]);
+  return { v4: next('v4'), v6: next('v6') };
+}
+
+describe.each([EngineKind.wasm, EngineKind.twin])('a delta, %s', (engine) => {
+  it('answers like the evaluator at all edges, after any number of deltas of any lists, names and DNS addresses', () => {
+    const table = new Table({ engine });
+    let deltas = 0;
+    for (let seed = 0; seed < 40; seed++) {
+      const first = randomCase(seed, 40);
+      let { ruleSet, environment } = first;
+      const random = new Random(seed ^ 0xde17a);
+      const seen = [...first.prefixes];
+      const pool = (): Prefix => {
+        const prefix = random.chance(0.4)
+          ? random.pick(seen)
+          : randomPrefix(random, random.chance(0.5) ? 4 : 6);
+        seen.push(prefix);
+        return prefix;
+      };
+      table.flip(table.prepare(ruleSet, environment));
+      for (let step = 0; step < 8; step++) {
+        const lists = new Map(ruleSet.lists);
+        const resolutions = new Map(ruleSet.resolutions);
+        for (const [name, list] of lists) {
+          if (list.kind === 'prefixes' && random.chance(0.5))
+            lists.set(name, prefixListOf(changed(random, list, pool)));
+        }
+        for (const [name, set] of resolutions)
+          if (random.chance(0.3)) resolutions.set(name, changed(random, set, pool));
+        if (random.chance(0.2)) environment = { ...environment, dns: [pool()] };
+        ruleSet = { ...ruleSet, lists, resolutions };
+        const prepared = table.prepare(ruleSet, environment);
+        if (prepared.isDelta) deltas++;
+        if (random.chance(0.2)) table.prepare(first.ruleSet, environment); // and forgotten
+        table.flip(
+          prepared === table.prepare(ruleSet, environment) ? prepared : table.prepare(ruleSet, environment),
+        );
+        const addresses = edgeAddresses(seen);
+        for (let i = 0; i < 60; i++) {
+          checkPacket(
+            table,
+            ruleSet,
+            environment,
+            randomPacket(random, addresses),
+            `seed ${seed}, step ${step}`,
+          );
+        }
+      }
+    }
+    expect(deltas).toBeGreaterThan(150);
+  });
+
+  it.each<readonly [string, Family, readonly string[], readonly string[]]>([
+    ['the first and the last address', 4, ['10.0.0.0/8'], ['0.0.0.0/32', '10.0.0.0/8', '255.255.255.255/32']],
+    ['everything', 4, ['10.0.0.0/30', '10.0.0.8/30'], ['0.0.0.0/0']],
+    ['nothing left', 4, ['0.0.0.0/0'], []],
+    ['halves for the whole', 4, ['10.0.0.0/16'], ['10.0.0.0/17', '10.0.128.0/17']],
+    ['a hole', 4, ['10.0.0.0/16'], ['10.0.0.0/17', '10.0.192.0/18']],
+    ['a slot for its part', 4, ['10.1.2.3/32'], ['10.1.0.0/16']],
+    ['many slots', 4, ['10.1.2.3/32', '10.7.0.0/17'], ['10.0.0.0/13', '10.8.0.1/32']],
+    ['IPv6 everything', 6, ['2001:db8::/32'], ['::/0']],
+    ['IPv6 around /64', 6, ['2001:db8::/64'], ['2001:db8::/65', '2001:db8:0:1::/64']],
+    ['IPv6 hosts', 6, ['2001:db8::1/128'], ['2001:db8::/127', '2001:db8::ffff/128']],
+    ['IPv6 nothing left', 6, ['2001:db8::1/128', 'ffff::/16'], []],
+    ['IPv6 short for long', 6, ['2001:db8::1/128', '2001:db8:1::/48'], ['2001:d00::/24']],
+  ])('takes %s in and out again', (_, family, fewer, more) => {
+    // Lists that stay, below and around it.
+    const fixed: PrefixSet = {
+      v4: column(4, '10.1.2.0/24', '10.1.255.255/32', '128.0.0.0/1'),
+      v6: column(6, '2001:db8::/48', '2001:db8::1/128', '8000::/1'),
+    };
+    const setOf = (texts: readonly string[]): PrefixSet =>
+      family === 4 ? { v4: column(4, ...texts), v6: fixed.v6 } : { v4: fixed.v4, v6: column(6, ...texts) };
+    const states = [fewer, more, fewer, more].map(setOf);
+    const table = new Table({ engine });
+    let ruleSet = byLists([fixed, fixed]);
+    table.flip(table.prepare(ruleSet, ENVIRONMENT));
+    const edges = edgeAddresses(
+      [...fewer, ...more, '10.1.2.0/24', '10.1.255.255/32', '2001:db8::/48'].map(parsed),
+    );
+    for (const set of states) {
+      ruleSet = { ...ruleSet, ...listsOf([set, fixed]) };
+      const prepared = table.prepare(ruleSet, ENVIRONMENT);
+      table.flip(prepared);
+      for (const address of edges)
+        checkPacket(table, ruleSet, ENVIRONMENT, egressTo(address), address.words.join());
+    }
+  });
+});
+
+/** 2^18 networks of 4 addresses each side by side, in so many lists in turn. */
+function denseSets(listCount: number): PrefixSet[] {
+  const builders = Array.from({ length: listCount }, () => new PrefixBuilder(4));
+  for (let i = 0; i < 2 ** 18; i++) builders[(i * 7919) % listCount]?.push4(0xac100000 + i * 4, 30);
+  return builders.map((builder) => ({ v4: canonicalPrefixes(builder.build()), v6: emptyPrefixes(6) }));
+}
+
+describe('deltas of large tables', () => {
+  it.each([
+    [1, 400],
+    [30, 60],
+    [1000, 6],
+  ])('of %i changes, %i times, give what a full compile gives', (changes, times) => {
+    const random = new Random(changes);
+    const sets = denseSets(250);
+    const table = new Table();
+    let ruleSet = byLists(sets);
+    table.flip(table.prepare(ruleSet, ENVIRONMENT));
+    const touched: Address[] = [];
+    for (let step = 0; step < times; step++) {
+      // Networks change lists: they leave one, and join another in part.
+      for (let i = 0; i < changes; i++) {
+        const [from, to] = [random.below(250), random.below(250)];
+        const source = sets[from] ?? sets[0];
+        const target = sets[to] ?? sets[0];
+        if (source === undefined || target === undefined || source.v4.lengths.length === 0) continue;
+        const network = prefixAt(source.v4, random.below(source.v4.lengths.length));
+        sets[from] = { ...source, v4: subtractPrefixes(source.v4, columnOf([network], 4)) };
+        const part = prefixOf(4, [(network.words[0] ?? 0) + random.below(4)], 30 + random.below(3));
+        const after = sets[to] ?? target;
+        sets[to] = { ...after, v4: unionPrefixes(after.v4, columnOf([part], 4)) };
+        if (touched.length < 4000) touched.push(network, part);
+      }
+      ruleSet = { ...ruleSet, ...listsOf(sets) };
+      const prepared = table.prepare(ruleSet, ENVIRONMENT);
+      expect(prepared.isDelta).toBe(true);
+      table.flip(prepared);
+    }
+    const full = new Table({ engine: EngineKind.twin });
+    full.flip(full.prepare(ruleSet, ENVIRONMENT));
+    expect(table.stats()).toMatchObject({
+      entries: full.stats().entries,
+      boundaries4: full.stats().boundaries4,
+    });
+    const words: number[] = [];
+    for (const address of touched) {
+      for (const step of [-1, 1] as const) words.push(neighbour(address, step).words[0] ?? 0);
+      words.push(address.words[0] ?? 0, (address.words[0] ?? 0) + 2, (address.words[0] ?? 0) + 4);
+    }
+    for (let i = 0; i < 200_000; i++) words.push(0xac100000 + random.below(2 ** 20));
+    const classes = [table, full].map((one) => {
+      const found = new Uint32Array(words.length);
+      one.classOfBatch(4, Uint32Array.from(words), words.length, found);
+      const lists = Array.from({ length: 250 }, (_, i) => one.classesOfList(`l${i}`));
+      return Array.from(found, (classId) => lists.findIndex((list) => list?.[classId] === 1));
+    });
+    expect(classes[0]).toEqual(classes[1]);
+  });
+
+  it('use no more memory after a change and its reverse', () => {
+    const table = new Table();
+    const sets = denseSets(3);
+    const [first] = sets;
+    if (first === undefined) throw new TypeError('no list');
+    const ruleSets = [byLists(sets)];
+    const { policies } = ruleSets[0] ?? EMPTY_RULE_SET;
+    const hosts = Array.from({ length: 300 }, (_, i) => prefixOf(4, [0x0a000000 + i * 1_000_003], 32));
+    const v6 = canonicalPrefixes(
+      columnOf(
+        Array.from({ length: 50 }, (_, i) => prefixOf(6, [0x20010db8, i * 77], 64)),
+        6,
+      ),
+    );
+    const other = { v4: unionPrefixes(first.v4, canonicalPrefixes(columnOf(hosts, 4))), v6 };
+    ruleSets.push({ ...byLists([other, ...sets.slice(1)]), policies });
+    const live: number[] = [];
+    for (let round = 0; round < 40; round++) {
+      for (const ruleSet of ruleSets) {
+        const prepared = table.prepare(ruleSet, ENVIRONMENT);
+        expect(prepared.isDelta).toBe(round > 0 || ruleSet !== ruleSets[0]);
+        table.flip(prepared);
+        if (round % 3 === 0) table.prepare(ruleSets[0] ?? EMPTY_RULE_SET, ENVIRONMENT); // and forgotten
+      }
+      live.push(table.stats().liveBytes);
+    }
+    expect(new Set(live.slice(4)).size).toBeLessThanOrEqual(2); // with and without something forgotten
+    expect(table.stats().reservedBytes).toBeLessThan(table.stats().bytes * 2);
+  });
+});
+
+describe('what a delta is', () => {
+  const set = prefixSetOf([parsed('10.0.0.0/24'), parsed('2001:db8::/48')]);
+  const other = prefixSetOf([parsed('10.0.1.0/24'), parsed('2001:db8::/48')]);
+  const none = prefixSetOf([]);
+  const base = byLists([set, other]);
+  const isDelta = (before: RuleSet, after: RuleSet, now = ENVIRONMENT.now): boolean => {
+    const table = new Table();
+    table.flip(table.prepare(before, ENVIRONMENT));
+    const prepared = table.prepare(after, { ...ENVIRONMENT, now });
+    table.flip(prepared);
+    for (const text of ['10.0.0.1/32', '10.0.1.1/32', '10.0.2.1/32', '2001:db8::1/128']) {
+      checkPacket(table, after, prepared.environment, egressTo(parsed(text)), text);
+    }
+    return prepared.isDelta;
+  };
+  const byRules = (...texts: readonly string[]): RuleSet =>
+    byLists(
+      [set],
+      texts.map((text) => ({ ...MATCH, action: 'accept', remote: { kind: 'prefix', prefix: parsed(text) } })),
+    );
+  /** The rules in a policy of their own, too. */
+  const twice = (ruleSet: RuleSet): RuleSet => {
+    const policy = ruleSet.policies.get('default') ?? emptyPolicy('default');
+    const own = { ...policy, name: 'own', prefixes: set };
+    return { ...ruleSet, policies: new Map([...ruleSet.policies, ['own', own]]) };
+  };
+  const expiring = byLists(
+    [set, other],
+    [{ ...MATCH, action: 'accept', expire: 2000, remote: { kind: 'any' } }],
+  );
+
+  it.each<readonly [string, boolean, RuleSet, RuleSet, number]>([
+    ['nothing changed', true, base, base, 1000],
+    ['a list changed', true, base, { ...base, ...listsOf([other, other]) }, 1000],
+    ['a list became empty', true, base, { ...base, ...listsOf([set, none]) }, 1000],
+    ['a list went away', true, base, { ...base, ...listsOf([set]) }, 1000],
+    ['a list that no rule uses came', true, base, { ...base, ...listsOf([set, other, set]) }, 1000],
+    [
+      'rules changed',
+      false,
+      base,
+      byLists([set, other], [{ ...MATCH, action: 'drop', remote: { kind: 'any' } }]),
+      1000,
+    ],
+    [
+      'rules came to a run and left it',
+      true,
+      byRules('10.0.0.0/24', '10.0.2.0/25'),
+      byRules('10.0.1.0/24', '10.0.0.0/24'),
+      1000,
+    ],
+    [
+      'rules of one run became two runs',
+      false,
+      byRules('10.0.0.0/24'),
+      byRules('10.0.0.0/24', '2001:db8::/48'),
+      1000,
+    ],
+    [
+      'a run that another equals changed',
+      false,
+      twice(byRules('10.0.0.0/24')),
+      twice(byRules('10.0.1.0/24')),
+      1000,
+    ],
+    ['time went by', true, expiring, expiring, 1999],
+    ['a rule expired', false, expiring, expiring, 2000],
+    ['time went back', false, expiring, expiring, 999],
+  ])('%s: %s', (_, expected, before, after, now) => {
+    expect(isDelta(before, after, now)).toBe(expected);
+  });
+
+  it('a list that was empty is compiled in full', () => {
+    const empty = byLists([set, none]);
+    expect(isDelta(empty, { ...empty, ...listsOf([set, other]) })).toBe(false);
+  });
+
+  it('takes changes that its caller knows without comparing', () => {
+    const table = new Table();
+    table.flip(table.prepare(base, ENVIRONMENT));
+    const change = { v4: diffPrefixes(set.v4, other.v4), v6: diffPrefixes(set.v6, other.v6) };
+    const after: PrefixSet = {
+      v4: applyPrefixesDelta(set.v4, change.v4),
+      v6: applyPrefixesDelta(set.v6, change.v6),
+    };
+    const ruleSet = { ...base, ...listsOf([after, other]) };
+    const changes = new Map([['l0', change]]);
+    const prepared = table.prepare(ruleSet, ENVIRONMENT, changes);
+    expect(prepared.isDelta).toBe(true);
+    table.flip(prepared);
+    const actions = ['10.0.0.1/32', '10.0.1.1/32'].map(
+      (text) => table.lookup4(0, undefined, parsed(text).words[0] ?? 0, 6, 443) & CODE_ACTION_MASK,
+    );
+    expect(actions).toEqual([CodeAction.drop, CodeAction.drop]); // the default action, and l0 before l1
+    expect(table.lookup(egressTo(parsed('10.0.1.1/32'))).list).toBe('l0');
+    expect(table.lookup(egressTo(parsed('10.0.0.1/32'))).list).toBeUndefined();
+  });
+
+  it('makes classes that no address had before, with programs that know them', () => {
+    const random = new Random(5);
+    let sets = Array.from({ length: 12 }, (_, i) => prefixSetOf([prefixOf(4, [i << 24], 8)]));
+    let ruleSet = byLists(sets);
+    const table = new Table();
+    table.flip(table.prepare(ruleSet, ENVIRONMENT));
+    const seen: Prefix[] = [];
+    for (let step = 0; step < 60; step++) {
+      sets = sets.map((before) => {
+        const host = prefixOf(4, [random.below(12) << 24], 20 + random.below(12));
+        seen.push(host);
+        return { ...before, v4: unionPrefixes(before.v4, columnOf([host], 4)) };
+      });
+      ruleSet = { ...ruleSet, ...listsOf(sets) };
+      const prepared = table.prepare(ruleSet, ENVIRONMENT);
+      expect(prepared.isDelta).toBe(true);
+      table.flip(prepared);
+      for (const address of edgeAddresses(seen.slice(-24))) {
+        checkPacket(table, ruleSet, ENVIRONMENT, egressTo(address), `step ${step}`);
+      }
+    }
+    expect(table.stats().classes).toBeGreaterThan(100);
+  });
+});

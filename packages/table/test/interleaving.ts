@@ -1,0 +1,171 @@
+/**
+ * Readers in threads while the writer flips: deltas one after the other, now and then a full compile in place or in the compile thread,
+ * and a reader that stalls within a look for many flips. Which release a generation holds is known from its number, so that a torn or
+ * stale answer shows (reader-worker.mjs).
+ */
+
+import { once } from 'node:events';
+import { setTimeout } from 'node:timers/promises';
+import { Worker } from 'node:worker_threads';
+import {
+  type PrefixSet,
+  prefixListOf,
+  prefixOf,
+  prefixSetOf,
+  type RuleSet,
+  unionPrefixes,
+} from '@rulecast/rules';
+import { openReader, type Table } from '../src/index.ts';
+import { openImage, PINNED, pinWord } from '../src/layout.ts';
+import { lookup4 } from '../src/lookup.ts';
+import { TableMemory } from '../src/memory.ts';
+import { Random } from './random-rule-set.ts';
+import { ENVIRONMENT, FIRST, shuttlePolicies } from './release.ts';
+
+export interface InterleavingOptions {
+  readonly forMs: number;
+  readonly workers: number;
+  /** Hosts asked about. */
+  readonly hosts: number;
+  readonly seed: number;
+}
+
+export interface InterleavingReport {
+  /** What a reader saw that it should not have. */
+  readonly faults: readonly string[];
+  readonly flips: number;
+  readonly deltas: number;
+  /** Looks that stalled over at least two flips. */
+  readonly stalls: number;
+  /** By worker. */
+  readonly lookups: readonly number[];
+  readonly generations: readonly number[];
+}
+
+/** Flips a table for a while under readers; the writer pauses a millisecond after each flip. */
+export async function interleave(table: Table, options: InterleavingOptions): Promise<InterleavingReport> {
+  const writer = new ShuttleWriter(table, options);
+  await writer.flip();
+  const stop = new Int32Array(new SharedArrayBuffer(4));
+  const workers = Array.from(
+    { length: options.workers },
+    () =>
+      new Worker(new URL('./reader-worker.mjs', import.meta.url), {
+        workerData: { handle: table.handle(), stop, first: FIRST, hosts: options.hosts },
+      }),
+  );
+  await Promise.all(workers.map((worker) => once(worker, 'message'))); // all are looking up
+  const done = Promise.all(workers.map(async (worker) => (await once(worker, 'message'))[0]));
+  const deadline = performance.now() + options.forMs;
+  const faults: string[] = [];
+  let stalls = 0;
+  while (performance.now() < deadline) {
+    const stalled = writer.random.chance(0.02) ? new StalledReader(table, options.hosts) : undefined;
+    for (let flips = 0; flips < 20; flips++) {
+      await writer.flip();
+      await setTimeout(1);
+    }
+    if (stalled === undefined) continue;
+    stalls++;
+    faults.push(...stalled.end());
+  }
+  Atomics.store(stop, 0, 1);
+  const reports = await done;
+  await Promise.all(workers.map((worker) => worker.terminate()));
+  for (const { fault } of reports) if (fault !== undefined) faults.push(fault);
+  return {
+    faults,
+    flips: writer.flips,
+    deltas: writer.deltas,
+    stalls,
+    lookups: reports.map(({ lookups }) => lookups),
+    generations: reports.map(({ generations }) => generations),
+  };
+}
+
+/** Sends hosts to and fro between an accepting and a dropping list, with some more that nobody asks about. */
+class ShuttleWriter {
+  readonly random: Random;
+  flips = 0;
+  deltas = 0;
+  private readonly table: Table;
+  private readonly sides: readonly [PrefixSet, PrefixSet];
+  private policies = shuttlePolicies('first');
+
+  constructor(table: Table, { hosts, seed }: InterleavingOptions) {
+    this.table = table;
+    this.random = new Random(seed);
+    const side = (offset: number): PrefixSet =>
+      prefixSetOf(Array.from({ length: hosts }, (_, i) => prefixOf(4, [FIRST + i * 1024 + offset], 32)));
+    this.sides = [side(0), side(1)];
+  }
+
+  /** The next generation: an odd one accepts the hosts and drops their neighbours, an even one the other way round. */
+  async flip(): Promise<void> {
+    const { table, random } = this;
+    const isFull = random.chance(0.02);
+    if (isFull) this.policies = shuttlePolicies(`from ${this.flips}`);
+    const isOdd = (this.flips + 1) % 2 === 1;
+    const lists: RuleSet['lists'] = new Map(
+      [0, 1].map((list) => {
+        const side = this.sides[isOdd === (list === 1) ? 0 : 1];
+        return [`release-${list}`, prefixListOf({ v4: unionPrefixes(side.v4, this.others()), v6: side.v6 })];
+      }),
+    );
+    const ruleSet = { lists, policies: this.policies, resolutions: NO_RESOLUTIONS };
+    const prepared =
+      isFull || random.chance(0.5)
+        ? await table.prepareAsync(ruleSet, ENVIRONMENT)
+        : table.prepare(ruleSet, ENVIRONMENT);
+    table.flip(prepared);
+    this.flips++;
+    if (prepared.isDelta) this.deltas++;
+  }
+
+  /** Prefixes away from all hosts, more or fewer, so that memory comes and goes. */
+  private others(): PrefixSet['v4'] {
+    const { random } = this;
+    const count = random.chance(0.1) ? 600 : 20;
+    const prefixes = Array.from({ length: count }, () =>
+      prefixOf(4, [0x80000000 + (random.word() >>> 1)], 16 + random.below(17)),
+    );
+    return prefixSetOf(prefixes).v4;
+  }
+}
+
+const NO_RESOLUTIONS: RuleSet['resolutions'] = new Map();
+
+/** A look that goes on while the writer flips, by hand: its generation must stay as it is to the end. */
+class StalledReader {
+  private readonly before: readonly number[];
+  private readonly answers: () => readonly number[];
+  private readonly unpin: () => void;
+
+  constructor(table: Table, hosts: number) {
+    const { memory } = table.handle();
+    const { views } = new TableMemory(memory);
+    const reader = openReader(table.handle());
+    const control = views.words;
+    const pin = pinWord(reader.slot);
+    // The same steps as a reader's (double-buffer.ts): epoch, pin, header.
+    control[pin] = (control[2] ?? 0) | PINNED;
+    const image = openImage(views, (control[1] ?? 0) >>> 0, undefined);
+    this.answers = () =>
+      Array.from({ length: hosts * 2 }, (_, i) =>
+        lookup4(image, 0, undefined, FIRST + (i >> 1) * 1024 + (i & 1), 6, 443),
+      );
+    this.unpin = () => {
+      control[pin] = 0;
+      reader.close();
+    };
+    this.before = this.answers();
+  }
+
+  /** Ends the look; returns what changed meanwhile. */
+  end(): readonly string[] {
+    const after = this.answers();
+    this.unpin();
+    const changed = after.findIndex((code, i) => code !== this.before[i]);
+    return changed < 0 ? [] : [`address ${changed} of a stalled look changed its answer`];
+  }
+}

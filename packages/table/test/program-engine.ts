@@ -1,0 +1,217 @@
+/** Programs compiled as the table compiles them, and asked without maps; by the twin, and by assembly/program.ts as it is now. */
+
+import { readFileSync } from 'node:fs';
+import { type Address, type Environment, type Packet, type RuleSet, strideOf } from '@rulecast/rules';
+import asc from 'assemblyscript/asc';
+import { ClassSets, type Cut, cutSpace } from '../src/classes.ts';
+import { DEFAULT_TABLE_LIMITS, type TableLimits } from '../src/limits.ts';
+import { detailOf } from '../src/lookup.ts';
+import { compileWasm, instantiateWasm, TableMemory } from '../src/memory.ts';
+import { Predicates } from '../src/predicate.ts';
+import {
+  decide,
+  decideGrouped,
+  NODE_KIND_MASK,
+  NODE_OFFSET_SHIFT,
+  NodeKind,
+  protoBitOf,
+  TableKind,
+} from '../src/program.ts';
+import { compilePrograms, type Programs } from '../src/program-compiler.ts';
+import { programField } from '../src/program-origin.ts';
+import { type PlanGroups, ProgramPlans } from '../src/program-plan.ts';
+import { ruleColumns } from '../src/rule-columns.ts';
+
+export interface Compiled {
+  readonly plans: ProgramPlans;
+  readonly groups: PlanGroups;
+  readonly sets: readonly ClassSets[];
+  readonly cuts: readonly { readonly v4: Cut; readonly v6: Cut }[];
+  readonly limits: TableLimits;
+  readonly programs: Programs;
+}
+
+export function compile(
+  ruleSet: RuleSet,
+  environment: Environment,
+  limits: Partial<TableLimits> = {},
+  groupCount = 1,
+): Compiled {
+  const all = { ...DEFAULT_TABLE_LIMITS, ...limits };
+  const rules = ruleColumns(ruleSet);
+  const plans = new ProgramPlans(rules.policies, environment, new Predicates(rules));
+  const groups = plans.grouped(groupCount);
+  const sets = groups.groups.map(({ count }) => new ClassSets(count, all));
+  const cuts = groups.groups.map(({ v4, v6 }, group) => {
+    const own = sets[group];
+    if (own === undefined) throw new RangeError(`no group ${group}`);
+    return { v4: cutSpace(v4, own), v6: cutSpace(v6, own) };
+  });
+  return { plans, groups, sets, cuts, limits: all, programs: compilePrograms(plans, groups, sets, all) };
+}
+
+/** The class of an address in each group. */
+export function classesOf({ cuts }: Compiled, address: Address | undefined): Int32Array {
+  return Int32Array.from(cuts, ({ v4, v6 }) => {
+    if (address === undefined) return 0;
+    return classIn(address.family === 4 ? v4 : v6, address.words);
+  });
+}
+
+function classIn({ family, starts, classes, count }: Cut, words: Uint32Array): number {
+  const stride = strideOf(family);
+  let low = -1;
+  let high = count;
+  while (high - low > 1) {
+    const middle = (low + high) >> 1;
+    let order = 0;
+    for (let w = 0; w < stride && order === 0; w++)
+      order = (starts[middle * stride + w] ?? 0) - (words[w] ?? 0);
+    if (order <= 0) low = middle;
+    else high = middle;
+  }
+  return low < 0 ? 0 : (classes[low] ?? 0);
+}
+
+/** The program of a policy in one direction, or -1. */
+export function programOf({ plans }: Compiled, policy: string, direction: string): number {
+  return plans.plans.findIndex((plan) => plan.policy.name === policy && plan.direction === direction);
+}
+
+/** The code of a packet that a program judges, by the twin. */
+export function codeOf(compiled: Compiled, program: number, packet: Packet): number {
+  const { blob } = compiled.programs;
+  const classes = classesOf(compiled, packet.direction === 'egress' ? packet.dst : packet.src);
+  const protoBit = protoBitOf(packet.dst.family, packet.proto);
+  return compiled.groups.groups.length === 1
+    ? decide(blob, program, classes[0] ?? 0, protoBit, detailOf(packet))
+    : decideGrouped(blob, program, classes, protoBit, detailOf(packet));
+}
+
+/** How a program finds the node of a class. */
+export function rowKind(blob: Int32Array, program: number): 'one' | 'rows' | 'classes' | 'members' {
+  const row = blob[programField(blob, program, 'rows')] ?? 0;
+  if (programField(blob, program, 'classMask') !== 0) return 'rows';
+  if (row < 0 || (row & NODE_KIND_MASK) !== NodeKind.table || row >>> NODE_OFFSET_SHIFT === 0) return 'one';
+  return blob[row >>> NODE_OFFSET_SHIFT] === TableKind.classes ? 'classes' : 'members';
+}
+
+const TILE = 64;
+const ENTRY = `
+  import { decide, decideGrouped, decideTile } from './program';
+  export function decideAll(blob: usize, packets: usize, count: i32, out: usize): void {
+    for (let i = 0; i < count; i++) {
+      const p = packets + (i << 4);
+      store<i32>(out + (i << 2), decide(blob, load<i32>(p), load<i32>(p, 12), load<i32>(p, 4), load<i32>(p, 8)));
+    }
+  }
+  export function decideAllGrouped(blob: usize, groups: i32, packets: usize, count: i32, out: usize): void {
+    for (let i = 0; i < count; i++) {
+      const p = packets + i * (12 + (groups << 2));
+      store<i32>(out + (i << 2), decideGrouped(blob, load<i32>(p), p + 12, load<i32>(p, 4), load<i32>(p, 8)));
+    }
+  }
+  export function decideTiles(blob: usize, programs: usize, program: i32, classes: usize, protos: usize, icmp: i32, details: usize,
+    out: usize, count: i32, room: usize): void {
+    for (let i = 0; i < count; i += ${TILE}) {
+      const at: usize = i << 2;
+      const from: usize = programs == 0 ? 0 : programs + at;
+      const some = min(count - i, ${TILE});
+      decideTile(blob, from, program, classes + at, protos + i, icmp, details + at, out + at, some, room);
+    }
+  }`;
+
+type Run = (...args: readonly number[]) => void;
+
+/** Packets as columns, all for one family. */
+export interface DecideColumns {
+  /** A program for each packet, negative for none, or one for all. */
+  readonly programs: Int32Array | number;
+  readonly classes: Int32Array;
+  readonly protos: Uint8Array;
+  /** The protocol number of the family's ICMP. */
+  readonly icmp: number;
+  readonly details: Int32Array;
+}
+
+/** assembly/program.ts in a memory of its own. */
+export class ProgramEngine {
+  private readonly memory: TableMemory;
+  private readonly exports: Readonly<Record<string, unknown>>;
+
+  private constructor(binary: Uint8Array) {
+    this.memory = TableMemory.create(true, 65536, 2 ** 30);
+    const { handle } = this.memory;
+    if (handle instanceof SharedArrayBuffer) throw new TypeError('no memory for WebAssembly');
+    this.exports = instantiateWasm(compileWasm(binary), handle);
+  }
+
+  static async load(): Promise<ProgramEngine> {
+    const program = readFileSync(new URL('../assembly/program.ts', import.meta.url), 'utf8');
+    const { binary, error, stderr } = await asc.compileString(
+      { 'entry.ts': ENTRY, 'program.ts': program },
+      {
+        runtime: 'stub',
+        optimizeLevel: 3,
+        importMemory: true,
+        sharedMemory: true,
+        initialMemory: 1,
+        maximumMemory: 65536,
+        noAssert: true,
+        enable: ['simd', 'threads'],
+      },
+    );
+    if (binary === null) throw new Error(`${error}: ${stderr}`);
+    return new ProgramEngine(binary);
+  }
+
+  /** The codes of many packets; each is a program, a protocol bit, a detail and the classes in all groups. */
+  decideAll(blob: Int32Array, groupCount: number, packets: Int32Array): Int32Array {
+    const count = packets.length / (3 + groupCount);
+    const [at, from, out] = this.place([blob, packets, new Int32Array(count)]);
+    if (groupCount === 1) this.run('decideAll', at, from, count, out);
+    else this.run('decideAllGrouped', at, groupCount, from, count, out);
+    return this.memory.views.words.slice(out >>> 2, (out >>> 2) + count);
+  }
+
+  /** The codes of many packets, tile by tile. */
+  decideTiles(blob: Int32Array, { programs, classes, protos, icmp, details }: DecideColumns): Int32Array {
+    const count = classes.length;
+    const isColumn = typeof programs !== 'number';
+    const protoWords = new Int32Array((count + 3) >> 2);
+    new Uint8Array(protoWords.buffer).set(protos);
+    const column = isColumn ? programs : new Int32Array(0);
+    const places = this.place([
+      blob,
+      column,
+      classes,
+      protoWords,
+      details,
+      new Int32Array(count),
+      new Int32Array(TILE * 2),
+    ]);
+    const [at, programsAt, classesAt, protosAt, detailsAt, out, room] = places;
+    const [from, one] = isColumn ? [programsAt, 0] : [0, programs];
+    this.run('decideTiles', at, from, one, classesAt, protosAt, icmp, detailsAt, out, count, room);
+    return this.memory.views.words.slice(out >>> 2, (out >>> 2) + count);
+  }
+
+  /** Puts arrays into the memory, end to end; returns the first byte of each. */
+  private place<T extends readonly Int32Array[]>(
+    arrays: readonly [...T],
+  ): { readonly [K in keyof T]: number } {
+    let at = 64;
+    const places = arrays.map(({ byteLength }) => {
+      at += byteLength;
+      return at - byteLength;
+    });
+    if (!this.memory.reach(at + 64, 2 ** 30)) throw new RangeError(`no ${at} bytes of memory`);
+    for (const [index, array] of arrays.entries())
+      this.memory.views.words.set(array, (places[index] ?? 0) >>> 2);
+    return places as { readonly [K in keyof T]: number };
+  }
+
+  private run(name: string, ...args: readonly number[]): void {
+    (this.exports[name] as Run)(...args);
+  }
+}

@@ -1,0 +1,529 @@
+import {
+  type Environment,
+  emptyPolicy,
+  evaluate,
+  IpProtocol,
+  type Policy,
+  prefixListOf,
+  prefixOf,
+  prefixSetOf,
+  type Rule,
+  type RuleSet,
+  RunBuilder,
+  type Verdict,
+} from '@rulecast/rules';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { classBenchPackets, classBenchRules, defaultPolicyOf } from '../../../test/bench/classbench.mjs';
+import { TableLimitError, type TableLimits } from '../src/limits.ts';
+import { detailOf, UNREADABLE } from '../src/lookup.ts';
+import { decide, protoBitOf } from '../src/program.ts';
+import { compilePrograms } from '../src/program-compiler.ts';
+import { blockPolicy, originOf } from '../src/program-origin.ts';
+import { ProtoBit } from '../src/rule-columns.ts';
+import { edgePacket, programCase } from './program-case.ts';
+import {
+  type Compiled,
+  classesOf,
+  codeOf,
+  compile,
+  ProgramEngine,
+  programOf,
+  rowKind,
+} from './program-engine.ts';
+import { Random } from './random-rule-set.ts';
+
+const ENVIRONMENT: Environment = { now: 0, dns: [] };
+const PLAIN: Rule = {
+  action: 'drop',
+  remote: { kind: 'any' },
+  proto: undefined,
+  dns: false,
+  ports: undefined,
+  icmpType: undefined,
+  expire: undefined,
+  comment: undefined,
+};
+const DETAILS = [UNREADABLE, 0, 1, 52, 53, 54, 79, 80, 81, 1023, 1024, 65534, 65535] as const;
+
+/** What a code says, in the words of the evaluator. */
+function worded({ programs }: Compiled, code: number): unknown {
+  const { blob, outcomeCount, policyNames } = programs;
+  const origin = originOf(blob, outcomeCount, code);
+  if (origin === undefined) return { action: 'none' };
+  const { block, run, direction } = origin;
+  return {
+    action: ['none', 'accept', 'drop'][code & 3],
+    direction,
+    policy: policyNames[origin.policy],
+    rulePolicy: block === undefined ? undefined : policyNames[blockPolicy(blob, block)],
+    run: block === undefined ? undefined : run,
+  };
+}
+
+function expected({ action, by }: Verdict): unknown {
+  if (by === undefined) return { action };
+  return {
+    action,
+    direction: by.direction,
+    policy: by.policy,
+    rulePolicy: by.rule?.policy,
+    run: by.rule?.run,
+  };
+}
+
+let engine: ProgramEngine;
+beforeAll(async () => {
+  engine = await ProgramEngine.load();
+});
+
+interface CheckOptions {
+  readonly limits?: Partial<TableLimits>;
+  readonly groups?: number;
+  readonly rules?: number;
+}
+
+/** Compares twin, engine and evaluator on packets at the edges of seeded rule sets. */
+function check(seeds: number, packets: number, { limits = {}, groups = 1, rules = 64 }: CheckOptions): void {
+  for (let seed = 0; seed < seeds; seed++) {
+    const random = new Random(seed);
+    const one = programCase(random, rules, random.pick([0.2, 0.5, 0.8, 1]));
+    const compiled = compile(one.ruleSet, one.environment, limits, groups);
+    const words: number[] = [];
+    const codes: number[] = [];
+    for (let i = 0; i < packets; i++) {
+      const packet = edgePacket(random, one);
+      const verdict = evaluate(one.ruleSet, one.environment, packet);
+      if (verdict.by === undefined) continue;
+      const program = programOf(compiled, verdict.by.policy, packet.direction);
+      const code = codeOf(compiled, program, packet);
+      expect(worded(compiled, code), `seed ${seed}, packet ${i}`).toEqual(expected(verdict));
+      const remote = packet.direction === 'egress' ? packet.dst : packet.src;
+      words.push(
+        program,
+        protoBitOf(packet.dst.family, packet.proto),
+        detailOf(packet),
+        ...classesOf(compiled, remote),
+      );
+      codes.push(code);
+    }
+    expect(codes.length).toBeGreaterThan(0);
+    expect(
+      [...engine.decideAll(compiled.programs.blob, groups, Int32Array.from(words))],
+      `seed ${seed}`,
+    ).toEqual(codes);
+  }
+}
+
+function policySet(policies: readonly Policy[], more: Partial<RuleSet> = {}): RuleSet {
+  const byName = new Map(policies.map((policy) => [policy.name, policy]));
+  return { lists: new Map(), policies: byName, resolutions: new Map(), ...more };
+}
+
+function egressOf(rules: readonly Rule[]): Policy['egress'] {
+  const runs = new RunBuilder();
+  for (const rule of rules) runs.push(rule);
+  return runs.build();
+}
+
+function hostRule(word: number, more: Partial<Rule> = {}): Rule {
+  return { ...PLAIN, remote: { kind: 'prefix', prefix: prefixOf(4, [word], 32) }, ...more };
+}
+
+/** `count` policies of `each` hosts of their own, every third asked for by two policies. */
+function manyPolicies(count: number, each: number): readonly Policy[] {
+  return Array.from({ length: count }, (_, p) => ({
+    ...emptyPolicy(`p${p}`),
+    prefixes: prefixSetOf([prefixOf(4, [0xc0a80000 + p], 32)]),
+    egress: egressOf(
+      Array.from({ length: each }, (__, i) => {
+        const word = 0x0a000000 + (i % 3 === 0 ? Math.floor(p / 2) : p) * each * 2 + i;
+        const ports = i % 4 === 1 ? { first: 80, last: 443 } : undefined;
+        return hostRule(word, { action: i % 2 === 0 ? 'drop' : 'accept', proto: ports && 'tcp', ports });
+      }),
+    ),
+  }));
+}
+
+/** Every program's code for every class, protocol and edge of ports, program by program. */
+function allCodes({ programs, sets, plans }: Compiled, blob = programs.blob): number[] {
+  const codes: number[] = [];
+  for (let program = 0; program < plans.plans.length; program++) {
+    for (let classId = 0; classId < (sets[0]?.count ?? 0); classId++) {
+      for (const bit of Object.values(ProtoBit)) {
+        for (const detail of DETAILS) codes.push(decide(blob, program, classId, bit, detail));
+      }
+    }
+  }
+  return codes;
+}
+
+function limitOf(make: () => unknown): string {
+  try {
+    make();
+  } catch (error) {
+    if (error instanceof TableLimitError) return error.code;
+    throw error;
+  }
+  return 'none';
+}
+
+describe('programs', () => {
+  it.each<readonly [string, CheckOptions]>([
+    ['as they are by default', {}],
+    ['where there are rows for some programs only', { limits: { rows: 200 } }],
+    ['where predicates of a class are looked at one by one', { limits: { rows: 0 } }],
+    ['where maps are not made for classes', { limits: { combined: 0 } }],
+    ['where maps are made for few classes', { limits: { combined: 100 } }],
+    ['where there are neither rows nor such maps', { limits: { combined: 0, rows: 0 } }],
+    ['in two groups', { groups: 2 }],
+    ['in seven groups', { groups: 7 }],
+    ['in seven groups without rows', { groups: 7, limits: { rows: 0, combined: 0 } }],
+    ['of many rules', { rules: 400 }],
+    ['of many rules that are not combined', { rules: 400, limits: { combined: 0 } }],
+    ['of many rules in three groups', { rules: 400, groups: 3 }],
+  ])('decide as the evaluator does, by twin and engine alike: %s', (_, options) => {
+    check(80, 150, options);
+  });
+
+  it.each(['acl', 'fw', 'ipc'] as const)(
+    'decide as the evaluator does: 1,500 rules like ClassBench’s %s',
+    (family) => {
+      const rules = classBenchRules(family, 1500, 7);
+      const ruleSet = defaultPolicyOf(rules);
+      const { dst, protos, details } = classBenchPackets(rules, 2000, 8);
+      for (const limits of [{}, { combined: 0 }, { rows: 0 }]) {
+        const compiled = compile(ruleSet, ENVIRONMENT, limits);
+        for (const [i, word] of dst.entries()) {
+          const proto = protos[i] ?? 0;
+          const packet = {
+            direction: 'egress' as const,
+            src: undefined,
+            dst: { family: 4 as const, words: Uint32Array.of(word) },
+            proto,
+            port: proto === IpProtocol.icmp ? undefined : details[i],
+            icmpType: details[i],
+          };
+          const verdict = evaluate(ruleSet, ENVIRONMENT, packet);
+          expect(worded(compiled, codeOf(compiled, 0, packet)), `packet ${i}`).toEqual(expected(verdict));
+        }
+      }
+    },
+  );
+
+  it('are decided alike one by one and in tiles, with a program for all and with one for each packet', () => {
+    for (let seed = 0; seed < 60; seed++) {
+      const random = new Random(seed);
+      const { ruleSet, environment } = programCase(
+        random,
+        random.pick([8, 64, 500]),
+        random.pick([0, 0.5, 1]),
+      );
+      const compiled = compile(ruleSet, environment, random.pick([{}, { rows: 0 }, { combined: 0 }]));
+      const { blob } = compiled.programs;
+      const programCount = compiled.plans.plans.length;
+      const count = 1 + random.below(400);
+      const column = (next: () => number): Int32Array => Int32Array.from({ length: count }, next);
+      const classes = column(() => random.below(compiled.sets[0]?.count ?? 1));
+      const protos = Uint8Array.from({ length: count }, () => random.pick([1, 6, 17, 58, 47]));
+      const details = column(() => random.pick(DETAILS));
+      const mixed = column(() => random.below(programCount + 1) - 1);
+      for (const programs of [mixed, random.below(programCount), -1]) {
+        for (const family of [4, 6] as const) {
+          const icmp = family === 4 ? IpProtocol.icmp : IpProtocol.icmp6;
+          const tiles = engine.decideTiles(blob, { programs, classes, protos, icmp, details });
+          const one = Array.from(classes, (classId, i) => {
+            const program = typeof programs === 'number' ? programs : (programs[i] ?? -1);
+            if (program < 0) return 0;
+            return decide(blob, program, classId, protoBitOf(family, protos[i] ?? 0), details[i] ?? 0);
+          });
+          expect([...tiles], `seed ${seed}`).toEqual(one);
+        }
+      }
+    }
+  });
+
+  it('give equal answers whether many classes have rows, a table of classes or one of predicates', () => {
+    const ruleSet = policySet(manyPolicies(60, 200));
+    const tables = compile(ruleSet, ENVIRONMENT);
+    const members = compile(ruleSet, ENVIRONMENT, { rows: 0 });
+    const kinds = (compiled: Compiled): readonly string[] =>
+      compiled.plans.plans.map((_, program) => rowKind(compiled.programs.blob, program));
+    expect(new Set(kinds(tables))).toEqual(new Set(['classes']));
+    expect(new Set(kinds(members))).toEqual(new Set(['members']));
+    const [random, words] = [new Random(1), [] as number[]];
+    for (let i = 0; i < 20_000; i++) {
+      words.push(
+        random.below(60),
+        random.pick(Object.values(ProtoBit)),
+        random.pick(DETAILS),
+        random.below(tables.sets[0]?.count ?? 1),
+      );
+    }
+    const packets = Int32Array.from(words);
+    const codes = engine.decideAll(tables.programs.blob, 1, packets);
+    expect([...engine.decideAll(members.programs.blob, 1, packets)]).toEqual([...codes]);
+    const own = compile(policySet(manyPolicies(60, 200).slice(0, 1)), ENVIRONMENT);
+    expect(kinds(own)).toEqual(['rows']);
+    // Policy 0 alone answers as among the others.
+    for (const [i, { remote }] of Array.from(
+      { length: 200 },
+      (_, r) => [r, hostRule(0x0a000000 + r)] as const,
+    )) {
+      const dst = remote.kind === 'prefix' ? remote.prefix : prefixOf(4, [0], 0);
+      const packet = {
+        direction: 'egress',
+        src: undefined,
+        dst,
+        proto: 6,
+        port: 80,
+        icmpType: undefined,
+      } as const;
+      expect(codeOf(tables, 0, packet), `host ${i}`).toBe(codeOf(own, 0, packet));
+    }
+  });
+
+  it('of equal rules share all but their records', () => {
+    const [first] = manyPolicies(1, 200);
+    const qubes = (count: number): RuleSet =>
+      policySet(
+        Array.from({ length: count }, (_, p) => ({
+          ...emptyPolicy(`p${p}`),
+          prefixes: prefixSetOf([prefixOf(4, [0xc0a80000 + p], 32)]),
+          egress: first?.egress ?? [],
+        })),
+      );
+    const [one, many] = [1, 500].map((count) => compile(qubes(count), ENVIRONMENT).programs.usedWords);
+    expect((many ?? 0) - (one ?? 0)).toBe(499 * (16 + 4));
+  });
+
+  it('keep `common` once where it would multiply classes and programs', () => {
+    const common = {
+      ...emptyPolicy('common'),
+      egress: egressOf(
+        Array.from({ length: 20_000 }, (_, i) =>
+          hostRule(0xac100000 + i, { action: i % 2 === 0 ? 'drop' : 'accept' }),
+        ),
+      ),
+    };
+    const { programs, ...compiled } = compile(policySet([common, ...manyPolicies(100, 20)]), ENVIRONMENT);
+    expect(programs.usedWords).toBeLessThan(200_000);
+    const packet = { direction: 'egress', src: undefined, proto: 6, port: 80, icmpType: undefined } as const;
+    const verdictTo = (program: number, word: number): unknown =>
+      worded(
+        { programs, ...compiled },
+        codeOf({ programs, ...compiled }, program, { ...packet, dst: prefixOf(4, [word], 32) }),
+      );
+    const by = { direction: 'egress', policy: 'p7' };
+    expect(verdictTo(7, 0xac100003)).toEqual({ ...by, action: 'accept', rulePolicy: 'common', run: 3 });
+    expect(verdictTo(7, 0x0a000000 + 7 * 40 + 2)).toEqual({
+      ...by,
+      action: 'drop',
+      rulePolicy: 'p7',
+      run: 2,
+    });
+    expect(verdictTo(7, 1)).toEqual({ ...by, action: 'drop', rulePolicy: undefined, run: undefined });
+  });
+});
+
+describe('classes that come later', () => {
+  /** Lists of few networks each, and policies that use them. */
+  function listCase(random: Random): ReturnType<typeof programCase> {
+    return programCase(random, 60, 0.6);
+  }
+
+  it.each<readonly [string, Partial<TableLimits>]>([
+    ['in rows', {}],
+    ['in lists of predicates', { rows: 0 }],
+    ['where nothing is combined', { combined: 0 }],
+  ])('are decided in place as by programs compiled with them: %s', (_, limits) => {
+    for (let seed = 0; seed < 40; seed++) {
+      const random = new Random(seed);
+      const { ruleSet, environment } = listCase(random);
+      const compiled = compile(ruleSet, environment, limits);
+      const { programs, sets, plans, groups } = compiled;
+      const [own] = sets;
+      if (own === undefined || own.predicateCount === 0) continue;
+      const inForce = programs.blob.slice();
+      const before = allCodes(compiled, inForce);
+      const knownCount = own.count;
+      expect(programs.extend(inForce)).toBe(true);
+      expect(inForce).toEqual(programs.blob);
+      for (let round = 0; round < 3; round++) {
+        for (let i = 0; i < 8; i++) own.toggled(random.below(own.count), [random.below(own.predicateCount)]);
+        expect(programs.extend(inForce), `seed ${seed}`).toBe(true);
+        const anew = compilePrograms(plans, groups, sets, compiled.limits);
+        expect(allCodes(compiled, inForce), `seed ${seed}`).toEqual(
+          allCodes({ ...compiled, programs: anew }),
+        );
+      }
+      const known = plans.plans.flatMap((__, program) => {
+        const each = Object.values(ProtoBit).length * DETAILS.length;
+        return allCodes(compiled, inForce).slice(
+          program * own.count * each,
+          (program * own.count + knownCount) * each,
+        );
+      });
+      expect(known).toEqual(before);
+    }
+  });
+
+  it('are taken into tables of classes while they have room, and refused once they have not', () => {
+    const compiled = compile(policySet(manyPolicies(60, 200)), ENVIRONMENT);
+    const { programs, sets, plans, groups } = compiled;
+    const own = sets[0];
+    if (own === undefined) throw new TypeError('no classes');
+    expect(rowKind(programs.blob, 0)).toBe('classes');
+    const inForce = programs.blob.slice();
+    const random = new Random(5);
+    let isTaken = true;
+    for (let rounds = 0; isTaken && rounds < 1000; rounds++) {
+      // Predicates 0 to 199 are the first policy's: its table fills, the others' do not.
+      for (let i = 0; i < 5; i++) own.toggled(random.below(own.count), [random.below(200)]);
+      isTaken = programs.extend(inForce);
+      if (!isTaken) break;
+      const anew = compilePrograms(plans, groups, sets, compiled.limits);
+      for (let classId = 0; classId < own.count; classId++) {
+        for (const program of [0, 1, 59]) {
+          const code = decide(anew.blob, program, classId, ProtoBit.tcp, 80);
+          if (decide(inForce, program, classId, ProtoBit.tcp, 80) !== code) expect.fail(`class ${classId}`);
+        }
+      }
+    }
+    expect(isTaken).toBe(false);
+  });
+
+  it('are refused where rows have no room for them', () => {
+    const { programs, sets } = compile(policySet(manyPolicies(2, 4)), ENVIRONMENT);
+    const own = sets[0];
+    if (own === undefined) throw new TypeError('no classes');
+    const room = own.count + (own.count >> 3) + 64;
+    const blob = programs.blob.slice();
+    const random = new Random(2);
+    const growTo = (count: number): void => {
+      while (own.count < count) own.toggled(random.below(own.count), [random.below(own.predicateCount)]);
+    };
+    growTo(room);
+    expect(programs.extend(blob)).toBe(true);
+    growTo(room + 1);
+    expect(programs.extend(blob)).toBe(false);
+  });
+});
+
+describe('limits of programs', () => {
+  const ruleSet = policySet(manyPolicies(3, 20));
+  const whole = compile(ruleSet, ENVIRONMENT);
+
+  it('words: what fits exactly is taken, one less refused', () => {
+    const { usedWords } = whole.programs;
+    expect(limitOf(() => compile(ruleSet, ENVIRONMENT, { lists: usedWords }))).toBe('none');
+    expect(limitOf(() => compile(ruleSet, ENVIRONMENT, { lists: usedWords - 1 }))).toBe('programs-too-large');
+  });
+
+  it('outcomes: what fits exactly is taken, one less refused', () => {
+    const { outcomeCount } = whole.programs;
+    expect(limitOf(() => compile(ruleSet, ENVIRONMENT, { outcomes: outcomeCount }))).toBe('none');
+    expect(limitOf(() => compile(ruleSet, ENVIRONMENT, { outcomes: outcomeCount - 1 }))).toBe(
+      'too-many-outcomes',
+    );
+  });
+
+  it('outcomes: 2^24 are taken, and no more whatever the limit', () => {
+    const runs = 2 ** 16 - 1; // with a default 2^16 outcomes a policy; 255 policies and 2^16 - 2 more runs are 2^24 - 1 outcomes
+    const rules = Array.from({ length: runs }, (_, i) =>
+      hostRule(i, { action: i % 2 === 0 ? 'drop' : 'accept' }),
+    );
+    const common = { ...emptyPolicy('common'), egress: egressOf(rules) };
+    const policies = (count: number): readonly Policy[] =>
+      Array.from({ length: count }, (_, p) => ({
+        ...emptyPolicy(`p${p}`),
+        prefixes: prefixSetOf([prefixOf(4, [0xc0a80000 + p], 32)]),
+      }));
+    const limits = { outcomes: 2 ** 30 };
+    const { programs } = compile(policySet([common, ...policies(255)]), ENVIRONMENT, limits);
+    expect(programs.outcomeCount).toBe(255 * 2 ** 16 + 1);
+    const last = programs.outcomeCount - 1;
+    expect(originOf(programs.blob, programs.outcomeCount, (last << 2) | 1)).toMatchObject({
+      policy: 255,
+      run: runs - 1,
+    });
+    const shorter = { ...common, egress: common.egress.slice(1) };
+    expect(limitOf(() => compile(policySet([shorter, ...policies(256)]), ENVIRONMENT, limits))).toBe('none');
+    expect(limitOf(() => compile(policySet([common, ...policies(256)]), ENVIRONMENT, limits))).toBe(
+      'too-many-outcomes',
+    );
+  });
+
+  it.each([
+    ['rows', 3 * (whole.sets[0]?.count ?? 0)],
+    ['pairs', 60],
+  ] as const)('%s: beyond, programs look at predicates one by one, with equal answers', (name, enough) => {
+    const room = (whole.sets[0]?.count ?? 0) + ((whole.sets[0]?.count ?? 0) >> 3) + 64;
+    const exact = name === 'rows' ? 3 * room : enough;
+    const kinds = (limit: number): readonly string[] => {
+      const compiled = compile(ruleSet, ENVIRONMENT, { [name]: limit });
+      expect(allCodes(compiled)).toEqual(allCodes(whole));
+      return [0, 1, 2].map((program) => rowKind(compiled.programs.blob, program));
+    };
+    expect(kinds(exact)).toEqual(['rows', 'rows', 'rows']);
+    expect(kinds(exact - 1)).toEqual(['rows', 'rows', 'members']);
+    expect(kinds(0)).toEqual(['members', 'members', 'members']);
+  });
+
+  it('combined: beyond, overlapping networks are compared at lookup, with equal answers and fewer words', () => {
+    const nested = egressOf(
+      Array.from({ length: 256 }, (_, i) => ({
+        ...PLAIN,
+        action: i % 3 === 0 ? ('accept' as const) : ('drop' as const),
+        proto: i % 2 === 0 ? ('tcp' as const) : ('udp' as const),
+        ports: { first: i * 100, last: i * 100 + 250 },
+        remote: {
+          kind: 'prefix' as const,
+          prefix: prefixOf(4, [0x0a000000 + ((i % 32) << (i % 16))], 32 - (i % 16)),
+        },
+      })),
+    );
+    const set = policySet([{ ...emptyPolicy('default'), egress: nested }]);
+    const combined = compile(set, ENVIRONMENT);
+    const compared = compile(set, ENVIRONMENT, { combined: 0 });
+    expect(allCodes(compared)).toEqual(allCodes(combined));
+    expect(compared.programs.usedWords).toBeLessThan(combined.programs.usedWords);
+  });
+
+  it('overlapping lists make fewer classes in groups, and equal answers', () => {
+    const random = new Random(9);
+    const hosts = Array.from({ length: 3000 }, () => prefixOf(4, [random.word()], 32));
+    const names = Array.from({ length: 24 }, (_, l) => `l${l}`);
+    const lists = new Map(
+      names.map((name) => [
+        name,
+        prefixListOf(prefixSetOf([...hosts.filter(() => random.chance(0.5)), prefixOf(4, [0], 1)])),
+      ]),
+    );
+    const egress = egressOf(
+      names.map((list, l) => ({
+        ...PLAIN,
+        action: l % 2 === 0 ? 'drop' : 'accept',
+        remote: { kind: 'list', list },
+        proto: l % 3 === 0 ? 'tcp' : undefined,
+      })),
+    );
+    const set = policySet([{ ...emptyPolicy('default'), egress }], { lists });
+    const limits = { classMembers: 10_000 };
+    expect(limitOf(() => compile(set, ENVIRONMENT, limits))).toBe('classes-too-large');
+    const grouped = compile(set, ENVIRONMENT, limits, 8);
+    const alone = compile(set, ENVIRONMENT);
+    for (const host of [...hosts, ...hosts.map(() => prefixOf(4, [random.word()], 32))]) {
+      for (const proto of [6, 17]) {
+        const packet = {
+          direction: 'egress',
+          src: undefined,
+          dst: host,
+          proto,
+          port: 80,
+          icmpType: undefined,
+        } as const;
+        if (codeOf(grouped, 0, packet) !== codeOf(alone, 0, packet)) expect.fail(`to ${host.words}`);
+      }
+    }
+  });
+});
