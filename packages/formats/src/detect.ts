@@ -3,7 +3,7 @@
  * a row here and a parser beside this file.
  */
 
-import { CR, LF } from './text.ts';
+import { contentStart, isJsonList, sampleLines } from './detect-list.ts';
 
 export type Format = 'list' | 'rules' | 'document';
 
@@ -27,29 +27,24 @@ const RECOGNISERS: readonly Recogniser[] = [
   { format: 'rules', name: /\.rules$/i, line: new RegExp(`^(?:accept|drop)(?:\\s|$)|${RULE_OPTION.source}`) },
 ];
 
-/** How far into a file the first meaningful line is looked for: headers of lists are long, but not this long. */
-const SAMPLE_BYTES = 64 * 1024;
-
-/** The format of a file; a list if nothing speaks for another. `fileName` may be empty or `-` for what has no name. */
+/**
+ * The format of a file; a list if nothing speaks for another. `fileName` may be empty or `-` for what has no name. JSON that is known
+ * to be a list is one whatever its name.
+ */
 export function detectFormat(fileName: string, bytes: Uint8Array): Format {
+  if (isJsonList(bytes)) return 'list';
   const named = RECOGNISERS.find((recogniser) => recogniser.name?.test(fileName));
-  if (named !== undefined) return named.format;
+  return named?.format ?? detectLine(bytes);
+}
+
+/** The format that the first meaningful line says. */
+export function detectLine(bytes: Uint8Array): Format {
   const line = firstMeaningfulLine(bytes);
   return RECOGNISERS.find((recogniser) => recogniser.line.test(line))?.format ?? 'list';
 }
 
 /** The first line that is neither blank nor a comment, trimmed; empty if the sample has none. */
 function firstMeaningfulLine(bytes: Uint8Array): string {
-  let end = Math.min(bytes.length, SAMPLE_BYTES);
-  // A line that the sample cuts is not judged, unless there is no other.
-  if (end < bytes.length) {
-    const cut = Math.max(bytes.lastIndexOf(LF, end - 1), bytes.lastIndexOf(CR, end - 1));
-    if (cut > 0) end = cut;
-  }
-  const sample = new TextDecoder().decode(bytes.subarray(0, end));
-  for (const line of sample.split(/[\r\n]+/)) {
-    const text = line.trim();
-    if (text !== '' && !/^(?:#|;|\/\/)/.test(text)) return text;
-  }
+  for (const line of sampleLines(bytes, contentStart(bytes))) if (!/^(?:#|;|\/\/)/.test(line)) return line;
   return '';
 }

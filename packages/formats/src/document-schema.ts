@@ -1,18 +1,14 @@
 /**
- * The shape of a rule set document as a JSON schema, and its faults in words. Every scalar is text here; see document-tree.ts.
+ * The shape of a rule set document as a JSON schema. Every scalar is text here; see document-tree.ts.
  * Faults of meaning (addresses, rules, what goes with what) are document.ts's.
  */
-
-import { Ajv, type ErrorObject, type ValidateFunction } from 'ajv';
-import type { MappingNode, TreeNode } from './document-tree.ts';
-import { closest } from './suggestion.ts';
-import { quote } from './text.ts';
 
 const RULES = {
   type: ['array', 'object'],
   items: { type: 'string' },
   properties: { file: { type: 'string' } },
   required: ['file'],
+  description: 'write a sequence of rules, or file: NAME',
   additionalProperties: false,
 } as const;
 
@@ -55,140 +51,3 @@ export const DOCUMENT_SCHEMA = {
     },
   },
 } as const;
-
-export const SchemaFault = {
-  unknown: 'unknown-key',
-  missing: 'missing-key',
-  type: 'wrong-type',
-  value: 'bad-value',
-} as const;
-
-export interface ShapeFault {
-  /** Index in the text of the document. */
-  readonly offset: number;
-  readonly code: string;
-  readonly reason: string;
-}
-
-let validator: ValidateFunction | undefined; // made on first use: commands that read no document need not wait for it
-
-/** What is wrong with the shape of a document: the first `maxFaults`, and how many there are. */
-export function checkShape(
-  root: MappingNode,
-  maxFaults: number,
-): { readonly faults: readonly ShapeFault[]; readonly count: number } {
-  validator ??= new Ajv({
-    allErrors: true,
-    verbose: true,
-    strict: true,
-    allowUnionTypes: true,
-    strictTypes: false,
-  }).compile(DOCUMENT_SCHEMA);
-  if (validator(plainOf(root))) return { faults: [], count: 0 };
-  const errors = validator.errors ?? [];
-  return { faults: errors.slice(0, maxFaults).map((error) => faultOf(root, error)), count: errors.length };
-}
-
-/** The tree as the plain value that the validator takes. */
-function plainOf(node: TreeNode): unknown {
-  switch (node.kind) {
-    case 'text':
-      return node.value;
-    case 'sequence':
-      return node.items.map(plainOf);
-    case 'mapping': {
-      const plain: Record<string, unknown> = Object.create(null); // so that a key "__proto__" is a key
-      for (const [key, { value }] of node.entries) plain[key] = plainOf(value);
-      return plain;
-    }
-  }
-}
-
-function faultOf(root: MappingNode, error: ErrorObject): ShapeFault {
-  const path = error.instancePath
-    .split('/')
-    .slice(1)
-    .map((segment) => segment.replaceAll('~1', '/').replaceAll('~0', '~'));
-  const { node, keyOffset } = nodeAt(root, path);
-  switch (error.keyword) {
-    case 'additionalProperties': {
-      const { additionalProperty } = error.params;
-      const key = String(additionalProperty);
-      const entry = node.kind === 'mapping' ? node.entries.get(key) : undefined;
-      const reason = unknownKeyReason(key, knownKeys(error));
-      return { offset: entry?.keyOffset ?? node.offset, code: SchemaFault.unknown, reason };
-    }
-    case 'required': {
-      const { missingProperty } = error.params;
-      const reason = `${quote(String(missingProperty))} is missing here: write a sequence of rules, or file: NAME`;
-      return { offset: node.offset, code: SchemaFault.missing, reason };
-    }
-    case 'enum': {
-      const allowed = (error.schema as readonly string[]).join(' or ');
-      return { offset: node.offset, code: SchemaFault.value, reason: `write ${allowed}` };
-    }
-    default: {
-      const offset = isEmpty(node) ? keyOffset : node.offset;
-      return { offset, code: SchemaFault.type, reason: typeReason(node, error.schema) };
-    }
-  }
-}
-
-function knownKeys(error: ErrorObject): readonly string[] {
-  const properties = new Map<string, unknown>(Object.entries(error.parentSchema ?? {})).get('properties');
-  return typeof properties === 'object' && properties !== null ? Object.keys(properties) : [];
-}
-
-function unknownKeyReason(key: string, known: readonly string[]): string {
-  const near = closest(key, known);
-  const advice = near === undefined ? `keys are ${known.join(', ')}` : `did you mean ${quote(near)}?`;
-  return `${quote(key)} is no key here: ${advice}`;
-}
-
-const TYPE_WORDS: Readonly<Record<string, string>> = {
-  array: 'a sequence',
-  object: 'a mapping',
-  string: 'text',
-};
-
-function typeReason(node: TreeNode, wanted: unknown): string {
-  const types = (Array.isArray(wanted) ? wanted : [wanted]).map(
-    (type) => TYPE_WORDS[String(type)] ?? String(type),
-  );
-  const expected = `write ${types.join(' or ')}`;
-  if (isEmpty(node)) return `nothing is given: ${expected}, or [] for none`;
-  const found = node.kind === 'text' ? 'text' : `a ${node.kind}`;
-  const hint =
-    wanted === 'string' && node.kind === 'mapping'
-      ? ', and put it in quotes if it has a colon at its end or before a space'
-      : '';
-  return `this is ${found}: ${expected}${hint}`;
-}
-
-function isEmpty(node: TreeNode): boolean {
-  return node.kind === 'text' && node.value === '';
-}
-
-/** The node at a path that exists, and the key that leads to it. */
-function nodeAt(
-  root: MappingNode,
-  path: readonly string[],
-): { readonly node: TreeNode; readonly keyOffset: number } {
-  let node: TreeNode = root;
-  let keyOffset = root.offset;
-  for (const segment of path) {
-    if (node.kind === 'mapping') {
-      const entry: { readonly keyOffset: number; readonly value: TreeNode } | undefined =
-        node.entries.get(segment);
-      if (entry === undefined) break;
-      keyOffset = entry.keyOffset;
-      node = entry.value;
-    } else if (node.kind === 'sequence') {
-      const item: TreeNode | undefined = node.items[Number(segment)];
-      if (item === undefined) break;
-      keyOffset = item.offset;
-      node = item;
-    }
-  }
-  return { node, keyOffset };
-}

@@ -175,14 +175,14 @@ function checkShape(tokens: readonly CST.Token[], reject: RejectAt): boolean {
     }
     if (!('items' in token)) continue;
     if (depth === DEPTH_MAX) {
-      const reason = `nested deeper than ${DEPTH_MAX}: this is no rule set document`;
+      const reason = `nested deeper than ${DEPTH_MAX}: this is no document of Rulecast`;
       reject(token.offset, TreeFault.depth, reason);
       return false;
     }
     for (const item of token.items) {
       const { key, value } = item;
       if (key != null && !isScalarToken(key)) {
-        reject(key.offset, TreeFault.key, 'a key that is not plain text: this is no rule set document');
+        reject(key.offset, TreeFault.key, 'a key that is not plain text: this is no document of Rulecast');
         return false;
       }
       if (value !== undefined) open.push({ token: value, depth: depth + 1 });

@@ -34,7 +34,7 @@ import {
   type Run,
   RunBuilder,
 } from '@rulecast/rules';
-import { checkShape } from './document-schema.ts';
+import { DOCUMENT_SCHEMA } from './document-schema.ts';
 import {
   type MappingEntry,
   type MappingNode,
@@ -52,10 +52,12 @@ import {
   prefixFault,
   readName,
 } from './entry.ts';
+import { importList } from './import.ts';
 import { type FormatLimits, withLimits } from './limits.ts';
-import { type EntrySink, parseListText } from './list-text.ts';
+import type { EntrySink } from './list-text.ts';
 import { type DocumentReject, type Reject, RejectLog } from './reject.ts';
 import { parseRuleLines } from './rule-lines.ts';
+import { checkShape } from './shape.ts';
 import { columnAt, quote } from './text.ts';
 
 export const DocumentFault = {
@@ -191,7 +193,7 @@ class DocumentReader {
       this.reject(root?.offset ?? 0, DocumentFault.notDocument, reason);
       return;
     }
-    const shape = checkShape(root, this.limits.rejectsKept);
+    const shape = checkShape(root, DOCUMENT_SCHEMA, this.limits.rejectsKept);
     const faults = shape.faults.map(({ offset, code, reason }) => ({ ...this.place(offset), code, reason }));
     this.addRejects(this.fileName, faults, shape.count);
     // What the schema has refused is passed over below, so that the rest is checked too.
@@ -273,7 +275,7 @@ class DocumentReader {
     const { limits } = this;
     const kind = resolve ? { kind: 'names' as const } : {};
     const sink = this.sinkFor('entry', referenced.name);
-    const text = parseListText(referenced.bytes, { ...kind, ...sink, resolve, limits });
+    const text = importList(referenced.name, referenced.bytes, { ...kind, ...sink, resolve, limits });
     this.addRejects(referenced.name, text.rejects, text.rejectCount);
     return text.list;
   }

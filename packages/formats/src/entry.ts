@@ -11,10 +11,13 @@ import {
   parsePrefixBytes,
 } from '@rulecast/rules';
 import { type PrefixSink, splitRange } from './range.ts';
-import { isBlank, quoteBytes, skipBlanks } from './text.ts';
+import { DASH, isBlank, latin1, quoteBytes, skipBlanks } from './text.ts';
 
-const DASH = 0x2d;
+const DOT = 0x2e;
 const SLASH = 0x2f;
+const ZERO = 0x30;
+const NINE = 0x39;
+const COLON = 0x3a;
 
 /** What is wrong with an entry, and at which byte. Its codes are those of PrefixFault and NameFault and these. */
 export interface EntryFault {
@@ -75,7 +78,6 @@ export class EntryReader {
     tokenEnd: TokenEnd,
     emit: PrefixSink,
   ): EntryFault | undefined {
-    const { first, last } = this;
     const lastStart = skipBlanks(bytes, dash + 1, limit);
     const end = tokenEnd(bytes, lastStart, limit, true);
     this.end = end;
@@ -83,6 +85,42 @@ export class EntryReader {
       const reason = `${quoteBytes(bytes, start, end)}: the ends of a range are addresses, without a prefix length`;
       return { code: EntryFaultCode.range, at: start, reason };
     }
+    return this.readLast(bytes, start, lastStart, end, emit);
+  }
+
+  /** Reads a range whose ends stand apart, in two fields. Gives its prefixes to `emit`, and none of a range with a fault. */
+  readEnds(
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+    lastStart: number,
+    lastEnd: number,
+    emit: PrefixSink,
+  ): EntryFault | undefined {
+    const fault = parsePrefixBytes(bytes, start, end, this.first);
+    if (fault !== undefined) return prefixFault(bytes, start, end, fault);
+    const slash = bytes.subarray(start, end).includes(SLASH)
+      ? start
+      : bytes.subarray(lastStart, lastEnd).includes(SLASH)
+        ? lastStart
+        : undefined;
+    if (slash !== undefined) {
+      const shown = quoteBytes(bytes, slash, slash === start ? end : lastEnd);
+      const reason = `${shown}: the ends of a range are addresses, without a prefix length`;
+      return { code: EntryFaultCode.range, at: slash, reason };
+    }
+    return this.readLast(bytes, start, lastStart, lastEnd, emit);
+  }
+
+  /** Reads the end of a range whose start stands in `first`; `start` is where the range begins. */
+  private readLast(
+    bytes: Uint8Array,
+    start: number,
+    lastStart: number,
+    end: number,
+    emit: PrefixSink,
+  ): EntryFault | undefined {
+    const { first, last } = this;
     if (parsePrefixBytes(bytes, lastStart, end, last) !== undefined) {
       const reason = `${quoteBytes(bytes, lastStart, end)} does not end the range: write both ends whole, as 192.0.2.1-192.0.2.9`;
       return { code: EntryFaultCode.range, at: lastStart, reason };
@@ -101,8 +139,65 @@ export class EntryReader {
   }
 }
 
+/**
+ * Reads an IPv4 address or CIDR in its usual spelling, exactly bytes[start, end), in one pass. Returns false, with `out` in any state, for
+ * everything else, right or wrong: parsePrefixBytes decides about that.
+ */
+export function readIp4(bytes: Uint8Array, start: number, end: number, out: PrefixScratch): boolean {
+  if (end - start < 7 || end - start > 18) return false;
+  let word = 0;
+  let octet = -1; // -1: no digit of it yet
+  let dots = 0;
+  let at = start;
+  for (; at < end; at++) {
+    const byte = bytes[at]!; // at < end <= length
+    const digit = byte - ZERO;
+    if (digit >= 0 && digit <= 9) {
+      if (octet === 0) return false;
+      octet = octet < 0 ? digit : octet * 10 + digit;
+    } else if (byte === DOT && octet >= 0 && octet < 256 && dots < 3) {
+      word = (word << 8) | octet;
+      octet = -1;
+      dots++;
+    } else break;
+  }
+  if (dots !== 3 || octet < 0 || octet > 255) return false;
+  word = (word << 8) | octet;
+  let length = 32;
+  if (at < end) {
+    if (bytes[at] !== SLASH || end - at < 2 || end - at > 3) return false;
+    length = 0;
+    for (at++; at < end; at++) {
+      const digit = bytes[at]! - ZERO; // likewise
+      if (digit < 0 || digit > 9) return false;
+      length = length * 10 + digit;
+    }
+    if (length > 32) return false;
+  }
+  out.family = 4;
+  out.words[0] = length === 0 ? 0 : word & (-1 << (32 - length));
+  out.length = length;
+  return true;
+}
+
+/**
+ * Whether a token is meant as an address, CIDR or range, well written or not: it has a colon or a slash, or no letter. `192.0.2.1-9` could
+ * pass for a host name, yet nobody means one.
+ */
+export function isAddressLike(bytes: Uint8Array, start: number, end: number): boolean {
+  let letters = false;
+  for (let at = start; at < end; at++) {
+    const byte = bytes[at];
+    if (byte === COLON || byte === SLASH) return true;
+    if (byte !== DOT && byte !== DASH && !(byte !== undefined && byte >= ZERO && byte <= NINE))
+      letters = true;
+  }
+  return !letters;
+}
+
 /** Whether ::ffff:0:0/96 would be one of the prefixes of an IPv6 range. */
 function holdsMappedBlock(first: Uint32Array, last: Uint32Array): boolean {
+  if (first[0] !== 0 || first[1] !== 0 || first[2]! > 0xffff) return false; // four words
   let found = false;
   splitRange(6, first, last, (_family, words, length) => {
     if (length === 96 && words[0] === 0 && words[1] === 0 && words[2] === 0xffff) found = true;
@@ -151,11 +246,6 @@ export function readName(bytes: Uint8Array, start: number, end: number): string 
   return { code: fault, at: start, reason: nameReason(quoteBytes(bytes, start, end), fault) };
 }
 
-/** Bytes as characters of the same number: keeps ASCII as it is and everything else beyond it. */
-function latin1(bytes: Uint8Array, start: number, end: number): string {
-  return Buffer.from(bytes.buffer, bytes.byteOffset + start, end - start).toString('latin1');
-}
-
 function nameReason(shown: string, fault: NameFault): string {
   switch (fault) {
     case NameFault.empty:
@@ -167,6 +257,8 @@ function nameReason(shown: string, fault: NameFault): string {
     case NameFault.long:
       return `${shown} is longer than the 253 characters of a host name`;
     case NameFault.label:
+      if (shown.startsWith('"*.'))
+        return `${shown} is a wildcard, and a list holds single names: write the names that are meant`;
       return `${shown} is no host name: labels are 1 to 63 letters, digits, - and _, without - at their ends`;
   }
 }

@@ -20,13 +20,22 @@ import {
   parsePrefixBytes,
   prefixOf,
 } from '@rulecast/rules';
-import { type EntryFault, EntryFaultCode, EntryReader, readName, type TokenEnd } from './entry.ts';
+import {
+  type EntryFault,
+  EntryFaultCode,
+  EntryReader,
+  isAddressLike,
+  readName,
+  type TokenEnd,
+} from './entry.ts';
 import { type FormatLimits, withLimits } from './limits.ts';
 import type { PrefixSink } from './range.ts';
 import { type Reject, RejectLog, TextFault } from './reject.ts';
 import {
+  asBuffer,
   CR,
   columnAt,
+  DASH,
   HASH,
   isBlank,
   LF,
@@ -41,13 +50,12 @@ import {
 const SLASH = 0x2f;
 const SEMICOLON = 0x3b;
 const COMMA = 0x2c;
-const DASH = 0x2d;
 const DOT = 0x2e;
 const ZERO = 0x30;
-const NINE = 0x39;
-const COLON = 0x3a;
 /** Of an IPv4 CIDR and its line end, `255.255.255.255/32\r\n`: so much may be read without looking for the end of the text. */
 const LONGEST_IP4_LINE_BYTES = 20;
+/** Of an IPv6 CIDR with an IPv4 tail, all groups whole. */
+const LONGEST_IP6_LINE_BYTES = 49;
 const LOOPBACK = 0x7f000001;
 
 /** Takes an entry that was read; `canonical` makes its text: prefixes with a length, separated by spaces, or a name. */
@@ -74,6 +82,9 @@ export interface ListText {
   readonly rejects: readonly Reject[];
   readonly rejectCount: number;
   readonly lineCount: number;
+  /** How many lines are comments and nothing else, and the first of them (0: none). */
+  readonly commentCount: number;
+  readonly commentLine: number;
 }
 
 /** Reads a list. Never throws on account of the bytes. */
@@ -91,14 +102,17 @@ class ListTextReader {
   private readonly v6 = new PrefixBuilder(6);
   private readonly names: string[] = [];
   private readonly entryReader = new EntryReader();
+  private readonly scratch = newPrefixScratch();
   private kind: List['kind'] | undefined;
   private kindLine = 0; // the line that decided the kind; 0: the caller did
   private line = 0; // number of the line last begun
   private entries = 0;
+  private commentCount = 0;
+  private commentLine = 0; // the first of them
   private pieces: Prefix[] = []; // of the entry at hand, if somebody listens
 
   constructor(bytes: Uint8Array, options: ListTextOptions) {
-    this.bytes = bytes;
+    this.bytes = asBuffer(bytes);
     this.limits = withLimits(options.limits);
     this.onEntry = options.onEntry;
     this.resolve = options.resolve ?? false;
@@ -126,11 +140,21 @@ class ListTextReader {
       }
       const end = lineEndAt(bytes, at);
       this.line++;
-      this.readLine(at, end);
+      if (!(maySkim && this.kind === 'prefixes' && this.takePrefix(at, end))) this.readLine(at, end);
       if (this.isOverfull()) break;
       at = nextLineAt(bytes, end);
     }
     return this.result();
+  }
+
+  /** Takes a line that is one address or CIDR and nothing else: mostly IPv6, since IPv4 was skimmed. Returns false, having done nothing, if it is not. */
+  private takePrefix(start: number, end: number): boolean {
+    if (end - start > LONGEST_IP6_LINE_BYTES) return false;
+    if (parsePrefixBytes(this.bytes, start, end, this.scratch) !== undefined) return false;
+    const { family, words, length } = this.scratch;
+    (family === 4 ? this.v4 : this.v6).push(words, 0, length);
+    this.entries++;
+    return true;
   }
 
   private isOverfull(): boolean {
@@ -148,7 +172,11 @@ class ListTextReader {
       return;
     }
     const from = skipBlanks(bytes, start, end);
-    if (from === end || isCommentAt(bytes, from)) return;
+    if (from === end) return;
+    if (isCommentAt(bytes, from)) {
+      if (this.commentCount++ === 0) this.commentLine = this.line;
+      return;
+    }
     const fault = this.readEntry(from, end);
     if (fault !== undefined) {
       const column = columnAt(bytes, start, fault.at);
@@ -236,6 +264,8 @@ class ListTextReader {
       rejects: this.rejects.kept,
       rejectCount: this.rejects.count,
       lineCount: this.line,
+      commentCount: this.commentCount,
+      commentLine: this.commentLine,
     };
   }
 }
@@ -266,21 +296,6 @@ function readListedName(bytes: Uint8Array, from: number, nameEnd: number, end: n
   if (next === end || isCommentAt(bytes, next)) return name;
   const reason = `${quoteBytes(bytes, from, nameEnd)} starts a line of more words: this is no list of names or addresses, or the line is a title`;
   return { code: EntryFaultCode.words, at: from, reason };
-}
-
-/**
- * Whether a token is meant as an address, CIDR or range, well written or not: it has a colon or a slash, or no letter. `192.0.2.1-9` could
- * pass for a host name, yet nobody means one.
- */
-function isAddressLike(bytes: Uint8Array, start: number, end: number): boolean {
-  let letters = false;
-  for (let at = start; at < end; at++) {
-    const byte = bytes[at];
-    if (byte === COLON || byte === SLASH) return true;
-    if (byte !== DOT && byte !== DASH && !(byte !== undefined && byte >= ZERO && byte <= NINE))
-      letters = true;
-  }
-  return !letters;
 }
 
 const scratch = newPrefixScratch();

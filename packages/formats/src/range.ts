@@ -15,12 +15,12 @@ export type PrefixSink = (family: Family, words: Uint32Array, length: number) =>
  * and gives nothing, if the range is reversed. At most 62 prefixes for IPv4, 254 for IPv6.
  */
 export function splitRange(family: Family, first: Uint32Array, last: Uint32Array, emit: PrefixSink): boolean {
+  if (family === 4) return splitIp4(first[0]!, last[0]!, emit); // at least one word
   const bits = bitsOf(family);
-  let parting = 0;
-  while (parting < bits && bitAt(first, parting) === bitAt(last, parting)) parting++;
+  const parting = commonBits(first, last);
   if (parting < bits && bitAt(first, parting) === 1) return false;
-  const firstLength = lengthBeforeTail(first, parting, bits, 0);
-  const lastLength = lengthBeforeTail(last, parting, bits, 1);
+  const firstLength = Math.max(parting, bits - tailBits(first, 0));
+  const lastLength = Math.max(parting, bits - tailBits(last, 0xffffffff));
   if (firstLength === parting && lastLength === parting) {
     emitBlock(family, first, parting, emit);
     return true;
@@ -39,6 +39,27 @@ export function splitRange(family: Family, first: Uint32Array, last: Uint32Array
   return true;
 }
 
+/** The same for IPv4, whose addresses are numbers: the largest aligned block that fits, again and again. */
+function splitIp4(first: number, last: number, emit: PrefixSink): boolean {
+  if (first > last) return false;
+  const block = new Uint32Array(1);
+  for (let at = first; at <= last; ) {
+    const length = ip4BlockLength(at, last);
+    block[0] = at;
+    emit(4, block, length);
+    at += 2 ** (32 - length);
+  }
+  return true;
+}
+
+/** The length of the largest prefix that starts at `first` and does not reach beyond `last`, which is not below it. */
+export function ip4BlockLength(first: number, last: number): number {
+  const aligned = first === 0 ? 0 : Math.clz32(first & -first) + 1; // shortest length with these host bits zero
+  const count = last - first + 1;
+  const fitting = count === 2 ** 32 ? 0 : Math.clz32(count) + 1; // shortest length of at most `count` addresses
+  return Math.max(aligned, fitting);
+}
+
 function bitAt(words: Uint32Array, bit: number): 0 | 1 {
   return ((words[bit >> 5]! >>> (31 - (bit & 31))) & 1) === 1 ? 1 : 0; // bit < bits of the family
 }
@@ -49,11 +70,22 @@ function flipped(words: Uint32Array, bit: number): Uint32Array {
   return copy;
 }
 
-/** The length of the prefix that is left when the bits at the end that equal `tail` are taken off, but none above `parting`. */
-function lengthBeforeTail(words: Uint32Array, parting: number, bits: number, tail: 0 | 1): number {
-  let length: number = bits;
-  while (length > parting && bitAt(words, length - 1) === tail) length--;
-  return length;
+/** How many bits at the beginning two addresses share. */
+function commonBits(a: Uint32Array, b: Uint32Array): number {
+  for (let w = 0; w < 4; w++) {
+    const difference = a[w]! ^ b[w]!; // four words
+    if (difference !== 0) return w * 32 + Math.clz32(difference);
+  }
+  return 128;
+}
+
+/** How many bits at the end of an address are those of `tail`, 0 or all ones. */
+function tailBits(words: Uint32Array, tail: 0 | 0xffffffff): number {
+  for (let w = 3; w >= 0; w--) {
+    const difference = words[w]! ^ tail; // four words
+    if (difference !== 0) return (3 - w) * 32 + 31 - Math.clz32(difference & -difference);
+  }
+  return 128;
 }
 
 function emitBlock(family: Family, words: Uint32Array, length: number, emit: PrefixSink): void {

@@ -10,6 +10,7 @@ export const LF = 0x0a;
 export const CR = 0x0d;
 export const SPACE = 0x20;
 export const HASH = 0x23;
+export const DASH = 0x2d;
 
 /** Longest part of somebody's text that a message repeats, in characters. */
 const QUOTE_MAX_CHARS = 48;
@@ -86,6 +87,40 @@ export function columnAt(bytes: Uint8Array, lineStart: number, at: number): numb
     column += byte >= 0xf0 ? 2 : 1;
   }
   return column;
+}
+
+/** bytes[start, end) as characters of the same numbers: keeps ASCII as it is and everything else beyond it. */
+export function latin1(bytes: Uint8Array, start: number, end: number): string {
+  return asBuffer(bytes).toString('latin1', start, end);
+}
+
+/** The same bytes as a Buffer, which makes strings of its parts without a view for each. */
+export function asBuffer(bytes: Uint8Array): Buffer {
+  return Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
+}
+
+/** Columns of places that mostly come in order: a line may be a whole file, and none of it is counted twice then. */
+export class ColumnCounter {
+  private readonly bytes: Uint8Array;
+  private lineStart = -1;
+  private counted = 0;
+  private column = 1;
+
+  constructor(bytes: Uint8Array) {
+    this.bytes = bytes;
+  }
+
+  /** The column of the byte at `at` in the line that starts at `lineStart`. */
+  columnAt(lineStart: number, at: number): number {
+    if (lineStart !== this.lineStart || at < this.counted) {
+      this.lineStart = lineStart;
+      this.counted = lineStart;
+      this.column = 1;
+    }
+    this.column += columnAt(this.bytes, this.counted, at) - 1;
+    this.counted = Math.max(at, lineStart);
+    return this.column;
+  }
 }
 
 /** What makes a line in [start, end) unreadable whatever it says. */

@@ -1,8 +1,17 @@
 import { readFileSync } from 'node:fs';
 import { isIPv4, isIPv6 } from 'node:net';
-import { formatPrefixAt, isCanonical, type List, parsePrefix, prefixSetOf } from '@rulecast/rules';
+import {
+  formatPrefixAt,
+  isCanonical,
+  type List,
+  newPrefixScratch,
+  parsePrefix,
+  parsePrefixBytes,
+  prefixSetOf,
+} from '@rulecast/rules';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { readIp4 } from '../src/entry.ts';
 import { type ListTextOptions, parseListText } from '../src/list-text.ts';
 
 function bytesOf(text: string): Uint8Array {
@@ -319,6 +328,34 @@ describe('parseListText against a slow twin', () => {
         expect(parseListText(bytes, { onEntry: () => {} })).toEqual(result);
       }),
       { numRuns: 1000 },
+    );
+  });
+});
+
+describe('readIp4', () => {
+  it('reads what parsePrefixBytes reads as IPv4 to the same prefix, or leaves it to it', () => {
+    const text = fc.oneof(
+      fc.string({ unit: fc.constantFrom('0', '1', '2', '5', '9', '.', '/', ':', 'a', '-'), maxLength: 20 }),
+      fc
+        .tuple(fc.array(fc.nat({ max: 300 }), { minLength: 3, maxLength: 5 }), fc.option(fc.nat({ max: 40 })))
+        .map(([octets, length]) => octets.join('.') + (length === null ? '' : `/${length}`)),
+    );
+    fc.assert(
+      fc.property(text, (value) => {
+        const bytes = bytesOf(`x${value}x`);
+        const own = newPrefixScratch();
+        const reference = newPrefixScratch();
+        const isRead = readIp4(bytes, 1, bytes.length - 1, own);
+        const fault = parsePrefixBytes(bytes, 1, bytes.length - 1, reference);
+        if (isRead)
+          expect([fault, own.words[0], own.length]).toEqual([
+            undefined,
+            reference.words[0],
+            reference.length,
+          ]);
+        else if (fault === undefined) expect(/^\d+(?:\.\d+){3}(?:\/\d\d?)?$/.test(value)).toBe(false);
+      }),
+      { numRuns: 2000 },
     );
   });
 });

@@ -1,0 +1,189 @@
+/**
+ * Lists written in the formats that other programs read. Text comes in chunks, so that a list of millions is never one string; what
+ * is written is what the importers read back, to the same addresses or names.
+ */
+
+import { formatPrefixAt, type List, type NameList, type Prefixes, type PrefixList } from '@rulecast/rules';
+
+/** The formats, with what each can hold. */
+export const EXPORT_FORMATS = [
+  { name: 'plain', title: 'one entry a line', holds: 'either' },
+  { name: 'netset', title: 'one CIDR a line under a header as FireHOL writes it', holds: 'prefixes' },
+  { name: 'csv', title: 'CSV with a header', holds: 'either' },
+  { name: 'json', title: 'JSON array of strings', holds: 'either' },
+  { name: 'ipset', title: 'input of ipset restore', holds: 'prefixes' },
+  { name: 'nft', title: 'input of nft -f: a table with one set for each family', holds: 'prefixes' },
+  { name: 'hosts', title: 'hosts file with 0.0.0.0', holds: 'names' },
+  { name: 'adblock', title: 'rules of ad blockers, which also block the names below', holds: 'names' },
+  { name: 'dnsmasq', title: 'dnsmasq configuration, which also blocks the names below', holds: 'names' },
+  { name: 'rpz', title: 'DNS response policy zone', holds: 'names' },
+] as const;
+export type ExportFormatName = (typeof EXPORT_FORMATS)[number]['name'];
+
+export interface ExportOptions {
+  /** Of the list; becomes the name of sets. Letters, digits, `.`, `_` and `-`, as names of lists are. */
+  readonly name: string;
+  /** Lines to put at the head as comments, where the format has comments: version, time, origin. */
+  readonly comments?: readonly string[];
+}
+
+/** Entries of one chunk: some 100 kB of text. */
+const CHUNK_ENTRIES = 4096;
+/** Longest name of a set that ipset takes (its IPSET_MAXNAMELEN is 32, with the final NUL). */
+const IPSET_NAME_MAX_BYTES = 31;
+
+/** The text of a list, or why the format cannot hold it. */
+export type ListExport =
+  | { readonly kind: 'text'; readonly chunks: Iterable<string> }
+  | { readonly kind: 'refused'; readonly reason: string };
+
+export function isExportFormatName(name: string): name is ExportFormatName {
+  return EXPORT_FORMATS.some((format) => format.name === name);
+}
+
+/** Writes a list. The chunks are made as they are asked for, once. */
+export function exportList(list: List, format: ExportFormatName, options: ExportOptions): ListExport {
+  const text = (chunks: Iterable<string>): ListExport => ({ kind: 'text', chunks });
+  switch (format) {
+    case 'plain':
+      return text(lines(comments('#', options), entriesOf(list)));
+    case 'csv':
+      return text(lines([list.kind === 'names' ? 'name\n' : 'cidr\n'], entriesOf(list)));
+    case 'json':
+      return text(jsonChunks(list));
+    case 'netset':
+    case 'ipset':
+    case 'nft':
+      if (list.kind === 'names') return refused(format, 'addresses', 'names');
+      return text(PREFIX_WRITERS[format](list, options));
+    case 'hosts':
+    case 'adblock':
+    case 'dnsmasq':
+    case 'rpz':
+      if (list.kind !== 'names') return refused(format, 'names', 'addresses');
+      return text(NAME_WRITERS[format](list, options));
+  }
+}
+
+function refused(format: ExportFormatName, holds: string, has: string): ListExport {
+  return { kind: 'refused', reason: `the format ${format} holds ${holds}, and this list holds ${has}` };
+}
+
+const PREFIX_WRITERS = { netset: netsetChunks, ipset: ipsetChunks, nft: nftChunks } as const;
+
+const NAME_WRITERS = {
+  hosts: (list: NameList, options: ExportOptions) =>
+    lines(comments('#', options), list.names, (name) => `0.0.0.0 ${name}`),
+  adblock: (list: NameList, options: ExportOptions) =>
+    lines(comments('!', options), list.names, (name) => `||${name}^`),
+  dnsmasq: (list: NameList, options: ExportOptions) =>
+    lines(comments('#', options), list.names, (name) => `address=/${name}/`),
+  rpz: (list: NameList, options: ExportOptions) =>
+    lines(
+      [
+        '$TTL 300\n',
+        ...comments(';', options),
+        '@ SOA localhost. root.localhost. 1 3600 600 86400 300\n  NS localhost.\n',
+      ],
+      list.names,
+      (name) => `${name} CNAME .`,
+    ),
+} as const;
+
+// ── Pieces ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+function comments(mark: string, { comments: texts = [] }: ExportOptions): readonly string[] {
+  return texts.map((text) => `${mark} ${text.replace(/[\r\n]+/g, ' ')}\n`);
+}
+
+/** The head, then each entry on a line, many lines a chunk. */
+function* lines(
+  head: readonly string[],
+  entries: Iterable<string>,
+  write: (entry: string) => string = (entry) => entry,
+): Generator<string> {
+  yield* head;
+  let chunk: string[] = [];
+  for (const entry of entries) {
+    chunk.push(write(entry), '\n');
+    if (chunk.length < CHUNK_ENTRIES * 2) continue;
+    yield chunk.join('');
+    chunk = [];
+  }
+  if (chunk.length > 0) yield chunk.join('');
+}
+
+function* entriesOf(list: List): Generator<string> {
+  if (list.kind === 'names') yield* list.names;
+  else {
+    yield* prefixTexts(list.v4);
+    yield* prefixTexts(list.v6);
+  }
+}
+
+function* prefixTexts(column: Prefixes): Generator<string> {
+  for (let i = 0; i < column.lengths.length; i++) yield formatPrefixAt(column, i);
+}
+
+/** A header that says how many entries follow, so that half a file is noticed. */
+function netsetChunks(list: PrefixList, options: ExportOptions): Iterable<string> {
+  const count = list.v4.lengths.length + list.v6.lengths.length;
+  let addresses = 0;
+  for (const length of list.v4.lengths) addresses += 2 ** (32 - length);
+  const head = [
+    `#\n# ${options.name}\n#\n`,
+    ...comments('#', options),
+    `# Entries         : ${count} subnets, ${addresses} unique IPs\n#\n`,
+  ];
+  return lines(head, entriesOf(list));
+}
+
+function* jsonChunks(list: List): Generator<string> {
+  let separator = '[\n';
+  for (const chunk of lines([], entriesOf(list), (entry) => JSON.stringify(entry))) {
+    yield separator + chunk.trimEnd().replaceAll('\n', ',\n');
+    separator = ',\n';
+  }
+  yield separator === '[\n' ? '[]\n' : '\n]\n';
+}
+
+/** One set for each family that has entries, since a set of ipset holds one. Its hash:net cannot hold a prefix of length 0. */
+function* ipsetChunks(list: PrefixList, options: ExportOptions): Generator<string> {
+  yield* comments('#', options);
+  for (const column of [list.v4, list.v6]) {
+    const count = column.lengths.length;
+    if (count === 0) continue;
+    const suffix = column.family === 4 ? '' : '6';
+    const name = options.name.slice(0, IPSET_NAME_MAX_BYTES - suffix.length) + suffix;
+    const family = column.family === 4 ? 'inet' : 'inet6';
+    yield `create ${name} hash:net family ${family} maxelem ${Math.max(65536, count + 1)}\n`;
+    const halves = column.family === 4 ? ['0.0.0.0/1', '128.0.0.0/1'] : ['::/1', '8000::/1'];
+    const entries = column.lengths[0] === 0 ? halves : prefixTexts(column);
+    yield* lines([], entries, (entry) => `add ${name} ${entry}`);
+  }
+}
+
+/** One table with one interval set for each family, elements many a line. */
+function* nftChunks(list: PrefixList, options: ExportOptions): Generator<string> {
+  const table = nftName(options.name);
+  yield* comments('#', options);
+  yield `table inet ${table} {\n`;
+  for (const column of [list.v4, list.v6]) {
+    yield `\tset ${table}_v${column.family} {\n\t\ttype ipv${column.family}_addr\n\t\tflags interval\n`;
+    if (column.lengths.length > 0) {
+      let separator = '\t\telements = {\n\t\t\t';
+      for (const chunk of lines([], prefixTexts(column))) {
+        yield separator + chunk.trimEnd().replaceAll('\n', ',\n\t\t\t');
+        separator = ',\n\t\t\t';
+      }
+      yield '\n\t\t}\n';
+    }
+    yield '\t}\n';
+  }
+  yield '}\n';
+}
+
+/** Identifiers of nftables have no dots and dashes, and are none of its words. */
+function nftName(name: string): string {
+  return `list_${name.replace(/[^A-Za-z0-9_]/g, '_')}`;
+}

@@ -1,0 +1,348 @@
+/** The publisher's configuration: what it means, and every fault with its place. */
+
+import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { formatPrefixAt, type PrefixSet } from '@rulecast/rules';
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { LISTS_MAX, parseConfig } from '../src/config.ts';
+import { CONFIG_SCHEMA } from '../src/config-schema.ts';
+import { LIST_FORMATS } from '../src/list-format.ts';
+
+const EXAMPLE = fileURLToPath(new URL('../../../examples/publisher.yaml', import.meta.url));
+
+function read(text: string) {
+  return parseConfig('/etc/rulecast/publisher.yaml', Buffer.from(text));
+}
+
+function configOf(text: string) {
+  const { config, rejects } = read(text);
+  if (config === undefined) throw new Error(JSON.stringify(rejects));
+  return config;
+}
+
+function listOf(text: string) {
+  const list = configOf(`lists:\n  a: ${text}`).lists.get('a');
+  if (list === undefined) throw new Error('there is no list');
+  return list;
+}
+
+/** `line:column code`, and the reason, of each fault. */
+function faults(text: string): readonly (readonly [string, string])[] {
+  return read(text).rejects.map(({ line, column, code, reason }) => [`${line}:${column} ${code}`, reason]);
+}
+
+function texts({ v4, v6 }: PrefixSet): readonly string[] {
+  return [v4, v6].flatMap((column) => Array.from(column.lengths, (_, i) => formatPrefixAt(column, i)));
+}
+
+/** Every key that a schema names, at any depth. */
+function keysOf(schema: object): readonly string[] {
+  const keys: string[] = [];
+  for (const [key, value] of Object.entries(schema)) {
+    if (typeof value !== 'object' || value === null) continue;
+    if (key === 'properties') keys.push(...Object.keys(value));
+    keys.push(...keysOf(value));
+  }
+  return keys;
+}
+
+describe('examples/publisher.yaml', () => {
+  const bytes = readFileSync(EXAMPLE);
+
+  it('is accepted whole', () => {
+    const { config, rejects } = parseConfig(EXAMPLE, bytes);
+    expect(rejects).toEqual([]);
+    expect(config?.lists.size).toBe(17);
+    expect(config?.tables.size).toBe(2);
+  });
+
+  it('shows every key there is', () => {
+    const text = bytes.toString();
+    for (const key of new Set(keysOf(CONFIG_SCHEMA))) expect(text, key).toMatch(new RegExp(`\\b${key}:`));
+  });
+});
+
+describe('docs/sources.md', () => {
+  const text = readFileSync(new URL('../../../docs/sources.md', import.meta.url), 'utf8');
+
+  it('says something of every key of a list and of every format', () => {
+    const { properties } = CONFIG_SCHEMA.properties.lists.additionalProperties;
+    for (const word of [...Object.keys(properties), ...LIST_FORMATS.map(({ name }) => name)]) {
+      expect(text, word).toMatch(new RegExp(`\\b${word}\\b`));
+    }
+  });
+
+  it('has the filters of each format', () => {
+    for (const { name, filters } of LIST_FORMATS) {
+      const row = text
+        .split('\n')
+        .find((line) => line.startsWith('|') && line.split('|')[1]?.includes(`\`${name}\``));
+      for (const filter of filters) {
+        const key = filter === 'minScore' ? 'min-score' : filter;
+        expect(row, `${name} ${key}`).toContain(`\`${key}\``);
+      }
+    }
+  });
+});
+
+describe('what it means', () => {
+  it('nothing, if it is empty', () => {
+    for (const text of ['', '# nothing\n', '{}']) {
+      expect(configOf(text)).toMatchObject({
+        name: undefined,
+        listen: undefined,
+        subscribers: [],
+        lists: new Map(),
+      });
+    }
+  });
+
+  it('paths start at its folder', () => {
+    const config = configOf(
+      'state: st\nidentity: ../id\ncurve: { secret: k, clients: [a, /b] }\nlists: { a: { file: x/y } }',
+    );
+    expect(config.state).toBe('/etc/rulecast/st');
+    expect(config.identity).toBe('/etc/id');
+    expect(config.curve).toEqual({
+      secretFile: '/etc/rulecast/k',
+      clientFiles: ['/etc/rulecast/a', '/b'],
+      controlClientFiles: [],
+    });
+    expect(config.lists.get('a')?.source).toEqual({ kind: 'file', path: '/etc/rulecast/x/y' });
+  });
+
+  it('endpoints keep their place', () => {
+    const config = configOf('listen:\n  - unix:/a\n  - unix:/b\ncontrol: unix:/c');
+    expect(config.listen).toEqual([
+      { value: 'unix:/a', line: 2, column: 5 },
+      { value: 'unix:/b', line: 3, column: 5 },
+    ]);
+    expect(config.control).toEqual({ value: 'unix:/c', line: 4, column: 10 });
+  });
+
+  it('lists have defaults, the file has its own, and a list has the last word', () => {
+    const config = configOf(
+      'defaults: { interval: 1h, shrink: 20%, growth: off, ttl: 2d, aggregate: true }\nlists:\n  a: { url: "https://x.example/" }\n  b: { url: "https://x.example/", interval: 90s, shrink: off, growth: 5% }\n  c: { file: c }',
+    );
+    expect(config.lists.get('a')).toMatchObject({
+      intervalMs: 3_600_000,
+      ttlMs: 172_800_000,
+      aggregate: true,
+      guard: { shrinkShare: 0.2, growthShare: Number.POSITIVE_INFINITY },
+    });
+    expect(config.lists.get('b')).toMatchObject({
+      intervalMs: 90_000,
+      guard: { shrinkShare: 1, growthShare: 0.05 },
+    });
+    expect(config.lists.get('c')?.intervalMs).toBeUndefined(); // it is watched
+  });
+
+  it.each([
+    ['{ file: x }', 'allow'],
+    ['{ dir: x }', 'allow'],
+    ['{ url: "https://x.example/" }', 'block'],
+    ['{ url: "https://x.example/", purpose: allow }', 'allow'],
+    ['{ file: x, purpose: block }', 'block'],
+    ['{ names: [a.example] }', 'allow'],
+  ])('the purpose of %s is %s', (text, purpose) => {
+    expect(listOf(text).purpose).toBe(purpose);
+  });
+
+  it('the guards of a feed are at a half unless it says so', () => {
+    expect(listOf('{ url: "https://x.example/" }')).toMatchObject({
+      intervalMs: 21_600_000,
+      jitterShare: 0.1,
+      rejectShare: 0.1,
+      mode: 'replace',
+      guard: { shrinkShare: 0.5, growthShare: 0.5, allowAll: false },
+      resolve: false,
+      publish: true,
+    });
+  });
+
+  it('country and asn cut from a table, and pick from what has bytes of its own', () => {
+    const config = configOf(
+      'tables: { t: { of: country, file: t }, n: { of: asn, file: n } }\nlists:\n  a: { country: [NL, be] }\n  b: { asn: AS13335 }\n  c: { file: c, country: ru, asn: 1 }',
+    );
+    expect(config.lists.get('a')).toMatchObject({
+      source: { kind: 'table', table: 't' },
+      reading: { country: ['nl', 'be'] },
+    });
+    expect(config.lists.get('b')).toMatchObject({
+      source: { kind: 'table', table: 'n' },
+      reading: { asn: [13335] },
+    });
+    expect(config.lists.get('c')).toMatchObject({
+      source: { kind: 'file' },
+      reading: { country: ['ru'], asn: [1] },
+    });
+  });
+
+  it('a column is a number or a title', () => {
+    expect(listOf('{ file: x, column: 2 }').reading.column).toBe(2);
+    expect(listOf('{ file: x, column: "02" }').reading.column).toBe('02');
+    expect(listOf('{ file: x, column: Source IP }').reading.column).toBe('Source IP');
+  });
+
+  it('words that YAML means something else by are what they say: no is Norway', () => {
+    expect(listOf('{ file: x, country: no }').reading.country).toEqual(['no']);
+    expect([...configOf('lists: { on: { file: x }, 2024: { file: y } }').lists.keys()]).toEqual([
+      'on',
+      '2024',
+    ]);
+  });
+
+  it('never-block takes addresses, prefixes and ranges', () => {
+    const { neverBlock } = configOf(
+      'never-block: { defaults: false, add: [192.0.2.1, 198.51.100.0/24, 203.0.113.0-203.0.113.3] }',
+    );
+    expect(neverBlock.defaults).toBe(false);
+    expect(texts(neverBlock.add)).toEqual(['192.0.2.1/32', '198.51.100.0/24', '203.0.113.0/30']);
+  });
+
+  it('names are resolved and entries are not, unless it says so', () => {
+    expect(listOf('{ names: [A.example.] }')).toMatchObject({
+      source: { names: ['a.example'] },
+      resolve: true,
+    });
+    expect(listOf('{ names: [a.example], resolve: false }').resolve).toBe(false);
+  });
+});
+
+describe('faults', () => {
+  it.each([
+    ['nme: x', '1:1 unknown-key', 'did you mean "name"?'],
+    ['name: a b', '1:7 bad-value', '1 to 63 of A-Z'],
+    ['- a', '1:1 bad-value', 'a configuration is a mapping'],
+    ['lists: [a]', '1:8 wrong-type', 'write a mapping'],
+    ['lists:\n  a/b: { file: x }', '2:3 bad-name', '"a/b" cannot name a list'],
+    ['lists:\n  a: {}', '2:3 list-without-source', 'give it one of file, dir, url'],
+    ['lists:\n  a: { file: x, url: y }', '2:3 list-with-two-sources', 'has file and url'],
+    ['lists:\n  a: { country: ru, asn: 1 }', '2:3 list-with-two-sources', 'has country and asn'],
+    ['lists:\n  a: { file: "" }', '2:8 bad-value', 'file: has no value'],
+    ['lists:\n  a: { file: x, match: y }', '2:17 misplaced-key', 'match: goes with dir, not with file'],
+    [
+      'lists:\n  a: { names: [a.example], format: csv }',
+      '2:28 misplaced-key',
+      'goes with file or dir or url',
+    ],
+    ['lists:\n  a: { union: b, interval: 1h }\n  b: { file: x }', '2:18 misplaced-key', 'not with union'],
+    ['lists:\n  a: { file: x, interval: 5x }', '2:27 bad-value', '90s, 15m, 6h, 2d or 1w'],
+    ['lists:\n  a: { file: x, interval: 9s }', '2:27 bad-value', 'from 10s to 366d'],
+    ['lists:\n  a: { file: x, jitter: 51% }', '2:25 bad-value', 'at most 50%'],
+    ['lists:\n  a: { file: x, rejects: 0.1 }', '2:26 bad-value', 'write a percentage: 5%'],
+    ['lists:\n  a: { file: x, min-entries: -1 }', '2:30 bad-value', 'write a whole number'],
+    [
+      'lists:\n  a: { file: x, min-entries: 5, max-entries: 4 }',
+      '2:17 bad-value',
+      'is more than max-entries:',
+    ],
+    ['lists:\n  a: { file: x, mode: add }', '2:23 bad-value', 'write replace or merge'],
+    ['lists:\n  a: { file: x, entry-ttl: 1d }', '2:17 misplaced-key', 'goes with mode: merge'],
+    ['lists:\n  a: { file: x, format: hostz }', '2:25 bad-value', 'did you mean hosts?'],
+    [
+      'lists:\n  a: { file: x, format: hosts, min-score: 3 }',
+      '2:32 misplaced-key',
+      'the format hosts says nothing of it',
+    ],
+    ['lists:\n  a: { url: ftp://x.example/ }', '2:13 bad-value', 'is no https: or http: URL'],
+    ['lists:\n  a: { url: [] }', '2:8 over-limit', '1 to 64 URLs'],
+    ['lists:\n  a: { url: "https://x.example/", sha256: abc }', '2:43 bad-value', 'sha256sum prints'],
+    [
+      `lists:\n  a: { url: ["https://x.example/", "https://y.example/"], sha256: ${'0'.repeat(64)} }`,
+      '2:67 misplaced-key',
+      'goes with one URL',
+    ],
+    ['lists:\n  a: { url: "https://x.example/", headers: { "a b": c } }', '2:46 bad-value', 'is no header'],
+    ['lists:\n  a: { url: "https://x.example/", headers: { a: "b\\nc" } }', '2:46 bad-value', 'is no header'],
+    ['lists:\n  a: { country: ru }', '2:8 unknown-table', 'needs a table under tables:'],
+    ['lists:\n  a: { file: x, country: rus }', '2:26 bad-value', 'two letters'],
+    ['lists:\n  a: { file: x, asn: 4294967296 }', '2:22 bad-value', 'number of an autonomous system'],
+    [
+      'tables: { t: { of: asn, file: t } }\nlists:\n  a: { country: ru, table: t }',
+      '3:28 unknown-table',
+      'no table "t" of: country',
+    ],
+    [
+      'tables: { t: { of: asn, file: t }, u: { of: asn, file: u } }\nlists:\n  a: { asn: 1 }',
+      '3:8 unknown-table',
+      'say which table: t or u',
+    ],
+    ['tables:\n  t: { of: asn }', '2:3 list-without-source', 'needs file: or url:'],
+    ['tables:\n  t: { file: x }', '2:6 missing-key', 'of: country or of: asn'],
+    ['tables:\n  t: { of: asn, file: x, sha256: y }', '2:26 misplaced-key', 'goes with url, not with file'],
+    ['lists:\n  a: { names: ["b c"] }', '2:17 bad-label', 'is no host name'],
+    ['lists:\n  a: { entries: [192.0.2.300] }', '2:18 bad-address', 'is no address'],
+    ['lists:\n  a: { union: [b] }', '2:16 unknown-list', 'no list "b"'],
+    ['lists:\n  a: { union: [] }', '2:3 bad-value', 'names no list'],
+    ['lists:\n  a: { union: a }', '2:3 circular-lists', 'made from itself: a ← a'],
+    ['never-block: { add: [x] }', '1:22 bad-address', 'is no address'],
+    ['never-block: { defaults: yes }', '1:26 bad-value', 'write true or false'],
+    ['subscribers: [a/b]', '1:15 bad-name', 'cannot name a subscriber'],
+    ['dns: { servers: dns.example }', '1:17 bad-value', 'is no DNS server'],
+    ['dns: { max-age: 59s }', '1:17 bad-value', 'from 1m to 366d'],
+    ['dns: { fixed: { "b c": 192.0.2.1 } }', '1:17 bad-label', 'is no host name'],
+    ['curve: { clients: x }', '1:8 missing-key', 'secret: FILE'],
+    ['proxy: socks5://x', '1:8 bad-value', 'write environment, none, qubes'],
+    ['lists:\n  a: { names: ["*.example"] }', '2:17 bad-label', 'a wildcard cannot be resolved'],
+    ['limits: { fetches: 65 }', '1:20 bad-value', 'from 1 to 64'],
+    ['limits: { bytes: 1TB }', '1:18 bad-value', 'write a size'],
+    ['a: [', '1:5 bad-yaml', ''],
+  ])('%j', (text, place, words) => {
+    const found = faults(text);
+    expect(found.map(([at]) => at)).toContain(place);
+    expect(found.find(([at]) => at === place)?.[1]).toContain(words);
+  });
+
+  it('are told together, in the order of the file', () => {
+    const found = faults('nme: x\nlists:\n  a: { file: x, interval: 5 }\n  b: {}\n  c: { union: z }');
+    expect(found.map(([place]) => place)).toEqual([
+      '1:1 unknown-key',
+      '3:27 bad-value',
+      '4:3 list-without-source',
+      '5:15 unknown-list',
+    ]);
+  });
+
+  it('a circle of lists is told for each of them', () => {
+    const found = faults(
+      'lists:\n  a: { union: b }\n  b: { union: [d], minus: c }\n  c: { intersect: a }\n  d: { file: x }',
+    );
+    expect(found.map(([place]) => place)).toEqual([
+      '2:3 circular-lists',
+      '3:3 circular-lists',
+      '4:3 circular-lists',
+    ]);
+  });
+
+  it('so many lists are taken and no more', () => {
+    const lists = (count: number) =>
+      `lists:\n${Array.from({ length: count }, (_, i) => `  l${i}: { file: x }\n`).join('')}`;
+    expect(configOf(lists(LISTS_MAX)).lists.size).toBe(LISTS_MAX);
+    expect(faults(lists(LISTS_MAX + 1)).map(([place]) => place)).toEqual([`${LISTS_MAX + 2}:3 over-limit`]);
+  });
+
+  it('so many names may be used by rules, and more may be carried', () => {
+    const names = (count: number) => Array.from({ length: count }, (_, i) => `n${i}.example`).join(', ');
+    expect(listOf(`{ names: [${names(4096)}] }`).resolve).toBe(true);
+    expect(faults(`lists:\n  a: { names: [${names(4097)}] }`).map(([place]) => place)).toEqual([
+      '2:3 over-limit',
+    ]);
+    expect(listOf(`{ names: [${names(4097)}], resolve: false }`).resolve).toBe(false);
+  });
+
+  it('never throws, whatever the bytes', () => {
+    const example = readFileSync(EXAMPLE);
+    fc.assert(
+      fc.property(fc.nat(example.length - 1), fc.uint8Array({ maxLength: 8 }), (at, bytes) => {
+        parseConfig(
+          'x',
+          Buffer.concat([example.subarray(0, at), bytes, example.subarray(at + bytes.length)]),
+        );
+        parseConfig('x', example.subarray(0, at));
+      }),
+      { numRuns: 30 },
+    );
+  });
+});

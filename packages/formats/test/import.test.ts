@@ -1,0 +1,565 @@
+import { formatPrefixAt, type List } from '@rulecast/rules';
+import { describe, expect, it } from 'vitest';
+import { type ImportedList, importList } from '../src/import.ts';
+import type { ImportOptions } from '../src/import-options.ts';
+import { isListFormatName, LIST_FORMATS, type ListFormatName } from '../src/list-format.ts';
+
+function bytesOf(text: string): Uint8Array {
+  return new TextEncoder().encode(text);
+}
+
+function importText(text: string, options: ImportOptions = {}): ImportedList {
+  return importList('', bytesOf(text), options);
+}
+
+function textsOf(list: List): readonly string[] {
+  if (list.kind === 'names') return list.names;
+  return [list.v4, list.v6].flatMap((column) =>
+    Array.from(column.lengths, (_, index) => formatPrefixAt(column, index)),
+  );
+}
+
+/** What was imported, what was skipped as `code:count`, and the rejects as `line:column code`. */
+function shown(imported: ImportedList): readonly (readonly string[])[] {
+  const { list, skipped, rejects } = imported;
+  return [
+    textsOf(list),
+    skipped.map(({ code, count }) => `${code}:${count}`),
+    rejects.map(({ line, column, code }) => `${line}:${column} ${code}`),
+  ];
+}
+
+type Case = readonly [
+  format: ListFormatName,
+  text: string,
+  entries: readonly string[],
+  skipped: readonly string[],
+  rejects: readonly string[],
+];
+
+const CASES: readonly Case[] = [
+  // Scored tables.
+  ['scored', '# a\n192.0.2.1\t10\n192.0.2.2, 3.5\n', ['192.0.2.1/32', '192.0.2.2/32'], ['comment:1'], []],
+  ['scored', '192.0.2.0/24 7\n2001:db8::1 2 x\n', ['192.0.2.0/24', '2001:db8::1/128'], [], []],
+  [
+    'scored',
+    '192.0.2.1 1\n192.0.2.2\n192.0.2.3 x\n192.0.2.300 4\n',
+    ['192.0.2.1/32'],
+    [],
+    ['2:10 no-score', '3:11 no-score', '4:1 bad-address'],
+  ],
+  // Ranges.
+  ['ranges', '192.0.2.0-192.0.2.3\n192.0.2.8 - 192.0.2.9\n', ['192.0.2.0/30', '192.0.2.8/31'], [], []],
+  [
+    'ranges',
+    '192.0.2.0,192.0.2.3,NL\n2001:db8::,2001:db8::f,DE\n',
+    ['192.0.2.0/30', '2001:db8::/124'],
+    [],
+    [],
+  ],
+  [
+    'ranges',
+    '192.0.2.9,192.0.2.8,NL\n192.0.2.1,2001:db8::,NL\n192.0.2.1,192.0.2.2/32,NL\n192.0.2.0,192.0.2.0,DE\n',
+    ['192.0.2.0/32'],
+    [],
+    ['1:1 reversed-range', '2:1 mixed-families', '3:11 bad-range'],
+  ],
+  // CSV.
+  ['csv', 'Domain,Seen\nA.example,x\nb.example.,y\n', ['a.example', 'b.example'], ['metadata:1'], []],
+  [
+    'csv',
+    'id;IP Address;note\n1;192.0.2.1;"a;b"\n2;"192.0.2.2";c\n',
+    ['192.0.2.1/32', '192.0.2.2/32'],
+    ['metadata:1'],
+    [],
+  ],
+  ['csv', 'start_ip\tend_ip\tcountry\n192.0.2.0\t192.0.2.1\tNL\n', ['192.0.2.0/31'], ['metadata:1'], []],
+  ['csv', 'x,192.0.2.1\ny,192.0.2.2\n', ['192.0.2.1/32', '192.0.2.2/32'], [], []],
+  ['csv', '7,a.example\n8,b.example\n', ['a.example', 'b.example'], [], []],
+  [
+    'csv',
+    'ip,x\n192.0.2.1,1\n,2\n192.0.2.2\nfoo,3\n',
+    ['192.0.2.1/32', '192.0.2.2/32'],
+    ['metadata:1'],
+    ['3:1 no-entry', '5:1 name-among-addresses'],
+  ],
+  ['csv', '# c\n; d\n// e\n192.0.2.1,x\n', ['192.0.2.1/32'], ['comment:3'], []],
+  [
+    'csv',
+    'ip,x\n"192.0.2.1","a\nb"\n192.0.2.2,"c""d"\n"192.0.2.3,e\n',
+    ['192.0.2.1/32', '192.0.2.2/32'],
+    ['metadata:1'],
+    ['5:1 bad-csv'],
+  ],
+  // Geofeed.
+  [
+    'geofeed',
+    '192.0.2.0/24,NL,NL-NH,Amsterdam,\n2001:db8::/32,,,,\n',
+    ['192.0.2.0/24', '2001:db8::/32'],
+    [],
+    [],
+  ],
+  ['geofeed', '192.0.2.0/24,NL\n192.0.2.0/33,NL,,,\n', ['192.0.2.0/24'], [], ['2:11 bad-prefix-length']],
+  // Delegated statistics.
+  [
+    'rir',
+    '2|ripencc|20260101|4|19830101|20260101|+0000\nripencc|*|ipv4|*|2|summary\nripencc|NL|ipv4|192.0.2.0|256|19930101|allocated\nripencc|DE|ipv4|198.51.100.0|3|19930101|assigned|x\nripencc|NL|asn|1|1|19930101|allocated\nripencc||ipv6|2001:db8::|32||available\n',
+    ['192.0.2.0/24', '198.51.100.0/31', '198.51.100.2/32'],
+    ['metadata:2', 'asn:1', 'unallocated:1'],
+    [],
+  ],
+  [
+    'rir',
+    'x|NL|ipv4|192.0.2.0|0|1|allocated\nx|NL|ipv4|255.255.255.255|2|1|allocated\nx|NL|ipv6|2001:db8::|129|1|allocated\nx|NL|ipv6|192.0.2.1|24|1|allocated\nx|NL|foo|1|2|3|4\nx|NL|ipv4|192.0.2.0|1|1|allocated\n',
+    ['192.0.2.0/32'],
+    [],
+    ['1:11 bad-record', '2:11 bad-record', '3:11 bad-record', '4:11 bad-record', '5:1 bad-record'],
+  ],
+  // PeerGuardian.
+  ['p2p', '# c\nSome: body - x:192.0.2.0-192.0.2.3\n', ['192.0.2.0/30'], ['comment:1'], []],
+  [
+    'p2p',
+    'a:192.0.2.0-192.0.2.1\nb:192.0.2.9-192.0.2.8\nc\nd:192.0.2.1-x\n',
+    ['192.0.2.0/31'],
+    [],
+    ['2:3 reversed-range', '3:1 bad-p2p-line', '4:13 bad-range'],
+  ],
+  // Hosts files.
+  [
+    'hosts',
+    '# c\n0.0.0.0 a.example B.example # d\n:: c.example\n',
+    ['a.example', 'b.example', 'c.example'],
+    ['comment:1'],
+    [],
+  ],
+  [
+    'hosts',
+    '127.0.0.1 localhost\n::1 ip6-localhost\nfe80::1%lo0 localhost\n0.0.0.0 0.0.0.0\n255.255.255.255 broadcasthost\n0.0.0.0 a.example\n',
+    ['a.example'],
+    ['local-name:5'],
+    [],
+  ],
+  [
+    'hosts',
+    '192.0.2.1 b.example\n127.0.0.1\ta.example\nx y\n0.0.0.0\n0.0.0.0 bad..example\n',
+    ['a.example'],
+    ['redirect:1'],
+    ['3:1 bad-hosts-line', '4:1 bad-hosts-line', '5:9 bad-label'],
+  ],
+  // Ad blockers.
+  [
+    'adblock',
+    '[Adblock Plus 2.0]\n! c\n||a.example^\n||b.example^$important\n# d\n',
+    ['a.example', 'b.example'],
+    ['comment:3'],
+    [],
+  ],
+  [
+    'adblock',
+    '||a.example^\n@@||b.example^\n##.ad\nexample.com##.ad\nexample.com#@#.ad\n||c.example^$third-party\n||d.example/path\n/banner/\n||*.e.example^\n||192.0.2.1^\n',
+    ['a.example'],
+    ['exception:1', 'cosmetic:3', 'partial:1', 'pattern:2', 'wildcard:1', 'other-kind:1'],
+    [],
+  ],
+  [
+    'adblock',
+    '||a.example^\nb.example\n0.0.0.0 c.example\nnot a rule\n||bad_.-.example^\n',
+    ['a.example', 'b.example', 'c.example'],
+    [],
+    ['4:1 bad-adblock-rule', '5:3 bad-label'],
+  ],
+  // dnsmasq.
+  [
+    'dnsmasq',
+    '# c\nserver=/a.example/\nlocal=/b.example/c.example/\naddress=/d.example/0.0.0.0\naddress=/.e.example/\n',
+    ['a.example', 'b.example', 'c.example', 'd.example', 'e.example'],
+    ['comment:1'],
+    [],
+  ],
+  [
+    'dnsmasq',
+    'server=/a.example/\nserver=/b.example/192.0.2.53\naddress=/c.example/192.0.2.1\nserver=/d.example/#\ncache-size=100\nno-resolv\naddress=/*.e.example/\n',
+    ['a.example'],
+    ['redirect:2', 'exception:1', 'directive:2', 'wildcard:1'],
+    [],
+  ],
+  [
+    'dnsmasq',
+    'server=/a.example/\nserver=/b.example\nserver=/bad..example/\nwhat is this\n',
+    ['a.example'],
+    [],
+    ['2:9 bad-dnsmasq-line', '3:9 bad-label', '4:1 bad-dnsmasq-line'],
+  ],
+  // Response policy zones.
+  [
+    'rpz',
+    '$TTL 60\n@ IN SOA localhost. root.localhost. (\n 1 2 3\n 4 5 )\n IN NS localhost.\na.example CNAME . ; c\n*.a.example CNAME .\nb.example 60 IN CNAME *.\nc.example A 0.0.0.0\n  AAAA ::\n',
+    ['a.example', 'b.example', 'c.example'],
+    ['metadata:6', 'wildcard:1'],
+    [],
+  ],
+  [
+    'rpz',
+    '$ORIGIN rpz.test.\na.example.rpz.test. CNAME .\nb.example CNAME rpz-passthru.\n32.1.2.0.192.rpz-ip CNAME .\nc.example CNAME sink.example.net.\nd.example TXT "x"\n',
+    ['a.example'],
+    ['metadata:1', 'exception:1', 'partial:1', 'redirect:1', 'directive:1'],
+    [],
+  ],
+  [
+    'rpz',
+    '$TTL 60\na.example CNAME .\nnonsense\nbad..example CNAME .\n',
+    ['a.example'],
+    ['metadata:1'],
+    ['3:1 bad-rpz-record', '4:1 bad-label'],
+  ],
+  // ipset.
+  [
+    'ipset',
+    'create a hash:net family inet\nadd a 192.0.2.0/24 timeout 7\nadd b 192.0.2.9-192.0.2.10\nadd a 192.0.2.1 nomatch\nadd c 192.0.2.1,tcp:80\n',
+    ['192.0.2.0/24'],
+    ['metadata:1', 'exception:1', 'partial:1'],
+    [],
+  ],
+  [
+    'ipset',
+    'create a hash:net\nadd a x\nadd a\nwhat\nadd a 2001:db8::/32\n',
+    ['2001:db8::/32'],
+    ['metadata:1'],
+    ['2:7 bad-address', '3:5 bad-ipset-line', '4:1 bad-ipset-line'],
+  ],
+  // nftables.
+  [
+    'nft',
+    'table inet t {\n\tset a {\n\t\ttype ipv4_addr\n\t\telements = { 192.0.2.1 timeout 1h expires 5m, 192.0.2.8-192.0.2.9,\n\t\t\t192.0.2.128/25 comment "x, y" }\n\t}\n\tset p { type inet_service; elements = { 22, 80-90 }; }\n\tchain c { ip saddr @a drop; ip daddr { 198.51.100.1 } drop; }\n}\n',
+    ['192.0.2.1/32', '192.0.2.8/31', '192.0.2.128/25'],
+    ['metadata:10', 'other-kind:2'],
+    [],
+  ],
+  [
+    'nft',
+    'add element inet t a { 192.0.2.1, 2001:db8::/32 }\ndefine x = { 192.0.2.2 } # c\n',
+    ['192.0.2.1/32', '192.0.2.2/32', '2001:db8::/32'],
+    ['comment:1'],
+    [],
+  ],
+  [
+    'nft',
+    'table ip t {\n set a {\n  typeof ip saddr . tcp dport\n  elements = { 192.0.2.1 . 80 }\n }\n set b {\n  elements = { 192.0.2.1 . 80, 192.0.2.2 - 192.0.2.3 }\n }\n map m {\n  type ipv4_addr : verdict\n  elements = { 192.0.2.9 : drop }\n }\n}\n',
+    ['192.0.2.2/31'],
+    ['metadata:6', 'other-kind:2', 'partial:1'],
+    [],
+  ],
+  [
+    'nft',
+    'table ip t {\n set a {\n  elements = { 192.0.2.1, 192.0.2.2 192.0.2.3, x }\n }\n}\n',
+    ['192.0.2.1/32'],
+    ['metadata:2'],
+    ['3:27 bad-nft', '3:48 bad-address'],
+  ],
+  // JSON.
+  [
+    'nft-json',
+    '{"nftables": [{"metainfo": {}}, {"set": {"name": "a", "type": "ipv4_addr", "elem": ["192.0.2.1", {"prefix": {"addr": "192.0.2.128", "len": 25}}, {"range": ["192.0.2.8", "192.0.2.9"]}, {"elem": {"val": "192.0.2.3", "timeout": 9}}, {"concat": ["192.0.2.4", 80]}]}}, {"set": {"name": "p", "type": "inet_service", "elem": [80]}}, {"rule": {}}]}',
+    ['192.0.2.1/32', '192.0.2.3/32', '192.0.2.8/31', '192.0.2.128/25'],
+    ['metadata:2', 'partial:1', 'other-kind:1'],
+    [],
+  ],
+  [
+    'aws',
+    '{"prefixes": [{"ip_prefix": "192.0.2.0/24"}, {"region": "x"}, 7, {"ip_prefix": "192.0.2.0/33"}], "ipv6_prefixes": [{"ipv6_prefix": "2001:db8::/32"}]}',
+    ['192.0.2.0/24', '2001:db8::/32'],
+    [],
+    ['1:1 bad-record', '1:63 unexpected-value', '1:91 bad-prefix-length'],
+  ],
+  [
+    'google',
+    '{"prefixes": [\n {"ipv4Prefix": "192.0.2.0\\/24"},\n {"ipv6Prefix": "2001:db8::\\/129"}]}',
+    ['192.0.2.0/24'],
+    [],
+    ['3:18 bad-prefix-length'],
+  ],
+  [
+    'azure',
+    '{"changeNumber": 1, "values": [{"name": "A", "properties": {"region": "", "addressPrefixes": ["192.0.2.0/24", "2001:db8::/32"]}}]}',
+    ['192.0.2.0/24', '2001:db8::/32'],
+    [],
+    [],
+  ],
+  [
+    'oracle',
+    '{"regions": [{"region": "a", "cidrs": [{"cidr": "192.0.2.0/24", "tags": ["OSN"]}, {"tags": []}]}]}',
+    ['192.0.2.0/24'],
+    [],
+    ['1:1 bad-record'],
+  ],
+  [
+    'github',
+    '{"verifiable_password_authentication": false, "ssh_keys": ["ssh-ed25519 AAAA"], "hooks": ["192.0.2.0/24", "2001:db8::/32", "192.0.2.0/99"], "domains": {"x": ["a.example"]}}',
+    ['192.0.2.0/24', '2001:db8::/32'],
+    ['other-kind:1'],
+    ['1:135 bad-prefix-length'],
+  ],
+  [
+    'cloudflare',
+    '{"result": {"ipv4_cidrs": ["192.0.2.0/24"], "ipv6_cidrs": ["2001:db8::/32"], "etag": "x"}, "success": true}',
+    ['192.0.2.0/24', '2001:db8::/32'],
+    [],
+    [],
+  ],
+  ['ipverse', '{"asn": 1, "subnets": {"ipv4": ["192.0.2.0/24"], "ipv6": []}}', ['192.0.2.0/24'], [], []],
+  [
+    'spamhaus',
+    '{"cidr":"192.0.2.0/24","sblid":"SBL1"}\n{"sblid":"SBL2"}\n{"cidr":"x/1","sblid":"SBL3"}\n{"type":"metadata","records":3}\n',
+    ['192.0.2.0/24'],
+    ['metadata:1'],
+    ['2:1 bad-record', '3:10 bad-address'],
+  ],
+  ['misp', '{"list": ["192.0.2.0/24", "FE80::/10"], "type": "cidr"}', ['192.0.2.0/24', 'fe80::/10'], [], []],
+  ['misp', '{"list": [".gov", "a.example"], "type": "hostname"}', ['a.example'], ['wildcard:1'], []],
+  [
+    'json',
+    '["192.0.2.1", "2001:db8::/32", 7, "a.example"]',
+    ['192.0.2.1/32', '2001:db8::/32'],
+    [],
+    ['1:32 unexpected-value', '1:36 name-among-addresses'],
+  ],
+  [
+    'json',
+    '[{"domain": "a.example", "x": 1}, {"y": 2}, {"name": "x y", "hostname": "b.example"}]',
+    ['a.example', 'b.example'],
+    [],
+    ['1:1 bad-record'],
+  ],
+  [
+    'json',
+    '{"addresses": ["192.0.2.0/24"], "ipv6_addresses": ["2001:db8::/32"]}',
+    ['192.0.2.0/24', '2001:db8::/32'],
+    [],
+    [],
+  ],
+];
+
+describe('importList: what each format gives, skips and rejects', () => {
+  it.each(CASES)('%s %j', (format, text, entries, skipped, rejects) => {
+    const imported = importText(text);
+    expect(imported.format).toBe(format);
+    expect(shown(imported)).toEqual([entries, skipped, rejects]);
+    expect(shown(importText(text, { format }))).toEqual([entries, skipped, rejects]);
+    expect(shown(importText(`\ufeff${text.replaceAll('\n', '\r\n')}`)).slice(0, 2)).toEqual([
+      entries,
+      skipped,
+    ]);
+  });
+
+  it('has a case for every format that gives entries', () => {
+    const seen = new Set(CASES.map(([format]) => format));
+    const missing = LIST_FORMATS.map(({ name }) => name).filter((name) => !seen.has(name));
+    expect(missing).toEqual(['plain', 'netset', 'spamhaus-asn']);
+    expect(isListFormatName('hosts') && !isListFormatName('host')).toBe(true);
+  });
+});
+
+const SCORES = '192.0.2.1\t1\n192.0.2.2\t2\n192.0.2.3\t2.5\n';
+const AWS =
+  '{"prefixes": [{"ip_prefix": "192.0.2.0/24", "region": "eu-west-1", "service": "EC2"},' +
+  '{"ip_prefix": "198.51.100.0/24", "region": "us-east-1", "service": "S3", "network_border_group": "us-x"}]}';
+const GOOGLE =
+  '{"prefixes": [{"ipv4Prefix": "192.0.2.0/24", "service": "Google Cloud", "scope": "europe-west4"},' +
+  '{"ipv4Prefix": "198.51.100.0/24", "service": "Google Cloud", "scope": "us-east1"}]}';
+const AZURE =
+  '{"values": [{"name": "Sql.WestEurope", "properties": {"addressPrefixes": ["192.0.2.0/24"], "region": "westeurope", "systemService": "AzureSQL"}},' +
+  '{"name": "X", "properties": {"addressPrefixes": ["198.51.100.0/24"], "region": "", "systemService": ""}}]}';
+const ORACLE =
+  '{"regions": [{"region": "us-phoenix-1", "cidrs": [{"cidr": "192.0.2.0/24", "tags": ["OCI"]}, {"cidr": "198.51.100.0/24", "tags": ["OSN", "OBJECT_STORAGE"]}]}]}';
+const GITHUB =
+  '{"verifiable_password_authentication": true, "hooks": ["192.0.2.0/24"], "actions": ["198.51.100.0/24"]}';
+const NFT =
+  'table inet t {\n set a {\n elements = { 192.0.2.0/24 }\n }\n set b {\n elements = { 198.51.100.0/24 }\n }\n}\n';
+const NFT_JSON =
+  '{"nftables": [{"set": {"name": "a", "type": "ipv4_addr", "elem": ["192.0.2.1"]}}, {"set": {"name": "b", "type": "ipv4_addr", "elem": ["192.0.2.2"]}}]}';
+const TABLE = 'ip,cc,asn,confidence\n192.0.2.1,NL,AS64500,90\n192.0.2.2,DE,64501,10\n';
+
+describe('importList: filters', () => {
+  it.each([
+    ['minScore', SCORES, { minScore: 2 }, ['192.0.2.2/32', '192.0.2.3/32'], 'low-score:1'],
+    ['minScore with a fraction', SCORES, { minScore: 2.25 }, ['192.0.2.3/32'], 'low-score:2'],
+    [
+      'country of ranges',
+      '192.0.2.0,192.0.2.0,NL\n192.0.2.1,192.0.2.1,DE\n',
+      { country: ['nl', 'BE'] },
+      ['192.0.2.0/32'],
+      'other-country:1',
+    ],
+    [
+      'asn of ranges',
+      '192.0.2.0,192.0.2.0,64500,"X, Inc"\n192.0.2.1,192.0.2.1,64501,Y\n',
+      { asn: [64501] },
+      ['192.0.2.1/32'],
+      'other-asn:1',
+    ],
+    ['country of a table', TABLE, { country: ['DE'] }, ['192.0.2.2/32'], 'other-country:1'],
+    ['asn of a table', TABLE, { asn: [64500] }, ['192.0.2.1/32'], 'other-asn:1'],
+    ['score of a table', TABLE, { minScore: 50 }, ['192.0.2.1/32'], 'low-score:1'],
+    [
+      'country of a geofeed',
+      '192.0.2.0/24,NL,NL-NH,A,\n198.51.100.0/24,US,US-NY,B,\n',
+      { country: ['us'] },
+      ['198.51.100.0/24'],
+      'other-country:1',
+    ],
+    [
+      'region of a geofeed',
+      '192.0.2.0/24,NL,NL-NH,A,\n198.51.100.0/24,US,US-NY,B,\n',
+      { region: ['nl-nh'] },
+      ['192.0.2.0/24'],
+      'other-region:1',
+    ],
+    [
+      'country of statistics',
+      'x|NL|ipv4|192.0.2.0|1|1|allocated\nx|DE|ipv4|192.0.2.1|1|1|assigned\n',
+      { country: ['NL'] },
+      ['192.0.2.0/32'],
+      'other-country:1',
+    ],
+    ['region of AWS', AWS, { region: ['EU-west-1'] }, ['192.0.2.0/24'], 'other-region:1'],
+    ['border group of AWS', AWS, { region: ['us-x'] }, ['198.51.100.0/24'], 'other-region:1'],
+    ['service of AWS', AWS, { service: ['s3'] }, ['198.51.100.0/24'], 'other-service:1'],
+    ['scope of Google', GOOGLE, { region: ['us-east1'] }, ['198.51.100.0/24'], 'other-region:1'],
+    ['tag of Azure', AZURE, { tag: ['sql.westeurope'] }, ['192.0.2.0/24'], 'other-tag:1'],
+    ['service of Azure', AZURE, { service: ['azuresql'] }, ['192.0.2.0/24'], 'other-service:1'],
+    ['region of Azure', AZURE, { region: ['westeurope'] }, ['192.0.2.0/24'], 'other-region:1'],
+    ['tag of Oracle', ORACLE, { tag: ['object_storage'] }, ['198.51.100.0/24'], 'other-tag:1'],
+    ['key of GitHub', GITHUB, { service: ['hooks'] }, ['192.0.2.0/24'], 'other-service:1'],
+    [
+      'set of ipset',
+      'create a hash:net\nadd a 192.0.2.1\nadd b 192.0.2.2\n',
+      { set: ['b'] },
+      ['192.0.2.2/32'],
+      'other-set:1',
+    ],
+    ['set of nftables', NFT, { set: ['b'] }, ['198.51.100.0/24'], 'other-set:1'],
+    ['set of nftables JSON', NFT_JSON, { set: ['a'] }, ['192.0.2.1/32'], 'other-set:1'],
+  ] as const)('%s', (_name, text, options, entries, skipped) => {
+    const imported = importText(text, options);
+    expect(imported.rejects).toEqual([]);
+    expect(textsOf(imported.list)).toEqual(entries);
+    expect(imported.skipped.map(({ code, count }) => `${code}:${count}`)).toContain(skipped);
+  });
+
+  it.each([
+    ['by title', 'name,ip,gateway\nx,192.0.2.1,192.0.2.254\n', { column: 'Gateway' }, ['192.0.2.254/32']],
+    ['by number', 'name,ip,gateway\nx,192.0.2.1,192.0.2.254\n', { column: 3 }, ['192.0.2.254/32']],
+    [
+      'by number without a header',
+      '192.0.2.1,192.0.2.254,x\n',
+      { column: 2, format: 'csv' },
+      ['192.0.2.254/32'],
+    ],
+    ['of names', 'ip,host\n192.0.2.1,a.example\n', { kind: 'names' }, ['a.example']],
+    ['a key of JSON', '[{"ip": "192.0.2.1", "via": "192.0.2.2"}]', { column: 'via' }, ['192.0.2.2/32']],
+  ] as const)('column %s', (_name, text, options, entries) => {
+    const imported = importText(text, options);
+    expect([textsOf(imported.list), imported.rejects]).toEqual([entries, []]);
+  });
+
+  it.each([
+    [
+      'hosts',
+      '0.0.0.0 a.example\n',
+      { country: ['NL'] },
+      'useless-filter',
+      /picked by country: the format hosts takes no filter/,
+    ],
+    ['csv', 'ip,x\n192.0.2.1,1\n', { country: ['NL'] }, 'no-such-column', /no column of country/],
+    ['csv', 'ip,x\n192.0.2.1,1\n', { minScore: 5 }, 'no-such-column', /no column of scores/],
+    ['csv', 'ip,x\n192.0.2.1,1\n', { column: 'y' }, 'no-such-column', /no column "y": its header has ip, x/],
+    ['csv', 'ip,x\n192.0.2.1,1\n', { column: 0 }, 'no-such-column', /counted from 1/],
+    ['csv', '192.0.2.1,1\n', { column: 'y', format: 'csv' }, 'no-such-column', /no column "y"/],
+    [
+      'hosts',
+      '0.0.0.0 a.example\n',
+      { kind: 'prefixes' },
+      'wrong-kind',
+      /holds names, and prefixes are asked for/,
+    ],
+    ['aws', AWS, { tag: ['x'] }, 'useless-filter', /takes only region, service/],
+  ] as const)('%s %j with %j is refused as a whole', (format, text, options, code, reason) => {
+    const { fault, rejectCount, ...imported } = importText(text, { format, ...options });
+    expect(imported.format).toBe(format);
+    expect([fault?.code, rejectCount]).toEqual([code, 1]);
+    expect(fault?.reason).toMatch(reason);
+    expect(textsOf(imported.list)).toEqual([]);
+  });
+});
+
+describe('importList: the list', () => {
+  it('adjacent prefixes merge only where that is asked for, covered ones always', () => {
+    const text = '192.0.2.0/25\n192.0.2.128/25\n192.0.2.7\n2001:db8::/33\n2001:db8:8000::/33\n';
+    expect(textsOf(importText(text).list)).toEqual([
+      '192.0.2.0/25',
+      '192.0.2.128/25',
+      '2001:db8::/33',
+      '2001:db8:8000::/33',
+    ]);
+    expect(textsOf(importText(text, { aggregate: true }).list)).toEqual(['192.0.2.0/24', '2001:db8::/32']);
+    const table = '192.0.2.0,192.0.2.0,NL\n192.0.2.1,192.0.2.1,NL\n';
+    expect(textsOf(importText(table, { aggregate: true }).list)).toEqual(['192.0.2.0/31']);
+  });
+
+  it('holds more names than a rule could use', () => {
+    const text = Array.from({ length: 5000 }, (_, i) => `0.0.0.0 n${i}.example\n`).join('');
+    const imported = importText(text, { resolve: true });
+    expect([imported.entries, imported.rejectCount]).toEqual([5000, 0]);
+    expect(imported.list).toMatchObject({ kind: 'names', resolve: true });
+  });
+
+  it('says why a wildcard is no entry', () => {
+    const { rejects } = importText('a.example\n*.b.example\n');
+    expect(rejects).toMatchObject([{ line: 2, column: 1, code: 'bad-label' }]);
+    expect(rejects[0]?.reason).toMatch(/is a wildcard, and a list holds single names/);
+  });
+
+  it.each([
+    'scored',
+    'ranges',
+    'hosts',
+    'adblock',
+    'rir',
+    'p2p',
+    'ipset',
+    'nft',
+    'nft-json',
+    'aws',
+    'json',
+    'spamhaus',
+  ] as const)('stops at the limit of entries: %s', (format) => {
+    const texts: { readonly [name: string]: string } = {
+      scored: '192.0.2.1 1\n192.0.2.2 1\n192.0.2.3 1\n',
+      ranges: '192.0.2.1,192.0.2.1\n192.0.2.2,192.0.2.2\n192.0.2.3,192.0.2.3\n',
+      hosts: '0.0.0.0 a.example\n0.0.0.0 b.example\n0.0.0.0 c.example\n',
+      adblock: '||a.example^\n||b.example^\n||c.example^\n',
+      rir: 'x|NL|ipv4|192.0.2.0|1|1|allocated\n'.repeat(3),
+      p2p: 'a:192.0.2.0-192.0.2.0\n'.repeat(3),
+      ipset: 'add a 192.0.2.1\n'.repeat(3),
+      nft: 'add element ip t s { 192.0.2.1, 192.0.2.2, 192.0.2.3 }\n',
+      'nft-json': '{"nftables": [{"set": {"elem": ["192.0.2.1", "192.0.2.2", "192.0.2.3"]}}]}',
+      aws: `{"prefixes": [${Array(3).fill('{"ip_prefix": "192.0.2.0/24"}').join()}]}`,
+      json: '["192.0.2.1", "192.0.2.2", "192.0.2.3"]',
+      spamhaus: '{"cidr":"192.0.2.0/24","sblid":"x"}\n'.repeat(3),
+    };
+    const text = texts[format] ?? '';
+    const full = importText(text, { format, limits: { entries: 2 } });
+    expect(full.rejects.map(({ code }) => code)).toEqual(['too-many-entries']);
+    expect(importText(text, { format, limits: { entries: 3 } }).rejectCount).toBe(0);
+  });
+
+  it('gives every reject to the listener and keeps the first', () => {
+    const seen: number[] = [];
+    const { rejects, rejectCount } = importText(`0.0.0.0 a.example\n${'x y\n'.repeat(9)}`, {
+      format: 'hosts',
+      limits: { rejectsKept: 3 },
+      onReject: ({ line }) => seen.push(line),
+    });
+    expect([rejects.length, rejectCount, seen]).toEqual([3, 9, [2, 3, 4, 5, 6, 7, 8, 9, 10]]);
+  });
+});
