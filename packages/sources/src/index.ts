@@ -1,1 +1,20 @@
-export {};
+/** Files, feeds and archives, fetched, cached and kept fresh as lists. */
+
+export type { EntryCounts } from './change.ts';
+export { type Clock, SYSTEM_CLOCK } from './clock.ts';
+export type { BatchOutcome, ListBatch, ListConsumer } from './delivery.ts';
+export { Fetcher, type FetcherOptions } from './fetch.ts';
+export type { Permits, Refusal } from './guard.ts';
+export type { Log } from './log.ts';
+export { ProxyError } from './proxy.ts';
+export { Reader } from './reader.ts';
+export type { ReadingJob, ReadList, ReadRefused, ReadSource } from './reading.ts';
+export {
+  type AuditEntry,
+  Sources,
+  type SourcesConfig,
+  type SourcesOptions,
+  type WatchPaths,
+} from './sources.ts';
+export type { ListStatus } from './status.ts';
+export { PathWatch, type WatchOptions, watchPaths } from './watch.ts';

@@ -1,0 +1,116 @@
+/** What is taken out of an archive: which members are wanted, and how much they may be, counted as they come. */
+
+import { ArchiveError, ArchiveErrorCode } from './archive-error.ts';
+import { wantedBy } from './glob.ts';
+import { ARCHIVE_LIMITS } from './limits.ts';
+
+/** A file out of an archive, in memory. */
+export interface Member {
+  /** With slashes between its directories; never leads out of the archive. */
+  readonly name: string;
+  /** Whoever gets it owns it. */
+  readonly bytes: Uint8Array;
+}
+
+export interface HarvestLimits {
+  /** Globs of names; with `!` before it, of names that are not wanted. Without a slash they are about the last part. Default: all. */
+  readonly members?: readonly string[];
+  /** Of all members that are kept. */
+  readonly maxBytes: number;
+  /** Members that are kept. */
+  readonly maxMembers: number;
+}
+
+/** Takes one member. */
+export interface Taker {
+  /** Throws ArchiveError `too-large`. */
+  add(piece: Uint8Array): void;
+  /** The member is whole. */
+  done(): void;
+}
+
+/** How many names a message shows of what could have been wanted. */
+const NAMES_SHOWN = 5;
+
+export class Harvest {
+  private readonly limits: HarvestLimits;
+  private readonly isWanted: (name: string) => boolean;
+  /** By name: of two members with one name the last is meant, as tar has it. */
+  private readonly kept = new Map<string, Uint8Array>();
+  private keptBytes = 0;
+  private entryCount = 0;
+  private readonly others: string[] = [];
+
+  constructor(limits: HarvestLimits) {
+    this.limits = limits;
+    this.isWanted = wantedBy(limits.members);
+  }
+
+  /** What takes the file of that name, if it is wanted. Throws ArchiveError `unsafe-path` or `too-many-members`. */
+  want(rawName: string): Taker | undefined {
+    const name = this.count(rawName);
+    if (!this.isWanted(name)) {
+      if (this.others.length < NAMES_SHOWN) this.others.push(name);
+      return undefined;
+    }
+    const { maxBytes, maxMembers } = this.limits;
+    if (this.kept.size >= maxMembers && !this.kept.has(name)) {
+      const message = `more than ${maxMembers} files of the archive are wanted: name those that you mean`;
+      throw new ArchiveError(ArchiveErrorCode.tooManyMembers, message);
+    }
+    const pieces: Uint8Array[] = [];
+    this.keptBytes -= this.kept.get(name)?.length ?? 0;
+    this.kept.delete(name);
+    return {
+      add: (piece) => {
+        this.keptBytes += piece.length;
+        if (this.keptBytes > maxBytes) throw tooLarge(maxBytes);
+        pieces.push(piece);
+      },
+      done: () => {
+        this.kept.set(name, Buffer.concat(pieces));
+      },
+    };
+  }
+
+  /** An entry without bytes: a directory, a link, a device. Throws ArchiveError `unsafe-path` or `too-many-members`. */
+  passBy(rawName: string): undefined {
+    this.count(rawName);
+    return undefined;
+  }
+
+  /** What was taken, in the order of the archive. Throws ArchiveError `no-member`. */
+  members(): readonly Member[] {
+    if (this.kept.size > 0) return [...this.kept].map(([name, bytes]) => ({ name, bytes }));
+    const message =
+      this.others.length === 0
+        ? 'the archive holds no files'
+        : `no file of the archive is wanted; it holds ${this.others.join(', ')}${this.entryCount > NAMES_SHOWN ? ', …' : ''}`;
+    throw new ArchiveError(ArchiveErrorCode.noMember, message);
+  }
+
+  private count(rawName: string): string {
+    if (++this.entryCount > ARCHIVE_LIMITS.entries) {
+      const message = `the archive has more than ${ARCHIVE_LIMITS.entries} entries`;
+      throw new ArchiveError(ArchiveErrorCode.tooManyMembers, message);
+    }
+    return safeName(rawName);
+  }
+}
+
+export function tooLarge(maxBytes: number): ArchiveError {
+  return new ArchiveError(ArchiveErrorCode.tooLarge, `more than ${maxBytes} bytes come out of the archive`);
+}
+
+/** Nothing is written by that name; still, whoever names a file `../x` is not to be trusted with the rest. */
+function safeName(rawName: string): string {
+  const name = rawName.replace(/^(\.\/)+/, '');
+  const parts = name.split('/');
+  const isUnsafe =
+    name.startsWith('/') || /^[a-z]:[/\\]/i.test(name) || parts.includes('..') || name.includes('\0');
+  if (isUnsafe || name.length > ARCHIVE_LIMITS.nameChars) {
+    const shown = JSON.stringify(rawName.slice(0, 100));
+    throw new ArchiveError(ArchiveErrorCode.unsafePath, `the archive has a member with a bad name, ${shown}`);
+  }
+  return name;
+}

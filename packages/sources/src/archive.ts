@@ -1,0 +1,164 @@
+/**
+ * From what was downloaded to the files in it: gzip, xz, zstd and bzip2, zip and tar, and one in the other as people pack them. Told
+ * apart by their bytes. Everything stays in memory, and what comes out is counted while it does: a bomb costs what was allowed.
+ *
+ *   bytes ─compressed?─▶ pieces ─tar?─▶ members ─compressed?─▶ files
+ *          zip ─────────────────────────▶
+ */
+
+import { ArchiveError, ArchiveErrorCode } from './archive-error.ts';
+import { Harvest, type HarvestLimits, type Member, tooLarge } from './archive-harvest.ts';
+import { contentOf, nameWithout, SNIFF_BYTES } from './archive-magic.ts';
+import { decompressed } from './archive-stream.ts';
+import { ARCHIVE_LIMITS } from './limits.ts';
+
+export { ArchiveError } from './archive-error.ts';
+export type { Member } from './archive-harvest.ts';
+
+export type UnpackOptions = HarvestLimits;
+
+/** What bytes came to: a file, or the files of an archive. */
+type Opened =
+  | { readonly kind: 'file'; readonly member: Member }
+  | { readonly kind: 'members'; readonly members: readonly Member[] };
+
+/**
+ * The files in `bytes`: those of an archive that `members` wants, or the one that they are, compressed or not, which is
+ * wanted in any case. At least one. Names of compressed files lose the suffix that says so. A file that is not packed comes back as it is,
+ * in the same bytes. Throws ArchiveError, with the name of the file in its message, and TypeError for a bad glob.
+ */
+export async function unpack(
+  fileName: string,
+  bytes: Uint8Array,
+  options: UnpackOptions,
+): Promise<readonly Member[]> {
+  try {
+    const opened = await open({ name: fileName, bytes }, options, 0);
+    if (opened.kind === 'file') return [opened.member];
+    return await unfoldMembers(opened.members, options);
+  } catch (error) {
+    if (!(error instanceof ArchiveError)) throw error;
+    throw new ArchiveError(error.code, `${fileName}: ${error.message}`, { cause: error });
+  }
+}
+
+/** Undoes compressions until there is a file or an archive, and opens that. */
+async function open(packed: Member, options: UnpackOptions, depth: number): Promise<Opened> {
+  const { name, bytes } = packed;
+  const content = contentOf(bytes.subarray(0, SNIFF_BYTES));
+  switch (content.kind) {
+    case 'plain':
+      if (bytes.length > options.maxBytes) throw tooLarge(options.maxBytes);
+      return { kind: 'file', member: packed };
+    case 'unsupported':
+      throw new ArchiveError(ArchiveErrorCode.unsupported, `this is ${content.name}, which is not read here`);
+    case 'archive':
+      return { kind: 'members', members: await take(content.as, bytes, options) };
+    case 'compressed': {
+      if (depth >= ARCHIVE_LIMITS.depth) {
+        throw new ArchiveError(
+          ArchiveErrorCode.nested,
+          `it is compressed more than ${ARCHIVE_LIMITS.depth} times`,
+        );
+      }
+      const { head, pieces } = await peek(decompressed(content.by, bytes));
+      const inner = contentOf(head);
+      if (inner.kind === 'archive' && inner.as === 'tar') {
+        return { kind: 'members', members: await takeTarStream(pieces, options) };
+      }
+      const whole = await collect(pieces, options.maxBytes);
+      return await open({ name: nameWithout(name), bytes: whole }, options, depth + 1);
+    }
+  }
+}
+
+async function take(
+  as: 'zip' | 'tar',
+  bytes: Uint8Array,
+  options: UnpackOptions,
+): Promise<readonly Member[]> {
+  if (as === 'tar') return await takeTarStream(once(bytes), options);
+  const { takeZip } = await import('./archive-zip.ts');
+  const harvest = new Harvest(options);
+  await takeZip(bytes, harvest);
+  return harvest.members();
+}
+
+async function takeTarStream(
+  pieces: AsyncIterable<Uint8Array>,
+  options: UnpackOptions,
+): Promise<readonly Member[]> {
+  const { takeTar } = await import('./archive-tar.ts');
+  const harvest = new Harvest(options);
+  await takeTar(bounded(pieces, options.maxBytes * ARCHIVE_LIMITS.passedFactor + 2 ** 20), harvest);
+  return harvest.members();
+}
+
+/** Members may be compressed again; an archive in an archive is refused. Counts what the files are in the end. */
+async function unfoldMembers(members: readonly Member[], options: UnpackOptions): Promise<readonly Member[]> {
+  const files: Member[] = [];
+  let leftBytes = options.maxBytes;
+  for (const member of members) {
+    const opened = await open(member, { ...options, maxBytes: leftBytes }, 0).catch((error: unknown) => {
+      if (!(error instanceof ArchiveError)) throw error;
+      if (error.code === ArchiveErrorCode.tooLarge) throw tooLarge(options.maxBytes);
+      throw new ArchiveError(error.code, `${member.name}: ${error.message}`, { cause: error });
+    });
+    if (opened.kind !== 'file') {
+      const message = `${member.name} is an archive in an archive: only files are taken out of one`;
+      throw new ArchiveError(ArchiveErrorCode.nested, message);
+    }
+    files.push(opened.member);
+    leftBytes -= opened.member.bytes.length;
+  }
+  return files;
+}
+
+/** The first `SNIFF_BYTES` of a stream, or all if there are less; and the whole stream. */
+async function peek(
+  source: AsyncIterable<Uint8Array>,
+): Promise<{ readonly head: Uint8Array; readonly pieces: AsyncIterable<Uint8Array> }> {
+  const iterator = source[Symbol.asyncIterator]();
+  const first: Uint8Array[] = [];
+  let count = 0;
+  let isDone = false;
+  while (count < SNIFF_BYTES && !isDone) {
+    const { value, done } = await iterator.next();
+    isDone = done === true;
+    if (isDone) break;
+    first.push(value);
+    count += value.length;
+  }
+  const pieces = async function* (): AsyncGenerator<Uint8Array> {
+    try {
+      yield* first;
+      while (!isDone) {
+        const { value, done } = await iterator.next();
+        isDone = done === true;
+        if (!isDone) yield value;
+      }
+    } finally {
+      if (!isDone) await iterator.return?.();
+    }
+  };
+  return { head: Buffer.concat(first).subarray(0, SNIFF_BYTES), pieces: pieces() };
+}
+
+async function collect(pieces: AsyncIterable<Uint8Array>, maxBytes: number): Promise<Uint8Array> {
+  const kept: Uint8Array[] = [];
+  for await (const piece of bounded(pieces, maxBytes)) kept.push(piece);
+  return Buffer.concat(kept);
+}
+
+async function* bounded(pieces: AsyncIterable<Uint8Array>, maxBytes: number): AsyncGenerator<Uint8Array> {
+  let count = 0;
+  for await (const piece of pieces) {
+    count += piece.length;
+    if (count > maxBytes) throw tooLarge(maxBytes);
+    yield piece;
+  }
+}
+
+async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
+  yield bytes;
+}

@@ -1,0 +1,212 @@
+/**
+ * Downloads on disk, kept for good: what a server said last is what an offline start serves. One URL is two files, named by the
+ * SHA-256 of the URL:
+ *
+ *   <url digest>.json            what is known about the body, and the validators for the next request
+ *   <url digest>.<body digest>   the body
+ *
+ * The body is written first, then the file that names it; each is written aside, flushed and renamed, so that a crash leaves
+ * the old pair or the new one, and at most leftovers, which the next start sweeps. A body that is not what its name
+ * says is as good as none.
+ */
+
+import { createHash, randomBytes } from 'node:crypto';
+import { createReadStream } from 'node:fs';
+import { mkdir, open, readdir, readFile, rename, stat, unlink } from 'node:fs/promises';
+import { join } from 'node:path';
+
+/** What is known about a downloaded body. */
+export interface DownloadInfo {
+  /** As asked for, without credentials; for people who look into the directory. */
+  readonly url: string;
+  /** After redirects, without credentials. */
+  readonly finalUrl: string;
+  readonly fileName: string;
+  /** Of the body, hex. */
+  readonly sha256: string;
+  readonly etag: string | undefined;
+  readonly lastModified: string | undefined;
+  /** When the server last said that this is its current body; milliseconds since 1970. */
+  readonly fetchedAtMs: number;
+}
+
+export interface Download extends DownloadInfo {
+  readonly bytes: Uint8Array;
+}
+
+/** The cache cannot be read or written. What it held is still there. */
+export class CacheError extends Error {
+  readonly code = 'cache';
+}
+
+const SHA256_HEX = /^[0-9a-f]{64}$/;
+/** Files of ours: of a URL, of a body, or one that a crash left half-written. Whatever else lies here is not ours to remove. */
+const INFO_FILE = /^([0-9a-f]{64})\.json$/;
+const BODY_FILE = /^([0-9a-f]{64})\.([0-9a-f]{64})$/;
+const HALF_FILE = /^[0-9a-f]{64}\..*\.half$/;
+
+export class DownloadCache {
+  private readonly directory: string;
+  private swept: Promise<void> | undefined;
+
+  /** The directory is made at first use, for its owner only: what is fetched may need credentials. One process uses it at a time. */
+  constructor(directory: string) {
+    this.directory = directory;
+  }
+
+  /** What is kept of a URL; undefined where there is nothing, or nothing whole. Throws CacheError. */
+  async read(url: string): Promise<Download | undefined> {
+    await this.ready();
+    const key = keyOf(url);
+    const info = await this.readInfo(key);
+    if (info === undefined) return undefined;
+    const bytes = await readWhole(join(this.directory, `${key}.${info.sha256}`), info.sha256);
+    return bytes === undefined ? undefined : { ...info, bytes };
+  }
+
+  /** Keeps a body in place of the one before. Throws CacheError; then the one before is kept. */
+  async write(url: string, info: DownloadInfo, bytes: Uint8Array): Promise<void> {
+    await this.ready();
+    const key = keyOf(url);
+    const before = await this.readInfo(key);
+    try {
+      await this.replaceFile(`${key}.${info.sha256}`, bytes);
+      await this.replaceFile(`${key}.json`, Buffer.from(`${JSON.stringify(info)}\n`));
+      if (before !== undefined && before.sha256 !== info.sha256) {
+        await unlinkIfThere(join(this.directory, `${key}.${before.sha256}`));
+      }
+    } catch (cause) {
+      throw new CacheError(`cannot keep a download in ${this.directory}`, { cause });
+    }
+  }
+
+  /** Keeps what a server said about a body that is kept already. Throws CacheError. */
+  async update(url: string, info: DownloadInfo): Promise<void> {
+    await this.ready();
+    try {
+      await this.replaceFile(`${keyOf(url)}.json`, Buffer.from(`${JSON.stringify(info)}\n`));
+    } catch (cause) {
+      throw new CacheError(`cannot update a download in ${this.directory}`, { cause });
+    }
+  }
+
+  private async readInfo(key: string): Promise<DownloadInfo | undefined> {
+    const text = await readFile(join(this.directory, `${key}.json`), 'utf8').catch(ifMissing);
+    return text === undefined ? undefined : parseInfo(text);
+  }
+
+  private async replaceFile(name: string, bytes: Uint8Array): Promise<void> {
+    const path = join(this.directory, name);
+    const half = `${path}.${randomBytes(6).toString('hex')}.half`;
+    try {
+      const file = await open(half, 'wx', 0o600);
+      try {
+        await file.writeFile(bytes);
+        await file.sync();
+      } finally {
+        await file.close();
+      }
+      await rename(half, path);
+    } catch (error) {
+      await unlinkIfThere(half);
+      throw error;
+    }
+    const directory = await open(this.directory, 'r');
+    try {
+      await directory.sync(); // the rename too is to survive a power cut
+    } finally {
+      await directory.close();
+    }
+  }
+
+  private async ready(): Promise<void> {
+    this.swept ??= this.sweep();
+    try {
+      await this.swept;
+    } catch (cause) {
+      this.swept = undefined; // somebody may mend it
+      throw new CacheError(`cannot use ${this.directory} to keep downloads`, { cause });
+    }
+  }
+
+  /** Makes the directory, and removes what a crash left: half-written files, and bodies that no file names. */
+  private async sweep(): Promise<void> {
+    await mkdir(this.directory, { recursive: true, mode: 0o700 });
+    const names = await readdir(this.directory);
+    const wanted = new Set<string>();
+    for (const name of names) {
+      const key = INFO_FILE.exec(name)?.[1];
+      const info = key === undefined ? undefined : await this.readInfo(key);
+      if (info !== undefined) wanted.add(`${key}.${info.sha256}`);
+    }
+    for (const name of names) {
+      const left = HALF_FILE.test(name) || (BODY_FILE.test(name) && !wanted.has(name));
+      if (left) await unlinkIfThere(join(this.directory, name));
+    }
+  }
+}
+
+function keyOf(url: string): string {
+  return createHash('sha256').update(url).digest('hex');
+}
+
+/** The body, if it has the digest that its name tells; hashed as it is read, so that nothing waits for a large one. */
+async function readWhole(path: string, sha256: string): Promise<Uint8Array | undefined> {
+  const size = (await stat(path).catch(ifMissing))?.size;
+  if (size === undefined) return undefined;
+  const digest = createHash('sha256');
+  const bytes = new Uint8Array(size);
+  let at = 0;
+  try {
+    for await (const chunk of createReadStream(path, { highWaterMark: 1 << 20 })) {
+      const piece: Buffer = chunk;
+      if (at + piece.length > size) return undefined;
+      bytes.set(piece, at);
+      at += piece.length;
+      digest.update(piece);
+    }
+  } catch {
+    return undefined; // a file that cannot be read is fetched again
+  }
+  return at === size && digest.digest('hex') === sha256 ? bytes : undefined;
+}
+
+function parseInfo(text: string): DownloadInfo | undefined {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+  if (typeof value !== 'object' || value === null) return undefined;
+  const { url, finalUrl, fileName, sha256, etag, lastModified, fetchedAtMs } = value as Record<
+    string,
+    unknown
+  >;
+  if (typeof url !== 'string' || typeof finalUrl !== 'string' || typeof fileName !== 'string')
+    return undefined;
+  if (typeof sha256 !== 'string' || !SHA256_HEX.test(sha256) || typeof fetchedAtMs !== 'number')
+    return undefined;
+  return {
+    url,
+    finalUrl,
+    fileName,
+    sha256,
+    etag: stringOrNone(etag),
+    lastModified: stringOrNone(lastModified),
+    fetchedAtMs,
+  };
+}
+
+function stringOrNone(value: unknown): string | undefined {
+  return typeof value === 'string' ? value : undefined;
+}
+
+function ifMissing(error: NodeJS.ErrnoException): undefined {
+  if (error.code !== 'ENOENT') throw error;
+  return undefined;
+}
+
+async function unlinkIfThere(path: string): Promise<void> {
+  await unlink(path).catch(ifMissing);
+}

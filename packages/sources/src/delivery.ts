@@ -1,0 +1,135 @@
+/**
+ * What of the lists is in force: it makes batches of what differs, hands them to the consumer, and remembers what became of each list.
+ */
+
+import type { List } from '@rulecast/rules';
+import type { EntryCounts, ListChange } from './change.ts';
+import type { Clock } from './clock.ts';
+import { sameList } from './expression.ts';
+import type { Refusal } from './guard.ts';
+import type { Log } from './log.ts';
+import type { Source, SourceTrouble } from './source.ts';
+
+/** Lists to put in force, by name; undefined: no source has this list any more. */
+export type ListBatch = ReadonlyMap<string, List | undefined>;
+
+/** What became of a batch. */
+export interface BatchOutcome {
+  /** Lists that stay as they were, and why. */
+  readonly refused: ReadonlyMap<string, Refusal>;
+  /** By how many entries each list changed that did. */
+  readonly changes: ReadonlyMap<string, EntryCounts>;
+}
+
+/** Who puts lists in force. */
+export interface ListConsumer {
+  /** Puts a batch in force as one, but for lists that cannot be. Rejects where nothing could be put in force, to be tried again. */
+  update(batch: ListBatch): Promise<BatchOutcome>;
+  /** Whether a list of that name is in force. */
+  holds(list: string): boolean;
+}
+
+export class Delivery {
+  private readonly consumer: ListConsumer;
+  private readonly clock: Clock;
+  private readonly log: Log;
+  /** What the consumer has of each list that is ours. */
+  private readonly delivered = new Map<string, List>();
+  /** Lists that are to be withdrawn. */
+  private readonly leaving = new Set<string>();
+  /** Why the consumer has not taken a list. */
+  private readonly refused = new Map<string, SourceTrouble>();
+  private readonly changes = new Map<string, ListChange>();
+
+  constructor(consumer: ListConsumer, clock: Clock, log: Log) {
+    this.consumer = consumer;
+    this.clock = clock;
+    this.log = log;
+  }
+
+  /** A list that was ours before the publisher stopped is in force. */
+  resume(name: string, list: List): void {
+    this.delivered.set(name, list);
+  }
+
+  resumeChange(name: string, change: ListChange | undefined): void {
+    if (change !== undefined) this.changes.set(name, change);
+  }
+
+  /** What is in force of a list of ours. */
+  inForce(name: string): List | undefined {
+    return this.delivered.get(name);
+  }
+
+  change(name: string): ListChange | undefined {
+    return this.changes.get(name);
+  }
+
+  /** Why a list that is good is not in force. */
+  refusal(name: string): SourceTrouble | undefined {
+    return this.refused.get(name);
+  }
+
+  /** No source has a list any more: if it is in force, it is withdrawn with the next batch. Returns whether it is. */
+  withdraw(name: string): boolean {
+    this.refused.delete(name);
+    if (this.delivered.has(name)) this.leaving.add(name);
+    return this.leaving.has(name);
+  }
+
+  /** A list has a source after all. */
+  retain(name: string): void {
+    this.leaving.delete(name);
+  }
+
+  /** Forgets lists that others took out of force. Returns whether there are any. */
+  resync(): boolean {
+    const lost = [...this.delivered.keys()].filter((name) => !this.consumer.holds(name));
+    for (const name of lost) this.delivered.delete(name);
+    return lost.length > 0;
+  }
+
+  /** Puts what differs in force. Rejects as the consumer does; then all of it still differs. */
+  async deliver(sources: ReadonlyMap<string, Source>): Promise<void> {
+    const batch = this.batch(sources);
+    if (batch.size === 0) return;
+    const { refused, changes } = await this.consumer.update(batch);
+    for (const [name, list] of batch) this.settle(name, list, refused.get(name), changes.get(name));
+  }
+
+  private batch(sources: ReadonlyMap<string, Source>): ListBatch {
+    const batch = new Map<string, List | undefined>();
+    for (const [name, { list, config }] of sources) {
+      if (list === undefined || !config.publish) continue;
+      if (!sameList(list, this.delivered.get(name))) batch.set(name, list);
+    }
+    for (const name of this.leaving) batch.set(name, undefined);
+    return batch;
+  }
+
+  private settle(
+    name: string,
+    list: List | undefined,
+    refusal: Refusal | undefined,
+    counts: EntryCounts | undefined,
+  ): void {
+    if (list === undefined) {
+      this.leaving.delete(name);
+      this.delivered.delete(name);
+      this.changes.delete(name);
+      if (refusal !== undefined) this.log.warn({ list: name, code: refusal.code }, refusal.reason);
+      return;
+    }
+    const atMs = this.clock.wallMs();
+    if (refusal === undefined) {
+      this.refused.delete(name);
+      if (counts !== undefined) this.changes.set(name, { atMs, ...counts });
+      this.delivered.set(name, list);
+      return;
+    }
+    if (this.refused.get(name)?.reason !== refusal.reason) {
+      this.log.warn({ list: name, code: refusal.code }, `list ${name} is not released: ${refusal.reason}`);
+    }
+    this.refused.set(name, { ...refusal, atMs });
+  }
+}

@@ -1,0 +1,105 @@
+/**
+ * List expressions: union, intersection and subtraction, of addresses or of names. A list of addresses is a set of addresses here: what is
+ * left of a prefix after a part of it is taken away is as many smaller prefixes.
+ */
+
+import {
+  combineSets,
+  intersectPrefixes,
+  type List,
+  type NameList,
+  nameListOf,
+  type PrefixList,
+  prefixListOf,
+  subtractPrefixes,
+  unionPrefixes,
+} from '@rulecast/rules';
+
+export interface Expression {
+  readonly operator: 'union' | 'intersect';
+  /** At least one. */
+  readonly operands: readonly List[];
+  readonly minus: readonly List[];
+}
+
+/** What an expression stands for; undefined where its lists are not all of one kind. */
+export function evaluateExpression(expression: Expression): List | undefined {
+  const { operator, operands, minus } = expression;
+  const [first] = operands;
+  if (first === undefined) return undefined;
+  if ([...operands, ...minus].some((list) => list.kind !== first.kind)) return undefined;
+  const joined = operator === 'union' ? unionLists(operands) : operands.reduce(intersectLists);
+  return minus.reduce(subtractLists, joined);
+}
+
+/** Members of any of some lists of one kind, at least one. */
+export function unionLists(lists: readonly List[]): List {
+  const names = lists.filter((list): list is NameList => list.kind === 'names');
+  if (names.length > 0) {
+    return nameListOf(
+      names.flatMap((list) => list.names),
+      names.some(({ resolve }) => resolve),
+    );
+  }
+  // By halves, so that joining many lists copies each entry as often as there are halvings, not as there are lists.
+  let joined = lists.filter((list): list is PrefixList => list.kind === 'prefixes');
+  while (joined.length > 1) {
+    const next: PrefixList[] = [];
+    for (let i = 0; i < joined.length; i += 2) {
+      const [a, b] = [joined[i], joined[i + 1]];
+      if (a !== undefined) next.push(b === undefined ? a : prefixListOf(combineSets(unionPrefixes, a, b)));
+    }
+    joined = next;
+  }
+  return joined[0] ?? nameListOf([], false);
+}
+
+/** Members of `a` that are in no member of `b`, of the same kind. */
+export function subtractLists(a: List, b: List): List {
+  if (a.kind === 'prefixes' && b.kind === 'prefixes')
+    return prefixListOf(combineSets(subtractPrefixes, a, b));
+  if (a.kind !== 'names' || b.kind !== 'names') return a;
+  const taken = new Set(b.names);
+  return nameListOf(
+    a.names.filter((name) => !taken.has(name)),
+    a.resolve,
+  );
+}
+
+function intersectLists(a: List, b: List): List {
+  if (a.kind === 'prefixes' && b.kind === 'prefixes')
+    return prefixListOf(combineSets(intersectPrefixes, a, b));
+  if (a.kind !== 'names' || b.kind !== 'names') return a;
+  const wanted = new Set(b.names);
+  return nameListOf(
+    a.names.filter((name) => wanted.has(name)),
+    a.resolve,
+  );
+}
+
+/** Whether two lists hold the same. */
+export function sameList(a: List | undefined, b: List | undefined): boolean {
+  if (a === b) return true;
+  if (a === undefined || b === undefined) return false;
+  if (a.kind === 'names' || b.kind === 'names') {
+    if (a.kind !== 'names' || b.kind !== 'names') return false;
+    return (
+      a.resolve === b.resolve &&
+      a.names.length === b.names.length &&
+      a.names.every((name, i) => name === b.names[i])
+    );
+  }
+  return sameColumn(a.v4, b.v4) && sameColumn(a.v6, b.v6);
+}
+
+function sameColumn(a: PrefixList['v4'], b: PrefixList['v4']): boolean {
+  return (
+    a.lengths.length === b.lengths.length &&
+    Buffer.compare(bytesOf(a.lengths), bytesOf(b.lengths)) === 0 &&
+    Buffer.compare(bytesOf(a.words), bytesOf(b.words)) === 0
+  );
+}
+
+function bytesOf(array: Uint8Array | Uint32Array): Uint8Array {
+  return new Uint8Array(array.buffer, array.byteOffset, array.byteLength);
+}

@@ -1,0 +1,129 @@
+/** Why nothing was fetched, in a form that a schedule can decide by. */
+
+export const FetchErrorCode = {
+  badUrl: 'bad-url',
+  /** By whoever asked, or by closing. */
+  aborted: 'aborted',
+  /** The attempt took longer than asked for, or than one of our own limits. */
+  timeout: 'timeout',
+  /** No connection, or one that broke. */
+  connection: 'connection',
+  /** Whoever answered cannot show that it is who it should be. */
+  tls: 'tls',
+  proxy: 'proxy',
+  /** The server says no; see `status`. */
+  status: 'status',
+  /** A loop, too many, one without a place, or one to where we do not go. */
+  redirect: 'bad-redirect',
+  tooLarge: 'too-large',
+  /** The body is shorter than the server said, or its compression has no end. */
+  truncated: 'truncated',
+  /** A content encoding that was not asked for, or that is not what it says. */
+  encoding: 'bad-encoding',
+  /** The body is not the one that the configuration pins. */
+  pin: 'pin-mismatch',
+  /** The download cannot be kept. */
+  cache: 'cache',
+} as const;
+export type FetchErrorCode = (typeof FetchErrorCode)[keyof typeof FetchErrorCode];
+
+export interface FetchErrorOptions extends ErrorOptions {
+  /** Of the HTTP answer. */
+  readonly status?: number;
+  /** What the server asks to wait, from now. */
+  readonly retryAfterMs?: number | undefined;
+  /** Another try may succeed although nobody changed anything. */
+  readonly temporary?: boolean;
+}
+
+/** Nothing was fetched, and what the cache holds is as it was. The message names the URL without its credentials. */
+export class FetchError extends Error {
+  readonly code: FetchErrorCode;
+  readonly status?: number;
+  readonly retryAfterMs?: number;
+  readonly temporary: boolean;
+
+  constructor(code: FetchErrorCode, message: string, options: FetchErrorOptions = {}) {
+    super(message, options);
+    this.code = code;
+    this.temporary = options.temporary ?? false;
+    if (options.status !== undefined) this.status = options.status;
+    if (options.retryAfterMs !== undefined) this.retryAfterMs = options.retryAfterMs;
+  }
+}
+
+/** Another server may answer these, or the same one later. */
+const TEMPORARY_STATUS: ReadonlySet<number> = new Set([
+  408, 421, 425, 429, 500, 502, 503, 504, 507, 522, 524,
+]);
+
+/** The server said no. */
+export function statusError(url: string, status: number, retryAfterMs: number | undefined): FetchError {
+  const hint =
+    status === 401 || status === 403
+      ? ': it wants credentials, or does not like us'
+      : status === 404 || status === 410
+        ? ': the feed is gone or its address has changed'
+        : status === 429
+          ? ': it is asked too often'
+          : '';
+  return new FetchError(FetchErrorCode.status, `${url} answers with HTTP status ${status}${hint}`, {
+    status,
+    retryAfterMs,
+    temporary: TEMPORARY_STATUS.has(status),
+  });
+}
+
+/** The codes of Node and OpenSSL that mean that a certificate does not do; https://nodejs.org/api/tls.html#x509-certificate-error-codes */
+const CERTIFICATE_CODE =
+  /^(CERT_|UNABLE_TO_|DEPTH_ZERO_|SELF_SIGNED_|ERR_TLS_CERT|HOSTNAME_MISMATCH|INVALID_CA|ERR_SSL_)/;
+const TIMEOUT_CODES: ReadonlySet<string> = new Set([
+  'ETIMEDOUT',
+  'UND_ERR_CONNECT_TIMEOUT',
+  'UND_ERR_HEADERS_TIMEOUT',
+  'UND_ERR_BODY_TIMEOUT',
+]);
+/** How undici's ProxyAgent says that a tunnel was refused. */
+const TUNNEL_REFUSED = /^Proxy response \((\d{3})\)/;
+
+/** What went wrong below HTTP, by the codes of undici, Node and OpenSSL. */
+export function transportError(url: string, cause: unknown, proxied: boolean): FetchError {
+  const error = firstCause(cause);
+  const tunnel = TUNNEL_REFUSED.exec(error.message);
+  if (tunnel !== null) {
+    const status = Number(tunnel[1]);
+    const temporary = status >= 500;
+    const message = `the proxy refuses to connect to ${url}: HTTP status ${status}`;
+    return new FetchError(FetchErrorCode.proxy, message, { status, temporary, cause });
+  }
+  const { code = '' } = error;
+  if (TIMEOUT_CODES.has(code)) {
+    return new FetchError(FetchErrorCode.timeout, `${url} does not answer in time (${error.message})`, {
+      temporary: true,
+      cause,
+    });
+  }
+  if (CERTIFICATE_CODE.test(code)) {
+    const message = `${url} does not show a certificate that can be trusted (${error.message})`;
+    return new FetchError(FetchErrorCode.tls, message, { cause });
+  }
+  if (code === 'UND_ERR_RES_CONTENT_LENGTH_MISMATCH') {
+    return truncatedError(url, cause);
+  }
+  const through = proxied ? ' through the proxy' : '';
+  const message = `no connection to ${url}${through} (${error.message === '' ? code : error.message})`;
+  return new FetchError(FetchErrorCode.connection, message, { temporary: true, cause });
+}
+
+export function truncatedError(url: string, cause?: unknown): FetchError {
+  const message = `${url} broke off: the body is shorter than the server said`;
+  return new FetchError(FetchErrorCode.truncated, message, { temporary: true, cause });
+}
+
+/** Of several addresses that were tried, the first failure; of a wrapped one, the inner. */
+function firstCause(cause: unknown): { readonly message: string; readonly code?: string } {
+  if (cause instanceof AggregateError && cause.errors.length > 0) return firstCause(cause.errors[0]);
+  if (!(cause instanceof Error)) return { message: String(cause) };
+  if (cause.cause instanceof Error && !('code' in cause)) return firstCause(cause.cause);
+  return cause;
+}

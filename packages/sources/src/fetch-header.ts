@@ -1,0 +1,71 @@
+/** The headers of HTTP that need a reader: Retry-After, Content-Disposition, ETag; and the name that a download goes by. */
+
+/** Headers as undici gives them: names in lower case. */
+export type ResponseHeaders = Readonly<Record<string, string | string[] | undefined>>;
+
+/** One value of a header, the first if it was sent twice. */
+export function headerOf(headers: ResponseHeaders, name: string): string | undefined {
+  const value = headers[name];
+  return Array.isArray(value) ? value[0] : value;
+}
+
+/**
+ * What Retry-After asks to wait: seconds or a date (RFC 9110 §10.2.3), in milliseconds from `nowMs`, never below 0. Undefined
+ * where it says nothing that can be read.
+ */
+export function retryAfterMs(text: string | undefined, nowMs: number): number | undefined {
+  if (text === undefined) return undefined;
+  const word = text.trim();
+  if (/^\d{1,9}$/.test(word)) return Number(word) * 1000;
+  // Only the three forms of HTTP dates begin with the name of a day; Date.parse alone would read almost anything.
+  const dateMs = /^[A-Z][a-z]{2}/.test(word) ? Date.parse(word) : Number.NaN;
+  return Number.isNaN(dateMs) ? undefined : Math.max(0, dateMs - nowMs);
+}
+
+/** A weak validator promises a body that means the same, a strong one the same bytes; RFC 9110 §8.8.1. */
+export function isStrongEtag(etag: string): boolean {
+  return etag.startsWith('"');
+}
+
+const NAME_MAX_CHARS = 200;
+
+/**
+ * The name of a download: of Content-Disposition (RFC 6266), else the last part of the address that was reached at last, else of
+ * the one asked for. It never holds a slash, and serves to tell and to name: nothing is decided or stored by it.
+ */
+export function fileNameOf(disposition: string | undefined, finalUrl: URL, url: URL): string {
+  const candidates = [dispositionName(disposition), lastSegment(finalUrl), lastSegment(url)];
+  for (const candidate of candidates) {
+    const name = plainName(candidate ?? '');
+    if (name !== '') return name;
+  }
+  return url.hostname;
+}
+
+function dispositionName(disposition: string | undefined): string | undefined {
+  if (disposition === undefined) return undefined;
+  const extended = /;\s*filename\*\s*=\s*UTF-8''([^;\s]+)/i.exec(disposition)?.[1];
+  if (extended !== undefined) return decoded(extended);
+  const quoted = /;\s*filename\s*=\s*"((?:[^"\\]|\\.)*)"/i.exec(disposition)?.[1];
+  if (quoted !== undefined) return quoted.replace(/\\(.)/g, '$1');
+  return /;\s*filename\s*=\s*([^;\s"]+)/i.exec(disposition)?.[1];
+}
+
+function lastSegment(url: URL): string {
+  return decoded(url.pathname.slice(url.pathname.lastIndexOf('/') + 1));
+}
+
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}
+
+/** What is after the last slash of either kind, without control characters; nothing for a name that means a directory. */
+function plainName(text: string): string {
+  const base = text.slice(Math.max(text.lastIndexOf('/'), text.lastIndexOf('\\')) + 1);
+  const clean = base.replace(/\p{C}/gu, '').trim().slice(0, NAME_MAX_CHARS);
+  return clean === '.' || clean === '..' ? '' : clean;
+}

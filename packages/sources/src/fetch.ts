@@ -1,0 +1,360 @@
+/**
+ * Downloads by https and http: asked for again only if changed, tried again if that may help, and kept for good. Whoever asks gets
+ * the bytes or a FetchError that says whether waiting helps; the cache holds the last good body throughout.
+ */
+
+import { readFileSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { rootCertificates } from 'node:tls';
+import { Agent, type Dispatcher, ProxyAgent } from 'undici';
+import { CacheError, type Download, DownloadCache, type DownloadInfo } from './cache.ts';
+import {
+  type Attempt,
+  type AttemptResult,
+  attemptFetch,
+  shownUrl,
+  type Validators,
+} from './fetch-attempt.ts';
+import { FetchError, FetchErrorCode } from './fetch-error.ts';
+import { isStrongEtag } from './fetch-header.ts';
+import { FETCH_LIMITS } from './limits.ts';
+import { type ProxyChoice, proxyChoice } from './proxy.ts';
+
+export interface FetchRequest {
+  /** https or http. Credentials in it go by Basic authentication to its origin, and nowhere else. */
+  readonly url: string;
+  /** Of the body, both as sent and after its content encoding. */
+  readonly maxBytes: number;
+  /** Of each attempt, from connecting to the last byte; 1 or more. */
+  readonly timeoutMs: number;
+  /** Hex: the only body that is wanted. Once it is in the cache, nobody is asked again. */
+  readonly sha256?: string;
+  /** Sent to the origin of `url` only. Names in any case. */
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly signal?: AbortSignal;
+}
+
+export type FetchOutcome = {
+  /** `not-modified`: the body of the cache is current. */
+  readonly kind: 'fresh' | 'not-modified';
+  /** The caller's. */
+  readonly bytes: Uint8Array;
+  /** Of the bytes, hex. */
+  readonly sha256: string;
+  /** When the server last said that these are current; milliseconds since 1970. */
+  readonly fetchedAtMs: number;
+  /** After redirects, without credentials. */
+  readonly finalUrl: string;
+  /** For people, and for archives that hold one nameless file; never empty, without slashes. */
+  readonly fileName: string;
+};
+
+export interface FetcherOptions {
+  readonly cacheDirectory: string;
+  /** Milliseconds since 1970; default Date.now. */
+  readonly nowMs?: () => number;
+  /** 0 to 1, for jitter; default Math.random. */
+  readonly random?: () => number;
+  /** Default: a timer. Rejects when the signal aborts. */
+  readonly sleep?: (ms: number, signal: AbortSignal) => Promise<void>;
+  /** `environment` (default), `none`, `qubes`, or the URL of a proxy for everything. */
+  readonly proxy?: string | undefined;
+  /** Default: process.env. */
+  readonly environment?: Readonly<Record<string, string | undefined>>;
+  /** Certificates in PEM to trust besides those that Node trusts. */
+  readonly trustedCertificates?: readonly string[];
+  /** Follow redirects from https to http, which are refused otherwise. */
+  readonly allowInsecureRedirects?: boolean;
+  /** Default: `rulecast/VERSION`. */
+  readonly userAgent?: string;
+}
+
+/** Plain text compresses to a third; zstd and others are not in every Node that we run on. */
+const ACCEPT_ENCODING = 'gzip, br';
+const SHA256_HEX = /^[0-9a-f]{64}$/i;
+
+export class Fetcher {
+  private readonly cache: DownloadCache;
+  private readonly nowMs: () => number;
+  private readonly random: () => number;
+  private readonly sleep: (ms: number, signal: AbortSignal) => Promise<void>;
+  private readonly proxyFor: ProxyChoice;
+  private readonly allowInsecureRedirects: boolean;
+  private readonly ownHeaders: Readonly<Record<string, string>>;
+  private readonly tls: { readonly timeout: number; readonly ca?: string[] };
+  /** By proxy; '' goes directly. */
+  private readonly dispatchers = new Map<string, Dispatcher>();
+  /** The work on each URL that is under way: two at a time would take turns at its cache. */
+  private readonly turns = new Map<string, Promise<unknown>>();
+  private readonly closing = new AbortController();
+
+  /** Touches neither disk nor network. Throws ProxyError. */
+  constructor(options: FetcherOptions) {
+    const environment = options.environment ?? process.env;
+    this.cache = new DownloadCache(options.cacheDirectory);
+    this.nowMs = options.nowMs ?? Date.now;
+    this.random = options.random ?? Math.random;
+    this.sleep = options.sleep ?? ((ms, signal) => sleep(ms, undefined, { signal }));
+    this.proxyFor = proxyChoice(options.proxy, environment);
+    this.allowInsecureRedirects = options.allowInsecureRedirects ?? false;
+    this.ownHeaders = {
+      'user-agent': options.userAgent ?? `rulecast/${ownVersion()}`,
+      accept: '*/*',
+      'accept-encoding': ACCEPT_ENCODING,
+    };
+    const extra = options.trustedCertificates ?? [];
+    const ca = extra.length === 0 ? {} : { ca: [...rootCertificates, ...extraRoots(environment), ...extra] };
+    this.tls = { timeout: FETCH_LIMITS.connectMs, ...ca };
+  }
+
+  /** The current body of a URL, and the cache holds it. Throws FetchError. */
+  fetch(request: FetchRequest): Promise<FetchOutcome> {
+    return this.inTurn(request.url, () => this.fetchNow(request));
+  }
+
+  /** What the cache holds, without asking anybody; undefined where it holds nothing whole. Throws FetchError `cache`. */
+  cached(url: string): Promise<FetchOutcome | undefined> {
+    return this.inTurn(url, async () => {
+      const download = await this.readCache(url);
+      return download === undefined ? undefined : outcomeOf(download);
+    });
+  }
+
+  /** Ends what is under way, with FetchError `aborted`, and all connections. */
+  async close(): Promise<void> {
+    this.closing.abort();
+    await Promise.allSettled(this.turns.values());
+    await Promise.all([...this.dispatchers.values()].map((dispatcher) => dispatcher.destroy()));
+    this.dispatchers.clear();
+  }
+
+  private inTurn<T>(url: string, work: () => Promise<T>): Promise<T> {
+    const before = this.turns.get(url) ?? Promise.resolve();
+    const next = before.then(work, work);
+    this.turns.set(url, next);
+    const leave = (): void => {
+      if (this.turns.get(url) === next) this.turns.delete(url);
+    };
+    next.then(leave, leave);
+    return next;
+  }
+
+  private async fetchNow(request: FetchRequest): Promise<FetchOutcome> {
+    const url = parseUrl(request.url);
+    const pin = checkPin(request.sha256);
+    const kept = await this.readCache(request.url);
+    const current = kept !== undefined && (pin === undefined || kept.sha256 === pin) ? kept : undefined;
+    if (pin !== undefined && current !== undefined) return outcomeOf(current);
+    const result = await this.persist(request, url, current);
+    if (result.kind === 'not-modified') {
+      if (current === undefined) throw new Error('a server confirms what it was not told');
+      return await this.confirm(request.url, current, result);
+    }
+    if (pin !== undefined && result.sha256 !== pin) {
+      const message = `${shownUrl(url)} has the SHA-256 ${result.sha256}, and the configuration wants ${pin}`;
+      throw new FetchError(FetchErrorCode.pin, message);
+    }
+    const { bytes, sha256, finalUrl, fileName, etag, lastModified } = result;
+    const info: DownloadInfo = {
+      url: shownUrl(url),
+      finalUrl,
+      fileName,
+      sha256,
+      etag,
+      lastModified,
+      fetchedAtMs: this.nowMs(),
+    };
+    await this.guardCache(() => this.cache.write(request.url, info, bytes));
+    return { ...outcomeOf({ ...info, bytes }), kind: 'fresh' };
+  }
+
+  /** Attempts until one succeeds, cannot succeed, or was the last. */
+  private async persist(request: FetchRequest, url: URL, kept: Download | undefined): Promise<AttemptResult> {
+    let validators: Validators | undefined = kept;
+    for (let attempt = 1; ; ) {
+      try {
+        const result = await this.attempt(request, url, validators);
+        if (result.kind === 'body' || !isAnotherBody(result.etag, kept)) return result;
+        validators = undefined; // it confirms a body that we do not have: ask for that one
+      } catch (error) {
+        if (!(error instanceof FetchError) || !error.temporary || attempt === FETCH_LIMITS.attempts)
+          throw error;
+        const waitMs = this.waitMs(attempt, error.retryAfterMs);
+        if (waitMs === undefined) throw error;
+        await this.pause(waitMs, request, url);
+        attempt++;
+      }
+    }
+  }
+
+  /** Twice as long each time, half of it by chance; undefined where the server asks for more than we wait. */
+  private waitMs(attempt: number, retryAfterMs: number | undefined): number | undefined {
+    const backoffMs = Math.min(FETCH_LIMITS.backoffMs * 2 ** (attempt - 1), FETCH_LIMITS.backoffMaxMs);
+    const jitteredMs = backoffMs * (0.5 + 0.5 * this.random());
+    if (retryAfterMs === undefined) return jitteredMs;
+    return retryAfterMs > FETCH_LIMITS.backoffMaxMs ? undefined : retryAfterMs + jitteredMs;
+  }
+
+  private async pause(ms: number, request: FetchRequest, url: URL): Promise<void> {
+    const signal = anySignal(this.closing.signal, request.signal);
+    try {
+      await this.sleep(ms, signal);
+    } catch (error) {
+      if (signal.aborted) throw abortedError(url);
+      throw error;
+    }
+  }
+
+  private async attempt(
+    request: FetchRequest,
+    url: URL,
+    validators: Validators | undefined,
+  ): Promise<AttemptResult> {
+    const stop = anySignal(this.closing.signal, request.signal);
+    const late = AbortSignal.timeout(request.timeoutMs);
+    const attempt: Attempt = {
+      url,
+      ownHeaders: this.ownHeaders,
+      privateHeaders: privateHeadersOf(url, request.headers),
+      validators,
+      maxBytes: request.maxBytes,
+      signal: AbortSignal.any([stop, late]),
+      allowInsecureRedirects: this.allowInsecureRedirects,
+      nowMs: this.nowMs,
+      dispatcherFor: (to) => this.dispatcherFor(to),
+    };
+    if (stop.aborted) throw abortedError(url);
+    try {
+      return await attemptFetch(attempt);
+    } catch (error) {
+      if (stop.aborted) throw abortedError(url);
+      if (!late.aborted) throw error;
+      const message = `${shownUrl(url)} took longer than ${request.timeoutMs} ms`;
+      throw new FetchError(FetchErrorCode.timeout, message, { temporary: true, cause: error });
+    }
+  }
+
+  private dispatcherFor(url: URL): { readonly dispatcher: Dispatcher; readonly proxied: boolean } {
+    const proxy = this.proxyFor(url);
+    const key = proxy?.href ?? '';
+    let dispatcher = this.dispatchers.get(key);
+    if (dispatcher === undefined) {
+      dispatcher =
+        proxy === undefined
+          ? new Agent({ connect: this.tls, maxHeaderSize: FETCH_LIMITS.headerBytes })
+          : new ProxyAgent({
+              uri: proxy.href,
+              proxyTunnel: false, // plain http in absolute form: what proxies for updates expect
+              requestTls: this.tls,
+              proxyTls: this.tls,
+              maxHeaderSize: FETCH_LIMITS.headerBytes,
+            });
+      this.dispatchers.set(key, dispatcher);
+    }
+    return { dispatcher, proxied: proxy !== undefined };
+  }
+
+  /** The body of the cache is current. A server may have new validators for it. */
+  private async confirm(
+    url: string,
+    kept: Download,
+    answer: Extract<AttemptResult, { kind: 'not-modified' }>,
+  ): Promise<FetchOutcome> {
+    const { bytes, ...info } = kept;
+    const confirmed: DownloadInfo = {
+      ...info,
+      etag: answer.etag ?? info.etag,
+      lastModified: answer.lastModified ?? info.lastModified,
+      fetchedAtMs: this.nowMs(),
+    };
+    await this.guardCache(() => this.cache.update(url, confirmed));
+    return outcomeOf({ ...confirmed, bytes });
+  }
+
+  private readCache(url: string): Promise<Download | undefined> {
+    return this.guardCache(() => this.cache.read(url));
+  }
+
+  private async guardCache<T>(work: () => Promise<T>): Promise<T> {
+    try {
+      return await work();
+    } catch (error) {
+      if (!(error instanceof CacheError)) throw error;
+      const reason = error.cause instanceof Error ? ` (${error.cause.message})` : '';
+      throw new FetchError(FetchErrorCode.cache, `${error.message}${reason}`, {
+        cause: error,
+        temporary: true,
+      });
+    }
+  }
+}
+
+function outcomeOf({ bytes, sha256, fetchedAtMs, finalUrl, fileName }: Download): FetchOutcome {
+  return { kind: 'not-modified', bytes, sha256, fetchedAtMs, finalUrl, fileName };
+}
+
+/** Throws FetchError `bad-url`. */
+function parseUrl(text: string): URL {
+  const refuse = (why: string): never => {
+    throw new FetchError(FetchErrorCode.badUrl, why);
+  };
+  if (text.length > FETCH_LIMITS.urlChars)
+    return refuse(`a URL has at most ${FETCH_LIMITS.urlChars} characters`);
+  if (!URL.canParse(text)) return refuse(`"${text}" is no URL: write it as https://host/path`);
+  const url = new URL(text);
+  if (/%(?![0-9a-f]{2})/i.test(url.username + url.password)) {
+    return refuse('a % in the credentials of a URL is written %25');
+  }
+  if (url.protocol === 'https:' || url.protocol === 'http:') return url;
+  return refuse(`"${text}" has the scheme ${url.protocol} and only https: and http: are fetched`);
+}
+
+function checkPin(sha256: string | undefined): string | undefined {
+  if (sha256 === undefined || SHA256_HEX.test(sha256)) return sha256?.toLowerCase();
+  throw new TypeError(`sha256: "${sha256}" is not 64 hexadecimal digits`);
+}
+
+function privateHeadersOf(
+  url: URL,
+  headers: Readonly<Record<string, string>> | undefined,
+): Readonly<Record<string, string>> {
+  const own: Record<string, string> = {};
+  if (url.username !== '' || url.password !== '') {
+    const pair = `${decodeURIComponent(url.username)}:${decodeURIComponent(url.password)}`;
+    own['authorization'] = `Basic ${Buffer.from(pair).toString('base64')}`;
+  }
+  for (const [name, value] of Object.entries(headers ?? {})) own[name.toLowerCase()] = value;
+  return own;
+}
+
+/** A strong validator other than ours stands for another body than ours; RFC 9111 §4.3.4. */
+function isAnotherBody(etag: string | undefined, kept: Download | undefined): boolean {
+  if (etag === undefined || kept?.etag === undefined) return false;
+  return isStrongEtag(etag) && isStrongEtag(kept.etag) && etag !== kept.etag;
+}
+
+function anySignal(closing: AbortSignal, asked: AbortSignal | undefined): AbortSignal {
+  return asked === undefined ? closing : AbortSignal.any([closing, asked]);
+}
+
+function abortedError(url: URL): FetchError {
+  return new FetchError(FetchErrorCode.aborted, `the fetch of ${shownUrl(url)} was ended`);
+}
+
+/** Certificates of our own replace those that Node read from NODE_EXTRA_CA_CERTS, so these are read again. */
+function extraRoots(environment: Readonly<Record<string, string | undefined>>): readonly string[] {
+  const path = environment['NODE_EXTRA_CA_CERTS'];
+  if (path === undefined || path === '') return [];
+  try {
+    return [readFileSync(path, 'utf8')];
+  } catch {
+    return []; // Node has warned about it
+  }
+}
+
+function ownVersion(): string {
+  const text = readFileSync(new URL('../package.json', import.meta.url), 'utf8');
+  const manifest: unknown = JSON.parse(text);
+  const isRead = typeof manifest === 'object' && manifest !== null && 'version' in manifest;
+  return isRead && typeof manifest.version === 'string' ? manifest.version : 'unknown';
+}

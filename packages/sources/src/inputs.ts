@@ -1,0 +1,185 @@
+/** The bytes that a list or table is read from: one file, the files of a directory, or downloads. Read whole, within limits. */
+
+import { constants } from 'node:fs';
+import { open, readdir } from 'node:fs/promises';
+import { basename, join, relative } from 'node:path';
+import type { FetchConfig, SourceLimits } from '@rulecast/formats';
+import type { FetchOutcome, FetchRequest } from './fetch.ts';
+import { wantedBy } from './glob.ts';
+
+/** A file or a download, not unpacked yet. */
+export interface Input {
+  /** For people, and a hint at the format. */
+  readonly name: string;
+  readonly bytes: Uint8Array;
+}
+
+export interface Inputs {
+  readonly inputs: readonly Input[];
+  /** Milliseconds since 1970 of the oldest of them, as its server or this machine's clock says. */
+  readonly fetchedAtMs: number;
+  /** Equal for equal bytes; undefined where that is not known without reading them. */
+  readonly fingerprint: string | undefined;
+}
+
+/** What downloads; a Fetcher does. Throws FetchError. */
+export interface Downloader {
+  fetch(request: FetchRequest): Promise<FetchOutcome>;
+  /** What was downloaded before, without asking anybody. */
+  cached(url: string): Promise<FetchOutcome | undefined>;
+  close(): Promise<void>;
+}
+
+export const InputErrorCode = {
+  missing: 'missing-file',
+  permission: 'no-permission',
+  notFile: 'not-a-file',
+  noFiles: 'no-files',
+  tooLarge: 'too-large',
+  tooMany: 'too-many-files',
+  changing: 'file-is-changing',
+  unreadable: 'unreadable-file',
+} as const;
+
+/** A file or directory cannot be read. */
+export class InputError extends Error {
+  readonly code: string;
+
+  constructor(code: string, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.code = code;
+  }
+}
+
+/** Reads one file. Throws InputError. */
+export async function readFileInputs(path: string, limits: SourceLimits, nowMs: number): Promise<Inputs> {
+  const bytes = await readWhole(path, limits.bytes);
+  return { inputs: [{ name: basename(path), bytes }], fetchedAtMs: nowMs, fingerprint: undefined };
+}
+
+/**
+ * Reads the files in and below a directory whose paths from there some globs want (see wantedBy), or all of them; in the order of their paths.
+ * Names that start with a dot are passed over: that is what writers call their drafts. Links to files are followed, links to directories are not.
+ * Throws InputError.
+ */
+export async function readDirInputs(
+  path: string,
+  match: readonly string[],
+  limits: SourceLimits,
+  nowMs: number,
+): Promise<Inputs> {
+  const isWanted = wantedBy(match);
+  const names: string[] = [];
+  try {
+    for (const entry of await readdir(path, { withFileTypes: true, recursive: true })) {
+      const name = relative(path, join(entry.parentPath, entry.name));
+      if (name.split('/').some((part) => part.startsWith('.')) || !isWanted(name)) continue;
+      if (entry.isFile() || entry.isSymbolicLink()) names.push(name);
+    }
+  } catch (cause) {
+    throw inputError(path, cause);
+  }
+  if (names.length > limits.archiveMembers) {
+    const message = `${path} holds ${names.length} files; at most ${limits.archiveMembers} are read: raise limits: archive-members:, or say which with match:`;
+    throw new InputError(InputErrorCode.tooMany, message);
+  }
+  const inputs: Input[] = [];
+  let left = limits.bytes;
+  for (const name of names.sort()) {
+    try {
+      const bytes = await readWhole(join(path, name), left);
+      left -= bytes.length;
+      inputs.push({ name, bytes });
+    } catch (error) {
+      // Gone since it was listed, or a link to a directory or to nothing: that is no file of this directory.
+      const isPassedOver =
+        error instanceof InputError &&
+        (error.code === InputErrorCode.missing || error.code === InputErrorCode.notFile);
+      if (!isPassedOver) throw error;
+    }
+  }
+  if (inputs.length > 0) return { inputs, fetchedAtMs: nowMs, fingerprint: undefined };
+  const which = match.length === 0 ? '' : ` that matches ${match.join(' or ')}`;
+  throw new InputError(InputErrorCode.noFiles, `${path} holds no file${which}`);
+}
+
+/** What `fetchInputs` is told beside the configuration. */
+export interface FetchHow {
+  readonly limits: SourceLimits;
+  readonly timeoutMs: number;
+  readonly signal: AbortSignal;
+}
+
+/** Fetches all URLs, one after the other: they may be of one server. Throws FetchError. */
+export async function fetchInputs(source: FetchConfig, fetcher: Downloader, how: FetchHow): Promise<Inputs> {
+  const outcomes: FetchOutcome[] = [];
+  for (const url of source.urls) {
+    const { sha256, headers, maxBytes = how.limits.bytes } = source;
+    const pin = sha256 === undefined ? {} : { sha256 };
+    const { timeoutMs, signal } = how;
+    outcomes.push(await fetcher.fetch({ url, headers, maxBytes, timeoutMs, signal, ...pin }));
+  }
+  return inputsOf(outcomes);
+}
+
+/** What the cache holds of all URLs; undefined where it lacks one, or holds something else than what is pinned. Throws FetchError. */
+export async function cachedInputs(source: FetchConfig, fetcher: Downloader): Promise<Inputs | undefined> {
+  const outcomes: FetchOutcome[] = [];
+  for (const url of source.urls) {
+    const outcome = await fetcher.cached(url);
+    if (outcome === undefined || (source.sha256 !== undefined && outcome.sha256 !== source.sha256))
+      return undefined;
+    outcomes.push(outcome);
+  }
+  return inputsOf(outcomes);
+}
+
+function inputsOf(outcomes: readonly FetchOutcome[]): Inputs {
+  return {
+    inputs: outcomes.map(({ fileName, bytes }) => ({ name: fileName, bytes })),
+    fetchedAtMs: Math.min(...outcomes.map(({ fetchedAtMs }) => fetchedAtMs)),
+    fingerprint: outcomes.map(({ sha256 }) => sha256).join(' '),
+  };
+}
+
+/** The bytes of a file that nobody writes to meanwhile. Throws InputError. */
+async function readWhole(path: string, maxBytes: number): Promise<Uint8Array> {
+  try {
+    const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK); // a pipe without a writer would block
+    try {
+      const before = await file.stat();
+      if (!before.isFile()) throw new InputError(InputErrorCode.notFile, `${path} is no file`);
+      if (before.size > maxBytes) {
+        const message = `${path} has ${before.size} bytes; at most ${maxBytes} are read: raise limits: bytes:`;
+        throw new InputError(InputErrorCode.tooLarge, message);
+      }
+      const bytes = await file.readFile();
+      const after = await file.stat();
+      if (after.size === bytes.length && after.mtimeMs === before.mtimeMs) return bytes;
+      const message = `${path} was written to while it was read: it is read again; write a new file beside it and rename that`;
+      throw new InputError(InputErrorCode.changing, message);
+    } finally {
+      await file.close();
+    }
+  } catch (error) {
+    throw inputError(path, error);
+  }
+}
+
+function inputError(path: string, cause: unknown): unknown {
+  if (cause instanceof InputError || !(cause instanceof Error) || !('code' in cause)) return cause;
+  switch (cause.code) {
+    case 'ENOENT':
+    case 'ENOTDIR':
+      return new InputError(InputErrorCode.missing, `there is no ${path}`, { cause });
+    case 'EISDIR':
+      return new InputError(InputErrorCode.notFile, `${path} is a directory: write dir: in place of file:`, {
+        cause,
+      });
+    case 'EACCES':
+    case 'EPERM':
+      return new InputError(InputErrorCode.permission, `${path} may not be read by this user`, { cause });
+    default:
+      return new InputError(InputErrorCode.unreadable, `${path}: ${cause.message}`, { cause });
+  }
+}

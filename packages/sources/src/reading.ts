@@ -1,0 +1,176 @@
+/**
+ * From the bytes of a source to a list: archives are unpacked, each member is imported and judged, the members are joined, and what must
+ * never be blocked is taken out. Plain data in, plain data out, so that it may run in a thread.
+ */
+
+import {
+  type DocumentReject,
+  FORMAT_LIMITS,
+  type ImportedList,
+  type ImportOptions,
+  importList,
+  judgeImport,
+  type ReadingConfig,
+  type SourceLimits,
+} from '@rulecast/formats';
+import {
+  aggregatePrefixes,
+  entryCount,
+  type Family,
+  type List,
+  type PrefixSet,
+  prefixListOf,
+} from '@rulecast/rules';
+import { type Member, unpack } from './archive.ts';
+import { ArchiveError } from './archive-error.ts';
+import { unionLists } from './expression.ts';
+import { type Protected, type Refusal, wholeFamilies, withoutProtected } from './guard.ts';
+import type { Input } from './inputs.ts';
+
+/** What is to be read, and how. Plain data. */
+export interface ReadingJob {
+  readonly inputs: readonly Input[];
+  readonly reading: ReadingConfig;
+  /** Becomes the `resolve` of a list of names. */
+  readonly resolve: boolean;
+  readonly aggregate: boolean;
+  /** Largest share of lines of one member that may be rejects, 0 to 1. */
+  readonly rejectShare: number;
+  /** 0 or 1: whether there must be an entry. */
+  readonly leastEntries: number;
+  /** Take files that hold less than they state of themselves. */
+  readonly ignoreDeclared: boolean;
+  readonly limits: SourceLimits;
+  /** Undefined for lists that may hold anything. */
+  readonly neverBlock: PrefixSet | undefined;
+}
+
+export interface ReadList {
+  readonly kind: 'list';
+  readonly list: List;
+  /** Families whose every address the source holds, before what is protected was taken out. */
+  readonly whole: readonly Family[];
+  readonly taken: Protected | undefined;
+  /** Names of the formats that were found, each once. */
+  readonly formats: readonly string[];
+  readonly memberCount: number;
+  /** The first rejects, which were too few to refuse the list. */
+  readonly rejects: readonly DocumentReject[];
+  readonly rejectCount: number;
+}
+
+export interface ReadRefused extends Refusal {
+  readonly kind: 'refused';
+}
+
+/** Reads in place or in a thread. Rejects only for a bug. */
+export type ReadSource = (job: ReadingJob) => Promise<ReadList | ReadRefused>;
+
+/** How many rejects of a list that was taken are kept for the status. */
+const REJECTS_KEPT = 16;
+
+/** Does a job on the thread it is called on. Rejects only for a bug. */
+export async function readSource(job: ReadingJob): Promise<ReadList | ReadRefused> {
+  const members: Member[] = [];
+  for (const input of job.inputs) {
+    const unpacked = await unpackInput(input, job, members);
+    if (unpacked !== undefined) return unpacked;
+  }
+  const imported: ImportedList[] = [];
+  const rejects: DocumentReject[] = [];
+  let rejectCount = 0;
+  for (const { name, bytes } of members) {
+    const read = importList(name, bytes, importOptions(job));
+    const verdict = judgeImport(read, {
+      tolerance: job.rejectShare,
+      minEntries: members.length > 1 ? 0 : job.leastEntries, // one of many files may be empty
+      ignoreDeclared: job.ignoreDeclared,
+    });
+    if (verdict.kind === 'refused') return refused(verdict.code, `${name}: ${verdict.reason}`);
+    imported.push(read);
+    rejectCount += read.rejectCount;
+    const room = REJECTS_KEPT - rejects.length;
+    rejects.push(...read.rejects.slice(0, room).map((reject) => ({ file: name, ...reject })));
+  }
+  const [first] = imported;
+  if (first === undefined) return refused('no-files', 'there is nothing to read');
+  const other = imported.findIndex(({ kind }) => kind !== first.kind);
+  if (other >= 0) {
+    const reason = `${members[0]?.name ?? ''} holds ${first.kind}, ${members[other]?.name ?? ''} ${imported[other]?.kind ?? ''}: make a list of each`;
+    return refused('mixed-list', reason);
+  }
+  const joined = unionLists(imported.map(({ list }) => list));
+  if (entryCount(joined) < job.leastEntries) return refused('empty', 'no file of it holds an entry');
+  const list = finished(joined, job);
+  if (entryCount(list) > job.limits.entries) {
+    const reason = `${entryCount(list)} entries; limits: entries: is ${job.limits.entries}`;
+    return refused('too-many-entries', reason);
+  }
+  const { list: safe, taken } = protect(list, job.neverBlock);
+  return {
+    kind: 'list',
+    list: safe,
+    whole: wholeFamilies(joined),
+    taken,
+    formats: [...new Set(imported.map(({ format }) => format))],
+    memberCount: members.length,
+    rejects,
+    rejectCount,
+  };
+}
+
+/** Adds the members of an input that are wanted, within the limits for all inputs together; or says why not. */
+async function unpackInput(
+  input: Input,
+  job: ReadingJob,
+  members: Member[],
+): Promise<ReadRefused | undefined> {
+  const { limits, reading } = job;
+  const usedBytes = members.reduce((sum, { bytes }) => sum + bytes.length, 0);
+  try {
+    const unpacked = await unpack(input.name, input.bytes, {
+      ...(reading.members.length === 0 ? {} : { members: reading.members }),
+      maxBytes: limits.bytes - usedBytes,
+      maxMembers: limits.archiveMembers - members.length,
+    });
+    members.push(...unpacked);
+    return undefined;
+  } catch (error) {
+    if (error instanceof ArchiveError) return refused(error.code, error.message);
+    if (error instanceof TypeError) return refused('bad-glob', `members: ${error.message}`);
+    throw error;
+  }
+}
+
+function importOptions({ reading, resolve, limits }: ReadingJob): ImportOptions {
+  const { format, column, minScore, country, asn, region, service, tag, set } = reading;
+  const lists = { country, asn, region, service, tag, set };
+  return {
+    ...(format === undefined ? {} : { format }),
+    ...(column === undefined ? {} : { column }),
+    ...(minScore === undefined ? {} : { minScore }),
+    ...Object.fromEntries(Object.entries(lists).filter(([, values]) => values.length > 0)),
+    resolve,
+    limits: { inputBytes: limits.bytes, entries: FORMAT_LIMITS.entries, rejectsKept: REJECTS_KEPT },
+  };
+}
+
+/** Joined and aggregated as the configuration wants it. */
+function finished(list: List, job: ReadingJob): List {
+  if (list.kind === 'names') return { ...list, resolve: job.resolve };
+  if (!job.aggregate) return list;
+  return { ...list, v4: aggregatePrefixes(list.v4), v6: aggregatePrefixes(list.v6) };
+}
+
+function protect(
+  list: List,
+  neverBlock: PrefixSet | undefined,
+): { readonly list: List; readonly taken: Protected | undefined } {
+  if (list.kind === 'names' || neverBlock === undefined) return { list, taken: undefined };
+  const { set, taken } = withoutProtected(list, neverBlock);
+  return { list: prefixListOf(set), taken };
+}
+
+function refused(code: string, reason: string): ReadRefused {
+  return { kind: 'refused', code, reason };
+}

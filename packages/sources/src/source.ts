@@ -1,0 +1,342 @@
+/**
+ * One configured list: its source is loaded, read, judged and taken, or refused, and then the last good list stays.
+ *
+ *     inputs ─reader: unpack, import, filter─▶ list ─guards─▶ layers (one, or more where it merges) ─▶ list
+ *        └── FetchError, InputError: failing      └── refused
+ */
+
+import type { ListConfig, SourceLimits } from '@rulecast/formats';
+import {
+  aggregatePrefixes,
+  combineSets,
+  EMPTY_PREFIX_SET,
+  entryCount,
+  type Family,
+  type List,
+  nameListOf,
+  type PrefixSet,
+  prefixListOf,
+  subtractPrefixes,
+} from '@rulecast/rules';
+import type { Clock, SteadyTime } from './clock.ts';
+import { type Layer, layersWith, listOfLayers, nextExpiryMs, unexpired } from './expiry.ts';
+import { sameList } from './expression.ts';
+import { FetchError } from './fetch-error.ts';
+import { judgeChange, judgeWhole, NO_PERMITS, type Permits, type Refusal } from './guard.ts';
+import {
+  cachedInputs,
+  type Downloader,
+  fetchInputs,
+  InputError,
+  type Inputs,
+  readDirInputs,
+  readFileInputs,
+} from './inputs.ts';
+import type { KeptList } from './kept.ts';
+import type { ReadList, ReadSource } from './reading.ts';
+import type { Table } from './table.ts';
+
+/** What all sources of a publisher share. */
+export interface SourceContext {
+  readonly clock: Clock;
+  readonly time: SteadyTime;
+  readonly fetcher: Downloader;
+  readonly read: ReadSource;
+  readonly limits: SourceLimits;
+  readonly neverBlock: PrefixSet;
+  readonly tables: ReadonlyMap<string, Table>;
+  /** Aborts fetches when the sources close. */
+  readonly signal: AbortSignal;
+}
+
+/** Why a list is not as fresh as it should be. */
+export interface SourceTrouble extends Refusal {
+  /** Milliseconds since 1970. */
+  readonly atMs: number;
+}
+
+/** What came of a load. */
+export interface LoadResult {
+  readonly isGood: boolean;
+  /** What its server asks to wait. */
+  readonly retryAfterMs: number | undefined;
+  /** What would have refused the list if that had not been permitted. */
+  readonly overridden: Refusal | undefined;
+}
+
+const NOT_YET: Refusal = { code: 'not-yet', reason: 'its table was not fetched yet' };
+
+export class Source {
+  readonly config: ListConfig;
+  /** The last good list; undefined before there is one. */
+  list: List | undefined;
+  /** What `list` is made of; one layer but for lists that merge. */
+  layers: readonly Layer[] = [];
+  /** Steady milliseconds of when the source was last known to say what the list says. */
+  goodAtMs: number | undefined;
+  /** Milliseconds since 1970, of what was read last, good or not. */
+  fetchedAtMs: number | undefined;
+  trouble: SourceTrouble | undefined;
+  /** In a row. */
+  failures = 0;
+  /** Of the last good reading. */
+  report: ReadList | undefined;
+  /** Its time to live is over, and the list is empty for that. */
+  isExpired = false;
+  private readonly context: SourceContext;
+  /** Of the bytes that were read last, and what came of them. */
+  private judged: { readonly fingerprint: string; readonly refusal: Refusal | undefined } | undefined;
+  /** Of an expression: what it was made of last. */
+  private operands: readonly List[] = [];
+  /** Families of which somebody permitted the list to hold all. */
+  private wholeAllowed: readonly Family[] = [];
+
+  constructor(config: ListConfig, context: SourceContext) {
+    this.config = config;
+    this.context = context;
+  }
+
+  /** Takes up what was good before the publisher stopped. */
+  resume(kept: KeptList | undefined, layers: readonly Layer[] | undefined, held: List | undefined): void {
+    this.goodAtMs = kept?.goodAtMs;
+    this.fetchedAtMs = kept?.fetchedAtWallMs;
+    const seenAtMs = kept?.goodAtMs ?? this.context.time.nowMs();
+    this.layers = layers ?? (held === undefined ? [] : [{ seenAtMs, list: held }]);
+    if (this.layers.length > 0) this.list = held ?? listOfLayers(this.layers);
+  }
+
+  /** Reads the cache instead of the network; undefined where it holds nothing for this list. */
+  async loadCached(): Promise<LoadResult | undefined> {
+    const { source } = this.config;
+    if (source.kind !== 'url') return undefined;
+    const inputs = await cachedInputs(source, this.context.fetcher).catch(() => undefined); // then it is fetched
+    return inputs === undefined ? undefined : this.takeInputs(inputs, NO_PERMITS);
+  }
+
+  /** Reads the source now. Never rejects but for a bug. */
+  async load(permits: Permits): Promise<LoadResult> {
+    const fixed = fixedList(this.config);
+    if (fixed !== undefined) {
+      this.fetchedAtMs = this.context.clock.wallMs();
+      this.setFresh(fixed);
+      return this.good(undefined);
+    }
+    try {
+      const inputs = await this.inputs();
+      if (inputs === undefined) return this.failed(NOT_YET, undefined);
+      return await this.takeInputs(inputs, permits);
+    } catch (error) {
+      if (error instanceof FetchError)
+        return this.failed({ code: error.code, reason: error.message }, error.retryAfterMs);
+      if (error instanceof InputError)
+        return this.failed({ code: error.code, reason: error.message }, undefined);
+      throw error;
+    }
+  }
+
+  private async inputs(): Promise<Inputs | undefined> {
+    const { source, timeoutMs } = this.config;
+    const { limits, signal, fetcher, clock, tables } = this.context;
+    switch (source.kind) {
+      case 'file':
+        return readFileInputs(source.path, limits, clock.wallMs());
+      case 'dir':
+        return readDirInputs(source.path, source.match, limits, clock.wallMs());
+      case 'url':
+        return fetchInputs(source, fetcher, { limits, timeoutMs, signal });
+      case 'table':
+        return tables.get(source.table)?.inputs(clock.wallMs());
+      case 'names':
+      case 'entries':
+      case 'expression':
+        throw new TypeError(`a list of ${source.kind} has no inputs`);
+    }
+  }
+
+  private async takeInputs(inputs: Inputs, permits: Permits): Promise<LoadResult> {
+    const { fingerprint } = inputs;
+    this.fetchedAtMs = inputs.fetchedAtMs;
+    const isPermitted = permits.allowShrink || permits.force;
+    if (fingerprint !== undefined && fingerprint === this.judged?.fingerprint && !isPermitted) {
+      return this.judged.refusal === undefined
+        ? this.good(undefined)
+        : this.failed(this.judged.refusal, undefined);
+    }
+    const { result, overridden } = await this.readInputs(inputs, permits);
+    const refusal = result.kind === 'refused' ? { code: result.code, reason: result.reason } : undefined;
+    this.judged = fingerprint === undefined ? undefined : { fingerprint, refusal };
+    if (result.kind === 'refused') return this.failed(result, undefined);
+    this.report = result;
+    this.setFresh(result.list);
+    return this.good(overridden);
+  }
+
+  /** What the bytes say, with every guard. */
+  private async readInputs(
+    inputs: Inputs,
+    permits: Permits,
+  ): Promise<{
+    readonly result: ReadList | (Refusal & { readonly kind: 'refused' });
+    readonly overridden: Refusal | undefined;
+  }> {
+    const { config, context } = this;
+    const { reading, resolve, aggregate, rejectShare, guard, purpose, neverBlockExempt } = config;
+    const neverBlock = purpose === 'block' ? exempted(context.neverBlock, neverBlockExempt) : undefined;
+    const result = await context.read({
+      inputs: inputs.inputs,
+      reading: config.source.kind === 'table' ? tableReading(config, context.tables) : reading,
+      resolve,
+      aggregate,
+      rejectShare,
+      leastEntries: Math.min(1, guard.minEntries ?? 1),
+      ignoreDeclared: guard.ignoreDeclared,
+      limits: context.limits,
+      neverBlock,
+    });
+    if (result.kind === 'refused') return { result, overridden: undefined };
+    const before = this.layers[0]?.list ?? this.list;
+    const judge = (allowed: Permits): Refusal | undefined =>
+      judgeWhole(result.whole, this.wholeAllowed, guard, allowed) ??
+      judgeChange(before, result.list, guard, allowed);
+    const refusal = judge(permits);
+    if (refusal !== undefined) return { result: { kind: 'refused', ...refusal }, overridden: undefined };
+    this.wholeAllowed = result.whole;
+    return { result, overridden: judge(NO_PERMITS) };
+  }
+
+  /** The source says `list` now. */
+  setFresh(list: List): void {
+    const nowMs = this.context.time.nowMs();
+    const isMerged = this.config.mode === 'merge' && this.layers[0]?.list.kind === list.kind;
+    this.layers = isMerged ? layersWith(this.layers, list, nowMs) : [{ seenAtMs: nowMs, list }];
+    this.setList();
+  }
+
+  private setList(): void {
+    const joined = listOfLayers(this.layers);
+    const list = this.layers.length > 1 ? this.aggregated(joined) : joined;
+    if (!sameList(this.list, list)) this.list = list; // the same object where it is the same
+  }
+
+  private good(overridden: Refusal | undefined): LoadResult {
+    this.goodAtMs = this.context.time.nowMs();
+    this.failures = 0;
+    this.trouble = undefined;
+    if (this.isExpired) {
+      this.isExpired = false;
+      this.setList();
+    }
+    return { isGood: true, retryAfterMs: undefined, overridden };
+  }
+
+  private failed(refusal: Refusal, retryAfterMs: number | undefined): LoadResult {
+    const { code, reason } = refusal;
+    // What is watched is good until something is wrong with it; what is fetched, as of when it was fetched.
+    const isWatched = this.config.source.kind === 'file' || this.config.source.kind === 'dir';
+    if (isWatched && this.trouble === undefined && this.list !== undefined)
+      this.goodAtMs = this.context.time.nowMs();
+    this.trouble = { code, reason, atMs: this.context.clock.wallMs() };
+    this.failures++;
+    return { isGood: false, retryAfterMs, overridden: undefined };
+  }
+
+  /** Goes on from a list of the same source that was configured otherwise. */
+  inherit(before: Source): void {
+    const { list, layers, goodAtMs, fetchedAtMs, report, wholeAllowed } = before;
+    Object.assign(this, { list, layers, goodAtMs, fetchedAtMs, report });
+    this.wholeAllowed = wholeAllowed;
+  }
+
+  // ── Expressions ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** Whether these very lists were judged last. */
+  isMadeOf(operands: readonly List[]): boolean {
+    const { operands: last } = this;
+    return last.length === operands.length && operands.every((list, i) => list === last[i]);
+  }
+
+  /** Takes what an expression stands for now. Returns the refusal that was overridden, if one was. */
+  takeExpression(list: List, operands: readonly List[], permits: Permits): Refusal | undefined {
+    this.operands = operands;
+    this.fetchedAtMs = this.context.clock.wallMs();
+    const shaped = list.kind === 'names' ? { ...list, resolve: this.config.resolve } : this.aggregated(list);
+    const judge = (allowed: Permits): Refusal | undefined =>
+      judgeChange(this.list, shaped, this.config.guard, allowed);
+    const refusal = judge(permits);
+    if (refusal !== undefined) {
+      this.failed(refusal, undefined);
+      return undefined;
+    }
+    const overridden = judge(NO_PERMITS);
+    this.setFresh(shaped);
+    this.good(undefined);
+    return overridden;
+  }
+
+  /** What the list is made of cannot be had now: its last good content stays. */
+  refuse(refusal: Refusal): void {
+    if (this.trouble?.reason !== refusal.reason) this.failed(refusal, undefined);
+  }
+
+  private aggregated(list: List): List {
+    if (!this.config.aggregate || list.kind === 'names') return list;
+    return { ...list, v4: aggregatePrefixes(list.v4), v6: aggregatePrefixes(list.v6) };
+  }
+
+  // ── Expiry ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** Drops what is too old: entries of a list that merges, and all of a list that could not be refreshed for its time to live. */
+  expire(): void {
+    const { ttlMs, entryTtlMs } = this.config;
+    const nowMs = this.context.time.nowMs();
+    if (entryTtlMs !== undefined) {
+      const kept = unexpired(this.layers, nowMs, entryTtlMs);
+      if (kept !== this.layers) {
+        this.layers = kept;
+        if (!this.isExpired) this.setList();
+      }
+    }
+    if (ttlMs === undefined || this.isExpired || this.trouble === undefined || this.list === undefined)
+      return;
+    if (nowMs - (this.goodAtMs ?? nowMs) < ttlMs) return;
+    this.isExpired = true;
+    this.list = emptyLike(this.list);
+  }
+
+  /** Steady milliseconds when `expire` has something to do if nothing else happens, and how exact that must be. */
+  nextExpiry(): { readonly atMs: number; readonly ttlMs: number } | undefined {
+    const { ttlMs, entryTtlMs } = this.config;
+    const entryAtMs = entryTtlMs === undefined ? undefined : nextExpiryMs(this.layers, entryTtlMs);
+    const canExpire =
+      ttlMs !== undefined && this.trouble !== undefined && !this.isExpired && this.list !== undefined;
+    const listAtMs = canExpire && this.goodAtMs !== undefined ? this.goodAtMs + ttlMs : undefined;
+    const both = [
+      ...(entryAtMs === undefined ? [] : [{ atMs: entryAtMs, ttlMs: entryTtlMs ?? 0 }]),
+      ...(listAtMs === undefined ? [] : [{ atMs: listAtMs, ttlMs: ttlMs ?? 0 }]),
+    ];
+    return both.sort((a, b) => a.atMs - b.atMs)[0];
+  }
+
+  get count(): number {
+    return this.list === undefined ? 0 : entryCount(this.list);
+  }
+}
+
+/** The list that the configuration itself holds, if it does. */
+function fixedList({ source, resolve }: ListConfig): List | undefined {
+  if (source.kind === 'entries') return prefixListOf(source.set);
+  return source.kind === 'names' ? nameListOf(source.names, resolve) : undefined;
+}
+
+function exempted(neverBlock: PrefixSet, exempt: PrefixSet): PrefixSet {
+  return combineSets(subtractPrefixes, neverBlock, exempt);
+}
+
+function tableReading(config: ListConfig, tables: ReadonlyMap<string, Table>): ListConfig['reading'] {
+  const table = config.source.kind === 'table' ? tables.get(config.source.table)?.config : undefined;
+  return { ...config.reading, format: table?.format, members: table?.members ?? [] };
+}
+
+function emptyLike(list: List): List {
+  return list.kind === 'names' ? { ...list, names: [] } : prefixListOf(EMPTY_PREFIX_SET);
+}

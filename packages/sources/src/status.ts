@@ -1,0 +1,111 @@
+/** What is told of each list: how fresh it is, what its source said, and what is wrong. */
+
+import type { ListConfig } from '@rulecast/formats';
+import type { List } from '@rulecast/rules';
+import type { ListChange } from './change.ts';
+import type { Source, SourceTrouble } from './source.ts';
+
+/** One list as the status shows it. */
+export interface ListStatus {
+  readonly name: string;
+  readonly source: ListConfig['source']['kind'];
+  /** Where it comes from, for people. */
+  readonly origin: string;
+  readonly state: 'ok' | 'waiting' | 'loading' | 'failing' | 'expired';
+  readonly holds: List['kind'] | undefined;
+  readonly count: number;
+  readonly isPublished: boolean;
+  /** Milliseconds since 1970. */
+  readonly fetchedAtMs: number | undefined;
+  readonly nextAtMs: number | undefined;
+  readonly changedAtMs: number | undefined;
+  /** By the last change. */
+  readonly added: number;
+  readonly removed: number;
+  readonly trouble: SourceTrouble | undefined;
+  readonly formats: readonly string[];
+  readonly rejectCount: number;
+  /** Of the first reject, with its place. */
+  readonly firstReject: string | undefined;
+  /** Entries that held addresses which must never be blocked. */
+  readonly protectedCount: number;
+  readonly protectedExamples: readonly string[];
+}
+
+/** What a source does not know of itself. */
+export interface StatusContext {
+  readonly isLoading: boolean;
+  readonly nextAtMs: number | undefined;
+  readonly change: ListChange | undefined;
+  /** Why its list could not be put in force. */
+  readonly refused: SourceTrouble | undefined;
+}
+
+export function statusOf(source: Source, context: StatusContext): ListStatus {
+  const { config, report, list } = source;
+  const { change } = context;
+  const trouble = source.trouble ?? context.refused;
+  const [reject] = report?.rejects ?? [];
+  return {
+    name: config.name,
+    source: config.source.kind,
+    origin: originOf(config),
+    state: stateOf(source, trouble, context.isLoading),
+    holds: list?.kind,
+    count: source.count,
+    isPublished: config.publish,
+    fetchedAtMs: source.fetchedAtMs,
+    nextAtMs: context.nextAtMs,
+    changedAtMs: change?.atMs,
+    added: change?.added ?? 0,
+    removed: change?.removed ?? 0,
+    trouble,
+    formats: report?.formats ?? [],
+    rejectCount: report?.rejectCount ?? 0,
+    firstReject:
+      reject === undefined ? undefined : `${reject.file}:${reject.line}:${reject.column}: ${reject.reason}`,
+    protectedCount: report?.taken?.entryCount ?? 0,
+    protectedExamples: report?.taken?.examples ?? [],
+  };
+}
+
+function stateOf(
+  source: Source,
+  trouble: SourceTrouble | undefined,
+  isLoading: boolean,
+): ListStatus['state'] {
+  if (isLoading) return 'loading';
+  if (source.isExpired) return 'expired';
+  if (trouble !== undefined) return 'failing';
+  return source.list === undefined ? 'waiting' : 'ok';
+}
+
+/** Where a list comes from, for people: without credentials. */
+function originOf({ source, reading }: ListConfig): string {
+  switch (source.kind) {
+    case 'file':
+    case 'dir':
+      return source.path;
+    case 'url':
+      return source.urls.map(shownUrl).join(' ');
+    case 'table': {
+      const keys = [...reading.country, ...reading.asn.map((asn) => `AS${asn}`)];
+      return `${keys.join(' ')} of table ${source.table}`;
+    }
+    case 'names':
+    case 'entries':
+      return 'the configuration';
+    case 'expression': {
+      const minus = source.minus.length === 0 ? '' : ` minus ${source.minus.join(', ')}`;
+      return `${source.operator} of ${source.operands.join(', ')}${minus}`;
+    }
+  }
+}
+
+function shownUrl(text: string): string {
+  const url = new URL(text);
+  url.username = '';
+  url.password = '';
+  url.search = url.search === '' ? '' : '?…';
+  return decodeURI(url.href);
+}

@@ -1,0 +1,45 @@
+/**
+ * Tables: addresses by country or AS number, as registries and range databases publish them, which many lists are cut from. A table is
+ * fetched once for all of them, and read by each through the filter of its format, so that nothing of it stays in memory.
+ */
+
+import type { SourceLimits, TableConfig } from '@rulecast/formats';
+import { cachedInputs, type Downloader, fetchInputs, type Inputs, readFileInputs } from './inputs.ts';
+
+export class Table {
+  readonly config: TableConfig;
+  private readonly fetcher: Downloader;
+  private readonly limits: SourceLimits;
+  /** In a row. */
+  failures = 0;
+
+  constructor(config: TableConfig, fetcher: Downloader, limits: SourceLimits) {
+    this.config = config;
+    this.fetcher = fetcher;
+    this.limits = limits;
+  }
+
+  /** Fetches what is newer. Throws FetchError. */
+  async refresh(signal: AbortSignal): Promise<void> {
+    const { source, timeoutMs } = this.config;
+    if (source.kind === 'files') return;
+    this.failures++;
+    await fetchInputs(source, this.fetcher, { limits: this.limits, timeoutMs, signal });
+    this.failures = 0;
+  }
+
+  /** Milliseconds since 1970 when the cache was filled; undefined where it holds nothing. Throws FetchError. */
+  async cachedAtMs(): Promise<number | undefined> {
+    const { source } = this.config;
+    if (source.kind === 'files') return undefined;
+    return (await cachedInputs(source, this.fetcher))?.fetchedAtMs;
+  }
+
+  /** What the table holds now, from its files or from the cache; undefined where nothing was fetched yet. Throws InputError and FetchError. */
+  async inputs(nowMs: number): Promise<Inputs | undefined> {
+    const { source } = this.config;
+    if (source.kind === 'url') return cachedInputs(source, this.fetcher);
+    const files = await Promise.all(source.paths.map((path) => readFileInputs(path, this.limits, nowMs)));
+    return { inputs: files.flatMap(({ inputs }) => inputs), fetchedAtMs: nowMs, fingerprint: undefined };
+  }
+}

@@ -1,0 +1,106 @@
+/**
+ * What a path is now: something to compare with what it was, and the directories in which a change of it would show. Each part of the
+ * way counts, for any may be renamed over or be a link that is set to something else.
+ */
+
+import type { BigIntStats } from 'node:fs';
+import { lstat, readdir, readlink, stat } from 'node:fs/promises';
+import { join, parse, resolve, sep } from 'node:path';
+import { WATCH_LIMITS } from './limits.ts';
+
+/** A directory, and the names in it that matter. Another directory under the same path is another place. */
+export interface Place {
+  readonly directory: string;
+  /** Of the directory: device and inode. */
+  readonly identity: string;
+  readonly names: Set<string>;
+}
+
+export interface PathState {
+  /** Differs when the content may; undefined where there is nothing to read. */
+  readonly signature: string | undefined;
+  /** By path and identity. */
+  readonly places: ReadonlyMap<string, Place>;
+  /** What is to be watched with all that is below it: the path after its links, if that is a directory. */
+  readonly tree: { readonly directory: string; readonly identity: string } | undefined;
+}
+
+/** Looks at a path. Never throws: what cannot be looked at is not there. */
+export async function stateOf(path: string): Promise<PathState> {
+  const places = new Map<string, Place>();
+  const end = await walk(resolve(path), places);
+  if (end === undefined) return { signature: undefined, places, tree: undefined };
+  if (!end.stats.isDirectory()) return { signature: signatureOf(end.stats), places, tree: undefined };
+  const signature = await treeSignature(end.path, places);
+  return { signature, places, tree: { directory: end.path, identity: identityOf(end.stats) } };
+}
+
+interface End {
+  /** Without links. */
+  readonly path: string;
+  readonly stats: BigIntStats;
+}
+
+/** Follows a path part by part, noting each directory on the way; undefined where it ends before its end. */
+async function walk(path: string, places: Map<string, Place>): Promise<End | undefined> {
+  const { root } = parse(path);
+  let directory = root;
+  let parts = path.slice(root.length).split(sep).filter(Boolean);
+  let stats = await lstatOf(root);
+  for (let links = 0; parts.length > 0; ) {
+    const [name = '', ...rest] = parts;
+    if (stats === undefined || !stats.isDirectory()) return undefined;
+    note(places, directory, identityOf(stats), name);
+    const next = join(directory, name);
+    stats = await lstatOf(next);
+    if (stats === undefined) return undefined;
+    if (!stats.isSymbolicLink()) {
+      directory = next;
+      parts = rest;
+      continue;
+    }
+    const target = await readlink(next).catch(() => undefined);
+    if (target === undefined || ++links > WATCH_LIMITS.links) return undefined;
+    const to = resolve(directory, target);
+    parts = [...to.slice(root.length).split(sep).filter(Boolean), ...rest];
+    directory = root;
+    stats = await lstatOf(root);
+  }
+  return stats === undefined ? undefined : { path: directory, stats };
+}
+
+function note(places: Map<string, Place>, directory: string, identity: string, name: string): void {
+  const key = `${identity} ${directory}`;
+  const place = places.get(key);
+  if (place === undefined) places.set(key, { directory, identity, names: new Set([name]) });
+  else place.names.add(name);
+}
+
+/** Of all files in and below a directory; links to files are files, links to directories are not. */
+async function treeSignature(directory: string, places: Map<string, Place>): Promise<string> {
+  const entries = await readdir(directory, { withFileTypes: true, recursive: true }).catch(() => []);
+  const lines: string[] = [];
+  for (const entry of entries) {
+    const path = join(entry.parentPath, entry.name);
+    if (entry.isSymbolicLink()) {
+      const end = await walk(path, places);
+      if (end?.stats.isFile()) lines.push(`${path} ${signatureOf(end.stats)}`);
+    } else if (entry.isFile()) {
+      const stats = await stat(path, { bigint: true }).catch(() => undefined);
+      if (stats !== undefined) lines.push(`${path} ${signatureOf(stats)}`);
+    }
+  }
+  return lines.sort().join('\n');
+}
+
+function signatureOf({ dev, ino, size, mtimeNs, ctimeNs }: BigIntStats): string {
+  return `${dev} ${ino} ${size} ${mtimeNs} ${ctimeNs}`;
+}
+
+function identityOf({ dev, ino }: BigIntStats): string {
+  return `${dev}:${ino}`;
+}
+
+function lstatOf(path: string): Promise<BigIntStats | undefined> {
+  return lstat(path, { bigint: true }).catch(() => undefined);
+}

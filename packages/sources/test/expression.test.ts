@@ -1,0 +1,122 @@
+/** List expressions, against sets of single addresses. */
+
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { evaluateExpression, sameList, unionLists } from '../src/expression.ts';
+import { entriesOf, listOf } from './list-of.ts';
+
+/** Prefixes of 192.0.2.0/28, so that every address can be looked at. */
+const prefixes = fc
+  .array(fc.tuple(fc.nat(15), fc.integer({ min: 28, max: 32 })), { maxLength: 8 })
+  .map((pairs) =>
+    pairs.map(([host, length]) => `192.0.2.${host & (0xf0 | (0xff << (32 - length)))}/${length}`),
+  );
+
+function addressesIn(entries: readonly string[]): ReadonlySet<number> {
+  const found = new Set<number>();
+  for (const entry of entries) {
+    const [, host = '0', length = '32'] = /\.(\d+)\/(\d+)$/.exec(entry) ?? [];
+    for (let i = 0; i < 2 ** (32 - Number(length)); i++) found.add(Number(host) + i);
+  }
+  return found;
+}
+
+const NAMES = ['a.example', 'b.example', 'c.example', 'd.example'];
+const names = fc.subarray(NAMES);
+
+describe('evaluateExpression', () => {
+  it('of addresses agrees with sets of single addresses', () => {
+    fc.assert(
+      fc.property(
+        fc.constantFrom('union', 'intersect'),
+        fc.array(prefixes, { minLength: 1, maxLength: 4 }),
+        fc.array(prefixes, { maxLength: 2 }),
+        (operator, operands, minus) => {
+          const sets = operands.map(addressesIn);
+          const taken = minus.map(addressesIn);
+          const expected = Array.from({ length: 16 }, (_, host) => host).filter((host) => {
+            const isIn =
+              operator === 'union' ? sets.some((set) => set.has(host)) : sets.every((set) => set.has(host));
+            return isIn && !taken.some((set) => set.has(host));
+          });
+          const list = evaluateExpression({
+            operator: operator as 'union' | 'intersect',
+            operands: operands.map((entries) => listOf(...entries)),
+            minus: minus.map((entries) => listOf(...entries)),
+          });
+          expect([...addressesIn(entriesOf(list) ?? [])].sort((a, b) => a - b)).toEqual(expected);
+        },
+      ),
+    );
+  });
+
+  it('of names agrees with sets of names', () => {
+    const nameList = (entries: readonly string[]) => ({
+      kind: 'names' as const,
+      names: entries,
+      resolve: false,
+    });
+    fc.assert(
+      fc.property(fc.array(names, { minLength: 1, maxLength: 3 }), names, (operands, minus) => {
+        const lists = operands.map(nameList);
+        const union = evaluateExpression({ operator: 'union', operands: lists, minus: [nameList(minus)] });
+        const both = evaluateExpression({ operator: 'intersect', operands: lists, minus: [nameList(minus)] });
+        const left = NAMES.filter((name) => !minus.includes(name));
+        expect(entriesOf(union)).toEqual(
+          left.filter((name) => operands.some((operand) => operand.includes(name))),
+        );
+        expect(entriesOf(both)).toEqual(
+          left.filter((name) => operands.every((operand) => operand.includes(name))),
+        );
+      }),
+    );
+  });
+
+  it('is none of addresses and names together', () => {
+    const [a, b] = [listOf('192.0.2.1'), listOf('a.example')];
+    expect(evaluateExpression({ operator: 'union', operands: [a, b], minus: [] })).toBeUndefined();
+    expect(evaluateExpression({ operator: 'union', operands: [a], minus: [b] })).toBeUndefined();
+  });
+
+  it('takes an allow list out of a block list, whitelist over blacklist', () => {
+    const list = evaluateExpression({
+      operator: 'union',
+      operands: [listOf('192.0.2.0/30', '2001:db8::/126')],
+      minus: [listOf('192.0.2.1'), listOf('2001:db8::2/127')],
+    });
+    expect(entriesOf(list)).toEqual(['192.0.2.0/32', '192.0.2.2/31', '2001:db8::/127']);
+  });
+});
+
+it('unionLists joins many lists to what joining them one by one gives', () => {
+  fc.assert(
+    fc.property(fc.array(prefixes, { minLength: 1, maxLength: 9 }), (operands) => {
+      const joined = unionLists(operands.map((entries) => listOf(...entries)));
+      expect(entriesOf(joined)).toEqual(entriesOf(listOf(...operands.flat())));
+    }),
+  );
+});
+
+describe('sameList', () => {
+  it.each([
+    [['192.0.2.1'], ['192.0.2.1/32'], true],
+    [['192.0.2.1'], ['192.0.2.2'], false],
+    [['192.0.2.0/31'], ['192.0.2.0/30'], false],
+    [['2001:db8::1'], ['2001:db8::1'], true],
+    [['2001:db8::1'], ['2001:db8::2'], false],
+    [['a.example'], ['A.example.'], true],
+    [['a.example'], ['b.example'], false],
+    [['192.0.2.1'], ['a.example'], false],
+    [[], [], true],
+  ])('%j and %j: %s', (a, b, same) => {
+    expect(sameList(listOf(...a), listOf(...b))).toBe(same);
+  });
+
+  it('tells whether rules may use names', () => {
+    const names = { kind: 'names' as const, names: ['a.example'], resolve: false };
+    expect(sameList(names, { ...names })).toBe(true);
+    expect(sameList(names, { ...names, resolve: true })).toBe(false);
+    expect(sameList(undefined, names)).toBe(false);
+    expect(sameList(undefined, undefined)).toBe(true);
+  });
+});

@@ -1,0 +1,160 @@
+/** Guards: the edges of each limit, what a permit opens, and what must never be blocked. */
+
+import type { GuardConfig } from '@rulecast/formats';
+import { prefixCount } from '@rulecast/rules';
+import { describe, expect, it } from 'vitest';
+import {
+  defaultNeverBlock,
+  judgeChange,
+  judgeWhole,
+  NO_PERMITS,
+  wholeFamilies,
+  withoutProtected,
+} from '../src/guard.ts';
+import { addresses, entriesOf, listOf, prefixesOf } from './list-of.ts';
+
+const GUARD: GuardConfig = {
+  shrinkShare: 0.5,
+  growthShare: 0.5,
+  minEntries: undefined,
+  maxEntries: undefined,
+  allowAll: false,
+  ignoreDeclared: false,
+};
+const SHRINK = { allowShrink: true, force: false };
+const FORCE = { allowShrink: false, force: true };
+
+function sized(count: number) {
+  return listOf(...addresses(count));
+}
+
+describe('shrink and growth', () => {
+  it.each([
+    [100, 50, undefined],
+    [100, 49, 'shrunk'],
+    [10, 5, undefined],
+    [10, 4, 'shrunk'],
+    [1, 0, 'shrunk'],
+    [200, 300, undefined],
+    [200, 301, 'grown'],
+    [3, 67, undefined],
+    [3, 68, 'grown'],
+    [0, 1000, undefined],
+  ])('from %d to %d entries is %s', (before, after, code) => {
+    expect(judgeChange(sized(before), sized(after), GUARD, NO_PERMITS)?.code).toBe(code);
+  });
+
+  it('are off where the configuration says so', () => {
+    const off = { ...GUARD, shrinkShare: 1, growthShare: Number.POSITIVE_INFINITY };
+    expect(judgeChange(sized(1000), sized(0), off, NO_PERMITS)).toBeUndefined();
+    expect(judgeChange(sized(1), sized(1000), off, NO_PERMITS)).toBeUndefined();
+  });
+
+  it('a permit to shrink opens that guard alone', () => {
+    expect(judgeChange(sized(100), sized(1), GUARD, SHRINK)).toBeUndefined();
+    expect(judgeChange(sized(100), sized(1000), GUARD, SHRINK)?.code).toBe('grown');
+    expect(judgeChange(sized(100), sized(1000), GUARD, FORCE)).toBeUndefined();
+  });
+
+  it('say numbers, and what to do', () => {
+    const { reason } = judgeChange(sized(100), sized(10), GUARD, NO_PERMITS) ?? { reason: '' };
+    expect(reason).toContain('from 100 to 10 entries, by 90 %');
+    expect(reason).toContain('rulectl refresh --allow-shrink');
+  });
+});
+
+describe('size and kind', () => {
+  const bounded = { ...GUARD, minEntries: 2, maxEntries: 4 };
+  it.each([
+    [1, 'too-few-entries'],
+    [2, undefined],
+    [4, undefined],
+    [5, 'too-many-entries'],
+  ])('%d entries of 2 to 4 are %s', (count, code) => {
+    expect(judgeChange(undefined, sized(count), bounded, NO_PERMITS)?.code).toBe(code);
+  });
+
+  it('a list of addresses does not become one of names unasked', () => {
+    expect(judgeChange(sized(1), listOf('a.example'), GUARD, NO_PERMITS)?.code).toBe('kind-changed');
+    expect(judgeChange(sized(1), listOf('a.example'), GUARD, FORCE)).toBeUndefined();
+  });
+});
+
+describe('all addresses', () => {
+  it.each([
+    [['0.0.0.0/0'], [4]],
+    [['0.0.0.0/1', '128.0.0.0/1'], [4]],
+    [['0.0.0.0/1', '128.0.0.0/2', '192.0.0.0/3', '224.0.0.0/3'], [4]],
+    [['0.0.0.0/1', '128.0.0.0/2'], []],
+    [['::/0'], [6]],
+    [['::/1', '8000::/1', '192.0.2.0/24'], [6]],
+    [
+      ['0.0.0.0/0', '::/0'],
+      [4, 6],
+    ],
+    [[], []],
+  ])('%j holds all of %j', (entries, families) => {
+    expect(wholeFamilies(listOf(...entries))).toEqual(families);
+  });
+
+  it('need a permit, once', () => {
+    expect(judgeWhole([4], [], GUARD, NO_PERMITS)?.code).toBe('all-addresses');
+    expect(judgeWhole([4], [], GUARD, SHRINK)?.code).toBe('all-addresses');
+    expect(judgeWhole([4], [], GUARD, FORCE)).toBeUndefined();
+    expect(judgeWhole([4], [4], GUARD, NO_PERMITS)).toBeUndefined();
+    expect(judgeWhole([4, 6], [4], GUARD, NO_PERMITS)?.reason).toContain('::/0');
+    expect(judgeWhole([4], [], { ...GUARD, allowAll: true }, NO_PERMITS)).toBeUndefined();
+  });
+});
+
+describe('never-block', () => {
+  const neverBlock = defaultNeverBlock();
+
+  it.each([
+    '10.139.1.1',
+    '10.139.1.2',
+    '10.0.0.0/8',
+    '172.31.255.255',
+    '192.168.0.0/24',
+    'fd09:24ef:4179::1',
+    '127.0.0.1',
+    '::1',
+    '169.254.169.254',
+    'fe80::1',
+    '239.255.255.255',
+    'ff02::1',
+  ])('%s is taken out', (entry) => {
+    const { set, taken } = withoutProtected(prefixesOf(entry, '192.0.2.1'), neverBlock);
+    expect(entriesOf({ kind: 'prefixes', ...set })).toEqual(['192.0.2.1/32']);
+    expect(taken?.entryCount).toBe(1);
+  });
+
+  it('splits an entry around what it holds, and counts entries, not pieces', () => {
+    const { set, taken } = withoutProtected(prefixesOf('8.0.0.0/5', '8.8.8.8/32'), neverBlock);
+    expect(entriesOf({ kind: 'prefixes', ...set })).toEqual(['8.0.0.0/7', '11.0.0.0/8', '12.0.0.0/6']);
+    expect(taken).toEqual({ entryCount: 1, examples: ['10.0.0.0/8'] });
+  });
+
+  it('leaves a list alone that holds nothing of it', () => {
+    const list = prefixesOf('8.8.8.0/24', '2001:db8::/32');
+    expect(withoutProtected(list, neverBlock)).toEqual({ set: list, taken: undefined });
+  });
+
+  it('names the first few of many', () => {
+    const { taken } = withoutProtected(
+      prefixesOf(...addresses(20).map((a) => a.replace('198.18', '10.0'))),
+      neverBlock,
+    );
+    expect(taken?.entryCount).toBe(20);
+    expect(taken?.examples).toHaveLength(4);
+  });
+
+  it('protects nothing of a list of all addresses but the protected', () => {
+    const { set } = withoutProtected(prefixesOf('0.0.0.0/0'), neverBlock);
+    let share = 0;
+    for (const length of set.v4.lengths) share += 2 ** -length;
+    const protectedShare = 2 ** -8 + 2 ** -12 + 2 ** -16 + 2 ** -8 + 2 ** -16 + 2 ** -4;
+    expect(share).toBe(1 - protectedShare);
+    expect(prefixCount(set)).toBeGreaterThan(0);
+  });
+});

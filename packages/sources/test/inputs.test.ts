@@ -1,0 +1,110 @@
+/** Files and directories as inputs: what is read, what is passed over, and what is said of the rest. */
+
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { SOURCE_LIMITS } from '@rulecast/formats';
+import { describe, expect, it } from 'vitest';
+import { InputError, readDirInputs, readFileInputs } from '../src/inputs.ts';
+import { temporaryDirectory } from './temporary.ts';
+
+const NOW_MS = 1_800_000_000_000;
+
+function tree(files: Readonly<Record<string, string>>): string {
+  const directory = temporaryDirectory();
+  for (const [name, content] of Object.entries(files)) {
+    mkdirSync(dirname(join(directory, name)), { recursive: true });
+    writeFileSync(join(directory, name), content);
+  }
+  return directory;
+}
+
+async function codeOf(work: Promise<unknown>): Promise<string | undefined> {
+  const error: unknown = await work.then(
+    () => undefined,
+    (thrown: unknown) => thrown,
+  );
+  return error instanceof InputError ? error.code : undefined;
+}
+
+describe('a file', () => {
+  it('is read whole, through links too', async () => {
+    const directory = tree({ 'a.txt': '192.0.2.1\n' });
+    symlinkSync('a.txt', join(directory, 'link'));
+    for (const name of ['a.txt', 'link']) {
+      const { inputs, fetchedAtMs } = await readFileInputs(join(directory, name), SOURCE_LIMITS, NOW_MS);
+      expect(inputs.map(({ name, bytes }) => [name, Buffer.from(bytes).toString()])).toEqual([
+        [name, '192.0.2.1\n'],
+      ]);
+      expect(fetchedAtMs).toBe(NOW_MS);
+    }
+  });
+
+  it('of the most bytes is read, of one more is not', async () => {
+    const path = join(tree({ a: '' }), 'a');
+    truncateSync(path, 100);
+    const limits = { ...SOURCE_LIMITS, bytes: 100 };
+    expect((await readFileInputs(path, limits, NOW_MS)).inputs[0]?.bytes).toHaveLength(100);
+    truncateSync(path, 101);
+    expect(await codeOf(readFileInputs(path, limits, NOW_MS))).toBe('too-large');
+  });
+
+  it('that is none says what it is', async () => {
+    const directory = tree({ 'd/a': 'x' });
+    execFileSync('/usr/bin/mkfifo', [join(directory, 'pipe')]);
+    symlinkSync('nowhere', join(directory, 'broken'));
+    for (const [name, code] of [
+      ['none', 'missing-file'],
+      ['broken', 'missing-file'],
+      ['d/a/b', 'missing-file'],
+      ['d', 'not-a-file'],
+      ['pipe', 'not-a-file'],
+    ] as const) {
+      expect(await codeOf(readFileInputs(join(directory, name), SOURCE_LIMITS, NOW_MS)), name).toBe(code);
+    }
+  });
+});
+
+describe('a directory', () => {
+  const names = async (directory: string, match: readonly string[] = [], limits = SOURCE_LIMITS) => {
+    return (await readDirInputs(directory, match, limits, NOW_MS)).inputs.map(({ name }) => name);
+  };
+
+  it('gives the files below it that match, in order, but for drafts', async () => {
+    const directory = tree({
+      'b.txt': '1',
+      'a.txt': '1',
+      'sub/c.txt': '1',
+      'x.md': '1',
+      '.draft.txt': '1',
+      '.git/d.txt': '1',
+    });
+    expect(await names(directory)).toEqual(['a.txt', 'b.txt', 'sub/c.txt', 'x.md']);
+    expect(await names(directory, ['*.txt'])).toEqual(['a.txt', 'b.txt', 'sub/c.txt']);
+    expect(await names(directory, ['*.txt', '!sub/*'])).toEqual(['a.txt', 'b.txt']);
+    expect(await names(directory, ['**/*.txt'])).toEqual(['a.txt', 'b.txt', 'sub/c.txt']);
+    expect(await names(directory, ['*.md', 'sub/*'])).toEqual(['sub/c.txt', 'x.md']);
+  });
+
+  it('follows links to files, and no link to a directory or to nothing', async () => {
+    const directory = tree({ 'a.txt': '1', 'sub/c.txt': '1' });
+    symlinkSync('a.txt', join(directory, 'to-file'));
+    symlinkSync('sub', join(directory, 'to-directory'));
+    symlinkSync('..', join(directory, 'sub', 'circle'));
+    symlinkSync('nowhere', join(directory, 'to-nothing'));
+    expect(await names(directory)).toEqual(['a.txt', 'sub/c.txt', 'to-file']);
+  });
+
+  it('without a file, or with too many, or too large together, is refused', async () => {
+    const directory = tree({ a: '12', b: '34', c: '56' });
+    expect(await codeOf(names(directory, ['*.txt']))).toBe('no-files');
+    expect(await codeOf(names(temporaryDirectory()))).toBe('no-files');
+    expect(await codeOf(names(join(directory, 'none')))).toBe('missing-file');
+    expect(await names(directory, [], { ...SOURCE_LIMITS, archiveMembers: 3 })).toHaveLength(3);
+    expect(await codeOf(names(directory, [], { ...SOURCE_LIMITS, archiveMembers: 2 }))).toBe(
+      'too-many-files',
+    );
+    expect(await names(directory, [], { ...SOURCE_LIMITS, bytes: 6 })).toHaveLength(3);
+    expect(await codeOf(names(directory, [], { ...SOURCE_LIMITS, bytes: 5 }))).toBe('too-large');
+  });
+});

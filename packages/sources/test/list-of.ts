@@ -1,0 +1,36 @@
+/** Lists from the text of their entries. */
+
+import { parseListText } from '@rulecast/formats';
+import { formatPrefixAt, type List, type PrefixList } from '@rulecast/rules';
+
+export function listOf(...entries: readonly string[]): List {
+  const read = parseListText(
+    Buffer.from(entries.join('\n')),
+    entries.length === 0 ? { kind: 'prefixes' } : {},
+  );
+  if (read.rejectCount > 0) throw new Error(read.rejects[0]?.reason);
+  return read.list;
+}
+
+export function prefixesOf(...entries: readonly string[]): PrefixList {
+  const list = listOf(...entries);
+  if (list.kind !== 'prefixes') throw new Error('these are names');
+  return list;
+}
+
+/** Its entries as text; undefined for no list. */
+export function entriesOf(list: List | undefined): readonly string[] | undefined {
+  if (list === undefined) return undefined;
+  if (list.kind === 'names') return list.names;
+  return [list.v4, list.v6].flatMap((column) =>
+    Array.from(column.lengths, (_, i) => formatPrefixAt(column, i)),
+  );
+}
+
+/** So many single IPv4 addresses, not adjacent, from `from` on. */
+export function addresses(count: number, from = 0): readonly string[] {
+  return Array.from({ length: count }, (_, i) => {
+    const at = (from + i) * 2;
+    return `198.18.${(at >> 8) & 255}.${at & 255}`;
+  });
+}

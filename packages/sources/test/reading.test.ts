@@ -1,0 +1,215 @@
+/** From bytes to lists: members joined, filtered and judged; in place and in the thread alike. */
+
+import { gzipSync } from 'node:zlib';
+import { SOURCE_LIMITS } from '@rulecast/formats';
+import { afterAll, describe, expect, it } from 'vitest';
+import { defaultNeverBlock } from '../src/guard.ts';
+import type { Input } from '../src/inputs.ts';
+import { Reader } from '../src/reader.ts';
+import { type ReadingJob, readSource } from '../src/reading.ts';
+import { entriesOf } from './list-of.ts';
+
+const WHOLE: ReadingJob['reading'] = {
+  format: undefined,
+  column: undefined,
+  minScore: undefined,
+  country: [],
+  asn: [],
+  region: [],
+  service: [],
+  tag: [],
+  set: [],
+  members: [],
+};
+
+function jobOf(
+  files: Readonly<Record<string, string | Uint8Array>>,
+  some: Partial<ReadingJob> = {},
+): ReadingJob {
+  const inputs: readonly Input[] = Object.entries(files).map(([name, content]) => ({
+    name,
+    bytes: typeof content === 'string' ? Buffer.from(content) : content,
+  }));
+  return {
+    inputs,
+    reading: WHOLE,
+    resolve: false,
+    aggregate: false,
+    rejectShare: 0.1,
+    leastEntries: 1,
+    ignoreDeclared: false,
+    limits: SOURCE_LIMITS,
+    neverBlock: undefined,
+    ...some,
+  };
+}
+
+async function entries(job: ReadingJob): Promise<readonly string[] | string | undefined> {
+  const read = await readSource(job);
+  return read.kind === 'list' ? entriesOf(read.list) : read.code;
+}
+
+/** A tar archive of plain files. */
+function tar(files: Readonly<Record<string, string>>): Uint8Array {
+  const blocks: Buffer[] = [];
+  for (const [name, content] of Object.entries(files)) {
+    const header = Buffer.alloc(512);
+    header.write(name, 0);
+    header.write('0000644\0', 100);
+    header.write(`${Buffer.byteLength(content).toString(8).padStart(11, '0')}\0`, 124);
+    header.write('00000000000\0', 136);
+    header.write('        0', 148);
+    header.write('ustar\0', 257);
+    header.write('00', 263);
+    let sum = 0;
+    for (const byte of header) sum += byte;
+    header.write(`${sum.toString(8).padStart(6, '0')}\0 `, 148);
+    const body = Buffer.alloc(Math.ceil(Buffer.byteLength(content) / 512) * 512);
+    body.write(content);
+    blocks.push(header, body);
+  }
+  return Buffer.concat([...blocks, Buffer.alloc(1024)]);
+}
+
+describe('readSource', () => {
+  it('joins files of different formats that hold the same kind', async () => {
+    const job = jobOf({
+      'a.txt': '192.0.2.1\n192.0.2.0/31\n',
+      'b.json': '["198.51.100.0/24", "2001:db8::/32"]',
+      'c.csv': 'ip,what\n203.0.113.7,x\n203.0.113.9,y\n',
+    });
+    const read = await readSource(job);
+    expect(read).toMatchObject({ kind: 'list', memberCount: 3, rejectCount: 0, taken: undefined, whole: [] });
+    expect(read.kind === 'list' && read.formats).toEqual(['plain', 'json', 'csv']);
+    expect(await entries(job)).toEqual([
+      '192.0.2.0/31',
+      '198.51.100.0/24',
+      '203.0.113.7/32',
+      '203.0.113.9/32',
+      '2001:db8::/32',
+    ]);
+  });
+
+  it('unpacks archives, and takes the members that are wanted', async () => {
+    const archive = gzipSync(
+      tar({
+        'lists/a.txt': '192.0.2.1\n',
+        'lists/b.txt': '192.0.2.3\n',
+        README: 'what this is, at length\n',
+      }),
+    );
+    expect(
+      await entries(jobOf({ 'feed.tar.gz': archive }, { reading: { ...WHOLE, members: ['**/*.txt'] } })),
+    ).toEqual(['192.0.2.1/32', '192.0.2.3/32']);
+    expect(
+      await entries(jobOf({ 'feed.tar.gz': archive }, { reading: { ...WHOLE, members: ['*.csv'] } })),
+    ).toBe('no-member');
+    expect(await entries(jobOf({ 'feed.txt.gz': gzipSync('192.0.2.1\n') }))).toEqual(['192.0.2.1/32']);
+    expect(await entries(jobOf({ 'feed.txt.gz': gzipSync('192.0.2.1\n').subarray(0, 20) }))).toBe(
+      'truncated',
+    );
+  });
+
+  it('bounds what all inputs together unpack to', async () => {
+    const line = '192.0.2.1\n';
+    const twice = { 'a.gz': gzipSync(line.repeat(60)), 'b.gz': gzipSync(line.repeat(60)) };
+    expect(await entries(jobOf(twice, { limits: { ...SOURCE_LIMITS, bytes: 1200 } }))).toEqual([
+      '192.0.2.1/32',
+    ]);
+    expect(await entries(jobOf(twice, { limits: { ...SOURCE_LIMITS, bytes: 1199 } }))).toBe('too-large');
+    expect(
+      await entries(
+        jobOf(
+          { bomb: gzipSync(Buffer.alloc(50_000_000)) },
+          { limits: { ...SOURCE_LIMITS, bytes: 1_000_000 } },
+        ),
+      ),
+    ).toBe('too-large');
+  });
+
+  it('bounds the entries of a list', async () => {
+    const files = { a: '192.0.2.1\n192.0.2.3\n192.0.2.5\n' };
+    expect(await entries(jobOf(files, { limits: { ...SOURCE_LIMITS, entries: 3 } }))).toHaveLength(3);
+    expect(await entries(jobOf(files, { limits: { ...SOURCE_LIMITS, entries: 2 } }))).toBe(
+      'too-many-entries',
+    );
+  });
+
+  it('refuses addresses and names together, and says which file', async () => {
+    const read = await readSource(jobOf({ 'a.txt': '192.0.2.1\n', 'b.txt': 'a.example\n' }));
+    expect(read).toEqual({
+      kind: 'refused',
+      code: 'mixed-list',
+      reason: 'a.txt holds prefixes, b.txt names: make a list of each',
+    });
+  });
+
+  it('takes one empty file of many, and no list of none', async () => {
+    expect(await entries(jobOf({ a: '# nothing\n', b: '192.0.2.1\n' }))).toEqual(['192.0.2.1/32']);
+    expect(await entries(jobOf({ a: '# nothing\n' }))).toBe('empty');
+    expect(await entries(jobOf({ a: '# nothing\n', b: '\n' }))).toBe('empty');
+    expect(await entries(jobOf({ a: '# nothing\n' }, { leastEntries: 0 }))).toEqual([]);
+  });
+
+  it('tolerates the share of rejects that is stated, and tells the first of them with file, line and column', async () => {
+    const files = { 'a.txt': '192.0.2.1\n192.0.2.300\n192.0.2.3\n' };
+    expect(await entries(jobOf(files))).toBe('too-many-rejects');
+    const read = await readSource(jobOf(files, { rejectShare: 0.34 }));
+    expect(read).toMatchObject({
+      kind: 'list',
+      rejectCount: 1,
+      rejects: [{ file: 'a.txt', line: 2, column: 1 }],
+    });
+  });
+
+  it('aggregates where it is told to', async () => {
+    const files = { a: '192.0.2.0/25\n192.0.2.128/25\n' };
+    expect(await entries(jobOf(files))).toEqual(['192.0.2.0/25', '192.0.2.128/25']);
+    expect(await entries(jobOf(files, { aggregate: true }))).toEqual(['192.0.2.0/24']);
+  });
+
+  it('takes out what must never be blocked, and tells of every address before that', async () => {
+    const read = await readSource(jobOf({ a: '0.0.0.0/0\n' }, { neverBlock: defaultNeverBlock() }));
+    expect(read).toMatchObject({ kind: 'list', whole: [4], taken: { entryCount: 1 } });
+    expect(read.kind === 'list' && entriesOf(read.list)).not.toContain('0.0.0.0/0');
+  });
+
+  it('filters by country and by score', async () => {
+    const table = '192.0.2.0,192.0.2.255,NL\n198.51.100.0,198.51.100.127,RU\n';
+    expect(await entries(jobOf({ 't.csv': table }, { reading: { ...WHOLE, country: ['ru'] } }))).toEqual([
+      '198.51.100.0/25',
+    ]);
+    const scored = '192.0.2.1\t3\n192.0.2.3\t8\n';
+    expect(await entries(jobOf({ 's.tsv': scored }, { reading: { ...WHOLE, minScore: 5 } }))).toEqual([
+      '192.0.2.3/32',
+    ]);
+  });
+});
+
+describe('Reader', () => {
+  const reader = new Reader();
+  afterAll(() => reader.close());
+
+  it.each([10, 20_000])(
+    'reads %d lines as readSource does, in the thread if they are many',
+    async (count) => {
+      const text = Array.from(
+        { length: count },
+        (_, i) => `10.${(i >> 15) & 255}.${(i >> 7) & 255}.${(i & 127) * 2}\n`,
+      ).join('');
+      const job = jobOf({ 'a.txt': text }, { neverBlock: defaultNeverBlock(), leastEntries: 0 });
+      expect(await reader.read(job)).toEqual(await readSource(job));
+      expect(await reader.read(jobOf({ 'a.txt.gz': gzipSync(text) }))).toEqual(
+        await readSource(jobOf({ 'a.txt.gz': gzipSync(text) })),
+      );
+    },
+  );
+
+  it('does jobs at once one after the other', async () => {
+    const jobs = [0, 1, 2, 3].map((i) => jobOf({ [`${i}.txt`]: `192.0.2.${i * 2}\n`.repeat(8000) }));
+    const lists = await Promise.all(jobs.map((job) => reader.read(job)));
+    expect(lists.map((read) => read.kind === 'list' && entriesOf(read.list))).toEqual(
+      [0, 1, 2, 3].map((i) => [`192.0.2.${i * 2}/32`]),
+    );
+  });
+});

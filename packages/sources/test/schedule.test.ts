@@ -1,0 +1,194 @@
+/** The schedule: bounded, batched, jittered by whoever gives the delays, and never a herd. */
+
+import { describe, expect, it } from 'vitest';
+import { Schedule } from '../src/schedule.ts';
+import { FakeClock, turns } from './fake-clock.ts';
+
+const SETTLE_MS = 100;
+const SETTLE_MAX_MS = 1000;
+
+/** A schedule whose runs end when a test says so. */
+class Rig {
+  readonly clock = new FakeClock();
+  readonly begun: string[] = [];
+  flushes = 0;
+  private readonly ends = new Map<string, (delayMs: number | undefined) => void>();
+  private readonly flushed: (() => void)[] = [];
+  holdFlush = false;
+  readonly schedule = new Schedule({
+    clock: this.clock,
+    pools: { fetch: 2, local: 1 },
+    settleMs: SETTLE_MS,
+    settleMaxMs: SETTLE_MAX_MS,
+    run: (item) => {
+      this.begun.push(item);
+      return new Promise((resolve) => this.ends.set(item, resolve));
+    },
+    flush: () => {
+      this.flushes++;
+      return this.holdFlush ? new Promise((resolve) => this.flushed.push(resolve)) : Promise.resolve();
+    },
+  });
+
+  /** Ends a run; it is due again after `delayMs`. */
+  async end(item: string, delayMs?: number): Promise<void> {
+    const end = this.ends.get(item);
+    if (end === undefined) throw new Error(`${item} does not run`);
+    this.ends.delete(item);
+    end(delayMs);
+    await turns();
+  }
+
+  async pass(ms: number): Promise<void> {
+    this.clock.advance(ms);
+    await turns();
+  }
+
+  endFlush(): void {
+    this.flushed.shift()?.();
+  }
+}
+
+describe('runs', () => {
+  it('begin when they are due, and again after the delay that the run gives', async () => {
+    const rig = new Rig();
+    rig.schedule.add('a', 'fetch', 500);
+    await rig.pass(499);
+    expect(rig.begun).toEqual([]);
+    await rig.pass(1);
+    expect(rig.begun).toEqual(['a']);
+    expect(rig.schedule.isRunning('a')).toBe(true);
+    await rig.end('a', 300);
+    expect(rig.schedule.untilNextMs('a')).toBe(300);
+    await rig.pass(300);
+    expect(rig.begun).toEqual(['a', 'a']);
+  });
+
+  it('are at most so many at a time in a pool, and other pools go on', async () => {
+    const rig = new Rig();
+    for (const name of ['a', 'b', 'c', 'd']) rig.schedule.add(name, 'fetch', 0);
+    rig.schedule.add('file', 'local', 0);
+    await turns();
+    expect(rig.begun).toEqual(['a', 'b', 'file']);
+    await rig.end('b');
+    expect(rig.begun).toEqual(['a', 'b', 'file', 'c']);
+    await rig.end('a');
+    await rig.end('c');
+    expect(rig.begun.at(-1)).toBe('d');
+  });
+
+  it('with no delay wait until somebody asks', async () => {
+    const rig = new Rig();
+    rig.schedule.add('a', 'local', undefined);
+    await rig.pass(1e9);
+    expect(rig.begun).toEqual([]);
+    let ended = false;
+    void rig.schedule.runNow('a').then(() => {
+      ended = true;
+    });
+    expect(rig.begun).toEqual(['a']);
+    await turns();
+    expect(ended).toBe(false);
+    await rig.end('a');
+    expect(ended).toBe(true);
+    expect(rig.schedule.untilNextMs('a')).toBeUndefined();
+  });
+
+  it('asked for during a run come once more after it, and only then the asker hears', async () => {
+    const rig = new Rig();
+    rig.schedule.add('a', 'local', 0);
+    await turns();
+    let ended = 0;
+    for (let i = 0; i < 3; i++) void rig.schedule.runNow('a').then(() => ended++);
+    await rig.end('a', 1000);
+    expect({ begun: rig.begun, ended }).toEqual({ begun: ['a', 'a'], ended: 0 });
+    await rig.end('a', 1000);
+    expect({ begun: rig.begun, ended }).toEqual({ begun: ['a', 'a'], ended: 3 });
+  });
+
+  it('of what was deleted do not come again', async () => {
+    const rig = new Rig();
+    rig.schedule.add('a', 'local', 0);
+    await turns();
+    rig.schedule.delete('a');
+    await rig.end('a', 1);
+    await rig.pass(1e6);
+    expect(rig.begun).toEqual(['a']);
+    await rig.schedule.runNow('a'); // nobody waits for what is not there
+  });
+});
+
+describe('batches', () => {
+  it('many lists that end within the quiet time are told once', async () => {
+    const rig = new Rig();
+    rig.schedule.add('a', 'fetch', 0);
+    rig.schedule.add('b', 'fetch', 0);
+    await turns();
+    await rig.end('a');
+    await rig.pass(SETTLE_MS * 5);
+    expect(rig.flushes).toBe(0); // b still runs
+    await rig.end('b');
+    await rig.pass(SETTLE_MS - 1);
+    expect(rig.flushes).toBe(0);
+    await rig.pass(1);
+    expect(rig.flushes).toBe(1);
+    await rig.pass(1e6);
+    expect(rig.flushes).toBe(1);
+  });
+
+  it('wait no longer than the limit for a slow list', async () => {
+    const rig = new Rig();
+    rig.schedule.add('quick', 'local', 0);
+    rig.schedule.add('slow', 'fetch', 0);
+    await turns();
+    await rig.end('quick');
+    await rig.pass(SETTLE_MAX_MS - 1);
+    expect(rig.flushes).toBe(0);
+    await rig.pass(1);
+    expect(rig.flushes).toBe(1);
+    await rig.end('slow');
+    await rig.pass(SETTLE_MS);
+    expect(rig.flushes).toBe(2);
+  });
+
+  it('are told one after the other', async () => {
+    const rig = new Rig();
+    rig.holdFlush = true;
+    const first = rig.schedule.flushNow();
+    const second = rig.schedule.flushNow();
+    await turns();
+    expect(rig.flushes).toBe(1);
+    rig.endFlush();
+    await first;
+    await turns();
+    expect(rig.flushes).toBe(2);
+    rig.endFlush();
+    await second;
+  });
+
+  it('a thing that no run brought about is told too', async () => {
+    const rig = new Rig();
+    rig.schedule.gather();
+    await rig.pass(SETTLE_MS);
+    expect(rig.flushes).toBe(1);
+  });
+});
+
+it('close waits for what runs, and leaves no timer', async () => {
+  const rig = new Rig();
+  rig.schedule.add('a', 'fetch', 0);
+  rig.schedule.add('b', 'fetch', 1000);
+  await turns();
+  const waiting = rig.schedule.runNow('a');
+  let closed = false;
+  const closing = rig.schedule.close().then(() => {
+    closed = true;
+  });
+  await waiting;
+  await turns();
+  expect(closed).toBe(false);
+  await rig.end('a', 1);
+  await closing;
+  expect(rig.clock.pendingMs).toEqual([]);
+  expect(rig.begun).toEqual(['a']);
+});

@@ -1,0 +1,564 @@
+/** Sources as a publisher sees them: batches, guards, expressions, expiry, reload and restart. */
+
+import { mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterEach, describe, expect, it } from 'vitest';
+import { FetchError } from '../src/fetch-error.ts';
+import { addresses } from './list-of.ts';
+import { SourceRig } from './source-rig.ts';
+import { temporaryDirectory } from './temporary.ts';
+
+const HOUR_MS = 3_600_000;
+const DAY_MS = 24 * HOUR_MS;
+const HTML = '<!DOCTYPE html><html><body>429 Too Many Requests</body></html>';
+
+let rig: SourceRig | undefined;
+afterEach(async () => {
+  await rig?.sources.close();
+  rig = undefined;
+});
+
+function rigOf(config: string, directory = temporaryDirectory()): SourceRig {
+  rig = new SourceRig(directory, config);
+  return rig;
+}
+
+function write(directory: string, name: string, ...lines: readonly string[]): string {
+  const path = join(directory, name);
+  mkdirSync(join(path, '..'), { recursive: true });
+  writeFileSync(`${path}.new`, lines.map((line) => `${line}\n`).join(''));
+  renameSync(`${path}.new`, path);
+  return path;
+}
+
+describe('a start', () => {
+  it('reads a file, a directory, a feed, names and entries, and tells them in one batch', async () => {
+    const directory = temporaryDirectory();
+    write(directory, 'a.txt', '192.0.2.1', '192.0.2.0/30');
+    write(directory, 'd/one.txt', '198.51.100.1');
+    write(directory, 'd/two.hosts', '# not this one', '0.0.0.0 a.example');
+    const started = rigOf(
+      `lists:
+  file: { file: a.txt }
+  dir: { dir: d, match: '*.txt' }
+  feed: { url: 'https://feeds.example/feed.txt' }
+  names: { names: [B.example, a.example] }
+  entries: { entries: [203.0.113.0/24] }`,
+      directory,
+    );
+    started.network.set('https://feeds.example/feed.txt', '203.0.113.7\n');
+    await started.start();
+    expect(started.consumer.batches).toEqual([
+      {
+        file: ['192.0.2.0/30'],
+        dir: ['198.51.100.1/32'],
+        feed: ['203.0.113.7/32'],
+        names: ['a.example', 'b.example'],
+        entries: ['203.0.113.0/24'],
+      },
+    ]);
+    expect(started.status('feed')).toMatchObject({
+      state: 'ok',
+      source: 'url',
+      count: 1,
+      formats: ['plain'],
+      added: 1,
+    });
+    expect(started.watched).toEqual([join(directory, 'a.txt'), join(directory, 'd')]);
+  });
+
+  it('does not wait for a slow feed, and leaves out lists that have nothing yet', async () => {
+    const directory = temporaryDirectory();
+    write(directory, 'a.txt', '192.0.2.1');
+    const started = rigOf(`lists:\n  a: { file: a.txt }\n  b: { url: 'https://feeds.example/b' }`, directory);
+    await started.start();
+    expect(started.consumer.batches).toEqual([{ a: ['192.0.2.1/32'] }]);
+    expect(started.status('b')).toMatchObject({ state: 'failing', count: 0, holds: undefined });
+    expect(started.status('b').trouble?.code).toBe('connection');
+  });
+});
+
+describe('a change', () => {
+  it('of a file becomes one batch of that list alone, and one that changes nothing none', async () => {
+    const directory = temporaryDirectory();
+    const path = write(directory, 'a.txt', '192.0.2.1', '192.0.2.9');
+    const changing = rigOf(`lists:\n  a: { file: a.txt }\n  b: { entries: [192.0.2.5] }`, directory);
+    await changing.start();
+    write(directory, 'a.txt', '# a comment', '192.0.2.9', '192.0.2.1/32');
+    changing.touch(path);
+    await changing.pass(HOUR_MS);
+    write(directory, 'a.txt', '192.0.2.1', '192.0.2.2', '192.0.2.9');
+    changing.touch(path);
+    expect(await changing.batch(2)).toEqual({ a: ['192.0.2.1/32', '192.0.2.2/32', '192.0.2.9/32'] });
+    expect(changing.status('a')).toMatchObject({ added: 1, removed: 0 });
+  });
+
+  it('of many files at once is one batch', async () => {
+    const directory = temporaryDirectory();
+    const names = Array.from({ length: 30 }, (_, i) => `l${i}`);
+    const paths = names.map((name, i) => write(directory, `${name}.txt`, `198.18.0.${i * 2}`));
+    const many = rigOf(
+      `lists:\n${names.map((name) => `  ${name}: { file: ${name}.txt }`).join('\n')}`,
+      directory,
+    );
+    await many.start();
+    expect(Object.keys(many.consumer.batches[0] ?? {})).toHaveLength(30);
+    for (const [i, name] of names.entries()) {
+      write(directory, `${name}.txt`, `198.18.0.${i * 2}`, `198.19.0.${i * 2}`);
+    }
+    for (const path of paths) many.touch(path);
+    expect(Object.keys((await many.batch(2)) ?? {})).toHaveLength(30);
+    await many.pass(HOUR_MS);
+    expect(many.consumer.batches).toHaveLength(2);
+  });
+
+  it('of a file that vanishes keeps the list, and its return heals it', async () => {
+    const directory = temporaryDirectory();
+    const path = write(directory, 'a.txt', '192.0.2.1');
+    const vanishing = rigOf('lists:\n  a: { file: a.txt }', directory);
+    await vanishing.start();
+    rmSync(path);
+    vanishing.touch(path);
+    await vanishing.state('a', 'failing');
+    expect(vanishing.status('a')).toMatchObject({ count: 1, trouble: { code: 'missing-file' } });
+    write(directory, 'a.txt', '192.0.2.1', '192.0.2.7');
+    vanishing.touch(path);
+    expect(await vanishing.batch(2)).toEqual({ a: ['192.0.2.1/32', '192.0.2.7/32'] });
+    expect(vanishing.status('a')).toMatchObject({ state: 'ok', trouble: undefined });
+  });
+
+  it('of a feed is asked for at its interval, with jitter', async () => {
+    const feed = rigOf(`lists:\n  a: { url: 'https://feeds.example/a', interval: 2h, jitter: 10% }`);
+    feed.network.set('https://feeds.example/a', '192.0.2.1\n');
+    await feed.start();
+    expect(feed.network.asked).toHaveLength(1);
+    expect(feed.status('a').nextAtMs).toBeGreaterThan(feed.clock.wallMs() + 1.7 * HOUR_MS);
+    feed.network.set('https://feeds.example/a', '192.0.2.1\n192.0.2.2\n');
+    feed.clock.advance(2 * HOUR_MS);
+    expect(await feed.batch(2)).toEqual({ a: ['192.0.2.1/32', '192.0.2.2/32'] });
+    expect(feed.network.asked).toHaveLength(2);
+  });
+});
+
+describe('a bad source', () => {
+  it.each([
+    ['a page', HTML, 'unusable'],
+    ['nothing', '', 'empty'],
+    ['mostly rejects', '192.0.2.1\nwhat is this\nand this\n', 'too-many-rejects'],
+    ['much less', '192.0.2.1\n', 'shrunk'],
+    ['much more', `${addresses(100).join('\n')}\n`, 'grown'],
+    ['names', 'a.example\nb.example\n', 'kind-changed'],
+    ['every address', `0.0.0.0/0\n`, 'all-addresses'],
+  ])('that gives %s keeps the last good list and says why', async (_what, content, code) => {
+    const feed = rigOf(`lists:\n  a: { url: 'https://feeds.example/a' }`);
+    feed.network.set('https://feeds.example/a', '192.0.2.1\n192.0.2.3\n192.0.2.5\n');
+    await feed.start();
+    feed.network.set('https://feeds.example/a', content);
+    const [status] = await feed.refresh(['a']);
+    expect(status).toMatchObject({ state: 'failing', count: 3, trouble: { code } });
+    expect(feed.consumer.batches).toHaveLength(1);
+    expect(feed.logged.some((line) => line.startsWith('list a keeps its last good content'))).toBe(true);
+    feed.network.set('https://feeds.example/a', '192.0.2.1\n192.0.2.3\n192.0.2.7\n');
+    expect(await feed.refresh(['a'])).toMatchObject([{ state: 'ok', count: 3, trouble: undefined }]);
+    expect(feed.consumer.batches).toHaveLength(2);
+  });
+
+  it('does not hold up another', async () => {
+    const feed = rigOf(
+      `lists:\n  a: { url: 'https://feeds.example/a' }\n  b: { url: 'https://feeds.example/b' }`,
+    );
+    feed.network.set('https://feeds.example/a', HTML);
+    feed.network.set('https://feeds.example/b', '192.0.2.1\n');
+    await feed.start();
+    expect(feed.consumer.batches).toEqual([{ b: ['192.0.2.1/32'] }]);
+  });
+
+  it('is tried again after as long as its server asks', async () => {
+    const feed = rigOf(`lists:\n  a: { url: 'https://feeds.example/a', interval: 6h }`);
+    const busy = new FetchError('status', 'busy', {
+      status: 429,
+      retryAfterMs: 2 * HOUR_MS,
+      temporary: true,
+    });
+    feed.network.set('https://feeds.example/a', busy);
+    await feed.sources.start(new Map());
+    await feed.state('a', 'failing');
+    expect(feed.status('a').nextAtMs).toBeCloseTo(feed.clock.wallMs() + 2 * HOUR_MS, -6);
+    await feed.pass(2 * HOUR_MS - DAY_MS / 24);
+    expect(feed.network.asked).toHaveLength(1);
+  });
+});
+
+describe('refresh', () => {
+  it('with a permit takes what a guard refuses, once, and puts it on record', async () => {
+    const feed = rigOf(`lists:\n  a: { url: 'https://feeds.example/a' }`);
+    feed.network.set('https://feeds.example/a', `${addresses(20).join('\n')}\n`);
+    await feed.start();
+    feed.network.set('https://feeds.example/a', `${addresses(5).join('\n')}\n`);
+    expect((await feed.refresh(['a']))[0]?.trouble?.code).toBe('shrunk');
+    expect(feed.audit).toEqual([]);
+    expect((await feed.refresh(['a'], { allowShrink: true }))[0]).toMatchObject({ state: 'ok', count: 5 });
+    expect(feed.audit).toMatchObject([{ list: 'a', code: 'shrunk', before: 20, after: 5 }]);
+    feed.network.set('https://feeds.example/a', `${addresses(1).join('\n')}\n`);
+    expect((await feed.refresh(['a']))[0]?.trouble?.code).toBe('shrunk');
+  });
+
+  it('with force takes every address, and it stays permitted for that list', async () => {
+    const feed = rigOf(`lists:\n  a: { url: 'https://feeds.example/a', purpose: allow }`);
+    feed.network.set('https://feeds.example/a', '0.0.0.0/0\n');
+    await feed.sources.start(new Map());
+    await feed.state('a', 'failing');
+    expect(feed.status('a').trouble?.code).toBe('all-addresses');
+    await feed.refresh(['a'], { force: true });
+    expect(feed.consumer.batches).toEqual([{ a: ['0.0.0.0/0'] }]);
+    feed.network.set('https://feeds.example/a', '0.0.0.0/0\n2001:db8::/32\n');
+    expect((await feed.refresh(['a']))[0]).toMatchObject({ state: 'ok', count: 2 });
+  });
+
+  it('of a list that is not configured is refused', async () => {
+    const none = rigOf('lists: {}');
+    await none.sources.start(new Map());
+    await expect(none.refresh(['a'])).rejects.toThrow('there is no list a');
+  });
+});
+
+describe('never-block', () => {
+  const page = '10.0.0.0/8\n192.168.1.1\n203.0.113.7\n198.51.100.0/24\n';
+
+  it('is taken out of fetched lists, reported, and left where it is exempted', async () => {
+    const feed = rigOf(`never-block: { add: [198.51.100.7] }
+lists:
+  all: { url: 'https://feeds.example/a' }
+  own: { url: 'https://feeds.example/a', never-block-exempt: [10.0.0.0/8] }
+  allow: { url: 'https://feeds.example/a', purpose: allow }`);
+    feed.network.set('https://feeds.example/a', page);
+    await feed.start();
+    const [batch] = feed.consumer.batches;
+    expect(batch?.['all']).not.toContain('10.0.0.0/8');
+    expect(batch?.['all']).toContain('198.51.100.0/30');
+    expect(batch?.['all']).not.toContain('198.51.100.7/32');
+    expect(batch?.['own']).toContain('10.0.0.0/8');
+    expect(batch?.['own']).not.toContain('192.168.1.1/32');
+    expect(batch?.['allow']).toEqual(['10.0.0.0/8', '192.168.1.1/32', '198.51.100.0/24', '203.0.113.7/32']);
+    expect(feed.status('all')).toMatchObject({ protectedCount: 3 });
+    expect(feed.status('all').protectedExamples).toContain('10.0.0.0/8');
+    expect(feed.status('allow').protectedCount).toBe(0);
+  });
+
+  it('does not touch files unless they are for blocking', async () => {
+    const directory = temporaryDirectory();
+    write(directory, 'a.txt', '10.0.0.0/8', '203.0.113.7');
+    const files = rigOf(`lists:\n  a: { file: a.txt }\n  b: { file: a.txt, purpose: block }`, directory);
+    await files.start();
+    expect(files.consumer.batches).toEqual([{ a: ['10.0.0.0/8', '203.0.113.7/32'], b: ['203.0.113.7/32'] }]);
+  });
+});
+
+describe('expressions', () => {
+  it('follow their operands, in the same batch, and operands may stay unpublished', async () => {
+    const directory = temporaryDirectory();
+    const path = write(directory, 'a.txt', '192.0.2.0/30');
+    const made = rigOf(
+      `lists:
+  top: { union: [middle, extra] }
+  middle: { union: a, minus: [office] }
+  a: { file: a.txt, publish: false }
+  office: { entries: [192.0.2.1], publish: false }
+  extra: { entries: [203.0.113.1], publish: false }`,
+      directory,
+    );
+    await made.start();
+    expect(made.consumer.batches).toEqual([
+      { top: ['192.0.2.0/32', '192.0.2.2/31', '203.0.113.1/32'], middle: ['192.0.2.0/32', '192.0.2.2/31'] },
+    ]);
+    write(directory, 'a.txt', '192.0.2.0/31', '192.0.2.2');
+    made.touch(path);
+    expect(await made.batch(2)).toEqual({
+      top: ['192.0.2.0/32', '192.0.2.2/32', '203.0.113.1/32'],
+      middle: ['192.0.2.0/32', '192.0.2.2/32'],
+    });
+    expect(made.status('a')).toMatchObject({ isPublished: false, count: 2 });
+  });
+
+  it('wait for an operand that has nothing yet, and name it', async () => {
+    const made = rigOf(
+      `lists:\n  top: { union: [a, b] }\n  a: { entries: [192.0.2.1] }\n  b: { url: 'https://feeds.example/b' }`,
+    );
+    await made.start();
+    expect(made.consumer.batches).toEqual([{ a: ['192.0.2.1/32'] }]);
+    expect(made.status('top').trouble).toMatchObject({
+      code: 'operand-missing',
+      reason: 'it waits for list b',
+    });
+    made.network.set('https://feeds.example/b', '192.0.2.2\n');
+    await made.refresh(['top']); // brings in what it is made from
+    expect(made.consumer.batches[1]).toMatchObject({ top: ['192.0.2.1/32', '192.0.2.2/32'] });
+    expect(made.status('top').trouble).toBeUndefined();
+  });
+
+  it('of addresses and names say so', async () => {
+    const made = rigOf(
+      'lists:\n  top: { union: [a, b] }\n  a: { entries: [192.0.2.1] }\n  b: { names: [a.example] }',
+    );
+    await made.start();
+    expect(made.status('top').trouble?.code).toBe('mixed-list');
+  });
+});
+
+describe('merging and expiry', () => {
+  const config = `lists:\n  a: { url: 'https://feeds.example/a', mode: merge, entry-ttl: 10h, interval: 1h, shrink: off }`;
+
+  it('keeps entries that the source says no more, for their time, and drops many in one batch', async () => {
+    const feed = rigOf(config);
+    feed.network.set('https://feeds.example/a', '192.0.2.1\n192.0.2.3\n192.0.2.5\n');
+    await feed.start();
+    feed.network.set('https://feeds.example/a', '192.0.2.7\n');
+    await feed.refresh();
+    expect(feed.consumer.batches[1]).toEqual({
+      a: ['192.0.2.1/32', '192.0.2.3/32', '192.0.2.5/32', '192.0.2.7/32'],
+    });
+    await feed.pass(9 * HOUR_MS);
+    expect(feed.consumer.batches).toHaveLength(2);
+    feed.clock.advance(1.5 * HOUR_MS);
+    expect(await feed.batch(3)).toEqual({ a: ['192.0.2.7/32'] });
+  });
+
+  it('nothing expires because the wall clock was set', async () => {
+    const feed = rigOf(config);
+    feed.network.set('https://feeds.example/a', '192.0.2.1\n');
+    await feed.start();
+    feed.network.set('https://feeds.example/a', '192.0.2.7\n');
+    await feed.refresh();
+    for (const jumpMs of [10 * 365 * DAY_MS, -20 * 365 * DAY_MS]) {
+      feed.clock.jumpWall(jumpMs);
+      await feed.refresh();
+      expect(feed.status('a').count).toBe(2);
+    }
+    expect(feed.consumer.batches).toHaveLength(2);
+  });
+
+  it('goes on over a restart, whose length counts for a day at most', async () => {
+    const feed = rigOf(config.replace('10h', '3d'));
+    feed.network.set('https://feeds.example/a', '192.0.2.1\n');
+    await feed.start();
+    feed.network.set('https://feeds.example/a', '192.0.2.7\n');
+    await feed.refresh();
+    rig = await feed.restart(config.replace('10h', '3d'), 400 * DAY_MS);
+    rig.network.set('https://feeds.example/a', '192.0.2.7\n');
+    await rig.sources.start(rig.consumer.lists);
+    await rig.refresh();
+    expect(rig.status('a').count).toBe(2);
+    rig.clock.advance(2.1 * DAY_MS);
+    expect(await rig.batch(3)).toEqual({ a: ['192.0.2.7/32'] });
+  });
+
+  it('a list that cannot be refreshed for its time to live is emptied, and comes back', async () => {
+    const feed = rigOf(`lists:\n  a: { url: 'https://feeds.example/a', ttl: 1d, interval: 1h }`);
+    feed.network.set('https://feeds.example/a', '192.0.2.1\n');
+    await feed.start();
+    feed.network.set(
+      'https://feeds.example/a',
+      new FetchError('connection', 'no network', { temporary: true }),
+    );
+    feed.clock.advance(2 * HOUR_MS);
+    await feed.state('a', 'failing');
+    for (let hour = 0; hour < 30 && feed.consumer.batches.length < 2; hour++) {
+      await feed.pass(HOUR_MS);
+      await feed.pass(1000);
+    }
+    expect(feed.consumer.batches[1]).toEqual({ a: [] });
+    expect(feed.status('a').state).toBe('expired');
+    feed.network.set('https://feeds.example/a', '192.0.2.1\n');
+    await feed.refresh();
+    expect(feed.consumer.batches[2]).toEqual({ a: ['192.0.2.1/32'] });
+  });
+});
+
+describe('tables', () => {
+  it('are fetched once for all lists that are cut from them', async () => {
+    const cut = rigOf(`tables:\n  countries: { of: country, url: 'https://feeds.example/ranges.csv' }
+lists:
+  nl: { country: nl }
+  both: { country: [NL, is], table: countries }
+  none: { country: kp }`);
+    cut.network.set(
+      'https://feeds.example/ranges.csv',
+      '192.0.2.0,192.0.2.127,NL\n192.0.2.128,192.0.2.255,IS\n198.51.100.0,198.51.100.255,NL\n',
+    );
+    await cut.start();
+    expect(cut.consumer.batches).toEqual([
+      {
+        nl: ['192.0.2.0/25', '198.51.100.0/24'],
+        both: ['192.0.2.0/25', '192.0.2.128/25', '198.51.100.0/24'],
+      },
+    ]);
+    expect(cut.network.asked).toHaveLength(1);
+    expect(cut.status('none')).toMatchObject({ state: 'failing', origin: 'kp of table countries' });
+    cut.network.set(
+      'https://feeds.example/ranges.csv',
+      '192.0.2.0,192.0.2.255,NL\n198.51.100.0,198.51.100.255,IS\n',
+    );
+    await cut.refresh(['nl']);
+    expect(cut.consumer.batches[1]?.['nl']).toEqual(['192.0.2.0/24']);
+  });
+
+  it('that cannot be fetched leave their lists as they are, and are told of with each', async () => {
+    const cut = rigOf(`tables: { t: { of: country, url: 'https://feeds.example/t', interval: 1d } }
+lists: { nl: { country: nl, ttl: 3d } }`);
+    cut.network.set('https://feeds.example/t', '192.0.2.0,192.0.2.255,NL\n');
+    await cut.start();
+    cut.network.set(
+      'https://feeds.example/t',
+      new FetchError('connection', 'no network', { temporary: true }),
+    );
+    await cut.pass(1.2 * DAY_MS);
+    expect(cut.status('nl')).toMatchObject({
+      state: 'failing',
+      count: 1,
+      trouble: { reason: 'table t: no network' },
+    });
+    cut.network.set('https://feeds.example/t', '192.0.2.0,192.0.2.255,NL\n');
+    await cut.pass(DAY_MS, HOUR_MS);
+    expect(cut.status('nl')).toMatchObject({ state: 'ok', count: 1, trouble: undefined });
+    expect(cut.consumer.batches).toHaveLength(1);
+  });
+});
+
+describe('another configuration', () => {
+  it('adds, changes and withdraws lists in one batch, and leaves the others alone', async () => {
+    const before = `lists:\n  a: { url: 'https://feeds.example/a' }\n  b: { entries: [192.0.2.5] }\n  c: { entries: [192.0.2.7] }`;
+    const changing = rigOf(before);
+    changing.network.set('https://feeds.example/a', '192.0.2.1\n');
+    await changing.start();
+    const after = `lists:\n  # moved\n  a: { url: 'https://feeds.example/a' }\n  b: { entries: [192.0.2.6] }\n  d: { entries: [192.0.2.8] }`;
+    await changing.sources.reload(changing.parse(after));
+    expect(await changing.batch(2)).toEqual({ b: ['192.0.2.6/32'], c: undefined, d: ['192.0.2.8/32'] });
+    expect(changing.network.asked).toHaveLength(1);
+    expect(changing.sources.owns('c')).toBe(false);
+    expect(changing.sources.status().map(({ name }) => name)).toEqual(['a', 'b', 'd']);
+  });
+
+  it('of one list goes on from its content, and guards still know it', async () => {
+    const changing = rigOf(`lists:\n  a: { url: 'https://feeds.example/a' }`);
+    changing.network.set('https://feeds.example/a', `${addresses(20).join('\n')}\n`);
+    await changing.start();
+    changing.network.set('https://feeds.example/a', '192.0.2.1\n');
+    await changing.sources.reload(
+      changing.parse(`lists:\n  a: { url: 'https://feeds.example/a', interval: 1h }`),
+    );
+    expect((await changing.refresh(['a']))[0]?.trouble?.code).toBe('shrunk');
+    expect(changing.status('a').count).toBe(20);
+  });
+
+  it('that watches other files watches them', async () => {
+    const directory = temporaryDirectory();
+    write(directory, 'a.txt', '192.0.2.1');
+    const path = write(directory, 'b.txt', '192.0.2.1');
+    const changing = rigOf('lists:\n  a: { file: a.txt }', directory);
+    await changing.start();
+    await changing.sources.reload(changing.parse('lists:\n  a: { file: b.txt }'));
+    expect(changing.watched).toEqual([path]);
+    write(directory, 'b.txt', '192.0.2.9');
+    changing.touch(path);
+    expect(await changing.batch(2)).toEqual({ a: ['192.0.2.9/32'] });
+  });
+});
+
+describe('a restart', () => {
+  const config = `lists:\n  a: { url: 'https://feeds.example/a' }\n  o: { union: p }\n  p: { url: 'https://feeds.example/p', publish: false }`;
+
+  it('without a network serves the cache, and tells nothing that is in force', async () => {
+    const feed = rigOf(config);
+    feed.network.set('https://feeds.example/a', '192.0.2.1\n');
+    feed.network.set('https://feeds.example/p', '192.0.2.3\n');
+    await feed.start();
+    rig = await feed.restart(config);
+    await rig.sources.start(rig.consumer.lists);
+    await rig.state('a', 'ok');
+    await rig.state('o', 'ok');
+    expect(rig.network.asked).toEqual([]);
+    expect(rig.consumer.batches).toHaveLength(1);
+    expect(rig.status('a').nextAtMs).toBeGreaterThan(rig.clock.wallMs() + 4 * HOUR_MS);
+  });
+
+  it('with a cache that is refused keeps what is in force, operands that nobody publishes included', async () => {
+    const feed = rigOf(config);
+    feed.network.set('https://feeds.example/a', '192.0.2.1\n');
+    feed.network.set('https://feeds.example/p', '192.0.2.3\n');
+    await feed.start();
+    feed.network.set('https://feeds.example/a', HTML);
+    feed.network.set('https://feeds.example/p', HTML);
+    await feed.refresh();
+    rig = await feed.restart(config);
+    await rig.sources.start(rig.consumer.lists);
+    await rig.state('p', 'failing');
+    await rig.state('o', 'ok');
+    for (const name of ['a', 'p', 'o']) expect(rig.status(name).count, name).toBe(1);
+    expect(rig.consumer.batches).toHaveLength(1);
+  });
+
+  it('withdraws what the configuration lost meanwhile, and never what others pushed', async () => {
+    const feed = rigOf('lists:\n  a: { entries: [192.0.2.1] }\n  b: { entries: [192.0.2.2] }');
+    await feed.start();
+    const pushed = feed.consumer.lists.get('b');
+    if (pushed !== undefined) feed.consumer.lists.set('pushed', pushed);
+    rig = await feed.restart('lists:\n  b: { entries: [192.0.2.2] }');
+    await rig.sources.start(rig.consumer.lists);
+    expect(await rig.batch(2)).toEqual({ a: undefined });
+    expect([...rig.consumer.lists.keys()]).toEqual(['b', 'pushed']);
+  });
+
+  it('spreads feeds that are overdue', async () => {
+    const names = Array.from({ length: 20 }, (_, i) => `f${i}`);
+    const many = `lists:\n${names.map((name) => `  ${name}: { url: 'https://feeds.example/${name}', interval: 1h }`).join('\n')}`;
+    const feed = rigOf(many);
+    for (const [i, name] of names.entries()) {
+      feed.network.set(`https://feeds.example/${name}`, `198.18.0.${i * 2}\n`);
+    }
+    await feed.start();
+    rig = await feed.restart(many, 10 * HOUR_MS);
+    await rig.sources.start(rig.consumer.lists);
+    await rig.pass(1);
+    expect(rig.network.asked).toEqual([]);
+    const waits = names.map((name) => (rig?.status(name).nextAtMs ?? 0) - (rig?.clock.wallMs() ?? 0));
+    expect(Math.min(...waits)).toBeGreaterThan(0);
+    expect(Math.max(...waits)).toBeLessThanOrEqual(60_000);
+  });
+});
+
+describe('the consumer', () => {
+  it('that refuses one list gets it again with the next change, and the status says why', async () => {
+    const directory = temporaryDirectory();
+    const path = write(directory, 'a.txt', '192.0.2.1');
+    const refused = rigOf('lists:\n  a: { file: a.txt }\n  b: { entries: [192.0.2.2] }', directory);
+    refused.consumer.refuse.set('a', { code: 'names-not-resolvable', reason: 'rules cannot use it' });
+    await refused.start();
+    expect(refused.status('a')).toMatchObject({
+      state: 'failing',
+      trouble: { code: 'names-not-resolvable' },
+    });
+    expect(refused.status('b').state).toBe('ok');
+    refused.consumer.refuse.clear();
+    refused.touch(path);
+    expect(await refused.batch(2)).toEqual({ a: ['192.0.2.1/32'] });
+    expect(refused.status('a').state).toBe('ok');
+  });
+
+  it('that fails gets all of it again', async () => {
+    const failing = rigOf('lists:\n  a: { entries: [192.0.2.2] }');
+    failing.consumer.failure = new Error('the disk is full');
+    await failing.sources.start(new Map());
+    await failing.pass(1000, 100);
+    expect(failing.logged.at(-1)).toContain('it is tried again');
+    failing.consumer.failure = undefined;
+    expect(await failing.batch(1)).toEqual({ a: ['192.0.2.2/32'] });
+  });
+
+  it('that lost a list by somebody else gets it back', async () => {
+    const lost = rigOf('lists:\n  a: { entries: [192.0.2.2] }\n  b: { entries: [192.0.2.3] }');
+    await lost.start();
+    lost.consumer.lists.delete('a');
+    lost.sources.resync();
+    expect(await lost.batch(2)).toEqual({ a: ['192.0.2.2/32'] });
+  });
+});
