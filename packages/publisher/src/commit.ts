@@ -3,7 +3,10 @@
  * of a release before it is on disk.
  */
 
+import { setImmediate } from 'node:timers/promises';
 import {
+  boundText,
+  CHANGED_PARTS_SHOWN_MAX,
   diffRuleSets,
   ENTRIES_MAX,
   ErrorCode,
@@ -14,12 +17,21 @@ import {
   manifestHash,
   type PartChange,
   ProtocolError,
+  partText,
+  type ReleaseCause,
   type RuleSetDelta,
   signManifest,
 } from '@rulecast/protocol';
 import { checkRuleSet, EMPTY_RULE_SET, type RuleSet, type RuleSetProblem } from '@rulecast/rules';
 import type { Identity } from './identity.ts';
-import type { Release, Store } from './store.ts';
+import type { Release, ReleaseNotes, Store } from './store.ts';
+
+/** What made a release. */
+export interface Origin {
+  readonly cause: ReleaseCause;
+  /** More about it, for people; cut at 512 bytes. */
+  readonly detail: string;
+}
 
 /** What would become of a rule set, before anything is written. */
 export interface Plan {
@@ -81,14 +93,17 @@ export class Committer {
 
   /**
    * What committing a rule set would do. Throws GuardError where it may not be released, and ProtocolError `over-limit`
-   * where no manifest or no subscriber can hold it.
+   * where no manifest or no subscriber can hold it. Each step takes milliseconds at a million entries, and has a turn of the
+   * event loop of its own.
    */
   async plan(ruleSet: RuleSet): Promise<Plan> {
     const problems = checkRuleSet(ruleSet);
     const fault = problems.find((problem) => problem.severity === 'fault');
     if (fault !== undefined) throw new GuardError(fault);
+    await setImmediate();
     const delta: RuleSetDelta = diffRuleSets(this.ruleSet, ruleSet);
     const changed = delta.changes.length > 0;
+    await setImmediate();
     if (changed) checkLimits(this.nextManifest(ruleSet));
     return {
       ruleSet,
@@ -103,7 +118,7 @@ export class Committer {
    * Makes a plan the next release; resolves when it is on disk. A plan without changes makes one in a new epoch only.
    * Throws StoreError; then the head is what it was.
    */
-  async commit(plan: Plan): Promise<Release> {
+  async commit(plan: Plan, origin: Origin): Promise<Release> {
     const { store, identity, encoder } = this.options;
     const manifest = this.nextManifest(plan.ruleSet);
     const manifestBytes = encodeManifest(manifest);
@@ -115,7 +130,7 @@ export class Committer {
       hash: manifestHash(manifestBytes),
     };
     const delta = plan.changed ? plan.deltaBytes : encodeDelta({ changes: [] });
-    await store.commit(release, delta, () => encoder.encodeSnapshot(plan.ruleSet));
+    await store.commit(release, delta, notesOf(plan, origin), () => encoder.encodeSnapshot(plan.ruleSet));
     this.current = release;
     return release;
   }
@@ -145,12 +160,32 @@ export class Committer {
     this.epoch = known.epoch + 1;
     if (this.current === undefined) return undefined;
     try {
-      return await this.commit(await this.plan(this.ruleSet));
+      return await this.commit(await this.plan(this.ruleSet), {
+        cause: 'epoch',
+        detail: `a subscriber proved release ${known.epoch}/${known.version}`,
+      });
     } catch (error) {
       this.epoch = before; // the next proof tries again
       throw error;
     }
   }
+}
+
+function notesOf({ changes }: Plan, { cause, detail }: Origin): ReleaseNotes {
+  let added = 0;
+  let removed = 0;
+  for (const change of changes) {
+    added += change.addedCount;
+    removed += change.removedCount;
+  }
+  return {
+    cause,
+    detail: boundText(detail),
+    changedParts: changes.slice(0, CHANGED_PARTS_SHOWN_MAX).map(partText),
+    changedCount: changes.length,
+    added,
+    removed,
+  };
 }
 
 /** Throws ProtocolError `over-limit` for a release that could not be encoded, or loaded again. */

@@ -1,49 +1,60 @@
 /** `rulecast-publisher`: the publisher as a process. Reads the command line, opens the endpoints, stops in order. */
 
-import { join } from 'node:path';
+import type { PublisherConfig } from '@rulecast/formats';
 import { defaultEndpoints, formatTrust } from '@rulecast/protocol';
-import {
-  bitsOf,
-  isPartName,
-  type PrefixSet,
-  parseAddress,
-  parseHostName,
-  prefixOf,
-  prefixSetOf,
-} from '@rulecast/rules';
-import { EndpointError, EndpointInUseError, parseEndpoint } from '@rulecast/vchan';
+import { isPartName } from '@rulecast/rules';
+import { ProxyError } from '@rulecast/sources';
+import { EndpointError, EndpointInUseError, openCurveKeyPair } from '@rulecast/vchan';
 import { pino } from 'pino';
 import yargs from 'yargs';
 import { hideBin } from 'yargs/helpers';
+import { readConfigFile } from './config-file.ts';
 import { IdentityError, openIdentity } from './identity.ts';
 import { LockedError, lockDirectory } from './lock.ts';
 import { Publisher } from './publisher.ts';
 import { dnsResolver, withFixedNames } from './resolve.ts';
 import { serveControl, serveSubscribers } from './serve.ts';
-import { StoreError } from './store.ts';
+import { type Settings, SettingsError, settingsOf } from './settings.ts';
+import { SourcesLink } from './sources-link.ts';
+import { STORE_DEFAULTS, StoreError, type StoreOptions } from './store.ts';
 
 /** Documented in `--help`. */
 const EXIT_USAGE = 64;
 const EXIT_FAILED = 1;
+const EXIT_CONFIG = 78; // EX_CONFIG of sysexits.h
+const DAY_MS = 86_400_000;
+const MIB = 2 ** 20;
 
 const endpoints = defaultEndpoints(process.env);
 
 const argv = yargs(hideBin(process.argv))
   .scriptName('rulecast-publisher')
   .usage('$0 [options]\n\nKeeps the rule set of one lineage and carries it to its subscribers.')
+  .option('config', {
+    type: 'string',
+    describe: 'Configuration file: where to listen, and the lists to keep fresh. Options here override it',
+  })
   .option('state', {
     type: 'string',
-    default: '/var/lib/rulecast/publisher',
+    defaultDescription: '/var/lib/rulecast/publisher',
     describe: 'Directory of the identity and the store',
   })
   .option('listen', {
     type: 'string',
     array: true,
-    default: [endpoints.subscribers],
+    defaultDescription: endpoints.subscribers,
     describe: 'Endpoint for subscribers; may be given again',
   })
-  .option('control', { type: 'string', default: endpoints.control, describe: 'Endpoint for rulectl' })
-  .option('name', { type: 'string', default: 'publisher', describe: 'Name that subscribers see' })
+  .option('control', {
+    type: 'string',
+    defaultDescription: endpoints.control,
+    describe: 'Endpoint for rulectl',
+  })
+  .option('name', {
+    type: 'string',
+    defaultDescription: 'publisher',
+    describe: 'Name that subscribers see',
+  })
   .option('resolve', {
     type: 'string',
     array: true,
@@ -55,10 +66,49 @@ const argv = yargs(hideBin(process.argv))
     array: true,
     describe: 'Ask this server instead of those of resolv.conf',
   })
+  .option('curve-key', {
+    type: 'string',
+    describe: 'File of the secret key of zmq+tcp: and zmq+ipc: endpoints, for their own user alone',
+  })
+  .option('curve-peer', {
+    type: 'string',
+    array: true,
+    describe: 'Public key of a subscriber to admit, or a file of such keys; may be given again',
+  })
+  .option('curve-control-peer', {
+    type: 'string',
+    array: true,
+    describe: 'Likewise, of a rulectl to admit at the control endpoint',
+  })
+  .option('print-curve', {
+    type: 'boolean',
+    default: false,
+    describe: 'Print the public key of --curve-key FILE, making the file if need be, and exit',
+  })
   .option('print-trust', {
     type: 'boolean',
     default: false,
     describe: 'Print the trust line for subscribers, making the identity if need be, and exit',
+  })
+  .option('archive-days', {
+    type: 'number',
+    default: STORE_DEFAULTS.archiveAgeMs / DAY_MS,
+    describe: 'Releases can be gone back to for so long after they were replaced, …',
+  })
+  .option('archive-releases', {
+    type: 'number',
+    default: STORE_DEFAULTS.archiveReleases,
+    describe: '… at most so many, …',
+  })
+  .option('archive-mib', {
+    type: 'number',
+    default: STORE_DEFAULTS.archiveBytes / MIB,
+    describe: '… and of so many MiB; snapshots take about as much again',
+  })
+  .option('wire-history-mib', {
+    type: 'number',
+    default: STORE_DEFAULTS.historyBytes / MIB,
+    describe: 'Deltas are kept for subscribers up to so many MiB, however old they are',
   })
   .option('log-level', {
     choices: ['trace', 'debug', 'info', 'warn', 'error', 'silent'] as const,
@@ -67,9 +117,21 @@ const argv = yargs(hideBin(process.argv))
   })
   .example('$0 --state ./publisher', 'Listen where rulectl and subscribers of this host look')
   .example('$0 --state ./publisher --print-trust', 'The line to give to rulecast-subscriber --trust')
+  .example(
+    '$0 --config /etc/rulecast/publisher.yaml',
+    'Keep lists fresh; rulectl config check FILE checks it',
+  )
   .example('$0 --listen unix:/run/rulecast/fw.sock?buffer=256KiB', 'Another endpoint, larger buffers')
+  .example(
+    '$0 --listen zmq+tcp:192.0.2.1:4711 --curve-key publisher.key --curve-peer firewall.pub',
+    'Beyond this host, encrypted, for the subscribers whose public keys firewall.pub holds',
+  )
   .epilogue(
-    'Exit codes: 0 stopped by SIGINT or SIGTERM, 1 the state or an endpoint cannot be used, 64 usage.',
+    'Environment: feeds are fetched through the proxy of https_proxy, http_proxy or all_proxy (a URL, or "qubes" for the update proxy of ' +
+      'Qubes at 127.0.0.1:8082), except from the hosts of no_proxy; NODE_EXTRA_CA_CERTS names a file of further certificates to trust.\n\n' +
+      'Names in rules are asked for again when their time to live ends (30 s to 1 h). One that does not resolve keeps its addresses: in ' +
+      'drop rules for good, in accept rules for 24 h.\n\n' +
+      'Exit codes: 0 stopped by SIGINT or SIGTERM, 1 the state or an endpoint cannot be used, 64 usage, 78 the configuration is refused.',
   )
   .strict()
   .fail((message, error) => {
@@ -85,38 +147,86 @@ async function main(): Promise<void> {
     { name: 'rulecast-publisher', level: argv.logLevel },
     pino.destination({ fd: 2, sync: true }),
   );
-  if (!isPartName(argv.name))
-    usageError(`--name ${argv.name}: 1 to 63 of A-Z a-z 0-9 . _ -, the first a letter or digit`);
   try {
-    if (argv.printTrust) {
-      process.stdout.write(`${formatTrust(openIdentity(join(argv.state, 'identity')))}\n`);
+    if (argv.printCurve) {
+      const file = argv.curveKey ?? usageError('--print-curve goes with --curve-key FILE');
+      process.stdout.write(`${openCurveKeyPair(file).publicKey}\n`);
       return;
     }
-    const resolve = withFixedNames(fixedNames(argv.resolve), dnsResolver(argv.dnsServer));
-    const lock = await lockDirectory(argv.state);
-    const publisher = new Publisher({ stateDirectory: argv.state, name: argv.name, resolve, logger });
-    const sessions = await serveSubscribers(publisher, argv.listen.map(parseEndpoint));
-    const control = await serveControl(publisher, parseEndpoint(argv.control), sessions.ask);
+    const config = argv.config === undefined ? undefined : await readConfig(argv.config);
+    const settings = settingsOf(argv, config, argv.config, endpoints);
+    if (!isPartName(settings.name))
+      usageError(`--name ${settings.name}: 1 to 63 of A-Z a-z 0-9 . _ -, the first a letter or digit`);
+    if (argv.printTrust) {
+      process.stdout.write(`${formatTrust(openIdentity(settings.identityFile))}\n`);
+      return;
+    }
+    const resolve = withFixedNames(settings.fixedNames, dnsResolver(settings.dnsServers));
+    const lock = await lockDirectory(settings.stateDirectory);
+    const publisher = new Publisher({ ...settings, resolve, logger, ...storeOptions() });
+    const sources = config === undefined ? undefined : newSources(publisher, config, settings);
+    const sessions = await serveSubscribers(publisher, settings.listen, settings.curve);
+    const control = await serveControl(publisher, settings.control, sessions.ask, {
+      sources,
+      curve: settings.controlCurve,
+    });
     const { epoch, version } = publisher.head?.manifest ?? { epoch: 0, version: 0 };
     const stop = stopSignal(); // before anybody is told that it runs, and may end it
-    logger.info({ epoch, version, listen: argv.listen, control: argv.control }, 'ready');
+    logger.info({ epoch, version, listen: settings.listenTexts, control: settings.controlText }, 'ready');
+    await sources?.start();
     await stop;
     logger.info('stopping');
     await control.close();
+    await sources?.close();
     await sessions.close();
     await publisher.close();
     await lock.release();
   } catch (error) {
-    if (error instanceof EndpointError) usageError(error.message);
+    if (error instanceof EndpointError && error.code === 'needs_curve') {
+      usageError(`${error.message} (--curve-key FILE with --curve-peer or --curve-control-peer)`);
+    }
+    if (error instanceof EndpointError || error instanceof SettingsError) usageError(error.message);
     const expected =
       error instanceof IdentityError ||
       error instanceof StoreError ||
       error instanceof LockedError ||
+      error instanceof ProxyError ||
       error instanceof EndpointInUseError;
     if (!expected) throw error;
     process.stderr.write(`rulecast-publisher: ${error.message}${causeText(error)}\n`);
     process.exitCode = EXIT_FAILED;
   }
+}
+
+/** The configuration, or the end of the process with every fault of it. */
+async function readConfig(file: string): Promise<PublisherConfig> {
+  const read = await readConfigFile(file);
+  if (read.kind === 'config') return read.config;
+  for (const { line, column, code, reason } of read.rejects) {
+    process.stderr.write(`${file}:${line}:${column}: ${code}: ${reason}\n`);
+  }
+  process.stderr.write(`rulecast-publisher: the configuration is refused (${read.rejectCount} at fault)\n`);
+  process.exit(EXIT_CONFIG);
+}
+
+function newSources(publisher: Publisher, config: PublisherConfig, settings: Settings): SourcesLink {
+  const { stateDirectory, peers } = settings;
+  return new SourcesLink({ publisher, config, configFile: argv.config, stateDirectory, peers });
+}
+
+/** What is kept of the past, as the options say. */
+function storeOptions(): StoreOptions {
+  for (const option of ['archive-days', 'archive-releases', 'archive-mib', 'wire-history-mib'] as const) {
+    const value: unknown = argv[option];
+    if (typeof value === 'number' && value >= 0 && value <= Number.MAX_SAFE_INTEGER / DAY_MS) continue;
+    usageError(`--${option}: write a number, 0 or more`);
+  }
+  return {
+    archiveAgeMs: argv.archiveDays * DAY_MS,
+    archiveReleases: argv.archiveReleases,
+    archiveBytes: argv.archiveMib * MIB,
+    historyBytes: argv.wireHistoryMib * MIB,
+  };
 }
 
 function causeText(error: Error): string {
@@ -133,19 +243,4 @@ function stopSignal(): Promise<void> {
     process.once('SIGINT', () => resolve());
     process.once('SIGTERM', () => resolve());
   });
-}
-
-function fixedNames(options: readonly string[]): ReadonlyMap<string, PrefixSet> {
-  const fixed = new Map<string, PrefixSet>();
-  for (const option of options) {
-    const [nameText = '', addresses = ''] = option.split('=', 2);
-    const parsed = parseHostName(nameText);
-    if (parsed.kind === 'fault') usageError(`--resolve ${option}: "${nameText}" is no host name`);
-    const prefixes = addresses.split(',').map((text) => {
-      const address = parseAddress(text) ?? usageError(`--resolve ${option}: "${text}" is no address`);
-      return prefixOf(address.family, address.words, bitsOf(address.family));
-    });
-    fixed.set(parsed.name, prefixSetOf(prefixes));
-  }
-  return fixed;
 }

@@ -5,7 +5,13 @@ export { type Identity, IdentityError, openIdentity } from './identity.ts';
 export type { IngestNote } from './ingest.ts';
 export { Publisher, type PublisherOptions, type PushOptions, type PushOutcome } from './publisher.ts';
 export type { PushAction, PushedFile, PushInput } from './pushed.ts';
-export { dnsResolver, type Resolved, type ResolveName, withFixedNames } from './resolve.ts';
+export {
+  type DnsOptions,
+  dnsResolver,
+  type NameAnswer,
+  type ResolveName,
+  withFixedNames,
+} from './resolve.ts';
 export {
   type AskTable,
   type Served,

@@ -37,17 +37,26 @@ export interface IngestNote {
   readonly reason: string;
 }
 
-/** Applies what was pushed to `current`; `replaceAll` removes the parts that were not. */
+/** What is done with pushed parts. */
+export interface IngestHow {
+  readonly action: PushAction;
+  /** Remove the parts that were not pushed. */
+  readonly replaceAll: boolean;
+}
+
+/** Applies what was pushed to `current`. Lists that `isKept` says are kept by a source stay, and cannot be pushed. */
 export function ingest(
   current: RuleSet,
   pushed: PushedParts,
-  action: PushAction,
-  replaceAll: boolean,
+  { action, replaceAll }: IngestHow,
+  isKept: (list: string) => boolean = () => false,
 ): IngestResult {
   const { rejects, rejectCount, bare } = pushed;
   if (rejectCount > 0) return { kind: 'rejects', rejects, rejectCount };
+  const kept = [...pushed.lists.keys()].filter(isKept).map(keptFault);
+  if (kept.length > 0) return { kind: 'rejects', rejects: kept, rejectCount: kept.length };
   const notes: IngestNote[] = [];
-  const lists = new Map(replaceAll ? [] : current.lists);
+  const lists = new Map([...current.lists].filter(([name]) => !replaceAll || isKept(name)));
   for (const [name, list] of pushed.lists) {
     const fault = combineList(lists, name, keepResolve(current.lists.get(name), list), action, notes);
     if (fault !== undefined) return { kind: 'rejects', rejects: [fault], rejectCount: 1 };
@@ -61,6 +70,11 @@ export function ingest(
   }
   dropEmptied(lists, policies, pushed, action);
   return { kind: 'rule-set', ruleSet: { lists, policies, resolutions: current.resolutions }, notes };
+}
+
+function keptFault(list: string): DocumentReject {
+  const reason = `list ${list} is kept fresh by a source of the publisher's configuration: change that, or give this list another name`;
+  return { file: list, line: 1, column: 1, code: 'list-of-a-source', reason };
 }
 
 /** Bare rules leave prefixes, default action and ingress of their policy alone. */

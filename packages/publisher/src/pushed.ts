@@ -7,8 +7,8 @@ import { basename, extname } from 'node:path';
 import {
   type DocumentReject,
   detectFormat,
+  importList,
   parseDocument,
-  parseListText,
   parseRuleLines,
 } from '@rulecast/formats';
 import {
@@ -104,8 +104,12 @@ function readRules(file: PushedFile, input: PushInput, now: number, pushed: Push
   pushed.bare.add(name);
 }
 
+/**
+ * A list in any format. One reject refuses the push; what an importer knowingly skips does not, nor does a header that states more
+ * than the file holds: people edit what they push.
+ */
 function readList(file: PushedFile, input: PushInput, pushed: PushedParts): void {
-  const read = parseListText(file.bytes);
+  const read = importList(file.name, file.bytes);
   addRejects(
     pushed,
     read.rejects.map((reject) => ({ ...reject, file: file.name })),

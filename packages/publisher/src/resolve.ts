@@ -1,72 +1,114 @@
 /**
- * Names in rules become addresses here, in the publisher. A name that fails is that rule's problem only: it keeps the
- * addresses it had, and the status says so. DESIGN "Meaning of a rule set".
+ * Names in rules become addresses here, in the publisher: how DNS is asked, and what its answers mean. Which names are asked for, when,
+ * and what stands in for an answer that does not come, is in names.ts. DESIGN "Meaning of a rule set".
  */
 
 import { Resolver } from 'node:dns/promises';
-import { bitsOf, type Prefix, type PrefixSet, parseAddress, prefixOf, prefixSetOf } from '@rulecast/rules';
+import {
+  bitsOf,
+  EMPTY_PREFIX_SET,
+  type Prefix,
+  type PrefixSet,
+  parseAddress,
+  prefixOf,
+  prefixSetOf,
+} from '@rulecast/rules';
+
+/** The addresses of a name, in both families, and for how long. */
+export interface NameAnswer extends PrefixSet {
+  /**
+   * How long they hold: the shortest time to live on the way to them, aliases (CNAME) included. Undefined where the answer is not of
+   * DNS: then it is asked for anew with each release, and never for its own sake.
+   */
+  readonly ttlMs?: number;
+  /** A family that did not answer, and has no addresses here for that reason. */
+  readonly failed?: { readonly family: 'v4' | 'v6'; readonly reason: string };
+}
 
 /** Finds the addresses of one name; an empty set is an answer, a failure throws. */
-export type ResolveName = (name: string) => Promise<PrefixSet>;
+export type ResolveName = (name: string) => Promise<NameAnswer>;
 
-export interface Resolved {
-  readonly resolutions: ReadonlyMap<string, PrefixSet>;
-  /** Names that failed now, with the reason, sorted. */
-  readonly failed: readonly { readonly name: string; readonly reason: string }[];
-}
-
-/** Queries under way at once: a resolver on the same host is not to be flooded by a list of 4,096 names. */
-const CONCURRENCY = 32;
-/** One query's time; two tries. A push waits for the slowest name. */
+/** One query's time, and how often it is sent: a push waits for the slowest name that it brings. */
 const TIMEOUT_MS = 2000;
-/** Answers that mean "no such record" rather than "no answer". */
-const NO_RECORD: ReadonlySet<string> = new Set(['ENODATA', 'ENOTFOUND']);
+const TRIES = 2;
 
-/** Resolves names, in both families. A name that fails keeps what `before` says. */
-export async function resolveNames(
-  names: readonly string[],
-  before: ReadonlyMap<string, PrefixSet>,
-  resolve: ResolveName,
-): Promise<Resolved> {
-  const resolutions = new Map<string, PrefixSet>();
-  const failed: { name: string; reason: string }[] = [];
-  const queue = names.values();
-  const work = async (): Promise<void> => {
-    for (const name of queue) {
-      try {
-        resolutions.set(name, await resolve(name));
-      } catch (error) {
-        failed.push({ name, reason: error instanceof Error ? error.message : String(error) });
-        const last = before.get(name);
-        if (last !== undefined) resolutions.set(name, last);
-      }
-    }
-  };
-  await Promise.all(Array.from({ length: CONCURRENCY }, work));
-  return { resolutions, failed: failed.sort((a, b) => (a.name < b.name ? -1 : 1)) };
+export interface DnsOptions {
+  /** Of one query, before it is sent again; default 2,000. */
+  readonly timeoutMs?: number;
+  /** How often a query is sent; default 2. */
+  readonly tries?: number;
 }
 
-/** Resolves by DNS, asking the servers of resolv.conf, or those given. */
-export function dnsResolver(servers?: readonly string[]): ResolveName {
-  const resolver = new Resolver({ timeout: TIMEOUT_MS, tries: 2 });
+/** What one family says. */
+type FamilyAnswer =
+  | { readonly kind: 'addresses'; readonly prefixes: readonly Prefix[]; readonly ttlMs: number }
+  /** The name has none, or is none. */
+  | { readonly kind: 'none'; readonly reason: string }
+  | { readonly kind: 'failed'; readonly reason: string };
+
+/**
+ * Asks DNS: the servers of resolv.conf, or those given, as `192.0.2.1`, `192.0.2.1:53` or `[2001:db8::1]:53`. Answers that are cut
+ * short are asked for again by TCP. A name without any address is a failure, like one that nobody knows. Throws TypeError for a bad server.
+ */
+export function dnsResolver(servers?: readonly string[], options: DnsOptions = {}): ResolveName {
+  const { timeoutMs = TIMEOUT_MS, tries = TRIES } = options;
+  const resolver = new Resolver({ timeout: timeoutMs, tries });
   if (servers !== undefined) resolver.setServers(servers);
   return async (name) => {
-    const answers = await Promise.all([query(resolver.resolve4(name)), query(resolver.resolve6(name))]);
-    const prefixes = answers.flat().map(hostPrefix);
-    if (prefixes.length === 0) throw new Error(`${name} has no addresses`);
-    return prefixSetOf(prefixes);
+    const [v4, v6] = await Promise.all([
+      familyAnswer(resolver.resolve4(name, { ttl: true })),
+      familyAnswer(resolver.resolve6(name, { ttl: true })),
+    ]);
+    return bothFamilies(v4, v6);
   };
 }
 
-async function query(answer: Promise<string[]>): Promise<string[]> {
+function bothFamilies(v4: FamilyAnswer, v6: FamilyAnswer): NameAnswer {
+  const answers = [v4, v6].filter((answer) => answer.kind === 'addresses');
+  if (answers.length === 0) throw new Error(failureOf(v4, v6));
+  const set = prefixSetOf(answers.flatMap(({ prefixes }) => prefixes));
+  const ttlMs = Math.min(...answers.map((answer) => answer.ttlMs));
+  if (v4.kind === 'failed') return { ...set, ttlMs, failed: { family: 'v4', reason: v4.reason } };
+  if (v6.kind === 'failed') return { ...set, ttlMs, failed: { family: 'v6', reason: v6.reason } };
+  return { ...set, ttlMs };
+}
+
+/** A failure says more than that there is nothing. */
+function failureOf(v4: FamilyAnswer, v6: FamilyAnswer): string {
+  for (const kind of ['failed', 'none'] as const) {
+    for (const answer of [v4, v6]) if (answer.kind === kind) return answer.reason;
+  }
+  return 'no addresses';
+}
+
+async function familyAnswer(
+  query: Promise<readonly { address: string; ttl: number }[]>,
+): Promise<FamilyAnswer> {
   try {
-    return await answer;
+    const records = await query;
+    const prefixes = records.map(({ address }) => hostPrefix(address));
+    if (prefixes.length === 0) return { kind: 'none', reason: 'no addresses' };
+    return { kind: 'addresses', prefixes, ttlMs: Math.min(...records.map(({ ttl }) => ttl)) * 1000 };
   } catch (error) {
-    const code = (error as NodeJS.ErrnoException).code ?? '';
-    if (NO_RECORD.has(code)) return [];
-    throw error;
+    const code = error instanceof Error && 'code' in error ? String(error.code) : '';
+    if (code === 'ENOTFOUND') return { kind: 'none', reason: 'no such name' };
+    if (code === 'ENODATA') return { kind: 'none', reason: 'no addresses' };
+    const said = error instanceof Error ? error.message : String(error);
+    return { kind: 'failed', reason: FAILURES[code] ?? said };
   }
 }
+
+/** The codes of c-ares that people meet, in words; https://nodejs.org/api/dns.html#error-codes */
+const FAILURES: Readonly<Record<string, string>> = {
+  ESERVFAIL: 'the DNS server failed, SERVFAIL',
+  EREFUSED: 'the DNS server refuses',
+  ETIMEOUT: 'the DNS server does not answer',
+  ECONNREFUSED: 'no DNS server listens there',
+  EBADRESP: 'the DNS server answers nonsense',
+  EFORMERR: 'the DNS server answers nonsense',
+  ENOTIMP: 'the DNS server knows no such query',
+  ECANCELLED: 'the query was ended',
+};
 
 function hostPrefix(text: string): Prefix {
   const address = parseAddress(text);
@@ -77,4 +119,12 @@ function hostPrefix(text: string): Prefix {
 /** Answers some names from a table and the rest by another resolver. */
 export function withFixedNames(fixed: ReadonlyMap<string, PrefixSet>, resolve: ResolveName): ResolveName {
   return async (name) => fixed.get(name) ?? (await resolve(name));
+}
+
+/** The addresses alone, without for how long; `kept` takes the place of a family that failed. */
+export function addressesOf(answer: NameAnswer, kept: PrefixSet = EMPTY_PREFIX_SET): PrefixSet {
+  return {
+    v4: answer.failed?.family === 'v4' ? kept.v4 : answer.v4,
+    v6: answer.failed?.family === 'v6' ? kept.v6 : answer.v6,
+  };
 }

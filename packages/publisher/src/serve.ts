@@ -9,10 +9,18 @@ import {
   SUBSCRIBERS_MAX,
   type WirePacket,
 } from '@rulecast/protocol';
-import { type Channel, ChannelClosedError, type Endpoint, type Listener, listen } from '@rulecast/vchan';
+import {
+  type Channel,
+  ChannelClosedError,
+  type CurveServerKeys,
+  type Endpoint,
+  type Listener,
+  listen,
+} from '@rulecast/vchan';
 import { ControlSession } from './control.ts';
 import type { Publisher } from './publisher.ts';
 import { SubscriberSession } from './session.ts';
+import type { SourcesLink } from './sources-link.ts';
 
 /** Asks a subscriber's live table, by the subscriber's name. Rejects with ProtocolError. */
 export type AskTable = (subscriber: string, packet: WirePacket) => Promise<MessageOf<'answer'>>;
@@ -26,10 +34,17 @@ export interface ServedSubscribers extends Served {
   readonly ask: AskTable;
 }
 
+export interface ControlOptions {
+  /** Who keeps lists fresh; without it there are no sources to ask about. */
+  readonly sources?: SourcesLink | undefined;
+  readonly curve?: CurveServerKeys | undefined;
+}
+
 /** Serves subscribers on some endpoints. Throws what `listen` throws, having closed what was open. */
 export async function serveSubscribers(
   publisher: Publisher,
   endpoints: readonly Endpoint[],
+  curve?: CurveServerKeys,
 ): Promise<ServedSubscribers> {
   const sessions = new Set<SubscriberSession>();
   const byName = new Map<string, SubscriberSession>();
@@ -51,9 +66,10 @@ export async function serveSubscribers(
       for (const [name, current] of byName) if (current === session) byName.delete(name);
     }
   };
-  const served = await serveAll(publisher, endpoints, serve, () => {
+  const stop = (): void => {
     for (const session of sessions) session.stop(ErrorCode.shuttingDown, 'the publisher stops');
-  });
+  };
+  const served = await serveAll(publisher, endpoints, serve, stop, curve);
   const ask: AskTable = async (subscriber, packet) => {
     const session = byName.get(subscriber);
     if (session !== undefined) return session.ask(packet);
@@ -63,7 +79,12 @@ export async function serveSubscribers(
 }
 
 /** Serves `rulectl` on one endpoint. */
-export async function serveControl(publisher: Publisher, endpoint: Endpoint, ask: AskTable): Promise<Served> {
+export async function serveControl(
+  publisher: Publisher,
+  endpoint: Endpoint,
+  ask: AskTable,
+  options: ControlOptions = {},
+): Promise<Served> {
   const connections = new Set<Connection>();
   const serve = async (channel: Channel): Promise<void> => {
     const connection = new Connection(channel);
@@ -74,12 +95,13 @@ export async function serveControl(publisher: Publisher, endpoint: Endpoint, ask
       );
     }
     connections.add(connection);
-    await new ControlSession(connection, publisher, ask).run();
+    await new ControlSession(connection, publisher, ask, options.sources).run();
     connections.delete(connection);
   };
-  return serveAll(publisher, [endpoint], serve, () => {
+  const stop = (): void => {
     for (const connection of connections) connection.bye(ErrorCode.shuttingDown, 'the publisher stops');
-  });
+  };
+  return serveAll(publisher, [endpoint], serve, stop, options.curve);
 }
 
 /** Listens on all endpoints, serves each channel, and can end all of it. */
@@ -88,6 +110,7 @@ async function serveAll(
   endpoints: readonly Endpoint[],
   serve: (channel: Channel) => Promise<void>,
   stop: () => void,
+  curve?: CurveServerKeys,
 ): Promise<Served> {
   const listeners: Listener[] = [];
   const running = new Set<Promise<void>>();
@@ -100,7 +123,9 @@ async function serveAll(
     for (const endpoint of endpoints) {
       const onError = (error: Error): void =>
         publisher.logger.warn({ err: error }, 'a connection could not be taken');
-      listeners.push(await listen(endpoint, { createDirectory: true, onError }));
+      const isZmq = endpoint.kind === 'zmq+tcp' || endpoint.kind === 'zmq+ipc';
+      const keys = isZmq && curve !== undefined ? { curve } : {};
+      listeners.push(await listen(endpoint, { createDirectory: true, onError, ...keys }));
     }
   } catch (error) {
     await close();

@@ -2,13 +2,20 @@
  * The publisher's durable store: releases in LMDB, one transaction each, on disk before anybody hears of them.
  *
  *   releases   [epoch, version] -> length of the delta u32 | signature 64 | manifest
+ *   notes      [epoch, version] -> what made the release and what it changed, JSON; nothing depends on it
  *   deltas     [epoch, version] -> delta from the release before
  *   snapshots  [epoch, version] -> snapshot of that release (a delta from nothing)
  *   meta       "head"           -> [epoch, version] as two u64
  *
  * A release costs its own delta. A snapshot is added when the deltas since the last one outweigh it or are many, so
- * that a start replays a bounded amount. LMDB has no checksums: whatever is loaded is replayed, digested and compared with the signed manifest before
- * it is used. DESIGN "Protocol in short", publisher.
+ * that a bounded amount is replayed. The same deltas are the wire history, kept by bytes, and with the snapshots the
+ * archive, kept by age, from which any release kept is rebuilt. LMDB has no checksums: whatever is loaded or rebuilt is
+ * digested and compared with its signed manifest before it is used.
+ *
+ *   snapshot ─▶ delta ─▶ delta ─▶ [ release ─▶ release ─▶ snapshot, release ─▶ release = head ]
+ *   └─ kept as long as the oldest release needs them        └─ what is listed, sent and rolled back to
+ *
+ * DESIGN "Protocol in short", publisher.
  */
 
 import { mkdirSync } from 'node:fs';
@@ -16,10 +23,8 @@ import { join } from 'node:path';
 import {
   applyDelta,
   decodeManifest,
-  hexOf,
   type Manifest,
   manifestHash,
-  SIGNATURE_BYTES,
   STEPS_MAX,
   verifyRuleSet,
   verifySignature,
@@ -28,6 +33,24 @@ import { EMPTY_RULE_SET, type RuleSet } from '@rulecast/rules';
 import { type Database, open, type RootDatabase } from 'lmdb';
 import { dataFileFault } from './data-file.ts';
 import type { Identity } from './identity.ts';
+import {
+  compareKeys,
+  decodeKey,
+  decodeNotes,
+  decodeStored,
+  encodeKey,
+  encodeNotes,
+  encodeStored,
+  type HistoryEntry,
+  historyEntry,
+  keyOf,
+  type ReleaseKey,
+  type ReleaseNotes,
+  type StoredRelease,
+  StoreError,
+} from './stored.ts';
+
+export { type ReleaseNotes, StoreError } from './stored.ts';
 
 /** A release with everything that proves it. */
 export interface Release {
@@ -39,58 +62,72 @@ export interface Release {
   readonly hash: Uint8Array;
 }
 
-/** What the store keeps of one release besides its rule set and its delta. */
-interface StoredRelease {
-  readonly manifestBytes: Uint8Array;
-  readonly signature: Uint8Array;
-  readonly deltaBytes: number;
-}
-
-/** Where a release stands in the store's order. */
-type ReleaseKey = readonly [epoch: number, version: number];
-
-/** The wire history: what of the stored releases a transfer can be made of. */
-interface HistoryEntry {
-  readonly key: ReleaseKey;
+/** A release that is kept, without its content. */
+export interface PastRelease {
+  readonly manifest: Manifest;
+  /** Hex. */
   readonly hash: string;
   readonly deltaBytes: number;
-  readonly createdAtMs: number;
+  readonly notes: ReleaseNotes;
 }
 
-/** The store cannot be opened, read or written; nothing was changed. */
-export class StoreError extends Error {
-  readonly code = 'store';
+/** All that a release is rebuilt from. Plain data, for a worker thread. */
+export interface ReleaseRecipe {
+  readonly version: number;
+  /** A snapshot first, or the first delta of all; the release last. */
+  readonly deltas: readonly Uint8Array[];
+  readonly manifestBytes: Uint8Array;
 }
 
+/** A release is kept while it is within the wire history or within the archive; the head always is. */
 export interface StoreOptions {
-  /**
-   * Deltas of old releases are kept up to this many bytes (default 256 MiB) and as far back as one transfer can reach,
-   * and at least since the last snapshot.
-   */
+  /** Wire history: the newest releases, as many as one transfer has deltas, whose deltas are at most this many bytes. */
   readonly historyBytes?: number;
+  /** Archive: releases that were the head within this time, in milliseconds, … */
+  readonly archiveAgeMs?: number;
+  /** … at most so many, … */
+  readonly archiveReleases?: number;
+  /** … and of so many bytes of manifests and deltas. Snapshots come on top: about as much again. */
+  readonly archiveBytes?: number;
 }
 
 /** How many bytes of deltas may gather before a snapshot is worth its place, whatever its size. */
 const SNAPSHOT_AFTER_BYTES = 1 << 20;
-const HISTORY_BYTES = 256 * 2 ** 20;
 /** The head, and as many before it as one transfer has deltas: nobody can be sent a longer chain. */
 const HISTORY_RELEASES = STEPS_MAX + 1;
+
+/** Our choice, each also an option of the publisher. */
+export const STORE_DEFAULTS = {
+  /** No chain that outweighs a snapshot is sent, and a snapshot of a million entries is 1.7 MB. */
+  historyBytes: 64 * 2 ** 20,
+  /** A month: who finds on Monday what went wrong weeks ago still goes back. */
+  archiveAgeMs: 30 * 86_400_000,
+  /** Every ten minutes for a month. A start reads as many manifests. */
+  archiveReleases: 4096,
+  archiveBytes: 256 * 2 ** 20,
+} as const satisfies Required<StoreOptions>;
 
 export class Store {
   private readonly root: RootDatabase<Uint8Array, string>;
   private readonly releases: Database<Uint8Array, number[]>;
+  private readonly notes: Database<Uint8Array, number[]>;
   private readonly deltas: Database<Uint8Array, number[]>;
   private readonly snapshots: Database<Uint8Array, number[]>;
-  private readonly historyLimitBytes: number;
-  /** In order, oldest first; the last is the head. */
-  private history: HistoryEntry[] = [];
+  private readonly limits: Required<StoreOptions>;
+  /** All that is kept, in order, oldest first; the last is the head. */
+  private history: readonly HistoryEntry[] = [];
   private deltaBytesSinceSnapshot = 0;
   private deltasSinceSnapshot = 0;
   private lastSnapshotBytes = 0;
 
   /** Opens or makes the store in a directory. Throws StoreError. */
   constructor(directory: string, options: StoreOptions = {}) {
-    this.historyLimitBytes = options.historyBytes ?? HISTORY_BYTES;
+    this.limits = {
+      historyBytes: options.historyBytes ?? STORE_DEFAULTS.historyBytes,
+      archiveAgeMs: options.archiveAgeMs ?? STORE_DEFAULTS.archiveAgeMs,
+      archiveReleases: options.archiveReleases ?? STORE_DEFAULTS.archiveReleases,
+      archiveBytes: options.archiveBytes ?? STORE_DEFAULTS.archiveBytes,
+    };
     try {
       mkdirSync(directory, { recursive: true, mode: 0o700 });
       const fault = dataFileFault(join(directory, 'data.mdb'));
@@ -104,12 +141,15 @@ export class Store {
         overlappingSync: false, // a commit that returns is on disk
       });
       this.releases = this.root.openDB<Uint8Array, number[]>({ name: 'releases', encoding: 'binary' });
+      this.notes = this.root.openDB<Uint8Array, number[]>({ name: 'notes', encoding: 'binary' });
       this.deltas = this.root.openDB<Uint8Array, number[]>({ name: 'deltas', encoding: 'binary' });
       this.snapshots = this.root.openDB<Uint8Array, number[]>({ name: 'snapshots', encoding: 'binary' });
     } catch (cause) {
       throw new StoreError(`cannot open the store in ${directory}`, { cause });
     }
   }
+
+  // ── Load ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
   /**
    * Replays and verifies the head. Undefined where nothing was ever released. Throws StoreError where what is stored
@@ -119,10 +159,15 @@ export class Store {
     const headBytes = this.root.get('head');
     if (headBytes === undefined) return undefined;
     const head = decodeKey(headBytes);
-    this.history = [];
     try {
+      const history: HistoryEntry[] = [];
       for (const { key, value } of this.releases.getRange({})) {
-        this.history.push(historyEntry(keyOf(key), decodeStored(value)));
+        history.push(historyEntry(keyOf(key), decodeStored(value)));
+      }
+      this.history = history;
+      const newest = history.at(-1);
+      if (newest === undefined || compareKeys(newest.key, head) !== 0) {
+        throw new StoreError('it is not the newest release there');
       }
       return this.replay(head, identity);
     } catch (cause) {
@@ -132,17 +177,12 @@ export class Store {
   }
 
   private replay(head: ReleaseKey, identity: Identity): Release {
-    const start = this.lastSnapshotKey();
+    const { deltas, startsFromSnapshot } = this.deltasTo(head);
     let ruleSet: RuleSet = EMPTY_RULE_SET;
-    if (start !== undefined) {
-      const snapshot = this.bytesAt(this.snapshots, start);
-      ruleSet = applyDelta(ruleSet, snapshot);
-      this.lastSnapshotBytes = snapshot.length;
-    }
-    for (const entry of this.history) {
-      if (start !== undefined && compareKeys(entry.key, start) <= 0) continue;
-      ruleSet = applyDelta(ruleSet, this.bytesAt(this.deltas, entry.key));
-      this.account(entry.deltaBytes);
+    for (const [i, delta] of deltas.entries()) {
+      ruleSet = applyDelta(ruleSet, delta);
+      if (i === 0 && startsFromSnapshot) this.lastSnapshotBytes = delta.length;
+      else this.account(delta.length);
     }
     const last = decodeStored(this.bytesAt(this.releases, head));
     const manifest = decodeManifest(last.manifestBytes);
@@ -162,6 +202,22 @@ export class Store {
     };
   }
 
+  /** The newest snapshot up to a release and the deltas from there to it, or all deltas up to it. */
+  private deltasTo(key: ReleaseKey): {
+    readonly deltas: readonly Uint8Array[];
+    readonly startsFromSnapshot: boolean;
+  } {
+    const start = this.snapshotUpTo(key);
+    const deltas = start === undefined ? [] : [this.bytesAt(this.snapshots, start)];
+    for (const entry of this.deltas.getRange(start === undefined ? {} : { start: [...start] })) {
+      const at = keyOf(entry.key);
+      if (start !== undefined && compareKeys(at, start) === 0) continue;
+      if (compareKeys(at, key) > 0) break;
+      deltas.push(Uint8Array.from(entry.value)); // what LMDB hands out may be reused by it
+    }
+    return { deltas, startsFromSnapshot: start !== undefined };
+  }
+
   /** Counts a delta that a load has to replay. The first of all is a snapshot: it starts from nothing. */
   private account(deltaBytes: number): void {
     if (this.lastSnapshotBytes === 0) {
@@ -172,37 +228,39 @@ export class Store {
     this.deltasSinceSnapshot += 1;
   }
 
+  // ── Commit ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
   /**
    * Adds a release as the new head, in one transaction, and resolves when it is on disk. `snapshot` is called only if
    * the store wants one. Throws StoreError; then the head is what it was.
    */
-  async commit(release: Release, delta: Uint8Array, snapshot: () => Promise<Uint8Array>): Promise<void> {
+  async commit(
+    release: Release,
+    delta: Uint8Array,
+    notes: ReleaseNotes,
+    snapshot: () => Promise<Uint8Array>,
+  ): Promise<void> {
     const { manifest, manifestBytes, signature } = release;
     const stored: StoredRelease = { manifestBytes, signature, deltaBytes: delta.length };
     const key: ReleaseKey = [manifest.epoch, manifest.version];
     const snapshotBytes = this.wantsSnapshot(delta.length) ? await snapshot() : undefined;
-    const entry = historyEntry(key, stored);
-    const pruned = this.prunable(entry, snapshotBytes === undefined ? this.lastSnapshotKey() : key);
+    const history = [...this.history, historyEntry(key, stored)];
+    const kept = keptOf(history, manifest.createdAtMs, this.limits);
     try {
       this.root.transactionSync(() => {
         this.checkHead();
         this.releases.put([...key], encodeStored(stored));
+        this.notes.put([...key], encodeNotes(notes));
         this.deltas.put([...key], delta);
-        if (snapshotBytes !== undefined) {
-          for (const old of this.snapshots.getKeys({})) this.snapshots.remove(old);
-          this.snapshots.put([...key], snapshotBytes);
-        }
-        for (const old of pruned) {
-          this.releases.remove([...old.key]);
-          this.deltas.remove([...old.key]);
-        }
+        if (snapshotBytes !== undefined) this.snapshots.put([...key], snapshotBytes);
+        this.prune(history.slice(0, history.length - kept.length), kept[0]?.key ?? key);
         this.root.put('head', encodeKey(key));
       });
     } catch (cause) {
       if (cause instanceof StoreError) throw cause;
       throw new StoreError('cannot write the release to the store; is the disk full?', { cause });
     }
-    this.history = [...this.history.slice(pruned.length), entry];
+    this.history = kept;
     if (snapshotBytes === undefined) this.account(delta.length);
     else {
       this.lastSnapshotBytes = snapshotBytes.length;
@@ -223,7 +281,7 @@ export class Store {
       throw new StoreError('another publisher writes to this store; stop it, then start this one again');
   }
 
-  /** Whether the deltas since the last snapshot, with one more, outweigh it, or are more than the history keeps. */
+  /** Whether the deltas since the last snapshot, with one more, outweigh it, or are as many as one transfer has. */
   private wantsSnapshot(deltaBytes: number): boolean {
     if (this.history.length === 0) return false;
     const gathered = this.deltaBytesSinceSnapshot + deltaBytes;
@@ -231,20 +289,21 @@ export class Store {
     return outweigh || this.deltasSinceSnapshot >= STEPS_MAX;
   }
 
-  /** The oldest entries beyond the history limits, none of which a load needs. */
-  private prunable(next: HistoryEntry, snapshotKey: ReleaseKey | undefined): readonly HistoryEntry[] {
-    if (snapshotKey === undefined) return [];
-    let bytes = next.deltaBytes;
-    for (const entry of this.history) bytes += entry.deltaBytes;
-    let count = 0;
-    for (const entry of this.history) {
-      const isWithin = bytes <= this.historyLimitBytes && this.history.length + 1 - count <= HISTORY_RELEASES;
-      if (isWithin || compareKeys(entry.key, snapshotKey) >= 0) break;
-      bytes -= entry.deltaBytes;
-      count++;
+  /** Within a commit: removes releases that are kept no more, and the snapshots and deltas that nothing kept needs. */
+  private prune(gone: readonly HistoryEntry[], oldest: ReleaseKey): void {
+    if (gone.length === 0) return;
+    for (const { key } of gone) {
+      this.releases.remove([...key]);
+      this.notes.remove([...key]);
     }
-    return this.history.slice(0, count);
+    const start = this.snapshotUpTo(oldest);
+    if (start === undefined) return;
+    for (const key of [...this.snapshots.getKeys({ end: [...start] })]) this.snapshots.remove(key);
+    for (const key of [...this.deltas.getKeys({ end: [...start] })]) this.deltas.remove(key);
+    this.deltas.remove([...start]);
   }
+
+  // ── Wire history ──────────────────────────────────────────────────────────────────────────────────────────────────
 
   /**
    * The deltas from the release with that hash (hex) to the head, oldest first, or undefined where the history does
@@ -275,12 +334,41 @@ export class Store {
     epoch: number,
     version: number,
   ): { readonly count: number; readonly sinceMs: number | undefined } {
-    const newer = this.history.filter((entry) => compareKeys(entry.key, [epoch, version]) > 0);
-    return { count: newer.length, sinceMs: newer[0]?.createdAtMs };
+    const at = this.history.findLastIndex((entry) => compareKeys(entry.key, [epoch, version]) <= 0);
+    return { count: this.history.length - at - 1, sinceMs: this.history[at + 1]?.createdAtMs };
   }
 
-  private lastSnapshotKey(): ReleaseKey | undefined {
-    for (const key of this.snapshots.getKeys({ reverse: true, limit: 1 })) return keyOf(key);
+  // ── Archive ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** The oldest version kept; undefined before the first. */
+  get oldestVersion(): number | undefined {
+    return this.history[0]?.key[1];
+  }
+
+  /** Every release kept, the newest first; of the state in which the iteration began. */
+  *pastReleases(): Generator<PastRelease> {
+    for (const { key, hash, deltaBytes } of this.history.toReversed()) {
+      const stored = this.releases.get([...key]);
+      if (stored === undefined) return; // pruned meanwhile, and so is what is older
+      const { manifestBytes } = decodeStored(stored);
+      const notes = decodeNotes(this.notes.get([...key]));
+      yield { manifest: decodeManifest(manifestBytes), hash, deltaBytes, notes };
+    }
+  }
+
+  /** What a version is rebuilt from; undefined where it never was, or is not kept any more. Throws StoreError. */
+  recipe(version: number): ReleaseRecipe | undefined {
+    const entry = this.history.findLast(({ key }) => key[1] === version); // one store gives no version twice
+    if (entry === undefined) return undefined;
+    const { manifestBytes } = decodeStored(this.bytesAt(this.releases, entry.key));
+    return { version, deltas: this.deltasTo(entry.key).deltas, manifestBytes };
+  }
+
+  /** The key of the newest snapshot that is not newer than a release. */
+  private snapshotUpTo(key: ReleaseKey): ReleaseKey | undefined {
+    for (const found of this.snapshots.getKeys({ start: [...key], reverse: true, limit: 1 })) {
+      return keyOf(found);
+    }
     return undefined;
   }
 
@@ -295,46 +383,26 @@ export class Store {
   }
 }
 
-function historyEntry(key: ReleaseKey, stored: StoredRelease): HistoryEntry {
-  const hash = hexOf(manifestHash(stored.manifestBytes));
-  const { createdAtMs } = decodeManifest(stored.manifestBytes);
-  return { key, hash, deltaBytes: stored.deltaBytes, createdAtMs };
-}
-
-function compareKeys(a: ReleaseKey, b: ReleaseKey): number {
-  return a[0] - b[0] || a[1] - b[1];
-}
-
-function keyOf(key: readonly number[]): ReleaseKey {
-  return [key[0] ?? 0, key[1] ?? 0];
-}
-
-function encodeKey(key: ReleaseKey): Uint8Array {
-  const bytes = Buffer.alloc(16);
-  bytes.writeBigUInt64LE(BigInt(key[0]), 0);
-  bytes.writeBigUInt64LE(BigInt(key[1]), 8);
-  return bytes;
-}
-
-function decodeKey(bytes: Uint8Array): ReleaseKey {
-  if (bytes.length !== 16) throw new StoreError('the head of the store is damaged');
-  const view = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
-  return [Number(view.readBigUInt64LE(0)), Number(view.readBigUInt64LE(8))];
-}
-
-function encodeStored(stored: StoredRelease): Uint8Array {
-  const deltaBytes = Buffer.alloc(4);
-  deltaBytes.writeUInt32LE(stored.deltaBytes);
-  return Buffer.concat([deltaBytes, stored.signature, stored.manifestBytes]);
-}
-
-function decodeStored(bytes: Uint8Array): StoredRelease {
-  const own = Uint8Array.from(bytes);
-  const manifestAt = 4 + SIGNATURE_BYTES;
-  if (own.length < manifestAt) throw new StoreError('a release in the store is damaged');
-  return {
-    deltaBytes: new DataView(own.buffer).getUint32(0, true),
-    signature: own.subarray(4, manifestAt),
-    manifestBytes: own.subarray(manifestAt),
-  };
+/** Of a history, oldest first, what is within the limits. A release ages from when the next one took its place. */
+function keptOf(
+  history: readonly HistoryEntry[],
+  nowMs: number,
+  limits: Required<StoreOptions>,
+): readonly HistoryEntry[] {
+  let bytes = 0;
+  let deltaBytes = 0;
+  for (let i = history.length - 1; i >= 0; i--) {
+    const entry = history[i]!; // i is in range
+    bytes += entry.bytes;
+    const count = history.length - i;
+    const replacedAtMs = history[i + 1]?.createdAtMs ?? nowMs;
+    const isOnWire = count <= HISTORY_RELEASES && deltaBytes <= limits.historyBytes;
+    const isArchived =
+      count <= limits.archiveReleases &&
+      bytes <= limits.archiveBytes &&
+      nowMs - replacedAtMs <= limits.archiveAgeMs;
+    if (!isOnWire && !isArchived && count > 1) return history.slice(i + 1);
+    deltaBytes += entry.deltaBytes; // a chain from this release does not hold its own delta
+  }
+  return history;
 }

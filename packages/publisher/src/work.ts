@@ -1,32 +1,56 @@
 /**
- * Long work, off the event loop: reading pushed files, encoding deltas and snapshots. Small work is done in place; large
+ * Long work, off the event loop: reading pushed files, encoding deltas and snapshots, rebuilding old releases. Small work is done in place; large
  * work in one thread, so that a million lines stall nobody's heartbeat, and a hostile document ends its thread and
  * not the publisher.
  */
 
 import { once } from 'node:events';
+import { setImmediate } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
 import {
+  applyDelta,
+  decodeManifest,
+  diffRuleSets,
   ErrorCode,
   encodeDelta,
   encodeSnapshot,
   type PartChange,
   ProtocolError,
   type RuleSetDelta,
+  verifyRuleSet,
 } from '@rulecast/protocol';
-import { entryCount, type RuleSet, ruleCount } from '@rulecast/rules';
+import { EMPTY_RULE_SET, entryCount, type RuleSet, ruleCount } from '@rulecast/rules';
+import { filtered, type PartFilter, type PastContent } from './archive.ts';
 import { type PushedParts, type PushInput, readPushed } from './pushed.ts';
+import type { ReleaseRecipe } from './store.ts';
 
 /** What the thread is sent: plain data. */
 export type WorkRequest =
   | { readonly kind: 'read'; readonly input: PushInput; readonly now: number }
   | { readonly kind: 'delta'; readonly delta: RuleSetDelta }
-  | { readonly kind: 'snapshot'; readonly ruleSet: RuleSet };
+  | { readonly kind: 'snapshot'; readonly ruleSet: RuleSet }
+  | { readonly kind: 'rebuild'; readonly recipe: ReleaseRecipe }
+  | {
+      readonly kind: 'compare';
+      readonly before: PastContent;
+      readonly after: PastContent;
+      readonly only: PartFilter;
+    };
 
-/** What it answers. A RangeError is what encoders throw for content that no decoder takes. */
+/** What became of a comparison. */
+export interface Comparison {
+  readonly changes: readonly PartChange[];
+  /** One of the two has something of what was asked for. */
+  readonly isKnown: boolean;
+}
+
+/** What it answers. A RangeError is what encoders throw for content that no decoder takes; a fault is damage. */
 export type WorkAnswer =
   | { readonly kind: 'parts'; readonly parts: PushedParts }
   | { readonly kind: 'bytes'; readonly bytes: Uint8Array }
+  | { readonly kind: 'rule-set'; readonly ruleSet: RuleSet }
+  | ({ readonly kind: 'comparison' } & Comparison)
+  | { readonly kind: 'fault'; readonly code: ErrorCode; readonly message: string }
   | { readonly kind: 'range-error'; readonly message: string };
 
 /** Below this many bytes, reading takes less than a thread needs to start: some 50 ms. */
@@ -48,11 +72,31 @@ export function work(request: WorkRequest): WorkAnswer {
         return { kind: 'bytes', bytes: encodeDelta(request.delta) };
       case 'snapshot':
         return { kind: 'bytes', bytes: encodeSnapshot(request.ruleSet) };
+      case 'rebuild':
+        return { kind: 'rule-set', ruleSet: rebuilt(request.recipe) };
+      case 'compare':
+        return { kind: 'comparison', ...compared(request.before, request.after, request.only) };
     }
   } catch (error) {
+    if (error instanceof ProtocolError) return { kind: 'fault', code: error.code, message: error.message };
     if (error instanceof RangeError) return { kind: 'range-error', message: error.message };
     throw error;
   }
+}
+
+/** The rule set that a recipe makes. Throws ProtocolError where that is not what its manifest says. */
+function rebuilt({ deltas, manifestBytes }: ReleaseRecipe): RuleSet {
+  const ruleSet = deltas.reduce((before, delta) => applyDelta(before, delta), EMPTY_RULE_SET);
+  verifyRuleSet(decodeManifest(manifestBytes), ruleSet);
+  return ruleSet;
+}
+
+function compared(before: PastContent, after: PastContent, only: PartFilter): Comparison {
+  const [old, next] = [before, after].map((content) => {
+    return filtered(content.kind === 'recipe' ? rebuilt(content.recipe) : content.ruleSet, only);
+  }) as [RuleSet, RuleSet]; // two in, two out
+  const isKnown = [old, next].some(({ lists, policies }) => lists.size + policies.size > 0);
+  return { changes: diffRuleSets(old, next).changes, isKnown };
 }
 
 export class Workshop {
@@ -88,6 +132,20 @@ export class Workshop {
     return this.bytesOf({ kind: 'snapshot', ruleSet }, entries);
   }
 
+  /** Rebuilds a release. Throws ProtocolError where the recipe does not make what its manifest says. */
+  async rebuild(recipe: ReleaseRecipe): Promise<RuleSet> {
+    const answer = await this.do({ kind: 'rebuild', recipe }, true, []);
+    if (answer.kind === 'rule-set') return answer.ruleSet;
+    throw unexpected(answer);
+  }
+
+  /** Compares two releases, of which some may have to be rebuilt; throws as `rebuild` does. */
+  async compare(before: PastContent, after: PastContent, only: PartFilter): Promise<Comparison> {
+    const answer = await this.do({ kind: 'compare', before, after, only }, true, []);
+    if (answer.kind === 'comparison') return answer;
+    throw unexpected(answer);
+  }
+
   private async bytesOf(request: WorkRequest, entries: number): Promise<Uint8Array> {
     const answer = await this.do(request, entries > ENCODE_IN_PLACE_MAX_ENTRIES, []);
     if (answer.kind === 'bytes') return answer.bytes;
@@ -108,9 +166,11 @@ export class Workshop {
     const { thread } = this;
     thread.ref();
     try {
+      await setImmediate(); // what is copied to the thread, and back, takes milliseconds: each in a turn of its own
       const answered = once(thread, 'message');
       thread.postMessage(request, owned);
       const [answer] = await answered;
+      await setImmediate();
       return answer as WorkAnswer; // the thread sends nothing else
     } catch (cause) {
       this.thread = undefined;
@@ -134,6 +194,7 @@ function weightOf(change: PartChange): number {
 }
 
 function unexpected(answer: WorkAnswer): Error {
+  if (answer.kind === 'fault') return new ProtocolError(answer.code, answer.message);
   if (answer.kind === 'range-error') return new ProtocolError(ErrorCode.overLimit, answer.message);
   return new TypeError(`${answer.kind} is no answer to this`);
 }

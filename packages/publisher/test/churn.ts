@@ -17,6 +17,9 @@ import {
   RunBuilder,
 } from '@rulecast/rules';
 
+/** What made the releases of tests that do not care. */
+export const PUSHED = { cause: 'push', detail: 'a test' } as const;
+
 /** Gives a number in [0, below). */
 export type Draw = (below: number) => number;
 

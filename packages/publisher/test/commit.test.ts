@@ -12,7 +12,7 @@ import { Committer, GuardError } from '../src/commit.ts';
 import { openIdentity } from '../src/identity.ts';
 import { Store, StoreError } from '../src/store.ts';
 import { Workshop } from '../src/work.ts';
-import { policyOf, ruleSetOf } from './churn.ts';
+import { PUSHED, policyOf, ruleSetOf } from './churn.ts';
 import { prefixes, temporaryDirectory } from './fresh-publisher.ts';
 
 /** A committer with a store of its own, whose clock goes on by a second a look. */
@@ -51,7 +51,7 @@ describe('a commit', () => {
     const { committer } = freshCommitter();
     expect(committer.head).toBeUndefined();
     for (const [i, ruleSet] of [ONE, TWO, THREE, ONE].entries()) {
-      const release = await committer.commit(await committer.plan(ruleSet));
+      const release = await committer.commit(await committer.plan(ruleSet), PUSHED);
       expect(release.manifest).toMatchObject({ epoch: 1, version: i + 1, previousVersion: i });
       expect(committer.head).toBe(release);
       expect(committer.ruleSet).toBe(ruleSet);
@@ -64,7 +64,7 @@ describe('a commit', () => {
     const store = new Store(join(directory, 'store'));
     onTestFinished(() => store.close());
     const committer = new Committer({ store, encoder: new Workshop(), identity, nowMs: () => 5000 });
-    const release = await committer.commit(await committer.plan(ONE));
+    const release = await committer.commit(await committer.plan(ONE), PUSHED);
     expect(verifySignature(release.manifestBytes, release.signature, identity.publicKey)).toBe(true);
     expect(release.hash).toEqual(manifestHash(release.manifestBytes));
     expect(decodeManifest(release.manifestBytes)).toEqual(release.manifest);
@@ -74,13 +74,14 @@ describe('a commit', () => {
 
   it('keeps the version of the last change of parts that stay', async () => {
     const { committer, reopen } = freshCommitter();
-    await committer.commit(await committer.plan(ONE));
+    await committer.commit(await committer.plan(ONE), PUSHED);
     expect(changedVersions(committer)).toEqual({ a: 1, b: 1 });
-    await committer.commit(await committer.plan(TWO));
+    await committer.commit(await committer.plan(TWO), PUSHED);
     expect(changedVersions(committer)).toEqual({ a: 1, b: 2 });
     const again = reopen();
     await again.commit(
       await again.plan(ruleSetOf({ ...Object.fromEntries(TWO.lists), c: list('10.1.0.0/16') })),
+      PUSHED,
     );
     expect(changedVersions(again)).toEqual({ a: 1, b: 2, c: 3 });
   });
@@ -89,7 +90,7 @@ describe('a commit', () => {
 describe('a plan', () => {
   it('of equal content changes nothing, whether the objects are the same or not', async () => {
     const { committer } = freshCommitter();
-    await committer.commit(await committer.plan(ONE));
+    await committer.commit(await committer.plan(ONE), PUSHED);
     for (const same of [ONE, ruleSetOf({ b: list('192.0.2.1'), a: list('10.0.0.0/8') })]) {
       const plan = await committer.plan(same);
       expect(plan).toMatchObject({ changed: false, changes: [] });
@@ -103,7 +104,7 @@ describe('a plan', () => {
 
   it('tells what changes and commits nothing by itself', async () => {
     const { committer } = freshCommitter();
-    await committer.commit(await committer.plan(ONE));
+    await committer.commit(await committer.plan(ONE), PUSHED);
     const plan = await committer.plan(THREE);
     expect(
       plan.changes.map(({ op, name, addedCount, removedCount }) => [op, name, addedCount, removedCount]),
@@ -147,7 +148,7 @@ describe('a rule set that is not sound is refused, and the head stays', () => {
     ],
   ])('%s', async (_, part, ruleSet) => {
     const { committer } = freshCommitter();
-    const head = await committer.commit(await committer.plan(ONE));
+    const head = await committer.commit(await committer.plan(ONE), PUSHED);
     const refused = committer.plan(ruleSet);
     await expect(refused).rejects.toThrow(GuardError);
     await expect(refused).rejects.toMatchObject({ code: 'guard-refused', part });
@@ -159,7 +160,7 @@ describe('a rule set that is not sound is refused, and the head stays', () => {
     ['parts whose names fill the manifest', 700, 60],
   ])('%s', async (_, count, nameLength) => {
     const { committer } = freshCommitter();
-    const head = await committer.commit(await committer.plan(ONE));
+    const head = await committer.commit(await committer.plan(ONE), PUSHED);
     const lists = Array.from(
       { length: count },
       (_unused, i) => [`l${i}`.padEnd(nameLength, 'x'), list('10.0.0.0/8')] as const,
@@ -168,14 +169,14 @@ describe('a rule set that is not sound is refused, and the head stays', () => {
     await expect(refused).rejects.toThrow(ProtocolError);
     await expect(refused).rejects.toMatchObject({ code: 'over-limit' });
     expect(committer.head).toBe(head);
-    await committer.commit(await committer.plan(ruleSetOf(Object.fromEntries(lists.slice(0, 500)))));
+    await committer.commit(await committer.plan(ruleSetOf(Object.fromEntries(lists.slice(0, 500)))), PUSHED);
     expect(committer.head?.manifest).toMatchObject({ version: 2, parts: { length: 500 } });
   });
 
   it('1,024 parts are not too many', async () => {
     const { committer } = freshCommitter();
     const lists = Array.from({ length: 1024 }, (_, i) => [`l${i}`, list('10.0.0.0/8')] as const);
-    await committer.commit(await committer.plan(ruleSetOf(Object.fromEntries(lists))));
+    await committer.commit(await committer.plan(ruleSetOf(Object.fromEntries(lists))), PUSHED);
     expect(committer.head?.manifest.parts).toHaveLength(1024);
   });
 });
@@ -183,11 +184,11 @@ describe('a rule set that is not sound is refused, and the head stays', () => {
 describe('a store that cannot be written', () => {
   it('leaves the head and the next version as they were', async () => {
     const { committer, store } = freshCommitter();
-    const head = await committer.commit(await committer.plan(ONE));
+    const head = await committer.commit(await committer.plan(ONE), PUSHED);
     const commit = vi.spyOn(store, 'commit').mockRejectedValueOnce(new StoreError('the disk is full'));
-    await expect(committer.commit(await committer.plan(TWO))).rejects.toThrow(StoreError);
+    await expect(committer.commit(await committer.plan(TWO), PUSHED)).rejects.toThrow(StoreError);
     expect(committer.head).toBe(head);
-    await expect(committer.commit(await committer.plan(TWO))).resolves.toMatchObject({
+    await expect(committer.commit(await committer.plan(TWO), PUSHED)).resolves.toMatchObject({
       manifest: { version: 2 },
     });
     expect(commit).toHaveBeenCalledTimes(2);
@@ -195,7 +196,7 @@ describe('a store that cannot be written', () => {
 
   it('leaves the epoch to be opened by the next proof', async () => {
     const { committer, store } = freshCommitter();
-    await committer.commit(await committer.plan(ONE));
+    await committer.commit(await committer.plan(ONE), PUSHED);
     vi.spyOn(store, 'commit').mockRejectedValueOnce(new StoreError('the disk is full'));
     await expect(committer.openEpochAbove(known(1, 9))).rejects.toThrow(StoreError);
     expect(committer.head?.manifest.epoch).toBe(1);
@@ -206,15 +207,15 @@ describe('a store that cannot be written', () => {
 describe('an epoch above a proved release', () => {
   it('is opened with the content of the head, as its first release', async () => {
     const { committer, reopen } = freshCommitter();
-    await committer.commit(await committer.plan(ONE));
-    await committer.commit(await committer.plan(TWO));
+    await committer.commit(await committer.plan(ONE), PUSHED);
+    await committer.commit(await committer.plan(TWO), PUSHED);
     const release = await committer.openEpochAbove(known(4, 1000));
     expect(release?.manifest).toMatchObject({ epoch: 5, version: 3, previousVersion: 0 });
     expect(changedVersions(committer)).toEqual({ a: 3, b: 3 });
     expect(release?.ruleSet).toBe(TWO);
     const again = reopen();
     expect(again.head?.hash).toEqual(release?.hash);
-    const next = await again.commit(await again.plan(ONE));
+    const next = await again.commit(await again.plan(ONE), PUSHED);
     expect(next.manifest).toMatchObject({ epoch: 5, version: 4, previousVersion: 3 });
   });
 
@@ -222,13 +223,13 @@ describe('an epoch above a proved release', () => {
     const { committer } = freshCommitter();
     expect(await committer.openEpochAbove(known(2, 7))).toBeUndefined();
     expect(committer.head).toBeUndefined();
-    const first = await committer.commit(await committer.plan(ONE));
+    const first = await committer.commit(await committer.plan(ONE), PUSHED);
     expect(first.manifest).toMatchObject({ epoch: 3, version: 1, previousVersion: 0 });
   });
 
   it('is opened once, however many prove releases below it', async () => {
     const { committer } = freshCommitter();
-    await committer.commit(await committer.plan(ONE));
+    await committer.commit(await committer.plan(ONE), PUSHED);
     const release = await committer.openEpochAbove(known(1, 9));
     expect(await committer.openEpochAbove(known(1, 12))).toBeUndefined();
     expect(committer.head).toBe(release);
@@ -237,9 +238,10 @@ describe('an epoch above a proved release', () => {
 
   it('holds a rule set without parts too', async () => {
     const { committer } = freshCommitter();
-    await committer.commit(await committer.plan(ONE));
+    await committer.commit(await committer.plan(ONE), PUSHED);
     await committer.commit(
       await committer.plan({ ...ruleSetOf({}), resolutions: new Map([['a.example', EMPTY_PREFIX_SET]]) }),
+      PUSHED,
     );
     expect((await committer.openEpochAbove(known(1, 3)))?.manifest.parts).toHaveLength(1);
   });

@@ -23,7 +23,7 @@ interface Shown {
 }
 
 function pushTo(current: RuleSet, input: PushInput): IngestResult {
-  return ingest(current, readPushed(input, NOW), input.action, input.replaceAll);
+  return ingest(current, readPushed(input, NOW), input);
 }
 
 function shown(result: IngestResult): Shown {

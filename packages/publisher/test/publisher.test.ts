@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { FakeClock } from '../../sources/test/fake-clock.ts';
 import { openIdentity } from '../src/identity.ts';
 import { Publisher } from '../src/publisher.ts';
 import { StoreError } from '../src/store.ts';
@@ -55,16 +56,21 @@ describe('a publisher', () => {
     expect(await taken).toMatchObject({ kind: 'released' });
   });
 
-  it('is degraded while names do not resolve, names the first eight, and recovers', async () => {
+  it('is degraded while names do not resolve, names the first eight with their age, and recovers', async () => {
     let works = false;
+    const clock = new FakeClock();
     const publisher = freshPublisher({
+      clock,
       resolve: (name) => (works ? RESOLVE_NOTHING(name) : Promise.reject(new Error('SERVFAIL'))),
     });
     const rules = Array.from({ length: 20 }, (_, i) => `drop dsthost=host-${i}.example`).join('\n');
     await release(publisher, { 'x.rules': rules });
     expect(publisher.degraded).toHaveLength(9);
+    expect(publisher.degraded[0]).toBe('host-0.example does not resolve (SERVFAIL): its rules match nothing');
     expect(publisher.degraded.at(-1)).toBe('12 more names do not resolve');
     works = true;
+    clock.advance(10 * 60_000);
+    expect(publisher.degraded[0]).toMatch(/^host-0.example does not resolve for 10 min \(SERVFAIL\)/);
     await publisher.push(pushOf({ 'x.rules': rules }));
     expect(publisher.degraded).toEqual([]);
   });

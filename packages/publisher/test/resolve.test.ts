@@ -1,92 +1,119 @@
 import { EMPTY_PREFIX_SET } from '@rulecast/rules';
 import { describe, expect, it } from 'vitest';
-import { type ResolveName, resolveNames, withFixedNames } from '../src/resolve.ts';
+import { addressesOf, dnsResolver, withFixedNames } from '../src/resolve.ts';
+import { type DnsName, type DnsRecord, type Misbehaviour, serveDns } from './dns-server.ts';
 import { prefixes } from './fresh-publisher.ts';
 
-const OLD = prefixes('192.0.2.1');
-const NEW = prefixes('192.0.2.2', '2001:db8::2');
+const QUICK = { timeoutMs: 150, tries: 1 };
 
-/** Answers from a table; other names fail. */
-function answering(answers: Readonly<Record<string, typeof NEW>>): ResolveName {
-  return (name) => {
-    const answer = answers[name];
-    return answer === undefined ? Promise.reject(new Error(`SERVFAIL ${name}`)) : Promise.resolve(answer);
-  };
+function a(address: string, ttl = 60): DnsRecord {
+  return { type: address.includes(':') ? 'AAAA' : 'A', address, ttl };
 }
 
-describe('resolving names', () => {
-  it('takes what the resolver says, also that a name has no addresses', async () => {
-    const before = new Map([
-      ['a.example', OLD],
-      ['b.example', OLD],
-    ]);
-    const resolve = answering({ 'a.example': NEW, 'b.example': EMPTY_PREFIX_SET });
-    const { resolutions, failed } = await resolveNames(['a.example', 'b.example'], before, resolve);
-    expect(resolutions).toEqual(
-      new Map([
-        ['a.example', NEW],
-        ['b.example', EMPTY_PREFIX_SET],
-      ]),
-    );
-    expect(failed).toEqual([]);
+describe('resolving by DNS', () => {
+  it('gives the addresses of both families, each once, and the shortest time to live', async () => {
+    const records = [a('192.0.2.2', 300), a('192.0.2.1', 300), a('192.0.2.1', 300), a('2001:db8::1', 120)];
+    const dns = await serveDns({ 'a.example': { records } });
+    const { ttlMs, ...set } = await dnsResolver([dns.server], QUICK)('a.example');
+    expect(set).toEqual(prefixes('192.0.2.1', '192.0.2.2', '2001:db8::1'));
+    expect(ttlMs).toBe(120_000);
   });
 
-  it('keeps the old addresses of a name that fails, and says so in the order of names', async () => {
-    const before = new Map([['b.example', OLD]]);
-    const names = ['c.example', 'b.example', 'a.example'];
-    const { resolutions, failed } = await resolveNames(names, before, answering({ 'a.example': NEW }));
-    expect(resolutions).toEqual(
-      new Map([
-        ['a.example', NEW],
-        ['b.example', OLD],
-      ]),
-    );
-    expect(failed).toEqual([
-      { name: 'b.example', reason: 'SERVFAIL b.example' },
-      { name: 'c.example', reason: 'SERVFAIL c.example' },
-    ]);
+  it.each([
+    [5, 300, 300],
+    [300, 5, 300],
+    [300, 300, 5],
+  ])(
+    'follows aliases of %i and %i seconds to an address of %i, which hold as long as the shortest',
+    async (...ttls) => {
+      const dns = await serveDns({
+        'a.example': { records: [{ type: 'CNAME', to: 'b.example', ttl: ttls[0] }] },
+        'b.example': { records: [{ type: 'CNAME', to: 'c.example', ttl: ttls[1] }] },
+        'c.example': { records: [a('192.0.2.1', ttls[2]), a('2001:db8::1', ttls[2])] },
+      });
+      const { ttlMs, ...set } = await dnsResolver([dns.server], QUICK)('a.example');
+      expect(set).toEqual(prefixes('192.0.2.1', '2001:db8::1'));
+      expect(ttlMs).toBe(5000);
+    },
+  );
+
+  it('asks the server each time, and hears of other addresses at once', async () => {
+    const dns = await serveDns({ 'a.example': { records: [a('192.0.2.1', 3600)] } });
+    const resolve = dnsResolver([dns.server], QUICK);
+    expect(addressesOf(await resolve('a.example'))).toEqual(prefixes('192.0.2.1'));
+    dns.zone.set('a.example', { records: [a('192.0.2.2', 3600)] });
+    expect(addressesOf(await resolve('a.example'))).toEqual(prefixes('192.0.2.2'));
+    expect(dns.questions.filter((question) => question === 'udp A a.example')).toHaveLength(2);
   });
 
-  it('forgets names that no rule uses any more', async () => {
-    const before = new Map([['gone.example', OLD]]);
-    const { resolutions } = await resolveNames(['a.example'], before, answering({ 'a.example': NEW }));
-    expect([...resolutions.keys()]).toEqual(['a.example']);
+  it('asks by TCP for an answer that UDP cuts short', async () => {
+    const records = Array.from({ length: 200 }, (_, i) => a(`192.0.2.${i}`));
+    const dns = await serveDns({ 'a.example': { records, isLong: true } });
+    const answer = await dnsResolver([dns.server], { timeoutMs: 2000, tries: 1 })('a.example');
+    expect(answer.v4.lengths).toHaveLength(200);
+    expect(dns.questions).toContain('tcp A a.example');
   });
 
-  it('asks each of 4,096 names once, at most 32 at a time', async () => {
-    const names = Array.from({ length: 4096 }, (_, i) => `host-${i}.example`);
-    const asked: string[] = [];
-    let underWay = 0;
-    let most = 0;
-    const { resolutions } = await resolveNames(names, new Map(), async (name) => {
-      asked.push(name);
-      most = Math.max(most, ++underWay);
-      await Promise.resolve();
-      underWay--;
-      return NEW;
+  it('takes a name of one family as it is', async () => {
+    const dns = await serveDns({
+      'four.example': { records: [a('192.0.2.1')] },
+      'six.example': { records: [a('2001:db8::1')] },
+      'odd.example': { records: [a('192.0.2.1')], AAAA: 'nxdomain' },
     });
-    expect(asked.toSorted()).toEqual(names.toSorted());
-    expect(most).toBe(32);
-    expect(resolutions.size).toBe(4096);
+    const resolve = dnsResolver([dns.server], QUICK);
+    expect(await resolve('four.example')).toEqual({ ...prefixes('192.0.2.1'), ttlMs: 60_000 });
+    expect(await resolve('six.example')).toEqual({ ...prefixes('2001:db8::1'), ttlMs: 60_000 });
+    expect(await resolve('odd.example')).toEqual({ ...prefixes('192.0.2.1'), ttlMs: 60_000 });
   });
 
-  it('goes on past a name that hangs', async () => {
-    let release: (() => void) | undefined;
-    const hanging = new Promise<typeof NEW>((resolve) => {
-      release = () => resolve(NEW);
-    });
-    const asked: string[] = [];
-    const names = ['slow.example', ...Array.from({ length: 100 }, (_, i) => `host-${i}.example`)];
-    const all = resolveNames(names, new Map(), (name) => {
-      asked.push(name);
-      if (asked.length === names.length) release?.();
-      return name === 'slow.example' ? hanging : Promise.resolve(OLD);
-    });
-    expect((await all).resolutions.get('slow.example')).toBe(NEW);
+  it.each<[Misbehaviour, string]>([
+    ['servfail', 'the DNS server failed, SERVFAIL'],
+    ['refused', 'the DNS server refuses'],
+    ['silent', 'the DNS server does not answer'],
+  ])('says which family does not answer: %s', async (AAAA, reason) => {
+    const dns = await serveDns({ 'a.example': { records: [a('192.0.2.1')], AAAA } });
+    const answer = await dnsResolver([dns.server], QUICK)('a.example');
+    expect(answer).toEqual({ ...prefixes('192.0.2.1'), ttlMs: 60_000, failed: { family: 'v6', reason } });
+  });
+
+  it.each<[string, DnsName | undefined, string]>([
+    ['that does not exist', undefined, 'no such name'],
+    ['without addresses', { records: [] }, 'no addresses'],
+    [
+      'whose alias leads nowhere',
+      { records: [{ type: 'CNAME', to: 'gone.example', ttl: 60 }] },
+      'no addresses',
+    ],
+    ['that the server fails on', { A: 'servfail', AAAA: 'servfail' }, 'the DNS server failed, SERVFAIL'],
+    ['that is refused', { A: 'refused', AAAA: 'refused' }, 'the DNS server refuses'],
+    [
+      'of one family that fails and one that is not there',
+      { A: 'servfail', records: [] },
+      'the DNS server failed, SERVFAIL',
+    ],
+    ['that nobody answers for', { A: 'silent', AAAA: 'silent' }, 'the DNS server does not answer'],
+  ])('fails for a name %s', async (_, name, reason) => {
+    const dns = await serveDns(name === undefined ? {} : { 'a.example': name });
+    await expect(dnsResolver([dns.server], QUICK)('a.example')).rejects.toThrow(reason);
+  });
+
+  it('fails for an answer that is none, and where no server is', async () => {
+    const dns = await serveDns({ 'a.example': { A: 'garbage', AAAA: 'garbage' } });
+    await expect(dnsResolver([dns.server], QUICK)('a.example')).rejects.toThrow(/DNS server/);
+    const { server } = await serveDns({});
+    const away = server.replace('127.0.0.1', '127.0.0.9');
+    await expect(dnsResolver([away], QUICK)('a.example')).rejects.toThrow(/DNS server/);
+  });
+
+  it('refuses a server that is no address', () => {
+    expect(() => dnsResolver(['dns.example'])).toThrow(TypeError);
   });
 });
 
 describe('fixed names', () => {
+  const OLD = prefixes('192.0.2.1');
+  const NEW = prefixes('192.0.2.2', '2001:db8::2');
+
   it('answer without asking, and leave other names to the resolver', async () => {
     const asked: string[] = [];
     const resolve = withFixedNames(

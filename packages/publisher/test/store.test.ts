@@ -1,7 +1,14 @@
 import { spawn } from 'node:child_process';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { applyDelta, encodeSnapshot, STEPS_MAX, verifyRuleSet } from '@rulecast/protocol';
+import {
+  applyDelta,
+  encodeSnapshot,
+  ProtocolError,
+  SIGNATURE_BYTES,
+  STEPS_MAX,
+  verifyRuleSet,
+} from '@rulecast/protocol';
 import { formatPrefixAt, prefixListOf, type RuleSet } from '@rulecast/rules';
 import { type Database, open } from 'lmdb';
 import { describe, expect, it, onTestFinished } from 'vitest';
@@ -9,7 +16,7 @@ import { Committer } from '../src/commit.ts';
 import { type Identity, openIdentity } from '../src/identity.ts';
 import { type Release, Store, StoreError, type StoreOptions } from '../src/store.ts';
 import { Workshop } from '../src/work.ts';
-import { Churn, randomHosts, ruleSetOf, seeded } from './churn.ts';
+import { Churn, PUSHED, randomHosts, ruleSetOf, seeded } from './churn.ts';
 import { hex, prefixes, temporaryDirectory } from './fresh-publisher.ts';
 
 /** A directory with an identity and a store that is filled, closed and reopened. */
@@ -29,17 +36,18 @@ class StoreDirectory {
     const store = new Store(this.storePath, options);
     const committer = this.committerOf(store);
     const releases: Release[] = [];
-    for (const ruleSet of ruleSets) releases.push(await committer.commit(await committer.plan(ruleSet)));
+    for (const ruleSet of ruleSets)
+      releases.push(await committer.commit(await committer.plan(ruleSet), PUSHED));
     await store.close();
     return releases;
   }
 
-  committerOf(store: Store): Committer {
+  committerOf(store: Store, nowMs = (): number => 1_700_000_000_000): Committer {
     return new Committer({
       store,
       encoder: new Workshop(),
       identity: this.identity,
-      nowMs: () => 1_700_000_000_000,
+      nowMs,
     });
   }
 
@@ -170,15 +178,18 @@ describe('chains', () => {
   });
 });
 
+/** Nothing but the head is on the wire, and nothing but the head in the archive, unless a test says more. */
+const NO_HISTORY = { historyBytes: 0, archiveReleases: 1 } as const;
+
 describe('snapshots', () => {
-  it('are written when the deltas since the last outweigh it, one at a time', async () => {
+  it('are written when the deltas since the last outweigh it, and go when no release kept needs them', async () => {
     const directory = new StoreDirectory();
     const snapshots = async (): Promise<readonly unknown[]> =>
       directory.raw('snapshots', (raw) => [...raw.getKeys({})]);
     const ruleSets = largeRuleSets(8);
     const versions: (readonly unknown[])[] = [];
     for (const ruleSet of ruleSets) {
-      await directory.fill([ruleSet]);
+      await directory.fill([ruleSet], NO_HISTORY);
       versions.push(await snapshots());
     }
     // Four deltas of 400 kB or less: the third or fourth after the last snapshot is beyond 1 MiB.
@@ -193,12 +204,12 @@ describe('snapshots', () => {
     const directory = new StoreDirectory();
     const releases: Release[] = [];
     for (const ruleSet of largeRuleSets(8)) {
-      const [release] = await directory.fill([ruleSet], { historyBytes: 1 });
+      const [release] = await directory.fill([ruleSet], NO_HISTORY);
       if (release === undefined) throw new Error('no release');
       releases.push(release);
       expectSame((await directory.reopened())?.ruleSet, ruleSet);
     }
-    const store = directory.open();
+    const store = directory.open(NO_HISTORY);
     store.load(directory.identity);
     const known = releases.map((release) => store.knows(hex(release.hash)));
     expect(known[0]).toBe(false);
@@ -216,11 +227,11 @@ describe('snapshots', () => {
     const ruleSets = Array.from({ length: 2200 }, (_, i) =>
       ruleSetOf({ hosts: prefixListOf(prefixes(`10.0.${i >> 8}.${i & 255}`)) }),
     );
-    const releases = await directory.fill(ruleSets);
-    expect(await directory.raw('snapshots', (raw) => raw.getKeysCount({}))).toBe(1);
-    const kept = await directory.raw('releases', (raw) => raw.getKeysCount({}));
-    expect(kept).toBeGreaterThanOrEqual(STEPS_MAX + 1);
-    expect(kept).toBeLessThanOrEqual(2 * STEPS_MAX);
+    const releases = await directory.fill(ruleSets, { archiveReleases: 1 });
+    expect(await directory.raw('releases', (raw) => raw.getKeysCount({}))).toBe(STEPS_MAX + 1);
+    expect(await directory.raw('notes', (raw) => raw.getKeysCount({}))).toBe(STEPS_MAX + 1);
+    expect(await directory.raw('snapshots', (raw) => raw.getKeysCount({}))).toBe(2);
+    expect(await directory.raw('deltas', (raw) => raw.getKeysCount({}))).toBeLessThanOrEqual(2 * STEPS_MAX);
     const store = directory.open();
     expectSame(store.load(directory.identity)?.ruleSet, ruleSets.at(-1));
     const farthest = releases.at(-1 - STEPS_MAX);
@@ -238,6 +249,131 @@ describe('snapshots', () => {
     expect(store.chainFrom(hex(releases[0]?.hash ?? new Uint8Array()), Number.MAX_SAFE_INTEGER)).toHaveLength(
       4,
     );
+  });
+});
+
+describe('the archive', () => {
+  const DAY_MS = 86_400_000;
+
+  /** Commits rule sets, a day apart, and gives the versions that are kept after each. */
+  async function keptVersions(
+    ruleSets: readonly RuleSet[],
+    options: StoreOptions,
+  ): Promise<readonly (readonly number[])[]> {
+    const directory = new StoreDirectory();
+    const store = directory.open(options);
+    const kept: (readonly number[])[] = [];
+    let nowMs = 1_700_000_000_000;
+    const committer = directory.committerOf(store, () => nowMs);
+    for (const ruleSet of ruleSets) {
+      await committer.commit(await committer.plan(ruleSet), PUSHED);
+      kept.push([...store.pastReleases()].map(({ manifest }) => manifest.version));
+      nowMs += DAY_MS;
+    }
+    return kept;
+  }
+
+  it('keeps as many releases as it may, and the wire history no more', async () => {
+    const kept = await keptVersions(churn(6, 100), { historyBytes: 0, archiveReleases: 3 });
+    expect(kept).toEqual([[1], [2, 1], [3, 2, 1], [4, 3, 2], [5, 4, 3], [6, 5, 4]]);
+  });
+
+  it('keeps a release for its time from when the next took its place', async () => {
+    const kept = await keptVersions(churn(6, 100), { historyBytes: 0, archiveAgeMs: 2 * DAY_MS });
+    expect(kept.at(-1)).toEqual([6, 5, 4, 3]); // version 3 was the head until 2 days ago
+    const less = await keptVersions(churn(6, 100), { historyBytes: 0, archiveAgeMs: 2 * DAY_MS - 1 });
+    expect(less.at(-1)).toEqual([6, 5, 4]);
+  });
+
+  it('keeps releases up to its bytes', async () => {
+    const sizes = new StoreDirectory();
+    const releases = await sizes.fill(churn(4, 100));
+    let bytes = 0;
+    for (const { manifest, manifestBytes } of releases.slice(1)) {
+      const delta = await sizes.raw('deltas', (raw) => raw.get([1, manifest.version] as never)?.length);
+      bytes += (delta ?? 0) + manifestBytes.length + SIGNATURE_BYTES;
+    }
+    const kept = await keptVersions(churn(4, 100), { historyBytes: 0, archiveBytes: bytes });
+    expect(kept.at(-1)).toEqual([4, 3, 2]);
+    const less = await keptVersions(churn(4, 100), { historyBytes: 0, archiveBytes: bytes - 1 });
+    expect(less.at(-1)).toEqual([4, 3]);
+  });
+
+  it('keeps for longer what the wire history has', async () => {
+    const kept = await keptVersions(churn(4, 100), { archiveAgeMs: 0, archiveReleases: 1 });
+    expect(kept.at(-1)).toEqual([4, 3, 2, 1]);
+  });
+
+  it.each([
+    ['small changes', () => churn(40, 300), { historyBytes: 0, archiveReleases: 7 }],
+    [
+      'large changes, with snapshots between',
+      () => largeRuleSets(9),
+      { historyBytes: 0, archiveReleases: 4 },
+    ],
+    ['everything', () => largeRuleSets(7), {}],
+  ] as const)('rebuilds each release it keeps: %s', async (_title, make, options) => {
+    const directory = new StoreDirectory();
+    const releases = await directory.fill(make(), options);
+    const store = directory.open(options);
+    store.load(directory.identity);
+    const workshop = new Workshop();
+    onTestFinished(() => workshop.close());
+    const oldest = store.oldestVersion ?? 0;
+    for (const release of releases) {
+      const { version } = release.manifest;
+      const recipe = store.recipe(version);
+      expect(recipe !== undefined).toBe(version >= oldest);
+      if (recipe !== undefined) expectSame(await workshop.rebuild(recipe), release.ruleSet);
+    }
+    expect(store.recipe(releases.length + 1)).toBeUndefined();
+    expect(releases.length - oldest + 1).toBe('archiveReleases' in options ? options.archiveReleases : 7);
+  });
+
+  it('notices damage when it rebuilds, and gives no other rule set', async () => {
+    const directory = new StoreDirectory();
+    await directory.fill(churn(6, 200));
+    const delta = await directory.raw('deltas', (raw) => Buffer.from(raw.get([1, 3] as never) ?? ''));
+    delta[delta.length - 1] = (delta.at(-1) ?? 0) ^ 0x55;
+    const manifest = await directory.raw('releases', (raw) => Buffer.from(raw.get([1, 2] as never) ?? ''));
+    const digestAt = manifest.length - 20;
+    manifest[digestAt] = (manifest[digestAt] ?? 0) ^ 1;
+    const store = directory.open();
+    const intact = store.load(directory.identity);
+    expect(intact?.manifest.version).toBe(6);
+    await directory.raw('releases', (raw) => raw.put([1, 2] as never, manifest));
+    await directory.raw('deltas', (raw) => raw.put([1, 3] as never, delta));
+    const workshop = new Workshop();
+    onTestFinished(() => workshop.close());
+    for (const version of [2, 3, 4]) {
+      const recipe = store.recipe(version);
+      if (recipe === undefined) throw new Error('no recipe');
+      await expect(workshop.rebuild(recipe), `version ${version}`).rejects.toThrow(ProtocolError);
+    }
+    const first = store.recipe(1);
+    if (first !== undefined) await workshop.rebuild(first);
+  });
+
+  it('says what made each release and what it changed, and does without where that is lost', async () => {
+    const directory = new StoreDirectory();
+    await directory.fill(churn(3, 100));
+    await directory.raw('notes', (raw) => raw.put([1, 2] as never, Buffer.from('{"cause":"push"')));
+    await directory.raw('notes', (raw) => raw.remove([1, 1] as never));
+    const store = directory.open();
+    store.load(directory.identity);
+    const notes = [...store.pastReleases()].map((past) => past.notes);
+    expect(notes[0]).toMatchObject({ ...PUSHED, changedCount: expect.any(Number) });
+    expect(notes[0]?.added).toBeGreaterThan(0);
+    for (const lost of notes.slice(1)) {
+      expect(lost).toEqual({
+        cause: 'unknown',
+        detail: '',
+        changedParts: [],
+        changedCount: 0,
+        added: 0,
+        removed: 0,
+      });
+    }
   });
 });
 

@@ -1,0 +1,130 @@
+/**
+ * Earlier releases: rebuilt from the store off the event loop, verified against their manifests, and compared or taken
+ * up again. What is beyond the archive's limits is an UnknownReleaseError that names the oldest release still there.
+ */
+
+import { type Manifest, ProtocolError } from '@rulecast/protocol';
+import { EMPTY_RULE_SET, type List, type Policy, type RuleSet } from '@rulecast/rules';
+import type { Committer } from './commit.ts';
+import { type ReleaseRecipe, type Store, StoreError } from './store.ts';
+import type { Comparison, Workshop } from './work.ts';
+
+/** One part, or with neither name everything. Not both. */
+export interface PartFilter {
+  readonly list?: string | undefined;
+  readonly policy?: string | undefined;
+}
+
+/** Content that is at hand, or what it is rebuilt from. Plain data, for a worker thread. */
+export type PastContent =
+  | { readonly kind: 'rule-set'; readonly ruleSet: RuleSet }
+  | { readonly kind: 'recipe'; readonly recipe: ReleaseRecipe };
+
+/** There was no such release, or it is not kept any more. */
+export class UnknownReleaseError extends Error {
+  /** The oldest version kept; undefined where nothing was ever released. */
+  readonly oldest: number | undefined;
+
+  constructor(version: number, oldest: number | undefined, head: Manifest | undefined) {
+    super(
+      oldest === undefined || head === undefined
+        ? `there is no version ${version}: nothing was released yet`
+        : version > head.version
+          ? `there is no version ${version} yet: the newest is ${head.version}`
+          : `version ${version} is not kept any more: the oldest that is kept is ${oldest}`,
+    );
+    this.oldest = oldest;
+  }
+}
+
+export class Archive {
+  private readonly store: Store;
+  private readonly committer: Committer;
+  private readonly workshop: Workshop;
+
+  constructor(store: Store, committer: Committer, workshop: Workshop) {
+    this.store = store;
+    this.committer = committer;
+    this.workshop = workshop;
+  }
+
+  /** The rule set of a version. Throws UnknownReleaseError, and StoreError where what is stored is not what was signed. */
+  async ruleSetOf(version: number): Promise<RuleSet> {
+    const content = this.contentOf(version);
+    if (content.kind === 'rule-set') return content.ruleSet;
+    return this.told(version, () => this.workshop.rebuild(content.recipe));
+  }
+
+  /**
+   * The changes from one version to another, either of which may be the older, of what `only` says. Throws as
+   * `ruleSetOf` does.
+   */
+  async changes(from: number, to: number, only: PartFilter): Promise<Comparison> {
+    const before = this.contentOf(from);
+    const after = this.contentOf(to);
+    return this.told(from, () => this.workshop.compare(before, after, only));
+  }
+
+  private contentOf(version: number): PastContent {
+    const { head } = this.committer;
+    if (head?.manifest.version === version) return { kind: 'rule-set', ruleSet: head.ruleSet };
+    const recipe = this.store.recipe(version);
+    if (recipe === undefined) {
+      throw new UnknownReleaseError(version, this.store.oldestVersion, head?.manifest);
+    }
+    return { kind: 'recipe', recipe };
+  }
+
+  private async told<T>(version: number, work: () => Promise<T>): Promise<T> {
+    try {
+      return await work();
+    } catch (cause) {
+      if (!(cause instanceof ProtocolError)) throw cause;
+      throw new StoreError(`version ${version} is damaged in the store: ${cause.message}`, { cause });
+    }
+  }
+}
+
+/** Of a rule set what a filter says; resolutions belong to everything only. */
+export function filtered(ruleSet: RuleSet, { list, policy }: PartFilter): RuleSet {
+  if (list === undefined && policy === undefined) return ruleSet;
+  return {
+    ...EMPTY_RULE_SET,
+    lists: picked<List>(ruleSet.lists, list),
+    policies: picked<Policy>(ruleSet.policies, policy),
+  };
+}
+
+function picked<T>(parts: ReadonlyMap<string, T>, name: string | undefined): ReadonlyMap<string, T> {
+  const part = name === undefined ? undefined : parts.get(name);
+  return name === undefined || part === undefined ? new Map() : new Map([[name, part]]);
+}
+
+/**
+ * The rule set `now` with what a filter says as it was in `past`; a part that was not there is removed. Undefined where
+ * the part is neither there nor was. Resolutions are the old ones, the present ones going first: names are resolved anew,
+ * and one that fails keeps the addresses it has.
+ */
+export function restored(now: RuleSet, past: RuleSet, { list, policy }: PartFilter): RuleSet | undefined {
+  const resolutions = new Map([...past.resolutions, ...now.resolutions]);
+  if (list === undefined && policy === undefined) {
+    return { lists: past.lists, policies: past.policies, resolutions };
+  }
+  const lists = replaced<List>(now.lists, past.lists, list);
+  const policies = replaced<Policy>(now.policies, past.policies, policy);
+  return lists === undefined || policies === undefined ? undefined : { lists, policies, resolutions };
+}
+
+function replaced<T>(
+  now: ReadonlyMap<string, T>,
+  past: ReadonlyMap<string, T>,
+  name: string | undefined,
+): ReadonlyMap<string, T> | undefined {
+  if (name === undefined) return now;
+  const part = past.get(name);
+  if (part === undefined && !now.has(name)) return undefined;
+  const parts = new Map(now);
+  if (part === undefined) parts.delete(name);
+  else parts.set(name, part);
+  return parts;
+}

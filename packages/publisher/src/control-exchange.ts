@@ -1,0 +1,81 @@
+/**
+ * A control connection as the request on it sees it: what comes, what is answered, and whether anybody still listens.
+ * PROTOCOL.md "Control".
+ */
+
+import {
+  type Connection,
+  type ControlRecord,
+  ErrorCode,
+  HANDSHAKE_TIMEOUT_MS,
+  type Message,
+  type MessageOf,
+  ProtocolError,
+  STALL_TIMEOUT_MS,
+} from '@rulecast/protocol';
+
+export class ControlExchange {
+  private readonly connection: Connection;
+
+  constructor(connection: Connection) {
+    this.connection = connection;
+  }
+
+  /** The request, or undefined where the connection ended without one. */
+  async request(): Promise<Message | undefined> {
+    return this.receiveWithin(HANDSHAKE_TIMEOUT_MS);
+  }
+
+  /** The next message of a request that has several. Throws ProtocolError if another comes, or none. */
+  async expect<K extends 'file' | 'chunk' | 'end'>(kind: K): Promise<MessageOf<K>> {
+    const message = await this.receiveWithin(STALL_TIMEOUT_MS);
+    if (message === undefined) throw new ProtocolError(ErrorCode.disconnected, 'the request was cut off');
+    if (message.kind !== kind) {
+      throw new ProtocolError(ErrorCode.unexpectedMessage, `${message.kind} where ${kind} was due`);
+    }
+    return message as MessageOf<K>; // its kind was compared
+  }
+
+  /** Whoever says nothing for so long is told and sent away: there are few connections for all. */
+  private async receiveWithin(timeoutMs: number): Promise<Message | undefined> {
+    const timer = setTimeout(() => {
+      this.connection.bye(ErrorCode.timeout, `nothing came for ${timeoutMs / 1000} s`);
+    }, timeoutMs);
+    try {
+      return (await this.connection.receive())?.message;
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  /** Sends one record. Rejects with ProtocolError where the peer is gone, or takes nothing for a minute. */
+  async record(record: ControlRecord): Promise<void> {
+    await this.send({ kind: 'record', record });
+  }
+
+  async done(code: string, text: string): Promise<void> {
+    await this.send({ kind: 'done', code, text });
+  }
+
+  async fail(fields: Omit<MessageOf<'fail'>, 'kind'>): Promise<void> {
+    await this.send({ kind: 'fail', ...fields });
+  }
+
+  /** A peer that stops reading does not hold its place for ever. */
+  private async send(message: Message): Promise<void> {
+    const timer = setTimeout(() => {
+      this.connection.bye(ErrorCode.timeout, `nothing was read for ${STALL_TIMEOUT_MS / 1000} s`);
+    }, STALL_TIMEOUT_MS);
+    try {
+      await this.connection.send(message);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  /** Resolves when `rulectl` is gone, for then nobody waits for the answer; it may say no more after its request. */
+  async untilGone(): Promise<void> {
+    await this.connection.receive().catch(() => undefined); // the connection has told the peer, and closed
+    this.connection.bye(ErrorCode.unexpectedMessage, 'a connection carries one request');
+  }
+}

@@ -1,0 +1,229 @@
+/**
+ * What a change takes away from a part and adds to it, as canonical text for people. Lines are made one at a time: a
+ * million of them are never in memory at once.
+ */
+
+import { type EditAspect, type Part, type PartChange, PartKind, type Resolutions } from '@rulecast/protocol';
+import {
+  type Direction,
+  diffPrefixes,
+  EMPTY_PREFIX_SET,
+  formatPrefixAt,
+  formatRule,
+  type Policy,
+  type Prefixes,
+  type PrefixSet,
+  type Run,
+  ruleCount,
+  ruleOfRun,
+  runRuleCount,
+} from '@rulecast/rules';
+
+/** Lines that follow each other in one release and are not in the other. */
+export interface EditBlock {
+  readonly op: 'added' | 'removed';
+  readonly aspect: EditAspect;
+  /** Of rules: the number of the first, from 0, in the release that has it. */
+  readonly index?: number;
+  readonly lines: Iterable<string>;
+}
+
+type Edits = Extract<PartChange, { op: 'patch' }>['edits'];
+type EditsOf<K extends Edits['kind']> = Extract<Edits, { kind: K }>;
+type Splices = EditsOf<'policy'>['egress'];
+
+/** The blocks of one change, in the order of the part. A block may have no lines. */
+export function* editBlocks(change: PartChange): Generator<EditBlock> {
+  switch (change.op) {
+    case 'put':
+      return yield* wholeBlocks('added', change.after);
+    case 'remove':
+      return yield* wholeBlocks('removed', change.before);
+    case 'patch':
+      return yield* patchBlocks(change.before, change.after, change.edits);
+  }
+}
+
+function* wholeBlocks(op: EditBlock['op'], part: Part): Generator<EditBlock> {
+  switch (part.kind) {
+    case PartKind.prefixList:
+    case PartKind.nameList: {
+      const { list } = part;
+      if (list.kind === 'names') {
+        if (list.resolve) yield resolveBlock(op, true);
+        yield { op, aspect: 'entries', lines: list.names };
+        return;
+      }
+      yield { op, aspect: 'entries', lines: setLines(list) };
+      return;
+    }
+    case PartKind.policy: {
+      const { policy } = part;
+      yield { op, aspect: 'default', lines: [policy.defaultAction] };
+      yield { op, aspect: 'prefixes', lines: setLines(policy.prefixes) };
+      yield { op, aspect: 'egress', index: 0, lines: ruleLines(policy.egress, 'egress') };
+      yield { op, aspect: 'ingress', index: 0, lines: ruleLines(policy.ingress, 'ingress') };
+      return;
+    }
+    case PartKind.resolutions:
+      yield { op, aspect: 'addresses', lines: resolutionLines(part.resolutions) };
+  }
+}
+
+function* patchBlocks(before: Part, after: Part, edits: Edits): Generator<EditBlock> {
+  switch (edits.kind) {
+    case 'prefixes':
+      if ('list' in before && before.list.kind === 'prefixes') yield* prefixBlocks(before.list, edits);
+      return;
+    case 'names': {
+      if (!('list' in before) || before.list.kind !== 'names') return;
+      if (!('list' in after) || after.list.kind !== 'names') return;
+      if (before.list.resolve !== after.list.resolve) {
+        yield resolveBlock('removed', before.list.resolve);
+        yield resolveBlock('added', after.list.resolve);
+      }
+      const { names } = before.list;
+      yield { op: 'removed', aspect: 'entries', lines: chosen(edits.removed, (i) => names[i] ?? '') };
+      yield { op: 'added', aspect: 'entries', lines: edits.added };
+      return;
+    }
+    case 'policy':
+      if (before.kind !== PartKind.policy || after.kind !== PartKind.policy) return;
+      yield* headerBlocks(before.policy, after.policy);
+      yield* spliceBlocks(before.policy.egress, edits.egress, 'egress');
+      yield* spliceBlocks(before.policy.ingress, edits.ingress, 'ingress');
+      return;
+    case 'resolutions':
+      if (before.kind === PartKind.resolutions) yield* resolutionBlocks(before.resolutions, edits);
+  }
+}
+
+function* prefixBlocks(before: PrefixSet, { v4, v6 }: EditsOf<'prefixes'>): Generator<EditBlock> {
+  for (const [column, delta] of [
+    [before.v4, v4],
+    [before.v6, v6],
+  ] as const) {
+    yield {
+      op: 'removed',
+      aspect: 'entries',
+      lines: chosen(delta.removed, (i) => formatPrefixAt(column, i)),
+    };
+  }
+  for (const { added } of [v4, v6]) yield { op: 'added', aspect: 'entries', lines: columnLines(added) };
+}
+
+function resolveBlock(op: EditBlock['op'], resolve: boolean): EditBlock {
+  return { op, aspect: 'resolve', lines: [`resolve: ${resolve}`] };
+}
+
+/** All of a policy but its rules. */
+function* headerBlocks(before: Policy, after: Policy): Generator<EditBlock> {
+  if (before.defaultAction !== after.defaultAction) {
+    yield { op: 'removed', aspect: 'default', lines: [before.defaultAction] };
+    yield { op: 'added', aspect: 'default', lines: [after.defaultAction] };
+  }
+  yield* setBlocks('prefixes', before.prefixes, after.prefixes, '');
+}
+
+/** What one set has and the other has not, each line after `lead`. */
+function* setBlocks(
+  aspect: EditAspect,
+  before: PrefixSet,
+  after: PrefixSet,
+  lead: string,
+): Generator<EditBlock> {
+  const pairs = [
+    [before.v4, diffPrefixes(before.v4, after.v4)],
+    [before.v6, diffPrefixes(before.v6, after.v6)],
+  ] as const;
+  for (const [column, { removed }] of pairs) {
+    yield { op: 'removed', aspect, lines: chosen(removed, (i) => lead + formatPrefixAt(column, i)) };
+  }
+  for (const [, { added }] of pairs) yield { op: 'added', aspect, lines: columnLines(added, lead) };
+}
+
+function* spliceBlocks(before: readonly Run[], splices: Splices, aspect: Direction): Generator<EditBlock> {
+  let old = 0; // rules of the old policy that were passed
+  let next = 0; // rules of the new one
+  const rules = new RuleCursor(before, aspect);
+  for (const { keep, drop, insert } of splices) {
+    old += keep;
+    next += keep;
+    rules.skip(keep);
+    if (drop > 0) yield { op: 'removed', aspect, index: old, lines: rules.lines(drop) };
+    yield { op: 'added', aspect, index: next, lines: ruleLines(insert, aspect) };
+    old += drop;
+    next += ruleCount(insert);
+  }
+}
+
+/** Goes through the rules of some runs once. */
+class RuleCursor {
+  private readonly runs: readonly Run[];
+  private readonly direction: Direction;
+  private run = 0;
+  private offset = 0;
+
+  constructor(runs: readonly Run[], direction: Direction) {
+    this.runs = runs;
+    this.direction = direction;
+  }
+
+  skip(count: number): void {
+    this.offset += count;
+    for (;;) {
+      const run = this.runs[this.run];
+      if (run === undefined || this.offset < runRuleCount(run)) return;
+      this.offset -= runRuleCount(run);
+      this.run++;
+    }
+  }
+
+  /** The next `count` rules, which the cursor has passed once they were read. */
+  *lines(count: number): Generator<string> {
+    for (let i = 0; i < count; i++) {
+      const run = this.runs[this.run];
+      if (run === undefined) return;
+      yield formatRule(ruleOfRun(run, this.offset), this.direction);
+      this.skip(1);
+    }
+  }
+}
+
+function* resolutionBlocks(before: Resolutions, { changes }: EditsOf<'resolutions'>): Generator<EditBlock> {
+  for (const [name, after] of changes) {
+    yield* setBlocks(
+      'addresses',
+      before.get(name) ?? EMPTY_PREFIX_SET,
+      after ?? EMPTY_PREFIX_SET,
+      `${name} `,
+    );
+  }
+}
+
+function* chosen(indices: Uint32Array, lineAt: (index: number) => string): Generator<string> {
+  for (const index of indices) yield lineAt(index);
+}
+
+function* columnLines(column: Prefixes, lead = ''): Generator<string> {
+  for (let i = 0; i < column.lengths.length; i++) yield lead + formatPrefixAt(column, i);
+}
+
+function* setLines(set: PrefixSet, lead = ''): Generator<string> {
+  yield* columnLines(set.v4, lead);
+  yield* columnLines(set.v6, lead);
+}
+
+function* resolutionLines(resolutions: Resolutions): Generator<string> {
+  for (const [name, set] of [...resolutions].sort(([a], [b]) => (a < b ? -1 : 1))) {
+    yield* setLines(set, `${name} `);
+  }
+}
+
+function* ruleLines(runs: readonly Run[], direction: Direction): Generator<string> {
+  for (const run of runs) {
+    for (let offset = 0; offset < runRuleCount(run); offset++) {
+      yield formatRule(ruleOfRun(run, offset), direction);
+    }
+  }
+}

@@ -1,0 +1,84 @@
+/** PUSH: takes the files in, has them released, and says what was refused. PROTOCOL.md "PUSH". */
+
+import { createHash } from 'node:crypto';
+import { boundText, ErrorCode, type MessageOf, ProtocolError, PUSH_MAX_BYTES } from '@rulecast/protocol';
+import type { ControlExchange } from './control-exchange.ts';
+import type { Publisher, PushOutcome } from './publisher.ts';
+import type { PushedFile, PushInput } from './pushed.ts';
+import { answerWithRelease, tellVersionMoved } from './release-report.ts';
+
+type Push = MessageOf<'push'>;
+type Refused = Extract<PushOutcome, { kind: 'rejects' | 'version-moved' }>;
+
+/** Answers a PUSH. Throws what is to be told by FAIL. */
+export async function answerPush(push: Push, exchange: ControlExchange, publisher: Publisher): Promise<void> {
+  if (push.replaceAll && push.action !== 'replace') {
+    throw new ProtocolError(ErrorCode.badInput, `replaceAll goes with replace, not with ${push.action}`);
+  }
+  const input: PushInput = {
+    action: push.action,
+    list: push.list,
+    policy: push.policy,
+    replaceAll: push.replaceAll,
+    files: await receiveFiles(push.files, exchange),
+  };
+  await answerWithRelease(
+    push,
+    exchange,
+    publisher,
+    () => publisher.push(input, { ifVersion: push.ifVersion, dryRun: push.dryRun }),
+    (outcome: Refused) => tellRefused(outcome, push.ifVersion, exchange),
+  );
+}
+
+async function receiveFiles(count: number, exchange: ControlExchange): Promise<readonly PushedFile[]> {
+  const files: PushedFile[] = [];
+  let totalBytes = 0;
+  for (let i = 0; i < count; i++) {
+    const { name, role, bytes } = await exchange.expect('file');
+    totalBytes += bytes;
+    if (totalBytes > PUSH_MAX_BYTES) {
+      throw new ProtocolError(ErrorCode.overLimit, `a push holds at most ${PUSH_MAX_BYTES} bytes of files`);
+    }
+    files.push({ name, role, bytes: await receiveBytes(name, bytes, exchange) });
+  }
+  return files;
+}
+
+async function receiveBytes(name: string, count: number, exchange: ControlExchange): Promise<Uint8Array> {
+  const bytes = new Uint8Array(count);
+  const digest = createHash('sha256');
+  for (let at = 0; at < count; ) {
+    const chunk = (await exchange.expect('chunk')).bytes;
+    if (at + chunk.length > count)
+      throw new ProtocolError(ErrorCode.badTransfer, `${name} is longer than announced`);
+    bytes.set(chunk, at);
+    digest.update(chunk);
+    at += chunk.length;
+  }
+  const { sha256 } = await exchange.expect('end');
+  if (!digest.digest().equals(sha256))
+    throw new ProtocolError(ErrorCode.badTransfer, `${name} arrived damaged`);
+  return bytes;
+}
+
+async function tellRefused(
+  outcome: Refused,
+  ifVersion: number | undefined,
+  exchange: ControlExchange,
+): Promise<void> {
+  if (outcome.kind === 'version-moved') return tellVersionMoved(outcome, ifVersion, exchange);
+  for (const reject of outcome.rejects) {
+    await exchange.record({ record: 'reject', ...reject, reason: boundText(reject.reason) });
+  }
+  const [first] = outcome.rejects;
+  const lines =
+    outcome.rejectCount === 1 ? 'one line is refused' : `${outcome.rejectCount} lines are refused`;
+  await exchange.fail({
+    code: ErrorCode.badInput,
+    text: `${lines}: nothing was released`,
+    file: first?.file,
+    line: first?.line,
+    column: first?.column,
+  });
+}

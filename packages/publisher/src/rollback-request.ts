@@ -1,0 +1,22 @@
+/** ROLLBACK: a new release with the content of an earlier one. PROTOCOL.md "ROLLBACK". */
+
+import type { MessageOf } from '@rulecast/protocol';
+import type { ControlExchange } from './control-exchange.ts';
+import type { Publisher } from './publisher.ts';
+import { answerWithRelease, tellVersionMoved } from './release-report.ts';
+
+/** Answers a ROLLBACK. Throws what is to be told by FAIL. */
+export async function answerRollback(
+  request: MessageOf<'rollback'>,
+  exchange: ControlExchange,
+  publisher: Publisher,
+): Promise<void> {
+  const { version, list, policy, ifVersion, dryRun } = request;
+  await answerWithRelease(
+    request,
+    exchange,
+    publisher,
+    () => publisher.rollback(version, { list, policy }, { ifVersion, dryRun }),
+    (moved) => tellVersionMoved(moved, ifVersion, exchange),
+  );
+}

@@ -1,0 +1,153 @@
+/** What the daemon runs with: its command line over its configuration file over its defaults. */
+
+import { join } from 'node:path';
+import type { PublisherConfig } from '@rulecast/formats';
+import { bitsOf, type PrefixSet, parseAddress, parseHostName, prefixOf, prefixSetOf } from '@rulecast/rules';
+import {
+  type CurveServerKeys,
+  curvePeerKeys,
+  type Endpoint,
+  EndpointError,
+  parseEndpoint,
+  readCurveKeyPair,
+} from '@rulecast/vchan';
+
+/** What the command line says; undefined where it does not. */
+export interface Flags {
+  readonly state: string | undefined;
+  readonly listen: readonly string[] | undefined;
+  readonly control: string | undefined;
+  readonly name: string | undefined;
+  readonly dnsServer: readonly string[] | undefined;
+  /** NAME=ADDRESS[,ADDRESS] each. */
+  readonly resolve: readonly string[];
+  /** The file of the secret key that ZeroMQ listeners prove to have. */
+  readonly curveKey: string | undefined;
+  /** Public keys, or files of them, of the subscribers to admit. */
+  readonly curvePeer: readonly string[] | undefined;
+  /** Likewise, of who may push. */
+  readonly curveControlPeer: readonly string[] | undefined;
+}
+
+export interface Settings {
+  readonly stateDirectory: string;
+  readonly identityFile: string;
+  readonly name: string;
+  readonly listen: readonly Endpoint[];
+  /** As they were written, for the log. */
+  readonly listenTexts: readonly string[];
+  readonly control: Endpoint;
+  readonly controlText: string;
+  readonly curve: CurveServerKeys | undefined;
+  /** Of the control endpoint: whoever may subscribe may not therefore push. */
+  readonly controlCurve: CurveServerKeys | undefined;
+  readonly dnsServers: readonly string[] | undefined;
+  readonly fixedNames: ReadonlyMap<string, PrefixSet>;
+  /** Of PublisherOptions. */
+  readonly nameAgeMs: number | undefined;
+  /** Addresses that subscribers reach this publisher by: no fetched list may block them. */
+  readonly peers: PrefixSet;
+}
+
+/** A setting cannot be used; the message says which, and what to write. */
+export class SettingsError extends Error {
+  readonly code = 'settings';
+}
+
+export interface Defaults {
+  readonly subscribers: string;
+  readonly control: string;
+}
+
+const STATE_DIRECTORY = '/var/lib/rulecast/publisher';
+const NAME = 'publisher';
+
+/** Throws SettingsError. */
+export function settingsOf(
+  flags: Flags,
+  config: PublisherConfig | undefined,
+  configFile: string | undefined,
+  defaults: Defaults,
+): Settings {
+  const stateDirectory = flags.state ?? config?.state ?? STATE_DIRECTORY;
+  const configured = (config?.listen ?? []).map(({ value }) => value);
+  const listenTexts = flags.listen ?? (configured.length > 0 ? configured : [defaults.subscribers]);
+  const controlText = flags.control ?? config?.control?.value ?? defaults.control;
+  const placeOf = (text: string): string => {
+    const written = [...(config?.listen ?? []), ...(config?.control === undefined ? [] : [config.control])];
+    const found = written.find(({ value }) => value === text);
+    return found === undefined || configFile === undefined
+      ? ''
+      : `${configFile}:${found.line}:${found.column}: `;
+  };
+  const endpointOf = (text: string): Endpoint => {
+    try {
+      return parseEndpoint(text);
+    } catch (cause) {
+      if (!(cause instanceof EndpointError)) throw cause;
+      throw new SettingsError(`${placeOf(text)}${cause.message}`, { cause });
+    }
+  };
+  const listen = listenTexts.map(endpointOf);
+  return {
+    stateDirectory,
+    identityFile: config?.identity ?? join(stateDirectory, 'identity'),
+    name: flags.name ?? config?.name ?? NAME,
+    listen,
+    listenTexts,
+    control: endpointOf(controlText),
+    controlText,
+    ...curvesOf(flags, config),
+    dnsServers: flags.dnsServer ?? config?.dnsServers,
+    fixedNames: new Map([...(config?.fixedNames ?? []), ...fixedNames(flags.resolve)]),
+    nameAgeMs: config?.nameAgeMs,
+    peers: peersOf(listen),
+  };
+}
+
+function peersOf(listen: readonly Endpoint[]): PrefixSet {
+  const addresses = listen.flatMap((endpoint) => {
+    const address = endpoint.kind === 'zmq+tcp' ? parseAddress(endpoint.address) : undefined;
+    // The unspecified address means every one of this host, which are not known here.
+    return address === undefined || address.words.every((word) => word === 0) ? [] : [address];
+  });
+  return prefixSetOf(addresses.map(({ family, words }) => prefixOf(family, words, bitsOf(family))));
+}
+
+/** The keys of both kinds of endpoint, the command line going before the configuration. Throws EndpointError. */
+function curvesOf(
+  flags: Flags,
+  config: PublisherConfig | undefined,
+): Pick<Settings, 'curve' | 'controlCurve'> {
+  const secretFile = flags.curveKey ?? config?.curve?.secretFile;
+  const peers = flags.curvePeer ?? config?.curve?.clientFiles ?? [];
+  const controlPeers = flags.curveControlPeer ?? config?.curve?.controlClientFiles ?? [];
+  if (secretFile === undefined) {
+    const option = peers.length > 0 ? '--curve-peer' : '--curve-control-peer';
+    if (peers.length + controlPeers.length > 0) {
+      throw new SettingsError(`${option} goes with --curve-key FILE, the secret key of this end`);
+    }
+    return { curve: undefined, controlCurve: undefined };
+  }
+  const { secretKey } = readCurveKeyPair(secretFile);
+  const keysFor = (from: readonly string[]): CurveServerKeys | undefined =>
+    from.length === 0 ? undefined : { secretKey, clientKeys: from.flatMap(curvePeerKeys) };
+  return { curve: keysFor(peers), controlCurve: keysFor(controlPeers) };
+}
+
+function fixedNames(options: readonly string[]): ReadonlyMap<string, PrefixSet> {
+  const fixed = new Map<string, PrefixSet>();
+  for (const option of options) {
+    const [nameText = '', addresses = ''] = option.split('=', 2);
+    const parsed = parseHostName(nameText);
+    if (parsed.kind === 'fault')
+      throw new SettingsError(`--resolve ${option}: "${nameText}" is no host name`);
+    const prefixes = addresses.split(',').map((text) => {
+      const address = parseAddress(text);
+      if (address === undefined) throw new SettingsError(`--resolve ${option}: "${text}" is no address`);
+      return prefixOf(address.family, address.words, bitsOf(address.family));
+    });
+    fixed.set(parsed.name, prefixSetOf(prefixes));
+  }
+  return fixed;
+}

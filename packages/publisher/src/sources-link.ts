@@ -1,0 +1,208 @@
+/**
+ * Sources and publisher, put together: lists that change become releases, releases that lose a list get it back, the configuration is read again
+ * when it changes, and what is done against a guard is on record.
+ */
+
+import { appendFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
+import type { PublisherConfig } from '@rulecast/formats';
+import { EMPTY_PREFIX_SET, type List, type PrefixSet } from '@rulecast/rules';
+import {
+  type AuditEntry,
+  Fetcher,
+  type ListStatus,
+  type Permits,
+  Reader,
+  Sources,
+  watchPaths,
+} from '@rulecast/sources';
+import { type ConfigRefused, readConfigFile } from './config-file.ts';
+import type { ListKeeper, Publisher } from './publisher.ts';
+
+export interface SourcesLinkOptions {
+  readonly publisher: Publisher;
+  readonly config: PublisherConfig;
+  /** Watched, and read again when it changes; undefined where there is no file. */
+  readonly configFile: string | undefined;
+  readonly stateDirectory: string;
+  /** Addresses of peers that manage this host. */
+  readonly peers?: PrefixSet;
+}
+
+/** Troubles of lists that the status shows one by one. */
+const LISTS_SHOWN = 6;
+const DEGRADED_CHARS = 120;
+/** What takes effect at the next start only, by the key that the file has for it. */
+const START_KEYS = {
+  name: 'name',
+  state: 'state',
+  identity: 'identity',
+  listen: 'listen',
+  control: 'control',
+  curve: 'curve',
+  dnsServers: 'dns',
+  fixedNames: 'dns',
+  nameAgeMs: 'dns',
+  proxy: 'proxy',
+} as const satisfies Partial<Record<keyof PublisherConfig, string>>;
+type StartKey = keyof typeof START_KEYS;
+
+function startKeys(): readonly StartKey[] {
+  return Object.keys(START_KEYS) as StartKey[]; // of a constant
+}
+
+export class SourcesLink implements ListKeeper {
+  private readonly publisher: Publisher;
+  private readonly configFile: string | undefined;
+  private readonly auditFile: string;
+  private readonly reader = new Reader();
+  private readonly sources: Sources;
+  private config: PublisherConfig;
+  /** Why the configuration file is not what is in force. */
+  private configTrouble: string | undefined;
+  private closeWatch: (() => Promise<void>) | undefined;
+  private reloading: Promise<void> = Promise.resolve();
+  private readonly onRelease = (): void => this.sources.resync();
+
+  constructor(options: SourcesLinkOptions) {
+    const { publisher, config, configFile, stateDirectory, peers = EMPTY_PREFIX_SET } = options;
+    const directory = join(stateDirectory, 'sources');
+    this.publisher = publisher;
+    this.config = config;
+    this.configFile = configFile;
+    this.auditFile = join(stateDirectory, 'audit.log');
+    this.sources = new Sources({
+      config,
+      directory,
+      fetcher: new Fetcher({ cacheDirectory: join(directory, 'downloads'), proxy: config.proxy }),
+      read: (job) => this.reader.read(job),
+      evaluate: (expression) => this.reader.evaluate(expression),
+      watch,
+      consumer: {
+        update: (batch) => publisher.updateLists(batch),
+        holds: (list) => publisher.head?.ruleSet.lists.has(list) === true,
+      },
+      log: publisher.logger,
+      peers,
+      audit: (entry) => this.audit(entry),
+    });
+  }
+
+  /** Begins to keep lists fresh. */
+  async start(): Promise<void> {
+    this.publisher.keepLists(this);
+    await this.sources.start(this.publisher.head?.ruleSet.lists ?? new Map());
+    this.publisher.on('release', this.onRelease);
+    const { configFile } = this;
+    if (configFile !== undefined) this.closeWatch = await watch([configFile], () => this.reload(configFile));
+  }
+
+  owns(list: string): boolean {
+    return this.sources.owns(list);
+  }
+
+  get degraded(): readonly string[] {
+    const troubled = this.sources.status().filter(({ trouble }) => trouble !== undefined);
+    const shown = troubled.slice(0, LISTS_SHOWN).map(({ name, trouble }) => {
+      return `list ${name} is not fresh: ${trouble?.reason ?? ''}`.slice(0, DEGRADED_CHARS);
+    });
+    const more = troubled.length - shown.length;
+    const connected = new Set(this.publisher.subscribers.connected());
+    const missing = this.config.subscribers.filter((name) => !connected.has(name));
+    return [
+      ...(this.configTrouble === undefined ? [] : [this.configTrouble.slice(0, DEGRADED_CHARS)]),
+      ...shown,
+      ...(more > 0 ? [`${more} more lists are not fresh: see rulectl lists`] : []),
+      ...(missing.length > 0 ? [`not connected: ${missing.join(', ')}`.slice(0, DEGRADED_CHARS)] : []),
+    ];
+  }
+
+  status(): readonly ListStatus[] {
+    return this.sources.status();
+  }
+
+  /** The last good content of a list of the configuration, published or not. */
+  list(name: string): List | undefined {
+    return this.sources.list(name);
+  }
+
+  /** See Sources.refresh. */
+  refresh(names: readonly string[], permits: Permits): Promise<readonly ListStatus[]> {
+    return this.sources.refresh(names, permits);
+  }
+
+  /** Resolves when the configuration was read again, for tests; a change of the file brings it about. */
+  reload(file: string): Promise<void> {
+    const tell = (error: unknown): void => {
+      this.publisher.logger.error({ err: error, file }, 'the changed configuration could not be taken up');
+    };
+    this.reloading = this.reloading.then(() => this.reloadNow(file)).catch(tell);
+    return this.reloading;
+  }
+
+  private async reloadNow(file: string): Promise<void> {
+    const { logger } = this.publisher;
+    const read = await readConfigFile(file);
+    if (read.kind === 'refused') {
+      this.configTrouble = `the configuration is refused and the one before is in force: ${firstFault(read)}`;
+      logger.warn({ file, rejects: read.rejects.slice(0, 8) }, this.configTrouble);
+      return;
+    }
+    const { config } = read;
+    const isUnchanged = isDeepStrictEqual(config, this.config);
+    const changed = startKeys().filter((key) => {
+      return !isDeepStrictEqual(startValue(config, key), startValue(this.config, key));
+    });
+    const stale = [...new Set(changed.map((key) => START_KEYS[key]))];
+    this.configTrouble =
+      stale.length === 0
+        ? undefined
+        : `restart the publisher for ${stale.join(', ')}: the configuration changed`;
+    if (isUnchanged) return;
+    this.config = { ...config, ...Object.fromEntries(startKeys().map((key) => [key, this.config[key]])) };
+    await this.sources.reload(config);
+    logger.info({ file, lists: config.lists.size }, 'took up the changed configuration');
+    if (this.configTrouble !== undefined) logger.warn({ file }, this.configTrouble);
+  }
+
+  private audit(entry: AuditEntry): void {
+    const line = JSON.stringify({ at: new Date(this.publisher.nowMs()).toISOString(), ...entry });
+    appendFile(this.auditFile, `${line}\n`, { mode: 0o600 }).catch((error: unknown) => {
+      this.publisher.logger.error({ err: error, file: this.auditFile }, 'the audit log cannot be written');
+    });
+  }
+
+  /** Ends what is under way. Call it before the publisher closes. */
+  async close(): Promise<void> {
+    this.publisher.off('release', this.onRelease);
+    await this.closeWatch?.();
+    await this.reloading;
+    await this.sources.close();
+    await this.reader.close();
+  }
+}
+
+function firstFault({ rejects, rejectCount }: ConfigRefused): string {
+  const [first] = rejects;
+  if (first === undefined) return 'it cannot be read';
+  const more = rejectCount > 1 ? ` (and ${rejectCount - 1} more)` : '';
+  return `line ${first.line}, column ${first.column}: ${first.reason}${more}`;
+}
+
+/** What a key says, wherever it stands in the file. */
+function startValue(config: PublisherConfig, key: StartKey): unknown {
+  if (key === 'listen') return config.listen?.map(({ value }) => value);
+  return key === 'control' ? config.control?.value : config[key];
+}
+
+async function watch(
+  paths: readonly string[],
+  onChange: (path: string) => void,
+): Promise<() => Promise<void>> {
+  const watched = watchPaths(paths);
+  watched.on('change', onChange);
+  watched.on('gone', onChange);
+  await watched.ready;
+  return () => watched.close();
+}

@@ -1,0 +1,100 @@
+/** STATUS: the head, its parts and every subscriber known, once or at each change. PROTOCOL.md "STATUS". */
+
+import { HASH_BYTES, hexOf, type MessageOf, partWord } from '@rulecast/protocol';
+import { EMPTY_RULE_SET } from '@rulecast/rules';
+import type { ControlExchange } from './control-exchange.ts';
+import type { Publisher } from './publisher.ts';
+import { totalsOf } from './release-report.ts';
+
+/** Least time between two batches of a watched status: a burst of pushes is one redraw. */
+const WATCH_MIN_MS = 100;
+/** Where nothing was ever released. */
+const NO_HASH = new Uint8Array(HASH_BYTES);
+
+/** Answers a STATUS; with `watch` until `rulectl` is gone. */
+export async function answerStatus(
+  { watch }: MessageOf<'status'>,
+  exchange: ControlExchange,
+  publisher: Publisher,
+): Promise<void> {
+  await tellBatch(exchange, publisher);
+  if (!watch) return exchange.done('ok', '');
+  const changes = new ChangeSignal(publisher);
+  let gone = false;
+  const end = exchange.untilGone().then(() => {
+    gone = true;
+    changes.close();
+  });
+  try {
+    while (!gone) {
+      await changes.next(WATCH_MIN_MS);
+      if (!gone) await tellBatch(exchange, publisher);
+    }
+  } finally {
+    changes.close();
+  }
+  await end;
+}
+
+async function tellBatch(exchange: ControlExchange, publisher: Publisher): Promise<void> {
+  const { head } = publisher;
+  const manifest = head?.manifest;
+  await exchange.record({
+    record: 'head',
+    lineage: hexOf(publisher.identity.lineage),
+    epoch: manifest?.epoch ?? 0,
+    version: manifest?.version ?? 0,
+    hash: hexOf(head?.hash ?? NO_HASH),
+    createdAtMs: manifest?.createdAtMs ?? 0,
+    parts: manifest?.parts.length ?? 0,
+    ...totalsOf(head?.ruleSet ?? EMPTY_RULE_SET),
+    startedAtMs: publisher.startedAtMs,
+    degraded: [...publisher.degraded],
+  });
+  for (const part of manifest?.parts ?? []) {
+    await exchange.record({
+      record: 'part',
+      kind: partWord(part.kind),
+      name: part.name,
+      count: part.count,
+      digest: hexOf(part.digest),
+      changedVersion: part.changedVersion,
+    });
+  }
+  for (const record of publisher.subscribers.records(head, publisher.store, publisher.nowMs())) {
+    await exchange.record(record);
+  }
+}
+
+/** Tells that something in the status changed, at most so often. */
+class ChangeSignal {
+  private readonly publisher: Publisher;
+  private changed = false;
+  private wake: (() => void) | undefined;
+  private readonly listener = (): void => {
+    this.changed = true;
+    this.wake?.();
+  };
+
+  constructor(publisher: Publisher) {
+    this.publisher = publisher;
+    publisher.subscribers.on('change', this.listener);
+  }
+
+  /** Resolves after a change, and not before `quietMs` have passed. */
+  async next(quietMs: number): Promise<void> {
+    await new Promise<void>((resolve) => setTimeout(resolve, quietMs));
+    if (!this.changed) {
+      await new Promise<void>((resolve) => {
+        this.wake = resolve;
+      });
+    }
+    this.wake = undefined;
+    this.changed = false;
+  }
+
+  close(): void {
+    this.publisher.subscribers.off('change', this.listener);
+    this.listener();
+  }
+}

@@ -1,0 +1,141 @@
+/** What the values in the store's databases mean: keys, releases and notes, to bytes and back. */
+
+import {
+  CHANGED_PARTS_SHOWN_MAX,
+  decodeManifest,
+  hexOf,
+  manifestHash,
+  RELEASE_CAUSES,
+  type ReleaseCause,
+  SIGNATURE_BYTES,
+} from '@rulecast/protocol';
+
+/** The store cannot be opened, read or written; nothing was changed. */
+export class StoreError extends Error {
+  readonly code = 'store';
+}
+
+/** Where a release stands in the store's order. */
+export type ReleaseKey = readonly [epoch: number, version: number];
+
+/** What the store keeps of one release besides its content. */
+export interface StoredRelease {
+  /** As signed; never re-encoded. */
+  readonly manifestBytes: Uint8Array;
+  readonly signature: Uint8Array;
+  readonly deltaBytes: number;
+}
+
+/** What made a release and what it changed, for people: `rulectl history` shows it. */
+export interface ReleaseNotes {
+  readonly cause: ReleaseCause;
+  /** More about the cause, at most 512 bytes of UTF-8; may be empty. */
+  readonly detail: string;
+  /** The first changed parts, as `partText` prints them. */
+  readonly changedParts: readonly string[];
+  readonly changedCount: number;
+  /** Entries and rules, of all parts. */
+  readonly added: number;
+  readonly removed: number;
+}
+
+/** One release of the history, as far as it is kept in memory. */
+export interface HistoryEntry {
+  readonly key: ReleaseKey;
+  /** Hex. */
+  readonly hash: string;
+  readonly deltaBytes: number;
+  /** Manifest, signature and delta. */
+  readonly bytes: number;
+  readonly createdAtMs: number;
+}
+
+const DELTA_LENGTH_BYTES = 4;
+const KEY_BYTES = 16;
+const NO_NOTES: ReleaseNotes = {
+  cause: 'unknown',
+  detail: '',
+  changedParts: [],
+  changedCount: 0,
+  added: 0,
+  removed: 0,
+};
+
+export function historyEntry(key: ReleaseKey, stored: StoredRelease): HistoryEntry {
+  const { manifestBytes, deltaBytes } = stored;
+  const { createdAtMs } = decodeManifest(manifestBytes);
+  const bytes = SIGNATURE_BYTES + manifestBytes.length + deltaBytes;
+  return { key, hash: hexOf(manifestHash(manifestBytes)), deltaBytes, bytes, createdAtMs };
+}
+
+export function compareKeys(a: ReleaseKey, b: ReleaseKey): number {
+  return a[0] - b[0] || a[1] - b[1];
+}
+
+/** A key as the database gives it. */
+export function keyOf(key: readonly number[]): ReleaseKey {
+  return [key[0] ?? 0, key[1] ?? 0];
+}
+
+export function encodeKey(key: ReleaseKey): Uint8Array {
+  const bytes = Buffer.alloc(KEY_BYTES);
+  bytes.writeBigUInt64LE(BigInt(key[0]), 0);
+  bytes.writeBigUInt64LE(BigInt(key[1]), 8);
+  return bytes;
+}
+
+/** Throws StoreError. */
+export function decodeKey(bytes: Uint8Array): ReleaseKey {
+  if (bytes.length !== KEY_BYTES) throw new StoreError('the head of the store is damaged');
+  const view = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
+  return [Number(view.readBigUInt64LE(0)), Number(view.readBigUInt64LE(8))];
+}
+
+export function encodeStored(stored: StoredRelease): Uint8Array {
+  const deltaBytes = Buffer.alloc(DELTA_LENGTH_BYTES);
+  deltaBytes.writeUInt32LE(stored.deltaBytes);
+  return Buffer.concat([deltaBytes, stored.signature, stored.manifestBytes]);
+}
+
+/** Copies the bytes. Throws StoreError. */
+export function decodeStored(bytes: Uint8Array): StoredRelease {
+  const own = Uint8Array.from(bytes);
+  const manifestAt = DELTA_LENGTH_BYTES + SIGNATURE_BYTES;
+  if (own.length < manifestAt) throw new StoreError('a release in the store is damaged');
+  return {
+    deltaBytes: new DataView(own.buffer).getUint32(0, true),
+    signature: own.subarray(DELTA_LENGTH_BYTES, manifestAt),
+    manifestBytes: own.subarray(manifestAt),
+  };
+}
+
+export function encodeNotes(notes: ReleaseNotes): Uint8Array {
+  return Buffer.from(JSON.stringify(notes));
+}
+
+/** Notes are for people and not signed: damaged or missing ones are unknown, and refuse nothing. */
+export function decodeNotes(bytes: Uint8Array | undefined): ReleaseNotes {
+  if (bytes === undefined) return NO_NOTES;
+  let value: unknown;
+  try {
+    value = JSON.parse(Buffer.from(bytes).toString());
+  } catch {
+    return NO_NOTES;
+  }
+  return isNotes(value) ? value : NO_NOTES;
+}
+
+function isNotes(value: unknown): value is ReleaseNotes {
+  if (typeof value !== 'object' || value === null) return false;
+  const fields: Readonly<Record<string, unknown>> = { ...value };
+  const counts = [fields['changedCount'], fields['added'], fields['removed']];
+  const parts = fields['changedParts'];
+  return (
+    RELEASE_CAUSES.some((cause) => cause === fields['cause']) &&
+    typeof fields['detail'] === 'string' &&
+    counts.every((count) => typeof count === 'number' && Number.isSafeInteger(count) && count >= 0) &&
+    Array.isArray(parts) &&
+    parts.length <= CHANGED_PARTS_SHOWN_MAX &&
+    parts.every((part) => typeof part === 'string')
+  );
+}

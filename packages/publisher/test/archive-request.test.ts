@@ -1,0 +1,358 @@
+import type { MessageOf } from '@rulecast/protocol';
+import { type Endpoint, parseEndpoint } from '@rulecast/vchan';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
+import type { Publisher, PublisherOptions } from '../src/publisher.ts';
+import { serveControl } from '../src/serve.ts';
+import { randomHosts, seeded } from './churn.ts';
+import { freshPublisher, prefixes, release } from './fresh-publisher.ts';
+import { type Answer, recordsOf, ScriptedRulectl } from './scripted-rulectl.ts';
+
+interface House {
+  readonly publisher: Publisher;
+  readonly control: Endpoint;
+}
+
+let houses = 0;
+
+/** A publisher that serves rulectl in this process. */
+async function house(options: Partial<PublisherOptions> = {}): Promise<House> {
+  const publisher = freshPublisher(options);
+  houses += 1;
+  const control = parseEndpoint(`memory:archive-${houses}`);
+  const served = await serveControl(publisher, control, () => Promise.reject(new Error('nobody is asked')));
+  onTestFinished(() => served.close());
+  return { publisher, control };
+}
+
+async function ask(control: Endpoint, request: MessageOf<'rollback' | 'history' | 'diff'>): Promise<Answer> {
+  const rulectl = await ScriptedRulectl.connect(control);
+  await rulectl.send(request);
+  return rulectl.answer();
+}
+
+function rollback(
+  control: Endpoint,
+  version: number,
+  more: Partial<MessageOf<'rollback'>> = {},
+): Promise<Answer> {
+  return ask(control, {
+    kind: 'rollback',
+    version,
+    dryRun: false,
+    wait: 'released',
+    timeoutMs: 0,
+    ...more,
+  });
+}
+
+function diff(control: Endpoint, from: number, more: Partial<MessageOf<'diff'>> = {}): Promise<Answer> {
+  return ask(control, { kind: 'diff', from, stats: false, ...more });
+}
+
+/** The lines of a difference, with sign, aspect and number. */
+function linesOf(answer: Answer): readonly string[] {
+  return recordsOf(answer, 'edit').flatMap(({ op, name, aspect, index, lines }) =>
+    lines.map((line, i) => {
+      const number = index === undefined ? '' : ` ${index + i}`;
+      return `${op === 'added' ? '+' : '-'} ${name} ${aspect}${number}: ${line}`;
+    }),
+  );
+}
+
+const rules = (text: string): Readonly<Record<string, string>> => ({ 'work.rules': text });
+
+describe('a rollback', () => {
+  it('of everything brings lists and policies back, and removes what was not there', async () => {
+    const { publisher, control } = await house();
+    const first = await release(publisher, { 'a.txt': '192.0.2.1\n', 'x.rules': 'drop dst=@a\naccept\n' });
+    await release(publisher, { 'a.txt': '192.0.2.2\n', 'b.txt': '192.0.2.3\n' });
+    const { end } = await rollback(control, 1);
+    expect(end).toMatchObject({ kind: 'done', code: 'released', text: 'released version 3' });
+    expect(publisher.head?.manifest).toMatchObject({ version: 3, previousVersion: 2 });
+    expect(publisher.head?.manifest.parts.map(({ digest }) => digest)).toEqual(
+      first.manifest.parts.map(({ digest }) => digest),
+    );
+  });
+
+  it('to what the head says makes no version, and a dry run none either', async () => {
+    const { publisher, control } = await house();
+    await release(publisher, { 'a.txt': '192.0.2.1\n' });
+    await release(publisher, { 'a.txt': '192.0.2.2\n' });
+    expect((await rollback(control, 2)).end).toMatchObject({ kind: 'done', code: 'unchanged' });
+    const dry = await rollback(control, 1, { dryRun: true });
+    expect(dry.end).toMatchObject({ kind: 'done', code: 'planned' });
+    expect(recordsOf(dry, 'change')).toMatchObject([{ op: 'change', name: 'a', added: 1, removed: 1 }]);
+    expect(publisher.head?.manifest.version).toBe(2);
+  });
+
+  it('of a list leaves all else, and removes the list where it was not there', async () => {
+    const { publisher, control } = await house();
+    await release(publisher, { 'a.txt': '192.0.2.1\n' });
+    await release(publisher, { 'b.txt': '192.0.2.3\n' });
+    await release(publisher, { 'a.txt': '192.0.2.2\n', 'b.txt': '192.0.2.4\n' });
+    await rollback(control, 1, { list: 'a' });
+    expect(publisher.head?.ruleSet.lists.get('a')).toMatchObject(prefixes('192.0.2.1'));
+    expect(publisher.head?.ruleSet.lists.get('b')).toMatchObject(prefixes('192.0.2.4'));
+    await rollback(control, 1, { list: 'b' });
+    expect([...(publisher.head?.ruleSet.lists.keys() ?? [])]).toEqual(['a']);
+  });
+
+  it('of a list that a rule needs to a time before it was there is refused', async () => {
+    const { publisher, control } = await house();
+    await release(publisher, { 'a.txt': '192.0.2.1\n' });
+    await release(publisher, { 'b.txt': '192.0.2.1\n', 'x.rules': 'drop dst=@b\n' });
+    const { end } = await rollback(control, 1, { list: 'b' });
+    expect(end).toMatchObject({ kind: 'fail', code: 'guard-refused' });
+    expect(publisher.head?.manifest.version).toBe(2);
+  });
+
+  it('resolves names anew, and keeps what the head has for one that fails', async () => {
+    let answer = '192.0.2.1';
+    const { publisher, control } = await house({
+      resolve: (name) =>
+        answer === '' ? Promise.reject(new Error(`no ${name}`)) : Promise.resolve(prefixes(answer)),
+    });
+    await release(publisher, rules('drop dsthost=a.example\n'));
+    answer = '192.0.2.2';
+    await release(publisher, rules('drop dsthost=a.example\naccept\n'));
+    await rollback(control, 1);
+    expect(publisher.head?.ruleSet.resolutions).toEqual(new Map([['a.example', prefixes('192.0.2.2')]]));
+    answer = '';
+    const failing = await rollback(control, 2);
+    expect(recordsOf(failing, 'warning')).toMatchObject([{ code: 'name-not-resolved' }]);
+    expect(publisher.head?.ruleSet.resolutions).toEqual(new Map([['a.example', prefixes('192.0.2.2')]]));
+    await release(publisher, rules('accept\n'));
+    await rollback(control, 1); // nothing at the head: the addresses of version 1 it is
+    expect(publisher.head?.ruleSet.resolutions).toEqual(new Map([['a.example', prefixes('192.0.2.1')]]));
+  });
+
+  it('is refused for other heads, parts that never were, and versions that never were', async () => {
+    const { publisher, control } = await house();
+    expect((await rollback(control, 1)).end).toEqual({
+      kind: 'fail',
+      code: 'unknown-release',
+      text: 'there is no version 1: nothing was released yet',
+    });
+    await release(publisher, { 'a.txt': '192.0.2.1\n' });
+    expect((await rollback(control, 1, { ifVersion: 3 })).end).toMatchObject({
+      code: 'version-moved',
+      version: 1,
+    });
+    expect((await rollback(control, 1, { policy: 'b' })).end).toMatchObject({
+      code: 'no-such-part',
+      part: 'policy b',
+    });
+    expect((await rollback(control, 0)).end).toMatchObject({ code: 'unknown-release', version: 1 });
+    expect((await rollback(control, 2)).end).toMatchObject({
+      code: 'unknown-release',
+      text: 'there is no version 2 yet: the newest is 1',
+    });
+  });
+
+  it('beyond the archive names the oldest version kept', async () => {
+    const { publisher, control } = await house({ historyBytes: 0, archiveReleases: 2 });
+    for (const i of [1, 2, 3, 4]) await release(publisher, { 'a.txt': `192.0.2.${i}\n` });
+    expect((await rollback(control, 2)).end).toMatchObject({
+      kind: 'fail',
+      code: 'unknown-release',
+      version: 3,
+      text: 'version 2 is not kept any more: the oldest that is kept is 3',
+    });
+    expect((await rollback(control, 3)).end).toMatchObject({ kind: 'done', code: 'released' });
+  });
+});
+
+describe('a history', () => {
+  it('has each release with its cause and counts, the newest first, and no more than asked for', async () => {
+    const { publisher, control } = await house();
+    expect((await ask(control, { kind: 'history', most: 9 })).records).toEqual([]);
+    await release(publisher, { 'a.txt': '192.0.2.1\n192.0.2.3\n', 'x.rules': 'drop dst=@a\n' });
+    await release(publisher, { 'a.txt': '192.0.2.1\n' });
+    await rollback(control, 1, { list: 'a' });
+    await publisher.openEpoch({
+      lineage: publisher.identity.lineage,
+      epoch: 4,
+      version: 9,
+      previousVersion: 8,
+      createdAtMs: 0,
+      parts: [],
+    });
+    const answer = await ask(control, { kind: 'history', most: 9 });
+    const shown = recordsOf(answer, 'history').map((record) => ({
+      at: `${record.epoch}/${record.version}`,
+      what: `${record.cause}: ${record.detail}`,
+      changed: record.changedParts.join(),
+      counts: [record.added, record.removed, record.entries, record.rules, record.parts],
+    }));
+    expect(shown).toEqual([
+      { at: '5/4', what: 'epoch: a subscriber proved release 4/9', changed: '', counts: [0, 0, 2, 1, 2] },
+      {
+        at: '1/3',
+        what: 'rollback: to version 1, list a only',
+        changed: 'list a',
+        counts: [1, 0, 2, 1, 2],
+      },
+      { at: '1/2', what: 'push: a.txt', changed: 'list a', counts: [0, 1, 1, 1, 2] },
+      {
+        at: '1/1',
+        what: 'push: a.txt, x.rules',
+        changed: 'list a,policy default',
+        counts: [3, 0, 2, 1, 2],
+      },
+    ]);
+    const two = await ask(control, { kind: 'history', most: 2 });
+    expect(recordsOf(two, 'history')).toEqual(recordsOf(answer, 'history').slice(0, 2));
+  });
+
+  it('of a release that changes many parts names the first, and says how many', async () => {
+    const { publisher, control } = await house();
+    const files = Array.from({ length: 40 }, (_, i) => [`list-${i}.txt`, '192.0.2.1\n'] as const);
+    await release(publisher, Object.fromEntries(files));
+    const [record] = recordsOf(await ask(control, { kind: 'history', most: 1 }), 'history');
+    expect(record?.changedParts).toHaveLength(16);
+    expect(record).toMatchObject({ changedCount: 40, added: 40 });
+    expect(record?.detail.length).toBeGreaterThan(400);
+  });
+});
+
+describe('a difference', () => {
+  it('tells entries of both families, removed before added', async () => {
+    const { publisher, control } = await house();
+    await release(publisher, { 'a.txt': '10.0.0.0/8\n192.0.2.1\n2001:db8::1\n2001:db8::2\n' });
+    await release(publisher, { 'a.txt': '192.0.2.1\n198.51.100.0/24\n2001:db8::2\n2001:db8:1::/48\n' });
+    const answer = await diff(control, 1, { to: 2 });
+    expect(answer.end).toMatchObject({ kind: 'done', code: 'different' });
+    expect(recordsOf(answer, 'change')).toMatchObject([{ name: 'a', added: 2, removed: 2, unchanged: 2 }]);
+    expect(linesOf(answer)).toEqual([
+      '- a entries: 10.0.0.0/8',
+      '- a entries: 2001:db8::1/128',
+      '+ a entries: 198.51.100.0/24',
+      '+ a entries: 2001:db8:1::/48',
+    ]);
+    const back = linesOf(await diff(control, 2, { to: 1 }));
+    const turned = linesOf(answer).map((line) => (line.startsWith('+') ? '-' : '+') + line.slice(1));
+    expect([...back].sort()).toEqual([...turned].sort());
+  });
+
+  it('tells rules with their numbers, default action, prefixes, names and addresses', async () => {
+    let address = '192.0.2.8';
+    const { publisher, control } = await house({ resolve: async () => prefixes(address) });
+    const document = (text: string): Readonly<Record<string, string>> => ({ 'x.yaml': text });
+    await release(
+      publisher,
+      document(`lists:
+  hosts: { names: [a.example, b.example], resolve: true }
+policies:
+  work:
+    prefixes: [10.137.0.5, 10.137.0.6]
+    egress: [accept dsthost=a.example, accept dst4=192.0.2.1, drop dst=@hosts, accept dst4=192.0.2.2]
+    ingress: [accept src4=192.0.2.3]
+`),
+    );
+    address = '192.0.2.9';
+    await release(
+      publisher,
+      document(`lists:
+  hosts: { names: [a.example, c.example], resolve: true }
+policies:
+  work:
+    prefixes: [10.137.0.5, 10.137.0.7]
+    default: accept
+    egress: [accept dst4=192.0.2.1, accept dst4=192.0.2.7, drop dst=@hosts, accept dst4=192.0.2.2]
+    ingress: [accept src4=192.0.2.3, drop]
+`),
+    );
+    expect(linesOf(await diff(control, 1))).toEqual([
+      '- hosts entries: b.example',
+      '+ hosts entries: c.example',
+      '- work default: drop',
+      '+ work default: accept',
+      '- work prefixes: 10.137.0.6/32',
+      '+ work prefixes: 10.137.0.7/32',
+      '- work egress 0: action=accept dsthost=a.example',
+      '+ work egress 1: action=accept dst4=192.0.2.7/32',
+      '+ work ingress 1: action=drop',
+      '-  addresses: a.example 192.0.2.8/32',
+      '+  addresses: a.example 192.0.2.9/32',
+      '-  addresses: b.example 192.0.2.8/32',
+      '+  addresses: c.example 192.0.2.9/32',
+    ]);
+  });
+
+  it('tells a list that becomes one of names, and parts that come and go whole', async () => {
+    const { publisher, control } = await house();
+    await release(publisher, { 'a.txt': '192.0.2.1\n', 'x.rules': 'drop dst4=192.0.2.1\n' });
+    await release(publisher, { 'a.txt': 'a.example\n' }, { replaceAll: true });
+    const answer = await diff(control, 1);
+    expect(recordsOf(answer, 'change').map(({ op, kind, name }) => `${op} ${kind} ${name}`)).toEqual([
+      'remove list a',
+      'add names a',
+      'remove policy default',
+    ]);
+    expect(linesOf(answer)).toEqual([
+      '- a entries: 192.0.2.1/32',
+      '+ a entries: a.example',
+      '- default default: drop',
+      '- default egress 0: action=drop dst4=192.0.2.1/32',
+    ]);
+  });
+
+  it('of the same, or of one part that is the same, is none', async () => {
+    const { publisher, control } = await house();
+    await release(publisher, { 'a.txt': '192.0.2.1\n', 'b.txt': '192.0.2.1\n' });
+    await release(publisher, { 'b.txt': '192.0.2.2\n' });
+    for (const more of [{ to: 1 }, { list: 'a' }]) {
+      expect(await diff(control, 1, more)).toMatchObject({ records: [], end: { code: 'same' } });
+    }
+    const stats = await diff(control, 1, { stats: true });
+    expect(stats.records).toMatchObject([{ record: 'change', name: 'b', added: 1, removed: 1 }]);
+  });
+
+  it('of what neither has is refused', async () => {
+    const { publisher, control } = await house();
+    expect((await diff(control, 1)).end).toMatchObject({ kind: 'fail', code: 'unknown-release' });
+    await release(publisher, { 'a.txt': '192.0.2.1\n' });
+    expect((await diff(control, 1, { list: 'b' })).end).toMatchObject({ code: 'no-such-part' });
+    expect((await diff(control, 1, { to: 2 })).end).toMatchObject({ code: 'unknown-release', version: 1 });
+  });
+
+  it('of 100,000 entries and of the longest rules comes in records that fit, each line once', async () => {
+    const { publisher, control } = await house();
+    const hosts = randomHosts(seeded(3), 100_000);
+    const text = Array.from(
+      hosts.v4.words,
+      (word) => `${word >>> 24}.${(word >>> 16) & 255}.${(word >>> 8) & 255}.${word & 255}`,
+    );
+    const long = Array.from({ length: 20 }, (_, i) => `drop dst4=10.0.${i}.0/24 comment=${'ä'.repeat(900)}`);
+    await release(publisher, { 'a.txt': '10.0.0.1\n' });
+    await release(publisher, {
+      'a.txt': text.join('\n'),
+      'x.rules': long.join('\n').replaceAll('ä', 'a'.repeat(4)),
+    });
+    const answer = await diff(control, 1);
+    const edits = recordsOf(answer, 'edit');
+    const added = edits.filter(({ name, op }) => name === 'a' && op === 'added');
+    expect(added.flatMap(({ lines }) => lines)).toEqual(text.map((address) => `${address}/32`));
+    expect(Math.max(...edits.map(({ lines }) => lines.length))).toBeLessThanOrEqual(256);
+    const ruleEdits = edits.filter(({ aspect }) => aspect === 'egress');
+    expect(ruleEdits.map(({ index }) => index)).toEqual([0, 2, 4, 6, 8, 10, 12, 14, 16, 18]);
+    for (const line of ruleEdits.flatMap(({ lines }) => lines)) expect(line).toHaveLength(1536);
+  });
+});
+
+describe('a reader that stops reading', () => {
+  it('does not keep its place: it is sent away after a minute', async () => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+    onTestFinished(() => void vi.useRealTimers());
+    const { publisher, control } = await house();
+    const text = Array.from({ length: 20_000 }, (_, i) => `10.${i >> 8}.${i & 255}.1`).join('\n');
+    await release(publisher, { 'a.txt': '10.0.0.1\n' });
+    await release(publisher, { 'a.txt': text });
+    const stuck = await ScriptedRulectl.connect(control);
+    await stuck.send({ kind: 'diff', from: 1, stats: false });
+    await vi.waitFor(() => expect(stuck.channel.dataReady()).toBeGreaterThan(60_000));
+    expect(stuck.channel.state).toBe('connected');
+    await vi.advanceTimersByTimeAsync(61_000);
+    expect(stuck.channel.state).toBe('disconnected');
+  });
+});

@@ -1,0 +1,235 @@
+/** LISTS, LIST and REFRESH, and what sources and pushes do to each other, in one process with real files. */
+
+import { renameSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { parseConfig } from '@rulecast/formats';
+import type { Message } from '@rulecast/protocol';
+import { type Endpoint, parseEndpoint } from '@rulecast/vchan';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import type { Publisher } from '../src/publisher.ts';
+import { serveControl } from '../src/serve.ts';
+import { SourcesLink } from '../src/sources-link.ts';
+import { freshPublisher, release, temporaryDirectory } from './fresh-publisher.ts';
+import { type Answer, recordsOf, ScriptedRulectl } from './scripted-rulectl.ts';
+
+interface House {
+  readonly publisher: Publisher;
+  readonly control: Endpoint;
+  readonly sources: SourcesLink | undefined;
+  readonly directory: string;
+  readonly configFile: string;
+}
+
+let houses = 0;
+
+/** A publisher that serves rulectl in this process, with sources if a configuration is given. */
+async function house(config?: string, files: Readonly<Record<string, string>> = {}): Promise<House> {
+  const directory = temporaryDirectory();
+  for (const [name, text] of Object.entries(files)) writeFileSync(join(directory, name), text);
+  const publisher = freshPublisher({ stateDirectory: join(directory, 'state') });
+  const configFile = join(directory, 'publisher.yaml');
+  const sources =
+    config === undefined ? undefined : await sourcesOf(publisher, configFile, config, directory);
+  houses += 1;
+  const control = parseEndpoint(`memory:lists-${houses}`);
+  const nobody = (): Promise<never> => Promise.reject(new Error('nobody is asked'));
+  const served = await serveControl(publisher, control, nobody, { sources });
+  onTestFinished(() => served.close());
+  return { publisher, control, sources, directory, configFile };
+}
+
+async function sourcesOf(
+  publisher: Publisher,
+  configFile: string,
+  text: string,
+  directory: string,
+): Promise<SourcesLink> {
+  writeFileSync(configFile, text);
+  const { config, rejects } = parseConfig(configFile, Buffer.from(text));
+  if (config === undefined) throw new Error(JSON.stringify(rejects));
+  const released = new Promise((resolve) => publisher.once('release', resolve));
+  const sources = new SourcesLink({
+    publisher,
+    config,
+    configFile,
+    stateDirectory: join(directory, 'state'),
+  });
+  onTestFinished(() => sources.close());
+  await sources.start();
+  await released;
+  return sources;
+}
+
+async function ask(control: Endpoint, request: Message): Promise<Answer> {
+  const rulectl = await ScriptedRulectl.connect(control);
+  await rulectl.send(request);
+  return rulectl.answer();
+}
+
+const refresh = (lists: readonly string[]): Message => ({
+  kind: 'refresh',
+  lists,
+  allowShrink: false,
+  force: false,
+});
+
+describe('without sources', () => {
+  it('LISTS tells what was pushed, by name', async () => {
+    const { publisher, control } = await house();
+    await release(publisher, { 'b.txt': '192.0.2.1\n', 'a.txt': 'a.example\nb.example\n' });
+    const answer = await ask(control, { kind: 'lists', sourcesOnly: false });
+    expect(recordsOf(answer, 'list')).toMatchObject([
+      { name: 'a', source: 'push', holds: 'names', count: 2, state: 'ok', published: true },
+      { name: 'b', source: 'push', holds: 'prefixes', count: 1 },
+    ]);
+    expect(answer.end).toMatchObject({ kind: 'done', code: 'ok' });
+    expect((await ask(control, { kind: 'lists', sourcesOnly: true })).records).toEqual([]);
+  });
+
+  it('LIST tells all entries, however many, in records that fit', async () => {
+    const { publisher, control } = await house();
+    const v4 = Array.from({ length: 3000 }, (_, i) => `198.18.${i >> 7}.${(i & 127) * 2}/32`);
+    const v6 = Array.from(
+      { length: 3000 },
+      (_, i) => `2001:db8:ffff:ffff:ffff:ffff:${(i + 16).toString(16)}:1/128`,
+    );
+    await release(publisher, { 'a.txt': [...v4, ...v6].join('\n') });
+    const answer = await ask(control, { kind: 'list', name: 'a', content: true });
+    expect(recordsOf(answer, 'entries').flatMap(({ lines }) => lines)).toEqual([...v4, ...v6]);
+    expect(answer.records).toHaveLength(1 + recordsOf(answer, 'entries').length);
+    expect((await ask(control, { kind: 'list', name: 'a', content: false })).records).toHaveLength(1);
+  });
+
+  it('LIST tells the longest names', async () => {
+    const { publisher, control } = await house();
+    const label = 'x'.repeat(61);
+    const names = Array.from({ length: 40 }, (_, i) => `${label}${i + 10}.${label}aa.${label}aa.${label}`);
+    expect(names[0]).toHaveLength(253);
+    await release(publisher, { 'a.txt': names.join('\n') });
+    const answer = await ask(control, { kind: 'list', name: 'a', content: true });
+    expect(recordsOf(answer, 'entries').flatMap(({ lines }) => lines)).toEqual(names);
+  });
+
+  it('what is not there, and what nobody keeps, fails with its code', async () => {
+    const { control } = await house();
+    const list: Message = { kind: 'list', name: 'a', content: false };
+    expect((await ask(control, list)).end).toMatchObject({
+      kind: 'fail',
+      code: 'no-such-part',
+      part: 'list a',
+    });
+    expect((await ask(control, refresh([]))).end).toMatchObject({ kind: 'fail', code: 'not-ready' });
+  });
+});
+
+describe('with sources', () => {
+  const CONFIG = `lists:
+  a: { file: a.txt }
+  b: { entries: [192.0.2.9], publish: false }
+  c: { union: [a, b] }`;
+
+  it('LISTS tells them in the order of the configuration, then the pushed', async () => {
+    const { publisher, control } = await house(CONFIG, { 'a.txt': '192.0.2.1\n' });
+    await release(publisher, { '0.txt': '192.0.2.3\n' });
+    const answer = await ask(control, { kind: 'lists', sourcesOnly: false });
+    expect(
+      recordsOf(answer, 'list').map(({ name, source, count, published }) => [name, source, count, published]),
+    ).toEqual([
+      ['a', 'file', 1, true],
+      ['b', 'entries', 1, false],
+      ['c', 'expression', 2, true],
+      ['0', 'push', 1, true],
+    ]);
+    expect(recordsOf(answer, 'list')[2]).toMatchObject({ origin: 'union of a, b', added: 2, removed: 0 });
+    expect(recordsOf(await ask(control, { kind: 'lists', sourcesOnly: true }), 'list')).toHaveLength(3);
+  });
+
+  it('LIST tells the content of a list that no release carries', async () => {
+    const { control } = await house(CONFIG, { 'a.txt': '192.0.2.1\n' });
+    const answer = await ask(control, { kind: 'list', name: 'b', content: true });
+    expect(recordsOf(answer, 'entries')).toEqual([{ record: 'entries', lines: ['192.0.2.9/32'] }]);
+  });
+
+  it('REFRESH reads now, releases once, and names what is not as its source says', async () => {
+    const { publisher, control, directory } = await house(CONFIG, { 'a.txt': '192.0.2.1\n' });
+    const file = join(directory, 'a.txt');
+    writeFileSync(`${file}.new`, '192.0.2.1\n192.0.2.5\n');
+    renameSync(`${file}.new`, file);
+    const taken = await ask(control, refresh(['c']));
+    expect(taken.end).toMatchObject({ kind: 'done', code: 'refreshed' });
+    expect(recordsOf(taken, 'list')).toMatchObject([{ name: 'c', count: 3, added: 1 }]);
+    expect(publisher.head?.manifest.version).toBe(2);
+    writeFileSync(`${file}.new`, '<html>');
+    renameSync(`${file}.new`, file);
+    const failing = await ask(control, refresh([]));
+    expect(failing.end).toMatchObject({
+      kind: 'done',
+      code: 'failing',
+      text: expect.stringContaining('1 of 3'),
+    });
+    expect(recordsOf(failing, 'list')[0]).toMatchObject({
+      state: 'failing',
+      count: 2,
+      error: { code: 'unusable' },
+    });
+    expect((await ask(control, refresh(['zz']))).end).toMatchObject({
+      code: 'no-such-part',
+      part: 'list zz',
+    });
+    expect(publisher.degraded[0]).toContain('list a is not fresh');
+  });
+
+  it('a configuration that needs a restart for some keys says for which, and takes up the rest', async () => {
+    const { publisher, sources, configFile } = await house(CONFIG, { 'a.txt': '192.0.2.1\n' });
+    const released = new Promise((resolve) => publisher.once('release', resolve));
+    writeFileSync(
+      configFile,
+      `name: other\ndns: { max-age: 2h, servers: 192.0.2.53 }\n${CONFIG}\n  d: { entries: [192.0.2.8] }`,
+    );
+    await sources?.reload(configFile);
+    await released;
+    expect(publisher.head?.ruleSet.lists.has('d')).toBe(true);
+    expect(publisher.degraded).toEqual(['restart the publisher for name, dns: the configuration changed']);
+    writeFileSync(configFile, `listen: [\n${CONFIG}`);
+    await sources?.reload(configFile);
+    expect(publisher.degraded[0]).toMatch(
+      /^the configuration is refused and the one before is in force: line \d+, column \d+: /,
+    );
+    writeFileSync(configFile, CONFIG);
+    await sources?.reload(configFile);
+    expect(publisher.degraded).toEqual([]);
+  });
+
+  it('a rollback holds until the source changes', async () => {
+    const { publisher, control, directory } = await house(CONFIG, { 'a.txt': '192.0.2.1\n' });
+    const file = join(directory, 'a.txt');
+    const replace = (text: string): void => {
+      writeFileSync(`${file}.new`, text);
+      renameSync(`${file}.new`, file);
+    };
+    replace('192.0.2.1\n192.0.2.5\n');
+    await ask(control, refresh([]));
+    await publisher.rollback(1, {});
+    await ask(control, refresh([]));
+    expect(publisher.head?.manifest.version).toBe(3);
+    expect(publisher.head?.ruleSet.lists.get('a')?.kind).toBe('prefixes');
+    replace('192.0.2.1\n192.0.2.7\n');
+    await ask(control, refresh([]));
+    expect(publisher.head?.manifest.version).toBe(4);
+    const content = await ask(control, { kind: 'list', name: 'a', content: true });
+    expect(recordsOf(content, 'entries')[0]?.lines).toEqual(['192.0.2.1/32', '192.0.2.7/32']);
+  });
+
+  it('a list that is taken out of force behind its back comes back', async () => {
+    const { publisher } = await house(CONFIG, { 'a.txt': '192.0.2.1\n' });
+    const again = new Promise<void>((resolve) => {
+      publisher.on('release', ({ manifest }) => {
+        if (manifest.version === 3) resolve();
+      });
+    });
+    await publisher.updateLists(new Map([['a', undefined]])); // as a rollback to a time before it does
+    expect(publisher.head?.ruleSet.lists.has('a')).toBe(false);
+    await again;
+    expect(publisher.head?.ruleSet.lists.has('a')).toBe(true);
+  });
+});

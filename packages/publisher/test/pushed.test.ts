@@ -1,0 +1,80 @@
+/** Files of a push in the formats that lists are published in. */
+
+import { readFileSync } from 'node:fs';
+import { entryCount } from '@rulecast/rules';
+import { describe, expect, it } from 'vitest';
+import { type PushedParts, type PushInput, readPushed } from '../src/pushed.ts';
+import { bytesOf } from './fresh-publisher.ts';
+
+const NOW = 1_700_000_000;
+
+function push(name: string, bytes: Uint8Array, list?: string): PushedParts {
+  const input: PushInput = {
+    action: 'replace',
+    list,
+    policy: undefined,
+    replaceAll: false,
+    files: [{ name, role: 'pushed', bytes }],
+  };
+  return readPushed(input, NOW);
+}
+
+describe('pushed list files', () => {
+  it.each([
+    ['scam.hosts', 'names', 2214],
+    ['drugs-adblock.txt', 'names', 26029],
+    ['ransomware.dnsmasq.conf', 'names', 1904],
+    ['scam.rpz', 'names', 3000],
+    ['blackbook.csv', 'names', 5999],
+    ['github-meta.json', 'prefixes', 5468],
+    ['spamhaus-drop_v4.ndjson', 'prefixes', 1381],
+    ['tor.nft', 'prefixes', 1127],
+    ['vpn.ipset-save', 'prefixes', 6000],
+    ['delegated-afrinic-20140630.txt', 'prefixes', 3081],
+  ] as const)('%s becomes a list of %s', (file, kind, count) => {
+    const bytes = readFileSync(new URL(`../../../test/fixtures/feeds/${file}`, import.meta.url));
+    const pushed = push(file, bytes, 'feed');
+    expect(pushed.rejects).toEqual([]);
+    const list = pushed.lists.get('feed');
+    expect(list?.kind).toBe(kind);
+    expect(list === undefined ? 0 : entryCount(list)).toBe(count);
+    expect(pushed.policies.size).toBe(0);
+  });
+
+  it('one bad line refuses, what is knowingly not used does not', () => {
+    const good = push('ads.hosts', bytesOf('127.0.0.1 localhost\n0.0.0.0 a.example\n192.0.2.1 b.example\n'));
+    expect([good.rejectCount, good.lists.get('ads')]).toEqual([
+      0,
+      { kind: 'names', names: ['a.example'], resolve: false },
+    ]);
+    const bad = push('ads.hosts', bytesOf('0.0.0.0 a.example\n0.0.0.0 b_.-.example\n0.0.0.0 c.example\n'));
+    expect(bad.rejects).toMatchObject([{ file: 'ads.hosts', line: 2, column: 9, code: 'bad-label' }]);
+  });
+
+  it('JSON with lists or policies is a rule set document, other JSON a list or refused', () => {
+    const document = push('set.json', bytesOf('{"lists": {"a": {"entries": ["192.0.2.1"]}}}'));
+    expect([...document.lists.keys()]).toEqual(['a']);
+    const list = push('cloud.json', bytesOf('{"prefixes": [{"ipv4Prefix": "192.0.2.0/24"}]}'));
+    expect([...list.lists.keys()]).toEqual(['cloud']);
+    const other = push('answer.json', bytesOf('{"message": "API rate limit exceeded"}'));
+    expect(other.rejectCount).toBeGreaterThan(0);
+  });
+
+  it('a page, half a JSON file and an archive are refused with the reason', () => {
+    const codes = (name: string, text: string): readonly string[] =>
+      push(name, bytesOf(text)).rejects.map(({ code }) => code);
+    expect(codes('a.txt', '<html><body>429 Too Many Requests</body></html>')).toEqual(['looks-like-html']);
+    expect(codes('a.json', '{"prefixes": [{"ipv4Prefix": "192.0.2.0/24"}, {"ipv4')).toEqual(['truncated']);
+    expect(push('a.txt', Uint8Array.of(0x1f, 0x8b, 8, 0)).rejects.map(({ code }) => code)).toEqual([
+      'compressed',
+    ]);
+  });
+
+  it('a header that states more than the file holds is no reason to refuse what somebody edited', () => {
+    const pushed = push(
+      'mine.netset',
+      bytesOf('# Entries         : 3 subnets, 768 unique IPs\n192.0.2.0/24\n'),
+    );
+    expect(pushed.rejects).toEqual([]);
+  });
+});

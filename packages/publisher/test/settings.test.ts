@@ -1,0 +1,138 @@
+/** Command line over configuration over defaults. */
+
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { parseConfig } from '@rulecast/formats';
+import { openCurveKeyPair } from '@rulecast/vchan';
+import { describe, expect, it } from 'vitest';
+import { readConfigFile } from '../src/config-file.ts';
+import { type Flags, settingsOf } from '../src/settings.ts';
+import { prefixes, temporaryDirectory } from './fresh-publisher.ts';
+
+const NO_FLAGS: Flags = {
+  state: undefined,
+  listen: undefined,
+  control: undefined,
+  name: undefined,
+  dnsServer: undefined,
+  resolve: [],
+  curveKey: undefined,
+  curvePeer: undefined,
+  curveControlPeer: undefined,
+};
+const DEFAULTS = { subscribers: 'unix:/run/default/s.sock', control: 'unix:/run/default/c.sock' };
+
+function settings(text: string, flags: Partial<Flags> = {}, file = '/etc/rulecast/publisher.yaml') {
+  const { config } = parseConfig(file, Buffer.from(text));
+  if (config === undefined) throw new Error('the configuration is refused');
+  return settingsOf({ ...NO_FLAGS, ...flags }, config, file, DEFAULTS);
+}
+
+describe('settingsOf', () => {
+  it('without anything is the defaults', () => {
+    const found = settingsOf(NO_FLAGS, undefined, undefined, DEFAULTS);
+    expect(found).toMatchObject({
+      stateDirectory: '/var/lib/rulecast/publisher',
+      identityFile: '/var/lib/rulecast/publisher/identity',
+      name: 'publisher',
+      listenTexts: ['unix:/run/default/s.sock'],
+      controlText: 'unix:/run/default/c.sock',
+      curve: undefined,
+      dnsServers: undefined,
+    });
+    expect(found.fixedNames.size).toBe(0);
+  });
+
+  const TEXT = `name: office
+state: /srv/state
+listen: [unix:/a.sock, "zmq+tcp:192.0.2.7:7701", "zmq+tcp:0.0.0.0:7702"]
+control: unix:/b.sock
+dns: { servers: 192.0.2.53, max-age: 2h, fixed: { a.example: 192.0.2.1, b.example: [192.0.2.2, "2001:db8::1"] } }`;
+
+  it('takes what the configuration says', () => {
+    const found = settings(TEXT);
+    expect(found).toMatchObject({
+      name: 'office',
+      identityFile: '/srv/state/identity',
+      dnsServers: ['192.0.2.53'],
+    });
+    expect(found.listen.map(({ kind }) => kind)).toEqual(['unix', 'zmq+tcp', 'zmq+tcp']);
+    expect(found.fixedNames.get('b.example')).toEqual(prefixes('192.0.2.2', '2001:db8::1'));
+    expect(found.peers).toEqual(prefixes('192.0.2.7'));
+  });
+
+  it('takes the command line over it', () => {
+    const flags = {
+      state: '/x',
+      listen: ['unix:/l.sock'],
+      control: 'unix:/c.sock',
+      name: 'n',
+      dnsServer: ['192.0.2.54'],
+    };
+    const found = settings(TEXT, { ...flags, resolve: ['a.example=192.0.2.9,192.0.2.10'] });
+    expect(found).toMatchObject({
+      stateDirectory: '/x',
+      identityFile: '/x/identity',
+      name: 'n',
+      listenTexts: ['unix:/l.sock'],
+      controlText: 'unix:/c.sock',
+      dnsServers: ['192.0.2.54'],
+    });
+    expect(found.fixedNames.get('a.example')).toEqual(prefixes('192.0.2.9', '192.0.2.10'));
+    expect(found.fixedNames.get('b.example')).toEqual(prefixes('192.0.2.2', '2001:db8::1'));
+  });
+
+  it('says where an endpoint stands that is none', () => {
+    expect(() => settings('listen:\n  - unix:relative')).toThrow(/^\/etc\/rulecast\/publisher\.yaml:2:5: /);
+    expect(() => settings('', { control: 'nothing' })).toThrow(/known forms/);
+  });
+
+  it.each([
+    [['x'], '"" is no address'],
+    [['a b=192.0.2.1'], '"a b" is no host name'],
+    [['a.example=192.0.2.300'], '"192.0.2.300" is no address'],
+  ])('refuses --resolve %j', (resolve, words) => {
+    expect(() => settings('', { resolve })).toThrow(words);
+  });
+
+  it('reads the keys of both kinds of endpoint from files beside the configuration', () => {
+    const directory = temporaryDirectory();
+    const own = openCurveKeyPair(join(directory, 'own.key'));
+    const [one, two, admin] = ['1.key', '2.key', '3.key'].map(
+      (name) => openCurveKeyPair(join(directory, name)).publicKey,
+    );
+    writeFileSync(join(directory, 'clients'), `${one}  sys-firewall\n${two}\n`);
+    writeFileSync(join(directory, 'admin.pub'), `${admin}\n`);
+    const file = join(directory, 'p.yaml');
+    const found = settings(
+      'curve: { secret: own.key, clients: clients, control-clients: admin.pub }',
+      {},
+      file,
+    );
+    expect(found.curve).toEqual({ secretKey: own.secretKey, clientKeys: [one, two] });
+    expect(found.controlCurve).toEqual({ secretKey: own.secretKey, clientKeys: [admin] });
+    expect(settings('curve: { secret: own.key }', {}, file)).toMatchObject({
+      curve: undefined,
+      controlCurve: undefined,
+    });
+    expect(() => settings('curve: { secret: own.key, clients: none }', {}, file)).toThrow('none');
+  });
+});
+
+describe('readConfigFile', () => {
+  it('tells a file that cannot be read as a fault of it', async () => {
+    expect(await readConfigFile('/nowhere/x.yaml')).toMatchObject({
+      kind: 'refused',
+      rejects: [{ line: 1, column: 1, code: 'unreadable-file' }],
+      rejectCount: 1,
+    });
+  });
+
+  it('tells the faults of the text, and reads a sound one', async () => {
+    const file = join(temporaryDirectory(), 'p.yaml');
+    writeFileSync(file, 'nme: x\nlists: { a: {} }\n');
+    expect(await readConfigFile(file)).toMatchObject({ kind: 'refused', rejectCount: 2 });
+    writeFileSync(file, 'name: x\n');
+    expect(await readConfigFile(file)).toMatchObject({ kind: 'config', config: { name: 'x' } });
+  });
+});
