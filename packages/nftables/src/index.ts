@@ -1,1 +1,13 @@
-export {};
+/** A rule set as nftables: the sink, and what tests need of the plan it makes. Start with `createNftSink`. */
+
+export { type ApplierCommand, ApplierError } from './applier-client.ts';
+export type { Hits, NftHits, PolicyHits } from './hits.ts';
+export {
+  applierCommand,
+  createNftSink,
+  type NftRelease,
+  type NftSink,
+  type NftSinkOptions,
+  type NftStatus,
+  type SinkLogger,
+} from './sink.ts';

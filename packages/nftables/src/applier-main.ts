@@ -1,0 +1,56 @@
+/** `rulecast-applier`: the applier as a process. Started by the subscriber, which it talks to on standard input and output. */
+
+import { once } from 'node:events';
+import { serveApplier } from './applier.ts';
+import { DOWNSTREAM_GROUP } from './limits.ts';
+import { supervise } from './supervisor.ts';
+
+const USAGE = `rulecast-applier [--nft PATH] [--conntrack PATH] [--ip PATH] [--group N]
+
+Loads what rulecast-subscriber --enforce decides into nftables. Needs CAP_NET_ADMIN and nothing else. It is started by
+rulecast-subscriber; its standard input and output carry a private protocol.
+
+  --nft PATH        the nft program (default: nft)
+  --conntrack PATH  the conntrack program (default: conntrack)
+  --ip PATH         the ip program (default: ip)
+  --supervise       run another applier and start it again whenever it dies
+  --group N         link group of the interfaces of downstream qubes (default: ${DOWNSTREAM_GROUP})
+`;
+
+const KEYS = ['--nft', '--conntrack', '--ip', '--group'];
+const EXIT_USAGE = 64;
+
+const argv = process.argv.slice(2);
+const options = readOptions(argv.filter((word) => word !== '--supervise'));
+process.on('SIGINT', () => undefined); // a terminal sends it to the whole group; our input ends when we are no longer needed
+process.on('SIGUSR1', () => undefined); // would open a debugger, through which anybody could use our capability
+if (argv.includes('--supervise')) {
+  const args = [...process.execArgv, ...process.argv.slice(1).filter((word) => word !== '--supervise')];
+  await supervise(process.execPath, args, process.stdin, process.stdout);
+} else {
+  const serving = {
+    nft: options['nft'] ?? 'nft',
+    conntrack: options['conntrack'] ?? 'conntrack',
+    ip: options['ip'] ?? 'ip',
+    downstreamGroup: Number(options['group'] ?? DOWNSTREAM_GROUP),
+  };
+  await serveApplier(process.stdin as AsyncIterable<Buffer>, write, serving);
+}
+
+async function write(bytes: Uint8Array): Promise<void> {
+  if (!process.stdout.write(bytes)) await once(process.stdout, 'drain');
+}
+
+function readOptions(args: readonly string[]): Readonly<Record<string, string>> {
+  const read: Record<string, string> = {};
+  for (let i = 0; i < args.length; i += 2) {
+    const [key = '', value] = [args[i], args[i + 1]];
+    const isNumber = key !== '--group' || /^\d{1,10}$/.test(value ?? '');
+    if (!KEYS.includes(key) || value === undefined || !isNumber) {
+      process.stderr.write(USAGE);
+      process.exit(key === '--help' ? 0 : EXIT_USAGE);
+    }
+    read[key.slice(2)] = value;
+  }
+  return read;
+}

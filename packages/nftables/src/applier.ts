@@ -1,0 +1,91 @@
+/**
+ * The applier: the only process with CAP_NET_ADMIN. It takes requests on standard input, checks each wholly, and runs `nft`,
+ * `conntrack` and `ip`. It opens no socket and parses no rule; what it knows of the rest is in message.ts.
+ */
+
+import { checkRequest, RequestError } from './change-check.ts';
+import { CommandError, runCommand } from './command.ts';
+import { cutFlows, readFlows } from './flows.ts';
+import { lookAtKernel, readCounters } from './kernel.ts';
+import { ERROR_TEXT_MAX_BYTES } from './limits.ts';
+import { FrameSplitter, type FromApplier, frameOf, parseFrame, type Reply, type Request } from './message.ts';
+import { scriptOf } from './script.ts';
+
+export interface ApplierOptions {
+  readonly nft: string;
+  readonly conntrack: string;
+  readonly ip: string;
+  readonly downstreamGroup: number;
+}
+
+/** Serves requests, one after the other, until the input ends. */
+export async function serveApplier(
+  input: AsyncIterable<Buffer>,
+  write: (bytes: Uint8Array) => Promise<void>,
+  options: ApplierOptions,
+): Promise<void> {
+  const send = async (message: FromApplier, body: readonly Uint8Array[] = []): Promise<void> => {
+    for (const piece of frameOf(message, body)) await write(piece);
+  };
+  const applier = new Applier(options);
+  const splitter = new FrameSplitter();
+  for await (const bytes of input) {
+    for (const frame of splitter.push(bytes)) {
+      const { header, body } = parseFrame(frame);
+      const { id, request } = header as { readonly id?: unknown; readonly request?: unknown };
+      const { reply, replyBody } = await applier.answer(request, body);
+      await send({ id: typeof id === 'number' ? id : -1, reply }, replyBody);
+    }
+  }
+}
+
+interface Answer {
+  readonly reply: Reply;
+  readonly replyBody?: readonly Uint8Array[];
+}
+
+class Applier {
+  private readonly options: ApplierOptions;
+
+  constructor(options: ApplierOptions) {
+    this.options = options;
+  }
+
+  async answer(request: unknown, body: Uint8Array): Promise<Answer> {
+    try {
+      return await this.serve(checkRequest(request, body), body);
+    } catch (error) {
+      if (!(error instanceof RequestError || error instanceof CommandError)) throw error;
+      const text =
+        error instanceof RequestError ? `the applier refuses the request: ${error.message}` : error.message;
+      return { reply: { kind: 'failed', text } };
+    }
+  }
+
+  private async serve(request: Request, body: Uint8Array): Promise<Answer> {
+    const { nft, downstreamGroup } = this.options;
+    switch (request.kind) {
+      case 'apply':
+        return this.apply(request, body);
+      case 'look': {
+        const { state, body: replyBody } = await lookAtKernel(nft, request.sets);
+        return { reply: { kind: 'state', state }, replyBody };
+      }
+      case 'counters':
+        return { reply: { kind: 'counters', counters: await readCounters(nft) } };
+      case 'flows':
+        return { reply: { kind: 'flows', flows: await readFlows(this.options, downstreamGroup) } };
+      case 'cut':
+        await cutFlows(this.options, request.matches);
+        return { reply: { kind: 'cut' } };
+    }
+  }
+
+  private async apply(request: Request & { readonly kind: 'apply' }, body: Uint8Array): Promise<Answer> {
+    const { milliseconds, peakBytes } = await runCommand(this.options.nft, ['-f', '-'], {
+      input: scriptOf(request.change, body),
+      errorBytesMax: ERROR_TEXT_MAX_BYTES,
+    });
+    return { reply: { kind: 'applied', run: { milliseconds, peakBytes } } };
+  }
+}

@@ -1,0 +1,251 @@
+/**
+ * The applier's own check of what it is asked to do: forms of names, ranges of numbers, sizes of columns, references that exist. What
+ * passes can make `nft` change the table `inet rulecast` and nothing else, whoever sent it.
+ */
+
+import type { Change, Elements, Tag } from './change.ts';
+import { CUTS_MAX, ELEMENTS_MAX, RULES_MAX } from './limits.ts';
+import type { FlowMatch, Request } from './message.ts';
+import {
+  isCounterName,
+  type PlanRemote,
+  parseChainName,
+  parseMapName,
+  parseSetName,
+  type Step,
+} from './plan.ts';
+
+/** Something about a request is not as it must be; nothing of it was done. */
+export class RequestError extends Error {}
+
+type Fields = Readonly<Record<string, unknown>>;
+
+/** A request, checked wholly. Throws RequestError. */
+export function checkRequest(value: unknown, body: Uint8Array): Request {
+  const fields = record(value, 'the request');
+  switch (fields['kind']) {
+    case 'apply':
+      return { kind: 'apply', change: checkChange(fields['change'], body) };
+    case 'look':
+      return {
+        kind: 'look',
+        sets: list(fields['sets'], RULES_MAX, 'sets').map((each) => named(each, isSetName, 'set')),
+      };
+    case 'counters':
+    case 'flows':
+      return { kind: fields['kind'] };
+    case 'cut':
+      return { kind: 'cut', matches: list(fields['matches'], CUTS_MAX, 'matches').map(flowMatch) };
+    default:
+      throw new RequestError('no request of that kind');
+  }
+}
+
+function checkChange(value: unknown, body: Uint8Array): Change {
+  const fields = record(value, 'the change');
+  const names = (key: string, isName: (name: string) => boolean): readonly string[] =>
+    list(fields[key], RULES_MAX, key).map((name) => named(name, isName, key));
+  let load = 0;
+  const elements = (key: string): readonly Elements[] =>
+    list(fields[key], RULES_MAX, key).map((each) => {
+      const { load: own, ...checked } = checkElements(each, body);
+      load += own;
+      if (load > ELEMENTS_MAX) {
+        throw new RequestError(`more elements than one transaction can have: at most ${ELEMENTS_MAX}`);
+      }
+      return checked;
+    });
+  const change: Change = {
+    base: fields['base'] === 'fresh' ? 'fresh' : tag(fields['base']),
+    tag: tag(fields['tag']),
+    downstreamGroup: integer(fields['downstreamGroup'], 0, 0xffffffff, 'downstreamGroup'),
+    answer: oneOf(fields['answer'], ['reject', 'silent'] as const, 'answer'),
+    takenOver: fields['takenOver'] === true,
+    newCounters: names('newCounters', isCounterName),
+    newSets: names('newSets', isSetName),
+    newMaps: names('newMaps', isMapName),
+    newChains: names('newChains', isChainName),
+    chains: list(fields['chains'], RULES_MAX, 'chains').map(chain),
+    removed: elements('removed'),
+    added: elements('added'),
+    keys: list(fields['keys'], ELEMENTS_MAX, 'keys').map(mapKey),
+    oldMaps: names('oldMaps', isMapName),
+    oldChains: names('oldChains', isChainName),
+    oldSets: names('oldSets', isSetName),
+    oldCounters: names('oldCounters', isCounterName),
+  };
+  let rules = 0;
+  for (const { steps } of change.chains) rules += steps.length;
+  if (rules > RULES_MAX * 64) throw new RequestError(`${rules} rules are too many`);
+  return change;
+}
+
+function checkElements(value: unknown, body: Uint8Array): Elements & { readonly load: number } {
+  const fields = record(value, 'elements');
+  const set = named(fields['set'], isSetName, 'set');
+  const at = integer(fields['at'], 0, body.length, 'at');
+  const count = integer(fields['count'], 1, ELEMENTS_MAX, 'count');
+  const above = integer(fields['above'], -1, 127, 'above');
+  const name = parseSetName(set);
+  const stride = name?.family === 6 ? 4 : 1;
+  const lengthsAt = at + count * stride * 4;
+  if (at % 4 !== 0 || lengthsAt + count > body.length)
+    throw new RequestError(`elements of ${set} lie outside the body`);
+  const view = new DataView(body.buffer, body.byteOffset, body.byteLength);
+  const tier = name?.tier?.length;
+  let load = 0;
+  for (let i = 0; i < count; i++) {
+    const length = body[lengthsAt + i]!; // the body holds `count` lengths
+    if (length > stride * 32 || hasHostBits(view, at + i * stride * 4, stride, length)) {
+      throw new RequestError(`element ${i} of ${set} is no network of its length`);
+    }
+    if (tier === undefined) load++;
+    else if (length > above && length <= tier) load += 2 ** (tier - length);
+  }
+  if (load === 0) throw new RequestError(`no element for ${set}`);
+  return { set, at, count, above, load };
+}
+
+function hasHostBits(view: DataView, at: number, stride: number, length: number): boolean {
+  for (let w = length >> 5; w < stride; w++) {
+    const keep = Math.max(0, length - w * 32);
+    const host = keep === 0 ? 0xffffffff : 0xffffffff >>> keep;
+    if ((view.getUint32(at + w * 4, true) & host) !== 0) return true;
+  }
+  return false;
+}
+
+function chain(value: unknown): Change['chains'][number] {
+  const fields = record(value, 'a chain');
+  const name = named(fields['name'], isChainName, 'chain');
+  const hexDigits = parseChainName(name)?.family === 6 ? 32 : 8;
+  return { name, steps: list(fields['steps'], RULES_MAX * 64, 'steps').map((each) => step(each, hexDigits)) };
+}
+
+function step(value: unknown, hexDigits: number): Step {
+  const fields = record(value, 'a step');
+  switch (fields['kind']) {
+    case 'rule':
+      return {
+        kind: 'rule',
+        remote: remote(fields['remote'], hexDigits),
+        original: fields['original'] === true,
+        protocols: list(fields['protocols'], 2, 'protocols').map((each) => integer(each, 0, 255, 'protocol')),
+        ports: fields['ports'] === undefined ? undefined : ports(fields['ports']),
+        icmpType:
+          fields['icmpType'] === undefined ? undefined : integer(fields['icmpType'], 0, 255, 'icmpType'),
+        action: oneOf(fields['action'], ['accept', 'drop'] as const, 'action'),
+        counter: named(fields['counter'], isCounterName, 'counter'),
+      };
+    case 'pass':
+      return { kind: 'pass' };
+    case 'dispatch':
+      return { kind: 'dispatch', map: named(fields['map'], isMapName, 'map') };
+    case 'goto':
+    case 'jump':
+    case 'readable':
+      return { kind: fields['kind'], chain: named(fields['chain'], isChainName, 'chain') };
+    default:
+      throw new RequestError('no step of that kind');
+  }
+}
+
+function remote(value: unknown, hexDigits: number): PlanRemote {
+  const fields = record(value, 'remote');
+  switch (fields['kind']) {
+    case 'any':
+      return { kind: 'any' };
+    case 'prefix':
+      return {
+        kind: 'prefix',
+        address: address(fields['address'], hexDigits),
+        length: integer(fields['length'], 0, hexDigits * 4, 'length'),
+      };
+    case 'set':
+      return {
+        kind: 'set',
+        set: named(fields['set'], isSetName, 'set'),
+        except: list(fields['except'], 128, 'except').map((each) => named(each, isSetName, 'except')),
+      };
+    default:
+      throw new RequestError('no remote of that kind');
+  }
+}
+
+function ports(value: unknown): readonly [number, number] {
+  const [first, last] = list(value, 2, 'ports').map((each) => integer(each, 0, 65_535, 'port'));
+  if (first === undefined || last === undefined || first > last) throw new RequestError('ports');
+  return [first, last];
+}
+
+function mapKey(value: unknown): Change['keys'][number] {
+  const fields = record(value, 'a key');
+  const map = named(fields['map'], isMapName, 'map');
+  const chain = named(fields['chain'], isChainName, 'chain');
+  return { map, address: address(fields['address'], parseMapName(map)?.family === 6 ? 32 : 8), chain };
+}
+
+function flowMatch(value: unknown): FlowMatch {
+  const fields = record(value, 'a match');
+  const hexDigits = typeof fields['src'] === 'string' && fields['src'].length === 32 ? 32 : 8;
+  const src = address(fields['src'], hexDigits);
+  if (fields['dst'] === undefined) return { src };
+  const dst = address(fields['dst'], hexDigits);
+  if (fields['exact'] === undefined) return { src, dst };
+  const exact = record(fields['exact'], 'exact');
+  const number = (key: string, most: number): number => integer(exact[key], 0, most, key);
+  const ports = { srcPort: number('srcPort', 65_535), dstPort: number('dstPort', 65_535) };
+  return { src, dst, exact: { protocol: number('protocol', 255), ...ports } };
+}
+
+function tag(value: unknown): Tag {
+  const fields = record(value, 'a tag');
+  return { release: hex(fields['release'], 64), conditions: hex(fields['conditions'], 16) };
+}
+
+// ── Leaves ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+const isSetName = (name: string): boolean => parseSetName(name) !== undefined;
+const isMapName = (name: string): boolean => parseMapName(name) !== undefined;
+const isChainName = (name: string): boolean => parseChainName(name) !== undefined;
+
+function record(value: unknown, what: string): Fields {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw new RequestError(what);
+  return value as Fields; // an object with some fields; each is checked where it is used
+}
+
+function list(value: unknown, most: number, what: string): readonly unknown[] {
+  if (!Array.isArray(value)) throw new RequestError(`${what} is no list`);
+  if (value.length > most) throw new RequestError(`${what} has more than ${most} members`);
+  return value;
+}
+
+function named(value: unknown, isName: (name: string) => boolean, what: string): string {
+  if (typeof value !== 'string' || value.length > 64 || !isName(value))
+    throw new RequestError(`no name: ${what}`);
+  return value;
+}
+
+function integer(value: unknown, least: number, most: number, what: string): number {
+  if (typeof value !== 'number' || !Number.isInteger(value) || value < least || value > most) {
+    throw new RequestError(`${what} must be an integer from ${least} to ${most}`);
+  }
+  return value;
+}
+
+function oneOf<T extends string>(value: unknown, values: readonly T[], what: string): T {
+  const found = values.find((each) => each === value);
+  if (found === undefined) throw new RequestError(`${what} must be one of ${values.join(', ')}`);
+  return found;
+}
+
+function address(value: unknown, digits: number): string {
+  return hex(value, digits);
+}
+
+function hex(value: unknown, digits: number): string {
+  if (typeof value !== 'string' || value.length !== digits || !/^[0-9a-f]*$/.test(value)) {
+    throw new RequestError(`must be ${digits} hex digits`);
+  }
+  return value;
+}

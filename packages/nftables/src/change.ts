@@ -1,0 +1,351 @@
+/**
+ * Changes: what turns the kernel's table from one plan into the next, as the applier takes it, each change one transaction.
+ *
+ * A transaction is not atomic for a packet on its way: it sees rules as they were when it entered the base chain, but elements
+ * of sets and maps as they are at each lookup. So nothing that a rule in force looks into may change, but without effect:
+ *
+ *   release:  new objects beside the old ones; all rules that change. The rules of a large set that changes ask
+ *             "among the added, or in the set and not among the removed". From here on the new release judges.
+ *   fold:     the added go into the large sets, and the removed out of them: no answer changes.
+ *   clean-up: rules ask the large sets alone again; what nobody refers to any more goes.
+ *
+ * Only keys, numbers and columns: a change has no field that could hold a text from a rule set. The elements lie in the
+ * binary body that travels beside it, as columns of prefixes: little-endian words, then lengths. The applier expands them.
+ */
+
+import { PrefixBuilder, type Prefixes } from '@rulecast/rules';
+import { loadsOf } from './layout.ts';
+import { PROBED_ELEMENTS } from './limits.ts';
+import { type AddressSet, type DispatchMap, keyOf, type Plan, type Step, setKey, setNames } from './plan.ts';
+import { newSet } from './planner.ts';
+
+/** What the table says about itself. */
+export interface Tag {
+  /** Manifest hash of the release, 64 hex digits. */
+  readonly release: string;
+  /** Of everything else that the rules depend on: environment, options, rendering. 16 hex digits. */
+  readonly conditions: string;
+}
+
+/** Elements of one set, as prefixes in the body: their words, then their lengths. */
+export interface Elements {
+  readonly set: string;
+  /** Byte offset in the body, a multiple of 4. */
+  readonly at: number;
+  /** Of prefixes in the body. */
+  readonly count: number;
+  /** Only those longer than this belong to the set, and not longer than its own length, to which they are expanded. -1: all others. */
+  readonly above: number;
+}
+
+/** One transaction. The order in which a script says it is in script.ts. */
+export interface Change {
+  /** `fresh`: whatever is there goes. Else the tag that must be there. */
+  readonly base: 'fresh' | Tag;
+  readonly tag: Tag;
+  readonly downstreamGroup: number;
+  /** What a dropped packet's sender is told. */
+  readonly answer: 'reject' | 'silent';
+  /** Write what every plan has anew too, and fill the maps anew: the base was left by an earlier life. */
+  readonly takenOver: boolean;
+  readonly newCounters: readonly string[];
+  readonly newSets: readonly string[];
+  readonly newMaps: readonly string[];
+  readonly newChains: readonly string[];
+  /** With all their steps: new chains, and those that changed. */
+  readonly chains: readonly { readonly name: string; readonly steps: readonly Step[] }[];
+  readonly removed: readonly Elements[];
+  readonly added: readonly Elements[];
+  /** Of maps that are new or filled anew. */
+  readonly keys: readonly { readonly map: string; readonly address: string; readonly chain: string }[];
+  readonly oldMaps: readonly string[];
+  readonly oldChains: readonly string[];
+  readonly oldSets: readonly string[];
+  readonly oldCounters: readonly string[];
+}
+
+export interface ChangeOptions {
+  readonly tag: Tag;
+  readonly downstreamGroup: number;
+  readonly answer: 'reject' | 'silent';
+}
+
+/** A change with the body that its elements lie in. */
+export interface ChangeWithBody {
+  readonly change: Change;
+  /** In the order of their offsets; views of the caller's columns. */
+  readonly body: readonly Uint8Array[];
+  readonly elementCount: number;
+}
+
+/** The change that puts a plan in force, and those that follow it and change no verdict. */
+export interface Transition {
+  readonly release: ChangeWithBody;
+  readonly afterwards: readonly ChangeWithBody[];
+}
+
+/** The objects of the kernel, by name. A set of some name has the same elements wherever it occurs, but for large sets. */
+interface Objects {
+  readonly sets: ReadonlyMap<string, AddressSet>;
+  readonly maps: ReadonlyMap<string, DispatchMap>;
+  readonly chains: ReadonlyMap<string, readonly Step[]>;
+  readonly counters: ReadonlySet<string>;
+}
+
+const NOTHING: Objects = { sets: new Map(), maps: new Map(), chains: new Map(), counters: new Set() };
+
+/** The whole of a plan, in place of whatever is there. */
+export function wholeChange(plan: Plan, options: ChangeOptions): ChangeWithBody {
+  return difference(NOTHING, objectsOf(plan), { ...options, base: 'fresh' });
+}
+
+/** What makes `after` of `before`, which is in the kernel. `after` was planned with the sets of `before` known. */
+export function transition(
+  before: { readonly plan: Plan; readonly tag: Tag },
+  after: Plan,
+  options: ChangeOptions,
+): Transition {
+  const old = objectsOf(before.plan);
+  const final = objectsOf(after);
+  const between = overlaid(after);
+  const release = difference(old, between, { ...options, base: before.tag, keepsOld: true });
+  const same = { ...options, base: options.tag };
+  const fold = foldOf(after, same);
+  const cleanUp = difference(union(old, between), final, same);
+  return { release, afterwards: [fold, cleanUp].filter(({ change }) => !isIdle(change)) };
+}
+
+/** Writes all rules of a plan whose objects the kernel was found to have, and proves that its hash sets have some of their elements. */
+export function takeOver(plan: Plan, options: ChangeOptions): ChangeWithBody {
+  const { sets, maps, chains, counters } = objectsOf(plan);
+  const unwritten = new Map([...chains.keys()].map((name) => [name, undefined]));
+  const found = { sets, maps: new Map(), chains: unwritten, counters };
+  const body = new Body();
+  probe(plan, body);
+  const rules = differenceIn(
+    found,
+    { sets, maps, chains, counters },
+    { ...options, base: options.tag },
+    body,
+  );
+  return { ...rules, change: { ...rules.change, takenOver: true, newMaps: [] } };
+}
+
+/** Proves that the hash sets have some of their elements, and changes nothing. */
+export function probeChange(plan: Plan, options: ChangeOptions): ChangeWithBody {
+  const objects = objectsOf(plan);
+  const body = new Body();
+  probe(plan, body);
+  return differenceIn(objects, objects, { ...options, base: options.tag }, body);
+}
+
+/** The names that the kernel has of a plan. */
+export function namesOf(plan: Plan): {
+  readonly sets: readonly string[];
+  readonly maps: readonly string[];
+  readonly chains: readonly string[];
+  readonly counters: readonly string[];
+} {
+  const { sets, maps, chains, counters } = objectsOf(plan);
+  return {
+    sets: [...sets.keys()],
+    maps: [...maps.keys()],
+    chains: [...chains.keys()],
+    counters: [...counters],
+  };
+}
+
+// ── Objects ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+function objectsOf(plan: Plan): Objects {
+  return lowered(plan, () => ({ added: undefined, removed: undefined }));
+}
+
+/** The objects of a plan before its large sets are changed: what they lack and what they have too much is in sets of its own. */
+function overlaid(plan: Plan): Objects {
+  const overlays = new Map([...plan.sets].map(([key, set]) => [key, overlayOf(set)]));
+  return lowered(plan, (key) => overlays.get(key) ?? NO_OVERLAY);
+}
+
+interface Overlay {
+  readonly added: AddressSet | undefined;
+  readonly removed: AddressSet | undefined;
+}
+
+const NO_OVERLAY: Overlay = { added: undefined, removed: undefined };
+
+function overlayOf(set: AddressSet): Overlay {
+  if (set.delta === undefined) return NO_OVERLAY;
+  const of = (what: keyof Overlay, members: Prefixes): AddressSet | undefined =>
+    members.lengths.length === 0
+      ? undefined
+      : newSet(keyOf(`${what} ${setKey(set.key, members.family)}`), members);
+  return { added: of('added', set.delta.added), removed: of('removed', set.delta.removed) };
+}
+
+function lowered(plan: Plan, overlay: (setKey: string) => Overlay): Objects {
+  const sets = new Map<string, AddressSet>();
+  for (const [key, set] of plan.sets) {
+    const { added, removed } = overlay(key);
+    for (const each of [set, added, removed]) {
+      if (each !== undefined) for (const name of setNames(each)) sets.set(name, each);
+    }
+  }
+  const chains = new Map<string, readonly Step[]>();
+  for (const [name, steps] of plan.chains)
+    chains.set(
+      name,
+      steps.flatMap((step) => loweredStep(step, plan, overlay)),
+    );
+  return { sets, maps: plan.maps, chains, counters: plan.counters };
+}
+
+/** One rule per set of the kernel. */
+function loweredStep(step: Step, plan: Plan, overlay: (setKey: string) => Overlay): readonly Step[] {
+  if (step.kind !== 'rule' || step.remote.kind !== 'set') return [step];
+  const set = plan.sets.get(step.remote.set);
+  if (set === undefined) return [];
+  const { added, removed } = overlay(step.remote.set);
+  const except = removed === undefined ? [] : setNames(removed);
+  const rule = (name: string, without: readonly string[]): Step => ({
+    ...step,
+    remote: { kind: 'set', set: name, except: without },
+  });
+  return [
+    ...(added === undefined ? [] : setNames(added).map((name) => rule(name, []))),
+    ...setNames(set).map((name) => rule(name, except)),
+  ];
+}
+
+function union(a: Objects, b: Objects): Objects {
+  return {
+    sets: new Map([...a.sets, ...b.sets]),
+    maps: new Map([...a.maps, ...b.maps]),
+    chains: new Map([...a.chains, ...b.chains]),
+    counters: new Set([...a.counters, ...b.counters]),
+  };
+}
+
+// ── Differences ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+interface DifferenceOptions extends ChangeOptions {
+  readonly base: 'fresh' | Tag;
+  /** What is not in the second stays. */
+  readonly keepsOld?: boolean;
+}
+
+function difference(from: Objects, to: Objects, options: DifferenceOptions): ChangeWithBody {
+  return differenceIn(from, to, options, new Body());
+}
+
+function differenceIn(
+  from: { readonly [K in 'sets' | 'maps' | 'chains']: ReadonlyMap<string, unknown> } & Pick<
+    Objects,
+    'counters'
+  >,
+  to: Objects,
+  { keepsOld = false, ...options }: DifferenceOptions,
+  body: Body,
+): ChangeWithBody {
+  const fresh = <T>(a: ReadonlyMap<string, unknown>, b: ReadonlyMap<string, T>): string[] =>
+    [...b.keys()].filter((name) => !a.has(name));
+  const old = (a: ReadonlyMap<string, unknown>, b: ReadonlyMap<string, unknown>): string[] =>
+    keepsOld ? [] : fresh(b, a);
+  const newSets = fresh(from.sets, to.sets);
+  for (const set of new Set(newSets.map((name) => to.sets.get(name)))) {
+    if (set !== undefined) body.put('added', set, set.members);
+  }
+  const newMaps = fresh(from.maps, to.maps);
+  const keys = newMaps.flatMap((map) =>
+    [...(to.maps.get(map) ?? [])].map(([address, chain]) => ({ map, address, chain })),
+  );
+  const chains = [...to.chains].filter(([name, steps]) => !sameSteps(from.chains.get(name), steps));
+  const change: Change = {
+    ...options,
+    takenOver: false,
+    newCounters: [...to.counters].filter((name) => !from.counters.has(name)),
+    newSets,
+    newMaps,
+    newChains: fresh(from.chains, to.chains),
+    chains: chains.map(([name, steps]) => ({ name, steps })),
+    removed: body.removed,
+    added: body.added,
+    keys,
+    oldMaps: old(from.maps, to.maps),
+    oldChains: old(from.chains, to.chains),
+    oldSets: old(from.sets, to.sets),
+    oldCounters: keepsOld ? [] : [...from.counters].filter((name) => !to.counters.has(name)),
+  };
+  return { change, body: body.pieces, elementCount: body.elementCount };
+}
+
+function foldOf(plan: Plan, options: DifferenceOptions): ChangeWithBody {
+  const body = new Body();
+  for (const set of plan.sets.values()) {
+    if (set.delta === undefined) continue;
+    body.put('removed', set, set.delta.removed);
+    body.put('added', set, set.delta.added);
+  }
+  return differenceIn(NOTHING, NOTHING, options, body);
+}
+
+/** Takes some elements out and in again: the kernel refuses that if they are not there. */
+function probe(plan: Plan, body: Body): void {
+  for (const set of plan.sets.values()) {
+    if (set.layout.kind === 'interval') continue;
+    const { family, words, lengths } = set.members;
+    const step = Math.max(1, lengths.length / PROBED_ELEMENTS);
+    const some = new PrefixBuilder(family);
+    for (let i = 0; i < lengths.length; i = Math.max(i + 1, Math.floor(i + step))) {
+      some.push(words, i, lengths[i]!); // i < length
+    }
+    const probed = some.build();
+    body.put('removed', set, probed);
+    body.put('added', set, probed);
+  }
+}
+
+function isIdle(change: Change): boolean {
+  const { chains, removed, added, oldMaps, oldChains, oldSets, oldCounters } = change;
+  return [chains, removed, added, oldMaps, oldChains, oldSets, oldCounters].every(
+    (list) => list.length === 0,
+  );
+}
+
+/** Gathers the elements that a change carries. */
+class Body {
+  readonly added: Elements[] = [];
+  readonly removed: Elements[] = [];
+  readonly pieces: Uint8Array[] = [];
+  elementCount = 0;
+  private bytes = 0;
+
+  /** Elements for the sets of a column, of prefixes none of which is longer than its last tier. */
+  put(to: 'added' | 'removed', set: AddressSet, members: Prefixes): void {
+    const { layout } = set;
+    const count = members.lengths.length;
+    if (count === 0) return;
+    const at = this.bytes;
+    const names = setNames(set);
+    const loads = layout.kind === 'interval' ? [count] : loadsOf(members, layout.tiers);
+    for (const [index, load] of loads.entries()) {
+      const above = layout.kind === 'interval' ? -1 : (layout.tiers[index - 1]?.length ?? -1);
+      if (load > 0) this[to].push({ set: names[index] ?? '', at, count, above });
+      this.elementCount += load;
+    }
+    this.append(new Uint8Array(members.words.buffer, members.words.byteOffset, members.words.byteLength));
+    this.append(members.lengths);
+    this.append(new Uint8Array(-count & 3));
+  }
+
+  private append(piece: Uint8Array): void {
+    if (piece.length === 0) return;
+    this.pieces.push(piece);
+    this.bytes += piece.length;
+  }
+}
+
+function sameSteps(before: unknown, after: readonly Step[]): boolean {
+  if (!Array.isArray(before) || before.length !== after.length) return false;
+  return JSON.stringify(before) === JSON.stringify(after);
+}

@@ -1,0 +1,70 @@
+/** Hits: what the rules matched, put together from the kernel's counters. */
+
+import type { Direction } from '@rulecast/rules';
+import { DENIED_COUNTER } from './plan.ts';
+import type { CounterIndex } from './planner.ts';
+
+export interface Hits {
+  readonly packets: number;
+  readonly bytes: number;
+}
+
+/** What the rules of one policy in one direction decided since the table was loaded whole. */
+export interface PolicyHits {
+  readonly policy: string;
+  readonly direction: Direction;
+  /** By run, from 0. */
+  readonly runs: readonly Hits[];
+  /** Undefined for `common`. */
+  readonly defaultAction: Hits | undefined;
+}
+
+export interface NftHits {
+  /** All dropped packets. */
+  readonly dropped: Hits;
+  readonly policies: readonly PolicyHits[];
+  /** By list: the sum over the rules that use it. */
+  readonly lists: ReadonlyMap<string, Hits>;
+}
+
+/** The kernel's counters by name: packets and bytes. */
+export type CounterValues = Readonly<Record<string, readonly [number, number]>>;
+
+/** Lists whose hits are shown, and the longest name that a counter of a QUERY has room for. */
+const LISTS_SHOWN = 24;
+const LIST_NAME_MAX = 27;
+
+export function hitsFrom(indices: readonly CounterIndex[], values: CounterValues): NftHits {
+  const hitsOf = (counter: string | undefined): Hits => {
+    const [packets, bytes] = values[counter ?? ''] ?? [0, 0];
+    return { packets, bytes };
+  };
+  const lists = new Map<string, Hits>();
+  const policies = indices.map(({ policy, direction, runs, lists: runLists, defaultAction }) => {
+    for (const [run, list] of runLists.entries()) {
+      if (list === undefined) continue;
+      const sum = lists.get(list) ?? { packets: 0, bytes: 0 };
+      const more = hitsOf(runs[run]);
+      lists.set(list, { packets: sum.packets + more.packets, bytes: sum.bytes + more.bytes });
+    }
+    const last = defaultAction === undefined ? undefined : hitsOf(defaultAction);
+    return { policy, direction, runs: runs.map(hitsOf), defaultAction: last };
+  });
+  return { dropped: hitsOf(DENIED_COUNTER), policies, lists };
+}
+
+/** Sums for people, by names of at most 32 characters: decided and dropped packets, and `list.NAME` of the lists with most hits. */
+export function sumsOf({ dropped, policies, lists }: NftHits): Readonly<Record<string, number>> {
+  let decided = 0;
+  for (const { runs, defaultAction } of policies) {
+    for (const run of runs) decided += run.packets;
+    decided += defaultAction?.packets ?? 0;
+  }
+  const sums: Record<string, number> = { nftDecided: decided, nftDropped: dropped.packets };
+  const shown = [...lists]
+    .filter(([name]) => name.length <= LIST_NAME_MAX)
+    .sort(([, a], [, b]) => b.packets - a.packets)
+    .slice(0, LISTS_SHOWN);
+  for (const [name, { packets }] of shown) sums[`list.${name}`] = packets;
+  return sums;
+}

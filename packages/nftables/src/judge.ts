@@ -1,0 +1,108 @@
+/**
+ * Judges packets by a plan, step by step as the kernel does: to find the flows that a release forbids, and to test that a plan
+ * means what its rule set means.
+ */
+
+import { type Direction, IpProtocol, memberContaining } from '@rulecast/rules';
+import { entryChain, type Plan, type PlanRule, parseMapName } from './plan.ts';
+
+/** What a plan can see of a packet. */
+export interface SeenPacket {
+  /** 8 or 32 hex digits, of one family. */
+  readonly src: string;
+  readonly dst: string;
+  readonly protocol: number;
+  /** Of the destination; undefined where it cannot be read or does not exist. */
+  readonly port: number | undefined;
+  readonly icmpType: number | undefined;
+  /** What the sender wrote, where it is not `dst`, after DNAT. */
+  readonly originalDst?: string;
+}
+
+/** `none`: the direction lets it pass without a rule or a default that says so. */
+export type PlanVerdict = 'accept' | 'drop' | 'none';
+
+/** What one direction does with a packet. */
+export function judgeDirection(plan: Plan, direction: Direction, packet: SeenPacket): PlanVerdict {
+  const family = packet.src.length === 8 ? 4 : 6;
+  const qube = direction === 'egress' ? packet.src : packet.dst;
+  const remote = direction === 'egress' ? packet.dst : packet.src;
+  const view: View = { plan, packet, qube, remote, remoteWords: wordsOf(remote) };
+  return judgeChain(view, entryChain(direction, family)) ?? 'none';
+}
+
+interface View {
+  readonly plan: Plan;
+  readonly packet: SeenPacket;
+  readonly qube: string;
+  readonly remote: string;
+  readonly remoteWords: Uint32Array;
+}
+
+/** Undefined: the chain ends without a verdict, and the one that jumped there goes on. */
+function judgeChain(view: View, name: string): PlanVerdict | undefined {
+  for (const step of view.plan.chains.get(name) ?? []) {
+    switch (step.kind) {
+      case 'rule':
+        if (matches(view, step)) return step.action;
+        break;
+      case 'dispatch': {
+        const chain = view.plan.maps.get(step.map)?.get(cut(view.qube, parseMapName(step.map)?.length ?? 0));
+        if (chain !== undefined) return judgeChain(view, chain);
+        break;
+      }
+      case 'goto':
+        return judgeChain(view, step.chain);
+      case 'jump': {
+        const verdict = judgeChain(view, step.chain);
+        if (verdict !== undefined) return verdict;
+        break;
+      }
+      case 'pass':
+        return 'none';
+      case 'readable':
+        if (isReadable(view.packet)) return judgeChain(view, step.chain);
+    }
+  }
+  return undefined;
+}
+
+function matches(view: View, rule: PlanRule): boolean {
+  const { protocol, port, icmpType } = view.packet;
+  if (rule.protocols.length > 0 && !rule.protocols.includes(protocol)) return false;
+  if (rule.ports !== undefined && !(port !== undefined && port >= rule.ports[0] && port <= rule.ports[1]))
+    return false;
+  if (rule.icmpType !== undefined && rule.icmpType !== icmpType) return false;
+  const remote = rule.original ? (view.packet.originalDst ?? view.packet.dst) : view.remote;
+  switch (rule.remote.kind) {
+    case 'any':
+      return true;
+    case 'prefix':
+      return cut(remote, rule.remote.length) === rule.remote.address;
+    case 'set': {
+      const set = view.plan.sets.get(rule.remote.set);
+      const words = rule.original ? wordsOf(remote) : view.remoteWords;
+      return set !== undefined && memberContaining(set.members, words) >= 0;
+    }
+  }
+}
+
+function isReadable({ src, protocol, port, icmpType }: SeenPacket): boolean {
+  if (protocol === IpProtocol.tcp || protocol === IpProtocol.udp) return port !== undefined;
+  const icmp = src.length === 8 ? IpProtocol.icmp : IpProtocol.icmp6;
+  return protocol !== icmp || icmpType !== undefined;
+}
+
+/** The first `length` bits of an address in hex, the others zero. */
+function cut(hex: string, length: number): string {
+  const whole = length >> 2;
+  if (whole >= hex.length) return hex;
+  const kept = Number.parseInt(hex[whole] ?? '0', 16) & (0xf0 >> (length & 3)) & 15;
+  return hex.slice(0, whole) + kept.toString(16) + '0'.repeat(hex.length - whole - 1);
+}
+
+function wordsOf(hex: string): Uint32Array {
+  return Uint32Array.from({ length: hex.length / 8 }, (_, w) =>
+    Number.parseInt(hex.slice(w * 8, w * 8 + 8), 16),
+  );
+}

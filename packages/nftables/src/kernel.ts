@@ -1,0 +1,130 @@
+/** What the kernel holds of our table, read back through `nft list`. */
+
+import { createHash } from 'node:crypto';
+import { CommandError, runCommand } from './command.ts';
+import { ERROR_TEXT_MAX_BYTES, HOOK_PRIORITY, TABLE } from './limits.ts';
+import type { KernelState } from './message.ts';
+import { DENIED_COUNTER, isCounterName, parseMapName, parseSetName } from './plan.ts';
+import { BASE_CHAIN, DENY_CHAIN, NEXT_CHAIN, parseTagChain } from './script.ts';
+
+/** Looks at the table, and at the elements of some of its sets, which are the body. Rejects with CommandError. */
+export async function lookAtKernel(
+  nft: string,
+  elementsOf: readonly string[],
+): Promise<{ readonly state: KernelState; readonly body: readonly Uint8Array[] }> {
+  const listing = await listTable(nft, ['-s', '-t', 'list', 'table', 'inet', TABLE]);
+  if (listing === undefined) return { state: NO_TABLE, body: [] };
+  const text = listing.toString('latin1');
+  const names = (kind: string): string[] =>
+    [...text.matchAll(new RegExp(`^\\t${kind} (\\S+) \\{`, 'gm'))].map((match) => match[1] ?? '');
+  const chains = names('chain');
+  const sets = names('set').filter((name) => parseSetName(name) !== undefined);
+  const tags = chains.map(parseTagChain).filter((tag) => tag !== undefined);
+  const body: Uint8Array[] = [];
+  const elements: { set: string; at: number; count: number }[] = [];
+  let at = 0;
+  for (const set of sets.filter((name) => elementsOf.includes(name))) {
+    const columns = await readElements(nft, set);
+    elements.push({ set, at, count: columns.count });
+    for (const bytes of columns.bytes) {
+      body.push(bytes);
+      at += bytes.length;
+    }
+  }
+  const state: KernelState = {
+    tag: tags.length === 1 ? tags[0] : undefined,
+    exists: true,
+    framed: text.includes(HOOK) && FRAME_CHAINS.every((name) => chains.includes(name)),
+    sets,
+    chains: chains.filter((name) => parseTagChain(name) === undefined && !FRAME_CHAINS.includes(name)),
+    maps: names('map').filter((name) => parseMapName(name) !== undefined),
+    counters: names('counter').filter((name) => isCounterName(name) && name !== DENIED_COUNTER),
+    fingerprint: createHash('sha256').update(listing).digest('hex').slice(0, 16),
+    elements,
+  };
+  return { state, body };
+}
+
+/** Packets and bytes of every counter. Rejects with CommandError. */
+export async function readCounters(nft: string): Promise<Record<string, readonly [number, number]>> {
+  const listing = await listTable(nft, ['list', 'counters', 'table', 'inet', TABLE]);
+  const counters: Record<string, readonly [number, number]> = {};
+  const pattern = /^\tcounter (c[0-9a-f]{16}) \{\n\t\tpackets (\d+) bytes (\d+)/gm;
+  for (const match of (listing?.toString('latin1') ?? '').matchAll(pattern)) {
+    counters[match[1] ?? ''] = [Number(match[2]), Number(match[3])];
+  }
+  return counters;
+}
+
+const FRAME_CHAINS: readonly string[] = [DENY_CHAIN, NEXT_CHAIN, BASE_CHAIN];
+/** The base chain as `nft list` prints its first lines. */
+const HOOK = `\tchain ${BASE_CHAIN} {\n\t\ttype filter hook forward priority filter - ${-HOOK_PRIORITY}; policy accept;\n`;
+
+const NO_TABLE: KernelState = {
+  tag: undefined,
+  exists: false,
+  framed: false,
+  sets: [],
+  chains: [],
+  maps: [],
+  counters: [],
+  fingerprint: '',
+  elements: [],
+};
+
+async function listTable(nft: string, args: readonly string[]): Promise<Buffer | undefined> {
+  try {
+    return (await runCommand(nft, args, { errorBytesMax: ERROR_TEXT_MAX_BYTES })).stdout;
+  } catch (error) {
+    if (error instanceof CommandError && error.message.includes('No such file or directory'))
+      return undefined;
+    throw error;
+  }
+}
+
+/** The elements of a set in the order that nft lists them in: words, and for an interval set the lengths. */
+async function readElements(
+  nft: string,
+  set: string,
+): Promise<{ readonly count: number; readonly bytes: readonly Uint8Array[] }> {
+  const { stdout } = await runCommand(nft, ['list', 'set', 'inet', TABLE, set], {
+    errorBytesMax: ERROR_TEXT_MAX_BYTES,
+  });
+  const name = parseSetName(set);
+  const text = /elements = \{([^}]*)\}/.exec(stdout.toString('latin1'))?.[1] ?? '';
+  const words: number[] = [];
+  const lengths: number[] = [];
+  for (const element of text.matchAll(/[^\s,]+/g)) {
+    const [address = '', length] = element[0].split('/');
+    if (name?.family === 6) words.push(...ip6Words(address));
+    else words.push(ip4Word(address));
+    lengths.push(length === undefined ? (name?.family === 6 ? 128 : 32) : Number(length));
+  }
+  const { length: count } = lengths;
+  const bytes = [new Uint8Array(Uint32Array.from(words).buffer)];
+  if (name?.tier === undefined) bytes.push(Uint8Array.from(lengths), new Uint8Array(-count & 3));
+  return { count, bytes };
+}
+
+function ip4Word(text: string): number {
+  let word = 0;
+  for (const octet of text.split('.')) word = word * 256 + Number(octet);
+  return word;
+}
+
+/** Of an address as the kernel's library prints it: RFC 5952, perhaps with a dotted tail. */
+function ip6Words(text: string): readonly number[] {
+  const dotted = text.includes('.') ? text.slice(text.lastIndexOf(':') + 1) : undefined;
+  const tail = dotted === undefined ? undefined : ip4Word(dotted);
+  const plain =
+    tail === undefined
+      ? text
+      : `${text.slice(0, text.lastIndexOf(':') + 1)}${(tail >>> 16).toString(16)}:${(tail & 0xffff).toString(16)}`;
+  const [head = '', rest] = plain.split('::');
+  const groupsOf = (part: string): number[] =>
+    part === '' ? [] : part.split(':').map((group) => Number.parseInt(group, 16));
+  const before = groupsOf(head);
+  const after = rest === undefined ? [] : groupsOf(rest);
+  const groups = [...before, ...new Array<number>(8 - before.length - after.length).fill(0), ...after];
+  return [0, 2, 4, 6].map((g) => (groups[g] ?? 0) * 65_536 + (groups[g + 1] ?? 0));
+}

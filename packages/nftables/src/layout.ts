@@ -1,0 +1,173 @@
+/**
+ * Layouts: how the prefixes of a column lie in the kernel. docs/adr/0008 has the measurements behind the choice.
+ *
+ * A hash set answers for one prefix length, so a column of many lengths costs a lookup for each. Rare lengths are therefore
+ * expanded into the next longer one that is kept (a /23 becomes two /24), as long as that adds few elements. Members of
+ * a canonical column are disjoint, so that their expansions are, and a delta expands to a delta.
+ */
+
+import { bitsOf, type Prefixes } from '@rulecast/rules';
+import {
+  BUCKETS_LOG2_MAX,
+  BUCKETS_LOG2_MIN,
+  EXPANSION_MIN,
+  EXPANSION_SHARE,
+  FEW_LENGTHS,
+  ROOM_SHARE,
+  SMALL_MEMBERS_MAX,
+} from './limits.ts';
+import type { Layout, Tier } from './plan.ts';
+
+/** The layout of a column that is loaded whole. */
+export function layoutOf(members: Prefixes): Layout {
+  const counts = lengthCounts(members);
+  const used = counts.reduce((sum, count) => sum + (count > 0 ? 1 : 0), 0);
+  if (used > FEW_LENGTHS && members.lengths.length <= SMALL_MEMBERS_MAX) return { kind: 'interval' };
+  const lengths = used > FEW_LENGTHS ? keptLengths(counts) : usedLengths(counts);
+  return { kind: 'hash', tiers: tiersOf(counts, lengths) };
+}
+
+/** Whether the hash sets of a layout have room for a column. */
+export function fitsLayout(members: Prefixes, layout: Layout): boolean {
+  if (layout.kind === 'interval') return false;
+  const kept = layout.tiers.map((tier) => tier.length);
+  const loads = tierLoads(lengthCounts(members), kept);
+  return (
+    loads !== undefined && layout.tiers.every((tier, t) => (loads[t] ?? 0) <= capacityOf(tier.bucketsLog2))
+  );
+}
+
+/** How many elements a hash set takes. With three quarters of a power of two, the kernel makes just that many buckets. */
+export function capacityOf(bucketsLog2: number): number {
+  return 0.75 * 2 ** bucketsLog2;
+}
+
+/** How many elements each hash tier gets of some prefixes, none of which is longer than the last tier. */
+export function loadsOf(prefixes: Prefixes, tiers: readonly Tier[]): readonly number[] {
+  return (
+    tierLoads(
+      lengthCounts(prefixes),
+      tiers.map((tier) => tier.length),
+    ) ?? []
+  );
+}
+
+/** The elements of one hash tier that some prefixes of any order expand to: `words` as of a column, all of the tier's length. */
+export function expandTier(prefixes: Prefixes, tiers: readonly Tier[], tier: number): Uint32Array {
+  const { family, words, lengths } = prefixes;
+  const stride = family === 4 ? 1 : 4;
+  const length = tiers[tier]?.length ?? 0;
+  const above = tier === 0 ? -1 : (tiers[tier - 1]?.length ?? 0);
+  let count = 0;
+  for (let i = 0; i < lengths.length; i++) {
+    const own = lengths[i]!; // i < length, here and below
+    if (own > above && own <= length) count += 2 ** (length - own);
+  }
+  if (count === lengths.length && lengths.every((own) => own === length)) return words;
+  const out = new Uint32Array(count * stride);
+  let at = 0;
+  for (let i = 0; i < lengths.length; i++) {
+    const own = lengths[i]!;
+    if (own <= above || own > length) continue;
+    const copies = 2 ** (length - own);
+    for (let copy = 0; copy < copies; copy++, at += stride) {
+      for (let w = 0; w < stride; w++) out[at + w] = words[i * stride + w]!;
+      setLowBits(out, at, length, copy);
+    }
+  }
+  return out;
+}
+
+/** Puts `value` into the bits that end at bit `length` of the address at `at`. */
+function setLowBits(words: Uint32Array, at: number, length: number, value: number): void {
+  for (let bit = length - 1, rest = value; rest > 0; bit--, rest = Math.floor(rest / 2)) {
+    if (rest % 2 === 1) words[at + (bit >> 5)]! |= 1 << (31 - (bit & 31)); // bit >= 0: value < 2^(length - own)
+  }
+}
+
+/** How many members have each length. */
+function lengthCounts(members: Prefixes): Uint32Array {
+  const counts = new Uint32Array(bitsOf(members.family) + 1);
+  for (const length of members.lengths) counts[length]!++; // a length is at most the family's bits
+  return counts;
+}
+
+function tiersOf(counts: Uint32Array, lengths: readonly number[]): readonly Tier[] {
+  const loads = tierLoads(counts, lengths) ?? [];
+  return lengths.map((length, t) => ({ length, bucketsLog2: bucketsFor(loads[t] ?? 0) }));
+}
+
+function bucketsFor(elements: number): number {
+  let log2 = BUCKETS_LOG2_MIN;
+  while (log2 < BUCKETS_LOG2_MAX && capacityOf(log2) < elements * (1 + ROOM_SHARE)) log2++;
+  return log2;
+}
+
+/** Elements of each kept length after expansion; undefined if a member is longer than all of them. */
+function tierLoads(counts: Uint32Array, kept: readonly number[]): number[] | undefined {
+  const loads = kept.map(() => 0);
+  let t = 0;
+  for (const [length, count] of counts.entries()) {
+    while (t < kept.length && (kept[t] ?? 0) < length) t++;
+    if (count === 0) continue;
+    if (t === kept.length) return undefined;
+    loads[t] = (loads[t] ?? 0) + count * 2 ** ((kept[t] ?? 0) - length);
+  }
+  return loads;
+}
+
+/**
+ * The fewest lengths to keep, ascending, so that expanding the others stays within the budget; of those, the ones that expand
+ * least. Dynamic programming: best[k][j] is the least expansion of all lengths up to the j-th used one, which is kept,
+ * with k lengths kept.
+ */
+function keptLengths(counts: Uint32Array): readonly number[] {
+  const used = usedLengths(counts);
+  const last = used.length - 1;
+  const total = counts.reduce((sum, count) => sum + count, 0);
+  const budget = Math.max(EXPANSION_MIN, total * EXPANSION_SHARE);
+  let best = used.map((_, j) => expansion(counts, used, 0, j));
+  const from: number[][] = [];
+  while ((best[last] ?? 0) > budget) {
+    const previous = best;
+    const origin: number[] = [];
+    best = used.map((_, j) => {
+      let least = previous[j] ?? Number.POSITIVE_INFINITY;
+      origin[j] = -1;
+      for (let i = 0; i < j; i++) {
+        const cost = (previous[i] ?? Number.POSITIVE_INFINITY) + expansion(counts, used, i + 1, j);
+        if (cost < least) {
+          least = cost;
+          origin[j] = i;
+        }
+      }
+      return least;
+    });
+    from.push(origin);
+  }
+  const kept = [used[last] ?? 0];
+  for (let j = last, k = from.length - 1; k >= 0; k--) {
+    const i = from[k]?.[j] ?? -1;
+    if (i < 0) continue;
+    kept.unshift(used[i] ?? 0);
+    j = i;
+  }
+  return kept;
+}
+
+/** The lengths of some members, ascending; of none, the longest there is. */
+function usedLengths(counts: Uint32Array): readonly number[] {
+  const used = [...counts.keys()].filter((length) => (counts[length] ?? 0) > 0);
+  return used.length > 0 ? used : [counts.length - 1];
+}
+
+/** Extra elements if the used lengths [first, last] all become the last of them. */
+function expansion(counts: Uint32Array, used: readonly number[], first: number, last: number): number {
+  let extra = 0;
+  const target = used[last] ?? 0;
+  for (let i = first; i < last; i++) {
+    const length = used[i] ?? 0;
+    extra += (counts[length] ?? 0) * (2 ** (target - length) - 1);
+  }
+  return extra;
+}

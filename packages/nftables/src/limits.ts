@@ -1,0 +1,55 @@
+/** Every constant of the kernel side in one place: what nftables fixes, and what we chose. */
+
+// ── Fixed by nftables, Qubes or conntrack ────────────────────────────────────────────────────────────────────────────
+
+/** Link group of the interfaces of downstream qubes. */
+export const DOWNSTREAM_GROUP = 2;
+
+// ── Our choice ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** The one table we touch, in family inet. */
+export const TABLE = 'rulecast';
+/** Of our base chain: before the `filter` priority 0 of Qubes' own. */
+export const HOOK_PRIORITY = -10;
+/** Changes whenever the same plan is rendered otherwise: then what a former version left in the kernel is loaded anew. */
+export const RENDERING = 2;
+
+/** Up to so many members are a set that no release changes: another one takes its place, which costs 20 ms at worst. */
+export const SMALL_MEMBERS_MAX = 2048;
+/** A large set is changed in place by up to this share of its members; beyond, another one takes its place. */
+export const IN_PLACE_SHARE = 0.5;
+/** A small column of up to so many lengths is hash sets, which load faster; one of more is an interval set, which needs one lookup. */
+export const FEW_LENGTHS = 2;
+/** Share of extra elements that expanding rare prefix lengths into longer ones may cost, to have fewer lookups. */
+export const EXPANSION_SHARE = 0.5;
+/** So many extra elements may always be spent on it: a tenth of a second, once. */
+export const EXPANSION_MIN = 65_536;
+/** A hash set has room for its members and this share more, so that deltas fit; beyond, it is made anew, larger. */
+export const ROOM_SHARE = 0.25;
+/** Smallest and largest log2 of the buckets of a hash set. */
+export const BUCKETS_LOG2_MIN = 4;
+export const BUCKETS_LOG2_MAX = 26;
+
+/** Most rules, over all chains: each is a few hundred bytes of kernel memory and a step for every packet that gets there. */
+export const RULES_MAX = 262_144;
+/** Most elements of one transaction. `nft` takes 320 bytes for each. */
+export const ELEMENTS_MAX = 33_554_432;
+/** Most bytes of the JSON header and of the binary body of a message to the applier. */
+export const HEADER_MAX_BYTES = 134_217_728;
+export const BODY_MAX_BYTES = 671_088_640;
+/** Most bytes of what `nft` says about an error that are passed on. */
+export const ERROR_TEXT_MAX_BYTES = 512;
+/** Most flows that one look at the connection table brings. */
+export const FLOWS_MAX = 1_048_576;
+/** Most deletions of flows that one request asks for; and how many the sink asks for at once, so that a release waits for few. */
+export const CUTS_MAX = 4096;
+export const CUTS_AT_ONCE = 16;
+/** The kernel lists a hash set in quadratic time: larger ones are not listed, but probed with so many elements. */
+export const LISTED_ELEMENTS_MAX = 32_768;
+export const PROBED_ELEMENTS = 256;
+/** Wait before a dead applier is started again; and how long a request waits for it. */
+export const RESPAWN_MS = 500;
+export const REQUEST_WAITS_MS = 5000;
+/** An applier that ends again within so long is started again after twice the wait, up to the longest. */
+export const STEADY_MS = 5000;
+export const RESPAWN_LONGEST_MS = 30_000;

@@ -1,0 +1,142 @@
+/**
+ * Messages between the sink and the applier, over a pipe or a socket pair, each way the same frame:
+ *
+ *   u32 header bytes │ u32 body bytes │ header, JSON │ body, columns of elements
+ *
+ * The applier trusts none of it. Its side of the checks is in change-check.ts; here is what any frame must be.
+ */
+
+import type { Change, Tag } from './change.ts';
+import { BODY_MAX_BYTES, HEADER_MAX_BYTES } from './limits.ts';
+
+/** An IP flow as the connection table has it. Addresses are 8 or 32 hex digits. */
+export interface Flow {
+  readonly protocol: number;
+  /** The original direction, as its sender wrote it. */
+  readonly src: string;
+  readonly dst: string;
+  /** Ports of tcp and udp; for ICMP identifier, and type and code as one number. */
+  readonly srcPort: number;
+  readonly dstPort: number;
+  /** Where it goes after DNAT: what the forward hook sees. */
+  readonly seenDst: string;
+  readonly seenPort: number;
+  readonly fromQube: boolean;
+  readonly toQube: boolean;
+}
+
+/** Which flows to delete: of a sender, perhaps to one receiver, perhaps only one. */
+export interface FlowMatch {
+  readonly src: string;
+  readonly dst?: string;
+  /** Only with `dst`; numbers as in a flow. */
+  readonly exact?: { readonly protocol: number; readonly srcPort: number; readonly dstPort: number };
+}
+
+export type Request =
+  | { readonly kind: 'apply'; readonly change: Change }
+  /** What the kernel holds; of the sets that are named, the elements too, in the body. */
+  | { readonly kind: 'look'; readonly sets: readonly string[] }
+  | { readonly kind: 'counters' }
+  | { readonly kind: 'flows' }
+  | { readonly kind: 'cut'; readonly matches: readonly FlowMatch[] };
+
+/** What the table holds. */
+export interface KernelState {
+  /** Undefined: no table, or none of ours. */
+  readonly tag: Tag | undefined;
+  readonly exists: boolean;
+  /** Whether the base chains are as we make them. */
+  readonly framed: boolean;
+  readonly sets: readonly string[];
+  readonly chains: readonly string[];
+  readonly maps: readonly string[];
+  readonly counters: readonly string[];
+  /** Of the listing without elements and counts; 16 hex digits. Equal as long as nobody changed anything but elements. */
+  readonly fingerprint: string;
+  /** Only where asked for: words in the body, and for an interval set the lengths after them. */
+  readonly elements: readonly { readonly set: string; readonly at: number; readonly count: number }[];
+}
+
+export interface NftRun {
+  readonly milliseconds: number;
+  /** Largest resident set of the `nft` process; undefined where it was too short to see. */
+  readonly peakBytes: number | undefined;
+}
+
+export type Reply =
+  | { readonly kind: 'applied'; readonly run: NftRun }
+  | { readonly kind: 'state'; readonly state: KernelState }
+  | { readonly kind: 'counters'; readonly counters: Readonly<Record<string, readonly [number, number]>> }
+  | { readonly kind: 'flows'; readonly flows: readonly Flow[] }
+  | { readonly kind: 'cut' }
+  /** The request was refused or failed; what was in force still is. */
+  | { readonly kind: 'failed'; readonly text: string };
+
+export type ToApplier = { readonly id: number; readonly request: Request };
+export type FromApplier =
+  | { readonly id: number; readonly reply: Reply }
+  /** The applier behind the supervisor died: what it was asked before this is lost. Another one is started. */
+  | { readonly died: true };
+
+/** Bytes before the header. */
+export const PREFIX_BYTES = 8;
+
+export interface Frame {
+  readonly header: unknown;
+  readonly body: Uint8Array;
+}
+
+/** The pieces of a frame; the body's are the caller's own. Throws RangeError for one that is too large. */
+export function frameOf(header: ToApplier | FromApplier, body: readonly Uint8Array[] = []): Uint8Array[] {
+  const text = Buffer.from(JSON.stringify(header));
+  const bodyBytes = body.reduce((sum, piece) => sum + piece.length, 0);
+  if (text.length > HEADER_MAX_BYTES || bodyBytes > BODY_MAX_BYTES) {
+    throw new RangeError(
+      `the release is too large for one nftables transaction: ${text.length} bytes of rules (at most ${HEADER_MAX_BYTES}), ${bodyBytes} of elements (at most ${BODY_MAX_BYTES})`,
+    );
+  }
+  const prefix = Buffer.alloc(PREFIX_BYTES);
+  prefix.writeUInt32LE(text.length, 0);
+  prefix.writeUInt32LE(bodyBytes, 4);
+  return [prefix, text, ...body];
+}
+
+/** What a whole frame holds; the body is a copy. Throws SyntaxError for a header that is no JSON. */
+export function parseFrame(bytes: Buffer): Frame {
+  const headerEnd = PREFIX_BYTES + bytes.readUInt32LE(0);
+  return {
+    header: JSON.parse(bytes.toString('utf8', PREFIX_BYTES, headerEnd)) as unknown,
+    body: new Uint8Array(bytes.subarray(headerEnd)), // a Buffer's slice would be a view
+  };
+}
+
+/** Cuts a byte stream into whole frames. */
+export class FrameSplitter {
+  private pieces: Buffer[] = [];
+  private held = 0;
+  private needed = PREFIX_BYTES; // bytes until the next step
+
+  /** Takes what came in, and gives the frames that are complete. Throws RangeError for sizes over the limits. */
+  *push(bytes: Buffer): Generator<Buffer> {
+    this.pieces.push(bytes);
+    this.held += bytes.length;
+    while (this.held >= this.needed) {
+      const [only] = this.pieces;
+      const all = this.pieces.length === 1 && only !== undefined ? only : Buffer.concat(this.pieces);
+      const headerBytes = all.readUInt32LE(0);
+      const bodyBytes = all.readUInt32LE(4);
+      if (headerBytes > HEADER_MAX_BYTES || bodyBytes > BODY_MAX_BYTES) {
+        throw new RangeError('a frame is too large');
+      }
+      const end = PREFIX_BYTES + headerBytes + bodyBytes;
+      this.pieces = [all];
+      this.needed = end;
+      if (this.held < end) return;
+      this.pieces = end < all.length ? [all.subarray(end)] : [];
+      this.held -= end;
+      this.needed = PREFIX_BYTES;
+      yield all.subarray(0, end);
+    }
+  }
+}

@@ -1,0 +1,193 @@
+/**
+ * Plans: what the kernel is to hold, as typed data. A plan is made of a rule set and an environment (planner.ts), compared with
+ * the one before it (change.ts), and judges packets as the kernel does (judge.ts).
+ *
+ *   forward ─ from a qube ─▶ egress4 ─ longest source prefix ─▶ e4_KEY ─▶ e4_KEY_r: rules, first match, default
+ *      │                     (egress6)                              │ port or type unreadable: the same rules, where they
+ *      │                                                            │ ask for those they drop
+ *      └ else, and from there ─ accept ─▶ to_qubes ─ to a qube ─▶ ingress4 (ingress6) ─▶ …
+ *
+ * There is one base chain, since the kernel lets each see a transaction for itself: a packet between two qubes is judged both
+ * ways by one release. Accept ends at `to_qubes`, which ends in the kernel's accept: every other table still judges the packet.
+ *
+ * Objects are named by digests of what they are for, so that two plans of the same list agree on the name without
+ * anything being remembered, and so that no text from a rule set reaches `nft`. Maps and sets have a digest of what is in them in their
+ * name, too: the kernel reads rules as they were when the packet came, but looks into maps and sets as they are at that moment, so
+ * that what changes has to be another object. Large sets alone change in place, by steps that change no verdict (change.ts).
+ */
+
+import { createHash } from 'node:crypto';
+import type { Direction, Family, Prefixes } from '@rulecast/rules';
+
+/** 16 hex digits. */
+export type Key = string;
+
+/** The key of anything that is identified by a text. */
+export function keyOf(text: string): Key {
+  return createHash('sha256').update(text).digest('hex').slice(0, 16);
+}
+
+/** A digest of what is in an object, 8 hex digits. */
+export function versionOf(...parts: readonly (string | Uint8Array)[]): string {
+  const hash = createHash('sha256');
+  for (const part of parts) hash.update(part);
+  return hash.digest('hex').slice(0, 8);
+}
+
+/** How a column of addresses lies in the kernel. */
+export type Layout =
+  /** One interval set. */
+  | { readonly kind: 'interval' }
+  /** One hash set per length; shorter prefixes are expanded into the next length. Ascending; not empty. */
+  | { readonly kind: 'hash'; readonly tiers: readonly Tier[] };
+
+export interface Tier {
+  readonly length: number;
+  /** log2 of the buckets; the set takes three quarters of that many elements. */
+  readonly bucketsLog2: number;
+}
+
+/** A canonical column of prefixes as the rules of several chains use it. */
+export interface AddressSet {
+  readonly key: Key;
+  /** Canonical. */
+  readonly members: Prefixes;
+  readonly layout: Layout;
+  /** Digest of what was in it when it was loaded, 8 hex digits: of its members, unless a large set was changed since. */
+  readonly version: string;
+  /** What made it of the set of that name, if that has other members. */
+  readonly delta: SetDelta | undefined;
+}
+
+export interface SetDelta {
+  readonly removed: Prefixes;
+  readonly added: Prefixes;
+}
+
+/** The remote side of a rule. */
+export type PlanRemote =
+  | { readonly kind: 'any' }
+  /** `address` is 8 or 32 hex digits, host bits zero. */
+  | { readonly kind: 'prefix'; readonly address: string; readonly length: number }
+  /** `except`: sets of which none may hold the address either. */
+  | { readonly kind: 'set'; readonly set: string; readonly except: readonly string[] };
+
+/** One rule of a policy. */
+export interface PlanRule {
+  readonly kind: 'rule';
+  readonly remote: PlanRemote;
+  /** The remote side is what the sender wrote, before DNAT. Only of egress. */
+  readonly original: boolean;
+  /** IP protocol numbers; empty: any. */
+  readonly protocols: readonly number[];
+  /** Destination ports, both ends inclusive; the protocols are then tcp, udp or both. */
+  readonly ports: readonly [number, number] | undefined;
+  readonly icmpType: number | undefined;
+  readonly action: 'accept' | 'drop';
+  readonly counter: string;
+}
+
+/** One step of a chain. */
+export type Step =
+  | PlanRule
+  /** Goes to the chain that a map gives for the qube's address, cut to the length of the map. */
+  | { readonly kind: 'dispatch'; readonly map: string }
+  | { readonly kind: 'goto'; readonly chain: string }
+  | { readonly kind: 'jump'; readonly chain: string }
+  /** No policy judges: as if accepted. */
+  | { readonly kind: 'pass' }
+  /** Goes to a chain if the destination port or the ICMP type can be read, or the protocol has neither. */
+  | { readonly kind: 'readable'; readonly chain: string };
+
+/** From the address of a qube, as 8 or 32 hex digits, to its chain. */
+export type DispatchMap = ReadonlyMap<string, string>;
+
+export interface Plan {
+  /** By `setKey`, which names the family too. */
+  readonly sets: ReadonlyMap<string, AddressSet>;
+  readonly maps: ReadonlyMap<string, DispatchMap>;
+  readonly chains: ReadonlyMap<string, readonly Step[]>;
+  readonly counters: ReadonlySet<string>;
+}
+
+// ── Names ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+const DIRECTION_LETTERS = { egress: 'e', ingress: 'i' } as const;
+
+export function setKey(key: Key, family: Family): string {
+  return `${key}_${family}`;
+}
+
+/** The names of the kernel's sets of a column, in the order of its tiers. */
+export function setNames({ key, members, layout, version }: AddressSet): readonly string[] {
+  const stem = `s${setKey(key, members.family)}`;
+  if (layout.kind === 'interval') return [`${stem}_i_${version}`];
+  return layout.tiers.map((tier) => `${stem}_${tier.length}_${tier.bucketsLog2}_${version}`);
+}
+
+/** What the name of a set says. */
+export interface SetName {
+  readonly key: Key;
+  readonly family: Family;
+  /** Undefined: an interval set. */
+  readonly tier: Tier | undefined;
+  readonly version: string;
+}
+
+/** Reads the name of a set; undefined if we would not name one so. */
+export function parseSetName(name: string): SetName | undefined {
+  const match = /^s([0-9a-f]{16})_([46])_(?:i|(0|[1-9]\d{0,2})_([1-9]\d?))_([0-9a-f]{8})$/.exec(name);
+  if (match === null) return undefined;
+  const [, key = '', familyText, lengthText, logText, version = ''] = match;
+  const family = familyText === '4' ? 4 : 6;
+  if (lengthText === undefined) return { key, family, tier: undefined, version };
+  const tier = { length: Number(lengthText), bucketsLog2: Number(logText) };
+  return tier.length <= (family === 4 ? 32 : 128) ? { key, family, tier, version } : undefined;
+}
+
+/** The chain of a direction and family that finds the policy. */
+export function entryChain(direction: Direction, family: Family): string {
+  return `${direction}${family}`;
+}
+
+/** The first chain of a policy; that of its readable packets has `_r` appended, of common's unreadable ones `_u`. */
+export function policyChain(direction: Direction, family: Family, policy: string): string {
+  return `${DIRECTION_LETTERS[direction]}${family}_${keyOf(policy)}`;
+}
+
+/** The name of a map with some keys, in any order. */
+export function mapName(direction: Direction, family: Family, length: number, keys: DispatchMap): string {
+  const content = [...keys].map((key) => key.join()).sort();
+  return `d${DIRECTION_LETTERS[direction]}${family}_${length}_${versionOf(content.join())}`;
+}
+
+/** What the name of a map, or of a chain below one, says. */
+export interface PlaceName {
+  readonly direction: Direction;
+  readonly family: Family;
+}
+
+/** Reads the name of a map; undefined if we would not name one so. */
+export function parseMapName(name: string): (PlaceName & { readonly length: number }) | undefined {
+  const match = /^d([ei])([46])_([1-9]\d{0,2})_[0-9a-f]{8}$/.exec(name);
+  if (match === null) return undefined;
+  const family = match[2] === '4' ? 4 : 6;
+  const length = Number(match[3]);
+  if (length > (family === 4 ? 32 : 128)) return undefined;
+  return { direction: match[1] === 'e' ? 'egress' : 'ingress', family, length };
+}
+
+/** Reads the name of a chain that is no base chain; undefined if we would not name one so. */
+export function parseChainName(name: string): PlaceName | undefined {
+  const match = /^(?:(egress|ingress)([46])|([ei])([46])_[0-9a-f]{16}(?:_[ru])?)$/.exec(name);
+  if (match === null) return undefined;
+  const direction = (match[1] ?? match[3] ?? '').startsWith('e') ? 'egress' : 'ingress';
+  return { direction, family: (match[2] ?? match[4]) === '4' ? 4 : 6 };
+}
+
+/** Counts every dropped packet. */
+export const DENIED_COUNTER = 'c0000000000000000';
+
+export function isCounterName(name: string): boolean {
+  return /^c[0-9a-f]{16}$/.test(name);
+}

@@ -1,0 +1,471 @@
+/**
+ * From a rule set and an environment to the plan of what the kernel is to hold: the meaning of DESIGN "Meaning of a rule set", by the
+ * means of nftables.
+ *
+ * What depends on the environment is decided here: expired rules are left out, and `specialtarget=dns` becomes the DNS
+ * addresses that the rule's own remote side holds.
+ */
+
+import {
+  type Address,
+  bitsOf,
+  COMMON_POLICY,
+  canonicalPrefixes,
+  columnFor,
+  columnOf,
+  DEFAULT_POLICY,
+  type Direction,
+  diffPrefixes,
+  type Environment,
+  type Family,
+  IpProtocol,
+  memberContaining,
+  type Policy,
+  PrefixBuilder,
+  type Prefixes,
+  type RuleSet,
+  type Run,
+  type RunRemote,
+  resolutionOf,
+  runsOf,
+  strideOf,
+} from '@rulecast/rules';
+import { fitsLayout, layoutOf } from './layout.ts';
+import { IN_PLACE_SHARE, RULES_MAX, SMALL_MEMBERS_MAX } from './limits.ts';
+import {
+  type AddressSet,
+  entryChain,
+  type Key,
+  keyOf,
+  mapName,
+  type Plan,
+  type PlanRemote,
+  type PlanRule,
+  policyChain,
+  type Step,
+  setKey,
+  versionOf,
+} from './plan.ts';
+
+/** Where the counters of one policy in one direction are, for reading them back. */
+export interface CounterIndex {
+  readonly policy: string;
+  readonly direction: Direction;
+  /** By run; undefined: the run is expired, or can match nothing. */
+  readonly runs: readonly (string | undefined)[];
+  /** By run: its list. */
+  readonly lists: readonly (string | undefined)[];
+  /** Undefined for common, whose default action is unused. */
+  readonly defaultAction: string | undefined;
+}
+
+export interface Planned {
+  readonly plan: Plan;
+  readonly counters: readonly CounterIndex[];
+}
+
+/** A set that is in the kernel: its members, if they are known. */
+export type KnownSet = Pick<AddressSet, 'layout' | 'version'> & { readonly members: Prefixes | undefined };
+/** The set of some key that is in the kernel. */
+export type KnownSets = (setKey: string) => KnownSet | undefined;
+
+const FAMILIES = [4, 6] as const;
+const DIRECTIONS = ['egress', 'ingress'] as const;
+const PORT_PROTOCOLS = [IpProtocol.tcp, IpProtocol.udp];
+
+/** Plans a rule set. Throws RangeError where it goes beyond what we load into a kernel. */
+export function planOf(ruleSet: RuleSet, environment: Environment, known: KnownSets): Planned {
+  const planner = new Planner(ruleSet, environment, known);
+  planner.run();
+  return { plan: planner, counters: planner.indices };
+}
+
+/** One run, ready for any of its chains. */
+interface ReadyRun {
+  readonly run: Run;
+  readonly counter: string;
+}
+
+class Planner implements Plan {
+  readonly sets = new Map<string, AddressSet>();
+  readonly maps = new Map<string, Map<string, string>>();
+  readonly chains = new Map<string, Step[]>();
+  readonly counters = new Set<string>();
+  readonly indices: CounterIndex[] = [];
+  private readonly ruleSet: RuleSet;
+  private readonly environment: Environment;
+  private readonly known: KnownSets;
+  private readonly columns = new Map<string, Prefixes>(); // of lists
+  private readonly dispatches = new Map<string, Map<string, string>>(); // by direction, family and length
+  private ruleTotal = 0;
+
+  constructor(ruleSet: RuleSet, environment: Environment, known: KnownSets) {
+    this.ruleSet = ruleSet;
+    this.environment = environment;
+    this.known = known;
+  }
+
+  run(): void {
+    const common = this.ruleSet.policies.get(COMMON_POLICY);
+    for (const direction of DIRECTIONS) {
+      const commonRuns = common === undefined ? [] : this.ready(common, direction);
+      for (const family of FAMILIES) this.planCommon(direction, family, commonRuns);
+      for (const policy of this.ruleSet.policies.values()) {
+        if (policy.name === COMMON_POLICY) continue;
+        if (direction === 'ingress' && policy.ingress.length === 0) continue;
+        const runs = this.ready(policy, direction);
+        for (const family of FAMILIES) this.planPolicy(policy, direction, family, runs, commonRuns);
+      }
+      for (const family of FAMILIES) this.planEntry(direction, family);
+    }
+  }
+
+  // ── Runs and counters ──────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** The runs of a policy that can decide anything now. A counter stays with its run when others come or go before it. */
+  private ready(policy: Policy, direction: Direction): readonly ReadyRun[] {
+    const seen = new Map<string, number>();
+    const ready: ReadyRun[] = [];
+    const counters: (string | undefined)[] = [];
+    for (const run of runsOf(policy, direction)) {
+      const { expire } = run.match;
+      const text = `${policy.name} ${direction} ${runText(run)}`;
+      const before = seen.get(text) ?? 0;
+      seen.set(text, before + 1);
+      const live = expire === undefined || this.environment.now < expire;
+      const counter = live ? this.counter(`${text} ${before}`) : undefined;
+      counters.push(counter);
+      if (counter !== undefined) ready.push({ run, counter });
+    }
+    const isCommon = policy.name === COMMON_POLICY;
+    this.indices.push({
+      policy: policy.name,
+      direction,
+      runs: counters,
+      lists: runsOf(policy, direction).map(({ remote }) =>
+        remote.kind === 'list' ? remote.list : undefined,
+      ),
+      defaultAction: isCommon ? undefined : this.counter(defaultText(policy, direction)),
+    });
+    return ready;
+  }
+
+  private counter(text: string): string {
+    const name = `c${keyOf(text)}`;
+    this.counters.add(name);
+    return name;
+  }
+
+  // ── Chains ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  private planCommon(direction: Direction, family: Family, runs: readonly ReadyRun[]): void {
+    if (runs.length === 0) return;
+    const name = policyChain(direction, family, COMMON_POLICY);
+    this.addChain(name, this.rulesOf(runs, direction, family, true));
+    if (needsReading(runs)) this.addChain(`${name}_u`, this.rulesOf(runs, direction, family, false));
+  }
+
+  private planPolicy(
+    policy: Policy,
+    direction: Direction,
+    family: Family,
+    runs: readonly ReadyRun[],
+    commonRuns: readonly ReadyRun[],
+  ): void {
+    const column = columnFor(policy.prefixes, family);
+    const isDefault = policy.name === DEFAULT_POLICY;
+    if (column.lengths.length === 0 && !(isDefault && direction === 'egress')) return;
+    const name = policyChain(direction, family, policy.name);
+    const common = policyChain(direction, family, COMMON_POLICY);
+    const end: PlanRule = {
+      ...ANY_PACKET,
+      action: policy.defaultAction,
+      counter: this.counter(defaultText(policy, direction)),
+    };
+    const steps = (readable: boolean): Step[] => {
+      const chain = !readable && needsReading(commonRuns) ? `${common}_u` : common;
+      const before: Step[] = commonRuns.length > 0 ? [{ kind: 'jump', chain }] : [];
+      return [...before, ...this.rulesOf(runs, direction, family, readable), end];
+    };
+    if (needsReading(runs) || needsReading(commonRuns)) {
+      this.addChain(`${name}_r`, steps(true));
+      this.addChain(name, [{ kind: 'readable', chain: `${name}_r` }, ...steps(false)]);
+    } else this.addChain(name, steps(true));
+    for (let i = 0; i < column.lengths.length; i++) {
+      this.dispatch(direction, family, column.lengths[i]!, hexAt(column, i), name); // i < length
+    }
+  }
+
+  private addChain(name: string, steps: Step[]): void {
+    this.ruleTotal += steps.length;
+    if (this.ruleTotal > RULES_MAX) {
+      throw new RangeError(
+        `the release needs more than ${RULES_MAX} nftables rules: gather destinations in lists`,
+      );
+    }
+    this.chains.set(name, steps);
+  }
+
+  private dispatch(
+    direction: Direction,
+    family: Family,
+    length: number,
+    address: string,
+    chain: string,
+  ): void {
+    const place = `${direction}${family} ${length}`;
+    let map = this.dispatches.get(place);
+    if (map === undefined) {
+      map = new Map();
+      this.dispatches.set(place, map);
+    }
+    if (!map.has(address)) map.set(address, chain); // no sound rule set has two; the first one judges
+  }
+
+  /** The longest source prefix decides: maps from the longest to the shortest, then prefix 0, then `default`. */
+  private planEntry(direction: Direction, family: Family): void {
+    const steps: Step[] = [];
+    for (let length = bitsOf(family); length > 0; length--) {
+      const keys = this.dispatches.get(`${direction}${family} ${length}`);
+      if (keys === undefined) continue;
+      const map = mapName(direction, family, length, keys);
+      this.maps.set(map, keys);
+      steps.push({ kind: 'dispatch', map });
+    }
+    const everything = [...(this.dispatches.get(`${direction}${family} 0`)?.values() ?? [])][0];
+    const otherwise = policyChain(direction, family, DEFAULT_POLICY);
+    const last = everything ?? (direction === 'egress' && this.chains.has(otherwise) ? otherwise : undefined);
+    steps.push(last === undefined ? { kind: 'pass' } : { kind: 'goto', chain: last });
+    this.addChain(entryChain(direction, family), steps);
+  }
+
+  // ── Rules ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** For packets whose port or type cannot be read, a rule that asks for it drops what it might match. */
+  private rulesOf(
+    runs: readonly ReadyRun[],
+    direction: Direction,
+    family: Family,
+    readable: boolean,
+  ): Step[] {
+    const steps: Step[] = [];
+    for (const ready of runs) {
+      const { match } = ready.run;
+      const asks = asksForPayload(ready.run);
+      if (contradicts(match)) continue;
+      const ports = match.dns ? dnsPorts(match.ports) : match.ports;
+      if (readable && match.dns && ports === undefined) continue; // a range without port 53
+      const base = {
+        kind: 'rule',
+        protocols: protocolsOf(ready.run, family),
+        ports: ports === undefined || !readable ? undefined : ([ports.first, ports.last] as const),
+        icmpType: readable ? match.icmpType : undefined,
+        action: asks && !readable ? 'drop' : match.action,
+        counter: ready.counter,
+      } as const;
+      for (const remote of this.remotesOf(ready, family)) {
+        steps.push({ ...base, remote, original: false });
+        // After DNAT the packet goes to the resolver; the qube asked one of the DNS addresses.
+        if (match.dns && direction === 'egress') steps.push({ ...base, remote, original: true });
+      }
+    }
+    return steps;
+  }
+
+  /** What a run says of the remote side in one family: nothing, one predicate, or one per hash set. */
+  private remotesOf(ready: ReadyRun, family: Family): readonly PlanRemote[] {
+    const { run } = ready;
+    if (run.remote.kind === 'any' && !run.match.dns) return [{ kind: 'any' }];
+    const key = run.match.dns ? `dns ${remoteText(run.remote, ready)}` : remoteText(run.remote, ready);
+    const whole = this.column(run.remote, family, `${remoteText(run.remote, ready)} ${family}`);
+    const column = run.match.dns ? this.dnsWithin(whole, run.remote, family) : whole;
+    const count = column.lengths.length;
+    if (count === 0) return [];
+    if (count === 1 && run.remote.kind !== 'list') {
+      if (column.lengths[0] === 0) return [{ kind: 'any' }]; // the chain is of this family only
+      return [{ kind: 'prefix', address: hexAt(column, 0), length: column.lengths[0]! }]; // count is 1
+    }
+    return [{ kind: 'set', set: this.addSet(keyOf(key), column), except: [] }];
+  }
+
+  private addSet(key: Key, members: Prefixes): string {
+    const name = setKey(key, members.family);
+    if (!this.sets.has(name)) {
+      const known = this.known(name);
+      const kept = known === undefined ? undefined : keptSet(key, members, known);
+      this.sets.set(name, kept ?? newSet(key, members));
+    }
+    return name;
+  }
+
+  /** The canonical column of a remote side in one family. */
+  private column(remote: RunRemote, family: Family, key: string): Prefixes {
+    switch (remote.kind) {
+      case 'any':
+        return columnOf([], family);
+      case 'prefixes':
+        return remote.prefixes.family === family ? canonicalOf(remote.prefixes) : columnOf([], family);
+      case 'name':
+        return columnFor(resolutionOf(this.ruleSet, remote.name), family);
+      case 'list': {
+        let column = this.columns.get(key);
+        if (column === undefined) {
+          column = this.listColumn(remote.list, family);
+          this.columns.set(key, column);
+        }
+        return column;
+      }
+    }
+  }
+
+  private listColumn(name: string, family: Family): Prefixes {
+    const list = this.ruleSet.lists.get(name);
+    if (list === undefined || (list.kind === 'names' && !list.resolve)) return columnOf([], family);
+    if (list.kind === 'prefixes') return columnFor(list, family);
+    const union = new PrefixBuilder(family);
+    for (const host of list.names) {
+      const column = columnFor(resolutionOf(this.ruleSet, host), family);
+      for (let i = 0; i < column.lengths.length; i++) union.push(column.words, i, column.lengths[i]!); // i < length
+    }
+    return canonicalPrefixes(union.build());
+  }
+
+  /** The DNS addresses of a family that a remote side holds. */
+  private dnsWithin(column: Prefixes, remote: RunRemote, family: Family): Prefixes {
+    const within = (address: Address): boolean =>
+      address.family === family && (remote.kind === 'any' || memberContaining(column, address.words) >= 0);
+    const prefixes = this.environment.dns
+      .filter(within)
+      .map((address) => ({ ...address, length: bitsOf(family) }));
+    return canonicalPrefixes(columnOf(prefixes, family));
+  }
+}
+
+const ANY_PACKET = {
+  kind: 'rule',
+  remote: { kind: 'any' },
+  original: false,
+  protocols: [],
+  ports: undefined,
+  icmpType: undefined,
+} as const;
+
+/** A set that is to be loaded. */
+export function newSet(key: Key, members: Prefixes): AddressSet {
+  const { words, lengths } = members;
+  const bytes = new Uint8Array(words.buffer, words.byteOffset, words.byteLength);
+  return { key, members, layout: layoutOf(members), version: versionOf(bytes, lengths), delta: undefined };
+}
+
+/** The set that is there, changed in place; undefined if it is too small for that to be worth it, too full, or too different. */
+function keptSet(key: Key, members: Prefixes, known: KnownSet): AddressSet | undefined {
+  const { layout, version } = known;
+  if (members.lengths.length <= SMALL_MEMBERS_MAX || !fitsLayout(members, layout)) return undefined;
+  if (known.members === undefined || known.members === members)
+    return { key, members, layout, version, delta: undefined };
+  const delta = diffPrefixes(known.members, members);
+  const changed = delta.removed.length + delta.added.lengths.length;
+  if (changed > members.lengths.length * IN_PLACE_SHARE) return undefined;
+  const removed = new PrefixBuilder(members.family, delta.removed.length);
+  for (const index of delta.removed) {
+    removed.push(known.members.words, index, known.members.lengths[index]!); // an index of that column
+  }
+  const made = { removed: removed.build(), added: delta.added };
+  return { key, members, layout, version, delta: changed === 0 ? undefined : made };
+}
+
+const canonicals = new WeakMap<Prefixes, Prefixes>();
+
+/** The canonical form of a run's own prefixes; computed once for each immutable column. */
+function canonicalOf(prefixes: Prefixes): Prefixes {
+  let canonical = canonicals.get(prefixes);
+  if (canonical === undefined) {
+    canonical = canonicalPrefixes(prefixes);
+    canonicals.set(prefixes, canonical);
+  }
+  return canonical;
+}
+
+/** What makes a run the same run in the next release, though its own prefixes may have changed. */
+function runText(run: Run): string {
+  const { action, proto, dns, ports, icmpType, expire, comment } = run.match;
+  const { remote } = run;
+  const target =
+    remote.kind === 'list'
+      ? remote.list
+      : remote.kind === 'name'
+        ? remote.name
+        : remote.kind === 'prefixes'
+          ? remote.prefixes.family
+          : '';
+  const { first, last } = ports ?? {};
+  return JSON.stringify([
+    action,
+    proto,
+    dns,
+    first,
+    last,
+    icmpType,
+    expire,
+    comment,
+    remote.kind,
+    String(target),
+  ]);
+}
+
+/** What a column of addresses is for; own prefixes are for their run. */
+function remoteText(remote: RunRemote, ready: ReadyRun): string {
+  switch (remote.kind) {
+    case 'any':
+      return 'any';
+    case 'prefixes':
+      return `run ${ready.counter}`;
+    case 'name':
+      return `name ${remote.name}`;
+    case 'list':
+      return `list ${remote.list}`;
+  }
+}
+
+function defaultText(policy: Policy, direction: Direction): string {
+  return `${policy.name} ${direction} default`;
+}
+
+function asksForPayload({ match }: Run): boolean {
+  return match.dns || match.ports !== undefined || match.icmpType !== undefined;
+}
+
+function needsReading(runs: readonly ReadyRun[]): boolean {
+  return runs.some(({ run }) => asksForPayload(run));
+}
+
+function protocolsOf({ match }: Run, family: Family): readonly number[] {
+  const icmp = family === 4 ? IpProtocol.icmp : IpProtocol.icmp6;
+  if (match.proto === 'icmp') return [icmp];
+  if (match.proto !== undefined) return [IpProtocol[match.proto]];
+  if (match.dns || match.ports !== undefined) return PORT_PROTOCOLS;
+  return match.icmpType === undefined ? [] : [icmp];
+}
+
+/** Whether a rule asks for what its protocol does not have, and so matches nothing. */
+function contradicts({ proto, dns, ports, icmpType }: Run['match']): boolean {
+  const asksPorts = dns || ports !== undefined;
+  if (icmpType !== undefined && (asksPorts || (proto !== undefined && proto !== 'icmp'))) return true;
+  return asksPorts && proto === 'icmp';
+}
+
+/** Port 53, if a range of ports has it. */
+function dnsPorts(ports: Run['match']['ports']): Run['match']['ports'] {
+  const dns = { first: 53, last: 53 };
+  return ports === undefined || (ports.first <= 53 && ports.last >= 53) ? dns : undefined;
+}
+
+/** An address of a column as 8 or 32 hex digits. */
+function hexAt(column: Prefixes, index: number): string {
+  const stride = strideOf(column.family);
+  let hex = '';
+  for (let w = index * stride; w < (index + 1) * stride; w++) {
+    hex += (column.words[w] ?? 0).toString(16).padStart(8, '0');
+  }
+  return hex;
+}

@@ -1,0 +1,521 @@
+/**
+ * The sink: keeps the kernel's table equal to the release in force. It plans and compares; the applier, a process of its own, checks
+ * and loads.
+ *
+ *   prepare: rule set ─▶ plan ─ compared with the one in the kernel ─▶ change
+ *   commit:  change ─▶ applier ─▶ nft; afterwards, what changes no verdict: folds and clean-up; forbidden flows are cut
+ *
+ * One thing at a time: commits, checks and repairs wait for each other. What the kernel holds is looked at every two seconds, which
+ * costs a few milliseconds, and every few minutes with the elements of its sets. Where it is not what was committed last, it is
+ * loaded anew, whole. (`nft monitor` would tell sooner, but as long as anybody listens the kernel keeps 8 KB for each element of
+ * every transaction, until it commits: gigabytes for a large list.)
+ */
+
+import type { Environment, RuleSet } from '@rulecast/rules';
+import { ApplierClient, type ApplierCommand, ApplierError } from './applier-client.ts';
+import {
+  type ChangeOptions,
+  type ChangeWithBody,
+  namesOf,
+  probeChange,
+  type Tag,
+  takeOver,
+  transition,
+  wholeChange,
+} from './change.ts';
+import { sameElements } from './comparison.ts';
+import { cutsFor } from './cuts.ts';
+import { hitsFrom, type NftHits, sumsOf } from './hits.ts';
+import { judgeDirection } from './judge.ts';
+import { CUTS_AT_ONCE, DOWNSTREAM_GROUP, LISTED_ELEMENTS_MAX, RENDERING } from './limits.ts';
+import type { Flow, KernelState, NftRun } from './message.ts';
+import { keyOf, type Plan, parseSetName, setKey, setNames } from './plan.ts';
+import { type CounterIndex, type KnownSet, type KnownSets, planOf } from './planner.ts';
+
+/** What a sink is to enforce; as the subscriber declares it. */
+export interface NftRelease {
+  /** Manifest hash, 32 bytes. */
+  readonly hash: Uint8Array;
+  readonly ruleSet: RuleSet;
+  readonly environment: Environment;
+}
+
+export interface SinkLogger {
+  info(fields: object, text: string): void;
+  warn(fields: object, text: string): void;
+  error(fields: object, text: string): void;
+}
+
+export interface NftSinkOptions {
+  /** How to start the applier; default: with this Node, as this user. */
+  readonly applier?: ApplierCommand;
+  /** Link group of the interfaces of downstream qubes; default 2. Give the applier the same. */
+  readonly downstreamGroup?: number;
+  /** What the sender of a dropped packet is told; default `reject`: administratively prohibited, as Qubes does. */
+  readonly answer?: 'reject' | 'silent';
+  /** Between looks at the kernel's rules; default 2 seconds. */
+  readonly pollEveryMs?: number;
+  /** Between looks that take in the elements of sets; default 5 minutes. */
+  readonly checkEveryMs?: number;
+  readonly logger?: SinkLogger;
+}
+
+export interface NftStatus {
+  /** Manifest hash of what the kernel enforces, hex; all zeros for the boot mode; undefined before anything. */
+  readonly release: string | undefined;
+  /** The last transaction. */
+  readonly lastRun: NftRun | undefined;
+  /** How often the kernel was found to hold something else, and was repaired. */
+  readonly repairs: number;
+  /** Flows deleted because a release forbids them. */
+  readonly cutFlows: number;
+}
+
+export interface NftSink {
+  prepare(release: NftRelease): Promise<void>;
+  commit(): Promise<void>;
+  discard(): Promise<void>;
+  /** Enforces a rule set before the first release, unless the kernel has one from an earlier life. Rejects with ApplierError. */
+  boot(release: NftRelease): Promise<void>;
+  /** Reads the counters back. Rejects with ApplierError. */
+  hits(): Promise<NftHits>;
+  status(): NftStatus;
+  /**
+   * Sums for `rulectl status`: packets decided and dropped, and by list as `list.NAME` (the 24 with most hits); milliseconds and
+   * peak bytes of the last `nft`; repairs and cut flows. As last read, at most a second before the former call.
+   */
+  counters(): Readonly<Record<string, number>>;
+  /** Looks at the kernel now, elements included, and repairs it. Resolves to whether it had to be repaired. */
+  check(): Promise<boolean>;
+  /** Resolves when nothing is being loaded, cut, checked or repaired. */
+  settled(): Promise<void>;
+  /** Stops looking and ends the applier. The rules stay. */
+  close(): Promise<void>;
+}
+
+/** A plan with its tag, in the kernel or on its way there. */
+interface Enforced {
+  readonly plan: Plan;
+  readonly tag: Tag;
+  readonly counters: readonly CounterIndex[];
+}
+
+/** What commit is to do. */
+interface Prepared extends Enforced {
+  /** Undefined: the kernel has it already. */
+  readonly first: ChangeWithBody | undefined;
+  readonly afterwards: readonly ChangeWithBody[];
+  /** The kernel was found to have it when the sink started. */
+  readonly found: boolean;
+}
+
+/** How closely the kernel is looked at: names, rules and tag, or the elements of sets as well. */
+type Depth = 'structure' | 'elements';
+
+const POLL_EVERY_MS = 2000;
+/** A look that takes long comes so much rarer: it may cost a fiftieth of one core. */
+const POLL_SHARE = 50;
+const CHECK_EVERY_MS = 300_000;
+/** Flows judged before the event loop gets a turn. */
+const FLOWS_AT_ONCE = 512;
+/** How long counters that were read are fresh. */
+const COUNTED_FOR_MS = 1000;
+const SILENT: SinkLogger = { info: () => undefined, warn: () => undefined, error: () => undefined };
+
+/** Starts an applier and gives the sink that uses it. Throws nothing: an applier that cannot work makes prepare and commit reject. */
+export function createNftSink(options: NftSinkOptions = {}): NftSink {
+  return new RunningSink(options);
+}
+
+/** The applier of this package, as this user. `options` are those of its `--help`. */
+export function applierCommand(options: readonly string[] = []): ApplierCommand {
+  const main = new URL('../dist/applier-main.js', import.meta.url);
+  return { program: process.execPath, args: [main.pathname, ...options] };
+}
+
+class RunningSink implements NftSink {
+  private readonly logger: SinkLogger;
+  private readonly applier: ApplierClient;
+  private readonly options: Omit<ChangeOptions, 'tag'>;
+  private readonly pollEveryMs: number;
+  private readonly checkTimer: NodeJS.Timeout;
+  private pollTimer: NodeJS.Timeout | undefined;
+  private turn: Promise<unknown> = Promise.resolve();
+  private enforced: Enforced | undefined;
+  /** A change failed half-way: the next one is a load of everything. */
+  private stale = false;
+  /** What is still to be done for the release in force, without effect on any verdict. */
+  private afterwards: ChangeWithBody[] = [];
+  private prepared: Prepared | undefined;
+  /** Of the kernel's table as we left it; undefined: not looked yet. */
+  private fingerprint: string | undefined;
+  private failing = false; // the last look or repair failed, and that was logged
+  private lastRun: NftRun | undefined;
+  private repairs = 0;
+  private cutCount = 0;
+  private counted: Readonly<Record<string, number>> = {};
+  private countedAtMs = Number.NEGATIVE_INFINITY;
+  private cutting: Promise<void> = Promise.resolve();
+  private closed = false;
+
+  constructor(options: NftSinkOptions) {
+    this.logger = options.logger ?? SILENT;
+    const downstreamGroup = options.downstreamGroup ?? DOWNSTREAM_GROUP;
+    this.options = { downstreamGroup, answer: options.answer ?? 'reject' };
+    this.applier = new ApplierClient(
+      options.applier ?? applierCommand(['--group', String(downstreamGroup)]),
+      {
+        onRestart: () => this.lookAgain('structure'),
+        onError: (text) => this.logger.error({}, text),
+      },
+    );
+    this.pollEveryMs = options.pollEveryMs ?? POLL_EVERY_MS;
+    this.schedulePoll(this.pollEveryMs);
+    this.checkTimer = setInterval(
+      () => this.lookAgain('elements'),
+      options.checkEveryMs ?? CHECK_EVERY_MS,
+    ).unref();
+  }
+
+  // ── The sink ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  prepare(release: NftRelease): Promise<void> {
+    return this.inTurn(async () => {
+      this.prepared = await this.planned(release);
+    });
+  }
+
+  commit(): Promise<void> {
+    return this.inTurn(() => this.commitNow());
+  }
+
+  async discard(): Promise<void> {
+    this.prepared = undefined;
+  }
+
+  boot(release: NftRelease): Promise<void> {
+    return this.inTurn(async () => {
+      const state = await this.look();
+      if (state.tag !== undefined && !/^0*$/.test(state.tag.release)) {
+        this.logger.warn(
+          { release: state.tag.release },
+          'the kernel keeps the release it has until there is one',
+        );
+        return;
+      }
+      this.prepared = await this.planned(release);
+      await this.commitNow();
+    });
+  }
+
+  private async planned(release: NftRelease): Promise<Prepared> {
+    const { enforced } = this;
+    const kernel = enforced === undefined ? await this.look() : undefined;
+    const known = kernel === undefined ? (key: string) => enforced?.plan.sets.get(key) : setsIn(kernel);
+    const { plan, counters } = planOf(release.ruleSet, release.environment, known);
+    const tag: Tag = {
+      release: Buffer.from(release.hash).toString('hex'),
+      conditions: this.conditions(plan, release.environment),
+    };
+    const options = { ...this.options, tag };
+    const next = { plan, tag, counters, found: false, afterwards: [] };
+    if (kernel !== undefined && holds(kernel, plan, tag)) {
+      return { ...next, found: true, first: takeOver(plan, options) };
+    }
+    if (enforced === undefined || this.stale) return { ...next, first: wholeChange(plan, options) };
+    if (sameTag(enforced.tag, tag)) return { ...next, first: undefined };
+    const { release: first, afterwards } = transition(enforced, plan, options);
+    return { ...next, first, afterwards };
+  }
+
+  /** A digest of what the rules depend on besides the release. */
+  private conditions(plan: Plan, { dns }: Environment): string {
+    const maps = [...plan.maps].map(([name, keys]) => [name, [...keys]]);
+    const addresses = dns.map(({ words }) => [...words]);
+    return keyOf(JSON.stringify([RENDERING, this.options, [...plan.chains], maps, addresses]));
+  }
+
+  private async commitNow(): Promise<void> {
+    const { prepared } = this;
+    if (prepared === undefined) throw new TypeError('nothing is prepared');
+    this.prepared = undefined;
+    const { plan, tag, counters, first, found } = prepared;
+    if (first === undefined) return;
+    const whole = await this.loadOrAll(first, { plan, tag, counters });
+    this.afterwards = whole ? [] : [...prepared.afterwards];
+    this.enforced = { plan, tag, counters };
+    const { milliseconds, peakBytes } = this.lastRun ?? { milliseconds: 0, peakBytes: undefined };
+    const nftMs = Math.round(milliseconds);
+    const what = found ? 'took over the release that the kernel holds' : 'enforced';
+    this.logger.info(
+      { release: tag.release, nftMs, nftPeakBytes: peakBytes ?? 0, elements: first.elementCount },
+      what,
+    );
+    this.startCutting(plan);
+    this.lookAgain(found ? 'elements' : 'structure');
+  }
+
+  /** Loads a change, or everything if the kernel does not have what the change builds on. Resolves to whether it was everything. */
+  private async loadOrAll(change: ChangeWithBody, next: Enforced): Promise<boolean> {
+    const isWhole = change.change.base === 'fresh';
+    try {
+      await this.load(change);
+      return isWhole;
+    } catch (error) {
+      if (isWhole || !(error instanceof ApplierError)) throw error;
+      this.logger.warn({ err: error }, 'the kernel does not take the change: loading all of it');
+      await this.loadWhole(next);
+      return true;
+    }
+  }
+
+  private async loadWhole({ plan, tag }: Enforced): Promise<void> {
+    await this.load(wholeChange(plan, { ...this.options, tag }));
+    this.stale = false;
+    this.afterwards = [];
+  }
+
+  private async load({ change, body }: ChangeWithBody): Promise<void> {
+    this.fingerprint = undefined;
+    const { reply } = await this.applier.ask({ kind: 'apply', change }, 'applied', body);
+    this.lastRun = reply.run;
+  }
+
+  /** Folds and clean-up of the release in force. What fails here is found by the next look, and repaired. */
+  private async finish(): Promise<void> {
+    const run = this.lastRun;
+    while (this.afterwards.length > 0) {
+      const [next] = this.afterwards.splice(0, 1);
+      try {
+        if (next !== undefined) await this.load(next);
+      } catch (error) {
+        this.afterwards = [];
+        this.stale = true;
+        this.logger.error(
+          { err: error },
+          'the sets of the kernel could not be brought up to date; its rules are',
+        );
+      }
+    }
+    this.lastRun = run;
+  }
+
+  // ── Flows ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** Beside everything else, so that no release waits for many flows. */
+  private startCutting(plan: Plan): void {
+    this.cutting = this.cutting
+      .then(() => this.cutForbidden(plan))
+      .catch((error) =>
+        this.logger.error({ err: error }, 'flows that the release forbids could not be looked for or cut'),
+      );
+  }
+
+  /** Deletes the flows that a plan forbids, as long as nothing newer is in force. What they send on is dropped by the rules. */
+  private async cutForbidden(plan: Plan): Promise<void> {
+    const { flows } = (await this.applier.ask({ kind: 'flows' }, 'flows')).reply;
+    const forbidden = new Set<Flow>();
+    for (const [index, flow] of flows.entries()) {
+      if (index % FLOWS_AT_ONCE === FLOWS_AT_ONCE - 1) await new Promise(setImmediate);
+      if (isForbidden(plan, flow)) forbidden.add(flow);
+    }
+    const cuts = cutsFor(flows, forbidden);
+    for (let from = 0; from < cuts.length; from += CUTS_AT_ONCE) {
+      if (this.enforced?.plan !== plan || this.closed) return; // it judges all flows anew
+      await this.applier.ask({ kind: 'cut', matches: cuts.slice(from, from + CUTS_AT_ONCE) }, 'cut');
+    }
+    this.cutCount += forbidden.size;
+    if (forbidden.size > 0) this.logger.info({ flows: forbidden.size }, 'cut flows that the release forbids');
+  }
+
+  // ── Checks and repairs ─────────────────────────────────────────────────────────────────────────────────────────────
+
+  check(): Promise<boolean> {
+    return this.inTurn(() => this.checkNow('elements'));
+  }
+
+  private lookAgain(depth: Depth): void {
+    if (!this.closed) void this.inTurn(() => this.checkNow(depth)).then(this.looked, this.notLooked);
+  }
+
+  private readonly looked = (): void => {
+    this.failing = false;
+  };
+
+  private readonly notLooked = (error: unknown): void => {
+    if (!this.failing)
+      this.logger.error({ err: error }, 'the rules in the kernel could not be checked or repaired');
+    this.failing = true; // said once; the next look tries again
+  };
+
+  private schedulePoll(afterMs: number): void {
+    this.pollTimer = setTimeout(() => {
+      const startMs = performance.now();
+      this.inTurn(() => this.checkNow('structure'))
+        .then(this.looked, this.notLooked)
+        .finally(() => {
+          const tookMs = performance.now() - startMs;
+          if (!this.closed) this.schedulePoll(Math.max(this.pollEveryMs, tookMs * POLL_SHARE));
+        });
+    }, afterMs).unref();
+  }
+
+  /** Resolves to whether the kernel had to be repaired. */
+  private async checkNow(depth: Depth): Promise<boolean> {
+    const { enforced } = this;
+    if (enforced === undefined || this.closed) return false;
+    const drift = await this.driftFrom(enforced, depth);
+    if (drift === undefined) return false;
+    this.logger.warn({ release: enforced.tag.release, drift }, 'the kernel holds something else: repairing');
+    await this.loadWhole(enforced);
+    this.repairs++;
+    this.fingerprint = (await this.look()).fingerprint;
+    this.startCutting(enforced.plan);
+    this.logger.info({ release: enforced.tag.release }, 'the kernel is repaired');
+    return true;
+  }
+
+  /** What is not as it was left; undefined if all is. */
+  private async driftFrom({ plan, tag }: Enforced, depth: Depth): Promise<string | undefined> {
+    const state = await this.look();
+    if (!state.exists) return 'the table is gone';
+    if (!holds(state, plan, tag)) return 'the table is not the one that was loaded';
+    if (this.fingerprint !== undefined && state.fingerprint !== this.fingerprint) return 'rules were changed';
+    this.fingerprint = state.fingerprint;
+    if (depth === 'structure') return undefined;
+    const sets = [...plan.sets.values()].filter(
+      ({ members }) => members.lengths.length <= LISTED_ELEMENTS_MAX,
+    );
+    const request = { kind: 'look', sets: sets.flatMap(setNames) } as const;
+    const { reply, body } = await this.applier.ask(request, 'state');
+    for (const set of sets) {
+      if (!(await sameElements(set, reply.state.elements, body))) return 'elements of a set were changed';
+    }
+    return sets.length === plan.sets.size || (await this.hasSomeOfAll({ plan, tag }))
+      ? undefined
+      : 'a large set lacks elements';
+  }
+
+  /** Whether the sets have some of their elements, also those that are too large to be listed. */
+  private async hasSomeOfAll({ plan, tag }: Pick<Enforced, 'plan' | 'tag'>): Promise<boolean> {
+    const { fingerprint, lastRun } = this;
+    try {
+      await this.load(probeChange(plan, { ...this.options, tag }));
+      this.fingerprint = fingerprint;
+      this.lastRun = lastRun;
+      return true;
+    } catch (error) {
+      if (error instanceof ApplierError) return false;
+      throw error;
+    }
+  }
+
+  private async look(): Promise<KernelState> {
+    return (await this.applier.ask({ kind: 'look', sets: [] }, 'state')).reply.state;
+  }
+
+  // ── Status ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  async hits(): Promise<NftHits> {
+    const { reply } = await this.applier.ask({ kind: 'counters' }, 'counters');
+    return hitsFrom(this.enforced?.counters ?? [], reply.counters);
+  }
+
+  counters(): Readonly<Record<string, number>> {
+    const nowMs = performance.now();
+    if (nowMs - this.countedAtMs > COUNTED_FOR_MS && !this.closed) {
+      this.countedAtMs = nowMs;
+      this.hits().then(
+        (hits) => {
+          this.counted = sumsOf(hits);
+        },
+        (error) => this.logger.warn({ err: error }, 'the counters of the kernel cannot be read'),
+      );
+    }
+    return {
+      ...this.counted,
+      nftMs: Math.round(this.lastRun?.milliseconds ?? 0),
+      nftPeakBytes: this.lastRun?.peakBytes ?? 0,
+      nftRepairs: this.repairs,
+      nftCutFlows: this.cutCount,
+    };
+  }
+
+  status(): NftStatus {
+    const { lastRun, repairs } = this;
+    return { release: this.enforced?.tag.release, lastRun, repairs, cutFlows: this.cutCount };
+  }
+
+  async settled(): Promise<void> {
+    let last: readonly unknown[] = [];
+    while (last[0] !== this.turn || last[1] !== this.cutting) {
+      last = [this.turn, this.cutting];
+      await Promise.all(last);
+    }
+  }
+
+  async close(): Promise<void> {
+    this.closed = true;
+    clearInterval(this.checkTimer);
+    clearTimeout(this.pollTimer);
+    await this.settled();
+    await this.applier.close();
+  }
+
+  private inTurn<T>(step: () => Promise<T>): Promise<T> {
+    const result = this.turn.then(() => this.finish()).then(step);
+    this.turn = result.catch(() => undefined);
+    return result;
+  }
+}
+
+function isForbidden(plan: Plan, flow: Flow): boolean {
+  const isIcmp = flow.protocol === 1 || flow.protocol === 58;
+  const packet = {
+    src: flow.src,
+    dst: flow.seenDst,
+    protocol: flow.protocol,
+    originalDst: flow.dst,
+    port: isIcmp ? undefined : flow.seenPort,
+    icmpType: isIcmp ? flow.dstPort >> 8 : undefined,
+  };
+  return (
+    (flow.fromQube && judgeDirection(plan, 'egress', packet) === 'drop') ||
+    (flow.toQube && judgeDirection(plan, 'ingress', packet) === 'drop')
+  );
+}
+
+/** Whether the kernel has all of a plan and nothing else, by name, under a tag. */
+function holds(kernel: KernelState, plan: Plan, tag: Tag): boolean {
+  const expected = namesOf(plan);
+  return (
+    kernel.framed &&
+    kernel.tag !== undefined &&
+    sameTag(kernel.tag, tag) &&
+    (['sets', 'maps', 'chains', 'counters'] as const).every((kind) => sameNames(kernel[kind], expected[kind]))
+  );
+}
+
+function sameTag(a: Tag, b: Tag): boolean {
+  return a.release === b.release && a.conditions === b.conditions;
+}
+
+function sameNames(a: readonly string[], b: readonly string[]): boolean {
+  const names = new Set(a);
+  return names.size === b.length && b.every((name) => names.has(name));
+}
+
+/** The sets of the kernel, as far as their names tell. */
+function setsIn(kernel: KernelState): KnownSets {
+  const sets = new Map<string, KnownSet>();
+  for (const name of kernel.sets) {
+    const parsed = parseSetName(name);
+    if (parsed?.tier === undefined) continue; // an interval set is small, and told by its content
+    const key = setKey(parsed.key, parsed.family);
+    const before = sets.get(key)?.layout;
+    const tiers = [...(before?.kind === 'hash' ? before.tiers : []), parsed.tier];
+    const layout = { kind: 'hash', tiers: tiers.sort((a, b) => a.length - b.length) } as const;
+    sets.set(key, { layout, version: parsed.version, members: undefined });
+  }
+  return (key) => sets.get(key);
+}

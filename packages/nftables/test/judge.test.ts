@@ -1,0 +1,115 @@
+/** A plan means what its rule set means: it judges every packet as the reference evaluator does. */
+
+import { type Address, evaluate, type Packet, type RuleSet } from '@rulecast/rules';
+import { describe, expect, it } from 'vitest';
+import { edgeAddresses, Random, randomCase, randomPacket } from '../../table/test/random-rule-set.ts';
+import { judgeDirection, type PlanVerdict, type SeenPacket } from '../src/judge.ts';
+import type { Plan } from '../src/plan.ts';
+import { planOf } from '../src/planner.ts';
+import { ENVIRONMENT, list, planned, prefix, ruleSet } from './sample.ts';
+
+function hex({ words }: Address): string {
+  return [...words].map((word) => word.toString(16).padStart(8, '0')).join('');
+}
+
+/** As the two base chains do: both judge a packet between two qubes, and a drop of either drops it. */
+function judge(plan: Plan, packet: Packet, src: Address): PlanVerdict {
+  const seen: SeenPacket = {
+    src: hex(src),
+    dst: hex(packet.dst),
+    protocol: packet.proto,
+    port: packet.port,
+    icmpType: packet.icmpType,
+  };
+  const directions = packet.direction === 'both' ? (['egress', 'ingress'] as const) : [packet.direction];
+  const verdicts = directions.map((direction) => judgeDirection(plan, direction, seen));
+  return (
+    verdicts.find((verdict) => verdict === 'drop') ??
+    verdicts.find((verdict) => verdict === 'accept') ??
+    'none'
+  );
+}
+
+describe('a plan', () => {
+  it.each([1, 2, 3, 4, 5, 6, 7, 8])('judges like the reference evaluator, seeds from %i000', (thousand) => {
+    let judged = 0;
+    for (let seed = thousand * 1000; seed < thousand * 1000 + 60; seed++) {
+      const { ruleSet: rules, environment, prefixes } = randomCase(seed, 60);
+      const { plan } = planOf(rules, environment, () => undefined);
+      const random = new Random(seed);
+      const addresses = edgeAddresses(prefixes);
+      for (let i = 0; addresses.length > 0 && i < 300; i++) {
+        const packet = randomPacket(random, addresses);
+        const { src } = packet;
+        if (src === undefined || src.family !== packet.dst.family) continue;
+        const expected = evaluate(rules, environment, packet).action;
+        const got = judge(plan, packet, src);
+        if (got !== expected) expect({ seed, i, packet, got }).toEqual({ seed, i, packet, got: expected });
+        judged++;
+      }
+    }
+    expect(judged).toBeGreaterThan(2000);
+  });
+
+  const egress = (rules: RuleSet, packet: Partial<Packet> & { readonly dst: Address }): PlanVerdict => {
+    const src = packet.src ?? prefix('10.137.0.5');
+    const whole: Packet = {
+      direction: 'egress',
+      src,
+      proto: 6,
+      port: 80,
+      icmpType: undefined,
+      ...packet,
+    };
+    return judge(planned(rules), whole, src);
+  };
+
+  it('drops what an accept rule for ports might match and cannot read', () => {
+    const rules = ruleSet([
+      { name: 'default', prefixes: [], egress: ['accept proto=tcp dstports=80', 'accept proto=udp'] },
+    ]);
+    expect(egress(rules, { dst: prefix('1.2.3.4'), port: undefined })).toBe('drop');
+    expect(egress(rules, { dst: prefix('1.2.3.4'), proto: 17, port: undefined })).toBe('accept');
+  });
+
+  it('lets the longest prefix decide, and default only where there is none', () => {
+    const rules = ruleSet([
+      { name: 'wide', prefixes: ['10.137.0.0/16'], egress: ['accept'] },
+      { name: 'narrow', prefixes: ['10.137.0.5/32'], egress: ['drop'] },
+      { name: 'default', prefixes: [], egress: ['drop'] },
+    ]);
+    expect(egress(rules, { dst: prefix('1.2.3.4') })).toBe('drop');
+    expect(egress(rules, { dst: prefix('1.2.3.4'), src: prefix('10.137.0.6') })).toBe('accept');
+    expect(egress(rules, { dst: prefix('1.2.3.4'), src: prefix('10.138.0.6') })).toBe('drop');
+  });
+
+  it('ends at an accept of common', () => {
+    const rules = ruleSet(
+      [
+        { name: 'common', prefixes: [], egress: ['accept dst4=9.9.9.9', 'drop dst=@bad'] },
+        { name: 'default', prefixes: [], egress: ['drop dst4=9.0.0.0/8', 'accept'] },
+      ],
+      { bad: list('5.0.0.0/8') },
+    );
+    expect(egress(rules, { dst: prefix('9.9.9.9') })).toBe('accept');
+    expect(egress(rules, { dst: prefix('9.9.9.8') })).toBe('drop');
+    expect(egress(rules, { dst: prefix('5.1.1.1') })).toBe('drop');
+    expect(egress(rules, { dst: prefix('6.1.1.1') })).toBe('accept');
+  });
+
+  it('means by specialtarget=dns the DNS addresses of the environment, and by an expired rule nothing', () => {
+    const rules = ruleSet([
+      {
+        name: 'default',
+        prefixes: [],
+        egress: ['accept specialtarget=dns', `accept expire=${ENVIRONMENT.now + 5}`],
+      },
+    ]);
+    const dns = { dst: prefix('10.139.1.1'), proto: 17, port: 53 };
+    expect(egress(rules, dns)).toBe('accept');
+    const later = planned(rules, { now: ENVIRONMENT.now + 5, dns: [prefix('10.139.1.2')] });
+    const packet: Packet = { direction: 'egress', src: prefix('10.137.0.5'), icmpType: undefined, ...dns };
+    expect(judge(later, packet, prefix('10.137.0.5'))).toBe('drop');
+    expect(judge(later, { ...packet, dst: prefix('10.139.1.2') }, prefix('10.137.0.5'))).toBe('accept');
+  });
+});

@@ -1,0 +1,104 @@
+/** Rule sets from lines, for the tests of this package. */
+
+import {
+  type Direction,
+  type Environment,
+  type List,
+  type Policy,
+  type Prefix,
+  type PrefixSet,
+  parseAddress,
+  parsePrefix,
+  parseRule,
+  prefixSetOf,
+  type RuleSet,
+  RunBuilder,
+} from '@rulecast/rules';
+import type { Change } from '../src/change.ts';
+import type { Plan } from '../src/plan.ts';
+import { planOf } from '../src/planner.ts';
+import { scriptOf } from '../src/script.ts';
+
+export const NOW = 1000;
+export const ENVIRONMENT: Environment = {
+  now: NOW,
+  dns: ['10.139.1.1', '10.139.1.2'].map((text) => parseAddress(text) ?? fail(text)),
+};
+
+export function prefix(text: string): Prefix {
+  const result = parsePrefix(text);
+  return typeof result === 'string' ? fail(text) : result;
+}
+
+export function prefixSet(...texts: readonly string[]): PrefixSet {
+  return prefixSetOf(texts.map(prefix));
+}
+
+export function list(...texts: readonly string[]): List {
+  return { kind: 'prefixes', ...prefixSet(...texts) };
+}
+
+export interface SamplePolicy {
+  readonly name: string;
+  readonly prefixes: readonly string[];
+  readonly egress?: readonly string[];
+  readonly ingress?: readonly string[];
+  readonly defaultAction?: 'accept' | 'drop';
+}
+
+export function ruleSet(
+  policies: readonly SamplePolicy[],
+  lists: Readonly<Record<string, List>> = {},
+): RuleSet {
+  return {
+    lists: new Map(Object.entries(lists)),
+    policies: new Map(policies.map((each) => [each.name, policyOf(each)])),
+    resolutions: new Map(),
+  };
+}
+
+/** Planned as if nothing was in the kernel. */
+export function planned(rules: RuleSet, environment = ENVIRONMENT): Plan {
+  return planOf(rules, environment, () => undefined).plan;
+}
+
+/** Planned with what is there kept where it fits. */
+export function plannedAfter(rules: RuleSet, before: Plan, environment = ENVIRONMENT): Plan {
+  return planOf(rules, environment, (key) => before.sets.get(key)).plan;
+}
+
+/** The script of a change; its pieces share memory. */
+export function scriptText(change: Change, body: Uint8Array): string {
+  let text = '';
+  for (const piece of scriptOf(change, body)) text += Buffer.from(piece).toString('latin1');
+  return text;
+}
+
+function policyOf({
+  name,
+  prefixes,
+  egress = [],
+  ingress = [],
+  defaultAction = 'drop',
+}: SamplePolicy): Policy {
+  const runs = (lines: readonly string[], direction: Direction) => {
+    const builder = new RunBuilder();
+    for (const line of lines) {
+      const result = parseRule(line, direction, NOW);
+      if (result.kind === 'fault') fail(`${line}: ${result.reason}`);
+      else builder.push(result.rule);
+    }
+    return builder.build();
+  };
+  return {
+    name,
+    prefixes: prefixSet(...prefixes),
+    defaultAction,
+    egress: runs(egress, 'egress'),
+    ingress: runs(ingress, 'ingress'),
+  };
+}
+
+function fail(text: string): never {
+  throw new TypeError(text);
+}
