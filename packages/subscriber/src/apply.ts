@@ -1,10 +1,11 @@
 /**
  * The commit order: from received bytes to a release in force, or to the last good one kept.
  *
- *   verify ─▶ compile ─▶ sink.prepare ─▶ write candidate ─▶ sink.commit ─▶ flip ─▶ mark active
+ *   verify ─▶ compile ─▶ sink.prepare ─▶ write candidate ─▶ sink.commit ─▶ flip ─▶ mark active    … ─▶ compact
  *
  * Everything before the flip may fail and then changes nothing; the flip cannot fail; a mark that cannot be written
- * leaves the release in force and says that it was not persisted. DESIGN "Protocol in short", subscriber.
+ * leaves the release in force and says that it was not persisted. A chain of release files that has grown heavy becomes
+ * one snapshot later, when nobody waits for it. DESIGN "Protocol in short", subscriber.
  */
 
 import {
@@ -12,21 +13,18 @@ import {
   compareRelease,
   decodeManifest,
   ErrorCode,
-  encodeChain,
-  encodeSnapshot,
   type Manifest,
   manifestHash,
-  PartKind,
   ProtocolError,
-  partText,
   type Trust,
   verifyRuleSet,
   verifySignature,
 } from '@rulecast/protocol';
-import { checkRuleSet, EMPTY_RULE_SET, type Environment, type RuleSet } from '@rulecast/rules';
+import { EMPTY_RULE_SET, type Environment, type RuleSet } from '@rulecast/rules';
 import type { Prepared, Table } from '@rulecast/table';
 import type { Sink } from './sink.ts';
 import { type ActiveMark, type StateDirectory, StateError, type StoredRelease } from './state.ts';
+import { Verifier } from './verifier.ts';
 
 /** A release in force. */
 export interface ActiveRelease {
@@ -92,6 +90,8 @@ export interface ApplierOptions {
   readonly nowMs: () => number;
   /** Called with what went wrong after the flip, where nothing can be refused any more. */
   readonly onUnpersisted: (error: unknown) => void;
+  /** Called with what kept the release files from becoming one; they are as good as before. */
+  readonly onUncompacted: (error: unknown) => void;
 }
 
 export class Applier {
@@ -100,7 +100,9 @@ export class Applier {
   compiledFor = 0;
   /** The newest release ever in force, on this side's word: nothing older is taken, and of its age only itself. */
   private floor: ActiveMark | undefined;
+  private readonly verifier = new Verifier();
   private turn: Promise<unknown> = Promise.resolve(); // the last that was asked for, see inTurn
+  private compacting: Promise<void> | undefined;
   private readonly options: ApplierOptions;
 
   constructor(options: ApplierOptions) {
@@ -133,6 +135,7 @@ export class Applier {
       const reason = `the release has ${entries} entries and rules; this subscriber takes ${entriesMax} at most`;
       throw new ProtocolError(ErrorCode.overLimit, reason);
     }
+    this.verifier.expect(manifest, this.active?.manifest);
     return { hash, manifest, manifestBytes, signature };
   }
 
@@ -146,9 +149,11 @@ export class Applier {
     return this.inTurn(() => this.refreshNow());
   }
 
-  /** Resolves when nothing is being put in force. */
-  async settled(): Promise<void> {
+  /** Resolves when nothing is being put in force or written; ends what runs beside. Apply no more. */
+  async close(): Promise<void> {
     await this.turn;
+    await this.compacting;
+    await this.verifier.close();
   }
 
   /** One after the other: the table and the sink hold one prepared generation, which nobody else may replace before its flip. */
@@ -162,12 +167,12 @@ export class Applier {
     const { sink, state } = this.options;
     const { offer } = candidate;
     const startMs = performance.now();
-    const ruleSet = this.verified(candidate);
+    const ruleSet = await this.verified(candidate);
     const verifiedMs = performance.now();
     const environment = this.options.environment();
     const prepared = await this.prepare(ruleSet, environment);
     const compiledMs = performance.now();
-    const stored = this.storedForm(candidate, ruleSet);
+    const stored = await this.storedForm(candidate, ruleSet);
     try {
       await sink?.prepare({ hash: offer.hash, ruleSet, environment });
       await state?.writeCandidate(stored);
@@ -185,6 +190,7 @@ export class Applier {
     this.floor = { hash: offer.hash, epoch, version };
     const persisted = await this.markActive(stored, this.floor);
     this.active = { ...offer, ruleSet, persisted, appliedAtMs: this.options.nowMs() };
+    if (persisted) this.compactLater();
     return {
       release: this.active,
       verifyMs: verifiedMs - startMs,
@@ -194,7 +200,7 @@ export class Applier {
     };
   }
 
-  private verified(candidate: Candidate): RuleSet {
+  private async verified(candidate: Candidate): Promise<RuleSet> {
     try {
       const base = candidate.base === undefined ? EMPTY_RULE_SET : this.active?.ruleSet;
       if (base === undefined || (candidate.base !== undefined && !this.isActive(candidate.base))) {
@@ -203,14 +209,10 @@ export class Applier {
           'the transfer starts from a release that is not in force here',
         );
       }
-      const ruleSet = applyChain(base, candidate.stream, this.options.entriesMax);
-      verifyRuleSet(candidate.offer.manifest, ruleSet);
-      const fault = checkRuleSet(ruleSet).find((problem) => problem.severity === 'fault');
-      if (fault !== undefined) {
-        const part = partText({ kind: PartKind.policy, name: fault.part }); // lists by themselves have no faults
-        throw new ProtocolError(ErrorCode.badRuleSet, fault.reason, { part });
-      }
-      return ruleSet;
+      const { manifest, manifestBytes } = candidate.offer;
+      const claim = { base, stream: candidate.stream, manifestBytes, entriesMax: this.options.entriesMax };
+      const baseManifest = candidate.base === undefined ? undefined : this.active?.manifest;
+      return await this.verifier.verify(claim, manifest, baseManifest);
     } catch (cause) {
       if (cause instanceof ProtocolError) throw new RefusedError(cause.code, 'never', cause);
       if (cause instanceof RangeError) throw new RefusedError(ErrorCode.outOfMemory, 'later', cause);
@@ -222,18 +224,37 @@ export class Applier {
     return this.active !== undefined && Buffer.from(this.active.hash).equals(hash);
   }
 
-  /** What goes to disk: the stream as it came, or a snapshot where the chain of deltas has grown too heavy. */
-  private storedForm(candidate: Candidate, ruleSet: RuleSet): StoredRelease {
+  /** What goes to disk: the stream as it came, or a snapshot where there is no chain of files that it can go on. */
+  private async storedForm(candidate: Candidate, ruleSet: RuleSet): Promise<StoredRelease> {
     const { hash, manifestBytes, signature } = candidate.offer;
     const { state } = this.options;
     const unstored = this.active?.persisted !== true; // the base has no file to build on
-    const asSnapshot =
-      state !== undefined &&
-      candidate.base !== undefined &&
-      (unstored || state.wantsSnapshot(candidate.stream.length));
+    const asSnapshot = state !== undefined && candidate.base !== undefined && (unstored || state.isChainFull);
     return asSnapshot
-      ? { hash, manifestBytes, signature, base: undefined, stream: encodeChain([encodeSnapshot(ruleSet)]) }
+      ? { hash, manifestBytes, signature, base: undefined, stream: await this.verifier.snapshot(ruleSet) }
       : { hash, manifestBytes, signature, base: candidate.base, stream: candidate.stream };
+  }
+
+  /** Replaces a heavy chain of release files by one snapshot, beside everything else. What fails leaves the chain. */
+  private compactLater(): void {
+    const { state } = this.options;
+    if (state?.isChainHeavy !== true || this.compacting !== undefined) return;
+    this.compacting = this.compact(state)
+      .catch(this.options.onUncompacted)
+      .finally(() => {
+        this.compacting = undefined;
+      });
+  }
+
+  private async compact(state: StateDirectory): Promise<void> {
+    const { active } = this;
+    if (active === undefined) return;
+    const { hash, manifestBytes, signature } = active;
+    const stream = await this.verifier.snapshot(active.ruleSet);
+    await this.inTurn(async () => {
+      if (this.active !== active) return; // its successor has a chain of its own, and will see to it
+      await state.compact({ hash, base: undefined, manifestBytes, signature, stream });
+    });
   }
 
   private async markActive(stored: StoredRelease, mark: ActiveMark): Promise<boolean> {

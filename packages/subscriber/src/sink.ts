@@ -21,4 +21,8 @@ export interface Sink {
   commit(): Promise<void>;
   /** Forgets what was prepared. Does not throw. */
   discard(): Promise<void>;
+  /** Enforces what holds before the first release; a sink that still enforces a release of an earlier life may keep that. */
+  boot?(release: SinkRelease): Promise<void>;
+  /** What `rulectl status` and QUERY show of the sink, at most 32, by names of at most 32 of `A-Z a-z 0-9 . _ -`. */
+  counters?(): Readonly<Record<string, number>>;
 }

@@ -5,8 +5,8 @@
  *   <hash>.release        one file a release, written before the release is in force
  *
  * A release file holds the signed manifest and the stream it came in: a snapshot, or the deltas from another release
- * whose file is kept too. So a delta costs its own bytes on disk. When the deltas of a chain outweigh the snapshot at its
- * foot, the next release is written as a snapshot. Everything read back is verified like something received.
+ * whose file is kept too. So a delta costs its own bytes on disk. When the deltas of a chain weigh twice the snapshot at its
+ * foot, the file of the release in force is replaced by a snapshot. Everything read back is verified like something received.
  *
  *   "RCS1" | base hash 32 (zero: none) | manifest length u32 | stream length u32 | signature 64 | manifest | stream | SHA-256 of all before
  */
@@ -44,6 +44,10 @@ const TAG = Buffer.from('RCS1', 'latin1');
 const HEADER_BYTES = TAG.length + HASH_BYTES + 4 + 4 + SIGNATURE_BYTES;
 /** Most files of one chain: a start replays so many deltas at most. */
 const CHAIN_MAX_FILES = 256;
+/** How many times the snapshot at its foot the deltas of a chain may weigh: encoding another takes longer than a write. */
+const CHAIN_MAX_WEIGHT = 2;
+/** Deltas of so little weight are left alone, however small the snapshot: files take whole blocks of a disk. */
+const CHAIN_LIGHT_BYTES = 64 * 1024;
 const RELEASE_FILE = /^[0-9a-f]{64}\.release$/;
 /** What a write that was cut off leaves. */
 const DRAFT_FILE = /^(active|[0-9a-f]{64}\.release)\.part$/;
@@ -129,10 +133,27 @@ export class StateDirectory {
     return release;
   }
 
-  /** Whether the next release had better be written as a snapshot than as `streamBytes` of deltas. */
-  wantsSnapshot(streamBytes: number): boolean {
+  /** Whether no further delta may be put on the chain of the active release. */
+  get isChainFull(): boolean {
+    return this.chain.files.length >= CHAIN_MAX_FILES - 1;
+  }
+
+  /**
+   * Whether the chain of the active release had better be one snapshot: it takes three times the room of one, or a start
+   * would have to read half of the most files.
+   */
+  get isChainHeavy(): boolean {
     const { deltaBytes, snapshotBytes, files } = this.chain;
-    return deltaBytes + streamBytes > snapshotBytes || files.length >= CHAIN_MAX_FILES - 1;
+    const lightBytes = Math.max(CHAIN_LIGHT_BYTES, CHAIN_MAX_WEIGHT * snapshotBytes);
+    return deltaBytes > lightBytes || files.length > CHAIN_MAX_FILES / 2;
+  }
+
+  /** Replaces the file of the active release by one that starts from nothing, then drops the others. Throws StateError. */
+  async compact(release: StoredRelease): Promise<void> {
+    await this.writeCandidate(release);
+    const file = fileName(release.hash);
+    this.chain = { snapshotBytes: release.stream.length, deltaBytes: 0, files: [file] };
+    this.removeOthers();
   }
 
   /** Writes a release that may come into force next; on disk when it resolves. Throws StateError. */

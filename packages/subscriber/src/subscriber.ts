@@ -10,13 +10,22 @@ import {
   type ByteStream,
   Connection,
   ENTRIES_MAX,
+  ErrorCode,
+  HASH_BYTES,
   hexOf,
   PARTS_MAX,
   REFUSED_MAX,
   TRANSFER_MAX_BYTES,
   type Trust,
 } from '@rulecast/protocol';
-import { type Action, type Address, type Environment, isPartName, type Packet } from '@rulecast/rules';
+import {
+  type Action,
+  type Address,
+  type Environment,
+  isPartName,
+  type Packet,
+  type RuleSet,
+} from '@rulecast/rules';
 import { type Explanation, Table, type TableHandle, type TableVerdict } from '@rulecast/table';
 import type { Logger } from 'pino';
 import { Applier, type ApplyReport } from './apply.ts';
@@ -142,6 +151,7 @@ class RunningSubscriber implements Subscriber {
           'the release is in force and could not be marked active on disk',
         );
       },
+      onUncompacted: (error) => options.logger.warn({ err: error }, 'release files could not be compacted'),
     });
     this.host = {
       applier: this.applier,
@@ -156,7 +166,10 @@ class RunningSubscriber implements Subscriber {
       refused: new RefusalMemory(REFUSED_MAX),
       nowMs: this.nowMs,
       explain: (packet) => this.table.explain(packet),
-      counters: () => ({ generation: this.table.stats().generation, bytes: this.table.stats().bytes }),
+      counters: () => {
+        const { generation, bytes } = this.table.stats();
+        return { generation, bytes, ...options.sink?.counters?.() };
+      },
       onWelcome: (publisher) => this.welcomed(publisher),
       onApplied: (report) => this.applied(report),
       onRefused: (code, text) => this.refused(code, text),
@@ -170,9 +183,22 @@ class RunningSubscriber implements Subscriber {
   async start(): Promise<void> {
     const boot = bootRuleSet(bootAction(this.options.bootMode ?? 'closed'));
     this.table.flip(this.table.prepare(boot, this.environment()));
+    await this.bootSink(boot);
     await this.restore();
     this.scheduleExpiry();
     this.running = this.connectForever();
+  }
+
+  /** A sink that cannot is said and left: it refuses the releases too, and the publisher is told. */
+  private async bootSink(ruleSet: RuleSet): Promise<void> {
+    try {
+      const hash = new Uint8Array(HASH_BYTES); // of no release
+      await this.options.sink?.boot?.({ hash, ruleSet, environment: this.environment() });
+    } catch (error) {
+      const text = error instanceof Error ? error.message : String(error);
+      this.options.logger.error({ err: error }, 'the boot mode is not enforced');
+      this.refused(ErrorCode.sinkFailed, text);
+    }
   }
 
   /** What cannot be restored is said and left: the publisher sends it again. The boot mode is in force until then. */
@@ -229,7 +255,7 @@ class RunningSubscriber implements Subscriber {
     clearTimeout(this.expiryTimer);
     this.session?.stop();
     await this.running;
-    await this.applier.settled();
+    await this.applier.close();
     await this.table.close();
   }
 

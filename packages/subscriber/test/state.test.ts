@@ -134,18 +134,63 @@ describe('a chain', () => {
     expect(readdirSync(directory).sort()).toEqual(['active', ...[one, two, three].map(fileOf)].sort());
   });
 
-  it('wants a snapshot once its deltas and the next would outweigh its foot: not at equal weight, but one byte over', async () => {
+  it('is heavy once its deltas weigh twice its foot: not at twice, but one byte over', async () => {
+    const directory = temporaryDirectory();
+    const state = new StateDirectory(directory);
+    const one = stored(1, 100_000);
+    const two = stored(2, 150_000, one);
+    const three = stored(3, 50_000, two);
+    const four = stored(4, 1, three);
+    const heavy: boolean[] = [];
+    for (const release of [one, two, three, four]) {
+      await put(state, release);
+      heavy.push(state.isChainHeavy);
+    }
+    expect(heavy).toEqual([false, false, false, true]);
+    for (const [release, expected] of [
+      [three, false],
+      [four, true],
+    ] as const) {
+      const reopened = new StateDirectory(directory);
+      reopened.readChain(release.hash);
+      expect(reopened.isChainHeavy).toBe(expected);
+    }
+  });
+
+  it('of small deltas is not heavy up to 64 KiB, whatever its foot weighs', async () => {
+    const state = new StateDirectory(temporaryDirectory());
+    const one = stored(1, 10);
+    const two = stored(2, 65_536, one);
+    await put(state, one, two);
+    expect(state.isChainHeavy).toBe(false);
+    await put(state, stored(3, 1, two));
+    expect(state.isChainHeavy).toBe(true);
+  });
+
+  it('becomes one snapshot, and is whole at every moment of that', async () => {
     const directory = temporaryDirectory();
     const state = new StateDirectory(directory);
     const one = stored(1, 100);
-    const two = stored(2, 60, one);
-    await put(state, one);
-    expect([100, 101].map((bytes) => state.wantsSnapshot(bytes))).toEqual([false, true]);
-    await put(state, two);
-    expect([40, 41].map((bytes) => state.wantsSnapshot(bytes))).toEqual([false, true]);
-    const reopened = new StateDirectory(directory);
-    reopened.readChain(two.hash);
-    expect([40, 41].map((bytes) => reopened.wantsSnapshot(bytes))).toEqual([false, true]);
+    const two = stored(2, 100, one);
+    const three = stored(3, 100, two);
+    await put(state, one, two, three);
+    const compacted = { ...stored(3, 150), manifestBytes: three.manifestBytes };
+    // Killed while it writes: the draft lies beside the chain, which is read as it was.
+    writeFileSync(join(directory, `${fileOf(three)}.part`), 'half a snapsh');
+    expect(new StateDirectory(directory).readChain(three.hash).map(plain)).toEqual(
+      [one, two, three].map(plain),
+    );
+    // Killed before the others are removed: the snapshot needs none of them.
+    await state.writeCandidate(compacted);
+    expect(new StateDirectory(directory).readChain(three.hash).map(plain)).toEqual([plain(compacted)]);
+    await state.compact(compacted);
+    expect(readdirSync(directory).sort()).toEqual(['active', fileOf(three)].sort());
+    expect(state.isChainHeavy).toBe(false);
+    const four = stored(4, 10, three);
+    await put(state, four);
+    expect(new StateDirectory(directory).readChain(four.hash).map(plain)).toEqual(
+      [compacted, four].map(plain),
+    );
   });
 
   it('is dropped, file by file, when a snapshot takes its place', async () => {
@@ -159,22 +204,21 @@ describe('a chain', () => {
     expect(readdirSync(directory)).toHaveLength(4);
     await state.markActive(three, markOf(three));
     expect(readdirSync(directory).sort()).toEqual(['active', fileOf(three)].sort());
-    expect(state.wantsSnapshot(101)).toBe(true);
-    expect(state.wantsSnapshot(100)).toBe(false);
+    expect(state.isChainHeavy).toBe(false);
   });
 
-  it('of 255 files wants a snapshot, however light; one of 256 is still read', async () => {
+  it('of 129 files is heavy, however light, and of 255 full; one of 256 is still read', async () => {
     const directory = temporaryDirectory();
     const state = new StateDirectory(directory);
     let last = stored(0, 100_000);
     await put(state, last);
     for (let version = 1; version < 255; version++) {
-      expect(state.wantsSnapshot(1)).toBe(false);
+      expect([version, state.isChainHeavy, state.isChainFull]).toEqual([version, version > 128, false]);
       const next = stored(version, 1, last);
       await put(state, next);
       last = next;
     }
-    expect(state.wantsSnapshot(1)).toBe(true);
+    expect(state.isChainFull).toBe(true);
     const next = stored(255, 1, last);
     await put(state, next);
     expect(new StateDirectory(directory).readChain(next.hash)).toHaveLength(256);

@@ -1,0 +1,92 @@
+/**
+ * Enforcement by the daemon: the applier is started while there are privileges, with CAP_NET_ADMIN alone; then the daemon, which
+ * talks to the network and parses what it gets, gives all of its own up.
+ */
+
+import { chownSync, mkdirSync, readFileSync } from 'node:fs';
+import type { NftSink, NftSinkOptions, SinkLogger } from '@rulecast/nftables';
+
+export interface EnforcementOptions {
+  readonly downstreamGroup: number;
+  readonly answer: 'reject' | 'silent';
+  readonly nft: string;
+  readonly conntrack: string;
+  readonly ip: string;
+  /** Becomes this user once the applier runs; undefined: stays who it is. */
+  readonly user: string | undefined;
+  /** Whom the applier runs as; undefined: root, with one capability. Only with `user`. */
+  readonly applierUser: string | undefined;
+  readonly checkEveryMs: number;
+  /** Given to the user, so that it can write there. */
+  readonly stateDirectory: string | undefined;
+  readonly logger: SinkLogger;
+}
+
+/** A user of /etc/passwd. */
+interface Account {
+  readonly name: string;
+  readonly uid: number;
+  readonly gid: number;
+}
+
+/** What was asked for cannot be done as this user, or on this machine. */
+export class EnforcementError extends Error {}
+
+const ACCOUNTS_FILE = '/etc/passwd';
+const ONLY_NET_ADMIN = [
+  '--inh-caps=-all,+net_admin',
+  '--ambient-caps=-all,+net_admin',
+  '--bounding-set=-all,+net_admin',
+  '--no-new-privs',
+];
+
+/** Starts the applier, then becomes `user` if there is one. Throws EnforcementError. */
+export async function startEnforcement(options: EnforcementOptions): Promise<NftSink> {
+  const { createNftSink, applierCommand } = await import('@rulecast/nftables');
+  const { user, applierUser, downstreamGroup } = options;
+  const programs = ['--nft', options.nft, '--conntrack', options.conntrack, '--ip', options.ip];
+  const args = [...programs, '--group', String(downstreamGroup)];
+  const account = user === undefined ? undefined : accountOf(user);
+  if (account !== undefined && process.getuid?.() !== 0) {
+    throw new EnforcementError('--user needs to be started as root: it gives the privileges up');
+  }
+  const { checkEveryMs, answer, logger } = options;
+  const sinkOptions: NftSinkOptions = { downstreamGroup, answer, checkEveryMs, logger };
+  if (account === undefined) return createNftSink({ ...sinkOptions, applier: applierCommand(args) });
+  const plain = applierCommand(['--supervise', ...args]);
+  const identity = applierUser === undefined ? [] : identityOf(accountOf(applierUser));
+  const applier = {
+    program: 'setpriv',
+    args: [...identity, ...ONLY_NET_ADMIN, plain.program, ...plain.args],
+  };
+  const sink = createNftSink({ ...sinkOptions, applier });
+  giveUpPrivileges(account, options.stateDirectory);
+  return sink;
+}
+
+function identityOf({ uid, gid }: Account): readonly string[] {
+  return [`--reuid=${uid}`, `--regid=${gid}`, '--clear-groups'];
+}
+
+/** For good: no saved id, no group and no capability is left to come back with. */
+function giveUpPrivileges({ uid, gid }: Account, stateDirectory: string | undefined): void {
+  if (stateDirectory !== undefined) {
+    mkdirSync(stateDirectory, { recursive: true, mode: 0o700 });
+    chownSync(stateDirectory, uid, gid);
+  }
+  process.setgroups?.([gid]);
+  process.setgid?.(gid);
+  process.setuid?.(uid);
+  process.env['HOME'] = '/';
+}
+
+/** Throws EnforcementError for a user that this machine does not have. */
+function accountOf(name: string): Account {
+  for (const line of readFileSync(ACCOUNTS_FILE, 'utf8').split('\n')) {
+    const [account, , uid, gid] = line.split(':');
+    if (account === name && uid !== undefined && gid !== undefined) {
+      return { name, uid: Number(uid), gid: Number(gid) };
+    }
+  }
+  throw new EnforcementError(`${ACCOUNTS_FILE} has no user ${name}: make it first, or name another`);
+}

@@ -1,0 +1,36 @@
+/** The name servers of a resolv.conf: where the firewall takes the DNS addresses from that `specialtarget=dns` means. resolv.conf(5). */
+
+import { readFileSync, unwatchFile, watchFile } from 'node:fs';
+import { type Address, parseAddress } from '@rulecast/rules';
+
+/** Most name servers that are taken; the resolver itself uses three. */
+const NAME_SERVERS_MAX = 16;
+/** How often the file is looked at: it may be replaced or be a link, which notifications miss. */
+const LOOK_EVERY_MS = 2000;
+
+/** The addresses of the `nameserver` lines, without those that are none. Throws what reading the file throws. */
+export function readNameServers(file: string): readonly Address[] {
+  const addresses: Address[] = [];
+  for (const line of readFileSync(file, 'utf8').split('\n')) {
+    const text = /^nameserver\s+(\S+)/.exec(line)?.[1]?.replace(/%.*$/, ''); // without the zone of a link-local address
+    const address = text === undefined ? undefined : parseAddress(text);
+    if (address !== undefined && addresses.length < NAME_SERVERS_MAX) addresses.push(address);
+  }
+  return addresses;
+}
+
+/** Calls back with the addresses whenever they may have changed; a file that cannot be read changes nothing. Call the result to stop. */
+export function watchNameServers(
+  file: string,
+  onChange: (addresses: readonly Address[]) => void,
+): () => void {
+  const look = (): void => {
+    try {
+      onChange(readNameServers(file));
+    } catch {
+      // It is being replaced, or gone for now: the last addresses hold.
+    }
+  };
+  watchFile(file, { interval: LOOK_EVERY_MS, persistent: false }, look);
+  return () => unwatchFile(file, look);
+}

@@ -1,0 +1,182 @@
+/**
+ * Verifying and encoding off the event loop: what takes long goes to one thread, what is short is done in place. The
+ * thread is started when something long is announced, and ended when it has had nothing to do for a while.
+ *
+ * A rule set that crosses between threads is copied, so the answer holds only the parts that are not those of the base:
+ * what did not change stays the same object here, and its digest and its compiled form stay known.
+ */
+
+import { once } from 'node:events';
+import { Worker } from 'node:worker_threads';
+import { decodeChain, type ErrorCode, type Manifest, ProtocolError } from '@rulecast/protocol';
+import { entryCount, type List, type Policy, type PrefixSet, type RuleSet, ruleCount } from '@rulecast/rules';
+import { type Claim, snapshotStream, verify } from './verify.ts';
+
+export type VerifierRequest =
+  | { readonly kind: 'verify'; readonly claim: Claim }
+  | { readonly kind: 'snapshot'; readonly ruleSet: RuleSet };
+
+/** A rule set without the parts that are those of the base, which are named only. */
+export interface ChangedRuleSet {
+  readonly lists: readonly (readonly [name: string, list: List | undefined])[];
+  readonly policies: readonly (readonly [name: string, policy: Policy | undefined])[];
+  readonly resolutions: ReadonlyMap<string, PrefixSet> | undefined;
+}
+
+export type VerifierAnswer =
+  | { readonly kind: 'verified'; readonly changed: ChangedRuleSet }
+  | { readonly kind: 'stream'; readonly stream: Uint8Array }
+  | {
+      readonly kind: 'refused';
+      readonly code: ErrorCode;
+      readonly message: string;
+      readonly part: string | undefined;
+      readonly entry: number | undefined;
+    }
+  | { readonly kind: 'range-error'; readonly message: string };
+
+/** Also when this file runs from src, as in tests: only the built thread loads on Node 20. */
+const THREAD_FILE = new URL('../dist/verify-thread.js', import.meta.url);
+/** What may be done in place: less than half of the 50 ms that an event loop may stand still, on a machine twice as slow. */
+const IN_PLACE_MAX_MS = 12;
+/** Measured: decoding a byte of a prefix tree, and merging and hashing an entry. */
+const DECODE_MS_PER_BYTE = 15e-6;
+const MERGE_MS_PER_ENTRY = 10e-6;
+/** Encoding an entry of a snapshot. */
+const ENCODE_MS_PER_ENTRY = 60e-6;
+/** The thread holds some 10 MB while it has nothing to do. */
+const IDLE_MS = 10_000;
+
+export class Verifier {
+  private thread: Worker | undefined;
+  private idleTimer: NodeJS.Timeout | undefined;
+  private turn: Promise<unknown> = Promise.resolve(); // the work before the next one
+  private isClosed = false;
+
+  /** Starts the thread if what is announced will need it. */
+  expect(manifest: Manifest, base: Manifest | undefined): void {
+    const entries = changedEntries(manifest, base);
+    if (entries * (MERGE_MS_PER_ENTRY + DECODE_MS_PER_BYTE) > IN_PLACE_MAX_MS && !this.isClosed) {
+      this.start();
+      this.restWhenIdle();
+    }
+  }
+
+  /**
+   * The rule set of a release; `manifest` says what it is to be, `baseManifest` what its base is. Throws ProtocolError for
+   * a transfer that does not make it, and RangeError where there is no room.
+   */
+  async verify(claim: Claim, manifest: Manifest, baseManifest: Manifest | undefined): Promise<RuleSet> {
+    const steps = decodeChain(claim.stream).length;
+    const mergeMs = steps * changedEntries(manifest, baseManifest) * MERGE_MS_PER_ENTRY;
+    if (mergeMs + claim.stream.length * DECODE_MS_PER_BYTE <= IN_PLACE_MAX_MS) return verify(claim);
+    const answer = await this.ask({ kind: 'verify', claim });
+    if (answer.kind === 'verified') return merged(claim.base, answer.changed);
+    throw unexpected(answer);
+  }
+
+  /** A whole release as a stream that starts from nothing. */
+  async snapshot(ruleSet: RuleSet): Promise<Uint8Array> {
+    let entries = 0;
+    for (const list of ruleSet.lists.values()) entries += entryCount(list);
+    for (const { egress, ingress } of ruleSet.policies.values())
+      entries += ruleCount(egress) + ruleCount(ingress);
+    if (entries * ENCODE_MS_PER_ENTRY <= IN_PLACE_MAX_MS) return snapshotStream(ruleSet);
+    const answer = await this.ask({ kind: 'snapshot', ruleSet });
+    if (answer.kind === 'stream') return answer.stream;
+    throw unexpected(answer);
+  }
+
+  private ask(request: VerifierRequest): Promise<VerifierAnswer> {
+    const done = this.turn.then(() => this.askNow(request));
+    this.turn = done.catch(() => undefined); // each caller hears of its own failure
+    return done;
+  }
+
+  private async askNow(request: VerifierRequest): Promise<VerifierAnswer> {
+    const thread = this.start();
+    thread.ref();
+    try {
+      const answered = once(thread, 'message');
+      thread.postMessage(request);
+      const [answer] = await answered;
+      return answer as VerifierAnswer; // the thread sends nothing else
+    } catch (cause) {
+      if ((cause as NodeJS.ErrnoException).code !== 'ERR_WORKER_OUT_OF_MEMORY') throw cause;
+      throw new RangeError('verifying takes more memory than there is', { cause });
+    } finally {
+      thread.unref();
+      this.restWhenIdle();
+    }
+  }
+
+  private start(): Worker {
+    clearTimeout(this.idleTimer);
+    if (this.thread !== undefined) return this.thread;
+    const thread = new Worker(THREAD_FILE, {
+      name: 'rulecast verify',
+      execArgv: [], // flags of the process, such as --input-type, are not meant for this file
+    });
+    thread.unref();
+    thread.on('error', () => undefined); // whoever waits for an answer hears of it
+    thread.once('exit', () => {
+      if (this.thread === thread) this.thread = undefined;
+    });
+    this.thread = thread;
+    return thread;
+  }
+
+  private restWhenIdle(): void {
+    clearTimeout(this.idleTimer);
+    this.idleTimer = setTimeout(() => void this.end(), IDLE_MS).unref();
+  }
+
+  private async end(): Promise<void> {
+    const { thread } = this;
+    this.thread = undefined;
+    await thread?.terminate();
+  }
+
+  /** Waits for the work under way, then ends the thread. */
+  async close(): Promise<void> {
+    this.isClosed = true;
+    await this.turn;
+    clearTimeout(this.idleTimer);
+    await this.end();
+  }
+}
+
+/** The entries and rules of the parts that are not those of the base. */
+function changedEntries(manifest: Manifest, base: Manifest | undefined): number {
+  const known = new Set(base?.parts.map(({ digest }) => Buffer.from(digest).toString('latin1')));
+  let entries = 0;
+  for (const { digest, count } of manifest.parts) {
+    if (!known.has(Buffer.from(digest).toString('latin1'))) entries += count;
+  }
+  return entries;
+}
+
+function merged(base: RuleSet, { lists, policies, resolutions }: ChangedRuleSet): RuleSet {
+  return {
+    lists: new Map(lists.map(([name, list]) => [name, list ?? there(base.lists, name)])),
+    policies: new Map(policies.map(([name, policy]) => [name, policy ?? there(base.policies, name)])),
+    resolutions: resolutions ?? base.resolutions,
+  };
+}
+
+function there<T>(parts: ReadonlyMap<string, T>, name: string): T {
+  const part = parts.get(name);
+  if (part === undefined) throw new TypeError(`the thread kept ${name}, which is not there`);
+  return part;
+}
+
+function unexpected(answer: VerifierAnswer): Error {
+  switch (answer.kind) {
+    case 'refused':
+      return new ProtocolError(answer.code, answer.message, { part: answer.part, entry: answer.entry });
+    case 'range-error':
+      return new RangeError(answer.message);
+    default:
+      return new TypeError(`${answer.kind} is no answer to this`);
+  }
+}

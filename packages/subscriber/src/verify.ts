@@ -1,0 +1,47 @@
+/**
+ * Whether a transfer makes the release that it was announced as: every delta applied, every digest compared, the rules
+ * sound. Pure: bytes and a rule set in, a rule set or the reason out; done in place or in the thread of verifier.ts.
+ */
+
+import {
+  applyDelta,
+  decodeChain,
+  decodeManifest,
+  ErrorCode,
+  encodeChain,
+  encodeSnapshot,
+  PartKind,
+  ProtocolError,
+  partText,
+  verifyRuleSet,
+} from '@rulecast/protocol';
+import { checkRuleSet, type RuleSet } from '@rulecast/rules';
+
+/** What is to be verified. Plain data. */
+export interface Claim {
+  /** What the stream starts from; the empty rule set for a snapshot. */
+  readonly base: RuleSet;
+  /** A chain of deltas. */
+  readonly stream: Uint8Array;
+  readonly manifestBytes: Uint8Array;
+  /** Most entries and rules. */
+  readonly entriesMax: number;
+}
+
+/** The rule set of a release. Throws ProtocolError, and RangeError where there is no room for it. */
+export function verify({ base, stream, manifestBytes, entriesMax }: Claim): RuleSet {
+  const deltas = decodeChain(stream);
+  const ruleSet = deltas.reduce((before, delta) => applyDelta(before, delta, entriesMax), base);
+  verifyRuleSet(decodeManifest(manifestBytes), ruleSet);
+  const fault = checkRuleSet(ruleSet).find((problem) => problem.severity === 'fault');
+  if (fault !== undefined) {
+    const part = partText({ kind: PartKind.policy, name: fault.part }); // lists by themselves have no faults
+    throw new ProtocolError(ErrorCode.badRuleSet, fault.reason, { part });
+  }
+  return ruleSet;
+}
+
+/** A whole release as a stream that starts from nothing. */
+export function snapshotStream(ruleSet: RuleSet): Uint8Array {
+  return encodeChain([encodeSnapshot(ruleSet)]);
+}

@@ -1,0 +1,153 @@
+/** Verifying off the event loop: the same answers as in place, and what did not change stays the same object. */
+
+import {
+  decodeManifest,
+  diffRuleSets,
+  ENTRIES_MAX,
+  encodeChain,
+  encodeDelta,
+  encodeManifest,
+  encodeSnapshot,
+  type Manifest,
+  manifestFor,
+  ProtocolError,
+} from '@rulecast/protocol';
+import {
+  canonicalPrefixes,
+  EMPTY_PREFIX_SET,
+  EMPTY_RULE_SET,
+  emptyPolicy,
+  PrefixBuilder,
+  type PrefixList,
+  parseRule,
+  prefixListOf,
+  type RuleSet,
+  RunBuilder,
+} from '@rulecast/rules';
+import { afterEach, describe, expect, it } from 'vitest';
+import { Verifier } from '../src/verifier.ts';
+import { type Claim, snapshotStream, verify } from '../src/verify.ts';
+
+let verifier = new Verifier();
+afterEach(async () => {
+  await verifier.close();
+  verifier = new Verifier();
+});
+
+/** Random hosts by a fixed sequence of numbers. */
+function hosts(count: number, seed: number): PrefixList {
+  const builder = new PrefixBuilder(4, count);
+  let state = seed;
+  for (let i = 0; i < count; i++) {
+    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0; // Numerical Recipes' quick generator
+    builder.push(Uint32Array.of(state), 0, 32);
+  }
+  return prefixListOf({ v4: canonicalPrefixes(builder.build()), v6: EMPTY_PREFIX_SET.v6 });
+}
+
+const rules = new RunBuilder();
+for (const line of ['drop dst=@hosts', 'accept']) {
+  const parsed = parseRule(line, 'egress', 0);
+  if (parsed.kind !== 'rule') throw new TypeError(line);
+  rules.push(parsed.rule);
+}
+const POLICY = { ...emptyPolicy('default'), egress: rules.build() };
+const KEPT = hosts(500, 3);
+
+function ruleSetOf(list: PrefixList, kept = KEPT): RuleSet {
+  return {
+    ...EMPTY_RULE_SET,
+    lists: new Map([
+      ['hosts', list],
+      ['kept', kept],
+    ]),
+    policies: new Map([['default', POLICY]]),
+  };
+}
+
+function manifestOf(ruleSet: RuleSet, version: number): Manifest {
+  const lineage = new Uint8Array(16);
+  return manifestFor(ruleSet, { lineage, epoch: 1, version, previousVersion: 0, createdAtMs: 0 });
+}
+
+const OLD = ruleSetOf(hosts(400_000, 1));
+const NEW = ruleSetOf(hosts(1_000_000, 2));
+
+function claimOf(base: RuleSet, ruleSet: RuleSet, version = 2): { claim: Claim; manifest: Manifest } {
+  const manifestBytes = encodeManifest(manifestOf(ruleSet, version));
+  const stream = encodeChain([encodeDelta(diffRuleSets(base, ruleSet))]);
+  return {
+    claim: { base, stream, manifestBytes, entriesMax: ENTRIES_MAX },
+    manifest: decodeManifest(manifestBytes),
+  };
+}
+
+describe('a large release', () => {
+  it('is verified in the thread as it is in place, and keeps the parts that did not change', async () => {
+    const { claim, manifest } = claimOf(OLD, NEW);
+    verifier.expect(manifest, manifestOf(OLD, 1));
+    const ruleSet = await verifier.verify(claim, manifest, manifestOf(OLD, 1));
+    expectSame(ruleSet, verify(claim));
+    expect([...ruleSet.lists.keys()]).toEqual(['hosts', 'kept']);
+    expect(ruleSet.lists.get('kept')).toBe(OLD.lists.get('kept'));
+    expect(ruleSet.policies.get('default')).toBe(OLD.policies.get('default'));
+    expect(ruleSet.resolutions).toBe(OLD.resolutions);
+  });
+
+  it('from nothing is whole, and the base is left as it was', async () => {
+    const { claim, manifest } = claimOf(EMPTY_RULE_SET, NEW);
+    expectSame(await verifier.verify(claim, manifest, undefined), NEW);
+    const again = claimOf(NEW, OLD);
+    expectSame(await verifier.verify(again.claim, again.manifest, manifestOf(NEW, 1)), OLD);
+    expectSame(NEW, ruleSetOf(hosts(1_000_000, 2))); // its memory went nowhere
+  });
+
+  it.each([
+    ['another release', (claim: Claim) => ({ ...claim, stream: snapshotStream(OLD) }), 'bad-count'],
+    ['too much', (claim: Claim) => ({ ...claim, entriesMax: 1000 }), 'over-limit'],
+    [
+      'not sound',
+      () => {
+        const broken = { ...NEW, lists: new Map([['other', hosts(1_000_000, 2)]]) };
+        return claimOf(EMPTY_RULE_SET, broken).claim;
+      },
+      'bad-rule-set',
+    ],
+    [
+      'cut off',
+      (claim: Claim) => ({
+        ...claim,
+        stream: encodeChain([encodeSnapshot(NEW).subarray(0, 1_000_000)]),
+      }),
+      'bad-delta',
+    ],
+  ] as const)('is refused with the code it has in place: %s', async (_title, change, code) => {
+    const { claim, manifest } = claimOf(EMPTY_RULE_SET, NEW);
+    const broken = change(claim);
+    expect(codeOf(() => verify(broken))).toBe(code);
+    const refusal = await verifier.verify(broken, manifest, undefined).catch((error: unknown) => error);
+    expect(refusal).toBeInstanceOf(ProtocolError);
+    expect(refusal).toMatchObject({ code });
+    const good = await verifier.verify(claim, manifest, undefined); // and the next one is taken
+    expectSame(good, NEW);
+  });
+
+  it('is encoded in the thread as it is in place', async () => {
+    expect(Buffer.compare(await verifier.snapshot(NEW), snapshotStream(NEW))).toBe(0);
+  });
+});
+
+/** By their bytes: a matcher would look at each of a million numbers for a microsecond. */
+function expectSame(actual: RuleSet, expected: RuleSet): void {
+  expect(Buffer.compare(snapshotStream(actual), snapshotStream(expected))).toBe(0);
+}
+
+function codeOf(run: () => unknown): string {
+  try {
+    run();
+  } catch (error) {
+    if (error instanceof ProtocolError) return error.code;
+    throw error;
+  }
+  return 'none';
+}
