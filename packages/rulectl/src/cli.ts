@@ -4,7 +4,15 @@ import { readFileSync } from 'node:fs';
 import { defaultEndpoints } from '@rulecast/protocol';
 import yargs, { type ArgumentsCamelCase, type Argv } from 'yargs';
 import * as check from './commands/check.ts';
+import * as config from './commands/config.ts';
+import * as diff from './commands/diff.ts';
+import * as history from './commands/history.ts';
+import * as keygen from './commands/keygen.ts';
+import * as list from './commands/list.ts';
+import * as lists from './commands/lists.ts';
 import * as push from './commands/push.ts';
+import * as refresh from './commands/refresh.ts';
+import * as rollback from './commands/rollback.ts';
 import * as status from './commands/status.ts';
 import * as test from './commands/test.ts';
 import { CliError, ExitCode, exitCodesHelp, usageError } from './exit.ts';
@@ -27,7 +35,7 @@ interface Command<A> {
 }
 
 /** Options whose values gather; every other one is given once. */
-const REPEATABLE: ReadonlySet<string> = new Set(['_', 'file', 'packet', 'resolve']);
+const REPEATABLE: ReadonlySet<string> = new Set(['_', 'file', 'name', 'packet', 'resolve']);
 /** Widest help text: longer lines are hard to read. */
 const HELP_MAX_COLUMNS = 100;
 
@@ -58,14 +66,16 @@ function parse(args: readonly string[], terminal: Terminal): Work | string {
     text = output;
   });
   if (failure instanceof CliError) throw failure;
-  if (failure !== undefined) throw usageError(`${usageText(failure)}\nTry: ${helpCommand(args)}`);
+  if (failure !== undefined) throw usageError(`${usageText(failure, args[0])}\nTry: ${helpCommand(args)}`);
   return work ?? text;
 }
 
 /** What yargs says, where it could say it better. */
-function usageText(failure: Error): string {
+function usageText(failure: Error, command: string | undefined): string {
   const text = failure.message.trim();
-  return text.startsWith('Not enough non-option arguments') ? 'name at least one file' : text;
+  if (!text.startsWith('Not enough non-option arguments')) return text;
+  if (command === 'list') return 'name a list';
+  return command === 'rollback' || command === 'diff' ? 'name a version' : 'name at least one file';
 }
 
 /** Stands for `-` while yargs parses: it would take that for an option. No argument of a process holds a NUL. */
@@ -98,6 +108,16 @@ function commandLine(terminal: Terminal, choose: (work: Work) => void): Argv<Glo
       default: defaultEndpoints(terminal.environment).control,
       describe: 'where the publisher listens',
     })
+    .option('curve-key', {
+      type: 'string',
+      requiresArg: true,
+      describe: 'file of the own secret key, for --control zmq+tcp:… (rulectl keygen makes it)',
+    })
+    .option('curve-peer', {
+      type: 'string',
+      requiresArg: true,
+      describe: "the publisher's public key, or a file that holds it",
+    })
     .option('no-color', { type: 'boolean', describe: 'no colours; NO_COLOR=1 does the same' });
   const add = <A extends object>(cli: Argv<GlobalArgs>, command: Command<A>): Argv<GlobalArgs> =>
     cli.command(
@@ -106,13 +126,27 @@ function commandLine(terminal: Terminal, choose: (work: Work) => void): Argv<Glo
       (own) => command.builder(own).epilogue(exitCodesHelp()), // yargs forgets it between commands
       (commandArgs) => choose(() => command.run(unmaskDashes(commandArgs), terminal)),
     );
-  const withCommands = add(add(add(add(global, push), status), test), check);
-  return withCommands
+  let cli = add(global, push);
+  cli = add(cli, status);
+  cli = add(cli, test);
+  cli = add(cli, history);
+  cli = add(cli, diff);
+  cli = add(cli, rollback);
+  cli = add(cli, lists);
+  cli = add(cli, list);
+  cli = add(cli, refresh);
+  cli = add(cli, check);
+  cli = add(cli, config);
+  cli = add(cli, keygen);
+  return cli
     .example([
       ['$0 check office.yaml', 'before'],
       ['$0 push office.yaml', 'release it, and wait for the firewalls'],
       ['$0 status', 'after'],
       ['$0 test "10.137.0.5 > 192.0.2.7 tcp/443"', 'what happens to a packet now'],
+      ['$0 lists', 'how fresh the lists are that the publisher fetches'],
+      ['$0 history', 'what was released, and why'],
+      ['$0 rollback 41', 'release what version 41 said once more'],
     ])
     .epilogue(exitCodesHelp())
     .check((all) => {
@@ -142,7 +176,9 @@ function commandLine(terminal: Terminal, choose: (work: Work) => void): Argv<Glo
 }
 
 function helpCommand(args: readonly string[]): string {
-  const named = ['push', 'status', 'test', 'check'].find((name) => args[0] === name);
+  const named = [push, status, test, history, diff, rollback, lists, list, refresh, check, config, keygen]
+    .map(({ command }) => command.split(' ')[0])
+    .find((name) => name === args[0]);
   return named === undefined ? 'rulectl --help' : `rulectl ${named} --help`;
 }
 

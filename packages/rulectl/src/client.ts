@@ -4,8 +4,17 @@
  */
 
 import { Connection, type ControlRecord, type MessageOf, ProtocolError } from '@rulecast/protocol';
-import { type Channel, ChannelConnectError, connect, EndpointError, parseEndpoint } from '@rulecast/vchan';
-import { CliError, ExitCode } from './exit.ts';
+import {
+  type Channel,
+  ChannelConnectError,
+  type CurveClientKeys,
+  connect,
+  curvePeerKeys,
+  EndpointError,
+  parseEndpoint,
+  readCurveKeyPair,
+} from '@rulecast/vchan';
+import { CliError, ExitCode, usageError } from './exit.ts';
 
 export type Ending = MessageOf<'done'> | MessageOf<'fail'>;
 
@@ -13,6 +22,8 @@ export type Ending = MessageOf<'done'> | MessageOf<'fail'>;
 export interface ControlRequest {
   /** Endpoint URL of the publisher. */
   readonly endpoint: string;
+  /** For an endpoint of ZeroMQ. */
+  readonly curve?: CurveClientKeys | undefined;
   /** Sends the request. */
   readonly send: (connection: Connection) => Promise<void>;
   readonly onRecord: (record: ControlRecord) => void;
@@ -20,12 +31,38 @@ export interface ControlRequest {
   readonly timeoutMs?: number;
 }
 
+/** The options that every command has, as far as they say where the publisher is. */
+export interface ControlArgs {
+  readonly control: string;
+  readonly 'curve-key'?: string | undefined;
+  readonly 'curve-peer'?: string | undefined;
+}
+
+/** Where the publisher is. Throws CliError `usage` for keys that are none, or one without the other. */
+export function controlOf(args: ControlArgs): Pick<ControlRequest, 'endpoint' | 'curve'> {
+  const endpoint = args.control;
+  const { 'curve-key': keyFile, 'curve-peer': peer } = args;
+  if (keyFile === undefined && peer === undefined) return { endpoint };
+  if (keyFile === undefined || peer === undefined) {
+    throw usageError('--curve-key FILE and --curve-peer KEY go together: each end proves who it is');
+  }
+  try {
+    const [serverKey, ...others] = curvePeerKeys(peer);
+    if (serverKey === undefined || others.length > 0)
+      throw usageError(`--curve-peer: ${peer} must hold one key`);
+    return { endpoint, curve: { ...readCurveKeyPair(keyFile), serverKey } };
+  } catch (error) {
+    if (error instanceof EndpointError) throw usageError(error.message);
+    throw error;
+  }
+}
+
 /**
  * Makes a request and resolves with its end.
  * @throws CliError `unreachable` if there is no connection or it is lost, `timeout`, `usage` for an endpoint that is none.
  */
 export async function ask(request: ControlRequest): Promise<Ending> {
-  const connection = new Connection(await open(request.endpoint));
+  const connection = new Connection(await open(request));
   let timedOut = false;
   const timer =
     request.timeoutMs === undefined
@@ -80,12 +117,14 @@ async function readAnswers(connection: Connection, request: ControlRequest): Pro
   }
 }
 
-async function open(endpoint: string): Promise<Channel> {
+async function open({ endpoint, curve }: ControlRequest): Promise<Channel> {
   try {
-    return await connect(parseEndpoint(endpoint));
+    return await connect(parseEndpoint(endpoint), curve === undefined ? {} : { curve });
   } catch (error) {
     if (error instanceof EndpointError) {
-      throw new CliError(ExitCode.usage, 'bad-endpoint', `--control: ${error.message}`, { cause: error });
+      const hint = error.code === 'needs_curve' ? ' (--curve-key FILE and --curve-peer KEY)' : '';
+      const text = `--control: ${error.message}${hint}`;
+      throw new CliError(ExitCode.usage, 'bad-endpoint', text, { cause: error });
     }
     if (error instanceof ChannelConnectError) throw unreachable(endpoint, error);
     throw error;

@@ -18,7 +18,7 @@ export type ExitCode = (typeof ExitCode)[keyof typeof ExitCode];
 /** What each code means, in the words of --help. */
 export const EXIT_MEANINGS: Readonly<Record<ExitCode, string>> = {
   [ExitCode.ok]: 'all went as asked',
-  [ExitCode.unmet]: 'an expectation is not met, or a subscriber refused the release',
+  [ExitCode.unmet]: 'an expectation is not met, a subscriber refused, or diff found differences',
   [ExitCode.refused]: 'the input is refused: rejects, guards, unreadable files',
   [ExitCode.unreachable]: 'the publisher is unreachable or failed, or the connection was lost',
   [ExitCode.moved]: 'the head has another version than --if-version says',
@@ -64,6 +64,8 @@ export function exitOfFailure(code: string): ExitCode {
     case ErrorCode.overLimit:
     case ErrorCode.badRuleSet:
     case ErrorCode.noSuchSubscriber:
+    case ErrorCode.noSuchPart:
+    case ErrorCode.unknownRelease:
       return ExitCode.refused;
     default:
       return ExitCode.unreachable;

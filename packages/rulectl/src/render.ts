@@ -1,6 +1,6 @@
 /** What people read: records in, text out. Pure, so that every line of it is tested without a publisher. */
 
-import type { Reject } from '@rulecast/formats';
+import { type Reject, SKIP_REASONS, type Skipped } from '@rulecast/formats';
 import type { ControlRecordOf } from '@rulecast/protocol';
 import Table from 'cli-table3';
 import { shownName } from './input.ts';
@@ -13,6 +13,9 @@ const DAY_MS = 24 * HOUR_MS;
 /** Hex digits of a hash that people compare by eye. */
 const SHORT_HASH_CHARS = 12;
 const NOTHING = '-';
+/** In a table of releases: files with long names do not push the numbers off the screen. */
+const CAUSE_MAX_CHARS = 40;
+const CHANGED_PARTS_SHOWN = 2;
 
 // ── Numbers ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -60,6 +63,11 @@ export function renderWarning(
   colors: Colors,
 ): string {
   return `${colors.yellow('warning')}: ${warning.reason} (${warning.code})`;
+}
+
+/** What of a list was knowingly not used, from which line on. */
+export function renderSkipped(file: string, { code, count, line }: Skipped): string {
+  return `${shownName(file)}:${line}: not used: ${formatCount(count)} ${SKIP_REASONS[code]} (${code})`;
 }
 
 /** What `check` says of one file when it is through. */
@@ -306,6 +314,74 @@ function shortHash(hash: string): string {
   return hash.slice(0, SHORT_HASH_CHARS);
 }
 
+// ── History ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** A table, one line a release, the newest first. */
+export function renderHistory(releases: readonly ControlRecordOf<'history'>[], colors: Colors): string {
+  const rows = releases.map((release) => [
+    formatCount(release.version),
+    formatTime(release.createdAtMs),
+    causeText(release),
+    changedText(release),
+    formatCount(release.added),
+    formatCount(release.removed),
+    formatCount(release.entries),
+    formatCount(release.rules),
+    formatBytes(release.deltaBytes),
+  ]);
+  const head = ['version', 'time', 'cause', 'changed', '+added', '-removed', 'entries', 'rules', 'delta'];
+  return renderTable(head, rows, 4, colors);
+}
+
+/** `2026-07-01 12:30:05Z`: the same in every time zone. */
+export function formatTime(ms: number): string {
+  return `${new Date(ms).toISOString().slice(0, 19).replace('T', ' ')}Z`;
+}
+
+function causeText({ cause, detail }: ControlRecordOf<'history'>): string {
+  const text = detail === '' ? cause : `${cause} ${shownName(detail)}`;
+  return text.length > CAUSE_MAX_CHARS ? `${text.slice(0, CAUSE_MAX_CHARS - 1)}…` : text;
+}
+
+function changedText({ changedParts, changedCount }: ControlRecordOf<'history'>): string {
+  if (changedCount === 0) return NOTHING;
+  const shown = changedParts.slice(0, CHANGED_PARTS_SHOWN);
+  const more = changedCount - shown.length;
+  return more > 0 ? `${shown.join(', ')} and ${formatCount(more)} more` : shown.join(', ');
+}
+
+// ── Differences ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** The line above the edits of one part. */
+export function renderChangeHead(change: ControlRecordOf<'change'>, colors: Colors): string {
+  const counts = `+${formatCount(change.added)} -${formatCount(change.removed)}`;
+  return colors.bold(`${partName(change)} (${CHANGE_WORDS[change.op]}): ${counts}`);
+}
+
+/** The lines of an edit, each with its sign; rules with their number, from 1, in the release that has them. */
+export function* editLines(edit: ControlRecordOf<'edit'>, colors: Colors): Generator<string> {
+  const paint = edit.op === 'added' ? colors.green : colors.red;
+  const sign = edit.op === 'added' ? '+' : '-';
+  let number = (edit.index ?? 0) + 1;
+  for (const line of edit.lines) yield paint(`${sign} ${aspectText(edit.aspect, number++)}${line}`);
+}
+
+function aspectText(aspect: ControlRecordOf<'edit'>['aspect'], number: number): string {
+  switch (aspect) {
+    case 'egress':
+    case 'ingress':
+      return `${aspect} ${formatCount(number)}: `;
+    case 'prefixes':
+      return 'prefix ';
+    case 'default':
+      return 'default ';
+    case 'entries':
+    case 'resolve':
+    case 'addresses':
+      return '';
+  }
+}
+
 // ── Tables ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 const NO_LINES = {
@@ -327,7 +403,7 @@ const NO_LINES = {
 };
 
 /** Columns without lines, which survive being copied and piped; from `firstNumber` on they are numbers. */
-function renderTable(
+export function renderTable(
   head: readonly string[],
   rows: readonly (readonly string[])[],
   firstNumber: number | undefined,

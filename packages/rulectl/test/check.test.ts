@@ -50,6 +50,7 @@ describe('check --json', () => {
       },
       { file: 'list.txt', line: 4, kind: 'entry', canonical: '2001:db8::/32' },
       { file: 'list.txt', line: 5, kind: 'entry', canonical: '198.51.100.0/31 198.51.100.2/32' },
+      { file: 'list.txt', kind: 'list', format: 'plain', skipped: [{ code: 'comment', count: 1, line: 1 }] },
       {
         file: 'good.rules',
         line: 1,
@@ -72,6 +73,7 @@ describe('check --json', () => {
     const { exit, stdout } = await check(['--json', '-'], '2001:db8::1\n');
     expect(ndjson(stdout)).toEqual([
       { file: '-', line: 1, kind: 'entry', canonical: '2001:db8::1/128' },
+      { file: '-', kind: 'list', format: 'plain', skipped: [] },
       { kind: 'summary', files: 1, rules: 0, entries: 1, rejects: 0, warnings: 0 },
     ]);
     expect(exit).toBe(0);
@@ -148,7 +150,7 @@ describe('check for people', () => {
     const { exit, stdout, stderr } = await check(['list.txt', 'bad.rules', 'good.yaml']);
     const lines = stdout.split('\n');
     expect(lines[0]).toMatch(/^list\.txt:3:1: bad-address: "10\.0\.0\.300" is no address/);
-    expect(lines[1]).toBe('list.txt: a list of prefixes, 3 entries, 1 refused');
+    expect(lines[1]).toBe('list.txt: a list of prefixes (plain), 3 entries, 1 refused');
     expect(lines[2]).toMatch(/^bad\.rules:3:13: unknown-option: /);
     expect(lines[3]).toBe('bad.rules: egress rules, 1 rule, 1 refused');
     expect(lines[4]).toMatch(/^warning: no rule uses list spare/);
@@ -171,7 +173,7 @@ describe('check for people', () => {
     const lines = stdout.trimEnd().split('\n');
     expect(lines.length).toBe(1002);
     expect(lines.at(-2)).toBe('… and 500 more');
-    expect(lines.at(-1)).toBe('(standard input): a list of prefixes, 1 entry, 1,500 refused');
+    expect(lines.at(-1)).toBe('(standard input): a list of prefixes (plain), 1 entry, 1,500 refused');
   });
 
   it.each([
@@ -186,6 +188,46 @@ describe('check for people', () => {
   it('places the reject of a named file that is not there in the document', async () => {
     const { exit, stdout } = await check(['elsewhere/lost.yaml']);
     expect(stdout).toMatch(/^elsewhere\/lost\.yaml:2:\d+: missing-file: /);
+    expect(exit).toBe(2);
+  });
+});
+
+describe('check of published lists', () => {
+  folder.write('ads.hosts', '127.0.0.1 localhost\n0.0.0.0 ads.example.com\n192.0.2.1 intranet.example.com\n');
+  folder.write(
+    'cloud.json',
+    '{"prefixes": [{"ipv4Prefix": "192.0.2.0/24"}, {"ipv4Prefix": "192.0.2.300"}]}\n',
+  );
+  folder.write('half.netset', '# Entries         : 3 subnets, 768 unique IPs\n192.0.2.0/24\n');
+  folder.write('page.txt', '<!DOCTYPE html>\n<title>429 Too Many Requests</title>\n');
+
+  it('says the format and what is not used', async () => {
+    const { exit, stdout } = await check(['ads.hosts']);
+    expect(stdout.split('\n').slice(0, -1)).toEqual([
+      'ads.hosts:1: not used: 1 names of the machine itself, such as localhost (local-name)',
+      'ads.hosts:3: not used: 1 names that are sent elsewhere and not blocked (redirect)',
+      'ads.hosts: a list of names (hosts), 1 entry, nothing refused',
+    ]);
+    expect(exit).toBe(0);
+  });
+
+  it('reads JSON that is a list as one, with the place of what it refuses', async () => {
+    const { exit, stdout } = await check(['cloud.json', '--json']);
+    expect(ndjson(stdout)).toMatchObject([
+      { line: 1, kind: 'entry', canonical: '192.0.2.0/24' },
+      { line: 1, kind: 'reject', code: 'bad-address', column: 63 },
+      { kind: 'list', format: 'google', skipped: [] },
+      { kind: 'summary', entries: 1, rejects: 1 },
+    ]);
+    expect(exit).toBe(2);
+  });
+
+  it('warns of a file that holds less than it states, and refuses a page of a web server', async () => {
+    const { exit, stdout } = await check(['half.netset', 'page.txt']);
+    expect(stdout).toMatch(
+      /^warning: the file seems .* states 3 subnets in line 1 and holds 1 \(truncated\)$/m,
+    );
+    expect(stdout).toMatch(/^page\.txt:1:1: looks-like-html: /m);
     expect(exit).toBe(2);
   });
 });
@@ -209,7 +251,7 @@ describe('a million entries', () => {
       tail = piece;
       await new Promise((resolve) => setImmediate(resolve));
     }
-    expect(lines).toBe(1_000_001);
+    expect(lines).toBe(1_000_002); // one for each entry, one of the list, one of all
     expect(tail.trimEnd().split('\n').at(-1)).toBe(
       '{"kind":"summary","files":1,"rules":0,"entries":1000000,"rejects":0,"warnings":0}',
     );

@@ -5,7 +5,20 @@ import { describe, expect, it } from 'vitest';
 import { EXIT_MEANINGS, ExitCode, exitOfFailure } from '../src/exit.ts';
 import { rulectl } from './cli.ts';
 
-const COMMANDS = ['push', 'status', 'test', 'check'];
+const COMMANDS = [
+  'push',
+  'status',
+  'test',
+  'history',
+  'diff',
+  'rollback',
+  'lists',
+  'list',
+  'refresh',
+  'check',
+  'config',
+  'keygen',
+];
 
 describe('help', () => {
   it('lists the commands, and ends with every exit code', async () => {
@@ -72,6 +85,27 @@ describe('usage errors', () => {
       '--at noon: write seconds since 1970 or ISO 8601',
     ],
     [['test', '--offline', 'a', '1.2.3.4', '--resolve', 'x'], '--resolve x: write NAME=ADDRESS'],
+    [['rollback'], 'name a version'],
+    [['rollback', 'v1'], 'v1: write the number of a version'],
+    [['rollback', '1', '--list', 'a', '--policy', 'b'], '--list and --policy exclude each other'],
+    [['rollback', '1', '--policy', 'a/b'], '--policy "a/b": a name has'],
+    [['rollback', '1', '--wait', 'applied', '--no-wait'], '--no-wait and --wait exclude each other'],
+    [['diff'], 'name a version'],
+    [['diff', '1..2..3'], '1..2..3: write two versions as in 41..42'],
+    [['diff', '1..x'], '1..x: write two versions'],
+    [['diff', '..2'], '..2: write two versions'],
+    [['diff', '1', '--list', 'a', '--policy', 'b'], '--list and --policy exclude each other'],
+    [['history', '--last', '0'], '--last 0: write how many, or --all'],
+    [['list'], 'name a list'],
+    [['list', 'a b'], '"a b" is no name of a list'],
+    [['list', 'a', '--stats', '--export', 'csv'], '--diff, --stats and --export exclude each other'],
+    [['list', 'a', '--export', 'docx'], 'Choices: "plain"'],
+    [['list', 'a', '--diff', 'x'], 'x: write two versions'],
+    [['refresh', '--force'], 'go with the names of lists'],
+    [['refresh', 'a/b'], '"a/b" is no name of a list'],
+    [['refresh', ...Array.from({ length: 33 }, (_, i) => `l${i}`)], 'name at most 32 lists'],
+    [['config', 'show', 'x'], 'Choices: "check"'],
+    [['config', 'check'], 'name at least one file'],
     [['status', '--control', '/run/x.sock'], 'did you mean unix:/run/x.sock?'],
   ])('%j', async (args, message) => {
     const { exit, stdout, stderr } = await rulectl(args);
@@ -93,6 +127,8 @@ describe('exit codes', () => {
     ['bad-input', 2],
     ['guard-refused', 2],
     ['over-limit', 2],
+    ['unknown-release', 2],
+    ['no-such-part', 2],
     ['timeout', 5],
     ['storage-failed', 3],
     ['shutting-down', 3],

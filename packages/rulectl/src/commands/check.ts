@@ -6,8 +6,10 @@ import {
   detectFormat,
   FORMAT_LIMITS,
   type Format,
+  type ImportedList,
+  importList,
+  LIST_FORMATS,
   parseDocument,
-  parseListText,
   parseRuleLines,
   type Reject,
 } from '@rulecast/formats';
@@ -16,7 +18,13 @@ import type { Argv } from 'yargs';
 import { ExitCode } from '../exit.ts';
 import { checkStdinOnce, readInput, STDIN_NAME } from '../input.ts';
 import { faultReject, parseTime, placeOf, type RuleSetReject, referencesOf } from '../offline.ts';
-import { type FileSummary, renderFileSummary, renderReject, renderWarning } from '../render.ts';
+import {
+  type FileSummary,
+  renderFileSummary,
+  renderReject,
+  renderSkipped,
+  renderWarning,
+} from '../render.ts';
 import type { Colors, Output, Terminal } from '../terminal.ts';
 
 export const command = 'check <file..>';
@@ -35,7 +43,8 @@ export interface CheckArgs {
 export function builder(yargs: Argv<object>): Argv<CheckArgs> {
   return yargs
     .usage(
-      '$0 check FILE...\n\nReads lists, rule lines and rule set documents as the publisher would, and says what it would refuse. FILE may be - for standard input.',
+      '$0 check FILE...\n\nReads lists in any format, rule lines and rule set documents as the publisher would, and says what it would refuse. FILE may be - for standard input.\n\n' +
+        `Formats of lists, told by their content: ${LIST_FORMATS.map(({ name }) => name).join(', ')}.`,
     )
     .positional('file', { type: 'string', array: true, describe: 'files; - is standard input' })
     .option('json', {
@@ -102,6 +111,8 @@ interface Report {
   readonly wantsEntries: boolean;
   entry(file: string, line: number, kind: 'rule' | 'entry', canonical: string): void;
   reject(file: string, reject: RuleSetReject | Reject): void;
+  /** What a list is, and what of it was knowingly not used. */
+  list(file: string, list: ImportedList): void;
   /** Rejects that were counted and not kept. */
   unkept(file: string, count: number): void;
   warning(file: string, problem: Problem): void;
@@ -125,6 +136,10 @@ class JsonReport implements Report {
     const { line, column, code, reason } = reject;
     const part = 'part' in reject ? reject.part : undefined;
     this.out.json({ file, line, kind: 'reject', code, column, reason, part });
+  }
+
+  list(file: string, { format, skipped }: ImportedList): void {
+    this.out.json({ file, kind: 'list', format, skipped });
   }
 
   unkept(): void {
@@ -162,6 +177,13 @@ class TextReport implements Report {
 
   reject(file: string, reject: Reject): void {
     if (++this.shown <= REJECTS_SHOWN) this.out.line(renderReject(file, reject, this.colors));
+  }
+
+  list(file: string, { skipped }: ImportedList): void {
+    for (const { code, count, line } of skipped) {
+      if (code === 'comment' || code === 'metadata') continue; // what every list has
+      this.out.line(renderSkipped(file, { code, count, line }));
+    }
   }
 
   unkept(_file: string, count: number): void {
@@ -207,14 +229,24 @@ function checkFile(
 
 function checkList(file: string, bytes: Uint8Array, report: Report): FileCounts {
   const onReject = (reject: Reject): void => report.reject(file, reject);
-  const read = report.wantsEntries
-    ? parseListText(bytes, {
-        onReject,
-        onEntry: (line, _column, canonical) => report.entry(file, line, 'entry', canonical()),
-      })
-    : parseListText(bytes, { onReject });
-  const what = read.kind === 'names' ? 'a list of names' : 'a list of prefixes';
-  return { what, rules: 0, entries: read.entries, rejects: read.rejectCount, warnings: 0 };
+  const read = importList(
+    file === STDIN_NAME ? '' : file,
+    bytes,
+    report.wantsEntries
+      ? {
+          onReject,
+          onEntry: (line, _column, canonical) => report.entry(file, line, 'entry', canonical()),
+        }
+      : { onReject },
+  );
+  report.list(file, read);
+  if (read.truncated !== undefined) {
+    const reason = `the file seems to be only a part of itself: ${read.truncated}`;
+    report.warning(file, { code: 'truncated', part: '', reason });
+  }
+  const what = `a list of ${read.kind} (${read.format})`;
+  const warnings = read.truncated === undefined ? 0 : 1;
+  return { what, rules: 0, entries: read.entries, rejects: read.rejectCount, warnings };
 }
 
 function checkRules(

@@ -7,38 +7,28 @@ import {
   type Connection,
   type ControlRecord,
   type ControlRecordOf,
-  ErrorCode,
   FILE_NAME_MAX_BYTES,
   type MessageOf,
   PUSH_FILES_MAX,
   PUSH_MAX_BYTES,
-  WAIT_MAX_MS,
 } from '@rulecast/protocol';
-import { isPartName } from '@rulecast/rules';
 import type { Argv } from 'yargs';
-import { ask, type Ending } from '../client.ts';
-import { CliError, ExitCode, exitOfFailure, usageError } from '../exit.ts';
+import { ask, controlOf, type Ending } from '../client.ts';
+import { CliError, ExitCode, usageError } from '../exit.ts';
 import { besideDocument, checkStdinOnce, readInput, STDIN_NAME, shownName } from '../input.ts';
 import { Progress } from '../progress.ts';
-import {
-  partName,
-  renderApplied,
-  renderAppliedSummary,
-  renderChanges,
-  renderReject,
-  renderRelease,
-  renderWarning,
-} from '../render.ts';
+import { checkPartNames, type ReleaseArgs, releaseFieldsOf, withReleaseOptions } from '../release-options.ts';
+import { type Report, reportTo } from '../release-report.ts';
+import { partName, renderChanges } from '../render.ts';
 import type { Terminal } from '../terminal.ts';
 
 export const command = 'push <file..>';
 export const describe = 'release what files say, and wait until the firewalls have it';
 
-const DEFAULT_TIMEOUT_SECONDS = '60';
 /** Beyond --timeout, which the publisher keeps itself: reading a million lines, resolving names, writing the store. */
 const PUBLISHER_GRACE_MS = 60_000;
 
-export interface PushArgs {
+export interface PushArgs extends ReleaseArgs {
   readonly control: string;
   readonly file: readonly string[] | undefined;
   readonly list: string | undefined;
@@ -48,16 +38,10 @@ export interface PushArgs {
   readonly withdraw: boolean | undefined;
   readonly 'replace-all': boolean | undefined;
   readonly yes: boolean | undefined;
-  readonly 'if-version': string | undefined;
-  readonly 'dry-run': boolean | undefined;
-  readonly wait: 'released' | 'applied' | undefined;
-  readonly 'no-wait': boolean | undefined;
-  readonly timeout: string;
-  readonly json: boolean | undefined;
 }
 
 export function builder(yargs: Argv<{ readonly control: string }>): Argv<PushArgs> {
-  return yargs
+  const own = yargs
     .usage(
       '$0 push FILE...\n\nSends lists, rule lines and rule set documents, with the files that documents name, to the publisher. All of them become one release, or none does. A list has the name of its file; FILE may be - for standard input.',
     )
@@ -76,34 +60,14 @@ export function builder(yargs: Argv<{ readonly control: string }>): Argv<PushArg
       type: 'boolean',
       describe: 'also remove all parts that the files do not have; asks first',
     })
-    .option('yes', { type: 'boolean', describe: 'with --replace-all: do not ask' })
-    .option('if-version', {
-      type: 'string',
-      requiresArg: true,
-      describe: 'only if the head has this version',
-    })
-    .option('dry-run', { type: 'boolean', describe: 'say what would change, and release nothing' })
-    .option('wait', {
-      choices: ['released', 'applied'] as const,
-      requiresArg: true,
-      describe: 'until the release is stored, or until every connected subscriber answered',
-      defaultDescription: 'applied',
-    })
-    .option('no-wait', { type: 'boolean', describe: 'the same as --wait released' })
-    .option('timeout', {
-      type: 'string',
-      requiresArg: true,
-      default: DEFAULT_TIMEOUT_SECONDS,
-      describe: 'how many seconds to wait for subscribers',
-    })
-    .option('json', { type: 'boolean', describe: 'records as JSON, one a line, the end last' })
-    .example([
-      ['$0 push office.yaml', 'a rule set document, with the lists it names'],
-      ['curl … | $0 push --list drop -', 'a list from elsewhere'],
-      ['$0 push --policy work work.rules', 'rules from qvm-firewall work list --raw'],
-      ['$0 push --merge --list drop today.txt', 'add to a list'],
-      ['$0 push --replace-all --dry-run office.yaml', 'what would come and go'],
-    ]);
+    .option('yes', { type: 'boolean', describe: 'with --replace-all: do not ask' });
+  return withReleaseOptions(own).example([
+    ['$0 push office.yaml', 'a rule set document, with the lists it names'],
+    ['curl … | $0 push --list drop -', 'a list from elsewhere'],
+    ['$0 push --policy work work.rules', 'rules from qvm-firewall work list --raw'],
+    ['$0 push --merge --list drop today.txt', 'add to a list'],
+    ['$0 push --replace-all --dry-run office.yaml', 'what would come and go'],
+  ]);
 }
 
 export async function run(args: PushArgs, terminal: Terminal): Promise<ExitCode> {
@@ -147,40 +111,16 @@ function requestOf(args: PushArgs): MessageOf<'push'> {
     throw usageError(`--replace-all and --${action} exclude each other`);
   }
   if (args.yes === true && args['replace-all'] !== true) throw usageError('--yes goes with --replace-all');
-  if (args['no-wait'] === true && args.wait !== undefined) {
-    throw usageError('--no-wait and --wait exclude each other');
-  }
-  for (const option of ['list', 'policy'] as const) {
-    const name = args[option];
-    if (name === undefined || isPartName(name)) continue;
-    throw usageError(
-      `--${option} ${JSON.stringify(name)}: a name has 1 to 63 of A-Z a-z 0-9 . _ - and starts with a letter or digit`,
-    );
-  }
+  checkPartNames(args);
   return {
     kind: 'push',
     action,
     list: args.list,
     policy: args.policy,
     replaceAll: args['replace-all'] === true,
-    ifVersion: args['if-version'] === undefined ? undefined : versionOf(args['if-version']),
-    dryRun: args['dry-run'] === true,
-    wait: args['no-wait'] === true ? 'released' : (args.wait ?? 'applied'),
-    timeoutMs: timeoutOf(args.timeout),
+    ...releaseFieldsOf(args),
     files: 0,
   };
-}
-
-function versionOf(text: string): number {
-  const version = /^\d{1,16}$/.test(text) ? Number(text) : Number.NaN;
-  if (Number.isSafeInteger(version)) return version;
-  throw usageError(`--if-version ${text}: write the number of a version; 0 is before the first release`);
-}
-
-function timeoutOf(text: string): number {
-  const ms = /^\d{1,6}(?:\.\d{1,3})?$/.test(text) ? Math.round(Number(text) * 1000) : 0;
-  if (ms > 0 && ms <= WAIT_MAX_MS) return ms;
-  throw usageError(`--timeout ${text}: write seconds, more than 0 and at most ${WAIT_MAX_MS / 1000}`);
 }
 
 /** Reads the files and what documents name. Throws CliError `refused` and `usage`. */
@@ -274,7 +214,7 @@ async function askPush(
   onRecord: (record: ControlRecord) => void,
 ): Promise<Ending> {
   return ask({
-    endpoint: args.control,
+    ...controlOf(args),
     timeoutMs: plan.request.timeoutMs + PUBLISHER_GRACE_MS,
     send: (connection) => sendPush(connection, plan, progress),
     onRecord: (record) => {
@@ -322,7 +262,7 @@ async function confirmRemovals(
   const rehearsal: PushPlan = { ...plan, request: { ...plan.request, dryRun: true } };
   const removed: ControlRecordOf<'change'>[] = [];
   let headVersion: number | undefined;
-  const report = reportTo(args, plan, terminal);
+  const report = reportOf(plan, args, terminal);
   const ending = await askPush(rehearsal, args, new Progress(terminal.errIsTty), (record) => {
     if (record.record === 'reject') report.record(record);
     if (record.record === 'change' && record.op === 'remove') removed.push(record);
@@ -345,124 +285,13 @@ async function confirmRemovals(
   return { exit: report.end({ kind: 'fail', code: 'declined', text: 'nothing was released: you said no' }) };
 }
 
+function reportOf({ request, files }: PushPlan, args: PushArgs, terminal: Terminal): Report {
+  const paths = new Map(files.map(({ name, path }) => [name, path]));
+  return reportTo(terminal, args.json === true, { wait: request.wait, paths });
+}
+
 async function execute(plan: PushPlan, args: PushArgs, terminal: Terminal): Promise<ExitCode> {
-  const report = reportTo(args, plan, terminal);
+  const report = reportOf(plan, args, terminal);
   const progress = new Progress(terminal.errIsTty);
   return report.end(await askPush(plan, args, progress, (record) => report.record(record)));
-}
-
-// ── What comes back ──────────────────────────────────────────────────────────────────────────────────────────────────
-
-interface Report {
-  record(record: ControlRecord): void;
-  end(ending: Ending): ExitCode;
-}
-
-function reportTo(args: PushArgs, plan: PushPlan, terminal: Terminal): Report {
-  return args.json === true ? new JsonReport(terminal) : new TextReport(terminal, plan);
-}
-
-/** The exit code of a push, by what the subscribers said and how it ended. */
-function exitOf(ending: Ending, applied: readonly ControlRecordOf<'applied'>[]): ExitCode {
-  if (ending.kind === 'fail')
-    return ending.code === 'declined' ? ExitCode.refused : exitOfFailure(ending.code);
-  if (applied.some(({ state }) => state === 'refused')) return ExitCode.unmet;
-  const isLate = applied.some(({ state }) => state === 'timeout' || state === 'disconnected');
-  return isLate ? ExitCode.timeout : ExitCode.ok;
-}
-
-class JsonReport implements Report {
-  private readonly terminal: Terminal;
-  private readonly applied: ControlRecordOf<'applied'>[] = [];
-
-  constructor(terminal: Terminal) {
-    this.terminal = terminal;
-  }
-
-  record(record: ControlRecord): void {
-    if (record.record === 'applied') this.applied.push(record);
-    this.terminal.out.json(record);
-    this.terminal.out.flush();
-  }
-
-  end(ending: Ending): ExitCode {
-    const exit = exitOf(ending, this.applied);
-    this.terminal.out.json({ ...ending, exit });
-    return exit;
-  }
-}
-
-class TextReport implements Report {
-  private readonly terminal: Terminal;
-  private readonly plan: PushPlan;
-  private readonly paths: ReadonlyMap<string, string>;
-  private changes: ControlRecordOf<'change'>[] = [];
-  private release: ControlRecordOf<'release'> | undefined;
-  private readonly applied: ControlRecordOf<'applied'>[] = [];
-
-  constructor(terminal: Terminal, plan: PushPlan) {
-    this.terminal = terminal;
-    this.plan = plan;
-    this.paths = new Map(plan.files.map(({ name, path }) => [name, path]));
-  }
-
-  record(record: ControlRecord): void {
-    const { out, colors } = this.terminal;
-    switch (record.record) {
-      case 'reject':
-        out.line(renderReject(this.paths.get(record.file) ?? record.file, record, colors));
-        break;
-      case 'warning':
-        out.line(renderWarning(record, colors));
-        break;
-      case 'change':
-        this.changes.push(record);
-        break;
-      case 'release':
-        this.release = record;
-        this.showChanges();
-        out.line(renderRelease(record));
-        break;
-      case 'applied':
-        this.applied.push(record);
-        out.line(renderApplied(record, colors));
-        break;
-      default: // progress has its bar; records that a push does not answer with say nothing about it
-    }
-    out.flush();
-  }
-
-  private showChanges(): void {
-    if (this.changes.length > 0) this.terminal.out.line(renderChanges(this.changes, this.terminal.colors));
-    this.changes = [];
-  }
-
-  end(ending: Ending): ExitCode {
-    const exit = exitOf(ending, this.applied);
-    this.showChanges();
-    if (ending.kind === 'fail') this.terminal.complain(`rulectl: ${failureText(ending)}`);
-    else this.showSummary();
-    return exit;
-  }
-
-  private showSummary(): void {
-    const { out, colors } = this.terminal;
-    if (this.release?.changed !== true || this.release.dryRun) return;
-    const { wait } = this.plan.request;
-    if (wait === 'applied') out.line(renderAppliedSummary(this.applied, colors));
-    else out.line('not waiting for subscribers: rulectl status says how far they are');
-  }
-}
-
-function failureText(ending: MessageOf<'fail'>): string {
-  switch (ending.code) {
-    case 'declined':
-    case ErrorCode.badInput: // every line was told by itself
-    case ErrorCode.versionMoved:
-      return ending.text;
-    default: {
-      const part = ending.part === undefined ? '' : `${ending.part}: `;
-      return `${part}${ending.text} (${ending.code})`;
-    }
-  }
 }

@@ -2,7 +2,7 @@
 
 import type { ControlRecord } from '@rulecast/protocol';
 import type { Argv } from 'yargs';
-import { ask } from '../client.ts';
+import { ask, controlOf } from '../client.ts';
 import { CliError, ExitCode, exitOfFailure } from '../exit.ts';
 import { renderStatus, type Snapshot } from '../render.ts';
 import type { Terminal } from '../terminal.ts';
@@ -51,7 +51,7 @@ export async function run(args: StatusArgs, terminal: Terminal): Promise<ExitCod
   });
   const batches = new Batches(view, watch, fail);
   const asked = ask({
-    endpoint: args.control,
+    ...controlOf(args),
     ...(watch ? {} : { timeoutMs: ANSWER_TIMEOUT_MS }),
     send: (connection) => connection.send({ kind: 'status', watch }),
     onRecord: (record) => batches.add(record),

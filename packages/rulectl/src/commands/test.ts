@@ -10,7 +10,7 @@ import {
 import { type ControlRecordOf, packetToWire } from '@rulecast/protocol';
 import type { Environment, Packet, RuleSet } from '@rulecast/rules';
 import type { Argv } from 'yargs';
-import { ask } from '../client.ts';
+import { ask, controlOf } from '../client.ts';
 import { CliError, ExitCode, exitOfFailure, usageError } from '../exit.ts';
 import { checkStdinOnce, readInput, STDIN_NAME, shownName } from '../input.ts';
 import {
@@ -125,7 +125,7 @@ async function runOnline(args: TestArgs, texts: readonly string[], terminal: Ter
   for (const [i, packet] of packets.entries()) {
     const text = texts[i] ?? '';
     const ending = await ask({
-      endpoint: args.control,
+      ...controlOf(args),
       timeoutMs: ANSWER_TIMEOUT_MS,
       send: (connection) =>
         connection.send({ kind: 'test', packet: packetToWire(packet), subscriber: args.subscriber }),

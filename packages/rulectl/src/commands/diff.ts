@@ -1,0 +1,116 @@
+/** `rulectl diff`: what turns one release into another, as text or records, one bounded piece after the other. */
+
+import type { ControlRecord } from '@rulecast/protocol';
+import type { Argv } from 'yargs';
+import { ask, controlOf, type Ending } from '../client.ts';
+import { CliError, ExitCode, exitOfFailure, usageError } from '../exit.ts';
+import { checkOnePart, parseVersion } from '../release-options.ts';
+import { editLines, renderChangeHead, renderChanges } from '../render.ts';
+import type { Terminal } from '../terminal.ts';
+
+export const command = 'diff <versions>';
+export const describe = 'what changed between two versions';
+
+/** Two releases of a million entries are rebuilt in seconds; their differences are as many lines. */
+const ANSWER_TIMEOUT_MS = 600_000;
+
+export interface DiffArgs {
+  readonly control: string;
+  readonly versions: string;
+  readonly list: string | undefined;
+  readonly policy: string | undefined;
+  readonly stats: boolean | undefined;
+  readonly json: boolean | undefined;
+}
+
+export function builder(yargs: Argv<{ readonly control: string }>): Argv<DiffArgs> {
+  return yargs
+    .usage(
+      '$0 diff A..B [--list NAME | --policy NAME]\n\nShows what version B adds to version A and takes away from it; without B, what the newest version does. Either may be the older. A rule has its number in the version that has it. Exits with 1 if they differ.',
+    )
+    .positional('versions', { type: 'string', demandOption: true, describe: 'A..B, or A' })
+    .option('list', { type: 'string', requiresArg: true, describe: 'only this list' })
+    .option('policy', { type: 'string', requiresArg: true, describe: 'only this policy' })
+    .option('stats', { type: 'boolean', describe: 'how much changed in each part, and not what' })
+    .option('json', { type: 'boolean', describe: 'the records as JSON, one a line, the end last' })
+    .example([
+      ['$0 diff 41..42', 'what version 42 changed'],
+      ['$0 diff 41 --stats', 'how much changed since version 41'],
+      ['$0 diff 41..42 --list drop', 'entries of one list'],
+    ]);
+}
+
+export async function run(args: DiffArgs, terminal: Terminal): Promise<ExitCode> {
+  const { from, to } = versionsOf(args.versions);
+  checkOnePart(args);
+  const stats = args.stats === true;
+  const view = args.json === true ? new JsonView(terminal) : new TextView(terminal, stats);
+  const { list, policy } = args;
+  const ending = await ask({
+    ...controlOf(args),
+    timeoutMs: ANSWER_TIMEOUT_MS,
+    send: (connection) => connection.send({ kind: 'diff', from, to, list, policy, stats }),
+    onRecord: (record) => view.record(record),
+  });
+  if (ending.kind === 'fail') throw new CliError(exitOfFailure(ending.code), ending.code, ending.text);
+  const exit = ending.code === 'same' ? ExitCode.ok : ExitCode.unmet;
+  view.end(ending, exit);
+  return exit;
+}
+
+/** `A..B`, `A..` or `A`. Throws CliError `usage`. */
+function versionsOf(text: string): { readonly from: number; readonly to: number | undefined } {
+  const [fromText = '', toText = '', ...rest] = text.split('..');
+  const from = parseVersion(fromText);
+  const to = toText === '' ? undefined : parseVersion(toText);
+  if (from === undefined || (toText !== '' && to === undefined) || rest.length > 0) {
+    throw usageError(`${text}: write two versions as in 41..42, or one to compare with the newest`);
+  }
+  return { from, to };
+}
+
+interface View {
+  record(record: ControlRecord): void;
+  end(ending: Ending, exit: ExitCode): void;
+}
+
+class JsonView implements View {
+  private readonly terminal: Terminal;
+
+  constructor(terminal: Terminal) {
+    this.terminal = terminal;
+  }
+
+  record(record: ControlRecord): void {
+    this.terminal.out.json(record);
+  }
+
+  end(ending: Ending, exit: ExitCode): void {
+    this.terminal.out.json({ ...ending, exit });
+  }
+}
+
+class TextView implements View {
+  private readonly terminal: Terminal;
+  private readonly stats: boolean;
+  private readonly changes: Extract<ControlRecord, { record: 'change' }>[] = [];
+
+  constructor(terminal: Terminal, stats: boolean) {
+    this.terminal = terminal;
+    this.stats = stats;
+  }
+
+  record(record: ControlRecord): void {
+    const { out, colors } = this.terminal;
+    if (record.record === 'edit') for (const line of editLines(record, colors)) out.line(line);
+    if (record.record !== 'change') return;
+    if (this.stats) this.changes.push(record);
+    else out.line(renderChangeHead(record, colors));
+  }
+
+  end(ending: Ending): void {
+    const { out, colors } = this.terminal;
+    if (this.changes.length > 0) out.line(renderChanges(this.changes, colors));
+    if (ending.code === 'same') out.line('no difference');
+  }
+}

@@ -1,0 +1,124 @@
+/** `rulectl list NAME`: all that is known of one list, what is in it, and what changed in it. */
+
+import {
+  EXPORT_FORMATS,
+  type ExportFormatName,
+  exportList,
+  isExportFormatName,
+  parseListText,
+} from '@rulecast/formats';
+import type { ControlRecordOf } from '@rulecast/protocol';
+import { isPartName, type List, nameListOf } from '@rulecast/rules';
+import type { Argv } from 'yargs';
+import { ask, controlOf, type Ending } from '../client.ts';
+import { CliError, ExitCode, exitOfFailure, usageError } from '../exit.ts';
+import { renderListDetails, renderListStats } from '../render-lists.ts';
+import type { Terminal } from '../terminal.ts';
+import * as diff from './diff.ts';
+
+export const command = 'list <name>';
+export const describe = 'one list: its source, its content, its changes';
+
+/** A million entries are some 6,000 records. */
+const ANSWER_TIMEOUT_MS = 300_000;
+
+export interface ListArgs {
+  readonly control: string;
+  readonly name: string;
+  readonly diff: string | undefined;
+  readonly stats: boolean | undefined;
+  readonly export: string | undefined;
+  readonly json: boolean | undefined;
+}
+
+export function builder(yargs: Argv<{ readonly control: string }>): Argv<ListArgs> {
+  return yargs
+    .usage(
+      '$0 list NAME [--diff A..B | --stats | --export FORMAT]\n\nShows where a list comes from and how fresh it is, what changed in it between two versions, what is in it by number, or all of it in a format that other programs read.',
+    )
+    .positional('name', { type: 'string', demandOption: true, describe: 'the list' })
+    .option('diff', {
+      type: 'string',
+      requiresArg: true,
+      describe: 'what changed between two versions, A..B, or since A; exits with 1 if it did',
+    })
+    .option('stats', { type: 'boolean', describe: 'how much it holds, by length of prefixes or by domain' })
+    .option('export', {
+      choices: EXPORT_FORMATS.map(({ name }) => name),
+      requiresArg: true,
+      describe: 'all of it',
+    })
+    .option('json', { type: 'boolean', describe: 'the records as JSON, one a line, the end last' })
+    .example([
+      ['$0 list spamhaus', 'where it comes from, and how fresh it is'],
+      ['$0 list spamhaus --diff 41..42', 'what version 42 changed in it'],
+      ['$0 list spamhaus --export nft > spamhaus.nft', 'for another program'],
+    ]);
+}
+
+export async function run(args: ListArgs, terminal: Terminal): Promise<ExitCode> {
+  if (!isPartName(args.name)) throw usageError(`"${args.name}" is no name of a list`);
+  const given = [args.diff !== undefined, args.stats === true, args.export !== undefined];
+  if (given.filter(Boolean).length > 1) throw usageError('--diff, --stats and --export exclude each other');
+  if (args.diff !== undefined) {
+    const { control, json } = args;
+    return diff.run(
+      { control, json, versions: args.diff, list: args.name, policy: undefined, stats: undefined },
+      terminal,
+    );
+  }
+  if (args.export !== undefined && isExportFormatName(args.export))
+    return exportTo(args.export, args, terminal);
+  return show(args, terminal);
+}
+
+async function show(args: ListArgs, terminal: Terminal): Promise<ExitCode> {
+  const isJson = args.json === true;
+  const { record, list, ending } = await fetchList(args, args.stats === true, isJson ? terminal : undefined);
+  if (isJson) terminal.out.json({ ...ending, exit: ExitCode.ok });
+  else if (args.stats === true) terminal.out.line(renderListStats(list, terminal.colors));
+  else terminal.out.line(renderListDetails(record, terminal.nowMs(), terminal.colors));
+  return ExitCode.ok;
+}
+
+async function exportTo(format: ExportFormatName, args: ListArgs, terminal: Terminal): Promise<ExitCode> {
+  const { record, list } = await fetchList(args, true, undefined);
+  const comments = [`list ${args.name}, ${record.origin === '' ? record.source : record.origin}`];
+  const exported = exportList(list, format, { name: args.name, comments });
+  if (exported.kind === 'refused') throw new CliError(ExitCode.refused, 'wrong-kind', exported.reason);
+  for (const chunk of exported.chunks) terminal.out.write(chunk);
+  return ExitCode.ok;
+}
+
+interface FetchedList {
+  readonly record: ControlRecordOf<'list'>;
+  /** Empty unless its content was asked for. */
+  readonly list: List;
+  readonly ending: Ending;
+}
+
+/** Asks for a list; tells each record as JSON where `json` is. Throws CliError. */
+async function fetchList(args: ListArgs, content: boolean, json: Terminal | undefined): Promise<FetchedList> {
+  const lines: string[] = [];
+  let found: ControlRecordOf<'list'> | undefined;
+  const ending = await ask({
+    ...controlOf(args),
+    timeoutMs: ANSWER_TIMEOUT_MS,
+    send: (connection) => connection.send({ kind: 'list', name: args.name, content }),
+    onRecord: (record) => {
+      json?.out.json(record);
+      if (record.record === 'list') found = record;
+      else if (record.record === 'entries') for (const line of record.lines) lines.push(line);
+    },
+  });
+  if (ending.kind === 'fail') throw new CliError(exitOfFailure(ending.code), ending.code, ending.text);
+  if (found === undefined) {
+    throw new CliError(ExitCode.unreachable, 'bad-message', 'the publisher did not say anything of the list');
+  }
+  return { record: found, list: listOf(found.holds ?? 'prefixes', lines), ending };
+}
+
+function listOf(kind: List['kind'], lines: readonly string[]): List {
+  if (kind === 'names') return nameListOf(lines, false);
+  return parseListText(Buffer.from(lines.join('\n')), { kind }).list;
+}

@@ -1,0 +1,55 @@
+/** `rulectl lists`: where each list comes from, how fresh it is, and what is wrong with it. */
+
+import type { ControlRecordOf } from '@rulecast/protocol';
+import type { Argv } from 'yargs';
+import { ask, controlOf } from '../client.ts';
+import { CliError, ExitCode, exitOfFailure } from '../exit.ts';
+import { renderLists } from '../render-lists.ts';
+import type { Terminal } from '../terminal.ts';
+
+export const command = 'lists';
+export const describe = 'where lists come from, and how fresh they are';
+
+const ANSWER_TIMEOUT_MS = 30_000;
+
+export interface ListsArgs {
+  readonly control: string;
+  readonly sources: boolean | undefined;
+  readonly json: boolean | undefined;
+}
+
+export function builder(yargs: Argv<{ readonly control: string }>): Argv<ListsArgs> {
+  return yargs
+    .usage(
+      '$0 lists\n\nShows each list: where it comes from, how many entries it has, when it was fetched, when it is fetched next, how it changed last, and why it is not fresh, if it is not. A list that fails keeps its last good content.',
+    )
+    .option('sources', { type: 'boolean', describe: 'only those that the publisher keeps fresh itself' })
+    .option('json', { type: 'boolean', describe: 'the records as JSON, one a line, the end last' })
+    .example([
+      ['$0 lists', 'one look'],
+      ['$0 lists --json', 'for a program'],
+    ]);
+}
+
+export async function run(args: ListsArgs, terminal: Terminal): Promise<ExitCode> {
+  const lists: ControlRecordOf<'list'>[] = [];
+  const sourcesOnly = args.sources === true;
+  const ending = await ask({
+    ...controlOf(args),
+    timeoutMs: ANSWER_TIMEOUT_MS,
+    send: (connection) => connection.send({ kind: 'lists', sourcesOnly }),
+    onRecord: (record) => {
+      if (record.record !== 'list') return;
+      if (args.json === true) terminal.out.json(record);
+      else lists.push(record);
+    },
+  });
+  if (ending.kind === 'fail') throw new CliError(exitOfFailure(ending.code), ending.code, ending.text);
+  if (args.json === true) terminal.out.json({ ...ending, exit: ExitCode.ok });
+  else if (lists.length > 0) terminal.out.line(renderLists(lists, terminal.nowMs(), terminal.colors));
+  else
+    terminal.out.line(
+      'no list: push one with rulectl push FILE, or give the publisher sources with --config',
+    );
+  return ExitCode.ok;
+}

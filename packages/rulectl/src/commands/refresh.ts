@@ -1,0 +1,77 @@
+/** `rulectl refresh`: lists are read from their sources now, and what guards refuse may be permitted. */
+
+import type { ControlRecordOf } from '@rulecast/protocol';
+import { isPartName } from '@rulecast/rules';
+import type { Argv } from 'yargs';
+import { ask, controlOf } from '../client.ts';
+import { CliError, ExitCode, exitOfFailure, usageError } from '../exit.ts';
+import { renderLists } from '../render-lists.ts';
+import type { Terminal } from '../terminal.ts';
+
+export const command = 'refresh [name..]';
+export const describe = 'read lists from their sources now';
+
+/** Every feed of a configuration, at the pace of the slowest: some allow two minutes each. */
+const ANSWER_TIMEOUT_MS = 1_800_000;
+/** What one request can name. */
+const NAMES_MAX = 32;
+
+export interface RefreshArgs {
+  readonly control: string;
+  readonly name: readonly string[] | undefined;
+  readonly 'allow-shrink': boolean | undefined;
+  readonly force: boolean | undefined;
+  readonly json: boolean | undefined;
+}
+
+export function builder(yargs: Argv<{ readonly control: string }>): Argv<RefreshArgs> {
+  return yargs
+    .usage(
+      '$0 refresh [NAME...]\n\nReads the sources of some lists now, or of all, and releases what differs. A list that is refused keeps its last good content, and the answer says why; exits with 2 then.',
+    )
+    .positional('name', { type: 'string', array: true, describe: 'lists; all of them without a name' })
+    .option('allow-shrink', {
+      type: 'boolean',
+      describe: 'take lists that lose more than their guard permits; goes on record',
+    })
+    .option('force', {
+      type: 'boolean',
+      describe: 'take what any guard refuses, every address of IPv4 or IPv6 included; goes on record',
+    })
+    .option('json', { type: 'boolean', describe: 'the records as JSON, one a line, the end last' })
+    .example([
+      ['$0 refresh', 'all lists'],
+      ['$0 refresh spamhaus', 'one list'],
+      ['$0 refresh spamhaus --allow-shrink', 'although it is much shorter now'],
+    ]);
+}
+
+export async function run(args: RefreshArgs, terminal: Terminal): Promise<ExitCode> {
+  const names = args.name ?? [];
+  for (const name of names) if (!isPartName(name)) throw usageError(`"${name}" is no name of a list`);
+  if (names.length > NAMES_MAX) throw usageError(`name at most ${NAMES_MAX} lists, or none for all`);
+  const [allowShrink, force] = [args['allow-shrink'] === true, args.force === true];
+  if (names.length === 0 && (allowShrink || force))
+    throw usageError('--allow-shrink and --force go with the names of lists');
+  const lists: ControlRecordOf<'list'>[] = [];
+  const ending = await ask({
+    ...controlOf(args),
+    timeoutMs: ANSWER_TIMEOUT_MS,
+    send: (connection) => connection.send({ kind: 'refresh', lists: names, allowShrink, force }),
+    onRecord: (record) => {
+      if (record.record !== 'list') return;
+      if (args.json === true) terminal.out.json(record);
+      else lists.push(record);
+    },
+  });
+  if (ending.kind === 'fail') throw new CliError(exitOfFailure(ending.code), ending.code, ending.text);
+  const exit = ending.code === 'failing' ? ExitCode.refused : ExitCode.ok;
+  if (args.json === true) terminal.out.json({ ...ending, exit });
+  else {
+    terminal.out.line(renderLists(lists, terminal.nowMs(), terminal.colors));
+    for (const { name, error } of lists) {
+      if (error !== undefined) terminal.complain(`rulectl: list ${name}: ${error.text} (${error.code})`);
+    }
+  }
+  return exit;
+}

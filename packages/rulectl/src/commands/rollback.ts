@@ -1,0 +1,63 @@
+/** `rulectl rollback`: releases once more what an earlier version said, and waits until the firewalls have it. */
+
+import type { Argv } from 'yargs';
+import { ask, controlOf } from '../client.ts';
+import { type ExitCode, usageError } from '../exit.ts';
+import {
+  checkOnePart,
+  parseVersion,
+  type ReleaseArgs,
+  releaseFieldsOf,
+  withReleaseOptions,
+} from '../release-options.ts';
+import { reportTo } from '../release-report.ts';
+import type { Terminal } from '../terminal.ts';
+
+export const command = 'rollback <number>';
+export const describe = 'release what an earlier version said once more';
+
+/** Beyond --timeout, which the publisher keeps itself: rebuilding a release, resolving names, writing the store. */
+const PUBLISHER_GRACE_MS = 120_000;
+
+export interface RollbackArgs extends ReleaseArgs {
+  readonly control: string;
+  readonly number: string;
+  readonly list: string | undefined;
+  readonly policy: string | undefined;
+}
+
+export function builder(yargs: Argv<{ readonly control: string }>): Argv<RollbackArgs> {
+  const own = yargs
+    .usage(
+      '$0 rollback VERSION [--list NAME | --policy NAME]\n\nMakes a new release, with a higher version, of what VERSION said: everything, or one list or policy. What was not there then is removed. Names in rules are resolved anew. rulectl history lists the versions that are kept.',
+    )
+    .positional('number', {
+      type: 'string',
+      demandOption: true,
+      describe: 'version whose content comes back',
+    })
+    .option('list', { type: 'string', requiresArg: true, describe: 'only this list' })
+    .option('policy', { type: 'string', requiresArg: true, describe: 'only this policy' });
+  return withReleaseOptions(own).example([
+    ['$0 rollback 41 --dry-run', 'what would change'],
+    ['$0 rollback 41', 'everything as it was in version 41'],
+    ['$0 rollback 41 --list drop', 'one list as it was, and the rest as it is'],
+    ['$0 rollback 41 --if-version 43', 'unless somebody has pushed meanwhile'],
+  ]);
+}
+
+export async function run(args: RollbackArgs, terminal: Terminal): Promise<ExitCode> {
+  const version = parseVersion(args.number);
+  if (version === undefined) throw usageError(`${args.number}: write the number of a version`);
+  checkOnePart(args);
+  const fields = releaseFieldsOf(args);
+  const report = reportTo(terminal, args.json === true, { wait: fields.wait });
+  const ending = await ask({
+    ...controlOf(args),
+    timeoutMs: fields.timeoutMs + PUBLISHER_GRACE_MS,
+    send: (connection) =>
+      connection.send({ kind: 'rollback', version, list: args.list, policy: args.policy, ...fields }),
+    onRecord: (record) => report.record(record),
+  });
+  return report.end(ending);
+}

@@ -1,0 +1,106 @@
+/** Options of commands that make a release: what it must come after, and what to wait for. */
+
+import { WAIT_MAX_MS } from '@rulecast/protocol';
+import { isPartName } from '@rulecast/rules';
+import type { Argv } from 'yargs';
+import { usageError } from './exit.ts';
+
+const DEFAULT_TIMEOUT_SECONDS = '60';
+
+export interface ReleaseArgs {
+  readonly 'if-version': string | undefined;
+  readonly 'dry-run': boolean | undefined;
+  readonly wait: 'released' | 'applied' | undefined;
+  readonly 'no-wait': boolean | undefined;
+  readonly timeout: string;
+  readonly json: boolean | undefined;
+}
+
+/** What the options ask for, as PUSH and ROLLBACK carry it. */
+export interface ReleaseFields {
+  readonly ifVersion: number | undefined;
+  readonly dryRun: boolean;
+  readonly wait: 'released' | 'applied';
+  readonly timeoutMs: number;
+}
+
+/** Adds the options. */
+export function withReleaseOptions<A>(yargs: Argv<A>): Argv<A & ReleaseArgs> {
+  return yargs
+    .option('if-version', {
+      type: 'string',
+      requiresArg: true,
+      describe: 'only if the head has this version',
+    })
+    .option('dry-run', { type: 'boolean', describe: 'say what would change, and release nothing' })
+    .option('wait', {
+      choices: ['released', 'applied'] as const,
+      requiresArg: true,
+      describe: 'until the release is stored, or until every connected subscriber answered',
+      defaultDescription: 'applied',
+    })
+    .option('no-wait', { type: 'boolean', describe: 'the same as --wait released' })
+    .option('timeout', {
+      type: 'string',
+      requiresArg: true,
+      default: DEFAULT_TIMEOUT_SECONDS,
+      describe: 'how many seconds to wait for subscribers',
+    })
+    .option('json', { type: 'boolean', describe: 'records as JSON, one a line, the end last' });
+}
+
+/** Throws CliError `usage`. */
+export function releaseFieldsOf(args: ReleaseArgs): ReleaseFields {
+  if (args['no-wait'] === true && args.wait !== undefined) {
+    throw usageError('--no-wait and --wait exclude each other');
+  }
+  return {
+    ifVersion: args['if-version'] === undefined ? undefined : ifVersionOf(args['if-version']),
+    dryRun: args['dry-run'] === true,
+    wait: args['no-wait'] === true ? 'released' : (args.wait ?? 'applied'),
+    timeoutMs: timeoutOf(args.timeout),
+  };
+}
+
+/** The number of a version; undefined for text that is none. */
+export function parseVersion(text: string): number | undefined {
+  const version = /^\d{1,16}$/.test(text) ? Number(text) : Number.NaN;
+  return Number.isSafeInteger(version) ? version : undefined;
+}
+
+function ifVersionOf(text: string): number {
+  const version = parseVersion(text);
+  if (version !== undefined) return version;
+  throw usageError(`--if-version ${text}: write the number of a version; 0 is before the first release`);
+}
+
+function timeoutOf(text: string): number {
+  const ms = /^\d{1,6}(?:\.\d{1,3})?$/.test(text) ? Math.round(Number(text) * 1000) : 0;
+  if (ms > 0 && ms <= WAIT_MAX_MS) return ms;
+  throw usageError(`--timeout ${text}: write seconds, more than 0 and at most ${WAIT_MAX_MS / 1000}`);
+}
+
+/** Throws CliError `usage` for --list or --policy with what names no part. */
+export function checkPartNames(args: {
+  readonly list: string | undefined;
+  readonly policy: string | undefined;
+}): void {
+  for (const option of ['list', 'policy'] as const) {
+    const name = args[option];
+    if (name === undefined || isPartName(name)) continue;
+    throw usageError(
+      `--${option} ${JSON.stringify(name)}: a name has 1 to 63 of A-Z a-z 0-9 . _ - and starts with a letter or digit`,
+    );
+  }
+}
+
+/** Likewise, and for both at once. */
+export function checkOnePart(args: {
+  readonly list: string | undefined;
+  readonly policy: string | undefined;
+}): void {
+  if (args.list !== undefined && args.policy !== undefined) {
+    throw usageError('--list and --policy exclude each other');
+  }
+  checkPartNames(args);
+}

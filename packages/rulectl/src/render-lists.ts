@@ -1,0 +1,131 @@
+/** What people read of lists: where each comes from, how fresh it is, what is in it. Pure. */
+
+import type { ControlRecordOf } from '@rulecast/protocol';
+import type { List, Prefixes } from '@rulecast/rules';
+import { formatAge, formatAmount, formatCount, renderTable } from './render.ts';
+import type { Colors } from './terminal.ts';
+
+type ListRecord = ControlRecordOf<'list'>;
+
+const NOTHING = '-';
+/** In a table of lists: what is longer stands in `rulectl list NAME`. */
+const ERROR_MAX_CHARS = 72;
+const DOMAINS_SHOWN = 10;
+
+/** A table, one line a list; `nowMs`: milliseconds since 1970, for ages. */
+export function renderLists(lists: readonly ListRecord[], nowMs: number, colors: Colors): string {
+  const rows = lists.map((list) => [
+    list.published ? list.name : `${list.name} (operand)`,
+    list.source,
+    paintState(list.state, colors),
+    formatCount(list.count),
+    list.changedAtMs === undefined ? NOTHING : `+${formatCount(list.added)} -${formatCount(list.removed)}`,
+    ageOf(list.changedAtMs, nowMs),
+    ageOf(list.fetchedAtMs, nowMs),
+    untilOf(list.nextAtMs, nowMs),
+    list.error === undefined ? NOTHING : cut(`${list.error.code}: ${list.error.text}`),
+  ]);
+  const head = ['list', 'source', 'state', 'count', 'change', 'changed', 'fetched', 'next', 'error'];
+  return renderTable(head, rows, undefined, colors);
+}
+
+/** All that is known of one list. */
+export function renderListDetails(list: ListRecord, nowMs: number, colors: Colors): string {
+  const lines: string[] = [];
+  const add = (label: string, value: string): void => {
+    lines.push(`${`${label}:`.padEnd(12)} ${value}`);
+  };
+  add('list', colors.bold(list.name));
+  add('source', list.origin === '' ? list.source : `${list.source}, ${list.origin}`);
+  add('state', paintState(list.state, colors));
+  if (list.error !== undefined) {
+    const since = formatAge(nowMs - list.error.atMs);
+    add('error', `${colors.red(list.error.code)}: ${list.error.text} (${since} ago)`);
+  }
+  const holds = list.holds === undefined ? 'nothing yet' : formatAmount(list.count, 'entry', 'entries');
+  add('holds', list.holds === 'names' ? `${holds}, names` : holds);
+  if (!list.published) add('released', 'no, it is an operand of other lists');
+  if (list.fetchedAtMs !== undefined) add('fetched', ageOf(list.fetchedAtMs, nowMs));
+  if (list.nextAtMs !== undefined) add('next', untilOf(list.nextAtMs, nowMs));
+  if (list.changedAtMs !== undefined) {
+    const by = `+${formatCount(list.added)} -${formatCount(list.removed)}`;
+    add('changed', `${ageOf(list.changedAtMs, nowMs)}, ${by}`);
+  }
+  if (list.formats.length > 0) add('read as', list.formats.join(', '));
+  if (list.rejects > 0) {
+    add('not used', `${formatAmount(list.rejects, 'line')}; the first: ${list.reject ?? ''}`);
+  }
+  if (list.protected > 0) {
+    const some = list.protectedPrefixes.join(', ');
+    add('never block', `${formatAmount(list.protected, 'entry', 'entries')} without ${some} and the like`);
+  }
+  return lines.join('\n');
+}
+
+/** What is in a list, by number. */
+export function renderListStats(list: List, colors: Colors): string {
+  return list.kind === 'names' ? renderNameStats(list.names, colors) : renderPrefixStats(list, colors);
+}
+
+function renderPrefixStats(list: { readonly v4: Prefixes; readonly v6: Prefixes }, colors: Colors): string {
+  const blocks = [list.v4, list.v6].flatMap((column) => {
+    if (column.lengths.length === 0) return [];
+    const counts = new Map<number, number>();
+    for (const length of column.lengths) counts.set(length, (counts.get(length) ?? 0) + 1);
+    const rows = [...counts]
+      .sort(([a], [b]) => a - b)
+      .map(([length, count]) => [`/${length}`, formatCount(count)]);
+    const head = `IPv${column.family}: ${formatAmount(column.lengths.length, 'prefix', 'prefixes')}, ${shareText(column)}`;
+    return [`${head}\n${renderTable(['length', 'count'], rows, 1, colors)}`];
+  });
+  return blocks.length === 0 ? 'the list is empty' : blocks.join('\n\n');
+}
+
+/** How much of the address space a column holds. */
+function shareText({ family, lengths }: Prefixes): string {
+  let share = 0;
+  for (const length of lengths) share += 2 ** -length;
+  const percent = `${(share * 100).toPrecision(3)} % of IPv${family}`;
+  return family === 4
+    ? `${formatAmount(Math.round(share * 2 ** 32), 'address', 'addresses')}, ${percent}`
+    : percent;
+}
+
+function renderNameStats(names: readonly string[], colors: Colors): string {
+  const counts = new Map<string, number>();
+  for (const name of names) {
+    const top = name.slice(name.lastIndexOf('.') + 1);
+    counts.set(top, (counts.get(top) ?? 0) + 1);
+  }
+  const rows = [...counts]
+    .sort(([a, countA], [b, countB]) => countB - countA || (a < b ? -1 : 1))
+    .slice(0, DOMAINS_SHOWN)
+    .map(([top, count]) => [`.${top}`, formatCount(count)]);
+  const head = `${formatAmount(names.length, 'name')} in ${formatAmount(counts.size, 'top-level domain')}`;
+  return rows.length === 0 ? head : `${head}\n${renderTable(['domain', 'count'], rows, 1, colors)}`;
+}
+
+function paintState(state: ListRecord['state'], colors: Colors): string {
+  switch (state) {
+    case 'ok':
+      return colors.green(state);
+    case 'waiting':
+    case 'loading':
+      return colors.yellow(state);
+    case 'failing':
+    case 'expired':
+      return colors.red(state);
+  }
+}
+
+function ageOf(atMs: number | undefined, nowMs: number): string {
+  return atMs === undefined ? NOTHING : `${formatAge(nowMs - atMs)} ago`;
+}
+
+function untilOf(atMs: number | undefined, nowMs: number): string {
+  return atMs === undefined ? NOTHING : `in ${formatAge(atMs - nowMs)}`;
+}
+
+function cut(text: string): string {
+  return text.length > ERROR_MAX_CHARS ? `${text.slice(0, ERROR_MAX_CHARS - 1)}…` : text;
+}

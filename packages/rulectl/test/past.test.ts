@@ -1,0 +1,216 @@
+/** `rulectl rollback`, `history` and `diff`, run as programs against a publisher that answers as each test says. */
+
+import type { Connection, ControlRecordOf, MessageOf } from '@rulecast/protocol';
+import { afterEach, describe, expect, it } from 'vitest';
+import { ndjson, rulectl } from './cli.ts';
+import { FakePublisher, receive, type Script, sendRecords } from './fake-publisher.ts';
+import { applied, change, HASH, NOW_MS, release } from './records.ts';
+
+let publisher: FakePublisher | undefined;
+afterEach(async () => {
+  await publisher?.stop();
+  publisher = undefined;
+});
+
+async function run(args: readonly string[], script: Script) {
+  publisher = await FakePublisher.start(script);
+  return rulectl([...args, '--control', publisher.endpoint]);
+}
+
+const done = (connection: Connection, code = 'ok'): Promise<void> =>
+  connection.send({ kind: 'done', code, text: '' });
+
+function past(some: Partial<ControlRecordOf<'history'>> = {}): ControlRecordOf<'history'> {
+  return {
+    record: 'history',
+    epoch: 1,
+    version: 13,
+    hash: HASH,
+    createdAtMs: NOW_MS,
+    cause: 'push',
+    detail: 'drop.txt',
+    parts: 2,
+    entries: 1_000_000,
+    rules: 12,
+    changedParts: ['list drop'],
+    changedCount: 1,
+    added: 1000,
+    removed: 998,
+    deltaBytes: 4712,
+    ...some,
+  };
+}
+
+function edit(some: Partial<ControlRecordOf<'edit'>> = {}): ControlRecordOf<'edit'> {
+  return {
+    record: 'edit',
+    op: 'removed',
+    kind: 'list',
+    name: 'drop',
+    aspect: 'entries',
+    lines: ['192.0.2.0/24', '198.51.100.1/32'],
+    ...some,
+  };
+}
+
+describe('rollback', () => {
+  it('asks for the version, or a part of it, and reports like a push', async () => {
+    let asked: MessageOf<'rollback'> | undefined;
+    const args = ['rollback', '12', '--list', 'drop', '--if-version', '12', '--timeout', '5'];
+    const { exit, stdout, stderr } = await run(args, async (connection) => {
+      asked = await receive(connection, 'rollback');
+      await sendRecords(connection, [change(), release(), applied()]);
+      await done(connection, 'released');
+    });
+    expect(asked).toEqual({
+      kind: 'rollback',
+      version: 12,
+      list: 'drop',
+      ifVersion: 12,
+      dryRun: false,
+      wait: 'applied',
+      timeoutMs: 5000,
+    });
+    expect(stdout).toMatch(/^list drop +changed +1,000 +3 +998,997$/m);
+    expect(stdout).toMatch(/^released version 13 /m);
+    expect(stdout).toMatch(/^in force at 1 of 1 connected subscriber$/m);
+    expect({ exit, stderr }).toEqual({ exit: 0, stderr: '' });
+  });
+
+  it.each([
+    ['unknown-release', 2],
+    ['no-such-part', 2],
+    ['guard-refused', 2],
+    ['version-moved', 4],
+    ['storage-failed', 3],
+  ])('refused with %s ends with %d, and says why', async (code, expected) => {
+    const text = 'version 3 is not kept any more: the oldest that is kept is 9';
+    const { exit, stderr } = await run(['rollback', '3'], async (connection) => {
+      await receive(connection, 'rollback');
+      await connection.send({ kind: 'fail', code, text, version: 9 });
+    });
+    expect(stderr).toContain(text);
+    expect(exit).toBe(expected);
+  });
+
+  it('--json prints the records, and the end with the exit code', async () => {
+    const { exit, stdout } = await run(['rollback', '3', '--no-wait', '--json'], async (connection) => {
+      expect(await receive(connection, 'rollback')).toMatchObject({ wait: 'released' });
+      await sendRecords(connection, [change(), release()]);
+      await done(connection, 'released');
+    });
+    expect(ndjson(stdout)).toEqual([
+      change(),
+      release(),
+      { kind: 'done', code: 'released', text: '', exit: 0 },
+    ]);
+    expect(exit).toBe(0);
+  });
+});
+
+describe('history', () => {
+  it('is a table, the newest first', async () => {
+    const { exit, stdout } = await run(['history'], async (connection) => {
+      expect(await receive(connection, 'history')).toEqual({ kind: 'history', most: 20 });
+      await sendRecords(connection, [
+        past(),
+        past({ version: 12, cause: 'rollback', detail: 'to version 9', changedCount: 0, changedParts: [] }),
+        past({ version: 11, detail: 'x'.repeat(60), changedParts: ['list a', 'list b'], changedCount: 30 }),
+      ]);
+      await done(connection);
+    });
+    const lines = stdout.trimEnd().split('\n');
+    expect(lines).toHaveLength(4);
+    expect(lines[1]).toMatch(
+      /^13 +2026-07-01 00:00:00Z +push drop\.txt +list drop +1,000 +998 +1,000,000 +12 +4\.7 kB$/,
+    );
+    expect(lines[2]).toMatch(/ rollback to version 9 +- /);
+    expect(lines[3]).toMatch(/ push x{34}… +list a, list b and 28 more /);
+    expect(exit).toBe(0);
+  });
+
+  it('asks for all, and prints records as they are', async () => {
+    const { stdout } = await run(['history', '--all', '--json'], async (connection) => {
+      expect((await receive(connection, 'history')).most).toBe(Number.MAX_SAFE_INTEGER);
+      await sendRecords(connection, [past()]);
+      await done(connection);
+    });
+    expect(ndjson(stdout)).toEqual([past(), { kind: 'done', code: 'ok', text: '', exit: 0 }]);
+  });
+
+  it('before the first release says so', async () => {
+    const { exit, stdout } = await run(['history', '--last', '3'], async (connection) => {
+      expect((await receive(connection, 'history')).most).toBe(3);
+      await done(connection);
+    });
+    expect({ exit, stdout }).toEqual({
+      exit: 0,
+      stdout: 'nothing released yet: push something with rulectl push FILE\n',
+    });
+  });
+});
+
+describe('diff', () => {
+  it('prints each part and its lines with their signs, and ends with 1', async () => {
+    const { exit, stdout } = await run(['diff', '9..12'], async (connection) => {
+      expect(await receive(connection, 'diff')).toEqual({ kind: 'diff', from: 9, to: 12, stats: false });
+      await sendRecords(connection, [
+        change({ added: 0, removed: 2 }),
+        edit(),
+        change({ kind: 'policy', name: 'work', added: 2, removed: 0 }),
+        edit({ op: 'added', aspect: 'default', lines: ['accept'] }),
+        edit({ op: 'added', aspect: 'prefixes', lines: ['10.137.0.5/32'] }),
+        edit({ op: 'added', aspect: 'egress', index: 3, lines: ['action=drop dst=@drop', 'action=accept'] }),
+      ]);
+      await done(connection, 'different');
+    });
+    expect(stdout.split('\n')).toEqual([
+      'list drop (changed): +0 -2',
+      '- 192.0.2.0/24',
+      '- 198.51.100.1/32',
+      'policy work (changed): +2 -0',
+      '+ default accept',
+      '+ prefix 10.137.0.5/32',
+      '+ egress 4: action=drop dst=@drop',
+      '+ egress 5: action=accept',
+      '',
+    ]);
+    expect(exit).toBe(1);
+  });
+
+  it.each(['9', '9..'])(
+    '%s compares with the newest, and ends with 0 if that is the same',
+    async (versions) => {
+      const { exit, stdout } = await run(['diff', versions], async (connection) => {
+        expect(await receive(connection, 'diff')).toEqual({ kind: 'diff', from: 9, stats: false });
+        await done(connection, 'same');
+      });
+      expect({ exit, stdout }).toEqual({ exit: 0, stdout: 'no difference\n' });
+    },
+  );
+
+  it('--stats is a table; --json prints the records', async () => {
+    const script: Script = async (connection) => {
+      expect(await receive(connection, 'diff')).toMatchObject({ stats: true, policy: 'work' });
+      await sendRecords(connection, [change({ kind: 'policy', name: 'work' })]);
+      await done(connection, 'different');
+    };
+    const text = await run(['diff', '1..2', '--policy', 'work', '--stats'], script);
+    expect(text.stdout).toMatch(/^policy work +changed +1,000 +3 +998,997$/m);
+    await publisher?.stop();
+    const json = await run(['diff', '1..2', '--policy', 'work', '--stats', '--json'], script);
+    expect(ndjson(json.stdout)).toEqual([
+      change({ kind: 'policy', name: 'work' }),
+      { kind: 'done', code: 'different', text: '', exit: 1 },
+    ]);
+  });
+
+  it('of a version that is gone ends with 2', async () => {
+    const { exit, stderr } = await run(['diff', '1..2'], async (connection) => {
+      await receive(connection, 'diff');
+      await connection.send({ kind: 'fail', code: 'unknown-release', text: 'the oldest is 9', version: 9 });
+    });
+    expect(exit).toBe(2);
+    expect(stderr).toBe('rulectl: the oldest is 9\n');
+  });
+});
