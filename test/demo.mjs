@@ -1,13 +1,23 @@
 /**
  * The demo: a publisher and a subscriber as processes of their own, a push of real lists and a real policy, a push of
  * a changed list (which travels as a delta), status and verdicts. Everything lives in a temporary directory.
+ *
+ * With `--enforce`, as root: the same between two network namespaces, with real packets (demo-enforce.mjs).
  */
 
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { runEnforcementDemo } from './demo-enforce.mjs';
 import { rulectl, startPublisher, startSubscriber } from './processes.mjs';
+
+const args = process.argv.slice(2);
+if (args.join() === '--enforce') process.exit(await runEnforcementDemo());
+if (args.length > 0) {
+  process.stderr.write('npm run demo [-- --enforce]\n');
+  process.exit(64);
+}
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
 const directory = mkdtempSync(join(tmpdir(), 'rulecast-demo-'));

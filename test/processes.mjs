@@ -40,6 +40,18 @@ export function endpointsIn(directory) {
  */
 export function startPublisher(directory, args = []) {
   const { control, listen } = endpointsIn(directory);
+  return startPublisherAt(directory, listen, control, args);
+}
+
+/**
+ * Starts a publisher with its state in `directory` at other endpoints; resolves when it is ready.
+ * @param {string} directory
+ * @param {string} listen
+ * @param {string} control
+ * @param {readonly string[]} [args]
+ * @returns {Promise<Daemon>}
+ */
+export function startPublisherAt(directory, listen, control, args = []) {
   const state = join(directory, 'publisher');
   return startDaemon(PUBLISHER, ['--state', state, '--listen', listen, '--control', control, ...args]);
 }
@@ -73,10 +85,12 @@ export async function startSubscriber(directory, name, args = []) {
  * @param {string} connect
  * @param {string} name
  * @param {readonly string[]} [args]
+ * @param {readonly string[]} [launch] Put before its command line: to run it in a network namespace.
  * @returns {Promise<Daemon>}
  */
-export function startSubscriberOf(trust, connect, name, args = []) {
-  return startDaemon(SUBSCRIBER, ['--trust', trust, '--connect', connect, '--name', name, ...args]);
+export function startSubscriberOf(trust, connect, name, args = [], launch = []) {
+  const own = ['--trust', trust, '--connect', connect, '--name', name, ...args];
+  return startDaemon(SUBSCRIBER, own, launch);
 }
 
 /** Runs a publisher that is to end by itself. @param {readonly string[]} args */
@@ -127,9 +141,10 @@ async function run(script, args, input = '') {
   return { code, stdout, stderr, ms: performance.now() - startMs };
 }
 
-/** @param {string} script @param {readonly string[]} args @returns {Promise<Daemon>} */
-async function startDaemon(script, args) {
-  const child = spawn(process.execPath, [script, ...args], { stdio: ['ignore', 'inherit', 'pipe'] });
+/** @param {string} script @param {readonly string[]} args @param {readonly string[]} [launch] @returns {Promise<Daemon>} */
+async function startDaemon(script, args, launch = []) {
+  const [program = process.execPath, ...words] = [...launch, process.execPath, script, ...args];
+  const child = spawn(program, words, { stdio: ['ignore', 'inherit', 'pipe'] });
   /** @type {LogLine[]} */
   const log = [];
   /** @type {Set<(line: LogLine) => void>} */

@@ -2,6 +2,10 @@
 
 const BENCHES = {
   'end-to-end': 'a push from text to a table in force, stage by stage, and through three processes',
+  formats:
+    'bytes a second of each list importer, on real lists and a million lines, beside ipaddr.js and cidr-tools',
+  enforce:
+    'from a push to the first dropped packet, and forwarding rates, beside bare nft and ipset; as root',
   stalls: 'how long the event loops of both daemons stall during a push',
   wire: 'bytes an entry of snapshots and deltas beside other encodings, with the time to make and apply them',
 };

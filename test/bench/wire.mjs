@@ -57,7 +57,9 @@ export async function run(args) {
   process.stdout.write(
     '\nBytes an entry: of a snapshot each entry, name or rule, of a delta each one that is added or removed. Ours has the signed\n' +
       'manifest and all frames in it. Raw is 5 or 17 bytes a prefix, a byte and its characters for a name, canonical bytes for a policy.\n' +
-      'JSON, MessagePack and brotli hold the sorted text.\n\n',
+      'JSON, MessagePack and brotli hold the sorted text. Entropy is what it takes to say which of all possible contents of this size it\n' +
+      'is; nested, to say byte by byte of the addresses which of the 256 below are occupied, their number being known already: what a code\n' +
+      'needs that knows where a list is dense, and nothing else of it.\n\n',
   );
   const rows = [];
   for (const workload of workloads()) rows.push(rowOf(workload, runs));
@@ -75,6 +77,7 @@ const HEAD = [
   'brotli 5',
   'brotli 11',
   'entropy',
+  'nested',
   'encode, ms',
   'apply, ms',
 ];
@@ -173,6 +176,56 @@ function combinationBytes(all, chosen) {
   return bits / 8;
 }
 
+/**
+ * The nested entropy of the lists of prefixes of a rule set, in bytes: for every group of prefixes of one length below one node at a
+ * byte of the address, and for every node above with nodes below, which of those possible there are. Undefined for other content.
+ * @param {RuleSet} ruleSet
+ */
+function nestedBytes(ruleSet) {
+  let bytes = 0;
+  for (const list of ruleSet.lists.values()) {
+    if (list.kind !== 'prefixes') return undefined;
+    for (const column of [list.v4, list.v6]) bytes += nestedBytesOf(column);
+  }
+  return ruleSet.policies.size > 0 ? undefined : bytes;
+}
+
+/** @param {import('@rulecast/rules').Prefixes} column */
+function nestedBytesOf(column) {
+  const stride = column.family === 4 ? 1 : 4;
+  /** @type {Map<string, number>} How many prefixes of a length are below a node: by length, the node's depth and address. */
+  const leaves = new Map();
+  /** @type {Map<number, Set<string>>} The nodes at each byte that have something below. */
+  const nodes = new Map();
+  for (let i = 0; i < column.lengths.length; i++) {
+    const length = column.lengths[i] ?? 0;
+    const depth = Math.max(0, Math.ceil(length / 8) - 1);
+    let address = '';
+    for (let w = 0; w < stride; w++) {
+      address += (column.words[i * stride + w] ?? 0).toString(16).padStart(8, '0');
+    }
+    for (let d = 0; d <= depth; d++) {
+      const level = nodes.get(d) ?? new Set();
+      nodes.set(d, level.add(address.slice(0, 2 * d)));
+    }
+    const key = `${length} ${depth} ${address.slice(0, 2 * depth)}`;
+    leaves.set(key, (leaves.get(key) ?? 0) + 1);
+  }
+  let bytes = 0;
+  for (const [key, count] of leaves) {
+    const [length = 0, depth = 0] = key.split(' ').map(Number);
+    bytes += combinationBytes(2 ** (length - 8 * depth), count);
+  }
+  for (const [depth, level] of nodes) {
+    /** @type {Map<string, number>} */
+    const below = new Map();
+    if (depth === 0) continue;
+    for (const node of level) below.set(node.slice(0, -2), (below.get(node.slice(0, -2)) ?? 0) + 1);
+    for (const count of below.values()) bytes += combinationBytes(256, count);
+  }
+  return bytes;
+}
+
 /** @param {RuleSet} before @param {RuleSet} after */
 function deltaEntropy(before, after) {
   const { addedCount, removedCount } = changeOf(before, after);
@@ -222,6 +275,7 @@ function rowOf({ name, before, after, entropyBytes }, runs) {
     each(ours),
     ...othersOf(before, after).map(each),
     each(entropyBytes),
+    each(before === EMPTY_RULE_SET && name !== '1M random /32' ? nestedBytes(after) : undefined),
     ms(median(encodeMs)),
     ms(median(applyMs)),
   ];

@@ -215,7 +215,16 @@ describe('a publisher', () => {
         signature,
         hash: manifestHash(manifestBytes),
       };
-      return store.commit(release, encodeDelta({ changes: [] }), async () => encodeSnapshot(EMPTY_RULE_SET));
+      const notes = {
+        cause: 'push',
+        detail: '',
+        changedParts: [],
+        changedCount: 0,
+        added: 0,
+        removed: 0,
+      } as const;
+      const delta = encodeDelta({ changes: [] });
+      return store.commit(release, delta, notes, async () => encodeSnapshot(EMPTY_RULE_SET));
     });
     const [first, second] = await Promise.allSettled(commits);
     expect(first).toMatchObject({ status: 'fulfilled' });

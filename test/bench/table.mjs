@@ -1,0 +1,496 @@
+/**
+ * The table beside its twin and its peers, in one process and one run: lookups a second by trace, batched and one by one; time to
+ * build, time of a delta, bytes an entry; policies of many rules; two readers at once, and readers while the table flips.
+ */
+
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { Worker } from 'node:worker_threads';
+import { parseRuleLines } from '@rulecast/formats';
+import {
+  canonicalPrefixes,
+  emptyPolicy,
+  emptyPrefixes,
+  PrefixBuilder,
+  prefixListOf,
+  RunBuilder,
+} from '@rulecast/rules';
+import { Table } from '@rulecast/table';
+import { seededNumbers, seededWords, seedPolicy } from '../inputs.mjs';
+import { classBenchPackets, classBenchRules, defaultPolicyOf } from './classbench.mjs';
+import { barChart } from './plot.mjs';
+import { grouped, machineLine, median, ms, runsOf, table } from './report.mjs';
+import { Dpdk, javaScriptPeers } from './table-peers.mjs';
+import { denseSet, grownSet, randomHosts, realSet, traces } from './table-sets.mjs';
+
+/**
+ * @typedef {import('./table-sets.mjs').TableSet} TableSet
+ * @typedef {import('./table-sets.mjs').Trace} Trace
+ * @typedef {import('@rulecast/rules').RuleSet} RuleSet
+ * @typedef {import('@rulecast/rules').Prefixes} Prefixes
+ * @typedef {import('@rulecast/rules').Rule} Rule
+ * @typedef {{ engine: string, buildMs: number, bytes: number | undefined, rates: ReadonlyMap<string, number> }} Row
+ */
+
+const ENVIRONMENT = { now: 0, dns: [] };
+const TCP = 6;
+/** Lookups of one timed stretch. */
+const STRETCH = 2 ** 22;
+const READER_MS = 1500;
+const FLIPS_PER_SECOND = 20;
+
+/** @param {readonly string[]} args `--runs N`, `--only sets,policies,readers`, `--plots DIRECTORY` */
+export async function run(args) {
+  const runs = runsOf(args, 5);
+  const only = optionOf(args, '--only')?.split(',');
+  const plots = optionOf(args, '--plots');
+  const wants = (/** @type {string} */ part) => only === undefined || only.includes(part);
+  process.stdout.write(machineLine(runs));
+  if (wants('sets')) await benchSets(runs, plots);
+  if (wants('policies')) benchPolicies(runs, plots);
+  if (wants('readers')) await benchReaders(runs);
+}
+
+/** @param {readonly string[]} args @param {string} option */
+function optionOf(args, option) {
+  const at = args.indexOf(option);
+  return at < 0 ? undefined : args[at + 1];
+}
+
+// ── Sets of prefixes ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** @param {number} runs @param {string | undefined} plots */
+async function benchSets(runs, plots) {
+  const dpdk = new Dpdk();
+  if (dpdk.missing !== undefined) process.stdout.write(`\nWithout DPDK's rte_fib: it ${dpdk.missing}\n`);
+  const charts = [];
+  try {
+    for (const make of SETS) {
+      const set = make();
+      const inputs = traces(set);
+      const rows = [
+        ...ours(set, inputs, runs),
+        ...(dpdk.missing === undefined ? [renamed(dpdk.measure(set, inputs, runs))] : []),
+        ...javaScriptPeers(set, inputs).map(renamed),
+      ];
+      process.stdout.write(`\n### ${set.name}: ${grouped(set.entries)} prefixes\n\nM lookups/s.\n\n`);
+      process.stdout.write(setTable(set, inputs, rows));
+      process.stdout.write(`\n${deltaLine(set, runs)}\n`);
+      charts.push({ set, inputs, rows });
+    }
+  } finally {
+    dpdk.close();
+  }
+  if (plots !== undefined) plotSets(charts, plots);
+}
+
+const SETS = [
+  denseSet,
+  randomHosts,
+  () => realSet(4),
+  () => grownSet(4, 2_200_000),
+  () => realSet(6),
+  () => grownSet(6, 200_000),
+];
+
+/** @param {import('./table-peers.mjs').PeerResult} result @returns {Row} */
+function renamed({ peer, ...rest }) {
+  return { engine: peer, ...rest };
+}
+
+/** @param {TableSet} set @param {readonly Trace[]} inputs @param {readonly Row[]} rows */
+function setTable(set, inputs, rows) {
+  return table(
+    ['engine', ...inputs.map(({ name }) => name), 'build, ms', 'B/entry'],
+    rows.map(({ engine, rates, buildMs, bytes }) => [
+      engine,
+      ...inputs.map(({ name }) => millions(rates.get(name))),
+      ms(buildMs),
+      bytes === undefined ? '' : (bytes / set.entries).toFixed(1),
+    ]),
+  );
+}
+
+/** @param {number | undefined} rate */
+function millions(rate) {
+  if (rate === undefined) return '';
+  const value = rate / 1e6;
+  return value >= 1 ? value.toFixed(1) : value.toPrecision(2);
+}
+
+/** A list a class, and a rule a list with varied actions. @param {TableSet} set @returns {RuleSet} */
+function ruleSetOf(set) {
+  const other = emptyPrefixes(set.family === 4 ? 6 : 4);
+  const lists = new Map();
+  const runs = new RunBuilder();
+  for (const [classId, members] of set.classes.entries()) {
+    const name = `list${classId}`;
+    const both = set.family === 4 ? { v4: members, v6: other } : { v4: other, v6: members };
+    lists.set(name, prefixListOf(both));
+    runs.push({ ...plainRule(classId % 2 === 0 ? 'drop' : 'accept'), remote: { kind: 'list', list: name } });
+  }
+  const policy = {
+    ...emptyPolicy('default'),
+    defaultAction: /** @type {const} */ ('accept'),
+    egress: runs.build(),
+  };
+  return { lists, policies: new Map([[policy.name, policy]]), resolutions: new Map() };
+}
+
+/** @param {'accept' | 'drop'} action @returns {Rule} */
+function plainRule(action) {
+  return {
+    action,
+    remote: { kind: 'any' },
+    proto: undefined,
+    dns: false,
+    ports: undefined,
+    icmpType: undefined,
+    expire: undefined,
+    comment: undefined,
+  };
+}
+
+/** @param {TableSet} set @param {readonly Trace[]} inputs @param {number} runs @returns {Row[]} */
+function ours(set, inputs, runs) {
+  const ruleSet = ruleSetOf(set);
+  const rows = [];
+  for (const engine of /** @type {const} */ (['wasm', 'twin'])) {
+    const subject = new Table({ engine });
+    const builds = [];
+    for (let i = 0; i < runs; i++) {
+      const fresh = new Table({ engine });
+      const start = performance.now();
+      fresh.flip(fresh.prepare(ruleSet, ENVIRONMENT));
+      builds.push(performance.now() - start);
+    }
+    subject.flip(subject.prepare(ruleSet, ENVIRONMENT));
+    const common = { buildMs: median(builds), bytes: subject.stats().bytes };
+    const name = engine === 'wasm' ? 'Rulecast' : 'Rulecast, TypeScript twin';
+    const batched = new Map();
+    const classes = new Map();
+    const scalar = new Map();
+    for (const { name: trace, words } of inputs) {
+      batched.set(trace, rate(runs, verdictsOf(subject, set.family, words)));
+      classes.set(trace, rate(runs, classesOf(subject, set.family, words)));
+      scalar.set(trace, rate(runs, scalarOf(subject, set.family, words)));
+    }
+    rows.push({ engine: `${name}: sets, batched`, ...common, rates: classes });
+    rows.push({ engine: `${name}: verdicts, batched`, ...common, rates: batched });
+    rows.push({ engine: `${name}: verdicts, one a call`, ...common, rates: scalar });
+  }
+  return rows;
+}
+
+/** Lookups a second of a stretch, median of runs after one to warm up. @param {number} runs @param {{ count: number, look: () => void }} stretch */
+function rate(runs, { count, look }) {
+  const rounds = Math.max(1, Math.round(STRETCH / count));
+  const rates = [];
+  for (let i = 0; i <= runs; i++) {
+    const start = performance.now();
+    for (let round = 0; round < rounds; round++) look();
+    if (i > 0) rates.push(((rounds * count) / (performance.now() - start)) * 1000);
+  }
+  return median(rates);
+}
+
+/** @param {Table} subject @param {4 | 6} family @param {Uint32Array} words */
+function verdictsOf(subject, family, words) {
+  const stride = family === 4 ? 1 : 4;
+  const total = words.length / stride;
+  const protos = new Uint8Array(total).fill(TCP);
+  const details = new Int32Array(total).fill(443);
+  return packetStretch(subject, family, words, protos, details);
+}
+
+/**
+ * Packets looked up where they are: each piece is filled into the table's own columns, as a packet loop does, and the filling is in
+ * the time. @param {Table} subject @param {4 | 6} family @param {Uint32Array} dst @param {Uint8Array} protos @param {Int32Array} details
+ */
+function packetStretch(subject, family, dst, protos, details) {
+  const stride = family === 4 ? 1 : 4;
+  const total = dst.length / stride;
+  const columns = subject.columns(family);
+  const out = { codes: columns.codes, generation: 0 };
+  const piece = columns.capacity;
+  const look = () => {
+    for (let at = 0; at < total; at += piece) {
+      const count = Math.min(piece, total - at);
+      columns.dst.set(dst.subarray(at * stride, (at + count) * stride));
+      columns.protos.set(protos.subarray(at, at + count));
+      columns.details.set(details.subarray(at, at + count));
+      subject.lookupBatch(
+        {
+          family,
+          direction: 0,
+          count,
+          src: undefined,
+          dst: columns.dst,
+          protos: columns.protos,
+          details: columns.details,
+        },
+        out,
+      );
+    }
+  };
+  return { count: total, look };
+}
+
+/** @param {Table} subject @param {4 | 6} family @param {Uint32Array} words */
+function classesOf(subject, family, words) {
+  const count = words.length / (family === 4 ? 1 : 4);
+  const classes = new Uint32Array(count);
+  return { count, look: () => subject.classOfBatch(family, words, count, classes) };
+}
+
+/** @param {Table} subject @param {4 | 6} family @param {Uint32Array} words */
+function scalarOf(subject, family, words) {
+  const count = words.length / (family === 4 ? 1 : 4);
+  const signed = new Int32Array(words.buffer, words.byteOffset, words.length); // so that no address becomes a heap number
+  let drops = 0;
+  const look = () => {
+    for (let i = 0; i < count; i++) {
+      drops +=
+        family === 4
+          ? subject.lookup4(0, undefined, signed[i] ?? 0, TCP, 443) & 2
+          : subject.lookup6(0, undefined, 0, words, i * 4, TCP, 443) & 2;
+    }
+    if (drops < 0) throw new RangeError('no count of drops is negative');
+  };
+  return { count, look };
+}
+
+// ── Deltas ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** @param {TableSet} set @param {number} runs */
+function deltaLine(set, runs) {
+  const subject = new Table();
+  let before = ruleSetOf(set);
+  subject.flip(subject.prepare(before, ENVIRONMENT));
+  const next = seededWords(31);
+  const parts = [];
+  for (const changes of [1, 1000, 10_000]) {
+    if (changes * 4 > set.entries) continue;
+    const whole = [];
+    let isDelta = true;
+    for (let i = 0; i < runs; i++) {
+      const after = changedSet(before, set, changes, next);
+      const start = performance.now();
+      const prepared = subject.prepare(after, ENVIRONMENT);
+      subject.flip(prepared);
+      whole.push(performance.now() - start);
+      isDelta &&= prepared.isDelta;
+      before = after;
+    }
+    const how = isDelta ? '' : ' (some built anew)';
+    parts.push(`${grouped(changes)} + ${grouped(changes)}: ${ms(median(whole))} ms${how}`);
+  }
+  const { liveBytes, bytes } = subject.stats();
+  return `Delta (removed + added, comparing the lists, to the flip): ${parts.join(', ')}. Memory in use after them: ${(liveBytes / bytes).toFixed(2)} × one image.`;
+}
+
+/** @param {RuleSet} ruleSet @param {TableSet} set @param {number} changes @param {() => number} next @returns {RuleSet} */
+function changedSet(ruleSet, set, changes, next) {
+  const name = 'list0';
+  const list = ruleSet.lists.get(name);
+  if (list?.kind !== 'prefixes') throw new TypeError('the first list holds prefixes');
+  const members = set.family === 4 ? list.v4 : list.v6;
+  const stride = set.family === 4 ? 1 : 4;
+  const count = members.lengths.length;
+  const builder = new PrefixBuilder(set.family, count + changes);
+  const below = seededNumbers(next() | 1);
+  const removed = new Set();
+  while (removed.size < Math.min(changes, count)) removed.add(below(count));
+  for (let i = 0; i < count; i++) {
+    if (!removed.has(i)) builder.push(members.words, i, members.lengths[i] ?? 0);
+  }
+  const added = new Uint32Array(4);
+  for (let i = 0; i < changes; i++) {
+    const like = below(count); // in the neighbourhood of a member, so that real sets stay real
+    for (let w = 0; w < stride; w++) added[w] = members.words[like * stride + w] ?? 0;
+    added[stride - 1] = ((added[stride - 1] ?? 0) ^ (next() & 0xffff)) >>> 0;
+    builder.push(added, 0, set.family === 4 ? 32 : 128);
+  }
+  const changed = canonicalPrefixes(builder.build());
+  const sets = set.family === 4 ? { v4: changed, v6: list.v6 } : { v4: list.v4, v6: changed };
+  return { ...ruleSet, lists: new Map(ruleSet.lists).set(name, prefixListOf(sets)) };
+}
+
+// ── Policies ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** @param {number} runs @param {string | undefined} plots */
+function benchPolicies(runs, plots) {
+  const rows = [];
+  const groups = [];
+  for (const { name, ruleSet, packets } of policies()) {
+    const rates = new Map();
+    let compileMs = 0;
+    let bytes = 0;
+    for (const engine of /** @type {const} */ (['wasm', 'twin'])) {
+      const compiles = [];
+      let subject = new Table({ engine });
+      for (let i = 0; i < Math.min(3, runs); i++) {
+        subject = new Table({ engine });
+        const start = performance.now();
+        subject.flip(subject.prepare(ruleSet, ENVIRONMENT));
+        compiles.push(performance.now() - start);
+      }
+      rates.set(engine, rate(runs, packetStretch(subject, 4, packets.dst, packets.protos, packets.details)));
+      compileMs = median(compiles);
+      bytes = subject.stats().bytes;
+    }
+    rows.push([
+      name,
+      millions(rates.get('wasm')),
+      millions(rates.get('twin')),
+      ms(compileMs),
+      grouped(bytes / 1024),
+    ]);
+    groups.push({ name, values: [(rates.get('wasm') ?? 0) / 1e6, (rates.get('twin') ?? 0) / 1e6] });
+  }
+  process.stdout.write('\n### Policies: whole packets, batched, M lookups/s\n\n');
+  process.stdout.write(table(['policy', 'Rulecast', 'twin', 'compile, ms', 'KiB'], rows));
+  if (plots === undefined) return;
+  mkdirSync(plots, { recursive: true });
+  const chart = {
+    title: 'Whole packets by policy, batched',
+    unit: 'M lookups/s',
+    series: ['Rulecast', 'TypeScript twin'],
+    groups,
+  };
+  writeFileSync(join(plots, 'policies.svg'), barChart(chart));
+}
+
+/** @returns {Iterable<{ name: string, ruleSet: RuleSet, packets: { dst: Uint32Array, protos: Uint8Array, details: Int32Array } }>} */
+function* policies() {
+  const count = 2 ** 18;
+  for (const family of /** @type {const} */ (['acl', 'fw', 'ipc'])) {
+    for (const rules of [100, 10_000, 63_000]) {
+      const made = classBenchRules(family, rules, 1);
+      yield {
+        name: `ClassBench-like ${family}, ${grouped(rules)} rules`,
+        ruleSet: defaultPolicyOf(made),
+        packets: classBenchPackets(made, count, 2),
+      };
+    }
+  }
+  const { runs } = parseRuleLines(new TextEncoder().encode(seedPolicy()), 'egress', 0);
+  const policy = { ...emptyPolicy('default'), egress: runs };
+  yield {
+    name: '262,145 rules alike but for the /30',
+    ruleSet: { lists: new Map(), policies: new Map([[policy.name, policy]]), resolutions: new Map() },
+    packets: packetsTo(count, 0xac100000, 2 ** 21),
+  };
+  yield {
+    name: '262,144 rules, 1 in 10 with protocol and port, 1 in 1,000 to anywhere',
+    ruleSet: defaultPolicyOf(mostlyDestinations(2 ** 18)),
+    packets: packetsTo(count, 0x0a000000, 2 ** 26),
+  };
+}
+
+/** @param {number} count @returns {Rule[]} */
+function mostlyDestinations(count) {
+  const below = seededNumbers(37);
+  const words = new Uint32Array(1);
+  return Array.from({ length: count }, () => {
+    const rule = plainRule(below(2) === 0 ? 'drop' : 'accept');
+    const first = below(65_000);
+    const asked = /** @type {const} */ ({ proto: 'tcp', ports: { first, last: first + below(3) * 100 } });
+    if (below(1000) === 0) return { ...rule, ...asked };
+    words[0] = 0x0a000000 + below(2 ** 26);
+    const remote = /** @type {const} */ ({
+      kind: 'prefix',
+      prefix: { family: 4, words: words.slice(), length: 32 },
+    });
+    return below(10) === 0 ? { ...rule, ...asked, remote } : { ...rule, remote };
+  });
+}
+
+/** @param {number} count @param {number} base @param {number} size */
+function packetsTo(count, base, size) {
+  const below = seededNumbers(41);
+  return {
+    dst: Uint32Array.from({ length: count }, () => base + below(size)),
+    protos: Uint8Array.from({ length: count }, () => [TCP, TCP, 17, 1][below(4)] ?? TCP),
+    details: Int32Array.from({ length: count }, () => below(65_536)),
+  };
+}
+
+// ── Readers ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** @param {number} runs */
+async function benchReaders(runs) {
+  const set = realSet(4);
+  const [trace] = traces(set);
+  if (trace === undefined) return;
+  const subject = new Table();
+  const ruleSet = ruleSetOf(set);
+  subject.flip(subject.prepare(ruleSet, ENVIRONMENT));
+  const other = changedSet(ruleSet, set, 1000, seededWords(43));
+  /** @type {[number[], number[], number[]]} */
+  const [one, two, flipped] = [[], [], []];
+  for (let i = 0; i < runs; i++) {
+    one.push(await readersRate(subject, trace.words, 1));
+    two.push(await readersRate(subject, trace.words, 2));
+    let flips = 0;
+    const timer = setInterval(() => {
+      subject.flip(subject.prepare(flips++ % 2 === 0 ? other : ruleSet, ENVIRONMENT));
+    }, 1000 / FLIPS_PER_SECOND);
+    flipped.push(await readersRate(subject, trace.words, 1));
+    clearInterval(timer);
+  }
+  const [single, double, busy] = [median(one), median(two), median(flipped)];
+  process.stdout.write(`\n### Readers in threads, ${set.name}, half hits, batched\n\n`);
+  process.stdout.write(
+    table(
+      ['readers', 'M lookups/s', 'of one idle'],
+      [
+        ['one', millions(single), '1.00'],
+        ['two', millions(double), (double / single).toFixed(2)],
+        [
+          `one, while ${FLIPS_PER_SECOND} deltas of 1,000 + 1,000 a second are flipped`,
+          millions(busy),
+          (busy / single).toFixed(2),
+        ],
+      ],
+    ),
+  );
+}
+
+/** Lookups a second of so many threads together. @param {Table} subject @param {Uint32Array} words @param {number} threads */
+async function readersRate(subject, words, threads) {
+  const gate = new Int32Array(new SharedArrayBuffer(8));
+  const workerData = { handle: subject.handle(), words, gate, ms: READER_MS };
+  const workers = Array.from(
+    { length: threads },
+    () => new Worker(new URL('table-reader.mjs', import.meta.url), { workerData }),
+  );
+  const counts = workers.map(
+    (worker) => new Promise((resolve, reject) => worker.once('message', resolve).once('error', reject)),
+  );
+  while (Atomics.load(gate, 0) < threads) await new Promise((resolve) => setTimeout(resolve, 5));
+  Atomics.store(gate, 1, 1);
+  Atomics.notify(gate, 1);
+  const lookups = await Promise.all(counts);
+  return (lookups.reduce((sum, count) => sum + count, 0) / READER_MS) * 1000;
+}
+
+// ── Plots ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** @param {readonly { set: TableSet, inputs: readonly Trace[], rows: readonly Row[] }[]} charts @param {string} directory */
+function plotSets(charts, directory) {
+  mkdirSync(directory, { recursive: true });
+  for (const { name: trace } of charts[0]?.inputs ?? []) {
+    const series = [...new Set(charts.flatMap(({ rows }) => rows.map(({ engine }) => engine)))];
+    const groups = charts.map(({ set, rows }) => ({
+      name: set.name,
+      values: series.map((engine) => {
+        const found = rows.find((row) => row.engine === engine)?.rates.get(trace);
+        return found === undefined ? undefined : found / 1e6;
+      }),
+    }));
+    const file = `lookups-${trace.toLowerCase().replaceAll(' ', '-')}.svg`;
+    const chart = { title: `Lookups, trace "${trace}"`, unit: 'M lookups/s', series, groups };
+    writeFileSync(join(directory, file), barChart(chart));
+  }
+}

@@ -1,0 +1,13 @@
+/** The nftables sink of this process, with its applier in the router of a network. */
+
+import { applierCommand, createNftSink } from '@rulecast/nftables';
+
+/**
+ * @param {import('./network.mjs').Network} network
+ * @param {Omit<import('@rulecast/nftables').NftSinkOptions, 'applier'>} [options]
+ */
+export function sinkIn(network, options = {}) {
+  const { program, args } = applierCommand();
+  const [first = program, ...rest] = [...network.router.prefix, program, ...args];
+  return createNftSink({ ...options, applier: { program: first, args: rest } });
+}

@@ -1,0 +1,273 @@
+/** The applier and the sink in a kernel of their own namespace: every change loads, and what somebody else does is noticed and repaired. */
+
+import { createHash } from 'node:crypto';
+import { createNftSink, type NftRelease, type NftSink } from '@rulecast/nftables';
+import {
+  canonicalPrefixes,
+  EMPTY_RULE_SET,
+  emptyPolicy,
+  PrefixBuilder,
+  type Prefixes,
+  parsePrefix,
+  prefixListOf,
+  prefixSetOf,
+  type RuleSet,
+  RunBuilder,
+} from '@rulecast/rules';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { Random, randomCase } from '../../packages/table/test/random-rule-set.ts';
+import { type Namespace, Network } from '../enforce/network.mjs';
+import { sinkIn } from '../enforce/sink.mjs';
+import { enforcementGap } from './namespaces.ts';
+import { within } from './scene.ts';
+
+const SOON_MS = 10_000;
+const MATCH = {
+  action: 'drop',
+  proto: undefined,
+  dns: false,
+  ports: undefined,
+  icmpType: undefined,
+  expire: undefined,
+  comment: undefined,
+} as const;
+
+let network: Network | undefined;
+const sinks: NftSink[] = [];
+
+beforeEach(() => {
+  network = enforcementGap() === undefined ? new Network() : undefined;
+});
+
+afterEach(async () => {
+  for (const sink of sinks.splice(0)) await sink.close();
+  await network?.close();
+  network = undefined;
+});
+
+describe.skipIf(enforcementGap() !== undefined)('the sink and its applier', () => {
+  it('load random rule sets one after the other, each as a change of the one before', async () => {
+    const sink = open();
+    for (let seed = 1; seed <= 60; seed++) {
+      const { ruleSet, environment } = randomCase(seed, 60);
+      await load(sink, { hash: hashOf(`random ${seed}`), ruleSet, environment });
+      expect(await sink.check(), `seed ${seed}`).toBe(false); // nothing to repair: all elements are as planned
+    }
+    expect(sink.status().repairs).toBe(0);
+  });
+
+  it('take large lists of many lengths through deltas, and through growth beyond their room', async () => {
+    const sink = open();
+    const random = new Random(5);
+    let members = randomMembers(random, 12_000, 0x01000000);
+    for (let round = 0; round < 6; round++) {
+      await load(sink, releaseOf(`list ${round}`, blocking(members)));
+      expect(await sink.check()).toBe(false);
+      members = merged(members, randomMembers(random, 2500, 0x20000000 + round * 0x08000000));
+    }
+  });
+
+  it('start again without loading what the kernel has, and notice elements that went meanwhile', async () => {
+    const first = open();
+    const release = releaseOf('kept', blocking(randomMembers(new Random(9), 4000, 0x01000000)));
+    await load(first, release);
+    await first.close();
+    const transactions = await countTransactions();
+    const second = open();
+    await load(second, release);
+    expect(second.status().repairs).toBe(0);
+    await eventually('a transaction', () => transactions() > 0);
+    expect(transactions()).toBe(1); // rules anew and elements proven; nothing else
+    await second.close();
+
+    const [set = ''] = /s[0-9a-f]{16}_4_32_\w+/.exec(listing()) ?? [];
+    router().run(['nft', 'flush', 'set', 'inet', 'rulecast', set]);
+    const third = open();
+    await load(third, release);
+    expect(await third.check()).toBe(false); // it was loaded whole
+    expect(listing('-t')).toContain(`release_${Buffer.from(release.hash).toString('hex')}`);
+  });
+
+  it.each([
+    ['a rule is added', 'insert rule inet rulecast forward accept'],
+    ['a chain is emptied', 'flush chain inet rulecast to_qubes'],
+    ['a set is added', 'add set inet rulecast s0123456789abcdef_4_32_4_89abcdef { type ipv4_addr; }'],
+    ['the table is deleted', 'delete table inet rulecast'],
+    ['all tables are flushed', 'flush ruleset'],
+  ])('repair the table within seconds when %s', async (_, command) => {
+    const sink = open();
+    await load(sink, releaseOf('repaired', blocking(hosts('1.2.3.4', '1.2.3.5'))));
+    const intact = listing('-s');
+    router().nft(`${command}\n`);
+    await eventually('a repair', () => sink.status().repairs === 1);
+    await sink.settled();
+    expect(listing('-s')).toBe(intact);
+  });
+
+  it.each([
+    ['was taken out', 'delete element inet rulecast SET { 1.2.3.4 }'],
+    ['was put in', 'add element inet rulecast SET { 9.9.9.9 }'],
+  ])('repair the table by a check when an element %s', async (_, command) => {
+    const sink = open();
+    await load(sink, releaseOf('repaired', blocking(hosts('1.2.3.4', '1.2.3.5'))));
+    const intact = listing('-s');
+    const [set = ''] = /s[0-9a-f]{16}_4_\w+/.exec(intact) ?? [];
+    router().nft(`${command.replace('SET', set)}\n`);
+    expect(await sink.check()).toBe(true);
+    expect(listing('-s')).toBe(intact);
+    expect(await sink.check()).toBe(false);
+  });
+
+  it('repair a set that is too large to be listed when it was emptied', async () => {
+    const sink = open();
+    await load(sink, releaseOf('large', blocking(randomMembers(new Random(3), 50_000, 0x01000000))));
+    expect(await sink.check()).toBe(false);
+    const [set = ''] = /s[0-9a-f]{16}_4_32_\w+/.exec(listing('-t')) ?? [];
+    router().nft(`flush set inet rulecast ${set}\n`);
+    expect(await sink.check()).toBe(true);
+    expect(await sink.check()).toBe(false);
+  });
+
+  it('leave other tables alone, and are not disturbed by them', async () => {
+    const sink = open();
+    await load(sink, releaseOf('calm', blocking(hosts('1.2.3.4'))));
+    const transactions = await countTransactions();
+    router().nft('table ip qubes { chain c { type filter hook forward priority 0; accept; }; }\n');
+    router().nft('delete table ip qubes\n');
+    expect(await sink.check()).toBe(false);
+    await eventually('two transactions', () => transactions() >= 2);
+    expect(transactions()).toBe(2); // those above
+    expect(sink.status().repairs).toBe(0);
+  });
+
+  it('refuse what nft refuses, with its words, and keep what was in force', async () => {
+    const sink = open({ nft: '/bin/false' });
+    await expect(sink.prepare(releaseOf('refused', EMPTY_RULE_SET))).rejects.toThrow('/bin/false');
+    const missing = open({ nft: '/nowhere/nft' });
+    await expect(missing.prepare(releaseOf('refused', EMPTY_RULE_SET))).rejects.toThrow(
+      '/nowhere/nft is not installed',
+    );
+    expect(router().run(['nft', 'list', 'tables'])).toBe('');
+  });
+
+  it('keep, at boot, the release that the kernel has, and enforce the boot mode where it has none', async () => {
+    const boot: NftRelease = { ...releaseOf('', EMPTY_RULE_SET), hash: new Uint8Array(32) };
+    const first = open();
+    await first.boot(boot);
+    expect(listing('-t')).toContain(`release_${'0'.repeat(64)}`);
+    await load(first, releaseOf('in force', EMPTY_RULE_SET));
+    await first.close();
+    const second = open();
+    await second.boot(boot);
+    expect(listing('-t')).toContain(`release_${Buffer.from(hashOf('in force')).toString('hex')}`);
+  });
+});
+
+function router(): Namespace {
+  if (network === undefined) throw new Error('no network');
+  return network.router;
+}
+
+function open(options: { readonly nft?: string } = {}): NftSink {
+  if (network === undefined) throw new Error('no network');
+  const sink =
+    options.nft === undefined ? sinkIn(network) : createNftSink({ applier: applierWith(options.nft) });
+  sinks.push(sink);
+  return sink;
+}
+
+function applierWith(nft: string): { readonly program: string; readonly args: readonly string[] } {
+  const main = new URL('../../packages/nftables/dist/applier-main.js', import.meta.url);
+  const [program = '', ...prefixArgs] = router().prefix;
+  return { program, args: [...prefixArgs, process.execPath, main.pathname, '--nft', nft] };
+}
+
+async function load(sink: NftSink, release: NftRelease): Promise<void> {
+  await sink.prepare(release);
+  await sink.commit();
+  await sink.settled();
+}
+
+function listing(...flags: readonly string[]): string {
+  return router().run(['nft', ...flags, 'list', 'table', 'inet', 'rulecast']);
+}
+
+/** Counts the transactions of the namespace from now on. */
+async function countTransactions(): Promise<() => number> {
+  const monitor = router().spawn(['sh', '-c', 'exec nft monitor 2>/dev/null']);
+  let text = '';
+  monitor.stdout?.on('data', (bytes: Buffer) => {
+    text += bytes.toString();
+  });
+  const count = (): number => text.split('# new generation').length - 1;
+  for (let tries = 0; count() === 0; tries++) {
+    if (tries === 100) throw new Error('nft monitor says nothing');
+    router().nft('add table inet seen\ndelete table inet seen\n'); // until it listens
+    await pause(50);
+  }
+  await pause(200);
+  const before = count();
+  return () => count() - before;
+}
+
+function pause(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}
+
+/** Looks again and again until something holds. */
+async function eventually(what: string, holds: () => boolean): Promise<void> {
+  const looking = new AbortController();
+  const look = async (): Promise<void> => {
+    while (!holds() && !looking.signal.aborted) await pause(20);
+  };
+  try {
+    await within(look(), SOON_MS, what);
+  } finally {
+    looking.abort();
+  }
+}
+
+function hashOf(text: string): Uint8Array {
+  return new Uint8Array(createHash('sha256').update(text).digest());
+}
+
+function hosts(...texts: readonly string[]): Prefixes {
+  return prefixSetOf(texts.map(prefix)).v4;
+}
+
+function releaseOf(name: string, ruleSet: RuleSet): NftRelease {
+  return { hash: hashOf(name), ruleSet, environment: { now: 0, dns: [] } };
+}
+
+function blocking(v4: Prefixes): RuleSet {
+  const runs = new RunBuilder();
+  runs.push({ ...MATCH, remote: { kind: 'list', list: 'bad' } });
+  const policy = { ...emptyPolicy('default'), egress: runs.build(), defaultAction: 'accept' } as const;
+  const list = prefixListOf({ v4, v6: prefixSetOf([]).v6 });
+  return { ...EMPTY_RULE_SET, lists: new Map([['bad', list]]), policies: new Map([['default', policy]]) };
+}
+
+/** Members of lengths as blocklists have them, in 2^26 addresses from `first` on. */
+function randomMembers(random: Random, count: number, first: number): Prefixes {
+  const builder = new PrefixBuilder(4, count);
+  for (let i = 0; i < count; i++) {
+    const length = random.pick([32, 32, 32, 32, 24, 24, 24, 23, 22, 21, 28, 27, 30]);
+    const word = first + (random.word() >>> 6);
+    builder.push4((word & (0xffffffff << (32 - length))) >>> 0, length);
+  }
+  return canonicalPrefixes(builder.build());
+}
+
+function merged(a: Prefixes, b: Prefixes): Prefixes {
+  const both = new PrefixBuilder(4);
+  for (const { words, lengths } of [a, b]) {
+    for (const [i, length] of lengths.entries()) both.push(words, i, length);
+  }
+  return canonicalPrefixes(both.build());
+}
+
+function prefix(text: string): Exclude<ReturnType<typeof parsePrefix>, string> {
+  const result = parsePrefix(text);
+  if (typeof result === 'string') throw new TypeError(text);
+  return result;
+}

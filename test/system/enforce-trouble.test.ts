@@ -1,0 +1,262 @@
+/** What the kernel does to packets when something goes wrong: rules stay, damage is repaired, failures are told. */
+
+import { chmodSync, rmSync, writeFileSync } from 'node:fs';
+import { afterEach, describe, expect, it } from 'vitest';
+import { childrenOf, ENFORCER, eventually, startEnforcer } from '../enforce/enforcer.ts';
+import { type Journey, passed } from '../enforce/journey.ts';
+import { address, Network } from '../enforce/network.mjs';
+import { enforcementGap } from './namespaces.ts';
+import { Scene } from './scene.ts';
+
+const SOON_MS = 15_000;
+/** A refused release is offered again after half a minute. */
+const RETRIED_WITHIN_MS = 90_000;
+const NFT_COMPLAINT = 'out of kernel memory';
+/** Tables of Qubes' own, with the hooks that they have: what we must leave alone. */
+const QUBES_TABLES = `table ip qubes {
+  set downstream { type ipv4_addr; elements = { 10.137.0.5, 10.137.128.6 }; }
+  chain antispoof { iifname "vif-a" ip saddr != @downstream counter drop; }
+  chain forward { type filter hook forward priority filter; policy accept; ct state invalid counter; jump custom; }
+  chain custom { }
+}
+table ip qubes-firewall {
+  chain forward { type filter hook forward priority filter; policy drop; ct state established,related accept; iifname "vif-a" jump qbs-a; iifname "vif-b" accept; iifname "uplink" accept; }
+  chain qbs-a { accept; }
+}
+`;
+
+let network: Network | undefined;
+
+afterEach(async () => {
+  await network?.close();
+  network = undefined;
+});
+
+describe.skipIf(enforcementGap() !== undefined)('an enforcing firewall in trouble', () => {
+  it('lets nothing through before the first release, from before forwarding is on', async () => {
+    const { scene } = await prepare({ forwarding: false });
+    await scene.publisher();
+    await startEnforcer(scene, open());
+    open().startForwarding();
+    expect(await verdicts(EVERY_WAY)).toEqual(EVERY_WAY.map(() => false));
+    await scene.control.pushText('default.rules', 'accept\n');
+    await scene.control.synced(ENFORCER);
+    expect(await verdicts(EVERY_WAY)).toEqual(EVERY_WAY.map(() => true));
+  });
+
+  it('lets everything through before the first release with --boot open', async () => {
+    const { scene } = await prepare();
+    await scene.publisher();
+    await startEnforcer(scene, open(), ['--boot', 'open']);
+    expect(await verdicts(EVERY_WAY)).toEqual(EVERY_WAY.map(() => true));
+  });
+
+  it('keeps its rules in the kernel when its applier or itself is killed, and goes on afterwards', async () => {
+    const { scene } = await prepare();
+    await scene.publisher();
+    let enforcer = await startEnforcer(scene, open());
+    await block(scene, '203.0.113.1');
+    const [applier] = childrenOf(enforcer);
+    if (applier === undefined) throw new Error('no applier');
+    process.kill(applier, 'SIGKILL');
+    expect(await passing(['203.0.113.1', '203.0.113.2'])).toEqual([false, true]);
+    await block(scene, '203.0.113.2');
+    expect(await passing(['203.0.113.1', '203.0.113.2'])).toEqual([true, false]);
+
+    await enforcer.kill();
+    expect(await passing(['203.0.113.1', '203.0.113.2'])).toEqual([true, false]);
+    enforcer = await startEnforcer(scene, open());
+    await scene.control.synced(ENFORCER);
+    expect(await passing(['203.0.113.1', '203.0.113.2'])).toEqual([true, false]);
+    await block(scene, '203.0.113.1');
+    expect(await passing(['203.0.113.1', '203.0.113.2'])).toEqual([false, true]);
+    expect(await enforcer.stop()).toBe(0);
+    expect(await passing(['203.0.113.1', '203.0.113.2'])).toEqual([false, true]);
+  });
+
+  it('refuses a release that nft does not take, keeps the last good one in kernel, table and state', async () => {
+    const { scene } = await prepare();
+    const nft = new FailingNft(scene);
+    await scene.publisher();
+    let enforcer = await startEnforcer(scene, open(), ['--nft', nft.path]);
+    await block(scene, '203.0.113.1');
+    const { head } = await scene.control.status();
+    nft.fail();
+    await pushRefused(scene, '203.0.113.2');
+    expect(await passing(['203.0.113.1', '203.0.113.2'])).toEqual([false, true]);
+    expect(await scene.control.verdict('203.0.113.1', ENFORCER)).toMatchObject({ action: 'drop' });
+    expect(await scene.control.verdict('203.0.113.2', ENFORCER)).toMatchObject({ action: 'accept' });
+    await enforcer.kill();
+    nft.work();
+    enforcer = await startEnforcer(scene, open(), ['--nft', nft.path]);
+    expect(enforcer.log.find(({ msg }) => msg === 'ready')).toMatchObject({ version: head.version });
+    await scene.control.synced(ENFORCER);
+    expect(await passing(['203.0.113.1', '203.0.113.2'])).toEqual([true, false]);
+  });
+
+  it('takes a refused release by itself once nft works again', async () => {
+    const { scene } = await prepare();
+    const nft = new FailingNft(scene);
+    await scene.publisher();
+    await startEnforcer(scene, open(), ['--nft', nft.path]);
+    await block(scene, '203.0.113.1');
+    nft.fail();
+    await pushRefused(scene, '203.0.113.2');
+    nft.work();
+    await scene.control.synced(ENFORCER, RETRIED_WITHIN_MS);
+    expect(await passing(['203.0.113.1', '203.0.113.2'])).toEqual([true, false]);
+  });
+
+  it.each([
+    ['removed', 'delete table inet rulecast'],
+    ['flushed', 'flush table inet rulecast'],
+    ['all rules of the machine removed', 'flush ruleset'],
+  ])('repairs its table when it is %s', async (_, script) => {
+    const { scene } = await prepare();
+    await scene.publisher();
+    await startEnforcer(scene, open());
+    await block(scene, '203.0.113.1');
+    open().router.nft(`${script}\n`);
+    await eventually(async () => (await passing(['203.0.113.1', '203.0.113.2'])).join() === 'false,true');
+    await block(scene, '203.0.113.2');
+    expect(await passing(['203.0.113.1', '203.0.113.2'])).toEqual([true, false]);
+  });
+
+  it('repairs elements that somebody took out of its sets', async () => {
+    const { scene } = await prepare();
+    await scene.publisher();
+    await startEnforcer(scene, open());
+    await block(scene, '203.0.113.1', ['203.0.113.9', '203.0.113.10']);
+    const [, set] =
+      /set (\S+) \{[^}]*elements = \{[^}]*203\.0\.113\.1\b/.exec(
+        open().router.run(['nft', 'list', 'table', 'inet', 'rulecast']),
+      ) ?? [];
+    if (set === undefined) throw new Error('no set holds the address');
+    open().router.nft(`flush set inet rulecast ${set}\n`);
+    await eventually(async () => (await passing(['203.0.113.1', '203.0.113.2'])).join() === 'false,true');
+  });
+
+  it('puts right at its start what was changed while it was away, without a publisher', async () => {
+    const { scene } = await prepare();
+    const publisher = await scene.publisher();
+    let enforcer = await startEnforcer(scene, open());
+    await block(scene, '203.0.113.1');
+    for (const script of ['flush table inet rulecast', 'delete table inet rulecast', '']) {
+      await enforcer.stop();
+      if (publisher.process.exitCode === null) await publisher.stop();
+      if (script !== '') open().router.nft(`${script}\n`);
+      enforcer = await startEnforcer(scene, open());
+      expect(await passing(['203.0.113.1', '203.0.113.2'])).toEqual([false, true]);
+    }
+  });
+
+  it('leaves the tables of Qubes alone, and stays when they are made anew', async () => {
+    const { scene } = await prepare();
+    const { router } = open();
+    router.nft(QUBES_TABLES);
+    const others = (): string =>
+      ['qubes', 'qubes-firewall']
+        .map((table) => router.run(['nft', '-s', 'list', 'table', 'ip', table]))
+        .join('');
+    const before = others();
+    await scene.publisher();
+    const enforcer = await startEnforcer(scene, open());
+    await block(scene, '203.0.113.1');
+    expect(others()).toBe(before);
+    expect(await passing(['203.0.113.1', '203.0.113.2'])).toEqual([false, true]);
+    router.nft(`delete table ip qubes\ndelete table ip qubes-firewall\n${QUBES_TABLES}`);
+    expect(await passing(['203.0.113.1', '203.0.113.2'])).toEqual([false, true]);
+    await block(scene, '203.0.113.2');
+    router.nft(
+      'add rule ip qubes-firewall qbs-a ip daddr 203.0.113.3 drop\ninsert rule ip qubes-firewall qbs-a ip daddr 203.0.113.3 drop\n',
+    );
+    expect(await passing(['203.0.113.1', '203.0.113.2', '203.0.113.3'])).toEqual([true, false, false]);
+    expect(await enforcer.stop()).toBe(0);
+  });
+});
+
+function open(): Network {
+  if (network === undefined) throw new Error('no network');
+  return network;
+}
+
+async function prepare(options: { readonly forwarding?: boolean } = {}): Promise<{ readonly scene: Scene }> {
+  network = await Network.open(options);
+  return { scene: new Scene() };
+}
+
+/** An nft that says no while it is told to. */
+class FailingNft {
+  readonly path: string;
+  private readonly flag: string;
+
+  constructor(scene: Scene) {
+    this.path = scene.path('nft');
+    this.flag = scene.path('nft-fails');
+    const script = `#!/bin/sh\nif [ -e ${this.flag} ]; then echo '${NFT_COMPLAINT}' >&2; exit 1; fi\nexec nft "$@"\n`;
+    writeFileSync(this.path, script);
+    chmodSync(this.path, 0o755);
+  }
+
+  fail(): void {
+    writeFileSync(this.flag, '');
+  }
+
+  work(): void {
+    rmSync(this.flag);
+  }
+}
+
+/** Puts a release in force that drops one address, and perhaps more, and accepts all else. */
+async function block(scene: Scene, blocked: string, more: readonly string[] = []): Promise<void> {
+  const document = `lists:
+  blocked:
+    entries: [${[blocked, ...more].join(', ')}]
+policies:
+  default:
+    egress: ["drop dst=@blocked", "accept"]
+`;
+  const { ending } = await scene.control.pushText('rules.yaml', document);
+  expect(ending?.kind).toBe('done');
+  await scene.control.synced(ENFORCER, SOON_MS);
+}
+
+/** Pushes another blocked address, and waits until the subscriber said why it is not in force. */
+async function pushRefused(scene: Scene, blocked: string): Promise<void> {
+  await scene.control.push({ list: 'blocked', text: `${blocked}\n`, wait: 'released' });
+  const { subscribers } = await scene.control.until((status) =>
+    status.subscribers.some(({ lastError }) => lastError !== undefined),
+  );
+  expect(subscribers[0]?.lastError).toMatchObject({ code: 'sink-failed' });
+  expect(subscribers[0]?.lastError?.text).toContain(NFT_COMPLAINT);
+}
+
+const EVERY_WAY: readonly Journey[] = [
+  way('a', 'world', '10.137.0.5', '203.0.113.1'),
+  way('a', 'world', 'fd09:24ef:4179:a::5', '2001:db8:1::1'),
+  way('a', 'b', '10.137.0.5', '10.137.128.6'),
+  way('world', 'a', '203.0.113.1', '10.137.0.5'),
+  way('world', 'b', '2001:db8:1::1', 'fd09:24ef:4179:b::6'),
+];
+
+function way(from: Journey['from'], to: Journey['to'], src: string, dst: string): Journey {
+  const direction = from === 'world' ? 'ingress' : to === 'world' ? 'egress' : 'both';
+  const packet = {
+    direction,
+    src: address(src),
+    dst: address(dst),
+    proto: 17,
+    port: 443,
+    icmpType: undefined,
+  } as const;
+  return { from, to, packet };
+}
+
+async function verdicts(journeys: readonly Journey[]): Promise<readonly boolean[]> {
+  return passed(open(), journeys);
+}
+
+/** Whether packets of qube a to some addresses pass. */
+function passing(addresses: readonly string[]): Promise<readonly boolean[]> {
+  return verdicts(addresses.map((dst) => way('a', 'world', '10.137.0.5', dst)));
+}
