@@ -6,6 +6,8 @@ const BENCHES = {
     'bytes a second of each list importer, on real lists and a million lines, beside ipaddr.js and cidr-tools',
   enforce:
     'from a push to the first dropped packet, and forwarding rates, beside bare nft and ipset; as root',
+  table:
+    'lookups a second, building, deltas and memory of the table, beside its twin, BlockList, maxmind, cidr-matcher and DPDK',
   stalls: 'how long the event loops of both daemons stall during a push',
   wire: 'bytes an entry of snapshots and deltas beside other encodings, with the time to make and apply them',
 };
