@@ -1,7 +1,7 @@
 /**
  * Traffic to judge where there is none at hand: seeded, so that every run sees the same packets. Qubes of Qubes OS talk to blocks of addresses
  * that are set aside for benchmarks and documentation, in TCP, UDP, ICMP and what else there is, with options, extension headers
- * and fragments, and now and then a packet is cut short.
+ * and fragments, and now and then a packet is cut short or says what cannot be.
  */
 
 import { IpProtocol } from '@rulecast/rules';
@@ -33,6 +33,8 @@ const ICMP_TYPES = { 4: [0, 3, 8, 8, 11], 6: [1, 3, 128, 128, 129] };
 const DATA_BYTES = [0, 0, 0, 0, 0, 0, 0, 536, 536, 536, 536, 1440];
 /** What stands between an IPv6 header and its payload, mostly nothing. Protocol numbers, see parser.mjs. */
 const CHAINS = [[], [], [], [], [], [], [0], [60], [43, 60], [0, 51]];
+/** The same of fragments; a later one that begins with a header does not say which protocol it is of. */
+const FRAGMENT_CHAINS = [[44], [44], [44], [44, 60]];
 const FRAGMENT_HEADER = 44;
 const AUTHENTICATION_HEADER = 51;
 const MORE_FRAGMENTS = 1;
@@ -48,6 +50,7 @@ export function trafficOf(count, seed) {
   const below = numbersFrom(seed);
   return Array.from({ length: count }, () => {
     const packet = below(2) === 0 ? packet4(below) : packet6(below);
+    if (below(256) === 0) packet[0] = 0x40 | below(5); // a header shorter than any
     return below(32) === 0 ? packet.subarray(0, below(packet.length)) : packet;
   });
 }
@@ -94,7 +97,7 @@ function packet6(below) {
   const body = transport(proto, 6, below);
   const { offset, more } = fragmentOf(below);
   const isWhole = offset === 0 && more === 0;
-  const chain = isWhole ? pick(below, CHAINS) : [FRAGMENT_HEADER];
+  const chain = pick(below, isWhole ? CHAINS : FRAGMENT_CHAINS);
   const extensions = chain.map((type, i) => extension(type, chain[i + 1] ?? proto, offset, more));
   const bytes = Buffer.concat([Buffer.alloc(40), ...extensions, body]);
   bytes[0] = 0x60;
