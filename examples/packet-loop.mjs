@@ -116,8 +116,10 @@ async function judge(subscriber, ring, { threads, seconds, json }, interrupted) 
 /** Resolves when the thread has ended, rejects with what it threw. @param {Subscriber} subscriber @param {WorkerOrder} workerData */
 function startWorker(subscriber, workerData) {
   const worker = new Worker(new URL('packet-loop/worker.mjs', import.meta.url), { workerData });
-  worker.once('message', ({ slot }) => {
-    worker.once('error', () => subscriber.evictReader(slot)); // it cannot close its reader any more
+  worker.once('message', ({ slots }) => {
+    worker.once('error', () => {
+      for (const slot of slots) subscriber.evictReader(slot); // it cannot close its readers any more
+    });
   });
   return once(worker, 'exit');
 }
