@@ -127,7 +127,7 @@ const TIMER_MAX_MS = 2_147_483_647;
 
 /**
  * Restores what was in force, then starts connecting. Rejects with StateError if the state directory cannot be used, with
- * TypeError for a bad name.
+ * TypeError for a bad name, and with what `Table` throws for its options.
  */
 export async function createSubscriber(options: SubscriberOptions): Promise<Subscriber> {
   if (!isPartName(options.name)) throw new TypeError(`"${options.name}" cannot name a subscriber`);
