@@ -73,10 +73,19 @@ async function run(options) {
 /** @param {Options} options @returns {readonly Uint8Array[]} */
 function packetsOf({ pcap, seed }) {
   if (pcap === undefined) return trafficOf(MADE_PACKETS, seed);
-  const { packets, others } = readPcap(readFileSync(pcap));
+  const { packets, others } = readPcap(bytesOf(pcap));
   if (others > 0) process.stderr.write(`${pcap}: ${others} frames are no IP packets\n`);
   if (packets.length === 0) throw new PcapError('it holds no IP packet');
   return packets;
+}
+
+/** @param {string} file */
+function bytesOf(file) {
+  try {
+    return readFileSync(file);
+  } catch (cause) {
+    throw new PcapError(cause instanceof Error ? cause.message : String(cause), { cause });
+  }
 }
 
 /**
@@ -86,20 +95,21 @@ function packetsOf({ pcap, seed }) {
 async function judge(subscriber, ring, { threads, seconds, json }, interrupted) {
   const stop = new Int32Array(new SharedArrayBuffer(4));
   const counters = Array.from({ length: threads }, () => newCounters(Object.keys(Parsed).length));
-  const ended = Promise.all(
-    counters.map((own, i) => {
-      const firstFrame = Math.floor((frameCount(ring) * i) / threads);
-      return startWorker(subscriber, { handle: subscriber.handle(), ring, counters: own, stop, firstFrame });
-    }),
-  );
-  const startMs = performance.now();
-  const now = () => totalOf(counters, (performance.now() - startMs) / 1000);
+  const workers = counters.map((own, i) => {
+    const firstFrame = Math.floor((frameCount(ring) * i) / threads);
+    return startWorker(subscriber, { handle: subscriber.handle(), ring, counters: own, stop, firstFrame });
+  });
+  const ended = Promise.all(workers.map((worker) => worker.ended));
   let isInterrupted = false;
   interrupted.then(() => {
     isInterrupted = true;
   });
+  let startMs = performance.now();
+  const now = () => totalOf(counters, (performance.now() - startMs) / 1000);
   if (!json) process.stdout.write(headingAsText());
   try {
+    await Promise.race([Promise.all(workers.map((worker) => worker.started)), ended]);
+    startMs = performance.now();
     for (let second = 0, before = now(); second < seconds && !isInterrupted; second++) {
       await Promise.race([setTimeout(1000), interrupted, ended]);
       const after = now();
@@ -107,13 +117,16 @@ async function judge(subscriber, ring, { threads, seconds, json }, interrupted) 
       before = after;
     }
   } finally {
-    Atomics.store(stop, 0, 1);
+    Atomics.store(stop, 0, 1); // also where one of them failed
   }
   await ended;
   process.stdout.write((json ? totalAsJson : totalAsText)(subscriber, now()));
 }
 
-/** Resolves when the thread has ended, rejects with what it threw. @param {Subscriber} subscriber @param {WorkerOrder} workerData */
+/**
+ * A thread that judges until it is told to stop. `ended` rejects with what it threw.
+ * @param {Subscriber} subscriber @param {WorkerOrder} workerData
+ */
 function startWorker(subscriber, workerData) {
   const worker = new Worker(new URL('packet-loop/worker.mjs', import.meta.url), { workerData });
   worker.once('message', ({ slots }) => {
@@ -121,7 +134,7 @@ function startWorker(subscriber, workerData) {
       for (const slot of slots) subscriber.evictReader(slot); // it cannot close its readers any more
     });
   });
-  return once(worker, 'exit');
+  return { started: once(worker, 'message'), ended: once(worker, 'exit') };
 }
 
 try {
