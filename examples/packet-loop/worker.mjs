@@ -17,7 +17,10 @@ import { Counter, frameCount } from './ring.mjs';
  * @property {number} firstFrame Where in the ring to begin, so that threads do not go in step.
  */
 
-/** Our choice: few enough that a packet waits for tens of microseconds at most, many enough that a batch is worth its call. */
+/**
+ * Our choice: few enough that a packet waits for tens of microseconds at most, many enough that a batch is worth its call. A lane
+ * has room for more.
+ */
 const ROUND_FRAMES = 512;
 
 /** @type {WorkerOrder} */
