@@ -6,6 +6,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { type Daemon, endpointsIn, rulectl, rulectlOffline, startPublisher, trustOf } from './processes.mjs';
@@ -46,4 +47,19 @@ it('examples/embed.mjs judges by the boot mode, then by the release', async () =
   const exited = once(child, 'exit');
   child.kill('SIGTERM');
   expect(await exited).toEqual([0, null]);
+});
+
+it('examples/packet-loop.mjs judges by the releases of a publisher that runs elsewhere', async () => {
+  const rules = join(directory, 'loop.rules');
+  writeFileSync(rules, 'accept proto=tcp\naccept proto=udp\n');
+  expect((await rulectl(directory, ['push', rules, '--policy', 'default'])).code).toBe(0);
+  const { listen } = endpointsIn(directory);
+  const options = ['--connect', listen, '--trust', await trustOf(directory), '--seconds', '1'];
+  const args = [join(ROOT, 'examples/packet-loop.mjs'), ...options];
+  const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] });
+  const [out, [code]] = await Promise.all([text(child.stdout), once(child, 'exit')]);
+  expect(code, out).toBe(0);
+  expect(out).toMatch(/^ +release +generation +accepted +dropped/);
+  expect(out).toMatch(/\n +1\/\d+ +\d+ +[1-9][\d,]+ +[1-9][\d,]+ /);
+  expect(out).toMatch(/policy default, egress: common runs \[\], own runs \[[1-9][\d,]* [1-9][\d,]*\]/);
 });

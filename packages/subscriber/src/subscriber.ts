@@ -26,7 +26,15 @@ import {
   type Packet,
   type RuleSet,
 } from '@rulecast/rules';
-import { type Explanation, Table, type TableHandle, type TableVerdict } from '@rulecast/table';
+import {
+  type Explanation,
+  Table,
+  type TableHandle,
+  type TableHits,
+  type TableOptions,
+  type TableStats,
+  type TableVerdict,
+} from '@rulecast/table';
 import type { Logger } from 'pino';
 import { Applier, type ApplyReport } from './apply.ts';
 import { bootRuleSet } from './boot.ts';
@@ -50,6 +58,8 @@ export interface SubscriberOptions {
   readonly dns?: readonly Address[];
   /** At most one: what else enforces each release. */
   readonly sink?: Sink;
+  /** Memory, engine and limits of the table; a release that does not fit them is refused. */
+  readonly table?: TableOptions;
   /** Most entries and rules of a release; default 16,777,216. */
   readonly entriesMax?: number;
   /** Most bytes of one transfer; default 256 MiB. */
@@ -90,8 +100,17 @@ export interface Subscriber {
   lookup(packet: Packet): TableVerdict;
   /** Judges a packet and finds the exact rule, list and prefix. */
   explain(packet: Packet): Explanation;
-  /** For `openReader` of @rulecast/table in worker threads. */
+  /**
+   * The table in force, now and later: structured-cloneable, for `openReader` of @rulecast/table in this thread or any other. It stays
+   * good when this subscriber is closed; what was in force last stays in it.
+   */
   handle(): TableHandle;
+  /** Frees the slot of a reader whose thread ended without closing it; until then the memory that it looked at may be kept. */
+  evictReader(slot: number): void;
+  /** What each run, default action and list decided, in all threads together; see `Table.hits`. */
+  hits(): TableHits;
+  /** The generation in force, its sizes, and the memory that it takes. */
+  stats(): TableStats;
   /** Replaces the DNS addresses: a new generation, no new version. */
   setDns(addresses: readonly Address[]): Promise<void>;
   /** Ends the session and waits for a release being applied. */
@@ -108,7 +127,7 @@ const TIMER_MAX_MS = 2_147_483_647;
 
 /**
  * Restores what was in force, then starts connecting. Rejects with StateError if the state directory cannot be used, with
- * TypeError for a bad name.
+ * TypeError for a bad name, and with what `Table` throws for its options.
  */
 export async function createSubscriber(options: SubscriberOptions): Promise<Subscriber> {
   if (!isPartName(options.name)) throw new TypeError(`"${options.name}" cannot name a subscriber`);
@@ -121,7 +140,7 @@ class RunningSubscriber implements Subscriber {
   readonly events = new EventEmitter<SubscriberEvents>();
   private readonly options: SubscriberOptions;
   private readonly nowMs: () => number;
-  private readonly table = new Table();
+  private readonly table: Table;
   private readonly applier: Applier;
   private readonly host: SessionHost;
   private readonly closing = new AbortController();
@@ -136,6 +155,7 @@ class RunningSubscriber implements Subscriber {
     this.options = options;
     this.nowMs = options.nowMs ?? Date.now;
     this.dns = options.dns ?? [];
+    this.table = new Table(options.table);
     const entriesMax = options.entriesMax ?? ENTRIES_MAX;
     this.applier = new Applier({
       trust: options.trust,
@@ -243,6 +263,18 @@ class RunningSubscriber implements Subscriber {
 
   handle(): TableHandle {
     return this.table.handle();
+  }
+
+  evictReader(slot: number): void {
+    this.table.evictReader(slot);
+  }
+
+  hits(): TableHits {
+    return this.table.hits();
+  }
+
+  stats(): TableStats {
+    return this.table.stats();
   }
 
   async setDns(addresses: readonly Address[]): Promise<void> {
