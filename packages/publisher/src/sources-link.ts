@@ -76,8 +76,7 @@ export class SourcesLink implements ListKeeper {
       config,
       directory,
       fetcher: new Fetcher({ cacheDirectory: join(directory, 'downloads'), proxy: config.proxy }),
-      read: (job) => this.reader.read(job),
-      evaluate: (expression) => this.reader.evaluate(expression),
+      work: this.reader,
       watch,
       consumer: {
         update: (batch) => publisher.updateLists(batch),
