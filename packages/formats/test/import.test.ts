@@ -483,6 +483,7 @@ describe('importList: filters', () => {
       /holds names, and prefixes are asked for/,
     ],
     ['aws', AWS, { tag: ['x'] }, 'useless-filter', /takes only region, service/],
+    ['plain', '192.0.2.1\n', { minScore: 3 }, 'useless-filter', /picked by min-score: the format plain/],
   ] as const)('%s %j with %j is refused as a whole', (format, text, options, code, reason) => {
     const { fault, rejectCount, ...imported } = importText(text, { format, ...options });
     expect(imported.format).toBe(format);
@@ -493,6 +494,16 @@ describe('importList: filters', () => {
 });
 
 describe('importList: the list', () => {
+  it.each(['', '\n \n', '\ufeff'])(
+    'nothing at all, %j, is empty and no fault, whatever is to be picked',
+    (text) => {
+      expect(importText(text, { minScore: 3, country: ['NL'] })).toMatchObject({
+        entries: 0,
+        rejectCount: 0,
+      });
+    },
+  );
+
   it('adjacent prefixes merge only where that is asked for, covered ones always', () => {
     const text = '192.0.2.0/25\n192.0.2.128/25\n192.0.2.7\n2001:db8::/33\n2001:db8:8000::/33\n';
     expect(textsOf(importText(text).list)).toEqual([

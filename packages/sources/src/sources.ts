@@ -184,6 +184,11 @@ export class Sources {
     return this.config.lists.get(name)?.publish === true;
   }
 
+  /** Whether a list is made of this one. */
+  isOperand(name: string): boolean {
+    return [...this.config.lists.values()].some((list) => operandsOf(list).includes(name));
+  }
+
   /** Each list of the configuration, in its order. */
   status(): readonly ListStatus[] {
     return [...this.sources.values()].map((source) => {
