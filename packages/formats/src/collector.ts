@@ -54,8 +54,6 @@ export class Collector {
   at = 0;
   /** How many entries were used. */
   entries = 0;
-  /** Whether the limit of entries is passed: the importer stops. */
-  isFull = false;
   /** What makes the file unusable as a whole; it is one of the rejects. */
   fault: Reject | undefined;
   /** What the file states of itself. */
@@ -69,6 +67,7 @@ export class Collector {
   private readonly reader = new EntryReader();
   private readonly scratch: PrefixScratch = newPrefixScratch();
   private readonly skips = new Map<SkipCode, SkipCount>();
+  private hasTooMany = false;
   private decidedKind: List['kind'] | undefined;
   private adopted: List | undefined;
   private kindLine = 0; // the line that decided the kind; 0: the caller or the format did
@@ -88,6 +87,11 @@ export class Collector {
   /** What the list holds; undefined as long as nothing decided it. */
   get kind(): List['kind'] | undefined {
     return this.decidedKind;
+  }
+
+  /** Whether the limit of entries is passed, or that of rejects is reached: the importer stops. */
+  get isFull(): boolean {
+    return this.hasTooMany || this.rejects.count >= this.limits.rejects;
   }
 
   /** Whether addresses may be used without a look at the kind: they decided it, or nothing did yet. */
@@ -249,8 +253,8 @@ export class Collector {
 
   /** Stops the import where the limit of entries is passed. */
   private checkFull(): void {
-    if (this.isFull || this.v4.count + this.v6.count + this.names.length <= this.limits.entries) return;
-    this.isFull = true;
+    if (this.hasTooMany || this.v4.count + this.v6.count + this.names.length <= this.limits.entries) return;
+    this.hasTooMany = true;
     const reason = `more than ${this.limits.entries} entries: split the list`;
     this.rejects.add({ line: this.line, column: 1, code: TextFault.tooManyEntries, reason });
   }

@@ -123,6 +123,10 @@ export function importList(fileName: string, bytes: Uint8Array, options: ImportO
   if (fault !== undefined) collector.refuseFile(fault);
   else if (format === 'plain' || format === 'netset') importText(collector);
   else IMPORTERS[format](collector, text.kind === 'text' ? text.start : 0);
+  if (collector.rejects.count >= collector.limits.rejects) {
+    const reason = `${collector.limits.rejects} entries that cannot be read: this is no list`;
+    collector.refuseFile({ line: collector.line, column: 1, code: ImportFault.rejects, reason });
+  }
   return resultOf(format, collector);
 }
 

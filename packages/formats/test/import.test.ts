@@ -564,6 +564,24 @@ describe('importList: the list', () => {
     expect(importText(text, { format, limits: { entries: 3 } }).rejectCount).toBe(0);
   });
 
+  it.each([
+    ['plain', '192.0.2.1\n', '192.0.2.x\n'],
+    ['p2p', 'a:192.0.2.1-192.0.2.1\n', '192.0.2.1-192.0.2.9\n'],
+    ['csv', 'ip,name\n192.0.2.1,a\n', '192.0.2.x,a\n'],
+    ['nft', 'add element ip t s { 192.0.2.1 }\n', 'add element ip t s { 192.0.2.x }\n'],
+  ] as const)('%s with too many rejects is given up, and no list', (format, good, bad) => {
+    const text = good + bad.repeat(9);
+    const { fault, rejects, lineCount } = importText(text, { format, limits: { rejects: 5 } });
+    expect(rejects).toHaveLength(6);
+    expect(rejects.at(-1)).toEqual(fault);
+    expect(fault).toMatchObject({
+      code: 'too-many-rejects',
+      reason: '5 entries that cannot be read: this is no list',
+    });
+    expect(lineCount).toBeLessThan(9);
+    expect(importText(text, { format, limits: { rejects: 10 } }).fault).toBeUndefined();
+  });
+
   it('gives every reject to the listener and keeps the first', () => {
     const seen: number[] = [];
     const { rejects, rejectCount } = importText(`0.0.0.0 a.example\n${'x y\n'.repeat(9)}`, {
