@@ -31,7 +31,7 @@ import {
 import type { DeclaredCount, ImportOptions, SkipCode, Skipped } from './import-options.ts';
 import { type FormatLimits, withLimits } from './limits.ts';
 import type { ListText } from './list-text.ts';
-import { ip4BlockLength, type PrefixSink } from './range.ts';
+import { ip4BlockLength, ip4BlockSize, type PrefixSink } from './range.ts';
 import { type Reject, RejectLog, TextFault } from './reject.ts';
 import { asBuffer, ColumnCounter, quoteBytes } from './text.ts';
 
@@ -144,7 +144,7 @@ export class Collector {
       const length = ip4BlockLength(from, last);
       this.v4.push4(from, length);
       if (this.options.onEntry !== undefined) this.pieces.push(prefixOf(4, [from], length));
-      from += 2 ** (32 - length);
+      from += ip4BlockSize(length);
     }
     this.decide('prefixes');
     return this.used(this.bytes, at);

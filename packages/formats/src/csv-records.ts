@@ -86,7 +86,10 @@ function splitFields(bytes: Uint8Array, start: number, delimiter: number, record
   let isForLibrary = false;
   let from = start;
   let at = start;
-  for (; at <= bytes.length; at++) {
+  const top = Math.max(QUOTE, delimiter); // beyond are digits, letters and, but for tables with semicolons or bars, points
+  const { length } = bytes;
+  for (; at <= length; at++) {
+    if (at < length && bytes[at]! > top) continue; // at < length
     let to = at;
     if (bytes[at] === QUOTE) {
       const close = isForLibrary ? -1 : closingQuote(bytes, from, at, delimiter);

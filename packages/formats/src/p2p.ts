@@ -2,8 +2,8 @@
 
 import { parseDottedQuad } from '@rulecast/rules';
 import type { Collector } from './collector.ts';
-import { eachLine, lastIndexIn, trimEnd } from './lines.ts';
-import { DASH, HASH, quoteBytes, skipBlanks } from './text.ts';
+import { eachLine, trimEnd } from './lines.ts';
+import { DASH, HASH, lastIndexIn, quoteBytes, skipBlanks } from './text.ts';
 
 const COLON = 0x3a;
 const SLASH = 0x2f;
