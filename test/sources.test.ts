@@ -119,6 +119,8 @@ describe('a publisher with sources', () => {
     place('rules.yaml', 'policies: { default: { default: accept, egress: [drop dst=@blocked] } }\n');
     const pushed = await records('push', join(directory, 'rules.yaml'));
     expect(pushed.code, JSON.stringify(pushed.rows)).toBe(0);
+    // Lists that others are made of are of use, whether a rule has them or not.
+    expect(pushed.rows.filter(({ code }) => code === 'unused-list')).toEqual([]);
     const { rows } = await records('test', '10.137.0.5 > 203.0.113.3 tcp/443');
     expect(rows[0]).toMatchObject({ action: 'drop', list: 'blocked' });
   });
@@ -193,6 +195,9 @@ describe('a publisher with sources', () => {
     expect((await rulectl(directory, ['config', 'check', join(directory, 'publisher.yaml')])).stdout).toMatch(
       /publisher\.yaml:8:\d+: /,
     );
+    place('publisher.yaml', configOf());
+    await publisher.logged((line) => line['msg'] === 'the configuration is what is in force again');
+    expect((await rulectl(directory, ['status'])).stdout).not.toContain('degraded: the configuration');
     place('publisher.yaml', configOf('  extra: { entries: [192.0.2.77] }\n'));
     await released(6);
     expect(await contentOf('extra')).toEqual(['192.0.2.77/32']);

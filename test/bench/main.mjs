@@ -2,13 +2,14 @@
 
 const BENCHES = {
   'end-to-end': 'a push from text to a table in force, stage by stage, and through three processes',
-  formats:
-    'bytes a second of each list importer, on real lists and a million lines, beside ipaddr.js and cidr-tools',
   enforce:
     'from a push to the first dropped packet, and forwarding rates, beside bare nft and ipset; as root',
+  formats:
+    'bytes a second of each list importer, on real lists and a million lines, beside ipaddr.js and cidr-tools',
+  sources: 'how long the publisher stalls on a refresh of a million entries, and its memory',
+  stalls: 'how long the event loops of both daemons stall during a push',
   table:
     'lookups a second, building, deltas and memory of the table, beside its twin, BlockList, maxmind, cidr-matcher and DPDK',
-  stalls: 'how long the event loops of both daemons stall during a push',
   wire: 'bytes an entry of snapshots and deltas beside other encodings, with the time to make and apply them',
 };
 

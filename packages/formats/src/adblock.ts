@@ -12,8 +12,8 @@ import { newPrefixScratch, parsePrefixBytes } from '@rulecast/rules';
 import type { Collector } from './collector.ts';
 import { importHostsLine } from './hosts.ts';
 import type { SkipCode } from './import-options.ts';
-import { eachLine, indexIn } from './lines.ts';
-import { HASH, latin1, quoteBytes, SPACE, TAB } from './text.ts';
+import { eachLine } from './lines.ts';
+import { HASH, indexIn, latin1, quoteBytes, SPACE, TAB } from './text.ts';
 
 const BANG = 0x21;
 const DOLLAR = 0x24;

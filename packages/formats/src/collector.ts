@@ -31,7 +31,7 @@ import {
 import type { DeclaredCount, ImportOptions, SkipCode, Skipped } from './import-options.ts';
 import { type FormatLimits, withLimits } from './limits.ts';
 import type { ListText } from './list-text.ts';
-import { ip4BlockLength, type PrefixSink } from './range.ts';
+import { ip4BlockLength, ip4BlockSize, type PrefixSink } from './range.ts';
 import { type Reject, RejectLog, TextFault } from './reject.ts';
 import { asBuffer, ColumnCounter, quoteBytes } from './text.ts';
 
@@ -54,8 +54,6 @@ export class Collector {
   at = 0;
   /** How many entries were used. */
   entries = 0;
-  /** Whether the limit of entries is passed: the importer stops. */
-  isFull = false;
   /** What makes the file unusable as a whole; it is one of the rejects. */
   fault: Reject | undefined;
   /** What the file states of itself. */
@@ -69,6 +67,7 @@ export class Collector {
   private readonly reader = new EntryReader();
   private readonly scratch: PrefixScratch = newPrefixScratch();
   private readonly skips = new Map<SkipCode, SkipCount>();
+  private hasTooMany = false;
   private decidedKind: List['kind'] | undefined;
   private adopted: List | undefined;
   private kindLine = 0; // the line that decided the kind; 0: the caller or the format did
@@ -88,6 +87,11 @@ export class Collector {
   /** What the list holds; undefined as long as nothing decided it. */
   get kind(): List['kind'] | undefined {
     return this.decidedKind;
+  }
+
+  /** Whether the limit of entries is passed, or that of rejects is reached: the importer stops. */
+  get isFull(): boolean {
+    return this.hasTooMany || this.rejects.count >= this.limits.rejects;
   }
 
   /** Whether addresses may be used without a look at the kind: they decided it, or nothing did yet. */
@@ -140,7 +144,7 @@ export class Collector {
       const length = ip4BlockLength(from, last);
       this.v4.push4(from, length);
       if (this.options.onEntry !== undefined) this.pieces.push(prefixOf(4, [from], length));
-      from += 2 ** (32 - length);
+      from += ip4BlockSize(length);
     }
     this.decide('prefixes');
     return this.used(this.bytes, at);
@@ -249,8 +253,8 @@ export class Collector {
 
   /** Stops the import where the limit of entries is passed. */
   private checkFull(): void {
-    if (this.isFull || this.v4.count + this.v6.count + this.names.length <= this.limits.entries) return;
-    this.isFull = true;
+    if (this.hasTooMany || this.v4.count + this.v6.count + this.names.length <= this.limits.entries) return;
+    this.hasTooMany = true;
     const reason = `more than ${this.limits.entries} entries: split the list`;
     this.rejects.add({ line: this.line, column: 1, code: TextFault.tooManyEntries, reason });
   }

@@ -1,6 +1,6 @@
 /**
- * CSV (RFC 4180, with other delimiters) as records of fields in bytes. Records without quotes, which are nearly all, are cut here; from the
- * first quote on the CSV library reads, because only it should know what quotes mean. A test holds both to the same records.
+ * CSV (RFC 4180, with other delimiters) as records of fields in bytes. Lines whose quotes are only around fields, which are nearly all, are cut
+ * here; from the first other quote on the CSV library reads, because only it should know what quotes mean. A test holds both to the same records.
  *
  * Blanks around fields do not count. A record that starts with `#`, `//` or a `;` that is no delimiter is a comment.
  */
@@ -76,31 +76,59 @@ function isComment(bytes: Uint8Array, start: number, end: number, delimiter: num
 }
 
 /**
- * Cuts the line that begins at `start` into fields without the blanks around them. Returns where the line ends; a line with a quote has
- * no fields.
+ * Cuts the line that begins at `start` into fields without the blanks around them. Returns where the line ends; a line with a quote that is
+ * more than the ends of a field has no fields.
  */
 function splitFields(bytes: Uint8Array, start: number, delimiter: number, record: CsvRecord): number {
   const { starts, ends } = record;
   record.text = bytes;
   let count = 0;
-  let isQuoted = false;
+  let isForLibrary = false;
   let from = start;
   let at = start;
-  for (; at <= bytes.length; at++) {
+  const top = Math.max(QUOTE, delimiter); // beyond are digits, letters and, but for tables with semicolons or bars, points
+  const { length } = bytes;
+  for (; at <= length; at++) {
+    if (at < length && bytes[at]! > top) continue; // at < length
+    let to = at;
+    if (bytes[at] === QUOTE) {
+      const close = isForLibrary ? -1 : closingQuote(bytes, from, at, delimiter);
+      if (close < 0) isForLibrary = true;
+      else {
+        from = at + 1;
+        to = close;
+        at = delimiter === TAB ? close + 1 : skipBlanks(bytes, close + 1, bytes.length);
+      }
+    }
     const byte = bytes[at];
     const isEnd = byte === LF || byte === CR || byte === undefined;
-    if (byte === QUOTE) isQuoted = true;
     if (!isEnd && byte !== delimiter) continue;
     if (count < CSV_COLUMNS_MAX) {
-      while (from < at && isBlank(bytes[from])) from++;
+      while (from < to && isBlank(bytes[from])) from++;
       starts[count] = from;
-      ends[count++] = trimEnd(bytes, from, at);
-      from = at + 1;
+      ends[count++] = trimEnd(bytes, from, to);
     }
+    from = at + 1;
     if (isEnd) break;
   }
-  record.count = isQuoted ? 0 : count;
+  record.count = isForLibrary ? 0 : count;
   return at;
+}
+
+/**
+ * Where the field ends whose quote opens at `at`, if it is in quotes as a whole, ends in this line, and has no quote within; else -1.
+ * What looks like a comment is left to the library too.
+ */
+function closingQuote(bytes: Uint8Array, fieldStart: number, at: number, delimiter: number): number {
+  const isTab = delimiter === TAB; // then blanks around quotes belong to the field
+  if (isTab ? at > fieldStart : skipBlanks(bytes, fieldStart, at) < at) return -1;
+  let close = at + 1;
+  for (let byte = bytes[close]; byte !== QUOTE; byte = bytes[++close]) {
+    if (byte === undefined || byte === LF || byte === CR) return -1;
+  }
+  if (isComment(bytes, at + 1, close, delimiter)) return -1;
+  const next = bytes[isTab ? close + 1 : skipBlanks(bytes, close + 1, bytes.length)];
+  return next === delimiter || next === LF || next === CR || next === undefined ? close : -1;
 }
 
 /** What the library tells of a record; it also counts lines, but those that end in CRLF within quotes twice. */

@@ -14,8 +14,7 @@ import { type CsvRecord, eachCsvRecord } from './csv-records.ts';
 import { isAddressLike, readName } from './entry.ts';
 import { EntryFilter } from './filter.ts';
 import { ImportFault } from './import-options.ts';
-import { indexIn } from './lines.ts';
-import { DASH, HASH, latin1, lineEndAt, nextLineAt, printable, skipBlanks } from './text.ts';
+import { DASH, HASH, indexIn, latin1, lineEndAt, nextLineAt, printable, skipBlanks } from './text.ts';
 
 /** Delimiters that are recognised, the likeliest first. */
 export const CSV_DELIMITERS = [0x2c, 0x09, 0x3b, 0x7c] as const; // , tab ; |

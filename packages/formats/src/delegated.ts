@@ -10,8 +10,8 @@
 import { newPrefixScratch, parseDottedQuad, parsePrefixBytes } from '@rulecast/rules';
 import type { Collector } from './collector.ts';
 import { EntryFilter } from './filter.ts';
-import { eachLine, indexIn } from './lines.ts';
-import { HASH, latin1, quoteBytes } from './text.ts';
+import { eachLine } from './lines.ts';
+import { HASH, indexIn, latin1, quoteBytes } from './text.ts';
 
 const BAR = 0x7c;
 const ZERO = 0x30;

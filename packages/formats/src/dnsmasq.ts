@@ -9,8 +9,8 @@
  */
 
 import type { Collector } from './collector.ts';
-import { eachLine, indexIn, trimEnd } from './lines.ts';
-import { HASH, latin1, quoteBytes, skipBlanks } from './text.ts';
+import { eachLine, trimEnd } from './lines.ts';
+import { HASH, indexIn, latin1, quoteBytes, skipBlanks } from './text.ts';
 
 const SLASH = 0x2f;
 const EQUALS = 0x3d;

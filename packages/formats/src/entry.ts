@@ -11,7 +11,7 @@ import {
   parsePrefixBytes,
 } from '@rulecast/rules';
 import { type PrefixSink, splitRange } from './range.ts';
-import { DASH, isBlank, latin1, quoteBytes, skipBlanks } from './text.ts';
+import { DASH, indexIn, isBlank, latin1, quoteBytes, skipBlanks } from './text.ts';
 
 const DOT = 0x2e;
 const SLASH = 0x2f;
@@ -81,7 +81,7 @@ export class EntryReader {
     const lastStart = skipBlanks(bytes, dash + 1, limit);
     const end = tokenEnd(bytes, lastStart, limit, true);
     this.end = end;
-    if (bytes.subarray(start, end).includes(SLASH)) {
+    if (indexIn(bytes, SLASH, start, end) >= 0) {
       const reason = `${quoteBytes(bytes, start, end)}: the ends of a range are addresses, without a prefix length`;
       return { code: EntryFaultCode.range, at: start, reason };
     }
@@ -99,11 +99,12 @@ export class EntryReader {
   ): EntryFault | undefined {
     const fault = parsePrefixBytes(bytes, start, end, this.first);
     if (fault !== undefined) return prefixFault(bytes, start, end, fault);
-    const slash = bytes.subarray(start, end).includes(SLASH)
-      ? start
-      : bytes.subarray(lastStart, lastEnd).includes(SLASH)
-        ? lastStart
-        : undefined;
+    const slash =
+      indexIn(bytes, SLASH, start, end) >= 0
+        ? start
+        : indexIn(bytes, SLASH, lastStart, lastEnd) >= 0
+          ? lastStart
+          : undefined;
     if (slash !== undefined) {
       const shown = quoteBytes(bytes, slash, slash === start ? end : lastEnd);
       const reason = `${shown}: the ends of a range are addresses, without a prefix length`;

@@ -8,8 +8,8 @@
 
 import { newPrefixScratch, parsePrefixBytes } from '@rulecast/rules';
 import type { Collector } from './collector.ts';
-import { eachLine, indexIn, trimEnd, wordEnd } from './lines.ts';
-import { HASH, latin1, quoteBytes, skipBlanks } from './text.ts';
+import { eachLine, trimEnd, wordEnd } from './lines.ts';
+import { HASH, indexIn, latin1, quoteBytes, skipBlanks } from './text.ts';
 
 const PERCENT = 0x25;
 /** Names that hosts files give to the machine itself and to groups of its link, and the address that some write as a name. */

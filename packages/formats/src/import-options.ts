@@ -98,4 +98,5 @@ export const ImportFault = {
   wrongKind: 'wrong-kind',
   uselessFilter: 'useless-filter',
   noColumn: 'no-such-column',
+  rejects: 'too-many-rejects',
 } as const;

@@ -29,7 +29,7 @@ import {
   readSpamhaus,
   readSpamhausAsn,
 } from './json-lists.ts';
-import { LIST_FILTERS, type ListFormatName, listFormat } from './list-format.ts';
+import { filterKey, LIST_FILTERS, type ListFormatName, listFormat } from './list-format.ts';
 import { readDeclared } from './list-header.ts';
 import { parseListText } from './list-text.ts';
 import { readNftJson } from './nft-json.ts';
@@ -117,10 +117,16 @@ export function importList(fileName: string, bytes: Uint8Array, options: ImportO
   const collector = new Collector(bytes, options, options.kind ?? (holds === 'either' ? undefined : holds));
   const text = textStart(bytes, collector.limits.inputBytes);
   const fault =
-    text.kind === 'fault' ? text.reject : (contentFault(bytes, options) ?? optionFault(format, options));
+    text.kind === 'fault'
+      ? text.reject
+      : (contentFault(bytes, options) ?? optionFault(format, bytes, options));
   if (fault !== undefined) collector.refuseFile(fault);
   else if (format === 'plain' || format === 'netset') importText(collector);
   else IMPORTERS[format](collector, text.kind === 'text' ? text.start : 0);
+  if (collector.rejects.count >= collector.limits.rejects) {
+    const reason = `${collector.limits.rejects} entries that cannot be read: this is no list`;
+    collector.refuseFile({ line: collector.line, column: 1, code: ImportFault.rejects, reason });
+  }
   return resultOf(format, collector);
 }
 
@@ -187,15 +193,17 @@ function contentFault(bytes: Uint8Array, options: ImportOptions): Reject | undef
 }
 
 /** What is asked of a format that does not have it: to ignore a filter would let everything through. */
-function optionFault(format: ListFormatName, options: ImportOptions): Reject | undefined {
+function optionFault(format: ListFormatName, bytes: Uint8Array, options: ImportOptions): Reject | undefined {
   const { filters, holds } = listFormat(format);
   if (options.kind !== undefined && holds !== 'either' && options.kind !== holds) {
     const reason = `the format ${format} holds ${holds}, and ${options.kind} are asked for`;
     return { line: 1, column: 1, code: ImportFault.wrongKind, reason };
   }
   const useless = LIST_FILTERS.filter((name) => options[name] !== undefined && !filters.includes(name));
-  if (useless.length === 0) return undefined;
-  const takes = filters.length === 0 ? 'takes no filter' : `takes only ${filters.join(', ')}`;
-  const reason = `nothing can be picked by ${useless.join(' or ')}: the format ${format} ${takes}`;
+  // An empty file is of no format: that it is empty says more.
+  if (useless.length === 0 || contentStart(bytes) === bytes.length) return undefined;
+  const takes = filters.length === 0 ? 'takes no filter' : `takes only ${filters.map(filterKey).join(', ')}`;
+  const asked = useless.map(filterKey).join(' or ');
+  const reason = `nothing can be picked by ${asked}: the format ${format} ${takes}`;
   return { line: 1, column: 1, code: ImportFault.uselessFilter, reason };
 }

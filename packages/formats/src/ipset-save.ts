@@ -5,8 +5,8 @@
 
 import type { Collector } from './collector.ts';
 import { EntryFilter } from './filter.ts';
-import { eachLine, indexIn, wordEnd } from './lines.ts';
-import { HASH, isBlank, latin1, quoteBytes, skipBlanks } from './text.ts';
+import { eachLine, wordEnd } from './lines.ts';
+import { HASH, indexIn, isBlank, latin1, quoteBytes, skipBlanks } from './text.ts';
 
 const COMMA = 0x2c;
 const ADD: ReadonlySet<string> = new Set(['add', '-A']);

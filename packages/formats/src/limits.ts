@@ -11,6 +11,8 @@ export interface FormatLimits {
   readonly entries: number;
   /** How many rejects are kept with their reasons; the rest are counted. */
   readonly rejectsKept: number;
+  /** After so many rejects a list is given up: what is left of it is not read. */
+  readonly rejects: number;
   /** Longest rule set document, without the files it names. */
   readonly documentBytes: number;
   /** Most tokens (values, dashes, line ends, …) of one document, and most values after its aliases are followed. */
@@ -23,6 +25,7 @@ export const FORMAT_LIMITS: FormatLimits = {
   lineBytes: 64 * 1024, // the longest request of QubesDB, so no line of Qubes is longer
   entries: 16 * 1024 * 1024, // 16 times the million that the numbers in DESIGN are about
   rejectsKept: 1000, // more than anybody reads
+  rejects: 1_000_000, // to say what is wrong takes microseconds, each time; nobody tolerates so many
   documentBytes: 16 * 1024 * 1024, // 2^18 rules written inline are 11 MB
   documentTokens: 2 * 1024 * 1024, // the same are 1.6M tokens; the YAML library takes some 250 bytes for each
 };

@@ -41,12 +41,6 @@ export function wordEnd(bytes: Uint8Array, start: number, end: number): number {
   return at;
 }
 
-/** The first index of a byte in [start, end), or -1. */
-export function indexIn(bytes: Uint8Array, byte: number, start: number, end: number): number {
-  for (let at = start; at < end; at++) if (bytes[at] === byte) return at;
-  return -1;
-}
-
 /** The words of bytes[start, end), between blanks. */
 export function latin1Words(bytes: Uint8Array, start: number, end: number): string[] {
   const text = latin1(bytes, start, end);

@@ -18,6 +18,11 @@ export const LIST_FILTERS = [
 ] as const;
 export type ListFilter = (typeof LIST_FILTERS)[number];
 
+/** A filter by its key in configurations. */
+export function filterKey(filter: ListFilter): string {
+  return filter === 'minScore' ? 'min-score' : filter;
+}
+
 export interface ListFormat {
   readonly name: string;
   /** One line, for people. */

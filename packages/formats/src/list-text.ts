@@ -158,6 +158,7 @@ class ListTextReader {
   }
 
   private isOverfull(): boolean {
+    if (this.rejects.count >= this.limits.rejects) return true;
     if (this.v4.count + this.v6.count + this.names.length <= this.limits.entries) return false;
     const reason = `more than ${this.limits.entries} entries: split the list`;
     this.rejects.add({ line: this.line, column: 1, code: TextFault.tooManyEntries, reason });

@@ -3,7 +3,7 @@
 import { parseDottedQuad } from '@rulecast/rules';
 import type { Collector } from './collector.ts';
 import { eachLine, trimEnd } from './lines.ts';
-import { DASH, HASH, quoteBytes, skipBlanks } from './text.ts';
+import { DASH, HASH, lastIndexIn, quoteBytes, skipBlanks } from './text.ts';
 
 const COLON = 0x3a;
 const SLASH = 0x2f;
@@ -19,9 +19,9 @@ export function importP2p(collector: Collector, start: number): void {
 
 function importLine(collector: Collector, from: number, end: number): void {
   const { bytes } = collector;
-  const dash = bytes.lastIndexOf(DASH, end - 1);
-  const colon = dash < from ? -1 : bytes.lastIndexOf(COLON, dash);
-  if (dash < from || colon < from) {
+  const dash = lastIndexIn(bytes, DASH, from, end);
+  const colon = lastIndexIn(bytes, COLON, from, dash);
+  if (colon < 0) {
     const reason = `${quoteBytes(bytes, from, end)} is no line of PeerGuardian text: name:192.0.2.1-192.0.2.9`;
     collector.reject(from, 'bad-p2p-line', reason);
     return;

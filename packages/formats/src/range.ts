@@ -47,7 +47,7 @@ function splitIp4(first: number, last: number, emit: PrefixSink): boolean {
     const length = ip4BlockLength(at, last);
     block[0] = at;
     emit(4, block, length);
-    at += 2 ** (32 - length);
+    at += ip4BlockSize(length);
   }
   return true;
 }
@@ -58,6 +58,11 @@ export function ip4BlockLength(first: number, last: number): number {
   const count = last - first + 1;
   const fitting = count === 2 ** 32 ? 0 : Math.clz32(count) + 1; // shortest length of at most `count` addresses
   return Math.max(aligned, fitting);
+}
+
+/** How many addresses a prefix of this length has. */
+export function ip4BlockSize(length: number): number {
+  return length === 0 ? 2 ** 32 : (1 << (32 - length)) >>> 0;
 }
 
 function bitAt(words: Uint32Array, bit: number): 0 | 1 {

@@ -37,6 +37,8 @@ export function importScored(collector: Collector, start: number): void {
 }
 
 function isSeparator(byte: number | undefined): boolean {
+  // Mostly digits and points, which are told by one comparison or two.
+  if (byte === undefined || (byte > COMMA && byte < SEMICOLON)) return false;
   return isBlank(byte) || byte === COMMA || byte === SEMICOLON || byte === BAR;
 }
 

@@ -57,9 +57,12 @@ export function textOf(bytes: Uint8Array, maxBytes: number): string | Reject {
 
 /** The index of the CR or LF that ends the line, or the length of the text. */
 export function lineEndAt(bytes: Uint8Array, from: number): number {
-  let at = from;
-  while (at < bytes.length && bytes[at] !== LF && bytes[at] !== CR) at++;
-  return at;
+  const { length } = bytes;
+  for (let at = from; at < length; at++) {
+    const byte = bytes[at]!; // at < length
+    if (byte <= CR && (byte === LF || byte === CR)) return at; // mostly one comparison
+  }
+  return Math.max(from, length);
 }
 
 /** Where the line after the one that ends at `end` starts. LF, CRLF and a lone CR each end one line. */
@@ -76,6 +79,18 @@ export function skipBlanks(bytes: Uint8Array, from: number, end: number): number
 
 export function isBlank(byte: number | undefined): boolean {
   return byte === SPACE || byte === TAB;
+}
+
+/** The first index of a byte in [start, end), or -1. */
+export function indexIn(bytes: Uint8Array, byte: number, start: number, end: number): number {
+  for (let at = start; at < end; at++) if (bytes[at] === byte) return at;
+  return -1;
+}
+
+/** The last index of a byte in [start, end), or -1. */
+export function lastIndexIn(bytes: Uint8Array, byte: number, start: number, end: number): number {
+  for (let at = end - 1; at >= start; at--) if (bytes[at] === byte) return at;
+  return -1;
 }
 
 /** The column of the byte at `at` in the line that starts at `lineStart`. */

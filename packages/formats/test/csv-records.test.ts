@@ -116,6 +116,51 @@ describe('CSV with quotes', () => {
     );
   });
 
+  it('is cut into the same records as by the library', () => {
+    const value = fc.string({
+      unit: fc.constantFrom('a', '"', ',', ';', '\t', '\n', ' ', '1', '#'),
+      maxLength: 5,
+    });
+    const blanks = fc.constantFrom('', '', ' ');
+    const cell = fc.tuple(value, fc.boolean(), blanks, blanks);
+    const rows = fc.array(fc.tuple(fc.array(cell, { minLength: 1, maxLength: 4 }), lineEnd), {
+      maxLength: 6,
+    });
+    fc.assert(
+      fc.property(delimiters, rows, (delimiter, records) => {
+        const text = records
+          .map(([cells, end]) => {
+            const fields = cells.map(([inner, isQuoted, before, after]) => {
+              const quoted = `"${inner.replaceAll('"', '""')}"`;
+              if (!isQuoted) return inner.replace(/["\s#,;|]/g, '');
+              return delimiter === '\t' ? quoted : before + quoted + after;
+            });
+            return fields.join(delimiter) + end;
+          })
+          .join('');
+        const own = recordsOf(text, delimiter);
+        const library: readonly (readonly string[])[] = parse(Buffer.from(text), {
+          delimiter,
+          record_delimiter: ['\r\n', '\n', '\r'],
+          relax_column_count: true,
+          skip_empty_lines: true,
+          trim: delimiter !== '\t',
+        });
+        const isComment = ([first = '']: readonly string[]): boolean =>
+          (delimiter === ';' ? /^[ \t]*#/ : /^[ \t]*[#;]/).test(first);
+        const trimmed = library
+          .filter((fields) => !isComment(fields))
+          .map((fields) => fields.map((field) => field.replace(/^[ \t]+|[ \t]+$/g, '')));
+        const isBlank = (fields: readonly string[]): boolean => fields.every((field) => field === '');
+        expect(own.collector.rejects.kept).toEqual([]);
+        expect(own.seen.map(({ fields }) => fields).filter((fields) => !isBlank(fields))).toEqual(
+          trimmed.filter((fields) => !isBlank(fields)),
+        );
+      }),
+      { numRuns: 1000 },
+    );
+  });
+
   it('gives the line that a record begins in, whatever the line ends within quotes', () => {
     for (const end of ['\n', '\r\n', '\r']) {
       const { seen } = recordsOf(`a,b\n\n"c${end}d",e\r\nf,"g"\n\nh\n`);

@@ -483,6 +483,7 @@ describe('importList: filters', () => {
       /holds names, and prefixes are asked for/,
     ],
     ['aws', AWS, { tag: ['x'] }, 'useless-filter', /takes only region, service/],
+    ['plain', '192.0.2.1\n', { minScore: 3 }, 'useless-filter', /picked by min-score: the format plain/],
   ] as const)('%s %j with %j is refused as a whole', (format, text, options, code, reason) => {
     const { fault, rejectCount, ...imported } = importText(text, { format, ...options });
     expect(imported.format).toBe(format);
@@ -493,6 +494,16 @@ describe('importList: filters', () => {
 });
 
 describe('importList: the list', () => {
+  it.each(['', '\n \n', '\ufeff'])(
+    'nothing at all, %j, is empty and no fault, whatever is to be picked',
+    (text) => {
+      expect(importText(text, { minScore: 3, country: ['NL'] })).toMatchObject({
+        entries: 0,
+        rejectCount: 0,
+      });
+    },
+  );
+
   it('adjacent prefixes merge only where that is asked for, covered ones always', () => {
     const text = '192.0.2.0/25\n192.0.2.128/25\n192.0.2.7\n2001:db8::/33\n2001:db8:8000::/33\n';
     expect(textsOf(importText(text).list)).toEqual([
@@ -551,6 +562,24 @@ describe('importList: the list', () => {
     const full = importText(text, { format, limits: { entries: 2 } });
     expect(full.rejects.map(({ code }) => code)).toEqual(['too-many-entries']);
     expect(importText(text, { format, limits: { entries: 3 } }).rejectCount).toBe(0);
+  });
+
+  it.each([
+    ['plain', '192.0.2.1\n', '192.0.2.x\n'],
+    ['p2p', 'a:192.0.2.1-192.0.2.1\n', '192.0.2.1-192.0.2.9\n'],
+    ['csv', 'ip,name\n192.0.2.1,a\n', '192.0.2.x,a\n'],
+    ['nft', 'add element ip t s { 192.0.2.1 }\n', 'add element ip t s { 192.0.2.x }\n'],
+  ] as const)('%s with too many rejects is given up, and no list', (format, good, bad) => {
+    const text = good + bad.repeat(9);
+    const { fault, rejects, lineCount } = importText(text, { format, limits: { rejects: 5 } });
+    expect(rejects).toHaveLength(6);
+    expect(rejects.at(-1)).toEqual(fault);
+    expect(fault).toMatchObject({
+      code: 'too-many-rejects',
+      reason: '5 entries that cannot be read: this is no list',
+    });
+    expect(lineCount).toBeLessThan(9);
+    expect(importText(text, { format, limits: { rejects: 10 } }).fault).toBeUndefined();
   });
 
   it('gives every reject to the listener and keeps the first', () => {

@@ -6,7 +6,7 @@
 import { EventEmitter } from 'node:events';
 import { join } from 'node:path';
 import { DEGRADED_MAX, ErrorCode, type Manifest, ProtocolError } from '@rulecast/protocol';
-import { isPartName, type List, type RuleSet } from '@rulecast/rules';
+import { isPartName, type List, type RuleSet, RuleSetProblemCode } from '@rulecast/rules';
 import { type BatchOutcome, type Clock, SYSTEM_CLOCK } from '@rulecast/sources';
 import type { Logger } from 'pino';
 import { Archive, type PartFilter, restored } from './archive.ts';
@@ -68,6 +68,8 @@ export type PushOutcome = Extract<IngestResult, { kind: 'rejects' }> | VersionMo
 export interface ListKeeper {
   /** Whether nobody else may change this list. */
   owns(list: string): boolean;
+  /** Whether another list is made of this one, so that it is of use without a rule. */
+  isOperand(list: string): boolean;
   /** What does not work as it should, each a sentence. */
   readonly degraded: readonly string[];
 }
@@ -227,7 +229,7 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
     dryRun: boolean,
   ): Promise<ReleaseOutcome> {
     const { resolutions, failed } = await this.names.settle(ruleSet);
-    const plan = await this.committer.plan({ ...ruleSet, resolutions });
+    const plan = this.withoutOperands(await this.committer.plan({ ...ruleSet, resolutions }));
     const result = { plan, notes, failedNames: failed };
     if (dryRun) return { kind: 'planned', ...result, head: this.head };
     this.failedNames = failed;
@@ -237,6 +239,14 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
     if (!plan.changed) return { kind: 'unchanged', ...result, head: this.head };
     const { head } = this;
     return { kind: 'released', ...result, head };
+  }
+
+  /** A plan that does not warn of lists which others are made of. */
+  private withoutOperands(plan: Plan): Plan {
+    const warnings = plan.warnings.filter(({ code, part }) => {
+      return code !== RuleSetProblemCode.unusedList || this.keeper?.isOperand(part) !== true;
+    });
+    return { ...plan, warnings };
   }
 
   /**

@@ -33,6 +33,7 @@ export interface SourcesLinkOptions {
 /** Troubles of lists that the status shows one by one. */
 const LISTS_SHOWN = 6;
 const DEGRADED_CHARS = 120;
+const REFUSED = 'the configuration is refused';
 /** What takes effect at the next start only, by the key that the file has for it. */
 const START_KEYS = {
   name: 'name',
@@ -76,8 +77,7 @@ export class SourcesLink implements ListKeeper {
       config,
       directory,
       fetcher: new Fetcher({ cacheDirectory: join(directory, 'downloads'), proxy: config.proxy }),
-      read: (job) => this.reader.read(job),
-      evaluate: (expression) => this.reader.evaluate(expression),
+      work: this.reader,
       watch,
       consumer: {
         update: (batch) => publisher.updateLists(batch),
@@ -100,6 +100,10 @@ export class SourcesLink implements ListKeeper {
 
   owns(list: string): boolean {
     return this.sources.owns(list);
+  }
+
+  isOperand(list: string): boolean {
+    return this.sources.isOperand(list);
   }
 
   get degraded(): readonly string[] {
@@ -145,12 +149,13 @@ export class SourcesLink implements ListKeeper {
     const { logger } = this.publisher;
     const read = await readConfigFile(file);
     if (read.kind === 'refused') {
-      this.configTrouble = `the configuration is refused and the one before is in force: ${firstFault(read)}`;
+      this.configTrouble = `${REFUSED} and the one before is in force: ${firstFault(read)}`;
       logger.warn({ file, rejects: read.rejects.slice(0, 8) }, this.configTrouble);
       return;
     }
     const { config } = read;
     const isUnchanged = isDeepStrictEqual(config, this.config);
+    const wasRefused = this.configTrouble?.startsWith(REFUSED) === true;
     const changed = startKeys().filter((key) => {
       return !isDeepStrictEqual(startValue(config, key), startValue(this.config, key));
     });
@@ -159,6 +164,7 @@ export class SourcesLink implements ListKeeper {
       stale.length === 0
         ? undefined
         : `restart the publisher for ${stale.join(', ')}: the configuration changed`;
+    if (isUnchanged && wasRefused) logger.info({ file }, 'the configuration is what is in force again');
     if (isUnchanged) return;
     this.config = { ...config, ...Object.fromEntries(startKeys().map((key) => [key, this.config[key]])) };
     await this.sources.reload(config);

@@ -8,12 +8,32 @@
  */
 
 import { entryCount, type List, nameListOf } from '@rulecast/rules';
-import { subtractLists, unionLists } from './expression.ts';
+import { aggregatedList, subtractLists, unionLists } from './expression.ts';
 
 export interface Layer {
   /** Steady milliseconds when the source last said these. */
   readonly seenAtMs: number;
   readonly list: List;
+}
+
+/** What is to be made of layers. Plain data. */
+export interface Merging {
+  readonly layers: readonly Layer[];
+  /** What the source says now, if it said something; of the kind of the layers. */
+  readonly fresh: Layer | undefined;
+  readonly aggregate: boolean;
+}
+
+/** Layers and what they are together. */
+export interface Merged {
+  readonly layers: readonly Layer[];
+  readonly list: List;
+}
+
+export function mergeLayers({ layers, fresh, aggregate }: Merging): Merged {
+  const merged = fresh === undefined ? layers : layersWith(layers, fresh.list, fresh.seenAtMs);
+  const list = listOfLayers(merged);
+  return { layers: merged, list: aggregate && merged.length > 1 ? aggregatedList(list) : list };
 }
 
 /** Beyond this many the two oldest become one, with the age of the younger: the bound on work and memory is worth that. */

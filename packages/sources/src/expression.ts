@@ -4,6 +4,7 @@
  */
 
 import {
+  aggregatePrefixes,
   combineSets,
   intersectPrefixes,
   type List,
@@ -20,16 +21,24 @@ export interface Expression {
   /** At least one. */
   readonly operands: readonly List[];
   readonly minus: readonly List[];
+  readonly aggregate: boolean;
 }
 
 /** What an expression stands for; undefined where its lists are not all of one kind. */
 export function evaluateExpression(expression: Expression): List | undefined {
-  const { operator, operands, minus } = expression;
+  const { operator, operands, minus, aggregate } = expression;
   const [first] = operands;
   if (first === undefined) return undefined;
   if ([...operands, ...minus].some((list) => list.kind !== first.kind)) return undefined;
   const joined = operator === 'union' ? unionLists(operands) : operands.reduce(intersectLists);
-  return minus.reduce(subtractLists, joined);
+  const list = minus.reduce(subtractLists, joined);
+  return aggregate ? aggregatedList(list) : list;
+}
+
+/** The same addresses with adjacent prefixes joined. */
+export function aggregatedList(list: List): List {
+  if (list.kind === 'names') return list;
+  return { ...list, v4: aggregatePrefixes(list.v4), v6: aggregatePrefixes(list.v6) };
 }
 
 /** Members of any of some lists of one kind, at least one. */

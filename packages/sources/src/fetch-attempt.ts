@@ -8,7 +8,7 @@ import { pipeline } from 'node:stream/promises';
 import { createBrotliDecompress, createGunzip, createInflate } from 'node:zlib';
 import { type Dispatcher, request } from 'undici';
 import { FetchError, FetchErrorCode, statusError, transportError, truncatedError } from './fetch-error.ts';
-import { fileNameOf, headerOf, type ResponseHeaders, retryAfterMs } from './fetch-header.ts';
+import { fileNameOf, headerOf, lastModifiedOf, type ResponseHeaders, retryAfterMs } from './fetch-header.ts';
 import { FETCH_LIMITS } from './limits.ts';
 
 /** What is known of the body in the cache, for a server that can say that it is still current. */
@@ -67,7 +67,7 @@ export async function attemptFetch(attempt: Attempt): Promise<AttemptResult> {
       return {
         kind: 'not-modified',
         etag: headerOf(headers, 'etag'),
-        lastModified: headerOf(headers, 'last-modified'),
+        lastModified: lastModifiedOf(headers),
       };
     }
     if (!REDIRECT_STATUS.has(status)) {
@@ -170,7 +170,7 @@ async function takeBody(
     finalUrl: shownUrl(url),
     fileName: fileNameOf(headerOf(headers, 'content-disposition'), url, attempt.url),
     etag: headerOf(headers, 'etag'),
-    lastModified: headerOf(headers, 'last-modified'),
+    lastModified: lastModifiedOf(headers),
   };
 }
 

@@ -22,6 +22,18 @@ export function retryAfterMs(text: string | undefined, nowMs: number): number | 
   return Number.isNaN(dateMs) ? undefined : Math.max(0, dateMs - nowMs);
 }
 
+const SECOND_MS = 1000;
+
+/**
+ * Last-Modified, where it tells one state of a file from another: it counts seconds, so that a file which was changed in the second of the
+ * answer may change once more and keep it (RFC 9110 §8.8.2.2).
+ */
+export function lastModifiedOf(headers: ResponseHeaders): string | undefined {
+  const modified = headerOf(headers, 'last-modified');
+  const sinceMs = Date.parse(headerOf(headers, 'date') ?? '') - Date.parse(modified ?? '');
+  return sinceMs < SECOND_MS ? undefined : modified;
+}
+
 /** A weak validator promises a body that means the same, a strong one the same bytes; RFC 9110 §8.8.1. */
 export function isStrongEtag(etag: string): boolean {
   return etag.startsWith('"');

@@ -8,7 +8,8 @@ export type { Permits, Refusal } from './guard.ts';
 export type { Log } from './log.ts';
 export { ProxyError } from './proxy.ts';
 export { Reader } from './reader.ts';
-export type { ReadingJob, ReadList, ReadRefused, ReadSource } from './reading.ts';
+export type { ReadingJob, ReadList, ReadRefused } from './reading.ts';
+export type { ListWork } from './source.ts';
 export {
   type AuditEntry,
   Sources,

@@ -1,18 +1,22 @@
 /**
- * Reads sources and evaluates expressions off the event loop: small ones in place, large ones and archives in one thread, one at a time, so
+ * Reads sources, evaluates expressions and merges layers off the event loop: small ones in place, large ones and archives in one thread, one at a time, so
  * that a feed of a million lines stalls nobody, and a hostile one ends its thread and not the publisher.
  */
 
 import { once } from 'node:events';
+import { setImmediate } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
 import { entryCount, type List } from '@rulecast/rules';
+import { type Layer, type Merged, type Merging, mergeLayers } from './expiry.ts';
 import { type Expression, evaluateExpression } from './expression.ts';
+import type { Input } from './inputs.ts';
+import { givenAway, Parcel } from './parcel.ts';
 import { type ReadingJob, type ReadList, type ReadRefused, readSource } from './reading.ts';
 
 /** Below this many bytes of text, reading takes less than a thread needs to start: some 50 ms. */
 const IN_PLACE_MAX_BYTES = 64 * 1024;
-/** Below this many entries, an expression takes a few milliseconds; half of them are a copy to the thread. */
-const EVALUATE_IN_PLACE_MAX_ENTRIES = 50_000;
+/** Below this many entries, an expression or a merge takes a few milliseconds; half of them are a copy to the thread. */
+const COMBINE_IN_PLACE_MAX_ENTRIES = 50_000;
 /** Heap of the thread, in MiB. Ten million names need 1 GB; addresses are not on the heap. */
 const THREAD_HEAP_MAX_MIB = 2048;
 /** A thread costs 20 MB; feeds are fetched hours apart. */
@@ -23,18 +27,40 @@ const THREAD_FILE = new URL('../dist/reading-thread.js', import.meta.url);
 /** What the thread is sent: plain data. */
 export type ReaderJob =
   | { readonly kind: 'read'; readonly job: ReadingJob }
-  | { readonly kind: 'evaluate'; readonly expression: Expression };
+  | { readonly kind: 'evaluate'; readonly expression: Expression }
+  | { readonly kind: 'merge'; readonly merging: Merging };
 
 /** What it answers. */
 export type ReaderAnswer =
   | ReadList
   | ReadRefused
-  | { readonly kind: 'evaluated'; readonly list: List | undefined };
+  | { readonly kind: 'evaluated'; readonly list: List | undefined }
+  | ({ readonly kind: 'merged' } & Merged);
 
 /** Does a job on the thread it is called on. Rejects only for a bug. */
 export async function readerAnswer(job: ReaderJob): Promise<ReaderAnswer> {
-  if (job.kind === 'read') return readSource(job.job);
-  return { kind: 'evaluated', list: evaluateExpression(job.expression) };
+  switch (job.kind) {
+    case 'read':
+      return readSource(job.job);
+    case 'evaluate':
+      return { kind: 'evaluated', list: evaluateExpression(job.expression) };
+    case 'merge':
+      return { kind: 'merged', ...mergeLayers(job.merging) };
+  }
+}
+
+/** An answer to hand over, with the buffers that go with it: the thread needs nothing of it any more. */
+export function handedOver(answer: ReaderAnswer): {
+  readonly answer: ReaderAnswer;
+  readonly buffers: readonly ArrayBuffer[];
+} {
+  if (answer.kind === 'refused' || answer.list === undefined) return { answer, buffers: [] };
+  const layers = answer.kind === 'merged' ? answer.layers : [];
+  const given = givenAway([answer.list, ...layers.map(({ list }) => list)]);
+  const [list = answer.list, ...rest] = given.lists;
+  if (answer.kind !== 'merged') return { answer: { ...answer, list }, buffers: given.buffers };
+  const own = layers.map((layer, i) => ({ ...layer, list: rest[i] ?? layer.list }));
+  return { answer: { ...answer, list, layers: own }, buffers: given.buffers };
 }
 
 export class Reader {
@@ -48,17 +74,24 @@ export class Reader {
     for (const input of job.inputs) bytes += input.bytes.length;
     const isLong = bytes > IN_PLACE_MAX_BYTES || job.inputs.some((input) => isPacked(input.bytes));
     const answer = await this.do({ kind: 'read', job }, isLong);
-    if (answer.kind === 'evaluated') throw new TypeError('a list is no answer to this');
-    return answer;
+    if (answer.kind === 'list' || answer.kind === 'refused') return answer;
+    throw unexpected(answer);
   }
 
   /** What an expression stands for; undefined where its lists are not all of one kind. Rejects where the thread ran out of memory. */
   async evaluate(expression: Expression): Promise<List | undefined> {
-    let entries = 0;
-    for (const list of [...expression.operands, ...expression.minus]) entries += entryCount(list);
-    const answer = await this.do({ kind: 'evaluate', expression }, entries > EVALUATE_IN_PLACE_MAX_ENTRIES);
+    const lists = [...expression.operands, ...expression.minus];
+    const answer = await this.do({ kind: 'evaluate', expression }, isMuch(lists));
     if (answer.kind === 'evaluated') return answer.list;
-    throw new Error(answer.kind === 'refused' ? answer.reason : 'a reading is no answer to this');
+    throw unexpected(answer);
+  }
+
+  /** What layers become. Rejects where the thread ran out of memory. */
+  async merge(merging: Merging): Promise<Merged> {
+    const layers = merging.fresh === undefined ? merging.layers : [merging.fresh, ...merging.layers];
+    const answer = await this.do({ kind: 'merge', merging }, isMuch(layers.map(({ list }) => list)));
+    if (answer.kind === 'merged') return answer;
+    throw unexpected(answer);
   }
 
   private do(job: ReaderJob, isLong: boolean): Promise<ReaderAnswer> {
@@ -76,9 +109,12 @@ export class Reader {
     const { thread } = this;
     thread.ref();
     try {
+      const parcel = new Parcel();
+      const packed = await packedJob(job, parcel);
       const answered = once(thread, 'message');
-      thread.postMessage(job);
+      thread.postMessage(packed, parcel.buffers);
       const [answer] = await answered;
+      await setImmediate(); // to take it apart is work; what follows has a turn of its own
       return answer as ReaderAnswer; // the thread sends nothing else
     } catch (cause) {
       this.thread = undefined;
@@ -105,6 +141,46 @@ export class Reader {
     clearTimeout(this.idle);
     await this.stop();
   }
+}
+
+/** The job with copies for the thread in place of what is large. */
+async function packedJob(job: ReaderJob, parcel: Parcel): Promise<ReaderJob> {
+  const listsOf = async (lists: readonly List[]): Promise<readonly List[]> => {
+    const packed: List[] = [];
+    for (const list of lists) packed.push(await parcel.list(list));
+    return packed;
+  };
+  const layerOf = async (layer: Layer): Promise<Layer> => ({ ...layer, list: await parcel.list(layer.list) });
+  switch (job.kind) {
+    case 'read': {
+      const inputs: Input[] = [];
+      for (const { name, bytes } of job.job.inputs) inputs.push({ name, bytes: await parcel.bytes(bytes) });
+      return { ...job, job: { ...job.job, inputs } };
+    }
+    case 'evaluate': {
+      const { operands, minus } = job.expression;
+      const packed = { operands: await listsOf(operands), minus: await listsOf(minus) };
+      return { ...job, expression: { ...job.expression, ...packed } };
+    }
+    case 'merge': {
+      const layers: Layer[] = [];
+      for (const layer of job.merging.layers) layers.push(await layerOf(layer));
+      const fresh = job.merging.fresh && (await layerOf(job.merging.fresh));
+      return { ...job, merging: { ...job.merging, layers, fresh } };
+    }
+  }
+}
+
+function isMuch(lists: readonly List[]): boolean {
+  let entries = 0;
+  for (const list of lists) entries += entryCount(list);
+  return entries > COMBINE_IN_PLACE_MAX_ENTRIES;
+}
+
+function unexpected(answer: ReaderAnswer): Error {
+  return answer.kind === 'refused'
+    ? new Error(answer.reason)
+    : new TypeError(`${answer.kind} is no answer to this`);
 }
 
 /** Whether bytes may hold far more than they are: anything but text. */

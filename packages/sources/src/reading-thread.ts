@@ -1,9 +1,12 @@
 /** The thread of reader.ts: one job a message. Runs from the built package. */
 
 import { parentPort } from 'node:worker_threads';
-import { type ReaderJob, readerAnswer } from './reader.ts';
+import { handedOver, type ReaderJob, readerAnswer } from './reader.ts';
 
 parentPort?.on('message', (job: ReaderJob) => {
   // What is thrown ends the thread, and the reader hears of it.
-  void readerAnswer(job).then((answer) => parentPort?.postMessage(answer));
+  void readerAnswer(job).then((made) => {
+    const { answer, buffers } = handedOver(made);
+    parentPort?.postMessage(answer, buffers);
+  });
 });

@@ -13,17 +13,10 @@ import {
   type ReadingConfig,
   type SourceLimits,
 } from '@rulecast/formats';
-import {
-  aggregatePrefixes,
-  entryCount,
-  type Family,
-  type List,
-  type PrefixSet,
-  prefixListOf,
-} from '@rulecast/rules';
+import { entryCount, type Family, type List, type PrefixSet, prefixListOf } from '@rulecast/rules';
 import { type Member, unpack } from './archive.ts';
 import { ArchiveError } from './archive-error.ts';
-import { unionLists } from './expression.ts';
+import { aggregatedList, unionLists } from './expression.ts';
 import { type Protected, type Refusal, wholeFamilies, withoutProtected } from './guard.ts';
 import type { Input } from './inputs.ts';
 
@@ -62,9 +55,6 @@ export interface ReadList {
 export interface ReadRefused extends Refusal {
   readonly kind: 'refused';
 }
-
-/** Reads in place or in a thread. Rejects only for a bug. */
-export type ReadSource = (job: ReadingJob) => Promise<ReadList | ReadRefused>;
 
 /** How many rejects of a list that was taken are kept for the status. */
 const REJECTS_KEPT = 16;
@@ -158,8 +148,7 @@ function importOptions({ reading, resolve, limits }: ReadingJob): ImportOptions 
 /** Joined and aggregated as the configuration wants it. */
 function finished(list: List, job: ReadingJob): List {
   if (list.kind === 'names') return { ...list, resolve: job.resolve };
-  if (!job.aggregate) return list;
-  return { ...list, v4: aggregatePrefixes(list.v4), v6: aggregatePrefixes(list.v6) };
+  return job.aggregate ? aggregatedList(list) : list;
 }
 
 function protect(

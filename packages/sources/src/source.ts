@@ -7,7 +7,6 @@
 
 import type { ListConfig, SourceLimits } from '@rulecast/formats';
 import {
-  aggregatePrefixes,
   combineSets,
   EMPTY_PREFIX_SET,
   entryCount,
@@ -19,8 +18,8 @@ import {
   subtractPrefixes,
 } from '@rulecast/rules';
 import type { Clock, SteadyTime } from './clock.ts';
-import { type Layer, layersWith, listOfLayers, nextExpiryMs, unexpired } from './expiry.ts';
-import { sameList } from './expression.ts';
+import { type Layer, listOfLayers, type Merged, type Merging, nextExpiryMs, unexpired } from './expiry.ts';
+import { type Expression, sameList } from './expression.ts';
 import { FetchError } from './fetch-error.ts';
 import { judgeChange, judgeWhole, NO_PERMITS, type Permits, type Refusal } from './guard.ts';
 import {
@@ -33,15 +32,23 @@ import {
   readFileInputs,
 } from './inputs.ts';
 import type { KeptList } from './kept.ts';
-import type { ReadList, ReadSource } from './reading.ts';
+import type { ReadingJob, ReadList, ReadRefused } from './reading.ts';
 import type { Table } from './table.ts';
+
+/** What takes long where lists are long; a Reader does it in a thread. Rejects only for a bug, or for want of memory. */
+export interface ListWork {
+  read(job: ReadingJob): Promise<ReadList | ReadRefused>;
+  /** Undefined where the lists of an expression are not all of one kind. */
+  evaluate(expression: Expression): Promise<List | undefined>;
+  merge(merging: Merging): Promise<Merged>;
+}
 
 /** What all sources of a publisher share. */
 export interface SourceContext {
   readonly clock: Clock;
   readonly time: SteadyTime;
   readonly fetcher: Downloader;
-  readonly read: ReadSource;
+  readonly work: ListWork;
   readonly limits: SourceLimits;
   readonly neverBlock: PrefixSet;
   readonly tables: ReadonlyMap<string, Table>;
@@ -118,7 +125,7 @@ export class Source {
     const fixed = fixedList(this.config);
     if (fixed !== undefined) {
       this.fetchedAtMs = this.context.clock.wallMs();
-      this.setFresh(fixed);
+      await this.setFresh(fixed);
       return this.good(undefined);
     }
     try {
@@ -158,16 +165,16 @@ export class Source {
     this.fetchedAtMs = inputs.fetchedAtMs;
     const isPermitted = permits.allowShrink || permits.force;
     if (fingerprint !== undefined && fingerprint === this.judged?.fingerprint && !isPermitted) {
-      return this.judged.refusal === undefined
-        ? this.good(undefined)
-        : this.failed(this.judged.refusal, undefined);
+      if (this.judged.refusal !== undefined) return this.failed(this.judged.refusal, undefined);
+      if (this.isExpired) await this.merge(this.layers, undefined);
+      return this.good(undefined);
     }
     const { result, overridden } = await this.readInputs(inputs, permits);
     const refusal = result.kind === 'refused' ? { code: result.code, reason: result.reason } : undefined;
     this.judged = fingerprint === undefined ? undefined : { fingerprint, refusal };
     if (result.kind === 'refused') return this.failed(result, undefined);
     this.report = result;
-    this.setFresh(result.list);
+    await this.setFresh(result.list);
     return this.good(overridden);
   }
 
@@ -182,7 +189,7 @@ export class Source {
     const { config, context } = this;
     const { reading, resolve, aggregate, rejectShare, guard, purpose, neverBlockExempt } = config;
     const neverBlock = purpose === 'block' ? exempted(context.neverBlock, neverBlockExempt) : undefined;
-    const result = await context.read({
+    const result = await context.work.read({
       inputs: inputs.inputs,
       reading: config.source.kind === 'table' ? tableReading(config, context.tables) : reading,
       resolve,
@@ -205,16 +212,19 @@ export class Source {
   }
 
   /** The source says `list` now. */
-  setFresh(list: List): void {
-    const nowMs = this.context.time.nowMs();
+  private async setFresh(list: List): Promise<void> {
+    const fresh: Layer = { seenAtMs: this.context.time.nowMs(), list };
     const isMerged = this.config.mode === 'merge' && this.layers[0]?.list.kind === list.kind;
-    this.layers = isMerged ? layersWith(this.layers, list, nowMs) : [{ seenAtMs: nowMs, list }];
-    this.setList();
+    if (isMerged) await this.merge(this.layers, fresh);
+    else this.take({ layers: [fresh], list });
   }
 
-  private setList(): void {
-    const joined = listOfLayers(this.layers);
-    const list = this.layers.length > 1 ? this.aggregated(joined) : joined;
+  private async merge(layers: readonly Layer[], fresh: Layer | undefined): Promise<void> {
+    this.take(await this.context.work.merge({ layers, fresh, aggregate: this.config.aggregate }));
+  }
+
+  private take({ layers, list }: Merged): void {
+    this.layers = layers;
     if (!sameList(this.list, list)) this.list = list; // the same object where it is the same
   }
 
@@ -222,10 +232,7 @@ export class Source {
     this.goodAtMs = this.context.time.nowMs();
     this.failures = 0;
     this.trouble = undefined;
-    if (this.isExpired) {
-      this.isExpired = false;
-      this.setList();
-    }
+    this.isExpired = false;
     return { isGood: true, retryAfterMs: undefined, overridden };
   }
 
@@ -256,10 +263,14 @@ export class Source {
   }
 
   /** Takes what an expression stands for now. Returns the refusal that was overridden, if one was. */
-  takeExpression(list: List, operands: readonly List[], permits: Permits): Refusal | undefined {
+  async takeExpression(
+    list: List,
+    operands: readonly List[],
+    permits: Permits,
+  ): Promise<Refusal | undefined> {
     this.operands = operands;
     this.fetchedAtMs = this.context.clock.wallMs();
-    const shaped = list.kind === 'names' ? { ...list, resolve: this.config.resolve } : this.aggregated(list);
+    const shaped = list.kind === 'names' ? { ...list, resolve: this.config.resolve } : list;
     const judge = (allowed: Permits): Refusal | undefined =>
       judgeChange(this.list, shaped, this.config.guard, allowed);
     const refusal = judge(permits);
@@ -268,7 +279,7 @@ export class Source {
       return undefined;
     }
     const overridden = judge(NO_PERMITS);
-    this.setFresh(shaped);
+    await this.setFresh(shaped);
     this.good(undefined);
     return overridden;
   }
@@ -278,23 +289,19 @@ export class Source {
     if (this.trouble?.reason !== refusal.reason) this.failed(refusal, undefined);
   }
 
-  private aggregated(list: List): List {
-    if (!this.config.aggregate || list.kind === 'names') return list;
-    return { ...list, v4: aggregatePrefixes(list.v4), v6: aggregatePrefixes(list.v6) };
-  }
-
   // ── Expiry ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
   /** Drops what is too old: entries of a list that merges, and all of a list that could not be refreshed for its time to live. */
-  expire(): void {
-    const { ttlMs, entryTtlMs } = this.config;
+  async expire(): Promise<void> {
+    const { ttlMs, entryTtlMs, aggregate } = this.config;
     const nowMs = this.context.time.nowMs();
-    if (entryTtlMs !== undefined) {
-      const kept = unexpired(this.layers, nowMs, entryTtlMs);
-      if (kept !== this.layers) {
-        this.layers = kept;
-        if (!this.isExpired) this.setList();
-      }
+    const { layers } = this;
+    const kept = entryTtlMs === undefined ? layers : unexpired(layers, nowMs, entryTtlMs);
+    if (kept !== layers) {
+      const merged = await this.context.work.merge({ layers: kept, fresh: undefined, aggregate });
+      if (this.layers !== layers) return; // loaded meanwhile: that is told, and expires, with the next batch
+      if (this.isExpired) this.layers = merged.layers;
+      else this.take(merged);
     }
     if (ttlMs === undefined || this.isExpired || this.trouble === undefined || this.list === undefined)
       return;

@@ -16,15 +16,13 @@ import {
 import { combineSets, EMPTY_PREFIX_SET, type List, type PrefixSet, unionPrefixes } from '@rulecast/rules';
 import { type Clock, SteadyTime, SYSTEM_CLOCK } from './clock.ts';
 import { Delivery, type ListConsumer } from './delivery.ts';
-import type { Expression } from './expression.ts';
 import { FetchError } from './fetch-error.ts';
 import { defaultNeverBlock, NO_PERMITS, type Permits, type Refusal } from './guard.ts';
 import type { Downloader } from './inputs.ts';
 import { Kept, type KeptList } from './kept.ts';
 import type { Log } from './log.ts';
-import type { ReadSource } from './reading.ts';
 import { Schedule } from './schedule.ts';
-import { type LoadResult, Source, type SourceContext } from './source.ts';
+import { type ListWork, type LoadResult, Source, type SourceContext } from './source.ts';
 import { type ListStatus, statusOf } from './status.ts';
 import { Table } from './table.ts';
 import { delayAfterCache, delayAfterFailure, delayAfterSuccess } from './timing.ts';
@@ -49,9 +47,7 @@ export interface SourcesOptions {
   readonly directory: string;
   /** Closed with the sources. */
   readonly fetcher: Downloader;
-  readonly read: ReadSource;
-  /** Undefined where the lists of an expression are not all of one kind. */
-  readonly evaluate: (expression: Expression) => Promise<List | undefined>;
+  readonly work: ListWork;
   readonly watch: WatchPaths;
   readonly consumer: ListConsumer;
   readonly log: Log;
@@ -166,14 +162,14 @@ export class Sources {
   /** What sources share under the configuration at hand. */
   private newContext(): SourceContext {
     const { limits, neverBlock } = this.config;
-    const { fetcher, read, peers = EMPTY_PREFIX_SET } = this.options;
+    const { fetcher, work, peers = EMPTY_PREFIX_SET } = this.options;
     const base = neverBlock.defaults ? defaultNeverBlock() : EMPTY_PREFIX_SET;
     const { clock, time, tables } = this;
     return {
       clock,
       time,
       fetcher,
-      read,
+      work,
       limits,
       neverBlock: [neverBlock.add, peers].reduce((a, b) => combineSets(unionPrefixes, a, b), base),
       tables,
@@ -186,6 +182,11 @@ export class Sources {
   /** Whether a list is this configuration's, so that nobody else may change it. */
   owns(name: string): boolean {
     return this.config.lists.get(name)?.publish === true;
+  }
+
+  /** Whether a list is made of this one. */
+  isOperand(name: string): boolean {
+    return [...this.config.lists.values()].some((list) => operandsOf(list).includes(name));
   }
 
   /** Each list of the configuration, in its order. */
@@ -417,7 +418,7 @@ export class Sources {
   /** Puts what differs in force, as one batch, and keeps what is to be known after a restart. */
   private async flush(): Promise<void> {
     try {
-      for (const source of this.sources.values()) source.expire();
+      for (const source of this.sources.values()) await source.expire();
       await this.evaluateAll();
       await this.delivery.deliver(this.sources);
     } catch (error) {
@@ -446,7 +447,7 @@ export class Sources {
   }
 
   private async evaluate(source: Source): Promise<void> {
-    const { source: expression, name } = source.config;
+    const { source: expression, name, aggregate } = source.config;
     if (expression.kind !== 'expression') return;
     const missing = operandsOf(source.config).find((operand) => this.list(operand) === undefined);
     if (missing !== undefined) {
@@ -459,7 +460,8 @@ export class Sources {
     const minus = listsOf(expression.minus);
     const permits = this.permits.get(name);
     if (source.isMadeOf([...operands, ...minus]) && permits === undefined) return;
-    const list = await this.options.evaluate({ operator: expression.operator, operands, minus });
+    const { operator } = expression;
+    const list = await this.options.work.evaluate({ operator, operands, minus, aggregate });
     if (list === undefined) {
       const reason = 'it is made of lists of addresses and lists of names: keep them apart';
       source.refuse({ code: 'mixed-list', reason });
@@ -467,7 +469,7 @@ export class Sources {
     }
     const before = source.count;
     const trouble = source.trouble?.code;
-    const overridden = source.takeExpression(list, [...operands, ...minus], permits ?? NO_PERMITS);
+    const overridden = await source.takeExpression(list, [...operands, ...minus], permits ?? NO_PERMITS);
     if (overridden !== undefined) this.tellOverridden(source, overridden, before);
     this.tellTrouble(source, trouble);
   }

@@ -43,6 +43,7 @@ describe('evaluateExpression', () => {
             operator: operator as 'union' | 'intersect',
             operands: operands.map((entries) => listOf(...entries)),
             minus: minus.map((entries) => listOf(...entries)),
+            aggregate: false,
           });
           expect([...addressesIn(entriesOf(list) ?? [])].sort((a, b) => a - b)).toEqual(expected);
         },
@@ -59,8 +60,18 @@ describe('evaluateExpression', () => {
     fc.assert(
       fc.property(fc.array(names, { minLength: 1, maxLength: 3 }), names, (operands, minus) => {
         const lists = operands.map(nameList);
-        const union = evaluateExpression({ operator: 'union', operands: lists, minus: [nameList(minus)] });
-        const both = evaluateExpression({ operator: 'intersect', operands: lists, minus: [nameList(minus)] });
+        const union = evaluateExpression({
+          operator: 'union',
+          operands: lists,
+          minus: [nameList(minus)],
+          aggregate: false,
+        });
+        const both = evaluateExpression({
+          operator: 'intersect',
+          operands: lists,
+          minus: [nameList(minus)],
+          aggregate: false,
+        });
         const left = NAMES.filter((name) => !minus.includes(name));
         expect(entriesOf(union)).toEqual(
           left.filter((name) => operands.some((operand) => operand.includes(name))),
@@ -74,8 +85,12 @@ describe('evaluateExpression', () => {
 
   it('is none of addresses and names together', () => {
     const [a, b] = [listOf('192.0.2.1'), listOf('a.example')];
-    expect(evaluateExpression({ operator: 'union', operands: [a, b], minus: [] })).toBeUndefined();
-    expect(evaluateExpression({ operator: 'union', operands: [a], minus: [b] })).toBeUndefined();
+    expect(
+      evaluateExpression({ operator: 'union', operands: [a, b], minus: [], aggregate: false }),
+    ).toBeUndefined();
+    expect(
+      evaluateExpression({ operator: 'union', operands: [a], minus: [b], aggregate: false }),
+    ).toBeUndefined();
   });
 
   it('takes an allow list out of a block list, whitelist over blacklist', () => {
@@ -83,6 +98,7 @@ describe('evaluateExpression', () => {
       operator: 'union',
       operands: [listOf('192.0.2.0/30', '2001:db8::/126')],
       minus: [listOf('192.0.2.1'), listOf('2001:db8::2/127')],
+      aggregate: false,
     });
     expect(entriesOf(list)).toEqual(['192.0.2.0/32', '192.0.2.2/31', '2001:db8::/127']);
   });

@@ -2,7 +2,17 @@
 
 import { gzipSync } from 'node:zlib';
 import { SOURCE_LIMITS } from '@rulecast/formats';
+import {
+  EMPTY_PREFIX_SET,
+  entryCount,
+  type List,
+  nameListOf,
+  type Prefixes,
+  prefixListOf,
+} from '@rulecast/rules';
 import { afterAll, describe, expect, it } from 'vitest';
+import { mergeLayers } from '../src/expiry.ts';
+import { evaluateExpression } from '../src/expression.ts';
 import { defaultNeverBlock } from '../src/guard.ts';
 import type { Input } from '../src/inputs.ts';
 import { Reader } from '../src/reader.ts';
@@ -202,6 +212,30 @@ describe('Reader', () => {
       expect(await reader.read(jobOf({ 'a.txt.gz': gzipSync(text) }))).toEqual(
         await readSource(jobOf({ 'a.txt.gz': gzipSync(text) })),
       );
+    },
+  );
+
+  it.each([10, 100_000])(
+    'combines lists of %d entries as one does without it, and leaves them whole',
+    async (count) => {
+      const every = (step: number, of = count): List => {
+        const words = Uint32Array.from({ length: of }, (_, i) => 0x0a00_0000 + i * step);
+        const v4: Prefixes = { family: 4, words, lengths: new Uint8Array(of).fill(32) };
+        return prefixListOf({ v4, v6: EMPTY_PREFIX_SET.v6 });
+      };
+      const [odd, even, few] = [every(3), every(2), every(6, 4)];
+      const expression = { operator: 'union', operands: [odd, even], minus: [few], aggregate: true } as const;
+      const combined = evaluateExpression(expression);
+      expect(await reader.evaluate(expression)).toEqual(combined);
+      const layers = [{ seenAtMs: 5, list: odd }];
+      const merging = { layers, fresh: { seenAtMs: 7, list: even }, aggregate: true };
+      const merged = mergeLayers(merging);
+      const answer = await reader.merge(merging);
+      expect(answer.layers).toEqual(merged.layers);
+      expect(answer.list).toEqual(merged.list);
+      const mixed = { ...expression, operands: [odd, nameListOf(['a.example'], false)] };
+      expect(await reader.evaluate(mixed)).toBeUndefined();
+      expect([odd, even, few].map(entryCount)).toEqual([count, count, 4]);
     },
   );
 

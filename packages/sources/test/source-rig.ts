@@ -6,6 +6,7 @@ import { type PublisherConfig, parseConfig } from '@rulecast/formats';
 import type { List } from '@rulecast/rules';
 import type { EntryCounts } from '../src/change.ts';
 import type { BatchOutcome, ListBatch, ListConsumer } from '../src/delivery.ts';
+import { mergeLayers } from '../src/expiry.ts';
 import { evaluateExpression } from '../src/expression.ts';
 import type { FetchOutcome, FetchRequest } from '../src/fetch.ts';
 import { FetchError, FetchErrorCode } from '../src/fetch-error.ts';
@@ -117,8 +118,11 @@ export class SourceRig {
       config: this.parse(config),
       directory: join(directory, 'state'),
       fetcher: this.network,
-      read: readSource,
-      evaluate: async (expression) => evaluateExpression(expression),
+      work: {
+        read: readSource,
+        evaluate: async (expression) => evaluateExpression(expression),
+        merge: async (merging) => mergeLayers(merging),
+      },
       watch: async (paths, onChange) => {
         this.watched = paths;
         this.touch = onChange;

@@ -2,7 +2,7 @@
  * CURVE, ZeroMQ's encryption and authentication by keys (RFC 26/CurveZMQ), and the handler that tells a listener which clients
  * to admit (RFC 27/ZAP). Keys are text in Z85 (RFC 32), as curve_keypair(3) and zeromq.js make them.
  */
-import type { Context, Reply } from 'zeromq';
+import type { Context, Router } from 'zeromq';
 import { decodeZ85 } from './curve-key.ts';
 import { EndpointError } from './endpoint.ts';
 
@@ -17,6 +17,8 @@ const ZAP_CURVE_FRAME_COUNT = 7;
 
 /** A ZAP domain must not be empty, or the handler is not required to be there. */
 export const ZAP_DOMAIN = 'rulecast';
+/** After an error, so that one which stays does not keep the processor busy. */
+const PAUSE_MS = 20;
 
 /** What a client needs. */
 export interface CurveClientKeys {
@@ -53,34 +55,49 @@ export function checkServerKeys(keys: CurveServerKeys): void {
   keys.clientKeys.forEach((key, i) => void decodeKey(`clientKeys[${i}]`, key));
 }
 
-/** Answers the admission questions of one context until `close`. Binds at once, so that no listener can be ahead of it. */
+/**
+ * Answers the admission questions of one context until `close`. Binds at once, so that no listener can be ahead of it. A ROUTER, for a
+ * REP whose answer fails takes no further question: one bad moment would shut everybody out.
+ */
 export class Admission {
-  readonly #socket: Reply;
+  readonly #socket: Router;
   readonly #admitted: ReadonlySet<string>;
+  readonly #onError: (error: unknown) => void;
 
-  constructor(zmq: typeof import('zeromq'), context: Context, clientKeys: readonly string[]) {
+  /** `onError` hears of questions that could not be answered; whoever asked is not admitted. */
+  constructor(
+    zmq: Pick<typeof import('zeromq'), 'Router'>,
+    context: Context,
+    clientKeys: readonly string[],
+    onError: (error: unknown) => void,
+  ) {
     this.#admitted = new Set(clientKeys.map((key) => decodeKey('clientKeys', key).toString('hex')));
-    this.#socket = new zmq.Reply({ context, linger: 0 });
+    this.#onError = onError;
+    this.#socket = new zmq.Router({ context, linger: 0 });
     this.#socket.bindSync(ZAP_ADDRESS);
-    void this.#answer();
+    void this.#answerAll();
   }
 
   close(): void {
     this.#socket.close();
   }
 
-  async #answer(): Promise<void> {
+  async #answerAll(): Promise<void> {
     while (!this.#socket.closed) {
       try {
-        const request = await this.#socket.receive();
-        const admitted = this.#admits(request);
-        const answer = admitted ? ['200', 'OK', 'client', ''] : ['400', 'unknown key', '', ''];
-        await this.#socket.send([ZAP_VERSION, request[1] ?? '', ...answer]);
-      } catch {
-        // Closed while it waited; anything else would meet the loop's next turn again.
-        if (!this.#socket.closed) this.#socket.close();
+        const [asker, , ...request] = await this.#socket.receive();
+        if (asker !== undefined) await this.#answer(asker, request);
+      } catch (error) {
+        if (this.#socket.closed) return;
+        this.#onError(error);
+        await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
       }
     }
+  }
+
+  async #answer(asker: Buffer, request: readonly Buffer[]): Promise<void> {
+    const answer = this.#admits(request) ? ['200', 'OK', 'client', ''] : ['400', 'unknown key', '', ''];
+    await this.#socket.send([asker, '', ZAP_VERSION, request[1] ?? '', ...answer]);
   }
 
   #admits(request: readonly Buffer[]): boolean {

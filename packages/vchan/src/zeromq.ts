@@ -378,7 +378,8 @@ class ZmqListener implements Listener {
     const { curve, heartbeatMs = HEARTBEAT_MS } = options;
     // Who is admitted is decided once per context.
     this.#context = curve === undefined ? zmq.context : new zmq.Context();
-    this.#admission = curve && new Admission(zmq, this.#context, curve.clientKeys);
+    this.#admission =
+      curve && new Admission(zmq, this.#context, curve.clientKeys, (error) => this.#tell(error));
     this.#router = new zmq.Router({
       ...socketOptions(endpoint, heartbeatMs),
       context: this.#context,
@@ -472,9 +473,12 @@ class ZmqListener implements Listener {
         else peer.channel?.receive(decoded);
       }
     } catch (error) {
-      if (!this.#router.closed)
-        this.#options.onError(error instanceof Error ? error : new Error(String(error)));
+      if (!this.#router.closed) this.#tell(error);
     }
+  }
+
+  #tell(error: unknown): void {
+    this.#options.onError(error instanceof Error ? error : new Error(String(error)));
   }
 
   #onFirst(routingId: Buffer, message: ZmqMessage | undefined): void {
