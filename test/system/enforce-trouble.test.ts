@@ -11,6 +11,8 @@ import { Scene } from './scene.ts';
 const SOON_MS = 15_000;
 /** A refused release is offered again after half a minute. */
 const RETRIED_WITHIN_MS = 90_000;
+/** Elements are compared rarely: here every three seconds. */
+const CHECK_MINUTES = '0.05';
 const NFT_COMPLAINT = 'out of kernel memory';
 /** Tables of Qubes' own, with the hooks that they have: what we must leave alone. */
 const QUBES_TABLES = `table ip qubes {
@@ -56,7 +58,7 @@ describe.skipIf(enforcementGap() !== undefined)('an enforcing firewall in troubl
     await scene.publisher();
     let enforcer = await startEnforcer(scene, open());
     await block(scene, '203.0.113.1');
-    const [applier] = childrenOf(enforcer);
+    const [applier] = childrenOf(enforcer.process.pid);
     if (applier === undefined) throw new Error('no applier');
     process.kill(applier, 'SIGKILL');
     expect(await passing(['203.0.113.1', '203.0.113.2'])).toEqual([false, true]);
@@ -125,7 +127,7 @@ describe.skipIf(enforcementGap() !== undefined)('an enforcing firewall in troubl
   it('repairs elements that somebody took out of its sets', async () => {
     const { scene } = await prepare();
     await scene.publisher();
-    await startEnforcer(scene, open());
+    await startEnforcer(scene, open(), ['--check-minutes', CHECK_MINUTES]);
     await block(scene, '203.0.113.1', ['203.0.113.9', '203.0.113.10']);
     const [, set] =
       /set (\S+) \{[^}]*elements = \{[^}]*203\.0\.113\.1\b/.exec(

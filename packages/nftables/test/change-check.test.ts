@@ -42,7 +42,7 @@ function request(): Spoilable {
 
 interface Spoilable {
   kind: unknown;
-  change: Record<string, unknown> & { added: { set: unknown; at: unknown; count: unknown }[] };
+  change: Record<string, unknown> & { added: { set: unknown; at: unknown; count: unknown; above: unknown }[] };
 }
 
 describe('the check', () => {
@@ -270,7 +270,7 @@ describe('the check', () => {
 describe('a frame', () => {
   const frames = [
     frameOf({ id: 1, request: { kind: 'counters' } }),
-    frameOf({ restarted: true }, [Uint8Array.of(1, 2, 3)]),
+    frameOf({ died: true }, [Uint8Array.of(1, 2, 3)]),
   ];
   const stream = Buffer.concat(frames.flat().map((piece) => Buffer.from(piece)));
 
@@ -283,7 +283,7 @@ describe('a frame', () => {
       }
       expect(out).toEqual([
         { header: { id: 1, request: { kind: 'counters' } }, body: new Uint8Array(0) },
-        { header: { restarted: true }, body: Uint8Array.of(1, 2, 3) },
+        { header: { died: true }, body: Uint8Array.of(1, 2, 3) },
       ]);
     }
   });
