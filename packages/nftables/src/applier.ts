@@ -74,7 +74,7 @@ class Applier {
       case 'counters':
         return { reply: { kind: 'counters', counters: await readCounters(nft) } };
       case 'flows':
-        return { reply: { kind: 'flows', flows: await readFlows(this.options, downstreamGroup) } };
+        return { reply: { kind: 'flows', ...(await readFlows(this.options, downstreamGroup)) } };
       case 'cut':
         await cutFlows(this.options, request.matches);
         return { reply: { kind: 'cut' } };

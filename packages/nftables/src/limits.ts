@@ -11,8 +11,12 @@ export const DOWNSTREAM_GROUP = 2;
 export const TABLE = 'rulecast';
 /** Of our base chain: before the `filter` priority 0 of Qubes' own. */
 export const HOOK_PRIORITY = -10;
+/** The byte of a connection mark that is ours, as its lowest bit; and the values that it takes. */
+export const FLOW_MARK_UNIT = 0x01000000;
+export const FLOW_MARK_MAX = 255;
+export const NO_FLOW_MARK = 0;
 /** Changes whenever the same plan is rendered otherwise: then what a former version left in the kernel is loaded anew. */
-export const RENDERING = 2;
+export const RENDERING = 3;
 
 /** Up to so many members are a set that no release changes: another one takes its place, which costs 20 ms at worst. */
 export const SMALL_MEMBERS_MAX = 2048;

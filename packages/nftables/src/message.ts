@@ -68,7 +68,8 @@ export type Reply =
   | { readonly kind: 'applied'; readonly run: NftRun }
   | { readonly kind: 'state'; readonly state: KernelState }
   | { readonly kind: 'counters'; readonly counters: Readonly<Record<string, readonly [number, number]>> }
-  | { readonly kind: 'flows'; readonly flows: readonly Flow[] }
+  /** `marks`: the marks that flows have, as in a tag; also of flows that are not listed. */
+  | { readonly kind: 'flows'; readonly flows: readonly Flow[]; readonly marks: readonly number[] }
   | { readonly kind: 'cut' }
   /** The request was refused or failed; what was in force still is. */
   | { readonly kind: 'failed'; readonly text: string };

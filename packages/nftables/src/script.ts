@@ -6,7 +6,7 @@
 
 import type { Family } from '@rulecast/rules';
 import type { Change, Elements, Tag } from './change.ts';
-import { HOOK_PRIORITY, TABLE } from './limits.ts';
+import { FLOW_MARK_MAX, FLOW_MARK_UNIT, HOOK_PRIORITY, NO_FLOW_MARK, TABLE } from './limits.ts';
 import {
   DENIED_COUNTER,
   type PlanRule,
@@ -40,14 +40,16 @@ export function* scriptOf(change: Change, body: Uint8Array): Generator<Uint8Arra
  * The empty chain whose name is the tag. A change deletes that of its base, so that the kernel refuses the whole transaction where
  * the base is not what is there.
  */
-function tagChain({ release, conditions }: Tag): string {
-  return `release_${release}_${conditions}`;
+function tagChain({ release, conditions, mark }: Tag): string {
+  return `release_${release}_${conditions}_${mark}`;
 }
 
 /** Reads what `tagChain` makes. */
 export function parseTagChain(name: string): Tag | undefined {
-  const match = /^release_([0-9a-f]{64})_([0-9a-f]{16})$/.exec(name);
-  return match === null ? undefined : { release: match[1] ?? '', conditions: match[2] ?? '' };
+  const match = /^release_([0-9a-f]{64})_([0-9a-f]{16})_(\d{1,3})$/.exec(name);
+  if (match === null) return undefined;
+  const [, release = '', conditions = '', mark] = match;
+  return { release, conditions, mark: Number(mark) };
 }
 
 function headText(change: Change): string {
@@ -55,7 +57,8 @@ function headText(change: Change): string {
   if (change.base === 'fresh') lines.push(`destroy table ${T}`, `add table ${T}`);
   else lines.push(`delete chain ${T} ${tagChain(change.base)}`);
   lines.push(`add chain ${T} ${tagChain(change.tag)}`);
-  if (change.base === 'fresh' || change.takenOver) lines.push(...frameLines(change));
+  if (change.base === 'fresh' || change.takenOver) lines.push(...frameLines(change), ...gateLines(change));
+  else if (change.base.mark !== change.tag.mark) lines.push(...gateLines(change));
   for (const name of change.newCounters) lines.push(`add counter ${T} ${name}`);
   for (const name of change.newSets) lines.push(newSetLine(name));
   for (const name of change.newMaps) lines.push(newMapLine(name));
@@ -88,38 +91,53 @@ function tailText(change: Change): string {
 }
 
 /** What every plan has: the base chain, what follows it, and what happens to dropped packets. */
-function frameLines({ downstreamGroup, answer }: Change): readonly string[] {
+function frameLines({ answer }: Change): readonly string[] {
   const count = `counter name ${DENIED_COUNTER}`;
-  const chains: [name: string, rules: readonly string[]][] = [
-    [DENY_CHAIN, answer === 'reject' ? [count, ...REJECTIONS] : [`${count} drop`]],
-    [
-      NEXT_CHAIN,
-      [
-        `oifgroup != ${downstreamGroup} accept`,
-        // The rest of a TCP connection that was cut: no connection begins so.
-        `ct state new tcp flags & (fin | syn | rst | ack) != syn ${count} drop`,
-        'meta nfproto ipv4 goto ingress4',
-        'meta nfproto ipv6 goto ingress6',
-        'accept',
-      ],
-    ],
-    [
-      BASE_CHAIN,
-      [
-        'ct direction reply accept',
-        `iifgroup ${downstreamGroup} meta nfproto ipv4 goto egress4`,
-        `iifgroup ${downstreamGroup} meta nfproto ipv6 goto egress6`,
-        `goto ${NEXT_CHAIN}`,
-      ],
-    ],
+  const denial = answer === 'reject' ? [count, ...REJECTIONS] : [`${count} drop`];
+  return [
+    `add counter ${T} ${DENIED_COUNTER}`,
+    `add chain ${T} ${DENY_CHAIN}`,
+    `add chain ${T} ${NEXT_CHAIN}`,
+    `add chain ${T} ${BASE_CHAIN} { type filter hook forward priority ${HOOK_PRIORITY}; policy accept; }`,
+    ...ENTRY_CHAINS.map((name) => `add chain ${T} ${name}`),
+    ...chainLines(DENY_CHAIN, denial),
   ];
-  const hook = `{ type filter hook forward priority ${HOOK_PRIORITY}; policy accept; }`;
-  const lines = [`add counter ${T} ${DENIED_COUNTER}`];
-  for (const [name] of chains) lines.push(`add chain ${T} ${name}${name === BASE_CHAIN ? ` ${hook}` : ''}`);
-  for (const entry of ['egress4', 'egress6', 'ingress4', 'ingress6']) lines.push(`add chain ${T} ${entry}`);
-  for (const [name] of chains) lines.push(`flush chain ${T} ${name}`);
-  for (const [name, rules] of chains) lines.push(...rules.map((rule) => `add rule ${T} ${name} ${rule}`));
-  return lines;
+}
+
+const ENTRY_CHAINS = ['egress4', 'egress6', 'ingress4', 'ingress6'];
+
+/** Where packets come in, and where those go on that egress accepts. Flows from qubes to elsewhere carry the mark of the release. */
+function gateLines({ downstreamGroup: group, tag }: Change): readonly string[] {
+  // An error message about a flow (`related`) has the flow's mark, and is judged for itself.
+  const marked = `iifgroup ${group} oifgroup != ${group} ct state new,established`;
+  const value = tag.mark * FLOW_MARK_UNIT;
+  const known = `ct mark & ${FLOW_MARK_BITS} == ${value} ${marked} accept`;
+  const mark = `${marked} ct mark set ct mark & ${0xffffffff - FLOW_MARK_BITS} | ${value} accept`;
+  const isMarked = tag.mark !== NO_FLOW_MARK;
+  return [
+    ...chainLines(NEXT_CHAIN, [
+      ...(isMarked ? [mark] : []),
+      `oifgroup != ${group} accept`,
+      // The rest of a TCP connection that was cut: no connection begins so.
+      `ct state new tcp flags & (fin | syn | rst | ack) != syn counter name ${DENIED_COUNTER} drop`,
+      'meta nfproto ipv4 goto ingress4',
+      'meta nfproto ipv6 goto ingress6',
+      'accept',
+    ]),
+    ...chainLines(BASE_CHAIN, [
+      'ct direction reply accept',
+      ...(isMarked ? [known] : []),
+      `iifgroup ${group} meta nfproto ipv4 goto egress4`,
+      `iifgroup ${group} meta nfproto ipv6 goto egress6`,
+      `goto ${NEXT_CHAIN}`,
+    ]),
+  ];
+}
+
+const FLOW_MARK_BITS = FLOW_MARK_UNIT * FLOW_MARK_MAX;
+
+function chainLines(chain: string, rules: readonly string[]): readonly string[] {
+  return [`flush chain ${T} ${chain}`, ...rules.map((rule) => `add rule ${T} ${chain} ${rule}`)];
 }
 
 /** As Qubes does: ICMP 3/13, ICMPv6 1/1. A TCP connection in progress is reset, so that whoever waits for it learns at once. */

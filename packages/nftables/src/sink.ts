@@ -25,9 +25,10 @@ import {
 } from './change.ts';
 import { sameElements } from './comparison.ts';
 import { cutsFor } from './cuts.ts';
+import { FlowMarks } from './flow-marks.ts';
 import { hitsFrom, type NftHits, sumsOf } from './hits.ts';
 import { judgeDirection } from './judge.ts';
-import { CUTS_AT_ONCE, DOWNSTREAM_GROUP, LISTED_ELEMENTS_MAX, RENDERING } from './limits.ts';
+import { CUTS_AT_ONCE, DOWNSTREAM_GROUP, LISTED_ELEMENTS_MAX, NO_FLOW_MARK, RENDERING } from './limits.ts';
 import type { Flow, KernelState, NftRun } from './message.ts';
 import { keyOf, type Plan, parseSetName, setKey, setNames } from './plan.ts';
 import { type CounterIndex, type KnownSet, type KnownSets, planOf } from './planner.ts';
@@ -53,6 +54,11 @@ export interface NftSinkOptions {
   readonly downstreamGroup?: number;
   /** What the sender of a dropped packet is told; default `reject`: administratively prohibited, as Qubes does. */
   readonly answer?: 'reject' | 'silent';
+  /**
+   * Whether flows that a release accepts are marked, in the upper byte of their connection mark, so that the rest of their packets
+   * need no judging; default true.
+   */
+  readonly flowMarks?: boolean;
   /** Between looks at the kernel's rules; default 2 seconds. */
   readonly pollEveryMs?: number;
   /** Between looks that take in the elements of sets; default 5 minutes. */
@@ -137,6 +143,7 @@ class RunningSink implements NftSink {
   private readonly logger: SinkLogger;
   private readonly applier: ApplierClient;
   private readonly options: Omit<ChangeOptions, 'tag'>;
+  private readonly marks: FlowMarks | undefined;
   private readonly pollEveryMs: number;
   private readonly checkTimer: NodeJS.Timeout;
   private pollTimer: NodeJS.Timeout | undefined;
@@ -162,6 +169,7 @@ class RunningSink implements NftSink {
     this.logger = options.logger ?? SILENT;
     const downstreamGroup = options.downstreamGroup ?? DOWNSTREAM_GROUP;
     this.options = { downstreamGroup, answer: options.answer ?? 'reject' };
+    this.marks = options.flowMarks === false ? undefined : new FlowMarks();
     this.applier = new ApplierClient(
       options.applier ?? applierCommand(['--group', String(downstreamGroup)]),
       {
@@ -211,16 +219,18 @@ class RunningSink implements NftSink {
   private async planned(release: NftRelease): Promise<Prepared> {
     const { enforced } = this;
     const kernel = enforced === undefined ? await this.look() : undefined;
+    if (kernel !== undefined && this.marks?.known === false) await this.lookForMarks();
     const known = kernel === undefined ? (key: string) => enforced?.plan.sets.get(key) : setsIn(kernel);
     const { plan, counters } = planOf(release.ruleSet, release.environment, known);
     const tag: Tag = {
       release: Buffer.from(release.hash).toString('hex'),
       conditions: this.conditions(plan, release.environment),
+      mark: this.marks?.next() ?? NO_FLOW_MARK,
     };
     const options = { ...this.options, tag };
     const next = { plan, tag, counters, found: false, afterwards: [] };
-    if (kernel !== undefined && holds(kernel, plan, tag)) {
-      return { ...next, found: true, first: takeOver(plan, options) };
+    if (kernel?.tag !== undefined && holds(kernel, plan, tag)) {
+      return { ...next, found: true, first: takeOver(kernel.tag, plan, options) };
     }
     if (enforced === undefined || this.stale) return { ...next, first: wholeChange(plan, options) };
     if (sameTag(enforced.tag, tag)) return { ...next, first: undefined };
@@ -232,7 +242,9 @@ class RunningSink implements NftSink {
   private conditions(plan: Plan, { dns }: Environment): string {
     const maps = [...plan.maps].map(([name, keys]) => [name, [...keys]]);
     const addresses = dns.map(({ words }) => [...words]);
-    return keyOf(JSON.stringify([RENDERING, this.options, [...plan.chains], maps, addresses]));
+    return keyOf(
+      JSON.stringify([RENDERING, this.options, this.marks !== undefined, [...plan.chains], maps, addresses]),
+    );
   }
 
   private async commitNow(): Promise<void> {
@@ -241,6 +253,7 @@ class RunningSink implements NftSink {
     this.prepared = undefined;
     const { plan, tag, counters, first, found } = prepared;
     if (first === undefined) return;
+    this.marks?.take(tag.mark);
     const whole = await this.loadOrAll(first, { plan, tag, counters });
     this.afterwards = whole ? [] : [...prepared.afterwards];
     this.enforced = { plan, tag, counters };
@@ -313,7 +326,7 @@ class RunningSink implements NftSink {
 
   /** Deletes the flows that a plan forbids, as long as nothing newer is in force. What they send on is dropped by the rules. */
   private async cutForbidden(plan: Plan): Promise<void> {
-    const { flows } = (await this.applier.ask({ kind: 'flows' }, 'flows')).reply;
+    const flows = await this.lookAtFlows();
     const forbidden = new Set<Flow>();
     for (const [index, flow] of flows.entries()) {
       if (index % FLOWS_AT_ONCE === FLOWS_AT_ONCE - 1) await new Promise(setImmediate);
@@ -326,6 +339,23 @@ class RunningSink implements NftSink {
     }
     this.cutCount += forbidden.size;
     if (forbidden.size > 0) this.logger.info({ flows: forbidden.size }, 'cut flows that the release forbids');
+  }
+
+  private async lookAtFlows(): Promise<readonly Flow[]> {
+    this.marks?.look();
+    const { flows, marks } = (await this.applier.ask({ kind: 'flows' }, 'flows')).reply;
+    this.marks?.looked(marks);
+    return flows;
+  }
+
+  /** What flows an earlier life has marked. Where that cannot be known, none is marked. */
+  private async lookForMarks(): Promise<void> {
+    try {
+      await this.lookAtFlows();
+    } catch (error) {
+      if (!(error instanceof ApplierError)) throw error;
+      this.logger.error({ err: error }, 'flows cannot be looked at, so that all of their packets are judged');
+    }
   }
 
   // ── Checks and repairs ─────────────────────────────────────────────────────────────────────────────────────────────
@@ -367,7 +397,11 @@ class RunningSink implements NftSink {
     const drift = await this.driftFrom(enforced, depth);
     if (drift === undefined) return false;
     this.logger.warn({ release: enforced.tag.release, drift }, 'the kernel holds something else: repairing');
-    await this.loadWhole(enforced);
+    const mark = this.marks?.next() ?? NO_FLOW_MARK; // of what was marked meanwhile, nothing is known
+    const repaired = { ...enforced, tag: { ...enforced.tag, mark } };
+    this.marks?.take(mark);
+    await this.loadWhole(repaired);
+    this.enforced = repaired;
     this.repairs++;
     this.fingerprint = (await this.look()).fingerprint;
     this.startCutting(enforced.plan);
@@ -496,6 +530,7 @@ function holds(kernel: KernelState, plan: Plan, tag: Tag): boolean {
   );
 }
 
+/** Whether two tags are of the same rules, whatever flows are marked with. */
 function sameTag(a: Tag, b: Tag): boolean {
   return a.release === b.release && a.conditions === b.conditions;
 }

@@ -9,7 +9,7 @@ import { FrameSplitter, frameOf, parseFrame } from '../src/message.ts';
 import { list, planned, ruleSet, scriptText } from './sample.ts';
 
 const OPTIONS = {
-  tag: { release: 'ab'.repeat(32), conditions: 'cd'.repeat(8) },
+  tag: { release: 'ab'.repeat(32), conditions: 'cd'.repeat(8), mark: 7 },
   downstreamGroup: 2,
   answer: 'reject',
 } as const;
@@ -42,7 +42,9 @@ function request(): Spoilable {
 
 interface Spoilable {
   kind: unknown;
-  change: Record<string, unknown> & { added: { set: unknown; at: unknown; count: unknown; above: unknown }[] };
+  change: Record<string, unknown> & {
+    added: { set: unknown; at: unknown; count: unknown; above: unknown }[];
+  };
 }
 
 describe('the check', () => {
@@ -103,7 +105,13 @@ describe('the check', () => {
     [
       'a release that is no hash',
       ({ change }) => {
-        change['tag'] = { release: injection, conditions: '0'.repeat(16) };
+        change['tag'] = { release: injection, conditions: '0'.repeat(16), mark: 7 };
+      },
+    ],
+    [
+      'a mark beyond its byte',
+      ({ change }) => {
+        change['tag'] = { release: '0'.repeat(64), conditions: '0'.repeat(16), mark: 256 };
       },
     ],
     [
