@@ -461,6 +461,7 @@ function forwardingSituations(million) {
     ),
     ours('ours, 10 prefixes', million.slice(0, 10), ['drop dst=@blocked', 'accept']),
     ours('ours, 1M prefixes', million, ['drop dst=@blocked', 'accept']),
+    ours('ours, 1M, every packet judged', million, ['drop dst=@blocked', 'accept'], { flowMarks: false }),
     ours('ours, 2^18 rules', [], seedPolicy().trim().split('\n')),
     script('1M in a bare interval set', nftLoadScript(million)),
     script(
@@ -470,8 +471,11 @@ function forwardingSituations(million) {
   ];
 }
 
-/** @param {string} name @param {readonly string[]} entries @param {readonly string[]} rules @returns {Situation} */
-function ours(name, entries, rules) {
+/**
+ * @param {string} name @param {readonly string[]} entries @param {readonly string[]} rules
+ * @param {{ readonly flowMarks?: boolean }} [options] @returns {Situation}
+ */
+function ours(name, entries, rules, options = {}) {
   return {
     name,
     start: async (network) => {
@@ -483,7 +487,7 @@ function ours(name, entries, rules) {
         lists: new Map([['blocked', list]]),
         policies: new Map([['default', { ...emptyPolicy('default'), egress: runs }]]),
       };
-      const sink = sinkIn(network);
+      const sink = sinkIn(network, options);
       await sink.prepare({ hash: new Uint8Array(32), ruleSet, environment: { now: 0, dns: [] } });
       await sink.commit();
       return () => sink.close();

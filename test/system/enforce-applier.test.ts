@@ -1,7 +1,7 @@
 /** The applier and the sink in a kernel of their own namespace: every change loads, and what somebody else does is noticed and repaired. */
 
 import { createHash } from 'node:crypto';
-import { createNftSink, type NftRelease, type NftSink } from '@rulecast/nftables';
+import type { NftRelease, NftSink } from '@rulecast/nftables';
 import {
   canonicalPrefixes,
   EMPTY_RULE_SET,
@@ -95,7 +95,7 @@ describe.skipIf(enforcementGap() !== undefined)('the sink and its applier', () =
     ['the table is deleted', 'delete table inet rulecast'],
     ['all tables are flushed', 'flush ruleset'],
   ])('repair the table within seconds when %s', async (_, command) => {
-    const sink = open();
+    const sink = open({ flowMarks: false }); // a repair changes them
     await load(sink, releaseOf('repaired', blocking(hosts('1.2.3.4', '1.2.3.5'))));
     const intact = listing('-s');
     router().nft(`${command}\n`);
@@ -108,7 +108,7 @@ describe.skipIf(enforcementGap() !== undefined)('the sink and its applier', () =
     ['was taken out', 'delete element inet rulecast SET { 1.2.3.4 }'],
     ['was put in', 'add element inet rulecast SET { 9.9.9.9 }'],
   ])('repair the table by a check when an element %s', async (_, command) => {
-    const sink = open();
+    const sink = open({ flowMarks: false }); // a repair changes them
     await load(sink, releaseOf('repaired', blocking(hosts('1.2.3.4', '1.2.3.5'))));
     const intact = listing('-s');
     const [set = ''] = /s[0-9a-f]{16}_4_\w+/.exec(intact) ?? [];
@@ -168,18 +168,12 @@ function router(): Namespace {
   return network.router;
 }
 
-function open(options: { readonly nft?: string } = {}): NftSink {
+function open({ nft, flowMarks }: { readonly nft?: string; readonly flowMarks?: boolean } = {}): NftSink {
   if (network === undefined) throw new Error('no network');
-  const sink =
-    options.nft === undefined ? sinkIn(network) : createNftSink({ applier: applierWith(options.nft) });
+  const own = flowMarks === undefined ? {} : { flowMarks };
+  const sink = sinkIn(network, own, nft === undefined ? [] : ['--nft', nft]);
   sinks.push(sink);
   return sink;
-}
-
-function applierWith(nft: string): { readonly program: string; readonly args: readonly string[] } {
-  const main = new URL('../../packages/nftables/dist/applier-main.js', import.meta.url);
-  const [program = '', ...prefixArgs] = router().prefix;
-  return { program, args: [...prefixArgs, process.execPath, main.pathname, '--nft', nft] };
 }
 
 async function load(sink: NftSink, release: NftRelease): Promise<void> {

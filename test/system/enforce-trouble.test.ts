@@ -1,6 +1,6 @@
 /** What the kernel does to packets when something goes wrong: rules stay, damage is repaired, failures are told. */
 
-import { chmodSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { afterEach, describe, expect, it } from 'vitest';
 import { childrenOf, ENFORCER, eventually, startEnforcer } from '../enforce/enforcer.ts';
 import { type Journey, passed } from '../enforce/journey.ts';
@@ -13,6 +13,7 @@ const SOON_MS = 15_000;
 const RETRIED_WITHIN_MS = 90_000;
 /** Elements are compared rarely: here every three seconds. */
 const CHECK_MINUTES = '0.05';
+const BOOT_TABLE = new URL('../../packaging/systemd/boot-closed.nft', import.meta.url);
 const NFT_COMPLAINT = 'out of kernel memory';
 /** Tables of Qubes' own, with the hooks that they have: what we must leave alone. */
 const QUBES_TABLES = `table ip qubes {
@@ -40,6 +41,19 @@ describe.skipIf(enforcementGap() !== undefined)('an enforcing firewall in troubl
     await scene.publisher();
     await startEnforcer(scene, open());
     open().startForwarding();
+    expect(await verdicts(EVERY_WAY)).toEqual(EVERY_WAY.map(() => false));
+    await scene.control.pushText('default.rules', 'accept\n');
+    await scene.control.synced(ENFORCER);
+    expect(await verdicts(EVERY_WAY)).toEqual(EVERY_WAY.map(() => true));
+  });
+
+  it('lets nothing through from the table that is packaged for the boot until its first release', async () => {
+    const { scene } = await prepare({ forwarding: false });
+    open().router.nft(readFileSync(BOOT_TABLE, 'utf8'));
+    open().startForwarding();
+    expect(await verdicts(EVERY_WAY)).toEqual(EVERY_WAY.map(() => false));
+    await scene.publisher();
+    await startEnforcer(scene, open());
     expect(await verdicts(EVERY_WAY)).toEqual(EVERY_WAY.map(() => false));
     await scene.control.pushText('default.rules', 'accept\n');
     await scene.control.synced(ENFORCER);

@@ -26,8 +26,8 @@ export const IN_PLACE_SHARE = 0.5;
 export const FEW_LENGTHS = 2;
 /** Share of extra elements that expanding rare prefix lengths into longer ones may cost, to have fewer lookups. */
 export const EXPANSION_SHARE = 0.5;
-/** So many extra elements may always be spent on it: a tenth of a second, once. */
-export const EXPANSION_MIN = 65_536;
+/** So many extra elements may always be spent on it: ten milliseconds, once. */
+export const EXPANSION_MIN = 4096;
 /** A hash set has room for its members and this share more, so that deltas fit; beyond, it is made anew, larger. */
 export const ROOM_SHARE = 0.25;
 /** Smallest and largest log2 of the buckets of a hash set. */
