@@ -175,6 +175,7 @@ function versions(size) {
  * @typedef {object} Push
  * @property {number} dropMs From the start of `rulectl push` to the first packet that is dropped.
  * @property {number} appliedMs From the release to the subscriber's answer.
+ * @property {number} planMs What the sink took to plan and compare.
  * @property {number} nftMs
  * @property {number} nftPeakBytes
  *
@@ -298,6 +299,7 @@ async function watchedPush(network, directory, enforcer, marker, entries) {
   return {
     dropMs: last.lastMs - startMs + 1000 / WATCH_RATE,
     appliedMs: Number(applied['ms']),
+    planMs: Number(runs.at(-1)?.['planMs']),
     nftMs: Number(runs.at(-1)?.['nftMs']),
     nftPeakBytes: Number(runs.at(-1)?.['nftPeakBytes']),
   };
@@ -334,6 +336,7 @@ const DELTA_HEAD = [
   'entries',
   'push to first drop',
   'release to APPLIED',
+  'our plan',
   'our nft',
   'bare nft -f',
   'ipset restore',
@@ -365,6 +368,7 @@ function deltaRow(size, samples) {
     grouped(size),
     ms(of(samples, ({ delta }) => delta.dropMs)),
     ms(of(samples, ({ delta }) => delta.appliedMs)),
+    ms(of(samples, ({ delta }) => delta.planMs)),
     ms(of(samples, ({ delta }) => delta.nftMs)),
     bare.length === 0 ? 'minutes' : ms(median(bare)),
     ms(of(samples, ({ ipsetDelta }) => ipsetDelta.ms)),

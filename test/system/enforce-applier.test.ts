@@ -118,6 +118,37 @@ describe.skipIf(enforcementGap() !== undefined)('the sink and its applier', () =
     expect(await sink.check()).toBe(false);
   });
 
+  it.each([
+    ['was taken out', 'delete element inet rulecast MAP { 10.137.0.5 }'],
+    ['was put in', 'add element inet rulecast MAP { 10.137.0.6 : goto CHAIN }'],
+  ])('repair the table by a check when a qube %s of those that have a policy', async (_, command) => {
+    const sink = open({ flowMarks: false }); // a repair changes them
+    const work = {
+      ...emptyPolicy('work'),
+      prefixes: prefixSetOf(['10.137.0.5', 'fd00::5', 'fd00::6'].map(prefix)),
+    };
+    const policies = new Map([
+      ['work', work],
+      ['default', emptyPolicy('default')],
+    ]);
+    await load(sink, releaseOf('repaired', { ...EMPTY_RULE_SET, policies }));
+    expect(await sink.check()).toBe(false);
+    const intact = listing('-s');
+    const [, map = '', chain = ''] = /map (de4_32_\w+) \{[^}]*10\.137\.0\.5 : goto (\w+)/.exec(intact) ?? [];
+    router().nft(`${command.replace('MAP', map).replace('CHAIN', chain)}\n`);
+    expect(await sink.check()).toBe(true);
+    expect(listing('-s')).toBe(intact);
+  });
+
+  it('notice what was changed before the table was looked at for the first time', async () => {
+    const sink = open();
+    const release = releaseOf('at once', blocking(hosts('1.2.3.4')));
+    await sink.prepare(release);
+    await sink.commit();
+    router().nft('flush table inet rulecast\n'); // nothing of Node runs between
+    await eventually('a repair', () => sink.status().repairs === 1);
+  });
+
   it('repair a set that is too large to be listed when it was emptied', async () => {
     const sink = open();
     await load(sink, releaseOf('large', blocking(randomMembers(new Random(3), 50_000, 0x01000000))));

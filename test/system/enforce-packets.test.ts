@@ -183,6 +183,14 @@ describe.skipIf(enforcementGap() !== undefined)('packets in disguise', () => {
     }
   });
 
+  it('qubes are behind the interfaces of another group where it is told so', async () => {
+    await enforce(['drop'], ['drop'], { downstreamGroup: 7 });
+    const asked = [journey(4, IpProtocol.udp, 443), journey(6, IpProtocol.tcp, 443)];
+    expect(await passed(open(), asked)).toEqual([true, true]);
+    open().router.run(['ip', 'link', 'set', open().links.a.interface, 'group', '7']);
+    expect(await passed(open(), asked)).toEqual([false, false]);
+  });
+
   it('refuses silently where it is told to', async () => {
     await enforce(['drop'], [], { answer: 'silent' });
     for (const family of [4, 6] as const) {
@@ -200,7 +208,7 @@ function open(): Network {
 async function enforce(
   egress: readonly string[],
   ingress: readonly string[] = [],
-  options: { readonly answer?: 'silent' } = {},
+  options: { readonly answer?: 'silent'; readonly downstreamGroup?: number } = {},
 ): Promise<RuleSet> {
   network = await Network.open();
   sink = sinkIn(network, options);

@@ -68,7 +68,7 @@ class Applier {
       case 'apply':
         return this.apply(request, body);
       case 'look': {
-        const { state, body: replyBody } = await lookAtKernel(nft, request.sets);
+        const { state, body: replyBody } = await lookAtKernel(nft, request.sets, request.maps);
         return { reply: { kind: 'state', state }, replyBody };
       }
       case 'counters':

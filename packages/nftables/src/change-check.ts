@@ -30,6 +30,7 @@ export function checkRequest(value: unknown, body: Uint8Array): Request {
       return {
         kind: 'look',
         sets: list(fields['sets'], RULES_MAX, 'sets').map((each) => named(each, isSetName, 'set')),
+        maps: list(fields['maps'], RULES_MAX, 'maps').map((each) => named(each, isMapName, 'map')),
       };
     case 'counters':
     case 'flows':

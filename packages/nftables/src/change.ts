@@ -136,6 +136,11 @@ export function probeChange(plan: Plan, options: ChangeOptions): ChangeWithBody 
   return differenceIn(objects, objects, { ...options, base: options.tag }, body);
 }
 
+/** The chains of the kernel of a plan, by name. */
+export function chainsOf(plan: Plan): ReadonlyMap<string, readonly Step[]> {
+  return objectsOf(plan).chains;
+}
+
 /** The names that the kernel has of a plan. */
 export function namesOf(plan: Plan): {
   readonly sets: readonly string[];

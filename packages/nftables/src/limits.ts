@@ -25,7 +25,7 @@ export const IN_PLACE_SHARE = 0.5;
 /** A small column of up to so many lengths is hash sets, which load faster; one of more is an interval set, which needs one lookup. */
 export const FEW_LENGTHS = 2;
 /** Share of extra elements that expanding rare prefix lengths into longer ones may cost, to have fewer lookups. */
-export const EXPANSION_SHARE = 0.5;
+export const EXPANSION_SHARE = 0.25;
 /** So many extra elements may always be spent on it: ten milliseconds, once. */
 export const EXPANSION_MIN = 4096;
 /** A hash set has room for its members and this share more, so that deltas fit; beyond, it is made anew, larger. */

@@ -5,7 +5,7 @@
  */
 
 import type { Family } from '@rulecast/rules';
-import type { Change, Elements, Tag } from './change.ts';
+import type { Change, ChangeOptions, Elements, Tag } from './change.ts';
 import { FLOW_MARK_MAX, FLOW_MARK_UNIT, HOOK_PRIORITY, NO_FLOW_MARK, TABLE } from './limits.ts';
 import {
   DENIED_COUNTER,
@@ -90,55 +90,74 @@ function tailText(change: Change): string {
   return `${lines.join('\n')}\n`;
 }
 
+/** How many rules the kernel has of some chains and of what every plan has. */
+export function ruleCount(chains: Iterable<readonly Step[]>, options: ChangeOptions): number {
+  let count = denyRules(options).length + nextRules(options).length + baseRules(options).length;
+  for (const steps of chains) for (const step of steps) count += step.kind === 'readable' ? 3 : 1;
+  return count;
+}
+
 /** What every plan has: the base chain, what follows it, and what happens to dropped packets. */
-function frameLines({ answer }: Change): readonly string[] {
-  const count = `counter name ${DENIED_COUNTER}`;
-  const denial = answer === 'reject' ? [count, ...REJECTIONS] : [`${count} drop`];
+function frameLines(options: ChangeOptions): readonly string[] {
   return [
     `add counter ${T} ${DENIED_COUNTER}`,
     `add chain ${T} ${DENY_CHAIN}`,
     `add chain ${T} ${NEXT_CHAIN}`,
     `add chain ${T} ${BASE_CHAIN} { type filter hook forward priority ${HOOK_PRIORITY}; policy accept; }`,
     ...ENTRY_CHAINS.map((name) => `add chain ${T} ${name}`),
-    ...chainLines(DENY_CHAIN, denial),
+    ...chainLines(DENY_CHAIN, denyRules(options)),
   ];
 }
 
 const ENTRY_CHAINS = ['egress4', 'egress6', 'ingress4', 'ingress6'];
 
-/** Where packets come in, and where those go on that egress accepts. Flows from qubes to elsewhere carry the mark of the release. */
-function gateLines({ downstreamGroup: group, tag }: Change): readonly string[] {
-  // An error message about a flow (`related`) has the flow's mark, and is judged for itself.
-  const marked = `iifgroup ${group} oifgroup != ${group} ct state new,established`;
-  const value = tag.mark * FLOW_MARK_UNIT;
-  const known = `ct mark & ${FLOW_MARK_BITS} == ${value} ${marked} accept`;
-  const mark = `${marked} ct mark set ct mark & ${0xffffffff - FLOW_MARK_BITS} | ${value} accept`;
-  const isMarked = tag.mark !== NO_FLOW_MARK;
-  return [
-    ...chainLines(NEXT_CHAIN, [
-      ...(isMarked ? [mark] : []),
-      `oifgroup != ${group} accept`,
-      // The rest of a TCP connection that was cut: no connection begins so.
-      `ct state new tcp flags & (fin | syn | rst | ack) != syn counter name ${DENIED_COUNTER} drop`,
-      'meta nfproto ipv4 goto ingress4',
-      'meta nfproto ipv6 goto ingress6',
-      'accept',
-    ]),
-    ...chainLines(BASE_CHAIN, [
-      'ct direction reply accept',
-      ...(isMarked ? [known] : []),
-      `iifgroup ${group} meta nfproto ipv4 goto egress4`,
-      `iifgroup ${group} meta nfproto ipv6 goto egress6`,
-      `goto ${NEXT_CHAIN}`,
-    ]),
-  ];
+/** Where the mark of a release is read and given. */
+function gateLines(options: ChangeOptions): readonly string[] {
+  return [...chainLines(NEXT_CHAIN, nextRules(options)), ...chainLines(BASE_CHAIN, baseRules(options))];
 }
-
-const FLOW_MARK_BITS = FLOW_MARK_UNIT * FLOW_MARK_MAX;
 
 function chainLines(chain: string, rules: readonly string[]): readonly string[] {
   return [`flush chain ${T} ${chain}`, ...rules.map((rule) => `add rule ${T} ${chain} ${rule}`)];
 }
+
+function denyRules({ answer }: ChangeOptions): readonly string[] {
+  const count = `counter name ${DENIED_COUNTER}`;
+  return answer === 'reject' ? [count, ...REJECTIONS] : [`${count} drop`];
+}
+
+function nextRules({ downstreamGroup, tag }: ChangeOptions): readonly string[] {
+  const value = tag.mark * FLOW_MARK_UNIT;
+  const others = 0xffffffff - FLOW_MARK_BITS;
+  const marking = `${markedPath(downstreamGroup)} ct mark set ct mark & ${others} | ${value} accept`;
+  return [
+    ...(tag.mark === NO_FLOW_MARK ? [] : [marking]),
+    `oifgroup != ${downstreamGroup} accept`,
+    // The rest of a TCP connection that was cut: no connection begins so.
+    `ct state new tcp flags & (fin | syn | rst | ack) != syn counter name ${DENIED_COUNTER} drop`,
+    'meta nfproto ipv4 goto ingress4',
+    'meta nfproto ipv6 goto ingress6',
+    'accept',
+  ];
+}
+
+function baseRules({ downstreamGroup, tag }: ChangeOptions): readonly string[] {
+  const value = tag.mark * FLOW_MARK_UNIT;
+  const known = `ct mark & ${FLOW_MARK_BITS} == ${value} ${markedPath(downstreamGroup)} accept`;
+  return [
+    'ct direction reply accept',
+    ...(tag.mark === NO_FLOW_MARK ? [] : [known]),
+    `iifgroup ${downstreamGroup} meta nfproto ipv4 goto egress4`,
+    `iifgroup ${downstreamGroup} meta nfproto ipv6 goto egress6`,
+    `goto ${NEXT_CHAIN}`,
+  ];
+}
+
+/** Of packets whose flow has a mark: from qubes to elsewhere. An error message about a flow (`related`) is judged for itself. */
+function markedPath(group: number): string {
+  return `iifgroup ${group} oifgroup != ${group} ct state new,established`;
+}
+
+const FLOW_MARK_BITS = FLOW_MARK_UNIT * FLOW_MARK_MAX;
 
 /** As Qubes does: ICMP 3/13, ICMPv6 1/1. A TCP connection in progress is reset, so that whoever waits for it learns at once. */
 const REJECTIONS = ['tcp flags & syn == 0 reject with tcp reset', 'reject with icmpx admin-prohibited'];

@@ -16,6 +16,7 @@ import { ApplierClient, type ApplierCommand, ApplierError } from './applier-clie
 import {
   type ChangeOptions,
   type ChangeWithBody,
+  chainsOf,
   namesOf,
   probeChange,
   type Tag,
@@ -32,6 +33,7 @@ import { CUTS_AT_ONCE, DOWNSTREAM_GROUP, LISTED_ELEMENTS_MAX, NO_FLOW_MARK, REND
 import type { Flow, KernelState, NftRun } from './message.ts';
 import { keyOf, type Plan, parseSetName, setKey, setNames } from './plan.ts';
 import { type CounterIndex, type KnownSet, type KnownSets, planOf } from './planner.ts';
+import { ruleCount } from './script.ts';
 
 /** What a sink is to enforce; as the subscriber declares it. */
 export interface NftRelease {
@@ -113,6 +115,8 @@ interface Prepared extends Enforced {
   readonly afterwards: readonly ChangeWithBody[];
   /** The kernel was found to have it when the sink started. */
   readonly found: boolean;
+  /** What it took to plan. */
+  readonly planMs: number;
 }
 
 /** How closely the kernel is looked at: names, rules and tag, or the elements of sets as well. */
@@ -189,7 +193,9 @@ class RunningSink implements NftSink {
 
   prepare(release: NftRelease): Promise<void> {
     return this.inTurn(async () => {
-      this.prepared = await this.planned(release);
+      const startMs = performance.now();
+      const planned = await this.planned(release);
+      this.prepared = { ...planned, planMs: performance.now() - startMs };
     });
   }
 
@@ -228,7 +234,7 @@ class RunningSink implements NftSink {
       mark: this.marks?.next() ?? NO_FLOW_MARK,
     };
     const options = { ...this.options, tag };
-    const next = { plan, tag, counters, found: false, afterwards: [] };
+    const next = { plan, tag, counters, found: false, afterwards: [], planMs: 0 };
     if (kernel?.tag !== undefined && holds(kernel, plan, tag)) {
       return { ...next, found: true, first: takeOver(kernel.tag, plan, options) };
     }
@@ -251,18 +257,22 @@ class RunningSink implements NftSink {
     const { prepared } = this;
     if (prepared === undefined) throw new TypeError('nothing is prepared');
     this.prepared = undefined;
-    const { plan, tag, counters, first, found } = prepared;
+    const { plan, tag, counters, first, found, planMs } = prepared;
     if (first === undefined) return;
     this.marks?.take(tag.mark);
     const whole = await this.loadOrAll(first, { plan, tag, counters });
     this.afterwards = whole ? [] : [...prepared.afterwards];
     this.enforced = { plan, tag, counters };
-    const { milliseconds, peakBytes } = this.lastRun ?? { milliseconds: 0, peakBytes: undefined };
-    const nftMs = Math.round(milliseconds);
-    const what = found ? 'took over the release that the kernel holds' : 'enforced';
+    const { milliseconds: nftMs = 0, peakBytes: nftPeakBytes = 0 } = this.lastRun ?? {};
     this.logger.info(
-      { release: tag.release, nftMs, nftPeakBytes: peakBytes ?? 0, elements: first.elementCount },
-      what,
+      {
+        release: tag.release,
+        planMs: Math.round(planMs),
+        nftMs: Math.round(nftMs),
+        nftPeakBytes,
+        elements: first.elementCount,
+      },
+      found ? 'took over the release that the kernel holds' : 'enforced',
     );
     this.startCutting(plan);
     this.lookAgain(found ? 'elements' : 'structure');
@@ -414,14 +424,17 @@ class RunningSink implements NftSink {
     const state = await this.look();
     if (!state.exists) return 'the table is gone';
     if (!holds(state, plan, tag)) return 'the table is not the one that was loaded';
+    if (state.rules !== ruleCount(chainsOf(plan).values(), { ...this.options, tag }))
+      return 'rules were added or taken out';
     if (this.fingerprint !== undefined && state.fingerprint !== this.fingerprint) return 'rules were changed';
     this.fingerprint = state.fingerprint;
     if (depth === 'structure') return undefined;
     const sets = [...plan.sets.values()].filter(
       ({ members }) => members.lengths.length <= LISTED_ELEMENTS_MAX,
     );
-    const request = { kind: 'look', sets: sets.flatMap(setNames) } as const;
+    const request = { kind: 'look', sets: sets.flatMap(setNames), maps: listedMaps(plan) } as const;
     const { reply, body } = await this.applier.ask(request, 'state');
+    if (reply.state.spoiledMaps.length > 0) return 'elements of a map were changed';
     for (const set of sets) {
       if (!(await sameElements(set, reply.state.elements, body))) return 'elements of a set were changed';
     }
@@ -445,7 +458,7 @@ class RunningSink implements NftSink {
   }
 
   private async look(): Promise<KernelState> {
-    return (await this.applier.ask({ kind: 'look', sets: [] }, 'state')).reply.state;
+    return (await this.applier.ask({ kind: 'look', sets: [], maps: [] }, 'state')).reply.state;
   }
 
   // ── Status ─────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -533,6 +546,11 @@ function holds(kernel: KernelState, plan: Plan, tag: Tag): boolean {
 /** Whether two tags are of the same rules, whatever flows are marked with. */
 function sameTag(a: Tag, b: Tag): boolean {
   return a.release === b.release && a.conditions === b.conditions;
+}
+
+/** The maps that are small enough to be listed. */
+function listedMaps(plan: Plan): readonly string[] {
+  return [...plan.maps].filter(([, keys]) => keys.size <= LISTED_ELEMENTS_MAX).map(([name]) => name);
 }
 
 function sameNames(a: readonly string[], b: readonly string[]): boolean {

@@ -240,7 +240,8 @@ describe('the check', () => {
     const most = kind === 'cut' ? CUTS_MAX : 262_144;
     const members = (count: number) =>
       new Array(count).fill(kind === 'cut' ? match : 's0123456789abcdef_4_i_89abcdef');
-    const of = (count: number) => ({ kind, [kind === 'cut' ? 'matches' : 'sets']: members(count) });
+    const of = (count: number) =>
+      kind === 'cut' ? { kind, matches: members(count) } : { kind, sets: members(count), maps: [] };
     expect(checkRequest(of(most), BODY)).toEqual(of(most));
     expect(() => checkRequest(of(most + 1), BODY)).toThrow(`more than ${most}`);
   });

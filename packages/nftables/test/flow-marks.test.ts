@@ -50,6 +50,22 @@ describe('flow marks', () => {
     expect(marks.next()).toBe(0);
   });
 
+  it('of a release that is not in force yet are given to no other', () => {
+    const marks = looked([]);
+    const prepared = marks.next();
+    marks.look();
+    marks.looked([]);
+    const others = range(1, 254).map(() => takeNext(marks));
+    expect(others).not.toContain(prepared);
+    const voided = looked([]);
+    const [first, second] = [voided.next(), voided.next()];
+    expect(second).not.toBe(first);
+    voided.take(second);
+    voided.look();
+    voided.looked([]);
+    expect(range(1, 254).map(() => takeNext(voided))).toContain(first);
+  });
+
   it('that a failed look found nothing about stay in use', () => {
     const marks = looked([]);
     const first = takeNext(marks);
