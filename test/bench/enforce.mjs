@@ -182,12 +182,14 @@ function versions(size) {
  * @typedef {Bare & { load: Push, delta: Push }} Sample
  */
 
-/** The bare tools, each list in one transaction of its own. @param {number} size @returns {Bare} */
+/** The bare tools, each list in one transaction that replaces a list of one entry. @param {number} size @returns {Bare} */
 function bareOnce(size) {
   const { removed, added, kept } = versions(size);
   const network = new Network();
   try {
     const before = [...removed, ...kept];
+    network.router.nft(nftLoadScript(['192.0.2.1']));
+    network.router.run(['ipset', 'create', 'blocked', 'hash:net']);
     const nftLoad = measured(network, ['nft', '-f', '-'], nftLoadScript(before));
     const nftDelta =
       size > BARE_DELTA_MAX
@@ -215,7 +217,8 @@ function measured(network, command, input) {
 
 /** @param {readonly string[]} entries */
 function nftLoadScript(entries) {
-  return `add table inet bare
+  return `destroy table inet bare
+add table inet bare
 add set inet bare blocked { type ipv4_addr; flags interval; }
 add element inet bare blocked { ${entries.join(', ')} }
 add chain inet bare forward { type filter hook forward priority 0; policy accept; }
@@ -230,11 +233,10 @@ add element inet bare blocked { ${added.join(', ')} }
 `;
 }
 
-/** Filled beside the one in use, then swapped in. @param {readonly string[]} entries */
+/** Filled beside `blocked`, then swapped in. @param {readonly string[]} entries */
 function ipsetLoadScript(entries) {
   const size = `hashsize ${2 ** Math.ceil(Math.log2(entries.length + 64))} maxelem ${entries.length + 2 * CHANGES}`;
-  return `create blocked hash:net ${size}
-create next hash:net ${size}
+  return `create next hash:net ${size}
 ${entries.map((entry) => `add next ${entry}`).join('\n')}
 swap next blocked
 destroy next
