@@ -21,9 +21,8 @@ export async function startEnforcer(
   return scene.keep(await startSubscriberOf(await scene.trustLine(), scene.listen, ENFORCER, own, launch));
 }
 
-/** The process ids of its children: its applier. */
-export function childrenOf(daemon: Daemon): readonly number[] {
-  const { pid } = daemon.process;
+/** The process ids of the children of a process. */
+export function childrenOf(pid: number | undefined): readonly number[] {
   const text = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim();
   return text === '' ? [] : text.split(' ').map(Number);
 }

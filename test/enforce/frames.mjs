@@ -9,6 +9,7 @@ import { IpProtocol } from '@rulecast/rules';
 const MARK = Buffer.from('RCmk');
 const MARK_BYTES = 8;
 const ETHERTYPE = /** @type {const} */ ({ 4: 0x0800, 6: 0x86dd });
+const ETHERNET_BYTES = 14;
 const HOP_LIMIT = 64;
 const TCP_SYN = 0x02;
 const ROUTING_HEADER = 43;
@@ -132,6 +133,17 @@ export function fragmentFrames(dstMac, srcMac, { src, dst, proto, payload }, cut
     header.writeUInt32BE(id, 4);
     return frame(dstMac, srcMac, 6, ipv6Packet(src, dst, FRAGMENT_HEADER, Buffer.concat([header, part])));
   });
+}
+
+/**
+ * What a host answers to a packet of IPv4 for a port that nobody listens on, in a frame.
+ * @param {Uint8Array} dstMac @param {Uint8Array} srcMac @param {Address} src @param {Address} dst
+ * @param {Uint8Array} refused The frame with that packet.
+ */
+export function unreachableFrame(dstMac, srcMac, src, dst, refused) {
+  const message = Buffer.concat([Buffer.from([3, 3, 0, 0, 0, 0, 0, 0]), refused.subarray(ETHERNET_BYTES)]);
+  message.writeUInt16BE(checksum(message), 2);
+  return frame(dstMac, srcMac, 4, ipv4Packet(src, dst, IpProtocol.icmp, message, 0, 0));
 }
 
 /** @param {Uint8Array} dstMac @param {Uint8Array} srcMac @param {4 | 6} family @param {Uint8Array} packet */

@@ -5,9 +5,10 @@ import { applierCommand, createNftSink } from '@rulecast/nftables';
 /**
  * @param {import('./network.mjs').Network} network
  * @param {Omit<import('@rulecast/nftables').NftSinkOptions, 'applier'>} [options]
+ * @param {readonly string[]} [applierOptions]
  */
-export function sinkIn(network, options = {}) {
-  const { program, args } = applierCommand();
+export function sinkIn(network, options = {}, applierOptions = []) {
+  const { program, args } = applierCommand(applierOptions);
   const [first = program, ...rest] = [...network.router.prefix, program, ...args];
   return createNftSink({ ...options, applier: { program: first, args: rest } });
 }

@@ -1,7 +1,7 @@
 /** The applier and the sink in a kernel of their own namespace: every change loads, and what somebody else does is noticed and repaired. */
 
 import { createHash } from 'node:crypto';
-import { createNftSink, type NftRelease, type NftSink } from '@rulecast/nftables';
+import type { NftRelease, NftSink } from '@rulecast/nftables';
 import {
   canonicalPrefixes,
   EMPTY_RULE_SET,
@@ -95,7 +95,7 @@ describe.skipIf(enforcementGap() !== undefined)('the sink and its applier', () =
     ['the table is deleted', 'delete table inet rulecast'],
     ['all tables are flushed', 'flush ruleset'],
   ])('repair the table within seconds when %s', async (_, command) => {
-    const sink = open();
+    const sink = open({ flowMarks: false }); // a repair changes them
     await load(sink, releaseOf('repaired', blocking(hosts('1.2.3.4', '1.2.3.5'))));
     const intact = listing('-s');
     router().nft(`${command}\n`);
@@ -108,7 +108,7 @@ describe.skipIf(enforcementGap() !== undefined)('the sink and its applier', () =
     ['was taken out', 'delete element inet rulecast SET { 1.2.3.4 }'],
     ['was put in', 'add element inet rulecast SET { 9.9.9.9 }'],
   ])('repair the table by a check when an element %s', async (_, command) => {
-    const sink = open();
+    const sink = open({ flowMarks: false }); // a repair changes them
     await load(sink, releaseOf('repaired', blocking(hosts('1.2.3.4', '1.2.3.5'))));
     const intact = listing('-s');
     const [set = ''] = /s[0-9a-f]{16}_4_\w+/.exec(intact) ?? [];
@@ -116,6 +116,37 @@ describe.skipIf(enforcementGap() !== undefined)('the sink and its applier', () =
     expect(await sink.check()).toBe(true);
     expect(listing('-s')).toBe(intact);
     expect(await sink.check()).toBe(false);
+  });
+
+  it.each([
+    ['was taken out', 'delete element inet rulecast MAP { 10.137.0.5 }'],
+    ['was put in', 'add element inet rulecast MAP { 10.137.0.6 : goto CHAIN }'],
+  ])('repair the table by a check when a qube %s of those that have a policy', async (_, command) => {
+    const sink = open({ flowMarks: false }); // a repair changes them
+    const work = {
+      ...emptyPolicy('work'),
+      prefixes: prefixSetOf(['10.137.0.5', 'fd00::5', 'fd00::6'].map(prefix)),
+    };
+    const policies = new Map([
+      ['work', work],
+      ['default', emptyPolicy('default')],
+    ]);
+    await load(sink, releaseOf('repaired', { ...EMPTY_RULE_SET, policies }));
+    expect(await sink.check()).toBe(false);
+    const intact = listing('-s');
+    const [, map = '', chain = ''] = /map (de4_32_\w+) \{[^}]*10\.137\.0\.5 : goto (\w+)/.exec(intact) ?? [];
+    router().nft(`${command.replace('MAP', map).replace('CHAIN', chain)}\n`);
+    expect(await sink.check()).toBe(true);
+    expect(listing('-s')).toBe(intact);
+  });
+
+  it('notice what was changed before the table was looked at for the first time', async () => {
+    const sink = open();
+    const release = releaseOf('at once', blocking(hosts('1.2.3.4')));
+    await sink.prepare(release);
+    await sink.commit();
+    router().nft('flush table inet rulecast\n'); // nothing of Node runs between
+    await eventually('a repair', () => sink.status().repairs === 1);
   });
 
   it('repair a set that is too large to be listed when it was emptied', async () => {
@@ -168,18 +199,12 @@ function router(): Namespace {
   return network.router;
 }
 
-function open(options: { readonly nft?: string } = {}): NftSink {
+function open({ nft, flowMarks }: { readonly nft?: string; readonly flowMarks?: boolean } = {}): NftSink {
   if (network === undefined) throw new Error('no network');
-  const sink =
-    options.nft === undefined ? sinkIn(network) : createNftSink({ applier: applierWith(options.nft) });
+  const own = flowMarks === undefined ? {} : { flowMarks };
+  const sink = sinkIn(network, own, nft === undefined ? [] : ['--nft', nft]);
   sinks.push(sink);
   return sink;
-}
-
-function applierWith(nft: string): { readonly program: string; readonly args: readonly string[] } {
-  const main = new URL('../../packages/nftables/dist/applier-main.js', import.meta.url);
-  const [program = '', ...prefixArgs] = router().prefix;
-  return { program, args: [...prefixArgs, process.execPath, main.pathname, '--nft', nft] };
 }
 
 async function load(sink: NftSink, release: NftRelease): Promise<void> {

@@ -9,6 +9,7 @@ import {
   type Policy,
   parsePrefix,
   parseRule,
+  prefixListOf,
   prefixSetOf,
   type RuleSet,
   RunBuilder,
@@ -23,6 +24,8 @@ import { enforcementGap } from './namespaces.ts';
 const ENVIRONMENT = { now: 1_790_000_000, dns: [] };
 const QUBE = { 4: '10.137.0.5', 6: 'fd09:24ef:4179:a::5' } as const;
 const REMOTE = { 4: '203.0.113.7', 6: '2001:db8:7::7' } as const;
+/** The one member of the list `bad`. */
+const LISTED = '203.0.113.66';
 const HOP_BY_HOP = 0;
 const ROUTING = 43;
 const WHOLE_FRAGMENT = 44;
@@ -33,6 +36,7 @@ const SMALL_BYTES = 64;
 
 let network: Network | undefined;
 let sink: NftSink | undefined;
+let releases = 0;
 
 afterEach(async () => {
   await sink?.close();
@@ -153,12 +157,38 @@ describe.skipIf(enforcementGap() !== undefined)('packets in disguise', () => {
     },
   );
 
+  it('each run, each list and the default count what they decided, over releases', async () => {
+    const rules = ['drop dst=@bad', 'accept proto=tcp', 'drop dst=@bad proto=udp', 'drop proto=icmp'];
+    await enforce(rules, ['accept']);
+    const sent = [
+      journey(4, IpProtocol.tcp, 443),
+      journey(6, IpProtocol.tcp, 443),
+      journey(6, IpProtocol.icmp6, 128),
+      journey(4, IpProtocol.udp, 443),
+      journey(4, IpProtocol.udp, 443, LISTED),
+    ];
+    await passed(open(), sent);
+    expect(await hits('egress')).toEqual({ runs: [1, 2, 0, 1], otherwise: 1, dropped: 3, bad: 1 });
+    expect(await hits('ingress')).toMatchObject({ runs: [0], otherwise: 0 });
+    await enforceNext(['accept proto=udp', ...rules], ['accept']);
+    await passed(open(), sent);
+    expect(await hits('egress')).toEqual({ runs: [2, 1, 4, 0, 2], otherwise: 1, dropped: 4, bad: 1 });
+  });
+
   it('refuses as Qubes does: ICMP 3/13, and ICMPv6 1/1', async () => {
     await enforce(['drop']);
     for (const proto of [IpProtocol.tcp, IpProtocol.udp]) {
       expect(await answerTo(journey(4, proto, 443))).toEqual([3, 13]);
       expect(await answerTo(journey(6, proto, 443))).toEqual([1, 1]);
     }
+  });
+
+  it('qubes are behind the interfaces of another group where it is told so', async () => {
+    await enforce(['drop'], ['drop'], { downstreamGroup: 7 });
+    const asked = [journey(4, IpProtocol.udp, 443), journey(6, IpProtocol.tcp, 443)];
+    expect(await passed(open(), asked)).toEqual([true, true]);
+    open().router.run(['ip', 'link', 'set', open().links.a.interface, 'group', '7']);
+    expect(await passed(open(), asked)).toEqual([false, false]);
   });
 
   it('refuses silently where it is told to', async () => {
@@ -178,10 +208,15 @@ function open(): Network {
 async function enforce(
   egress: readonly string[],
   ingress: readonly string[] = [],
-  options: { readonly answer?: 'silent' } = {},
+  options: { readonly answer?: 'silent'; readonly downstreamGroup?: number } = {},
 ): Promise<RuleSet> {
   network = await Network.open();
   sink = sinkIn(network, options);
+  return enforceNext(egress, ingress);
+}
+
+/** Puts another release in force there. */
+async function enforceNext(egress: readonly string[], ingress: readonly string[]): Promise<RuleSet> {
   const prefixes = prefixSetOf(['0.0.0.0/0', '::/0'].map(prefix));
   const everyone: Policy = {
     ...emptyPolicy('everyone'),
@@ -193,10 +228,25 @@ async function enforce(
     ['everyone', everyone],
     [DEFAULT_POLICY, emptyPolicy(DEFAULT_POLICY)],
   ]);
-  const ruleSet = { lists: new Map(), policies, resolutions: new Map() };
-  await sink.prepare({ hash: new Uint8Array(32), ruleSet, environment: ENVIRONMENT });
-  await sink.commit();
+  const lists = new Map([['bad', prefixListOf(prefixSetOf([prefix(LISTED)]))]]);
+  const ruleSet = { lists, policies, resolutions: new Map() };
+  await sink?.prepare({ hash: new Uint8Array(32).fill(++releases), ruleSet, environment: ENVIRONMENT });
+  await sink?.commit();
   return ruleSet;
+}
+
+/** Packets that the policy `everyone` decided in a direction, by run, and that were dropped, in all and by the list. */
+async function hits(direction: 'egress' | 'ingress') {
+  if (sink === undefined) throw new Error('nothing is enforced');
+  const { policies, dropped, lists } = await sink.hits();
+  const { runs = [], defaultAction } =
+    policies.find((policy) => policy.policy === 'everyone' && policy.direction === direction) ?? {};
+  return {
+    runs: runs.map(({ packets }) => packets),
+    otherwise: defaultAction?.packets,
+    dropped: dropped.packets,
+    bad: lists.get('bad')?.packets,
+  };
 }
 
 function runs(lines: readonly string[], direction: 'egress' | 'ingress'): Policy['egress'] {
@@ -215,12 +265,17 @@ function prefix(text: string): Exclude<ReturnType<typeof parsePrefix>, string> {
   return parsed;
 }
 
-function journey(family: 4 | 6, proto: number, detail: number | undefined): Journey {
+function journey(
+  family: 4 | 6,
+  proto: number,
+  detail: number | undefined,
+  dst: string = REMOTE[family],
+): Journey {
   const isIcmp = proto === IpProtocol.icmp || proto === IpProtocol.icmp6;
   const packet = {
     direction: 'egress',
     src: address(QUBE[family]),
-    dst: address(REMOTE[family]),
+    dst: address(dst),
     proto,
     port: isIcmp ? undefined : detail,
     icmpType: isIcmp ? detail : undefined,

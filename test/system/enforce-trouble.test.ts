@@ -1,6 +1,6 @@
 /** What the kernel does to packets when something goes wrong: rules stay, damage is repaired, failures are told. */
 
-import { chmodSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { afterEach, describe, expect, it } from 'vitest';
 import { childrenOf, ENFORCER, eventually, startEnforcer } from '../enforce/enforcer.ts';
 import { type Journey, passed } from '../enforce/journey.ts';
@@ -11,6 +11,9 @@ import { Scene } from './scene.ts';
 const SOON_MS = 15_000;
 /** A refused release is offered again after half a minute. */
 const RETRIED_WITHIN_MS = 90_000;
+/** Elements are compared rarely: here every three seconds. */
+const CHECK_MINUTES = '0.05';
+const BOOT_TABLE = new URL('../../packaging/systemd/boot-closed.nft', import.meta.url);
 const NFT_COMPLAINT = 'out of kernel memory';
 /** Tables of Qubes' own, with the hooks that they have: what we must leave alone. */
 const QUBES_TABLES = `table ip qubes {
@@ -44,6 +47,19 @@ describe.skipIf(enforcementGap() !== undefined)('an enforcing firewall in troubl
     expect(await verdicts(EVERY_WAY)).toEqual(EVERY_WAY.map(() => true));
   });
 
+  it('lets nothing through from the table that is packaged for the boot until its first release', async () => {
+    const { scene } = await prepare({ forwarding: false });
+    open().router.nft(readFileSync(BOOT_TABLE, 'utf8'));
+    open().startForwarding();
+    expect(await verdicts(EVERY_WAY)).toEqual(EVERY_WAY.map(() => false));
+    await scene.publisher();
+    await startEnforcer(scene, open());
+    expect(await verdicts(EVERY_WAY)).toEqual(EVERY_WAY.map(() => false));
+    await scene.control.pushText('default.rules', 'accept\n');
+    await scene.control.synced(ENFORCER);
+    expect(await verdicts(EVERY_WAY)).toEqual(EVERY_WAY.map(() => true));
+  });
+
   it('lets everything through before the first release with --boot open', async () => {
     const { scene } = await prepare();
     await scene.publisher();
@@ -56,7 +72,7 @@ describe.skipIf(enforcementGap() !== undefined)('an enforcing firewall in troubl
     await scene.publisher();
     let enforcer = await startEnforcer(scene, open());
     await block(scene, '203.0.113.1');
-    const [applier] = childrenOf(enforcer);
+    const [applier] = childrenOf(enforcer.process.pid);
     if (applier === undefined) throw new Error('no applier');
     process.kill(applier, 'SIGKILL');
     expect(await passing(['203.0.113.1', '203.0.113.2'])).toEqual([false, true]);
@@ -125,7 +141,7 @@ describe.skipIf(enforcementGap() !== undefined)('an enforcing firewall in troubl
   it('repairs elements that somebody took out of its sets', async () => {
     const { scene } = await prepare();
     await scene.publisher();
-    await startEnforcer(scene, open());
+    await startEnforcer(scene, open(), ['--check-minutes', CHECK_MINUTES]);
     await block(scene, '203.0.113.1', ['203.0.113.9', '203.0.113.10']);
     const [, set] =
       /set (\S+) \{[^}]*elements = \{[^}]*203\.0\.113\.1\b/.exec(

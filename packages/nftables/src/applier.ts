@@ -68,13 +68,13 @@ class Applier {
       case 'apply':
         return this.apply(request, body);
       case 'look': {
-        const { state, body: replyBody } = await lookAtKernel(nft, request.sets);
+        const { state, body: replyBody } = await lookAtKernel(nft, request.sets, request.maps);
         return { reply: { kind: 'state', state }, replyBody };
       }
       case 'counters':
         return { reply: { kind: 'counters', counters: await readCounters(nft) } };
       case 'flows':
-        return { reply: { kind: 'flows', flows: await readFlows(this.options, downstreamGroup) } };
+        return { reply: { kind: 'flows', ...(await readFlows(this.options, downstreamGroup)) } };
       case 'cut':
         await cutFlows(this.options, request.matches);
         return { reply: { kind: 'cut' } };

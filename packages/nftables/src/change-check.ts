@@ -4,7 +4,7 @@
  */
 
 import type { Change, Elements, Tag } from './change.ts';
-import { CUTS_MAX, ELEMENTS_MAX, RULES_MAX } from './limits.ts';
+import { CUTS_MAX, ELEMENTS_MAX, FLOW_MARK_MAX, NO_FLOW_MARK, RULES_MAX } from './limits.ts';
 import type { FlowMatch, Request } from './message.ts';
 import {
   isCounterName,
@@ -30,6 +30,7 @@ export function checkRequest(value: unknown, body: Uint8Array): Request {
       return {
         kind: 'look',
         sets: list(fields['sets'], RULES_MAX, 'sets').map((each) => named(each, isSetName, 'set')),
+        maps: list(fields['maps'], RULES_MAX, 'maps').map((each) => named(each, isMapName, 'map')),
       };
     case 'counters':
     case 'flows':
@@ -200,7 +201,8 @@ function flowMatch(value: unknown): FlowMatch {
 
 function tag(value: unknown): Tag {
   const fields = record(value, 'a tag');
-  return { release: hex(fields['release'], 64), conditions: hex(fields['conditions'], 16) };
+  const mark = integer(fields['mark'], NO_FLOW_MARK, FLOW_MARK_MAX, 'mark');
+  return { release: hex(fields['release'], 64), conditions: hex(fields['conditions'], 16), mark };
 }
 
 // ── Leaves ───────────────────────────────────────────────────────────────────────────────────────────────────────────

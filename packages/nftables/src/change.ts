@@ -25,6 +25,8 @@ export interface Tag {
   readonly release: string;
   /** Of everything else that the rules depend on: environment, options, rendering. 16 hex digits. */
   readonly conditions: string;
+  /** What flows are marked with that it accepts, 1 to 255; 0: nothing. */
+  readonly mark: number;
 }
 
 /** Elements of one set, as prefixes in the body: their words, then their lengths. */
@@ -115,19 +117,14 @@ export function transition(
   return { release, afterwards: [fold, cleanUp].filter(({ change }) => !isIdle(change)) };
 }
 
-/** Writes all rules of a plan whose objects the kernel was found to have, and proves that its hash sets have some of their elements. */
-export function takeOver(plan: Plan, options: ChangeOptions): ChangeWithBody {
+/** Writes all rules of a plan whose objects the kernel was found to have under a tag, and proves that its hash sets have some of their elements. */
+export function takeOver(found: Tag, plan: Plan, options: ChangeOptions): ChangeWithBody {
   const { sets, maps, chains, counters } = objectsOf(plan);
   const unwritten = new Map([...chains.keys()].map((name) => [name, undefined]));
-  const found = { sets, maps: new Map(), chains: unwritten, counters };
+  const before = { sets, maps: new Map(), chains: unwritten, counters };
   const body = new Body();
   probe(plan, body);
-  const rules = differenceIn(
-    found,
-    { sets, maps, chains, counters },
-    { ...options, base: options.tag },
-    body,
-  );
+  const rules = differenceIn(before, { sets, maps, chains, counters }, { ...options, base: found }, body);
   return { ...rules, change: { ...rules.change, takenOver: true, newMaps: [] } };
 }
 
@@ -137,6 +134,11 @@ export function probeChange(plan: Plan, options: ChangeOptions): ChangeWithBody 
   const body = new Body();
   probe(plan, body);
   return differenceIn(objects, objects, { ...options, base: options.tag }, body);
+}
+
+/** The chains of the kernel of a plan, by name. */
+export function chainsOf(plan: Plan): ReadonlyMap<string, readonly Step[]> {
+  return objectsOf(plan).chains;
 }
 
 /** The names that the kernel has of a plan. */

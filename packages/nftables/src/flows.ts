@@ -7,7 +7,7 @@
  */
 
 import { CommandError, runCommand } from './command.ts';
-import { ERROR_TEXT_MAX_BYTES, FLOWS_MAX } from './limits.ts';
+import { ERROR_TEXT_MAX_BYTES, FLOW_MARK_UNIT, FLOWS_MAX, NO_FLOW_MARK } from './limits.ts';
 import type { Flow, FlowMatch } from './message.ts';
 
 /** Where the programs are. */
@@ -21,19 +21,29 @@ const ICMP6 = 58;
 const TCP = 6;
 const UDP = 17;
 
-/** All flows from or to downstream qubes. Rejects with CommandError. */
-export async function readFlows(programs: FlowPrograms, downstreamGroup: number): Promise<readonly Flow[]> {
+/** All flows from or to downstream qubes, and the marks that any flow has. Rejects with CommandError. */
+export async function readFlows(
+  programs: FlowPrograms,
+  downstreamGroup: number,
+): Promise<{ readonly flows: readonly Flow[]; readonly marks: readonly number[] }> {
   const flows: Flow[] = [];
+  const marks = new Set<number>();
   for (const family of [4, 6] as const) {
     const output = await run(programs.conntrack, ['-L', '-f', family === 4 ? 'ipv4' : 'ipv6']);
     if (output.length === 0) continue;
     const routes = await readRoutes(programs.ip, family, downstreamGroup);
     for (const line of output.toString('latin1').split('\n')) {
+      marks.add(markOf(line));
       const flow = parseFlow(line, routes);
       if (flow !== undefined && (flow.fromQube || flow.toQube) && flows.length < FLOWS_MAX) flows.push(flow);
     }
   }
-  return flows;
+  return { flows, marks: [...marks].filter((mark) => mark !== NO_FLOW_MARK) };
+}
+
+/** Our part of the connection mark of a line. */
+export function markOf(line: string): number {
+  return Math.floor(Number(/ mark=(\d+)/.exec(line)?.[1] ?? 0) / FLOW_MARK_UNIT);
 }
 
 /** Deletes flows. Where there is none any more, that is no error. Rejects with CommandError. */

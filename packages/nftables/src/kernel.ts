@@ -4,13 +4,14 @@ import { createHash } from 'node:crypto';
 import { CommandError, runCommand } from './command.ts';
 import { ERROR_TEXT_MAX_BYTES, HOOK_PRIORITY, TABLE } from './limits.ts';
 import type { KernelState } from './message.ts';
-import { DENIED_COUNTER, isCounterName, parseMapName, parseSetName } from './plan.ts';
+import { DENIED_COUNTER, isCounterName, mapName, parseMapName, parseSetName } from './plan.ts';
 import { BASE_CHAIN, DENY_CHAIN, NEXT_CHAIN, parseTagChain } from './script.ts';
 
-/** Looks at the table, and at the elements of some of its sets, which are the body. Rejects with CommandError. */
+/** Looks at the table, at the elements of some of its sets, which are the body, and of some of its maps. Rejects with CommandError. */
 export async function lookAtKernel(
   nft: string,
   elementsOf: readonly string[],
+  contentOf: readonly string[],
 ): Promise<{ readonly state: KernelState; readonly body: readonly Uint8Array[] }> {
   const listing = await listTable(nft, ['-s', '-t', 'list', 'table', 'inet', TABLE]);
   if (listing === undefined) return { state: NO_TABLE, body: [] };
@@ -31,14 +32,21 @@ export async function lookAtKernel(
       at += bytes.length;
     }
   }
+  const maps = names('map').filter((name) => parseMapName(name) !== undefined);
+  const spoiledMaps: string[] = [];
+  for (const map of maps.filter((name) => contentOf.includes(name))) {
+    if (!(await isAsNamed(nft, map))) spoiledMaps.push(map);
+  }
   const state: KernelState = {
     tag: tags.length === 1 ? tags[0] : undefined,
     exists: true,
     framed: text.includes(HOOK) && FRAME_CHAINS.every((name) => chains.includes(name)),
     sets,
     chains: chains.filter((name) => parseTagChain(name) === undefined && !FRAME_CHAINS.includes(name)),
-    maps: names('map').filter((name) => parseMapName(name) !== undefined),
+    maps,
     counters: names('counter').filter((name) => isCounterName(name) && name !== DENIED_COUNTER),
+    rules: rulesIn(text),
+    spoiledMaps,
     fingerprint: createHash('sha256').update(listing).digest('hex').slice(0, 16),
     elements,
   };
@@ -68,6 +76,8 @@ const NO_TABLE: KernelState = {
   chains: [],
   maps: [],
   counters: [],
+  rules: 0,
+  spoiledMaps: [],
   fingerprint: '',
   elements: [],
 };
@@ -80,6 +90,29 @@ async function listTable(nft: string, args: readonly string[]): Promise<Buffer |
       return undefined;
     throw error;
   }
+}
+
+/** How many rules a listing of a table has: a line each, twice indented, in a chain. */
+function rulesIn(text: string): number {
+  let rules = 0;
+  for (const [, lines = ''] of text.matchAll(/^\tchain \S+ \{\n((?:\t\t.*\n)*)\t\}$/gm))
+    rules += [...lines.matchAll(/^\t\t(?!type )/gm)].length;
+  return rules;
+}
+
+/** Whether a map has the elements that its name is a digest of. */
+async function isAsNamed(nft: string, map: string): Promise<boolean> {
+  const { stdout } = await runCommand(nft, ['list', 'map', 'inet', TABLE, map], {
+    errorBytesMax: ERROR_TEXT_MAX_BYTES,
+  });
+  const name = parseMapName(map);
+  if (name === undefined) return false;
+  const keys = new Map<string, string>();
+  for (const [, address = '', chain = ''] of stdout.toString('latin1').matchAll(/(\S+) : goto (\w+)/g)) {
+    const words = name.family === 4 ? [ip4Word(address)] : ip6Words(address);
+    keys.set(words.map((word) => word.toString(16).padStart(8, '0')).join(''), chain);
+  }
+  return mapName(name.direction, name.family, name.length, keys) === map;
 }
 
 /** The elements of a set in the order that nft lists them in: words, and for an interval set the lengths. */

@@ -11,8 +11,12 @@ export const DOWNSTREAM_GROUP = 2;
 export const TABLE = 'rulecast';
 /** Of our base chain: before the `filter` priority 0 of Qubes' own. */
 export const HOOK_PRIORITY = -10;
+/** The byte of a connection mark that is ours, as its lowest bit; and the values that it takes. */
+export const FLOW_MARK_UNIT = 0x01000000;
+export const FLOW_MARK_MAX = 255;
+export const NO_FLOW_MARK = 0;
 /** Changes whenever the same plan is rendered otherwise: then what a former version left in the kernel is loaded anew. */
-export const RENDERING = 2;
+export const RENDERING = 3;
 
 /** Up to so many members are a set that no release changes: another one takes its place, which costs 20 ms at worst. */
 export const SMALL_MEMBERS_MAX = 2048;
@@ -21,9 +25,9 @@ export const IN_PLACE_SHARE = 0.5;
 /** A small column of up to so many lengths is hash sets, which load faster; one of more is an interval set, which needs one lookup. */
 export const FEW_LENGTHS = 2;
 /** Share of extra elements that expanding rare prefix lengths into longer ones may cost, to have fewer lookups. */
-export const EXPANSION_SHARE = 0.5;
-/** So many extra elements may always be spent on it: a tenth of a second, once. */
-export const EXPANSION_MIN = 65_536;
+export const EXPANSION_SHARE = 0.25;
+/** So many extra elements may always be spent on it: ten milliseconds, once. */
+export const EXPANSION_MIN = 4096;
 /** A hash set has room for its members and this share more, so that deltas fit; beyond, it is made anew, larger. */
 export const ROOM_SHARE = 0.25;
 /** Smallest and largest log2 of the buckets of a hash set. */

@@ -35,8 +35,8 @@ export interface FlowMatch {
 
 export type Request =
   | { readonly kind: 'apply'; readonly change: Change }
-  /** What the kernel holds; of the sets that are named, the elements too, in the body. */
-  | { readonly kind: 'look'; readonly sets: readonly string[] }
+  /** What the kernel holds; of the sets that are named, the elements too, in the body; maps that are named are compared with their names. */
+  | { readonly kind: 'look'; readonly sets: readonly string[]; readonly maps: readonly string[] }
   | { readonly kind: 'counters' }
   | { readonly kind: 'flows' }
   | { readonly kind: 'cut'; readonly matches: readonly FlowMatch[] };
@@ -52,6 +52,10 @@ export interface KernelState {
   readonly chains: readonly string[];
   readonly maps: readonly string[];
   readonly counters: readonly string[];
+  /** In all chains. */
+  readonly rules: number;
+  /** Maps among those asked for that have other elements than their name says. */
+  readonly spoiledMaps: readonly string[];
   /** Of the listing without elements and counts; 16 hex digits. Equal as long as nobody changed anything but elements. */
   readonly fingerprint: string;
   /** Only where asked for: words in the body, and for an interval set the lengths after them. */
@@ -68,7 +72,8 @@ export type Reply =
   | { readonly kind: 'applied'; readonly run: NftRun }
   | { readonly kind: 'state'; readonly state: KernelState }
   | { readonly kind: 'counters'; readonly counters: Readonly<Record<string, readonly [number, number]>> }
-  | { readonly kind: 'flows'; readonly flows: readonly Flow[] }
+  /** `marks`: the marks that flows have, as in a tag; also of flows that are not listed. */
+  | { readonly kind: 'flows'; readonly flows: readonly Flow[]; readonly marks: readonly number[] }
   | { readonly kind: 'cut' }
   /** The request was refused or failed; what was in force still is. */
   | { readonly kind: 'failed'; readonly text: string };

@@ -5,8 +5,8 @@
  */
 
 import type { Family } from '@rulecast/rules';
-import type { Change, Elements, Tag } from './change.ts';
-import { HOOK_PRIORITY, TABLE } from './limits.ts';
+import type { Change, ChangeOptions, Elements, Tag } from './change.ts';
+import { FLOW_MARK_MAX, FLOW_MARK_UNIT, HOOK_PRIORITY, NO_FLOW_MARK, TABLE } from './limits.ts';
 import {
   DENIED_COUNTER,
   type PlanRule,
@@ -40,14 +40,16 @@ export function* scriptOf(change: Change, body: Uint8Array): Generator<Uint8Arra
  * The empty chain whose name is the tag. A change deletes that of its base, so that the kernel refuses the whole transaction where
  * the base is not what is there.
  */
-function tagChain({ release, conditions }: Tag): string {
-  return `release_${release}_${conditions}`;
+function tagChain({ release, conditions, mark }: Tag): string {
+  return `release_${release}_${conditions}_${mark}`;
 }
 
 /** Reads what `tagChain` makes. */
 export function parseTagChain(name: string): Tag | undefined {
-  const match = /^release_([0-9a-f]{64})_([0-9a-f]{16})$/.exec(name);
-  return match === null ? undefined : { release: match[1] ?? '', conditions: match[2] ?? '' };
+  const match = /^release_([0-9a-f]{64})_([0-9a-f]{16})_(\d{1,3})$/.exec(name);
+  if (match === null) return undefined;
+  const [, release = '', conditions = '', mark] = match;
+  return { release, conditions, mark: Number(mark) };
 }
 
 function headText(change: Change): string {
@@ -55,7 +57,8 @@ function headText(change: Change): string {
   if (change.base === 'fresh') lines.push(`destroy table ${T}`, `add table ${T}`);
   else lines.push(`delete chain ${T} ${tagChain(change.base)}`);
   lines.push(`add chain ${T} ${tagChain(change.tag)}`);
-  if (change.base === 'fresh' || change.takenOver) lines.push(...frameLines(change));
+  if (change.base === 'fresh' || change.takenOver) lines.push(...frameLines(change), ...gateLines(change));
+  else if (change.base.mark !== change.tag.mark) lines.push(...gateLines(change));
   for (const name of change.newCounters) lines.push(`add counter ${T} ${name}`);
   for (const name of change.newSets) lines.push(newSetLine(name));
   for (const name of change.newMaps) lines.push(newMapLine(name));
@@ -87,40 +90,74 @@ function tailText(change: Change): string {
   return `${lines.join('\n')}\n`;
 }
 
-/** What every plan has: the base chain, what follows it, and what happens to dropped packets. */
-function frameLines({ downstreamGroup, answer }: Change): readonly string[] {
-  const count = `counter name ${DENIED_COUNTER}`;
-  const chains: [name: string, rules: readonly string[]][] = [
-    [DENY_CHAIN, answer === 'reject' ? [count, ...REJECTIONS] : [`${count} drop`]],
-    [
-      NEXT_CHAIN,
-      [
-        `oifgroup != ${downstreamGroup} accept`,
-        // The rest of a TCP connection that was cut: no connection begins so.
-        `ct state new tcp flags & (fin | syn | rst | ack) != syn ${count} drop`,
-        'meta nfproto ipv4 goto ingress4',
-        'meta nfproto ipv6 goto ingress6',
-        'accept',
-      ],
-    ],
-    [
-      BASE_CHAIN,
-      [
-        'ct direction reply accept',
-        `iifgroup ${downstreamGroup} meta nfproto ipv4 goto egress4`,
-        `iifgroup ${downstreamGroup} meta nfproto ipv6 goto egress6`,
-        `goto ${NEXT_CHAIN}`,
-      ],
-    ],
-  ];
-  const hook = `{ type filter hook forward priority ${HOOK_PRIORITY}; policy accept; }`;
-  const lines = [`add counter ${T} ${DENIED_COUNTER}`];
-  for (const [name] of chains) lines.push(`add chain ${T} ${name}${name === BASE_CHAIN ? ` ${hook}` : ''}`);
-  for (const entry of ['egress4', 'egress6', 'ingress4', 'ingress6']) lines.push(`add chain ${T} ${entry}`);
-  for (const [name] of chains) lines.push(`flush chain ${T} ${name}`);
-  for (const [name, rules] of chains) lines.push(...rules.map((rule) => `add rule ${T} ${name} ${rule}`));
-  return lines;
+/** How many rules the kernel has of some chains and of what every plan has. */
+export function ruleCount(chains: Iterable<readonly Step[]>, options: ChangeOptions): number {
+  let count = denyRules(options).length + nextRules(options).length + baseRules(options).length;
+  for (const steps of chains) for (const step of steps) count += step.kind === 'readable' ? 3 : 1;
+  return count;
 }
+
+/** What every plan has: the base chain, what follows it, and what happens to dropped packets. */
+function frameLines(options: ChangeOptions): readonly string[] {
+  return [
+    `add counter ${T} ${DENIED_COUNTER}`,
+    `add chain ${T} ${DENY_CHAIN}`,
+    `add chain ${T} ${NEXT_CHAIN}`,
+    `add chain ${T} ${BASE_CHAIN} { type filter hook forward priority ${HOOK_PRIORITY}; policy accept; }`,
+    ...ENTRY_CHAINS.map((name) => `add chain ${T} ${name}`),
+    ...chainLines(DENY_CHAIN, denyRules(options)),
+  ];
+}
+
+const ENTRY_CHAINS = ['egress4', 'egress6', 'ingress4', 'ingress6'];
+
+/** Where the mark of a release is read and given. */
+function gateLines(options: ChangeOptions): readonly string[] {
+  return [...chainLines(NEXT_CHAIN, nextRules(options)), ...chainLines(BASE_CHAIN, baseRules(options))];
+}
+
+function chainLines(chain: string, rules: readonly string[]): readonly string[] {
+  return [`flush chain ${T} ${chain}`, ...rules.map((rule) => `add rule ${T} ${chain} ${rule}`)];
+}
+
+function denyRules({ answer }: ChangeOptions): readonly string[] {
+  const count = `counter name ${DENIED_COUNTER}`;
+  return answer === 'reject' ? [count, ...REJECTIONS] : [`${count} drop`];
+}
+
+function nextRules({ downstreamGroup, tag }: ChangeOptions): readonly string[] {
+  const value = tag.mark * FLOW_MARK_UNIT;
+  const others = 0xffffffff - FLOW_MARK_BITS;
+  const marking = `${markedPath(downstreamGroup)} ct mark set ct mark & ${others} | ${value} accept`;
+  return [
+    ...(tag.mark === NO_FLOW_MARK ? [] : [marking]),
+    `oifgroup != ${downstreamGroup} accept`,
+    // The rest of a TCP connection that was cut: no connection begins so.
+    `ct state new tcp flags & (fin | syn | rst | ack) != syn counter name ${DENIED_COUNTER} drop`,
+    'meta nfproto ipv4 goto ingress4',
+    'meta nfproto ipv6 goto ingress6',
+    'accept',
+  ];
+}
+
+function baseRules({ downstreamGroup, tag }: ChangeOptions): readonly string[] {
+  const value = tag.mark * FLOW_MARK_UNIT;
+  const known = `ct mark & ${FLOW_MARK_BITS} == ${value} ${markedPath(downstreamGroup)} accept`;
+  return [
+    'ct direction reply accept',
+    ...(tag.mark === NO_FLOW_MARK ? [] : [known]),
+    `iifgroup ${downstreamGroup} meta nfproto ipv4 goto egress4`,
+    `iifgroup ${downstreamGroup} meta nfproto ipv6 goto egress6`,
+    `goto ${NEXT_CHAIN}`,
+  ];
+}
+
+/** Of packets whose flow has a mark: from qubes to elsewhere. An error message about a flow (`related`) is judged for itself. */
+function markedPath(group: number): string {
+  return `iifgroup ${group} oifgroup != ${group} ct state new,established`;
+}
+
+const FLOW_MARK_BITS = FLOW_MARK_UNIT * FLOW_MARK_MAX;
 
 /** As Qubes does: ICMP 3/13, ICMPv6 1/1. A TCP connection in progress is reset, so that whoever waits for it learns at once. */
 const REJECTIONS = ['tcp flags & syn == 0 reject with tcp reset', 'reject with icmpx admin-prohibited'];

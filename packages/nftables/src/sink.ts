@@ -16,6 +16,7 @@ import { ApplierClient, type ApplierCommand, ApplierError } from './applier-clie
 import {
   type ChangeOptions,
   type ChangeWithBody,
+  chainsOf,
   namesOf,
   probeChange,
   type Tag,
@@ -25,12 +26,14 @@ import {
 } from './change.ts';
 import { sameElements } from './comparison.ts';
 import { cutsFor } from './cuts.ts';
+import { FlowMarks } from './flow-marks.ts';
 import { hitsFrom, type NftHits, sumsOf } from './hits.ts';
 import { judgeDirection } from './judge.ts';
-import { CUTS_AT_ONCE, DOWNSTREAM_GROUP, LISTED_ELEMENTS_MAX, RENDERING } from './limits.ts';
+import { CUTS_AT_ONCE, DOWNSTREAM_GROUP, LISTED_ELEMENTS_MAX, NO_FLOW_MARK, RENDERING } from './limits.ts';
 import type { Flow, KernelState, NftRun } from './message.ts';
 import { keyOf, type Plan, parseSetName, setKey, setNames } from './plan.ts';
 import { type CounterIndex, type KnownSet, type KnownSets, planOf } from './planner.ts';
+import { ruleCount } from './script.ts';
 
 /** What a sink is to enforce; as the subscriber declares it. */
 export interface NftRelease {
@@ -53,6 +56,11 @@ export interface NftSinkOptions {
   readonly downstreamGroup?: number;
   /** What the sender of a dropped packet is told; default `reject`: administratively prohibited, as Qubes does. */
   readonly answer?: 'reject' | 'silent';
+  /**
+   * Whether flows that a release accepts are marked, in the upper byte of their connection mark, so that the rest of their packets
+   * need no judging; default true.
+   */
+  readonly flowMarks?: boolean;
   /** Between looks at the kernel's rules; default 2 seconds. */
   readonly pollEveryMs?: number;
   /** Between looks that take in the elements of sets; default 5 minutes. */
@@ -107,6 +115,8 @@ interface Prepared extends Enforced {
   readonly afterwards: readonly ChangeWithBody[];
   /** The kernel was found to have it when the sink started. */
   readonly found: boolean;
+  /** What it took to plan. */
+  readonly planMs: number;
 }
 
 /** How closely the kernel is looked at: names, rules and tag, or the elements of sets as well. */
@@ -137,6 +147,7 @@ class RunningSink implements NftSink {
   private readonly logger: SinkLogger;
   private readonly applier: ApplierClient;
   private readonly options: Omit<ChangeOptions, 'tag'>;
+  private readonly marks: FlowMarks | undefined;
   private readonly pollEveryMs: number;
   private readonly checkTimer: NodeJS.Timeout;
   private pollTimer: NodeJS.Timeout | undefined;
@@ -162,6 +173,7 @@ class RunningSink implements NftSink {
     this.logger = options.logger ?? SILENT;
     const downstreamGroup = options.downstreamGroup ?? DOWNSTREAM_GROUP;
     this.options = { downstreamGroup, answer: options.answer ?? 'reject' };
+    this.marks = options.flowMarks === false ? undefined : new FlowMarks();
     this.applier = new ApplierClient(
       options.applier ?? applierCommand(['--group', String(downstreamGroup)]),
       {
@@ -181,7 +193,9 @@ class RunningSink implements NftSink {
 
   prepare(release: NftRelease): Promise<void> {
     return this.inTurn(async () => {
-      this.prepared = await this.planned(release);
+      const startMs = performance.now();
+      const planned = await this.planned(release);
+      this.prepared = { ...planned, planMs: performance.now() - startMs };
     });
   }
 
@@ -211,16 +225,18 @@ class RunningSink implements NftSink {
   private async planned(release: NftRelease): Promise<Prepared> {
     const { enforced } = this;
     const kernel = enforced === undefined ? await this.look() : undefined;
+    if (kernel !== undefined && this.marks?.known === false) await this.lookForMarks();
     const known = kernel === undefined ? (key: string) => enforced?.plan.sets.get(key) : setsIn(kernel);
     const { plan, counters } = planOf(release.ruleSet, release.environment, known);
     const tag: Tag = {
       release: Buffer.from(release.hash).toString('hex'),
       conditions: this.conditions(plan, release.environment),
+      mark: this.marks?.next() ?? NO_FLOW_MARK,
     };
     const options = { ...this.options, tag };
-    const next = { plan, tag, counters, found: false, afterwards: [] };
-    if (kernel !== undefined && holds(kernel, plan, tag)) {
-      return { ...next, found: true, first: takeOver(plan, options) };
+    const next = { plan, tag, counters, found: false, afterwards: [], planMs: 0 };
+    if (kernel?.tag !== undefined && holds(kernel, plan, tag)) {
+      return { ...next, found: true, first: takeOver(kernel.tag, plan, options) };
     }
     if (enforced === undefined || this.stale) return { ...next, first: wholeChange(plan, options) };
     if (sameTag(enforced.tag, tag)) return { ...next, first: undefined };
@@ -232,24 +248,31 @@ class RunningSink implements NftSink {
   private conditions(plan: Plan, { dns }: Environment): string {
     const maps = [...plan.maps].map(([name, keys]) => [name, [...keys]]);
     const addresses = dns.map(({ words }) => [...words]);
-    return keyOf(JSON.stringify([RENDERING, this.options, [...plan.chains], maps, addresses]));
+    return keyOf(
+      JSON.stringify([RENDERING, this.options, this.marks !== undefined, [...plan.chains], maps, addresses]),
+    );
   }
 
   private async commitNow(): Promise<void> {
     const { prepared } = this;
     if (prepared === undefined) throw new TypeError('nothing is prepared');
     this.prepared = undefined;
-    const { plan, tag, counters, first, found } = prepared;
+    const { plan, tag, counters, first, found, planMs } = prepared;
     if (first === undefined) return;
+    this.marks?.take(tag.mark);
     const whole = await this.loadOrAll(first, { plan, tag, counters });
     this.afterwards = whole ? [] : [...prepared.afterwards];
     this.enforced = { plan, tag, counters };
-    const { milliseconds, peakBytes } = this.lastRun ?? { milliseconds: 0, peakBytes: undefined };
-    const nftMs = Math.round(milliseconds);
-    const what = found ? 'took over the release that the kernel holds' : 'enforced';
+    const { milliseconds: nftMs = 0, peakBytes: nftPeakBytes = 0 } = this.lastRun ?? {};
     this.logger.info(
-      { release: tag.release, nftMs, nftPeakBytes: peakBytes ?? 0, elements: first.elementCount },
-      what,
+      {
+        release: tag.release,
+        planMs: Math.round(planMs),
+        nftMs: Math.round(nftMs),
+        nftPeakBytes,
+        elements: first.elementCount,
+      },
+      found ? 'took over the release that the kernel holds' : 'enforced',
     );
     this.startCutting(plan);
     this.lookAgain(found ? 'elements' : 'structure');
@@ -313,7 +336,7 @@ class RunningSink implements NftSink {
 
   /** Deletes the flows that a plan forbids, as long as nothing newer is in force. What they send on is dropped by the rules. */
   private async cutForbidden(plan: Plan): Promise<void> {
-    const { flows } = (await this.applier.ask({ kind: 'flows' }, 'flows')).reply;
+    const flows = await this.lookAtFlows();
     const forbidden = new Set<Flow>();
     for (const [index, flow] of flows.entries()) {
       if (index % FLOWS_AT_ONCE === FLOWS_AT_ONCE - 1) await new Promise(setImmediate);
@@ -326,6 +349,23 @@ class RunningSink implements NftSink {
     }
     this.cutCount += forbidden.size;
     if (forbidden.size > 0) this.logger.info({ flows: forbidden.size }, 'cut flows that the release forbids');
+  }
+
+  private async lookAtFlows(): Promise<readonly Flow[]> {
+    this.marks?.look();
+    const { flows, marks } = (await this.applier.ask({ kind: 'flows' }, 'flows')).reply;
+    this.marks?.looked(marks);
+    return flows;
+  }
+
+  /** What flows an earlier life has marked. Where that cannot be known, none is marked. */
+  private async lookForMarks(): Promise<void> {
+    try {
+      await this.lookAtFlows();
+    } catch (error) {
+      if (!(error instanceof ApplierError)) throw error;
+      this.logger.error({ err: error }, 'flows cannot be looked at, so that all of their packets are judged');
+    }
   }
 
   // ── Checks and repairs ─────────────────────────────────────────────────────────────────────────────────────────────
@@ -367,7 +407,11 @@ class RunningSink implements NftSink {
     const drift = await this.driftFrom(enforced, depth);
     if (drift === undefined) return false;
     this.logger.warn({ release: enforced.tag.release, drift }, 'the kernel holds something else: repairing');
-    await this.loadWhole(enforced);
+    const mark = this.marks?.next() ?? NO_FLOW_MARK; // of what was marked meanwhile, nothing is known
+    const repaired = { ...enforced, tag: { ...enforced.tag, mark } };
+    this.marks?.take(mark);
+    await this.loadWhole(repaired);
+    this.enforced = repaired;
     this.repairs++;
     this.fingerprint = (await this.look()).fingerprint;
     this.startCutting(enforced.plan);
@@ -380,14 +424,17 @@ class RunningSink implements NftSink {
     const state = await this.look();
     if (!state.exists) return 'the table is gone';
     if (!holds(state, plan, tag)) return 'the table is not the one that was loaded';
+    if (state.rules !== ruleCount(chainsOf(plan).values(), { ...this.options, tag }))
+      return 'rules were added or taken out';
     if (this.fingerprint !== undefined && state.fingerprint !== this.fingerprint) return 'rules were changed';
     this.fingerprint = state.fingerprint;
     if (depth === 'structure') return undefined;
     const sets = [...plan.sets.values()].filter(
       ({ members }) => members.lengths.length <= LISTED_ELEMENTS_MAX,
     );
-    const request = { kind: 'look', sets: sets.flatMap(setNames) } as const;
+    const request = { kind: 'look', sets: sets.flatMap(setNames), maps: listedMaps(plan) } as const;
     const { reply, body } = await this.applier.ask(request, 'state');
+    if (reply.state.spoiledMaps.length > 0) return 'elements of a map were changed';
     for (const set of sets) {
       if (!(await sameElements(set, reply.state.elements, body))) return 'elements of a set were changed';
     }
@@ -411,7 +458,7 @@ class RunningSink implements NftSink {
   }
 
   private async look(): Promise<KernelState> {
-    return (await this.applier.ask({ kind: 'look', sets: [] }, 'state')).reply.state;
+    return (await this.applier.ask({ kind: 'look', sets: [], maps: [] }, 'state')).reply.state;
   }
 
   // ── Status ─────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -496,8 +543,14 @@ function holds(kernel: KernelState, plan: Plan, tag: Tag): boolean {
   );
 }
 
+/** Whether two tags are of the same rules, whatever flows are marked with. */
 function sameTag(a: Tag, b: Tag): boolean {
   return a.release === b.release && a.conditions === b.conditions;
+}
+
+/** The maps that are small enough to be listed. */
+function listedMaps(plan: Plan): readonly string[] {
+  return [...plan.maps].filter(([, keys]) => keys.size <= LISTED_ELEMENTS_MAX).map(([name]) => name);
 }
 
 function sameNames(a: readonly string[], b: readonly string[]): boolean {

@@ -9,7 +9,7 @@ import { FrameSplitter, frameOf, parseFrame } from '../src/message.ts';
 import { list, planned, ruleSet, scriptText } from './sample.ts';
 
 const OPTIONS = {
-  tag: { release: 'ab'.repeat(32), conditions: 'cd'.repeat(8) },
+  tag: { release: 'ab'.repeat(32), conditions: 'cd'.repeat(8), mark: 7 },
   downstreamGroup: 2,
   answer: 'reject',
 } as const;
@@ -42,7 +42,9 @@ function request(): Spoilable {
 
 interface Spoilable {
   kind: unknown;
-  change: Record<string, unknown> & { added: { set: unknown; at: unknown; count: unknown }[] };
+  change: Record<string, unknown> & {
+    added: { set: unknown; at: unknown; count: unknown; above: unknown }[];
+  };
 }
 
 describe('the check', () => {
@@ -103,7 +105,13 @@ describe('the check', () => {
     [
       'a release that is no hash',
       ({ change }) => {
-        change['tag'] = { release: injection, conditions: '0'.repeat(16) };
+        change['tag'] = { release: injection, conditions: '0'.repeat(16), mark: 7 };
+      },
+    ],
+    [
+      'a mark beyond its byte',
+      ({ change }) => {
+        change['tag'] = { release: '0'.repeat(64), conditions: '0'.repeat(16), mark: 256 };
       },
     ],
     [
@@ -232,7 +240,8 @@ describe('the check', () => {
     const most = kind === 'cut' ? CUTS_MAX : 262_144;
     const members = (count: number) =>
       new Array(count).fill(kind === 'cut' ? match : 's0123456789abcdef_4_i_89abcdef');
-    const of = (count: number) => ({ kind, [kind === 'cut' ? 'matches' : 'sets']: members(count) });
+    const of = (count: number) =>
+      kind === 'cut' ? { kind, matches: members(count) } : { kind, sets: members(count), maps: [] };
     expect(checkRequest(of(most), BODY)).toEqual(of(most));
     expect(() => checkRequest(of(most + 1), BODY)).toThrow(`more than ${most}`);
   });
@@ -270,7 +279,7 @@ describe('the check', () => {
 describe('a frame', () => {
   const frames = [
     frameOf({ id: 1, request: { kind: 'counters' } }),
-    frameOf({ restarted: true }, [Uint8Array.of(1, 2, 3)]),
+    frameOf({ died: true }, [Uint8Array.of(1, 2, 3)]),
   ];
   const stream = Buffer.concat(frames.flat().map((piece) => Buffer.from(piece)));
 
@@ -283,7 +292,7 @@ describe('a frame', () => {
       }
       expect(out).toEqual([
         { header: { id: 1, request: { kind: 'counters' } }, body: new Uint8Array(0) },
-        { header: { restarted: true }, body: Uint8Array.of(1, 2, 3) },
+        { header: { died: true }, body: Uint8Array.of(1, 2, 3) },
       ]);
     }
   });

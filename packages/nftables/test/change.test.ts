@@ -22,7 +22,7 @@ import { list, planned, plannedAfter, ruleSet } from './sample.ts';
 const OPTIONS = { downstreamGroup: 2, answer: 'reject' } as const;
 
 function options(digit: string): ChangeOptions {
-  return { ...OPTIONS, tag: { release: digit.repeat(64), conditions: digit.repeat(16) } };
+  return { ...OPTIONS, tag: { release: digit.repeat(64), conditions: digit.repeat(16), mark: 7 } };
 }
 
 /** A kernel as slow and obvious as can be: named sets of texts. It refuses what the kernel refuses. */
@@ -252,7 +252,7 @@ describe('taking over', () => {
     );
     const kernel = loaded(plan);
     const expected = kernel.state();
-    const change = checked(takeOver(plan, options('1')));
+    const change = checked(takeOver(options('1').tag, plan, options('1')));
     expect(change.change.chains.map(({ name }) => name).sort()).toEqual([...plan.chains.keys()].sort());
     for (const keys of kernel.maps.values()) keys.clear();
     for (const name of kernel.chains.keys()) kernel.chains.set(name, '[]');

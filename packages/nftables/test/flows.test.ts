@@ -2,7 +2,7 @@
 
 import { describe, expect, it } from 'vitest';
 import { cutsFor } from '../src/cuts.ts';
-import { matchArguments, parseFlow, Routes } from '../src/flows.ts';
+import { markOf, matchArguments, parseFlow, Routes } from '../src/flows.ts';
 import type { Flow, FlowMatch } from '../src/message.ts';
 
 function exact({ src, dst, protocol, srcPort, dstPort }: Flow): FlowMatch {
@@ -73,6 +73,16 @@ describe('a flow', () => {
       '--orig-dst',
       '2001:0db8:0000:0000:0000:0000:0001:0002',
     ]);
+  });
+
+  it.each([
+    [0, 'mark=0'],
+    [0, 'mark=16777215'],
+    [1, 'mark=16777216'],
+    [255, 'mark=4294967295'],
+    [0, ''],
+  ])('has our mark %i where it says "%s"', (mark, text) => {
+    expect(markOf(TCP.replace('mark=0', text))).toBe(mark);
   });
 
   it.each([

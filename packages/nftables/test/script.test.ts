@@ -8,7 +8,7 @@ import { type AddressSet, type Plan, policyChain, type Step } from '../src/plan.
 import { list, planned, plannedAfter, prefix, ruleSet, scriptText } from './sample.ts';
 
 const OPTIONS: ChangeOptions = {
-  tag: { release: 'ab'.repeat(32), conditions: 'cd'.repeat(8) },
+  tag: { release: 'ab'.repeat(32), conditions: 'cd'.repeat(8), mark: 0 },
   downstreamGroup: 2,
   answer: 'reject',
 };
@@ -49,7 +49,7 @@ describe('the script', () => {
     expect(linesOf(wholeChange(planWith('egress4', [{ kind: 'pass' }]), OPTIONS))).toEqual([
       'destroy table inet rulecast',
       'add table inet rulecast',
-      `add chain release_${'ab'.repeat(32)}_${'cd'.repeat(8)}`,
+      `add chain release_${'ab'.repeat(32)}_${'cd'.repeat(8)}_0`,
       'add counter c0000000000000000',
       'add chain deny',
       'add chain to_qubes',
@@ -59,16 +59,16 @@ describe('the script', () => {
       'add chain ingress4',
       'add chain ingress6',
       'flush chain deny',
-      'flush chain to_qubes',
-      'flush chain forward',
       'add rule deny counter name c0000000000000000',
       'add rule deny tcp flags & syn == 0 reject with tcp reset',
       'add rule deny reject with icmpx admin-prohibited',
+      'flush chain to_qubes',
       'add rule to_qubes oifgroup != 2 accept',
       'add rule to_qubes ct state new tcp flags & (fin | syn | rst | ack) != syn counter name c0000000000000000 drop',
       'add rule to_qubes meta nfproto ipv4 goto ingress4',
       'add rule to_qubes meta nfproto ipv6 goto ingress6',
       'add rule to_qubes accept',
+      'flush chain forward',
       'add rule forward ct direction reply accept',
       'add rule forward iifgroup 2 meta nfproto ipv4 goto egress4',
       'add rule forward iifgroup 2 meta nfproto ipv6 goto egress6',
@@ -91,6 +91,24 @@ describe('the script', () => {
       'add rule forward iifgroup 7 meta nfproto ipv4 goto egress4',
       'add rule forward iifgroup 7 meta nfproto ipv6 goto egress6',
     ]);
+  });
+
+  it('lets flows that have the mark of the release pass, and gives it to those that it accepts', () => {
+    const plan = planWith('egress4', []);
+    const first = { ...OPTIONS, tag: { ...OPTIONS.tag, mark: 1 } };
+    const next = { ...first, tag: { ...first.tag, mark: 255 } };
+    const marking = (change: ChangeWithBody) => linesOf(change).filter((line) => line.includes('ct mark'));
+    const path = 'iifgroup 2 oifgroup != 2 ct state new,established';
+    expect(marking(wholeChange(plan, first))).toEqual([
+      `add rule to_qubes ${path} ct mark set ct mark & ${0x00ffffff} | ${0x01000000} accept`,
+      `add rule forward ct mark & ${0xff000000} == ${0x01000000} ${path} accept`,
+    ]);
+    const { release, afterwards } = transition({ plan, tag: first.tag }, plan, next);
+    expect(marking(release)).toEqual([
+      `add rule to_qubes ${path} ct mark set ct mark & ${0x00ffffff} | ${0xff000000} accept`,
+      `add rule forward ct mark & ${0xff000000} == ${0xff000000} ${path} accept`,
+    ]);
+    expect(afterwards).toEqual([]);
   });
 
   it.each<[string, Step, string]>([
@@ -242,7 +260,7 @@ describe('the script', () => {
       ruleSet([{ name: 'default', prefixes: [], egress: ['drop dst=@bad'] }], { bad: list(...texts) });
     const before = planned(rules(['1.1.1.1', '1.1.1.2']));
     const after = plannedAfter(rules(['1.1.1.2', '1.1.1.3']), before);
-    const next = { ...OPTIONS, tag: { release: '12'.repeat(32), conditions: '34'.repeat(8) } };
+    const next = { ...OPTIONS, tag: { release: '12'.repeat(32), conditions: '34'.repeat(8), mark: 0 } };
     const [old = ''] = namesOf(before).sets;
     const [set = ''] = namesOf(after).sets;
     const { release, afterwards } = transition({ plan: before, tag: OPTIONS.tag }, after, next);
@@ -253,16 +271,16 @@ describe('the script', () => {
       `add rule ${chain} counter name ${counter} goto deny`,
     ];
     expect(linesOf(release)).toEqual([
-      `delete chain release_${'ab'.repeat(32)}_${'cd'.repeat(8)}`,
-      `add chain release_${'12'.repeat(32)}_${'34'.repeat(8)}`,
+      `delete chain release_${'ab'.repeat(32)}_${'cd'.repeat(8)}_0`,
+      `add chain release_${'12'.repeat(32)}_${'34'.repeat(8)}_0`,
       `add set ${set} { type ipv4_addr; size 12; }`,
       `flush chain ${chain}`,
       `add element ${set} {1.1.1.2,1.1.1.3}`,
       ...rules4,
     ]);
     expect(afterwards.flatMap(linesOf)).toEqual([
-      `delete chain release_${'12'.repeat(32)}_${'34'.repeat(8)}`,
-      `add chain release_${'12'.repeat(32)}_${'34'.repeat(8)}`,
+      `delete chain release_${'12'.repeat(32)}_${'34'.repeat(8)}_0`,
+      `add chain release_${'12'.repeat(32)}_${'34'.repeat(8)}_0`,
       `delete set ${old}`,
     ]);
   });

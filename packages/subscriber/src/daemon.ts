@@ -104,6 +104,12 @@ const argv = yargs(hideBin(process.argv))
     default: false,
     describe: 'Drop without an answer; else the sender is told "administratively prohibited"',
   })
+  .option('flow-marks', {
+    type: 'boolean',
+    default: true,
+    describe:
+      'Mark accepted flows in the upper byte of their connection mark, so that each is judged once a release; --no-flow-marks judges every packet',
+  })
   .option('check-minutes', {
     type: 'number',
     default: 5,
@@ -184,6 +190,7 @@ function enforcementOptions(logger: Logger): EnforcementOptions {
   return {
     downstreamGroup: argv.iifGroup,
     answer: argv.silent ? 'silent' : 'reject',
+    flowMarks: argv.flowMarks,
     nft: argv.nft,
     conntrack: argv.conntrack,
     ip: argv.ip,

@@ -9,6 +9,7 @@ import type { NftSink, NftSinkOptions, SinkLogger } from '@rulecast/nftables';
 export interface EnforcementOptions {
   readonly downstreamGroup: number;
   readonly answer: 'reject' | 'silent';
+  readonly flowMarks: boolean;
   readonly nft: string;
   readonly conntrack: string;
   readonly ip: string;
@@ -50,8 +51,8 @@ export async function startEnforcement(options: EnforcementOptions): Promise<Nft
   if (account !== undefined && process.getuid?.() !== 0) {
     throw new EnforcementError('--user needs to be started as root: it gives the privileges up');
   }
-  const { checkEveryMs, answer, logger } = options;
-  const sinkOptions: NftSinkOptions = { downstreamGroup, answer, checkEveryMs, logger };
+  const { checkEveryMs, answer, flowMarks, logger } = options;
+  const sinkOptions: NftSinkOptions = { downstreamGroup, answer, flowMarks, checkEveryMs, logger };
   if (account === undefined) return createNftSink({ ...sinkOptions, applier: applierCommand(args) });
   const plain = applierCommand(['--supervise', ...args]);
   const identity = applierUser === undefined ? [] : identityOf(accountOf(applierUser));

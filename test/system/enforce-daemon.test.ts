@@ -1,0 +1,163 @@
+/** The enforcing daemon itself: who its processes are, and what it says of the packets that it judged. */
+
+import { chmodSync, readFileSync } from 'node:fs';
+import { Connection, PROTOCOL_VERSION, parseTrust } from '@rulecast/protocol';
+import { listen, parseEndpoint } from '@rulecast/vchan';
+import { afterEach, describe, expect, it } from 'vitest';
+import { childrenOf, ENFORCER, eventually, startEnforcer } from '../enforce/enforcer.ts';
+import { type Journey, passed } from '../enforce/journey.ts';
+import { address, Network } from '../enforce/network.mjs';
+import type { Daemon } from '../processes.mjs';
+import { expectMessage } from './gateway.ts';
+import { enforcementGap } from './namespaces.ts';
+import { Scene } from './scene.ts';
+
+/** Users that every Linux has. */
+const RECEIVER = { name: 'nobody', uid: 65_534 };
+const APPLIER = { name: 'daemon', uid: 1 };
+const NET_ADMIN = 1 << 12;
+const NO_CAPABILITY = { effective: 0, permitted: 0, inheritable: 0, ambient: 0 };
+
+let network: Network | undefined;
+
+afterEach(async () => {
+  await network?.close();
+  network = undefined;
+});
+
+describe.skipIf(enforcementGap() !== undefined)('an enforcing daemon', () => {
+  it('has no privileges but in its applier, which has one', async () => {
+    const { scene } = await prepare();
+    const enforcer = await startEnforcer(scene, open(), [
+      '--user',
+      RECEIVER.name,
+      '--applier-user',
+      APPLIER.name,
+    ]);
+    await block(scene, '203.0.113.1');
+    expect(await passing(['203.0.113.1', '203.0.113.2'])).toEqual([false, true]);
+
+    const receiver = processOf(enforcer.process.pid);
+    expect(receiver.capabilities).toEqual(NO_CAPABILITY);
+    expect(receiver.users).toEqual(new Set([RECEIVER.uid]));
+    const [supervisor] = childrenOf(enforcer.process.pid);
+    const [applier, ...others] = childrenOf(supervisor);
+    expect(others).toEqual([]);
+    for (const pid of [supervisor, applier]) {
+      const { capabilities, bounding, users, noNewPrivileges } = processOf(pid);
+      expect({ ...capabilities, bounding }).toEqual({
+        effective: NET_ADMIN,
+        permitted: NET_ADMIN,
+        inheritable: NET_ADMIN,
+        ambient: NET_ADMIN,
+        bounding: NET_ADMIN,
+      });
+      expect({ users, noNewPrivileges }).toEqual({ users: new Set([APPLIER.uid]), noNewPrivileges: true });
+    }
+    if (applier === undefined) throw new Error('no applier');
+    process.kill(applier, 'SIGKILL');
+    await block(scene, '203.0.113.2');
+    expect(await passing(['203.0.113.1', '203.0.113.2'])).toEqual([true, false]);
+    expect(childrenOf(supervisor)).not.toEqual([applier]);
+    expect(await enforcer.stop()).toBe(0);
+    expect(await passing(['203.0.113.1', '203.0.113.2'])).toEqual([true, false]);
+  });
+
+  it('answers a QUERY for counters with what its rules and lists decided', async () => {
+    const { scene, publisher } = await prepare();
+    await startEnforcer(scene, open());
+    await block(scene, '203.0.113.1');
+    expect(await passing(['203.0.113.1', '203.0.113.1', '203.0.113.2'])).toEqual([false, false, true]);
+    await publisher.stop();
+    const ask = await questioner(scene);
+    await eventually(async () => (await ask())?.['nftDropped'] === 2);
+    expect(await ask()).toMatchObject({ nftDecided: 3, nftDropped: 2, 'list.blocked': 2, nftRepairs: 0 });
+  });
+});
+
+function open(): Network {
+  if (network === undefined) throw new Error('no network');
+  return network;
+}
+
+/** A publisher whose socket any user can reach, and a network. */
+async function prepare(): Promise<{ readonly scene: Scene; readonly publisher: Daemon }> {
+  network = await Network.open();
+  const scene = new Scene();
+  const publisher = await scene.publisher();
+  chmodSync(scene.directory, 0o755);
+  chmodSync(scene.listen.slice('unix:'.length), 0o777);
+  return { scene, publisher };
+}
+
+async function block(scene: Scene, blocked: string): Promise<void> {
+  const list = { blocked: { entries: [blocked] } };
+  const policies = { default: { egress: ['drop dst=@blocked', 'accept'] } };
+  await scene.control.pushText('rules.yaml', JSON.stringify({ lists: list, policies }));
+  await scene.control.synced(ENFORCER);
+}
+
+/** Whether packets of qube a to some addresses pass. */
+function passing(addresses: readonly string[]): Promise<readonly boolean[]> {
+  const journeys = addresses.map((dst): Journey => {
+    const [from, to] = [address('10.137.0.5'), address(dst)];
+    const packet = {
+      direction: 'egress',
+      src: from,
+      dst: to,
+      proto: 17,
+      port: 443,
+      icmpType: undefined,
+    } as const;
+    return { from: 'a', to: 'world', packet };
+  });
+  return passed(open(), journeys);
+}
+
+// ── Processes ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** What the kernel says of a process: its capabilities as numbers, all its user ids. */
+function processOf(pid: number | undefined) {
+  const status = readFileSync(`/proc/${pid}/status`, 'utf8');
+  const field = (name: string): string => new RegExp(`^${name}:\\s*(.*)$`, 'm').exec(status)?.[1] ?? '';
+  const capabilities = (name: string): number => Number.parseInt(field(name), 16);
+  return {
+    capabilities: {
+      effective: capabilities('CapEff'),
+      permitted: capabilities('CapPrm'),
+      inheritable: capabilities('CapInh'),
+      ambient: capabilities('CapAmb'),
+    },
+    bounding: capabilities('CapBnd'),
+    users: new Set(field('Uid').split(/\s+/).map(Number)),
+    noNewPrivileges: field('NoNewPrivs') === '1',
+  };
+}
+
+// ── Questions ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** In place of the publisher: takes the subscriber's connection, and asks for its counters as often as it is called. */
+async function questioner(
+  scene: Scene,
+): Promise<() => Promise<Readonly<Record<string, number>> | undefined>> {
+  const trust = parseTrust(await scene.trustLine());
+  if (trust === undefined) throw new TypeError('no trust line');
+  const listener = await listen(parseEndpoint(scene.listen));
+  scene.onClose(() => listener.close());
+  const connection = new Connection(await listener.accept());
+  scene.onClose(() => connection.close());
+  await expectMessage(connection, 'hello');
+  const { lineage } = trust;
+  await connection.send({
+    kind: 'welcome',
+    protocol: PROTOCOL_VERSION,
+    name: 'questioner',
+    lineage,
+    heartbeatMs: 15_000,
+  });
+  let questions = 0;
+  return async () => {
+    await connection.send({ kind: 'query', question: 'stats' }, ++questions);
+    return (await expectMessage(connection, 'answer')).stats;
+  };
+}

@@ -1,0 +1,210 @@
+/** Flows and the marks that they get: each is judged once a release, and by every release. */
+
+import type { NftSink, NftSinkOptions } from '@rulecast/nftables';
+import { emptyPolicy, IpProtocol, parseRule, RunBuilder } from '@rulecast/rules';
+import { afterEach, describe, expect, it } from 'vitest';
+import { frameOf, segment, unreachableFrame } from '../enforce/frames.mjs';
+import { address, Network } from '../enforce/network.mjs';
+import { sinkIn } from '../enforce/sink.mjs';
+import { enforcementGap } from './namespaces.ts';
+
+const QUBE = '10.137.0.5';
+const REMOTE = '203.0.113.7';
+const OTHER = '203.0.113.8';
+/** A conntrack that shows and deletes nothing: what ends a flow then is the rules alone. */
+const BLIND = ['--conntrack', '/bin/true'];
+const RELEASES = 260; // there are 255 marks
+
+/** Longer than the test. */
+const LONG_S = 600;
+const OUR_BYTE = 2 ** 24;
+
+let network: Network | undefined;
+let sink: NftSink | undefined;
+let releases = 0;
+let marks = 0;
+
+afterEach(async () => {
+  await sink?.close();
+  await network?.close();
+  sink = undefined;
+  network = undefined;
+});
+
+describe.skipIf(enforcementGap() !== undefined)('a flow', () => {
+  it('is judged once by each release that accepts it', async () => {
+    await start();
+    await enforce('accept');
+    for (const times of [1, 2, 3]) expect([times, await passes(REMOTE)]).toEqual([times, true]);
+    expect(await judged()).toEqual([1]);
+    await enforce('accept proto=udp', 'drop');
+    for (const times of [1, 2]) expect([times, await passes(REMOTE)]).toEqual([times, true]);
+    expect(await judged()).toEqual([1, 0]);
+  });
+
+  it('is judged packet by packet where flows are not to be marked', async () => {
+    await start({ flowMarks: false });
+    await enforce('accept');
+    for (const times of [1, 2, 3]) expect([times, await passes(REMOTE)]).toEqual([times, true]);
+    expect(await judged()).toEqual([3]);
+    expect(markOf(REMOTE)).toBe(0);
+  });
+
+  it('that a release forbids ends by its rules, though nobody cuts it, and goes on by those of a later one', async () => {
+    await start({}, BLIND);
+    for (const [rule, expected] of [
+      ['accept', true],
+      [`drop dst4=${REMOTE}`, false],
+      ['accept', true],
+      ['drop', false],
+    ] as const) {
+      await enforce(rule, 'accept');
+      expect([rule, await passes(REMOTE), await passes(OTHER)]).toEqual([rule, expected, rule !== 'drop']);
+    }
+  });
+
+  it('keeps the three lower bytes of its mark, which are of others', async () => {
+    await start();
+    router().nft(
+      'table inet others { chain c { type filter hook prerouting priority 0; ct state new ct mark set 0x00c0ffee; }; }',
+    );
+    await enforce('accept');
+    expect(await passes(REMOTE)).toBe(true);
+    expect(markOf(REMOTE)).toBe((await markInForce()) * OUR_BYTE + 0x00c0ffee);
+    await enforce('accept proto=udp');
+    expect(await passes(REMOTE)).toBe(true);
+    expect(markOf(REMOTE)).toBe((await markInForce()) * OUR_BYTE + 0x00c0ffee);
+  });
+
+  it('gets no mark by an error message about it, which is judged for itself', async () => {
+    await start({}, BLIND);
+    await enforce('accept');
+    expect(await passes(REMOTE)).toBe(true);
+    const reply = frame('world', REMOTE, QUBE, 443, PORT);
+    await open().send('world', [reply.bytes]);
+    expect((await open().arrived('a')).has(reply.mark)).toBe(true);
+    await enforce('accept proto=icmp', 'drop');
+    const { routerMac, hostMac } = open().links.a;
+    const error = unreachableFrame(routerMac, hostMac, address(QUBE), address(REMOTE), reply.bytes);
+    await open().send('a', [error]);
+    expect((await open().arrived('world')).has(reply.mark)).toBe(true);
+    expect(await judged()).toEqual([1, 0]);
+    expect(await passes(REMOTE)).toBe(false);
+  });
+
+  it('is judged anew where the router sends it another way', async () => {
+    await start({}, BLIND);
+    await enforce('accept');
+    expect(await passes(REMOTE)).toBe(true);
+    const { interface: vif, address4 } = open().links.b;
+    router().run(['ip', 'route', 'add', `${REMOTE}/32`, 'via', address4, 'dev', vif, 'onlink']);
+    const packet = frame('a', QUBE, REMOTE, PORT, 443);
+    await open().send('a', [packet.bytes]);
+    expect((await open().arrived('b')).has(packet.mark)).toBe(true);
+    expect(await judged()).toEqual([2]);
+  });
+
+  it(`that is idle for ${RELEASES} releases has a mark that none of them takes`, async () => {
+    await start();
+    router().sysctl({ 'net.netfilter.nf_conntrack_udp_timeout': LONG_S });
+    await enforce('accept');
+    expect(await passes(REMOTE)).toBe(true);
+    const first = await markInForce();
+    for (let i = 0; i < RELEASES; i++) {
+      await enforce(i % 2 === 0 ? 'accept proto=udp' : 'accept', 'accept');
+      await sink?.settled();
+      const mark = await markInForce();
+      expect([i, mark === first, mark === 0]).toEqual([i, false, false]);
+    }
+    expect(markOf(REMOTE)).toBe(first * OUR_BYTE);
+  });
+
+  it('is judged anew after a restart and after a repair', async () => {
+    await start();
+    await enforce('accept');
+    expect(await passes(REMOTE)).toBe(true);
+    await sink?.close();
+    sink = sinkIn(open());
+    await sink.prepare({ ...release('accept'), hash: hashOfRelease() });
+    await sink.commit();
+    expect(await passes(REMOTE)).toBe(true);
+    expect(await judged()).toEqual([2]);
+    router().nft('insert rule inet rulecast forward accept\n');
+    expect(await sink.check()).toBe(true);
+    for (const times of [1, 2]) expect([times, await passes(REMOTE)]).toEqual([times, true]);
+    expect(await judged()).toEqual([1]);
+  });
+});
+
+const PORT = 20_000;
+
+function open(): Network {
+  if (network === undefined) throw new Error('no network');
+  return network;
+}
+
+function router(): Network['router'] {
+  return open().router;
+}
+
+async function start(options: NftSinkOptions = {}, applierOptions: readonly string[] = []): Promise<void> {
+  network = await Network.open();
+  sink = sinkIn(network, options, applierOptions);
+}
+
+/** Puts rules in force for every qube. */
+async function enforce(...egress: readonly string[]): Promise<void> {
+  releases++;
+  await sink?.prepare({ ...release(...egress), hash: hashOfRelease() });
+  await sink?.commit();
+}
+
+function hashOfRelease(): Uint8Array {
+  const hash = new Uint8Array(32);
+  new DataView(hash.buffer).setUint32(0, releases);
+  return hash;
+}
+
+function release(...egress: readonly string[]) {
+  const runs = new RunBuilder();
+  for (const line of egress) {
+    const result = parseRule(line, 'egress', 0);
+    if (result.kind === 'fault') throw new Error(`${line}: ${result.reason}`);
+    runs.push(result.rule);
+  }
+  const policies = new Map([['default', { ...emptyPolicy('default'), egress: runs.build() }]]);
+  const ruleSet = { lists: new Map(), policies, resolutions: new Map() };
+  return { ruleSet, environment: { now: 0, dns: [] } };
+}
+
+/** Packets that each rule decided. */
+async function judged(): Promise<readonly number[]> {
+  const { policies } = (await sink?.hits()) ?? { policies: [] };
+  return policies.find(({ direction }) => direction === 'egress')?.runs.map(({ packets }) => packets) ?? [];
+}
+
+/** Sends a packet of the one flow to an address; whether it came through. */
+async function passes(dst: string): Promise<boolean> {
+  const { mark, bytes } = frame('a', QUBE, dst, PORT, 443);
+  await open().send('a', [bytes]);
+  return (await open().arrived('world')).has(mark);
+}
+
+function frame(from: 'a' | 'world', src: string, dst: string, srcPort: number, dstPort: number) {
+  const { routerMac, hostMac } = open().links[from];
+  const ends = { src: address(src), dst: address(dst), proto: IpProtocol.udp };
+  const mark = ++marks;
+  const payload = segment(ends.src, ends.dst, ends.proto, { mark, srcPort, dstPort });
+  return { mark, bytes: frameOf(routerMac, hostMac, { ...ends, payload }) };
+}
+
+/** The connection mark of the flow to an address, all four bytes. */
+function markOf(dst: string): number {
+  return Number(/ mark=(\d+)/.exec(router().run(['conntrack', '-L', '--orig-dst', dst]))?.[1]);
+}
+
+/** The mark of the release in force, as its table says. */
+async function markInForce(): Promise<number> {
+  const listed = router().run(['nft', '-t', 'list', 'table', 'inet', 'rulecast']);
+  return Number(/chain release_[0-9a-f]+_[0-9a-f]+_(\d+) /.exec(listed)?.[1]);
+}
