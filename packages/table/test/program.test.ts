@@ -393,7 +393,7 @@ describe('classes that come later', () => {
   });
 
   it('are refused where rows have no room for them', () => {
-    const { programs, sets } = compile(policySet(manyPolicies(2, 4)), ENVIRONMENT);
+    const { programs, sets } = compile(policySet(manyPolicies(2, 8)), ENVIRONMENT); // 13 predicates, so up to 2^13 classes
     const own = sets[0];
     if (own === undefined) throw new TypeError('no classes');
     const room = own.count + (own.count >> 3) + 64;
