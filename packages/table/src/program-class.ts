@@ -46,16 +46,15 @@ export class GroupClasses {
     this.heads = new Int32Array(sets.predicateCount).fill(-1);
     this.lastPair = new Int32Array(this.room).fill(-1);
     const { starts } = this;
-    for (let classId = 0; classId < this.count; classId++) {
-      const members = sets.membersOf(classId);
-      for (let m = 0; m < members.length; m++) starts[members[m]! + 2]! += 1; // m < length, a predicate
-    }
+    const pairCount = sets.firstMember(this.count);
+    for (let m = 0; m < pairCount; m++) starts[sets.memberAt(m) + 2]! += 1; // a predicate
     for (let p = 2; p < starts.length; p++) starts[p]! += starts[p - 1]!; // p < length
     this.classes = new Uint32Array(starts.at(-1) ?? 0);
     // Each start is one place late until all its predicate's classes are in.
     for (let classId = 0; classId < this.count; classId++) {
-      const members = sets.membersOf(classId);
-      for (let m = 0; m < members.length; m++) this.classes[starts[members[m]! + 1]!++] = classId; // likewise
+      const end = sets.firstMember(classId + 1);
+      for (let m = sets.firstMember(classId); m < end; m++)
+        this.classes[starts[sets.memberAt(m) + 1]!++] = classId; // likewise
     }
     if (dnsPredicate >= 0) {
       for (let i = starts[dnsPredicate]!; i < starts[dnsPredicate + 1]!; i++)
@@ -125,9 +124,10 @@ export class GroupClasses {
   /** Puts any class at hand. */
   hold(part: ProgramPart, classId: number): number {
     this.held.length = 0;
-    const members = this.sets.membersOf(classId);
-    for (let m = 0; m < members.length; m++) {
-      const predicate = members[m]!; // m < length
+    const { sets } = this;
+    const end = sets.firstMember(classId + 1);
+    for (let m = sets.firstMember(classId); m < end; m++) {
+      const predicate = sets.memberAt(m);
       if (this.heads[predicate]! >= 0) this.held.push(predicate); // a predicate of the group
     }
     return this.collect(part, this.held, this.isDnsIn(part, classId));
@@ -187,9 +187,10 @@ export class GroupClasses {
 
   private memberList(words: WordBuffer, classId: number): number {
     const at = words.count;
-    const members = this.sets.membersOf(classId);
-    words.push(members.length);
-    for (let m = 0; m < members.length; m++) words.push(members[m]!); // m < length
+    const { sets } = this;
+    const end = sets.firstMember(classId + 1);
+    words.push(end - sets.firstMember(classId));
+    for (let m = sets.firstMember(classId); m < end; m++) words.push(sets.memberAt(m));
     return (at << 1) | (this.dnsClasses.has(classId) ? 1 : 0);
   }
 }

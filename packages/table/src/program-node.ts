@@ -15,9 +15,9 @@
 import {
   CODE_ACTION_MASK,
   CodeAction,
+  codeReference,
   LIST_CODE_BITS,
   NO_MATCH,
-  NO_MATCH_REFERENCE,
   NODE_OFFSET_SHIFT,
   NodeKind,
   PAGE_MASK,
@@ -78,8 +78,9 @@ export class NodeMaker {
 
   /** The row of a class in which no run but the wildcards can match; `wildcards` is their node. */
   elsewhere(part: ProgramPart, wildcards: number): number {
+    if (wildcards >= 0) return codeReference(NO_MATCH) | WITH_WILDCARDS;
     if (wildcards !== ~NO_MATCH) return wildcards;
-    return part.defaultCode === NO_MATCH ? NO_MATCH_REFERENCE : ~part.defaultCode;
+    return part.defaultCode === NO_MATCH ? codeReference(NO_MATCH) : ~part.defaultCode;
   }
 
   /**
@@ -110,21 +111,16 @@ export class NodeMaker {
       }
     }
     const withWildcards = before > 0 || (last < 0 && part.wildcards.length > 0) ? WITH_WILDCARDS : 0;
-    if (fits) return this.reference(this.node(part, runs, own, end)) | withWildcards;
+    if (fits) {
+      const word = this.node(part, runs, own, end);
+      return (word < 0 ? codeReference(~word) : word) | withWildcards;
+    }
     return this.union(predicateNodes(part), last < 0 ? NO_MATCH : end) | withWildcards;
   }
 
   /** What `count` runs and then the code `end` decide: a word. */
   node(part: ProgramPart, runs: Int32Array, count: number, end: number): number {
     return count <= LIST_RUNS ? this.list(part, runs, count, end) : this.map(part, runs, count, end);
-  }
-
-  /** A code as a node that a reference can lead to, for where the wildcards have to be looked at too. */
-  private reference(word: number): number {
-    if (word >= 0) return word;
-    const start = this.words.count;
-    this.words.push(~word);
-    return (this.known.intern(start) << NODE_OFFSET_SHIFT) | NodeKind.list;
   }
 
   /** Puts a class's own runs and the first wildcards into `merged` by position; returns how many they are. */
