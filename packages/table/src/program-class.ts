@@ -22,8 +22,9 @@ export class GroupClasses {
   predicates: number[] = [];
   /** The classes that those hold in, after `touch`. */
   readonly touched: number[] = [];
-  /** The predicates of the class at hand that the part asks about, and its runs that hold there. */
+  /** The predicates of the class at hand that the part asks about. */
   readonly held: number[] = [];
+  /** What was collected last. */
   runs = new Int32Array(64);
   private readonly sets: ClassSets;
   private readonly dnsPredicate: number;
@@ -110,19 +111,18 @@ export class GroupClasses {
     }
   }
 
-  /** Puts a touched class at hand; returns how many runs hold there. */
-  holdTouched(part: ProgramPart, classId: number): number {
+  /** Puts a touched class at hand. */
+  holdTouched(classId: number): void {
     this.held.length = 0;
     for (let pair = this.lastPair[classId]!; pair >= 0; pair = this.previousPairs[pair]!) {
       // pairs that were made
       this.held.push(this.pairPredicates[pair]!); // likewise
     }
     this.lastPair[classId] = -1;
-    return this.collect(part, this.held, this.isDnsIn(part, classId));
   }
 
   /** Puts any class at hand. */
-  hold(part: ProgramPart, classId: number): number {
+  hold(classId: number): void {
     this.held.length = 0;
     const { sets } = this;
     const end = sets.firstMember(classId + 1);
@@ -130,7 +130,6 @@ export class GroupClasses {
       const predicate = sets.memberAt(m);
       if (this.heads[predicate]! >= 0) this.held.push(predicate); // a predicate of the group
     }
-    return this.collect(part, this.held, this.isDnsIn(part, classId));
   }
 
   /** Whether runs that ask for a DNS address hold in a class, as far as that matters to a part. */
@@ -139,14 +138,17 @@ export class GroupClasses {
   }
 
   /**
-   * Fills `runs` with the runs of some predicates, in order, to the first that asks nothing; returns how many they are.
+   * Fills `runs` with the runs of some predicates, in order, to the first that asks nothing; returns how many they are, or -1
+   * if more than `most` would have to be looked at.
    */
-  collect(part: ProgramPart, predicates: readonly number[], isDns: boolean): number {
+  collect(part: ProgramPart, predicates: readonly number[], isDns: boolean, most: number): number {
     let count = 0;
+    let looks = 0;
     let last = part.count; // the first run that asks nothing, of those looked at
     for (const predicate of predicates) {
       // The predicate is of the group, and its runs of the part at hand.
       for (let run = this.heads[predicate]!; run >= 0 && run < last; run = this.next[run]!) {
+        if (++looks > most) return -1;
         if (!isDns && (part.checks[run]! & ASKS_DNS) !== 0) continue;
         if (part.asksNothing(run)) last = run;
         if (count === this.runs.length) this.runs = doubled(this.runs);

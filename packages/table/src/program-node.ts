@@ -44,22 +44,29 @@ export interface PredicateNode {
   readonly word: number;
   /** At most the least code it gives. */
   readonly least: number;
+  /** What it gives where none of its runs that ask something matches, which may be NO_MATCH. */
+  readonly end: number;
 }
 
 export class NodeMaker {
   private readonly words: WordBuffer;
   private readonly known: StretchIndex;
-  private readonly mapWordsMax: number;
-  private mapWords = 0; // of maps of classes
+  private readonly combinedMax: number;
+  private combined = 0; // words of maps of classes, or runs painted into them where those are more
   private pageWords = 0;
   private merged = new Int32Array(64);
   private readonly paint = new IntervalPaint();
 
-  /** `mapWordsMax` bounds the words of maps that put together what several predicates say. */
-  constructor(words: WordBuffer, mapWordsMax: number) {
+  /** `combinedMax` bounds the maps that put together what several predicates say, as TableLimits says. */
+  constructor(words: WordBuffer, combinedMax: number) {
     this.words = words;
     this.known = new StretchIndex(words);
-    this.mapWordsMax = mapWordsMax;
+    this.combinedMax = combinedMax;
+  }
+
+  /** Whether there may be more maps of classes. */
+  get hasRoom(): boolean {
+    return this.combined < this.combinedMax;
   }
 
   /** What the wildcards alone decide: a node, NO_MATCH where they decide nothing. */
@@ -98,7 +105,7 @@ export class NodeMaker {
     const last = isEnd ? runs[own]! : -1; // own < runCount
     const before = part.wildcardsBefore(last < 0 ? part.count : last);
     const end = last >= 0 ? part.codeOf(last) : NO_MATCH;
-    const fits = own <= LIST_RUNS || this.mapWords < this.mapWordsMax;
+    const fits = own <= LIST_RUNS || this.hasRoom;
     if (
       before === 0 ||
       own + before <= LIST_RUNS ||
@@ -110,12 +117,24 @@ export class NodeMaker {
         return word === ~NO_MATCH ? this.elsewhere(part, word) : word;
       }
     }
+    if (!fits) return this.union(part, predicateNodes(part));
     const withWildcards = before > 0 || (last < 0 && part.wildcards.length > 0) ? WITH_WILDCARDS : 0;
-    if (fits) {
-      const word = this.node(part, runs, own, end);
-      return (word < 0 ? codeReference(~word) : word) | withWildcards;
+    const word = this.node(part, runs, own, end);
+    return (word < 0 ? codeReference(~word) : word) | withWildcards;
+  }
+
+  /** The row of a class: the least of what its predicates' nodes give, and of the wildcards. */
+  union(part: ProgramPart, nodes: readonly PredicateNode[]): number {
+    const end = nodes.reduce((least, node) => Math.min(least, node.end), NO_MATCH);
+    const needed = nodes.filter(({ least }) => least <= end).sort((a, b) => a.least - b.least);
+    const start = this.words.count;
+    this.words.push(needed.length);
+    for (const { least, word } of needed) {
+      this.words.push(least);
+      this.words.push(word);
     }
-    return this.union(predicateNodes(part), last < 0 ? NO_MATCH : end) | withWildcards;
+    const withWildcards = part.wildcards.length > 0 ? WITH_WILDCARDS : 0; // the least that they give may come too late
+    return (this.known.intern(start) << NODE_OFFSET_SHIFT) | withWildcards | NodeKind.union;
   }
 
   /** What `count` runs and then the code `end` decide: a word. */
@@ -166,7 +185,7 @@ export class NodeMaker {
     const start = this.words.count;
     for (const word of protocols) this.words.push(word);
     const at = this.known.intern(start);
-    this.mapWords += this.words.count - before;
+    this.combined += Math.max(this.words.count - before, count);
     return (at << NODE_OFFSET_SHIFT) | NodeKind.map;
   }
 
@@ -225,18 +244,6 @@ export class NodeMaker {
     }
     paint.finish(base);
     return unreadable;
-  }
-
-  /** The least of several nodes; those that come after a run that asks nothing, whose code is `end`, are left out. */
-  private union(nodes: readonly PredicateNode[], end: number): number {
-    const needed = nodes.filter(({ least }) => least <= end).sort((a, b) => a.least - b.least);
-    const start = this.words.count;
-    this.words.push(needed.length);
-    for (const { least, word } of needed) {
-      this.words.push(least);
-      this.words.push(word);
-    }
-    return (this.known.intern(start) << NODE_OFFSET_SHIFT) | NodeKind.union;
   }
 }
 
