@@ -259,7 +259,7 @@ function seedSet(): LargeSet {
     ruleSet: { lists: new Map(), policies: new Map([['default', policy]]), resolutions: new Map() },
     edges: memberEdges(run.remote.prefixes, 'tcp'),
     families: [4],
-    packets: EDGE_PACKETS,
+    packets: SLOW_EDGE_PACKETS,
   };
 }
 
