@@ -4,7 +4,7 @@
  *
  * What a packet comes to depends on its class, protocol and port, so that no branch on them can be predicted; each that
  * fails costs as much as a dozen loads. A tile is therefore decided in passes without such branches: rows first, then those that
- * led to lists, those that led to maps, the wildcards of those that need them, and other nodes last.
+ * led to lists, then the wildcards of those that need them, then other nodes.
  */
 
 // Bytes of the header, and of a record as a power of two; then the fields of a record, in bytes.
@@ -34,8 +34,6 @@ const CODE_MASK: i32 = (1 << 26) - 1;
 const ASKS_DETAIL: i32 = 16;
 const PAGE_BITS: i32 = 8;
 const PAGE_MASK: i32 = 255;
-/** Steps of a search between two looks at whether it is over: enough for 15 intervals, and twice as many for 255. */
-const SEARCH_STEPS: i32 = 4;
 const ACTION_MASK: i32 = 3;
 const DROP: i32 = 2;
 
@@ -131,16 +129,14 @@ function tile(
     }
     return;
   }
-  // Indices of packets: in the first tile, from its two ends, of those that led to lists and to maps; in the second one
-  // of those that led to other nodes and of those for which the wildcards are to be looked at.
+  // Indices of those that led to lists; and in the second tile, from its two ends, of those that led to other nodes and of
+  // those for which the wildcards are to be looked at.
   const lists = room;
-  const mapsEnd = room + (<usize>count << 2);
-  const others = mapsEnd;
+  const others = room + (<usize>count << 2);
   const wildEnd = others + (<usize>count << 2);
   let listsEnd = lists;
-  let maps = mapsEnd - 4; // where the next one goes
   let othersEnd = others;
-  let wild = wildEnd - 4; // likewise
+  let wild = wildEnd - 4; // where the next one goes
   for (let i: usize = 0, end = <usize>count << 2; i < end; i += 4) {
     const classId = load<i32>(classes + i);
     let row: i32;
@@ -157,18 +153,15 @@ function tile(
     const kind = row & KIND_MASK;
     const isNode = i32(row >= 0);
     const isList = isNode & i32(kind == LIST);
-    const isMap = isNode & i32(kind == MAP);
     const isCode = isNode & i32(kind == CODE);
     const rest = select(<i32>(<u32>row >>> OFFSET_SHIFT), row, isCode);
     store<i32>(codes + i, select(rest, code, isNode));
     store<u32>(listsEnd, <u32>i);
     listsEnd += isList << 2;
-    store<u32>(maps, <u32>i);
-    maps -= isMap << 2;
-    store<u32>(othersEnd, <u32>i);
-    othersEnd += (isNode ^ isList ^ isMap ^ isCode) << 2;
     store<u32>(wild, <u32>i);
     wild -= isCode << 2;
+    store<u32>(othersEnd, <u32>i);
+    othersEnd += (isNode ^ isList ^ isCode) << 2;
   }
   for (let place = lists; place < listsEnd; place += 4) {
     const i = <usize>load<u32>(place);
@@ -177,21 +170,6 @@ function tile(
     const bit = protoBitOf(load<u8>(protos + (i >> 2)), icmp);
     const detail = load<i32>(details + i);
     const code = evaluateList(at(blob, row >>> OFFSET_SHIFT), bit, detail);
-    const needsWildcards = i32((row & WITH_WILDCARDS) != 0) & i32(code > load<i32>(record, WILDCARDS_LEAST));
-    store<u32>(wild, <u32>i);
-    wild -= needsWildcards << 2;
-    store<i32>(
-      codes + i,
-      needsWildcards ? code : finish(blob, record, code, load<i32>(classes + i), bit, detail),
-    );
-  }
-  for (let place = maps + 4; place < mapsEnd; place += 4) {
-    const i = <usize>load<u32>(place);
-    const row = load<i32>(codes + i);
-    const record = hasPrograms ? recordOf(blob, load<i32>(programs + i)) : only;
-    const bit = protoBitOf(load<u8>(protos + (i >> 2)), icmp);
-    const detail = load<i32>(details + i);
-    const code = evaluateMap(blob, at(blob, row >>> OFFSET_SHIFT), bit, detail);
     const needsWildcards = i32((row & WITH_WILDCARDS) != 0) & i32(code > load<i32>(record, WILDCARDS_LEAST));
     store<u32>(wild, <u32>i);
     wild -= needsWildcards << 2;
@@ -317,30 +295,27 @@ function evaluateUnreadable(list: usize, protoBit: i32): i32 {
   return head & CODE_MASK;
 }
 
-/** Without a branch on what the protocol's word is, nor on how many intervals there are unless they are very many. */
 // @ts-ignore: decorator
 @inline
 function evaluateMap(blob: usize, map: usize, protoBit: i32, detail: i32): i32 {
-  const word = load<i32>(at(map, (protoBit >> 1) - (protoBit >> 3))); // bits 1, 2, 4, 8 are places 0, 1, 2, 3
-  const isCode = i32(word < 0);
-  const intervals = select(map, at(blob, word), isCode); // something to read, either way
-  const count = load<i32>(intervals) & (isCode - 1);
-  if (count < 0 && detail >= 0) {
+  const offset = load<i32>(at(map, (protoBit >> 1) - (protoBit >> 3))); // bits 1, 2, 4, 8 are places 0, 1, 2, 3
+  if (offset < 0) return ~offset;
+  const intervals = at(blob, offset);
+  if (detail < 0) return load<i32>(intervals, 4);
+  const count = load<i32>(intervals);
+  if (count < 0) {
     const page = at(blob, load<i32>(at(intervals, 2 + ((detail >> PAGE_BITS) & PAGE_MASK))));
     return load<i32>(at(page, detail & PAGE_MASK));
   }
-  if (detail < 0) return isCode ? ~word : load<i32>(intervals, 4);
   let place = 0; // the last interval, of those tried, that begins at or below the detail
-  for (let rest = count; ; ) {
-    for (let step = 0; step < SEARCH_STEPS; step++) {
-      const half = (rest + 1) >> 1; // nothing, once the rest is
-      const further = place + half;
-      place = select(further, place, load<i32>(at(intervals, 1 + further)) <= detail);
-      rest -= half;
-    }
-    if (rest == 0) break;
+  let rest = count;
+  while (rest > 0) {
+    const half = (rest + 1) >> 1;
+    const further = place + half;
+    place = select(further, place, load<i32>(at(intervals, 1 + further)) <= detail);
+    rest -= half;
   }
-  return select(~word, load<i32>(at(intervals, 2 + count + place)), isCode);
+  return load<i32>(at(intervals, 2 + count + place));
 }
 
 function evaluateUnion(blob: usize, union: usize, protoBit: i32, detail: i32): i32 {
