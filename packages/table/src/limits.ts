@@ -14,9 +14,9 @@ export const TableLimitCode = {
 export type TableLimitCode = (typeof TableLimitCode)[keyof typeof TableLimitCode];
 
 export interface TableLimits {
-  /** Distinct address classes. */
+  /** Distinct address classes, in each group of predicates. */
   readonly classes: number;
-  /** Predicates summed over all classes; transient, 4 bytes each. */
+  /** Predicates summed over all classes of a group; transient, 4 bytes each. */
   readonly classMembers: number;
   /** Words of programs' rows by class; 4 bytes each. Beyond, a program looks at the predicates of a class one by one; slower. */
   readonly rows: number;

@@ -8,8 +8,7 @@
  *   record ─▶ rows[class & mask] ─┬─ negative: ~code, whatever else the packet has
  *                                 └─ a reference: offset << 4 | together with the wildcards? << 3 | NodeKind
  *
- *   code    no node: the code itself in place of the offset, NO_MATCH if it is all the wildcards' business
- *
+ *   code    no node: the code itself in place of the offset; NO_MATCH where all is the wildcards' business
  *   list    n << 26 | the code where no candidate matches, then n candidates in rule order of two words: what it asks << 26
  *           | its code, and the ports or types first | last << 16
  *   map     by protocol (tcp, udp, icmp, others) a word: ~code, or the offset of n, the code where the port or type

@@ -33,7 +33,7 @@ import {
   WITH_WILDCARDS,
 } from '../src/program.ts';
 import { compilePrograms } from '../src/program-compiler.ts';
-import { blockPolicy, originOf } from '../src/program-origin.ts';
+import { blockPolicy, originOf, programField } from '../src/program-origin.ts';
 import { ProtoBit } from '../src/rule-columns.ts';
 import { edgePacket, programCase } from './program-case.ts';
 import {
@@ -339,6 +339,60 @@ describe('programs', () => {
       run: 2,
     });
     expect(verdictTo(7, 1)).toEqual({ ...by, action: 'drop', rulePolicy: undefined, run: undefined });
+  });
+
+  it('go on from `common` to a policy’s own rules as the evaluator does, one by one and in tiles', () => {
+    const wildcards = (count: number, first: number): readonly Rule[] =>
+      Array.from({ length: count }, (_, i) => ({
+        ...PLAIN,
+        action: i % 2 === 0 ? 'accept' : 'drop',
+        proto: i % 3 === 0 ? 'udp' : 'tcp',
+        ports: { first: first + i * 40, last: first + i * 40 + 60 },
+      }));
+    const hosts = Array.from({ length: 12_000 }, (_, i) =>
+      hostRule(0x0a000000 + i, i % 5 === 0 ? { proto: 'tcp', ports: { first: 80, last: 443 } } : {}),
+    );
+    const common = {
+      ...emptyPolicy('common'),
+      egress: egressOf([...hosts.slice(0, 6000), ...wildcards(3, 0), ...hosts.slice(6000)]),
+    };
+    const own = manyPolicies(200, 20).map((policy, p) => {
+      const more = new RunBuilder();
+      for (const rule of wildcards([0, 2, 40][p % 3] ?? 0, 60)) more.push(rule);
+      return { ...policy, egress: [...policy.egress, ...more.build()] };
+    });
+    const ruleSet = policySet([common, ...own]);
+    const compiled = compile(ruleSet, ENVIRONMENT);
+    const { blob } = compiled.programs;
+    for (const program of own.keys()) expect(programField(blob, program, 'noMatch')).toBeLessThan(0); // there is more
+    const random = new Random(6);
+    const packets = Array.from({ length: 600 }, () => ({
+      program: random.below(own.length),
+      dst: prefixOf(4, [0x0a000000 + random.below(random.pick([300, 13_000]))], 32),
+      proto: random.pick([1, 6, 6, 17, 47]),
+      detail: random.pick([UNREADABLE, 0, 50, 61, 80, 101, 443, random.below(2000)]),
+    }));
+    const classes = Int32Array.from(packets, ({ dst }) => classesOf(compiled, dst)[0] ?? 0);
+    const protos = Uint8Array.from(packets, ({ proto }) => proto);
+    const details = Int32Array.from(packets, ({ detail }) => detail);
+    const programs = Int32Array.from(packets, ({ program }) => program);
+    const codes = engine.decideTiles(blob, { programs, classes, protos, icmp: IpProtocol.icmp, details });
+    for (const [i, { program, dst, proto, detail }] of packets.entries()) {
+      const known = detail < 0 ? undefined : detail;
+      const src = prefixOf(4, [0xc0a80000 + program], 32);
+      const packet = { direction: 'egress', src, dst, proto, port: known, icmpType: known } as const;
+      const verdict = expected(evaluate(ruleSet, ENVIRONMENT, packet));
+      expect(worded(compiled, codes[i] ?? 0), `packet ${i}`).toEqual(verdict);
+      expect(codeOf(compiled, program, packet), `packet ${i}`).toBe(codes[i]);
+    }
+    for (const program of [0, 1, 2]) {
+      const columns = { programs: program, classes, protos, icmp: IpProtocol.icmp, details };
+      expect([...engine.decideTiles(blob, columns)]).toEqual(
+        packets.map(({ proto, detail }, i) =>
+          decide(blob, program, classes[i] ?? 0, protoBitOf(4, proto), detail),
+        ),
+      );
+    }
   });
 });
 
