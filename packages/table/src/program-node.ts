@@ -20,7 +20,7 @@ import {
   NO_MATCH,
   NODE_OFFSET_SHIFT,
   NodeKind,
-  PAGE_MASK,
+  PAGE_BITS,
   WITH_WILDCARDS,
 } from './program.ts';
 import type { ProgramPart } from './program-part.ts';
@@ -36,6 +36,7 @@ const PAGED_RUNS = 24;
 /** Our choice: words of all pages. Those of one map are at most 2^17, and usually a tenth. */
 const PAGE_WORDS_MAX = 2 ** 20;
 const PORT_MAX = 0xffff;
+const PAGE_PORTS = 2 ** PAGE_BITS;
 
 /** In the order of a map's words. */
 const PROTOCOLS = [ProtoBit.tcp, ProtoBit.udp, ProtoBit.icmp, ProtoBit.other] as const;
@@ -54,6 +55,7 @@ export class NodeMaker {
   private readonly combinedMax: number;
   private combined = 0; // words of maps of classes, or runs painted into them where those are more
   private pageWords = 0;
+  private readonly wholePages = new Map<number, number>(); // by code
   private merged = new Int32Array(64);
   private readonly paint = new IntervalPaint();
 
@@ -208,11 +210,17 @@ export class NodeMaker {
     const unreadable = this.paintRuns(part, runs, count, end, bit);
     const pages: number[] = [];
     let interval = 0;
-    for (let port = 0; port <= PORT_MAX; ) {
+    for (let port = 0; port <= PORT_MAX; port += PAGE_PORTS) {
+      if (interval + 1 < paint.count && paint.firsts[interval + 1] === port) interval++;
+      const isWhole = interval + 1 >= paint.count || paint.firsts[interval + 1]! >= port + PAGE_PORTS; // the latter: < count
+      if (isWhole) {
+        pages.push(this.wholePage(paint.codes[interval]!)); // interval < count, here and below
+        continue;
+      }
       const start = words.count;
-      for (let i = 0; i <= PAGE_MASK; i++, port++) {
-        if (interval + 1 < paint.count && paint.firsts[interval + 1] === port) interval++;
-        words.push(paint.codes[interval]!); // interval < count
+      for (let i = 0; i < PAGE_PORTS; i++) {
+        if (interval + 1 < paint.count && paint.firsts[interval + 1] === port + i) interval++;
+        words.push(paint.codes[interval]!);
       }
       pages.push(this.known.intern(start));
     }
@@ -221,6 +229,16 @@ export class NodeMaker {
     words.push(unreadable < 0 ? paint.codes[0]! : unreadable); // there is one interval at least
     for (const page of pages) words.push(page);
     return this.known.intern(start);
+  }
+
+  /** A page of one code, as most are: found without making it again. */
+  private wholePage(code: number): number {
+    let page = this.wholePages.get(code);
+    if (page === undefined) {
+      page = this.known.intern(this.words.take(PAGE_PORTS, code));
+      this.wholePages.set(code, page);
+    }
+    return page;
   }
 
   /** Paints what the runs decide for one protocol; returns the code where ports cannot be read, or -1 if that is no matter. */

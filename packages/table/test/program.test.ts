@@ -341,6 +341,41 @@ describe('programs', () => {
     expect(verdictTo(7, 1)).toEqual({ ...by, action: 'drop', rulePolicy: undefined, run: undefined });
   });
 
+  it('of many rules for any address decide as the evaluator does at the edges of pages of ports', () => {
+    const edges = [0, 1, 255, 256, 257, 511, 512, 513, 1023, 1024, 65_279, 65_280, 65_281, 65_534, 65_535];
+    for (let seed = 0; seed < 20; seed++) {
+      const random = new Random(seed);
+      const rules = Array.from({ length: 24 + random.below(40) }, () => {
+        const [a, b] = [random.pick(edges), random.pick(edges)];
+        const ports = { first: Math.min(a, b), last: random.chance(0.5) ? Math.min(a, b) : Math.max(a, b) };
+        const proto = random.pick([undefined, 'tcp', 'udp'] as const);
+        return { ...PLAIN, action: random.pick(['accept', 'drop'] as const), proto, ports };
+      });
+      const ruleSet = policySet([{ ...emptyPolicy('default'), egress: egressOf(rules) }]);
+      const compiled = compile(ruleSet, ENVIRONMENT);
+      const details = [UNREADABLE, ...edges.flatMap((edge) => [edge - 1, edge, edge + 1])];
+      for (const detail of details.filter((one) => one >= UNREADABLE && one <= 65_535)) {
+        for (const proto of [1, 6, 17, 47]) {
+          const known = detail < 0 ? undefined : detail;
+          const dst = prefixOf(4, [1], 32);
+          const packet = {
+            direction: 'egress',
+            src: undefined,
+            dst,
+            proto,
+            port: known,
+            icmpType: known,
+          } as const;
+          const verdict = expected(evaluate(ruleSet, ENVIRONMENT, packet));
+          const code = codeOf(compiled, 0, packet);
+          expect(worded(compiled, code), `seed ${seed}, ${proto} ${detail}`).toEqual(verdict);
+          const words = Int32Array.of(0, protoBitOf(4, proto), detail, 0);
+          expect(engine.decideAll(compiled.programs.blob, 1, words)[0]).toBe(code);
+        }
+      }
+    }
+  });
+
   it('go on from `common` to a policy’s own rules as the evaluator does, one by one and in tiles', () => {
     const wildcards = (count: number, first: number): readonly Rule[] =>
       Array.from({ length: count }, (_, i) => ({
