@@ -161,10 +161,6 @@ export class GroupClasses {
     return kept;
   }
 
-  membersOf(classId: number): Uint32Array {
-    return this.sets.membersOf(classId);
-  }
-
   /**
    * Offset of a word for each class with room: the offset of its members, of which the first word is how many they are, << 1,
    * and whether it is a DNS class.
