@@ -4,7 +4,7 @@
  *
  * What a packet comes to depends on its class, protocol and port, so that no branch on them can be predicted; each that
  * fails costs as much as a dozen loads. A tile is therefore decided in passes without such branches: rows first, then those that
- * led to lists, then other nodes, then the wildcards of those that need them.
+ * led to lists, then the wildcards of those that need them, then other nodes.
  */
 
 // Bytes of the header, and of a record as a power of two; then the fields of a record, in bytes.
@@ -20,11 +20,11 @@ const IS_PLAIN: usize = 52;
 
 const LIST: i32 = 0;
 const MAP: i32 = 1;
-const UNION: i32 = 2;
 const TABLE: i32 = 3;
-const KIND_MASK: i32 = 3;
-const WITH_WILDCARDS: i32 = 4;
-const OFFSET_SHIFT: u32 = 3;
+const CODE: i32 = 4;
+const KIND_MASK: i32 = 7;
+const WITH_WILDCARDS: i32 = 8;
+const OFFSET_SHIFT: u32 = 4;
 const TABLE_OF_MEMBERS: i32 = 1;
 const TABLE_BYTES: usize = 16;
 const TABLE_EMPTY: i32 = -1;
@@ -76,9 +76,9 @@ export function protoBitOf(proto: i32, icmp: i32): i32 {
 // @ts-ignore: decorator
 @inline
 function finish(blob: usize, record: usize, code: i32, classId: i32, protoBit: i32, detail: i32): i32 {
-  if (code != NO_MATCH) return load<i32>(record, BASE) + code;
   const noMatch = load<i32>(record, NO_MATCH_FIELD);
-  if (noMatch >= 0) return noMatch;
+  const found = select(noMatch, load<i32>(record, BASE) + code, code == NO_MATCH);
+  if (found >= 0) return found;
   const next = recordOf(blob, ~noMatch);
   return decideFurther(blob, next, rowOf(blob, next, classId), classId, protoBit, detail);
 }
@@ -129,10 +129,14 @@ function tile(
     }
     return;
   }
+  // Indices of those that led to lists; and in the second tile, from its two ends, of those that led to other nodes and of
+  // those for which the wildcards are to be looked at.
   const lists = room;
   const others = room + (<usize>count << 2);
+  const wildEnd = others + (<usize>count << 2);
   let listsEnd = lists;
   let othersEnd = others;
+  let wild = wildEnd - 4; // where the next one goes
   for (let i: usize = 0, end = <usize>count << 2; i < end; i += 4) {
     const classId = load<i32>(classes + i);
     let row: i32;
@@ -146,14 +150,19 @@ function tile(
       row = load<i32>(at(onlyRows, classId & onlyMask));
       code = onlyBase + ~row;
     }
-    store<i32>(codes + i, select(code, row, row < 0));
+    const kind = row & KIND_MASK;
+    const isNode = i32(row >= 0);
+    const isList = isNode & i32(kind == LIST);
+    const isCode = isNode & i32(kind == CODE);
+    const rest = select(<i32>(<u32>row >>> OFFSET_SHIFT), row, isCode);
+    store<i32>(codes + i, select(rest, code, isNode));
     store<u32>(listsEnd, <u32>i);
+    listsEnd += isList << 2;
+    store<u32>(wild, <u32>i);
+    wild -= isCode << 2;
     store<u32>(othersEnd, <u32>i);
-    const isList = i32((row & KIND_MASK) == LIST);
-    listsEnd += (i32(row >= 0) & isList) << 2;
-    othersEnd += (i32(row >= 0) & (isList ^ 1)) << 2;
+    othersEnd += (isNode ^ isList ^ isCode) << 2;
   }
-  let wild = lists; // overwrites what was read
   for (let place = lists; place < listsEnd; place += 4) {
     const i = <usize>load<u32>(place);
     const row = load<i32>(codes + i);
@@ -163,13 +172,13 @@ function tile(
     const code = evaluateList(at(blob, row >>> OFFSET_SHIFT), bit, detail);
     const needsWildcards = i32((row & WITH_WILDCARDS) != 0) & i32(code > load<i32>(record, WILDCARDS_LEAST));
     store<u32>(wild, <u32>i);
-    wild += needsWildcards << 2;
+    wild -= needsWildcards << 2;
     store<i32>(
       codes + i,
       needsWildcards ? code : finish(blob, record, code, load<i32>(classes + i), bit, detail),
     );
   }
-  for (let place = lists; place < wild; place += 4) {
+  for (let place = wild + 4; place < wildEnd; place += 4) {
     const i = <usize>load<u32>(place);
     const record = hasPrograms ? recordOf(blob, load<i32>(programs + i)) : only;
     const bit = protoBitOf(load<u8>(protos + (i >> 2)), icmp);
@@ -231,8 +240,8 @@ function evaluateRow(
   detail: i32,
 ): i32 {
   let row = firstRow;
-  let code = NO_MATCH;
-  if (row > TABLE && (row & KIND_MASK) == TABLE) {
+  let code: i32;
+  if (row >= 0 && (row & KIND_MASK) == TABLE) {
     const table = at(blob, row >>> OFFSET_SHIFT);
     if (load<i32>(table) == TABLE_OF_MEMBERS) code = leastOfMembers(blob, table, classId, protoBit, detail);
     else {
@@ -251,7 +260,7 @@ function evaluateNode(blob: usize, node: i32, protoBit: i32, detail: i32): i32 {
   const start = at(blob, node >>> OFFSET_SHIFT);
   if (kind == LIST) return evaluateList(start, protoBit, detail);
   if (kind == MAP) return evaluateMap(blob, start, protoBit, detail);
-  return kind == UNION ? evaluateUnion(blob, start, protoBit, detail) : NO_MATCH;
+  return kind == CODE ? <i32>(<u32>node >>> OFFSET_SHIFT) : evaluateUnion(blob, start, protoBit, detail);
 }
 
 /** All candidates are looked at, without a branch: which of them matches cannot be predicted, and the least code is the first. */

@@ -88,6 +88,16 @@ export class ClassSets {
     return this.members.subarray(this.starts[classId], this.starts[classId + 1]);
   }
 
+  /** Where the predicates of a class begin among those of all classes; those of the next class begin where they end. */
+  firstMember(classId: number): number {
+    return this.starts[classId]!; // classId <= count
+  }
+
+  /** One of the predicates of all classes: without a view, of which one a class would take longer than what it is for. */
+  memberAt(index: number): number {
+    return this.members[index]!; // the caller's index is below the first member of class `count`
+  }
+
   /** Puts a predicate into the set under construction, or takes it out. */
   toggle(predicate: number): void {
     this.currentHash = (this.currentHash ^ spread(predicate)) >>> 0;

@@ -14,17 +14,20 @@ export const TableLimitCode = {
 export type TableLimitCode = (typeof TableLimitCode)[keyof typeof TableLimitCode];
 
 export interface TableLimits {
-  /** Distinct address classes. */
+  /** Distinct address classes, in each group of predicates. */
   readonly classes: number;
-  /** Predicates summed over all classes; transient, 4 bytes each. */
+  /** Predicates summed over all classes of a group; transient, 4 bytes each. */
   readonly classMembers: number;
   /** Words of programs' rows by class; 4 bytes each. Beyond, a program looks at the predicates of a class one by one; slower. */
   readonly rows: number;
   /** Pairs of a class and a predicate looked at to make rows; time, and transiently 8 bytes each. Beyond, as for `rows`. */
   readonly pairs: number;
-  /** Words of maps by protocol and port; 4 bytes each. Beyond, overlapping predicates of a class are not put together in one. */
+  /**
+   * Words of maps by protocol and port, 4 bytes each, or the runs put into them where those are more. Beyond, overlapping
+   * predicates of a class are not put together in one, but compared at lookup.
+   */
   readonly combined: number;
-  /** Words of all programs, those above included; 4 bytes each. */
+  /** Words of all programs, those above included; 4 bytes each. At most PROGRAM_WORDS_MAX. */
   readonly lists: number;
   /** Runs (common ones anew) and one default, summed over programs; 8 bytes each, for the hit counter. At most OUTCOMES_MAX. */
   readonly outcomes: number;
@@ -42,8 +45,19 @@ export const DEFAULT_TABLE_LIMITS: TableLimits = {
   outcomes: 2 ** 24,
 };
 
-/** Most outcomes, whatever the limits say: fixed by the layout of programs (program.ts), where a list has 24 bits for one. */
+// Fixed by the layout of programs (program.ts), whatever the limits say: a list has 24 bits for an outcome, and a reference
+// 27 bits for an offset.
 export const OUTCOMES_MAX = 2 ** 24;
+export const PROGRAM_WORDS_MAX = 2 ** 27;
+
+/** The limits, as far as programs can reach them. */
+export function reachableLimits(limits: TableLimits): TableLimits {
+  return {
+    ...limits,
+    lists: Math.min(limits.lists, PROGRAM_WORDS_MAX),
+    outcomes: Math.min(limits.outcomes, OUTCOMES_MAX),
+  };
+}
 
 /** The rule set is sound, but this table does not take it; the table is as it was. */
 export class TableLimitError extends Error {

@@ -9,6 +9,8 @@ import {
   type Address,
   bitsOf,
   canonicalPrefixes,
+  compareWordsAt,
+  containsAt,
   EMPTY_PREFIX_SET,
   emptyPrefixes,
   type Prefixes,
@@ -170,14 +172,55 @@ function union(columns: readonly Prefixes[], empty: Prefixes): Prefixes {
   return canonicalPrefixes({ family: empty.family, words, lengths });
 }
 
+/** Our choice: prefixes up to which insertion is the quickest way to sort; most runs have a handful. */
+const FEW_PREFIXES = 32;
+
 /** The canonical form of a span, in columns of its own unless it is canonical. */
 function canonicalSpan({ family, words, lengths, wordAt, entryAt, count }: PrefixSpan): PrefixSpan {
-  const column = canonicalPrefixes({
+  const column = {
     family,
     words: words.subarray(wordAt, wordAt + count * strideOf(family)),
     lengths: lengths.subarray(entryAt, entryAt + count),
-  });
-  return { ...column, wordAt: 0, entryAt: 0, count: column.lengths.length };
+  };
+  if (count <= FEW_PREFIXES) {
+    const few = { family, words: column.words.slice(), lengths: column.lengths.slice() };
+    sortFew(few);
+    return { ...few, wordAt: 0, entryAt: 0, count: keepUncovered(few) };
+  }
+  const canonical = canonicalPrefixes(column);
+  return { ...canonical, wordAt: 0, entryAt: 0, count: canonical.lengths.length };
+}
+
+/** Sorts by address, and the shorter of two that begin alike first. */
+function sortFew({ family, words, lengths }: Prefixes): void {
+  const stride = strideOf(family);
+  for (let i = 1; i < lengths.length; i++) {
+    for (let j = i; j > 0; j--) {
+      const order = compareWordsAt(words, j - 1, words, j, stride) || lengths[j - 1]! - lengths[j]!; // 0 < j < length
+      if (order <= 0) break;
+      for (let w = 0; w < stride; w++) {
+        const word = words[j * stride + w]!; // w < stride
+        words[j * stride + w] = words[(j - 1) * stride + w]!; // likewise
+        words[(j - 1) * stride + w] = word;
+      }
+      const length = lengths[j]!; // likewise
+      lengths[j] = lengths[j - 1]!;
+      lengths[j - 1] = length;
+    }
+  }
+}
+
+/** Moves what none before covers to the front of columns so sorted; returns how many that are. */
+function keepUncovered(column: Prefixes): number {
+  const { family, words, lengths } = column;
+  const stride = strideOf(family);
+  let kept = 0;
+  for (let i = 0; i < lengths.length; i++) {
+    if (kept > 0 && containsAt(column, kept - 1, words, i)) continue;
+    for (let w = 0; w < stride; w++) words[kept * stride + w] = words[i * stride + w]!; // i < length
+    lengths[kept++] = lengths[i]!; // likewise
+  }
+  return kept;
 }
 
 function contentHash({ family, words, lengths, wordAt, entryAt, count }: PrefixSpan): number {

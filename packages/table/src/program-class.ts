@@ -22,8 +22,9 @@ export class GroupClasses {
   predicates: number[] = [];
   /** The classes that those hold in, after `touch`. */
   readonly touched: number[] = [];
-  /** The predicates of the class at hand that the part asks about, and its runs that hold there. */
+  /** The predicates of the class at hand that the part asks about. */
   readonly held: number[] = [];
+  /** What was collected last. */
   runs = new Int32Array(64);
   private readonly sets: ClassSets;
   private readonly dnsPredicate: number;
@@ -46,16 +47,15 @@ export class GroupClasses {
     this.heads = new Int32Array(sets.predicateCount).fill(-1);
     this.lastPair = new Int32Array(this.room).fill(-1);
     const { starts } = this;
-    for (let classId = 0; classId < this.count; classId++) {
-      const members = sets.membersOf(classId);
-      for (let m = 0; m < members.length; m++) starts[members[m]! + 2]! += 1; // m < length, a predicate
-    }
+    const pairCount = sets.firstMember(this.count);
+    for (let m = 0; m < pairCount; m++) starts[sets.memberAt(m) + 2]! += 1; // a predicate
     for (let p = 2; p < starts.length; p++) starts[p]! += starts[p - 1]!; // p < length
     this.classes = new Uint32Array(starts.at(-1) ?? 0);
     // Each start is one place late until all its predicate's classes are in.
     for (let classId = 0; classId < this.count; classId++) {
-      const members = sets.membersOf(classId);
-      for (let m = 0; m < members.length; m++) this.classes[starts[members[m]! + 1]!++] = classId; // likewise
+      const end = sets.firstMember(classId + 1);
+      for (let m = sets.firstMember(classId); m < end; m++)
+        this.classes[starts[sets.memberAt(m) + 1]!++] = classId; // likewise
     }
     if (dnsPredicate >= 0) {
       for (let i = starts[dnsPredicate]!; i < starts[dnsPredicate + 1]!; i++)
@@ -111,26 +111,25 @@ export class GroupClasses {
     }
   }
 
-  /** Puts a touched class at hand; returns how many runs hold there. */
-  holdTouched(part: ProgramPart, classId: number): number {
+  /** Puts a touched class at hand. */
+  holdTouched(classId: number): void {
     this.held.length = 0;
     for (let pair = this.lastPair[classId]!; pair >= 0; pair = this.previousPairs[pair]!) {
       // pairs that were made
       this.held.push(this.pairPredicates[pair]!); // likewise
     }
     this.lastPair[classId] = -1;
-    return this.collect(part, this.held, this.isDnsIn(part, classId));
   }
 
   /** Puts any class at hand. */
-  hold(part: ProgramPart, classId: number): number {
+  hold(classId: number): void {
     this.held.length = 0;
-    const members = this.sets.membersOf(classId);
-    for (let m = 0; m < members.length; m++) {
-      const predicate = members[m]!; // m < length
+    const { sets } = this;
+    const end = sets.firstMember(classId + 1);
+    for (let m = sets.firstMember(classId); m < end; m++) {
+      const predicate = sets.memberAt(m);
       if (this.heads[predicate]! >= 0) this.held.push(predicate); // a predicate of the group
     }
-    return this.collect(part, this.held, this.isDnsIn(part, classId));
   }
 
   /** Whether runs that ask for a DNS address hold in a class, as far as that matters to a part. */
@@ -139,14 +138,17 @@ export class GroupClasses {
   }
 
   /**
-   * Fills `runs` with the runs of some predicates, in order, to the first that asks nothing; returns how many they are.
+   * Fills `runs` with the runs of some predicates, in order, to the first that asks nothing; returns how many they are, or -1
+   * if more than `most` would have to be looked at.
    */
-  collect(part: ProgramPart, predicates: readonly number[], isDns: boolean): number {
+  collect(part: ProgramPart, predicates: readonly number[], isDns: boolean, most: number): number {
     let count = 0;
+    let looks = 0;
     let last = part.count; // the first run that asks nothing, of those looked at
     for (const predicate of predicates) {
       // The predicate is of the group, and its runs of the part at hand.
       for (let run = this.heads[predicate]!; run >= 0 && run < last; run = this.next[run]!) {
+        if (++looks > most) return -1;
         if (!isDns && (part.checks[run]! & ASKS_DNS) !== 0) continue;
         if (part.asksNothing(run)) last = run;
         if (count === this.runs.length) this.runs = doubled(this.runs);
@@ -157,10 +159,6 @@ export class GroupClasses {
     for (let i = 0; i < count; i++) if (this.runs[i]! <= last) this.runs[kept++] = this.runs[i]!; // i < count
     if (predicates.length > 1 && kept > 1) sortFew(this.runs, kept);
     return kept;
-  }
-
-  membersOf(classId: number): Uint32Array {
-    return this.sets.membersOf(classId);
   }
 
   /**
@@ -187,9 +185,10 @@ export class GroupClasses {
 
   private memberList(words: WordBuffer, classId: number): number {
     const at = words.count;
-    const members = this.sets.membersOf(classId);
-    words.push(members.length);
-    for (let m = 0; m < members.length; m++) words.push(members[m]!); // m < length
+    const { sets } = this;
+    const end = sets.firstMember(classId + 1);
+    words.push(end - sets.firstMember(classId));
+    for (let m = sets.firstMember(classId); m < end; m++) words.push(sets.memberAt(m));
     return (at << 1) | (this.dnsClasses.has(classId) ? 1 : 0);
   }
 }

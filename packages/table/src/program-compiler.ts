@@ -8,7 +8,7 @@
  */
 
 import type { ClassSets } from './classes.ts';
-import { OUTCOMES_MAX, TableLimitCode, TableLimitError, type TableLimits } from './limits.ts';
+import { reachableLimits, TableLimitCode, TableLimitError, type TableLimits } from './limits.ts';
 import { ANY_ADDRESS } from './predicate.ts';
 import {
   BLOCK_WORDS,
@@ -45,7 +45,7 @@ export function compilePrograms(
   sets: readonly ClassSets[],
   limits: TableLimits,
 ): Programs {
-  return new Programs(plans, groups, sets, limits);
+  return new Programs(plans, groups, sets, reachableLimits(limits));
 }
 
 /** All programs of a rule set. */
@@ -213,13 +213,12 @@ class Chains {
     this.plans = plans;
     this.groups = groups;
     this.isJoined = groups.groups.length === 1 && plans.plans.length * rowsEach <= JOINED_ROWS;
-    const limit = Math.min(outcomesMax, OUTCOMES_MAX);
     let firstOutcome = 1; // outcome 0 would make code 0
     this.chains = plans.plans.map((plan) => {
       const commonRuns = this.blocks(plan.common)[0]?.runs.count ?? 0;
       const runs = commonRuns + (this.blocks(plan.own)[0]?.runs.count ?? 0);
-      if (firstOutcome + runs + 1 > limit)
-        throw new TableLimitError(TableLimitCode.outcomes, limit, 'runs over all policies');
+      if (firstOutcome + runs + 1 > outcomesMax)
+        throw new TableLimitError(TableLimitCode.outcomes, outcomesMax, 'runs over all policies');
       const chain = this.chain(plan, firstOutcome, commonRuns);
       firstOutcome += runs + 1;
       return chain;

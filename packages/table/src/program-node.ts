@@ -9,18 +9,18 @@
  *   a node for each of the class's predicates, all compared at lookup (and with the wildcards' node).
  *
  * The last takes words in proportion to the pairs of class and predicate; the maps of the others can take the product of
- * rules that overlap, so they are bounded.
+ * rules that overlap, so they are bounded, and so is the work that goes into maps which are equal in the end.
  */
 
 import {
   CODE_ACTION_MASK,
   CodeAction,
+  codeReference,
   LIST_CODE_BITS,
   NO_MATCH,
-  NO_MATCH_REFERENCE,
   NODE_OFFSET_SHIFT,
   NodeKind,
-  PAGE_MASK,
+  PAGE_BITS,
   WITH_WILDCARDS,
 } from './program.ts';
 import type { ProgramPart } from './program-part.ts';
@@ -36,6 +36,7 @@ const PAGED_RUNS = 24;
 /** Our choice: words of all pages. Those of one map are at most 2^17, and usually a tenth. */
 const PAGE_WORDS_MAX = 2 ** 20;
 const PORT_MAX = 0xffff;
+const PAGE_PORTS = 2 ** PAGE_BITS;
 
 /** In the order of a map's words. */
 const PROTOCOLS = [ProtoBit.tcp, ProtoBit.udp, ProtoBit.icmp, ProtoBit.other] as const;
@@ -44,22 +45,30 @@ export interface PredicateNode {
   readonly word: number;
   /** At most the least code it gives. */
   readonly least: number;
+  /** What it gives where none of its runs that ask something matches, which may be NO_MATCH. */
+  readonly end: number;
 }
 
 export class NodeMaker {
   private readonly words: WordBuffer;
   private readonly known: StretchIndex;
-  private readonly mapWordsMax: number;
-  private mapWords = 0; // of maps of classes
+  private readonly combinedMax: number;
+  private combined = 0; // words of maps of classes, or runs painted into them where those are more
   private pageWords = 0;
+  private readonly wholePages = new Map<number, number>(); // by code
   private merged = new Int32Array(64);
   private readonly paint = new IntervalPaint();
 
-  /** `mapWordsMax` bounds the words of maps that put together what several predicates say. */
-  constructor(words: WordBuffer, mapWordsMax: number) {
+  /** `combinedMax` bounds the maps that put together what several predicates say, as TableLimits says. */
+  constructor(words: WordBuffer, combinedMax: number) {
     this.words = words;
     this.known = new StretchIndex(words);
-    this.mapWordsMax = mapWordsMax;
+    this.combinedMax = combinedMax;
+  }
+
+  /** Whether there may be more maps of classes. */
+  get hasRoom(): boolean {
+    return this.combined < this.combinedMax;
   }
 
   /** What the wildcards alone decide: a node, NO_MATCH where they decide nothing. */
@@ -78,8 +87,9 @@ export class NodeMaker {
 
   /** The row of a class in which no run but the wildcards can match; `wildcards` is their node. */
   elsewhere(part: ProgramPart, wildcards: number): number {
+    if (wildcards >= 0) return codeReference(NO_MATCH) | WITH_WILDCARDS;
     if (wildcards !== ~NO_MATCH) return wildcards;
-    return part.defaultCode === NO_MATCH ? NO_MATCH_REFERENCE : ~part.defaultCode;
+    return part.defaultCode === NO_MATCH ? codeReference(NO_MATCH) : ~part.defaultCode;
   }
 
   /**
@@ -97,7 +107,7 @@ export class NodeMaker {
     const last = isEnd ? runs[own]! : -1; // own < runCount
     const before = part.wildcardsBefore(last < 0 ? part.count : last);
     const end = last >= 0 ? part.codeOf(last) : NO_MATCH;
-    const fits = own <= LIST_RUNS || this.mapWords < this.mapWordsMax;
+    const fits = own <= LIST_RUNS || this.hasRoom;
     if (
       before === 0 ||
       own + before <= LIST_RUNS ||
@@ -109,22 +119,29 @@ export class NodeMaker {
         return word === ~NO_MATCH ? this.elsewhere(part, word) : word;
       }
     }
+    if (!fits) return this.union(part, predicateNodes(part));
     const withWildcards = before > 0 || (last < 0 && part.wildcards.length > 0) ? WITH_WILDCARDS : 0;
-    if (fits) return this.reference(this.node(part, runs, own, end)) | withWildcards;
-    return this.union(predicateNodes(part), last < 0 ? NO_MATCH : end) | withWildcards;
+    const word = this.node(part, runs, own, end);
+    return (word < 0 ? codeReference(~word) : word) | withWildcards;
+  }
+
+  /** The row of a class: the least of what its predicates' nodes give, and of the wildcards. */
+  union(part: ProgramPart, nodes: readonly PredicateNode[]): number {
+    const end = nodes.reduce((least, node) => Math.min(least, node.end), NO_MATCH);
+    const needed = nodes.filter(({ least }) => least <= end).sort((a, b) => a.least - b.least);
+    const start = this.words.count;
+    this.words.push(needed.length);
+    for (const { least, word } of needed) {
+      this.words.push(least);
+      this.words.push(word);
+    }
+    const withWildcards = part.wildcards.length > 0 ? WITH_WILDCARDS : 0; // the least that they give may come too late
+    return (this.known.intern(start) << NODE_OFFSET_SHIFT) | withWildcards | NodeKind.union;
   }
 
   /** What `count` runs and then the code `end` decide: a word. */
   node(part: ProgramPart, runs: Int32Array, count: number, end: number): number {
     return count <= LIST_RUNS ? this.list(part, runs, count, end) : this.map(part, runs, count, end);
-  }
-
-  /** A code as a node that a reference can lead to, for where the wildcards have to be looked at too. */
-  private reference(word: number): number {
-    if (word >= 0) return word;
-    const start = this.words.count;
-    this.words.push(~word);
-    return (this.known.intern(start) << NODE_OFFSET_SHIFT) | NodeKind.list;
   }
 
   /** Puts a class's own runs and the first wildcards into `merged` by position; returns how many they are. */
@@ -170,7 +187,7 @@ export class NodeMaker {
     const start = this.words.count;
     for (const word of protocols) this.words.push(word);
     const at = this.known.intern(start);
-    this.mapWords += this.words.count - before;
+    this.combined += Math.max(this.words.count - before, count);
     return (at << NODE_OFFSET_SHIFT) | NodeKind.map;
   }
 
@@ -193,11 +210,17 @@ export class NodeMaker {
     const unreadable = this.paintRuns(part, runs, count, end, bit);
     const pages: number[] = [];
     let interval = 0;
-    for (let port = 0; port <= PORT_MAX; ) {
+    for (let port = 0; port <= PORT_MAX; port += PAGE_PORTS) {
+      if (interval + 1 < paint.count && paint.firsts[interval + 1] === port) interval++;
+      const isWhole = interval + 1 >= paint.count || paint.firsts[interval + 1]! >= port + PAGE_PORTS; // the latter: < count
+      if (isWhole) {
+        pages.push(this.wholePage(paint.codes[interval]!)); // interval < count, here and below
+        continue;
+      }
       const start = words.count;
-      for (let i = 0; i <= PAGE_MASK; i++, port++) {
-        if (interval + 1 < paint.count && paint.firsts[interval + 1] === port) interval++;
-        words.push(paint.codes[interval]!); // interval < count
+      for (let i = 0; i < PAGE_PORTS; i++) {
+        if (interval + 1 < paint.count && paint.firsts[interval + 1] === port + i) interval++;
+        words.push(paint.codes[interval]!);
       }
       pages.push(this.known.intern(start));
     }
@@ -206,6 +229,16 @@ export class NodeMaker {
     words.push(unreadable < 0 ? paint.codes[0]! : unreadable); // there is one interval at least
     for (const page of pages) words.push(page);
     return this.known.intern(start);
+  }
+
+  /** A page of one code, as most are: found without making it again. */
+  private wholePage(code: number): number {
+    let page = this.wholePages.get(code);
+    if (page === undefined) {
+      page = this.known.intern(this.words.take(PAGE_PORTS, code));
+      this.wholePages.set(code, page);
+    }
+    return page;
   }
 
   /** Paints what the runs decide for one protocol; returns the code where ports cannot be read, or -1 if that is no matter. */
@@ -229,18 +262,6 @@ export class NodeMaker {
     }
     paint.finish(base);
     return unreadable;
-  }
-
-  /** The least of several nodes; those that come after a run that asks nothing, whose code is `end`, are left out. */
-  private union(nodes: readonly PredicateNode[], end: number): number {
-    const needed = nodes.filter(({ least }) => least <= end).sort((a, b) => a.least - b.least);
-    const start = this.words.count;
-    this.words.push(needed.length);
-    for (const { least, word } of needed) {
-      this.words.push(least);
-      this.words.push(word);
-    }
-    return (this.known.intern(start) << NODE_OFFSET_SHIFT) | NodeKind.union;
   }
 }
 

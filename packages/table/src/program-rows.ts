@@ -37,6 +37,8 @@ const ROWS_FACTOR = 2;
  * rather than look for one of its own.
  */
 const SWEPT_FACTOR = 4;
+/** Our choice: runs of a class that are looked at even where no more maps are made. */
+const FEW_RUNS = 64;
 /** Words of a slot: the class and its row; the predicate, its node without and with DNS runs, and their least code. */
 const CLASS_SLOT_WORDS = 2;
 const MEMBER_SLOT_WORDS = 4;
@@ -101,7 +103,8 @@ export class RowMaker {
     const slots = slotsFor(touched.length + 8);
     const table = this.table(TableKind.classes, slots, CLASS_SLOT_WORDS, elsewhere);
     for (const classId of touched) {
-      const row = this.row(group, part, elsewhere, group.holdTouched(part, classId), classId);
+      group.holdTouched(classId);
+      const row = this.row(group, part, elsewhere, classId);
       const slot = this.freeSlot(table, classId, CLASS_SLOT_WORDS);
       this.words.set(slot, classId);
       this.words.set(slot + 1, row);
@@ -115,15 +118,15 @@ export class RowMaker {
     const rows = this.words.take(group.room, elsewhere);
     if (group.allPairs <= pairs * SWEPT_FACTOR) {
       for (let classId = 0; classId < group.count; classId++) {
-        const runCount = group.hold(part, classId);
-        if (runCount > 0) this.words.set(rows + classId, this.row(group, part, elsewhere, runCount, classId));
+        group.hold(classId);
+        if (group.held.length > 0) this.words.set(rows + classId, this.row(group, part, elsewhere, classId));
       }
       return rows;
     }
     group.touch();
     for (const classId of group.touched) {
-      const runCount = group.holdTouched(part, classId);
-      this.words.set(rows + classId, this.row(group, part, elsewhere, runCount, classId));
+      group.holdTouched(classId);
+      this.words.set(rows + classId, this.row(group, part, elsewhere, classId));
     }
     return rows;
   }
@@ -145,9 +148,9 @@ export class RowMaker {
   add(made: PartRows, classId: number, put: (at: number, word: number) => void): boolean {
     if (made.kind !== 'rows' && made.kind !== 'classes') return true;
     const group = this.load(made.part);
-    const runCount = group.hold(made.part, classId);
+    group.hold(classId);
     if (group.held.length === 0) return true;
-    const row = this.row(group, made.part, made.elsewhere, runCount, classId);
+    const row = this.row(group, made.part, made.elsewhere, classId);
     if (made.kind === 'rows') {
       put(made.rows + classId, row);
       return true;
@@ -162,17 +165,14 @@ export class RowMaker {
   }
 
   /** The row of the class at hand. */
-  private row(
-    group: GroupClasses,
-    part: ProgramPart,
-    elsewhere: number,
-    runCount: number,
-    classId: number,
-  ): number {
+  private row(group: GroupClasses, part: ProgramPart, elsewhere: number, classId: number): number {
+    const most = this.nodes.hasRoom ? Number.POSITIVE_INFINITY : FEW_RUNS;
+    const runCount = group.collect(part, group.held, group.isDnsIn(part, classId), most);
     if (runCount === 0) return elsewhere;
     const at = runCount === 1 ? group.runs[0]! : -1; // there is one
     if (at >= 0 && part.wildcardsBefore(at) === 0 && part.asksNothing(at)) return ~part.codeOf(at); // so are most
     this.classAtHand = classId;
+    if (runCount < 0) return this.nodes.union(part, this.predicateNodes(part));
     return this.nodes.row(part, group.runs, runCount, this.predicateNodes);
   }
 
@@ -191,13 +191,13 @@ export class RowMaker {
     const key = predicate * 2 + (isDns ? 1 : 0);
     let node = this.known.get(key);
     if (node === undefined) {
-      const count = group.collect(part, [predicate], isDns);
+      const count = group.collect(part, [predicate], isDns, Number.POSITIVE_INFINITY);
       const { runs } = group;
       let asking = 0; // runs before the first that asks nothing
       while (asking < count && !part.asksNothing(runs[asking]!)) asking++; // asking < count
       const end = asking < count ? part.codeOf(runs[asking]!) : NO_MATCH; // likewise
       const least = leastOf(part, count === 0 ? undefined : runs[0]);
-      node = { word: this.nodes.node(part, runs, asking, end), least };
+      node = { word: this.nodes.node(part, runs, asking, end), least, end };
       this.known.set(key, node);
     }
     return node;

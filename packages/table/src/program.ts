@@ -6,15 +6,16 @@
  *   header │ records, one a program │ blocks │ run lists │ rows, nodes, tables …
  *
  *   record ─▶ rows[class & mask] ─┬─ negative: ~code, whatever else the packet has
- *                                 └─ a reference: offset << 3 | together with the wildcards? << 2 | NodeKind
+ *                                 └─ a reference: offset << 4 | together with the wildcards? << 3 | NodeKind
  *
+ *   code    no node: the code itself in place of the offset; NO_MATCH where all is the wildcards' business
  *   list    n << 26 | the code where no candidate matches, then n candidates in rule order of two words: what it asks << 26
  *           | its code, and the ports or types first | last << 16
  *   map     by protocol (tcp, udp, icmp, others) a word: ~code, or the offset of n, the code where the port or type
  *           cannot be read, the n first ones of all intervals but the first, and the n + 1 codes; or, where intervals are many,
  *           of -1, that code, and the offsets of 256 pages of 256 codes
  *   union   n, then n times the least code that a node can give and the node; the least code of all decides
- *   table   for programs that ask about few of many classes, see TableKind; offset 0: nothing matches
+ *   table   for programs that ask about few of many classes, see TableKind
  *
  * First match is the least code, since codes grow in rule order: so what wildcard rules decide is kept once, and a class
  * whose own rules do not come before all of them takes the lesser of two.
@@ -84,11 +85,11 @@ export const BLOCK_WORDS = 4;
 
 export const DIRECTIONS = ['egress', 'ingress'] as const;
 
-export const NodeKind = { list: 0, map: 1, union: 2, table: 3 } as const;
-export const NODE_KIND_MASK = 3;
+export const NodeKind = { list: 0, map: 1, union: 2, table: 3, code: 4 } as const;
+export const NODE_KIND_MASK = 7;
 /** In a reference: the lesser of the node's code and the wildcards' decides. */
-export const WITH_WILDCARDS = 4;
-export const NODE_OFFSET_SHIFT = 3;
+export const WITH_WILDCARDS = 8;
+export const NODE_OFFSET_SHIFT = 4;
 
 /**
  * A table's first words: its kind, what `tableHash` takes, slots - 1, and of one of classes the row of classes that it has not,
@@ -103,8 +104,11 @@ export const TABLE_EMPTY = -1;
 
 /** Above all relative codes: nothing matches. */
 export const NO_MATCH = 2 ** 26 - 1;
-/** The row of a class in which nothing can match. */
-export const NO_MATCH_REFERENCE = NodeKind.table;
+
+/** A code as a reference. */
+export function codeReference(code: number): number {
+  return (code << NODE_OFFSET_SHIFT) | NodeKind.code;
+}
 
 /** The pages of a map's protocol, and the codes of a page. */
 export const PAGE_BITS = 8;
@@ -204,9 +208,9 @@ function evaluateRow(
   detail: number,
 ): number {
   let row = firstRow;
-  let code = NO_MATCH;
-  const table = row >>> NODE_OFFSET_SHIFT;
-  if (row >= 0 && (row & NODE_KIND_MASK) === NodeKind.table && table !== 0) {
+  let code: number;
+  if (row >= 0 && (row & NODE_KIND_MASK) === NodeKind.table) {
+    const table = row >>> NODE_OFFSET_SHIFT;
     if (blob[table] === TableKind.members) code = leastOfMembers(blob, table, classId, protoBit, detail);
     else {
       row = findClass(blob, table, classId);
@@ -227,7 +231,7 @@ function evaluateNode(blob: Int32Array, node: number, protoBit: number, detail: 
   const at = node >>> NODE_OFFSET_SHIFT;
   if (kind === NodeKind.list) return evaluateList(blob, at, protoBit, detail);
   if (kind === NodeKind.map) return evaluateMap(blob, at, protoBit, detail);
-  return kind === NodeKind.union ? evaluateUnion(blob, at, protoBit, detail) : NO_MATCH;
+  return kind === NodeKind.code ? at : evaluateUnion(blob, at, protoBit, detail);
 }
 
 function evaluateList(blob: Int32Array, list: number, protoBit: number, detail: number): number {

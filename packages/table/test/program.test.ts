@@ -14,11 +14,26 @@ import {
 } from '@rulecast/rules';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { classBenchPackets, classBenchRules, defaultPolicyOf } from '../../../test/bench/classbench.mjs';
-import { TableLimitError, type TableLimits } from '../src/limits.ts';
+import {
+  DEFAULT_TABLE_LIMITS,
+  OUTCOMES_MAX,
+  PROGRAM_WORDS_MAX,
+  reachableLimits,
+  TableLimitError,
+  type TableLimits,
+} from '../src/limits.ts';
 import { detailOf, UNREADABLE } from '../src/lookup.ts';
-import { decide, protoBitOf } from '../src/program.ts';
+import {
+  codeReference,
+  decide,
+  NO_MATCH,
+  NODE_KIND_MASK,
+  NODE_OFFSET_SHIFT,
+  protoBitOf,
+  WITH_WILDCARDS,
+} from '../src/program.ts';
 import { compilePrograms } from '../src/program-compiler.ts';
-import { blockPolicy, originOf } from '../src/program-origin.ts';
+import { blockPolicy, originOf, programField } from '../src/program-origin.ts';
 import { ProtoBit } from '../src/rule-columns.ts';
 import { edgePacket, programCase } from './program-case.ts';
 import {
@@ -182,7 +197,7 @@ describe('programs', () => {
     ['of many rules that are not combined', { rules: 400, limits: { combined: 0 } }],
     ['of many rules in three groups', { rules: 400, groups: 3 }],
   ])('decide as the evaluator does, by twin and engine alike: %s', (_, options) => {
-    check(80, 150, options);
+    check(30, 120, options);
   });
 
   it.each(['acl', 'fw', 'ipc'] as const)(
@@ -191,27 +206,29 @@ describe('programs', () => {
       const rules = classBenchRules(family, 1500, 7);
       const ruleSet = defaultPolicyOf(rules);
       const { dst, protos, details } = classBenchPackets(rules, 2000, 8);
-      for (const limits of [{}, { combined: 0 }, { rows: 0 }]) {
-        const compiled = compile(ruleSet, ENVIRONMENT, limits);
-        for (const [i, word] of dst.entries()) {
-          const proto = protos[i] ?? 0;
-          const packet = {
-            direction: 'egress' as const,
-            src: undefined,
-            dst: { family: 4 as const, words: Uint32Array.of(word) },
-            proto,
-            port: proto === IpProtocol.icmp ? undefined : details[i],
-            icmpType: details[i],
-          };
-          const verdict = evaluate(ruleSet, ENVIRONMENT, packet);
-          expect(worded(compiled, codeOf(compiled, 0, packet)), `packet ${i}`).toEqual(expected(verdict));
+      const variants = [{}, { combined: 0 }, { rows: 0 }].map((limits) =>
+        compile(ruleSet, ENVIRONMENT, limits),
+      );
+      for (const [i, word] of dst.entries()) {
+        const proto = protos[i] ?? 0;
+        const packet = {
+          direction: 'egress' as const,
+          src: undefined,
+          dst: { family: 4 as const, words: Uint32Array.of(word) },
+          proto,
+          port: proto === IpProtocol.icmp ? undefined : details[i],
+          icmpType: details[i],
+        };
+        const verdict = expected(evaluate(ruleSet, ENVIRONMENT, packet));
+        for (const compiled of variants) {
+          expect(worded(compiled, codeOf(compiled, 0, packet)), `packet ${i}`).toEqual(verdict);
         }
       }
     },
   );
 
   it('are decided alike one by one and in tiles, with a program for all and with one for each packet', () => {
-    for (let seed = 0; seed < 60; seed++) {
+    for (let seed = 0; seed < 40; seed++) {
       const random = new Random(seed);
       const { ruleSet, environment } = programCase(
         random,
@@ -323,6 +340,95 @@ describe('programs', () => {
     });
     expect(verdictTo(7, 1)).toEqual({ ...by, action: 'drop', rulePolicy: undefined, run: undefined });
   });
+
+  it('of many rules for any address decide as the evaluator does at the edges of pages of ports', () => {
+    const edges = [0, 1, 255, 256, 257, 511, 512, 513, 1023, 1024, 65_279, 65_280, 65_281, 65_534, 65_535];
+    for (let seed = 0; seed < 20; seed++) {
+      const random = new Random(seed);
+      const rules = Array.from({ length: 24 + random.below(40) }, () => {
+        const [a, b] = [random.pick(edges), random.pick(edges)];
+        const ports = { first: Math.min(a, b), last: random.chance(0.5) ? Math.min(a, b) : Math.max(a, b) };
+        const proto = random.pick([undefined, 'tcp', 'udp'] as const);
+        return { ...PLAIN, action: random.pick(['accept', 'drop'] as const), proto, ports };
+      });
+      const ruleSet = policySet([{ ...emptyPolicy('default'), egress: egressOf(rules) }]);
+      const compiled = compile(ruleSet, ENVIRONMENT);
+      const details = [UNREADABLE, ...edges.flatMap((edge) => [edge - 1, edge, edge + 1])];
+      for (const detail of details.filter((one) => one >= UNREADABLE && one <= 65_535)) {
+        for (const proto of [1, 6, 17, 47]) {
+          const known = detail < 0 ? undefined : detail;
+          const dst = prefixOf(4, [1], 32);
+          const packet = {
+            direction: 'egress',
+            src: undefined,
+            dst,
+            proto,
+            port: known,
+            icmpType: known,
+          } as const;
+          const verdict = expected(evaluate(ruleSet, ENVIRONMENT, packet));
+          const code = codeOf(compiled, 0, packet);
+          expect(worded(compiled, code), `seed ${seed}, ${proto} ${detail}`).toEqual(verdict);
+          const words = Int32Array.of(0, protoBitOf(4, proto), detail, 0);
+          expect(engine.decideAll(compiled.programs.blob, 1, words)[0]).toBe(code);
+        }
+      }
+    }
+  });
+
+  it('go on from `common` to a policy’s own rules as the evaluator does, one by one and in tiles', () => {
+    const wildcards = (count: number, first: number): readonly Rule[] =>
+      Array.from({ length: count }, (_, i) => ({
+        ...PLAIN,
+        action: i % 2 === 0 ? 'accept' : 'drop',
+        proto: i % 3 === 0 ? 'udp' : 'tcp',
+        ports: { first: first + i * 40, last: first + i * 40 + 60 },
+      }));
+    const hosts = Array.from({ length: 12_000 }, (_, i) =>
+      hostRule(0x0a000000 + i, i % 5 === 0 ? { proto: 'tcp', ports: { first: 80, last: 443 } } : {}),
+    );
+    const common = {
+      ...emptyPolicy('common'),
+      egress: egressOf([...hosts.slice(0, 6000), ...wildcards(3, 0), ...hosts.slice(6000)]),
+    };
+    const own = manyPolicies(200, 20).map((policy, p) => {
+      const more = new RunBuilder();
+      for (const rule of wildcards([0, 2, 40][p % 3] ?? 0, 60)) more.push(rule);
+      return { ...policy, egress: [...policy.egress, ...more.build()] };
+    });
+    const ruleSet = policySet([common, ...own]);
+    const compiled = compile(ruleSet, ENVIRONMENT);
+    const { blob } = compiled.programs;
+    for (const program of own.keys()) expect(programField(blob, program, 'noMatch')).toBeLessThan(0); // there is more
+    const random = new Random(6);
+    const packets = Array.from({ length: 600 }, () => ({
+      program: random.below(own.length),
+      dst: prefixOf(4, [0x0a000000 + random.below(random.pick([300, 13_000]))], 32),
+      proto: random.pick([1, 6, 6, 17, 47]),
+      detail: random.pick([UNREADABLE, 0, 50, 61, 80, 101, 443, random.below(2000)]),
+    }));
+    const classes = Int32Array.from(packets, ({ dst }) => classesOf(compiled, dst)[0] ?? 0);
+    const protos = Uint8Array.from(packets, ({ proto }) => proto);
+    const details = Int32Array.from(packets, ({ detail }) => detail);
+    const programs = Int32Array.from(packets, ({ program }) => program);
+    const codes = engine.decideTiles(blob, { programs, classes, protos, icmp: IpProtocol.icmp, details });
+    for (const [i, { program, dst, proto, detail }] of packets.entries()) {
+      const known = detail < 0 ? undefined : detail;
+      const src = prefixOf(4, [0xc0a80000 + program], 32);
+      const packet = { direction: 'egress', src, dst, proto, port: known, icmpType: known } as const;
+      const verdict = expected(evaluate(ruleSet, ENVIRONMENT, packet));
+      expect(worded(compiled, codes[i] ?? 0), `packet ${i}`).toEqual(verdict);
+      expect(codeOf(compiled, program, packet), `packet ${i}`).toBe(codes[i]);
+    }
+    for (const program of [0, 1, 2]) {
+      const columns = { programs: program, classes, protos, icmp: IpProtocol.icmp, details };
+      expect([...engine.decideTiles(blob, columns)]).toEqual(
+        packets.map(({ proto, detail }, i) =>
+          decide(blob, program, classes[i] ?? 0, protoBitOf(4, proto), detail),
+        ),
+      );
+    }
+  });
 });
 
 describe('classes that come later', () => {
@@ -336,7 +442,7 @@ describe('classes that come later', () => {
     ['in lists of predicates', { rows: 0 }],
     ['where nothing is combined', { combined: 0 }],
   ])('are decided in place as by programs compiled with them: %s', (_, limits) => {
-    for (let seed = 0; seed < 40; seed++) {
+    for (let seed = 0; seed < 15; seed++) {
       const random = new Random(seed);
       const { ruleSet, environment } = listCase(random);
       const compiled = compile(ruleSet, environment, limits);
@@ -393,7 +499,7 @@ describe('classes that come later', () => {
   });
 
   it('are refused where rows have no room for them', () => {
-    const { programs, sets } = compile(policySet(manyPolicies(2, 4)), ENVIRONMENT);
+    const { programs, sets } = compile(policySet(manyPolicies(2, 8)), ENVIRONMENT); // 13 predicates, so up to 2^13 classes
     const own = sets[0];
     if (own === undefined) throw new TypeError('no classes');
     const room = own.count + (own.count >> 3) + 64;
@@ -476,10 +582,7 @@ describe('limits of programs', () => {
         action: i % 3 === 0 ? ('accept' as const) : ('drop' as const),
         proto: i % 2 === 0 ? ('tcp' as const) : ('udp' as const),
         ports: { first: i * 100, last: i * 100 + 250 },
-        remote: {
-          kind: 'prefix' as const,
-          prefix: prefixOf(4, [0x0a000000 + ((i % 32) << (i % 16))], 32 - (i % 16)),
-        },
+        remote: { kind: 'prefix' as const, prefix: prefixOf(4, [0x0a000000], 32 - (i % 16)) },
       })),
     );
     const set = policySet([{ ...emptyPolicy('default'), egress: nested }]);
@@ -487,6 +590,74 @@ describe('limits of programs', () => {
     const compared = compile(set, ENVIRONMENT, { combined: 0 });
     expect(allCodes(compared)).toEqual(allCodes(combined));
     expect(compared.programs.usedWords).toBeLessThan(combined.programs.usedWords);
+    for (let limit = 1; limit < combined.programs.usedWords; limit *= 2) {
+      const some = compile(set, ENVIRONMENT, { combined: limit });
+      expect(allCodes(some), `${limit} words`).toEqual(allCodes(combined));
+    }
+  });
+
+  it('combined: beyond, hosts in many lists of many rules take few words, with equal answers', () => {
+    // Each host is in half of 24 lists, so in a class of its own with a map of its own.
+    const random = new Random(4);
+    const hosts = Array.from({ length: 2000 }, (_, i) => prefixOf(4, [0x0a000000 + i], 32));
+    const names = Array.from({ length: 24 }, (_, l) => `l${l}`);
+    const lists = new Map(
+      names.map((name) => [name, prefixListOf(prefixSetOf(hosts.filter(() => random.chance(0.5))))]),
+    );
+    const rules = Array.from({ length: 24 * 50 }, (_, i) => ({
+      ...PLAIN,
+      action: i % 3 === 0 ? ('accept' as const) : ('drop' as const),
+      remote: { kind: 'list' as const, list: `l${i % 24}` },
+      proto: 'tcp' as const,
+      ports: { first: i * 50, last: i * 50 + random.below(200) },
+    }));
+    const set = policySet([{ ...emptyPolicy('default'), egress: egressOf(rules) }], { lists });
+    const [whole, few] = [{}, { combined: 5000 }].map((limits) => compile(set, ENVIRONMENT, limits));
+    if (whole === undefined || few === undefined) throw new TypeError('two of them');
+    expect(few.programs.usedWords * 10).toBeLessThan(whole.programs.usedWords);
+    const words = Array.from({ length: 20_000 }, () => [
+      0,
+      ProtoBit.tcp,
+      random.chance(0.05) ? UNREADABLE : random.below(65_536),
+      random.below(whole.sets[0]?.count ?? 1),
+    ]).flat();
+    const packets = Int32Array.from(words);
+    const codes = engine.decideAll(whole.programs.blob, 1, packets);
+    expect([...engine.decideAll(few.programs.blob, 1, packets)]).toEqual([...codes]);
+    for (let i = 0; i < codes.length; i++) {
+      const [, bit = 0, detail = 0, classId = 0] = words.slice(i * 4, i * 4 + 4);
+      if (decide(few.programs.blob, 0, classId, bit, detail) !== codes[i]) expect.fail(`packet ${i}`);
+    }
+  });
+
+  it.each([
+    ['lists', PROGRAM_WORDS_MAX],
+    ['outcomes', OUTCOMES_MAX],
+  ] as const)('%s: are at most what the layout of programs reaches', (name, most) => {
+    for (const asked of [1, most - 1, most]) {
+      expect(reachableLimits({ ...DEFAULT_TABLE_LIMITS, [name]: asked })[name]).toBe(asked);
+    }
+    expect(reachableLimits({ ...DEFAULT_TABLE_LIMITS, [name]: most + 1 })[name]).toBe(most);
+    expect(reachableLimits(DEFAULT_TABLE_LIMITS)).toEqual(DEFAULT_TABLE_LIMITS);
+  });
+
+  it('the largest offset and the largest code leave room for the rest of a reference', () => {
+    const reference = ((PROGRAM_WORDS_MAX - 1) << NODE_OFFSET_SHIFT) | WITH_WILDCARDS | NODE_KIND_MASK;
+    expect(reference).toBe(2 ** 31 - 1);
+    expect(NO_MATCH).toBeGreaterThanOrEqual(OUTCOMES_MAX * 4 - 1); // an outcome and an action
+    expect(codeReference(NO_MATCH) >>> NODE_OFFSET_SHIFT).toBe(NO_MATCH);
+    expect(codeReference(NO_MATCH) | WITH_WILDCARDS).toBeGreaterThan(0);
+  });
+
+  it('classes: what fits exactly is taken, one less refused', () => {
+    const count = whole.sets[0]?.count ?? 0;
+    const members = whole.sets[0]?.firstMember(count) ?? 0;
+    expect(limitOf(() => compile(ruleSet, ENVIRONMENT, { classes: count }))).toBe('none');
+    expect(limitOf(() => compile(ruleSet, ENVIRONMENT, { classes: count - 1 }))).toBe('too-many-classes');
+    expect(limitOf(() => compile(ruleSet, ENVIRONMENT, { classMembers: members }))).toBe('none');
+    expect(limitOf(() => compile(ruleSet, ENVIRONMENT, { classMembers: members - 1 }))).toBe(
+      'classes-too-large',
+    );
   });
 
   it('overlapping lists make fewer classes in groups, and equal answers', () => {

@@ -1,0 +1,99 @@
+import {
+  canonicalPrefixes,
+  columnOf,
+  EMPTY_RULE_SET,
+  emptyPolicy,
+  type Family,
+  type Prefix,
+  type Prefixes,
+  RunBuilder,
+} from '@rulecast/rules';
+import { describe, expect, it } from 'vitest';
+import { NO_ADDRESS, Predicates } from '../src/predicate.ts';
+import type { PredicateColumns } from '../src/predicate-columns.ts';
+import { RunPrefixes, ruleColumns } from '../src/rule-columns.ts';
+import { Random, randomPrefix } from './random-rule-set.ts';
+
+/** The predicate of one run with these prefixes, in their order. */
+function predicateOf(predicates: Predicates, prefixes: readonly Prefix[]): number {
+  const runs = new RunBuilder();
+  for (const prefix of prefixes) {
+    runs.push({
+      action: 'drop',
+      remote: { kind: 'prefix', prefix },
+      proto: undefined,
+      dns: false,
+      ports: undefined,
+      icmpType: undefined,
+      expire: undefined,
+      comment: undefined,
+    });
+  }
+  const policy = { ...emptyPolicy('default'), egress: runs.build() };
+  const [columns] = ruleColumns({ ...EMPTY_RULE_SET, policies: new Map([['default', policy]]) }).policies;
+  if (columns === undefined) throw new TypeError('no policy');
+  const spans = new RunPrefixes(columns.egress);
+  spans.next(0);
+  return predicates.ofPrefixes(spans);
+}
+
+function columnAt(columns: PredicateColumns, predicate: number): Prefixes {
+  const stride = columns.family === 4 ? 1 : 4;
+  const [start = 0, end = 0] = [columns.starts[predicate], columns.starts[predicate + 1]];
+  return {
+    family: columns.family,
+    words: columns.words.slice(start * stride, end * stride),
+    lengths: columns.lengths.slice(start, end),
+  };
+}
+
+describe('predicates of runs', () => {
+  it.each<readonly [Family, number]>([
+    [4, 5],
+    [4, 32],
+    [4, 33],
+    [4, 200],
+    [6, 5],
+    [6, 32],
+    [6, 33],
+    [6, 200],
+  ])('hold the canonical form of IPv%i prefixes, up to %i of them, whatever their order', (family, most) => {
+    const random = new Random(family * most);
+    for (let i = 0; i < 200; i++) {
+      const prefixes = Array.from({ length: 1 + random.below(most) }, () => randomPrefix(random, family));
+      const predicates = new Predicates(EMPTY_RULE_SET);
+      const predicate = predicateOf(predicates, prefixes);
+      const canonical = canonicalPrefixes(columnOf(prefixes, family));
+      expect(columnAt(family === 4 ? predicates.v4 : predicates.v6, predicate)).toEqual(canonical);
+      expect(columnAt(family === 4 ? predicates.v6 : predicates.v4, predicate).lengths).toHaveLength(0);
+      expect(predicateOf(predicates, prefixes.toReversed())).toBe(predicate);
+      expect(
+        predicateOf(
+          predicates,
+          prefixes.toSorted((a, b) => a.length - b.length),
+        ),
+      ).toBe(predicate);
+    }
+  });
+
+  it('of other prefixes are others, numbered in order of first use', () => {
+    const predicates = new Predicates(EMPTY_RULE_SET);
+    const [random, seen] = [new Random(3), new Map<string, number>()];
+    for (let i = 0; i < 2000; i++) {
+      const prefix = randomPrefix(random, random.pick([4, 6]));
+      const key = `${prefix.family} ${prefix.words.join()}/${prefix.length}`;
+      const predicate = predicateOf(predicates, [prefix]);
+      expect(predicate, key).toBe(seen.get(key) ?? seen.size);
+      seen.set(key, predicate);
+    }
+    expect(predicates.count).toBe(seen.size);
+  });
+
+  it('are none where there is nothing: an unknown list, an unknown name, no DNS addresses', () => {
+    const predicates = new Predicates(EMPTY_RULE_SET);
+    expect(predicates.ofList('none')).toBe(NO_ADDRESS);
+    expect(predicates.ofName('none.example')).toBe(NO_ADDRESS);
+    expect(predicates.ofDns([])).toBe(NO_ADDRESS);
+    expect(predicates.count).toBe(0);
+  });
+});
