@@ -163,6 +163,15 @@ describe('a bad source', () => {
     expect(feed.consumer.batches).toHaveLength(2);
   });
 
+  it('that was never good has no content yet, and the log says so', async () => {
+    const missing = rigOf('lists:\n  a: { file: a.txt }');
+    await missing.sources.start(new Map());
+    await expect
+      .poll(() => missing.logged)
+      .toContainEqual(expect.stringMatching(/^list a has no content yet: there is no .*a\.txt$/));
+    expect(missing.status('a')).toMatchObject({ state: 'failing', count: 0 });
+  });
+
   it('does not hold up another', async () => {
     const feed = rigOf(
       `lists:\n  a: { url: 'https://feeds.example/a' }\n  b: { url: 'https://feeds.example/b' }`,
