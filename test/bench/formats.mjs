@@ -1,8 +1,9 @@
 /**
  * Bytes a second of each importer, on real lists and on a million lines, beside ipaddr.js and cidr-tools, which parse one address at a time:
  * they get each entry as a string, cut out of the file in the simplest way that is right for it (split, match, JSON.parse), and what
- * they make is thrown away. Importing is more: it detects the format, checks every line, sorts, and drops what is covered. Of a range,
- * the peers only parse both ends. Lists of names have no peer. Then a million mixed CIDRs, parsed, made canonical and aggregated.
+ * they make is thrown away. Importing is more: it detects the format, checks every line, sorts, and drops what is covered; of the peers,
+ * mergeCidr of cidr-tools does as much, where the entries are no ranges, of which the peers only parse both ends. Lists of names have no peer.
+ * Then a million mixed CIDRs, parsed, made canonical and aggregated.
  */
 
 import { readFileSync } from 'node:fs';
@@ -20,6 +21,8 @@ const MILLION = 1_000_000;
 const MILLION_RUNS = 3;
 /** Small files are read again and again until so much time is over, so that the clock does not decide. */
 const SAMPLE_MS = 40;
+/** Of the table, before those of the peers. */
+const OWN_COLUMNS = 5;
 
 /**
  * How the peers get the entries of a file of each format: strings that are an address, a CIDR, or the first of a range.
@@ -70,6 +73,9 @@ function linesOf(text, comment) {
     .filter((line) => line !== '' && !line.startsWith(comment));
 }
 
+/** Formats whose entries are ranges, in some files or in all. */
+const RANGES = new Set(['ranges', 'rir', 'p2p', 'nft', 'nft-json']);
+
 /** @type {readonly string[]} */
 const FILES = [
   'lists/country-ru-ipv4.netset',
@@ -104,50 +110,44 @@ export async function run(args) {
   process.stdout.write(machineLine(runs));
   process.stdout.write('\nReal lists, MB a second of CPU time\n\n');
   const real = FILES.map((file) => ({ name: file.slice(6), bytes: readFileSync(new URL(file, FIXTURES)) }));
-  process.stdout.write(rowsOf(real, runs));
+  process.stdout.write(rowsOf(real, runs, true));
   process.stdout.write('\nA million lines, MB a second of CPU time\n\n');
-  process.stdout.write(rowsOf(millions(), Math.min(runs, MILLION_RUNS)));
+  process.stdout.write(rowsOf(millions(), Math.min(runs, MILLION_RUNS), false));
   process.stdout.write('\nA million mixed CIDRs, parsed, made canonical and aggregated, CPU time\n\n');
   process.stdout.write(aggregation(runs));
 }
 
 /** @typedef {{ readonly name: string, readonly bytes: Uint8Array }} Input */
 
-/** @param {readonly Input[]} inputs @param {number} runs */
-function rowsOf(inputs, runs) {
-  const rows = inputs.map(({ name, bytes }) => {
-    const imported = importList('', bytes);
-    if (imported.rejectCount > 0 || imported.fault !== undefined)
-      throw new Error(`${name} is not read whole`);
-    const extract = imported.kind === 'names' ? undefined : EXTRACTORS[imported.format];
-    const peers =
-      extract === undefined ? [] : [byIpaddr, byCidrTools].map((peer) => () => peer(bytes, extract));
-    const [own = 0, ...others] = mediansMs([() => importList('', bytes), ...peers], runs);
-    const speed = (/** @type {number} */ time) => {
-      const rate = bytes.length / 1000 / time;
-      return rate.toFixed(rate < 10 ? 1 : 0);
-    };
-    return [
-      name,
-      imported.format,
-      grouped(bytes.length / 1000),
-      grouped(imported.entries),
-      speed(own),
-      ...others.flatMap((time) => [speed(time), `${(time / own).toFixed(1)} ×`]),
-      ...(others.length === 0 ? ['', '', '', ''] : []),
-    ];
-  });
+/** @param {readonly Input[]} inputs @param {number} runs @param {boolean} isMerged Also beside mergeCidr, which takes seconds for a million. */
+function rowsOf(inputs, runs, isMerged) {
+  const peerNames = ['ipaddr.js', 'cidr-tools', ...(isMerged ? ['mergeCidr'] : [])];
   const head = [
     'list',
     'format',
     'kB',
     'entries',
     'ours',
-    'ipaddr.js',
-    'ours to it',
-    'cidr-tools',
-    'ours to it',
+    ...peerNames.flatMap((peer) => [peer, 'ours to it']),
   ];
+  const rows = inputs.map(({ name, bytes }) => {
+    const imported = importList('', bytes);
+    if (imported.rejectCount > 0 || imported.fault !== undefined)
+      throw new Error(`${name} is not read whole`);
+    const extract = imported.kind === 'names' ? undefined : EXTRACTORS[imported.format];
+    const peers = extract === undefined ? [] : [byIpaddr, byCidrTools];
+    if (isMerged && extract !== undefined && !RANGES.has(imported.format)) peers.push(byMergeCidr);
+    const works = peers.map((peer) => () => extract && peer(bytes, extract));
+    const [own = 0, ...others] = mediansMs([() => importList('', bytes), ...works], runs);
+    const speed = (/** @type {number} */ time) => {
+      const rate = bytes.length / 1000 / time;
+      return rate.toFixed(rate < 10 ? 1 : 0);
+    };
+    const cells = others.flatMap((time) => [speed(time), `${(time / own).toFixed(1)} ×`]);
+    const blank = Array.from({ length: head.length - OWN_COLUMNS - cells.length }, () => '');
+    const size = [grouped(bytes.length / 1000), grouped(imported.entries)];
+    return [name, imported.format, ...size, speed(own), ...cells, ...blank];
+  });
   return table(head, rows);
 }
 
@@ -160,6 +160,11 @@ function byIpaddr(bytes, extract) {
 /** @param {Uint8Array} bytes @param {(text: string) => Iterable<string>} extract */
 function byCidrTools(bytes, extract) {
   for (const entry of extract(Buffer.from(bytes).toString('latin1'))) parseCidr(entry);
+}
+
+/** @param {Uint8Array} bytes @param {(text: string) => Iterable<string>} extract */
+function byMergeCidr(bytes, extract) {
+  mergeCidr([...extract(Buffer.from(bytes).toString('latin1'))]);
 }
 
 /** CPU time of the process, which other work on the machine makes no longer. */

@@ -256,7 +256,7 @@ export class Collector {
     if (this.hasTooMany || this.v4.count + this.v6.count + this.names.length <= this.limits.entries) return;
     this.hasTooMany = true;
     const reason = `more than ${this.limits.entries} entries: split the list`;
-    this.rejects.add({ line: this.line, column: 1, code: TextFault.tooManyEntries, reason });
+    this.refuseFile({ line: this.line, column: 1, code: TextFault.tooManyEntries, reason });
   }
 
   private refuse(text: Uint8Array, fault: EntryFault): false {

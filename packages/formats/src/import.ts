@@ -35,7 +35,7 @@ import { parseListText } from './list-text.ts';
 import { readNftJson } from './nft-json.ts';
 import { importNftText } from './nft-text.ts';
 import { importP2p } from './p2p.ts';
-import type { Reject } from './reject.ts';
+import { type Reject, TextFault } from './reject.ts';
 import { importRpz } from './rpz.ts';
 import { importScored } from './scored.ts';
 import { latin1, textStart } from './text.ts';
@@ -161,7 +161,11 @@ function importText(collector: Collector): void {
     ...(resolve === undefined ? {} : { resolve }),
     ...(onEntry === undefined ? {} : { onEntry }),
     ...(limits === undefined ? {} : { limits }),
-    onReject: (reject) => collector.rejects.add(reject),
+    onReject: (reject) => {
+      // What comes after so many is not read: the rest is no list of its own.
+      if (reject.code === TextFault.tooManyEntries) collector.refuseFile(reject);
+      else collector.rejects.add(reject);
+    },
   });
   collector.adopt(read);
 }

@@ -66,6 +66,12 @@ describe('examples/publisher.yaml', () => {
 describe('docs/sources.md', () => {
   const text = readFileSync(new URL('../../../docs/sources.md', import.meta.url), 'utf8');
 
+  it('has configurations that are accepted whole', () => {
+    const blocks = Array.from(text.matchAll(/```yaml\n(.*?)```/gs), ([, block = '']) => block);
+    expect(blocks).toHaveLength(3);
+    for (const block of blocks) expect(faults(block)).toEqual([]);
+  });
+
   it('says something of every key of a list and of every format', () => {
     const { properties } = CONFIG_SCHEMA.properties.lists.additionalProperties;
     for (const word of [...Object.keys(properties), ...LIST_FORMATS.map(({ name }) => name)]) {

@@ -150,7 +150,7 @@ describe('any bytes', () => {
         check(text, format);
         check(text, undefined);
       }),
-      { numRuns: 60 },
+      { numRuns: 25 },
     );
   });
 
@@ -183,7 +183,7 @@ describe('any bytes', () => {
         check(bytes, format);
         expect(['list', 'rules', 'document']).toContain(detectFormat('', bytes));
       }),
-      { numRuns: 1500 },
+      { numRuns: 500 },
     );
   });
 });

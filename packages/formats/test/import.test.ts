@@ -561,6 +561,7 @@ describe('importList: the list', () => {
     const text = texts[format] ?? '';
     const full = importText(text, { format, limits: { entries: 2 } });
     expect(full.rejects.map(({ code }) => code)).toEqual(['too-many-entries']);
+    expect(full.fault).toEqual(full.rejects[0]);
     expect(importText(text, { format, limits: { entries: 3 } }).rejectCount).toBe(0);
   });
 

@@ -28,6 +28,8 @@ export interface KeptState {
 }
 
 const SHA256_BYTES = 32;
+/** Written in one go. */
+const PIECE_BYTES = 1024 * 1024;
 /** Of the description of 48 layers. */
 const HEADER_MAX_BYTES = 64 * 1024;
 
@@ -102,7 +104,7 @@ export class Kept {
     return join(this.directory, 'lists', `${name}.kept`);
   }
 
-  private async write(file: string, bytes: Uint8Array): Promise<void> {
+  private async write(file: string, bytes: Uint8Array | AsyncIterable<Uint8Array>): Promise<void> {
     const path = join(this.directory, file);
     const draft = `${path}.${randomBytes(6).toString('hex')}`;
     await mkdir(join(this.directory, 'lists'), { recursive: true, mode: 0o700 });
@@ -116,7 +118,8 @@ export class Kept {
   }
 }
 
-function encodeLayers(layers: readonly Layer[]): Uint8Array {
+/** Piece by piece, with turns of the event loop between them: digest and copy of a million entries take long. */
+async function* encodeLayers(layers: readonly Layer[]): AsyncGenerator<Uint8Array> {
   const headers: LayerHeader[] = [];
   const pieces: Uint8Array[] = [];
   for (const { seenAtMs, list } of layers) {
@@ -129,8 +132,15 @@ function encodeLayers(layers: readonly Layer[]): Uint8Array {
       for (const { words, lengths } of [list.v4, list.v6]) pieces.push(bytesOf(words), lengths);
     }
   }
-  const body = Buffer.concat([Buffer.from(`${JSON.stringify(headers)}\n`), ...pieces]);
-  return Buffer.concat([body, createHash('sha256').update(body).digest()]);
+  const digest = createHash('sha256');
+  for (const piece of [Buffer.from(`${JSON.stringify(headers)}\n`), ...pieces]) {
+    for (let at = 0; at < piece.length; at += PIECE_BYTES) {
+      const part = piece.subarray(at, at + PIECE_BYTES);
+      digest.update(part);
+      yield part;
+    }
+  }
+  yield digest.digest();
 }
 
 /** Throws on anything that was not written by `encodeLayers`. */

@@ -5,13 +5,13 @@
 
 import {
   type DocumentReject,
-  FORMAT_LIMITS,
   type ImportedList,
   type ImportOptions,
   importList,
   judgeImport,
   type ReadingConfig,
   type SourceLimits,
+  TextFault,
 } from '@rulecast/formats';
 import { entryCount, type Family, type List, type PrefixSet, prefixListOf } from '@rulecast/rules';
 import { type Member, unpack } from './archive.ts';
@@ -76,6 +76,7 @@ export async function readSource(job: ReadingJob): Promise<ReadList | ReadRefuse
       minEntries: members.length > 1 ? 0 : job.leastEntries, // one of many files may be empty
       ignoreDeclared: job.ignoreDeclared,
     });
+    if (read.fault?.code === TextFault.tooManyEntries) return tooMany(`${name} holds`, job.limits.entries);
     if (verdict.kind === 'refused') return refused(verdict.code, `${name}: ${verdict.reason}`);
     imported.push(read);
     rejectCount += read.rejectCount;
@@ -92,10 +93,7 @@ export async function readSource(job: ReadingJob): Promise<ReadList | ReadRefuse
   const joined = unionLists(imported.map(({ list }) => list));
   if (entryCount(joined) < job.leastEntries) return refused('empty', 'no file of it holds an entry');
   const list = finished(joined, job);
-  if (entryCount(list) > job.limits.entries) {
-    const reason = `${entryCount(list)} entries; limits: entries: is ${job.limits.entries}`;
-    return refused('too-many-entries', reason);
-  }
+  if (entryCount(list) > job.limits.entries) return tooMany('its files together hold', job.limits.entries);
   const { list: safe, taken } = protect(list, job.neverBlock);
   return {
     kind: 'list',
@@ -141,7 +139,7 @@ function importOptions({ reading, resolve, limits }: ReadingJob): ImportOptions 
     ...(minScore === undefined ? {} : { minScore }),
     ...Object.fromEntries(Object.entries(lists).filter(([, values]) => values.length > 0)),
     resolve,
-    limits: { inputBytes: limits.bytes, entries: FORMAT_LIMITS.entries, rejectsKept: REJECTS_KEPT },
+    limits: { inputBytes: limits.bytes, entries: limits.entries, rejectsKept: REJECTS_KEPT },
   };
 }
 
@@ -158,6 +156,11 @@ function protect(
   if (list.kind === 'names' || neverBlock === undefined) return { list, taken: undefined };
   const { set, taken } = withoutProtected(list, neverBlock);
   return { list: prefixListOf(set), taken };
+}
+
+function tooMany(what: string, most: number): ReadRefused {
+  const reason = `${what} more entries than limits: entries: permits, ${most}: raise that, or pick a part by filters`;
+  return refused(TextFault.tooManyEntries, reason);
 }
 
 function refused(code: string, reason: string): ReadRefused {

@@ -347,12 +347,13 @@ export class Sources {
     return delayAfterFailure(failures, timing, this.random(), retryAfterMs);
   }
 
-  private tellTrouble({ config: { name }, trouble }: Source, before: string | undefined): void {
+  private tellTrouble({ config: { name }, trouble, list }: Source, before: string | undefined): void {
     if (trouble?.code === before || this.closing.signal.aborted) return;
     if (trouble === undefined) this.options.log.info({ list: name }, `list ${name} is good again`);
     else {
       const { code, reason } = trouble;
-      this.options.log.warn({ list: name, code }, `list ${name} keeps its last good content: ${reason}`);
+      const what = list === undefined ? 'has no content yet' : 'keeps its last good content';
+      this.options.log.warn({ list: name, code }, `list ${name} ${what}: ${reason}`);
     }
   }
 

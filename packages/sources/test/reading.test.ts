@@ -140,7 +140,16 @@ describe('readSource', () => {
   it('bounds the entries of a list', async () => {
     const files = { a: '192.0.2.1\n192.0.2.3\n192.0.2.5\n' };
     expect(await entries(jobOf(files, { limits: { ...SOURCE_LIMITS, entries: 3 } }))).toHaveLength(3);
-    expect(await entries(jobOf(files, { limits: { ...SOURCE_LIMITS, entries: 2 } }))).toBe(
+    expect(await readSource(jobOf(files, { limits: { ...SOURCE_LIMITS, entries: 2 } }))).toEqual({
+      kind: 'refused',
+      code: 'too-many-entries',
+      reason: 'a holds more entries than limits: entries: permits, 2: raise that, or pick a part by filters',
+    });
+    const many = { a: '192.0.2.1\n192.0.2.3\n', b: '192.0.2.5\n192.0.2.7\n' };
+    expect(await entries(jobOf(many, { limits: { ...SOURCE_LIMITS, entries: 3 } }))).toBe('too-many-entries');
+    // A line that is hundreds of prefixes ends the reading there, and what was read until then is no list.
+    const wide = { a: `192.0.2.1\n${'::1-ffff:ffff::\n'.repeat(1000)}` };
+    expect(await entries(jobOf(wide, { limits: { ...SOURCE_LIMITS, entries: 1000 } }))).toBe(
       'too-many-entries',
     );
   });

@@ -163,6 +163,15 @@ describe('a bad source', () => {
     expect(feed.consumer.batches).toHaveLength(2);
   });
 
+  it('that was never good has no content yet, and the log says so', async () => {
+    const missing = rigOf('lists:\n  a: { file: a.txt }');
+    await missing.sources.start(new Map());
+    await expect
+      .poll(() => missing.logged)
+      .toContainEqual(expect.stringMatching(/^list a has no content yet: there is no .*a\.txt$/));
+    expect(missing.status('a')).toMatchObject({ state: 'failing', count: 0 });
+  });
+
   it('does not hold up another', async () => {
     const feed = rigOf(
       `lists:\n  a: { url: 'https://feeds.example/a' }\n  b: { url: 'https://feeds.example/b' }`,
@@ -400,6 +409,24 @@ lists:
     );
     await cut.refresh(['nl']);
     expect(cut.consumer.batches[1]?.['nl']).toEqual(['192.0.2.0/24']);
+  });
+
+  it('of AS numbers are a file, and read again when that changes', async () => {
+    const cut = rigOf(`tables:
+  networks: { of: asn, file: asn.csv }
+lists:
+  one: { asn: [64500, AS64501] }`);
+    const path = join(cut.directory, 'asn.csv');
+    const place = (text: string): void => writeFileSync(path, text);
+    place(
+      '192.0.2.0,192.0.2.255,64500\n198.51.100.0,198.51.100.255,64502\n203.0.113.0,203.0.113.255,64501\n',
+    );
+    await cut.start();
+    expect(cut.consumer.batches).toEqual([{ one: ['192.0.2.0/24', '203.0.113.0/24'] }]);
+    expect(cut.watched).toEqual([path]);
+    place('198.51.100.0,198.51.100.255,64501\n203.0.113.0,203.0.113.255,64501\n');
+    cut.touch(path);
+    expect(await cut.batch(2)).toEqual({ one: ['198.51.100.0/24', '203.0.113.0/24'] });
   });
 
   it('that cannot be fetched leave their lists as they are, and are told of with each', async () => {
