@@ -217,7 +217,8 @@ function measured(network, command, input) {
 
 /** @param {readonly string[]} entries */
 function nftLoadScript(entries) {
-  return `destroy table inet bare
+  return `add table inet bare
+delete table inet bare
 add table inet bare
 add set inet bare blocked { type ipv4_addr; flags interval; }
 add element inet bare blocked { ${entries.join(', ')} }

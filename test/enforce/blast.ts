@@ -16,7 +16,7 @@ export function countArrivals(host: Namespace, addresses: readonly string[]): vo
     return `counter c${index} { }; chain p { ${family} daddr ${dst} counter name c${index} drop; }`;
   });
   host.nft(
-    `destroy table inet arrivals\ntable inet arrivals { chain p { type filter hook prerouting priority -500; }; ${rules.join('; ')}; }\n`,
+    `add table inet arrivals\ndelete table inet arrivals\ntable inet arrivals { chain p { type filter hook prerouting priority -500; }; ${rules.join('; ')}; }\n`,
   );
 }
 

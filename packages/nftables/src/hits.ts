@@ -9,7 +9,10 @@ export interface Hits {
   readonly bytes: number;
 }
 
-/** What the rules of one policy in one direction decided since the table was loaded whole. */
+/**
+ * What the rules of one policy in one direction decided since the table was loaded whole: packets, but of a flow that is accepted and
+ * marked only those that were judged, one a release.
+ */
 export interface PolicyHits {
   readonly policy: string;
   readonly direction: Direction;

@@ -86,9 +86,10 @@ function setLowBits(words: Uint32Array, at: number, length: number, value: numbe
 }
 
 /** How many members have each length. */
-function lengthCounts(members: Prefixes): Uint32Array {
-  const counts = new Uint32Array(bitsOf(members.family) + 1);
-  for (const length of members.lengths) counts[length]!++; // a length is at most the family's bits
+function lengthCounts({ family, lengths }: Prefixes): Uint32Array {
+  const counts = new Uint32Array(bitsOf(family) + 1);
+  // By index: an iterator takes ten times as long before it is compiled, and a list has a million.
+  for (let i = 0; i < lengths.length; i++) counts[lengths[i]!]!++; // a length is at most the family's bits
   return counts;
 }
 

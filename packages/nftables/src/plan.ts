@@ -7,6 +7,8 @@
  *      │                                                            │ ask for those they drop
  *      └ else, and from there ─ accept ─▶ to_qubes ─ to a qube ─▶ ingress4 (ingress6) ─▶ …
  *
+ * Before all that, the rest of a flow passes that the release has accepted on its way from a qube to elsewhere (flow-marks.ts).
+ *
  * There is one base chain, since the kernel lets each see a transaction for itself: a packet between two qubes is judged both
  * ways by one release. Accept ends at `to_qubes`, which ends in the kernel's accept: every other table still judges the packet.
  *

@@ -54,7 +54,8 @@ export function parseTagChain(name: string): Tag | undefined {
 
 function headText(change: Change): string {
   const lines: string[] = [];
-  if (change.base === 'fresh') lines.push(`destroy table ${T}`, `add table ${T}`);
+  // Added so that there is one to delete: `destroy` needs nft 1.0.7.
+  if (change.base === 'fresh') lines.push(`add table ${T}`, `delete table ${T}`, `add table ${T}`);
   else lines.push(`delete chain ${T} ${tagChain(change.base)}`);
   lines.push(`add chain ${T} ${tagChain(change.tag)}`);
   if (change.base === 'fresh' || change.takenOver) lines.push(...frameLines(change), ...gateLines(change));

@@ -47,7 +47,8 @@ const RULE = {
 describe('the script', () => {
   it('of a whole plan begins with the table anew, in one transaction', () => {
     expect(linesOf(wholeChange(planWith('egress4', [{ kind: 'pass' }]), OPTIONS))).toEqual([
-      'destroy table inet rulecast',
+      'add table inet rulecast',
+      'delete table inet rulecast',
       'add table inet rulecast',
       `add chain release_${'ab'.repeat(32)}_${'cd'.repeat(8)}_0`,
       'add counter c0000000000000000',
