@@ -1,6 +1,7 @@
 /**
  * Verifying and encoding off the event loop: what takes long goes to one thread, what is short is done in place. The
- * thread is started when something long is announced, and ended when it has had nothing to do for a while.
+ * thread is started when something long is announced, so that it is there once that has come, and ended when it has
+ * answered: what follows, compiling a large release, is when memory is short.
  *
  * A rule set that crosses between threads is copied, so the answer holds only the parts that are not those of the base:
  * what did not change stays the same object here, and its digest and its compiled form stay known.
@@ -44,7 +45,7 @@ const DECODE_MS_PER_BYTE = 15e-6;
 const MERGE_MS_PER_ENTRY = 10e-6;
 /** Encoding an entry of a snapshot. */
 const ENCODE_MS_PER_ENTRY = 60e-6;
-/** The thread holds some 10 MB while it has nothing to do. */
+/** How long a thread waits for what was announced. It holds some 10 MB. */
 const IDLE_MS = 10_000;
 
 export class Verifier {
@@ -105,8 +106,7 @@ export class Verifier {
       if ((cause as NodeJS.ErrnoException).code !== 'ERR_WORKER_OUT_OF_MEMORY') throw cause;
       throw new RangeError('verifying takes more memory than there is', { cause });
     } finally {
-      thread.unref();
-      this.restWhenIdle();
+      void this.end();
     }
   }
 
