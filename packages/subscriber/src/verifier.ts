@@ -9,7 +9,7 @@
 
 import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
-import { decodeChain, type ErrorCode, type Manifest, ProtocolError } from '@rulecast/protocol';
+import { decodeChain, type ErrorCode, type Manifest, ProtocolError, partText } from '@rulecast/protocol';
 import { entryCount, type List, type Policy, type PrefixSet, type RuleSet, ruleCount } from '@rulecast/rules';
 import { type Claim, snapshotStream, verify } from './verify.ts';
 
@@ -54,10 +54,11 @@ export class Verifier {
   private turn: Promise<unknown> = Promise.resolve(); // the work before the next one
   private isClosed = false;
 
-  /** Starts the thread if what is announced will need it. */
+  /** Starts the thread if what is announced will most likely need it: entries of parts that grow weigh a byte and more each. */
   expect(manifest: Manifest, base: Manifest | undefined): void {
-    const entries = changedEntries(manifest, base);
-    if (entries * (MERGE_MS_PER_ENTRY + DECODE_MS_PER_BYTE) > IN_PLACE_MAX_MS && !this.isClosed) {
+    const mergeMs = changedEntries(manifest, base) * MERGE_MS_PER_ENTRY;
+    const decodeMs = grownEntries(manifest, base) * DECODE_MS_PER_BYTE;
+    if (mergeMs + decodeMs > IN_PLACE_MAX_MS && !this.isClosed) {
       this.start();
       this.restWhenIdle();
     }
@@ -153,6 +154,14 @@ function changedEntries(manifest: Manifest, base: Manifest | undefined): number 
   for (const { digest, count } of manifest.parts) {
     if (!known.has(Buffer.from(digest).toString('latin1'))) entries += count;
   }
+  return entries;
+}
+
+/** By how many entries and rules parts are larger than those of the base of the same name. */
+function grownEntries(manifest: Manifest, base: Manifest | undefined): number {
+  const counts = new Map(base?.parts.map((part) => [partText(part), part.count]));
+  let entries = 0;
+  for (const part of manifest.parts) entries += Math.max(0, part.count - (counts.get(partText(part)) ?? 0));
   return entries;
 }
 
