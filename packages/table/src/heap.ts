@@ -16,7 +16,7 @@ const SEARCH_STEPS = 32;
 const LONG_SEARCH_STEPS = 256;
 /** Sizes, in granules, whose places are remembered when given back, and how many of each. Our choice: what deltas of large maps reuse. */
 const REMEMBERED_GRANULES = 128;
-const REMEMBERED_PLACES = 4096;
+const REMEMBERED_PLACES = 1024;
 /** The share of free granules from which on the long search is worth it. Our choice, see DESIGN "Numbers to reach". */
 const FREE_SHARE = 1 / 8;
 
