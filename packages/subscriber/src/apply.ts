@@ -8,6 +8,7 @@
  * one snapshot later, when nobody waits for it. DESIGN "Protocol in short", subscriber.
  */
 
+import { setImmediate } from 'node:timers/promises';
 import {
   applyChain,
   compareRelease,
@@ -168,6 +169,7 @@ export class Applier {
     const startMs = performance.now();
     const ruleSet = await this.verified(candidate);
     const verifiedMs = performance.now();
+    await setImmediate(); // what is verified and compiled in place are two stretches, not one
     const environment = this.options.environment();
     const prepared = await this.prepare(ruleSet, environment);
     const compiledMs = performance.now();
