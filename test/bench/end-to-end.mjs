@@ -169,6 +169,7 @@ async function oneRun(workload, before) {
   verifyRuleSet(decodeManifest(manifestBytes), applied);
   watch.lap('verify');
   const compiled = new Table();
+  if (workload.before !== undefined) compiled.flip(compiled.prepare(usedByRule(before), { now: 0, dns: [] }));
   watch.skip();
   const prepared = compiled.prepare(usedByRule(applied), { now: 0, dns: [] });
   watch.lap('compile');

@@ -8,6 +8,7 @@
  * one snapshot later, when nobody waits for it. DESIGN "Protocol in short", subscriber.
  */
 
+import { setImmediate } from 'node:timers/promises';
 import {
   applyChain,
   compareRelease,
@@ -129,8 +130,7 @@ export class Applier {
       const reason = `release ${manifest.epoch}/${manifest.version} is not newer than ${floor.epoch}/${floor.version}, which was in force`;
       throw new ProtocolError(ErrorCode.notNewer, reason);
     }
-    let entries = 0;
-    for (const part of manifest.parts) entries += part.count;
+    const entries = entriesOf(manifest);
     if (entries > entriesMax) {
       const reason = `the release has ${entries} entries and rules; this subscriber takes ${entriesMax} at most`;
       throw new ProtocolError(ErrorCode.overLimit, reason);
@@ -169,6 +169,7 @@ export class Applier {
     const startMs = performance.now();
     const ruleSet = await this.verified(candidate);
     const verifiedMs = performance.now();
+    await setImmediate(); // what is verified and compiled in place are two stretches, not one
     const environment = this.options.environment();
     const prepared = await this.prepare(ruleSet, environment);
     const compiledMs = performance.now();
@@ -238,7 +239,8 @@ export class Applier {
   /** Replaces a heavy chain of release files by one snapshot, beside everything else. What fails leaves the chain. */
   private compactLater(): void {
     const { state } = this.options;
-    if (state?.isChainHeavy !== true || this.compacting !== undefined) return;
+    if (state === undefined || this.active === undefined || this.compacting !== undefined) return;
+    if (!state.isChainHeavy(entriesOf(this.active.manifest))) return;
     this.compacting = this.compact(state)
       .catch(this.options.onUncompacted)
       .finally(() => {
@@ -334,4 +336,9 @@ export class Applier {
     this.compiledFor = prepared.environment.now;
     return this.options.table.flip(prepared);
   }
+}
+
+/** Entries and rules of all parts. */
+function entriesOf({ parts }: Manifest): number {
+  return parts.reduce((sum, { count }) => sum + count, 0);
 }

@@ -1,6 +1,7 @@
 /**
  * Verifying and encoding off the event loop: what takes long goes to one thread, what is short is done in place. The
- * thread is started when something long is announced, and ended when it has had nothing to do for a while.
+ * thread is started when something long is announced, so that it is there once that has come, and ended when it has
+ * answered: what follows, compiling a large release, is when memory is short.
  *
  * A rule set that crosses between threads is copied, so the answer holds only the parts that are not those of the base:
  * what did not change stays the same object here, and its digest and its compiled form stay known.
@@ -8,7 +9,7 @@
 
 import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
-import { decodeChain, type ErrorCode, type Manifest, ProtocolError } from '@rulecast/protocol';
+import { decodeChain, type ErrorCode, type Manifest, ProtocolError, partText } from '@rulecast/protocol';
 import { entryCount, type List, type Policy, type PrefixSet, type RuleSet, ruleCount } from '@rulecast/rules';
 import { type Claim, snapshotStream, verify } from './verify.ts';
 
@@ -44,7 +45,7 @@ const DECODE_MS_PER_BYTE = 15e-6;
 const MERGE_MS_PER_ENTRY = 10e-6;
 /** Encoding an entry of a snapshot. */
 const ENCODE_MS_PER_ENTRY = 60e-6;
-/** The thread holds some 10 MB while it has nothing to do. */
+/** How long a thread waits for what was announced. It holds some 10 MB. */
 const IDLE_MS = 10_000;
 
 export class Verifier {
@@ -53,10 +54,11 @@ export class Verifier {
   private turn: Promise<unknown> = Promise.resolve(); // the work before the next one
   private isClosed = false;
 
-  /** Starts the thread if what is announced will need it. */
+  /** Starts the thread if what is announced will most likely need it: entries of parts that grow weigh a byte and more each. */
   expect(manifest: Manifest, base: Manifest | undefined): void {
-    const entries = changedEntries(manifest, base);
-    if (entries * (MERGE_MS_PER_ENTRY + DECODE_MS_PER_BYTE) > IN_PLACE_MAX_MS && !this.isClosed) {
+    const mergeMs = changedEntries(manifest, base) * MERGE_MS_PER_ENTRY;
+    const decodeMs = grownEntries(manifest, base) * DECODE_MS_PER_BYTE;
+    if (mergeMs + decodeMs > IN_PLACE_MAX_MS && !this.isClosed) {
       this.start();
       this.restWhenIdle();
     }
@@ -105,8 +107,7 @@ export class Verifier {
       if ((cause as NodeJS.ErrnoException).code !== 'ERR_WORKER_OUT_OF_MEMORY') throw cause;
       throw new RangeError('verifying takes more memory than there is', { cause });
     } finally {
-      thread.unref();
-      this.restWhenIdle();
+      void this.end();
     }
   }
 
@@ -153,6 +154,14 @@ function changedEntries(manifest: Manifest, base: Manifest | undefined): number 
   for (const { digest, count } of manifest.parts) {
     if (!known.has(Buffer.from(digest).toString('latin1'))) entries += count;
   }
+  return entries;
+}
+
+/** By how many entries and rules parts are larger than those of the base of the same name. */
+function grownEntries(manifest: Manifest, base: Manifest | undefined): number {
+  const counts = new Map(base?.parts.map((part) => [partText(part), part.count]));
+  let entries = 0;
+  for (const part of manifest.parts) entries += Math.max(0, part.count - (counts.get(partText(part)) ?? 0));
   return entries;
 }
 

@@ -144,7 +144,7 @@ describe('a chain', () => {
     const heavy: boolean[] = [];
     for (const release of [one, two, three, four]) {
       await put(state, release);
-      heavy.push(state.isChainHeavy);
+      heavy.push(state.isChainHeavy(0));
     }
     expect(heavy).toEqual([false, false, false, true]);
     for (const [release, expected] of [
@@ -153,7 +153,7 @@ describe('a chain', () => {
     ] as const) {
       const reopened = new StateDirectory(directory);
       reopened.readChain(release.hash);
-      expect(reopened.isChainHeavy).toBe(expected);
+      expect(reopened.isChainHeavy(0)).toBe(expected);
     }
   });
 
@@ -162,9 +162,18 @@ describe('a chain', () => {
     const one = stored(1, 10);
     const two = stored(2, 65_536, one);
     await put(state, one, two);
-    expect(state.isChainHeavy).toBe(false);
+    expect(state.isChainHeavy(0)).toBe(false);
     await put(state, stored(3, 1, two));
-    expect(state.isChainHeavy).toBe(true);
+    expect(state.isChainHeavy(0)).toBe(true);
+  });
+
+  it('is not heavy for a list that came whole upon a small snapshot, as another snapshot would be', async () => {
+    const state = new StateDirectory(temporaryDirectory());
+    const one = stored(1, 10);
+    const two = stored(2, 100_000, one);
+    await put(state, one, two);
+    expect(state.isChainHeavy(49_999)).toBe(true);
+    expect(state.isChainHeavy(50_000)).toBe(false);
   });
 
   it('becomes one snapshot, and is whole at every moment of that', async () => {
@@ -185,7 +194,7 @@ describe('a chain', () => {
     expect(new StateDirectory(directory).readChain(three.hash).map(plain)).toEqual([plain(compacted)]);
     await state.compact(compacted);
     expect(readdirSync(directory).sort()).toEqual(['active', fileOf(three)].sort());
-    expect(state.isChainHeavy).toBe(false);
+    expect(state.isChainHeavy(0)).toBe(false);
     const four = stored(4, 10, three);
     await put(state, four);
     expect(new StateDirectory(directory).readChain(four.hash).map(plain)).toEqual(
@@ -204,7 +213,7 @@ describe('a chain', () => {
     expect(readdirSync(directory)).toHaveLength(4);
     await state.markActive(three, markOf(three));
     expect(readdirSync(directory).sort()).toEqual(['active', fileOf(three)].sort());
-    expect(state.isChainHeavy).toBe(false);
+    expect(state.isChainHeavy(0)).toBe(false);
   });
 
   it('of 129 files is heavy, however light, and of 255 full; one of 256 is still read', async () => {
@@ -213,7 +222,7 @@ describe('a chain', () => {
     let last = stored(0, 100_000);
     await put(state, last);
     for (let version = 1; version < 255; version++) {
-      expect([version, state.isChainHeavy, state.isChainFull]).toEqual([version, version > 128, false]);
+      expect([version, state.isChainHeavy(0), state.isChainFull]).toEqual([version, version > 128, false]);
       const next = stored(version, 1, last);
       await put(state, next);
       last = next;

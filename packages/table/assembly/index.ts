@@ -14,3 +14,8 @@ export {
   lookupAll4,
   lookupAll6,
 } from './lookup';
+
+/** Copies bytes of the table's memory as memory; the ranges may overlap. */
+export function move(to: usize, from: usize, bytes: usize): void {
+  memory.copy(to, from, bytes);
+}

@@ -2,8 +2,9 @@
  * The heap: which bytes of the shared memory are in use. Only the writer's thread gives out and takes back; what is in the
  * memory says nothing about it.
  *
- * A bit per granule of 8 bytes, set while in use. Memory is looked for from where the last search ended, in a bounded
- * number of steps, and added at the end if that finds nothing; neighbouring free granules are one piece of themselves.
+ * A bit per granule of 8 bytes, set while in use. Small pieces are taken where one of just that size was given back; else memory is
+ * looked for from where the last search ended, in a bounded number of steps, and added at the end if that finds nothing;
+ * neighbouring free granules are one piece of themselves.
  */
 
 import { TableLimitCode, TableLimitError } from './limits.ts';
@@ -13,6 +14,9 @@ import { GRANULE_BYTES, OVERREAD_BYTES } from './prefix-node.ts';
 /** Free pieces looked at before memory is added. Our choice: a microsecond, or several where much is free. */
 const SEARCH_STEPS = 32;
 const LONG_SEARCH_STEPS = 256;
+/** Sizes, in granules, whose places are remembered when given back, and how many of each. Our choice: what deltas of large maps reuse. */
+const REMEMBERED_GRANULES = 128;
+const REMEMBERED_PLACES = 1024;
 /** The share of free granules from which on the long search is worth it. Our choice, see DESIGN "Numbers to reach". */
 const FREE_SHARE = 1 / 8;
 
@@ -25,6 +29,8 @@ export class Heap {
   private free = 0; // of these
   private cursor = 0; // where the next search begins
   private stepsLeft = 0; // of the search at hand
+  private hopeless = Number.POSITIVE_INFINITY; // granules for which a search found no place, and nothing was given back since
+  private readonly places: number[][] = Array.from({ length: REMEMBERED_GRANULES }, () => []); // by size: maybe free, the bits say
 
   /** Bytes from `firstByte` on, at most `maxBytes` of them. */
   constructor(memory: TableMemory, firstByte: number, maxBytes: number) {
@@ -47,8 +53,10 @@ export class Heap {
   take(bytes: number, alignBytes = GRANULE_BYTES): number {
     const need = granulesOf(bytes);
     const align = alignBytes / GRANULE_BYTES;
+    const known = align === 1 && need < REMEMBERED_GRANULES ? this.remembered(need) : -1;
+    if (known >= 0) return this.firstByte + known * GRANULE_BYTES;
     const steps = this.free <= this.end * FREE_SHARE ? SEARCH_STEPS : LONG_SEARCH_STEPS;
-    let at = this.free >= need ? this.search(need, align, steps) : -1;
+    let at = this.free >= need && need < this.hopeless ? this.search(need, align, steps) : -1;
     if (at < 0) at = this.append(need, align);
     if (at < 0 && this.free >= need) at = this.search(need, align, Number.POSITIVE_INFINITY);
     if (at < 0) {
@@ -64,7 +72,26 @@ export class Heap {
     const count = granulesOf(bytes);
     this.mark(at, count, false);
     this.free += count;
+    this.hopeless = Number.POSITIVE_INFINITY;
     if (at + count === this.end) this.retract();
+    else if (count < REMEMBERED_GRANULES) {
+      const places = this.places[count]!; // count < length
+      if (places.length < REMEMBERED_PLACES) places.push(at);
+    }
+  }
+
+  /** A free place of just this size, taken; -1 if none is known. */
+  private remembered(need: number): number {
+    const places = this.places[need]!; // need < length
+    for (;;) {
+      const at = places.pop();
+      if (at === undefined) return -1;
+      const end = at + need;
+      if (end > this.end || this.next(at, end, -1) !== end) continue; // taken since, as a part of something else
+      this.mark(at, need, true);
+      this.free -= need;
+      return at;
+    }
   }
 
   /** The first free piece from the cursor on, all around; -1 if there is none within so many steps. */
@@ -72,6 +99,8 @@ export class Heap {
     const { cursor } = this;
     let at = this.searchIn(cursor, this.end, need, align, steps);
     if (at < 0 && this.stepsLeft > 0) at = this.searchIn(0, cursor, need, align, this.stepsLeft);
+    // Where it saw everything; but of pieces at lines, another may fit where they do not.
+    if (at < 0 && this.stepsLeft > 0 && align === 1) this.hopeless = need;
     return at;
   }
 

@@ -14,7 +14,7 @@
 import { strideOf } from '@rulecast/rules';
 import type { Boundaries, ClassSets, IndexColumn } from './classes.ts';
 import type { Heap } from './heap.ts';
-import type { TableMemory } from './memory.ts';
+import type { Move, TableMemory } from './memory.ts';
 import { Splice } from './node-splice.ts';
 import { DIRECTORY_SLOTS } from './prefix-map.ts';
 import {
@@ -51,6 +51,7 @@ export class NodeChanges {
 /** Applies toggles to maps, one after the other. All of an editor's deltas are of the same classes. */
 export class MapEditor {
   private readonly memory: TableMemory;
+  private readonly move: Move;
   private readonly heap: Heap;
   readonly sets: ClassSets;
   private readonly scratch: Intervals[] = []; // by level
@@ -66,8 +67,9 @@ export class MapEditor {
   private stride: 1 | 4 = 1;
   private readonly toggled: number[] = []; // predicates that differ at the place looked at
 
-  constructor(memory: TableMemory, heap: Heap, sets: ClassSets) {
+  constructor(memory: TableMemory, move: Move, heap: Heap, sets: ClassSets) {
     this.memory = memory;
+    this.move = move;
     this.heap = heap;
     this.sets = sets;
   }
@@ -161,7 +163,7 @@ export class MapEditor {
     const shape = splice.shape();
     if (shape !== undefined) {
       const granule = this.take(shape);
-      if (splice.write(this.memory.views, granule, shape)) {
+      if (splice.write(this.memory.views, this.move, granule, shape)) {
         this.drop(old);
         return ~granule;
       }
@@ -184,6 +186,10 @@ export class MapEditor {
     if (from >= to) return;
     if (old === undefined) {
       made.push(from, this.mapped(level + 1, value));
+      return;
+    }
+    if (this.toggled.length === 0) {
+      old.appendTo(made, from, to);
       return;
     }
     let index = old.indexOf(from);

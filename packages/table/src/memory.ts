@@ -22,6 +22,9 @@ declare const WebAssembly: {
   readonly Instance: new (module: WasmModule, imports: { env: { memory: WasmMemory } }) => WasmInstance;
 };
 
+/** Copies bytes within a memory, from a place to another that may overlap it. */
+export type Move = (to: number, from: number, bytes: number) => void;
+
 export function compileWasm(bytes: Uint8Array): WasmModule {
   return new WebAssembly.Module(bytes);
 }
@@ -112,6 +115,18 @@ export class TableMemory {
   private get buffer(): SharedArrayBuffer {
     return this.handle instanceof SharedArrayBuffer ? this.handle : this.handle.buffer;
   }
+}
+
+/**
+ * What copies within a memory. JavaScript copies shared bytes one by one where their places differ modulo 8, as those of a node with one
+ * more boundary do; WebAssembly's own instruction does not.
+ */
+export function moverOf(memory: TableMemory, code: WasmModule | undefined): Move {
+  const { handle } = memory;
+  if (code === undefined || handle instanceof SharedArrayBuffer) {
+    return (to, from, bytes) => memory.views.bytes.copyWithin(to, from, from + bytes);
+  }
+  return instantiateWasm(code, handle)['move'] as Move; // exported by assembly/index.ts
 }
 
 function pagesFor(bytes: number): number {

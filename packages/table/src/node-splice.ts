@@ -5,7 +5,7 @@
  *   spliced  │ stays │ made   │ stays │ made         │ stays │
  */
 
-import type { MemoryViews } from './memory.ts';
+import type { MemoryViews, Move } from './memory.ts';
 import {
   GRANULE_BYTES,
   type Intervals,
@@ -108,8 +108,8 @@ export class Splice {
   }
 
   /** Writes the new node, which nobody may look at yet. False if a part has more boundaries than a search looks at. */
-  write(views: MemoryViews, granule: number, shape: NodeShape): boolean {
-    const writer = new SpliceWriter(views, granule, this.old, this.made, shape);
+  write(views: MemoryViews, move: Move, granule: number, shape: NodeShape): boolean {
+    const writer = new SpliceWriter(views, move, granule, this.old, this.made, shape);
     let tail = 0;
     for (const window of this.windows) {
       writer.keep(tail, window.head, window.from);
@@ -124,6 +124,7 @@ export class Splice {
 
 class SpliceWriter {
   private readonly views: MemoryViews;
+  private readonly move: Move;
   private readonly made: Intervals;
   private readonly shape: NodeShape;
   private readonly startsAt: number; // in halves, as those below
@@ -137,8 +138,16 @@ class SpliceWriter {
   private index = 0; // intervals written
   private part = 0; // starts written
 
-  constructor(views: MemoryViews, granule: number, old: NodeReader, made: Intervals, shape: NodeShape) {
+  constructor(
+    views: MemoryViews,
+    move: Move,
+    granule: number,
+    old: NodeReader,
+    made: Intervals,
+    shape: NodeShape,
+  ) {
     this.views = views;
+    this.move = move;
     this.made = made;
     this.shape = shape;
     const parts = 1 << shape.partBits;
@@ -154,7 +163,7 @@ class SpliceWriter {
 
   /** Keeps the old intervals [from, to), the last of which ends before chunk `end`. */
   keep(from: number, to: number, end: number): void {
-    const { bytes, halves } = this.views;
+    const { halves } = this.views;
     const { index } = this;
     const shift = index - from;
     const lastPart = Math.ceil(end / this.partChunks); // the first that begins later
@@ -164,19 +173,15 @@ class SpliceWriter {
     if (from === to) return;
     const skipped = index === 0 ? 1 : 0; // interval 0 has no boundary
     const boundsAt = this.boundsAt + index + skipped - 1;
-    bytes.copyWithin(
-      boundsAt * 2,
-      (this.oldBoundsAt + from + skipped - 1) * 2,
-      (this.oldBoundsAt + to - 1) * 2,
-    );
+    this.move(boundsAt * 2, (this.oldBoundsAt + from + skipped - 1) * 2, (to - from - skipped) * 2);
     const { widthBits } = this.shape;
-    const values = this.oldValuesAt;
-    bytes.copyWithin(
+    const count = to - from;
+    this.move(
       this.valuesAt + (index << widthBits),
-      values + (from << widthBits),
-      values + (to << widthBits),
+      this.oldValuesAt + (from << widthBits),
+      count << widthBits,
     );
-    this.index += to - from;
+    this.index += count;
   }
 
   replace({ madeFrom, madeTo, to }: Window): void {

@@ -56,6 +56,11 @@ export class Intervals {
     this.count = count + 1;
   }
 
+  /** Makes room for so many more. */
+  reserve(more: number): void {
+    while (this.count + more > this.starts.length) this.grow();
+  }
+
   private grow(): void {
     const length = this.starts.length * 4;
     const starts = new Uint16Array(length);
@@ -197,6 +202,25 @@ export class NodeReader {
 
   valueAt(chunk: number): number {
     return this.value(this.indexOf(chunk));
+  }
+
+  /** Appends the intervals of chunks [from, to), which are not empty. Neighbours differ, so only the first may merge with the last. */
+  appendTo(intervals: Intervals, from: number, to: number): void {
+    const { count, boundsAt, valuesAt, views, shape } = this;
+    let index = this.indexOf(from);
+    intervals.push(from, this.value(index));
+    intervals.reserve(count - index);
+    const { starts, values } = intervals;
+    const { bytes, halves, words, signedHalves } = views;
+    const column = shape.widthBits === 0 ? bytes : shape.widthBits === 1 ? halves : words;
+    let at = intervals.count;
+    while (++index < count) {
+      const start = signedHalves[boundsAt + index - 1]! + 32769; // index < count
+      if (start >= to) break;
+      starts[at] = start;
+      values[at++] = column[valuesAt + index]!; // likewise
+    }
+    intervals.count = at;
   }
 }
 

@@ -17,7 +17,7 @@ import { type ImagePieces, type Piece, pieceList, takePieces } from './image.ts'
 import { HEAP_FIRST_BYTE, headerBytes, type Image, LINE_BYTES, openImage, writeHeader } from './layout.ts';
 import { TableLimitCode, TableLimitError } from './limits.ts';
 import { MapEditor, NodeChanges } from './map-delta.ts';
-import { TableMemory } from './memory.ts';
+import { type Move, moverOf, TableMemory, type WasmModule } from './memory.ts';
 import { DIRECTORY_SLOTS, type PrefixMap } from './prefix-map.ts';
 import { GRANULE_BYTES, NodeReader, nodeBytes, OVERREAD_BYTES } from './prefix-node.ts';
 
@@ -74,6 +74,7 @@ export interface NewPrograms {
 
 export class TableSpace {
   readonly memory: TableMemory;
+  private readonly move: Move;
   private readonly heap: Heap;
   private readonly pins: ReaderPins;
   private current: Pending | undefined;
@@ -88,12 +89,18 @@ export class TableSpace {
   private retiredBytes = 0;
 
   /**
-   * Reserves address space for `maxBytes` bytes of generations; memory is taken only as they need it. `beforeReclaim` is
-   * told that no reader can see what was taken out of sight up to a generation, just before that is free.
+   * Reserves address space for `maxBytes` bytes of generations; memory is taken only as they need it. It is of WebAssembly's kind
+   * where there is code for it. `beforeReclaim` is told that no reader can see what was taken out of sight up to a generation, just before that is free.
    */
-  constructor(isWasm: boolean, maxBytes: number, beforeReclaim: (safeGeneration: number) => void) {
+  constructor(
+    code: WasmModule | undefined,
+    maxBytes: number,
+    beforeReclaim: (safeGeneration: number) => void,
+  ) {
     this.beforeReclaim = beforeReclaim;
-    this.memory = TableMemory.create(isWasm, HEAP_FIRST_BYTE, HEAP_FIRST_BYTE + maxBytes + OVERREAD_BYTES);
+    const most = HEAP_FIRST_BYTE + maxBytes + OVERREAD_BYTES;
+    this.memory = TableMemory.create(code !== undefined, HEAP_FIRST_BYTE, most);
+    this.move = moverOf(this.memory, code);
     this.heap = new Heap(this.memory, HEAP_FIRST_BYTE, maxBytes);
     this.pins = new ReaderPins(this.memory.views.words);
   }
@@ -358,7 +365,7 @@ export class TableSpace {
   private editMap(family: 0 | 1, toggles: Boundaries, sets: ClassSets, changes: NodeChanges): MapChange {
     const address = this.standbyDirectory(family);
     const touched: number[] = [];
-    if (this.editor?.sets !== sets) this.editor = new MapEditor(this.memory, this.heap, sets);
+    if (this.editor?.sets !== sets) this.editor = new MapEditor(this.memory, this.move, this.heap, sets);
     try {
       this.editor.edit(address, family === 0 ? 4 : 6, toggles, changes, touched);
     } catch (error) {
@@ -378,7 +385,7 @@ export class TableSpace {
       const { words } = this.memory.views;
       const from = directory >>> 2;
       const to = spare.address >>> 2;
-      if (spare.slots.length > COPIED_SLOTS) words.copyWithin(to, from, from + DIRECTORY_SLOTS);
+      if (spare.slots.length > COPIED_SLOTS) this.move(spare.address, directory, DIRECTORY_BYTES);
       else for (const slot of spare.slots) words[to + slot] = words[from + slot]!; // a slot
       return spare.address;
     }
@@ -386,10 +393,9 @@ export class TableSpace {
     if (spare !== undefined) this.retire(spare.address, DIRECTORY_BYTES, image.generation);
     const address = this.heap.take(DIRECTORY_BYTES, LINE_BYTES);
     const { words } = this.memory.views;
-    const from = directory >>> 2;
     const to = address >>> 2;
-    if (slotMask === 0) words.fill(words[from]!, to, to + DIRECTORY_SLOTS);
-    else words.copyWithin(to, from, from + DIRECTORY_SLOTS);
+    if (slotMask === 0) words.fill(words[directory >>> 2]!, to, to + DIRECTORY_SLOTS);
+    else this.move(address, directory, DIRECTORY_BYTES);
     return address;
   }
 

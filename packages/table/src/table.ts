@@ -204,6 +204,7 @@ export class Table {
     this.current = next;
     this.next = undefined;
     next.state.settle();
+    this.space.reclaim();
     return prepared.generation;
   }
 
@@ -342,10 +343,10 @@ export class Table {
     const keep = (safe: number): void => this.keepHits(safe);
     const code = engineModule(choice);
     try {
-      return { code, space: new TableSpace(code !== undefined, maxBytes, keep) };
+      return { code, space: new TableSpace(code, maxBytes, keep) };
     } catch (error) {
       if (choice !== undefined || code === undefined || !(error instanceof RangeError)) throw error;
-      return { code: undefined, space: new TableSpace(false, maxBytes, keep) };
+      return { code: undefined, space: new TableSpace(undefined, maxBytes, keep) };
     }
   }
 
