@@ -22,7 +22,7 @@ import {
   partsOf,
   partText,
 } from './part.ts';
-import { partWeight, patchBody, putBody, readPatch, readPut } from './part-body.ts';
+import { type OnListPatch, partWeight, patchBody, putBody, readPatch, readPut } from './part-body.ts';
 import { diffParts, type EditCounts, type PartEdits, wholeCounts } from './part-edits.ts';
 
 const OpCode = { remove: 0, put: 1, patch: 2 } as const;
@@ -131,9 +131,14 @@ interface ChangeHead extends PartId {
  * Throws ProtocolError with part and, where there is one, entry: `bad-delta` for malformed bytes or a result that is not
  * canonical, `bad-canonical` for a malformed policy or resolutions put whole, `bad-base` for what does not fit `before`,
  * `over-limit` for more parts, or more than `entriesMax` entries, rules and addresses in all. Whether the result is the release is
- * for `verifyRuleSet` to say.
+ * for `verifyRuleSet` to say. `onListPatch` is told what patched lists of prefixes gain and lose, so that nobody has to compare them.
  */
-export function applyDelta(before: RuleSet, bytes: Uint8Array, entriesMax: number = ENTRIES_MAX): RuleSet {
+export function applyDelta(
+  before: RuleSet,
+  bytes: Uint8Array,
+  entriesMax: number = ENTRIES_MAX,
+  onListPatch?: OnListPatch,
+): RuleSet {
   const parts = new Map<string, Part>();
   for (const part of partsOf(before)) parts.set(partText(part), part);
   const reader = new ByteReader(bytes, ErrorCode.badDelta);
@@ -142,7 +147,7 @@ export function applyDelta(before: RuleSet, bytes: Uint8Array, entriesMax: numbe
   let weightLeft = entriesMax;
   for (const part of parts.values()) weightLeft -= partWeight(part);
   for (const head of heads) {
-    const part = changedPart(head, Math.max(0, weightLeft));
+    const part = changedPart(head, Math.max(0, weightLeft), onListPatch);
     head.body.end();
     if (part === undefined) continue;
     weightLeft -= partWeight(part);
@@ -195,11 +200,15 @@ function readHead(reader: ByteReader, parts: ReadonlyMap<string, Part>): ChangeH
 }
 
 /** The part that a change leaves; undefined if none. */
-function changedPart(head: ChangeHead, weightMax: number): Part | undefined {
+function changedPart(
+  head: ChangeHead,
+  weightMax: number,
+  onListPatch: OnListPatch | undefined,
+): Part | undefined {
   if (head.op === OpCode.remove) return undefined;
   const part =
     head.op === OpCode.patch && head.before !== undefined
-      ? readPatch(head.body, head.before, weightMax)
+      ? readPatch(head.body, head.before, weightMax, onListPatch)
       : readPut(head.body, head, weightMax);
   if (part.kind === PartKind.resolutions && part.resolutions.size === 0) {
     throw head.body.error('no resolutions are no part: they are removed');

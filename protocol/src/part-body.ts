@@ -18,7 +18,6 @@ import {
   containsAt,
   type Family,
   isCanonical,
-  type List,
   type NameList,
   type Policy,
   type Prefixes,
@@ -154,12 +153,34 @@ function writeHeader(writer: ByteWriter, before: Policy, after: Policy): void {
   writePrefixSet(writer, after.prefixes);
 }
 
+/** What a patch did to a list of prefixes, for both families. */
+export interface ListPatch {
+  readonly before: PrefixList;
+  readonly after: PrefixList;
+  readonly v4: PrefixesDelta;
+  readonly v6: PrefixesDelta;
+}
+
+/** Told of each list of prefixes that was patched, once the result is known to be sound. */
+export type OnListPatch = (name: string, patch: ListPatch) => void;
+
 /** The part that a patch makes of `before`. Reads all of `reader`, or of what it holds packed. */
-export function readPatch(reader: ByteReader, before: Part, weightMax: number): Part {
+export function readPatch(
+  reader: ByteReader,
+  before: Part,
+  weightMax: number,
+  onListPatch: OnListPatch | undefined,
+): Part {
   switch (before.kind) {
     case PartKind.prefixList:
-    case PartKind.nameList:
-      return { kind: before.kind, name: before.name, list: patchedList(reader, before.list, weightMax) };
+    case PartKind.nameList: {
+      const { kind, name, list } = before;
+      const patched =
+        list.kind === 'names'
+          ? patchedNames(reader, list, weightMax)
+          : patchedPrefixes(reader, list, weightMax, (patch) => onListPatch?.(name, patch));
+      return { kind, name, list: patched };
+    }
     case PartKind.policy: {
       const raw = unpack(reader);
       const policy = patchedPolicy(raw, before.policy);
@@ -175,18 +196,20 @@ export function readPatch(reader: ByteReader, before: Part, weightMax: number): 
   }
 }
 
-function patchedList(reader: ByteReader, before: List, weightMax: number): List {
-  if (before.kind === 'names') return patchedNames(reader, before, weightMax);
-  return patchedPrefixes(reader, before, weightMax);
-}
-
-function patchedPrefixes(reader: ByteReader, before: PrefixList, weightMax: number): PrefixList {
+function patchedPrefixes(
+  reader: ByteReader,
+  before: PrefixList,
+  weightMax: number,
+  onPatch: (patch: ListPatch) => void,
+): PrefixList {
   const delta4 = readColumnDelta(reader, before.v4, weightMax);
   const v4 = patchedColumn(reader, before.v4, delta4);
   const delta6 = readColumnDelta(reader, before.v6, weightMax - v4.lengths.length);
   const v6 = patchedColumn(reader, before.v6, delta6);
   if (isIdle(delta4) && isIdle(delta6)) throw reader.error('a patch that changes nothing');
-  return { kind: 'prefixes', v4, v6 };
+  const after: PrefixList = { kind: 'prefixes', v4, v6 };
+  onPatch({ before, after, v4: delta4, v6: delta6 });
+  return after;
 }
 
 function readColumnDelta(reader: ByteReader, before: Prefixes, weightMax: number): PrefixesDelta {

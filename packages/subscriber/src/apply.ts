@@ -22,10 +22,11 @@ import {
   verifySignature,
 } from '@rulecast/protocol';
 import { EMPTY_RULE_SET, type Environment, type RuleSet } from '@rulecast/rules';
-import type { Prepared, Table } from '@rulecast/table';
+import type { ListChanges, Prepared, Table } from '@rulecast/table';
 import type { Sink } from './sink.ts';
 import { type ActiveMark, type StateDirectory, StateError, type StoredRelease } from './state.ts';
 import { Verifier } from './verifier.ts';
+import type { Verified } from './verify.ts';
 
 /** A release in force. */
 export interface ActiveRelease {
@@ -167,11 +168,11 @@ export class Applier {
     const { sink, state } = this.options;
     const { offer } = candidate;
     const startMs = performance.now();
-    const ruleSet = await this.verified(candidate);
+    const { ruleSet, changes } = await this.verified(candidate);
     const verifiedMs = performance.now();
     await setImmediate(); // what is verified and compiled in place are two stretches, not one
     const environment = this.options.environment();
-    const prepared = await this.prepare(ruleSet, environment);
+    const prepared = await this.prepare(ruleSet, environment, changes);
     const compiledMs = performance.now();
     const stored = await this.storedForm(candidate, ruleSet);
     try {
@@ -201,7 +202,7 @@ export class Applier {
     };
   }
 
-  private async verified(candidate: Candidate): Promise<RuleSet> {
+  private async verified(candidate: Candidate): Promise<Verified> {
     try {
       const base = candidate.base === undefined ? EMPTY_RULE_SET : this.active?.ruleSet;
       if (base === undefined || (candidate.base !== undefined && !this.isActive(candidate.base))) {
@@ -323,10 +324,17 @@ export class Applier {
     this.flip(prepared);
   }
 
-  /** Compiles beside the table in force, without holding up the event loop. Throws RefusedError. */
-  private async prepare(ruleSet: RuleSet, environment: Environment): Promise<Prepared> {
+  /**
+   * Compiles beside the table in force, without holding up the event loop. `changes` says what lists gained and lost, where that is
+   * known. Throws RefusedError.
+   */
+  private async prepare(
+    ruleSet: RuleSet,
+    environment: Environment,
+    changes?: ListChanges,
+  ): Promise<Prepared> {
     try {
-      return await this.options.table.prepareAsync(ruleSet, environment);
+      return await this.options.table.prepareAsync(ruleSet, environment, changes);
     } catch (cause) {
       throw new RefusedError(ErrorCode.compileFailed, 'later', cause);
     }

@@ -11,7 +11,7 @@ import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
 import { decodeChain, type ErrorCode, type Manifest, ProtocolError, partText } from '@rulecast/protocol';
 import { entryCount, type List, type Policy, type PrefixSet, type RuleSet, ruleCount } from '@rulecast/rules';
-import { type Claim, snapshotStream, verify } from './verify.ts';
+import { type Claim, snapshotStream, type Verified, verify } from './verify.ts';
 
 export type VerifierRequest =
   | { readonly kind: 'verify'; readonly claim: Claim }
@@ -68,12 +68,13 @@ export class Verifier {
    * The rule set of a release; `manifest` says what it is to be, `baseManifest` what its base is. Throws ProtocolError for
    * a transfer that does not make it, and RangeError where there is no room.
    */
-  async verify(claim: Claim, manifest: Manifest, baseManifest: Manifest | undefined): Promise<RuleSet> {
+  async verify(claim: Claim, manifest: Manifest, baseManifest: Manifest | undefined): Promise<Verified> {
     const steps = decodeChain(claim.stream).length;
     const mergeMs = steps * changedEntries(manifest, baseManifest) * MERGE_MS_PER_ENTRY;
     if (mergeMs + claim.stream.length * DECODE_MS_PER_BYTE <= IN_PLACE_MAX_MS) return verify(claim);
     const answer = await this.ask({ kind: 'verify', claim });
-    if (answer.kind === 'verified') return merged(claim.base, answer.changed);
+    if (answer.kind === 'verified')
+      return { ruleSet: merged(claim.base, answer.changed), changes: new Map() }; // of copies, which are nobody's lists
     throw unexpected(answer);
   }
 

@@ -21,7 +21,7 @@ function answerTo(request: VerifierRequest, moved: Set<ArrayBuffer>): VerifierAn
       return { kind: 'stream', stream };
     }
     const { base } = request.claim;
-    return { kind: 'verified', changed: changedFrom(base, verify(request.claim), moved) };
+    return { kind: 'verified', changed: changedFrom(base, verify(request.claim).ruleSet, moved) };
   } catch (error) {
     if (error instanceof ProtocolError) {
       const { code, message, part, entry } = error;

@@ -16,6 +16,7 @@ import {
   verifyRuleSet,
 } from '@rulecast/protocol';
 import { checkRuleSet, type RuleSet } from '@rulecast/rules';
+import type { ListChange, ListChanges } from '@rulecast/table';
 
 /** What is to be verified. Plain data. */
 export interface Claim {
@@ -28,17 +29,29 @@ export interface Claim {
   readonly entriesMax: number;
 }
 
+/** A rule set that a claim makes. */
+export interface Verified {
+  readonly ruleSet: RuleSet;
+  /** What the last delta did to the lists that it patched. */
+  readonly changes: ListChanges;
+}
+
 /** The rule set of a release. Throws ProtocolError, and RangeError where there is no room for it. */
-export function verify({ base, stream, manifestBytes, entriesMax }: Claim): RuleSet {
+export function verify({ base, stream, manifestBytes, entriesMax }: Claim): Verified {
   const deltas = decodeChain(stream);
-  const ruleSet = deltas.reduce((before, delta) => applyDelta(before, delta, entriesMax), base);
+  const changes = new Map<string, ListChange>();
+  let ruleSet = base;
+  for (const delta of deltas) {
+    changes.clear();
+    ruleSet = applyDelta(ruleSet, delta, entriesMax, (list, patch) => changes.set(list, patch));
+  }
   verifyRuleSet(decodeManifest(manifestBytes), ruleSet);
   const fault = checkRuleSet(ruleSet).find((problem) => problem.severity === 'fault');
   if (fault !== undefined) {
     const part = partText({ kind: PartKind.policy, name: fault.part }); // lists by themselves have no faults
     throw new ProtocolError(ErrorCode.badRuleSet, fault.reason, { part });
   }
-  return ruleSet;
+  return { ruleSet, changes };
 }
 
 /** A whole release as a stream that starts from nothing. */

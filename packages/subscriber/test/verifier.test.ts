@@ -14,6 +14,7 @@ import {
 } from '@rulecast/protocol';
 import {
   canonicalPrefixes,
+  diffPrefixes,
   EMPTY_PREFIX_SET,
   EMPTY_RULE_SET,
   emptyPolicy,
@@ -43,6 +44,18 @@ function hosts(count: number, seed: number): PrefixList {
     builder.push(Uint32Array.of(state), 0, 32);
   }
   return prefixListOf({ v4: canonicalPrefixes(builder.build()), v6: EMPTY_PREFIX_SET.v6 });
+}
+
+/** The list with every `step`-th of its first hundred hosts gone and another come. */
+function changedHosts({ lists }: RuleSet, step: number): PrefixList {
+  const list = lists.get('hosts');
+  if (list?.kind !== 'prefixes') throw new TypeError('no list of prefixes');
+  const builder = new PrefixBuilder(4, list.v4.lengths.length);
+  for (let i = 0; i < list.v4.lengths.length; i++) {
+    const word = list.v4.words[i] ?? 0;
+    builder.push(Uint32Array.of(i < 100 && i % step === 0 ? word + 1 : word), 0, 32);
+  }
+  return prefixListOf({ v4: canonicalPrefixes(builder.build()), v6: list.v6 });
 }
 
 const rules = new RunBuilder();
@@ -86,8 +99,8 @@ describe('a large release', () => {
   it('is verified in the thread as it is in place, and keeps the parts that did not change', async () => {
     const { claim, manifest } = claimOf(OLD, NEW);
     verifier.expect(manifest, manifestOf(OLD, 1));
-    const ruleSet = await verifier.verify(claim, manifest, manifestOf(OLD, 1));
-    expectSame(ruleSet, verify(claim));
+    const { ruleSet } = await verifier.verify(claim, manifest, manifestOf(OLD, 1));
+    expectSame(ruleSet, verify(claim).ruleSet);
     expect([...ruleSet.lists.keys()]).toEqual(['hosts', 'kept']);
     expect(ruleSet.lists.get('kept')).toBe(OLD.lists.get('kept'));
     expect(ruleSet.policies.get('default')).toBe(OLD.policies.get('default'));
@@ -96,9 +109,9 @@ describe('a large release', () => {
 
   it('from nothing is whole, and the base is left as it was', async () => {
     const { claim, manifest } = claimOf(EMPTY_RULE_SET, NEW);
-    expectSame(await verifier.verify(claim, manifest, undefined), NEW);
+    expectSame((await verifier.verify(claim, manifest, undefined)).ruleSet, NEW);
     const again = claimOf(NEW, OLD);
-    expectSame(await verifier.verify(again.claim, again.manifest, manifestOf(NEW, 1)), OLD);
+    expectSame((await verifier.verify(again.claim, again.manifest, manifestOf(NEW, 1))).ruleSet, OLD);
     expectSame(NEW, ruleSetOf(hosts(1_000_000, 2))); // its memory went nowhere
   });
 
@@ -129,7 +142,38 @@ describe('a large release', () => {
     expect(refusal).toBeInstanceOf(ProtocolError);
     expect(refusal).toMatchObject({ code });
     const good = await verifier.verify(claim, manifest, undefined); // and the next one is taken
-    expectSame(good, NEW);
+    expectSame(good.ruleSet, NEW);
+  });
+
+  it('tells what the last delta did to a list, where that was verified in place', async () => {
+    const base = ruleSetOf(hosts(1000, 3));
+    const after = [ruleSetOf(changedHosts(base, 5)), ruleSetOf(changedHosts(base, 7))] as const;
+    const { claim, manifest } = claimOf(base, after[0]);
+    const { ruleSet, changes } = await verifier.verify(claim, manifest, manifestOf(base, 1));
+    const [was, is] = [base, ruleSet].map(({ lists }) => lists.get('hosts'));
+    if (was?.kind !== 'prefixes' || is?.kind !== 'prefixes') throw new TypeError('no list of prefixes');
+    const difference = { v4: diffPrefixes(was.v4, is.v4), v6: diffPrefixes(was.v6, is.v6) };
+    expect([...changes]).toEqual([['hosts', { before: was, after: is, ...difference }]]);
+    expect(changes.get('hosts')?.before).toBe(was);
+    expect(changes.get('hosts')?.after).toBe(is);
+    const steps = [diffRuleSets(base, after[0]), diffRuleSets(after[0], after[1])].map(encodeDelta);
+    const two = {
+      ...claim,
+      stream: encodeChain(steps),
+      manifestBytes: encodeManifest(manifestOf(after[1], 3)),
+    };
+    const chained = await verifier.verify(two, decodeManifest(two.manifestBytes), manifestOf(base, 1));
+    expectSame(chained.ruleSet, after[1]);
+    expect(chained.changes.get('hosts')?.before).not.toBe(was);
+  });
+
+  it('says nothing of changes that the thread found, whose lists are copies', async () => {
+    const base = ruleSetOf(hosts(1_300_000, 3));
+    const after = ruleSetOf(changedHosts(base, 5));
+    const { claim, manifest } = claimOf(base, after);
+    const { ruleSet, changes } = await verifier.verify(claim, manifest, manifestOf(base, 1));
+    expectSame(ruleSet, after);
+    expect(changes.size).toBe(0);
   });
 
   it('is encoded in the thread as it is in place', async () => {

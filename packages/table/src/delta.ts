@@ -18,6 +18,7 @@ import {
   PrefixBuilder,
   type Prefixes,
   type PrefixesDelta,
+  type PrefixList,
   type PrefixSet,
   prefixCount,
   prefixOf,
@@ -31,13 +32,15 @@ import type { DeltaBase } from './image.ts';
 import { changedRuns, type RunPredicates } from './policy-delta.ts';
 import { PredicateColumns } from './predicate-columns.ts';
 
-/** What changed in a list, for whoever knows it already: for both families, from the list in force to the next one. */
+/** What turns one list into another, for both families, as whoever made the second knows. */
 export interface ListChange {
+  readonly before: PrefixList;
+  readonly after: PrefixList;
   readonly v4: PrefixesDelta;
   readonly v6: PrefixesDelta;
 }
 
-/** By list. A list that is not named is compared. */
+/** By list. Counts where `before` is the very list in force and `after` the very next one; any other list is compared. */
 export type ListChanges = ReadonlyMap<string, ListChange>;
 
 /** A rule set in an environment. */
@@ -197,7 +200,8 @@ function changeOf(
   const isOfNames = isResolved(was) || isResolved(is);
   if (was === is && (!isOfNames || before.ruleSet.resolutions === after.ruleSet.resolutions))
     return undefined;
-  const known = was?.kind === 'prefixes' && is?.kind === 'prefixes' ? changes?.get(name) : undefined;
+  const told = changes?.get(name);
+  const known = told?.before === was && told?.after === is ? told : undefined;
   return { before: setOfList(was, before.ruleSet), after: setOfList(is, after.ruleSet), known };
 }
 

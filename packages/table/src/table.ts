@@ -149,7 +149,7 @@ export class Table {
   /**
    * Puts a sound rule set (`checkRuleSet`) beside the one in force, on the caller's thread: a delta takes microseconds and up, a
    * full compile of a million prefixes a tenth of a second. What is in force is untouched. `changes` says what changed in
-   * lists for whoever knows it, to save comparing them; wrong ones make a wrong table. Throws TableLimitError if it does not
+   * lists for whoever knows it, to save comparing them. Throws TableLimitError if it does not
    * fit, TablePinnedError if readers hold the memory it needs for longer than `pinWaitMs`, TypeError while a `prepareAsync` has
    * not settled, TableWorkerError once the table is closed.
    */
