@@ -1,6 +1,6 @@
 /** What every bench prints: the machine, medians, and a table of them. */
 
-import { cpus } from 'node:os';
+import { cpus, loadavg } from 'node:os';
 
 /** @param {readonly number[]} values */
 export function median(values) {
@@ -13,7 +13,7 @@ export function median(values) {
 /** The line that every published figure needs beside it. @param {number} runs */
 export function machineLine(runs) {
   const model = cpus()[0]?.model ?? 'unknown CPU';
-  return `${model}, ${cpus().length} cores, Node ${process.versions.node}, median of ${runs} runs\n`;
+  return `${model}, ${cpus().length} cores, Node ${process.versions.node}, median of ${runs} runs, load average ${loadavg()[0]?.toFixed(1)} at the start\n`;
 }
 
 /** @param {readonly string[]} args @param {number} otherwise */

@@ -8,7 +8,9 @@ import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import { parseRuleLines } from '@rulecast/formats';
 import {
+  applyPrefixesDelta,
   canonicalPrefixes,
+  diffPrefixes,
   emptyPolicy,
   emptyPrefixes,
   PrefixBuilder,
@@ -262,31 +264,75 @@ function scalarOf(subject, family, words) {
 
 // ── Deltas ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-/** @param {TableSet} set @param {number} runs */
+/** Warm deltas: a subscriber that lives long has made some. @param {TableSet} set @param {number} runs */
 function deltaLine(set, runs) {
   const subject = new Table();
   let before = ruleSetOf(set);
   subject.flip(subject.prepare(before, ENVIRONMENT));
   const next = seededWords(31);
   const parts = [];
+  let most = 0;
   for (const changes of [1, 1000, 10_000]) {
     if (changes * 4 > set.entries) continue;
-    const whole = [];
+    const [known, compared] = [/** @type {number[]} */ ([]), /** @type {number[]} */ ([])];
     let isDelta = true;
-    for (let i = 0; i < runs; i++) {
-      const after = changedSet(before, set, changes, next);
+    const whole = before;
+    for (let i = 0; i < (changes === 1 ? 200 : 16) + 4 * runs; i++) {
+      const isKnown = i % 4 < 2;
+      const isEven = i % 2 === 0; // one entry goes, and comes back
+      const after =
+        changes > 1 ? changedSet(before, set, changes, next) : isEven ? withoutOne(before, next) : whole;
+      const told = isKnown ? changesOf(before, after) : undefined;
       const start = performance.now();
-      const prepared = subject.prepare(after, ENVIRONMENT);
+      const prepared = subject.prepare(after, ENVIRONMENT, told);
+      if (changes <= 1000) most = Math.max(most, subject.stats().liveBytes);
       subject.flip(prepared);
-      whole.push(performance.now() - start);
+      (isKnown ? known : compared).push(performance.now() - start);
       isDelta &&= prepared.isDelta;
       before = after;
     }
     const how = isDelta ? '' : ' (some built anew)';
-    parts.push(`${grouped(changes)} + ${grouped(changes)}: ${ms(median(whole))} ms${how}`);
+    const name = changes === 1 ? '1' : `${grouped(changes)} + ${grouped(changes)}`;
+    parts.push(
+      `${name}: ${delay(median(known))}, ${delay(median(compared))} if the lists are compared${how}`,
+    );
   }
-  const { liveBytes, bytes } = subject.stats();
-  return `Delta (removed + added, comparing the lists, to the flip): ${parts.join(', ')}. Memory in use after them: ${(liveBytes / bytes).toFixed(2)} × one image.`;
+  const { bytes } = subject.stats();
+  return `Delta, to the flip: ${parts.join('; ')}. Most memory while one was prepared: ${(most / bytes).toFixed(2)} × one image.`;
+}
+
+/** @param {RuleSet} ruleSet @param {() => number} next @returns {RuleSet} */
+function withoutOne(ruleSet, next) {
+  const list = ruleSet.lists.get('list0');
+  if (list?.kind !== 'prefixes') throw new TypeError('the first list holds prefixes');
+  /** @param {Prefixes} prefixes */
+  const without = (prefixes) => {
+    const { length } = prefixes.lengths;
+    if (length === 0) return prefixes;
+    const delta = { removed: Uint32Array.of(next() % length), added: emptyPrefixes(prefixes.family) };
+    return applyPrefixesDelta(prefixes, delta);
+  };
+  const less = prefixListOf({ v4: without(list.v4), v6: without(list.v6) });
+  return { ...ruleSet, lists: new Map(ruleSet.lists).set('list0', less) };
+}
+
+/** @param {number} time in milliseconds */
+function delay(time) {
+  return time < 1 ? `${(time * 1000).toFixed(0)} µs` : `${ms(time)} ms`;
+}
+
+/** @param {RuleSet} before @param {RuleSet} after */
+function changesOf({ lists: were }, { lists: are }) {
+  const [was, is] = [were.get('list0'), are.get('list0')];
+  if (was?.kind !== 'prefixes' || is?.kind !== 'prefixes')
+    throw new TypeError('the first list holds prefixes');
+  const change = {
+    before: was,
+    after: is,
+    v4: diffPrefixes(was.v4, is.v4),
+    v6: diffPrefixes(was.v6, is.v6),
+  };
+  return new Map([['list0', change]]);
 }
 
 /** @param {RuleSet} ruleSet @param {TableSet} set @param {number} changes @param {() => number} next @returns {RuleSet} */
