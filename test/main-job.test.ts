@@ -114,6 +114,25 @@ describe('the main job', () => {
     expect(await verdictOf('10.137.0.9 > 192.0.2.1 tcp/443')).toMatchObject({ action: 'none' });
   });
 
+  it('shows on demand what the firewall counted: it looks nothing up itself, so no list matched', async () => {
+    const { rows } = await records('status', '--counters');
+    expect(record(rows, 'counters')).toEqual({
+      record: 'counters',
+      subscriber: 'sys-firewall',
+      counters: {
+        generation: expect.any(Number),
+        bytes: expect.any(Number),
+        lookups: 0,
+        'list.russia': 0,
+      },
+    });
+    const { code, stdout } = await rulectl(directory, ['status', '--counters']);
+    expect(code).toBe(0);
+    expect(stdout).toMatch(
+      /^counters of subscriber sys-firewall\n {2}looked up +0 packets since the rules changed\n {2}list russia +0 packets$/m,
+    );
+  });
+
   it('carries a changed list as a delta of its own size', async () => {
     const lines = readFileSync(RUSSIA, 'utf8').trimEnd().split('\n');
     const changed = [...lines.filter((line) => line !== '5.3.0.0/16'), '203.0.113.0/24'];

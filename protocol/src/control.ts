@@ -14,6 +14,7 @@
 import {
   boolean,
   code,
+  countersOf,
   type Fields,
   type FieldValues,
   hex,
@@ -34,6 +35,7 @@ import {
 } from './field.ts';
 import {
   CHANGED_PARTS_SHOWN_MAX,
+  COUNTERS_MAX,
   DEGRADED_MAX,
   DEGRADED_TEXT_MAX_BYTES,
   EDIT_LINES_MAX,
@@ -80,7 +82,11 @@ export const CONTROL_FIELDS = {
     /** Length of what the CHUNKs up to END hold. */
     bytes: uint,
   },
-  status: { watch: boolean },
+  status: {
+    watch: boolean,
+    /** Ask the subscribers for their counters too; not with `watch`. Without it: no. */
+    counters: optional(boolean),
+  },
   test: {
     packet: mapOf(PACKET_FIELDS),
     /** Ask this subscriber only; all connected ones without it. */
@@ -253,6 +259,8 @@ export const RECORD_FIELDS = {
     lastError: optional(mapOf({ code, text, atMs: uint })),
     persisted: optional(boolean),
   },
+  /** What a subscriber counted, as it answers the question `stats`. */
+  counters: { subscriber: name, counters: countersOf(COUNTERS_MAX) },
   /** One release that is kept. */
   history: {
     epoch: uint,

@@ -59,6 +59,8 @@ export const CHANGES_MAX = 2 * PARTS_MAX;
 export const INFLATED_MAX_BYTES = 64 * 1024 * 1024;
 /** Deltas of one transfer. A chain longer than this costs more than a snapshot in any case seen. */
 export const STEPS_MAX = 1024;
+/** Counters of a subscriber: with names of 32 bytes two thirds of a control body. */
+export const COUNTERS_MAX = 64;
 /** Reasons in a head record, one TEXT of at most 128 bytes each: half a control body. */
 export const DEGRADED_MAX = 16;
 export const DEGRADED_TEXT_MAX_BYTES = 128;

@@ -28,6 +28,7 @@ import {
   validator,
 } from './field.ts';
 import {
+  COUNTERS_MAX,
   FRAME_BODY_MAX_BYTES,
   LINEAGE_BYTES,
   REFUSED_MAX,
@@ -151,7 +152,7 @@ export const SESSION_FIELDS = {
     version: optional(uint),
     epoch: optional(uint),
     generation: optional(uint),
-    stats: optional(countersOf(64)),
+    stats: optional(countersOf(COUNTERS_MAX)),
     code: optional(code),
     text: optional(text),
   },
@@ -275,6 +276,8 @@ function ruleFault(message: Message): string | undefined {
         : 'a packet belongs to the question test, and only there';
     case 'answer':
       return message.ok === (message.code === undefined) ? undefined : 'code says why, unless ok';
+    case 'status':
+      return message.watch && message.counters === true ? 'counters are not watched' : undefined;
     case 'push':
     case 'rollback':
     case 'diff':

@@ -5,6 +5,7 @@ import { ErrorCode, ProtocolError } from '../src/error.ts';
 import { boundText } from '../src/field.ts';
 import {
   CONTROL_BODY_MAX_BYTES,
+  COUNTERS_MAX,
   FRAME_BODY_MAX_BYTES,
   MANIFEST_MAX_BYTES,
   VERSION_MAX,
@@ -35,6 +36,10 @@ function codeOf(run: () => unknown): string {
 }
 
 const HASH = new Uint8Array(32).fill(1);
+/** As many counters as there may be, of the longest names and values. */
+const COUNTERS = Object.fromEntries(
+  Array.from({ length: COUNTERS_MAX }, (_, i) => [`c${i}`.padEnd(32, 'x'), VERSION_MAX]),
+);
 const LONGEST = {
   text: `${'€'.repeat(170)}xy`, // 512 bytes
   name: 'n'.repeat(63),
@@ -146,6 +151,7 @@ describe('encodeMessage', () => {
     ['a lone surrogate', { kind: 'abort', code: 'x', text: '\ud800' }],
     ['an empty chunk', { kind: 'chunk', bytes: new Uint8Array(0) }],
     ['a chunk over the limit', { kind: 'chunk', bytes: new Uint8Array(FRAME_BODY_MAX_BYTES + 1) }],
+    ['counters that are watched', { kind: 'status', watch: true, counters: true }],
     ['a short signature', { kind: 'offer', signature: new Uint8Array(63), manifest: HASH }],
     ['no manifest', { kind: 'proof', signature: new Uint8Array(64), manifest: new Uint8Array(0) }],
   ])('throws TypeError for %s', (_, message) => {
@@ -224,13 +230,10 @@ describe('encodeMessage', () => {
         text,
       },
     ],
+    ['ANSWER with 64 counters', { kind: 'answer', ok: true, stats: COUNTERS }],
     [
-      'ANSWER with 64 counters',
-      {
-        kind: 'answer',
-        ok: true,
-        stats: Object.fromEntries(Array.from({ length: 64 }, (_, i) => [`c${i}`.padEnd(32, 'x'), most])),
-      },
+      'RECORD counters',
+      { kind: 'record', record: { record: 'counters', subscriber: name, counters: COUNTERS } },
     ],
     ['TEST', { kind: 'test', packet: { ...packet, port: 65_535, icmpType: 255 }, subscriber: name }],
     ['FILE', { kind: 'file', name: 'f'.repeat(1024), role: 'referenced', bytes: most }],

@@ -7,7 +7,7 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { childrenOf, ENFORCER, eventually, startEnforcer } from '../enforce/enforcer.ts';
 import { type Journey, passed } from '../enforce/journey.ts';
 import { address, Network } from '../enforce/network.mjs';
-import type { Daemon } from '../processes.mjs';
+import { type Daemon, rulectl } from '../processes.mjs';
 import { expectMessage } from './gateway.ts';
 import { enforcementGap } from './namespaces.ts';
 import { Scene } from './scene.ts';
@@ -72,6 +72,19 @@ describe.skipIf(enforcementGap() !== undefined)('an enforcing daemon', () => {
     const ask = await questioner(scene);
     await eventually(async () => (await ask())?.['nftDropped'] === 2);
     expect(await ask()).toMatchObject({ nftDecided: 3, nftDropped: 2, 'list.blocked': 2, nftRepairs: 0 });
+  });
+
+  it('has rulectl status --counters show the packets that a list dropped', async () => {
+    const { scene } = await prepare();
+    await startEnforcer(scene, open());
+    await block(scene, '203.0.113.1');
+    expect(await passing(['203.0.113.1', '203.0.113.1', '203.0.113.2'])).toEqual([false, false, true]);
+    const shown = async (): Promise<string> =>
+      (await rulectl(scene.directory, ['status', '--counters'])).stdout;
+    await eventually(async () => /^ {2}dropped +2 packets$/m.test(await shown()));
+    expect(await shown()).toMatch(
+      /^counters of subscriber firewall\n {2}judged +3 packets\n {2}dropped +2 packets\n {2}list blocked +2 packets\n {2}last nft +\d/m,
+    );
   });
 });
 

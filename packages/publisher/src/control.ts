@@ -64,7 +64,7 @@ export class ControlSession {
       case 'refresh':
         return answerRefresh(request, exchange, this.sources);
       case 'status':
-        return answerStatus(request, exchange, publisher);
+        return answerStatus(request, exchange, publisher, this.ask);
       case 'test':
         return answerTest(request, exchange, publisher, this.ask);
       default:

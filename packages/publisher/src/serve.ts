@@ -22,8 +22,8 @@ import type { Publisher } from './publisher.ts';
 import { SubscriberSession } from './session.ts';
 import type { SourcesLink } from './sources-link.ts';
 
-/** Asks a subscriber's live table, by the subscriber's name. Rejects with ProtocolError. */
-export type AskTable = (subscriber: string, packet: WirePacket) => Promise<MessageOf<'answer'>>;
+/** Asks a subscriber, by its name, what its live table does to a packet; without one, what it counted. Rejects with ProtocolError. */
+export type AskTable = (subscriber: string, packet?: WirePacket) => Promise<MessageOf<'answer'>>;
 
 export interface Served {
   /** Ends what is under way and stops listening. */

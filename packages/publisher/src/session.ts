@@ -102,8 +102,11 @@ export class SubscriberSession {
     this.leave(); // at once: a newer session of the same name is about to write the same entry
   }
 
-  /** Asks the live table. Rejects with ProtocolError `not-ready`, `timeout` or `disconnected`. */
-  async ask(packet: WirePacket): Promise<Answer> {
+  /**
+   * Asks the live table about a packet; without one, for its counters. Rejects with ProtocolError `not-ready`, `timeout` or
+   * `disconnected`.
+   */
+  async ask(packet?: WirePacket): Promise<Answer> {
     if (this.state === 'greeting' || this.state === 'closed') {
       throw new ProtocolError(ErrorCode.notReady, `${this.entry?.name ?? 'the subscriber'} is not connected`);
     }
@@ -122,7 +125,8 @@ export class SubscriberSession {
     });
     try {
       // Together: where nothing can be sent, the time runs out all the same.
-      const sent = this.connection.send({ kind: 'query', question: 'test', packet }, transaction);
+      const question = packet === undefined ? 'stats' : 'test';
+      const sent = this.connection.send({ kind: 'query', question, packet }, transaction);
       const [answer] = await Promise.all([answered, sent]);
       return answer;
     } finally {

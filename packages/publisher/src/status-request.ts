@@ -1,10 +1,12 @@
-/** STATUS: the head, its parts and every subscriber known, once or at each change. PROTOCOL.md "STATUS". */
+/** STATUS: the head, its parts and every subscriber known, once or at each change, or once with what each counted. PROTOCOL.md "STATUS". */
 
-import { HASH_BYTES, hexOf, type MessageOf, partWord } from '@rulecast/protocol';
+import { type ControlRecordOf, HASH_BYTES, hexOf, type MessageOf, partWord } from '@rulecast/protocol';
 import { EMPTY_RULE_SET } from '@rulecast/rules';
 import type { ControlExchange } from './control-exchange.ts';
+import { noAnswer, noAnswerRecord } from './no-answer.ts';
 import type { Publisher } from './publisher.ts';
 import { totalsOf } from './release-report.ts';
+import type { AskTable } from './serve.ts';
 
 /** Least time between two batches of a watched status: a burst of pushes is one redraw. */
 const WATCH_MIN_MS = 100;
@@ -13,11 +15,13 @@ const NO_HASH = new Uint8Array(HASH_BYTES);
 
 /** Answers a STATUS; with `watch` until `rulectl` is gone. */
 export async function answerStatus(
-  { watch }: MessageOf<'status'>,
+  { watch, counters }: MessageOf<'status'>,
   exchange: ControlExchange,
   publisher: Publisher,
+  ask: AskTable,
 ): Promise<void> {
-  await tellBatch(exchange, publisher);
+  const subscribers = await tellBatch(exchange, publisher);
+  if (counters === true) await tellCounters(subscribers, exchange, ask);
   if (!watch) return exchange.done('ok', '');
   const changes = new ChangeSignal(publisher);
   let gone = false;
@@ -36,7 +40,8 @@ export async function answerStatus(
   await end;
 }
 
-async function tellBatch(exchange: ControlExchange, publisher: Publisher): Promise<void> {
+/** Resolves to the names of the subscribers that it told of. */
+async function tellBatch(exchange: ControlExchange, publisher: Publisher): Promise<readonly string[]> {
   const { head } = publisher;
   const manifest = head?.manifest;
   await exchange.record({
@@ -61,8 +66,31 @@ async function tellBatch(exchange: ControlExchange, publisher: Publisher): Promi
       changedVersion: part.changedVersion,
     });
   }
-  for (const record of publisher.subscribers.records(head, publisher.store, publisher.nowMs())) {
-    await exchange.record(record);
+  const subscribers = publisher.subscribers.records(head, publisher.store, publisher.nowMs());
+  for (const record of subscribers) await exchange.record(record);
+  return subscribers.map(({ name }) => name);
+}
+
+/** Asks all at once: together they take no longer than the slowest, or than the time that one has. */
+async function tellCounters(
+  subscribers: readonly string[],
+  exchange: ControlExchange,
+  ask: AskTable,
+): Promise<void> {
+  const records = await Promise.all(subscribers.map((subscriber) => countersOf(subscriber, ask)));
+  for (const record of records) await exchange.record(record);
+}
+
+async function countersOf(
+  subscriber: string,
+  ask: AskTable,
+): Promise<ControlRecordOf<'counters'> | ControlRecordOf<'warning'>> {
+  try {
+    const answer = await ask(subscriber);
+    if (answer.stats === undefined) throw noAnswer(answer);
+    return { record: 'counters', subscriber, counters: answer.stats };
+  } catch (error) {
+    return noAnswerRecord(subscriber, error);
   }
 }
 

@@ -1,7 +1,6 @@
 /** TEST: asks the live tables of subscribers about a packet. PROTOCOL.md "TEST". */
 
 import {
-  boundText,
   type ControlRecordOf,
   ErrorCode,
   hexOf,
@@ -10,6 +9,7 @@ import {
   type WirePacket,
 } from '@rulecast/protocol';
 import type { ControlExchange } from './control-exchange.ts';
+import { noAnswer, noAnswerRecord } from './no-answer.ts';
 import type { Publisher } from './publisher.ts';
 import type { AskTable } from './serve.ts';
 
@@ -31,9 +31,8 @@ export async function answerTest(
     try {
       await exchange.record(await askOne(subscriber, request.packet, ask));
     } catch (error) {
-      if (!(error instanceof ProtocolError) || request.subscriber !== undefined) throw error;
-      const part = `subscriber ${subscriber}`;
-      await exchange.record({ record: 'warning', code: error.code, part, reason: boundText(error.message) });
+      if (request.subscriber !== undefined) throw error;
+      await exchange.record(noAnswerRecord(subscriber, error));
     }
   }
   await exchange.done('ok', '');
@@ -44,13 +43,9 @@ async function askOne(
   packet: WirePacket,
   ask: AskTable,
 ): Promise<ControlRecordOf<'verdict'>> {
-  const { verdict, version, hash, generation, code, text } = await ask(subscriber, packet);
-  if (verdict === undefined) {
-    throw new ProtocolError(
-      code === ErrorCode.rateLimited ? code : ErrorCode.notReady,
-      text ?? 'it has no answer',
-    );
-  }
+  const answer = await ask(subscriber, packet);
+  const { verdict, version, hash, generation } = answer;
+  if (verdict === undefined) throw noAnswer(answer);
   const hashText = hash === undefined ? undefined : hexOf(hash);
   return {
     record: 'verdict',

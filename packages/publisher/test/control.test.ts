@@ -1,5 +1,11 @@
 import { once } from 'node:events';
-import { CONTROL_CONNECTIONS_MAX, type MessageOf, ProtocolError, PUSH_MAX_BYTES } from '@rulecast/protocol';
+import {
+  ANSWER_TIMEOUT_MS,
+  CONTROL_CONNECTIONS_MAX,
+  type MessageOf,
+  ProtocolError,
+  PUSH_MAX_BYTES,
+} from '@rulecast/protocol';
 import { type Endpoint, parseEndpoint } from '@rulecast/vchan';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import type { Publisher, PublisherOptions } from '../src/publisher.ts';
@@ -550,6 +556,112 @@ describe('the status', () => {
     await rulectl.record('head');
     await rulectl.send({ kind: 'status', watch: false });
     expect((await rulectl.answer()).end).toMatchObject({ kind: 'bye', code: 'unexpected-message' });
+  });
+});
+
+describe('the status with counters', () => {
+  async function ask(control: Endpoint): Promise<ScriptedRulectl> {
+    const rulectl = await ScriptedRulectl.connect(control);
+    await rulectl.send({ kind: 'status', watch: false, counters: true });
+    return rulectl;
+  }
+
+  /** Takes the QUERY for counters that is due; answers it with what it is called with. */
+  async function queried(
+    subscriber: ScriptedSubscriber,
+  ): Promise<(answer: Partial<MessageOf<'answer'>>) => Promise<void>> {
+    const { message, transaction } = await subscriber.nextWithTransaction('query');
+    expect(message).toEqual({ kind: 'query', question: 'stats' });
+    return (answer) => subscriber.send({ kind: 'answer', ok: true, ...answer }, transaction);
+  }
+
+  it('has those of each connected subscriber after all that it has without, by name', async () => {
+    const { control, subscribers } = await house();
+    const second = await ScriptedSubscriber.greet(subscribers, 'fw-b');
+    const first = await ScriptedSubscriber.greet(subscribers, 'fw-a');
+    const rulectl = await ask(control);
+    const [answerSecond, answerFirst] = [await queried(second), await queried(first)]; // asked before either answers
+    await answerSecond({ stats: { nftDropped: 2, 'list.bad': 2 } });
+    await answerFirst({ stats: {} });
+    const answer = await rulectl.answer();
+    expect(answer.records.map(({ record }) => record)).toEqual([
+      'head',
+      'subscriber',
+      'subscriber',
+      'counters',
+      'counters',
+    ]);
+    expect(recordsOf(answer, 'counters')).toEqual([
+      { record: 'counters', subscriber: 'fw-a', counters: {} },
+      { record: 'counters', subscriber: 'fw-b', counters: { nftDropped: 2, 'list.bad': 2 } },
+    ]);
+    expect(answer.end).toMatchObject({ kind: 'done', code: 'ok' });
+  });
+
+  it('says of a subscriber that is gone, would not or does not answer in time why it has none', async () => {
+    const { publisher, control, subscribers } = await house();
+    const [fine, gone, leaving, refusing, silent] = await Promise.all(
+      ['fine', 'gone', 'leaving', 'refusing', 'silent'].map((name) =>
+        ScriptedSubscriber.greet(subscribers, name),
+      ),
+    );
+    const left = once(publisher.subscribers, 'outcome');
+    gone?.channel.close();
+    await left;
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+    onTestFinished(() => void vi.useRealTimers());
+    const rulectl = await ask(control);
+    const peers = [fine, leaving, refusing, silent].filter((peer) => peer !== undefined);
+    const [answerFine, , refuse] = await Promise.all(peers.map(queried));
+    const leavesNow = once(publisher.subscribers, 'outcome');
+    leaving?.channel.close();
+    await leavesNow;
+    await answerFine?.({ stats: { lookups: 7 } });
+    await refuse?.({ ok: false, code: 'rate-limited', text: 'slower' });
+    await vi.advanceTimersByTimeAsync(ANSWER_TIMEOUT_MS);
+    const answer = await rulectl.answer();
+    expect(answer.records.filter(({ record }) => record === 'counters' || record === 'warning')).toEqual([
+      { record: 'counters', subscriber: 'fine', counters: { lookups: 7 } },
+      {
+        record: 'warning',
+        code: 'no-such-subscriber',
+        part: 'subscriber gone',
+        reason: 'no subscriber called gone is connected',
+      },
+      {
+        record: 'warning',
+        code: 'disconnected',
+        part: 'subscriber leaving',
+        reason: 'leaving went before it answered',
+      },
+      { record: 'warning', code: 'rate-limited', part: 'subscriber refusing', reason: 'slower' },
+      {
+        record: 'warning',
+        code: 'timeout',
+        part: 'subscriber silent',
+        reason: 'silent did not answer within 5000 ms',
+      },
+    ]);
+    expect(answer.end).toMatchObject({ kind: 'done', code: 'ok' });
+  });
+
+  it('of an answer without them says so', async () => {
+    const { control, subscribers } = await house();
+    const fw = await ScriptedSubscriber.greet(subscribers, 'fw');
+    const rulectl = await ask(control);
+    await (await queried(fw))({});
+    expect(recordsOf(await rulectl.answer(), 'warning')).toMatchObject([
+      { code: 'not-ready', part: 'subscriber fw', reason: 'it has no answer' },
+    ]);
+  });
+
+  it('is not asked of anybody without the field', async () => {
+    const { control, subscribers } = await house();
+    const fw = await ScriptedSubscriber.greet(subscribers, 'fw');
+    const rulectl = await ScriptedRulectl.connect(control);
+    await rulectl.send({ kind: 'status', watch: false, counters: false });
+    expect((await rulectl.answer()).records.map(({ record }) => record)).toEqual(['head', 'subscriber']);
+    expect(await fw.isQuiet()).toBe(true);
   });
 });
 

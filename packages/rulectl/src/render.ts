@@ -227,11 +227,13 @@ export interface Snapshot {
   readonly head: ControlRecordOf<'head'> | undefined;
   readonly parts: readonly ControlRecordOf<'part'>[];
   readonly subscribers: readonly ControlRecordOf<'subscriber'>[];
+  /** Of each subscriber, or why there are none; empty where nobody asked. */
+  readonly counters: readonly (ControlRecordOf<'counters'> | ControlRecordOf<'warning'>)[];
 }
 
 /** `nowMs`: milliseconds since 1970, for ages. */
 export function renderStatus(snapshot: Snapshot, nowMs: number, colors: Colors): string {
-  const { head, parts, subscribers } = snapshot;
+  const { head, parts, subscribers, counters } = snapshot;
   const isReleased = head !== undefined && head.version > 0;
   const nothing = 'nothing released yet: push something with rulectl push FILE';
   const blocks = [isReleased ? renderHead(head, nowMs, colors) : nothing];
@@ -240,6 +242,7 @@ export function renderStatus(snapshot: Snapshot, nowMs: number, colors: Colors):
     subscribers.length === 0
       ? 'no subscriber was ever connected'
       : renderSubscribers(subscribers, nowMs, colors),
+    ...counters.map((told) => renderCounters(told, colors)),
   );
   return blocks.join('\n\n');
 }
@@ -287,6 +290,81 @@ function renderSubscribers(
     undefined,
     colors,
   );
+}
+
+interface CounterWord {
+  readonly name: string;
+  readonly label: string;
+  readonly format: (value: number) => string;
+}
+
+/** Counters that people know by other words: packets, which the lists follow, then what they cost. PROTOCOL.md "ANSWER". */
+const PACKET_COUNTERS: readonly CounterWord[] = [
+  { name: 'nftDecided', label: 'judged', format: formatPackets },
+  { name: 'nftDropped', label: 'dropped', format: formatPackets },
+  {
+    name: 'lookups',
+    label: 'looked up',
+    format: (count) => `${formatPackets(count)} since the rules changed`,
+  },
+];
+const COST_COUNTERS: readonly CounterWord[] = [
+  { name: 'nftMs', label: 'last nft', format: formatDuration },
+  {
+    name: 'nftPeakBytes',
+    label: 'nft memory',
+    format: (bytes) => (bytes === 0 ? 'too short to be measured' : formatBytes(bytes)),
+  },
+  { name: 'nftRepairs', label: 'repaired', format: (count) => formatAmount(count, 'time') },
+  { name: 'nftCutFlows', label: 'cut', format: (count) => formatAmount(count, 'flow') },
+  { name: 'generation', label: 'generation', format: formatCount },
+  { name: 'bytes', label: 'lookup table', format: formatBytes },
+];
+const KNOWN_COUNTERS: ReadonlySet<string> = new Set(
+  [...PACKET_COUNTERS, ...COST_COUNTERS].map(({ name }) => name),
+);
+/** Begins the counter of a list; the list's name follows. */
+const LIST_COUNTER = 'list.';
+
+function formatPackets(count: number): string {
+  return formatAmount(count, 'packet');
+}
+
+/** What one subscriber counted, or why that is not known. */
+function renderCounters(
+  told: ControlRecordOf<'counters'> | ControlRecordOf<'warning'>,
+  colors: Colors,
+): string {
+  if (told.record === 'warning') {
+    return `no counters of ${told.part}: ${colors.yellow(told.code)}: ${told.reason}`;
+  }
+  const rows = counterRows(told.counters);
+  const width = Math.max(0, ...rows.map(([label]) => label.length));
+  const lines = rows.map(([label, value]) => `  ${label.padEnd(width)}  ${value}`);
+  return [`counters of subscriber ${colors.bold(told.subscriber)}`, ...lines].join('\n');
+}
+
+/** Labels and values: lists with most packets first, names that nobody knows as they are. */
+function counterRows(
+  counters: ControlRecordOf<'counters'>['counters'],
+): readonly (readonly [label: string, value: string])[] {
+  const known = (words: readonly CounterWord[]): readonly (readonly [string, string])[] =>
+    words.flatMap(({ name, label, format }) => {
+      const value = counters[name];
+      return value === undefined ? [] : [[label, format(value)] as const];
+    });
+  const others = Object.entries(counters)
+    .filter(([name]) => !KNOWN_COUNTERS.has(name))
+    .sort(([a, countA], [b, countB]) => countB - countA || (a < b ? -1 : 1));
+  const isList = ([name]: readonly [string, number]): boolean => name.startsWith(LIST_COUNTER);
+  return [
+    ...known(PACKET_COUNTERS),
+    ...others
+      .filter(isList)
+      .map(([name, count]) => [`list ${name.slice(LIST_COUNTER.length)}`, formatPackets(count)] as const),
+    ...known(COST_COUNTERS),
+    ...others.filter((other) => !isList(other)).map(([name, value]) => [name, formatCount(value)] as const),
+  ];
 }
 
 function lastErrorText(

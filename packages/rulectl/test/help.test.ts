@@ -63,6 +63,7 @@ describe('usage errors', () => {
     [['check'], 'name at least one file'],
     [['check', 'a', '--jsno'], 'Unknown argument: jsno'],
     [['status', '--list', 'a'], 'Unknown argument: list'],
+    [['status', '--watch', '--counters'], 'counters change with every packet: leave out one'],
     [['push', 'a', '--list', 'x', '--list', 'y'], '--list is given twice'],
     [['push', 'a', '--merge', '--withdraw'], '--merge and --withdraw exclude each other'],
     [['push', 'a', '--merge', '--replace-all'], '--replace-all and --merge exclude each other'],

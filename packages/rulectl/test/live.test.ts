@@ -5,7 +5,7 @@ import { type Connection, type MessageOf, packetToWire } from '@rulecast/protoco
 import { afterEach, describe, expect, it } from 'vitest';
 import { ndjson, rulectl } from './cli.ts';
 import { FakePublisher, receive, type Script, sendRecords } from './fake-publisher.ts';
-import { head, part, subscriber, verdict } from './records.ts';
+import { counters, head, part, subscriber, verdict } from './records.ts';
 
 let publisher: FakePublisher | undefined;
 afterEach(async () => {
@@ -55,6 +55,53 @@ describe('status', () => {
   it('--json prints the records', async () => {
     const records = [head(), part(), subscriber({ lastError: { code: 'sink-failed', text: 'no', atMs: 5 } })];
     const { exit, stdout } = await run(['status', '--json'], async (connection) => {
+      await receive(connection, 'status');
+      await sendRecords(connection, records);
+      await done(connection);
+    });
+    expect(ndjson(stdout)).toEqual([
+      ...records,
+      { kind: 'end-of-snapshot' },
+      { kind: 'done', code: 'ok', text: '', exit: 0 },
+    ]);
+    expect(exit).toBe(0);
+  });
+
+  it('--counters asks for them, and shows them below the tables', async () => {
+    let asked: MessageOf<'status'> | undefined;
+    const { exit, stdout, stderr } = await run(['status', '--counters'], async (connection) => {
+      asked = await receive(connection, 'status');
+      await sendRecords(connection, [
+        head(),
+        subscriber(),
+        subscriber({ name: 'fw-b' }),
+        counters(),
+        { record: 'warning', code: 'timeout', part: 'subscriber fw-b', reason: 'it is silent' },
+      ]);
+      await done(connection);
+    });
+    expect(asked).toEqual({ kind: 'status', watch: false, counters: true });
+    const [, below] = stdout.split('\n\ncounters of ');
+    expect(below).toBe(
+      [
+        'subscriber fw-a',
+        '  judged      3 packets',
+        '  dropped     2 packets',
+        '  list drop   2 packets',
+        '  generation  13',
+        '',
+        'no counters of subscriber fw-b: timeout: it is silent',
+        '',
+      ].join('\n'),
+    );
+    expect(stderr).toBe('');
+    expect(exit).toBe(0);
+  });
+
+  it('--counters --json prints their records', async () => {
+    const warning = { record: 'warning', code: 'timeout', part: 'subscriber fw-b', reason: 'no' } as const;
+    const records = [head(), subscriber(), counters(), warning];
+    const { exit, stdout } = await run(['status', '--counters', '--json'], async (connection) => {
       await receive(connection, 'status');
       await sendRecords(connection, records);
       await done(connection);

@@ -80,6 +80,15 @@ export function part(some: Partial<ControlRecordOf<'part'>> = {}): ControlRecord
   };
 }
 
+export function counters(some: Partial<ControlRecordOf<'counters'>> = {}): ControlRecordOf<'counters'> {
+  return {
+    record: 'counters',
+    subscriber: 'fw-a',
+    counters: { generation: 13, nftDecided: 3, nftDropped: 2, 'list.drop': 2 },
+    ...some,
+  };
+}
+
 export function subscriber(some: Partial<ControlRecordOf<'subscriber'>> = {}): ControlRecordOf<'subscriber'> {
   return {
     record: 'subscriber',

@@ -19,6 +19,7 @@ import {
 import {
   applied,
   change,
+  counters,
   HASH,
   head,
   LINEAGE,
@@ -209,7 +210,7 @@ describe('verdicts', () => {
 
 describe('status', () => {
   it.each([undefined, head({ version: 0, epoch: 0 })])('before the first release says so: %j', (none) => {
-    const text = renderStatus({ head: none, parts: [], subscribers: [] }, NOW_MS, PLAIN);
+    const text = renderStatus({ head: none, parts: [], subscribers: [], counters: [] }, NOW_MS, PLAIN);
     expect(text).toBe(
       'nothing released yet: push something with rulectl push FILE\n\nno subscriber was ever connected',
     );
@@ -233,6 +234,7 @@ describe('status', () => {
           lastError,
         }),
       ],
+      counters: [],
     };
     expect(renderStatus(snapshot, NOW_MS, PLAIN).split('\n')).toEqual([
       `version 13 (epoch 1), ${HASH.slice(0, 12)}, released 2 min ago`,
@@ -247,6 +249,69 @@ describe('status', () => {
       'subscriber  state   version  lag         last seen  match  apply   last error',
       'fw-a        synced  13       -           3 s ago    yes    142 ms  -',
       'fw-b        behind  -        13 (2 min)  3 s ago    no     -       sink-failed: nft said no (2 min ago)',
+    ]);
+  });
+
+  /** The lines below the subscribers. */
+  function linesOf(told: Parameters<typeof renderStatus>[0]['counters']): readonly string[] {
+    const snapshot = { head: head(), parts: [], subscribers: [subscriber()], counters: told };
+    return renderStatus(snapshot, NOW_MS, PLAIN).split('\n').slice(6);
+  }
+
+  it('shows what a firewall counted in words and units, its lists with most packets first', () => {
+    const told = counters({
+      counters: {
+        generation: 13,
+        bytes: 1_750_000,
+        unheardOf: 5000,
+        nftDecided: 1_234_567,
+        'list.ads': 1,
+        'list.tor': 3,
+        'list.drop': 1000,
+        'list.bogons': 3,
+        nftDropped: 1007,
+        nftMs: 1250,
+        nftPeakBytes: 44_000_000,
+        nftRepairs: 1,
+        nftCutFlows: 2,
+      },
+    });
+    expect(linesOf([told])).toEqual([
+      '',
+      'counters of subscriber fw-a',
+      '  judged        1,234,567 packets',
+      '  dropped       1,007 packets',
+      '  list drop     1,000 packets',
+      '  list bogons   3 packets',
+      '  list tor      3 packets',
+      '  list ads      1 packet',
+      '  last nft      1.25 s',
+      '  nft memory    44.00 MB',
+      '  repaired      1 time',
+      '  cut           2 flows',
+      '  generation    13',
+      '  lookup table  1.75 MB',
+      '  unheardOf     5,000',
+    ]);
+  });
+
+  it('shows the counters of each subscriber, or why there are none, in their order', () => {
+    const warning = {
+      record: 'warning',
+      code: 'timeout',
+      part: 'subscriber fw-b',
+      reason: 'fw-b did not answer within 5000 ms',
+    } as const;
+    const lookups = counters({ subscriber: 'fw-c', counters: { lookups: 7, nftPeakBytes: 0 } });
+    expect(linesOf([counters({ counters: {} }), warning, lookups])).toEqual([
+      '',
+      'counters of subscriber fw-a',
+      '',
+      'no counters of subscriber fw-b: timeout: fw-b did not answer within 5000 ms',
+      '',
+      'counters of subscriber fw-c',
+      '  looked up   7 packets since the rules changed',
+      '  nft memory  too short to be measured',
     ]);
   });
 });

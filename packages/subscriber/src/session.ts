@@ -39,7 +39,10 @@ export interface SessionHost {
   readonly refused: RefusalMemory;
   readonly nowMs: () => number;
   explain(packet: Packet): Explanation;
-  counters(): Readonly<Record<string, number>>;
+  /** The state of the table in force. */
+  generation(): number;
+  /** May reject: a sink is asked too. */
+  counters(): Promise<Readonly<Record<string, number>>>;
   onWelcome(publisher: string): void;
   onApplied(report: ApplyReport): void;
   onRefused(code: string, text: string): void;
@@ -366,7 +369,7 @@ export class PublisherSession {
       compileMs: Math.round(report?.compileMs ?? 0),
       flipMs: Math.round(report?.flipMs ?? 0),
       persisted: active.persisted,
-      generation: report?.generation ?? this.host.counters()['generation'] ?? 0,
+      generation: report?.generation ?? this.host.generation(),
     });
   }
 
@@ -396,14 +399,24 @@ export class PublisherSession {
       const text = `at most ${QUERIES_PER_SECOND_MAX} questions a second are answered`;
       return this.post({ kind: 'answer', ok: false, code: ErrorCode.rateLimited, text }, transaction);
     }
-    const { active } = this.host.applier;
-    const held = activeFields(active);
     if (query.packet === undefined) {
-      return this.post({ kind: 'answer', ok: true, ...held, stats: this.host.counters() }, transaction);
+      void this.answerStats(transaction);
+      return;
     }
+    const held = activeFields(this.host.applier.active);
     const explained = this.host.explain(packetFromWire(query.packet));
     const verdict = verdictToWire(explained.verdict, explained.rule);
     this.post({ kind: 'answer', ok: true, verdict, ...held, generation: explained.generation }, transaction);
+  }
+
+  private async answerStats(transaction: number): Promise<void> {
+    try {
+      const stats = await this.host.counters();
+      this.post({ kind: 'answer', ok: true, ...activeFields(this.host.applier.active), stats }, transaction);
+    } catch (error) {
+      const text = boundText(error instanceof Error ? error.message : String(error));
+      this.post({ kind: 'answer', ok: false, code: ErrorCode.notReady, text }, transaction);
+    }
   }
 }
 

@@ -23,6 +23,9 @@ export interface Sink {
   discard(): Promise<void>;
   /** Enforces what holds before the first release; a sink that still enforces a release of an earlier life may keep that. */
   boot?(release: SinkRelease): Promise<void>;
-  /** What `rulectl status` and QUERY show of the sink, at most 32, by names of at most 32 of `A-Z a-z 0-9 . _ -`. */
-  counters?(): Readonly<Record<string, number>>;
+  /**
+   * What `rulectl status --counters` shows of the sink, in place of the lookups of the table: at most 32, by names of 1 to 32 of
+   * `A-Z a-z 0-9 . _ -`, the first a letter.
+   */
+  counters?(): Readonly<Record<string, number>> | Promise<Readonly<Record<string, number>>>;
 }

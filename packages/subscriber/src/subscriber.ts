@@ -122,6 +122,9 @@ const RECONNECT_FIRST_MS = 100;
 const RECONNECT_LONGEST_MS = 15_000;
 /** Wait before compiling for an expired rule again, if that failed. */
 const EXPIRY_RETRY_MS = 1000;
+/** Lists whose hits the publisher is told, and the longest name that fits a counter of `list.NAME`. */
+const LISTS_SHOWN = 24;
+const LIST_NAME_MAX = 27;
 /** Longest timer that Node keeps: 2^31 - 1 ms. */
 const TIMER_MAX_MS = 2_147_483_647;
 
@@ -186,14 +189,18 @@ class RunningSubscriber implements Subscriber {
       refused: new RefusalMemory(REFUSED_MAX),
       nowMs: this.nowMs,
       explain: (packet) => this.table.explain(packet),
-      counters: () => {
-        const { generation, bytes } = this.table.stats();
-        return { generation, bytes, ...options.sink?.counters?.() };
-      },
+      generation: () => this.table.stats().generation,
+      counters: () => this.counters(),
       onWelcome: (publisher) => this.welcomed(publisher),
       onApplied: (report) => this.applied(report),
       onRefused: (code, text) => this.refused(code, text),
     };
+  }
+
+  private async counters(): Promise<Readonly<Record<string, number>>> {
+    const enforced = await this.options.sink?.counters?.();
+    const { generation, bytes, hits } = this.table.stats();
+    return { generation, bytes, ...(enforced ?? lookupCounters(hits, this.table.hits().lists)) };
   }
 
   private environment(): Environment {
@@ -373,6 +380,19 @@ class RunningSubscriber implements Subscriber {
       this.scheduleExpiry(EXPIRY_RETRY_MS);
     }
   }
+}
+
+/** What lookups decided, by the names of PROTOCOL.md "ANSWER": in all, and by list where most of it was. */
+function lookupCounters(
+  lookups: number,
+  lists: ReadonlyMap<string, number>,
+): Readonly<Record<string, number>> {
+  const shown = [...lists]
+    .filter(([name]) => name.length <= LIST_NAME_MAX)
+    .sort(([, a], [, b]) => b - a)
+    .slice(0, LISTS_SHOWN)
+    .map(([name, count]) => [`list.${name}`, count]);
+  return { lookups, ...Object.fromEntries(shown) };
 }
 
 function bootAction(mode: 'closed' | 'open'): Action {

@@ -261,6 +261,47 @@ describe('questions', () => {
     expect(message.verdict).toBeUndefined();
   });
 
+  it('stats: lookups in all and by list, of a host that looks up', async () => {
+    const publisher = new ScriptedPublisher();
+    const subscriber = await startedSubscriber(publisher);
+    const [release] = sampleReleases(publisher);
+    const { peer } = await publisher.greeted();
+    await peer.bring(release);
+    for (let i = 0; i < 3; i++) subscriber.lookup(packet);
+    await peer.send(QUERY, 1);
+    const { stats, hash } = await peer.receive('answer');
+    const { generation, bytes } = subscriber.stats();
+    expect(stats).toEqual({ generation, bytes, lookups: 3, 'list.bad': 3 });
+    expect(hash).toEqual(release.hash);
+  });
+
+  it('stats: those of the sink in place of lookups, when it has them; else why not', async () => {
+    const publisher = new ScriptedPublisher();
+    const asked = new Gate();
+    let failure: Error | undefined;
+    const counters = async (): Promise<Readonly<Record<string, number>>> => {
+      await asked.pass();
+      if (failure !== undefined) throw failure;
+      return { nftDropped: 2 };
+    };
+    const subscriber = await startedSubscriber(publisher, {
+      sink: Object.assign(new RecordingSink(), { counters }),
+    });
+    const { peer } = await publisher.greeted();
+    await peer.send(QUERY, 1);
+    await asked.reached;
+    asked.open();
+    const { generation, bytes } = subscriber.stats();
+    expect((await peer.receive('answer')).stats).toEqual({ generation, bytes, nftDropped: 2 });
+    failure = new Error('nft is gone');
+    await peer.send(QUERY, 2);
+    expect(await peer.receive('answer')).toMatchObject({
+      ok: false,
+      code: 'not-ready',
+      text: 'nft is gone',
+    });
+  });
+
   it('beyond twenty a second are answered with rate-limited, and answered again a second later', async () => {
     const publisher = new ScriptedPublisher();
     await startedSubscriber(publisher);

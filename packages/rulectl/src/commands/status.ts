@@ -1,16 +1,16 @@
-/** `rulectl status`: the head, its parts, and how far each subscriber is. */
+/** `rulectl status`: the head, its parts, how far each subscriber is, and what it counted. */
 
 import type { ControlRecord } from '@rulecast/protocol';
 import type { Argv } from 'yargs';
 import { ask, controlOf } from '../client.ts';
-import { CliError, ExitCode, exitOfFailure } from '../exit.ts';
+import { CliError, ExitCode, exitOfFailure, usageError } from '../exit.ts';
 import { renderStatus, type Snapshot } from '../render.ts';
 import type { Terminal } from '../terminal.ts';
 
 export const command = 'status';
 export const describe = 'what is released, and how far each subscriber is';
 
-/** Without --watch the answer is a few records. */
+/** Without --watch the answer is a few records; the publisher gives up on counters after five seconds. */
 const ANSWER_TIMEOUT_MS = 30_000;
 /** The publisher sends a batch at once and waits at least 100 ms before the next: silence this long is the end of one. */
 const BATCH_END_MS = 50;
@@ -25,6 +25,7 @@ export interface StatusArgs {
   readonly control: string;
   readonly json: boolean | undefined;
   readonly watch: boolean | undefined;
+  readonly counters: boolean | undefined;
 }
 
 export function builder(yargs: Argv<{ readonly control: string }>): Argv<StatusArgs> {
@@ -35,8 +36,13 @@ export function builder(yargs: Argv<{ readonly control: string }>): Argv<StatusA
       describe: 'the records as JSON, one a line; {"kind":"end-of-snapshot"} ends each batch',
     })
     .option('watch', { type: 'boolean', describe: 'again at every change, until interrupted' })
+    .option('counters', {
+      type: 'boolean',
+      describe: 'also what each connected subscriber counted: packets judged, dropped and by list',
+    })
     .example([
       ['$0 status', 'one look'],
+      ['$0 status --counters', 'how many packets were dropped, and by which lists'],
       ['$0 status --watch', 'a screen that follows every change'],
       ['$0 status --json', 'for a program'],
     ]);
@@ -44,6 +50,10 @@ export function builder(yargs: Argv<{ readonly control: string }>): Argv<StatusA
 
 export async function run(args: StatusArgs, terminal: Terminal): Promise<ExitCode> {
   const watch = args.watch === true;
+  const counters = args.counters === true;
+  if (watch && counters) {
+    throw usageError('--watch shows what changes, and counters change with every packet: leave out one');
+  }
   const view = args.json === true ? new JsonView(terminal) : new TextView(terminal, watch);
   let fail: (error: unknown) => void = () => {};
   const failed = new Promise<never>((_resolve, reject) => {
@@ -53,7 +63,7 @@ export async function run(args: StatusArgs, terminal: Terminal): Promise<ExitCod
   const asked = ask({
     ...controlOf(args),
     ...(watch ? {} : { timeoutMs: ANSWER_TIMEOUT_MS }),
-    send: (connection) => connection.send({ kind: 'status', watch }),
+    send: (connection) => connection.send({ kind: 'status', watch, ...(counters && { counters }) }),
     onRecord: (record) => batches.add(record),
   });
   try {
@@ -137,6 +147,7 @@ class Batches {
   private head: Snapshot['head'];
   private parts: Snapshot['parts'][number][] = [];
   private subscribers: Snapshot['subscribers'][number][] = [];
+  private counters: Snapshot['counters'][number][] = [];
   private isWhole = false;
   private silence: NodeJS.Timeout | undefined;
   private readonly clock: NodeJS.Timeout | undefined;
@@ -152,16 +163,34 @@ class Batches {
   }
 
   add(record: ControlRecord): void {
-    if (record.record !== 'head' && record.record !== 'part' && record.record !== 'subscriber') return;
     if (this.beginsNext(record)) this.begin();
-    if (record.record === 'head') this.head = record;
-    else if (record.record === 'part') this.parts.push(record);
-    else this.subscribers.push(record);
+    if (!this.put(record)) return;
     this.isWhole = false;
     this.view.record(record);
     if (!this.watch) return;
     clearTimeout(this.silence);
     this.silence = setTimeout(() => this.guarded(() => this.finish()), BATCH_END_MS);
+  }
+
+  /** Whether the record belongs in a status. */
+  private put(record: ControlRecord): boolean {
+    switch (record.record) {
+      case 'head':
+        this.head = record;
+        return true;
+      case 'part':
+        this.parts.push(record);
+        return true;
+      case 'subscriber':
+        this.subscribers.push(record);
+        return true;
+      case 'counters':
+      case 'warning':
+        this.counters.push(record);
+        return true;
+      default:
+        return false;
+    }
   }
 
   private beginsNext(record: ControlRecord): boolean {
@@ -174,6 +203,7 @@ class Batches {
     this.head = undefined;
     this.parts = [];
     this.subscribers = [];
+    this.counters = [];
   }
 
   /** The batch at hand is whole. */
@@ -188,7 +218,7 @@ class Batches {
   }
 
   private snapshot(): Snapshot {
-    return { head: this.head, parts: this.parts, subscribers: this.subscribers };
+    return { head: this.head, parts: this.parts, subscribers: this.subscribers, counters: this.counters };
   }
 
   private guarded(show: () => void): void {
