@@ -90,9 +90,9 @@ export interface NftSink {
   status(): NftStatus;
   /**
    * Sums for `rulectl status`: packets decided and dropped, and by list as `list.NAME` (the 24 with most hits); milliseconds and
-   * peak bytes of the last `nft`; repairs and cut flows. As last read, at most a second before the former call.
+   * peak bytes of the last `nft`; repairs and cut flows. Read at most a second ago, or if they cannot be read when they could be last.
    */
-  counters(): Readonly<Record<string, number>>;
+  counters(): Promise<Readonly<Record<string, number>>>;
   /** Looks at the kernel now, elements included, and repairs it. Resolves to whether it had to be repaired. */
   check(): Promise<boolean>;
   /** Resolves when nothing is being loaded, cut, checked or repaired. */
@@ -165,6 +165,7 @@ class RunningSink implements NftSink {
   private repairs = 0;
   private cutCount = 0;
   private counted: Readonly<Record<string, number>> = {};
+  private counting: Promise<void> = Promise.resolve();
   private countedAtMs = Number.NEGATIVE_INFINITY;
   private cutting: Promise<void> = Promise.resolve();
   private closed = false;
@@ -468,17 +469,13 @@ class RunningSink implements NftSink {
     return hitsFrom(this.enforced?.counters ?? [], reply.counters);
   }
 
-  counters(): Readonly<Record<string, number>> {
+  async counters(): Promise<Readonly<Record<string, number>>> {
     const nowMs = performance.now();
     if (nowMs - this.countedAtMs > COUNTED_FOR_MS && !this.closed) {
       this.countedAtMs = nowMs;
-      this.hits().then(
-        (hits) => {
-          this.counted = sumsOf(hits);
-        },
-        (error) => this.logger.warn({ err: error }, 'the counters of the kernel cannot be read'),
-      );
+      this.counting = this.count();
     }
+    await this.counting;
     return {
       ...this.counted,
       nftMs: Math.round(this.lastRun?.milliseconds ?? 0),
@@ -486,6 +483,14 @@ class RunningSink implements NftSink {
       nftRepairs: this.repairs,
       nftCutFlows: this.cutCount,
     };
+  }
+
+  private async count(): Promise<void> {
+    try {
+      this.counted = sumsOf(await this.hits());
+    } catch (error) {
+      this.logger.warn({ err: error }, 'the counters of the kernel cannot be read');
+    }
   }
 
   status(): NftStatus {
