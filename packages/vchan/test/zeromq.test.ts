@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import { mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import net from 'node:net';
 import { tmpdir } from 'node:os';
@@ -533,10 +534,13 @@ describe('connecting over ZeroMQ', () => {
       name: 'ChannelConnectError',
       code: 'nobody_listens',
     });
-    const listener = await listen({ kind: 'zmq+tcp', address: '127.0.0.1', port: 0 });
-    await listener.close();
-    await turns(20);
-    await expect(connect(listener.endpoint)).rejects.toMatchObject({ code: 'nobody_listens' });
+    const taken = net.createServer().listen(0, '127.0.0.1'); // ZeroMQ gives a port back some time after close
+    await once(taken, 'listening');
+    const { port } = taken.address() as net.AddressInfo;
+    taken.close();
+    await once(taken, 'close');
+    const endpoint = { kind: 'zmq+tcp', address: '127.0.0.1', port } as const;
+    await expect(connect(endpoint)).rejects.toMatchObject({ code: 'nobody_listens' });
   });
 
   it('fails with a code when somebody else listens, or answers too late', async () => {
