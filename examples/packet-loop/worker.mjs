@@ -28,15 +28,13 @@ const { handle, ring, counters, stop, firstFrame } = workerData;
 const { bounds } = ring;
 const view = new DataView(ring.bytes.buffer);
 const frames = frameCount(ring);
-// A reader has one place for the columns of either family, and both fill at once here.
-const reader4 = openReader(handle);
-const reader6 = openReader(handle);
-parentPort?.postMessage({ slots: [reader4.slot, reader6.slot] });
+const reader = openReader(handle);
+parentPort?.postMessage({ slots: [reader.slot] });
 
-const lane4 = new Lane(reader4.columns(4));
-const lane6 = new Lane(reader6.columns(6));
-const judge4 = judgeOf(reader4, lane4);
-const judge6 = judgeOf(reader6, lane6);
+const lane4 = new Lane(reader.columns(4));
+const lane6 = new Lane(reader.columns(6));
+const judge4 = judgeOf(lane4);
+const judge6 = judgeOf(lane6);
 
 let frame = firstFrame;
 while (Atomics.load(stop, 0) === 0) {
@@ -48,11 +46,10 @@ while (Atomics.load(stop, 0) === 0) {
   judge4();
   judge6();
 }
-reader4.close();
-reader6.close();
+reader.close();
 
-/** Judges and empties a lane; what it needs for that is made once. @param {import('@rulecast/table').TableReader} reader @param {Lane} lane */
-function judgeOf(reader, lane) {
+/** Judges and empties a lane; what it needs for that is made once. @param {Lane} lane */
+function judgeOf(lane) {
   const { family, src, dst, protos, details, codes } = lane.columns;
   const batch = { family, direction: /** @type {const} */ (0), count: 0, src, dst, protos, details };
   const out = { codes, generation: 0 };

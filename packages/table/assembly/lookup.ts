@@ -15,6 +15,13 @@ const OWNER6_MASK: usize = 20;
 const OWNERS: usize = 24;
 const PROGRAMS: usize = 28;
 const HITS: usize = 36;
+const SHARES: usize = 52;
+const SHARE_COUNT: usize = 56;
+const SHARE_BYTES: usize = 60;
+/** Where a room says which share of the hits is its reader's. */
+const ROOM_SHARE: usize = 2044;
+/** And the code that was most frequent lately. */
+const HOT_CODE: usize = 2040;
 /** The maps of the first group; of the others, 16 bytes each, after it. */
 const GROUPS: usize = 96;
 const MAP4: usize = GROUPS;
@@ -139,17 +146,28 @@ function lookup(
   return stricter(code, judge(image, family, program, hasSrc, src, bit, detail, room));
 }
 
+/** The share of the hits that is a room's alone; 0 if there is none for it. */
 // @ts-ignore: decorator
 @inline
-function countHits(hits: usize, code: u32, count: f64): void {
-  const hit = hits + (<usize>(code >> 2) << 3);
-  store<f64>(hit, load<f64>(hit) + count);
+function shareOf(image: usize, room: usize): usize {
+  const share = load<u32>(room, ROOM_SHARE);
+  if (share >= load<u32>(image, SHARE_COUNT)) return 0;
+  return load<u32>(image, SHARES) + share * load<u32>(image, SHARE_BYTES);
+}
+
+/** Counts in a share, a float64 an outcome; without one, where all others do, a word of 64 bits each. */
+// @ts-ignore: decorator
+@inline
+function countHits(image: usize, share: usize, code: u32, count: u32): void {
+  const at = <usize>(code >> 2) << 3;
+  if (share != 0) store<f64>(share + at, load<f64>(share + at) + <f64>count);
+  else atomic.add<u64>(<usize>load<u32>(image, HITS) + at, count); // orders nothing: it is for the sum alone
 }
 
 // @ts-ignore: decorator
 @inline
-function counted(image: usize, code: i32): i32 {
-  countHits(load<u32>(image, HITS), code, 1);
+function counted(image: usize, code: i32, room: usize): i32 {
+  countHits(image, shareOf(image, room), code, 1);
   return code;
 }
 
@@ -164,13 +182,13 @@ export function lookup4(
   detail: i32,
   room: usize,
 ): i32 {
-  return counted(image, lookup(image, 4, direction, hasSrc, src, dst, proto, detail, room));
+  return counted(image, lookup(image, 4, direction, hasSrc, src, dst, proto, detail, room), room);
 }
 
 /** The code of an IPv4 packet's egress verdict whose source is unknown: what most single lookups ask, with little to hand over. */
 export function egress4(image: usize, dst: u32, proto: i32, detail: i32, room: usize): i32 {
   const program = load<i32>(load<u32>(image, OWNERS));
-  return counted(image, judge(image, 4, program, true, dst, protoBitOf(proto, icmpOf(4)), detail, room));
+  return counted(image, judge(image, 4, program, true, dst, protoBitOf(proto, icmpOf(4)), detail, room), room);
 }
 
 /** The code of an IPv6 packet's verdict; `src` and `dst` are where four words are. */
@@ -184,7 +202,7 @@ export function lookup6(
   detail: i32,
   room: usize,
 ): i32 {
-  return counted(image, lookup(image, 6, direction, hasSrc, <u32>src, <u32>dst, proto, detail, room));
+  return counted(image, lookup(image, 6, direction, hasSrc, <u32>src, <u32>dst, proto, detail, room), room);
 }
 
 /** The class of an IPv6 address in the first group; `at` is where its four words are. */
@@ -293,20 +311,30 @@ function sameCodes(codes: usize, code: u32): u64 {
 }
 
 /**
- * Counts the hits of a tile. Most tiles have few different codes, and counts of one code wait for each other, so the first two
- * that occur are counted at once.
+ * Counts the hits of a tile. Counts of one code wait for each other, so the code that was most frequent lately is counted at once,
+ * and so is the first other one, which may take its place: most tiles have no more, or many that are rare.
  */
-function countTile(hits: usize, codes: usize, count: i32): void {
+// @ts-ignore: decorator
+@inline
+function countTile(image: usize, codes: usize, count: i32, room: usize): void {
+  const share = shareOf(image, room);
   let left: u64 = count == TILE ? -1 : (<u64>1 << count) - 1;
   if (count == TILE) {
-    for (let round = 0; round < 2 && left != 0; round++) {
+    const hot = load<u32>(room, HOT_CODE);
+    const same = sameCodes(codes, hot);
+    if (same != 0) {
+      countHits(image, share, hot, <u32>popcnt(same));
+      left = ~same;
+    }
+    if (left != 0) {
       const code = load<u32>(codes + (<usize>ctz(left) << 2));
-      const same = sameCodes(codes, code) & left;
-      countHits(hits, code, <f64>popcnt(same));
-      left &= ~same;
+      const others = sameCodes(codes, code);
+      countHits(image, share, code, <u32>popcnt(others));
+      left &= ~others;
+      if (popcnt(others) > popcnt(same)) store<u32>(room, code, HOT_CODE);
     }
   }
-  for (; left != 0; left &= left - 1) countHits(hits, load<u32>(codes + (<usize>ctz(left) << 2)), 1);
+  for (; left != 0; left &= left - 1) countHits(image, share, load<u32>(codes + (<usize>ctz(left) << 2)), 1);
 }
 
 /** The codes of up to a tile of packets, and their hits. */
@@ -332,7 +360,7 @@ function lookupTile(
       store<i32>(codes + i, stricter(load<i32>(codes + i), load<i32>(ingress + i)));
     }
   }
-  countTile(load<u32>(image, HITS), codes, count);
+  countTile(image, codes, count, room);
 }
 
 /**

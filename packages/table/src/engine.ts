@@ -5,13 +5,13 @@
  * WebAssembly sees only the table's own memory. Columns that lie elsewhere are copied, piece by piece, into the reader's room
  * there, and their codes back; who fills the columns of `columns` in place saves both.
  *
- *   room │ lists for a tile │ staged: src, dst, protos, details, codes │ columns to fill: the same │
+ *   room │ lists for a tile, share of hits │ staged: src, dst, protos, details, codes │ columns to fill: IPv6 │ IPv4 │
  */
 
 import { readFileSync } from 'node:fs';
 import type { Family } from '@rulecast/rules';
 import { HitLog } from './hits.ts';
-import { type Image, roomOf } from './layout.ts';
+import { type Image, roomOf, shareOf } from './layout.ts';
 import {
   classesOf,
   LookupDirection,
@@ -120,12 +120,14 @@ function strideIn(family: Family): 1 | 4 {
 
 /** Lists for a tile; assembly/lookup.ts takes five words and a group of 16 for each of 64 packets at most. */
 const LISTS_BYTES = 2048;
+/** The last word of that is the share of the hits to count in, after one for the engine's own use. Also known to assembly/lookup.ts. */
+const SHARE_BYTE = LISTS_BYTES - 4;
 /** Packets staged at once. Our choice: their columns stay in the second-level cache. */
 const STAGED_PACKETS = 1024;
-/** Packets that the columns to fill have room for: what is left of the room, for IPv6. */
+/** Packets that the columns to fill have room for, in each family. Our choice: all of them stay in the second-level cache. */
 const COLUMN_PACKETS = 2048;
-/** Words of an IPv6 packet: two addresses, detail and code; the protocol is a byte more. */
-const PACKET_WORDS = 10;
+/** Of an IPv6 packet: two addresses, detail, code and protocol. */
+const PACKET_BYTES = 41;
 
 class Room {
   readonly at: number;
@@ -135,6 +137,7 @@ class Room {
   constructor(memory: TableMemory, slot: number) {
     this.at = roomOf(slot);
     this.buffer = memory.views.bytes.buffer;
+    memory.views.words[(this.at + SHARE_BYTE) >>> 2] = shareOf(slot);
   }
 
   staged(family: Family): PacketColumns {
@@ -142,8 +145,9 @@ class Room {
   }
 
   columns(family: Family): PacketColumns {
-    const stagedBytes = STAGED_PACKETS * (PACKET_WORDS * 4 + 1);
-    return this.columnsAt(this.at + LISTS_BYTES + stagedBytes, family, COLUMN_PACKETS);
+    const first6 = this.at + LISTS_BYTES + STAGED_PACKETS * PACKET_BYTES;
+    const first = family === 6 ? first6 : first6 + COLUMN_PACKETS * PACKET_BYTES;
+    return this.columnsAt(first, family, COLUMN_PACKETS);
   }
 
   private columnsAt(first: number, family: Family, capacity: number): PacketColumns {

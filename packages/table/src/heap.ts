@@ -23,7 +23,7 @@ const FREE_SHARE = 1 / 8;
 export class Heap {
   private readonly memory: TableMemory;
   private readonly firstByte: number;
-  private readonly maxBytes: number;
+  readonly maxBytes: number;
   private used = new Uint32Array(4096); // a bit per granule from `firstByte`
   private end = 0; // granules given out so far, free ones between them included
   private free = 0; // of these

@@ -12,6 +12,8 @@ import {
   type ImagePlaces,
   LINE_BYTES,
   type NamesSection,
+  shareBytes,
+  shareCount,
   writeHeader,
 } from './layout.ts';
 import { TableLimitCode, TableLimitError, type TableLimits } from './limits.ts';
@@ -26,7 +28,7 @@ import type { RuleColumns } from './rule-columns.ts';
 
 /** How large a table's content is. */
 export interface ImageSizes {
-  /** Bytes of all that the generation leads to, the hits included. */
+  /** Bytes of all that the generation leads to, the hits and their shares included. */
   readonly bytes: number;
   /** Distinct classes of remote addresses that were ever told apart since the last full compile. */
   readonly classes: number;
@@ -67,6 +69,8 @@ export interface ImagePieces {
   readonly owners: number;
   readonly programs: number;
   readonly hits: number;
+  /** Shares of the hits; their first byte is 0 where they are forgone. */
+  readonly shares: number;
 }
 
 /** A compiled image, not yet anywhere. */
@@ -113,16 +117,20 @@ export function compileImage(
   const owner6 = planned(owners.v6);
   const names: NamesSection = { policies: programs.policyNames, lists: programs.listNames };
   const nameBytes = new TextEncoder().encode(JSON.stringify(names));
-  const pieces: ImagePieces = {
+  const rest: ImagePieces = {
     header: headerBytes(maps.length),
     directories: maps.map(({ v4, v6 }) => [v4.shape.slots * 4, v6.shape.slots * 4]),
     nodes: maps.reduce((sum, { v4, v6 }) => sum + v4.shape.nodeBytes + v6.shape.nodeBytes, 0),
     owners: [owner4, owner6].reduce((sum, { shape }) => sum + mapBytes(shape), 0) + owners.records.byteLength,
     programs: programs.blob.byteLength + nameBytes.length,
     hits: programs.outcomeCount * 8,
+    shares: 0,
   };
+  const { outcomeCount } = programs;
+  const shares = shareCount(outcomeCount, bytesOf(rest, rest)) * shareBytes(outcomeCount);
+  const pieces: ImagePieces = { ...rest, shares };
   const sizes: ImageSizes = {
-    bytes: pieceList(pieces, pieces).reduce((sum, { bytes }) => sum + bytes, 0),
+    bytes: bytesOf(pieces, pieces),
     classes: sets.reduce((sum, { count }) => sum + count, 0),
     groups: maps.length,
     entries: predicates.entryCount,
@@ -154,8 +162,9 @@ function cutGroups(
   let refusal: unknown;
   for (const groupCount of GROUP_COUNTS) {
     const groups = plans.grouped(groupCount);
+    const each = { ...limits, classMembers: Math.floor(limits.classMembers / groupCount) };
     try {
-      const sets = groups.groups.map(({ count }) => new ClassSets(count, limits));
+      const sets = groups.groups.map(({ count }) => new ClassSets(count, each));
       const cuts = groups.groups.map(({ v4, v6 }, index) => {
         const own = sets[index]!; // one of each group
         return [cutSpace(v4, own), cutSpace(v6, own)] as const;
@@ -206,18 +215,29 @@ export interface Piece {
   readonly bytes: number;
 }
 
-/** The pieces of an image that are not empty, nodes included, from their bytes and their places. */
+/** The bytes of an image that was given these places. */
+export function bytesOf(bytes: ImagePieces, places: ImagePieces): number {
+  return pieceList(bytes, places).reduce((sum, piece) => sum + piece.bytes, 0);
+}
+
+/** The pieces that an image has, nodes included, from their bytes and their places. */
 export function pieceList(bytes: ImagePieces, places: ImagePieces): readonly Piece[] {
   const pieces: Piece[] = [{ address: places.header, bytes: bytes.header }];
   for (const [index, pair] of bytes.directories.entries()) {
     const at = places.directories[index]!; // the same groups
     pieces.push({ address: at[0], bytes: pair[0] }, { address: at[1], bytes: pair[1] });
   }
-  for (const name of ['nodes', 'owners', 'programs', 'hits'] as const) {
+  for (const name of ['nodes', 'owners', 'programs', 'hits', 'shares'] as const) {
     pieces.push({ address: places[name], bytes: bytes[name] });
   }
-  return pieces.filter((piece) => piece.bytes > 0);
+  return pieces.filter(({ address, bytes: size }) => size > 0 && address > 0);
 }
+
+/**
+ * Shares of the hits are forgone where they would take more than this of the table's maximum, or do not fit beside the rest. Our
+ * choice: the next image has this little less room; one that misses just that is refused like any (TableLimitCode.bytes).
+ */
+const SHARES_PART = 1 / 64;
 
 /** Takes memory for an image. Throws TableLimitError; then none is taken. */
 export function takePieces(heap: Heap, bytes: ImagePieces): ImagePieces {
@@ -236,9 +256,21 @@ export function takePieces(heap: Heap, bytes: ImagePieces): ImagePieces {
       owners: take(bytes.owners),
       programs: take(bytes.programs),
       hits: take(bytes.hits),
+      shares: takeShares(heap, bytes.shares),
     };
   } catch (error) {
     for (const { address, bytes: size } of taken) heap.giveBack(address, size);
+    throw error;
+  }
+}
+
+/** The first byte of memory taken for shares of the hits; 0 if they are forgone. */
+function takeShares(heap: Heap, bytes: number): number {
+  if (bytes === 0 || bytes > heap.maxBytes * SHARES_PART) return 0;
+  try {
+    return heap.take(bytes, LINE_BYTES);
+  } catch (error) {
+    if (error instanceof TableLimitError) return 0;
     throw error;
   }
 }
@@ -272,7 +304,9 @@ export function writeImage(
   views.words.set(programs.blob, places.programs >>> 2);
   const namesAt = places.programs + programs.blob.byteLength;
   views.bytes.set(names, namesAt);
-  views.doubles.fill(0, places.hits >>> 3, (places.hits >>> 3) + programs.outcomeCount);
+  views.doubles.fill(0, places.hits >>> 3, (places.hits + compiled.pieces.hits) >>> 3);
+  const sharesBytes = places.shares === 0 ? 0 : compiled.pieces.shares;
+  views.doubles.fill(0, places.shares >>> 3, (places.shares + sharesBytes) >>> 3);
   const all: ImagePlaces = {
     generation,
     groups,
@@ -282,6 +316,9 @@ export function writeImage(
     programs: places.programs,
     programWords: programs.blob.length,
     hits: places.hits,
+    shares: places.shares,
+    shareCount: sharesBytes / shareBytes(programs.outcomeCount),
+    hitsSince: generation,
     outcomeCount: programs.outcomeCount,
     names: namesAt,
     nameBytes: names.length,

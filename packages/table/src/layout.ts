@@ -2,7 +2,7 @@
  * The bytes of a table: one shared memory with the control block, room of its own for each reader, and the heap, in which
  * generations lie. All words are 32 bits, little-endian as all machines that Node runs on.
  *
- *   control block │ reader rooms │ heap: headers, directories, nodes, owners, programs, hits
+ *   control block │ reader rooms │ heap: headers, directories, nodes, owners, programs, hits, shares of them
  *
  *   control  word 1    first byte of the header of the generation in force
  *            word 2    its epoch: the generation's low 31 bits
@@ -13,7 +13,7 @@
  *   header   words 0 to 23: HeaderField; then by group of predicates GROUP_WORDS words: GroupField
  *
  *   destination map ─ class ─┐
- *                            ├▶ programs ─▶ code ─▶ names; hits[code >> 2]
+ *                            ├▶ programs ─▶ code ─▶ names; hits or share of them [code >> 2]
  *   owner map ─ program ─────┘
  *
  * Generations share whatever did not change between them: nodes, directories of other maps, owners, programs, and the
@@ -33,7 +33,7 @@ export const READER_SLOTS = 64;
  * Bytes of a reader's room: lists for a tile, columns that are copied in, columns for the reader to fill (engine.ts). What nobody
  * touches takes no memory.
  */
-export const ROOM_BYTES = 2 ** 17;
+export const ROOM_BYTES = 2 ** 18;
 const CONTROL_BYTES = 8192;
 export const HEAP_FIRST_BYTE = CONTROL_BYTES + (READER_SLOTS + 1) * ROOM_BYTES;
 /** A cache line. */
@@ -51,12 +51,18 @@ export const HeaderField = {
   owners: 6,
   programs: 7,
   programWords: 8,
-  /** A float64 by outcome; with the rooms all that readers write. */
+  /** An integer of 64 bits by outcome, for readers without a share; with shares and rooms all that readers write. */
   hits: 9,
   outcomeCount: 10,
   /** UTF-8 JSON: NamesSection. */
   names: 11,
   nameBytes: 12,
+  /** Shares of the hits, each a float64 by outcome that one reader alone writes: the first byte, how many, bytes of each. */
+  shares: 13,
+  shareCount: 14,
+  shareBytes: 15,
+  /** The generation that the hits count from: the one that the programs were compiled for. */
+  hitsSince: 16,
 } as const;
 const HEADER_WORDS = 24;
 /** The words of a group's maps. */
@@ -85,6 +91,29 @@ export function roomOf(slot: number): number {
   return CONTROL_BYTES + slot * ROOM_BYTES;
 }
 
+/**
+ * Bytes of all shares of an image: as many as of the rest of it, but at least and at most these. Our choice: sets of lists have
+ * a share for every reader, and the 2^18 runs of the largest policies still have one for the table and for two readers.
+ */
+const SHARES_LEAST_BYTES = 2 ** 16;
+const SHARES_MOST_BYTES = 2 ** 23;
+
+/** How many readers, the table being the first, count in a share of their own, so that nobody waits for another's cache line. */
+export function shareCount(outcomeCount: number, restBytes: number): number {
+  const bytes = Math.min(Math.max(SHARES_LEAST_BYTES, restBytes), SHARES_MOST_BYTES);
+  return Math.min(READER_SLOTS + 1, Math.floor(bytes / shareBytes(outcomeCount)));
+}
+
+/** Bytes from one share to the next, which begins a cache line. */
+export function shareBytes(outcomeCount: number): number {
+  return Math.ceil((outcomeCount * 8) / LINE_BYTES) * LINE_BYTES;
+}
+
+/** The share of a reader slot, if there are so many. The first is the table's own, whose room is READER_SLOTS. */
+export function shareOf(slot: number): number {
+  return slot === READER_SLOTS ? 0 : slot + 1;
+}
+
 /** Names by their number in records. */
 export interface NamesSection {
   readonly policies: readonly string[];
@@ -107,6 +136,10 @@ export interface ImagePlaces {
   readonly programs: number;
   readonly programWords: number;
   readonly hits: number;
+  readonly shares: number;
+  /** 0 where there was no memory for any. */
+  readonly shareCount: number;
+  readonly hitsSince: number;
   readonly outcomeCount: number;
   readonly names: number;
   readonly nameBytes: number;
@@ -135,6 +168,10 @@ export function writeHeader({ words }: MemoryViews, at: number, places: ImagePla
   set('outcomeCount', places.outcomeCount);
   set('names', places.names);
   set('nameBytes', places.nameBytes);
+  set('shares', places.shares);
+  set('shareCount', places.shareCount);
+  set('hitsSince', places.hitsSince);
+  set('shareBytes', shareBytes(places.outcomeCount));
   for (const [index, { v4, v6 }] of places.groups.entries()) {
     const group = first + HEADER_WORDS + index * GROUP_WORDS;
     words[group + GroupField.map4] = v4.directory;
@@ -164,6 +201,9 @@ export function readHeader({ words }: MemoryViews, at: number): ImagePlaces {
     programs: get('programs'),
     programWords: get('programWords'),
     hits: get('hits'),
+    shares: get('shares'),
+    shareCount: get('shareCount'),
+    hitsSince: get('hitsSince'),
     outcomeCount: get('outcomeCount'),
     names: get('names'),
     nameBytes: get('nameBytes'),
@@ -184,21 +224,24 @@ export interface Image {
   readonly owner6: PrefixMap;
   readonly owners: Int32Array;
   readonly programs: Int32Array;
-  readonly hits: Float64Array;
+  /** Two words an outcome, the low one first. */
+  readonly hits: Int32Array;
+  /** What whoever opened the image counts in instead, if it has a share of its own. */
+  readonly share: Float64Array | undefined;
 }
 
-/** The generation whose header is at `at`. Takes the views of `before` where they are of the same bytes. */
-export function openImage(views: MemoryViews, at: number, before: Image | undefined): Image {
+/**
+ * The generation whose header is at `at`, as the reader of a slot sees it; of the table, READER_SLOTS. Takes the views of `before`
+ * where they are of the same bytes.
+ */
+export function openImage(views: MemoryViews, at: number, before: Image | undefined, slot: number): Image {
   const places = readHeader(views, at);
-  const { programs, programWords, hits, outcomeCount, owner4, owner6 } = places;
+  const { programs, programWords, hits, shares, outcomeCount, owner4, owner6 } = places;
   const maps = places.groups[0] ?? { v4: owner4, v6: owner6 }; // every image has a group
-  const isSame =
-    before !== undefined &&
-    before.places.programs === programs &&
-    before.places.hits === hits &&
-    before.programs.length === programWords &&
-    before.hits.length === outcomeCount;
   const { words, doubles } = views;
+  const hasShare = shareOf(slot) < places.shareCount;
+  const share = (shares + shareOf(slot) * shareBytes(outcomeCount)) / 8;
+  const counted = before?.places.hitsSince === places.hitsSince ? before : undefined;
   return {
     at,
     generation: places.generation,
@@ -212,7 +255,11 @@ export function openImage(views: MemoryViews, at: number, before: Image | undefi
       before?.places.owners === places.owners
         ? before.owners
         : words.subarray(places.owners >>> 2, words.length),
-    programs: isSame ? before.programs : words.subarray(programs >>> 2, (programs >>> 2) + programWords),
-    hits: isSame ? before.hits : doubles.subarray(hits >>> 3, (hits >>> 3) + outcomeCount),
+    programs:
+      before?.places.programs === programs && before.programs.length === programWords
+        ? before.programs
+        : words.subarray(programs >>> 2, (programs >>> 2) + programWords),
+    hits: counted?.hits ?? words.subarray(hits >>> 2, (hits >>> 2) + outcomeCount * 2),
+    share: counted?.share ?? (hasShare ? doubles.subarray(share, share + outcomeCount) : undefined),
   };
 }

@@ -16,7 +16,7 @@ export type TableLimitCode = (typeof TableLimitCode)[keyof typeof TableLimitCode
 export interface TableLimits {
   /** Distinct address classes, in each group of predicates. */
   readonly classes: number;
-  /** Predicates summed over all classes of a group; transient, 4 bytes each. */
+  /** Predicates summed over all classes, of which several groups get an equal part each; transient, 4 bytes each. */
   readonly classMembers: number;
   /** Words of programs' rows by class; 4 bytes each. Beyond, a program looks at the predicates of a class one by one; slower. */
   readonly rows: number;
@@ -29,7 +29,7 @@ export interface TableLimits {
   readonly combined: number;
   /** Words of all programs, those above included; 4 bytes each. At most PROGRAM_WORDS_MAX. */
   readonly lists: number;
-  /** Runs (common ones anew) and one default, summed over programs; 8 bytes each, for the hit counter. At most OUTCOMES_MAX. */
+  /** Runs (common ones anew) and one default, summed over programs; 8 bytes each, for the hit counter, besides its shares (layout.ts). At most OUTCOMES_MAX. */
   readonly outcomes: number;
 }
 

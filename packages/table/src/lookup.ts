@@ -264,7 +264,7 @@ function stricter(egress: number, ingress: number): number {
 
 /** A code in words; `names` are the image's. */
 export function decodeVerdict(image: Image, names: NamesSection, code: number): TableVerdict {
-  const origin = originOf(image.programs, image.hits.length, code);
+  const origin = originOf(image.programs, image.places.outcomeCount, code);
   const block = origin?.block;
   const list = block === undefined || origin === undefined ? -1 : listOf(image.programs, block, origin.run);
   const action = code & CODE_ACTION_MASK;

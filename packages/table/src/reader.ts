@@ -102,8 +102,9 @@ export class TableReader {
   }
 
   /**
-   * The codes of many packets, all of one generation, which stays pinned for the whole batch. Allocates nothing. Columns of `columns`
-   * are looked up where they are, others are copied. Throws RangeError where a column is shorter than the count.
+   * The codes of many packets, all of one generation, which stays pinned for the whole batch. Columns of `columns` are looked up
+   * where they are, and nothing is allocated; others are copied through views made anew for each thousand packets. Throws RangeError
+   * where a column is shorter than the count.
    */
   lookupBatch(batch: PacketBatch, out: VerdictBatch): void {
     checkBatch(batch, out);
@@ -116,7 +117,7 @@ export class TableReader {
     }
   }
 
-  /** Columns in the table's memory, always the same ones, for this reader to fill with packets of a family. */
+  /** Columns in the table's memory, always the same ones, for this reader to fill with packets of a family; each family has its own. */
   columns(family: Family): PacketColumns {
     return this.engine.columns(family);
   }
@@ -187,7 +188,7 @@ export class TableReader {
   /** Looks at a generation for the first time. */
   private look(at: number): Image {
     this.memory.follow(this.pinned.memoryBytes());
-    const image = openImage(this.memory.views, at, this.image);
+    const image = openImage(this.memory.views, at, this.image, this.slot);
     this.image = image;
     this.lastGeneration = image.generation;
     return image;

@@ -14,7 +14,15 @@ import type { Boundaries, ClassSets } from './classes.ts';
 import { ReaderPins, TablePinnedError } from './double-buffer.ts';
 import { Heap } from './heap.ts';
 import { type ImagePieces, type Piece, pieceList, takePieces } from './image.ts';
-import { HEAP_FIRST_BYTE, headerBytes, type Image, LINE_BYTES, openImage, writeHeader } from './layout.ts';
+import {
+  HEAP_FIRST_BYTE,
+  headerBytes,
+  type Image,
+  LINE_BYTES,
+  openImage,
+  READER_SLOTS,
+  writeHeader,
+} from './layout.ts';
 import { TableLimitCode, TableLimitError } from './limits.ts';
 import { MapEditor, NodeChanges } from './map-delta.ts';
 import { type Move, moverOf, TableMemory, type WasmModule } from './memory.ts';
@@ -133,7 +141,7 @@ export class TableSpace {
 
   /** An image that was written to pieces of `take`: the next to be in force. */
   open(bytes: ImagePieces, places: ImagePieces): Image {
-    const image = openImage(this.memory.views, places.header, undefined);
+    const image = openImage(this.memory.views, places.header, undefined, READER_SLOTS);
     this.pending = { image, bytes, places, delta: undefined };
     return image;
   }
@@ -432,7 +440,7 @@ export class TableSpace {
             names: programs.address + programs.bytes - places.nameBytes,
           }),
     });
-    return openImage(this.memory.views, header, image);
+    return openImage(this.memory.views, header, image, READER_SLOTS);
   }
 }
 

@@ -29,8 +29,8 @@ import {
   type PacketColumns,
 } from './engine.ts';
 import { type Explanation, explainVerdict } from './explain.ts';
-import { addListHits, countHit, programHits, type TableHits } from './hits.ts';
-import { compileImage, type ImagePieces, type ImageSizes, writeImage } from './image.ts';
+import { addListHits, countHit, programHits, sumHits, type TableHits } from './hits.ts';
+import { bytesOf, compileImage, type ImagePieces, type ImageSizes, writeImage } from './image.ts';
 import { type Image, type NamesSection, READER_SLOTS } from './layout.ts';
 import { DEFAULT_TABLE_LIMITS, TableLimitCode, TableLimitError, type TableLimits } from './limits.ts';
 import {
@@ -50,7 +50,8 @@ import { type DeltaResult, TableSpace } from './space.ts';
 export interface TableOptions {
   /**
    * Most bytes of all generations that are in memory at once: the one in force, the next, and those that readers still look at.
-   * Address space for them is reserved, memory follows use. Default 1 GiB.
+   * Address space for them is reserved, memory follows use. At most a 64th of them goes, for each generation that is compiled, to
+   * hit counters that readers have to themselves (hits.ts). Default 1 GiB.
    */
   readonly maxBytes?: number;
   readonly limits?: Partial<TableLimits>;
@@ -242,8 +243,8 @@ export class Table {
   }
 
   /**
-   * The codes of many packets, all of one generation. Allocates nothing. Columns of `columns` are looked up where they are, others
-   * are copied. Throws RangeError where a column is shorter than the count.
+   * The codes of many packets, all of one generation. Columns of `columns` are looked up where they are, and nothing is allocated;
+   * others are copied through views made anew for each thousand packets. Throws RangeError where a column is shorter than the count.
    */
   lookupBatch(batch: PacketBatch, out: VerdictBatch): void {
     checkBatch(batch, out);
@@ -252,7 +253,7 @@ export class Table {
     out.generation = image.generation;
   }
 
-  /** Columns in the table's memory, always the same ones, for the caller to fill with packets of a family. */
+  /** Columns in the table's memory, always the same ones, for the caller to fill with packets of a family; each family has its own. */
   columns(family: Family): PacketColumns {
     return this.engine.columns(family);
   }
@@ -300,19 +301,20 @@ export class Table {
       engine: this.engine.kind,
       reservedBytes: this.space.reservedBytes,
       liveBytes: this.space.liveBytes,
-      hits: image.hits.reduce((sum, count) => sum + count, 0),
+      hits: sumHits(image).reduce((sum, count) => sum + count, 0),
     };
   }
 
-  /** Hit counts: exact for this table's own lookups, possibly a few too low while readers look up too (hits.ts). */
+  /** Hit counts of all threads together, exact; `TableReader.lookup4` says what the twin counts a little later. */
   hits(): TableHits {
     const { image, names, prepared } = this.current;
     this.engine.flush(image);
     const lists = new Map(this.pastListHits);
     for (const faded of this.fading) addListHits(faded.image, faded.names, lists);
-    addListHits(image, names, lists);
-    const programs = programHits(image, names);
-    return { generation: prepared.generation, none: image.hits[0] ?? 0, programs, lists };
+    const hits = sumHits(image);
+    addListHits(image, names, lists, hits);
+    const programs = programHits(image, names, hits);
+    return { generation: prepared.generation, none: hits[0] ?? 0, programs, lists };
   }
 
   /** For `openReader` in any thread. */
@@ -420,7 +422,8 @@ export class Table {
     const places = this.space.take(compiled.pieces);
     writeImage(compiled, generation, this.space.memory.views, places);
     const image = this.space.open(compiled.pieces, places);
-    return generationOf(image, after, compiled.sizes, new DeltaState(compiled.delta, this.limits));
+    const sizes = { ...compiled.sizes, bytes: bytesOf(compiled.pieces, places) };
+    return generationOf(image, after, sizes, new DeltaState(compiled.delta, this.limits));
   }
 
   private async compileThere(after: Situation, generation: number): Promise<Generation> {
@@ -437,7 +440,8 @@ export class Table {
       const taken = takings.at(-1);
       if (taken === undefined) throw new TypeError('an image was written nowhere');
       const image = space.open(taken.pieces, taken.places);
-      return generationOf(image, after, sizes, new DeltaState(delta, this.limits));
+      const placed = { ...sizes, bytes: bytesOf(taken.pieces, taken.places) };
+      return generationOf(image, after, placed, new DeltaState(delta, this.limits));
     } catch (error) {
       for (const { pieces, places } of takings) space.untake(pieces, places);
       throw error;

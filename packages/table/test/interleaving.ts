@@ -16,7 +16,7 @@ import {
   unionPrefixes,
 } from '@rulecast/rules';
 import { openReader, type Table } from '../src/index.ts';
-import { openImage, PINNED, pinWord } from '../src/layout.ts';
+import { openImage, PINNED, pinWord, READER_SLOTS } from '../src/layout.ts';
 import { lookup4 } from '../src/lookup.ts';
 import { TableMemory } from '../src/memory.ts';
 import { Random } from './random-rule-set.ts';
@@ -149,7 +149,7 @@ class StalledReader {
     const pin = pinWord(reader.slot);
     // The same steps as a reader's (double-buffer.ts): epoch, pin, header.
     control[pin] = (control[2] ?? 0) | PINNED;
-    const image = openImage(views, (control[1] ?? 0) >>> 0, undefined);
+    const image = openImage(views, (control[1] ?? 0) >>> 0, undefined, READER_SLOTS);
     this.answers = () =>
       Array.from({ length: hosts * 2 }, (_, i) =>
         lookup4(image, 0, undefined, FIRST + (i >> 1) * 1024 + (i & 1), 6, 443),

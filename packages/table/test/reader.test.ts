@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
 import { describe, expect, it } from 'vitest';
 import { EngineKind, openReader, READER_SLOTS, Table, TablePinnedError } from '../src/index.ts';
-import { ControlField, openImage, PINNED, pinWord } from '../src/layout.ts';
+import { ControlField, openImage, PINNED, pinWord, roomOf } from '../src/layout.ts';
 import { lookup4 } from '../src/lookup.ts';
 import { TableMemory } from '../src/memory.ts';
 import { interleave } from './interleaving.ts';
@@ -58,7 +58,7 @@ describe('a table reader', () => {
     const reader = openReader(table.handle());
     const { memory, control } = sharedOf(table);
     control[pinWord(reader.slot)] = 1 | PINNED; // by hand: a look that lasts, at generation 1
-    const old = openImage(memory.views, control[ControlField.header] ?? 0, undefined);
+    const old = openImage(memory.views, control[ControlField.header] ?? 0, undefined, READER_SLOTS);
     const answers = (): readonly number[] =>
       Array.from({ length: HOSTS * 2 }, (_, i) =>
         lookup4(old, 0, undefined, FIRST + (i >> 1) * 1024 + (i & 1), 6, 443),
@@ -203,6 +203,24 @@ describe('a table reader', () => {
       reader.close();
     },
   );
+
+  it('has columns for each family that can be filled at the same time, and next to no other reader’s', () => {
+    const table = new Table();
+    const readers = [table, openReader(table.handle()), openReader(table.handle())];
+    const columns = readers.flatMap((reader) => [reader.columns(4), reader.columns(6)]);
+    const ranges = columns.flatMap(({ src, dst, protos, details, codes }) =>
+      [src, dst, protos, details, codes].map(
+        ({ byteOffset, byteLength }) => [byteOffset, byteOffset + byteLength] as const,
+      ),
+    );
+    ranges.sort(([a], [b]) => a - b);
+    for (const [i, [start]] of ranges.entries())
+      expect(start).toBeGreaterThanOrEqual(ranges[i - 1]?.[1] ?? 0);
+    for (const slot of [0, 1, READER_SLOTS]) {
+      const last = ranges.filter(([start]) => start >= roomOf(slot) && start < roomOf(slot + 1)).at(-1);
+      expect(last?.[1]).toBeLessThanOrEqual(roomOf(slot + 1));
+    }
+  });
 
   it('in worker threads never gets a torn answer or an older generation while the writer flips', async () => {
     // More threads than cores: a reader may lose its core while pinned, and how long is not what is tested here.

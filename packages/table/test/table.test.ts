@@ -312,7 +312,7 @@ describe('limits of a table', () => {
   it.each([
     ['outcomes', TableLimitCode.outcomes, 10], // eight runs, the default action, and none
     ['classes', TableLimitCode.classes, 2], // a class for the one predicate of a group, and the one of no predicate
-    ['classMembers', TableLimitCode.classMembers, 1],
+    ['classMembers', TableLimitCode.classMembers, 8], // one for each of eight groups
   ] as const)('%s: what fits exactly is taken, one less refused and nothing changed', (name, code, exact) => {
     const prepare = (limits: Partial<TableLimits>): unknown => {
       const table = new Table({ limits });

@@ -1,0 +1,244 @@
+/** Hit counters of many readers: none is lost, whoever counts at the same time. */
+
+import { once } from 'node:events';
+import { Worker } from 'node:worker_threads';
+import {
+  emptyPolicy,
+  type List,
+  prefixListOf,
+  prefixOf,
+  prefixSetOf,
+  type RuleSet,
+  RunBuilder,
+} from '@rulecast/rules';
+import { describe, expect, it } from 'vitest';
+import { EngineKind, openReader, Table } from '../src/index.ts';
+import {
+  ControlField,
+  type Image,
+  openImage,
+  READER_SLOTS,
+  shareBytes,
+  shareCount,
+  shareOf,
+} from '../src/layout.ts';
+import { TableMemory } from '../src/memory.ts';
+import { ENVIRONMENT, FIRST, hostPacket, release, shuttlePolicies, withHost } from './release.ts';
+
+const HOSTS = 500;
+const ENGINES = [EngineKind.wasm, EngineKind.twin];
+/** At most a sixty-fourth of this may be shares: enough for lists, not for policies of thousands of runs. */
+const NARROW_BYTES = 2 ** 23;
+
+/** A policy that accepts and drops single hosts in turn. */
+function manyRuns(runs: number): RuleSet {
+  const rules = new RunBuilder();
+  for (let i = 0; i < runs; i++) {
+    rules.push({
+      action: i % 2 === 0 ? 'accept' : 'drop',
+      remote: { kind: 'prefix', prefix: prefixOf(4, [FIRST + i * 1024], 32) },
+      proto: undefined,
+      dns: false,
+      ports: undefined,
+      icmpType: undefined,
+      expire: undefined,
+      comment: undefined,
+    });
+  }
+  const policy = { ...emptyPolicy('default'), egress: rules.build(), defaultAction: 'drop' as const };
+  return { lists: new Map(), policies: new Map([['default', policy]]), resolutions: new Map() };
+}
+
+function tableOf(ruleSet: RuleSet, engine: EngineKind, maxBytes = 2 ** 30): Table {
+  const table = new Table({ engine, maxBytes });
+  table.flip(table.prepare(ruleSet, ENVIRONMENT));
+  return table;
+}
+
+function imageOf(table: Table): Image {
+  const { views } = new TableMemory(table.handle().memory);
+  return openImage(views, views.words[ControlField.header]!, undefined, READER_SLOTS); // the control block is there
+}
+
+/** Has so many threads look up all hosts and their neighbours so often, while `meanwhile` is called again and again. */
+async function lookUp(table: Table, threads: number, rounds: number, meanwhile: () => void): Promise<void> {
+  const gate = new Int32Array(new SharedArrayBuffer(4));
+  const workerData = { handle: table.handle(), rounds, gate, threads, hosts: HOSTS, first: FIRST };
+  const workers = Array.from(
+    { length: threads },
+    () => new Worker(new URL('./hits-worker.mjs', import.meta.url), { workerData }),
+  );
+  let running = true;
+  const ended = Promise.all(workers.map((worker) => once(worker, 'exit'))).finally(() => {
+    running = false;
+  });
+  while (running) {
+    meanwhile();
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  expect(await ended).toEqual(workers.map(() => [0]));
+}
+
+describe.each(ENGINES)('hits that threads count at once: %s', (engine) => {
+  it('none is lost while deltas flip', async () => {
+    let ruleSet = release(1);
+    const table = tableOf(ruleSet, engine);
+    let flips = 0;
+    await lookUp(table, 3, engine === EngineKind.wasm ? 2000 : 400, () => {
+      ruleSet = withHost(ruleSet, flips++);
+      const prepared = table.prepare(ruleSet, ENVIRONMENT);
+      expect(prepared.isDelta).toBe(true);
+      table.flip(prepared);
+      table.lookup(hostPacket(0));
+    });
+    const each = 3 * HOSTS * (engine === EngineKind.wasm ? 2000 : 400);
+    expect(table.hits()).toMatchObject({ none: 0, programs: [{ own: [each + flips], defaultAction: each }] });
+    expect(table.hits().lists).toEqual(new Map([['release-1', each + flips]]));
+    expect(table.stats().hits).toBe(2 * each + flips);
+  });
+
+  it.each([
+    ['no reader has a share', 4096, NARROW_BYTES, 2, 0],
+    ['there are more readers than shares', 2 ** 18, undefined, 5, 3],
+  ])('none is lost where %s', async (_, runs, maxBytes, threads, shares) => {
+    const table = tableOf(manyRuns(runs), engine, maxBytes);
+    expect(imageOf(table).places.shareCount).toBe(shares);
+    let own = 0;
+    await lookUp(table, threads, 100, () => {
+      table.lookup(hostPacket(0));
+      own++;
+    });
+    const [program] = table.hits().programs;
+    const each = threads * 100;
+    const expected = Array.from({ length: HOSTS }, (__, host) => (host === 0 ? each + own : each));
+    expect(program?.own.slice(0, HOSTS)).toEqual(expected);
+    expect(program?.defaultAction).toBe(each * HOSTS);
+    expect(table.stats().hits).toBe(2 * each * HOSTS + own);
+  });
+
+  it('those of a reader that was evicted, or closed, stay, and the next in its slot adds to them', () => {
+    const table = tableOf(release(1), engine);
+    for (let round = 1; round <= 4; round++) {
+      const reader = openReader(table.handle());
+      expect(reader.slot).toBe(0);
+      for (let i = 0; i < 100; i++) reader.lookup(hostPacket(i));
+      if (round % 2 === 0) reader.close();
+      else table.evictReader(reader.slot);
+      expect(table.hits().lists.get('release-1')).toBe(round * 100);
+    }
+    table.flip(table.prepare(release(2), ENVIRONMENT));
+    expect(table.hits().lists.get('release-1')).toBe(400);
+  });
+
+  it('those that wait in a thread when a delta makes programs anew are counted', () => {
+    const hostsFrom = (first: number): List =>
+      prefixListOf(prefixSetOf([0, 1, 2].map((i) => prefixOf(4, [FIRST + (first + i) * 1024], 32))));
+    const rulesOf = (first: number): RuleSet => ({
+      lists: new Map([
+        ['release-1', hostsFrom(0)],
+        ['release-0', hostsFrom(first)],
+      ]),
+      policies: shuttlePolicies('same'),
+      resolutions: new Map(),
+    });
+    const table = tableOf(rulesOf(3), engine);
+    const before = imageOf(table).places.programs;
+    const reader = openReader(table.handle());
+    for (let i = 0; i < 10; i++) reader.lookup4(0, undefined, FIRST, 6, 443);
+    const prepared = table.prepare(rulesOf(2), ENVIRONMENT); // a host of both lists
+    table.flip(prepared);
+    expect([prepared.isDelta, imageOf(table).places.programs === before]).toEqual([true, false]);
+    reader.lookup4(0, undefined, FIRST, 6, 443);
+    reader.close();
+    expect(table.hits().lists.get('release-1')).toBe(11);
+  });
+
+  it('those that wait in a thread when programs are compiled anew are never counted as those of other programs', () => {
+    const hosts = prefixListOf(
+      prefixSetOf(Array.from({ length: HOSTS }, (_, i) => prefixOf(4, [FIRST + i * 1024], 32))),
+    );
+    const lists = new Map([0, 1].map((list) => [`release-${list}`, hosts]));
+    const rulesOf = (comment: string): RuleSet => ({
+      lists,
+      policies: shuttlePolicies(comment),
+      resolutions: new Map(),
+    });
+    const table = tableOf(rulesOf('0'), engine);
+    let flips = 0;
+    const flip = (): unknown => table.flip(table.prepare(rulesOf(`${++flips}`), ENVIRONMENT));
+    while (flips < 20) flip(); // so that images take turns in the same places
+    const reader = openReader(table.handle());
+    for (let i = 0; i < 10; i++) reader.lookup4(0, undefined, FIRST, 6, 443);
+    const before = imageOf(table).places.hits;
+    do flip();
+    while (imageOf(table).places.hits !== before && flips < 100);
+    expect(flips).toBeLessThan(100);
+    reader.close();
+    expect(table.stats().hits).toBe(0);
+  });
+
+  it('more than a word holds are counted without a share', () => {
+    const table = tableOf(manyRuns(4096), engine, NARROW_BYTES);
+    const image = imageOf(table);
+    expect(image.share).toBeUndefined();
+    const reader = openReader(table.handle());
+    reader.lookup4(0, undefined, FIRST, 6, 443);
+    reader.close();
+    const outcome = image.hits.indexOf(1) / 2;
+    image.hits[outcome * 2] = -1;
+    for (let i = 0; i < 64; i++) table.lookup4(0, undefined, FIRST, 6, 443);
+    expect(table.hits().programs[0]?.own[0]).toBe(2 ** 32 - 1 + 64);
+  });
+});
+
+describe('shares of the hits', () => {
+  it.each([
+    [1, 0, 65],
+    [126, 0, 64],
+    [1000, 300_000, 37],
+    [8192, 65_535, 1],
+    [8193, 65_535, 0],
+    [2 ** 18 + 2, 2 ** 30, 3],
+    [2 ** 20, 2 ** 30, 1],
+    [2 ** 20 + 1, 2 ** 30, 0],
+    [2 ** 24, 2 ** 30, 0],
+  ])('of %i outcomes of an image of %i bytes are %i', (outcomes, restBytes, shares) => {
+    expect(shareCount(outcomes, restBytes)).toBe(shares);
+    expect(shareBytes(outcomes) % 64).toBe(0);
+    expect(shareBytes(outcomes)).toBeGreaterThanOrEqual(outcomes * 8);
+  });
+
+  it('are another one for each reader and the table, which has the first', () => {
+    const own = new Set(Array.from({ length: READER_SLOTS + 1 }, (_, slot) => shareOf(slot)));
+    expect(own.size).toBe(READER_SLOTS + 1);
+    expect(shareOf(READER_SLOTS)).toBe(0);
+    expect(Math.max(...own)).toBe(READER_SLOTS);
+  });
+
+  it('are in the bytes of the table, and forgone where the maximum is short', () => {
+    const outcomes = 4096 + 2; // a default action and none
+    const [wide, narrow] = [2 ** 30, NARROW_BYTES].map((maxBytes) =>
+      tableOf(manyRuns(4096), EngineKind.wasm, maxBytes).stats(),
+    );
+    const rest = narrow!.bytes; // both are there
+    expect(wide!.bytes - rest).toBe(shareCount(outcomes, rest) * shareBytes(outcomes)); // likewise
+    expect(wide!.liveBytes - wide!.bytes).toBe(narrow!.liveBytes - narrow!.bytes); // likewise
+  });
+
+  it('give way to an image that would not fit with them', () => {
+    const bytesWithin = (maxBytes: number): number => {
+      try {
+        return tableOf(release(1), EngineKind.wasm, maxBytes).stats().bytes;
+      } catch {
+        return 0;
+      }
+    };
+    const whole = bytesWithin(2 ** 30);
+    let maxBytes = 0; // the least that the image fits in
+    for (let step = 2 ** 20; step >= 64; step /= 2) if (bytesWithin(maxBytes + step) === 0) maxBytes += step;
+    const rest = bytesWithin(maxBytes + 64);
+    expect(bytesWithin(maxBytes)).toBe(0);
+    expect(whole - rest).toBe((READER_SLOTS + 1) * shareBytes(3));
+    expect(bytesWithin(whole + 2 ** 16)).toBe(whole);
+  });
+});
