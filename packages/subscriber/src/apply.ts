@@ -170,7 +170,9 @@ export class Applier {
     const startMs = performance.now();
     const { ruleSet, changes } = await this.verified(candidate);
     const verifiedMs = performance.now();
-    await setImmediate(); // what is verified and compiled in place are two stretches, not one
+    // What is verified and compiled in place are two stretches, not one: one turn ends the poll phase, the next lets timers and sockets in.
+    await setImmediate();
+    await setImmediate();
     const environment = this.options.environment();
     const prepared = await this.prepare(ruleSet, environment, changes);
     const compiledMs = performance.now();
