@@ -1,12 +1,23 @@
 /** Bar charts as SVG, for the documents: one group of bars a row, one bar a series, on a logarithmic axis. */
 
-const WIDTH = 900;
+const WIDTH = 1000;
 const BAR_HEIGHT = 15;
 const GROUP_GAP = 16;
-const LABEL_WIDTH = 210;
-const RIGHT_MARGIN = 120;
+const LABEL_WIDTH = 230;
+const RIGHT_MARGIN = 300; // for the longest name of a series
 const TOP = 56;
-const COLOURS = ['#1b6e8c', '#7fb7be', '#d38b5d', '#8d6a9f', '#5b8c5a', '#b0b0b0', '#c44536', '#e3b23c'];
+const COLOURS = [
+  '#1b6e8c',
+  '#4d94a8',
+  '#7fb7be',
+  '#3f6b45',
+  '#5b8c5a',
+  '#8fb58e',
+  '#c44536',
+  '#d38b5d',
+  '#e3b23c',
+  '#b0b0b0',
+];
 
 /**
  * @param {{ title: string, unit: string, series: readonly string[], groups: readonly { name: string, values: readonly (number | undefined)[] }[] }} chart

@@ -423,12 +423,12 @@ function* policies() {
   const { runs } = parseRuleLines(new TextEncoder().encode(seedPolicy()), 'egress', 0);
   const policy = { ...emptyPolicy('default'), egress: runs };
   yield {
-    name: '262,145 rules alike but for the /30',
+    name: '262,145 rules, only the /30 differs',
     ruleSet: { lists: new Map(), policies: new Map([[policy.name, policy]]), resolutions: new Map() },
     packets: packetsTo(count, 0xac100000, 2 ** 21),
   };
   yield {
-    name: '262,144 rules, 1 in 10 with protocol and port, 1 in 1,000 to anywhere',
+    name: '262,144 hosts, 1 in 10 with ports', // and one in a thousand to anywhere
     ruleSet: defaultPolicyOf(mostlyDestinations(2 ** 18)),
     packets: packetsTo(count, 0x0a000000, 2 ** 26),
   };
