@@ -129,10 +129,8 @@ async function judge(subscriber, ring, { threads, seconds, json }, interrupted) 
  */
 function startWorker(subscriber, workerData) {
   const worker = new Worker(new URL('packet-loop/worker.mjs', import.meta.url), { workerData });
-  worker.once('message', ({ slots }) => {
-    worker.once('error', () => {
-      for (const slot of slots) subscriber.evictReader(slot); // it cannot close its readers any more
-    });
+  worker.once('message', ({ slot }) => {
+    worker.once('error', () => subscriber.evictReader(slot)); // it cannot close its reader any more
   });
   return { started: once(worker, 'message'), ended: once(worker, 'exit') };
 }

@@ -29,7 +29,7 @@ const { bounds } = ring;
 const view = new DataView(ring.bytes.buffer);
 const frames = frameCount(ring);
 const reader = openReader(handle);
-parentPort?.postMessage({ slots: [reader.slot] });
+parentPort?.postMessage({ slot: reader.slot });
 
 const lane4 = new Lane(reader.columns(4));
 const lane6 = new Lane(reader.columns(6));

@@ -41,7 +41,7 @@ const STRETCH = 2 ** 22;
 const READER_MS = 1500;
 const FLIPS_PER_SECOND = 20;
 
-/** @param {readonly string[]} args `--runs N`, `--only sets,policies,readers`, `--plots DIRECTORY` */
+/** @param {readonly string[]} args `--runs N`, `--only sets,deltas,policies,readers`, `--plots DIRECTORY` */
 export async function run(args) {
   const runs = runsOf(args, 5);
   const only = optionOf(args, '--only')?.split(',');
@@ -49,6 +49,7 @@ export async function run(args) {
   const wants = (/** @type {string} */ part) => only === undefined || only.includes(part);
   process.stdout.write(machineLine(runs));
   if (wants('sets')) await benchSets(runs, plots);
+  if (wants('deltas')) benchDeltas(runs);
   if (wants('policies')) benchPolicies(runs, plots);
   if (wants('readers')) await benchReaders(runs);
 }
@@ -77,7 +78,6 @@ async function benchSets(runs, plots) {
       ];
       process.stdout.write(`\n### ${set.name}: ${grouped(set.entries)} prefixes\n\nM lookups/s.\n\n`);
       process.stdout.write(setTable(set, inputs, rows));
-      process.stdout.write(`\n${deltaLine(set, runs)}\n`);
       charts.push({ set, inputs, rows });
     }
   } finally {
@@ -264,41 +264,52 @@ function scalarOf(subject, family, words) {
 
 // ── Deltas ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-/** Warm deltas: a subscriber that lives long has made some. @param {TableSet} set @param {number} runs */
-function deltaLine(set, runs) {
+/** @param {number} runs */
+function benchDeltas(runs) {
+  process.stdout.write('\n### Deltas, to the flip: changes known · lists compared\n\n');
+  const rows = SETS.map((make) => deltaRow(make(), runs));
+  const head = ['set', ...DELTAS.map(({ name }) => name), 'memory, × one image'];
+  process.stdout.write(table(head, rows));
+}
+
+/** Rounds before the measured ones: what it costs once the code is compiled. */
+const DELTAS = [
+  { name: 'one entry', changes: 1, rounds: 1000 },
+  { name: '1k + 1k', changes: 1000, rounds: 30 },
+  { name: '10k + 10k', changes: 10_000, rounds: 6 },
+];
+
+/** The cells of a set: times, and the most memory while one of up to 1k + 1k was prepared. @param {TableSet} set @param {number} runs */
+function deltaRow(set, runs) {
   const subject = new Table();
   let before = ruleSetOf(set);
   subject.flip(subject.prepare(before, ENVIRONMENT));
   const next = seededWords(31);
-  const parts = [];
+  const cells = [set.name];
   let most = 0;
-  for (const changes of [1, 1000, 10_000]) {
-    if (changes * 4 > set.entries) continue;
+  for (const { changes, rounds } of DELTAS) {
     const [known, compared] = [/** @type {number[]} */ ([]), /** @type {number[]} */ ([])];
     let isDelta = true;
     const whole = before;
-    for (let i = 0; i < (changes === 1 ? 200 : 16) + 4 * runs; i++) {
-      const isKnown = i % 4 < 2;
-      const isEven = i % 2 === 0; // one entry goes, and comes back
+    for (let round = 0; round < (changes * 4 > set.entries ? 0 : rounds + 4 * runs); round++) {
+      const isKnown = round % 4 < 2;
+      const goes = round % 2 === 0; // one entry goes, and comes back
       const after =
-        changes > 1 ? changedSet(before, set, changes, next) : isEven ? withoutOne(before, next) : whole;
+        changes > 1 ? changedSet(before, set, changes, next) : goes ? withoutOne(before, next) : whole;
       const told = isKnown ? changesOf(before, after) : undefined;
       const start = performance.now();
       const prepared = subject.prepare(after, ENVIRONMENT, told);
       if (changes <= 1000) most = Math.max(most, subject.stats().liveBytes);
       subject.flip(prepared);
-      (isKnown ? known : compared).push(performance.now() - start);
+      const elapsed = performance.now() - start;
+      if (round >= rounds) (isKnown ? known : compared).push(elapsed);
       isDelta &&= prepared.isDelta;
       before = after;
     }
-    const how = isDelta ? '' : ' (some built anew)';
-    const name = changes === 1 ? '1' : `${grouped(changes)} + ${grouped(changes)}`;
-    parts.push(
-      `${name}: ${delay(median(known))}, ${delay(median(compared))} if the lists are compared${how}`,
-    );
+    const times = `${delay(median(known))} · ${delay(median(compared))}${isDelta ? '' : ', some in full'}`;
+    cells.push(known.length === 0 ? '' : times);
   }
-  const { bytes } = subject.stats();
-  return `Delta, to the flip: ${parts.join('; ')}. Most memory while one was prepared: ${(most / bytes).toFixed(2)} × one image.`;
+  return [...cells, (most / subject.stats().bytes).toFixed(2)];
 }
 
 /** @param {RuleSet} ruleSet @param {() => number} next @returns {RuleSet} */
