@@ -48,7 +48,8 @@ export function barChart({ title, unit, series, groups }) {
     y += GROUP_GAP;
   }
   return [
-    `<svg xmlns="http://www.w3.org/2000/svg" width="${WIDTH}" height="${y}" viewBox="0 0 ${WIDTH} ${y}" font-family="sans-serif" font-size="11">`,
+    `<svg xmlns="http://www.w3.org/2000/svg" width="${WIDTH}" height="${y}" viewBox="0 0 ${WIDTH} ${y}" font-family="sans-serif" font-size="11" role="img" aria-label="${escaped(title)}">`,
+    `<title>${escaped(title)}</title>`,
     `<rect width="${WIDTH}" height="${y}" fill="#ffffff"/>`,
     `<text x="12" y="22" font-size="15" font-weight="bold">${escaped(title)}</text>`,
     text(12, 40, `${unit}, logarithmic scale`, 'start'),
@@ -70,5 +71,9 @@ function digits(value) {
 
 /** @param {string} content */
 function escaped(content) {
-  return content.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;');
+  return content
+    .replaceAll('&', '&amp;')
+    .replaceAll('<', '&lt;')
+    .replaceAll('>', '&gt;')
+    .replaceAll('"', '&quot;');
 }
