@@ -364,9 +364,34 @@ function lookupTile(
 }
 
 /**
- * The codes of many IPv4 packets, into `codes`, and their hits. Columns are where the caller has them; `src` is 0 if no
+ * The codes of many packets, into `codes`, and their hits. Columns are where the caller has them; `src` is 0 if no
  * packet has a known source. `room` is the reader's own.
  */
+// @ts-ignore: decorator
+@inline
+function lookupAll(
+  family: i32,
+  image: usize,
+  direction: i32,
+  src: usize,
+  dst: usize,
+  protos: usize,
+  details: usize,
+  codes: usize,
+  count: i32,
+  room: usize,
+): void {
+  const addressShift: usize = family == 4 ? 2 : 4;
+  for (let i = 0; i < count; i += TILE) {
+    const at = <usize>i << 2;
+    const addressAt = <usize>i << addressShift;
+    const from: usize = src == 0 ? 0 : src + addressAt;
+    const left = min(count - i, TILE);
+    lookupTile(image, family, direction, from, dst + addressAt, protos + i, details + at, codes + at, left, room);
+  }
+}
+
+/** For IPv4, with a word an address. */
 export function lookupAll4(
   image: usize,
   direction: i32,
@@ -378,15 +403,10 @@ export function lookupAll4(
   count: i32,
   room: usize,
 ): void {
-  for (let i = 0; i < count; i += TILE) {
-    const at = <usize>i << 2;
-    const from: usize = src == 0 ? 0 : src + at;
-    const left = min(count - i, TILE);
-    lookupTile(image, 4, direction, from, dst + at, protos + i, details + at, codes + at, left, room);
-  }
+  lookupAll(4, image, direction, src, dst, protos, details, codes, count, room);
 }
 
-/** The same for IPv6, with four words an address. */
+/** For IPv6, with four words an address. */
 export function lookupAll6(
   image: usize,
   direction: i32,
@@ -398,12 +418,7 @@ export function lookupAll6(
   count: i32,
   room: usize,
 ): void {
-  for (let i = 0; i < count; i += TILE) {
-    const at = <usize>i << 2;
-    const from: usize = src == 0 ? 0 : src + (at << 2);
-    const left = min(count - i, TILE);
-    lookupTile(image, 6, direction, from, dst + (at << 2), protos + i, details + at, codes + at, left, room);
-  }
+  lookupAll(6, image, direction, src, dst, protos, details, codes, count, room);
 }
 
 /** The classes, in the first group, of many IPv4 addresses. */

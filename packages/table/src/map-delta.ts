@@ -11,7 +11,7 @@
  *   new       ·······│ class 8 │ 9 │ 8 ·│····
  */
 
-import { strideOf } from '@rulecast/rules';
+import { Chunks } from './chunks.ts';
 import type { Boundaries, ClassSets, IndexColumn } from './classes.ts';
 import type { Heap } from './heap.ts';
 import type { Move, TableMemory } from './memory.ts';
@@ -61,10 +61,9 @@ export class MapEditor {
   private readonly memoTo = new Int32Array(MEMO_SLOTS); // the class with it toggled
   // Of the delta at hand:
   private changes = new NodeChanges();
-  private keys = new Uint32Array(0);
+  private chunks = new Chunks(new Uint32Array(0), 4);
   private predicates: IndexColumn = new Uint32Array(0);
   private count = 0;
-  private stride: 1 | 4 = 1;
   private readonly toggled: number[] = []; // predicates that differ at the place looked at
 
   constructor(memory: TableMemory, move: Move, heap: Heap, sets: ClassSets) {
@@ -81,10 +80,9 @@ export class MapEditor {
    */
   edit(directory: number, family: 4 | 6, toggles: Boundaries, changes: NodeChanges, touched: number[]): void {
     this.changes = changes;
-    this.keys = toggles.keys;
+    this.chunks = new Chunks(toggles.keys, family);
     this.predicates = toggles.predicates;
     this.count = toggles.count;
-    this.stride = strideOf(family);
     this.toggled.length = 0;
     const first = directory >>> 2;
     const set = (slot: number, value: number): void => {
@@ -94,9 +92,9 @@ export class MapEditor {
     const at = (slot: number): number => this.memory.views.words[first + slot]!; // slot < DIRECTORY_SLOTS
     let slot = 0;
     for (let i = 0; i < this.count; ) {
-      const chunk = this.chunkAt(i, 0);
+      const chunk = this.chunks.at(i, 0);
       if (this.toggled.length > 0) for (; slot < chunk; slot++) set(slot, this.mapped(1, at(slot)));
-      const end = this.groupEnd(i, this.count, 0);
+      const end = this.chunks.groupEnd(i, this.count, 0);
       i = this.toggleStart(i, end, 0);
       slot = chunk;
       if (i === end) continue;
@@ -114,9 +112,9 @@ export class MapEditor {
     const made = this.cleared(level);
     let chunk = 0; // those before it are done
     for (let i = from; i < to; ) {
-      const next = this.chunkAt(i, level);
+      const next = this.chunks.at(i, level);
       this.copy(level, value, old, chunk, next, made);
-      const end = this.groupEnd(i, to, level);
+      const end = this.chunks.groupEnd(i, to, level);
       i = this.toggleStart(i, end, level);
       chunk = next;
       if (i === end) continue;
@@ -135,7 +133,7 @@ export class MapEditor {
     let chunk = 0; // those before it are done
     if (this.toggled.length > 0) splice.open(0);
     for (let i = from; i < to; ) {
-      const next = this.chunkAt(i, level);
+      const next = this.chunks.at(i, level);
       const isFar =
         this.toggled.length === 0 &&
         (!splice.isOpen || old.indexOf(next) - old.indexOf(chunk) > NEAR_INTERVALS);
@@ -143,7 +141,7 @@ export class MapEditor {
         if (splice.isOpen) splice.close(chunk);
         splice.open(next);
       } else this.copy(level, 0, old, chunk, next, made);
-      const end = this.groupEnd(i, to, level);
+      const end = this.chunks.groupEnd(i, to, level);
       i = this.toggleStart(i, end, level);
       chunk = next;
       if (i === end) continue;
@@ -266,7 +264,7 @@ export class MapEditor {
   /** Toggles what changes at the first address of the chunk of boundary i; returns the first boundary after it. */
   private toggleStart(from: number, end: number, level: number): number {
     let i = from;
-    while (i < end && this.isChunkStart(i, level)) this.toggle(this.predicates[i++]!); // i < count
+    while (i < end && this.chunks.isStart(i, level)) this.toggle(this.predicates[i++]!); // i < count
     return i;
   }
 
@@ -274,26 +272,5 @@ export class MapEditor {
     const at = this.toggled.indexOf(predicate);
     if (at < 0) this.toggled.push(predicate);
     else this.toggled.splice(at, 1);
-  }
-
-  /** The end of the boundaries from `i` that share its chunk of a level. */
-  private groupEnd(i: number, to: number, level: number): number {
-    const chunk = this.chunkAt(i, level);
-    let end = i + 1;
-    while (end < to && this.chunkAt(end, level) === chunk) end++;
-    return end;
-  }
-
-  private chunkAt(i: number, level: number): number {
-    const word = this.keys[i * this.stride + (level >> 1)]!; // i < count
-    return (level & 1) === 0 ? word >>> 16 : word & 0xffff;
-  }
-
-  /** Whether a boundary has only zeros after its chunk of a level. */
-  private isChunkStart(i: number, level: number): boolean {
-    const word = level >> 1;
-    if ((level & 1) === 0 && (this.keys[i * this.stride + word]! & 0xffff) !== 0) return false; // i < count
-    for (let w = word + 1; w < this.stride; w++) if (this.keys[i * this.stride + w] !== 0) return false;
-    return true;
   }
 }

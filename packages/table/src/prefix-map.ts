@@ -9,7 +9,7 @@
  * addresses one value has a directory of one slot. prefix-node.ts says how nodes are searched.
  */
 
-import { strideOf } from '@rulecast/rules';
+import { Chunks } from './chunks.ts';
 import type { Cut, IndexColumn } from './classes.ts';
 import type { MemoryViews } from './memory.ts';
 import { GRANULE_BYTES, Intervals, nodeShape, seek, writeNode } from './prefix-node.ts';
@@ -84,20 +84,18 @@ interface Target {
 class MapBuilder {
   granules = 0;
   bounds = 0;
-  private readonly starts: Uint32Array;
+  private readonly chunks: Chunks;
   private readonly classes: IndexColumn;
   private readonly count: number;
-  private readonly stride: 1 | 4;
   private readonly lastLevel: number;
   private readonly target: Target | undefined;
   private readonly firstGranule: number;
   private readonly scratch: Intervals[] = []; // by level
 
   constructor(cut: Cut, target: Target | undefined, firstGranule: number) {
-    this.starts = cut.starts;
+    this.chunks = new Chunks(cut.starts, cut.family);
     this.classes = cut.classes;
     this.count = cut.count;
-    this.stride = strideOf(cut.family);
     this.lastLevel = cut.family === 4 ? 1 : 7;
     this.target = target;
     this.firstGranule = firstGranule;
@@ -105,7 +103,7 @@ class MapBuilder {
 
   /** Whether all addresses have one class. */
   isConstant(): boolean {
-    return this.count === 0 || (this.count === 1 && this.chunkAt(0, 0) === 0 && this.isChunkStart(0, 0));
+    return this.count === 0 || (this.count === 1 && this.chunks.at(0, 0) === 0 && this.chunks.isStart(0, 0));
   }
 
   build(): void {
@@ -113,10 +111,10 @@ class MapBuilder {
     let classId = 0;
     let slot = 0;
     for (let i = 0; i < this.count; ) {
-      const chunk = this.chunkAt(i, 0);
+      const chunk = this.chunks.at(i, 0);
       slots?.fill(classId, slot, chunk);
-      const end = this.groupEnd(i, this.count, 0);
-      if (this.isChunkStart(i, 0)) classId = this.classes[i++]!; // i < count
+      const end = this.chunks.groupEnd(i, this.count, 0);
+      if (this.chunks.isStart(i, 0)) classId = this.classes[i++]!; // i < count
       const value = i < end ? this.node(1, i, end, classId) : classId;
       if (slots !== undefined) slots[chunk] = value;
       classId = this.classes[end - 1]!; // end > 0
@@ -133,7 +131,7 @@ class MapBuilder {
     intervals.clear();
     intervals.push(0, firstClass);
     if (level === this.lastLevel) {
-      for (let i = from; i < to; i++) intervals.push(this.chunkAt(i, level), this.classes[i]!); // i < count
+      for (let i = from; i < to; i++) intervals.push(this.chunks.at(i, level), this.classes[i]!); // i < count
     } else this.innerIntervals(level, from, to, firstClass, intervals);
     const shape = nodeShape(intervals);
     const granule = this.firstGranule + this.granules;
@@ -152,35 +150,14 @@ class MapBuilder {
   ): void {
     let classId = firstClass;
     for (let i = from; i < to; ) {
-      const chunk = this.chunkAt(i, level);
-      const end = this.groupEnd(i, to, level);
-      if (this.isChunkStart(i, level)) classId = this.classes[i++]!; // i < count
+      const chunk = this.chunks.at(i, level);
+      const end = this.chunks.groupEnd(i, to, level);
+      if (this.chunks.isStart(i, level)) classId = this.classes[i++]!; // i < count
       const value = i === end ? classId : this.node(level + 1, i, end, classId);
       intervals.push(chunk, value);
       classId = this.classes[end - 1]!; // end > 0
       if (value < 0 && chunk < 0xffff) intervals.push(chunk + 1, classId);
       i = end;
     }
-  }
-
-  /** The end of the starts from `i` that share its chunk of a level. */
-  private groupEnd(i: number, to: number, level: number): number {
-    const chunk = this.chunkAt(i, level);
-    let end = i + 1;
-    while (end < to && this.chunkAt(end, level) === chunk) end++;
-    return end;
-  }
-
-  private chunkAt(i: number, level: number): number {
-    const word = this.starts[i * this.stride + (level >> 1)]!; // i < count
-    return (level & 1) === 0 ? word >>> 16 : word & 0xffff;
-  }
-
-  /** Whether a start has only zeros after its chunk of a level. */
-  private isChunkStart(i: number, level: number): boolean {
-    const word = level >> 1;
-    if ((level & 1) === 0 && (this.starts[i * this.stride + word]! & 0xffff) !== 0) return false; // i < count
-    for (let w = word + 1; w < this.stride; w++) if (this.starts[i * this.stride + w] !== 0) return false;
-    return true;
   }
 }
