@@ -8,8 +8,8 @@ import {
   type Policy,
   PrefixBuilder,
   type Prefixes,
+  plainRule,
   prefixListOf,
-  type Rule,
   type RuleSet,
   RunBuilder,
   ruleAt,
@@ -543,16 +543,7 @@ describe('deltas of policies', () => {
 /** A policy with a rule for each number: `drop` to the /30 of that number in 172.0.0.0/8. */
 function manyRules(numbers: readonly number[]): RuleSet {
   const builder = new RunBuilder();
-  const rule: Rule = {
-    action: 'drop',
-    proto: undefined,
-    dns: false,
-    ports: undefined,
-    icmpType: undefined,
-    expire: undefined,
-    comment: undefined,
-    remote: { kind: 'any' },
-  };
+  const rule = plainRule('drop');
   for (const number of numbers) builder.pushPrefix(rule, 4, Uint32Array.of(0xac000000 + number * 4), 0, 30);
   const policy: Policy = {
     name: 'p',

@@ -12,7 +12,7 @@
  * filters of smaller scope come first, so that few are hidden by others.
  */
 
-import { prefixOf, prefixSetOf, RunBuilder } from '@rulecast/rules';
+import { plainRule, prefixOf, prefixSetOf, RunBuilder } from '@rulecast/rules';
 import { seededWords } from '../inputs.mjs';
 
 /** @typedef {import('@rulecast/rules').Rule} Rule */
@@ -142,14 +142,10 @@ export function classBenchRules(family, count, seed) {
     const key = `${word}/${length} ${proto} ${range?.first}-${range?.last}`;
     if (rules.has(key)) continue;
     rules.set(key, {
-      action: fraction() < 0.5 ? 'accept' : 'drop',
+      ...plainRule(fraction() < 0.5 ? 'accept' : 'drop'),
       remote: length === 0 ? { kind: 'any' } : { kind: 'prefix', prefix: prefixOf(4, [word], length) },
       proto,
-      dns: false,
       ports: range,
-      icmpType: undefined,
-      expire: undefined,
-      comment: undefined,
     });
   }
   const scopes = new Map(Array.from(rules.values(), (rule) => [rule, scopeOf(rule)]));

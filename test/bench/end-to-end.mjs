@@ -23,7 +23,14 @@ import {
   verifyRuleSet,
   verifySignature,
 } from '@rulecast/protocol';
-import { canonicalPrefixes, EMPTY_RULE_SET, emptyPolicy, PrefixBuilder, RunBuilder } from '@rulecast/rules';
+import {
+  canonicalPrefixes,
+  EMPTY_RULE_SET,
+  emptyPolicy,
+  PrefixBuilder,
+  plainRule,
+  RunBuilder,
+} from '@rulecast/rules';
 import { Table } from '@rulecast/table';
 import { connect, listen, parseEndpoint } from '@rulecast/vchan';
 import { churned, millionHosts, seedPolicy, textOf } from '../inputs.mjs';
@@ -212,9 +219,8 @@ function ruleSetOf(workload, bytes) {
 function usedByRule(ruleSet) {
   if (ruleSet.policies.size > 0) return ruleSet;
   const runs = new RunBuilder();
-  const match = { proto: undefined, dns: false, ports: undefined, icmpType: undefined, expire: undefined };
-  runs.push({ ...match, action: 'drop', comment: undefined, remote: { kind: 'list', list: 'hosts' } });
-  runs.push({ ...match, action: 'accept', comment: undefined, remote: { kind: 'any' } });
+  runs.push({ ...plainRule('drop'), remote: { kind: 'list', list: 'hosts' } });
+  runs.push(plainRule('accept'));
   return {
     ...ruleSet,
     policies: new Map([['default', { ...emptyPolicy('default'), egress: runs.build() }]]),

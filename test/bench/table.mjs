@@ -14,6 +14,7 @@ import {
   emptyPolicy,
   emptyPrefixes,
   PrefixBuilder,
+  plainRule,
   prefixListOf,
   RunBuilder,
 } from '@rulecast/rules';
@@ -137,20 +138,6 @@ function ruleSetOf(set) {
     egress: runs.build(),
   };
   return { lists, policies: new Map([[policy.name, policy]]), resolutions: new Map() };
-}
-
-/** @param {'accept' | 'drop'} action @returns {Rule} */
-function plainRule(action) {
-  return {
-    action,
-    remote: { kind: 'any' },
-    proto: undefined,
-    dns: false,
-    ports: undefined,
-    icmpType: undefined,
-    expire: undefined,
-    comment: undefined,
-  };
 }
 
 /** @param {TableSet} set @param {readonly Trace[]} inputs @param {number} runs @returns {Row[]} */

@@ -9,6 +9,7 @@ import {
   PrefixBuilder,
   type Prefixes,
   parsePrefix,
+  plainRule,
   prefixListOf,
   prefixSetOf,
   type RuleSet,
@@ -22,15 +23,7 @@ import { enforcementGap } from './namespaces.ts';
 import { within } from './scene.ts';
 
 const SOON_MS = 10_000;
-const MATCH = {
-  action: 'drop',
-  proto: undefined,
-  dns: false,
-  ports: undefined,
-  icmpType: undefined,
-  expire: undefined,
-  comment: undefined,
-} as const;
+const MATCH = plainRule('drop');
 
 let network: Network | undefined;
 const sinks: NftSink[] = [];

@@ -12,6 +12,7 @@ import {
   IpProtocol,
   type Prefixes,
   parsePrefix,
+  plainRule,
   prefixAt,
   prefixListOf,
   prefixOf,
@@ -197,16 +198,7 @@ interface LargeSet {
   readonly packets: number;
 }
 
-const PLAIN: Rule = {
-  action: 'drop',
-  remote: { kind: 'any' },
-  proto: undefined,
-  dns: false,
-  ports: undefined,
-  icmpType: undefined,
-  expire: undefined,
-  comment: undefined,
-};
+const PLAIN = plainRule('drop');
 
 function hostRule(word: number, length: number, more: Partial<Rule>): Rule {
   return { ...PLAIN, remote: { kind: 'prefix', prefix: prefixOf(4, [word], length) }, ...more };

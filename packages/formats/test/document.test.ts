@@ -359,7 +359,7 @@ describe('parseDocument: hostile documents', () => {
     expect(faults(read(text, {}, { documentTokens: least - 1 }))).toEqual(['1:1 too-many-tokens']);
   });
 
-  it('takes keys that objects have already as any other key', () => {
+  it('reads keys that objects have already like all others', () => {
     expect(faults(read('__proto__: {}\nconstructor: {}\n'))).toEqual(['1:1 unknown-key', '2:1 unknown-key']);
     const parsed = read('lists:\n  constructor: { entries: [192.0.2.1] }\n  __proto__: { entries: [] }\n');
     expect(faults(parsed)).toEqual(['3:3 bad-name']);

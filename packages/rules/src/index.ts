@@ -93,6 +93,7 @@ export {
   formatRule,
   type PortRange,
   type Proto,
+  plainRule,
   type Remote,
   type Rule,
   type RuleMatch,

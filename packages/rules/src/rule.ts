@@ -40,6 +40,22 @@ export interface Rule extends RuleMatch {
   readonly remote: Remote;
 }
 
+/** A rule for every packet, to be narrowed. */
+export function plainRule<A extends Action>(
+  action: A,
+): RuleMatch & { readonly action: A; readonly remote: { readonly kind: 'any' } } {
+  return {
+    action,
+    remote: { kind: 'any' },
+    proto: undefined,
+    dns: false,
+    ports: undefined,
+    icmpType: undefined,
+    expire: undefined,
+    comment: undefined,
+  };
+}
+
 /** How the options that name the remote side begin. */
 export const REMOTE_STEM: Readonly<Record<Direction, 'dst' | 'src'>> = { egress: 'dst', ingress: 'src' };
 

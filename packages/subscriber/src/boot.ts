@@ -5,6 +5,7 @@ import {
   EMPTY_PREFIX_SET,
   type Policy,
   parsePrefix,
+  plainRule,
   prefixSetOf,
   type RuleSet,
 } from '@rulecast/rules';
@@ -14,18 +15,8 @@ const BOOT_POLICY = 'boot';
 
 export function bootRuleSet(action: Action): RuleSet {
   const everything = prefixSetOf(['0.0.0.0/0', '::/0'].map(prefixFrom));
-  const any = {
-    match: {
-      action,
-      proto: undefined,
-      dns: false,
-      ports: undefined,
-      icmpType: undefined,
-      expire: undefined,
-      comment: undefined,
-    },
-    remote: { kind: 'any' },
-  } as const;
+  const { remote, ...match } = plainRule(action);
+  const any = { match, remote };
   const boot: Policy = {
     name: BOOT_POLICY,
     prefixes: everything,

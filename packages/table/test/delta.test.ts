@@ -16,6 +16,7 @@ import {
   type PrefixList,
   type PrefixSet,
   parsePrefix,
+  plainRule,
   prefixAt,
   prefixListOf,
   prefixOf,
@@ -38,14 +39,7 @@ import {
 } from './random-rule-set.ts';
 
 const ENVIRONMENT: Environment = { now: 1000, dns: [] };
-const MATCH = {
-  proto: undefined,
-  dns: false,
-  ports: undefined,
-  icmpType: undefined,
-  expire: undefined,
-  comment: undefined,
-} as const;
+const MATCH = plainRule('drop');
 
 /** One policy with a rule for each list, accepting and dropping in turn. */
 function byLists(sets: readonly PrefixSet[], more: readonly Rule[] = []): RuleSet {

@@ -5,6 +5,7 @@ import { Worker } from 'node:worker_threads';
 import {
   emptyPolicy,
   type List,
+  plainRule,
   prefixListOf,
   prefixOf,
   prefixSetOf,
@@ -35,14 +36,8 @@ function manyRuns(runs: number): RuleSet {
   const rules = new RunBuilder();
   for (let i = 0; i < runs; i++) {
     rules.push({
-      action: i % 2 === 0 ? 'accept' : 'drop',
+      ...plainRule(i % 2 === 0 ? 'accept' : 'drop'),
       remote: { kind: 'prefix', prefix: prefixOf(4, [FIRST + i * 1024], 32) },
-      proto: undefined,
-      dns: false,
-      ports: undefined,
-      icmpType: undefined,
-      expire: undefined,
-      comment: undefined,
     });
   }
   const policy = { ...emptyPolicy('default'), egress: rules.build(), defaultAction: 'drop' as const };

@@ -6,6 +6,7 @@ import {
   type Family,
   type Prefix,
   type Prefixes,
+  plainRule,
   RunBuilder,
 } from '@rulecast/rules';
 import { describe, expect, it } from 'vitest';
@@ -19,14 +20,8 @@ function predicateOf(predicates: Predicates, prefixes: readonly Prefix[]): numbe
   const runs = new RunBuilder();
   for (const prefix of prefixes) {
     runs.push({
-      action: 'drop',
+      ...plainRule('drop'),
       remote: { kind: 'prefix', prefix },
-      proto: undefined,
-      dns: false,
-      ports: undefined,
-      icmpType: undefined,
-      expire: undefined,
-      comment: undefined,
     });
   }
   const policy = { ...emptyPolicy('default'), egress: runs.build() };

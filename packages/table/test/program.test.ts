@@ -4,6 +4,7 @@ import {
   evaluate,
   IpProtocol,
   type Policy,
+  plainRule,
   prefixListOf,
   prefixOf,
   prefixSetOf,
@@ -48,16 +49,7 @@ import {
 import { Random } from './random-rule-set.ts';
 
 const ENVIRONMENT: Environment = { now: 0, dns: [] };
-const PLAIN: Rule = {
-  action: 'drop',
-  remote: { kind: 'any' },
-  proto: undefined,
-  dns: false,
-  ports: undefined,
-  icmpType: undefined,
-  expire: undefined,
-  comment: undefined,
-};
+const PLAIN = plainRule('drop');
 const DETAILS = [UNREADABLE, 0, 1, 52, 53, 54, 79, 80, 81, 1023, 1024, 65534, 65535] as const;
 
 /** What a code says, in the words of the evaluator. */

@@ -9,6 +9,7 @@ import {
   type Prefix,
   type PrefixSet,
   parsePrefix,
+  plainRule,
   prefixListOf,
   prefixSetOf,
   type RuleSet,
@@ -41,14 +42,8 @@ function ruleSetOf(sets: readonly PrefixSet[]): RuleSet {
   const rules = new RunBuilder();
   for (const i of sets.keys()) {
     rules.push({
-      action: i % 2 === 0 ? 'drop' : 'accept',
+      ...plainRule(i % 2 === 0 ? 'drop' : 'accept'),
       remote: { kind: 'list', list: `l${i}` },
-      proto: undefined,
-      dns: false,
-      ports: undefined,
-      icmpType: undefined,
-      expire: undefined,
-      comment: undefined,
     });
   }
   const policy = { ...emptyPolicy('default'), egress: rules.build() };

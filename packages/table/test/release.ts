@@ -5,6 +5,7 @@ import {
   emptyPolicy,
   type List,
   type Packet,
+  plainRule,
   prefixListOf,
   prefixOf,
   prefixSetOf,
@@ -25,14 +26,8 @@ export function release(number: number, more = 0): RuleSet {
   const rules = new RunBuilder();
   const accepts = number % 2 === 1;
   rules.push({
-    action: accepts ? 'accept' : 'drop',
+    ...plainRule(accepts ? 'accept' : 'drop'),
     remote: { kind: 'list', list: `release-${number % 2}` },
-    proto: undefined,
-    dns: false,
-    ports: undefined,
-    icmpType: undefined,
-    expire: undefined,
-    comment: undefined,
   });
   const hosts = Array.from({ length: HOSTS }, (_, i) => prefixOf(4, [FIRST + i * 1024], 32));
   // The releases differ in size and layout too, so that a torn read finds other bytes.

@@ -9,9 +9,9 @@ import {
   type Policy,
   PrefixBuilder,
   parseAddress,
+  plainRule,
   prefixListOf,
   prefixSetOf,
-  type Rule,
   type RuleSet,
   RunBuilder,
   ruleAt,
@@ -34,16 +34,7 @@ import {
 import { edgeAddresses, Random, randomCase, randomPacket, randomPrefix } from './random-rule-set.ts';
 
 const ENVIRONMENT: Environment = { now: 1000, dns: [] };
-const PLAIN: Rule = {
-  action: 'drop',
-  remote: { kind: 'any' },
-  proto: undefined,
-  dns: false,
-  ports: undefined,
-  icmpType: undefined,
-  expire: undefined,
-  comment: undefined,
-};
+const PLAIN = plainRule('drop');
 
 /** A verdict of the evaluator, as the table words it. */
 function worded(verdict: Verdict, generation: number): TableVerdict {
