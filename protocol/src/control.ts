@@ -27,8 +27,6 @@ import {
   optional,
   partText,
   prefixText,
-  type Schema,
-  schemaOf,
   text,
   textOf,
   uint,
@@ -338,10 +336,3 @@ export type ControlRecordOf<K extends ControlRecord['record']> = RecordValues[K]
 export type ReleaseCause = (typeof RELEASE_CAUSES)[number];
 export type EditAspect = (typeof EDIT_ASPECTS)[number];
 export type SubscriberState = (typeof SUBSCRIBER_STATES)[number];
-
-/** Any record. */
-export const RECORD_SCHEMA: Schema = {
-  type: 'object',
-  discriminator: { propertyName: 'record' },
-  oneOf: Object.entries(RECORD_FIELDS).map(([value, fields]) => schemaOf(fields, { field: 'record', value })),
-};

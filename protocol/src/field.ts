@@ -47,7 +47,7 @@ type RequiredField<T> = Field<T, false>;
 const UNPRINTABLE = /[\p{Cc}\p{Cs}]/u;
 const UNPRINTABLE_ALL = /[\p{Cc}\p{Cs}]/gu;
 
-const ajv = new Ajv({ strict: true, discriminator: true });
+const ajv = new Ajv({ strict: true });
 ajv.addKeyword({
   keyword: 'byteLengths',
   schemaType: 'array',
@@ -163,6 +163,30 @@ export function validator(schema: Schema): (value: unknown) => string | undefine
     if (validate(value)) return undefined;
     const error = validate.errors?.[0];
     return error === undefined ? 'is refused' : `${error.instancePath || 'body'} ${error.message ?? ''}`;
+  };
+}
+
+/**
+ * A check of maps of one field, called as the tag, which is a map itself: its own field of that name says which of `fieldsByTag` it
+ * has. Only what is met is compiled: all records at once take a start longer than the push it waits for.
+ */
+export function taggedValidator(
+  tag: string,
+  fieldsByTag: Readonly<Record<string, Fields>>,
+): (value: unknown) => string | undefined {
+  const outer = validator(schemaOf({ [tag]: { schema: { type: 'object' }, optional: false, label: 'map' } }));
+  const inner = new Map(
+    Object.entries(fieldsByTag).map(([value, fields]) => [
+      value,
+      validator(schemaOf(fields, { field: tag, value })),
+    ]),
+  );
+  return (value) => {
+    const fault = outer(value);
+    if (fault !== undefined) return fault;
+    const map = (value as Readonly<Record<string, Readonly<Record<string, unknown>>>>)[tag]; // so says the outer schema
+    const check = inner.get(String(map?.[tag]));
+    return check === undefined ? `/${tag} is of an unknown kind` : check(map);
   };
 }
 

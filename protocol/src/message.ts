@@ -4,7 +4,7 @@
  */
 
 import { type BodyMap, decodeBody, encodeBody } from './body.ts';
-import { CONTROL_FIELDS, type ControlRecord, RECORD_SCHEMA } from './control.ts';
+import { CONTROL_FIELDS, type ControlRecord, RECORD_FIELDS } from './control.ts';
 import { ErrorCode, ProtocolError } from './error.ts';
 import {
   boolean,
@@ -21,8 +21,8 @@ import {
   oneOf,
   optional,
   partText,
-  type Schema,
   schemaOf,
+  taggedValidator,
   text,
   uint,
   validator,
@@ -207,14 +207,9 @@ const MAP_CODECS = new Map<MessageKind, MapCodec>();
 for (const kind of kindsOf(MessageType)) KINDS.set(MessageType[kind], kind);
 for (const kind of kindsOf(MAP_FIELDS)) {
   const fields: Fields = MAP_FIELDS[kind];
-  addCodec(kind, Object.keys(fields), schemaOf(fields));
+  MAP_CODECS.set(kind, { names: Object.keys(fields), check: validator(schemaOf(fields)) });
 }
-addCodec('record', ['record'], {
-  type: 'object',
-  properties: { record: RECORD_SCHEMA },
-  required: ['record'],
-  additionalProperties: false,
-});
+MAP_CODECS.set('record', { names: ['record'], check: taggedValidator('record', RECORD_FIELDS) });
 
 /**
  * The type and body of a message; a CHUNK's body is its bytes, not a copy. Throws TypeError if the message breaks its schema or a
@@ -328,10 +323,6 @@ function withoutUndefined(value: BodyMap[string]): BodyMap[string] {
     if (kept !== undefined) copy[key] = kept;
   }
   return copy;
-}
-
-function addCodec(kind: MapKind | 'record', names: readonly string[], schema: Schema): void {
-  MAP_CODECS.set(kind, { names, check: validator(schema) });
 }
 
 function kindsOf<K extends string>(table: Readonly<Record<K, unknown>>): readonly K[] {

@@ -35,7 +35,7 @@ import { Table } from '@rulecast/table';
 import { connect, listen, parseEndpoint } from '@rulecast/vchan';
 import { churned, millionHosts, seedPolicy, textOf } from '../inputs.mjs';
 import { rulectl, startPublisher, startSubscriber } from '../processes.mjs';
-import { grouped, machineLine, median, ms, runsOf, table } from './report.mjs';
+import { grouped, machineLine, median, ms, partsOf, runsOf, table } from './report.mjs';
 
 const LISTS = fileURLToPath(new URL('../fixtures/lists/', import.meta.url));
 const REAL_LISTS = [
@@ -47,6 +47,8 @@ const REAL_LISTS = [
   'tor-exit-nodes.lst',
   'vpn-ipv4.txt',
 ];
+/** What there is to measure. @type {readonly string[]} */
+const PARTS = ['stages', 'processes', 'series'];
 const STAGES = /** @type {const} */ ([
   'parse',
   'canonicalise',
@@ -107,12 +109,19 @@ function bytesOf(text) {
 
 /** @param {readonly string[]} args */
 export async function run(args) {
-  const runs = runsOf(args, 5);
+  const [runs, parts] = [runsOf(args, 5), partsOf(args, PARTS)];
   process.stdout.write(machineLine(runs));
-  const all = workloads();
+  if (parts.includes('stages')) await benchStages(runs);
+  if (parts.includes('processes')) await benchProcesses(runs);
+  if (parts.includes('series')) await benchSeries();
+}
+
+/** @param {number} runs */
+async function benchStages(runs) {
   process.stdout.write(
     '\nOne process, milliseconds; the transfer is over an in-memory channel with a 64 KiB buffer.\n\n',
   );
+  const all = workloads();
   /** @type {Awaited<ReturnType<typeof stagesOf>>[]} */
   const columns = [];
   for (const workload of all) columns.push(await stagesOf(workload, runs));
@@ -125,10 +134,21 @@ export async function run(args) {
   rows.push(['entries or rules', ...columns.map((column) => grouped(column.entries))]);
   rows.push(['slow twin, total', ...columns.map((column) => ms(median(column.twin)))]);
   process.stdout.write(table(head, rows));
+}
+
+/** @param {number} runs */
+async function benchProcesses(runs) {
   process.stdout.write(
     '\nThree processes: `rulectl push FILE` until the subscriber said APPLIED, with state on disk.\n\n',
   );
-  process.stdout.write(table(PROCESS_HEAD, await processRows(all, runs)));
+  process.stdout.write(table(PROCESS_HEAD, await processRows(workloads(), runs)));
+}
+
+async function benchSeries() {
+  process.stdout.write(
+    `\n${SERIES_PUSHES} changes of 1k + 1k on 1M, one after the other, by the same three processes.\n\n`,
+  );
+  process.stdout.write(table(SERIES_HEAD, await seriesRows()));
 }
 
 // ── One process ──────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -353,6 +373,43 @@ async function pushedOnce(workload) {
     await publisher.stop();
     rmSync(directory, { recursive: true, force: true });
   }
+}
+
+const SERIES_PUSHES = 20;
+const SERIES_HEAD = ['milliseconds', 'median', 'quickest', 'slowest'];
+
+/** Change after change of one list: what a subscriber that has been running for a while takes. */
+async function seriesRows() {
+  const directory = mkdtempSync(join(tmpdir(), 'rulecast-bench-'));
+  const publisher = await startPublisher(directory);
+  const subscriber = await startSubscriber(directory, 'bench', ['--state', join(directory, 'subscriber')]);
+  /** @type {Map<string, number[]>} */
+  const times = new Map();
+  try {
+    await publisher.logged((line) => line['msg'] === 'subscriber connected');
+    const { text, words } = millionHosts(1_000_000, 7);
+    await push(directory, 'hosts.txt', bytesOf(text));
+    await push(directory, 'policy.rules', bytesOf('drop dst=@hosts\naccept\n'));
+    let present = words;
+    for (let i = 0; i < SERIES_PUSHES; i++) {
+      present = churned(present, 1000, 100 + i);
+      const { applied } = await push(directory, 'hosts.txt', bytesOf(textOf(present)));
+      const line = subscriber.log.findLast(({ msg }) => msg === 'applied');
+      noteTime(times, 'commit to APPLIED', Number(applied['ms']));
+      noteTime(times, 'verify', Number(line?.['verifyMs']));
+      noteTime(times, 'compile', Number(line?.['compileMs']));
+    }
+  } finally {
+    await subscriber.stop();
+    await publisher.stop();
+    rmSync(directory, { recursive: true, force: true });
+  }
+  return [...times].map(([name, all]) => [name, ms(median(all)), ms(Math.min(...all)), ms(Math.max(...all))]);
+}
+
+/** @param {Map<string, number[]>} times @param {string} name @param {number} value */
+function noteTime(times, name, value) {
+  times.set(name, [...(times.get(name) ?? []), value]);
 }
 
 /** @param {string} directory @param {string} file @param {Uint8Array} bytes */

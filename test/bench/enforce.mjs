@@ -19,7 +19,7 @@ import { address, missingForEnforcement, monotonicMs, Network } from '../enforce
 import { sinkIn } from '../enforce/sink.mjs';
 import { dottedQuad, seededNumbers, seedPolicy } from '../inputs.mjs';
 import { endpointsIn, rulectl, startPublisher, startSubscriberOf, trustOf } from '../processes.mjs';
-import { grouped, machineLine, median, ms, runsOf, table } from './report.mjs';
+import { grouped, machineLine, median, ms, partsOf, runsOf, table } from './report.mjs';
 
 const MEASURED = fileURLToPath(new URL('../enforce/measured.py', import.meta.url));
 const BLASTER = fileURLToPath(new URL('../enforce/frame-blaster.py', import.meta.url));
@@ -70,19 +70,10 @@ export async function run(args) {
     process.exitCode = 1;
     return;
   }
-  const [runs, parts] = [runsOf(args, 3), partsOf(args)];
+  const [runs, parts] = [runsOf(args, 3), partsOf(args, PARTS)];
   process.stdout.write(machineLine(runs));
   if (parts.includes('lists')) await benchLists(runs);
   if (parts.includes('forwarding')) await benchForwarding(runs);
-}
-
-/** What `--only` names, separated by commas; everything without it. @param {readonly string[]} args */
-function partsOf(args) {
-  const at = args.indexOf('--only');
-  const parts = at < 0 ? PARTS : (args[at + 1] ?? '').split(',');
-  if (!parts.every((part) => PARTS.includes(part)))
-    throw new RangeError(`--only takes ${PARTS.join(' or ')}`);
-  return parts;
 }
 
 /** @param {number} runs */

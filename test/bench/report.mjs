@@ -24,6 +24,18 @@ export function runsOf(args, otherwise) {
   return runs;
 }
 
+/**
+ * What `--only` names, separated by commas; everything without it.
+ * @param {readonly string[]} args
+ * @param {readonly string[]} parts What there is to measure.
+ */
+export function partsOf(args, parts) {
+  const at = args.indexOf('--only');
+  const wanted = at < 0 ? parts : (args[at + 1] ?? '').split(',');
+  if (!wanted.every((part) => parts.includes(part))) throw new RangeError(`--only takes ${parts.join(', ')}`);
+  return wanted;
+}
+
 /** A table in Markdown. @param {readonly string[]} head @param {readonly (readonly string[])[]} rows */
 export function table(head, rows) {
   const widths = head.map((title, column) =>

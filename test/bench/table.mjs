@@ -22,7 +22,7 @@ import { Table } from '@rulecast/table';
 import { seededNumbers, seededWords, seedPolicy } from '../inputs.mjs';
 import { classBenchPackets, classBenchRules, defaultPolicyOf } from './classbench.mjs';
 import { barChart } from './plot.mjs';
-import { grouped, machineLine, median, ms, runsOf, table } from './report.mjs';
+import { grouped, machineLine, median, ms, partsOf, runsOf, table } from './report.mjs';
 import { Dpdk, javaScriptPeers } from './table-peers.mjs';
 import { denseSet, grownSet, randomHosts, realSet, traces } from './table-sets.mjs';
 
@@ -37,6 +37,8 @@ import { denseSet, grownSet, randomHosts, realSet, traces } from './table-sets.m
 
 const ENVIRONMENT = { now: 0, dns: [] };
 const TCP = 6;
+/** What there is to measure. @type {readonly string[]} */
+const PARTS = ['sets', 'deltas', 'policies', 'readers'];
 /** Lookups of one timed stretch. */
 const STRETCH = 2 ** 22;
 const READER_MS = 1500;
@@ -45,14 +47,13 @@ const FLIPS_PER_SECOND = 20;
 /** @param {readonly string[]} args `--runs N`, `--only sets,deltas,policies,readers`, `--plots DIRECTORY` */
 export async function run(args) {
   const runs = runsOf(args, 5);
-  const only = optionOf(args, '--only')?.split(',');
+  const parts = partsOf(args, PARTS);
   const plots = optionOf(args, '--plots');
-  const wants = (/** @type {string} */ part) => only === undefined || only.includes(part);
   process.stdout.write(machineLine(runs));
-  if (wants('sets')) await benchSets(runs, plots);
-  if (wants('deltas')) benchDeltas(runs);
-  if (wants('policies')) benchPolicies(runs, plots);
-  if (wants('readers')) await benchReaders(runs);
+  if (parts.includes('sets')) await benchSets(runs, plots);
+  if (parts.includes('deltas')) benchDeltas(runs);
+  if (parts.includes('policies')) benchPolicies(runs, plots);
+  if (parts.includes('readers')) await benchReaders(runs);
 }
 
 /** @param {readonly string[]} args @param {string} option */

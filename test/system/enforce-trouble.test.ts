@@ -209,7 +209,11 @@ class FailingNft {
   constructor(scene: Scene) {
     this.path = scene.path('nft');
     this.flag = scene.path('nft-fails');
-    const script = `#!/bin/sh\nif [ -e ${this.flag} ]; then echo '${NFT_COMPLAINT}' >&2; exit 1; fi\nexec nft "$@"\n`;
+    const script = `#!/bin/sh
+[ "$1" = -f ] && script="$(cat)" # one that was started ahead waits here
+if [ -e ${this.flag} ]; then echo '${NFT_COMPLAINT}' >&2; exit 1; fi
+if [ "$1" = -f ]; then printf '%s\\n' "$script" | nft -f -; else exec nft "$@"; fi
+`;
     writeFileSync(this.path, script);
     chmodSync(this.path, 0o755);
   }

@@ -4,12 +4,13 @@
  */
 
 import { checkRequest, RequestError } from './change-check.ts';
-import { CommandError, runCommand } from './command.ts';
+import { CommandError } from './command.ts';
 import { cutFlows, readFlows } from './flows.ts';
 import { lookAtKernel, readCounters } from './kernel.ts';
 import { ERROR_TEXT_MAX_BYTES } from './limits.ts';
 import { FrameSplitter, type FromApplier, frameOf, parseFrame, type Reply, type Request } from './message.ts';
 import { scriptOf } from './script.ts';
+import { Standby } from './standby.ts';
 
 export interface ApplierOptions {
   readonly nft: string;
@@ -37,6 +38,7 @@ export async function serveApplier(
       await send({ id: typeof id === 'number' ? id : -1, reply }, replyBody);
     }
   }
+  applier.close();
 }
 
 interface Answer {
@@ -46,9 +48,17 @@ interface Answer {
 
 class Applier {
   private readonly options: ApplierOptions;
+  /** Of scripts. */
+  private readonly loader: Standby;
 
   constructor(options: ApplierOptions) {
     this.options = options;
+    this.loader = new Standby(options.nft, ['-f', '-']);
+    this.loader.startSoon();
+  }
+
+  close(): void {
+    this.loader.close();
   }
 
   async answer(request: unknown, body: Uint8Array): Promise<Answer> {
@@ -82,7 +92,7 @@ class Applier {
   }
 
   private async apply(request: Request & { readonly kind: 'apply' }, body: Uint8Array): Promise<Answer> {
-    const { milliseconds, peakBytes } = await runCommand(this.options.nft, ['-f', '-'], {
+    const { milliseconds, peakBytes } = await this.loader.take().finish({
       input: scriptOf(request.change, body),
       errorBytesMax: ERROR_TEXT_MAX_BYTES,
     });

@@ -1,6 +1,6 @@
 /** Runs the few programs that the applier needs: nft, conntrack, ip. Never through a shell, and with nothing of our environment. */
 
-import { spawn } from 'node:child_process';
+import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 
@@ -26,44 +26,74 @@ export interface CommandOptions {
   readonly errorBytesMax: number;
 }
 
+/** A program that runs and has not been given its input yet. */
+export class StartedCommand {
+  private readonly program: string;
+  private readonly child: ChildProcessWithoutNullStreams;
+  private readonly ended: Promise<unknown[]>;
+  private readonly out: Buffer[] = [];
+  private readonly errors: Buffer[] = [];
+  /** It ended, or could not be started. */
+  hasEnded = false;
+
+  constructor(program: string, args: readonly string[]) {
+    this.program = program;
+    this.child = spawn(program, args, { env: { PATH: SEARCH_PATH, LC_ALL: 'C' }, stdio: 'pipe' });
+    const { child, out, errors } = this;
+    child.stdout.on('data', (bytes: Buffer) => out.push(bytes));
+    child.stderr.on('data', (bytes: Buffer) => {
+      if (errors.length < 64) errors.push(bytes);
+    });
+    child.stdin.on('error', () => undefined); // it ended early; its exit code says why
+    this.ended = once(child, 'close');
+    this.ended.catch(() => {
+      this.hasEnded = true; // who finishes it hears of the failure to start
+    });
+    child.once('exit', () => {
+      this.hasEnded = true;
+    });
+  }
+
+  /** Gives it the input and resolves when it has ended; takes the time from now. Rejects with CommandError unless it exits with 0. */
+  async finish(options: CommandOptions): Promise<CommandResult> {
+    const startMs = performance.now();
+    const { child, ended, program } = this;
+    let peakBytes: number | undefined;
+    const timer = setInterval(() => {
+      peakBytes = peakOf(child.pid) ?? peakBytes;
+    }, MEMORY_LOOK_MS);
+    try {
+      await feed(child.stdin, options.input ?? [], ended);
+      const [code, signal] = (await ended) as [number | null, string | null];
+      if (code !== 0) {
+        const said = firstLine(Buffer.concat(this.errors), options.errorBytesMax);
+        throw new CommandError(`${program}: ${said || `ended by ${signal ?? `exit code ${code}`}`}`);
+      }
+    } catch (error) {
+      if (error instanceof CommandError) throw error;
+      const missing = (error as NodeJS.ErrnoException).code === 'ENOENT';
+      throw new CommandError(missing ? `${program} is not installed` : `${program}: ${String(error)}`, {
+        cause: error,
+      });
+    } finally {
+      clearInterval(timer);
+    }
+    return { stdout: Buffer.concat(this.out), milliseconds: performance.now() - startMs, peakBytes };
+  }
+
+  /** Gives it no input, upon which it ends. */
+  dismiss(): void {
+    this.child.stdin.end();
+  }
+}
+
 /** Runs a program to its end. Rejects with CommandError unless it exits with 0. */
-export async function runCommand(
+export function runCommand(
   program: string,
   args: readonly string[],
   options: CommandOptions,
 ): Promise<CommandResult> {
-  const startMs = performance.now();
-  const child = spawn(program, args, { env: { PATH: SEARCH_PATH, LC_ALL: 'C' }, stdio: 'pipe' });
-  const out: Buffer[] = [];
-  const errors: Buffer[] = [];
-  child.stdout.on('data', (bytes: Buffer) => out.push(bytes));
-  child.stderr.on('data', (bytes: Buffer) => {
-    if (errors.length < 64) errors.push(bytes);
-  });
-  child.stdin.on('error', () => undefined); // it ended early; its exit code says why
-  let peakBytes: number | undefined;
-  const timer = setInterval(() => {
-    peakBytes = peakOf(child.pid) ?? peakBytes;
-  }, MEMORY_LOOK_MS);
-  try {
-    const ended = once(child, 'close');
-    ended.catch(() => undefined); // awaited below; until then a failure to start is no unhandled one
-    await feed(child.stdin, options.input ?? [], ended);
-    const [code, signal] = (await ended) as [number | null, string | null];
-    if (code !== 0) {
-      const said = firstLine(Buffer.concat(errors), options.errorBytesMax);
-      throw new CommandError(`${program}: ${said || `ended by ${signal ?? `exit code ${code}`}`}`);
-    }
-  } catch (error) {
-    if (error instanceof CommandError) throw error;
-    const missing = (error as NodeJS.ErrnoException).code === 'ENOENT';
-    throw new CommandError(missing ? `${program} is not installed` : `${program}: ${String(error)}`, {
-      cause: error,
-    });
-  } finally {
-    clearInterval(timer);
-  }
-  return { stdout: Buffer.concat(out), milliseconds: performance.now() - startMs, peakBytes };
+  return new StartedCommand(program, args).finish(options);
 }
 
 async function feed(

@@ -11,6 +11,7 @@
  * every transaction, until it commits: gigabytes for a large list.)
  */
 
+import { setTimeout as pause } from 'node:timers/promises';
 import type { Environment, RuleSet } from '@rulecast/rules';
 import { ApplierClient, type ApplierCommand, ApplierError } from './applier-client.ts';
 import {
@@ -126,6 +127,8 @@ const POLL_EVERY_MS = 2000;
 /** A look that takes long comes so much rarer: it may cost a fiftieth of one core. */
 const POLL_SHARE = 50;
 const CHECK_EVERY_MS = 300_000;
+/** After a release is enforced: by then it is marked as the one in force, and acknowledged. */
+const FOLLOW_UP_AFTER_MS = 25;
 /** Flows judged before the event loop gets a turn. */
 const FLOWS_AT_ONCE = 512;
 /** How long counters that were read are fresh. */
@@ -168,6 +171,7 @@ class RunningSink implements NftSink {
   private counting: Promise<void> = Promise.resolve();
   private countedAtMs = Number.NEGATIVE_INFINITY;
   private cutting: Promise<void> = Promise.resolve();
+  private following: Promise<void> = Promise.resolve();
   private closed = false;
 
   constructor(options: NftSinkOptions) {
@@ -275,8 +279,15 @@ class RunningSink implements NftSink {
       },
       found ? 'took over the release that the kernel holds' : 'enforced',
     );
-    this.startCutting(plan);
-    this.lookAgain(found ? 'elements' : 'structure');
+    this.followUpSoon(plan, found ? 'elements' : 'structure');
+  }
+
+  /** Forbidden flows are cut, what is not needed any more is removed, and the kernel looked at, when the release itself waits for nothing. */
+  private followUpSoon(plan: Plan, depth: Depth): void {
+    this.following = pause(FOLLOW_UP_AFTER_MS).then(() => {
+      this.startCutting(plan);
+      this.lookAgain(depth);
+    });
   }
 
   /** Loads a change, or everything if the kernel does not have what the change builds on. Resolves to whether it was everything. */
@@ -499,10 +510,11 @@ class RunningSink implements NftSink {
   }
 
   async settled(): Promise<void> {
-    let last: readonly unknown[] = [];
-    while (last[0] !== this.turn || last[1] !== this.cutting) {
-      last = [this.turn, this.cutting];
-      await Promise.all(last);
+    for (let last: readonly unknown[] = []; ; ) {
+      const now = [this.following, this.turn, this.cutting];
+      if (now.every((work, index) => work === last[index])) return;
+      await Promise.all(now);
+      last = now;
     }
   }
 

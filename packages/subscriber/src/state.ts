@@ -218,7 +218,8 @@ export class StateDirectory {
     const draft = `${path}.part`;
     const file = await open(draft, 'w', 0o600);
     try {
-      for (const chunk of chunks) await file.writeFile(chunk);
+      const { bytesWritten } = await file.writev(chunks);
+      if (bytesWritten !== chunks.reduce((sum, { length }) => sum + length, 0)) throw new Error('cut short');
       await file.sync();
     } finally {
       await file.close();

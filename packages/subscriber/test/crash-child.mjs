@@ -1,7 +1,7 @@
 /**
  * A subscriber that is killed: applies the releases of a file, counting its steps, and kills itself before the step asked for.
  * Steps are the sink's calls, and every call of the file system by which the state directory changes it or flushes it; a write is
- * cut in half first.
+ * cut in the middle of each of its chunks.
  *
  *   node crash-child.mjs INPUT STATE-DIRECTORY STEP          STEP 0: never; then it prints `steps N` at the end
  *
@@ -36,12 +36,18 @@ Object.assign(fileSystem, {
   async open(...args) {
     await at();
     const handle = await open(...args);
-    const writeFile = handle.writeFile.bind(handle);
+    const writev = handle.writev.bind(handle);
     const sync = handle.sync.bind(handle);
     return Object.assign(handle, {
-      async writeFile(bytes) {
-        await at(() => writeFile(bytes.subarray(0, bytes.length >> 1)));
-        return writeFile(bytes);
+      async writev(chunks) {
+        const bytes = Buffer.concat(chunks);
+        let start = 0;
+        for (const { length } of chunks) {
+          const cut = start + (length >> 1);
+          await at(() => writev([bytes.subarray(0, cut)]));
+          start += length;
+        }
+        return writev(chunks);
       },
       async sync() {
         await at();

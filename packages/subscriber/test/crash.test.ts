@@ -78,7 +78,7 @@ describe('a subscriber killed at any step', () => {
     const whole = await run(inputPath, temporaryDirectory(), 0);
     expect(whole).toMatchObject({ appliedVersion: 3, signal: undefined });
     const stepCount = whole.stepCount ?? 0;
-    // Two calls of the sink; a file of four writes and one of one, each opened, synced, renamed, the directory opened and synced.
+    // Two calls of the sink; a file of four chunks and one of one, each opened, synced, renamed, the directory opened and synced.
     expect(stepCount).toBe(3 * (2 + (1 + 4 + 1 + 1 + 2) + (1 + 1 + 1 + 1 + 2)));
 
     const steps = Array.from({ length: stepCount }, (_, i) => i + 1);
