@@ -19,10 +19,13 @@ import {
   type Environment,
   type Family,
   IpProtocol,
+  type ListChange,
+  type ListChanges,
   memberContaining,
   type Policy,
   PrefixBuilder,
   type Prefixes,
+  type PrefixesDelta,
   type RuleSet,
   type Run,
   type RunRemote,
@@ -73,9 +76,14 @@ const FAMILIES = [4, 6] as const;
 const DIRECTIONS = ['egress', 'ingress'] as const;
 const PORT_PROTOCOLS = [IpProtocol.tcp, IpProtocol.udp];
 
-/** Plans a rule set. Throws RangeError where it goes beyond what we load into a kernel. */
-export function planOf(ruleSet: RuleSet, environment: Environment, known: KnownSets): Planned {
-  const planner = new Planner(ruleSet, environment, known);
+/** Plans a rule set; `changes` spare comparing. Throws RangeError where it goes beyond what we load into a kernel. */
+export function planOf(
+  ruleSet: RuleSet,
+  environment: Environment,
+  known: KnownSets,
+  changes?: ListChanges,
+): Planned {
+  const planner = new Planner(ruleSet, environment, known, changes);
   planner.run();
   return { plan: planner, counters: planner.indices };
 }
@@ -95,14 +103,21 @@ class Planner implements Plan {
   private readonly ruleSet: RuleSet;
   private readonly environment: Environment;
   private readonly known: KnownSets;
+  private readonly changes: ListChanges | undefined;
   private readonly columns = new Map<string, Prefixes>(); // of lists
   private readonly dispatches = new Map<string, Map<string, string>>(); // by direction, family and length
   private ruleTotal = 0;
 
-  constructor(ruleSet: RuleSet, environment: Environment, known: KnownSets) {
+  constructor(
+    ruleSet: RuleSet,
+    environment: Environment,
+    known: KnownSets,
+    changes: ListChanges | undefined,
+  ) {
     this.ruleSet = ruleSet;
     this.environment = environment;
     this.known = known;
+    this.changes = changes;
   }
 
   run(): void {
@@ -285,14 +300,15 @@ class Planner implements Plan {
       if (column.lengths[0] === 0) return [{ kind: 'any' }]; // the chain is of this family only
       return [{ kind: 'prefix', address: hexAt(column, 0), length: column.lengths[0]! }]; // count is 1
     }
-    return [{ kind: 'set', set: this.addSet(keyOf(key), column), except: [] }];
+    const change = run.remote.kind === 'list' ? this.changes?.get(run.remote.list) : undefined;
+    return [{ kind: 'set', set: this.addSet(keyOf(key), column, change), except: [] }];
   }
 
-  private addSet(key: Key, members: Prefixes): string {
+  private addSet(key: Key, members: Prefixes, change: ListChange | undefined): string {
     const name = setKey(key, members.family);
     if (!this.sets.has(name)) {
       const known = this.known(name);
-      const kept = known === undefined ? undefined : keptSet(key, members, known);
+      const kept = known === undefined ? undefined : keptSet(key, members, known, change);
       this.sets.set(name, kept ?? newSet(key, members));
     }
     return name;
@@ -358,12 +374,17 @@ export function newSet(key: Key, members: Prefixes): AddressSet {
 }
 
 /** The set that is there, changed in place; undefined if it is too small for that to be worth it, too full, or too different. */
-function keptSet(key: Key, members: Prefixes, known: KnownSet): AddressSet | undefined {
+function keptSet(
+  key: Key,
+  members: Prefixes,
+  known: KnownSet,
+  change: ListChange | undefined,
+): AddressSet | undefined {
   const { layout, version } = known;
   if (members.lengths.length <= SMALL_MEMBERS_MAX || !fitsLayout(members, layout)) return undefined;
   if (known.members === undefined || known.members === members)
     return { key, members, layout, version, delta: undefined };
-  const delta = diffPrefixes(known.members, members);
+  const delta = deltaBetween(known.members, members, change);
   const changed = delta.removed.length + delta.added.lengths.length;
   if (changed > members.lengths.length * IN_PLACE_SHARE) return undefined;
   const removed = new PrefixBuilder(members.family, delta.removed.length);
@@ -372,6 +393,16 @@ function keptSet(key: Key, members: Prefixes, known: KnownSet): AddressSet | und
   }
   const made = { removed: removed.build(), added: delta.added };
   return { key, members, layout, version, delta: changed === 0 ? undefined : made };
+}
+
+/** What turns one column into another: as `change` says if it is of these very columns, else compared. */
+function deltaBetween(before: Prefixes, after: Prefixes, change: ListChange | undefined): PrefixesDelta {
+  const { family } = after;
+  const isOfThese =
+    change !== undefined &&
+    columnFor(change.before, family) === before &&
+    columnFor(change.after, family) === after;
+  return isOfThese ? change[`v${family}`] : diffPrefixes(before, after);
 }
 
 const canonicals = new WeakMap<Prefixes, Prefixes>();

@@ -12,7 +12,7 @@
  */
 
 import { setTimeout as pause } from 'node:timers/promises';
-import type { Environment, RuleSet } from '@rulecast/rules';
+import type { Environment, ListChanges, RuleSet } from '@rulecast/rules';
 import { ApplierClient, type ApplierCommand, ApplierError } from './applier-client.ts';
 import {
   type ChangeOptions,
@@ -42,6 +42,8 @@ export interface NftRelease {
   readonly hash: Uint8Array;
   readonly ruleSet: RuleSet;
   readonly environment: Environment;
+  /** What lists gained and lost by this release, where that is known. */
+  readonly changes?: ListChanges;
 }
 
 export interface SinkLogger {
@@ -232,7 +234,7 @@ class RunningSink implements NftSink {
     const kernel = enforced === undefined ? await this.look() : undefined;
     if (kernel !== undefined && this.marks?.known === false) await this.lookForMarks();
     const known = kernel === undefined ? (key: string) => enforced?.plan.sets.get(key) : setsIn(kernel);
-    const { plan, counters } = planOf(release.ruleSet, release.environment, known);
+    const { plan, counters } = planOf(release.ruleSet, release.environment, known, release.changes);
     const tag: Tag = {
       release: Buffer.from(release.hash).toString('hex'),
       conditions: this.conditions(plan, release.environment),

@@ -83,7 +83,8 @@ function started(): string {
 
 function startedPids(count: number): Promise<readonly number[]> {
   return vi.waitFor(() => {
-    const pids = existsSync(started()) ? readFileSync(started(), 'utf8').trim().split('\n').map(Number) : [];
+    const text = existsSync(started()) ? readFileSync(started(), 'utf8') : '';
+    const pids = [...text.matchAll(/^(\d+)\n/gm)].map((match) => Number(match[1]));
     expect(pids).toHaveLength(count);
     return pids;
   }, WAIT);

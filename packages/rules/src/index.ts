@@ -21,6 +21,8 @@ export {
   intersectPrefixes,
   isCanonical,
   type List,
+  type ListChange,
+  type ListChanges,
   lastAddressAt,
   memberContaining,
   type NameList,

@@ -46,6 +46,17 @@ export interface PrefixesDelta {
   readonly added: Prefixes;
 }
 
+/** What turns one list into another, for both families, as whoever made the second knows. */
+export interface ListChange {
+  readonly before: PrefixList;
+  readonly after: PrefixList;
+  readonly v4: PrefixesDelta;
+  readonly v6: PrefixesDelta;
+}
+
+/** By list. Counts where `before` is the very list in force and `after` the very next one; any other list is compared. */
+export type ListChanges = ReadonlyMap<string, ListChange>;
+
 export const EMPTY_PREFIX_SET: PrefixSet = { v4: emptyPrefixes(4), v6: emptyPrefixes(6) };
 
 /** How many entries a list has. */

@@ -21,8 +21,8 @@ import {
   verifyRuleSet,
   verifySignature,
 } from '@rulecast/protocol';
-import { EMPTY_RULE_SET, type Environment, type RuleSet } from '@rulecast/rules';
-import type { ListChanges, Prepared, Table } from '@rulecast/table';
+import { EMPTY_RULE_SET, type Environment, type ListChanges, type RuleSet } from '@rulecast/rules';
+import type { Prepared, Table } from '@rulecast/table';
 import type { Sink } from './sink.ts';
 import { type ActiveMark, type StateDirectory, StateError, type StoredRelease } from './state.ts';
 import { Verifier } from './verifier.ts';
@@ -178,7 +178,7 @@ export class Applier {
     const compiledMs = performance.now();
     const stored = await this.storedForm(candidate, ruleSet);
     try {
-      await sink?.prepare({ hash: offer.hash, ruleSet, environment });
+      await sink?.prepare({ hash: offer.hash, ruleSet, environment, changes });
       await state?.writeCandidate(stored);
       await sink?.commit();
     } catch (cause) {

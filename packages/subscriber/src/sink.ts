@@ -1,6 +1,6 @@
 /** What enforces a release outside this process, as the subscriber needs it (nftables is one). */
 
-import type { Environment, RuleSet } from '@rulecast/rules';
+import type { Environment, ListChanges, RuleSet } from '@rulecast/rules';
 
 /** What a sink is to enforce. */
 export interface SinkRelease {
@@ -8,6 +8,8 @@ export interface SinkRelease {
   readonly hash: Uint8Array;
   readonly ruleSet: RuleSet;
   readonly environment: Environment;
+  /** What lists gained and lost by this release, where that is known. */
+  readonly changes?: ListChanges;
 }
 
 /**

@@ -15,8 +15,7 @@ import {
   partText,
   verifyRuleSet,
 } from '@rulecast/protocol';
-import { checkRuleSet, type RuleSet } from '@rulecast/rules';
-import type { ListChange, ListChanges } from '@rulecast/table';
+import { checkRuleSet, type ListChange, type ListChanges, type RuleSet } from '@rulecast/rules';
 
 /** What is to be verified. Plain data. */
 export interface Claim {

@@ -15,10 +15,11 @@ import {
   type Environment,
   type Family,
   type List,
+  type ListChange,
+  type ListChanges,
   PrefixBuilder,
   type Prefixes,
   type PrefixesDelta,
-  type PrefixList,
   type PrefixSet,
   prefixCount,
   prefixOf,
@@ -31,17 +32,6 @@ import { type Boundaries, boundariesOf } from './classes.ts';
 import type { DeltaBase } from './image.ts';
 import { changedRuns, type RunPredicates } from './policy-delta.ts';
 import { PredicateColumns } from './predicate-columns.ts';
-
-/** What turns one list into another, for both families, as whoever made the second knows. */
-export interface ListChange {
-  readonly before: PrefixList;
-  readonly after: PrefixList;
-  readonly v4: PrefixesDelta;
-  readonly v6: PrefixesDelta;
-}
-
-/** By list. Counts where `before` is the very list in force and `after` the very next one; any other list is compared. */
-export type ListChanges = ReadonlyMap<string, ListChange>;
 
 /** A rule set in an environment. */
 export interface Situation {

@@ -1,6 +1,5 @@
 /** A rule set in an environment, compiled to a table that answers lookups from any thread. */
 
-export type { ListChange, ListChanges } from './delta.ts';
 export { type TableHandle, TablePinnedError } from './double-buffer.ts';
 export { EngineKind, type PacketColumns } from './engine.ts';
 export type { Explanation } from './explain.ts';

@@ -11,12 +11,13 @@ import {
   EMPTY_RULE_SET,
   type Environment,
   type Family,
+  type ListChanges,
   type Packet,
   type RuleSet,
 } from '@rulecast/rules';
 import { isSmall } from './compile-cost.ts';
 import { Compiler, closedError } from './compiler.ts';
-import { type ListChanges, type MapDelta, planDelta, type Situation } from './delta.ts';
+import { type MapDelta, planDelta, type Situation } from './delta.ts';
 import { DeltaState } from './delta-state.ts';
 import type { TableHandle } from './double-buffer.ts';
 import {
