@@ -185,7 +185,8 @@ export function taggedValidator(
     const fault = outer(value);
     if (fault !== undefined) return fault;
     const map = (value as Readonly<Record<string, Readonly<Record<string, unknown>>>>)[tag]; // so says the outer schema
-    const check = inner.get(String(map?.[tag]));
+    const kind = map?.[tag];
+    const check = typeof kind === 'string' ? inner.get(kind) : undefined;
     return check === undefined ? `/${tag} is of an unknown kind` : check(map);
   };
 }

@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { type BodyMap, decodeBody, encodeBody } from '../src/body.ts';
 import { RECORD_FIELDS } from '../src/control.ts';
 import { ErrorCode, ProtocolError } from '../src/error.ts';
 import { boundText } from '../src/field.ts';
@@ -23,6 +24,15 @@ function revive(value: unknown): unknown {
   if (typeof value !== 'object' || value === null) return value;
   if ('hex' in value && typeof value.hex === 'string') return fromHex(value.hex);
   return Object.fromEntries(Object.entries(value).map(([key, field]) => [key, revive(field)]));
+}
+
+/** Copies of a map in which one of its fields, or one of those within, is another value. */
+function* withValueSomewhere(map: object, value: unknown): Generator<object> {
+  for (const [key, field] of Object.entries(map)) {
+    yield { ...map, [key]: value };
+    const isMap = typeof field === 'object' && !Array.isArray(field) && !(field instanceof Uint8Array);
+    if (isMap) for (const inner of withValueSomewhere(field, value)) yield { ...map, [key]: inner };
+  }
 }
 
 function codeOf(run: () => unknown): string {
@@ -97,6 +107,28 @@ describe('decodeMessage', () => {
       }),
       { numRuns: 5000 },
     );
+  });
+
+  it('throws nothing but ProtocolError at a value of another kind in any place', () => {
+    const strange: readonly unknown[] = [
+      0,
+      true,
+      '',
+      'toString',
+      new Uint8Array(1),
+      [],
+      [[]],
+      {},
+      { toString: 1, valueOf: 1 },
+    ];
+    for (const { type, bodyHex } of mapVectors) {
+      for (const value of strange) {
+        for (const changed of withValueSomewhere(decodeBody(fromHex(bodyHex)), value)) {
+          const code = codeOf(() => decodeMessage(type, encodeBody(changed as BodyMap)));
+          expect(['no error', ErrorCode.badBody, ErrorCode.badMessage]).toContain(code);
+        }
+      }
+    }
   });
 
   it('throws nothing but ProtocolError at random bodies', () => {
