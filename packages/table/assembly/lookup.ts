@@ -39,15 +39,11 @@ const ACTION_MASK: i32 = 3;
 const DROP: i32 = 2;
 
 /** The number of a family's ICMP. */
-// @ts-ignore: decorator
-@inline
 function icmpOf(family: i32): i32 {
   return family == 4 ? 1 : 58;
 }
 
 /** What a packet judged twice gets: drop before accept before none, egress before ingress. */
-// @ts-ignore: decorator
-@inline
 function stricter(egress: i32, ingress: i32): i32 {
   if ((egress & ACTION_MASK) == DROP) return egress;
   if ((ingress & ACTION_MASK) == DROP) return ingress;
@@ -147,8 +143,6 @@ function lookup(
 }
 
 /** The share of the hits that is a room's alone; 0 if there is none for it. */
-// @ts-ignore: decorator
-@inline
 function shareOf(image: usize, room: usize): usize {
   const share = load<u32>(room, ROOM_SHARE);
   if (share >= load<u32>(image, SHARE_COUNT)) return 0;
@@ -156,16 +150,12 @@ function shareOf(image: usize, room: usize): usize {
 }
 
 /** Counts in a share, a float64 an outcome; without one, where all others do, a word of 64 bits each. */
-// @ts-ignore: decorator
-@inline
 function countHits(image: usize, share: usize, code: u32, count: u32): void {
   const at = <usize>(code >> 2) << 3;
   if (share != 0) store<f64>(share + at, load<f64>(share + at) + <f64>count);
   else atomic.add<u64>(<usize>load<u32>(image, HITS) + at, count); // orders nothing: it is for the sum alone
 }
 
-// @ts-ignore: decorator
-@inline
 function counted(image: usize, code: i32, room: usize): i32 {
   countHits(image, shareOf(image, room), code, 1);
   return code;
@@ -296,8 +286,6 @@ function judgeTileGrouped(
 }
 
 /** Which of the 64 codes of a tile are `code`, a bit each. */
-// @ts-ignore: decorator
-@inline
 function sameCodes(codes: usize, code: u32): u64 {
   const sought = i32x4.splat(code);
   let same: u64 = 0;
@@ -364,14 +352,12 @@ function lookupTile(
 }
 
 /**
- * The codes of many packets, into `codes`, and their hits. Columns are where the caller has them; `src` is 0 if no
- * packet has a known source. `room` is the reader's own.
+ * The codes of many packets, into `codes`, and their hits. Columns are where the caller has them, addresses of a word (IPv4) or four;
+ * `src` is 0 if no packet has a known source. `room` is the reader's own.
  */
-// @ts-ignore: decorator
-@inline
-function lookupAll(
-  family: i32,
+export function lookupAll(
   image: usize,
+  family: i32,
   direction: i32,
   src: usize,
   dst: usize,
@@ -386,57 +372,22 @@ function lookupAll(
     const at = <usize>i << 2;
     const addressAt = <usize>i << addressShift;
     const from: usize = src == 0 ? 0 : src + addressAt;
+    const to = dst + addressAt;
     const left = min(count - i, TILE);
-    lookupTile(image, family, direction, from, dst + addressAt, protos + i, details + at, codes + at, left, room);
+    // Twice, as each is compiled for its family.
+    if (family == 4) lookupTile(image, 4, direction, from, to, protos + i, details + at, codes + at, left, room);
+    else lookupTile(image, 6, direction, from, to, protos + i, details + at, codes + at, left, room);
   }
 }
 
-/** For IPv4, with a word an address. */
-export function lookupAll4(
-  image: usize,
-  direction: i32,
-  src: usize,
-  dst: usize,
-  protos: usize,
-  details: usize,
-  codes: usize,
-  count: i32,
-  room: usize,
-): void {
-  lookupAll(4, image, direction, src, dst, protos, details, codes, count, room);
-}
-
-/** For IPv6, with four words an address. */
-export function lookupAll6(
-  image: usize,
-  direction: i32,
-  src: usize,
-  dst: usize,
-  protos: usize,
-  details: usize,
-  codes: usize,
-  count: i32,
-  room: usize,
-): void {
-  lookupAll(6, image, direction, src, dst, protos, details, codes, count, room);
-}
-
-/** The classes, in the first group, of many IPv4 addresses. */
-export function classesOf4(image: usize, addresses: usize, out: usize, count: i32, room: usize): void {
-  const map = <usize>load<u32>(image, MAP4);
-  const mask = load<u32>(image, MAP4_MASK);
+/** The classes, in the first group, of many addresses. */
+export function classesOf(image: usize, family: i32, addresses: usize, out: usize, count: i32, room: usize): void {
   for (let i = 0; i < count; i += TILE) {
     const at = <usize>i << 2;
-    tile4(map, mask, addresses + at, min(count - i, TILE), out + at, room + LISTS);
-  }
-}
-
-/** The same for IPv6. */
-export function classesOf6(image: usize, addresses: usize, out: usize, count: i32, room: usize): void {
-  const map = <usize>load<u32>(image, MAP6);
-  const mask = load<u32>(image, MAP6_MASK);
-  for (let i = 0; i < count; i += TILE) {
-    const at = <usize>i << 2;
-    tile6(map, mask, addresses + (at << 2), min(count - i, TILE), out + at, room + LISTS);
+    const left = min(count - i, TILE);
+    if (family == 4)
+      tile4(load<u32>(image, MAP4), load<u32>(image, MAP4_MASK), addresses + at, left, out + at, room + LISTS);
+    else
+      tile6(load<u32>(image, MAP6), load<u32>(image, MAP6_MASK), addresses + (at << 2), left, out + at, room + LISTS);
   }
 }

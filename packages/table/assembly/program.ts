@@ -38,21 +38,15 @@ const ACTION_MASK: i32 = 3;
 const DROP: i32 = 2;
 
 /** Where a word is, by its offset in words. */
-// @ts-ignore: decorator
-@inline
 function at(blob: usize, offset: i32): usize {
   return blob + ((<usize>(<u32>offset)) << 2);
 }
 
 /** A record's row for a class. */
-// @ts-ignore: decorator
-@inline
 function rowOf(blob: usize, record: usize, classId: i32): i32 {
   return load<i32>(at(blob, load<i32>(record) + (classId & load<i32>(record, CLASS_MASK))));
 }
 
-// @ts-ignore: decorator
-@inline
 function recordOf(blob: usize, index: i32): usize {
   return blob + HEADER + ((<usize>(<u32>index)) << RECORD_SHIFT);
 }
@@ -66,8 +60,6 @@ export function decide(blob: usize, program: i32, classId: i32, protoBit: i32, d
 }
 
 /** The protocol bit of a protocol number; `icmp` is the number of the family's ICMP. */
-// @ts-ignore: decorator
-@inline
 export function protoBitOf(proto: i32, icmp: i32): i32 {
   return select(1, select(2, select(4, 8, proto == icmp), proto == 17), proto == 6);
 }
@@ -295,8 +287,6 @@ function evaluateUnreadable(list: usize, protoBit: i32): i32 {
   return head & CODE_MASK;
 }
 
-// @ts-ignore: decorator
-@inline
 function evaluateMap(blob: usize, map: usize, protoBit: i32, detail: i32): i32 {
   const offset = load<i32>(at(map, (protoBit >> 1) - (protoBit >> 3))); // bits 1, 2, 4, 8 are places 0, 1, 2, 3
   if (offset < 0) return ~offset;
@@ -328,8 +318,6 @@ function evaluateUnion(blob: usize, union: usize, protoBit: i32, detail: i32): i
   return best;
 }
 
-// @ts-ignore: decorator
-@inline
 function findClass(table: usize, classId: i32): i32 {
   const mask = load<i32>(table, 8);
   let slot = tableHash(classId, load<i32>(table, 4));
@@ -367,8 +355,6 @@ function leastOfMembers(blob: usize, table: usize, classId: i32, protoBit: i32, 
   return best;
 }
 
-// @ts-ignore: decorator
-@inline
 function tableHash(key: i32, shift: i32): i32 {
   return <i32>((<u32>(key * 0x9e3779b1)) >>> (<u32>shift));
 }

@@ -238,8 +238,9 @@ interface WasmExports {
   ) => number;
   readonly lookup6: WasmExports['lookup4'];
   readonly egress4: (image: number, dst: number, proto: number, detail: number, room: number) => number;
-  readonly lookupAll4: (
+  readonly lookupAll: (
     image: number,
+    family: number,
     direction: number,
     src: number,
     dst: number,
@@ -249,9 +250,14 @@ interface WasmExports {
     count: number,
     room: number,
   ) => void;
-  readonly lookupAll6: WasmExports['lookupAll4'];
-  readonly classesOf4: (image: number, addresses: number, out: number, count: number, room: number) => void;
-  readonly classesOf6: WasmExports['classesOf4'];
+  readonly classesOf: (
+    image: number,
+    family: number,
+    addresses: number,
+    out: number,
+    count: number,
+    room: number,
+  ) => void;
 }
 
 class WasmEngine implements Engine {
@@ -316,7 +322,7 @@ class WasmEngine implements Engine {
     const { family, direction, count, src, dst, protos, details } = batch;
     const { codes } = out;
     const { roomAt } = this;
-    const all = family === 4 ? this.exports.lookupAll4 : this.exports.lookupAll6;
+    const { lookupAll: all } = this.exports;
     const staged = family === 4 ? this.staged4 : this.staged6;
     const stride = strideIn(family);
     const isInPlace =
@@ -329,7 +335,8 @@ class WasmEngine implements Engine {
       const srcAt = src === undefined ? 0 : src.byteOffset;
       const { byteOffset: protosAt } = protos;
       const { byteOffset: codesAt } = codes;
-      all(image.at, direction, srcAt, dst.byteOffset, protosAt, details.byteOffset, codesAt, count, roomAt);
+      const { byteOffset: detailsAt } = details;
+      all(image.at, family, direction, srcAt, dst.byteOffset, protosAt, detailsAt, codesAt, count, roomAt);
       return;
     }
     for (let from = 0; from < count; from += STAGED_PACKETS) {
@@ -340,6 +347,7 @@ class WasmEngine implements Engine {
       staged.details.set(details.subarray(from, to));
       all(
         image.at,
+        family,
         direction,
         src === undefined ? 0 : staged.src.byteOffset,
         staged.dst.byteOffset,
@@ -354,17 +362,17 @@ class WasmEngine implements Engine {
   }
 
   classesOf(image: Image, family: Family, addresses: Uint32Array, count: number, out: Uint32Array): void {
-    const all = family === 4 ? this.exports.classesOf4 : this.exports.classesOf6;
+    const { classesOf: all } = this.exports;
     const staged = family === 4 ? this.staged4 : this.staged6;
     const stride = strideIn(family);
     if (this.isOurs(addresses) && this.isOurs(out)) {
-      all(image.at, addresses.byteOffset, out.byteOffset, count, this.roomAt);
+      all(image.at, family, addresses.byteOffset, out.byteOffset, count, this.roomAt);
       return;
     }
     for (let from = 0; from < count; from += STAGED_PACKETS) {
       const to = Math.min(count, from + STAGED_PACKETS);
       staged.dst.set(addresses.subarray(from * stride, to * stride));
-      all(image.at, staged.dst.byteOffset, staged.codes.byteOffset, to - from, this.roomAt);
+      all(image.at, family, staged.dst.byteOffset, staged.codes.byteOffset, to - from, this.roomAt);
       out.set(staged.codes.subarray(0, to - from), from);
     }
   }
