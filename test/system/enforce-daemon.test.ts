@@ -63,6 +63,20 @@ describe.skipIf(enforcementGap() !== undefined)('an enforcing daemon', () => {
     expect(await passing(['203.0.113.1', '203.0.113.2'])).toEqual([true, false]);
   });
 
+  it('says what to do where its state is another user’s, and takes the release from the publisher', async () => {
+    const { scene } = await prepare();
+    const asRoot = await startEnforcer(scene, open());
+    await block(scene, '203.0.113.1');
+    expect(await asRoot.stop()).toBe(0);
+    const enforcer = await startEnforcer(scene, open(), ['--user', RECEIVER.name]);
+    const told = await enforcer.logged(({ msg }) =>
+      String(msg).startsWith('cannot read the state directory'),
+    );
+    expect(told['msg']).toMatch(/: its files must belong to the user that this runs as \(chown -R\)$/);
+    await scene.control.synced(ENFORCER);
+    expect(await passing(['203.0.113.1', '203.0.113.2'])).toEqual([false, true]);
+  });
+
   it('answers a QUERY for counters with what its rules and lists decided', async () => {
     const { scene, publisher } = await prepare();
     await startEnforcer(scene, open());

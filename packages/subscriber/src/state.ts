@@ -80,7 +80,7 @@ export class StateDirectory {
       text = readFileSync(join(this.directory, 'active'), 'utf8');
     } catch (cause) {
       if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
-      throw new StateError('cannot read the active mark', { cause });
+      throw new StateError(`cannot read the active mark${hintOf(cause)}`, { cause });
     }
     const match = /^(rulecast-active 1\n([0-9a-f]{64}) (\d{1,16}) (\d{1,16})\n)([0-9a-f]{64})\n$/.exec(text);
     if (match === null || sha256(Buffer.from(match[1] ?? '')).toString('hex') !== match[5]) {
@@ -110,7 +110,7 @@ export class StateDirectory {
         .filter((file) => RELEASE_FILE.test(file))
         .flatMap((file) => decodeRelease(readFileSync(join(this.directory, file))) ?? []);
     } catch (cause) {
-      throw new StateError(`cannot read the state directory ${this.directory}`, { cause });
+      throw new StateError(`cannot read the state directory ${this.directory}${hintOf(cause)}`, { cause });
     }
   }
 
@@ -127,7 +127,7 @@ export class StateDirectory {
     try {
       bytes = readFileSync(path);
     } catch (cause) {
-      throw new StateError(`cannot read ${path}`, { cause });
+      throw new StateError(`cannot read ${path}${hintOf(cause)}`, { cause });
     }
     const release = decodeRelease(bytes);
     if (release === undefined || !Buffer.from(release.hash).equals(hash))
@@ -232,6 +232,12 @@ export class StateDirectory {
       await directory.close();
     }
   }
+}
+
+/** What may be done about a failure to read; empty where that is not known. */
+function hintOf(cause: unknown): string {
+  const isDenied = (cause as NodeJS.ErrnoException).code === 'EACCES';
+  return isDenied ? ': its files must belong to the user that this runs as (chown -R)' : '';
 }
 
 function fileName(hash: Uint8Array): string {
