@@ -120,3 +120,4 @@ export {
   usedLists,
   usedNames,
 } from './rule-set.ts';
+export { isSpecialPurpose, specialPurposeSpace } from './special-purpose.ts';
