@@ -32,6 +32,7 @@ import {
   resolutionOf,
   runsOf,
   strideOf,
+  timeFor,
 } from '@rulecast/rules';
 import { fitsLayout, layoutOf } from './layout.ts';
 import { IN_PLACE_SHARE, RULES_MAX, SMALL_MEMBERS_MAX } from './limits.ts';
@@ -143,11 +144,11 @@ class Planner implements Plan {
     const ready: ReadyRun[] = [];
     const counters: (string | undefined)[] = [];
     for (const run of runsOf(policy, direction)) {
-      const { expire } = run.match;
+      const { action, expire } = run.match;
       const text = `${policy.name} ${direction} ${runText(run)}`;
       const before = seen.get(text) ?? 0;
       seen.set(text, before + 1);
-      const live = expire === undefined || this.environment.now < expire;
+      const live = expire === undefined || timeFor(action, this.environment) < expire;
       const counter = live ? this.counter(`${text} ${before}`) : undefined;
       counters.push(counter);
       if (counter !== undefined) ready.push({ run, counter });

@@ -28,8 +28,10 @@ export interface Packet {
 
 /** What the firewall itself adds. */
 export interface Environment {
-  /** Seconds since 1970. */
+  /** Seconds since 1970, by the clock that shows the later time if there are two. */
   readonly now: number;
+  /** Seconds since 1970, by the one that shows the earlier time; undefined where there is one clock. */
+  readonly earliest?: number | undefined;
   /** The addresses that `specialtarget=dns` means. */
   readonly dns: readonly Address[];
 }
@@ -63,6 +65,14 @@ export interface RuleOrigin {
 
 const NO_VERDICT: Verdict = { action: 'none', by: undefined };
 const DNS_PORT = 53;
+
+/**
+ * The time that the expiry of a rule is compared with, in seconds since 1970. Of two clocks one may be wrong, and must not open anything: what
+ * accepts ends as soon as either says so, anything else when both do.
+ */
+export function timeFor(action: Action, { now, earliest = now }: Omit<Environment, 'dns'>): number {
+  return action === 'accept' ? now : earliest;
+}
 
 /** What a packet gets. Linear in the rules of the policies that judge it. */
 export function evaluate(ruleSet: RuleSet, environment: Environment, packet: Packet): Verdict {
@@ -145,7 +155,7 @@ function firstMatch(
 type Fit = 'yes' | 'no' | 'unreadable';
 
 function fitOf(match: RuleMatch, environment: Environment, packet: Packet, remote: Address | undefined): Fit {
-  if (match.expire !== undefined && environment.now >= match.expire) return 'no';
+  if (match.expire !== undefined && timeFor(match.action, environment) >= match.expire) return 'no';
   const icmp = packet.dst.family === 4 ? IpProtocol.icmp : IpProtocol.icmp6;
   const hasPorts = packet.proto === IpProtocol.tcp || packet.proto === IpProtocol.udp;
   if (

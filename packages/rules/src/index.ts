@@ -6,6 +6,7 @@ export {
   IpProtocol,
   type Packet,
   type RuleOrigin,
+  timeFor,
   type Verdict,
   type VerdictOrigin,
 } from './evaluate.ts';

@@ -240,7 +240,20 @@ describe('what a rule matches', () => {
       [101, false],
     ] as const) {
       expect(decides('accept expire=100', packet(), { ...ENVIRONMENT, now })).toBe(expected);
+      expect(decides('drop expire=100', packet(), { ...ENVIRONMENT, now })).toBe(expected);
     }
+  });
+
+  // There was one clock, and it opened when it was set: back, and an accept rule lived on; forward, and a drop rule ended.
+  it.each([
+    ['accept', 99, 98, true],
+    ['accept', 100, 98, false],
+    ['accept', 100, 100, false],
+    ['drop', 99, 98, true],
+    ['drop', 100, 99, true],
+    ['drop', 100, 100, false],
+  ])('%s expire=100, by clocks that show %i and %i: %s', (action, now, earliest, expected) => {
+    expect(decides(`${action} expire=100`, packet(), { ...ENVIRONMENT, now, earliest })).toBe(expected);
   });
 });
 

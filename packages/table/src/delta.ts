@@ -26,10 +26,11 @@ import {
   prefixSetOf,
   type RuleSet,
   strideOf,
+  timeFor,
   unionPrefixes,
 } from '@rulecast/rules';
 import { type Boundaries, boundariesOf } from './classes.ts';
-import type { DeltaBase } from './image.ts';
+import type { DeltaBase, NextExpiry } from './image.ts';
 import { changedRuns, type RunPredicates } from './policy-delta.ts';
 import { PredicateColumns } from './predicate-columns.ts';
 
@@ -56,18 +57,20 @@ const STRETCH_ENTRIES = 1024;
 const DELTA_WEIGHT_MAX = 2 ** 14;
 
 /**
- * The delta between two situations; undefined if it is none, or too much to be made in place. `nextExpiry` is when the next rule
- * expires after the first.
+ * The delta between two situations; undefined if it is none, or too much to be made in place. `nextExpiry` is when the next rules
+ * expire after the first.
  */
 export function planDelta(
   before: Situation,
   after: Situation,
   { sources, runs: predicates }: DeltaPredicates,
-  nextExpiry: number,
+  nextExpiry: NextExpiry,
   changes: ListChanges | undefined,
 ): MapDelta | undefined {
-  const { now } = after.environment;
-  if (now < before.environment.now || now >= nextExpiry) return undefined;
+  for (const action of ['accept', 'drop'] as const) {
+    const now = timeFor(action, after.environment);
+    if (now < timeFor(action, before.environment) || now >= nextExpiry[action]) return undefined;
+  }
   const runs = changedRuns(before.ruleSet.policies, after.ruleSet.policies, predicates);
   if (runs === undefined) return undefined;
   const collector = new ToggleCollector();

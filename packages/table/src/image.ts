@@ -3,7 +3,7 @@
  * does not fit; it says how much memory it needs, and whoever keeps the heap says where; writing cannot refuse.
  */
 
-import { COMMON_POLICY, type Environment } from '@rulecast/rules';
+import { type Action, COMMON_POLICY, type Environment, timeFor } from '@rulecast/rules';
 import { ClassSets, type Cut, cutSpace, type PackedClassSets } from './classes.ts';
 import type { Heap } from './heap.ts';
 import {
@@ -24,7 +24,7 @@ import { Predicates } from './predicate.ts';
 import { type MapShape, measureMap, type PrefixMap, writeMap } from './prefix-map.ts';
 import { compilePrograms, type Programs } from './program-compiler.ts';
 import { ProgramPlans } from './program-plan.ts';
-import type { RuleColumns } from './rule-columns.ts';
+import { ACCEPTS, type RuleColumns } from './rule-columns.ts';
 
 /** How large a table's content is. */
 export interface ImageSizes {
@@ -47,6 +47,9 @@ export interface ImageSizes {
   readonly programWords: number;
 }
 
+/** Seconds since 1970, or infinity. */
+export type NextExpiry = Readonly<Record<Action, number>>;
+
 /** What deltas need to know of a compiled image. */
 export interface DeltaBase {
   /** The predicates of lists, names and DNS addresses, as `Predicates.byName` has them; negative for those of no address. */
@@ -55,8 +58,8 @@ export interface DeltaBase {
   readonly runs: readonly BlockPredicates[];
   /** Undefined where there are several groups: such tables are compiled in full. */
   readonly sets: PackedClassSets | undefined;
-  /** When the next rule expires, in seconds since 1970, or infinity. */
-  readonly nextExpiry: number;
+  /** When the next rule of each action expires, in seconds since 1970, or infinity. */
+  readonly nextExpiry: NextExpiry;
 }
 
 /** Bytes of each piece of memory that an image needs, or, once they are taken, the first byte of each. */
@@ -145,7 +148,7 @@ export function compileImage(
     named: [...predicates.byName],
     runs: blockPredicates(plans),
     sets: sets.length === 1 ? sets[0]?.pack() : undefined,
-    nextExpiry: nextExpiry(rules, environment.now),
+    nextExpiry: nextExpiry(rules, environment),
   };
   return { sizes, pieces, delta, groups: maps, owners, owner4, owner6, programs, names: nameBytes };
 }
@@ -194,11 +197,16 @@ function blockPredicates({ plans, blocks }: ProgramPlans): readonly BlockPredica
   return [...found.values()];
 }
 
-function nextExpiry({ policies }: RuleColumns, now: number): number {
-  let next = Number.POSITIVE_INFINITY;
+function nextExpiry({ policies }: RuleColumns, environment: Environment): NextExpiry {
+  const next = { accept: Number.POSITIVE_INFINITY, drop: Number.POSITIVE_INFINITY };
   for (const { egress, ingress } of policies) {
-    for (const { expires } of [egress, ingress]) {
-      for (const expire of expires) if (expire > now && expire < next) next = expire;
+    for (const { expires, checks } of [egress, ingress]) {
+      for (let run = 0; run < expires.length; run++) {
+        const expire = expires[run]!; // run < length, here and below
+        if (expire === Number.POSITIVE_INFINITY) continue;
+        const action = (checks[run]! & ACCEPTS) === 0 ? 'drop' : 'accept';
+        if (expire > timeFor(action, environment) && expire < next[action]) next[action] = expire;
+      }
     }
   }
   return next;

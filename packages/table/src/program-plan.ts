@@ -8,11 +8,12 @@
  * least code decides (program.ts), so that grouping is exact whatever goes where.
  */
 
-import { COMMON_POLICY, DEFAULT_POLICY, type Direction, type Environment } from '@rulecast/rules';
+import { COMMON_POLICY, DEFAULT_POLICY, type Direction, type Environment, timeFor } from '@rulecast/rules';
 import { ANY_ADDRESS, NO_ADDRESS, type Predicates } from './predicate.ts';
 import { PredicateColumns } from './predicate-columns.ts';
 import { DIRECTIONS } from './program.ts';
 import {
+  ACCEPTS,
   ALL_PROTOS,
   ASKS_DNS,
   type PolicyColumns,
@@ -82,7 +83,8 @@ export class ProgramPlans {
     const hasPrefixes = kind === RemoteKind.prefixes4 || kind === RemoteKind.prefixes6;
     if (hasPrefixes) runPrefixes.next(run); // also for a run that can match nothing
     const checks = runs.checks[run]!;
-    if (this.environment.now >= runs.expires[run]! || (checks & ALL_PROTOS) === 0) return NO_ADDRESS;
+    const now = timeFor((checks & ACCEPTS) === 0 ? 'drop' : 'accept', this.environment);
+    if (now >= runs.expires[run]! || (checks & ALL_PROTOS) === 0) return NO_ADDRESS;
     if (hasPrefixes) return this.predicates.ofPrefixes(runPrefixes);
     const name = runs.names[runs.remotes[run]!] ?? '';
     if (kind === RemoteKind.name) return this.predicates.ofName(name);

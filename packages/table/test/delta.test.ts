@@ -36,6 +36,7 @@ import {
   randomCase,
   randomPacket,
   randomPrefix,
+  randomTime,
 } from './random-rule-set.ts';
 
 const ENVIRONMENT: Environment = { now: 1000, dns: [] };
@@ -155,6 +156,7 @@ describe.each([EngineKind.wasm, EngineKind.twin])('a delta, %s', (engine) => {
         for (const [name, set] of resolutions)
           if (random.chance(0.3)) resolutions.set(name, changed(random, set, pool));
         if (random.chance(0.2)) environment = { ...environment, dns: [pool()] };
+        if (random.chance(0.1)) environment = { ...environment, ...randomTime(random) };
         ruleSet = { ...ruleSet, lists, resolutions };
         const prepared = table.prepare(ruleSet, environment);
         if (prepared.isDelta) deltas++;

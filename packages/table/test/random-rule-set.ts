@@ -121,7 +121,14 @@ export function randomCase(seed: number, maxRules: number): RandomCase {
     family,
     words,
   }));
-  return { ruleSet: { lists, policies, resolutions }, environment: { now: NOW, dns }, prefixes };
+  const environment = { ...randomTime(random), dns };
+  return { ruleSet: { lists, policies, resolutions }, environment, prefixes };
+}
+
+/** What two clocks show that need not agree, near the expiry of random rules. */
+export function randomTime(random: Random): Pick<Environment, 'now' | 'earliest'> {
+  const now = NOW + random.pick([-1, 0, 0, 1]);
+  return { now, earliest: now - random.pick([0, 0, 1, 2]) };
 }
 
 function randomRule(random: Random, anyPrefix: () => Prefix): Rule {
