@@ -184,8 +184,8 @@ export class SourcesLink implements ListKeeper {
     this.publisher.off('release', this.onRelease);
     await this.closeWatch?.();
     await this.reloading;
-    await this.sources.close();
-    await this.reader.close();
+    // Together: sources wait for what is being read, and that is ended, however long it would take.
+    await Promise.all([this.sources.close(), this.reader.close()]);
   }
 }
 

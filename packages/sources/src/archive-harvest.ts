@@ -15,7 +15,7 @@ export interface Member {
 export interface HarvestLimits {
   /** Globs of names; with `!` before it, of names that are not wanted. Without a slash they are about the last part. Default: all. */
   readonly members?: readonly string[];
-  /** Of all members that are kept. */
+  /** Of all members that are wanted, those of a name that comes again included: each was work. */
   readonly maxBytes: number;
   /** Members that are kept. */
   readonly maxMembers: number;
@@ -37,7 +37,7 @@ export class Harvest {
   private readonly isWanted: (name: string) => boolean;
   /** By name: of two members with one name the last is meant, as tar has it. */
   private readonly kept = new Map<string, Uint8Array>();
-  private keptBytes = 0;
+  private takenBytes = 0;
   private entryCount = 0;
   private readonly others: string[] = [];
 
@@ -59,12 +59,11 @@ export class Harvest {
       throw new ArchiveError(ArchiveErrorCode.tooManyMembers, message);
     }
     const pieces: Uint8Array[] = [];
-    this.keptBytes -= this.kept.get(name)?.length ?? 0;
     this.kept.delete(name);
     return {
       add: (piece) => {
-        this.keptBytes += piece.length;
-        if (this.keptBytes > maxBytes) throw tooLarge(maxBytes);
+        this.takenBytes += piece.length;
+        if (this.takenBytes > maxBytes) throw tooLarge(maxBytes);
         pieces.push(piece);
       },
       done: () => {

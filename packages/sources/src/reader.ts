@@ -3,10 +3,11 @@
  * that a feed of a million lines stalls nobody, and a hostile one ends its thread and not the publisher.
  */
 
-import { once } from 'node:events';
 import { setImmediate } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
 import { entryCount, type List } from '@rulecast/rules';
+import { contentOf, SNIFF_BYTES } from './archive-magic.ts';
+import { type Clock, SYSTEM_CLOCK } from './clock.ts';
 import { type Layer, type Merged, type Merging, mergeLayers } from './expiry.ts';
 import { type Expression, evaluateExpression } from './expression.ts';
 import type { Input } from './inputs.ts';
@@ -21,6 +22,9 @@ const COMBINE_IN_PLACE_MAX_ENTRIES = 50_000;
 const THREAD_HEAP_MAX_MIB = 2048;
 /** A thread costs 20 MB; feeds are fetched hours apart. */
 const IDLE_MS = 30_000;
+/** What a job may take before its thread is ended: many times what the default limits, 128 MiB and 4 million entries, take on a slow machine. */
+const UNPACK_MAX_MS = 60_000;
+const WORK_MAX_MS = 120_000;
 /** Also when this file runs from src, as in tests: only the built thread loads on Node 20. */
 const THREAD_FILE = new URL('../dist/reading-thread.js', import.meta.url);
 
@@ -30,6 +34,11 @@ export type ReaderJob =
   | { readonly kind: 'evaluate'; readonly expression: Expression }
   | { readonly kind: 'merge'; readonly merging: Merging };
 
+/** What it says on the way: from here on the time counts that reading may take. */
+export interface ReaderNote {
+  readonly kind: 'unpacked';
+}
+
 /** What it answers. */
 export type ReaderAnswer =
   | ReadList
@@ -38,10 +47,13 @@ export type ReaderAnswer =
   | ({ readonly kind: 'merged' } & Merged);
 
 /** Does a job on the thread it is called on. Rejects only for a bug. */
-export async function readerAnswer(job: ReaderJob): Promise<ReaderAnswer> {
+export async function readerAnswer(
+  job: ReaderJob,
+  tell: (note: ReaderNote) => void = () => undefined,
+): Promise<ReaderAnswer> {
   switch (job.kind) {
     case 'read':
-      return readSource(job.job);
+      return readSource(job.job, () => tell({ kind: 'unpacked' }));
     case 'evaluate':
       return { kind: 'evaluated', list: evaluateExpression(job.expression) };
     case 'merge':
@@ -64,15 +76,22 @@ export function handedOver(answer: ReaderAnswer): {
 }
 
 export class Reader {
+  private readonly clock: Clock;
   private thread: Worker | undefined;
   private turn: Promise<unknown> = Promise.resolve(); // the job before the next one
   private idle: NodeJS.Timeout | undefined;
+  private isClosed = false;
+
+  /** `clock` says when a job has taken too long. */
+  constructor(clock: Clock = SYSTEM_CLOCK) {
+    this.clock = clock;
+  }
 
   /** Reads a source. Rejects only for a bug. */
   async read(job: ReadingJob): Promise<ReadList | ReadRefused> {
     let bytes = 0;
     for (const input of job.inputs) bytes += input.bytes.length;
-    const isLong = bytes > IN_PLACE_MAX_BYTES || job.inputs.some((input) => isPacked(input.bytes));
+    const isLong = bytes > IN_PLACE_MAX_BYTES || job.inputs.some(isPacked);
     const answer = await this.do({ kind: 'read', job }, isLong);
     if (answer.kind === 'list' || answer.kind === 'refused') return answer;
     throw unexpected(answer);
@@ -102,6 +121,7 @@ export class Reader {
   }
 
   private async doInThread(job: ReaderJob): Promise<ReaderAnswer> {
+    if (this.isClosed) return ENDED;
     clearTimeout(this.idle);
     this.thread ??= new Worker(THREAD_FILE, {
       resourceLimits: { maxOldGenerationSizeMb: THREAD_HEAP_MAX_MIB },
@@ -109,13 +129,13 @@ export class Reader {
     const { thread } = this;
     thread.ref();
     try {
+      const answered = this.answerOf(thread, job.kind);
       const parcel = new Parcel();
       const packed = await packedJob(job, parcel);
-      const answered = once(thread, 'message');
       thread.postMessage(packed, parcel.buffers);
-      const [answer] = await answered;
+      const answer = await answered;
       await setImmediate(); // to take it apart is work; what follows has a turn of its own
-      return answer as ReaderAnswer; // the thread sends nothing else
+      return answer;
     } catch (cause) {
       this.thread = undefined;
       if ((cause as NodeJS.ErrnoException).code !== 'ERR_WORKER_OUT_OF_MEMORY') throw cause;
@@ -129,19 +149,60 @@ export class Reader {
     }
   }
 
+  /** What the thread answers to a job that it is about to be sent; a refusal if it is ended before, by time or by closing. Rejects where it fails. */
+  private answerOf(thread: Worker, kind: ReaderJob['kind']): Promise<ReaderAnswer> {
+    const answered = new Promise<ReaderAnswer>((resolve, reject) => {
+      const endAfter = (ms: number, refusal: ReadRefused): (() => void) =>
+        this.clock.after(ms, () => {
+          settle(() => resolve(refusal));
+          if (this.thread === thread) void this.stop();
+        });
+      const settle = (end: () => void): void => {
+        cancel();
+        thread.off('message', onMessage).off('error', onError).off('exit', onExit);
+        end();
+      };
+      const onMessage = (said: ReaderAnswer | ReaderNote): void => {
+        if (said.kind !== 'unpacked') return settle(() => resolve(said));
+        cancel();
+        cancel = endAfter(WORK_MAX_MS, TOO_SLOW);
+      };
+      const onError = (error: unknown): void => settle(() => reject(error));
+      const onExit = (): void => settle(() => resolve(ENDED));
+      let cancel =
+        kind === 'read' ? endAfter(UNPACK_MAX_MS, TOO_SLOW_TO_UNPACK) : endAfter(WORK_MAX_MS, TOO_SLOW);
+      thread.on('message', onMessage).on('error', onError).on('exit', onExit);
+    });
+    answered.catch(() => undefined); // who sends the job hears of it, and may be packing still
+    return answered;
+  }
+
   private async stop(): Promise<void> {
     const { thread } = this;
     this.thread = undefined;
     await thread?.terminate();
   }
 
-  /** Waits for the jobs given so far, and ends the thread. */
+  /** Ends the job under way and those that wait: what was to be read is refused as `ended`. */
   async close(): Promise<void> {
-    await this.turn;
+    this.isClosed = true;
     clearTimeout(this.idle);
     await this.stop();
+    await this.turn;
   }
 }
+
+const ENDED: ReadRefused = { kind: 'refused', code: 'ended', reason: 'reading it was ended' };
+const TOO_SLOW_TO_UNPACK: ReadRefused = {
+  kind: 'refused',
+  code: 'too-slow',
+  reason: `unpacking it takes more than ${UNPACK_MAX_MS / 1000} s: is it what it should be? Name the files that are wanted with members:`,
+};
+const TOO_SLOW: ReadRefused = {
+  kind: 'refused',
+  code: 'too-slow',
+  reason: `reading it takes more than ${WORK_MAX_MS / 1000} s: pick a part of it with filters, or split it`,
+};
 
 /** The job with copies for the thread in place of what is large. */
 async function packedJob(job: ReaderJob, parcel: Parcel): Promise<ReaderJob> {
@@ -183,7 +244,8 @@ function unexpected(answer: ReaderAnswer): Error {
     : new TypeError(`${answer.kind} is no answer to this`);
 }
 
-/** Whether bytes may hold far more than they are: anything but text. */
-function isPacked(bytes: Uint8Array): boolean {
-  return bytes.subarray(0, 512).some((byte) => byte === 0 || byte >= 0xf8);
+/** Whether an input may hold far more than it is: then no size of it makes it a job for the event loop. */
+function isPacked({ bytes }: Input): boolean {
+  const head = bytes.subarray(0, SNIFF_BYTES);
+  return contentOf(head).kind !== 'plain' || head.some((byte) => byte === 0 || byte >= 0xf8);
 }

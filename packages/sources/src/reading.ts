@@ -59,13 +59,17 @@ export interface ReadRefused extends Refusal {
 /** How many rejects of a list that was taken are kept for the status. */
 const REJECTS_KEPT = 16;
 
-/** Does a job on the thread it is called on. Rejects only for a bug. */
-export async function readSource(job: ReadingJob): Promise<ReadList | ReadRefused> {
+/** Does a job on the thread it is called on, and says when all is unpacked. Rejects only for a bug. */
+export async function readSource(
+  job: ReadingJob,
+  onUnpacked: () => void = () => undefined,
+): Promise<ReadList | ReadRefused> {
   const members: Member[] = [];
   for (const input of job.inputs) {
     const unpacked = await unpackInput(input, job, members);
     if (unpacked !== undefined) return unpacked;
   }
+  onUnpacked();
   const imported: ImportedList[] = [];
   const rejects: DocumentReject[] = [];
   let rejectCount = 0;

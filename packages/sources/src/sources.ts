@@ -423,14 +423,17 @@ export class Sources {
       await this.evaluateAll();
       await this.delivery.deliver(this.sources);
     } catch (error) {
+      if (this.closing.signal.aborted) return this.keep();
       this.options.log.warn({ err: error }, 'what sources say could not be put in force: it is tried again');
-      this.cancelRetry?.();
-      if (!this.closing.signal.aborted) {
-        this.cancelRetry = this.clock.after(RETRY_UPDATE_MS, () => this.schedule.gather());
-      }
+      this.retryLater();
     }
     this.armExpiry();
     await this.keep();
+  }
+
+  private retryLater(): void {
+    this.cancelRetry?.();
+    this.cancelRetry = this.clock.after(RETRY_UPDATE_MS, () => this.schedule.gather());
   }
 
   /** Makes the expressions, operands first. */

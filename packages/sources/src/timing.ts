@@ -22,8 +22,8 @@ export function delayAfterSuccess({ intervalMs, jitterShare }: Timing, chance: n
 }
 
 /**
- * After so many failures in a row: twice as long each time, half of it by chance, never longer than the interval or an hour, and at least
- * what the server asks for.
+ * After so many failures in a row: twice as long each time, half of it by chance, and at least what the server asks for; never longer
+ * than the interval or an hour, whatever it asks: a Retry-After of years would be the end of a list.
  */
 export function delayAfterFailure(
   failures: number,
@@ -33,7 +33,7 @@ export function delayAfterFailure(
 ): number {
   const mostMs = Math.min(intervalMs ?? BACKOFF_MAX_MS, BACKOFF_MAX_MS);
   const plainMs = Math.min(BACKOFF_FIRST_MS * 2 ** Math.min(failures - 1, 30), mostMs);
-  return Math.max(retryAfterMs ?? 0, Math.round(plainMs * (0.5 + 0.5 * chance)));
+  return Math.max(Math.min(retryAfterMs ?? 0, mostMs), Math.round(plainMs * (0.5 + 0.5 * chance)));
 }
 
 /** After a start from the cache, whose content is `ageMs` old: feeds that are overdue do not ask all at once. */

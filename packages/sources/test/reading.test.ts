@@ -10,13 +10,14 @@ import {
   type Prefixes,
   prefixListOf,
 } from '@rulecast/rules';
-import { afterAll, describe, expect, it } from 'vitest';
+import { afterAll, describe, expect, it, onTestFinished } from 'vitest';
 import { mergeLayers } from '../src/expiry.ts';
 import { evaluateExpression } from '../src/expression.ts';
 import { defaultNeverBlock } from '../src/guard.ts';
 import type { Input } from '../src/inputs.ts';
 import { Reader } from '../src/reader.ts';
 import { type ReadingJob, readSource } from '../src/reading.ts';
+import { FakeClock, turns } from './fake-clock.ts';
 import { entriesOf } from './list-of.ts';
 
 const WHOLE: ReadingJob['reading'] = {
@@ -255,4 +256,50 @@ describe('Reader', () => {
       [0, 1, 2, 3].map((i) => [`192.0.2.${i * 2}/32`]),
     );
   });
+
+  // A bomb of 3 MB kept the thread busy for minutes, and with it every other list; SIGTERM waited for it.
+  it('ends a job that takes too long, and goes on with the next', async () => {
+    const clock = new FakeClock();
+    const timed = new Reader(clock);
+    onTestFinished(() => timed.close());
+    const endless = jobOf({ 'a.gz': gzipSync(Buffer.alloc(120_000_000)) });
+    const slow = timed.read(endless);
+    const next = timed.read(jobOf({ 'b.txt.gz': gzipSync('192.0.2.1\n') }));
+    await until(() => clock.pendingMs.length > 0);
+    clock.advance(60_000); // no answer can have come: its thread has not begun
+    expect(await slow).toMatchObject({ kind: 'refused', code: 'too-slow' });
+    expect(await next).toMatchObject({ kind: 'list' });
+    expect(clock.pendingMs).toEqual([]);
+  });
+
+  it('ends what is under way when it is closed, and what waits', async () => {
+    const closing = new Reader(new FakeClock());
+    const job = jobOf({ 'a.gz': gzipSync(Buffer.alloc(120_000_000)) });
+    const reads = [closing.read(job), closing.read(job)];
+    await closing.close();
+    for (const read of reads) expect(await read).toMatchObject({ kind: 'refused', code: 'ended' });
+    await expect(closing.read(job)).resolves.toMatchObject({ code: 'ended' });
+  });
+
+  // Packed data whose first bytes look like text was unpacked on the event loop.
+  it('unpacks in the thread whatever the bytes look like', async () => {
+    const gzip = gzipSync('192.0.2.1\n');
+    const name = Buffer.from(`${'x'.repeat(600)}\0`);
+    const dressed = Buffer.concat([
+      Buffer.from([0x1f, 0x8b, 8, 8, 1, 1, 1, 1, 2, 3]),
+      name,
+      gzip.subarray(10),
+    ]);
+    const clock = new FakeClock();
+    const timed = new Reader(clock);
+    onTestFinished(() => timed.close());
+    const read = timed.read(jobOf({ 'a.gz': dressed }));
+    await until(() => clock.pendingMs.length > 0); // only the thread is timed
+    expect(await read).toMatchObject({ kind: 'list' });
+  });
 });
+
+async function until(holds: () => boolean): Promise<void> {
+  for (let i = 0; i < 100 && !holds(); i++) await turns(1);
+  expect(holds()).toBe(true);
+}

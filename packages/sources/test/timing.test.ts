@@ -30,8 +30,18 @@ describe('timing', () => {
   });
 
   it('a server that asks for more time gets it', () => {
-    expect(delayAfterFailure(1, TIMING, 1, 7 * HOUR_MS)).toBe(7 * HOUR_MS);
+    expect(delayAfterFailure(1, TIMING, 1, 1_800_000)).toBe(1_800_000);
     expect(delayAfterFailure(3, TIMING, 1, 1000)).toBe(120_000);
+  });
+
+  // A Retry-After in the year 2100 kept a list from being fetched for 74 years.
+  it.each([
+    [7 * HOUR_MS, 6 * HOUR_MS, HOUR_MS],
+    [74 * 365 * 24 * HOUR_MS, 6 * HOUR_MS, HOUR_MS],
+    [Number.POSITIVE_INFINITY, undefined, HOUR_MS],
+    [74 * 365 * 24 * HOUR_MS, 900_000, 900_000],
+  ])('a server that asks for %s ms at an interval of %s gets %s', (askedMs, intervalMs, expected) => {
+    expect(delayAfterFailure(1, { intervalMs, jitterShare: 0.1 }, 1, askedMs)).toBe(expected);
   });
 
   it('after a start, what is fresh waits for its time and what is overdue is spread', () => {
