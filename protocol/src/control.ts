@@ -7,7 +7,7 @@
  *   PUSH, (FILE, CHUNK…, END)…       ─▶
  *                                    ◀─       RECORD…, then DONE or FAIL
  *   any other request                ─▶
- *                                    ◀─       RECORD…, then DONE or FAIL (STATUS with watch: no end)
+ *                                    ◀─       RECORD…, then DONE or FAIL (STATUS with watch: RECORD…, without an end)
  * ```
  */
 
@@ -259,6 +259,8 @@ export const RECORD_FIELDS = {
   },
   /** What a subscriber counted, as it answers the question `stats`. */
   counters: { subscriber: name, counters: countersOf(COUNTERS_MAX) },
+  /** What came since the last `head` is a whole status, of one that is watched. */
+  end: {},
   /** One release that is kept. */
   history: {
     epoch: uint,

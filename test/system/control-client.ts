@@ -105,7 +105,7 @@ export class ControlClient {
     const enough = (record: ControlRecord): boolean => {
       if (record.record === 'head') batch = [];
       batch.push(record);
-      const status = statusOf(batch);
+      const status = record.record === 'end' ? statusOf(batch) : undefined;
       if (status !== undefined && matches(status)) found = status;
       return found !== undefined;
     };

@@ -20,30 +20,40 @@ export async function answerStatus(
   publisher: Publisher,
   ask: AskTable,
 ): Promise<void> {
-  const subscribers = await tellBatch(exchange, publisher);
+  if (watch) return tellChanges(exchange, publisher);
+  const subscribers = await tellStatus(exchange, publisher);
   if (counters === true) await tellCounters(subscribers, exchange, ask);
-  if (!watch) return exchange.done('ok', '');
-  const changes = new ChangeSignal(publisher);
+  await exchange.done('ok', '');
+}
+
+async function tellChanges(exchange: ControlExchange, publisher: Publisher): Promise<void> {
+  const changes = new ChangeSignal(publisher); // before the first status: what changes while that is told comes next
+  const tell = async (): Promise<void> => {
+    await tellStatus(exchange, publisher);
+    await exchange.record({ record: 'end' });
+  };
   let gone = false;
-  const end = exchange.untilGone().then(() => {
-    gone = true;
-    changes.close();
-  });
   try {
-    while (!gone) {
+    await tell();
+    const end = exchange.untilGone().then(() => {
+      gone = true;
+      changes.close();
+    });
+    for (;;) {
       await changes.next(WATCH_MIN_MS);
-      if (!gone) await tellBatch(exchange, publisher);
+      if (gone) return await end;
+      await tell();
     }
   } finally {
     changes.close();
   }
-  await end;
 }
 
-/** Resolves to the names of the subscribers that it told of. */
-async function tellBatch(exchange: ControlExchange, publisher: Publisher): Promise<readonly string[]> {
+/** The status as it is now, however long it takes to tell. Resolves to the names of the subscribers that it told of. */
+async function tellStatus(exchange: ControlExchange, publisher: Publisher): Promise<readonly string[]> {
   const { head } = publisher;
   const manifest = head?.manifest;
+  const subscribers = publisher.subscribers.records(head, publisher.store, publisher.nowMs());
   await exchange.record({
     record: 'head',
     lineage: hexOf(publisher.identity.lineage),
@@ -66,7 +76,6 @@ async function tellBatch(exchange: ControlExchange, publisher: Publisher): Promi
       changedVersion: part.changedVersion,
     });
   }
-  const subscribers = publisher.subscribers.records(head, publisher.store, publisher.nowMs());
   for (const record of subscribers) await exchange.record(record);
   return subscribers.map(({ name }) => name);
 }

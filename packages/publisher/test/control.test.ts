@@ -29,7 +29,7 @@ async function house(options: Partial<PublisherOptions> = {}): Promise<House> {
   const publisher = freshPublisher(options);
   houses += 1;
   const subscribers = parseEndpoint(`memory:control-${houses}-subscribers`);
-  const control = parseEndpoint(`memory:control-${houses}`);
+  const control = parseEndpoint(`memory:control-${houses}?buffer=4KiB`);
   const sessions = await serveSubscribers(publisher, [subscribers]);
   onTestFinished(() => sessions.close());
   const served = await serveControl(publisher, control, sessions.ask);
@@ -523,17 +523,34 @@ describe('the status', () => {
     const rulectl = await ScriptedRulectl.connect(control);
     await rulectl.send({ kind: 'status', watch: true });
     expect(await rulectl.record('head')).toMatchObject({ version: 0 });
+    await rulectl.record('end');
     await release(publisher, { 'hosts.txt': '192.0.2.1\n' });
     expect(await rulectl.record('head')).toMatchObject({ version: 1 });
     await rulectl.record('part');
+    await rulectl.record('end');
     await ScriptedSubscriber.greet(subscribers, 'fw');
     expect(await rulectl.record('head')).toMatchObject({ version: 1 });
     await rulectl.record('part');
     expect(await rulectl.record('subscriber')).toMatchObject({ name: 'fw', state: 'behind' });
+    await rulectl.record('end');
     const ended = once(publisher.subscribers, 'removeListener');
     rulectl.channel.close();
     await ended;
     expect(publisher.subscribers.listenerCount('change')).toBe(0);
+  });
+
+  // Only changes after the first status was told were once heard of.
+  it('that is watched comes again after a change while it is told for the first time', async () => {
+    const { publisher, control } = await house();
+    const lists = Object.fromEntries(Array.from({ length: 60 }, (_, i) => [`list-${i}.txt`, '192.0.2.1\n']));
+    await release(publisher, lists); // more records than the channel holds
+    const rulectl = await ScriptedRulectl.connect(control);
+    await rulectl.send({ kind: 'status', watch: true });
+    expect(await rulectl.record('head')).toMatchObject({ version: 1 });
+    await release(publisher, { 'list-0.txt': '192.0.2.2\n' });
+    for (let i = 0; i < 60; i++) await rulectl.record('part');
+    await rulectl.record('end');
+    expect(await rulectl.record('head')).toMatchObject({ version: 2 });
   });
 
   // Garbage from a watching rulectl once rejected a promise that nobody awaited yet, which ends a Node process.

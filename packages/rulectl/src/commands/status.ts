@@ -12,10 +12,6 @@ export const describe = 'what is released, and how far each subscriber is';
 
 /** Without --watch the answer is a few records; the publisher gives up on counters after five seconds. */
 const ANSWER_TIMEOUT_MS = 30_000;
-/** The publisher sends a batch at once and waits at least 100 ms before the next: silence this long is the end of one. */
-const BATCH_END_MS = 50;
-/** Before the first release, with no subscriber, no record comes at all. */
-const FIRST_BATCH_MS = 500;
 /** Ages on a screen move on although nothing happens. */
 const REDRAW_MS = 1000;
 /** To the top left corner, and clear from there. */
@@ -136,44 +132,55 @@ class TextView implements View {
   }
 }
 
-/**
- * Cuts the stream of records into batches. A batch starts with the head, if there is one, so a second head or a name seen
- * before starts the next one; the last one is known to be whole by the silence after it, or by the end of the answer.
- */
+/** Gathers the records of a status until `end`, or the end of the answer, says that it is whole. */
 class Batches {
   private readonly view: View;
-  private readonly fail: (error: unknown) => void;
-  private readonly watch: boolean;
-  private head: Snapshot['head'];
-  private parts: Snapshot['parts'][number][] = [];
-  private subscribers: Snapshot['subscribers'][number][] = [];
-  private counters: Snapshot['counters'][number][] = [];
-  private isWhole = false;
-  private silence: NodeJS.Timeout | undefined;
   private readonly clock: NodeJS.Timeout | undefined;
+  private batch = new Batch();
+  private isWhole = false;
 
   /** `fail` takes what the view throws while no record is being added. */
   constructor(view: View, watch: boolean, fail: (error: unknown) => void) {
     this.view = view;
-    this.watch = watch;
-    this.fail = fail;
-    if (!watch) return;
-    this.silence = setTimeout(() => this.guarded(() => this.finish()), FIRST_BATCH_MS);
-    this.clock = setInterval(() => this.guarded(() => this.redraw()), REDRAW_MS);
+    if (watch) this.clock = setInterval(() => this.redraw(fail), REDRAW_MS);
   }
 
   add(record: ControlRecord): void {
-    if (this.beginsNext(record)) this.begin();
-    if (!this.put(record)) return;
+    if (record.record === 'end') return this.finish();
+    if (this.isWhole) this.batch = new Batch();
     this.isWhole = false;
-    this.view.record(record);
-    if (!this.watch) return;
-    clearTimeout(this.silence);
-    this.silence = setTimeout(() => this.guarded(() => this.finish()), BATCH_END_MS);
+    if (this.batch.put(record)) this.view.record(record);
   }
 
+  /** Nothing more comes. */
+  finish(): void {
+    if (this.isWhole) return;
+    this.isWhole = true;
+    this.view.batch(this.batch);
+  }
+
+  private redraw(fail: (error: unknown) => void): void {
+    if (!this.isWhole) return;
+    try {
+      this.view.redraw(this.batch);
+    } catch (error) {
+      fail(error);
+    }
+  }
+
+  stop(): void {
+    clearInterval(this.clock);
+  }
+}
+
+class Batch implements Snapshot {
+  head: Snapshot['head'];
+  readonly parts: Snapshot['parts'][number][] = [];
+  readonly subscribers: Snapshot['subscribers'][number][] = [];
+  readonly counters: Snapshot['counters'][number][] = [];
+
   /** Whether the record belongs in a status. */
-  private put(record: ControlRecord): boolean {
+  put(record: ControlRecord): boolean {
     switch (record.record) {
       case 'head':
         this.head = record;
@@ -191,46 +198,5 @@ class Batches {
       default:
         return false;
     }
-  }
-
-  private beginsNext(record: ControlRecord): boolean {
-    if (record.record === 'head') return this.head !== undefined || this.subscribers.length > 0;
-    return record.record === 'subscriber' && this.subscribers.some(({ name }) => name === record.name);
-  }
-
-  private begin(): void {
-    if (!this.isWhole) this.finish();
-    this.head = undefined;
-    this.parts = [];
-    this.subscribers = [];
-    this.counters = [];
-  }
-
-  /** The batch at hand is whole. */
-  finish(): void {
-    clearTimeout(this.silence);
-    this.isWhole = true;
-    this.view.batch(this.snapshot());
-  }
-
-  private redraw(): void {
-    if (this.isWhole) this.view.redraw(this.snapshot());
-  }
-
-  private snapshot(): Snapshot {
-    return { head: this.head, parts: this.parts, subscribers: this.subscribers, counters: this.counters };
-  }
-
-  private guarded(show: () => void): void {
-    try {
-      show();
-    } catch (error) {
-      this.fail(error);
-    }
-  }
-
-  stop(): void {
-    clearTimeout(this.silence);
-    clearInterval(this.clock);
   }
 }
