@@ -128,6 +128,11 @@ export const CONTROL_FIELDS = {
     allowShrink: boolean,
     /** Take what any guard refuses. */
     force: boolean,
+    /** Each opens one guard; without it: no. */
+    allowGrowth: optional(boolean),
+    allowCoverage: optional(boolean),
+    allowAll: optional(boolean),
+    allowKind: optional(boolean),
   },
   done: { code, text },
   fail: {

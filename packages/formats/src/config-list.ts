@@ -35,6 +35,10 @@ export interface GuardConfig {
   readonly shrinkShare: number;
   /** Largest share that it may gain; Infinity for no limit. */
   readonly growthShare: number;
+  /** Largest share that the list may hold of the addresses of a family that are reachable over the Internet; Infinity for no limit. */
+  readonly coverageShare: number;
+  /** Largest share of those that it holds which a refresh may gain or lose; Infinity for no limit. */
+  readonly coverageChangeShare: number;
   readonly minEntries: number | undefined;
   readonly maxEntries: number | undefined;
   /** Whether the list may hold all of IPv4 or of IPv6. */
@@ -54,12 +58,17 @@ export interface SharedConfig {
   readonly rejectShare: number;
   readonly shrinkShare: number;
   readonly growthShare: number;
+  readonly coverageShare: number;
+  readonly coverageChangeShare: number;
   /** How long a list holds good that cannot be refreshed; undefined: for ever. */
   readonly ttlMs: number | undefined;
   readonly aggregate: boolean;
 }
 
-export interface ListConfig extends Omit<SharedConfig, 'shrinkShare' | 'growthShare'> {
+/** What of SharedConfig is a guard. */
+type SharedGuard = 'shrinkShare' | 'growthShare' | 'coverageShare' | 'coverageChangeShare';
+
+export interface ListConfig extends Omit<SharedConfig, SharedGuard> {
   readonly name: string;
   readonly line: number;
   readonly column: number;
@@ -116,6 +125,8 @@ export const LIST_DEFAULTS = {
   rejectShare: DEFAULT_TOLERANCE,
   shrinkShare: 0.5,
   growthShare: 0.5,
+  coverageShare: 0.25, // the largest countries but one hold less than a tenth of IPv4, and so do the largest block lists
+  coverageChangeShare: 0.5,
 } as const;
 
 const SOURCE_KEYS = [
@@ -173,6 +184,8 @@ const shrink = (text: string): ValueResult<number> =>
   text === 'off' ? { kind: 'value', value: 1 } : readShare(text, 1);
 const growth = (text: string): ValueResult<number> =>
   text === 'off' ? { kind: 'value', value: Number.POSITIVE_INFINITY } : readShare(text, GROWTH_SHARE_MAX);
+const coverage = (text: string): ValueResult<number> =>
+  text === 'off' ? { kind: 'value', value: Number.POSITIVE_INFINITY } : readShare(text, 1);
 const jitter = (text: string): ValueResult<number> => readShare(text, 0.5);
 const entryCount = (text: string): ValueResult<number> => readCount(text, 0, ENTRIES_MAX);
 
@@ -185,6 +198,8 @@ export function readDefaults(node: MappingNode | undefined, reader: ConfigNodeRe
     rejectShare: reader.value(node, 'rejects', share),
     shrinkShare: reader.value(node, 'shrink', shrink),
     growthShare: reader.value(node, 'growth', growth),
+    coverageShare: reader.value(node, 'max-coverage', coverage),
+    coverageChangeShare: reader.value(node, 'coverage-change', growth),
     ttlMs: reader.value(node, 'ttl', duration),
     aggregate: reader.flag(node, 'aggregate'),
   };
@@ -227,7 +242,7 @@ export function readList(
     aggregate: shared.aggregate ?? false,
     mode,
     entryTtlMs: reader.value(node, 'entry-ttl', duration),
-    guard: readGuard(node, shared.shrinkShare, shared.growthShare, reader),
+    guard: readGuard(node, shared, reader),
     purpose: purpose === 'block' || purpose === 'allow' ? purpose : isFetched ? 'block' : 'allow',
     neverBlockExempt: reader.prefixes(reader.texts(node, 'never-block-exempt') ?? []),
     resolve: reader.flag(node, 'resolve') ?? source.kind === 'names',
@@ -347,8 +362,7 @@ function readCut(key: 'country' | 'asn', node: MappingNode, context: ListContext
 
 function readGuard(
   node: MappingNode,
-  shrinkShare: number,
-  growthShare: number,
+  { shrinkShare, growthShare, coverageShare, coverageChangeShare }: Pick<SharedConfig, SharedGuard>,
   reader: ConfigNodeReader,
 ): GuardConfig {
   const minEntries = reader.value(node, 'min-entries', entryCount);
@@ -360,6 +374,8 @@ function readGuard(
   return {
     shrinkShare,
     growthShare,
+    coverageShare,
+    coverageChangeShare,
     minEntries,
     maxEntries,
     allowAll: reader.flag(node, 'allow-all') ?? false,

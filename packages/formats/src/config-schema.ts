@@ -18,6 +18,8 @@ const SHARED = {
   rejects: TEXT,
   shrink: TEXT,
   growth: TEXT,
+  'max-coverage': TEXT,
+  'coverage-change': TEXT,
   ttl: TEXT,
   aggregate: FLAG,
 } as const;

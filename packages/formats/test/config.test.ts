@@ -129,17 +129,27 @@ describe('what it means', () => {
 
   it('lists have defaults, the file has its own, and a list has the last word', () => {
     const config = configOf(
-      'defaults: { interval: 1h, shrink: 20%, growth: off, ttl: 2d, aggregate: true }\nlists:\n  a: { url: "https://x.example/" }\n  b: { url: "https://x.example/", interval: 90s, shrink: off, growth: 5% }\n  c: { file: c }',
+      'defaults: { interval: 1h, shrink: 20%, growth: off, max-coverage: 10%, coverage-change: off, ttl: 2d, aggregate: true }\nlists:\n  a: { url: "https://x.example/" }\n  b: { url: "https://x.example/", interval: 90s, shrink: off, growth: 5%, max-coverage: off, coverage-change: 5% }\n  c: { file: c }',
     );
     expect(config.lists.get('a')).toMatchObject({
       intervalMs: 3_600_000,
       ttlMs: 172_800_000,
       aggregate: true,
-      guard: { shrinkShare: 0.2, growthShare: Number.POSITIVE_INFINITY },
+      guard: {
+        shrinkShare: 0.2,
+        growthShare: Number.POSITIVE_INFINITY,
+        coverageShare: 0.1,
+        coverageChangeShare: Number.POSITIVE_INFINITY,
+      },
     });
     expect(config.lists.get('b')).toMatchObject({
       intervalMs: 90_000,
-      guard: { shrinkShare: 1, growthShare: 0.05 },
+      guard: {
+        shrinkShare: 1,
+        growthShare: 0.05,
+        coverageShare: Number.POSITIVE_INFINITY,
+        coverageChangeShare: 0.05,
+      },
     });
     expect(config.lists.get('c')?.intervalMs).toBeUndefined(); // it is watched
   });
@@ -161,7 +171,13 @@ describe('what it means', () => {
       jitterShare: 0.1,
       rejectShare: 0.1,
       mode: 'replace',
-      guard: { shrinkShare: 0.5, growthShare: 0.5, allowAll: false },
+      guard: {
+        shrinkShare: 0.5,
+        growthShare: 0.5,
+        coverageShare: 0.25,
+        coverageChangeShare: 0.5,
+        allowAll: false,
+      },
       resolve: false,
       publish: true,
     });

@@ -55,7 +55,7 @@ export async function answerList(
 
 /** Answers a REFRESH. Throws ProtocolError `no-such-part` and `not-ready`. */
 export async function answerRefresh(
-  { lists, allowShrink, force }: MessageOf<'refresh'>,
+  { lists, ...asked }: MessageOf<'refresh'>,
   exchange: ControlExchange,
   sources: SourcesLink | undefined,
 ): Promise<void> {
@@ -67,7 +67,14 @@ export async function answerRefresh(
   for (const name of lists) {
     if (!known.has(name)) throw noSuchList(name, 'no source keeps such a list: see rulectl lists');
   }
-  const statuses = await sources.refresh(lists, { allowShrink, force });
+  const statuses = await sources.refresh(lists, {
+    allowShrink: asked.allowShrink,
+    allowGrowth: asked.allowGrowth === true,
+    allowCoverage: asked.allowCoverage === true,
+    allowAll: asked.allowAll === true,
+    allowKind: asked.allowKind === true,
+    force: asked.force,
+  });
   for (const status of statuses) await exchange.record(recordOf(status));
   const failing = statuses.filter(({ trouble }) => trouble !== undefined).length;
   if (failing === 0) await exchange.done('refreshed', '');

@@ -102,7 +102,7 @@ describe('usage errors', () => {
     [['list', 'a', '--stats', '--export', 'csv'], '--diff, --stats and --export exclude each other'],
     [['list', 'a', '--export', 'docx'], 'Choices: "plain"'],
     [['list', 'a', '--diff', 'x'], 'x: write two versions'],
-    [['refresh', '--force'], 'go with the names of lists'],
+    [['refresh', '--force'], 'goes with the names of lists'],
     [['refresh', 'a/b'], '"a/b" is no name of a list'],
     [['refresh', ...Array.from({ length: 33 }, (_, i) => `l${i}`)], 'name at most 32 lists'],
     [['config', 'show', 'x'], 'Choices: "check"'],

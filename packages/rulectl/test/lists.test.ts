@@ -213,6 +213,21 @@ describe('refresh', () => {
     expect(stdout).toMatch(/^b +url +ok/m);
   });
 
+  it.each([
+    ['--allow-growth', { allowGrowth: true }],
+    ['--allow-coverage', { allowCoverage: true }],
+    ['--allow-all', { allowAll: true }],
+    ['--allow-kind', { allowKind: true }],
+  ])('%s is that permit and no other', async (option, permit) => {
+    let asked: MessageOf<'refresh'> | undefined;
+    const { exit } = await run(['refresh', 'a', option], async (connection) => {
+      asked = await receive(connection, 'refresh');
+      await done(connection, 'refreshed');
+    });
+    expect(asked).toEqual({ kind: 'refresh', lists: ['a'], allowShrink: false, force: false, ...permit });
+    expect(exit).toBe(0);
+  });
+
   it('ends with 2 if one keeps its last good content, and says which and why', async () => {
     const { exit, stderr } = await run(['refresh'], async (connection) => {
       expect(await receive(connection, 'refresh')).toMatchObject({

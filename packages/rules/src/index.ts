@@ -1,5 +1,6 @@
 /** The rule language as values: prefixes, names, lists, rules, policies, rule sets and the reference evaluator. */
 
+export { routableShare } from './coverage.ts';
 export {
   type Environment,
   evaluate,

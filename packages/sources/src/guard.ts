@@ -20,19 +20,21 @@ import {
   prefixSetOf,
   subtractPrefixes,
 } from '@rulecast/rules';
+import {
+  coverageFinding,
+  type Finding,
+  kindFinding,
+  sizeFinding,
+  wholeFamilies,
+  wholeFinding,
+} from './finding.ts';
 
-export const GuardCode = {
-  shrunk: 'shrunk',
-  grown: 'grown',
-  tooFew: 'too-few-entries',
-  tooMany: 'too-many-entries',
-  all: 'all-addresses',
-  kind: 'kind-changed',
-} as const;
+/** Codes beside those of FindingCode. */
+export const GuardCode = { tooFew: 'too-few-entries', tooMany: 'too-many-entries' } as const;
 
 /** Why a list is not taken. */
 export interface Refusal {
-  /** Stable: of GuardCode, or what a fetch, an archive or an import says. */
+  /** Stable: of FindingCode or GuardCode, or what a fetch, an archive or an import says. */
   readonly code: string;
   /** For people: what is wrong, and what to do. */
   readonly reason: string;
@@ -41,70 +43,67 @@ export interface Refusal {
 /** What somebody permitted for one refresh. */
 export interface Permits {
   readonly allowShrink: boolean;
+  readonly allowGrowth: boolean;
+  /** Any part of the address space, but not all of it. */
+  readonly allowCoverage: boolean;
+  readonly allowAll: boolean;
+  readonly allowKind: boolean;
   /** Every guard but those of reading. */
   readonly force: boolean;
 }
 
-export const NO_PERMITS: Permits = { allowShrink: false, force: false };
+export const NO_PERMITS: Permits = {
+  allowShrink: false,
+  allowGrowth: false,
+  allowCoverage: false,
+  allowAll: false,
+  allowKind: false,
+  force: false,
+};
 
-/** So many more entries are never too many more: a list of three may become one of six. */
-const GROWTH_FREE_ENTRIES = 64;
-
-/** Whether `after` may follow `before`. */
+/** Whether `after` may follow `before`. `whole`: the families that its source holds all of, which judgeWhole judges. */
 export function judgeChange(
   before: List | undefined,
   after: List,
   guard: GuardConfig,
   permits: Permits,
+  whole: readonly Family[] = wholeFamilies(after),
 ): Refusal | undefined {
   const count = entryCount(after);
   if (permits.force) return undefined;
   if (guard.minEntries !== undefined && count < guard.minEntries) {
-    return refusal(GuardCode.tooFew, `${count} entries; min-entries: is ${guard.minEntries}`);
+    return { code: GuardCode.tooFew, reason: `${count} entries; min-entries: is ${guard.minEntries}` };
   }
   if (guard.maxEntries !== undefined && count > guard.maxEntries) {
-    return refusal(GuardCode.tooMany, `${count} entries; max-entries: is ${guard.maxEntries}`);
+    return { code: GuardCode.tooMany, reason: `${count} entries; max-entries: is ${guard.maxEntries}` };
   }
-  if (before === undefined || entryCount(before) === 0) return undefined;
-  if (before.kind !== after.kind) {
-    return refusal(
-      GuardCode.kind,
-      `it held ${before.kind} and now holds ${after.kind}: is this the right source? --force takes it`,
-    );
+  const isFirst = before === undefined || entryCount(before) === 0;
+  const kind = isFirst ? undefined : kindFinding(before, after);
+  if (kind !== undefined && !permits.allowKind) return refusal(kind, 'is this the right source?', 'kind');
+  const limits = sizeLimits(guard, permits);
+  const size = isFirst || kind !== undefined ? undefined : sizeFinding(entryCount(before), count, limits);
+  if (size !== undefined) {
+    return refusal(size, 'look at the source', size.code === 'shrunk' ? 'shrink' : 'growth');
   }
-  return judgeSize(entryCount(before), count, guard, permits);
+  const coverage =
+    guard.allowAll || permits.allowCoverage ? undefined : coverageFinding(before, after, guard, whole);
+  return coverage === undefined ? undefined : refusal(coverage, 'look at the source', 'coverage');
 }
 
-function judgeSize(before: number, after: number, guard: GuardConfig, permits: Permits): Refusal | undefined {
-  const lost = before - after;
-  if (!permits.allowShrink && lost > before * guard.shrinkShare) {
-    const reason = `it would shrink from ${before} to ${after} entries, by ${percent(lost, before)}; at most ${percent(guard.shrinkShare, 1)} are taken: look at the source, then rulectl refresh --allow-shrink`;
-    return refusal(GuardCode.shrunk, reason);
-  }
-  if (-lost > Math.max(GROWTH_FREE_ENTRIES, before * guard.growthShare)) {
-    const reason = `it would grow from ${before} to ${after} entries, by ${percent(-lost, before)}; at most ${percent(guard.growthShare, 1)} are taken: look at the source, then rulectl refresh --force`;
-    return refusal(GuardCode.grown, reason);
-  }
-  return undefined;
+function sizeLimits(
+  guard: GuardConfig,
+  permits: Permits,
+): GuardConfig & { readonly shrinkFromEntries: number } {
+  return {
+    ...guard,
+    shrinkFromEntries: permits.allowShrink ? Number.POSITIVE_INFINITY : 0,
+    growthShare: permits.allowGrowth ? Number.POSITIVE_INFINITY : guard.growthShare,
+  };
 }
 
-function refusal(code: string, reason: string): Refusal {
-  return { code, reason };
-}
-
-function percent(part: number, whole: number): string {
-  return `${Math.round((part / whole) * 1000) / 10} %`;
-}
-
-/** The families whose every address a list holds. */
-export function wholeFamilies(list: List): readonly Family[] {
-  if (list.kind === 'names') return [];
-  return ([4, 6] as const).filter((family) => {
-    const { lengths } = columnFor(list, family);
-    let share = 0; // members are disjoint, and sums of powers of two down to 2^-52 are exact
-    for (const length of lengths) share += 2 ** -length;
-    return share >= 1;
-  });
+/** `permit` is what follows `--allow-`. */
+function refusal({ code, text }: Finding, advice: string, permit: string): Refusal {
+  return { code, reason: `${text}: ${advice}, then rulectl refresh --allow-${permit}` };
 }
 
 /** Refuses a list of all addresses of a family, unless that is permitted now or was so for this list before (`known`). */
@@ -114,14 +113,9 @@ export function judgeWhole(
   guard: GuardConfig,
   permits: Permits,
 ): Refusal | undefined {
-  if (guard.allowAll || permits.force) return undefined;
-  const added = families.find((family) => !known.includes(family));
-  if (added === undefined) return undefined;
-  const all = added === 4 ? '0.0.0.0/0' : '::/0';
-  return refusal(
-    GuardCode.all,
-    `it holds ${all}, every IPv${added} address: say allow-all: true, or rulectl refresh --force`,
-  );
+  if (guard.allowAll || permits.allowAll || permits.force) return undefined;
+  const all = wholeFinding(families, known);
+  return all === undefined ? undefined : refusal(all, 'say allow-all: true, or look at the source', 'all');
 }
 
 // ── Never-block ──────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -17,7 +17,8 @@ import { entryCount, type Family, type List, type PrefixSet, prefixListOf } from
 import { type Member, unpack } from './archive.ts';
 import { ArchiveError } from './archive-error.ts';
 import { aggregatedList, unionLists } from './expression.ts';
-import { type Protected, type Refusal, wholeFamilies, withoutProtected } from './guard.ts';
+import { wholeFamilies } from './finding.ts';
+import { type Protected, type Refusal, withoutProtected } from './guard.ts';
 import type { Input } from './inputs.ts';
 
 /** What is to be read, and how. Plain data. */

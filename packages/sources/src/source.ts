@@ -21,6 +21,7 @@ import type { Clock, SteadyTime } from './clock.ts';
 import { type Layer, listOfLayers, type Merged, type Merging, nextExpiryMs, unexpired } from './expiry.ts';
 import { type Expression, sameList } from './expression.ts';
 import { FetchError } from './fetch-error.ts';
+import { wholeFamilies } from './finding.ts';
 import { judgeChange, judgeWhole, NO_PERMITS, type Permits, type Refusal } from './guard.ts';
 import {
   cachedInputs,
@@ -163,7 +164,7 @@ export class Source {
   private async takeInputs(inputs: Inputs, permits: Permits): Promise<LoadResult> {
     const { fingerprint } = inputs;
     this.fetchedAtMs = inputs.fetchedAtMs;
-    const isPermitted = permits.allowShrink || permits.force;
+    const isPermitted = Object.values(permits).includes(true);
     if (fingerprint !== undefined && fingerprint === this.judged?.fingerprint && !isPermitted) {
       if (this.judged.refusal !== undefined) return this.failed(this.judged.refusal, undefined);
       if (this.isExpired) await this.merge(this.layers, undefined);
@@ -204,7 +205,7 @@ export class Source {
     const before = this.layers[0]?.list ?? this.list;
     const judge = (allowed: Permits): Refusal | undefined =>
       judgeWhole(result.whole, this.wholeAllowed, guard, allowed) ??
-      judgeChange(before, result.list, guard, allowed);
+      judgeChange(before, result.list, guard, allowed, result.whole);
     const refusal = judge(permits);
     if (refusal !== undefined) return { result: { kind: 'refused', ...refusal }, overridden: undefined };
     this.wholeAllowed = result.whole;
@@ -271,14 +272,17 @@ export class Source {
     this.operands = operands;
     this.fetchedAtMs = this.context.clock.wallMs();
     const shaped = list.kind === 'names' ? { ...list, resolve: this.config.resolve } : list;
+    const { guard } = this.config;
+    const whole = wholeFamilies(shaped);
     const judge = (allowed: Permits): Refusal | undefined =>
-      judgeChange(this.list, shaped, this.config.guard, allowed);
+      judgeWhole(whole, this.wholeAllowed, guard, allowed) ?? judgeChange(this.list, shaped, guard, allowed);
     const refusal = judge(permits);
     if (refusal !== undefined) {
       this.failed(refusal, undefined);
       return undefined;
     }
     const overridden = judge(NO_PERMITS);
+    this.wholeAllowed = whole;
     await this.setFresh(shaped);
     this.good(undefined);
     return overridden;

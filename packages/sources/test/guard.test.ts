@@ -3,26 +3,24 @@
 import type { GuardConfig } from '@rulecast/formats';
 import { prefixCount } from '@rulecast/rules';
 import { describe, expect, it } from 'vitest';
-import {
-  defaultNeverBlock,
-  judgeChange,
-  judgeWhole,
-  NO_PERMITS,
-  wholeFamilies,
-  withoutProtected,
-} from '../src/guard.ts';
+import { wholeFamilies } from '../src/finding.ts';
+import { defaultNeverBlock, judgeChange, judgeWhole, NO_PERMITS, withoutProtected } from '../src/guard.ts';
 import { addresses, entriesOf, listOf, prefixesOf } from './list-of.ts';
 
 const GUARD: GuardConfig = {
   shrinkShare: 0.5,
   growthShare: 0.5,
+  coverageShare: 0.25,
+  coverageChangeShare: 0.5,
   minEntries: undefined,
   maxEntries: undefined,
   allowAll: false,
   ignoreDeclared: false,
 };
-const SHRINK = { allowShrink: true, force: false };
-const FORCE = { allowShrink: false, force: true };
+const SHRINK = { ...NO_PERMITS, allowShrink: true };
+const FORCE = { ...NO_PERMITS, force: true };
+
+const tenEighths = Array.from({ length: 10 }, (_, i) => `${80 + i}.0.0.0/8`);
 
 function sized(count: number) {
   return listOf(...addresses(count));
@@ -77,6 +75,68 @@ describe('size and kind', () => {
   it('a list of addresses does not become one of names unasked', () => {
     expect(judgeChange(sized(1), listOf('a.example'), GUARD, NO_PERMITS)?.code).toBe('kind-changed');
     expect(judgeChange(sized(1), listOf('a.example'), GUARD, FORCE)).toBeUndefined();
+  });
+});
+
+describe('coverage', () => {
+  it.each([
+    ['a quarter of what is reachable', ['0.0.0.0/3', '32.0.0.0/4', '48.0.0.0/5'], undefined],
+    ['a little more', ['0.0.0.0/3', '32.0.0.0/4', '48.0.0.0/5', '56.0.0.0/7'], 'covers-too-much'],
+    ['half of IPv4', ['0.0.0.0/1'], 'covers-too-much'],
+    ['what begins every list of unusable addresses', ['0.0.0.0/8', '10.0.0.0/8', '224.0.0.0/3'], undefined],
+    ['a quarter of what IANA assigns of IPv6', ['2000::/5'], undefined],
+    ['half of it', ['2000::/4'], 'covers-too-much'],
+    ['what nobody has of IPv6', ['8000::/1', '4000::/2', '::/3', '2002::/16'], undefined],
+  ])('of a new list: %s', (_what, entries, code) => {
+    expect(judgeChange(undefined, listOf(...entries), GUARD, NO_PERMITS)?.code).toBe(code);
+  });
+
+  it.each([
+    ['a /8 joins addresses', addresses(100), ['5.0.0.0/8'], 'coverage-changed'],
+    ['a /16 joins addresses', addresses(100), ['5.0.0.0/16'], undefined],
+    ['a /8 joins ten', tenEighths, ['5.0.0.0/8'], undefined],
+    ['six /8 join ten', tenEighths, ['5.0.0.0/8', '60.0.0.0/6', '70.0.0.0/8'], 'coverage-changed'],
+    ['a /12 joins addresses of IPv6', ['2a01::/32'], ['2600::/12'], 'coverage-changed'],
+    ['reserved space joins addresses', addresses(100), ['224.0.0.0/3', 'fc00::/7'], undefined],
+  ])('that a list gains: %s', (_what, before, added, code) => {
+    const after = listOf(...before, ...added);
+    expect(judgeChange(listOf(...before), after, GUARD, NO_PERMITS)?.code).toBe(code);
+  });
+
+  it('that a list lost is told as well: a block list that loses a /8 opens it', () => {
+    const before = listOf(...addresses(1000), '5.0.0.0/8');
+    expect(judgeChange(before, sized(1000), GUARD, NO_PERMITS)?.code).toBe('coverage-changed');
+  });
+
+  it('that is in force already is not refused again', () => {
+    const half = listOf('0.0.0.0/1');
+    expect(judgeChange(half, listOf('0.0.0.0/1', '203.0.113.7'), GUARD, NO_PERMITS)).toBeUndefined();
+  });
+
+  it('is permitted by its own permit, by a list that may hold everything, and where the configuration says off', () => {
+    const before = sized(100);
+    const after = listOf(...addresses(100), '0.0.0.0/1');
+    const off = { ...GUARD, coverageShare: Number.POSITIVE_INFINITY };
+    expect(judgeChange(before, after, GUARD, { ...NO_PERMITS, allowCoverage: true })).toBeUndefined();
+    expect(judgeChange(before, after, { ...GUARD, allowAll: true }, NO_PERMITS)).toBeUndefined();
+    expect(judgeChange(before, after, off, NO_PERMITS)?.code).toBe('coverage-changed');
+    expect(
+      judgeChange(before, after, { ...off, coverageChangeShare: Number.POSITIVE_INFINITY }, NO_PERMITS),
+    ).toBeUndefined();
+    for (const permit of ['allowShrink', 'allowGrowth', 'allowAll', 'allowKind']) {
+      expect(judgeChange(before, after, GUARD, { ...NO_PERMITS, [permit]: true })?.code).toBe(
+        'covers-too-much',
+      );
+    }
+  });
+
+  it('says numbers, and what to do', () => {
+    const { reason } = judgeChange(sized(1), listOf('0.0.0.0/1'), GUARD, NO_PERMITS) ?? { reason: '' };
+    expect(reason).toContain(
+      'it would cover 56.5 % of the IPv4 addresses that are reachable over the Internet',
+    );
+    expect(reason).toContain('at most 25 % are taken');
+    expect(reason).toContain('rulectl refresh --allow-coverage');
   });
 });
 

@@ -10,7 +10,7 @@ import { mergeLayers } from '../src/expiry.ts';
 import { evaluateExpression } from '../src/expression.ts';
 import type { FetchOutcome, FetchRequest } from '../src/fetch.ts';
 import { FetchError, FetchErrorCode } from '../src/fetch-error.ts';
-import type { Refusal } from '../src/guard.ts';
+import { NO_PERMITS, type Permits, type Refusal } from '../src/guard.ts';
 import type { Downloader } from '../src/inputs.ts';
 import type { Log } from '../src/log.ts';
 import { readSource } from '../src/reading.ts';
@@ -157,9 +157,9 @@ export class SourceRig {
   }
 
   /** Refreshes while time passes. */
-  async refresh(names: readonly string[] = [], permits: { allowShrink?: boolean; force?: boolean } = {}) {
+  async refresh(names: readonly string[] = [], permits: Partial<Permits> = {}) {
     let isDone = false;
-    const work = this.sources.refresh(names, { allowShrink: false, force: false, ...permits }).finally(() => {
+    const work = this.sources.refresh(names, { ...NO_PERMITS, ...permits }).finally(() => {
       isDone = true;
     });
     work.catch(() => undefined); // told by the promise that is returned

@@ -149,6 +149,8 @@ describe('a bad source', () => {
     ['much more', `${addresses(100).join('\n')}\n`, 'grown'],
     ['names', 'a.example\nb.example\n', 'kind-changed'],
     ['every address', `0.0.0.0/0\n`, 'all-addresses'],
+    ['half of every address', `0.0.0.0/1\n`, 'covers-too-much'],
+    ['a /8 beside what it gave', '192.0.2.1\n192.0.2.3\n5.0.0.0/8\n', 'coverage-changed'],
   ])('that gives %s keeps the last good list and says why', async (_what, content, code) => {
     const feed = rigOf(`lists:\n  a: { url: 'https://feeds.example/a' }`);
     feed.network.set('https://feeds.example/a', '192.0.2.1\n192.0.2.3\n192.0.2.5\n');
@@ -222,6 +224,33 @@ describe('refresh', () => {
     expect(feed.consumer.batches).toEqual([{ a: ['0.0.0.0/0'] }]);
     feed.network.set('https://feeds.example/a', '0.0.0.0/0\n2001:db8::/32\n');
     expect((await feed.refresh(['a']))[0]).toMatchObject({ state: 'ok', count: 2 });
+  });
+
+  it('with a permit for coverage takes a /8, but not every address', async () => {
+    const feed = rigOf(`lists:\n  a: { url: 'https://feeds.example/a' }`);
+    feed.network.set('https://feeds.example/a', '192.0.2.1\n');
+    await feed.start();
+    feed.network.set('https://feeds.example/a', '192.0.2.1\n5.0.0.0/8\n');
+    expect((await feed.refresh(['a']))[0]?.trouble?.code).toBe('coverage-changed');
+    expect((await feed.refresh(['a'], { allowCoverage: true }))[0]).toMatchObject({ state: 'ok', count: 2 });
+    expect(feed.audit).toMatchObject([{ list: 'a', code: 'coverage-changed' }]);
+    feed.network.set('https://feeds.example/a', '0.0.0.0/0\n');
+    expect((await feed.refresh(['a'], { allowCoverage: true }))[0]?.trouble?.code).toBe('all-addresses');
+    expect((await feed.refresh(['a'], { allowAll: true }))[0]).toMatchObject({ state: 'ok' });
+  });
+
+  // A list made of lists was asked for its size only: two halves of the Internet made the whole of it.
+  it('of a list that is made of others is asked for all addresses too', async () => {
+    const feed = rigOf(`lists:
+  low: { url: 'https://feeds.example/a', purpose: allow, max-coverage: off, publish: false }
+  high: { url: 'https://feeds.example/b', purpose: allow, max-coverage: off, publish: false }
+  both: { union: [low, high], max-coverage: off }`);
+    feed.network.set('https://feeds.example/a', '0.0.0.0/1\n');
+    feed.network.set('https://feeds.example/b', '128.0.0.0/1\n');
+    await feed.sources.start(new Map());
+    await feed.state('both', 'failing');
+    expect(feed.status('both').trouble?.code).toBe('all-addresses');
+    expect((await feed.refresh(['both'], { allowAll: true }))[0]).toMatchObject({ state: 'ok', count: 2 });
   });
 
   it('of a list that is not configured is refused', async () => {

@@ -1,6 +1,6 @@
 /** `rulectl refresh`: lists are read from their sources now, and what guards refuse may be permitted. */
 
-import type { ControlRecordOf } from '@rulecast/protocol';
+import type { ControlRecordOf, MessageOf } from '@rulecast/protocol';
 import { isPartName } from '@rulecast/rules';
 import type { Argv } from 'yargs';
 import { ask, controlOf } from '../client.ts';
@@ -16,11 +16,20 @@ const ANSWER_TIMEOUT_MS = 1_800_000;
 /** What one request can name. */
 const NAMES_MAX = 32;
 
-export interface RefreshArgs {
+/** Each opens one guard; `force` all that there are beside those of reading. */
+const PERMITS = [
+  'allow-shrink',
+  'allow-growth',
+  'allow-coverage',
+  'allow-all',
+  'allow-kind',
+  'force',
+] as const;
+type Permit = (typeof PERMITS)[number];
+
+export interface RefreshArgs extends Readonly<Record<Permit, boolean | undefined>> {
   readonly control: string;
   readonly name: readonly string[] | undefined;
-  readonly 'allow-shrink': boolean | undefined;
-  readonly force: boolean | undefined;
   readonly json: boolean | undefined;
 }
 
@@ -32,11 +41,24 @@ export function builder(yargs: Argv<{ readonly control: string }>): Argv<Refresh
     .positional('name', { type: 'string', array: true, describe: 'lists; all of them without a name' })
     .option('allow-shrink', {
       type: 'boolean',
-      describe: 'take lists that lose more than their guard permits; goes on record',
+      describe: 'take lists that lose more than their guard permits; goes on record, as all of these do',
+    })
+    .option('allow-growth', { type: 'boolean', describe: 'take lists that gain more' })
+    .option('allow-coverage', {
+      type: 'boolean',
+      describe: 'take lists that cover more of the address space, or whose coverage changes more',
+    })
+    .option('allow-all', {
+      type: 'boolean',
+      describe: 'take lists that hold every address of IPv4 or of IPv6',
+    })
+    .option('allow-kind', {
+      type: 'boolean',
+      describe: 'take lists of addresses that became names, or of names that became addresses',
     })
     .option('force', {
       type: 'boolean',
-      describe: 'take what any guard refuses, every address of IPv4 or IPv6 included; goes on record',
+      describe: 'take what any guard refuses, that of min-entries and max-entries included',
     })
     .option('json', { type: 'boolean', describe: 'the records as JSON, one a line, the end last' })
     .example([
@@ -50,14 +72,14 @@ export async function run(args: RefreshArgs, terminal: Terminal): Promise<ExitCo
   const names = args.name ?? [];
   for (const name of names) if (!isPartName(name)) throw usageError(`"${name}" is no name of a list`);
   if (names.length > NAMES_MAX) throw usageError(`name at most ${NAMES_MAX} lists, or none for all`);
-  const [allowShrink, force] = [args['allow-shrink'] === true, args.force === true];
-  if (names.length === 0 && (allowShrink || force))
-    throw usageError('--allow-shrink and --force go with the names of lists');
+  const permit = PERMITS.find((option) => args[option] === true);
+  if (names.length === 0 && permit !== undefined)
+    throw usageError(`--${permit} goes with the names of lists`);
   const lists: ControlRecordOf<'list'>[] = [];
   const ending = await ask({
     ...controlOf(args),
     timeoutMs: ANSWER_TIMEOUT_MS,
-    send: (connection) => connection.send({ kind: 'refresh', lists: names, allowShrink, force }),
+    send: (connection) => connection.send({ kind: 'refresh', lists: names, ...permitsOf(args) }),
     onRecord: (record) => {
       if (record.record !== 'list') return;
       if (args.json === true) terminal.out.json(record);
@@ -74,4 +96,16 @@ export async function run(args: RefreshArgs, terminal: Terminal): Promise<ExitCo
     }
   }
   return exit;
+}
+
+/** Only the very option opens a guard. */
+function permitsOf(args: RefreshArgs): Omit<MessageOf<'refresh'>, 'kind' | 'lists'> {
+  return {
+    allowShrink: args['allow-shrink'] === true,
+    force: args.force === true,
+    allowGrowth: args['allow-growth'] === true ? true : undefined,
+    allowCoverage: args['allow-coverage'] === true ? true : undefined,
+    allowAll: args['allow-all'] === true ? true : undefined,
+    allowKind: args['allow-kind'] === true ? true : undefined,
+  };
 }

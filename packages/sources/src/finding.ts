@@ -1,0 +1,134 @@
+/**
+ * What is conspicuous about a change of a list, in numbers: it is emptied, shrinks, grows, covers much, holds everything, or is of another kind. Pure;
+ * what follows from it is a matter of who guards: guard.ts for feeds, the publisher for pushes.
+ */
+
+import { columnFor, entryCount, type Family, type List, routableShare } from '@rulecast/rules';
+
+export const FindingCode = {
+  empty: 'empty',
+  shrunk: 'shrunk',
+  grown: 'grown',
+  coverage: 'covers-too-much',
+  coverageChanged: 'coverage-changed',
+  all: 'all-addresses',
+  kind: 'kind-changed',
+} as const;
+export type FindingCode = (typeof FindingCode)[keyof typeof FindingCode];
+
+export interface Finding {
+  readonly code: FindingCode;
+  /** Entries; of coverage, millionths of the addresses of the family that are reachable over the Internet. */
+  readonly before: number;
+  readonly after: number;
+  /** For people: what would happen and what is the limit, without what to do about it. */
+  readonly text: string;
+}
+
+/** Shares, 0 to 1, or Infinity for no limit. */
+export interface SizeLimits {
+  /** Of its entries, how many a list may lose. */
+  readonly shrinkShare: number;
+  /** How many it may gain, as a share of what it has. */
+  readonly growthShare: number;
+  /** A list of fewer entries may lose any number of them. */
+  readonly shrinkFromEntries: number;
+}
+
+export interface CoverageLimits {
+  /** Of the routable addresses of a family, how many a list may hold. */
+  readonly coverageShare: number;
+  /** Of its routable addresses, how many a list may gain or lose. */
+  readonly coverageChangeShare: number;
+}
+
+/** So many more entries are never too many more: a list of three may become one of six. */
+export const GROWTH_FREE_ENTRIES = 64;
+/** So small a share of a family never changes too much: a quarter of a /8, and half of what IANA gives to a registry of IPv6 at once. */
+const COVERAGE_FREE_SHARE = 0.001;
+
+/** How many entries, or `unit`, come and go. */
+export function sizeFinding(
+  before: number,
+  after: number,
+  limits: SizeLimits,
+  unit = 'entries',
+): Finding | undefined {
+  const { shrinkShare, growthShare, shrinkFromEntries } = limits;
+  const lost = before - after;
+  if (before >= shrinkFromEntries && lost > before * shrinkShare) {
+    const text = `it would shrink from ${before} to ${after} ${unit}, by ${percent(lost, before)}; at most ${percent(shrinkShare)} are taken`;
+    return { code: FindingCode.shrunk, before, after, text };
+  }
+  if (-lost > Math.max(GROWTH_FREE_ENTRIES, before * growthShare)) {
+    const text = `it would grow from ${before} to ${after} ${unit}, by ${percent(-lost, before)}; at most ${percent(growthShare)} are taken`;
+    return { code: FindingCode.grown, before, after, text };
+  }
+  return undefined;
+}
+
+/**
+ * What part of the Internet a list covers, and how that changes; nothing of that for lists of names, nor for a family that it holds all of (`whole`),
+ * which is judged as that.
+ */
+export function coverageFinding(
+  before: List | undefined,
+  after: List,
+  limits: CoverageLimits,
+  whole: readonly Family[] = wholeFamilies(after),
+): Finding | undefined {
+  if (after.kind === 'names') return undefined;
+  const isChange = before?.kind === 'prefixes' && entryCount(before) > 0;
+  for (const family of ([4, 6] as const).filter((some) => !whole.includes(some))) {
+    const held = isChange ? routableShare(before, family) : 0;
+    const share = routableShare(after, family);
+    const counts = { before: millionths(held), after: millionths(share) };
+    const what = `of the IPv${family} addresses that are reachable over the Internet`;
+    if (share > limits.coverageShare && held <= limits.coverageShare) {
+      const text = `it would cover ${percent(share)} ${what}; at most ${percent(limits.coverageShare)} are taken`;
+      return { code: FindingCode.coverage, ...counts, text };
+    }
+    const most = Math.max(COVERAGE_FREE_SHARE, held * limits.coverageChangeShare);
+    if (isChange && Math.abs(share - held) > most) {
+      const text = `it would cover ${percent(share)} ${what}, and covers ${percent(held)} now; a change by ${percent(most)} is taken`;
+      return { code: FindingCode.coverageChanged, ...counts, text };
+    }
+  }
+  return undefined;
+}
+
+/** The families whose every address a list holds. */
+export function wholeFamilies(list: List): readonly Family[] {
+  if (list.kind === 'names') return [];
+  return ([4, 6] as const).filter((family) => {
+    const { lengths } = columnFor(list, family);
+    let share = 0; // members are disjoint, and sums of powers of two down to 2^-52 are exact
+    for (const length of lengths) share += 2 ** -length;
+    return share >= 1;
+  });
+}
+
+/** A family that a list is about to hold all of; `known`: those that it may, or does. */
+export function wholeFinding(families: readonly Family[], known: readonly Family[]): Finding | undefined {
+  const added = families.find((family) => !known.includes(family));
+  if (added === undefined) return undefined;
+  const all = added === 4 ? '0.0.0.0/0' : '::/0';
+  const text = `it holds ${all}, every IPv${added} address`;
+  return { code: FindingCode.all, before: 0, after: 1_000_000, text };
+}
+
+/** Addresses that became names, or names addresses. */
+export function kindFinding(before: List, after: List): Finding | undefined {
+  if (before.kind === after.kind) return undefined;
+  const text = `it held ${before.kind} and now holds ${after.kind}`;
+  return { code: FindingCode.kind, before: entryCount(before), after: entryCount(after), text };
+}
+
+function millionths(share: number): number {
+  return Math.round(share * 1_000_000);
+}
+
+function percent(part: number, whole = 1): string {
+  const value = (part / whole) * 100;
+  return `${Math.round(value * (value < 1 ? 1000 : 10)) / (value < 1 ? 1000 : 10)} %`;
+}
