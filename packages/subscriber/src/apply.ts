@@ -88,7 +88,8 @@ export interface ApplierOptions {
   readonly sink: Sink | undefined;
   /** Most entries and rules of a release. */
   readonly entriesMax: number;
-  readonly environment: () => Environment;
+  /** For a release that was made at that time, in milliseconds since 1970. */
+  readonly environment: (madeAtMs: number) => Environment;
   readonly nowMs: () => number;
   /** Called with what went wrong after the flip, where nothing can be refused any more. */
   readonly onUnpersisted: (error: unknown) => void;
@@ -98,8 +99,8 @@ export interface ApplierOptions {
 
 export class Applier {
   active: ActiveRelease | undefined;
-  /** The `now` that the table in force was compiled for, in seconds since 1970. */
-  compiledFor = 0;
+  /** What the table in force was compiled for. */
+  compiledFor: Environment = { now: 0, dns: [] };
   /** The newest release ever in force, on this side's word: nothing older is taken, and of its age only itself. */
   private floor: ActiveMark | undefined;
   private readonly verifier = new Verifier();
@@ -173,7 +174,7 @@ export class Applier {
     // What is verified and compiled in place are two stretches, not one: one turn ends the poll phase, the next lets timers and sockets in.
     await setImmediate();
     await setImmediate();
-    const environment = this.options.environment();
+    const environment = this.options.environment(offer.manifest.createdAtMs);
     const prepared = await this.prepare(ruleSet, environment, changes);
     const compiledMs = performance.now();
     const stored = await this.storedForm(candidate, ruleSet);
@@ -291,7 +292,7 @@ export class Applier {
     let ruleSet: RuleSet = EMPTY_RULE_SET;
     for (const release of chain) ruleSet = applyChain(ruleSet, release.stream);
     verifyRuleSet(offer.manifest, ruleSet);
-    await this.enforce(offer.hash, ruleSet);
+    await this.enforce(offer.hash, offer.manifest, ruleSet);
     this.active = { ...offer, ruleSet, persisted: true, appliedAtMs: this.options.nowMs() };
     return this.active;
   }
@@ -308,13 +309,14 @@ export class Applier {
 
   private async refreshNow(): Promise<void> {
     if (this.active === undefined) return;
-    await this.enforce(this.active.hash, this.active.ruleSet);
+    const { hash, manifest, ruleSet } = this.active;
+    await this.enforce(hash, manifest, ruleSet);
   }
 
   /** Puts in force what was verified and stored before. Throws RefusedError; then nothing changed. */
-  private async enforce(hash: Uint8Array, ruleSet: RuleSet): Promise<void> {
+  private async enforce(hash: Uint8Array, { createdAtMs }: Manifest, ruleSet: RuleSet): Promise<void> {
     const { sink } = this.options;
-    const environment = this.options.environment();
+    const environment = this.options.environment(createdAtMs);
     const prepared = await this.prepare(ruleSet, environment);
     try {
       await sink?.prepare({ hash, ruleSet, environment });
@@ -343,7 +345,7 @@ export class Applier {
   }
 
   private flip(prepared: Prepared): number {
-    this.compiledFor = prepared.environment.now;
+    this.compiledFor = prepared.environment;
     return this.options.table.flip(prepared);
   }
 }

@@ -1,15 +1,68 @@
-/** When the rules of a rule set expire: the environment changes then, and the table is compiled anew. */
+/**
+ * When the rules of a rule set end: the environment changes then, and the table is compiled anew. Rules that accept and rules that drop
+ * end by times of their own (`timeFor` of @rulecast/rules).
+ */
 
-import type { RuleSet } from '@rulecast/rules';
+import { type Environment, type RuleSet, timeFor } from '@rulecast/rules';
 
-/** The first expiry after `now` (both seconds since 1970), or undefined if no rule will expire. */
-export function nextExpiry(ruleSet: RuleSet, now: number): number | undefined {
-  let next: number | undefined;
-  for (const policy of ruleSet.policies.values()) {
-    for (const run of [...policy.egress, ...policy.ingress]) {
-      const { expire } = run.match;
-      if (expire !== undefined && expire > now && (next === undefined || expire < next)) next = expire;
+/** What clocks show, in seconds since 1970. */
+export type Times = Omit<Environment, 'dns'>;
+
+const ACTIONS = ['accept', 'drop'] as const;
+
+/** The ends of all rules of one rule set. */
+export class Expiries {
+  /** By action, in seconds since 1970: sorted, each once. */
+  private readonly ends: Readonly<Record<(typeof ACTIONS)[number], readonly number[]>>;
+
+  constructor(ruleSet: RuleSet) {
+    const ends = { accept: new Set<number>(), drop: new Set<number>() };
+    for (const { egress, ingress } of ruleSet.policies.values()) {
+      for (const runs of [egress, ingress]) {
+        for (const { match } of runs) if (match.expire !== undefined) ends[match.action].add(match.expire);
+      }
     }
+    this.ends = { accept: sorted(ends.accept), drop: sorted(ends.drop) };
   }
-  return next;
+
+  /** Whether other rules have ended at one time than at another. */
+  differ(before: Times, after: Times): boolean {
+    return ACTIONS.some((action) => this.ended(action, before) !== this.ended(action, after));
+  }
+
+  /** The latest end of an accept rule that has come, in seconds since 1970; undefined if none has. */
+  lastAcceptEnded(times: Times): number | undefined {
+    return this.ends.accept[this.ended('accept', times) - 1];
+  }
+
+  /** Seconds until the next rule ends, as clocks go on evenly; undefined if none will. */
+  secondsToNext(times: Times): number | undefined {
+    const waits = ACTIONS.flatMap((action) => {
+      const end = this.ends[action][this.ended(action, times)];
+      return end === undefined ? [] : [end - timeFor(action, times)];
+    });
+    return waits.length === 0 ? undefined : Math.min(...waits);
+  }
+
+  /** Whether a clock that is set may still make a difference: a rule has not ended, or one that drops comes back. */
+  isOpen(times: Times): boolean {
+    return this.ends.drop.length > 0 || this.ended('accept', times) < this.ends.accept.length;
+  }
+
+  /** How many of the ends have come. */
+  private ended(action: (typeof ACTIONS)[number], times: Times): number {
+    const ends = this.ends[action];
+    const time = timeFor(action, times);
+    let [low, high] = [0, ends.length];
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if ((ends[middle] ?? 0) <= time) low = middle + 1;
+      else high = middle;
+    }
+    return low;
+  }
+}
+
+function sorted(ends: ReadonlySet<number>): readonly number[] {
+  return [...ends].sort((a, b) => a - b);
 }

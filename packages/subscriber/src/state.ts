@@ -3,6 +3,7 @@
  *
  *   active                one small text file: which release is in force; replaced by rename
  *   <hash>.release        one file a release, written before the release is in force
+ *   clock                 one small text file: what clock.ts keeps of this boot
  *
  * A release file holds the signed manifest and the stream it came in: a snapshot, or the deltas from another release
  * whose file is kept too. So a delta costs its own bytes on disk. When the deltas of a chain weigh twice the snapshot at its
@@ -16,6 +17,7 @@ import { mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { mkdir, open, rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import { HASH_BYTES, hexOf, MANIFEST_MAX_BYTES, SIGNATURE_BYTES } from '@rulecast/protocol';
+import type { KeptClock } from './clock.ts';
 
 /** One release as it was received. */
 export interface StoredRelease {
@@ -53,6 +55,7 @@ const SNAPSHOT_ENTRY_BYTES = 1;
 const RELEASE_FILE = /^[0-9a-f]{64}\.release$/;
 /** What a write that was cut off leaves. */
 const DRAFT_FILE = /^(active|[0-9a-f]{64}\.release)\.part$/;
+const CLOCK_NOTE = /^rulecast-clock 1\n(\S{1,64}) (\d{1,16}) (\d{1,16}) (\d{1,16})\n$/;
 
 export class StateDirectory {
   private readonly directory: string;
@@ -82,11 +85,33 @@ export class StateDirectory {
       if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
       throw new StateError(`cannot read the active mark${hintOf(cause)}`, { cause });
     }
-    const match = /^(rulecast-active 1\n([0-9a-f]{64}) (\d{1,16}) (\d{1,16})\n)([0-9a-f]{64})\n$/.exec(text);
-    if (match === null || sha256(Buffer.from(match[1] ?? '')).toString('hex') !== match[5]) {
-      throw new StateError(`the active mark in ${this.directory} is damaged`);
+    const match = /^rulecast-active 1\n([0-9a-f]{64}) (\d{1,16}) (\d{1,16})\n$/.exec(unsealed(text) ?? '');
+    if (match === null) throw new StateError(`the active mark in ${this.directory} is damaged`);
+    return { hash: Buffer.from(match[1] ?? '', 'hex'), epoch: Number(match[2]), version: Number(match[3]) };
+  }
+
+  /** What was kept of the clock; undefined where that is nothing, or damaged. */
+  readClock(): KeptClock | undefined {
+    let text: string;
+    try {
+      text = readFileSync(join(this.directory, 'clock'), 'utf8');
+    } catch {
+      return undefined; // as if this boot were met for the first time
     }
-    return { hash: Buffer.from(match[2] ?? '', 'hex'), epoch: Number(match[3]), version: Number(match[4]) };
+    const match = CLOCK_NOTE.exec(unsealed(text) ?? '');
+    if (match === null) return undefined;
+    const [wallMs = 0, bootMs = 0, ended = 0] = match.slice(2).map(Number);
+    return { bootId: match[1] ?? '', wallMs, bootMs, ended };
+  }
+
+  /** Keeps what the clock needs after a restart. Throws StateError. */
+  async writeClock({ bootId, wallMs, bootMs, ended }: KeptClock): Promise<void> {
+    const numbers = [wallMs, bootMs, ended].map((number) => Math.max(0, Math.floor(number)));
+    try {
+      await this.replaceFile('clock', sealed(`rulecast-clock 1\n${bootId} ${numbers.join(' ')}\n`));
+    } catch (cause) {
+      throw new StateError(`cannot keep the clock in ${this.directory}; is the disk full?`, { cause });
+    }
   }
 
   /** The files that make the release with that hash, snapshot first. Throws StateError where one is missing or damaged. */
@@ -176,9 +201,7 @@ export class StateDirectory {
   async markActive(release: StoredRelease, mark: ActiveMark): Promise<void> {
     const body = `rulecast-active 1\n${hexOf(mark.hash)} ${mark.epoch} ${mark.version}\n`;
     try {
-      await this.replaceFile('active', [
-        Buffer.from(`${body}${sha256(Buffer.from(body)).toString('hex')}\n`),
-      ]);
+      await this.replaceFile('active', sealed(body));
     } catch (cause) {
       throw new StateError(`cannot mark the release active in ${this.directory}; is the disk full?`, {
         cause,
@@ -246,6 +269,18 @@ function fileName(hash: Uint8Array): string {
 
 function sha256(bytes: Uint8Array): Buffer {
   return createHash('sha256').update(bytes).digest();
+}
+
+/** A small text with its SHA-256 as the last line. */
+function sealed(body: string): readonly Uint8Array[] {
+  return [Buffer.from(`${body}${sha256(Buffer.from(body)).toString('hex')}\n`)];
+}
+
+/** The text without its last line, if that is its SHA-256. */
+function unsealed(text: string): string | undefined {
+  const match = /^([\s\S]*\n)([0-9a-f]{64})\n$/.exec(text);
+  const body = match?.[1] ?? '';
+  return match !== null && sha256(Buffer.from(body)).toString('hex') === match[2] ? body : undefined;
 }
 
 /** The chunks of a release file. */

@@ -38,7 +38,8 @@ import {
 import type { Logger } from 'pino';
 import { Applier, type ApplyReport } from './apply.ts';
 import { bootRuleSet } from './boot.ts';
-import { nextExpiry } from './expiry.ts';
+import { type Clocks, FirewallClock, systemClocks } from './clock.ts';
+import { Expiries, type Times } from './expiry.ts';
 import { PublisherSession, RefusalMemory, type SessionEnd, type SessionHost } from './session.ts';
 import type { Sink } from './sink.ts';
 import { StateDirectory } from './state.ts';
@@ -66,6 +67,8 @@ export interface SubscriberOptions {
   readonly transferBytesMax?: number;
   /** Milliseconds since 1970; default Date.now. */
   readonly nowMs?: () => number;
+  /** The clock that nobody sets, for rules with an expiry; default that of the machine, through suspend. */
+  readonly boot?: Pick<Clocks, 'bootMs' | 'bootId'>;
   /** In [0, 1): spreads reconnects; default Math.random. */
   readonly random?: () => number;
 }
@@ -125,8 +128,10 @@ const EXPIRY_RETRY_MS = 1000;
 /** Lists whose hits the publisher is told, and the longest name that fits a counter of `list.NAME`. */
 const LISTS_SHOWN = 24;
 const LIST_NAME_MAX = 27;
-/** Longest timer that Node keeps: 2^31 - 1 ms. */
-const TIMER_MAX_MS = 2_147_483_647;
+/** Between looks at the clocks, while a rule may end: no timer runs through suspend, or notices that a clock was set. */
+const LOOK_MS = 5000;
+/** So far apart, the clocks are worth a word: more than they drift in a month. */
+const CLOCKS_APART_MS = 60_000;
 
 /**
  * Restores what was in force, then starts connecting. Rejects with StateError if the state directory cannot be used, with
@@ -151,6 +156,11 @@ class RunningSubscriber implements Subscriber {
   private session: PublisherSession | undefined;
   private publisher: string | undefined;
   private lastError: SubscriberStatus['lastError'];
+  private readonly state: StateDirectory | undefined;
+  private readonly clock: FirewallClock;
+  private clocksApart = false;
+  private expiries: { readonly of: RuleSet; readonly ends: Expiries } | undefined;
+  private keeping: Promise<void> = Promise.resolve(); // the last write of the clock
   private expiryTimer: NodeJS.Timeout | undefined;
   private running: Promise<void> = Promise.resolve();
 
@@ -160,13 +170,16 @@ class RunningSubscriber implements Subscriber {
     this.dns = options.dns ?? [];
     this.table = new Table(options.table);
     const entriesMax = options.entriesMax ?? ENTRIES_MAX;
+    this.state =
+      options.stateDirectory === undefined ? undefined : new StateDirectory(options.stateDirectory);
+    this.clock = new FirewallClock({ ...systemClocks(this.nowMs), ...options.boot }, this.state?.readClock());
     this.applier = new Applier({
       trust: options.trust,
       table: this.table,
-      state: options.stateDirectory === undefined ? undefined : new StateDirectory(options.stateDirectory),
+      state: this.state,
       sink: options.sink,
       entriesMax,
-      environment: () => this.environment(),
+      environment: (madeAtMs) => this.environment(madeAtMs),
       nowMs: this.nowMs,
       onUnpersisted: (error) => {
         options.logger.error(
@@ -203,14 +216,15 @@ class RunningSubscriber implements Subscriber {
     return { generation, bytes, ...(enforced ?? lookupCounters(hits, this.table.hits().lists)) };
   }
 
-  private environment(): Environment {
-    return { now: Math.floor(this.nowMs() / 1000), dns: this.dns };
+  private environment(madeAtMs = 0): Environment {
+    return { ...this.clock.times(madeAtMs), dns: this.dns };
   }
 
   async start(): Promise<void> {
     const boot = bootRuleSet(bootAction(this.options.bootMode ?? 'closed'));
     this.table.flip(this.table.prepare(boot, this.environment()));
     await this.bootSink(boot);
+    await this.keepClock();
     await this.restore();
     this.scheduleExpiry();
     this.running = this.connectForever();
@@ -295,6 +309,7 @@ class RunningSubscriber implements Subscriber {
     this.session?.stop();
     await this.running;
     await this.applier.close();
+    await this.keeping;
     await this.table.close();
   }
 
@@ -357,20 +372,24 @@ class RunningSubscriber implements Subscriber {
 
   // ── Expiry ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-  /** Compiles anew when the next rule expires, of those that the table in force does not take as expired. */
+  /** Looks at the clocks when the next rule ends, and every few seconds while a clock that is set may end one or bring one back. */
   private scheduleExpiry(leastMs = 0): void {
     clearTimeout(this.expiryTimer);
-    const { active, compiledFor } = this.applier;
-    const at = active === undefined ? undefined : nextExpiry(active.ruleSet, compiledFor);
-    if (at === undefined || this.closing.signal.aborted) return;
-    const delayMs = Math.min(TIMER_MAX_MS, Math.max(leastMs, at * 1000 - this.nowMs()));
-    this.expiryTimer = setTimeout(() => void this.expire(), delayMs);
+    const { ends, times } = this.expiring();
+    const { compiledFor } = this.applier;
+    if (ends?.isOpen(compiledFor) !== true || this.closing.signal.aborted) return;
+    const waitMs = (ends.secondsToNext(times) ?? Number.POSITIVE_INFINITY) * 1000 - (this.nowMs() % 1000);
+    const delayMs = ends.differ(compiledFor, times) ? 0 : Math.min(LOOK_MS, waitMs);
+    this.expiryTimer = setTimeout(() => void this.look(), Math.max(leastMs, delayMs));
     this.expiryTimer.unref();
   }
 
-  private async expire(): Promise<void> {
+  /** Compiles anew where other rules have ended than those that the table in force was compiled without. */
+  private async look(): Promise<void> {
+    this.compareClocks();
+    const { ends, times } = this.expiring();
     try {
-      await this.applier.refresh();
+      if (ends?.differ(this.applier.compiledFor, times) === true) await this.applier.refresh();
       this.scheduleExpiry();
     } catch (error) {
       this.options.logger.error(
@@ -379,6 +398,46 @@ class RunningSubscriber implements Subscriber {
       );
       this.scheduleExpiry(EXPIRY_RETRY_MS);
     }
+  }
+
+  /** When the rules in force end, and what time it is for them. Accept rules that have ended are noted, and stay so in this boot. */
+  private expiring(): { readonly ends: Expiries | undefined; readonly times: Times } {
+    const { active } = this.applier;
+    const times = this.clock.times(active?.manifest.createdAtMs);
+    if (active === undefined) return { ends: undefined, times };
+    if (this.expiries?.of !== active.ruleSet) {
+      this.expiries = { of: active.ruleSet, ends: new Expiries(active.ruleSet) };
+    }
+    const { ends } = this.expiries;
+    if (this.clock.noteEnded(ends.lastAcceptEnded(times) ?? 0)) void this.keepClock();
+    return { ends, times };
+  }
+
+  /** What cannot be kept is said: until the next boot a restart of this process would count anew. */
+  private keepClock(): Promise<void> {
+    const { state } = this;
+    this.keeping = this.keeping.then(async () => {
+      const { kept } = this.clock;
+      if (kept !== undefined) await state?.writeClock(kept);
+    });
+    this.keeping = this.keeping.catch((error: unknown) => {
+      this.options.logger.warn({ err: error }, 'what rules have ended cannot be kept over a restart');
+    });
+    return this.keeping;
+  }
+
+  /** Says when the clocks have come apart, and when they agree again. */
+  private compareClocks(): void {
+    const { aheadMs } = this.clock;
+    const apart = Math.abs(aheadMs) > CLOCKS_APART_MS;
+    if (apart === this.clocksApart) return;
+    this.clocksApart = apart;
+    const { logger } = this.options;
+    if (!apart) return logger.info({ aheadMs }, 'the wall clock agrees again with the time since boot');
+    logger.warn(
+      { aheadMs },
+      'the wall clock was set: until the next boot, rules with expire= that accept end by the later of it and the time since boot, those that drop by the earlier',
+    );
   }
 }
 

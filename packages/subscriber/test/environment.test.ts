@@ -1,7 +1,8 @@
 /** What the firewall itself adds: time and DNS addresses. A change makes a generation, never a version. */
 
+import type { RuleSet } from '@rulecast/rules';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import type { Subscriber } from '../src/subscriber.ts';
+import type { Subscriber, SubscriberOptions } from '../src/subscriber.ts';
 import { addressOf, DNS, expectEnforces, NOW, packetOf, ruleSetOf, sampleRuleSet } from './sample.ts';
 import { chainOf, ScriptedPublisher } from './scripted-publisher.ts';
 import { Gate, nobody, RecordingSink, startedSubscriber, temporaryDirectory } from './started.ts';
@@ -103,27 +104,190 @@ describe('a rule with expire', () => {
     await vi.advanceTimersByTimeAsync(1000);
     expect(subscriber.lookup(PACKET).action).toBe('drop');
   });
+});
 
-  it('further away than a timer reaches falls out in time', async () => {
+/** A machine whose clocks a test moves one by one; timers run by neither. */
+class Machine {
+  wallMs = NOW * 1000;
+  sinceBootMs = 500_000;
+  bootId = 'first';
+
+  options(): Pick<SubscriberOptions, 'nowMs' | 'boot'> {
+    return { nowMs: () => this.wallMs, boot: { bootMs: () => this.sinceBootMs, bootId: this.bootId } };
+  }
+
+  pass(seconds: number): void {
+    this.wallMs += seconds * 1000;
+    this.sinceBootMs += seconds * 1000;
+  }
+
+  set(seconds: number): void {
+    this.wallMs += seconds * 1000;
+  }
+}
+
+/** Time for one look at the clocks, and no more: they stand still meanwhile. */
+async function look(): Promise<void> {
+  await vi.advanceTimersByTimeAsync(5000);
+}
+
+describe('a rule with expire, by two clocks,', () => {
+  const ENDING = { accept: ruleSetEnding('accept'), drop: ruleSetEnding('drop') };
+
+  function ruleSetEnding(action: 'accept' | 'drop'): RuleSet {
+    const egress = [`${action} expire=${NOW + 60}`, action === 'accept' ? 'drop' : 'accept'];
+    return ruleSetOf({ policies: { work: { prefixes: ['10.137.0.0/24'], egress } } });
+  }
+
+  async function enforcing(machine: Machine, action: 'accept' | 'drop'): Promise<Subscriber> {
     const publisher = new ScriptedPublisher();
-    const stateDirectory = temporaryDirectory();
-    const first = await startedSubscriber(publisher, { stateDirectory });
+    const subscriber = await startedSubscriber(publisher, machine.options());
     const { peer } = await publisher.greeted();
-    const days40Ms = 40 * 86_400_000;
-    const egress = [`accept proto=tcp dstports=443 expire=${NOW + days40Ms / 1000}`];
-    const ruleSet = ruleSetOf({ policies: { work: { prefixes: ['10.137.0.0/24'], egress } } });
-    await peer.bring(publisher.release(ruleSet, { version: 1 }));
-    await first.close();
-    // Without a session there are no other timers to run through for 40 days.
-    const subscriber = await startedSubscriber(publisher, {
-      stateDirectory,
-      channel: nobody,
-      nowMs: Date.now,
-    });
-    await vi.advanceTimersByTimeAsync(days40Ms - 1);
+    await peer.bring(publisher.release(ENDING[action], { version: 1 }));
+    return subscriber;
+  }
+
+  // No timer runs through suspend, so that an accept rule lived on for as long as the machine had slept.
+  it.each(['accept', 'drop'] as const)('that is %s ends within a look after suspend', async (action) => {
+    const machine = new Machine();
+    const subscriber = await enforcing(machine, action);
+    expect(subscriber.lookup(PACKET).action).toBe(action);
+    machine.pass(3600);
+    await look();
+    expect(subscriber.lookup(PACKET).action).not.toBe(action);
+  });
+
+  // A clock that was set back kept an accept rule in force for as long again.
+  it('that is accept ends by the time since boot where the wall clock was set back', async () => {
+    const machine = new Machine();
+    const subscriber = await enforcing(machine, 'accept');
+    machine.set(-86_400);
+    machine.pass(59);
+    await look();
     expect(subscriber.lookup(PACKET).action).toBe('accept');
-    await vi.advanceTimersByTimeAsync(1);
+    machine.pass(1);
+    await look();
     expect(subscriber.lookup(PACKET).action).toBe('drop');
+  });
+
+  it('that is accept ends by a wall clock that was set forward, and does not come back when that is set back', async () => {
+    const machine = new Machine();
+    const subscriber = await enforcing(machine, 'accept');
+    machine.set(3600);
+    await look();
+    expect(subscriber.lookup(PACKET).action).toBe('drop');
+    machine.set(-3600);
+    await look();
+    expect(subscriber.lookup(PACKET).action).toBe('drop');
+    await subscriber.setDns([]);
+    expect(subscriber.lookup(PACKET).action).toBe('drop');
+  });
+
+  it('that was set far forward and back leaves later rules what they are', async () => {
+    const machine = new Machine();
+    const publisher = new ScriptedPublisher();
+    const subscriber = await startedSubscriber(publisher, machine.options());
+    const { peer } = await publisher.greeted();
+    await peer.bring(publisher.release(ENDING.accept, { version: 1 }));
+    machine.set(10 * 365 * 86_400);
+    await look();
+    machine.set(-10 * 365 * 86_400);
+    const egress = [`accept expire=${NOW + 61}`];
+    const later = ruleSetOf({ policies: { work: { prefixes: ['10.137.0.0/24'], egress } } });
+    await peer.bring(publisher.release(later, { version: 2 }));
+    expect(subscriber.lookup(PACKET).action).toBe('accept');
+  });
+
+  // A clock that was set forward ended a block at once.
+  it('that is drop ends only when both clocks say so, and comes back with a clock that is set back', async () => {
+    const machine = new Machine();
+    const subscriber = await enforcing(machine, 'drop');
+    machine.set(3600);
+    await look();
+    expect(subscriber.lookup(PACKET).action).toBe('drop');
+    machine.pass(60);
+    await look();
+    expect(subscriber.lookup(PACKET).action).toBe('accept');
+    machine.set(-7200);
+    await look();
+    expect(subscriber.lookup(PACKET).action).toBe('drop');
+  });
+
+  it('ends once by clocks that were wrong at boot and are set right: accept at once, drop by the time since boot', async () => {
+    const [atAccept, atDrop] = [new Machine(), new Machine()];
+    const accept = await enforcing(atAccept, 'accept');
+    const drop = await enforcing(atDrop, 'drop');
+    for (const machine of [atAccept, atDrop]) machine.set(120);
+    await look();
+    expect([accept.lookup(PACKET).action, drop.lookup(PACKET).action]).toEqual(['drop', 'drop']);
+  });
+
+  it('is not taken for earlier than its release was made, by a clock without a battery', async () => {
+    const machine = new Machine();
+    machine.wallMs = 0;
+    const publisher = new ScriptedPublisher();
+    const subscriber = await startedSubscriber(publisher, machine.options());
+    const { peer } = await publisher.greeted();
+    await peer.bring(publisher.release(ENDING.accept, { version: 1, createdAtMs: (NOW + 60) * 1000 }));
+    expect(subscriber.lookup(PACKET).action).toBe('drop');
+  });
+
+  describe('over a restart of the process', () => {
+    async function restarted(
+      machine: Machine,
+      action: 'accept' | 'drop',
+      meanwhile: () => Promise<void>,
+      between: () => void,
+    ): Promise<Subscriber> {
+      const publisher = new ScriptedPublisher();
+      const stateDirectory = temporaryDirectory();
+      const first = await startedSubscriber(publisher, { ...machine.options(), stateDirectory });
+      const { peer } = await publisher.greeted();
+      await peer.bring(publisher.release(ENDING[action], { version: 1 }));
+      await meanwhile();
+      await first.close();
+      between();
+      return startedSubscriber(publisher, { ...machine.options(), stateDirectory, channel: nobody });
+    }
+
+    const nothing = (): Promise<void> => Promise.resolve();
+
+    it('counts on from the same moment: a clock that was set meanwhile ends no drop rule', async () => {
+      const machine = new Machine();
+      const drop = await restarted(machine, 'drop', nothing, () => machine.set(3600));
+      expect(drop.lookup(PACKET).action).toBe('drop');
+    });
+
+    it('counts on from the same moment: a clock that was set back meanwhile keeps no accept rule', async () => {
+      const machine = new Machine();
+      const accept = await restarted(machine, 'accept', nothing, () => {
+        machine.pass(60);
+        machine.set(-86_400);
+      });
+      expect(accept.lookup(PACKET).action).toBe('drop');
+    });
+
+    it('knows what has ended in this boot', async () => {
+      const machine = new Machine();
+      const meanwhile = async (): Promise<void> => {
+        machine.set(3600);
+        await look();
+      };
+      const accept = await restarted(machine, 'accept', meanwhile, () => machine.set(-3600));
+      expect(accept.lookup(PACKET).action).toBe('drop');
+    });
+
+    it.each([
+      ['another boot', 'second', 100],
+      ['a container that starts anew under one boot id', 'first', 100],
+    ])('takes the wall clock as it stands after %s', async (_title, bootId, sinceBootMs) => {
+      const machine = new Machine();
+      const drop = await restarted(machine, 'drop', nothing, () => {
+        Object.assign(machine, { bootId, sinceBootMs });
+        machine.set(3600);
+      });
+      expect(drop.lookup(PACKET).action).toBe('accept');
+    });
   });
 });
 

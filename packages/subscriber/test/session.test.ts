@@ -345,7 +345,7 @@ describe('close resolves, says BYE, and leaves no channel and no timer open:', (
     await subscriber.close();
     if (state !== 'greeting') expect(await peer.ended()).toBe('shutting-down');
     expectNothingOpen(publisher);
-    expect(readdirSync(directory)).toEqual([]);
+    expect(readdirSync(directory)).toEqual(['clock']);
     const { connects } = publisher;
     await vi.advanceTimersByTimeAsync(60_000);
     expect(publisher.connects).toBe(connects);

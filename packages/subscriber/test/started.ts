@@ -29,6 +29,7 @@ export async function startedSubscriber(
     logger: pino({ level: 'silent' }),
     dns: [DNS],
     nowMs: () => NOW * 1000,
+    boot: { bootMs: options.nowMs ?? (() => NOW * 1000), bootId: 'test' }, // clocks that agree
     random: () => 0,
     ...options,
   });

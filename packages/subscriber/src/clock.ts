@@ -1,0 +1,101 @@
+/**
+ * What time it is, by two clocks: the wall clock, which may be set, and the time since boot, which runs through suspend and which
+ * nobody sets. Rules with an expiry take of the two the one that opens nothing. docs/adr/0011-rules-end-by-two-clocks.md
+ *
+ *   wall clock          ──▶ later ──▶ what accept rules end by, never below what has ended in this boot
+ *   anchor + since boot ──▶ earlier ▶ what drop rules end by
+ *
+ * The anchor is what the wall clock showed when this boot was first met. It is kept on disk with the boot's id, so that a restart of
+ * the process within a boot neither takes a clock that was set meanwhile for the truth nor forgets what has ended.
+ */
+
+import { readFileSync } from 'node:fs';
+import { uptime } from 'node:os';
+import type { Times } from './expiry.ts';
+
+/** The clocks of a machine. */
+export interface Clocks {
+  /** Milliseconds since 1970. */
+  readonly wallMs: () => number;
+  /** Milliseconds since boot, suspend included. */
+  readonly bootMs: () => number;
+  /** Names this boot; undefined if that is not known, and then each process counts from its own start. */
+  readonly bootId: string | undefined;
+}
+
+/** What outlives the process. */
+export interface KeptClock {
+  readonly bootId: string;
+  /** Both clocks at one moment of that boot, in milliseconds. */
+  readonly wallMs: number;
+  readonly bootMs: number;
+  /** The latest end of an accept rule that has come, in seconds since 1970; 0: none has. */
+  readonly ended: number;
+}
+
+const BOOT_ID_FILE = '/proc/sys/kernel/random/boot_id';
+
+/** Those of this machine; the wall clock is handed in. */
+export function systemClocks(wallMs: () => number): Clocks {
+  return { wallMs, bootMs: () => uptime() * 1000, bootId: readBootId() };
+}
+
+function readBootId(): string | undefined {
+  try {
+    return readFileSync(BOOT_ID_FILE, 'utf8').trim();
+  } catch {
+    return undefined; // no Linux, or a container without /proc
+  }
+}
+
+export class FirewallClock {
+  private readonly clocks: Clocks;
+  private readonly anchor: { readonly wallMs: number; readonly bootMs: number };
+  private ended: number;
+
+  /** `kept` is what an earlier process left, of whatever boot. */
+  constructor(clocks: Clocks, kept: KeptClock | undefined) {
+    this.clocks = clocks;
+    const bootMs = clocks.bootMs();
+    // A container may start anew under the boot id of its host: its time since boot then begins anew as well.
+    const isSameBoot = kept !== undefined && kept.bootId === clocks.bootId && kept.bootMs <= bootMs;
+    this.anchor = isSameBoot ? kept : { wallMs: clocks.wallMs(), bootMs };
+    this.ended = isSameBoot ? kept.ended : 0;
+  }
+
+  /** For a release that was made at `madeAtMs` (since 1970): it is not earlier than that. */
+  times(madeAtMs = 0): Times {
+    const wallMs = this.clocks.wallMs();
+    const countedMs = this.countedMs();
+    return {
+      now: Math.max(secondsOf(Math.max(wallMs, countedMs, madeAtMs)), this.ended),
+      earliest: secondsOf(Math.min(wallMs, countedMs)),
+    };
+  }
+
+  /** How far the wall clock is ahead of the time counted since boot, in milliseconds; negative: behind. */
+  get aheadMs(): number {
+    return this.clocks.wallMs() - this.countedMs();
+  }
+
+  /** An accept rule has ended, and with it all that end no later: for as long as this boot lasts. Whether that is news. */
+  noteEnded(end: number): boolean {
+    if (end <= this.ended) return false;
+    this.ended = end;
+    return true;
+  }
+
+  /** What to keep; undefined where it would be of no use. */
+  get kept(): KeptClock | undefined {
+    const { bootId } = this.clocks;
+    return bootId === undefined ? undefined : { bootId, ...this.anchor, ended: this.ended };
+  }
+
+  private countedMs(): number {
+    return this.anchor.wallMs + (this.clocks.bootMs() - this.anchor.bootMs);
+  }
+}
+
+function secondsOf(ms: number): number {
+  return Math.floor(ms / 1000);
+}
