@@ -5,8 +5,9 @@ export default defineConfig({
   test: {
     include: ['packages/*/test/**/*.test.ts', 'protocol/test/**/*.test.ts', 'test/**/*.test.ts'],
     exclude: ['**/node_modules/**', 'test/system/**'],
-    testTimeout: 60_000,
-    hookTimeout: 60_000,
+    // They end what hangs; no test passes or fails by them, however busy the machine.
+    testTimeout: 240_000,
+    hookTimeout: 240_000,
     pool: 'forks',
     maxWorkers: '100%',
   },

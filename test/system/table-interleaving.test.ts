@@ -3,14 +3,14 @@ import { Table } from '../../packages/table/src/index.ts';
 import { interleave } from '../../packages/table/test/interleaving.ts';
 
 it.each([
-  ['more readers than cores', 3, 256, 40_000],
-  ['one reader and large deltas', 1, 2048, 20_000],
+  ['more readers than cores', 3, 256, 4000],
+  ['one reader and large deltas', 1, 2048, 2000],
 ])(
   'readers get whole answers while the table flips every millisecond: %s',
-  async (_, workers, hosts, forMs) => {
+  async (_, workers, hosts, flips) => {
     const seed = Date.now() % 2 ** 31;
     const table = new Table({ pinWaitMs: 60_000 });
-    const report = await interleave(table, { forMs, workers, hosts, seed });
+    const report = await interleave(table, { flips, workers, hosts, seed });
     const { liveBytes, bytes, reservedBytes } = table.stats();
     console.log(
       `seed ${seed}: ${report.flips} flips, ${report.deltas} of them deltas, ${report.stalls} stalls; ` +
@@ -19,8 +19,7 @@ it.each([
     );
     await table.close();
     expect(report.faults).toEqual([]);
-    expect(report.flips).toBeGreaterThan(200); // also where both cores are busy
     expect(report.stalls).toBeGreaterThan(0);
-    for (const generations of report.generations) expect(generations).toBeGreaterThan(100);
+    for (const generations of report.generations) expect(generations).toBeGreaterThan(10);
   },
 );

@@ -4,9 +4,7 @@
  * stale answer shows (reader-worker.mjs).
  */
 
-import { once } from 'node:events';
 import { setTimeout } from 'node:timers/promises';
-import { Worker } from 'node:worker_threads';
 import {
   type PrefixSet,
   prefixListOf,
@@ -20,10 +18,12 @@ import { openImage, PINNED, pinWord, READER_SLOTS } from '../src/layout.ts';
 import { lookup4 } from '../src/lookup.ts';
 import { TableMemory } from '../src/memory.ts';
 import { Random } from './random-rule-set.ts';
+import { ReaderThread } from './reader-thread.ts';
 import { ENVIRONMENT, FIRST, shuttlePolicies } from './release.ts';
 
 export interface InterleavingOptions {
-  readonly forMs: number;
+  /** At least; and until each reader has seen some of it. */
+  readonly flips: number;
   readonly workers: number;
   /** Hosts asked about. */
   readonly hosts: number;
@@ -42,24 +42,21 @@ export interface InterleavingReport {
   readonly generations: readonly number[];
 }
 
-/** Flips a table for a while under readers; the writer pauses a millisecond after each flip. */
+/** What each reader sees at least. */
+const LOOKUPS_MIN = 10_000;
+const GENERATIONS_MIN = 10;
+
+/** Flips a table under readers; the writer pauses a millisecond after each flip. */
 export async function interleave(table: Table, options: InterleavingOptions): Promise<InterleavingReport> {
   const writer = new ShuttleWriter(table, options);
   await writer.flip();
-  const stop = new Int32Array(new SharedArrayBuffer(4));
-  const workers = Array.from(
-    { length: options.workers },
-    () =>
-      new Worker(new URL('./reader-worker.mjs', import.meta.url), {
-        workerData: { handle: table.handle(), stop, first: FIRST, hosts: options.hosts },
-      }),
+  const readers = await Promise.all(
+    Array.from({ length: options.workers }, () => ReaderThread.start(table.handle(), options.hosts)),
   );
-  await Promise.all(workers.map((worker) => once(worker, 'message'))); // all are looking up
-  const done = Promise.all(workers.map(async (worker) => (await once(worker, 'message'))[0]));
-  const deadline = performance.now() + options.forMs;
+  const haveSeenIt = (): boolean => readers.every((reader) => reader.hasSeen(LOOKUPS_MIN, GENERATIONS_MIN));
   const faults: string[] = [];
   let stalls = 0;
-  while (performance.now() < deadline) {
+  while (writer.flips < options.flips || !haveSeenIt()) {
     const stalled = writer.random.chance(0.02) ? new StalledReader(table, options.hosts) : undefined;
     for (let flips = 0; flips < 20; flips++) {
       await writer.flip();
@@ -69,9 +66,7 @@ export async function interleave(table: Table, options: InterleavingOptions): Pr
     stalls++;
     faults.push(...stalled.end());
   }
-  Atomics.store(stop, 0, 1);
-  const reports = await done;
-  await Promise.all(workers.map((worker) => worker.terminate()));
+  const reports = await Promise.all(readers.map((reader) => reader.stop()));
   for (const { fault } of reports) if (fault !== undefined) faults.push(fault);
   return {
     faults,

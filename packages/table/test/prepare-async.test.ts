@@ -1,4 +1,3 @@
-import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
 import {
   EMPTY_RULE_SET,
@@ -32,6 +31,7 @@ import { HEAP_FIRST_BYTE, PINNED, pinWord } from '../src/layout.ts';
 import { TableMemory } from '../src/memory.ts';
 import { ruleColumns } from '../src/rule-columns.ts';
 import { randomCase } from './random-rule-set.ts';
+import { ReaderThread } from './reader-thread.ts';
 import { ENVIRONMENT, FIRST, HOSTS, hostPacket, release } from './release.ts';
 
 /** Enough that the table compiles it in its thread. */
@@ -374,22 +374,13 @@ describe('prepareAsync', () => {
       shared.flip(await shared.prepareAsync(ruleSet, ENVIRONMENT));
     };
     await flipTo(1);
-    const stop = new Int32Array(new SharedArrayBuffer(4));
-    const worker = new Worker(new URL('./reader-worker.mjs', import.meta.url), {
-      workerData: { handle: shared.handle(), stop, first: FIRST, hosts: HOSTS },
-    });
-    await once(worker, 'message'); // it is looking up
-    const done = once(worker, 'message');
-    const deadline = performance.now() + 1500;
+    const reader = await ReaderThread.start(shared.handle(), HOSTS);
     let generation = 1;
-    while (performance.now() < deadline) await flipTo(++generation);
-    Atomics.store(stop, 0, 1);
-    const [report] = await done;
+    while (generation < 12 || !reader.hasSeen(10_000, 5)) await flipTo(++generation);
+    const report = await reader.stop();
     expect(report.fault).toBeUndefined();
     expect(report.lookups).toBeGreaterThan(10_000);
     expect(report.generations).toBeGreaterThan(5);
-    expect(generation).toBeGreaterThan(10);
-    await worker.terminate();
     await shared.close();
   });
 });

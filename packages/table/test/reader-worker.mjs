@@ -6,7 +6,7 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { CODE_ACTION_MASK, CodeAction, openReader } from '../dist/index.js';
 
-const { handle, stop, first, hosts } = workerData;
+const { handle, shared, first, hosts } = workerData;
 const reader = openReader(handle);
 const report = { lookups: 0, generations: 0, fault: undefined };
 let last = 0;
@@ -34,7 +34,7 @@ const batch = {
 const out = { codes: new Uint32Array(hosts), generation: 0 };
 
 parentPort.postMessage('ready');
-while (Atomics.load(stop, 0) === 0) {
+while (Atomics.load(shared, 0) === 0 && report.fault === undefined) {
   for (let i = 0; i < hosts; i++) {
     const code = reader.lookup4(0, undefined, batch.dst[i], 6, 443);
     check(code, reader.lookupGeneration, (i & 1) === 0);
@@ -52,6 +52,8 @@ while (Atomics.load(stop, 0) === 0) {
   });
   check(CodeAction[verdict.action], verdict.generation, true);
   if (verdict.list !== `release-${verdict.generation % 2}`) report.fault ??= `list ${verdict.list}`;
+  Atomics.store(shared, 1, Math.min(report.lookups, 2 ** 31 - 1));
+  Atomics.store(shared, 2, report.generations);
 }
 reader.close();
 parentPort.postMessage(report);

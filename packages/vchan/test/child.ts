@@ -7,7 +7,6 @@ import { fileURLToPath } from 'node:url';
 import { seededBytes, until } from './streams.ts';
 
 export const PEER_PROGRAM = fileURLToPath(new URL('peer.mjs', import.meta.url));
-export const RELAY_PROGRAM = fileURLToPath(new URL('relay.mjs', import.meta.url));
 
 /** What `flood` and `once` write. */
 export const BLOCK = seededBytes(77, 65_521);

@@ -1,4 +1,5 @@
 /** Seeded bytes, and the two loops that every user of a channel writes: send all, receive until. */
+import { onTestFinished, vi } from 'vitest';
 import type { Channel } from '../src/channel.ts';
 
 /** An endless sequence of unsigned 32-bit words (xorshift32); the same seed, not 0, gives the same words. */
@@ -66,32 +67,54 @@ export async function turns(count: number): Promise<void> {
   for (let i = 0; i < count; i++) await new Promise((resolve) => setImmediate(resolve));
 }
 
-/** Lets the event loop poll for I/O until `condition` holds, or fails after ten seconds. */
+/** Until the end of the test no time passes for timers, unless the test says so. */
+export function stopTimers(): void {
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+  onTestFinished(() => void vi.useRealTimers());
+}
+
+/** For waiting while timers stand still. */
+const { setTimeout: realSetTimeout, clearTimeout: realClearTimeout } = globalThis;
+/** Ends a test that hangs, however busy the machine: shorter than the time that a test has. */
+const IN_VAIN_MS = 180_000;
+/** What happens in this process has happened after so many turns; other processes need a processor, which is theirs then. */
+const SPUN_TURNS = 100;
+const PAUSE_MS = 2;
+
+/** Lets the event loop poll for I/O until `condition` holds. */
 export async function until(condition: () => boolean): Promise<void> {
-  const deadlineMs = performance.now() + 10_000;
-  while (!condition()) {
-    if (performance.now() > deadlineMs) throw new Error(`waited in vain for ${condition.toString()}`);
-    await turns(1);
+  let inVain = false;
+  const timer = realSetTimeout(() => {
+    inVain = true;
+  }, IN_VAIN_MS);
+  for (let turn = 0; !condition(); turn++) {
+    if (inVain) throw new Error(`waited in vain for ${condition.toString()}`);
+    if (turn < SPUN_TURNS) await turns(1);
+    else await new Promise((resolve) => realSetTimeout(resolve, PAUSE_MS));
   }
+  realClearTimeout(timer);
 }
 
 /**
- * Writes from the endless repetition of `source` until nothing more is taken: not at once, and not after many turns of
- * the event loop either, in which everything local that could move has moved; `idleMs` more for what moves in another
- * process. Returns how many bytes were taken.
+ * Writes from the endless repetition of `source` until nothing more is taken: not at once, and not after many turns of the event
+ * loop either, in which everything local that could move has moved, while whatever else carries the bytes is `stuck`. Returns how
+ * many bytes were taken.
  */
-export async function fill(channel: Channel, source: Uint8Array, idleMs = 0): Promise<number> {
+export async function fill(
+  channel: Channel,
+  source: Uint8Array,
+  stuck: () => boolean = () => true,
+): Promise<number> {
   let taken = 0;
-  let movedMs = performance.now();
-  for (let idleTurns = 0; idleTurns < 50 || performance.now() < movedMs + idleMs; idleTurns++) {
+  for (let idleTurns = 0; idleTurns < 50; idleTurns++) {
     for (;;) {
       const count = channel.write(source.subarray(taken % source.length));
       if (count === 0) break;
       taken += count;
       idleTurns = 0;
-      movedMs = performance.now();
     }
     await turns(1);
+    if (!stuck()) idleTurns = 0;
   }
   return taken;
 }
