@@ -5,6 +5,7 @@ export default defineConfig({
   test: {
     include: ['packages/*/test/**/*.test.ts', 'protocol/test/**/*.test.ts', 'test/**/*.test.ts'],
     exclude: ['**/node_modules/**', 'test/system/**'],
+    globalSetup: ['test/run/run.mjs'],
     // They end what hangs; no test passes or fails by them, however busy the machine.
     testTimeout: 240_000,
     hookTimeout: 240_000,

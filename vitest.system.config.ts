@@ -4,6 +4,7 @@ import { defineConfig } from 'vitest/config';
 export default defineConfig({
   test: {
     include: ['test/system/**/*.test.ts'],
+    globalSetup: ['test/run/run.mjs'],
     testTimeout: 180_000,
     hookTimeout: 60_000,
     pool: 'forks',

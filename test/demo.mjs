@@ -11,15 +11,20 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { runEnforcementDemo } from './demo-enforce.mjs';
 import { rulectl, startPublisher, startSubscriber } from './processes.mjs';
+import { openRun } from './run/run.mjs';
 
 const args = process.argv.slice(2);
-if (args.join() === '--enforce') process.exit(await runEnforcementDemo());
+if (args.join() === '--enforce') {
+  openRun();
+  process.exit(await runEnforcementDemo());
+}
 if (args.length > 0) {
   process.stderr.write('npm run demo [-- --enforce]\n');
   process.exit(64);
 }
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
+openRun();
 const directory = mkdtempSync(join(tmpdir(), 'rulecast-demo-'));
 
 /** @param {string} text */

@@ -1,5 +1,7 @@
 /** `npm run bench -- NAME [options]`: the benches, from the built packages. Without a name, the list of them. */
 
+import { openRun } from '../run/run.mjs';
+
 const BENCHES = {
   'end-to-end': 'a push from text to a table in force, stage by stage, and through three processes',
   enforce:
@@ -20,5 +22,6 @@ if (name === undefined || !(name in BENCHES)) {
     process.stdout.write(`  ${bench.padEnd(12)} ${what}\n`);
   process.exit(name === undefined || name === '--help' ? 0 : 64);
 }
+openRun();
 const { run } = await import(`./${name}.mjs`);
 await run(args);

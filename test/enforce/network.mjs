@@ -14,11 +14,10 @@ import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { IpProtocol, parseAddress } from '@rulecast/rules';
+import { namespacePrefix } from '../run/run.mjs';
 import { frameOf, segment } from './frames.mjs';
 
 const PUMP = fileURLToPath(new URL('./frame-pump.py', import.meta.url));
-/** All namespaces made here are called so, then the process id of who made them. */
-const NAME_PREFIX = 'rulecast-test-';
 const IP = 'ip';
 const PROGRAMS = [IP, 'nft', 'nsenter', 'conntrack', 'python3'];
 /** The group of the interfaces that lead to downstream qubes (vif-route-qubes sets it). */
@@ -90,7 +89,7 @@ export function missingForEnforcement(programs = []) {
   if (process.getuid?.() !== 0) return 'it needs root';
   const absent = [...PROGRAMS, ...programs].filter((program) => spawnSync('which', [program]).status !== 0);
   if (absent.length > 0) return `not installed: ${absent.join(', ')}`;
-  const probe = `${NAME_PREFIX}${process.pid}-probe`;
+  const probe = `${namespacePrefix()}${process.pid}-probe`;
   const made = spawnSync(IP, ['netns', 'add', probe], { encoding: 'utf8' });
   if (made.status !== 0) return `no network namespace can be made: ${made.stderr.trim()}`;
   const nft = spawnSync(IP, ['netns', 'exec', probe, 'nft', 'list', 'tables'], { encoding: 'utf8' });
@@ -160,12 +159,7 @@ export class Namespace {
   }
 }
 
-/** @type {Set<Network>} */
-const open = new Set();
 let networks = 0;
-process.on('exit', () => {
-  for (const network of open) network.removeNamespaces();
-});
 
 /**
  * @typedef {object} NetworkOptions
@@ -202,15 +196,13 @@ export class Network {
 
   /** Without pumps: it carries only what real programs send. @param {NetworkOptions} [options] */
   constructor({ resolver, forwarding = true } = {}) {
-    removeLeftovers();
-    const base = `${NAME_PREFIX}${process.pid}-${++networks}`;
+    const base = `${namespacePrefix()}${process.pid}-${++networks}`;
     this.router = new Namespace(`${base}-router`);
     this.router.sysctl(ROUTER_SETTINGS);
     this.router.run(['ip', 'link', 'set', 'lo', 'up']);
     const [a, b, world] = HOSTS.map((host, index) => attach(this.router, base, host, index));
     if (a === undefined || b === undefined || world === undefined) throw new Error('three hosts');
     this.links = { a, b, world };
-    open.add(this);
     if (resolver !== undefined) this.router.nft(qubesNat(resolver));
     if (forwarding) this.startForwarding();
   }
@@ -289,9 +281,8 @@ export class Network {
     this.removeNamespaces();
   }
 
-  /** For the end of the process, where nothing can be awaited. */
+  /** All that `close` does where there are no pumps. */
   removeNamespaces() {
-    open.delete(this);
     for (const { namespace } of Object.values(this.links)) namespace.close();
     this.router.close();
   }
@@ -367,24 +358,6 @@ function qubesNat(resolver) {
   }
 }
 `;
-}
-
-/** Removes the namespaces of processes that were killed. */
-function removeLeftovers() {
-  const listed = execFileSync(IP, ['netns', 'list'], { encoding: 'utf8' });
-  for (const [name, pid] of listed.matchAll(new RegExp(`^${NAME_PREFIX}(\\d+)-\\S+`, 'gm'))) {
-    if (!isAlive(Number(pid))) spawnSync(IP, ['netns', 'del', name]);
-  }
-}
-
-/** @param {number} pid */
-function isAlive(pid) {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch {
-    return false;
-  }
 }
 
 /**

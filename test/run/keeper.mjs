@@ -1,0 +1,11 @@
+/** Waits until its standard input closes, which is the end of the run that started it, and removes what the run left: run.mjs. */
+
+import { removeBelongings } from './belongings.mjs';
+
+const [id = '', directory = ''] = process.argv.slice(2);
+if (id === '' || directory === '') throw new Error('keeper.mjs ID DIRECTORY');
+
+// Who ends everything in sight, and politely, does not mean what is still to be removed.
+for (const signal of ['SIGHUP', 'SIGINT', 'SIGTERM']) process.on(signal, () => undefined);
+process.stdin.on('end', () => removeBelongings({ id, directory }, [process.pid]));
+process.stdin.resume();

@@ -1,0 +1,66 @@
+/**
+ * A run of the demo, of a bench or of the tests, and all that it makes on this machine: temporary directories, processes, mounts, network
+ * namespaces. Nothing of it outlives the run, however that ends: done, failed, by ^C, by SIGTERM, by SIGKILL.
+ *
+ *   run ── TMPDIR, RULECAST_RUN ──▶ everything started below it: directories lie in TMPDIR, processes carry the variable,
+ *    │                             namespaces its value in their names
+ *    └═ pipe ═▶ keeper            a process of its own; the pipe closes when the run is no more, and it removes what is left
+ *
+ * So nobody registers what he makes, and nobody can forget to.
+ */
+
+import { spawn } from 'node:child_process';
+import { mkdtempSync, realpathSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { basename, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { namespacePrefixOf, RUN_VARIABLE, removeBelongings } from './belongings.mjs';
+
+const KEEPER = fileURLToPath(new URL('keeper.mjs', import.meta.url));
+const DIRECTORY_PREFIX = 'rulecast-run-';
+/** Their numbers, for the exit code that a shell gives a process that they ended. */
+const SIGNALS = /** @type {const} */ ({ SIGHUP: 1, SIGINT: 2, SIGTERM: 15 });
+
+/**
+ * Makes a run of this process; to be called before it makes anything. `os.tmpdir()` is the run's own directory from then on.
+ * @returns {void}
+ */
+export function openRun() {
+  // Before anything is made: a signal from here on comes to its turn after this function.
+  for (const [signal, number] of Object.entries(SIGNALS)) {
+    process.once(signal, () => process.exit(128 + number));
+  }
+  const outerId = process.env[RUN_VARIABLE];
+  const directory = mkdtempSync(join(realpathSync(tmpdir()), DIRECTORY_PREFIX));
+  const ownId = basename(directory).slice(DIRECTORY_PREFIX.length);
+  const run = { id: outerId === undefined ? ownId : `${outerId}.${ownId}`, directory };
+  const keeper = startKeeper(run);
+  process.env['TMPDIR'] = directory;
+  process.env[RUN_VARIABLE] = run.id;
+  process.once('exit', () => {
+    removeBelongings(run, [process.pid, ...(keeper.pid === undefined ? [] : [keeper.pid])]);
+    keeper.kill('SIGKILL'); // nothing is left for it
+  });
+}
+
+/** The tests as a run: vitest calls this before it starts its workers. */
+export { openRun as setup };
+
+/** What the names of all network namespaces begin with that this process makes. */
+export function namespacePrefix() {
+  const id = process.env[RUN_VARIABLE];
+  if (id === undefined) throw new Error('namespaces are made in a run only: see openRun');
+  return namespacePrefixOf(id);
+}
+
+/** @param {import('./belongings.mjs').Run} run */
+function startKeeper({ id, directory }) {
+  const keeper = spawn(process.execPath, [KEEPER, id, directory], {
+    detached: true, // a ^C goes to all processes of the terminal's group
+    stdio: ['pipe', 'ignore', 'inherit'],
+  });
+  keeper.unref();
+  const { stdin } = keeper;
+  if ('unref' in stdin && typeof stdin.unref === 'function') stdin.unref();
+  return keeper;
+}
