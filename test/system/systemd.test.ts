@@ -4,6 +4,7 @@ import { spawn, spawnSync } from 'node:child_process';
 import { chmodSync, chownSync, existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { afterEach, describe, expect, it } from 'vitest';
+import { blockText } from '../docs/blocks.ts';
 import { childrenOf, eventually } from '../enforce/enforcer.ts';
 import { type Daemon, rulectl } from '../processes.mjs';
 import { enforcementGap } from './namespaces.ts';
@@ -11,11 +12,14 @@ import { Scene, within } from './scene.ts';
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 const BOOT = fileURLToPath(new URL('systemd-boot.sh', import.meta.url));
-const NAMESPACES = ['--mount', '--pid', '--net', '--uts', '--ipc', '--cgroup', '--fork'];
+const NAMESPACES = ['--mount', '--pid', '--net', '--uts', '--ipc', '--cgroup', '--fork', '--kill-child'];
 const UNIT = 'rulecast-subscriber';
 const PROCESSES = `/sys/fs/cgroup/system.slice/${UNIT}.service/cgroup.procs`;
 const CONNECT_MS = 20_000;
-/** As packaging/systemd/README.md says, and the command where a package would put it. */
+/**
+ * As packaging/systemd/README.md says, with the settings of its block; the command where a package would put it; and in place of that of
+ * Qubes a `qrexec-client-vm` that leads to the publisher of the scene.
+ */
 const INSTALL = `
   cd /opt/rulecast/packaging/systemd
   install -D -m 644 -t /usr/lib/systemd/system rulecast-boot.service rulecast-subscriber.service
@@ -24,7 +28,13 @@ const INSTALL = `
   install -D -m 644 tmpfiles.conf /usr/lib/tmpfiles.d/rulecast.conf
   ln -s /opt/rulecast/packages/subscriber/bin/rulecast-subscriber.js /usr/bin/rulecast-subscriber
   install -D -m 644 /srv/trust /etc/rulecast/trust
-  echo 'RULECAST_OPTIONS=--connect unix:/srv/subscribers.sock --name firewall' > /etc/rulecast/subscriber.env
+  cat > /etc/rulecast/subscriber.env <<'END'
+${blockText('packaging/systemd/README.md#The firewall side under systemd')}END
+  cat > /usr/bin/qrexec-client-vm <<'END'
+#!/bin/sh
+[ "$*" = 'mgmt rulecast.Subscribe' ] && exec node /opt/rulecast/test/bridge.mjs unix:/srv/subscribers.sock
+END
+  chmod 755 /usr/bin/qrexec-client-vm
   systemd-sysusers rulecast.conf
   systemd-tmpfiles --create rulecast.conf
   systemctl daemon-reload
@@ -41,10 +51,7 @@ describe.skipIf(systemdGap() !== undefined)('the units of packaging/systemd', ()
   it('enforce what was pushed, and go on with it after a crash, without a publisher, and when stopped', async () => {
     const scene = new Scene();
     const publisher = await scene.publisher();
-    machine = await Machine.boot(scene);
-    machine.run(`printf '%s\\n' '${await scene.trustLine()}' > /srv/trust\n${INSTALL}`);
-    chmodSync(scene.directory, 0o755);
-    chownSync(scene.path('subscribers.sock'), Number(machine.run('id -u rulecast')), 0);
+    machine = await installed(scene);
 
     machine.run('systemctl enable --now rulecast-boot');
     expect(machine.run('nft list table inet rulecast')).toContain('iifgroup 2 reject');
@@ -56,6 +63,7 @@ describe.skipIf(systemdGap() !== undefined)('the units of packaging/systemd', ()
       { user: 'rulecast', effective: 0 },
       { user: 'rulecast-applier', effective: 1 << 12 },
       { user: 'rulecast-applier', effective: 1 << 12 },
+      { user: 'rulecast', effective: 0 }, // the channel: what qrexec-client-vm is here
     ]);
 
     await publisher.stop();
@@ -71,7 +79,33 @@ describe.skipIf(systemdGap() !== undefined)('the units of packaging/systemd', ()
     machine.run('systemctl restart rulecast-boot'); // what was in force is not replaced by the boot mode
     expect(machine.rules()).toContain('203.0.113.1');
   });
+
+  it('are not needed: the command of docs/enforcement.md enforces as well', async () => {
+    const scene = new Scene();
+    const publisher = await scene.publisher();
+    machine = await installed(scene);
+    machine.run(`
+      mkdir /run/rulecast
+      ln -s /srv/subscribers.sock /run/rulecast/subscribers.sock
+      cp /srv/trust publisher.trust
+      cat > enforce.sh <<'END'
+${blockText('docs/enforcement.md#What is needed')}END
+      sh enforce.sh >enforce.log 2>&1 &
+    `);
+    await machine.connected(publisher);
+    await block(scene, publisher, '203.0.113.2');
+    expect(machine.rules()).toContain('203.0.113.2');
+  });
 });
+
+/** A machine on which everything is installed, and nothing started. */
+async function installed(scene: Scene): Promise<Machine> {
+  const booted = await Machine.boot(scene);
+  booted.run(`printf '%s\\n' '${await scene.trustLine()}' > /srv/trust\n${INSTALL}`);
+  chmodSync(scene.directory, 0o755);
+  chownSync(scene.path('subscribers.sock'), Number(booted.run('id -u rulecast')), 0);
+  return booted;
+}
 
 /**
  * Why systemd cannot be tested here, printed; undefined where it can. Throws instead where CI=true and it is not installed; that a

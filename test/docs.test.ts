@@ -1,0 +1,190 @@
+/** Every code block of README and the documents does what it says, as it stands: docs/sandbox.ts runs commands, docs/feeds.ts has the feeds. */
+
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { allBlocks, blockText, ROOT } from './docs/blocks.ts';
+import { type FeedProxy, openFeedProxy } from './docs/feeds.ts';
+import { Sandbox } from './docs/sandbox.ts';
+
+/** Blocks that need more than a sandbox, and the file that runs them. */
+const RUN_ELSEWHERE: Readonly<Record<string, string>> = {
+  'README.md#Try it': '.ci/debian', // on a Debian as README describes it
+  'README.md#Try it/2': '.ci/debian',
+  'docs/enforcement.md#What is needed': 'test/system/systemd.test.ts', // as root, on a machine of its own
+  'packaging/systemd/README.md#The firewall side under systemd': 'test/system/systemd.test.ts',
+};
+
+const USE_IT = blockText('README.md#Use it');
+const PATH = /^export PATH=.*$/m.exec(USE_IT)?.[0] ?? '';
+const README = readFileSync(join(ROOT, 'README.md'), 'utf8');
+
+let feeds: FeedProxy;
+let sandbox: Sandbox | undefined;
+
+beforeAll(async () => {
+  feeds = await openFeedProxy();
+});
+
+afterEach(async ({ task }) => {
+  if (task.result?.state === 'fail') console.log(sandbox?.said());
+  await sandbox?.close();
+  sandbox = undefined;
+});
+
+afterAll(() => feeds.close());
+
+/** A new sandbox with the commands on its path, closed after the test. */
+async function fresh(): Promise<Sandbox> {
+  sandbox = new Sandbox(feeds.environment);
+  await sandbox.run(PATH);
+  return sandbox;
+}
+
+/** A sandbox in which publisher and subscriber run, as README starts them. */
+async function withDaemons(): Promise<Sandbox> {
+  const box = await fresh();
+  await box.run(USE_IT);
+  return box;
+}
+
+/** A sandbox whose `publisher.yaml` is a block, beside the files that it names. */
+async function withConfiguration(text: string): Promise<Sandbox> {
+  const box = await fresh();
+  box.write('publisher.yaml', text);
+  box.write('lists/office.txt', '198.51.100.0/24\n');
+  box.write('allowed.txt', '198.51.100.7\n');
+  box.write('incidents/today.txt', '203.0.113.9\n');
+  return box;
+}
+
+/** The configuration is sound, and a publisher makes the first release of its lists from it. */
+async function expectReleased(text: string): Promise<void> {
+  const box = await withConfiguration(text);
+  await box.run('rulectl config check publisher.yaml');
+  await box.run('rulecast-publisher --config publisher.yaml --state ./publisher');
+  await box.logged(({ msg }) => msg === 'released');
+  await box.run('rulectl refresh');
+  expect(box.errors()).toEqual([]);
+}
+
+/** What each block does, by its name. */
+const RUN_HERE: Readonly<Record<string, (text: string) => Promise<void>>> = {
+  'README.md#Use it': async (text) => {
+    sandbox = new Sandbox();
+    const printed = await sandbox.run(text);
+    expect(printed).toMatch(/^10\.137\.0\.5 > 203\.0\.113\.7 tcp\/443: drop$/m);
+  },
+
+  // Without --state the publisher was another one than that of the trust line: wrong-lineage, for ever.
+  'README.md#Endpoints': async (text) => {
+    const box = await fresh();
+    await box.run('rulecast-publisher --state ./publisher --print-trust > publisher.trust');
+    await box.run(text.replaceAll('192.0.2.1', '127.0.0.1')); // both hosts are this one
+    await box.run('rulectl push examples/firewall.yaml');
+    expect(box.errors()).toEqual([]);
+  },
+
+  'README.md#Lists that stay fresh': expectReleased,
+
+  'README.md#Lists that stay fresh/2': async (text) => {
+    const box = await withConfiguration(blockText('README.md#Lists that stay fresh'));
+    const printed = await box.run(text);
+    expect(printed).toContain('tor-exits');
+    expect(box.errors()).toEqual([]);
+  },
+
+  'README.md#Rules': async (text) => {
+    const box = await withDaemons();
+    box.stub('qvm-firewall', `[ "$*" = 'work list --raw' ] && cat <<'END'\n${qubesRules()}END\n`);
+    await box.run(text);
+  },
+
+  'README.md#Rule set documents': async (text) => {
+    const box = await fresh();
+    box.write('country-ru.netset', '5.3.0.0/16\n');
+    box.write('firewall.yaml', text);
+    await box.run('rulectl check firewall.yaml');
+    await box.run('rulecast-publisher --state ./publisher --resolve deb.debian.org=192.0.2.80');
+    await box.run('rulectl push firewall.yaml --no-wait');
+  },
+
+  'README.md#Tests of your policies': async (text) => {
+    const box = await fresh();
+    box.write(
+      'firewall.yaml',
+      readFileSync(join(ROOT, 'examples/firewall.yaml'), 'utf8').replaceAll('../', ''),
+    );
+    const packet = /^judges packets such as `(.*)`/m.exec(README)?.[1] ?? '';
+    box.write('packets.ndjson', `${packet}\n`);
+    expect(await box.run(text)).toContain('"action":"drop"');
+    box.write('packets.ndjson', `${packet.replace('"expect":"drop"', '"expect":"accept"')}\n`);
+    expect((await box.attempt(text.trim())).code).toBe(1);
+  },
+
+  // It used variables that nothing defined.
+  'README.md#Embed it': async (text) => {
+    const box = await withDaemons();
+    box.write('embed.mjs', text);
+    await box.run(
+      'node embed.mjs >embed.out 2>&1 & grep -m1 -x drop <(tail --pid=$! -n +1 -f embed.out) || { cat embed.out; false; }',
+    );
+  },
+
+  'docs/embedding.md#Embedding': async (text) => {
+    const box = await fresh();
+    expect(await box.run(text)).toMatch(/policy default, egress: /);
+  },
+
+  'docs/sources.md#Sources: lists that stay fresh by themselves': async (text) => {
+    const smallest = blockText('docs/sources.md#Sources: lists that stay fresh by themselves/2');
+    const box = await withConfiguration(`state: ./publisher\n${smallest}`);
+    expect(await box.run(text)).toContain('tor-exits');
+    expect(box.errors()).toEqual([]);
+  },
+
+  'docs/sources.md#Sources: lists that stay fresh by themselves/2': expectReleased,
+  'docs/sources.md#Where a list comes from': expectReleased,
+  'docs/sources.md#Tables': expectReleased,
+};
+
+/** Groups of the fixture that hold what Qubes' documents and tests write. */
+const OF_QUBES = new Set(['documented', 'upstream']);
+
+/** Rules as `qvm-firewall list --raw` prints them; none with names, which nothing here resolves. */
+function qubesRules(): string {
+  const path = join(ROOT, 'test/fixtures/qubes-rules/rule-lines.json');
+  const lines = JSON.parse(readFileSync(path, 'utf8')) as readonly {
+    readonly group: string;
+    readonly dom0: { readonly verdict: string; readonly api?: string };
+  }[]; // as its README says
+  const accepted = lines.filter(({ group, dom0 }) => OF_QUBES.has(group) && dom0.verdict === 'accept');
+  const raw = accepted.map(({ dom0 }) => dom0.api ?? '').filter((line) => !line.includes('dsthost='));
+  expect(raw.length).toBeGreaterThan(5);
+  return `${raw.join('\n')}\n`;
+}
+
+describe('every block', () => {
+  const blocks = allBlocks();
+
+  it('says what it is', () => {
+    expect(blocks.filter(({ language }) => language === '').map(({ name }) => name)).toEqual([]);
+  });
+
+  it('is run, here or elsewhere, and no other', () => {
+    const named = blocks.filter(({ language }) => language !== 'text').map(({ name }) => name);
+    expect([...Object.keys(RUN_HERE), ...Object.keys(RUN_ELSEWHERE)].sort()).toEqual([...named].sort());
+  });
+
+  it.each(Object.entries(RUN_ELSEWHERE))('%s is run by %s', (name, runner) => {
+    const [, section = ''] = name.replace(/\/\d+$/, '').split('#');
+    const named = runner.endsWith('.ts') ? name : `## ${section}`;
+    expect(readFileSync(join(ROOT, runner), 'utf8').includes(named), `${runner} names ${named}`).toBe(true);
+  });
+
+  it.each(blocks.filter(({ language }) => language === 'text'))('$name is no command', ({ text }) => {
+    expect(text).not.toMatch(/^\s*(\$ )?(npm|npx|node|rulectl|rulecast-\w+|systemctl|qvm-\w+) [^─═]/m);
+  });
+});
+
+for (const [name, run] of Object.entries(RUN_HERE)) it(`${name} runs`, () => run(blockText(name)));
