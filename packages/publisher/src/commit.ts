@@ -49,7 +49,7 @@ export class GuardError extends Error {
   readonly code = ErrorCode.guardRefused;
   readonly part: string;
 
-  constructor(problem: RuleSetProblem) {
+  constructor(problem: Pick<RuleSetProblem, 'part' | 'reason'>) {
     super(problem.reason);
     this.part = problem.part;
   }

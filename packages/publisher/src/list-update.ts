@@ -13,12 +13,12 @@ import {
   ruleCount,
   usedLists,
 } from '@rulecast/rules';
-import type { EntryCounts, Refusal } from '@rulecast/sources';
+import type { DeliveryRefusal, EntryCounts } from '@rulecast/sources';
 
 export interface ListUpdate {
   readonly ruleSet: RuleSet;
   /** Lists that stay as they were, and why. */
-  readonly refused: ReadonlyMap<string, Refusal>;
+  readonly refused: ReadonlyMap<string, DeliveryRefusal>;
 }
 
 /** A list that a rule needs outlives its source. */
@@ -40,7 +40,7 @@ export function withLists(
   batch: ReadonlyMap<string, List | undefined>,
   limits: ReleaseLimits = RELEASE_LIMITS,
 ): ListUpdate {
-  const refused = new Map<string, Refusal>();
+  const refused = new Map<string, DeliveryRefusal>();
   const used = usedLists(current.policies.values());
   const lists = new Map(current.lists);
   const placed = new Map<string, List>();
@@ -93,7 +93,7 @@ class Room {
   }
 
   /** Counts a list in, or says why there is no room. What only shrinks always has room. */
-  take(name: string, list: List): Refusal | undefined {
+  take(name: string, list: List): DeliveryRefusal | undefined {
     const gain = this.gain(name, list);
     const isNew = !this.lists.has(name);
     if (gain > 0 && this.entries + gain > this.limits.entries) {

@@ -1,6 +1,6 @@
 /**
  * What the names of the rules stand for, over time: asked for again when their time to live ends, and, where no answer comes,
- * what they stood for last.
+ * what they stood for last. What they stand for now is known at any time, without waiting for anybody.
  *
  *   unknown ─ask─▶ good ──ttl──▶ (ask) ─answer─▶ good
  *      │ no answer   ▲             │ no answer
@@ -14,20 +14,33 @@
 
 import {
   EMPTY_PREFIX_SET,
+  type Prefix,
   type Prefixes,
   type PrefixSet,
+  prefixAt,
   prefixCount,
+  prefixSetOf,
   type RuleSet,
   type Run,
   usedNames,
 } from '@rulecast/rules';
 import type { Clock } from '@rulecast/sources';
+import { Questions } from './questions.ts';
 import { addressesOf, type ResolveName } from './resolve.ts';
 
 /** Our choice. */
 export const NAME_LIMITS = {
-  /** Queries under way at once: a resolver on the same host is not to be flooded by a list of 4,096 names. */
+  /** Names asked for at once: a resolver on the same host is not to be flooded by a list of 4,096 names. */
   queries: 32,
+  /** Of these, for their own sake: dead names take the others from no push. */
+  backQueries: 24,
+  /** How long a push waits for the names that it brings: two tries of a query that is lost, and its answer. */
+  bringMs: 5000,
+  /** A name that changes again within this time keeps the addresses of its answers for as long: servers that hand out a few of many at a time, or another view each time, come to rest so. */
+  graceMs: 600_000,
+  /** Answers kept for that, and addresses that they may have together before the oldest go. */
+  graceAnswers: 32,
+  graceAddresses: 256,
   /** The shortest and the longest that an answer is taken to hold, whatever its time to live: between a flood and a rule that is a day late. */
   ttlMinMs: 30_000,
   ttlMaxMs: 3_600_000,
@@ -68,9 +81,23 @@ export interface NamesOptions {
   readonly acceptAgeMs?: number;
 }
 
+interface Answer {
+  readonly set: PrefixSet;
+  /** When it came last. */
+  readonly atMs: number;
+}
+
 interface Entry {
-  /** The last good addresses of each family, and when they were. */
-  held: PrefixSet | undefined;
+  /** What it said before this process asked, until there is an answer. */
+  readonly before: PrefixSet | undefined;
+  /** The last good addresses of each family, the last answer last; those that count in the grace time before it. */
+  answers: readonly Answer[];
+  /** When the last answer was another than the one before. */
+  changedAtMs: number;
+  /** While it changes again and again, all its answers count. */
+  unionUntilMs: number;
+  /** What they are together, once somebody asked. */
+  union: { readonly answers: readonly Answer[]; readonly set: PrefixSet } | undefined;
   readonly goodAtMs: { v4: number; v6: number };
   /** When a release asks for it again. */
   askAtMs: number;
@@ -94,45 +121,56 @@ export class Names {
   private readonly random: () => number;
   private readonly acceptAgeMs: number;
   private readonly entries = new Map<string, Entry>();
-  private readonly asking = new Map<string, Promise<void>>();
-  private isClosed = false;
+  private readonly questions: Questions;
+  private readonly closing = new AbortController();
+  /** The names of the rule set that was asked about last: they are thousands, and it is the head nearly always. */
+  private used: { readonly ruleSet: RuleSet; readonly names: readonly string[] } | undefined;
 
   constructor(options: NamesOptions) {
     this.resolve = options.resolve;
     this.clock = options.clock;
     this.random = options.random ?? Math.random;
     this.acceptAgeMs = options.acceptAgeMs ?? NAME_LIMITS.acceptAgeMs;
+    const { queries, backQueries } = NAME_LIMITS;
+    this.questions = new Questions({ most: queries, mostBack: backQueries }, (name) => this.ask(name));
   }
 
   /**
-   * What the names of a rule set stand for. Asks for those that are new or whose time has come; a name that was never asked for stands
-   * meanwhile for what the rule set says, for that is what the last process knew. Never throws.
+   * What the names of a rule set stand for, once those were asked for that are new or whose time has come, of those that `isBrought`; waits at most
+   * `NAME_LIMITS.bringMs` for them. Never throws.
    */
-  async settle(ruleSet: RuleSet): Promise<Resolved> {
-    const nowMs = this.clock.monotonicMs();
-    const names = usedNames(ruleSet);
-    await this.askAll(
-      names.filter((name) => (this.entries.get(name)?.askAtMs ?? nowMs) <= nowMs),
-      ruleSet,
-    );
-    return this.resolved(ruleSet, names);
+  async settle(ruleSet: RuleSet, isBrought: (name: string) => boolean = () => true): Promise<Resolved> {
+    await this.bring(ruleSet, isBrought);
+    return this.resolved(ruleSet);
   }
 
-  /** Asks for all names of a rule set that are due now or soon. Never throws. */
+  /** Likewise, without what comes of it. */
+  async bring(ruleSet: RuleSet, isBrought: (name: string) => boolean): Promise<void> {
+    const nowMs = this.clock.monotonicMs();
+    const due = this.namesOf(ruleSet).filter((name) => {
+      const entry = this.entries.get(name);
+      const isWanted = isBrought(name) || (entry !== undefined && isNeverDue(entry));
+      return isWanted && (entry?.askAtMs ?? nowMs) <= nowMs;
+    });
+    await this.askFor(due, ruleSet, 'front');
+  }
+
+  /** Asks for all names of a rule set that are due now or soon; resolves when all were answered for. Never throws. */
   async refresh(ruleSet: RuleSet): Promise<void> {
     const soonMs = this.clock.monotonicMs() + NAME_LIMITS.batchMs;
-    const due = usedNames(ruleSet).filter((name) => {
+    const due = this.namesOf(ruleSet).filter((name) => {
       const entry = this.entries.get(name);
       return entry === undefined || (entry.dueAtMs !== undefined && entry.dueAtMs <= soonMs);
     });
-    await this.askAll(due, ruleSet);
+    await this.askFor(due, ruleSet, 'back');
   }
 
-  /** How long until a name of a rule set is due; undefined where none ever is. */
+  /** How long until a name of a rule set is due that is not being asked for; undefined where none ever is. */
   dueInMs(ruleSet: RuleSet): number | undefined {
     const nowMs = this.clock.monotonicMs();
     let nextMs: number | undefined;
-    for (const name of usedNames(ruleSet)) {
+    for (const name of this.namesOf(ruleSet)) {
+      if (this.questions.has(name)) continue;
       const entry = this.entries.get(name);
       const dueAtMs = entry === undefined ? nowMs : entry.dueAtMs;
       if (dueAtMs !== undefined) nextMs = Math.min(nextMs ?? dueAtMs, dueAtMs);
@@ -140,28 +178,80 @@ export class Names {
     return nextMs === undefined ? undefined : Math.max(0, nextMs - nowMs);
   }
 
-  /** Asks for no further name. */
-  close(): void {
-    this.isClosed = true;
+  /** Whether no name is being asked for. */
+  get isIdle(): boolean {
+    return this.questions.isIdle;
   }
 
-  /** Forgets names that a rule set does not use. */
-  keepOnly(ruleSet: RuleSet): void {
-    const used = new Set(usedNames(ruleSet));
+  /** Asks for no further name, and lets nobody wait. */
+  close(): void {
+    this.closing.abort();
+    this.questions.close();
+  }
+
+  /** Forgets names that no rule set of these uses. */
+  keepOnly(...ruleSets: readonly RuleSet[]): void {
+    const used = new Set(ruleSets.flatMap((ruleSet) => this.namesOf(ruleSet)));
     for (const name of this.entries.keys()) if (!used.has(name)) this.entries.delete(name);
   }
 
-  private resolved(ruleSet: RuleSet, names: readonly string[]): Resolved {
+  private namesOf(ruleSet: RuleSet): readonly string[] {
+    if (this.used?.ruleSet !== ruleSet) this.used = { ruleSet, names: usedNames(ruleSet) };
+    return this.used.names;
+  }
+
+  /** Asks, and waits for all answers, or, of those in front, for as long as a push waits. */
+  private async askFor(names: readonly string[], ruleSet: RuleSet, place: 'front' | 'back'): Promise<void> {
+    if (names.length === 0 || this.closing.signal.aborted) return;
+    for (const name of names) this.add(name, ruleSet.resolutions.get(name));
+    const answered = this.questions.askAll(names, place);
+    if (place === 'back') return answered;
+    let isLate = false;
+    await new Promise<void>((resolve) => {
+      const cancel = this.clock.after(NAME_LIMITS.bringMs, () => {
+        isLate = true;
+        resolve();
+      });
+      void answered.then(() => {
+        cancel();
+        resolve();
+      });
+    });
+    if (isLate) this.questions.leave(names);
+  }
+
+  private add(name: string, before: PrefixSet | undefined): void {
+    if (this.entries.has(name)) return;
+    const nowMs = this.clock.monotonicMs();
+    this.entries.set(name, {
+      before,
+      answers: [],
+      changedAtMs: Number.NEGATIVE_INFINITY,
+      unionUntilMs: Number.NEGATIVE_INFINITY,
+      union: undefined,
+      goodAtMs: { v4: nowMs, v6: nowMs },
+      askAtMs: nowMs,
+      dueAtMs: nowMs,
+      failure: undefined,
+      failureCount: 0,
+    });
+  }
+
+  /** What the names of a rule set stand for now; one that was not answered for yet, for what the rule set says. Asks nobody. */
+  resolved(ruleSet: RuleSet): Resolved {
+    const names = this.namesOf(ruleSet);
     const dropped = namesOfDrops(ruleSet);
     const resolutions = new Map<string, PrefixSet>();
     const failed: FailedName[] = [];
     for (const name of names) {
       const entry = this.entries.get(name);
       const before = ruleSet.resolutions.get(name);
-      const held = entry?.held ?? before;
-      const failure = entry?.failure;
+      const known = entry === undefined ? undefined : this.heldBy(entry);
+      const held = known ?? before;
+      const failure = entry?.failure ?? (held === undefined ? this.unanswered(entry) : undefined);
       const isAging = failure !== undefined && !dropped.has(name);
-      const set = isAging && entry?.held !== undefined ? this.unaged(entry, entry.held, failure) : held;
+      const set =
+        isAging && entry !== undefined && known !== undefined ? this.unaged(entry, known, failure) : held;
       if (failure !== undefined) {
         const { reason, sinceMs } = failure;
         failed.push({ name, reason, sinceMs, meaning: meaningOf(failure, held, set) });
@@ -187,52 +277,51 @@ export class Names {
     };
   }
 
-  private async askAll(names: readonly string[], ruleSet: RuleSet): Promise<void> {
-    const queue = names.values();
-    const work = async (): Promise<void> => {
-      for (const name of queue) {
-        if (this.isClosed) return;
-        await this.askOnce(name, ruleSet.resolutions.get(name));
-      }
-    };
-    await Promise.all(Array.from({ length: Math.min(NAME_LIMITS.queries, names.length) }, work));
+  /** Of a name that nobody has answered for yet, and that stands for nothing. */
+  private unanswered(entry: Entry | undefined): Failure {
+    const reason =
+      entry === undefined ? 'not asked for yet' : `no answer within ${NAME_LIMITS.bringMs / 1000} s`;
+    return { reason, sinceMs: entry?.askAtMs ?? this.clock.monotonicMs(), families: FAMILIES };
   }
 
-  private askOnce(name: string, before: PrefixSet | undefined): Promise<void> {
-    let asked = this.asking.get(name);
-    if (asked === undefined) {
-      asked = this.ask(name, before).finally(() => this.asking.delete(name));
-      this.asking.set(name, asked);
-    }
-    return asked;
+  /** The last answer; while it changes again and again, all that are kept. */
+  private heldBy(entry: Entry): PrefixSet | undefined {
+    const { before, answers, unionUntilMs } = entry;
+    const last = answers.at(-1);
+    if (last === undefined || this.clock.monotonicMs() >= unionUntilMs) return last?.set ?? before;
+    if (entry.union?.answers !== answers) entry.union = { answers, set: unionOf(answers) };
+    return entry.union.set;
   }
 
-  private async ask(name: string, before: PrefixSet | undefined): Promise<void> {
-    let entry = this.entries.get(name);
-    if (entry === undefined) {
-      const nowMs = this.clock.monotonicMs();
-      const goodAtMs = { v4: nowMs, v6: nowMs };
-      entry = {
-        held: before,
-        goodAtMs,
-        askAtMs: nowMs,
-        dueAtMs: undefined,
-        failure: undefined,
-        failureCount: 0,
-      };
-      this.entries.set(name, entry);
-    }
-    entry.held ??= before;
+  private async ask(name: string): Promise<void> {
     try {
       const answer = await this.resolve(name);
+      const entry = this.entries.get(name);
+      if (entry === undefined) return; // nobody uses it any more
       const { failed, ttlMs } = answer;
-      entry.held = addressesOf(answer, entry.held);
+      this.take(entry, addressesOf(answer, entry.answers.at(-1)?.set ?? entry.before));
       this.good(entry, failed?.family, ttlMs);
       if (failed === undefined) return;
       this.failing(entry, [failed.family], failed.reason);
     } catch (error) {
+      const entry = this.entries.get(name);
+      if (entry === undefined) return;
       this.failing(entry, FAMILIES, error instanceof Error ? error.message : String(error));
     }
+  }
+
+  private take(entry: Entry, set: PrefixSet): void {
+    const nowMs = this.clock.monotonicMs();
+    const { graceMs, graceAnswers } = NAME_LIMITS;
+    const last = entry.answers.at(-1)?.set ?? entry.before;
+    if (last !== undefined && !sameSet(last, set)) {
+      if (nowMs - entry.changedAtMs < graceMs) entry.unionUntilMs = nowMs + graceMs;
+      entry.changedAtMs = nowMs;
+    }
+    const others = entry.answers.filter((answer) => {
+      return nowMs - answer.atMs < graceMs && !sameSet(answer.set, set);
+    });
+    entry.answers = [...others.slice(1 - graceAnswers), { set, atMs: nowMs }];
   }
 
   private good(entry: Entry, except: 'v4' | 'v6' | undefined, ttlMs: number | undefined): void {
@@ -260,6 +349,23 @@ export class Names {
     entry.askAtMs = nowMs + backoffMs * (0.5 + 0.5 * this.random());
     entry.dueAtMs = entry.askAtMs;
   }
+}
+
+/** The addresses of answers, the last of them in any case and of the others as many as there is room for, the newest first. */
+function unionOf(answers: readonly Answer[]): PrefixSet {
+  const all: Prefix[] = [];
+  for (const { set } of answers.toReversed()) {
+    if (all.length > 0 && all.length + prefixCount(set) > NAME_LIMITS.graceAddresses) break;
+    for (const column of [set.v4, set.v6]) {
+      for (let i = 0; i < column.lengths.length; i++) all.push(prefixAt(column, i));
+    }
+  }
+  return prefixSetOf(all);
+}
+
+/** Whether it is asked for with each push, and not for its own sake. */
+function isNeverDue({ dueAtMs, failure }: Entry): boolean {
+  return dueAtMs === undefined && failure === undefined;
 }
 
 /** A failed name for people, with what it means for its rules; `nowMs` by the monotonic clock. */
@@ -315,7 +421,7 @@ function sameSet(a: PrefixSet, b: PrefixSet): boolean {
 
 function sameColumn(a: Prefixes, b: Prefixes): boolean {
   if (a.lengths.length !== b.lengths.length) return false;
-  return (
-    a.lengths.every((length, i) => length === b.lengths[i]) && a.words.every((word, i) => word === b.words[i])
-  );
+  for (let i = 0; i < a.lengths.length; i++) if (a.lengths[i] !== b.lengths[i]) return false;
+  for (let i = 0; i < a.words.length; i++) if (a.words[i] !== b.words[i]) return false;
+  return true;
 }

@@ -6,16 +6,24 @@
 import { EventEmitter } from 'node:events';
 import { join } from 'node:path';
 import { DEGRADED_MAX, ErrorCode, type Manifest, ProtocolError } from '@rulecast/protocol';
-import { isPartName, type List, type RuleSet, RuleSetProblemCode } from '@rulecast/rules';
-import { type BatchOutcome, type Clock, SYSTEM_CLOCK } from '@rulecast/sources';
+import {
+  checkRuleSet,
+  isPartName,
+  type List,
+  type RuleSet,
+  RuleSetProblemCode,
+  usedNames,
+} from '@rulecast/rules';
+import { type BatchOutcome, type Clock, Damper, type DeliveryRefusal, SYSTEM_CLOCK } from '@rulecast/sources';
 import type { Logger } from 'pino';
 import { Archive, type PartFilter, restored } from './archive.ts';
+import { bareText, newBareDrops, type ResolvedRuleSet } from './bare-drop.ts';
 import { Committer, GuardError, type Origin, type Plan } from './commit.ts';
 import { type Identity, openIdentity } from './identity.ts';
 import { type IngestNote, type IngestResult, ingest } from './ingest.ts';
-import { listChanges, withLists } from './list-update.ts';
-import { changedNames, type FailedName, failedNameText, Names } from './names.ts';
-import type { PushInput } from './pushed.ts';
+import { type ListUpdate, listChanges, withLists } from './list-update.ts';
+import { changedNames, type FailedName, failedNameText, NAME_LIMITS, Names } from './names.ts';
+import type { PushedParts, PushInput } from './pushed.ts';
 import type { ResolveName } from './resolve.ts';
 import { type Release, Store, type StoreOptions } from './store.ts';
 import { Subscribers } from './subscribers.ts';
@@ -43,6 +51,8 @@ export interface PushOptions {
   /** Refuse unless the head has this version (0: no release yet). */
   readonly ifVersion?: number | undefined;
   readonly dryRun?: boolean;
+  /** Only true takes drop rules that are left without any address, for their names do not resolve. */
+  readonly allowUnresolved?: boolean;
 }
 
 /** A rule set that could be released, and was unless it was a dry run or says what the head says. */
@@ -76,7 +86,11 @@ export interface ListKeeper {
 
 /** How many failed names the status lists by name. */
 const FAILED_NAMES_SHOWN = 8;
-/** Between two refreshes of names at least: a refresh that fails is not repeated at once. */
+/** What a list of a source is refused by that would leave a drop rule without an address. It is tried again. */
+const NAMES_NOT_RESOLVED = 'names-not-resolved';
+/** So long a wait is told of: names are damped. */
+const NAMES_DAMPED_MS = 60_000;
+/** Between two rounds of asking for names at least, so that one with thousands of names asks for many of them together. */
 const NAMES_PAUSE_MS = 1000;
 
 export class Publisher extends EventEmitter<{ release: [Release] }> {
@@ -95,6 +109,14 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
   private readonly names: Names;
   private failedNames: readonly FailedName[] = [];
   private unscheduleNames: (() => void) | undefined;
+  /** When names that were answered for are to be released, though others are not. */
+  private cancelNameRelease: (() => void) | undefined;
+  private readonly nameDamper = new Damper();
+  private areNamesDamped = false;
+  /** Pushes and batches that have not come to their turn yet. */
+  private readonly underWay = new Set<Promise<unknown>>();
+  /** Rule sets that they wait with for their names. */
+  private readonly drafts = new Set<RuleSet>();
   private isClosed = false;
   private keeper: ListKeeper | undefined;
   private turn: Promise<unknown> = Promise.resolve(); // the push or epoch before the next one
@@ -154,43 +176,107 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
    * were and named. Throws StoreError; then nothing changed.
    */
   updateLists(batch: ReadonlyMap<string, List | undefined>): Promise<BatchOutcome> {
-    return this.serially(async () => {
-      const { ruleSet, refused } = withLists(this.committer.ruleSet, batch);
-      const names = [...batch.keys()].filter((name) => !refused.has(name));
-      try {
-        const origin: Origin = { cause: 'source', detail: names.join(', ') };
-        const { plan } = await this.release(ruleSet, [], origin, false);
-        return { refused, changes: listChanges(plan.changes) };
-      } catch (error) {
-        if (!(error instanceof ProtocolError || error instanceof GuardError)) throw error;
-        const refusal = { code: error.code, reason: error.message }; // of the content: trying again is of no use
-        return {
-          refused: new Map([...refused, ...names.map((name) => [name, refusal] as const)]),
-          changes: new Map(),
-        };
-      }
+    return this.ahead(async () => {
+      await this.bring(withLists(this.committer.ruleSet, batch).ruleSet);
+      return this.serially(() => this.updateListsNow(batch));
     });
+  }
+
+  private async updateListsNow(batch: ReadonlyMap<string, List | undefined>): Promise<BatchOutcome> {
+    const { ruleSet, refused } = this.withResolvedLists(batch);
+    const names = [...batch.keys()].filter((name) => !refused.has(name));
+    try {
+      const origin: Origin = { cause: 'source', detail: names.join(', ') };
+      const { plan } = await this.release(ruleSet, [], origin, false);
+      return { refused, changes: listChanges(plan.changes) };
+    } catch (error) {
+      if (!(error instanceof ProtocolError || error instanceof GuardError)) throw error;
+      const refusal: DeliveryRefusal = { code: error.code, reason: error.message }; // of the content: trying again is of no use
+      return {
+        refused: new Map([...refused, ...names.map((name) => [name, refusal] as const)]),
+        changes: new Map(),
+      };
+    }
+  }
+
+  /** The rule set with a batch, but for lists that would leave a drop rule without an address: those wait until their names resolve. */
+  private withResolvedLists(batch: ReadonlyMap<string, List | undefined>): ListUpdate {
+    const { ruleSet: head } = this.committer;
+    const update = withLists(head, batch);
+    const bare = newBareDrops(head, this.withResolutions(update.ruleSet)).filter(({ list }) => {
+      return list !== undefined && batch.has(list);
+    });
+    if (bare.length === 0) return update;
+    const held = new Map(
+      bare.map((drop) => [
+        drop.list ?? '',
+        { code: NAMES_NOT_RESOLVED, reason: bareText(drop), isTemporary: true },
+      ]),
+    );
+    const rest = withLists(head, new Map([...batch].filter(([name]) => !held.has(name))));
+    return { ...rest, refused: new Map([...rest.refused, ...held]) };
   }
 
   /** Reads, checks and releases what was pushed. Throws GuardError, ProtocolError and StoreError; then nothing changed. */
   push(input: PushInput, options: PushOptions = {}): Promise<PushOutcome> {
-    return this.serially(() => this.pushNow(input, options));
+    return this.ahead(async () => {
+      const moved = this.movedFrom(options.ifVersion);
+      if (moved !== undefined) return moved;
+      const pushed = await this.workshop.read(input, Math.floor(this.nowMs() / 1000));
+      const draft = this.ingested(pushed, input);
+      if (draft.kind === 'rejects') return draft;
+      await this.bring(draft.ruleSet);
+      return this.serially(() => this.pushNow(pushed, input, options));
+    });
   }
 
-  private async pushNow(input: PushInput, options: PushOptions): Promise<PushOutcome> {
+  private async pushNow(pushed: PushedParts, input: PushInput, options: PushOptions): Promise<PushOutcome> {
     const moved = this.movedFrom(options.ifVersion);
     if (moved !== undefined) return moved;
-    const pushed = await this.workshop.read(input, Math.floor(this.nowMs() / 1000));
-    const read = ingest(this.committer.ruleSet, pushed, input, (list) => this.keeper?.owns(list) === true);
+    const read = this.ingested(pushed, input);
     if (read.kind === 'rejects') return read;
+    if (options.allowUnresolved !== true && isSound(read.ruleSet)) this.checkDrops(read.ruleSet);
     const detail = input.files.filter(({ role }) => role === 'pushed').map(({ name }) => name);
     const origin: Origin = { cause: 'push', detail: detail.join(', ') };
     return this.release(read.ruleSet, read.notes, origin, options.dryRun === true);
   }
 
+  private ingested(pushed: PushedParts, input: PushInput): IngestResult {
+    return ingest(this.committer.ruleSet, pushed, input, (list) => this.keeper?.owns(list) === true);
+  }
+
+  /**
+   * Asks for the names that a rule set has and the head has not, and waits for them, though not for long, and off the turn: no other release waits for
+   * a name. For what is refused anyway, such as too many names, nobody is asked.
+   */
+  private async bring(draft: RuleSet): Promise<void> {
+    if (!isSound(draft)) return;
+    this.drafts.add(draft);
+    try {
+      const known = new Set(usedNames(this.committer.ruleSet));
+      await this.names.bring(draft, (name) => !known.has(name));
+    } finally {
+      this.drafts.delete(draft);
+    }
+  }
+
+  /** Throws GuardError where a drop rule would be left without any address that is not so already. */
+  private checkDrops(ruleSet: RuleSet): void {
+    const bare = newBareDrops(this.committer.ruleSet, this.withResolutions(ruleSet));
+    const [first] = bare;
+    if (first === undefined) return;
+    const more = bare.length > 1 ? ` (and ${bare.length - 1} more rules)` : '';
+    const reason = `${bareText(first)}${more}: nothing is stopped by that; --allow-unresolved releases it all the same`;
+    throw new GuardError({ part: first.policy, reason });
+  }
+
+  private withResolutions(ruleSet: RuleSet): ResolvedRuleSet {
+    return { ...ruleSet, ...this.names.resolved(ruleSet) };
+  }
+
   /**
    * Releases the content of an earlier version, or one part of it, above the head. A part that was not there then is
-   * removed. Names are resolved anew. Throws UnknownReleaseError, ProtocolError `no-such-part`, and what `push` throws.
+   * removed. Of its names one that the head has not stands for what it stood for then, until it is asked for, at once. Throws UnknownReleaseError, ProtocolError `no-such-part`, and what `push` throws.
    */
   rollback(
     version: number,
@@ -219,8 +305,8 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
   }
 
   /**
-   * Resolves the names of a rule set and makes it the next release, unless it says what the head says. Of its resolutions
-   * a name keeps what it has there if it does not resolve. Call it in turn.
+   * Makes a rule set the next release, with what its names stand for now, unless it says what the head says. Of its resolutions
+   * a name keeps what it has there if it was not answered for. Call it in turn.
    */
   private async release(
     ruleSet: RuleSet,
@@ -228,13 +314,13 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
     origin: Origin,
     dryRun: boolean,
   ): Promise<ReleaseOutcome> {
-    const { resolutions, failed } = await this.names.settle(ruleSet);
+    const { resolutions, failed } = this.names.resolved(ruleSet);
     const plan = this.withoutOperands(await this.committer.plan({ ...ruleSet, resolutions }));
     const result = { plan, notes, failedNames: failed };
     if (dryRun) return { kind: 'planned', ...result, head: this.head };
     this.failedNames = failed;
     if (plan.changed) this.announce(await this.committer.commit(plan, origin));
-    this.names.keepOnly(ruleSet);
+    this.names.keepOnly(ruleSet, ...this.drafts);
     this.scheduleNames();
     if (!plan.changed) return { kind: 'unchanged', ...result, head: this.head };
     const { head } = this;
@@ -250,17 +336,51 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
   }
 
   /**
-   * Asks for the names that are due, off the turn of pushes, and puts what they stand for now in force as one release, if anything differs.
-   * Called by itself when a name's time to live ends. Throws ProtocolError `over-limit` and StoreError; then nothing changed.
+   * Asks for the names that are due, off the turn of pushes, and puts what they stand for now in force as one release, if anything differs and that
+   * is not too often. Called by itself when a name's time to live ends. Throws ProtocolError `over-limit` and StoreError; then nothing changed.
    */
   async refreshNames(): Promise<void> {
-    await this.names.refresh(this.committer.ruleSet);
-    await this.serially(async () => {
+    const answered = this.names.refresh(this.committer.ruleSet);
+    this.scheduleNames(); // for the next ones: these may take long
+    await answered;
+    this.scheduleNames();
+    await this.releaseNames();
+  }
+
+  /** What names stand for now becomes a release, or waits for its time where they change again and again. */
+  private releaseNames(): Promise<void> {
+    this.cancelNameRelease?.();
+    this.cancelNameRelease = undefined;
+    return this.serially(async () => {
       if (this.isClosed || this.head === undefined) return;
+      const nowMs = this.clock.monotonicMs();
+      const waitMs = this.nameDamper.waitMs(nowMs);
+      this.tellDamped(waitMs >= NAMES_DAMPED_MS);
+      if (waitMs > 0) return this.releaseNamesAfter(waitMs);
+      if (!this.names.isIdle) this.releaseNamesAfter(NAME_LIMITS.batchMs); // those that still come
       const { ruleSet } = this.committer;
-      const changed = changedNames(ruleSet.resolutions, (await this.names.settle(ruleSet)).resolutions);
+      const { resolutions, failed } = this.names.resolved(ruleSet);
+      this.failedNames = failed;
+      this.scheduleNames();
+      if (resolutions === ruleSet.resolutions) return;
+      this.nameDamper.told(nowMs);
+      const changed = changedNames(ruleSet.resolutions, resolutions);
       await this.release(ruleSet, [], { cause: 'names', detail: changed.join(', ') }, false);
     });
+  }
+
+  private tellDamped(areDamped: boolean): void {
+    if (areDamped === this.areNamesDamped) return;
+    this.areNamesDamped = areDamped;
+    const text = areDamped
+      ? 'names change again and again: what they stand for is released less often'
+      : 'names change less often: what they stand for is released at once again';
+    this.logger.info(text);
+  }
+
+  private releaseNamesAfter(ms: number): void {
+    if (this.isClosed || this.cancelNameRelease !== undefined) return;
+    this.cancelNameRelease = this.clock.after(ms, () => this.tellFailure(this.releaseNames()));
   }
 
   private scheduleNames(): void {
@@ -269,11 +389,22 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
     const dueInMs = this.isClosed ? undefined : this.names.dueInMs(this.committer.ruleSet);
     if (dueInMs === undefined) return;
     this.unscheduleNames = this.clock.after(Math.max(dueInMs, NAMES_PAUSE_MS), () => {
-      void this.refreshNames().catch((error: unknown) => {
-        this.logger.error({ err: error }, 'names were resolved and not released');
-        this.scheduleNames();
-      });
+      this.releaseNamesAfter(NAME_LIMITS.batchMs); // those that answer wait no longer for those that do not
+      this.tellFailure(this.refreshNames());
     });
+  }
+
+  private tellFailure(work: Promise<void>): void {
+    void work.catch((error: unknown) => {
+      this.logger.error({ err: error }, 'names were resolved and not released');
+      this.scheduleNames();
+    });
+  }
+
+  /** Resolves when no name is asked for, and nothing is being released. */
+  async idle(): Promise<void> {
+    while (!this.names.isIdle) await new Promise((resolve) => setImmediate(resolve));
+    await this.turn;
   }
 
   /**
@@ -299,19 +430,37 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
     this.subscribers.emit('change');
   }
 
+  /** What goes before a turn, and the turn: closing waits for both. */
+  private async ahead<T>(work: () => Promise<T>): Promise<T> {
+    const working = work();
+    this.underWay.add(working);
+    try {
+      return await working;
+    } finally {
+      this.underWay.delete(working);
+    }
+  }
+
   private serially<T>(work: () => Promise<T>): Promise<T> {
     const next = this.turn.then(work);
     this.turn = next.catch(() => undefined); // each caller hears of its own failure
     return next;
   }
 
-  /** Waits for the push under way, which asks for no further names, then closes the store. */
+  /** Waits for the push under way, which waits for no further names, then closes the store. */
   async close(): Promise<void> {
     this.isClosed = true;
     this.names.close();
     this.unscheduleNames?.();
+    this.cancelNameRelease?.();
+    await Promise.allSettled([...this.underWay]);
     await this.turn;
     await this.workshop.close();
     await this.store.close();
   }
+}
+
+/** Whether a rule set could be released; why not is told by the plan of it. */
+function isSound(ruleSet: RuleSet): boolean {
+  return checkRuleSet(ruleSet).every(({ severity }) => severity !== 'fault');
 }

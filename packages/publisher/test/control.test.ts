@@ -117,7 +117,7 @@ describe('a push', () => {
     const { publisher, control } = await house({ resolve: () => Promise.reject(new Error('SERVFAIL')) });
     const odd = await ScriptedRulectl.push(control, {
       'hosts.txt': '192.0.2.1\n',
-      'x.rules': 'drop dsthost=a.example\n',
+      'x.rules': 'accept dsthost=a.example\n',
     });
     expect(recordsOf(odd, 'warning').map(({ code, part }) => `${code} ${part}`)).toEqual([
       'unused-list hosts',

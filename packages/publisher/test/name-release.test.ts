@@ -1,11 +1,13 @@
 import { once } from 'node:events';
+import { type List, nameListOf, prefixCount, prefixListOf } from '@rulecast/rules';
 import { describe, expect, it } from 'vitest';
 import { FakeClock, turns } from '../../sources/test/fake-clock.ts';
+import { NAME_LIMITS } from '../src/names.ts';
 import type { Publisher } from '../src/publisher.ts';
-import { dnsResolver } from '../src/resolve.ts';
+import { dnsResolver, type NameAnswer } from '../src/resolve.ts';
 import type { Release } from '../src/store.ts';
 import { type DnsName, type DnsRecord, serveDns } from './dns-server.ts';
-import { freshPublisher, prefixes, release, temporaryDirectory } from './fresh-publisher.ts';
+import { bytesOf, freshPublisher, prefixes, pushOf, release, temporaryDirectory } from './fresh-publisher.ts';
 
 const QUICK = { timeoutMs: 150, tries: 1 };
 const HOUR_MS = 3_600_000;
@@ -85,7 +87,7 @@ describe('names of the head', () => {
 
   it('that did not resolve at the push do so later, by themselves', async () => {
     const { clock, dns, publisher } = await house({});
-    await release(publisher, { 'x.rules': 'drop dsthost=a.example\n' });
+    await release(publisher, { 'x.rules': 'drop dsthost=a.example\n' }, {}, { allowUnresolved: true });
     expect(publisher.degraded).toEqual([
       'a.example does not resolve (no such name): its rules match nothing',
     ]);
@@ -146,20 +148,6 @@ describe('names of the head', () => {
     expect((await nextRelease(after, clock, 5000)).manifest.version).toBe(2);
   });
 
-  it('do not keep a push waiting', async () => {
-    const { clock, dns, publisher } = await house({ 'a.example': hosts(60, '192.0.2.1') });
-    await release(publisher, { 'x.rules': 'accept dsthost=a.example\n' });
-    dns.zone.set('a.example', { A: 'silent', AAAA: 'silent' });
-    clock.advance(60_000 - 2000); // due soon, for a refresh; a release may use it as it is
-    const refreshed = publisher.refreshNames();
-    const order: string[] = [];
-    await Promise.all([
-      refreshed.then(() => order.push('names')),
-      release(publisher, { 'hosts.txt': '192.0.2.9\n' }).then(() => order.push('push')),
-    ]);
-    expect(order).toEqual(['push', 'names']);
-  });
-
   it('do not keep a publisher from closing', async () => {
     const { clock, dns, publisher } = await house({ 'a.example': hosts(60, '192.0.2.1') });
     await release(publisher, { 'x.rules': 'accept dsthost=a.example\n' });
@@ -170,13 +158,181 @@ describe('names of the head', () => {
     await refreshed;
     expect(clock.pendingMs).toEqual([]);
   });
+});
 
-  it('that change on and on make one release each time', async () => {
-    const { clock, dns, publisher } = await house({ 'a.example': hosts(30, '192.0.2.0') });
+/** A resolver that asks nobody until a test says what it answers; what it was asked is kept. */
+class Silence {
+  readonly asked: string[] = [];
+  answer: ((name: string) => NameAnswer) | undefined;
+  private readonly waiting: ((error: Error) => void)[] = [];
+
+  readonly resolve = async (name: string): Promise<NameAnswer> => {
+    this.asked.push(name);
+    if (this.answer !== undefined) return this.answer(name);
+    return new Promise((_, reject) => this.waiting.push(reject));
+  };
+
+  /** Those who wait are told that nobody answers. */
+  end(): void {
+    for (const reject of this.waiting.splice(0)) reject(new Error('the DNS server does not answer'));
+  }
+}
+
+/** A publisher whose names nobody answers for. */
+function silentHouse() {
+  const clock = new FakeClock();
+  const dns = new Silence();
+  return { clock, dns, publisher: freshPublisher({ clock, resolve: dns.resolve }) };
+}
+
+/** Lets a push wait for its names as long as it may. */
+async function waited<T>(clock: FakeClock, work: Promise<T>): Promise<T> {
+  await until(() => clock.pendingMs.includes(NAME_LIMITS.bringMs));
+  clock.advance(NAME_LIMITS.bringMs);
+  return work;
+}
+
+async function until(holds: () => boolean): Promise<void> {
+  for (let i = 0; i < 1000 && !holds(); i++) await turns(1);
+  expect(holds()).toBe(true);
+}
+
+function rulesFor(action: string, count: number): string {
+  return Array.from({ length: count }, (_, i) => `${action} dsthost=host-${i}.example\n`).join('');
+}
+
+// A DNS server that answers nothing froze all releases: with 900 dead names each took 165 s.
+describe('names that nobody answers for', () => {
+  it('keep their own push waiting for five seconds, and no other release at all', async () => {
+    const { clock, dns, publisher } = silentHouse();
+    const dead = publisher.push(pushOf({ 'x.rules': rulesFor('accept', 900) }));
+    await until(() => dns.asked.length > 0);
+    await release(publisher, { 'hosts.txt': '192.0.2.1\n' }); // while that one waits
+    const outcome = await waited(clock, dead);
+    expect(outcome).toMatchObject({ kind: 'released', head: { manifest: { version: 2 } } });
+    expect(outcome.kind === 'released' && outcome.failedNames).toHaveLength(900);
+    for (let minute = 0; minute < 3; minute++) {
+      clock.advance(60_000);
+      await release(publisher, { 'hosts.txt': `192.0.2.${2 + minute}\n` });
+    }
+    const batch = new Map([['hosts', prefixListOf(prefixes('198.51.100.1'))]]);
+    expect((await publisher.updateLists(batch)).refused.size).toBe(0);
+    expect(await publisher.rollback(3, {})).toMatchObject({ kind: 'released' });
+  });
+
+  it('do not leave a drop rule without an address, unless that is permitted', async () => {
+    const { clock, publisher } = silentHouse();
+    const rules = { 'x.rules': 'accept dsthost=a.example\ndrop dsthost=b.example\naccept\n' };
+    const refused = waited(clock, publisher.push(pushOf(rules)));
+    await expect(refused).rejects.toThrow(
+      'policy default: drop dsthost=b.example would match nothing, for its name has no address (no answer within 5 s)',
+    );
+    await expect(refused).rejects.toMatchObject({ code: 'guard-refused', part: 'default' });
+    expect(publisher.head).toBeUndefined();
+    const outcome = await waited(clock, publisher.push(pushOf(rules), { allowUnresolved: true }));
+    expect(outcome).toMatchObject({ kind: 'released' });
+    expect(outcome.kind === 'released' && outcome.failedNames.map(({ name }) => name)).toEqual([
+      'a.example',
+      'b.example',
+    ]);
+    // What is so already refuses no push of something else, nor of the same policy.
+    await release(publisher, { 'hosts.txt': '192.0.2.1\n' });
+    await release(publisher, { 'x.rules': `drop dst4=192.0.2.1\n${rules['x.rules']}` });
+  });
+
+  it('leave a list of names of which one has an address, and refuse one of which none has', async () => {
+    const { clock, dns, publisher } = silentHouse();
+    dns.answer = () => ({ ...prefixes('192.0.2.1'), ttlMs: 60_000 });
+    const house = (names: string) =>
+      pushOf({
+        'h.yaml': `lists: { hosts: { names: [${names}], resolve: true } }\npolicies: { default: { egress: [drop dst=@hosts, accept] } }\n`,
+      });
+    expect(await publisher.push(house('a.example'))).toMatchObject({ kind: 'released' });
+    dns.answer = undefined;
+    expect(await waited(clock, publisher.push(house('a.example, b.example')))).toMatchObject({
+      kind: 'released',
+    });
+    await expect(waited(clock, publisher.push(house('c.example')))).rejects.toThrow(
+      'policy default: drop dst=@hosts would match nothing, for none of the names of list hosts has an address',
+    );
+  });
+
+  it('hold up a list of a source that would leave a drop rule without an address, and no other list', async () => {
+    const { clock, dns, publisher } = silentHouse();
+    dns.answer = () => ({ ...prefixes('192.0.2.1'), ttlMs: 60_000 });
+    await release(publisher, {
+      'h.yaml':
+        'lists: { hosts: { names: [a.example], resolve: true } }\npolicies: { default: { egress: [drop dst=@hosts, accept] } }\n',
+    });
+    dns.answer = undefined;
+    const batch = new Map<string, List>([
+      ['hosts', nameListOf(['b.example'], true)],
+      ['other', prefixListOf(prefixes('198.51.100.1'))],
+    ]);
+    const { refused } = await waited(clock, publisher.updateLists(batch));
+    expect([...refused].map(([name, { code }]) => [name, code])).toEqual([['hosts', 'names-not-resolved']]);
+    expect(publisher.head?.ruleSet.lists.has('other')).toBe(true);
+    expect(publisher.head?.ruleSet.resolutions.has('a.example')).toBe(true);
+  });
+
+  it('are asked for in the background, and answers are released without waiting for the others', async () => {
+    const { clock, dns, publisher } = silentHouse();
+    await waited(clock, publisher.push(pushOf({ 'x.rules': rulesFor('accept', 40) })));
+    dns.end();
+    dns.answer = (name) => {
+      if (name !== 'host-39.example') throw new Error('SERVFAIL');
+      return { ...prefixes('192.0.2.9'), ttlMs: 60_000 };
+    };
+    const next = await nextRelease(publisher, clock, 10_000);
+    expect(next.ruleSet.resolutions).toEqual(new Map([['host-39.example', prefixes('192.0.2.9')]]));
+  });
+
+  it('are not asked for at all where there are too many of them', async () => {
+    const { dns, publisher } = silentHouse();
+    const names = Array.from({ length: 4097 }, (_, i) => `host-${i}.example`).join('\n');
+    const document =
+      'lists: { hosts: { file: hosts.txt, resolve: true } }\npolicies: { default: { egress: [drop dst=@hosts, accept] } }\n';
+    const files = [
+      { name: 'h.yaml', role: 'pushed' as const, bytes: bytesOf(document) },
+      { name: 'hosts.txt', role: 'referenced' as const, bytes: bytesOf(names) },
+    ];
+    await expect(publisher.push(pushOf({}, { files }))).rejects.toThrow('4097 names');
+    expect(dns.asked).toEqual([]);
+  });
+});
+
+// A thousand names of 30 s made 7.8 releases a minute, and filled the archive in 9 h.
+describe('names that change on and on', () => {
+  it('make at most 12 releases an hour, however many they are, and none is lost', async () => {
+    const clock = new FakeClock();
+    const answers = Array.from({ length: 128 }, (_, i) => ({ ...prefixes(`192.0.2.${i}`), ttlMs: 30_000 }));
+    const counts = new Map<string, number>();
+    const resolve = async (name: string): Promise<NameAnswer> => {
+      const count = counts.get(name) ?? 0;
+      counts.set(name, count + 1);
+      return answers[count] ?? prefixes();
+    };
+    const publisher = freshPublisher({ clock, resolve });
+    await release(publisher, { 'x.rules': rulesFor('accept', 1_000) });
+    for (let passedMs = 0; passedMs < HOUR_MS; passedMs += 5000) {
+      clock.advance(5000);
+      await publisher.idle();
+    }
+    expect(publisher.head?.manifest.version).toBeLessThanOrEqual(12);
+    expect(publisher.head?.manifest.version).toBeGreaterThan(4);
+    expect(counts.get('host-0.example')).toBeGreaterThan(90);
+    const held = publisher.head?.ruleSet.resolutions.get('host-0.example');
+    expect(held === undefined ? 0 : prefixCount(held)).toBeGreaterThan(5); // of the ten minutes before
+  }, 120_000);
+
+  it('are released at once as long as they do so now and then', async () => {
+    const { clock, dns, publisher } = await house({ 'a.example': hosts(600, '192.0.2.0') });
     await release(publisher, { 'x.rules': 'accept dsthost=a.example\n' });
-    for (let i = 1; i <= 20; i++) {
-      dns.zone.set('a.example', hosts(30, `192.0.2.${i}`));
-      expect((await nextRelease(publisher, clock, 40_000)).manifest.version).toBe(1 + i);
+    for (let i = 1; i <= 10; i++) {
+      dns.zone.set('a.example', hosts(600, `192.0.2.${i}`));
+      const next = await nextRelease(publisher, clock, 700_000);
+      expect(next.manifest.version).toBe(1 + i);
+      expect(next.ruleSet.resolutions).toEqual(new Map([['a.example', prefixes(`192.0.2.${i}`)]]));
     }
   });
 });

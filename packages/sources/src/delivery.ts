@@ -13,10 +13,16 @@ import type { Source, SourceTrouble } from './source.ts';
 /** Lists to put in force, by name; undefined: no source has this list any more. */
 export type ListBatch = ReadonlyMap<string, List | undefined>;
 
+/** Why a list stays as it was. */
+export interface DeliveryRefusal extends Refusal {
+  /** Only true has it tried again although the list stays the same. */
+  readonly isTemporary?: boolean;
+}
+
 /** What became of a batch. */
 export interface BatchOutcome {
   /** Lists that stay as they were, and why. */
-  readonly refused: ReadonlyMap<string, Refusal>;
+  readonly refused: ReadonlyMap<string, DeliveryRefusal>;
   /** By how many entries each list changed that did. */
   readonly changes: ReadonlyMap<string, EntryCounts>;
 }
@@ -89,12 +95,13 @@ export class Delivery {
     return lost.length > 0;
   }
 
-  /** Puts what differs in force. Rejects as the consumer does; then all of it still differs. */
-  async deliver(sources: ReadonlyMap<string, Source>): Promise<void> {
+  /** Puts what differs in force. Resolves with whether to try again soon. Rejects as the consumer does; then all of it still differs. */
+  async deliver(sources: ReadonlyMap<string, Source>): Promise<boolean> {
     const batch = this.batch(sources);
-    if (batch.size === 0) return;
+    if (batch.size === 0) return false;
     const { refused, changes } = await this.consumer.update(batch);
     for (const [name, list] of batch) this.settle(name, list, refused.get(name), changes.get(name));
+    return [...refused.values()].some(({ isTemporary }) => isTemporary === true);
   }
 
   private batch(sources: ReadonlyMap<string, Source>): ListBatch {
@@ -130,6 +137,7 @@ export class Delivery {
     if (this.refused.get(name)?.reason !== refusal.reason) {
       this.log.warn({ list: name, code: refusal.code }, `list ${name} is not released: ${refusal.reason}`);
     }
-    this.refused.set(name, { ...refusal, atMs });
+    const { code, reason } = refusal;
+    this.refused.set(name, { code, reason, atMs });
   }
 }

@@ -2,7 +2,8 @@
 
 export type { EntryCounts } from './change.ts';
 export { type Clock, SYSTEM_CLOCK } from './clock.ts';
-export type { BatchOutcome, ListBatch, ListConsumer } from './delivery.ts';
+export { DAMPER_LIMITS, Damper } from './damper.ts';
+export type { BatchOutcome, DeliveryRefusal, ListBatch, ListConsumer } from './delivery.ts';
 export { Fetcher, type FetcherOptions } from './fetch.ts';
 export type { Permits, Refusal } from './guard.ts';
 export type { Log } from './log.ts';

@@ -421,7 +421,7 @@ export class Sources {
     try {
       for (const source of this.sources.values()) await source.expire();
       await this.evaluateAll();
-      await this.delivery.deliver(this.sources);
+      if (await this.delivery.deliver(this.sources)) this.retryLater();
     } catch (error) {
       if (this.closing.signal.aborted) return this.keep();
       this.options.log.warn({ err: error }, 'what sources say could not be put in force: it is tried again');

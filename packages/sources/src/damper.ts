@@ -1,0 +1,43 @@
+/**
+ * How often what changes on and on is told: at once while it changes now and then, and less and less often the more it changes. A bucket of
+ * tokens, one for each telling, which fills at a steady rate; so that within any time there are at most as many as it holds and what was filled in.
+ *
+ *   tokens left             4 or 3    2      1       none
+ *   since the last telling  at once   30 s   2 min   until there is one again
+ */
+
+/** Our choice: 4 at once and 7.5 an hour; at most 11 in any hour, and 12 with what somebody pushes. */
+export const DAMPER_LIMITS = {
+  tokens: 4,
+  /** Until a token is there again. */
+  refillMs: 480_000,
+  /** Since the last telling, by how many tokens are left, from one on. */
+  spacingsMs: [120_000, 30_000, 0, 0],
+} as const;
+
+export class Damper {
+  private tokens: number = DAMPER_LIMITS.tokens;
+  private filledAtMs = 0;
+  private toldAtMs = Number.NEGATIVE_INFINITY;
+
+  /** How long, by a monotonic clock, until something may be told. */
+  waitMs(nowMs: number): number {
+    const { refillMs, spacingsMs } = DAMPER_LIMITS;
+    const tokens = this.tokensAt(nowMs);
+    if (tokens < 1) return Math.ceil((1 - tokens) * refillMs);
+    const spacingMs = spacingsMs[Math.floor(tokens) - 1] ?? 0;
+    return Math.max(0, this.toldAtMs + spacingMs - nowMs);
+  }
+
+  /** Something was told. */
+  told(nowMs: number): void {
+    this.tokens = Math.max(0, this.tokensAt(nowMs) - 1);
+    this.filledAtMs = nowMs;
+    this.toldAtMs = nowMs;
+  }
+
+  private tokensAt(nowMs: number): number {
+    const { tokens, refillMs } = DAMPER_LIMITS;
+    return Math.min(tokens, this.tokens + Math.max(0, nowMs - this.filledAtMs) / refillMs);
+  }
+}
