@@ -129,7 +129,6 @@ export {
   type WireVerdict,
 } from './query.ts';
 export type { RuleSplice } from './rule-splice.ts';
-export { defaultEndpoints, type RuntimeEndpoints, runtimeDirectory } from './runtime.ts';
 export {
   PUBLISHER_EVENTS,
   PUBLISHER_STATES,

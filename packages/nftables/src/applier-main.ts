@@ -19,8 +19,12 @@ rulecast-subscriber; its standard input and output carry a private protocol.
 
 const KEYS = ['--nft', '--conntrack', '--ip', '--group'];
 const EXIT_USAGE = 64;
+/** Link groups are u32. */
+const GROUP_MAX = 0xffff_ffff;
 
 const argv = process.argv.slice(2);
+if (argv.indexOf('--supervise') !== argv.lastIndexOf('--supervise'))
+  refuse('--supervise is given twice: give it once');
 const options = readOptions(argv.filter((word) => word !== '--supervise'));
 process.on('SIGINT', () => undefined); // a terminal sends it to the whole group; our input ends when we are no longer needed
 process.on('SIGUSR1', () => undefined); // would open a debugger, through which anybody could use our capability
@@ -42,15 +46,28 @@ async function write(bytes: Uint8Array): Promise<void> {
 }
 
 function readOptions(args: readonly string[]): Readonly<Record<string, string>> {
+  if (args.includes('--help')) {
+    process.stdout.write(USAGE);
+    process.exit(0);
+  }
   const read: Record<string, string> = {};
   for (let i = 0; i < args.length; i += 2) {
     const [key = '', value] = [args[i], args[i + 1]];
-    const isNumber = key !== '--group' || /^\d{1,10}$/.test(value ?? '');
-    if (!KEYS.includes(key) || value === undefined || !isNumber) {
-      process.stderr.write(USAGE);
-      process.exit(key === '--help' ? 0 : EXIT_USAGE);
-    }
-    read[key.slice(2)] = value;
+    const name = key.slice(2);
+    if (!KEYS.includes(key)) refuse(`${key} is no option`);
+    if (value === undefined || value === '') refuse(`${key} needs a value`);
+    if (read[name] !== undefined) refuse(`${key} is given twice: give it once`);
+    if (key === '--group' && !isGroup(value)) refuse(`--group ${value}: write a number up to ${GROUP_MAX}`);
+    read[name] = value;
   }
   return read;
+}
+
+function isGroup(text: string): boolean {
+  return /^\d{1,10}$/.test(text) && Number(text) <= GROUP_MAX;
+}
+
+function refuse(message: string): never {
+  process.stderr.write(`rulecast-applier: ${message}\nTry rulecast-applier --help\n`);
+  process.exit(EXIT_USAGE);
 }

@@ -1,7 +1,7 @@
 /** The configuration file of the daemon: read, checked, or refused with what is wrong. */
 
-import { readFile } from 'node:fs/promises';
-import { type DocumentReject, type PublisherConfig, parseConfig } from '@rulecast/formats';
+import { type DocumentReject, FORMAT_LIMITS, type PublisherConfig, parseConfig } from '@rulecast/formats';
+import { readSmallFile } from '@rulecast/program';
 
 export interface ConfigRefused {
   readonly kind: 'refused';
@@ -11,12 +11,12 @@ export interface ConfigRefused {
 }
 
 /** Reads a configuration file. A file that cannot be read is one fault of it. */
-export async function readConfigFile(
+export function readConfigFile(
   file: string,
-): Promise<{ readonly kind: 'config'; readonly config: PublisherConfig } | ConfigRefused> {
+): { readonly kind: 'config'; readonly config: PublisherConfig } | ConfigRefused {
   let bytes: Uint8Array;
   try {
-    bytes = await readFile(file);
+    bytes = readSmallFile(file, FORMAT_LIMITS.documentBytes);
   } catch (error) {
     const reason = `it cannot be read: ${error instanceof Error ? error.message : String(error)}`;
     const reject = { file, line: 1, column: 1, code: 'unreadable-file', reason };

@@ -1,13 +1,27 @@
 /** `rulecast-publisher`: the publisher as a process. Reads the command line, opens the endpoints, stops in order. */
 
+import { homedir } from 'node:os';
+import { join } from 'node:path';
 import type { PublisherConfig } from '@rulecast/formats';
-import { defaultEndpoints, formatTrust } from '@rulecast/protocol';
+import {
+  DirectoryError,
+  defaultEndpoints,
+  EXIT_FAILED,
+  LogStream,
+  type Output,
+  ProgramError,
+  programOptions,
+  runProgram,
+  stateHome,
+  stopSignal,
+  strictYargs,
+  usageError,
+} from '@rulecast/program';
+import { formatTrust } from '@rulecast/protocol';
 import { isPartName } from '@rulecast/rules';
 import { ProxyError } from '@rulecast/sources';
 import { EndpointError, EndpointInUseError, openCurveKeyPair } from '@rulecast/vchan';
 import { pino } from 'pino';
-import yargs from 'yargs';
-import { hideBin } from 'yargs/helpers';
 import { readConfigFile } from './config-file.ts';
 import { IdentityError, openIdentity } from './identity.ts';
 import { LockedError, lockDirectory } from './lock.ts';
@@ -18,65 +32,76 @@ import { type Settings, SettingsError, settingsOf } from './settings.ts';
 import { SourcesLink } from './sources-link.ts';
 import { STORE_DEFAULTS, StoreError, type StoreOptions } from './store.ts';
 
-/** Documented in `--help`. */
-const EXIT_USAGE = 64;
-const EXIT_FAILED = 1;
-const EXIT_CONFIG = 78; // EX_CONFIG of sysexits.h
+/** EX_CONFIG of sysexits.h, as `--help` says. */
+const EXIT_CONFIG = 78;
 const DAY_MS = 86_400_000;
 const MIB = 2 ** 20;
 
-const endpoints = defaultEndpoints(process.env);
+const owner = { uid: process.getuid?.() ?? 0, home: homedir() };
+const defaults = {
+  ...defaultEndpoints(process.env),
+  state: join(stateHome(process.env, owner), 'publisher'),
+};
 
-const argv = yargs(hideBin(process.argv))
-  .scriptName('rulecast-publisher')
+const cli = strictYargs('rulecast-publisher', new URL('../package.json', import.meta.url))
   .usage('$0 [options]\n\nKeeps the rule set of one lineage and carries it to its subscribers.')
   .option('config', {
     type: 'string',
+    requiresArg: true,
     describe: 'Configuration file: where to listen, and the lists to keep fresh. Options here override it',
   })
   .option('state', {
     type: 'string',
-    defaultDescription: '/var/lib/rulecast/publisher',
+    requiresArg: true,
+    defaultDescription: defaults.state,
     describe: 'Directory of the identity and the store',
   })
   .option('listen', {
     type: 'string',
+    requiresArg: true,
     array: true,
-    defaultDescription: endpoints.subscribers,
+    defaultDescription: defaults.subscribers,
     describe: 'Endpoint for subscribers; may be given again',
   })
   .option('control', {
     type: 'string',
-    defaultDescription: endpoints.control,
+    requiresArg: true,
+    defaultDescription: defaults.control,
     describe: 'Endpoint for rulectl',
   })
   .option('name', {
     type: 'string',
+    requiresArg: true,
     defaultDescription: 'publisher',
     describe: 'Name that subscribers see',
   })
   .option('resolve', {
     type: 'string',
+    requiresArg: true,
     array: true,
     default: [] as string[],
     describe: 'NAME=ADDRESS[,ADDRESS]: answers this name without DNS; may be given again',
   })
   .option('dns-server', {
     type: 'string',
+    requiresArg: true,
     array: true,
     describe: 'Ask this server instead of those of resolv.conf',
   })
   .option('curve-key', {
     type: 'string',
+    requiresArg: true,
     describe: 'File of the secret key of zmq+tcp: and zmq+ipc: endpoints, for their own user alone',
   })
   .option('curve-peer', {
     type: 'string',
+    requiresArg: true,
     array: true,
     describe: 'Public key of a subscriber to admit, or a file of such keys; may be given again',
   })
   .option('curve-control-peer', {
     type: 'string',
+    requiresArg: true,
     array: true,
     describe: 'Likewise, of a rulectl to admit at the control endpoint',
   })
@@ -92,25 +117,30 @@ const argv = yargs(hideBin(process.argv))
   })
   .option('archive-days', {
     type: 'number',
+    requiresArg: true,
     default: STORE_DEFAULTS.archiveAgeMs / DAY_MS,
     describe: 'Releases can be gone back to for so long after they were replaced, …',
   })
   .option('archive-releases', {
     type: 'number',
+    requiresArg: true,
     default: STORE_DEFAULTS.archiveReleases,
     describe: '… at most so many, …',
   })
   .option('archive-mib', {
     type: 'number',
+    requiresArg: true,
     default: STORE_DEFAULTS.archiveBytes / MIB,
     describe: '… and of so many MiB; snapshots take about as much again',
   })
   .option('wire-history-mib', {
     type: 'number',
+    requiresArg: true,
     default: STORE_DEFAULTS.historyBytes / MIB,
     describe: 'Deltas are kept for subscribers up to so many MiB, however old they are',
   })
   .option('log-level', {
+    requiresArg: true,
     choices: ['trace', 'debug', 'info', 'warn', 'error', 'silent'] as const,
     default: 'info' as const,
     describe: 'Logs are JSON lines on standard error',
@@ -131,36 +161,29 @@ const argv = yargs(hideBin(process.argv))
       'Qubes at 127.0.0.1:8082), except from the hosts of no_proxy; NODE_EXTRA_CA_CERTS names a file of further certificates to trust.\n\n' +
       'Names in rules are asked for again when their time to live ends (30 s to 1 h). One that does not resolve keeps its addresses: in ' +
       'drop rules for good, in accept rules for 24 h.\n\n' +
-      'Exit codes: 0 stopped by SIGINT or SIGTERM, 1 the state or an endpoint cannot be used, 64 usage, 78 the configuration is refused.',
-  )
-  .strict()
-  .fail((message, error) => {
-    if (error) throw error;
-    usageError(message);
-  })
-  .parseSync();
-
-await main();
-
-async function main(): Promise<void> {
-  const logger = pino(
-    { name: 'rulecast-publisher', level: argv.logLevel },
-    pino.destination({ fd: 2, sync: true }),
+      'Exit codes: 0 stopped by SIGINT or SIGTERM, 1 the state or an endpoint cannot be used, 64 usage, 70 a bug, 74 the output cannot be ' +
+      'written, 78 the configuration is refused.',
   );
+
+const argv = programOptions('rulecast-publisher', cli, {
+  repeatable: ['listen', 'resolve', 'dns-server', 'curve-peer', 'curve-control-peer'],
+  variables: process.env,
+});
+
+await runProgram('rulecast-publisher', main);
+
+async function main(out: Output): Promise<void> {
+  const logger = pino({ name: 'rulecast-publisher', level: argv.logLevel }, new LogStream(2));
   try {
     if (argv.printCurve) {
-      const file = argv.curveKey ?? usageError('--print-curve goes with --curve-key FILE');
-      process.stdout.write(`${openCurveKeyPair(file).publicKey}\n`);
-      return;
+      if (argv.curveKey === undefined) throw usageError('--print-curve goes with --curve-key FILE');
+      return out.line(openCurveKeyPair(argv.curveKey).publicKey);
     }
-    const config = argv.config === undefined ? undefined : await readConfig(argv.config);
-    const settings = settingsOf(argv, config, argv.config, endpoints);
+    const config = argv.config === undefined ? undefined : readConfig(argv.config);
+    const settings = settingsOf(argv, config, argv.config, defaults);
     if (!isPartName(settings.name))
-      usageError(`--name ${settings.name}: 1 to 63 of A-Z a-z 0-9 . _ -, the first a letter or digit`);
-    if (argv.printTrust) {
-      process.stdout.write(`${formatTrust(openIdentity(settings.identityFile))}\n`);
-      return;
-    }
+      throw usageError(`--name ${settings.name}: 1 to 63 of A-Z a-z 0-9 . _ -, the first a letter or digit`);
+    if (argv.printTrust) return out.line(formatTrust(openIdentity(settings.identityFile)));
     const resolve = withFixedNames(settings.fixedNames, dnsResolver(settings.dnsServers));
     const lock = await lockDirectory(settings.stateDirectory);
     const publisher = new Publisher({ ...settings, resolve, logger, ...storeOptions() });
@@ -182,31 +205,45 @@ async function main(): Promise<void> {
     await publisher.close();
     await lock.release();
   } catch (error) {
-    if (error instanceof EndpointError && error.code === 'needs_curve') {
-      usageError(`${error.message} (--curve-key FILE with --curve-peer or --curve-control-peer)`);
-    }
-    if (error instanceof EndpointError || error instanceof SettingsError) usageError(error.message);
-    const expected =
-      error instanceof IdentityError ||
-      error instanceof StoreError ||
-      error instanceof LockedError ||
-      error instanceof ProxyError ||
-      error instanceof EndpointInUseError;
-    if (!expected) throw error;
-    process.stderr.write(`rulecast-publisher: ${error.message}${causeText(error)}\n`);
-    process.exitCode = EXIT_FAILED;
+    throw endOf(error);
   }
 }
 
-/** The configuration, or the end of the process with every fault of it. */
-async function readConfig(file: string): Promise<PublisherConfig> {
-  const read = await readConfigFile(file);
-  if (read.kind === 'config') return read.config;
-  for (const { line, column, code, reason } of read.rejects) {
-    process.stderr.write(`${file}:${line}:${column}: ${code}: ${reason}\n`);
+/** What a person can do something about, as the end of the program; anything else as it is. */
+function endOf(error: unknown): unknown {
+  if (error instanceof EndpointError && error.code === 'needs_curve') {
+    return usageError(`${error.message} (--curve-key FILE with --curve-peer or --curve-control-peer)`);
   }
-  process.stderr.write(`rulecast-publisher: the configuration is refused (${read.rejectCount} at fault)\n`);
-  process.exit(EXIT_CONFIG);
+  const isEndpoint = error instanceof EndpointError && error.code !== 'cannot_listen';
+  if (isEndpoint || error instanceof SettingsError) return usageError(error.message, { cause: error });
+  if (error instanceof EndpointError) {
+    return failed(`${error.message}: --listen and --control say where this user may`, error);
+  }
+  const isExpected =
+    error instanceof IdentityError ||
+    error instanceof StoreError ||
+    error instanceof LockedError ||
+    error instanceof DirectoryError ||
+    error instanceof ProxyError ||
+    error instanceof EndpointInUseError;
+  if (!isExpected) return error;
+  const why = error instanceof DirectoryError ? '' : causeText(error);
+  return failed(`${error.message}${why}`, error);
+}
+
+function failed(message: string, cause: Error): ProgramError {
+  return new ProgramError(EXIT_FAILED, message, { cause });
+}
+
+/** The configuration. Throws ProgramError with every fault of it. */
+function readConfig(file: string): PublisherConfig {
+  const read = readConfigFile(file);
+  if (read.kind === 'config') return read.config;
+  const faults = read.rejects.map(
+    ({ line, column, code, reason }) => `\n${file}:${line}:${column}: ${code}: ${reason}`,
+  );
+  const text = `the configuration is refused (${read.rejectCount} at fault):${faults.join('')}`;
+  throw new ProgramError(EXIT_CONFIG, text);
 }
 
 function newSources(publisher: Publisher, config: PublisherConfig, settings: Settings): SourcesLink {
@@ -219,7 +256,7 @@ function storeOptions(): StoreOptions {
   for (const option of ['archive-days', 'archive-releases', 'archive-mib', 'wire-history-mib'] as const) {
     const value: unknown = argv[option];
     if (typeof value === 'number' && value >= 0 && value <= Number.MAX_SAFE_INTEGER / DAY_MS) continue;
-    usageError(`--${option}: write a number, 0 or more`);
+    throw usageError(`--${option}: write a number, 0 or more`);
   }
   return {
     archiveAgeMs: argv.archiveDays * DAY_MS,
@@ -231,16 +268,4 @@ function storeOptions(): StoreOptions {
 
 function causeText(error: Error): string {
   return error.cause instanceof Error ? ` (${error.cause.message})` : '';
-}
-
-function usageError(message: string): never {
-  process.stderr.write(`rulecast-publisher: ${message}\nTry rulecast-publisher --help\n`);
-  process.exit(EXIT_USAGE);
-}
-
-function stopSignal(): Promise<void> {
-  return new Promise((resolve) => {
-    process.once('SIGINT', () => resolve());
-    process.once('SIGTERM', () => resolve());
-  });
 }

@@ -12,17 +12,9 @@ import {
   type KeyObject,
   randomBytes,
 } from 'node:crypto';
-import {
-  closeSync,
-  fsyncSync,
-  linkSync,
-  mkdirSync,
-  openSync,
-  readFileSync,
-  rmSync,
-  writeSync,
-} from 'node:fs';
+import { closeSync, fsyncSync, linkSync, openSync, readFileSync, rmSync, writeSync } from 'node:fs';
 import { dirname } from 'node:path';
+import { DirectoryError, makeDirectory } from '@rulecast/program/directory';
 import type { Trust } from '@rulecast/protocol';
 
 export interface Identity extends Trust {
@@ -36,7 +28,7 @@ export class IdentityError extends Error {
 
 const HEADER = 'rulecast-identity 1';
 
-/** Reads the identity file, or makes it (mode 0600) where there is none. Throws IdentityError. */
+/** Reads the identity file, or makes it (mode 0600) where there is none. Throws IdentityError and DirectoryError. */
 export function openIdentity(path: string): Identity {
   let text: string;
   try {
@@ -77,7 +69,7 @@ function createIdentityFile(path: string): void {
   const pem = privateKey.export({ format: 'pem', type: 'pkcs8' });
   const draft = `${path}.${randomBytes(6).toString('hex')}`;
   try {
-    mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+    makeDirectory(dirname(path));
     const file = openSync(draft, 'wx', 0o600);
     try {
       writeSync(file, `${HEADER}\nlineage ${randomBytes(16).toString('hex')}\n${pem}`);
@@ -87,6 +79,7 @@ function createIdentityFile(path: string): void {
     }
     linkSync(draft, path);
   } catch (cause) {
+    if (cause instanceof DirectoryError) throw cause;
     if ((cause as NodeJS.ErrnoException).code !== 'EEXIST') {
       throw new IdentityError(`cannot write the identity file ${path}`, { cause });
     }

@@ -5,8 +5,9 @@
  * process, however that ends, so no stale lock is ever left. It holds within one network namespace.
  */
 
-import { mkdirSync, statSync } from 'node:fs';
+import { statSync } from 'node:fs';
 import { createServer } from 'node:net';
+import { makeDirectory } from '@rulecast/program/directory';
 
 /** Another process has the directory. */
 export class LockedError extends Error {
@@ -17,9 +18,9 @@ export interface DirectoryLock {
   release(): Promise<void>;
 }
 
-/** Takes a directory for this process, making it (mode 0700) if need be. Rejects with LockedError. */
+/** Takes a directory for this process, making it (mode 0700) if need be. Rejects with LockedError and DirectoryError. */
 export async function lockDirectory(directory: string): Promise<DirectoryLock> {
-  mkdirSync(directory, { recursive: true, mode: 0o700 });
+  makeDirectory(directory);
   const { dev, ino } = statSync(directory);
   const server = createServer((socket) => socket.destroy());
   await new Promise<void>((resolve, reject) => {

@@ -11,6 +11,7 @@ import {
   parseEndpoint,
   readCurveKeyPair,
 } from '@rulecast/vchan';
+import { dnsResolver } from './resolve.ts';
 
 /** What the command line says; undefined where it does not. */
 export interface Flags {
@@ -55,11 +56,12 @@ export class SettingsError extends Error {
 }
 
 export interface Defaults {
+  /** Directory of the identity and the store. */
+  readonly state: string;
   readonly subscribers: string;
   readonly control: string;
 }
 
-const STATE_DIRECTORY = '/var/lib/rulecast/publisher';
 const NAME = 'publisher';
 
 /** Throws SettingsError. */
@@ -69,7 +71,7 @@ export function settingsOf(
   configFile: string | undefined,
   defaults: Defaults,
 ): Settings {
-  const stateDirectory = flags.state ?? config?.state ?? STATE_DIRECTORY;
+  const stateDirectory = flags.state ?? config?.state ?? defaults.state;
   const configured = (config?.listen ?? []).map(({ value }) => value);
   const listenTexts = flags.listen ?? (configured.length > 0 ? configured : [defaults.subscribers]);
   const controlText = flags.control ?? config?.control?.value ?? defaults.control;
@@ -98,7 +100,7 @@ export function settingsOf(
     control: endpointOf(controlText),
     controlText,
     ...curvesOf(flags, config),
-    dnsServers: flags.dnsServer ?? config?.dnsServers,
+    dnsServers: flags.dnsServer?.map(checkedServer) ?? config?.dnsServers,
     fixedNames: new Map([...(config?.fixedNames ?? []), ...fixedNames(flags.resolve)]),
     nameAgeMs: config?.nameAgeMs,
     peers: peersOf(listen),
@@ -133,6 +135,17 @@ function curvesOf(
   const keysFor = (from: readonly string[]): CurveServerKeys | undefined =>
     from.length === 0 ? undefined : { secretKey, clientKeys: from.flatMap(curvePeerKeys) };
   return { curve: keysFor(peers), controlCurve: keysFor(controlPeers) };
+}
+
+/** Throws SettingsError for what no resolver takes for a server. */
+function checkedServer(server: string): string {
+  try {
+    dnsResolver([server]);
+    return server;
+  } catch (cause) {
+    const text = `--dns-server ${server}: write an address, with a port if need be, as in 192.0.2.1, 192.0.2.1:53 or [2001:db8::1]:53`;
+    throw new SettingsError(text, { cause });
+  }
 }
 
 function fixedNames(options: readonly string[]): ReadonlyMap<string, PrefixSet> {

@@ -147,7 +147,7 @@ export class SourcesLink implements ListKeeper {
 
   private async reloadNow(file: string): Promise<void> {
     const { logger } = this.publisher;
-    const read = await readConfigFile(file);
+    const read = readConfigFile(file);
     if (read.kind === 'refused') {
       this.configTrouble = `${REFUSED} and the one before is in force: ${firstFault(read)}`;
       logger.warn({ file, rejects: read.rejects.slice(0, 8) }, this.configTrouble);

@@ -18,8 +18,8 @@
  * DESIGN "Protocol in short", publisher.
  */
 
-import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
+import { makeDirectory } from '@rulecast/program/directory';
 import {
   applyDelta,
   decodeManifest,
@@ -129,7 +129,7 @@ export class Store {
       archiveBytes: options.archiveBytes ?? STORE_DEFAULTS.archiveBytes,
     };
     try {
-      mkdirSync(directory, { recursive: true, mode: 0o700 });
+      makeDirectory(directory);
       const fault = dataFileFault(join(directory, 'data.mdb'));
       if (fault !== undefined)
         throw new Error(`${fault}; restore it from a backup, or move it away to start an empty store`);

@@ -20,7 +20,11 @@ const NO_FLAGS: Flags = {
   curvePeer: undefined,
   curveControlPeer: undefined,
 };
-const DEFAULTS = { subscribers: 'unix:/run/default/s.sock', control: 'unix:/run/default/c.sock' };
+const DEFAULTS = {
+  state: '/var/lib/rulecast/publisher',
+  subscribers: 'unix:/run/default/s.sock',
+  control: 'unix:/run/default/c.sock',
+};
 
 function settings(text: string, flags: Partial<Flags> = {}, file = '/etc/rulecast/publisher.yaml') {
   const { config } = parseConfig(file, Buffer.from(text));
@@ -121,7 +125,7 @@ dns: { servers: 192.0.2.53, max-age: 2h, fixed: { a.example: 192.0.2.1, b.exampl
 
 describe('readConfigFile', () => {
   it('tells a file that cannot be read as a fault of it', async () => {
-    expect(await readConfigFile('/nowhere/x.yaml')).toMatchObject({
+    expect(readConfigFile('/nowhere/x.yaml')).toMatchObject({
       kind: 'refused',
       rejects: [{ line: 1, column: 1, code: 'unreadable-file' }],
       rejectCount: 1,
@@ -131,8 +135,8 @@ describe('readConfigFile', () => {
   it('tells the faults of the text, and reads a sound one', async () => {
     const file = join(temporaryDirectory(), 'p.yaml');
     writeFileSync(file, 'nme: x\nlists: { a: {} }\n');
-    expect(await readConfigFile(file)).toMatchObject({ kind: 'refused', rejectCount: 2 });
+    expect(readConfigFile(file)).toMatchObject({ kind: 'refused', rejectCount: 2 });
     writeFileSync(file, 'name: x\n');
-    expect(await readConfigFile(file)).toMatchObject({ kind: 'config', config: { name: 'x' } });
+    expect(readConfigFile(file)).toMatchObject({ kind: 'config', config: { name: 'x' } });
   });
 });

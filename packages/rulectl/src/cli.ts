@@ -1,8 +1,18 @@
 /** The command line: options that every command has, the commands, and how errors become exit codes. */
 
-import { readFileSync } from 'node:fs';
-import { defaultEndpoints } from '@rulecast/protocol';
-import yargs, { type ArgumentsCamelCase, type Argv } from 'yargs';
+import {
+  checkSwitches,
+  checkWords,
+  defaultEndpoints,
+  HELP_MAX_COLUMNS,
+  OutputClosedError,
+  OutputFailedError,
+  ProgramError,
+  parseWords,
+  strictYargs,
+  type WordRules,
+} from '@rulecast/program';
+import type { ArgumentsCamelCase, Argv } from 'yargs';
 import * as check from './commands/check.ts';
 import * as config from './commands/config.ts';
 import * as diff from './commands/diff.ts';
@@ -17,7 +27,7 @@ import * as status from './commands/status.ts';
 import * as test from './commands/test.ts';
 import { CliError, ExitCode, exitCodesHelp, usageError } from './exit.ts';
 import { STDIN_NAME } from './input.ts';
-import { OutputClosedError, Terminal } from './terminal.ts';
+import { Terminal } from './terminal.ts';
 
 type Environment = Readonly<Record<string, string | undefined>>;
 type Work = () => Promise<ExitCode>;
@@ -34,10 +44,11 @@ interface Command<A> {
   readonly run: (args: ArgumentsCamelCase<A>, terminal: Terminal) => Promise<ExitCode>;
 }
 
-/** Options whose values gather; every other one is given once. */
-const REPEATABLE: ReadonlySet<string> = new Set(['_', 'file', 'name', 'packet', 'resolve']);
-/** Widest help text: longer lines are hard to read. */
-const HELP_MAX_COLUMNS = 100;
+const WORD_RULES: WordRules = {
+  repeatable: new Set(['resolve']),
+  mayBeEmpty: new Set(['dns']), // no address means nothing
+  hasOpposites: false, // --no-wait and --no-color are options of their own
+};
 
 /** Runs one command line (without node and script) and resolves with the exit code; never rejects. */
 export async function runCli(args: readonly string[], environment: Environment): Promise<ExitCode> {
@@ -56,23 +67,23 @@ export async function runCli(args: readonly string[], environment: Environment):
 /** What to do, or the text that --help or --version asks for. Throws CliError `usage`. */
 function parse(args: readonly string[], terminal: Terminal): Work | string {
   let work: Work | undefined;
-  let text = '';
-  let failure: Error | undefined;
   const cli = commandLine(terminal, (chosen) => {
     work = chosen;
   });
-  cli.parse(args.map(maskDash), {}, (error, _args, output) => {
-    failure = error ?? undefined;
-    text = output;
-  });
-  if (failure instanceof CliError) throw failure;
-  if (failure !== undefined) throw usageError(`${usageText(failure, args[0])}\nTry: ${helpCommand(args)}`);
-  return work ?? text;
+  try {
+    checkWords(args, WORD_RULES);
+    const { values, text } = parseWords(cli, args.map(maskDash));
+    checkSwitches(args, WORD_RULES, values);
+    return work ?? text;
+  } catch (error) {
+    if (!(error instanceof ProgramError)) throw error;
+    throw usageError(`${usageText(error, args[0])}\nTry: ${helpCommand(args)}`);
+  }
 }
 
 /** What yargs says, where it could say it better. */
 function usageText(failure: Error, command: string | undefined): string {
-  const text = failure.message.trim();
+  const text = failure.message;
   if (!text.startsWith('Not enough non-option arguments')) return text;
   if (command === 'list') return 'name a list';
   return command === 'rollback' || command === 'diff' ? 'name a version' : 'name at least one file';
@@ -96,9 +107,7 @@ function unmaskDashes<A extends object>(args: A): A {
 
 function commandLine(terminal: Terminal, choose: (work: Work) => void): Argv<GlobalArgs> {
   const columns = terminal.outIsTty ? process.stdout.columns : HELP_MAX_COLUMNS;
-  const global = yargs()
-    .scriptName('rulectl')
-    .locale('en')
+  const global = strictYargs('rulectl', new URL('../package.json', import.meta.url))
     .usage(
       '$0 COMMAND\n\nFirewall rule sets: check them, release them, and see what the firewalls do with them.',
     )
@@ -150,28 +159,19 @@ function commandLine(terminal: Terminal, choose: (work: Work) => void): Argv<Glo
     ])
     .epilogue(exitCodesHelp())
     .check((all) => {
-      for (const [option, value] of Object.entries(all)) {
-        if (!Array.isArray(value) || REPEATABLE.has(option)) continue;
-        throw usageError(`--${option} is given twice`);
-      }
       if (all['no-color'] === true) terminal.withoutColor();
       return true;
     }, true)
     .demandCommand(1, 'name a command')
     .recommendCommands()
-    .strict()
     .parserConfiguration({
-      'boolean-negation': false, // --no-wait and --no-color are options of their own
+      'boolean-negation': false,
       'camel-case-expansion': false,
       'dot-notation': false,
       'greedy-arrays': false, // --resolve takes one value, what follows are packets
       'parse-numbers': false,
       'parse-positional-numbers': false,
     })
-    .showHelpOnFail(false)
-    .alias('h', 'help')
-    .help()
-    .version(ownVersion())
     .wrap(Math.min(HELP_MAX_COLUMNS, columns));
 }
 
@@ -182,16 +182,10 @@ function helpCommand(args: readonly string[]): string {
   return named === undefined ? 'rulectl --help' : `rulectl ${named} --help`;
 }
 
-function ownVersion(): string {
-  const text = readFileSync(new URL('../package.json', import.meta.url), 'utf8');
-  const manifest: unknown = JSON.parse(text);
-  const isRead = typeof manifest === 'object' && manifest !== null && 'version' in manifest;
-  return isRead && typeof manifest.version === 'string' ? manifest.version : 'unknown';
-}
-
 /** Says what went wrong, to people and, with --json, to programs; returns the exit code. */
 function tell(error: unknown, args: readonly string[], terminal: Terminal): ExitCode {
   if (error instanceof OutputClosedError) return ExitCode.outputClosed;
+  if (error instanceof OutputFailedError) return tellOutputFailed(error, terminal);
   const known = error instanceof CliError ? error : undefined;
   const text =
     known?.message ?? `a bug of rulectl: ${error instanceof Error ? error.message : String(error)}`;
@@ -206,10 +200,21 @@ function tell(error: unknown, args: readonly string[], terminal: Terminal): Exit
     else if (known === undefined)
       terminal.complain('Set RULECTL_DEBUG=1 for the stack trace, and report it.');
   } catch (cause) {
+    if (cause instanceof OutputFailedError) return tellOutputFailed(cause, terminal);
     if (!(cause instanceof OutputClosedError)) throw cause;
     return ExitCode.outputClosed;
   }
   return exit;
+}
+
+/** Standard error may be elsewhere; if it cannot be written either, the exit code says it alone. */
+function tellOutputFailed(error: OutputFailedError, terminal: Terminal): ExitCode {
+  try {
+    terminal.complain(`rulectl: ${error.message}`);
+  } catch (cause) {
+    if (!(cause instanceof OutputClosedError || cause instanceof OutputFailedError)) throw cause;
+  }
+  return ExitCode.outputFailed;
 }
 
 /** The stack of an error and of what caused it. */

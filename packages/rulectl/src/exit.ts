@@ -1,5 +1,6 @@
 /** How `rulectl` ends: the one table of exit codes, and the error that carries one. */
 
+import { EXIT_BUG, EXIT_OUTPUT_CLOSED, EXIT_OUTPUT_FAILED, EXIT_USAGE } from '@rulecast/program';
 import { ErrorCode } from '@rulecast/protocol';
 
 export const ExitCode = {
@@ -9,9 +10,10 @@ export const ExitCode = {
   unreachable: 3,
   moved: 4,
   timeout: 5,
-  usage: 64, // EX_USAGE of sysexits.h
-  bug: 70, // EX_SOFTWARE of sysexits.h
-  outputClosed: 141, // what a shell reports for a program that SIGPIPE ended
+  usage: EXIT_USAGE,
+  bug: EXIT_BUG,
+  outputFailed: EXIT_OUTPUT_FAILED,
+  outputClosed: EXIT_OUTPUT_CLOSED,
 } as const;
 export type ExitCode = (typeof ExitCode)[keyof typeof ExitCode];
 
@@ -25,6 +27,7 @@ export const EXIT_MEANINGS: Readonly<Record<ExitCode, string>> = {
   [ExitCode.timeout]: 'not applied by every connected subscriber in time',
   [ExitCode.usage]: 'wrong usage',
   [ExitCode.bug]: 'a bug of rulectl',
+  [ExitCode.outputFailed]: 'the output cannot be written: what was asked may have been done',
   [ExitCode.outputClosed]: 'the reader of the output went away',
 };
 

@@ -1,10 +1,11 @@
 /** `rulectl push`, run as a program against a publisher that answers as each test says. */
 
 import { openSync, readFileSync } from 'node:fs';
+import { Output } from '@rulecast/program';
 import type { ControlRecord, MessageOf } from '@rulecast/protocol';
 import { afterAll, afterEach, describe, expect, it } from 'vitest';
 import { type PushArgs, run as runPush } from '../src/commands/push.ts';
-import { Output, Terminal } from '../src/terminal.ts';
+import { Terminal } from '../src/terminal.ts';
 import { type CliResult, Folder, ndjson, rulectl } from './cli.ts';
 import {
   FakePublisher,

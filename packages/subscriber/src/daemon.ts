@@ -3,9 +3,22 @@
  * kernel enforce what it verified.
  */
 
-import { readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
-import { defaultEndpoints, parseTrust, type Trust } from '@rulecast/protocol';
+import {
+  DirectoryError,
+  defaultEndpoints,
+  EXIT_FAILED,
+  LogStream,
+  type Output,
+  ProgramError,
+  programOptions,
+  readSmallFile,
+  runProgram,
+  stopSignal,
+  strictYargs,
+  usageError,
+} from '@rulecast/program';
+import { parseTrust, type Trust } from '@rulecast/protocol';
 import { type Address, formatAddress, isPartName, parseAddress } from '@rulecast/rules';
 import {
   type ConnectOptions,
@@ -19,39 +32,64 @@ import {
   readCurveKeyPair,
 } from '@rulecast/vchan';
 import { type Logger, pino } from 'pino';
-import yargs from 'yargs';
-import { hideBin } from 'yargs/helpers';
 import { EnforcementError, type EnforcementOptions, startEnforcement } from './enforcement.ts';
 import { readNameServers, watchNameServers } from './resolv-conf.ts';
 import { StateError } from './state.ts';
 import { createSubscriber, type Subscriber } from './subscriber.ts';
 
-/** Documented in `--help`. */
-const EXIT_USAGE = 64;
-const EXIT_FAILED = 1;
 /** A day. */
 const CHECK_MINUTES_MAX = 1440;
 
-const argv = yargs(hideBin(process.argv))
-  .scriptName('rulecast-subscriber')
+/** Of a file with a trust line, which has 85 characters. */
+const TRUST_MAX_BYTES = 4096;
+const ENVIRONMENT = {
+  prefix: 'RULECAST',
+  options: [
+    'trust',
+    'connect',
+    'curve-key',
+    'curve-peer',
+    'state',
+    'name',
+    'boot',
+    'dns',
+    'enforce',
+    'user',
+    'applier-user',
+    'iif-group',
+    'silent',
+    'flow-marks',
+    'check-minutes',
+    'nft',
+    'conntrack',
+    'ip',
+    'log-level',
+  ],
+};
+
+const cli = strictYargs('rulecast-subscriber', new URL('../package.json', import.meta.url))
   .usage(
     '$0 --trust LINE|FILE [options]\n\nReceives releases from a publisher and keeps the newest in force.',
   )
   .option('trust', {
     type: 'string',
+    requiresArg: true,
     describe: 'The trust line that rulecast-publisher --print-trust prints, or a file that holds it',
   })
   .option('connect', {
     type: 'string',
+    requiresArg: true,
     default: defaultEndpoints(process.env).subscribers,
     describe: 'Endpoint of the publisher',
   })
   .option('curve-key', {
     type: 'string',
+    requiresArg: true,
     describe: 'File of the secret key of this end, for zmq+tcp: and zmq+ipc:, for its own user alone',
   })
   .option('curve-peer', {
     type: 'string',
+    requiresArg: true,
     describe: 'Public key of the publisher, or a file that holds it',
   })
   .option('print-curve', {
@@ -61,20 +99,24 @@ const argv = yargs(hideBin(process.argv))
   })
   .option('state', {
     type: 'string',
+    requiresArg: true,
     describe: 'Directory that keeps the release in force over restarts; without it nothing is kept',
   })
   .option('name', {
     type: 'string',
+    requiresArg: true,
     default: hostname().slice(0, 63),
     describe: 'Name shown by rulectl status',
   })
   .option('boot', {
+    requiresArg: true,
     choices: ['closed', 'open'] as const,
     default: 'closed' as const,
     describe: 'What packets get before the first release: dropped or accepted',
   })
   .option('dns', {
     type: 'string',
+    requiresArg: true,
     default: '10.139.1.1,10.139.1.2',
     describe:
       'Addresses that specialtarget=dns means, separated by commas, or a file such as /etc/resolv.conf, which is followed',
@@ -86,16 +128,17 @@ const argv = yargs(hideBin(process.argv))
   })
   .option('user', {
     type: 'string',
-    implies: 'enforce',
+    requiresArg: true,
     describe: 'Become this user once the applier runs, which alone keeps CAP_NET_ADMIN',
   })
   .option('applier-user', {
     type: 'string',
-    implies: 'user',
+    requiresArg: true,
     describe: 'Whom the applier runs as; without it, as root with that one capability',
   })
   .option('iif-group', {
     type: 'number',
+    requiresArg: true,
     default: 2,
     describe: 'Link group of the interfaces of downstream qubes',
   })
@@ -112,13 +155,20 @@ const argv = yargs(hideBin(process.argv))
   })
   .option('check-minutes', {
     type: 'number',
+    requiresArg: true,
     default: 5,
     describe: 'Between looks whether the kernel still holds what it should',
   })
-  .option('nft', { type: 'string', default: 'nft', describe: 'The nft program' })
-  .option('conntrack', { type: 'string', default: 'conntrack', describe: 'The conntrack program' })
-  .option('ip', { type: 'string', default: 'ip', describe: 'The ip program' })
+  .option('nft', { type: 'string', requiresArg: true, default: 'nft', describe: 'The nft program' })
+  .option('conntrack', {
+    type: 'string',
+    requiresArg: true,
+    default: 'conntrack',
+    describe: 'The conntrack program',
+  })
+  .option('ip', { type: 'string', requiresArg: true, default: 'ip', describe: 'The ip program' })
   .option('log-level', {
+    requiresArg: true,
     choices: ['trace', 'debug', 'info', 'warn', 'error', 'silent'] as const,
     default: 'info' as const,
     describe: 'Logs are JSON lines on standard error',
@@ -134,31 +184,32 @@ const argv = yargs(hideBin(process.argv))
     'Enforce by nftables; the part that talks to the network has no privileges',
   )
   .epilogue(
-    'Exit codes: 0 stopped by SIGINT or SIGTERM, 1 the state cannot be used or nothing can be enforced, 64 usage.',
-  )
-  .strict()
-  .fail((message, error) => {
-    if (error) throw error;
-    usageError(message);
-  })
-  .parseSync();
-
-await main();
-
-async function main(): Promise<void> {
-  const logger = pino(
-    { name: 'rulecast-subscriber', level: argv.logLevel },
-    pino.destination({ fd: 2, sync: true }),
+    'Environment: what the command line does not say is taken from RULECAST_TRUST, RULECAST_STATE, RULECAST_FLOW_MARKS and so on, one ' +
+      'variable an option, with true or false for switches; an empty one is none.\n\n' +
+      'Exit codes: 0 stopped by SIGINT or SIGTERM, 1 the state cannot be used or nothing can be enforced, 64 usage, 70 a bug, 74 the output ' +
+      'cannot be written.',
   );
-  if (argv.printCurve) return printCurve();
+
+const argv = programOptions('rulecast-subscriber', cli, {
+  repeatable: [],
+  environment: ENVIRONMENT,
+  variables: process.env,
+});
+
+await runProgram('rulecast-subscriber', main);
+
+async function main(out: Output): Promise<void> {
+  const logger = pino({ name: 'rulecast-subscriber', level: argv.logLevel }, new LogStream(2));
+  if (argv.printCurve) return out.line(ownCurveKey());
   const endpoint = endpointOf(argv.connect);
   if (!isPartName(argv.name))
-    usageError(`--name ${argv.name}: 1 to 63 of A-Z a-z 0-9 . _ -, the first a letter or digit`);
+    throw usageError(`--name ${argv.name}: 1 to 63 of A-Z a-z 0-9 . _ -, the first a letter or digit`);
   checkNumbers();
+  checkUsers();
   try {
     const dns = readDns(argv.dns);
     // Before there are no rights left to read them.
-    const trust = readTrust(argv.trust ?? usageError('Missing required argument: trust'));
+    const trust = readTrust(argv.trust);
     const keys = curveOptions(endpoint);
     const sink = argv.enforce ? await startEnforcement(enforcementOptions(logger)) : undefined;
     const subscriber = await createSubscriber({
@@ -180,9 +231,9 @@ async function main(): Promise<void> {
     await subscriber.close();
     await sink?.close();
   } catch (error) {
-    if (!(error instanceof StateError || error instanceof EnforcementError)) throw error;
-    process.stderr.write(`rulecast-subscriber: ${error.message}\n`);
-    process.exitCode = EXIT_FAILED;
+    const isExpected =
+      error instanceof StateError || error instanceof EnforcementError || error instanceof DirectoryError;
+    throw isExpected ? new ProgramError(EXIT_FAILED, error.message, { cause: error }) : error;
   }
 }
 
@@ -205,26 +256,30 @@ function enforcementOptions(logger: Logger): EnforcementOptions {
 function checkNumbers(): void {
   const { iifGroup, checkMinutes } = argv;
   if (!Number.isInteger(iifGroup) || iifGroup < 0 || iifGroup > 0xffffffff) {
-    usageError(`--iif-group ${iifGroup}: a link group is a number from 0 to 4294967295`);
+    throw usageError(`--iif-group ${iifGroup}: a link group is a number from 0 to 4294967295`);
   }
   if (!(checkMinutes > 0 && checkMinutes <= CHECK_MINUTES_MAX)) {
-    usageError(`--check-minutes ${checkMinutes}: above 0, at most ${CHECK_MINUTES_MAX}`);
+    throw usageError(`--check-minutes ${checkMinutes}: above 0, at most ${CHECK_MINUTES_MAX}`);
   }
 }
 
-function usageError(message: string): never {
-  process.stderr.write(`rulecast-subscriber: ${message}\nTry rulecast-subscriber --help\n`);
-  process.exit(EXIT_USAGE);
+/** Who gives up no privileges because an option is missing must not find out later. */
+function checkUsers(): void {
+  if (argv.user !== undefined && !argv.enforce) {
+    throw usageError(`--user ${argv.user} goes with --enforce: without it, start this as that user`);
+  }
+  if (argv.applierUser !== undefined && argv.user === undefined) {
+    throw usageError(`--applier-user ${argv.applierUser} goes with --user NAME, whom the daemon becomes`);
+  }
 }
 
-/** Makes the key file if need be, and prints the key to give to the publisher. */
-function printCurve(): void {
-  const file = argv.curveKey ?? usageError('--print-curve goes with --curve-key FILE');
+/** The key to give to the publisher; makes the key file if need be. */
+function ownCurveKey(): string {
+  if (argv.curveKey === undefined) throw usageError('--print-curve goes with --curve-key FILE');
   try {
-    process.stdout.write(`${openCurveKeyPair(file).publicKey}\n`);
+    return openCurveKeyPair(argv.curveKey).publicKey;
   } catch (error) {
-    if (error instanceof EndpointError) usageError(error.message);
-    throw error;
+    throw error instanceof EndpointError ? usageError(error.message, { cause: error }) : error;
   }
 }
 
@@ -233,23 +288,22 @@ function curveOptions(endpoint: Endpoint): Pick<ConnectOptions, 'curve'> {
   const { curveKey, curvePeer } = argv;
   if (curveKey === undefined && curvePeer === undefined) {
     if (needsCurve(endpoint)) {
-      usageError(
+      throw usageError(
         `--connect ${argv.connect} leaves this machine: it needs --curve-key FILE and --curve-peer KEY`,
       );
     }
     return {};
   }
   if (curveKey === undefined || curvePeer === undefined) {
-    usageError('--curve-key FILE and --curve-peer KEY go together: each end proves who it is');
+    throw usageError('--curve-key FILE and --curve-peer KEY go together: each end proves who it is');
   }
   try {
     const [serverKey, ...others] = curvePeerKeys(curvePeer);
     if (serverKey === undefined || others.length > 0)
-      usageError(`--curve-peer: ${curvePeer} must hold one key`);
+      throw usageError(`--curve-peer: ${curvePeer} must hold one key`);
     return { curve: { ...readCurveKeyPair(curveKey), serverKey } };
   } catch (error) {
-    if (error instanceof EndpointError) usageError(error.message);
-    throw error;
+    throw error instanceof EndpointError ? usageError(error.message, { cause: error }) : error;
   }
 }
 
@@ -257,29 +311,36 @@ function endpointOf(text: string): ReturnType<typeof parseEndpoint> {
   try {
     return parseEndpoint(text);
   } catch (error) {
-    if (error instanceof EndpointError) usageError(error.message);
-    throw error;
+    throw error instanceof EndpointError ? usageError(error.message, { cause: error }) : error;
   }
 }
 
-function readTrust(text: string): Trust {
+function readTrust(text: string | undefined): Trust {
+  if (text === undefined)
+    throw usageError(
+      '--trust LINE or --trust FILE is missing: rulecast-publisher --print-trust prints the line',
+    );
   const direct = parseTrust(text);
   if (direct !== undefined) return direct;
   let content: string;
   try {
-    content = readFileSync(text, 'utf8');
-  } catch {
-    usageError(`--trust: "${text.slice(0, 80)}" is neither a trust line nor a file that can be read`);
+    content = readSmallFile(text, TRUST_MAX_BYTES).toString('utf8');
+  } catch (cause) {
+    throw usageError(`--trust: "${text.slice(0, 80)}" is neither a trust line nor a file that can be read`, {
+      cause,
+    });
   }
-  return parseTrust(content) ?? usageError(`--trust: ${text} does not hold a trust line`);
+  const trust = parseTrust(content);
+  if (trust === undefined) throw usageError(`--trust: ${text} does not hold a trust line`);
+  return trust;
 }
 
 function readDns(text: string): readonly Address[] {
   if (!text.includes('/')) return text.split(',').map(readAddress);
   try {
     return readNameServers(text);
-  } catch {
-    usageError(`--dns: ${text} cannot be read`);
+  } catch (cause) {
+    throw usageError(`--dns: ${text} cannot be read`, { cause });
   }
 }
 
@@ -293,12 +354,7 @@ function followDns(file: string, subscriber: Subscriber, logger: Logger): () => 
 }
 
 function readAddress(text: string): Address {
-  return parseAddress(text.trim()) ?? usageError(`--dns: "${text}" is no address`);
-}
-
-function stopSignal(): Promise<void> {
-  return new Promise((resolve) => {
-    process.once('SIGINT', () => resolve());
-    process.once('SIGTERM', () => resolve());
-  });
+  const address = parseAddress(text.trim());
+  if (address === undefined) throw usageError(`--dns: "${text}" is no address`);
+  return address;
 }

@@ -3,8 +3,9 @@
  * talks to the network and parses what it gets, gives all of its own up.
  */
 
-import { chownSync, mkdirSync, readFileSync } from 'node:fs';
+import { chownSync, readFileSync } from 'node:fs';
 import type { NftSink, NftSinkOptions, SinkLogger } from '@rulecast/nftables';
+import { makeDirectory } from '@rulecast/program/directory';
 
 export interface EnforcementOptions {
   readonly downstreamGroup: number;
@@ -72,7 +73,7 @@ function identityOf({ uid, gid }: Account): readonly string[] {
 /** For good: no saved id, no group and no capability is left to come back with. */
 function giveUpPrivileges({ uid, gid }: Account, stateDirectory: string | undefined): void {
   if (stateDirectory !== undefined) {
-    mkdirSync(stateDirectory, { recursive: true, mode: 0o700 });
+    makeDirectory(stateDirectory);
     chownSync(stateDirectory, uid, gid);
   }
   process.setgroups?.([gid]);

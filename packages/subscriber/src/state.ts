@@ -13,9 +13,10 @@
  */
 
 import { createHash } from 'node:crypto';
-import { mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
-import { mkdir, open, rename } from 'node:fs/promises';
+import { readdirSync, readFileSync, rmSync } from 'node:fs';
+import { open, rename } from 'node:fs/promises';
 import { join } from 'node:path';
+import { DirectoryError, makeDirectory } from '@rulecast/program/directory';
 import { HASH_BYTES, hexOf, MANIFEST_MAX_BYTES, SIGNATURE_BYTES } from '@rulecast/protocol';
 import type { KeptClock } from './clock.ts';
 
@@ -70,9 +71,10 @@ export class StateDirectory {
   constructor(directory: string) {
     this.directory = directory;
     try {
-      mkdirSync(directory, { recursive: true, mode: 0o700 });
+      makeDirectory(directory);
     } catch (cause) {
-      throw new StateError(`cannot make the state directory ${directory}`, { cause });
+      if (!(cause instanceof DirectoryError)) throw cause;
+      throw new StateError(`the state directory ${cause.message}`, { cause });
     }
   }
 
@@ -188,7 +190,7 @@ export class StateDirectory {
   /** Writes a release that may come into force next; on disk when it resolves. Throws StateError. */
   async writeCandidate(release: StoredRelease): Promise<void> {
     try {
-      await mkdir(this.directory, { recursive: true, mode: 0o700 });
+      makeDirectory(this.directory);
       await this.replaceFile(fileName(release.hash), encodeRelease(release));
     } catch (cause) {
       throw new StateError(`cannot write to the state directory ${this.directory}; is the disk full?`, {

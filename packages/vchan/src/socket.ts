@@ -3,7 +3,7 @@
  * file needs; the channel itself is a `StreamChannel`.
  */
 import { randomUUID } from 'node:crypto';
-import { chmodSync } from 'node:fs';
+import { chmodSync, type Stats } from 'node:fs';
 import { link, lstat, mkdir, rename, stat, unlink } from 'node:fs/promises';
 import net from 'node:net';
 import { dirname } from 'node:path';
@@ -267,18 +267,29 @@ function connectError(url: string, cause: Error): ChannelConnectError {
 }
 
 export async function prepareDirectory(directory: string, create: boolean): Promise<void> {
-  if (create) {
-    await mkdir(directory, { recursive: true, mode: 0o700 });
-    return;
-  }
+  if (create) return makeDirectory(directory);
   // Asked here because bind(2)'s own answer reaches us as EACCES (libuv), which misleads.
-  const found = await stat(directory).catch((error: unknown) => {
+  if ((await statOf(directory))?.isDirectory()) return;
+  const message = `socket directory ${JSON.stringify(directory)} does not exist: create it, or listen with createDirectory`;
+  throw new EndpointError('no_directory', message);
+}
+
+/** Not by Node's recursive mkdir: that goes round for ever where a directory takes no new ones, as /proc does. */
+async function makeDirectory(directory: string): Promise<void> {
+  const missing: string[] = [];
+  for (let at = directory; (await statOf(at)) === undefined; at = dirname(at)) missing.push(at);
+  for (const at of missing.reverse()) {
+    await mkdir(at, { mode: 0o700 }).catch((error: unknown) => {
+      if (errorCodeOf(error) !== 'EEXIST') throw error; // somebody else was faster
+    });
+  }
+}
+
+async function statOf(path: string): Promise<Stats | undefined> {
+  return stat(path).catch((error: unknown) => {
     if (errorCodeOf(error) === 'ENOENT') return undefined;
     throw error;
   });
-  if (found?.isDirectory()) return;
-  const message = `socket directory ${JSON.stringify(directory)} does not exist: create it, or listen with createDirectory`;
-  throw new EndpointError('no_directory', message);
 }
 
 /**

@@ -13,6 +13,7 @@ import {
   parseRuleLines,
   type Reject,
 } from '@rulecast/formats';
+import type { Output } from '@rulecast/program';
 import { checkRuleSet, type Direction, entryCount, type List, type Policy, ruleCount } from '@rulecast/rules';
 import type { Argv } from 'yargs';
 import { ExitCode } from '../exit.ts';
@@ -25,7 +26,7 @@ import {
   renderSkipped,
   renderWarning,
 } from '../render.ts';
-import type { Colors, Output, Terminal } from '../terminal.ts';
+import type { Colors, Terminal } from '../terminal.ts';
 
 export const command = 'check <file..>';
 export const describe = 'check files without a publisher';

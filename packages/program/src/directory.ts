@@ -1,0 +1,108 @@
+/** Directories of a program: where they are when nobody says, and how they are made. */
+
+import { mkdirSync, statSync } from 'node:fs';
+import { dirname, isAbsolute, join, resolve } from 'node:path';
+
+type Environment = Readonly<Record<string, string | undefined>>;
+
+/** Who runs the program. */
+export interface Owner {
+  readonly uid: number;
+  readonly home: string;
+}
+
+/** Where the daemons and `rulectl` meet when nobody says otherwise: endpoint URLs below one runtime directory. */
+export interface RuntimeEndpoints {
+  /** Where `rulectl` reaches the publisher. */
+  readonly control: string;
+  /** Where subscribers reach the publisher. */
+  readonly subscribers: string;
+}
+
+/** A directory cannot be made or used; the message says why, and what to do. */
+export class DirectoryError extends Error {
+  override readonly name = 'DirectoryError';
+}
+
+/** For their owner alone. */
+const PRIVATE_MODE = 0o700;
+
+/** `/var/lib/rulecast` of root; of anybody else, what the XDG Base Directory Specification says of state. */
+export function stateHome(environment: Environment, { uid, home }: Owner): string {
+  if (uid === 0) return '/var/lib/rulecast';
+  const base = environment['XDG_STATE_HOME'] ?? '';
+  return join(isAbsolute(base) ? base : join(home, '.local/state'), 'rulecast'); // a relative one is to be ignored
+}
+
+/** Below `$XDG_RUNTIME_DIR/rulecast`, else `/run/rulecast`. */
+export function defaultEndpoints(environment: Environment): RuntimeEndpoints {
+  const base = environment['XDG_RUNTIME_DIR'] ?? '';
+  const directory = isAbsolute(base) ? `${base}/rulecast` : '/run/rulecast';
+  return { control: `unix:${directory}/control.sock`, subscribers: `unix:${directory}/subscribers.sock` };
+}
+
+/**
+ * Makes a directory and those above it, mode 0700, unless it is there. Throws DirectoryError. Node's own recursive mkdir goes round
+ * for ever where the kernel says "no such file" of a directory that is there, as /proc does of everything new.
+ */
+export function makeDirectory(path: string): void {
+  const missing: string[] = [];
+  let at = resolve(path);
+  for (; !isDirectory(path, at); at = dirname(at)) missing.push(at);
+  for (const directory of missing.reverse()) {
+    try {
+      mkdirSync(directory, { mode: PRIVATE_MODE });
+    } catch (cause) {
+      if (codeOf(cause) === 'EEXIST' && isDirectory(path, directory)) continue; // somebody else was faster
+      throw refusal(path, directory, cause);
+    }
+  }
+}
+
+/** Whether there is a directory; false if there is nothing. Throws DirectoryError for anything else; `path` is for its message. */
+function isDirectory(path: string, at: string): boolean {
+  try {
+    if (statSync(at).isDirectory()) return true;
+  } catch (cause) {
+    if (codeOf(cause) === 'ENOENT') return false;
+    throw refusal(path, at, cause);
+  }
+  throw new DirectoryError(
+    `${path} cannot be a directory: ${at} is there and is none; name another, or move it away`,
+  );
+}
+
+function refusal(path: string, at: string, cause: unknown): DirectoryError {
+  switch (codeOf(cause)) {
+    case 'EACCES':
+    case 'EPERM': {
+      const text = `${path} cannot be made: this user may not write in ${dirname(at)}; name a directory of its own, or make it as root and give it to this user`;
+      return new DirectoryError(text, { cause });
+    }
+    case 'ENOTDIR':
+      return new DirectoryError(`${path} cannot be a directory: a part of ${at} is a file; name another`, {
+        cause,
+      });
+    case 'EROFS':
+      return new DirectoryError(`${path} cannot be made: ${dirname(at)} is read-only; name another`, {
+        cause,
+      });
+    case 'ENOSPC':
+      return new DirectoryError(`${path} cannot be made: no space is left on the disk`, { cause });
+    case 'ENOENT':
+      return new DirectoryError(
+        `${path} cannot be made: ${dirname(at)} takes no new directories; name another`,
+        {
+          cause,
+        },
+      );
+    default: {
+      const why = cause instanceof Error ? cause.message : String(cause);
+      return new DirectoryError(`${path} cannot be made: ${why}`, { cause });
+    }
+  }
+}
+
+function codeOf(error: unknown): unknown {
+  return error instanceof Error && 'code' in error ? error.code : undefined;
+}

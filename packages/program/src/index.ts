@@ -1,0 +1,31 @@
+export {
+  HELP_MAX_COLUMNS,
+  type OptionsReading,
+  parseWords,
+  type ReadOptions,
+  readOptions,
+  strictYargs,
+} from './command-line.ts';
+export {
+  DirectoryError,
+  defaultEndpoints,
+  makeDirectory,
+  type Owner,
+  type RuntimeEndpoints,
+  stateHome,
+} from './directory.ts';
+export {
+  EXIT_BUG,
+  EXIT_FAILED,
+  EXIT_OUTPUT_CLOSED,
+  EXIT_OUTPUT_FAILED,
+  EXIT_USAGE,
+  ProgramError,
+  usageError,
+} from './exit.ts';
+export { LogStream } from './log-stream.ts';
+export { Output, OutputClosedError, OutputFailedError } from './output.ts';
+export { programOptions, runProgram } from './run.ts';
+export { FileTooLargeError, readSmallFile } from './small-file.ts';
+export { stopSignal } from './stop.ts';
+export { checkSwitches, checkWords, type EnvironmentOptions, type WordRules } from './words.ts';

@@ -1,0 +1,73 @@
+/** How a program runs and ends: what it prints leaves, and every error becomes a sentence and an exit code. */
+
+import type { ArgumentsCamelCase, Argv } from 'yargs';
+import { type OptionsReading, readOptions } from './command-line.ts';
+import {
+  EXIT_BUG,
+  EXIT_FAILED,
+  EXIT_OUTPUT_CLOSED,
+  EXIT_OUTPUT_FAILED,
+  EXIT_USAGE,
+  ProgramError,
+} from './exit.ts';
+import { LogStream } from './log-stream.ts';
+import { Output, OutputClosedError, OutputFailedError } from './output.ts';
+
+/**
+ * Runs a program to its end. When it fails, the process ends at once: what it had begun, such as listening, must not go on half.
+ * Only what nobody but us can have caused shows a stack trace.
+ */
+export async function runProgram(name: string, main: (out: Output) => Promise<void>): Promise<void> {
+  const out = new Output(1);
+  try {
+    await main(out);
+    out.flush();
+  } catch (error) {
+    end(name, error);
+  }
+}
+
+/**
+ * The values of the command line of this process. Prints what --help and --version ask for and ends the process; ends it likewise,
+ * with what to do, for a command line that is refused.
+ */
+export function programOptions<A>(
+  name: string,
+  cli: Argv<A>,
+  reading: OptionsReading,
+): ArgumentsCamelCase<A> {
+  const out = new Output(1);
+  try {
+    const read = readOptions(cli, process.argv.slice(2), reading);
+    if (read.kind === 'values') return read.values;
+    out.line(read.text);
+    out.flush();
+    process.exit(0);
+  } catch (error) {
+    end(name, error);
+  }
+}
+
+function end(name: string, error: unknown): never {
+  const { exit, text } = endOf(name, error);
+  new LogStream(2).write(text);
+  process.exit(exit);
+}
+
+/** The exit code for an error, and what is said; nothing if nobody reads any more. */
+function endOf(name: string, error: unknown): { readonly exit: number; readonly text: string } {
+  if (error instanceof OutputClosedError) return { exit: EXIT_OUTPUT_CLOSED, text: '' };
+  if (error instanceof OutputFailedError) {
+    return { exit: EXIT_OUTPUT_FAILED, text: `${name}: ${error.message}\n` };
+  }
+  if (error instanceof ProgramError) {
+    const hint = error.exit === EXIT_USAGE ? `Try ${name} --help\n` : '';
+    return { exit: error.exit, text: `${name}: ${error.message}\n${hint}` };
+  }
+  // What the system refused names itself what and where: a permission, a full disk, an address in use.
+  if (error instanceof Error && 'syscall' in error) {
+    return { exit: EXIT_FAILED, text: `${name}: ${error.message}\n` };
+  }
+  const trace = error instanceof Error ? (error.stack ?? error.message) : String(error);
+  return { exit: EXIT_BUG, text: `${name}: a bug of ${name}; please report it:\n${trace}\n` };
+}

@@ -1,0 +1,189 @@
+/** Ordinary mistakes at the command lines of all programs: a sentence with what to do and the right exit code, never a stack trace. */
+
+import { spawn, spawnSync } from 'node:child_process';
+import {
+  chmodSync,
+  chownSync,
+  closeSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+
+const BIN = {
+  publisher: '../packages/publisher/bin/rulecast-publisher.js',
+  subscriber: '../packages/subscriber/bin/rulecast-subscriber.js',
+  rulectl: '../packages/rulectl/bin/rulectl.js',
+  applier: '../packages/nftables/bin/rulecast-applier.js',
+};
+type Program = keyof typeof BIN;
+const TRUST = `rulecast1:${'0'.repeat(32)}:11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo`; // RFC 8037, appendix A.2
+const NOBODY = 65534;
+
+let folder = '';
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), 'rulecast-mistakes-'));
+  writeFileSync(join(folder, 'file'), '192.0.2.1\n');
+});
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+interface Ended {
+  readonly exit: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+interface How {
+  readonly environment?: Readonly<Record<string, string>>;
+  /** Where its standard output goes instead. */
+  readonly stdout?: string;
+  readonly uid?: number | undefined;
+}
+
+const pathOf = (program: Program): string => fileURLToPath(new URL(BIN[program], import.meta.url));
+
+/** Runs a program to its end, in the folder; nothing that listens is given a place elsewhere. */
+async function run(program: Program, args: readonly string[], how: How = {}): Promise<Ended> {
+  const out = how.stdout === undefined ? undefined : openSync(how.stdout, 'w');
+  const ending = new Promise<Ended>((resolve, reject) => {
+    const child = spawn(process.execPath, [pathOf(program), ...args], {
+      cwd: how.uid === undefined ? folder : '/',
+      env: { PATH: process.env['PATH'], XDG_RUNTIME_DIR: folder, ...how.environment },
+      stdio: ['ignore', out ?? 'pipe', 'pipe'],
+      ...(how.uid !== undefined && { uid: how.uid, gid: how.uid }),
+    });
+    const ended = { stdout: '', stderr: '' };
+    for (const name of ['stdout', 'stderr'] as const) {
+      child[name]?.setEncoding('utf8').on('data', (text: string) => {
+        ended[name] += text;
+      });
+    }
+    child.on('error', reject);
+    child.on('close', (exit) => resolve({ exit, ...ended }));
+  });
+  if (out !== undefined) closeSync(out); // the child has it
+  return ending;
+}
+
+function expectSentence({ exit, stderr }: Ended, expectedExit: number, says: string): void {
+  expect(stderr).toContain(says);
+  expect(stderr).not.toMatch(/^ +at /m); // of a stack trace
+  expect(exit).toBe(expectedExit);
+}
+
+const twice = (...words: readonly string[]): readonly string[] => [...words, ...words];
+describe('an option that is given twice is refused', () => {
+  it.each<[Program, readonly string[], string]>([
+    ['publisher', twice('--state', 'a'), '--state'], // a stack trace
+    ['publisher', twice('--log-level', 'info'), '--log-level'], // a stack trace
+    ['subscriber', ['--trust', TRUST, ...twice('--boot', 'closed')], '--boot'], // booted open
+    ['subscriber', ['--trust', TRUST, ...twice('--dns', '192.0.2.1')], '--dns'], // a stack trace
+    ['subscriber', ['--trust', TRUST, '--enforce', '--no-enforce'], '--enforce'],
+    ['rulectl', ['push', ...twice('--timeout', '1'), 'file'], '--timeout'],
+    ['rulectl', ['status', ...twice('--json')], '--json'],
+    ['applier', twice('--nft', 'nft'), '--nft'],
+    ['applier', twice('--supervise'), '--supervise'],
+  ])('%s %j', async (program, args, option) => {
+    expectSentence(await run(program, args), 64, `${option} is given twice: give it once`);
+  });
+});
+
+describe('values that nothing can be done with', () => {
+  it.each<[Program, readonly string[], number, string]>([
+    ['publisher', ['--state', 'file'], 1, 'file is there and is none'], // a stack trace
+    ['publisher', ['--state', '/proc/x'], 1, '/proc takes no new directories'], // hung
+    ['publisher', ['--state', '/proc/x', '--print-trust'], 1, '/proc takes no new directories'], // hung
+    ['publisher', ['--state', 'a', '--listen', 'unix:/proc/x/y'], 1, 'cannot listen on unix:/proc/x/y'], // hung
+    ['publisher', ['--state', ''], 64, '--state has an empty value'], // a stack trace
+    ['publisher', ['--listen'], 64, '--listen needs a value'], // listened nowhere
+    ['publisher', ['--dns-server', 'foo'], 64, '--dns-server foo: write an address'], // a stack trace
+    ['publisher', ['--config', '/dev/zero'], 78, '/dev/zero has more than'], // read on until memory ended
+    ['publisher', ['stray'], 64, 'Unknown argument: stray'],
+    ['subscriber', [], 64, '--trust LINE or --trust FILE is missing'],
+    ['subscriber', ['--trust', '/dev/zero'], 64, 'neither a trust line nor a file'], // read on until memory ended
+    ['subscriber', ['--trust', TRUST, '--state', 'file'], 1, 'file is there and is none'],
+    ['subscriber', ['--trust', TRUST, '--state', '/proc/x'], 1, '/proc takes no new directories'], // hung
+    ['subscriber', ['--trust', TRUST, '--boot', 'ajar'], 64, '--boot "ajar": write one of'],
+    ['subscriber', ['--trust', TRUST, '--enforce=yes'], 64, '--enforce=yes: write --enforce alone'], // did not enforce
+    ['subscriber', ['--trust', TRUST, '--user', 'nobody'], 64, '--user nobody goes with --enforce'], // stayed root
+    ['subscriber', ['--trust', TRUST, '--enforce', '--applier-user', 'x'], 64, '--applier-user x goes with'],
+    ['subscriber', ['--trust', TRUST, '--iif-group', ''], 64, '--iif-group has an empty value'], // group 0
+    ['rulectl', ['push', '--dry-run=yes', 'file'], 64, '--dry-run=yes: write --dry-run alone'], // released
+    ['applier', ['--group', '4294967296'], 64, '--group 4294967296: write a number up to'],
+    ['applier', ['--nft'], 64, '--nft needs a value'],
+    ['applier', ['stray', 'x'], 64, 'stray is no option'],
+  ])('%s %j', async (program, args, exit, says) => {
+    expectSentence(await run(program, args), exit, says);
+  });
+});
+
+describe('output on a full disk', () => {
+  it.each<[Program, readonly string[]]>([
+    ['publisher', ['--help']],
+    ['publisher', ['--state', 'full', '--print-trust']],
+    ['subscriber', ['--version']],
+    ['rulectl', ['--help']],
+    ['rulectl', ['check', '--json', 'file']], // a stack trace
+  ])('%s %j', async (program, args) => {
+    expectSentence(await run(program, args, { stdout: '/dev/full' }), 74, 'no space is left');
+  });
+});
+
+describe('the environment of the subscriber', () => {
+  it.each<[Readonly<Record<string, string>>, readonly string[], number, string]>([
+    [{ RULECAST_BOOT: 'Open' }, [], 64, '--boot "Open": write one of'],
+    [{ RULECAST_ENFORCE: 'yes' }, [], 64, 'given by the environment: RULECAST_TRUST, RULECAST_ENFORCE'],
+    [{ RULECAST_STATE: 'file' }, [], 1, 'file is there and is none'],
+    [{ RULECAST_STATE: 'other' }, ['--state', 'file'], 1, 'file is there and is none'],
+    [{ RULECAST_TRUST: '' }, [], 64, '--trust LINE or --trust FILE is missing'],
+  ])('%j and %j', async (environment, args, exit, says) => {
+    const how = { environment: { RULECAST_TRUST: TRUST, ...environment } };
+    expectSentence(await run('subscriber', args, how), exit, says);
+  });
+});
+
+/** Somebody without rights who can run the programs: this user, or nobody, unless the project lies where only root may look. */
+const isRoot = process.getuid?.() === 0;
+const uid = isRoot ? NOBODY : undefined;
+const reading = `require('node:fs').readFileSync(${JSON.stringify(pathOf('publisher'))})`;
+const canRun =
+  !isRoot || spawnSync(process.execPath, ['-e', reading], { uid: NOBODY, cwd: '/' }).status === 0;
+
+describe.runIf(canRun)('a user without rights', () => {
+  let home = '';
+  beforeAll(() => {
+    home = join(folder, 'home');
+    mkdirSync(home);
+    chmodSync(folder, 0o755);
+    if (isRoot) chownSync(home, NOBODY, NOBODY);
+  });
+
+  it('keeps the state below its home', async () => {
+    const { exit, stdout } = await run('publisher', ['--print-trust'], { uid, environment: { HOME: home } });
+    expect(stdout).toMatch(/^rulecast1:/);
+    expect(exit).toBe(0);
+    expect(statSync(join(home, '.local/state/rulecast/publisher/identity')).mode & 0o777).toBe(0o600);
+  });
+
+  // A stack trace of EACCES.
+  it('is told what it may not write', async () => {
+    const ended = await run('publisher', ['--print-trust', '--state', '/usr/rulecast-mistakes/x'], { uid });
+    expectSentence(ended, 1, 'this user may not write in /usr');
+  });
+
+  it('is told where it may not listen', async () => {
+    const environment = { HOME: home, XDG_RUNTIME_DIR: '' };
+    expectSentence(
+      await run('publisher', [], { uid, environment }),
+      1,
+      'cannot listen on unix:/run/rulecast/',
+    );
+  });
+});
