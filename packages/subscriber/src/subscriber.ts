@@ -135,10 +135,11 @@ const CLOCKS_APART_MS = 60_000;
 
 /**
  * Restores what was in force, then starts connecting. Rejects with StateError if the state directory cannot be used, with
- * TypeError for a bad name, and with what `Table` throws for its options.
+ * TypeError for a bad name or boot mode, and with what `Table` throws for its options.
  */
 export async function createSubscriber(options: SubscriberOptions): Promise<Subscriber> {
   if (!isPartName(options.name)) throw new TypeError(`"${options.name}" cannot name a subscriber`);
+  bootAction(options.bootMode ?? 'closed'); // throws before anything is made
   const subscriber = new RunningSubscriber(options);
   await subscriber.start();
   return subscriber;
@@ -454,8 +455,12 @@ function lookupCounters(
   return { lookups, ...Object.fromEntries(shown) };
 }
 
+/** Only the exact word opens. Throws TypeError for a word that is none of the two. */
 function bootAction(mode: 'closed' | 'open'): Action {
-  return mode === 'closed' ? 'drop' : 'accept';
+  if (mode !== 'open' && mode !== 'closed') {
+    throw new TypeError(`bootMode ${JSON.stringify(mode)}: write "closed" or "open"`);
+  }
+  return mode === 'open' ? 'accept' : 'drop';
 }
 
 /** Resolves after a time, or when the signal is aborted. */
