@@ -1,12 +1,14 @@
-/** Runs the built `rulectl` as a user does, and reads what it says. */
+/** Runs the built `rulectl`, and reads what it says. */
 
-import { spawn } from 'node:child_process';
+import { type ChildProcess, fork, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const MAIN = fileURLToPath(new URL('../dist/main.js', import.meta.url));
+const HOST = fileURLToPath(new URL('cli-host.mjs', import.meta.url));
 
 export interface CliResult {
   readonly exit: number | null;
@@ -18,15 +20,24 @@ export interface CliOptions {
   readonly cwd?: string;
   readonly stdin?: string;
   readonly env?: Readonly<Record<string, string>>;
+  /** As users start it: a process that has run nothing else. */
+  readonly ownProcess?: boolean;
   /** Told of all output so far, as it comes. */
   readonly onOutput?: (stdout: string) => void;
 }
 
+/** Runs one command line: in a process of its own if there is input or `ownProcess`, else in one that has run others before. */
 export function rulectl(args: readonly string[], options: CliOptions = {}): Promise<CliResult> {
+  if ((options.stdin ?? '') !== '' || options.ownProcess === true) return inOwnProcess(args, options);
+  const host = hosts.find(({ isFree }) => isFree) ?? new Host();
+  return host.run(args, options);
+}
+
+function inOwnProcess(args: readonly string[], options: CliOptions): Promise<CliResult> {
   return new Promise((resolve, reject) => {
     const child = spawn(process.execPath, [MAIN, ...args], {
       cwd: options.cwd,
-      env: { PATH: process.env.PATH, ...options.env },
+      env: environmentOf(options),
       stdio: 'pipe',
     });
     let stdout = '';
@@ -43,6 +54,65 @@ export function rulectl(args: readonly string[], options: CliOptions = {}): Prom
     child.on('error', reject);
     child.on('close', (exit) => resolve({ exit, stdout, stderr }));
   });
+}
+
+function environmentOf({ env }: CliOptions): Readonly<Record<string, string | undefined>> {
+  return { PATH: process.env['PATH'], ...env };
+}
+
+/** Those that live: as many as ever ran at once. */
+const hosts: Host[] = [];
+
+/** A process that runs command lines one after the other (cli-host.mjs). It ends with this one. */
+class Host {
+  isFree = true;
+  private readonly child: ChildProcess;
+  private stdout = '';
+  private stderr = '';
+  private runs = 0;
+  /** Told of each piece of output. */
+  private listener: () => void = () => undefined;
+
+  constructor() {
+    this.child = fork(HOST, { stdio: ['ignore', 'pipe', 'pipe', 'ipc'], execArgv: [] });
+    this.child.stdout?.setEncoding('utf8').on('data', (text: string) => {
+      this.stdout += text;
+      this.listener();
+    });
+    this.child.stderr?.setEncoding('utf8').on('data', (text: string) => {
+      this.stderr += text;
+      this.listener();
+    });
+    this.child.on('exit', () => hosts.splice(hosts.indexOf(this), 1));
+    hosts.push(this);
+  }
+
+  async run(args: readonly string[], { cwd = process.cwd(), ...options }: CliOptions): Promise<CliResult> {
+    this.isFree = false;
+    this.stdout = '';
+    this.stderr = '';
+    const mark = `\u0000end of run ${++this.runs}\u0000`;
+    const written = new Promise<void>((resolve) => {
+      this.listener = () => {
+        options.onOutput?.(this.stdout.replace(mark, ''));
+        if (this.stdout.endsWith(mark) && this.stderr.endsWith(mark)) resolve();
+      };
+    });
+    const answered = once(this.child, 'message');
+    const died = once(this.child, 'exit').then(([code]) => {
+      throw new Error(`rulectl ended its process with ${code}: ${this.stderr}`);
+    });
+    this.child.send({ args, cwd, environment: environmentOf(options), mark });
+    const [[{ exit }]] = await Promise.race([Promise.all([answered, written]), died]);
+    died.catch(() => undefined); // at the end of the tests
+    const result = {
+      exit,
+      stdout: this.stdout.slice(0, -mark.length),
+      stderr: this.stderr.slice(0, -mark.length),
+    };
+    this.isFree = true;
+    return result;
+  }
 }
 
 /** The objects of NDJSON. */

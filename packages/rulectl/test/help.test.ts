@@ -50,12 +50,19 @@ describe('help', () => {
 
 it('--version prints the version of the package', async () => {
   const manifest = readFileSync(new URL('../package.json', import.meta.url), 'utf8');
-  const { exit, stdout } = await rulectl(['--version']);
+  const { exit, stdout } = await rulectl(['--version'], { ownProcess: true });
   expect(exit).toBe(0);
   expect(stdout).toBe(`${JSON.parse(manifest).version}\n`);
 });
 
 describe('usage errors', () => {
+  it('end the process, with their exit code', async () => {
+    const { exit, stdout, stderr } = await rulectl(['pusch', 'a'], { ownProcess: true });
+    expect(exit).toBe(ExitCode.usage);
+    expect(stdout).toBe('');
+    expect(stderr).toContain('Unknown');
+  });
+
   it.each([
     [[], 'name a command'],
     [['pusch', 'a'], 'Unknown'],

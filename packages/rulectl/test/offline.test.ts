@@ -272,8 +272,9 @@ describe('the verdicts of the Qubes fixtures', () => {
     const lines = packets.map(({ proto, dst, dport, type, verdict }, i) =>
       JSON.stringify({ dst, proto, dport, icmptype: type, expect: OURS.get(id)?.[i] ?? verdict }),
     );
-    const args = [file, '--json', '--at', '1790000000', ...resolve, '--packets', '-'];
-    const { exit, stdout } = await test(args, lines.join('\n'));
+    const packetFile = folder.write(`${id}.ndjson`, lines.join('\n'));
+    const args = [file, '--json', '--at', '1790000000', ...resolve, '--packets', packetFile];
+    const { exit, stdout } = await test(args);
     const answers = ndjson(stdout);
     if (REFUSED.has(id)) {
       expect(answers[0]).toMatchObject({ kind: 'reject', file });
