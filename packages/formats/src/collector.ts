@@ -25,8 +25,11 @@ import {
   EntryFaultCode,
   EntryReader,
   isAddressLike,
+  isShortPrefix,
   readIp4,
   readName,
+  type ShortPrefixes,
+  withShort,
 } from './entry.ts';
 import type { DeclaredCount, ImportOptions, SkipCode, Skipped } from './import-options.ts';
 import { type FormatLimits, withLimits } from './limits.ts';
@@ -60,11 +63,13 @@ export class Collector {
   readonly declared: DeclaredCount[] = [];
   /** What shows, beside the declared counts, that the file is not whole. */
   truncated: string | undefined;
+  /** Prefixes that hold more of the Internet than one usually means. */
+  short: ShortPrefixes | undefined;
   private readonly v4: PrefixBuilder;
   private readonly v6 = new PrefixBuilder(6);
   private readonly names: string[] = [];
   private readonly columns: ColumnCounter;
-  private readonly reader = new EntryReader();
+  private readonly reader: EntryReader;
   private readonly scratch: PrefixScratch = newPrefixScratch();
   private readonly skips = new Map<SkipCode, SkipCount>();
   private hasTooMany = false;
@@ -77,6 +82,7 @@ export class Collector {
     this.bytes = asBuffer(bytes);
     this.hasNul = asBuffer(bytes).includes(0);
     this.options = options;
+    this.reader = new EntryReader(options.hostBits);
     this.limits = withLimits(options.limits);
     this.decidedKind = kind;
     this.columns = new ColumnCounter(this.bytes);
@@ -108,10 +114,10 @@ export class Collector {
   address(text: Uint8Array, start: number, end: number): boolean {
     if (this.kind === 'names') return this.refuseKind(EntryFaultCode.address, text, start, end);
     if (this.options.onEntry === undefined) {
-      // Nearly all entries are one address or CIDR; what is not falls through to the careful reader.
+      // Nearly all entries are one address or CIDR; what is not, or is one to look at, falls through to the careful reader.
       const { scratch } = this;
       const isRead = readIp4(text, start, end, scratch) || !parsePrefixBytes(text, start, end, scratch);
-      if (isRead) {
+      if (isRead && !scratch.hasHostBits && !isShortPrefix(scratch.family, scratch.words, scratch.length)) {
         if (scratch.family === 4) this.v4.push4(scratch.words[0]!, scratch.length);
         else this.v6.push(scratch.words, 0, scratch.length);
         this.decide('prefixes');
@@ -123,6 +129,7 @@ export class Collector {
     const { reader } = this;
     const fault = reader.read(text, start, end, bareTokenEnd, this.take);
     if (fault !== undefined) return this.refuse(text, fault);
+    if (reader.short !== undefined) this.short = withShort(this.short, reader.short, this.line);
     this.decide('prefixes');
     return this.used(text, start);
   }
@@ -209,6 +216,7 @@ export class Collector {
     this.decidedKind = read.kind;
     this.entries = read.entries;
     this.line = read.lineCount;
+    this.short = read.short;
     this.skipMany('comment', read.commentCount, read.commentLine);
   }
 

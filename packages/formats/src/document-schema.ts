@@ -28,6 +28,7 @@ export const DOCUMENT_SCHEMA = {
           names: { type: 'array', items: { type: 'string' } },
           file: { type: 'string' },
           resolve: { enum: ['true', 'false'] },
+          'host-bits': { enum: ['reject', 'mask'] },
         },
       },
     },

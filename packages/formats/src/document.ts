@@ -22,11 +22,12 @@ import {
   isPartName,
   type List,
   nameListOf,
+  newPrefixScratch,
   type Policy,
   type Prefix,
   PrefixBuilder,
   type PrefixSet,
-  parsePrefix,
+  parsePrefixBytes,
   parseRule,
   prefixOf,
   prefixSetOf,
@@ -49,6 +50,8 @@ import {
   type EntryFault,
   EntryFaultCode,
   EntryReader,
+  type HostBits,
+  hostBitsFault,
   prefixFault,
   readName,
 } from './entry.ts';
@@ -66,6 +69,7 @@ export const DocumentFault = {
   source: 'list-without-source',
   sources: 'list-with-two-sources',
   resolve: 'resolve-without-names',
+  hostBits: 'host-bits-without-addresses',
   reference: 'bad-reference',
   missingFile: 'missing-file',
   coveredPrefix: 'covered-prefix',
@@ -158,7 +162,6 @@ class DocumentReader {
   private readonly references = new Set<string>();
   private readonly lists = new Map<string, List>();
   private readonly policies = new Map<string, Policy>();
-  private readonly entryReader = new EntryReader();
   private readonly encoder = new TextEncoder();
   private place: PlaceOf = () => ({ line: 1, column: 1 });
 
@@ -256,16 +259,22 @@ class DocumentReader {
     }
     const resolveNode = childOf(value, 'resolve');
     const resolve = resolveNode?.kind === 'text' && resolveNode.value === 'true';
-    const list = this.listOf(value, resolve);
+    const hostBitsNode = childOf(value, 'host-bits');
+    const hostBits = hostBitsNode?.kind === 'text' && hostBitsNode.value === 'mask' ? 'mask' : 'reject';
+    const list = this.listOf(value, resolve, hostBits);
     if (list !== undefined && named) this.lists.set(name, list);
+    if (hostBitsNode !== undefined && list?.kind === 'names') {
+      const reason = 'host-bits: is for lists of addresses: leave it out';
+      this.reject(hostBitsNode.offset, DocumentFault.hostBits, reason);
+    }
     if (resolveNode === undefined || list === undefined || list.kind === 'names') return;
     const reason = 'resolve: is for lists of names: leave it out';
     this.reject(resolveNode.offset, DocumentFault.resolve, reason);
   }
 
-  private listOf(node: MappingNode, resolve: boolean): List | undefined {
+  private listOf(node: MappingNode, resolve: boolean, hostBits: HostBits): List | undefined {
     const entries = childOf(node, 'entries');
-    if (entries?.kind === 'sequence') return this.entryList(entries);
+    if (entries?.kind === 'sequence') return this.entryList(entries, hostBits);
     const names = childOf(node, 'names');
     if (names?.kind === 'sequence') return this.nameList(names, resolve);
     const file = childOf(node, 'file');
@@ -275,24 +284,30 @@ class DocumentReader {
     const { limits } = this;
     const kind = resolve ? { kind: 'names' as const } : {};
     const sink = this.sinkFor('entry', referenced.name);
-    const text = importList(referenced.name, referenced.bytes, { ...kind, ...sink, resolve, limits });
+    const text = importList(referenced.name, referenced.bytes, {
+      ...kind,
+      ...sink,
+      resolve,
+      hostBits,
+      limits,
+    });
     this.addRejects(referenced.name, text.rejects, text.rejectCount);
     return text.list;
   }
 
-  private entryList(sequence: SequenceNode): List {
+  private entryList(sequence: SequenceNode, hostBits: HostBits): List {
+    const reader = new EntryReader(hostBits);
     const v4 = new PrefixBuilder(4);
     const v6 = new PrefixBuilder(6);
     for (const node of textsOf(sequence)) {
       const bytes = this.encoder.encode(node.value);
       const parts: Prefix[] = []; // a range is several
-      const fault = this.entryReader.read(bytes, 0, bytes.length, bareTokenEnd, (family, words, length) => {
+      const fault = reader.read(bytes, 0, bytes.length, bareTokenEnd, (family, words, length) => {
         (family === 4 ? v4 : v6).push(words, 0, length);
         if (this.onEntry !== undefined) parts.push(prefixOf(family, words, length));
       });
       if (fault !== undefined) this.rejectEntry(node, bytes, entryFault(bytes, fault));
-      else if (this.entryReader.end !== bytes.length)
-        this.rejectEntry(node, bytes, trailingFault(this.entryReader.end));
+      else if (reader.end !== bytes.length) this.rejectEntry(node, bytes, trailingFault(reader.end));
       else this.tell('entry', node, () => parts.map(formatPrefix).join(' '));
     }
     return { kind: 'prefixes', v4: canonicalPrefixes(v4.build()), v6: canonicalPrefixes(v6.build()) };
@@ -366,13 +381,14 @@ class DocumentReader {
   private prefixesOf(node: TreeNode | undefined): PrefixSet {
     if (node?.kind !== 'sequence') return EMPTY_PREFIX_SET;
     const found: { readonly node: TextNode; readonly prefix: Prefix }[] = [];
+    const scratch = newPrefixScratch();
     for (const text of textsOf(node)) {
-      const prefix = parsePrefix(text.value);
-      if (typeof prefix !== 'string') found.push({ node: text, prefix });
-      else {
-        const bytes = this.encoder.encode(text.value);
-        this.rejectEntry(text, bytes, prefixFault(bytes, 0, bytes.length, prefix));
-      }
+      const bytes = this.encoder.encode(text.value);
+      const fault = parsePrefixBytes(bytes, 0, bytes.length, scratch);
+      const { family, words, length, hasHostBits } = scratch;
+      if (fault !== undefined) this.rejectEntry(text, bytes, prefixFault(bytes, 0, bytes.length, fault));
+      else if (hasHostBits) this.rejectEntry(text, bytes, hostBitsFault(bytes, 0, bytes.length));
+      else found.push({ node: text, prefix: prefixOf(family, words, length) });
     }
     const set = prefixSetOf(found.map(({ prefix }) => prefix));
     // A canonical set would drop a prefix within another, yet a policy with a prefix between the two would then take its qubes.

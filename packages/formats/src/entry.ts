@@ -3,12 +3,17 @@
  */
 
 import {
+  type Family,
+  formatAddress,
+  formatPrefix,
+  isSpecialPurpose,
   NameFault,
   newPrefixScratch,
   PrefixFault,
   type PrefixScratch,
   parseHostName,
   parsePrefixBytes,
+  prefixOf,
 } from '@rulecast/rules';
 import { type PrefixSink, splitRange } from './range.ts';
 import { DASH, indexIn, isBlank, latin1, quoteBytes, skipBlanks } from './text.ts';
@@ -27,6 +32,7 @@ export interface EntryFault {
 }
 
 export const EntryFaultCode = {
+  hostBits: 'host-bits',
   range: 'bad-range',
   reversed: 'reversed-range',
   mixed: 'mixed-families',
@@ -41,12 +47,44 @@ export const EntryFaultCode = {
   words: 'words-not-a-name',
 } as const;
 
+/** What becomes of a CIDR with bits beyond its prefix length. `reject`: they may be all that is left of another one. */
+export type HostBits = 'reject' | 'mask';
+
+/** Shorter prefixes are rarely meant: half a line is one, and no network of the Internet has more. Our choice; RIRs were given a /8 at most, and ISPs a /19 of IPv6. */
+const SHORT_LENGTH: Readonly<Record<Family, number>> = { 4: 8, 6: 16 };
+
+/** Whether a prefix holds more of the Internet than one usually means. `words` as in Address, with host bits zero. */
+export function isShortPrefix(family: Family, words: Uint32Array, length: number): boolean {
+  return length < SHORT_LENGTH[family] && !isSpecialPurpose(family, words, length);
+}
+
+/** CIDRs of a list that hold more of the Internet than one usually means. */
+export interface ShortPrefixes {
+  /** The first, in normal form. */
+  readonly prefix: string;
+  /** Where it stands, from 1. */
+  readonly line: number;
+  readonly count: number;
+}
+
+/** Short prefixes with one more. */
+export function withShort(before: ShortPrefixes | undefined, prefix: string, line: number): ShortPrefixes {
+  return before === undefined ? { prefix, line, count: 1 } : { ...before, count: before.count + 1 };
+}
+
 /** Reads address entries; make one per file. */
 export class EntryReader {
   private readonly first: PrefixScratch = newPrefixScratch();
   private readonly last: PrefixScratch = newPrefixScratch();
   /** Where the entry that was read last ended. */
   end = 0;
+  /** That entry in normal form, if it was a CIDR and is so short that few mean it. */
+  short: string | undefined;
+  private readonly masksHostBits: boolean;
+
+  constructor(hostBits: HostBits = 'reject') {
+    this.masksHostBits = hostBits === 'mask';
+  }
 
   /**
    * Reads the entry that starts at `start` and ends at `limit` or where `tokenEnd` says. Gives its prefixes to `emit`, in
@@ -63,10 +101,14 @@ export class EntryReader {
     const fault = parsePrefixBytes(bytes, start, end, this.first);
     const dash = skipBlanks(bytes, end, limit);
     this.end = end;
+    this.short = undefined;
     if (fault !== undefined) return prefixFault(bytes, start, end, fault);
     if (dash < limit && bytes[dash] === DASH)
       return this.readRange(bytes, start, dash, limit, tokenEnd, emit);
-    emit(this.first.family, this.first.words, this.first.length);
+    if (this.first.hasHostBits && !this.masksHostBits) return hostBitsFault(bytes, start, end);
+    const { family, words, length } = this.first;
+    if (isShortPrefix(family, words, length)) this.short = formatPrefix(prefixOf(family, words, length));
+    emit(family, words, length);
     return undefined;
   }
 
@@ -175,9 +217,11 @@ export function readIp4(bytes: Uint8Array, start: number, end: number, out: Pref
     }
     if (length > 32) return false;
   }
+  const network = length === 0 ? 0 : word & (-1 << (32 - length));
   out.family = 4;
-  out.words[0] = length === 0 ? 0 : word & (-1 << (32 - length));
+  out.words[0] = network;
   out.length = length;
+  out.hasHostBits = network !== (word | 0);
   return true;
 }
 
@@ -231,6 +275,18 @@ export function prefixFault(bytes: Uint8Array, start: number, end: number, fault
     case PrefixFault.address:
       return { code: fault, at: start, reason: addressReason(shown) };
   }
+}
+
+/** What is wrong with a CIDR that has host bits. */
+export function hostBitsFault(bytes: Uint8Array, start: number, end: number): EntryFault {
+  const network = newPrefixScratch();
+  const host = newPrefixScratch();
+  parsePrefixBytes(bytes, start, end, network);
+  parsePrefixBytes(bytes, start, start + indexIn(bytes.subarray(start, end), SLASH, 0, end - start), host);
+  const { family, words, length } = network;
+  const shown = quoteBytes(bytes, start, end);
+  const reason = `${shown} has bits beyond its prefix length: write ${formatPrefix(prefixOf(family, words, length))} for the network, or ${formatAddress(prefixOf(host.family, host.words, host.length))} for the one address`;
+  return { code: EntryFaultCode.hostBits, at: start, reason };
 }
 
 function addressReason(shown: string): string {

@@ -1,6 +1,7 @@
 /** What is asked of an import, and what it says of the lines that it knowingly did not use. */
 
 import type { List } from '@rulecast/rules';
+import type { HostBits } from './entry.ts';
 import type { FormatLimits } from './limits.ts';
 import type { ListFormatName } from './list-format.ts';
 import type { EntrySink } from './list-text.ts';
@@ -13,6 +14,8 @@ export interface ImportOptions {
   readonly kind?: List['kind'];
   /** Becomes the `resolve` of a list of names. */
   readonly resolve?: boolean;
+  /** Default `reject`: see HostBits. */
+  readonly hostBits?: HostBits;
   /** Adjacent prefixes become one where a prefix holds exactly both. */
   readonly aggregate?: boolean;
 

@@ -11,6 +11,7 @@ import { importDelegated } from './delegated.ts';
 import { detectLine } from './detect.ts';
 import { contentStart, detectListFormat } from './detect-list.ts';
 import { importDnsmasq } from './dnsmasq.ts';
+import type { ShortPrefixes } from './entry.ts';
 import { importHosts } from './hosts.ts';
 import { type DeclaredCount, ImportFault, type ImportOptions, type Skipped } from './import-options.ts';
 import { importIpsetSave } from './ipset-save.ts';
@@ -59,6 +60,8 @@ export interface ImportedList {
   readonly declared: readonly DeclaredCount[];
   /** Why the file seems to be only a part of itself: it holds less than it states, or its end is missing. */
   readonly truncated: string | undefined;
+  /** Entries that hold more of the Internet than one usually means; whether they may is for the caller. */
+  readonly short: ShortPrefixes | undefined;
 }
 
 /** How compressed files begin. */
@@ -150,17 +153,19 @@ function resultOf(format: ListFormatName, collector: Collector): ImportedList {
     fault: collector.fault,
     declared: collector.declared,
     truncated,
+    short: collector.short,
   };
 }
 
 /** Plain lists have a reader of their own, which documents use too. */
 function importText(collector: Collector): void {
-  const { onEntry, resolve, limits } = collector.options;
+  const { onEntry, resolve, limits, hostBits } = collector.options;
   const read = parseListText(collector.bytes, {
     ...(collector.kind === undefined ? {} : { kind: collector.kind }),
     ...(resolve === undefined ? {} : { resolve }),
     ...(onEntry === undefined ? {} : { onEntry }),
     ...(limits === undefined ? {} : { limits }),
+    ...(hostBits === undefined ? {} : { hostBits }),
     onReject: (reject) => {
       // What comes after so many is not read: the rest is no list of its own.
       if (reject.code === TextFault.tooManyEntries) collector.refuseFile(reject);

@@ -24,9 +24,13 @@ import {
   type EntryFault,
   EntryFaultCode,
   EntryReader,
+  type HostBits,
   isAddressLike,
+  isShortPrefix,
   readName,
+  type ShortPrefixes,
   type TokenEnd,
+  withShort,
 } from './entry.ts';
 import { type FormatLimits, withLimits } from './limits.ts';
 import type { PrefixSink } from './range.ts';
@@ -57,6 +61,8 @@ const LONGEST_IP4_LINE_BYTES = 20;
 /** Of an IPv6 CIDR with an IPv4 tail, all groups whole. */
 const LONGEST_IP6_LINE_BYTES = 49;
 const LOOPBACK = 0x7f000001;
+/** Shorter prefixes are looked at one by one. */
+const SKIMMED_LENGTH_MIN = 8;
 
 /** Takes an entry that was read; `canonical` makes its text: prefixes with a length, separated by spaces, or a name. */
 export type EntrySink = (line: number, column: number, canonical: () => string) => void;
@@ -66,6 +72,8 @@ export interface ListTextOptions {
   readonly kind?: List['kind'];
   /** Becomes the `resolve` of a list of names. */
   readonly resolve?: boolean;
+  /** Default `reject`: see HostBits. */
+  readonly hostBits?: HostBits;
   readonly onEntry?: EntrySink;
   /** Takes every reject, also those that are not kept. */
   readonly onReject?: (reject: Reject) => void;
@@ -85,6 +93,8 @@ export interface ListText {
   /** How many lines are comments and nothing else, and the first of them (0: none). */
   readonly commentCount: number;
   readonly commentLine: number;
+  /** See ImportedList. */
+  readonly short: ShortPrefixes | undefined;
 }
 
 /** Reads a list. Never throws on account of the bytes. */
@@ -101,7 +111,7 @@ class ListTextReader {
   private readonly v4: PrefixBuilder;
   private readonly v6 = new PrefixBuilder(6);
   private readonly names: string[] = [];
-  private readonly entryReader = new EntryReader();
+  private readonly entryReader: EntryReader;
   private readonly scratch = newPrefixScratch();
   private kind: List['kind'] | undefined;
   private kindLine = 0; // the line that decided the kind; 0: the caller did
@@ -109,6 +119,7 @@ class ListTextReader {
   private entries = 0;
   private commentCount = 0;
   private commentLine = 0; // the first of them
+  private short: ShortPrefixes | undefined;
   private pieces: Prefix[] = []; // of the entry at hand, if somebody listens
 
   constructor(bytes: Uint8Array, options: ListTextOptions) {
@@ -116,6 +127,7 @@ class ListTextReader {
     this.limits = withLimits(options.limits);
     this.onEntry = options.onEntry;
     this.resolve = options.resolve ?? false;
+    this.entryReader = new EntryReader(options.hostBits);
     this.kind = options.kind;
     this.rejects = new RejectLog(this.limits.rejectsKept, options.onReject);
     this.v4 = new PrefixBuilder(4, Math.min(1 << 20, (bytes.length >> 4) + 1));
@@ -151,7 +163,8 @@ class ListTextReader {
   private takePrefix(start: number, end: number): boolean {
     if (end - start > LONGEST_IP6_LINE_BYTES) return false;
     if (parsePrefixBytes(this.bytes, start, end, this.scratch) !== undefined) return false;
-    const { family, words, length } = this.scratch;
+    const { family, words, length, hasHostBits } = this.scratch;
+    if (hasHostBits || isShortPrefix(family, words, length)) return false;
     (family === 4 ? this.v4 : this.v6).push(words, 0, length);
     this.entries++;
     return true;
@@ -219,7 +232,10 @@ class ListTextReader {
     const { bytes, entryReader } = this;
     if (this.onEntry !== undefined) this.pieces = [];
     const trailing = trailingFault(bytes, from, end);
-    return trailing ?? entryReader.read(bytes, from, end, tokenEnd, this.take);
+    const fault = trailing ?? entryReader.read(bytes, from, end, tokenEnd, this.take);
+    const { short } = entryReader;
+    if (fault === undefined && short !== undefined) this.short = withShort(this.short, short, this.line);
+    return fault;
   }
 
   private readonly take: PrefixSink = (family, words, length) => {
@@ -267,6 +283,7 @@ class ListTextReader {
       lineCount: this.line,
       commentCount: this.commentCount,
       commentLine: this.commentLine,
+      short: this.short,
     };
   }
 }
@@ -359,8 +376,9 @@ function skimIp4(bytes: Uint8Array, at: number, out: PrefixBuilder, maxCount: nu
         length = length * 10 + digit;
         i++;
       }
-      if (length > 32) return lineStart;
-      word = length === 0 ? 0 : word & (-1 << (32 - length));
+      // A short one, or one with host bits, is for the careful reader.
+      if (length > 32 || length < SKIMMED_LENGTH_MIN) return lineStart;
+      if ((word & ~(-1 << (32 - length))) !== 0) return lineStart;
     }
     if (bytes[i] === CR) i++;
     if (bytes[i] !== LF) return lineStart;

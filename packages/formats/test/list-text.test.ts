@@ -47,7 +47,6 @@ describe('parseListText: what a line may be', () => {
   it.each([
     ['an address', '192.0.2.1', ['192.0.2.1/32']],
     ['a CIDR', '192.0.2.0/24\n', ['192.0.2.0/24']],
-    ['host bits, which are masked', '192.0.2.77/24\n', ['192.0.2.0/24']],
     ['everything', '0.0.0.0/0\n::/0\n', ['0.0.0.0/0', '::/0']],
     ['a two-digit length with a zero before it', '10.0.0.0/08\n', ['10.0.0.0/8']],
     ['IPv6', '2001:DB8::1\n2001:db8:1::/48\n', ['2001:db8::1/128', '2001:db8:1::/48']],
@@ -217,7 +216,7 @@ describe('parseListText: limits', () => {
 
 describe('parseListText: the listener', () => {
   it('gets every entry with its place and canonical text, and the list is the same as without', () => {
-    const text = `# x\n 192.0.2.1\n198.51.100.7-198.51.100.9 x\n1.2.3\n2001:DB8::7/32\n${PADDING}`;
+    const text = `# x\n 192.0.2.1\n198.51.100.7-198.51.100.9 x\n1.2.3\n2001:DB8::/32\n${PADDING}`;
     const heard: string[] = [];
     const result = parseListText(bytesOf(text), {
       onEntry: (line, column, canonical) => heard.push(`${line}:${column} ${canonical()}`),
@@ -301,7 +300,7 @@ describe('parseListText against a slow twin', () => {
     fc.assert(
       fc.property(text, (input) => {
         const expected = twin(input);
-        const result = parseListText(bytesOf(input), { kind: 'prefixes' });
+        const result = parseListText(bytesOf(input), { kind: 'prefixes', hostBits: 'mask' });
         // A hosts line or a second address is refused here and unknown to the twin; no tail above makes one.
         expect(result.rejects.map((reject) => reject.line)).toEqual(expected.bad);
         const prefixes = expected.entries.map(parsePrefix).filter((prefix) => typeof prefix !== 'string');
@@ -310,6 +309,24 @@ describe('parseListText against a slow twin', () => {
         if (list.kind !== 'prefixes') throw new Error('a list of names');
         expect({ v4: list.v4, v6: list.v6 }).toEqual(prefixSetOf(prefixes));
         expect(isCanonical(list.v4) && isCanonical(list.v6)).toBe(true);
+      }),
+      { numRuns: 400 },
+    );
+  });
+
+  it('rejects exactly the lines with host bits beside those, unless they are masked', () => {
+    fc.assert(
+      fc.property(text, (input) => {
+        const masked = parseListText(bytesOf(input), { kind: 'prefixes', hostBits: 'mask' });
+        const strict = parseListText(bytesOf(input), { kind: 'prefixes' });
+        const others = strict.rejects.filter(({ code }) => code !== 'host-bits');
+        expect(others).toEqual(masked.rejects);
+        for (const { code, reason } of strict.rejects) {
+          if (code !== 'host-bits') continue;
+          const [, cidr = '', network = ''] = /^"(\S+)" .* write (\S+) for the network/.exec(reason) ?? [];
+          expect(parsePrefix(cidr)).toEqual(parsePrefix(network));
+        }
+        expect(strict.entries + strict.rejectCount).toBe(masked.entries + masked.rejectCount);
       }),
       { numRuns: 400 },
     );
@@ -348,10 +365,11 @@ describe('readIp4', () => {
         const isRead = readIp4(bytes, 1, bytes.length - 1, own);
         const fault = parsePrefixBytes(bytes, 1, bytes.length - 1, reference);
         if (isRead)
-          expect([fault, own.words[0], own.length]).toEqual([
+          expect([fault, own.words[0], own.length, own.hasHostBits]).toEqual([
             undefined,
             reference.words[0],
             reference.length,
+            reference.hasHostBits,
           ]);
         else if (fault === undefined) expect(/^\d+(?:\.\d+){3}(?:\/\d\d?)?$/.test(value)).toBe(false);
       }),

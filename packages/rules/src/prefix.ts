@@ -42,6 +42,8 @@ export interface PrefixScratch {
   /** Four words; only the first is meaningful for IPv4. */
   readonly words: Uint32Array;
   length: number;
+  /** Whether the text had bits beyond its prefix length, which the words have no more. */
+  hasHostBits: boolean;
 }
 
 const DOT = 0x2e;
@@ -51,7 +53,7 @@ const ZERO = 0x30;
 const encoder = new TextEncoder();
 
 export function newPrefixScratch(): PrefixScratch {
-  return { family: 4, words: new Uint32Array(4), length: 32 };
+  return { family: 4, words: new Uint32Array(4), length: 32, hasHostBits: false };
 }
 
 /** Unsigned words per address of a family. */
@@ -73,8 +75,8 @@ export function wordMask(bits: number): number {
 
 /**
  * Parses `ADDRESS` or `ADDRESS/LENGTH` in `bytes[start, end)`, strictly: dotted quads without leading zeros, IPv6
- * after RFC 4291 §2.2 without zone, no surrounding space. The result in `out` is in normal form: masked, and
- * IPv4-mapped IPv6 (::ffff:0:0/96) as IPv4. Returns the fault, or undefined when `out` holds a prefix.
+ * after RFC 4291 §2.2 without zone, no surrounding space. The result in `out` is in normal form: masked (and `hasHostBits`
+ * says whether that changed it), and IPv4-mapped IPv6 (::ffff:0:0/96) as IPv4. Returns the fault, or undefined when `out` holds a prefix.
  */
 export function parsePrefixBytes(
   bytes: Uint8Array,
@@ -210,13 +212,21 @@ function normalise(out: PrefixScratch): PrefixFault | undefined {
     out.length -= 96;
     words[0] = words[3]!; // always four words
   }
-  maskWords(words, out.family, out.length);
+  out.hasHostBits = maskWords(words, out.family, out.length);
   return undefined;
 }
 
-function maskWords(words: Uint32Array, family: Family, length: number): void {
+/** Zeroes the host bits; whether there were any. */
+function maskWords(words: Uint32Array, family: Family, length: number): boolean {
   const stride = strideOf(family);
-  for (let w = 0; w < stride; w++) words[w] = words[w]! & wordMask(length - w * 32); // w < stride <= words.length
+  let hadHostBits = false;
+  for (let w = 0; w < stride; w++) {
+    const word = words[w]!; // w < stride <= words.length
+    const mask = wordMask(length - w * 32);
+    if ((word & ~mask) !== 0) hadHostBits = true;
+    words[w] = word & mask;
+  }
+  return hadHostBits;
 }
 
 /** Parses a prefix from text; see `parsePrefixBytes`. Returns the prefix or the fault. */
