@@ -43,6 +43,8 @@ export interface GuardConfig {
   readonly maxEntries: number | undefined;
   /** Whether the list may hold all of IPv4 or of IPv6. */
   readonly allowAll: boolean;
+  /** Whether it may hold prefixes shorter than /8, or than /16 of IPv6, outside special-purpose space. */
+  readonly allowShort: boolean;
   /** Whether files are taken that hold less than they state of themselves. */
   readonly ignoreDeclared: boolean;
 }
@@ -172,6 +174,8 @@ const KEY_SOURCES: Readonly<Record<string, readonly SourceKey[]>> = {
   ttl: [...BYTES_SOURCES, ...CUT_SOURCES],
   mode: [...BYTES_SOURCES, ...CUT_SOURCES],
   'entry-ttl': [...BYTES_SOURCES, ...CUT_SOURCES],
+  'host-bits': [...BYTES_SOURCES, ...CUT_SOURCES],
+  'allow-short-prefixes': [...BYTES_SOURCES, ...CUT_SOURCES],
   resolve: [...BYTES_SOURCES, 'names', 'union', 'intersect'],
   purpose: [...BYTES_SOURCES, ...CUT_SOURCES],
   'never-block-exempt': [...BYTES_SOURCES, ...CUT_SOURCES],
@@ -379,6 +383,7 @@ function readGuard(
     minEntries,
     maxEntries,
     allowAll: reader.flag(node, 'allow-all') ?? false,
+    allowShort: reader.flag(node, 'allow-short-prefixes') ?? false,
     ignoreDeclared: reader.flag(node, 'ignore-declared') ?? false,
   };
 }

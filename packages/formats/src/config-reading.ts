@@ -3,6 +3,7 @@
 import { ConfigFault, type ConfigNodeReader } from './config-node.ts';
 import { fault, type ValueResult } from './config-value.ts';
 import type { MappingNode } from './document-tree.ts';
+import type { HostBits } from './entry.ts';
 import {
   isListFormatName,
   LIST_FORMATS,
@@ -15,6 +16,7 @@ import {
 /** How bytes become entries; undefined and empty: as the content itself says, and everything. Filters are those of ImportOptions. */
 export interface ReadingConfig {
   readonly format: ListFormatName | undefined;
+  readonly hostBits: HostBits;
   /** Title, or number from 1, of the column that holds the entries. */
   readonly column: string | number | undefined;
   readonly minScore: number | undefined;
@@ -63,6 +65,7 @@ export function readReading(node: MappingNode, reader: ConfigNodeReader): Readin
   const column = reader.text(node, 'column')?.value;
   return {
     format,
+    hostBits: reader.text(node, 'host-bits')?.value === 'mask' ? 'mask' : 'reject',
     column: column !== undefined && /^[1-9]\d{0,3}$/.test(column) ? Number(column) : column,
     minScore: reader.value(node, 'min-score', readScore),
     country: values('country', readCountry),

@@ -27,6 +27,7 @@ const SHARED = {
 /** How the bytes of a file, download or archive member are read. `country` and `asn` are sources where there is no other. */
 const READING = {
   format: { enum: LIST_FORMATS.map(({ name }) => name) },
+  'host-bits': { enum: ['reject', 'mask'] },
   column: TEXT,
   'min-score': TEXT,
   country: TEXT_OR_TEXTS,
@@ -68,6 +69,7 @@ const LIST = {
     purpose: { enum: ['block', 'allow'] },
     'never-block-exempt': TEXTS,
     'allow-all': FLAG,
+    'allow-short-prefixes': FLAG,
     'ignore-declared': FLAG,
     resolve: FLAG,
     publish: FLAG,

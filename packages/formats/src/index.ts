@@ -29,7 +29,7 @@ export {
 export { formatDocument } from './document-print.ts';
 export { DOCUMENT_SCHEMA } from './document-schema.ts';
 export { TreeFault } from './document-tree.ts';
-export { EntryFaultCode } from './entry.ts';
+export { EntryFaultCode, type HostBits, type ShortPrefixes } from './entry.ts';
 export {
   EXPORT_FORMATS,
   type ExportFormatName,
@@ -56,6 +56,7 @@ export {
   type ListFilter,
   type ListFormat,
   type ListFormatName,
+  listFormat,
 } from './list-format.ts';
 export { type EntrySink, type ListText, type ListTextOptions, parseListText } from './list-text.ts';
 export {

@@ -31,6 +31,8 @@ export interface ListFormat {
   readonly extensions: readonly string[];
   readonly holds: List['kind'] | 'either';
   readonly filters: readonly ListFilter[];
+  /** Whether the text itself shows where it ends, as JSON does: a part of it cannot be read. */
+  readonly showsEnd?: true;
 }
 
 export const LIST_FORMATS = [
@@ -138,6 +140,7 @@ export const LIST_FORMATS = [
     extensions: [],
     holds: 'prefixes',
     filters: ['set'],
+    showsEnd: true,
   },
   {
     name: 'aws',
@@ -145,6 +148,7 @@ export const LIST_FORMATS = [
     extensions: [],
     holds: 'prefixes',
     filters: ['region', 'service'],
+    showsEnd: true,
   },
   {
     name: 'google',
@@ -152,6 +156,7 @@ export const LIST_FORMATS = [
     extensions: [],
     holds: 'prefixes',
     filters: ['region', 'service'],
+    showsEnd: true,
   },
   {
     name: 'azure',
@@ -159,6 +164,7 @@ export const LIST_FORMATS = [
     extensions: [],
     holds: 'prefixes',
     filters: ['region', 'service', 'tag'],
+    showsEnd: true,
   },
   {
     name: 'oracle',
@@ -166,6 +172,7 @@ export const LIST_FORMATS = [
     extensions: [],
     holds: 'prefixes',
     filters: ['region', 'tag'],
+    showsEnd: true,
   },
   {
     name: 'github',
@@ -173,6 +180,7 @@ export const LIST_FORMATS = [
     extensions: [],
     holds: 'prefixes',
     filters: ['service'],
+    showsEnd: true,
   },
   {
     name: 'cloudflare',
@@ -180,6 +188,7 @@ export const LIST_FORMATS = [
     extensions: [],
     holds: 'prefixes',
     filters: [],
+    showsEnd: true,
   },
   {
     name: 'ipverse',
@@ -187,6 +196,7 @@ export const LIST_FORMATS = [
     extensions: [],
     holds: 'prefixes',
     filters: [],
+    showsEnd: true,
   },
   {
     name: 'spamhaus',
@@ -194,6 +204,7 @@ export const LIST_FORMATS = [
     extensions: ['.ndjson', '.jsonl'],
     holds: 'prefixes',
     filters: [],
+    showsEnd: true,
   },
   {
     name: 'spamhaus-asn',
@@ -201,6 +212,7 @@ export const LIST_FORMATS = [
     extensions: [],
     holds: 'prefixes',
     filters: [],
+    showsEnd: true,
   },
   {
     name: 'misp',
@@ -208,6 +220,7 @@ export const LIST_FORMATS = [
     extensions: [],
     holds: 'either',
     filters: [],
+    showsEnd: true,
   },
   {
     name: 'json',
@@ -216,6 +229,7 @@ export const LIST_FORMATS = [
     extensions: ['.json'],
     holds: 'either',
     filters: ['column'],
+    showsEnd: true,
   },
 ] as const satisfies readonly ListFormat[];
 

@@ -15,6 +15,12 @@ import { createReadStream } from 'node:fs';
 import { mkdir, open, readdir, readFile, rename, stat, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 
+/**
+ * What says that a body is all there is: `proven` by its length, its last chunk, the end of its compression, or a digest; or nothing but
+ * that the connection ended, as it does when it breaks.
+ */
+export type BodyEnd = 'proven' | 'connection';
+
 /** What is known about a downloaded body. */
 export interface DownloadInfo {
   /** As asked for, without credentials; for people who look into the directory. */
@@ -24,6 +30,7 @@ export interface DownloadInfo {
   readonly fileName: string;
   /** Of the body, hex. */
   readonly sha256: string;
+  readonly end: BodyEnd;
   readonly etag: string | undefined;
   readonly lastModified: string | undefined;
   /** When the server last said that this is its current body; milliseconds since 1970. */
@@ -179,7 +186,7 @@ function parseInfo(text: string): DownloadInfo | undefined {
     return undefined;
   }
   if (typeof value !== 'object' || value === null) return undefined;
-  const { url, finalUrl, fileName, sha256, etag, lastModified, fetchedAtMs } = value as Record<
+  const { url, finalUrl, fileName, sha256, end, etag, lastModified, fetchedAtMs } = value as Record<
     string,
     unknown
   >;
@@ -192,6 +199,7 @@ function parseInfo(text: string): DownloadInfo | undefined {
     finalUrl,
     fileName,
     sha256,
+    end: end === 'proven' ? 'proven' : 'connection',
     etag: stringOrNone(etag),
     lastModified: stringOrNone(lastModified),
     fetchedAtMs,

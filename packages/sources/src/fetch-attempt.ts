@@ -7,8 +7,16 @@ import { createHash } from 'node:crypto';
 import { pipeline } from 'node:stream/promises';
 import { createBrotliDecompress, createGunzip, createInflate } from 'node:zlib';
 import { type Dispatcher, request } from 'undici';
+import type { BodyEnd } from './cache.ts';
 import { FetchError, FetchErrorCode, statusError, transportError, truncatedError } from './fetch-error.ts';
-import { fileNameOf, headerOf, lastModifiedOf, type ResponseHeaders, retryAfterMs } from './fetch-header.ts';
+import {
+  bodyEndOf,
+  fileNameOf,
+  headerOf,
+  lastModifiedOf,
+  type ResponseHeaders,
+  retryAfterMs,
+} from './fetch-header.ts';
 import { FETCH_LIMITS } from './limits.ts';
 
 /** What is known of the body in the cache, for a server that can say that it is still current. */
@@ -38,6 +46,7 @@ export type AttemptResult =
       readonly kind: 'body';
       readonly bytes: Uint8Array;
       readonly sha256: string;
+      readonly end: BodyEnd;
       /** Without credentials. */
       readonly finalUrl: string;
       readonly fileName: string;
@@ -167,6 +176,7 @@ async function takeBody(
     kind: 'body',
     bytes,
     sha256,
+    end: bodyEndOf(headers),
     finalUrl: shownUrl(url),
     fileName: fileNameOf(headerOf(headers, 'content-disposition'), url, attempt.url),
     etag: headerOf(headers, 'etag'),

@@ -1,5 +1,7 @@
 /** The headers of HTTP that need a reader: Retry-After, Content-Disposition, ETag; and the name that a download goes by. */
 
+import type { BodyEnd } from './cache.ts';
+
 /** Headers as undici gives them: names in lower case. */
 export type ResponseHeaders = Readonly<Record<string, string | string[] | undefined>>;
 
@@ -20,6 +22,19 @@ export function retryAfterMs(text: string | undefined, nowMs: number): number | 
   // Only the three forms of HTTP dates begin with the name of a day; Date.parse alone would read almost anything.
   const dateMs = /^[A-Z][a-z]{2}/.test(word) ? Date.parse(word) : Number.NaN;
   return Number.isNaN(dateMs) ? undefined : Math.max(0, dateMs - nowMs);
+}
+
+/**
+ * What says where a body ends (RFC 9112 §6.3). A content encoding has an end of its own, and who undoes it misses that; so do those who read bodies
+ * with a length or in chunks.
+ */
+export function bodyEndOf(headers: ResponseHeaders): BodyEnd {
+  const encoding = (headerOf(headers, 'content-encoding') ?? '').trim().toLowerCase();
+  const isEncoded = encoding !== '' && encoding !== 'identity';
+  const isChunked = /(?:^|,)\s*chunked\s*$/i.test(headerOf(headers, 'transfer-encoding') ?? '');
+  return isEncoded || isChunked || headerOf(headers, 'content-length') !== undefined
+    ? 'proven'
+    : 'connection';
 }
 
 const SECOND_MS = 1000;

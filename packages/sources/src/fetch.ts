@@ -7,7 +7,7 @@ import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { rootCertificates } from 'node:tls';
 import { Agent, type Dispatcher, ProxyAgent } from 'undici';
-import { CacheError, type Download, DownloadCache, type DownloadInfo } from './cache.ts';
+import { type BodyEnd, CacheError, type Download, DownloadCache, type DownloadInfo } from './cache.ts';
 import {
   type Attempt,
   type AttemptResult,
@@ -41,6 +41,7 @@ export type FetchOutcome = {
   readonly bytes: Uint8Array;
   /** Of the bytes, hex. */
   readonly sha256: string;
+  readonly end: BodyEnd;
   /** When the server last said that these are current; milliseconds since 1970. */
   readonly fetchedAtMs: number;
   /** After redirects, without credentials. */
@@ -144,8 +145,9 @@ export class Fetcher {
     const pin = checkPin(request.sha256);
     const kept = await this.readCache(request.url);
     const current = kept !== undefined && (pin === undefined || kept.sha256 === pin) ? kept : undefined;
-    if (pin !== undefined && current !== undefined) return outcomeOf(current);
-    const result = await this.persist(request, url, current);
+    if (pin !== undefined && current !== undefined) return outcomeOf({ ...current, end: 'proven' });
+    // Nobody may confirm a body that may be half of one.
+    const result = await this.persist(request, url, current?.end === 'proven' ? current : undefined);
     if (result.kind === 'not-modified') {
       if (current === undefined) throw new Error('a server confirms what it was not told');
       return await this.confirm(request.url, current, result);
@@ -155,11 +157,13 @@ export class Fetcher {
       throw new FetchError(FetchErrorCode.pin, message);
     }
     const { bytes, sha256, finalUrl, fileName, etag, lastModified } = result;
+    const end = pin === undefined ? result.end : 'proven';
     const info: DownloadInfo = {
       url: shownUrl(url),
       finalUrl,
       fileName,
       sha256,
+      end,
       etag,
       lastModified,
       fetchedAtMs: this.nowMs(),
@@ -289,8 +293,8 @@ export class Fetcher {
   }
 }
 
-function outcomeOf({ bytes, sha256, fetchedAtMs, finalUrl, fileName }: Download): FetchOutcome {
-  return { kind: 'not-modified', bytes, sha256, fetchedAtMs, finalUrl, fileName };
+function outcomeOf({ bytes, sha256, end, fetchedAtMs, finalUrl, fileName }: Download): FetchOutcome {
+  return { kind: 'not-modified', bytes, sha256, end, fetchedAtMs, finalUrl, fileName };
 }
 
 /** Throws FetchError `bad-url`. */

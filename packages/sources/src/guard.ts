@@ -30,7 +30,11 @@ import {
 } from './finding.ts';
 
 /** Codes beside those of FindingCode. */
-export const GuardCode = { tooFew: 'too-few-entries', tooMany: 'too-many-entries' } as const;
+export const GuardCode = {
+  tooFew: 'too-few-entries',
+  tooMany: 'too-many-entries',
+  short: 'short-prefix',
+} as const;
 
 /** Why a list is not taken. */
 export interface Refusal {
@@ -116,6 +120,28 @@ export function judgeWhole(
   if (guard.allowAll || permits.allowAll || permits.force) return undefined;
   const all = wholeFinding(families, known);
   return all === undefined ? undefined : refusal(all, 'say allow-all: true, or look at the source', 'all');
+}
+
+/** CIDRs as the source says them that hold more of the Internet than one usually means. */
+export interface ShortPrefixesRead {
+  readonly count: number;
+  /** The first, with its place, for people. */
+  readonly first: string;
+}
+
+/** Refuses a list with more short prefixes than it may have: those that were permitted for it before (`known`). */
+export function judgeShort(
+  short: ShortPrefixesRead | undefined,
+  known: number,
+  guard: GuardConfig,
+  permits: Permits,
+): Refusal | undefined {
+  if (short === undefined || short.count <= known) return undefined;
+  if (guard.allowShort || guard.allowAll || permits.allowCoverage || permits.allowAll || permits.force)
+    return undefined;
+  const are = short.count === 1 ? 'is' : 'are';
+  const reason = `${short.count} of its prefixes ${are} shorter than /8, or than /16 of IPv6, ${short.first}: look at the source, then rulectl refresh --allow-coverage, or say allow-short-prefixes: true`;
+  return { code: GuardCode.short, reason };
 }
 
 // ── Never-block ──────────────────────────────────────────────────────────────────────────────────────────────────────

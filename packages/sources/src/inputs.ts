@@ -4,6 +4,7 @@ import { constants } from 'node:fs';
 import { open, readdir } from 'node:fs/promises';
 import { basename, join, relative } from 'node:path';
 import type { FetchConfig, SourceLimits } from '@rulecast/formats';
+import type { BodyEnd } from './cache.ts';
 import type { FetchOutcome, FetchRequest } from './fetch.ts';
 import { wantedBy } from './glob.ts';
 
@@ -12,6 +13,8 @@ export interface Input {
   /** For people, and a hint at the format. */
   readonly name: string;
   readonly bytes: Uint8Array;
+  /** Of a file: `proven`. */
+  readonly end: BodyEnd;
 }
 
 export interface Inputs {
@@ -54,7 +57,11 @@ export class InputError extends Error {
 /** Reads one file. Throws InputError. */
 export async function readFileInputs(path: string, limits: SourceLimits, nowMs: number): Promise<Inputs> {
   const bytes = await readWhole(path, limits.bytes);
-  return { inputs: [{ name: basename(path), bytes }], fetchedAtMs: nowMs, fingerprint: undefined };
+  return {
+    inputs: [{ name: basename(path), bytes, end: 'proven' }],
+    fetchedAtMs: nowMs,
+    fingerprint: undefined,
+  };
 }
 
 /**
@@ -89,7 +96,7 @@ export async function readDirInputs(
     try {
       const bytes = await readWhole(join(path, name), left);
       left -= bytes.length;
-      inputs.push({ name, bytes });
+      inputs.push({ name, bytes, end: 'proven' });
     } catch (error) {
       // Gone since it was listed, or a link to a directory or to nothing: that is no file of this directory.
       const isPassedOver =
@@ -136,7 +143,7 @@ export async function cachedInputs(source: FetchConfig, fetcher: Downloader): Pr
 
 function inputsOf(outcomes: readonly FetchOutcome[]): Inputs {
   return {
-    inputs: outcomes.map(({ fileName, bytes }) => ({ name: fileName, bytes })),
+    inputs: outcomes.map(({ fileName, bytes, end }) => ({ name: fileName, bytes, end })),
     fetchedAtMs: Math.min(...outcomes.map(({ fetchedAtMs }) => fetchedAtMs)),
     fingerprint: outcomes.map(({ sha256 }) => sha256).join(' '),
   };

@@ -215,7 +215,7 @@ async function packedJob(job: ReaderJob, parcel: Parcel): Promise<ReaderJob> {
   switch (job.kind) {
     case 'read': {
       const inputs: Input[] = [];
-      for (const { name, bytes } of job.job.inputs) inputs.push({ name, bytes: await parcel.bytes(bytes) });
+      for (const input of job.job.inputs) inputs.push({ ...input, bytes: await parcel.bytes(input.bytes) });
       return { ...job, job: { ...job.job, inputs } };
     }
     case 'evaluate': {

@@ -5,10 +5,13 @@
 
 import {
   type DocumentReject,
+  detectListFormat,
   type ImportedList,
   type ImportOptions,
   importList,
+  JudgeCode,
   judgeImport,
+  listFormat,
   type ReadingConfig,
   type SourceLimits,
   TextFault,
@@ -16,9 +19,10 @@ import {
 import { entryCount, type Family, type List, type PrefixSet, prefixListOf } from '@rulecast/rules';
 import { type Member, unpack } from './archive.ts';
 import { ArchiveError } from './archive-error.ts';
+import { contentOf, SNIFF_BYTES } from './archive-magic.ts';
 import { aggregatedList, unionLists } from './expression.ts';
 import { wholeFamilies } from './finding.ts';
-import { type Protected, type Refusal, withoutProtected } from './guard.ts';
+import { type Protected, type Refusal, type ShortPrefixesRead, withoutProtected } from './guard.ts';
 import type { Input } from './inputs.ts';
 
 /** What is to be read, and how. Plain data. */
@@ -51,6 +55,7 @@ export interface ReadList {
   /** The first rejects, which were too few to refuse the list. */
   readonly rejects: readonly DocumentReject[];
   readonly rejectCount: number;
+  readonly short: ShortPrefixesRead | undefined;
 }
 
 export interface ReadRefused extends Refusal {
@@ -67,6 +72,8 @@ export async function readSource(
 ): Promise<ReadList | ReadRefused> {
   const members: Member[] = [];
   for (const input of job.inputs) {
+    const cut = cutOff(input, job);
+    if (cut !== undefined) return cut;
     const unpacked = await unpackInput(input, job, members);
     if (unpacked !== undefined) return unpacked;
   }
@@ -74,6 +81,7 @@ export async function readSource(
   const imported: ImportedList[] = [];
   const rejects: DocumentReject[] = [];
   let rejectCount = 0;
+  let short: ShortPrefixesRead | undefined;
   for (const { name, bytes } of members) {
     const read = importList(name, bytes, importOptions(job));
     const verdict = judgeImport(read, {
@@ -85,6 +93,10 @@ export async function readSource(
     if (verdict.kind === 'refused') return refused(verdict.code, `${name}: ${verdict.reason}`);
     imported.push(read);
     rejectCount += read.rejectCount;
+    if (read.short !== undefined) {
+      const first = short?.first ?? `line ${read.short.line} of ${name}: ${read.short.prefix}`;
+      short = { count: (short?.count ?? 0) + read.short.count, first };
+    }
     const room = REJECTS_KEPT - rejects.length;
     rejects.push(...read.rejects.slice(0, room).map((reject) => ({ file: name, ...reject })));
   }
@@ -109,7 +121,28 @@ export async function readSource(
     memberCount: members.length,
     rejects,
     rejectCount,
+    short,
   };
+}
+
+const LF = 0x0a;
+const CR = 0x0d;
+
+/**
+ * Whether an input ends in the middle of a line, and nothing says that it is whole. What its last line says then may be half of what it should say:
+ * another address, or a network many times as large.
+ */
+function cutOff({ name, bytes, end }: Input, job: ReadingJob): ReadRefused | undefined {
+  const last = bytes.at(-1);
+  if (end === 'proven' || job.ignoreDeclared || last === undefined || last === LF || last === CR)
+    return undefined;
+  if (contentOf(bytes.subarray(0, SNIFF_BYTES)).kind !== 'plain') return undefined; // whose end is missed by who unpacks it
+  const format = job.reading.format ?? detectListFormat(name, bytes);
+  if (listFormat(format).showsEnd === true) return undefined;
+  let line = 1;
+  for (let at = bytes.indexOf(LF); at >= 0; at = bytes.indexOf(LF, at + 1)) line++;
+  const reason = `${name}: truncated: its last line, ${line}, has no end, and only the end of the connection says that this is all; ignore-declared: true takes it`;
+  return refused(JudgeCode.truncated, reason);
 }
 
 /** Adds the members of an input that are wanted, within the limits for all inputs together; or says why not. */
@@ -136,10 +169,11 @@ async function unpackInput(
 }
 
 function importOptions({ reading, resolve, limits }: ReadingJob): ImportOptions {
-  const { format, column, minScore, country, asn, region, service, tag, set } = reading;
+  const { format, hostBits, column, minScore, country, asn, region, service, tag, set } = reading;
   const lists = { country, asn, region, service, tag, set };
   return {
     ...(format === undefined ? {} : { format }),
+    hostBits,
     ...(column === undefined ? {} : { column }),
     ...(minScore === undefined ? {} : { minScore }),
     ...Object.fromEntries(Object.entries(lists).filter(([, values]) => values.length > 0)),

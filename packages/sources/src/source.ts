@@ -22,7 +22,7 @@ import { type Layer, listOfLayers, type Merged, type Merging, nextExpiryMs, unex
 import { type Expression, sameList } from './expression.ts';
 import { FetchError } from './fetch-error.ts';
 import { wholeFamilies } from './finding.ts';
-import { judgeChange, judgeWhole, NO_PERMITS, type Permits, type Refusal } from './guard.ts';
+import { judgeChange, judgeShort, judgeWhole, NO_PERMITS, type Permits, type Refusal } from './guard.ts';
 import {
   cachedInputs,
   type Downloader,
@@ -98,6 +98,8 @@ export class Source {
   private operands: readonly List[] = [];
   /** Families of which somebody permitted the list to hold all. */
   private wholeAllowed: readonly Family[] = [];
+  /** How many short prefixes somebody permitted. */
+  private shortAllowed = 0;
 
   constructor(config: ListConfig, context: SourceContext) {
     this.config = config;
@@ -205,11 +207,14 @@ export class Source {
     const before = this.layers[0]?.list ?? this.list;
     const judge = (allowed: Permits): Refusal | undefined =>
       judgeWhole(result.whole, this.wholeAllowed, guard, allowed) ??
+      judgeShort(result.short, this.shortAllowed, guard, allowed) ??
       judgeChange(before, result.list, guard, allowed, result.whole);
     const refusal = judge(permits);
     if (refusal !== undefined) return { result: { kind: 'refused', ...refusal }, overridden: undefined };
+    const overridden = judge(NO_PERMITS); // before what was permitted now is known as that
     this.wholeAllowed = result.whole;
-    return { result, overridden: judge(NO_PERMITS) };
+    this.shortAllowed = result.short?.count ?? 0;
+    return { result, overridden };
   }
 
   /** The source says `list` now. */
@@ -250,9 +255,10 @@ export class Source {
 
   /** Goes on from a list of the same source that was configured otherwise. */
   inherit(before: Source): void {
-    const { list, layers, goodAtMs, fetchedAtMs, report, wholeAllowed } = before;
+    const { list, layers, goodAtMs, fetchedAtMs, report, wholeAllowed, shortAllowed } = before;
     Object.assign(this, { list, layers, goodAtMs, fetchedAtMs, report });
     this.wholeAllowed = wholeAllowed;
+    this.shortAllowed = shortAllowed;
   }
 
   // ── Expressions ───────────────────────────────────────────────────────────────────────────────────────────────────

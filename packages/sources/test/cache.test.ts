@@ -31,6 +31,7 @@ function infoOf(bytes: Uint8Array, more: Partial<DownloadInfo> = {}): DownloadIn
     sha256: sha256(bytes),
     etag: '"1"',
     lastModified: undefined,
+    end: 'proven',
     fetchedAtMs: 1,
     ...more,
   };

@@ -39,6 +39,7 @@ describe('a fetch', () => {
     expect(outcome).toEqual({
       kind: 'fresh',
       sha256: sha256(BODY),
+      end: 'proven',
       fetchedAtMs: 1_700_000_000_123,
       finalUrl: `${server.url}/lists/drop.txt?key=1`,
       fileName: 'drop.txt',

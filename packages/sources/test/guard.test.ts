@@ -15,6 +15,7 @@ const GUARD: GuardConfig = {
   minEntries: undefined,
   maxEntries: undefined,
   allowAll: false,
+  allowShort: false,
   ignoreDeclared: false,
 };
 const SHRINK = { ...NO_PERMITS, allowShrink: true };

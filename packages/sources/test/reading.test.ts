@@ -22,6 +22,7 @@ import { entriesOf } from './list-of.ts';
 
 const WHOLE: ReadingJob['reading'] = {
   format: undefined,
+  hostBits: 'reject',
   column: undefined,
   minScore: undefined,
   country: [],
@@ -40,6 +41,7 @@ function jobOf(
   const inputs: readonly Input[] = Object.entries(files).map(([name, content]) => ({
     name,
     bytes: typeof content === 'string' ? Buffer.from(content) : content,
+    end: 'proven',
   }));
   return {
     inputs,

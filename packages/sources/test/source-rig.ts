@@ -49,7 +49,14 @@ export class FakeNetwork implements Downloader {
     const sha256 = createHash('sha256').update(bytes).digest('hex');
     const kind = this.cache.get(url)?.sha256 === sha256 ? 'not-modified' : 'fresh';
     const fileName = url.slice(url.lastIndexOf('/') + 1);
-    const outcome = { bytes, sha256, fetchedAtMs: this.clock.wallMs(), finalUrl: url, fileName };
+    const outcome = {
+      bytes,
+      sha256,
+      end: 'proven' as const,
+      fetchedAtMs: this.clock.wallMs(),
+      finalUrl: url,
+      fileName,
+    };
     this.cache.set(url, { kind: 'not-modified', ...outcome });
     return { kind, ...outcome };
   }

@@ -149,7 +149,8 @@ describe('a bad source', () => {
     ['much more', `${addresses(100).join('\n')}\n`, 'grown'],
     ['names', 'a.example\nb.example\n', 'kind-changed'],
     ['every address', `0.0.0.0/0\n`, 'all-addresses'],
-    ['half of every address', `0.0.0.0/1\n`, 'covers-too-much'],
+    ['half of every address', `0.0.0.0/1\n`, 'short-prefix'],
+    ['half of every address as a range', `0.0.0.0-127.255.255.255\n`, 'covers-too-much'],
     ['a /8 beside what it gave', '192.0.2.1\n192.0.2.3\n5.0.0.0/8\n', 'coverage-changed'],
   ])('that gives %s keeps the last good list and says why', async (_what, content, code) => {
     const feed = rigOf(`lists:\n  a: { url: 'https://feeds.example/a' }`);
@@ -242,8 +243,8 @@ describe('refresh', () => {
   // A list made of lists was asked for its size only: two halves of the Internet made the whole of it.
   it('of a list that is made of others is asked for all addresses too', async () => {
     const feed = rigOf(`lists:
-  low: { url: 'https://feeds.example/a', purpose: allow, max-coverage: off, publish: false }
-  high: { url: 'https://feeds.example/b', purpose: allow, max-coverage: off, publish: false }
+  low: { url: 'https://feeds.example/a', purpose: allow, max-coverage: off, allow-short-prefixes: true, publish: false }
+  high: { url: 'https://feeds.example/b', purpose: allow, max-coverage: off, allow-short-prefixes: true, publish: false }
   both: { union: [low, high], max-coverage: off }`);
     feed.network.set('https://feeds.example/a', '0.0.0.0/1\n');
     feed.network.set('https://feeds.example/b', '128.0.0.0/1\n');
