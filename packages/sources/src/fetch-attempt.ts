@@ -27,6 +27,12 @@ export interface Validators {
   readonly finalUrl: string;
 }
 
+/** So many bytes of a body, as sent, within each such time; a server that sends less is left. */
+export interface LeastSpeed {
+  readonly bytes: number;
+  readonly windowMs: number;
+}
+
 export interface Attempt {
   readonly url: URL;
   /** Of every request. */
@@ -35,6 +41,7 @@ export interface Attempt {
   readonly privateHeaders: Readonly<Record<string, string>>;
   readonly validators: Validators | undefined;
   readonly maxBytes: number;
+  readonly leastSpeed: LeastSpeed;
   readonly signal: AbortSignal;
   readonly allowInsecureRedirects: boolean;
   readonly nowMs: () => number;
@@ -205,8 +212,8 @@ async function readBody(
       `${shown} is encoded as ${encoding}, which was not asked for`,
     );
   }
+  let wireBytes = 0;
   const count = async function* (source: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
-    let wireBytes = 0;
     for await (const chunk of source) {
       wireBytes += chunk.length;
       if (wireBytes > maxBytes) throw tooLarge();
@@ -224,13 +231,39 @@ async function readBody(
       chunks.push(chunk);
     }
   };
+  const unwatch = watchSpeed(
+    attempt.leastSpeed,
+    () => wireBytes,
+    (error) => body.destroy(error),
+    shown,
+  );
   try {
     if (decoder === 'identity') await pipeline(body, count, collect, { signal });
     else await pipeline(body, count, decoder, collect, { signal });
   } catch (error) {
     throw bodyError(shown, error);
+  } finally {
+    unwatch();
   }
   return { bytes: Buffer.concat(chunks), sha256: digest.digest('hex') };
+}
+
+/** Ends a body that comes too slowly; returns what ends the watch. */
+function watchSpeed(
+  { bytes, windowMs }: LeastSpeed,
+  received: () => number,
+  end: (error: FetchError) => void,
+  shown: string,
+): () => void {
+  let before = 0;
+  const timer = setInterval(() => {
+    const gained = received() - before;
+    before += gained;
+    if (gained >= bytes) return;
+    const message = `${shown} sends less than ${bytes} bytes in ${windowMs / 1000} s`;
+    end(new FetchError(FetchErrorCode.timeout, message, { temporary: true }));
+  }, windowMs);
+  return () => clearInterval(timer);
 }
 
 /** What undoes the content encoding; undefined for one that is not known, or several. */

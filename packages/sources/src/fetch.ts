@@ -12,6 +12,7 @@ import {
   type Attempt,
   type AttemptResult,
   attemptFetch,
+  type LeastSpeed,
   shownUrl,
   type Validators,
 } from './fetch-attempt.ts';
@@ -66,6 +67,8 @@ export interface FetcherOptions {
   readonly trustedCertificates?: readonly string[];
   /** Follow redirects from https to http, which are refused otherwise. */
   readonly allowInsecureRedirects?: boolean;
+  /** Default: that of FETCH_LIMITS. */
+  readonly leastSpeed?: LeastSpeed;
   /** Default: `rulecast/VERSION`. */
   readonly userAgent?: string;
 }
@@ -81,6 +84,7 @@ export class Fetcher {
   private readonly sleep: (ms: number, signal: AbortSignal) => Promise<void>;
   private readonly proxyFor: ProxyChoice;
   private readonly allowInsecureRedirects: boolean;
+  private readonly leastSpeed: LeastSpeed;
   private readonly ownHeaders: Readonly<Record<string, string>>;
   private readonly tls: { readonly timeout: number; readonly ca?: string[] };
   /** By proxy; '' goes directly. */
@@ -98,6 +102,7 @@ export class Fetcher {
     this.sleep = options.sleep ?? ((ms, signal) => sleep(ms, undefined, { signal }));
     this.proxyFor = proxyChoice(options.proxy, environment);
     this.allowInsecureRedirects = options.allowInsecureRedirects ?? false;
+    this.leastSpeed = options.leastSpeed ?? FETCH_LIMITS.leastSpeed;
     this.ownHeaders = {
       'user-agent': options.userAgent ?? `rulecast/${ownVersion()}`,
       accept: '*/*',
@@ -181,8 +186,9 @@ export class Fetcher {
         if (result.kind === 'body' || !isAnotherBody(result.etag, kept)) return result;
         validators = undefined; // it confirms a body that we do not have: ask for that one
       } catch (error) {
-        if (!(error instanceof FetchError) || !error.temporary || attempt === FETCH_LIMITS.attempts)
-          throw error;
+        const mayHelp =
+          error instanceof FetchError && error.temporary && error.code !== FetchErrorCode.timeout;
+        if (!mayHelp || attempt === FETCH_LIMITS.attempts) throw error;
         const waitMs = this.waitMs(attempt, error.retryAfterMs);
         if (waitMs === undefined) throw error;
         await this.pause(waitMs, request, url);
@@ -224,6 +230,7 @@ export class Fetcher {
       maxBytes: request.maxBytes,
       signal: AbortSignal.any([stop, late]),
       allowInsecureRedirects: this.allowInsecureRedirects,
+      leastSpeed: this.leastSpeed,
       nowMs: this.nowMs,
       dispatcherFor: (to) => this.dispatcherFor(to),
     };

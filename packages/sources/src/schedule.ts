@@ -1,16 +1,29 @@
 /**
- * When each source is read: at its interval with jitter, at once on demand, a bounded number at a time. What many sources say is gathered,
- * and told once when they are settled: a batch, which becomes one release.
+ * When each source is read: at its interval with jitter, at once on demand, a bounded number at a time, of one host one at a time. A run that
+ * takes long makes room for another, so that servers which trickle hold up none but themselves. What many sources say is gathered, and told once when
+ * they are settled: a batch, which becomes one release.
  *
- *     due ──room in its pool──▶ running ──ends──▶ gathered ──nothing runs for settleMs, or settleMaxMs passed──▶ flush
+ *     due ──room in its pool, host free──▶ running ──ends──▶ gathered ──nothing runs for settleMs, or settleMaxMs passed──▶ flush
+ *                                            └─ longer than SLOW_MS, and others wait ─▶ slow: takes no room of the pool
  */
 
 import type { Clock } from './clock.ts';
 
+/** How many runs there are at once. */
+export interface Pool {
+  readonly runs: number;
+  /** Beside these, that have become slow. */
+  readonly slowRuns: number;
+}
+
+/** Our choice: a run is slow from here on. A good download takes less, by Tor too. */
+const SLOW_MS = 2000;
+const NO_POOL: Pool = { runs: 1, slowRuns: 0 };
+
 export interface ScheduleOptions {
   readonly clock: Clock;
-  /** Runs at once, by the pool of the item. */
-  readonly pools: Readonly<Record<string, number>>;
+  /** By the name that items have it by. */
+  readonly pools: Readonly<Record<string, Pool>>;
   /** Quiet time before a batch is told. */
   readonly settleMs: number;
   /** A batch waits no longer than this for items that still run. */
@@ -23,9 +36,14 @@ export interface ScheduleOptions {
 
 interface Item {
   readonly pool: string;
+  /** Of which it is the only one that runs. */
+  readonly hosts: readonly string[];
   /** Monotonic milliseconds; undefined: only on demand. */
   dueAtMs: number | undefined;
   running: Promise<void> | undefined;
+  startedAtMs: number;
+  /** It has run for so long, now or the last time, that it made room for others; until it was quick once. */
+  isSlow: boolean;
   /** Asked for while it ran: run it again afterwards. */
   isWanted: boolean;
   /** Who waits for a run that is still to begin. */
@@ -35,7 +53,11 @@ interface Item {
 export class Schedule {
   private readonly options: ScheduleOptions;
   private readonly items = new Map<string, Item>();
+  /** By pool: all that run, the slow ones among them, and the slow ones. */
   private readonly running = new Map<string, number>();
+  private readonly slow = new Map<string, number>();
+  /** Of which something runs. */
+  private readonly hosts = new Set<string>();
   private cancelDue: (() => void) | undefined;
   private cancelFlush: (() => void) | undefined;
   /** When the first run ended of those not told yet. */
@@ -48,10 +70,19 @@ export class Schedule {
     this.options = options;
   }
 
-  /** Adds an item, to be run after `delayMs`; without it only on demand. */
-  add(name: string, pool: string, delayMs: number | undefined): void {
+  /** Adds an item, to be run after `delayMs`; without it only on demand. It runs while no other does of one of its `hosts`. */
+  add(name: string, pool: string, delayMs: number | undefined, hosts: readonly string[] = []): void {
     const dueAtMs = delayMs === undefined ? undefined : this.nowMs() + delayMs;
-    this.items.set(name, { pool, dueAtMs, running: undefined, isWanted: false, waiting: [] });
+    this.items.set(name, {
+      pool,
+      hosts,
+      dueAtMs,
+      running: undefined,
+      startedAtMs: 0,
+      isSlow: false,
+      isWanted: false,
+      waiting: [],
+    });
     if (this.isTickDue) return;
     this.isTickDue = true; // once for all that are added together
     queueMicrotask(() => this.tick());
@@ -141,23 +172,64 @@ export class Schedule {
       if (dueAtMs > nowMs) nextMs = Math.min(nextMs, dueAtMs);
       else due.push([name, item, dueAtMs]);
     }
-    due.sort(([, , a], [, , b]) => a - b);
-    // What finds no room is started when another run of its pool ends.
-    for (const [name, item] of due) if (this.hasRoom(item.pool)) this.start(name, item);
+    due.sort(([, a, aMs], [, b, bMs]) => Number(a.isSlow) - Number(b.isSlow) || aMs - bMs);
+    for (const [name, item] of due) {
+      if (item.hosts.some((host) => this.hosts.has(host))) continue; // it is started when that run ends
+      if (this.hasRoom(item.pool, nowMs)) this.start(name, item);
+      else nextMs = Math.min(nextMs, this.nextSlowAtMs(item.pool));
+    }
     if (nextMs === Number.POSITIVE_INFINITY) return;
     this.cancelDue = this.options.clock.after(nextMs - nowMs, () => this.tick());
   }
 
-  private hasRoom(pool: string): boolean {
-    return (this.running.get(pool) ?? 0) < (this.options.pools[pool] ?? 1);
+  /** Whether one more may run. What finds no room is started when another run of its pool ends, or becomes slow. */
+  private hasRoom(pool: string, nowMs: number): boolean {
+    const { runs } = this.poolOf(pool);
+    const isFull = (): boolean => countOf(this.running, pool) - countOf(this.slow, pool) >= runs;
+    if (!isFull()) return true;
+    const [oldest] = this.quickRuns(pool);
+    if (oldest !== undefined && nowMs >= oldest.startedAtMs + SLOW_MS && this.hasSlowRoom(pool)) {
+      oldest.isSlow = true;
+      this.slow.set(pool, countOf(this.slow, pool) + 1);
+    }
+    return !isFull();
+  }
+
+  /** When the next run of a pool becomes slow. */
+  private nextSlowAtMs(pool: string): number {
+    const [oldest] = this.quickRuns(pool);
+    return oldest === undefined || !this.hasSlowRoom(pool)
+      ? Number.POSITIVE_INFINITY
+      : oldest.startedAtMs + SLOW_MS;
+  }
+
+  private hasSlowRoom(pool: string): boolean {
+    return countOf(this.slow, pool) < this.poolOf(pool).slowRuns;
+  }
+
+  /** What runs and is not slow, the oldest first. */
+  private quickRuns(pool: string): readonly Item[] {
+    const runs = [...this.items.values()].filter((item) => {
+      return item.pool === pool && item.running !== undefined && !item.isSlow;
+    });
+    return runs.sort((a, b) => a.startedAtMs - b.startedAtMs);
+  }
+
+  private poolOf(pool: string): Pool {
+    return this.options.pools[pool] ?? NO_POOL;
   }
 
   private start(name: string, item: Item): void {
     const waiting = item.waiting.splice(0);
-    this.running.set(item.pool, (this.running.get(item.pool) ?? 0) + 1);
+    this.running.set(item.pool, countOf(this.running, item.pool) + 1);
+    for (const host of item.hosts) this.hosts.add(host);
     item.dueAtMs = undefined;
+    item.startedAtMs = this.nowMs();
+    item.isSlow = false;
     item.running = this.options.run(name).then((delayMs) => {
-      this.running.set(item.pool, (this.running.get(item.pool) ?? 1) - 1);
+      this.running.set(item.pool, countOf(this.running, item.pool) - 1);
+      if (item.isSlow) this.slow.set(item.pool, countOf(this.slow, item.pool) - 1);
+      for (const host of item.hosts) this.hosts.delete(host);
       item.running = undefined;
       item.dueAtMs = item.isWanted
         ? this.nowMs()
@@ -182,4 +254,8 @@ export class Schedule {
     const delayMs = isQuiet ? Math.min(settleMs, leftMs) : leftMs;
     this.cancelFlush = clock.after(delayMs, () => void this.flushNow());
   }
+}
+
+function countOf(counts: ReadonlyMap<string, number>, pool: string): number {
+  return counts.get(pool) ?? 0;
 }

@@ -7,6 +7,7 @@
 
 import { isDeepStrictEqual } from 'node:util';
 import {
+  type FetchConfig,
   type ListConfig,
   type NeverBlockConfig,
   operandsOf,
@@ -72,6 +73,7 @@ export interface AuditEntry {
 
 /** Our choice. */
 const LOCAL_POOL = 4; // reading files is bound by one disk and one thread
+const SLOW_FETCH_FACTOR = 4; // they trickle, and hold little
 const SETTLE_MS = 250; // a job that replaces many files is a burst
 const SETTLE_MAX_MS = 20_000; // one slow feed holds up the others no longer
 const EXPIRY_GRAIN_MS = 30_000; // expiries this near to each other are one release
@@ -112,7 +114,13 @@ export class Sources {
     this.context = this.newContext();
     this.schedule = new Schedule({
       clock: this.clock,
-      pools: { fetch: options.config.limits.fetches, local: LOCAL_POOL },
+      pools: {
+        fetch: {
+          runs: options.config.limits.fetches,
+          slowRuns: options.config.limits.fetches * SLOW_FETCH_FACTOR,
+        },
+        local: { runs: LOCAL_POOL, slowRuns: 0 },
+      },
       settleMs: SETTLE_MS,
       settleMaxMs: SETTLE_MAX_MS,
       run: (item) => this.run(item),
@@ -146,7 +154,9 @@ export class Sources {
     }
     this.sources.set(config.name, source);
     if (config.source.kind === 'expression') this.schedule.gather();
-    else this.schedule.add(listItem(config.name), config.source.kind === 'url' ? 'fetch' : 'local', 0);
+    else if (config.source.kind === 'url') {
+      this.schedule.add(listItem(config.name), 'fetch', 0, hostsOf(config.source));
+    } else this.schedule.add(listItem(config.name), 'local', 0);
   }
 
   private addTables(): void {
@@ -155,7 +165,9 @@ export class Sources {
     for (const table of this.config.tables.values()) {
       this.tables.set(table.name, new Table(table, this.options.fetcher, this.config.limits));
       this.started.delete(tableItem(table.name));
-      this.schedule.add(tableItem(table.name), table.source.kind === 'url' ? 'fetch' : 'local', 0);
+      const { source } = table;
+      if (source.kind === 'url') this.schedule.add(tableItem(table.name), 'fetch', 0, hostsOf(source));
+      else this.schedule.add(tableItem(table.name), 'local', 0);
     }
   }
 
@@ -535,6 +547,11 @@ function watchedPaths({ lists, tables }: SourcesConfig): readonly string[] {
 /** Whether two configurations of a list say the same, wherever they stand in their files. */
 function sameList(a: ListConfig, b: ListConfig): boolean {
   return isDeepStrictEqual({ ...a, line: 0, column: 0 }, { ...b, line: 0, column: 0 });
+}
+
+/** The hosts that downloads come from, before redirects. */
+function hostsOf({ urls }: FetchConfig): readonly string[] {
+  return [...new Set(urls.map((url) => new URL(url).host))];
 }
 
 function listItem(name: string): string {

@@ -546,7 +546,7 @@ describe('time', () => {
       await expect(failure).rejects.toMatchObject({ code: 'timeout', temporary: true });
       await expect(failure).rejects.toThrow(`${slow.url}${path} took longer than 60 ms`);
     }
-    expect(slow.requests).toHaveLength(8);
+    expect(slow.requests).toHaveLength(2); // a timeout has cost enough: the schedule asks again
   });
 
   it('ends an attempt whose body drips', async () => {
@@ -684,6 +684,31 @@ describe('an offline start', () => {
     const outcome = await after.cached(url);
     expect(outcome).toMatchObject({ fetchedAtMs: 5000, fileName: 'list.txt', finalUrl: url });
     expect(textOf(outcome!)).toBe(BODY);
+    expect(server.requests).toHaveLength(1);
+  });
+});
+
+describe('a server that is slow', () => {
+  /** A byte now and then, for ever. */
+  const trickle = (_: unknown, response: ServerResponse): void => {
+    response.writeHead(200);
+    const timer = setInterval(() => response.write('.'), 5);
+    response.on('close', () => clearInterval(timer));
+  };
+
+  it('and trickles is left, and not asked again within the same fetch', async () => {
+    const server = await serve({ '/': trickle });
+    const fetcher = freshFetcher({ leastSpeed: { bytes: 1_000_000, windowMs: 50 } });
+    const failure = fetcher.fetch(ask(server.url, { maxBytes: 1e9, timeoutMs: 60_000 }));
+    await expect(failure).rejects.toMatchObject({ code: 'timeout', temporary: true });
+    await expect(failure).rejects.toThrow(/sends less than 1000000 bytes in 0.05 s/);
+    expect(server.requests).toHaveLength(1);
+  });
+
+  it('and takes longer than its time is not asked again within the same fetch', async () => {
+    const server = await serve({ '/': trickle });
+    const failure = freshFetcher().fetch(ask(server.url, { timeoutMs: 100 }));
+    await expect(failure).rejects.toMatchObject({ code: 'timeout', temporary: true });
     expect(server.requests).toHaveLength(1);
   });
 });

@@ -6,6 +6,8 @@ import { FakeClock, turns } from './fake-clock.ts';
 
 const SETTLE_MS = 100;
 const SETTLE_MAX_MS = 1000;
+/** Slow runs beside the two of the pool. */
+const SLOW = 8;
 
 /** A schedule whose runs end when a test says so. */
 class Rig {
@@ -17,7 +19,7 @@ class Rig {
   holdFlush = false;
   readonly schedule = new Schedule({
     clock: this.clock,
-    pools: { fetch: 2, local: 1 },
+    pools: { fetch: { runs: 2, slowRuns: SLOW }, local: { runs: 1, slowRuns: 0 } },
     settleMs: SETTLE_MS,
     settleMaxMs: SETTLE_MAX_MS,
     run: (item) => {
@@ -191,4 +193,64 @@ it('close waits for what runs, and leaves no timer', async () => {
   await closing;
   expect(rig.clock.pendingMs).toEqual([]);
   expect(rig.begun).toEqual(['a']);
+});
+
+// Four servers that trickled held up all other downloads for 83 s to 8 min.
+describe('slow runs', () => {
+  it('make room for others after two seconds: twenty good ones pass four that never end', async () => {
+    const rig = new Rig();
+    for (let i = 0; i < 4; i++) rig.schedule.add(`trickle-${i}`, 'fetch', 0, [`slow-${i}.example`]);
+    for (let i = 0; i < 20; i++) rig.schedule.add(`good-${i}`, 'fetch', 1, [`good-${i}.example`]);
+    const startMs = rig.clock.monotonicMs();
+    const ended = new Set<string>();
+    while (ended.size < 20 && rig.clock.monotonicMs() - startMs < 60_000) {
+      await rig.pass(100); // what a good server takes
+      for (const name of rig.begun) {
+        if (!name.startsWith('good') || ended.has(name)) continue;
+        ended.add(name);
+        await rig.end(name);
+      }
+    }
+    expect(ended.size).toBe(20);
+    expect(rig.clock.monotonicMs() - startMs).toBeLessThanOrEqual(5000);
+  });
+
+  it('are themselves at most so many, and no more begin then', async () => {
+    const rig = new Rig();
+    for (let i = 0; i < 20; i++) rig.schedule.add(`trickle-${i}`, 'fetch', 0, [`slow-${i}.example`]);
+    for (let i = 0; i < 50; i++) await rig.pass(1000);
+    expect(rig.begun).toHaveLength(2 + SLOW);
+    await rig.end('trickle-0');
+    expect(rig.begun).toHaveLength(2 + SLOW + 1);
+  });
+
+  it('come after those that were quick when both are due', async () => {
+    const rig = new Rig();
+    for (const name of ['slow', 'slow-too', 'quick']) rig.schedule.add(name, 'fetch', 0, [name]);
+    await rig.pass(2000);
+    expect(rig.begun).toEqual(['slow', 'slow-too', 'quick']);
+    for (const name of ['quick', 'slow', 'slow-too']) await rig.end(name, 500);
+    rig.schedule.add('new', 'fetch', 600, ['new']);
+    await rig.pass(600);
+    expect(rig.begun.slice(3)).toEqual(['quick', 'slow-too']); // which nobody had to pass
+    await rig.end('quick');
+    expect(rig.begun.at(-1)).toBe('new');
+    await rig.end('new');
+    expect(rig.begun.at(-1)).toBe('slow');
+  });
+});
+
+describe('runs of one host', () => {
+  it('come one after the other, and hold up no other host', async () => {
+    const rig = new Rig();
+    for (const name of ['a', 'b', 'c']) rig.schedule.add(name, 'fetch', 0, ['one.example']);
+    rig.schedule.add('both', 'fetch', 0, ['one.example', 'two.example']);
+    rig.schedule.add('other', 'fetch', 0, ['three.example']);
+    await turns();
+    expect(rig.begun).toEqual(['a', 'other']);
+    await rig.end('a');
+    await rig.end('b');
+    await rig.end('c');
+    expect(rig.begun).toEqual(['a', 'other', 'b', 'c', 'both']);
+  });
 });
