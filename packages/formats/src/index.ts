@@ -47,6 +47,7 @@ export {
   type SkipCode,
   type Skipped,
 } from './import-options.ts';
+export { type IngestHow, type IngestNote, type IngestResult, ingest } from './ingest.ts';
 export { DEFAULT_TOLERANCE, type ImportVerdict, JudgeCode, type JudgeOptions, judgeImport } from './judge.ts';
 export { FORMAT_LIMITS, type FormatLimits } from './limits.ts';
 export {
@@ -68,6 +69,14 @@ export {
   parsePacketLine,
   parsePacketText,
 } from './packet.ts';
+export {
+  joinLists,
+  type PushAction,
+  type PushedFile,
+  type PushedParts,
+  type PushInput,
+  readPushed,
+} from './pushed.ts';
 export { type DocumentReject, type Reject, TextFault } from './reject.ts';
 export { parseRuleLines, type RuleLines, type RuleLinesOptions } from './rule-lines.ts';
 export { SchemaFault } from './shape.ts';

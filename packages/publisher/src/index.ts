@@ -1,10 +1,9 @@
 /** The management side: sources to signed releases, served to subscribers. */
 
+export type { IngestNote, PushAction, PushedFile, PushInput } from '@rulecast/formats';
 export { GuardError, type Plan } from './commit.ts';
 export { type Identity, IdentityError, openIdentity } from './identity.ts';
-export type { IngestNote } from './ingest.ts';
 export { Publisher, type PublisherOptions, type PushOptions, type PushOutcome } from './publisher.ts';
-export type { PushAction, PushedFile, PushInput } from './pushed.ts';
 export {
   type DnsOptions,
   dnsResolver,

@@ -5,6 +5,13 @@
 
 import { EventEmitter } from 'node:events';
 import { join } from 'node:path';
+import {
+  type IngestNote,
+  type IngestResult,
+  ingest,
+  type PushedParts,
+  type PushInput,
+} from '@rulecast/formats';
 import { DEGRADED_MAX, ErrorCode, type Manifest, ProtocolError } from '@rulecast/protocol';
 import {
   checkRuleSet,
@@ -20,10 +27,8 @@ import { Archive, type PartFilter, restored } from './archive.ts';
 import { bareText, newBareDrops, type ResolvedRuleSet } from './bare-drop.ts';
 import { Committer, GuardError, type Origin, type Plan } from './commit.ts';
 import { type Identity, openIdentity } from './identity.ts';
-import { type IngestNote, type IngestResult, ingest } from './ingest.ts';
 import { type ListUpdate, listChanges, withLists } from './list-update.ts';
 import { changedNames, type FailedName, failedNameText, NAME_LIMITS, Names } from './names.ts';
-import type { PushedParts, PushInput } from './pushed.ts';
 import type { ResolveName } from './resolve.ts';
 import { type Release, Store, type StoreOptions } from './store.ts';
 import { Subscribers } from './subscribers.ts';

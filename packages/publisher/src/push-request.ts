@@ -1,10 +1,10 @@
 /** PUSH: takes the files in, has them released, and says what was refused. PROTOCOL.md "PUSH". */
 
 import { createHash } from 'node:crypto';
+import type { PushedFile, PushInput } from '@rulecast/formats';
 import { boundText, ErrorCode, type MessageOf, ProtocolError, PUSH_MAX_BYTES } from '@rulecast/protocol';
 import type { ControlExchange } from './control-exchange.ts';
 import type { Publisher, PushOutcome } from './publisher.ts';
-import type { PushedFile, PushInput } from './pushed.ts';
 import { answerWithRelease, tellVersionMoved } from './release-report.ts';
 
 type Push = MessageOf<'push'>;

@@ -7,6 +7,7 @@
 import { once } from 'node:events';
 import { setImmediate } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
+import { type PushedParts, type PushInput, readPushed } from '@rulecast/formats';
 import {
   applyDelta,
   decodeManifest,
@@ -21,7 +22,6 @@ import {
 } from '@rulecast/protocol';
 import { EMPTY_RULE_SET, entryCount, type RuleSet, ruleCount } from '@rulecast/rules';
 import { filtered, type PartFilter, type PastContent } from './archive.ts';
-import { type PushedParts, type PushInput, readPushed } from './pushed.ts';
 import type { ReleaseRecipe } from './store.ts';
 
 /** What the thread is sent: plain data. */

@@ -3,11 +3,11 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { PushInput } from '@rulecast/formats';
 import { EMPTY_PREFIX_SET, type PrefixSet, parsePrefix, prefixSetOf } from '@rulecast/rules';
 import { pino } from 'pino';
 import { onTestFinished } from 'vitest';
 import { Publisher, type PublisherOptions, type PushOptions } from '../src/publisher.ts';
-import type { PushInput } from '../src/pushed.ts';
 import type { ResolveName } from '../src/resolve.ts';
 import type { Release } from '../src/store.ts';
 

@@ -1,3 +1,4 @@
+import { type IngestResult, ingest, type PushInput, readPushed } from '@rulecast/formats';
 import {
   EMPTY_RULE_SET,
   formatPrefixAt,
@@ -10,8 +11,6 @@ import {
   ruleCount,
 } from '@rulecast/rules';
 import { describe, expect, it } from 'vitest';
-import { type IngestResult, ingest } from '../src/ingest.ts';
-import { type PushInput, readPushed } from '../src/pushed.ts';
 import { policyOf, ruleSetOf } from './churn.ts';
 import { bytesOf, prefixes, pushOf } from './fresh-publisher.ts';
 

@@ -1,10 +1,9 @@
 /** What lists of sources make of a rule set, and of which of them nothing is made. */
 
+import { ingest, readPushed } from '@rulecast/formats';
 import { type List, nameListOf, prefixListOf, type RuleSet } from '@rulecast/rules';
 import { describe, expect, it } from 'vitest';
-import { ingest } from '../src/ingest.ts';
 import { withLists } from '../src/list-update.ts';
-import { readPushed } from '../src/pushed.ts';
 import { prefixes, pushOf } from './fresh-publisher.ts';
 
 const EMPTY: RuleSet = { lists: new Map(), policies: new Map(), resolutions: new Map() };

@@ -1,9 +1,9 @@
 /** Files of a push in the formats that lists are published in. */
 
 import { readFileSync } from 'node:fs';
+import { type PushedParts, type PushInput, readPushed } from '@rulecast/formats';
 import { entryCount } from '@rulecast/rules';
 import { describe, expect, it } from 'vitest';
-import { type PushedParts, type PushInput, readPushed } from '../src/pushed.ts';
 import { bytesOf } from './fresh-publisher.ts';
 
 const NOW = 1_700_000_000;

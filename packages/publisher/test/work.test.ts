@@ -1,7 +1,7 @@
+import { type PushInput, readPushed } from '@rulecast/formats';
 import { diffRuleSets, encodeDelta, encodeSnapshot } from '@rulecast/protocol';
 import { emptyPolicy, type RuleSet } from '@rulecast/rules';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { type PushInput, readPushed } from '../src/pushed.ts';
 import { Workshop } from '../src/work.ts';
 import { pushOf } from './fresh-publisher.ts';
 

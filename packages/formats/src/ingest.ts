@@ -3,7 +3,6 @@
  * or rejects out. One bad line refuses the whole push.
  */
 
-import type { DocumentReject } from '@rulecast/formats';
 import {
   combineSets,
   DEFAULT_POLICY,
@@ -24,6 +23,7 @@ import {
   usedLists,
 } from '@rulecast/rules';
 import { joinLists, type PushAction, type PushedParts } from './pushed.ts';
+import type { DocumentReject } from './reject.ts';
 
 /** A new rule set, or why there is none. Resolutions are the old ones. */
 export type IngestResult =

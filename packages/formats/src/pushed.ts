@@ -5,13 +5,6 @@
 
 import { basename, extname } from 'node:path';
 import {
-  type DocumentReject,
-  detectFormat,
-  importList,
-  parseDocument,
-  parseRuleLines,
-} from '@rulecast/formats';
-import {
   combineSets,
   DEFAULT_POLICY,
   emptyPolicy,
@@ -23,6 +16,11 @@ import {
   subtractPrefixes,
   unionPrefixes,
 } from '@rulecast/rules';
+import { detectFormat } from './detect.ts';
+import { parseDocument } from './document.ts';
+import { importList } from './import.ts';
+import type { DocumentReject } from './reject.ts';
+import { parseRuleLines } from './rule-lines.ts';
 
 export type PushAction = 'replace' | 'merge' | 'withdraw';
 
