@@ -52,7 +52,12 @@ const { runs } = parseRuleLines(
 const policies = new Map([['default', { ...emptyPolicy('default'), egress: runs }]]);
 for (const engine of /** @type {const} */ (['wasm', 'twin'])) {
   const table = new Table({ engine });
-  table.flip(table.prepare({ lists: new Map(), policies, resolutions: new Map() }, { now: 0, dns: [] }));
+  table.flip(
+    table.prepare(
+      { lists: new Map(), policies, resolutions: new Map(), unmatched: undefined },
+      { now: 0, dns: [] },
+    ),
+  );
   measure(`${engine}, table`, table);
   const reader = openReader(table.handle());
   measure(`${engine}, reader`, reader);

@@ -49,7 +49,7 @@ function ruleSetOf(document: string): RuleSet {
     () => undefined,
   );
   expect(rejects).toEqual([]);
-  return { lists, policies, resolutions: new Map() };
+  return { lists, policies, resolutions: new Map(), unmatched: undefined };
 }
 
 /** The same rules, with one more member in a list that no packet goes to: a delta, which keeps all counters. */

@@ -63,7 +63,7 @@ function ruleSetOf(document: string): RuleSet {
     () => undefined,
   );
   expect(rejects).toEqual([]);
-  return { lists, policies, resolutions: new Map() };
+  return { lists, policies, resolutions: new Map(), unmatched: undefined };
 }
 
 // ── The parser ───────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -5,7 +5,9 @@
  *   RCP1  prefix list   v4 count u32 | v6 count u32 | v4 words | v4 lengths | v6 words | v6 lengths
  *   RCN1  name list     resolve u8 | count u32 | (length u8, name)…
  *   RCQ1  policy        default action u8 | prefix set | egress runs | ingress runs
+ *   RCQ2  with exceptions   the same | egress exceptions | ingress exceptions, not both empty
  *   RCA1  resolutions   count u32 | (length u8, name, prefix set)…
+ *   RCU1  unmatched     action u8
  */
 
 import { createHash } from 'node:crypto';
@@ -13,7 +15,15 @@ import { type List, type NameList, type Policy, type PrefixSet, prefixListOf } f
 import { ByteReader, ByteWriter, bytesOfWords } from './bytes.ts';
 import { ErrorCode } from './error.ts';
 import { type Part, type PartId, PartKind, partText, type Resolutions } from './part.ts';
-import { readHostName, readPolicy, writePolicy } from './policy-codec.ts';
+import {
+  readAction,
+  readDirectedRuns,
+  readHostName,
+  readPolicy,
+  writeAction,
+  writeDirectedRuns,
+  writePolicy,
+} from './policy-codec.ts';
 import {
   type ColumnForm,
   PLAIN_COLUMNS,
@@ -27,7 +37,13 @@ const TAGS = {
   [PartKind.nameList]: 'RCN1',
   [PartKind.policy]: 'RCQ1',
   [PartKind.resolutions]: 'RCA1',
+  [PartKind.unmatched]: 'RCU1',
 } as const satisfies Record<PartKind, string>;
+/** Of a policy that has exceptions. */
+const EXCEPTIONS_TAG = 'RCQ2';
+
+/** What stands for an action where an object is needed. */
+const UNMATCHED_CONTENT = { accept: { action: 'accept' }, drop: { action: 'drop' } } as const;
 
 /** Digests of the immutable values they belong to: a list, a policy, or a map of resolutions. */
 const digests = new WeakMap<object, Uint8Array>();
@@ -57,15 +73,18 @@ export function contentOf(part: Part): object {
       return part.policy;
     case PartKind.resolutions:
       return part.resolutions;
+    case PartKind.unmatched:
+      return UNMATCHED_CONTENT[part.unmatched];
   }
 }
 
 /** The canonical bytes in pieces. Columns of lists are views of the part's own memory: read them, and do not write. */
 export function canonicalChunks(part: Part): readonly Uint8Array[] {
+  if (part.kind === PartKind.policy) return [policyBytes(part.policy, PLAIN_COLUMNS)];
   const writer = new ByteWriter();
   writer.ascii(TAGS[part.kind]);
-  if (part.kind === PartKind.policy) writePolicy(writer, part.policy, PLAIN_COLUMNS);
-  else if (part.kind === PartKind.resolutions) writeResolutions(writer, part.resolutions);
+  if (part.kind === PartKind.resolutions) writeResolutions(writer, part.resolutions);
+  else if (part.kind === PartKind.unmatched) writeAction(writer, part.unmatched);
   else if (part.list.kind === 'names') writeNames(writer, part.list);
   else {
     const { v4, v6 } = part.list;
@@ -87,9 +106,16 @@ export function canonicalBytes(part: Part): Uint8Array {
  * The bytes of a policy for travel: canonical, but for the form of its runs' columns. `decodeCanonical` reads them with that form.
  */
 export function travelBytes(policy: Policy): Uint8Array {
+  return policyBytes(policy, PLANE_COLUMNS);
+}
+
+function policyBytes(policy: Policy, columns: ColumnForm): Uint8Array {
   const writer = new ByteWriter();
-  writer.ascii(TAGS[PartKind.policy]);
-  writePolicy(writer, policy, PLANE_COLUMNS);
+  const { exceptions } = policy;
+  const hasExceptions = exceptions.egress.length + exceptions.ingress.length > 0;
+  writer.ascii(hasExceptions ? EXCEPTIONS_TAG : TAGS[PartKind.policy]);
+  writePolicy(writer, policy, columns);
+  if (hasExceptions) writeDirectedRuns(writer, exceptions, columns);
   return writer.take();
 }
 
@@ -97,23 +123,41 @@ export function travelBytes(policy: Policy): Uint8Array {
 export function decodeCanonical(id: PartId, bytes: Uint8Array, columns: ColumnForm = PLAIN_COLUMNS): Part {
   const reader = new ByteReader(bytes, ErrorCode.badCanonical, partText(id));
   const tag = reader.text(4);
-  if (tag !== TAGS[id.kind]) throw reader.error(`the tag is not ${TAGS[id.kind]}`);
-  const part = readPart(reader, id, columns);
+  const hasExceptions = id.kind === PartKind.policy && tag === EXCEPTIONS_TAG;
+  if (tag !== TAGS[id.kind] && !hasExceptions) throw reader.error(`the tag is not ${TAGS[id.kind]}`);
+  const part = readPart(reader, id, columns, hasExceptions);
   reader.end();
   return part;
 }
 
-function readPart(reader: ByteReader, id: PartId, columns: ColumnForm): Part {
+function readPart(reader: ByteReader, id: PartId, columns: ColumnForm, hasExceptions: boolean): Part {
   switch (id.kind) {
     case PartKind.prefixList:
       return { kind: id.kind, name: id.name, list: prefixListOf(readPrefixSet(reader)) };
     case PartKind.nameList:
       return { kind: id.kind, name: id.name, list: readNames(reader) };
     case PartKind.policy:
-      return { kind: id.kind, name: id.name, policy: readPolicy(reader, id.name, columns) };
+      return {
+        kind: id.kind,
+        name: id.name,
+        policy: hasExceptions
+          ? readPolicyWithExceptions(reader, id.name, columns)
+          : readPolicy(reader, id.name, columns),
+      };
     case PartKind.resolutions:
       return { kind: id.kind, name: '', resolutions: readResolutions(reader) };
+    case PartKind.unmatched:
+      return { kind: id.kind, name: '', unmatched: readAction(reader) };
   }
+}
+
+function readPolicyWithExceptions(reader: ByteReader, name: string, columns: ColumnForm): Policy {
+  const policy = readPolicy(reader, name, columns);
+  const exceptions = readDirectedRuns(reader, columns);
+  if (exceptions.egress.length + exceptions.ingress.length === 0) {
+    throw reader.error(`no exceptions under the tag ${EXCEPTIONS_TAG}`);
+  }
+  return { ...policy, exceptions };
 }
 
 function writeNames(writer: ByteWriter, list: NameList): void {

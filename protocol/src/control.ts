@@ -170,10 +170,13 @@ export const EDIT_ASPECTS = [
   'entries',
   'egress',
   'ingress',
+  'egress-exceptions',
+  'ingress-exceptions',
   'prefixes',
   'default',
   'resolve',
   'addresses',
+  'unmatched',
 ] as const;
 
 export const SUBSCRIBER_STATES = [
@@ -239,6 +242,8 @@ export const RECORD_FIELDS = {
     startedAtMs: uint,
     /** What does not work as it should, each a sentence. */
     degraded: listOf(textOf(DEGRADED_TEXT_MAX_BYTES), DEGRADED_MAX),
+    /** What its rule set says of qubes that no policy names; absent if it does not say it. */
+    unmatched: optional(oneOf('accept', 'drop')),
   },
   part: { kind: code, name: textOf(63), count: uint, digest: hexHash, changedVersion: uint },
   subscriber: {

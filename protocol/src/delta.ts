@@ -106,6 +106,7 @@ function encodedChange(change: PartChange): { readonly op: OpCode; readonly body
       return { op: OpCode.put, body: putBody(change.after) };
     case 'patch': {
       const patch = patchBody(change.before, change.after, change.edits);
+      if (patch === undefined) return { op: OpCode.put, body: putBody(change.after) };
       if (!mayBeShorterWhole(change)) return { op: OpCode.patch, body: patch };
       const put = putBody(change.after);
       return put.length < patch.length ? { op: OpCode.put, body: put } : { op: OpCode.patch, body: patch };
@@ -220,14 +221,15 @@ function changedPart(
 function ruleSetOf(reader: ByteReader, parts: readonly Part[]): RuleSet {
   const lists = new Map<string, List>();
   const policies = new Map<string, Policy>();
-  let resolutions = EMPTY_RULE_SET.resolutions;
+  let { resolutions, unmatched } = EMPTY_RULE_SET;
   for (const part of parts) {
     if (part.kind === PartKind.policy) policies.set(part.name, part.policy);
     else if (part.kind === PartKind.resolutions) resolutions = part.resolutions;
+    else if (part.kind === PartKind.unmatched) unmatched = part.unmatched;
     else if (lists.has(part.name)) throw reader.error(`two lists of the name ${part.name}`);
     else lists.set(part.name, part.list);
   }
-  return { lists, policies, resolutions };
+  return { lists, policies, resolutions, unmatched };
 }
 
 /** The stream of a transfer: deltas in the order in which they apply. Throws RangeError on none, and on more than 1,024. */

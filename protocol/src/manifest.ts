@@ -21,6 +21,7 @@ import {
 } from './limits.ts';
 import {
   comparePartIds,
+  isNameless,
   isPartKind,
   type Part,
   type PartId,
@@ -150,9 +151,9 @@ function partFault(part: ManifestPart, version: number): string | undefined {
   return undefined;
 }
 
-/** Whether a part's name suits its kind: only the resolutions have none. */
+/** Whether a part's name suits its kind. */
 export function isNamedRight(part: PartId): boolean {
-  return part.kind === PartKind.resolutions ? part.name === '' : isPartName(part.name);
+  return isNameless(part.kind) ? part.name === '' : isPartName(part.name);
 }
 
 function isWireNumber(value: number): boolean {

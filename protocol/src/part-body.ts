@@ -5,10 +5,13 @@
  *          name list     resolve u8 | packed names
  *          policy        packed canonical bytes, but columns of runs as planes
  *          resolutions   packed canonical bytes
+ *          unmatched     action u8
  *   patch  prefix list   v4 removed indices | v4 added column | v6 removed indices | v6 added column
  *          name list     resolve u8 | removed indices | packed added names
- *          policy        packed: header flag u8 | (default action u8, prefix set) | egress splices | ingress splices
+ *          policy        packed: flags u8 | (default action u8, prefix set) | egress splices | ingress splices
+ *                        | (egress, ingress splices of the exceptions)
  *          resolutions   packed: count u32 | (length u8, name, present u8, prefix set if present)…
+ *          unmatched     none: it is put
  */
 
 import {
@@ -16,6 +19,7 @@ import {
   comparePrefixAt,
   compareWordsAt,
   containsAt,
+  type DirectedRuns,
   type Family,
   isCanonical,
   type NameList,
@@ -45,6 +49,10 @@ import { readAction, readHostName, writeAction } from './policy-codec.ts';
 import { PLANE_COLUMNS, readPrefixSet, writePrefixSet } from './prefix-codec.ts';
 import { applySplices, writeSplices } from './rule-splice.ts';
 
+/** What the first byte of a patch of a policy says; the other bits are zero. */
+const PolicyPatchFlag = { header: 1, exceptions: 2 } as const;
+const POLICY_PATCH_FLAGS = 3;
+
 /** A name of one character after its length, and whether it is present. */
 const RESOLUTION_LEAST_BYTES = 3;
 
@@ -56,6 +64,7 @@ export function partWeight(part: Part): number {
   switch (part.kind) {
     case PartKind.prefixList:
     case PartKind.nameList:
+    case PartKind.unmatched:
       return partCount(part);
     case PartKind.policy:
       return partCount(part) + prefixCount(part.policy.prefixes);
@@ -71,7 +80,8 @@ export function putBody(part: Part): Uint8Array {
   if (part.kind === PartKind.policy) return pack(travelBytes(part.policy));
   if (part.kind === PartKind.resolutions) return pack(canonicalBytes(part));
   const writer = new ByteWriter();
-  if (part.list.kind === 'prefixes') {
+  if (part.kind === PartKind.unmatched) writeAction(writer, part.unmatched);
+  else if (part.list.kind === 'prefixes') {
     writeEntries(writer, part.list.v4);
     writeEntries(writer, part.list.v6);
   } else {
@@ -105,6 +115,8 @@ export function readPut(reader: ByteReader, id: PartId, weightMax: number): Part
       const raw = unpack(reader);
       return decodeCanonical(id, raw.bytes(raw.remaining), PLANE_COLUMNS);
     }
+    case PartKind.unmatched:
+      return { kind: id.kind, name: '', unmatched: readAction(reader) };
   }
 }
 
@@ -115,7 +127,8 @@ function readPackedNames(reader: ByteReader, countMax: number): readonly string[
   return names;
 }
 
-export function patchBody(before: Part, after: Part, edits: PartEdits): Uint8Array {
+/** The body of a patch; undefined where the part can only be put. */
+export function patchBody(before: Part, after: Part, edits: PartEdits): Uint8Array | undefined {
   const writer = new ByteWriter();
   switch (edits.kind) {
     case 'prefixes':
@@ -130,9 +143,8 @@ export function patchBody(before: Part, after: Part, edits: PartEdits): Uint8Arr
       writer.bytes(packedNames(edits.added));
       return writer.take();
     case 'policy':
-      if ('policy' in before && 'policy' in after) writeHeader(writer, before.policy, after.policy);
-      writeSplices(writer, edits.egress);
-      writeSplices(writer, edits.ingress);
+      if ('policy' in before && 'policy' in after)
+        writePolicyPatch(writer, before.policy, after.policy, edits);
       return pack(writer.take());
     case 'resolutions':
       writer.u32(edits.changes.length);
@@ -142,15 +154,29 @@ export function patchBody(before: Part, after: Part, edits: PartEdits): Uint8Arr
         if (set !== undefined) writePrefixSet(writer, set);
       }
       return pack(writer.take());
+    case 'unmatched':
+      return undefined;
   }
 }
 
-function writeHeader(writer: ByteWriter, before: Policy, after: Policy): void {
-  const same = sameHeader(before, after);
-  writer.u8(same ? 0 : 1);
-  if (same) return;
-  writeAction(writer, after.defaultAction);
-  writePrefixSet(writer, after.prefixes);
+function writePolicyPatch(
+  writer: ByteWriter,
+  before: Policy,
+  after: Policy,
+  { exceptions, egress, ingress }: PartEdits & { readonly kind: 'policy' },
+): void {
+  const hasHeader = !sameHeader(before, after);
+  const hasExceptions = exceptions.egress.length + exceptions.ingress.length > 0;
+  writer.u8((hasHeader ? PolicyPatchFlag.header : 0) | (hasExceptions ? PolicyPatchFlag.exceptions : 0));
+  if (hasHeader) {
+    writeAction(writer, after.defaultAction);
+    writePrefixSet(writer, after.prefixes);
+  }
+  writeSplices(writer, egress);
+  writeSplices(writer, ingress);
+  if (!hasExceptions) return;
+  writeSplices(writer, exceptions.egress);
+  writeSplices(writer, exceptions.ingress);
 }
 
 /** What a patch did to a list of prefixes, for both families. */
@@ -193,6 +219,8 @@ export function readPatch(
       raw.end();
       return { kind: before.kind, name: '', resolutions };
     }
+    case PartKind.unmatched:
+      throw reader.error('a patch of what can only be put');
   }
 }
 
@@ -302,16 +330,33 @@ function mergedNames(
 }
 
 function patchedPolicy(reader: ByteReader, before: Policy): Policy {
-  const header = readFlag(reader)
-    ? { defaultAction: readAction(reader), prefixes: readPrefixSet(reader) }
-    : { defaultAction: before.defaultAction, prefixes: before.prefixes };
-  const egress = applySplices(reader, before.egress, 'egress');
-  const ingress = applySplices(reader, before.ingress, 'ingress');
-  const policy = { name: before.name, ...header, egress, ingress };
-  if (egress === before.egress && ingress === before.ingress && sameHeader(before, policy)) {
+  const flags = reader.u8();
+  if ((flags & ~POLICY_PATCH_FLAGS) !== 0) throw reader.error(`unknown flags ${flags}`);
+  const hasExceptions = (flags & PolicyPatchFlag.exceptions) !== 0;
+  const header =
+    (flags & PolicyPatchFlag.header) !== 0
+      ? { defaultAction: readAction(reader), prefixes: readPrefixSet(reader) }
+      : { defaultAction: before.defaultAction, prefixes: before.prefixes };
+  const own = patchedRuns(reader, before);
+  const exceptions = hasExceptions ? patchedRuns(reader, before.exceptions) : before.exceptions;
+  if (hasExceptions && sameRuns(exceptions, before.exceptions)) {
+    throw reader.error('a patch of exceptions that changes none');
+  }
+  const policy = { name: before.name, ...header, exceptions, ...own };
+  if (!hasExceptions && sameRuns(own, before) && sameHeader(before, policy)) {
     throw reader.error('a patch that changes nothing');
   }
   return policy;
+}
+
+function patchedRuns(reader: ByteReader, before: DirectedRuns): DirectedRuns {
+  const egress = applySplices(reader, before.egress, 'egress');
+  return { egress, ingress: applySplices(reader, before.ingress, 'ingress') };
+}
+
+/** Whether no splice was applied. */
+function sameRuns(a: DirectedRuns, b: DirectedRuns): boolean {
+  return a.egress === b.egress && a.ingress === b.ingress;
 }
 
 function patchedResolutions(reader: ByteReader, before: Resolutions): Resolutions {

@@ -3,13 +3,14 @@
  */
 
 import {
+  type DirectedRuns,
   diffPrefixes,
   type NameList,
   type Policy,
   type PrefixesDelta,
   type PrefixList,
   type PrefixSet,
-  type Run,
+  policyRuleCount,
   ruleCount,
 } from '@rulecast/rules';
 import { contentOf, sortedResolutions } from './canonical.ts';
@@ -29,11 +30,19 @@ export type PartEdits =
   | { readonly kind: 'names'; readonly removed: Uint32Array; readonly added: readonly string[] }
   | {
       readonly kind: 'policy';
+      readonly exceptions: DirectedSplices;
       readonly egress: readonly RuleSplice[];
       readonly ingress: readonly RuleSplice[];
     }
   /** By name, sorted; undefined: the name is resolved no more. */
-  | { readonly kind: 'resolutions'; readonly changes: readonly (readonly [string, PrefixSet | undefined])[] };
+  | { readonly kind: 'resolutions'; readonly changes: readonly (readonly [string, PrefixSet | undefined])[] }
+  /** The other action; it is put. */
+  | { readonly kind: 'unmatched' };
+
+export interface DirectedSplices {
+  readonly egress: readonly RuleSplice[];
+  readonly ingress: readonly RuleSplice[];
+}
 
 /** What turns one part into another of the same kind. Undefined if both say the same. */
 export function diffParts(before: Part, after: Part): (PartEdits & EditCounts) | undefined {
@@ -43,6 +52,9 @@ export function diffParts(before: Part, after: Part): (PartEdits & EditCounts) |
   }
   if (before.kind === PartKind.resolutions && after.kind === PartKind.resolutions) {
     return diffResolutions(before.resolutions, after.resolutions);
+  }
+  if (before.kind === PartKind.unmatched && after.kind === PartKind.unmatched) {
+    return { kind: 'unmatched', addedCount: 1, removedCount: 1, unchangedCount: 0 }; // else the content was the same object
   }
   if ('list' in before && 'list' in after) {
     const { list: old } = before;
@@ -91,18 +103,21 @@ function diffNameLists(before: NameList, after: NameList): (PartEdits & EditCoun
 }
 
 function diffPolicies(before: Policy, after: Policy): (PartEdits & EditCounts) | undefined {
-  const egress = diffRuns(before.egress, after.egress);
-  const ingress = diffRuns(before.ingress, after.ingress);
-  const splices = [...egress, ...ingress];
+  const exceptions = diffDirected(before.exceptions, after.exceptions);
+  const { egress, ingress } = diffDirected(before, after);
+  const splices = [exceptions.egress, exceptions.ingress, egress, ingress].flat();
   if (splices.length === 0 && sameHeader(before, after)) return undefined;
   const addedCount = splices.reduce((sum, splice) => sum + ruleCount(splice.insert), 0);
   const removedCount = splices.reduce((sum, splice) => sum + splice.drop, 0);
-  const unchangedCount = rulesOf(after.egress, after.ingress) - addedCount;
-  return { kind: 'policy', egress, ingress, addedCount, removedCount, unchangedCount };
+  const unchangedCount = policyRuleCount(after) - addedCount;
+  return { kind: 'policy', exceptions, egress, ingress, addedCount, removedCount, unchangedCount };
 }
 
-function rulesOf(egress: readonly Run[], ingress: readonly Run[]): number {
-  return ruleCount(egress) + ruleCount(ingress);
+function diffDirected(before: DirectedRuns, after: DirectedRuns): DirectedSplices {
+  return {
+    egress: diffRuns(before.egress, after.egress),
+    ingress: diffRuns(before.ingress, after.ingress),
+  };
 }
 
 /** Whether all but the rules is the same. */

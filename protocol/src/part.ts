@@ -1,12 +1,20 @@
 /**
- * Parts: the lists, the policies and the resolutions of a rule set, each with the kind and name that manifest and delta know it
+ * Parts: the lists, the policies, the resolutions of a rule set, and what it says of unmatched qubes, each with the kind and name that manifest and delta know it
  * by. PROTOCOL.md "Canonical bytes and digests".
  */
 
-import { entryCount, type List, type Policy, type PrefixSet, type RuleSet, ruleCount } from '@rulecast/rules';
+import {
+  type Action,
+  entryCount,
+  type List,
+  type Policy,
+  type PrefixSet,
+  policyRuleCount,
+  type RuleSet,
+} from '@rulecast/rules';
 
 /** Wire codes of the kinds. */
-export const PartKind = { prefixList: 1, nameList: 2, policy: 3, resolutions: 4 } as const;
+export const PartKind = { prefixList: 1, nameList: 2, policy: 3, resolutions: 4, unmatched: 5 } as const;
 export type PartKind = (typeof PartKind)[keyof typeof PartKind];
 
 /** What names stand for, as one part; a rule set without resolutions has no such part. */
@@ -19,12 +27,14 @@ export type Part =
       readonly list: List;
     }
   | { readonly kind: typeof PartKind.policy; readonly name: string; readonly policy: Policy }
-  | { readonly kind: typeof PartKind.resolutions; readonly name: ''; readonly resolutions: Resolutions };
+  | { readonly kind: typeof PartKind.resolutions; readonly name: ''; readonly resolutions: Resolutions }
+  /** What happens to qubes that no policy names; a rule set that does not say it has no such part. */
+  | { readonly kind: typeof PartKind.unmatched; readonly name: ''; readonly unmatched: Action };
 
 /** What identifies a part within a release. */
 export interface PartId {
   readonly kind: PartKind;
-  /** Empty for the resolutions. */
+  /** Empty for the resolutions and for unmatched qubes. */
   readonly name: string;
 }
 
@@ -33,16 +43,22 @@ const KIND_WORDS = {
   [PartKind.nameList]: 'names',
   [PartKind.policy]: 'policy',
   [PartKind.resolutions]: 'resolutions',
+  [PartKind.unmatched]: 'unmatched',
 } as const satisfies Record<PartKind, string>;
 
-/** The word for a kind of part: `list`, `names`, `policy` or `resolutions`. */
+/** The word for a kind of part: `list`, `names`, `policy`, `resolutions` or `unmatched`. */
 export function partWord(kind: PartKind): string {
   return KIND_WORDS[kind];
 }
 
-/** How errors and people name a part: `list NAME`, `names NAME`, `policy NAME`, `resolutions`. */
+/** How errors and people name a part: `list NAME`, `names NAME`, `policy NAME`, `resolutions`, `unmatched`. */
 export function partText(part: PartId): string {
-  return part.kind === PartKind.resolutions ? KIND_WORDS[part.kind] : `${KIND_WORDS[part.kind]} ${part.name}`;
+  return isNameless(part.kind) ? KIND_WORDS[part.kind] : `${KIND_WORDS[part.kind]} ${part.name}`;
+}
+
+/** Whether a rule set has at most one part of a kind, which has an empty name. */
+export function isNameless(kind: PartKind): boolean {
+  return kind === PartKind.resolutions || kind === PartKind.unmatched;
 }
 
 export function isPartKind(value: number): value is PartKind {
@@ -68,18 +84,23 @@ export function partsOf(ruleSet: RuleSet): readonly Part[] {
   if (ruleSet.resolutions.size > 0) {
     parts.push({ kind: PartKind.resolutions, name: '', resolutions: ruleSet.resolutions });
   }
+  if (ruleSet.unmatched !== undefined) {
+    parts.push({ kind: PartKind.unmatched, name: '', unmatched: ruleSet.unmatched });
+  }
   return parts.sort(comparePartIds);
 }
 
-/** What a manifest counts: entries of a list, rules of a policy in both directions, names of the resolutions. */
+/** What a manifest counts: entries of a list, all rules of a policy, names of the resolutions, 1 for unmatched qubes. */
 export function partCount(part: Part): number {
   switch (part.kind) {
     case PartKind.prefixList:
     case PartKind.nameList:
       return entryCount(part.list);
     case PartKind.policy:
-      return ruleCount(part.policy.egress) + ruleCount(part.policy.ingress);
+      return policyRuleCount(part.policy);
     case PartKind.resolutions:
       return part.resolutions.size;
+    case PartKind.unmatched:
+      return 1;
   }
 }

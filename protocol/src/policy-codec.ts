@@ -1,12 +1,14 @@
 /**
- * Policies and their runs as bytes: the body of `RCQ1`, and the runs that a policy patch inserts. Decoding is strict, so that one
+ * Policies and their runs as bytes: the body of `RCQ1`, what `RCQ2` has besides, and the runs that a policy patch inserts. Decoding is strict, so that one
  * meaning has one form. PROTOCOL.md "Canonical bytes and digests".
  */
 
 import {
   type Action,
+  type DirectedRuns,
   type Direction,
   isPartName,
+  NO_RUNS,
   type Policy,
   type PortRange,
   type Proto,
@@ -41,20 +43,29 @@ const DNS_PORT = 53;
 /** Printable ASCII without a space at either end. */
 const COMMENT = /^[!-~](?:[ -~]*[!-~])?$/;
 
-/** Appends what a policy says; its name is not part of it. */
+/** Appends what a policy says but for its exceptions; its name is not part of it. */
 export function writePolicy(writer: ByteWriter, policy: Policy, columns: ColumnForm): void {
   writeAction(writer, policy.defaultAction);
   writePrefixSet(writer, policy.prefixes);
-  writeRuns(writer, policy.egress, columns);
-  writeRuns(writer, policy.ingress, columns);
+  writeDirectedRuns(writer, policy, columns);
 }
 
+/** A policy without exceptions. */
 export function readPolicy(reader: ByteReader, name: string, columns: ColumnForm): Policy {
   const defaultAction = readAction(reader);
   const prefixes = readPrefixSet(reader);
+  return { name, prefixes, defaultAction, exceptions: NO_RUNS, ...readDirectedRuns(reader, columns) };
+}
+
+/** Egress, then ingress. */
+export function writeDirectedRuns(writer: ByteWriter, runs: DirectedRuns, columns: ColumnForm): void {
+  writeRuns(writer, runs.egress, columns);
+  writeRuns(writer, runs.ingress, columns);
+}
+
+export function readDirectedRuns(reader: ByteReader, columns: ColumnForm): DirectedRuns {
   const egress = readRuns(reader, 'egress', columns);
-  const ingress = readRuns(reader, 'ingress', columns);
-  return { name, prefixes, defaultAction, egress, ingress };
+  return { egress, ingress: readRuns(reader, 'ingress', columns) };
 }
 
 export function writeAction(writer: ByteWriter, action: Action): void {

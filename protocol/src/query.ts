@@ -2,7 +2,7 @@
  * Packets and verdicts on the wire: what QUERY asks and ANSWER says, PROTOCOL.md "Queries".
  */
 
-import { type Address, formatPrefix, type Packet, type Verdict } from '@rulecast/rules';
+import { type Address, formatPrefix, type Packet, RULE_BLOCKS, type Verdict } from '@rulecast/rules';
 import {
   boundText,
   bytes,
@@ -30,11 +30,13 @@ export type WirePacket = FieldValues<typeof PACKET_FIELDS>;
 
 export const VERDICT_FIELDS = {
   action: oneOf('accept', 'drop', 'none'),
-  /** The policy that judged, and in which direction; absent for `none`. */
+  /** The direction in which the decision fell; absent for `none`. */
   direction: optional(oneOf('egress', 'ingress')),
+  /** The policy that judged; absent for `none`, and where none did, but `common` and then `unmatched`. */
   policy: optional(name),
-  /** Where the rule stands: `common`, or `policy` again. Absent, like all that follow, where the default action decided. */
+  /** Where the rule stands: `common`, or `policy` again. Absent, like all that follow, where the default action or `unmatched` decided. */
   rulePolicy: optional(name),
+  block: optional(oneOf(...RULE_BLOCKS)),
   /** The canonical line, cut off at 1,536 bytes. */
   rule: optional(textOf(RULE_TEXT_MAX_BYTES)),
   ruleIndex: optional(uint),
@@ -77,6 +79,7 @@ export function verdictToWire(verdict: Verdict, ruleText: string | undefined): W
     direction: by.direction,
     policy: by.policy,
     rulePolicy: rule.policy,
+    block: rule.block,
     rule: ruleText === undefined ? undefined : boundText(ruleText, RULE_TEXT_MAX_BYTES),
     ruleIndex: rule.index,
     run: rule.run,

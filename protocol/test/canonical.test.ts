@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { EMPTY_RULE_SET, nameListOf, type Policy, prefixListOf } from '@rulecast/rules';
+import { EMPTY_RULE_SET, emptyPolicy, nameListOf, type Policy, prefixListOf } from '@rulecast/rules';
 import { describe, expect, it } from 'vitest';
 import { bytesOfWords, wordsOfBytes } from '../src/bytes.ts';
 import { canonicalBytes, canonicalChunks, decodeCanonical, digestOf } from '../src/canonical.ts';
@@ -13,7 +13,7 @@ interface Vectors {
   readonly parts: readonly { name: string; part: PartSpec; hex: string; sha256: string }[];
   readonly refused: readonly { name: string; kind: keyof typeof KINDS; hex: string; code: string }[];
 }
-const KINDS = { list: 1, names: 2, policy: 3, resolutions: 4 } as const;
+const KINDS = { list: 1, names: 2, policy: 3, resolutions: 4, unmatched: 5 } as const;
 const vectors: Vectors = JSON.parse(
   readFileSync(new URL('../vectors/canonical.json', import.meta.url), 'utf8'),
 );
@@ -43,7 +43,7 @@ describe('canonical bytes', () => {
   });
 
   it.each(vectors.refused)('are refused: $name', ({ kind, hex, code }) => {
-    const id = { kind: KINDS[kind], name: kind === 'resolutions' ? '' : 'x' };
+    const id = { kind: KINDS[kind], name: kind === 'resolutions' || kind === 'unmatched' ? '' : 'x' };
     expect(() => decodeCanonical(id, bytesOfHex(hex))).toThrow(
       expect.objectContaining({ name: 'ProtocolError', code, part: partText(id) }),
     );
@@ -92,7 +92,7 @@ describe('canonical bytes', () => {
       ({
         kind: PartKind.policy,
         name: 'p',
-        policy: { name: 'p', prefixes: prefixes([]), defaultAction: 'drop', egress, ingress: [] },
+        policy: { ...emptyPolicy('p'), egress },
       }) as const;
     const run = runs(['drop dst4=10.0.0.0/8'], 'egress');
     expect(() => canonicalBytes(part([...run, ...run]))).toThrow(RangeError);

@@ -238,6 +238,7 @@ VERDICT = {
     "direction?": words("egress", "ingress"),
     "policy?": NAME,
     "rulePolicy?": NAME,
+    "block?": words("exceptions", "common", "own"),
     "rule?": text_of(1536),
     "ruleIndex?": UINT,
     "run?": UINT,
@@ -360,7 +361,7 @@ def verifies(public, data, signature):
 
 # ── Parts and manifests ───────────────────────────────────────────────────────
 
-PREFIXES, NAMES, POLICY, RESOLUTIONS = 1, 2, 3, 4
+PREFIXES, NAMES, POLICY, RESOLUTIONS, UNMATCHED = 1, 2, 3, 4, 5
 PART_NAME = re.compile("[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 LABEL = "[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?"
 HOST_NAME = re.compile(rf"{LABEL}(\.{LABEL})*")
@@ -372,8 +373,8 @@ def host_name(name, code):
 
 
 def check_part_id(kind, name, code):
-    need(kind in (1, 2, 3, 4), code, f"kind {kind}")
-    need(name == "" if kind == RESOLUTIONS else PART_NAME.fullmatch(name), code, f"name {name} of kind {kind}")
+    need(kind in (1, 2, 3, 4, 5), code, f"kind {kind}")
+    need(name == "" if kind in (RESOLUTIONS, UNMATCHED) else PART_NAME.fullmatch(name), code, f"name {name} of kind {kind}")
 
 
 def manifest_of(data):
@@ -531,8 +532,13 @@ def canonical(kind, part):
         resolve, names = part
         return b"RCN1" + struct.pack("<BI", resolve, len(names)) + b"".join(map(text8, names))
     if kind == POLICY:
-        action, own, egress, ingress = part
-        return b"RCQ1" + bytes([action]) + prefix_set_bytes(own) + rules_bytes(egress) + rules_bytes(ingress)
+        action, own, *rules = part
+        if not rules[2] and not rules[3]:
+            rules = rules[:2]
+        tag = b"RCQ1" if len(rules) == 2 else b"RCQ2"
+        return tag + bytes([action]) + prefix_set_bytes(own) + b"".join(map(rules_bytes, rules))
+    if kind == UNMATCHED:
+        return b"RCU1" + bytes([part])
     entries = [text8(name) + prefix_set_bytes(part[name]) for name in sorted(part)]
     return b"RCA1" + struct.pack("<I", len(entries)) + b"".join(entries)
 
@@ -540,11 +546,17 @@ def canonical(kind, part):
 def from_canonical(kind, data):
     """Policies and resolutions travel as their canonical bytes, but with planes for the columns of runs."""
     reader = Reader(data, "bad-canonical")
-    need(reader.take(4) == (b"RCQ1" if kind == POLICY else b"RCA1"), reader.code, "tag")
+    tag = reader.take(4)
+    need(tag in ((b"RCQ1", b"RCQ2") if kind == POLICY else (b"RCA1",)), reader.code, "tag")
     if kind == POLICY:
         action = reader.uint(1)
         need(action <= 1, reader.code, "default action")
         part = action, read_prefix_set(reader), read_rules(reader, "egress"), read_rules(reader, "ingress")
+        exceptions = [], []
+        if tag == b"RCQ2":
+            exceptions = read_rules(reader, "egress"), read_rules(reader, "ingress")
+            need(exceptions != ([], []), reader.code, "no exceptions")
+        part += exceptions
     else:
         part, last = {}, ""
         for _ in range(reader.uint(4)):
@@ -560,7 +572,9 @@ def count_of(kind, part):
         return len(part[0]) + len(part[1])
     if kind == NAMES:
         return len(part[1])
-    return len(part[2]) + len(part[3]) if kind == POLICY else len(part)
+    if kind == UNMATCHED:
+        return 1
+    return sum(map(len, part[2:])) if kind == POLICY else len(part)
 
 
 # ── Entries ───────────────────────────────────────────────────────────────────
@@ -729,7 +743,12 @@ class Decoder:
             return self.entries(body, 32), self.entries(body, 128)
         if kind == NAMES:
             return self.flag(body), self.names(body)
-        return from_canonical(kind, self.packed(body).rest())
+        if kind == UNMATCHED:
+            return self.flag(body)
+        raw = self.packed(body).rest()
+        if raw[:4] == b"RCQ2":
+            self.met("tag RCQ2")
+        return from_canonical(kind, raw)
 
     def flag(self, body):
         value = body.uint(1)
@@ -744,6 +763,7 @@ class Decoder:
         elif kind == POLICY:
             new = self.patch_policy(self.packed(body), old)
         else:
+            need(kind == RESOLUTIONS, body.code, "what has no patch")
             new = self.patch_resolutions(self.packed(body), old)
         need(new != old or kind == RESOLUTIONS, "bad-delta", "a patch that changes nothing")
         return new
@@ -762,10 +782,18 @@ class Decoder:
         return resolve, sorted(new)
 
     def patch_policy(self, raw, old):
-        action, own, egress, ingress = old
-        if self.flag(raw):
+        action, own, egress, ingress, *exceptions = old
+        flags = raw.uint(1)
+        need(flags <= 3, raw.code, "flags of a policy's patch")
+        if flags & 1:
             action, own = self.flag(raw), read_prefix_set(raw)
         new = action, own, self.splices(raw, egress, "egress"), self.splices(raw, ingress, "ingress")
+        if flags & 2:
+            self.met("a patch of exceptions")
+            changed = [self.splices(raw, exceptions[0], "egress"), self.splices(raw, exceptions[1], "ingress")]
+            need(changed != exceptions, raw.code, "a patch of exceptions that changes none")
+            exceptions = changed
+        new += tuple(exceptions)
         raw.end()
         return new
 

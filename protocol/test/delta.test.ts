@@ -4,6 +4,7 @@ import {
   canonicalPrefixes,
   comparePrefixAt,
   EMPTY_RULE_SET,
+  NO_RUNS,
   nameListOf,
   type Policy,
   PrefixBuilder,
@@ -112,6 +113,7 @@ function policySet(lines: readonly string[], header: Partial<Policy> = {}): Rule
     name: 'p',
     prefixes: prefixes([]),
     defaultAction: 'drop',
+    exceptions: NO_RUNS,
     egress: runs(lines, 'egress'),
     ingress: [],
     ...header,
@@ -475,6 +477,27 @@ describe('deltas of policies', () => {
     );
   });
 
+  it('follow any change of exceptions and rules together', () => {
+    const few = fc.array(fc.constantFrom(...LINES), { maxLength: 4 });
+    fc.assert(
+      fc.property(few, few, few, few, fc.boolean(), (a, b, c, d, accepts) => {
+        const before = policySet(a, { exceptions: { egress: runs(c, 'egress'), ingress: [] } });
+        const after = policySet(b, {
+          exceptions: { egress: runs(d, 'egress'), ingress: runs(accepts ? ['accept'] : [], 'ingress') },
+          defaultAction: accepts ? 'accept' : 'drop',
+        });
+        expectDelta(before, after);
+        expectDelta(after, before);
+      }),
+      { numRuns: 300 },
+    );
+  });
+
+  it('leave the bytes of a policy without exceptions as they are', () => {
+    const [part] = partsOf(policySet(['accept']));
+    expect(part && hexOf(canonicalBytes(part)).slice(0, 8)).toBe(ascii('RCQ1'));
+  });
+
   it('follow edits at random places', () => {
     const edit = fc.record({
       at: fc.nat(40),
@@ -549,6 +572,7 @@ function manyRules(numbers: readonly number[]): RuleSet {
     name: 'p',
     prefixes: prefixes([]),
     defaultAction: 'accept',
+    exceptions: NO_RUNS,
     egress: builder.build(),
     ingress: [],
   };
@@ -577,6 +601,25 @@ describe('deltas of resolutions', () => {
     const some = ruleSetOf([{ kind: 'resolutions', names: { 'a.example': [] } }]);
     expect(textOf(applyDelta(some, expectDelta(some, EMPTY_RULE_SET)))).toEqual([]);
     expect(diffRuleSets(some, EMPTY_RULE_SET).changes.map(({ op }) => op)).toEqual(['remove']);
+  });
+});
+
+describe('what is said of unmatched qubes', () => {
+  const states = (['drop', 'accept', undefined] as const).map((unmatched) => ({
+    ...EMPTY_RULE_SET,
+    unmatched,
+  }));
+
+  it('comes, changes and goes as a part', () => {
+    for (const before of states) for (const after of states) expectDelta(before, after);
+  });
+
+  it('accepts by the byte 1 alone', () => {
+    for (let byte = 0; byte < 256; byte++) {
+      const bytes = bytesOfHex(`0100 01 05 00 01000000 ${le(byte, 1)}`);
+      if (byte > 1) expect(() => applyDelta(EMPTY_RULE_SET, bytes)).toThrow(ProtocolError);
+      else expect(applyDelta(EMPTY_RULE_SET, bytes).unmatched).toBe(byte === 1 ? 'accept' : 'drop');
+    }
   });
 });
 

@@ -408,13 +408,14 @@ describe('packets and verdicts', () => {
       policy: 'work',
     });
     const prefix = { family: 4, words: Uint32Array.of(0x01010100), length: 24 } as const;
-    const rule = { policy: 'common', run: 2, index: 5, list: 'bl', prefix } as const;
+    const rule = { policy: 'common', block: 'common', run: 2, index: 5, list: 'bl', prefix } as const;
     const wire = verdictToWire({ ...byDefault, by: { ...byDefault.by, rule } }, 'action=drop dst=@bl');
     expect(wire).toEqual({
       action: 'drop',
       direction: 'egress',
       policy: 'work',
       rulePolicy: 'common',
+      block: 'common',
       rule: 'action=drop dst=@bl',
       ruleIndex: 5,
       run: 2,

@@ -54,6 +54,10 @@ export function partOf(spec: PartSpec): Part {
         name: spec.name,
         prefixes: prefixes(spec.prefixes),
         defaultAction: spec.defaultAction,
+        exceptions: {
+          egress: runs(spec.exceptions?.egress ?? [], 'egress'),
+          ingress: runs(spec.exceptions?.ingress ?? [], 'ingress'),
+        },
         egress: runs(spec.egress, 'egress'),
         ingress: runs(spec.ingress, 'ingress'),
       };
@@ -63,6 +67,8 @@ export function partOf(spec: PartSpec): Part {
       const entries = Object.entries(spec.names).map(([name, texts]) => [name, prefixes(texts)] as const);
       return { kind: PartKind.resolutions, name: '', resolutions: new Map(entries) };
     }
+    case 'unmatched':
+      return { kind: PartKind.unmatched, name: '', unmatched: spec.action };
   }
 }
 
@@ -76,5 +82,6 @@ export function ruleSetOfParts(parts: readonly Part[]): RuleSet {
     parts.flatMap((part) => ('policy' in part ? [[part.name, part.policy] as const] : [])),
   );
   const resolutions = parts.find((part) => part.kind === PartKind.resolutions)?.resolutions ?? new Map();
-  return { lists, policies, resolutions };
+  const unmatched = parts.find((part) => part.kind === PartKind.unmatched)?.unmatched;
+  return { lists, policies, resolutions, unmatched };
 }

@@ -189,6 +189,11 @@ const EGRESS = [
   'action=accept proto=tcp dsthost=update.example dstports=80 expire=1893456000',
   'action=drop',
 ];
+/** Before `common`. */
+const EXCEPTIONS = [
+  'action=accept dst4=169.254.1.0/24',
+  'action=accept proto=tcp dst4=169.254.2.1/32 dstports=80',
+];
 const INGRESS = ['action=accept proto=tcp src4=10.137.0.0/16 dstports=22', 'action=drop'];
 
 const policy = (
@@ -196,6 +201,7 @@ const policy = (
   egress: readonly string[],
   ingress: readonly string[],
   own: readonly string[],
+  exceptions: readonly string[] = [],
 ): PartSpec => ({
   kind: 'policy',
   name,
@@ -203,7 +209,9 @@ const policy = (
   prefixes: own,
   egress,
   ingress,
+  ...(exceptions.length > 0 && { exceptions: { egress: exceptions, ingress: [] } }),
 });
+const unmatched = (action: 'accept' | 'drop'): PartSpec => ({ kind: 'unmatched', action });
 const list = (name: string, prefixes: readonly string[]): PartSpec => ({ kind: 'list', name, prefixes });
 const names = (name: string, all: readonly string[], resolve: boolean): PartSpec => ({
   kind: 'names',
@@ -216,7 +224,7 @@ const names = (name: string, all: readonly string[], resolve: boolean): PartSpec
 function contents(): readonly (readonly PartSpec[])[] {
   const all = hosts();
   const common = policy('common', ['action=drop dst4=169.254.0.0/16'], [], []);
-  const work = policy('work', EGRESS, INGRESS, ['10.137.0.5/32', 'fd09:24ef:4179::a89:5/128']);
+  const work = policy('work', EGRESS, INGRESS, ['10.137.0.5/32', 'fd09:24ef:4179::a89:5/128'], EXCEPTIONS);
   const ghost = policy('ghost', ['action=drop dst=@nowhere'], [], []);
   const resolved = {
     'ads.example.com': ['203.0.113.7/32', '2001:db8:0:7::1/128'],
@@ -235,6 +243,7 @@ function contents(): readonly (readonly PartSpec[])[] {
     common,
     work,
     { kind: 'resolutions', names: resolved } as const,
+    unmatched('drop'),
   ];
   // Some of the hosts, at random; one in three of the rest; networks of both families; a name, a rule, an address.
   const random = seeded(11);
@@ -244,9 +253,13 @@ function contents(): readonly (readonly PartSpec[])[] {
     list('old', ['198.18.0.0/15', '2001:2::/48']),
     names('names', [...NAMES.slice(1), 'c.example'], false),
     common,
-    policy('work', [...EGRESS.slice(0, 4), 'action=drop dst4=192.0.2.66/32', ...EGRESS.slice(4)], INGRESS, [
-      '10.137.0.6/32',
-    ]),
+    policy(
+      'work',
+      [...EGRESS.slice(0, 4), 'action=drop dst4=192.0.2.66/32', ...EGRESS.slice(4)],
+      INGRESS,
+      ['10.137.0.6/32'],
+      EXCEPTIONS.slice(1),
+    ),
     {
       kind: 'resolutions',
       names: {
@@ -255,6 +268,7 @@ function contents(): readonly (readonly PartSpec[])[] {
         'c.example': [],
       },
     } as const,
+    unmatched('accept'),
   ];
   const third = [
     list(

@@ -23,12 +23,17 @@ export interface PolicySpec {
   readonly prefixes: readonly string[];
   readonly egress: readonly string[];
   readonly ingress: readonly string[];
+  readonly exceptions?: { readonly egress: readonly string[]; readonly ingress: readonly string[] };
+}
+export interface UnmatchedSpec {
+  readonly kind: 'unmatched';
+  readonly action: 'accept' | 'drop';
 }
 export interface ResolutionsSpec {
   readonly kind: 'resolutions';
   readonly names: Readonly<Record<string, readonly string[]>>;
 }
-export type PartSpec = ListSpec | NamesSpec | PolicySpec | ResolutionsSpec;
+export type PartSpec = ListSpec | NamesSpec | PolicySpec | ResolutionsSpec | UnmatchedSpec;
 
 /** One prefix as family, address and length. */
 interface SlowPrefix {
@@ -129,14 +134,19 @@ export function slowCanonical(part: PartSpec, columns = column): readonly string
     }
     case 'policy': {
       const action = part.defaultAction === 'accept' ? '01' : '00';
+      const { exceptions } = part;
       return [
-        ascii('RCQ1'),
+        ascii(exceptions === undefined ? 'RCQ1' : 'RCQ2'),
         action,
         ...prefixSet(part.prefixes),
         ...runs(part.egress, columns),
         ...runs(part.ingress, columns),
+        ...(exceptions === undefined ? [] : runs(exceptions.egress, columns)),
+        ...(exceptions === undefined ? [] : runs(exceptions.ingress, columns)),
       ];
     }
+    case 'unmatched':
+      return [ascii('RCU1'), part.action === 'accept' ? '01' : '00'];
     case 'resolutions': {
       const names = Object.keys(part.names).sort();
       const entries = names.flatMap((name) => [...shortText(name), ...prefixSet(part.names[name] ?? [])]);
@@ -356,6 +366,8 @@ function putBody(part: PartSpec): readonly string[] {
     case 'policy':
     case 'resolutions':
       return ['00', ...slowCanonical(part, slowPlanes)];
+    case 'unmatched':
+      return [part.action === 'accept' ? '01' : '00'];
   }
 }
 
@@ -383,7 +395,7 @@ function patchBody(before: PartSpec, after: PartSpec): readonly string[] {
   throw new TypeError('the slow encoder patches lists only');
 }
 
-const KINDS = { list: 1, names: 2, policy: 3, resolutions: 4 } as const;
+const KINDS = { list: 1, names: 2, policy: 3, resolutions: 4, unmatched: 5 } as const;
 
 /** A delta between parts given in their order, without packing. */
 export function slowDelta(before: readonly PartSpec[], after: readonly PartSpec[]): readonly string[] {
@@ -394,8 +406,9 @@ export function slowDelta(before: readonly PartSpec[], after: readonly PartSpec[
     const next = after.find((part) => keyOf(part) === key);
     if (JSON.stringify(old) === JSON.stringify(next)) return [];
     const [kind = '', name = ''] = key.split(' ');
-    const op = next === undefined ? '00' : old === undefined ? '01' : '02';
-    const body = next === undefined ? [] : old === undefined ? putBody(next) : patchBody(old, next);
+    const isPut = old === undefined || old.kind === 'unmatched';
+    const op = next === undefined ? '00' : isPut ? '01' : '02';
+    const body = next === undefined ? [] : isPut ? putBody(next) : patchBody(old, next);
     const bytes = body.join('').replaceAll(' ', '').length / 2;
     return [[op, le(Number(kind), 1), ...shortText(name), le(bytes, 4), ...body]];
   });

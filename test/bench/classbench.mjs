@@ -170,10 +170,16 @@ export function defaultPolicyOf(rules) {
     name: 'default',
     prefixes: prefixSetOf([]),
     defaultAction: /** @type {const} */ ('drop'),
+    exceptions: { egress: [], ingress: [] },
     egress: runs.build(),
     ingress: [],
   };
-  return { lists: new Map(), policies: new Map([['default', policy]]), resolutions: new Map() };
+  return {
+    lists: new Map(),
+    policies: new Map([['default', policy]]),
+    resolutions: new Map(),
+    unmatched: undefined,
+  };
 }
 
 /**

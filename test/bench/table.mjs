@@ -138,7 +138,7 @@ function ruleSetOf(set) {
     defaultAction: /** @type {const} */ ('accept'),
     egress: runs.build(),
   };
-  return { lists, policies: new Map([[policy.name, policy]]), resolutions: new Map() };
+  return { lists, policies: new Map([[policy.name, policy]]), resolutions: new Map(), unmatched: undefined };
 }
 
 /** @param {TableSet} set @param {readonly Trace[]} inputs @param {number} runs @returns {Row[]} */
@@ -423,7 +423,12 @@ function* policies() {
   const policy = { ...emptyPolicy('default'), egress: runs };
   yield {
     name: '262,145 rules, only the /30 differs',
-    ruleSet: { lists: new Map(), policies: new Map([[policy.name, policy]]), resolutions: new Map() },
+    ruleSet: {
+      lists: new Map(),
+      policies: new Map([[policy.name, policy]]),
+      resolutions: new Map(),
+      unmatched: undefined,
+    },
     packets: packetsTo(count, 0xac100000, 2 ** 21),
   };
   yield {

@@ -14,6 +14,7 @@ import {
   IpProtocol,
   type List,
   memberContaining,
+  NO_RUNS,
   nameListOf,
   type Policy,
   type Prefix,
@@ -111,10 +112,17 @@ function randomRuleSet(random: Random, maxRules: number, now: number, anyRemote:
     const ingress = name === DEFAULT_POLICY || random.chance(0.3) ? [] : rules();
     return [
       name,
-      { name, prefixes, defaultAction: random.pick(['accept', 'drop']), egress: rules(), ingress },
+      {
+        name,
+        prefixes,
+        defaultAction: random.pick(['accept', 'drop']),
+        exceptions: NO_RUNS,
+        egress: rules(),
+        ingress,
+      },
     ];
   });
-  return { lists, policies: new Map(policies), resolutions };
+  return { lists, policies: new Map(policies), resolutions, unmatched: undefined };
 }
 
 function randomRule(random: Random, now: number, anyRemote: () => Prefix): Rule {

@@ -173,7 +173,7 @@ function release(...egress: readonly string[]) {
     runs.push(result.rule);
   }
   const policies = new Map([['default', { ...emptyPolicy('default'), egress: runs.build() }]]);
-  const ruleSet = { lists: new Map(), policies, resolutions: new Map() };
+  const ruleSet = { lists: new Map(), policies, resolutions: new Map(), unmatched: undefined };
   return { ruleSet, environment: { now: 0, dns: [] } };
 }
 

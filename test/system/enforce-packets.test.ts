@@ -229,7 +229,7 @@ async function enforceNext(egress: readonly string[], ingress: readonly string[]
     [DEFAULT_POLICY, emptyPolicy(DEFAULT_POLICY)],
   ]);
   const lists = new Map([['bad', prefixListOf(prefixSetOf([prefix(LISTED)]))]]);
-  const ruleSet = { lists, policies, resolutions: new Map() };
+  const ruleSet = { lists, policies, resolutions: new Map(), unmatched: undefined };
   await sink?.prepare({ hash: new Uint8Array(32).fill(++releases), ruleSet, environment: ENVIRONMENT });
   await sink?.commit();
   return ruleSet;

@@ -248,7 +248,12 @@ function seedSet(): LargeSet {
   const [run] = runs;
   if (run?.remote.kind !== 'prefixes') throw new TypeError('the first run has prefixes');
   return {
-    ruleSet: { lists: new Map(), policies: new Map([['default', policy]]), resolutions: new Map() },
+    ruleSet: {
+      lists: new Map(),
+      policies: new Map([['default', policy]]),
+      resolutions: new Map(),
+      unmatched: undefined,
+    },
     edges: memberEdges(run.remote.prefixes, 'tcp'),
     families: [4],
     packets: SLOW_EDGE_PACKETS,
@@ -276,7 +281,12 @@ function realLists(): LargeSet {
   }
   for (const list of lists.keys()) runs.push({ ...PLAIN, remote: { kind: 'list', list }, action: 'accept' });
   const policy = { ...emptyPolicy('default'), egress: runs.build() };
-  const ruleSet = { lists, policies: new Map([['default', policy]]), resolutions: new Map() };
+  const ruleSet = {
+    lists,
+    policies: new Map([['default', policy]]),
+    resolutions: new Map(),
+    unmatched: undefined,
+  };
   return { ruleSet, edges, families: [4, 6], packets: EDGE_PACKETS };
 }
 

@@ -22,7 +22,7 @@ const RECOGNISERS: readonly Recogniser[] = [
   {
     format: 'document',
     name: /\.(?:ya?ml|json)$/i,
-    line: /^(?:---|%YAML\b|\{|["']?(?:lists|common|policies)["']?\s*:)/,
+    line: /^(?:---|%YAML\b|\{|["']?(?:lists|common|policies|unmatched)["']?\s*:)/,
   },
   { format: 'rules', name: /\.rules$/i, line: new RegExp(`^(?:accept|drop)(?:\\s|$)|${RULE_OPTION.source}`) },
 ];

@@ -5,6 +5,7 @@
 
 import {
   COMMON_POLICY,
+  type DirectedRuns,
   type Direction,
   formatPrefixAt,
   formatRule,
@@ -15,14 +16,13 @@ import {
   type Run,
   ruleOfRun,
   runRuleCount,
-  runsOf,
 } from '@rulecast/rules';
 
 /** Texts that YAML reads as themselves without quotes, in block sequences. */
 const PLAIN = /^[A-Za-z0-9](?:[A-Za-z0-9 .,;_@=+/-]|:(?=[A-Za-z0-9/:]))*$/;
 
 /** The document of a rule set, with lists inline, parts sorted by name. Ends with a line end. */
-export function formatDocument(ruleSet: Pick<RuleSet, 'lists' | 'policies'>): string {
+export function formatDocument(ruleSet: Omit<RuleSet, 'resolutions'>): string {
   const lines: string[] = [];
   section(lines, 'lists', ruleSet.lists, printList);
   const common = ruleSet.policies.get(COMMON_POLICY);
@@ -32,6 +32,7 @@ export function formatDocument(ruleSet: Pick<RuleSet, 'lists' | 'policies'>): st
   }
   const own = new Map([...ruleSet.policies].filter(([name]) => name !== COMMON_POLICY));
   section(lines, 'policies', own, printPolicy);
+  if (ruleSet.unmatched !== undefined) lines.push(`unmatched: ${ruleSet.unmatched}`);
   return lines.length === 0 ? '{}\n' : `${lines.join('\n')}\n`;
 }
 
@@ -64,12 +65,17 @@ function printPolicy(lines: string[], policy: Policy): void {
   const prefixes = prefixTexts(policy.prefixes);
   if (prefixes.length > 0) printSequence(lines, '    ', 'prefixes', prefixes);
   lines.push(`    default: ${policy.defaultAction}`);
+  const { exceptions } = policy;
+  if (exceptions.egress.length + exceptions.ingress.length > 0) {
+    lines.push('    exceptions:');
+    printRules(lines, '      ', exceptions);
+  }
   printRules(lines, '    ', policy);
 }
 
-function printRules(lines: string[], indent: string, policy: Policy): void {
-  printSequence(lines, indent, 'egress', ruleTexts(policy, 'egress'));
-  if (policy.ingress.length > 0) printSequence(lines, indent, 'ingress', ruleTexts(policy, 'ingress'));
+function printRules(lines: string[], indent: string, { egress, ingress }: DirectedRuns): void {
+  printSequence(lines, indent, 'egress', ruleTexts(egress, 'egress'));
+  if (ingress.length > 0) printSequence(lines, indent, 'ingress', ruleTexts(ingress, 'ingress'));
 }
 
 function printSequence(lines: string[], indent: string, key: string, texts: readonly string[]): void {
@@ -85,8 +91,8 @@ function prefixTexts(set: PrefixSet): readonly string[] {
   );
 }
 
-function ruleTexts(policy: Policy, direction: Direction): readonly string[] {
-  return runsOf(policy, direction).flatMap((run: Run) =>
+function ruleTexts(runs: readonly Run[], direction: Direction): readonly string[] {
+  return runs.flatMap((run) =>
     Array.from({ length: runRuleCount(run) }, (_, offset) => formatRule(ruleOfRun(run, offset), direction)),
   );
 }

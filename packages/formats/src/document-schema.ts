@@ -12,6 +12,8 @@ const RULES = {
   additionalProperties: false,
 } as const;
 
+const RULES_OF_BOTH = { egress: RULES, ingress: RULES } as const;
+
 export const DOCUMENT_SCHEMA = {
   $schema: 'http://json-schema.org/draft-07/schema#',
   title: 'Rulecast rule set document',
@@ -35,7 +37,14 @@ export const DOCUMENT_SCHEMA = {
     common: {
       type: 'object',
       additionalProperties: false,
-      properties: { egress: RULES, ingress: RULES },
+      properties: {
+        ...RULES_OF_BOTH,
+        exceptions: {
+          not: {},
+          description:
+            'common has no exceptions, since nothing comes before it: write them as its first rules',
+        },
+      },
     },
     policies: {
       type: 'object',
@@ -45,10 +54,16 @@ export const DOCUMENT_SCHEMA = {
         properties: {
           prefixes: { type: 'array', items: { type: 'string' } },
           default: { enum: ['accept', 'drop'] },
-          egress: RULES,
-          ingress: RULES,
+          ...RULES_OF_BOTH,
+          exceptions: {
+            type: 'object',
+            additionalProperties: false,
+            properties: RULES_OF_BOTH,
+            description: 'write exceptions: with egress: or ingress: below it, and the rules below that',
+          },
         },
       },
     },
+    unmatched: { enum: ['drop', 'accept'] },
   },
 } as const;

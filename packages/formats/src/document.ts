@@ -4,15 +4,18 @@
  *
  *     lists:    NAME: { entries: […] } | { names: […], resolve } | { file, resolve }
  *     common:   { egress: RULES, ingress: RULES }
- *     policies: NAME: { prefixes: […], default: drop | accept, egress: RULES, ingress: RULES }
+ *     policies: NAME: { prefixes: […], default: drop | accept, exceptions: { egress: RULES, ingress: RULES }, egress: RULES, ingress: RULES }
+ *     unmatched: drop | accept
  *     RULES:    a sequence of rule lines | { file }
  */
 
 import { posix } from 'node:path';
 import {
+  type Action,
   COMMON_POLICY,
   canonicalPrefixes,
   DEFAULT_POLICY,
+  type DirectedRuns,
   type Direction,
   EMPTY_PREFIX_SET,
   emptyPolicy,
@@ -21,6 +24,7 @@ import {
   formatRule,
   isPartName,
   type List,
+  NO_RUNS,
   nameListOf,
   newPrefixScratch,
   type Policy,
@@ -81,6 +85,8 @@ export interface RuleSetDocument {
   readonly lists: ReadonlyMap<string, List>;
   /** `common` is among them if the document has it. */
   readonly policies: ReadonlyMap<string, Policy>;
+  /** Undefined if the document does not say it. */
+  readonly unmatched: Action | undefined;
   /** The files it names, as `documentReferences` gives them. */
   readonly references: readonly string[];
   /** The first rejects. Lists and policies hold what could be read; use them only without any. */
@@ -136,6 +142,9 @@ export function documentReferences(
     ...mappingsUnder(childOf(root, 'lists')),
     ...mappingsUnder(childOf(root, 'common')),
     ...mappingsUnder(childOf(root, 'policies')).flatMap(mappingsUnder),
+    ...mappingsUnder(childOf(root, 'policies')).flatMap((policy) =>
+      mappingsUnder(childOf(policy, 'exceptions')),
+    ),
   ];
   const names = parts
     .map((part) => childOf(part, 'file'))
@@ -162,6 +171,7 @@ class DocumentReader {
   private readonly references = new Set<string>();
   private readonly lists = new Map<string, List>();
   private readonly policies = new Map<string, Policy>();
+  private unmatched: Action | undefined;
   private readonly encoder = new TextEncoder();
   private place: PlaceOf = () => ({ line: 1, column: 1 });
 
@@ -182,6 +192,7 @@ class DocumentReader {
     return {
       lists: this.lists,
       policies: this.policies,
+      unmatched: this.unmatched,
       references: [...this.references],
       rejects: this.rejects.kept,
       rejectCount: this.rejects.count,
@@ -192,7 +203,7 @@ class DocumentReader {
     if (root?.kind !== 'mapping') {
       const found =
         root === undefined ? 'it is empty' : root.kind === 'text' ? 'it is one text' : 'it is a sequence';
-      const reason = `a rule set document is a mapping with lists, common and policies; ${found}`;
+      const reason = `a rule set document is a mapping with lists, common, policies and unmatched; ${found}`;
       this.reject(root?.offset ?? 0, DocumentFault.notDocument, reason);
       return;
     }
@@ -204,6 +215,8 @@ class DocumentReader {
     const common = childOf(root, 'common');
     if (common?.kind === 'mapping') this.policies.set(COMMON_POLICY, this.policyOf(COMMON_POLICY, common));
     for (const [name, entry] of entriesOf(childOf(root, 'policies'))) this.readPolicy(name, entry);
+    const unmatched = childOf(root, 'unmatched');
+    if (unmatched !== undefined) this.unmatched = actionOf(unmatched);
   }
 
   private reject(offset: number, code: string, reason: string): void {
@@ -358,22 +371,34 @@ class DocumentReader {
 
   private policyOf(name: string, node: MappingNode): Policy {
     if (name === DEFAULT_POLICY) this.checkDefaultPolicy(node);
-    const action = childOf(node, 'default');
+    const exceptions = childOf(node, 'exceptions');
     return {
       ...emptyPolicy(name),
       prefixes: this.prefixesOf(childOf(node, 'prefixes')),
-      defaultAction: action?.kind === 'text' && action.value === 'accept' ? 'accept' : 'drop',
+      defaultAction: actionOf(childOf(node, 'default')),
+      exceptions: name === COMMON_POLICY ? NO_RUNS : this.directedRuns(exceptions),
+      ...this.directedRuns(node),
+    };
+  }
+
+  private directedRuns(node: TreeNode | undefined): DirectedRuns {
+    return {
       egress: this.runsOf(childOf(node, 'egress'), 'egress'),
       ingress: this.runsOf(childOf(node, 'ingress'), 'ingress'),
     };
   }
 
   private checkDefaultPolicy(node: MappingNode): void {
-    for (const key of ['prefixes', 'ingress']) {
-      const entry = node.entries.get(key);
+    const exceptions = childOf(node, 'exceptions');
+    const keys = [
+      ['prefixes', node.entries.get('prefixes')],
+      ['ingress', node.entries.get('ingress')],
+      ['ingress exceptions', exceptions?.kind === 'mapping' ? exceptions.entries.get('ingress') : undefined],
+    ] as const;
+    for (const [what, entry] of keys) {
       if (entry === undefined || (entry.value.kind === 'sequence' && entry.value.items.length === 0))
         continue;
-      const reason = `policy default takes no ${key}: it judges egress of qubes that no policy has; give the policy another name`;
+      const reason = `policy default takes no ${what}: it judges egress of qubes that no policy has; give the policy another name`;
       this.reject(entry.keyOffset, DocumentFault.reserved, reason);
     }
   }
@@ -432,6 +457,11 @@ class DocumentReader {
     }
     return runs.build();
   }
+}
+
+/** Whatever is not the word that accepts drops; the schema has refused other words. */
+function actionOf(node: TreeNode | undefined): Action {
+  return node?.kind === 'text' && node.value === 'accept' ? 'accept' : 'drop';
 }
 
 function entriesOf(node: TreeNode | undefined): Iterable<[string, MappingEntry]> {

@@ -4,8 +4,11 @@
  */
 
 import {
+  type Action,
+  allRuns,
   combineSets,
   DEFAULT_POLICY,
+  type DirectedRuns,
   type Direction,
   emptyPolicy,
   entryCount,
@@ -69,7 +72,14 @@ export function ingest(
     combinePolicy(policies, name, whole, action, notes);
   }
   dropEmptied(lists, policies, pushed, action);
-  return { kind: 'rule-set', ruleSet: { lists, policies, resolutions: current.resolutions }, notes };
+  const { resolutions } = current;
+  const unmatched = combineUnmatched(
+    replaceAll ? undefined : current.unmatched,
+    pushed.unmatched,
+    action,
+    notes,
+  );
+  return { kind: 'rule-set', ruleSet: { lists, policies, resolutions, unmatched }, notes };
 }
 
 function keptFault(list: string): DocumentReject {
@@ -130,19 +140,44 @@ function combinePolicy(
     case 'merge':
       policies.set(name, {
         ...pushed,
+        exceptions: joinDirected(existing.exceptions, pushed.exceptions, action),
         prefixes: combineSets(unionPrefixes, existing.prefixes, pushed.prefixes),
-        egress: joinRules(existing.egress, pushed.egress, 'egress', action),
-        ingress: joinRules(existing.ingress, pushed.ingress, 'ingress', action),
+        ...joinDirected(existing, pushed, action),
       });
       return;
     case 'withdraw':
       policies.set(name, {
         ...existing,
+        exceptions: joinDirected(existing.exceptions, pushed.exceptions, action),
         prefixes: combineSets(subtractPrefixes, existing.prefixes, pushed.prefixes),
-        egress: joinRules(existing.egress, pushed.egress, 'egress', action),
-        ingress: joinRules(existing.ingress, pushed.ingress, 'ingress', action),
+        ...joinDirected(existing, pushed, action),
       });
   }
+}
+
+/** A word replaces what was said, and is withdrawn by itself; the other word takes nothing away. */
+function combineUnmatched(
+  existing: Action | undefined,
+  pushed: Action | undefined,
+  action: PushAction,
+  notes: IngestNote[],
+): Action | undefined {
+  if (action !== 'withdraw') return pushed ?? existing;
+  if (pushed === undefined) return existing;
+  if (pushed === existing) return undefined;
+  notes.push(nothingToWithdraw(`unmatched: ${pushed}`));
+  return existing;
+}
+
+function joinDirected(
+  existing: DirectedRuns,
+  pushed: DirectedRuns,
+  action: 'merge' | 'withdraw',
+): DirectedRuns {
+  return {
+    egress: joinRules(existing.egress, pushed.egress, 'egress', action),
+    ingress: joinRules(existing.ingress, pushed.ingress, 'ingress', action),
+  };
 }
 
 /** Merge: rules not there yet go to the end, in their order. Withdraw: equal rules leave. */
@@ -196,7 +231,7 @@ function dropEmptied(
   for (const name of pushed.policies.keys()) {
     const policy = policies.get(name);
     if (policy === undefined || name === DEFAULT_POLICY || prefixCount(policy.prefixes) > 0) continue;
-    if (policy.egress.length + policy.ingress.length === 0) policies.delete(name);
+    if (allRuns(policy).length === 0) policies.delete(name);
   }
   const used = usedLists(policies.values());
   for (const name of pushed.lists.keys()) {

@@ -5,6 +5,7 @@
 
 import { basename, extname } from 'node:path';
 import {
+  type Action,
   combineSets,
   DEFAULT_POLICY,
   emptyPolicy,
@@ -47,6 +48,7 @@ export interface PushInput {
 export interface PushedParts {
   readonly lists: Map<string, List>;
   readonly policies: Map<string, Policy>;
+  unmatched: Action | undefined;
   /** Of the policies, those of which only the egress was given, by a file of bare rules. */
   readonly bare: Set<string>;
   /** The first of them. */
@@ -59,6 +61,7 @@ export function readPushed(input: PushInput, now: number): PushedParts {
   const pushed: PushedParts = {
     lists: new Map(),
     policies: new Map(),
+    unmatched: undefined,
     bare: new Set(),
     rejects: [],
     rejectCount: 0,
@@ -87,6 +90,10 @@ function readDocument(file: PushedFile, input: PushInput, now: number, pushed: P
   addRejects(pushed, document.rejects, document.rejectCount);
   for (const [name, list] of document.lists) addPart(pushed, pushed.lists, file, name, list);
   for (const [name, policy] of document.policies) addPart(pushed, pushed.policies, file, name, policy);
+  if (document.unmatched === undefined) return;
+  if (pushed.unmatched !== undefined)
+    refuse(pushed, file, 'duplicate-part', 'unmatched: is in this push twice');
+  pushed.unmatched = document.unmatched;
 }
 
 /** Bare rules are the egress of one policy. */

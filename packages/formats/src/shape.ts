@@ -87,17 +87,29 @@ function faultOf(root: MappingNode, error: ErrorObject): ShapeFault {
     case 'enum': {
       return { offset: node.offset, code: SchemaFault.value, reason: wordReason(node, error.schema) };
     }
+    case 'not': // a key that is known, and has no place here
+      return {
+        offset: keyOffset,
+        code: SchemaFault.unknown,
+        reason: descriptionOf(error) ?? 'leave this out',
+      };
     default: {
       const offset = isEmpty(node) ? keyOffset : node.offset;
-      return { offset, code: SchemaFault.type, reason: typeReason(node, error.schema) };
+      const reason = typeReason(node, error.schema, descriptionOf(error));
+      return { offset, code: SchemaFault.type, reason };
     }
   }
 }
 
 /** What a schema's `description` says to write where a key is missing. */
 function adviceOf(error: ErrorObject): string {
+  const description = descriptionOf(error);
+  return description === undefined ? '' : `: ${description}`;
+}
+
+function descriptionOf(error: ErrorObject): string | undefined {
   const description = new Map<string, unknown>(Object.entries(error.parentSchema ?? {})).get('description');
-  return typeof description === 'string' ? `: ${description}` : '';
+  return typeof description === 'string' ? description : undefined;
 }
 
 /** Beyond so many words a near one is suggested, if there is one, in place of all of them. */
@@ -112,7 +124,8 @@ function wordReason(node: TreeNode, schema: unknown): string {
 
 function knownKeys(error: ErrorObject): readonly string[] {
   const properties = new Map<string, unknown>(Object.entries(error.parentSchema ?? {})).get('properties');
-  return typeof properties === 'object' && properties !== null ? Object.keys(properties) : [];
+  if (typeof properties !== 'object' || properties === null) return [];
+  return Object.entries(properties).flatMap(([key, schema]) => ('not' in schema ? [] : [key]));
 }
 
 function unknownKeyReason(key: string, known: readonly string[]): string {
@@ -127,11 +140,11 @@ const TYPE_WORDS: Readonly<Record<string, string>> = {
   string: 'text',
 };
 
-function typeReason(node: TreeNode, wanted: unknown): string {
+function typeReason(node: TreeNode, wanted: unknown, advice: string | undefined): string {
   const types = (Array.isArray(wanted) ? wanted : [wanted]).map(
     (type) => TYPE_WORDS[String(type)] ?? String(type),
   );
-  const expected = `write ${types.join(' or ')}`;
+  const expected = advice ?? `write ${types.join(' or ')}`;
   if (isEmpty(node)) return `nothing is given: ${expected}, or [] for none`;
   const found = node.kind === 'text' ? 'text' : `a ${node.kind}`;
   const hint =

@@ -3,6 +3,7 @@ import {
   formatPrefixAt,
   formatRule,
   type List,
+  NO_RUNS,
   nameListOf,
   type Policy,
   parsePrefix,
@@ -139,6 +140,36 @@ describe('parseDocument', () => {
     ]);
   });
 
+  it('reads exceptions of both directions, of default for egress, from files too', () => {
+    const text = `policies:
+  work:
+    prefixes: [10.137.0.5]
+    exceptions: { egress: [accept dst=@office], ingress: { file: in.rules } }
+    egress: [drop]
+  default: { exceptions: { egress: [accept dst4=192.0.2.1] } }
+`;
+    const parsed = read(text, { 'in.rules': 'accept src4=192.0.2.2\n' });
+    expect(faults(parsed)).toEqual([]);
+    const { work, default: other } = Object.fromEntries(parsed.policies);
+    expect([rulesOf(work?.exceptions.egress), rulesOf(work?.exceptions.ingress, 'ingress')]).toEqual([
+      ['action=accept dst=@office'],
+      ['action=accept src4=192.0.2.2/32'],
+    ]);
+    expect([rulesOf(work?.egress), rulesOf(work?.ingress, 'ingress')]).toEqual([['action=drop'], []]);
+    expect(rulesOf(other?.exceptions.egress)).toEqual(['action=accept dst4=192.0.2.1/32']);
+    expect(parsed.references).toEqual(['in.rules']);
+    expect(documentReferences('set.yaml', bytesOf(text))).toEqual(['in.rules']);
+  });
+
+  it.each([
+    ['', undefined],
+    ['unmatched: drop\n', 'drop'],
+    ['unmatched: accept\n', 'accept'],
+    ['unmatched: reject\n', 'drop'], // with a reject; whoever used it all the same would close
+  ])('reads what is said of other qubes: %j', (line, expected) => {
+    expect(read(`lists: {}\n${line}`).unmatched).toBe(expected);
+  });
+
   it('names the files it needs, normalised, each once', () => {
     const names = ['country-ru.netset', '/etc/ads.txt', 'vault.rules'];
     expect(document.references).toEqual(names);
@@ -230,6 +261,28 @@ describe('parseDocument: what is refused, and where', () => {
       ['2:30 resolve-without-names'],
     ],
     ['a policy called common', 'policies:\n  common: { egress: [] }\n', ['2:3 reserved-policy']],
+    ['exceptions of common', 'common:\n  exceptions: { egress: [drop] }\n', ['2:3 unknown-key']],
+    ['exceptions in a sequence', 'policies: { a: { exceptions: [drop] } }\n', ['1:30 wrong-type']],
+    [
+      'an unknown key of exceptions',
+      'policies: { a: { exceptions: { egres: [] } } }\n',
+      ['1:32 unknown-key'],
+    ],
+    [
+      'a bad rule of exceptions',
+      'policies: { a: { exceptions: { egress: [dropp] } } }\n',
+      ['1:41 unknown-option'],
+    ],
+    [
+      'ingress exceptions of default',
+      'policies:\n  default:\n    exceptions: { ingress: [accept] }\n',
+      ['3:19 reserved-policy'],
+    ],
+    ['an unmatched that is none', 'unmatched: reject\n', ['1:12 bad-value']],
+    ['an unmatched in other letters', 'unmatched: Accept\n', ['1:12 bad-value']],
+    ['an unmatched without a word', 'unmatched:\n', ['1:11 bad-value']],
+    ['an unmatched of rules', 'unmatched: [accept]\n', ['1:12 bad-value']],
+    ['an unmatched within policies', 'policies: { unmatched: drop }\n', ['1:24 wrong-type']],
     ['prefixes of default', 'policies:\n  default: { prefixes: [10.0.0.1] }\n', ['2:14 reserved-policy']],
     ['ingress of default', 'policies:\n  default:\n    ingress: [accept]\n', ['3:5 reserved-policy']],
     ['a missing file', 'lists:\n  a: { file: ./x/../y.txt }\n', ['2:14 missing-file']],
@@ -303,8 +356,23 @@ describe('parseDocument: what is refused, and where', () => {
     const reasons = read('policys: {}\nzzz: {}\n').rejects.map((reject) => reject.reason);
     expect(reasons).toEqual([
       '"policys" is no key here: did you mean "policies"?',
-      '"zzz" is no key here: keys are lists, common, policies',
+      '"zzz" is no key here: keys are lists, common, policies, unmatched',
     ]);
+  });
+
+  it.each([
+    [
+      'common: { exceptions: { egress: [] } }\n',
+      'common has no exceptions, since nothing comes before it: write them as its first rules',
+    ],
+    [
+      'policies: { a: { exceptions: [accept] } }\n',
+      'this is a sequence: write exceptions: with egress: or ingress: below it, and the rules below that',
+    ],
+    ['common: { zzz: 1 }\n', '"zzz" is no key here: keys are egress, ingress'],
+    ['unmatched: close\n', 'write drop or accept'],
+  ])('says what to write: %s', (text, reason) => {
+    expect(read(text).rejects.map((reject) => reject.reason)).toEqual([reason]);
   });
 
   it('says to quote what YAML took for a mapping', () => {
@@ -425,10 +493,10 @@ describe('documentReferences', () => {
 
 describe('formatDocument', () => {
   it('prints a document that a person would write', () => {
-    const { lists, policies } = read(
-      'policies: { default: { egress: [accept] }, a: { prefixes: [10.0.0.1], egress: ["drop dst=@l comment=a: b"], ingress: [drop] } }\nlists: { n: { names: [a.example] }, l: { entries: ["::", 192.0.2.1] }, e: { entries: [] } }\ncommon: {}\n',
+    const { lists, policies, unmatched } = read(
+      'policies: { default: { egress: [accept] }, a: { prefixes: [10.0.0.1], exceptions: { egress: [accept dst4=192.0.2.1] }, egress: ["drop dst=@l comment=a: b"], ingress: [drop] } }\nlists: { n: { names: [a.example] }, l: { entries: ["::", 192.0.2.1] }, e: { entries: [] } }\ncommon: {}\nunmatched: accept\n',
     );
-    expect(formatDocument({ lists, policies })).toBe(`lists:
+    expect(formatDocument({ lists, policies, unmatched })).toBe(`lists:
   e:
     entries: []
   l:
@@ -446,6 +514,9 @@ policies:
     prefixes:
       - 10.0.0.1/32
     default: drop
+    exceptions:
+      egress:
+        - action=accept dst4=192.0.2.1/32
     egress:
       - "action=drop dst=@l comment=a: b"
     ingress:
@@ -454,6 +525,7 @@ policies:
     default: drop
     egress:
       - action=accept
+unmatched: accept
 `);
   });
 
@@ -492,11 +564,12 @@ policies:
       return builder.build();
     });
     const policy = fc
-      .tuple(name, fc.array(prefix, { maxLength: 2 }), runs, fc.constantFrom('accept', 'drop'))
-      .map(([policyName, prefixes, egress, defaultAction]): Policy => {
+      .tuple(name, fc.array(prefix, { maxLength: 2 }), runs, fc.constantFrom('accept', 'drop'), runs)
+      .map(([policyName, prefixes, egress, defaultAction, exceptions]): Policy => {
         const reserved = policyName === 'default' || policyName === 'common';
         return {
           name: policyName,
+          exceptions: policyName === 'common' ? NO_RUNS : { egress: exceptions, ingress: [] },
           prefixes: prefixSetOf(reserved ? [] : prefixes),
           defaultAction: policyName === 'common' ? 'drop' : defaultAction,
           egress,
@@ -507,13 +580,15 @@ policies:
       fc.property(
         fc.array(fc.tuple(name, fc.oneof(prefixList, nameList)), { maxLength: 4 }),
         fc.array(policy, { maxLength: 4 }),
-        (listPairs, policyValues) => {
+        fc.constantFrom(undefined, 'accept' as const, 'drop' as const),
+        (listPairs, policyValues, unmatched) => {
           const lists = new Map(listPairs);
           const policies = new Map(policyValues.map((value) => [value.name, value]));
-          const parsed = read(formatDocument({ lists, policies }));
+          const parsed = read(formatDocument({ lists, policies, unmatched }));
           expect(faults(parsed)).toEqual([]);
           expect(parsed.lists).toEqual(lists);
           expect(parsed.policies).toEqual(policies);
+          expect(parsed.unmatched).toBe(unmatched);
           expect([...parsed.lists.values()].map(entryCount)).toHaveLength(lists.size);
         },
       ),

@@ -1,6 +1,7 @@
 /** Rule sets from lines, for the tests of this package. */
 
 import {
+  type Action,
   type Direction,
   type Environment,
   type List,
@@ -43,17 +44,20 @@ export interface SamplePolicy {
   readonly prefixes: readonly string[];
   readonly egress?: readonly string[];
   readonly ingress?: readonly string[];
+  readonly exceptions?: { readonly egress?: readonly string[]; readonly ingress?: readonly string[] };
   readonly defaultAction?: 'accept' | 'drop';
 }
 
 export function ruleSet(
   policies: readonly SamplePolicy[],
   lists: Readonly<Record<string, List>> = {},
+  unmatched?: Action,
 ): RuleSet {
   return {
     lists: new Map(Object.entries(lists)),
     policies: new Map(policies.map((each) => [each.name, policyOf(each)])),
     resolutions: new Map(),
+    unmatched,
   };
 }
 
@@ -79,6 +83,7 @@ function policyOf({
   prefixes,
   egress = [],
   ingress = [],
+  exceptions = {},
   defaultAction = 'drop',
 }: SamplePolicy): Policy {
   const runs = (lines: readonly string[], direction: Direction) => {
@@ -94,6 +99,10 @@ function policyOf({
     name,
     prefixes: prefixSet(...prefixes),
     defaultAction,
+    exceptions: {
+      egress: runs(exceptions.egress ?? [], 'egress'),
+      ingress: runs(exceptions.ingress ?? [], 'ingress'),
+    },
     egress: runs(egress, 'egress'),
     ingress: runs(ingress, 'ingress'),
   };

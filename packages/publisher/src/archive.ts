@@ -108,11 +108,11 @@ function picked<T>(parts: ReadonlyMap<string, T>, name: string | undefined): Rea
 export function restored(now: RuleSet, past: RuleSet, { list, policy }: PartFilter): RuleSet | undefined {
   const resolutions = new Map([...past.resolutions, ...now.resolutions]);
   if (list === undefined && policy === undefined) {
-    return { lists: past.lists, policies: past.policies, resolutions };
+    return { ...past, resolutions };
   }
   const lists = replaced<List>(now.lists, past.lists, list);
   const policies = replaced<Policy>(now.policies, past.policies, policy);
-  return lists === undefined || policies === undefined ? undefined : { lists, policies, resolutions };
+  return lists === undefined || policies === undefined ? undefined : { ...now, lists, policies, resolutions };
 }
 
 function replaced<T>(

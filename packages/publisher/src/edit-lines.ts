@@ -32,6 +32,8 @@ type Edits = Extract<PartChange, { op: 'patch' }>['edits'];
 type EditsOf<K extends Edits['kind']> = Extract<Edits, { kind: K }>;
 type Splices = EditsOf<'policy'>['egress'];
 
+const DIRECTIONS = ['egress', 'ingress'] as const;
+
 /** The blocks of one change, in the order of the part. A block may have no lines. */
 export function* editBlocks(change: PartChange): Generator<EditBlock> {
   switch (change.op) {
@@ -61,12 +63,19 @@ function* wholeBlocks(op: EditBlock['op'], part: Part): Generator<EditBlock> {
       const { policy } = part;
       yield { op, aspect: 'default', lines: [policy.defaultAction] };
       yield { op, aspect: 'prefixes', lines: setLines(policy.prefixes) };
-      yield { op, aspect: 'egress', index: 0, lines: ruleLines(policy.egress, 'egress') };
-      yield { op, aspect: 'ingress', index: 0, lines: ruleLines(policy.ingress, 'ingress') };
+      for (const direction of DIRECTIONS) {
+        const lines = ruleLines(policy.exceptions[direction], direction);
+        yield { op, aspect: `${direction}-exceptions`, index: 0, lines };
+      }
+      for (const direction of DIRECTIONS)
+        yield { op, aspect: direction, index: 0, lines: ruleLines(policy[direction], direction) };
       return;
     }
     case PartKind.resolutions:
       yield { op, aspect: 'addresses', lines: resolutionLines(part.resolutions) };
+      return;
+    case PartKind.unmatched:
+      yield { op, aspect: 'unmatched', lines: [part.unmatched] };
   }
 }
 
@@ -90,11 +99,20 @@ function* patchBlocks(before: Part, after: Part, edits: Edits): Generator<EditBl
     case 'policy':
       if (before.kind !== PartKind.policy || after.kind !== PartKind.policy) return;
       yield* headerBlocks(before.policy, after.policy);
-      yield* spliceBlocks(before.policy.egress, edits.egress, 'egress');
-      yield* spliceBlocks(before.policy.ingress, edits.ingress, 'ingress');
+      for (const direction of DIRECTIONS) {
+        const { exceptions } = before.policy;
+        const aspect = `${direction}-exceptions` as const;
+        yield* spliceBlocks(exceptions[direction], edits.exceptions[direction], direction, aspect);
+      }
+      for (const direction of DIRECTIONS)
+        yield* spliceBlocks(before.policy[direction], edits[direction], direction, direction);
       return;
     case 'resolutions':
       if (before.kind === PartKind.resolutions) yield* resolutionBlocks(before.resolutions, edits);
+      return;
+    case 'unmatched':
+      yield* wholeBlocks('removed', before);
+      yield* wholeBlocks('added', after);
   }
 }
 
@@ -142,16 +160,21 @@ function* setBlocks(
   for (const [, { added }] of pairs) yield { op: 'added', aspect, lines: columnLines(added, lead) };
 }
 
-function* spliceBlocks(before: readonly Run[], splices: Splices, aspect: Direction): Generator<EditBlock> {
+function* spliceBlocks(
+  before: readonly Run[],
+  splices: Splices,
+  direction: Direction,
+  aspect: EditAspect,
+): Generator<EditBlock> {
   let old = 0; // rules of the old policy that were passed
   let next = 0; // rules of the new one
-  const rules = new RuleCursor(before, aspect);
+  const rules = new RuleCursor(before, direction);
   for (const { keep, drop, insert } of splices) {
     old += keep;
     next += keep;
     rules.skip(keep);
     if (drop > 0) yield { op: 'removed', aspect, index: old, lines: rules.lines(drop) };
-    yield { op: 'added', aspect, index: next, lines: ruleLines(insert, aspect) };
+    yield { op: 'added', aspect, index: next, lines: ruleLines(insert, direction) };
     old += drop;
     next += ruleCount(insert);
   }

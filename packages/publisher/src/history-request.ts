@@ -35,7 +35,7 @@ function countsOf({ parts }: Manifest): { readonly entries: number; readonly rul
   let rules = 0;
   for (const { kind, count } of parts) {
     if (kind === PartKind.policy) rules += count;
-    else if (kind !== PartKind.resolutions) entries += count;
+    else if (kind === PartKind.prefixList || kind === PartKind.nameList) entries += count;
   }
   return { entries, rules };
 }

@@ -8,9 +8,9 @@ import {
   checkRuleSet,
   entryCount,
   type List,
+  policyRuleCount,
   type RuleSet,
   type RuleSetProblem,
-  ruleCount,
   usedLists,
 } from '@rulecast/rules';
 import type { DeliveryRefusal, EntryCounts } from '@rulecast/sources';
@@ -77,13 +77,12 @@ class Room {
   private entries = 0;
   private parts: number;
 
-  constructor({ policies }: RuleSet, lists: ReadonlyMap<string, List>, limits: ReleaseLimits) {
+  constructor({ policies, unmatched }: RuleSet, lists: ReadonlyMap<string, List>, limits: ReleaseLimits) {
     this.lists = lists;
     this.limits = limits;
-    this.parts = lists.size + policies.size + 1;
+    this.parts = lists.size + policies.size + 1 + (unmatched === undefined ? 0 : 1);
     for (const list of lists.values()) this.entries += entryCount(list);
-    for (const { egress, ingress } of policies.values())
-      this.entries += ruleCount(egress) + ruleCount(ingress);
+    for (const policy of policies.values()) this.entries += policyRuleCount(policy);
   }
 
   /** How many entries a list has more than the one of its name. */

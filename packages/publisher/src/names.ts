@@ -13,6 +13,7 @@
  */
 
 import {
+  type DirectedRuns,
   EMPTY_PREFIX_SET,
   type Prefix,
   type Prefixes,
@@ -403,12 +404,15 @@ function meaningOf(failure: Failure, held: PrefixSet | undefined, set: PrefixSet
 function namesOfDrops(ruleSet: RuleSet): ReadonlySet<string> {
   const policies = new Map(
     [...ruleSet.policies].map(([name, policy]) => {
-      const { egress, ingress } = policy;
-      const drops = { egress: egress.filter(isDrop), ingress: ingress.filter(isDrop) };
-      return [name, { ...policy, ...drops }] as const;
+      const exceptions = dropsOf(policy.exceptions);
+      return [name, { ...policy, exceptions, ...dropsOf(policy) }] as const;
     }),
   );
   return new Set(usedNames({ ...ruleSet, policies }));
+}
+
+function dropsOf({ egress, ingress }: DirectedRuns): DirectedRuns {
+  return { egress: egress.filter(isDrop), ingress: ingress.filter(isDrop) };
 }
 
 function isDrop({ match }: Run): boolean {

@@ -12,7 +12,7 @@ import {
   type PartChange,
   partWord,
 } from '@rulecast/protocol';
-import { entryCount, type RuleSet, ruleCount } from '@rulecast/rules';
+import { entryCount, policyRuleCount, type RuleSet } from '@rulecast/rules';
 import type { ControlExchange } from './control-exchange.ts';
 import type { Publisher, ReleaseOutcome, VersionMoved } from './publisher.ts';
 import type { Release } from './store.ts';
@@ -200,8 +200,7 @@ export function totalsOf(ruleSet: RuleSet): { readonly entries: number; readonly
   let entries = 0;
   for (const list of ruleSet.lists.values()) entries += entryCount(list);
   let rules = 0;
-  for (const policy of ruleSet.policies.values())
-    rules += ruleCount(policy.egress) + ruleCount(policy.ingress);
+  for (const policy of ruleSet.policies.values()) rules += policyRuleCount(policy);
   return { entries, rules };
 }
 

@@ -20,7 +20,7 @@ import {
   type RuleSetDelta,
   verifyRuleSet,
 } from '@rulecast/protocol';
-import { EMPTY_RULE_SET, entryCount, type RuleSet, ruleCount } from '@rulecast/rules';
+import { EMPTY_RULE_SET, entryCount, policyRuleCount, type RuleSet } from '@rulecast/rules';
 import { filtered, type PartFilter, type PastContent } from './archive.ts';
 import type { ReleaseRecipe } from './store.ts';
 
@@ -127,8 +127,7 @@ export class Workshop {
   encodeSnapshot(ruleSet: RuleSet): Promise<Uint8Array> {
     let entries = 0;
     for (const list of ruleSet.lists.values()) entries += entryCount(list);
-    for (const policy of ruleSet.policies.values())
-      entries += ruleCount(policy.egress) + ruleCount(policy.ingress);
+    for (const policy of ruleSet.policies.values()) entries += policyRuleCount(policy);
     return this.bytesOf({ kind: 'snapshot', ruleSet }, entries);
   }
 

@@ -6,7 +6,12 @@ import { describe, expect, it } from 'vitest';
 import { withLists } from '../src/list-update.ts';
 import { prefixes, pushOf } from './fresh-publisher.ts';
 
-const EMPTY: RuleSet = { lists: new Map(), policies: new Map(), resolutions: new Map() };
+const EMPTY: RuleSet = {
+  lists: new Map(),
+  policies: new Map(),
+  resolutions: new Map(),
+  unmatched: undefined,
+};
 
 function list(...texts: readonly string[]): List {
   return prefixListOf(prefixes(...texts));

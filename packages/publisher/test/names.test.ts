@@ -8,6 +8,7 @@ import {
   prefixAt,
   RESOLVED_NAMES_MAX,
   type RuleSet,
+  type Run,
   RunBuilder,
 } from '@rulecast/rules';
 import { describe, expect, it } from 'vitest';
@@ -23,25 +24,32 @@ function rulesOf(
   lines: readonly string[],
   before: Readonly<Record<string, PrefixSet>> = {},
   lists: Readonly<Record<string, NameList>> = {},
+  exceptions: readonly string[] = [],
 ): RuleSet {
-  const egress = new RunBuilder();
-  for (const line of lines) {
-    const parsed = parseRule(line, 'egress', 0);
-    if (parsed.kind !== 'rule') throw new Error(line);
-    egress.push(parsed.rule);
-  }
   const policy = {
     name: 'default',
     prefixes: prefixes(),
     defaultAction: 'drop' as const,
-    egress: egress.build(),
+    exceptions: { egress: runsOf(exceptions), ingress: [] },
+    egress: runsOf(lines),
     ingress: [],
   };
   return {
     lists: new Map(Object.entries(lists)),
     policies: new Map([['default', policy]]),
     resolutions: new Map(Object.entries(before)),
+    unmatched: undefined,
   };
+}
+
+function runsOf(lines: readonly string[]): readonly Run[] {
+  const runs = new RunBuilder();
+  for (const line of lines) {
+    const parsed = parseRule(line, 'egress', 0);
+    if (parsed.kind !== 'rule') throw new Error(line);
+    runs.push(parsed.rule);
+  }
+  return runs.build();
 }
 
 function shown(resolutions: ReadonlyMap<string, PrefixSet>): Record<string, string> {
@@ -279,10 +287,11 @@ describe('the age limit', () => {
     ageMs: number,
     lines: readonly string[],
     lists: Readonly<Record<string, NameList>> = {},
+    exceptions: readonly string[] = [],
   ) {
     const script = new Script();
     script.says('a.example', ['192.0.2.1', '2001:db8::1'], 60);
-    let { ruleSet } = await script.settled(rulesOf(lines, {}, lists));
+    let { ruleSet } = await script.settled(rulesOf(lines, {}, lists, exceptions));
     script.says('a.example', SERVFAIL);
     script.clock.advance(60_000);
     ({ ruleSet } = await script.settled(ruleSet));
@@ -313,6 +322,13 @@ describe('the age limit', () => {
       expect(now).toEqual(BOTH);
       expect(failed[0]?.meaning).toBe('its rules keep the addresses they had');
     }
+  });
+
+  it('is the same for exceptions: an accept rule among them is no drop rule', async () => {
+    expect((await after(LIMIT_MS, [], {}, ['accept dsthost=a.example'])).shown).toEqual({});
+    expect((await after(LIMIT_MS, [], {}, ['drop dsthost=a.example'])).shown).toEqual(BOTH);
+    const both = await after(LIMIT_MS, ['accept dsthost=a.example'], {}, ['drop dsthost=a.example']);
+    expect(both.shown).toEqual(BOTH);
   });
 
   it('is the same for names in lists', async () => {

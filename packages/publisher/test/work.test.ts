@@ -46,7 +46,7 @@ describe('encoding', () => {
     if (hosts?.kind !== 'prefixes') throw new Error('a list of prefixes was expected');
     const many = Array.from({ length: 30_000 }, (_, i) => `172.16.${i >> 8}.${i & 255}`).join('\n');
     const more = readPushed(pushOf({ 'more.txt': many }), 7).lists;
-    const small: RuleSet = { lists, policies, resolutions: new Map() };
+    const small: RuleSet = { lists, policies, resolutions: new Map(), unmatched: undefined };
     const large: RuleSet = { ...small, lists: new Map([...lists, ...more]) };
     const delta = diffRuleSets(small, large);
     const [deltaBytes, snapshotBytes, again] = await Promise.all([
@@ -70,7 +70,12 @@ describe('encoding', () => {
     } as const;
     const run = { match: { ...rule, expire: undefined, comment }, remote: { kind: 'any' } } as const;
     const policies = new Map([['default', { ...emptyPolicy('default'), egress: [run] }]]);
-    const encoded = workshop.encodeSnapshot({ lists: new Map(), policies, resolutions: new Map() });
+    const encoded = workshop.encodeSnapshot({
+      lists: new Map(),
+      policies,
+      resolutions: new Map(),
+      unmatched: undefined,
+    });
     await expect(encoded).rejects.toMatchObject({ code: 'over-limit' });
   });
 });

@@ -69,7 +69,12 @@ export function loadRuleSet(
         const rejects = read.rejects.map((reject) => ({ ...reject, file: placeOf(fileName, reject.file) }));
         return { kind: 'rejects', rejects, rejectCount: read.rejectCount };
       }
-      return checked(fileName, { lists: read.lists, policies: read.policies, resolutions });
+      return checked(fileName, {
+        lists: read.lists,
+        policies: read.policies,
+        resolutions,
+        unmatched: read.unmatched,
+      });
     }
     case 'rules': {
       const read = parseRuleLines(bytes, 'egress', now);
@@ -82,6 +87,7 @@ export function loadRuleSet(
         lists: new Map(),
         policies: new Map([[DEFAULT_POLICY, policy]]),
         resolutions,
+        unmatched: undefined,
       });
     }
     case 'list': {

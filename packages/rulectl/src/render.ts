@@ -449,6 +449,10 @@ function aspectText(aspect: ControlRecordOf<'edit'>['aspect'], number: number): 
     case 'egress':
     case 'ingress':
       return `${aspect} ${formatCount(number)}: `;
+    case 'egress-exceptions':
+      return `egress exception ${formatCount(number)}: `;
+    case 'ingress-exceptions':
+      return `ingress exception ${formatCount(number)}: `;
     case 'prefixes':
       return 'prefix ';
     case 'default':
@@ -456,6 +460,7 @@ function aspectText(aspect: ControlRecordOf<'edit'>['aspect'], number: number): 
     case 'entries':
     case 'resolve':
     case 'addresses':
+    case 'unmatched':
       return '';
   }
 }

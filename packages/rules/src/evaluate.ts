@@ -4,7 +4,17 @@
  */
 
 import { columnFor, memberContaining, type PrefixSet } from './list.ts';
-import { COMMON_POLICY, DEFAULT_POLICY, type Policy, type Run, runRuleCount, runsOf } from './policy.ts';
+import {
+  COMMON_POLICY,
+  DEFAULT_POLICY,
+  judgesIngress,
+  type Policy,
+  RULE_BLOCKS,
+  type RuleBlock,
+  type Run,
+  runRuleCount,
+  runsOf,
+} from './policy.ts';
 import { type Address, containsAt, type Prefix, prefixAt, sameAddress } from './prefix.ts';
 import type { Action, Direction, RuleMatch } from './rule.ts';
 import { type RuleSet, resolutionOf } from './rule-set.ts';
@@ -15,7 +25,7 @@ export const IpProtocol = { icmp: 1, tcp: 6, udp: 17, icmp6: 58 } as const;
 export interface Packet {
   /** `both`: from one downstream qube to another, judged as egress of the first and ingress of the second. */
   readonly direction: Direction | 'both';
-  /** Without it, egress is judged by the default policy and ingress cannot match a source. */
+  /** Without it, egress is that of a qube that no policy names, and ingress cannot match a source. */
   readonly src: Address | undefined;
   readonly dst: Address;
   /** IP protocol number, after IPv6 extension headers. */
@@ -37,7 +47,7 @@ export interface Environment {
 }
 
 export interface Verdict {
-  /** `none`: no policy judges this packet. */
+  /** `none`: nobody judges this packet, and other tables of the firewall do with it what they do. */
   readonly action: 'accept' | 'drop' | 'none';
   /** Where the decision fell; undefined for `none`. */
   readonly by: VerdictOrigin | undefined;
@@ -45,16 +55,17 @@ export interface Verdict {
 
 export interface VerdictOrigin {
   readonly direction: Direction;
-  /** The policy that judges the qube. */
-  readonly policy: string;
-  /** Undefined: no rule matched, the policy's default action decided. */
+  /** The policy that judges the qube; undefined: none does, `common` and then `unmatched` do. */
+  readonly policy: string | undefined;
+  /** Undefined: no rule matched, the policy's default action or `unmatched` decided. */
   readonly rule: RuleOrigin | undefined;
 }
 
 export interface RuleOrigin {
   /** The policy the rule stands in: `common`, or the judging policy itself. */
   readonly policy: string;
-  /** Index of the run, and of the rule, within that policy and direction, from 0. */
+  readonly block: RuleBlock;
+  /** Index of the run, and of the rule, within that policy, block and direction, from 0. */
   readonly run: number;
   readonly index: number;
   /** The list that holds the address, for a rule with a list. */
@@ -88,15 +99,24 @@ export function evaluate(ruleSet: RuleSet, environment: Environment, packet: Pac
 
 function judge(ruleSet: RuleSet, environment: Environment, packet: Packet, direction: Direction): Verdict {
   const policy = judgingPolicy(ruleSet, packet, direction);
-  if (policy === undefined) return NO_VERDICT;
-  const common = ruleSet.policies.get(COMMON_POLICY);
-  for (const source of common === undefined ? [policy] : [common, policy]) {
-    const decision = firstMatch(ruleSet, environment, packet, direction, source);
+  const otherwise = policy === undefined ? unmatchedAction(ruleSet, direction) : policy.defaultAction;
+  if (otherwise === undefined) return NO_VERDICT;
+  for (const block of RULE_BLOCKS) {
+    const source = block === 'common' ? ruleSet.policies.get(COMMON_POLICY) : policy;
+    if (source === undefined) continue;
+    const decision = firstMatch(ruleSet, environment, packet, direction, source, block);
     if (decision !== undefined) {
-      return { action: decision.action, by: { direction, policy: policy.name, rule: decision.rule } };
+      return { action: decision.action, by: { direction, policy: policy?.name, rule: decision.rule } };
     }
   }
-  return { action: policy.defaultAction, by: { direction, policy: policy.name, rule: undefined } };
+  if (policy === undefined && otherwise === 'accept') return NO_VERDICT;
+  const action = policy === undefined ? 'drop' : policy.defaultAction;
+  return { action, by: { direction, policy: policy?.name, rule: undefined } };
+}
+
+/** What is said of qubes that no policy judges; undefined: nobody judges them, `common` included. */
+function unmatchedAction({ unmatched }: RuleSet, direction: Direction): Action | undefined {
+  return direction === 'egress' ? unmatched : undefined;
 }
 
 /** The policy with the longest prefix that holds the qube's address; for egress `default` where there is none. */
@@ -106,7 +126,7 @@ function judgingPolicy(ruleSet: RuleSet, packet: Packet, direction: Direction): 
   let bestLength = -1;
   for (const policy of ruleSet.policies.values()) {
     if (qube === undefined || policy.name === DEFAULT_POLICY || policy.name === COMMON_POLICY) continue;
-    if (direction === 'ingress' && policy.ingress.length === 0) continue;
+    if (direction === 'ingress' && !judgesIngress(policy)) continue;
     const length = memberOf(policy.prefixes, qube)?.length ?? -1;
     if (length > bestLength) {
       best = policy;
@@ -121,17 +141,18 @@ interface Decision {
   readonly rule: RuleOrigin;
 }
 
-/** What the first rule of a policy that matches, or might match and cannot be read, decides. */
+/** What the first rule of a policy's block that matches, or might match and cannot be read, decides. */
 function firstMatch(
   ruleSet: RuleSet,
   environment: Environment,
   packet: Packet,
   direction: Direction,
   policy: Policy,
+  block: RuleBlock,
 ): Decision | undefined {
   const remote = direction === 'egress' ? packet.dst : packet.src;
   let before = 0; // rules in the runs before this one
-  for (const [index, run] of runsOf(policy, direction).entries()) {
+  for (const [index, run] of runsOf(policy, direction, block).entries()) {
     const fit = fitOf(run.match, environment, packet, remote);
     const hit = fit === 'no' ? undefined : remoteHit(ruleSet, run, remote);
     if (hit !== undefined) {
@@ -139,6 +160,7 @@ function firstMatch(
         action: fit === 'unreadable' ? 'drop' : run.match.action,
         rule: {
           policy: policy.name,
+          block,
           run: index,
           index: before + hit.offset,
           list: hit.list,

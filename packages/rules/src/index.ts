@@ -47,10 +47,17 @@ export {
   parseHostName,
 } from './name.ts';
 export {
+  allRuns,
   COMMON_POLICY,
   DEFAULT_POLICY,
+  type DirectedRuns,
   emptyPolicy,
+  judgesIngress,
+  NO_RUNS,
   type Policy,
+  policyRuleCount,
+  RULE_BLOCKS,
+  type RuleBlock,
   type Run,
   RunBuilder,
   type RunRemote,
@@ -114,11 +121,14 @@ export {
 export {
   checkRuleSet,
   EMPTY_RULE_SET,
+  leavesUnmatchedOpen,
   RESOLVED_NAMES_MAX,
   type RuleSet,
   type RuleSetProblem,
   RuleSetProblemCode,
   resolutionOf,
+  saysAnything,
+  UNMATCHED_CHOICE,
   usedLists,
   usedNames,
 } from './rule-set.ts';

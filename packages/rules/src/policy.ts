@@ -11,7 +11,10 @@ import type { Action, Direction, Remote, Rule, RuleMatch } from './rule.ts';
 
 /** The policy that judges egress of qubes with no policy of their own. It has no prefixes and no ingress rules. */
 export const DEFAULT_POLICY = 'default';
-/** The policy whose rules come before every other policy's own. It has no prefixes; its default action is unused. */
+/**
+ * The policy whose rules come before every other policy's own. It has no prefixes and no exceptions; its default action is
+ * unused.
+ */
 export const COMMON_POLICY = 'common';
 
 /** The remote side of a run. Only literal prefixes of one family gather in a run; other rules are runs of one. */
@@ -27,19 +30,34 @@ export interface Run {
   readonly remote: RunRemote;
 }
 
-export interface Policy {
+/** Rules of both directions, in the order in which they are judged. */
+export interface DirectedRuns {
+  readonly egress: readonly Run[];
+  readonly ingress: readonly Run[];
+}
+
+export interface Policy extends DirectedRuns {
   readonly name: string;
   /** The addresses of the qubes it is for. */
   readonly prefixes: PrefixSet;
   /** What happens when no rule matches. */
   readonly defaultAction: Action;
-  readonly egress: readonly Run[];
-  readonly ingress: readonly Run[];
+  /** What is judged before `common`, which else has the first word. */
+  readonly exceptions: DirectedRuns;
 }
+
+/**
+ * The blocks of rules that judge a qube, in their order; the judging policy's default action comes after the last. `exceptions`
+ * and `own` are the judging policy's, `common` are the rules of the policy of that name.
+ */
+export const RULE_BLOCKS = ['exceptions', 'common', 'own'] as const;
+export type RuleBlock = (typeof RULE_BLOCKS)[number];
+
+export const NO_RUNS: DirectedRuns = { egress: [], ingress: [] };
 
 /** A policy with no rules and no prefixes, to build others from. */
 export function emptyPolicy(name: string): Policy {
-  return { name, prefixes: EMPTY_PREFIX_SET, defaultAction: 'drop', egress: [], ingress: [] };
+  return { name, prefixes: EMPTY_PREFIX_SET, defaultAction: 'drop', exceptions: NO_RUNS, ...NO_RUNS };
 }
 
 /** How many rules a run stands for. */
@@ -54,8 +72,27 @@ export function ruleCount(runs: readonly Run[]): number {
   return count;
 }
 
-export function runsOf(policy: Policy, direction: Direction): readonly Run[] {
-  return direction === 'egress' ? policy.egress : policy.ingress;
+/** The runs that stand in one block of a policy; those of `common` are `common`'s own. */
+export function runsOf(policy: Policy, direction: Direction, block: RuleBlock = 'own'): readonly Run[] {
+  const runs = block === 'exceptions' ? policy.exceptions : policy;
+  return direction === 'egress' ? runs.egress : runs.ingress;
+}
+
+/** The runs of all blocks and directions of a policy. */
+export function allRuns({ exceptions, egress, ingress }: Policy): readonly Run[] {
+  return [exceptions.egress, exceptions.ingress, egress, ingress].flat();
+}
+
+/** How many rules a policy has, exceptions included. */
+export function policyRuleCount({ exceptions, egress, ingress }: Policy): number {
+  return (
+    ruleCount(exceptions.egress) + ruleCount(exceptions.ingress) + ruleCount(egress) + ruleCount(ingress)
+  );
+}
+
+/** Whether a policy judges what goes to its qubes: it has rules for that, be they exceptions only. */
+export function judgesIngress({ exceptions, ingress }: Policy): boolean {
+  return exceptions.ingress.length + ingress.length > 0;
 }
 
 /** The rule at `offset` (0 <= offset < runRuleCount) of a run. */

@@ -2,9 +2,10 @@
  * Rule sets: all lists and all policies, with the addresses that names stand for; and what makes one sound.
  */
 
-import { EMPTY_PREFIX_SET, type List, type PrefixSet } from './list.ts';
-import { COMMON_POLICY, DEFAULT_POLICY, type Policy } from './policy.ts';
+import { EMPTY_PREFIX_SET, type List, type PrefixSet, prefixCount } from './list.ts';
+import { allRuns, COMMON_POLICY, DEFAULT_POLICY, judgesIngress, type Policy } from './policy.ts';
 import { formatPrefixAt } from './prefix.ts';
+import type { Action } from './rule.ts';
 
 /** Most names of a list that rules may use by resolution. */
 export const RESOLVED_NAMES_MAX = 4096;
@@ -15,9 +16,29 @@ export interface RuleSet {
   readonly policies: ReadonlyMap<string, Policy>;
   /** What each name used by a rule, or by a list with `resolve`, stands for now. A missing name stands for nothing. */
   readonly resolutions: ReadonlyMap<string, PrefixSet>;
+  /**
+   * What happens to egress of qubes that no policy's prefix holds, if there is no policy `default`, after `common`: `accept` leaves it
+   * to the other tables of the firewall (verdict none). Undefined: nothing is said, and nobody judges them, `common` included.
+   */
+  readonly unmatched: Action | undefined;
 }
 
-export const EMPTY_RULE_SET: RuleSet = { lists: new Map(), policies: new Map(), resolutions: new Map() };
+export const EMPTY_RULE_SET: RuleSet = {
+  lists: new Map(),
+  policies: new Map(),
+  resolutions: new Map(),
+  unmatched: undefined,
+};
+
+/** Whether a rule set decides about any packet: without policies and `unmatched`, what was before it holds, as boot mode does. */
+export function saysAnything({ policies, unmatched }: RuleSet): boolean {
+  return policies.size > 0 || unmatched !== undefined;
+}
+
+/** Whether a rule set has policies, and does not say what happens to the qubes that none of them holds. */
+export function leavesUnmatchedOpen({ policies, unmatched }: RuleSet): boolean {
+  return policies.size > 0 && !policies.has(DEFAULT_POLICY) && unmatched === undefined;
+}
 
 /** A fault makes a rule set unfit for release; a warning is told at push. */
 export interface RuleSetProblem {
@@ -36,6 +57,8 @@ export const RuleSetProblemCode = {
   reservedPolicy: 'reserved-policy',
   unusedList: 'unused-list',
   noPrefixes: 'policy-without-prefixes',
+  oneFamily: 'policy-of-one-family',
+  unmatchedOpen: 'unmatched-not-said',
 } as const;
 export type RuleSetProblemCode = (typeof RuleSetProblemCode)[keyof typeof RuleSetProblemCode];
 
@@ -48,7 +71,7 @@ export function resolutionOf(ruleSet: RuleSet, name: string): PrefixSet {
 export function usedLists(policies: Iterable<Policy>): Set<string> {
   const used = new Set<string>();
   for (const policy of policies) {
-    for (const run of [...policy.egress, ...policy.ingress]) {
+    for (const run of allRuns(policy)) {
       if (run.remote.kind === 'list') used.add(run.remote.list);
     }
   }
@@ -59,7 +82,7 @@ export function usedLists(policies: Iterable<Policy>): Set<string> {
 export function usedNames(ruleSet: RuleSet): readonly string[] {
   const names = new Set<string>();
   for (const policy of ruleSet.policies.values()) {
-    for (const run of [...policy.egress, ...policy.ingress]) {
+    for (const run of allRuns(policy)) {
       if (run.remote.kind === 'name') names.add(run.remote.name);
     }
   }
@@ -76,6 +99,7 @@ export function checkRuleSet(ruleSet: RuleSet): readonly RuleSetProblem[] {
     ...listProblems(ruleSet),
     ...reservedProblems(ruleSet.policies),
     ...prefixProblems(ruleSet.policies),
+    ...unmatchedProblems(ruleSet),
   ];
   return [
     ...problems.filter((problem) => problem.severity === 'fault'),
@@ -126,32 +150,63 @@ function listUseProblem(part: string, name: string, list: List | undefined): Rul
 function reservedProblems(policies: ReadonlyMap<string, Policy>): readonly RuleSetProblem[] {
   const problems: RuleSetProblem[] = [];
   for (const policy of policies.values()) {
-    const reserved = policy.name === DEFAULT_POLICY || policy.name === COMMON_POLICY;
-    const prefixes = policy.prefixes.v4.lengths.length + policy.prefixes.v6.lengths.length;
-    if (reserved && prefixes > 0) {
-      const reason = `policy ${policy.name} takes no prefixes: give the policy another name`;
-      problems.push({
-        severity: 'fault',
-        code: RuleSetProblemCode.reservedPolicy,
-        part: policy.name,
-        reason,
-      });
-    }
-    if (policy.name === DEFAULT_POLICY && policy.ingress.length > 0) {
-      const reason = 'policy default has no ingress rules: give a policy the prefix 0.0.0.0/0 for that';
-      problems.push({
-        severity: 'fault',
-        code: RuleSetProblemCode.reservedPolicy,
-        part: policy.name,
-        reason,
-      });
-    }
-    if (!reserved && prefixes === 0) {
-      const reason = `policy ${policy.name} has no prefixes: it judges nothing`;
-      problems.push({ severity: 'warning', code: RuleSetProblemCode.noPrefixes, part: policy.name, reason });
+    const { name, prefixes, exceptions } = policy;
+    const reserved = name === DEFAULT_POLICY || name === COMMON_POLICY;
+    const prefixTotal = prefixCount(prefixes);
+    const fault = (reason: string): void => {
+      problems.push({ severity: 'fault', code: RuleSetProblemCode.reservedPolicy, part: name, reason });
+    };
+    if (reserved && prefixTotal > 0) fault(`policy ${name} takes no prefixes: give the policy another name`);
+    if (name === DEFAULT_POLICY && judgesIngress(policy))
+      fault('policy default has no ingress rules: give a policy the prefix 0.0.0.0/0 for that');
+    if (name === COMMON_POLICY && exceptions.egress.length + exceptions.ingress.length > 0)
+      fault('common has no exceptions: nothing comes before it; write them as its first rules');
+    if (!reserved && prefixTotal === 0) {
+      const reason = `policy ${name} has no prefixes: it judges nothing`;
+      problems.push({ severity: 'warning', code: RuleSetProblemCode.noPrefixes, part: name, reason });
     }
   }
   return problems;
+}
+
+/** What happens to packets that no policy's prefixes hold, where that may surprise. */
+function unmatchedProblems(ruleSet: RuleSet): readonly RuleSetProblem[] {
+  const problems: RuleSetProblem[] = [];
+  const otherwise = unmatchedText(ruleSet);
+  for (const { name, prefixes } of ruleSet.policies.values()) {
+    if (name === DEFAULT_POLICY || name === COMMON_POLICY) continue; // faults, if they have prefixes
+    const hasV4 = prefixes.v4.lengths.length > 0;
+    const hasV6 = prefixes.v6.lengths.length > 0;
+    if (hasV4 === hasV6) continue;
+    const [has, lacks] = hasV4 ? ['IPv4', 'IPv6'] : ['IPv6', 'IPv4'];
+    const reason = `policy ${name} has ${has} prefixes only: what its qubes send over ${lacks} ${otherwise}; give it their ${lacks} prefixes too`;
+    problems.push({ severity: 'warning', code: RuleSetProblemCode.oneFamily, part: name, reason });
+  }
+  if (leavesUnmatchedOpen(ruleSet)) {
+    const reason = `nothing says what happens to qubes that no policy names: what they send ${otherwise}; ${UNMATCHED_CHOICE}`;
+    problems.push({ severity: 'warning', code: RuleSetProblemCode.unmatchedOpen, part: '', reason });
+  }
+  return problems;
+}
+
+/** The lines that a rule set which does not say it has to choose from. */
+export const UNMATCHED_CHOICE =
+  'write "unmatched: drop" at the top level of a rule set document, or "unmatched: accept" to leave them to the other tables of the firewall';
+
+/** What happens to egress that no policy's prefix holds; follows its subject. */
+function unmatchedText({ policies, unmatched }: RuleSet): string {
+  if (policies.has(DEFAULT_POLICY)) return 'is judged by policies.default';
+  const common = policies.has(COMMON_POLICY) ? 'is judged by common and then ' : 'is ';
+  switch (unmatched) {
+    case 'drop':
+      return `${common}dropped (unmatched: drop)`;
+    case 'accept':
+      return `${common}left to the other tables (unmatched: accept)`;
+    case undefined:
+      return policies.has(COMMON_POLICY)
+        ? 'is left to the other tables, not even judged by common'
+        : 'is left to the other tables';
+  }
 }
 
 function prefixProblems(policies: ReadonlyMap<string, Policy>): readonly RuleSetProblem[] {

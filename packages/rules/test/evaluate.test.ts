@@ -41,18 +41,24 @@ interface PolicyText {
   readonly egress?: readonly string[];
   readonly ingress?: readonly string[];
   readonly defaultAction?: Action;
+  readonly exceptions?: { readonly egress?: readonly string[]; readonly ingress?: readonly string[] };
 }
 
 function ruleSet(
   policies: Readonly<Record<string, PolicyText>>,
   lists: Readonly<Record<string, List>> = {},
   resolutions: Readonly<Record<string, PrefixSet>> = {},
+  unmatched?: Action,
 ): RuleSet {
   const built = Object.entries(policies).map(
     ([name, text]): Policy => ({
       name,
       prefixes: prefixes(...(text.prefixes ?? [])),
       defaultAction: text.defaultAction ?? 'drop',
+      exceptions: {
+        egress: runs(text.exceptions?.egress ?? [], 'egress'),
+        ingress: runs(text.exceptions?.ingress ?? [], 'ingress'),
+      },
       egress: runs(text.egress ?? [], 'egress'),
       ingress: runs(text.ingress ?? [], 'ingress'),
     }),
@@ -61,6 +67,7 @@ function ruleSet(
     lists: new Map(Object.entries(lists)),
     policies: new Map(built.map((policy) => [policy.name, policy])),
     resolutions: new Map(Object.entries(resolutions)),
+    unmatched,
   };
 }
 
@@ -77,13 +84,18 @@ function packet(given: Omit<Partial<Packet>, 'src' | 'dst'> & { src?: string; ds
   };
 }
 
-/** `action policy[/rule policy]#run.index list prefix`, or `action policy default`. */
+/** `action policy[/rule policy]#run.index list prefix`, `action policy default`, or `action unmatched`; `!` marks an exception. */
 function brief(verdict: Verdict): string {
   const by = verdict.by;
   if (by === undefined) return verdict.action;
-  if (by.rule === undefined) return `${verdict.action} ${by.direction} ${by.policy} default`;
-  const { policy, run, index, list, prefix } = by.rule;
-  const where = policy === by.policy ? policy : `${by.policy}/${policy}`;
+  const judge = by.policy ?? 'unmatched';
+  if (by.rule === undefined) {
+    return `${verdict.action} ${by.direction} ${judge}${by.policy === undefined ? '' : ' default'}`;
+  }
+  const { policy, block, run, index, list, prefix } = by.rule;
+  expect(block === 'common').toBe(policy === COMMON_POLICY);
+  const owner = policy === by.policy ? policy : `${judge}/${policy}`;
+  const where = block === 'exceptions' ? `${owner}!` : owner;
   return `${verdict.action} ${by.direction} ${where} #${run}.${index} ${list ?? '-'} ${prefix === undefined ? '-' : formatPrefix(prefix)}`;
 }
 
@@ -169,6 +181,127 @@ describe('which rule decides', () => {
     expect(judged(set, given)).toBe('drop ingress a default');
     const any = ruleSet({ a: { prefixes: ['10.137.0.5'], ingress: ['accept'] } });
     expect(judged(any, given)).toBe('accept ingress a #0.0 - -');
+  });
+});
+
+describe('qubes that no policy names', () => {
+  const common = { egress: ['drop dst4=198.51.100.0/24', 'accept dst4=192.0.2.7'], ingress: ['drop'] };
+  const work = { prefixes: ['10.137.0.5'], egress: ['accept'], ingress: ['accept'] };
+  const other = (given: Parameters<typeof packet>[0] = {}): Packet => packet({ src: '10.137.0.9', ...given });
+
+  it.each<[Action | undefined, string, string]>([
+    ['drop', '203.0.113.7', 'drop egress unmatched'],
+    ['drop', '198.51.100.7', 'drop egress unmatched/common #0.0 - 198.51.100.0/24'],
+    ['drop', '192.0.2.7', 'accept egress unmatched/common #1.1 - 192.0.2.7/32'],
+    ['accept', '203.0.113.7', 'none'],
+    ['accept', '198.51.100.7', 'drop egress unmatched/common #0.0 - 198.51.100.0/24'],
+    ['accept', '192.0.2.7', 'accept egress unmatched/common #1.1 - 192.0.2.7/32'],
+    [undefined, '203.0.113.7', 'none'],
+    [undefined, '198.51.100.7', 'none'], // a rule set that says nothing keeps its meaning
+  ])('unmatched %s, egress to %s: common, then what is said', (unmatched, dst, expected) => {
+    const set = ruleSet({ common, work }, {}, {}, unmatched);
+    expect(judged(set, other({ dst }))).toBe(expected);
+  });
+
+  it.each<[string, string]>([
+    ['fd00::5', 'drop egress unmatched'], // of a qube of which only the IPv4 address is named
+    ['10.137.0.5', 'accept egress work #0.0 - -'],
+  ])('the other family of a policy of one family is judged alike: from %s', (src, expected) => {
+    const set = ruleSet({ work }, {}, {}, 'drop');
+    expect(judged(set, packet({ src, dst: src.includes(':') ? '2001:db8::1' : '1.2.3.4' }))).toBe(expected);
+  });
+
+  it('an unknown source is that of no policy', () => {
+    expect(judged(ruleSet({ work }, {}, {}, 'drop'), { ...packet(), src: undefined })).toBe(
+      'drop egress unmatched',
+    );
+  });
+
+  it('default goes before unmatched', () => {
+    const set = ruleSet({ work, [DEFAULT_POLICY]: { egress: [], defaultAction: 'accept' } }, {}, {}, 'drop');
+    expect(judged(set, other())).toBe('accept egress default default');
+  });
+
+  it.each<[Action | undefined, string]>([
+    ['drop', 'drop egress unmatched'],
+    ['accept', 'none'],
+    [undefined, 'none'],
+  ])('without any policy, unmatched %s decides', (unmatched, expected) => {
+    expect(judged(ruleSet({}, {}, {}, unmatched), other())).toBe(expected);
+  });
+
+  it('ingress is not judged by it', () => {
+    const set = ruleSet({ common, work }, {}, {}, 'drop');
+    expect(judged(set, packet({ direction: 'ingress', src: '1.2.3.4', dst: '10.137.0.9' }))).toBe('none');
+    expect(judged(set, packet({ direction: 'both', src: '10.137.0.9', dst: '10.137.0.8' }))).toBe(
+      'drop egress unmatched',
+    );
+  });
+
+  it('a word that is neither closes', () => {
+    const set = { ...ruleSet({ work }), unmatched: 'close' as Action };
+    expect(judged(set, other())).toBe('drop egress unmatched');
+  });
+});
+
+describe('exceptions', () => {
+  const set = ruleSet({
+    [COMMON_POLICY]: { egress: ['drop dst4=198.51.100.0/24'], ingress: ['drop src4=198.51.100.0/24'] },
+    work: {
+      prefixes: ['10.137.0.5'],
+      exceptions: {
+        egress: ['accept dst4=198.51.100.7 proto=tcp', 'drop dst4=1.2.3.4'],
+        ingress: ['accept src4=198.51.100.8'],
+      },
+      egress: ['accept dst4=1.2.3.4', 'accept dst4=198.51.100.7'],
+    },
+    [DEFAULT_POLICY]: { exceptions: { egress: ['accept dst4=198.51.100.9'] }, egress: ['accept'] },
+  });
+
+  it.each<[string, Parameters<typeof packet>[0], string]>([
+    ['before common', { dst: '198.51.100.7' }, 'accept egress work! #0.0 - 198.51.100.7/32'],
+    [
+      'common where none matches',
+      { dst: '198.51.100.7', proto: 17 },
+      'drop egress work/common #0.0 - 198.51.100.0/24',
+    ],
+    ['before the own rules', { dst: '1.2.3.4' }, 'drop egress work! #1.1 - 1.2.3.4/32'],
+    [
+      'of this policy only',
+      { src: '10.137.0.6', dst: '198.51.100.7' },
+      'drop egress default/common #0.0 - 198.51.100.0/24',
+    ],
+    [
+      'of default',
+      { src: '10.137.0.6', dst: '198.51.100.9' },
+      'accept egress default! #0.0 - 198.51.100.9/32',
+    ],
+    [
+      'of ingress, which make the policy judge it',
+      { direction: 'ingress', src: '198.51.100.8', dst: '10.137.0.5' },
+      'accept ingress work! #0.0 - 198.51.100.8/32',
+    ],
+    [
+      'of ingress, then common',
+      { direction: 'ingress', src: '198.51.100.9', dst: '10.137.0.5' },
+      'drop ingress work/common #0.0 - 198.51.100.0/24',
+    ],
+    [
+      'of ingress, then the default action',
+      { direction: 'ingress', src: '9.9.9.9', dst: '10.137.0.5' },
+      'drop ingress work default',
+    ],
+  ])('%s', (_, given, expected) => {
+    expect(judged(set, packet(given))).toBe(expected);
+  });
+
+  it('that cannot be read drop, before common could accept', () => {
+    const ports = ruleSet({
+      [COMMON_POLICY]: { egress: ['accept'] },
+      work: { prefixes: ['10.137.0.5'], exceptions: { egress: ['accept proto=tcp dstports=443'] } },
+    });
+    expect(judged(ports, packet({ port: undefined }))).toBe('drop egress work! #0.0 - -');
+    expect(judged(ports, packet({ port: 80 }))).toBe('accept egress work/common #0.0 - -');
   });
 });
 

@@ -135,7 +135,12 @@ function ruleSetOf(rules: readonly string[]): RuleSet | undefined {
     runs.push(result.rule);
   }
   const policy = { ...emptyPolicy(DEFAULT_POLICY), egress: runs.build() };
-  return { lists: new Map(), policies: new Map([[policy.name, policy]]), resolutions: RESOLUTIONS };
+  return {
+    lists: new Map(),
+    policies: new Map([[policy.name, policy]]),
+    resolutions: RESOLUTIONS,
+    unmatched: undefined,
+  };
 }
 
 function packetOf(packet: PacketCase): Packet {

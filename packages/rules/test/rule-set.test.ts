@@ -7,9 +7,11 @@ import { parseRule } from '../src/rule-line.ts';
 import {
   checkRuleSet,
   EMPTY_RULE_SET,
+  leavesUnmatchedOpen,
   RESOLVED_NAMES_MAX,
   type RuleSet,
   resolutionOf,
+  saysAnything,
   usedLists,
   usedNames,
 } from '../src/rule-set.ts';
@@ -29,6 +31,7 @@ function policy(
   texts: readonly string[],
   egress: readonly string[],
   ingress: readonly string[] = [],
+  exceptions: { readonly egress?: readonly string[]; readonly ingress?: readonly string[] } = {},
 ): Policy {
   const prefixes = texts.map((text): Prefix => {
     const result = parsePrefix(text);
@@ -38,20 +41,33 @@ function policy(
   return {
     ...emptyPolicy(name),
     prefixes: prefixSetOf(prefixes),
+    exceptions: {
+      egress: runs(exceptions.egress ?? [], 'egress'),
+      ingress: runs(exceptions.ingress ?? [], 'ingress'),
+    },
     egress: runs(egress, 'egress'),
     ingress: runs(ingress, 'ingress'),
   };
 }
 
-function ruleSet(policies: readonly Policy[], lists: Readonly<Record<string, List>> = {}): RuleSet {
+/** Qubes that no policy names are dropped unless `more` says otherwise. */
+function ruleSet(
+  policies: readonly Policy[],
+  lists: Readonly<Record<string, List>> = {},
+  more: Partial<RuleSet> = {},
+): RuleSet {
   return {
     lists: new Map(Object.entries(lists)),
     policies: new Map(policies.map((each) => [each.name, each])),
     resolutions: new Map(),
+    unmatched: 'drop',
+    ...more,
   };
 }
 
 const PREFIXES = prefixListOf(prefixSetOf([]));
+/** A qube in both families. */
+const BOTH = ['10.0.0.1', 'fd00::1'];
 
 function namesList(count: number, resolve: boolean): List {
   return nameListOf(
@@ -68,28 +84,24 @@ describe('problems of a rule set', () => {
       ruleSet([policy('default', [], ['drop']), policy('common', [], ['drop'], ['drop'])]),
       [],
     ],
-    ['a list in use', ruleSet([policy('a', ['10.0.0.1'], ['drop dst=@l'])], { l: PREFIXES }), []],
-    [
-      'a list in use by ingress',
-      ruleSet([policy('a', ['10.0.0.1'], [], ['drop src=@l'])], { l: PREFIXES }),
-      [],
-    ],
+    ['a list in use', ruleSet([policy('a', BOTH, ['drop dst=@l'])], { l: PREFIXES }), []],
+    ['a list in use by ingress', ruleSet([policy('a', BOTH, [], ['drop src=@l'])], { l: PREFIXES }), []],
     ['a list in use by common', ruleSet([policy('common', [], ['drop dst=@l'])], { l: PREFIXES }), []],
-    ['a missing list', ruleSet([policy('a', ['10.0.0.1'], ['drop dst=@l'])]), ['fault unknown-list a']],
+    ['a missing list', ruleSet([policy('a', BOTH, ['drop dst=@l'])]), ['fault unknown-list a']],
     ['a list that nobody uses', ruleSet([], { l: PREFIXES }), ['warning unused-list l']],
     [
       'names not to be resolved',
-      ruleSet([policy('a', ['10.0.0.1'], ['drop dst=@l'])], { l: namesList(1, false) }),
+      ruleSet([policy('a', BOTH, ['drop dst=@l'])], { l: namesList(1, false) }),
       ['fault names-not-resolvable a'],
     ],
     [
       'as many names as can be',
-      ruleSet([policy('a', ['10.0.0.1'], ['drop dst=@l'])], { l: namesList(RESOLVED_NAMES_MAX, true) }),
+      ruleSet([policy('a', BOTH, ['drop dst=@l'])], { l: namesList(RESOLVED_NAMES_MAX, true) }),
       [],
     ],
     [
       'a name more',
-      ruleSet([policy('a', ['10.0.0.1'], ['drop dst=@l'])], { l: namesList(RESOLVED_NAMES_MAX + 1, true) }),
+      ruleSet([policy('a', BOTH, ['drop dst=@l'])], { l: namesList(RESOLVED_NAMES_MAX + 1, true) }),
       ['fault too-many-names a'],
     ],
     [
@@ -99,6 +111,40 @@ describe('problems of a rule set', () => {
     ],
     ['prefixes for common', ruleSet([policy('common', ['::1'], [])]), ['fault reserved-policy common']],
     ['ingress of default', ruleSet([policy('default', [], [], ['drop'])]), ['fault reserved-policy default']],
+    [
+      'ingress exceptions of default',
+      ruleSet([policy('default', [], [], [], { ingress: ['drop'] })]),
+      ['fault reserved-policy default'],
+    ],
+    ['egress exceptions of default', ruleSet([policy('default', [], [], [], { egress: ['drop'] })]), []],
+    [
+      'exceptions of common',
+      ruleSet([policy('common', [], [], [], { egress: ['drop'] })]),
+      ['fault reserved-policy common'],
+    ],
+    [
+      'a list that only an exception uses',
+      ruleSet([policy('a', BOTH, [], [], { egress: ['drop dst=@l'] })], { l: PREFIXES }),
+      [],
+    ],
+    [
+      'a missing list of an exception',
+      ruleSet([policy('a', BOTH, [], [], { ingress: ['drop src=@l'] })]),
+      ['fault unknown-list a'],
+    ],
+    ['IPv4 only', ruleSet([policy('a', ['10.0.0.1'], [])]), ['warning policy-of-one-family a']],
+    ['IPv6 only', ruleSet([policy('a', ['fd00::1'], [])]), ['warning policy-of-one-family a']],
+    [
+      'qubes that no policy names, of which nothing is said',
+      ruleSet([policy('a', BOTH, [])], {}, { unmatched: undefined }),
+      ['warning unmatched-not-said '],
+    ],
+    ['qubes that no policy names, left', ruleSet([policy('a', BOTH, [])], {}, { unmatched: 'accept' }), []],
+    [
+      'qubes that no policy names, judged by default',
+      ruleSet([policy('a', BOTH, []), policy('default', [], [])], {}, { unmatched: undefined }),
+      [],
+    ],
     ['no prefixes', ruleSet([policy('a', [], ['drop'])]), ['warning policy-without-prefixes a']],
     [
       'two policies with one prefix, and one within the other’s',
@@ -119,6 +165,34 @@ describe('problems of a rule set', () => {
     const problems = checkRuleSet(set);
     expect(problems.map(({ severity, code, part }) => `${severity} ${code} ${part}`)).toEqual(expected);
     for (const { reason, part } of problems) expect(reason).toContain(part);
+  });
+});
+
+describe('what becomes of the other family of a policy of one', () => {
+  const only = policy('a', ['10.0.0.1'], []);
+
+  it.each<[string, readonly Policy[], Partial<RuleSet>]>([
+    ['is judged by policies.default', [only, policy('default', [], [])], {}],
+    ['is dropped (unmatched: drop)', [only], { unmatched: 'drop' }],
+    ['is judged by common and then dropped', [only, policy('common', [], ['drop'])], { unmatched: 'drop' }],
+    ['is left to the other tables (unmatched: accept)', [only], { unmatched: 'accept' }],
+    ['not even judged by common', [only, policy('common', [], ['drop'])], { unmatched: undefined }],
+  ])('%s', (text, policies, more) => {
+    const problems = checkRuleSet(ruleSet(policies, {}, more));
+    expect(problems.find(({ code }) => code === 'policy-of-one-family')?.reason).toContain(text);
+  });
+});
+
+describe('whether a rule set decides', () => {
+  it.each<[string, RuleSet, boolean, boolean]>([
+    ['lists only', ruleSet([], { l: PREFIXES }, { unmatched: undefined }), false, false],
+    ['unmatched only', ruleSet([]), true, false],
+    ['common only', ruleSet([policy('common', [], ['drop'])], {}, { unmatched: undefined }), true, true],
+    ['default only', ruleSet([policy('default', [], ['drop'])], {}, { unmatched: undefined }), true, false],
+    ['a policy and unmatched', ruleSet([policy('a', BOTH, [])]), true, false],
+  ])('%s', (_, set, says, open) => {
+    expect(saysAnything(set)).toBe(says);
+    expect(leavesUnmatchedOpen(set)).toBe(open);
   });
 });
 

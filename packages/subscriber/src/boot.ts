@@ -3,6 +3,7 @@
 import {
   type Action,
   EMPTY_PREFIX_SET,
+  NO_RUNS,
   type Policy,
   parsePrefix,
   plainRule,
@@ -21,6 +22,7 @@ export function bootRuleSet(action: Action): RuleSet {
     name: BOOT_POLICY,
     prefixes: everything,
     defaultAction: action,
+    exceptions: NO_RUNS,
     egress: [],
     ingress: [any],
   };
@@ -32,6 +34,7 @@ export function bootRuleSet(action: Action): RuleSet {
       [otherwise.name, otherwise],
     ]),
     resolutions: new Map(),
+    unmatched: undefined,
   };
 }
 

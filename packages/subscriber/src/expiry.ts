@@ -3,7 +3,7 @@
  * end by times of their own (`timeFor` of @rulecast/rules).
  */
 
-import { type Environment, type RuleSet, timeFor } from '@rulecast/rules';
+import { allRuns, type Environment, type RuleSet, timeFor } from '@rulecast/rules';
 
 /** What clocks show, in seconds since 1970. */
 export type Times = Omit<Environment, 'dns'>;
@@ -17,10 +17,9 @@ export class Expiries {
 
   constructor(ruleSet: RuleSet) {
     const ends = { accept: new Set<number>(), drop: new Set<number>() };
-    for (const { egress, ingress } of ruleSet.policies.values()) {
-      for (const runs of [egress, ingress]) {
-        for (const { match } of runs) if (match.expire !== undefined) ends[match.action].add(match.expire);
-      }
+    for (const policy of ruleSet.policies.values()) {
+      for (const { match } of allRuns(policy))
+        if (match.expire !== undefined) ends[match.action].add(match.expire);
     }
     this.ends = { accept: sorted(ends.accept), drop: sorted(ends.drop) };
   }

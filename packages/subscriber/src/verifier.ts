@@ -10,7 +10,14 @@
 import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
 import { decodeChain, type ErrorCode, type Manifest, ProtocolError, partText } from '@rulecast/protocol';
-import { entryCount, type List, type Policy, type PrefixSet, type RuleSet, ruleCount } from '@rulecast/rules';
+import {
+  entryCount,
+  type List,
+  type Policy,
+  type PrefixSet,
+  policyRuleCount,
+  type RuleSet,
+} from '@rulecast/rules';
 import { type Claim, snapshotStream, type Verified, verify } from './verify.ts';
 
 export type VerifierRequest =
@@ -22,6 +29,8 @@ export interface ChangedRuleSet {
   readonly lists: readonly (readonly [name: string, list: List | undefined])[];
   readonly policies: readonly (readonly [name: string, policy: Policy | undefined])[];
   readonly resolutions: ReadonlyMap<string, PrefixSet> | undefined;
+  /** That of the release itself. */
+  readonly unmatched: RuleSet['unmatched'];
 }
 
 export type VerifierAnswer =
@@ -82,8 +91,7 @@ export class Verifier {
   async snapshot(ruleSet: RuleSet): Promise<Uint8Array> {
     let entries = 0;
     for (const list of ruleSet.lists.values()) entries += entryCount(list);
-    for (const { egress, ingress } of ruleSet.policies.values())
-      entries += ruleCount(egress) + ruleCount(ingress);
+    for (const policy of ruleSet.policies.values()) entries += policyRuleCount(policy);
     if (entries * ENCODE_MS_PER_ENTRY <= IN_PLACE_MAX_MS) return snapshotStream(ruleSet);
     const answer = await this.ask({ kind: 'snapshot', ruleSet });
     if (answer.kind === 'stream') return answer.stream;
@@ -166,11 +174,12 @@ function grownEntries(manifest: Manifest, base: Manifest | undefined): number {
   return entries;
 }
 
-function merged(base: RuleSet, { lists, policies, resolutions }: ChangedRuleSet): RuleSet {
+function merged(base: RuleSet, { lists, policies, resolutions, unmatched }: ChangedRuleSet): RuleSet {
   return {
     lists: new Map(lists.map(([name, list]) => [name, list ?? there(base.lists, name)])),
     policies: new Map(policies.map(([name, policy]) => [name, policy ?? there(base.policies, name)])),
     resolutions: resolutions ?? base.resolutions,
+    unmatched,
   };
 }
 

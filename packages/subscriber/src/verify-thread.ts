@@ -35,12 +35,13 @@ function answerTo(request: VerifierRequest, moved: Set<ArrayBuffer>): VerifierAn
 function changedFrom(base: RuleSet, ruleSet: RuleSet, moved: Set<ArrayBuffer>): ChangedRuleSet {
   const lists = changedParts(base.lists, ruleSet.lists);
   for (const [, list] of lists) if (list !== undefined) moveList(list, moved);
-  const { resolutions } = ruleSet;
+  const { resolutions, unmatched } = ruleSet;
   const isSame = resolutions === base.resolutions || resolutions.size + base.resolutions.size === 0;
   return {
     lists,
     policies: changedParts(base.policies, ruleSet.policies),
     resolutions: isSame ? undefined : resolutions,
+    unmatched,
   };
 }
 

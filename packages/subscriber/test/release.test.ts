@@ -107,7 +107,7 @@ describe('a good release', () => {
     const publisher = new ScriptedPublisher();
     const subscriber = await startedSubscriber(publisher, { bootMode: 'open' });
     const { peer } = await publisher.greeted();
-    const empty = { lists: new Map(), policies: new Map(), resolutions: new Map() };
+    const empty = { lists: new Map(), policies: new Map(), resolutions: new Map(), unmatched: undefined };
     await peer.bring(publisher.release(empty, { version: 1 }));
     expect(subscriber.lookup(packetOf('egress', '10.137.0.5', '192.0.2.1')).action).toBe('none');
   });

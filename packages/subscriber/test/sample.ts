@@ -31,11 +31,14 @@ export interface PolicyText {
   readonly defaultAction?: Action;
   readonly egress?: readonly string[];
   readonly ingress?: readonly string[];
+  /** Egress that comes before `common`. */
+  readonly exceptions?: readonly string[];
 }
 
 export interface RuleSetText {
   readonly lists?: Readonly<Record<string, readonly string[]>>;
   readonly policies?: Readonly<Record<string, PolicyText>>;
+  readonly unmatched?: Action;
 }
 
 export function ruleSetOf(text: RuleSetText): RuleSet {
@@ -49,11 +52,12 @@ export function ruleSetOf(text: RuleSetText): RuleSet {
       name,
       prefixes: prefixSetOf((policy.prefixes ?? []).map(prefixOfText)),
       defaultAction: policy.defaultAction ?? 'drop',
+      exceptions: { egress: runsOfText(policy.exceptions ?? [], 'egress'), ingress: [] },
       egress: runsOfText(policy.egress ?? [], 'egress'),
       ingress: runsOfText(policy.ingress ?? [], 'ingress'),
     });
   }
-  return { lists, policies, resolutions: new Map() };
+  return { lists, policies, resolutions: new Map(), unmatched: text.unmatched };
 }
 
 function runsOfText(lines: readonly string[], direction: Direction): Policy['egress'] {

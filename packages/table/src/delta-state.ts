@@ -4,6 +4,7 @@
  */
 
 import {
+  allRuns,
   EMPTY_PREFIX_SET,
   type Environment,
   type PrefixSet,
@@ -105,11 +106,11 @@ export class DeltaState {
   /** The programs over the classes of today; undefined if that would take long, or predicates are not as they were. */
   private compiled(sets: ClassSets, ruleSet: RuleSet, environment: Environment): Programs | undefined {
     let runs = 0;
-    for (const { egress, ingress } of ruleSet.policies.values()) runs += egress.length + ingress.length;
+    for (const policy of ruleSet.policies.values()) runs += allRuns(policy).length;
     if (runs > PLACED_RUNS) return undefined;
     // Which number a predicate has depends on which had addresses at all when they were numbered, not on which addresses.
     const { lists, resolutions, dns } = standIns(this.base.named);
-    const rules = ruleColumns({ lists, resolutions, policies: ruleSet.policies });
+    const rules = ruleColumns({ ...ruleSet, lists, resolutions });
     const predicates = new Predicates(rules);
     const plans = new ProgramPlans(rules.policies, { ...environment, dns }, predicates);
     const isSame =

@@ -5,6 +5,7 @@
 
 import {
   type Address,
+  COMMON_POLICY,
   columnFor,
   containsAt,
   formatRule,
@@ -48,6 +49,7 @@ export function explainVerdict(ruleSet: RuleSet, packet: Packet, found: TableVer
   const index = ruleCount(runs.slice(0, found.run)) + hit.offset;
   const rule: RuleOrigin = {
     policy: found.rulePolicy,
+    block: found.rulePolicy === COMMON_POLICY ? 'common' : 'own',
     run: found.run,
     index,
     list: found.list,

@@ -5,6 +5,7 @@ const RULE_SET: RuleSet = {
   lists: new Map(),
   policies: new Map([['default', { ...emptyPolicy('default'), defaultAction: 'accept' }]]),
   resolutions: new Map(),
+  unmatched: undefined,
 };
 
 /** The package as it is where the engine's code is something else, or nothing. */

@@ -41,7 +41,12 @@ function manyRuns(runs: number): RuleSet {
     });
   }
   const policy = { ...emptyPolicy('default'), egress: rules.build(), defaultAction: 'drop' as const };
-  return { lists: new Map(), policies: new Map([['default', policy]]), resolutions: new Map() };
+  return {
+    lists: new Map(),
+    policies: new Map([['default', policy]]),
+    resolutions: new Map(),
+    unmatched: undefined,
+  };
 }
 
 function tableOf(ruleSet: RuleSet, engine: EngineKind, maxBytes = 2 ** 30): Table {
@@ -135,6 +140,7 @@ describe.each(ENGINES)('hits that threads count at once: %s', (engine) => {
       ]),
       policies: shuttlePolicies('same'),
       resolutions: new Map(),
+      unmatched: undefined,
     });
     const table = tableOf(rulesOf(3), engine);
     const before = imageOf(table).places.programs;
@@ -157,6 +163,7 @@ describe.each(ENGINES)('hits that threads count at once: %s', (engine) => {
       lists,
       policies: shuttlePolicies(comment),
       resolutions: new Map(),
+      unmatched: undefined,
     });
     const table = tableOf(rulesOf('0'), engine);
     let flips = 0;

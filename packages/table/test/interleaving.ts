@@ -107,7 +107,7 @@ class ShuttleWriter {
         return [`release-${list}`, prefixListOf({ v4: unionPrefixes(side.v4, this.others()), v6: side.v6 })];
       }),
     );
-    const ruleSet = { lists, policies: this.policies, resolutions: NO_RESOLUTIONS };
+    const ruleSet = { lists, policies: this.policies, resolutions: NO_RESOLUTIONS, unmatched: undefined };
     const prepared =
       isFull || random.chance(0.5)
         ? await table.prepareAsync(ruleSet, ENVIRONMENT)

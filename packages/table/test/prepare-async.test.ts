@@ -82,7 +82,7 @@ function manyRuns(lists: ReadonlyMap<string, List>, count = 2 ** 13): RuleSet {
       rules.push({ ...match, action, expire: undefined, remote: { kind: 'list', list: 'a' } });
   }
   const policy = { ...emptyPolicy('default'), egress: rules.build() };
-  return { lists, policies: new Map([['default', policy]]), resolutions: new Map() };
+  return { lists, policies: new Map([['default', policy]]), resolutions: new Map(), unmatched: undefined };
 }
 
 /** What a compile into a memory is told of it. */

@@ -9,6 +9,7 @@ import {
   DEFAULT_POLICY,
   type Environment,
   type List,
+  NO_RUNS,
   type Packet,
   type Policy,
   type Prefix,
@@ -77,13 +78,14 @@ export function programCase(random: Random, maxRules: number, askingShare: numbe
         isReserved ? [] : [prefixOfText(`10.137.0.${index}/32`), prefixOfText(`fd09::${index}/128`)],
       ),
       defaultAction: random.pick(['accept', 'drop']),
+      exceptions: NO_RUNS,
       egress: rules(),
       ingress: name === DEFAULT_POLICY ? [] : rules(),
     });
   }
   const dns = random.chance(0.3) ? [] : [random.pick(pool), random.pick(pool)];
   return {
-    ruleSet: { lists, policies, resolutions },
+    ruleSet: { lists, policies, resolutions, unmatched: undefined },
     environment: { now: NOW, dns: dns.map(({ family, words }) => ({ family, words })) },
     addresses: edgeAddresses(pool),
   };

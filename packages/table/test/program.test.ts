@@ -100,7 +100,7 @@ function check(seeds: number, packets: number, { limits = {}, groups = 1, rules 
     for (let i = 0; i < packets; i++) {
       const packet = edgePacket(random, one);
       const verdict = evaluate(one.ruleSet, one.environment, packet);
-      if (verdict.by === undefined) continue;
+      if (verdict.by?.policy === undefined) continue;
       const program = programOf(compiled, verdict.by.policy, packet.direction);
       const code = codeOf(compiled, program, packet);
       expect(worded(compiled, code), `seed ${seed}, packet ${i}`).toEqual(expected(verdict));
@@ -123,7 +123,7 @@ function check(seeds: number, packets: number, { limits = {}, groups = 1, rules 
 
 function policySet(policies: readonly Policy[], more: Partial<RuleSet> = {}): RuleSet {
   const byName = new Map(policies.map((policy) => [policy.name, policy]));
-  return { lists: new Map(), policies: byName, resolutions: new Map(), ...more };
+  return { lists: new Map(), policies: byName, resolutions: new Map(), unmatched: undefined, ...more };
 }
 
 function egressOf(rules: readonly Rule[]): Policy['egress'] {

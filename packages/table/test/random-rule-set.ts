@@ -13,6 +13,7 @@ import {
   type Family,
   type List,
   lastAddressAt,
+  NO_RUNS,
   nameListOf,
   type Packet,
   type Policy,
@@ -113,6 +114,7 @@ export function randomCase(seed: number, maxRules: number): RandomCase {
       name,
       prefixes: prefixSetOf(own),
       defaultAction: random.pick(['accept', 'drop']),
+      exceptions: NO_RUNS,
       egress: rulesOf(),
       ingress: name === DEFAULT_POLICY || random.chance(0.3) ? [] : rulesOf(),
     });
@@ -122,7 +124,7 @@ export function randomCase(seed: number, maxRules: number): RandomCase {
     words,
   }));
   const environment = { ...randomTime(random), dns };
-  return { ruleSet: { lists, policies, resolutions }, environment, prefixes };
+  return { ruleSet: { lists, policies, resolutions, unmatched: undefined }, environment, prefixes };
 }
 
 /** What two clocks show that need not agree, near the expiry of random rules. */

@@ -43,6 +43,7 @@ export function release(number: number, more = 0): RuleSet {
     lists: new Map([[`release-${number % 2}`, prefixListOf(prefixSetOf(hosts))]]),
     policies: new Map([['default', policy]]),
     resolutions: new Map(),
+    unmatched: undefined,
   };
 }
 

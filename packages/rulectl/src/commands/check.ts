@@ -14,7 +14,14 @@ import {
   type Reject,
 } from '@rulecast/formats';
 import type { Output } from '@rulecast/program';
-import { checkRuleSet, type Direction, entryCount, type List, type Policy, ruleCount } from '@rulecast/rules';
+import {
+  checkRuleSet,
+  type Direction,
+  entryCount,
+  type List,
+  type Policy,
+  policyRuleCount,
+} from '@rulecast/rules';
 import type { Argv } from 'yargs';
 import { ExitCode } from '../exit.ts';
 import { checkStdinOnce, readInput, STDIN_NAME } from '../input.ts';
@@ -284,7 +291,7 @@ function checkDocument(file: string, bytes: Uint8Array, now: number, report: Rep
   const counts = { what: 'a rule set document', ...countsOf(read.lists, read.policies) };
   // What the document says as a whole is known only once all of it could be read.
   if (read.rejectCount > 0) return { ...counts, rejects: read.rejectCount, warnings: 0 };
-  const problems = checkRuleSet({ lists: read.lists, policies: read.policies, resolutions: new Map() });
+  const problems = checkRuleSet({ ...read, resolutions: new Map() });
   let rejects = 0;
   for (const problem of problems) {
     if (problem.severity === 'fault') {
@@ -302,6 +309,6 @@ function countsOf(
   let entries = 0;
   for (const list of lists.values()) entries += entryCount(list);
   let rules = 0;
-  for (const policy of policies.values()) rules += ruleCount(policy.egress) + ruleCount(policy.ingress);
+  for (const policy of policies.values()) rules += policyRuleCount(policy);
   return { entries, rules };
 }
