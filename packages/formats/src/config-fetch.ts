@@ -15,6 +15,8 @@ export interface FetchConfig {
   /** 64 lower-case hex digits: what the download must hash to. With one URL only. */
   readonly sha256: string | undefined;
   readonly maxBytes: number | undefined;
+  /** Whether it may come from a private address though its URL is of the Internet. */
+  readonly allowPrivate: boolean;
 }
 
 /** Our choice: more are a list each, joined by an expression. */
@@ -42,6 +44,7 @@ export function readFetch(node: MappingNode, reader: ConfigNodeReader): FetchCon
     urls,
     headers: readHeaders(node, reader),
     sha256: reader.value(node, 'sha256', readSha256),
+    allowPrivate: reader.flag(node, 'allow-private') ?? false,
     maxBytes: reader.value(node, 'max-bytes', (text) => readSize(text, FORMAT_LIMITS.inputBytes)),
   };
 }

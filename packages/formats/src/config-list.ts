@@ -146,7 +146,7 @@ type SourceKey = (typeof SOURCE_KEYS)[number];
 /** Sources of bytes; with one of them `country` and `asn` are filters. */
 const BYTES_SOURCES = ['file', 'dir', 'url'] as const;
 const CUT_SOURCES = ['country', 'asn'] as const;
-const FETCH_KEYS = ['headers', 'sha256', 'max-bytes', 'timeout'] as const;
+const FETCH_KEYS = ['headers', 'sha256', 'max-bytes', 'allow-private', 'timeout'] as const;
 /** Keys that go with some sources only. */
 const KEY_SOURCES: Readonly<Record<string, readonly SourceKey[]>> = {
   match: ['dir'],

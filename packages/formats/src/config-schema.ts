@@ -44,6 +44,7 @@ const FETCHING = {
   headers: { type: 'object', additionalProperties: TEXT },
   sha256: TEXT,
   'max-bytes': TEXT,
+  'allow-private': FLAG,
 } as const;
 
 const LIST = {

@@ -8,7 +8,14 @@ import { pipeline } from 'node:stream/promises';
 import { createBrotliDecompress, createGunzip, createInflate } from 'node:zlib';
 import { type Dispatcher, request } from 'undici';
 import type { BodyEnd } from './cache.ts';
-import { FetchError, FetchErrorCode, statusError, transportError, truncatedError } from './fetch-error.ts';
+import {
+  FetchError,
+  FetchErrorCode,
+  privateError,
+  statusError,
+  transportError,
+  truncatedError,
+} from './fetch-error.ts';
 import {
   bodyEndOf,
   fileNameOf,
@@ -18,6 +25,7 @@ import {
   retryAfterMs,
 } from './fetch-header.ts';
 import { FETCH_LIMITS } from './limits.ts';
+import { isPrivateLiteral } from './private-address.ts';
 
 /** What is known of the body in the cache, for a server that can say that it is still current. */
 export interface Validators {
@@ -44,6 +52,8 @@ export interface Attempt {
   readonly leastSpeed: LeastSpeed;
   readonly signal: AbortSignal;
   readonly allowInsecureRedirects: boolean;
+  /** Whether it may come from this host or from a network beside it. */
+  readonly allowPrivate: boolean;
   readonly nowMs: () => number;
   readonly dispatcherFor: (url: URL) => { readonly dispatcher: Dispatcher; readonly proxied: boolean };
 }
@@ -117,6 +127,9 @@ async function send(
   url: URL,
   validators: Validators | undefined,
 ): Promise<Dispatcher.ResponseData> {
+  // A name is looked at when it is looked up; through a proxy that is the proxy's to judge.
+  if (!attempt.allowPrivate && isPrivateLiteral(url))
+    throw privateError(shownUrl(attempt.url), shownUrl(url));
   const { dispatcher, proxied } = attempt.dispatcherFor(url);
   const conditions: Record<string, string> = {};
   if (validators?.etag !== undefined) conditions['if-none-match'] = validators.etag;

@@ -1,5 +1,7 @@
 /** Why nothing was fetched, in a form that a schedule can decide by. */
 
+import { PRIVATE_ADDRESS_CODE } from './private-address.ts';
+
 export const FetchErrorCode = {
   badUrl: 'bad-url',
   /** By whoever asked, or by closing. */
@@ -15,6 +17,8 @@ export const FetchErrorCode = {
   status: 'status',
   /** A loop, too many, one without a place, or one to where we do not go. */
   redirect: 'bad-redirect',
+  /** A server of the Internet leads to this host or to a network beside it. */
+  private: 'private-address',
   tooLarge: 'too-large',
   /** The body is shorter than the server said, or its compression has no end. */
   truncated: 'truncated',
@@ -97,6 +101,7 @@ export function transportError(url: string, cause: unknown, proxied: boolean): F
     return new FetchError(FetchErrorCode.proxy, message, { status, temporary, cause });
   }
   const { code = '' } = error;
+  if (code === PRIVATE_ADDRESS_CODE) return privateError(url, url, cause);
   if (TIMEOUT_CODES.has(code)) {
     return new FetchError(FetchErrorCode.timeout, `${url} does not answer in time (${error.message})`, {
       temporary: true,
@@ -113,6 +118,13 @@ export function transportError(url: string, cause: unknown, proxied: boolean): F
   const through = proxied ? ' through the proxy' : '';
   const message = `no connection to ${url}${through} (${error.message === '' ? code : error.message})`;
   return new FetchError(FetchErrorCode.connection, message, { temporary: true, cause });
+}
+
+/** A download of `url` would come from a private address, `to`. */
+export function privateError(url: string, to: string, cause?: unknown): FetchError {
+  const what = url === to ? 'leads to a private address' : `leads to ${to}, a private address`;
+  const message = `${url} ${what}: write allow-private: true if that is meant`;
+  return new FetchError(FetchErrorCode.private, message, { cause });
 }
 
 export function truncatedError(url: string, cause?: unknown): FetchError {

@@ -3,7 +3,9 @@
  * the bytes or a FetchError that says whether waiting helps; the cache holds the last good body throughout.
  */
 
+import { lookup as systemLookup } from 'node:dns';
 import { readFileSync } from 'node:fs';
+import type { LookupFunction } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { rootCertificates } from 'node:tls';
 import { Agent, type Dispatcher, ProxyAgent } from 'undici';
@@ -19,6 +21,7 @@ import {
 import { FetchError, FetchErrorCode } from './fetch-error.ts';
 import { isStrongEtag } from './fetch-header.ts';
 import { FETCH_LIMITS } from './limits.ts';
+import { isPrivateHost, publicLookup } from './private-address.ts';
 import { type ProxyChoice, proxyChoice } from './proxy.ts';
 
 export interface FetchRequest {
@@ -32,6 +35,8 @@ export interface FetchRequest {
   readonly sha256?: string;
   /** Sent to the origin of `url` only. Names in any case. */
   readonly headers?: Readonly<Record<string, string>>;
+  /** Only true has it come from a private address, where `url` itself does not say so: of this host, or of a network beside it. */
+  readonly allowPrivate?: boolean;
   readonly signal?: AbortSignal;
 }
 
@@ -67,6 +72,8 @@ export interface FetcherOptions {
   readonly trustedCertificates?: readonly string[];
   /** Follow redirects from https to http, which are refused otherwise. */
   readonly allowInsecureRedirects?: boolean;
+  /** How names are looked up; default: that of the system. */
+  readonly lookup?: LookupFunction;
   /** Default: that of FETCH_LIMITS. */
   readonly leastSpeed?: LeastSpeed;
   /** Default: `rulecast/VERSION`. */
@@ -87,7 +94,8 @@ export class Fetcher {
   private readonly leastSpeed: LeastSpeed;
   private readonly ownHeaders: Readonly<Record<string, string>>;
   private readonly tls: { readonly timeout: number; readonly ca?: string[] };
-  /** By proxy; '' goes directly. */
+  private readonly lookup: LookupFunction;
+  /** By proxy; '' goes directly, 'private' to private addresses too. */
   private readonly dispatchers = new Map<string, Dispatcher>();
   /** The work on each URL that is under way: two at a time would take turns at its cache. */
   private readonly turns = new Map<string, Promise<unknown>>();
@@ -102,6 +110,7 @@ export class Fetcher {
     this.sleep = options.sleep ?? ((ms, signal) => sleep(ms, undefined, { signal }));
     this.proxyFor = proxyChoice(options.proxy, environment);
     this.allowInsecureRedirects = options.allowInsecureRedirects ?? false;
+    this.lookup = options.lookup ?? systemLookup;
     this.leastSpeed = options.leastSpeed ?? FETCH_LIMITS.leastSpeed;
     this.ownHeaders = {
       'user-agent': options.userAgent ?? `rulecast/${ownVersion()}`,
@@ -222,8 +231,10 @@ export class Fetcher {
   ): Promise<AttemptResult> {
     const stop = anySignal(this.closing.signal, request.signal);
     const late = AbortSignal.timeout(request.timeoutMs);
+    const allowPrivate = request.allowPrivate === true || isPrivateHost(url);
     const attempt: Attempt = {
       url,
+      allowPrivate,
       ownHeaders: this.ownHeaders,
       privateHeaders: privateHeadersOf(url, request.headers),
       validators,
@@ -232,7 +243,7 @@ export class Fetcher {
       allowInsecureRedirects: this.allowInsecureRedirects,
       leastSpeed: this.leastSpeed,
       nowMs: this.nowMs,
-      dispatcherFor: (to) => this.dispatcherFor(to),
+      dispatcherFor: (to) => this.dispatcherFor(to, allowPrivate),
     };
     if (stop.aborted) throw abortedError(url);
     try {
@@ -245,14 +256,18 @@ export class Fetcher {
     }
   }
 
-  private dispatcherFor(url: URL): { readonly dispatcher: Dispatcher; readonly proxied: boolean } {
+  private dispatcherFor(
+    url: URL,
+    allowPrivate: boolean,
+  ): { readonly dispatcher: Dispatcher; readonly proxied: boolean } {
     const proxy = this.proxyFor(url);
-    const key = proxy?.href ?? '';
+    const key = proxy?.href ?? (allowPrivate ? 'private' : '');
+    const lookup = allowPrivate ? this.lookup : publicLookup(this.lookup);
     let dispatcher = this.dispatchers.get(key);
     if (dispatcher === undefined) {
       dispatcher =
         proxy === undefined
-          ? new Agent({ connect: this.tls, maxHeaderSize: FETCH_LIMITS.headerBytes })
+          ? new Agent({ connect: { ...this.tls, lookup }, maxHeaderSize: FETCH_LIMITS.headerBytes })
           : new ProxyAgent({
               uri: proxy.href,
               proxyTunnel: false, // plain http in absolute form: what proxies for updates expect

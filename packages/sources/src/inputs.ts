@@ -121,10 +121,10 @@ export interface FetchHow {
 export async function fetchInputs(source: FetchConfig, fetcher: Downloader, how: FetchHow): Promise<Inputs> {
   const outcomes: FetchOutcome[] = [];
   for (const url of source.urls) {
-    const { sha256, headers, maxBytes = how.limits.bytes } = source;
+    const { sha256, headers, allowPrivate, maxBytes = how.limits.bytes } = source;
     const pin = sha256 === undefined ? {} : { sha256 };
     const { timeoutMs, signal } = how;
-    outcomes.push(await fetcher.fetch({ url, headers, maxBytes, timeoutMs, signal, ...pin }));
+    outcomes.push(await fetcher.fetch({ url, headers, maxBytes, timeoutMs, signal, allowPrivate, ...pin }));
   }
   return inputsOf(outcomes);
 }

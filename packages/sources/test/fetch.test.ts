@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import type { ServerResponse } from 'node:http';
+import type { LookupFunction } from 'node:net';
 import { join } from 'node:path';
 import { brotliCompressSync, deflateSync, gzipSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
@@ -710,5 +711,53 @@ describe('a server that is slow', () => {
     const failure = freshFetcher().fetch(ask(server.url, { timeoutMs: 100 }));
     await expect(failure).rejects.toMatchObject({ code: 'timeout', temporary: true });
     expect(server.requests).toHaveLength(1);
+  });
+});
+
+// A feed that redirected to 127.0.0.1 or 169.254.169.254 had the publisher ask there.
+describe('a server of the Internet', () => {
+  /** A name of the Internet that stands for 127.0.0.1. */
+  const lookup: LookupFunction = (_, __, callback) => callback(null, [{ address: '127.0.0.1', family: 4 }]);
+
+  it.each([
+    'http://127.0.0.1:$PORT/',
+    'http://localhost:$PORT/',
+    'http://0x7f000001:$PORT/',
+    'http://[::ffff:127.0.0.1]:$PORT/',
+    'http://169.254.169.254/latest/meta-data/',
+    'http://10.137.0.1/',
+    'http://[fd00::1]/',
+  ])('does not lead a download to %s, not even through a proxy', async (target) => {
+    const secret = await serve({ '/': (_, response) => response.end(BODY) });
+    const proxy = await serveRaw(
+      `HTTP/1.1 302 Found\r\nlocation: ${target.replace('$PORT', String(secret.port))}\r\ncontent-length: 0\r\n\r\n`,
+    );
+    const fetcher = freshFetcher({ proxy: proxy.url }); // the proxy itself may be where it likes
+    const failure = fetcher.fetch(ask('http://feeds.example/list'));
+    await expect(failure).rejects.toMatchObject({ code: 'private-address', temporary: false });
+    await expect(failure).rejects.toThrow(
+      /^http:\/\/feeds.example\/list leads to .*: write allow-private: true/,
+    );
+    expect(secret.requests).toEqual([]);
+  });
+
+  it('whose name stands for a private address is not connected to', async () => {
+    const secret = await serve({ '/': (_, response) => response.end(BODY) });
+    const url = `http://feeds.example:${secret.port}/`;
+    const failure = freshFetcher({ lookup }).fetch(ask(url));
+    await expect(failure).rejects.toMatchObject({ code: 'private-address', temporary: false });
+    await expect(failure).rejects.toThrow(/allow-private: true/);
+    expect(secret.requests).toEqual([]);
+    expect(textOf(await freshFetcher({ lookup }).fetch(ask(url, { allowPrivate: true })))).toBe(BODY);
+  });
+
+  it('may be redirected from to a private address by permission, and from a private URL without', async () => {
+    const near = await serve({ '/': (_, response) => response.end(BODY) });
+    const server = await serve({
+      '/': (_, response) => response.writeHead(302, { location: `${near.url}/` }).end(),
+    });
+    expect(textOf(await freshFetcher().fetch(ask(server.url)))).toBe(BODY);
+    const url = `http://feeds.example:${server.port}/`;
+    expect(textOf(await freshFetcher({ lookup }).fetch(ask(url, { allowPrivate: true })))).toBe(BODY);
   });
 });

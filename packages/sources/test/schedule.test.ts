@@ -227,12 +227,13 @@ describe('slow runs', () => {
   it('come after those that were quick when both are due', async () => {
     const rig = new Rig();
     for (const name of ['slow', 'slow-too', 'quick']) rig.schedule.add(name, 'fetch', 0, [name]);
+    await turns();
     await rig.pass(2000);
     expect(rig.begun).toEqual(['slow', 'slow-too', 'quick']);
     for (const name of ['quick', 'slow', 'slow-too']) await rig.end(name, 500);
     rig.schedule.add('new', 'fetch', 600, ['new']);
     await rig.pass(600);
-    expect(rig.begun.slice(3)).toEqual(['quick', 'slow-too']); // which nobody had to pass
+    expect(rig.begun.slice(3)).toEqual(['slow-too', 'quick']); // nobody had to pass the first
     await rig.end('quick');
     expect(rig.begun.at(-1)).toBe('new');
     await rig.end('new');
