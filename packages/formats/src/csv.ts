@@ -1,20 +1,28 @@
 /**
- * CSV tables: which column holds what, and the entries of their records. Titles decide, then what was asked for, then what the
- * first records hold.
+ * CSV tables: which column holds what, and the entries of their records. What was asked for decides, then titles, then what the
+ * first records prove. An address in a column that is not used is a reject: the table is about something else than its entries then.
  *
  *     Domain,Malware,Date added,Source       a column of names, by its title
  *     start_ip,end_ip,country,asn            a range in two columns
- *     1.0.0.0,1.0.0.255,AU                   the same without titles, by content
+ *     1.0.0.0,1.0.0.255,AU                   the same without titles, in the format `ranges`
  *     192.0.2.0/24,NL,NL-NH,Amsterdam,1098   geofeed (RFC 8805), whose columns are fixed
  */
 
-import { newPrefixScratch, parseDottedQuad, parsePrefixBytes } from '@rulecast/rules';
+import {
+  compareWordsAt,
+  newPrefixScratch,
+  parseDottedQuad,
+  parsePrefixBytes,
+  strideOf,
+} from '@rulecast/rules';
 import type { Collector } from './collector.ts';
 import { type CsvRecord, eachCsvRecord } from './csv-records.ts';
-import { isAddressLike, readName } from './entry.ts';
+import { endOf, isAddressField, isHostField, isNameField, startOf, surveyColumns } from './csv-survey.ts';
+import { sampleLines } from './detect-list.ts';
+import { EntryFaultCode } from './entry.ts';
 import { EntryFilter } from './filter.ts';
 import { ImportFault } from './import-options.ts';
-import { DASH, HASH, indexIn, latin1, lineEndAt, nextLineAt, printable, skipBlanks } from './text.ts';
+import { HASH, latin1, lineEndAt, nextLineAt, printable, quote, quoteBytes, skipBlanks } from './text.ts';
 
 /** Delimiters that are recognised, the likeliest first. */
 export const CSV_DELIMITERS = [0x2c, 0x09, 0x3b, 0x7c] as const; // , tab ; |
@@ -24,6 +32,11 @@ const COUNTRY = /^[A-Za-z]{2}$/;
 const ASN = /^(?:[Aa][Ss])?\d{1,10}$/;
 /** Longest part of a header that is repeated in a message. */
 const HEADER_MAX_CHARS = 120;
+/** Our choice: the share of rows in which a column must read to be taken unasked, and where somebody at least said that it is CSV. */
+const GUESSED_SHARE = 0.95;
+const STATED_SHARE = 0.5;
+/** Lines that a refusal shows. */
+const LINES_SHOWN = 2;
 
 /** Titles in lower case, with everything but letters and digits taken out. */
 const TITLES = {
@@ -55,7 +68,12 @@ const GEOFEED_COLUMNS: Columns = { address: 0, country: 1, region: 2 };
 const scratch = newPrefixScratch();
 
 export function importCsv(collector: Collector, start: number): void {
-  new CsvReader(collector, start, undefined).read();
+  new CsvReader(collector, start, undefined, false).read();
+}
+
+/** A table of ranges: two columns without titles are their ends. */
+export function importRangesCsv(collector: Collector, start: number): void {
+  new CsvReader(collector, start, undefined, true).read();
 }
 
 /** Ranges as CSV, or as text, `first-last`, which the caller reads if there is no delimiter. */
@@ -64,7 +82,7 @@ export function hasDelimiter(bytes: Uint8Array, start: number): boolean {
 }
 
 export function importGeofeed(collector: Collector, start: number): void {
-  new CsvReader(collector, start, GEOFEED_COLUMNS).read();
+  new CsvReader(collector, start, GEOFEED_COLUMNS, false).read();
 }
 
 class CsvReader {
@@ -72,20 +90,29 @@ class CsvReader {
   private readonly start: number;
   private readonly filter: EntryFilter;
   private columns: Columns | undefined;
+  /** Whether unused columns may hold addresses: somebody said which column it is, or the format does. */
+  private readonly isSaid: boolean;
+  private readonly holdsRanges: boolean;
+  private readonly delimiter: number;
+  /** Of the ranges so far, the last address by family, where their being ranges is only a guess. */
+  private readonly lastEnds = new Map<4 | 6, Uint32Array>();
   /** Titles of the header, if the file has one. */
   private titles: readonly string[] | undefined;
   private isFirst = true;
 
-  constructor(collector: Collector, start: number, columns: Columns | undefined) {
+  constructor(collector: Collector, start: number, columns: Columns | undefined, holdsRanges: boolean) {
+    const { column, kind } = collector.options;
     this.collector = collector;
     this.start = start;
+    this.isSaid = columns !== undefined || column !== undefined || kind === 'names';
+    this.holdsRanges = holdsRanges;
+    this.delimiter = delimiterOf(collector.bytes, start) ?? CSV_DELIMITERS[0];
     this.filter = new EntryFilter(collector.options);
     this.columns = columns;
   }
 
   read(): void {
-    const { collector, start } = this;
-    const delimiter = delimiterOf(collector.bytes, start) ?? CSV_DELIMITERS[0];
+    const { collector, start, delimiter } = this;
     let header = 0; // the line of a header that no record followed yet
     eachCsvRecord(collector, start, delimiter, (record) => {
       if (collector.fault !== undefined) return;
@@ -107,7 +134,7 @@ class CsvReader {
     const { column } = this.collector.options;
     const titles = Array.from({ length: record.count }, (_, i) => fieldText(record, i));
     const named = typeof column === 'string' ? titles.findIndex((title) => sameTitle(title, column)) : -1;
-    const hasEntry = titles.some((_, i) => isAddress(record, i) || isDottedName(record, i));
+    const hasEntry = titles.some((_, i) => isAddressField(record, i) || isNameField(record, i));
     const isTitled = titles.some((title) => ROLE_OF.has(plainTitle(title)));
     if (named < 0 && (hasEntry || (!isTitled && record.count === 1))) return false;
     this.titles = titles;
@@ -133,11 +160,25 @@ class CsvReader {
       if (collector.fault === undefined) this.refuse(record, 0, 'no field is an address or a name');
       return;
     }
-    if (this.isFilteredOut(record, columns)) return;
+    if (this.isFilteredOut(record, columns) || this.refuseUnused(record, columns)) return;
     const { address, first, last, name } = columns;
     if (first !== undefined && last !== undefined) this.useRange(record, first, last);
     else if (address !== undefined) this.useEntry(record, address);
     else if (name !== undefined) this.useEntry(record, name);
+  }
+
+  /** Rejects a record with an address in a column that is not used. Returns whether it did. */
+  private refuseUnused(record: CsvRecord, { address, first, last, name }: Columns): boolean {
+    if (this.isSaid) return false;
+    const used = first !== undefined && last !== undefined ? [first, last] : [address ?? name];
+    for (let i = 0; i < record.count; i++) {
+      if (used.includes(i) || !isAddressField(record, i)) continue;
+      const shown = quoteBytes(record.text, startOf(record, i), endOf(record, i));
+      const reason = `${shown} is an address in column ${this.titleOf(i)}, which is not used: say which column holds the entries with column:`;
+      this.refuse(record, i, reason, EntryFaultCode.secondAddress);
+      return true;
+    }
+    return false;
   }
 
   private isFilteredOut(record: CsvRecord, columns: Columns): boolean {
@@ -166,11 +207,38 @@ class CsvReader {
     const end = endOf(record, first);
     const lastStart = startOf(record, last);
     const lastEnd = endOf(record, last);
+    if (!this.isInOrder(record, first, last)) {
+      const shown = `${quoteBytes(text, start, end)} to ${quoteBytes(text, lastStart, lastEnd)}`;
+      const reason = `${shown} is out of order, so that it may be no range: say format: ranges if it is one`;
+      this.refuse(record, first, reason, 'range-out-of-order');
+      return;
+    }
     const from = parseDottedQuad(text, start, end);
     const to = from < 0 ? -1 : parseDottedQuad(text, lastStart, lastEnd);
     if (from >= 0 && from <= to && collector.holdsPrefixes)
       collector.ip4Range(from, to, text === collector.bytes ? start : collector.at);
     else collector.range(text, start, end, lastStart, lastEnd);
+  }
+
+  /** Whether a range is behind those before it, as in tables of ranges, or need not be. */
+  private isInOrder(record: CsvRecord, first: number, last: number): boolean {
+    const { collector, titles, lastEnds } = this;
+    if (!this.holdsRanges || titles !== undefined || collector.options.format !== undefined) return true;
+    const { text } = record;
+    if (parsePrefixBytes(text, startOf(record, first), endOf(record, first), scratch) !== undefined)
+      return true;
+    const { family } = scratch;
+    const before = lastEnds.get(family);
+    if (before !== undefined && compareWordsAt(scratch.words, 0, before, 0, strideOf(family)) <= 0)
+      return false;
+    const start = scratch.words.slice();
+    const isRead = parsePrefixBytes(text, startOf(record, last), endOf(record, last), scratch) === undefined;
+    const isRange =
+      isRead &&
+      scratch.family === family &&
+      compareWordsAt(start, 0, scratch.words, 0, strideOf(family)) <= 0;
+    if (isRange) lastEnds.set(family, scratch.words.slice());
+    return true; // what is wrong with a range is told by who reads it
   }
 
   private useEntry(record: CsvRecord, column: number): void {
@@ -185,10 +253,10 @@ class CsvReader {
     else collector.entry(record.text, start, end);
   }
 
-  private refuse(record: CsvRecord, column: number, reason: string): void {
+  private refuse(record: CsvRecord, column: number, reason: string, code = 'no-entry'): void {
     const { collector } = this;
     const at = record.text === collector.bytes ? startOf(record, column) : collector.at;
-    collector.reject(at, 'no-entry', reason);
+    collector.reject(at, code, reason);
   }
 
   private titleOf(column: number): string {
@@ -203,12 +271,40 @@ class CsvReader {
     const { column, kind } = this.collector.options;
     const roles = rolesOf(this.titles ?? []);
     const entry =
-      column !== undefined ? this.askedColumn(column) : entryColumns(record, roles, kind === 'names');
+      column !== undefined
+        ? this.askedColumn(column)
+        : hasEntryRole(roles)
+          ? titledColumns(record, roles, kind === 'names')
+          : ((this.holdsRanges ? rangeColumns(record) : undefined) ?? this.surveyed());
     if (entry === undefined) return undefined;
     const attributes = this.titles === undefined ? attributesByContent(record, entry) : roles;
     const { country, asn, score, region } = attributes;
     const columns = { ...entry, ...present({ country, asn, score, region }) };
     return this.hasFilterColumns(columns) ? columns : undefined;
+  }
+
+  /** The column that the first rows prove; without a proof the file is refused. */
+  private surveyed(): Columns | undefined {
+    const { collector, start, delimiter, titles } = this;
+    const { format, kind } = collector.options;
+    const survey = surveyColumns(collector.bytes, start, {
+      delimiter,
+      hasHeader: titles !== undefined,
+      wantsNames: kind === 'names',
+      share: format === undefined ? GUESSED_SHARE : STATED_SHARE,
+    });
+    if (survey.kind === 'addresses') return { address: survey.column };
+    if (survey.kind === 'names') return { name: survey.column };
+    const lines: string[] = [];
+    for (const line of sampleLines(collector.bytes, start)) {
+      if (line.startsWith('#')) continue;
+      if (lines.push(quote(line)) === LINES_SHOWN) break;
+    }
+    this.refuseFile(
+      `nothing says which column holds the entries: ${survey.why}; say column: NUMBER, or format: (ranges, if two columns are the ends of ranges), or keep one column; it starts with ${lines.join(' and ')}`,
+      ImportFault.unproven,
+    );
+    return undefined;
   }
 
   private askedColumn(column: string | number): Columns | undefined {
@@ -241,9 +337,9 @@ class CsvReader {
     return false;
   }
 
-  private refuseFile(reason: string): void {
+  private refuseFile(reason: string, code: string = ImportFault.noColumn): void {
     const { line } = this.collector;
-    this.collector.refuseFile({ line, column: 1, code: ImportFault.noColumn, reason });
+    this.collector.refuseFile({ line, column: 1, code, reason });
   }
 }
 
@@ -275,19 +371,25 @@ function rolesOf(titles: readonly string[]): Columns {
   return roles;
 }
 
-/** The columns of the entry: by titles where the record agrees with them, else the first that holds one. */
-function entryColumns(record: CsvRecord, roles: Columns, wantsNames: boolean): Columns | undefined {
+function hasEntryRole({ address, first, last, name }: Columns): boolean {
+  return address !== undefined || name !== undefined || (first !== undefined && last !== undefined);
+}
+
+/** The columns of the entry by titles, where the record agrees with them. */
+function titledColumns(record: CsvRecord, roles: Columns, wantsNames: boolean): Columns | undefined {
   const { address, first, last, name } = roles;
-  if (wantsNames && name !== undefined) return { name };
-  if (!wantsNames && first !== undefined && last !== undefined && isAddress(record, first))
-    return { first, last };
-  if (!wantsNames && address !== undefined && isEntry(record, address)) return { address };
-  if (name !== undefined) return { name };
-  for (let i = 0; i < record.count && !wantsNames; i++) {
-    if (!isAddress(record, i)) continue;
-    return isHost(record, i) && isHost(record, i + 1) ? { first: i, last: i + 1 } : { address: i };
+  if (wantsNames) return name === undefined ? undefined : { name };
+  if (first !== undefined && last !== undefined && isAddressField(record, first)) return { first, last };
+  const isEntry = address !== undefined && (isAddressField(record, address) || isNameField(record, address));
+  if (isEntry) return { address };
+  return name === undefined ? undefined : { name };
+}
+
+/** The columns of a range without titles: the first two that hold one address each. */
+function rangeColumns(record: CsvRecord): Columns | undefined {
+  for (let i = 0; i + 1 < record.count; i++) {
+    if (isHostField(record, i) && isHostField(record, i + 1)) return { first: i, last: i + 1 };
   }
-  for (let i = 0; i < record.count; i++) if (isDottedName(record, i)) return { name: i };
   return undefined;
 }
 
@@ -320,40 +422,6 @@ function sameTitle(title: string, wanted: string): boolean {
 
 // ── Fields ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-/** Where a field starts; one that the record does not have is empty. */
-function startOf(record: CsvRecord, column: number): number {
-  return column < record.count ? record.starts[column]! : 0; // column < count <= length
-}
-
-function endOf(record: CsvRecord, column: number): number {
-  return column < record.count ? record.ends[column]! : 0; // likewise
-}
-
 function fieldText(record: CsvRecord, column: number): string {
   return latin1(record.text, startOf(record, column), endOf(record, column));
-}
-
-function isAddress(record: CsvRecord, column: number): boolean {
-  const start = startOf(record, column);
-  const end = endOf(record, column);
-  const dash = indexIn(record.text, DASH, start, end);
-  const firstEnd = dash > start ? dash : end;
-  return parsePrefixBytes(record.text, start, firstEnd, scratch) === undefined;
-}
-
-/** Whether a field is one address, as the ends of ranges are. */
-function isHost(record: CsvRecord, column: number): boolean {
-  return isAddress(record, column) && scratch.length === (scratch.family === 4 ? 32 : 128);
-}
-
-function isDottedName(record: CsvRecord, column: number): boolean {
-  const start = startOf(record, column);
-  const end = endOf(record, column);
-  if (end === start || isAddressLike(record.text, start, end)) return false;
-  const name = readName(record.text, start, end);
-  return typeof name === 'string' && name.includes('.');
-}
-
-function isEntry(record: CsvRecord, column: number): boolean {
-  return isAddress(record, column) || isDottedName(record, column);
 }

@@ -3,9 +3,10 @@
  * where the content does not.
  */
 
-import { parseHostName, parsePrefix } from '@rulecast/rules';
+import { bitsOf, parseHostName, parsePrefix } from '@rulecast/rules';
 import { JsonCursor, JsonError } from './json-cursor.ts';
 import { LIST_FORMATS, type ListFormatName } from './list-format.ts';
+import { splitRange } from './range.ts';
 import { CR, LF, lineEndAt, nextLineAt, SPACE, TAB } from './text.ts';
 
 const OPEN_BRACE = 0x7b;
@@ -151,7 +152,7 @@ function gatherPaths(json: JsonCursor, path: string, into: Set<string>): void {
 const ADDRESS = String.raw`(?:\d{1,3}(?:\.\d{1,3}){3}|[0-9A-Fa-f]{0,4}:[0-9A-Fa-f:]*:[0-9A-Fa-f.:]*)`;
 const PREFIX = `${ADDRESS}(?:/\\d{1,3})?`;
 /** What a line of each format looks like; a line votes for the first that it fits. */
-const LINE_SIGNS: readonly (readonly [ListFormatName, RegExp])[] = [
+const LINE_SIGNS: readonly (readonly [ListFormatName, { readonly test: (line: string) => boolean }])[] = [
   ['rir', /^(?:\d+(?:\.\d+)?\|[a-z]+\||[a-z]+\|(?:[A-Z]{2}|\*|)\|(?:asn|ipv4|ipv6)\|)/],
   ['ipset', /^(?:(?:create|add|-N|-A)\s+\S+\s+\S|COMMIT$)/],
   [
@@ -163,7 +164,8 @@ const LINE_SIGNS: readonly (readonly [ListFormatName, RegExp])[] = [
   ['rpz', /^\$(?:TTL|ORIGIN)\s|\sSOA\s|^\S+\s+(?:\d+\w*\s+)?(?:IN\s+)?CNAME\s+\S+$/i],
   ['hosts', /^(?:0\.0\.0\.0|127\.0\.0\.1|::1?|255\.255\.255\.255|fe80::1%\w+)\s+[A-Za-z0-9_*][^/\s]*/],
   ['p2p', /^.*:\s*\d+(?:\.\d+){3}\s*-\s*\d+(?:\.\d+){3}$/],
-  ['ranges', new RegExp(`^"?${ADDRESS}"?\\s*[-,;\\t|]\\s*"?${ADDRESS}"?(?:\\s*[,;\\t|].*)?$`)],
+  ['ranges', new RegExp(`^"?${ADDRESS}"?\\s*-\\s*"?${ADDRESS}"?(?:\\s*[,;\\t|].*)?$`)],
+  ['ranges', { test: isRangeRow }],
   ['geofeed', new RegExp(`^${PREFIX},(?:[A-Z]{2}|(?:[A-Z]{2})?,(?:[A-Z]{2}-\\w{1,3})?(?:,[^,]*){0,2})$`)],
   ['scored', new RegExp(`^${PREFIX}[ \\t,;|]+\\d+(?:\\.\\d+)?$`)],
   ['csv', /^(?:[^#;]|#(?!\s))*?[^\s,][^,]*,|^[^\t]+\t[^\t]+|^[^;\s]+;[^;]+;|^"[^"]*"/],
@@ -200,6 +202,26 @@ function detectTextFormat(fileName: string, lines: Iterable<string>): ListFormat
   }
   const format = decide(votes, byExtension(fileName));
   return format === 'plain' && headers > 0 && addresses > 0 ? 'netset' : format;
+}
+
+/** Two addresses by accident make many CIDRs, and the ends of what somebody was given one or two. */
+const RANGE_ROW_CIDRS_MAX = 2;
+
+/** Whether a line is a row of a table of ranges: first and last address of one or two CIDRs, and something about them. */
+function isRangeRow(line: string): boolean {
+  const delimiter = /[,;\t|]/.exec(line)?.[0];
+  if (delimiter === undefined) return false;
+  const [first, last, about] = line.split(delimiter).map((field) => field.trim().replaceAll('"', ''));
+  if (first === undefined || last === undefined || about === undefined || about === '') return false;
+  const [from, to] = [parsePrefix(first), parsePrefix(last)];
+  if (typeof from === 'string' || typeof to === 'string' || typeof parsePrefix(about) !== 'string')
+    return false;
+  if (from.family !== to.family || from.length + to.length !== 2 * bitsOf(from.family)) return false;
+  let cidrs = 0;
+  const isSplit = splitRange(from.family, from.words, to.words, () => {
+    cidrs++;
+  });
+  return isSplit && cidrs <= RANGE_ROW_CIDRS_MAX;
 }
 
 /** `##.ad` hides a part of a page; `## Title` is a comment. */

@@ -16,13 +16,16 @@ import {
   prefixOf,
 } from '@rulecast/rules';
 import { type PrefixSink, splitRange } from './range.ts';
-import { DASH, indexIn, isBlank, latin1, quoteBytes, skipBlanks } from './text.ts';
+import { DASH, HASH, indexIn, isBlank, latin1, quoteBytes, skipBlanks } from './text.ts';
 
+const COMMA = 0x2c;
 const DOT = 0x2e;
 const SLASH = 0x2f;
 const ZERO = 0x30;
 const NINE = 0x39;
 const COLON = 0x3a;
+const SEMICOLON = 0x3b;
+const BAR = 0x7c;
 
 /** What is wrong with an entry, and at which byte. Its codes are those of PrefixFault and NameFault and these. */
 export interface EntryFault {
@@ -252,6 +255,25 @@ function holdsMappedBlock(first: Uint32Array, last: Uint32Array): boolean {
 
 /** Where the token that starts at `start` ends; with `atDash`, a `-` ends it too. */
 export type TokenEnd = (bytes: Uint8Array, start: number, limit: number, atDash: boolean) => number;
+
+/** Where the first word of bytes[start, end) starts that is an address or CIDR, or -1. Words are divided by blanks, commas and bars; `#`, `;` and `//` end them. */
+export function addressIndex(bytes: Uint8Array, start: number, end: number): number {
+  for (let at = start; at < end; ) {
+    const byte = bytes[at];
+    if (byte === HASH || byte === SEMICOLON || (byte === SLASH && bytes[at + 1] === SLASH)) return -1;
+    let wordEnd = at;
+    while (wordEnd < end && !isWordEnd(bytes[wordEnd])) wordEnd++;
+    if (wordEnd - at > 2 && parsePrefixBytes(bytes, at, wordEnd, wordScratch) === undefined) return at;
+    at = Math.max(wordEnd, at + 1);
+  }
+  return -1;
+}
+
+const wordScratch = newPrefixScratch();
+
+function isWordEnd(byte: number | undefined): boolean {
+  return isBlank(byte) || byte === COMMA || byte === BAR || byte === SEMICOLON || byte === HASH;
+}
 
 /** Tokens of an entry that stands alone: ended by blanks only. */
 export const bareTokenEnd: TokenEnd = (bytes, start, limit, atDash) => {

@@ -101,5 +101,7 @@ export const ImportFault = {
   wrongKind: 'wrong-kind',
   uselessFilter: 'useless-filter',
   noColumn: 'no-such-column',
+  /** Text with commas, of which nothing says what its columns hold. */
+  unproven: 'unproven-table',
   rejects: 'too-many-rejects',
 } as const;

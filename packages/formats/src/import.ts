@@ -6,7 +6,7 @@
 import type { List } from '@rulecast/rules';
 import { importAdblock } from './adblock.ts';
 import { Collector } from './collector.ts';
-import { hasDelimiter, importCsv, importGeofeed } from './csv.ts';
+import { hasDelimiter, importCsv, importGeofeed, importRangesCsv } from './csv.ts';
 import { importDelegated } from './delegated.ts';
 import { detectLine } from './detect.ts';
 import { contentStart, detectListFormat } from './detect-list.ts';
@@ -177,7 +177,7 @@ function importText(collector: Collector): void {
 
 /** Ranges as CSV, or `first-last` as plain lists have them. */
 function importRanges(collector: Collector, start: number): void {
-  if (hasDelimiter(collector.bytes, start)) importCsv(collector, start);
+  if (hasDelimiter(collector.bytes, start)) importRangesCsv(collector, start);
   else importText(collector);
 }
 

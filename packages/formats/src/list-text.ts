@@ -21,6 +21,7 @@ import {
   prefixOf,
 } from '@rulecast/rules';
 import {
+  addressIndex,
   type EntryFault,
   EntryFaultCode,
   EntryReader,
@@ -316,8 +317,6 @@ function readListedName(bytes: Uint8Array, from: number, nameEnd: number, end: n
   return { code: EntryFaultCode.words, at: from, reason };
 }
 
-const scratch = newPrefixScratch();
-
 /**
  * Whether ignoring the fields after an address would lose what the line means: a hosts file's name, or a second address of
  * a line that is a table of ranges or several entries.
@@ -334,9 +333,10 @@ function trailingFault(bytes: Uint8Array, from: number, end: number): EntryFault
     const reason = `a line of a hosts file: it is about the name ${quoteBytes(bytes, second, secondEnd)}, not about the address before it; keep the names alone`;
     return { code: EntryFaultCode.hostsLine, at: from, reason };
   }
-  if (parsePrefixBytes(bytes, second, secondEnd, scratch) !== undefined) return undefined;
-  const reason = `a second address, ${quoteBytes(bytes, second, secondEnd)}: write one entry a line, and a range as 192.0.2.1-192.0.2.9`;
-  return { code: EntryFaultCode.secondAddress, at: second, reason };
+  const other = addressIndex(bytes, second, end);
+  if (other < 0) return undefined;
+  const reason = `a second address, ${quoteBytes(bytes, other, tokenEnd(bytes, other, end, false))}: write one entry a line, and a range as 192.0.2.1-192.0.2.9`;
+  return { code: EntryFaultCode.secondAddress, at: other, reason };
 }
 
 /**

@@ -5,7 +5,8 @@
  */
 
 import type { Collector } from './collector.ts';
-import { eachLine } from './lines.ts';
+import { addressIndex, EntryFaultCode } from './entry.ts';
+import { eachLine, wordEnd } from './lines.ts';
 import { HASH, isBlank, quoteBytes } from './text.ts';
 
 const COMMA = 0x2c;
@@ -31,6 +32,12 @@ export function importScored(collector: Collector, start: number): void {
     if (score === undefined) {
       const reason = `${quoteBytes(bytes, from, end)} has no number behind the address`;
       collector.reject(at, 'no-score', reason);
+      return;
+    }
+    const other = addressIndex(bytes, at, end);
+    if (other >= 0) {
+      const reason = `a second address, ${quoteBytes(bytes, other, wordEnd(bytes, other, end))}: write one entry a line`;
+      collector.reject(other, EntryFaultCode.secondAddress, reason);
     } else if (score < minScore) collector.skip('low-score');
     else collector.address(bytes, from, entryEnd);
   });

@@ -81,8 +81,8 @@ describe('judgeImport: what is no list', () => {
     [
       'binary data',
       Uint8Array.from({ length: 4000 }, (_, i) => (i * 7919) & 255),
-      'too-many-rejects',
-      /^\d+ % of/,
+      'unusable',
+      /^nothing says which column holds the entries/,
     ],
   ] as const)('%s', (_name, content, code, reason) => {
     const verdict = judge(content);
