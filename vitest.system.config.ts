@@ -1,6 +1,6 @@
 import { defineConfig } from 'vitest/config';
 
-/** Tests of whole processes under trouble: killed, cut off, stopped, damaged, full. Minutes long, so apart from `npm test`. */
+/** Tests of whole processes: killed, cut off, stopped, damaged, full, or long at work. Minutes long, so apart from `npm test`. */
 export default defineConfig({
   test: {
     include: ['test/system/**/*.test.ts'],

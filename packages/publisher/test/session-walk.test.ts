@@ -11,6 +11,7 @@ import {
 } from '@rulecast/protocol';
 import { type Endpoint, parseEndpoint } from '@rulecast/vchan';
 import { describe, expect, it, onTestFinished } from 'vitest';
+import { often } from '../../../test/thorough.ts';
 import type { Publisher } from '../src/publisher.ts';
 import { serveSubscribers } from '../src/serve.ts';
 import { type Draw, randomHosts, seeded } from './churn.ts';
@@ -171,7 +172,7 @@ class Walker {
 }
 
 describe('a session', () => {
-  it.each(Array.from({ length: 24 }, (_, i) => i + 1))(
+  it.each(Array.from({ length: often(8, 24) }, (_, i) => i + 1))(
     'brings the head whatever the subscriber does, seed %i',
     async (seed) => {
       const publisher = freshPublisher();

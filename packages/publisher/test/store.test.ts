@@ -12,6 +12,7 @@ import {
 import { formatPrefixAt, prefixListOf, type RuleSet } from '@rulecast/rules';
 import { type Database, open } from 'lmdb';
 import { describe, expect, it, onTestFinished } from 'vitest';
+import { often } from '../../../test/thorough.ts';
 import { Committer } from '../src/commit.ts';
 import { type Identity, openIdentity } from '../src/identity.ts';
 import { type Release, Store, StoreError, type StoreOptions } from '../src/store.ts';
@@ -90,10 +91,14 @@ function churn(count: number, entries: number, seed = 7): readonly RuleSet[] {
   return Array.from({ length: count }, () => source.next());
 }
 
-/** Lists that share nothing, so that each delta is about as large as a snapshot: 400 kB. */
+const LARGE: RuleSet[] = [];
+const drawLarge = seeded(11);
+
+/** Lists that share nothing, so that each delta is about as large as a snapshot: 400 kB. Always the same ones. */
 function largeRuleSets(count: number): readonly RuleSet[] {
-  const draw = seeded(11);
-  return Array.from({ length: count }, () => ruleSetOf({ hosts: prefixListOf(randomHosts(draw, 200_000)) }));
+  while (LARGE.length < count)
+    LARGE.push(ruleSetOf({ hosts: prefixListOf(randomHosts(drawLarge, 200_000)) }));
+  return LARGE.slice(0, count);
 }
 
 function expectSame(actual: RuleSet | undefined, expected: RuleSet | undefined): void {
@@ -400,7 +405,7 @@ describe('a damaged store is refused, and never gives a wrong rule set', () => {
     if (intact === undefined) throw new Error('no head');
     const original = await directory.raw(database, (raw) => Buffer.from(raw.get(key as string) ?? ''));
     expect(original.length).toBeGreaterThan(0);
-    const step = Math.max(1, Math.floor(original.length / 24));
+    const step = Math.max(1, Math.floor(original.length / often(8, 24)));
     const outcomes: string[] = [];
     for (let at = 0; at < original.length; at += step) {
       const damaged = Buffer.from(original);
@@ -547,7 +552,7 @@ describe('a process that is killed', () => {
 
   it('at any time of 50 commits loses none that resolved, and leaves a whole head', async () => {
     const draw = seeded(5);
-    for (let round = 0; round < 6; round++) {
+    for (let round = 0; round < often(2, 6); round++) {
       const directory = new StoreDirectory();
       const { printed, signal } = await runCommits(directory, 50, 1 + draw(40));
       expect(signal).toBe('SIGKILL');

@@ -12,6 +12,7 @@ import {
 } from '@rulecast/rules';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { often } from '../../../test/thorough.ts';
 import { ClassSets, type Cut, cutSpace } from '../src/classes.ts';
 import { DEFAULT_TABLE_LIMITS } from '../src/limits.ts';
 import { type MemoryViews, viewsOf } from '../src/memory.ts';
@@ -130,7 +131,7 @@ describe('a class map', () => {
         const columns = lists.map((list) => canonicalPrefixes(columnOf(list, family)));
         checkCut(family, columns, edgeAddresses([...lists.flat(), prefixOf(family, [0, 0, 0, 0], 0)]));
       }),
-      { seed: 1, numRuns: 400 },
+      { seed: 1, numRuns: often(150, 400) },
     );
   });
 

@@ -13,6 +13,7 @@ import {
   RunBuilder,
 } from '@rulecast/rules';
 import { afterAll, afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { often } from '../../../test/thorough.ts';
 import { isSmall } from '../src/compile-cost.ts';
 import { type CompileOrder, Compiler } from '../src/compiler.ts';
 import { Heap } from '../src/heap.ts';
@@ -110,7 +111,7 @@ describe('the compile thread', () => {
   }
 
   it('writes, byte for byte, what compiling in place writes, for random rule sets', async () => {
-    for (let seed = 0; seed < 200; seed++) {
+    for (let seed = 0; seed < often(60, 200); seed++) {
       const { ruleSet, environment } = randomCase(seed, 64);
       await checkImage(ruleSet, environment);
     }

@@ -15,6 +15,7 @@ import {
 } from '@rulecast/rules';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { classBenchPackets, classBenchRules, defaultPolicyOf } from '../../../test/bench/classbench.mjs';
+import { often } from '../../../test/thorough.ts';
 import {
   DEFAULT_TABLE_LIMITS,
   OUTCOMES_MAX,
@@ -189,7 +190,7 @@ describe('programs', () => {
     ['of many rules that are not combined', { rules: 400, limits: { combined: 0 } }],
     ['of many rules in three groups', { rules: 400, groups: 3 }],
   ])('decide as the evaluator does, by twin and engine alike: %s', (_, options) => {
-    check(30, 120, options);
+    check(often(10, 30), 120, options);
   });
 
   it.each(['acl', 'fw', 'ipc'] as const)(
@@ -220,7 +221,7 @@ describe('programs', () => {
   );
 
   it('are decided alike one by one and in tiles, with a program for all and with one for each packet', () => {
-    for (let seed = 0; seed < 40; seed++) {
+    for (let seed = 0; seed < often(12, 40); seed++) {
       const random = new Random(seed);
       const { ruleSet, environment } = programCase(
         random,
@@ -434,7 +435,7 @@ describe('classes that come later', () => {
     ['in lists of predicates', { rows: 0 }],
     ['where nothing is combined', { combined: 0 }],
   ])('are decided in place as by programs compiled with them: %s', (_, limits) => {
-    for (let seed = 0; seed < 15; seed++) {
+    for (let seed = 0; seed < often(5, 15); seed++) {
       const random = new Random(seed);
       const { ruleSet, environment } = listCase(random);
       const compiled = compile(ruleSet, environment, limits);

@@ -19,6 +19,7 @@ import {
   type Verdict,
 } from '@rulecast/rules';
 import { describe, expect, it } from 'vitest';
+import { often } from '../../../test/thorough.ts';
 import {
   CODE_ACTION_MASK,
   CodeAction,
@@ -133,13 +134,13 @@ describe('a table', () => {
     expect(table.explain(egressTo('192.0.2.1')).verdict).toEqual({ action: 'none', by: undefined });
   });
 
-  it('answers and explains 200,000 random packets at the edges of random rule sets as the evaluator does', () => {
+  it('answers and explains random packets at the edges of random rule sets as the evaluator does', () => {
     const table = new Table();
     const seen = new Map<string, number>();
-    for (let seed = 0; seed < 400; seed++) checkPackets(table, seed, 500, seen);
+    for (let seed = 0; seed < often(100, 400); seed++) checkPackets(table, seed, 500, seen);
     const kinds = ['egress rule', 'egress default', 'ingress rule', 'ingress default'];
     for (const kind of ['none  ', ...kinds.flatMap((k) => [`accept ${k}`, `drop ${k}`])]) {
-      expect(seen.get(kind) ?? 0, kind).toBeGreaterThan(1000);
+      expect(seen.get(kind) ?? 0, kind).toBeGreaterThan(often(250, 1000));
     }
   });
 

@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { type Daemon, rulectl, startPublisher, startSubscriber } from './processes.mjs';
+import { type Daemon, rulectl, startPublisher, startSubscriber } from '../processes.mjs';
 
 type Row = Readonly<Record<string, unknown>>;
 

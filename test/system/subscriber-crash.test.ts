@@ -8,17 +8,17 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { formatTrust } from '@rulecast/protocol';
 import { describe, expect, it } from 'vitest';
-import { expectEnforces, packetOf, sampleRuleSet } from './sample.ts';
+import { expectEnforces, packetOf, sampleRuleSet } from '../../packages/subscriber/test/sample.ts';
 import {
   chainOf,
   ScriptedPublisher,
   type ScriptedRelease,
   type ScriptedTransfer,
   snapshotOf,
-} from './scripted-publisher.ts';
-import { nobody, startedSubscriber, temporaryDirectory } from './started.ts';
+} from '../../packages/subscriber/test/scripted-publisher.ts';
+import { nobody, startedSubscriber, temporaryDirectory } from '../../packages/subscriber/test/started.ts';
 
-const CHILD = new URL('crash-child.mjs', import.meta.url).pathname;
+const CHILD = new URL('../../packages/subscriber/test/crash-child.mjs', import.meta.url).pathname;
 /** Processes at once. */
 const PARALLEL = 4;
 
