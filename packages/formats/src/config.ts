@@ -39,6 +39,8 @@ export interface PublisherConfig {
   readonly limits: SourceLimits;
   readonly tables: ReadonlyMap<string, TableConfig>;
   readonly lists: ReadonlyMap<string, ListConfig>;
+  /** Whether there is a key `lists:`, so that having none is meant; half a file may have lost it. */
+  readonly saysLists: boolean;
 }
 
 /** Files of Z85 keys, absolute paths, for ZeroMQ endpoints. */
@@ -161,6 +163,7 @@ function readConfig(
     limits: readLimits(reader.mapping(root, 'limits'), reader),
     tables,
     lists: readLists(root, reader, directory, tables),
+    saysLists: root?.entries.has('lists') === true,
   };
 }
 

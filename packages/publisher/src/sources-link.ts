@@ -34,6 +34,7 @@ export interface SourcesLinkOptions {
 const LISTS_SHOWN = 6;
 const DEGRADED_CHARS = 120;
 const REFUSED = 'the configuration is refused';
+const UNSAID = 'it has no lists: key';
 /** What takes effect at the next start only, by the key that the file has for it. */
 const START_KEYS = {
   name: 'name',
@@ -93,6 +94,9 @@ export class SourcesLink implements ListKeeper {
   async start(): Promise<void> {
     this.publisher.keepLists(this);
     await this.sources.start(this.publisher.head?.ruleSet.lists ?? new Map());
+    const unsaid = this.sources.keptUnsaid.length;
+    if (unsaid > 0)
+      this.configTrouble = `the configuration drops no list, for ${UNSAID}; write lists: {} to drop all ${unsaid}`;
     this.publisher.on('release', this.onRelease);
     const { configFile } = this;
     if (configFile !== undefined) this.closeWatch = await watch([configFile], () => this.reload(configFile));
@@ -154,6 +158,11 @@ export class SourcesLink implements ListKeeper {
       return;
     }
     const { config } = read;
+    if (!config.saysLists && this.config.lists.size > 0) {
+      this.configTrouble = `${REFUSED} and the one before is in force: ${UNSAID}; write lists: {} to drop all ${this.config.lists.size}`;
+      logger.warn({ file }, this.configTrouble);
+      return;
+    }
     const isUnchanged = isDeepStrictEqual(config, this.config);
     const wasRefused = this.configTrouble?.startsWith(REFUSED) === true;
     const changed = startKeys().filter((key) => {

@@ -200,6 +200,27 @@ describe('with sources', () => {
     expect(publisher.degraded).toEqual([]);
   });
 
+  // An empty file, as half-written ones are, took all lists out of the release that no rule used.
+  it.each([
+    ['an empty configuration', ''],
+    ['one that ends before its lists', 'name: rulecast-mgmt\n'],
+  ])('%s is refused, and drops no list; one that says lists: {} drops them', async (_, text) => {
+    const { publisher, sources, configFile } = await house(CONFIG, { 'a.txt': '192.0.2.1\n' });
+    const before = [...(publisher.head?.ruleSet.lists.keys() ?? [])];
+    expect(before).toContain('a');
+    writeFileSync(configFile, text);
+    await sources?.reload(configFile);
+    expect([...(publisher.head?.ruleSet.lists.keys() ?? [])]).toEqual(before);
+    expect(publisher.degraded[0]).toMatch(
+      /^the configuration is refused and the one before is in force: it has no lists: key; write lists: {} to drop all \d$/,
+    );
+    const released = new Promise((resolve) => publisher.once('release', resolve));
+    writeFileSync(configFile, `${text}lists: {}\n`);
+    await sources?.reload(configFile);
+    await released;
+    expect(publisher.head?.ruleSet.lists.has('a')).toBe(false);
+  });
+
   it('a rollback holds until the source changes', async () => {
     const { publisher, control, directory } = await house(CONFIG, { 'a.txt': '192.0.2.1\n' });
     const file = join(directory, 'a.txt');

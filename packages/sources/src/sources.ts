@@ -31,6 +31,8 @@ import { delayAfterCache, delayAfterFailure, delayAfterSuccess } from './timing.
 /** What sources are told by the configuration. */
 export interface SourcesConfig {
   readonly lists: ReadonlyMap<string, ListConfig>;
+  /** Whether having no lists is meant. */
+  readonly saysLists: boolean;
   readonly tables: ReadonlyMap<string, TableConfig>;
   readonly limits: SourceLimits;
   readonly neverBlock: NeverBlockConfig;
@@ -98,6 +100,8 @@ export class Sources {
   private readonly started = new Set<string>();
   /** The layers that were written last, by list. */
   private readonly written = new Map<string, Source['layers']>();
+  /** Lists of ours in force while the configuration says nothing of lists, with what is known of them. */
+  private readonly unsaid = new Map<string, KeptList>();
   private watched: readonly string[] = [];
   private unwatch: (() => Promise<void>) | undefined;
   private cancelExpiry: (() => void) | undefined;
@@ -130,16 +134,22 @@ export class Sources {
 
   /**
    * Begins. `held` are the lists that are in force: those that were ours before are the last good ones until their sources say something
-   * else. Lists of ours that the configuration has no more are withdrawn.
+   * else. Lists of ours that the configuration has no more are withdrawn, unless it says nothing of lists.
    */
   async start(held: ReadonlyMap<string, List>): Promise<void> {
     const { time, lists } = await this.kept.state();
     this.time = new SteadyTime(this.clock, time);
     await this.watchAll(); // what changes from here on is told, and what is there is read below
     for (const [name, list] of held) {
-      if (!lists.has(name)) continue;
+      const kept = lists.get(name);
+      if (kept === undefined) continue;
       this.delivery.resume(name, list);
-      if (!this.owns(name) && this.delivery.withdraw(name)) this.schedule.gather();
+      if (!this.config.saysLists) this.unsaid.set(name, kept);
+      else if (!this.owns(name) && this.delivery.withdraw(name)) this.schedule.gather();
+    }
+    if (this.unsaid.size > 0) {
+      const what = 'the configuration says nothing of lists, and those of the one before stay as they are';
+      this.options.log.warn({ lists: this.keptUnsaid }, `${what}: write lists: {} if they are to go`);
     }
     this.addTables();
     for (const config of this.config.lists.values()) await this.addList(config, lists.get(config.name));
@@ -194,6 +204,11 @@ export class Sources {
   /** Whether a list is this configuration's, so that nobody else may change it. */
   owns(name: string): boolean {
     return this.config.lists.get(name)?.publish === true;
+  }
+
+  /** Lists that stay in force only because the configuration says nothing of lists. */
+  get keptUnsaid(): readonly string[] {
+    return [...this.unsaid.keys()];
   }
 
   /** Whether a list is made of this one. */
@@ -287,6 +302,10 @@ export class Sources {
     for (const name of old.keys()) {
       this.schedule.delete(listItem(name));
       this.delivery.withdraw(name);
+    }
+    if (config.saysLists) {
+      for (const name of this.unsaid.keys()) if (!config.lists.has(name)) this.delivery.withdraw(name);
+      this.unsaid.clear();
     }
     this.schedule.gather();
   }
@@ -504,8 +523,8 @@ export class Sources {
   }
 
   private async keep(): Promise<void> {
-    const lists = new Map<string, KeptList>();
-    const whole = new Set<string>();
+    const lists = new Map<string, KeptList>(this.unsaid);
+    const whole = new Set<string>(this.unsaid.keys());
     try {
       for (const [name, source] of this.sources) {
         lists.set(name, {

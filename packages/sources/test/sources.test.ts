@@ -565,6 +565,24 @@ describe('a restart', () => {
     expect([...rig.consumer.lists.keys()]).toEqual(['b', 'pushed']);
   });
 
+  it('with a configuration that says nothing of lists keeps what is in force until one does', async () => {
+    const feed = rigOf('lists:\n  a: { entries: [192.0.2.1] }\n  b: { entries: [192.0.2.2] }');
+    await feed.start();
+    const cut = await feed.restart('name: mgmt');
+    await cut.sources.start(cut.consumer.lists);
+    await cut.pass(60_000, 1000);
+    expect([...cut.consumer.lists.keys()]).toEqual(['a', 'b']);
+    expect(cut.sources.keptUnsaid).toEqual(['a', 'b']);
+    expect(cut.logged).toEqual([expect.stringMatching(/^the configuration says nothing of lists/)]);
+    const again = await cut.restart('name: mgmt'); // it is not forgotten whose they are
+    await again.sources.start(again.consumer.lists);
+    await again.sources.reload(again.parse('lists:\n  a: { entries: [192.0.2.1] }'));
+    expect(await again.batch(2)).toEqual({ b: undefined });
+    rig = await again.restart('lists: {}');
+    await rig.sources.start(rig.consumer.lists);
+    expect(await rig.batch(3)).toEqual({ a: undefined });
+  });
+
   it('spreads feeds that are overdue', async () => {
     const names = Array.from({ length: 20 }, (_, i) => `f${i}`);
     const many = `lists:\n${names.map((name) => `  ${name}: { url: 'https://feeds.example/${name}', interval: 1h }`).join('\n')}`;
