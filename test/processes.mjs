@@ -15,7 +15,7 @@ const SUBSCRIBER = join(ROOT, 'packages/subscriber/bin/rulecast-subscriber.js');
 const RULECTL = join(ROOT, 'packages/rulectl/bin/rulectl.js');
 
 /** How long a daemon may take to say that it is ready. */
-const READY_TIMEOUT_MS = 30_000;
+const READY_TIMEOUT_MS = 120_000;
 
 /**
  * @typedef {Readonly<Record<string, unknown>>} LogLine One line of a daemon's log.

@@ -3,7 +3,7 @@
  * `npm run test:thorough`. Both are the same for the same seed.
  */
 
-const isThorough = process.env['RULECAST_THOROUGH'] === '1';
+export const isThorough = process.env['RULECAST_THOROUGH'] === '1';
 
 /** How often: usually, and where nobody waits. */
 export function often(usual: number, thorough: number): number {

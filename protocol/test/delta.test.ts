@@ -16,8 +16,8 @@ import {
   ruleAt,
   ruleCount,
 } from '@rulecast/rules';
-import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import fc from '../../test/seeded-fast-check.ts';
 import { canonicalBytes, digestOf } from '../src/canonical.ts';
 import { applyChain, applyDelta, decodeChain, diffRuleSets, encodeChain, encodeDelta } from '../src/delta.ts';
 import { ProtocolError } from '../src/error.ts';

@@ -8,8 +8,8 @@ import {
   PrefixBuilder,
   type Prefixes,
 } from '@rulecast/rules';
-import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import fc from '../../test/seeded-fast-check.ts';
 import { ByteReader, ByteWriter } from '../src/bytes.ts';
 import {
   readEntries,

@@ -1,5 +1,5 @@
-import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import fc from '../../test/seeded-fast-check.ts';
 import { ProtocolError } from '../src/error.ts';
 import { type Frame, FrameDecoder, FrameEncoder } from '../src/frame.ts';
 import { FRAME_BODY_MAX_BYTES, FRAME_HEADER_BYTES } from '../src/limits.ts';

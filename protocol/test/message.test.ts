@@ -1,5 +1,5 @@
-import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import fc from '../../test/seeded-fast-check.ts';
 import { type BodyMap, decodeBody, encodeBody } from '../src/body.ts';
 import { RECORD_FIELDS } from '../src/control.ts';
 import { ErrorCode, ProtocolError } from '../src/error.ts';

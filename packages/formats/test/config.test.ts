@@ -3,8 +3,8 @@
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { formatPrefixAt, type PrefixSet } from '@rulecast/rules';
-import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import fc from '../../../test/seeded-fast-check.ts';
 import { LISTS_MAX, parseConfig } from '../src/config.ts';
 import { CONFIG_SCHEMA } from '../src/config-schema.ts';
 import { LIST_FORMATS } from '../src/list-format.ts';

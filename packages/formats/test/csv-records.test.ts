@@ -1,6 +1,6 @@
 import { parse } from 'csv-parse/sync';
-import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import fc from '../../../test/seeded-fast-check.ts';
 import { Collector } from '../src/collector.ts';
 import { CSV_COLUMNS_MAX, eachCsvRecord } from '../src/csv-records.ts';
 

@@ -15,8 +15,8 @@ import {
   ruleOfRun,
   runRuleCount,
 } from '@rulecast/rules';
-import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import fc from '../../../test/seeded-fast-check.ts';
 import { documentReferences, parseDocument, type RuleSetDocument } from '../src/document.ts';
 import { formatDocument } from '../src/document-print.ts';
 import type { FormatLimits } from '../src/limits.ts';

@@ -8,8 +8,8 @@ import {
   prefixListOf,
   prefixSetOf,
 } from '@rulecast/rules';
-import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import fc from '../../../test/seeded-fast-check.ts';
 import { EXPORT_FORMATS, type ExportFormatName, exportList, isExportFormatName } from '../src/export.ts';
 import { importList } from '../src/import.ts';
 

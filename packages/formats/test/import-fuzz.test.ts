@@ -2,8 +2,8 @@
 
 import { readFileSync } from 'node:fs';
 import { entryCount, isCanonical } from '@rulecast/rules';
-import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import fc from '../../../test/seeded-fast-check.ts';
 import { detectFormat } from '../src/detect.ts';
 import { importList } from '../src/import.ts';
 import { judgeImport } from '../src/judge.ts';

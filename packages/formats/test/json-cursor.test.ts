@@ -1,5 +1,5 @@
-import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import fc from '../../../test/seeded-fast-check.ts';
 import { JsonCursor, JsonError } from '../src/json-cursor.ts';
 
 /** The value that the cursor finds, built as JSON.parse builds it. */

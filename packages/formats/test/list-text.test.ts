@@ -9,8 +9,8 @@ import {
   parsePrefixBytes,
   prefixSetOf,
 } from '@rulecast/rules';
-import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import fc from '../../../test/seeded-fast-check.ts';
 import { readIp4 } from '../src/entry.ts';
 import { type ListTextOptions, parseListText } from '../src/list-text.ts';
 

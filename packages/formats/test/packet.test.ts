@@ -1,6 +1,6 @@
 import { formatAddress } from '@rulecast/rules';
-import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import fc from '../../../test/seeded-fast-check.ts';
 import { type PacketResult, parsePacketLine, parsePacketText } from '../src/packet.ts';
 
 /** A result in one line: the packet's fields, or `column code`. */

@@ -1,6 +1,6 @@
 import { formatPrefix, parseAddress, prefixOf } from '@rulecast/rules';
-import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import fc from '../../../test/seeded-fast-check.ts';
 import { splitRange } from '../src/range.ts';
 
 /** The prefixes of a range as text, or undefined if it is reversed. */

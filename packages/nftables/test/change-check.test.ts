@@ -1,7 +1,7 @@
 /** What the applier takes: nothing but what a plan can need, whoever sends it. */
 
-import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import fc from '../../../test/seeded-fast-check.ts';
 import { wholeChange } from '../src/change.ts';
 import { checkRequest, RequestError } from '../src/change-check.ts';
 import { CUTS_MAX } from '../src/limits.ts';

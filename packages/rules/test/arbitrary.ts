@@ -1,6 +1,6 @@
 /** Random values of the rule language for properties, in normal form. */
 
-import fc from 'fast-check';
+import fc from '../../../test/seeded-fast-check.ts';
 import { type Family, type Prefix, prefixOf } from '../src/prefix.ts';
 import type { Direction, PortRange, Remote, Rule } from '../src/rule.ts';
 import { COMMENT_MAX_CHARS, EXPIRE_MAX } from '../src/rule-line.ts';

@@ -1,5 +1,5 @@
-import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import fc from '../../../test/seeded-fast-check.ts';
 import { type Direction, formatRule, type Rule } from '../src/rule.ts';
 import { COMMENT_MAX_CHARS, parseRule, RULE_LINE_MAX_CHARS } from '../src/rule-line.ts';
 import { ruleArbitrary } from './arbitrary.ts';

@@ -1,7 +1,7 @@
 /** Layers: the age of each entry, against a map of entry to time. */
 
-import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import fc from '../../../test/seeded-fast-check.ts';
 import { LAYERS_MAX, type Layer, layersWith, listOfLayers, nextExpiryMs, unexpired } from '../src/expiry.ts';
 import { entriesOf, listOf } from './list-of.ts';
 

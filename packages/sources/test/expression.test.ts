@@ -1,7 +1,7 @@
 /** List expressions, against sets of single addresses. */
 
-import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import fc from '../../../test/seeded-fast-check.ts';
 import { evaluateExpression, sameList, unionLists } from '../src/expression.ts';
 import { entriesOf, listOf } from './list-of.ts';
 

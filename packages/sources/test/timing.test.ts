@@ -1,7 +1,7 @@
 /** When a source is read again. */
 
-import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import fc from '../../../test/seeded-fast-check.ts';
 import { delayAfterCache, delayAfterFailure, delayAfterSuccess, jittered } from '../src/timing.ts';
 
 const HOUR_MS = 3_600_000;

@@ -10,8 +10,8 @@ import {
   prefixAt,
   prefixOf,
 } from '@rulecast/rules';
-import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import fc from '../../../test/seeded-fast-check.ts';
 import { often } from '../../../test/thorough.ts';
 import { ClassSets, type Cut, cutSpace } from '../src/classes.ts';
 import { DEFAULT_TABLE_LIMITS } from '../src/limits.ts';

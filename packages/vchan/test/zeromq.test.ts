@@ -3,9 +3,9 @@ import { mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:
 import net from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import * as zmq from 'zeromq';
+import fc from '../../../test/seeded-fast-check.ts';
 import type { Channel, Listener } from '../src/channel.ts';
 import { CreditChannel, type MessageLink } from '../src/credit-channel.ts';
 import { type Endpoint, formatEndpoint, type ZmqIpcEndpoint } from '../src/endpoint.ts';
