@@ -121,6 +121,7 @@ export const CONFIG_SCHEMA = {
         servers: TEXT_OR_TEXTS,
         fixed: { type: 'object', additionalProperties: TEXT_OR_TEXTS },
         'max-age': TEXT,
+        'private-zones': TEXT_OR_TEXTS,
       },
     },
     'never-block': {

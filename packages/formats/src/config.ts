@@ -31,6 +31,8 @@ export interface PublisherConfig {
   readonly dnsServers: readonly string[] | undefined;
   /** How long accept rules keep the addresses of a name that does not resolve. */
   readonly nameAgeMs: number | undefined;
+  /** Zones whose names may stand for private addresses. */
+  readonly privateZones: readonly string[];
   /** Names that are answered without DNS. */
   readonly fixedNames: ReadonlyMap<string, PrefixSet>;
   /** `environment`, `none`, `qubes`, or the URL of a proxy for every download. */
@@ -154,6 +156,7 @@ function readConfig(
     subscribers: readSubscribers(root, reader),
     dnsServers: readServers(dns, reader),
     nameAgeMs: reader.value(dns, 'max-age', (text) => readDuration(text, NAME_AGE_MIN_MS, NAME_AGE_MAX_MS)),
+    privateZones: readZones(dns, reader),
     fixedNames: readFixedNames(reader.mapping(dns, 'fixed'), reader),
     proxy: reader.value(root, 'proxy', readProxy),
     neverBlock: {
@@ -208,6 +211,16 @@ function readServers(dns: MappingNode | undefined, reader: ConfigNodeReader): re
     reader.fault(offset, ConfigFault.value, reason);
   }
   return nodes?.map(({ value }) => value);
+}
+
+function readZones(dns: MappingNode | undefined, reader: ConfigNodeReader): readonly string[] {
+  const zones: string[] = [];
+  for (const { value, offset } of reader.texts(dns, 'private-zones') ?? []) {
+    const name = parseHostName(value);
+    if (name.kind === 'name') zones.push(name.name);
+    else reader.fault(offset, name.fault, `${quote(value)} is no zone: write its name, such as corp.example`);
+  }
+  return zones;
 }
 
 function readFixedNames(

@@ -303,6 +303,7 @@ describe('faults', () => {
     ['never-block: { defaults: yes }', '1:26 bad-value', 'write true or false'],
     ['subscribers: [a/b]', '1:15 bad-name', 'cannot name a subscriber'],
     ['dns: { servers: dns.example }', '1:17 bad-value', 'is no DNS server'],
+    ['dns: { private-zones: "a b" }', '1:24 bad-label', 'is no zone'],
     ['dns: { max-age: 59s }', '1:17 bad-value', 'from 1m to 366d'],
     ['dns: { fixed: { "b c": 192.0.2.1 } }', '1:17 bad-label', 'is no host name'],
     ['curve: { clients: x }', '1:8 missing-key', 'secret: FILE'],

@@ -88,6 +88,13 @@ const cli = strictYargs('rulecast-publisher', new URL('../package.json', import.
     array: true,
     describe: 'Ask this server instead of those of resolv.conf',
   })
+  .option('private-zone', {
+    type: 'string',
+    requiresArg: true,
+    array: true,
+    default: [] as string[],
+    describe: 'Names of this zone may stand for private addresses; may be given again',
+  })
   .option('curve-key', {
     type: 'string',
     requiresArg: true,
@@ -160,13 +167,13 @@ const cli = strictYargs('rulecast-publisher', new URL('../package.json', import.
     'Environment: feeds are fetched through the proxy of https_proxy, http_proxy or all_proxy (a URL, or "qubes" for the update proxy of ' +
       'Qubes at 127.0.0.1:8082), except from the hosts of no_proxy; NODE_EXTRA_CA_CERTS names a file of further certificates to trust.\n\n' +
       'Names in rules are asked for again when their time to live ends (30 s to 1 h). One that does not resolve keeps its addresses: in ' +
-      'drop rules for good, in accept rules for 24 h.\n\n' +
+      'drop rules for good, in accept rules for 24 h. Private addresses of names of the Internet are left out.\n\n' +
       'Exit codes: 0 stopped by SIGINT or SIGTERM, 1 the state or an endpoint cannot be used, 64 usage, 70 a bug, 74 the output cannot be ' +
       'written, 78 the configuration is refused.',
   );
 
 const argv = programOptions('rulecast-publisher', cli, {
-  repeatable: ['listen', 'resolve', 'dns-server', 'curve-peer', 'curve-control-peer'],
+  repeatable: ['listen', 'resolve', 'dns-server', 'private-zone', 'curve-peer', 'curve-control-peer'],
   variables: process.env,
 });
 
@@ -184,7 +191,7 @@ async function main(out: Output): Promise<void> {
     if (!isPartName(settings.name))
       throw usageError(`--name ${settings.name}: 1 to 63 of A-Z a-z 0-9 . _ -, the first a letter or digit`);
     if (argv.printTrust) return out.line(formatTrust(openIdentity(settings.identityFile)));
-    const resolve = withFixedNames(settings.fixedNames, dnsResolver(settings.dnsServers));
+    const resolve = withFixedNames(settings.fixedNames, dnsResolver(settings.dnsServers, settings));
     const lock = await lockDirectory(settings.stateDirectory);
     const publisher = new Publisher({ ...settings, resolve, logger, ...storeOptions() });
     const sources = config === undefined ? undefined : newSources(publisher, config, settings);

@@ -13,6 +13,7 @@ import {
   prefixOf,
   prefixSetOf,
 } from '@rulecast/rules';
+import { isPrivateAddress, isPrivateName } from '@rulecast/sources';
 
 /** The addresses of a name, in both families, and for how long. */
 export interface NameAnswer extends PrefixSet {
@@ -37,6 +38,8 @@ export interface DnsOptions {
   readonly timeoutMs?: number;
   /** How often a query is sent; default 2. */
   readonly tries?: number;
+  /** Names of these zones may stand for private addresses, beside those that nobody on the Internet has; default none. */
+  readonly privateZones?: readonly string[];
 }
 
 /** What one family says. */
@@ -48,19 +51,25 @@ type FamilyAnswer =
 
 /**
  * Asks DNS: the servers of resolv.conf, or those given, as `192.0.2.1`, `192.0.2.1:53` or `[2001:db8::1]:53`. Answers that are cut
- * short are asked for again by TCP. A name without any address is a failure, like one that nobody knows. Throws TypeError for a bad server.
+ * short are asked for again by TCP. A name without any address is a failure, like one that nobody knows. A name of the Internet does not stand
+ * for private addresses, whoever says so: a rule would open or close the networks beside it. Throws TypeError for a bad server.
  */
 export function dnsResolver(servers?: readonly string[], options: DnsOptions = {}): ResolveName {
-  const { timeoutMs = TIMEOUT_MS, tries = TRIES } = options;
+  const { timeoutMs = TIMEOUT_MS, tries = TRIES, privateZones = [] } = options;
   const resolver = new Resolver({ timeout: timeoutMs, tries });
   if (servers !== undefined) resolver.setServers(servers);
   return async (name) => {
+    const mayBePrivate = isPrivateName(name) || privateZones.some((zone) => isWithin(name, zone));
     const [v4, v6] = await Promise.all([
-      familyAnswer(resolver.resolve4(name, { ttl: true })),
-      familyAnswer(resolver.resolve6(name, { ttl: true })),
+      familyAnswer(resolver.resolve4(name, { ttl: true }), mayBePrivate),
+      familyAnswer(resolver.resolve6(name, { ttl: true }), mayBePrivate),
     ]);
     return bothFamilies(v4, v6);
   };
+}
+
+function isWithin(name: string, zone: string): boolean {
+  return name === zone || name.endsWith(`.${zone}`);
 }
 
 function bothFamilies(v4: FamilyAnswer, v6: FamilyAnswer): NameAnswer {
@@ -83,9 +92,16 @@ function failureOf(v4: FamilyAnswer, v6: FamilyAnswer): string {
 
 async function familyAnswer(
   query: Promise<readonly { address: string; ttl: number }[]>,
+  mayBePrivate: boolean,
 ): Promise<FamilyAnswer> {
   try {
-    const records = await query;
+    const all = await query;
+    const records = mayBePrivate ? all : all.filter(({ address }) => !isPrivateAddress(address));
+    const [first] = all;
+    if (first !== undefined && records.length === 0) {
+      const reason = `it stands for ${first.address}, a private address: name its zone in dns: private-zones: if that is meant`;
+      return { kind: 'failed', reason };
+    }
     const prefixes = records.map(({ address }) => hostPrefix(address));
     if (prefixes.length === 0) return { kind: 'none', reason: 'no addresses' };
     return { kind: 'addresses', prefixes, ttlMs: Math.min(...records.map(({ ttl }) => ttl)) * 1000 };

@@ -20,6 +20,8 @@ export interface Flags {
   readonly control: string | undefined;
   readonly name: string | undefined;
   readonly dnsServer: readonly string[] | undefined;
+  /** Zones whose names may stand for private addresses. */
+  readonly privateZone: readonly string[];
   /** NAME=ADDRESS[,ADDRESS] each. */
   readonly resolve: readonly string[];
   /** The file of the secret key that ZeroMQ listeners prove to have. */
@@ -43,6 +45,7 @@ export interface Settings {
   /** Of the control endpoint: whoever may subscribe may not therefore push. */
   readonly controlCurve: CurveServerKeys | undefined;
   readonly dnsServers: readonly string[] | undefined;
+  readonly privateZones: readonly string[];
   readonly fixedNames: ReadonlyMap<string, PrefixSet>;
   /** Of PublisherOptions. */
   readonly nameAgeMs: number | undefined;
@@ -101,6 +104,7 @@ export function settingsOf(
     controlText,
     ...curvesOf(flags, config),
     dnsServers: flags.dnsServer?.map(checkedServer) ?? config?.dnsServers,
+    privateZones: [...(config?.privateZones ?? []), ...flags.privateZone.map(checkedZone)],
     fixedNames: new Map([...(config?.fixedNames ?? []), ...fixedNames(flags.resolve)]),
     nameAgeMs: config?.nameAgeMs,
     peers: peersOf(listen),
@@ -146,6 +150,12 @@ function checkedServer(server: string): string {
     const text = `--dns-server ${server}: write an address, with a port if need be, as in 192.0.2.1, 192.0.2.1:53 or [2001:db8::1]:53`;
     throw new SettingsError(text, { cause });
   }
+}
+
+function checkedZone(text: string): string {
+  const parsed = parseHostName(text);
+  if (parsed.kind === 'name') return parsed.name;
+  throw new SettingsError(`--private-zone ${text}: write the name of a zone, such as corp.example`);
 }
 
 function fixedNames(options: readonly string[]): ReadonlyMap<string, PrefixSet> {

@@ -44,6 +44,7 @@ const START_KEYS = {
   control: 'control',
   curve: 'curve',
   dnsServers: 'dns',
+  privateZones: 'dns',
   fixedNames: 'dns',
   nameAgeMs: 'dns',
   proxy: 'proxy',

@@ -10,6 +10,46 @@ function a(address: string, ttl = 60): DnsRecord {
   return { type: address.includes(':') ? 'AAAA' : 'A', address, ttl };
 }
 
+// A name of the Internet that stood for 127.0.0.1 or for a host of the network beside became an address of a rule.
+describe('a name of the Internet', () => {
+  async function resolved(name: string, addresses: readonly string[], privateZones: readonly string[] = []) {
+    const dns = await serveDns({ [name]: { records: addresses.map((address) => a(address)) } });
+    return dnsResolver([dns.server], { ...QUICK, privateZones })(name);
+  }
+
+  it('does not stand for private addresses', async () => {
+    const mixed = await resolved('a.example', ['192.0.2.1', '127.0.0.1', '10.139.1.1', '0.0.0.0']);
+    expect(mixed).toEqual({ ...prefixes('192.0.2.1'), ttlMs: 60_000 });
+    const { failed, ...rest } = await resolved('a.example', ['192.168.1.1', '2001:db8::1']);
+    expect(rest).toEqual({ ...prefixes('2001:db8::1'), ttlMs: 60_000 });
+    expect(failed).toMatchObject({
+      family: 'v4',
+      reason: expect.stringMatching(/^it stands for 192.168.1.1, a private address/),
+    });
+  });
+
+  it.each(['127.0.0.1', '0.0.0.0', '10.0.0.1', '169.254.1.1', '::1', 'fd00::1', '::ffff:127.0.0.1'])(
+    'fails where it stands for %s alone',
+    async (address) => {
+      await expect(resolved('a.example', [address])).rejects.toThrow('dns: private-zones:');
+    },
+  );
+
+  it.each<[string, readonly string[]]>([
+    ['nas', []],
+    ['nas.lan', []],
+    ['updates.internal', []],
+    ['git.corp.example', ['corp.example']],
+    ['corp.example', ['corp.example']],
+  ])('is not %s, by its name or by %j', async (name, zones) => {
+    expect(addressesOf(await resolved(name, ['10.0.0.1'], zones))).toEqual(prefixes('10.0.0.1'));
+  });
+
+  it('is one that only ends like a private zone', async () => {
+    await expect(resolved('notcorp.example', ['10.0.0.1'], ['corp.example'])).rejects.toThrow('private');
+  });
+});
+
 describe('resolving by DNS', () => {
   it('gives the addresses of both families, each once, and the shortest time to live', async () => {
     const records = [a('192.0.2.2', 300), a('192.0.2.1', 300), a('192.0.2.1', 300), a('2001:db8::1', 120)];

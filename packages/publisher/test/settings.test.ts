@@ -15,6 +15,7 @@ const NO_FLAGS: Flags = {
   control: undefined,
   name: undefined,
   dnsServer: undefined,
+  privateZone: [],
   resolve: [],
   curveKey: undefined,
   curvePeer: undefined,
@@ -51,7 +52,7 @@ describe('settingsOf', () => {
 state: /srv/state
 listen: [unix:/a.sock, "zmq+tcp:192.0.2.7:7701", "zmq+tcp:0.0.0.0:7702"]
 control: unix:/b.sock
-dns: { servers: 192.0.2.53, max-age: 2h, fixed: { a.example: 192.0.2.1, b.example: [192.0.2.2, "2001:db8::1"] } }`;
+dns: { servers: 192.0.2.53, max-age: 2h, private-zones: Corp.Example., fixed: { a.example: 192.0.2.1, b.example: [192.0.2.2, "2001:db8::1"] } }`;
 
   it('takes what the configuration says', () => {
     const found = settings(TEXT);
@@ -59,6 +60,7 @@ dns: { servers: 192.0.2.53, max-age: 2h, fixed: { a.example: 192.0.2.1, b.exampl
       name: 'office',
       identityFile: '/srv/state/identity',
       dnsServers: ['192.0.2.53'],
+      privateZones: ['corp.example'],
     });
     expect(found.listen.map(({ kind }) => kind)).toEqual(['unix', 'zmq+tcp', 'zmq+tcp']);
     expect(found.fixedNames.get('b.example')).toEqual(prefixes('192.0.2.2', '2001:db8::1'));
@@ -72,6 +74,7 @@ dns: { servers: 192.0.2.53, max-age: 2h, fixed: { a.example: 192.0.2.1, b.exampl
       control: 'unix:/c.sock',
       name: 'n',
       dnsServer: ['192.0.2.54'],
+      privateZone: ['lab.example'],
     };
     const found = settings(TEXT, { ...flags, resolve: ['a.example=192.0.2.9,192.0.2.10'] });
     expect(found).toMatchObject({
@@ -81,7 +84,11 @@ dns: { servers: 192.0.2.53, max-age: 2h, fixed: { a.example: 192.0.2.1, b.exampl
       listenTexts: ['unix:/l.sock'],
       controlText: 'unix:/c.sock',
       dnsServers: ['192.0.2.54'],
+      privateZones: ['corp.example', 'lab.example'],
     });
+    expect(() => settings(TEXT, { privateZone: ['a b'] })).toThrow(
+      '--private-zone a b: write the name of a zone',
+    );
     expect(found.fixedNames.get('a.example')).toEqual(prefixes('192.0.2.9', '192.0.2.10'));
     expect(found.fixedNames.get('b.example')).toEqual(prefixes('192.0.2.2', '2001:db8::1'));
   });

@@ -7,6 +7,7 @@ export type { BatchOutcome, DeliveryRefusal, ListBatch, ListConsumer } from './d
 export { Fetcher, type FetcherOptions } from './fetch.ts';
 export type { Permits, Refusal } from './guard.ts';
 export type { Log } from './log.ts';
+export { isPrivateAddress, isPrivateName } from './private-address.ts';
 export { ProxyError } from './proxy.ts';
 export { Reader } from './reader.ts';
 export type { ReadingJob, ReadList, ReadRefused } from './reading.ts';
