@@ -61,5 +61,7 @@ it('examples/packet-loop.mjs judges by the releases of a publisher that runs els
   expect(code, out).toBe(0);
   expect(out).toMatch(/^ +release +generation +accepted +dropped/);
   expect(out).toMatch(/\n +1\/\d+ +\d+ +[1-9][\d,]+ +[1-9][\d,]+ /);
-  expect(out).toMatch(/policy default, egress: common runs \[\], own runs \[[1-9][\d,]* [1-9][\d,]*\]/);
+  expect(out).toMatch(
+    /policy default, egress: exceptions \[\], common runs \[\], own runs \[[1-9][\d,]* [1-9][\d,]*\]/,
+  );
 });

@@ -87,8 +87,10 @@ function addPacket(tally: Tally, packet: Packet, count: number): void {
 function tallyOf({ none, programs, lists }: TableHits): Tally {
   const tally: Tally = new Map();
   add(tally, 'none', none);
-  for (const { policy, direction, defaultAction, common, own } of programs) {
+  for (const { policy, direction, defaultAction, exceptions, common, own } of programs) {
     add(tally, `${policy} ${direction} default`, defaultAction);
+    for (const [run, count] of exceptions.entries())
+      add(tally, `${policy} ${direction} exceptions ${run}`, count);
     for (const [run, count] of common.entries()) add(tally, `${policy} ${direction} common ${run}`, count);
     for (const [run, count] of own.entries()) add(tally, `${policy} ${direction} ${policy} ${run}`, count);
   }

@@ -562,6 +562,7 @@ interface LoopLine {
     readonly lists: Readonly<Record<string, number>>;
     readonly programs: readonly {
       readonly defaultAction: number;
+      readonly exceptions: number[];
       readonly common: number[];
       readonly own: number[];
     }[];
@@ -601,8 +602,9 @@ describe('the packet loop', () => {
     for (const count of [total.accepted, total.dropped, ip4, ip6, refused.truncated, refused.hidden]) {
       expect(count).toBeGreaterThan(0);
     }
-    const byRun = total.hits.programs.flatMap(({ defaultAction, common, own }) => [
+    const byRun = total.hits.programs.flatMap(({ defaultAction, exceptions, common, own }) => [
       defaultAction,
+      ...exceptions,
       ...common,
       ...own,
     ]);

@@ -91,9 +91,10 @@ export function totalAsText(subscriber, total) {
   );
   const { lists, programs } = subscriber.hits();
   const listHits = [...lists].map(([list, count]) => `  list ${list}: ${grouped(count)}\n`);
-  const programHits = programs.map(({ policy, direction, defaultAction, common, own }) => {
-    const runs = `common runs ${countsOf(common)}, own runs ${countsOf(own)}, default ${grouped(defaultAction)}`;
-    return `  policy ${policy}, ${direction}: ${runs}\n`;
+  const programHits = programs.map(({ policy, direction, defaultAction, exceptions, common, own }) => {
+    const runs = `exceptions ${countsOf(exceptions)}, common runs ${countsOf(common)}, own runs ${countsOf(own)}, default ${grouped(defaultAction)}`;
+    const judge = policy === undefined ? 'unmatched' : `policy ${policy}`;
+    return `  ${judge}, ${direction}: ${runs}\n`;
   });
   return `\n${packets}: ${kinds.join(', ')}\nhits\n${[...listHits, ...programHits].join('')}`;
 }

@@ -14,7 +14,6 @@ import {
   IpProtocol,
   type List,
   memberContaining,
-  NO_RUNS,
   nameListOf,
   type Policy,
   type Prefix,
@@ -96,7 +95,9 @@ function randomRuleSet(random: Random, maxRules: number, now: number, anyRemote:
   for (const name of ['l0', 'l1', 'l2']) lists.set(name, prefixListOf(remotes(9)));
   lists.set('names', nameListOf([...NAMES], true));
   const resolutions = new Map(NAMES.slice(0, 3).map((name) => [name, remotes(3)]));
-  const names = ['p0', 'p1', 'p2', 'p3', DEFAULT_POLICY, COMMON_POLICY].filter(() => random.chance(0.8));
+  const names = ['p0', 'p1', 'p2', 'p3', DEFAULT_POLICY, COMMON_POLICY].filter((name) =>
+    random.chance(name === DEFAULT_POLICY ? 0.4 : 0.8),
+  );
   const rules = (): Policy['egress'] => {
     const runs = new RunBuilder();
     const count = random.below(Math.floor(maxRules / 6) + 1);
@@ -116,13 +117,21 @@ function randomRuleSet(random: Random, maxRules: number, now: number, anyRemote:
         name,
         prefixes,
         defaultAction: random.pick(['accept', 'drop']),
-        exceptions: NO_RUNS,
+        exceptions: {
+          egress: name === COMMON_POLICY || random.chance(0.5) ? [] : rules(),
+          ingress: reserved || random.chance(0.7) ? [] : rules(),
+        },
         egress: rules(),
         ingress,
       },
     ];
   });
-  return { lists, policies: new Map(policies), resolutions, unmatched: undefined };
+  return {
+    lists,
+    policies: new Map(policies),
+    resolutions,
+    unmatched: random.pick([undefined, 'drop', 'accept']),
+  };
 }
 
 function randomRule(random: Random, now: number, anyRemote: () => Prefix): Rule {

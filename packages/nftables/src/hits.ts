@@ -1,6 +1,6 @@
 /** Hits: what the rules matched, put together from the kernel's counters. */
 
-import type { Direction } from '@rulecast/rules';
+import type { Direction, RuleBlock } from '@rulecast/rules';
 import { DENIED_COUNTER } from './plan.ts';
 import type { CounterIndex } from './planner.ts';
 
@@ -10,15 +10,18 @@ export interface Hits {
 }
 
 /**
- * What the rules of one policy in one direction decided since the table was loaded whole: packets, but of a flow that is accepted and
+ * What the rules of one block of a policy in one direction decided since the table was loaded whole: packets, but of a flow that is accepted and
  * marked only those that were judged, one a release.
  */
 export interface PolicyHits {
-  readonly policy: string;
+  /** Undefined: of qubes that no policy judges. */
+  readonly policy: string | undefined;
+  /** `exceptions` come before `common`; a policy without any has no such entry. */
+  readonly block: RuleBlock;
   readonly direction: Direction;
   /** By run, from 0. */
   readonly runs: readonly Hits[];
-  /** Undefined for `common`. */
+  /** Undefined for `common` and exceptions. */
   readonly defaultAction: Hits | undefined;
 }
 
@@ -43,7 +46,7 @@ export function hitsFrom(indices: readonly CounterIndex[], values: CounterValues
     return { packets, bytes };
   };
   const lists = new Map<string, Hits>();
-  const policies = indices.map(({ policy, direction, runs, lists: runLists, defaultAction }) => {
+  const policies = indices.map(({ policy, block, direction, runs, lists: runLists, defaultAction }) => {
     for (const [run, list] of runLists.entries()) {
       if (list === undefined) continue;
       const sum = lists.get(list) ?? { packets: 0, bytes: 0 };
@@ -51,7 +54,7 @@ export function hitsFrom(indices: readonly CounterIndex[], values: CounterValues
       lists.set(list, { packets: sum.packets + more.packets, bytes: sum.bytes + more.bytes });
     }
     const last = defaultAction === undefined ? undefined : hitsOf(defaultAction);
-    return { policy, direction, runs: runs.map(hitsOf), defaultAction: last };
+    return { policy, block, direction, runs: runs.map(hitsOf), defaultAction: last };
   });
   return { dropped: hitsOf(DENIED_COUNTER), policies, lists };
 }

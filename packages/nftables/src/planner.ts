@@ -19,6 +19,7 @@ import {
   type Environment,
   type Family,
   IpProtocol,
+  judgesIngress,
   type ListChange,
   type ListChanges,
   memberContaining,
@@ -26,6 +27,7 @@ import {
   PrefixBuilder,
   type Prefixes,
   type PrefixesDelta,
+  type RuleBlock,
   type RuleSet,
   type Run,
   type RunRemote,
@@ -51,15 +53,17 @@ import {
   versionOf,
 } from './plan.ts';
 
-/** Where the counters of one policy in one direction are, for reading them back. */
+/** Where the counters of one block of a policy in one direction are, for reading them back. */
 export interface CounterIndex {
-  readonly policy: string;
+  /** Undefined: of qubes that no policy judges. */
+  readonly policy: string | undefined;
+  readonly block: RuleBlock;
   readonly direction: Direction;
   /** By run; undefined: the run is expired, or can match nothing. */
   readonly runs: readonly (string | undefined)[];
   /** By run: its list. */
   readonly lists: readonly (string | undefined)[];
-  /** Undefined for common, whose default action is unused. */
+  /** Undefined for common, whose default action is unused, and for exceptions, which others come after. */
   readonly defaultAction: string | undefined;
 }
 
@@ -89,10 +93,23 @@ export function planOf(
   return { plan: planner, counters: planner.indices };
 }
 
+/** Stands for the name of a policy where none judges; no policy can have it. */
+const NO_POLICY = '';
+
 /** One run, ready for any of its chains. */
 interface ReadyRun {
   readonly run: Run;
   readonly counter: string;
+}
+
+/** Rules that judge some qubes, ready for their chains. */
+interface Judging {
+  readonly policy: string;
+  readonly exceptions: readonly ReadyRun[];
+  readonly common: readonly ReadyRun[];
+  readonly own: readonly ReadyRun[];
+  /** Where none of them matches. */
+  readonly end: Step;
 }
 
 class Planner implements Plan {
@@ -124,14 +141,14 @@ class Planner implements Plan {
   run(): void {
     const common = this.ruleSet.policies.get(COMMON_POLICY);
     for (const direction of DIRECTIONS) {
-      const commonRuns = common === undefined ? [] : this.ready(common, direction);
+      const commonRuns = common === undefined ? [] : this.ready(common, direction, 'common');
       for (const family of FAMILIES) this.planCommon(direction, family, commonRuns);
       for (const policy of this.ruleSet.policies.values()) {
         if (policy.name === COMMON_POLICY) continue;
-        if (direction === 'ingress' && policy.ingress.length === 0) continue;
-        const runs = this.ready(policy, direction);
-        for (const family of FAMILIES) this.planPolicy(policy, direction, family, runs, commonRuns);
+        if (direction === 'ingress' && !judgesIngress(policy)) continue;
+        this.planPolicy(policy, direction, commonRuns);
       }
+      if (direction === 'egress') this.planUnmatched(commonRuns);
       for (const family of FAMILIES) this.planEntry(direction, family);
     }
   }
@@ -139,13 +156,14 @@ class Planner implements Plan {
   // ── Runs and counters ──────────────────────────────────────────────────────────────────────────────────────────────
 
   /** The runs of a policy that can decide anything now. A counter stays with its run when others come or go before it. */
-  private ready(policy: Policy, direction: Direction): readonly ReadyRun[] {
+  private ready(policy: Policy, direction: Direction, block: RuleBlock): readonly ReadyRun[] {
     const seen = new Map<string, number>();
     const ready: ReadyRun[] = [];
     const counters: (string | undefined)[] = [];
-    for (const run of runsOf(policy, direction)) {
+    const runs = runsOf(policy, direction, block);
+    for (const run of runs) {
       const { action, expire } = run.match;
-      const text = `${policy.name} ${direction} ${runText(run)}`;
+      const text = `${policy.name} ${direction} ${block === 'exceptions' ? 'exceptions ' : ''}${runText(run)}`;
       const before = seen.get(text) ?? 0;
       seen.set(text, before + 1);
       const live = expire === undefined || timeFor(action, this.environment) < expire;
@@ -153,15 +171,13 @@ class Planner implements Plan {
       counters.push(counter);
       if (counter !== undefined) ready.push({ run, counter });
     }
-    const isCommon = policy.name === COMMON_POLICY;
     this.indices.push({
       policy: policy.name,
+      block,
       direction,
       runs: counters,
-      lists: runsOf(policy, direction).map(({ remote }) =>
-        remote.kind === 'list' ? remote.list : undefined,
-      ),
-      defaultAction: isCommon ? undefined : this.counter(defaultText(policy, direction)),
+      lists: runs.map(({ remote }) => (remote.kind === 'list' ? remote.list : undefined)),
+      defaultAction: block === 'own' ? this.counter(defaultText(policy, direction)) : undefined,
     });
     return ready;
   }
@@ -181,35 +197,60 @@ class Planner implements Plan {
     if (needsReading(runs)) this.addChain(`${name}_u`, this.rulesOf(runs, direction, family, false));
   }
 
-  private planPolicy(
-    policy: Policy,
-    direction: Direction,
-    family: Family,
-    runs: readonly ReadyRun[],
-    commonRuns: readonly ReadyRun[],
-  ): void {
-    const column = columnFor(policy.prefixes, family);
-    const isDefault = policy.name === DEFAULT_POLICY;
-    if (column.lengths.length === 0 && !(isDefault && direction === 'egress')) return;
-    const name = policyChain(direction, family, policy.name);
-    const common = policyChain(direction, family, COMMON_POLICY);
+  private planPolicy(policy: Policy, direction: Direction, common: readonly ReadyRun[]): void {
+    const own = this.ready(policy, direction, 'own');
+    const hasExceptions = runsOf(policy, direction, 'exceptions').length > 0;
+    const exceptions = hasExceptions ? this.ready(policy, direction, 'exceptions') : [];
     const end: PlanRule = {
       ...ANY_PACKET,
       action: policy.defaultAction,
       counter: this.counter(defaultText(policy, direction)),
     };
+    for (const family of FAMILIES) {
+      const column = columnFor(policy.prefixes, family);
+      const isDefault = policy.name === DEFAULT_POLICY && direction === 'egress';
+      if (column.lengths.length === 0 && !isDefault) continue;
+      const name = this.planJudging({ policy: policy.name, exceptions, common, own, end }, direction, family);
+      for (let i = 0; i < column.lengths.length; i++) {
+        this.dispatch(direction, family, column.lengths[i]!, hexAt(column, i), name); // i < length
+      }
+    }
+  }
+
+  /** What is said of egress that no policy judges; nothing is planned where nothing is said. */
+  private planUnmatched(common: readonly ReadyRun[]): void {
+    const { unmatched, policies } = this.ruleSet;
+    if (unmatched === undefined || policies.has(DEFAULT_POLICY)) return;
+    let end: Step = { kind: 'pass' };
+    if (unmatched !== 'accept') {
+      const counter = this.counter(UNMATCHED_COUNTER);
+      end = { ...ANY_PACKET, action: 'drop', counter };
+      const index = { policy: undefined, direction: 'egress', runs: [], lists: [] } as const;
+      this.indices.push({ ...index, block: 'own', defaultAction: counter });
+    }
+    const judging = { policy: NO_POLICY, exceptions: [], common, own: [], end };
+    for (const family of FAMILIES) this.planJudging(judging, 'egress', family);
+  }
+
+  /** The chains of a policy in one family; returns the name of the first. */
+  private planJudging(
+    { policy, exceptions, common, own, end }: Judging,
+    direction: Direction,
+    family: Family,
+  ): string {
+    const name = policyChain(direction, family, policy);
+    const commonChain = policyChain(direction, family, COMMON_POLICY);
     const steps = (readable: boolean): Step[] => {
-      const chain = !readable && needsReading(commonRuns) ? `${common}_u` : common;
-      const before: Step[] = commonRuns.length > 0 ? [{ kind: 'jump', chain }] : [];
-      return [...before, ...this.rulesOf(runs, direction, family, readable), end];
+      const chain = !readable && needsReading(common) ? `${commonChain}_u` : commonChain;
+      const jump: Step[] = common.length > 0 ? [{ kind: 'jump', chain }] : [];
+      const before = this.rulesOf(exceptions, direction, family, readable);
+      return [...before, ...jump, ...this.rulesOf(own, direction, family, readable), end];
     };
-    if (needsReading(runs) || needsReading(commonRuns)) {
+    if ([exceptions, common, own].some(needsReading)) {
       this.addChain(`${name}_r`, steps(true));
       this.addChain(name, [{ kind: 'readable', chain: `${name}_r` }, ...steps(false)]);
     } else this.addChain(name, steps(true));
-    for (let i = 0; i < column.lengths.length; i++) {
-      this.dispatch(direction, family, column.lengths[i]!, hexAt(column, i), name); // i < length
-    }
+    return name;
   }
 
   private addChain(name: string, steps: Step[]): void {
@@ -238,7 +279,7 @@ class Planner implements Plan {
     if (!map.has(address)) map.set(address, chain); // no sound rule set has two; the first one judges
   }
 
-  /** The longest source prefix decides: maps from the longest to the shortest, then prefix 0, then `default`. */
+  /** The longest source prefix decides: maps from the longest to the shortest, then prefix 0, then `default`, then what is said of unmatched qubes. */
   private planEntry(direction: Direction, family: Family): void {
     const steps: Step[] = [];
     for (let length = bitsOf(family); length > 0; length--) {
@@ -249,8 +290,10 @@ class Planner implements Plan {
       steps.push({ kind: 'dispatch', map });
     }
     const everything = [...(this.dispatches.get(`${direction}${family} 0`)?.values() ?? [])][0];
-    const otherwise = policyChain(direction, family, DEFAULT_POLICY);
-    const last = everything ?? (direction === 'egress' && this.chains.has(otherwise) ? otherwise : undefined);
+    const otherwise = [DEFAULT_POLICY, NO_POLICY]
+      .map((policy) => policyChain(direction, family, policy))
+      .find((chain) => direction === 'egress' && this.chains.has(chain));
+    const last = everything ?? otherwise;
     steps.push(last === undefined ? { kind: 'pass' } : { kind: 'goto', chain: last });
     this.addChain(entryChain(direction, family), steps);
   }
@@ -462,6 +505,9 @@ function remoteText(remote: RunRemote, ready: ReadyRun): string {
 function defaultText(policy: Policy, direction: Direction): string {
   return `${policy.name} ${direction} default`;
 }
+
+/** Counts what is dropped because no policy judges it. */
+const UNMATCHED_COUNTER = 'unmatched';
 
 function asksForPayload({ match }: Run): boolean {
   return match.dns || match.ports !== undefined || match.icmpType !== undefined;

@@ -83,6 +83,70 @@ describe('a plan', () => {
     expect(egress(rules, { dst: prefix('1.2.3.4'), src: prefix('10.138.0.6') })).toBe('drop');
   });
 
+  it.each([
+    ['drop', '10.137.0.9', '6.1.1.1', 'drop'],
+    ['drop', '10.137.0.9', '9.9.9.9', 'accept'], // by common
+    ['accept', '10.137.0.9', '6.1.1.1', 'none'],
+    ['accept', '10.137.0.9', '5.1.1.1', 'drop'], // by common
+    [undefined, '10.137.0.9', '5.1.1.1', 'none'],
+    ['drop', 'fd00::5', '2001:db8::1', 'drop'], // the other family of a policy of one
+    ['accept', 'fd00::5', '2001:db8::1', 'none'],
+    ['drop', '10.137.0.5', '6.1.1.1', 'accept'],
+  ] as const)('with unmatched %s judges egress from %s to %s: %s', (unmatched, src, dst, expected) => {
+    const policies = [
+      { name: 'common', prefixes: [], egress: ['accept dst4=9.9.9.9', 'drop dst=@bad'] },
+      { name: 'work', prefixes: ['10.137.0.5'], egress: ['accept'] },
+    ];
+    const rules = ruleSet(policies, { bad: list('5.0.0.0/8') }, unmatched);
+    expect(egress(rules, { src: prefix(src), dst: prefix(dst) })).toBe(expected);
+  });
+
+  it('without policies does what is said of unmatched qubes, and to ingress nothing', () => {
+    const packet: Packet = {
+      direction: 'egress',
+      src: prefix('10.137.0.9'),
+      dst: prefix('10.137.0.8'),
+      proto: 6,
+      port: 80,
+      icmpType: undefined,
+    };
+    for (const [unmatched, expected] of [
+      ['drop', 'drop'],
+      ['accept', 'none'],
+    ] as const) {
+      const plan = planned(ruleSet([], {}, unmatched));
+      expect(judge(plan, packet, prefix('10.137.0.9'))).toBe(expected);
+      expect(judge(plan, { ...packet, direction: 'ingress' }, prefix('10.137.0.9'))).toBe('none');
+    }
+  });
+
+  it('takes any word for unmatched qubes but accept for drop', () => {
+    const rules = { ...ruleSet([]), unmatched: 'Accept' as 'accept' };
+    expect(egress(rules, { dst: prefix('6.1.1.1') })).toBe('drop');
+  });
+
+  it('asks exceptions before common, of their policy only', () => {
+    const rules = ruleSet(
+      [
+        { name: 'common', prefixes: [], egress: ['drop dst=@bad'] },
+        {
+          name: 'work',
+          prefixes: ['10.137.0.5'],
+          exceptions: { egress: ['accept dst4=5.1.1.1 proto=tcp dstports=443'] },
+          egress: ['accept'],
+        },
+      ],
+      { bad: list('5.0.0.0/8') },
+      'accept',
+    );
+    const dst = prefix('5.1.1.1');
+    expect(egress(rules, { dst, port: 443 })).toBe('accept');
+    expect(egress(rules, { dst, port: 80 })).toBe('drop');
+    expect(egress(rules, { dst, port: undefined })).toBe('drop');
+    expect(egress(rules, { dst, port: 443, src: prefix('10.137.0.6') })).toBe('drop');
+    expect(egress(rules, { dst: prefix('6.1.1.1') })).toBe('accept');
+  });
+
   it('ends at an accept of common', () => {
     const rules = ruleSet(
       [

@@ -1,6 +1,6 @@
 /** What compiling a rule set costs, guessed from sizes alone: whether it may run on the caller's thread. */
 
-import { type List, type Policy, prefixCount, type RuleSet } from '@rulecast/rules';
+import { allRuns, type List, type Policy, prefixCount, type RuleSet } from '@rulecast/rules';
 
 /**
  * Our choice. An entry of IPv4 lists is the unit, 60 to 100 ns; 2^16 of them take 4 to 7 ms, about what starting a
@@ -25,13 +25,13 @@ export function isSmall(ruleSet: RuleSet): boolean {
     if (units > SMALL_UNITS) return false;
   }
   for (const policy of ruleSet.policies.values()) {
-    runs += policy.egress.length + policy.ingress.length;
+    runs += allRuns(policy).length;
     units += policyUnits(policy, SMALL_UNITS - units);
     if (units > SMALL_UNITS) return false;
   }
   // A program has a row per class. There are at most about two classes per entry, and one per set of runs.
   const classes = Math.min(2 * units, 2 ** Math.min(runs, 30));
-  return units + classes * ruleSet.policies.size * 2 <= SMALL_UNITS * 4;
+  return units + classes * (ruleSet.policies.size + 1) * 2 <= SMALL_UNITS * 4;
 }
 
 function listUnits(list: List): number {
@@ -39,15 +39,14 @@ function listUnits(list: List): number {
   return list.resolve ? list.names.length * RUN_UNITS : 0;
 }
 
-function policyUnits({ prefixes, egress, ingress }: Policy, most: number): number {
-  let units = prefixCount(prefixes) * RUN_UNITS + (egress.length + ingress.length) * RUN_UNITS;
-  for (const runs of [egress, ingress]) {
-    for (const { remote } of runs) {
-      if (units > most) return units;
-      if (remote.kind !== 'prefixes') continue;
-      const { family, lengths } = remote.prefixes;
-      units += lengths.length * (family === 4 ? 1 : IP6_UNITS);
-    }
+function policyUnits(policy: Policy, most: number): number {
+  const runs = allRuns(policy);
+  let units = (prefixCount(policy.prefixes) + runs.length) * RUN_UNITS;
+  for (const { remote } of runs) {
+    if (units > most) return units;
+    if (remote.kind !== 'prefixes') continue;
+    const { family, lengths } = remote.prefixes;
+    units += lengths.length * (family === 4 ? 1 : IP6_UNITS);
   }
   return units;
 }

@@ -15,7 +15,7 @@ import type { Environment, List, Prefixes, PrefixSet, RuleSet } from '@rulecast/
 import type { DeltaBase, ImagePieces, ImageSizes } from './image.ts';
 import type { TableLimitCode, TableLimits } from './limits.ts';
 import type { MemoryHandle } from './memory.ts';
-import type { PolicyColumns } from './rule-columns.ts';
+import { allColumns, type PolicyColumns } from './rule-columns.ts';
 
 /** A list, a policy, or what all names stand for. */
 export type CompilePart =
@@ -34,6 +34,7 @@ export interface CompileRequest {
   readonly lists: readonly (readonly [name: string, id: number])[];
   readonly policies: readonly number[];
   readonly resolutions: number;
+  readonly unmatched: RuleSet['unmatched'];
   readonly environment: Environment;
   readonly limits: TableLimits;
 }
@@ -79,7 +80,7 @@ export function listPart(list: List, moved: Moved): CompilePart {
 
 /** A policy to be moved; the columns of its runs go away from the caller. */
 export function policyPart(policy: PolicyColumns, moved: Moved): CompilePart {
-  for (const { checks, ranges, expires, kinds, remotes, words, lengths } of [policy.egress, policy.ingress]) {
+  for (const { checks, ranges, expires, kinds, remotes, words, lengths } of allColumns(policy)) {
     for (const array of [checks, ranges, expires, kinds, remotes, words, lengths]) moved.push(array.buffer);
   }
   return { kind: 'policy', policy: { ...policy, prefixes: copiedSet(policy.prefixes, moved) } };

@@ -65,6 +65,7 @@ class CompileThread {
       lists: new Map(request.lists.map(([name, id]) => [name, held(this.lists, id)])),
       policies: request.policies.map((id) => held(this.policies, id)),
       resolutions: held(this.resolutions, request.resolutions),
+      unmatched: request.unmatched,
     };
     const named = new Set([...request.lists.map(([, id]) => id), ...request.policies, request.resolutions]);
     for (const parts of [this.lists, this.policies, this.resolutions]) {

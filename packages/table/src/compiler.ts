@@ -206,7 +206,8 @@ export class Compiler {
     const dns = order.environment.dns.map(({ family, words }) => ({ family, words: words.slice() }));
     const environment = { ...order.environment, dns };
     const { limits } = this;
-    post(worker, { kind: 'compile', lists, policies, resolutions, limits, environment }, []);
+    const { unmatched } = ruleSet;
+    post(worker, { kind: 'compile', lists, policies, resolutions, unmatched, limits, environment }, []);
   }
 
   private idOf(source: object): number {

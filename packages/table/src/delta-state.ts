@@ -112,7 +112,7 @@ export class DeltaState {
     const { lists, resolutions, dns } = standIns(this.base.named);
     const rules = ruleColumns({ ...ruleSet, lists, resolutions });
     const predicates = new Predicates(rules);
-    const plans = new ProgramPlans(rules.policies, { ...environment, dns }, predicates);
+    const plans = new ProgramPlans(rules, { ...environment, dns }, predicates);
     const isSame =
       predicates.count === sets.predicateCount &&
       predicates.byName.size === this.base.named.length &&

@@ -4,7 +4,7 @@
  * Parts that did not change are the same objects, so only the columns of lists that changed are compared, most of which in
  * stretches at once. Whatever cannot be said as prefixes that join and leave known predicates is no delta here: other rules than
  * before but for their prefixes (policy-delta.ts), rules that expire, a list or name that had no address when it was compiled.
- * That is compiled in full.
+ * That is compiled in full, and so is what is said of qubes that no policy names.
  */
 
 import {
@@ -71,6 +71,7 @@ export function planDelta(
     const now = timeFor(action, after.environment);
     if (now < timeFor(action, before.environment) || now >= nextExpiry[action]) return undefined;
   }
+  if (before.ruleSet.unmatched !== after.ruleSet.unmatched) return undefined;
   const runs = changedRuns(before.ruleSet.policies, after.ruleSet.policies, predicates);
   if (runs === undefined) return undefined;
   const collector = new ToggleCollector();

@@ -5,7 +5,6 @@
 
 import {
   type Address,
-  COMMON_POLICY,
   columnFor,
   containsAt,
   formatRule,
@@ -36,12 +35,17 @@ export interface Explanation {
 /** Explains what the table answered for a packet; `ruleSet` is what the table was compiled from. */
 export function explainVerdict(ruleSet: RuleSet, packet: Packet, found: TableVerdict): Explanation {
   const { action, direction, policy, generation } = found;
-  if (direction === undefined || policy === undefined) {
+  if (direction === undefined) {
     return { verdict: { action, by: undefined }, rule: undefined, generation };
   }
   const runs = runsOfVerdict(ruleSet, found);
   const run = found.run === undefined ? undefined : runs[found.run];
-  if (found.rulePolicy === undefined || found.run === undefined || run === undefined) {
+  if (
+    found.rulePolicy === undefined ||
+    found.block === undefined ||
+    found.run === undefined ||
+    run === undefined
+  ) {
     return { verdict: { action, by: { direction, policy, rule: undefined } }, rule: undefined, generation };
   }
   const remote = direction === 'egress' ? packet.dst : packet.src;
@@ -49,7 +53,7 @@ export function explainVerdict(ruleSet: RuleSet, packet: Packet, found: TableVer
   const index = ruleCount(runs.slice(0, found.run)) + hit.offset;
   const rule: RuleOrigin = {
     policy: found.rulePolicy,
-    block: found.rulePolicy === COMMON_POLICY ? 'common' : 'own',
+    block: found.block,
     run: found.run,
     index,
     list: found.list,
@@ -59,9 +63,9 @@ export function explainVerdict(ruleSet: RuleSet, packet: Packet, found: TableVer
   return { verdict: { action, by: { direction, policy, rule } }, rule: line, generation };
 }
 
-function runsOfVerdict(ruleSet: RuleSet, { rulePolicy, direction }: TableVerdict): readonly Run[] {
+function runsOfVerdict(ruleSet: RuleSet, { rulePolicy, block, direction }: TableVerdict): readonly Run[] {
   const policy = rulePolicy === undefined ? undefined : ruleSet.policies.get(rulePolicy);
-  return policy === undefined || direction === undefined ? [] : runsOf(policy, direction);
+  return policy === undefined || direction === undefined ? [] : runsOf(policy, direction, block);
 }
 
 /** The rule of a run that holds an address, by its offset within the run, and the prefix that does. */

@@ -7,16 +7,20 @@
  * the next lookup from overlapping with it.
  */
 
-import type { Direction } from '@rulecast/rules';
+import { type Direction, RULE_BLOCKS } from '@rulecast/rules';
 import { type Image, type NamesSection, shareBytes } from './layout.ts';
-import { CODE_ACTION_BITS, DIRECTIONS } from './program.ts';
-import { blockRunCount, listOf, programCount, programField } from './program-origin.ts';
+import { CODE_ACTION_BITS, DIRECTIONS, type ProgramField } from './program.ts';
+import { BLOCK_FIELDS, blockRunCount, listOf, programCount, programField } from './program-origin.ts';
 
 /** What one policy's program in one direction has decided since its generation began. */
 export interface ProgramHits {
-  readonly policy: string;
+  /** Undefined: of qubes that no policy judges, of which the rule set says something. */
+  readonly policy: string | undefined;
   readonly direction: Direction;
+  /** Where no run matched. Always 0 where that makes no verdict (`unmatched: accept`). */
   readonly defaultAction: number;
+  /** By run of the policy's exceptions. */
+  readonly exceptions: readonly number[];
   /** By run of `common`, while judging for this policy. */
   readonly common: readonly number[];
   /** By run of the policy itself. */
@@ -90,14 +94,19 @@ export function programHits(
 ): readonly ProgramHits[] {
   return Array.from({ length: programCount(programs) }, (_, program) => {
     const first = programField(programs, program, 'firstOutcome');
-    const commonEnd = first + 1 + blockRunCount(programs, programField(programs, program, 'commonBlock'));
-    const ownEnd = commonEnd + blockRunCount(programs, programField(programs, program, 'ownBlock'));
+    let end = first + 1;
+    const hitsOf = (field: keyof typeof ProgramField): readonly number[] => {
+      const start = end;
+      end += blockRunCount(programs, programField(programs, program, field));
+      return [...hits.subarray(start, end)];
+    };
     return {
-      policy: names.policies[programField(programs, program, 'policy')] ?? '',
+      policy: names.policies[programField(programs, program, 'policy')],
       direction: DIRECTIONS[programField(programs, program, 'direction')] ?? 'egress',
       defaultAction: hits[first] ?? 0,
-      common: [...hits.subarray(first + 1, commonEnd)],
-      own: [...hits.subarray(commonEnd, ownEnd)],
+      exceptions: hitsOf(BLOCK_FIELDS.exceptions),
+      common: hitsOf(BLOCK_FIELDS.common),
+      own: hitsOf(BLOCK_FIELDS.own),
     };
   });
 }
@@ -113,8 +122,8 @@ export function addListHits(
   if (names.lists.length === 0) return;
   for (let program = 0; program < programCount(programs); program++) {
     let outcome = programField(programs, program, 'firstOutcome') + 1;
-    for (const field of ['commonBlock', 'ownBlock'] as const) {
-      const block = programField(programs, program, field);
+    for (const kind of RULE_BLOCKS) {
+      const block = programField(programs, program, BLOCK_FIELDS[kind]);
       const count = blockRunCount(programs, block);
       for (let run = 0; run < count; run++, outcome++) {
         const list = names.lists[listOf(programs, block, run)];

@@ -3,7 +3,7 @@
  * does not fit; it says how much memory it needs, and whoever keeps the heap says where; writing cannot refuse.
  */
 
-import { type Action, COMMON_POLICY, type Environment, timeFor } from '@rulecast/rules';
+import { type Action, COMMON_POLICY, type Environment, RULE_BLOCKS, timeFor } from '@rulecast/rules';
 import { ClassSets, type Cut, cutSpace, type PackedClassSets } from './classes.ts';
 import type { Heap } from './heap.ts';
 import {
@@ -24,7 +24,7 @@ import { Predicates } from './predicate.ts';
 import { type MapShape, measureMap, type PrefixMap, writeMap } from './prefix-map.ts';
 import { compilePrograms, type Programs } from './program-compiler.ts';
 import { ProgramPlans } from './program-plan.ts';
-import { ACCEPTS, type RuleColumns } from './rule-columns.ts';
+import { ACCEPTS, allColumns, type RuleColumns } from './rule-columns.ts';
 
 /** How large a table's content is. */
 export interface ImageSizes {
@@ -110,7 +110,7 @@ export function compileImage(
   limits: TableLimits,
 ): CompiledImage {
   const predicates = new Predicates(rules);
-  const plans = new ProgramPlans(rules.policies, environment, predicates);
+  const plans = new ProgramPlans(rules, environment, predicates);
   const { cuts, sets, groups } = cutGroups(plans, limits);
   const programs = compilePrograms(plans, groups, sets, limits);
   const owners = compileOwners(plans, limits);
@@ -186,12 +186,14 @@ function cutGroups(
 
 function blockPredicates({ plans, blocks }: ProgramPlans): readonly BlockPredicates[] {
   const found = new Map<number, BlockPredicates>();
-  for (const { policy, direction, common, own } of plans) {
-    for (const index of [common, own]) {
-      const block = blocks[index];
-      if (block === undefined || found.has(index)) continue;
-      const name = index === own ? policy.name : COMMON_POLICY;
-      found.set(index, { policy: name, direction, predicates: block.predicates });
+  for (const plan of plans) {
+    const { policy, direction } = plan;
+    for (const kind of RULE_BLOCKS) {
+      const block = blocks[plan[kind]];
+      if (block === undefined || found.has(plan[kind])) continue;
+      const name = kind === 'common' || policy === undefined ? COMMON_POLICY : policy.name;
+      const stands = kind === 'exceptions' ? kind : 'own';
+      found.set(plan[kind], { policy: name, block: stands, direction, predicates: block.predicates });
     }
   }
   return [...found.values()];
@@ -199,8 +201,8 @@ function blockPredicates({ plans, blocks }: ProgramPlans): readonly BlockPredica
 
 function nextExpiry({ policies }: RuleColumns, environment: Environment): NextExpiry {
   const next = { accept: Number.POSITIVE_INFINITY, drop: Number.POSITIVE_INFINITY };
-  for (const { egress, ingress } of policies) {
-    for (const { expires, checks } of [egress, ingress]) {
+  for (const policy of policies) {
+    for (const { expires, checks } of allColumns(policy)) {
       for (let run = 0; run < expires.length; run++) {
         const expire = expires[run]!; // run < length, here and below
         if (expire === Number.POSITIVE_INFINITY) continue;

@@ -8,7 +8,7 @@
  * Only `lookupAll` counts hits; whoever calls the others counts them (hits.ts).
  */
 
-import type { Address, Direction, Family, Packet } from '@rulecast/rules';
+import type { Address, Direction, Family, Packet, RuleBlock } from '@rulecast/rules';
 import { IpProtocol } from '@rulecast/rules';
 import { countHit } from './hits.ts';
 import { GROUPS_MAX, type Image, type NamesSection } from './layout.ts';
@@ -58,11 +58,13 @@ export interface TableVerdict {
   readonly generation: number;
   /** All below are undefined for `none`. */
   readonly direction: Direction | undefined;
-  /** The policy that judges the qube. */
+  /** The policy that judges the qube; undefined also where none does, and `common` or `unmatched` decided. */
   readonly policy: string | undefined;
-  /** The policy whose run decided, `common` or the judging one; undefined where the default action did. */
+  /** The policy whose run decided, `common` or the judging one; undefined where the default action or `unmatched` did. */
   readonly rulePolicy: string | undefined;
-  /** Index of the run within that policy and direction. */
+  /** The block that the run stands in. */
+  readonly block: RuleBlock | undefined;
+  /** Index of the run within that policy, block and direction. */
   readonly run: number | undefined;
   /** The run's list. */
   readonly list: string | undefined;
@@ -274,6 +276,7 @@ export function decodeVerdict(image: Image, names: NamesSection, code: number): 
     direction: origin?.direction,
     policy: origin && names.policies[origin.policy],
     rulePolicy: block === undefined ? undefined : names.policies[blockPolicy(image.programs, block)],
+    block: origin?.kind,
     run: block === undefined ? undefined : origin?.run,
     list: names.lists[list],
   };

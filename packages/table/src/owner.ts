@@ -25,6 +25,9 @@ import type { PolicyColumns } from './rule-columns.ts';
 export const OwnerField = { egress: 0, ingress: 1 } as const;
 export const OWNER_WORDS = 2;
 
+/** Stands for the name of no policy. */
+const UNMATCHED = '';
+
 export interface Owners {
   readonly v4: Cut;
   readonly v6: Cut;
@@ -69,10 +72,12 @@ function claimsOf(policy: PolicyColumns, family: Family): readonly Claim[] {
 }
 
 function ownerRecords(plans: ProgramPlans, claims: readonly Claim[], sets: ClassSets): Int32Array {
-  const programs = new Map(plans.plans.map((plan, i) => [`${plan.direction} ${plan.policy.name}`, i]));
+  const programs = new Map(
+    plans.plans.map(({ policy, direction }, i) => [`${direction} ${policy?.name ?? UNMATCHED}`, i]),
+  );
   const programOf = (direction: Direction, policy: string): number =>
     programs.get(`${direction} ${policy}`) ?? -1;
-  const byDefault = programOf('egress', DEFAULT_POLICY);
+  const byDefault = Math.max(programOf('egress', DEFAULT_POLICY), programOf('egress', UNMATCHED)); // there is at most one
   const records = new Int32Array(sets.count * OWNER_WORDS);
   for (let classId = 0; classId < sets.count; classId++) {
     // Claims are in the order of policies, and the first policy keeps a prefix that two have.

@@ -20,6 +20,8 @@ import { DIRECTIONS } from './program.ts';
 /** The predicates of the runs of a policy in one direction; negative for those that ask about no address or match none. */
 export interface BlockPredicates {
   readonly policy: string;
+  /** Of the policy's own, as `common`'s rules are `common`'s. */
+  readonly block: 'exceptions' | 'own';
   readonly direction: Direction;
   readonly predicates: Int32Array;
 }
@@ -43,8 +45,10 @@ export class RunPredicates {
     this.predicateCount = predicateCount;
   }
 
-  of(policy: string, direction: Direction): Int32Array | undefined {
-    return this.blocks.find((block) => block.policy === policy && block.direction === direction)?.predicates;
+  of(policy: string, block: BlockPredicates['block'], direction: Direction): Int32Array | undefined {
+    const isIt = (other: BlockPredicates): boolean =>
+      other.policy === policy && other.block === block && other.direction === direction;
+    return this.blocks.find(isIt)?.predicates;
   }
 
   isShared(predicate: number): boolean {
@@ -82,25 +86,38 @@ function addChanges(before: Policy, after: Policy, predicates: RunPredicates, ch
   if (before.name !== after.name || before.defaultAction !== after.defaultAction) return false;
   if (!sameSet(before.prefixes, after.prefixes)) return false;
   for (const direction of DIRECTIONS) {
-    const runs = runsOf(before, direction);
-    const others = runsOf(after, direction);
-    if (runs === others) continue;
-    if (runs.length !== others.length) return false;
-    const own = predicates.of(before.name, direction);
-    for (const [i, run] of runs.entries()) {
-      const other = others[i]!; // of the same length
-      if (run === other) continue;
-      if (!sameMatch(run.match, other.match)) return false;
-      const columns = changedColumns(run, other);
-      if (columns === 'differ') return false;
-      if (columns === 'same') continue;
-      const [was, is] = columns;
-      const predicate = own?.[i];
-      if (predicate === undefined || (predicate < 0 && was.lengths.length === 0)) return false;
-      if (predicate < 0) continue; // a run that matches nothing, whatever its prefixes
-      if (predicates.isShared(predicate)) return false;
-      changes.push({ predicate, before: canonicalPrefixes(was), after: canonicalPrefixes(is) });
+    for (const block of ['exceptions', 'own'] as const) {
+      const own = predicates.of(before.name, block, direction);
+      const [runs, others] = [before, after].map((policy) => runsOf(policy, direction, block));
+      if (!addBlockChanges(runs ?? [], others ?? [], own, predicates, changes)) return false;
     }
+  }
+  return true;
+}
+
+/** `own`: the predicates of the runs before. */
+function addBlockChanges(
+  runs: readonly Run[],
+  others: readonly Run[],
+  own: Int32Array | undefined,
+  predicates: RunPredicates,
+  changes: RunChange[],
+): boolean {
+  if (runs === others) return true;
+  if (runs.length !== others.length) return false;
+  for (const [i, run] of runs.entries()) {
+    const other = others[i]!; // of the same length
+    if (run === other) continue;
+    if (!sameMatch(run.match, other.match)) return false;
+    const columns = changedColumns(run, other);
+    if (columns === 'differ') return false;
+    if (columns === 'same') continue;
+    const [was, is] = columns;
+    const predicate = own?.[i];
+    if (predicate === undefined || (predicate < 0 && was.lengths.length === 0)) return false;
+    if (predicate < 0) continue; // a run that matches nothing, whatever its prefixes
+    if (predicates.isShared(predicate)) return false;
+    changes.push({ predicate, before: canonicalPrefixes(was), after: canonicalPrefixes(is) });
   }
   return true;
 }

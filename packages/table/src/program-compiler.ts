@@ -7,6 +7,7 @@
  * part of its own, shared by all. Classes that come later, by deltas, are added in place; rules that change compile anew.
  */
 
+import type { Action } from '@rulecast/rules';
 import type { ClassSets } from './classes.ts';
 import { reachableLimits, TableLimitCode, TableLimitError, type TableLimits } from './limits.ts';
 import { ANY_ADDRESS } from './predicate.ts';
@@ -17,6 +18,7 @@ import {
   CodeAction,
   DIRECTIONS,
   NO_MATCH,
+  NO_VERDICT_CODE,
   PROGRAM_HEADER_WORDS,
   PROGRAM_WORDS,
   ProgramField,
@@ -25,7 +27,13 @@ import {
 import { GroupClasses } from './program-class.ts';
 import { NodeMaker } from './program-node.ts';
 import { ProgramPart } from './program-part.ts';
-import type { Block, PlanGroups, ProgramPlan, ProgramPlans } from './program-plan.ts';
+import {
+  type Block,
+  blocksOf,
+  type PlanGroups,
+  type ProgramPlan,
+  type ProgramPlans,
+} from './program-plan.ts';
 import { type PartRows, RowMaker } from './program-rows.ts';
 import { WordBuffer } from './program-words.ts';
 import { RemoteKind } from './rule-columns.ts';
@@ -149,16 +157,14 @@ export class Programs {
         put('rows', rows.rows);
         put('classMask', rows.classMask);
         put('base', base);
-        put(
-          'noMatch',
-          l + 1 < links.length ? ~further++ : (firstOutcome << CODE_ACTION_BITS) | defaultCode(plan),
-        );
+        put('noMatch', l + 1 < links.length ? ~further++ : otherwiseCode(plan, firstOutcome));
         put('wildcards', rows.wildcards);
         put('wildcardsLeast', rows.wildcardsLeast);
         put('group', part.group);
         put('firstOutcome', firstOutcome);
-        put('policy', plans.policies.indexOf(plan.policy));
+        put('policy', plan.policy === undefined ? -1 : plans.policies.indexOf(plan.policy));
         put('direction', DIRECTIONS.indexOf(plan.direction));
+        put('exceptionsBlock', plan.exceptions);
         put('commonBlock', plan.common);
         put('ownBlock', plan.own);
         put('groupMask', groupMask);
@@ -215,30 +221,29 @@ class Chains {
     this.isJoined = groups.groups.length === 1 && plans.plans.length * rowsEach <= JOINED_ROWS;
     let firstOutcome = 1; // outcome 0 would make code 0
     this.chains = plans.plans.map((plan) => {
-      const commonRuns = this.blocks(plan.common)[0]?.runs.count ?? 0;
-      const runs = commonRuns + (this.blocks(plan.own)[0]?.runs.count ?? 0);
+      const runs = blocksOf(plan).reduce((sum, block) => sum + this.runCount(block), 0);
       if (firstOutcome + runs + 1 > outcomesMax)
         throw new TableLimitError(TableLimitCode.outcomes, outcomesMax, 'runs over all policies');
-      const chain = this.chain(plan, firstOutcome, commonRuns);
+      const chain = this.chain(plan, firstOutcome);
       firstOutcome += runs + 1;
       return chain;
     });
     this.outcomeCount = firstOutcome;
   }
 
-  private chain(plan: ProgramPlan, firstOutcome: number, commonRuns: number): Chain {
+  private chain(plan: ProgramPlan, firstOutcome: number): Chain {
     const base = firstOutcome << CODE_ACTION_BITS;
-    const ownBase = (firstOutcome + commonRuns) << CODE_ACTION_BITS;
-    const hasOne = this.groups.groups.length === 1 && (commonRuns === 0 || this.isJoined);
-    if (hasOne)
-      return {
-        firstOutcome,
-        links: [{ part: this.part([plan.common, plan.own], 0, defaultCode(plan)), base }],
-      };
-    const links = [
-      ...this.spread(plan.common).map((part) => ({ part, base })),
-      ...this.spread(plan.own).map((part) => ({ part, base: ownBase })),
-    ];
+    const hasOne = this.groups.groups.length === 1 && (this.runCount(plan.common) === 0 || this.isJoined);
+    if (hasOne) {
+      const byDefault = plan.otherwise === 'none' ? NO_MATCH : actionCode(plan.otherwise);
+      return { firstOutcome, links: [{ part: this.part(blocksOf(plan), 0, byDefault), base }] };
+    }
+    let outcome = firstOutcome; // one below that of the block's first run
+    const links = blocksOf(plan).flatMap((block) => {
+      const blockBase = outcome << CODE_ACTION_BITS;
+      outcome += this.runCount(block);
+      return this.spread(block).map((part) => ({ part, base: blockBase }));
+    });
     return { firstOutcome, links: links.length > 0 ? links : [{ part: this.part([], 0, NO_MATCH), base }] };
   }
 
@@ -280,12 +285,22 @@ class Chains {
     return part;
   }
 
+  private runCount(block: number): number {
+    return this.plans.blocks[block]?.runs.count ?? 0;
+  }
+
   private blocks(block: number): readonly Block[] {
     const found = this.plans.blocks[block];
     return found === undefined ? [] : [found];
   }
 }
 
-function defaultCode({ policy }: ProgramPlan): number {
-  return policy.defaultAction === 'accept' ? CodeAction.accept : CodeAction.drop;
+/** The code of what a program does where no run matches. */
+function otherwiseCode({ otherwise }: ProgramPlan, firstOutcome: number): number {
+  if (otherwise === 'none') return NO_VERDICT_CODE;
+  return (firstOutcome << CODE_ACTION_BITS) | actionCode(otherwise);
+}
+
+function actionCode(action: Action): number {
+  return action === 'accept' ? CodeAction.accept : CodeAction.drop;
 }

@@ -1,6 +1,6 @@
 /** Where a code comes from: the program, the block and the run that its outcome stands for, read from the programs' words. */
 
-import type { Direction } from '@rulecast/rules';
+import { type Direction, RULE_BLOCKS, type RuleBlock } from '@rulecast/rules';
 import {
   BLOCK_WORDS,
   BlockField,
@@ -16,13 +16,22 @@ import {
 /** Where a code comes from, in numbers. */
 export interface CodeOrigin {
   readonly program: number;
-  /** The place of the judging policy's name among all policies'. */
+  /** The place of the judging policy's name among all policies'; -1: no policy judges. */
   readonly policy: number;
   readonly direction: Direction;
   /** The block and run that decided; undefined where the default action did. */
   readonly block: number | undefined;
+  /** What that block is to the judging policy. */
+  readonly kind: RuleBlock | undefined;
   readonly run: number;
 }
+
+/** The fields of a program's record that hold its blocks, in the order in which they are judged. */
+export const BLOCK_FIELDS = {
+  exceptions: 'exceptionsBlock',
+  common: 'commonBlock',
+  own: 'ownBlock',
+} as const satisfies Record<RuleBlock, keyof typeof ProgramField>;
 
 export function programCount(blob: Int32Array): number {
   return blob[ProgramHeader.programCount]!; // every block of words has a header
@@ -71,11 +80,15 @@ export function originOf(blob: Int32Array, outcomeCount: number, code: number): 
   }
   const direction = DIRECTIONS[programField(blob, program, 'direction')] ?? 'egress';
   const origin = { program, policy: programField(blob, program, 'policy'), direction };
-  const position = outcome - programField(blob, program, 'firstOutcome') - 1;
-  if (position < 0) return { ...origin, block: undefined, run: -1 };
-  const common = programField(blob, program, 'commonBlock');
-  const commonRuns = blockRunCount(blob, common);
-  return position < commonRuns
-    ? { ...origin, block: common, run: position }
-    : { ...origin, block: programField(blob, program, 'ownBlock'), run: position - commonRuns };
+  let run = outcome - programField(blob, program, 'firstOutcome') - 1;
+  if (run >= 0) {
+    for (const kind of RULE_BLOCKS) {
+      const block = programField(blob, program, BLOCK_FIELDS[kind]);
+      const count = blockRunCount(blob, block);
+      if (run < count) return { ...origin, block, kind, run };
+      run -= count;
+    }
+    throw new RangeError(`no verdict has the code ${code}`);
+  }
+  return { ...origin, block: undefined, kind: undefined, run: -1 };
 }

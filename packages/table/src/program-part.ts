@@ -1,6 +1,6 @@
 /**
  * Parts: the runs that one record of the programs decides among, side by side, as making nodes reads them. A program has one
- * part, or a chain of them: `common` and then its own, and each of them once a group of predicates (program-plan.ts).
+ * part, or a chain of them: its exceptions, `common` and its own, and each of them once a group of predicates (program-plan.ts).
  *
  * Codes are relative: the run at position p has outcome p + 1, so that parts of equal runs are one part.
  */

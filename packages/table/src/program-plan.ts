@@ -8,7 +8,14 @@
  * least code decides (program.ts), so that grouping is exact whatever goes where.
  */
 
-import { COMMON_POLICY, DEFAULT_POLICY, type Direction, type Environment, timeFor } from '@rulecast/rules';
+import {
+  type Action,
+  COMMON_POLICY,
+  DEFAULT_POLICY,
+  type Direction,
+  type Environment,
+  timeFor,
+} from '@rulecast/rules';
 import { ANY_ADDRESS, NO_ADDRESS, type Predicates } from './predicate.ts';
 import { PredicateColumns } from './predicate-columns.ts';
 import { DIRECTIONS } from './program.ts';
@@ -16,13 +23,15 @@ import {
   ACCEPTS,
   ALL_PROTOS,
   ASKS_DNS,
+  type DirectedColumns,
   type PolicyColumns,
   RemoteKind,
+  type RuleColumns,
   type RunColumns,
   RunPrefixes,
 } from './rule-columns.ts';
 
-/** The runs of one policy in one direction, in an environment. */
+/** The runs of one policy in one block and direction, in an environment. */
 export interface Block {
   readonly policy: number;
   readonly runs: RunColumns;
@@ -32,11 +41,24 @@ export interface Block {
 
 /** A program before its rows. */
 export interface ProgramPlan {
-  readonly policy: PolicyColumns;
+  /** Undefined: it judges egress of qubes that no policy does. */
+  readonly policy: PolicyColumns | undefined;
   readonly direction: Direction;
+  /** What is decided where no run matches. */
+  readonly otherwise: Action | 'none';
+  /** Blocks, or -1. */
+  readonly exceptions: number;
   readonly common: number;
   readonly own: number;
 }
+
+/** The blocks of a program in the order in which they are judged. */
+export function blocksOf({ exceptions, common, own }: ProgramPlan): readonly number[] {
+  return [exceptions, common, own];
+}
+
+/** What plans read of a rule set. */
+type PlannedRules = Pick<RuleColumns, 'policies' | 'unmatched'>;
 
 /** The programs of a rule set before classes exist; making one registers every predicate. */
 export class ProgramPlans {
@@ -48,7 +70,7 @@ export class ProgramPlans {
   private readonly environment: Environment;
   private readonly predicates: Predicates;
 
-  constructor(policies: readonly PolicyColumns[], environment: Environment, predicates: Predicates) {
+  constructor({ policies, unmatched }: PlannedRules, environment: Environment, predicates: Predicates) {
     this.environment = environment;
     this.predicates = predicates;
     this.policies = policies;
@@ -58,9 +80,29 @@ export class ProgramPlans {
       const commonBlock = common === undefined ? -1 : this.block(common, direction);
       for (const policy of policies) {
         if (policy.name === COMMON_POLICY) continue;
-        if (direction === 'ingress' && (policy.name === DEFAULT_POLICY || policy.ingress.count === 0))
-          continue;
-        this.plans.push({ policy, direction, common: commonBlock, own: this.block(policy, direction) });
+        const exceptions = policy.exceptions[direction].count;
+        const judgesIngress = policy.name !== DEFAULT_POLICY && exceptions + policy.ingress.count > 0;
+        if (direction === 'ingress' && !judgesIngress) continue;
+        this.plans.push({
+          policy,
+          direction,
+          otherwise: policy.defaultAction,
+          exceptions: exceptions > 0 ? this.block(policy, direction, policy.exceptions) : -1,
+          common: commonBlock,
+          own: this.block(policy, direction),
+        });
+      }
+      const isUnmatched = unmatched !== undefined && !policies.some(({ name }) => name === DEFAULT_POLICY);
+      if (direction === 'egress' && isUnmatched) {
+        const otherwise = unmatched === 'accept' ? 'none' : 'drop';
+        this.plans.push({
+          policy: undefined,
+          direction,
+          otherwise,
+          exceptions: -1,
+          common: commonBlock,
+          own: -1,
+        });
       }
     }
   }
@@ -70,8 +112,8 @@ export class ProgramPlans {
     return new PlanGroups(this.predicates, this.dnsPredicate, count);
   }
 
-  private block(policy: PolicyColumns, direction: Direction): number {
-    const runs = policy[direction];
+  private block(policy: PolicyColumns, direction: Direction, block: DirectedColumns = policy): number {
+    const runs = block[direction];
     const predicates = new Int32Array(runs.count);
     const prefixes = new RunPrefixes(runs);
     for (let run = 0; run < runs.count; run++) predicates[run] = this.predicateOf(runs, run, prefixes);

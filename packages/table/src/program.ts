@@ -22,9 +22,9 @@
  *
  * A code names a verdict: `outcome << 2 | action`. Within nodes it is relative, outcome 1 being the first run, so that
  * programs of equal rules share them; a record's `base` is added in the end. A program's outcomes are numbered from its
- * `firstOutcome`: its default action, then the runs of `common`, then the policy's own. Code 0 is the verdict none.
+ * `firstOutcome`: its default action, then the runs of the policy's exceptions, of `common`, and the policy's own. Code 0 is the verdict none.
  *
- * Where nothing matches, a record has its default's code, or ~r: record r goes on.
+ * Where nothing matches, a record has its default's code, code 0 if that is no action, or ~r: record r goes on.
  */
 
 import { type Family, IpProtocol } from '@rulecast/rules';
@@ -66,16 +66,18 @@ export const ProgramField = {
   /** The group whose classes it reads. */
   group: 6,
   firstOutcome: 7,
+  /** -1: it judges qubes that no policy does. */
   policy: 8,
   /** A Direction's place in DIRECTIONS. */
   direction: 9,
-  /** Block of `common`, or -1. */
+  /** Blocks, or -1. */
   commonBlock: 10,
   ownBlock: 11,
   /** A bit for each group that the program's records read. */
   groupMask: 12,
   /** 1 if all its rows are codes. */
   isPlain: 13,
+  exceptionsBlock: 14,
 } as const;
 export const PROGRAM_WORDS = 16;
 

@@ -8,6 +8,7 @@
 
 import {
   type Action,
+  type DirectedRuns,
   type Family,
   type List,
   type Policy,
@@ -57,8 +58,20 @@ export interface PolicyColumns {
   readonly name: string;
   readonly prefixes: PrefixSet;
   readonly defaultAction: Action;
+  /** What comes before `common`. */
+  readonly exceptions: DirectedColumns;
   readonly egress: RunColumns;
   readonly ingress: RunColumns;
+}
+
+export interface DirectedColumns {
+  readonly egress: RunColumns;
+  readonly ingress: RunColumns;
+}
+
+/** The columns of all runs of a policy. */
+export function allColumns({ exceptions, egress, ingress }: PolicyColumns): readonly RunColumns[] {
+  return [exceptions.egress, exceptions.ingress, egress, ingress];
 }
 
 /** A rule set as compiling reads it. A list that is missing stands for nothing, like one of names that stay names. */
@@ -66,6 +79,7 @@ export interface RuleColumns {
   readonly lists: ReadonlyMap<string, List>;
   readonly policies: readonly PolicyColumns[];
   readonly resolutions: ReadonlyMap<string, PrefixSet>;
+  readonly unmatched: RuleSet['unmatched'];
 }
 
 /** Our choice: runs between two pauses of `policyColumnsSteps`; 2 to 4 ms before V8 has optimised the walk, then 1 ms. */
@@ -79,7 +93,8 @@ export function ruleColumns(ruleSet: RuleSet): RuleColumns {
     while (step.done !== true) step = steps.next();
     policies.push(step.value);
   }
-  return { lists: ruleSet.lists, policies, resolutions: ruleSet.resolutions };
+  const { lists, resolutions, unmatched } = ruleSet;
+  return { lists, policies, resolutions, unmatched };
 }
 
 /**
@@ -88,9 +103,12 @@ export function ruleColumns(ruleSet: RuleSet): RuleColumns {
  */
 export function* policyColumnsSteps(policy: Policy): Generator<undefined, PolicyColumns, undefined> {
   const { name, prefixes, defaultAction } = policy;
-  const egress = yield* runColumnsSteps(policy.egress);
-  const ingress = yield* runColumnsSteps(policy.ingress);
-  return { name, prefixes, defaultAction, egress, ingress };
+  const exceptions = yield* directedSteps(policy.exceptions);
+  return { name, prefixes, defaultAction, exceptions, ...(yield* directedSteps(policy)) };
+}
+
+function* directedSteps({ egress, ingress }: DirectedRuns): Generator<undefined, DirectedColumns, undefined> {
+  return { egress: yield* runColumnsSteps(egress), ingress: yield* runColumnsSteps(ingress) };
 }
 
 /** Some of the prefixes in two columns; without views, of which 2^18 would take longer than what they are for. */

@@ -9,7 +9,6 @@ import {
   DEFAULT_POLICY,
   type Environment,
   type List,
-  NO_RUNS,
   type Packet,
   type Policy,
   type Prefix,
@@ -65,7 +64,8 @@ export function programCase(random: Random, maxRules: number, askingShare: numbe
     prefixSetOf(Array.from({ length: 1 + random.below(most) }, () => random.pick(pool)));
   const lists = new Map<string, List>(LISTS.map((name) => [name, prefixListOf(anySet(4))]));
   const resolutions = new Map(NAMES.map((name) => [name, anySet(2)]));
-  const names = ['p0', 'p1', 'p2', 'p3', DEFAULT_POLICY, COMMON_POLICY].slice(random.below(5));
+  const all = ['p0', 'p1', 'p2', 'p3', DEFAULT_POLICY, COMMON_POLICY].slice(random.below(5));
+  const names = all.filter((name) => name !== DEFAULT_POLICY || random.chance(0.6));
   const template = rulesOf(random, maxRules / names.length, pool, askingShare);
   const policies = new Map<string, Policy>();
   for (const [index, name] of names.entries()) {
@@ -78,14 +78,17 @@ export function programCase(random: Random, maxRules: number, askingShare: numbe
         isReserved ? [] : [prefixOfText(`10.137.0.${index}/32`), prefixOfText(`fd09::${index}/128`)],
       ),
       defaultAction: random.pick(['accept', 'drop']),
-      exceptions: NO_RUNS,
+      exceptions: {
+        egress: name === COMMON_POLICY || random.chance(0.5) ? [] : rules(),
+        ingress: isReserved || random.chance(0.7) ? [] : rules(),
+      },
       egress: rules(),
       ingress: name === DEFAULT_POLICY ? [] : rules(),
     });
   }
   const dns = random.chance(0.3) ? [] : [random.pick(pool), random.pick(pool)];
   return {
-    ruleSet: { lists, policies, resolutions, unmatched: undefined },
+    ruleSet: { lists, policies, resolutions, unmatched: random.pick([undefined, 'drop', 'accept']) },
     environment: { now: NOW, dns: dns.map(({ family, words }) => ({ family, words })) },
     addresses: edgeAddresses(pool),
   };

@@ -39,7 +39,7 @@ export function compile(
 ): Compiled {
   const all = { ...DEFAULT_TABLE_LIMITS, ...limits };
   const rules = ruleColumns(ruleSet);
-  const plans = new ProgramPlans(rules.policies, environment, new Predicates(rules));
+  const plans = new ProgramPlans(rules, environment, new Predicates(rules));
   const groups = plans.grouped(groupCount);
   const sets = groups.groups.map(({ count }) => new ClassSets(count, all));
   const cuts = groups.groups.map(({ v4, v6 }, group) => {
@@ -74,8 +74,8 @@ function classIn({ family, starts, classes, count }: Cut, words: Uint32Array): n
 }
 
 /** The program of a policy in one direction, or -1. */
-export function programOf({ plans }: Compiled, policy: string, direction: string): number {
-  return plans.plans.findIndex((plan) => plan.policy.name === policy && plan.direction === direction);
+export function programOf({ plans }: Compiled, policy: string | undefined, direction: string): number {
+  return plans.plans.findIndex((plan) => plan.policy?.name === policy && plan.direction === direction);
 }
 
 /** The code of a packet that a program judges, by the twin. */

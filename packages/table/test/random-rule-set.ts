@@ -13,7 +13,6 @@ import {
   type Family,
   type List,
   lastAddressAt,
-  NO_RUNS,
   nameListOf,
   type Packet,
   type Policy,
@@ -100,7 +99,8 @@ export function randomCase(seed: number, maxRules: number): RandomCase {
   lists.set('unresolved', nameListOf([...NAMES], false));
   const resolutions = new Map(['a.example', 'b.example', 'c.example'].map((name) => [name, anySet(3)]));
   const policies = new Map<string, Policy>();
-  const names = ['p0', 'p1', 'p2', DEFAULT_POLICY, COMMON_POLICY].slice(random.below(3));
+  const all = ['p0', 'p1', 'p2', DEFAULT_POLICY, COMMON_POLICY].slice(random.below(3));
+  const names = all.filter((name) => name !== DEFAULT_POLICY || random.chance(0.6));
   const rulesOf = (): Policy['egress'] => {
     const runs = new RunBuilder();
     const count = random.below(Math.floor(maxRules / names.length / 2) + 1);
@@ -114,7 +114,10 @@ export function randomCase(seed: number, maxRules: number): RandomCase {
       name,
       prefixes: prefixSetOf(own),
       defaultAction: random.pick(['accept', 'drop']),
-      exceptions: NO_RUNS,
+      exceptions: {
+        egress: name === COMMON_POLICY || random.chance(0.5) ? [] : rulesOf(),
+        ingress: reserved || random.chance(0.7) ? [] : rulesOf(),
+      },
       egress: rulesOf(),
       ingress: name === DEFAULT_POLICY || random.chance(0.3) ? [] : rulesOf(),
     });
@@ -124,7 +127,11 @@ export function randomCase(seed: number, maxRules: number): RandomCase {
     words,
   }));
   const environment = { ...randomTime(random), dns };
-  return { ruleSet: { lists, policies, resolutions, unmatched: undefined }, environment, prefixes };
+  return {
+    ruleSet: { lists, policies, resolutions, unmatched: random.pick([undefined, 'drop', 'accept']) },
+    environment,
+    prefixes,
+  };
 }
 
 /** What two clocks show that need not agree, near the expiry of random rules. */

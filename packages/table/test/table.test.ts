@@ -7,10 +7,12 @@ import {
   formatRule,
   type Packet,
   type Policy,
+  type Prefix,
   PrefixBuilder,
   parseAddress,
   plainRule,
   prefixListOf,
+  prefixOf,
   prefixSetOf,
   type RuleSet,
   RunBuilder,
@@ -46,6 +48,7 @@ function worded(verdict: Verdict, generation: number): TableVerdict {
     direction: by?.direction,
     policy: by?.policy,
     rulePolicy: by?.rule?.policy,
+    block: by?.rule?.block,
     run: by?.rule?.run,
     list: by?.rule?.list,
   };
@@ -71,7 +74,7 @@ function checkPackets(table: Table, seed: number, packets: number, seen: Map<str
     const verdict = evaluate(ruleSet, environment, packet);
     const expected = worded(verdict, generation);
     const { by } = verdict;
-    const kind = `${verdict.action} ${by?.direction ?? ''} ${by === undefined ? '' : by.rule === undefined ? 'default' : 'rule'}`;
+    const kind = `${verdict.action} ${by?.direction ?? ''} ${by === undefined ? '' : (by.rule?.block ?? (by.policy === undefined ? 'unmatched' : 'default'))}`;
     seen.set(kind, (seen.get(kind) ?? 0) + 1);
     expect(table.lookup(packet), `seed ${seed}, packet ${i}`).toEqual(expected);
     if (packet.src === undefined || packet.src.family === packet.dst.family) {
@@ -80,7 +83,9 @@ function checkPackets(table: Table, seed: number, packets: number, seen: Map<str
     if (i % 8 !== 0) continue;
     const policy = by?.rule && ruleSet.policies.get(by.rule.policy);
     const rule =
-      by?.rule && policy && formatRule(ruleAt(runsOf(policy, by.direction), by.rule.index), by.direction);
+      by?.rule &&
+      policy &&
+      formatRule(ruleAt(runsOf(policy, by.direction, by.rule.block), by.rule.index), by.direction);
     expect(table.explain(packet), `seed ${seed}, packet ${i}`).toEqual({ verdict, rule, generation });
   }
 }
@@ -88,13 +93,25 @@ function checkPackets(table: Table, seed: number, packets: number, seen: Map<str
 /** The hits of all outcomes. */
 function countsOf(table: Table): readonly number[] {
   const { none, programs } = table.hits();
-  return [none, ...programs.flatMap(({ defaultAction, common, own }) => [defaultAction, ...common, ...own])];
+  return [
+    none,
+    ...programs.flatMap(({ defaultAction, exceptions, common, own }) => [
+      defaultAction,
+      ...exceptions,
+      ...common,
+      ...own,
+    ]),
+  ];
 }
 
 function address(text: string): Packet['dst'] {
   const parsed = parseAddress(text);
   if (parsed === undefined) throw new TypeError(`no address: ${text}`);
   return parsed;
+}
+
+function hosts(count: number): readonly Prefix[] {
+  return Array.from({ length: count }, (_, i) => prefixOf(4, [0x0a000000 + i * 3], 32));
 }
 
 function egressTo(dst: string, more: Partial<Packet> = {}): Packet {
@@ -138,9 +155,14 @@ describe('a table', () => {
     const table = new Table();
     const seen = new Map<string, number>();
     for (let seed = 0; seed < often(100, 400); seed++) checkPackets(table, seed, 500, seen);
-    const kinds = ['egress rule', 'egress default', 'ingress rule', 'ingress default'];
-    for (const kind of ['none  ', ...kinds.flatMap((k) => [`accept ${k}`, `drop ${k}`])]) {
-      expect(seen.get(kind) ?? 0, kind).toBeGreaterThan(often(250, 1000));
+    const kinds = ['egress', 'ingress'].flatMap((direction) =>
+      ['exceptions', 'common', 'own', 'default'].flatMap((block) => [
+        `accept ${direction} ${block}`,
+        `drop ${direction} ${block}`,
+      ]),
+    );
+    for (const kind of ['none  ', 'drop egress unmatched', ...kinds]) {
+      expect(seen.get(kind) ?? 0, kind).toBeGreaterThan(often(60, 300));
     }
   });
 
@@ -212,6 +234,96 @@ describe('a table', () => {
     }
   });
 
+  it.each([true, false])(
+    'takes another word for unmatched qubes, and other exceptions, worker: %s',
+    async (isLarge) => {
+      const many = prefixListOf(prefixSetOf(isLarge ? hosts(20_000) : hosts(2)));
+      const work = (exception: string): Policy => {
+        const rules = new RunBuilder();
+        rules.push({
+          ...PLAIN,
+          action: 'accept',
+          remote: { kind: 'prefix', prefix: { ...address(exception), length: 32 } },
+        });
+        const prefixes = prefixSetOf([{ ...address('10.137.0.5'), length: 32 }]);
+        return { ...emptyPolicy('work'), prefixes, exceptions: { egress: rules.build(), ingress: [] } };
+      };
+      const common = new RunBuilder();
+      common.push({ ...PLAIN, remote: { kind: 'list', list: 'bad' } });
+      const table = new Table();
+      const src = address('10.137.0.5');
+      for (const [unmatched, exception] of [
+        ['drop', '192.0.2.1'],
+        ['accept', '192.0.2.1'], // the same policies: a delta would have left the old word in force
+        ['accept', '192.0.2.9'], // an exception of as many prefixes: a delta
+        [undefined, '192.0.2.9'],
+        ['drop', '192.0.2.9'],
+      ] as const) {
+        const ruleSet: RuleSet = {
+          lists: new Map([['bad', many]]),
+          policies: new Map([
+            ['common', { ...emptyPolicy('common'), egress: common.build() }],
+            ['work', work(exception)],
+          ]),
+          resolutions: new Map(),
+          unmatched,
+        };
+        table.flip(await table.prepareAsync(ruleSet, ENVIRONMENT));
+        for (const dst of ['192.0.2.1', '192.0.2.9', '10.0.0.0', '203.0.113.1']) {
+          for (const packet of [egressTo(dst), egressTo(dst, { src })]) {
+            expect(table.explain(packet).verdict).toEqual(evaluate(ruleSet, ENVIRONMENT, packet));
+          }
+        }
+      }
+      await table.close();
+    },
+  );
+
+  it('counts what exceptions, common and the word for unmatched qubes decide', () => {
+    const rules = new RunBuilder();
+    rules.push({ ...PLAIN, action: 'accept', remote: { kind: 'list', list: 'good' } });
+    const common = new RunBuilder();
+    common.push({ ...PLAIN, proto: 'udp' });
+    const good = prefixListOf(prefixSetOf([{ ...address('192.0.2.0'), length: 24 }]));
+    const prefixes = prefixSetOf([{ ...address('10.137.0.5'), length: 32 }]);
+    const exceptions = { egress: rules.build(), ingress: [] };
+    const ruleSet = (unmatched: 'accept' | 'drop'): RuleSet => ({
+      lists: new Map([['good', good]]),
+      policies: new Map([
+        ['work', { ...emptyPolicy('work'), prefixes, exceptions }],
+        ['common', { ...emptyPolicy('common'), egress: common.build() }],
+      ]),
+      resolutions: new Map(),
+      unmatched,
+    });
+    for (const [unmatched, none, byDefault] of [
+      ['drop', 0, 1],
+      ['accept', 1, 0],
+    ] as const) {
+      const table = new Table();
+      table.flip(table.prepare(ruleSet(unmatched), ENVIRONMENT));
+      table.lookup(egressTo('192.0.2.1', { src: address('10.137.0.5') }));
+      table.lookup(egressTo('192.0.2.1'));
+      table.lookup(egressTo('192.0.2.1', { proto: 17 }));
+      expect(table.hits()).toEqual({
+        generation: 1,
+        none,
+        programs: [
+          { policy: 'work', direction: 'egress', defaultAction: 0, exceptions: [1], common: [0], own: [] },
+          {
+            policy: undefined,
+            direction: 'egress',
+            defaultAction: byDefault,
+            exceptions: [],
+            common: [1],
+            own: [],
+          },
+        ],
+        lists: new Map([['good', 1]]),
+      });
+    }
+  });
+
   it('counts hits per run, default action and list', () => {
     const list = prefixListOf(prefixSetOf([{ ...address('192.0.2.0'), length: 24 }]));
     const rules = new RunBuilder();
@@ -227,7 +339,9 @@ describe('a table', () => {
     expect(table.hits()).toEqual({
       generation: 1,
       none: 1,
-      programs: [{ policy: 'default', direction: 'egress', defaultAction: 1, common: [], own: [2, 1] }],
+      programs: [
+        { policy: 'default', direction: 'egress', defaultAction: 1, exceptions: [], common: [], own: [2, 1] },
+      ],
       lists: new Map([['bad', 2]]),
     });
     expect(table.stats().hits).toBe(5);
