@@ -33,6 +33,8 @@ export interface SizeLimits {
   readonly growthShare: number;
   /** A list of fewer entries may lose any number of them. */
   readonly shrinkFromEntries: number;
+  /** Entries of the longest list so far, which may come back; without it: of the one before. */
+  readonly longestEntries?: number;
 }
 
 export interface CoverageLimits {
@@ -54,11 +56,17 @@ export function sizeFinding(
   limits: SizeLimits,
   unit = 'entries',
 ): Finding | undefined {
-  const { shrinkShare, growthShare, shrinkFromEntries } = limits;
+  const { shrinkShare, growthShare, shrinkFromEntries, longestEntries = 0 } = limits;
   const lost = before - after;
   if (before >= shrinkFromEntries && lost > before * shrinkShare) {
     const text = `it would shrink from ${before} to ${after} ${unit}, by ${percent(lost, before)}; at most ${percent(shrinkShare)} are taken`;
     return { code: FindingCode.shrunk, before, after, text };
+  }
+  if (longestEntries > before) {
+    if (after - longestEntries <= Math.max(GROWTH_FREE_ENTRIES, longestEntries * growthShare))
+      return undefined;
+    const text = `it would grow from ${before} to ${after} ${unit}; the longest so far had ${longestEntries}, and at most ${percent(growthShare)} more are taken`;
+    return { code: FindingCode.grown, before, after, text };
   }
   if (-lost > Math.max(GROWTH_FREE_ENTRIES, before * growthShare)) {
     const text = `it would grow from ${before} to ${after} ${unit}, by ${percent(-lost, before)}; at most ${percent(growthShare)} are taken`;

@@ -34,6 +34,7 @@ export const GuardCode = {
   tooFew: 'too-few-entries',
   tooMany: 'too-many-entries',
   short: 'short-prefix',
+  implausible: 'implausible',
 } as const;
 
 /** Why a list is not taken. */
@@ -65,13 +66,21 @@ export const NO_PERMITS: Permits = {
   force: false,
 };
 
-/** Whether `after` may follow `before`. `whole`: the families that its source holds all of, which judgeWhole judges. */
+/** What is known of a change beside the two lists. */
+export interface ChangeContext {
+  /** The families that the source holds all of, which judgeWhole judges; default: those of the list. */
+  readonly whole?: readonly Family[];
+  /** Entries of the longest list so far. */
+  readonly longestEntries?: number;
+}
+
+/** Whether `after` may follow `before`. */
 export function judgeChange(
   before: List | undefined,
   after: List,
   guard: GuardConfig,
   permits: Permits,
-  whole: readonly Family[] = wholeFamilies(after),
+  { whole = wholeFamilies(after), longestEntries = 0 }: ChangeContext = {},
 ): Refusal | undefined {
   const count = entryCount(after);
   if (permits.force) return undefined;
@@ -84,7 +93,7 @@ export function judgeChange(
   const isFirst = before === undefined || entryCount(before) === 0;
   const kind = isFirst ? undefined : kindFinding(before, after);
   if (kind !== undefined && !permits.allowKind) return refusal(kind, 'is this the right source?', 'kind');
-  const limits = sizeLimits(guard, permits);
+  const limits = { ...sizeLimits(guard, permits), longestEntries };
   const size = isFirst || kind !== undefined ? undefined : sizeFinding(entryCount(before), count, limits);
   if (size !== undefined) {
     return refusal(size, 'look at the source', size.code === 'shrunk' ? 'shrink' : 'growth');
@@ -120,6 +129,17 @@ export function judgeWhole(
   if (guard.allowAll || permits.allowAll || permits.force) return undefined;
   const all = wholeFinding(families, known);
   return all === undefined ? undefined : refusal(all, 'say allow-all: true, or look at the source', 'all');
+}
+
+/** Refuses a first download that looks like an apology of its server: nothing is known yet that it could be compared with. */
+export function judgeFirst(
+  apology: string | undefined,
+  isFirst: boolean,
+  permits: Permits,
+): Refusal | undefined {
+  if (apology === undefined || !isFirst || permits.force) return undefined;
+  const reason = `it is the first download, has a few entries, and says ${apology}: look at the source, then rulectl refresh --force`;
+  return { code: GuardCode.implausible, reason };
 }
 
 /** CIDRs as the source says them that hold more of the Internet than one usually means. */

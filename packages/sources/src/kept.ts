@@ -20,6 +20,8 @@ export interface KeptList {
   readonly fetchedAtWallMs: number | undefined;
   /** The last change that was put in force. */
   readonly change: ListChange | undefined;
+  /** Entries of the longest list so far. */
+  readonly longestEntries: number;
 }
 
 export interface KeptState {
@@ -63,11 +65,12 @@ export class Kept {
     const lists = new Map<string, KeptList>();
     for (const [name, kept] of Object.entries(parsed['lists'])) {
       if (!isRecord(kept) || !isTime(kept['goodAtMs'])) continue;
-      const { goodAtMs, fetchedAtWallMs, change } = kept;
+      const { goodAtMs, fetchedAtWallMs, change, longestEntries } = kept;
       lists.set(name, {
         goodAtMs,
         fetchedAtWallMs: isTime(fetchedAtWallMs) ? fetchedAtWallMs : undefined,
         change: changeOf(change),
+        longestEntries: isTime(longestEntries) ? longestEntries : 0,
       });
     }
     return { time: { steadyMs, wallMs }, lists };

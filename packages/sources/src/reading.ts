@@ -56,6 +56,10 @@ export interface ReadList {
   readonly rejects: readonly DocumentReject[];
   readonly rejectCount: number;
   readonly short: ShortPrefixesRead | undefined;
+  /** The words, quoted and with their place, in which a text of a few entries seems to say what went wrong. */
+  readonly apology: string | undefined;
+  /** What is odd about it and no reason to refuse it, for people. */
+  readonly notes: readonly string[];
 }
 
 export interface ReadRefused extends Refusal {
@@ -82,6 +86,8 @@ export async function readSource(
   const rejects: DocumentReject[] = [];
   let rejectCount = 0;
   let short: ShortPrefixesRead | undefined;
+  let apology: string | undefined;
+  const notes: string[] = [];
   for (const { name, bytes } of members) {
     const read = importList(name, bytes, importOptions(job));
     const verdict = judgeImport(read, {
@@ -93,6 +99,10 @@ export async function readSource(
     if (verdict.kind === 'refused') return refused(verdict.code, `${name}: ${verdict.reason}`);
     imported.push(read);
     rejectCount += read.rejectCount;
+    apology ??= apologyOf(name, bytes, read);
+    if (read.nearly !== undefined) {
+      notes.push(`${name}: ${read.nearly}: taken, for that is less than a thousandth off`);
+    }
     if (read.short !== undefined) {
       const first = short?.first ?? `line ${read.short.line} of ${name}: ${read.short.prefix}`;
       short = { count: (short?.count ?? 0) + read.short.count, first };
@@ -122,7 +132,29 @@ export async function readSource(
     rejects,
     rejectCount,
     short,
+    apology,
+    notes,
   };
+}
+
+/** Our choice: an apology is short, and so is what looks like a list in it. */
+const APOLOGY_MAX_BYTES = 4096;
+const APOLOGY_MAX_ENTRIES = 8;
+/** Words of servers that have no list to give. */
+const APOLOGY =
+  /(?<![\w.-])(?:rate.?limit\w*|too many requests|quota|access denied|forbidden|unauthori[sz]ed|not authori[sz]ed|not found|bad gateway|(?:service|temporarily) unavailable|maintenance|(?:internal )?server error|invalid (?:\w+ )?key|errors?)(?![\w-]|\.\w)/i;
+
+/** The words in which a text of a few entries says that it is no list. */
+function apologyOf(name: string, bytes: Uint8Array, read: ImportedList): string | undefined {
+  if (bytes.length > APOLOGY_MAX_BYTES || read.entries > APOLOGY_MAX_ENTRIES) return undefined;
+  const lines = Buffer.from(bytes)
+    .toString('latin1')
+    .split(/\r\n|\n|\r/);
+  for (const [i, line] of lines.entries()) {
+    const words = APOLOGY.exec(line)?.[0];
+    if (words !== undefined) return `"${words}" in line ${i + 1} of ${name}`;
+  }
+  return undefined;
 }
 
 const LF = 0x0a;

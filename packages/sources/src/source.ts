@@ -22,7 +22,15 @@ import { type Layer, listOfLayers, type Merged, type Merging, nextExpiryMs, unex
 import { type Expression, sameList } from './expression.ts';
 import { FetchError } from './fetch-error.ts';
 import { wholeFamilies } from './finding.ts';
-import { judgeChange, judgeShort, judgeWhole, NO_PERMITS, type Permits, type Refusal } from './guard.ts';
+import {
+  judgeChange,
+  judgeFirst,
+  judgeShort,
+  judgeWhole,
+  NO_PERMITS,
+  type Permits,
+  type Refusal,
+} from './guard.ts';
 import {
   cachedInputs,
   type Downloader,
@@ -100,6 +108,8 @@ export class Source {
   private wholeAllowed: readonly Family[] = [];
   /** How many short prefixes somebody permitted. */
   private shortAllowed = 0;
+  /** Entries of the longest list that was taken so far, of the kind that it has now. */
+  longestEntries = 0;
 
   constructor(config: ListConfig, context: SourceContext) {
     this.config = config;
@@ -110,6 +120,7 @@ export class Source {
   resume(kept: KeptList | undefined, layers: readonly Layer[] | undefined, held: List | undefined): void {
     this.goodAtMs = kept?.goodAtMs;
     this.fetchedAtMs = kept?.fetchedAtWallMs;
+    this.longestEntries = kept?.longestEntries ?? 0;
     const seenAtMs = kept?.goodAtMs ?? this.context.time.nowMs();
     this.layers = layers ?? (held === undefined ? [] : [{ seenAtMs, list: held }]);
     if (this.layers.length > 0) this.list = held ?? listOfLayers(this.layers);
@@ -205,10 +216,14 @@ export class Source {
     });
     if (result.kind === 'refused') return { result, overridden: undefined };
     const before = this.layers[0]?.list ?? this.list;
+    const isFirst = before === undefined || entryCount(before) === 0;
+    const isDownload = config.source.kind === 'url';
+    const { longestEntries } = this;
     const judge = (allowed: Permits): Refusal | undefined =>
       judgeWhole(result.whole, this.wholeAllowed, guard, allowed) ??
       judgeShort(result.short, this.shortAllowed, guard, allowed) ??
-      judgeChange(before, result.list, guard, allowed, result.whole);
+      judgeFirst(isDownload ? result.apology : undefined, isFirst, allowed) ??
+      judgeChange(before, result.list, guard, allowed, { whole: result.whole, longestEntries });
     const refusal = judge(permits);
     if (refusal !== undefined) return { result: { kind: 'refused', ...refusal }, overridden: undefined };
     const overridden = judge(NO_PERMITS); // before what was permitted now is known as that
@@ -220,6 +235,8 @@ export class Source {
   /** The source says `list` now. */
   private async setFresh(list: List): Promise<void> {
     const fresh: Layer = { seenAtMs: this.context.time.nowMs(), list };
+    const isSameKind = this.list === undefined || this.list.kind === list.kind;
+    this.longestEntries = Math.max(isSameKind ? this.longestEntries : 0, entryCount(list));
     const isMerged = this.config.mode === 'merge' && this.layers[0]?.list.kind === list.kind;
     if (isMerged) await this.merge(this.layers, fresh);
     else this.take({ layers: [fresh], list });
@@ -255,8 +272,9 @@ export class Source {
 
   /** Goes on from a list of the same source that was configured otherwise. */
   inherit(before: Source): void {
-    const { list, layers, goodAtMs, fetchedAtMs, report, wholeAllowed, shortAllowed } = before;
-    Object.assign(this, { list, layers, goodAtMs, fetchedAtMs, report });
+    const { list, layers, goodAtMs, fetchedAtMs, report, longestEntries, wholeAllowed, shortAllowed } =
+      before;
+    Object.assign(this, { list, layers, goodAtMs, fetchedAtMs, report, longestEntries });
     this.wholeAllowed = wholeAllowed;
     this.shortAllowed = shortAllowed;
   }
@@ -281,7 +299,8 @@ export class Source {
     const { guard } = this.config;
     const whole = wholeFamilies(shaped);
     const judge = (allowed: Permits): Refusal | undefined =>
-      judgeWhole(whole, this.wholeAllowed, guard, allowed) ?? judgeChange(this.list, shaped, guard, allowed);
+      judgeWhole(whole, this.wholeAllowed, guard, allowed) ??
+      judgeChange(this.list, shaped, guard, allowed, { longestEntries: this.longestEntries });
     const refusal = judge(permits);
     if (refusal !== undefined) {
       this.failed(refusal, undefined);

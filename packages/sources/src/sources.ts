@@ -22,6 +22,7 @@ import { defaultNeverBlock, NO_PERMITS, type Permits, type Refusal } from './gua
 import type { Downloader } from './inputs.ts';
 import { Kept, type KeptList } from './kept.ts';
 import type { Log } from './log.ts';
+import type { ReadList } from './reading.ts';
 import { Schedule } from './schedule.ts';
 import { type ListWork, type LoadResult, Source, type SourceContext } from './source.ts';
 import { type ListStatus, statusOf } from './status.ts';
@@ -356,12 +357,14 @@ export class Sources {
   private async runList(name: string, isFirst: boolean): Promise<number | undefined> {
     const source = this.sources.get(name);
     if (source === undefined) return undefined;
+    const { list: listBefore, report: reportBefore } = source;
     const before = source.count;
     const trouble = source.trouble?.code;
     const cached = isFirst ? await source.loadCached() : undefined;
     const result = cached ?? (await source.load(this.permits.get(name) ?? NO_PERMITS));
     if (result.overridden !== undefined) this.tellOverridden(source, result.overridden, before);
     this.tellTrouble(source, trouble);
+    this.tellReading(source, listBefore, reportBefore);
     const { config, fetchedAtMs, failures } = source;
     if (cached?.isGood === true) {
       return delayAfterCache(config, this.clock.wallMs() - (fetchedAtMs ?? 0), this.random());
@@ -386,6 +389,21 @@ export class Sources {
       const what = list === undefined ? 'has no content yet' : 'keeps its last good content';
       this.options.log.warn({ list: name, code }, `list ${name} ${what}: ${reason}`);
     }
+  }
+
+  /** What is to be known of a reading that was taken: that there was none before, and what is odd about it. */
+  private tellReading(
+    { config, list, report, count }: Source,
+    before: List | undefined,
+    reportBefore: ReadList | undefined,
+  ): void {
+    const { name, source } = config;
+    if (report === undefined || report === reportBefore || this.closing.signal.aborted) return;
+    for (const note of report.notes) this.options.log.warn({ list: name }, `list ${name}: ${note}`);
+    if (before !== undefined || list === undefined || source.kind !== 'url') return;
+    const entries = `${count} ${count === 1 ? 'entry' : 'entries'}, read as ${report.formats.join(' and ')}`;
+    const what = `list ${name} has content for the first time: ${entries}; nothing is known to compare it with`;
+    this.options.log.info({ list: name }, what);
   }
 
   private tellOverridden(source: Source, overridden: Refusal, before: number): void {
@@ -531,6 +549,7 @@ export class Sources {
           goodAtMs: source.goodAtMs ?? this.time.nowMs(),
           fetchedAtWallMs: source.fetchedAtMs,
           change: this.delivery.change(name),
+          longestEntries: source.longestEntries,
         });
         if (!isKeptWhole(source.config)) continue;
         whole.add(name);

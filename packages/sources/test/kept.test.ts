@@ -10,8 +10,8 @@ import { temporaryDirectory } from './temporary.ts';
 const STATE: KeptState = {
   time: { steadyMs: 12, wallMs: 34 },
   lists: new Map([
-    ['a', { goodAtMs: 5, fetchedAtWallMs: 6, change: { atMs: 7, added: 8, removed: 9 } }],
-    ['b', { goodAtMs: 5, fetchedAtWallMs: undefined, change: undefined }],
+    ['a', { goodAtMs: 5, fetchedAtWallMs: 6, change: { atMs: 7, added: 8, removed: 9 }, longestEntries: 10 }],
+    ['b', { goodAtMs: 5, fetchedAtWallMs: undefined, change: undefined, longestEntries: 0 }],
   ]),
 };
 const LAYERS = [

@@ -107,7 +107,7 @@ describe(`a list of ${NETWORKS} networks, cut`, () => {
 
   it('in chunks, is no download', async () => {
     const chunk = Buffer.from(
-      head('Transfer-Encoding: chunked\r\n') + `${TRUE_BYTES.length.toString(16)}\r\n`,
+      `${head('Transfer-Encoding: chunked\r\n')}${TRUE_BYTES.length.toString(16)}\r\n`,
     );
     for (const cut of CUTS) {
       const answer = Buffer.concat([chunk, TRUE_BYTES.subarray(0, cut)]);

@@ -252,8 +252,9 @@ function checkList(file: string, bytes: Uint8Array, report: Report): FileCounts 
     const reason = `the file seems to be only a part of itself: ${read.truncated}`;
     report.warning(file, { code: 'truncated', part: '', reason });
   }
+  if (read.nearly !== undefined) report.warning(file, { code: 'miscounted', part: '', reason: read.nearly });
   const what = `a list of ${read.kind} (${read.format})`;
-  const warnings = read.truncated === undefined ? 0 : 1;
+  const warnings = read.truncated === undefined && read.nearly === undefined ? 0 : 1;
   return { what, rules: 0, entries: read.entries, rejects: read.rejectCount, warnings };
 }
 
