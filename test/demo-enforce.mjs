@@ -66,7 +66,7 @@ async function play(directory, network, daemons) {
   say('Why?');
   await show(directory, 'test', `${a.address4} > ${world.address4} icmp/8`);
   say('Back to what was released first');
-  await show(directory, 'rollback', '1');
+  await show(directory, 'rollback', '1', '--yes');
   ping(network, true);
 }
 

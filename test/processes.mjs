@@ -103,6 +103,11 @@ export function runSubscriber(args) {
   return run(SUBSCRIBER, args);
 }
 
+/** Of `rulectl push`, for tests and benches of other things: what guards ask about. */
+export const PERMITTED = ['empty', 'shrink', 'growth', 'coverage', 'accept-all'].map(
+  (permit) => `--allow-${permit}`,
+);
+
 /**
  * Runs rulectl against the publisher in `directory`.
  * @param {string} directory

@@ -61,6 +61,20 @@ const releasing = {
   timeoutMs: integer(0, WAIT_MAX_MS),
 } as const;
 
+/** What guards refuse of a push unless it is permitted; each opens one guard, and without it: no. */
+const permitting = {
+  allowEmpty: optional(boolean),
+  allowShrink: optional(boolean),
+  allowGrowth: optional(boolean),
+  allowCoverage: optional(boolean),
+  allowAll: optional(boolean),
+  allowKind: optional(boolean),
+  allowAcceptAll: optional(boolean),
+  allowDropAll: optional(boolean),
+  allowUnreachable: optional(boolean),
+  allowUnresolved: optional(boolean),
+} as const;
+
 /** Requests and their ends, rulectl and publisher. */
 export const CONTROL_FIELDS = {
   push: {
@@ -73,6 +87,7 @@ export const CONTROL_FIELDS = {
     ...releasing,
     /** How many FILEs follow. */
     files: integer(0, PUSH_FILES_MAX),
+    ...permitting,
   },
   file: {
     name: fileName,
@@ -97,6 +112,7 @@ export const CONTROL_FIELDS = {
     list: optional(name),
     policy: optional(name),
     ...releasing,
+    allowUnreachable: permitting.allowUnreachable,
   },
   history: {
     /** The newest so many. */
@@ -145,6 +161,11 @@ export const CONTROL_FIELDS = {
     part: optional(partText),
     /** The head, for `version-moved`; the oldest release still kept, for `unknown-release`. */
     version: optional(uint),
+    /** Of the first refusal, for `guard-refused` by a guard of pushes. */
+    guard: optional(code),
+    permit: optional(code),
+    before: optional(uint),
+    after: optional(uint),
   },
 } as const satisfies Record<string, Fields>;
 
@@ -194,6 +215,8 @@ export const RECORD_FIELDS = {
   progress: { stage: code, done: uint, total: uint },
   /** A line that was refused. */
   reject: { file: fileName, line: uint, column: uint, code, reason: text },
+  /** What a guard says against a release. */
+  refusal: { guard: code, part: partText, permit: code, before: uint, after: uint, reason: text },
   warning: { code, part: partText, reason: text },
   /** What a push does to one part. */
   change: {

@@ -34,7 +34,7 @@ import {
 import { Table } from '@rulecast/table';
 import { connect, listen, parseEndpoint } from '@rulecast/vchan';
 import { churned, millionHosts, seedPolicy, textOf } from '../inputs.mjs';
-import { rulectl, startPublisher, startSubscriber } from '../processes.mjs';
+import { PERMITTED, rulectl, startPublisher, startSubscriber } from '../processes.mjs';
 import { grouped, machineLine, median, ms, partsOf, runsOf, table } from './report.mjs';
 
 const LISTS = fileURLToPath(new URL('../fixtures/lists/', import.meta.url));
@@ -416,7 +416,12 @@ function noteTime(times, name, value) {
 async function push(directory, file, bytes) {
   const path = join(directory, file);
   writeFileSync(path, bytes);
-  const { code, stdout, stderr, ms: pushMs } = await rulectl(directory, ['push', path, '--json']);
+  const {
+    code,
+    stdout,
+    stderr,
+    ms: pushMs,
+  } = await rulectl(directory, ['push', path, ...PERMITTED, '--json']);
   if (code !== 0) throw new Error(`rulectl push ${file} ended with ${code}: ${stdout}${stderr}`);
   const rows = stdout
     .trim()

@@ -18,7 +18,14 @@ import { frameOf, segment } from '../enforce/frames.mjs';
 import { address, missingForEnforcement, monotonicMs, Network } from '../enforce/network.mjs';
 import { sinkIn } from '../enforce/sink.mjs';
 import { dottedQuad, seededNumbers, seedPolicy } from '../inputs.mjs';
-import { endpointsIn, rulectl, startPublisher, startSubscriberOf, trustOf } from '../processes.mjs';
+import {
+  endpointsIn,
+  PERMITTED,
+  rulectl,
+  startPublisher,
+  startSubscriberOf,
+  trustOf,
+} from '../processes.mjs';
 import { grouped, machineLine, median, ms, partsOf, runsOf, table } from './report.mjs';
 
 const MEASURED = fileURLToPath(new URL('../enforce/measured.py', import.meta.url));
@@ -321,7 +328,7 @@ async function watchedPush(network, directory, enforcer, marker, entries) {
 async function push(directory, file, lines) {
   const path = join(directory, file);
   if (lines !== undefined) writeFileSync(path, `${lines.join('\n')}\n`);
-  const { code, stdout, stderr } = await rulectl(directory, ['push', path, '--json']);
+  const { code, stdout, stderr } = await rulectl(directory, ['push', path, ...PERMITTED, '--json']);
   if (code !== 0) throw new Error(`rulectl push ${file} ended with ${code}: ${stdout}${stderr}`);
   const rows = stdout
     .trim()

@@ -4,7 +4,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { churned, millionHosts, seedPolicy, textOf } from '../inputs.mjs';
-import { rulectl, startPublisher, startSubscriber } from '../processes.mjs';
+import { PERMITTED, rulectl, startPublisher, startSubscriber } from '../processes.mjs';
 import { machineLine, median, ms, runsOf, table } from './report.mjs';
 
 /** @typedef {{ readonly name: string, readonly file: string, readonly text: string, readonly before: string | undefined }} Workload */
@@ -76,6 +76,6 @@ async function stallsOf(workload) {
 async function push(directory, file, text) {
   const path = join(directory, file);
   writeFileSync(path, text);
-  const { code, stdout, stderr } = await rulectl(directory, ['push', path]);
+  const { code, stdout, stderr } = await rulectl(directory, ['push', path, ...PERMITTED]);
   if (code !== 0) throw new Error(`rulectl push ${file} ended with ${code}: ${stdout}${stderr}`);
 }

@@ -5,7 +5,7 @@ import { mkdirSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { millionHosts } from '../inputs.mjs';
-import { rulectl, startSubscriberOf } from '../processes.mjs';
+import { PERMITTED, rulectl, startSubscriberOf } from '../processes.mjs';
 import { releaseOf } from './control-client.ts';
 import { Scene } from './scene.ts';
 
@@ -59,7 +59,7 @@ it('leaves the head of a publisher as it was, on disk too, and takes the push on
   const large = outer.path('blocked.txt');
   writeFileSync(large, millionHosts(LARGE, SEED).text);
   for (let attempt = 0; attempt < 3; attempt++) {
-    const { code, stdout } = await rulectl(disk, ['push', large, '--json']);
+    const { code, stdout } = await rulectl(disk, ['push', large, ...PERMITTED, '--json']);
     expect(code).toBe(3);
     expect(JSON.parse(stdout.trim().split('\n').at(-1) ?? '')).toMatchObject({
       kind: 'fail',
@@ -75,7 +75,7 @@ it('leaves the head of a publisher as it was, on disk too, and takes the push on
   expect((await control.status()).head).toMatchObject({ version: 2, hash: small.hash });
   await control.synced('firewall');
   free();
-  const { code } = await rulectl(disk, ['push', large, '--json']);
+  const { code } = await rulectl(disk, ['push', large, ...PERMITTED, '--json']);
   expect(code).toBe(0);
   expect(await control.synced('firewall')).toMatchObject({ version: 3, persisted: true });
   await publisher.kill();

@@ -10,7 +10,7 @@ import { connect, parseEndpoint } from '@rulecast/vchan';
 import { pino } from 'pino';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { millionHosts, seededWords, seedPolicy } from '../inputs.mjs';
-import { type Daemon, rulectl, startPublisher, startSubscriber } from '../processes.mjs';
+import { type Daemon, PERMITTED, rulectl, startPublisher, startSubscriber } from '../processes.mjs';
 
 const ENVIRONMENT: Environment = { now: 0, dns: [] };
 
@@ -40,7 +40,13 @@ describe('large inputs through real processes', () => {
   async function push(name: string, text: string | Uint8Array, ...args: string[]): Promise<string> {
     const path = join(directory, name);
     writeFileSync(path, text);
-    const { code, stdout, stderr } = await rulectl(directory, ['push', path, ...args, '--json']);
+    const { code, stdout, stderr } = await rulectl(directory, [
+      'push',
+      path,
+      ...args,
+      ...PERMITTED,
+      '--json',
+    ]);
     expect(code, stdout + stderr).toBe(0);
     return stdout;
   }
@@ -114,7 +120,7 @@ describe('large inputs against the reference evaluator', () => {
       replaceAll: false,
       files,
     };
-    const outcome = await publisher.push(input);
+    const outcome = await publisher.push(input, { permits: { allowGrowth: true, allowShrink: true } });
     expect(outcome.kind).toBe('released');
     await applied;
   }

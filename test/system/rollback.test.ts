@@ -99,12 +99,12 @@ describe('three pushes', () => {
   it('are gone back from: the verdicts of the firewall change back, in a new version', async () => {
     expect(await verdict('10.137.0.5 > 198.51.100.7 tcp/443')).toBe('drop');
     expect(await verdict('10.137.0.5 > 192.0.2.1 tcp/443')).toBe('accept');
-    const dry = await run('rollback', '2', '--dry-run', '--json');
+    const dry = await run('rollback', '2', '--yes', '--dry-run', '--json');
     expect(dry.rows).toContainEqual(
       expect.objectContaining({ record: 'change', added: 1, removed: 1, name: 'drop' }),
     );
     expect(await verdict('10.137.0.5 > 198.51.100.7 tcp/443')).toBe('drop');
-    const { code, rows, text } = await run('rollback', '2', '--if-version', '3', '--json');
+    const { code, rows, text } = await run('rollback', '2', '--yes', '--if-version', '3', '--json');
     expect(code, text).toBe(0);
     expect(rows).toContainEqual(
       expect.objectContaining({ record: 'release', version: 4, previousVersion: 3, changed: true }),
@@ -121,24 +121,24 @@ describe('three pushes', () => {
 
   it('are gone back from in one list alone', async () => {
     await push('other.txt', '203.0.113.1\n');
-    const { code, text } = await run('rollback', '3', '--list', 'drop');
+    const { code, text } = await run('rollback', '3', '--yes', '--list', 'drop');
     expect(code, text).toBe(0);
     expect(text).toMatch(/^list drop +changed +1 +1 +1$/m);
     expect(text).toContain('in force at 1 of 1 connected subscriber');
     expect(await verdict('10.137.0.5 > 198.51.100.7 tcp/443')).toBe('drop');
     expect((await run('diff', '5..6', '--list', 'other')).code).toBe(0);
-    const again = await run('rollback', '3', '--list', 'drop');
+    const again = await run('rollback', '3', '--yes', '--list', 'drop');
     expect(again).toMatchObject({ code: 0, text: expect.stringContaining('no change: version 6') });
   });
 
   it('are refused where nothing is to go back to', async () => {
-    const future = await run('rollback', '99');
+    const future = await run('rollback', '99', '--yes');
     expect(future).toMatchObject({ code: 2, text: expect.stringContaining('the newest is 6') });
-    const moved = await run('rollback', '1', '--if-version', '2');
+    const moved = await run('rollback', '1', '--yes', '--if-version', '2');
     expect(moved).toMatchObject({ code: 4, text: expect.stringContaining('version 6, not 2') });
-    const part = await run('rollback', '1', '--list', 'nobody');
+    const part = await run('rollback', '1', '--yes', '--list', 'nobody');
     expect(part).toMatchObject({ code: 2, text: expect.stringContaining('no list nobody') });
-    const used = await run('rollback', '1', '--policy', 'default');
+    const used = await run('rollback', '1', '--yes', '--policy', 'default');
     expect(used.code, used.text).toBe(0); // version 1 had no such policy: it goes
     expect((await run('diff', '6..7', '--stats')).text).toMatch(/^policy default +removed +0 +2 +0$/m);
   });
@@ -150,10 +150,10 @@ describe('three pushes', () => {
     await push('drop.txt', '192.0.2.77\n');
     const { rows } = await run('history', '--all', '--json');
     expect(rows.map((row) => row['version'])).toEqual([8, 7, undefined]);
-    const gone = await run('rollback', '6');
+    const gone = await run('rollback', '6', '--yes');
     expect(gone.code).toBe(2);
     expect(gone.text).toContain('version 6 is not kept any more: the oldest that is kept is 7');
-    const back = await run('rollback', '7');
+    const back = await run('rollback', '7', '--yes');
     expect(back.code, back.text).toBe(0);
   });
 });

@@ -113,7 +113,12 @@ export const CONFIG_SCHEMA = {
       required: ['secret'],
       description: 'curve: takes secret: FILE, and clients: FILE or [FILE, …]',
     },
-    subscribers: TEXTS,
+    subscribers: {
+      type: 'object',
+      additionalProperties: { type: 'object', additionalProperties: false, properties: {} },
+      description: 'write a mapping by name: subscribers: { sys-firewall: {} }',
+    },
+    'must-reach': TEXTS,
     dns: {
       type: 'object',
       additionalProperties: false,

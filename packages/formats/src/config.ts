@@ -5,13 +5,14 @@
  */
 
 import { posix } from 'node:path';
-import { isPartName, type PrefixSet, parseHostName } from '@rulecast/rules';
+import { isPartName, type Packet, type PrefixSet, parseHostName } from '@rulecast/rules';
 import { type ListConfig, readDefaults, readList, readTable, type TableConfig } from './config-list.ts';
 import { ConfigFault, ConfigNodeReader, type ConfigText } from './config-node.ts';
 import { CONFIG_SCHEMA } from './config-schema.ts';
 import { fault, readCount, readDuration, readSize, type ValueResult } from './config-value.ts';
 import { type MappingNode, parseTree } from './document-tree.ts';
 import { FORMAT_LIMITS } from './limits.ts';
+import { parsePacketText } from './packet.ts';
 import { type DocumentReject, RejectLog } from './reject.ts';
 import { checkShape } from './shape.ts';
 import { quote } from './text.ts';
@@ -26,8 +27,10 @@ export interface PublisherConfig {
   readonly listen: readonly ConfigText[] | undefined;
   readonly control: ConfigText | undefined;
   readonly curve: CurveConfig | undefined;
-  /** Names of the subscribers that are expected: one that is not connected is told of. */
-  readonly subscribers: readonly string[];
+  /** The subscribers that are expected to apply what is released, by name; undefined: all that ever did. */
+  readonly subscribers: ReadonlyMap<string, SubscriberConfig> | undefined;
+  /** Packets that no release may drop. */
+  readonly mustReach: readonly MustReach[];
   readonly dnsServers: readonly string[] | undefined;
   /** How long accept rules keep the addresses of a name that does not resolve. */
   readonly nameAgeMs: number | undefined;
@@ -43,6 +46,18 @@ export interface PublisherConfig {
   readonly lists: ReadonlyMap<string, ListConfig>;
   /** Whether there is a key `lists:`, so that having none is meant; half a file may have lost it. */
   readonly saysLists: boolean;
+}
+
+/** One subscriber that is expected. */
+export interface SubscriberConfig {
+  readonly name: string;
+}
+
+export interface MustReach {
+  /** As it was written. */
+  readonly text: string;
+  /** Without a sender: from every qube. */
+  readonly packet: Packet;
 }
 
 /** Files of Z85 keys, absolute paths, for ZeroMQ endpoints. */
@@ -86,6 +101,8 @@ const FETCHES_MAX = 64;
 const NAME_AGE_MIN_MS = 60_000; // less than the shortest times to live in use would drop names between two queries
 const NAME_AGE_MAX_MS = 366 * 86_400_000;
 const SUBSCRIBERS_MAX = 256;
+/** Each is judged for every policy at each release. */
+const MUST_REACH_MAX = 64;
 
 export interface ConfigDocument {
   /** Only without faults. */
@@ -154,6 +171,7 @@ function readConfig(
     control: control === undefined ? undefined : reader.textOf(control),
     curve: readCurve(reader.mapping(root, 'curve'), reader, directory),
     subscribers: readSubscribers(root, reader),
+    mustReach: readMustReach(root, reader),
     dnsServers: readServers(dns, reader),
     nameAgeMs: reader.value(dns, 'max-age', (text) => readDuration(text, NAME_AGE_MIN_MS, NAME_AGE_MAX_MS)),
     privateZones: readZones(dns, reader),
@@ -186,18 +204,40 @@ function readCurve(
   };
 }
 
-function readSubscribers(root: MappingNode | undefined, reader: ConfigNodeReader): readonly string[] {
-  const nodes = reader.texts(root, 'subscribers') ?? [];
-  for (const { value, offset } of nodes) {
-    if (isPartName(value)) continue;
-    const reason = `${quote(value)} cannot name a subscriber: write 1 to 63 of A-Z a-z 0-9 . _ -, the first a letter or digit`;
-    reader.fault(offset, ConfigFault.name, reason);
+/** An empty mapping says nothing: that nobody is expected is said with each push. */
+function readSubscribers(
+  root: MappingNode | undefined,
+  reader: ConfigNodeReader,
+): ReadonlyMap<string, SubscriberConfig> | undefined {
+  const subscribers = new Map<string, SubscriberConfig>();
+  for (const [name, { keyOffset }] of reader.entries(reader.mapping(root, 'subscribers'))) {
+    if (!isNamed(name, keyOffset, 'subscriber', reader)) continue;
+    if (subscribers.size === SUBSCRIBERS_MAX) {
+      reader.fault(keyOffset, ConfigFault.limit, `at most ${SUBSCRIBERS_MAX} subscribers are served`);
+      break;
+    }
+    subscribers.set(name, { name });
   }
-  const extra = nodes[SUBSCRIBERS_MAX];
-  if (extra !== undefined) {
-    reader.fault(extra.offset, ConfigFault.limit, `at most ${SUBSCRIBERS_MAX} subscribers are served`);
-  }
-  return [...new Set(nodes.map(({ value }) => value))];
+  return subscribers.size === 0 ? undefined : subscribers;
+}
+
+const INGRESS_WORD = 'ingress ';
+
+function readMustReach(root: MappingNode | undefined, reader: ConfigNodeReader): readonly MustReach[] {
+  const nodes = reader.texts(root, 'must-reach') ?? [];
+  const extra = nodes[MUST_REACH_MAX];
+  if (extra !== undefined) reader.fault(extra.offset, ConfigFault.limit, `at most ${MUST_REACH_MAX} packets`);
+  const read = nodes.map((node) =>
+    reader.valueOf(node, 'must-reach', (text): ValueResult<MustReach> => {
+      const isIngress = text.startsWith(INGRESS_WORD);
+      const result = isIngress
+        ? parsePacketText(text.slice(INGRESS_WORD.length), 'ingress')
+        : parsePacketText(text);
+      if (result.kind === 'packet') return { kind: 'value', value: { text, packet: result.packet } };
+      return fault(`${result.reason}; [ingress] [SRC >] DST [PROTO[/PORT]], as for rulectl test`);
+    }),
+  );
+  return read.filter((packet) => packet !== undefined);
 }
 
 function readServers(dns: MappingNode | undefined, reader: ConfigNodeReader): readonly string[] | undefined {

@@ -3,15 +3,23 @@
 export {
   type ConfigDocument,
   type CurveConfig,
+  type MustReach,
   type NeverBlockConfig,
   operandsOf,
   type PublisherConfig,
   parseConfig,
   SOURCE_LIMITS,
   type SourceLimits,
+  type SubscriberConfig,
 } from './config.ts';
 export type { FetchConfig } from './config-fetch.ts';
-export type { GuardConfig, ListConfig, ListSource, TableConfig } from './config-list.ts';
+export {
+  type GuardConfig,
+  LIST_DEFAULTS,
+  type ListConfig,
+  type ListSource,
+  type TableConfig,
+} from './config-list.ts';
 export type { ConfigText } from './config-node.ts';
 export type { ReadingConfig } from './config-reading.ts';
 export { detectFormat, type Format } from './detect.ts';

@@ -98,7 +98,8 @@ describe('what it means', () => {
       expect(configOf(text)).toMatchObject({
         name: undefined,
         listen: undefined,
-        subscribers: [],
+        subscribers: undefined,
+        mustReach: [],
         lists: new Map(),
       });
     }
@@ -301,7 +302,11 @@ describe('faults', () => {
     ['lists:\n  a: { union: a }', '2:3 circular-lists', 'made from itself: a ← a'],
     ['never-block: { add: [x] }', '1:22 bad-address', 'is no address'],
     ['never-block: { defaults: yes }', '1:26 bad-value', 'write true or false'],
-    ['subscribers: [a/b]', '1:15 bad-name', 'cannot name a subscriber'],
+    ['subscribers: { a/b: {} }', '1:16 bad-name', 'cannot name a subscriber'],
+    ['subscribers: [fw]', '1:14 wrong-type', 'write a mapping'],
+    ['subscribers: { fw: { key: x } }', '1:22 unknown-key', 'key'],
+    ['must-reach: [192.0.2.0/24]', '1:14 bad-value', 'is no address'],
+    ['must-reach: [192.0.2.1 tcp/ssh]', '1:14 bad-value', 'after the slash stands a port'],
     ['dns: { servers: dns.example }', '1:17 bad-value', 'is no DNS server'],
     ['dns: { private-zones: "a b" }', '1:24 bad-label', 'is no zone'],
     ['dns: { max-age: 59s }', '1:17 bad-value', 'from 1m to 366d'],

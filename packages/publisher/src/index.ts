@@ -4,6 +4,7 @@ export type { IngestNote, PushAction, PushedFile, PushInput } from '@rulecast/fo
 export { GuardError, type Plan } from './commit.ts';
 export { type Identity, IdentityError, openIdentity } from './identity.ts';
 export { Publisher, type PublisherOptions, type PushOptions, type PushOutcome } from './publisher.ts';
+export type { GuardRefusal, PushPermits } from './push-guard.ts';
 export {
   type DnsOptions,
   dnsResolver,

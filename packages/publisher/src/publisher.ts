@@ -9,6 +9,7 @@ import {
   type IngestNote,
   type IngestResult,
   ingest,
+  type MustReach,
   type PushedParts,
   type PushInput,
 } from '@rulecast/formats';
@@ -28,7 +29,9 @@ import { bareText, newBareDrops, type ResolvedRuleSet } from './bare-drop.ts';
 import { Committer, GuardError, type Origin, type Plan } from './commit.ts';
 import { type Identity, openIdentity } from './identity.ts';
 import { type ListUpdate, listChanges, withLists } from './list-update.ts';
+import { unreachable } from './must-reach.ts';
 import { changedNames, type FailedName, failedNameText, NAME_LIMITS, Names } from './names.ts';
+import { type GuardRefusal, judgePush, type PushPermits } from './push-guard.ts';
 import type { ResolveName } from './resolve.ts';
 import { type Release, Store, type StoreOptions } from './store.ts';
 import { Subscribers } from './subscribers.ts';
@@ -50,6 +53,8 @@ export interface PublisherOptions extends StoreOptions {
   readonly clock?: Clock;
   /** How long accept rules keep the addresses of a name that does not resolve; default 24 hours. */
   readonly nameAgeMs?: number | undefined;
+  /** Packets that no release may drop. */
+  readonly mustReach?: readonly MustReach[] | undefined;
 }
 
 export interface PushOptions {
@@ -58,6 +63,8 @@ export interface PushOptions {
   readonly dryRun?: boolean;
   /** Only true takes drop rules that are left without any address, for their names do not resolve. */
   readonly allowUnresolved?: boolean;
+  /** What guards refuse otherwise; of a rollback, `allowUnreachable`. */
+  readonly permits?: Partial<PushPermits>;
 }
 
 /** A rule set that could be released, and was unless it was a dry run or says what the head says. */
@@ -76,8 +83,20 @@ export interface VersionMoved {
   readonly version: number;
 }
 
+/** Guards refuse it; nothing was released. */
+export interface Guarded {
+  readonly kind: 'guarded';
+  readonly plan: Plan;
+  /** At least one. */
+  readonly refusals: readonly GuardRefusal[];
+}
+
 /** What became of a push. */
-export type PushOutcome = Extract<IngestResult, { kind: 'rejects' }> | VersionMoved | ReleaseOutcome;
+export type PushOutcome =
+  | Extract<IngestResult, { kind: 'rejects' }>
+  | VersionMoved
+  | Guarded
+  | ReleaseOutcome;
 
 /** Who keeps lists of the rule set fresh, beside those who push. */
 export interface ListKeeper {
@@ -89,6 +108,19 @@ export interface ListKeeper {
   readonly degraded: readonly string[];
 }
 
+/** How a release is made. */
+interface Releasing {
+  readonly notes?: readonly IngestNote[];
+  readonly dryRun?: boolean;
+  /** What there is against it. */
+  readonly judge: (plan: Plan) => Promise<readonly GuardRefusal[]>;
+}
+
+/** What to do about a packet that must get through, by who would have it dropped. */
+const PUSH_ADVICE = 'look at what you push, or add --allow-unreachable';
+const SOURCE_ADVICE = 'look at its source; never-block: takes addresses out of lists';
+const NAMES_ADVICE = 'look at what the name stands for now';
+const DEGRADED_CHARS = 120;
 /** How many failed names the status lists by name. */
 const FAILED_NAMES_SHOWN = 8;
 /** What a list of a source is refused by that would leave a drop rule without an address. It is tried again. */
@@ -123,6 +155,9 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
   /** Rule sets that they wait with for their names. */
   private readonly drafts = new Set<RuleSet>();
   private isClosed = false;
+  private mustReach: readonly MustReach[];
+  /** Why what names stand for now is not in force. */
+  private namesTrouble: string | undefined;
   private keeper: ListKeeper | undefined;
   private turn: Promise<unknown> = Promise.resolve(); // the push or epoch before the next one
 
@@ -142,6 +177,7 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
       clock: this.clock,
       ...(nameAgeMs === undefined ? {} : { acceptAgeMs: nameAgeMs }),
     });
+    this.mustReach = options.mustReach ?? [];
     this.identity = openIdentity(options.identityFile ?? join(options.stateDirectory, 'identity'));
     this.store = new Store(join(options.stateDirectory, 'store'), options);
     this.committer = new Committer({
@@ -168,7 +204,13 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
     });
     const more = this.failedNames.length - shown.length;
     const names = more > 0 ? [...shown, `${more} more names do not resolve`] : shown;
-    return [...(this.keeper?.degraded ?? []), ...names].slice(0, DEGRADED_MAX);
+    const trouble = this.namesTrouble === undefined ? [] : [this.namesTrouble.slice(0, DEGRADED_CHARS)];
+    return [...(this.keeper?.degraded ?? []), ...trouble, ...names].slice(0, DEGRADED_MAX);
+  }
+
+  /** Packets that no release may drop from now on. */
+  keepReachable(mustReach: readonly MustReach[]): void {
+    this.mustReach = mustReach;
   }
 
   /** From now on lists that `keeper` owns cannot be pushed, and its troubles are in the status. */
@@ -188,20 +230,49 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
   }
 
   private async updateListsNow(batch: ReadonlyMap<string, List | undefined>): Promise<BatchOutcome> {
-    const { ruleSet, refused } = this.withResolvedLists(batch);
-    const names = [...batch.keys()].filter((name) => !refused.has(name));
+    const held = await this.heldBack(batch);
+    const { ruleSet, refused } = this.withResolvedLists(
+      new Map([...batch].filter(([name]) => !held.has(name))),
+    );
+    const names = [...batch.keys()].filter((name) => !refused.has(name) && !held.has(name));
+    const allRefused = (refusal: DeliveryRefusal): BatchOutcome => ({
+      refused: new Map([...held, ...refused, ...names.map((name) => [name, refusal] as const)]),
+      changes: new Map(),
+    });
     try {
       const origin: Origin = { cause: 'source', detail: names.join(', ') };
-      const { plan } = await this.release(ruleSet, [], origin, false);
-      return { refused, changes: listChanges(plan.changes) };
+      const outcome = await this.release(ruleSet, origin, {
+        judge: (plan) => this.cutOff(plan, SOURCE_ADVICE),
+      });
+      if (outcome.kind === 'guarded') return allRefused(refusalIn(outcome));
+      return { refused: new Map([...held, ...refused]), changes: listChanges(outcome.plan.changes) };
     } catch (error) {
       if (!(error instanceof ProtocolError || error instanceof GuardError)) throw error;
-      const refusal: DeliveryRefusal = { code: error.code, reason: error.message }; // of the content: trying again is of no use
-      return {
-        refused: new Map([...refused, ...names.map((name) => [name, refusal] as const)]),
-        changes: new Map(),
-      };
+      return allRefused({ code: error.code, reason: error.message }); // of the content: trying again is of no use
     }
+  }
+
+  /** Lists by which a packet that must get through would be dropped, each for itself: they hold up no other. */
+  private async heldBack(
+    batch: ReadonlyMap<string, List | undefined>,
+  ): Promise<ReadonlyMap<string, DeliveryRefusal>> {
+    const held = new Map<string, DeliveryRefusal>();
+    if (this.mustReach.length === 0) return held;
+    for (const [name, list] of batch) {
+      const alone = withLists(this.committer.ruleSet, new Map([[name, list]]));
+      const [refusal] = await this.cutOff(alone, SOURCE_ADVICE);
+      if (refusal !== undefined) held.set(name, { code: refusal.guard, reason: refusal.reason });
+    }
+    return held;
+  }
+
+  /** What must get through and would not. */
+  private cutOff(
+    { ruleSet }: { readonly ruleSet: RuleSet },
+    advice: string,
+  ): Promise<readonly GuardRefusal[]> {
+    const now = Math.floor(this.nowMs() / 1000);
+    return unreachable(this.head?.ruleSet, ruleSet, this.mustReach, now, advice);
   }
 
   /** The rule set with a batch, but for lists that would leave a drop rule without an address: those wait until their names resolve. */
@@ -243,7 +314,23 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
     if (options.allowUnresolved !== true && isSound(read.ruleSet)) this.checkDrops(read.ruleSet);
     const detail = input.files.filter(({ role }) => role === 'pushed').map(({ name }) => name);
     const origin: Origin = { cause: 'push', detail: detail.join(', ') };
-    return this.release(read.ruleSet, read.notes, origin, options.dryRun === true);
+    const { permits = {}, dryRun = false } = options;
+    const judge = async (plan: Plan): Promise<readonly GuardRefusal[]> => [
+      ...this.judgePush(plan, permits),
+      ...(permits.allowUnreachable === true ? [] : await this.cutOff(plan, PUSH_ADVICE)),
+    ];
+    return this.release(read.ruleSet, origin, { notes: read.notes, dryRun, judge });
+  }
+
+  private judgePush(plan: Plan, permits: Partial<PushPermits>): readonly GuardRefusal[] {
+    return judgePush({
+      before: this.committer.ruleSet,
+      after: plan.ruleSet,
+      isFirst: this.head === undefined,
+      permits,
+      isKept: (list) => this.keeper?.owns(list) === true,
+      now: Math.floor(this.nowMs() / 1000),
+    });
   }
 
   private ingested(pushed: PushedParts, input: PushInput): IngestResult {
@@ -287,7 +374,7 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
     version: number,
     only: PartFilter,
     options: PushOptions = {},
-  ): Promise<ReleaseOutcome | VersionMoved> {
+  ): Promise<ReleaseOutcome | Guarded | VersionMoved> {
     return this.serially(async () => {
       const moved = this.movedFrom(options.ifVersion);
       if (moved !== undefined) return moved;
@@ -300,7 +387,10 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
       }
       const isPart = only.list !== undefined || only.policy !== undefined;
       const detail = `to version ${version}${isPart ? `, ${part} only` : ''}`;
-      return this.release(ruleSet, [], { cause: 'rollback', detail }, options.dryRun === true);
+      const { permits, dryRun = false } = options;
+      const judge = async (plan: Plan): Promise<readonly GuardRefusal[]> =>
+        permits?.allowUnreachable === true ? [] : this.cutOff(plan, PUSH_ADVICE);
+      return this.release(ruleSet, { cause: 'rollback', detail }, { dryRun, judge });
     });
   }
 
@@ -310,17 +400,18 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
   }
 
   /**
-   * Makes a rule set the next release, with what its names stand for now, unless it says what the head says. Of its resolutions
-   * a name keeps what it has there if it was not answered for. Call it in turn.
+   * Makes a rule set the next release, with what its names stand for now, unless it says what the head says or `judge` refuses
+   * it. Of its resolutions a name keeps what it has there if it was not answered for. Call it in turn.
    */
   private async release(
     ruleSet: RuleSet,
-    notes: readonly IngestNote[],
     origin: Origin,
-    dryRun: boolean,
-  ): Promise<ReleaseOutcome> {
+    { notes = [], dryRun = false, judge }: Releasing,
+  ): Promise<ReleaseOutcome | Guarded> {
     const { resolutions, failed } = this.names.resolved(ruleSet);
     const plan = this.withoutOperands(await this.committer.plan({ ...ruleSet, resolutions }));
+    const refusals = plan.changed ? await judge(plan) : [];
+    if (refusals.length > 0) return { kind: 'guarded', plan, refusals };
     const result = { plan, notes, failedNames: failed };
     if (dryRun) return { kind: 'planned', ...result, head: this.head };
     this.failedNames = failed;
@@ -367,10 +458,19 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
       const { resolutions, failed } = this.names.resolved(ruleSet);
       this.failedNames = failed;
       this.scheduleNames();
-      if (resolutions === ruleSet.resolutions) return;
+      if (resolutions === ruleSet.resolutions) {
+        this.namesTrouble = undefined;
+        return;
+      }
       this.nameDamper.told(nowMs);
       const changed = changedNames(ruleSet.resolutions, resolutions);
-      await this.release(ruleSet, [], { cause: 'names', detail: changed.join(', ') }, false);
+      const origin: Origin = { cause: 'names', detail: changed.join(', ') };
+      const outcome = await this.release(ruleSet, origin, {
+        judge: (plan) => this.cutOff(plan, NAMES_ADVICE),
+      });
+      this.namesTrouble = outcome.kind === 'guarded' ? refusalIn(outcome).reason : undefined;
+      if (this.namesTrouble === undefined) return;
+      this.logger.warn({ names: changed }, `what names stand for is not released: ${this.namesTrouble}`);
     });
   }
 
@@ -468,4 +568,10 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
 /** Whether a rule set could be released; why not is told by the plan of it. */
 function isSound(ruleSet: RuleSet): boolean {
   return checkRuleSet(ruleSet).every(({ severity }) => severity !== 'fault');
+}
+
+/** The first of what guards say, as of a list. */
+function refusalIn({ refusals }: Guarded): DeliveryRefusal {
+  const [first] = refusals;
+  return { code: first?.guard ?? ErrorCode.guardRefused, reason: first?.reason ?? '' };
 }

@@ -5,6 +5,7 @@ import type { PushedFile, PushInput } from '@rulecast/formats';
 import { boundText, ErrorCode, type MessageOf, ProtocolError, PUSH_MAX_BYTES } from '@rulecast/protocol';
 import type { ControlExchange } from './control-exchange.ts';
 import type { Publisher, PushOutcome } from './publisher.ts';
+import type { PushPermits } from './push-guard.ts';
 import { answerWithRelease, tellVersionMoved } from './release-report.ts';
 
 type Push = MessageOf<'push'>;
@@ -26,9 +27,30 @@ export async function answerPush(push: Push, exchange: ControlExchange, publishe
     push,
     exchange,
     publisher,
-    () => publisher.push(input, { ifVersion: push.ifVersion, dryRun: push.dryRun }),
+    () =>
+      publisher.push(input, {
+        ifVersion: push.ifVersion,
+        dryRun: push.dryRun,
+        allowUnresolved: push.allowUnresolved === true,
+        permits: permitsOf(push),
+      }),
     (outcome: Refused) => tellRefused(outcome, push.ifVersion, exchange),
   );
+}
+
+/** Nothing but the very field opens a guard. */
+function permitsOf(push: Push): PushPermits {
+  return {
+    allowEmpty: push.allowEmpty === true,
+    allowShrink: push.allowShrink === true,
+    allowGrowth: push.allowGrowth === true,
+    allowCoverage: push.allowCoverage === true,
+    allowAll: push.allowAll === true,
+    allowKind: push.allowKind === true,
+    allowAcceptAll: push.allowAcceptAll === true,
+    allowDropAll: push.allowDropAll === true,
+    allowUnreachable: push.allowUnreachable === true,
+  };
 }
 
 async function receiveFiles(count: number, exchange: ControlExchange): Promise<readonly PushedFile[]> {

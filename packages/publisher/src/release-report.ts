@@ -14,7 +14,7 @@ import {
 } from '@rulecast/protocol';
 import { entryCount, policyRuleCount, type RuleSet } from '@rulecast/rules';
 import type { ControlExchange } from './control-exchange.ts';
-import type { Publisher, ReleaseOutcome, VersionMoved } from './publisher.ts';
+import type { Guarded, Publisher, ReleaseOutcome, VersionMoved } from './publisher.ts';
 import type { Release } from './store.ts';
 import type { Outcome } from './subscribers.ts';
 
@@ -24,6 +24,8 @@ export interface WaitFields {
   readonly timeoutMs: number;
 }
 
+/** Of a push of many lists; the rest is counted. */
+const REFUSALS_TOLD_MAX = 32;
 /** Where nothing was ever released. */
 const NO_HASH = new Uint8Array(HASH_BYTES);
 
@@ -32,7 +34,7 @@ export async function answerWithRelease<Other extends { readonly kind: string }>
   { wait, timeoutMs }: WaitFields,
   exchange: ControlExchange,
   publisher: Publisher,
-  make: () => Promise<ReleaseOutcome | Other>,
+  make: () => Promise<ReleaseOutcome | Guarded | Other>,
   tellOther: (outcome: Other) => Promise<void>,
 ): Promise<void> {
   const startMs = publisher.nowMs();
@@ -40,6 +42,7 @@ export async function answerWithRelease<Other extends { readonly kind: string }>
   const outcomes = new OutcomeLog(publisher);
   try {
     const outcome = await make();
+    if (isGuarded(outcome)) return await tellGuarded(outcome, exchange);
     if (!isReleaseOutcome(outcome)) return await tellOther(outcome);
     await tellRelease(outcome, exchange);
     if (outcome.kind === 'released' && wait === 'applied' && outcome.head !== undefined) {
@@ -59,6 +62,29 @@ export async function tellVersionMoved(
 ): Promise<void> {
   const text = `the head is version ${version}, not ${ifVersion}: look at it, then try again`;
   await exchange.fail({ code: ErrorCode.versionMoved, text, version });
+}
+
+function isGuarded(outcome: { readonly kind: string }): outcome is Guarded {
+  return outcome.kind === 'guarded';
+}
+
+/** What would change and what guards say against it; the end is the first of that. */
+async function tellGuarded({ plan, refusals }: Guarded, exchange: ControlExchange): Promise<void> {
+  for (const change of plan.changes) await exchange.record(changeRecord(change));
+  for (const refusal of refusals.slice(0, REFUSALS_TOLD_MAX)) {
+    await exchange.record({ record: 'refusal', ...refusal, reason: boundText(refusal.reason) });
+  }
+  const [first] = refusals;
+  const more = refusals.length > 1 ? ` (and ${refusals.length - 1} more)` : '';
+  await exchange.fail({
+    code: ErrorCode.guardRefused,
+    text: boundText(`nothing was released: ${first?.reason ?? ''}${more}`),
+    part: first?.part,
+    guard: first?.guard,
+    permit: first?.permit,
+    before: first?.before,
+    after: first?.after,
+  });
 }
 
 function isReleaseOutcome(outcome: { readonly kind: string }): outcome is ReleaseOutcome {

@@ -12,11 +12,12 @@ export async function answerRollback(
   publisher: Publisher,
 ): Promise<void> {
   const { version, list, policy, ifVersion, dryRun } = request;
+  const permits = { allowUnreachable: request.allowUnreachable === true };
   await answerWithRelease(
     request,
     exchange,
     publisher,
-    () => publisher.rollback(version, { list, policy }, { ifVersion, dryRun }),
+    () => publisher.rollback(version, { list, policy }, { ifVersion, dryRun, permits }),
     (moved) => tellVersionMoved(moved, ifVersion, exchange),
   );
 }

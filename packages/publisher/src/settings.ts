@@ -1,7 +1,7 @@
 /** What the daemon runs with: its command line over its configuration file over its defaults. */
 
 import { join } from 'node:path';
-import type { PublisherConfig } from '@rulecast/formats';
+import type { MustReach, PublisherConfig } from '@rulecast/formats';
 import { bitsOf, type PrefixSet, parseAddress, parseHostName, prefixOf, prefixSetOf } from '@rulecast/rules';
 import {
   type CurveServerKeys,
@@ -49,6 +49,7 @@ export interface Settings {
   readonly fixedNames: ReadonlyMap<string, PrefixSet>;
   /** Of PublisherOptions. */
   readonly nameAgeMs: number | undefined;
+  readonly mustReach: readonly MustReach[];
   /** Addresses that subscribers reach this publisher by: no fetched list may block them. */
   readonly peers: PrefixSet;
 }
@@ -107,6 +108,7 @@ export function settingsOf(
     privateZones: [...(config?.privateZones ?? []), ...flags.privateZone.map(checkedZone)],
     fixedNames: new Map([...(config?.fixedNames ?? []), ...fixedNames(flags.resolve)]),
     nameAgeMs: config?.nameAgeMs,
+    mustReach: config?.mustReach ?? [],
     peers: peersOf(listen),
   };
 }

@@ -118,7 +118,7 @@ export class SourcesLink implements ListKeeper {
     });
     const more = troubled.length - shown.length;
     const connected = new Set(this.publisher.subscribers.connected());
-    const missing = this.config.subscribers.filter((name) => !connected.has(name));
+    const missing = [...(this.config.subscribers?.keys() ?? [])].filter((name) => !connected.has(name));
     return [
       ...(this.configTrouble === undefined ? [] : [this.configTrouble.slice(0, DEGRADED_CHARS)]),
       ...shown,
@@ -177,6 +177,7 @@ export class SourcesLink implements ListKeeper {
     if (isUnchanged && wasRefused) logger.info({ file }, 'the configuration is what is in force again');
     if (isUnchanged) return;
     this.config = { ...config, ...Object.fromEntries(startKeys().map((key) => [key, this.config[key]])) };
+    this.publisher.keepReachable(config.mustReach);
     await this.sources.reload(config);
     logger.info({ file, lists: config.lists.size }, 'took up the changed configuration');
     if (this.configTrouble !== undefined) logger.warn({ file }, this.configTrouble);

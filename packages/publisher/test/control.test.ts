@@ -107,10 +107,20 @@ describe('a push', () => {
     expect(publisher.head?.manifest.parts).toMatchObject([{ name: 'far', count: 40_000 }]);
   });
 
-  it('of no files, and of an empty file, is a push', async () => {
-    const { control } = await house();
+  it('of no files is a push; of an empty file it is one that guards refuse, with numbers, and as a dry run too', async () => {
+    const { publisher, control } = await house();
     expect(await pushCode(control, {})).toBe('done unchanged');
-    expect(await pushCode(control, { 'hosts.txt': '' })).toBe('done released');
+    await release(publisher, { 'hosts.txt': '192.0.2.1\n192.0.2.3\n' });
+    for (const dryRun of [true, false]) {
+      const answer = await ScriptedRulectl.push(control, { 'hosts.txt': '', 'new.txt': '' }, { dryRun });
+      const first = { guard: 'empty', part: 'list hosts', permit: 'empty', before: 2, after: 0 };
+      expect(recordsOf(answer, 'refusal')).toMatchObject([first, { guard: 'empty', part: 'list new' }]);
+      expect(recordsOf(answer, 'change')).toHaveLength(2);
+      expect(answer.end).toMatchObject({ kind: 'fail', code: 'guard-refused', ...first });
+    }
+    expect(publisher.head?.manifest.version).toBe(1);
+    expect(await pushCode(control, { 'hosts.txt': '' }, { allowShrink: true })).toBe('fail guard-refused');
+    expect(await pushCode(control, { 'hosts.txt': '' }, { allowEmpty: true })).toBe('done released');
   });
 
   it('warns of what is odd: an unused list, a name that does not resolve, nothing to withdraw', async () => {

@@ -15,7 +15,7 @@ import { often } from '../../../test/thorough.ts';
 import type { Publisher } from '../src/publisher.ts';
 import { serveSubscribers } from '../src/serve.ts';
 import { type Draw, randomHosts, seeded } from './churn.ts';
-import { freshPublisher, hex, pushOf } from './fresh-publisher.ts';
+import { ALL_PERMITS, freshPublisher, hex, pushOf } from './fresh-publisher.ts';
 import { type Held, type Offer, offerOf, ScriptedSubscriber, streamApplied } from './scripted-subscriber.ts';
 
 const PUSHES = 12;
@@ -81,7 +81,9 @@ class Walker {
   private push(): void {
     this.pushesLeft -= 1;
     const action = this.draw(2) === 0 ? 'replace' : 'merge';
-    this.pushes.push(this.publisher.push(pushOf({ 'hosts.txt': listText(this.draw) }, { action })));
+    this.pushes.push(
+      this.publisher.push(pushOf({ 'hosts.txt': listText(this.draw) }, { action }), { permits: ALL_PERMITS }),
+    );
   }
 
   private async connect(): Promise<void> {

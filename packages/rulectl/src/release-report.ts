@@ -7,6 +7,7 @@ import {
   renderApplied,
   renderAppliedSummary,
   renderChanges,
+  renderRefusal,
   renderReject,
   renderRelease,
   renderWarning,
@@ -79,6 +80,10 @@ class TextReport implements Report {
       case 'reject':
         out.line(renderReject(this.reported.paths?.get(record.file) ?? record.file, record, colors));
         break;
+      case 'refusal':
+        this.showChanges();
+        out.line(renderRefusal(record, colors));
+        break;
       case 'warning':
         out.line(renderWarning(record, colors));
         break;
@@ -126,9 +131,15 @@ function failureText(ending: MessageOf<'fail'>): string {
     case ErrorCode.badInput: // every line was told by itself
     case ErrorCode.versionMoved:
       return ending.text;
-    default: {
-      const part = ending.part === undefined ? '' : `${ending.part}: `;
-      return `${part}${ending.text} (${ending.code})`;
-    }
+    case ErrorCode.guardRefused: // what each guard says was told by itself
+      if (ending.guard !== undefined) return 'nothing was released: guards refuse it (guard-refused)';
+      return withPart(ending);
+    default:
+      return withPart(ending);
   }
+}
+
+function withPart(ending: MessageOf<'fail'>): string {
+  const part = ending.part === undefined ? '' : `${ending.part}: `;
+  return `${part}${ending.text} (${ending.code})`;
 }

@@ -58,6 +58,10 @@ export function renderReject(file: string, reject: Reject, colors: Colors): stri
   return `${colors.bold(place)} ${colors.red(reject.code)}: ${reject.reason}`;
 }
 
+export function renderRefusal(refusal: ControlRecordOf<'refusal'>, colors: Colors): string {
+  return `${colors.red('refused')}: ${refusal.part}: ${refusal.reason} (${refusal.guard})`;
+}
+
 export function renderWarning(
   warning: { readonly code: string; readonly reason: string },
   colors: Colors,

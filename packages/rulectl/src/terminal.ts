@@ -1,8 +1,9 @@
 /** The edges of the process that commands talk through: output, diagnostics, colours, the clock, a question to the user. */
 
 import { once } from 'node:events';
+import { createWriteStream, openSync } from 'node:fs';
 import { createInterface } from 'node:readline/promises';
-import { isatty } from 'node:tty';
+import { isatty, ReadStream } from 'node:tty';
 import { Output } from '@rulecast/program';
 import picocolors from 'picocolors';
 
@@ -15,7 +16,6 @@ export class Terminal {
   readonly outIsTty = isatty(1);
   /** Progress is for people who watch. */
   readonly errIsTty = isatty(2);
-  readonly canAsk = isatty(0) && isatty(2);
   colors: Colors;
   private readonly err = new Output(2);
 
@@ -40,18 +40,34 @@ export class Terminal {
     this.err.flush();
   }
 
-  /** Asks a yes or no question; anything but yes, the end of the input included, is no. */
-  async confirm(question: string): Promise<boolean> {
+  /**
+   * Asks a yes or no question on the terminal of the process, whatever standard input and output are. Anything but yes is no, the end of the input
+   * included; `nobody` where there is no terminal.
+   */
+  async confirm(question: string): Promise<'yes' | 'no' | 'nobody'> {
     this.out.flush();
-    const lines = createInterface({ input: process.stdin, output: process.stderr });
+    const fd = openTerminal();
+    if (fd === undefined) return 'nobody';
+    const tty = new ReadStream(fd);
+    const lines = createInterface({ input: tty, output: createWriteStream('', { fd, autoClose: false }) });
     try {
       const ended = once(lines, 'close').then(() => '');
       const asked = lines.question(`${question} [y/N] `).catch(() => ''); // Ctrl-C and Ctrl-D reject it
       const answer = await Promise.race([asked, ended]);
-      return /^y(?:es)?$/i.test(answer.trim());
+      return /^y(?:es)?$/i.test(answer.trim()) ? 'yes' : 'no';
     } finally {
       lines.close();
+      tty.destroy(); // closes the descriptor
     }
+  }
+}
+
+/** Undefined without a controlling terminal, as in cron, a unit or CI. */
+function openTerminal(): number | undefined {
+  try {
+    return openSync('/dev/tty', 'r+');
+  } catch {
+    return undefined;
   }
 }
 

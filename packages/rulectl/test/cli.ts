@@ -34,8 +34,12 @@ export function rulectl(args: readonly string[], options: CliOptions = {}): Prom
 }
 
 function inOwnProcess(args: readonly string[], options: CliOptions): Promise<CliResult> {
+  return spawned(process.execPath, [MAIN, ...args], options);
+}
+
+function spawned(command: string, args: readonly string[], options: CliOptions): Promise<CliResult> {
   return new Promise((resolve, reject) => {
-    const child = spawn(process.execPath, [MAIN, ...args], {
+    const child = spawn(command, args, {
       cwd: options.cwd,
       env: environmentOf(options),
       stdio: 'pipe',
@@ -113,6 +117,44 @@ class Host {
     this.isFree = true;
     return result;
   }
+}
+
+/** Runs a command in a session that has a terminal, or none (`answer` undefined); the rest goes to its standard input and output as ever. */
+const TTY_DRIVER = `
+import os, pty, select, sys
+answer = os.environ.get('TTY_ANSWER')
+stdio = [os.dup(fd) for fd in (0, 1, 2)]
+if answer is None:
+    os.setsid()
+    os.execv(sys.argv[1], sys.argv[1:])
+pid, terminal = pty.fork()
+if pid == 0:
+    os.set_inheritable(os.dup(0), True) # a terminal that nobody holds open has hung up
+    for fd, kept in enumerate(stdio):
+        os.dup2(kept, fd)
+    os.execv(sys.argv[1], sys.argv[1:])
+asked = b''
+try:
+    while True:
+        asked += os.read(terminal, 4096)
+        if b'[y/N] ' in asked and answer:
+            os.write(terminal, answer.encode() + b'\\n')
+            answer = ''
+except OSError:
+    pass
+_, status = os.waitpid(pid, 0)
+os.write(stdio[2], b'asked: ' + asked.split(b' [y/N]')[0].replace(b'\\r', b'').replace(b'\\n', b'') + b'\\n')
+sys.exit(os.waitstatus_to_exitcode(status))
+`;
+
+/** As `rulectl`, but in a session of its own: with a terminal whose user answers a question so, or without one. */
+export function rulectlAsked(
+  args: readonly string[],
+  answer: string | undefined,
+  options: CliOptions = {},
+): Promise<CliResult> {
+  const env = { ...options.env, ...(answer === undefined ? {} : { TTY_ANSWER: answer }) };
+  return spawned('python3', ['-c', TTY_DRIVER, process.execPath, MAIN, ...args], { ...options, env });
 }
 
 /** The objects of NDJSON. */

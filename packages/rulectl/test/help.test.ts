@@ -74,7 +74,6 @@ describe('usage errors', () => {
     [['push', 'a', '--list', 'x', '--list', 'y'], '--list is given twice'],
     [['push', 'a', '--merge', '--withdraw'], '--merge and --withdraw exclude each other'],
     [['push', 'a', '--merge', '--replace-all'], '--replace-all and --merge exclude each other'],
-    [['push', 'a', '--yes'], '--yes goes with --replace-all'],
     [['push', 'a', '--wait', 'applied', '--no-wait'], '--no-wait and --wait exclude each other'],
     [['push', 'a', '--wait', 'forever'], 'write one of "released", "applied"'],
     [['push', 'a', '--timeout', '0'], '--timeout 0: write seconds'],

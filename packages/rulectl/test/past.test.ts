@@ -56,7 +56,7 @@ function edit(some: Partial<ControlRecordOf<'edit'>> = {}): ControlRecordOf<'edi
 describe('rollback', () => {
   it('asks for the version, or a part of it, and reports like a push', async () => {
     let asked: MessageOf<'rollback'> | undefined;
-    const args = ['rollback', '12', '--list', 'drop', '--if-version', '12', '--timeout', '5'];
+    const args = ['rollback', '12', '--yes', '--list', 'drop', '--if-version', '12', '--timeout', '5'];
     const { exit, stdout, stderr } = await run(args, async (connection) => {
       asked = await receive(connection, 'rollback');
       await sendRecords(connection, [change(), release(), applied()]);
@@ -85,7 +85,7 @@ describe('rollback', () => {
     ['storage-failed', 3],
   ])('refused with %s ends with %d, and says why', async (code, expected) => {
     const text = 'version 3 is not kept any more: the oldest that is kept is 9';
-    const { exit, stderr } = await run(['rollback', '3'], async (connection) => {
+    const { exit, stderr } = await run(['rollback', '3', '--yes'], async (connection) => {
       await receive(connection, 'rollback');
       await connection.send({ kind: 'fail', code, text, version: 9 });
     });
@@ -94,11 +94,14 @@ describe('rollback', () => {
   });
 
   it('--json prints the records, and the end with the exit code', async () => {
-    const { exit, stdout } = await run(['rollback', '3', '--no-wait', '--json'], async (connection) => {
-      expect(await receive(connection, 'rollback')).toMatchObject({ wait: 'released' });
-      await sendRecords(connection, [change(), release()]);
-      await done(connection, 'released');
-    });
+    const { exit, stdout } = await run(
+      ['rollback', '3', '--yes', '--no-wait', '--json'],
+      async (connection) => {
+        expect(await receive(connection, 'rollback')).toMatchObject({ wait: 'released' });
+        await sendRecords(connection, [change(), release()]);
+        await done(connection, 'released');
+      },
+    );
     expect(ndjson(stdout)).toEqual([
       change(),
       release(),

@@ -150,7 +150,6 @@ describe('refused before anything is sent', () => {
     [['--list', 'ads', 'web.rules'], 64, '--list names the list'],
     [['--policy', 'work', 'drop.txt'], 64, '--policy names the policy'],
     [['-'], 64, 'standard input holds a list, which needs a name: add --list NAME'],
-    [['--replace-all', 'drop.txt'], 64, '--replace-all removes parts and nobody can be asked here'],
   ])('%j ends with %d', async (args, exit, message) => {
     const result = await push(args, [], '192.0.2.1\n');
     expect(result.stderr).toContain(`rulectl: ${message}`);
@@ -361,13 +360,12 @@ describe('--replace-all', () => {
     const questions: string[] = [];
     class AskedTerminal extends Terminal {
       override readonly out = new Output(openSync(output, 'w'));
-      override readonly canAsk = true;
       override complain(): void {
         // Not onto the screen of whoever runs the tests.
       }
-      override async confirm(question: string): Promise<boolean> {
+      override async confirm(question: string): Promise<'yes' | 'no'> {
         questions.push(question);
-        return answer;
+        return answer ? 'yes' : 'no';
       }
     }
     const terminal = new AskedTerminal({});

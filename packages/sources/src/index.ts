@@ -5,6 +5,15 @@ export { type Clock, SYSTEM_CLOCK } from './clock.ts';
 export { DAMPER_LIMITS, Damper } from './damper.ts';
 export type { BatchOutcome, DeliveryRefusal, ListBatch, ListConsumer } from './delivery.ts';
 export { Fetcher, type FetcherOptions } from './fetch.ts';
+export {
+  coverageFinding,
+  type Finding,
+  FindingCode,
+  kindFinding,
+  sizeFinding,
+  wholeFamilies,
+  wholeFinding,
+} from './finding.ts';
 export type { Permits, Refusal } from './guard.ts';
 export type { Log } from './log.ts';
 export { isPrivateAddress, isPrivateName } from './private-address.ts';

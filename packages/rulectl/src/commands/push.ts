@@ -14,8 +14,10 @@ import {
 } from '@rulecast/protocol';
 import type { Argv } from 'yargs';
 import { ask, controlOf, type Ending } from '../client.ts';
+import { confirmed, rehearse } from '../confirmation.ts';
 import { CliError, ExitCode, usageError } from '../exit.ts';
 import { besideDocument, checkStdinOnce, readInput, STDIN_NAME, shownName } from '../input.ts';
+import { type PermitArgs, permitFieldsOf, withPermitOptions } from '../permits.ts';
 import { Progress } from '../progress.ts';
 import { checkPartNames, type ReleaseArgs, releaseFieldsOf, withReleaseOptions } from '../release-options.ts';
 import { type Report, reportTo } from '../release-report.ts';
@@ -25,10 +27,12 @@ import type { Terminal } from '../terminal.ts';
 export const command = 'push <file..>';
 export const describe = 'release what files say, and wait until the firewalls have it';
 
+/** The permit that is asked for. */
+const DROP_ALL = 'drop-all';
 /** Beyond --timeout, which the publisher keeps itself: reading a million lines, resolving names, writing the store. */
 const PUBLISHER_GRACE_MS = 60_000;
 
-export interface PushArgs extends ReleaseArgs {
+export interface PushArgs extends ReleaseArgs, PermitArgs {
   readonly control: string;
   readonly file: readonly string[] | undefined;
   readonly list: string | undefined;
@@ -60,13 +64,18 @@ export function builder(yargs: Argv<{ readonly control: string }>): Argv<PushArg
       type: 'boolean',
       describe: 'also remove all parts that the files do not have; asks first',
     })
-    .option('yes', { type: 'boolean', describe: 'with --replace-all: do not ask' });
-  return withReleaseOptions(own).example([
+    .option('yes', {
+      type: 'boolean',
+      describe: 'do not ask before --replace-all removes parts, nor before nothing is accepted any more',
+    });
+  return withReleaseOptions(withPermitOptions(own)).example([
     ['$0 push office.yaml', 'a rule set document, with the lists it names'],
     ['curl … | $0 push --list drop -', 'a list from elsewhere'],
     ['$0 push --policy work work.rules', 'rules from qvm-firewall work list --raw'],
     ['$0 push --merge --list drop today.txt', 'add to a list'],
     ['$0 push --replace-all --dry-run office.yaml', 'what would come and go'],
+    ['$0 push --list drop --allow-shrink drop.txt', 'although it is much shorter now'],
+    ['echo drop | $0 push --policy common --yes -', 'in an emergency: nothing that qubes send is accepted'],
   ]);
 }
 
@@ -75,12 +84,6 @@ export async function run(args: PushArgs, terminal: Terminal): Promise<ExitCode>
   const files = readFiles(args);
   const push: PushPlan = { request: { ...request, files: files.length }, files };
   if (args['replace-all'] !== true || args['dry-run'] === true) return execute(push, args, terminal);
-  const mayAsk = terminal.canAsk && !(args.file ?? []).includes(STDIN_NAME);
-  if (args.yes !== true && !mayAsk) {
-    throw usageError(
-      '--replace-all removes parts and nobody can be asked here: look with --dry-run, then add --yes',
-    );
-  }
   const headVersion = await confirmRemovals(push, args, terminal);
   if (typeof headVersion !== 'number') return headVersion.exit;
   return execute({ ...push, request: { ...push.request, ifVersion: headVersion } }, args, terminal);
@@ -110,7 +113,6 @@ function requestOf(args: PushArgs): MessageOf<'push'> {
   if (args['replace-all'] === true && action !== 'replace') {
     throw usageError(`--replace-all and --${action} exclude each other`);
   }
-  if (args.yes === true && args['replace-all'] !== true) throw usageError('--yes goes with --replace-all');
   checkPartNames(args);
   return {
     kind: 'push',
@@ -120,6 +122,8 @@ function requestOf(args: PushArgs): MessageOf<'push'> {
     replaceAll: args['replace-all'] === true,
     ...releaseFieldsOf(args),
     files: 0,
+    ...permitFieldsOf(args),
+    allowDropAll: args.yes === true ? true : undefined,
   };
 }
 
@@ -259,30 +263,23 @@ async function confirmRemovals(
   args: PushArgs,
   terminal: Terminal,
 ): Promise<number | { readonly exit: ExitCode }> {
-  const rehearsal: PushPlan = { ...plan, request: { ...plan.request, dryRun: true } };
-  const removed: ControlRecordOf<'change'>[] = [];
-  let headVersion: number | undefined;
+  // Whether everything may be dropped is asked for when it is released.
+  const rehearsal: PushPlan = { ...plan, request: { ...plan.request, dryRun: true, allowDropAll: true } };
   const report = reportOf(plan, args, terminal);
-  const ending = await askPush(rehearsal, args, new Progress(terminal.errIsTty), (record) => {
-    if (record.record === 'reject') report.record(record);
-    if (record.record === 'change' && record.op === 'remove') removed.push(record);
-    if (record.record === 'release') headVersion = record.version;
-  });
-  if (ending.kind === 'fail') return { exit: report.end(ending) };
-  if (headVersion === undefined) {
-    throw new CliError(
-      ExitCode.unreachable,
-      'no-release-record',
-      'the publisher did not say what the head is',
-    );
+  const found = await rehearse(
+    (onRecord) => askPush(rehearsal, args, new Progress(terminal.errIsTty), onRecord),
+    report,
+  );
+  if (typeof found === 'number') return { exit: found };
+  const removed = found.changes.filter(({ op }) => op === 'remove');
+  if (removed.length === 0) return found.headVersion;
+  if (args.json !== true) terminal.out.line(`--replace-all removes ${removed.map(partName).join(', ')}:`);
+  if (args.yes === true) {
+    if (args.json !== true) terminal.out.line(renderChanges(removed, terminal.colors));
+    return found.headVersion;
   }
-  if (removed.length === 0) return headVersion;
-  if (args.json !== true) {
-    terminal.out.line(`--replace-all removes ${removed.map(partName).join(', ')}:`);
-    terminal.out.line(renderChanges(removed, terminal.colors));
-  }
-  if (args.yes === true || (await terminal.confirm('Remove them?'))) return headVersion;
-  return { exit: report.end({ kind: 'fail', code: 'declined', text: 'nothing was released: you said no' }) };
+  const no = await confirmed('Remove them?', removed, terminal, args.json === true);
+  return no === undefined ? found.headVersion : { exit: report.end(no) };
 }
 
 function reportOf({ request, files }: PushPlan, args: PushArgs, terminal: Terminal): Report {
@@ -292,6 +289,18 @@ function reportOf({ request, files }: PushPlan, args: PushArgs, terminal: Termin
 
 async function execute(plan: PushPlan, args: PushArgs, terminal: Terminal): Promise<ExitCode> {
   const report = reportOf(plan, args, terminal);
-  const progress = new Progress(terminal.errIsTty);
-  return report.end(await askPush(plan, args, progress, (record) => report.record(record)));
+  const refusals: ControlRecordOf<'refusal'>[] = [];
+  const ending = await askPush(plan, args, new Progress(terminal.errIsTty), (record) => {
+    if (record.record === 'refusal') refusals.push(record);
+    report.record(record);
+  });
+  const asksToDropAll = refusals.length > 0 && refusals.every(({ permit }) => permit === DROP_ALL);
+  if (!asksToDropAll || args['dry-run'] === true) return report.end(ending);
+  const no = await confirmed('Drop everything?', [], terminal, args.json === true);
+  if (no !== undefined) return report.end(no);
+  const permitted: PushPlan = { ...plan, request: { ...plan.request, allowDropAll: true } };
+  const again = reportOf(plan, args, terminal);
+  return again.end(
+    await askPush(permitted, args, new Progress(terminal.errIsTty), (record) => again.record(record)),
+  );
 }

@@ -1,7 +1,9 @@
 /** `rulectl rollback`: releases once more what an earlier version said, and waits until the firewalls have it. */
 
+import type { ControlRecord, MessageOf } from '@rulecast/protocol';
 import type { Argv } from 'yargs';
-import { ask, controlOf } from '../client.ts';
+import { ask, controlOf, type Ending } from '../client.ts';
+import { confirmed, rehearse } from '../confirmation.ts';
 import { type ExitCode, usageError } from '../exit.ts';
 import {
   checkOnePart,
@@ -24,12 +26,14 @@ export interface RollbackArgs extends ReleaseArgs {
   readonly number: string;
   readonly list: string | undefined;
   readonly policy: string | undefined;
+  readonly yes: boolean | undefined;
+  readonly 'allow-unreachable': boolean | undefined;
 }
 
 export function builder(yargs: Argv<{ readonly control: string }>): Argv<RollbackArgs> {
   const own = yargs
     .usage(
-      '$0 rollback VERSION [--list NAME | --policy NAME]\n\nMakes a new release, with a higher version, of what VERSION said: everything, or one list or policy. What was not there then is removed. Names in rules are resolved anew. rulectl history lists the versions that are kept.',
+      '$0 rollback VERSION [--list NAME | --policy NAME]\n\nMakes a new release, with a higher version, of what VERSION said: everything, or one list or policy. What was not there then is removed. Names in rules are resolved anew. Shows what would change and asks first. rulectl history lists the versions that are kept.',
     )
     .positional('number', {
       type: 'string',
@@ -37,10 +41,16 @@ export function builder(yargs: Argv<{ readonly control: string }>): Argv<Rollbac
       describe: 'version whose content comes back',
     })
     .option('list', { type: 'string', requiresArg: true, describe: 'only this list' })
-    .option('policy', { type: 'string', requiresArg: true, describe: 'only this policy' });
+    .option('policy', { type: 'string', requiresArg: true, describe: 'only this policy' })
+    .option('yes', { type: 'boolean', describe: 'do not ask' })
+    .option('allow-unreachable', {
+      type: 'boolean',
+      describe: 'although it drops what must-reach: of the configuration names',
+    });
   return withReleaseOptions(own).example([
     ['$0 rollback 41 --dry-run', 'what would change'],
-    ['$0 rollback 41', 'everything as it was in version 41'],
+    ['$0 rollback 41', 'everything as it was in version 41; asks first'],
+    ['$0 rollback 41 --yes', 'at once, as in a script'],
     ['$0 rollback 41 --list drop', 'one list as it was, and the rest as it is'],
     ['$0 rollback 41 --if-version 43', 'unless somebody has pushed meanwhile'],
   ]);
@@ -51,13 +61,47 @@ export async function run(args: RollbackArgs, terminal: Terminal): Promise<ExitC
   if (version === undefined) throw usageError(`${args.number}: write the number of a version`);
   checkOnePart(args);
   const fields = releaseFieldsOf(args);
+  const request: MessageOf<'rollback'> = {
+    kind: 'rollback',
+    version,
+    list: args.list,
+    policy: args.policy,
+    ...fields,
+    allowUnreachable: args['allow-unreachable'] === true ? true : undefined,
+  };
+  if (args.yes === true || fields.dryRun) return execute(request, args, terminal);
   const report = reportTo(terminal, args.json === true, { wait: fields.wait });
-  const ending = await ask({
+  const found = await rehearse(
+    (onRecord) => askRollback({ ...request, dryRun: true }, args, onRecord),
+    report,
+  );
+  if (typeof found === 'number') return found;
+  const { changes, headVersion } = found;
+  const question = `Release what version ${version} said over version ${headVersion}?`;
+  const no =
+    changes.length === 0 ? undefined : await confirmed(question, changes, terminal, args.json === true);
+  if (no !== undefined) return report.end(no);
+  return execute({ ...request, ifVersion: headVersion }, args, terminal);
+}
+
+function askRollback(
+  request: MessageOf<'rollback'>,
+  args: RollbackArgs,
+  onRecord: (record: ControlRecord) => void,
+): Promise<Ending> {
+  return ask({
     ...controlOf(args),
-    timeoutMs: fields.timeoutMs + PUBLISHER_GRACE_MS,
-    send: (connection) =>
-      connection.send({ kind: 'rollback', version, list: args.list, policy: args.policy, ...fields }),
-    onRecord: (record) => report.record(record),
+    timeoutMs: request.timeoutMs + PUBLISHER_GRACE_MS,
+    send: (connection) => connection.send(request),
+    onRecord,
   });
-  return report.end(ending);
+}
+
+async function execute(
+  request: MessageOf<'rollback'>,
+  args: RollbackArgs,
+  terminal: Terminal,
+): Promise<ExitCode> {
+  const report = reportTo(terminal, args.json === true, { wait: request.wait });
+  return report.end(await askRollback(request, args, (record) => report.record(record)));
 }

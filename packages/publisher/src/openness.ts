@@ -1,0 +1,84 @@
+/**
+ * How open policies are: whether one accepts everything, and whether any accepts anything. By looking at the rules, not at packets: a drop rule
+ * of any kind makes a policy one that does not accept everything.
+ */
+
+import {
+  COMMON_POLICY,
+  type Direction,
+  type Family,
+  type Policy,
+  prefixCount,
+  type RuleSet,
+  type Run,
+  runsOf,
+} from '@rulecast/rules';
+
+/** What comes in that direction to the qubes of a policy, or from them, is accepted, whatever it is. `now` in seconds since 1970. */
+export function acceptsAll(
+  ruleSet: RuleSet,
+  policy: Policy,
+  direction: Direction,
+  family: Family,
+  now: number,
+): boolean {
+  for (const run of runsFor(ruleSet, policy, direction)) {
+    if (isOver(run, now) || isNowhere(run, family)) continue;
+    if (run.match.action === 'drop') return false;
+    if (isForAll(run, family)) return true;
+  }
+  return policy.defaultAction === 'accept';
+}
+
+/** Names of the policies by which anything that qubes send is accepted. */
+export function acceptingPolicies(ruleSet: RuleSet, now: number): readonly string[] {
+  const accepting: string[] = [];
+  for (const policy of ruleSet.policies.values()) {
+    if (policy.name === COMMON_POLICY) continue;
+    if (acceptsAnything(ruleSet, policy, 4, now) || acceptsAnything(ruleSet, policy, 6, now)) {
+      accepting.push(policy.name);
+    }
+  }
+  return accepting;
+}
+
+function acceptsAnything(ruleSet: RuleSet, policy: Policy, family: Family, now: number): boolean {
+  for (const run of runsFor(ruleSet, policy, 'egress')) {
+    if (isOver(run, now) || isNowhere(run, family)) continue;
+    if (run.match.action === 'accept') return true;
+    if (isForAll(run, family)) return false;
+  }
+  return policy.defaultAction === 'accept';
+}
+
+/** The rules that judge for a policy, in their order. */
+function runsFor(ruleSet: RuleSet, policy: Policy, direction: Direction): readonly Run[] {
+  const common = ruleSet.policies.get(COMMON_POLICY);
+  const own = runsOf(policy, direction);
+  return common === undefined ? own : [...runsOf(common, direction), ...own];
+}
+
+function isOver({ match }: Run, now: number): boolean {
+  return match.expire !== undefined && now >= match.expire;
+}
+
+/** No address of the family is meant. What lists and names hold is not asked: it changes without the rules, and lists have guards of their own. */
+function isNowhere({ remote }: Run, family: Family): boolean {
+  return remote.kind === 'prefixes' && remote.prefixes.family !== family;
+}
+
+/** Every packet of the family is meant. */
+function isForAll({ match, remote }: Run, family: Family): boolean {
+  const isPlain =
+    match.proto === undefined && match.ports === undefined && match.icmpType === undefined && !match.dns;
+  if (!isPlain) return false;
+  if (remote.kind === 'any') return true;
+  return (
+    remote.kind === 'prefixes' && remote.prefixes.family === family && remote.prefixes.lengths.includes(0)
+  );
+}
+
+/** Whether a policy is for everybody: those that no other one names, or every address of a family. */
+export function isForEverybody({ prefixes }: Policy): boolean {
+  return prefixCount(prefixes) === 0 || prefixes.v4.lengths.includes(0) || prefixes.v6.lengths.includes(0);
+}

@@ -1,0 +1,263 @@
+/** What a push may not do unasked, whoever pushes: empty, shrink or grow a list, cover the Internet, or open or close everything. */
+
+import type { PushInput } from '@rulecast/formats';
+import { describe, expect, it } from 'vitest';
+import type { Publisher, PushOptions } from '../src/publisher.ts';
+import { freshPublisher, pushOf, release } from './fresh-publisher.ts';
+
+const ADDRESSES = (count: number, from = 0): string =>
+  `${Array.from({ length: count }, (_, i) => `198.18.${(from + i) >> 8}.${(from + i) & 255}`).join('\n')}\n`;
+
+/** `common` drops a list, and what is left is accepted. */
+async function blocking(entries: string): Promise<Publisher> {
+  const publisher = freshPublisher();
+  await release(publisher, {
+    'block.txt': entries,
+    'firewall.yaml': 'common: { egress: [drop dst=@block] }\npolicies: { default: { egress: [accept] } }\n',
+  });
+  return publisher;
+}
+
+/** What guards say to a push, each as `guard part before after`. */
+async function refusals(
+  publisher: Publisher,
+  input: PushInput,
+  options: PushOptions = {},
+): Promise<readonly string[]> {
+  const outcome = await publisher.push(input, options);
+  if (outcome.kind !== 'guarded') return [outcome.kind];
+  return outcome.refusals.map(({ guard, part, before, after }) => `${guard} ${part} ${before} ${after}`);
+}
+
+const toBlock = (text: string, input: Partial<PushInput> = {}): PushInput =>
+  pushOf({ '-': text }, { list: 'block', ...input });
+
+describe('a push of a list', () => {
+  // A download that failed, piped into rulectl push, emptied a block list and was told as a success.
+  it.each([
+    ['an empty file', ''],
+    ['a file of comments', '# Russia\n# 0 entries\n'],
+  ])('of %s is refused, and the list stays', async (_what, text) => {
+    const publisher = await blocking(ADDRESSES(100));
+    const { head } = publisher;
+    expect(await refusals(publisher, toBlock(text))).toEqual(['empty list block 100 0']);
+    expect(publisher.head).toBe(head);
+    expect(await refusals(publisher, toBlock(text), { permits: { allowEmpty: true } })).toEqual(['released']);
+  });
+
+  it.each([
+    [100, 3, 'shrunk list block 100 3'],
+    [100, 49, 'shrunk list block 100 49'],
+    [100, 50, 'released'],
+    [64, 31, 'shrunk list block 64 31'],
+    [63, 1, 'released'],
+    [100, 164, 'released'],
+    [100, 165, 'grown list block 100 165'],
+    [200, 300, 'released'],
+    [200, 301, 'grown list block 200 301'],
+  ])('from %d to %d entries: %s', async (before, after, expected) => {
+    const publisher = await blocking(ADDRESSES(before));
+    expect(await refusals(publisher, toBlock(ADDRESSES(after)))).toEqual([expected]);
+    const permits = { allowShrink: after < before, allowGrowth: after > before };
+    if (expected !== 'released')
+      expect(await refusals(publisher, toBlock(ADDRESSES(after)), { permits })).toEqual(['released']);
+  });
+
+  it('that withdraws most of it, or all, is refused as well; and one that merges as much as it has', async () => {
+    const publisher = await blocking(ADDRESSES(200));
+    const withdraw = { action: 'withdraw' } as const;
+    expect(await refusals(publisher, toBlock(ADDRESSES(150), withdraw))).toEqual([
+      'shrunk list block 200 50',
+    ]);
+    expect(await refusals(publisher, toBlock(ADDRESSES(200), withdraw))).toEqual(['empty list block 200 0']);
+    expect(await refusals(publisher, toBlock(ADDRESSES(200, 200), { action: 'merge' }))).toEqual([
+      'grown list block 200 400',
+    ]);
+    expect(await refusals(publisher, toBlock(ADDRESSES(50), withdraw))).toEqual(['released']);
+  });
+
+  it.each([
+    ['0.0.0.0/0', 'all-addresses list block 0 1000000'],
+    ['::/0', 'all-addresses list block 0 1000000'],
+    ['0.0.0.0/1\n128.0.0.0/1', 'all-addresses list block 0 1000000'],
+    ['0.0.0.0/1', 'covers-too-much list block 0 565319'],
+    ['5.0.0.0/8', 'coverage-changed list block 0 4532'],
+    ['224.0.0.0/3', 'released'],
+  ])('that holds %s beside its addresses: %s', async (entry, expected) => {
+    const publisher = await blocking(ADDRESSES(10));
+    const input = toBlock(`${ADDRESSES(10)}${entry}\n`);
+    expect(await refusals(publisher, input)).toEqual([expected]);
+    expect(await refusals(publisher, toBlock(`${entry}\n`, { action: 'merge' }))).toEqual([
+      expected === 'released' ? 'unchanged' : expected,
+    ]);
+  });
+
+  it('that is new is asked for what it covers, and whether there is anything in it', async () => {
+    const publisher = freshPublisher();
+    expect(await refusals(publisher, toBlock('0.0.0.0/0\n'))).toEqual(['all-addresses list block 0 1000000']);
+    expect(await refusals(publisher, toBlock('0.0.0.0/2\n'))).toEqual([
+      'covers-too-much list block 0 280960',
+    ]);
+    expect(await refusals(publisher, toBlock('\n'))).toEqual(['empty list block 0 0']);
+    expect(await refusals(publisher, toBlock(ADDRESSES(3000)))).toEqual(['released']);
+  });
+
+  it('of names in place of addresses is refused', async () => {
+    const publisher = freshPublisher();
+    await release(publisher, { 'block.txt': ADDRESSES(10) });
+    expect(await refusals(publisher, toBlock('a.example\n'))).toEqual(['kind-changed list block 10 1']);
+    const permits = { allowKind: true };
+    expect(await refusals(publisher, toBlock('a.example\n'), { permits })).toEqual(['released']);
+  });
+
+  it('is opened by the permit of its guard and by no other', async () => {
+    const all = [
+      'allowEmpty',
+      'allowShrink',
+      'allowGrowth',
+      'allowCoverage',
+      'allowAll',
+      'allowKind',
+    ] as const;
+    const cases = [
+      ['', 'allowEmpty'],
+      [ADDRESSES(10), 'allowShrink'],
+      [ADDRESSES(400), 'allowGrowth'],
+      [`${ADDRESSES(100)}0.0.0.0/1\n`, 'allowCoverage'],
+      [`${ADDRESSES(100)}0.0.0.0/0\n`, 'allowAll'],
+    ] as const;
+    for (const [text, opens] of cases) {
+      const publisher = await blocking(ADDRESSES(100));
+      const others = Object.fromEntries(
+        all.filter((permit) => permit !== opens).map((permit) => [permit, true]),
+      );
+      const [refused] = await refusals(publisher, toBlock(text), { permits: others });
+      // 0.0.0.0/0 makes one entry of a hundred: that is asked for twice.
+      expect(refused).not.toBe('released');
+      const permits = {
+        [opens]: true,
+        allowShrink: opens === 'allowAll' || opens === 'allowShrink' || opens === 'allowCoverage',
+      };
+      expect(await refusals(publisher, toBlock(text), { permits })).toEqual(['released']);
+    }
+  });
+
+  it('tells of each list and guard at once, and as a dry run the same', async () => {
+    const publisher = await blocking(ADDRESSES(100));
+    const input = pushOf({ 'block.txt': ADDRESSES(3), 'other.txt': '' });
+    const expected = ['shrunk list block 100 3', 'empty list other 0 0'];
+    expect(await refusals(publisher, input)).toEqual(expected);
+    expect(await refusals(publisher, input, { dryRun: true })).toEqual(expected);
+    expect(await refusals(publisher, input, { dryRun: true, permits: { allowShrink: true } })).toEqual([
+      'empty list other 0 0',
+    ]);
+  });
+});
+
+describe('a push of rules', () => {
+  const policies = (...lines: string[]): PushInput => pushOf({ 'f.yaml': lines.join('\n') });
+
+  it('that makes a policy accept everything is refused, and what was so before or is the first release is not', async () => {
+    const publisher = await blocking(ADDRESSES(3));
+    const work = (rule: string) =>
+      policies(`policies: { work: { prefixes: [10.137.0.5], egress: [${rule}] } }`);
+    expect(await refusals(publisher, work('accept proto=tcp dstports=443'))).toEqual(['released']);
+    expect(await refusals(publisher, work('accept'))).toEqual(['released']); // common drops before it
+    expect(await refusals(publisher, policies('common: { egress: [drop dst=@block proto=tcp] }'))).toEqual([
+      'released',
+    ]);
+    expect(await refusals(publisher, policies('common: { egress: [accept] }'))).toEqual([
+      'accept-all policy default 0 1',
+      'accept-all policy work 0 1',
+    ]);
+    expect(await refusals(publisher, policies('common: {}'))).toHaveLength(2);
+    const permits = { allowAcceptAll: true };
+    expect(await refusals(publisher, policies('common: {}'), { permits })).toEqual(['released']);
+    expect(await refusals(publisher, policies('policies: { default: { default: accept } }'))).toEqual([
+      'released',
+    ]);
+  });
+
+  it('that makes a policy accept everything of one family, or everything sent to it, is refused', async () => {
+    const publisher = freshPublisher();
+    const work = (more: string) => policies(`policies: { work: { prefixes: [10.137.0.5], ${more} } }`);
+    expect(
+      await refusals(publisher, work('egress: [drop dst6=2001:db8::/32, accept dst4=192.0.2.0/24]')),
+    ).toEqual(['released']);
+    expect(
+      await refusals(publisher, work('egress: [drop dst6=2001:db8::/32, accept dst4=0.0.0.0/0]')),
+    ).toEqual(['accept-all policy work 0 1']);
+    expect(
+      await refusals(
+        publisher,
+        work('egress: [drop dst6=2001:db8::/32, accept dst4=192.0.2.0/24], ingress: [accept]'),
+      ),
+    ).toEqual(['accept-all policy work 0 1']);
+  });
+
+  it('that makes a new policy for everybody accept everything is refused, and one for some qubes is not', async () => {
+    const publisher = freshPublisher();
+    await release(publisher, {
+      'f.yaml': 'policies: { work: { prefixes: [10.137.0.5], egress: [drop] } }\n',
+    });
+    expect(await refusals(publisher, policies('policies: { default: { egress: [accept] } }'))).toEqual([
+      'accept-all policy default 0 1',
+    ]);
+    expect(
+      await refusals(publisher, policies('policies: { all: { prefixes: ["::/0"], egress: [accept] } }')),
+    ).toEqual(['accept-all policy all 0 1']);
+    expect(
+      await refusals(publisher, policies('policies: { one: { prefixes: [10.137.0.6], egress: [accept] } }')),
+    ).toEqual(['released']);
+  });
+
+  it('that withdraws the drop before an accept is refused', async () => {
+    const publisher = freshPublisher();
+    await release(publisher, { 'x.rules': 'drop dst4=192.0.2.0/24\naccept\n' });
+    const withdraw = pushOf({ 'x.rules': 'drop dst4=192.0.2.0/24\n' }, { action: 'withdraw' });
+    expect(await refusals(publisher, withdraw)).toEqual(['accept-all policy default 0 1']);
+  });
+
+  it('that leaves out most drop rules of a policy is refused', async () => {
+    const publisher = freshPublisher();
+    const drops = (count: number): string =>
+      `${ADDRESSES(count).trim().replaceAll(/^/gm, 'drop dst4=')}\naccept\n`;
+    await release(publisher, { 'x.rules': drops(200) });
+    expect(await refusals(publisher, pushOf({ 'x.rules': drops(5) }))).toEqual([
+      'shrunk policy default 200 5',
+    ]);
+    expect(await refusals(publisher, pushOf({ 'x.rules': drops(400) }))).toEqual(['released']);
+  });
+
+  it('that drops everything is asked for, and taken at once when it is permitted', async () => {
+    const publisher = await blocking(ADDRESSES(3));
+    const input = pushOf({ '-.rules': 'drop\n' }, { policy: 'common' });
+    expect(await refusals(publisher, input)).toEqual(['drop-all policy common 1 0']);
+    expect(await refusals(publisher, input, { permits: { allowDropAll: true } })).toEqual(['released']);
+    expect(await refusals(publisher, pushOf({ '-.rules': 'drop\n' }))).toEqual(['released']); // it is so already
+  });
+});
+
+describe('guards of pushes', () => {
+  it('leave alone what nobody pushed', async () => {
+    const publisher = freshPublisher();
+    await release(publisher, { 'block.txt': '0.0.0.0/1\n' }, {}, { permits: { allowCoverage: true } });
+    expect(await refusals(publisher, pushOf({ 'other.txt': '192.0.2.1\n' }))).toEqual(['released']);
+    expect(await refusals(publisher, pushOf({ 'block.txt': '0.0.0.0/1\n' }))).toEqual(['unchanged']);
+  });
+
+  it('say numbers and the option that opens, in one line each', async () => {
+    const publisher = await blocking(ADDRESSES(100));
+    const outcome = await publisher.push(pushOf({ 'block.txt': ADDRESSES(3) }));
+    expect(outcome).toMatchObject({
+      kind: 'guarded',
+      refusals: [
+        {
+          permit: 'shrink',
+          reason:
+            'it would shrink from 100 to 3 entries, by 97 %; at most 50 % are taken: look at what you push, then add --allow-shrink',
+        },
+      ],
+    });
+  });
+});

@@ -1,0 +1,60 @@
+/**
+ * Questions before a release: what would change is looked at first, shown, and asked for. The answer comes from the terminal of the process, for standard
+ * input may be what is pushed; without a terminal, and without --yes, it is no.
+ */
+
+import type { ControlRecord, ControlRecordOf, MessageOf } from '@rulecast/protocol';
+import type { Ending } from './client.ts';
+import { CliError, ExitCode } from './exit.ts';
+import type { Report } from './release-report.ts';
+import { renderChanges } from './render.ts';
+import type { Terminal } from './terminal.ts';
+
+/** What a dry run found. */
+export interface Rehearsal {
+  /** The version it is based on. */
+  readonly headVersion: number;
+  readonly changes: readonly ControlRecordOf<'change'>[];
+}
+
+/** Looks at what a request would do; the exit code where it would do nothing but fail. */
+export async function rehearse(
+  ask: (onRecord: (record: ControlRecord) => void) => Promise<Ending>,
+  report: Report,
+): Promise<Rehearsal | ExitCode> {
+  const changes: ControlRecordOf<'change'>[] = [];
+  let headVersion: number | undefined;
+  const ending = await ask((record) => {
+    if (record.record === 'reject' || record.record === 'refusal') report.record(record);
+    if (record.record === 'change') changes.push(record);
+    if (record.record === 'release') headVersion = record.version;
+  });
+  if (ending.kind === 'fail') return report.end(ending);
+  if (headVersion !== undefined) return { headVersion, changes };
+  const text = 'the publisher did not say what the head is';
+  throw new CliError(ExitCode.unreachable, 'no-release-record', text);
+}
+
+/** Shows changes, and asks. Resolves with how the request ends if the answer is no. */
+export async function confirmed(
+  question: string,
+  changes: readonly ControlRecordOf<'change'>[],
+  terminal: Terminal,
+  json: boolean,
+): Promise<MessageOf<'fail'> | undefined> {
+  if (!json && changes.length > 0) terminal.out.line(renderChanges(changes, terminal.colors));
+  switch (await terminal.confirm(question)) {
+    case 'yes':
+      return undefined;
+    case 'no':
+      return declined('nothing was released: you said no');
+    case 'nobody':
+      return declined(
+        'nothing was released, and nobody can be asked here: look with --dry-run, then add --yes',
+      );
+  }
+}
+
+function declined(text: string): MessageOf<'fail'> {
+  return { kind: 'fail', code: 'declined', text };
+}
