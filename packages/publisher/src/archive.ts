@@ -25,13 +25,21 @@ export class UnknownReleaseError extends Error {
   /** The oldest version kept; undefined where nothing was ever released. */
   readonly oldest: number | undefined;
 
-  constructor(version: number, oldest: number | undefined, head: Manifest | undefined) {
+  /** `next`: the oldest version kept that is newer than the one asked for. */
+  constructor(
+    version: number,
+    oldest: number | undefined,
+    next: number | undefined,
+    head: Manifest | undefined,
+  ) {
     super(
       oldest === undefined || head === undefined
         ? `there is no version ${version}: nothing was released yet`
         : version > head.version
           ? `there is no version ${version} yet: the newest is ${head.version}`
-          : `version ${version} is not kept any more: the oldest that is kept is ${oldest}`,
+          : version < oldest
+            ? `version ${version} is not kept any more: the oldest that is kept is ${oldest}`
+            : `version ${version} is not kept any more: of older days and weeks the last is; the next that is kept is ${next}`,
     );
     this.oldest = oldest;
   }
@@ -70,7 +78,8 @@ export class Archive {
     if (head?.manifest.version === version) return { kind: 'rule-set', ruleSet: head.ruleSet };
     const recipe = this.store.recipe(version);
     if (recipe === undefined) {
-      throw new UnknownReleaseError(version, this.store.oldestVersion, head?.manifest);
+      const { store } = this;
+      throw new UnknownReleaseError(version, store.oldestVersion, store.keptAfter(version), head?.manifest);
     }
     return { kind: 'recipe', recipe };
   }

@@ -138,7 +138,8 @@ const cli = strictYargs('rulecast-publisher', new URL('../package.json', import.
     type: 'number',
     requiresArg: true,
     default: STORE_DEFAULTS.archiveBytes / MIB,
-    describe: '… and of so many MiB; snapshots take about as much again',
+    describe:
+      '… and of so many MiB; snapshots take about as much again. However many come, the last of each of 14 days and of each week stays',
   })
   .option('wire-history-mib', {
     type: 'number',

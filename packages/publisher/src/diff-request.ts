@@ -29,7 +29,7 @@ export async function answerDiff(
   publisher: Publisher,
 ): Promise<void> {
   const headVersion = publisher.head?.manifest.version;
-  if (headVersion === undefined) throw new UnknownReleaseError(from, undefined, undefined);
+  if (headVersion === undefined) throw new UnknownReleaseError(from, undefined, undefined, undefined);
   const next = to ?? headVersion;
   const { changes, isKnown } = await publisher.archive.changes(from, next, { list, policy });
   if (!isKnown && (list !== undefined || policy !== undefined)) {

@@ -12,8 +12,8 @@
  * archive, kept by age, from which any release kept is rebuilt. LMDB has no checksums: whatever is loaded or rebuilt is
  * digested and compared with its signed manifest before it is used.
  *
- *   snapshot ─▶ delta ─▶ delta ─▶ [ release ─▶ release ─▶ snapshot, release ─▶ release = head ]
- *   └─ kept as long as the oldest release needs them        └─ what is listed, sent and rolled back to
+ *   snapshot ─▶ delta ─▶ release …  snapshot ─▶ delta ─▶ [ release ─▶ release ─▶ snapshot, release ─▶ release = head ]
+ *   └─ the last of a day or week    └─ kept as long as a release needs them      └─ what is sent; all are listed and rolled back to
  *
  * DESIGN "Protocol in short", publisher.
  */
@@ -89,10 +89,17 @@ export interface StoreOptions {
   readonly archiveReleases?: number;
   /** … and of so many bytes of manifests and deltas. Snapshots come on top: about as much again. */
   readonly archiveBytes?: number;
+  /** However many releases come and whatever they take: the last of each of so many days, … */
+  readonly archiveDaily?: number;
+  /** … and of so many weeks, within `archiveAgeMs`. */
+  readonly archiveWeekly?: number;
 }
 
 /** How many bytes of deltas may gather before a snapshot is worth its place, whatever its size. */
 const SNAPSHOT_AFTER_BYTES = 1 << 20;
+const DAY_MS = 86_400_000;
+const WEEK_MS = 7 * DAY_MS;
+const FIRST_MONDAY_MS = 4 * DAY_MS; // 5 January 1970
 /** The head, and as many before it as one transfer has deltas: nobody can be sent a longer chain. */
 const HISTORY_RELEASES = STEPS_MAX + 1;
 
@@ -105,6 +112,9 @@ export const STORE_DEFAULTS = {
   /** Every ten minutes for a month. A start reads as many manifests. */
   archiveReleases: 4096,
   archiveBytes: 256 * 2 ** 20,
+  /** Each takes a snapshot and the deltas from there at most: some 4 MB where lists hold a million entries. */
+  archiveDaily: 14,
+  archiveWeekly: 53,
 } as const satisfies Required<StoreOptions>;
 
 export class Store {
@@ -127,6 +137,8 @@ export class Store {
       archiveAgeMs: options.archiveAgeMs ?? STORE_DEFAULTS.archiveAgeMs,
       archiveReleases: options.archiveReleases ?? STORE_DEFAULTS.archiveReleases,
       archiveBytes: options.archiveBytes ?? STORE_DEFAULTS.archiveBytes,
+      archiveDaily: options.archiveDaily ?? STORE_DEFAULTS.archiveDaily,
+      archiveWeekly: options.archiveWeekly ?? STORE_DEFAULTS.archiveWeekly,
     };
     try {
       makeDirectory(directory);
@@ -253,7 +265,7 @@ export class Store {
         this.notes.put([...key], encodeNotes(notes));
         this.deltas.put([...key], delta);
         if (snapshotBytes !== undefined) this.snapshots.put([...key], snapshotBytes);
-        this.prune(history.slice(0, history.length - kept.length), kept[0]?.key ?? key);
+        this.prune(history, kept);
         this.root.put('head', encodeKey(key));
       });
     } catch (cause) {
@@ -290,16 +302,30 @@ export class Store {
   }
 
   /** Within a commit: removes releases that are kept no more, and the snapshots and deltas that nothing kept needs. */
-  private prune(gone: readonly HistoryEntry[], oldest: ReleaseKey): void {
-    if (gone.length === 0) return;
-    for (const { key } of gone) {
-      this.releases.remove([...key]);
-      this.notes.remove([...key]);
+  private prune(history: readonly HistoryEntry[], kept: readonly HistoryEntry[]): void {
+    if (kept.length === history.length) return;
+    const keeping = new Set(kept);
+    for (const entry of history) {
+      if (keeping.has(entry)) continue;
+      this.releases.remove([...entry.key]);
+      this.notes.remove([...entry.key]);
     }
-    const start = this.snapshotUpTo(oldest);
-    if (start === undefined) return;
-    for (const key of [...this.snapshots.getKeys({ end: [...start] })]) this.snapshots.remove(key);
-    for (const key of [...this.deltas.getKeys({ end: [...start] })]) this.deltas.remove(key);
+    let before: HistoryEntry | undefined;
+    for (const entry of kept) {
+      if (before === undefined || !follows(entry, before)) this.pruneGap(before?.key, entry.key);
+      before = entry;
+    }
+  }
+
+  /** Removes what is between a release that is kept, or the beginning, and the snapshot that the next one kept is rebuilt from. */
+  private pruneGap(from: ReleaseKey | undefined, to: ReleaseKey): void {
+    const start = this.snapshotUpTo(to);
+    if (start === undefined || (from !== undefined && compareKeys(start, from) <= 0)) return;
+    const range = from === undefined ? { end: [...start] } : { start: [...from], end: [...start] };
+    const isBetween = (key: number[]): boolean => from === undefined || compareKeys(keyOf(key), from) > 0;
+    for (const database of [this.snapshots, this.deltas]) {
+      for (const key of [...database.getKeys(range)]) if (isBetween(key)) database.remove(key);
+    }
     this.deltas.remove([...start]);
   }
 
@@ -313,6 +339,7 @@ export class Store {
     const from = this.history.findLastIndex((entry) => entry.hash === hash);
     if (from < 0) return undefined;
     const entries = this.history.slice(from + 1);
+    if (!entries.every((entry, i) => follows(entry, this.history[from + i]))) return undefined; // one of an older day
     let bytes = 0;
     for (const entry of entries) bytes += entry.deltaBytes;
     if (bytes > limitBytes) return undefined;
@@ -335,7 +362,10 @@ export class Store {
     version: number,
   ): { readonly count: number; readonly sinceMs: number | undefined } {
     const at = this.history.findLastIndex((entry) => compareKeys(entry.key, [epoch, version]) <= 0);
-    return { count: this.history.length - at - 1, sinceMs: this.history[at + 1]?.createdAtMs };
+    const [known, head] = [this.history[at], this.history.at(-1)];
+    const count =
+      known === undefined || head === undefined ? this.history.length : head.key[1] - known.key[1];
+    return { count, sinceMs: this.history[at + 1]?.createdAtMs };
   }
 
   // ── Archive ───────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -343,6 +373,11 @@ export class Store {
   /** The oldest version kept; undefined before the first. */
   get oldestVersion(): number | undefined {
     return this.history[0]?.key[1];
+  }
+
+  /** The oldest version kept that is newer than one; undefined where none is. */
+  keptAfter(version: number): number | undefined {
+    return this.history.find(({ key }) => key[1] > version)?.key[1];
   }
 
   /** Every release kept, the newest first; of the state in which the iteration began. */
@@ -383,12 +418,37 @@ export class Store {
   }
 }
 
+/** Whether a release is the next after another. One store gives no version twice, and leaves none out. */
+function follows(entry: HistoryEntry, before: HistoryEntry | undefined): boolean {
+  return before !== undefined && entry.key[1] === before.key[1] + 1;
+}
+
 /** Of a history, oldest first, what is within the limits. A release ages from when the next one took its place. */
 function keptOf(
   history: readonly HistoryEntry[],
   nowMs: number,
   limits: Required<StoreOptions>,
 ): readonly HistoryEntry[] {
+  const newest = newestFrom(history, nowMs, limits);
+  const older = history.slice(0, newest).filter((entry, i) => {
+    const next = history[i + 1]?.createdAtMs ?? nowMs;
+    const isOfPeriod = (periodMs: number, count: number): boolean => {
+      const periodsAgo = periodAt(nowMs, periodMs) - periodAt(entry.createdAtMs, periodMs);
+      return periodAt(next, periodMs) !== periodAt(entry.createdAtMs, periodMs) && periodsAgo < count;
+    };
+    if (nowMs - entry.createdAtMs > limits.archiveAgeMs) return false;
+    return isOfPeriod(DAY_MS, limits.archiveDaily) || isOfPeriod(WEEK_MS, limits.archiveWeekly);
+  });
+  return [...older, ...history.slice(newest)];
+}
+
+/** The day, or the week from Monday on, of UTC. */
+function periodAt(atMs: number, periodMs: number): number {
+  return Math.floor((atMs - FIRST_MONDAY_MS) / periodMs);
+}
+
+/** The index of the oldest release that is within the limits with all that are newer. */
+function newestFrom(history: readonly HistoryEntry[], nowMs: number, limits: Required<StoreOptions>): number {
   let bytes = 0;
   let deltaBytes = 0;
   for (let i = history.length - 1; i >= 0; i--) {
@@ -401,8 +461,8 @@ function keptOf(
       count <= limits.archiveReleases &&
       bytes <= limits.archiveBytes &&
       nowMs - replacedAtMs <= limits.archiveAgeMs;
-    if (!isOnWire && !isArchived && count > 1) return history.slice(i + 1);
+    if (!isOnWire && !isArchived && count > 1) return i + 1;
     deltaBytes += entry.deltaBytes; // a chain from this release does not hold its own delta
   }
-  return history;
+  return 0;
 }

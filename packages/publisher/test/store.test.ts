@@ -184,7 +184,7 @@ describe('chains', () => {
 });
 
 /** Nothing but the head is on the wire, and nothing but the head in the archive, unless a test says more. */
-const NO_HISTORY = { historyBytes: 0, archiveReleases: 1 } as const;
+const NO_HISTORY = { historyBytes: 0, archiveReleases: 1, archiveDaily: 0, archiveWeekly: 0 } as const;
 
 describe('snapshots', () => {
   it('are written when the deltas since the last outweigh it, and go when no release kept needs them', async () => {
@@ -232,7 +232,7 @@ describe('snapshots', () => {
     const ruleSets = Array.from({ length: 2200 }, (_, i) =>
       ruleSetOf({ hosts: prefixListOf(prefixes(`10.0.${i >> 8}.${i & 255}`)) }),
     );
-    const releases = await directory.fill(ruleSets, { archiveReleases: 1 });
+    const releases = await directory.fill(ruleSets, { ...NO_HISTORY, historyBytes: 2 ** 26 });
     expect(await directory.raw('releases', (raw) => raw.getKeysCount({}))).toBe(STEPS_MAX + 1);
     expect(await directory.raw('notes', (raw) => raw.getKeysCount({}))).toBe(STEPS_MAX + 1);
     expect(await directory.raw('snapshots', (raw) => raw.getKeysCount({}))).toBe(2);
@@ -259,6 +259,8 @@ describe('snapshots', () => {
 
 describe('the archive', () => {
   const DAY_MS = 86_400_000;
+  /** Only what is new counts, and nothing of older days and weeks. */
+  const NEWEST = { archiveDaily: 0, archiveWeekly: 0 } as const;
 
   /** Commits rule sets, a day apart, and gives the versions that are kept after each. */
   async function keptVersions(
@@ -279,14 +281,18 @@ describe('the archive', () => {
   }
 
   it('keeps as many releases as it may, and the wire history no more', async () => {
-    const kept = await keptVersions(churn(6, 100), { historyBytes: 0, archiveReleases: 3 });
+    const kept = await keptVersions(churn(6, 100), { ...NEWEST, historyBytes: 0, archiveReleases: 3 });
     expect(kept).toEqual([[1], [2, 1], [3, 2, 1], [4, 3, 2], [5, 4, 3], [6, 5, 4]]);
   });
 
   it('keeps a release for its time from when the next took its place', async () => {
-    const kept = await keptVersions(churn(6, 100), { historyBytes: 0, archiveAgeMs: 2 * DAY_MS });
+    const kept = await keptVersions(churn(6, 100), { ...NEWEST, historyBytes: 0, archiveAgeMs: 2 * DAY_MS });
     expect(kept.at(-1)).toEqual([6, 5, 4, 3]); // version 3 was the head until 2 days ago
-    const less = await keptVersions(churn(6, 100), { historyBytes: 0, archiveAgeMs: 2 * DAY_MS - 1 });
+    const less = await keptVersions(churn(6, 100), {
+      ...NEWEST,
+      historyBytes: 0,
+      archiveAgeMs: 2 * DAY_MS - 1,
+    });
     expect(less.at(-1)).toEqual([6, 5, 4]);
   });
 
@@ -298,14 +304,66 @@ describe('the archive', () => {
       const delta = await sizes.raw('deltas', (raw) => raw.get([1, manifest.version] as never)?.length);
       bytes += (delta ?? 0) + manifestBytes.length + SIGNATURE_BYTES;
     }
-    const kept = await keptVersions(churn(4, 100), { historyBytes: 0, archiveBytes: bytes });
+    const kept = await keptVersions(churn(4, 100), { ...NEWEST, historyBytes: 0, archiveBytes: bytes });
     expect(kept.at(-1)).toEqual([4, 3, 2]);
-    const less = await keptVersions(churn(4, 100), { historyBytes: 0, archiveBytes: bytes - 1 });
+    const less = await keptVersions(churn(4, 100), { ...NEWEST, historyBytes: 0, archiveBytes: bytes - 1 });
     expect(less.at(-1)).toEqual([4, 3]);
   });
 
+  // 7.8 releases a minute filled it in 9 h, and what was older was gone.
+  it('keeps the last release of each day and week, however many come, and rebuilds it', async () => {
+    const options = { historyBytes: 0, archiveReleases: 3, archiveDaily: 4, archiveWeekly: 3 };
+    const directory = new StoreDirectory();
+    let nowMs = Date.UTC(2026, 0, 5); // a Monday
+    const store = directory.open(options);
+    const committer = directory.committerOf(store, () => nowMs);
+    const ruleSets = churn(30 * 4, 100); // four a day, until 3 February, a Tuesday
+    const releases: Release[] = [];
+    for (const ruleSet of ruleSets) {
+      releases.push(await committer.commit(await committer.plan(ruleSet), PUSHED));
+      nowMs += DAY_MS / 4;
+    }
+    const lastOf = (day: number): number => day * 4;
+    const expected = [120, 119, 118, lastOf(29), lastOf(28), lastOf(27), lastOf(21)];
+    const versionsIn = (from: Store): readonly number[] =>
+      [...from.pastReleases()].map(({ manifest }) => manifest.version);
+    expect(versionsIn(store)).toEqual(expected);
+    const workshop = new Workshop();
+    onTestFinished(() => workshop.close());
+    for (const { manifest, ruleSet, hash } of releases) {
+      const recipe = store.recipe(manifest.version);
+      expect(recipe !== undefined).toBe(expected.includes(manifest.version));
+      if (recipe !== undefined) expectSame(await workshop.rebuild(recipe), ruleSet);
+      const chain = store.chainFrom(hex(hash), Number.MAX_SAFE_INTEGER);
+      expect(chain?.length).toBe(manifest.version >= 118 ? 120 - manifest.version : undefined);
+    }
+    expect(store.newerThan(1, lastOf(21))).toMatchObject({ count: 120 - lastOf(21) });
+    await store.close();
+    const again = directory.open(options);
+    expectSame(again.load(directory.identity)?.ruleSet, ruleSets.at(-1));
+    expect(versionsIn(again)).toEqual(expected);
+  });
+
+  it('lets go of the deltas and snapshots that nothing needs which is kept', async () => {
+    const options = { historyBytes: 0, archiveReleases: 2, archiveDaily: 2, archiveWeekly: 0 };
+    const directory = new StoreDirectory();
+    let nowMs = Date.UTC(2026, 0, 5);
+    const store = directory.open(options);
+    const committer = directory.committerOf(store, () => nowMs);
+    for (const ruleSet of largeRuleSets(24)) {
+      await committer.commit(await committer.plan(ruleSet), PUSHED);
+      nowMs += DAY_MS / 4;
+    }
+    await store.close();
+    const count = (name: string): Promise<number> => directory.raw(name, (raw) => raw.getKeysCount({}));
+    expect(await count('releases')).toBe(3); // the newest two, and the last of the day before
+    expect(await count('snapshots')).toBeLessThanOrEqual(2);
+    expect(await count('deltas')).toBeLessThanOrEqual(8);
+    expect((await directory.reopened())?.manifest.version).toBe(24);
+  });
+
   it('keeps for longer what the wire history has', async () => {
-    const kept = await keptVersions(churn(4, 100), { archiveAgeMs: 0, archiveReleases: 1 });
+    const kept = await keptVersions(churn(4, 100), { ...NEWEST, archiveAgeMs: 0, archiveReleases: 1 });
     expect(kept.at(-1)).toEqual([4, 3, 2, 1]);
   });
 
