@@ -82,6 +82,8 @@ export const CONTROL_FIELDS = {
     /** What pushed files of entries, or of bare rules, are about; else each file's own name, or the policy `default`. */
     list: optional(name),
     policy: optional(name),
+    /** What the pushed files are, lists all of them; without it the content of each decides. A name of the publisher's formats. */
+    format: optional(code),
     /** Also remove the lists and policies that the files do not name. */
     replaceAll: boolean,
     ...releasing,

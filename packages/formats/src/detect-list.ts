@@ -5,6 +5,7 @@
 
 import { bitsOf, parseHostName, parsePrefix } from '@rulecast/rules';
 import { JsonCursor, JsonError } from './json-cursor.ts';
+import { ARRAY_KEYS } from './json-keys.ts';
 import { LIST_FORMATS, type ListFormatName } from './list-format.ts';
 import { splitRange } from './range.ts';
 import { CR, LF, lineEndAt, nextLineAt, SPACE, TAB } from './text.ts';
@@ -68,6 +69,11 @@ const JSON_FORMATS: readonly (readonly [ListFormatName, ...(readonly string[])[]
   ['github', ['hooks'], ['web', 'git', 'actions']],
   ['misp', ['list'], ['matching_attributes', 'type']],
 ];
+/** What stands behind the list of a MISP warninglist, which may be longer than the sample. */
+const MISP_END = /"(?:matching_attributes|type)"\s*:/;
+const JSON_TAIL_BYTES = 2 * 1024;
+/** Keys of a rule set document: what has one is no list of a kind that nobody knows. */
+const DOCUMENT_KEYS = ['lists', 'common', 'policies'];
 
 /** The format of a file that starts as JSON does; undefined if it does not. What has no known keys is `json`. */
 function detectJsonFormat(bytes: Uint8Array, start: number): ListFormatName | undefined {
@@ -76,6 +82,7 @@ function detectJsonFormat(bytes: Uint8Array, start: number): ListFormatName | un
     const paths = jsonPaths(bytes, start, sampleBytes);
     const known = paths === undefined ? undefined : knownJsonFormat(paths);
     if (known !== undefined) return known;
+    if (paths?.paths.has('list[]') && MISP_END.test(tailOf(bytes))) return 'misp';
     if (sampleBytes === SAMPLE_BYTES || start + sampleBytes >= bytes.length)
       return paths === undefined ? undefined : 'json';
   }
@@ -95,15 +102,24 @@ function knownJsonFormat({ paths, isSequence, isArray }: JsonPaths): ListFormatN
   return undefined;
 }
 
+function tailOf(bytes: Uint8Array): string {
+  return new TextDecoder().decode(bytes.subarray(Math.max(0, bytes.length - JSON_TAIL_BYTES)));
+}
+
 /** Whether a file is JSON that is known to be a list, and no document. */
 export function isJsonList(bytes: Uint8Array): boolean {
   const start = contentStart(bytes);
   const format = detectJsonFormat(bytes, start);
-  return format !== undefined && (format !== 'json' || bytes[start] === OPEN_BRACKET);
+  if (format !== 'json') return format !== undefined;
+  if (bytes[start] === OPEN_BRACKET) return true;
+  // Of JSON that only has keys under which lists stand, such as Fastly's.
+  const paths = jsonPaths(bytes, start, SAMPLE_BYTES)?.paths;
+  if (paths === undefined || DOCUMENT_KEYS.some((key) => paths.has(key))) return false;
+  return [...ARRAY_KEYS].some((key) => paths.has(`${key}[]`));
 }
 
 interface JsonPaths {
-  /** Keys to the depth of three, with dots and [] between them. */
+  /** Keys to the depth of three, with dots and [] between them, and [] behind those of arrays of strings. */
   readonly paths: ReadonlySet<string>;
   /** Whether more values follow the first. */
   readonly isSequence: boolean;
@@ -141,7 +157,9 @@ function gatherPaths(json: JsonCursor, path: string, into: Set<string>): void {
     if (kind === 'object') gatherPaths(json, own, into);
     else if (kind === 'array') {
       json.array(() => {
-        if (json.peek() === 'object') gatherPaths(json, `${own}[]`, into);
+        const item = json.peek();
+        if (item === 'string') into.add(`${own}[]`);
+        if (item === 'object') gatherPaths(json, `${own}[]`, into);
       });
     }
   });

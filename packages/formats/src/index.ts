@@ -83,6 +83,8 @@ export {
   type PushedFile,
   type PushedParts,
   type PushInput,
+  type PushObserver,
+  type ReadFile,
   readPushed,
 } from './pushed.ts';
 export { type DocumentReject, type Reject, TextFault } from './reject.ts';

@@ -7,6 +7,7 @@ import type { Collector } from './collector.ts';
 import { EntryFilter } from './filter.ts';
 import { ImportFault, type SkipCode } from './import-options.ts';
 import { type JsonCursor, JsonError, JsonCursor as JsonReader, type JsonText } from './json-cursor.ts';
+import { ARRAY_KEYS } from './json-keys.ts';
 import { printable } from './text.ts';
 
 const DOT = 0x2e;
@@ -358,18 +359,6 @@ export function readMisp(source: JsonImport): void {
 /** Keys of an object in an array that hold its entry, the surest first. */
 const ENTRY_KEYS = ['cidr', 'prefix', 'network', 'subnet', 'ip_prefix', 'ip', 'address', 'ip_address'].concat(
   ['domain', 'hostname', 'host', 'fqdn', 'name'],
-);
-/** Keys of an object that hold an array of entries. */
-const ARRAY_KEYS: ReadonlySet<string> = new Set(
-  ['addresses', 'ipv6_addresses', 'entries', 'prefixes', 'cidrs', 'networks', 'ips', 'ipv4', 'ipv6'].concat([
-    'domains',
-    'hosts',
-    'names',
-    'list',
-    'data',
-    'items',
-    'results',
-  ]),
 );
 /** Keys under which servers say what went wrong. */
 const MESSAGE_KEYS: ReadonlySet<string> = new Set([

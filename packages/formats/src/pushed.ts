@@ -8,6 +8,7 @@ import {
   type Action,
   combineSets,
   DEFAULT_POLICY,
+  type Direction,
   emptyPolicy,
   isPartName,
   type List,
@@ -18,10 +19,12 @@ import {
   unionPrefixes,
 } from '@rulecast/rules';
 import { detectFormat } from './detect.ts';
-import { parseDocument } from './document.ts';
-import { importList } from './import.ts';
-import type { DocumentReject } from './reject.ts';
-import { parseRuleLines } from './rule-lines.ts';
+import { type DocumentEntrySink, parseDocument, type RuleSetDocument } from './document.ts';
+import { type ImportedList, importList } from './import.ts';
+import type { ListFormatName } from './list-format.ts';
+import type { EntrySink } from './list-text.ts';
+import type { DocumentReject, Reject } from './reject.ts';
+import { parseRuleLines, type RuleLines } from './rule-lines.ts';
 
 export type PushAction = 'replace' | 'merge' | 'withdraw';
 
@@ -42,6 +45,25 @@ export interface PushInput {
   /** Parts that the files do not name are removed. */
   readonly replaceAll: boolean;
   readonly files: readonly PushedFile[];
+  /** That of the pushed files, each of which is a list then; without it the content of each decides. */
+  readonly format?: ListFormatName | undefined;
+  /** What bare rules are for; default `egress`, and a push knows nothing else. */
+  readonly direction?: Direction | undefined;
+}
+
+/** What a pushed file turned out to be. */
+export type ReadFile =
+  | { readonly kind: 'list'; readonly name: string; readonly list: ImportedList }
+  | { readonly kind: 'rules'; readonly direction: Direction; readonly rules: RuleLines }
+  | { readonly kind: 'document'; readonly document: RuleSetDocument };
+
+/** Is told of what is read, while it is read. */
+export interface PushObserver {
+  /** Takes each rule and entry; reading is slower then. */
+  readonly onEntry?: DocumentEntrySink | undefined;
+  /** Takes every reject of the files, also those that are not kept. */
+  readonly onReject?: (reject: DocumentReject) => void;
+  readonly onFile?: (file: PushedFile, read: ReadFile) => void;
 }
 
 /** What the files of one push say. */
@@ -57,8 +79,9 @@ export interface PushedParts {
 }
 
 /** Reads the files of a push. `now` is in seconds since 1970. One bad line makes a reject; who uses the parts looks. */
-export function readPushed(input: PushInput, now: number): PushedParts {
-  const pushed: PushedParts = {
+export function readPushed(input: PushInput, now: number, observer: PushObserver = {}): PushedParts {
+  const gathered: Gathered = {
+    onReject: observer.onReject,
     lists: new Map(),
     policies: new Map(),
     unmatched: undefined,
@@ -67,63 +90,111 @@ export function readPushed(input: PushInput, now: number): PushedParts {
     rejectCount: 0,
   };
   for (const file of input.files) {
-    if (file.role === 'pushed') readFile(file, input, now, pushed);
+    if (file.role !== 'pushed') continue;
+    const read = readFile(file, input, now, gathered, observer);
+    observer.onFile?.(file, read);
   }
+  const { onReject: _told, ...pushed } = gathered;
   return pushed;
 }
 
-function readFile(file: PushedFile, input: PushInput, now: number, pushed: PushedParts): void {
-  switch (detectFormat(file.name, file.bytes)) {
+/** The parts so far, and who is told of what is wrong with them. */
+interface Gathered extends PushedParts {
+  readonly onReject: PushObserver['onReject'];
+}
+
+function readFile(
+  file: PushedFile,
+  input: PushInput,
+  now: number,
+  pushed: Gathered,
+  observer: PushObserver,
+): ReadFile {
+  switch (input.format === undefined ? detectFormat(file.name, file.bytes) : 'list') {
     case 'document':
-      return readDocument(file, input, now, pushed);
+      return { kind: 'document', document: readDocument(file, input, now, pushed, observer) };
     case 'rules':
-      return readRules(file, input, now, pushed);
+      return readRules(file, input, now, pushed, observer);
     case 'list':
-      return readList(file, input, pushed);
+      return readList(file, input, pushed, observer);
   }
 }
 
-function readDocument(file: PushedFile, input: PushInput, now: number, pushed: PushedParts): void {
-  const document = parseDocument(file.name, file.bytes, now, (name) => {
+function readDocument(
+  file: PushedFile,
+  input: PushInput,
+  now: number,
+  pushed: Gathered,
+  { onEntry, onReject }: PushObserver,
+): RuleSetDocument {
+  const readReferenced = (name: string): Uint8Array | undefined => {
     return input.files.find((other) => other.role === 'referenced' && other.name === name)?.bytes;
-  });
+  };
+  const options = onEntry === undefined ? {} : { onEntry };
+  const document = parseDocument(file.name, file.bytes, now, readReferenced, options);
+  for (const reject of document.rejects) onReject?.(reject);
   addRejects(pushed, document.rejects, document.rejectCount);
   for (const [name, list] of document.lists) addPart(pushed, pushed.lists, file, name, list);
   for (const [name, policy] of document.policies) addPart(pushed, pushed.policies, file, name, policy);
-  if (document.unmatched === undefined) return;
-  if (pushed.unmatched !== undefined)
-    refuse(pushed, file, 'duplicate-part', 'unmatched: is in this push twice');
-  pushed.unmatched = document.unmatched;
+  if (document.unmatched !== undefined) {
+    if (pushed.unmatched !== undefined)
+      refuse(pushed, file, 'duplicate-part', 'unmatched: is in this push twice');
+    pushed.unmatched = document.unmatched;
+  }
+  return document;
+}
+
+/** The observer's sinks for a file that is no document. */
+function sinksFor(
+  { name }: PushedFile,
+  kind: 'rule' | 'entry',
+  { onEntry, onReject }: PushObserver,
+): { readonly onEntry?: EntrySink; readonly onReject?: (reject: Reject) => void } {
+  return {
+    ...(onEntry && { onEntry: (line, column, canonical) => onEntry(kind, name, line, column, canonical) }),
+    ...(onReject && { onReject: (reject) => onReject({ ...reject, file: name }) }),
+  };
 }
 
 /** Bare rules are the egress of one policy. */
-function readRules(file: PushedFile, input: PushInput, now: number, pushed: PushedParts): void {
-  const read = parseRuleLines(file.bytes, 'egress', now);
+function readRules(
+  file: PushedFile,
+  input: PushInput,
+  now: number,
+  pushed: Gathered,
+  observer: PushObserver,
+): ReadFile {
+  const { direction = 'egress' } = input;
+  const read = parseRuleLines(file.bytes, direction, now, sinksFor(file, 'rule', observer));
   addRejects(
     pushed,
     read.rejects.map((reject) => ({ ...reject, file: file.name })),
     read.rejectCount,
   );
   const name = input.policy ?? DEFAULT_POLICY;
-  addPart(pushed, pushed.policies, file, name, { ...emptyPolicy(name), egress: read.runs });
+  addPart(pushed, pushed.policies, file, name, { ...emptyPolicy(name), [direction]: read.runs });
   pushed.bare.add(name);
+  return { kind: 'rules', direction, rules: read };
 }
 
 /**
  * A list in any format. One reject refuses the push; what an importer knowingly skips does not, nor does a header that states more
  * than the file holds: people edit what they push.
  */
-function readList(file: PushedFile, input: PushInput, pushed: PushedParts): void {
-  const read = importList(file.name, file.bytes);
+function readList(file: PushedFile, input: PushInput, pushed: Gathered, observer: PushObserver): ReadFile {
+  const { format } = input;
+  const options = { ...sinksFor(file, 'entry', observer), ...(format !== undefined && { format }) };
+  const read = importList(file.name, file.bytes, options);
   addRejects(
     pushed,
     read.rejects.map((reject) => ({ ...reject, file: file.name })),
     read.rejectCount,
   );
   const name = input.list ?? basename(file.name, extname(file.name));
+  const found: ReadFile = { kind: 'list', name, list: read };
   if (!isPartName(name)) {
     refuse(pushed, file, 'bad-part-name', `"${name}" cannot name a list: give a name with --list NAME`);
-    return;
+    return found;
   }
   const sibling = input.list === undefined ? undefined : pushed.lists.get(name);
   if (sibling === undefined) addPart(pushed, pushed.lists, file, name, read.list);
@@ -133,24 +204,21 @@ function readList(file: PushedFile, input: PushInput, pushed: PushedParts): void
       refuse(pushed, file, 'mixed-list', `list ${name} cannot hold both addresses and names`);
     else pushed.lists.set(name, both);
   }
+  return found;
 }
 
-function addRejects(pushed: PushedParts, rejects: readonly DocumentReject[], count: number): void {
+function addRejects(pushed: Gathered, rejects: readonly DocumentReject[], count: number): void {
   pushed.rejects.push(...rejects);
   pushed.rejectCount += count;
 }
 
-function refuse(pushed: PushedParts, file: PushedFile, code: string, reason: string): void {
-  addRejects(pushed, [{ file: file.name, line: 1, column: 1, code, reason }], 1);
+function refuse(pushed: Gathered, file: PushedFile, code: string, reason: string): void {
+  const reject = { file: file.name, line: 1, column: 1, code, reason };
+  addRejects(pushed, [reject], 1);
+  pushed.onReject?.(reject);
 }
 
-function addPart<T>(
-  pushed: PushedParts,
-  parts: Map<string, T>,
-  file: PushedFile,
-  name: string,
-  part: T,
-): void {
+function addPart<T>(pushed: Gathered, parts: Map<string, T>, file: PushedFile, name: string, part: T): void {
   if (!isPartName(name)) refuse(pushed, file, 'bad-part-name', `"${name}" cannot name a list or policy`);
   else if (parts.has(name)) refuse(pushed, file, 'duplicate-part', `"${name}" is in this push twice`);
   else parts.set(name, part);

@@ -13,6 +13,8 @@ describe('detectFormat', () => {
     ['', '{"cidr":"192.0.2.0/24","sblid":"SBL1"}\n', 'list'],
     ['', '{"nftables": []}', 'list'],
     ['warning.json', '{"list": [], "type": "cidr"}', 'list'],
+    ['cdn.json', '{"addresses":["192.0.2.0/24"],"ipv6_addresses":[]}', 'list'],
+    ['set.json', '{"policies": {}, "list": ["192.0.2.0/24"]}', 'document'],
     ['answer.json', '{"message": "no"}', 'document'],
     ['', '{ policies: { default: { egress: [drop] } } }', 'document'],
     ['set.json', '{"lists": {"a": {"entries": []}}}', 'document'],

@@ -60,6 +60,8 @@ export function readOptions<A>(
     const { values, text } = parseWords(cli, all);
     if (text !== '') return { kind: 'text', text };
     checkSwitches(all, rules, values);
+    const [stray] = values._; // what comes after --
+    if (stray !== undefined) throw usageError(`${stray} is no option: leave it out`);
     return { kind: 'values', values };
   } catch (error) {
     if (given.length === 0 || !(error instanceof Error)) throw error;

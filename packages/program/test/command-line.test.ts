@@ -35,6 +35,7 @@ describe('readOptions', () => {
     [['--enforce=yes'], '--enforce=yes: write --enforce alone, or true or false as its value'],
     [['--bot', 'closed'], 'Unknown argument: bot'],
     [['--listen', 'a', 'b'], 'Unknown argument: b'],
+    [['--state', 'a', '--', '--boot', 'open'], '--boot is no option: leave it out'], // was ignored
   ])('refuses %j', (words, message) => {
     const thrown = thrownBy(() => read(words));
     expect(thrown).toBeInstanceOf(ProgramError);

@@ -1,7 +1,7 @@
 /** PUSH: takes the files in, has them released, and says what was refused. PROTOCOL.md "PUSH". */
 
 import { createHash } from 'node:crypto';
-import type { PushedFile, PushInput } from '@rulecast/formats';
+import { isListFormatName, type PushedFile, type PushInput } from '@rulecast/formats';
 import { boundText, ErrorCode, type MessageOf, ProtocolError, PUSH_MAX_BYTES } from '@rulecast/protocol';
 import type { ControlExchange } from './control-exchange.ts';
 import type { Publisher, PushOutcome } from './publisher.ts';
@@ -16,10 +16,15 @@ export async function answerPush(push: Push, exchange: ControlExchange, publishe
   if (push.replaceAll && push.action !== 'replace') {
     throw new ProtocolError(ErrorCode.badInput, `replaceAll goes with replace, not with ${push.action}`);
   }
+  const { format } = push;
+  if (format !== undefined && !isListFormatName(format)) {
+    throw new ProtocolError(ErrorCode.badInput, `this publisher knows no format ${format}`);
+  }
   const input: PushInput = {
     action: push.action,
     list: push.list,
     policy: push.policy,
+    format,
     replaceAll: push.replaceAll,
     files: await receiveFiles(push.files, exchange),
   };

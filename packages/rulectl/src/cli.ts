@@ -45,7 +45,7 @@ interface Command<A> {
 }
 
 const WORD_RULES: WordRules = {
-  repeatable: new Set(['resolve']),
+  repeatable: new Set(['resolve', 'offline', 'known-list']),
   mayBeEmpty: new Set(['dns']), // no address means nothing
   hasOpposites: false, // --no-wait and --no-color are options of their own
 };
@@ -72,7 +72,7 @@ function parse(args: readonly string[], terminal: Terminal): Work | string {
   });
   try {
     checkWords(args, WORD_RULES);
-    const { values, text } = parseWords(cli, args.map(maskDash));
+    const { values, text } = parseWords(cli, maskWords(args));
     checkSwitches(args, WORD_RULES, values);
     return work ?? text;
   } catch (error) {
@@ -83,22 +83,28 @@ function parse(args: readonly string[], terminal: Terminal): Work | string {
 
 /** What yargs says, where it could say it better. */
 function usageText(failure: Error, command: string | undefined): string {
-  const text = failure.message;
+  const text = failure.message.replaceAll(MASK, '');
   if (!text.startsWith('Not enough non-option arguments')) return text;
   if (command === 'list') return 'name a list';
   return command === 'rollback' || command === 'diff' ? 'name a version' : 'name at least one file';
 }
 
-/** Stands for `-` while yargs parses: it would take that for an option. No argument of a process holds a NUL. */
-const MASKED_DASH = '\u0000-';
+/** Begins a word that yargs would take for an option, or lose. No argument of a process holds a NUL. */
+const MASK = '\u0000';
 
-function maskDash(arg: string): string {
-  return arg === STDIN_NAME ? MASKED_DASH : arg;
+/** The words with `-`, and those after `--`, as what they are: no options. yargs loses what comes after `--`. */
+function maskWords(words: readonly string[]): readonly string[] {
+  const end = words.indexOf('--');
+  const [options, rest] = end < 0 ? [words, []] : [words.slice(0, end), words.slice(end + 1)];
+  const mask = (word: string): string => `${MASK}${word}`;
+  return [...options.map((word) => (word === STDIN_NAME ? mask(word) : word)), ...rest.map(mask)];
 }
 
-/** The arguments with every `-` back in its place. */
-function unmaskDashes<A extends object>(args: A): A {
-  const unmask = (value: unknown): unknown => (value === MASKED_DASH ? STDIN_NAME : value);
+/** The arguments with the words as they were. */
+function unmaskWords<A extends object>(args: A): A {
+  const unmask = (value: unknown): unknown => {
+    return typeof value === 'string' && value.startsWith(MASK) ? value.slice(MASK.length) : value;
+  };
   const entries = Object.entries(args).map(([key, value]: [string, unknown]) => {
     return [key, Array.isArray(value) ? value.map(unmask) : unmask(value)];
   });
@@ -133,7 +139,7 @@ function commandLine(terminal: Terminal, choose: (work: Work) => void): Argv<Glo
       command.command,
       command.describe,
       (own) => command.builder(own).epilogue(exitCodesHelp()), // yargs forgets it between commands
-      (commandArgs) => choose(() => command.run(unmaskDashes(commandArgs), terminal)),
+      (commandArgs) => choose(() => command.run(unmaskWords(commandArgs), terminal)),
     );
   let cli = add(global, push);
   cli = add(cli, status);

@@ -22,7 +22,8 @@ export const EXIT_MEANINGS: Readonly<Record<ExitCode, string>> = {
   [ExitCode.ok]: 'all went as asked',
   [ExitCode.unmet]: 'an expectation is not met, a subscriber refused, or diff found differences',
   [ExitCode.refused]: 'the input is refused: rejects, guards, unreadable files',
-  [ExitCode.unreachable]: 'the publisher is unreachable or failed, or the connection was lost',
+  [ExitCode.unreachable]:
+    'the publisher is unreachable or failed, the connection was lost, or a verdict is missing',
   [ExitCode.moved]: 'the head has another version than --if-version says',
   [ExitCode.timeout]: 'not applied by every connected subscriber in time',
   [ExitCode.usage]: 'wrong usage',

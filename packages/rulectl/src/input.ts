@@ -26,16 +26,6 @@ export function readInput(name: string, maxBytes: number): Uint8Array {
   }
 }
 
-/** Reads a file that may be absent. Throws CliError `refused` for every other trouble. */
-export function readIfThere(name: string, maxBytes: number): Uint8Array | undefined {
-  try {
-    return readInput(name, maxBytes);
-  } catch (error) {
-    if (error instanceof CliError && error.code === 'missing-file') return undefined;
-    throw error;
-  }
-}
-
 /** Where a file lies that a document names: beside the document; beside the current folder for a document from `-`. */
 export function besideDocument(document: string, reference: string): string {
   if (document === STDIN_NAME || isAbsolute(reference)) return reference;

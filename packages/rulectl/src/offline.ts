@@ -2,18 +2,20 @@
 
 import {
   type DocumentReject,
-  detectFormat,
-  FORMAT_LIMITS,
-  parseDocument,
-  parseRuleLines,
-  type ReadReferenced,
+  ingest,
+  type PushedFile,
+  type PushObserver,
+  type ReadFile,
+  readPushed,
 } from '@rulecast/formats';
 import {
   type Address,
   checkRuleSet,
   DEFAULT_POLICY,
+  type Direction,
+  EMPTY_PREFIX_SET,
+  EMPTY_RULE_SET,
   type Environment,
-  emptyPolicy,
   evaluate,
   formatPrefix,
   formatRule,
@@ -21,6 +23,7 @@ import {
   type PrefixSet,
   parseAddress,
   parseHostName,
+  prefixListOf,
   prefixOf,
   prefixSetOf,
   type RuleSet,
@@ -30,7 +33,8 @@ import {
   usedNames,
 } from '@rulecast/rules';
 import { CliError, ExitCode, usageError } from './exit.ts';
-import { besideDocument, readIfThere, shownName } from './input.ts';
+import { shownName } from './input.ts';
+import { type FileArgs, type PushFile, readPushFiles } from './push-files.ts';
 
 /** A rule set, or why it is none. */
 export type LoadedRuleSet =
@@ -47,74 +51,112 @@ export interface RuleSetReject extends DocumentReject {
   readonly part?: string;
 }
 
-/** Reads what a document names from the files beside it. */
-export function referencesOf(document: string): ReadReferenced {
-  return (name) => readIfThere(besideDocument(document, name), FORMAT_LIMITS.inputBytes);
+/** How files are read as one push. */
+export interface OfflineReading extends Omit<FileArgs, 'file'> {
+  /** What bare rules are for; default `egress`. */
+  readonly direction?: Direction;
+  /** Seconds since 1970. */
+  readonly now: number;
+  /** Lists that a publisher is said to have. */
+  readonly knownLists?: readonly string[] | undefined;
 }
 
-/**
- * A rule set from a document, or from bare rule lines as the policy `default`. `now`: seconds since 1970.
- * @throws CliError `refused` for a list, which is no rule set.
- */
+/** Everything that files say together, or what is wrong with them. The files of rejects are those of the disk. */
+export interface OfflinePush {
+  /** Undefined where something is refused. */
+  readonly ruleSet: RuleSet | undefined;
+  /** Of files; the first thousand of each. */
+  readonly rejects: readonly RuleSetReject[];
+  readonly rejectCount: number;
+  /** Of what the files say together, which is known only once all of them could be read. */
+  readonly faults: readonly RuleSetReject[];
+  readonly warnings: readonly PlacedProblem[];
+}
+
+/** With the file that has the part. */
+export interface PlacedProblem extends RuleSetProblem {
+  readonly file: string;
+}
+
+/** Reads files as a publisher without any rule set would, were they pushed together. */
+export function readOffline(
+  files: readonly PushFile[],
+  reading: OfflineReading,
+  observer: PushObserver = {},
+): OfflinePush {
+  const { list, policy, format, direction, now, knownLists = [] } = reading;
+  const owners = new Map<string, string>(); // of parts: the file that has them
+  const onFile = (file: PushedFile, read: ReadFile): void => {
+    for (const part of partsOf(read, policy)) owners.set(part, file.name);
+    observer.onFile?.(file, read);
+  };
+  const input = { action: 'replace', replaceAll: false, list, policy, format, direction, files } as const;
+  const pushed = readPushed(input, now, { ...observer, onFile });
+  const known = new Map(knownLists.map((name) => [name, prefixListOf(EMPTY_PREFIX_SET)]));
+  const result = ingest({ ...EMPTY_RULE_SET, lists: known }, pushed, input);
+  const placed = (reject: RuleSetReject): RuleSetReject => ({ ...reject, file: placeOf(files, reject.file) });
+  if (pushed.rejectCount > 0 || result.kind === 'rejects') {
+    const isRead = pushed.rejectCount === 0;
+    const rejects = (result.kind === 'rejects' ? result.rejects : pushed.rejects).map(placed);
+    return {
+      ruleSet: undefined,
+      rejects: isRead ? [] : rejects,
+      rejectCount: pushed.rejectCount,
+      faults: isRead ? rejects : [],
+      warnings: [],
+    };
+  }
+  const isAssumed = (part: string): boolean => known.has(part) && !pushed.lists.has(part);
+  const isTold = ({ part, code }: RuleSetProblem): boolean => {
+    // Lists alone are there to be used by what the publisher has.
+    return !isAssumed(part) && !(code === 'unused-list' && pushed.policies.size === 0);
+  };
+  const problems = checkRuleSet(result.ruleSet)
+    .filter(isTold)
+    .map((problem) => ({
+      ...problem,
+      file: placeOf(files, owners.get(problem.part) ?? files[0]?.name ?? ''),
+    }));
+  const faults = problems
+    .filter(({ severity }) => severity === 'fault')
+    .map(({ file, code, part, reason }) => ({ file, line: 1, column: 1, code, part, reason }));
+  const warnings = problems.filter(({ severity }) => severity !== 'fault');
+  const ruleSet = faults.length === 0 ? result.ruleSet : undefined;
+  return { ruleSet, rejects: [], rejectCount: 0, faults, warnings };
+}
+
+function partsOf(read: ReadFile, policy: string | undefined): Iterable<string> {
+  switch (read.kind) {
+    case 'list':
+      return [read.name];
+    case 'rules':
+      return [policy ?? DEFAULT_POLICY];
+    case 'document':
+      return [...read.document.lists.keys(), ...read.document.policies.keys()];
+  }
+}
+
+/** Where a file lies, by the name that the publisher is told. */
+export function placeOf(files: readonly PushFile[], name: string): string {
+  return files.find((file) => file.name === name)?.path ?? name;
+}
+
+/** The rule set that files make together. Throws CliError `refused` for lists alone, which are no rule set. */
 export function loadRuleSet(
-  fileName: string,
-  bytes: Uint8Array,
+  names: readonly string[],
   now: number,
   resolutions: ReadonlyMap<string, PrefixSet>,
 ): LoadedRuleSet {
-  switch (detectFormat(fileName, bytes)) {
-    case 'document': {
-      const read = parseDocument(fileName, bytes, now, referencesOf(fileName));
-      if (read.rejectCount > 0) {
-        const rejects = read.rejects.map((reject) => ({ ...reject, file: placeOf(fileName, reject.file) }));
-        return { kind: 'rejects', rejects, rejectCount: read.rejectCount };
-      }
-      return checked(fileName, {
-        lists: read.lists,
-        policies: read.policies,
-        resolutions,
-        unmatched: read.unmatched,
-      });
-    }
-    case 'rules': {
-      const read = parseRuleLines(bytes, 'egress', now);
-      if (read.rejectCount > 0) {
-        const rejects = read.rejects.map((reject) => ({ ...reject, file: fileName }));
-        return { kind: 'rejects', rejects, rejectCount: read.rejectCount };
-      }
-      const policy = { ...emptyPolicy(DEFAULT_POLICY), egress: read.runs };
-      return checked(fileName, {
-        lists: new Map(),
-        policies: new Map([[DEFAULT_POLICY, policy]]),
-        resolutions,
-        unmatched: undefined,
-      });
-    }
-    case 'list': {
-      const text = `${shownName(fileName)} is a list, and a list decides nothing alone: give a rule set document (YAML or JSON) with the list and a rule that uses it, or a file of rule lines`;
-      throw new CliError(ExitCode.refused, 'not-a-rule-set', text);
-    }
+  const read = readOffline(readPushFiles({ file: names }, 'look'), { now });
+  const { ruleSet, rejects, rejectCount, faults, warnings } = read;
+  if (ruleSet === undefined) {
+    return { kind: 'rejects', rejects: [...rejects, ...faults], rejectCount: rejectCount + faults.length };
   }
-}
-
-/** The path of the file that a reject of a document is about. */
-export function placeOf(document: string, rejectFile: string): string {
-  return rejectFile === document ? document : besideDocument(document, rejectFile);
-}
-
-/** Faults of a rule set as a whole stand at the beginning of its document. */
-export function faultReject(file: string, problem: RuleSetProblem): RuleSetReject {
-  return { file, line: 1, column: 1, code: problem.code, part: problem.part, reason: problem.reason };
-}
-
-function checked(fileName: string, ruleSet: RuleSet): LoadedRuleSet {
-  const problems = checkRuleSet(ruleSet);
-  const faults = problems.filter(({ severity }) => severity === 'fault');
-  if (faults.length > 0) {
-    const rejects = faults.map((fault) => faultReject(fileName, fault));
-    return { kind: 'rejects', rejects, rejectCount: rejects.length };
+  if (ruleSet.policies.size > 0 || ruleSet.unmatched !== undefined) {
+    return { kind: 'rule-set', ruleSet: { ...ruleSet, resolutions }, warnings };
   }
-  return { kind: 'rule-set', ruleSet, warnings: problems };
+  const text = `${names.map(shownName).join(', ')}: lists decide nothing alone: give a rule set document (YAML or JSON) with a rule that uses them, or a file of rule lines, too`;
+  throw new CliError(ExitCode.refused, 'not-a-rule-set', text);
 }
 
 /** Names that rules use and nobody gave addresses for: they stand for nothing. */

@@ -3,6 +3,7 @@
 import { once } from 'node:events';
 import { createWriteStream, openSync } from 'node:fs';
 import { createInterface } from 'node:readline/promises';
+import { setTimeout } from 'node:timers/promises';
 import { isatty, ReadStream } from 'node:tty';
 import { Output } from '@rulecast/program';
 import picocolors from 'picocolors';
@@ -31,6 +32,10 @@ export class Terminal {
 
   nowMs(): number {
     return Date.now();
+  }
+
+  waitMs(ms: number): Promise<void> {
+    return setTimeout(ms);
   }
 
   /** Errors and warnings: always told. */

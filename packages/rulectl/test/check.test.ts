@@ -6,6 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { formatRule, parseRule } from '@rulecast/rules';
 import { afterAll, describe, expect, it } from 'vitest';
 import { Folder, ndjson, rulectl } from './cli.ts';
+import { FakePublisher, receivePush, type SentPush } from './fake-publisher.ts';
 
 const FIXTURES = new URL('../../../test/fixtures/qubes-rules/', import.meta.url);
 const NOW = 1_790_000_000;
@@ -17,6 +18,7 @@ folder.write(
   '# ours\n192.0.2.1\n10.0.0.300\n  2001:DB8::/32 ; note\n198.51.100.0-198.51.100.2\n',
 );
 folder.write('good.rules', 'accept dst4=192.0.2.1 proto=tcp dstports=443\ndrop\n');
+folder.write('list2.txt', '192.0.2.1\n');
 folder.write('bad.rules', 'accept\n\naction=drop foo=1\n');
 folder.write('lists/drop.txt', '192.0.2.0/24\n');
 const DOCUMENT = [
@@ -147,16 +149,29 @@ describe('check --json', () => {
 
 describe('check for people', () => {
   it('says where, what and why, then one line a file', async () => {
-    const { exit, stdout, stderr } = await check(['list.txt', 'bad.rules', 'good.yaml']);
+    const { exit, stdout, stderr } = await check(['list.txt', 'bad.rules']);
     const lines = stdout.split('\n');
     expect(lines[0]).toMatch(/^list\.txt:3:1: bad-address: "10\.0\.0\.300" is no address/);
-    expect(lines[1]).toBe('list.txt: a list of prefixes (plain), 3 entries, 1 refused');
-    expect(lines[2]).toMatch(/^bad\.rules:3:13: unknown-option: /);
-    expect(lines[3]).toBe('bad.rules: egress rules, 1 rule, 1 refused');
-    expect(lines[4]).toMatch(/^warning: no rule uses list spare/);
-    expect(lines[5]).toBe('good.yaml: a rule set document, 2 rules, 2 entries, 1 warning, nothing refused');
+    expect(lines[1]).toMatch(/^bad\.rules:3:13: unknown-option: /);
+    expect(lines.slice(2)).toEqual([
+      'list.txt: a list of prefixes (plain), 3 entries, 1 refused',
+      'bad.rules: egress rules, 1 rule, 1 refused',
+      '',
+    ]);
     expect(stderr).toBe('');
     expect(exit).toBe(2);
+  });
+
+  it('says what is wrong with all files together before what each is', async () => {
+    const { exit, stdout } = await check(['good.yaml', 'list2.txt']);
+    expect(stdout.split('\n')).toEqual([
+      expect.stringMatching(/^warning: no rule uses list spare/),
+      expect.stringMatching(/^warning: no rule uses list list2/),
+      'good.yaml: a rule set document, 2 rules, 2 entries, 1 warning, nothing refused',
+      'list2.txt: a list of prefixes (plain), 1 entry, 1 warning, nothing refused',
+      '',
+    ]);
+    expect(exit).toBe(0);
   });
 
   it('is plain in a pipe, and coloured where FORCE_COLOR asks for it and NO_COLOR does not', async () => {
@@ -192,7 +207,73 @@ describe('check for people', () => {
   });
 });
 
+describe('check says of files what a push of them would', () => {
+  const twice = 'policies:\n  default: { egress: ["drop dst=@list2"] }\n';
+  folder.write('uses.yaml', twice);
+  folder.write('again.yaml', twice);
+  folder.write('a b.txt', '192.0.2.1\n');
+
+  it.each<[string, readonly string[], number, string]>([
+    ['a list that nobody has is refused', ['uses.yaml'], 2, 'unknown-list'],
+    ['a list on the same command line is there', ['uses.yaml', 'list2.txt'], 0, 'nothing refused'],
+    [
+      'and so is one that the publisher is said to have',
+      ['uses.yaml', '--known-list', 'list2'],
+      0,
+      'nothing',
+    ],
+    ['one policy in two files is refused', ['uses.yaml', 'again.yaml', 'list2.txt'], 2, 'duplicate-part'],
+    ['a file that cannot name a list is refused', ['a b.txt'], 2, 'bad-part-name'],
+    ['unless --list does', ['a b.txt', '--list', 'ab'], 0, 'nothing refused'],
+    ['--list needs a list', ['good.rules', '--list', 'ab'], 64, 'none of the files is a list'],
+  ])('%s', async (_title, args, exit, says) => {
+    const ended = await check(args);
+    expect(ended.stdout + ended.stderr).toContain(says);
+    expect(ended.exit).toBe(exit);
+  });
+
+  it('--live asks the publisher by a push that releases nothing', async () => {
+    let asked: SentPush | undefined;
+    const publisher = await FakePublisher.start(async (connection) => {
+      asked = await receivePush(connection);
+      await connection.send({ kind: 'fail', code: 'bad-rule-set', text: 'list2 is a list of names' });
+    });
+    const args = ['uses.yaml', '--live', '--control', publisher.endpoint];
+    const { exit, stderr } = await check(args);
+    await publisher.stop();
+    expect(asked?.push).toMatchObject({ action: 'replace', replaceAll: false, dryRun: true });
+    expect(asked?.files).toMatchObject([{ name: 'uses.yaml', content: twice }]);
+    expect(stderr).toContain('list2 is a list of names');
+    expect(exit).toBe(2);
+  });
+
+  it.each(['--known-list', '--at', '--direction'])('--live knows better than %s', async (option) => {
+    const value = option === '--direction' ? 'egress' : '1';
+    const { exit, stderr } = await check(['uses.yaml', '--live', option, value]);
+    expect(stderr).toContain(`${option} goes without --live`);
+    expect(exit).toBe(64);
+  });
+});
+
 describe('check of published lists', () => {
+  // Both were taken for rule set documents.
+  const many = Array.from({ length: 9000 }, (_, i) => `192.0.${i >> 8}.${i & 255}`);
+  folder.write('misp.json', JSON.stringify({ description: 'x', list: many, type: 'cidr', version: 1 }));
+  folder.write('fastly.json', '{"addresses":["23.235.32.0/20"],"ipv6_addresses":["2a04:4e40::/32"]}');
+  folder.write('any.json', '{"ranges": ["192.0.2.0/24"]}');
+
+  it.each<[readonly string[], number, string]>([
+    [['misp.json'], 0, 'misp.json: a list of prefixes (misp), 9,000 entries, nothing refused'],
+    [['fastly.json'], 0, 'fastly.json: a list of prefixes (json), 2 entries, nothing refused'],
+    [['any.json'], 2, 'any.json: a rule set document'],
+    [['any.json', '--format', 'json'], 2, 'any.json: a list of prefixes (json)'],
+    [['list2.txt', '--format', 'hosts'], 2, 'list2.txt: a list of names (hosts)'],
+  ])('%j', async (args, exit, says) => {
+    const ended = await check(args);
+    expect(ended.stdout).toContain(says);
+    expect(ended.exit).toBe(exit);
+  });
+
   folder.write('ads.hosts', '127.0.0.1 localhost\n0.0.0.0 ads.example.com\n192.0.2.1 intranet.example.com\n');
   folder.write(
     'cloud.json',

@@ -3,6 +3,7 @@
 import { parsePacketText } from '@rulecast/formats';
 import { type Connection, type MessageOf, packetToWire } from '@rulecast/protocol';
 import { afterEach, describe, expect, it } from 'vitest';
+import { type AskOnce, askForVerdicts } from '../src/live.ts';
 import { ndjson, rulectl } from './cli.ts';
 import { FakePublisher, receive, type Script, sendRecords } from './fake-publisher.ts';
 import { counters, head, part, subscriber, verdict } from './records.ts';
@@ -230,6 +231,95 @@ describe('test', () => {
     });
     expect(stderr).toBe('rulectl: no answer\n');
     expect(ndjson(stdout)).toEqual([{ kind: 'fail', code, text: 'no answer', exit: expected }]);
+    expect(exit).toBe(expected);
+  });
+
+  const limited = (name: string) =>
+    ({ record: 'warning', code: 'rate-limited', part: `subscriber ${name}`, reason: 'slower' }) as const;
+
+  // Verdicts beyond twenty a second were left out, and the end was well.
+  it('waits for a subscriber that answered enough, and asks it again', async () => {
+    const asked: (string | undefined)[] = [];
+    const { exit, stdout } = await run(['test', '192.0.2.7', '--json'], async (connection) => {
+      const { subscriber } = await receive(connection, 'test');
+      const times = asked.push(subscriber);
+      if (times === 1) await sendRecords(connection, [verdict(), limited('fw-b')]);
+      else if (times === 2) return connection.send({ kind: 'fail', code: 'rate-limited', text: 'slower' });
+      else await sendRecords(connection, [verdict({ subscriber: 'fw-b' })]);
+      await done(connection);
+    });
+    expect(asked).toEqual([undefined, 'fw-b', 'fw-b']);
+    expect(ndjson(stdout)).toEqual([
+      { ...verdict(), packet: '192.0.2.7' },
+      { ...verdict({ subscriber: 'fw-b' }), packet: '192.0.2.7' },
+      { kind: 'done', code: 'ok', text: '', exit: 0 },
+    ]);
+    expect(exit).toBe(0);
+  });
+
+  it('tells each verdict that is missing, goes on, and ends with 3', async () => {
+    const silent = { record: 'warning', code: 'timeout', part: 'subscriber fw-b', reason: 'slow' } as const;
+    let packets = 0;
+    const args = ['test', '192.0.2.7', '192.0.2.8', '192.0.2.9', '--json'];
+    const { exit, stdout, stderr } = await run(args, async (connection) => {
+      await receive(connection, 'test');
+      packets++;
+      if (packets === 1) await sendRecords(connection, [verdict(), silent]);
+      if (packets === 2) await sendRecords(connection, [verdict({ subscriber: 'fw-b' })]); // fw-a is gone
+      await done(connection);
+    });
+    const missing = (code: string, name: string, packet: string) =>
+      expect.objectContaining({ record: 'warning', code, part: `subscriber ${name}`, packet });
+    expect(ndjson(stdout)).toEqual([
+      { ...verdict(), packet: '192.0.2.7' },
+      missing('timeout', 'fw-b', '192.0.2.7'),
+      { ...verdict({ subscriber: 'fw-b' }), packet: '192.0.2.8' },
+      missing('disconnected', 'fw-a', '192.0.2.8'),
+      expect.objectContaining({ record: 'warning', code: 'no-verdict', packet: '192.0.2.9' }),
+      missing('disconnected', 'fw-a', '192.0.2.9'),
+      missing('disconnected', 'fw-b', '192.0.2.9'),
+      expect.objectContaining({ kind: 'fail', code: 'verdicts-missing', exit: 3 }),
+    ]);
+    expect(stderr).toContain('no verdict of subscriber fw-b on 192.0.2.7: slow (timeout)');
+    expect(stderr).toContain('5 of 7 verdicts are missing');
+    expect(exit).toBe(3);
+  });
+
+  it('gives up on a subscriber that answers only others', async () => {
+    let nowMs = 0;
+    let asked = 0;
+    const patience = {
+      nowMs: () => nowMs,
+      waitMs: async (ms: number) => {
+        nowMs += ms;
+      },
+    };
+    const ask: AskOnce = async (_subscriber, onRecord) => {
+      asked++;
+      onRecord(limited('fw-b'));
+      return { kind: 'done', code: 'ok', text: '' };
+    };
+    expect(await askForVerdicts(ask, undefined, patience)).toEqual({
+      verdicts: [],
+      missing: [{ subscriber: 'fw-b', code: 'rate-limited', text: 'slower' }],
+    });
+    expect(nowMs).toBe(30_000);
+    expect(asked).toBe(1 + 30_000 / 250);
+  });
+
+  it.each([
+    ['drop', 0],
+    ['accept', 1],
+  ])('--expect %s ends with %d', async (expect_, expected) => {
+    const { exit, stdout } = await run(
+      ['test', '192.0.2.7', '--json', '--expect', expect_],
+      async (connection) => {
+        await receive(connection, 'test');
+        await sendRecords(connection, [verdict()]);
+        await done(connection);
+      },
+    );
+    expect(ndjson(stdout)[0]).toMatchObject({ action: 'drop', expect: expect_, ok: expected === 0 });
     expect(exit).toBe(expected);
   });
 

@@ -144,9 +144,7 @@ describe('test --offline --json', () => {
 
   it('refuses a list, and says what to give instead', async () => {
     const { exit, stdout, stderr } = await test(['drop.txt', '--json', '192.0.2.7']);
-    expect(stderr).toContain(
-      'drop.txt is a list, and a list decides nothing alone: give a rule set document',
-    );
+    expect(stderr).toContain('drop.txt: lists decide nothing alone: give a rule set document');
     expect(ndjson(stdout)).toEqual([
       expect.objectContaining({ kind: 'fail', code: 'not-a-rule-set', exit: 2 }),
     ]);
@@ -157,6 +155,53 @@ describe('test --offline --json', () => {
     const { exit, stderr } = await test(['web.rules', '192.0.2.7 tcp/99999']);
     expect(stderr).toContain('packet "192.0.2.7 tcp/99999", column 15: ');
     expect(exit).toBe(2);
+  });
+});
+
+describe('a test that tests nothing', () => {
+  it.each([
+    ['an empty file of packets', '', 'holds no packet'],
+    ['a file that expects nothing', '{"dst": "192.0.2.7", "proto": "gre"}\n', 'expects nothing'],
+  ])('is refused: %s', async (_what, packets, says) => {
+    const { exit, stderr } = await test(['web.rules', '--packets', '-'], packets);
+    expect(stderr).toContain(`rulectl: (standard input) ${says}`);
+    expect(exit).toBe(2);
+  });
+
+  it.each<[readonly string[], string]>([
+    [['web.rules'], 'name packets, or a file of them'],
+    [['web.rules', '--packets', '-', '--expect', 'drop'], '--expect goes with packets of the command line'],
+  ])('is refused: %j', async (args, says) => {
+    const { exit, stderr } = await test(args);
+    expect(stderr).toContain(says);
+    expect(exit).toBe(64);
+  });
+});
+
+describe('the command line', () => {
+  // Packets after -- were left out, with exit code 0.
+  it('takes packets after --', async () => {
+    const { exit, stdout } = await test(['web.rules', '--json', '192.0.2.7', '--', '192.0.2.8', '192.0.2.9']);
+    expect(ndjson(stdout).map(({ packet }) => packet)).toEqual(['192.0.2.7', '192.0.2.8', '192.0.2.9']);
+    expect(exit).toBe(0);
+  });
+
+  it.each([
+    ['drop', 0],
+    ['accept', 1],
+  ])('--expect %s ends with %d', async (action, expected) => {
+    const { exit, stdout } = await test(['web.rules', '--json', '--expect', action, '192.0.3.7']);
+    expect(ndjson(stdout)[0]).toMatchObject({ action: 'drop', expect: action, ok: expected === 0 });
+    expect(exit).toBe(expected);
+  });
+
+  it('takes several files as one push', async () => {
+    folder.write('apart.yaml', 'policies:\n  default: { default: accept, egress: ["drop dst=@drop"] }\n');
+    const one = await test(['apart.yaml', '--json', '192.0.2.7']);
+    expect(ndjson(one.stdout)[0]).toMatchObject({ kind: 'reject', code: 'unknown-list', file: 'apart.yaml' });
+    const both = await test(['apart.yaml', '--offline', 'drop.txt', '--json', '192.0.2.7', '192.0.2.200']);
+    expect(ndjson(both.stdout).map(({ action }) => action)).toEqual(['drop', 'accept']);
+    expect([one.exit, both.exit]).toEqual([2, 0]);
   });
 });
 

@@ -388,6 +388,7 @@ function fullArgs(some: Partial<PushArgs> & Pick<PushArgs, 'control' | 'timeout'
     file: undefined,
     list: undefined,
     policy: undefined,
+    format: undefined,
     replace: undefined,
     merge: undefined,
     withdraw: undefined,

@@ -1,31 +1,28 @@
-/** `rulectl check`: what the publisher would say of files, without a publisher. */
+/**
+ * `rulectl check`: what the publisher would say of files, were they pushed together. They are read as a push is read; with --live, the
+ * publisher itself is asked, by a push that releases nothing.
+ */
 
 import {
   type DocumentEntrySink,
   type DocumentReject,
-  detectFormat,
   FORMAT_LIMITS,
-  type Format,
   type ImportedList,
-  importList,
   LIST_FORMATS,
-  parseDocument,
-  parseRuleLines,
+  type ListFormatName,
+  type PushedFile,
+  type ReadFile,
   type Reject,
+  type RuleSetDocument,
 } from '@rulecast/formats';
 import type { Output } from '@rulecast/program';
-import {
-  checkRuleSet,
-  type Direction,
-  entryCount,
-  type List,
-  type Policy,
-  policyRuleCount,
-} from '@rulecast/rules';
+import { type Direction, entryCount, policyRuleCount } from '@rulecast/rules';
 import type { Argv } from 'yargs';
-import { ExitCode } from '../exit.ts';
-import { checkStdinOnce, readInput, STDIN_NAME } from '../input.ts';
-import { faultReject, parseTime, placeOf, type RuleSetReject, referencesOf } from '../offline.ts';
+import type { ControlArgs } from '../client.ts';
+import { ExitCode, usageError } from '../exit.ts';
+import { parseTime, placeOf, type RuleSetReject, readOffline } from '../offline.ts';
+import { type PushFile, readPushFiles } from '../push-files.ts';
+import { checkPartNames } from '../release-options.ts';
 import {
   type FileSummary,
   renderFileSummary,
@@ -34,35 +31,64 @@ import {
   renderWarning,
 } from '../render.ts';
 import type { Colors, Terminal } from '../terminal.ts';
+import * as push from './push.ts';
 
 export const command = 'check <file..>';
-export const describe = 'check files without a publisher';
+export const describe = 'check files, with or without a publisher';
 
 /** How many rejects of one file people are shown; programs get all of them. */
 const REJECTS_SHOWN = FORMAT_LIMITS.rejectsKept;
 
-export interface CheckArgs {
+export interface CheckArgs extends ControlArgs {
   readonly file: readonly string[] | undefined;
+  readonly list: string | undefined;
+  readonly policy: string | undefined;
+  readonly format: ListFormatName | undefined;
+  readonly live: boolean | undefined;
+  readonly 'known-list': readonly string[] | undefined;
   readonly json: boolean | undefined;
-  readonly direction: Direction;
+  readonly direction: Direction | undefined;
   readonly at: string | undefined;
 }
 
-export function builder(yargs: Argv<object>): Argv<CheckArgs> {
+export function builder(yargs: Argv<{ readonly control: string }>): Argv<CheckArgs> {
   return yargs
     .usage(
-      '$0 check FILE...\n\nReads lists in any format, rule lines and rule set documents as the publisher would, and says what it would refuse. FILE may be - for standard input.\n\n' +
+      '$0 check FILE...\n\nReads lists in any format, rule lines and rule set documents as a push of all of them would, and says what it would refuse. FILE may be - for standard input. Without a publisher, every list that a rule uses must be in the files or be named by --known-list.\n\n' +
         `Formats of lists, told by their content: ${LIST_FORMATS.map(({ name }) => name).join(', ')}.`,
     )
     .positional('file', { type: 'string', array: true, describe: 'files; - is standard input' })
+    .option('live', {
+      type: 'boolean',
+      describe: 'ask the publisher what it would make of them now: push --dry-run',
+    })
+    .option('known-list', {
+      type: 'string',
+      array: true,
+      requiresArg: true,
+      describe: 'a list that the publisher has; may be repeated',
+    })
+    .option('list', { type: 'string', requiresArg: true, describe: 'the list that list files are about' })
+    .option('policy', {
+      type: 'string',
+      requiresArg: true,
+      describe: 'the policy that files of rule lines are about',
+      defaultDescription: 'default',
+    })
+    .option('format', {
+      choices: LIST_FORMATS.map(({ name }) => name),
+      requiresArg: true,
+      describe: 'what the files are, lists all of them; else the content of each tells',
+    })
     .option('json', {
       type: 'boolean',
       describe: 'one JSON object for each line that holds something, then a summary',
     })
     .option('direction', {
       choices: ['egress', 'ingress'] as const,
-      default: 'egress' as const,
+      requiresArg: true,
       describe: 'what bare rule lines are for',
+      defaultDescription: 'egress',
     })
     .option('at', {
       type: 'string',
@@ -72,29 +98,42 @@ export function builder(yargs: Argv<object>): Argv<CheckArgs> {
     })
     .example([
       ['$0 check drop.txt office.yaml', 'what is wrong with them'],
-      ['… | $0 check -', 'what another program prints'],
+      ['$0 check --live office.yaml', 'with the lists and policies that the publisher has'],
+      ['… | $0 check --format misp -', 'what another program prints'],
       ['$0 check --json drop.txt', 'for a program'],
     ]);
 }
 
 export async function run(args: CheckArgs, terminal: Terminal): Promise<ExitCode> {
-  const files = args.file ?? [];
-  checkStdinOnce(files);
+  if (args.live === true) return askPublisher(args, terminal);
+  checkPartNames(args);
+  for (const list of args['known-list'] ?? []) checkPartNames({ list, policy: undefined });
+  const files = readPushFiles(args, 'look');
   const now = args.at === undefined ? Math.floor(terminal.nowMs() / 1000) : parseTime('--at', args.at);
   const report =
     args.json === true ? new JsonReport(terminal.out) : new TextReport(terminal.out, terminal.colors);
-  const totals = { files: 0, rules: 0, entries: 0, rejects: 0, warnings: 0 };
-  for (const file of files) {
-    const counts = checkFile(file, readInput(file, FORMAT_LIMITS.inputBytes), args.direction, now, report);
-    totals.files++;
-    totals.rules += counts.rules;
-    totals.entries += counts.entries;
-    totals.rejects += counts.rejects;
-    totals.warnings += counts.warnings;
-    report.fileEnd({ file, ...counts });
+  return checkFiles(files, args, now, report);
+}
+
+/** The very push, short of the release. */
+function askPublisher(args: CheckArgs, terminal: Terminal): Promise<ExitCode> {
+  for (const option of ['known-list', 'direction', 'at'] as const) {
+    if (args[option] !== undefined) throw usageError(`--${option} goes without --live: the publisher knows`);
   }
-  report.end(totals);
-  return totals.rejects === 0 ? ExitCode.ok : ExitCode.refused;
+  const { control, file, list, policy, format, json } = args;
+  const rest = {
+    timeout: '60',
+    wait: undefined,
+    'no-wait': undefined,
+    'if-version': undefined,
+    yes: undefined,
+  };
+  const how = { replace: undefined, merge: undefined, withdraw: undefined, 'replace-all': undefined };
+  const curve = { 'curve-key': args['curve-key'], 'curve-peer': args['curve-peer'] };
+  return push.run(
+    { ...rest, ...how, ...curve, control, file, list, policy, format, json, 'dry-run': true },
+    terminal,
+  );
 }
 
 // ── Reports ──────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -105,6 +144,15 @@ interface Totals {
   readonly entries: number;
   readonly rejects: number;
   readonly warnings: number;
+}
+
+/** What a list says of its own count that does not agree with what it holds. */
+function miscounts({ truncated, nearly }: ImportedList): readonly Problem[] {
+  if (truncated !== undefined) {
+    const reason = `the file seems to be only a part of itself: ${truncated}`;
+    return [{ code: 'truncated', part: '', reason }];
+  }
+  return nearly === undefined ? [] : [{ code: 'miscounted', part: '', reason: nearly }];
 }
 
 interface Problem {
@@ -119,10 +167,10 @@ interface Report {
   readonly wantsEntries: boolean;
   entry(file: string, line: number, kind: 'rule' | 'entry', canonical: string): void;
   reject(file: string, reject: RuleSetReject | Reject): void;
-  /** What a list is, and what of it was knowingly not used. */
+  /** What a list is, what of it was knowingly not used, and whether it seems to be whole. */
   list(file: string, list: ImportedList): void;
-  /** Rejects that were counted and not kept. */
-  unkept(file: string, count: number): void;
+  /** All of a file has been told, but for some rejects that were counted and not kept. */
+  fileRead(unkept: number): void;
   warning(file: string, problem: Problem): void;
   fileEnd(summary: FileSummary): void;
   end(totals: Totals): void;
@@ -146,12 +194,14 @@ class JsonReport implements Report {
     this.out.json({ file, line, kind: 'reject', code, column, reason, part });
   }
 
-  list(file: string, { format, skipped }: ImportedList): void {
+  list(file: string, list: ImportedList): void {
+    const { format, skipped } = list;
     this.out.json({ file, kind: 'list', format, skipped });
+    for (const problem of miscounts(list)) this.warning(file, problem);
   }
 
-  unkept(): void {
-    // The summary counts them.
+  fileRead(): void {
+    // The summary counts what was not told.
   }
 
   warning(file: string, problem: Problem): void {
@@ -187,15 +237,18 @@ class TextReport implements Report {
     if (++this.shown <= REJECTS_SHOWN) this.out.line(renderReject(file, reject, this.colors));
   }
 
-  list(file: string, { skipped }: ImportedList): void {
-    for (const { code, count, line } of skipped) {
+  list(file: string, list: ImportedList): void {
+    for (const { code, count, line } of list.skipped) {
       if (code === 'comment' || code === 'metadata') continue; // what every list has
       this.out.line(renderSkipped(file, { code, count, line }));
     }
+    for (const problem of miscounts(list)) this.warning(file, problem);
   }
 
-  unkept(_file: string, count: number): void {
-    this.shown += count;
+  fileRead(unkept: number): void {
+    const more = this.shown + unkept - REJECTS_SHOWN;
+    if (more > 0) this.out.line(`… and ${more} more`);
+    this.shown = 0;
   }
 
   warning(_file: string, problem: Problem): void {
@@ -203,8 +256,6 @@ class TextReport implements Report {
   }
 
   fileEnd(summary: FileSummary): void {
-    if (this.shown > REJECTS_SHOWN) this.out.line(`… and ${this.shown - REJECTS_SHOWN} more`);
-    this.shown = 0;
     this.out.line(renderFileSummary(summary, this.colors));
   }
 
@@ -215,98 +266,72 @@ class TextReport implements Report {
 
 // ── Files ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-type FileCounts = Omit<FileSummary, 'file'>;
-
-function checkFile(
-  file: string,
-  bytes: Uint8Array,
-  direction: Direction,
-  now: number,
-  report: Report,
-): FileCounts {
-  const format: Format = detectFormat(file === STDIN_NAME ? '' : file, bytes);
-  switch (format) {
-    case 'list':
-      return checkList(file, bytes, report);
-    case 'rules':
-      return checkRules(file, bytes, direction, now, report);
-    case 'document':
-      return checkDocument(file, bytes, now, report);
-  }
-}
-
-function checkList(file: string, bytes: Uint8Array, report: Report): FileCounts {
-  const onReject = (reject: Reject): void => report.reject(file, reject);
-  const read = importList(
-    file === STDIN_NAME ? '' : file,
-    bytes,
-    report.wantsEntries
-      ? {
-          onReject,
-          onEntry: (line, _column, canonical) => report.entry(file, line, 'entry', canonical()),
-        }
-      : { onReject },
-  );
-  report.list(file, read);
-  if (read.truncated !== undefined) {
-    const reason = `the file seems to be only a part of itself: ${read.truncated}`;
-    report.warning(file, { code: 'truncated', part: '', reason });
-  }
-  if (read.nearly !== undefined) report.warning(file, { code: 'miscounted', part: '', reason: read.nearly });
-  const what = `a list of ${read.kind} (${read.format})`;
-  const warnings = read.truncated === undefined && read.nearly === undefined ? 0 : 1;
-  return { what, rules: 0, entries: read.entries, rejects: read.rejectCount, warnings };
-}
-
-function checkRules(
-  file: string,
-  bytes: Uint8Array,
-  direction: Direction,
-  now: number,
-  report: Report,
-): FileCounts {
-  const onReject = (reject: Reject): void => report.reject(file, reject);
-  const read = report.wantsEntries
-    ? parseRuleLines(bytes, direction, now, {
-        onReject,
-        onEntry: (line, _column, canonical) => report.entry(file, line, 'rule', canonical()),
-      })
-    : parseRuleLines(bytes, direction, now, { onReject });
-  return {
-    what: `${direction} rules`,
-    rules: read.ruleCount,
-    entries: 0,
-    rejects: read.rejectCount,
-    warnings: 0,
-  };
-}
-
-function checkDocument(file: string, bytes: Uint8Array, now: number, report: Report): FileCounts {
+/** Tells each file while it is read, then what is wrong with all of them together, then what each is. */
+function checkFiles(files: readonly PushFile[], args: CheckArgs, now: number, report: Report): ExitCode {
+  const { list, policy, format, direction, 'known-list': knownLists } = args;
+  const summaries: FileSummary[] = [];
+  const place = (name: string): string => placeOf(files, name);
   const onEntry: DocumentEntrySink = (kind, name, line, _column, canonical) => {
-    report.entry(placeOf(file, name), line, kind, canonical());
+    report.entry(place(name), line, kind, canonical());
   };
-  const read = parseDocument(file, bytes, now, referencesOf(file), report.wantsEntries ? { onEntry } : {});
-  for (const reject of read.rejects)
-    report.reject(placeOf(file, reject.file), reject satisfies DocumentReject);
-  report.unkept(file, read.rejectCount - read.rejects.length);
-  const counts = { what: 'a rule set document', ...countsOf(read.lists, read.policies) };
-  // What the document says as a whole is known only once all of it could be read.
-  if (read.rejectCount > 0) return { ...counts, rejects: read.rejectCount, warnings: 0 };
-  const problems = checkRuleSet({ ...read, resolutions: new Map() });
-  let rejects = 0;
-  for (const problem of problems) {
-    if (problem.severity === 'fault') {
-      rejects++;
-      report.reject(file, faultReject(file, problem));
-    } else report.warning(file, problem);
+  const observer = {
+    onEntry: report.wantsEntries ? onEntry : undefined,
+    onReject: (reject: DocumentReject) => report.reject(place(reject.file), reject),
+    onFile: (file: PushedFile, read: ReadFile) => {
+      const summary = summaryOf(place(file.name), read);
+      summaries.push(summary);
+      if (read.kind === 'list') report.list(summary.file, read.list);
+      report.fileRead(read.kind === 'document' ? summary.rejects - read.document.rejects.length : 0);
+    },
+  };
+  const reading = { list, policy, format, ...(direction && { direction }), now, knownLists };
+  const { rejectCount, faults, warnings } = readOffline(files, reading, observer);
+  for (const fault of faults) report.reject(fault.file, fault);
+  for (const warning of warnings) report.warning(warning.file, warning);
+  for (const summary of summaries) {
+    const countOf = (found: readonly { readonly file: string }[]): number =>
+      found.filter(({ file }) => file === summary.file).length;
+    report.fileEnd({
+      ...summary,
+      rejects: summary.rejects + countOf(faults),
+      warnings: summary.warnings + countOf(warnings),
+    });
   }
-  return { ...counts, rejects, warnings: problems.length - rejects };
+  const sum = (field: 'rules' | 'entries' | 'warnings'): number =>
+    summaries.reduce((total, summary) => total + summary[field], 0);
+  report.end({
+    files: summaries.length,
+    rules: sum('rules'),
+    entries: sum('entries'),
+    rejects: rejectCount + faults.length,
+    warnings: sum('warnings') + warnings.length,
+  });
+  return rejectCount + faults.length === 0 ? ExitCode.ok : ExitCode.refused;
 }
 
-function countsOf(
-  lists: ReadonlyMap<string, List>,
-  policies: ReadonlyMap<string, Policy>,
-): { readonly entries: number; readonly rules: number } {
+/** What a file is and has, without what all files together say of it. */
+function summaryOf(file: string, read: ReadFile): FileSummary {
+  switch (read.kind) {
+    case 'list': {
+      const { kind, format, entries, rejectCount: rejects } = read.list;
+      const warnings = miscounts(read.list).length;
+      return { file, what: `a list of ${kind} (${format})`, rules: 0, entries, rejects, warnings };
+    }
+    case 'rules': {
+      const { ruleCount: rules, rejectCount: rejects } = read.rules;
+      return { file, what: `${read.direction} rules`, rules, entries: 0, rejects, warnings: 0 };
+    }
+    case 'document': {
+      const { rejectCount: rejects } = read.document;
+      return { file, what: 'a rule set document', ...countsOf(read.document), rejects, warnings: 0 };
+    }
+  }
+}
+
+function countsOf({ lists, policies }: RuleSetDocument): {
+  readonly entries: number;
+  readonly rules: number;
+} {
   let entries = 0;
   for (const list of lists.values()) entries += entryCount(list);
   let rules = 0;

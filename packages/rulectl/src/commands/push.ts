@@ -1,24 +1,20 @@
 /** `rulectl push`: sends files to the publisher and shows what became of them, up to each firewall. */
 
-import { basename } from 'node:path';
-import { detectFormat, documentReferences, type Format } from '@rulecast/formats';
+import { LIST_FORMATS, type ListFormatName } from '@rulecast/formats';
 import {
   CHUNK_BYTES,
   type Connection,
   type ControlRecord,
   type ControlRecordOf,
-  FILE_NAME_MAX_BYTES,
   type MessageOf,
-  PUSH_FILES_MAX,
-  PUSH_MAX_BYTES,
 } from '@rulecast/protocol';
 import type { Argv } from 'yargs';
-import { ask, controlOf, type Ending } from '../client.ts';
+import { ask, type ControlArgs, controlOf, type Ending } from '../client.ts';
 import { confirmed, rehearse } from '../confirmation.ts';
-import { CliError, ExitCode, usageError } from '../exit.ts';
-import { besideDocument, checkStdinOnce, readInput, STDIN_NAME, shownName } from '../input.ts';
+import { type ExitCode, usageError } from '../exit.ts';
 import { type PermitArgs, permitFieldsOf, withPermitOptions } from '../permits.ts';
 import { Progress } from '../progress.ts';
+import { type PushFile, readPushFiles } from '../push-files.ts';
 import { checkPartNames, type ReleaseArgs, releaseFieldsOf, withReleaseOptions } from '../release-options.ts';
 import { type Report, reportTo } from '../release-report.ts';
 import { partName, renderChanges } from '../render.ts';
@@ -32,11 +28,11 @@ const DROP_ALL = 'drop-all';
 /** Beyond --timeout, which the publisher keeps itself: reading a million lines, resolving names, writing the store. */
 const PUBLISHER_GRACE_MS = 60_000;
 
-export interface PushArgs extends ReleaseArgs, PermitArgs {
-  readonly control: string;
+export interface PushArgs extends ReleaseArgs, PermitArgs, ControlArgs {
   readonly file: readonly string[] | undefined;
   readonly list: string | undefined;
   readonly policy: string | undefined;
+  readonly format: ListFormatName | undefined;
   readonly replace: boolean | undefined;
   readonly merge: boolean | undefined;
   readonly withdraw: boolean | undefined;
@@ -56,6 +52,11 @@ export function builder(yargs: Argv<{ readonly control: string }>): Argv<PushArg
       requiresArg: true,
       describe: 'the policy that files of rule lines are about',
       defaultDescription: 'default',
+    })
+    .option('format', {
+      choices: LIST_FORMATS.map(({ name }) => name),
+      requiresArg: true,
+      describe: 'what the files are, lists all of them; else the content of each tells',
     })
     .option('replace', { type: 'boolean', describe: 'parts become what the files say (the default)' })
     .option('merge', { type: 'boolean', describe: 'add what the files say to the parts' })
@@ -81,7 +82,7 @@ export function builder(yargs: Argv<{ readonly control: string }>): Argv<PushArg
 
 export async function run(args: PushArgs, terminal: Terminal): Promise<ExitCode> {
   const request = requestOf(args);
-  const files = readFiles(args);
+  const files = readPushFiles(args, 'push');
   const push: PushPlan = { request: { ...request, files: files.length }, files };
   if (args['replace-all'] !== true || args['dry-run'] === true) return execute(push, args, terminal);
   const headVersion = await confirmRemovals(push, args, terminal);
@@ -90,15 +91,6 @@ export async function run(args: PushArgs, terminal: Terminal): Promise<ExitCode>
 }
 
 // ── What is asked ────────────────────────────────────────────────────────────────────────────────────────────────────
-
-interface PushFile {
-  /** As the publisher is told. */
-  readonly name: string;
-  readonly role: 'pushed' | 'referenced';
-  /** Where it lies, for messages. */
-  readonly path: string;
-  readonly bytes: Uint8Array;
-}
 
 interface PushPlan {
   readonly request: MessageOf<'push'>;
@@ -119,94 +111,13 @@ function requestOf(args: PushArgs): MessageOf<'push'> {
     action,
     list: args.list,
     policy: args.policy,
+    format: args.format,
     replaceAll: args['replace-all'] === true,
     ...releaseFieldsOf(args),
     files: 0,
     ...permitFieldsOf(args),
     allowDropAll: args.yes === true ? true : undefined,
   };
-}
-
-/** Reads the files and what documents name. Throws CliError `refused` and `usage`. */
-function readFiles(args: PushArgs): readonly PushFile[] {
-  const names = args.file ?? [];
-  checkStdinOnce(names);
-  const pushed: PushFile[] = [];
-  const referenced = new Map<string, PushFile>();
-  const formats = new Set<Format>();
-  let left = PUSH_MAX_BYTES;
-  for (const name of names) {
-    const bytes = readInput(name, left);
-    left -= bytes.length;
-    pushed.push({ name, role: 'pushed', path: name, bytes });
-    const format = detectFormat(name, bytes);
-    formats.add(format);
-    if (format === 'list') checkListName(name, args.list);
-    if (format === 'document') left = readReferences(name, bytes, referenced, left);
-  }
-  if (args.list !== undefined && !formats.has('list')) {
-    throw usageError('--list names the list that list files are about, and none of the files is a list');
-  }
-  if (args.policy !== undefined && !formats.has('rules')) {
-    throw usageError(
-      '--policy names the policy that files of rule lines are about, and none of the files holds rule lines',
-    );
-  }
-  const files = [...pushed, ...referenced.values()];
-  checkFiles(files);
-  return files;
-}
-
-function checkListName(file: string, list: string | undefined): void {
-  if (list !== undefined || file !== STDIN_NAME) return;
-  throw usageError('standard input holds a list, which needs a name: add --list NAME');
-}
-
-/** Adds what a document names to `referenced`; returns how many bytes may follow. */
-function readReferences(
-  document: string,
-  bytes: Uint8Array,
-  referenced: Map<string, PushFile>,
-  maxBytes: number,
-): number {
-  let left = maxBytes;
-  for (const name of documentReferences(document, bytes)) {
-    const path = besideDocument(document, name);
-    const earlier = referenced.get(name);
-    if (earlier !== undefined) {
-      if (earlier.path === path) continue;
-      const text = `two documents name a file ${shownName(name)}, which is ${shownName(earlier.path)} for one and ${shownName(path)} for ${shownName(document)}: push the documents one after the other, or rename a file`;
-      throw new CliError(ExitCode.refused, 'ambiguous-reference', text);
-    }
-    const content = readReference(document, path, left);
-    left -= content.length;
-    referenced.set(name, { name, role: 'referenced', path, bytes: content });
-  }
-  return left;
-}
-
-function readReference(document: string, path: string, maxBytes: number): Uint8Array {
-  try {
-    return readInput(path, maxBytes);
-  } catch (error) {
-    if (!(error instanceof CliError)) throw error;
-    const text = `${shownName(document)} names a file that cannot be sent: ${error.message}`;
-    throw new CliError(error.exit, error.code, text, { cause: error });
-  }
-}
-
-/** What the protocol cannot carry is refused before anything is sent. */
-function checkFiles(files: readonly PushFile[]): void {
-  if (files.length > PUSH_FILES_MAX) {
-    const text = `${files.length} files, those that documents name included; one push takes ${PUSH_FILES_MAX}`;
-    throw new CliError(ExitCode.refused, 'too-many-files', text);
-  }
-  for (const { name } of files) {
-    const isCarried = Buffer.byteLength(name) <= FILE_NAME_MAX_BYTES && !/[\p{Cc}\p{Cs}]/u.test(name);
-    if (isCarried) continue;
-    const text = `the file name ${shownName(basename(name))} is too long or holds control characters: rename the file`;
-    throw new CliError(ExitCode.refused, 'bad-file-name', text);
-  }
 }
 
 // ── Asking ───────────────────────────────────────────────────────────────────────────────────────────────────────────

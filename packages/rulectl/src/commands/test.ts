@@ -11,8 +11,9 @@ import { type ControlRecordOf, packetToWire } from '@rulecast/protocol';
 import type { Environment, Packet, RuleSet } from '@rulecast/rules';
 import type { Argv } from 'yargs';
 import { ask, controlOf } from '../client.ts';
-import { CliError, ExitCode, exitOfFailure, usageError } from '../exit.ts';
+import { CliError, ExitCode, usageError } from '../exit.ts';
 import { checkStdinOnce, readInput, STDIN_NAME, shownName } from '../input.ts';
+import { type AskOnce, askForVerdicts, type MissingVerdict, missingError, Witnesses } from '../live.ts';
 import {
   judge,
   type LoadedRuleSet,
@@ -36,13 +37,15 @@ const ANSWER_TIMEOUT_MS = 60_000;
 const NAMES_SHOWN = 8;
 
 const DIRECTIONS = ['egress', 'ingress', 'both'] as const;
+const ACTIONS = ['accept', 'drop', 'none'] as const satisfies readonly ExpectedAction[];
 
 export interface TestArgs {
   readonly control: string;
   readonly packet: readonly string[] | undefined;
   readonly direction: (typeof DIRECTIONS)[number];
   readonly subscriber: string | undefined;
-  readonly offline: string | undefined;
+  readonly offline: readonly string[] | undefined;
+  readonly expect: ExpectedAction | undefined;
   readonly packets: string | undefined;
   readonly resolve: readonly string[] | undefined;
   readonly dns: string | undefined;
@@ -53,7 +56,7 @@ export interface TestArgs {
 export function builder(yargs: Argv<{ readonly control: string }>): Argv<TestArgs> {
   return yargs
     .usage(
-      `$0 test PACKET...\n$0 test --offline RULESET [--packets FILE] [PACKET...]\n\nAsks the live tables of the subscribers through the publisher, or judges by a file alone.\n\n${PACKET_TEXT_HELP.replaceAll('\n', ' ')}`,
+      `$0 test PACKET...\n$0 test --offline FILE... [--packets FILE] [PACKET...]\n\nAsks the live tables of the subscribers through the publisher, or judges by a file alone.\n\n${PACKET_TEXT_HELP.replaceAll('\n', ' ')}`,
     )
     .positional('packet', { type: 'string', array: true, describe: 'packets' })
     .option('direction', {
@@ -64,8 +67,15 @@ export function builder(yargs: Argv<{ readonly control: string }>): Argv<TestArg
     .option('subscriber', { type: 'string', requiresArg: true, describe: 'ask this one only' })
     .option('offline', {
       type: 'string',
+      array: true,
       requiresArg: true,
-      describe: 'judge by this rule set document or file of rule lines, without a publisher',
+      describe:
+        'judge by this rule set document or file of rule lines, without a publisher; may be repeated, as files of one push',
+    })
+    .option('expect', {
+      choices: ACTIONS,
+      requiresArg: true,
+      describe: 'end with 1 unless each packet gets this',
     })
     .option('packets', {
       type: 'string',
@@ -95,6 +105,8 @@ export function builder(yargs: Argv<{ readonly control: string }>): Argv<TestArg
       ['$0 test "10.137.0.5 > 192.0.2.7 tcp/443"', 'what every firewall does with it now'],
       ['$0 test 192.0.2.7 --subscriber sys-firewall', 'whether one firewall blocks an address'],
       ['$0 test --offline a.yaml --packets p.json', 'test a rule set before it is pushed'],
+      ['$0 test --offline a.yaml --offline drop.txt …', 'several files, as push takes them together'],
+      ['$0 test --offline a.rules --expect drop 192.0.2.7', 'ends with 1 if it gets anything else'],
       ['$0 test --offline a.rules --resolve a.com=192.0.2.7 …', 'with the addresses of a name'],
     ]);
 }
@@ -103,7 +115,7 @@ export async function run(args: TestArgs, terminal: Terminal): Promise<ExitCode>
   const packets = args.packet ?? [];
   if (args.offline !== undefined) return runOffline(args, args.offline, packets, terminal);
   for (const option of ['packets', 'resolve', 'dns', 'at'] as const) {
-    if (args[option] !== undefined) throw usageError(`--${option} goes with --offline RULESET`);
+    if (args[option] !== undefined) throw usageError(`--${option} goes with --offline FILE`);
   }
   if (packets.length === 0)
     throw usageError('name a packet, as in rulectl test "10.137.0.5 > 192.0.2.7 tcp/443"');
@@ -122,23 +134,54 @@ function packetOf(text: string, direction: TestArgs['direction']): Packet {
 
 async function runOnline(args: TestArgs, texts: readonly string[], terminal: Terminal): Promise<ExitCode> {
   const packets = texts.map((text) => packetOf(text, args.direction));
+  const patience = { nowMs: () => terminal.nowMs(), waitMs: (ms: number) => terminal.waitMs(ms) };
+  const witnesses = new Witnesses();
+  const counts = { verdicts: 0, missing: 0, unmet: 0 };
   for (const [i, packet] of packets.entries()) {
     const text = texts[i] ?? '';
-    const ending = await ask({
-      ...controlOf(args),
-      timeoutMs: ANSWER_TIMEOUT_MS,
-      send: (connection) =>
-        connection.send({ kind: 'test', packet: packetToWire(packet), subscriber: args.subscriber }),
-      onRecord: (record) => {
-        if (record.record !== 'verdict') return;
-        if (args.json === true) terminal.out.json({ ...record, packet: text });
-        else terminal.out.line(renderVerdict(text, viewOf(record), terminal.colors));
-      },
-    });
-    if (ending.kind === 'fail') throw new CliError(exitOfFailure(ending.code), ending.code, ending.text);
+    const once: AskOnce = (subscriber, onRecord) =>
+      ask({
+        ...controlOf(args),
+        timeoutMs: ANSWER_TIMEOUT_MS,
+        send: (connection) => connection.send({ kind: 'test', packet: packetToWire(packet), subscriber }),
+        onRecord,
+      });
+    const { verdicts, missing } = witnesses.complete(await askForVerdicts(once, args.subscriber, patience));
+    for (const record of verdicts) if (!tellVerdict(record, text, args, terminal)) counts.unmet++;
+    for (const one of missing) tellMissing(one, text, args, terminal);
+    counts.verdicts += verdicts.length;
+    counts.missing += missing.length;
   }
-  if (args.json === true) terminal.out.json({ kind: 'done', code: 'ok', text: '', exit: ExitCode.ok });
-  return ExitCode.ok;
+  if (counts.missing > 0) throw missingError(counts.missing, counts.verdicts);
+  const exit = counts.unmet > 0 ? ExitCode.unmet : ExitCode.ok;
+  if (args.json === true) terminal.out.json({ kind: 'done', code: 'ok', text: '', exit });
+  return exit;
+}
+
+/** Whether it is what was expected, if anything was. */
+function tellVerdict(
+  record: ControlRecordOf<'verdict'>,
+  packet: string,
+  { expect, json }: TestArgs,
+  terminal: Terminal,
+): boolean {
+  const ok = expect === undefined || expect === record.action;
+  const expectation = expect === undefined ? {} : { expect, ok };
+  if (json === true) terminal.out.json({ ...record, packet, ...expectation });
+  else terminal.out.line(renderVerdict(packet, { ...viewOf(record), expect }, terminal.colors));
+  return ok;
+}
+
+function tellMissing(
+  { subscriber, code, text }: MissingVerdict,
+  packet: string,
+  { json }: TestArgs,
+  terminal: Terminal,
+): void {
+  const part = subscriber === undefined ? '' : `subscriber ${subscriber}`;
+  if (json === true) terminal.out.json({ record: 'warning', code, part, reason: text, packet });
+  const whose = part === '' ? '' : ` of ${part}`;
+  terminal.complain(`rulectl: no verdict${whose} on ${packet}: ${text} (${code})`);
 }
 
 function viewOf(record: ControlRecordOf<'verdict'>): Parameters<typeof renderVerdict>[1] {
@@ -165,32 +208,54 @@ interface AskedPacket {
   readonly title: string;
 }
 
-function runOffline(args: TestArgs, file: string, texts: readonly string[], terminal: Terminal): ExitCode {
+function runOffline(
+  args: TestArgs,
+  files: readonly string[],
+  texts: readonly string[],
+  terminal: Terminal,
+): ExitCode {
   if (args.subscriber !== undefined)
     throw usageError('--subscriber asks a live table: leave out --offline or it');
   if (texts.length === 0 && args.packets === undefined) {
     throw usageError('name packets, or a file of them with --packets FILE');
   }
-  checkStdinOnce([file, args.packets ?? '']);
+  if (args.expect !== undefined && texts.length === 0) {
+    throw usageError('--expect goes with packets of the command line: in a file, each line has its own');
+  }
+  checkStdinOnce([...files, args.packets ?? '']);
   const now = args.at === undefined ? Math.floor(terminal.nowMs() / 1000) : parseTime('--at', args.at);
   const environment = { now, dns: parseAddresses('--dns', args.dns ?? QUBES_DNS) };
   const resolutions = parseResolutions(args.resolve ?? []);
   const asked = texts.map((text) => packetOf(text, args.direction));
-  const loaded = loadRuleSet(file, readInput(file, FORMAT_LIMITS.inputBytes), now, resolutions);
+  const loaded = loadRuleSet(files, now, resolutions);
   if (loaded.kind === 'rejects') return refuse(loaded, args, terminal);
   warn(loaded, terminal);
   const tally: Tally = { packets: 0, expected: 0, unmet: 0, refused: 0 };
   for (const [i, packet] of asked.entries()) {
     const text = texts[i] ?? '';
-    const one: AskedPacket = { packet, expect: undefined, identity: { packet: text }, title: text };
+    const one: AskedPacket = { packet, expect: args.expect, identity: { packet: text }, title: text };
     answer(loaded.ruleSet, environment, one, args, terminal, tally);
   }
   if (args.packets !== undefined) {
+    const before = { ...tally };
     answerFile(loaded.ruleSet, environment, args.packets, args, terminal, tally);
     if (args.json !== true) terminal.out.line(renderTally(tally));
+    checkTested(args.packets, before, tally);
   }
   if (tally.refused > 0) return ExitCode.refused;
   return tally.unmet > 0 ? ExitCode.unmet : ExitCode.ok;
+}
+
+/** A file of packets that tests nothing has not passed. Throws CliError. */
+function checkTested(file: string, before: Tally, after: Tally): void {
+  if (after.refused > before.refused) return; // that is told, and is what counts
+  const shown = shownName(file);
+  if (after.packets === before.packets) {
+    throw new CliError(ExitCode.refused, 'no-packet', `${shown} holds no packet: nothing was tested`);
+  }
+  if (after.expected > before.expected) return;
+  const text = `${shown} expects nothing, so nothing was tested: give a packet "expect", as in {"dst": "192.0.2.7", "proto": "tcp", "dport": 443, "expect": "drop"}`;
+  throw new CliError(ExitCode.refused, 'no-expectation', text);
 }
 
 function refuse(

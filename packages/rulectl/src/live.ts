@@ -1,0 +1,109 @@
+/**
+ * Verdicts of live tables: one of every subscriber asked, or the reason why there is none. A subscriber answers some twenty questions a
+ * second (PROTOCOL.md "ANSWER"); whoever has more of them waits and asks again.
+ */
+
+import { type ControlRecord, type ControlRecordOf, ErrorCode } from '@rulecast/protocol';
+import type { Ending } from './client.ts';
+import { CliError, ExitCode, exitOfFailure } from './exit.ts';
+
+export interface LiveAnswers {
+  readonly verdicts: readonly ControlRecordOf<'verdict'>[];
+  readonly missing: readonly MissingVerdict[];
+}
+
+/** A verdict that should be there. */
+export interface MissingVerdict {
+  /** Undefined where nobody is known who should have answered. */
+  readonly subscriber: string | undefined;
+  readonly code: string;
+  readonly text: string;
+}
+
+/** Asks one subscriber, or all without a name, once. */
+export type AskOnce = (
+  subscriber: string | undefined,
+  onRecord: (record: ControlRecord) => void,
+) => Promise<Ending>;
+
+/** Time, as far as waiting needs it. */
+export interface Patience {
+  readonly nowMs: () => number;
+  readonly waitMs: (ms: number) => Promise<void>;
+}
+
+/** Before a subscriber that has answered enough is asked again: it counts anew each second. */
+const PACE_MS = 250;
+/** How long a subscriber may go on answering others: then somebody else asks all the time. */
+const PATIENCE_MS = 30_000;
+/** What a `warning` record about a subscriber says of its part. */
+const SUBSCRIBER_PART = /^subscriber (.+)$/;
+
+/**
+ * Asks about one packet, and those that have answered enough once more. `subscriber`: only that one. Throws CliError where the publisher
+ * refuses the question itself.
+ */
+export async function askForVerdicts(
+  ask: AskOnce,
+  subscriber: string | undefined,
+  patience: Patience,
+): Promise<LiveAnswers> {
+  const verdicts: ControlRecordOf<'verdict'>[] = [];
+  const missing: MissingVerdict[] = [];
+  const untilMs = patience.nowMs() + PATIENCE_MS;
+  let asked: readonly (string | undefined)[] = [subscriber];
+  while (asked.length > 0) {
+    const limited: MissingVerdict[] = [];
+    for (const name of asked) {
+      const ending = await ask(name, (record) => {
+        if (record.record === 'verdict') verdicts.push(record);
+        if (record.record === 'warning') put(missingOf(record), limited, missing);
+      });
+      if (ending.kind !== 'fail') continue;
+      const isAgain = name !== undefined && (ending.code === ErrorCode.rateLimited || name !== subscriber);
+      if (!isAgain) throw new CliError(exitOfFailure(ending.code), ending.code, ending.text);
+      put({ subscriber: name, code: ending.code, text: ending.text }, limited, missing);
+    }
+    if (limited.length > 0 && patience.nowMs() >= untilMs) {
+      missing.push(...limited);
+      break;
+    }
+    if (limited.length > 0) await patience.waitMs(PACE_MS);
+    asked = limited.map((one) => one.subscriber);
+  }
+  if (verdicts.length + missing.length === 0) {
+    missing.push({ subscriber, code: 'no-verdict', text: 'the publisher answered without one' });
+  }
+  return { verdicts, missing };
+}
+
+function put(one: MissingVerdict, limited: MissingVerdict[], missing: MissingVerdict[]): void {
+  const mayAskAgain = one.code === ErrorCode.rateLimited && one.subscriber !== undefined;
+  (mayAskAgain ? limited : missing).push(one);
+}
+
+function missingOf({ code, part, reason }: ControlRecordOf<'warning'>): MissingVerdict {
+  return { subscriber: SUBSCRIBER_PART.exec(part)?.[1], code, text: reason };
+}
+
+/** Who answered an earlier packet and is not among the answers to this one: it went away, and nobody says so. */
+export class Witnesses {
+  private readonly known = new Set<string>();
+
+  /** The answers, with those added that are missing and not told of. */
+  complete({ verdicts, missing }: LiveAnswers): LiveAnswers {
+    const told = new Set([...verdicts, ...missing].map(({ subscriber }) => subscriber));
+    const gone = [...this.known]
+      .filter((name) => !told.has(name))
+      .map((subscriber) => ({ subscriber, code: 'disconnected', text: 'it answered before, and is gone' }));
+    for (const { subscriber } of verdicts) this.known.add(subscriber);
+    return { verdicts, missing: [...missing, ...gone] };
+  }
+}
+
+/** The end of a command that could not tell all it was asked. */
+export function missingError(missing: number, verdicts: number): CliError {
+  const all = missing + verdicts;
+  const text = `${missing} of ${all} verdicts ${missing === 1 ? 'is' : 'are'} missing: look at rulectl status, and ask again`;
+  return new CliError(ExitCode.unreachable, 'verdicts-missing', text);
+}

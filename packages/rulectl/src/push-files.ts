@@ -1,0 +1,118 @@
+/** The files of a push, read as the publisher is to get them: those that the user names, and those that documents among them name. */
+
+import { basename } from 'node:path';
+import { detectFormat, documentReferences, type Format, type ListFormatName } from '@rulecast/formats';
+import { FILE_NAME_MAX_BYTES, PUSH_FILES_MAX, PUSH_MAX_BYTES } from '@rulecast/protocol';
+import { CliError, ExitCode, usageError } from './exit.ts';
+import { besideDocument, checkStdinOnce, readInput, STDIN_NAME, shownName } from './input.ts';
+
+/** What the command line says of the files. */
+export interface FileArgs {
+  readonly file: readonly string[] | undefined;
+  readonly list?: string | undefined;
+  readonly policy?: string | undefined;
+  readonly format?: ListFormatName | undefined;
+}
+
+/** What a list from standard input is called where nobody is told of it. */
+const STDIN_LIST = 'standard-input';
+
+export interface PushFile {
+  /** As the publisher is told. */
+  readonly name: string;
+  readonly role: 'pushed' | 'referenced';
+  /** Where it lies, for messages. */
+  readonly path: string;
+  readonly bytes: Uint8Array;
+}
+
+/**
+ * Reads the files and what documents name. To be only looked at, a list from standard input needs no name, and a file that is not there
+ * is left out: the document is then told to lack it. Throws CliError `refused` and `usage`.
+ */
+export function readPushFiles(args: FileArgs, purpose: 'push' | 'look'): readonly PushFile[] {
+  const names = args.file ?? [];
+  checkStdinOnce(names);
+  const pushed: PushFile[] = [];
+  const referenced = new Map<string, PushFile>();
+  const formats = new Set<Format>();
+  let left = PUSH_MAX_BYTES;
+  for (const name of names) {
+    const bytes = readInput(name, left);
+    left -= bytes.length;
+    const format = args.format === undefined ? detectFormat(name, bytes) : 'list';
+    formats.add(format);
+    const isNameless = name === STDIN_NAME && format === 'list' && args.list === undefined;
+    if (isNameless && purpose === 'push') {
+      throw usageError('standard input holds a list, which needs a name: add --list NAME');
+    }
+    pushed.push({ name: isNameless ? STDIN_LIST : name, role: 'pushed', path: name, bytes });
+    if (format === 'document') left = readReferences(name, bytes, referenced, left, purpose);
+  }
+  if (args.list !== undefined && !formats.has('list')) {
+    throw usageError('--list names the list that list files are about, and none of the files is a list');
+  }
+  if (args.policy !== undefined && !formats.has('rules')) {
+    throw usageError(
+      '--policy names the policy that files of rule lines are about, and none of the files holds rule lines',
+    );
+  }
+  const files = [...pushed, ...referenced.values()];
+  checkFiles(files);
+  return files;
+}
+
+/** Adds what a document names to `referenced`; returns how many bytes may follow. */
+function readReferences(
+  document: string,
+  bytes: Uint8Array,
+  referenced: Map<string, PushFile>,
+  maxBytes: number,
+  purpose: 'push' | 'look',
+): number {
+  let left = maxBytes;
+  for (const name of documentReferences(document, bytes)) {
+    const path = besideDocument(document, name);
+    const earlier = referenced.get(name);
+    if (earlier !== undefined) {
+      if (earlier.path === path) continue;
+      const text = `two documents name a file ${shownName(name)}, which is ${shownName(earlier.path)} for one and ${shownName(path)} for ${shownName(document)}: push the documents one after the other, or rename a file`;
+      throw new CliError(ExitCode.refused, 'ambiguous-reference', text);
+    }
+    const content = readReference(document, path, left, purpose);
+    if (content === undefined) continue;
+    left -= content.length;
+    referenced.set(name, { name, role: 'referenced', path, bytes: content });
+  }
+  return left;
+}
+
+function readReference(
+  document: string,
+  path: string,
+  maxBytes: number,
+  purpose: 'push' | 'look',
+): Uint8Array | undefined {
+  try {
+    return readInput(path, maxBytes);
+  } catch (error) {
+    if (!(error instanceof CliError)) throw error;
+    if (purpose === 'look' && error.code === 'missing-file') return undefined;
+    const text = `${shownName(document)} names a file that cannot be sent: ${error.message}`;
+    throw new CliError(error.exit, error.code, text, { cause: error });
+  }
+}
+
+/** What the protocol cannot carry is refused before anything is sent. */
+function checkFiles(files: readonly PushFile[]): void {
+  if (files.length > PUSH_FILES_MAX) {
+    const text = `${files.length} files, those that documents name included; one push takes ${PUSH_FILES_MAX}`;
+    throw new CliError(ExitCode.refused, 'too-many-files', text);
+  }
+  for (const { name } of files) {
+    const isCarried = Buffer.byteLength(name) <= FILE_NAME_MAX_BYTES && !/[\p{Cc}\p{Cs}]/u.test(name);
+    if (isCarried) continue;
+    const text = `the file name ${shownName(basename(name))} is too long or holds control characters: rename the file`;
+    throw new CliError(ExitCode.refused, 'bad-file-name', text);
+  }
+}
