@@ -48,6 +48,7 @@ const EXIT_USAGE = 64;
 /** @param {Options} options */
 async function run(options) {
   const ring = ringOf(packetsOf(options));
+  const interrupted = Promise.race([once(process, 'SIGINT'), once(process, 'SIGTERM')]); // before there is anything to clean up
   const directory = mkdtempSync(join(tmpdir(), 'rulecast-packet-loop-'));
   const scene = options.publisher ?? (await startScene(directory));
   const subscriber = await createSubscriber({
@@ -58,7 +59,6 @@ async function run(options) {
     bootMode: 'closed', // drop everything until the first release
   });
   subscriber.events.on('refused', ({ text }) => process.stderr.write(`${text}\n`));
-  const interrupted = once(process, 'SIGINT');
   try {
     if (subscriber.status().version === undefined)
       await Promise.race([once(subscriber.events, 'applied'), interrupted]);

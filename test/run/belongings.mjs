@@ -14,7 +14,7 @@ const LOOK_EVERY_MS = 5;
 /**
  * @typedef {object} Run
  * @property {string} id Of `RULECAST_RUN`.
- * @property {string} directory Holds all its temporary directories.
+ * @property {readonly string[]} directories Hold all that it writes.
  */
 
 /** What the names of a run's network namespaces begin with. @param {string} id */
@@ -23,11 +23,11 @@ export function namespacePrefixOf(id) {
 }
 
 /**
- * Ends all processes of a run, and removes its mounts, its namespaces and its directory. Says on standard error what it cannot remove.
+ * Ends all processes of a run, and removes its mounts, its namespaces and its directories. Says on standard error what it cannot remove.
  * @param {Run} run
  * @param {readonly number[]} spared Processes that stay.
  */
-export function removeBelongings({ id, directory }, spared) {
+export function removeBelongings({ id, directories }, spared) {
   const namespaces = namespacesOf(id);
   const untilMs = performance.now() + GONE_TIMEOUT_MS;
   for (;;) {
@@ -41,9 +41,9 @@ export function removeBelongings({ id, directory }, spared) {
     for (const pid of pids) kill(pid);
     Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, LOOK_EVERY_MS);
   }
-  for (const path of mountsBelow(directory)) run('umount', '--lazy', path);
+  for (const path of mountsBelow(directories)) run('umount', '--lazy', path);
   for (const name of namespaces) run('ip', 'netns', 'del', name);
-  rmSync(directory, { recursive: true, force: true, maxRetries: 3 });
+  for (const directory of directories) rmSync(directory, { recursive: true, force: true, maxRetries: 3 });
 }
 
 /**
@@ -94,12 +94,12 @@ function processesIn(namespace) {
   return (stdout ?? '').split('\n').filter(Boolean).map(Number);
 }
 
-/** Where something is mounted below a directory, the innermost first. @param {string} directory @returns {readonly string[]} */
-function mountsBelow(directory) {
+/** Where something is mounted below directories, the innermost first. @param {readonly string[]} directories @returns {readonly string[]} */
+function mountsBelow(directories) {
   const paths = textOf('/proc/self/mounts')
     .split('\n')
     .map((line) => line.split(' ')[1] ?? '');
-  return paths.filter((path) => path.startsWith(`${directory}/`)).reverse();
+  return paths.filter((path) => directories.some((one) => path.startsWith(`${one}/`))).reverse();
 }
 
 /** @param {number} pid */

@@ -2,10 +2,10 @@
 
 import { removeBelongings } from './belongings.mjs';
 
-const [id = '', directory = ''] = process.argv.slice(2);
-if (id === '' || directory === '') throw new Error('keeper.mjs ID DIRECTORY');
+const [id, ...directories] = process.argv.slice(2);
+if (id === undefined || directories.length === 0) throw new Error('keeper.mjs ID DIRECTORY...');
 
 // Who ends everything in sight, and politely, does not mean what is still to be removed.
 for (const signal of ['SIGHUP', 'SIGINT', 'SIGTERM']) process.on(signal, () => undefined);
-process.stdin.on('end', () => removeBelongings({ id, directory }, [process.pid]));
+process.stdin.on('end', () => removeBelongings({ id, directories }, [process.pid]));
 process.stdin.resume();

@@ -17,15 +17,16 @@ import { fileURLToPath } from 'node:url';
 import { namespacePrefixOf, RUN_VARIABLE, removeBelongings } from './belongings.mjs';
 
 const KEEPER = fileURLToPath(new URL('keeper.mjs', import.meta.url));
-const DIRECTORY_PREFIX = 'rulecast-run-';
+/** Short: a path of a Unix socket has 107 bytes at most, and a run may be within another. */
+const DIRECTORY_PREFIX = 'rulecast-';
 /** Their numbers, for the exit code that a shell gives a process that they ended. */
 const SIGNALS = /** @type {const} */ ({ SIGHUP: 1, SIGINT: 2, SIGTERM: 15 });
 
 /**
  * Makes a run of this process; to be called before it makes anything. `os.tmpdir()` is the run's own directory from then on.
- * @returns {void}
+ * @param {readonly string[]} [others] Directories elsewhere that belong to it, whether they are there already or not.
  */
-export function openRun() {
+export function openRun(others = []) {
   // Before anything is made: a signal from here on comes to its turn after this function.
   for (const [signal, number] of Object.entries(SIGNALS)) {
     process.once(signal, () => process.exit(128 + number));
@@ -33,7 +34,10 @@ export function openRun() {
   const outerId = process.env[RUN_VARIABLE];
   const directory = mkdtempSync(join(realpathSync(tmpdir()), DIRECTORY_PREFIX));
   const ownId = basename(directory).slice(DIRECTORY_PREFIX.length);
-  const run = { id: outerId === undefined ? ownId : `${outerId}.${ownId}`, directory };
+  const run = {
+    id: outerId === undefined ? ownId : `${outerId}.${ownId}`,
+    directories: [directory, ...others],
+  };
   const keeper = startKeeper(run);
   process.env['TMPDIR'] = directory;
   process.env[RUN_VARIABLE] = run.id;
@@ -43,8 +47,10 @@ export function openRun() {
   });
 }
 
-/** The tests as a run: vitest calls this before it starts its workers. */
-export { openRun as setup };
+/** The tests as a run: vitest calls this before it starts its workers, and has chosen a directory for itself by then. */
+export function setup(/** @type {import('vitest/node').TestProject} */ { tmpDir }) {
+  openRun([tmpDir]);
+}
 
 /** What the names of all network namespaces begin with that this process makes. */
 export function namespacePrefix() {
@@ -54,8 +60,8 @@ export function namespacePrefix() {
 }
 
 /** @param {import('./belongings.mjs').Run} run */
-function startKeeper({ id, directory }) {
-  const keeper = spawn(process.execPath, [KEEPER, id, directory], {
+function startKeeper({ id, directories }) {
+  const keeper = spawn(process.execPath, [KEEPER, id, ...directories], {
     detached: true, // a ^C goes to all processes of the terminal's group
     stdio: ['pipe', 'ignore', 'inherit'],
   });
