@@ -56,9 +56,16 @@ type FamilyAnswer =
  */
 export function dnsResolver(servers?: readonly string[], options: DnsOptions = {}): ResolveName {
   const { timeoutMs = TIMEOUT_MS, tries = TRIES, privateZones = [] } = options;
-  const resolver = new Resolver({ timeout: timeoutMs, tries });
-  if (servers !== undefined) resolver.setServers(servers);
+  // Where Node is built with the c-ares of the system, as Debian's is, a resolver keeps answers until their time to live has passed on a
+  // clock of its own. Names are asked for when ours says so, and a push hears what holds now; so nothing is kept beyond one name.
+  const newResolver = (): Resolver => {
+    const resolver = new Resolver({ timeout: timeoutMs, tries });
+    if (servers !== undefined) resolver.setServers(servers);
+    return resolver;
+  };
+  newResolver(); // throws for a bad server now, not at the first name
   return async (name) => {
+    const resolver = newResolver();
     const mayBePrivate = isPrivateName(name) || privateZones.some((zone) => isWithin(name, zone));
     const [v4, v6] = await Promise.all([
       familyAnswer(resolver.resolve4(name, { ttl: true }), mayBePrivate),
