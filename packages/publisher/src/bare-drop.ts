@@ -25,10 +25,10 @@ export function newBareDrops(before: RuleSet, after: ResolvedRuleSet): readonly 
   return bareDrops(after).filter((drop) => !known.has(keyOf(drop)));
 }
 
-/** For people: what is wrong. */
-export function bareText({ policy, remote, list, reason }: BareDrop): string {
+/** For people: what is wrong with a policy. */
+export function bareText({ remote, list, reason }: BareDrop): string {
   const names = list === undefined ? 'its name has no' : `none of the names of list ${list} has an`;
-  return `policy ${policy}: drop ${remote} would match nothing, for ${names} address (${reason})`;
+  return `drop ${remote} would match nothing, for ${names} address (${reason})`;
 }
 
 function keyOf({ policy, remote }: BareDrop): string {

@@ -61,8 +61,6 @@ export interface PushOptions {
   /** Refuse unless the head has this version (0: no release yet). */
   readonly ifVersion?: number | undefined;
   readonly dryRun?: boolean;
-  /** Only true takes drop rules that are left without any address, for their names do not resolve. */
-  readonly allowUnresolved?: boolean;
   /** What guards refuse otherwise; of a rollback, `allowUnreachable`. */
   readonly permits?: Partial<PushPermits>;
 }
@@ -125,6 +123,8 @@ const DEGRADED_CHARS = 120;
 const FAILED_NAMES_SHOWN = 8;
 /** What a list of a source is refused by that would leave a drop rule without an address. It is tried again. */
 const NAMES_NOT_RESOLVED = 'names-not-resolved';
+/** The guard of pushes that would do so. */
+const UNRESOLVED = 'unresolved';
 /** So long a wait is told of: names are damped. */
 const NAMES_DAMPED_MS = 60_000;
 /** Between two rounds of asking for names at least, so that one with thousands of names asks for many of them together. */
@@ -311,12 +311,12 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
     if (moved !== undefined) return moved;
     const read = this.ingested(pushed, input);
     if (read.kind === 'rejects') return read;
-    if (options.allowUnresolved !== true && isSound(read.ruleSet)) this.checkDrops(read.ruleSet);
     const detail = input.files.filter(({ role }) => role === 'pushed').map(({ name }) => name);
     const origin: Origin = { cause: 'push', detail: detail.join(', ') };
     const { permits = {}, dryRun = false } = options;
     const judge = async (plan: Plan): Promise<readonly GuardRefusal[]> => [
       ...this.judgePush(plan, permits),
+      ...(permits.allowUnresolved === true ? [] : this.bareRefusals(plan)),
       ...(permits.allowUnreachable === true ? [] : await this.cutOff(plan, PUSH_ADVICE)),
     ];
     return this.release(read.ruleSet, origin, { notes: read.notes, dryRun, judge });
@@ -352,14 +352,18 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
     }
   }
 
-  /** Throws GuardError where a drop rule would be left without any address that is not so already. */
-  private checkDrops(ruleSet: RuleSet): void {
+  /** Policies with a drop rule that would be left without any address, and is not so already. */
+  private bareRefusals({ ruleSet }: Plan): readonly GuardRefusal[] {
     const bare = newBareDrops(this.committer.ruleSet, this.withResolutions(ruleSet));
-    const [first] = bare;
-    if (first === undefined) return;
-    const more = bare.length > 1 ? ` (and ${bare.length - 1} more rules)` : '';
-    const reason = `${bareText(first)}${more}: nothing is stopped by that; --allow-unresolved releases it all the same`;
-    throw new GuardError({ part: first.policy, reason });
+    const policies = [...new Set(bare.map(({ policy }) => policy))];
+    return policies.flatMap((policy) => {
+      const [first, ...others] = bare.filter((drop) => drop.policy === policy);
+      if (first === undefined) return [];
+      const more = others.length > 0 ? ` (and ${others.length} more rules)` : '';
+      const reason = `${bareText(first)}${more}: look at what you push, then add --allow-unresolved`;
+      const after = 1 + others.length;
+      return [{ guard: UNRESOLVED, part: `policy ${policy}`, permit: UNRESOLVED, before: 0, after, reason }];
+    });
   }
 
   private withResolutions(ruleSet: RuleSet): ResolvedRuleSet {

@@ -47,6 +47,8 @@ export interface PushPermits {
   readonly allowDropAll: boolean;
   /** Packets dropped that must get through; also of a rollback. */
   readonly allowUnreachable: boolean;
+  /** Drop rules that are left without any address, for their names do not resolve. */
+  readonly allowUnresolved: boolean;
 }
 export type Permit = keyof PushPermits;
 

@@ -36,7 +36,6 @@ export async function answerPush(push: Push, exchange: ControlExchange, publishe
       publisher.push(input, {
         ifVersion: push.ifVersion,
         dryRun: push.dryRun,
-        allowUnresolved: push.allowUnresolved === true,
         permits: permitsOf(push),
       }),
     (outcome: Refused) => tellRefused(outcome, push.ifVersion, exchange),
@@ -55,6 +54,7 @@ function permitsOf(push: Push): PushPermits {
     allowAcceptAll: push.allowAcceptAll === true,
     allowDropAll: push.allowDropAll === true,
     allowUnreachable: push.allowUnreachable === true,
+    allowUnresolved: push.allowUnresolved === true,
   };
 }
 

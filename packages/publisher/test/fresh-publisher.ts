@@ -59,6 +59,7 @@ export const ALL_PERMITS: PushPermits = {
   allowAcceptAll: true,
   allowDropAll: true,
   allowUnreachable: true,
+  allowUnresolved: true,
 };
 
 /** Pushes and expects a release, with every permit. */
