@@ -5,6 +5,7 @@
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
@@ -56,13 +57,11 @@ export function startPublisherAt(directory, listen, control, args = []) {
   return startDaemon(PUBLISHER, ['--state', state, '--listen', listen, '--control', control, ...args]);
 }
 
-/** The trust line of the publisher in `directory`. @param {string} directory @returns {Promise<string>} */
+/** The trust line of the publisher in `directory`, whose state is made if need be. @param {string} directory @returns {Promise<string>} */
 export async function trustOf(directory) {
-  const { code, stdout, stderr } = await run(PUBLISHER, [
-    '--state',
-    join(directory, 'publisher'),
-    '--print-trust',
-  ]);
+  const state = join(directory, 'publisher');
+  const what = existsSync(join(state, 'identity')) ? '--print-trust' : '--init';
+  const { code, stdout, stderr } = await run(PUBLISHER, ['--state', state, what]);
   if (code !== 0) throw new Error(stderr);
   return stdout.trim();
 }

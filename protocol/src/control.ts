@@ -56,6 +56,8 @@ const releasing = {
   ifVersion: optional(uint),
   /** Say what would change; release nothing. */
   dryRun: boolean,
+  /** Release it in a new epoch, above all that was ever released; absent: no. */
+  asNewEpoch: optional(boolean),
   /** When DONE comes: when the release is stored, or when every subscriber connected at the time answered. */
   wait: oneOf('released', 'applied'),
   timeoutMs: integer(0, WAIT_MAX_MS),

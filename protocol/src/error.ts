@@ -52,6 +52,7 @@ export const ErrorCode = {
   badInput: 'bad-input',
   guardRefused: 'guard-refused',
   versionMoved: 'version-moved',
+  publisherBehind: 'publisher-behind',
   noSuchSubscriber: 'no-such-subscriber',
   noSuchPart: 'no-such-part',
   notReady: 'not-ready',

@@ -31,6 +31,7 @@ export interface PushedList {
   readonly text: string | Uint8Array;
   readonly wait?: 'released' | 'applied';
   readonly policy?: string;
+  readonly asNewEpoch?: boolean;
   /** Ends the request, as a `rulectl` that is interrupted does. */
   readonly enough?: (record: ControlRecord) => boolean;
 }
@@ -51,9 +52,9 @@ export class ControlClient {
   }
 
   /** Pushes entries as a list. An answer without an ending means that the publisher went meanwhile. */
-  push({ list, text, wait = 'applied', enough }: PushedList): Promise<Answer> {
+  push({ list, text, wait = 'applied', asNewEpoch, enough }: PushedList): Promise<Answer> {
     const bytes = typeof text === 'string' ? Buffer.from(text) : text;
-    return this.pushFiles({ list, wait }, [{ name: `${list}.txt`, bytes }], enough);
+    return this.pushFiles({ list, wait, asNewEpoch }, [{ name: `${list}.txt`, bytes }], enough);
   }
 
   /** Pushes rules as the policy `default`, or a rule set document. */
@@ -62,7 +63,11 @@ export class ControlClient {
   }
 
   private pushFiles(
-    options: { readonly list?: string; readonly wait: 'released' | 'applied' },
+    options: {
+      readonly list?: string;
+      readonly wait: 'released' | 'applied';
+      readonly asNewEpoch?: boolean | undefined;
+    },
     files: readonly { readonly name: string; readonly bytes: Uint8Array }[],
     enough?: (record: ControlRecord) => boolean,
   ): Promise<Answer> {

@@ -1,4 +1,7 @@
-/** A publisher whose latest state was lost: subscribers prove what they hold, never go down, and follow the new epoch. */
+/**
+ * A publisher whose latest state was lost: subscribers prove what they hold and never go down; nothing old is released for new unless
+ * somebody says so, and then they follow the new epoch.
+ */
 
 import { generateKeyPairSync } from 'node:crypto';
 import { cpSync, mkdirSync, rmSync } from 'node:fs';
@@ -15,7 +18,7 @@ import {
 import { EMPTY_RULE_SET } from '@rulecast/rules';
 import { connect, parseEndpoint } from '@rulecast/vchan';
 import { expect, it } from 'vitest';
-import type { Daemon } from '../processes.mjs';
+import { type Daemon, endpointsIn, rulectl, runPublisher } from '../processes.mjs';
 import { releaseOf } from './control-client.ts';
 import { Gateway } from './gateway.ts';
 import { Scene, within } from './scene.ts';
@@ -43,8 +46,8 @@ it('follows whichever of two publishers with one key it is connected to, always 
   await a.trustLine();
   mkdirSync(b.path('publisher'));
   cpSync(a.path('publisher', 'identity'), b.path('publisher', 'identity'));
-  await a.publisher();
-  await b.publisher();
+  await a.publisher(['--auto-epoch']);
+  await b.publisher(['--auto-epoch', '--start-over']);
   const front = a.path('front.sock');
   const gateway = await Gateway.open(front, a.path('subscribers.sock'));
   a.onClose(() => gateway.close());
@@ -55,19 +58,24 @@ it('follows whichever of two publishers with one key it is connected to, always 
 
   gateway.upstream = b.path('subscribers.sock');
   gateway.drop();
-  expect(await b.control.synced('firewall')).toMatchObject({ epoch: 2, version: 4 });
+  const { epoch = 0 } = await b.control.synced('firewall'); // b started over, in an epoch of its own
+  expect(epoch).toBeGreaterThan(1);
+  expect(await b.control.synced('firewall')).toMatchObject({ epoch, version: 3 });
   await pushVersions(b, 3, 2);
-  expect(await b.control.synced('firewall')).toMatchObject({ epoch: 2, version: 6 });
+  expect(await b.control.synced('firewall')).toMatchObject({ epoch, version: 5 });
 
   gateway.upstream = a.path('subscribers.sock');
   gateway.drop();
-  expect(await a.control.synced('firewall')).toMatchObject({ epoch: 3, version: 4 });
+  expect(await a.control.synced('firewall')).toMatchObject({ epoch: epoch + 1, version: 4 });
   await pushVersions(a, 4, 1);
-  expect(await a.control.synced('firewall')).toMatchObject({ epoch: 3, version: 5 });
+  expect(await a.control.synced('firewall')).toMatchObject({ epoch: epoch + 1, version: 5 });
   expectOnlyUp(subscriber);
 });
 
-it('follows a publisher restored from a backup into a new epoch', async () => {
+/** A publisher restored from a backup at version 3, beside a subscriber that has version 6. */
+async function restored(
+  args: readonly string[],
+): Promise<{ readonly scene: Scene; readonly publisher: Daemon; readonly subscriber: Daemon }> {
   const scene = new Scene();
   let publisher = await scene.publisher();
   const subscriber = await scene.subscriber('firewall');
@@ -75,53 +83,81 @@ it('follows a publisher restored from a backup into a new epoch', async () => {
   await scene.control.synced('firewall');
   await publisher.stop();
   scene.copy('publisher', 'backup');
-  const { head: backedUp } = await withPublisher(scene, (control) => control.status());
   publisher = await scene.publisher();
   await pushVersions(scene, 2, 3);
   expect(await scene.control.synced('firewall')).toMatchObject({ epoch: 1, version: 6 });
   await publisher.kill();
   scene.copy('backup', 'publisher');
-  await scene.publisher();
+  publisher = await scene.publisher(args);
+  return { scene, publisher, subscriber };
+}
+
+// It released the backup's content in a new epoch, by itself and without a word.
+it('offers nothing once it was restored from a backup, says so and what to do, until it is told to go on', async () => {
+  const { scene, publisher, subscriber } = await restored([]);
+  const said = await publisher.logged((line) => line['level'] === 50);
+  expect(said).toMatchObject({ subscriber: 'firewall', epoch: 1, version: 6, head: 3 });
+  expect(said['msg']).toContain('--as-new-epoch');
+  const { head, subscribers } = await scene.control.status();
+  expect(head).toMatchObject({ epoch: 1, version: 3, degraded: [expect.stringContaining('1/6 was proved')] });
+  expect(subscribers).toEqual([
+    expect.objectContaining({ version: 6, lastError: expect.objectContaining({ code: 'publisher-behind' }) }),
+  ]);
+  const refused = await scene.control.push({ list: 'blocked', text: '10.3.0.0\n' });
+  expect(refused.ending).toMatchObject({
+    kind: 'fail',
+    code: 'publisher-behind',
+    text: expect.stringContaining('--as-new-epoch'),
+  });
+  const command = await rulectl(scene.directory, ['rollback', '3', '--as-new-epoch']);
+  expect(command).toMatchObject({ code: 0 });
   expect(await scene.control.synced('firewall')).toMatchObject({ epoch: 2, version: 4 });
-  const { head, parts } = await scene.control.status();
-  expect(head.entries).toBe(backedUp.entries);
-  expect(parts.map(({ changedVersion }) => changedVersion)).toHaveLength(1);
+  await pushVersions(scene, 3, 1);
+  expect(await scene.control.synced('firewall')).toMatchObject({ epoch: 2, version: 5 });
+  expect((await scene.control.status()).head.degraded).toEqual([]);
+  expectOnlyUp(subscriber);
+});
+
+it('goes on with a push of what is to be in force, as a new epoch', async () => {
+  const { scene, publisher, subscriber } = await restored([]);
+  await publisher.logged((line) => line['level'] === 50);
+  releaseOf(await scene.control.push({ list: 'blocked', text: '10.3.0.0\n', asNewEpoch: true }));
+  expect(await scene.control.synced('firewall')).toMatchObject({ epoch: 2, version: 4 });
+  expectOnlyUp(subscriber);
+});
+
+it('goes on by itself with --auto-epoch', async () => {
+  const { scene, subscriber } = await restored(['--auto-epoch']);
+  expect(await scene.control.synced('firewall')).toMatchObject({ epoch: 2, version: 4 });
   await pushVersions(scene, 3, 1);
   expect(await scene.control.synced('firewall')).toMatchObject({ epoch: 2, version: 5 });
   expectOnlyUp(subscriber);
 });
 
-async function withPublisher<T>(scene: Scene, ask: (control: Scene['control']) => Promise<T>): Promise<T> {
-  const publisher = await scene.publisher();
-  const answer = await ask(scene.control);
-  await publisher.stop();
-  return answer;
-}
-
-it('keeps what it enforces while a publisher with a lost store has nothing, and follows its next push', async () => {
+it('keeps what it enforces while a publisher with a lost store does not start, and follows one that starts over', async () => {
   const scene = new Scene();
   let publisher = await scene.publisher();
   const subscriber = await scene.subscriber('firewall');
   await pushVersions(scene, 1, 3);
   await scene.control.pushText('default.rules', 'drop dst=@blocked\naccept\n');
   await scene.control.synced('firewall');
-  for (let loss = 1; loss <= 2; loss++) {
-    await publisher.kill();
-    rmSync(scene.path('publisher', 'store'), { recursive: true });
-    publisher = await scene.publisher();
-    await publisher.logged((line) => line['msg'] === 'subscriber connected');
-    expect(await scene.control.verdict(`10.${loss}.0.2`, 'firewall')).toMatchObject({ action: 'drop' });
-    await publisher.kill(); // what was proved to it is forgotten, and proved again
-    publisher = await scene.publisher();
-    await publisher.logged((line) => line['msg'] === 'subscriber connected');
-    const document = `lists:\n  blocked: { entries: [10.${loss + 1}.0.2] }\npolicies:\n  default:\n    egress: [drop dst=@blocked, accept]\n`;
-    releaseOf(await scene.control.pushText('all.yaml', document));
-    // A push that overtakes the proof is released below it, and once more above it.
-    await scene.control.until(({ head }) => head.epoch === 1 + loss);
-    expect(await scene.control.synced('firewall')).toMatchObject({ epoch: 1 + loss });
-    expect(await scene.control.verdict(`10.${loss + 1}.0.2`, 'firewall')).toMatchObject({ action: 'drop' });
-    expect(await scene.control.verdict(`10.${loss}.0.2`, 'firewall')).toMatchObject({ action: 'accept' });
-  }
+  await publisher.kill();
+  rmSync(scene.path('publisher', 'store'), { recursive: true });
+  const { control, listen } = endpointsIn(scene.directory);
+  const args = ['--state', scene.path('publisher'), '--listen', listen, '--control', control];
+  const { code, stderr } = await runPublisher(args);
+  expect(code).toBe(1);
+  expect(stderr).toMatch(/^rulecast-publisher: .*has no store.*restore it from a backup.*--start-over.*\n$/i);
+  publisher = await scene.publisher(['--start-over']);
+  await publisher.logged((line) => line['msg'] === 'subscriber connected');
+  expect(await scene.control.verdict('10.1.0.2', 'firewall')).toMatchObject({ action: 'drop' });
+  const document =
+    'lists:\n  blocked: { entries: [10.2.0.2] }\npolicies:\n  default:\n    egress: [drop dst=@blocked, accept]\n';
+  releaseOf(await scene.control.pushText('all.yaml', document));
+  const { epoch = 0 } = await scene.control.synced('firewall');
+  expect(epoch).toBeGreaterThan(1);
+  expect(await scene.control.verdict('10.2.0.2', 'firewall')).toMatchObject({ action: 'drop' });
+  expect(await scene.control.verdict('10.1.0.2', 'firewall')).toMatchObject({ action: 'accept' });
   expectOnlyUp(subscriber);
 });
 

@@ -56,7 +56,7 @@ export class Scene {
     return this.keep(await startSubscriberOf(await this.trustLine(), connect, name, [...state, ...args]));
   }
 
-  /** The publisher's trust line; its identity is made if need be. */
+  /** The publisher's trust line; its state is made if need be. */
   async trustLine(): Promise<string> {
     this.trust ??= await trustOf(this.directory);
     return this.trust;

@@ -1,7 +1,9 @@
 /** State files that are torn, flipped or foreign: a sentence and an exit code, or the last good release; nothing is destroyed. */
 
 import {
+  chmodSync,
   copyFileSync,
+  existsSync,
   mkdirSync,
   readdirSync,
   readFileSync,
@@ -104,11 +106,18 @@ describe('a publisher', () => {
     },
   );
 
-  it('says in a sentence that the store is of another identity', async () => {
+  it('says in a sentence that its identity is missing, or that the store is of another, and makes none', async () => {
     rmSync(scene.path('publisher', 'identity'));
-    const { code, stderr } = await load();
-    expect(code).toBe(1);
-    expect(stderr).toContain('this store belongs to another identity file');
+    const missing = await load();
+    expect(missing.code).toBe(1);
+    expect(missing.stderr).toMatch(
+      /^rulecast-publisher: .*identity.* is missing: restore it from a backup.*\n$/,
+    );
+    expect(existsSync(scene.path('publisher', 'identity'))).toBe(false);
+    openIdentity(scene.path('publisher', 'identity'));
+    const other = await load();
+    expect(other.code).toBe(1);
+    expect(other.stderr).toContain('this store belongs to another identity file');
     copyFileSync(scene.path('good', 'identity'), scene.path('publisher', 'identity'));
     expect(await load()).toMatchObject({ version: 3 });
   });
@@ -123,6 +132,52 @@ describe('a publisher', () => {
     writeFileSync(scene.path('publisher', 'store', 'lock.mdb'), Buffer.alloc(8192, 0x5a));
     expect(await load()).toMatchObject({ version: 3 });
     await expectGoodCopyWorks();
+  });
+
+  // It was taken for a first start: version 1 was given again.
+  it.each(['missing', 'empty'])('says in a sentence that data.mdb is %s, and makes none', async (what) => {
+    const path = scene.path('publisher', 'store', 'data.mdb');
+    if (what === 'missing') rmSync(path);
+    else truncateSync(path, 0);
+    const { code, stderr } = await load();
+    expect(code).toBe(1);
+    expect(stderr).toMatch(
+      /^rulecast-publisher: .*missing or empty.*Restore it from a backup.*--start-over.*\n$/,
+    );
+    expect(existsSync(path) && statSync(path).size > 0).toBe(false);
+    await expectGoodCopyWorks();
+  });
+
+  it('says in a sentence that others may read its key', async () => {
+    const path = scene.path('publisher', 'identity');
+    chmodSync(path, 0o644);
+    const { code, stderr } = await load();
+    expect(code).toBe(1);
+    expect(stderr).toContain(`chmod 600 ${path}`);
+    chmodSync(path, 0o600);
+    expect(await load()).toMatchObject({ version: 3 });
+  });
+
+  // It made a new identity there, and printed that.
+  it('prints no trust line of a state that is not there, and makes none', async () => {
+    const path = scene.path('publisehr');
+    const { code, stdout, stderr } = await runPublisher(['--state', path, '--print-trust']);
+    expect({ code, stdout }).toEqual({ code: 1, stdout: '' });
+    expect(stderr).toMatch(/^rulecast-publisher: there is no identity file .*publisehr.*--init.*\n$/);
+    expect(existsSync(path)).toBe(false);
+  });
+
+  it('prints the trust line of a publisher that is just starting', async () => {
+    const fresh = new Scene();
+    const { control, listen } = endpointsIn(fresh.directory);
+    const state = ['--state', fresh.path('publisher')];
+    const printed = runPublisher([...state, '--print-trust']);
+    const publisher = fresh.publisher();
+    expect(await printed).toMatchObject({ code: 0, stdout: expect.stringMatching(/^rulecast1:\S+\n$/) });
+    await (await publisher).stop();
+    expect(await runPublisher([...state, '--listen', listen, '--control', control, '--init'])).toMatchObject(
+      await printed,
+    );
   });
 
   it('refuses a store that is torn anywhere, and destroys nothing of it', async () => {

@@ -7,6 +7,7 @@ import { setImmediate } from 'node:timers/promises';
 import {
   boundText,
   CHANGED_PARTS_SHOWN_MAX,
+  compareRelease,
   diffRuleSets,
   ENTRIES_MAX,
   ErrorCode,
@@ -61,6 +62,14 @@ export interface Encoder {
   encodeSnapshot(ruleSet: RuleSet): Promise<Uint8Array>;
 }
 
+/** Which release. */
+export type ReleaseIdentity = Pick<Manifest, 'epoch' | 'version'>;
+
+/** A subscriber proved a release that this publisher lacks: its state is older than what it released, and gives no number meanwhile. */
+export class BehindError extends Error {
+  readonly code = ErrorCode.publisherBehind;
+}
+
 export interface CommitterOptions {
   readonly store: Store;
   readonly encoder: Encoder;
@@ -79,7 +88,7 @@ export class Committer {
   constructor(options: CommitterOptions) {
     this.options = options;
     this.current = options.store.load(options.identity);
-    this.epoch = this.current?.manifest.epoch ?? 1;
+    this.epoch = this.current?.manifest.epoch ?? options.store.firstEpoch;
   }
 
   /** The newest release; undefined before the first. */
@@ -114,11 +123,50 @@ export class Committer {
     };
   }
 
+  /** The newest release that was proved and is not here, unless an epoch above it is open. */
+  get behind(): ReleaseIdentity | undefined {
+    const key = this.options.store.behind;
+    return key === undefined || key[0] < this.epoch ? undefined : { epoch: key[0], version: key[1] };
+  }
+
+  /** Notes a release that was proved and is not here; returns whether that is news. Throws StoreError. */
+  noteBehind({ epoch, version }: ReleaseIdentity): boolean {
+    const { behind } = this;
+    if (epoch < this.epoch || (behind !== undefined && compareRelease(behind, { epoch, version }) >= 0))
+      return false;
+    this.options.store.noteBehind([epoch, version]);
+    return true;
+  }
+
+  /** Throws BehindError where a release would be given a number that may have been given before. */
+  checkNotBehind(): void {
+    const { behind } = this;
+    if (behind === undefined) return;
+    const { epoch, version } = this.current?.manifest ?? { epoch: 0, version: 0 };
+    const head = version === 0 ? 'nothing' : `${epoch}/${version}`;
+    throw new BehindError(
+      `a subscriber proved release ${behind.epoch}/${behind.version} and this publisher has ${head}: its state is older than what it released. Stop it and restore the newer state, or go on from here above all that was released: rulectl push --as-new-epoch FILE, or rulectl rollback --as-new-epoch VERSION`,
+    );
+  }
+
+  /** Like `commit`, in a new epoch, also where nothing changes. */
+  async commitInNewEpoch(plan: Plan, origin: Origin): Promise<Release> {
+    const before = this.epoch;
+    this.epoch = Math.max(before, this.options.store.behind?.[0] ?? 0) + 1;
+    try {
+      return await this.commit(plan, origin);
+    } catch (error) {
+      this.epoch = before; // the next request tries again
+      throw error;
+    }
+  }
+
   /**
    * Makes a plan the next release; resolves when it is on disk. A plan without changes makes one in a new epoch only.
-   * Throws StoreError; then the head is what it was.
+   * Throws BehindError, and StoreError; then the head is what it was.
    */
   async commit(plan: Plan, origin: Origin): Promise<Release> {
+    this.checkNotBehind();
     const { store, identity, encoder } = this.options;
     const manifest = this.nextManifest(plan.ruleSet);
     const manifestBytes = encodeManifest(manifest);
@@ -147,27 +195,6 @@ export class Committer {
       createdAtMs: nowMs(),
     };
     return manifestFor(ruleSet, next, previous);
-  }
-
-  /**
-   * Opens an epoch above a release that a subscriber proved to know, and releases the head's content in it, above
-   * everything that was ever signed. Undefined where there is no head (the next release opens the epoch) or the
-   * epoch is open already.
-   */
-  async openEpochAbove(known: Manifest): Promise<Release | undefined> {
-    if (known.epoch < this.epoch) return undefined;
-    const before = this.epoch;
-    this.epoch = known.epoch + 1;
-    if (this.current === undefined) return undefined;
-    try {
-      return await this.commit(await this.plan(this.ruleSet), {
-        cause: 'epoch',
-        detail: `a subscriber proved release ${known.epoch}/${known.version}`,
-      });
-    } catch (error) {
-      this.epoch = before; // the next proof tries again
-      throw error;
-    }
   }
 }
 

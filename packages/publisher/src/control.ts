@@ -5,7 +5,7 @@
 
 import { boundText, type Connection, ErrorCode, type Message, ProtocolError } from '@rulecast/protocol';
 import { UnknownReleaseError } from './archive.ts';
-import { GuardError } from './commit.ts';
+import { BehindError, GuardError } from './commit.ts';
 import { ControlExchange } from './control-exchange.ts';
 import { answerDiff } from './diff-request.ts';
 import { answerHistory } from './history-request.ts';
@@ -84,7 +84,8 @@ export class ControlSession {
 }
 
 function codeOf(error: unknown): ErrorCode {
-  if (error instanceof ProtocolError || error instanceof GuardError) return error.code;
+  if (error instanceof ProtocolError || error instanceof GuardError || error instanceof BehindError)
+    return error.code;
   if (error instanceof UnknownReleaseError) return ErrorCode.unknownRelease;
   return error instanceof StoreError ? ErrorCode.storageFailed : ErrorCode.internal;
 }

@@ -2,6 +2,7 @@
 
 import { homedir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { PublisherConfig } from '@rulecast/formats';
 import {
   DirectoryError,
@@ -23,17 +24,21 @@ import { ProxyError } from '@rulecast/sources';
 import { EndpointError, EndpointInUseError, openCurveKeyPair } from '@rulecast/vchan';
 import { pino } from 'pino';
 import { readConfigFile } from './config-file.ts';
-import { IdentityError, openIdentity } from './identity.ts';
+import { type Identity, IdentityError, readIdentity } from './identity.ts';
 import { LockedError, lockDirectory } from './lock.ts';
 import { Publisher } from './publisher.ts';
 import { dnsResolver, withFixedNames } from './resolve.ts';
 import { serveControl, serveSubscribers } from './serve.ts';
 import { type Settings, SettingsError, settingsOf } from './settings.ts';
 import { SourcesLink } from './sources-link.ts';
+import { openState } from './state.ts';
 import { STORE_DEFAULTS, StoreError, type StoreOptions } from './store.ts';
 
 /** EX_CONFIG of sysexits.h, as `--help` says. */
 const EXIT_CONFIG = 78;
+/** How long a publisher that is just starting may take to make its identity, and how often to look. */
+const IDENTITY_WAIT_MS = 10_000;
+const IDENTITY_LOOK_MS = 50;
 const DAY_MS = 86_400_000;
 const MIB = 2 ** 20;
 
@@ -120,7 +125,25 @@ const cli = strictYargs('rulecast-publisher', new URL('../package.json', import.
   .option('print-trust', {
     type: 'boolean',
     default: false,
-    describe: 'Print the trust line for subscribers, making the identity if need be, and exit',
+    describe:
+      'Print the trust line for subscribers, of a publisher that has started or is just starting, and exit',
+  })
+  .option('init', {
+    type: 'boolean',
+    default: false,
+    describe: 'Make the identity and an empty store where there are none, print the trust line, and exit',
+  })
+  .option('start-over', {
+    type: 'boolean',
+    default: false,
+    describe:
+      'Once, where the store is lost and the identity is not: begin with an empty store, in a new epoch',
+  })
+  .option('auto-epoch', {
+    type: 'boolean',
+    default: false,
+    describe:
+      'Where a subscriber proves a newer release, go on by itself in a new epoch with the content that is here',
   })
   .option('archive-days', {
     type: 'number',
@@ -154,6 +177,7 @@ const cli = strictYargs('rulecast-publisher', new URL('../package.json', import.
     describe: 'Logs are JSON lines on standard error',
   })
   .example('$0 --state ./publisher', 'Listen where rulectl and subscribers of this host look')
+  .example('$0 --state ./publisher --init', 'Make its state before the first start')
   .example('$0 --state ./publisher --print-trust', 'The line to give to rulecast-subscriber --trust')
   .example(
     '$0 --config /etc/rulecast/publisher.yaml',
@@ -191,10 +215,24 @@ async function main(out: Output): Promise<void> {
     const settings = settingsOf(argv, config, argv.config, defaults);
     if (!isPartName(settings.name))
       throw usageError(`--name ${settings.name}: 1 to 63 of A-Z a-z 0-9 . _ -, the first a letter or digit`);
-    if (argv.printTrust) return out.line(formatTrust(openIdentity(settings.identityFile)));
+    if (argv.printTrust) return out.line(formatTrust(await identityOnceThere(settings.identityFile)));
     const resolve = withFixedNames(settings.fixedNames, dnsResolver(settings.dnsServers, settings));
     const lock = await lockDirectory(settings.stateDirectory);
-    const publisher = new Publisher({ ...settings, resolve, logger, ...storeOptions() });
+    if (argv.init) {
+      const { identity, store } = openState(settings, Date.now());
+      await store.close();
+      out.line(formatTrust(identity));
+      return await lock.release();
+    }
+    const { startOver, autoEpoch } = argv;
+    const publisher = new Publisher({
+      ...settings,
+      resolve,
+      logger,
+      startOver,
+      autoEpoch,
+      ...storeOptions(),
+    });
     const sources = config === undefined ? undefined : newSources(publisher, config, settings);
     const sessions = await serveSubscribers(publisher, settings.listen, settings.curve);
     const control = await serveControl(publisher, settings.control, sessions.ask, {
@@ -215,6 +253,18 @@ async function main(out: Output): Promise<void> {
   } catch (error) {
     throw endOf(error);
   }
+}
+
+/** The identity of a publisher, which may be making it just now. Makes none. Throws IdentityError. */
+async function identityOnceThere(file: string): Promise<Identity> {
+  for (let waitedMs = 0; waitedMs <= IDENTITY_WAIT_MS; waitedMs += IDENTITY_LOOK_MS) {
+    const identity = readIdentity(file);
+    if (identity !== undefined) return identity;
+    await sleep(IDENTITY_LOOK_MS);
+  }
+  throw new IdentityError(
+    `there is no identity file ${file}: is --state that of your publisher? Its first start makes one, and so does --init`,
+  );
 }
 
 /** What a person can do something about, as the end of the program; anything else as it is. */

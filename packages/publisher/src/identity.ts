@@ -2,7 +2,8 @@
  * The publisher's identity: its lineage and signing key, made once, kept in one file that only its owner can read.
  *
  * The file is the lineage: who holds it can sign for it. It is apart from the store, so that a lost store does not
- * lose the identity, and a copied store does not carry it.
+ * lose the identity, and a copied store does not carry it. An identity that was there before and has no store has lost it: whoever makes one makes
+ * the store first.
  */
 
 import {
@@ -12,7 +13,7 @@ import {
   type KeyObject,
   randomBytes,
 } from 'node:crypto';
-import { closeSync, fsyncSync, linkSync, openSync, readFileSync, rmSync, writeSync } from 'node:fs';
+import { closeSync, fsyncSync, linkSync, openSync, readFileSync, rmSync, statSync, writeSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { DirectoryError, makeDirectory } from '@rulecast/program/directory';
 import type { Trust } from '@rulecast/protocol';
@@ -28,19 +29,48 @@ export class IdentityError extends Error {
 
 const HEADER = 'rulecast-identity 1';
 
+/** Who may read or change the file, and who may put another in its place, besides its owner. */
+const OTHERS_MASK = 0o077;
+const OTHERS_WRITE_MASK = 0o022;
+const STICKY = 0o1000;
+
 /** Reads the identity file, or makes it (mode 0600) where there is none. Throws IdentityError and DirectoryError. */
 export function openIdentity(path: string): Identity {
+  const found = readIdentity(path);
+  if (found !== undefined) return found;
+  createIdentityFile(path);
+  const made = readIdentity(path);
+  if (made === undefined) throw new IdentityError(`the identity file ${path} went as soon as it was made`);
+  return made;
+}
+
+/** The identity in a file; undefined where there is none. Throws IdentityError, also where others than its owner may read the file. */
+export function readIdentity(path: string): Identity | undefined {
   let text: string;
   try {
     text = readFileSync(path, 'utf8');
+    checkOwnersAlone(path);
   } catch (cause) {
-    if ((cause as NodeJS.ErrnoException).code !== 'ENOENT') {
-      throw new IdentityError(`cannot read the identity file ${path}`, { cause });
-    }
-    createIdentityFile(path);
-    text = readFileSync(path, 'utf8');
+    if (cause instanceof IdentityError) throw cause;
+    if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    throw new IdentityError(`cannot read the identity file ${path}`, { cause });
   }
   return parseIdentity(path, text);
+}
+
+function checkOwnersAlone(path: string): void {
+  if ((statSync(path).mode & OTHERS_MASK) !== 0) {
+    throw new IdentityError(
+      `${path} holds the signing key and others may read or change it: chmod 600 ${path}; if others may have read it, every subscriber needs a new one`,
+    );
+  }
+  const directory = dirname(path);
+  const { mode } = statSync(directory);
+  if ((mode & OTHERS_WRITE_MASK) !== 0 && (mode & STICKY) === 0) {
+    throw new IdentityError(
+      `${directory} holds the signing key and others may put another in its place: chmod go-w ${directory}`,
+    );
+  }
 }
 
 function parseIdentity(path: string, text: string): Identity {

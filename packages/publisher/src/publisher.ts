@@ -4,7 +4,6 @@
  */
 
 import { EventEmitter } from 'node:events';
-import { join } from 'node:path';
 import {
   type IngestNote,
   type IngestResult,
@@ -26,23 +25,20 @@ import { type BatchOutcome, type Clock, Damper, type DeliveryRefusal, SYSTEM_CLO
 import type { Logger } from 'pino';
 import { Archive, type PartFilter, restored } from './archive.ts';
 import { bareText, newBareDrops, type ResolvedRuleSet } from './bare-drop.ts';
-import { Committer, GuardError, type Origin, type Plan } from './commit.ts';
-import { type Identity, openIdentity } from './identity.ts';
+import { Committer, GuardError, type Origin, type Plan, type ReleaseIdentity } from './commit.ts';
+import type { Identity } from './identity.ts';
 import { type ListUpdate, listChanges, withLists } from './list-update.ts';
 import { unreachable } from './must-reach.ts';
 import { changedNames, type FailedName, failedNameText, NAME_LIMITS, Names } from './names.ts';
 import { type GuardRefusal, judgePush, type PushPermits } from './push-guard.ts';
 import type { ResolveName } from './resolve.ts';
-import { type Release, Store, type StoreOptions } from './store.ts';
+import { openState, type StateOptions } from './state.ts';
+import type { Release, Store } from './store.ts';
 import { Subscribers } from './subscribers.ts';
 import { Transfers } from './transfer.ts';
 import { Workshop } from './work.ts';
 
-export interface PublisherOptions extends StoreOptions {
-  /** Holds the store. */
-  readonly stateDirectory: string;
-  /** Default: `identity` in the state directory. */
-  readonly identityFile?: string | undefined;
+export interface PublisherOptions extends StateOptions {
   /** Its name in WELCOME; 1 to 63 of `A-Z a-z 0-9 . _ -`. */
   readonly name: string;
   readonly resolve: ResolveName;
@@ -51,6 +47,8 @@ export interface PublisherOptions extends StoreOptions {
   readonly nowMs?: () => number;
   /** What names age by, and what wakes their refresh; default that of the system. */
   readonly clock?: Clock;
+  /** True: goes on in a new epoch by itself where a subscriber proves a newer release, with the content that this publisher has. */
+  readonly autoEpoch?: boolean | undefined;
   /** How long accept rules keep the addresses of a name that does not resolve; default 24 hours. */
   readonly nameAgeMs?: number | undefined;
   /** Packets that no release may drop. */
@@ -63,6 +61,8 @@ export interface PushOptions {
   readonly dryRun?: boolean;
   /** What guards refuse otherwise; of a rollback, `allowUnreachable`. */
   readonly permits?: Partial<PushPermits>;
+  /** True: release it in a new epoch, above all that was ever released, also where the head says the same. */
+  readonly asNewEpoch?: boolean | undefined;
 }
 
 /** A rule set that could be released, and was unless it was a dry run or says what the head says. */
@@ -110,6 +110,7 @@ export interface ListKeeper {
 interface Releasing {
   readonly notes?: readonly IngestNote[];
   readonly dryRun?: boolean;
+  readonly asNewEpoch?: boolean | undefined;
   /** What there is against it. */
   readonly judge: (plan: Plan) => Promise<readonly GuardRefusal[]>;
 }
@@ -141,6 +142,7 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
   readonly transfers: Transfers;
   readonly archive: Archive;
   private readonly committer: Committer;
+  private readonly autoEpoch: boolean;
   private readonly workshop = new Workshop();
   private readonly clock: Clock;
   private readonly names: Names;
@@ -178,8 +180,16 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
       ...(nameAgeMs === undefined ? {} : { acceptAgeMs: nameAgeMs }),
     });
     this.mustReach = options.mustReach ?? [];
-    this.identity = openIdentity(options.identityFile ?? join(options.stateDirectory, 'identity'));
-    this.store = new Store(join(options.stateDirectory, 'store'), options);
+    this.autoEpoch = options.autoEpoch === true;
+    const { identity, store, startedOver } = openState(options, this.startedAtMs);
+    this.identity = identity;
+    this.store = store;
+    if (startedOver) {
+      this.logger.warn(
+        { epoch: store.firstEpoch },
+        'started over with an empty store: the next push opens a new epoch',
+      );
+    }
     this.committer = new Committer({
       store: this.store,
       identity: this.identity,
@@ -196,6 +206,11 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
     return this.committer.head;
   }
 
+  /** The release that a subscriber proved and that is not here: until an epoch above it is open nothing is offered. */
+  get behind(): ReleaseIdentity | undefined {
+    return this.committer.behind;
+  }
+
   /** What does not work as it should, each a sentence. */
   get degraded(): readonly string[] {
     const nowMs = this.clock.monotonicMs();
@@ -205,7 +220,14 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
     const more = this.failedNames.length - shown.length;
     const names = more > 0 ? [...shown, `${more} more names do not resolve`] : shown;
     const trouble = this.namesTrouble === undefined ? [] : [this.namesTrouble.slice(0, DEGRADED_CHARS)];
-    return [...(this.keeper?.degraded ?? []), ...trouble, ...names].slice(0, DEGRADED_MAX);
+    const { behind } = this;
+    const lost =
+      behind === undefined
+        ? []
+        : [
+            `nothing is offered: ${behind.epoch}/${behind.version} was proved and is not here; restore it, or push --as-new-epoch`,
+          ];
+    return [...lost, ...(this.keeper?.degraded ?? []), ...trouble, ...names].slice(0, DEGRADED_MAX);
   }
 
   /** Packets that no release may drop from now on. */
@@ -220,7 +242,7 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
 
   /**
    * Puts lists of sources in force as one release, if anything differs; undefined removes one. Lists that the rule set cannot have so are left as they
-   * were and named. Throws StoreError; then nothing changed.
+   * were and named. Throws BehindError and StoreError; then nothing changed.
    */
   updateLists(batch: ReadonlyMap<string, List | undefined>): Promise<BatchOutcome> {
     return this.ahead(async () => {
@@ -293,7 +315,7 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
     return { ...rest, refused: new Map([...rest.refused, ...held]) };
   }
 
-  /** Reads, checks and releases what was pushed. Throws GuardError, ProtocolError and StoreError; then nothing changed. */
+  /** Reads, checks and releases what was pushed. Throws BehindError, GuardError, ProtocolError and StoreError; then nothing changed. */
   push(input: PushInput, options: PushOptions = {}): Promise<PushOutcome> {
     return this.ahead(async () => {
       const moved = this.movedFrom(options.ifVersion);
@@ -313,13 +335,13 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
     if (read.kind === 'rejects') return read;
     const detail = input.files.filter(({ role }) => role === 'pushed').map(({ name }) => name);
     const origin: Origin = { cause: 'push', detail: detail.join(', ') };
-    const { permits = {}, dryRun = false } = options;
+    const { permits = {}, dryRun = false, asNewEpoch } = options;
     const judge = async (plan: Plan): Promise<readonly GuardRefusal[]> => [
       ...this.judgePush(plan, permits),
       ...(permits.allowUnresolved === true ? [] : this.bareRefusals(plan)),
       ...(permits.allowUnreachable === true ? [] : await this.cutOff(plan, PUSH_ADVICE)),
     ];
-    return this.release(read.ruleSet, origin, { notes: read.notes, dryRun, judge });
+    return this.release(read.ruleSet, origin, { notes: read.notes, dryRun, asNewEpoch, judge });
   }
 
   private judgePush(plan: Plan, permits: Partial<PushPermits>): readonly GuardRefusal[] {
@@ -391,10 +413,10 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
       }
       const isPart = only.list !== undefined || only.policy !== undefined;
       const detail = `to version ${version}${isPart ? `, ${part} only` : ''}`;
-      const { permits, dryRun = false } = options;
+      const { permits, dryRun = false, asNewEpoch } = options;
       const judge = async (plan: Plan): Promise<readonly GuardRefusal[]> =>
         permits?.allowUnreachable === true ? [] : this.cutOff(plan, PUSH_ADVICE);
-      return this.release(ruleSet, { cause: 'rollback', detail }, { dryRun, judge });
+      return this.release(ruleSet, { cause: 'rollback', detail }, { dryRun, asNewEpoch, judge });
     });
   }
 
@@ -410,8 +432,10 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
   private async release(
     ruleSet: RuleSet,
     origin: Origin,
-    { notes = [], dryRun = false, judge }: Releasing,
+    { notes = [], dryRun = false, asNewEpoch, judge }: Releasing,
   ): Promise<ReleaseOutcome | Guarded> {
+    const inNewEpoch = asNewEpoch === true || (this.autoEpoch && this.behind !== undefined);
+    if (!inNewEpoch) this.committer.checkNotBehind();
     const { resolutions, failed } = this.names.resolved(ruleSet);
     const plan = this.withoutOperands(await this.committer.plan({ ...ruleSet, resolutions }));
     const refusals = plan.changed ? await judge(plan) : [];
@@ -419,10 +443,11 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
     const result = { plan, notes, failedNames: failed };
     if (dryRun) return { kind: 'planned', ...result, head: this.head };
     this.failedNames = failed;
-    if (plan.changed) this.announce(await this.committer.commit(plan, origin));
+    if (inNewEpoch) this.announce(await this.committer.commitInNewEpoch(plan, origin));
+    else if (plan.changed) this.announce(await this.committer.commit(plan, origin));
     this.names.keepOnly(ruleSet, ...this.drafts);
     this.scheduleNames();
-    if (!plan.changed) return { kind: 'unchanged', ...result, head: this.head };
+    if (!plan.changed && !inNewEpoch) return { kind: 'unchanged', ...result, head: this.head };
     const { head } = this;
     return { kind: 'released', ...result, head };
   }
@@ -452,7 +477,7 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
     this.cancelNameRelease?.();
     this.cancelNameRelease = undefined;
     return this.serially(async () => {
-      if (this.isClosed || this.head === undefined) return;
+      if (this.isClosed || this.head === undefined || this.behind !== undefined) return;
       const nowMs = this.clock.monotonicMs();
       const waitMs = this.nameDamper.waitMs(nowMs);
       this.tellDamped(waitMs >= NAMES_DAMPED_MS);
@@ -517,18 +542,27 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
   }
 
   /**
-   * A subscriber proved a release above the head: this lineage's latest state was lost. The head's content is released
-   * above that; where there is no head, the next push is, and until then the subscriber keeps what it has.
+   * A subscriber proved a release that is not here: this lineage's latest state was lost. From now on nothing is offered and no version given,
+   * until a push or a rollback opens an epoch above it, or with `autoEpoch` at once. Throws StoreError.
    */
-  openEpoch(known: Manifest): Promise<void> {
+  proved(known: Manifest, subscriber: string): Promise<void> {
     return this.serially(async () => {
-      const release = await this.committer.openEpochAbove(known);
-      if (release === undefined) return;
-      this.logger.warn(
-        { epoch: release.manifest.epoch },
-        'a subscriber proved a newer release: opened a new epoch',
+      const { epoch, version } = known;
+      if (!this.committer.noteBehind(known)) return;
+      if (this.autoEpoch && this.head !== undefined) {
+        const detail = `a subscriber proved release ${epoch}/${version}`;
+        const release = await this.committer.commitInNewEpoch(await this.committer.plan(this.head.ruleSet), {
+          cause: 'epoch',
+          detail,
+        });
+        this.logger.warn({ epoch: release.manifest.epoch }, `${detail}: opened a new epoch`);
+        return this.announce(release);
+      }
+      this.logger.error(
+        { subscriber, epoch, version, head: this.head?.manifest.version ?? 0 },
+        'a subscriber proved a release that is not here: this state is older than what it released, and nothing is offered; restore the newer state, or go on with rulectl push or rollback --as-new-epoch',
       );
-      this.announce(release);
+      this.subscribers.emit('change');
     });
   }
 

@@ -36,6 +36,7 @@ export async function answerPush(push: Push, exchange: ControlExchange, publishe
       publisher.push(input, {
         ifVersion: push.ifVersion,
         dryRun: push.dryRun,
+        asNewEpoch: push.asNewEpoch,
         permits: permitsOf(push),
       }),
     (outcome: Refused) => tellRefused(outcome, push.ifVersion, exchange),

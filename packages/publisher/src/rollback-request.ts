@@ -11,13 +11,13 @@ export async function answerRollback(
   exchange: ControlExchange,
   publisher: Publisher,
 ): Promise<void> {
-  const { version, list, policy, ifVersion, dryRun } = request;
+  const { version, list, policy, ifVersion, dryRun, asNewEpoch } = request;
   const permits = { allowUnreachable: request.allowUnreachable === true };
   await answerWithRelease(
     request,
     exchange,
     publisher,
-    () => publisher.rollback(version, { list, policy }, { ifVersion, dryRun, permits }),
+    () => publisher.rollback(version, { list, policy }, { ifVersion, dryRun, asNewEpoch, permits }),
     (moved) => tellVersionMoved(moved, ifVersion, exchange),
   );
 }

@@ -268,10 +268,17 @@ export class SubscriberSession {
     if (claimed === undefined || known === undefined || compareRelease(known, claimed) !== 0) {
       return this.diverge();
     }
-    this.publisher.openEpoch(known).then(
-      () => this.offerIfDue(), // where another subscriber's proof had opened the epoch, no release comes now
+    const { name = '' } = this.entry ?? {};
+    this.publisher.proved(known, name).then(
+      () => {
+        if (this.publisher.behind !== undefined) {
+          const text = `it proved release ${known.epoch}/${known.version}, which this publisher has not: nothing is offered`;
+          this.noteError(ErrorCode.publisherBehind, text);
+        }
+        this.offerIfDue(); // where an epoch above it is open, no release comes now
+      },
       (error: unknown) => {
-        this.publisher.logger.error({ err: error, subscriber: this.entry?.name }, 'cannot open a new epoch');
+        this.publisher.logger.error({ err: error, subscriber: name }, 'what was proved cannot be noted');
       },
     );
   }
@@ -289,6 +296,7 @@ export class SubscriberSession {
     const { head } = this.publisher;
     const { entry, hello } = this;
     if (head === undefined || entry === undefined || hello === undefined || this.offered === head) return;
+    if (this.publisher.behind !== undefined) return; // what it has may be older than what subscribers have
     if (entry.held !== undefined && Buffer.from(entry.held.hash).equals(head.hash)) return;
     if (entry.refused.includes(hexOf(head.hash))) return;
     const { parts } = head.manifest;

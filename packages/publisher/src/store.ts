@@ -6,6 +6,8 @@
  *   deltas     [epoch, version] -> delta from the release before
  *   snapshots  [epoch, version] -> snapshot of that release (a delta from nothing)
  *   meta       "head"           -> [epoch, version] as two u64
+ *              "begun"          -> [epoch of the first release, 0], from when the store was made
+ *              "behind"         -> [epoch, version] that a subscriber proved and this store lacks; gone once an epoch above it is open
  *
  * A release costs its own delta. A snapshot is added when the deltas since the last one outweigh it or are many, so
  * that a bounded amount is replayed. The same deltas are the wire history, kept by bytes, and with the snapshots the
@@ -19,6 +21,7 @@
  */
 
 import { join } from 'node:path';
+import { setImmediate } from 'node:timers/promises';
 import { makeDirectory } from '@rulecast/program/directory';
 import {
   applyDelta,
@@ -161,6 +164,45 @@ export class Store {
     }
   }
 
+  /** Whether nothing was ever written to it. */
+  get isNew(): boolean {
+    return this.root.get('begun') === undefined && this.root.get('head') === undefined;
+  }
+
+  get hasReleases(): boolean {
+    return this.root.get('head') !== undefined;
+  }
+
+  /** Marks a new store as one that has begun, and whose first release opens that epoch; on disk when it returns. Throws StoreError. */
+  begin(epoch: number): void {
+    this.putKey('begun', [epoch, 0]);
+  }
+
+  /** The epoch that the first release opens. */
+  get firstEpoch(): number {
+    const begun = this.root.get('begun');
+    return begun === undefined ? 1 : decodeKey(begun)[0];
+  }
+
+  /** The newest release that was proved and is not here; undefined if there is none. */
+  get behind(): ReleaseKey | undefined {
+    const bytes = this.root.get('behind');
+    return bytes === undefined ? undefined : decodeKey(bytes);
+  }
+
+  /** Notes a release that was proved and is not here; on disk when it returns. Throws StoreError. */
+  noteBehind(key: ReleaseKey): void {
+    this.putKey('behind', key);
+  }
+
+  private putKey(name: string, key: ReleaseKey): void {
+    try {
+      this.root.transactionSync(() => this.root.put(name, encodeKey(key)));
+    } catch (cause) {
+      throw new StoreError('cannot write to the store; is the disk full?', { cause });
+    }
+  }
+
   // ── Load ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
   /**
@@ -267,6 +309,7 @@ export class Store {
         if (snapshotBytes !== undefined) this.snapshots.put([...key], snapshotBytes);
         this.prune(history, kept);
         this.root.put('head', encodeKey(key));
+        if ((this.behind?.[0] ?? key[0]) < key[0]) this.root.remove('behind');
       });
     } catch (cause) {
       if (cause instanceof StoreError) throw cause;
@@ -414,6 +457,7 @@ export class Store {
   }
 
   async close(): Promise<void> {
+    await setImmediate(); // closing in the turn in which it was opened never ends
     await this.root.close();
   }
 }

@@ -165,19 +165,13 @@ describe('a rollback', () => {
 
 describe('a history', () => {
   it('has each release with its cause and counts, the newest first, and no more than asked for', async () => {
-    const { publisher, control } = await house();
+    const { publisher, control } = await house({ autoEpoch: true });
     expect((await ask(control, { kind: 'history', most: 9 })).records).toEqual([]);
     await release(publisher, { 'a.txt': '192.0.2.1\n192.0.2.3\n', 'x.rules': 'drop dst=@a\n' });
     await release(publisher, { 'a.txt': '192.0.2.1\n' });
     await rollback(control, 1, { list: 'a' });
-    await publisher.openEpoch({
-      lineage: publisher.identity.lineage,
-      epoch: 4,
-      version: 9,
-      previousVersion: 8,
-      createdAtMs: 0,
-      parts: [],
-    });
+    const known = { epoch: 4, version: 9, previousVersion: 8, createdAtMs: 0, parts: [] };
+    await publisher.proved({ lineage: publisher.identity.lineage, ...known }, 'firewall');
     const answer = await ask(control, { kind: 'history', most: 9 });
     const shown = recordsOf(answer, 'history').map((record) => ({
       at: `${record.epoch}/${record.version}`,

@@ -1,12 +1,6 @@
 import { join } from 'node:path';
-import {
-  decodeManifest,
-  type Manifest,
-  manifestHash,
-  ProtocolError,
-  verifySignature,
-} from '@rulecast/protocol';
-import { EMPTY_PREFIX_SET, emptyPolicy, nameListOf, prefixListOf, type RuleSet } from '@rulecast/rules';
+import { decodeManifest, manifestHash, ProtocolError, verifySignature } from '@rulecast/protocol';
+import { emptyPolicy, nameListOf, prefixListOf, type RuleSet } from '@rulecast/rules';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { Committer, GuardError } from '../src/commit.ts';
 import { openIdentity } from '../src/identity.ts';
@@ -35,11 +29,6 @@ const list = (...texts: readonly string[]) => prefixListOf(prefixes(...texts));
 const ONE = ruleSetOf({ a: list('10.0.0.0/8'), b: list('192.0.2.1') });
 const TWO = ruleSetOf({ a: list('10.0.0.0/8'), b: list('192.0.2.2') });
 const THREE = ruleSetOf({ b: list('192.0.2.2') });
-
-/** A release of another life of the lineage. */
-function known(epoch: number, version: number): Manifest {
-  return { lineage: new Uint8Array(16), epoch, version, previousVersion: 0, createdAtMs: 0, parts: [] };
-}
 
 function changedVersions(committer: Committer): Readonly<Record<string, number>> {
   const parts = committer.head?.manifest.parts ?? [];
@@ -194,55 +183,63 @@ describe('a store that cannot be written', () => {
     expect(commit).toHaveBeenCalledTimes(2);
   });
 
-  it('leaves the epoch to be opened by the next proof', async () => {
+  it('leaves the epoch to be opened by the next request', async () => {
     const { committer, store } = freshCommitter();
     await committer.commit(await committer.plan(ONE), PUSHED);
+    committer.noteBehind({ epoch: 1, version: 9 });
     vi.spyOn(store, 'commit').mockRejectedValueOnce(new StoreError('the disk is full'));
-    await expect(committer.openEpochAbove(known(1, 9))).rejects.toThrow(StoreError);
-    expect(committer.head?.manifest.epoch).toBe(1);
-    expect((await committer.openEpochAbove(known(1, 9)))?.manifest.epoch).toBe(2);
+    const plan = await committer.plan(TWO);
+    await expect(committer.commitInNewEpoch(plan, PUSHED)).rejects.toThrow(StoreError);
+    expect(committer).toMatchObject({ head: { manifest: { epoch: 1 } }, behind: { epoch: 1, version: 9 } });
+    expect((await committer.commitInNewEpoch(plan, PUSHED)).manifest.epoch).toBe(2);
   });
 });
 
-describe('an epoch above a proved release', () => {
-  it('is opened with the content of the head, as its first release', async () => {
+describe('a committer that is behind a proved release', () => {
+  // It gave the next number of its old state, and opened an epoch by itself: old content was released for new.
+  it('gives no number, over restarts too, until an epoch is opened above all that was proved', async () => {
     const { committer, reopen } = freshCommitter();
     await committer.commit(await committer.plan(ONE), PUSHED);
-    await committer.commit(await committer.plan(TWO), PUSHED);
-    const release = await committer.openEpochAbove(known(4, 1000));
-    expect(release?.manifest).toMatchObject({ epoch: 5, version: 3, previousVersion: 0 });
+    const head = await committer.commit(await committer.plan(TWO), PUSHED);
+    expect(committer.noteBehind({ epoch: 4, version: 1000 })).toBe(true);
+    for (const each of [committer, reopen()]) {
+      expect(each.behind).toEqual({ epoch: 4, version: 1000 });
+      const refused = each.commit(await each.plan(THREE), PUSHED);
+      await expect(refused).rejects.toMatchObject({
+        code: 'publisher-behind',
+        message: expect.stringMatching(
+          /proved release 4\/1000 and this publisher has 1\/2: .*--as-new-epoch/,
+        ),
+      });
+      expect(each.head?.hash).toEqual(head.hash);
+    }
+    const release = await committer.commitInNewEpoch(await committer.plan(TWO), PUSHED);
+    expect(release.manifest).toMatchObject({ epoch: 5, version: 3, previousVersion: 0 });
     expect(changedVersions(committer)).toEqual({ a: 3, b: 3 });
-    expect(release?.ruleSet).toBe(TWO);
     const again = reopen();
-    expect(again.head?.hash).toEqual(release?.hash);
+    expect(again).toMatchObject({ behind: undefined, head: { hash: release.hash } });
     const next = await again.commit(await again.plan(ONE), PUSHED);
     expect(next.manifest).toMatchObject({ epoch: 5, version: 4, previousVersion: 3 });
   });
 
-  it('waits for the next release where there is no head', async () => {
+  it('gives none where there is no head either, and then the first of a new epoch', async () => {
     const { committer } = freshCommitter();
-    expect(await committer.openEpochAbove(known(2, 7))).toBeUndefined();
-    expect(committer.head).toBeUndefined();
-    const first = await committer.commit(await committer.plan(ONE), PUSHED);
+    committer.noteBehind({ epoch: 2, version: 7 });
+    await expect(committer.commit(await committer.plan(ONE), PUSHED)).rejects.toThrow(/has nothing/);
+    const first = await committer.commitInNewEpoch(await committer.plan(ONE), PUSHED);
     expect(first.manifest).toMatchObject({ epoch: 3, version: 1, previousVersion: 0 });
   });
 
-  it('is opened once, however many prove releases below it', async () => {
+  it('is so by the newest release proved, and not by one below an epoch that is open', async () => {
     const { committer } = freshCommitter();
     await committer.commit(await committer.plan(ONE), PUSHED);
-    const release = await committer.openEpochAbove(known(1, 9));
-    expect(await committer.openEpochAbove(known(1, 12))).toBeUndefined();
-    expect(committer.head).toBe(release);
-    expect((await committer.openEpochAbove(known(2, 50)))?.manifest.epoch).toBe(3);
-  });
-
-  it('holds a rule set without parts too', async () => {
-    const { committer } = freshCommitter();
-    await committer.commit(await committer.plan(ONE), PUSHED);
-    await committer.commit(
-      await committer.plan({ ...ruleSetOf({}), resolutions: new Map([['a.example', EMPTY_PREFIX_SET]]) }),
-      PUSHED,
-    );
-    expect((await committer.openEpochAbove(known(1, 3)))?.manifest.parts).toHaveLength(1);
+    expect(committer.noteBehind({ epoch: 1, version: 12 })).toBe(true);
+    expect(committer.noteBehind({ epoch: 1, version: 9 })).toBe(false);
+    expect(committer.behind).toEqual({ epoch: 1, version: 12 });
+    await committer.commitInNewEpoch(await committer.plan(ONE), PUSHED);
+    expect(committer.noteBehind({ epoch: 1, version: 50 })).toBe(false);
+    expect(committer.behind).toBeUndefined();
+    expect(committer.noteBehind({ epoch: 2, version: 50 })).toBe(true);
+    expect((await committer.commitInNewEpoch(await committer.plan(ONE), PUSHED)).manifest.epoch).toBe(3);
   });
 });

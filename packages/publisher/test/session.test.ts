@@ -399,7 +399,8 @@ describe('a subscriber that claims a release above the head', () => {
     };
   }
 
-  it('and proves it brings a new epoch, which is offered to all', async () => {
+  // The publisher opened an epoch by itself: a restored backup put old content in force everywhere, without a word.
+  it('and proves it ends all offers, and is told of, until a push opens an epoch that is offered to all', async () => {
     const { publisher, endpoint } = await house();
     await release(publisher, { 'hosts.txt': '192.0.2.1\n' });
     const other = await ScriptedSubscriber.greet(endpoint, 'other');
@@ -408,49 +409,113 @@ describe('a subscriber that claims a release above the head', () => {
     const subscriber = await ScriptedSubscriber.greet(endpoint, 'fw', { holds });
     await subscriber.next('prove');
     await subscriber.send(proof);
-    for (const each of [subscriber, other]) {
+    expect(await subscriber.isQuiet()).toBe(true);
+    expect(publisher.degraded).toEqual([
+      expect.stringMatching(/^nothing is offered: 3\/17 was proved .*--as-new-epoch$/),
+    ]);
+    expect(entryOf(publisher, 'fw')).toMatchObject({
+      diverged: false,
+      lastError: { code: 'publisher-behind' },
+    });
+    const files = pushOf({ 'hosts.txt': '192.0.2.2\n' });
+    await expect(publisher.push(files)).rejects.toMatchObject({ code: 'publisher-behind' });
+    await expect(publisher.push(files, { dryRun: true })).rejects.toMatchObject({ code: 'publisher-behind' });
+    await expect(publisher.rollback(1, {})).rejects.toMatchObject({ code: 'publisher-behind' });
+    await expect(publisher.updateLists(new Map([['hosts', undefined]]))).rejects.toMatchObject({
+      code: 'publisher-behind',
+    });
+    const late = await ScriptedSubscriber.greet(endpoint, 'late');
+    expect(await late.isQuiet()).toBe(true);
+    await publisher.push(files, { asNewEpoch: true });
+    for (const each of [subscriber, other, late]) {
       const { offer } = await each.take();
       expect(offer.decoded).toMatchObject({ epoch: 4, version: 2, previousVersion: 0 });
     }
+    expect(publisher.degraded).toEqual([]);
     expect(entryOf(publisher, 'fw')).toMatchObject({ diverged: false, lastError: undefined });
   });
 
-  // The second was once left without an OFFER: the epoch was open, so no release was announced for its proof.
-  it('is offered the new epoch also if another proof opened it', async () => {
+  it('and proves it is offered what the publisher has by a rollback to that, as a new epoch', async () => {
     const { publisher, endpoint } = await house();
     await release(publisher, { 'hosts.txt': '192.0.2.1\n' });
-    const { holds, proof } = lostRelease(publisher, 1, 17);
-    const [one, two] = await Promise.all(
-      ['one', 'two'].map((name) => ScriptedSubscriber.greet(endpoint, name, { holds })),
-    );
-    await one?.next('prove');
-    await two?.next('prove');
-    await one?.send(proof);
-    expect((await one?.take())?.offer.decoded.epoch).toBe(2);
-    await two?.send(proof);
-    expect((await two?.take())?.offer.decoded.epoch).toBe(2);
-    expect(publisher.head?.manifest).toMatchObject({ epoch: 2, version: 2 });
-  });
-
-  it('of the same version but other content has to prove it too', async () => {
-    const { publisher, endpoint } = await house();
-    await release(publisher, { 'hosts.txt': '192.0.2.1\n' });
-    const { holds, proof } = lostRelease(publisher, 1, 1);
-    const subscriber = await ScriptedSubscriber.greet(endpoint, 'fw', { holds });
-    await subscriber.next('prove');
-    await subscriber.send(proof);
-    expect((await subscriber.offer()).decoded.epoch).toBe(2);
-  });
-
-  it('while there is no head is offered the next push, in a new epoch', async () => {
-    const { publisher, endpoint } = await house();
     const { holds, proof } = lostRelease(publisher, 1, 17);
     const subscriber = await ScriptedSubscriber.greet(endpoint, 'fw', { holds });
     await subscriber.next('prove');
     await subscriber.send(proof);
     expect(await subscriber.isQuiet()).toBe(true);
+    expect(await publisher.rollback(1, {}, { asNewEpoch: true })).toMatchObject({ kind: 'released' });
+    expect((await subscriber.take()).offer.decoded).toMatchObject({ epoch: 2, version: 2 });
+  });
+
+  it('and proves it is remembered over a restart: nobody is offered anything before', async () => {
+    const stateDirectory = temporaryDirectory();
+    const { publisher, endpoint } = await house({ stateDirectory });
     await release(publisher, { 'hosts.txt': '192.0.2.1\n' });
-    expect((await subscriber.take()).offer.decoded).toMatchObject({ epoch: 2, version: 1 });
+    const { holds, proof } = lostRelease(publisher, 1, 17);
+    const subscriber = await ScriptedSubscriber.greet(endpoint, 'fw', { holds });
+    await subscriber.next('prove');
+    await subscriber.send(proof);
+    expect(await subscriber.isQuiet()).toBe(true);
+    await publisher.close();
+    const again = await house({ stateDirectory });
+    const other = await ScriptedSubscriber.greet(again.endpoint, 'other');
+    expect(await other.isQuiet()).toBe(true);
+  });
+
+  describe('where epochs are opened by themselves', () => {
+    it('and proves it brings a new epoch, which is offered to all', async () => {
+      const { publisher, endpoint } = await house({ autoEpoch: true });
+      await release(publisher, { 'hosts.txt': '192.0.2.1\n' });
+      const other = await ScriptedSubscriber.greet(endpoint, 'other');
+      await other.take();
+      const { holds, proof } = lostRelease(publisher, 3, 17);
+      const subscriber = await ScriptedSubscriber.greet(endpoint, 'fw', { holds });
+      await subscriber.next('prove');
+      await subscriber.send(proof);
+      for (const each of [subscriber, other]) {
+        const { offer } = await each.take();
+        expect(offer.decoded).toMatchObject({ epoch: 4, version: 2, previousVersion: 0 });
+      }
+      expect(entryOf(publisher, 'fw')).toMatchObject({ diverged: false, lastError: undefined });
+    });
+
+    // The second was once left without an OFFER: the epoch was open, so no release was announced for its proof.
+    it('is offered the new epoch also if another proof opened it', async () => {
+      const { publisher, endpoint } = await house({ autoEpoch: true });
+      await release(publisher, { 'hosts.txt': '192.0.2.1\n' });
+      const { holds, proof } = lostRelease(publisher, 1, 17);
+      const [one, two] = await Promise.all(
+        ['one', 'two'].map((name) => ScriptedSubscriber.greet(endpoint, name, { holds })),
+      );
+      await one?.next('prove');
+      await two?.next('prove');
+      await one?.send(proof);
+      expect((await one?.take())?.offer.decoded.epoch).toBe(2);
+      await two?.send(proof);
+      expect((await two?.take())?.offer.decoded.epoch).toBe(2);
+      expect(publisher.head?.manifest).toMatchObject({ epoch: 2, version: 2 });
+    });
+
+    it('of the same version but other content has to prove it too', async () => {
+      const { publisher, endpoint } = await house({ autoEpoch: true });
+      await release(publisher, { 'hosts.txt': '192.0.2.1\n' });
+      const { holds, proof } = lostRelease(publisher, 1, 1);
+      const subscriber = await ScriptedSubscriber.greet(endpoint, 'fw', { holds });
+      await subscriber.next('prove');
+      await subscriber.send(proof);
+      expect((await subscriber.offer()).decoded.epoch).toBe(2);
+    });
+
+    it('while there is no head is offered the next push, in a new epoch', async () => {
+      const { publisher, endpoint } = await house({ autoEpoch: true });
+      const { holds, proof } = lostRelease(publisher, 1, 17);
+      const subscriber = await ScriptedSubscriber.greet(endpoint, 'fw', { holds });
+      await subscriber.next('prove');
+      await subscriber.send(proof);
+      expect(await subscriber.isQuiet()).toBe(true);
+      await release(publisher, { 'hosts.txt': '192.0.2.1\n' });
+      expect((await subscriber.take()).offer.decoded).toMatchObject({ epoch: 2, version: 1 });
+    });
   });
 
   it.each<

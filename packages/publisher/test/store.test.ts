@@ -32,6 +32,13 @@ class StoreDirectory {
     return store;
   }
 
+  /** Makes the store that goes with the identity, as a first start does. */
+  async begin(): Promise<void> {
+    const store = new Store(this.storePath);
+    if (store.isNew) store.begin(1);
+    await store.close();
+  }
+
   /** Commits rule sets one after the other, then closes the store. */
   async fill(ruleSets: Iterable<RuleSet>, options: StoreOptions = {}): Promise<readonly Release[]> {
     const store = new Store(this.storePath, options);
@@ -575,6 +582,7 @@ describe('a process that is killed', () => {
     killAfter: number | 'itself',
   ): Promise<{ readonly printed: readonly number[]; readonly signal: NodeJS.Signals | null }> {
     const end = killAfter === 'itself' ? ['die'] : [];
+    await directory.begin();
     const child = spawn(process.execPath, [CHILD, directory.path, String(count), ...end], {
       stdio: ['ignore', 'pipe', 'inherit'],
     });

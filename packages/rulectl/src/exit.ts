@@ -65,6 +65,7 @@ export function exitOfFailure(code: string): ExitCode {
       return ExitCode.timeout;
     case ErrorCode.badInput:
     case ErrorCode.guardRefused:
+    case ErrorCode.publisherBehind:
     case ErrorCode.overLimit:
     case ErrorCode.badRuleSet:
     case ErrorCode.noSuchSubscriber:

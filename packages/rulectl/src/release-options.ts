@@ -10,6 +10,7 @@ const DEFAULT_TIMEOUT_SECONDS = '60';
 export interface ReleaseArgs {
   readonly 'if-version': string | undefined;
   readonly 'dry-run': boolean | undefined;
+  readonly 'as-new-epoch': boolean | undefined;
   readonly wait: 'released' | 'applied' | undefined;
   readonly 'no-wait': boolean | undefined;
   readonly timeout: string;
@@ -20,6 +21,7 @@ export interface ReleaseArgs {
 export interface ReleaseFields {
   readonly ifVersion: number | undefined;
   readonly dryRun: boolean;
+  readonly asNewEpoch: true | undefined;
   readonly wait: 'released' | 'applied';
   readonly timeoutMs: number;
 }
@@ -33,6 +35,10 @@ export function withReleaseOptions<A>(yargs: Argv<A>): Argv<A & ReleaseArgs> {
       describe: 'only if the head has this version',
     })
     .option('dry-run', { type: 'boolean', describe: 'say what would change, and release nothing' })
+    .option('as-new-epoch', {
+      type: 'boolean',
+      describe: 'above all that was ever released: for a publisher whose state is older than that',
+    })
     .option('wait', {
       choices: ['released', 'applied'] as const,
       requiresArg: true,
@@ -57,6 +63,7 @@ export function releaseFieldsOf(args: ReleaseArgs): ReleaseFields {
   return {
     ifVersion: args['if-version'] === undefined ? undefined : ifVersionOf(args['if-version']),
     dryRun: args['dry-run'] === true,
+    asNewEpoch: args['as-new-epoch'] === true ? true : undefined,
     wait: args['no-wait'] === true ? 'released' : (args.wait ?? 'applied'),
     timeoutMs: timeoutOf(args.timeout),
   };

@@ -395,6 +395,7 @@ function fullArgs(some: Partial<PushArgs> & Pick<PushArgs, 'control' | 'timeout'
     'replace-all': undefined,
     yes: undefined,
     'if-version': undefined,
+    'as-new-epoch': undefined,
     'dry-run': undefined,
     wait: undefined,
     'no-wait': undefined,

@@ -126,6 +126,7 @@ function askPublisher(args: CheckArgs, terminal: Terminal): Promise<ExitCode> {
     wait: undefined,
     'no-wait': undefined,
     'if-version': undefined,
+    'as-new-epoch': undefined,
     yes: undefined,
   };
   const how = { replace: undefined, merge: undefined, withdraw: undefined, 'replace-all': undefined };

@@ -52,6 +52,7 @@ export function builder(yargs: Argv<{ readonly control: string }>): Argv<Rollbac
     ['$0 rollback 41', 'everything as it was in version 41; asks first'],
     ['$0 rollback 41 --yes', 'at once, as in a script'],
     ['$0 rollback 41 --list drop', 'one list as it was, and the rest as it is'],
+    ['$0 rollback 41 --as-new-epoch', 'go on from here, after the state of the publisher was lost'],
     ['$0 rollback 41 --if-version 43', 'unless somebody has pushed meanwhile'],
   ]);
 }

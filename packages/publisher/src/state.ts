@@ -1,0 +1,94 @@
+/**
+ * A publisher's state: its identity and its store, which go together. Numbers are given once: an identity whose store is lost gives
+ * none again, and a store whose identity is lost gets no other.
+ *
+ *   identity   store        then
+ *   none       none, empty  first start: the store is made, then the identity
+ *   there      begun        goes on
+ *   there      none, empty  refused, or with `startOver` a new epoch above all that were
+ *   none       releases     refused
+ */
+
+import { statSync } from 'node:fs';
+import { join } from 'node:path';
+import { type Identity, IdentityError, openIdentity, readIdentity } from './identity.ts';
+import { Store, StoreError, type StoreOptions } from './store.ts';
+
+export interface StateOptions extends StoreOptions {
+  /** Holds the store. */
+  readonly stateDirectory: string;
+  /** Default: `identity` in the state directory. */
+  readonly identityFile?: string | undefined;
+  /** Makes an empty store for an identity that has lost its own; its first release opens a new epoch. */
+  readonly startOver?: boolean | undefined;
+}
+
+export interface State {
+  readonly identity: Identity;
+  readonly store: Store;
+  /** Whether the store was made anew for an identity that was there. */
+  readonly startedOver: boolean;
+}
+
+/** Opens the state, or makes it where there is none. Throws IdentityError and StoreError; then nothing was made. */
+export function openState(options: StateOptions, nowMs: number): State {
+  const { stateDirectory, startOver } = options;
+  const identityFile = options.identityFile ?? join(stateDirectory, 'identity');
+  const directory = join(stateDirectory, 'store');
+  const found = readIdentity(identityFile);
+  if (found !== undefined && startOver !== true && !hasData(directory))
+    throw lostStore(identityFile, directory);
+  const store = new Store(directory, options);
+  try {
+    const startedOver = begin(store, directory, found !== undefined, identityFile, startOver === true, nowMs);
+    return { identity: found ?? openIdentity(identityFile), store, startedOver };
+  } catch (error) {
+    void store.close();
+    throw error;
+  }
+}
+
+/** Whether a new epoch was begun for an identity that was there. */
+function begin(
+  store: Store,
+  directory: string,
+  hasIdentity: boolean,
+  identityFile: string,
+  startOver: boolean,
+  nowMs: number,
+): boolean {
+  if (!hasIdentity && store.hasReleases) {
+    throw new IdentityError(
+      `the store in ${directory} has releases, and the identity file ${identityFile} that signed them is missing: restore it from a backup, or move the store away to start a new lineage, which every subscriber must be told to trust`,
+    );
+  }
+  if (startOver && store.hasReleases) {
+    throw new StoreError(
+      `the store in ${directory} has releases: start without --start-over, which is for a lost store`,
+    );
+  }
+  if (!store.isNew) return false;
+  if (hasIdentity && !startOver) throw lostStore(identityFile, directory);
+  store.begin(hasIdentity ? epochAboveAll(nowMs) : 1);
+  return hasIdentity;
+}
+
+/** Epochs are counted from 1, or from a clock: one taken from the clock now is above all that were, unless it was set back. */
+function epochAboveAll(nowMs: number): number {
+  return Math.max(2, Math.floor(nowMs / 1000));
+}
+
+function hasData(directory: string): boolean {
+  try {
+    return statSync(join(directory, 'data.mdb')).size > 0;
+  } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return false;
+    throw new StoreError(`cannot open the store in ${directory}`, { cause });
+  }
+}
+
+function lostStore(identityFile: string, directory: string): StoreError {
+  return new StoreError(
+    `the identity ${identityFile} has no store: ${directory} is missing or empty, and an empty one would give version numbers again that were given before. Restore it from a backup, or start once with --start-over: the next push then opens a new epoch`,
+  );
+}

@@ -1,0 +1,135 @@
+/** Identity and store go together: no number is given twice because one of them was lost, and no key is lent. */
+
+import { chmodSync, existsSync, mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { IdentityError } from '../src/identity.ts';
+import { openState } from '../src/state.ts';
+import { StoreError } from '../src/store.ts';
+import { freshPublisher, release, temporaryDirectory } from './fresh-publisher.ts';
+
+const HOSTS = { 'hosts.txt': '192.0.2.1\n' };
+
+/** A state directory in which a version was released. */
+async function used(): Promise<string> {
+  const stateDirectory = temporaryDirectory();
+  const publisher = freshPublisher({ stateDirectory });
+  await release(publisher, HOSTS);
+  await publisher.close();
+  return stateDirectory;
+}
+
+describe('an identity whose store is lost', () => {
+  // It was taken for a first start, and version 1 was given to other content.
+  it.each<[string, (store: string) => void]>([
+    ['missing', (store) => rmSync(store, { recursive: true })],
+    [
+      'an empty directory',
+      (store) => {
+        for (const file of readdirSync(store)) rmSync(join(store, file));
+      },
+    ],
+    ['an empty file', (store) => writeFileSync(join(store, 'data.mdb'), '')],
+  ])('is refused with what to do where it is %s, and nothing is made', async (_title, lose) => {
+    const stateDirectory = await used();
+    const store = join(stateDirectory, 'store');
+    lose(store);
+    const before = existsSync(store) ? readdirSync(store) : undefined;
+    const start = (): unknown => freshPublisher({ stateDirectory });
+    expect(start).toThrow(StoreError);
+    expect(start).toThrow(/has no store: .* is missing or empty.*Restore it from a backup.*--start-over/);
+    expect(existsSync(store) ? readdirSync(store) : undefined).toEqual(before);
+  });
+
+  it('starts over when told to, in an epoch above all that were, also over a restart before the first push', async () => {
+    const stateDirectory = await used();
+    rmSync(join(stateDirectory, 'store'), { recursive: true });
+    const nowMs = (): number => 1_790_000_000_000;
+    const over = freshPublisher({ stateDirectory, startOver: true, nowMs });
+    await over.close();
+    const again = freshPublisher({ stateDirectory, nowMs });
+    const { manifest } = await release(again, HOSTS);
+    expect(manifest).toMatchObject({ epoch: 1_790_000_000, version: 1, previousVersion: 0 });
+    await again.close();
+    expect(() => freshPublisher({ stateDirectory, startOver: true })).toThrow(/start without --start-over/);
+  });
+
+  it('that was copied without its store gives no number either', async () => {
+    const stateDirectory = await used();
+    const identityFile = join(stateDirectory, 'identity');
+    expect(() => freshPublisher({ stateDirectory: temporaryDirectory(), identityFile })).toThrow(
+      /--start-over/,
+    );
+  });
+});
+
+describe('a store whose identity is lost', () => {
+  // A new identity was made beside it.
+  it('is refused with what to do, and no identity is made', async () => {
+    const stateDirectory = await used();
+    const identity = join(stateDirectory, 'identity');
+    renameSync(identity, `${identity}.away`);
+    expect(() => freshPublisher({ stateDirectory })).toThrow(IdentityError);
+    expect(() => freshPublisher({ stateDirectory })).toThrow(
+      /identity file .* is missing: restore it from a backup/,
+    );
+    expect(existsSync(identity)).toBe(false);
+    renameSync(`${identity}.away`, identity);
+    expect(freshPublisher({ stateDirectory }).head?.manifest.version).toBe(1);
+  });
+
+  it('that was made and never written to gets one: a first start that was cut off goes on', async () => {
+    const stateDirectory = temporaryDirectory();
+    await freshPublisher({ stateDirectory }).close();
+    rmSync(join(stateDirectory, 'identity'));
+    expect((await release(freshPublisher({ stateDirectory }), HOSTS)).manifest).toMatchObject({
+      epoch: 1,
+      version: 1,
+    });
+  });
+
+  // LMDB never finished closing in the turn in which it had opened, and neither did --init.
+  it('is closed in the turn in which it was made', async () => {
+    const { store } = openState({ stateDirectory: temporaryDirectory() }, 0);
+    await store.close();
+  });
+
+  it('that LMDB had only begun to make is a first start', () => {
+    const stateDirectory = temporaryDirectory();
+    mkdirSync(join(stateDirectory, 'store'));
+    writeFileSync(join(stateDirectory, 'store', 'data.mdb'), '');
+    expect(freshPublisher({ stateDirectory }).head).toBeUndefined();
+  });
+});
+
+describe('a signing key', () => {
+  it.each([0o640, 0o604, 0o620, 0o602, 0o644, 0o666])(
+    'of mode %o is refused with what to do',
+    async (mode) => {
+      const stateDirectory = await used();
+      const identity = join(stateDirectory, 'identity');
+      chmodSync(identity, mode);
+      expect(() => freshPublisher({ stateDirectory })).toThrow(IdentityError);
+      expect(() => freshPublisher({ stateDirectory })).toThrow(`chmod 600 ${identity}`);
+      chmodSync(identity, 0o600);
+      expect(freshPublisher({ stateDirectory }).head?.manifest.version).toBe(1);
+    },
+  );
+
+  it.each([
+    [0o770, true],
+    [0o702, true],
+    [0o777, true],
+    [0o755, false],
+    [0o1777, false],
+  ])(
+    'in a directory of mode %o, where others may put another in its place or not, is refused: %s',
+    async (mode, isRefused) => {
+      const stateDirectory = await used();
+      chmodSync(stateDirectory, mode);
+      const start = (): unknown => freshPublisher({ stateDirectory });
+      if (isRefused) expect(start).toThrow(`chmod go-w ${stateDirectory}`);
+      else expect(start).not.toThrow();
+    },
+  );
+});
