@@ -22,6 +22,7 @@ import { type Layer, listOfLayers, type Merged, type Merging, nextExpiryMs, unex
 import { type Expression, sameList } from './expression.ts';
 import { FetchError } from './fetch-error.ts';
 import { wholeFamilies } from './finding.ts';
+import { Flapping } from './flapping.ts';
 import {
   judgeChange,
   judgeFirst,
@@ -102,6 +103,8 @@ export class Source {
   private readonly context: SourceContext;
   /** Of the bytes that were read last, and what came of them. */
   private judged: { readonly fingerprint: string; readonly refusal: Refusal | undefined } | undefined;
+  /** Of what is fetched. */
+  private readonly flapping = new Flapping();
   /** Of an expression: what it was made of last. */
   private operands: readonly List[] = [];
   /** Families of which somebody permitted the list to hold all. */
@@ -176,6 +179,7 @@ export class Source {
 
   private async takeInputs(inputs: Inputs, permits: Permits): Promise<LoadResult> {
     const { fingerprint } = inputs;
+    const nowMs = this.context.time.nowMs();
     this.fetchedAtMs = inputs.fetchedAtMs;
     const isPermitted = Object.values(permits).includes(true);
     if (fingerprint !== undefined && fingerprint === this.judged?.fingerprint && !isPermitted) {
@@ -187,6 +191,11 @@ export class Source {
     const refusal = result.kind === 'refused' ? { code: result.code, reason: result.reason } : undefined;
     this.judged = fingerprint === undefined ? undefined : { fingerprint, refusal };
     if (result.kind === 'refused') return this.failed(result, undefined);
+    const waitMs = fingerprint === undefined ? 0 : this.flapping.takeInMs(result.list, nowMs, isPermitted);
+    if (waitMs > 0) {
+      this.judged = undefined; // it is read again, and taken if it is there still
+      return this.failed(flappingRefusal(waitMs), undefined);
+    }
     this.report = result;
     await this.setFresh(result.list);
     return this.good(overridden);
@@ -356,6 +365,12 @@ export class Source {
   get count(): number {
     return this.list === undefined ? 0 : entryCount(this.list);
   }
+}
+
+function flappingRefusal(waitMs: number): Refusal {
+  const minutes = Math.max(1, Math.ceil(waitMs / 60_000));
+  const reason = `its source goes back and forth between contents that it had before: this one is taken in ${minutes} min, if it is there still; --force takes it now`;
+  return { code: 'flapping', reason };
 }
 
 /** The list that the configuration itself holds, if it does. */

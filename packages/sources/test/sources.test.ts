@@ -637,3 +637,29 @@ describe('the consumer', () => {
     expect(await lost.batch(2)).toEqual({ a: ['192.0.2.2/32'] });
   });
 });
+
+// A feed whose servers disagreed made a release each time it was fetched.
+describe('a feed that goes back and forth', () => {
+  it('is damped and told of, and what it comes to rest at is taken', async () => {
+    const url = 'https://feeds.example/a';
+    const feed = rigOf(`lists: { a: { url: '${url}', interval: 1m, jitter: 0% } }`);
+    const says = (minute: number): void => {
+      feed.network.set(url, `# minute ${minute}\n192.0.2.${minute % 3}\n`);
+    };
+    says(0);
+    await feed.start();
+    let wasTold = false;
+    for (let minute = 1; minute <= 60; minute++) {
+      says(minute);
+      await feed.pass(60_000, 10_000);
+      wasTold ||= feed.status('a').trouble?.code === 'flapping';
+    }
+    expect(feed.consumer.batches.length).toBeLessThanOrEqual(20);
+    expect(feed.consumer.batches.length).toBeGreaterThan(4);
+    expect(wasTold).toBe(true);
+    feed.network.set(url, '192.0.2.1\n');
+    await feed.pass(20 * 60_000, 30_000);
+    expect(feed.consumer.batches.at(-1)).toEqual({ a: ['192.0.2.1/32'] });
+    expect(feed.status('a').trouble).toBeUndefined();
+  });
+});

@@ -1,0 +1,45 @@
+/**
+ * Feeds that go back and forth between a few contents, as one does whose servers disagree. Each change would be a release; so a content that was there
+ * before is taken up less and less often, and one that is new at once, however often new ones come.
+ */
+
+import { createHash } from 'node:crypto';
+import type { List } from '@rulecast/rules';
+import { Damper } from './damper.ts';
+
+/** Our choice: so many contents are remembered, for so long. */
+const CONTENTS_MAX = 8;
+const REMEMBERED_MS = 86_400_000;
+
+interface Content {
+  readonly digest: string;
+  readonly atMs: number;
+}
+
+export class Flapping {
+  private readonly damper = new Damper();
+  /** The one that was taken last comes last. */
+  private contents: readonly Content[] = [];
+
+  /** How long, by a clock that only runs, until a content may be taken; 0: it is taken now. Permitted, it is in any case. */
+  takeInMs(list: List, nowMs: number, isPermitted: boolean): number {
+    const digest = digestOf(list);
+    if (digest === this.contents.at(-1)?.digest) return 0;
+    const known = this.contents.filter(({ atMs }) => nowMs - atMs < REMEMBERED_MS);
+    const others = known.filter((content) => content.digest !== digest);
+    if (others.length < known.length) {
+      const waitMs = this.damper.waitMs(nowMs);
+      if (waitMs > 0 && !isPermitted) return waitMs;
+      this.damper.told(nowMs);
+    }
+    this.contents = [...others.slice(1 - CONTENTS_MAX), { digest, atMs: nowMs }];
+    return 0;
+  }
+}
+
+function digestOf(list: List): string {
+  const digest = createHash('sha256').update(list.kind);
+  if (list.kind === 'names') for (const name of list.names) digest.update(name).update('\n');
+  else for (const { words, lengths } of [list.v4, list.v6]) digest.update(words).update(lengths);
+  return digest.digest('base64');
+}
