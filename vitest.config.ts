@@ -9,6 +9,7 @@ export default defineConfig({
     // They end what hangs; no test passes or fails by them, however busy the machine.
     testTimeout: 240_000,
     hookTimeout: 240_000,
+    expect: { poll: { timeout: 180_000 } },
     pool: 'forks',
     maxWorkers: '100%',
   },

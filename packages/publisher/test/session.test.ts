@@ -299,8 +299,12 @@ describe('a refusal', () => {
     const offer = await subscriber.offer();
     await subscriber.want(offer);
     await subscriber.receiveTransfer(offer);
+    const refused = nextOutcome(publisher);
     await subscriber.nack(offer, { retry: 'later', retryAfterMs: 1, code: 'storage-failed' });
+    expect(await refused).toMatchObject({ state: 'refused', code: 'storage-failed' });
+    const applied = nextOutcome(publisher);
     expect((await subscriber.take()).offer.hash).toEqual(offer.hash);
+    expect(await applied).toMatchObject({ state: 'applied', version: 1 });
     expect(entryOf(publisher, 'fw')).toMatchObject({ lastError: undefined, refused: [] });
   });
 

@@ -130,7 +130,7 @@ describe('a cache of downloads', () => {
       },
     });
     const fetcher = freshFetcher({ cacheDirectory });
-    const request = { url: server.url, maxBytes: 100, timeoutMs: 5000 };
+    const request = { url: server.url, maxBytes: 100, timeoutMs: 180_000 };
     await fetcher.fetch(request);
     truncateSync(fileOf(cacheDirectory, 'body'), 3);
     const outcome = await fetcher.fetch(request);
@@ -169,7 +169,7 @@ describe('a cache of downloads', () => {
     writeFileSync(place, 'in the way');
     const server = await serve({ '/': (_, response) => response.end(BODY) });
     const fetcher = freshFetcher({ cacheDirectory: place });
-    const request = { url: server.url, maxBytes: 100, timeoutMs: 5000 };
+    const request = { url: server.url, maxBytes: 100, timeoutMs: 180_000 };
     await expect(fetcher.fetch(request)).rejects.toMatchObject({ code: 'cache', temporary: true });
     renameSync(place, `${place}.away`);
     expect((await fetcher.fetch(request)).kind).toBe('fresh');
