@@ -7,7 +7,7 @@ import { type PrefixSet, RESOLVED_NAMES_MAX } from '@rulecast/rules';
 import { type FetchConfig, readFetch } from './config-fetch.ts';
 import { ConfigFault, type ConfigNodeReader } from './config-node.ts';
 import { type ReadingConfig, readFormat, readReading } from './config-reading.ts';
-import { readCount, readDuration, readShare, type ValueResult } from './config-value.ts';
+import { readCount, readDuration, readDurationOrNever, readShare, type ValueResult } from './config-value.ts';
 import type { MappingNode } from './document-tree.ts';
 import { DEFAULT_TOLERANCE } from './judge.ts';
 import { FORMAT_LIMITS } from './limits.ts';
@@ -49,6 +49,13 @@ export interface GuardConfig {
   readonly ignoreDeclared: boolean;
 }
 
+/** How long files must have rested before they are read; those that were moved to their place after they were written need not. */
+export interface RestConfig {
+  readonly quietMs: number;
+  /** Where the last line has no end; undefined: such a file is never read. */
+  readonly unfinishedMs: number | undefined;
+}
+
 /** What `defaults:` says for all lists. */
 export interface SharedConfig {
   /** Undefined: only when something changes. */
@@ -65,12 +72,15 @@ export interface SharedConfig {
   /** How long a list holds good that cannot be refreshed; undefined: for ever. */
   readonly ttlMs: number | undefined;
   readonly aggregate: boolean;
+  readonly quietMs: number;
+  readonly unfinishedMs: number | undefined;
 }
 
 /** What of SharedConfig is a guard. */
 type SharedGuard = 'shrinkShare' | 'growthShare' | 'coverageShare' | 'coverageChangeShare';
+type SharedRest = 'quietMs' | 'unfinishedMs';
 
-export interface ListConfig extends Omit<SharedConfig, SharedGuard> {
+export interface ListConfig extends Omit<SharedConfig, SharedGuard | SharedRest> {
   readonly name: string;
   readonly line: number;
   readonly column: number;
@@ -81,6 +91,7 @@ export interface ListConfig extends Omit<SharedConfig, SharedGuard> {
   /** With `merge`: how long an entry stays that the source says no more; undefined: for ever. */
   readonly entryTtlMs: number | undefined;
   readonly guard: GuardConfig;
+  readonly rest: RestConfig;
   readonly purpose: 'block' | 'allow';
   readonly neverBlockExempt: PrefixSet;
   /** Whether rules may use a list of names. */
@@ -99,6 +110,7 @@ export interface TableConfig {
   readonly jitterShare: number;
   readonly timeoutMs: number;
   readonly members: readonly string[];
+  readonly rest: RestConfig;
 }
 
 /** What is read along with a list. */
@@ -115,6 +127,7 @@ const INTERVAL_MIN_MS = 10_000; // nobody's feed changes faster, and its server 
 const INTERVAL_MAX_MS = 366 * 86_400_000;
 const TIMEOUT_MIN_MS = 1000;
 const TIMEOUT_MAX_MS = 3_600_000;
+const REST_MAX_MS = 86_400_000;
 const FETCH_INTERVAL_MS = 6 * 3_600_000; // what the makers of large feeds ask for is 1 to 24 hours
 const KEYS_MAX = 256; // there are 249 countries
 const ENTRIES_MAX = FORMAT_LIMITS.entries;
@@ -129,6 +142,8 @@ export const LIST_DEFAULTS = {
   growthShare: 0.5,
   coverageShare: 0.25, // the largest countries but one hold less than a tenth of IPv4, and so do the largest block lists
   coverageChangeShare: 0.5,
+  quietMs: 2000, // a job that writes line by line pauses for less
+  unfinishedMs: 30_000, // some editors leave the last line open, and mean it
 } as const;
 
 const SOURCE_KEYS = [
@@ -179,6 +194,8 @@ const KEY_SOURCES: Readonly<Record<string, readonly SourceKey[]>> = {
   resolve: [...BYTES_SOURCES, 'names', 'union', 'intersect'],
   purpose: [...BYTES_SOURCES, ...CUT_SOURCES],
   'never-block-exempt': [...BYTES_SOURCES, ...CUT_SOURCES],
+  quiet: ['file', 'dir'],
+  unfinished: ['file', 'dir'],
 };
 
 const duration = (text: string): ValueResult<number> => readDuration(text, INTERVAL_MIN_MS, INTERVAL_MAX_MS);
@@ -190,6 +207,9 @@ const growth = (text: string): ValueResult<number> =>
   text === 'off' ? { kind: 'value', value: Number.POSITIVE_INFINITY } : readShare(text, GROWTH_SHARE_MAX);
 const coverage = (text: string): ValueResult<number> =>
   text === 'off' ? { kind: 'value', value: Number.POSITIVE_INFINITY } : readShare(text, 1);
+const rest = (text: string): ValueResult<number> => readDuration(text, 0, REST_MAX_MS);
+const restOrNever = (text: string): ValueResult<number | undefined> =>
+  readDurationOrNever(text, 0, REST_MAX_MS);
 const jitter = (text: string): ValueResult<number> => readShare(text, 0.5);
 const entryCount = (text: string): ValueResult<number> => readCount(text, 0, ENTRIES_MAX);
 
@@ -207,7 +227,22 @@ export function readDefaults(node: MappingNode | undefined, reader: ConfigNodeRe
     ttlMs: reader.value(node, 'ttl', duration),
     aggregate: reader.flag(node, 'aggregate'),
   };
-  return Object.fromEntries(Object.entries(found).filter(([, value]) => value !== undefined));
+  return {
+    ...Object.fromEntries(Object.entries(found).filter(([, value]) => value !== undefined)),
+    ...readRest(node, reader),
+  };
+}
+
+/** How long files must rest; what is not said is left out. */
+function readRest(node: MappingNode | undefined, reader: ConfigNodeReader): Partial<RestConfig> {
+  const quietMs = reader.value(node, 'quiet', rest);
+  const unfinished = reader.text(node, 'unfinished');
+  return {
+    ...(quietMs === undefined ? {} : { quietMs }),
+    ...(unfinished === undefined
+      ? {}
+      : { unfinishedMs: reader.valueOf(unfinished, 'unfinished', restOrNever) }),
+  };
 }
 
 /** Reads one list; undefined if it has no source that can be read. */
@@ -247,6 +282,7 @@ export function readList(
     mode,
     entryTtlMs: reader.value(node, 'entry-ttl', duration),
     guard: readGuard(node, shared, reader),
+    rest: { quietMs: shared.quietMs, unfinishedMs: shared.unfinishedMs },
     purpose: purpose === 'block' || purpose === 'allow' ? purpose : isFetched ? 'block' : 'allow',
     neverBlockExempt: reader.prefixes(reader.texts(node, 'never-block-exempt') ?? []),
     resolve: reader.flag(node, 'resolve') ?? source.kind === 'names',
@@ -424,5 +460,10 @@ export function readTable(
     jitterShare: reader.value(node, 'jitter', jitter) ?? LIST_DEFAULTS.jitterShare,
     timeoutMs: reader.value(node, 'timeout', timeout) ?? LIST_DEFAULTS.timeoutMs,
     members: (reader.texts(node, 'members') ?? []).map(({ value }) => value),
+    rest: {
+      quietMs: LIST_DEFAULTS.quietMs,
+      unfinishedMs: LIST_DEFAULTS.unfinishedMs,
+      ...readRest(node, reader),
+    },
   };
 }

@@ -22,6 +22,8 @@ const SHARED = {
   'coverage-change': TEXT,
   ttl: TEXT,
   aggregate: FLAG,
+  quiet: TEXT,
+  unfinished: TEXT,
 } as const;
 
 /** How the bytes of a file, download or archive member are read. `country` and `asn` are sources where there is no other. */
@@ -89,6 +91,8 @@ const TABLE = {
     jitter: TEXT,
     timeout: TEXT,
     members: TEXT_OR_TEXTS,
+    quiet: TEXT,
+    unfinished: TEXT,
   },
   required: ['of'],
   description: 'write of: country or of: asn',

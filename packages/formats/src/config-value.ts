@@ -39,6 +39,15 @@ export function readDuration(text: string, minMs: number, maxMs: number): ValueR
   return { kind: 'value', value: ms };
 }
 
+/** A duration, or `never`, which is undefined. */
+export function readDurationOrNever(
+  text: string,
+  minMs: number,
+  maxMs: number,
+): ValueResult<number | undefined> {
+  return text === 'never' ? { kind: 'value', value: undefined } : readDuration(text, minMs, maxMs);
+}
+
 /** `5%` as 0.05; from 0 to `max`, which is a share too. */
 export function readShare(text: string, max: number): ValueResult<number> {
   const [, digits] = /^(\d{1,6}(?:\.\d{1,3})?) ?%$/.exec(text) ?? [];

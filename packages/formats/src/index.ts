@@ -18,6 +18,7 @@ export {
   LIST_DEFAULTS,
   type ListConfig,
   type ListSource,
+  type RestConfig,
   type TableConfig,
 } from './config-list.ts';
 export type { ConfigText } from './config-node.ts';

@@ -166,6 +166,23 @@ describe('what it means', () => {
     expect(listOf(text).purpose).toBe(purpose);
   });
 
+  it.each([
+    ['{ file: x }', { quietMs: 2000, unfinishedMs: 30_000 }],
+    ['{ dir: x, quiet: 0s, unfinished: never }', { quietMs: 0, unfinishedMs: undefined }],
+    ['{ file: x, quiet: 1m, unfinished: 2h }', { quietMs: 60_000, unfinishedMs: 7_200_000 }],
+  ])('files of %s rest for %j', (text, rest) => {
+    expect(listOf(text).rest).toEqual(rest);
+  });
+
+  it('how long files rest is said for all, and for one', () => {
+    const config = configOf(
+      'defaults: { quiet: 5s, unfinished: never }\nlists:\n  a: { file: a }\n  b: { file: b, unfinished: 1m }\ntables:\n  t: { of: asn, file: t, quiet: 9s }',
+    );
+    expect(config.lists.get('a')?.rest).toEqual({ quietMs: 5000, unfinishedMs: undefined });
+    expect(config.lists.get('b')?.rest).toEqual({ quietMs: 5000, unfinishedMs: 60_000 });
+    expect(config.tables.get('t')?.rest).toEqual({ quietMs: 9000, unfinishedMs: 30_000 });
+  });
+
   it('the guards of a feed are at a half unless it says so', () => {
     expect(listOf('{ url: "https://x.example/" }')).toMatchObject({
       intervalMs: 21_600_000,

@@ -15,6 +15,7 @@ import {
   type Permits,
   Reader,
   Sources,
+  type WatchOptions,
   watchPaths,
 } from '@rulecast/sources';
 import { type ConfigRefused, readConfigFile } from './config-file.ts';
@@ -33,6 +34,8 @@ export interface SourcesLinkOptions {
 /** Troubles of lists that the status shows one by one. */
 const LISTS_SHOWN = 6;
 const DEGRADED_CHARS = 120;
+/** Our choice: so long nobody must have written to the configuration, as to files of lists: half of it has half of the lists. */
+const CONFIG_QUIET_MS = 2000;
 const REFUSED = 'the configuration is refused';
 const UNSAID = 'it has no lists: key';
 /** What takes effect at the next start only, by the key that the file has for it. */
@@ -100,7 +103,10 @@ export class SourcesLink implements ListKeeper {
       this.configTrouble = `the configuration drops no list, for ${UNSAID}; write lists: {} to drop all ${unsaid}`;
     this.publisher.on('release', this.onRelease);
     const { configFile } = this;
-    if (configFile !== undefined) this.closeWatch = await watch([configFile], () => this.reload(configFile));
+    if (configFile !== undefined)
+      this.closeWatch = await watch([configFile], () => this.reload(configFile), {
+        settleMs: CONFIG_QUIET_MS,
+      });
   }
 
   owns(list: string): boolean {
@@ -216,8 +222,9 @@ function startValue(config: PublisherConfig, key: StartKey): unknown {
 async function watch(
   paths: readonly string[],
   onChange: (path: string) => void,
+  options: WatchOptions = {},
 ): Promise<() => Promise<void>> {
-  const watched = watchPaths(paths);
+  const watched = watchPaths(paths, options);
   watched.on('change', onChange);
   watched.on('gone', onChange);
   await watched.ready;

@@ -159,7 +159,7 @@ describe('with sources', () => {
     expect(taken.end).toMatchObject({ kind: 'done', code: 'refreshed' });
     expect(recordsOf(taken, 'list')).toMatchObject([{ name: 'c', count: 3, added: 1 }]);
     expect(publisher.head?.manifest.version).toBe(2);
-    writeFileSync(`${file}.new`, '<html>');
+    writeFileSync(`${file}.new`, '<html>\n');
     renameSync(`${file}.new`, file);
     const failing = await ask(control, refresh([]));
     expect(failing.end).toMatchObject({

@@ -1,12 +1,14 @@
 /** The bytes that a list or table is read from: one file, the files of a directory, or downloads. Read whole, within limits. */
 
-import { constants } from 'node:fs';
+import { constants, type Stats } from 'node:fs';
 import { open, readdir } from 'node:fs/promises';
 import { basename, join, relative } from 'node:path';
 import type { FetchConfig, SourceLimits } from '@rulecast/formats';
 import type { BodyEnd } from './cache.ts';
 import type { FetchOutcome, FetchRequest } from './fetch.ts';
 import { wantedBy } from './glob.ts';
+import { openLine } from './last-line.ts';
+import type { FileRest } from './rest.ts';
 
 /** A file or a download, not unpacked yet. */
 export interface Input {
@@ -41,22 +43,31 @@ export const InputErrorCode = {
   tooLarge: 'too-large',
   tooMany: 'too-many-files',
   changing: 'file-is-changing',
+  unfinished: 'unfinished-file',
   unreadable: 'unreadable-file',
 } as const;
 
 /** A file or directory cannot be read. */
 export class InputError extends Error {
   readonly code: string;
+  /** When it will have rested if nobody writes to it: until then, to wait is all there is to do. */
+  readonly restsInMs: number | undefined;
 
-  constructor(code: string, message: string, options?: ErrorOptions) {
+  constructor(code: string, message: string, options: ErrorOptions & { readonly restsInMs?: number } = {}) {
     super(message, options);
     this.code = code;
+    this.restsInMs = options.restsInMs;
   }
 }
 
-/** Reads one file. Throws InputError. */
-export async function readFileInputs(path: string, limits: SourceLimits, nowMs: number): Promise<Inputs> {
-  const bytes = await readWhole(path, limits.bytes);
+/** Reads one file that has rested. Throws InputError. */
+export async function readFileInputs(
+  path: string,
+  limits: SourceLimits,
+  nowMs: number,
+  rest: FileRest,
+): Promise<Inputs> {
+  const bytes = await readWhole(path, limits.bytes, rest);
   return {
     inputs: [{ name: basename(path), bytes, end: 'proven' }],
     fetchedAtMs: nowMs,
@@ -74,6 +85,7 @@ export async function readDirInputs(
   match: readonly string[],
   limits: SourceLimits,
   nowMs: number,
+  rest: FileRest,
 ): Promise<Inputs> {
   const isWanted = wantedBy(match);
   const names: string[] = [];
@@ -94,7 +106,7 @@ export async function readDirInputs(
   let left = limits.bytes;
   for (const name of names.sort()) {
     try {
-      const bytes = await readWhole(join(path, name), left);
+      const bytes = await readWhole(join(path, name), left, rest);
       left -= bytes.length;
       inputs.push({ name, bytes, end: 'proven' });
     } catch (error) {
@@ -149,8 +161,8 @@ function inputsOf(outcomes: readonly FetchOutcome[]): Inputs {
   };
 }
 
-/** The bytes of a file that nobody writes to meanwhile. Throws InputError. */
-async function readWhole(path: string, maxBytes: number): Promise<Uint8Array> {
+/** The bytes of a file that has rested, and that nobody writes to meanwhile. Throws InputError. */
+async function readWhole(path: string, maxBytes: number, rest: FileRest): Promise<Uint8Array> {
   try {
     const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK); // a pipe without a writer would block
     try {
@@ -160,9 +172,13 @@ async function readWhole(path: string, maxBytes: number): Promise<Uint8Array> {
         const message = `${path} has ${before.size} bytes; at most ${maxBytes} are read: raise limits: bytes:`;
         throw new InputError(InputErrorCode.tooLarge, message);
       }
+      checkRest(path, before, rest.config.quietMs, rest);
       const bytes = await file.readFile();
       const after = await file.stat();
-      if (after.size === bytes.length && after.mtimeMs === before.mtimeMs) return bytes;
+      if (after.size === bytes.length && after.mtimeMs === before.mtimeMs) {
+        checkEnd(path, bytes, after, rest);
+        return bytes;
+      }
       const message = `${path} was written to while it was read: it is read again; write a new file beside it and rename that`;
       throw new InputError(InputErrorCode.changing, message);
     } finally {
@@ -171,6 +187,27 @@ async function readWhole(path: string, maxBytes: number): Promise<Uint8Array> {
   } catch (error) {
     throw inputError(path, error);
   }
+}
+
+/** Throws InputError where a file has not rested for long enough. */
+function checkRest(path: string, stats: Stats, restMs: number, rest: FileRest, why = '(quiet:)'): void {
+  const restsInMs = rest.leftMs(path, stats, restMs);
+  if (restsInMs === 0) return;
+  const message = `${path} is still written to: it is read when it has rested for ${restMs / 1000} s ${why}; a file that is moved to its place is read at once`;
+  throw new InputError(InputErrorCode.changing, message, { restsInMs });
+}
+
+/** The same where its last line has no end, as that of half a file has not. */
+function checkEnd(path: string, bytes: Uint8Array, stats: Stats, rest: FileRest): void {
+  const line = openLine(path, bytes, undefined);
+  if (line === undefined) return;
+  const { unfinishedMs } = rest.config;
+  if (unfinishedMs !== undefined) {
+    checkRest(path, stats, unfinishedMs, rest, `(unfinished:), for its last line, ${line}, has no end`);
+    return;
+  }
+  const message = `the last line of ${path}, ${line}, has no end, and unfinished: is never: end it`;
+  throw new InputError(InputErrorCode.unfinished, message);
 }
 
 function inputError(path: string, cause: unknown): unknown {

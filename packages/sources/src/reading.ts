@@ -5,13 +5,11 @@
 
 import {
   type DocumentReject,
-  detectListFormat,
   type ImportedList,
   type ImportOptions,
   importList,
   JudgeCode,
   judgeImport,
-  listFormat,
   type ReadingConfig,
   type SourceLimits,
   TextFault,
@@ -19,11 +17,11 @@ import {
 import { entryCount, type Family, type List, type PrefixSet, prefixListOf } from '@rulecast/rules';
 import { type Member, unpack } from './archive.ts';
 import { ArchiveError } from './archive-error.ts';
-import { contentOf, SNIFF_BYTES } from './archive-magic.ts';
 import { aggregatedList, unionLists } from './expression.ts';
 import { wholeFamilies } from './finding.ts';
 import { type Protected, type Refusal, type ShortPrefixesRead, withoutProtected } from './guard.ts';
 import type { Input } from './inputs.ts';
+import { openLine } from './last-line.ts';
 
 /** What is to be read, and how. Plain data. */
 export interface ReadingJob {
@@ -157,22 +155,13 @@ function apologyOf(name: string, bytes: Uint8Array, read: ImportedList): string 
   return undefined;
 }
 
-const LF = 0x0a;
-const CR = 0x0d;
-
 /**
  * Whether an input ends in the middle of a line, and nothing says that it is whole. What its last line says then may be half of what it should say:
  * another address, or a network many times as large.
  */
 function cutOff({ name, bytes, end }: Input, job: ReadingJob): ReadRefused | undefined {
-  const last = bytes.at(-1);
-  if (end === 'proven' || job.ignoreDeclared || last === undefined || last === LF || last === CR)
-    return undefined;
-  if (contentOf(bytes.subarray(0, SNIFF_BYTES)).kind !== 'plain') return undefined; // whose end is missed by who unpacks it
-  const format = job.reading.format ?? detectListFormat(name, bytes);
-  if (listFormat(format).showsEnd === true) return undefined;
-  let line = 1;
-  for (let at = bytes.indexOf(LF); at >= 0; at = bytes.indexOf(LF, at + 1)) line++;
+  const line = end === 'proven' || job.ignoreDeclared ? undefined : openLine(name, bytes, job.reading.format);
+  if (line === undefined) return undefined;
   const reason = `${name}: truncated: its last line, ${line}, has no end, and only the end of the connection says that this is all; ignore-declared: true takes it`;
   return refused(JudgeCode.truncated, reason);
 }

@@ -43,6 +43,7 @@ import {
 } from './inputs.ts';
 import type { KeptList } from './kept.ts';
 import type { ReadingJob, ReadList, ReadRefused } from './reading.ts';
+import { FileRest } from './rest.ts';
 import type { Table } from './table.ts';
 
 /** What takes long where lists are long; a Reader does it in a thread. Rejects only for a bug, or for want of memory. */
@@ -79,7 +80,12 @@ export interface LoadResult {
   readonly retryAfterMs: number | undefined;
   /** What would have refused the list if that had not been permitted. */
   readonly overridden: Refusal | undefined;
+  /** Nothing came of it yet: a file is still written to, and may be read so much later. */
+  readonly restsInMs: number | undefined;
 }
+
+/** Our choice: so long a file may be restless before somebody hears of it. */
+const RESTLESS_TOLD_MS = 60_000;
 
 const NOT_YET: Refusal = { code: 'not-yet', reason: 'its table was not fetched yet' };
 
@@ -101,6 +107,11 @@ export class Source {
   /** Its time to live is over, and the list is empty for that. */
   isExpired = false;
   private readonly context: SourceContext;
+  private readonly rest: FileRest;
+  /** How long what is watched needs to rest before it is read; undefined if it was read, or cannot be. */
+  restsInMs: number | undefined;
+  /** Since when what is watched does not rest, by a clock that only runs. */
+  private restlessSinceMs: number | undefined;
   /** Of the bytes that were read last, and what came of them. */
   private judged: { readonly fingerprint: string; readonly refusal: Refusal | undefined } | undefined;
   /** Of what is fetched. */
@@ -117,6 +128,7 @@ export class Source {
   constructor(config: ListConfig, context: SourceContext) {
     this.config = config;
     this.context = context;
+    this.rest = new FileRest(config.rest, context.clock);
   }
 
   /** Takes up what was good before the publisher stopped. */
@@ -139,6 +151,7 @@ export class Source {
 
   /** Reads the source now. Never rejects but for a bug. */
   async load(permits: Permits): Promise<LoadResult> {
+    this.restsInMs = undefined;
     const fixed = fixedList(this.config);
     if (fixed !== undefined) {
       this.fetchedAtMs = this.context.clock.wallMs();
@@ -152,10 +165,21 @@ export class Source {
     } catch (error) {
       if (error instanceof FetchError)
         return this.failed({ code: error.code, reason: error.message }, error.retryAfterMs);
-      if (error instanceof InputError)
-        return this.failed({ code: error.code, reason: error.message }, undefined);
+      if (error instanceof InputError) return this.unread(error);
       throw error;
     }
+  }
+
+  /** What is watched cannot be read now. One that is only written to is waited for, at first without a word. */
+  private unread({ code, message, restsInMs }: InputError): LoadResult {
+    if (restsInMs === undefined) return this.failed({ code, reason: message }, undefined);
+    this.restsInMs = restsInMs;
+    const { quietMs, unfinishedMs = 0 } = this.rest.config;
+    const nowMs = this.context.clock.monotonicMs();
+    this.restlessSinceMs ??= nowMs;
+    const isTold = nowMs - this.restlessSinceMs >= Math.max(RESTLESS_TOLD_MS, quietMs * 2, unfinishedMs * 2);
+    if (isTold) return { ...this.failed({ code, reason: message }, undefined), restsInMs };
+    return { isGood: false, retryAfterMs: undefined, overridden: undefined, restsInMs };
   }
 
   private async inputs(): Promise<Inputs | undefined> {
@@ -163,9 +187,11 @@ export class Source {
     const { limits, signal, fetcher, clock, tables } = this.context;
     switch (source.kind) {
       case 'file':
-        return readFileInputs(source.path, limits, clock.wallMs());
+        this.rest.begin();
+        return readFileInputs(source.path, limits, clock.wallMs(), this.rest);
       case 'dir':
-        return readDirInputs(source.path, source.match, limits, clock.wallMs());
+        this.rest.begin();
+        return readDirInputs(source.path, source.match, limits, clock.wallMs(), this.rest);
       case 'url':
         return fetchInputs(source, fetcher, { limits, timeoutMs, signal });
       case 'table':
@@ -265,7 +291,8 @@ export class Source {
     this.failures = 0;
     this.trouble = undefined;
     this.isExpired = false;
-    return { isGood: true, retryAfterMs: undefined, overridden };
+    this.restlessSinceMs = undefined;
+    return { isGood: true, retryAfterMs: undefined, overridden, restsInMs: undefined };
   }
 
   private failed(refusal: Refusal, retryAfterMs: number | undefined): LoadResult {
@@ -276,7 +303,7 @@ export class Source {
       this.goodAtMs = this.context.time.nowMs();
     this.trouble = { code, reason, atMs: this.context.clock.wallMs() };
     this.failures++;
-    return { isGood: false, retryAfterMs, overridden: undefined };
+    return { isGood: false, retryAfterMs, overridden: undefined, restsInMs: undefined };
   }
 
   /** Goes on from a list of the same source that was configured otherwise. */

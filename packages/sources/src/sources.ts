@@ -82,6 +82,8 @@ const SETTLE_MAX_MS = 20_000; // one slow feed holds up the others no longer
 const EXPIRY_GRAIN_MS = 30_000; // expiries this near to each other are one release
 const RETRY_UPDATE_MS = 10_000;
 const BUG_DELAY_MS = 3_600_000;
+const REFRESH_REST_MS = 5000; // who asks for a file that was just written waits for it to rest, but not for long
+const REFRESH_RESTS_MAX = 3;
 
 export class Sources {
   private readonly options: SourcesOptions;
@@ -174,7 +176,7 @@ export class Sources {
     this.tables = new Map();
     this.context = this.newContext();
     for (const table of this.config.tables.values()) {
-      this.tables.set(table.name, new Table(table, this.options.fetcher, this.config.limits));
+      this.tables.set(table.name, new Table(table, this.options.fetcher, this.config.limits, this.clock));
       this.started.delete(tableItem(table.name));
       const { source } = table;
       if (source.kind === 'url') this.schedule.add(tableItem(table.name), 'fetch', 0, hostsOf(source));
@@ -253,9 +255,32 @@ export class Sources {
     for (const item of [...tables, ...items]) this.started.add(item); // from the network, not from the cache
     await Promise.all([...tables].map((item) => this.schedule.runNow(item)));
     await Promise.all(items.map((item) => this.schedule.runNow(item)));
+    await this.readRested(wanted);
     await this.schedule.flushNow();
     for (const name of shown) this.permits.delete(name);
     return this.status().filter(({ name }) => shown.has(name));
+  }
+
+  /** Reads files again that were written a moment ago, when they have rested; within bounds. */
+  private async readRested(names: readonly string[]): Promise<void> {
+    const { signal } = this.closing;
+    for (let round = 0; round < REFRESH_RESTS_MAX; round++) {
+      const restless = names.filter(
+        (name) => (this.sources.get(name)?.restsInMs ?? Infinity) <= REFRESH_REST_MS,
+      );
+      if (restless.length === 0 || signal.aborted) return;
+      const waitMs = Math.max(...restless.map((name) => this.sources.get(name)?.restsInMs ?? 0));
+      await new Promise<void>((resolve) => {
+        const end = (): void => {
+          cancel();
+          signal.removeEventListener('abort', end);
+          resolve();
+        };
+        const cancel = this.clock.after(waitMs, end);
+        signal.addEventListener('abort', end);
+      });
+      await Promise.all(restless.map((name) => this.schedule.runNow(listItem(name))));
+    }
   }
 
   /** Lists with those that they are made from. */
@@ -365,6 +390,7 @@ export class Sources {
     if (result.overridden !== undefined) this.tellOverridden(source, result.overridden, before);
     this.tellTrouble(source, trouble);
     this.tellReading(source, listBefore, reportBefore);
+    if (result.restsInMs !== undefined) return result.restsInMs;
     const { config, fetchedAtMs, failures } = source;
     if (cached?.isGood === true) {
       return delayAfterCache(config, this.clock.wallMs() - (fetchedAtMs ?? 0), this.random());

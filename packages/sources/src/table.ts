@@ -4,7 +4,9 @@
  */
 
 import type { SourceLimits, TableConfig } from '@rulecast/formats';
+import type { Clock } from './clock.ts';
 import { cachedInputs, type Downloader, fetchInputs, type Inputs, readFileInputs } from './inputs.ts';
+import { FileRest } from './rest.ts';
 
 export class Table {
   readonly config: TableConfig;
@@ -12,8 +14,10 @@ export class Table {
   private readonly limits: SourceLimits;
   /** In a row. */
   failures = 0;
+  private readonly rest: FileRest;
 
-  constructor(config: TableConfig, fetcher: Downloader, limits: SourceLimits) {
+  constructor(config: TableConfig, fetcher: Downloader, limits: SourceLimits, clock: Clock) {
+    this.rest = new FileRest(config.rest, clock);
     this.config = config;
     this.fetcher = fetcher;
     this.limits = limits;
@@ -39,7 +43,10 @@ export class Table {
   async inputs(nowMs: number): Promise<Inputs | undefined> {
     const { source } = this.config;
     if (source.kind === 'url') return cachedInputs(source, this.fetcher);
-    const files = await Promise.all(source.paths.map((path) => readFileInputs(path, this.limits, nowMs)));
+    this.rest.begin();
+    const files = await Promise.all(
+      source.paths.map((path) => readFileInputs(path, this.limits, nowMs, this.rest)),
+    );
     return { inputs: files.flatMap(({ inputs }) => inputs), fetchedAtMs: nowMs, fingerprint: undefined };
   }
 }

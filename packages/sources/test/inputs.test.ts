@@ -6,9 +6,12 @@ import { dirname, join } from 'node:path';
 import { SOURCE_LIMITS } from '@rulecast/formats';
 import { describe, expect, it } from 'vitest';
 import { InputError, readDirInputs, readFileInputs } from '../src/inputs.ts';
+import { FileRest } from '../src/rest.ts';
+import { FakeClock } from './fake-clock.ts';
 import { temporaryDirectory } from './temporary.ts';
 
 const NOW_MS = 1_800_000_000_000;
+const RESTED = new FileRest({ quietMs: 0, unfinishedMs: 0 }, new FakeClock());
 
 function tree(files: Readonly<Record<string, string>>): string {
   const directory = temporaryDirectory();
@@ -32,7 +35,12 @@ describe('a file', () => {
     const directory = tree({ 'a.txt': '192.0.2.1\n' });
     symlinkSync('a.txt', join(directory, 'link'));
     for (const name of ['a.txt', 'link']) {
-      const { inputs, fetchedAtMs } = await readFileInputs(join(directory, name), SOURCE_LIMITS, NOW_MS);
+      const { inputs, fetchedAtMs } = await readFileInputs(
+        join(directory, name),
+        SOURCE_LIMITS,
+        NOW_MS,
+        RESTED,
+      );
       expect(inputs.map(({ name, bytes }) => [name, Buffer.from(bytes).toString()])).toEqual([
         [name, '192.0.2.1\n'],
       ]);
@@ -44,9 +52,9 @@ describe('a file', () => {
     const path = join(tree({ a: '' }), 'a');
     truncateSync(path, 100);
     const limits = { ...SOURCE_LIMITS, bytes: 100 };
-    expect((await readFileInputs(path, limits, NOW_MS)).inputs[0]?.bytes).toHaveLength(100);
+    expect((await readFileInputs(path, limits, NOW_MS, RESTED)).inputs[0]?.bytes).toHaveLength(100);
     truncateSync(path, 101);
-    expect(await codeOf(readFileInputs(path, limits, NOW_MS))).toBe('too-large');
+    expect(await codeOf(readFileInputs(path, limits, NOW_MS, RESTED))).toBe('too-large');
   });
 
   it('that is none says what it is', async () => {
@@ -60,14 +68,16 @@ describe('a file', () => {
       ['d', 'not-a-file'],
       ['pipe', 'not-a-file'],
     ] as const) {
-      expect(await codeOf(readFileInputs(join(directory, name), SOURCE_LIMITS, NOW_MS)), name).toBe(code);
+      expect(await codeOf(readFileInputs(join(directory, name), SOURCE_LIMITS, NOW_MS, RESTED)), name).toBe(
+        code,
+      );
     }
   });
 });
 
 describe('a directory', () => {
   const names = async (directory: string, match: readonly string[] = [], limits = SOURCE_LIMITS) => {
-    return (await readDirInputs(directory, match, limits, NOW_MS)).inputs.map(({ name }) => name);
+    return (await readDirInputs(directory, match, limits, NOW_MS, RESTED)).inputs.map(({ name }) => name);
   };
 
   it('gives the files below it that match, in order, but for drafts', async () => {

@@ -1,0 +1,52 @@
+/**
+ * Whether a file has come to rest: it may be written in place, with pauses, and half of it is another list. The system's times tell how long ago it
+ * was written; where they cannot be right, it is looked at twice.
+ *
+ *   written ─── quietMs ───▶ whole                 its last line has an end
+ *           ─── unfinishedMs ───▶ whole            it has none
+ *   written, then moved to its place (or its owner or mode set): whole at once
+ */
+
+import type { Stats } from 'node:fs';
+import type { RestConfig } from '@rulecast/formats';
+import type { Clock } from './clock.ts';
+
+interface Seen {
+  readonly signature: string;
+  /** Of a clock that only runs. */
+  readonly sinceMs: number;
+}
+
+export class FileRest {
+  readonly config: RestConfig;
+  private readonly clock: Clock;
+  /** Files that did not rest at the last look at all of them, by path. */
+  private before: ReadonlyMap<string, Seen> = new Map();
+  private seen = new Map<string, Seen>();
+
+  constructor(config: RestConfig, clock: Clock) {
+    this.config = config;
+    this.clock = clock;
+  }
+
+  /** A look at all files begins; what is not seen in it is forgotten with the next. */
+  begin(): void {
+    this.before = this.seen;
+    this.seen = new Map();
+  }
+
+  /** How long it will take a file to have rested for `restMs` if nobody writes to it; 0: it has. */
+  leftMs(path: string, stats: Stats, restMs: number): number {
+    // A write sets both times to the same; what comes later sets one. Within one tick of the system's clock they cannot be told apart.
+    if (restMs === 0 || stats.ctimeMs > stats.mtimeMs) return 0;
+    const ageMs = this.clock.wallMs() - stats.mtimeMs;
+    const signature = `${stats.ino} ${stats.size} ${stats.mtimeMs}`;
+    const nowMs = this.clock.monotonicMs();
+    const known = this.before.get(path);
+    const { sinceMs } = known?.signature === signature ? known : { sinceMs: nowMs };
+    const restedMs = Math.max(ageMs, nowMs - sinceMs);
+    if (restedMs >= restMs) return 0;
+    this.seen.set(path, { signature, sinceMs });
+    return Math.ceil(restMs - restedMs);
+  }
+}
