@@ -8,6 +8,8 @@ const BENCHES = {
     'from a push to the first dropped packet, and forwarding rates, beside bare nft and ipset; as root',
   formats:
     'bytes a second of each list importer, on real lists and a million lines, beside ipaddr.js and cidr-tools',
+  hostile:
+    'what dead and hostile servers can hold up: silent DNS, trickling feeds, bombs, names that change on and on',
   sources: 'how long the publisher stalls on a refresh of a million entries, and its memory',
   stalls: 'how long the event loops of both daemons stall during a push',
   table:
