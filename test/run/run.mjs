@@ -10,7 +10,7 @@
  */
 
 import { spawn } from 'node:child_process';
-import { mkdtempSync, realpathSync } from 'node:fs';
+import { chmodSync, mkdtempSync, realpathSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -33,6 +33,7 @@ export function openRun(others = []) {
   }
   const outerId = process.env[RUN_VARIABLE];
   const directory = mkdtempSync(join(realpathSync(tmpdir()), DIRECTORY_PREFIX));
+  chmodSync(directory, 0o711); // tests start programs as other users, whose homes are below
   const ownId = basename(directory).slice(DIRECTORY_PREFIX.length);
   const run = {
     id: outerId === undefined ? ownId : `${outerId}.${ownId}`,

@@ -80,6 +80,43 @@ describe.skipIf(systemdGap() !== undefined)('the units of packaging/systemd', ()
     expect(machine.rules()).toContain('203.0.113.1');
   });
 
+  // Given twice, an option was one value of an array, or refused; refused, the unit was started again for ever.
+  it('leave every option to RULECAST_OPTIONS', async () => {
+    const scene = new Scene();
+    const publisher = await scene.publisher();
+    machine = await installed(scene);
+    machine.run(`
+      mv /etc/rulecast/trust /etc/rulecast/other
+      install -d -m 700 -o rulecast -g rulecast /var/lib/rulecast/other
+      sed -i 's|$| --trust /etc/rulecast/other --state /var/lib/rulecast/other --user rulecast --applier-user nobody --enforce|' \\
+        /etc/rulecast/subscriber.env
+      systemctl enable --now ${UNIT}`);
+    await machine.connected(publisher);
+    await block(scene, publisher, '203.0.113.1');
+    expect(machine.rules()).toContain('203.0.113.1');
+    expect(machine.capabilities().map(({ user }) => user)).toContain('nobody');
+    expect(machine.run('ls /var/lib/rulecast/other')).not.toBe('');
+  });
+
+  it('stay failed after a usage error, and start again when the file of --dns is there', async () => {
+    const scene = new Scene();
+    const publisher = await scene.publisher();
+    const booted = await installed(scene);
+    machine = booted;
+    const shown = (name: string): string => booted.run(`systemctl show -p ${name} --value ${UNIT}`).trim();
+    booted.run(`cp /etc/rulecast/subscriber.env /srv/right.env
+      echo 'RULECAST_OPTIONS=--name a --name b' > /etc/rulecast/subscriber.env
+      systemctl start ${UNIT}`);
+    await eventually(async () => shown('ActiveState') === 'failed');
+    expect([shown('ExecMainStatus'), shown('NRestarts')]).toEqual(['64', '0']);
+
+    booted.run(`sed 's|/etc/resolv.conf|/run/late.conf|' /srv/right.env > /etc/rulecast/subscriber.env
+      systemctl start ${UNIT}`);
+    await eventually(async () => Number(shown('NRestarts')) > 1);
+    booted.run('echo nameserver 192.0.2.53 > /run/late.conf');
+    await booted.connected(publisher);
+  });
+
   it('are not needed: the command of docs/enforcement.md enforces as well', async () => {
     const scene = new Scene();
     const publisher = await scene.publisher();
@@ -186,7 +223,7 @@ class Machine {
     try {
       await within(connected, CONNECT_MS, 'the service to connect');
     } catch (cause) {
-      const { stdout } = this.attempt(`systemctl status --no-pager -l ${UNIT}`);
+      const { stdout } = this.attempt(`journalctl --no-pager -o cat -n 20 -u ${UNIT}`);
       throw new Error(stdout, { cause });
     }
   }

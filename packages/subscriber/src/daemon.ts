@@ -186,7 +186,7 @@ const cli = strictYargs('rulecast-subscriber', new URL('../package.json', import
   .epilogue(
     'Environment: what the command line does not say is taken from RULECAST_TRUST, RULECAST_STATE, RULECAST_FLOW_MARKS and so on, one ' +
       'variable an option, with true or false for switches; an empty one is none.\n\n' +
-      'Exit codes: 0 stopped by SIGINT or SIGTERM, 1 the state cannot be used or nothing can be enforced, 64 usage, 70 a bug, 74 the output ' +
+      'Exit codes: 0 stopped by SIGINT or SIGTERM, 1 the state or the file of --dns cannot be used or nothing can be enforced, 64 usage, 70 a bug, 74 the output ' +
       'cannot be written.',
   );
 
@@ -340,7 +340,9 @@ function readDns(text: string): readonly Address[] {
   try {
     return readNameServers(text);
   } catch (cause) {
-    throw usageError(`--dns: ${text} cannot be read`, { cause });
+    // Not a usage error, after which nobody starts this again: at boot such a file may come later.
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    throw new ProgramError(EXIT_FAILED, `--dns: ${text} cannot be read: ${reason}`, { cause });
   }
 }
 
