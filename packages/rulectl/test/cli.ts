@@ -71,6 +71,8 @@ const hosts: Host[] = [];
 class Host {
   isFree = true;
   private readonly child: ChildProcess;
+  /** Rejects when it ends. */
+  private readonly died: Promise<never>;
   private stdout = '';
   private stderr = '';
   private runs = 0;
@@ -87,7 +89,11 @@ class Host {
       this.stderr += text;
       this.listener();
     });
-    this.child.on('exit', () => hosts.splice(hosts.indexOf(this), 1));
+    this.died = once(this.child, 'exit').then(([code]) => {
+      hosts.splice(hosts.indexOf(this), 1);
+      throw new Error(`rulectl ended its process with ${code}: ${this.stderr}`);
+    });
+    this.died.catch(() => undefined); // between two runs, and at the end of the tests
     hosts.push(this);
   }
 
@@ -103,12 +109,8 @@ class Host {
       };
     });
     const answered = once(this.child, 'message');
-    const died = once(this.child, 'exit').then(([code]) => {
-      throw new Error(`rulectl ended its process with ${code}: ${this.stderr}`);
-    });
     this.child.send({ args, cwd, environment: environmentOf(options), mark });
-    const [[{ exit }]] = await Promise.race([Promise.all([answered, written]), died]);
-    died.catch(() => undefined); // at the end of the tests
+    const [[{ exit }]] = await Promise.race([Promise.all([answered, written]), this.died]);
     const result = {
       exit,
       stdout: this.stdout.slice(0, -mark.length),
