@@ -38,16 +38,14 @@ function keyOf({ policy, remote }: BareDrop): string {
 function bareDrops(ruleSet: ResolvedRuleSet): readonly BareDrop[] {
   const found = new Map<string, BareDrop>();
   const reasons = new Map(ruleSet.failed.map(({ name, reason }) => [name, reason]));
-  for (const { name: policy, egress, ingress } of ruleSet.policies.values()) {
+  for (const { name: policy, exceptions, egress, ingress } of ruleSet.policies.values()) {
     for (const [direction, runs] of [
-      ['egress', egress],
-      ['ingress', ingress],
+      ['egress', [...exceptions.egress, ...egress]],
+      ['ingress', [...exceptions.ingress, ...ingress]],
     ] as const) {
       for (const run of runs) {
-        const names = run.match.action === 'drop' ? namesOf(run, ruleSet) : [];
-        const [first] = names;
-        if (first === undefined || names.some((name) => prefixCount(resolutionOf(ruleSet, name)) > 0))
-          continue;
+        const [first] = bareNamesOf(run, ruleSet);
+        if (first === undefined) continue;
         const list = run.remote.kind === 'list' ? run.remote.list : undefined;
         const reason = reasons.get(first) ?? 'no addresses';
         const drop = { policy, remote: remoteText(direction, list, first), list, reason };
@@ -56,6 +54,13 @@ function bareDrops(ruleSet: ResolvedRuleSet): readonly BareDrop[] {
     }
   }
   return [...found.values()];
+}
+
+/** The names of a drop run, if none of them has an address. */
+function bareNamesOf(run: Run, ruleSet: RuleSet): readonly string[] {
+  if (run.match.action !== 'drop') return [];
+  const names = namesOf(run, ruleSet);
+  return names.some((name) => prefixCount(resolutionOf(ruleSet, name)) > 0) ? [] : names;
 }
 
 /** The names that a run is about; none where it is about addresses. */

@@ -7,7 +7,15 @@ import type { Publisher } from '../src/publisher.ts';
 import { dnsResolver, type NameAnswer } from '../src/resolve.ts';
 import type { Release } from '../src/store.ts';
 import { type DnsName, type DnsRecord, serveDns } from './dns-server.ts';
-import { bytesOf, freshPublisher, prefixes, pushOf, release, temporaryDirectory } from './fresh-publisher.ts';
+import {
+  ALL_PERMITS,
+  bytesOf,
+  freshPublisher,
+  prefixes,
+  pushOf,
+  release,
+  temporaryDirectory,
+} from './fresh-publisher.ts';
 
 const QUICK = { timeoutMs: 150, tries: 1 };
 const HOUR_MS = 3_600_000;
@@ -254,6 +262,26 @@ describe('names that nobody answers for', () => {
     ]) {
       expect(await publisher.push(pushOf(files))).toMatchObject({ kind: 'released' });
     }
+  });
+
+  it.each([
+    ['of its own', 'egress: [drop dsthost=b.example]', 'drop dsthost=b.example'],
+    ['among its exceptions', 'exceptions: { egress: [drop dsthost=b.example] }', 'drop dsthost=b.example'],
+    ['of ingress', 'ingress: [drop srchost=b.example]', 'drop srchost=b.example'],
+    [
+      'in both, once',
+      'exceptions: { egress: [drop dsthost=b.example] }, egress: [drop dsthost=b.example]',
+      'drop dsthost=b.example',
+    ],
+  ])('do not leave a policy with a drop rule without an address %s', async (_where, rules, told) => {
+    const { clock, publisher } = silentHouse();
+    const document = `policies: { work: { prefixes: [10.137.0.5], ${rules} } }\n`;
+    const permits = { ...ALL_PERMITS, allowUnresolved: false };
+    const outcome = await waited(clock, publisher.push(pushOf({ 'w.yaml': document }), { permits }));
+    expect(outcome).toMatchObject({
+      kind: 'guarded',
+      refusals: [{ part: 'policy work', after: 1, reason: expect.stringContaining(told) }],
+    });
   });
 
   it('leave a list of names of which one has an address, and refuse one of which none has', async () => {
