@@ -182,6 +182,14 @@ describe('every block', () => {
     expect(readFileSync(join(ROOT, runner), 'utf8').includes(named), `${runner} names ${named}`).toBe(true);
   });
 
+  // Away from the checkout npx asked the public registry for names that are nobody's.
+  it.each(blocks.filter(({ language }) => language !== 'text'))(
+    '$name asks no registry for a command',
+    ({ text }) => {
+      expect(text).not.toMatch(/\b(npx|npm exec|npm x|bunx|pnpm dlx)\b/);
+    },
+  );
+
   it.each(blocks.filter(({ language }) => language === 'text'))('$name is no command', ({ text }) => {
     expect(text).not.toMatch(/^\s*(\$ )?(npm|npx|node|rulectl|rulecast-\w+|systemctl|qvm-\w+) [^─═]/m);
   });

@@ -74,6 +74,6 @@ it.each(['SIGINT', 'SIGTERM', 'SIGKILL'] as const)('the tests leave nothing behi
     'test/rollback.test.ts',
   ]);
   await tests.prints('are listed, the newest first');
-  await tests.end(signal);
+  await (signal === 'SIGINT' ? tests.endAll(signal) : tests.end(signal)); // ^C reaches the workers as well
   expect(tests.leftovers()).toEqual(NOTHING);
 });
