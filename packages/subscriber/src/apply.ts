@@ -21,7 +21,13 @@ import {
   verifyRuleSet,
   verifySignature,
 } from '@rulecast/protocol';
-import { EMPTY_RULE_SET, type Environment, type ListChanges, type RuleSet } from '@rulecast/rules';
+import {
+  EMPTY_RULE_SET,
+  type Environment,
+  type ListChanges,
+  type RuleSet,
+  saysAnything,
+} from '@rulecast/rules';
 import type { Prepared, Table } from '@rulecast/table';
 import type { Sink } from './sink.ts';
 import { type ActiveMark, type StateDirectory, StateError, type StoredRelease } from './state.ts';
@@ -86,6 +92,8 @@ export interface ApplierOptions {
   readonly table: Table;
   readonly state: StateDirectory | undefined;
   readonly sink: Sink | undefined;
+  /** What is enforced before the first release, and with every release that decides nothing. */
+  readonly boot: RuleSet;
   /** Most entries and rules of a release. */
   readonly entriesMax: number;
   /** For a release that was made at that time, in milliseconds since 1970. */
@@ -175,11 +183,12 @@ export class Applier {
     await setImmediate();
     await setImmediate();
     const environment = this.options.environment(offer.manifest.createdAtMs);
-    const prepared = await this.prepare(ruleSet, environment, changes);
+    const enforced = this.enforcedFor(ruleSet);
+    const prepared = await this.prepare(enforced, environment, changes);
     const compiledMs = performance.now();
     const stored = await this.storedForm(candidate, ruleSet);
     try {
-      await sink?.prepare({ hash: offer.hash, ruleSet, environment, changes });
+      await sink?.prepare({ hash: offer.hash, ruleSet: enforced, environment, changes });
       await state?.writeCandidate(stored);
       await sink?.commit();
     } catch (cause) {
@@ -317,9 +326,10 @@ export class Applier {
   private async enforce(hash: Uint8Array, { createdAtMs }: Manifest, ruleSet: RuleSet): Promise<void> {
     const { sink } = this.options;
     const environment = this.options.environment(createdAtMs);
-    const prepared = await this.prepare(ruleSet, environment);
+    const enforced = this.enforcedFor(ruleSet);
+    const prepared = await this.prepare(enforced, environment);
     try {
-      await sink?.prepare({ hash, ruleSet, environment });
+      await sink?.prepare({ hash, ruleSet: enforced, environment });
       await sink?.commit();
     } catch (cause) {
       await sink?.discard();
@@ -342,6 +352,11 @@ export class Applier {
     } catch (cause) {
       throw new RefusedError(ErrorCode.compileFailed, 'later', cause);
     }
+  }
+
+  /** A release of lists alone must not open what the boot mode closes. */
+  private enforcedFor(ruleSet: RuleSet): RuleSet {
+    return saysAnything(ruleSet) ? ruleSet : this.options.boot;
   }
 
   private flip(prepared: Prepared): number {

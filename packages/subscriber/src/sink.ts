@@ -6,6 +6,7 @@ import type { Environment, ListChanges, RuleSet } from '@rulecast/rules';
 export interface SinkRelease {
   /** Manifest hash, 32 bytes; the sink keeps it with what it enforces, so that a restart can reconcile. */
   readonly hash: Uint8Array;
+  /** The release's, or the boot mode where that decides nothing. */
   readonly ruleSet: RuleSet;
   readonly environment: Environment;
   /** What lists gained and lost by this release, where that is known. */

@@ -53,7 +53,7 @@ export interface SubscriberOptions {
   readonly logger: Logger;
   /** Keeps the release in force over restarts; without it APPLIED says that nothing is persisted. */
   readonly stateDirectory?: string | undefined;
-  /** What packets get before the first release; default `closed`: dropped. */
+  /** What packets get before the first release, and with one that has neither policies nor `unmatched`; default `closed`: dropped. */
   readonly bootMode?: 'closed' | 'open';
   /** The addresses that `specialtarget=dns` means; default none. */
   readonly dns?: readonly Address[];
@@ -150,6 +150,7 @@ class RunningSubscriber implements Subscriber {
   private readonly options: SubscriberOptions;
   private readonly nowMs: () => number;
   private readonly table: Table;
+  private readonly boot: RuleSet;
   private readonly applier: Applier;
   private readonly host: SessionHost;
   private readonly closing = new AbortController();
@@ -174,11 +175,13 @@ class RunningSubscriber implements Subscriber {
     this.state =
       options.stateDirectory === undefined ? undefined : new StateDirectory(options.stateDirectory);
     this.clock = new FirewallClock({ ...systemClocks(this.nowMs), ...options.boot }, this.state?.readClock());
+    this.boot = bootRuleSet(bootAction(options.bootMode ?? 'closed'));
     this.applier = new Applier({
       trust: options.trust,
       table: this.table,
       state: this.state,
       sink: options.sink,
+      boot: this.boot,
       entriesMax,
       environment: (madeAtMs) => this.environment(madeAtMs),
       nowMs: this.nowMs,
@@ -222,9 +225,8 @@ class RunningSubscriber implements Subscriber {
   }
 
   async start(): Promise<void> {
-    const boot = bootRuleSet(bootAction(this.options.bootMode ?? 'closed'));
-    this.table.flip(this.table.prepare(boot, this.environment()));
-    await this.bootSink(boot);
+    this.table.flip(this.table.prepare(this.boot, this.environment()));
+    await this.bootSink(this.boot);
     await this.keepClock();
     await this.restore();
     this.scheduleExpiry();

@@ -9,7 +9,7 @@ import { Table } from '@rulecast/table';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import type { ApplyReport } from '../src/apply.ts';
 import { StateDirectory } from '../src/state.ts';
-import { expectEnforces, NOW, packetOf, sampleRuleSet } from './sample.ts';
+import { expectEnforces, NOW, packetOf, ruleSetOf, sampleRuleSet } from './sample.ts';
 import { chainOf, ScriptedPublisher, sampleReleases, snapshotOf } from './scripted-publisher.ts';
 import { RecordingSink, startedSubscriber, temporaryDirectory } from './started.ts';
 
@@ -103,13 +103,28 @@ describe('a good release', () => {
     expect(subscriber.status()).toMatchObject({ epoch: 1, version: 1 });
   });
 
-  it('may be empty', async () => {
+  // A first release of lists alone opened what the boot mode had closed.
+  it.each([
+    ['closed', 'drop'],
+    ['open', 'accept'],
+  ] as const)('that decides nothing leaves the boot mode: %s', async (bootMode, expected) => {
     const publisher = new ScriptedPublisher();
-    const subscriber = await startedSubscriber(publisher, { bootMode: 'open' });
+    const subscriber = await startedSubscriber(publisher, { bootMode });
     const { peer } = await publisher.greeted();
-    const empty = { lists: new Map(), policies: new Map(), resolutions: new Map(), unmatched: undefined };
-    await peer.bring(publisher.release(empty, { version: 1 }));
-    expect(subscriber.lookup(packetOf('egress', '10.137.0.5', '192.0.2.1')).action).toBe('none');
+    const packet = packetOf('egress', '10.137.0.5', '192.0.2.1');
+    const actions: string[] = [];
+    for (const [i, text] of [
+      {},
+      { lists: { bad: ['192.0.2.0/24'] } },
+      { unmatched: 'drop' as const },
+      { unmatched: 'accept' as const },
+      {},
+    ].entries()) {
+      await peer.bring(publisher.release(ruleSetOf(text), { version: i + 1 }));
+      actions.push(subscriber.lookup(packet).action);
+    }
+    expect(actions).toEqual([expected, expected, 'drop', 'none', expected]);
+    expect(subscriber.status()).toMatchObject({ version: 5 });
   });
 
   it('may be superseded on offer: only the last one wanted is received', async () => {
