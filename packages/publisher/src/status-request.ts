@@ -65,6 +65,7 @@ async function tellStatus(exchange: ControlExchange, publisher: Publisher): Prom
     ...totalsOf(head?.ruleSet ?? EMPTY_RULE_SET),
     startedAtMs: publisher.startedAtMs,
     degraded: [...publisher.degraded],
+    unmatched: head?.ruleSet.unmatched,
   });
   for (const part of manifest?.parts ?? []) {
     await exchange.record({

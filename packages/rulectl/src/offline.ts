@@ -26,6 +26,7 @@ import {
   prefixListOf,
   prefixOf,
   prefixSetOf,
+  type RuleBlock,
   type RuleSet,
   type RuleSetProblem,
   ruleAt,
@@ -220,8 +221,10 @@ export function parseTime(option: string, text: string): number {
 /** A verdict as `test --offline --json` prints it. */
 export interface OfflineAnswer {
   readonly action: 'accept' | 'drop' | 'none';
-  /** The policy that judged. */
+  /** The policy that judged; null: none did. Of `accept` and `drop` then, `common` or what is said of unmatched qubes decided. */
   readonly policy: string | null;
+  /** The block that the rule stands in; null: no rule decided. */
+  readonly block: RuleBlock | null;
   /** The canonical line of the rule that decided; null: none did. */
   readonly rule: string | null;
   readonly list: string | null;
@@ -244,10 +247,11 @@ export function judge(ruleSet: RuleSet, environment: Environment, packet: Packet
   const rule =
     by === undefined || origin === undefined || owner === undefined
       ? null
-      : formatRule(ruleAt(runsOf(owner, by.direction), origin.index), by.direction);
+      : formatRule(ruleAt(runsOf(owner, by.direction, origin.block), origin.index), by.direction);
   const answer = {
     action,
     policy: by?.policy ?? null,
+    block: origin?.block ?? null,
     rule,
     list: origin?.list ?? null,
     prefix: origin?.prefix === undefined ? null : formatPrefix(origin.prefix),

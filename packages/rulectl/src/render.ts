@@ -2,6 +2,7 @@
 
 import { type Reject, SKIP_REASONS, type Skipped } from '@rulecast/formats';
 import type { ControlRecordOf } from '@rulecast/protocol';
+import { DEFAULT_POLICY, type RuleBlock } from '@rulecast/rules';
 import Table from 'cli-table3';
 import { shownName } from './input.ts';
 import type { Colors } from './terminal.ts';
@@ -172,6 +173,7 @@ export interface VerdictView {
   readonly policy?: string | undefined;
   /** Where the rule stands, if not in the policy that judged. */
   readonly rulePolicy?: string | undefined;
+  readonly block?: RuleBlock | undefined;
   readonly rule?: string | undefined;
   /** From 0. */
   readonly ruleIndex?: number | undefined;
@@ -195,21 +197,26 @@ export function renderVerdict(packet: string, verdict: VerdictView, colors: Colo
       verdict.version === undefined ? 'nothing applied yet' : `version ${formatCount(verdict.version)}`;
     add('subscriber', `${verdict.subscriber}, ${version}`);
   }
-  if (verdict.policy === undefined) add('policy', 'none judges this packet');
+  if (verdict.direction === undefined) add('policy', 'none judges this packet');
   else {
-    add('policy', `${verdict.policy}, ${verdict.direction ?? 'egress'}`);
-    const foreign = verdict.rulePolicy !== undefined && verdict.rulePolicy !== verdict.policy;
-    const owner = foreign ? ` of ${verdict.rulePolicy}` : '';
-    const number =
-      verdict.ruleIndex === undefined ? '' : ` (number ${formatCount(verdict.ruleIndex + 1)}${owner})`;
-    add(
-      'rule',
-      verdict.rule === undefined ? 'none matches: the default action decides' : `${verdict.rule}${number}`,
-    );
+    add('policy', `${verdict.policy ?? 'none names this qube'}, ${verdict.direction}`);
+    add('rule', ruleText(verdict));
   }
   if (verdict.list !== undefined) add('list', verdict.list);
   if (verdict.prefix !== undefined) add('prefix', verdict.prefix);
   return lines.join('\n');
+}
+
+/** The rule that decided, where it stands, or what decided where none did. */
+function ruleText({ policy, rulePolicy, block, rule, ruleIndex, action }: VerdictView): string {
+  if (rule === undefined) {
+    return policy === undefined
+      ? `none matches: unmatched: ${action} decides`
+      : 'none matches: the default action decides';
+  }
+  const owner = rulePolicy !== undefined && rulePolicy !== policy ? ` of ${rulePolicy}` : '';
+  const what = block === 'exceptions' ? 'exception' : 'number';
+  return ruleIndex === undefined ? rule : `${rule} (${what} ${formatCount(ruleIndex + 1)}${owner})`;
 }
 
 function paintAction(action: VerdictView['action'], colors: Colors): string {
@@ -240,7 +247,7 @@ export function renderStatus(snapshot: Snapshot, nowMs: number, colors: Colors):
   const { head, parts, subscribers, counters } = snapshot;
   const isReleased = head !== undefined && head.version > 0;
   const nothing = 'nothing released yet: push something with rulectl push FILE';
-  const blocks = [isReleased ? renderHead(head, nowMs, colors) : nothing];
+  const blocks = [isReleased ? renderHead(head, parts, nowMs, colors) : nothing];
   if (parts.length > 0) blocks.push(renderParts(parts, colors));
   blocks.push(
     subscribers.length === 0
@@ -251,14 +258,41 @@ export function renderStatus(snapshot: Snapshot, nowMs: number, colors: Colors):
   return blocks.join('\n\n');
 }
 
-function renderHead(head: ControlRecordOf<'head'>, nowMs: number, colors: Colors): string {
+function renderHead(
+  head: ControlRecordOf<'head'>,
+  parts: readonly ControlRecordOf<'part'>[],
+  nowMs: number,
+  colors: Colors,
+): string {
+  const unmatched = unmatchedText(head, parts, colors);
   const lines = [
     `version ${colors.bold(formatCount(head.version))} (epoch ${head.epoch}), ${shortHash(head.hash)}, released ${formatAge(nowMs - head.createdAtMs)} ago`,
     `${formatAmount(head.parts, 'part')}, ${formatAmount(head.entries, 'entry', 'entries')}, ${formatAmount(head.rules, 'rule')}`,
     `lineage ${head.lineage}, publisher up for ${formatAge(nowMs - head.startedAtMs)}`,
+    ...(unmatched === undefined ? [] : [unmatched]),
     ...head.degraded.map((reason) => `${colors.yellow('degraded')}: ${reason}`),
   ];
   return lines.join('\n');
+}
+
+/** What happens to egress of qubes that no policy names; undefined where a policy judges them, or nothing is decided at all. */
+function unmatchedText(
+  { unmatched }: ControlRecordOf<'head'>,
+  parts: readonly ControlRecordOf<'part'>[],
+  colors: Colors,
+): string | undefined {
+  const policies = parts.filter(({ kind }) => kind === 'policy');
+  if (policies.some(({ name }) => name === DEFAULT_POLICY)) return undefined;
+  switch (unmatched) {
+    case 'drop':
+      return 'qubes that no policy names are dropped (unmatched: drop)';
+    case 'accept':
+      return `qubes that no policy names are ${colors.yellow('left to the other tables')} (unmatched: accept)`;
+    case undefined:
+      return policies.length === 0
+        ? undefined
+        : colors.yellow('qubes that no policy names are not judged: push unmatched: drop or accept');
+  }
 }
 
 function renderParts(parts: readonly ControlRecordOf<'part'>[], colors: Colors): string {

@@ -54,6 +54,7 @@ describe('test --offline --json', () => {
       {
         action: 'drop',
         policy: 'work',
+        block: 'common',
         rule: 'action=drop dst=@drop',
         list: 'drop',
         prefix: '192.0.2.0/25',
@@ -62,6 +63,7 @@ describe('test --offline --json', () => {
       {
         action: 'accept',
         policy: 'work',
+        block: null,
         rule: null,
         list: null,
         prefix: null,
@@ -70,6 +72,7 @@ describe('test --offline --json', () => {
       {
         action: 'drop',
         policy: 'work',
+        block: 'own',
         rule: 'action=drop proto=udp',
         list: null,
         prefix: null,
@@ -78,6 +81,7 @@ describe('test --offline --json', () => {
       {
         action: 'drop',
         policy: 'default',
+        block: 'own',
         rule: 'action=drop',
         list: null,
         prefix: null,
@@ -87,10 +91,61 @@ describe('test --offline --json', () => {
     expect(exit).toBe(0);
   });
 
+  it.each([
+    ['drop', '10.137.0.9 > 203.0.113.7 tcp/443', { action: 'drop', policy: null, block: null, rule: null }],
+    ['accept', '10.137.0.9 > 203.0.113.7 tcp/443', { action: 'none', policy: null, block: null, rule: null }],
+    ['drop', 'fd00::5 > 2001:db8::1 tcp/443', { action: 'drop', policy: null, block: null, rule: null }],
+    [
+      'accept',
+      '10.137.0.9 > 198.51.100.7 tcp/443',
+      { action: 'drop', policy: null, block: 'common', rule: 'action=drop dst4=198.51.100.0/24' },
+    ],
+    [
+      'drop',
+      '10.137.0.5 > 198.51.100.7 tcp/443',
+      { action: 'accept', policy: 'work', block: 'exceptions', rule: 'action=accept dst4=198.51.100.7/32' },
+    ],
+  ])('judges unmatched qubes and exceptions: unmatched %s, %s', async (unmatched, packet, expected) => {
+    folder.write(
+      'unmatched.yaml',
+      [
+        'common: { egress: [drop dst4=198.51.100.0/24] }',
+        'policies:',
+        '  work:',
+        '    prefixes: [10.137.0.5]',
+        '    exceptions: { egress: [accept dst4=198.51.100.7] }',
+        '    egress: [accept]',
+        `unmatched: ${unmatched}`,
+        '',
+      ].join('\n'),
+    );
+    const { exit, stdout } = await test(['unmatched.yaml', '--json', packet]);
+    expect(ndjson(stdout)).toEqual([expect.objectContaining(expected)]);
+    expect(exit).toBe(0);
+  });
+
+  it('warns where nothing is said of unmatched qubes, with the lines to choose from', async () => {
+    folder.write(
+      'said-nothing.yaml',
+      'policies: { work: { prefixes: [10.137.0.5, "fd00::5"], egress: [accept] } }\n',
+    );
+    const { stdout, stderr } = await test(['said-nothing.yaml', '--json', '10.137.0.9 > 203.0.113.7']);
+    expect(ndjson(stdout)).toEqual([expect.objectContaining({ action: 'none' })]);
+    expect(stderr).toMatch(/"unmatched: drop".*"unmatched: accept".*\(unmatched-not-said\)/);
+  });
+
   it('answers none, with nulls, where no policy judges', async () => {
     const { exit, stdout } = await test(['web.rules', '--json', '--direction', 'ingress', '192.0.2.7']);
     expect(ndjson(stdout)).toEqual([
-      { action: 'none', policy: null, rule: null, list: null, prefix: null, packet: '192.0.2.7' },
+      {
+        action: 'none',
+        policy: null,
+        block: null,
+        rule: null,
+        list: null,
+        prefix: null,
+        packet: '192.0.2.7',
+      },
     ]);
     expect(exit).toBe(0);
   });
@@ -103,7 +158,15 @@ describe('test --offline --json', () => {
     expect(ndjson(bad.stdout)).toEqual([
       expect.objectContaining({ line: 1, action: 'accept', expect: 'accept', ok: true }),
       expect.objectContaining({ line: 3, action: 'drop', expect: 'accept', ok: false }),
-      { action: 'drop', policy: 'default', rule: 'action=drop', list: null, prefix: null, line: 4 },
+      {
+        action: 'drop',
+        policy: 'default',
+        block: 'own',
+        rule: 'action=drop',
+        list: null,
+        prefix: null,
+        line: 4,
+      },
     ]);
     expect(bad.exit).toBe(1);
     const good = await test(['web.rules', '--packets', '-', '--json'], met);

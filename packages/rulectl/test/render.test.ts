@@ -197,9 +197,20 @@ describe('verdicts', () => {
     expect(renderVerdict('x', { action: 'drop', policy: 'work', direction: 'ingress' }, PLAIN)).toBe(
       'x: drop\n  policy     work, ingress\n  rule       none matches: the default action decides',
     );
+    expect(renderVerdict('x', { action: 'drop', direction: 'egress' }, PLAIN)).toBe(
+      'x: drop\n  policy     none names this qube, egress\n  rule       none matches: unmatched: drop decides',
+    );
     expect(renderVerdict('x', { action: 'none' }, PLAIN)).toBe(
       'x: none\n  policy     none judges this packet',
     );
+  });
+
+  it('say that an exception decided, and that common did for a qube that no policy names', () => {
+    const exception = { policy: 'work', rulePolicy: 'work', block: 'exceptions', ruleIndex: 0 } as const;
+    expect(renderVerdict('x', verdict(exception), PLAIN)).toContain('action=drop dst=@drop (exception 1)\n');
+    const unnamed = renderVerdict('x', verdict({ policy: undefined, block: 'common' }), PLAIN);
+    expect(unnamed).toContain('  policy     none names this qube, egress\n');
+    expect(unnamed).toContain('(number 3 of common)\n');
   });
 
   it('show an expectation only where it is not met', () => {
@@ -214,6 +225,23 @@ describe('status', () => {
     expect(text).toBe(
       'nothing released yet: push something with rulectl push FILE\n\nno subscriber was ever connected',
     );
+  });
+
+  it.each([
+    [{ unmatched: 'drop' }, 'work', 'qubes that no policy names are dropped (unmatched: drop)'],
+    [
+      { unmatched: 'accept' },
+      'work',
+      'qubes that no policy names are left to the other tables (unmatched: accept)',
+    ],
+    [{}, 'work', 'qubes that no policy names are not judged: push unmatched: drop or accept'],
+    [{ unmatched: 'drop' }, 'default', undefined],
+    [{}, 'default', undefined],
+  ] as const)('says of qubes that no policy names: %j with policy %s', (said, name, expected) => {
+    const parts = [part({ kind: 'policy', name })];
+    const text = renderStatus({ head: head(said), parts, subscribers: [], counters: [] }, NOW_MS, PLAIN);
+    const line = text.split('\n').find((each) => each.startsWith('qubes that'));
+    expect(line).toBe(expected);
   });
 
   it('shows head, parts and subscribers', () => {

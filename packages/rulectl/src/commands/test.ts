@@ -185,9 +185,9 @@ function tellMissing(
 }
 
 function viewOf(record: ControlRecordOf<'verdict'>): Parameters<typeof renderVerdict>[1] {
-  const { action, direction, policy, rulePolicy, rule, ruleIndex, list, prefix, subscriber, version } =
+  const { action, direction, policy, rulePolicy, block, rule, ruleIndex, list, prefix, subscriber, version } =
     record;
-  return { action, direction, policy, rulePolicy, rule, ruleIndex, list, prefix, subscriber, version };
+  return { action, direction, policy, rulePolicy, block, rule, ruleIndex, list, prefix, subscriber, version };
 }
 
 // ── Offline ──────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -333,12 +333,13 @@ function answer(
     terminal.out.json({ ...verdict.answer, ...asked.identity, ...expectation });
     return;
   }
-  const { action, policy, rule, list, prefix } = verdict.answer;
+  const { action, policy, block, rule, list, prefix } = verdict.answer;
   const view = {
     action,
     direction: verdict.direction,
     policy: policy ?? undefined,
     rulePolicy: verdict.rulePolicy,
+    block: block ?? undefined,
     rule: rule ?? undefined,
     ruleIndex: verdict.ruleIndex,
     list: list ?? undefined,
