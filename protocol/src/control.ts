@@ -73,6 +73,7 @@ const permitting = {
   allowKind: optional(boolean),
   allowAcceptAll: optional(boolean),
   allowDropAll: optional(boolean),
+  allowNoPolicy: optional(boolean),
   allowUnreachable: optional(boolean),
   allowUnresolved: optional(boolean),
 } as const;
@@ -220,7 +221,7 @@ export const RECORD_FIELDS = {
   /** A line that was refused. */
   reject: { file: fileName, line: uint, column: uint, code, reason: text },
   /** What a guard says against a release. */
-  refusal: { guard: code, part: partText, permit: code, before: uint, after: uint, reason: text },
+  refusal: { guard: code, part: partText, permit: optional(code), before: uint, after: uint, reason: text },
   warning: { code, part: partText, reason: text },
   /** What a push does to one part. */
   change: {

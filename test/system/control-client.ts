@@ -23,6 +23,7 @@ const PERMITTED = {
   allowAll: true,
   allowAcceptAll: true,
   allowDropAll: true,
+  allowNoPolicy: true,
 } as const;
 
 /** One list, pushed as a file. */

@@ -71,13 +71,16 @@ function sendersOf(packet: Packet, { policies }: RuleSet): readonly (Address | u
 function refusalOf(text: string, { by }: Verdict, advice: string): GuardRefusal {
   const rule = by?.rule;
   const list = rule?.list;
+  const judge = by?.policy === undefined ? 'unmatched' : `policy ${by.policy}`;
   const cause =
     rule === undefined
-      ? `the default action of policy ${by?.policy}`
-      : `rule ${rule.index + 1} of policy ${rule.policy}${list === undefined ? '' : `, list ${list}`}`;
+      ? by?.policy === undefined
+        ? 'unmatched: drop'
+        : `the default action of ${judge}`
+      : `${rule.block === 'exceptions' ? 'exception' : 'rule'} ${rule.index + 1} of policy ${rule.policy}${list === undefined ? '' : `, list ${list}`}`;
   return {
     guard: UNREACHABLE,
-    part: list === undefined ? `policy ${rule?.policy ?? by?.policy}` : `list ${list}`,
+    part: list !== undefined ? `list ${list}` : rule === undefined ? judge : `policy ${rule.policy}`,
     permit: UNREACHABLE,
     before: 0,
     after: 1,

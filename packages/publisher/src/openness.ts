@@ -54,8 +54,11 @@ function acceptsAnything(ruleSet: RuleSet, policy: Policy, family: Family, now: 
 /** The rules that judge for a policy, in their order. */
 function runsFor(ruleSet: RuleSet, policy: Policy, direction: Direction): readonly Run[] {
   const common = ruleSet.policies.get(COMMON_POLICY);
-  const own = runsOf(policy, direction);
-  return common === undefined ? own : [...runsOf(common, direction), ...own];
+  return [
+    ...runsOf(policy, direction, 'exceptions'),
+    ...(common === undefined ? [] : runsOf(common, direction)),
+    ...runsOf(policy, direction),
+  ];
 }
 
 function isOver({ match }: Run, now: number): boolean {

@@ -12,10 +12,10 @@ import {
   type Direction,
   entryCount,
   type Family,
+  judgesIngress,
   type List,
   type Policy,
   type RuleSet,
-  type Run,
   runRuleCount,
   runsOf,
 } from '@rulecast/rules';
@@ -29,6 +29,7 @@ import {
   wholeFinding,
 } from '@rulecast/sources';
 import { acceptingPolicies, acceptsAll, isForEverybody } from './openness.ts';
+import { unmatchedRefusals } from './unmatched-guard.ts';
 
 /** What somebody permitted for one push. Each opens one guard. */
 export interface PushPermits {
@@ -45,6 +46,8 @@ export interface PushPermits {
   readonly allowAcceptAll: boolean;
   /** Policies that accept nothing any more. */
   readonly allowDropAll: boolean;
+  /** No policies any more, where the rule set says what happens to qubes then. */
+  readonly allowNoPolicy: boolean;
   /** Packets dropped that must get through; also of a rollback. */
   readonly allowUnreachable: boolean;
   /** Drop rules that are left without any address, for their names do not resolve. */
@@ -54,11 +57,11 @@ export type Permit = keyof PushPermits;
 
 /** Why a push is not taken. */
 export interface GuardRefusal {
-  /** Stable: of FindingCode or PushGuardCode, or `unreachable`. */
+  /** Stable: of FindingCode, PushGuardCode or UnmatchedGuardCode, or `unreachable`. */
   readonly guard: string;
   readonly part: string;
-  /** What opens it, as follows `--allow-`; `drop-all` is what `--yes` says. */
-  readonly permit: string;
+  /** What opens it, as follows `--allow-`; `drop-all` is what `--yes` says. Undefined: other content. */
+  readonly permit: string | undefined;
   /** Entries or rules; of coverage, millionths of the addresses that are reachable over the Internet; of policies, how many. */
   readonly before: number;
   readonly after: number;
@@ -109,6 +112,7 @@ export function judgePush(judged: Judged): readonly GuardRefusal[] {
     if (earlier === undefined || policy === earlier) continue;
     refusals.push(...refusalsOf(`policy ${policy.name}`, dropFindings(earlier, policy), judged));
   }
+  refusals.push(...unmatchedRefusals(judged));
   if (judged.isFirst) return refusals;
   if (judged.permits.allowAcceptAll !== true) refusals.push(...acceptAllRefusals(judged));
   if (judged.permits.allowDropAll !== true) refusals.push(...dropAllRefusals(judged));
@@ -149,15 +153,18 @@ function listFindings(before: List | undefined, after: List): readonly (Finding 
 /** What a policy drops is as a block list: most of it does not go unasked. */
 function dropFindings(before: Policy, after: Policy): readonly (Finding | undefined)[] {
   const found = (['egress', 'ingress'] as const).map((direction) => {
-    const [earlier, later] = [dropCount(runsOf(before, direction)), dropCount(runsOf(after, direction))];
+    const [earlier, later] = [dropCount(before, direction), dropCount(after, direction)];
     return later < earlier ? sizeFinding(earlier, later, LIMITS, 'drop rules') : undefined;
   });
   return found.filter((finding) => finding !== undefined).slice(0, 1);
 }
 
-function dropCount(runs: readonly Run[]): number {
+function dropCount(policy: Policy, direction: Direction): number {
   let count = 0;
-  for (const run of runs) if (run.match.action === 'drop') count += runRuleCount(run);
+  for (const block of ['exceptions', 'own'] as const) {
+    for (const run of runsOf(policy, direction, block))
+      if (run.match.action === 'drop') count += runRuleCount(run);
+  }
   return count;
 }
 
@@ -208,7 +215,7 @@ function openedBy(
 
 /** Ingress is judged only where a policy has rules for it. */
 function judges(policy: Policy, direction: Direction): boolean {
-  return direction === 'egress' || policy.ingress.length > 0;
+  return direction === 'egress' || judgesIngress(policy);
 }
 
 function dropAllRefusals({ before, after, now }: Judged): readonly GuardRefusal[] {

@@ -54,6 +54,7 @@ function permitsOf(push: Push): PushPermits {
     allowKind: push.allowKind === true,
     allowAcceptAll: push.allowAcceptAll === true,
     allowDropAll: push.allowDropAll === true,
+    allowNoPolicy: push.allowNoPolicy === true,
     allowUnreachable: push.allowUnreachable === true,
     allowUnresolved: push.allowUnresolved === true,
   };

@@ -58,6 +58,7 @@ export const ALL_PERMITS: PushPermits = {
   allowKind: true,
   allowAcceptAll: true,
   allowDropAll: true,
+  allowNoPolicy: true,
   allowUnreachable: true,
   allowUnresolved: true,
 };

@@ -180,7 +180,8 @@ describe('a push of rules', () => {
 
   it('that makes a policy accept everything of one family, or everything sent to it, is refused', async () => {
     const publisher = freshPublisher();
-    const work = (more: string) => policies(`policies: { work: { prefixes: [10.137.0.5], ${more} } }`);
+    const work = (more: string) =>
+      policies(`policies: { work: { prefixes: [10.137.0.5], ${more} } }`, 'unmatched: drop');
     expect(
       await refusals(publisher, work('egress: [drop dst6=2001:db8::/32, accept dst4=192.0.2.0/24]')),
     ).toEqual(['released']);
@@ -198,7 +199,7 @@ describe('a push of rules', () => {
   it('that makes a new policy for everybody accept everything is refused, and one for some qubes is not', async () => {
     const publisher = freshPublisher();
     await release(publisher, {
-      'f.yaml': 'policies: { work: { prefixes: [10.137.0.5], egress: [drop] } }\n',
+      'f.yaml': 'policies: { work: { prefixes: [10.137.0.5], egress: [drop] } }\nunmatched: drop\n',
     });
     expect(await refusals(publisher, policies('policies: { default: { egress: [accept] } }'))).toEqual([
       'accept-all policy default 0 1',

@@ -11,6 +11,7 @@ const PERMITS = {
   'allow-all': 'take a list that holds every address of IPv4 or of IPv6',
   'allow-kind': 'take names in place of addresses, or addresses in place of names',
   'allow-accept-all': 'take policies that accept everything',
+  'allow-no-policy': 'take a rule set that has no policies any more, and says unmatched: drop or accept',
   'allow-unreachable': 'take a release that drops what must-reach: of the configuration names',
   'allow-unresolved': 'take drop rules that match nothing, for their names do not resolve',
 } as const;
@@ -26,6 +27,7 @@ type PermitFields = Pick<
   | 'allowAll'
   | 'allowKind'
   | 'allowAcceptAll'
+  | 'allowNoPolicy'
   | 'allowUnreachable'
   | 'allowUnresolved'
 >;
@@ -41,6 +43,7 @@ export function withPermitOptions<A>(yargs: Argv<A>): Argv<A & PermitArgs> {
     .option('allow-all', option('allow-all'))
     .option('allow-kind', option('allow-kind'))
     .option('allow-accept-all', option('allow-accept-all'))
+    .option('allow-no-policy', option('allow-no-policy'))
     .option('allow-unreachable', option('allow-unreachable'))
     .option('allow-unresolved', option('allow-unresolved'));
 }
@@ -56,6 +59,7 @@ export function permitFieldsOf(args: PermitArgs): PermitFields {
     allowAll: isGiven('allow-all'),
     allowKind: isGiven('allow-kind'),
     allowAcceptAll: isGiven('allow-accept-all'),
+    allowNoPolicy: isGiven('allow-no-policy'),
     allowUnreachable: isGiven('allow-unreachable'),
     allowUnresolved: isGiven('allow-unresolved'),
   };

@@ -1,0 +1,213 @@
+/** What a push may not leave unsaid: what happens to qubes that no policy names. */
+
+import { join } from 'node:path';
+import type { PushInput } from '@rulecast/formats';
+import { EMPTY_RULE_SET, emptyPolicy, type RuleSet } from '@rulecast/rules';
+import { describe, expect, it } from 'vitest';
+import { Committer } from '../src/commit.ts';
+import { openIdentity } from '../src/identity.ts';
+import type { Publisher, PushOptions } from '../src/publisher.ts';
+import { Store } from '../src/store.ts';
+import { Workshop } from '../src/work.ts';
+import { freshPublisher, prefixes, pushOf, temporaryDirectory } from './fresh-publisher.ts';
+
+const WORK =
+  'policies: { work: { prefixes: [10.137.0.5, "fd00::5"], egress: [drop dst4=192.0.2.1, accept] } }';
+const SAID_DROP = 'unmatched: drop';
+
+const document = (...lines: readonly string[]): string => `${lines.join('\n')}\n`;
+const push = (text: string, input: Partial<PushInput> = {}): PushInput => pushOf({ 'f.yaml': text }, input);
+
+/** What guards say to a push, each as `guard permit`, or what became of it. */
+async function told(
+  publisher: Publisher,
+  input: PushInput,
+  options: PushOptions = {},
+): Promise<readonly string[]> {
+  const outcome = await publisher.push(input, options);
+  if (outcome.kind !== 'guarded') return [outcome.kind];
+  return outcome.refusals.map(({ guard, permit }) => `${guard} ${permit}`);
+}
+
+const NOT_SAID = ['unmatched-not-said undefined'];
+
+describe('the first push that brings policies', () => {
+  // It opened every qube that it did not name, and the other family of those it named, and nothing said so.
+  it('and does not say what happens to other qubes is refused with the lines to choose from', async () => {
+    const publisher = freshPublisher();
+    const outcome = await publisher.push(push(WORK));
+    expect(outcome).toMatchObject({
+      kind: 'guarded',
+      refusals: [{ guard: 'unmatched-not-said', part: 'unmatched', permit: undefined, before: 0, after: 1 }],
+    });
+    const [refusal] = outcome.kind === 'guarded' ? outcome.refusals : [];
+    expect(refusal?.reason).toContain('"unmatched: drop"');
+    expect(refusal?.reason).toContain('"unmatched: accept"');
+    expect(publisher.head).toBeUndefined();
+  });
+
+  it.each([
+    ['unmatched: drop', 'drop'],
+    ['unmatched: accept', 'accept'],
+    ['common: {}\nunmatched: accept', 'accept'],
+  ])('is taken with %j', async (line, expected) => {
+    const publisher = freshPublisher();
+    expect(await told(publisher, push(document(WORK, line)))).toEqual(['released']);
+    expect(publisher.head?.ruleSet.unmatched).toBe(expected);
+  });
+
+  it.each([
+    ['a policy default', pushOf({ 'f.yaml': 'policies: { default: { egress: [accept] } }\n' }), ['released']],
+    ['bare rules, which are of default', pushOf({ 'a.rules': 'accept\n' }), ['released']],
+    ['bare rules of common', pushOf({ 'a.rules': 'drop\n' }, { policy: 'common' }), NOT_SAID],
+    ['common alone', push('common: { egress: [drop] }\n'), NOT_SAID],
+    ['what is said alone', push(document(SAID_DROP)), ['released']],
+  ])('is judged by what the result says: %s', async (_, input, expected) => {
+    expect(await told(freshPublisher(), input)).toEqual(expected);
+  });
+
+  it('is refused after lists too, by merge, replace-all and a dry run, and whatever is permitted', async () => {
+    const publisher = freshPublisher();
+    expect(await told(publisher, pushOf({ 'bad.txt': '192.0.2.1\n' }))).toEqual(['released']);
+    expect(await told(publisher, push(WORK, { action: 'merge' }))).toEqual(NOT_SAID);
+    expect(await told(publisher, push(WORK, { replaceAll: true }))).toEqual(NOT_SAID);
+    expect(await told(publisher, push(WORK), { dryRun: true })).toEqual(NOT_SAID);
+    const permits = { allowAcceptAll: true, allowNoPolicy: true, allowDropAll: true };
+    expect(await told(publisher, push(WORK), { permits })).toEqual(NOT_SAID);
+  });
+
+  it('may say it once only', async () => {
+    const files = { 'a.yaml': document(WORK, SAID_DROP), 'b.yaml': document(SAID_DROP) };
+    expect(await freshPublisher().push(pushOf(files))).toMatchObject({
+      kind: 'rejects',
+      rejects: [{ file: 'b.yaml', code: 'duplicate-part' }],
+    });
+  });
+});
+
+describe('what is said of other qubes', () => {
+  async function said(line = SAID_DROP): Promise<Publisher> {
+    const publisher = freshPublisher();
+    expect(await told(publisher, push(document(WORK, line)))).toEqual(['released']);
+    return publisher;
+  }
+
+  it('stays where a push does not name it', async () => {
+    const publisher = await said();
+    expect(await told(publisher, push(WORK.replace('192.0.2.1', '192.0.2.2')))).toEqual(['released']);
+    expect(await told(publisher, pushOf({ 'a.rules': 'drop\n' }, { policy: 'work' }))).toEqual([
+      'drop-all drop-all',
+    ]);
+    expect(publisher.head?.ruleSet.unmatched).toBe('drop');
+  });
+
+  it('is not taken away while there are policies', async () => {
+    const publisher = await said();
+    expect(await told(publisher, push(document(SAID_DROP), { action: 'withdraw' }))).toEqual(NOT_SAID);
+    expect(await told(publisher, push(WORK, { replaceAll: true }))).toEqual(NOT_SAID);
+    const other = push(document('unmatched: accept'), { action: 'withdraw' });
+    expect(await told(publisher, other)).toEqual(['unchanged']);
+    expect(publisher.head?.ruleSet.unmatched).toBe('drop');
+  });
+
+  it('goes where policies.default judges those qubes', async () => {
+    const publisher = await said();
+    const byDefault = document('policies: { default: { egress: [accept proto=tcp dstports=443] } }');
+    expect(await told(publisher, push(byDefault))).toEqual(['released']);
+    expect(await told(publisher, push(document(SAID_DROP), { action: 'withdraw' }))).toEqual(['released']);
+    expect(publisher.head?.ruleSet.unmatched).toBeUndefined();
+  });
+
+  it('is opened with a permit only', async () => {
+    const publisher = await said();
+    const open = push(document('unmatched: accept'));
+    expect(await told(publisher, open)).toEqual(['accept-all accept-all']);
+    expect(await told(publisher, open, { permits: { allowAcceptAll: true } })).toEqual(['released']);
+    expect(await told(publisher, push(document(SAID_DROP)))).toEqual(['released']); // to close is free
+  });
+
+  it('is there where the last policy goes, and that with a permit only', async () => {
+    const publisher = await said();
+    const last = push(WORK, { action: 'withdraw' });
+    expect(await told(publisher, last)).toEqual(['no-policy no-policy']);
+    expect(await told(publisher, last, { permits: { allowNoPolicy: true } })).toEqual(['released']);
+    expect(publisher.head?.ruleSet).toMatchObject({ policies: new Map(), unmatched: 'drop' });
+    const nothing = push(document(SAID_DROP), { action: 'withdraw' });
+    expect(await told(publisher, nothing, { permits: { allowNoPolicy: true } })).toEqual(NOT_SAID);
+  });
+});
+
+describe('a rule set in force that does not say it', () => {
+  const LEGACY: RuleSet = {
+    ...EMPTY_RULE_SET,
+    policies: new Map([['work', { ...emptyPolicy('work'), prefixes: prefixes('10.137.0.5') }]]),
+  };
+
+  /** A publisher over a store of before. */
+  async function before(): Promise<Publisher> {
+    const stateDirectory = temporaryDirectory();
+    const identity = openIdentity(join(stateDirectory, 'identity'));
+    const store = new Store(join(stateDirectory, 'store'));
+    const committer = new Committer({ store, encoder: new Workshop(), identity, nowMs: () => 1 });
+    await committer.commit(await committer.plan(LEGACY), { cause: 'push', detail: '' });
+    await store.close();
+    return freshPublisher({ stateDirectory });
+  }
+
+  it('keeps its meaning, with a warning at each push', async () => {
+    const publisher = await before();
+    for (const address of ['192.0.2.1', '192.0.2.2']) {
+      const outcome = await publisher.push(pushOf({ 'bad.txt': `${address}\n` }));
+      if (outcome.kind !== 'released') return expect.fail(outcome.kind);
+      expect(outcome.plan.warnings.map(({ code }) => code)).toContain('unmatched-not-said');
+      expect(outcome.head?.ruleSet.unmatched).toBeUndefined();
+    }
+  });
+
+  it('is mended by a push that says it, and not unmended', async () => {
+    const publisher = await before();
+    expect(await told(publisher, push(document(SAID_DROP)))).toEqual(['released']);
+    expect(await told(publisher, push(document(SAID_DROP), { action: 'withdraw' }))).toEqual(NOT_SAID);
+  });
+
+  it('comes back by a rollback, which is for emergencies, with the warning', async () => {
+    const publisher = await before();
+    await told(publisher, push(document(SAID_DROP)));
+    const outcome = await publisher.rollback(1, {});
+    if (outcome.kind !== 'released') return expect.fail(outcome.kind);
+    expect(outcome.head?.ruleSet.unmatched).toBeUndefined();
+    expect(outcome.plan.warnings.map(({ code }) => code)).toContain('unmatched-not-said');
+  });
+});
+
+describe('exceptions', () => {
+  it('stay where bare rules are pushed, and are merged and withdrawn like rules', async () => {
+    const publisher = freshPublisher();
+    const exceptions = (rules: string) =>
+      document(`policies: { work: { prefixes: [10.137.0.5], exceptions: { egress: [${rules}] } } }`);
+    const runs = () => publisher.head?.ruleSet.policies.get('work');
+    const policy = push(document(exceptions('accept dst4=192.0.2.1').trim(), SAID_DROP));
+    expect(await told(publisher, policy)).toEqual(['released']);
+    const rules = pushOf({ 'a.rules': 'accept dst4=192.0.2.7\n' }, { policy: 'work' });
+    expect(await told(publisher, rules)).toEqual(['released']);
+    expect([runs()?.exceptions.egress.length, runs()?.egress.length]).toEqual([1, 1]);
+    const more = push(exceptions('accept dst=192.0.2.2'.replace('dst=', 'dst4=')), { action: 'merge' });
+    expect(await told(publisher, more)).toEqual(['released']);
+    expect(runs()?.exceptions.egress[0]?.remote).toMatchObject({
+      prefixes: { lengths: new Uint8Array([32, 32]) },
+    });
+    const fewer = push(exceptions('accept dst4=192.0.2.1'), { action: 'withdraw' });
+    expect(await told(publisher, fewer)).toEqual(['released']);
+    expect(runs()?.exceptions.egress[0]?.remote).toMatchObject({
+      prefixes: { lengths: new Uint8Array([32]) },
+    });
+    expect(runs()?.egress.length).toBe(1);
+  });
+
+  it('that accept everything make a policy one that does', async () => {
+    const publisher = freshPublisher();
+    expect(await told(publisher, push(document(WORK, SAID_DROP)))).toEqual(['released']);
+    const opened = WORK.replace('egress:', 'exceptions: { egress: [accept] }, egress:');
+    expect(await told(publisher, push(opened))).toEqual(['accept-all accept-all']);
+  });
+});
