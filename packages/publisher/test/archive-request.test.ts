@@ -240,8 +240,10 @@ describe('a difference', () => {
 policies:
   work:
     prefixes: [10.137.0.5, 10.137.0.6]
+    exceptions: { egress: [accept dst4=198.51.100.1] }
     egress: [accept dsthost=a.example, accept dst4=192.0.2.1, drop dst=@hosts, accept dst4=192.0.2.2]
     ingress: [accept src4=192.0.2.3]
+unmatched: accept
 `),
     );
     address = '192.0.2.9';
@@ -253,8 +255,10 @@ policies:
   work:
     prefixes: [10.137.0.5, 10.137.0.7]
     default: accept
+    exceptions: { egress: [accept dst4=198.51.100.2], ingress: [accept src4=198.51.100.3] }
     egress: [accept dst4=192.0.2.1, accept dst4=192.0.2.7, drop dst=@hosts, accept dst4=192.0.2.2]
     ingress: [accept src4=192.0.2.3, drop]
+unmatched: drop
 `),
     );
     expect(linesOf(await diff(control, 1))).toEqual([
@@ -264,6 +268,9 @@ policies:
       '+ work default: accept',
       '- work prefixes: 10.137.0.6/32',
       '+ work prefixes: 10.137.0.7/32',
+      '- work egress-exceptions 0: action=accept dst4=198.51.100.1/32',
+      '+ work egress-exceptions 0: action=accept dst4=198.51.100.2/32',
+      '+ work ingress-exceptions 0: action=accept src4=198.51.100.3/32',
       '- work egress 0: action=accept dsthost=a.example',
       '+ work egress 1: action=accept dst4=192.0.2.7/32',
       '+ work ingress 1: action=drop',
@@ -271,24 +278,29 @@ policies:
       '+  addresses: a.example 192.0.2.9/32',
       '-  addresses: b.example 192.0.2.8/32',
       '+  addresses: c.example 192.0.2.9/32',
+      '-  unmatched: accept',
+      '+  unmatched: drop',
     ]);
   });
 
   it('tells a list that becomes one of names, and parts that come and go whole', async () => {
     const { publisher, control } = await house();
     await release(publisher, { 'a.txt': '192.0.2.1\n', 'x.rules': 'drop dst4=192.0.2.1\n' });
-    await release(publisher, { 'a.txt': 'a.example\n' }, { replaceAll: true });
+    const next = { 'a.txt': 'a.example\n', 'u.yaml': 'unmatched: drop\n' };
+    await release(publisher, next, { replaceAll: true });
     const answer = await diff(control, 1);
     expect(recordsOf(answer, 'change').map(({ op, kind, name }) => `${op} ${kind} ${name}`)).toEqual([
       'remove list a',
       'add names a',
       'remove policy default',
+      'add unmatched ',
     ]);
     expect(linesOf(answer)).toEqual([
       '- a entries: 192.0.2.1/32',
       '+ a entries: a.example',
       '- default default: drop',
       '- default egress 0: action=drop dst4=192.0.2.1/32',
+      '+  unmatched: drop',
     ]);
   });
 
