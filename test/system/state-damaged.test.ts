@@ -3,8 +3,8 @@
 import {
   chmodSync,
   copyFileSync,
+  cpSync,
   existsSync,
-  mkdirSync,
   readdirSync,
   readFileSync,
   rmSync,
@@ -37,16 +37,6 @@ function flipBit(path: string, bit: number): void {
   const bytes = readFileSync(path);
   bytes[bit >> 3] = (bytes[bit >> 3] ?? 0) ^ (1 << (bit & 7));
   writeFileSync(path, bytes);
-}
-
-/** Every file of a directory with its bytes. */
-function contentOf(directory: string): Readonly<Record<string, string>> {
-  const files = readdirSync(directory, { recursive: true, withFileTypes: true }).filter((entry) =>
-    entry.isFile(),
-  );
-  return Object.fromEntries(
-    files.map((file) => [file.name, readFileSync(join(file.parentPath, file.name)).toString('base64')]),
-  );
 }
 
 interface Loaded {
@@ -244,7 +234,7 @@ describe('a publisher', () => {
     await scene.publisher();
     expect(await load()).toMatchObject({
       code: 1,
-      stderr: expect.stringContaining('another publisher uses'),
+      stderr: expect.stringContaining('another publisher or subscriber uses'),
     });
   });
 
@@ -314,11 +304,12 @@ describe('a subscriber', () => {
     const args = ['--trust', await scene.trustLine(), '--connect', scene.listen, '--state', path];
     const { code, stderr } = await runSubscriber(args);
     expect(code).toBe(1);
-    expect(stderr).toMatch(/^rulecast-subscriber: cannot make the state directory .*\n$/);
+    expect(stderr).toMatch(/^rulecast-subscriber: .*cannot be a directory: .*\n$/);
     expect(readFileSync(path).equals(FOREIGN)).toBe(true);
   });
 
-  it('holds the boot mode where its state is damaged, says so, and is brought up to date', async () => {
+  // One damaged byte was boot mode.
+  it('enforces what was in force with any file damaged in one place, says so, and is brought up to date', async () => {
     console.log(`seed ${SEED}`);
     const next = seededNumbers(SEED);
     const state = scene.path('firewall');
@@ -329,45 +320,76 @@ describe('a subscriber', () => {
       ['flipped', (path) => flipBit(path, next(statSync(path).size * 8))],
       ['foreign', (path) => writeFileSync(path, FOREIGN)],
     ];
-    for (const file of ['active', release]) {
-      for (const [what, damage] of damages) {
-        scene.copy('good', 'firewall');
-        damage(join(state, file));
-        const before = contentOf(state);
-        // Nobody to connect to: what it makes of its state alone.
-        const alone = await scene.subscriber('firewall', `unix:${scene.path('nobody.sock')}`);
-        const said = await alone.logged((line) => line['level'] === 50);
-        expect(said['msg'], `${file} ${what}`).toContain('the boot mode holds');
-        expect(await alone.stop()).toBe(0);
-        expect(contentOf(state), `${file} ${what}`).toEqual(before);
-        const subscriber = await scene.subscriber('firewall');
-        const row = await scene.control.until(({ subscribers }) =>
-          subscribers.some(({ state: is, lastError }) => is === 'synced' || lastError !== undefined),
-        );
-        expect(row.subscribers[0], `${file} ${what}`).toMatchObject({ state: 'synced' });
-        expect(await scene.control.verdict('10.0.0.1', 'firewall')).toMatchObject({ action: 'drop' });
-        await subscriber.stop();
-      }
+    for (const [i, file] of ['active', release, `copy/active`, `copy/${release}`].entries()) {
+      const [what, damage] = damages[i] ?? damages[0] ?? ['', () => undefined];
+      scene.copy('good', 'firewall');
+      damage(join(state, file));
+      // Nobody to connect to: what it makes of its state alone.
+      const alone = await scene.subscriber('firewall', `unix:${scene.path('nobody.sock')}`);
+      const said = await alone.logged((line) => line['level'] === 50);
+      expect(said['msg'], `${file} ${what}`).toContain(`${join(state, file)} is damaged: it is put aside`);
+      await alone.logged((line) => line['msg'] === 'restored the release that was in force');
+      expect(await alone.stop()).toBe(0);
+      expect(existsSync(`${join(state, file)}.damaged`)).toBe(true);
+      expect(readFileSync(join(state, file))).toEqual(readFileSync(scene.path('good', file)));
+      const subscriber = await scene.subscriber('firewall');
+      expect(await scene.control.synced('firewall')).toMatchObject({ version: 2 });
+      expect(await scene.control.verdict('10.0.0.1', 'firewall')).toMatchObject({ action: 'drop' });
+      await subscriber.stop();
     }
   });
 
-  it('takes no state of another lineage', async () => {
-    const other = new Scene();
-    await other.publisher();
-    const subscriber = await other.subscriber('firewall');
-    await other.control.push({ list: 'blocked', text: '10.9.9.9\n' });
-    await other.control.synced('firewall');
-    await subscriber.stop();
-    rmSync(scene.path('firewall'), { recursive: true });
-    other.copy('firewall', 'moved');
-    mkdirSync(scene.path('firewall'));
-    for (const file of readdirSync(other.path('moved'))) {
-      copyFileSync(other.path('moved', file), scene.path('firewall', file));
+  it('holds the boot mode where all is damaged in both places, says so, and is brought up to date', async () => {
+    const state = scene.path('firewall');
+    for (const place of [state, join(state, 'copy')]) {
+      for (const file of readdirSync(place)) {
+        if (file !== 'copy') writeFileSync(join(place, file), FOREIGN);
+      }
     }
     const alone = await scene.subscriber('firewall', `unix:${scene.path('nobody.sock')}`);
-    expect(await alone.logged((line) => line['level'] === 50)).toMatchObject({
-      msg: expect.stringContaining('the boot mode holds'),
+    await alone.logged((line) => line['level'] === 50 && String(line['msg']).includes('is damaged'));
+    expect(await alone.stop()).toBe(0);
+    const subscriber = await scene.subscriber('firewall');
+    expect(await scene.control.synced('firewall')).toMatchObject({ version: 2 });
+    await subscriber.stop();
+  });
+
+  it('is the only one that uses its state', async () => {
+    await scene.subscriber('firewall');
+    const args = [
+      '--trust',
+      await scene.trustLine(),
+      '--connect',
+      scene.listen,
+      '--state',
+      scene.path('firewall'),
+    ];
+    const { code, stderr } = await runSubscriber(args);
+    expect(code).toBe(1);
+    expect(stderr).toMatch(/^rulecast-subscriber: another publisher or subscriber uses .*: stop it first\n$/);
+  });
+
+  // A new identity refused every release as not newer, for ever and without a hint.
+  it('takes no state of another lineage, and both ends are told what to do', async () => {
+    const other = new Scene();
+    await other.publisher();
+    const old = await other.subscriber('firewall');
+    await other.control.push({ list: 'blocked', text: '10.9.9.9\n' });
+    await other.control.synced('firewall');
+    await old.stop();
+    rmSync(scene.path('firewall'), { recursive: true });
+    cpSync(other.path('firewall'), scene.path('firewall'), { recursive: true });
+    const advice = /the state directory is of lineage .*give the subscriber an empty --state/;
+    const subscriber = await scene.subscriber('firewall');
+    const said = await subscriber.logged((line) => line['level'] === 50);
+    expect(JSON.stringify(said)).toMatch(advice);
+    const { subscribers } = await scene.control.until(({ subscribers: rows }) =>
+      rows.some(({ state, lastError }) => state === 'refused' && lastError !== undefined),
+    );
+    expect(subscribers[0]?.lastError).toMatchObject({
+      code: 'wrong-lineage',
+      text: expect.stringMatching(advice),
     });
-    await alone.stop();
+    await subscriber.stop();
   });
 });

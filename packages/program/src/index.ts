@@ -23,6 +23,7 @@ export {
   ProgramError,
   usageError,
 } from './exit.ts';
+export { type DirectoryLock, LockedError, lockDirectory } from './lock.ts';
 export { LogStream } from './log-stream.ts';
 export { Output, OutputClosedError, OutputFailedError } from './output.ts';
 export { programOptions, runProgram } from './run.ts';

@@ -8,7 +8,9 @@ import {
   DirectoryError,
   defaultEndpoints,
   EXIT_FAILED,
+  LockedError,
   LogStream,
+  lockDirectory,
   type Output,
   ProgramError,
   programOptions,
@@ -25,7 +27,6 @@ import { EndpointError, EndpointInUseError, openCurveKeyPair } from '@rulecast/v
 import { pino } from 'pino';
 import { readConfigFile } from './config-file.ts';
 import { type Identity, IdentityError, readIdentity } from './identity.ts';
-import { LockedError, lockDirectory } from './lock.ts';
 import { Publisher } from './publisher.ts';
 import { dnsResolver, withFixedNames } from './resolve.ts';
 import { serveControl, serveSubscribers } from './serve.ts';

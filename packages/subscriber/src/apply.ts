@@ -14,6 +14,7 @@ import {
   compareRelease,
   decodeManifest,
   ErrorCode,
+  hexOf,
   type Manifest,
   manifestHash,
   ProtocolError,
@@ -101,6 +102,8 @@ export interface ApplierOptions {
   readonly nowMs: () => number;
   /** Called with what went wrong after the flip, where nothing can be refused any more. */
   readonly onUnpersisted: (error: unknown) => void;
+  /** Called with a sentence about state that is damaged. */
+  readonly onDamage: (text: string) => void;
   /** Called with what kept the release files from becoming one; they are as good as before. */
   readonly onUncompacted: (error: unknown) => void;
 }
@@ -111,6 +114,8 @@ export class Applier {
   compiledFor: Environment = { now: 0, dns: [] };
   /** The newest release ever in force, on this side's word: nothing older is taken, and of its age only itself. */
   private floor: ActiveMark | undefined;
+  /** The lineage, hex, that the state directory is of, where that is not the trusted one: then nothing is taken. */
+  private foreign: string | undefined;
   private readonly verifier = new Verifier();
   private turn: Promise<unknown> = Promise.resolve(); // the last that was asked for, see inTurn
   private compacting: Promise<void> | undefined;
@@ -122,15 +127,11 @@ export class Applier {
 
   /** Checks an offered manifest before anything of it is wanted. Throws ProtocolError. */
   verifyOffer(manifestBytes: Uint8Array, signature: Uint8Array): VerifiedOffer {
-    const { trust, entriesMax } = this.options;
-    if (!verifySignature(manifestBytes, signature, trust.publicKey)) {
-      throw new ProtocolError(ErrorCode.badSignature, 'the manifest is not signed by the trusted key');
-    }
-    const manifest = decodeManifest(manifestBytes);
-    if (!Buffer.from(manifest.lineage).equals(trust.lineage)) {
-      throw new ProtocolError(ErrorCode.wrongLineage, 'the manifest is of another lineage');
-    }
-    const hash = manifestHash(manifestBytes);
+    const offer = this.verifySigned(manifestBytes, signature);
+    if (this.foreign !== undefined)
+      throw new ProtocolError(ErrorCode.wrongLineage, this.foreignText(this.foreign));
+    const { entriesMax } = this.options;
+    const { hash, manifest } = offer;
     const { floor } = this;
     if (
       floor !== undefined &&
@@ -146,7 +147,20 @@ export class Applier {
       throw new ProtocolError(ErrorCode.overLimit, reason);
     }
     this.verifier.expect(manifest, this.active?.manifest);
-    return { hash, manifest, manifestBytes, signature };
+    return offer;
+  }
+
+  /** Checks that a manifest is of the trusted lineage and key, however old. Throws ProtocolError. */
+  private verifySigned(manifestBytes: Uint8Array, signature: Uint8Array): VerifiedOffer {
+    const { trust } = this.options;
+    if (!verifySignature(manifestBytes, signature, trust.publicKey)) {
+      throw new ProtocolError(ErrorCode.badSignature, 'the manifest is not signed by the trusted key');
+    }
+    const manifest = decodeManifest(manifestBytes);
+    if (!Buffer.from(manifest.lineage).equals(trust.lineage)) {
+      throw new ProtocolError(ErrorCode.wrongLineage, 'the manifest is of another lineage');
+    }
+    return { hash: manifestHash(manifestBytes), manifest, manifestBytes, signature };
   }
 
   /** Puts a candidate in force. Throws RefusedError; then what was in force is in force, in table, sink and state alike. */
@@ -163,6 +177,7 @@ export class Applier {
   async close(): Promise<void> {
     await this.turn;
     await this.compacting;
+    await this.options.state?.settled();
     await this.verifier.close();
   }
 
@@ -200,8 +215,8 @@ export class Applier {
     const flippingMs = performance.now();
     const generation = this.flip(prepared);
     const flippedMs = performance.now();
-    const { epoch, version } = offer.manifest;
-    this.floor = { hash: offer.hash, epoch, version };
+    const { lineage, epoch, version } = offer.manifest;
+    this.floor = { lineage, hash: offer.hash, epoch, version };
     const persisted = await this.markActive(stored, this.floor);
     this.active = { ...offer, ruleSet, persisted, appliedAtMs: this.options.nowMs() };
     if (persisted) this.compactLater();
@@ -284,36 +299,82 @@ export class Applier {
   }
 
   /**
-   * Puts in force what the state directory marks active, after verifying it like something received. Resolves to
-   * undefined where there is nothing. Throws StateError, ProtocolError or RefusedError; the floor is kept even then.
+   * Puts in force what the state directory marks active, after verifying it like something received; where that is damaged in both places, the
+   * newest release before it that is whole. Resolves to undefined where there is nothing. Throws StateError, ProtocolError or RefusedError; the
+   * floor is kept even then.
    */
   async restore(): Promise<ActiveRelease | undefined> {
-    const { state } = this.options;
+    const { state, trust, onDamage } = this.options;
     if (state === undefined) return undefined;
-    for (const { manifestBytes, signature } of state.readAll()) this.raiseFloor(manifestBytes, signature);
-    const mark = state.readActive();
-    if (mark === undefined) return undefined;
-    this.floor = mark;
-    const chain = state.readChain(mark.hash);
-    const last = chain.at(-1);
-    if (last === undefined) throw new StateError('the active release has no file');
-    const offer = this.verifyOffer(last.manifestBytes, last.signature);
-    let ruleSet: RuleSet = EMPTY_RULE_SET;
-    for (const release of chain) ruleSet = applyChain(ruleSet, release.stream);
-    verifyRuleSet(offer.manifest, ruleSet);
+    const found = state.find();
+    const [newest] = found.marks;
+    if (newest !== undefined && !Buffer.from(newest.lineage).equals(trust.lineage)) {
+      this.foreign = hexOf(newest.lineage);
+      throw new StateError(this.foreignText(this.foreign));
+    }
+    const signed = found.releases.flatMap((release) => this.signedMark(release) ?? []);
+    signed.sort((one, other) => compareRelease(other, one));
+    const [floor] = found.isMarked
+      ? found.marks
+      : [...found.marks, ...signed].sort((one, other) => compareRelease(other, one));
+    this.floor = floor;
+    if (floor === undefined) {
+      if (found.releases.length > 0)
+        throw new StateError('no release in the state directory is signed by the trusted key');
+      return undefined;
+    }
+    const older = signed.filter((mark) => newest === undefined || compareRelease(mark, newest) <= 0);
+    const { mark, offer, ruleSet } = this.firstWhole(state, [...found.marks, ...older]);
     await this.enforce(offer.hash, offer.manifest, ruleSet);
     this.active = { ...offer, ruleSet, persisted: true, appliedAtMs: this.options.nowMs() };
+    if (compareRelease(mark, floor) < 0) {
+      const [held, lost] = [mark, floor].map(({ epoch, version }) => `${epoch}/${version}`);
+      onDamage(
+        `release ${lost}, the newest that was in force, is damaged in both places: ${held} is in force until ${lost} or a newer one comes`,
+      );
+    }
+    state.heal(floor);
     return this.active;
   }
 
-  /** Takes a stored release as the floor, if it is signed and above it. It bounds what is taken where the mark is lost. */
-  private raiseFloor(manifestBytes: Uint8Array, signature: Uint8Array): void {
+  /** The first of the releases marked that is whole and what was signed. Throws StateError or ProtocolError, that of the first, if none is. */
+  private firstWhole(
+    state: StateDirectory,
+    marks: readonly ActiveMark[],
+  ): { readonly mark: ActiveMark; readonly offer: VerifiedOffer; readonly ruleSet: RuleSet } {
+    let fault: unknown;
+    for (const mark of marks) {
+      try {
+        const chain = state.readChain(mark.hash);
+        const last = chain.at(-1);
+        if (last === undefined) throw new StateError('the active release has no file');
+        const offer = this.verifySigned(last.manifestBytes, last.signature);
+        let ruleSet: RuleSet = EMPTY_RULE_SET;
+        for (const release of chain) ruleSet = applyChain(ruleSet, release.stream);
+        verifyRuleSet(offer.manifest, ruleSet);
+        return { mark, offer, ruleSet };
+      } catch (error) {
+        if (!(error instanceof StateError || error instanceof ProtocolError)) throw error;
+        fault ??= error;
+      }
+    }
+    throw fault;
+  }
+
+  /** What a stored release would be marked as; undefined where the trusted key has not signed it. */
+  private signedMark({ manifestBytes, signature }: StoredRelease): ActiveMark | undefined {
     try {
-      const { hash, manifest } = this.verifyOffer(manifestBytes, signature);
-      this.floor = { hash, epoch: manifest.epoch, version: manifest.version };
+      const { hash, manifest } = this.verifySigned(manifestBytes, signature);
+      const { lineage, epoch, version } = manifest;
+      return { lineage, hash, epoch, version };
     } catch (error) {
       if (!(error instanceof ProtocolError)) throw error;
+      return undefined;
     }
+  }
+
+  private foreignText(lineage: string): string {
+    return `the state directory is of lineage ${lineage}, and the trust line of ${hexOf(this.options.trust.lineage)}: nothing of either is taken together; give the subscriber an empty --state for the new publisher, or the old trust line`;
   }
 
   private async refreshNow(): Promise<void> {

@@ -8,7 +8,9 @@ import {
   DirectoryError,
   defaultEndpoints,
   EXIT_FAILED,
+  LockedError,
   LogStream,
+  lockDirectory,
   type Output,
   ProgramError,
   programOptions,
@@ -211,6 +213,7 @@ async function main(out: Output): Promise<void> {
     // Before there are no rights left to read them.
     const trust = readTrust(argv.trust);
     const keys = curveOptions(endpoint);
+    const lock = argv.state === undefined ? undefined : await lockDirectory(argv.state);
     const sink = argv.enforce ? await startEnforcement(enforcementOptions(logger)) : undefined;
     const subscriber = await createSubscriber({
       channel: (signal) => connect(endpoint, { signal, ...keys }),
@@ -230,9 +233,13 @@ async function main(out: Output): Promise<void> {
     unwatch?.();
     await subscriber.close();
     await sink?.close();
+    await lock?.release();
   } catch (error) {
     const isExpected =
-      error instanceof StateError || error instanceof EnforcementError || error instanceof DirectoryError;
+      error instanceof StateError ||
+      error instanceof LockedError ||
+      error instanceof EnforcementError ||
+      error instanceof DirectoryError;
     throw isExpected ? new ProgramError(EXIT_FAILED, error.message, { cause: error }) : error;
   }
 }

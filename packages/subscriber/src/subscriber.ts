@@ -161,6 +161,7 @@ class RunningSubscriber implements Subscriber {
   private readonly state: StateDirectory | undefined;
   private readonly clock: FirewallClock;
   private clocksApart = false;
+  private damagedCount = 0; // files, and releases that are whole nowhere
   private expiries: { readonly of: RuleSet; readonly ends: Expiries } | undefined;
   private keeping: Promise<void> = Promise.resolve(); // the last write of the clock
   private expiryTimer: NodeJS.Timeout | undefined;
@@ -172,8 +173,7 @@ class RunningSubscriber implements Subscriber {
     this.dns = options.dns ?? [];
     this.table = new Table(options.table);
     const entriesMax = options.entriesMax ?? ENTRIES_MAX;
-    this.state =
-      options.stateDirectory === undefined ? undefined : new StateDirectory(options.stateDirectory);
+    this.state = this.stateDirectory();
     this.clock = new FirewallClock({ ...systemClocks(this.nowMs), ...options.boot }, this.state?.readClock());
     this.boot = bootRuleSet(bootAction(options.bootMode ?? 'closed'));
     this.applier = new Applier({
@@ -191,6 +191,7 @@ class RunningSubscriber implements Subscriber {
           'the release is in force and could not be marked active on disk',
         );
       },
+      onDamage: (text) => this.damaged(text),
       onUncompacted: (error) => options.logger.warn({ err: error }, 'release files could not be compacted'),
     });
     this.host = {
@@ -214,10 +215,28 @@ class RunningSubscriber implements Subscriber {
     };
   }
 
+  private stateDirectory(): StateDirectory | undefined {
+    const { stateDirectory, logger } = this.options;
+    if (stateDirectory === undefined) return undefined;
+    return new StateDirectory(stateDirectory, {
+      onDamage: (text) => this.damaged(text),
+      onUncopied: (error) => logger.warn({ err: error }, 'the second copy of the state cannot be written'),
+    });
+  }
+
+  /** Told in the log, in the status, and by a counter in that of the publisher. */
+  private damaged(text: string): void {
+    this.damagedCount += 1;
+    this.lastError = { code: ErrorCode.storageFailed, text, atMs: this.nowMs() };
+    this.options.logger.error({ code: ErrorCode.storageFailed }, text);
+    this.events.emit('refused', { code: ErrorCode.storageFailed, text });
+  }
+
   private async counters(): Promise<Readonly<Record<string, number>>> {
     const enforced = await this.options.sink?.counters?.();
     const { generation, bytes, hits } = this.table.stats();
-    return { generation, bytes, ...(enforced ?? lookupCounters(hits, this.table.hits().lists)) };
+    const damage = this.damagedCount === 0 ? {} : { stateDamaged: this.damagedCount };
+    return { generation, bytes, ...damage, ...(enforced ?? lookupCounters(hits, this.table.hits().lists)) };
   }
 
   private environment(madeAtMs = 0): Environment {

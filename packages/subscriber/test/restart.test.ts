@@ -4,6 +4,7 @@ import { existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync 
 import { join } from 'node:path';
 import { ErrorCode } from '@rulecast/protocol';
 import { describe, expect, it } from 'vitest';
+import { often } from '../../../test/thorough.ts';
 import { StateDirectory, StateError } from '../src/state.ts';
 import { answersOf, expectEnforces, packetOf, sampleRuleSet } from './sample.ts';
 import {
@@ -170,24 +171,22 @@ describe('state that cannot be believed is said and not enforced; the boot mode 
     const trust = { ...publisher.trust, lineage: new Uint8Array(16).fill(7) };
     const subscriber = await startedSubscriber(publisher, { stateDirectory, trust, channel: nobody });
     expect(subscriber.lookup(BOOTED).policy).toBe('boot');
-    expect(subscriber.status().lastError?.text).toContain('lineage');
+    expect(subscriber.status().lastError?.text).toMatch(
+      /is of lineage .*give the subscriber an empty --state/,
+    );
   });
 
   it.each([
-    ['the active mark is damaged', (directory: string) => writeFileSync(join(directory, 'active'), 'x')],
     [
-      'the release file is damaged',
-      (directory: string, file: string) => {
-        const bytes = readFileSync(join(directory, file));
-        writeFileSync(join(directory, file), bytes.subarray(0, -1));
-      },
+      'the release file is damaged in both places',
+      (path: string) => writeFileSync(path, readFileSync(path).subarray(0, -1)),
     ],
-    ['the release file is lost', (directory: string, file: string) => rmSync(join(directory, file))],
+    ['the release file is lost in both places', (path: string) => rmSync(path)],
   ])('%s', async (_title, damage) => {
     const publisher = new ScriptedPublisher();
     const [one] = sampleReleases(publisher);
     const stateDirectory = await stateAfter(publisher, one);
-    damage(stateDirectory, fileOf(one));
+    for (const place of ['', 'copy']) damage(join(stateDirectory, place, fileOf(one)));
     const subscriber = await startedSubscriber(publisher, { stateDirectory });
     expect(subscriber.lookup(BOOTED).policy).toBe('boot');
     expect(subscriber.status()).toMatchObject({ version: undefined, lastError: { code: 'storage-failed' } });
@@ -197,12 +196,15 @@ describe('state that cannot be believed is said and not enforced; the boot mode 
     const publisher = new ScriptedPublisher();
     const [one, two] = sampleReleases(publisher);
     const stateDirectory = temporaryDirectory();
-    const state = new StateDirectory(stateDirectory);
+    const unexpected = (what: unknown): never => expect.unreachable(String(what));
+    const state = new StateDirectory(stateDirectory, { onDamage: unexpected, onUncopied: unexpected });
     const { hash, bytes: manifestBytes, signature } = one;
     const stream = Buffer.concat(snapshotOf(two).chunks);
     const stored = { hash, base: undefined, manifestBytes, signature, stream };
     await state.writeCandidate(stored);
-    await state.markActive(stored, { hash, epoch: 0, version: 1 });
+    const { lineage } = publisher.trust;
+    await state.markActive(stored, { lineage, hash, epoch: 0, version: 1 });
+    await state.settled();
     const subscriber = await startedSubscriber(publisher, { stateDirectory });
     expect(subscriber.lookup(BOOTED).policy).toBe('boot');
     expect(subscriber.status()).toMatchObject({ version: undefined, lastError: { code: 'storage-failed' } });
@@ -225,53 +227,179 @@ describe('state that cannot be believed is said and not enforced; the boot mode 
   });
 });
 
-describe.each([
-  ['the release file is lost and its mark is not', /\.release$/],
-  ['the mark is lost and the release files are not', /^active$/],
-])('after %s', (_title, lostFiles) => {
-  async function lost(): Promise<{
-    readonly publisher: ScriptedPublisher;
-    readonly stateDirectory: string;
-    readonly releases: ReturnType<typeof sampleReleases>;
-  }> {
+describe('a damaged state', () => {
+  // One byte was boot mode, 1,194 times of 1,194.
+  it('with any one file damaged or lost, of whatever byte or length, gives the release that was in force', async () => {
     const publisher = new ScriptedPublisher();
-    const releases = sampleReleases(publisher);
-    const stateDirectory = await stateAfter(publisher, releases[0], releases[1]);
-    for (const name of readdirSync(stateDirectory)) {
-      if (lostFiles.test(name)) rmSync(join(stateDirectory, name));
+    const [one, two, three] = sampleReleases(publisher);
+    const stateDirectory = await stateAfter(publisher, one, two, three);
+    const files = readdirSync(stateDirectory, { recursive: true, encoding: 'utf8' }).filter(
+      (name) => !name.endsWith('copy'),
+    );
+    expect(files).toHaveLength(10);
+    const whole = new Map(files.map((name) => [name, readFileSync(join(stateDirectory, name))]));
+    let count = 0;
+    for (const [name, bytes] of whole) {
+      for (const damaged of damagesOf(bytes, often(97, 1))) {
+        for (const [other, content] of whole) writeFileSync(join(stateDirectory, other), content);
+        if (damaged === undefined) rmSync(join(stateDirectory, name));
+        else writeFileSync(join(stateDirectory, name), damaged);
+        const subscriber = await startedSubscriber(publisher, { stateDirectory, channel: nobody });
+        expect(subscriber.status(), `${name}, damage ${count}`).toMatchObject({ version: 3 });
+        expect(subscriber.lookup(packetOf('egress', '10.137.0.5', '203.0.113.3')).policy).toBe('work');
+        if (damaged !== undefined && !name.endsWith('clock'))
+          expect(subscriber.status().lastError).toMatchObject({ code: 'storage-failed' });
+        await subscriber.close();
+        count += 1;
+      }
     }
-    return { publisher, stateDirectory, releases };
+    console.log(`${count} damages`);
+    const subscriber = await startedSubscriber(publisher, { stateDirectory, channel: nobody });
+    expectEnforces(subscriber, three.ruleSet);
+  });
+
+  /** Each `step`th byte changed, each `step`th length, and the file gone. */
+  function* damagesOf(bytes: Buffer, step: number): Generator<Buffer | undefined> {
+    for (let at = 0; at < bytes.length; at += step) {
+      const changed = Buffer.from(bytes);
+      changed[at] = (changed[at] ?? 0) ^ 0x10;
+      yield changed;
+      yield bytes.subarray(0, at);
+    }
+    yield undefined;
   }
 
-  it('an older release is refused though it is signed, and so is an equal version of other content', async () => {
-    const { publisher, stateDirectory, releases } = await lost();
-    const subscriber = await startedSubscriber(publisher, { stateDirectory });
-    const before = answersOf(subscriber);
-    const { peer } = await publisher.greeted();
-    for (const old of [releases[0], publisher.release(sampleRuleSet(9), { version: 2 })]) {
-      await peer.offer(old);
-      expect(await peer.receive('nack')).toMatchObject({ hash: old.hash, code: 'not-newer', retry: 'never' });
-    }
-    expect(answersOf(subscriber)).toEqual(before);
-  });
+  it.each(['writes on', 'is lost'])(
+    'that %s in both places gives the newest release before it, says so, keeps the floor, and is brought up to date',
+    async (how) => {
+      const publisher = new ScriptedPublisher();
+      const [one, two, three, four] = sampleReleases(publisher);
+      const stateDirectory = await stateAfter(publisher, one, two, three);
+      for (const place of ['', 'copy']) {
+        const path = join(stateDirectory, place, fileOf(three));
+        if (how === 'is lost') rmSync(path);
+        else writeFileSync(path, 'rubbish');
+      }
+      for (let start = 0; start < 2; start++) {
+        const subscriber = await startedSubscriber(publisher, { stateDirectory, channel: nobody });
+        expectEnforces(subscriber, two.ruleSet);
+        expect(subscriber.status().lastError?.text).toBe(
+          'release 0/3, the newest that was in force, is damaged in both places: 0/2 is in force until 0/3 or a newer one comes',
+        );
+        await subscriber.close();
+      }
+      const subscriber = await startedSubscriber(publisher, { stateDirectory });
+      const { peer, hello } = await publisher.greeted();
+      expect(hello.holds).toMatchObject({ version: 2 });
+      for (const old of [one, publisher.release(sampleRuleSet(9), { version: 3 })]) {
+        await peer.offer(old);
+        expect(await peer.receive('nack')).toMatchObject({ code: 'not-newer', retry: 'never' });
+      }
+      await peer.bring(three, chainOf(two, three));
+      expectEnforces(subscriber, three.ruleSet);
+      await peer.bring(four, chainOf(three, four));
+      await subscriber.close();
+      expectEnforces(await startedSubscriber(publisher, { stateDirectory, channel: nobody }), four.ruleSet);
+    },
+  );
 
-  // It was refused as not newer, so the firewall stayed in boot mode until the next push.
-  it('the very release that was in force is taken again, and kept again', async () => {
-    const { publisher, stateDirectory, releases } = await lost();
+  it('without any mark gives the newest release that is whole, and not what nobody signed', async () => {
+    const publisher = new ScriptedPublisher();
+    const [one, two] = sampleReleases(publisher);
+    const stateDirectory = await stateAfter(publisher, one, two);
+    for (const place of ['', 'copy']) writeFileSync(join(stateDirectory, place, 'active'), 'rubbish');
+    const stranger = new ScriptedPublisher();
+    const [, , foreign] = sampleReleases(stranger);
+    const foreignDirectory = await stateAfter(stranger, foreign);
+    writeFileSync(
+      join(stateDirectory, fileOf(foreign)),
+      readFileSync(join(foreignDirectory, fileOf(foreign))),
+    );
     const subscriber = await startedSubscriber(publisher, { stateDirectory });
+    expectEnforces(subscriber, two.ruleSet);
     const { peer } = await publisher.greeted();
-    expect((await peer.bring(releases[1])).persisted).toBe(true);
-    expectEnforces(subscriber, releases[1].ruleSet);
-    await subscriber.close();
-    const again = await startedSubscriber(publisher, { stateDirectory, channel: nobody });
-    expectEnforces(again, releases[1].ruleSet);
-  });
-
-  it('a newer one is taken', async () => {
-    const { publisher, stateDirectory, releases } = await lost();
-    const subscriber = await startedSubscriber(publisher, { stateDirectory });
-    const { peer } = await publisher.greeted();
-    await peer.bring(releases[2]);
-    expectEnforces(subscriber, releases[2].ruleSet);
+    await peer.offer(one);
+    expect(await peer.receive('nack')).toMatchObject({ code: 'not-newer', retry: 'never' });
   });
 });
+
+describe('a state directory of another lineage', () => {
+  // Every release was refused as not newer, for ever and without a hint.
+  it('is left as it is, and both ends are told what to do', async () => {
+    const old = new ScriptedPublisher();
+    const stateDirectory = await stateAfter(old, ...sampleReleases(old));
+    const publisher = new ScriptedPublisher(new Uint8Array(16).fill(7));
+    const subscriber = await startedSubscriber(publisher, { stateDirectory });
+    expect(subscriber.lookup(BOOTED).policy).toBe('boot');
+    const advice = /state directory is of lineage [0-9a-f]{32}, .*give the subscriber an empty --state/;
+    expect(subscriber.status().lastError?.text).toMatch(advice);
+    const { peer } = await publisher.greeted();
+    const [one] = sampleReleases(publisher);
+    await peer.offer(one);
+    expect(await peer.receive('nack')).toMatchObject({
+      code: 'wrong-lineage',
+      text: expect.stringMatching(advice),
+      retry: 'never',
+    });
+    await subscriber.close();
+    const again = await startedSubscriber(old, { stateDirectory, channel: nobody });
+    expect(again.status().version).toBe(4);
+  });
+});
+
+describe.each([['the release file is lost and its mark is not', /\.release$/]])(
+  'after %s',
+  (_title, lostFiles) => {
+    async function lost(): Promise<{
+      readonly publisher: ScriptedPublisher;
+      readonly stateDirectory: string;
+      readonly releases: ReturnType<typeof sampleReleases>;
+    }> {
+      const publisher = new ScriptedPublisher();
+      const releases = sampleReleases(publisher);
+      const stateDirectory = await stateAfter(publisher, releases[0], releases[1]);
+      for (const place of ['', 'copy']) {
+        for (const name of readdirSync(join(stateDirectory, place))) {
+          if (lostFiles.test(name)) rmSync(join(stateDirectory, place, name));
+        }
+      }
+      return { publisher, stateDirectory, releases };
+    }
+
+    it('an older release is refused though it is signed, and so is an equal version of other content', async () => {
+      const { publisher, stateDirectory, releases } = await lost();
+      const subscriber = await startedSubscriber(publisher, { stateDirectory });
+      const before = answersOf(subscriber);
+      const { peer } = await publisher.greeted();
+      for (const old of [releases[0], publisher.release(sampleRuleSet(9), { version: 2 })]) {
+        await peer.offer(old);
+        expect(await peer.receive('nack')).toMatchObject({
+          hash: old.hash,
+          code: 'not-newer',
+          retry: 'never',
+        });
+      }
+      expect(answersOf(subscriber)).toEqual(before);
+    });
+
+    // It was refused as not newer, so the firewall stayed in boot mode until the next push.
+    it('the very release that was in force is taken again, and kept again', async () => {
+      const { publisher, stateDirectory, releases } = await lost();
+      const subscriber = await startedSubscriber(publisher, { stateDirectory });
+      const { peer } = await publisher.greeted();
+      expect((await peer.bring(releases[1])).persisted).toBe(true);
+      expectEnforces(subscriber, releases[1].ruleSet);
+      await subscriber.close();
+      const again = await startedSubscriber(publisher, { stateDirectory, channel: nobody });
+      expectEnforces(again, releases[1].ruleSet);
+    });
+
+    it('a newer one is taken', async () => {
+      const { publisher, stateDirectory, releases } = await lost();
+      const subscriber = await startedSubscriber(publisher, { stateDirectory });
+      const { peer } = await publisher.greeted();
+      await peer.bring(releases[2]);
+      expectEnforces(subscriber, releases[2].ruleSet);
+    });
+  },
+);

@@ -1,19 +1,10 @@
 /** The state directory: its bytes, its chains, and that damage of any kind is noticed. */
 
-import {
-  closeSync,
-  existsSync,
-  ftruncateSync,
-  mkdirSync,
-  openSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  writeFileSync,
-  writeSync,
-} from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { hexOf } from '@rulecast/protocol';
 import { describe, expect, it } from 'vitest';
+import { encodeRelease, Shelf } from '../src/shelf.ts';
 import { type ActiveMark, StateDirectory, StateError, type StoredRelease } from '../src/state.ts';
 import { sha256 } from './scripted-publisher.ts';
 import { temporaryDirectory } from './started.ts';
@@ -30,8 +21,33 @@ function stored(version: number, streamBytes: number, base?: StoredRelease): Sto
   };
 }
 
+const LINEAGE = new Uint8Array(16).fill(0x1e);
+
 function markOf(release: StoredRelease, version = release.manifestBytes[3] ?? 0): ActiveMark {
-  return { hash: release.hash, epoch: 2, version };
+  return { lineage: LINEAGE, hash: release.hash, epoch: 2, version };
+}
+
+/** A state directory, and what it says is damaged. */
+function opened(directory: string, damaged: string[] = []): StateDirectory {
+  return new StateDirectory(directory, {
+    onDamage: (text) => damaged.push(text),
+    onUncopied: (error) => {
+      throw error;
+    },
+  });
+}
+
+/** The files of a directory but for the copy, which has the same ones once all is written. */
+async function filesOf(state: StateDirectory, directory: string): Promise<readonly string[]> {
+  await state.settled();
+  const files = readdirSync(directory).filter((name) => name !== 'copy');
+  if (files.includes('active'))
+    expect(
+      readdirSync(join(directory, 'copy'))
+        .filter((name) => files.includes(name))
+        .sort(),
+    ).toEqual(readdirSync(join(directory, 'copy')).sort());
+  return files.sort();
 }
 
 function fileOf(release: StoredRelease): string {
@@ -43,6 +59,7 @@ async function put(state: StateDirectory, ...releases: readonly StoredRelease[])
     await state.writeCandidate(release);
     await state.markActive(release, markOf(release));
   }
+  await state.settled();
 }
 
 function plain(release: StoredRelease): StoredRelease {
@@ -74,22 +91,22 @@ const LITERAL_FILE = [
   '7817178ea69b2b6a39e59dcd8318687a56e51fde9724cb852fb7b0019c722cb9', // SHA-256 of all before
 ].join('');
 const LITERAL_ACTIVE = [
-  'rulecast-active 1',
-  '039058c6f2c0cb492c533b0a4d14ef77cc0f78abccced5287d84a1a2011cfb81 2 7',
-  '558eaf1b543e58e8bda3eb47634c1e16bac2cc2f7d7665527e77dde941e98a8e',
+  'rulecast-active 2',
+  '1e1e1e1e1e1e1e1e1e1e1e1e1e1e1e1e 039058c6f2c0cb492c533b0a4d14ef77cc0f78abccced5287d84a1a2011cfb81 2 7',
+  '400425bcd1350601ea6853667d9a656bfc0169af09185e40badcfd470d8ad6d0',
   '',
 ].join('\n');
 
 describe('the files', () => {
   it('are these bytes', async () => {
     const directory = temporaryDirectory();
-    const state = new StateDirectory(directory);
+    const state = opened(directory);
     await state.writeCandidate(LITERAL);
     expect(readFileSync(join(directory, fileOf(LITERAL))).toString('hex')).toBe(LITERAL_FILE);
     expect(existsSync(join(directory, 'active'))).toBe(false);
     await state.markActive(LITERAL, markOf(LITERAL, 7));
     expect(readFileSync(join(directory, 'active'), 'utf8')).toBe(LITERAL_ACTIVE);
-    expect(readdirSync(directory).sort()).toEqual([fileOf(LITERAL), 'active'].sort());
+    expect(await filesOf(state, directory)).toEqual([fileOf(LITERAL), 'active'].sort());
   });
 
   it('are read from these bytes; without a base the 32 bytes are zero', () => {
@@ -97,28 +114,27 @@ describe('the files', () => {
     const body = Buffer.from(LITERAL_FILE.replace('2b'.repeat(32), '00'.repeat(32)), 'hex').subarray(0, -32);
     writeFileSync(join(directory, fileOf(LITERAL)), Buffer.concat([body, sha256(body)]));
     writeFileSync(join(directory, 'active'), LITERAL_ACTIVE);
-    const state = new StateDirectory(directory);
-    const mark = state.readActive();
-    expect({ ...mark, hash: Buffer.from(mark?.hash ?? []).toString('hex') }).toEqual({
-      hash: Buffer.from(LITERAL.hash).toString('hex'),
-      epoch: 2,
-      version: 7,
-    });
+    const state = opened(directory);
+    const { marks, isMarked } = state.find();
+    expect(marks.map((mark) => ({ ...mark, lineage: hexOf(mark.lineage), hash: hexOf(mark.hash) }))).toEqual([
+      { lineage: '1e'.repeat(16), hash: hexOf(LITERAL.hash), epoch: 2, version: 7 },
+    ]);
+    expect(isMarked).toBe(true);
     const [release] = state.readChain(LITERAL.hash);
     expect(release && plain(release)).toEqual(plain({ ...LITERAL, base: undefined }));
   });
 
   it('say nothing in a new directory, which is made for the owner alone', () => {
     const directory = join(temporaryDirectory(), 'a', 'b');
-    expect(new StateDirectory(directory).readActive()).toBeUndefined();
+    expect(opened(directory).find()).toEqual({ marks: [], isMarked: false, releases: [] });
     expect(readdirSync(directory)).toEqual([]);
   });
 
   it('cannot be kept where a file is in the way', () => {
     const file = join(temporaryDirectory(), 'file');
     writeFileSync(file, '');
-    expect(() => new StateDirectory(file)).toThrow(StateError);
-    expect(() => new StateDirectory(join(file, 'below'))).toThrow(StateError);
+    expect(() => opened(file)).toThrow(StateError);
+    expect(() => opened(join(file, 'below'))).toThrow(StateError);
   });
 });
 
@@ -128,15 +144,15 @@ describe('a chain', () => {
     const one = stored(1, 100);
     const two = stored(2, 10, one);
     const three = stored(3, 20, two);
-    await put(new StateDirectory(directory), one, two, three);
-    const state = new StateDirectory(directory);
+    await put(opened(directory), one, two, three);
+    const state = opened(directory);
     expect(state.readChain(three.hash).map(plain)).toEqual([one, two, three].map(plain));
-    expect(readdirSync(directory).sort()).toEqual(['active', ...[one, two, three].map(fileOf)].sort());
+    expect(await filesOf(state, directory)).toEqual(['active', ...[one, two, three].map(fileOf)].sort());
   });
 
   it('is heavy once its deltas weigh twice its foot: not at twice, but one byte over', async () => {
     const directory = temporaryDirectory();
-    const state = new StateDirectory(directory);
+    const state = opened(directory);
     const one = stored(1, 100_000);
     const two = stored(2, 150_000, one);
     const three = stored(3, 50_000, two);
@@ -151,14 +167,14 @@ describe('a chain', () => {
       [three, false],
       [four, true],
     ] as const) {
-      const reopened = new StateDirectory(directory);
+      const reopened = opened(directory);
       reopened.readChain(release.hash);
       expect(reopened.isChainHeavy(0)).toBe(expected);
     }
   });
 
   it('of small deltas is not heavy up to 64 KiB, whatever its foot weighs', async () => {
-    const state = new StateDirectory(temporaryDirectory());
+    const state = opened(temporaryDirectory());
     const one = stored(1, 10);
     const two = stored(2, 65_536, one);
     await put(state, one, two);
@@ -168,7 +184,7 @@ describe('a chain', () => {
   });
 
   it('is not heavy for a list that came whole upon a small snapshot, as another snapshot would be', async () => {
-    const state = new StateDirectory(temporaryDirectory());
+    const state = opened(temporaryDirectory());
     const one = stored(1, 10);
     const two = stored(2, 100_000, one);
     await put(state, one, two);
@@ -178,7 +194,7 @@ describe('a chain', () => {
 
   it('becomes one snapshot, and is whole at every moment of that', async () => {
     const directory = temporaryDirectory();
-    const state = new StateDirectory(directory);
+    const state = opened(directory);
     const one = stored(1, 100);
     const two = stored(2, 100, one);
     const three = stored(3, 100, two);
@@ -186,39 +202,35 @@ describe('a chain', () => {
     const compacted = { ...stored(3, 150), manifestBytes: three.manifestBytes };
     // Killed while it writes: the draft lies beside the chain, which is read as it was.
     writeFileSync(join(directory, `${fileOf(three)}.part`), 'half a snapsh');
-    expect(new StateDirectory(directory).readChain(three.hash).map(plain)).toEqual(
-      [one, two, three].map(plain),
-    );
+    expect(opened(directory).readChain(three.hash).map(plain)).toEqual([one, two, three].map(plain));
     // Killed before the others are removed: the snapshot needs none of them.
     await state.writeCandidate(compacted);
-    expect(new StateDirectory(directory).readChain(three.hash).map(plain)).toEqual([plain(compacted)]);
+    expect(opened(directory).readChain(three.hash).map(plain)).toEqual([plain(compacted)]);
     await state.compact(compacted);
-    expect(readdirSync(directory).sort()).toEqual(['active', fileOf(three)].sort());
+    expect(await filesOf(state, directory)).toEqual(['active', fileOf(three)].sort());
     expect(state.isChainHeavy(0)).toBe(false);
     const four = stored(4, 10, three);
     await put(state, four);
-    expect(new StateDirectory(directory).readChain(four.hash).map(plain)).toEqual(
-      [compacted, four].map(plain),
-    );
+    expect(opened(directory).readChain(four.hash).map(plain)).toEqual([compacted, four].map(plain));
   });
 
   it('is dropped, file by file, when a snapshot takes its place', async () => {
     const directory = temporaryDirectory();
-    const state = new StateDirectory(directory);
+    const state = opened(directory);
     const one = stored(1, 100);
     const two = stored(2, 10, one);
     const three = stored(3, 100);
     await put(state, one, two);
     await state.writeCandidate(three);
-    expect(readdirSync(directory)).toHaveLength(4);
+    expect(await filesOf(state, directory)).toHaveLength(4);
     await state.markActive(three, markOf(three));
-    expect(readdirSync(directory).sort()).toEqual(['active', fileOf(three)].sort());
+    expect(await filesOf(state, directory)).toEqual(['active', fileOf(three)].sort());
     expect(state.isChainHeavy(0)).toBe(false);
   });
 
   it('of 129 files is heavy, however light, and of 255 full; one of 256 is still read', async () => {
     const directory = temporaryDirectory();
-    const state = new StateDirectory(directory);
+    const state = opened(directory);
     let last = stored(0, 100_000);
     await put(state, last);
     for (let version = 1; version < 255; version++) {
@@ -230,18 +242,19 @@ describe('a chain', () => {
     expect(state.isChainFull).toBe(true);
     const next = stored(255, 1, last);
     await put(state, next);
-    expect(new StateDirectory(directory).readChain(next.hash)).toHaveLength(256);
+    expect(opened(directory).readChain(next.hash)).toHaveLength(256);
   });
 
   it('that runs in a circle, or lacks a file, is a StateError', async () => {
     const directory = temporaryDirectory();
-    const state = new StateDirectory(directory);
+    const state = opened(directory);
     const one = stored(1, 10);
     const two = stored(2, 10, one);
     await put(state, one, two);
     await state.writeCandidate(stored(1, 10, two));
     expect(() => state.readChain(two.hash)).toThrow(StateError);
     rmSync(join(directory, fileOf(one)));
+    rmSync(join(directory, 'copy', fileOf(one)));
     expect(() => state.readChain(two.hash)).toThrow(StateError);
   });
 });
@@ -249,28 +262,28 @@ describe('a chain', () => {
 describe('a candidate', () => {
   it('that is dropped leaves the chain as it was', async () => {
     const directory = temporaryDirectory();
-    const state = new StateDirectory(directory);
+    const state = opened(directory);
     const one = stored(1, 100);
     const two = stored(2, 10, one);
     await put(state, one);
     await state.writeCandidate(two);
     state.dropCandidate(two.hash);
-    expect(readdirSync(directory).sort()).toEqual(['active', fileOf(one)].sort());
-    expect(state.readActive()?.version).toBe(1);
+    expect(await filesOf(state, directory)).toEqual(['active', fileOf(one)].sort());
+    expect(state.find().marks.map(({ version }) => version)).toEqual([1, 1]);
   });
 
   it('that is a release of the chain is not dropped', async () => {
     const directory = temporaryDirectory();
-    const state = new StateDirectory(directory);
+    const state = opened(directory);
     const one = stored(1, 100);
     await put(state, one);
     state.dropCandidate(one.hash);
-    expect(new StateDirectory(directory).readChain(one.hash).map(plain)).toEqual([plain(one)]);
+    expect(opened(directory).readChain(one.hash).map(plain)).toEqual([plain(one)]);
   });
 
   it('left by a crash, or half written, goes with the next mark; files that are not ours stay', async () => {
     const directory = temporaryDirectory();
-    const state = new StateDirectory(directory);
+    const state = opened(directory);
     const one = stored(1, 100);
     await state.writeCandidate(stored(9, 5));
     const foreign = ['notes.txt', 'backup.part', `${'0'.repeat(63)}.release`, 'ACTIVE', '.hidden'];
@@ -279,68 +292,120 @@ describe('a candidate', () => {
     }
     mkdirSync(join(directory, 'folder.release'));
     await put(state, one);
-    expect(readdirSync(directory).sort()).toEqual(
+    expect(await filesOf(state, directory)).toEqual(
       ['active', fileOf(one), 'folder.release', ...foreign].sort(),
     );
     for (const name of foreign) expect(readFileSync(join(directory, name), 'utf8')).toBe(name);
   });
 });
 
-describe('damage is a StateError, never another release:', () => {
+describe('a shelf', () => {
   const one = stored(1, 5);
-  const two = stored(2, 3, one);
 
-  /** Checks a file with each of its bits flipped, with a byte too many, and cut to every length; says in how many states. */
-  function eachDamage(path: string, check: () => void): number {
-    const bytes = readFileSync(path);
-    const file = openSync(path, 'r+'); // changed in place: replacing it thousands of times takes seconds
+  /** Every file with each of its bits flipped, with a byte too many, and cut to every length. */
+  function* damagesOf(bytes: Buffer): Generator<Buffer> {
     for (const [at, byte] of bytes.entries()) {
       for (let bit = 0; bit < 8; bit++) {
-        writeSync(file, Uint8Array.of(byte ^ (1 << bit)), 0, 1, at);
-        check();
+        const flipped = Buffer.from(bytes);
+        flipped[at] = byte ^ (1 << bit);
+        yield flipped;
       }
-      writeSync(file, Uint8Array.of(byte), 0, 1, at);
     }
-    for (let length = bytes.length + 1; length >= 0; length--) {
-      ftruncateSync(file, length);
-      if (length !== bytes.length) check();
-    }
-    closeSync(file);
-    return bytes.length;
+    for (let length = 0; length < bytes.length; length++) yield bytes.subarray(0, length);
+    yield Buffer.concat([bytes, Buffer.of(0)]);
   }
 
-  it.each([
-    ['the foot of the chain', one],
-    ['the release that is active', two],
-  ])('%s', async (_title, victim) => {
+  it('notices damage of any bit and length of a release, and puts it aside', () => {
     const directory = temporaryDirectory();
-    const state = new StateDirectory(directory);
-    await put(state, one, two);
-    const length = eachDamage(join(directory, fileOf(victim)), () => {
-      expect(() => state.readChain(two.hash)).toThrow(StateError);
-    });
-    expect(length).toBe(4 + 32 + 4 + 4 + 64 + 4 + victim.stream.length + 32);
+    const damaged: string[] = [];
+    const shelf = new Shelf(directory, (text) => damaged.push(text));
+    const path = join(directory, fileOf(one));
+    let count = 0;
+    for (const bytes of damagesOf(Buffer.concat(encodeRelease(one)))) {
+      writeFileSync(path, bytes);
+      expect(shelf.readRelease(fileOf(one))).toBeUndefined();
+      expect(readdirSync(directory)).toEqual([`${fileOf(one)}.damaged`]);
+      count += 1;
+    }
+    expect(damaged).toHaveLength(count);
+    expect(damaged[0]).toContain(`${path} is damaged`);
   });
 
-  it('the active mark', async () => {
+  it('notices damage of any bit and length of a note', async () => {
     const directory = temporaryDirectory();
-    const state = new StateDirectory(directory);
-    await put(state, one);
-    eachDamage(join(directory, 'active'), () => {
-      expect(() => state.readActive()).toThrow(StateError);
-    });
+    const shelf = new Shelf(directory, () => undefined);
+    await shelf.writeNote('active', 'one line\n');
+    const whole = readFileSync(join(directory, 'active'));
+    for (const bytes of damagesOf(whole)) {
+      writeFileSync(join(directory, 'active'), bytes);
+      expect(shelf.readNote('active')).toBeUndefined();
+    }
+    writeFileSync(join(directory, 'active'), whole);
+    expect(shelf.readNote('active')).toBe('one line\n');
   });
 
-  it('a release file under the name of another', async () => {
+  it('does not take a release under the name of another, nor a directory for a note', () => {
     const directory = temporaryDirectory();
-    await put(new StateDirectory(directory), one, two);
-    writeFileSync(join(directory, fileOf(two)), readFileSync(join(directory, fileOf(one))));
-    expect(() => new StateDirectory(directory).readChain(two.hash)).toThrow(StateError);
-  });
-
-  it('a mark that is a directory', () => {
-    const directory = temporaryDirectory();
+    const shelf = new Shelf(directory, () => undefined);
+    const name = fileOf(stored(2, 3));
+    writeFileSync(join(directory, name), Buffer.concat(encodeRelease(one)));
+    expect(shelf.readRelease(name)).toBeUndefined();
     mkdirSync(join(directory, 'active'));
-    expect(() => new StateDirectory(directory).readActive()).toThrow(StateError);
+    expect(shelf.readNote('active')).toBeUndefined();
+  });
+
+  it('keeps the four newest of what was put aside', () => {
+    const directory = temporaryDirectory();
+    const shelf = new Shelf(directory, () => undefined);
+    for (let version = 1; version <= 9; version++) {
+      const file = fileOf(stored(version, 3));
+      writeFileSync(join(directory, file), 'rubbish');
+      shelf.readRelease(file);
+    }
+    expect(readdirSync(directory)).toHaveLength(4);
+  });
+});
+
+describe('a second copy', () => {
+  it('has all that there is, costs a delta its own bytes, and is whole while the next release is written', async () => {
+    const directory = temporaryDirectory();
+    const state = opened(directory);
+    const one = stored(1, 5000);
+    const two = stored(2, 7, one);
+    const three = stored(3, 100);
+    await put(state, one, two);
+    for (const file of ['active', fileOf(one), fileOf(two)]) {
+      expect(readFileSync(join(directory, 'copy', file))).toEqual(readFileSync(join(directory, file)));
+    }
+    expect(readFileSync(join(directory, 'copy', fileOf(two)))).toHaveLength(4 + 32 + 4 + 4 + 64 + 4 + 7 + 32);
+    await state.writeCandidate(three);
+    expect(new Shelf(join(directory, 'copy'), () => undefined).releaseFiles()).toHaveLength(2);
+    await state.markActive(three, markOf(three));
+    await state.settled();
+    expect(readdirSync(join(directory, 'copy')).sort()).toEqual(['active', fileOf(three)].sort());
+  });
+
+  it.each(['', 'copy'])('gives back what "%s" has lost, and both are whole again', async (place) => {
+    const directory = temporaryDirectory();
+    const [one, two] = [stored(1, 50), stored(2, 7, stored(1, 50))];
+    await put(opened(directory), one, two);
+    for (const file of ['active', fileOf(one), fileOf(two)]) {
+      for (const damage of [
+        (path: string) => rmSync(path),
+        (path: string) => writeFileSync(path, 'rubbish'),
+      ]) {
+        damage(join(directory, place, file));
+        const state = opened(directory);
+        expect(state.find().marks[0]).toMatchObject({ version: 2 });
+        expect(state.readChain(two.hash).map(plain)).toEqual([one, two].map(plain));
+        state.heal(markOf(two));
+        await state.settled();
+        for (const shelf of ['', 'copy']) {
+          const found = new Shelf(join(directory, shelf), () => expect.unreachable());
+          expect(found.readNote('active')).toBeDefined();
+          for (const release of [one, two]) expect(found.readRelease(fileOf(release))).toBeDefined();
+        }
+      }
+    }
   });
 });

@@ -1,8 +1,16 @@
-import { symlinkSync } from 'node:fs';
+/** One process to a directory, whatever it is called. */
+
+import { mkdtempSync, rmSync, symlinkSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { expect, it } from 'vitest';
+import { expect, it, onTestFinished } from 'vitest';
 import { LockedError, lockDirectory } from '../src/lock.ts';
-import { temporaryDirectory } from './fresh-publisher.ts';
+
+function temporaryDirectory(): string {
+  const directory = mkdtempSync(join(tmpdir(), 'rulecast-lock-'));
+  onTestFinished(() => rmSync(directory, { recursive: true, force: true }));
+  return directory;
+}
 
 it('a directory is locked once, by whatever name, until it is released', async () => {
   const directory = join(temporaryDirectory(), 'state');
@@ -11,7 +19,7 @@ it('a directory is locked once, by whatever name, until it is released', async (
   const alias = `${directory}-alias`;
   symlinkSync(directory, alias);
   await expect(lockDirectory(directory)).rejects.toThrow(LockedError);
-  await expect(lockDirectory(alias)).rejects.toThrow('another publisher uses');
+  await expect(lockDirectory(alias)).rejects.toThrow('another publisher or subscriber uses');
   await (await lockDirectory(other)).release();
   await lock.release();
   await (await lockDirectory(alias)).release();

@@ -1,5 +1,6 @@
 /**
- * One publisher to a state directory: two would each sign a version of their own under one number.
+ * One process to a state directory: two publishers would each sign a version of their own under one number, and two subscribers would remove
+ * each other's releases.
  *
  * The lock is an abstract Unix socket named after the directory's device and inode. The kernel frees it with the
  * process, however that ends, so no stale lock is ever left. It holds within one network namespace.
@@ -7,7 +8,7 @@
 
 import { statSync } from 'node:fs';
 import { createServer } from 'node:net';
-import { makeDirectory } from '@rulecast/program/directory';
+import { makeDirectory } from './directory.ts';
 
 /** Another process has the directory. */
 export class LockedError extends Error {
@@ -27,10 +28,12 @@ export async function lockDirectory(directory: string): Promise<DirectoryLock> {
     server.once('error', (cause: NodeJS.ErrnoException) => {
       const taken = cause.code === 'EADDRINUSE';
       reject(
-        taken ? new LockedError(`another publisher uses ${directory}: stop it first`, { cause }) : cause,
+        taken
+          ? new LockedError(`another publisher or subscriber uses ${directory}: stop it first`, { cause })
+          : cause,
       );
     });
-    server.listen({ path: `\0rulecast-publisher-${dev}-${ino}` }, resolve);
+    server.listen({ path: `\0rulecast-state-${dev}-${ino}` }, resolve);
   });
   server.unref();
   return { release: () => new Promise((resolve) => server.close(() => resolve())) };

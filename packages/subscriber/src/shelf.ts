@@ -1,0 +1,226 @@
+/**
+ * One directory of release files and small notes, each with a checksum. What does not read back as it was written is put aside under another
+ * name, a few at most, for whoever wants to know what happened to the disk; to everybody else it is not there.
+ *
+ *   <hash>.release   "RCS1" | base hash 32 (zero: none) | manifest length u32 | stream length u32 | signature 64 | manifest | stream | SHA-256 of all before
+ *   NAME             text lines | SHA-256 of all before, hex
+ *   *.part           what a write that was cut off leaves
+ *   *.damaged        what was put aside
+ */
+
+import { createHash } from 'node:crypto';
+import { readdirSync, readFileSync, renameSync, rmSync, statSync } from 'node:fs';
+import { mkdir, open, rename, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { HASH_BYTES, hexOf, MANIFEST_MAX_BYTES, SIGNATURE_BYTES } from '@rulecast/protocol';
+
+/** One release as it was received. */
+export interface StoredRelease {
+  readonly hash: Uint8Array;
+  /** The release that `stream` starts from; undefined for a snapshot. */
+  readonly base: Uint8Array | undefined;
+  readonly manifestBytes: Uint8Array;
+  readonly signature: Uint8Array;
+  /** A chain of deltas (PROTOCOL.md "Delta and snapshot"). */
+  readonly stream: Uint8Array;
+}
+
+/** The state directory cannot be read, written or believed. What is in force stays in force. */
+export class StateError extends Error {
+  readonly code = 'storage-failed';
+}
+
+const TAG = Buffer.from('RCS1', 'latin1');
+const HEADER_BYTES = TAG.length + HASH_BYTES + 4 + 4 + SIGNATURE_BYTES;
+const RELEASE_FILE = /^[0-9a-f]{64}\.release$/;
+const DRAFT_FILE = /^(active|[0-9a-f]{64}\.release)\.part$/;
+const DAMAGED_FILE = /^(active|clock|[0-9a-f]{64}\.release)\.damaged$/;
+/** Damaged files that are kept, the newest: they are of no use but to look at. */
+const DAMAGED_MAX = 4;
+
+export class Shelf {
+  private readonly directory: string;
+  /** Called with a sentence about what is damaged. */
+  private readonly onDamage: (text: string) => void;
+
+  constructor(directory: string, onDamage: (text: string) => void) {
+    this.directory = directory;
+    this.onDamage = onDamage;
+  }
+
+  /** The text of a note; undefined where there is none that is intact. Throws StateError where it may not be read. */
+  readNote(name: string): string | undefined {
+    const bytes = this.read(name);
+    if (bytes === undefined) return undefined;
+    const body = unsealed(bytes.toString('latin1'));
+    if (body === undefined) this.putAside(name);
+    return body;
+  }
+
+  /** On disk when it resolves. Rejects with the error of the file system. */
+  writeNote(name: string, body: string): Promise<void> {
+    return this.replaceFile(name, [Buffer.from(`${body}${sha256(Buffer.from(body)).toString('hex')}\n`)]);
+  }
+
+  /** The file names of all releases, intact or not; none where there is no directory. Throws StateError. */
+  releaseFiles(): readonly string[] {
+    return this.names().filter((name) => RELEASE_FILE.test(name));
+  }
+
+  /** A release; undefined where there is none that is intact. Throws StateError where it may not be read. */
+  readRelease(file: string): StoredRelease | undefined {
+    const bytes = this.read(file);
+    if (bytes === undefined) return undefined;
+    const release = decodeRelease(bytes);
+    if (release !== undefined && fileName(release.hash) === file) return release;
+    this.putAside(file);
+    return undefined;
+  }
+
+  /** On disk when it resolves. Rejects with the error of the file system. */
+  writeRelease(file: string, chunks: readonly Uint8Array[]): Promise<void> {
+    return this.replaceFile(file, chunks);
+  }
+
+  remove(file: string): void {
+    rmSync(join(this.directory, `${file}.part`), { force: true });
+    rmSync(join(this.directory, file), { force: true });
+  }
+
+  /** Removes all releases but these, and drafts. */
+  keepOnly(files: readonly string[]): void {
+    for (const name of this.names()) {
+      const left = RELEASE_FILE.test(name) ? !files.includes(name) : DRAFT_FILE.test(name);
+      if (left) rmSync(join(this.directory, name), { force: true });
+    }
+  }
+
+  private names(): readonly string[] {
+    try {
+      return readdirSync(this.directory);
+    } catch (cause) {
+      if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return [];
+      throw new StateError(`cannot read the state directory ${this.directory}${hintOf(cause)}`, { cause });
+    }
+  }
+
+  private read(name: string): Buffer | undefined {
+    const path = join(this.directory, name);
+    try {
+      return readFileSync(path);
+    } catch (cause) {
+      const { code } = cause as NodeJS.ErrnoException;
+      if (code === 'ENOENT') return undefined;
+      if (code === 'EACCES' || code === 'EPERM')
+        throw new StateError(`cannot read ${path}${hintOf(cause)}`, { cause });
+      this.putAside(name); // a bad block, or no file at all
+      return undefined;
+    }
+  }
+
+  private putAside(name: string): void {
+    const path = join(this.directory, name);
+    this.onDamage(`${path} is damaged: it is put aside as ${name}.damaged`);
+    try {
+      rmSync(`${path}.damaged`, { recursive: true, force: true });
+      renameSync(path, `${path}.damaged`);
+      const damaged = this.names()
+        .filter((other) => DAMAGED_FILE.test(other))
+        .map((other) => ({
+          path: join(this.directory, other),
+          changedMs: statSync(join(this.directory, other)).ctimeMs,
+        }))
+        .sort((a, b) => b.changedMs - a.changedMs);
+      for (const old of damaged.slice(DAMAGED_MAX)) rmSync(old.path, { recursive: true, force: true });
+    } catch {
+      // It stays where it is, and is not believed: a disk that cannot be written is told of by the next write.
+    }
+  }
+
+  /** Writes beside the place, flushes, renames, flushes the directory: old or new, never half. */
+  private async replaceFile(name: string, chunks: readonly Uint8Array[]): Promise<void> {
+    await mkdir(this.directory, { recursive: true, mode: 0o700 });
+    const path = join(this.directory, name);
+    const draft = `${path}.part`;
+    try {
+      const file = await open(draft, 'w', 0o600);
+      try {
+        const { bytesWritten } = await file.writev(chunks);
+        if (bytesWritten !== chunks.reduce((sum, { length }) => sum + length, 0))
+          throw new Error('cut short');
+        await file.sync();
+      } finally {
+        await file.close();
+      }
+      await rename(draft, path);
+    } catch (error) {
+      await rm(draft, { force: true }).catch(() => undefined); // it may be what fills the disk
+      throw error;
+    }
+    const directory = await open(this.directory, 'r');
+    try {
+      await directory.sync();
+    } finally {
+      await directory.close();
+    }
+  }
+}
+
+export function fileName(hash: Uint8Array): string {
+  return `${hexOf(hash)}.release`;
+}
+
+/** The chunks of a release file. */
+export function encodeRelease(release: StoredRelease): readonly Uint8Array[] {
+  const header = Buffer.alloc(HEADER_BYTES);
+  TAG.copy(header);
+  if (release.base !== undefined) header.set(release.base, 4);
+  header.writeUInt32LE(release.manifestBytes.length, 36);
+  header.writeUInt32LE(release.stream.length, 40);
+  header.set(release.signature, 44);
+  const hash = createHash('sha256')
+    .update(header)
+    .update(release.manifestBytes)
+    .update(release.stream)
+    .digest();
+  return [header, release.manifestBytes, release.stream, hash];
+}
+
+/** Undefined for bytes that are not exactly one intact release file. */
+function decodeRelease(bytes: Buffer): StoredRelease | undefined {
+  if (bytes.length < HEADER_BYTES + HASH_BYTES || !bytes.subarray(0, 4).equals(TAG)) return undefined;
+  const manifestLength = bytes.readUInt32LE(36);
+  const streamLength = bytes.readUInt32LE(40);
+  const streamAt = HEADER_BYTES + manifestLength;
+  const end = streamAt + streamLength;
+  if (manifestLength > MANIFEST_MAX_BYTES || bytes.length !== end + HASH_BYTES) return undefined;
+  if (!sha256(bytes.subarray(0, end)).equals(bytes.subarray(end))) return undefined;
+  const base = bytes.subarray(4, 4 + HASH_BYTES);
+  const manifestBytes = bytes.subarray(HEADER_BYTES, streamAt);
+  return {
+    hash: sha256(manifestBytes),
+    base: base.every((byte) => byte === 0) ? undefined : base,
+    manifestBytes,
+    signature: bytes.subarray(44, 44 + SIGNATURE_BYTES),
+    stream: bytes.subarray(streamAt, end),
+  };
+}
+
+/** What may be done about a failure to read; empty where that is not known. */
+function hintOf(cause: unknown): string {
+  const isDenied = (cause as NodeJS.ErrnoException).code === 'EACCES';
+  return isDenied ? ': its files must belong to the user that this runs as (chown -R)' : '';
+}
+
+/** The text without its last line, if that is its SHA-256. */
+function unsealed(text: string): string | undefined {
+  const match = /^([\s\S]*\n)([0-9a-f]{64})\n$/.exec(text);
+  const body = match?.[1] ?? '';
+  return match !== null && sha256(Buffer.from(body, 'latin1')).toString('hex') === match[2]
+    ? body
+    : undefined;
+}
+
+function sha256(bytes: Uint8Array): Buffer {
+  return createHash('sha256').update(bytes).digest();
+}
