@@ -3,12 +3,14 @@
  * warninglists, and arrays of entries. Each reader names the keys that it looks at; all others are passed over.
  */
 
+import { newPrefixScratch, parsePrefixBytes } from '@rulecast/rules';
 import type { Collector } from './collector.ts';
+import { EntryFaultCode } from './entry.ts';
 import { EntryFilter } from './filter.ts';
 import { ImportFault, type SkipCode } from './import-options.ts';
 import { type JsonCursor, JsonError, JsonCursor as JsonReader, type JsonText } from './json-cursor.ts';
 import { ARRAY_KEYS } from './json-keys.ts';
-import { printable } from './text.ts';
+import { printable, quoteBytes } from './text.ts';
 
 const DOT = 0x2e;
 const COLON = 0x3a;
@@ -414,16 +416,36 @@ function readItems({ json, collector }: JsonImport): void {
   });
 }
 
+const scratch = newPrefixScratch();
+
+function isAddress({ text, start, end }: JsonText): boolean {
+  return parsePrefixBytes(text, start, end, scratch) === undefined;
+}
+
 function readItem(json: JsonCursor, collector: Collector, keys: readonly string[]): void {
   const { line, lineStart } = json;
   let best: JsonText | undefined;
   let bestRank = keys.length;
+  let unused: JsonText | undefined;
   json.object((key) => {
     const rank = keys.indexOf(key);
-    if (rank < 0 || rank >= bestRank || json.peek() !== 'string') return;
-    best = json.string();
-    bestRank = rank;
+    const isBetter = rank >= 0 && rank < bestRank;
+    if (json.peek() !== 'string' || !(isBetter || collector.options.column === undefined)) return;
+    const value = json.string();
+    const other = isBetter ? best : value;
+    if (isBetter) {
+      best = value;
+      bestRank = rank;
+    }
+    if (other !== undefined && isAddress(other)) unused ??= other;
   });
+  if (unused !== undefined && collector.options.column === undefined && collector.options.kind !== 'names') {
+    place(collector, unused);
+    const shown = quoteBytes(unused.text, unused.start, unused.end);
+    const reason = `${shown} is an address under a key that is not used: say which key holds the entries with column:`;
+    collector.reject(unused.at, EntryFaultCode.secondAddress, reason);
+    return;
+  }
   if (best !== undefined) {
     place(collector, best);
     collector.entry(best.text, best.start, best.end);

@@ -144,6 +144,18 @@ describe('an address that is not used', () => {
     expect(rejects[0]).toMatchObject({ code, column });
   });
 
+  it('under another key of a JSON object is a reject too, unless the key was said', () => {
+    const text = '[{"ip": "192.0.2.1", "via": "198.51.100.7", "n": 4, "note": "x"},\n{"ip": "192.0.2.3"}]';
+    const { rejects, list } = read(text);
+    expect(rejects.map(({ line, column, code }) => [line, column, code])).toEqual([
+      [1, 30, 'second-address'],
+    ]);
+    expect(entriesOf(list)).toEqual(['192.0.2.3/32']);
+    expect(read(text, { column: 'ip' }).rejectCount).toBe(0);
+    expect(read('[{"ip": "192.0.2.1", "cidr": "192.0.2.0/24"}]').rejects[0]?.code).toBe('second-address');
+    expect(read('[{"cidr": "192.0.2.0/24", "ip": "192.0.2.1"}]').rejects[0]?.code).toBe('second-address');
+  });
+
   it('is none where the column was said, in a comment, or in a table whose columns are fixed', () => {
     expect(read('src_ip,dst_ip\n192.0.2.1,198.51.100.7\n', { column: 'src_ip' }).rejectCount).toBe(0);
     expect(read('domain,ip\na.example,192.0.2.1\n', { kind: 'names' }).rejectCount).toBe(0);

@@ -279,6 +279,7 @@ describe('check of published lists', () => {
     'cloud.json',
     '{"prefixes": [{"ipv4Prefix": "192.0.2.0/24"}, {"ipv4Prefix": "192.0.2.300"}]}\n',
   );
+  folder.write('short.txt', '192.0.2.1\n64.0.0.0/4\n');
   folder.write('half.netset', '# Entries         : 3 subnets, 768 unique IPs\n192.0.2.0/24\n');
   folder.write('page.txt', '<!DOCTYPE html>\n<title>429 Too Many Requests</title>\n');
 
@@ -310,6 +311,14 @@ describe('check of published lists', () => {
     );
     expect(stdout).toMatch(/^page\.txt:1:1: looks-like-html: /m);
     expect(exit).toBe(2);
+  });
+
+  it('warns of CIDRs that a source would be refused for', async () => {
+    const { exit, stdout } = await check(['short.txt']);
+    expect(stdout).toMatch(
+      /^warning: one CIDR is shorter than \/8, .* the first in line 2: 64\.0\.0\.0\/4; .* \(short-prefix\)$/m,
+    );
+    expect(exit).toBe(0);
   });
 });
 

@@ -147,6 +147,16 @@ interface Totals {
   readonly warnings: number;
 }
 
+/** What a source of this list would be refused for, or asked about. */
+function oddities(read: ImportedList): readonly Problem[] {
+  const { short } = read;
+  if (short === undefined) return miscounts(read);
+  const { count, line, prefix } = short;
+  const are = count === 1 ? 'one CIDR is' : `${count} CIDRs are`;
+  const reason = `${are} shorter than /8, or than /16 of IPv6, the first in line ${line}: ${prefix}; a source needs allow-short-prefixes: true for that`;
+  return [...miscounts(read), { code: 'short-prefix', part: '', reason }];
+}
+
 /** What a list says of its own count that does not agree with what it holds. */
 function miscounts({ truncated, nearly }: ImportedList): readonly Problem[] {
   if (truncated !== undefined) {
@@ -198,7 +208,7 @@ class JsonReport implements Report {
   list(file: string, list: ImportedList): void {
     const { format, skipped } = list;
     this.out.json({ file, kind: 'list', format, skipped });
-    for (const problem of miscounts(list)) this.warning(file, problem);
+    for (const problem of oddities(list)) this.warning(file, problem);
   }
 
   fileRead(): void {
@@ -243,7 +253,7 @@ class TextReport implements Report {
       if (code === 'comment' || code === 'metadata') continue; // what every list has
       this.out.line(renderSkipped(file, { code, count, line }));
     }
-    for (const problem of miscounts(list)) this.warning(file, problem);
+    for (const problem of oddities(list)) this.warning(file, problem);
   }
 
   fileRead(unkept: number): void {
@@ -315,7 +325,7 @@ function summaryOf(file: string, read: ReadFile): FileSummary {
   switch (read.kind) {
     case 'list': {
       const { kind, format, entries, rejectCount: rejects } = read.list;
-      const warnings = miscounts(read.list).length;
+      const warnings = oddities(read.list).length;
       return { file, what: `a list of ${kind} (${format})`, rules: 0, entries, rejects, warnings };
     }
     case 'rules': {
