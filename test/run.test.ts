@@ -71,9 +71,9 @@ it.each(['SIGINT', 'SIGTERM', 'SIGKILL'] as const)('the tests leave nothing behi
     'node_modules/vitest/vitest.mjs',
     'run',
     '--reporter=verbose',
-    'test/rollback.test.ts',
+    'test/run/held.test.ts',
   ]);
-  await tests.prints('are listed, the newest first');
+  await tests.prints('has a publisher');
   await (signal === 'SIGINT' ? tests.endAll(signal) : tests.end(signal)); // ^C reaches the workers as well
   expect(tests.leftovers()).toEqual(NOTHING);
 });

@@ -12,7 +12,7 @@ import { RUN_VARIABLE } from './belongings.mjs';
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 /** Whatever the run starts inherits it, and nothing else has it. */
-const WITNESS = 'RULECAST_WITNESS';
+export const WITNESS = 'RULECAST_WITNESS';
 const LOOK_EVERY_MS = 20;
 
 export interface Leftovers {
