@@ -47,13 +47,20 @@ export interface IngestHow {
   readonly replaceAll: boolean;
 }
 
-/** Applies what was pushed to `current`. Lists that `isKept` says are kept by a source stay, and cannot be pushed. */
+/**
+ * Applies what was pushed to `current`. Lists that `isKept` says are kept by a source stay, and cannot be pushed. Throws TypeError for
+ * an action that is none: to take it for another would empty a list, or fill it.
+ */
 export function ingest(
   current: RuleSet,
   pushed: PushedParts,
   { action, replaceAll }: IngestHow,
   isKept: (list: string) => boolean = () => false,
 ): IngestResult {
+  if (action !== 'replace' && action !== 'merge' && action !== 'withdraw') {
+    throw new TypeError(`action ${JSON.stringify(action)}: write "replace", "merge" or "withdraw"`);
+  }
+  if (typeof replaceAll !== 'boolean') throw new TypeError('replaceAll: write true or false');
   const { rejects, rejectCount, bare } = pushed;
   if (rejectCount > 0) return { kind: 'rejects', rejects, rejectCount };
   const kept = [...pushed.lists.keys()].filter(isKept).map(keptFault);

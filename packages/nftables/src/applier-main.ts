@@ -2,7 +2,7 @@
 
 import { once } from 'node:events';
 import { serveApplier } from './applier.ts';
-import { DOWNSTREAM_GROUP } from './limits.ts';
+import { DOWNSTREAM_GROUP, GROUP_MAX } from './limits.ts';
 import { supervise } from './supervisor.ts';
 
 const USAGE = `rulecast-applier [--nft PATH] [--conntrack PATH] [--ip PATH] [--group N]
@@ -19,8 +19,6 @@ rulecast-subscriber; its standard input and output carry a private protocol.
 
 const KEYS = ['--nft', '--conntrack', '--ip', '--group'];
 const EXIT_USAGE = 64;
-/** Link groups are u32. */
-const GROUP_MAX = 0xffff_ffff;
 
 const argv = process.argv.slice(2);
 if (argv.indexOf('--supervise') !== argv.lastIndexOf('--supervise'))

@@ -4,6 +4,8 @@
 
 /** Link group of the interfaces of downstream qubes. */
 export const DOWNSTREAM_GROUP = 2;
+/** Link groups are u32. */
+export const GROUP_MAX = 0xffff_ffff;
 
 // ── Our choice ───────────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -12,7 +12,7 @@
  */
 
 import { setTimeout as pause } from 'node:timers/promises';
-import type { Environment, ListChanges, RuleSet } from '@rulecast/rules';
+import type { Direction, Environment, ListChanges, RuleSet } from '@rulecast/rules';
 import { ApplierClient, type ApplierCommand, ApplierError } from './applier-client.ts';
 import {
   type ChangeOptions,
@@ -30,7 +30,14 @@ import { cutsFor } from './cuts.ts';
 import { FlowMarks } from './flow-marks.ts';
 import { hitsFrom, type NftHits, sumsOf } from './hits.ts';
 import { judgeDirection } from './judge.ts';
-import { CUTS_AT_ONCE, DOWNSTREAM_GROUP, LISTED_ELEMENTS_MAX, NO_FLOW_MARK, RENDERING } from './limits.ts';
+import {
+  CUTS_AT_ONCE,
+  DOWNSTREAM_GROUP,
+  GROUP_MAX,
+  LISTED_ELEMENTS_MAX,
+  NO_FLOW_MARK,
+  RENDERING,
+} from './limits.ts';
 import type { Flow, KernelState, NftRun } from './message.ts';
 import { keyOf, type Plan, parseSetName, setKey, setNames } from './plan.ts';
 import { type CounterIndex, type KnownSet, type KnownSets, planOf } from './planner.ts';
@@ -137,7 +144,7 @@ const FLOWS_AT_ONCE = 512;
 const COUNTED_FOR_MS = 1000;
 const SILENT: SinkLogger = { info: () => undefined, warn: () => undefined, error: () => undefined };
 
-/** Starts an applier and gives the sink that uses it. Throws nothing: an applier that cannot work makes prepare and commit reject. */
+/** Starts an applier and gives the sink that uses it. Throws TypeError for a bad option; an applier that cannot work makes prepare and commit reject. */
 export function createNftSink(options: NftSinkOptions = {}): NftSink {
   return new RunningSink(options);
 }
@@ -146,6 +153,16 @@ export function createNftSink(options: NftSinkOptions = {}): NftSink {
 export function applierCommand(options: readonly string[] = []): ApplierCommand {
   const main = new URL('../dist/applier-main.js', import.meta.url);
   return { program: process.execPath, args: [main.pathname, ...options] };
+}
+
+/** Interfaces of a group that is none would go by unjudged. Throws TypeError. */
+function checkOptions(downstreamGroup: number, answer: string): void {
+  if (!Number.isInteger(downstreamGroup) || downstreamGroup < 0 || downstreamGroup > GROUP_MAX) {
+    throw new TypeError(`downstreamGroup ${downstreamGroup}: write an integer from 0 to ${GROUP_MAX}`);
+  }
+  if (answer !== 'reject' && answer !== 'silent') {
+    throw new TypeError(`answer ${JSON.stringify(answer)}: write "reject" or "silent"`);
+  }
 }
 
 class RunningSink implements NftSink {
@@ -178,8 +195,9 @@ class RunningSink implements NftSink {
 
   constructor(options: NftSinkOptions) {
     this.logger = options.logger ?? SILENT;
-    const downstreamGroup = options.downstreamGroup ?? DOWNSTREAM_GROUP;
-    this.options = { downstreamGroup, answer: options.answer ?? 'reject' };
+    const { downstreamGroup = DOWNSTREAM_GROUP, answer = 'reject' } = options;
+    checkOptions(downstreamGroup, answer);
+    this.options = { downstreamGroup, answer };
     this.marks = options.flowMarks === false ? undefined : new FlowMarks();
     this.applier = new ApplierClient(
       options.applier ?? applierCommand(['--group', String(downstreamGroup)]),
@@ -545,10 +563,11 @@ function isForbidden(plan: Plan, flow: Flow): boolean {
     port: isIcmp ? undefined : flow.seenPort,
     icmpType: isIcmp ? flow.dstPort >> 8 : undefined,
   };
-  return (
-    (flow.fromQube && judgeDirection(plan, 'egress', packet) === 'drop') ||
-    (flow.toQube && judgeDirection(plan, 'ingress', packet) === 'drop')
-  );
+  const isLeft = (direction: Direction): boolean => {
+    const verdict = judgeDirection(plan, direction, packet);
+    return verdict === 'accept' || verdict === 'none';
+  };
+  return (flow.fromQube && !isLeft('egress')) || (flow.toQube && !isLeft('ingress'));
 }
 
 /** Whether the kernel has all of a plan and nothing else, by name, under a tag. */

@@ -58,7 +58,7 @@ function bareDrops(ruleSet: ResolvedRuleSet): readonly BareDrop[] {
 
 /** The names of a drop run, if none of them has an address. */
 function bareNamesOf(run: Run, ruleSet: RuleSet): readonly string[] {
-  if (run.match.action !== 'drop') return [];
+  if (run.match.action === 'accept') return [];
   const names = namesOf(run, ruleSet);
   return names.some((name) => prefixCount(resolutionOf(ruleSet, name)) > 0) ? [] : names;
 }

@@ -276,7 +276,9 @@ function endOf(error: unknown): unknown {
   const isEndpoint = error instanceof EndpointError && error.code !== 'cannot_listen';
   if (isEndpoint || error instanceof SettingsError) return usageError(error.message, { cause: error });
   if (error instanceof EndpointError) {
-    return failed(`${error.message}: --listen and --control say where this user may`, error);
+    const isForbidden = /\b(?:EACCES|EPERM|EROFS)\b/.test(causeText(error));
+    const hint = isForbidden ? ': name a place for this user with --listen and --control' : '';
+    return failed(`${error.message}${hint}`, error);
   }
   const isExpected =
     error instanceof IdentityError ||

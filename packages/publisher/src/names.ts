@@ -416,7 +416,7 @@ function dropsOf({ egress, ingress }: DirectedRuns): DirectedRuns {
 }
 
 function isDrop({ match }: Run): boolean {
-  return match.action === 'drop';
+  return match.action !== 'accept';
 }
 
 function sameSet(a: PrefixSet, b: PrefixSet): boolean {

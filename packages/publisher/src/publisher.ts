@@ -315,7 +315,7 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
     return { ...rest, refused: new Map([...rest.refused, ...held]) };
   }
 
-  /** Reads, checks and releases what was pushed. Throws BehindError, GuardError, ProtocolError and StoreError; then nothing changed. */
+  /** Reads, checks and releases what was pushed. Throws BehindError, GuardError, ProtocolError, StoreError, and TypeError for an unknown action; then nothing changed. */
   push(input: PushInput, options: PushOptions = {}): Promise<PushOutcome> {
     return this.ahead(async () => {
       const moved = this.movedFrom(options.ifVersion);

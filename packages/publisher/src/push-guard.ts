@@ -163,7 +163,7 @@ function dropCount(policy: Policy, direction: Direction): number {
   let count = 0;
   for (const block of ['exceptions', 'own'] as const) {
     for (const run of runsOf(policy, direction, block))
-      if (run.match.action === 'drop') count += runRuleCount(run);
+      if (run.match.action !== 'accept') count += runRuleCount(run);
   }
   return count;
 }

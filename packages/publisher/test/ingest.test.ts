@@ -59,6 +59,15 @@ const HOSTS = ruleSetOf({ hosts: prefixListOf(prefixes('192.0.2.0/30', '192.0.2.
 const NAMES = ruleSetOf({ hosts: nameListOf(['a.example', 'b.example'], true) });
 const RULES = ruleSetOf({}, policyOf('default', 'drop dst4=192.0.2.1/32', 'accept proto=tcp', 'drop'));
 
+// What was neither replace nor merge was withdrawn: a typing error emptied a list.
+it.each(['Merge', 'add', '', 'constructor'])('an action called %j is refused', (word) => {
+  const files = { 'drop.txt': '192.0.2.1\n' };
+  const current = pushTo(EMPTY_RULE_SET, pushOf(files));
+  if (current.kind !== 'rule-set') throw new Error('refused');
+  const input = { ...pushOf(files), action: JSON.parse(`"${word}"`) };
+  expect(() => pushTo(current.ruleSet, input)).toThrow(`action ${JSON.stringify(word)}`);
+});
+
 describe('a pushed list', () => {
   it.each<[PushInput['action'], string, readonly string[]]>([
     ['replace', '192.0.2.9\n', ['192.0.2.9/32']],

@@ -6,7 +6,7 @@ import { CliError, ExitCode, usageError } from './exit.ts';
 
 /** What stands for standard input. */
 export const STDIN_NAME = '-';
-const STDIN_READ_BYTES = 64 * 1024;
+const READ_BYTES = 64 * 1024;
 /** Pause before an empty pipe that does not block is tried again. */
 const EMPTY_PIPE_MS = 2;
 
@@ -14,9 +14,10 @@ const EMPTY_PIPE_MS = 2;
 export function readInput(name: string, maxBytes: number): Uint8Array {
   const fd = name === STDIN_NAME ? 0 : openFile(name);
   try {
-    const { size } = fstatSync(fd); // 0 for pipes and terminals, whose length nobody knows
+    const stat = fstatSync(fd);
+    const { size } = stat; // 0 for pipes, terminals and devices, whose length nobody knows
     if (size > maxBytes) throw tooLarge(name, size, maxBytes);
-    const bytes = fd === 0 ? readStdin(maxBytes) : readFileSync(fd);
+    const bytes = stat.isFile() && fd !== 0 ? readFileSync(fd) : readToEnd(fd, maxBytes);
     if (bytes.length > maxBytes) throw tooLarge(name, bytes.length, maxBytes);
     return bytes;
   } catch (error) {
@@ -54,11 +55,11 @@ function openFile(name: string): number {
 }
 
 /** Reads to the end, and no more than one block beyond `maxBytes`. */
-function readStdin(maxBytes: number): Uint8Array {
+function readToEnd(fd: number, maxBytes: number): Uint8Array {
   const blocks: Uint8Array[] = [];
   for (let total = 0; total <= maxBytes; ) {
-    const block = Buffer.allocUnsafe(STDIN_READ_BYTES);
-    const count = readSome(block);
+    const block = Buffer.allocUnsafe(READ_BYTES);
+    const count = readSome(fd, block);
     if (count === 0) break;
     if (count > 0) blocks.push(block.subarray(0, count));
     total += Math.max(0, count);
@@ -67,9 +68,9 @@ function readStdin(maxBytes: number): Uint8Array {
 }
 
 /** Bytes read, 0 at the end, -1 if there were none yet. */
-function readSome(block: Uint8Array): number {
+function readSome(fd: number, block: Uint8Array): number {
   try {
-    return readSync(0, block);
+    return readSync(fd, block);
   } catch (error) {
     const code = error instanceof Error && 'code' in error ? error.code : undefined;
     if (code === 'EOF') return 0;

@@ -85,9 +85,11 @@ export function timeFor(action: Action, { now, earliest = now }: Omit<Environmen
   return action === 'accept' ? now : earliest;
 }
 
-/** What a packet gets. Linear in the rules of the policies that judge it. */
+/** What a packet gets, judged both ways unless its direction is one of the two. Linear in the rules of the policies that judge it. */
 export function evaluate(ruleSet: RuleSet, environment: Environment, packet: Packet): Verdict {
-  if (packet.direction !== 'both') return judge(ruleSet, environment, packet, packet.direction);
+  if (packet.direction === 'egress' || packet.direction === 'ingress') {
+    return judge(ruleSet, environment, packet, packet.direction);
+  }
   const egress = judge(ruleSet, environment, packet, 'egress');
   const ingress = judge(ruleSet, environment, packet, 'ingress');
   for (const action of ['drop', 'accept'] as const) {

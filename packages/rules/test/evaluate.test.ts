@@ -494,6 +494,18 @@ describe('lists and names', () => {
     expect(judged(set, given)).toBe('drop ingress b #0.0 bad 203.0.113.7/32');
   });
 
+  // A direction that is none was judged by nobody: it got no verdict, and so passed.
+  it.each(['Egress', '', 'in'])('a packet whose direction is %j is judged both ways', (word) => {
+    const given: Packet = {
+      ...packet({ src: '203.0.113.7', dst: '10.0.0.2' }),
+      direction: JSON.parse(`"${word}"`),
+    };
+    expect(evaluate(set, ENVIRONMENT, given)).toEqual(
+      evaluate(set, ENVIRONMENT, { ...given, direction: 'both' }),
+    );
+    expect(evaluate(set, ENVIRONMENT, given).action).toBe('drop');
+  });
+
   it('a name without addresses is that rule’s problem only', () => {
     const gone = ruleSet({ [DEFAULT_POLICY]: { egress: ['drop dsthost=gone.test', 'accept'] } });
     expect(judged(gone, packet())).toBe('accept egress default #1.1 - -');

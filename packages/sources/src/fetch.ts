@@ -109,7 +109,7 @@ export class Fetcher {
     this.random = options.random ?? Math.random;
     this.sleep = options.sleep ?? ((ms, signal) => sleep(ms, undefined, { signal }));
     this.proxyFor = proxyChoice(options.proxy, environment);
-    this.allowInsecureRedirects = options.allowInsecureRedirects ?? false;
+    this.allowInsecureRedirects = options.allowInsecureRedirects === true;
     this.lookup = options.lookup ?? systemLookup;
     this.leastSpeed = options.leastSpeed ?? FETCH_LIMITS.leastSpeed;
     this.ownHeaders = {

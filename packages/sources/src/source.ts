@@ -237,7 +237,7 @@ export class Source {
   }> {
     const { config, context } = this;
     const { reading, resolve, aggregate, rejectShare, guard, purpose, neverBlockExempt } = config;
-    const neverBlock = purpose === 'block' ? exempted(context.neverBlock, neverBlockExempt) : undefined;
+    const neverBlock = purpose === 'allow' ? undefined : exempted(context.neverBlock, neverBlockExempt);
     const result = await context.work.read({
       inputs: inputs.inputs,
       reading: config.source.kind === 'table' ? tableReading(config, context.tables) : reading,

@@ -8,7 +8,7 @@
  * ```
  */
 import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject } from 'node:crypto';
-import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { closeSync, existsSync, openSync, readSync, statSync, writeFileSync } from 'node:fs';
 import { EndpointError } from './endpoint.ts';
 
 // Fixed by Z85 and X25519.
@@ -24,6 +24,8 @@ const PKCS8_LEAD = Buffer.from('302e020100300506032b656e04220420', 'hex');
 /** Read and written by its owner alone. */
 const SECRET_MODE = 0o600;
 const OTHERS_MASK = 0o077;
+/** Of a file of keys: some thousands, with remarks. */
+const FILE_MAX_BYTES = 1024 * 1024;
 
 /** One end's keys, Z85. */
 export interface CurveKeyPair {
@@ -93,9 +95,12 @@ export function curvePeerKeys(keyOrFile: string): readonly string[] {
 function readKeys(file: string): readonly string[] {
   let text: string;
   try {
-    text = readFileSync(file, 'utf8');
+    text = readBounded(file);
   } catch (cause) {
     throw unusable(file, 'is neither a key nor a file that can be read', cause);
+  }
+  if (text.length > FILE_MAX_BYTES) {
+    throw new EndpointError('bad_key', `curve key: ${file} is too large for a file of keys: name another`);
   }
   const keys: string[] = [];
   for (const [i, line] of text.split('\n').entries()) {
@@ -106,8 +111,25 @@ function readKeys(file: string): readonly string[] {
   return keys;
 }
 
+/** The text of a file, and no more of it than shows that it is too large: a device may have no end. */
+function readBounded(file: string): string {
+  const fd = openSync(file, 'r');
+  try {
+    const bytes = Buffer.allocUnsafe(FILE_MAX_BYTES + 1);
+    let length = 0;
+    for (let count = -1; count !== 0 && length <= FILE_MAX_BYTES; length += count) {
+      count = readSync(fd, bytes, length, bytes.length - length, null);
+    }
+    return bytes.toString('latin1', 0, length); // keys are ASCII, and so a byte is a character
+  } finally {
+    closeSync(fd);
+  }
+}
+
 function unusable(file: string, what: string, cause: unknown): EndpointError {
-  const reason = cause instanceof Error && 'code' in cause ? ` (${String(cause.code)})` : '';
+  const code = cause instanceof Error && 'code' in cause ? String(cause.code) : '';
+  const hint = { ENOENT: ': check the path', EISDIR: ': it is a folder', EACCES: ': check its permissions' };
+  const reason = Object.hasOwn(hint, code) ? hint[code as keyof typeof hint] : ` (${code})`; // it has that key
   return new EndpointError('bad_key', `curve key: ${file} ${what}${reason}`, { cause });
 }
 

@@ -71,7 +71,11 @@ describe('a file', () => {
   });
 
   it.each([
-    ['that is not there', () => curvePeerKeys(join(directory, 'none')), 'ENOENT'],
+    [
+      'that is not there',
+      () => curvePeerKeys(join(directory, 'none')),
+      'is neither a key nor a file that can be read: check the path',
+    ],
     ['without a key', () => curvePeerKeys(write('empty', '# nothing\n')), 'holds no key'],
     [
       'with a line that is no key',
@@ -83,7 +87,7 @@ describe('a file', () => {
     [
       'that cannot be made',
       () => openCurveKeyPair(join(directory, 'no', 'key')),
-      'cannot be written (ENOENT)',
+      'cannot be written: check the path',
     ],
   ])('%s is refused, and no key is shown', (_what, run, text) => {
     let message = '';
