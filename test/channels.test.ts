@@ -31,12 +31,15 @@ afterAll(() => {
 
 const BRIDGE = fileURLToPath(new URL('bridge.mjs', import.meta.url));
 
+/** An address of this machine that no other living process makes of its id: two runs at once are not in each other's way. */
+const OWN_LOOPBACK = `127.${[16, 8, 0].map((shift) => (process.pid >> shift) & 255).join('.')}`;
+
 /** Where the publisher listens and, but for `exec`, the subscriber connects. */
 const CHANNELS = {
   memory: () => 'memory:session',
   unix: () => `unix:${directory}/session.sock`,
   'zmq+ipc': () => `zmq+ipc:${directory}/session.zmq`,
-  'zmq+tcp': () => 'zmq+tcp:127.0.0.1:35771',
+  'zmq+tcp': () => `zmq+tcp:${OWN_LOOPBACK}:35771`,
   vchan: () => 'vchan:0:35771',
   exec: () => `unix:${directory}/exec.sock`,
 };
