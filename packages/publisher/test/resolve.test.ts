@@ -4,7 +4,10 @@ import { addressesOf, dnsResolver, withFixedNames } from '../src/resolve.ts';
 import { type DnsName, type DnsRecord, type Misbehaviour, serveDns } from './dns-server.ts';
 import { prefixes } from './fresh-publisher.ts';
 
-const QUICK = { timeoutMs: 150, tries: 1 };
+/** For servers that answer, however busy the machine. */
+const PATIENT = { timeoutMs: 100_000, tries: 1 };
+/** For servers that are silent: long enough for the other question of the two. */
+const IMPATIENT = { timeoutMs: 2000, tries: 1 };
 
 function a(address: string, ttl = 60): DnsRecord {
   return { type: address.includes(':') ? 'AAAA' : 'A', address, ttl };
@@ -14,7 +17,7 @@ function a(address: string, ttl = 60): DnsRecord {
 describe('a name of the Internet', () => {
   async function resolved(name: string, addresses: readonly string[], privateZones: readonly string[] = []) {
     const dns = await serveDns({ [name]: { records: addresses.map((address) => a(address)) } });
-    return dnsResolver([dns.server], { ...QUICK, privateZones })(name);
+    return dnsResolver([dns.server], { ...PATIENT, privateZones })(name);
   }
 
   it('does not stand for private addresses', async () => {
@@ -54,7 +57,7 @@ describe('resolving by DNS', () => {
   it('gives the addresses of both families, each once, and the shortest time to live', async () => {
     const records = [a('192.0.2.2', 300), a('192.0.2.1', 300), a('192.0.2.1', 300), a('2001:db8::1', 120)];
     const dns = await serveDns({ 'a.example': { records } });
-    const { ttlMs, ...set } = await dnsResolver([dns.server], QUICK)('a.example');
+    const { ttlMs, ...set } = await dnsResolver([dns.server], PATIENT)('a.example');
     expect(set).toEqual(prefixes('192.0.2.1', '192.0.2.2', '2001:db8::1'));
     expect(ttlMs).toBe(120_000);
   });
@@ -71,7 +74,7 @@ describe('resolving by DNS', () => {
         'b.example': { records: [{ type: 'CNAME', to: 'c.example', ttl: ttls[1] }] },
         'c.example': { records: [a('192.0.2.1', ttls[2]), a('2001:db8::1', ttls[2])] },
       });
-      const { ttlMs, ...set } = await dnsResolver([dns.server], QUICK)('a.example');
+      const { ttlMs, ...set } = await dnsResolver([dns.server], PATIENT)('a.example');
       expect(set).toEqual(prefixes('192.0.2.1', '2001:db8::1'));
       expect(ttlMs).toBe(5000);
     },
@@ -79,7 +82,7 @@ describe('resolving by DNS', () => {
 
   it('asks the server each time, and hears of other addresses at once', async () => {
     const dns = await serveDns({ 'a.example': { records: [a('192.0.2.1', 3600)] } });
-    const resolve = dnsResolver([dns.server], QUICK);
+    const resolve = dnsResolver([dns.server], PATIENT);
     expect(addressesOf(await resolve('a.example'))).toEqual(prefixes('192.0.2.1'));
     dns.zone.set('a.example', { records: [a('192.0.2.2', 3600)] });
     expect(addressesOf(await resolve('a.example'))).toEqual(prefixes('192.0.2.2'));
@@ -89,7 +92,7 @@ describe('resolving by DNS', () => {
   it('asks by TCP for an answer that UDP cuts short', async () => {
     const records = Array.from({ length: 200 }, (_, i) => a(`192.0.2.${i}`));
     const dns = await serveDns({ 'a.example': { records, isLong: true } });
-    const answer = await dnsResolver([dns.server], { timeoutMs: 2000, tries: 1 })('a.example');
+    const answer = await dnsResolver([dns.server], PATIENT)('a.example');
     expect(answer.v4.lengths).toHaveLength(200);
     expect(dns.questions).toContain('tcp A a.example');
   });
@@ -100,7 +103,7 @@ describe('resolving by DNS', () => {
       'six.example': { records: [a('2001:db8::1')] },
       'odd.example': { records: [a('192.0.2.1')], AAAA: 'nxdomain' },
     });
-    const resolve = dnsResolver([dns.server], QUICK);
+    const resolve = dnsResolver([dns.server], PATIENT);
     expect(await resolve('four.example')).toEqual({ ...prefixes('192.0.2.1'), ttlMs: 60_000 });
     expect(await resolve('six.example')).toEqual({ ...prefixes('2001:db8::1'), ttlMs: 60_000 });
     expect(await resolve('odd.example')).toEqual({ ...prefixes('192.0.2.1'), ttlMs: 60_000 });
@@ -112,7 +115,7 @@ describe('resolving by DNS', () => {
     ['silent', 'the DNS server does not answer'],
   ])('says which family does not answer: %s', async (AAAA, reason) => {
     const dns = await serveDns({ 'a.example': { records: [a('192.0.2.1')], AAAA } });
-    const answer = await dnsResolver([dns.server], QUICK)('a.example');
+    const answer = await dnsResolver([dns.server], AAAA === 'silent' ? IMPATIENT : PATIENT)('a.example');
     expect(answer).toEqual({ ...prefixes('192.0.2.1'), ttlMs: 60_000, failed: { family: 'v6', reason } });
   });
 
@@ -134,15 +137,16 @@ describe('resolving by DNS', () => {
     ['that nobody answers for', { A: 'silent', AAAA: 'silent' }, 'the DNS server does not answer'],
   ])('fails for a name %s', async (_, name, reason) => {
     const dns = await serveDns(name === undefined ? {} : { 'a.example': name });
-    await expect(dnsResolver([dns.server], QUICK)('a.example')).rejects.toThrow(reason);
+    const timing = name?.A === 'silent' ? IMPATIENT : PATIENT;
+    await expect(dnsResolver([dns.server], timing)('a.example')).rejects.toThrow(reason);
   });
 
   it('fails for an answer that is none, and where no server is', async () => {
     const dns = await serveDns({ 'a.example': { A: 'garbage', AAAA: 'garbage' } });
-    await expect(dnsResolver([dns.server], QUICK)('a.example')).rejects.toThrow(/DNS server/);
+    await expect(dnsResolver([dns.server], IMPATIENT)('a.example')).rejects.toThrow(/DNS server/);
     const { server } = await serveDns({});
     const away = server.replace('127.0.0.1', '127.0.0.9');
-    await expect(dnsResolver([away], QUICK)('a.example')).rejects.toThrow(/DNS server/);
+    await expect(dnsResolver([away], IMPATIENT)('a.example')).rejects.toThrow(/DNS server/);
   });
 
   it('refuses a server that is no address', () => {

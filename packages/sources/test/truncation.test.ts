@@ -8,6 +8,7 @@ import { gzipSync } from 'node:zlib';
 import { SOURCE_LIMITS } from '@rulecast/formats';
 import { type List, prefixCount, subtractPrefixes } from '@rulecast/rules';
 import { describe, expect, it } from 'vitest';
+import { often } from '../../../test/thorough.ts';
 import type { FetchOutcome } from '../src/fetch.ts';
 import { FetchError } from '../src/fetch-error.ts';
 import type { Input } from '../src/inputs.ts';
@@ -68,19 +69,22 @@ const truth = listOf(await read(TRUE_BYTES));
 if (truth === undefined) throw new Error('the whole list is refused');
 
 describe(`a list of ${NETWORKS} networks, cut`, () => {
-  it('at every byte, without a length, covers nothing that the whole one does not', {
-    timeout: 300_000,
-  }, async () => {
+  it('at every byte, without a length, covers nothing that the whole one does not', async () => {
+    // Not all of them each time: a few lines whole, and one byte in so many.
+    const step = often(61, 1);
+    const cuts = Array.from(TRUE_BYTES, (_, cut) => cut).filter(
+      (cut) => cut % step === 0 || cut > TRUE_BYTES.length - 200,
+    );
     const taken: number[] = [];
-    for (let cut = 0; cut < TRUE_BYTES.length; cut++) {
+    for (const cut of cuts) {
       const list = listOf(await read(TRUE_BYTES.subarray(0, cut)));
       if (list === undefined) continue;
       taken.push(cut);
       if (coversMore(list, truth)) throw new Error(`cut at byte ${cut}, it covers more`);
     }
     // What is taken ends with a whole line, each of which is one network.
-    expect(taken.every((cut) => TRUE_BYTES[cut - 1] === 0x0a)).toBe(true);
-    expect(taken).toHaveLength(NETWORKS - 1);
+    expect(taken).toEqual(cuts.filter((cut) => TRUE_BYTES[cut - 1] === 0x0a));
+    expect(taken.length).toBeGreaterThan(10);
   });
 
   const head = (extra: string): string =>
