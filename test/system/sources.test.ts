@@ -52,7 +52,7 @@ afterAll(async () => {
 
 function configOf(more = ''): string {
   const { port } = server.address() as AddressInfo; // it listens on TCP
-  return `subscribers: [sys-firewall]
+  return `subscribers: { sys-firewall: {} }
 lists:
   office: { file: office.txt, growth: off }
   incidents: { dir: incidents }
