@@ -79,7 +79,7 @@ const RUN_HERE: Readonly<Record<string, (text: string) => Promise<void>>> = {
   // Without --state the publisher was another one than that of the trust line: wrong-lineage, for ever.
   'README.md#Endpoints': async (text) => {
     const box = await fresh();
-    await box.run('rulecast-publisher --state ./publisher --print-trust > publisher.trust');
+    await box.run('rulecast-publisher --state ./publisher --init > publisher.trust');
     await box.run(text.replaceAll('192.0.2.1', '127.0.0.1')); // both hosts are this one
     await box.run('rulectl push examples/firewall.yaml');
     expect(box.errors()).toEqual([]);

@@ -21,7 +21,7 @@ import { ROOT } from './blocks.ts';
 const SHOWN = ['examples', 'node_modules', 'package.json', 'packages', 'protocol', 'test'];
 /** Evaluates the commands that come on descriptor 3, and says on 4 how each ended. */
 const SHELL = `while IFS= read -r -d '' command <&3; do eval "$command" </dev/null; echo "$?" >&4; done`;
-const DAEMON = /^(rulecast-publisher|rulecast-subscriber)\b(?!.*--print-)/;
+const DAEMON = /^(rulecast-publisher|rulecast-subscriber)\b(?!.*--(print-|init\b))/;
 const ERROR_LEVEL = 50;
 
 type LogLine = Readonly<Record<string, unknown>>;
