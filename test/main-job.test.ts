@@ -88,10 +88,10 @@ describe('the main job', () => {
     await publisher.logged((line) => line['msg'] === 'subscriber connected');
     const document = write(
       'firewall.yaml',
-      `lists:\n  russia: { file: ${RUSSIA} }\npolicies:\n  work:\n    prefixes: [10.137.0.5]\n    egress:\n      - drop dst=@russia\n      - accept proto=tcp dstports=443\n`,
+      `lists:\n  russia: { file: ${RUSSIA} }\npolicies:\n  work:\n    prefixes: [10.137.0.5]\n    egress:\n      - drop dst=@russia\n      - accept proto=tcp dstports=443\nunmatched: accept\n`,
     );
     const { release, applied } = await pushed(document);
-    expect(release).toMatchObject({ epoch: 1, version: 1, parts: 2, rules: 2, changed: true });
+    expect(release).toMatchObject({ epoch: 1, version: 1, parts: 3, rules: 2, changed: true });
     expect(applied).toMatchObject({
       subscriber: 'sys-firewall',
       state: 'applied',
@@ -193,6 +193,7 @@ describe('the main job', () => {
     expect(dry.rows.filter((row) => row['op'] === 'remove').map((row) => row['name'])).toEqual([
       'russia',
       'work',
+      '', // unmatched
     ]);
     expect(await versions()).toMatchObject({ head: 4 });
   });
