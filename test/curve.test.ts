@@ -88,7 +88,7 @@ describe('with keys', () => {
     writeFileSync(file, 'drop dst4=192.0.2.0/24\naccept\n');
     const { code, stdout, stderr } = await asked('admin', 'push', file);
     expect(code, stdout + stderr).toBe(0);
-    expect(stdout).toContain('in force at 1 of 1 connected subscriber');
+    expect(stdout).toContain('in force at 1 of 1 subscriber');
   });
 
   it('each program prints the public key of its file', async () => {

@@ -4,7 +4,7 @@ import { mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'no
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { type Daemon, rulectl, startPublisher, startSubscriber } from './processes.mjs';
+import { type Daemon, PERMITTED, rulectl, startPublisher, startSubscriber } from './processes.mjs';
 
 type Row = Readonly<Record<string, unknown>>;
 
@@ -52,7 +52,7 @@ function record(rows: readonly Row[], name: string): Row {
 
 /** Pushes and expects exit 0 and that the firewall applied it. */
 async function pushed(...args: string[]): Promise<{ readonly release: Row; readonly applied: Row }> {
-  const { code, rows, stderr } = await records('push', ...args);
+  const { code, rows, stderr } = await records('push', ...PERMITTED, ...args);
   expect(code, stderr + JSON.stringify(rows)).toBe(0);
   return { release: record(rows, 'release'), applied: record(rows, 'applied') };
 }
@@ -148,7 +148,7 @@ describe('the main job', () => {
   });
 
   it('makes no version of a push whose content is the same', async () => {
-    const { code, rows } = await records('push', join(directory, 'russia.netset'));
+    const { code, rows } = await records('push', ...PERMITTED, join(directory, 'russia.netset'));
     expect(code).toBe(0);
     expect(record(rows, 'release')).toMatchObject({ version: 2, changed: false });
     expect(await versions()).toEqual({ head: 2, firewall: 2, state: 'synced' });
@@ -187,7 +187,8 @@ describe('the main job', () => {
     const one = write('all.yaml', 'policies:\n  default:\n    egress: [accept]\n');
     const asked = await records('push', one, '--replace-all');
     expect(asked.code).toBe(2);
-    expect(asked.stderr).toContain('--dry-run');
+    expect(asked.rows.at(-1)).toMatchObject({ kind: 'fail', code: 'declined' });
+    expect(asked.rows.at(-1)?.['text']).toContain('--dry-run');
     expect(await versions()).toMatchObject({ head: 4 });
     const dry = await records('push', one, '--replace-all', '--yes', '--dry-run');
     expect(dry.rows.filter((row) => row['op'] === 'remove').map((row) => row['name'])).toEqual([

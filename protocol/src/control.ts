@@ -44,6 +44,7 @@ import {
   PROTECTED_SHOWN_MAX,
   PUSH_FILES_MAX,
   REFRESH_LISTS_MAX,
+  REQUIRE_MAX,
   RULE_TEXT_MAX_BYTES,
   WAIT_MAX_MS,
 } from './limits.ts';
@@ -61,6 +62,8 @@ const releasing = {
   /** When DONE comes: when the release is stored, or when every subscriber connected at the time answered. */
   wait: oneOf('released', 'applied'),
   timeoutMs: integer(0, WAIT_MAX_MS),
+  /** Who is expected to apply it; none: nobody. Absent: as the publisher knows. */
+  require: optional(listOf(name, REQUIRE_MAX)),
 } as const;
 
 /** What guards refuse of a push unless it is permitted; each opens one guard, and without it: no. */
@@ -155,6 +158,7 @@ export const CONTROL_FIELDS = {
     allowAll: optional(boolean),
     allowKind: optional(boolean),
   },
+  forget: { name },
   done: { code, text },
   fail: {
     code,
@@ -245,10 +249,14 @@ export const RECORD_FIELDS = {
     dryRun: boolean,
     /** False: the content is that of the head, and there is no new version. */
     changed: boolean,
+    /** Warnings about parts that the request did not touch, which STATUS tells. */
+    otherWarnings: uint,
   },
   applied: {
     subscriber: name,
-    state: oneOf('applied', 'refused', 'timeout', 'disconnected', 'superseded'),
+    state: oneOf('applied', 'refused', 'timeout', 'disconnected', 'superseded', 'absent'),
+    /** Whether the release is in force as it should be only with this one. */
+    expected: boolean,
     version: uint,
     /** From the release to the subscriber's answer. */
     ms: uint,
@@ -277,6 +285,8 @@ export const RECORD_FIELDS = {
   subscriber: {
     name,
     state: oneOf(...SUBSCRIBER_STATES),
+    /** Whether it has to apply what is released. */
+    expected: boolean,
     /** What is active there, as it said last. */
     epoch: optional(uint),
     version: optional(uint),

@@ -54,6 +54,7 @@ export const ErrorCode = {
   versionMoved: 'version-moved',
   publisherBehind: 'publisher-behind',
   noSuchSubscriber: 'no-such-subscriber',
+  stillConnected: 'still-connected',
   noSuchPart: 'no-such-part',
   notReady: 'not-ready',
   rateLimited: 'rate-limited',

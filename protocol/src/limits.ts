@@ -70,6 +70,8 @@ export const CHANGED_PARTS_SHOWN_MAX = 16;
 export const EDIT_LINES_MAX = 256;
 /** Lists that one REFRESH names, 64 bytes each at most: half a control body. */
 export const REFRESH_LISTS_MAX = 32;
+/** Subscribers that one request requires, 64 bytes each at most: half a control body. */
+export const REQUIRE_MAX = 32;
 /** Formats and protected prefixes that a list record names; with its texts beside them they fit a control body. */
 export const LIST_FORMATS_SHOWN_MAX = 4;
 export const PROTECTED_SHOWN_MAX = 4;

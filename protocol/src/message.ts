@@ -70,6 +70,7 @@ export const MessageType = {
   lists: 74,
   list: 75,
   refresh: 76,
+  forget: 77,
 } as const;
 export type MessageKind = keyof typeof MessageType;
 

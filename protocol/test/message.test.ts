@@ -316,6 +316,7 @@ describe('encodeMessage', () => {
           record: 'subscriber',
           name,
           state: 'disconnected',
+          expected: true,
           epoch: most,
           version: most,
           hash: hexHash,

@@ -124,7 +124,7 @@ describe('three pushes', () => {
     const { code, text } = await run('rollback', '3', '--yes', '--list', 'drop');
     expect(code, text).toBe(0);
     expect(text).toMatch(/^list drop +changed +1 +1 +1$/m);
-    expect(text).toContain('in force at 1 of 1 connected subscriber');
+    expect(text).toContain('in force at 1 of 1 subscriber');
     expect(await verdict('10.137.0.5 > 198.51.100.7 tcp/443')).toBe('drop');
     expect((await run('diff', '5..6', '--list', 'other')).code).toBe(0);
     const again = await run('rollback', '3', '--yes', '--list', 'drop');

@@ -8,6 +8,7 @@ import { UnknownReleaseError } from './archive.ts';
 import { BehindError, GuardError } from './commit.ts';
 import { ControlExchange } from './control-exchange.ts';
 import { answerDiff } from './diff-request.ts';
+import { answerForget } from './forget-request.ts';
 import { answerHistory } from './history-request.ts';
 import { answerList, answerLists, answerRefresh } from './lists-request.ts';
 import type { Publisher } from './publisher.ts';
@@ -63,6 +64,8 @@ export class ControlSession {
         return answerList(request, exchange, publisher, this.sources);
       case 'refresh':
         return answerRefresh(request, exchange, this.sources);
+      case 'forget':
+        return answerForget(request, exchange, publisher);
       case 'status':
         return answerStatus(request, exchange, publisher, this.ask);
       case 'test':

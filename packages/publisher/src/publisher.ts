@@ -18,7 +18,9 @@ import {
   isPartName,
   type List,
   type RuleSet,
+  type RuleSetProblem,
   RuleSetProblemCode,
+  usedLists,
   usedNames,
 } from '@rulecast/rules';
 import { type BatchOutcome, type Clock, Damper, type DeliveryRefusal, SYSTEM_CLOCK } from '@rulecast/sources';
@@ -27,6 +29,7 @@ import { Archive, type PartFilter, restored } from './archive.ts';
 import { bareText, newBareDrops, type ResolvedRuleSet } from './bare-drop.ts';
 import { Committer, GuardError, type Origin, type Plan, type ReleaseIdentity } from './commit.ts';
 import type { Identity } from './identity.ts';
+import { KnownSubscribers } from './known-subscribers.ts';
 import { type ListUpdate, listChanges, withLists } from './list-update.ts';
 import { unreachable } from './must-reach.ts';
 import { changedNames, type FailedName, failedNameText, NAME_LIMITS, Names } from './names.ts';
@@ -65,11 +68,19 @@ export interface PushOptions {
   readonly asNewEpoch?: boolean | undefined;
 }
 
+/** Warnings about what a release touches, which are told, and about what it does not. */
+export interface TouchedWarnings {
+  readonly told: readonly RuleSetProblem[];
+  readonly otherCount: number;
+}
+
 /** A rule set that could be released, and was unless it was a dry run or says what the head says. */
 export interface ReleaseOutcome {
   readonly kind: 'planned' | 'released' | 'unchanged';
   readonly plan: Plan;
   readonly notes: readonly IngestNote[];
+  readonly warnings: TouchedWarnings;
+  /** Of the names that what changes uses, or that fail only now. */
   readonly failedNames: readonly FailedName[];
   /** The head afterwards; undefined only while nothing was ever released. */
   readonly head: Release | undefined;
@@ -143,6 +154,7 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
   readonly archive: Archive;
   private readonly committer: Committer;
   private readonly autoEpoch: boolean;
+  private readonly known: KnownSubscribers;
   private readonly workshop = new Workshop();
   private readonly clock: Clock;
   private readonly names: Names;
@@ -190,6 +202,12 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
         'started over with an empty store: the next push opens a new epoch',
       );
     }
+    this.known = new KnownSubscribers({
+      store: this.store,
+      subscribers: this.subscribers,
+      clock: this.clock,
+      logger: this.logger,
+    });
     this.committer = new Committer({
       store: this.store,
       identity: this.identity,
@@ -440,7 +458,8 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
     const plan = this.withoutOperands(await this.committer.plan({ ...ruleSet, resolutions }));
     const refusals = plan.changed ? await judge(plan) : [];
     if (refusals.length > 0) return { kind: 'guarded', plan, refusals };
-    const result = { plan, notes, failedNames: failed };
+    const failedNames = this.touchedNames(plan, failed);
+    const result = { plan, notes, failedNames, warnings: this.touchedWarnings(plan) };
     if (dryRun) return { kind: 'planned', ...result, head: this.head };
     this.failedNames = failed;
     if (inNewEpoch) this.announce(await this.committer.commitInNewEpoch(plan, origin));
@@ -452,12 +471,38 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
     return { kind: 'released', ...result, head };
   }
 
+  /** Warnings about parts that change, that are new, or that are about the rule set as a whole: others were told before. */
+  private touchedWarnings({ changes, warnings }: Plan): TouchedWarnings {
+    const changed = new Set(changes.map(({ name }) => name));
+    const before = new Set(this.warnings.map(({ code, part }) => `${code} ${part}`));
+    const told = warnings.filter(({ code, part }) => {
+      return part === '' || changed.has(part) || !before.has(`${code} ${part}`);
+    });
+    return { told, otherCount: warnings.length - told.length };
+  }
+
+  private touchedNames({ changes, ruleSet }: Plan, failed: readonly FailedName[]): readonly FailedName[] {
+    const changed = new Set(changes.map(({ name }) => name));
+    const policies = [...ruleSet.policies].filter(([name, policy]) => {
+      return changed.has(name) || [...usedLists([policy])].some((list) => changed.has(list));
+    });
+    const used = new Set(usedNames({ ...ruleSet, policies: new Map(policies) }));
+    const before = new Set(this.failedNames.map(({ name }) => name));
+    return failed.filter(({ name }) => used.has(name) || !before.has(name));
+  }
+
+  /** What is odd about the rule set in force. */
+  get warnings(): readonly RuleSetProblem[] {
+    return checkRuleSet(this.committer.ruleSet).filter((problem) => this.isOdd(problem));
+  }
+
+  private isOdd({ code, part }: RuleSetProblem): boolean {
+    return code !== RuleSetProblemCode.unusedList || this.keeper?.isOperand(part) !== true;
+  }
+
   /** A plan that does not warn of lists which others are made of. */
   private withoutOperands(plan: Plan): Plan {
-    const warnings = plan.warnings.filter(({ code, part }) => {
-      return code !== RuleSetProblemCode.unusedList || this.keeper?.isOperand(part) !== true;
-    });
-    return { ...plan, warnings };
+    return { ...plan, warnings: plan.warnings.filter((problem) => this.isOdd(problem)) };
   }
 
   /**
@@ -599,6 +644,7 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
     await Promise.allSettled([...this.underWay]);
     await this.turn;
     await this.workshop.close();
+    await this.known.close();
     await this.store.close();
   }
 }

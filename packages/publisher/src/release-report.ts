@@ -13,16 +13,9 @@ import {
   partWord,
 } from '@rulecast/protocol';
 import { entryCount, policyRuleCount, type RuleSet } from '@rulecast/rules';
+import { AppliedReport, type WaitFields } from './applied-report.ts';
 import type { ControlExchange } from './control-exchange.ts';
 import type { Guarded, Publisher, ReleaseOutcome, VersionMoved } from './publisher.ts';
-import type { Release } from './store.ts';
-import type { Outcome } from './subscribers.ts';
-
-/** How long a request waits for subscribers, as its message says. */
-export interface WaitFields {
-  readonly wait: 'released' | 'applied';
-  readonly timeoutMs: number;
-}
 
 /** Of a push of many lists; the rest is counted. */
 const REFUSALS_TOLD_MAX = 32;
@@ -31,26 +24,25 @@ const NO_HASH = new Uint8Array(HASH_BYTES);
 
 /** Runs what may make a release, tells what came of it, and ends the answer unless `tellOther` has. */
 export async function answerWithRelease<Other extends { readonly kind: string }>(
-  { wait, timeoutMs }: WaitFields,
+  request: WaitFields,
   exchange: ControlExchange,
   publisher: Publisher,
   make: () => Promise<ReleaseOutcome | Guarded | Other>,
   tellOther: (outcome: Other) => Promise<void>,
 ): Promise<void> {
-  const startMs = publisher.nowMs();
-  const connected = new Set(publisher.subscribers.connected());
-  const outcomes = new OutcomeLog(publisher);
+  const applied = new AppliedReport(request, publisher);
   try {
     const outcome = await make();
     if (isGuarded(outcome)) return await tellGuarded(outcome, exchange);
     if (!isReleaseOutcome(outcome)) return await tellOther(outcome);
     await tellRelease(outcome, exchange);
-    if (outcome.kind === 'released' && wait === 'applied' && outcome.head !== undefined) {
-      await tellOutcomes(outcome.head, connected, outcomes, startMs + timeoutMs, exchange, publisher);
+    const { kind, head } = outcome;
+    if (kind !== 'planned' && request.wait === 'applied' && head !== undefined) {
+      await applied.tell(head, kind === 'released', exchange);
     }
     await exchange.done(outcome.kind, doneText(outcome));
   } finally {
-    outcomes.close();
+    applied.close();
   }
 }
 
@@ -92,7 +84,8 @@ function isReleaseOutcome(outcome: { readonly kind: string }): outcome is Releas
 }
 
 async function tellRelease(outcome: ReleaseOutcome, exchange: ControlExchange): Promise<void> {
-  for (const { code, part, reason } of [...outcome.notes, ...outcome.plan.warnings]) {
+  const { told, otherCount } = outcome.warnings;
+  for (const { code, part, reason } of [...outcome.notes, ...told]) {
     await exchange.record({ record: 'warning', code, part, reason: boundText(reason) });
   }
   for (const { name, reason, meaning } of outcome.failedNames) {
@@ -118,93 +111,8 @@ async function tellRelease(outcome: ReleaseOutcome, exchange: ControlExchange): 
     deltaBytes: outcome.plan.deltaBytes.length,
     dryRun: outcome.kind === 'planned',
     changed: outcome.plan.changed,
+    otherWarnings: otherCount,
   });
-}
-
-/** One record for each subscriber that was connected when the request came, as they answer or until `deadlineMs`. */
-async function tellOutcomes(
-  head: Release,
-  waiting: Set<string>,
-  outcomes: OutcomeLog,
-  deadlineMs: number,
-  exchange: ControlExchange,
-  publisher: Publisher,
-): Promise<void> {
-  const { version } = head.manifest;
-  const sinceReleaseMs = (): number => Math.max(0, publisher.nowMs() - head.manifest.createdAtMs);
-  void exchange.untilGone().then(() => outcomes.end());
-  while (waiting.size > 0) {
-    const outcome = await outcomes.next(deadlineMs - publisher.nowMs());
-    if (outcome === undefined) break;
-    if (!waiting.has(outcome.subscriber)) continue;
-    const earlier = outcome.epoch === head.manifest.epoch && outcome.version < version;
-    if (earlier && outcome.state !== 'disconnected') continue;
-    waiting.delete(outcome.subscriber);
-    const superseded = outcome.state === 'applied' && outcome.version !== version;
-    await exchange.record({
-      record: 'applied',
-      subscriber: outcome.subscriber,
-      state: superseded ? 'superseded' : outcome.state,
-      version: outcome.version,
-      ms: sinceReleaseMs(),
-      bytes: outcome.bytes,
-      code: outcome.code,
-      text: outcome.text === undefined ? undefined : boundText(outcome.text),
-      persisted: outcome.persisted,
-    });
-  }
-  for (const subscriber of waiting) {
-    await exchange.record({
-      record: 'applied',
-      subscriber,
-      state: 'timeout',
-      version,
-      ms: sinceReleaseMs(),
-      bytes: 0,
-    });
-  }
-}
-
-/** Gathers outcomes from before the release on, so that none is missed between commit and waiting. */
-class OutcomeLog {
-  private readonly publisher: Publisher;
-  private readonly queue: Outcome[] = [];
-  private wake: (() => void) | undefined;
-  private ended = false;
-  private readonly listener = (outcome: Outcome): void => {
-    this.queue.push(outcome);
-    this.wake?.();
-  };
-
-  constructor(publisher: Publisher) {
-    this.publisher = publisher;
-    publisher.subscribers.on('outcome', this.listener);
-  }
-
-  /** The next outcome, or undefined after `timeoutMs` or once ended. */
-  async next(timeoutMs: number): Promise<Outcome | undefined> {
-    if (this.queue.length === 0 && timeoutMs > 0 && !this.ended) {
-      await new Promise<void>((resolve) => {
-        const timer = setTimeout(resolve, timeoutMs);
-        this.wake = () => {
-          clearTimeout(timer);
-          resolve();
-        };
-      });
-      this.wake = undefined;
-    }
-    return this.ended ? undefined : this.queue.shift();
-  }
-
-  /** Ends the waiting. */
-  end(): void {
-    this.ended = true;
-    this.wake?.();
-  }
-
-  close(): void {
-    this.publisher.subscribers.off('outcome', this.listener);
-  }
 }
 
 /** Records call a put of a new part an addition, and a put or patch of an old one a change. */

@@ -233,6 +233,10 @@ export class SubscriberSession {
     this.entry.held = hello.holds;
     this.entry.diverged = false;
     this.entry.bytesSent = 0;
+    this.entry.isBack = true;
+    if (hello.holds !== undefined && this.publisher.store.knows(hexOf(hello.holds.hash))) {
+      this.entry.hasApplied = true;
+    }
     for (const hash of hello.refused) subscribers.refuse(this.entry, hexOf(hash));
     this.publisher.logger.info(
       { subscriber: hello.name, version: hello.holds?.version ?? 0 },
@@ -380,6 +384,7 @@ export class SubscriberSession {
       entry.persisted = persisted;
       entry.lastError = undefined;
       entry.diverged = false;
+      entry.hasApplied = true;
       this.publisher.logger.info({ subscriber: entry.name, epoch, version, bytes }, 'applied');
       this.publisher.subscribers.settle({
         subscriber: entry.name,

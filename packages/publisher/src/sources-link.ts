@@ -97,6 +97,7 @@ export class SourcesLink implements ListKeeper {
   /** Begins to keep lists fresh. */
   async start(): Promise<void> {
     this.publisher.keepLists(this);
+    this.publisher.subscribers.expect(this.config.subscribers?.keys());
     await this.sources.start(this.publisher.head?.ruleSet.lists ?? new Map());
     const unsaid = this.sources.keptUnsaid.length;
     if (unsaid > 0)
@@ -184,6 +185,7 @@ export class SourcesLink implements ListKeeper {
     if (isUnchanged) return;
     this.config = { ...config, ...Object.fromEntries(startKeys().map((key) => [key, this.config[key]])) };
     this.publisher.keepReachable(config.mustReach);
+    this.publisher.subscribers.expect(config.subscribers?.keys());
     await this.sources.reload(config);
     logger.info({ file, lists: config.lists.size }, 'took up the changed configuration');
     if (this.configTrouble !== undefined) logger.warn({ file }, this.configTrouble);

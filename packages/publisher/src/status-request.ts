@@ -1,6 +1,13 @@
 /** STATUS: the head, its parts and every subscriber known, once or at each change, or once with what each counted. PROTOCOL.md "STATUS". */
 
-import { type ControlRecordOf, HASH_BYTES, hexOf, type MessageOf, partWord } from '@rulecast/protocol';
+import {
+  boundText,
+  type ControlRecordOf,
+  HASH_BYTES,
+  hexOf,
+  type MessageOf,
+  partWord,
+} from '@rulecast/protocol';
 import { EMPTY_RULE_SET } from '@rulecast/rules';
 import type { ControlExchange } from './control-exchange.ts';
 import { noAnswer, noAnswerRecord } from './no-answer.ts';
@@ -10,6 +17,8 @@ import type { AskTable } from './serve.ts';
 
 /** Least time between two batches of a watched status: a burst of pushes is one redraw. */
 const WATCH_MIN_MS = 100;
+/** Of a rule set with more there is more to do than to read on. */
+const WARNINGS_TOLD_MAX = 32;
 /** Where nothing was ever released. */
 const NO_HASH = new Uint8Array(HASH_BYTES);
 
@@ -76,6 +85,9 @@ async function tellStatus(exchange: ControlExchange, publisher: Publisher): Prom
       digest: hexOf(part.digest),
       changedVersion: part.changedVersion,
     });
+  }
+  for (const { code, part, reason } of publisher.warnings.slice(0, WARNINGS_TOLD_MAX)) {
+    await exchange.record({ record: 'warning', code, part, reason: boundText(reason) });
   }
   for (const record of subscribers) await exchange.record(record);
   return subscribers.map(({ name }) => name);

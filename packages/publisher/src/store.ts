@@ -8,6 +8,7 @@
  *   meta       "head"           -> [epoch, version] as two u64
  *              "begun"          -> [epoch of the first release, 0], from when the store was made
  *              "behind"         -> [epoch, version] that a subscriber proved and this store lacks; gone once an epoch above it is open
+ *   subscribers  name           -> what is known of it, JSON; nothing depends on it
  *
  * A release costs its own delta. A snapshot is added when the deltas since the last one outweigh it or are many, so
  * that a bounded amount is replayed. The same deltas are the wire history, kept by bytes, and with the snapshots the
@@ -82,6 +83,13 @@ export interface ReleaseRecipe {
   readonly manifestBytes: Uint8Array;
 }
 
+/** Where what is known of subscribers is kept, by name. */
+export interface SubscriberStore {
+  keptSubscribers(): Iterable<readonly [string, string]>;
+  /** Resolves when it is on disk; undefined removes one. */
+  keepSubscribers(changed: ReadonlyMap<string, string | undefined>): Promise<void>;
+}
+
 /** A release is kept while it is within the wire history or within the archive; the head always is. */
 export interface StoreOptions {
   /** Wire history: the newest releases, as many as one transfer has deltas, whose deltas are at most this many bytes. */
@@ -120,12 +128,13 @@ export const STORE_DEFAULTS = {
   archiveWeekly: 53,
 } as const satisfies Required<StoreOptions>;
 
-export class Store {
+export class Store implements SubscriberStore {
   private readonly root: RootDatabase<Uint8Array, string>;
   private readonly releases: Database<Uint8Array, number[]>;
   private readonly notes: Database<Uint8Array, number[]>;
   private readonly deltas: Database<Uint8Array, number[]>;
   private readonly snapshots: Database<Uint8Array, number[]>;
+  private readonly subscribers: Database<string, string>;
   private readonly limits: Required<StoreOptions>;
   /** All that is kept, in order, oldest first; the last is the head. */
   private history: readonly HistoryEntry[] = [];
@@ -159,6 +168,7 @@ export class Store {
       this.notes = this.root.openDB<Uint8Array, number[]>({ name: 'notes', encoding: 'binary' });
       this.deltas = this.root.openDB<Uint8Array, number[]>({ name: 'deltas', encoding: 'binary' });
       this.snapshots = this.root.openDB<Uint8Array, number[]>({ name: 'snapshots', encoding: 'binary' });
+      this.subscribers = this.root.openDB<string, string>({ name: 'subscribers', encoding: 'string' });
     } catch (cause) {
       throw new StoreError(`cannot open the store in ${directory}`, { cause });
     }
@@ -454,6 +464,21 @@ export class Store {
     const bytes = database.get([...key]);
     if (bytes === undefined) throw new StoreError(`release ${key.join('/')} is missing`);
     return Uint8Array.from(bytes); // what LMDB hands out may be reused by it
+  }
+
+  // ── Subscribers ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+  *keptSubscribers(): Generator<readonly [string, string]> {
+    for (const { key, value } of this.subscribers.getRange({})) yield [key, value];
+  }
+
+  async keepSubscribers(changed: ReadonlyMap<string, string | undefined>): Promise<void> {
+    await this.root.transaction(() => {
+      for (const [name, text] of changed) {
+        if (text === undefined) this.subscribers.remove(name);
+        else this.subscribers.put(name, text);
+      }
+    });
   }
 
   async close(): Promise<void> {

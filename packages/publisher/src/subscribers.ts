@@ -4,8 +4,7 @@
  */
 
 import { EventEmitter } from 'node:events';
-import type { ControlRecordOf, SubscriberState } from '@rulecast/protocol';
-import { hexOf } from '@rulecast/protocol';
+import { type ControlRecordOf, hexOf, type SubscriberState } from '@rulecast/protocol';
 import type { Release, Store } from './store.ts';
 
 /** A release a subscriber says it has in force. */
@@ -32,6 +31,22 @@ export interface SubscriberEntry {
   lastError: { readonly code: string; readonly text: string; readonly atMs: number } | undefined;
   /** Hashes (hex) of releases that it refused for good; the newest last, a bounded number. */
   refused: readonly string[];
+  /** It applied a release of this lineage, now or ever before. */
+  hasApplied: boolean;
+  /** It was heard of since the publisher started. */
+  isBack: boolean;
+}
+
+/** What is kept of an entry over a restart, as JSON. */
+export interface KeptSubscriber {
+  readonly lastSeenMs: number;
+  readonly hasApplied: boolean;
+  /** `hash` in hex. */
+  readonly held?: { readonly hash: string; readonly epoch: number; readonly version: number } | undefined;
+  readonly appliedAtMs?: number | undefined;
+  readonly applyMs?: number | undefined;
+  readonly persisted?: boolean | undefined;
+  readonly lastError?: SubscriberEntry['lastError'];
 }
 
 /** What became of one release at one subscriber. */
@@ -54,6 +69,7 @@ const REFUSED_MAX = 32;
 
 export class Subscribers extends EventEmitter<{ outcome: [Outcome]; change: [] }> {
   private readonly entries = new Map<string, SubscriberEntry>();
+  private configured: ReadonlySet<string> | undefined;
 
   constructor() {
     super();
@@ -71,14 +87,81 @@ export class Subscribers extends EventEmitter<{ outcome: [Outcome]; change: [] }
     return entry;
   }
 
+  /** One that never applied anything goes first: whoever may connect may take any name. */
   private forgetOldest(): void {
     if (this.entries.size <= ENTRIES_MAX) return;
     let oldest: SubscriberEntry | undefined;
     for (const entry of this.entries.values()) {
       if (entry.connectedSinceMs !== undefined) continue;
-      if (oldest === undefined || entry.lastSeenMs < oldest.lastSeenMs) oldest = entry;
+      if (oldest === undefined || isForgottenBefore(entry, oldest)) oldest = entry;
     }
     if (oldest !== undefined) this.entries.delete(oldest.name);
+  }
+
+  /** The entry of a name, if there is one. */
+  find(name: string): SubscriberEntry | undefined {
+    return this.entries.get(name);
+  }
+
+  // ── Expected ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** Those of a configuration are expected from now on; undefined or none: all that ever applied a release and were not forgotten. */
+  expect(names: Iterable<string> | undefined): void {
+    const configured = new Set(names);
+    this.configured = configured.size === 0 ? undefined : configured;
+    this.emit('change');
+  }
+
+  /** Names of those that have to apply a release before it is in force as it should be. */
+  expected(): ReadonlySet<string> {
+    if (this.configured !== undefined) return this.configured;
+    return new Set([...this.entries.values()].filter(({ hasApplied }) => hasApplied).map(({ name }) => name));
+  }
+
+  /** Whether a configuration says who is expected. */
+  get isConfigured(): boolean {
+    return this.configured !== undefined;
+  }
+
+  /** Forgets a subscriber that is not connected. */
+  forget(name: string): 'forgotten' | 'unknown' | 'connected' | 'configured' {
+    if (this.configured?.has(name) === true) return 'configured';
+    const entry = this.entries.get(name);
+    if (entry === undefined) return 'unknown';
+    if (entry.connectedSinceMs !== undefined) return 'connected';
+    this.entries.delete(name);
+    this.emit('change');
+    return 'forgotten';
+  }
+
+  // ── Kept ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** What of each is to be kept over a restart. */
+  *kept(): Iterable<readonly [string, KeptSubscriber]> {
+    for (const { name, lastSeenMs, hasApplied, held, ...entry } of this.entries.values()) {
+      const { appliedAtMs, applyMs, persisted, lastError } = entry;
+      const hash = held === undefined ? undefined : hexOf(held.hash);
+      yield [
+        name,
+        {
+          lastSeenMs,
+          hasApplied,
+          held: held === undefined || hash === undefined ? undefined : { ...held, hash },
+          appliedAtMs,
+          applyMs,
+          persisted,
+          lastError,
+        },
+      ];
+    }
+  }
+
+  /** Takes up what was kept of one that is not connected yet. */
+  resume(name: string, kept: KeptSubscriber): void {
+    const { held, ...rest } = kept;
+    const entry = Object.assign(newEntry(name, kept.lastSeenMs), rest);
+    if (held !== undefined) entry.held = { ...held, hash: Uint8Array.from(Buffer.from(held.hash, 'hex')) };
+    this.entries.set(name, entry);
   }
 
   /** Notes a refusal for good. */
@@ -98,11 +181,13 @@ export class Subscribers extends EventEmitter<{ outcome: [Outcome]; change: [] }
       .map((entry) => entry.name);
   }
 
-  /** Status records, by name. */
+  /** Status records, by name; of those that are expected and were never seen too. */
   records(head: Release | undefined, store: Store, nowMs: number): readonly ControlRecordOf<'subscriber'>[] {
-    return [...this.entries.values()]
+    const expected = this.expected();
+    const missing = [...expected].filter((name) => !this.entries.has(name)).map((name) => newEntry(name, 0));
+    return [...this.entries.values(), ...missing]
       .sort((a, b) => (a.name < b.name ? -1 : 1))
-      .map((entry) => recordOf(entry, head, store, nowMs));
+      .map((entry) => ({ ...recordOf(entry, head, store, nowMs), expected: expected.has(entry.name) }));
   }
 }
 
@@ -120,7 +205,13 @@ function newEntry(name: string, nowMs: number): SubscriberEntry {
     bytesSent: 0,
     lastError: undefined,
     refused: [],
+    hasApplied: false,
+    isBack: false,
   };
+}
+
+function isForgottenBefore(a: SubscriberEntry, b: SubscriberEntry): boolean {
+  return a.hasApplied === b.hasApplied ? a.lastSeenMs < b.lastSeenMs : b.hasApplied;
 }
 
 function recordOf(
@@ -128,7 +219,7 @@ function recordOf(
   head: Release | undefined,
   store: Store,
   nowMs: number,
-): ControlRecordOf<'subscriber'> {
+): Omit<ControlRecordOf<'subscriber'>, 'expected'> {
   const matches = isHead(entry, head);
   const newer = matches ? undefined : store.newerThan(entry.held?.epoch ?? 0, entry.held?.version ?? 0);
   return {

@@ -16,6 +16,7 @@ import type { ArgumentsCamelCase, Argv } from 'yargs';
 import * as check from './commands/check.ts';
 import * as config from './commands/config.ts';
 import * as diff from './commands/diff.ts';
+import * as forget from './commands/forget.ts';
 import * as history from './commands/history.ts';
 import * as keygen from './commands/keygen.ts';
 import * as list from './commands/list.ts';
@@ -45,7 +46,7 @@ interface Command<A> {
 }
 
 const WORD_RULES: WordRules = {
-  repeatable: new Set(['resolve', 'offline', 'known-list']),
+  repeatable: new Set(['require', 'resolve', 'offline', 'known-list']),
   mayBeEmpty: new Set(['dns']), // no address means nothing
   hasOpposites: false, // --no-wait and --no-color are options of their own
 };
@@ -86,6 +87,7 @@ function usageText(failure: Error, command: string | undefined): string {
   const text = failure.message.replaceAll(MASK, '');
   if (!text.startsWith('Not enough non-option arguments')) return text;
   if (command === 'list') return 'name a list';
+  if (command === 'forget') return 'name a subscriber';
   return command === 'rollback' || command === 'diff' ? 'name a version' : 'name at least one file';
 }
 
@@ -147,6 +149,7 @@ function commandLine(terminal: Terminal, choose: (work: Work) => void): Argv<Glo
   cli = add(cli, history);
   cli = add(cli, diff);
   cli = add(cli, rollback);
+  cli = add(cli, forget);
   cli = add(cli, lists);
   cli = add(cli, list);
   cli = add(cli, refresh);
@@ -182,7 +185,21 @@ function commandLine(terminal: Terminal, choose: (work: Work) => void): Argv<Glo
 }
 
 function helpCommand(args: readonly string[]): string {
-  const named = [push, status, test, history, diff, rollback, lists, list, refresh, check, config, keygen]
+  const named = [
+    push,
+    status,
+    test,
+    history,
+    diff,
+    rollback,
+    forget,
+    lists,
+    list,
+    refresh,
+    check,
+    config,
+    keygen,
+  ]
     .map(({ command }) => command.split(' ')[0])
     .find((name) => name === args[0]);
   return named === undefined ? 'rulectl --help' : `rulectl ${named} --help`;

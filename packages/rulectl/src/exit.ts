@@ -25,7 +25,7 @@ export const EXIT_MEANINGS: Readonly<Record<ExitCode, string>> = {
   [ExitCode.unreachable]:
     'the publisher is unreachable or failed, the connection was lost, or a verdict is missing',
   [ExitCode.moved]: 'the head has another version than --if-version says',
-  [ExitCode.timeout]: 'not applied by every connected subscriber in time',
+  [ExitCode.timeout]: 'not applied by every expected subscriber in time, or in force nowhere',
   [ExitCode.usage]: 'wrong usage',
   [ExitCode.bug]: 'a bug of rulectl',
   [ExitCode.outputFailed]: 'the output cannot be written: what was asked may have been done',
@@ -69,6 +69,7 @@ export function exitOfFailure(code: string): ExitCode {
     case ErrorCode.overLimit:
     case ErrorCode.badRuleSet:
     case ErrorCode.noSuchSubscriber:
+    case ErrorCode.stillConnected:
     case ErrorCode.noSuchPart:
     case ErrorCode.unknownRelease:
       return ExitCode.refused;

@@ -1,11 +1,14 @@
 /** Options of commands that make a release: what it must come after, and what to wait for. */
 
-import { WAIT_MAX_MS } from '@rulecast/protocol';
+import { REQUIRE_MAX, WAIT_MAX_MS } from '@rulecast/protocol';
 import { isPartName } from '@rulecast/rules';
 import type { Argv } from 'yargs';
 import { usageError } from './exit.ts';
+import type { Awaited } from './standing.ts';
 
 const DEFAULT_TIMEOUT_SECONDS = '60';
+/** No subscriber has to apply it. */
+const NOBODY = 'none';
 
 export interface ReleaseArgs {
   readonly 'if-version': string | undefined;
@@ -14,6 +17,7 @@ export interface ReleaseArgs {
   readonly wait: 'released' | 'applied' | undefined;
   readonly 'no-wait': boolean | undefined;
   readonly timeout: string;
+  readonly require?: readonly string[] | undefined;
   readonly json: boolean | undefined;
 }
 
@@ -24,6 +28,7 @@ export interface ReleaseFields {
   readonly asNewEpoch: true | undefined;
   readonly wait: 'released' | 'applied';
   readonly timeoutMs: number;
+  readonly require: readonly string[] | undefined;
 }
 
 /** Adds the options. */
@@ -42,7 +47,8 @@ export function withReleaseOptions<A>(yargs: Argv<A>): Argv<A & ReleaseArgs> {
     .option('wait', {
       choices: ['released', 'applied'] as const,
       requiresArg: true,
-      describe: 'until the release is stored, or until every connected subscriber answered',
+      describe:
+        'until the release is stored, or until every subscriber that is expected or connected answered',
       defaultDescription: 'applied',
     })
     .option('no-wait', { type: 'boolean', describe: 'the same as --wait released' })
@@ -51,6 +57,13 @@ export function withReleaseOptions<A>(yargs: Argv<A>): Argv<A & ReleaseArgs> {
       requiresArg: true,
       default: DEFAULT_TIMEOUT_SECONDS,
       describe: 'how many seconds to wait for subscribers',
+    })
+    .option('require', {
+      type: 'string',
+      array: true,
+      requiresArg: true,
+      describe:
+        'subscriber that must apply it, in place of those that the publisher expects; may be given again; none: nobody must',
     })
     .option('json', { type: 'boolean', describe: 'records as JSON, one a line, the end last' });
 }
@@ -66,7 +79,32 @@ export function releaseFieldsOf(args: ReleaseArgs): ReleaseFields {
     asNewEpoch: args['as-new-epoch'] === true ? true : undefined,
     wait: args['no-wait'] === true ? 'released' : (args.wait ?? 'applied'),
     timeoutMs: timeoutOf(args.timeout),
+    require: requiredOf(args.require),
   };
+}
+
+/** What a report is to know of it. */
+export function awaitedOf({
+  wait,
+  require,
+}: {
+  readonly wait: 'released' | 'applied';
+  readonly require?: readonly string[] | undefined;
+}): Awaited {
+  return { wait, isNobodyRequired: require?.length === 0 };
+}
+
+function requiredOf(names: readonly string[] | undefined): readonly string[] | undefined {
+  if (names === undefined) return undefined;
+  if (names.includes(NOBODY)) {
+    if (names.length > 1) throw usageError(`--require ${NOBODY} excludes names`);
+    return [];
+  }
+  if (names.length > REQUIRE_MAX) throw usageError(`--require: at most ${REQUIRE_MAX} names`);
+  for (const name of names) {
+    if (!isPartName(name)) throw usageError(`--require ${JSON.stringify(name)}: no name of a subscriber`);
+  }
+  return [...new Set(names)];
 }
 
 /** The number of a version; undefined for text that is none. */

@@ -7,11 +7,13 @@ import {
   renderApplied,
   renderAppliedSummary,
   renderChanges,
+  renderOtherWarnings,
   renderRefusal,
   renderReject,
   renderRelease,
   renderWarning,
 } from './render.ts';
+import { type Awaited, exitOfApplied } from './standing.ts';
 import type { Terminal } from './terminal.ts';
 
 /** Where the answer of the publisher goes. */
@@ -22,44 +24,46 @@ export interface Report {
 
 /** What a request asked for, as far as its report differs. */
 export interface Reported {
-  readonly wait: 'released' | 'applied';
+  readonly awaited: Awaited;
   /** Where the files that it names lie, by the names that the publisher knows. */
   readonly paths?: ReadonlyMap<string, string>;
 }
 
 /** A report in text or, with `json`, in records. */
 export function reportTo(terminal: Terminal, json: boolean, reported: Reported): Report {
-  return json ? new JsonReport(terminal) : new TextReport(terminal, reported);
-}
-
-/** The exit code of a request, by what the subscribers said and how it ended. */
-function exitOf(ending: Ending, applied: readonly ControlRecordOf<'applied'>[]): ExitCode {
-  if (ending.kind === 'fail')
-    return ending.code === 'declined' ? ExitCode.refused : exitOfFailure(ending.code);
-  if (applied.some(({ state }) => state === 'refused')) return ExitCode.unmet;
-  const isLate = applied.some(({ state }) => state === 'timeout' || state === 'disconnected');
-  return isLate ? ExitCode.timeout : ExitCode.ok;
+  return json ? new JsonReport(terminal, reported) : new TextReport(terminal, reported);
 }
 
 class JsonReport implements Report {
   private readonly terminal: Terminal;
+  private readonly reported: Reported;
+  private release: ControlRecordOf<'release'> | undefined;
   private readonly applied: ControlRecordOf<'applied'>[] = [];
 
-  constructor(terminal: Terminal) {
+  constructor(terminal: Terminal, reported: Reported) {
     this.terminal = terminal;
+    this.reported = reported;
   }
 
   record(record: ControlRecord): void {
     if (record.record === 'applied') this.applied.push(record);
+    if (record.record === 'release') this.release = record;
     this.terminal.out.json(record);
     this.terminal.out.flush();
   }
 
   end(ending: Ending): ExitCode {
-    const exit = exitOf(ending, this.applied);
+    const exit =
+      ending.kind === 'fail'
+        ? exitOfFail(ending)
+        : exitOfApplied(this.release, this.applied, this.reported.awaited);
     this.terminal.out.json({ ...ending, exit });
     return exit;
   }
+}
+
+function exitOfFail({ code }: MessageOf<'fail'>): ExitCode {
+  return code === 'declined' ? ExitCode.refused : exitOfFailure(code);
 }
 
 class TextReport implements Report {
@@ -94,6 +98,7 @@ class TextReport implements Report {
         this.release = record;
         this.showChanges();
         out.line(renderRelease(record));
+        if (record.otherWarnings > 0) out.line(renderOtherWarnings(record.otherWarnings, colors));
         break;
       case 'applied':
         this.applied.push(record);
@@ -110,18 +115,21 @@ class TextReport implements Report {
   }
 
   end(ending: Ending): ExitCode {
-    const exit = exitOf(ending, this.applied);
     this.showChanges();
-    if (ending.kind === 'fail') this.terminal.complain(`rulectl: ${failureText(ending)}`);
-    else this.showSummary();
-    return exit;
+    if (ending.kind === 'fail') {
+      this.terminal.complain(`rulectl: ${failureText(ending)}`);
+      return exitOfFail(ending);
+    }
+    this.showSummary();
+    return exitOfApplied(this.release, this.applied, this.reported.awaited);
   }
 
   private showSummary(): void {
     const { out, colors } = this.terminal;
-    if (this.release?.changed !== true || this.release.dryRun) return;
-    if (this.reported.wait === 'applied') out.line(renderAppliedSummary(this.applied, colors));
-    else out.line('not waiting for subscribers: rulectl status says how far they are');
+    if (this.release === undefined || this.release.dryRun || this.release.version === 0) return;
+    if (this.reported.awaited.wait === 'applied') out.line(renderAppliedSummary(this.applied, colors));
+    else if (this.release.changed)
+      out.line('not waiting for subscribers: rulectl status says how far they are');
   }
 }
 

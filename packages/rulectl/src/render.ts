@@ -153,15 +153,22 @@ export function renderApplied(applied: ControlRecordOf<'applied'>, colors: Color
       return `${colors.red('no answer')} from ${subscriber} in ${formatDuration(ms)}: it gets the release when it can`;
     case 'disconnected':
       return `${colors.red('disconnected')}: ${subscriber}; it gets the release when it is back`;
+    case 'absent':
+      return `${colors.red('absent')}: ${subscriber} is expected and not connected; it gets the release when it is back`;
   }
 }
 
 /** The last line of a push that was to be applied. */
 export function renderAppliedSummary(applied: readonly ControlRecordOf<'applied'>[], colors: Colors): string {
-  if (applied.length === 0) return 'no subscriber is connected: the release waits for them';
   const inForce = applied.filter(({ state }) => state === 'applied' || state === 'superseded').length;
-  const text = `in force at ${formatCount(inForce)} of ${formatAmount(applied.length, 'connected subscriber')}`;
+  if (inForce === 0) return colors.red('in force nowhere: subscribers get the release when they connect');
+  const text = `in force at ${formatCount(inForce)} of ${formatAmount(applied.length, 'subscriber')}`;
   return inForce === applied.length ? colors.green(text) : colors.red(text);
+}
+
+/** What a request did not touch, and status tells. */
+export function renderOtherWarnings(count: number, colors: Colors): string {
+  return `${colors.yellow(formatAmount(count, 'warning'))} about other parts: rulectl status shows them`;
 }
 
 // ── Verdicts ─────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -237,6 +244,7 @@ export interface Snapshot {
   /** Absent, or of version 0, before the first release. */
   readonly head: ControlRecordOf<'head'> | undefined;
   readonly parts: readonly ControlRecordOf<'part'>[];
+  readonly warnings: readonly ControlRecordOf<'warning'>[];
   readonly subscribers: readonly ControlRecordOf<'subscriber'>[];
   /** Of each subscriber, or why there are none; empty where nobody asked. */
   readonly counters: readonly (ControlRecordOf<'counters'> | ControlRecordOf<'warning'>)[];
@@ -244,11 +252,12 @@ export interface Snapshot {
 
 /** `nowMs`: milliseconds since 1970, for ages. */
 export function renderStatus(snapshot: Snapshot, nowMs: number, colors: Colors): string {
-  const { head, parts, subscribers, counters } = snapshot;
+  const { head, parts, warnings, subscribers, counters } = snapshot;
   const isReleased = head !== undefined && head.version > 0;
   const nothing = 'nothing released yet: push something with rulectl push FILE';
   const blocks = [isReleased ? renderHead(head, parts, nowMs, colors) : nothing];
   if (parts.length > 0) blocks.push(renderParts(parts, colors));
+  if (warnings.length > 0) blocks.push(warnings.map((warning) => renderWarning(warning, colors)).join('\n'));
   blocks.push(
     subscribers.length === 0
       ? 'no subscriber was ever connected'
@@ -317,7 +326,7 @@ function renderSubscribers(
     subscriber.lagVersions === 0
       ? NOTHING
       : `${formatCount(subscriber.lagVersions)} (${formatAge(subscriber.lagMs)})`,
-    `${formatAge(nowMs - subscriber.lastSeenMs)} ago`,
+    subscriber.lastSeenMs === 0 ? 'never' : `${formatAge(nowMs - subscriber.lastSeenMs)} ago`,
     subscriber.matches ? 'yes' : 'no',
     subscriber.applyMs === undefined ? NOTHING : formatDuration(subscriber.applyMs),
     subscriber.lastError === undefined ? NOTHING : lastErrorText(subscriber.lastError, nowMs),

@@ -12,6 +12,7 @@ const COMMANDS = [
   'history',
   'diff',
   'rollback',
+  'forget',
   'lists',
   'list',
   'refresh',

@@ -73,7 +73,7 @@ describe('rollback', () => {
     });
     expect(stdout).toMatch(/^list drop +changed +1,000 +3 +998,997$/m);
     expect(stdout).toMatch(/^released version 13 /m);
-    expect(stdout).toMatch(/^in force at 1 of 1 connected subscriber$/m);
+    expect(stdout).toMatch(/^in force at 1 of 1 subscriber$/m);
     expect({ exit, stderr }).toEqual({ exit: 0, stderr: '' });
   });
 

@@ -71,7 +71,7 @@ function run(args: readonly string[], stdin = ''): Promise<CliResult> {
 
 describe('what is sent', () => {
   it('is by default a replacement that waits 60 s for subscribers', async () => {
-    const { exit, sent } = await push(['drop.txt'], [{ records: [release()], end: DONE }]);
+    const { exit, sent } = await push(['drop.txt'], [{ records: [release(), applied()], end: DONE }]);
     expect(exit).toBe(0);
     expect(sent).toEqual([
       {
@@ -176,7 +176,7 @@ describe('what people are shown', () => {
       'released version 13 (epoch 1): 3 parts, 1,000,000 entries and 12 rules, a delta of 4.7 kB from version 12',
       'applied by fw-a in 142 ms, 4.9 kB sent',
       'applied by fw-b in 1.25 s, 4.9 kB sent',
-      'in force at 2 of 2 connected subscribers',
+      'in force at 2 of 2 subscribers',
       '',
     ]);
     expect(stderr).toBe('');
@@ -184,18 +184,27 @@ describe('what people are shown', () => {
   });
 
   it.each([
-    [[], 'no subscriber is connected: the release waits for them\n'],
-    [['--no-wait'], 'not waiting for subscribers: rulectl status says how far they are\n'],
-  ])('with %j and no answers of subscribers', async (args, line) => {
+    [[], 5, 'in force nowhere: subscribers get the release when they connect\n'],
+    [['--require', 'none'], 0, 'in force nowhere: subscribers get the release when they connect\n'],
+    [['--no-wait'], 0, 'not waiting for subscribers: rulectl status says how far they are\n'],
+  ])('with %j and no answers of subscribers ends with %d', async (args, ends, line) => {
     const { exit, stdout } = await push([...args, 'drop.txt'], [{ records: [release()], end: DONE }]);
     expect(stdout.endsWith(line)).toBe(true);
-    expect(exit).toBe(0);
+    expect(exit).toBe(ends);
   });
 
   it('no change is no failure', async () => {
     const end = { kind: 'done', code: 'unchanged', text: 'nothing to release' } as const;
-    const { exit, stdout } = await push(['drop.txt'], [{ records: [release({ changed: false })], end }]);
-    expect(stdout).toBe('no change: version 13 has this content already\n');
+    const { exit, stdout } = await push(
+      ['drop.txt'],
+      [{ records: [release({ changed: false }), applied({ ms: 0, bytes: 0 })], end }],
+    );
+    expect(stdout.split('\n')).toEqual([
+      'no change: version 13 has this content already',
+      'applied by fw-a in 0 ms, 0 B sent',
+      'in force at 1 of 1 subscriber',
+      '',
+    ]);
     expect(exit).toBe(0);
   });
 
@@ -321,7 +330,7 @@ describe('--replace-all', () => {
   it('--yes looks first, and then asks for what it saw and no other version', async () => {
     const { exit, sent, stdout } = await push(
       ['--replace-all', '--yes', 'drop.txt'],
-      [rehearsal, { records: [release()], end: DONE }],
+      [rehearsal, { records: [release(), applied()], end: DONE }],
     );
     expect(sent.map((each) => [each.push.dryRun, each.push.replaceAll, each.push.ifVersion])).toEqual([
       [true, true, undefined],
@@ -353,7 +362,10 @@ describe('--replace-all', () => {
     await start(async (connection) => {
       const received = await receivePush(connection);
       sent.push(received);
-      await sendRecords(connection, received.push.dryRun ? (rehearsal.records ?? []) : [release()]);
+      await sendRecords(
+        connection,
+        received.push.dryRun ? (rehearsal.records ?? []) : [release(), applied()],
+      );
       await connection.send(received.push.dryRun ? rehearsal.end : DONE);
     });
     const output = folder.write('output', '');

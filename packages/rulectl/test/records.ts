@@ -21,6 +21,7 @@ export function release(some: Partial<ControlRecordOf<'release'>> = {}): Control
     deltaBytes: 4_712,
     dryRun: false,
     changed: true,
+    otherWarnings: 0,
     ...some,
   };
 }
@@ -43,6 +44,7 @@ export function applied(some: Partial<ControlRecordOf<'applied'>> = {}): Control
     record: 'applied',
     subscriber: 'fw-a',
     state: 'applied',
+    expected: true,
     version: 13,
     ms: 142,
     bytes: 4_900,
@@ -94,6 +96,7 @@ export function subscriber(some: Partial<ControlRecordOf<'subscriber'>> = {}): C
     record: 'subscriber',
     name: 'fw-a',
     state: 'synced',
+    expected: true,
     epoch: 1,
     version: 13,
     hash: HASH,

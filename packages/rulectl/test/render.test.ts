@@ -174,9 +174,11 @@ describe('a push', () => {
 
   it('sums up how many have it', () => {
     const both = [applied(), applied({ subscriber: 'fw-b', state: 'refused' })];
-    expect(renderAppliedSummary(both, PLAIN)).toBe('in force at 1 of 2 connected subscribers');
-    expect(renderAppliedSummary([applied()], PLAIN)).toBe('in force at 1 of 1 connected subscriber');
-    expect(renderAppliedSummary([], PLAIN)).toBe('no subscriber is connected: the release waits for them');
+    expect(renderAppliedSummary(both, PLAIN)).toBe('in force at 1 of 2 subscribers');
+    expect(renderAppliedSummary([applied()], PLAIN)).toBe('in force at 1 of 1 subscriber');
+    expect(renderAppliedSummary([], PLAIN)).toBe(
+      'in force nowhere: subscribers get the release when they connect',
+    );
   });
 });
 
@@ -221,7 +223,11 @@ describe('verdicts', () => {
 
 describe('status', () => {
   it.each([undefined, head({ version: 0, epoch: 0 })])('before the first release says so: %j', (none) => {
-    const text = renderStatus({ head: none, parts: [], subscribers: [], counters: [] }, NOW_MS, PLAIN);
+    const text = renderStatus(
+      { head: none, parts: [], warnings: [], subscribers: [], counters: [] },
+      NOW_MS,
+      PLAIN,
+    );
     expect(text).toBe(
       'nothing released yet: push something with rulectl push FILE\n\nno subscriber was ever connected',
     );
@@ -239,7 +245,11 @@ describe('status', () => {
     [{}, 'default', undefined],
   ] as const)('says of qubes that no policy names: %j with policy %s', (said, name, expected) => {
     const parts = [part({ kind: 'policy', name })];
-    const text = renderStatus({ head: head(said), parts, subscribers: [], counters: [] }, NOW_MS, PLAIN);
+    const text = renderStatus(
+      { head: head(said), parts, warnings: [], subscribers: [], counters: [] },
+      NOW_MS,
+      PLAIN,
+    );
     const line = text.split('\n').find((each) => each.startsWith('qubes that'));
     expect(line).toBe(expected);
   });
@@ -249,6 +259,7 @@ describe('status', () => {
     const snapshot = {
       head: head({ degraded: ['a.example does not resolve'] }),
       parts: [part(), part({ kind: 'resolutions', name: '', count: 2, changedVersion: 9 })],
+      warnings: [],
       subscribers: [
         subscriber(),
         subscriber({
@@ -282,7 +293,7 @@ describe('status', () => {
 
   /** The lines below the subscribers. */
   function linesOf(told: Parameters<typeof renderStatus>[0]['counters']): readonly string[] {
-    const snapshot = { head: head(), parts: [], subscribers: [subscriber()], counters: told };
+    const snapshot = { head: head(), parts: [], warnings: [], subscribers: [subscriber()], counters: told };
     return renderStatus(snapshot, NOW_MS, PLAIN).split('\n').slice(6);
   }
 

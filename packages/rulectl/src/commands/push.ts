@@ -15,7 +15,13 @@ import { type ExitCode, usageError } from '../exit.ts';
 import { type PermitArgs, permitFieldsOf, withPermitOptions } from '../permits.ts';
 import { Progress } from '../progress.ts';
 import { type PushFile, readPushFiles } from '../push-files.ts';
-import { checkPartNames, type ReleaseArgs, releaseFieldsOf, withReleaseOptions } from '../release-options.ts';
+import {
+  awaitedOf,
+  checkPartNames,
+  type ReleaseArgs,
+  releaseFieldsOf,
+  withReleaseOptions,
+} from '../release-options.ts';
 import { type Report, reportTo } from '../release-report.ts';
 import { partName, renderChanges } from '../render.ts';
 import type { Terminal } from '../terminal.ts';
@@ -195,7 +201,7 @@ async function confirmRemovals(
 
 function reportOf({ request, files }: PushPlan, args: PushArgs, terminal: Terminal): Report {
   const paths = new Map(files.map(({ name, path }) => [name, path]));
-  return reportTo(terminal, args.json === true, { wait: request.wait, paths });
+  return reportTo(terminal, args.json === true, { awaited: awaitedOf(request), paths });
 }
 
 async function execute(plan: PushPlan, args: PushArgs, terminal: Terminal): Promise<ExitCode> {

@@ -6,6 +6,7 @@ import { ask, controlOf, type Ending } from '../client.ts';
 import { confirmed, rehearse } from '../confirmation.ts';
 import { type ExitCode, usageError } from '../exit.ts';
 import {
+  awaitedOf,
   checkOnePart,
   parseVersion,
   type ReleaseArgs,
@@ -71,7 +72,7 @@ export async function run(args: RollbackArgs, terminal: Terminal): Promise<ExitC
     allowUnreachable: args['allow-unreachable'] === true ? true : undefined,
   };
   if (args.yes === true || fields.dryRun) return execute(request, args, terminal);
-  const report = reportTo(terminal, args.json === true, { wait: fields.wait });
+  const report = reportTo(terminal, args.json === true, { awaited: awaitedOf(fields) });
   const found = await rehearse(
     (onRecord) => askRollback({ ...request, dryRun: true }, args, onRecord),
     report,
@@ -103,6 +104,6 @@ async function execute(
   args: RollbackArgs,
   terminal: Terminal,
 ): Promise<ExitCode> {
-  const report = reportTo(terminal, args.json === true, { wait: request.wait });
+  const report = reportTo(terminal, args.json === true, { awaited: awaitedOf(request) });
   return report.end(await askRollback(request, args, (record) => report.record(record)));
 }

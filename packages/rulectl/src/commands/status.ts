@@ -5,6 +5,7 @@ import type { Argv } from 'yargs';
 import { ask, controlOf } from '../client.ts';
 import { CliError, ExitCode, exitOfFailure, usageError } from '../exit.ts';
 import { renderStatus, type Snapshot } from '../render.ts';
+import { standingOf } from '../standing.ts';
 import type { Terminal } from '../terminal.ts';
 
 export const command = 'status';
@@ -14,6 +15,8 @@ export const describe = 'what is released, and how far each subscriber is';
 const ANSWER_TIMEOUT_MS = 30_000;
 /** Ages on a screen move on although nothing happens. */
 const REDRAW_MS = 1000;
+/** Begins the part of a warning about a subscriber that gave no counters. */
+const SUBSCRIBER_PART = 'subscriber ';
 /** To the top left corner, and clear from there. */
 const CLEAR_SCREEN = '\u001b[H\u001b[2J';
 
@@ -22,6 +25,7 @@ export interface StatusArgs {
   readonly json: boolean | undefined;
   readonly watch: boolean | undefined;
   readonly counters: boolean | undefined;
+  readonly check: boolean | undefined;
 }
 
 export function builder(yargs: Argv<{ readonly control: string }>): Argv<StatusArgs> {
@@ -36,8 +40,14 @@ export function builder(yargs: Argv<{ readonly control: string }>): Argv<StatusA
       type: 'boolean',
       describe: 'also what each connected subscriber counted: packets judged, dropped and by list',
     })
+    .option('check', {
+      type: 'boolean',
+      describe:
+        'one line and an exit code of its own: 0 well, 1 degraded, 2 not enforced (in force nowhere, or nothing at an expected subscriber), 3 unreachable',
+    })
     .example([
       ['$0 status', 'one look'],
+      ['$0 status --check', 'for monitoring'],
       ['$0 status --counters', 'how many packets were dropped, and by which lists'],
       ['$0 status --watch', 'a screen that follows every change'],
       ['$0 status --json', 'for a program'],
@@ -49,6 +59,10 @@ export async function run(args: StatusArgs, terminal: Terminal): Promise<ExitCod
   const counters = args.counters === true;
   if (watch && counters) {
     throw usageError('--watch shows what changes, and counters change with every packet: leave out one');
+  }
+  if (args.check === true) {
+    if (watch || counters) throw usageError('--check is one line: leave out --watch and --counters');
+    return check(args, terminal);
   }
   const view = args.json === true ? new JsonView(terminal) : new TextView(terminal, watch);
   let fail: (error: unknown) => void = () => {};
@@ -73,6 +87,21 @@ export async function run(args: StatusArgs, terminal: Terminal): Promise<ExitCod
   } finally {
     batches.stop();
   }
+}
+
+async function check(args: StatusArgs, terminal: Terminal): Promise<ExitCode> {
+  const batch = new Batch();
+  const ending = await ask({
+    ...controlOf(args),
+    timeoutMs: ANSWER_TIMEOUT_MS,
+    send: (connection) => connection.send({ kind: 'status', watch: false }),
+    onRecord: (record) => void batch.put(record),
+  });
+  if (ending.kind === 'fail') throw new CliError(ExitCode.unreachable, ending.code, ending.text);
+  const { state, exit, text } = standingOf(batch);
+  if (args.json === true) terminal.out.json({ kind: 'check', state, text, exit });
+  else terminal.out.line(`${state.replace('-', ' ')}: ${text}`);
+  return exit;
 }
 
 /** Where batches of records go. */
@@ -176,6 +205,7 @@ class Batches {
 class Batch implements Snapshot {
   head: Snapshot['head'];
   readonly parts: Snapshot['parts'][number][] = [];
+  readonly warnings: Snapshot['warnings'][number][] = [];
   readonly subscribers: Snapshot['subscribers'][number][] = [];
   readonly counters: Snapshot['counters'][number][] = [];
 
@@ -191,8 +221,11 @@ class Batch implements Snapshot {
       case 'subscriber':
         this.subscribers.push(record);
         return true;
-      case 'counters':
       case 'warning':
+        if (record.part.startsWith(SUBSCRIBER_PART)) this.counters.push(record);
+        else this.warnings.push(record);
+        return true;
+      case 'counters':
         this.counters.push(record);
         return true;
       default:

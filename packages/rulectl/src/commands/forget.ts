@@ -1,0 +1,47 @@
+/** `rulectl forget`: a subscriber that is gone for good is expected no more. */
+
+import { isPartName } from '@rulecast/rules';
+import type { Argv } from 'yargs';
+import { ask, controlOf } from '../client.ts';
+import { CliError, ExitCode, exitOfFailure, usageError } from '../exit.ts';
+import type { Terminal } from '../terminal.ts';
+
+export const command = 'forget <name>';
+export const describe = 'expect a subscriber no more that is gone for good';
+
+const ANSWER_TIMEOUT_MS = 30_000;
+
+export interface ForgetArgs {
+  readonly control: string;
+  readonly name: string;
+  readonly json: boolean | undefined;
+}
+
+export function builder(yargs: Argv<{ readonly control: string }>): Argv<ForgetArgs> {
+  return yargs
+    .usage(
+      '$0 forget NAME\n\nForgets a subscriber that is not connected. Whatever ever applied a release is expected to apply the next one, unless the configuration or --require says who is; a firewall that was taken down makes each push end with 5 until it is forgotten. If it connects again it is a new one.',
+    )
+    .positional('name', {
+      type: 'string',
+      demandOption: true,
+      describe: 'its name, as rulectl status shows it',
+    })
+    .option('json', { type: 'boolean', describe: 'how it ended as JSON' })
+    .example([['$0 forget old-firewall', 'it is gone']]);
+}
+
+export async function run(args: ForgetArgs, terminal: Terminal): Promise<ExitCode> {
+  const { name } = args;
+  if (!isPartName(name)) throw usageError(`"${name}" is no name of a subscriber`);
+  const ending = await ask({
+    ...controlOf(args),
+    timeoutMs: ANSWER_TIMEOUT_MS,
+    send: (connection) => connection.send({ kind: 'forget', name }),
+    onRecord: () => undefined,
+  });
+  if (ending.kind === 'fail') throw new CliError(exitOfFailure(ending.code), ending.code, ending.text);
+  if (args.json === true) terminal.out.json({ ...ending, exit: ExitCode.ok });
+  else terminal.out.line(ending.text);
+  return ExitCode.ok;
+}

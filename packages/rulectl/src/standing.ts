@@ -1,0 +1,67 @@
+/** Whether what is released is in force where it should be: of one release as it is made, and of all that a status tells. Pure. */
+
+import type { ControlRecordOf } from '@rulecast/protocol';
+import { ExitCode } from './exit.ts';
+import { formatAmount, formatCount, type Snapshot } from './render.ts';
+
+/** What a request waited for. */
+export interface Awaited {
+  readonly wait: 'released' | 'applied';
+  /** `--require none`: nobody has to apply it. */
+  readonly isNobodyRequired: boolean;
+}
+
+type Applied = ControlRecordOf<'applied'>;
+
+export function isInForce({ state }: Applied): boolean {
+  return state === 'applied' || state === 'superseded';
+}
+
+/** How a request ends that released something, or found it released: only where everybody who is expected has it, and somebody is, it is well. */
+export function exitOfApplied(
+  release: ControlRecordOf<'release'> | undefined,
+  applied: readonly Applied[],
+  { wait, isNobodyRequired }: Awaited,
+): ExitCode {
+  if (wait === 'released' || release === undefined || release.dryRun || release.version === 0)
+    return ExitCode.ok;
+  if (applied.some(({ state }) => state === 'refused')) return ExitCode.unmet;
+  if (isNobodyRequired) return ExitCode.ok;
+  const isEverywhere = applied.every((one) => !one.expected || isInForce(one));
+  return isEverywhere && applied.some(isInForce) ? ExitCode.ok : ExitCode.timeout;
+}
+
+export interface Standing {
+  readonly state: 'well' | 'degraded' | 'not-enforced';
+  readonly exit: 0 | 1 | 2;
+  /** One line. */
+  readonly text: string;
+}
+
+/** What `status --check` says. */
+export function standingOf({ head, subscribers }: Snapshot): Standing {
+  if (head === undefined || head.version === 0) return notEnforced('nothing is released');
+  const version = `version ${formatCount(head.version)}`;
+  const expected = subscribers.filter((subscriber) => subscriber.expected);
+  if (expected.length === 0) return notEnforced(`${version} is in force nowhere: no subscriber is expected`);
+  const empty = expected.filter((subscriber) => subscriber.version === undefined);
+  if (empty.length > 0) return notEnforced(`nothing is in force at ${namesOf(empty)}`);
+  const current = expected.filter((subscriber) => subscriber.matches);
+  if (current.length === 0) return notEnforced(`${version} is in force at none of ${namesOf(expected)}`);
+  const troubles = [
+    ...expected.filter(({ state }) => state !== 'synced').map(({ name, state }) => `${name} is ${state}`),
+    ...expected.filter(({ persisted }) => persisted === false).map(({ name }) => `${name} cannot keep it`),
+    ...head.degraded,
+  ];
+  if (troubles.length > 0) return { state: 'degraded', exit: 1, text: `${version}: ${troubles.join('; ')}` };
+  const text = `${version} is in force at ${formatAmount(expected.length, 'expected subscriber')}`;
+  return { state: 'well', exit: 0, text };
+}
+
+function notEnforced(text: string): Standing {
+  return { state: 'not-enforced', exit: 2, text };
+}
+
+function namesOf(subscribers: readonly { readonly name: string }[]): string {
+  return subscribers.map(({ name }) => name).join(', ');
+}

@@ -1,0 +1,172 @@
+/** How requests end by who applied what they released, and what `status --check` says. */
+
+import type { ControlRecord, MessageOf } from '@rulecast/protocol';
+import { afterEach, describe, expect, it } from 'vitest';
+import { exitOfApplied, standingOf } from '../src/standing.ts';
+import { rulectl } from './cli.ts';
+import { FakePublisher, receive, receivePush, sendRecords } from './fake-publisher.ts';
+import { applied, head, release, subscriber } from './records.ts';
+
+let publisher: FakePublisher | undefined;
+afterEach(async () => {
+  await publisher?.stop();
+  publisher = undefined;
+});
+
+const WAITING = { wait: 'applied', isNobodyRequired: false } as const;
+const absent = (name: string, expected = true) => applied({ subscriber: name, state: 'absent', expected });
+
+describe('a release', () => {
+  it.each([
+    ['applied by all', [applied(), applied({ subscriber: 'b' })], 0],
+    ['superseded', [applied({ state: 'superseded' })], 0],
+    ['one is absent', [applied(), absent('b')], 5],
+    ['one did not answer', [applied(), applied({ subscriber: 'b', state: 'timeout' })], 5],
+    ['one went away', [applied(), applied({ subscriber: 'b', state: 'disconnected' })], 5],
+    ['one refused', [applied(), applied({ subscriber: 'b', state: 'refused' })], 1],
+    [
+      'one that nobody expects did not answer',
+      [applied(), applied({ subscriber: 'b', state: 'timeout', expected: false })],
+      0,
+    ],
+    ['only one that nobody expects has it', [applied({ expected: false })], 0],
+    ['nobody has it, and nobody is expected', [], 5], // it once ended with 0
+    ['nobody has it of those that nobody expects', [applied({ state: 'timeout', expected: false })], 5],
+  ] as const)('%s: %#', (_what, records, exit) => {
+    expect(exitOfApplied(release(), records, WAITING)).toBe(exit);
+    expect(exitOfApplied(release({ changed: false }), records, WAITING)).toBe(exit);
+    expect(exitOfApplied(release({ dryRun: true }), records, WAITING)).toBe(0);
+    expect(exitOfApplied(release(), records, { ...WAITING, wait: 'released' })).toBe(0);
+    expect(exitOfApplied(release(), records, { ...WAITING, isNobodyRequired: true })).toBe(
+      exit === 1 ? 1 : 0,
+    );
+  });
+});
+
+describe('status --check', () => {
+  const snapshot = { parts: [], warnings: [], counters: [] };
+  const behind = subscriber({ name: 'b', state: 'behind', matches: false });
+  it.each([
+    ['well', head(), [subscriber()]],
+    [
+      'well',
+      head(),
+      [subscriber(), subscriber({ name: 'b', state: 'disconnected', expected: false, matches: false })],
+    ],
+    ['degraded', head({ degraded: ['a.example does not resolve'] }), [subscriber()]],
+    ['degraded', head(), [subscriber(), behind]],
+    ['degraded', head(), [subscriber({ state: 'disconnected' })]],
+    ['degraded', head(), [subscriber({ persisted: false })]],
+    ['not-enforced', head(), [behind]],
+    ['not-enforced', head(), []],
+    ['not-enforced', head({ version: 0 }), [subscriber()]],
+    ['not-enforced', undefined, []],
+    ['not-enforced', head(), [subscriber(), subscriber({ name: 'new', version: undefined, matches: false })]],
+    ['not-enforced', head(), [subscriber({ expected: false })]],
+  ] as const)('is %s: %#', (state, status, subscribers) => {
+    const standing = standingOf({ ...snapshot, head: status, subscribers });
+    expect(standing).toMatchObject({ state, exit: { well: 0, degraded: 1, 'not-enforced': 2 }[state] });
+    expect(standing.text).not.toContain('\n');
+  });
+
+  async function run(records: readonly ControlRecord[], ...more: readonly string[]) {
+    publisher = await FakePublisher.start(async (connection) => {
+      await receive(connection, 'status');
+      await sendRecords(connection, records);
+      await connection.send({ kind: 'done', code: 'ok', text: '' });
+    });
+    return rulectl(['status', '--check', ...more, '--control', publisher.endpoint]);
+  }
+
+  it('says one line, and ends with the code of it', async () => {
+    expect(await run([head(), subscriber(), behind])).toEqual({
+      exit: 1,
+      stdout: 'degraded: version 13: b is behind\n',
+      stderr: '',
+    });
+  });
+
+  it('says the same to programs', async () => {
+    const { exit, stdout } = await run([head()], '--json');
+    expect(JSON.parse(stdout)).toMatchObject({ kind: 'check', state: 'not-enforced', exit: 2 });
+    expect(exit).toBe(2);
+  });
+
+  it('ends with 3 where no publisher answers', async () => {
+    const { exit, stdout } = await rulectl(['status', '--check', '--control', 'unix:/nowhere/x.sock']);
+    expect({ exit, stdout }).toEqual({ exit: 3, stdout: '' });
+  });
+
+  it('excludes --watch and --counters', async () => {
+    for (const option of ['--watch', '--counters'])
+      expect((await rulectl(['status', '--check', option])).exit).toBe(64);
+  });
+});
+
+describe('push', () => {
+  async function push(records: readonly ControlRecord[], ...more: readonly string[]) {
+    let asked: MessageOf<'push'> | undefined;
+    publisher = await FakePublisher.start(async (connection) => {
+      asked = (await receivePush(connection)).push;
+      await sendRecords(connection, [release(), ...records]);
+      await connection.send({ kind: 'done', code: 'released', text: '' });
+    });
+    const args = ['push', '--list', 'x', '-', ...more, '--control', publisher.endpoint];
+    return { ...(await rulectl(args, { stdin: '192.0.2.1\n' })), asked };
+  }
+
+  it('with nobody connected ends with 5, and says where it is in force', async () => {
+    const { exit, stdout } = await push([]);
+    expect(stdout).toContain('in force nowhere');
+    expect(exit).toBe(5);
+  });
+
+  it('names who is absent', async () => {
+    const { exit, stdout } = await push([applied(), absent('fw-b')]);
+    expect(stdout).toContain('absent: fw-b is expected and not connected');
+    expect(stdout).toContain('in force at 1 of 2 subscribers');
+    expect(exit).toBe(5);
+  });
+
+  it('--require names who must apply it, and none requires nobody', async () => {
+    const some = await push([applied()], '--require', 'fw-a', '--require', 'fw-b', '--require', 'fw-a');
+    expect(some.asked?.require).toEqual(['fw-a', 'fw-b']);
+    await publisher?.stop();
+    const none = await push([], '--require', 'none');
+    expect(none.asked?.require).toEqual([]);
+    expect(none.exit).toBe(0);
+    expect((await rulectl(['push', 'x', '--require', 'none', '--require', 'a'])).exit).toBe(64);
+    expect((await rulectl(['push', 'x', '--require', 'a/b'])).exit).toBe(64);
+  });
+
+  it('counts the warnings that are not about what it touches', async () => {
+    const { stdout } = await push([release({ otherWarnings: 4 }), applied()]);
+    expect(stdout).toContain('4 warnings about other parts: rulectl status shows them');
+  });
+});
+
+describe('forget', () => {
+  async function forget(end: MessageOf<'done'> | MessageOf<'fail'>) {
+    let asked: MessageOf<'forget'> | undefined;
+    publisher = await FakePublisher.start(async (connection) => {
+      asked = await receive(connection, 'forget');
+      await connection.send(end);
+    });
+    return { ...(await rulectl(['forget', 'fw-old', '--control', publisher.endpoint])), asked };
+  }
+
+  it('names one, and says what came of it', async () => {
+    const { exit, stdout, asked } = await forget({
+      kind: 'done',
+      code: 'forgotten',
+      text: 'fw-old is forgotten',
+    });
+    expect(asked).toEqual({ kind: 'forget', name: 'fw-old' });
+    expect({ exit, stdout }).toEqual({ exit: 0, stdout: 'fw-old is forgotten\n' });
+  });
+
+  it.each(['no-such-subscriber', 'still-connected', 'bad-input'])('%s ends with 2', async (code) => {
+    const { exit, stderr } = await forget({ kind: 'fail', code, text: 'stop it first' });
+    expect({ exit, stderr }).toEqual({ exit: 2, stderr: 'rulectl: stop it first\n' });
+  });
+});
