@@ -281,7 +281,7 @@ describe('names that nobody answers for', () => {
     ],
   ])('do not leave a policy with a drop rule without an address %s', async (_where, rules, told) => {
     const { clock, publisher } = silentHouse();
-    const document = `policies: { work: { prefixes: [10.137.0.5], ${rules} } }\n`;
+    const document = `policies: { work: { prefixes: [10.137.0.5], ${rules} } }\nunmatched: drop\n`;
     const permits = { ...ALL_PERMITS, allowUnresolved: false };
     const outcome = await waited(clock, publisher.push(pushOf({ 'w.yaml': document }), { permits }));
     expect(outcome).toMatchObject({
