@@ -19,17 +19,27 @@ export function readNameServers(file: string): readonly Address[] {
   return addresses;
 }
 
-/** Calls back with the addresses whenever they may have changed; a file that cannot be read changes nothing. Call the result to stop. */
+/**
+ * What takes the place of the addresses that a firewall has; undefined where the file cannot be read or names no server: it is being written or
+ * replaced, and the last addresses hold. With none, a drop rule for DNS would drop nothing.
+ */
+export function nextNameServers(file: string): readonly Address[] | undefined {
+  try {
+    const addresses = readNameServers(file);
+    return addresses.length === 0 ? undefined : addresses;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Calls back with the addresses whenever they may have changed. Call the result to stop. */
 export function watchNameServers(
   file: string,
   onChange: (addresses: readonly Address[]) => void,
 ): () => void {
   const look = (): void => {
-    try {
-      onChange(readNameServers(file));
-    } catch {
-      // It is being replaced, or gone for now: the last addresses hold.
-    }
+    const addresses = nextNameServers(file);
+    if (addresses !== undefined) onChange(addresses);
   };
   watchFile(file, { interval: LOOK_EVERY_MS, persistent: false }, look);
   return () => unwatchFile(file, look);
