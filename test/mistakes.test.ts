@@ -99,7 +99,7 @@ describe('values that nothing can be done with', () => {
   it.each<[Program, readonly string[], number, string]>([
     ['publisher', ['--state', 'file'], 1, 'file is there and is none'], // a stack trace
     ['publisher', ['--state', '/proc/x'], 1, '/proc takes no new directories'], // hung
-    ['publisher', ['--state', '/proc/x', '--print-trust'], 1, '/proc takes no new directories'], // hung
+    ['publisher', ['--state', '/proc/x', '--init'], 1, '/proc takes no new directories'], // hung
     ['publisher', ['--state', 'a', '--listen', 'unix:/proc/x/y'], 1, 'cannot listen on unix:/proc/x/y'], // hung
     ['publisher', ['--state', ''], 64, '--state has an empty value'], // a stack trace
     ['publisher', ['--listen'], 64, '--listen needs a value'], // listened nowhere
@@ -129,7 +129,7 @@ describe('values that nothing can be done with', () => {
 describe('output on a full disk', () => {
   it.each<[Program, readonly string[]]>([
     ['publisher', ['--help']],
-    ['publisher', ['--state', 'full', '--print-trust']],
+    ['publisher', ['--state', 'full', '--init']],
     ['subscriber', ['--version']],
     ['rulectl', ['--help']],
     ['rulectl', ['check', '--json', 'file']], // a stack trace
@@ -158,6 +158,9 @@ const reading = `require('node:fs').readFileSync(${JSON.stringify(pathOf('publis
 const canRun =
   !isRoot || spawnSync(process.execPath, ['-e', reading], { uid: NOBODY, cwd: '/' }).status === 0;
 
+if (!canRun)
+  console.warn('skipped: a user without rights cannot run the programs here; run the tests as one');
+
 describe.runIf(canRun)('a user without rights', () => {
   let home = '';
   beforeAll(() => {
@@ -168,7 +171,7 @@ describe.runIf(canRun)('a user without rights', () => {
   });
 
   it('keeps the state below its home', async () => {
-    const { exit, stdout } = await run('publisher', ['--print-trust'], { uid, environment: { HOME: home } });
+    const { exit, stdout } = await run('publisher', ['--init'], { uid, environment: { HOME: home } });
     expect(stdout).toMatch(/^rulecast1:/);
     expect(exit).toBe(0);
     expect(statSync(join(home, '.local/state/rulecast/publisher/identity')).mode & 0o777).toBe(0o600);
@@ -176,7 +179,7 @@ describe.runIf(canRun)('a user without rights', () => {
 
   // A stack trace of EACCES.
   it('is told what it may not write', async () => {
-    const ended = await run('publisher', ['--print-trust', '--state', '/usr/rulecast-mistakes/x'], { uid });
+    const ended = await run('publisher', ['--init', '--state', '/usr/rulecast-mistakes/x'], { uid });
     expectSentence(ended, 1, 'this user may not write in /usr');
   });
 
