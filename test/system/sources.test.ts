@@ -1,6 +1,6 @@
 /** A publisher that keeps lists fresh by itself, as a process: real files, a real web server, a real subscriber. */
 
-import { mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -66,10 +66,15 @@ function start(): Promise<Daemon> {
   return startPublisher(directory, ['--config', join(directory, 'publisher.yaml')]);
 }
 
-/** Puts a file in place whole, as a careful writer does. */
+/**
+ * Puts a file in place whole, as a careful writer does. It was written before it was moved: in one tick of the kernel's clock, that would look like
+ * writing in place, which is given time to end.
+ */
 function place(name: string, text: string): void {
   const path = join(directory, name);
   writeFileSync(`${path}.new`, text);
+  const writtenAt = Date.now() / 1000 - 1;
+  utimesSync(`${path}.new`, writtenAt, writtenAt);
   renameSync(`${path}.new`, path);
 }
 
@@ -223,7 +228,7 @@ describe('a publisher with sources', () => {
     const generation = (i: number): readonly string[] =>
       Array.from({ length: ROWS }, (_, row) => `100.${64 + i}.${row >> 7}.${(row & 127) * 2}/32`);
     const burst = async (first: number, count: number): Promise<void> => {
-      for (let i = 0; i < count; i++) place('office.txt', generation((first + i) % 64).join('\n'));
+      for (let i = 0; i < count; i++) place('office.txt', `${generation((first + i) % 64).join('\n')}\n`);
       const last = generation((first + count - 1) % 64).join();
       const isLast = async (): Promise<boolean> => (await contentOf('office')).join() === last;
       await expect.poll(isLast, { timeout: 20_000, interval: 500 }).toBe(true);
