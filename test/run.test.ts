@@ -67,13 +67,8 @@ it.each(['SIGINT', 'SIGTERM', 'SIGKILL'] as const)('a bench leaves nothing behin
 });
 
 it.each(['SIGINT', 'SIGTERM', 'SIGKILL'] as const)('the tests leave nothing behind by %s', async (signal) => {
-  const tests = new Witness([
-    'node_modules/vitest/vitest.mjs',
-    'run',
-    '--reporter=verbose',
-    'test/run/held.test.ts',
-  ]);
-  await tests.prints('has a publisher');
+  const tests = new Witness(['node_modules/vitest/vitest.mjs', 'run', 'test/run/held.test.ts']);
+  await tests.makes('held');
   await (signal === 'SIGINT' ? tests.endAll(signal) : tests.end(signal)); // ^C reaches the workers as well
   expect(tests.leftovers()).toEqual(NOTHING);
 });
