@@ -132,12 +132,24 @@ export class StateDirectory {
     this.chain = { snapshotBytes, deltaBytes, files: newestFirst.map((release) => fileName(release.hash)) };
   }
 
-  /** What was kept of the clock; undefined where that is nothing, or damaged: as if this boot were met for the first time. */
+  /**
+   * What was kept of the clock; undefined where that is nothing, damaged, or not to be read, which is told of when the release is looked for: as if this
+   * boot were met for the first time.
+   */
   readClock(): KeptClock | undefined {
-    const match = CLOCK_NOTE.exec(this.main.readNote('clock') ?? this.copy.readNote('clock') ?? '');
+    const match = CLOCK_NOTE.exec(this.readClockNote() ?? '');
     if (match === null) return undefined;
     const [wallMs = 0, bootMs = 0, ended = 0] = match.slice(2).map(Number);
     return { bootId: match[1] ?? '', wallMs, bootMs, ended };
+  }
+
+  private readClockNote(): string | undefined {
+    try {
+      return this.main.readNote('clock') ?? this.copy.readNote('clock');
+    } catch (error) {
+      if (error instanceof StateError) return undefined;
+      throw error;
+    }
   }
 
   /** Whether no further delta may be put on the chain of the active release. */
