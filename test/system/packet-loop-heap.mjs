@@ -6,9 +6,9 @@
 import { parseRuleLines } from '@rulecast/formats';
 import { emptyPolicy } from '@rulecast/rules';
 import { LookupDirection, openReader, Table } from '@rulecast/table';
-import { Lane, parsePacket } from '../examples/packet-loop/parser.mjs';
-import { ringOf } from '../examples/packet-loop/ring.mjs';
-import { trafficOf } from '../examples/packet-loop/traffic.mjs';
+import { Lane, parsePacket } from '../../examples/packet-loop/parser.mjs';
+import { ringOf } from '../../examples/packet-loop/ring.mjs';
+import { trafficOf } from '../../examples/packet-loop/traffic.mjs';
 
 const TCP = 6;
 const PACKETS = 64;

@@ -13,7 +13,7 @@ import {
   startPublisherAt,
   startSubscriberOf,
   trustOf,
-} from './processes.mjs';
+} from '../processes.mjs';
 
 let directory: string;
 let publisher: Daemon;
