@@ -185,10 +185,8 @@ describe.runIf(canRun)('a user without rights', () => {
 
   it('is told where it may not listen', async () => {
     const environment = { HOME: home, XDG_RUNTIME_DIR: '' };
-    expectSentence(
-      await run('publisher', [], { uid, environment }),
-      1,
-      'permission denied /run/rulecast/subscribers.sock: name a place for this user with --listen',
-    );
+    const ended = await run('publisher', [], { uid, environment });
+    expectSentence(ended, 1, 'cannot listen on unix:/run/rulecast/subscribers.sock: ');
+    expectSentence(ended, 1, 'name a place for this user with --listen'); // whether that directory is there or not
   });
 });

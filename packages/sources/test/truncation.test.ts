@@ -82,8 +82,9 @@ describe(`a list of ${NETWORKS} networks, cut`, () => {
       taken.push(cut);
       if (coversMore(list, truth)) throw new Error(`cut at byte ${cut}, it covers more`);
     }
-    // What is taken ends with a whole line, each of which is one network.
-    expect(taken).toEqual(cuts.filter((cut) => TRUE_BYTES[cut - 1] === 0x0a));
+    // What is taken ends with a whole line, each of which is one network but for those of the header.
+    const header = Buffer.from(TRUE_BYTES).toString('latin1').search(/^\d/m);
+    expect(taken).toEqual(cuts.filter((cut) => cut > header && TRUE_BYTES[cut - 1] === 0x0a));
     expect(taken.length).toBeGreaterThan(10);
   });
 
