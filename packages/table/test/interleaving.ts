@@ -45,6 +45,9 @@ export interface InterleavingReport {
 /** What each reader sees at least. */
 const LOOKUPS_MIN = 10_000;
 const GENERATIONS_MIN = 10;
+/** A look stalls for one round of so many: counted, not drawn, so that some always do. */
+const STALL_EVERY_ROUNDS = 25;
+const FLIPS_A_ROUND = 20;
 
 /** Flips a table under readers; the writer pauses a millisecond after each flip. */
 export async function interleave(table: Table, options: InterleavingOptions): Promise<InterleavingReport> {
@@ -56,9 +59,9 @@ export async function interleave(table: Table, options: InterleavingOptions): Pr
   const haveSeenIt = (): boolean => readers.every((reader) => reader.hasSeen(LOOKUPS_MIN, GENERATIONS_MIN));
   const faults: string[] = [];
   let stalls = 0;
-  while (writer.flips < options.flips || !haveSeenIt()) {
-    const stalled = writer.random.chance(0.02) ? new StalledReader(table, options.hosts) : undefined;
-    for (let flips = 0; flips < 20; flips++) {
+  for (let round = 0; writer.flips < options.flips || !haveSeenIt(); round++) {
+    const stalled = round % STALL_EVERY_ROUNDS === 1 ? new StalledReader(table, options.hosts) : undefined;
+    for (let flips = 0; flips < FLIPS_A_ROUND; flips++) {
       await writer.flip();
       await setTimeout(1);
     }
