@@ -3,7 +3,7 @@ import { mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:
 import net from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import * as zmq from 'zeromq';
 import fc from '../../../test/seeded-fast-check.ts';
 import type { Channel, Listener } from '../src/channel.ts';
@@ -26,6 +26,24 @@ import { drain, fill, receive, repeats, sameBytes, seededBytes, sendAll, turns, 
 
 let directory = '';
 let handlesBefore = 0;
+/** Timers that channels and tests started: vitest has its own, which come and go as it reports. */
+const timers = new Set<NodeJS.Timeout>();
+
+beforeAll(() => {
+  const { setTimeout: start, clearTimeout: stop } = globalThis;
+  vi.spyOn(globalThis, 'setTimeout').mockImplementation((callback, ms, ...args) => {
+    const timer = start(() => {
+      timers.delete(timer);
+      callback(...args);
+    }, ms);
+    timers.add(timer);
+    return timer;
+  });
+  vi.spyOn(globalThis, 'clearTimeout').mockImplementation((timer) => {
+    if (typeof timer === 'object') timers.delete(timer);
+    stop(timer);
+  });
+});
 
 beforeEach(() => {
   directory = mkdtempSync(join(tmpdir(), 'vchan-zmq-'));
@@ -38,9 +56,11 @@ afterEach(async () => {
   rmSync(directory, { recursive: true });
 });
 
-/** Whatever keeps this process alive, a ZeroMQ socket that waits for a message included. */
+/** Whatever of ours keeps this process alive, a timer and a ZeroMQ socket that waits for a message included. */
 function handles(): number {
-  return process.getActiveResourcesInfo().filter((kind) => kind !== 'Immediate').length;
+  const resources = process.getActiveResourcesInfo();
+  const ours = resources.filter((kind) => kind !== 'Immediate' && kind !== 'Timeout');
+  return ours.length + [...timers].filter((timer) => timer.hasRef()).length;
 }
 
 function ipc(name = 'test.sock'): ZmqIpcEndpoint {
