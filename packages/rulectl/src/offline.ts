@@ -53,7 +53,7 @@ export interface RuleSetReject extends DocumentReject {
 }
 
 /** How files are read as one push. */
-export interface OfflineReading extends Omit<FileArgs, 'file'> {
+export interface OfflineReading extends Partial<Omit<FileArgs, 'file'>> {
   /** What bare rules are for; default `egress`. */
   readonly direction?: Direction;
   /** Seconds since 1970. */

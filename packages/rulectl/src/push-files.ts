@@ -1,17 +1,45 @@
-/** The files of a push, read as the publisher is to get them: those that the user names, and those that documents among them name. */
+/**
+ * The files of a push: the options that say what they are, and the files read as the publisher is to get them, those that the user
+ * names, and those that documents among them name.
+ */
 
 import { basename } from 'node:path';
-import { detectFormat, documentReferences, type Format, type ListFormatName } from '@rulecast/formats';
+import {
+  detectFormat,
+  documentReferences,
+  type Format,
+  LIST_FORMATS,
+  type ListFormatName,
+} from '@rulecast/formats';
 import { FILE_NAME_MAX_BYTES, PUSH_FILES_MAX, PUSH_MAX_BYTES } from '@rulecast/protocol';
+import type { Argv } from 'yargs';
 import { CliError, ExitCode, usageError } from './exit.ts';
 import { besideDocument, checkStdinOnce, readInput, STDIN_NAME, shownName } from './input.ts';
 
 /** What the command line says of the files. */
 export interface FileArgs {
   readonly file: readonly string[] | undefined;
-  readonly list?: string | undefined;
-  readonly policy?: string | undefined;
-  readonly format?: ListFormatName | undefined;
+  readonly list: string | undefined;
+  readonly policy: string | undefined;
+  readonly format: ListFormatName | undefined;
+}
+
+/** Adds the files and the options. */
+export function withFileOptions<A>(yargs: Argv<A>): Argv<A & FileArgs> {
+  return yargs
+    .positional('file', { type: 'string', array: true, describe: 'files; - is standard input' })
+    .option('list', { type: 'string', requiresArg: true, describe: 'the list that list files are about' })
+    .option('policy', {
+      type: 'string',
+      requiresArg: true,
+      describe: 'the policy that files of rule lines are about',
+      defaultDescription: 'default',
+    })
+    .option('format', {
+      choices: LIST_FORMATS.map(({ name }) => name),
+      requiresArg: true,
+      describe: 'what the files are, lists all of them; else the content of each tells',
+    });
 }
 
 /** What a list from standard input is called where nobody is told of it. */
@@ -30,7 +58,7 @@ export interface PushFile {
  * Reads the files and what documents name. To be only looked at, a list from standard input needs no name, and a file that is not there
  * is left out: the document is then told to lack it. Throws CliError `refused` and `usage`.
  */
-export function readPushFiles(args: FileArgs, purpose: 'push' | 'look'): readonly PushFile[] {
+export function readPushFiles(args: Partial<FileArgs>, purpose: 'push' | 'look'): readonly PushFile[] {
   const names = args.file ?? [];
   checkStdinOnce(names);
   const pushed: PushFile[] = [];

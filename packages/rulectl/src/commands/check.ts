@@ -9,7 +9,6 @@ import {
   FORMAT_LIMITS,
   type ImportedList,
   LIST_FORMATS,
-  type ListFormatName,
   type PushedFile,
   type ReadFile,
   type Reject,
@@ -21,7 +20,7 @@ import type { Argv } from 'yargs';
 import type { ControlArgs } from '../client.ts';
 import { ExitCode, usageError } from '../exit.ts';
 import { parseTime, placeOf, type RuleSetReject, readOffline } from '../offline.ts';
-import { type PushFile, readPushFiles } from '../push-files.ts';
+import { type FileArgs, type PushFile, readPushFiles, withFileOptions } from '../push-files.ts';
 import { checkPartNames } from '../release-options.ts';
 import {
   type FileSummary,
@@ -39,11 +38,7 @@ export const describe = 'check files, with or without a publisher';
 /** How many rejects of one file people are shown; programs get all of them. */
 const REJECTS_SHOWN = FORMAT_LIMITS.rejectsKept;
 
-export interface CheckArgs extends ControlArgs {
-  readonly file: readonly string[] | undefined;
-  readonly list: string | undefined;
-  readonly policy: string | undefined;
-  readonly format: ListFormatName | undefined;
+export interface CheckArgs extends FileArgs, ControlArgs {
   readonly live: boolean | undefined;
   readonly 'known-list': readonly string[] | undefined;
   readonly json: boolean | undefined;
@@ -52,12 +47,11 @@ export interface CheckArgs extends ControlArgs {
 }
 
 export function builder(yargs: Argv<{ readonly control: string }>): Argv<CheckArgs> {
-  return yargs
+  return withFileOptions(yargs)
     .usage(
       '$0 check FILE...\n\nReads lists in any format, rule lines and rule set documents as a push of all of them would, and says what it would refuse. FILE may be - for standard input. Without a publisher, every list that a rule uses must be in the files or be named by --known-list.\n\n' +
         `Formats of lists, told by their content: ${LIST_FORMATS.map(({ name }) => name).join(', ')}.`,
     )
-    .positional('file', { type: 'string', array: true, describe: 'files; - is standard input' })
     .option('live', {
       type: 'boolean',
       describe: 'ask the publisher what it would make of them now: push --dry-run',
@@ -67,18 +61,6 @@ export function builder(yargs: Argv<{ readonly control: string }>): Argv<CheckAr
       array: true,
       requiresArg: true,
       describe: 'a list that the publisher has; may be repeated',
-    })
-    .option('list', { type: 'string', requiresArg: true, describe: 'the list that list files are about' })
-    .option('policy', {
-      type: 'string',
-      requiresArg: true,
-      describe: 'the policy that files of rule lines are about',
-      defaultDescription: 'default',
-    })
-    .option('format', {
-      choices: LIST_FORMATS.map(({ name }) => name),
-      requiresArg: true,
-      describe: 'what the files are, lists all of them; else the content of each tells',
     })
     .option('json', {
       type: 'boolean',

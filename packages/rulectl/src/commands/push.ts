@@ -1,6 +1,5 @@
 /** `rulectl push`: sends files to the publisher and shows what became of them, up to each firewall. */
 
-import { LIST_FORMATS, type ListFormatName } from '@rulecast/formats';
 import {
   CHUNK_BYTES,
   type Connection,
@@ -14,7 +13,7 @@ import { confirmed, rehearse } from '../confirmation.ts';
 import { type ExitCode, usageError } from '../exit.ts';
 import { type PermitArgs, permitFieldsOf, withPermitOptions } from '../permits.ts';
 import { Progress } from '../progress.ts';
-import { type PushFile, readPushFiles } from '../push-files.ts';
+import { type FileArgs, type PushFile, readPushFiles, withFileOptions } from '../push-files.ts';
 import {
   awaitedOf,
   checkPartNames,
@@ -34,11 +33,7 @@ const DROP_ALL = 'drop-all';
 /** Beyond --timeout, which the publisher keeps itself: reading a million lines, resolving names, writing the store. */
 const PUBLISHER_GRACE_MS = 60_000;
 
-export interface PushArgs extends ReleaseArgs, PermitArgs, ControlArgs {
-  readonly file: readonly string[] | undefined;
-  readonly list: string | undefined;
-  readonly policy: string | undefined;
-  readonly format: ListFormatName | undefined;
+export interface PushArgs extends FileArgs, ReleaseArgs, PermitArgs, ControlArgs {
   readonly replace: boolean | undefined;
   readonly merge: boolean | undefined;
   readonly withdraw: boolean | undefined;
@@ -47,23 +42,10 @@ export interface PushArgs extends ReleaseArgs, PermitArgs, ControlArgs {
 }
 
 export function builder(yargs: Argv<{ readonly control: string }>): Argv<PushArgs> {
-  const own = yargs
+  const own = withFileOptions(yargs)
     .usage(
       '$0 push FILE...\n\nSends lists, rule lines and rule set documents, with the files that documents name, to the publisher. All of them become one release, or none does. A list has the name of its file; FILE may be - for standard input.',
     )
-    .positional('file', { type: 'string', array: true, describe: 'files; - is standard input' })
-    .option('list', { type: 'string', requiresArg: true, describe: 'the list that list files are about' })
-    .option('policy', {
-      type: 'string',
-      requiresArg: true,
-      describe: 'the policy that files of rule lines are about',
-      defaultDescription: 'default',
-    })
-    .option('format', {
-      choices: LIST_FORMATS.map(({ name }) => name),
-      requiresArg: true,
-      describe: 'what the files are, lists all of them; else the content of each tells',
-    })
     .option('replace', { type: 'boolean', describe: 'parts become what the files say (the default)' })
     .option('merge', { type: 'boolean', describe: 'add what the files say to the parts' })
     .option('withdraw', { type: 'boolean', describe: 'take what the files say out of the parts' })
