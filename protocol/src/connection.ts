@@ -1,10 +1,11 @@
 /**
  * Connections: messages in and out over any bounded byte stream, PROTOCOL.md "Connections". Reading and writing know nothing of each
- * other, so a peer that stops reading does not keep us from hearing it. No timers: how long to wait is the caller's business.
+ * other, so a peer that stops reading does not keep us from hearing it; what it leaves unread is bounded, and so is the time that
+ * a frame may take. How long to wait for a message is the caller's business.
  *
  * ```
- *   send ─▶ queue ─▶ encode ─▶ header, body ─▶ write … waitWritable …         (one message at a time)
- *   receive ◀─ decode ◀─ frame ◀─ FrameDecoder ◀─ read … waitReadable …       (one receive at a time)
+ *   send ─▶ encode ─▶ queue, of so many bytes ─▶ header, body ─▶ write … waitWritable …         (one message at a time)
+ *   receive ◀─ decode ◀─ frame, in so much time ◀─ FrameDecoder ◀─ read … waitReadable …        (one receive at a time)
  * ```
  */
 
@@ -12,7 +13,15 @@ import { createHash } from 'node:crypto';
 import { ErrorCode, ProtocolError } from './error.ts';
 import { boundText } from './field.ts';
 import { FrameDecoder, FrameEncoder } from './frame.ts';
-import { CHUNK_BYTES, FRAME_BODY_MAX_BYTES, FRAME_HEADER_BYTES, READ_BYTES } from './limits.ts';
+import {
+  CHUNK_BYTES,
+  FRAME_BODY_MAX_BYTES,
+  FRAME_HEADER_BYTES,
+  FRAME_TIMEOUT_MS,
+  READ_BYTES,
+  SEND_QUEUE_MAX_BYTES,
+  SENT_MESSAGE_COST_BYTES,
+} from './limits.ts';
 import { decodeMessage, encodeMessage, type Message } from './message.ts';
 
 /** What a connection needs of a channel; the channels of @rulecast/vchan fit. */
@@ -55,23 +64,33 @@ export interface SendBytesOptions {
   readonly stopped?: (() => boolean) | undefined;
 }
 
+export interface ConnectionOptions {
+  /** Calls `work` once after a delay; returns what takes that back. Default: timers that keep no process alive. */
+  readonly after?: (delayMs: number, work: () => void) => () => void;
+}
+
 /** Below this, header and body are written together: one call of the channel costs more than copying so few bytes. */
 const JOIN_BYTES = 8192;
 
 export class Connection {
   private readonly stream: ByteStream;
+  private readonly after: NonNullable<ConnectionOptions['after']>;
   private readonly encoder = new FrameEncoder();
   private readonly decoder = new FrameDecoder();
   private sending: Promise<void> = Promise.resolve(); // settles when everything queued so far is written or failed
   private queued = 0; // messages in the queue, the one being written included
+  private queuedBytes = 0; // what they cost
   private receiving = false;
   private closed = false;
+  private fault: ProtocolError | undefined; // why it was closed here, where that is the peer's doing
+  private cancelFrameTimer: (() => void) | undefined; // of a frame that has begun
   private sent = 0;
   private received = 0;
 
   /** The stream is the connection's from here on. */
-  constructor(stream: ByteStream) {
+  constructor(stream: ByteStream, options: ConnectionOptions = {}) {
     this.stream = stream;
+    this.after = options.after ?? systemAfter;
   }
 
   /** Bytes that the stream accepted, frame headers included. */
@@ -91,18 +110,26 @@ export class Connection {
 
   /**
    * Sends a message after those before it; resolves when the stream accepted all its bytes, which are the caller's again then.
-   * Rejects with ProtocolError `disconnected` or `sequence-exhausted`; with TypeError or RangeError, sending nothing, if the
-   * message itself is wrong.
+   * Rejects with ProtocolError `disconnected` or `sequence-exhausted`; with `not-reading`, ending the connection, where more waits
+   * for the peer than the queue may hold; with TypeError or RangeError, sending nothing, if the message itself is wrong.
    */
   async send(message: Message, transaction = 0): Promise<void> {
     const { type, body } = encodeMessage(message);
+    if (this.closed) throw disconnected();
+    const cost = body.length + SENT_MESSAGE_COST_BYTES;
+    if (this.queuedBytes + cost > SEND_QUEUE_MAX_BYTES) {
+      const text = `the peer reads too little: ${this.queued} messages wait for it`;
+      throw this.giveUp(new ProtocolError(ErrorCode.notReading, text));
+    }
     this.queued += 1;
+    this.queuedBytes += cost;
     const turn = this.sending.then(() => this.write(type, transaction, body));
     this.sending = turn.catch(() => undefined); // each caller hears of its own failure
     try {
       await turn;
     } finally {
       this.queued -= 1;
+      this.queuedBytes -= cost;
     }
   }
 
@@ -128,8 +155,9 @@ export class Connection {
   }
 
   /**
-   * The next message; undefined when the peer ended between two frames, or after `close`. On a frame or message that is wrong it
-   * tells the peer by BYE if there is room, closes, and rejects with the ProtocolError. One call at a time.
+   * The next message; undefined when the peer ended between two frames, or after `close`. On a frame or message that is wrong, or
+   * too long under way (`timeout`), it tells the peer by BYE if there is room, closes, and rejects with the ProtocolError; with
+   * `not-reading` where sending has ended the connection. One call at a time.
    */
   async receive(): Promise<Received | undefined> {
     if (this.receiving) throw new Error('two receives at once');
@@ -142,6 +170,7 @@ export class Connection {
       throw error;
     } finally {
       this.receiving = false;
+      this.stopFrameTimer();
     }
   }
 
@@ -160,8 +189,16 @@ export class Connection {
     this.stream.close();
   }
 
+  /** Ends a connection that its peer uses up. */
+  private giveUp(fault: ProtocolError): ProtocolError {
+    this.fault ??= fault;
+    this.bye(fault.code, fault.message);
+    return fault;
+  }
+
   private async next(): Promise<Received | undefined> {
     for (;;) {
+      if (this.fault !== undefined) throw this.fault;
       if (this.closed) return undefined;
       const frame = this.decoder.next();
       if (frame !== undefined) {
@@ -174,8 +211,24 @@ export class Connection {
       } else if (this.stream.state === 'disconnected') {
         this.decoder.end();
         return undefined;
-      } else await this.stream.waitReadable();
+      } else {
+        if (this.decoder.partial) this.startFrameTimer();
+        await this.stream.waitReadable();
+      }
     }
+  }
+
+  /** Runs from the first wait within a frame to its end, however often a few bytes come, and only while somebody receives. */
+  private startFrameTimer(): void {
+    this.cancelFrameTimer ??= this.after(FRAME_TIMEOUT_MS, () => {
+      const text = `a frame was not whole within ${FRAME_TIMEOUT_MS / 1000} s`;
+      this.giveUp(new ProtocolError(ErrorCode.timeout, text));
+    });
+  }
+
+  private stopFrameTimer(): void {
+    this.cancelFrameTimer?.();
+    this.cancelFrameTimer = undefined;
   }
 
   private async write(type: number, transaction: number, body: Uint8Array): Promise<void> {
@@ -211,6 +264,11 @@ export class Connection {
       // The peer went, or the sequence is used up: BYE is a courtesy, and the connection closes either way.
     }
   }
+}
+
+function systemAfter(delayMs: number, work: () => void): () => void {
+  const timer = setTimeout(work, delayMs).unref();
+  return () => clearTimeout(timer);
 }
 
 function disconnected(cause?: unknown): ProtocolError {

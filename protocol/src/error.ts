@@ -26,6 +26,7 @@ export const ErrorCode = {
   nameInUse: 'name-in-use',
   tooManyConnections: 'too-many-connections',
   timeout: 'timeout',
+  notReading: 'not-reading',
   disconnected: 'disconnected',
   shuttingDown: 'shutting-down',
   // Transfers: the transfer is given up, the session goes on.

@@ -96,6 +96,15 @@ export const APPLY_TIMEOUT_MS = 60_000;
 export const ANSWER_TIMEOUT_MS = 5_000;
 /** A transfer that accepts no byte for so long is given up; the channel itself is alive, since PINGs are checked too. */
 export const STALL_TIMEOUT_MS = 60_000;
+/** From the first byte of a frame to its last, while it is waited for: 64 KiB at 4 kB/s, which no channel here is so slow as to need. */
+export const FRAME_TIMEOUT_MS = 15_000;
+/**
+ * What waits in one connection for a peer that does not read, as bodies and what each message costs beside its own: three frames of the largest
+ * size, or 180 PONGs. Whoever has more to say waits for `send`.
+ */
+export const SEND_QUEUE_MAX_BYTES = 256 * 1024;
+/** A message in the queue: header, promises and closures. 1,400 bytes of resident memory were measured for a PONG. */
+export const SENT_MESSAGE_COST_BYTES = 1400;
 /** CHUNK bodies are as large as a frame may be: the header and the checksum call are paid least often. */
 export const CHUNK_BYTES = 65_512;
 /** One read of a channel: a whole frame of the largest size, since channels copy per read. */

@@ -2,6 +2,12 @@ import { createHash } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import { Connection, type Received } from '../src/connection.ts';
 import { FrameEncoder } from '../src/frame.ts';
+import {
+  FRAME_HEADER_BYTES,
+  FRAME_TIMEOUT_MS,
+  SEND_QUEUE_MAX_BYTES,
+  SENT_MESSAGE_COST_BYTES,
+} from '../src/limits.ts';
 import { encodeMessage, type Message, MessageType } from '../src/message.ts';
 import { duplex } from './duplex.ts';
 
@@ -204,5 +210,90 @@ describe('Connection', () => {
     await expect(left.receive()).rejects.toThrow('two receives');
     left.close();
     expect(await first).toBeUndefined();
+  });
+});
+
+/** Timers that end when a test says so. */
+class Timers {
+  readonly pending = new Map<() => void, number>();
+  readonly after = (delayMs: number, work: () => void): (() => void) => {
+    this.pending.set(work, delayMs);
+    return () => this.pending.delete(work);
+  };
+
+  end(): void {
+    for (const work of [...this.pending.keys()]) work();
+  }
+}
+
+/** Lets everything that can go on without time go on. */
+async function settled(): Promise<void> {
+  await new Promise((resolve) => setImmediate(resolve));
+}
+
+describe('A peer that does not read', () => {
+  it('is owed no more than the queue may hold: one message more ends the connection, at both calls', async () => {
+    const [left] = duplex(FRAME_HEADER_BYTES).map((end) => new Connection(end)) as [Connection];
+    const received = left.receive();
+    const fits = Math.floor(SEND_QUEUE_MAX_BYTES / (SENT_MESSAGE_COST_BYTES + 1));
+    const sends = Array.from({ length: fits }, () => left.send({ kind: 'ping' }));
+    await settled();
+    expect(left.sendPending).toBe(true);
+    await expect(left.send({ kind: 'ping' })).rejects.toMatchObject({ code: 'not-reading' });
+    await expect(received).rejects.toMatchObject({ code: 'not-reading' });
+    const ends = await Promise.allSettled(sends);
+    expect(ends.at(-1)).toMatchObject({ status: 'rejected', reason: { code: 'disconnected' } });
+    await expect(left.send({ kind: 'ping' })).rejects.toMatchObject({ code: 'disconnected' });
+  });
+
+  it('that reads in time is served for ever', async () => {
+    const [left, right] = duplex(FRAME_HEADER_BYTES).map((end) => new Connection(end)) as [
+      Connection,
+      Connection,
+    ];
+    for (let i = 0; i < 500; i++) {
+      void left.send({ kind: 'ping' });
+      expect((await right.receive())?.message).toEqual({ kind: 'ping' });
+    }
+    expect(left.sendPending).toBe(false);
+  });
+});
+
+describe('A frame', () => {
+  const frame = new FrameEncoder().frame(MessageType.prove, 0, encodeMessage(PROVE).body);
+
+  it('that is not whole in time ends the connection with BYE, though bytes of it come', async () => {
+    const timers = new Timers();
+    const [end, far] = duplex(4096);
+    const connection = new Connection(end, { after: timers.after });
+    const received = connection.receive();
+    await settled();
+    expect([...timers.pending.values()]).toEqual([]); // nothing has begun
+    for (const byte of frame.subarray(0, 10)) {
+      far.write(Uint8Array.of(byte));
+      await settled();
+    }
+    expect([...timers.pending.values()]).toEqual([FRAME_TIMEOUT_MS]);
+    timers.end();
+    await expect(received).rejects.toMatchObject({ code: 'timeout' });
+    const told = await new Connection(far).receive();
+    expect(told?.message).toMatchObject({ kind: 'bye', code: 'timeout' });
+  });
+
+  it('that is whole in time ends its timer, and the next one has its own', async () => {
+    const timers = new Timers();
+    const [end, far] = duplex(4096);
+    const connection = new Connection(end, { after: timers.after });
+    const encoder = new FrameEncoder();
+    for (let i = 0; i < 3; i++) {
+      const received = connection.receive();
+      const next = encoder.frame(MessageType.prove, 0, encodeMessage(PROVE).body);
+      far.write(next.subarray(0, 3));
+      await settled();
+      expect(timers.pending.size).toBe(1);
+      far.write(next.subarray(3));
+      expect((await received)?.message).toEqual(PROVE);
+      expect(timers.pending.size).toBe(0);
+    }
   });
 });
