@@ -1,6 +1,6 @@
 /**
  * Ethernet frames of IPv4 and IPv6 packets, byte by byte, so that tests can send what no socket would: fragments, chains of extension
- * headers, any protocol. Layouts: RFC 791, RFC 8200, RFC 768, RFC 9293, RFC 792, RFC 4443.
+ * headers, any protocol. Layouts: RFC 791, RFC 8200, RFC 768, RFC 9293, RFC 792, RFC 4443, RFC 9260.
  */
 
 import { IpProtocol } from '@rulecast/rules';
@@ -12,6 +12,9 @@ const ETHERTYPE = /** @type {const} */ ({ 4: 0x0800, 6: 0x86dd });
 const ETHERNET_BYTES = 14;
 const HOP_LIMIT = 64;
 const TCP_SYN = 0x02;
+const SCTP = 132;
+const SCTP_INIT = 1;
+const CRC32C = 0x82f63b78; // the polynomial, its bits reversed
 const ROUTING_HEADER = 43;
 const FRAGMENT_HEADER = 44;
 const MORE_FRAGMENTS = 0x2000;
@@ -28,7 +31,7 @@ const MORE_FRAGMENTS = 0x2000;
  */
 
 /**
- * What a packet carries: a TCP segment, a UDP datagram, an ICMP message, or the mark alone.
+ * What a packet carries: a TCP segment, a UDP datagram, an ICMP message, the first chunk of an SCTP association, or the mark alone.
  * @typedef {object} Segment
  * @property {number} mark 32 bits, to know the packet again.
  * @property {number} [srcPort]
@@ -56,6 +59,7 @@ export function segment(src, dst, proto, { dataBytes = MARK_BYTES, ...content })
       proto === IpProtocol.icmp ? new Uint8Array(0) : pseudoHeader(src, dst, proto, bytes.length);
     bytes.writeUInt16BE(checksum(pseudo, bytes) || 0xffff, header.checksumAt);
   }
+  if (proto === SCTP) bytes.writeUInt32LE(crc32c(bytes), 8);
   return bytes;
 }
 
@@ -93,9 +97,32 @@ function transportHeader(
       bytes.writeUInt32BE(mark, 4); // identifier and sequence number of an echo
       return { bytes, checksumAt: 2 };
     }
+    case SCTP: {
+      const bytes = Buffer.alloc(12 + 20 + 4); // header, chunk, and a parameter that holds the data
+      bytes.writeUInt16BE(srcPort, 0);
+      bytes.writeUInt16BE(dstPort, 2);
+      bytes[12] = SCTP_INIT;
+      bytes.writeUInt16BE(bytes.length - 12 + dataBytes, 14);
+      bytes.writeUInt32BE(mark, 16); // initiate tag
+      bytes.writeUInt32BE(0xffff, 20); // window
+      bytes.writeUInt32BE(0x00010001, 24); // one stream each way
+      bytes.writeUInt16BE(0x8000, 32); // a parameter to be skipped
+      bytes.writeUInt16BE(4 + dataBytes, 34);
+      return { bytes, checksumAt: undefined };
+    }
     default:
       return { bytes: Buffer.alloc(0), checksumAt: undefined };
   }
+}
+
+/** The checksum of SCTP, of a packet whose own is zero. @param {Uint8Array} bytes */
+function crc32c(bytes) {
+  let crc = 0xffffffff;
+  for (const byte of bytes) {
+    crc ^= byte;
+    for (let bit = 0; bit < 8; bit++) crc = (crc >>> 1) ^ ((crc & 1) === 0 ? 0 : CRC32C);
+  }
+  return ~crc >>> 0;
 }
 
 /**

@@ -78,10 +78,9 @@ export function randomFirewall(seed: number, maxRules: number, packets: number, 
   while (journeys.length < packets) {
     const journey = randomJourney(random, addresses);
     if (journey === undefined) continue;
-    // Without ports, or an identifier, all packets between two hosts are one flow: what goes back would be its reply.
-    const { src, dst, proto, port, icmpType } = journey.packet;
-    const isOneFlow = port === undefined && icmpType === undefined;
-    if (isOneFlow && flows.has(flowKey(dst, src, proto))) continue;
+    // Without ports all packets between two hosts are one flow: what goes back would be its reply.
+    const { src, dst, proto, port } = journey.packet;
+    if (port === undefined && flows.has(flowKey(dst, src, proto))) continue;
     flows.add(flowKey(src, dst, proto));
     journeys.push(journey);
   }

@@ -4,7 +4,7 @@ import type { NftSink } from '@rulecast/nftables';
 import {
   DEFAULT_POLICY,
   emptyPolicy,
-  evaluate,
+  evaluateFlow,
   IpProtocol,
   type Policy,
   parsePrefix,
@@ -77,7 +77,8 @@ describe.skipIf(enforcementGap() !== undefined)('packets in disguise', () => {
     );
     const through = await passed(open(), journeys);
     const wrong = journeys.filter(
-      ({ packet }, index) => through[index] !== (evaluate(ruleSet, ENVIRONMENT, packet).action !== 'drop'),
+      ({ packet }, index) =>
+        through[index] !== (evaluateFlow(ruleSet, ENVIRONMENT, packet).action !== 'drop'),
     );
     expect(wrong.map(journeyText)).toEqual([]);
     expect(new Set(through).size).toBe(2);

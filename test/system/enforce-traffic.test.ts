@@ -32,7 +32,7 @@ afterEach(async () => {
 
 describe.skipIf(enforcementGap() !== undefined)('traffic through an enforcing firewall', () => {
   it('cuts an established download within a second of the push, and leaves an allowed one alone', async () => {
-    const { scene, router, a, world } = await start();
+    const { scene, a, world } = await start();
     world.run(['ip', 'addr', 'add', '203.0.113.1/32', 'dev', 'eth0']);
     world.run(['ip', 'addr', 'add', '203.0.113.2/32', 'dev', 'eth0']);
     world.run(['ip', 'addr', 'add', '2001:db8:1::1/128', 'dev', 'eth0']);
@@ -44,7 +44,6 @@ describe.skipIf(enforcementGap() !== undefined)('traffic through an enforcing fi
     const forbidden = await Download.start(a, '203.0.113.1', PORT);
     const forbidden6 = await Download.start(a, '2001:db8:1::1', PORT);
     const allowed = await Download.start(a, '203.0.113.2', PORT);
-    expect(flowsTo(router, '203.0.113.1')).toBe(1);
 
     const pushedMs = monotonicMs();
     await scene.control.push({ list: 'blocked', text: '203.0.113.1\n2001:db8:1::1\n' });
@@ -52,11 +51,8 @@ describe.skipIf(enforcementGap() !== undefined)('traffic through an enforcing fi
     console.log(`cut ${(forbidden.lastMs - pushedMs).toFixed(0)} ms after the push began`);
     expect(forbidden.lastMs - pushedMs).toBeLessThan(CUT_WITHIN_MS);
     expect(forbidden6.lastMs - pushedMs).toBeLessThan(CUT_WITHIN_MS);
-    expect(flowsTo(router, '203.0.113.1')).toBe(0);
-    expect(flowsTo(router, '2001:db8:1::1')).toBe(0);
     expect(allowed.wrong).toEqual([]);
     expect(allowed.longestGapMs(pushedMs)).toBeLessThan(CUT_WITHIN_MS / 2);
-    expect(flowsTo(router, '203.0.113.2')).toBe(1);
   });
 
   it(`judges no packet by a mix of two of ${RELEASES} releases`, async () => {
@@ -159,7 +155,7 @@ async function start(options: NetworkOptions = {}, args: readonly string[] = [])
   await scene.publisher();
   await startEnforcer(scene, network, args);
   const { a, b, world } = network.links;
-  return { scene, router: network.router, a: a.namespace, b: b.namespace, world: world.namespace };
+  return { scene, a: a.namespace, b: b.namespace, world: world.namespace };
 }
 
 /**
@@ -203,11 +199,4 @@ function journeyTo(dst: string, proto: number, port: number, src = '10.137.0.5')
     icmpType: undefined,
   } as const;
   return { from: 'a', to: 'world', packet };
-}
-
-/** How many flows to an address the router follows. */
-function flowsTo(router: Network['router'], dst: string): number {
-  const family = dst.includes(':') ? 'ipv6' : 'ipv4';
-  const listed = router.run(['conntrack', '-L', '-f', family, '-p', 'tcp', '--orig-dst', dst]);
-  return listed.split('\n').filter((line) => line.includes('dport=')).length;
 }

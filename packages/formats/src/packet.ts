@@ -45,7 +45,7 @@ export type PacketFault = (typeof PacketFault)[keyof typeof PacketFault];
 export const PACKET_TEXT_HELP = `PACKET is [SRC >] DST [PROTO[/PORT]]: "10.137.0.5 > 192.0.2.7 tcp/443", "192.0.2.7 udp/53",
 "10.137.0.5 > 2001:db8::1 icmp/128". PROTO is tcp, udp, icmp, icmpv6, gre, sctp, esp, ah or a number; PORT is the
 destination port, or the type for icmp and icmpv6. Without PROTO the packet is tcp to port 443; with PROTO and
-without PORT it is a packet whose port cannot be read, such as a later fragment.`;
+without PORT it is a packet whose port cannot be read, such as one with a cut header.`;
 
 /** What an address alone stands for: the connection that people mean when they ask whether an address is blocked. */
 const BARE_ADDRESS_PORT = 443;

@@ -2,22 +2,19 @@
 
 import { once } from 'node:events';
 import { serveApplier } from './applier.ts';
-import { DOWNSTREAM_GROUP, GROUP_MAX } from './limits.ts';
 import { supervise } from './supervisor.ts';
 
-const USAGE = `rulecast-applier [--nft PATH] [--conntrack PATH] [--ip PATH] [--group N]
+const USAGE = `rulecast-applier [--nft PATH] [--conntrack PATH] [--supervise]
 
 Loads what rulecast-subscriber --enforce decides into nftables. Needs CAP_NET_ADMIN and nothing else. It is started by
 rulecast-subscriber; its standard input and output carry a private protocol.
 
   --nft PATH        the nft program (default: nft)
   --conntrack PATH  the conntrack program (default: conntrack)
-  --ip PATH         the ip program (default: ip)
   --supervise       run another applier and start it again whenever it dies
-  --group N         link group of the interfaces of downstream qubes (default: ${DOWNSTREAM_GROUP})
 `;
 
-const KEYS = ['--nft', '--conntrack', '--ip', '--group'];
+const KEYS = ['--nft', '--conntrack'];
 const EXIT_USAGE = 64;
 
 const argv = process.argv.slice(2);
@@ -33,8 +30,6 @@ if (argv.includes('--supervise')) {
   const serving = {
     nft: options['nft'] ?? 'nft',
     conntrack: options['conntrack'] ?? 'conntrack',
-    ip: options['ip'] ?? 'ip',
-    downstreamGroup: Number(options['group'] ?? DOWNSTREAM_GROUP),
   };
   await serveApplier(process.stdin as AsyncIterable<Buffer>, write, serving);
 }
@@ -55,14 +50,9 @@ function readOptions(args: readonly string[]): Readonly<Record<string, string>> 
     if (!KEYS.includes(key)) refuse(`${key} is no option`);
     if (value === undefined || value === '') refuse(`${key} needs a value`);
     if (read[name] !== undefined) refuse(`${key} is given twice: give it once`);
-    if (key === '--group' && !isGroup(value)) refuse(`--group ${value}: write a number up to ${GROUP_MAX}`);
     read[name] = value;
   }
   return read;
-}
-
-function isGroup(text: string): boolean {
-  return /^\d{1,10}$/.test(text) && Number(text) <= GROUP_MAX;
 }
 
 function refuse(message: string): never {

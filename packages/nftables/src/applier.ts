@@ -1,11 +1,11 @@
 /**
- * The applier: the only process with CAP_NET_ADMIN. It takes requests on standard input, checks each wholly, and runs `nft`,
- * `conntrack` and `ip`. It opens no socket and parses no rule; what it knows of the rest is in message.ts.
+ * The applier: the only process with CAP_NET_ADMIN. It takes requests on standard input, checks each wholly, and runs `nft` and
+ * `conntrack`. It opens no socket and parses no rule; what it knows of the rest is in message.ts.
  */
 
 import { checkRequest, RequestError } from './change-check.ts';
 import { CommandError } from './command.ts';
-import { cutFlows, readFlows } from './flows.ts';
+import { readMarks } from './flows.ts';
 import { lookAtKernel, readCounters } from './kernel.ts';
 import { ERROR_TEXT_MAX_BYTES } from './limits.ts';
 import { FrameSplitter, type FromApplier, frameOf, parseFrame, type Reply, type Request } from './message.ts';
@@ -15,8 +15,6 @@ import { Standby } from './standby.ts';
 export interface ApplierOptions {
   readonly nft: string;
   readonly conntrack: string;
-  readonly ip: string;
-  readonly downstreamGroup: number;
 }
 
 /** Serves requests, one after the other, until the input ends. */
@@ -73,7 +71,7 @@ class Applier {
   }
 
   private async serve(request: Request, body: Uint8Array): Promise<Answer> {
-    const { nft, downstreamGroup } = this.options;
+    const { nft } = this.options;
     switch (request.kind) {
       case 'apply':
         return this.apply(request, body);
@@ -83,11 +81,8 @@ class Applier {
       }
       case 'counters':
         return { reply: { kind: 'counters', counters: await readCounters(nft) } };
-      case 'flows':
-        return { reply: { kind: 'flows', ...(await readFlows(this.options, downstreamGroup)) } };
-      case 'cut':
-        await cutFlows(this.options, request.matches);
-        return { reply: { kind: 'cut' } };
+      case 'marks':
+        return { reply: { kind: 'marks', marks: await readMarks(this.options.conntrack) } };
     }
   }
 

@@ -4,8 +4,8 @@
  */
 
 import type { Change, Elements, Tag } from './change.ts';
-import { CUTS_MAX, ELEMENTS_MAX, FLOW_MARK_MAX, NO_FLOW_MARK, RULES_MAX } from './limits.ts';
-import type { FlowMatch, Request } from './message.ts';
+import { ELEMENTS_MAX, FLOW_MARK_MAX, NO_FLOW_MARK, RULES_MAX } from './limits.ts';
+import type { Request } from './message.ts';
 import {
   isCounterName,
   type PlanRemote,
@@ -33,10 +33,8 @@ export function checkRequest(value: unknown, body: Uint8Array): Request {
         maps: list(fields['maps'], RULES_MAX, 'maps').map((each) => named(each, isMapName, 'map')),
       };
     case 'counters':
-    case 'flows':
+    case 'marks':
       return { kind: fields['kind'] };
-    case 'cut':
-      return { kind: 'cut', matches: list(fields['matches'], CUTS_MAX, 'matches').map(flowMatch) };
     default:
       throw new RequestError('no request of that kind');
   }
@@ -144,7 +142,6 @@ function step(value: unknown, hexDigits: number): Step {
       return { kind: 'dispatch', map: named(fields['map'], isMapName, 'map') };
     case 'goto':
     case 'jump':
-    case 'readable':
       return { kind: fields['kind'], chain: named(fields['chain'], isChainName, 'chain') };
     default:
       throw new RequestError('no step of that kind');
@@ -184,19 +181,6 @@ function mapKey(value: unknown): Change['keys'][number] {
   const map = named(fields['map'], isMapName, 'map');
   const chain = named(fields['chain'], isChainName, 'chain');
   return { map, address: address(fields['address'], parseMapName(map)?.family === 6 ? 32 : 8), chain };
-}
-
-function flowMatch(value: unknown): FlowMatch {
-  const fields = record(value, 'a match');
-  const hexDigits = typeof fields['src'] === 'string' && fields['src'].length === 32 ? 32 : 8;
-  const src = address(fields['src'], hexDigits);
-  if (fields['dst'] === undefined) return { src };
-  const dst = address(fields['dst'], hexDigits);
-  if (fields['exact'] === undefined) return { src, dst };
-  const exact = record(fields['exact'], 'exact');
-  const number = (key: string, most: number): number => integer(exact[key], 0, most, key);
-  const ports = { srcPort: number('srcPort', 65_535), dstPort: number('dstPort', 65_535) };
-  return { src, dst, exact: { protocol: number('protocol', 255), ...ports } };
 }
 
 function tag(value: unknown): Tag {

@@ -1,4 +1,4 @@
-/** Runs the few programs that the applier needs: nft, conntrack, ip. Never through a shell, and with nothing of our environment. */
+/** Runs the few programs that the applier needs: nft and conntrack. Never through a shell, and with nothing of our environment. */
 
 import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
 import { once } from 'node:events';

@@ -4,58 +4,45 @@
  * judged by each release anew, and dies with the release that forbids it.
  */
 
-import { FLOW_MARK_MAX, NO_FLOW_MARK } from './limits.ts';
+import { FLOW_MARK_MAX, FLOW_MARKS_FREE_MIN, NO_FLOW_MARK } from './limits.ts';
 
 export class FlowMarks {
   /** Values that flows may have or get; undefined: nobody looked yet. */
   private held: Set<number> | undefined;
-  /** Those of them that flows may have got since the last look began. */
-  private recent = new Set<number>();
-  private current = NO_FLOW_MARK;
-  /** Given for a release that is not in force yet. */
-  private pending = NO_FLOW_MARK;
+  /** Those of them that the kernel may be giving now: of the release in force, and of what was to follow it. */
+  private given = new Set<number>();
   private last = NO_FLOW_MARK;
 
-  /** A value for a release that may follow; none if it is not known which are free, or if none is. The one before, if not taken, is void. */
+  /** A value for a release that may follow; none if it is not known which are free, or if none is. */
   next(): number {
-    this.pending = this.free();
-    if (this.pending === NO_FLOW_MARK) return NO_FLOW_MARK;
-    this.last = this.pending;
-    this.note(this.pending);
-    return this.pending;
-  }
-
-  private free(): number {
     for (let step = 0; this.held !== undefined && step < FLOW_MARK_MAX; step++) {
       const value = 1 + ((this.last + step) % FLOW_MARK_MAX);
-      if (!this.held.has(value)) return value;
+      if (this.held.has(value)) continue;
+      this.last = value;
+      this.held.add(value);
+      this.given.add(value);
+      return value;
     }
     return NO_FLOW_MARK;
   }
 
-  /** Flows may get this value from now on, until another one is taken. */
+  /** The release with this value is in force, and those before it no more. */
   take(value: number): void {
-    this.current = value;
-    this.pending = NO_FLOW_MARK;
-    this.note(value);
+    this.given = new Set([value, this.last]);
   }
 
-  private note(value: number): void {
-    this.held?.add(value);
-    this.recent.add(value);
+  /** Nobody looked yet. */
+  get unknown(): boolean {
+    return this.held === undefined;
   }
 
-  get known(): boolean {
-    return this.held !== undefined;
+  /** So few are free that it is time to look which flows have ended. */
+  get scarce(): boolean {
+    return this.held !== undefined && FLOW_MARK_MAX - this.held.size < FLOW_MARKS_FREE_MIN;
   }
 
-  /** To be called before all flows are looked at; one look at a time. */
-  look(): void {
-    this.recent = new Set([this.current, this.pending]);
-  }
-
-  /** Takes the values that the look found. */
+  /** Takes the values that a look at all flows found; none may have been taken meanwhile. */
   looked(found: Iterable<number>): void {
-    this.held = new Set([...found, ...this.recent]);
+    this.held = new Set([...found, ...this.given]);
   }
 }

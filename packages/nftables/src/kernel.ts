@@ -5,7 +5,7 @@ import { CommandError, runCommand } from './command.ts';
 import { ERROR_TEXT_MAX_BYTES, HOOK_PRIORITY, TABLE } from './limits.ts';
 import type { KernelState } from './message.ts';
 import { DENIED_COUNTER, isCounterName, mapName, parseMapName, parseSetName } from './plan.ts';
-import { BASE_CHAIN, DENY_CHAIN, NEXT_CHAIN, parseTagChain } from './script.ts';
+import { BASE_CHAIN, DENY_CHAIN, FLOWLESS_CHAIN, KNOWN_CHAIN, NEXT_CHAIN, parseTagChain } from './script.ts';
 
 /** Looks at the table, at the elements of some of its sets, which are the body, and of some of its maps. Rejects with CommandError. */
 export async function lookAtKernel(
@@ -64,7 +64,7 @@ export async function readCounters(nft: string): Promise<Record<string, readonly
   return counters;
 }
 
-const FRAME_CHAINS: readonly string[] = [DENY_CHAIN, NEXT_CHAIN, BASE_CHAIN];
+const FRAME_CHAINS: readonly string[] = [DENY_CHAIN, KNOWN_CHAIN, FLOWLESS_CHAIN, NEXT_CHAIN, BASE_CHAIN];
 /** The base chain as `nft list` prints its first lines. */
 const HOOK = `\tchain ${BASE_CHAIN} {\n\t\ttype filter hook forward priority filter - ${-HOOK_PRIORITY}; policy accept;\n`;
 

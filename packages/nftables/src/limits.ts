@@ -17,8 +17,10 @@ export const HOOK_PRIORITY = -10;
 export const FLOW_MARK_UNIT = 0x01000000;
 export const FLOW_MARK_MAX = 255;
 export const NO_FLOW_MARK = 0;
+/** With fewer values left, all flows are looked at for those that are free again: as many releases may come until that is done. */
+export const FLOW_MARKS_FREE_MIN = 64;
 /** Changes whenever the same plan is rendered otherwise: then what a former version left in the kernel is loaded anew. */
-export const RENDERING = 3;
+export const RENDERING = 4;
 
 /** Up to so many members are a set that no release changes: another one takes its place, which costs 20 ms at worst. */
 export const SMALL_MEMBERS_MAX = 2048;
@@ -45,11 +47,6 @@ export const HEADER_MAX_BYTES = 134_217_728;
 export const BODY_MAX_BYTES = 671_088_640;
 /** Most bytes of what `nft` says about an error that are passed on. */
 export const ERROR_TEXT_MAX_BYTES = 512;
-/** Most flows that one look at the connection table brings. */
-export const FLOWS_MAX = 1_048_576;
-/** Most deletions of flows that one request asks for; and how many the sink asks for at once, so that a release waits for few. */
-export const CUTS_MAX = 4096;
-export const CUTS_AT_ONCE = 16;
 /** The kernel lists a hash set in quadratic time: larger ones are not listed, but probed with so many elements. */
 export const LISTED_ELEMENTS_MAX = 32_768;
 export const PROBED_ELEMENTS = 256;

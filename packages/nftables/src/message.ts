@@ -9,37 +9,12 @@
 import type { Change, Tag } from './change.ts';
 import { BODY_MAX_BYTES, HEADER_MAX_BYTES } from './limits.ts';
 
-/** An IP flow as the connection table has it. Addresses are 8 or 32 hex digits. */
-export interface Flow {
-  readonly protocol: number;
-  /** The original direction, as its sender wrote it. */
-  readonly src: string;
-  readonly dst: string;
-  /** Ports of tcp and udp; for ICMP identifier, and type and code as one number. */
-  readonly srcPort: number;
-  readonly dstPort: number;
-  /** Where it goes after DNAT: what the forward hook sees. */
-  readonly seenDst: string;
-  readonly seenPort: number;
-  readonly fromQube: boolean;
-  readonly toQube: boolean;
-}
-
-/** Which flows to delete: of a sender, perhaps to one receiver, perhaps only one. */
-export interface FlowMatch {
-  readonly src: string;
-  readonly dst?: string;
-  /** Only with `dst`; numbers as in a flow. */
-  readonly exact?: { readonly protocol: number; readonly srcPort: number; readonly dstPort: number };
-}
-
 export type Request =
   | { readonly kind: 'apply'; readonly change: Change }
   /** What the kernel holds; of the sets that are named, the elements too, in the body; maps that are named are compared with their names. */
   | { readonly kind: 'look'; readonly sets: readonly string[]; readonly maps: readonly string[] }
   | { readonly kind: 'counters' }
-  | { readonly kind: 'flows' }
-  | { readonly kind: 'cut'; readonly matches: readonly FlowMatch[] };
+  | { readonly kind: 'marks' };
 
 /** What the table holds. */
 export interface KernelState {
@@ -72,9 +47,8 @@ export type Reply =
   | { readonly kind: 'applied'; readonly run: NftRun }
   | { readonly kind: 'state'; readonly state: KernelState }
   | { readonly kind: 'counters'; readonly counters: Readonly<Record<string, readonly [number, number]>> }
-  /** `marks`: the marks that flows have, as in a tag; also of flows that are not listed. */
-  | { readonly kind: 'flows'; readonly flows: readonly Flow[]; readonly marks: readonly number[] }
-  | { readonly kind: 'cut' }
+  /** Those that flows have, as in a tag. */
+  | { readonly kind: 'marks'; readonly marks: readonly number[] }
   /** The request was refused or failed; what was in force still is. */
   | { readonly kind: 'failed'; readonly text: string };
 

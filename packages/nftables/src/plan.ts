@@ -1,13 +1,14 @@
 /**
  * Plans: what the kernel is to hold, as typed data. A plan is made of a rule set and an environment (planner.ts), compared with
- * the one before it (change.ts), and judges packets as the kernel does (judge.ts).
+ * the one before it (change.ts).
  *
- *   forward ─ from a qube ─▶ egress4 ─ longest source prefix ─▶ e4_KEY ─▶ e4_KEY_r: rules, first match, default
- *      │                     (egress6)                              │ port or type unreadable: the same rules, where they
- *      │                                                            │ ask for those they drop
- *      └ else, and from there ─ accept ─▶ to_qubes ─ to a qube ─▶ ingress4 (ingress6) ─▶ …
+ *   forward ─ flow from a qube ─▶ egress4 ─ longest source prefix ─▶ e4_KEY: rules, first match, default
+ *      │                          (egress6)
+ *      └ else, and from there ─ accept ─▶ to_qubes ─ flow to a qube ─▶ ingress4 (ingress6) ─▶ …
  *
- * Before all that, the rest of a flow passes that the release has accepted on its way from a qube to elsewhere (flow-marks.ts).
+ * Rules ask for what the connection table says of the flow, which is the same for all of its packets, there and back: both
+ * directions are judged by the same chains, and the replies of a flow end with it. What is of no flow is dropped before that. The
+ * rest of a flow that the release has accepted on its way from a qube to elsewhere passes before all (flow-marks.ts).
  *
  * There is one base chain, since the kernel lets each see a transaction for itself: a packet between two qubes is judged both
  * ways by one release. Accept ends at `to_qubes`, which ends in the kernel's accept: every other table still judges the packet.
@@ -80,7 +81,7 @@ export interface PlanRule {
   readonly remote: PlanRemote;
   /** The remote side is what the sender wrote, before DNAT. Only of egress. */
   readonly original: boolean;
-  /** IP protocol numbers; empty: any. */
+  /** IP protocol numbers, of the flow; empty: any. */
   readonly protocols: readonly number[];
   /** Destination ports, both ends inclusive; the protocols are then tcp, udp or both. */
   readonly ports: readonly [number, number] | undefined;
@@ -97,9 +98,7 @@ export type Step =
   | { readonly kind: 'goto'; readonly chain: string }
   | { readonly kind: 'jump'; readonly chain: string }
   /** No policy judges: as if accepted. */
-  | { readonly kind: 'pass' }
-  /** Goes to a chain if the destination port or the ICMP type can be read, or the protocol has neither. */
-  | { readonly kind: 'readable'; readonly chain: string };
+  | { readonly kind: 'pass' };
 
 /** From the address of a qube, as 8 or 32 hex digits, to its chain. */
 export type DispatchMap = ReadonlyMap<string, string>;
@@ -152,7 +151,7 @@ export function entryChain(direction: Direction, family: Family): string {
   return `${direction}${family}`;
 }
 
-/** The first chain of a policy; that of its readable packets has `_r` appended, of common's unreadable ones `_u`. */
+/** The chain of a policy. */
 export function policyChain(direction: Direction, family: Family, policy: string): string {
   return `${DIRECTION_LETTERS[direction]}${family}_${keyOf(policy)}`;
 }
@@ -181,7 +180,7 @@ export function parseMapName(name: string): (PlaceName & { readonly length: numb
 
 /** Reads the name of a chain that is no base chain; undefined if we would not name one so. */
 export function parseChainName(name: string): PlaceName | undefined {
-  const match = /^(?:(egress|ingress)([46])|([ei])([46])_[0-9a-f]{16}(?:_[ru])?)$/.exec(name);
+  const match = /^(?:(egress|ingress)([46])|([ei])([46])_[0-9a-f]{16})$/.exec(name);
   if (match === null) return undefined;
   const direction = (match[1] ?? match[3] ?? '').startsWith('e') ? 'egress' : 'ingress';
   return { direction, family: (match[2] ?? match[4]) === '4' ? 4 : 6 };

@@ -192,9 +192,7 @@ class Planner implements Plan {
 
   private planCommon(direction: Direction, family: Family, runs: readonly ReadyRun[]): void {
     if (runs.length === 0) return;
-    const name = policyChain(direction, family, COMMON_POLICY);
-    this.addChain(name, this.rulesOf(runs, direction, family, true));
-    if (needsReading(runs)) this.addChain(`${name}_u`, this.rulesOf(runs, direction, family, false));
+    this.addChain(policyChain(direction, family, COMMON_POLICY), this.rulesOf(runs, direction, family));
   }
 
   private planPolicy(policy: Policy, direction: Direction, common: readonly ReadyRun[]): void {
@@ -232,24 +230,17 @@ class Planner implements Plan {
     for (const family of FAMILIES) this.planJudging(judging, 'egress', family);
   }
 
-  /** The chains of a policy in one family; returns the name of the first. */
+  /** The chain of a policy in one family; returns its name. */
   private planJudging(
     { policy, exceptions, common, own, end }: Judging,
     direction: Direction,
     family: Family,
   ): string {
     const name = policyChain(direction, family, policy);
-    const commonChain = policyChain(direction, family, COMMON_POLICY);
-    const steps = (readable: boolean): Step[] => {
-      const chain = !readable && needsReading(common) ? `${commonChain}_u` : commonChain;
-      const jump: Step[] = common.length > 0 ? [{ kind: 'jump', chain }] : [];
-      const before = this.rulesOf(exceptions, direction, family, readable);
-      return [...before, ...jump, ...this.rulesOf(own, direction, family, readable), end];
-    };
-    if ([exceptions, common, own].some(needsReading)) {
-      this.addChain(`${name}_r`, steps(true));
-      this.addChain(name, [{ kind: 'readable', chain: `${name}_r` }, ...steps(false)]);
-    } else this.addChain(name, steps(true));
+    const chain = policyChain(direction, family, COMMON_POLICY);
+    const jump: Step[] = common.length > 0 ? [{ kind: 'jump', chain }] : [];
+    const before = this.rulesOf(exceptions, direction, family);
+    this.addChain(name, [...before, ...jump, ...this.rulesOf(own, direction, family), end]);
     return name;
   }
 
@@ -300,26 +291,19 @@ class Planner implements Plan {
 
   // ── Rules ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-  /** For packets whose port or type cannot be read, a rule that asks for it drops what it might match. */
-  private rulesOf(
-    runs: readonly ReadyRun[],
-    direction: Direction,
-    family: Family,
-    readable: boolean,
-  ): Step[] {
+  private rulesOf(runs: readonly ReadyRun[], direction: Direction, family: Family): Step[] {
     const steps: Step[] = [];
     for (const ready of runs) {
       const { match } = ready.run;
-      const asks = asksForPayload(ready.run);
       if (contradicts(match)) continue;
       const ports = match.dns ? dnsPorts(match.ports) : match.ports;
-      if (readable && match.dns && ports === undefined) continue; // a range without port 53
+      if (match.dns && ports === undefined) continue; // a range without port 53
       const base = {
         kind: 'rule',
         protocols: protocolsOf(ready.run, family),
-        ports: ports === undefined || !readable ? undefined : ([ports.first, ports.last] as const),
-        icmpType: readable ? match.icmpType : undefined,
-        action: asks && !readable ? 'drop' : match.action,
+        ports: ports === undefined ? undefined : ([ports.first, ports.last] as const),
+        icmpType: match.icmpType,
+        action: match.action,
         counter: ready.counter,
       } as const;
       for (const remote of this.remotesOf(ready, family)) {
@@ -508,14 +492,6 @@ function defaultText(policy: Policy, direction: Direction): string {
 
 /** Counts what is dropped because no policy judges it. */
 const UNMATCHED_COUNTER = 'unmatched';
-
-function asksForPayload({ match }: Run): boolean {
-  return match.dns || match.ports !== undefined || match.icmpType !== undefined;
-}
-
-function needsReading(runs: readonly ReadyRun[]): boolean {
-  return runs.some(({ run }) => asksForPayload(run));
-}
 
 function protocolsOf({ match }: Run, family: Family): readonly number[] {
   const icmp = family === 4 ? IpProtocol.icmp : IpProtocol.icmp6;

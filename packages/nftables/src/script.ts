@@ -23,6 +23,9 @@ export const DENY_CHAIN = 'deny';
 /** Where packets come in, and where they go on that nothing objects to on their way from a qube. */
 export const BASE_CHAIN = 'forward';
 export const NEXT_CHAIN = 'to_qubes';
+/** Where the rest of an accepted flow comes, and what is of no flow. */
+export const KNOWN_CHAIN = 'known';
+export const FLOWLESS_CHAIN = 'flowless';
 /** Bytes of text made at a time. */
 const CHUNK_BYTES = 262_144;
 /** Longest text of one element, its separator included. */
@@ -93,8 +96,10 @@ function tailText(change: Change): string {
 
 /** How many rules the kernel has of some chains and of what every plan has. */
 export function ruleCount(chains: Iterable<readonly Step[]>, options: ChangeOptions): number {
-  let count = denyRules(options).length + nextRules(options).length + baseRules(options).length;
-  for (const steps of chains) for (const step of steps) count += step.kind === 'readable' ? 3 : 1;
+  let count = 0;
+  for (const rules of [denyRules, knownRules, flowlessRules, nextRules, baseRules])
+    count += rules(options).length;
+  for (const steps of chains) count += steps.length;
   return count;
 }
 
@@ -104,9 +109,13 @@ function frameLines(options: ChangeOptions): readonly string[] {
     `add counter ${T} ${DENIED_COUNTER}`,
     `add chain ${T} ${DENY_CHAIN}`,
     `add chain ${T} ${NEXT_CHAIN}`,
+    `add chain ${T} ${KNOWN_CHAIN}`,
+    `add chain ${T} ${FLOWLESS_CHAIN}`,
     `add chain ${T} ${BASE_CHAIN} { type filter hook forward priority ${HOOK_PRIORITY}; policy accept; }`,
     ...ENTRY_CHAINS.map((name) => `add chain ${T} ${name}`),
     ...chainLines(DENY_CHAIN, denyRules(options)),
+    ...chainLines(KNOWN_CHAIN, knownRules(options)),
+    ...chainLines(FLOWLESS_CHAIN, flowlessRules(options)),
   ];
 }
 
@@ -129,11 +138,13 @@ function denyRules({ answer }: ChangeOptions): readonly string[] {
 function nextRules({ downstreamGroup, tag }: ChangeOptions): readonly string[] {
   const value = tag.mark * FLOW_MARK_UNIT;
   const others = 0xffffffff - FLOW_MARK_BITS;
-  const marking = `${markedPath(downstreamGroup)} ct mark set ct mark & ${others} | ${value} accept`;
+  // An error message about a flow (`related`) is judged as the flow, and says nothing of where it goes.
+  const marking = `ct state new,established ct mark set ct mark & ${others} | ${value} accept`;
   return [
-    ...(tag.mark === NO_FLOW_MARK ? [] : [marking]),
-    `oifgroup != ${downstreamGroup} accept`,
-    // The rest of a TCP connection that was cut: no connection begins so.
+    ...(tag.mark === NO_FLOW_MARK ? [] : outwardPaths(downstreamGroup).map((path) => `${path} ${marking}`)),
+    `ct direction original oifgroup != ${downstreamGroup} accept`,
+    `ct direction reply iifgroup != ${downstreamGroup} accept`,
+    // The rest of a TCP connection that nobody follows: no connection begins so.
     `ct state new tcp flags & (fin | syn | rst | ack) != syn counter name ${DENIED_COUNTER} drop`,
     'meta nfproto ipv4 goto ingress4',
     'meta nfproto ipv6 goto ingress6',
@@ -143,25 +154,49 @@ function nextRules({ downstreamGroup, tag }: ChangeOptions): readonly string[] {
 
 function baseRules({ downstreamGroup, tag }: ChangeOptions): readonly string[] {
   const value = tag.mark * FLOW_MARK_UNIT;
-  const known = `ct mark & ${FLOW_MARK_BITS} == ${value} ${markedPath(downstreamGroup)} accept`;
+  const known = `ct mark & ${FLOW_MARK_BITS} == ${value} jump ${KNOWN_CHAIN}`;
   return [
-    'ct direction reply accept',
     ...(tag.mark === NO_FLOW_MARK ? [] : [known]),
-    `iifgroup ${downstreamGroup} meta nfproto ipv4 goto egress4`,
-    `iifgroup ${downstreamGroup} meta nfproto ipv6 goto egress6`,
+    `ct state invalid,untracked goto ${FLOWLESS_CHAIN}`,
+    ...['original iifgroup', 'reply oifgroup'].flatMap((way) =>
+      [4, 6].map(
+        (family) => `ct direction ${way} ${downstreamGroup} meta nfproto ipv${family} goto egress${family}`,
+      ),
+    ),
     `goto ${NEXT_CHAIN}`,
   ];
 }
 
-/** Of packets whose flow has a mark: from qubes to elsewhere. An error message about a flow (`related`) is judged for itself. */
-function markedPath(group: number): string {
-  return `iifgroup ${group} oifgroup != ${group} ct state new,established`;
+/** No key of a flow matches what is of none, so that it would pass all rules. */
+function flowlessRules({ downstreamGroup }: ChangeOptions): readonly string[] {
+  const denied = `counter name ${DENIED_COUNTER} drop`;
+  return [`iifgroup ${downstreamGroup} ${denied}`, `oifgroup ${downstreamGroup} ${denied}`, 'accept'];
+}
+
+function knownRules({ downstreamGroup }: ChangeOptions): readonly string[] {
+  return outwardPaths(downstreamGroup).map((path) => `${path} accept`);
+}
+
+/** The ways of a flow from a qube to elsewhere, there and back: only such flows are marked. */
+function outwardPaths(group: number): readonly string[] {
+  return [
+    `ct direction original iifgroup ${group} oifgroup != ${group}`,
+    `ct direction reply oifgroup ${group} iifgroup != ${group}`,
+  ];
 }
 
 const FLOW_MARK_BITS = FLOW_MARK_UNIT * FLOW_MARK_MAX;
 
-/** As Qubes does: ICMP 3/13, ICMPv6 1/1. A TCP connection in progress is reset, so that whoever waits for it learns at once. */
-const REJECTIONS = ['tcp flags & syn == 0 reject with tcp reset', 'reject with icmpx admin-prohibited'];
+/**
+ * As Qubes does: ICMP 3/13, ICMPv6 1/1. A TCP connection in progress is reset, so that whoever waits for it learns at once; of any other
+ * reply the sender learns nothing.
+ */
+const REJECTIONS = [
+  'meta l4proto 6 ct direction reply reject with tcp reset',
+  'ct direction reply drop',
+  'tcp flags & syn == 0 reject with tcp reset',
+  'reject with icmpx admin-prohibited',
+];
 
 function newSetLine(name: string): string {
   const { family, tier } = setNameOf(name);
@@ -189,7 +224,7 @@ function stepRules(step: Step, isEgress: boolean, family: Family): readonly stri
       return [ruleText(step, isEgress, family)];
     case 'dispatch': {
       const length = parseMapName(step.map)?.length ?? 0;
-      const field = `${family === 4 ? 'ip' : 'ip6'} ${isEgress ? 'saddr' : 'daddr'}`;
+      const field = `ct ${isEgress ? 'original' : 'reply'} ${family === 4 ? 'ip' : 'ip6'} saddr`;
       return [`${maskedField(field, family, length)} vmap @${step.map}`];
     }
     case 'goto':
@@ -197,25 +232,18 @@ function stepRules(step: Step, isEgress: boolean, family: Family): readonly stri
       return [`${step.kind} ${step.chain}`];
     case 'pass':
       return [acceptance(isEgress)];
-    case 'readable': {
-      // A load that fails ends the rule: what cannot be read never matches, whatever it is compared with.
-      const icmp = family === 4 ? 1 : 58;
-      return [
-        `meta l4proto { 6, 17 } @th,16,16 & 0 == 0 goto ${step.chain}`,
-        `meta l4proto ${icmp} @th,0,8 & 0 == 0 goto ${step.chain}`,
-        `meta l4proto != { 6, 17, ${icmp} } goto ${step.chain}`,
-      ];
-    }
   }
 }
 
 function ruleText(rule: PlanRule, isEgress: boolean, family: Family): string {
   const parts: string[] = [];
   const { protocols, ports, icmpType } = rule;
-  if (protocols.length === 1) parts.push(`meta l4proto ${protocols[0]}`);
-  else if (protocols.length > 1) parts.push(`meta l4proto { ${protocols.join(', ')} }`);
-  if (ports !== undefined) parts.push(`th dport ${ports[0] === ports[1] ? ports[0] : ports.join('-')}`);
-  if (icmpType !== undefined) parts.push(`@th,0,8 ${icmpType}`);
+  if (protocols.length === 1) parts.push(`ct original protocol ${protocols[0]}`);
+  else if (protocols.length > 1) parts.push(`ct original protocol { ${protocols.join(', ')} }`);
+  if (ports !== undefined)
+    parts.push(`ct reply proto-src ${ports[0] === ports[1] ? ports[0] : ports.join('-')}`);
+  // Of an ICMP flow: the type in the upper byte, the code in the lower.
+  if (icmpType !== undefined) parts.push(`ct original proto-dst ${icmpType * 256}-${icmpType * 256 + 255}`);
   parts.push(remoteText(rule, isEgress, family));
   parts.push(
     `counter name ${rule.counter}`,
@@ -230,7 +258,9 @@ function acceptance(isEgress: boolean): string {
 }
 
 function remoteText({ remote, original }: PlanRule, isEgress: boolean, family: Family): string {
-  const field = `${original ? 'ct original ' : ''}${family === 4 ? 'ip' : 'ip6'} ${isEgress ? 'daddr' : 'saddr'}`;
+  const ip = family === 4 ? 'ip' : 'ip6';
+  // The address that a flow went to is the one that replies come from: `original daddr` is from before DNAT.
+  const field = original ? `ct original ${ip} daddr` : `ct ${isEgress ? 'reply' : 'original'} ${ip} saddr`;
   switch (remote.kind) {
     case 'any':
       return '';

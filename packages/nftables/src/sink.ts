@@ -3,7 +3,7 @@
  * and loads.
  *
  *   prepare: rule set ─▶ plan ─ compared with the one in the kernel ─▶ change
- *   commit:  change ─▶ applier ─▶ nft; afterwards, what changes no verdict: folds and clean-up; forbidden flows are cut
+ *   commit:  change ─▶ applier ─▶ nft; afterwards, what changes no verdict: folds and clean-up
  *
  * One thing at a time: commits, checks and repairs wait for each other. What the kernel holds is looked at every two seconds, which
  * costs a few milliseconds, and every few minutes with the elements of its sets. Where it is not what was committed last, it is
@@ -12,7 +12,7 @@
  */
 
 import { setTimeout as pause } from 'node:timers/promises';
-import type { Direction, Environment, ListChanges, RuleSet } from '@rulecast/rules';
+import type { Environment, ListChanges, RuleSet } from '@rulecast/rules';
 import { ApplierClient, type ApplierCommand, ApplierError } from './applier-client.ts';
 import {
   type ChangeOptions,
@@ -26,19 +26,10 @@ import {
   wholeChange,
 } from './change.ts';
 import { sameElements } from './comparison.ts';
-import { cutsFor } from './cuts.ts';
 import { FlowMarks } from './flow-marks.ts';
 import { hitsFrom, type NftHits, sumsOf } from './hits.ts';
-import { judgeDirection } from './judge.ts';
-import {
-  CUTS_AT_ONCE,
-  DOWNSTREAM_GROUP,
-  GROUP_MAX,
-  LISTED_ELEMENTS_MAX,
-  NO_FLOW_MARK,
-  RENDERING,
-} from './limits.ts';
-import type { Flow, KernelState, NftRun } from './message.ts';
+import { DOWNSTREAM_GROUP, GROUP_MAX, LISTED_ELEMENTS_MAX, NO_FLOW_MARK, RENDERING } from './limits.ts';
+import type { KernelState, NftRun } from './message.ts';
 import { keyOf, type Plan, parseSetName, setKey, setNames } from './plan.ts';
 import { type CounterIndex, type KnownSet, type KnownSets, planOf } from './planner.ts';
 import { ruleCount } from './script.ts';
@@ -85,11 +76,11 @@ export interface NftStatus {
   readonly lastRun: NftRun | undefined;
   /** How often the kernel was found to hold something else, and was repaired. */
   readonly repairs: number;
-  /** Flows deleted because a release forbids them. */
-  readonly cutFlows: number;
 }
 
 export interface NftSink {
+  /** What begins no flow is dropped. */
+  readonly judgesFlows: true;
   prepare(release: NftRelease): Promise<void>;
   commit(): Promise<void>;
   discard(): Promise<void>;
@@ -100,12 +91,12 @@ export interface NftSink {
   status(): NftStatus;
   /**
    * Sums for `rulectl status`: packets decided and dropped, and by list as `list.NAME` (the 24 with most hits); milliseconds and
-   * peak bytes of the last `nft`; repairs and cut flows. Read at most a second ago, or if they cannot be read when they could be last.
+   * peak bytes of the last `nft`; repairs. Read at most a second ago, or if they cannot be read when they could be last.
    */
   counters(): Promise<Readonly<Record<string, number>>>;
   /** Looks at the kernel now, elements included, and repairs it. Resolves to whether it had to be repaired. */
   check(): Promise<boolean>;
-  /** Resolves when nothing is being loaded, cut, checked or repaired. */
+  /** Resolves when nothing is being loaded, checked or repaired. */
   settled(): Promise<void>;
   /** Stops looking and ends the applier. The rules stay. */
   close(): Promise<void>;
@@ -138,8 +129,6 @@ const POLL_SHARE = 50;
 const CHECK_EVERY_MS = 300_000;
 /** After a release is enforced: by then it is marked as the one in force, and acknowledged. */
 const FOLLOW_UP_AFTER_MS = 25;
-/** Flows judged before the event loop gets a turn. */
-const FLOWS_AT_ONCE = 512;
 /** How long counters that were read are fresh. */
 const COUNTED_FOR_MS = 1000;
 const SILENT: SinkLogger = { info: () => undefined, warn: () => undefined, error: () => undefined };
@@ -166,6 +155,7 @@ function checkOptions(downstreamGroup: number, answer: string): void {
 }
 
 class RunningSink implements NftSink {
+  readonly judgesFlows = true;
   private readonly logger: SinkLogger;
   private readonly applier: ApplierClient;
   private readonly options: Omit<ChangeOptions, 'tag'>;
@@ -185,11 +175,9 @@ class RunningSink implements NftSink {
   private failing = false; // the last look or repair failed, and that was logged
   private lastRun: NftRun | undefined;
   private repairs = 0;
-  private cutCount = 0;
   private counted: Readonly<Record<string, number>> = {};
   private counting: Promise<void> = Promise.resolve();
   private countedAtMs = Number.NEGATIVE_INFINITY;
-  private cutting: Promise<void> = Promise.resolve();
   private following: Promise<void> = Promise.resolve();
   private closed = false;
 
@@ -199,13 +187,10 @@ class RunningSink implements NftSink {
     checkOptions(downstreamGroup, answer);
     this.options = { downstreamGroup, answer };
     this.marks = options.flowMarks === false ? undefined : new FlowMarks();
-    this.applier = new ApplierClient(
-      options.applier ?? applierCommand(['--group', String(downstreamGroup)]),
-      {
-        onRestart: () => this.lookAgain('structure'),
-        onError: (text) => this.logger.error({}, text),
-      },
-    );
+    this.applier = new ApplierClient(options.applier ?? applierCommand(), {
+      onRestart: () => this.lookAgain('structure'),
+      onError: (text) => this.logger.error({}, text),
+    });
     this.pollEveryMs = options.pollEveryMs ?? POLL_EVERY_MS;
     this.schedulePoll(this.pollEveryMs);
     this.checkTimer = setInterval(
@@ -250,7 +235,7 @@ class RunningSink implements NftSink {
   private async planned(release: NftRelease): Promise<Prepared> {
     const { enforced } = this;
     const kernel = enforced === undefined ? await this.look() : undefined;
-    if (kernel !== undefined && this.marks?.known === false) await this.lookForMarks();
+    if (kernel !== undefined && this.marks?.unknown) await this.lookForMarks();
     const known = kernel === undefined ? (key: string) => enforced?.plan.sets.get(key) : setsIn(kernel);
     const { plan, counters } = planOf(release.ruleSet, release.environment, known, release.changes);
     const tag: Tag = {
@@ -284,8 +269,8 @@ class RunningSink implements NftSink {
     this.prepared = undefined;
     const { plan, tag, counters, first, found, planMs } = prepared;
     if (first === undefined) return;
-    this.marks?.take(tag.mark);
     const whole = await this.loadOrAll(first, { plan, tag, counters });
+    this.marks?.take(tag.mark);
     this.afterwards = whole ? [] : [...prepared.afterwards];
     this.enforced = { plan, tag, counters };
     const { milliseconds: nftMs = 0, peakBytes: nftPeakBytes = 0 } = this.lastRun ?? {};
@@ -299,14 +284,14 @@ class RunningSink implements NftSink {
       },
       found ? 'took over the release that the kernel holds' : 'enforced',
     );
-    this.followUpSoon(plan, found ? 'elements' : 'structure');
+    this.followUpSoon(found ? 'elements' : 'structure');
   }
 
-  /** Forbidden flows are cut, what is not needed any more is removed, and the kernel looked at, when the release itself waits for nothing. */
-  private followUpSoon(plan: Plan, depth: Depth): void {
+  /** What is not needed any more is removed, and the kernel looked at, when the release itself waits for nothing. */
+  private followUpSoon(depth: Depth): void {
     this.following = pause(FOLLOW_UP_AFTER_MS).then(() => {
-      this.startCutting(plan);
       this.lookAgain(depth);
+      if (this.marks?.scarce && !this.closed) void this.inTurn(() => this.lookForMarks());
     });
   }
 
@@ -357,46 +342,16 @@ class RunningSink implements NftSink {
 
   // ── Flows ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-  /** Beside everything else, so that no release waits for many flows. */
-  private startCutting(plan: Plan): void {
-    this.cutting = this.cutting
-      .then(() => this.cutForbidden(plan))
-      .catch((error) =>
-        this.logger.error({ err: error }, 'flows that the release forbids could not be looked for or cut'),
-      );
-  }
-
-  /** Deletes the flows that a plan forbids, as long as nothing newer is in force. What they send on is dropped by the rules. */
-  private async cutForbidden(plan: Plan): Promise<void> {
-    const flows = await this.lookAtFlows();
-    const forbidden = new Set<Flow>();
-    for (const [index, flow] of flows.entries()) {
-      if (index % FLOWS_AT_ONCE === FLOWS_AT_ONCE - 1) await new Promise(setImmediate);
-      if (isForbidden(plan, flow)) forbidden.add(flow);
-    }
-    const cuts = cutsFor(flows, forbidden);
-    for (let from = 0; from < cuts.length; from += CUTS_AT_ONCE) {
-      if (this.enforced?.plan !== plan || this.closed) return; // it judges all flows anew
-      await this.applier.ask({ kind: 'cut', matches: cuts.slice(from, from + CUTS_AT_ONCE) }, 'cut');
-    }
-    this.cutCount += forbidden.size;
-    if (forbidden.size > 0) this.logger.info({ flows: forbidden.size }, 'cut flows that the release forbids');
-  }
-
-  private async lookAtFlows(): Promise<readonly Flow[]> {
-    this.marks?.look();
-    const { flows, marks } = (await this.applier.ask({ kind: 'flows' }, 'flows')).reply;
-    this.marks?.looked(marks);
-    return flows;
-  }
-
-  /** What flows an earlier life has marked. Where that cannot be known, none is marked. */
+  /** Which marks flows have, of this life or an earlier one. Where that cannot be known, none is given that one may have. */
   private async lookForMarks(): Promise<void> {
     try {
-      await this.lookAtFlows();
+      this.marks?.looked((await this.applier.ask({ kind: 'marks' }, 'marks')).reply.marks);
     } catch (error) {
       if (!(error instanceof ApplierError)) throw error;
-      this.logger.error({ err: error }, 'flows cannot be looked at, so that all of their packets are judged');
+      this.logger.error(
+        { err: error },
+        'marks of flows cannot be read, so that all of their packets are judged',
+      );
     }
   }
 
@@ -441,12 +396,11 @@ class RunningSink implements NftSink {
     this.logger.warn({ release: enforced.tag.release, drift }, 'the kernel holds something else: repairing');
     const mark = this.marks?.next() ?? NO_FLOW_MARK; // of what was marked meanwhile, nothing is known
     const repaired = { ...enforced, tag: { ...enforced.tag, mark } };
-    this.marks?.take(mark);
     await this.loadWhole(repaired);
+    this.marks?.take(mark);
     this.enforced = repaired;
     this.repairs++;
     this.fingerprint = (await this.look()).fingerprint;
-    this.startCutting(enforced.plan);
     this.logger.info({ release: enforced.tag.release }, 'the kernel is repaired');
     return true;
   }
@@ -512,7 +466,6 @@ class RunningSink implements NftSink {
       nftMs: Math.round(this.lastRun?.milliseconds ?? 0),
       nftPeakBytes: this.lastRun?.peakBytes ?? 0,
       nftRepairs: this.repairs,
-      nftCutFlows: this.cutCount,
     };
   }
 
@@ -526,12 +479,12 @@ class RunningSink implements NftSink {
 
   status(): NftStatus {
     const { lastRun, repairs } = this;
-    return { release: this.enforced?.tag.release, lastRun, repairs, cutFlows: this.cutCount };
+    return { release: this.enforced?.tag.release, lastRun, repairs };
   }
 
   async settled(): Promise<void> {
     for (let last: readonly unknown[] = []; ; ) {
-      const now = [this.following, this.turn, this.cutting];
+      const now = [this.following, this.turn];
       if (now.every((work, index) => work === last[index])) return;
       await Promise.all(now);
       last = now;
@@ -551,23 +504,6 @@ class RunningSink implements NftSink {
     this.turn = result.catch(() => undefined);
     return result;
   }
-}
-
-function isForbidden(plan: Plan, flow: Flow): boolean {
-  const isIcmp = flow.protocol === 1 || flow.protocol === 58;
-  const packet = {
-    src: flow.src,
-    dst: flow.seenDst,
-    protocol: flow.protocol,
-    originalDst: flow.dst,
-    port: isIcmp ? undefined : flow.seenPort,
-    icmpType: isIcmp ? flow.dstPort >> 8 : undefined,
-  };
-  const isLeft = (direction: Direction): boolean => {
-    const verdict = judgeDirection(plan, direction, packet);
-    return verdict === 'accept' || verdict === 'none';
-  };
-  return (flow.fromQube && !isLeft('egress')) || (flow.toQube && !isLeft('ingress'));
 }
 
 /** Whether the kernel has all of a plan and nothing else, by name, under a tag. */

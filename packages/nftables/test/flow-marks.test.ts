@@ -2,14 +2,25 @@
 
 import { describe, expect, it } from 'vitest';
 import { FlowMarks } from '../src/flow-marks.ts';
+import { markOf } from '../src/flows.ts';
+import { FLOW_MARKS_FREE_MIN } from '../src/limits.ts';
 
 describe('flow marks', () => {
+  it.each([
+    ['tcp 6 9 ESTABLISHED src=10.0.0.1 dst=10.0.0.2 sport=1 dport=2 [ASSURED] mark=0 use=1', 0],
+    ['udp 17 9 src=10.0.0.1 dst=10.0.0.2 sport=1 dport=2 mark=3237998 use=1', 0],
+    ['udp 17 9 src=10.0.0.1 dst=10.0.0.2 sport=1 dport=2 mark=33619966 use=1', 2],
+    ['udp 17 9 src=10.0.0.1 dst=10.0.0.2 sport=1 dport=2 mark=4294967295 use=1', 255],
+    ['', 0],
+  ])('are the upper byte of the connection mark: %s', (line, expected) => {
+    expect(markOf(line)).toBe(expected);
+  });
+
   it('are none before somebody looked at the flows', () => {
     const marks = new FlowMarks();
-    expect([marks.next(), marks.known]).toEqual([0, false]);
-    marks.look();
+    expect([marks.next(), marks.unknown, marks.scarce]).toEqual([0, true, false]);
     marks.looked([1, 2]);
-    expect([marks.next(), marks.known]).toEqual([3, true]);
+    expect([marks.next(), marks.unknown]).toEqual([3, false]);
   });
 
   it('are taken in turn, and begin again where no flow has them any more', () => {
@@ -17,8 +28,7 @@ describe('flow marks', () => {
     const taken: number[] = [];
     for (let release = 0; release < 600; release++) {
       taken.push(takeNext(marks));
-      marks.look();
-      marks.looked([200]);
+      if (marks.scarce) marks.looked([200]);
     }
     expect(taken.slice(0, 256)).toEqual([...range(1, 199), ...range(201, 255), 1, 2]);
     expect(taken).not.toContain(200);
@@ -28,57 +38,41 @@ describe('flow marks', () => {
     const marks = looked([]);
     expect(new Set(range(1, 255).map(() => takeNext(marks))).size).toBe(255);
     expect(marks.next()).toBe(0);
-    marks.look();
-    expect(marks.next()).toBe(0);
     marks.looked(range(1, 254));
     expect(marks.next()).toBe(0); // 255 is in force
-    marks.take(0);
-    marks.look();
-    marks.looked(range(1, 254));
-    expect(marks.next()).toBe(255);
+    marks.looked(range(2, 254));
+    expect(marks.next()).toBe(1);
   });
 
-  it('that a release took during a look are in use, though the look did not find them', () => {
-    const marks = looked([]);
-    const first = takeNext(marks);
-    marks.look();
-    const second = takeNext(marks);
-    marks.looked([]);
-    const later = range(1, 253).map(() => takeNext(marks));
-    expect(later).not.toContain(first);
-    expect(later).not.toContain(second);
-    expect(marks.next()).toBe(0);
+  it('are scarce while there is still time to look', () => {
+    const marks = looked(range(1, 255 - FLOW_MARKS_FREE_MIN));
+    expect(marks.scarce).toBe(false);
+    marks.next();
+    expect(marks.scarce).toBe(true);
   });
 
-  it('of a release that is not in force yet are given to no other', () => {
+  it('of a release that is not in force yet, or that failed, are given to no other', () => {
     const marks = looked([]);
+    const inForce = takeNext(marks);
+    const failed = marks.next();
     const prepared = marks.next();
-    marks.look();
-    marks.looked([]);
-    const others = range(1, 254).map(() => takeNext(marks));
-    expect(others).not.toContain(prepared);
-    const voided = looked([]);
-    const [first, second] = [voided.next(), voided.next()];
-    expect(second).not.toBe(first);
-    voided.take(second);
-    voided.look();
-    voided.looked([]);
-    expect(range(1, 254).map(() => takeNext(voided))).toContain(first);
+    marks.looked([]); // no flow has any of them yet
+    const others = range(1, 252).map(() => marks.next());
+    for (const mark of [inForce, failed, prepared]) expect(others).not.toContain(mark);
+    expect(marks.next()).toBe(0);
   });
 
-  it('that a failed look found nothing about stay in use', () => {
+  it('of what is no more in force are free once no flow has them', () => {
     const marks = looked([]);
-    const first = takeNext(marks);
-    takeNext(marks);
-    marks.look();
-    for (let i = 0; i < 253; i++) expect(takeNext(marks)).not.toBe(first);
-    expect(marks.next()).toBe(0);
+    const [first, second] = [takeNext(marks), takeNext(marks)];
+    marks.looked([]);
+    const others = range(1, 254).map(() => marks.next());
+    expect([others.includes(first), others.includes(second)]).toEqual([true, false]);
   });
 });
 
 function looked(found: readonly number[]): FlowMarks {
   const marks = new FlowMarks();
-  marks.look();
   marks.looked(found);
   return marks;
 }

@@ -1,11 +1,11 @@
-/** A plan means what its rule set means: it judges every packet as the reference evaluator does. */
+/** A plan means what its rule set means: it judges the first packet of every flow as the reference evaluator does. */
 
-import { type Address, evaluate, type Packet, type RuleSet } from '@rulecast/rules';
+import { type Address, evaluate, IpProtocol, type Packet, type RuleSet } from '@rulecast/rules';
 import { describe, expect, it } from 'vitest';
 import { edgeAddresses, Random, randomCase, randomPacket } from '../../table/test/random-rule-set.ts';
-import { judgeDirection, type PlanVerdict, type SeenPacket } from '../src/judge.ts';
 import type { Plan } from '../src/plan.ts';
 import { planOf } from '../src/planner.ts';
+import { judgeDirection, type PlanVerdict, type SeenPacket } from './judge.ts';
 import { ENVIRONMENT, list, planned, prefix, ruleSet } from './sample.ts';
 
 function hex({ words }: Address): string {
@@ -30,6 +30,13 @@ function judge(plan: Plan, packet: Packet, src: Address): PlanVerdict {
   );
 }
 
+/** What the kernel cannot read belongs to no flow, and comes to no plan. */
+function isReadable({ proto, port, icmpType }: Packet): boolean {
+  const { tcp, udp, icmp, icmp6 } = IpProtocol;
+  if (proto === tcp || proto === udp) return port !== undefined;
+  return (proto !== icmp && proto !== icmp6) || icmpType !== undefined;
+}
+
 describe('a plan', () => {
   it.each([1, 2, 3, 4, 5, 6, 7, 8])('judges like the reference evaluator, seeds from %i000', (thousand) => {
     let judged = 0;
@@ -41,7 +48,7 @@ describe('a plan', () => {
       for (let i = 0; addresses.length > 0 && i < 300; i++) {
         const packet = randomPacket(random, addresses);
         const { src } = packet;
-        if (src === undefined || src.family !== packet.dst.family) continue;
+        if (src === undefined || src.family !== packet.dst.family || !isReadable(packet)) continue;
         const expected = evaluate(rules, environment, packet).action;
         const got = judge(plan, packet, src);
         if (got !== expected) expect({ seed, i, packet, got }).toEqual({ seed, i, packet, got: expected });
@@ -63,14 +70,6 @@ describe('a plan', () => {
     };
     return judge(planned(rules), whole, src);
   };
-
-  it('drops what an accept rule for ports might match and cannot read', () => {
-    const rules = ruleSet([
-      { name: 'default', prefixes: [], egress: ['accept proto=tcp dstports=80', 'accept proto=udp'] },
-    ]);
-    expect(egress(rules, { dst: prefix('1.2.3.4'), port: undefined })).toBe('drop');
-    expect(egress(rules, { dst: prefix('1.2.3.4'), proto: 17, port: undefined })).toBe('accept');
-  });
 
   it('lets the longest prefix decide, and default only where there is none', () => {
     const rules = ruleSet([
@@ -142,7 +141,6 @@ describe('a plan', () => {
     const dst = prefix('5.1.1.1');
     expect(egress(rules, { dst, port: 443 })).toBe('accept');
     expect(egress(rules, { dst, port: 80 })).toBe('drop');
-    expect(egress(rules, { dst, port: undefined })).toBe('drop');
     expect(egress(rules, { dst, port: 443, src: prefix('10.137.0.6') })).toBe('drop');
     expect(egress(rules, { dst: prefix('6.1.1.1') })).toBe('accept');
   });

@@ -54,6 +54,8 @@ describe('the script', () => {
       'add counter c0000000000000000',
       'add chain deny',
       'add chain to_qubes',
+      'add chain known',
+      'add chain flowless',
       'add chain forward { type filter hook forward priority -10; policy accept; }',
       'add chain egress4',
       'add chain egress6',
@@ -61,18 +63,30 @@ describe('the script', () => {
       'add chain ingress6',
       'flush chain deny',
       'add rule deny counter name c0000000000000000',
+      'add rule deny meta l4proto 6 ct direction reply reject with tcp reset',
+      'add rule deny ct direction reply drop',
       'add rule deny tcp flags & syn == 0 reject with tcp reset',
       'add rule deny reject with icmpx admin-prohibited',
+      'flush chain known',
+      'add rule known ct direction original iifgroup 2 oifgroup != 2 accept',
+      'add rule known ct direction reply oifgroup 2 iifgroup != 2 accept',
+      'flush chain flowless',
+      'add rule flowless iifgroup 2 counter name c0000000000000000 drop',
+      'add rule flowless oifgroup 2 counter name c0000000000000000 drop',
+      'add rule flowless accept',
       'flush chain to_qubes',
-      'add rule to_qubes oifgroup != 2 accept',
+      'add rule to_qubes ct direction original oifgroup != 2 accept',
+      'add rule to_qubes ct direction reply iifgroup != 2 accept',
       'add rule to_qubes ct state new tcp flags & (fin | syn | rst | ack) != syn counter name c0000000000000000 drop',
       'add rule to_qubes meta nfproto ipv4 goto ingress4',
       'add rule to_qubes meta nfproto ipv6 goto ingress6',
       'add rule to_qubes accept',
       'flush chain forward',
-      'add rule forward ct direction reply accept',
-      'add rule forward iifgroup 2 meta nfproto ipv4 goto egress4',
-      'add rule forward iifgroup 2 meta nfproto ipv6 goto egress6',
+      'add rule forward ct state invalid,untracked goto flowless',
+      'add rule forward ct direction original iifgroup 2 meta nfproto ipv4 goto egress4',
+      'add rule forward ct direction original iifgroup 2 meta nfproto ipv6 goto egress6',
+      'add rule forward ct direction reply oifgroup 2 meta nfproto ipv4 goto egress4',
+      'add rule forward ct direction reply oifgroup 2 meta nfproto ipv6 goto egress6',
       'add rule forward goto to_qubes',
       `add counter ${COUNTER}`,
       'add chain egress4',
@@ -88,9 +102,16 @@ describe('the script', () => {
       'add chain deny',
       'flush chain deny',
       'add rule deny counter name c0000000000000000 drop',
-      'add rule to_qubes oifgroup != 7 accept',
-      'add rule forward iifgroup 7 meta nfproto ipv4 goto egress4',
-      'add rule forward iifgroup 7 meta nfproto ipv6 goto egress6',
+      'add rule known ct direction original iifgroup 7 oifgroup != 7 accept',
+      'add rule known ct direction reply oifgroup 7 iifgroup != 7 accept',
+      'add rule flowless iifgroup 7 counter name c0000000000000000 drop',
+      'add rule flowless oifgroup 7 counter name c0000000000000000 drop',
+      'add rule to_qubes ct direction original oifgroup != 7 accept',
+      'add rule to_qubes ct direction reply iifgroup != 7 accept',
+      'add rule forward ct direction original iifgroup 7 meta nfproto ipv4 goto egress4',
+      'add rule forward ct direction original iifgroup 7 meta nfproto ipv6 goto egress6',
+      'add rule forward ct direction reply oifgroup 7 meta nfproto ipv4 goto egress4',
+      'add rule forward ct direction reply oifgroup 7 meta nfproto ipv6 goto egress6',
     ]);
   });
 
@@ -99,16 +120,14 @@ describe('the script', () => {
     const first = { ...OPTIONS, tag: { ...OPTIONS.tag, mark: 1 } };
     const next = { ...first, tag: { ...first.tag, mark: 255 } };
     const marking = (change: ChangeWithBody) => linesOf(change).filter((line) => line.includes('ct mark'));
-    const path = 'iifgroup 2 oifgroup != 2 ct state new,established';
-    expect(marking(wholeChange(plan, first))).toEqual([
-      `add rule to_qubes ${path} ct mark set ct mark & ${0x00ffffff} | ${0x01000000} accept`,
-      `add rule forward ct mark & ${0xff000000} == ${0x01000000} ${path} accept`,
-    ]);
+    const marks = (value: number): string[] => [
+      `add rule to_qubes ct direction original iifgroup 2 oifgroup != 2 ct state new,established ct mark set ct mark & ${0x00ffffff} | ${value} accept`,
+      `add rule to_qubes ct direction reply oifgroup 2 iifgroup != 2 ct state new,established ct mark set ct mark & ${0x00ffffff} | ${value} accept`,
+      `add rule forward ct mark & ${0xff000000} == ${value} jump known`,
+    ];
+    expect(marking(wholeChange(plan, first))).toEqual(marks(0x01000000));
     const { release, afterwards } = transition({ plan, tag: first.tag }, plan, next);
-    expect(marking(release)).toEqual([
-      `add rule to_qubes ${path} ct mark set ct mark & ${0x00ffffff} | ${0xff000000} accept`,
-      `add rule forward ct mark & ${0xff000000} == ${0xff000000} ${path} accept`,
-    ]);
+    expect(marking(release)).toEqual(marks(0xff000000));
     expect(afterwards).toEqual([]);
   });
 
@@ -118,42 +137,46 @@ describe('the script', () => {
     [
       'e4',
       { ...RULE, protocols: [6], ports: [80, 80] },
-      `meta l4proto 6 th dport 80 counter name ${COUNTER} goto to_qubes`,
+      `ct original protocol 6 ct reply proto-src 80 counter name ${COUNTER} goto to_qubes`,
     ],
     [
       'e4',
       { ...RULE, protocols: [6, 17], ports: [0, 65535] },
-      `meta l4proto { 6, 17 } th dport 0-65535 counter name ${COUNTER} goto to_qubes`,
+      `ct original protocol { 6, 17 } ct reply proto-src 0-65535 counter name ${COUNTER} goto to_qubes`,
     ],
     [
       'e6',
       { ...RULE, protocols: [58], icmpType: 128 },
-      `meta l4proto 58 @th,0,8 128 counter name ${COUNTER} goto to_qubes`,
+      `ct original protocol 58 ct original proto-dst 32768-33023 counter name ${COUNTER} goto to_qubes`,
     ],
     [
       'e4',
       { ...RULE, remote: { kind: 'prefix', address: '0a000000', length: 8 } },
-      `ip daddr 10.0.0.0/8 counter name ${COUNTER} goto to_qubes`,
+      `ct reply ip saddr 10.0.0.0/8 counter name ${COUNTER} goto to_qubes`,
     ],
     [
       'i4',
       { ...RULE, remote: { kind: 'prefix', address: 'ffffffff', length: 32 } },
-      `ip saddr 255.255.255.255/32 counter name ${COUNTER} accept`,
+      `ct original ip saddr 255.255.255.255/32 counter name ${COUNTER} accept`,
     ],
     [
       'i6',
       { ...RULE, remote: { kind: 'prefix', address: `20010db8${'0'.repeat(24)}`, length: 32 } },
-      `ip6 saddr 2001:0db8:0000:0000:0000:0000:0000:0000/32 counter name ${COUNTER} accept`,
+      `ct original ip6 saddr 2001:0db8:0000:0000:0000:0000:0000:0000/32 counter name ${COUNTER} accept`,
     ],
-    ['e4', { kind: 'dispatch', map: 'de4_32_89abcdef' }, 'ip saddr vmap @de4_32_89abcdef'],
-    ['e4', { kind: 'dispatch', map: 'de4_9_89abcdef' }, 'ip saddr & 255.128.0.0 vmap @de4_9_89abcdef'],
+    ['e4', { kind: 'dispatch', map: 'de4_32_89abcdef' }, 'ct original ip saddr vmap @de4_32_89abcdef'],
+    [
+      'e4',
+      { kind: 'dispatch', map: 'de4_9_89abcdef' },
+      'ct original ip saddr & 255.128.0.0 vmap @de4_9_89abcdef',
+    ],
     [
       'i6',
       { kind: 'dispatch', map: 'di6_33_89abcdef' },
-      'ip6 daddr & ffff:ffff:8000:0000:0000:0000:0000:0000 vmap @di6_33_89abcdef',
+      'ct reply ip6 saddr & ffff:ffff:8000:0000:0000:0000:0000:0000 vmap @di6_33_89abcdef',
     ],
     ['e4', { kind: 'jump', chain: `e4_${KEY}` }, `jump e4_${KEY}`],
-    ['e4', { kind: 'goto', chain: `e4_${KEY}_r` }, `goto e4_${KEY}_r`],
+    ['e4', { kind: 'goto', chain: `e4_${KEY}` }, `goto e4_${KEY}`],
     ['e4', { kind: 'pass' }, 'goto to_qubes'],
     ['i6', { kind: 'pass' }, 'accept'],
     [
@@ -171,24 +194,13 @@ describe('the script', () => {
           except: [`s${KEY}_4_32_4_01234567`, `s${KEY}_4_i_01234567`],
         },
       },
-      `ip daddr & 255.255.255.0 @s${KEY}_4_24_9_89abcdef ip daddr != @s${KEY}_4_32_4_01234567 ip daddr != @s${KEY}_4_i_01234567 counter name ${COUNTER} goto to_qubes`,
+      `ct reply ip saddr & 255.255.255.0 @s${KEY}_4_24_9_89abcdef ct reply ip saddr != @s${KEY}_4_32_4_01234567 ct reply ip saddr != @s${KEY}_4_i_01234567 counter name ${COUNTER} goto to_qubes`,
     ],
   ])('of a step in a chain %s', (place, step, rule) => {
     const chain = `${place}_${KEY}`;
     const { change, ...rest } = wholeChange(planWith(chain, []), OPTIONS);
     const lines = linesOf({ ...rest, change: { ...change, chains: [{ name: chain, steps: [step] }] } });
     expect(lines.at(-1)).toBe(`add rule ${chain} ${rule}`);
-  });
-
-  it('sends what can be read on, by the protocols of the family', () => {
-    const lines = linesOf(
-      wholeChange(planWith(`e6_${KEY}`, [{ kind: 'readable', chain: `e6_${KEY}_r` }]), OPTIONS),
-    );
-    expect(lines.slice(-3)).toEqual([
-      `add rule e6_${KEY} meta l4proto { 6, 17 } @th,16,16 & 0 == 0 goto e6_${KEY}_r`,
-      `add rule e6_${KEY} meta l4proto 58 @th,0,8 & 0 == 0 goto e6_${KEY}_r`,
-      `add rule e6_${KEY} meta l4proto != { 6, 17, 58 } goto e6_${KEY}_r`,
-    ]);
   });
 
   it('writes elements of both families and both kinds of set', () => {
@@ -268,7 +280,7 @@ describe('the script', () => {
     const chain = policyChain('egress', 4, 'default');
     const [last = '', counter = ''] = [...after.counters];
     const rules4 = [
-      `add rule ${chain} ip daddr @${set} counter name ${last} goto deny`,
+      `add rule ${chain} ct reply ip saddr @${set} counter name ${last} goto deny`,
       `add rule ${chain} counter name ${counter} goto deny`,
     ];
     expect(linesOf(release)).toEqual([

@@ -16,7 +16,7 @@ import {
   EMPTY_PREFIX_SET,
   EMPTY_RULE_SET,
   type Environment,
-  evaluate,
+  evaluateFlow,
   formatPrefix,
   formatRule,
   type Packet,
@@ -239,9 +239,9 @@ export interface OfflineVerdict {
   readonly ruleIndex: number | undefined;
 }
 
-/** What a packet gets, with the exact rule. */
+/** What the first packet of a flow gets at an enforcing firewall, with the exact rule. */
 export function judge(ruleSet: RuleSet, environment: Environment, packet: Packet): OfflineVerdict {
-  const { action, by } = evaluate(ruleSet, environment, packet);
+  const { action, by } = evaluateFlow(ruleSet, environment, packet);
   const origin = by?.rule;
   const owner = origin === undefined ? undefined : ruleSet.policies.get(origin.policy);
   const rule =

@@ -204,8 +204,10 @@ export function renderVerdict(packet: string, verdict: VerdictView, colors: Colo
       verdict.version === undefined ? 'nothing applied yet' : `version ${formatCount(verdict.version)}`;
     add('subscriber', `${verdict.subscriber}, ${version}`);
   }
-  if (verdict.direction === undefined) add('policy', 'none judges this packet');
-  else {
+  if (verdict.direction === undefined) {
+    const isFlowless = verdict.action === 'drop';
+    add('policy', isFlowless ? 'none is asked: this packet begins no flow' : 'none judges this packet');
+  } else {
     add('policy', `${verdict.policy ?? 'none names this qube'}, ${verdict.direction}`);
     add('rule', ruleText(verdict));
   }
@@ -363,7 +365,6 @@ const COST_COUNTERS: readonly CounterWord[] = [
     format: (bytes) => (bytes === 0 ? 'too short to be measured' : formatBytes(bytes)),
   },
   { name: 'nftRepairs', label: 'repaired', format: (count) => formatAmount(count, 'time') },
-  { name: 'nftCutFlows', label: 'cut', format: (count) => formatAmount(count, 'flow') },
   { name: 'generation', label: 'generation', format: formatCount },
   { name: 'bytes', label: 'lookup table', format: formatBytes },
 ];

@@ -205,6 +205,9 @@ describe('verdicts', () => {
     expect(renderVerdict('x', { action: 'none' }, PLAIN)).toBe(
       'x: none\n  policy     none judges this packet',
     );
+    expect(renderVerdict('x', { action: 'drop' }, PLAIN)).toBe(
+      'x: drop\n  policy     none is asked: this packet begins no flow',
+    );
   });
 
   it('say that an exception decided, and that common did for a qube that no policy names', () => {
@@ -312,7 +315,6 @@ describe('status', () => {
         nftMs: 1250,
         nftPeakBytes: 44_000_000,
         nftRepairs: 1,
-        nftCutFlows: 2,
       },
     });
     expect(linesOf([told])).toEqual([
@@ -327,7 +329,6 @@ describe('status', () => {
       '  last nft      1.25 s',
       '  nft memory    44.00 MB',
       '  repaired      1 time',
-      '  cut           2 flows',
       '  generation    13',
       '  lookup table  1.75 MB',
       '  unheardOf     5,000',

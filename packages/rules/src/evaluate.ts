@@ -49,7 +49,7 @@ export interface Environment {
 export interface Verdict {
   /** `none`: nobody judges this packet, and other tables of the firewall do with it what they do. */
   readonly action: 'accept' | 'drop' | 'none';
-  /** Where the decision fell; undefined for `none`. */
+  /** Where the decision fell; undefined for `none`, and for what was dropped unasked (`FLOWLESS_VERDICT`). */
   readonly by: VerdictOrigin | undefined;
 }
 
@@ -83,6 +83,34 @@ const DNS_PORT = 53;
  */
 export function timeFor(action: Action, { now, earliest = now }: Omit<Environment, 'dns'>): number {
   return action === 'accept' ? now : earliest;
+}
+
+/**
+ * The types of ICMP messages that begin a flow, for Linux: echo, timestamp, information and address mask requests; of ICMPv6 echo
+ * requests and node information queries (`valid_new` in nf_conntrack_proto_icmp.c and nf_conntrack_proto_icmpv6.c).
+ */
+const ASKING_TYPES = { 4: [8, 13, 15, 17], 6: [128, 139] } as const;
+
+/**
+ * Whether Linux takes a packet that belongs to no flow for the first one of a flow, as far as the packet tells. It does not where the header is
+ * cut, where an ICMP message asks nothing, and where ICMP is that of the other family.
+ */
+export function beginsFlow({ dst: { family }, proto, port, icmpType }: Packet): boolean {
+  if (proto === IpProtocol.tcp || proto === IpProtocol.udp) return port !== undefined;
+  if (proto !== IpProtocol.icmp && proto !== IpProtocol.icmp6) return true;
+  const types: readonly number[] = ASKING_TYPES[family];
+  return proto === (family === 4 ? IpProtocol.icmp : IpProtocol.icmp6) && types.includes(icmpType ?? -1);
+}
+
+/** Of what begins no flow and belongs to none: no rule was asked. */
+export const FLOWLESS_VERDICT: Verdict = { action: 'drop', by: undefined };
+
+/**
+ * What an enforcing firewall does with a packet that belongs to no flow yet: it judges flows, so what begins none it drops, whatever
+ * the rules say. The rest of a flow gets what its first packet does.
+ */
+export function evaluateFlow(ruleSet: RuleSet, environment: Environment, packet: Packet): Verdict {
+  return beginsFlow(packet) ? evaluate(ruleSet, environment, packet) : FLOWLESS_VERDICT;
 }
 
 /** What a packet gets, judged both ways unless its direction is one of the two. Linear in the rules of the policies that judge it. */

@@ -2,8 +2,11 @@
 
 export { routableShare } from './coverage.ts';
 export {
+  beginsFlow,
   type Environment,
   evaluate,
+  evaluateFlow,
+  FLOWLESS_VERDICT,
   IpProtocol,
   type Packet,
   type RuleOrigin,

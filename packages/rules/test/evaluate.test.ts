@@ -1,5 +1,12 @@
 import { describe, expect, it } from 'vitest';
-import { type Environment, evaluate, type Packet, type Verdict } from '../src/evaluate.ts';
+import {
+  beginsFlow,
+  type Environment,
+  evaluate,
+  evaluateFlow,
+  type Packet,
+  type Verdict,
+} from '../src/evaluate.ts';
 import { type List, nameListOf, type PrefixSet, prefixListOf, prefixSetOf } from '../src/list.ts';
 import { COMMON_POLICY, DEFAULT_POLICY, type Policy, type Run, RunBuilder } from '../src/policy.ts';
 import { type Address, formatPrefix, type Prefix, parseAddress, parsePrefix } from '../src/prefix.ts';
@@ -509,5 +516,39 @@ describe('lists and names', () => {
   it('a name without addresses is that rule’s problem only', () => {
     const gone = ruleSet({ [DEFAULT_POLICY]: { egress: ['drop dsthost=gone.test', 'accept'] } });
     expect(judged(gone, packet())).toBe('accept egress default #1.1 - -');
+  });
+});
+
+describe('the first packet of a flow', () => {
+  const v6 = { src: 'fd00::5', dst: '2001:db8::1' };
+  const all = ruleSet({ [DEFAULT_POLICY]: { egress: ['accept'] } });
+
+  it.each<[string, Parameters<typeof packet>[0], boolean]>([
+    ['tcp with a port', {}, true],
+    ['tcp whose header is cut', { port: undefined }, false],
+    ['udp whose header is cut', { proto: 17, port: undefined }, false],
+    ['gre', { proto: 47, port: undefined }, true],
+    ...[8, 13, 15, 17].map((icmpType): [string, Parameters<typeof packet>[0], boolean] => [
+      `icmp ${icmpType}`,
+      { proto: 1, port: undefined, icmpType },
+      true,
+    ]),
+    ...[0, 3, 11, 128, 255, undefined].map((icmpType): [string, Parameters<typeof packet>[0], boolean] => [
+      `icmp ${icmpType}`,
+      { proto: 1, port: undefined, icmpType },
+      false,
+    ]),
+    ['icmpv6 128', { ...v6, proto: 58, port: undefined, icmpType: 128 }, true],
+    ['icmpv6 139', { ...v6, proto: 58, port: undefined, icmpType: 139 }, true],
+    ['icmpv6 8', { ...v6, proto: 58, port: undefined, icmpType: 8 }, false],
+    ['icmpv6 129', { ...v6, proto: 58, port: undefined, icmpType: 129 }, false],
+    ['icmpv6 in IPv4', { proto: 58, port: undefined, icmpType: 128 }, false],
+    ['icmp in IPv6', { ...v6, proto: 1, port: undefined, icmpType: 8 }, false],
+  ])('%s', (_, text, expected) => {
+    const given = packet(text);
+    expect(beginsFlow(given)).toBe(expected);
+    expect(evaluate(all, ENVIRONMENT, given).action).toBe('accept');
+    const verdict = evaluateFlow(all, ENVIRONMENT, given);
+    expect(verdict).toEqual(expected ? evaluate(all, ENVIRONMENT, given) : { action: 'drop', by: undefined });
   });
 });

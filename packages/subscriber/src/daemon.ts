@@ -64,7 +64,6 @@ const ENVIRONMENT = {
     'check-minutes',
     'nft',
     'conntrack',
-    'ip',
     'log-level',
   ],
 };
@@ -168,7 +167,6 @@ const cli = strictYargs('rulecast-subscriber', new URL('../package.json', import
     default: 'conntrack',
     describe: 'The conntrack program',
   })
-  .option('ip', { type: 'string', requiresArg: true, default: 'ip', describe: 'The ip program' })
   .option('log-level', {
     requiresArg: true,
     choices: ['trace', 'debug', 'info', 'warn', 'error', 'silent'] as const,
@@ -251,7 +249,6 @@ function enforcementOptions(logger: Logger): EnforcementOptions {
     flowMarks: argv.flowMarks,
     nft: argv.nft,
     conntrack: argv.conntrack,
-    ip: argv.ip,
     user: argv.user,
     applierUser: argv.applierUser,
     checkEveryMs: argv.checkMinutes * 60_000,

@@ -13,7 +13,6 @@ export interface EnforcementOptions {
   readonly flowMarks: boolean;
   readonly nft: string;
   readonly conntrack: string;
-  readonly ip: string;
   /** Becomes this user once the applier runs; undefined: stays who it is. */
   readonly user: string | undefined;
   /** Whom the applier runs as; undefined: root, with one capability. Only with `user`. */
@@ -46,8 +45,7 @@ const ONLY_NET_ADMIN = [
 export async function startEnforcement(options: EnforcementOptions): Promise<NftSink> {
   const { createNftSink, applierCommand } = await import('@rulecast/nftables');
   const { user, applierUser, downstreamGroup } = options;
-  const programs = ['--nft', options.nft, '--conntrack', options.conntrack, '--ip', options.ip];
-  const args = [...programs, '--group', String(downstreamGroup)];
+  const args = ['--nft', options.nft, '--conntrack', options.conntrack];
   const account = user === undefined ? undefined : accountOf(user);
   if (account !== undefined && process.getuid?.() !== 0) {
     throw new EnforcementError('--user needs to be started as root: it gives the privileges up');

@@ -18,6 +18,8 @@ export interface SinkRelease {
  * enforced. The calls come one after the other: prepare, then commit or discard.
  */
 export interface Sink {
+  /** It judges flows, and drops what begins none (`beginsFlow` of @rulecast/rules). */
+  readonly judgesFlows?: boolean;
   /** Makes everything ready; enforces nothing yet. */
   prepare(release: SinkRelease): Promise<void>;
   /** Enforces what was prepared, all at once. */

@@ -21,7 +21,9 @@ import {
 import {
   type Action,
   type Address,
+  beginsFlow,
   type Environment,
+  FLOWLESS_VERDICT,
   isPartName,
   type Packet,
   type RuleSet,
@@ -101,7 +103,9 @@ export interface Subscriber {
   status(): SubscriberStatus;
   /** Judges a packet by the table in force. */
   lookup(packet: Packet): TableVerdict;
-  /** Judges a packet and finds the exact rule, list and prefix. */
+  /**
+   * Judges a packet and finds the exact rule, list and prefix. Where a sink judges flows, the packet is one that belongs to none yet.
+   */
   explain(packet: Packet): Explanation;
   /**
    * The table in force, now and later: structured-cloneable, for `openReader` of @rulecast/table in this thread or any other. It stays
@@ -206,7 +210,7 @@ class RunningSubscriber implements Subscriber {
       logger: options.logger,
       refused: new RefusalMemory(REFUSED_MAX),
       nowMs: this.nowMs,
-      explain: (packet) => this.table.explain(packet),
+      explain: (packet) => this.explain(packet),
       generation: () => this.table.stats().generation,
       counters: () => this.counters(),
       onWelcome: (publisher) => this.welcomed(publisher),
@@ -301,7 +305,9 @@ class RunningSubscriber implements Subscriber {
   }
 
   explain(packet: Packet): Explanation {
-    return this.table.explain(packet);
+    const explained = this.table.explain(packet);
+    if (this.options.sink?.judgesFlows !== true || beginsFlow(packet)) return explained;
+    return { ...explained, verdict: FLOWLESS_VERDICT, rule: undefined };
   }
 
   handle(): TableHandle {

@@ -53,6 +53,22 @@ describe.each([
   });
 });
 
+it('a packet that begins no flow is dropped where a sink judges flows, and judged by the rules where none does', async () => {
+  const cut = { ...packetOf('egress', '10.137.0.5', '192.0.2.1'), port: undefined };
+  const whole = packetOf('egress', '10.137.0.5', '192.0.2.1');
+  const idle = async (): Promise<void> => undefined;
+  const sink = { judgesFlows: true, prepare: idle, commit: idle, discard: idle };
+  for (const [options, expected] of [
+    [{ sink }, 'drop'],
+    [{ sink: { ...sink, judgesFlows: false } }, 'accept'],
+    [{}, 'accept'],
+  ] as const) {
+    const subscriber = await startedSubscriber(new ScriptedPublisher(), { bootMode: 'open', ...options });
+    expect(subscriber.explain(cut).verdict.action).toBe(expected);
+    expect(subscriber.explain(whole).verdict.action).toBe('accept');
+  }
+});
+
 it.each(['', 'a b', 'x'.repeat(64)])('no subscriber is called %j', async (name) => {
   await expect(startedSubscriber(new ScriptedPublisher(), { name })).rejects.toThrow(TypeError);
 });

@@ -1,10 +1,7 @@
-/**
- * Judges packets by a plan, step by step as the kernel does: to find the flows that a release forbids, and to test that a plan
- * means what its rule set means.
- */
+/** Judges the first packet of a flow by a plan, step by step as the kernel does: to test that a plan means what its rule set means. */
 
-import { type Direction, IpProtocol, memberContaining } from '@rulecast/rules';
-import { entryChain, type Plan, type PlanRule, parseMapName } from './plan.ts';
+import { type Direction, memberContaining } from '@rulecast/rules';
+import { entryChain, type Plan, type PlanRule, parseMapName } from '../src/plan.ts';
 
 /** What a plan can see of a packet. */
 export interface SeenPacket {
@@ -12,7 +9,7 @@ export interface SeenPacket {
   readonly src: string;
   readonly dst: string;
   readonly protocol: number;
-  /** Of the destination; undefined where it cannot be read or does not exist. */
+  /** Of the destination; undefined where the protocol has none. */
   readonly port: number | undefined;
   readonly icmpType: number | undefined;
   /** What the sender wrote, where it is not `dst`, after DNAT. */
@@ -60,8 +57,6 @@ function judgeChain(view: View, name: string): PlanVerdict | undefined {
       }
       case 'pass':
         return 'none';
-      case 'readable':
-        if (isReadable(view.packet)) return judgeChain(view, step.chain);
     }
   }
   return undefined;
@@ -85,12 +80,6 @@ function matches(view: View, rule: PlanRule): boolean {
       return set !== undefined && memberContaining(set.members, words) >= 0;
     }
   }
-}
-
-function isReadable({ src, protocol, port, icmpType }: SeenPacket): boolean {
-  if (protocol === IpProtocol.tcp || protocol === IpProtocol.udp) return port !== undefined;
-  const icmp = src.length === 8 ? IpProtocol.icmp : IpProtocol.icmp6;
-  return protocol !== icmp || icmpType !== undefined;
 }
 
 /** The first `length` bits of an address in hex, the others zero. */
