@@ -304,11 +304,11 @@ describe('a push that waits until it is applied', () => {
   it('does not wait where nobody is connected, or where nothing changed', async () => {
     const { control, subscribers } = await house();
     expect(recordsOf(await ScriptedRulectl.push(control, HOSTS, WAIT), 'applied')).toEqual([]);
-    await ScriptedSubscriber.greet(subscribers, 'fw');
-    expect((await ScriptedRulectl.push(control, HOSTS, WAIT)).end).toMatchObject({
-      kind: 'done',
-      code: 'unchanged',
-    });
+    const fw = await ScriptedSubscriber.greet(subscribers, 'fw');
+    await fw.take();
+    const again = await ScriptedRulectl.push(control, HOSTS, WAIT);
+    expect(again.end).toMatchObject({ kind: 'done', code: 'unchanged' });
+    expect(recordsOf(again, 'applied')).toMatchObject([{ subscriber: 'fw', state: 'applied' }]);
   });
 
   it('does not wait for one that connects later', async () => {
