@@ -1,6 +1,6 @@
 /** Publishers and directories that last for one test, and pushes written as text. */
 
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, renameSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { PushInput } from '@rulecast/formats';
@@ -21,6 +21,13 @@ export function temporaryDirectory(): string {
   const directory = mkdtempSync(join(tmpdir(), 'rulecast-publisher-'));
   onTestFinished(() => rmSync(directory, { recursive: true, force: true }));
   return directory;
+}
+
+/** Puts a whole file in place at once, as one that came from elsewhere: a list is read without waiting whether more is written. */
+export function place(path: string, text: string): void {
+  writeFileSync(`${path}.new`, text);
+  utimesSync(`${path}.new`, 1, 1);
+  renameSync(`${path}.new`, path);
 }
 
 /** A publisher with a store of its own; closed after the test, unless the test has closed it. */

@@ -1,6 +1,6 @@
 /** LISTS, LIST and REFRESH, and what sources and pushes do to each other, in one process with real files. */
 
-import { renameSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseConfig } from '@rulecast/formats';
 import type { Message } from '@rulecast/protocol';
@@ -9,7 +9,7 @@ import { describe, expect, it, onTestFinished } from 'vitest';
 import type { Publisher } from '../src/publisher.ts';
 import { serveControl } from '../src/serve.ts';
 import { SourcesLink } from '../src/sources-link.ts';
-import { freshPublisher, release, temporaryDirectory } from './fresh-publisher.ts';
+import { freshPublisher, place, release, temporaryDirectory } from './fresh-publisher.ts';
 import { type Answer, recordsOf, ScriptedRulectl } from './scripted-rulectl.ts';
 
 interface House {
@@ -25,7 +25,7 @@ let houses = 0;
 /** A publisher that serves rulectl in this process, with sources if a configuration is given. */
 async function house(config?: string, files: Readonly<Record<string, string>> = {}): Promise<House> {
   const directory = temporaryDirectory();
-  for (const [name, text] of Object.entries(files)) writeFileSync(join(directory, name), text);
+  for (const [name, text] of Object.entries(files)) place(join(directory, name), text);
   const publisher = freshPublisher({ stateDirectory: join(directory, 'state') });
   const configFile = join(directory, 'publisher.yaml');
   const sources =
@@ -153,14 +153,12 @@ describe('with sources', () => {
   it('REFRESH reads now, releases once, and names what is not as its source says', async () => {
     const { publisher, control, directory } = await house(CONFIG, { 'a.txt': '192.0.2.1\n' });
     const file = join(directory, 'a.txt');
-    writeFileSync(`${file}.new`, '192.0.2.1\n192.0.2.5\n');
-    renameSync(`${file}.new`, file);
+    place(file, '192.0.2.1\n192.0.2.5\n');
     const taken = await ask(control, refresh(['c']));
     expect(taken.end).toMatchObject({ kind: 'done', code: 'refreshed' });
     expect(recordsOf(taken, 'list')).toMatchObject([{ name: 'c', count: 3, added: 1 }]);
     expect(publisher.head?.manifest.version).toBe(2);
-    writeFileSync(`${file}.new`, '<html>\n');
-    renameSync(`${file}.new`, file);
+    place(file, '<html>\n');
     const failing = await ask(control, refresh([]));
     expect(failing.end).toMatchObject({
       kind: 'done',
@@ -224,10 +222,7 @@ describe('with sources', () => {
   it('a rollback holds until the source changes', async () => {
     const { publisher, control, directory } = await house(CONFIG, { 'a.txt': '192.0.2.1\n' });
     const file = join(directory, 'a.txt');
-    const replace = (text: string): void => {
-      writeFileSync(`${file}.new`, text);
-      renameSync(`${file}.new`, file);
-    };
+    const replace = (text: string): void => place(file, text);
     replace('192.0.2.1\n192.0.2.5\n');
     await ask(control, refresh([]));
     await publisher.rollback(1, {});
