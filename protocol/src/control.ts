@@ -303,6 +303,8 @@ export const RECORD_FIELDS = {
     applyMs: optional(uint),
     bytesSent: uint,
     lastError: optional(mapOf({ code, text, atMs: uint })),
+    /** Why it refuses the head for good. */
+    refusal: optional(mapOf({ code, text, atMs: uint })),
     persisted: optional(boolean),
   },
   /** What a subscriber counted, as it answers the question `stats`. */

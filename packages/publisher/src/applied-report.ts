@@ -7,7 +7,7 @@ import { boundText, type ControlRecordOf } from '@rulecast/protocol';
 import type { ControlExchange } from './control-exchange.ts';
 import type { Publisher } from './publisher.ts';
 import type { Release } from './store.ts';
-import type { Outcome } from './subscribers.ts';
+import { type Outcome, refusalOf } from './subscribers.ts';
 
 /** How long a request waits, and for whom, as its message says. */
 export interface WaitFields {
@@ -93,8 +93,8 @@ export class AppliedReport {
     if (entry.held !== undefined && hash.equals(entry.held.hash)) {
       return tell(name, 'applied', { persisted: entry.persisted });
     }
-    if (!entry.refused.includes(hash.toString('hex'))) return;
-    return tell(name, 'refused', { code: entry.lastError?.code, text: entry.lastError?.text });
+    const refusal = refusalOf(entry, head.hash);
+    if (refusal !== undefined) await tell(name, 'refused', { code: refusal.code, text: refusal.text });
   }
 
   private recordOf(name: string, { manifest }: Release, isNew: boolean): Applied {

@@ -85,7 +85,7 @@ function decodeKept(text: string): KeptSubscriber | undefined {
 function isKept(value: unknown): value is KeptSubscriber {
   if (!isMap(value) || !isCount(value['lastSeenMs']) || typeof value['hasApplied'] !== 'boolean')
     return false;
-  const { held, appliedAtMs, applyMs, persisted, lastError } = value;
+  const { held, appliedAtMs, applyMs, persisted, lastError, refused } = value;
   return (
     isOptional(
       held,
@@ -94,12 +94,16 @@ function isKept(value: unknown): value is KeptSubscriber {
     isOptional(appliedAtMs, isCount) &&
     isOptional(applyMs, isCount) &&
     isOptional(persisted, (some) => typeof some === 'boolean') &&
+    isOptional(lastError, isReason) &&
     isOptional(
-      lastError,
-      (some) =>
-        isMap(some) && isCode(some['code']) && typeof some['text'] === 'string' && isCount(some['atMs']),
+      refused,
+      (some) => Array.isArray(some) && some.every((one) => isReason(one) && isHash(one['hash'])),
     )
   );
+}
+
+function isReason(value: unknown): value is Readonly<Record<string, unknown>> {
+  return isMap(value) && isCode(value['code']) && typeof value['text'] === 'string' && isCount(value['atMs']);
 }
 
 function isOptional(value: unknown, is: (value: unknown) => boolean): boolean {

@@ -30,7 +30,7 @@ import {
 } from '@rulecast/protocol';
 import type { Publisher } from './publisher.ts';
 import type { Release } from './store.ts';
-import type { HeldRelease, SubscriberEntry } from './subscribers.ts';
+import { type HeldRelease, refusalOf, type SubscriberEntry } from './subscribers.ts';
 
 type Answer = MessageOf<'answer'>;
 
@@ -237,7 +237,7 @@ export class SubscriberSession {
     if (hello.holds !== undefined && this.publisher.store.knows(hexOf(hello.holds.hash))) {
       this.entry.hasApplied = true;
     }
-    for (const hash of hello.refused) subscribers.refuse(this.entry, hexOf(hash));
+    subscribers.takeRefusals(this.entry, hello.refused.map(hexOf), nowMs);
     this.publisher.logger.info(
       { subscriber: hello.name, version: hello.holds?.version ?? 0 },
       'subscriber connected',
@@ -302,7 +302,7 @@ export class SubscriberSession {
     if (head === undefined || entry === undefined || hello === undefined || this.offered === head) return;
     if (this.publisher.behind !== undefined) return; // what it has may be older than what subscribers have
     if (entry.held !== undefined && Buffer.from(entry.held.hash).equals(head.hash)) return;
-    if (entry.refused.includes(hexOf(head.hash))) return;
+    if (refusalOf(entry, head.hash) !== undefined) return;
     const { parts } = head.manifest;
     let entries = 0;
     for (const part of parts) entries += part.count;
@@ -408,7 +408,8 @@ export class SubscriberSession {
     const text = nack.part === undefined ? nack.text : `${nack.part}: ${nack.text}`;
     this.noteError(code, text);
     const isLatest = release !== undefined && Buffer.from(release.hash).equals(nack.hash);
-    if (retry === 'never') this.publisher.subscribers.refuse(entry, hexOf(nack.hash));
+    const reason = { code, text: boundText(text), atMs: this.publisher.nowMs() };
+    if (retry === 'never') this.publisher.subscribers.refuse(entry, hexOf(nack.hash), reason);
     else if (isLatest) {
       clearTimeout(this.retryTimer);
       this.retryTimer = setTimeout(() => {

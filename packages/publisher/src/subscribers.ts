@@ -14,6 +14,19 @@ export interface HeldRelease {
   readonly version: number;
 }
 
+/** Why a subscriber takes something not. */
+export interface Reason {
+  readonly code: string;
+  readonly text: string;
+  readonly atMs: number;
+}
+
+/** A release that a subscriber refused for good. */
+export interface Refusal extends Reason {
+  /** Hex. */
+  readonly hash: string;
+}
+
 /** Mutable: a session writes it, the status reads it. */
 export interface SubscriberEntry {
   readonly name: string;
@@ -28,9 +41,9 @@ export interface SubscriberEntry {
   applyMs: number | undefined;
   persisted: boolean | undefined;
   bytesSent: number;
-  lastError: { readonly code: string; readonly text: string; readonly atMs: number } | undefined;
-  /** Hashes (hex) of releases that it refused for good; the newest last, a bounded number. */
-  refused: readonly string[];
+  lastError: Reason | undefined;
+  /** What it refuses for good; the newest last, a bounded number. */
+  refused: readonly Refusal[];
   /** It applied a release of this lineage, now or ever before. */
   hasApplied: boolean;
   /** It was heard of since the publisher started. */
@@ -47,6 +60,7 @@ export interface KeptSubscriber {
   readonly applyMs?: number | undefined;
   readonly persisted?: boolean | undefined;
   readonly lastError?: SubscriberEntry['lastError'];
+  readonly refused?: SubscriberEntry['refused'] | undefined;
 }
 
 /** What became of one release at one subscriber. */
@@ -66,6 +80,11 @@ export interface Outcome {
 const ENTRIES_MAX = 1024;
 /** Remembered refusals of one subscriber. */
 const REFUSED_MAX = 32;
+/** Of a refusal that was not heard here. */
+const UNTOLD = {
+  code: 'refused-before',
+  text: 'it refused this release before; its own log says why',
+} as const;
 
 export class Subscribers extends EventEmitter<{ outcome: [Outcome]; change: [] }> {
   private readonly entries = new Map<string, SubscriberEntry>();
@@ -139,7 +158,7 @@ export class Subscribers extends EventEmitter<{ outcome: [Outcome]; change: [] }
   /** What of each is to be kept over a restart. */
   *kept(): Iterable<readonly [string, KeptSubscriber]> {
     for (const { name, lastSeenMs, hasApplied, held, ...entry } of this.entries.values()) {
-      const { appliedAtMs, applyMs, persisted, lastError } = entry;
+      const { appliedAtMs, applyMs, persisted, lastError, refused } = entry;
       const hash = held === undefined ? undefined : hexOf(held.hash);
       yield [
         name,
@@ -151,6 +170,7 @@ export class Subscribers extends EventEmitter<{ outcome: [Outcome]; change: [] }
           applyMs,
           persisted,
           lastError,
+          refused: refused.length === 0 ? undefined : refused,
         },
       ];
     }
@@ -165,8 +185,17 @@ export class Subscribers extends EventEmitter<{ outcome: [Outcome]; change: [] }
   }
 
   /** Notes a refusal for good. */
-  refuse(entry: SubscriberEntry, hash: string): void {
-    entry.refused = [...entry.refused.filter((other) => other !== hash), hash].slice(-REFUSED_MAX);
+  refuse(entry: SubscriberEntry, hash: string, reason: Reason): void {
+    const others = entry.refused.filter((other) => other.hash !== hash);
+    entry.refused = [...others, { hash, ...reason }].slice(-REFUSED_MAX);
+  }
+
+  /** Takes what a subscriber says that it refuses, in place of all that was known of it: it may have been reset, or have another name's past. */
+  takeRefusals(entry: SubscriberEntry, hashes: readonly string[], nowMs: number): void {
+    const known = new Map(entry.refused.map((refusal) => [refusal.hash, refusal]));
+    entry.refused = hashes
+      .slice(-REFUSED_MAX)
+      .map((hash) => known.get(hash) ?? { hash, ...UNTOLD, atMs: nowMs });
   }
 
   settle(outcome: Outcome): void {
@@ -238,8 +267,21 @@ function recordOf(
     applyMs: entry.applyMs,
     bytesSent: entry.bytesSent,
     lastError: entry.lastError,
+    refusal: reasonOf(head === undefined ? undefined : refusalOf(entry, head.hash)),
     persisted: entry.persisted,
   };
+}
+
+/** Why a subscriber refuses a release for good; undefined where it does not. */
+export function refusalOf(entry: SubscriberEntry, hash: Uint8Array): Refusal | undefined {
+  const hex = hexOf(hash);
+  return entry.refused.find((refusal) => refusal.hash === hex);
+}
+
+function reasonOf(refusal: Refusal | undefined): Reason | undefined {
+  if (refusal === undefined) return undefined;
+  const { code, text, atMs } = refusal;
+  return { code, text, atMs };
 }
 
 /** Whether a subscriber has the head in force; with no head, whether it has nothing. */
@@ -252,6 +294,6 @@ function stateOf(entry: SubscriberEntry, head: Release | undefined, matches: boo
   if (entry.connectedSinceMs === undefined) return 'disconnected';
   if (matches) return 'synced';
   if (entry.receiving) return 'receiving';
-  if (head !== undefined && entry.refused.includes(hexOf(head.hash))) return 'refused';
+  if (head !== undefined && refusalOf(entry, head.hash) !== undefined) return 'refused';
   return entry.diverged ? 'diverged' : 'behind';
 }

@@ -277,7 +277,7 @@ describe('a refusal', () => {
       text: 'list hosts: wrong',
     });
     expect(await subscriber.isQuiet()).toBe(true);
-    const again = await ScriptedSubscriber.greet(endpoint, 'fw');
+    const again = await ScriptedSubscriber.greet(endpoint, 'fw', { refused: [offer.hash] });
     expect(await again.isQuiet()).toBe(true);
     await release(publisher, { 'hosts.txt': '192.0.2.2\n' });
     expect((await again.take()).offer.decoded.version).toBe(2);
@@ -290,6 +290,21 @@ describe('a refusal', () => {
     expect(await subscriber.isQuiet()).toBe(true);
     const other = await ScriptedSubscriber.greet(endpoint, 'other');
     expect((await other.offer()).hash).toEqual(hash);
+  });
+
+  it('with never is over once HELLO says it no more, as after a reset', async () => {
+    const { publisher, endpoint } = await house();
+    await release(publisher, { 'hosts.txt': '192.0.2.1\n' });
+    const subscriber = await ScriptedSubscriber.greet(endpoint, 'fw');
+    const offer = await subscriber.offer();
+    const refused = nextOutcome(publisher);
+    await subscriber.nack(offer, { retry: 'never', code: 'bad-rule-set' });
+    await refused;
+    const [record] = publisher.subscribers.records(publisher.head, publisher.store, 0);
+    expect(record).toMatchObject({ state: 'refused', refusal: { code: 'bad-rule-set' } });
+    const again = await ScriptedSubscriber.greet(endpoint, 'fw');
+    expect((await again.offer()).hash).toEqual(offer.hash);
+    expect(publisher.subscribers.records(publisher.head, publisher.store, 0)[0]?.refusal).toBeUndefined();
   });
 
   it('with later brings the OFFER again when its time is over', async () => {

@@ -24,11 +24,27 @@ describe('what is known of subscribers', () => {
   it('holds the last 32 refusals, each once', () => {
     const subscribers = new Subscribers();
     const entry = subscribers.entry('fw', 1);
-    for (let i = 0; i < 40; i++) subscribers.refuse(entry, `hash-${i}`);
-    subscribers.refuse(entry, 'hash-20');
-    expect(entry.refused).toHaveLength(32);
-    expect(entry.refused.at(-1)).toBe('hash-20');
-    expect(entry.refused[0]).toBe('hash-8');
-    expect(new Set(entry.refused).size).toBe(32);
+    const reason = { code: 'bad-rule-set', text: 'no', atMs: 1 };
+    for (let i = 0; i < 40; i++) subscribers.refuse(entry, `hash-${i}`, reason);
+    subscribers.refuse(entry, 'hash-20', reason);
+    const hashes = entry.refused.map(({ hash }) => hash);
+    expect(hashes).toHaveLength(32);
+    expect(hashes.at(-1)).toBe('hash-20');
+    expect(hashes[0]).toBe('hash-8');
+    expect(new Set(hashes).size).toBe(32);
+  });
+
+  it('holds of refusals what HELLO says, and the reasons that were heard before', () => {
+    const subscribers = new Subscribers();
+    const entry = subscribers.entry('fw', 1);
+    subscribers.refuse(entry, 'one', { code: 'bad-rule-set', text: 'no', atMs: 1 });
+    subscribers.refuse(entry, 'two', { code: 'over-limit', text: 'large', atMs: 2 });
+    subscribers.takeRefusals(entry, ['two', 'three'], 9);
+    expect(entry.refused).toEqual([
+      { hash: 'two', code: 'over-limit', text: 'large', atMs: 2 },
+      { hash: 'three', code: 'refused-before', text: expect.stringMatching('log'), atMs: 9 },
+    ]);
+    subscribers.takeRefusals(entry, [], 9);
+    expect(entry.refused).toEqual([]);
   });
 });

@@ -331,7 +331,7 @@ function renderSubscribers(
     subscriber.lastSeenMs === 0 ? 'never' : `${formatAge(nowMs - subscriber.lastSeenMs)} ago`,
     subscriber.matches ? 'yes' : 'no',
     subscriber.applyMs === undefined ? NOTHING : formatDuration(subscriber.applyMs),
-    subscriber.lastError === undefined ? NOTHING : lastErrorText(subscriber.lastError, nowMs),
+    troubleText(subscriber, nowMs),
   ]);
   return renderTable(
     ['subscriber', 'state', 'version', 'lag', 'last seen', 'match', 'apply', 'last error'],
@@ -413,6 +413,12 @@ function counterRows(
     ...known(COST_COUNTERS),
     ...others.filter((other) => !isList(other)).map(([name, value]) => [name, formatCount(value)] as const),
   ];
+}
+
+/** Why it refuses the head, which stays so; else what went wrong last. */
+function troubleText({ refusal, lastError }: ControlRecordOf<'subscriber'>, nowMs: number): string {
+  const trouble = refusal ?? lastError;
+  return trouble === undefined ? NOTHING : lastErrorText(trouble, nowMs);
 }
 
 function lastErrorText(

@@ -294,6 +294,16 @@ describe('status', () => {
     ]);
   });
 
+  it('shows why a subscriber refuses the head rather than what went wrong after that', () => {
+    const [refusal, lastError] = [
+      { code: 'bad-rule-set', text: 'a list is missing', atMs: NOW_MS - 60_000 },
+      { code: 'timeout', text: 'the session ended', atMs: NOW_MS - 1000 },
+    ];
+    const refused = subscriber({ state: 'refused', refusal, lastError });
+    const snapshot = { head: head(), parts: [], warnings: [], subscribers: [refused], counters: [] };
+    expect(renderStatus(snapshot, NOW_MS, PLAIN)).toMatch(/bad-rule-set: a list is missing \(1 min ago\)$/m);
+  });
+
   /** The lines below the subscribers. */
   function linesOf(told: Parameters<typeof renderStatus>[0]['counters']): readonly string[] {
     const snapshot = { head: head(), parts: [], warnings: [], subscribers: [subscriber()], counters: told };
