@@ -12,10 +12,12 @@
 
 import { createHash } from 'node:crypto';
 import { type List, type NameList, type Policy, type PrefixSet, prefixListOf } from '@rulecast/rules';
+import { Work } from './budget.ts';
 import { ByteReader, ByteWriter, bytesOfWords } from './bytes.ts';
 import { ErrorCode } from './error.ts';
 import { type Part, type PartId, PartKind, partText, type Resolutions } from './part.ts';
 import {
+  RuleRoom,
   readAction,
   readDirectedRuns,
   readHostName,
@@ -119,18 +121,31 @@ function policyBytes(policy: Policy, columns: ColumnForm): Uint8Array {
   return writer.take();
 }
 
-/** The part that canonical bytes say. Throws ProtocolError `bad-canonical` for any other bytes. */
-export function decodeCanonical(id: PartId, bytes: Uint8Array, columns: ColumnForm = PLAIN_COLUMNS): Part {
+/**
+ * The part that canonical bytes say. Throws ProtocolError `bad-canonical` for any other bytes, and the error of `room` for more rules than there is room for.
+ */
+export function decodeCanonical(
+  id: PartId,
+  bytes: Uint8Array,
+  columns: ColumnForm = PLAIN_COLUMNS,
+  room: RuleRoom = new RuleRoom(),
+): Part {
   const reader = new ByteReader(bytes, ErrorCode.badCanonical, partText(id));
   const tag = reader.text(4);
   const hasExceptions = id.kind === PartKind.policy && tag === EXCEPTIONS_TAG;
   if (tag !== TAGS[id.kind] && !hasExceptions) throw reader.error(`the tag is not ${TAGS[id.kind]}`);
-  const part = readPart(reader, id, columns, hasExceptions);
+  const part = readPart(reader, id, columns, room, hasExceptions);
   reader.end();
   return part;
 }
 
-function readPart(reader: ByteReader, id: PartId, columns: ColumnForm, hasExceptions: boolean): Part {
+function readPart(
+  reader: ByteReader,
+  id: PartId,
+  columns: ColumnForm,
+  room: RuleRoom,
+  hasExceptions: boolean,
+): Part {
   switch (id.kind) {
     case PartKind.prefixList:
       return { kind: id.kind, name: id.name, list: prefixListOf(readPrefixSet(reader)) };
@@ -141,19 +156,24 @@ function readPart(reader: ByteReader, id: PartId, columns: ColumnForm, hasExcept
         kind: id.kind,
         name: id.name,
         policy: hasExceptions
-          ? readPolicyWithExceptions(reader, id.name, columns)
-          : readPolicy(reader, id.name, columns),
+          ? readPolicyWithExceptions(reader, id.name, columns, room)
+          : readPolicy(reader, id.name, columns, room),
       };
     case PartKind.resolutions:
-      return { kind: id.kind, name: '', resolutions: readResolutions(reader) };
+      return { kind: id.kind, name: '', resolutions: readResolutions(reader, room) };
     case PartKind.unmatched:
       return { kind: id.kind, name: '', unmatched: readAction(reader) };
   }
 }
 
-function readPolicyWithExceptions(reader: ByteReader, name: string, columns: ColumnForm): Policy {
-  const policy = readPolicy(reader, name, columns);
-  const exceptions = readDirectedRuns(reader, columns);
+function readPolicyWithExceptions(
+  reader: ByteReader,
+  name: string,
+  columns: ColumnForm,
+  room: RuleRoom,
+): Policy {
+  const policy = readPolicy(reader, name, columns, room);
+  const exceptions = readDirectedRuns(reader, columns, room);
   if (exceptions.egress.length + exceptions.ingress.length === 0) {
     throw reader.error(`no exceptions under the tag ${EXCEPTIONS_TAG}`);
   }
@@ -201,8 +221,10 @@ export function sortedResolutions(resolutions: Resolutions): readonly (readonly 
   return [...resolutions].sort(([a], [b]) => (a < b ? -1 : 1));
 }
 
-export function readResolutions(reader: ByteReader): Resolutions {
+function readResolutions(reader: ByteReader, room: RuleRoom): Resolutions {
   const count = reader.count(10); // a name of one character, and two counts
+  room.take(reader, count);
+  room.meter.spend(count * Work.name);
   const resolutions = new Map<string, PrefixSet>();
   let last = '';
   for (let i = 0; i < count; i++) {

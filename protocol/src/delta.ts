@@ -8,9 +8,10 @@
  */
 
 import { EMPTY_RULE_SET, type List, type Policy, type RuleSet } from '@rulecast/rules';
+import { type Budget, bodyMaxBytes, Meter, type Room, type StepBounds, uncountedOf, Work } from './budget.ts';
 import { ByteReader, ByteWriter } from './bytes.ts';
 import { ErrorCode } from './error.ts';
-import { CHANGES_MAX, ENTRIES_MAX, PARTS_MAX, STEPS_MAX } from './limits.ts';
+import { CHANGES_MAX, ENTRIES_MAX, PARTS_MAX, STEPS_MAX, UNCOUNTED_MAX } from './limits.ts';
 import { isNamedRight } from './manifest.ts';
 import {
   comparePartIds,
@@ -127,34 +128,38 @@ interface ChangeHead extends PartId {
   readonly body: ByteReader;
 }
 
+/** Deltas that are our own: they are within what a receiver takes unless configured. */
+const OWN_BOUNDS: StepBounds = { entriesMax: ENTRIES_MAX };
+
 /**
  * The rule set that a delta makes of `before`. Parts that do not change stay the same objects, so that their digests stay known.
  * Throws ProtocolError with part and, where there is one, entry: `bad-delta` for malformed bytes or a result that is not
  * canonical, `bad-canonical` for a malformed policy or resolutions put whole, `bad-base` for what does not fit `before`,
- * `over-limit` for more parts, or more than `entriesMax` entries, rules and addresses in all. Whether the result is the release is
+ * `over-limit` for more parts, or more than `entriesMax` entries, rules and addresses in all; and where there are bounds of what was signed, `bad-count` for
+ * a part that is larger, `bad-rule-set` for one that is not in the manifest, `over-budget` for more than these allow. Whether the result is the release is
  * for `verifyRuleSet` to say. `onListPatch` is told what patched lists of prefixes gain and lose, so that nobody has to compare them.
  */
 export function applyDelta(
   before: RuleSet,
   bytes: Uint8Array,
-  entriesMax: number = ENTRIES_MAX,
+  bounds: StepBounds = OWN_BOUNDS,
   onListPatch?: OnListPatch,
 ): RuleSet {
   const parts = new Map<string, Part>();
   for (const part of partsOf(before)) parts.set(partText(part), part);
   const reader = new ByteReader(bytes, ErrorCode.badDelta);
-  const heads = readHeads(reader, parts);
+  const { meter = new Meter() } = bounds;
+  meter.spend(parts.size * Work.part);
+  const heads = readHeads(reader, parts, meter);
   for (const head of heads) parts.delete(partText(head));
-  let weightLeft = entriesMax;
-  for (const part of parts.values()) weightLeft -= partWeight(part);
+  const left = new RoomLeft(bounds, meter);
+  for (const part of parts.values()) left.take(part, reader);
   for (const head of heads) {
-    const part = changedPart(head, Math.max(0, weightLeft), onListPatch);
+    const part = changedPart(head, left.roomFor(head), onListPatch);
     head.body.end();
     if (part === undefined) continue;
-    weightLeft -= partWeight(part);
-    if (weightLeft < 0) {
-      throw head.body.error(`more than ${entriesMax} entries in all`, undefined, ErrorCode.overLimit);
-    }
+    left.take(part, head.body);
+    meter.spend(partWeight(part) * Work.merged);
     parts.set(partText(part), part);
   }
   if (parts.size > PARTS_MAX) {
@@ -163,13 +168,73 @@ export function applyDelta(
   return ruleSetOf(reader, [...parts.values()].sort(comparePartIds));
 }
 
+/** What a release that is being made has left of its bounds. */
+class RoomLeft {
+  private readonly bounds: StepBounds;
+  private readonly meter: Meter;
+  private weight: number;
+  private entries: number;
+  private uncounted = UNCOUNTED_MAX;
+
+  constructor(bounds: StepBounds, meter: Meter) {
+    this.bounds = bounds;
+    this.meter = meter;
+    this.weight = bounds.entriesMax;
+    this.entries = bounds.stepEntries ?? Number.POSITIVE_INFINITY;
+  }
+
+  /** For a part that is about to be changed. Throws where it is none of those that were signed. */
+  roomFor(head: ChangeHead): Room {
+    const { counts } = this.bounds;
+    const { kind, before, op } = head;
+    const count = counts?.get(partText(head));
+    if (counts !== undefined && count === undefined && op !== OpCode.remove) {
+      throw head.body.error('is not in the manifest', undefined, ErrorCode.badRuleSet);
+    }
+    const signed = counts === undefined ? this.entries : (count ?? 0);
+    const code =
+      this.weight < signed
+        ? ErrorCode.overLimit
+        : counts === undefined
+          ? ErrorCode.overBudget
+          : ErrorCode.badCount;
+    const entries = Math.max(0, Math.min(this.weight, signed));
+    const entriesBefore = before === undefined ? 0 : partCount(before);
+    return { entries, code, bytes: bodyMaxBytes(kind, entries, entriesBefore), meter: this.meter };
+  }
+
+  /** Takes the room of a part. Throws where there is none left. */
+  take(part: Part, reader: ByteReader): void {
+    const count = partCount(part);
+    const uncounted = uncountedOf(part);
+    this.weight -= count + uncounted;
+    this.entries -= count;
+    this.uncounted -= uncounted;
+    if (this.weight < 0) {
+      const text = `more than ${this.bounds.entriesMax} entries in all`;
+      throw reader.error(text, undefined, ErrorCode.overLimit);
+    }
+    if (this.uncounted < 0) {
+      const text = `more than ${UNCOUNTED_MAX} prefixes of policies and addresses of names in all`;
+      throw reader.error(text, undefined, ErrorCode.overLimit);
+    }
+    if (this.entries < 0)
+      throw reader.error('far more entries than are to be left', undefined, ErrorCode.overBudget);
+  }
+}
+
 /** All changes, without their bodies, so that what is replaced is known before anything is made. */
-function readHeads(reader: ByteReader, parts: ReadonlyMap<string, Part>): readonly ChangeHead[] {
+function readHeads(
+  reader: ByteReader,
+  parts: ReadonlyMap<string, Part>,
+  meter: Meter,
+): readonly ChangeHead[] {
   const count = reader.u16();
   if (count > CHANGES_MAX) {
     throw reader.error(`${count} changes; the most is ${CHANGES_MAX}`, undefined, ErrorCode.overLimit);
   }
   if (count * CHANGE_LEAST_BYTES > reader.remaining) throw reader.error(`${count} changes in too few bytes`);
+  meter.spend(count * Work.change);
   const heads: ChangeHead[] = [];
   for (let i = 0; i < count; i++) {
     const head = readHead(reader, parts);
@@ -201,16 +266,13 @@ function readHead(reader: ByteReader, parts: ReadonlyMap<string, Part>): ChangeH
 }
 
 /** The part that a change leaves; undefined if none. */
-function changedPart(
-  head: ChangeHead,
-  weightMax: number,
-  onListPatch: OnListPatch | undefined,
-): Part | undefined {
+function changedPart(head: ChangeHead, room: Room, onListPatch: OnListPatch | undefined): Part | undefined {
   if (head.op === OpCode.remove) return undefined;
-  const part =
-    head.op === OpCode.patch && head.before !== undefined
-      ? readPatch(head.body, head.before, weightMax, onListPatch)
-      : readPut(head.body, head, weightMax);
+  const isPatch = head.op === OpCode.patch && head.before !== undefined;
+  if (isPatch) room.meter.spend(partWeight(head.before) * Work.merged);
+  const part = isPatch
+    ? readPatch(head.body, head.before, room, onListPatch)
+    : readPut(head.body, head, room);
   if (part.kind === PartKind.resolutions && part.resolutions.size === 0) {
     throw head.body.error('no resolutions are no part: they are removed');
   }
@@ -259,7 +321,19 @@ export function decodeChain(bytes: Uint8Array): readonly Uint8Array[] {
   return steps;
 }
 
-/** Applies the deltas of a chain, one after the other; throws as `decodeChain` and `applyDelta` do. */
-export function applyChain(before: RuleSet, bytes: Uint8Array, entriesMax: number = ENTRIES_MAX): RuleSet {
-  return decodeChain(bytes).reduce((ruleSet, step) => applyDelta(ruleSet, step, entriesMax), before);
+/**
+ * Applies the deltas of a chain, one after the other; throws as `decodeChain` and `applyDelta` do. `budget` bounds those of a peer; `onListPatch` is told of
+ * the last one.
+ */
+export function applyChain(
+  before: RuleSet,
+  bytes: Uint8Array,
+  budget?: Budget,
+  onListPatch?: OnListPatch,
+): RuleSet {
+  const steps = decodeChain(bytes);
+  return steps.reduce((ruleSet, delta, i) => {
+    const isLast = i === steps.length - 1;
+    return applyDelta(ruleSet, delta, budget?.step(isLast), isLast ? onListPatch : undefined);
+  }, before);
 }

@@ -10,6 +10,7 @@
  */
 
 import { bitsOf, canonicalPrefixes, type Family, type Prefixes, strideOf, wordMask } from '@rulecast/rules';
+import { type Room, Work } from './budget.ts';
 import { type ByteReader, ByteWriter, LINE_FEED } from './bytes.ts';
 import { ErrorCode } from './error.ts';
 import { decodeGaps, encodeGaps, type Gaps, newGaps, type Stride } from './gap-codec.ts';
@@ -79,18 +80,18 @@ function writeBlock(writer: ByteWriter, gaps: Gaps): void {
 }
 
 /**
- * Reads numbers that ascend strictly and fit their words, `countMax` at most. Their memory grows with the bytes that were read, not
- * with the count announced. `code` is the error of a count above the limit. The caller checks the last number against its range.
+ * Reads numbers that ascend strictly and fit their words, as many as there is room for. Their memory grows with the bytes that were read, not
+ * with the count announced. The caller checks the last number against its range.
  */
 export function readSequence(
   reader: ByteReader,
   stride: Stride,
-  countMax: number,
-  code: ErrorCode,
+  { entries, code, meter }: Omit<Room, 'bytes'>,
 ): Uint32Array {
   const count = reader.varint();
-  if (count > countMax)
-    throw reader.error(`${count} numbers; at most ${countMax} are possible`, undefined, code);
+  if (count > entries)
+    throw reader.error(`${count} numbers; at most ${entries} are possible`, undefined, code);
+  meter.spend(count * Work.number);
   const blocks = Math.ceil(count / ENTRY_BLOCK_ENTRIES);
   if (blocks * BLOCK_LEAST_BYTES > reader.remaining) throw reader.error(`${count} numbers in too few bytes`);
   const gaps = gapsOf[stride];
@@ -234,10 +235,10 @@ function shiftLeft(words: Uint32Array, at: number, bits: number): void {
   }
 }
 
-/** Reads a canonical column of at most `countMax` prefixes. */
-export function readEntries(reader: ByteReader, family: Family, countMax: number): Prefixes {
+/** Reads a canonical column of as many prefixes as there is room for. */
+export function readEntries(reader: ByteReader, family: Family, room: Room): Prefixes {
   const groupCount = reader.u8();
-  if (groupCount === TREE_FORM) return readTree(reader, family, countMax);
+  if (groupCount === TREE_FORM) return readTree(reader, family, room);
   const groups: Prefixes[] = [];
   let total = 0;
   let lastLength = -1;
@@ -246,7 +247,7 @@ export function readEntries(reader: ByteReader, family: Family, countMax: number
     if (length <= lastLength || length > bitsOf(family))
       throw reader.error(`a group of length ${length} after ${lastLength}`);
     lastLength = length;
-    const group = readGroup(reader, family, length, countMax - total);
+    const group = readGroup(reader, family, length, { ...room, entries: room.entries - total });
     total += group.lengths.length;
     groups.push(group);
   }
@@ -257,9 +258,9 @@ export function readEntries(reader: ByteReader, family: Family, countMax: number
   return column;
 }
 
-function readGroup(reader: ByteReader, family: Family, length: number, countMax: number): Prefixes {
+function readGroup(reader: ByteReader, family: Family, length: number, room: Room): Prefixes {
   const stride = strideOf(family);
-  const words = readSequence(reader, stride, countMax, ErrorCode.overLimit);
+  const words = readSequence(reader, stride, room);
   const count = words.length / stride;
   if (count === 0) throw reader.error(`an empty group of length ${length}`);
   const hostBits = bitsOf(family) - length;
@@ -288,8 +289,8 @@ function joined(family: Family, groups: readonly Prefixes[], total: number): Pre
 }
 
 /** Reads the indices of removed entries: ascending, below `countBefore`. */
-export function readIndices(reader: ByteReader, countBefore: number): Uint32Array {
-  const indices = readSequence(reader, 1, countBefore, ErrorCode.badBase);
+export function readIndices(reader: ByteReader, countBefore: number, meter: Room['meter']): Uint32Array {
+  const indices = readSequence(reader, 1, { entries: countBefore, code: ErrorCode.badBase, meter });
   const last = indices.at(-1);
   if (last !== undefined && last >= countBefore) {
     throw reader.error(
@@ -322,11 +323,11 @@ export function writeNames(writer: ByteWriter, names: readonly string[]): void {
   });
 }
 
-/** Reads at most `countMax` sorted, unique host names in normal form. */
-export function readNames(reader: ByteReader, countMax: number): readonly string[] {
+/** Reads sorted, unique host names in normal form, as many as there is room for. */
+export function readNames(reader: ByteReader, { entries, code, meter }: Room): readonly string[] {
   const count = reader.varint();
-  if (count > countMax)
-    throw reader.error(`${count} names; the limit is ${countMax}`, undefined, ErrorCode.overLimit);
+  if (count > entries) throw reader.error(`${count} names; at most ${entries} are possible`, undefined, code);
+  meter.spend(count * Work.name);
   if (count * NAME_LEAST_BYTES > reader.remaining) throw reader.error(`${count} names in too few bytes`);
   const sharedLengths = reader.bytes(count);
   const names: string[] = [];

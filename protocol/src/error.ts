@@ -34,7 +34,8 @@ export const ErrorCode = {
   unknownRelease: 'unknown-release',
   badTransfer: 'bad-transfer',
   overLimit: 'over-limit',
-  // Content: refused with `never`.
+  overBudget: 'over-budget',
+  // Content: refused with `never` where it is what the key signed, else with `later`.
   badManifest: 'bad-manifest',
   badSignature: 'bad-signature',
   notNewer: 'not-newer',

@@ -1,5 +1,16 @@
 /** What two implementations must agree on byte for byte; PROTOCOL.md says it in words. */
 
+export {
+  Budget,
+  heapMebibytes,
+  type ReleaseCost,
+  releaseCost,
+  stepEntriesMax,
+  stepWorkLeast,
+  streamMaxBytes,
+  uncountedIn,
+  workMax,
+} from './budget.ts';
 export { hexOf } from './bytes.ts';
 export { canonicalBytes, canonicalChunks, contentOf, decodeCanonical, digestOf } from './canonical.ts';
 export {
@@ -83,6 +94,7 @@ export {
   SUBSCRIBERS_MAX,
   TEXT_MAX_BYTES,
   TRANSFER_MAX_BYTES,
+  UNCOUNTED_MAX,
   VERSION_MAX,
   WAIT_MAX_MS,
 } from './limits.ts';

@@ -59,6 +59,19 @@ export const CHANGES_MAX = 2 * PARTS_MAX;
 export const INFLATED_MAX_BYTES = 64 * 1024 * 1024;
 /** Deltas of one transfer. A chain longer than this costs more than a snapshot in any case seen. */
 export const STEPS_MAX = 1024;
+/**
+ * The longest rule in canonical bytes, in a run of its own: action, protocol and flags 3, ports 4, expiry 8, comment 2 + 4,096, kind of remote 1,
+ * host name 1 + 253. As it travels a splice of its own comes before it: keep 5, drop 5, count of runs 4.
+ */
+export const RULE_MAX_BYTES = 3 + 4 + 8 + 2 + 4096 + 1 + 1 + 253 + (5 + 5 + 4);
+/** Prefixes of policies and addresses of names in a release: no manifest counts them. 8,192 names of 256 addresses. */
+export const UNCOUNTED_MAX = 2 ** 21;
+/** Work of a transfer that is free, whatever it makes: that of all that no manifest counts, and of a thousand small steps. 0.2 s here at most. */
+export const WORK_FREE = 2 ** 23;
+/** Bytes of a stream that are free, whatever it makes: a chain of small steps may be longer than the snapshot of a small release. */
+export const STREAM_FREE_BYTES = 2 ** 17;
+/** Entries of a release between base and result, beyond twice the larger of them. */
+export const STEP_ENTRIES_FREE = 2 ** 16;
 /** Counters of a subscriber: with names of 32 bytes two thirds of a control body. */
 export const COUNTERS_MAX = 64;
 /** Reasons in a head record, one TEXT of at most 128 bytes each: half a control body. */

@@ -6,6 +6,7 @@
  */
 
 import { deflateRawSync } from 'node:zlib';
+import { type Room, Work } from './budget.ts';
 import { type ByteReader, ByteWriter } from './bytes.ts';
 import { inflateExactly } from './inflate.ts';
 import { INFLATED_MAX_BYTES } from './limits.ts';
@@ -35,13 +36,22 @@ export function pack(bytes: Uint8Array): Uint8Array {
   return writer.take();
 }
 
-/** A reader of what the rest of `reader` holds packed. Nothing is inflated beyond the announced and permitted length. */
-export function unpack(reader: ByteReader): ByteReader {
+/**
+ * A reader of what the rest of `reader` holds packed. Nothing is inflated beyond the announced and permitted length, and more than there is room for is
+ * refused with the error of that.
+ */
+export function unpack(reader: ByteReader, { bytes, code, meter }: Room): ByteReader {
   const packing = reader.u8();
-  if (packing === Packing.raw) return reader.nested(reader.remaining);
+  if (packing === Packing.raw) {
+    meter.spend(reader.remaining * Work.byte);
+    return reader.nested(reader.remaining);
+  }
   if (packing !== Packing.deflate) throw reader.error(`unknown packing ${packing}`);
   const length = reader.u32();
   if (length > INFLATED_MAX_BYTES) throw reader.error(`a body that inflates to ${length} bytes is too long`);
+  if (length > bytes)
+    throw reader.error(`a body that inflates to ${length} bytes, more than it can need`, undefined, code);
+  meter.spend(length * Work.byte);
   const raw = inflateExactly(reader.bytes(reader.remaining), length);
   if (raw === undefined) throw reader.error(`a body that does not inflate to just ${length} bytes`);
   return reader.over(raw);

@@ -28,9 +28,9 @@ import {
   type PrefixesDelta,
   type PrefixList,
   type PrefixSet,
-  prefixCount,
   strideOf,
 } from '@rulecast/rules';
+import { type Room, uncountedOf, Work } from './budget.ts';
 import { type ByteReader, ByteWriter } from './bytes.ts';
 import { canonicalBytes, decodeCanonical, readFlag, travelBytes } from './canonical.ts';
 import {
@@ -45,7 +45,7 @@ import { ErrorCode } from './error.ts';
 import { pack, unpack } from './packed.ts';
 import { type Part, type PartId, PartKind, partCount, type Resolutions } from './part.ts';
 import { type PartEdits, sameHeader } from './part-edits.ts';
-import { readAction, readHostName, writeAction } from './policy-codec.ts';
+import { RuleRoom, readAction, readHostName, writeAction } from './policy-codec.ts';
 import { PLANE_COLUMNS, readPrefixSet, writePrefixSet } from './prefix-codec.ts';
 import { applySplices, writeSplices } from './rule-splice.ts';
 
@@ -61,19 +61,7 @@ const LOOKUP_COST = 64;
 
 /** What a part weighs against the limit of a release: entries, rules, and the addresses that come with them. */
 export function partWeight(part: Part): number {
-  switch (part.kind) {
-    case PartKind.prefixList:
-    case PartKind.nameList:
-    case PartKind.unmatched:
-      return partCount(part);
-    case PartKind.policy:
-      return partCount(part) + prefixCount(part.policy.prefixes);
-    case PartKind.resolutions: {
-      let weight = 0;
-      for (const set of part.resolutions.values()) weight += 1 + prefixCount(set);
-      return weight;
-    }
-  }
+  return partCount(part) + uncountedOf(part);
 }
 
 export function putBody(part: Part): Uint8Array {
@@ -97,34 +85,42 @@ function packedNames(names: readonly string[]): Uint8Array {
   return pack(writer.take());
 }
 
-/** The part that a put says. `weightMax` is what the release has left of its limit. Reads all of `reader`. */
-export function readPut(reader: ByteReader, id: PartId, weightMax: number): Part {
+/** The part that a put says, as far as there is room for it. Reads all of `reader`. */
+export function readPut(reader: ByteReader, id: PartId, room: Room): Part {
   switch (id.kind) {
     case PartKind.prefixList: {
-      const v4 = readEntries(reader, 4, weightMax);
-      const v6 = readEntries(reader, 6, weightMax - v4.lengths.length);
+      const v4 = readEntries(reader, 4, room);
+      const v6 = readEntries(reader, 6, withEntries(room, room.entries - v4.lengths.length));
       return { kind: id.kind, name: id.name, list: { kind: 'prefixes', v4, v6 } };
     }
     case PartKind.nameList: {
       const resolve = readFlag(reader);
-      const names = readPackedNames(reader, weightMax);
+      const names = readPackedNames(reader, room);
       return { kind: id.kind, name: id.name, list: { kind: 'names', names, resolve } };
     }
     case PartKind.policy:
     case PartKind.resolutions: {
-      const raw = unpack(reader);
-      return decodeCanonical(id, raw.bytes(raw.remaining), PLANE_COLUMNS);
+      const raw = unpack(reader, room);
+      return decodeCanonical(id, raw.bytes(raw.remaining), PLANE_COLUMNS, ruleRoom(room));
     }
     case PartKind.unmatched:
       return { kind: id.kind, name: '', unmatched: readAction(reader) };
   }
 }
 
-function readPackedNames(reader: ByteReader, countMax: number): readonly string[] {
-  const raw = unpack(reader);
-  const names = readNames(raw, countMax);
+function readPackedNames(reader: ByteReader, room: Room): readonly string[] {
+  const raw = unpack(reader, room);
+  const names = readNames(raw, room);
   raw.end();
   return names;
+}
+
+function withEntries(room: Room, entries: number): Room {
+  return { ...room, entries };
+}
+
+function ruleRoom({ entries, meter, code }: Room): RuleRoom {
+  return new RuleRoom(entries, meter, code);
 }
 
 /** The body of a patch; undefined where the part can only be put. */
@@ -190,11 +186,11 @@ export interface ListPatch {
 /** Told of each list of prefixes that was patched, once the result is known to be sound. */
 export type OnListPatch = (name: string, patch: ListPatch) => void;
 
-/** The part that a patch makes of `before`. Reads all of `reader`, or of what it holds packed. */
+/** The part that a patch makes of `before`, as far as there is room for it. Reads all of `reader`, or of what it holds packed. */
 export function readPatch(
   reader: ByteReader,
   before: Part,
-  weightMax: number,
+  room: Room,
   onListPatch: OnListPatch | undefined,
 ): Part {
   switch (before.kind) {
@@ -203,19 +199,19 @@ export function readPatch(
       const { kind, name, list } = before;
       const patched =
         list.kind === 'names'
-          ? patchedNames(reader, list, weightMax)
-          : patchedPrefixes(reader, list, weightMax, (patch) => onListPatch?.(name, patch));
+          ? patchedNames(reader, list, room)
+          : patchedPrefixes(reader, list, room, (patch) => onListPatch?.(name, patch));
       return { kind, name, list: patched };
     }
     case PartKind.policy: {
-      const raw = unpack(reader);
-      const policy = patchedPolicy(raw, before.policy);
+      const raw = unpack(reader, room);
+      const policy = patchedPolicy(raw, before.policy, ruleRoom(room));
       raw.end();
       return { kind: before.kind, name: before.name, policy };
     }
     case PartKind.resolutions: {
-      const raw = unpack(reader);
-      const resolutions = patchedResolutions(raw, before.resolutions);
+      const raw = unpack(reader, room);
+      const resolutions = patchedResolutions(raw, before.resolutions, ruleRoom(room));
       raw.end();
       return { kind: before.kind, name: '', resolutions };
     }
@@ -227,12 +223,12 @@ export function readPatch(
 function patchedPrefixes(
   reader: ByteReader,
   before: PrefixList,
-  weightMax: number,
+  room: Room,
   onPatch: (patch: ListPatch) => void,
 ): PrefixList {
-  const delta4 = readColumnDelta(reader, before.v4, weightMax);
+  const delta4 = readColumnDelta(reader, before.v4, room);
   const v4 = patchedColumn(reader, before.v4, delta4);
-  const delta6 = readColumnDelta(reader, before.v6, weightMax - v4.lengths.length);
+  const delta6 = readColumnDelta(reader, before.v6, withEntries(room, room.entries - v4.lengths.length));
   const v6 = patchedColumn(reader, before.v6, delta6);
   if (isIdle(delta4) && isIdle(delta6)) throw reader.error('a patch that changes nothing');
   const after: PrefixList = { kind: 'prefixes', v4, v6 };
@@ -240,12 +236,19 @@ function patchedPrefixes(
   return after;
 }
 
-function readColumnDelta(reader: ByteReader, before: Prefixes, weightMax: number): PrefixesDelta {
+function readColumnDelta(reader: ByteReader, before: Prefixes, room: Room): PrefixesDelta {
   const family: Family = before.family;
-  const removed = readIndices(reader, before.lengths.length);
-  const left = weightMax - (before.lengths.length - removed.length);
-  if (left < 0) throw reader.error('more entries than the limit', undefined, ErrorCode.overLimit);
-  return { removed, added: readEntries(reader, family, left) };
+  const removed = readIndices(reader, before.lengths.length, room.meter);
+  const rest = roomBeside(reader, before.lengths.length - removed.length, room);
+  return { removed, added: readEntries(reader, family, rest) };
+}
+
+/** What there is room for beside the entries that are kept. */
+function roomBeside(reader: ByteReader, keptCount: number, room: Room): Room {
+  const left = room.entries - keptCount;
+  if (left < 0)
+    throw reader.error(`more entries are kept than ${room.entries}, the most`, undefined, room.code);
+  return withEntries(room, left);
 }
 
 function isIdle(delta: PrefixesDelta): boolean {
@@ -293,12 +296,10 @@ function isInOrder(column: Prefixes, i: number): boolean {
   return compareWordsAt(words, i, words, i + 1, strideOf(family)) < 0 && !containsAt(column, i, words, i + 1);
 }
 
-function patchedNames(reader: ByteReader, before: NameList, weightMax: number): NameList {
+function patchedNames(reader: ByteReader, before: NameList, room: Room): NameList {
   const resolve = readFlag(reader);
-  const removed = readIndices(reader, before.names.length);
-  const left = weightMax - (before.names.length - removed.length);
-  if (left < 0) throw reader.error('more names than the limit', undefined, ErrorCode.overLimit);
-  const added = readPackedNames(reader, left);
+  const removed = readIndices(reader, before.names.length, room.meter);
+  const added = readPackedNames(reader, roomBeside(reader, before.names.length - removed.length, room));
   if (removed.length === 0 && added.length === 0 && resolve === before.resolve) {
     throw reader.error('a patch that changes nothing');
   }
@@ -329,7 +330,7 @@ function mergedNames(
   return names;
 }
 
-function patchedPolicy(reader: ByteReader, before: Policy): Policy {
+function patchedPolicy(reader: ByteReader, before: Policy, room: RuleRoom): Policy {
   const flags = reader.u8();
   if ((flags & ~POLICY_PATCH_FLAGS) !== 0) throw reader.error(`unknown flags ${flags}`);
   const hasExceptions = (flags & PolicyPatchFlag.exceptions) !== 0;
@@ -337,8 +338,8 @@ function patchedPolicy(reader: ByteReader, before: Policy): Policy {
     (flags & PolicyPatchFlag.header) !== 0
       ? { defaultAction: readAction(reader), prefixes: readPrefixSet(reader) }
       : { defaultAction: before.defaultAction, prefixes: before.prefixes };
-  const own = patchedRuns(reader, before);
-  const exceptions = hasExceptions ? patchedRuns(reader, before.exceptions) : before.exceptions;
+  const own = patchedRuns(reader, before, room);
+  const exceptions = hasExceptions ? patchedRuns(reader, before.exceptions, room) : before.exceptions;
   if (hasExceptions && sameRuns(exceptions, before.exceptions)) {
     throw reader.error('a patch of exceptions that changes none');
   }
@@ -349,9 +350,9 @@ function patchedPolicy(reader: ByteReader, before: Policy): Policy {
   return policy;
 }
 
-function patchedRuns(reader: ByteReader, before: DirectedRuns): DirectedRuns {
-  const egress = applySplices(reader, before.egress, 'egress');
-  return { egress, ingress: applySplices(reader, before.ingress, 'ingress') };
+function patchedRuns(reader: ByteReader, before: DirectedRuns, room: RuleRoom): DirectedRuns {
+  const egress = applySplices(reader, before.egress, 'egress', room);
+  return { egress, ingress: applySplices(reader, before.ingress, 'ingress', room) };
 }
 
 /** Whether no splice was applied. */
@@ -359,8 +360,9 @@ function sameRuns(a: DirectedRuns, b: DirectedRuns): boolean {
   return a.egress === b.egress && a.ingress === b.ingress;
 }
 
-function patchedResolutions(reader: ByteReader, before: Resolutions): Resolutions {
+function patchedResolutions(reader: ByteReader, before: Resolutions, room: RuleRoom): Resolutions {
   const count = reader.count(RESOLUTION_LEAST_BYTES);
+  room.meter.spend(count * Work.name);
   if (count === 0) throw reader.error('a patch that changes nothing');
   const changes = new Map<string, PrefixSet | undefined>();
   let last = '';
@@ -371,6 +373,7 @@ function patchedResolutions(reader: ByteReader, before: Resolutions): Resolution
     if (!present && !before.has(name)) {
       throw reader.error(`name ${i} is removed, but is not resolved`, i, ErrorCode.badBase);
     }
+    if (present) room.take(reader, 1);
     changes.set(name, present ? readPrefixSet(reader) : undefined);
     last = name;
   }

@@ -18,7 +18,9 @@ import {
   type RunRemote,
   sameMatch,
 } from '@rulecast/rules';
+import { Meter, Work } from './budget.ts';
 import type { ByteReader, ByteWriter } from './bytes.ts';
+import type { ErrorCode } from './error.ts';
 import { COMMENT_MAX_BYTES, EXPIRE_MAX_SECONDS } from './limits.ts';
 import { type ColumnForm, prefixBytes, readPrefixSet, writePrefixSet } from './prefix-codec.ts';
 
@@ -43,6 +45,26 @@ const DNS_PORT = 53;
 /** Printable ASCII without a space at either end. */
 const COMMENT = /^[!-~](?:[ -~]*[!-~])?$/;
 
+/** How many more rules may be read, of all runs of a policy together. */
+export class RuleRoom {
+  private left: number;
+  private readonly code: ErrorCode | undefined;
+  readonly meter: Meter;
+
+  /** `code` is the error of more. */
+  constructor(rules = Number.POSITIVE_INFINITY, meter: Meter = new Meter(), code?: ErrorCode) {
+    this.left = rules;
+    this.code = code;
+    this.meter = meter;
+  }
+
+  /** Takes room for the rules of a run that is about to be read. */
+  take(reader: ByteReader, rules: number): void {
+    this.left -= rules;
+    if (this.left < 0) throw reader.error('more rules than there may be', undefined, this.code);
+  }
+}
+
 /** Appends what a policy says but for its exceptions; its name is not part of it. */
 export function writePolicy(writer: ByteWriter, policy: Policy, columns: ColumnForm): void {
   writeAction(writer, policy.defaultAction);
@@ -51,10 +73,10 @@ export function writePolicy(writer: ByteWriter, policy: Policy, columns: ColumnF
 }
 
 /** A policy without exceptions. */
-export function readPolicy(reader: ByteReader, name: string, columns: ColumnForm): Policy {
+export function readPolicy(reader: ByteReader, name: string, columns: ColumnForm, room: RuleRoom): Policy {
   const defaultAction = readAction(reader);
   const prefixes = readPrefixSet(reader);
-  return { name, prefixes, defaultAction, exceptions: NO_RUNS, ...readDirectedRuns(reader, columns) };
+  return { name, prefixes, defaultAction, exceptions: NO_RUNS, ...readDirectedRuns(reader, columns, room) };
 }
 
 /** Egress, then ingress. */
@@ -63,9 +85,9 @@ export function writeDirectedRuns(writer: ByteWriter, runs: DirectedRuns, column
   writeRuns(writer, runs.ingress, columns);
 }
 
-export function readDirectedRuns(reader: ByteReader, columns: ColumnForm): DirectedRuns {
-  const egress = readRuns(reader, 'egress', columns);
-  return { egress, ingress: readRuns(reader, 'ingress', columns) };
+export function readDirectedRuns(reader: ByteReader, columns: ColumnForm, room: RuleRoom): DirectedRuns {
+  const egress = readRuns(reader, 'egress', columns, room);
+  return { egress, ingress: readRuns(reader, 'ingress', columns, room) };
 }
 
 export function writeAction(writer: ByteWriter, action: Action): void {
@@ -95,12 +117,18 @@ export function writeRuns(writer: ByteWriter, runs: readonly Run[], columns: Col
 }
 
 /** Reads runs that are as long as they can be: two neighbours that could be one are an error. */
-export function readRuns(reader: ByteReader, direction: Direction, columns: ColumnForm): readonly Run[] {
+export function readRuns(
+  reader: ByteReader,
+  direction: Direction,
+  columns: ColumnForm,
+  room: RuleRoom,
+): readonly Run[] {
   const count = reader.count(RUN_LEAST_BYTES);
   const runs: Run[] = [];
   for (let i = 0; i < count; i++) {
+    room.meter.spend(Work.run);
     const match = readMatch(reader, direction, i);
-    const run = { match, remote: readRemote(reader, i, columns) };
+    const run = { match, remote: readRemote(reader, i, columns, room) };
     const before = runs.at(-1);
     if (before !== undefined && mergeable(before, run)) {
       throw reader.error(`${direction} runs ${i - 1} and ${i} are one`, i);
@@ -217,8 +245,9 @@ function writeRemote(writer: ByteWriter, remote: RunRemote, columns: ColumnForm)
   }
 }
 
-function readRemote(reader: ByteReader, run: number, columns: ColumnForm): RunRemote {
+function readRemote(reader: ByteReader, run: number, columns: ColumnForm, room: RuleRoom): RunRemote {
   const kind = reader.u8();
+  if (kind !== RemoteKind.prefixes4 && kind !== RemoteKind.prefixes6) room.take(reader, 1);
   switch (kind) {
     case RemoteKind.any:
       return { kind: 'any' };
@@ -227,6 +256,7 @@ function readRemote(reader: ByteReader, run: number, columns: ColumnForm): RunRe
       const family = kind === RemoteKind.prefixes4 ? 4 : 6;
       const count = reader.count(prefixBytes(family));
       if (count === 0) throw reader.error(`run ${run} has no prefix`, run);
+      room.take(reader, count);
       return { kind: 'prefixes', prefixes: columns.read(reader, family, count) };
     }
     case RemoteKind.name:

@@ -13,8 +13,8 @@
  */
 
 import { bitsOf, type Family, PrefixBuilder, type Prefixes, strideOf, wordMask } from '@rulecast/rules';
+import { type Room, Work } from './budget.ts';
 import type { ByteReader, ByteWriter } from './bytes.ts';
-import { ErrorCode } from './error.ts';
 import { RangeDecoder, RangeEncoder } from './range-coder.ts';
 
 const Decision = { leaf: 0, both: 1, side: 2 } as const;
@@ -116,12 +116,12 @@ function commonBits(words: Uint32Array, at: number, stride: number): number {
   return w * 32 + Math.clz32(words[at + w]! ^ words[at + stride + w]!);
 }
 
-/** Reads a canonical column of one to `countMax` prefixes. */
-export function readTree(reader: ByteReader, family: Family, countMax: number): Prefixes {
+/** Reads a canonical column of one prefix, or as many as there is room for. */
+export function readTree(reader: ByteReader, family: Family, room: Room): Prefixes {
   const lengths = readLengths(reader, family);
   const decoder = new RangeDecoder(contextCount(family), reader.bytes(reader.varint()));
   const column = new PrefixBuilder(family);
-  walkTree(reader, decoder, lengths, countMax, column);
+  walkTree(reader, decoder, lengths, room, column);
   if (!decoder.complete) throw reader.error('a prefix tree of other bytes than its own');
   const prefixes = column.build();
   if (lengthsInUse(prefixes).length !== lengths.length)
@@ -143,7 +143,7 @@ function walkTree(
   reader: ByteReader,
   decoder: RangeDecoder,
   lengths: readonly number[],
-  countMax: number,
+  { entries, code, meter }: Room,
   column: PrefixBuilder,
 ): void {
   const mayBeLeaf = leafDepths(column.family, lengths);
@@ -167,8 +167,8 @@ function walkTree(
       if (decoder.decode(context + Decision.side) === 1) setBit(address, depth);
     }
     if (decoder.exhausted) throw reader.error('a prefix tree that ends too soon', column.count);
-    if (column.count === countMax)
-      throw reader.error(`more than ${countMax} prefixes`, column.count, ErrorCode.overLimit);
+    if (column.count === entries) throw reader.error(`more than ${entries} prefixes`, column.count, code);
+    meter.spend(Work.leaf);
     column.push(address, 0, depth);
     if (pendingCount === 0) return;
     const fork = pending[--pendingCount]!; // pendingCount was above 0

@@ -18,9 +18,10 @@ import {
   runRuleCount,
   strideOf,
 } from '@rulecast/rules';
+import { Work } from './budget.ts';
 import type { ByteReader, ByteWriter } from './bytes.ts';
 import { ErrorCode } from './error.ts';
-import { mergeable, readRuns, writeRuns } from './policy-codec.ts';
+import { mergeable, type RuleRoom, readRuns, writeRuns } from './policy-codec.ts';
 import { PLANE_COLUMNS } from './prefix-codec.ts';
 
 /** Keeps `keep` rules of the old policy, leaves out `drop`, and adds those of `insert`. */
@@ -337,13 +338,15 @@ export function writeSplices(writer: ByteWriter, splices: readonly RuleSplice[])
   }
 }
 
-/** Reads splices and applies them to `before`. The same array comes back where there are none. */
+/** Reads splices and applies them to `before`; `room` is for the rules that they add. The same array comes back where there are none. */
 export function applySplices(
   reader: ByteReader,
   before: readonly Run[],
   direction: Direction,
+  room: RuleRoom,
 ): readonly Run[] {
   const count = reader.count(SPLICE_LEAST_BYTES);
+  room.meter.spend(count * Work.splice);
   if (count === 0) return before;
   const ruleTotal = ruleCount(before);
   const cursor = new RunCursor(before);
@@ -352,7 +355,7 @@ export function applySplices(
   for (let i = 0; i < count; i++) {
     const keep = reader.varint();
     const drop = reader.varint();
-    const insert = readRuns(reader, direction, PLANE_COLUMNS);
+    const insert = readRuns(reader, direction, PLANE_COLUMNS, room);
     if ((keep === 0 && i > 0) || (drop === 0 && insert.length === 0))
       throw reader.error(`splice ${i} is idle`, at);
     if (keep + drop > ruleTotal - at) {

@@ -4,7 +4,7 @@
  * another walks both machines against each other through queues and finds no refusal and no deadlock.
  *
  * Two rules make it sound. Every OFFER is answered exactly once, in order, by WANT, APPLIED or NACK; a WANT that is answered
- * by BEGIN is answered exactly once more, by APPLIED or NACK, even after ABORT. An answer that names an older OFFER than the last
+ * by BEGIN is answered exactly once more, by APPLIED or NACK, even after ABORT; or, once, by WANT for a snapshot where a chain was sent. An answer that names an older OFFER than the last
  * changes nothing, for the answer to the last is on its way.
  *
  * ```
@@ -29,7 +29,8 @@
  *     │ transferSent, or transferFailed: abort           │  └──▶ draining ──▶ idle   end, abort
  *     ▼                                                  │ end: apply
  *  confirming ──▶ idle   applied, nack: record           ▼
- *                                                      applying ──▶ idle   applied: applied, refused: nack
+ *     └──▶ sending   wantSnapshot: transfer             applying ──▶ idle   applied: applied, refused: nack
+ *                                                          └──▶ wanting   overBudget: want
  * ```
  * From every state: bye and disconnected close, timeout and stop say BYE and close, and so does any message that has no place.
  */
@@ -51,6 +52,8 @@ export const PUBLISHER_EVENTS = [
   // Received. Those ending in Other name another release than the one offered last.
   'hello',
   'want',
+  /** WANT without a base, after the chain that was sent in answer to the WANT before. */
+  'wantSnapshot',
   'wantOther',
   'applied',
   'appliedOther',
@@ -131,6 +134,8 @@ export const SUBSCRIBER_EVENTS = [
   'applied',
   /** The transfer or the release cannot be taken, for whatever reason. */
   'refused',
+  /** The chain of deltas takes more than its budget: a snapshot will do. */
+  'overBudget',
   'timeout',
   'disconnected',
   'stop',
@@ -190,6 +195,7 @@ function publisherOpen(
     ...ENDINGS,
     hello: REFUSE,
     want: REFUSE,
+    wantSnapshot: REFUSE,
     wantOther: REFUSE,
     applied: REFUSE,
     appliedOther: REFUSE,
@@ -246,6 +252,7 @@ export const PUBLISHER_TABLE: PublisherTable = {
   },
   confirming: {
     ...publisherOpen('confirming'),
+    wantSnapshot: to('sending', 'transfer'),
     applied: to('idle', 'record'),
     nack: to('idle', 'record'),
   },
@@ -272,6 +279,7 @@ function subscriberOpen(
     pong: to(state, 'none'),
     applied: to(state, 'never'),
     refused: to(state, 'never'),
+    overBudget: to(state, 'never'),
   };
 }
 
@@ -315,6 +323,7 @@ export const SUBSCRIBER_TABLE: SubscriberTable = {
     ...subscriberOpen('applying'),
     applied: to('idle', 'applied'),
     refused: to('idle', 'nack'),
+    overBudget: to('wanting', 'want'),
   },
   closed: closedRow(SUBSCRIBER_EVENTS),
 };

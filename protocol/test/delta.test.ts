@@ -295,8 +295,8 @@ describe('the limit of entries', () => {
       part,
     ]);
     const bytes = encoded(before, after);
-    expect(textOf(applyDelta(before, bytes, total))).toEqual(textOf(after));
-    expect(() => applyDelta(before, bytes, total - 1)).toThrow(
+    expect(textOf(applyDelta(before, bytes, { entriesMax: total }))).toEqual(textOf(after));
+    expect(() => applyDelta(before, bytes, { entriesMax: total - 1 })).toThrow(
       expect.objectContaining({ name: 'ProtocolError', code: 'over-limit' }),
     );
   });
@@ -305,7 +305,7 @@ describe('the limit of entries', () => {
     const after = ruleSetOf([
       { kind: 'list', name: 'c', prefixes: ['10.0.0.0/8', '11.0.0.0/8', '12.0.0.0/8'] },
     ]);
-    expect(textOf(applyDelta(before, encoded(before, after), 3))).toEqual(textOf(after));
+    expect(textOf(applyDelta(before, encoded(before, after), { entriesMax: 3 }))).toEqual(textOf(after));
   });
 
   it('of parts is 1,024', () => {

@@ -10,6 +10,7 @@ import {
 } from '@rulecast/rules';
 import { describe, expect, it } from 'vitest';
 import fc from '../../test/seeded-fast-check.ts';
+import { Meter, type Room } from '../src/budget.ts';
 import { ByteReader, ByteWriter } from '../src/bytes.ts';
 import {
   readEntries,
@@ -47,14 +48,19 @@ const vectors: Vectors = JSON.parse(
   readFileSync(new URL('../vectors/entries.json', import.meta.url), 'utf8'),
 );
 
-const COUNT_MAX = 100_000;
+const ROOM = roomFor(100_000);
 const READERS = {
-  sequence: (reader: ByteReader) => readSequence(reader, 1, COUNT_MAX, ErrorCode.overLimit),
-  sequence4: (reader: ByteReader) => readSequence(reader, 4, COUNT_MAX, ErrorCode.overLimit),
-  column4: (reader: ByteReader) => readEntries(reader, 4, COUNT_MAX),
-  column6: (reader: ByteReader) => readEntries(reader, 6, COUNT_MAX),
-  names: (reader: ByteReader) => readNames(reader, COUNT_MAX),
+  sequence: (reader: ByteReader) => readSequence(reader, 1, ROOM),
+  sequence4: (reader: ByteReader) => readSequence(reader, 4, ROOM),
+  column4: (reader: ByteReader) => readEntries(reader, 4, ROOM),
+  column6: (reader: ByteReader) => readEntries(reader, 6, ROOM),
+  names: (reader: ByteReader) => readNames(reader, ROOM),
 } as const;
+
+/** For so many entries, and for any work. */
+function roomFor(entries: number): Room {
+  return { entries, code: ErrorCode.overLimit, bytes: Number.POSITIVE_INFINITY, meter: new Meter() };
+}
 
 function readerOf(bytes: Uint8Array): ByteReader {
   return new ByteReader(bytes, ErrorCode.badDelta, 'list l');
@@ -140,7 +146,7 @@ describe('a sequence', () => {
       ).toBe(hex);
     }
     const reader = readerOf(bytesOfHex(hex));
-    expect(readSequence(reader, words, COUNT_MAX, ErrorCode.overLimit)).toEqual(column);
+    expect(readSequence(reader, words, ROOM)).toEqual(column);
     reader.end();
   });
 
@@ -154,7 +160,7 @@ describe('a sequence', () => {
         const column = wordsOf(numbers, stride);
         const bytes = written((writer) => writeSequence(writer, column, stride));
         expect(hexOf(bytes)).toBe(joined(slowSequence(numbers)));
-        expect(readSequence(readerOf(bytes), stride, COUNT_MAX, ErrorCode.overLimit)).toEqual(column);
+        expect(readSequence(readerOf(bytes), stride, ROOM)).toEqual(column);
       }),
     );
   });
@@ -165,8 +171,8 @@ describe('a sequence', () => {
       const column = wordsOf(numbers, stride);
       const bytes = written((writer) => writeSequence(writer, column, stride));
       expect(hexOf(bytes)).toBe(joined(slowSequence(numbers)));
-      expect(readSequence(readerOf(bytes), stride, count, ErrorCode.overLimit)).toEqual(column);
-      expect(() => readSequence(readerOf(bytes), stride, count - 1, ErrorCode.overLimit)).toThrow(
+      expect(readSequence(readerOf(bytes), stride, roomFor(count))).toEqual(column);
+      expect(() => readSequence(readerOf(bytes), stride, roomFor(count - 1))).toThrow(
         expect.objectContaining({ code: 'over-limit', part: 'list l' }),
       );
     }
@@ -174,16 +180,18 @@ describe('a sequence', () => {
 
   it('of indices stays within the list', () => {
     const bytes = written((writer) => writeSequence(writer, Uint32Array.from([0, 9]), 1));
-    expect(readIndices(readerOf(bytes), 10)).toEqual(Uint32Array.from([0, 9]));
-    expect(() => readIndices(readerOf(bytes), 9)).toThrow(
+    expect(readIndices(readerOf(bytes), 10, ROOM.meter)).toEqual(Uint32Array.from([0, 9]));
+    expect(() => readIndices(readerOf(bytes), 9, ROOM.meter)).toThrow(
       expect.objectContaining({ code: 'bad-base', entry: 9 }),
     );
-    expect(() => readIndices(readerOf(bytes), 1)).toThrow(expect.objectContaining({ code: 'bad-base' }));
+    expect(() => readIndices(readerOf(bytes), 1, ROOM.meter)).toThrow(
+      expect.objectContaining({ code: 'bad-base' }),
+    );
   });
 
   it('of four thousand million numbers in three bytes is refused before memory is taken', () => {
     const bytes = bytesOfHex('ffffffff0f 00 01 00');
-    expect(() => readSequence(readerOf(bytes), 4, 2 ** 32, ErrorCode.overLimit)).toThrow(ProtocolError);
+    expect(() => readSequence(readerOf(bytes), 4, roomFor(2 ** 32))).toThrow(ProtocolError);
   });
 });
 
@@ -202,7 +210,7 @@ describe('a column', () => {
         ).toBe(hex);
       }
       const reader = readerOf(bytesOfHex(hex));
-      expect(readEntries(reader, family, texts.length)).toEqual(column);
+      expect(readEntries(reader, family, roomFor(texts.length))).toEqual(column);
       reader.end();
     },
   );
@@ -212,7 +220,7 @@ describe('a column', () => {
       fc.property(fc.oneof(columns(family), crowds(family)), (column) => {
         const bytes = written((writer) => writeEntries(writer, column));
         expect(hexOf(bytes)).toBe(joined(slowEntries(textsOf(column), family === 4 ? 32 : 128)));
-        expect(readEntries(readerOf(bytes), family, column.lengths.length)).toEqual(column);
+        expect(readEntries(readerOf(bytes), family, roomFor(column.lengths.length))).toEqual(column);
       }),
     );
   });
@@ -220,8 +228,10 @@ describe('a column', () => {
   it('of more entries than are left is over the limit, counted over all groups', () => {
     const column = prefixes(['10.0.0.0/8', '11.0.0.0/16', '12.0.0.0/32']).v4;
     const bytes = written((writer) => writeEntries(writer, column));
-    expect(readEntries(readerOf(bytes), 4, 3)).toEqual(column);
-    expect(() => readEntries(readerOf(bytes), 4, 2)).toThrow(expect.objectContaining({ code: 'over-limit' }));
+    expect(readEntries(readerOf(bytes), 4, roomFor(3))).toEqual(column);
+    expect(() => readEntries(readerOf(bytes), 4, roomFor(2))).toThrow(
+      expect.objectContaining({ code: 'over-limit' }),
+    );
   });
 });
 
@@ -234,10 +244,10 @@ describe('names', () => {
         .join(' '),
     ).toBe(hex);
     const reader = readerOf(bytesOfHex(hex));
-    expect(readNames(reader, names.length)).toEqual(names);
+    expect(readNames(reader, roomFor(names.length))).toEqual(names);
     reader.end();
     if (names.length > 0) {
-      expect(() => readNames(readerOf(bytesOfHex(hex)), names.length - 1)).toThrow(
+      expect(() => readNames(readerOf(bytesOfHex(hex)), roomFor(names.length - 1))).toThrow(
         expect.objectContaining({ code: 'over-limit' }),
       );
     }
@@ -251,7 +261,7 @@ describe('names', () => {
         const names = [...unsorted].sort();
         const bytes = written((writer) => writeNames(writer, names));
         expect(hexOf(bytes)).toBe(joined(slowNames(names)));
-        expect(readNames(readerOf(bytes), names.length)).toEqual(names);
+        expect(readNames(readerOf(bytes), roomFor(names.length))).toEqual(names);
       }),
     );
   });
@@ -348,7 +358,7 @@ describe('the shorter form', () => {
         createHash('sha256').update(Buffer.from(slow, 'hex')).digest('hex'),
       );
       expect(bytes.length / column.lengths.length).toBeLessThan(most);
-      expect(readEntries(readerOf(bytes), family, column.lengths.length)).toEqual(column);
+      expect(readEntries(readerOf(bytes), family, roomFor(column.lengths.length))).toEqual(column);
     },
   );
 
@@ -364,7 +374,7 @@ describe('the shorter form', () => {
     ] as const) {
       const bytes = written((writer) => writeEntries(writer, column));
       expect(bytes[0]).toBe(form);
-      expect(isDeepStrictEqual(readEntries(readerOf(bytes), 4, side), column)).toBe(true);
+      expect(isDeepStrictEqual(readEntries(readerOf(bytes), 4, roomFor(side)), column)).toBe(true);
     }
   });
 
@@ -374,8 +384,8 @@ describe('the shorter form', () => {
     const column = builder.build();
     const bytes = written((writer) => writeEntries(writer, column));
     expect(bytes.length).toBeLessThan(200);
-    expect(isDeepStrictEqual(readEntries(readerOf(bytes), 4, 65_536), column)).toBe(true);
-    expect(() => readEntries(readerOf(bytes), 4, 65_535)).toThrow(
+    expect(isDeepStrictEqual(readEntries(readerOf(bytes), 4, roomFor(65_536)), column)).toBe(true);
+    expect(() => readEntries(readerOf(bytes), 4, roomFor(65_535))).toThrow(
       expect.objectContaining({ code: 'over-limit', entry: 65_535 }),
     );
   });

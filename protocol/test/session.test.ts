@@ -84,6 +84,9 @@ interface World {
   offered: number;
   /** Messages of the running transfer that were sent: BEGIN, CHUNK. */
   sent: number;
+  /** Whether the last transfer of what was offered last is a chain of deltas, and whether the subscriber asked for one. */
+  isChain: boolean;
+  wantsChain: boolean;
   claimChecked: boolean;
   active: number;
   wanted: number;
@@ -105,6 +108,8 @@ function start(active: number): World {
     head: 1,
     offered: 0,
     sent: 0,
+    isChain: false,
+    wantsChain: false,
     claimChecked: active !== AHEAD,
     active,
     wanted: 0,
@@ -161,6 +166,9 @@ function surprises(world: World): Step[] {
       }),
     ]);
   }
+  if (world.subscriber === 'applying' && world.wantsChain) {
+    steps.push(['overBudget', failing((w) => subscriberEvent(w, 'overBudget', w.wanted))]);
+  }
   return steps;
 }
 
@@ -175,8 +183,10 @@ function pump(w: World): void {
 }
 
 function deliverUp(w: World): void {
-  const [kind, release] = w.up.shift() ?? ['other', 0];
+  const [said, release] = w.up.shift() ?? ['other', 0];
+  const kind = said === 'wantSnapshot' && !(w.isChain && release === w.offered) ? 'want' : said;
   const answers = ['want', 'applied', 'nack'].includes(kind);
+  if (kind.startsWith('want') && release === w.offered) w.isChain = said === 'want';
   publisherEvent(w, (answers && release !== w.offered ? `${kind}Other` : kind) as PublisherEvent, release);
 }
 
@@ -197,6 +207,7 @@ function publisherEvent(w: World, event: PublisherEvent, release: number): void 
   else if (action === 'judge' || action === 'diverge') w.claimChecked = true;
   else if (action === 'offer') {
     w.offered = w.head;
+    w.isChain = false;
     w.down.push(['offer', w.head]);
   } else if (action === 'transfer') w.sent = 0;
   else if (action === 'abort') w.down.push(['abort', 0]);
@@ -210,7 +221,8 @@ function subscriberEvent(w: World, event: SubscriberEvent, release: number): voi
   w.subscriber = next;
   if (action === 'want') {
     w.wanted = release;
-    w.up.push(['want', release]);
+    w.wantsChain = event !== 'overBudget' && w.active > 0;
+    w.up.push([w.wantsChain ? 'want' : 'wantSnapshot', release]);
   } else if (action === 'applied') {
     w.active = release;
     w.up.push(['applied', release]);

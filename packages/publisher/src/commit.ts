@@ -22,6 +22,8 @@ import {
   type ReleaseCause,
   type RuleSetDelta,
   signManifest,
+  UNCOUNTED_MAX,
+  uncountedIn,
 } from '@rulecast/protocol';
 import { checkRuleSet, EMPTY_RULE_SET, type RuleSet, type RuleSetProblem } from '@rulecast/rules';
 import type { Identity } from './identity.ts';
@@ -113,7 +115,7 @@ export class Committer {
     const delta: RuleSetDelta = diffRuleSets(this.ruleSet, ruleSet);
     const changed = delta.changes.length > 0;
     await setImmediate();
-    if (changed) checkLimits(this.nextManifest(ruleSet));
+    if (changed) checkLimits(this.nextManifest(ruleSet), ruleSet);
     return {
       ruleSet,
       changes: delta.changes,
@@ -216,7 +218,7 @@ function notesOf({ changes }: Plan, { cause, detail }: Origin): ReleaseNotes {
 }
 
 /** Throws ProtocolError `over-limit` for a release that could not be encoded, or loaded again. */
-function checkLimits(manifest: Manifest): void {
+function checkLimits(manifest: Manifest, ruleSet: RuleSet): void {
   try {
     encodeManifest(manifest);
   } catch (cause) {
@@ -227,5 +229,10 @@ function checkLimits(manifest: Manifest): void {
   for (const part of manifest.parts) entries += part.count;
   if (entries > ENTRIES_MAX) {
     throw new ProtocolError(ErrorCode.overLimit, `${entries} entries and rules; the most is ${ENTRIES_MAX}`);
+  }
+  const uncounted = uncountedIn(ruleSet);
+  if (uncounted > UNCOUNTED_MAX) {
+    const text = `${uncounted} prefixes of policies and addresses of names; the most is ${UNCOUNTED_MAX}`;
+    throw new ProtocolError(ErrorCode.overLimit, text);
   }
 }

@@ -51,6 +51,7 @@ export class SubscriberSession {
   private entry: SubscriberEntry | undefined;
   private hello: MessageOf<'hello'> | undefined;
   private offered: Release | undefined; // the last OFFER
+  private sentChain = false; // in answer to a WANT after it
   private sentBefore = 0; // bytes sent before the transfer under way
   private progress = { bytes: 0, atMs: 0 }; // when the last byte of a transfer was taken
   private lastReceivedMs: number;
@@ -151,6 +152,8 @@ export class SubscriberSession {
       case 'applied':
       case 'nack': {
         const latest = this.offered !== undefined && Buffer.from(this.offered.hash).equals(message.hash);
+        const isAgain = message.kind === 'want' && message.base === undefined && this.sentChain;
+        if (latest && isAgain) return this.raise('wantSnapshot', { message });
         return this.raise(latest ? message.kind : `${message.kind}Other`, { message });
       }
       case 'answer':
@@ -330,6 +333,7 @@ export class SubscriberSession {
     if (head === undefined) return;
     clearTimeout(this.retryTimer);
     this.offered = head;
+    this.sentChain = false;
     this.sentBefore = this.connection.bytesSent;
     this.post({ kind: 'offer', signature: head.signature, manifest: head.manifestBytes });
   }
@@ -344,6 +348,7 @@ export class SubscriberSession {
       const transfer = await this.publisher.transfers.for(release, base);
       if (stopped()) return;
       const { steps, stream } = transfer;
+      this.sentChain = transfer.base !== undefined;
       const begin = {
         kind: 'begin',
         hash: release.hash,

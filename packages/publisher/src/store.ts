@@ -30,8 +30,10 @@ import {
   type Manifest,
   manifestHash,
   STEPS_MAX,
+  stepEntriesMax,
   verifyRuleSet,
   verifySignature,
+  workMax,
 } from '@rulecast/protocol';
 import { EMPTY_RULE_SET, type RuleSet } from '@rulecast/rules';
 import { type Database, open, type RootDatabase } from 'lmdb';
@@ -138,6 +140,7 @@ export class Store implements SubscriberStore {
   private readonly limits: Required<StoreOptions>;
   /** All that is kept, in order, oldest first; the last is the head. */
   private history: readonly HistoryEntry[] = [];
+  private newest: Manifest | undefined; // of the head
   private deltaBytesSinceSnapshot = 0;
   private deltasSinceSnapshot = 0;
   private lastSnapshotBytes = 0;
@@ -225,9 +228,14 @@ export class Store implements SubscriberStore {
     const head = decodeKey(headBytes);
     try {
       const history: HistoryEntry[] = [];
+      let before: Manifest | undefined;
       for (const { key, value } of this.releases.getRange({})) {
-        history.push(historyEntry(keyOf(key), decodeStored(value)));
+        const stored = decodeStored(value);
+        const manifest = decodeManifest(stored.manifestBytes);
+        history.push(historyEntry(keyOf(key), stored, manifest, before));
+        before = manifest;
       }
+      this.newest = before;
       this.history = history;
       const newest = history.at(-1);
       if (newest === undefined || compareKeys(newest.key, head) !== 0) {
@@ -308,7 +316,7 @@ export class Store implements SubscriberStore {
     const stored: StoredRelease = { manifestBytes, signature, deltaBytes: delta.length };
     const key: ReleaseKey = [manifest.epoch, manifest.version];
     const snapshotBytes = this.wantsSnapshot(delta.length) ? await snapshot() : undefined;
-    const history = [...this.history, historyEntry(key, stored)];
+    const history = [...this.history, historyEntry(key, stored, manifest, this.newest)];
     const kept = keptOf(history, manifest.createdAtMs, this.limits);
     try {
       this.root.transactionSync(() => {
@@ -326,6 +334,7 @@ export class Store implements SubscriberStore {
       throw new StoreError('cannot write the release to the store; is the disk full?', { cause });
     }
     this.history = kept;
+    this.newest = manifest;
     if (snapshotBytes === undefined) this.account(delta.length);
     else {
       this.lastSnapshotBytes = snapshotBytes.length;
@@ -386,7 +395,7 @@ export class Store implements SubscriberStore {
 
   /**
    * The deltas from the release with that hash (hex) to the head, oldest first, or undefined where the history does
-   * not reach back to it or they outweigh `limitBytes`.
+   * not reach back to it, they outweigh `limitBytes`, or they are known to be beyond the budget of who takes them.
    */
   chainFrom(hash: string, limitBytes: number): readonly Uint8Array[] | undefined {
     const from = this.history.findLastIndex((entry) => entry.hash === hash);
@@ -395,7 +404,7 @@ export class Store implements SubscriberStore {
     if (!entries.every((entry, i) => follows(entry, this.history[from + i]))) return undefined; // one of an older day
     let bytes = 0;
     for (const entry of entries) bytes += entry.deltaBytes;
-    if (bytes > limitBytes) return undefined;
+    if (bytes > limitBytes || !isWithinBudget(this.history[from], entries)) return undefined;
     return entries.map((entry) => this.bytesAt(this.deltas, entry.key));
   }
 
@@ -488,6 +497,15 @@ export class Store implements SubscriberStore {
 }
 
 /** Whether a release is the next after another. One store gives no version twice, and leaves none out. */
+/** Whether a subscriber takes these steps as far as manifests tell; it asks for the snapshot itself where they do not. PROTOCOL.md "Budget". */
+function isWithinBudget(base: HistoryEntry | undefined, steps: readonly HistoryEntry[]): boolean {
+  const result = steps.at(-1);
+  if (base === undefined || result === undefined) return true;
+  const entriesMax = stepEntriesMax(base.cost, result.cost);
+  if (steps.some(({ cost }) => cost.entries > entriesMax)) return false;
+  return steps.reduce((sum, { stepWork }) => sum + stepWork, 0) <= workMax(base.cost, result.cost);
+}
+
 function follows(entry: HistoryEntry, before: HistoryEntry | undefined): boolean {
   return before !== undefined && entry.key[1] === before.key[1] + 1;
 }

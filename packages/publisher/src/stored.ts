@@ -2,12 +2,15 @@
 
 import {
   CHANGED_PARTS_SHOWN_MAX,
-  decodeManifest,
   hexOf,
+  type Manifest,
   manifestHash,
   RELEASE_CAUSES,
   type ReleaseCause,
+  type ReleaseCost,
+  releaseCost,
   SIGNATURE_BYTES,
+  stepWorkLeast,
 } from '@rulecast/protocol';
 
 /** The store cannot be opened, read or written; nothing was changed. */
@@ -48,6 +51,9 @@ export interface HistoryEntry {
   /** Manifest, signature and delta. */
   readonly bytes: number;
   readonly createdAtMs: number;
+  /** What it counts in the budget of a transfer, and its delta as a step of one, at least. PROTOCOL.md "Budget". */
+  readonly cost: ReleaseCost;
+  readonly stepWork: number;
 }
 
 const DELTA_LENGTH_BYTES = 4;
@@ -61,11 +67,24 @@ const NO_NOTES: ReleaseNotes = {
   removed: 0,
 };
 
-export function historyEntry(key: ReleaseKey, stored: StoredRelease): HistoryEntry {
+/** `before` is what the release before says; undefined for the first. */
+export function historyEntry(
+  key: ReleaseKey,
+  stored: StoredRelease,
+  manifest: Manifest,
+  before: Manifest | undefined,
+): HistoryEntry {
   const { manifestBytes, deltaBytes } = stored;
-  const { createdAtMs } = decodeManifest(manifestBytes);
-  const bytes = SIGNATURE_BYTES + manifestBytes.length + deltaBytes;
-  return { key, hash: hexOf(manifestHash(manifestBytes)), deltaBytes, bytes, createdAtMs };
+  const { createdAtMs, parts } = manifest;
+  return {
+    key,
+    hash: hexOf(manifestHash(manifestBytes)),
+    deltaBytes,
+    bytes: SIGNATURE_BYTES + manifestBytes.length + deltaBytes,
+    createdAtMs,
+    cost: releaseCost(parts),
+    stepWork: stepWorkLeast(before, manifest),
+  };
 }
 
 export function compareKeys(a: ReleaseKey, b: ReleaseKey): number {

@@ -150,7 +150,14 @@ class Walker {
     if (subscriber === undefined || offered === undefined || begin === undefined)
       throw new Error('END of nothing');
     expect(begin.hash).toEqual(offered.hash);
-    if (begin.base !== undefined) expect(begin.base).toEqual(this.held?.hash);
+    if (begin.base !== undefined) {
+      expect(begin.base).toEqual(this.held?.hash);
+      if (this.draw(4) === 0) {
+        this.step('overBudget');
+        await subscriber.send({ kind: 'want', hash: offered.hash, base: undefined });
+        return;
+      }
+    }
     const ruleSet = streamApplied(offered, begin, Buffer.concat(this.chunks), end, this.ruleSet);
     if (this.pushesLeft > 0 && this.draw(5) === 0) {
       this.step('refused');

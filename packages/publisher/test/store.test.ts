@@ -9,7 +9,7 @@ import {
   STEPS_MAX,
   verifyRuleSet,
 } from '@rulecast/protocol';
-import { formatPrefixAt, prefixListOf, type RuleSet } from '@rulecast/rules';
+import { formatPrefixAt, type Prefixes, prefixListOf, type RuleSet } from '@rulecast/rules';
 import { type Database, open } from 'lmdb';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { often } from '../../../test/thorough.ts';
@@ -188,7 +188,43 @@ describe('chains', () => {
     expect(store.chainFrom(hash, bytes)).toHaveLength(3);
     expect(store.chainFrom(hash, bytes - 1)).toBeUndefined();
   });
+
+  it('are given up where they lead through a far larger release, which no subscriber would make', async () => {
+    const directory = new StoreDirectory();
+    const [small, smaller] = churn(2, 100);
+    const [large] = largeRuleSets(1);
+    if (small === undefined || smaller === undefined || large === undefined) throw new Error('no rule set');
+    const releases = await directory.fill([small, large, smaller]);
+    const store = directory.open();
+    store.load(directory.identity);
+    const [first, second] = releases.map(({ hash }) => hex(hash));
+    expect(store.chainFrom(first ?? '', Number.MAX_SAFE_INTEGER)).toBeUndefined();
+    expect(store.chainFrom(second ?? '', Number.MAX_SAFE_INTEGER)).toHaveLength(1);
+  });
+
+  it('are given up where their steps together take more work than a snapshot', async () => {
+    const directory = new StoreDirectory();
+    const [large] = largeRuleSets(1);
+    if (large === undefined) throw new Error('no rule set');
+    const [name, list] = [...large.lists][0] ?? [];
+    if (list?.kind !== 'prefixes' || name === undefined) throw new Error('no list of prefixes');
+    // Each step goes through 200,000 entries: 0.1 million units, of 15 that base and result pay for.
+    const steps = Array.from({ length: 160 }, (_, i) => ({
+      ...large,
+      lists: new Map([[name, { ...list, v4: firstOf(list.v4, 200_000 - i) }]]),
+    }));
+    const releases = await directory.fill(steps);
+    const store = directory.open();
+    store.load(directory.identity);
+    const chainOf = (i: number) => store.chainFrom(hex(releases[i]?.hash ?? new Uint8Array()), 2 ** 30);
+    expect(chainOf(0)).toBeUndefined();
+    expect(chainOf(30)).toHaveLength(129);
+  });
 });
+
+function firstOf({ family, words, lengths }: Prefixes, count: number): Prefixes {
+  return { family, words: words.subarray(0, count), lengths: lengths.subarray(0, count) };
+}
 
 /** Nothing but the head is on the wire, and nothing but the head in the archive, unless a test says more. */
 const NO_HISTORY = { historyBytes: 0, archiveReleases: 1, archiveDaily: 0, archiveWeekly: 0 } as const;

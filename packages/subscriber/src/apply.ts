@@ -33,7 +33,7 @@ import type { Prepared, Table } from '@rulecast/table';
 import type { Sink } from './sink.ts';
 import { type ActiveMark, type StateDirectory, StateError, type StoredRelease } from './state.ts';
 import { Verifier } from './verifier.ts';
-import type { Verified } from './verify.ts';
+import { SignedFault, type Verified } from './verify.ts';
 
 /** A release in force. */
 export interface ActiveRelease {
@@ -72,17 +72,23 @@ export interface ApplyReport {
   readonly generation: number;
 }
 
+/**
+ * Whose fault it is that a release is not in force: what the key signed cannot be taken, which is so for good; the stream that came does not make it; or this
+ * host cannot.
+ */
+export type Blame = 'signed' | 'stream' | 'host';
+
 /** Why a release was refused; what was in force still is. */
 export class RefusedError extends Error {
   readonly code: ErrorCode;
-  readonly retry: 'never' | 'later';
+  readonly blame: Blame;
   readonly part: string | undefined;
   readonly entry: number | undefined;
 
-  constructor(code: ErrorCode, retry: 'never' | 'later', cause: unknown) {
+  constructor(code: ErrorCode, blame: Blame, cause: unknown) {
     super(cause instanceof Error ? cause.message : String(cause), { cause });
     this.code = code;
-    this.retry = retry;
+    this.blame = blame;
     this.part = cause instanceof ProtocolError ? cause.part : undefined;
     this.entry = cause instanceof ProtocolError ? cause.entry : undefined;
   }
@@ -146,7 +152,7 @@ export class Applier {
       const reason = `the release has ${entries} entries and rules; this subscriber takes ${entriesMax} at most`;
       throw new ProtocolError(ErrorCode.overLimit, reason);
     }
-    this.verifier.expect(manifest, this.active?.manifest);
+    this.verifier.expect(manifest, this.active);
     return offer;
   }
 
@@ -210,7 +216,7 @@ export class Applier {
       await sink?.discard();
       state?.dropCandidate(offer.hash);
       const code = cause instanceof StateError ? ErrorCode.storageFailed : ErrorCode.sinkFailed;
-      throw new RefusedError(code, 'later', cause);
+      throw new RefusedError(code, 'host', cause);
     }
     const flippingMs = performance.now();
     const generation = this.flip(prepared);
@@ -238,14 +244,15 @@ export class Applier {
           'the transfer starts from a release that is not in force here',
         );
       }
-      const { manifest, manifestBytes } = candidate.offer;
-      const claim = { base, stream: candidate.stream, manifestBytes, entriesMax: this.options.entriesMax };
-      const baseManifest = candidate.base === undefined ? undefined : this.active?.manifest;
-      return await this.verifier.verify(claim, manifest, baseManifest);
+      const { manifestBytes } = candidate.offer;
+      const { entriesMax } = this.options;
+      return await this.verifier.verify({ base, stream: candidate.stream, manifestBytes, entriesMax });
     } catch (cause) {
-      if (cause instanceof ProtocolError) throw new RefusedError(cause.code, 'never', cause);
-      if (cause instanceof RangeError) throw new RefusedError(ErrorCode.outOfMemory, 'later', cause);
-      throw cause;
+      if (cause instanceof SignedFault) throw new RefusedError(cause.code, 'signed', cause);
+      if (cause instanceof ProtocolError) throw new RefusedError(cause.code, 'stream', cause);
+      // What was signed fits: a stream that takes more is at fault, and so is one that ends the thread in whatever other way.
+      const code = cause instanceof RangeError ? ErrorCode.outOfMemory : ErrorCode.internal;
+      throw new RefusedError(code, 'stream', cause);
     }
   }
 
@@ -394,7 +401,7 @@ export class Applier {
       await sink?.commit();
     } catch (cause) {
       await sink?.discard();
-      throw new RefusedError(ErrorCode.sinkFailed, 'later', cause);
+      throw new RefusedError(ErrorCode.sinkFailed, 'host', cause);
     }
     this.flip(prepared);
   }
@@ -411,7 +418,7 @@ export class Applier {
     try {
       return await this.options.table.prepareAsync(ruleSet, environment, changes);
     } catch (cause) {
-      throw new RefusedError(ErrorCode.compileFailed, 'later', cause);
+      throw new RefusedError(ErrorCode.compileFailed, 'host', cause);
     }
   }
 

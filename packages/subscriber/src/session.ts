@@ -19,13 +19,15 @@ import {
   type SubscriberEvent,
   type SubscriberSessionState,
   stepSubscriber,
+  streamMaxBytes,
   verdictToWire,
 } from '@rulecast/protocol';
 import type { Packet } from '@rulecast/rules';
 import type { Explanation } from '@rulecast/table';
 import type { Logger } from 'pino';
-import type { ActiveRelease, Applier, ApplyReport, VerifiedOffer } from './apply.ts';
+import type { ActiveRelease, Applier, ApplyReport, Blame, VerifiedOffer } from './apply.ts';
 import { RefusedError } from './apply.ts';
+import type { Patience } from './patience.ts';
 import { Stage } from './stage.ts';
 
 /** What outlives a session: the applier, what was refused for good, who is told. */
@@ -37,6 +39,8 @@ export interface SessionHost {
   readonly logger: Logger;
   /** Manifests (hex) refused with `never`, with the NACK that said so; bounded by the host. */
   readonly refused: RefusalMemory;
+  /** With streams that do not verify. Of all sessions: connecting again makes no channel better. */
+  readonly patience: Patience;
   readonly nowMs: () => number;
   explain(packet: Packet): Explanation;
   /** The state of the table in force. */
@@ -91,10 +95,10 @@ export class PublisherSession {
   private heartbeat: NodeJS.Timeout | undefined;
   private lastReceivedMs = performance.now();
   private offer: VerifiedOffer | undefined; // the last one that was wanted
+  private wantedBase: Uint8Array | undefined; // of the last WANT
   private stage: Stage | undefined;
   private transferStartMs = 0;
   private receiveMs = 0; // from BEGIN to END, of the last transfer
-  private failedChain: Uint8Array | undefined; // the release whose chain of deltas did not lead to it
   private lastReport: ApplyReport | undefined; // of the release in force, if this session applied it
   private queries = { second: 0, count: 0 };
   private applying: Promise<void> = Promise.resolve();
@@ -195,7 +199,11 @@ export class PublisherSession {
       if (error.code !== ErrorCode.badSignature) refused.add(hash, nack);
       return this.raise('offerRefused', undefined, 0, nack);
     }
-    this.raise('offer');
+    const { leftMs } = this.host.patience;
+    if (leftMs === 0) return this.raise('offer');
+    const text = `streams of this channel did not verify: nothing is wanted for ${Math.ceil(leftMs)} ms`;
+    const nack = this.refusal(hash, ErrorCode.badTransfer, text, 'later');
+    this.raise('offerRefused', undefined, 0, { ...nack, retryAfterMs: Math.ceil(leftMs) });
   }
 
   private raise(event: SubscriberEvent, message?: Message, transaction = 0, reason?: Reason): void {
@@ -274,29 +282,27 @@ export class PublisherSession {
   private want(): void {
     const { offer } = this;
     if (offer === undefined) return;
-    const snapshotOnly = this.failedChain !== undefined && same(this.failedChain, offer.hash);
-    this.post({
-      kind: 'want',
-      hash: offer.hash,
-      base: snapshotOnly ? undefined : this.host.applier.active?.hash,
-    });
+    const snapshotOnly = this.host.patience.needsSnapshot(offer.hash);
+    this.wantedBase = snapshotOnly ? undefined : this.host.applier.active?.hash;
+    this.post({ kind: 'want', hash: offer.hash, base: this.wantedBase });
   }
 
   private receive(begin: MessageOf<'begin'>): void {
-    const { offer } = this;
-    const { active } = this.host.applier;
+    const { offer, wantedBase } = this;
     this.transferStartMs = performance.now();
     if (offer === undefined) return;
     const fault = !same(begin.hash, offer.hash)
       ? { code: ErrorCode.badTransfer, text: 'the transfer is of another release than was wanted' }
-      : begin.base !== undefined && !(active !== undefined && same(begin.base, active.hash))
-        ? { code: ErrorCode.badBase, text: 'the transfer starts from a release that is not in force here' }
+      : begin.base !== undefined && !(wantedBase !== undefined && same(begin.base, wantedBase))
+        ? {
+            code: ErrorCode.badBase,
+            text: 'the transfer starts from a release that was not said to be its base',
+          }
         : undefined;
-    if (fault !== undefined) {
-      return this.raise('refused', undefined, 0, this.refusal(offer.hash, fault.code, fault.text, 'later'));
-    }
     this.guarded(offer, begin.base !== undefined, () => {
-      this.stage = new Stage(begin, { streamBytes: this.host.limits.bytes });
+      if (fault !== undefined) throw new ProtocolError(fault.code, fault.text);
+      const streamBytes = Math.min(this.host.limits.bytes, streamMaxBytes(offer.manifest.parts));
+      this.stage = new Stage(begin, { streamBytes });
     });
   }
 
@@ -311,7 +317,7 @@ export class PublisherSession {
     try {
       step();
     } catch (error) {
-      this.raise('refused', undefined, 0, this.refusalOf(offer, isChain, receivingFault(error)));
+      this.raise('refused', undefined, 0, this.refusalOf(offer, isChain, error));
     }
   }
 
@@ -324,30 +330,33 @@ export class PublisherSession {
       const stream = stage.finish(sha256);
       const report = await this.host.applier.apply({ offer, base: stage.base, stream });
       this.lastReport = report;
+      this.host.patience.verified();
       this.host.onApplied(report);
       this.raise('applied');
     } catch (error) {
-      this.raise('refused', undefined, 0, this.refusalOf(offer, stage.base !== undefined, error));
+      const isChain = stage.base !== undefined;
+      if (isChain && error instanceof RefusedError && error.code === ErrorCode.overBudget) {
+        this.host.patience.wantSnapshot(offer.hash);
+        const { version } = offer.manifest;
+        this.host.logger.info({ version }, `${error.message}: a snapshot is asked for`);
+        return this.raise('overBudget');
+      }
+      this.raise('refused', undefined, 0, this.refusalOf(offer, isChain, error));
     }
   }
 
-  /** A chain of deltas that does not lead to the release is asked for as a snapshot once; a snapshot is refused for good. */
+  /** Only what the key signed is refused for good. A stream that does not make its release is one more of its channel, see Patience. */
   private refusalOf(offer: VerifiedOffer, isChain: boolean, error: unknown): Nack {
-    if (error instanceof RefusedError) {
-      const { code, part, entry } = error;
-      const retry = isChain ? 'later' : error.retry;
-      const nack: Nack = { ...this.refusal(offer.hash, code, error.message, retry), part, entry };
-      if (error.retry === 'later') return nack;
-      if (isChain) {
-        this.failedChain = offer.hash;
-        return { ...nack, retryAfterMs: 0 };
-      }
-      this.host.refused.add(offer.hash, nack);
-      return nack;
-    }
-    if (error instanceof ProtocolError) return this.refusal(offer.hash, error.code, error.message, 'later');
-    this.host.logger.error({ err: error, version: offer.manifest.version }, 'applying a release failed');
-    return this.refusal(offer.hash, ErrorCode.internal, String(error), 'later');
+    const { hash } = offer;
+    const { blame, code, part, entry } = faultOf(error);
+    if (blame === undefined)
+      this.host.logger.error({ err: error, version: offer.manifest.version }, 'applying a release failed');
+    const text = error instanceof Error ? error.message : String(error);
+    const retry = blame === 'signed' ? 'never' : 'later';
+    const nack: Nack = { ...this.refusal(hash, code, text, retry), part, entry };
+    if (retry === 'never') this.host.refused.add(hash, nack);
+    if (blame !== 'stream') return nack;
+    return { ...nack, retryAfterMs: this.host.patience.failed(hash, isChain) };
   }
 
   private refusal(hash: Uint8Array, code: string, text: string, retry: 'never' | 'later'): Nack {
@@ -432,11 +441,17 @@ function activeFields(active: ActiveRelease | undefined): {
   return { hash: active.hash, epoch: active.manifest.epoch, version: active.manifest.version };
 }
 
-/** What is too large here is so for good; what there is no memory for now may fit later. */
-function receivingFault(error: unknown): unknown {
-  if (error instanceof RangeError) return new RefusedError(ErrorCode.outOfMemory, 'later', error);
-  if (!(error instanceof ProtocolError) || error.code !== ErrorCode.overLimit) return error;
-  return new RefusedError(ErrorCode.overLimit, 'never', error);
+/** Whose fault a refusal is, and where it lies; of nobody that we know of where it is our own mistake. */
+function faultOf(error: unknown): {
+  readonly blame: Blame | undefined;
+  readonly code: ErrorCode;
+  readonly part?: string | undefined;
+  readonly entry?: number | undefined;
+} {
+  if (error instanceof RefusedError) return error;
+  if (error instanceof ProtocolError) return { blame: 'stream', code: error.code };
+  if (error instanceof RangeError) return { blame: 'host', code: ErrorCode.outOfMemory }; // no room for the stream itself
+  return { blame: undefined, code: ErrorCode.internal };
 }
 
 function same(a: Uint8Array, b: Uint8Array): boolean {

@@ -7,7 +7,7 @@ import { createHash } from 'node:crypto';
 import { decodeChain, ErrorCode, type MessageOf, ProtocolError } from '@rulecast/protocol';
 
 export interface StageLimits {
-  /** Most bytes of one transfer's stream. */
+  /** Most bytes of one transfer's stream: what this subscriber takes, and what the signed manifest can need. */
   readonly streamBytes: number;
 }
 
@@ -22,7 +22,7 @@ export class Stage {
   /** Throws ProtocolError `over-limit` for a transfer larger than allowed. */
   constructor(begin: MessageOf<'begin'>, limits: StageLimits) {
     if (begin.bytes > limits.streamBytes) {
-      const reason = `a transfer of ${begin.bytes} bytes is over this subscriber's limit of ${limits.streamBytes}`;
+      const reason = `a transfer of ${begin.bytes} bytes is over the limit of ${limits.streamBytes} for this release here`;
       throw new ProtocolError(ErrorCode.overLimit, reason);
     }
     this.hash = begin.hash;

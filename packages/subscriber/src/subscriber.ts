@@ -42,6 +42,7 @@ import { Applier, type ApplyReport } from './apply.ts';
 import { bootRuleSet } from './boot.ts';
 import { type Clocks, FirewallClock, systemClocks } from './clock.ts';
 import { Expiries, type Times } from './expiry.ts';
+import { Patience } from './patience.ts';
 import { PublisherSession, RefusalMemory, type SessionEnd, type SessionHost } from './session.ts';
 import type { Sink } from './sink.ts';
 import { StateDirectory } from './state.ts';
@@ -178,7 +179,8 @@ class RunningSubscriber implements Subscriber {
     this.table = new Table(options.table);
     const entriesMax = options.entriesMax ?? ENTRIES_MAX;
     this.state = this.stateDirectory();
-    this.clock = new FirewallClock({ ...systemClocks(this.nowMs), ...options.boot }, this.state?.readClock());
+    const clocks = { ...systemClocks(this.nowMs), ...options.boot };
+    this.clock = new FirewallClock(clocks, this.state?.readClock());
     this.boot = bootRuleSet(bootAction(options.bootMode ?? 'closed'));
     this.applier = new Applier({
       trust: options.trust,
@@ -209,6 +211,7 @@ class RunningSubscriber implements Subscriber {
       },
       logger: options.logger,
       refused: new RefusalMemory(REFUSED_MAX),
+      patience: new Patience(() => clocks.bootMs()),
       nowMs: this.nowMs,
       explain: (packet) => this.explain(packet),
       generation: () => this.table.stats().generation,

@@ -1,16 +1,24 @@
 /**
- * Verifying and encoding off the event loop: what takes long goes to one thread, what is short is done in place. The
- * thread is started when something long is announced, so that it is there once that has come, and ended when it has
+ * Verifying and encoding off the event loop: what takes long goes to one thread, what is short is done in place. How long it takes, a stream that a peer
+ * sent is tried for: a short one has so much work in place and no more. The thread has a heap by what was signed, and a deadline; what it cannot do with them is
+ * the fault of the stream, and nothing of it reaches the process. It is started when something long is announced, so that it is there once that has come, and ended when it has
  * answered: what follows, compiling a large release, is when memory is short.
  *
  * A rule set that crosses between threads is copied, so the answer holds only the parts that are not those of the base:
  * what did not change stays the same object here, and its digest and its compiled form stay known.
  */
 
-import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
-import { decodeChain, type ErrorCode, type Manifest, ProtocolError, partText } from '@rulecast/protocol';
 import {
+  decodeManifest,
+  ErrorCode,
+  heapMebibytes,
+  type Manifest,
+  ProtocolError,
+  partText,
+} from '@rulecast/protocol';
+import {
+  EMPTY_RULE_SET,
   entryCount,
   type List,
   type Policy,
@@ -18,7 +26,7 @@ import {
   policyRuleCount,
   type RuleSet,
 } from '@rulecast/rules';
-import { type Claim, snapshotStream, type Verified, verify } from './verify.ts';
+import { type Claim, SignedFault, snapshotStream, type Verified, verify } from './verify.ts';
 
 export type VerifierRequest =
   | { readonly kind: 'verify'; readonly claim: Claim }
@@ -38,6 +46,8 @@ export type VerifierAnswer =
   | { readonly kind: 'stream'; readonly stream: Uint8Array }
   | {
       readonly kind: 'refused';
+      /** Whether it is what the key signed that cannot be taken. */
+      readonly isSigned: boolean;
       readonly code: ErrorCode;
       readonly message: string;
       readonly part: string | undefined;
@@ -54,34 +64,55 @@ const DECODE_MS_PER_BYTE = 15e-6;
 const MERGE_MS_PER_ENTRY = 10e-6;
 /** Encoding an entry of a snapshot. */
 const ENCODE_MS_PER_ENTRY = 60e-6;
+/** A stream that is verified in place has so many bytes at most, and so much work: 12 ms of it. */
+const IN_PLACE_MAX_BYTES = 64 * 1024;
+const IN_PLACE_WORK = 2 ** 19;
+/** Heap of the thread beside what was signed, in MiB: the code, a table of parts, and garbage. */
+const HEAP_LEAST_MIB = 128;
+/** No more than this, in MiB, whatever was signed: a release of more needs a host that has it, and says so by NACK. */
+const HEAP_MOST_MIB = 4096;
+/** The publisher waits 60 s for an answer, and compiling comes after this. 16 million entries take 10 s here. */
+const DEADLINE_MS = 40_000;
 /** How long a thread waits for what was announced. It holds some 10 MB. */
 const IDLE_MS = 10_000;
 
 export class Verifier {
   private thread: Worker | undefined;
+  private threadMib = 0; // of its heap
+  private readonly deadlineMs: number;
   private idleTimer: NodeJS.Timeout | undefined;
   private turn: Promise<unknown> = Promise.resolve(); // the work before the next one
   private isClosed = false;
 
+  /** @param deadlineMs How long one stream may take to verify. */
+  constructor(deadlineMs: number = DEADLINE_MS) {
+    this.deadlineMs = deadlineMs;
+  }
+
   /** Starts the thread if what is announced will most likely need it: entries of parts that grow weigh a byte and more each. */
-  expect(manifest: Manifest, base: Manifest | undefined): void {
-    const mergeMs = changedEntries(manifest, base) * MERGE_MS_PER_ENTRY;
-    const decodeMs = grownEntries(manifest, base) * DECODE_MS_PER_BYTE;
+  expect(manifest: Manifest, base: ActiveParts | undefined): void {
+    const mergeMs = changedEntries(manifest, base?.manifest) * MERGE_MS_PER_ENTRY;
+    const decodeMs = grownEntries(manifest, base?.manifest) * DECODE_MS_PER_BYTE;
     if (mergeMs + decodeMs > IN_PLACE_MAX_MS && !this.isClosed) {
-      this.start();
+      this.start(heapMebibytes(base?.ruleSet ?? EMPTY_RULE_SET, manifest));
       this.restWhenIdle();
     }
   }
 
   /**
-   * The rule set of a release; `manifest` says what it is to be, `baseManifest` what its base is. Throws ProtocolError for
-   * a transfer that does not make it, and RangeError where there is no room.
+   * The rule set of a release. Throws SignedFault for one that cannot be taken, another ProtocolError for a transfer that does not make it in time and
+   * within its budget, and RangeError where there is no room.
    */
-  async verify(claim: Claim, manifest: Manifest, baseManifest: Manifest | undefined): Promise<Verified> {
-    const steps = decodeChain(claim.stream).length;
-    const mergeMs = steps * changedEntries(manifest, baseManifest) * MERGE_MS_PER_ENTRY;
-    if (mergeMs + claim.stream.length * DECODE_MS_PER_BYTE <= IN_PLACE_MAX_MS) return verify(claim);
-    const answer = await this.ask({ kind: 'verify', claim });
+  async verify(claim: Claim): Promise<Verified> {
+    if (claim.stream.length <= IN_PLACE_MAX_BYTES) {
+      try {
+        return verify(claim, IN_PLACE_WORK);
+      } catch (error) {
+        if (!(error instanceof ProtocolError) || error.code !== ErrorCode.overBudget) throw error;
+      }
+    }
+    const mebibytes = heapMebibytes(claim.base, decodeManifest(claim.manifestBytes));
+    const answer = await this.ask({ kind: 'verify', claim }, mebibytes, this.deadlineMs);
     if (answer.kind === 'verified')
       return { ruleSet: merged(claim.base, answer.changed), changes: new Map() }; // of copies, which are nobody's lists
     throw unexpected(answer);
@@ -93,39 +124,50 @@ export class Verifier {
     for (const list of ruleSet.lists.values()) entries += entryCount(list);
     for (const policy of ruleSet.policies.values()) entries += policyRuleCount(policy);
     if (entries * ENCODE_MS_PER_ENTRY <= IN_PLACE_MAX_MS) return snapshotStream(ruleSet);
-    const answer = await this.ask({ kind: 'snapshot', ruleSet });
+    const answer = await this.ask({ kind: 'snapshot', ruleSet }, HEAP_MOST_MIB, undefined);
     if (answer.kind === 'stream') return answer.stream;
     throw unexpected(answer);
   }
 
-  private ask(request: VerifierRequest): Promise<VerifierAnswer> {
-    const done = this.turn.then(() => this.askNow(request));
+  private ask(
+    request: VerifierRequest,
+    mebibytes: number,
+    deadlineMs: number | undefined,
+  ): Promise<VerifierAnswer> {
+    const done = this.turn.then(() => this.askNow(request, mebibytes, deadlineMs));
     this.turn = done.catch(() => undefined); // each caller hears of its own failure
     return done;
   }
 
-  private async askNow(request: VerifierRequest): Promise<VerifierAnswer> {
-    const thread = this.start();
+  private async askNow(
+    request: VerifierRequest,
+    mebibytes: number,
+    deadlineMs: number | undefined,
+  ): Promise<VerifierAnswer> {
+    const thread = this.start(mebibytes);
     thread.ref();
     try {
-      const answered = once(thread, 'message');
+      const answer = answerOf(thread, deadlineMs);
       thread.postMessage(request);
-      const [answer] = await answered;
-      return answer as VerifierAnswer; // the thread sends nothing else
+      return await answer;
     } catch (cause) {
       if ((cause as NodeJS.ErrnoException).code !== 'ERR_WORKER_OUT_OF_MEMORY') throw cause;
-      throw new RangeError('verifying takes more memory than there is', { cause });
+      throw new RangeError('verifying takes more memory than what was signed can need', { cause });
     } finally {
       void this.end();
     }
   }
 
-  private start(): Worker {
+  /** @param mebibytes Of heap, for what was signed. */
+  private start(mebibytes: number): Worker {
     clearTimeout(this.idleTimer);
-    if (this.thread !== undefined) return this.thread;
+    const heapMib = Math.min(HEAP_MOST_MIB, HEAP_LEAST_MIB + mebibytes);
+    if (this.thread !== undefined && this.threadMib >= heapMib) return this.thread;
+    void this.end();
     const thread = new Worker(THREAD_FILE, {
       name: 'rulecast verify',
       execArgv: [], // flags of the process, such as --input-type, are not meant for this file
+      resourceLimits: { maxOldGenerationSizeMb: heapMib },
     });
     thread.unref();
     thread.on('error', () => undefined); // whoever waits for an answer hears of it
@@ -133,6 +175,7 @@ export class Verifier {
       if (this.thread === thread) this.thread = undefined;
     });
     this.thread = thread;
+    this.threadMib = heapMib;
     return thread;
   }
 
@@ -154,6 +197,27 @@ export class Verifier {
     clearTimeout(this.idleTimer);
     await this.end();
   }
+}
+
+/** What is in force. */
+interface ActiveParts {
+  readonly manifest: Manifest;
+  readonly ruleSet: RuleSet;
+}
+
+/** What the thread says next. Rejects with what it fails with, also where it ends without a word, and once the time is over. */
+function answerOf(thread: Worker, deadlineMs: number | undefined): Promise<VerifierAnswer> {
+  let timer: NodeJS.Timeout | undefined;
+  const answer = new Promise<VerifierAnswer>((resolve, reject) => {
+    thread.once('message', (message: VerifierAnswer) => resolve(message)); // the thread sends nothing else
+    thread.once('messageerror', reject);
+    thread.once('error', reject);
+    thread.once('exit', () => reject(new RangeError('the thread that verifies ended')));
+    if (deadlineMs === undefined) return;
+    const text = `verifying took longer than ${deadlineMs} ms`;
+    timer = setTimeout(() => reject(new ProtocolError(ErrorCode.timeout, text)), deadlineMs);
+  });
+  return answer.finally(() => clearTimeout(timer));
 }
 
 /** The entries and rules of the parts that are not those of the base. */
@@ -191,8 +255,10 @@ function there<T>(parts: ReadonlyMap<string, T>, name: string): T {
 
 function unexpected(answer: VerifierAnswer): Error {
   switch (answer.kind) {
-    case 'refused':
-      return new ProtocolError(answer.code, answer.message, { part: answer.part, entry: answer.entry });
+    case 'refused': {
+      const { code, message, part, entry } = answer;
+      return new (answer.isSigned ? SignedFault : ProtocolError)(code, message, { part, entry });
+    }
     case 'range-error':
       return new RangeError(answer.message);
     default:

@@ -4,7 +4,7 @@ import { parentPort } from 'node:worker_threads';
 import { ProtocolError } from '@rulecast/protocol';
 import type { List, RuleSet } from '@rulecast/rules';
 import type { ChangedRuleSet, VerifierAnswer, VerifierRequest } from './verifier.ts';
-import { snapshotStream, verify } from './verify.ts';
+import { SignedFault, snapshotStream, verify } from './verify.ts';
 
 parentPort?.on('message', (request: VerifierRequest) => {
   const moved = new Set<ArrayBuffer>();
@@ -25,7 +25,7 @@ function answerTo(request: VerifierRequest, moved: Set<ArrayBuffer>): VerifierAn
   } catch (error) {
     if (error instanceof ProtocolError) {
       const { code, message, part, entry } = error;
-      return { kind: 'refused', code, message, part, entry };
+      return { kind: 'refused', isSigned: error instanceof SignedFault, code, message, part, entry };
     }
     if (error instanceof RangeError) return { kind: 'range-error', message: error.message };
     throw error;

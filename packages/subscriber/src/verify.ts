@@ -4,8 +4,8 @@
  */
 
 import {
-  applyDelta,
-  decodeChain,
+  applyChain,
+  Budget,
   decodeManifest,
   ErrorCode,
   encodeChain,
@@ -19,10 +19,11 @@ import { checkRuleSet, type ListChange, type ListChanges, type RuleSet } from '@
 
 /** What is to be verified. Plain data. */
 export interface Claim {
-  /** What the stream starts from; the empty rule set for a snapshot. */
+  /** What the stream starts from, verified; the empty rule set for a snapshot. */
   readonly base: RuleSet;
   /** A chain of deltas. */
   readonly stream: Uint8Array;
+  /** Signed. */
   readonly manifestBytes: Uint8Array;
   /** Most entries and rules. */
   readonly entriesMax: number;
@@ -35,20 +36,22 @@ export interface Verified {
   readonly changes: ListChanges;
 }
 
-/** The rule set of a release. Throws ProtocolError, and RangeError where there is no room for it. */
-export function verify({ base, stream, manifestBytes, entriesMax }: Claim): Verified {
-  const deltas = decodeChain(stream);
+/** What the key signed cannot be taken, however it comes: all else that is thrown here is a fault of the stream. */
+export class SignedFault extends ProtocolError {}
+
+/**
+ * The rule set of a release. Throws ProtocolError, `over-budget` also where it takes more than `mostWork`, and RangeError where there is no room for it.
+ */
+export function verify({ base, stream, manifestBytes, entriesMax }: Claim, mostWork?: number): Verified {
+  const manifest = decodeManifest(manifestBytes);
+  const budget = new Budget(base, manifest, entriesMax, mostWork);
   const changes = new Map<string, ListChange>();
-  let ruleSet = base;
-  for (const delta of deltas) {
-    changes.clear();
-    ruleSet = applyDelta(ruleSet, delta, entriesMax, (list, patch) => changes.set(list, patch));
-  }
-  verifyRuleSet(decodeManifest(manifestBytes), ruleSet);
+  const ruleSet = applyChain(base, stream, budget, (list, patch) => changes.set(list, patch));
+  verifyRuleSet(manifest, ruleSet);
   const fault = checkRuleSet(ruleSet).find((problem) => problem.severity === 'fault');
   if (fault !== undefined) {
     const part = partText({ kind: PartKind.policy, name: fault.part }); // lists by themselves have no faults
-    throw new ProtocolError(ErrorCode.badRuleSet, fault.reason, { part });
+    throw new SignedFault(ErrorCode.badRuleSet, fault.reason, { part });
   }
   return { ruleSet, changes };
 }

@@ -219,57 +219,8 @@ const withoutDefault = (): RuleSet => ({
   policies: new Map([...OTHER_COUNT.policies].filter(([name]) => name !== 'default')),
 });
 
+/** What the key signed, and cannot be taken. */
 const BAD_CONTENT: readonly BadTransfer[] = [
-  {
-    title: 'a digest that is not the content',
-    code: 'bad-digest',
-    retry: 'never',
-    part: 'list bad',
-    spoil: (publisher) => {
-      const release = lying(publisher, (part) => ({ ...part, digest: new Uint8Array(32) }));
-      return { release, transfer: snapshotOf(release) };
-    },
-  },
-  {
-    title: 'content of another release with as many entries',
-    code: 'bad-digest',
-    retry: 'never',
-    part: 'list bad',
-    spoil: (publisher) => {
-      const release = good(publisher);
-      return { release, transfer: ofOther(release, sampleRuleSet(7)) };
-    },
-  },
-  {
-    title: 'a count that is not the content',
-    code: 'bad-count',
-    retry: 'never',
-    part: 'list bad',
-    spoil: (publisher) => {
-      const release = lying(publisher, (part) => ({ ...part, count: part.count + 1 }));
-      return { release, transfer: snapshotOf(release) };
-    },
-  },
-  {
-    title: 'a part too many',
-    code: 'bad-rule-set',
-    retry: 'never',
-    part: 'list zzz',
-    spoil: (publisher) => {
-      const release = good(publisher);
-      return { release, transfer: ofOther(release, withList('zzz')) };
-    },
-  },
-  {
-    title: 'a part too few',
-    code: 'bad-rule-set',
-    retry: 'never',
-    part: 'policy default',
-    spoil: (publisher) => {
-      const release = good(publisher);
-      return { release, transfer: ofOther(release, withoutDefault()) };
-    },
-  },
   {
     title: 'a rule set with a fault: a rule that uses a list that is not there',
     code: 'bad-rule-set',
@@ -280,10 +231,64 @@ const BAD_CONTENT: readonly BadTransfer[] = [
       return { release, transfer: snapshotOf(release) };
     },
   },
+];
+
+/** Whole streams that do not make what was signed. */
+const WRONG_STREAMS: readonly BadTransfer[] = [
+  {
+    title: 'a digest that is not the content',
+    code: 'bad-digest',
+    retry: 'later',
+    part: 'list bad',
+    spoil: (publisher) => {
+      const release = lying(publisher, (part) => ({ ...part, digest: new Uint8Array(32) }));
+      return { release, transfer: snapshotOf(release) };
+    },
+  },
+  {
+    title: 'content of another release with as many entries',
+    code: 'bad-digest',
+    retry: 'later',
+    part: 'list bad',
+    spoil: (publisher) => {
+      const release = good(publisher);
+      return { release, transfer: ofOther(release, sampleRuleSet(7)) };
+    },
+  },
+  {
+    title: 'a count that is not the content',
+    code: 'bad-count',
+    retry: 'later',
+    part: 'list bad',
+    spoil: (publisher) => {
+      const release = lying(publisher, (part) => ({ ...part, count: part.count + 1 }));
+      return { release, transfer: snapshotOf(release) };
+    },
+  },
+  {
+    title: 'a part too many',
+    code: 'bad-rule-set',
+    retry: 'later',
+    part: 'list zzz',
+    spoil: (publisher) => {
+      const release = good(publisher);
+      return { release, transfer: ofOther(release, withList('zzz')) };
+    },
+  },
+  {
+    title: 'a part too few',
+    code: 'bad-rule-set',
+    retry: 'later',
+    part: 'policy default',
+    spoil: (publisher) => {
+      const release = good(publisher);
+      return { release, transfer: ofOther(release, withoutDefault()) };
+    },
+  },
   {
     title: 'bytes that are no delta',
     code: 'bad-delta',
-    retry: 'never',
+    retry: 'later',
     spoil: (publisher) => {
       const release = good(publisher);
       return { release, transfer: streamTransfer(release, encodeChain([Uint8Array.of(1, 0, 9)])) };
@@ -292,7 +297,7 @@ const BAD_CONTENT: readonly BadTransfer[] = [
   {
     title: 'a snapshot that changes a part of what is held',
     code: 'bad-base',
-    retry: 'never',
+    retry: 'later',
     spoil: (publisher, held) => {
       const release = good(publisher);
       const delta = encodeDelta(diffRuleSets(held.ruleSet, release.ruleSet));
@@ -302,7 +307,7 @@ const BAD_CONTENT: readonly BadTransfer[] = [
   {
     title: 'more bytes than a transfer may have',
     code: 'over-limit',
-    retry: 'never',
+    retry: 'later',
     spoil: (publisher) => {
       const release = good(publisher);
       const { begin, sha256 } = snapshotOf(release);
@@ -312,7 +317,7 @@ const BAD_CONTENT: readonly BadTransfer[] = [
   {
     title: 'more bytes than memory holds is announced beyond any limit',
     code: 'over-limit',
-    retry: 'never',
+    retry: 'later',
     spoil: (publisher) => {
       const release = good(publisher);
       const { begin, sha256 } = snapshotOf(release);
@@ -321,9 +326,9 @@ const BAD_CONTENT: readonly BadTransfer[] = [
     },
   },
   {
-    title: 'more entries in the stream than the manifest says and are taken',
-    code: 'over-limit',
-    retry: 'never',
+    title: 'more entries in the stream than the manifest says',
+    code: 'bad-count',
+    retry: 'later',
     part: 'list bad',
     spoil: (publisher) => {
       const release = good(publisher);
@@ -450,18 +455,21 @@ async function refusedTransfer(
 const LIMITS = { entriesMax: 60, transferBytesMax: 4096 } as const;
 
 describe('a transfer is refused, and what is in force stays:', () => {
-  it.each([...BAD_CONTENT, ...BAD_STREAMS])('$title', async ({ code, retry, part, spoil }) => {
-    const { publisher, subscriber, peer, held, sink, expectHeld } = await holding(LIMITS);
-    const { release, transfer } = spoil(publisher, held);
-    const nack = await refusedTransfer(peer, release, transfer);
-    expect(nack).toMatchObject({ hash: release.hash, code, retry, keeps: held.hash });
-    if (part !== undefined) expect(nack.part).toBe(part);
-    expectHeld(code);
-    expect(sink.calls).toEqual([]);
-    const next = publisher.release(sampleRuleSet(6), { version: 6, epoch: 2 });
-    await peer.bring(next, chainOf(held, next));
-    expectEnforces(subscriber, next.ruleSet);
-  });
+  it.each([...BAD_CONTENT, ...WRONG_STREAMS, ...BAD_STREAMS])(
+    '$title',
+    async ({ code, retry, part, spoil }) => {
+      const { publisher, subscriber, peer, held, sink, expectHeld } = await holding(LIMITS);
+      const { release, transfer } = spoil(publisher, held);
+      const nack = await refusedTransfer(peer, release, transfer);
+      expect(nack).toMatchObject({ hash: release.hash, code, retry, keeps: held.hash });
+      if (part !== undefined) expect(nack.part).toBe(part);
+      expectHeld(code);
+      expect(sink.calls).toEqual([]);
+      const next = publisher.release(sampleRuleSet(6), { version: 6, epoch: 2 });
+      await peer.bring(next, chainOf(held, next));
+      expectEnforces(subscriber, next.ruleSet);
+    },
+  );
 
   it.each(BAD_CONTENT)(
     'for good, and refused again unasked in later sessions: $title',
@@ -480,6 +488,79 @@ describe('a transfer is refused, and what is in force stays:', () => {
       expectHeld(code);
     },
   );
+
+  it.each([...WRONG_STREAMS, ...BAD_STREAMS])(
+    'for now: the release is wanted by the next session, and taken once its own stream comes: $title',
+    async ({ spoil }) => {
+      const { publisher, subscriber, peer, held } = await holding(LIMITS);
+      const { release, transfer } = spoil(publisher, held);
+      expect(await refusedTransfer(peer, release, transfer)).toMatchObject({ retryAfterMs: 0 });
+      peer.close();
+      const next = await publisher.greeted();
+      expect(next.hello.refused).toEqual([]);
+      await next.peer.offer(release);
+      expect(await next.peer.receive('want')).toMatchObject({ hash: release.hash });
+      next.peer.close();
+      const last = await publisher.greeted();
+      const sound = good(publisher);
+      await last.peer.bring(sound);
+      expectEnforces(subscriber, sound.ruleSet);
+    },
+  );
+
+  it('again and again: after pauses that grow, over connections too, and end when a release is applied', async () => {
+    let nowMs = 0;
+    const boot = { bootMs: () => nowMs, bootId: 'test' };
+    const { publisher, peer } = await holding({ boot });
+    const release = good(publisher);
+    const spoiled = ofOther(release, sampleRuleSet(7));
+    const pauses: (number | undefined)[] = [];
+    let link = peer;
+    for (let i = 0; i < 7; i++) {
+      const nack = await refusedTransfer(link, release, spoiled);
+      pauses.push(nack.retryAfterMs);
+      const pauseMs = nack.retryAfterMs ?? 0;
+      if (pauseMs > 0) {
+        nowMs += pauseMs - 1;
+        await link.offer(release);
+        expect(await link.receive('nack')).toMatchObject({
+          code: 'bad-transfer',
+          retry: 'later',
+          retryAfterMs: 1,
+        });
+        nowMs += 1;
+      }
+      link.close();
+      ({ peer: link } = await publisher.greeted());
+    }
+    expect(pauses).toEqual([0, 1000, 4000, 16_000, 60_000, 60_000, 60_000]);
+    await link.bring(release);
+    const next = publisher.release(sampleRuleSet(6), { version: 6, epoch: 2 });
+    expect(await refusedTransfer(link, next, spoiled)).toMatchObject({ retryAfterMs: 0 });
+  });
+
+  it('a chain where a snapshot was asked for is refused', async () => {
+    const { publisher, peer, held } = await holding();
+    const release = good(publisher);
+    const wrong = encodeChain([encodeDelta(diffRuleSets(held.ruleSet, sampleRuleSet(7)))]);
+    await refusedTransfer(peer, release, streamTransfer(release, wrong, held));
+    const nack = await refusedTransfer(peer, release, chainOf(held, release));
+    expect(nack).toMatchObject({ code: 'bad-base', retry: 'later' });
+  });
+
+  it('a chain that leads through a far larger release is no fault: its snapshot is asked for, and taken', async () => {
+    const { publisher, subscriber, peer, held } = await holding();
+    const release = good(publisher);
+    const many = Array.from({ length: 70_000 }, (_, i) => `10.${i >> 15}.${(i >> 7) & 255}.${(i & 127) * 2}`);
+    const large = publisher.release(ruleSetOf({ lists: { many } }), { version: 5, epoch: 2 });
+    await peer.offer(release);
+    await peer.receive('want');
+    await peer.transfer(chainOf(held, large, release));
+    expect(await peer.receive('want')).toEqual({ kind: 'want', hash: release.hash });
+    await peer.transfer(snapshotOf(release));
+    await peer.receive('applied');
+    expectEnforces(subscriber, release.ruleSet);
+  });
 
   it('for now, and wanted again when offered again: a stream cut short', async () => {
     const { publisher, subscriber, peer } = await holding();
@@ -504,14 +585,14 @@ describe('a transfer is refused, and what is in force stays:', () => {
     expectEnforces(subscriber, release.ruleSet);
   });
 
-  it('a delta that does not fit what is held is refused without a trace, then the snapshot for good', async () => {
+  it('a delta that does not fit what is held is refused without a trace, then the snapshot, which is not what was signed', async () => {
     const { publisher, peer, held, expectHeld } = await holding();
     const release = lying(publisher, (part) => ({ ...part, count: 77 }));
     const stream = encodeChain([encodeSnapshot(EMPTY_RULE_SET), Uint8Array.of(1, 0, 9)]);
     const chain = await refusedTransfer(peer, release, streamTransfer(release, stream, held, 2));
     expect(chain).toMatchObject({ code: 'bad-delta', retry: 'later', retryAfterMs: 0 });
     const snapshot = await refusedTransfer(peer, release, snapshotOf(release));
-    expect(snapshot).toMatchObject({ code: 'bad-count', retry: 'never' });
+    expect(snapshot).toMatchObject({ code: 'bad-count', retry: 'later', retryAfterMs: 1000 });
     expectHeld('bad-count');
   });
 

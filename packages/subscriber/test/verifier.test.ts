@@ -46,6 +46,13 @@ function hosts(count: number, seed: number): PrefixList {
   return prefixListOf({ v4: canonicalPrefixes(builder.build()), v6: EMPTY_PREFIX_SET.v6 });
 }
 
+/** All networks of a length, which a tree says in a few bytes. */
+function everyNetwork(length: number): PrefixList {
+  const builder = new PrefixBuilder(4, 2 ** length);
+  for (let i = 0; i < 2 ** length; i++) builder.push(Uint32Array.of(i * 2 ** (32 - length)), 0, length);
+  return prefixListOf({ v4: builder.build(), v6: EMPTY_PREFIX_SET.v6 });
+}
+
 /** The list with every `step`-th of its first hundred hosts gone and another come. */
 function changedHosts({ lists }: RuleSet, step: number): PrefixList {
   const list = lists.get('hosts');
@@ -98,8 +105,8 @@ function claimOf(base: RuleSet, ruleSet: RuleSet, version = 2): { claim: Claim; 
 describe('a large release', () => {
   it('is verified in the thread as it is in place, and keeps the parts that did not change', async () => {
     const { claim, manifest } = claimOf(OLD, NEW);
-    verifier.expect(manifest, manifestOf(OLD, 1));
-    const { ruleSet } = await verifier.verify(claim, manifest, manifestOf(OLD, 1));
+    verifier.expect(manifest, { manifest: manifestOf(OLD, 1), ruleSet: OLD });
+    const { ruleSet } = await verifier.verify(claim);
     expectSame(ruleSet, verify(claim).ruleSet);
     expect([...ruleSet.lists.keys()]).toEqual(['hosts', 'kept']);
     expect(ruleSet.lists.get('kept')).toBe(OLD.lists.get('kept'));
@@ -108,10 +115,10 @@ describe('a large release', () => {
   });
 
   it('from nothing is whole, and the base is left as it was', async () => {
-    const { claim, manifest } = claimOf(EMPTY_RULE_SET, NEW);
-    expectSame((await verifier.verify(claim, manifest, undefined)).ruleSet, NEW);
+    const { claim } = claimOf(EMPTY_RULE_SET, NEW);
+    expectSame((await verifier.verify(claim)).ruleSet, NEW);
     const again = claimOf(NEW, OLD);
-    expectSame((await verifier.verify(again.claim, again.manifest, manifestOf(NEW, 1))).ruleSet, OLD);
+    expectSame((await verifier.verify(again.claim)).ruleSet, OLD);
     expectSame(NEW, ruleSetOf(hosts(1_000_000, 2))); // its memory went nowhere
   });
 
@@ -135,21 +142,48 @@ describe('a large release', () => {
       'bad-delta',
     ],
   ] as const)('is refused with the code it has in place: %s', async (_title, change, code) => {
-    const { claim, manifest } = claimOf(EMPTY_RULE_SET, NEW);
+    const { claim } = claimOf(EMPTY_RULE_SET, NEW);
     const broken = change(claim);
     expect(codeOf(() => verify(broken))).toBe(code);
-    const refusal = await verifier.verify(broken, manifest, undefined).catch((error: unknown) => error);
+    const refusal = await verifier.verify(broken).catch((error: unknown) => error);
     expect(refusal).toBeInstanceOf(ProtocolError);
     expect(refusal).toMatchObject({ code });
-    const good = await verifier.verify(claim, manifest, undefined); // and the next one is taken
+    const good = await verifier.verify(claim); // and the next one is taken
     expectSame(good.ruleSet, NEW);
+  });
+
+  it('is given up once its time is over, and the next is verified', async () => {
+    const hasty = new Verifier(1);
+    const { claim } = claimOf(EMPTY_RULE_SET, NEW);
+    await expect(hasty.verify(claim)).rejects.toMatchObject({ code: 'timeout' });
+    await expect(
+      hasty.verify(claimOf(EMPTY_RULE_SET, ruleSetOf(hosts(100, 2))).claim),
+    ).resolves.toBeDefined();
+    await hasty.close();
+  });
+
+  it('that ends the thread is a failure of its own, and the next is verified', async () => {
+    const { claim } = claimOf(EMPTY_RULE_SET, NEW);
+    const broken = { ...claim, base: { ...EMPTY_RULE_SET, lists: [['x', undefined]] } };
+    await expect(verifier.verify(broken as unknown as Claim)).rejects.toThrow(TypeError);
+    expectSame((await verifier.verify(claim)).ruleSet, NEW);
+  });
+
+  it('may come in a short stream, which is refused where it is not what was signed', async () => {
+    const large = claimOf(EMPTY_RULE_SET, ruleSetOf(everyNetwork(15), hosts(3, 1))).claim;
+    expect(large.stream.length).toBeLessThan(1000);
+    expect((await verifier.verify(large)).ruleSet.lists.get('hosts')).toBeDefined();
+    const honest = claimOf(EMPTY_RULE_SET, ruleSetOf(hosts(10, 2))).claim;
+    await expect(verifier.verify({ ...honest, stream: large.stream })).rejects.toMatchObject({
+      code: 'bad-count',
+    });
   });
 
   it('tells what the last delta did to a list, where that was verified in place', async () => {
     const base = ruleSetOf(hosts(1000, 3));
     const after = [ruleSetOf(changedHosts(base, 5)), ruleSetOf(changedHosts(base, 7))] as const;
-    const { claim, manifest } = claimOf(base, after[0]);
-    const { ruleSet, changes } = await verifier.verify(claim, manifest, manifestOf(base, 1));
+    const { claim } = claimOf(base, after[0]);
+    const { ruleSet, changes } = await verifier.verify(claim);
     const [was, is] = [base, ruleSet].map(({ lists }) => lists.get('hosts'));
     if (was?.kind !== 'prefixes' || is?.kind !== 'prefixes') throw new TypeError('no list of prefixes');
     const difference = { v4: diffPrefixes(was.v4, is.v4), v6: diffPrefixes(was.v6, is.v6) };
@@ -162,7 +196,7 @@ describe('a large release', () => {
       stream: encodeChain(steps),
       manifestBytes: encodeManifest(manifestOf(after[1], 3)),
     };
-    const chained = await verifier.verify(two, decodeManifest(two.manifestBytes), manifestOf(base, 1));
+    const chained = await verifier.verify(two);
     expectSame(chained.ruleSet, after[1]);
     expect(chained.changes.get('hosts')?.before).not.toBe(was);
   });
@@ -170,8 +204,8 @@ describe('a large release', () => {
   it('says nothing of changes that the thread found, whose lists are copies', async () => {
     const base = ruleSetOf(hosts(1_300_000, 3));
     const after = ruleSetOf(changedHosts(base, 5));
-    const { claim, manifest } = claimOf(base, after);
-    const { ruleSet, changes } = await verifier.verify(claim, manifest, manifestOf(base, 1));
+    const { claim } = claimOf(base, after);
+    const { ruleSet, changes } = await verifier.verify(claim);
     expectSame(ruleSet, after);
     expect(changes.size).toBe(0);
   });

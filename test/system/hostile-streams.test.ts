@@ -1,0 +1,280 @@
+/**
+ * Streams that mean harm behind an OFFER that is genuine: whoever holds the channel has the publisher's signed words, and may say anything after them.
+ * The subscriber is a process of its own, whose memory and stalls are measured.
+ */
+
+import { type ChildProcess, fork } from 'node:child_process';
+import { createHash, generateKeyPairSync, type KeyObject } from 'node:crypto';
+import { once } from 'node:events';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { deflateRawSync } from 'node:zlib';
+import {
+  Connection,
+  encodeChain,
+  encodeManifest,
+  encodeSnapshot,
+  formatTrust,
+  type Message,
+  type MessageKind,
+  type MessageOf,
+  manifestFor,
+  manifestHash,
+  PROTOCOL_VERSION,
+  signManifest,
+} from '@rulecast/protocol';
+import {
+  EMPTY_PREFIX_SET,
+  EMPTY_RULE_SET,
+  emptyPolicy,
+  PrefixBuilder,
+  prefixListOf,
+  type RuleSet,
+} from '@rulecast/rules';
+import { type Channel, type Listener, listen, parseEndpoint } from '@rulecast/vchan';
+import { afterEach, beforeEach, expect, it } from 'vitest';
+
+const VICTIM = fileURLToPath(new URL('victim.mjs', import.meta.url));
+const LINEAGE = new Uint8Array(16).fill(7);
+const MIB = 2 ** 20;
+/** What a stream of any size may cost behind a small release: 35 MB of it twice, what it makes, and a thread with the code of the decoder. */
+const MEMORY_MAX_BYTES = 256 * MIB;
+/** An event loop that stands still for longer holds up packets. The promise is 50 ms; the machine of the test is shared. */
+const STALL_MAX_MS = 250;
+
+interface Report {
+  readonly stallMs: number;
+  readonly peakBytes: number;
+  readonly version?: number;
+  readonly code?: string;
+}
+
+interface Release {
+  readonly ruleSet: RuleSet;
+  readonly bytes: Uint8Array;
+  readonly signature: Uint8Array;
+  readonly hash: Uint8Array;
+}
+
+let directory: string;
+let key: KeyObject;
+let trustLine: string;
+let listener: Listener;
+let victim: ChildProcess;
+let peer: HostilePeer;
+
+beforeEach(async () => {
+  directory = mkdtempSync(join(tmpdir(), 'rulecast-hostile-'));
+  const { publicKey, privateKey } = generateKeyPairSync('ed25519');
+  key = privateKey;
+  trustLine = formatTrust({ lineage: LINEAGE, publicKey });
+  const endpoint = `unix:${join(directory, 'publisher.sock')}`;
+  listener = await listen(parseEndpoint(endpoint));
+  victim = fork(VICTIM, [endpoint, trustLine]);
+  peer = new HostilePeer(await listener.accept());
+  await peer.greet();
+});
+
+afterEach(async () => {
+  victim.kill('SIGKILL');
+  peer.close();
+  await listener.close();
+  rmSync(directory, { recursive: true, force: true });
+});
+
+/** One connection, from the side of who means harm. */
+class HostilePeer {
+  private readonly connection: Connection;
+
+  constructor(channel: Channel) {
+    this.connection = new Connection(channel);
+  }
+
+  send(message: Message): Promise<void> {
+    return this.connection.send(message);
+  }
+
+  async receive<K extends MessageKind>(kind: K): Promise<MessageOf<K>> {
+    for (;;) {
+      const received = await this.connection.receive();
+      if (received?.message.kind === kind) return received.message as MessageOf<K>;
+      if (received?.message.kind !== 'ping')
+        throw new Error(`expected ${kind}, came ${JSON.stringify(received?.message ?? 'the end')}`);
+    }
+  }
+
+  async greet(): Promise<void> {
+    await this.receive('hello');
+    const welcome = { kind: 'welcome', protocol: PROTOCOL_VERSION, name: 'dom0', lineage: LINEAGE } as const;
+    await this.send({ ...welcome, heartbeatMs: 15_000 });
+  }
+
+  offer({ signature, bytes }: Release): Promise<void> {
+    return this.send({ kind: 'offer', signature, manifest: bytes });
+  }
+
+  async transfer(release: Release, stream: Uint8Array, steps: number, base?: Release): Promise<void> {
+    await this.send({ kind: 'begin', hash: release.hash, base: base?.hash, steps, bytes: stream.length });
+    for (let at = 0; at < stream.length; at += 65_512) {
+      await this.send({ kind: 'chunk', bytes: stream.subarray(at, at + 65_512) });
+    }
+    const sha256 = new Uint8Array(createHash('sha256').update(stream).digest());
+    await this.send({ kind: 'end', sha256 });
+  }
+
+  close(): void {
+    this.connection.close();
+  }
+}
+
+async function measured(): Promise<Report> {
+  const answered = once(victim, 'message');
+  victim.send('report');
+  const [report] = await Promise.race([
+    answered,
+    once(victim, 'exit').then(([code, signal]) => {
+      throw new Error(`the subscriber ended: ${code ?? signal}`);
+    }),
+  ]);
+  return report as Report;
+}
+
+function releaseOf(ruleSet: RuleSet, version: number): Release {
+  const identity = { lineage: LINEAGE, epoch: 1, version, previousVersion: version - 1, createdAtMs: 0 };
+  const bytes = encodeManifest(manifestFor(ruleSet, identity));
+  return { ruleSet, bytes, signature: signManifest(bytes, key), hash: manifestHash(bytes) };
+}
+
+/** Hosts from an address on, and a policy. */
+function smallRuleSet(first: number): RuleSet {
+  const builder = new PrefixBuilder(4);
+  for (let i = 0; i < 16; i++) builder.push(Uint32Array.of(first + 2 * i), 0, 32);
+  const list = prefixListOf({ v4: builder.build(), v6: EMPTY_PREFIX_SET.v6 });
+  return {
+    ...EMPTY_RULE_SET,
+    lists: new Map([['blocked', list]]),
+    policies: new Map([['default', emptyPolicy('default')]]),
+  };
+}
+
+/** A snapshot that puts policies of `runs` runs of one rule each, all zeros. */
+function policiesOf(names: readonly string[], runs: number): Uint8Array {
+  const body = Buffer.alloc(4 + 1 + 8 + 4 + runs * 4 + 4);
+  body.write('RCQ1', 'latin1');
+  body.writeUInt32LE(runs, 13);
+  const deflated = deflateRawSync(body, { level: 9 });
+  const changes = names.map((name) => {
+    const head = Buffer.alloc(3 + name.length + 4 + 5);
+    head[0] = 1; // put
+    head[1] = 3; // a policy
+    head[2] = name.length;
+    head.write(name, 3, 'latin1');
+    head.writeUInt32LE(5 + deflated.length, 3 + name.length);
+    head[7 + name.length] = 1; // deflated
+    head.writeUInt32LE(body.length, 8 + name.length);
+    return Buffer.concat([head, deflated]);
+  });
+  const count = Buffer.alloc(2);
+  count.writeUInt16LE(names.length);
+  return Buffer.concat([count, ...changes]);
+}
+
+/** A snapshot of a list of all networks of a length. */
+function listOf(length: number): Uint8Array {
+  const builder = new PrefixBuilder(4, 2 ** length);
+  for (let i = 0; i < 2 ** length; i++) builder.push(Uint32Array.of(i * 2 ** (32 - length)), 0, length);
+  const list = prefixListOf({ v4: builder.build(), v6: EMPTY_PREFIX_SET.v6 });
+  return encodeSnapshot({ ...EMPTY_RULE_SET, lists: new Map([['blocked', list]]) });
+}
+
+/** A snapshot that puts a policy of no rules for so many IPv4 addresses. */
+function prefixesOf(name: string, count: number): Uint8Array {
+  const builder = new PrefixBuilder(4, count);
+  for (let i = 0; i < count; i++) builder.push(Uint32Array.of(i), 0, 32);
+  const prefixes = { v4: builder.build(), v6: EMPTY_PREFIX_SET.v6 };
+  return encodeSnapshot({
+    ...EMPTY_RULE_SET,
+    policies: new Map([[name, { ...emptyPolicy(name), prefixes }]]),
+  });
+}
+
+function snapshotStream({ ruleSet }: Release): Uint8Array {
+  return encodeChain([encodeSnapshot(ruleSet)]);
+}
+
+const RUNS_OF_64_MIB = 16 * MIB - 8;
+
+interface Attack {
+  readonly title: string;
+  /** Deltas in place of the one that was asked for: several are a chain. */
+  readonly steps: () => readonly Uint8Array[];
+  /** The code of the NACK; a chain may be answered by WANT for the snapshot instead. */
+  readonly answer: string;
+}
+
+const ATTACKS: readonly Attack[] = [
+  {
+    title: 'a policy of 16 million runs in 65 KB',
+    steps: () => [policiesOf(['default'], RUNS_OF_64_MIB)],
+    answer: 'bad-count',
+  },
+  {
+    title: 'three such policies in 196 KB',
+    steps: () => [policiesOf(['default', 'one', 'two'], RUNS_OF_64_MIB)],
+    answer: 'bad-count',
+  },
+  {
+    title: 'a list of 8.4 million entries in 1.5 KB',
+    steps: () => [listOf(23)],
+    answer: 'bad-count',
+  },
+  {
+    title: 'a policy of 100,000 runs, a thousand times',
+    steps: () => Array(1000).fill(policiesOf(['default'], 100_000)),
+    answer: 'want',
+  },
+  {
+    title: 'a list of 65,536 entries, a thousand times: each step is within what a step may have',
+    steps: () => Array(1000).fill(listOf(16)),
+    answer: 'want',
+  },
+  {
+    title: 'prefixes of a policy, which nobody signed the number of, six times',
+    steps: () => Array(6).fill(prefixesOf('default', 2_000_000)),
+    answer: 'want',
+  },
+];
+
+it.each(ATTACKS)('$title: costs little, and the genuine release is taken after it', async (attack) => {
+  const [base, next] = [releaseOf(smallRuleSet(1), 1), releaseOf(smallRuleSet(2), 2)];
+  await peer.offer(base);
+  await peer.receive('want');
+  await peer.transfer(base, snapshotStream(base), 1);
+  await peer.receive('applied');
+  const before = await measured();
+  const steps = attack.steps();
+  const stream = encodeChain(steps);
+  const isChain = steps.length > 1;
+  await peer.offer(next);
+  await peer.receive('want');
+  const startMs = performance.now();
+  await peer.transfer(next, stream, steps.length, isChain ? base : undefined);
+  const answer = attack.answer === 'want' ? await peer.receive('want') : await peer.receive('nack');
+  const tookMs = performance.now() - startMs;
+  const after = await measured();
+  const grown = after.peakBytes - before.peakBytes;
+  console.log(
+    `${stream.length} bytes: ${tookMs.toFixed(0)} ms, stall ${after.stallMs.toFixed(0)} ms, ${(grown / MIB).toFixed(0)} MiB`,
+  );
+  expect(after.stallMs).toBeLessThan(STALL_MAX_MS);
+  expect(grown).toBeLessThan(MEMORY_MAX_BYTES);
+  if (answer.kind === 'nack') {
+    expect(answer).toMatchObject({ code: attack.answer, retry: 'later', retryAfterMs: 0 });
+    await peer.offer(next);
+    await peer.receive('want');
+  } else expect(answer).toEqual({ kind: 'want', hash: next.hash });
+  await peer.transfer(next, snapshotStream(next), 1);
+  expect(await peer.receive('applied')).toMatchObject({ hash: next.hash });
+});
