@@ -99,15 +99,21 @@ export const WAIT_MAX_MS = 86_400_000;
 
 /** From connect to WELCOME. Both ends are on one machine or one LAN; a busy dom0 has been seen to stall for 3 s. */
 export const HANDSHAKE_TIMEOUT_MS = 10_000;
-/** A PING when nothing was sent for so long: four a minute are no load, and age in status stays below a minute. */
-export const HEARTBEAT_MS = 15_000;
-/** Nothing received for three heartbeats: two may be lost to a suspended qube, the third means gone. */
+/** The same while many are silent at once: more than the two seconds that a claim of a name may take, and a busy peer's second. */
+export const HANDSHAKE_PRESSED_MS = 3_000;
+/** Connections of an endpoint that have said nothing yet: the pipes of a host's firewalls all at once, and few enough to be no load. */
+export const WAITING_MAX = 64;
+/** How long who has a name may take to answer the PING that asks whether it is still there: event loops here stall for less than half a second. */
+export const NAME_PATIENCE_MS = 2_000;
+/** A PING so often: twelve a minute are no load, and a peer whose power was cut, of which no end of a stream tells, is noticed in 15 s. */
+export const HEARTBEAT_MS = 5_000;
+/** Nothing received for three heartbeats: a busy dom0 has been seen to stall for 3 s. */
 export const SILENCE_TIMEOUT_MS = 3 * HEARTBEAT_MS;
 /** Between END and APPLIED or NACK: compiling 2^18 rules takes 6 s here; ten times that on a loaded, slower machine. */
 export const APPLY_TIMEOUT_MS = 60_000;
 /** For ANSWER and PROOF: the subscriber's event loop never stalls so long unless it is stuck. */
 export const ANSWER_TIMEOUT_MS = 5_000;
-/** A transfer that accepts no byte for so long is given up; the channel itself is alive, since PINGs are checked too. */
+/** A control connection that sends nothing within a push, or reads nothing of an answer, for so long. */
 export const STALL_TIMEOUT_MS = 60_000;
 /** From the first byte of a frame to its last, while it is waited for: 64 KiB at 4 kB/s, which no channel here is so slow as to need. */
 export const FRAME_TIMEOUT_MS = 15_000;
@@ -118,6 +124,9 @@ export const FRAME_TIMEOUT_MS = 15_000;
 export const SEND_QUEUE_MAX_BYTES = 256 * 1024;
 /** A message in the queue: header, promises and closures. 1,400 bytes of resident memory were measured for a PONG. */
 export const SENT_MESSAGE_COST_BYTES = 1400;
+/** A transfer has to move so much in so long: a modem does, and whoever takes less only holds a place. */
+export const TRANSFER_WINDOW_MS = 15_000;
+export const TRANSFER_WINDOW_MIN_BYTES = 64 * 1024;
 /** CHUNK bodies are as large as a frame may be: the header and the checksum call are paid least often. */
 export const CHUNK_BYTES = 65_512;
 /** One read of a channel: a whole frame of the largest size, since channels copy per read. */
@@ -134,5 +143,7 @@ export const PUSH_MAX_BYTES = 400 * 1024 * 1024;
 export const TRANSFER_MAX_BYTES = 256 * 1024 * 1024;
 /** Entries and rules of a release a subscriber takes unless configured: 16 × the million the design is measured with. */
 export const ENTRIES_MAX = 16 * 1024 * 1024;
+/** When to come back if there was no place: a crowd that says nothing is gone by then. */
+export const BUSY_RETRY_AFTER_MS = 5_000;
 /** A subscriber that was refused with `later` is tried again after this if it named no time. */
 export const RETRY_AFTER_MS = 30_000;

@@ -13,12 +13,15 @@ import {
   ProtocolError,
   STALL_TIMEOUT_MS,
 } from '@rulecast/protocol';
+import type { Clock } from '@rulecast/sources';
 
 export class ControlExchange {
   private readonly connection: Connection;
+  private readonly clock: Clock;
 
-  constructor(connection: Connection) {
+  constructor(connection: Connection, clock: Clock) {
     this.connection = connection;
+    this.clock = clock;
   }
 
   /** The request, or undefined where the connection ended without one. */
@@ -38,13 +41,13 @@ export class ControlExchange {
 
   /** Whoever says nothing for so long is told and sent away: there are few connections for all. */
   private async receiveWithin(timeoutMs: number): Promise<Message | undefined> {
-    const timer = setTimeout(() => {
+    const cancel = this.clock.after(timeoutMs, () => {
       this.connection.bye(ErrorCode.timeout, `nothing came for ${timeoutMs / 1000} s`);
-    }, timeoutMs);
+    });
     try {
       return (await this.connection.receive())?.message;
     } finally {
-      clearTimeout(timer);
+      cancel();
     }
   }
 
@@ -63,13 +66,13 @@ export class ControlExchange {
 
   /** A peer that stops reading does not hold its place for ever. */
   private async send(message: Message): Promise<void> {
-    const timer = setTimeout(() => {
+    const cancel = this.clock.after(STALL_TIMEOUT_MS, () => {
       this.connection.bye(ErrorCode.timeout, `nothing was read for ${STALL_TIMEOUT_MS / 1000} s`);
-    }, STALL_TIMEOUT_MS);
+    });
     try {
       await this.connection.send(message);
     } finally {
-      clearTimeout(timer);
+      cancel();
     }
   }
 

@@ -29,17 +29,20 @@ export class ControlSession {
 
   constructor(connection: Connection, publisher: Publisher, ask: AskTable, sources?: SourcesLink) {
     this.connection = connection;
-    this.exchange = new ControlExchange(connection);
+    this.exchange = new ControlExchange(connection, publisher.clock);
     this.publisher = publisher;
     this.ask = ask;
     this.sources = sources;
   }
 
-  /** Answers the one request, then closes. A peer that goes away or breaks the protocol ends it; nothing is thrown. */
-  async run(): Promise<void> {
+  /**
+   * Answers the one request, then closes. A peer that goes away or breaks the protocol ends it; nothing is thrown. `admits` is asked
+   * when the request has come; false: the peer was told why, and is not answered.
+   */
+  async run(admits: () => boolean): Promise<void> {
     try {
       const request = await this.exchange.request();
-      if (request !== undefined) await this.answer(request);
+      if (request !== undefined && admits()) await this.answer(request);
     } catch (error) {
       await this.fail(error);
     } finally {

@@ -156,7 +156,8 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
   private readonly autoEpoch: boolean;
   private readonly known: KnownSubscribers;
   private readonly workshop = new Workshop();
-  private readonly clock: Clock;
+  /** What ages, waits and deadlines are measured by. */
+  readonly clock: Clock;
   private readonly names: Names;
   private failedNames: readonly FailedName[] = [];
   private unscheduleNames: (() => void) | undefined;

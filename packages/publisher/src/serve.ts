@@ -1,11 +1,13 @@
 /** The publisher's endpoints: accepts channels and runs a session on each, bounded in number. */
 
 import {
+  BUSY_RETRY_AFTER_MS,
   CONTROL_CONNECTIONS_MAX,
   Connection,
   ErrorCode,
   type MessageOf,
   ProtocolError,
+  RETRY_AFTER_MS,
   SUBSCRIBERS_MAX,
   type WirePacket,
 } from '@rulecast/protocol';
@@ -18,9 +20,11 @@ import {
   listen,
 } from '@rulecast/vchan';
 import { ControlSession } from './control.ts';
+import { NameHolders } from './name-holders.ts';
 import type { Publisher } from './publisher.ts';
-import { SubscriberSession } from './session.ts';
+import { type Admit, type Refusal, SubscriberSession } from './session.ts';
 import type { SourcesLink } from './sources-link.ts';
+import { WaitingRoom } from './waiting-room.ts';
 
 /** Asks a subscriber, by its name, what its live table does to a packet; without one, what it counted. Rejects with ProtocolError. */
 export type AskTable = (subscriber: string, packet?: WirePacket) => Promise<MessageOf<'answer'>>;
@@ -47,31 +51,39 @@ export async function serveSubscribers(
   curve?: CurveServerKeys,
 ): Promise<ServedSubscribers> {
   const sessions = new Set<SubscriberSession>();
-  const byName = new Map<string, SubscriberSession>();
-  const onNamed = (session: SubscriberSession, name: string): void => {
-    byName.get(name)?.stop(ErrorCode.nameInUse, `another subscriber connected as ${name}`);
-    byName.set(name, session);
+  const holders = new NameHolders<SubscriberSession>();
+  const room = new WaitingRoom(publisher.clock);
+  const admit: Admit = async (session, name) => {
+    if (holders.holderOf(name) === undefined && holders.count >= SUBSCRIBERS_MAX) {
+      return busy(`at most ${SUBSCRIBERS_MAX} subscribers`);
+    }
+    if (await holders.claim(name, session, false)) return undefined;
+    const text = `${name} is connected, and answers`;
+    return { code: ErrorCode.nameInUse, text, retryAfterMs: RETRY_AFTER_MS };
   };
   const serve = async (channel: Channel): Promise<void> => {
-    const connection = new Connection(channel);
-    if (sessions.size >= SUBSCRIBERS_MAX) {
-      return connection.bye(ErrorCode.tooManyConnections, `at most ${SUBSCRIBERS_MAX} subscribers`);
-    }
-    const session = new SubscriberSession(connection, publisher, onNamed);
+    const session = new SubscriberSession(new Connection(channel), publisher, async (self, name) => {
+      const refusal = await admit(self, name);
+      leaveRoom();
+      return refusal;
+    });
+    const leaveRoom = room.enter(() => session.stop(busy(SILENT_TEXT)));
     sessions.add(session);
     try {
       await session.run();
     } finally {
+      leaveRoom();
       sessions.delete(session);
-      for (const [name, current] of byName) if (current === session) byName.delete(name);
+      holders.release(session);
     }
   };
   const stop = (): void => {
-    for (const session of sessions) session.stop(ErrorCode.shuttingDown, 'the publisher stops');
+    for (const session of sessions)
+      session.stop({ code: ErrorCode.shuttingDown, text: 'the publisher stops' });
   };
   const served = await serveAll(publisher, endpoints, serve, stop, curve);
   const ask: AskTable = async (subscriber, packet) => {
-    const session = byName.get(subscriber);
+    const session = holders.holderOf(subscriber);
     if (session !== undefined) return session.ask(packet);
     throw new ProtocolError(ErrorCode.noSuchSubscriber, `no subscriber called ${subscriber} is connected`);
   };
@@ -86,22 +98,39 @@ export async function serveControl(
   options: ControlOptions = {},
 ): Promise<Served> {
   const connections = new Set<Connection>();
+  const answered = new Set<Connection>();
+  const room = new WaitingRoom(publisher.clock);
   const serve = async (channel: Channel): Promise<void> => {
     const connection = new Connection(channel);
-    if (connections.size >= CONTROL_CONNECTIONS_MAX) {
-      return connection.bye(
-        ErrorCode.tooManyConnections,
-        `at most ${CONTROL_CONNECTIONS_MAX} requests at once`,
-      );
-    }
+    const sayBusy = (text: string): void => {
+      const { code, retryAfterMs } = busy(text);
+      connection.bye(code, text, retryAfterMs);
+    };
+    const leaveRoom = room.enter(() => sayBusy(SILENT_TEXT));
+    const admits = (): boolean => {
+      leaveRoom();
+      const hasPlace = answered.size < CONTROL_CONNECTIONS_MAX;
+      if (hasPlace) answered.add(connection);
+      else sayBusy(`at most ${CONTROL_CONNECTIONS_MAX} requests at once`);
+      return hasPlace;
+    };
     connections.add(connection);
-    await new ControlSession(connection, publisher, ask, options.sources).run();
+    await new ControlSession(connection, publisher, ask, options.sources).run(admits);
+    leaveRoom();
+    answered.delete(connection);
     connections.delete(connection);
   };
   const stop = (): void => {
     for (const connection of connections) connection.bye(ErrorCode.shuttingDown, 'the publisher stops');
   };
   return serveAll(publisher, [endpoint], serve, stop, options.curve);
+}
+
+const SILENT_TEXT = 'many others connect, and nothing came from here yet';
+
+/** There is no place now. */
+function busy(text: string): Refusal {
+  return { code: ErrorCode.tooManyConnections, text, retryAfterMs: BUSY_RETRY_AFTER_MS };
 }
 
 /** Listens on all endpoints, serves each channel, and can end all of it. */

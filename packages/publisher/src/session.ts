@@ -17,17 +17,21 @@ import {
   type Message,
   type MessageOf,
   manifestHash,
+  NAME_PATIENCE_MS,
   PROTOCOL_VERSION,
   ProtocolError,
   type PublisherEvent,
   type PublisherState,
   RETRY_AFTER_MS,
   SILENCE_TIMEOUT_MS,
-  STALL_TIMEOUT_MS,
   stepPublisher,
+  TRANSFER_WINDOW_MIN_BYTES,
+  TRANSFER_WINDOW_MS,
   verifySignature,
   type WirePacket,
 } from '@rulecast/protocol';
+import type { Clock } from '@rulecast/sources';
+import type { NameHolder } from './name-holders.ts';
 import type { Publisher } from './publisher.ts';
 import type { Release } from './store.ts';
 import { type HeldRelease, refusalOf, type SubscriberEntry } from './subscribers.ts';
@@ -42,39 +46,54 @@ const STATE_TIMEOUT_MS: Partial<Record<PublisherState, number>> = {
   confirming: APPLY_TIMEOUT_MS,
 };
 
-export class SubscriberSession {
+/** Why a peer is not served. */
+export interface Refusal {
+  readonly code: ErrorCode;
+  readonly text: string;
+  /** When it may come back. */
+  readonly retryAfterMs?: number;
+}
+
+/** Judges the name in HELLO, which may take as long as another session has to answer for it; undefined: it is this session's. */
+export type Admit = (session: SubscriberSession, name: string) => Promise<Refusal | undefined>;
+
+export class SubscriberSession implements NameHolder {
   private readonly connection: Connection;
   private readonly publisher: Publisher;
-  /** Called with the name once it is known; may end an older session of that name. */
-  private readonly onNamed: (session: SubscriberSession, name: string) => void;
+  private readonly clock: Clock;
+  private readonly admit: Admit;
   private state: PublisherState = 'greeting';
   private entry: SubscriberEntry | undefined;
   private hello: MessageOf<'hello'> | undefined;
   private offered: Release | undefined; // the last OFFER
   private sentChain = false; // in answer to a WANT after it
   private sentBefore = 0; // bytes sent before the transfer under way
-  private progress = { bytes: 0, atMs: 0 }; // when the last byte of a transfer was taken
   private lastReceivedMs: number;
   private readonly questions = new Map<number, Question>();
   private lastTransaction = 0;
-  private stateTimer: NodeJS.Timeout | undefined;
-  private retryTimer: NodeJS.Timeout | undefined;
+  /** What takes each running timer back. */
+  private readonly timers = new Map<TimerName, () => void>();
+  private saidName: string | undefined; // in HELLO, whether it is its own or not
+  private claiming = false; // HELLO came, and whose name it is is being found out
+  private probe: { readonly answered: Promise<boolean>; readonly tell: (alive: boolean) => void } | undefined;
   private left = false;
 
-  constructor(
-    connection: Connection,
-    publisher: Publisher,
-    onNamed: (session: SubscriberSession, name: string) => void,
-  ) {
+  constructor(connection: Connection, publisher: Publisher, admit: Admit) {
     this.connection = connection;
     this.publisher = publisher;
-    this.onNamed = onNamed;
-    this.lastReceivedMs = performance.now();
+    this.clock = publisher.clock;
+    this.admit = admit;
+    this.lastReceivedMs = this.clock.monotonicMs();
+  }
+
+  get isOpen(): boolean {
+    return this.state !== 'closed';
   }
 
   /** Runs until the connection ends. Never throws. */
   async run(): Promise<void> {
-    const heartbeat = setInterval(() => this.beat(), HEARTBEAT_MS);
+    this.beat();
+    this.watchSilence();
     const onRelease = (): void => this.offerIfDue();
     this.publisher.on('release', onRelease);
     this.watchState();
@@ -82,15 +101,13 @@ export class SubscriberSession {
       for (;;) {
         const received = await this.connection.receive();
         if (received === undefined) break;
-        this.lastReceivedMs = performance.now();
+        this.lastReceivedMs = this.clock.monotonicMs();
         this.take(received.message, received.transaction);
       }
     } catch (error) {
       if (!(error instanceof ProtocolError)) throw error;
       if (error.code !== ErrorCode.disconnected) this.noteError(error.code, error.message);
     } finally {
-      clearInterval(heartbeat);
-      clearTimeout(this.retryTimer);
       this.publisher.off('release', onRelease);
       this.raise('disconnected');
       this.leave();
@@ -98,9 +115,42 @@ export class SubscriberSession {
   }
 
   /** Ends the session with BYE. */
-  stop(code: ErrorCode, text: string): void {
-    this.raise('stop', { code, text });
+  stop(reason: Refusal): void {
+    this.raise('stop', reason);
     this.leave(); // at once: a newer session of the same name is about to write the same entry
+  }
+
+  yieldName(why: 'reconnected' | 'no-answer'): void {
+    const subscriber = this.entry?.name;
+    const code = ErrorCode.nameInUse;
+    const text =
+      why === 'reconnected'
+        ? `${subscriber} connected once more`
+        : `another connection has the name ${subscriber} now: there was no PONG from this one in ${NAME_PATIENCE_MS / 1000} s`;
+    this.publisher.logger.warn({ subscriber, code }, text);
+    // Two subscribers of one name would else drive each other out again and again.
+    this.stop({ code, text, retryAfterMs: RETRY_AFTER_MS });
+  }
+
+  /** Whoever asks while one PING is out hears of the same one: claims cost who has the name no more than that. */
+  answers(): Promise<boolean> {
+    if (this.state === 'greeting') return Promise.resolve(true); // it has just said HELLO, and nothing goes before WELCOME
+    this.probe ??= this.sendProbe();
+    return this.probe.answered;
+  }
+
+  private sendProbe(): NonNullable<typeof this.probe> {
+    let tell: (alive: boolean) => void = () => undefined;
+    const answered = new Promise<boolean>((resolve) => {
+      tell = (alive) => {
+        this.stopTimer('probe');
+        this.probe = undefined;
+        resolve(alive);
+      };
+    });
+    this.startTimer('probe', NAME_PATIENCE_MS, () => tell(false));
+    this.post({ kind: 'ping', hash: this.publisher.head?.hash });
+    return { answered, tell };
   }
 
   /**
@@ -112,17 +162,13 @@ export class SubscriberSession {
       throw new ProtocolError(ErrorCode.notReady, `${this.entry?.name ?? 'the subscriber'} is not connected`);
     }
     const transaction = ++this.lastTransaction;
-    let timer: NodeJS.Timeout | undefined;
+    let cancel: () => void = () => undefined;
     const answered = new Promise<Answer>((resolve, reject) => {
       this.questions.set(transaction, { resolve, reject });
-      timer = setTimeout(() => {
-        reject(
-          new ProtocolError(
-            ErrorCode.timeout,
-            `${this.entry?.name} did not answer within ${ANSWER_TIMEOUT_MS} ms`,
-          ),
-        );
-      }, ANSWER_TIMEOUT_MS);
+      cancel = this.clock.after(ANSWER_TIMEOUT_MS, () => {
+        const text = `${this.entry?.name} did not answer within ${ANSWER_TIMEOUT_MS} ms`;
+        reject(new ProtocolError(ErrorCode.timeout, text));
+      });
     });
     try {
       // Together: where nothing can be sent, the time runs out all the same.
@@ -131,7 +177,7 @@ export class SubscriberSession {
       const [answer] = await Promise.all([answered, sent]);
       return answer;
     } finally {
-      clearTimeout(timer);
+      cancel();
       this.questions.delete(transaction);
     }
   }
@@ -143,9 +189,15 @@ export class SubscriberSession {
     if (this.entry !== undefined) this.entry.lastSeenMs = this.publisher.nowMs();
     switch (message.kind) {
       case 'hello':
+        if (this.claiming) return this.raise('other');
+        if (this.state !== 'greeting') return this.raise('hello');
+        void this.greet(message);
+        return;
+      case 'pong':
+        this.probe?.tell(true);
+        return this.raise('pong');
       case 'proof':
       case 'ping':
-      case 'pong':
       case 'bye':
         return this.raise(message.kind, { message });
       case 'want':
@@ -199,9 +251,7 @@ export class SubscriberSession {
       case 'bye': {
         const reason = context.code ?? code ?? ErrorCode.internal;
         this.noteError(reason, context.text ?? `the session ended: ${event} while ${before}`);
-        // Two subscribers of one name would else drive each other out again and again.
-        const retryAfterMs = reason === ErrorCode.nameInUse ? RETRY_AFTER_MS : undefined;
-        return this.connection.bye(reason, context.text ?? reason, retryAfterMs);
+        return this.connection.bye(reason, context.text ?? reason, context.retryAfterMs);
       }
       case 'close':
         return this.connection.close();
@@ -217,19 +267,33 @@ export class SubscriberSession {
 
   // ── Actions ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
+  /** What can be seen in HELLO is judged before anybody else hears of the name. */
+  private async greet(hello: MessageOf<'hello'>): Promise<void> {
+    this.claiming = true;
+    this.saidName = hello.name;
+    const refusal = this.judgeHello(hello) ?? (await this.admit(this, hello.name));
+    this.claiming = false;
+    if (refusal === undefined) this.raise('hello', { message: hello });
+    else this.raise('stop', refusal);
+  }
+
+  private judgeHello(hello: MessageOf<'hello'>): Refusal | undefined {
+    if (hello.protocolMin > PROTOCOL_VERSION || hello.protocolMax < PROTOCOL_VERSION) {
+      return {
+        code: ErrorCode.noCommonVersion,
+        text: `this publisher speaks protocol ${PROTOCOL_VERSION} only`,
+      };
+    }
+    if (hello.lineage === undefined || Buffer.from(hello.lineage).equals(this.publisher.identity.lineage))
+      return undefined;
+    const text = 'this publisher is of another lineage than the subscriber trusts';
+    return { code: ErrorCode.wrongLineage, text };
+  }
+
   private welcome(hello: MessageOf<'hello'>): void {
     const { identity, name, subscribers } = this.publisher;
-    if (hello.protocolMin > PROTOCOL_VERSION || hello.protocolMax < PROTOCOL_VERSION) {
-      const text = `this publisher speaks protocol ${PROTOCOL_VERSION} only`;
-      return this.raise('stop', { code: ErrorCode.noCommonVersion, text });
-    }
-    if (hello.lineage !== undefined && !Buffer.from(hello.lineage).equals(identity.lineage)) {
-      const text = 'this publisher is of another lineage than the subscriber trusts';
-      return this.raise('stop', { code: ErrorCode.wrongLineage, text });
-    }
     this.hello = hello;
     const nowMs = this.publisher.nowMs();
-    this.onNamed(this, hello.name);
     this.entry = subscribers.entry(hello.name, nowMs);
     this.entry.connectedSinceMs = nowMs;
     this.entry.lastSeenMs = nowMs;
@@ -331,7 +395,7 @@ export class SubscriberSession {
   private offer(): void {
     const { head } = this.publisher;
     if (head === undefined) return;
-    clearTimeout(this.retryTimer);
+    this.stopTimer('retry');
     this.offered = head;
     this.sentChain = false;
     this.sentBefore = this.connection.bytesSent;
@@ -342,11 +406,11 @@ export class SubscriberSession {
     const release = this.offered;
     if (release === undefined || this.entry === undefined) return;
     this.entry.receiving = true;
-    this.progress = { bytes: this.connection.bytesSent, atMs: performance.now() };
     const stopped = (): boolean => this.state !== 'sending' || this.offered !== release;
     try {
       const transfer = await this.publisher.transfers.for(release, base);
       if (stopped()) return;
+      this.watchTransfer();
       const { steps, stream } = transfer;
       this.sentChain = transfer.base !== undefined;
       const begin = {
@@ -416,11 +480,10 @@ export class SubscriberSession {
     const reason = { code, text: boundText(text), atMs: this.publisher.nowMs() };
     if (retry === 'never') this.publisher.subscribers.refuse(entry, hexOf(nack.hash), reason);
     else if (isLatest) {
-      clearTimeout(this.retryTimer);
-      this.retryTimer = setTimeout(() => {
+      this.startTimer('retry', nack.retryAfterMs ?? RETRY_AFTER_MS, () => {
         this.offered = undefined;
         this.offerIfDue();
-      }, nack.retryAfterMs ?? RETRY_AFTER_MS);
+      });
     }
     if (!isLatest) return;
     const { epoch, version } = release.manifest;
@@ -438,7 +501,8 @@ export class SubscriberSession {
 
   private noteError(code: string, text: string): void {
     if (this.entry === undefined) {
-      this.publisher.logger.warn({ code }, `a connection ended before it had a name: ${text}`);
+      const subscriber = this.saidName;
+      this.publisher.logger.warn({ code, subscriber }, `a connection ended before it had a name: ${text}`);
       return;
     }
     this.entry.lastError = { code, text: boundText(text), atMs: this.publisher.nowMs() };
@@ -447,26 +511,56 @@ export class SubscriberSession {
 
   // ── Time ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
+  /** Starts a timer in place of the one of that name. */
+  private startTimer(name: TimerName, delayMs: number, work: () => void): void {
+    this.stopTimer(name);
+    const cancel = this.clock.after(delayMs, () => {
+      this.timers.delete(name);
+      work();
+    });
+    this.timers.set(name, cancel);
+  }
+
+  private stopTimer(name: TimerName): void {
+    this.timers.get(name)?.();
+    this.timers.delete(name);
+  }
+
   private watchState(): void {
-    clearTimeout(this.stateTimer);
+    this.stopTimer('state');
     const timeoutMs = STATE_TIMEOUT_MS[this.state];
-    if (timeoutMs !== undefined) this.stateTimer = setTimeout(() => this.raise('timeout'), timeoutMs);
+    if (timeoutMs !== undefined) this.startTimer('state', timeoutMs, () => this.raise('timeout'));
   }
 
   private beat(): void {
-    const nowMs = performance.now();
-    if (this.connection.bytesSent !== this.progress.bytes) {
-      this.progress = { bytes: this.connection.bytesSent, atMs: nowMs };
-    }
-    const stalled = this.state === 'sending' && nowMs - this.progress.atMs > STALL_TIMEOUT_MS;
-    if (stalled || nowMs - this.lastReceivedMs > SILENCE_TIMEOUT_MS) return this.raise('timeout');
-    if (this.state !== 'greeting' && !this.connection.sendPending) {
-      this.post({ kind: 'ping', hash: this.publisher.head?.hash });
-    }
+    this.startTimer('heartbeat', HEARTBEAT_MS, () => {
+      if (this.state !== 'greeting' && !this.connection.sendPending) {
+        this.post({ kind: 'ping', hash: this.publisher.head?.hash });
+      }
+      this.beat();
+    });
+  }
+
+  /** A peer whose power was cut says nothing any more, and nothing says that it went. */
+  private watchSilence(): void {
+    const dueMs = this.lastReceivedMs + SILENCE_TIMEOUT_MS - this.clock.monotonicMs();
+    if (dueMs <= 0) return this.raise('timeout');
+    this.startTimer('silence', dueMs, () => this.watchSilence());
+  }
+
+  /** What is accepted of a transfer is looked at window by window: one byte now and then does not keep it going. */
+  private watchTransfer(): void {
+    const sentBefore = this.connection.bytesSent;
+    this.startTimer('transfer', TRANSFER_WINDOW_MS, () => {
+      if (this.state !== 'sending') return;
+      if (this.connection.bytesSent - sentBefore < TRANSFER_WINDOW_MIN_BYTES) return this.raise('timeout');
+      this.watchTransfer();
+    });
   }
 
   private leave(): void {
-    clearTimeout(this.stateTimer);
+    for (const name of [...this.timers.keys()]) this.stopTimer(name);
+    this.probe?.tell(false);
     const { entry } = this;
     if (entry === undefined || this.left) return;
     this.left = true;
@@ -494,9 +588,12 @@ interface Question {
   readonly reject: (error: ProtocolError) => void;
 }
 
+type TimerName = 'state' | 'heartbeat' | 'silence' | 'transfer' | 'retry' | 'probe';
+
 interface EventContext {
   readonly message?: Message;
   readonly transaction?: number;
   readonly code?: ErrorCode;
   readonly text?: string;
+  readonly retryAfterMs?: number;
 }

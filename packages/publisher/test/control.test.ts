@@ -857,6 +857,8 @@ describe('control connections', () => {
       all.push(rulectl);
     }
     const extra = await ScriptedRulectl.connect(control);
-    expect((await extra.answer()).end).toMatchObject({ kind: 'bye', code: 'too-many-connections' });
+    await extra.send({ kind: 'status', watch: false });
+    const busy = { kind: 'bye', code: 'too-many-connections', retryAfterMs: 5000 };
+    expect((await extra.answer()).end).toMatchObject(busy);
   });
 });

@@ -111,6 +111,14 @@ export class ScriptedSubscriber {
     return received?.message.kind === 'pong';
   }
 
+  /** Answers PING and drops all else, until the connection ends. */
+  async answerPings(): Promise<void> {
+    for (let received = await this.connection.receive(); received !== undefined; ) {
+      if (received.message.kind === 'ping') await this.send({ kind: 'pong' });
+      received = await this.connection.receive();
+    }
+  }
+
   /** The code of the BYE that is due, after which the connection ends. */
   async byeCode(): Promise<string> {
     const { code } = await this.next('bye');

@@ -8,6 +8,7 @@ import {
 } from '@rulecast/protocol';
 import { type Endpoint, parseEndpoint } from '@rulecast/vchan';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
+import { FakeClock, turns } from '../../sources/test/fake-clock.ts';
 import type { Publisher } from '../src/publisher.ts';
 import { type ServedSubscribers, serveSubscribers } from '../src/serve.ts';
 import type { Outcome, SubscriberEntry } from '../src/subscribers.ts';
@@ -60,7 +61,7 @@ describe('greeting', () => {
       protocol: 1,
       name: 'mgmt',
       lineage: publisher.identity.lineage,
-      heartbeatMs: 15_000,
+      heartbeatMs: 5_000,
     });
     expect(await subscriber.isQuiet()).toBe(true);
     expect(publisher.subscribers.connected()).toEqual(['fw']);
@@ -91,15 +92,14 @@ describe('greeting', () => {
   });
 
   it('that does not come ends after 10 seconds', async () => {
-    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
-    onTestFinished(() => void vi.useRealTimers());
-    const { endpoint } = await house();
+    const clock = new FakeClock();
+    const { endpoint } = await house({ clock });
     const subscriber = await ScriptedSubscriber.connect(endpoint);
-    const bye = subscriber.byeCode();
-    await vi.advanceTimersByTimeAsync(9_999);
+    await turns();
+    clock.advance(9_999);
     expect(subscriber.channel.state).toBe('connected');
-    await vi.advanceTimersByTimeAsync(1);
-    expect(await bye).toBe('timeout');
+    clock.advance(1);
+    expect(await subscriber.byeCode()).toBe('timeout');
   });
 });
 
@@ -277,6 +277,9 @@ describe('a refusal', () => {
       text: 'list hosts: wrong',
     });
     expect(await subscriber.isQuiet()).toBe(true);
+    const gone = nextOutcome(publisher);
+    subscriber.channel.close();
+    await gone;
     const again = await ScriptedSubscriber.greet(endpoint, 'fw', { refused: [offer.hash] });
     expect(await again.isQuiet()).toBe(true);
     await release(publisher, { 'hosts.txt': '192.0.2.2\n' });
@@ -368,7 +371,7 @@ describe('a refusal', () => {
     const offer = await subscriber.offer();
     await subscriber.want(offer);
     const begin = await subscriber.next('begin');
-    await vi.advanceTimersByTimeAsync(30_000);
+    await vi.advanceTimersByTimeAsync(10_000);
     await subscriber.applied(offer, await subscriber.receiveStream(offer, begin));
     expect(await subscriber.isQuiet()).toBe(true);
   });
@@ -590,10 +593,15 @@ describe('a subscriber that claims a release above the head', () => {
 });
 
 describe('sessions among each other', () => {
-  it('the newest of a name ends the one before, and is the one that counts', async () => {
-    const { publisher, endpoint } = await house();
+  it('of one name, the one before dead, end as the older one, and the newer one counts', async () => {
+    const clock = new FakeClock();
+    const { publisher, endpoint } = await house({ clock });
     const older = await ScriptedSubscriber.greet(endpoint, 'fw');
-    const newer = await ScriptedSubscriber.greet(endpoint, 'fw');
+    const newer = await ScriptedSubscriber.connect(endpoint);
+    await newer.hello('fw');
+    await older.next('ping');
+    clock.advance(2000);
+    await newer.next('welcome');
     // Without the wait, two subscribers of one name would drive each other out again and again.
     expect(await older.next('bye')).toMatchObject({ code: 'name-in-use', retryAfterMs: 30_000 });
     // The older session's end once made the entry of both look disconnected.
@@ -677,7 +685,8 @@ describe('sessions among each other', () => {
     const all: ScriptedSubscriber[] = [];
     for (let i = 0; i < SUBSCRIBERS_MAX; i++) all.push(await ScriptedSubscriber.greet(endpoint, `fw-${i}`));
     const extra = await ScriptedSubscriber.connect(endpoint);
-    expect(await extra.byeCode()).toBe('too-many-connections');
+    await extra.hello('extra');
+    expect(await extra.next('bye')).toMatchObject({ code: 'too-many-connections', retryAfterMs: 5000 });
     const gone = nextOutcome(publisher);
     all[7]?.channel.close();
     await gone;
@@ -693,20 +702,24 @@ describe('sessions among each other', () => {
     await expect(ScriptedSubscriber.connect(endpoint)).rejects.toThrow(/nobody listens/);
   });
 
-  it('end with BYE when nothing is heard for three heartbeats, and PING is sent each heartbeat', async () => {
-    vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval', 'performance'] });
-    onTestFinished(() => void vi.useRealTimers());
-    const { publisher, endpoint } = await house();
+  it('end with BYE when nothing is heard for 15 seconds, and PING is sent every five', async () => {
+    const clock = new FakeClock();
+    const { publisher, endpoint } = await house({ clock });
     const { hash } = await release(publisher, { 'hosts.txt': '192.0.2.1\n' });
     const holds = { hash, epoch: 1, version: 1 };
     const talking = await ScriptedSubscriber.greet(endpoint, 'talking', { holds });
     const silent = await ScriptedSubscriber.greet(endpoint, 'silent', { holds });
-    for (let beat = 0; beat < 4; beat++) {
-      await vi.advanceTimersByTimeAsync(15_000);
+    const beat = async (ms: number): Promise<void> => {
+      clock.advance(ms);
       expect((await talking.next('ping')).hash).toEqual(hash);
       await talking.send({ kind: 'pong', hash, ageMs: undefined });
-    }
-    for (let beat = 0; beat < 3; beat++) await silent.next('ping');
+      await silent.next('ping');
+      await turns();
+    };
+    for (const ms of [5000, 5000]) await beat(ms);
+    clock.advance(4999);
+    expect(publisher.subscribers.connected()).toEqual(['talking', 'silent']);
+    clock.advance(1);
     expect(await silent.byeCode()).toBe('timeout');
     expect(publisher.subscribers.connected()).toEqual(['talking']);
   });
@@ -724,34 +737,47 @@ describe('a subscriber that talks and does not get on', () => {
       },
     ],
   ])('%s is given up after 60 seconds', async (_, lead) => {
-    const { publisher, endpoint } = await house();
+    const clock = new FakeClock();
+    const { publisher, endpoint } = await house({ clock });
     await release(publisher, { 'hosts.txt': '192.0.2.1\n' });
-    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
-    onTestFinished(() => void vi.useRealTimers());
     const subscriber = await ScriptedSubscriber.greet(endpoint, 'fw');
     await lead(subscriber);
-    await vi.advanceTimersByTimeAsync(59_999);
+    await turns();
+    const pong = async (): Promise<void> => {
+      await subscriber.next('ping');
+      await subscriber.send({ kind: 'pong', hash: undefined, ageMs: undefined });
+      await turns();
+    };
+    for (let beat = 0; beat < 11; beat++) {
+      clock.advance(5000);
+      await pong();
+    }
+    clock.advance(4999);
     expect(await subscriber.isQuiet()).toBe(true);
-    await vi.advanceTimersByTimeAsync(1);
+    clock.advance(1);
     expect(await subscriber.byeCode()).toBe('timeout');
   });
 
-  it('with no byte of a transfer taken for 60 seconds is given up', async () => {
-    vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval', 'performance'] });
-    onTestFinished(() => void vi.useRealTimers());
-    const { publisher, endpoint } = await house();
-    await release(publisher, { 'hosts.txt': hostsText(100_000) });
+  it('taking less than 64 KiB of a transfer in 15 seconds is given up, and taking more is not', async () => {
+    const clock = new FakeClock();
+    const { publisher, endpoint } = await house({ clock });
+    await release(publisher, { 'hosts.txt': hostsText(200_000) });
     const subscriber = await ScriptedSubscriber.greet(endpoint, 'fw');
     await subscriber.want(await subscriber.offer());
     await subscriber.next('begin');
-    let beats = 0;
-    while (subscriber.channel.state === 'connected' && beats < 10) {
-      await subscriber.send({ kind: 'ping', hash: undefined, ageMs: undefined });
-      await vi.advanceTimersByTimeAsync(15_000);
-      beats += 1;
-    }
-    // The first beat sees the bytes that filled the channel; the fifth after it is the first beyond 60 seconds.
-    expect(beats).toBe(6);
+    const passing = async (): Promise<void> => {
+      for (let beat = 0; beat < 3; beat++) {
+        await subscriber.send({ kind: 'ping', hash: undefined, ageMs: undefined });
+        await turns();
+        clock.advance(5000);
+      }
+    };
+    for (let read = 0; read < 70_000; ) read += (await subscriber.next('chunk')).bytes.length;
+    await passing();
+    expect(publisher.subscribers.connected()).toEqual(['fw']);
+    const gone = nextOutcome(publisher);
+    await passing();
+    expect(await gone).toMatchObject({ subscriber: 'fw', state: 'disconnected' });
     expect(entryOf(publisher, 'fw').lastError).toMatchObject({ code: 'timeout' });
     expect(publisher.subscribers.connected()).toEqual([]);
   });

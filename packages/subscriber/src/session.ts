@@ -91,9 +91,9 @@ export class PublisherSession {
   private readonly connection: Connection;
   private readonly host: SessionHost;
   private state: SubscriberSessionState = 'greeting';
-  private heartbeatMs = HANDSHAKE_TIMEOUT_MS;
   private heartbeat: NodeJS.Timeout | undefined;
-  private lastReceivedMs = performance.now();
+  /** Runs out when nothing came for three heartbeats, as from a publisher whose power was cut. */
+  private silence: NodeJS.Timeout | undefined;
   private offer: VerifiedOffer | undefined; // the last one that was wanted
   private wantedBase: Uint8Array | undefined; // of the last WANT
   private stage: Stage | undefined;
@@ -118,7 +118,7 @@ export class PublisherSession {
       for (;;) {
         const received = await this.connection.receive();
         if (received === undefined) break;
-        this.lastReceivedMs = performance.now();
+        this.silence?.refresh();
         this.take(received.message, received.transaction);
         if (received.message.kind === 'welcome') {
           clearTimeout(handshake);
@@ -131,6 +131,7 @@ export class PublisherSession {
     } finally {
       clearTimeout(handshake);
       clearInterval(this.heartbeat);
+      clearTimeout(this.silence);
       this.raise('disconnected');
       await this.applying;
     }
@@ -263,13 +264,13 @@ export class PublisherSession {
       const text = 'the publisher is of another lineage than the one trusted here';
       return this.raise('stop', undefined, 0, { code: ErrorCode.wrongLineage, text });
     }
-    this.heartbeatMs = welcome.heartbeatMs;
-    this.heartbeat = setInterval(() => this.beat(), this.heartbeatMs);
+    const { heartbeatMs } = welcome;
+    this.heartbeat = setInterval(() => this.beat(), heartbeatMs);
+    this.silence = setTimeout(() => this.raise('timeout'), 3 * heartbeatMs);
     this.host.onWelcome(welcome.name);
   }
 
   private beat(): void {
-    if (performance.now() - this.lastReceivedMs > 3 * this.heartbeatMs) return this.raise('timeout');
     if (!this.connection.sendPending) this.post({ kind: 'ping', ...this.alive() });
   }
 

@@ -1,0 +1,58 @@
+/**
+ * Connections that have not said yet who they are or what they want. They are few, and whoever is silent for longest goes first: so a crowd that
+ * says nothing keeps nobody out who speaks. PROTOCOL.md "Admission".
+ */
+
+import { HANDSHAKE_PRESSED_MS, WAITING_MAX } from '@rulecast/protocol';
+import type { Clock } from '@rulecast/sources';
+
+/** From here on those who wait have less time: what is there is not a few that are slow. */
+const PRESSED_COUNT = WAITING_MAX / 2;
+
+interface Waiting {
+  readonly sinceMs: number;
+  readonly sendAway: () => void;
+}
+
+export class WaitingRoom {
+  private readonly clock: Clock;
+  /** In the order in which they came. */
+  private readonly waiting = new Set<Waiting>();
+  private cancelNext: (() => void) | undefined;
+
+  constructor(clock: Clock) {
+    this.clock = clock;
+  }
+
+  /**
+   * Takes one more in; for that the first has to go if there are too many. `sendAway` is called at most once, and not after the
+   * function that is returned, which takes it out again.
+   */
+  enter(sendAway: () => void): () => void {
+    const [first] = this.waiting;
+    if (this.waiting.size >= WAITING_MAX && first !== undefined) this.dismiss(first);
+    const one = { sinceMs: this.clock.monotonicMs(), sendAway };
+    this.waiting.add(one);
+    this.schedule();
+    return () => {
+      if (this.waiting.delete(one)) this.schedule();
+    };
+  }
+
+  private dismiss(one: Waiting): void {
+    this.waiting.delete(one);
+    one.sendAway();
+  }
+
+  private schedule(): void {
+    this.cancelNext?.();
+    this.cancelNext = undefined;
+    const [first] = this.waiting;
+    if (first === undefined || this.waiting.size <= PRESSED_COUNT) return;
+    const delayMs = first.sinceMs + HANDSHAKE_PRESSED_MS - this.clock.monotonicMs();
+    this.cancelNext = this.clock.after(Math.max(0, delayMs), () => {
+      this.dismiss(first);
+      this.schedule();
+    });
+  }
+}

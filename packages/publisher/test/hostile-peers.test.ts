@@ -1,0 +1,155 @@
+/** What others that may connect can do to a firewall's name and to everybody's places, over real sockets. */
+
+import { connect as connectSocket, type Socket } from 'node:net';
+import { join } from 'node:path';
+import { CONTROL_CONNECTIONS_MAX, SUBSCRIBERS_MAX } from '@rulecast/protocol';
+import { parseEndpoint } from '@rulecast/vchan';
+import { pino } from 'pino';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { FakeClock } from '../../sources/test/fake-clock.ts';
+import { type ServedSubscribers, serveControl, serveSubscribers } from '../src/serve.ts';
+import { freshPublisher, release, temporaryDirectory } from './fresh-publisher.ts';
+
+import { ScriptedRulectl } from './scripted-rulectl.ts';
+import { ScriptedSubscriber } from './scripted-subscriber.ts';
+
+const HOSTS = { 'hosts.txt': '192.0.2.1\n' };
+
+/** A publisher on real sockets with a clock of the test's own, and what it logs. */
+async function house() {
+  const logged: Record<string, unknown>[] = [];
+  const logger = pino({ level: 'info' }, { write: (line: string) => void logged.push(JSON.parse(line)) });
+  const clock = new FakeClock();
+  const publisher = freshPublisher({ clock, logger });
+  const directory = temporaryDirectory();
+  const endpoint = parseEndpoint(`unix:${join(directory, 's.sock')}`);
+  const control = parseEndpoint(`unix:${join(directory, 'c.sock')}`);
+  const served: ServedSubscribers = await serveSubscribers(publisher, [endpoint]);
+  const controlled = await serveControl(publisher, control, served.ask);
+  onTestFinished(async () => {
+    await controlled.close();
+    await served.close();
+  });
+  return { publisher, clock, logged, endpoint, control, directory };
+}
+
+/** Connections that say nothing. */
+async function silent(endpoint: ReturnType<typeof parseEndpoint>, count: number): Promise<readonly Socket[]> {
+  const path = 'path' in endpoint ? endpoint.path : '';
+  const sockets: Socket[] = [];
+  onTestFinished(() => {
+    for (const socket of sockets) socket.destroy();
+  });
+  for (let i = 0; i < count; i++) {
+    const socket = connectSocket(path);
+    socket.on('error', () => undefined);
+    sockets.push(socket);
+    await new Promise((resolve) => socket.once('connect', resolve));
+  }
+  return sockets;
+}
+
+describe('a name that nobody is bound to', () => {
+  it('stays with who answers a PING, and whoever claims it is told when to come back', async () => {
+    const { publisher, endpoint, logged } = await house();
+    await release(publisher, HOSTS);
+    const real = await ScriptedSubscriber.greet(endpoint, 'fw1');
+    await real.take();
+    for (let attempt = 0; attempt < 3; attempt++) {
+      const thief = await ScriptedSubscriber.connect(endpoint);
+      await thief.hello('fw1');
+      await real.next('ping');
+      await real.send({ kind: 'pong' });
+      expect(await thief.next('bye')).toMatchObject({ code: 'name-in-use', retryAfterMs: 30_000 });
+    }
+    expect(publisher.subscribers.find('fw1')).toMatchObject({ hasApplied: true, lastError: undefined });
+    expect(publisher.subscribers.connected()).toEqual(['fw1']);
+    await release(publisher, { 'hosts.txt': '192.0.2.2\n' });
+    await real.take();
+    expect(
+      logged.filter(({ code, subscriber }) => code === 'name-in-use' && subscriber === 'fw1'),
+    ).toHaveLength(3);
+  });
+
+  it('passes to who claims it when the one before answers no PING for two seconds', async () => {
+    const { publisher, endpoint, clock, logged } = await house();
+    const dead = await ScriptedSubscriber.greet(endpoint, 'fw1');
+    const rebooted = await ScriptedSubscriber.connect(endpoint);
+    await rebooted.hello('fw1');
+    await dead.next('ping');
+    clock.advance(1999);
+    expect(publisher.subscribers.connected()).toEqual(['fw1']);
+    clock.advance(1);
+    await rebooted.next('welcome');
+    expect(await dead.next('bye')).toMatchObject({ code: 'name-in-use', retryAfterMs: 30_000 });
+    await release(publisher, HOSTS);
+    await rebooted.take();
+    expect(publisher.subscribers.connected()).toEqual(['fw1']);
+    expect(logged.some(({ code, msg }) => code === 'name-in-use' && /no PONG/.test(String(msg)))).toBe(true);
+  });
+
+  it('goes to one of several that claim it at once, and is asked about by one PING', async () => {
+    const { publisher, endpoint, clock } = await house();
+    const dead = await ScriptedSubscriber.greet(endpoint, 'fw1');
+    const claimants = [];
+    for (let i = 0; i < 3; i++) {
+      const claimant = await ScriptedSubscriber.connect(endpoint);
+      await claimant.hello('fw1');
+      claimants.push(claimant);
+    }
+    await dead.next('ping');
+    clock.advance(2000);
+    const [winner, ...others] = claimants;
+    await winner?.next('welcome');
+    void winner?.answerPings(); // of those whose HELLO is read only now
+    expect(await dead.byeCode()).toBe('name-in-use'); // and no second PING before it
+    for (const other of others) expect(await other.byeCode()).toBe('name-in-use');
+    expect(publisher.subscribers.connected()).toEqual(['fw1']);
+  });
+
+  it('is not given to who went while it waited', async () => {
+    const { publisher, endpoint, clock } = await house();
+    const first = await ScriptedSubscriber.greet(endpoint, 'fw1');
+    const gone = await ScriptedSubscriber.connect(endpoint);
+    await gone.hello('fw1');
+    await first.next('ping');
+    gone.channel.close();
+    first.channel.close();
+    await expect.poll(() => publisher.subscribers.connected()).toEqual([]);
+    clock.advance(2000);
+    await ScriptedSubscriber.greet(endpoint, 'fw1');
+  });
+});
+
+describe('connections that say nothing', () => {
+  it(`keep no subscriber out, ${SUBSCRIBERS_MAX} of them again and again`, async () => {
+    const { publisher, endpoint } = await house();
+    for (let round = 0; round < 2; round++) {
+      await silent(endpoint, SUBSCRIBERS_MAX);
+      await ScriptedSubscriber.greet(endpoint, `fw-${round}`);
+    }
+    expect(publisher.subscribers.connected()).toEqual(['fw-0', 'fw-1']);
+  });
+
+  it(`keep no rulectl out, ${CONTROL_CONNECTIONS_MAX} of them or many more`, async () => {
+    const { control } = await house();
+    await silent(control, CONTROL_CONNECTIONS_MAX * 10);
+    const rulectl = await ScriptedRulectl.connect(control);
+    await rulectl.send({ kind: 'status', watch: false });
+    expect((await rulectl.answer()).end).toMatchObject({ kind: 'done' });
+  });
+
+  it('are sent away with a time to come back, the oldest first, and sooner when there are many', async () => {
+    const { endpoint, clock } = await house();
+    const oldest = await ScriptedSubscriber.connect(endpoint);
+    const quiet = await ScriptedSubscriber.connect(endpoint);
+    await silent(endpoint, 62);
+    const last = await ScriptedSubscriber.connect(endpoint);
+    expect(await oldest.next('bye')).toMatchObject({ code: 'too-many-connections', retryAfterMs: 5000 });
+    clock.advance(2999);
+    expect(quiet.channel.state).toBe('connected');
+    clock.advance(1);
+    expect(await quiet.next('bye')).toMatchObject({ code: 'too-many-connections', retryAfterMs: 5000 });
+    void last;
+  });
+});
