@@ -88,7 +88,7 @@ describe('an option that is given twice is refused', () => {
     ['subscriber', ['--trust', TRUST, '--enforce', '--no-enforce'], '--enforce'],
     ['rulectl', ['push', ...twice('--timeout', '1'), 'file'], '--timeout'],
     ['rulectl', ['status', ...twice('--json')], '--json'],
-    ['applier', twice('--nft', 'nft'), '--nft'],
+    ['applier', twice('--group', '2'), '--group'],
     ['applier', twice('--supervise'), '--supervise'],
   ])('%s %j', async (program, args, option) => {
     expectSentence(await run(program, args), 64, `${option} is given twice: give it once`);
@@ -119,7 +119,7 @@ describe('values that nothing can be done with', () => {
     ['rulectl', ['check', '/dev/zero'], 2, '/dev/zero has'], // hung
     ['rulectl', ['push', '--dry-run=yes', 'file'], 64, '--dry-run=yes: write --dry-run alone'], // released
     ['applier', ['--group', '4294967296'], 64, '--group 4294967296: write a number up to'],
-    ['applier', ['--nft'], 64, '--nft needs a value'],
+    ['applier', ['--group'], 64, '--group needs a value'],
     ['applier', ['stray', 'x'], 64, 'stray is no option'],
   ])('%s %j', async (program, args, exit, says) => {
     expectSentence(await run(program, args), exit, says);

@@ -153,6 +153,15 @@ export class Namespace {
     this.run(['sh', '-e'], writes.join('\n'));
   }
 
+  /** The name of the table of Rulecast that is in force; of those that packets come into. */
+  table() {
+    const listing = this.run(['nft', '-t', 'list', 'tables', 'inet']);
+    const names = [...listing.matchAll(/^table inet (rulecast_[ab])/gm)].map(([, name = '']) => name);
+    const isHooked = (/** @type {string} */ name) =>
+      this.run(['nft', '-t', 'list', 'table', 'inet', name]).includes('chain forward {');
+    return names.find(isHooked) ?? '';
+  }
+
   close() {
     for (const child of this.#children) child.kill('SIGKILL');
     spawnSync(IP, ['netns', 'del', this.name]);

@@ -60,62 +60,59 @@ describe.skipIf(enforcementGap() !== undefined)('the sink and its applier', () =
     }
   });
 
-  it('start again without loading what the kernel has, and notice elements that went meanwhile', async () => {
-    const first = open();
+  it('start again while what was in force stays, and load it anew whatever was done to it', async () => {
     const release = releaseOf('kept', blocking(randomMembers(new Random(9), 4000, 0x01000000)));
-    await load(first, release);
-    await first.close();
-    const transactions = await countTransactions();
-    const second = open();
-    await load(second, release);
-    expect(second.status().repairs).toBe(0);
-    await eventually('a transaction', () => transactions() > 0);
-    expect(transactions()).toBe(1); // rules anew and elements proven; nothing else
-    await second.close();
-
-    const [set = ''] = /s[0-9a-f]{16}_4_32_\w+/.exec(listing()) ?? [];
-    router().run(['nft', 'flush', 'set', 'inet', 'rulecast', set]);
-    const third = open();
-    await load(third, release);
-    expect(await third.check()).toBe(false); // it was loaded whole
-    expect(listing('-t')).toContain(`release_${Buffer.from(release.hash).toString('hex')}`);
+    for (const spoil of [
+      '',
+      'flush set inet TABLE SET',
+      'flush table inet TABLE',
+      'delete table inet TABLE',
+    ]) {
+      const sink = open();
+      await load(sink, release);
+      expect(sink.status().repairs).toBe(0);
+      expect(await sink.check()).toBe(false);
+      await sink.close();
+      const [set = ''] = /s[0-9a-f]{16}_4_32_\w+/.exec(listing()) ?? [];
+      if (spoil !== '') router().nft(`${filled(spoil).replace('SET', set)}\n`);
+    }
   });
 
   it.each([
-    ['a rule is added', 'insert rule inet rulecast forward accept'],
-    ['a chain is emptied', 'flush chain inet rulecast to_qubes'],
-    ['a set is added', 'add set inet rulecast s0123456789abcdef_4_32_4_89abcdef { type ipv4_addr; }'],
-    ['the table is deleted', 'delete table inet rulecast'],
+    ['a rule is added', 'insert rule inet TABLE forward accept'],
+    ['a chain is emptied', 'flush chain inet TABLE to_qubes'],
+    ['a set is added', 'add set inet TABLE s0123456789abcdef_4_32_4_89abcdef { type ipv4_addr; }'],
+    ['the table is deleted', 'delete table inet TABLE'],
     ['all tables are flushed', 'flush ruleset'],
   ])('repair the table within seconds when %s', async (_, command) => {
-    const sink = open({ flowMarks: false }); // a repair changes them
+    const sink = open({ flowMarks: false }, '--unowned'); // a repair changes marks
     await load(sink, releaseOf('repaired', blocking(hosts('1.2.3.4', '1.2.3.5'))));
     const intact = listing('-s');
-    router().nft(`${command}\n`);
+    router().nft(`${filled(command)}\n`);
     await eventually('a repair', () => sink.status().repairs === 1);
     await sink.settled();
     expect(listing('-s')).toBe(intact);
   });
 
   it.each([
-    ['was taken out', 'delete element inet rulecast SET { 1.2.3.4 }'],
-    ['was put in', 'add element inet rulecast SET { 9.9.9.9 }'],
+    ['was taken out', 'delete element inet TABLE SET { 1.2.3.4 }'],
+    ['was put in', 'add element inet TABLE SET { 9.9.9.9 }'],
   ])('repair the table by a check when an element %s', async (_, command) => {
-    const sink = open({ flowMarks: false }); // a repair changes them
+    const sink = open({ flowMarks: false }, '--unowned'); // a repair changes marks
     await load(sink, releaseOf('repaired', blocking(hosts('1.2.3.4', '1.2.3.5'))));
     const intact = listing('-s');
     const [set = ''] = /s[0-9a-f]{16}_4_\w+/.exec(intact) ?? [];
-    router().nft(`${command.replace('SET', set)}\n`);
+    router().nft(`${filled(command).replace('SET', set)}\n`);
     expect(await sink.check()).toBe(true);
     expect(listing('-s')).toBe(intact);
     expect(await sink.check()).toBe(false);
   });
 
   it.each([
-    ['was taken out', 'delete element inet rulecast MAP { 10.137.0.5 }'],
-    ['was put in', 'add element inet rulecast MAP { 10.137.0.6 : goto CHAIN }'],
+    ['was taken out', 'delete element inet TABLE MAP { 10.137.0.5 }'],
+    ['was put in', 'add element inet TABLE MAP { 10.137.0.6 : goto CHAIN }'],
   ])('repair the table by a check when a qube %s of those that have a policy', async (_, command) => {
-    const sink = open({ flowMarks: false }); // a repair changes them
+    const sink = open({ flowMarks: false }, '--unowned'); // a repair changes marks
     const work = {
       ...emptyPolicy('work'),
       prefixes: prefixSetOf(['10.137.0.5', 'fd00::5', 'fd00::6'].map(prefix)),
@@ -128,26 +125,26 @@ describe.skipIf(enforcementGap() !== undefined)('the sink and its applier', () =
     expect(await sink.check()).toBe(false);
     const intact = listing('-s');
     const [, map = '', chain = ''] = /map (de4_32_\w+) \{[^}]*10\.137\.0\.5 : goto (\w+)/.exec(intact) ?? [];
-    router().nft(`${command.replace('MAP', map).replace('CHAIN', chain)}\n`);
+    router().nft(`${filled(command).replace('MAP', map).replace('CHAIN', chain)}\n`);
     expect(await sink.check()).toBe(true);
     expect(listing('-s')).toBe(intact);
   });
 
   it('notice what was changed before the table was looked at for the first time', async () => {
-    const sink = open();
+    const sink = open({}, '--unowned');
     const release = releaseOf('at once', blocking(hosts('1.2.3.4')));
     await sink.prepare(release);
     await sink.commit();
-    router().nft('flush table inet rulecast\n'); // nothing of Node runs between
+    router().nft(filled('flush table inet TABLE\n')); // nothing of Node runs between
     await eventually('a repair', () => sink.status().repairs === 1);
   });
 
   it('repair a set that is too large to be listed when it was emptied', async () => {
-    const sink = open();
+    const sink = open({}, '--unowned');
     await load(sink, releaseOf('large', blocking(randomMembers(new Random(3), 50_000, 0x01000000))));
     expect(await sink.check()).toBe(false);
     const [set = ''] = /s[0-9a-f]{16}_4_32_\w+/.exec(listing('-t')) ?? [];
-    router().nft(`flush set inet rulecast ${set}\n`);
+    router().nft(filled(`flush set inet TABLE ${set}\n`));
     expect(await sink.check()).toBe(true);
     expect(await sink.check()).toBe(false);
   });
@@ -164,14 +161,34 @@ describe.skipIf(enforcementGap() !== undefined)('the sink and its applier', () =
     expect(sink.status().repairs).toBe(0);
   });
 
-  it('refuse what nft refuses, with its words, and keep what was in force', async () => {
-    const sink = open({ nft: '/bin/false' });
-    await expect(sink.prepare(releaseOf('refused', EMPTY_RULE_SET))).rejects.toThrow('/bin/false');
-    const missing = open({ nft: '/nowhere/nft' });
-    await expect(missing.prepare(releaseOf('refused', EMPTY_RULE_SET))).rejects.toThrow(
-      '/nowhere/nft is not installed',
-    );
-    expect(router().run(['nft', 'list', 'tables'])).toBe('');
+  it('refuse what the kernel refuses, with its words, and keep what was in force', async () => {
+    const sink = open();
+    await load(sink, releaseOf('kept', blocking(hosts('1.2.3.4'))));
+    const kept = listing('-s');
+    const other = router().table() === 'rulecast_a' ? 'rulecast_b' : 'rulecast_a';
+    const owner = router().spawn(['nft', '-i']); // whose table nobody else may touch
+    owner.stdin?.write(`add table inet ${other} { flags owner; }\n`);
+    await eventually('the other table', () => router().run(['nft', 'list', 'tables']).includes(other));
+    await sink.prepare(releaseOf('refused', EMPTY_RULE_SET));
+    await expect(sink.commit()).rejects.toThrow('Operation not permitted');
+    expect(listing('-s')).toBe(kept);
+    owner.kill('SIGKILL');
+    await eventually('its end', () => !router().run(['nft', 'list', 'tables']).includes(other));
+    await load(sink, releaseOf('taken', EMPTY_RULE_SET));
+    expect(listing('-s')).not.toBe(kept);
+  });
+
+  it('are not moved by what others do to owned tables, and leave them to the next applier', async () => {
+    const sink = open();
+    await load(sink, releaseOf('owned', blocking(hosts('1.2.3.4'))));
+    const kept = listing('-s');
+    router().nft('flush ruleset\n');
+    for (const command of ['delete table inet TABLE', 'flush table inet TABLE', 'add chain inet TABLE mine'])
+      expect(() => router().nft(`${filled(command)}\n`)).toThrow('Operation not permitted');
+    expect(listing('-s')).toBe(kept);
+    await sink.close();
+    await load(open(), releaseOf('adopted', blocking(hosts('1.2.3.5'))));
+    expect(() => router().nft(filled('delete table inet TABLE\n'))).toThrow('Operation not permitted');
   });
 
   it('keep, at boot, the release that the kernel has, and enforce the boot mode where it has none', async () => {
@@ -192,10 +209,9 @@ function router(): Namespace {
   return network.router;
 }
 
-function open({ nft, flowMarks }: { readonly nft?: string; readonly flowMarks?: boolean } = {}): NftSink {
+function open(options: { readonly flowMarks?: boolean } = {}, ...applierOptions: readonly string[]): NftSink {
   if (network === undefined) throw new Error('no network');
-  const own = flowMarks === undefined ? {} : { flowMarks };
-  const sink = sinkIn(network, own, nft === undefined ? [] : ['--nft', nft]);
+  const sink = sinkIn(network, options, applierOptions);
   sinks.push(sink);
   return sink;
 }
@@ -207,7 +223,14 @@ async function load(sink: NftSink, release: NftRelease): Promise<void> {
 }
 
 function listing(...flags: readonly string[]): string {
-  return router().run(['nft', ...flags, 'list', 'table', 'inet', 'rulecast']);
+  return router()
+    .run(['nft', ...flags, 'list', 'table', 'inet', router().table()])
+    .replace(/rulecast_[ab]/, 'rulecast');
+}
+
+/** A command about the table in force. */
+function filled(command: string): string {
+  return command.replace('TABLE', router().table());
 }
 
 /** Counts the transactions of the namespace from now on. */

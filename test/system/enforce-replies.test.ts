@@ -51,9 +51,9 @@ describe.skipIf(enforcementGap() !== undefined)('replies', () => {
     while (arrived() < FLOODED) await new Promise(setImmediate);
     await enforce(['drop proto=udp', 'accept']);
     const passed = arrived();
-    const rounds = await flood.stop();
+    while (((await sink?.hits())?.dropped.packets ?? 0) < FLOODED) await new Promise(setImmediate);
+    await flood.stop();
     expect(arrived()).toBe(passed);
-    expect(rounds * FLOODED).toBeGreaterThan(passed + FLOODED);
   });
 
   it.each<[string, NftSinkOptions]>([

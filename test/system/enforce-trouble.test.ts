@@ -1,6 +1,6 @@
 /** What the kernel does to packets when something goes wrong: rules stay, damage is repaired, failures are told. */
 
-import { chmodSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { afterEach, describe, expect, it } from 'vitest';
 import { childrenOf, ENFORCER, eventually, startEnforcer } from '../enforce/enforcer.ts';
 import { type Journey, passed } from '../enforce/journey.ts';
@@ -14,7 +14,7 @@ const RETRIED_WITHIN_MS = 90_000;
 /** Elements are compared rarely: here every three seconds. */
 const CHECK_MINUTES = '0.05';
 const BOOT_TABLE = new URL('../../packaging/systemd/boot-closed.nft', import.meta.url);
-const NFT_COMPLAINT = 'out of kernel memory';
+const COMPLAINT = 'Operation not permitted';
 /** Tables of Qubes' own, with the hooks that they have: what we must leave alone. */
 const QUBES_TABLES = `table ip qubes {
   set downstream { type ipv4_addr; elements = { 10.137.0.5, 10.137.128.6 }; }
@@ -90,49 +90,78 @@ describe.skipIf(enforcementGap() !== undefined)('an enforcing firewall in troubl
     expect(await passing(['203.0.113.1', '203.0.113.2'])).toEqual([false, true]);
   });
 
-  it('refuses a release that nft does not take, keeps the last good one in kernel, table and state', async () => {
+  it('has another applier adopt its rules where the one hangs', async () => {
     const { scene } = await prepare();
-    const nft = new FailingNft(scene);
     await scene.publisher();
-    let enforcer = await startEnforcer(scene, open(), ['--nft', nft.path]);
+    const enforcer = await startEnforcer(scene, open());
+    await block(scene, '203.0.113.1');
+    const [applier] = childrenOf(enforcer.process.pid);
+    if (applier === undefined) throw new Error('no applier');
+    process.kill(applier, 'SIGSTOP');
+    expect(await passing(['203.0.113.1', '203.0.113.2'])).toEqual([false, true]);
+    await block(scene, '203.0.113.2');
+    expect(await passing(['203.0.113.1', '203.0.113.2'])).toEqual([true, false]);
+    expect(() => process.kill(applier, 0)).toThrow();
+    expect(() => open().router.nft(filled('delete table inet TABLE\n'))).toThrow('Operation not permitted');
+  });
+
+  it('ends soon although its applier hangs', async () => {
+    const { scene } = await prepare();
+    await scene.publisher();
+    const enforcer = await startEnforcer(scene, open());
+    await block(scene, '203.0.113.1');
+    const [applier] = childrenOf(enforcer.process.pid);
+    if (applier === undefined) throw new Error('no applier');
+    process.kill(applier, 'SIGSTOP');
+    const startMs = performance.now();
+    expect(await enforcer.stop()).toBe(0);
+    expect(performance.now() - startMs).toBeLessThan(2000);
+    expect(await passing(['203.0.113.1', '203.0.113.2'])).toEqual([false, true]);
+  });
+
+  it('refuses a release that the kernel does not take, keeps the last good one in kernel, table and state', async () => {
+    const { scene } = await prepare();
+    const squatter = new Squatter();
+    await scene.publisher();
+    let enforcer = await startEnforcer(scene, open());
     await block(scene, '203.0.113.1');
     const { head } = await scene.control.status();
-    nft.fail();
+    await squatter.refuse();
     await pushRefused(scene, '203.0.113.2');
     expect(await passing(['203.0.113.1', '203.0.113.2'])).toEqual([false, true]);
     expect(await scene.control.verdict('203.0.113.1', ENFORCER)).toMatchObject({ action: 'drop' });
     expect(await scene.control.verdict('203.0.113.2', ENFORCER)).toMatchObject({ action: 'accept' });
     await enforcer.kill();
-    nft.work();
-    enforcer = await startEnforcer(scene, open(), ['--nft', nft.path]);
+    squatter.leave();
+    enforcer = await startEnforcer(scene, open());
     expect(enforcer.log.find(({ msg }) => msg === 'ready')).toMatchObject({ version: head.version });
     await scene.control.synced(ENFORCER);
     expect(await passing(['203.0.113.1', '203.0.113.2'])).toEqual([true, false]);
   });
 
-  it('takes a refused release by itself once nft works again', async () => {
+  it('takes a refused release by itself once the kernel takes it', async () => {
     const { scene } = await prepare();
-    const nft = new FailingNft(scene);
+    const squatter = new Squatter();
     await scene.publisher();
-    await startEnforcer(scene, open(), ['--nft', nft.path]);
+    await startEnforcer(scene, open());
     await block(scene, '203.0.113.1');
-    nft.fail();
+    await squatter.refuse();
     await pushRefused(scene, '203.0.113.2');
-    nft.work();
+    squatter.leave();
     await scene.control.synced(ENFORCER, RETRIED_WITHIN_MS);
     expect(await passing(['203.0.113.1', '203.0.113.2'])).toEqual([true, false]);
   });
 
   it.each([
-    ['removed', 'delete table inet rulecast'],
-    ['flushed', 'flush table inet rulecast'],
+    ['removed', 'delete table inet TABLE'],
+    ['flushed', 'flush table inet TABLE'],
     ['all rules of the machine removed', 'flush ruleset'],
   ])('repairs its table when it is %s', async (_, script) => {
     const { scene } = await prepare();
     await scene.publisher();
-    await startEnforcer(scene, open());
+    await startEnforcer(scene, open(), ['--unowned']);
     await block(scene, '203.0.113.1');
-    open().router.nft(`${script}\n`);
+    open().router.nft(`${filled(script)}\n`);
     await eventually(async () => (await passing(['203.0.113.1', '203.0.113.2'])).join() === 'false,true');
     await block(scene, '203.0.113.2');
     expect(await passing(['203.0.113.1', '203.0.113.2'])).toEqual([true, false]);
@@ -141,14 +170,14 @@ describe.skipIf(enforcementGap() !== undefined)('an enforcing firewall in troubl
   it('repairs elements that somebody took out of its sets', async () => {
     const { scene } = await prepare();
     await scene.publisher();
-    await startEnforcer(scene, open(), ['--check-minutes', CHECK_MINUTES]);
+    await startEnforcer(scene, open(), ['--unowned', '--check-minutes', CHECK_MINUTES]);
     await block(scene, '203.0.113.1', ['203.0.113.9', '203.0.113.10']);
     const [, set] =
       /set (\S+) \{[^}]*elements = \{[^}]*203\.0\.113\.1\b/.exec(
-        open().router.run(['nft', 'list', 'table', 'inet', 'rulecast']),
+        open().router.run(['nft', 'list', 'table', 'inet', open().router.table()]),
       ) ?? [];
     if (set === undefined) throw new Error('no set holds the address');
-    open().router.nft(`flush set inet rulecast ${set}\n`);
+    open().router.nft(filled(`flush set inet TABLE ${set}\n`));
     await eventually(async () => (await passing(['203.0.113.1', '203.0.113.2'])).join() === 'false,true');
   });
 
@@ -157,10 +186,10 @@ describe.skipIf(enforcementGap() !== undefined)('an enforcing firewall in troubl
     const publisher = await scene.publisher();
     let enforcer = await startEnforcer(scene, open());
     await block(scene, '203.0.113.1');
-    for (const script of ['flush table inet rulecast', 'delete table inet rulecast', '']) {
+    for (const script of ['flush table inet TABLE', 'delete table inet TABLE', '']) {
       await enforcer.stop();
       if (publisher.process.exitCode === null) await publisher.stop();
-      if (script !== '') open().router.nft(`${script}\n`);
+      if (script !== '') open().router.nft(`${filled(script)}\n`);
       enforcer = await startEnforcer(scene, open());
       expect(await passing(['203.0.113.1', '203.0.113.2'])).toEqual([false, true]);
     }
@@ -201,29 +230,29 @@ async function prepare(options: { readonly forwarding?: boolean } = {}): Promise
   return { scene: new Scene() };
 }
 
-/** An nft that says no while it is told to. */
-class FailingNft {
-  readonly path: string;
-  private readonly flag: string;
+/** A command about the table in force. */
+function filled(command: string): string {
+  return command.replace('TABLE', open().router.table());
+}
 
-  constructor(scene: Scene) {
-    this.path = scene.path('nft');
-    this.flag = scene.path('nft-fails');
-    const script = `#!/bin/sh
-[ "$1" = -f ] && script="$(cat)" # one that was started ahead waits here
-if [ -e ${this.flag} ]; then echo '${NFT_COMPLAINT}' >&2; exit 1; fi
-if [ "$1" = -f ]; then printf '%s\\n' "$script" | nft -f -; else exec nft "$@"; fi
-`;
-    writeFileSync(this.path, script);
-    chmodSync(this.path, 0o755);
+/** Makes the kernel refuse releases: somebody else owns the table that the next one would be built in. */
+class Squatter {
+  private owner: ReturnType<Network['router']['spawn']> | undefined;
+
+  async refuse(): Promise<void> {
+    const other = open().router.table() === 'rulecast_a' ? 'rulecast_b' : 'rulecast_a';
+    await eventually(async () => !this.has(other)); // the one before is deleted when there is time
+    this.owner = open().router.spawn(['nft', '-i']);
+    this.owner.stdin?.write(`add table inet ${other} { flags owner; }\n`);
+    await eventually(async () => this.has(other));
   }
 
-  fail(): void {
-    writeFileSync(this.flag, '');
+  leave(): void {
+    this.owner?.kill('SIGKILL');
   }
 
-  work(): void {
-    rmSync(this.flag);
+  private has(table: string): boolean {
+    return open().router.run(['nft', 'list', 'tables']).includes(table);
   }
 }
 
@@ -248,7 +277,7 @@ async function pushRefused(scene: Scene, blocked: string): Promise<void> {
     status.subscribers.some(({ lastError }) => lastError !== undefined),
   );
   expect(subscribers[0]?.lastError).toMatchObject({ code: 'sink-failed' });
-  expect(subscribers[0]?.lastError?.text).toContain(NFT_COMPLAINT);
+  expect(subscribers[0]?.lastError?.text).toContain(COMPLAINT);
 }
 
 const EVERY_WAY: readonly Journey[] = [

@@ -54,7 +54,7 @@ describe.skipIf(systemdGap() !== undefined)('the units of packaging/systemd', ()
     machine = await installed(scene);
 
     machine.run('systemctl enable --now rulecast-boot');
-    expect(machine.run('nft list table inet rulecast')).toContain('iifgroup 2 reject');
+    expect(machine.run('nft list table inet rulecast_closed')).toContain('iifgroup 2 reject');
     machine.run(`systemctl enable --now ${UNIT}`);
     await machine.connected(publisher);
     await block(scene, publisher, '203.0.113.1');
@@ -229,7 +229,7 @@ class Machine {
   }
 
   rules(): string {
-    return this.run('nft list table inet rulecast');
+    return this.run('nft list ruleset');
   }
 
   /** Of the Node processes of the service, the oldest first. */

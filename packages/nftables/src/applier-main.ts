@@ -1,37 +1,44 @@
 /** `rulecast-applier`: the applier as a process. Started by the subscriber, which it talks to on standard input and output. */
 
 import { once } from 'node:events';
-import { serveApplier } from './applier.ts';
+import { DOWNSTREAM_GROUP, GROUP_MAX } from './limits.ts';
 import { supervise } from './supervisor.ts';
 
-const USAGE = `rulecast-applier [--nft PATH] [--conntrack PATH] [--supervise]
+const USAGE = `rulecast-applier [--group N] [--unowned] [--supervise]
 
 Loads what rulecast-subscriber --enforce decides into nftables. Needs CAP_NET_ADMIN and nothing else. It is started by
 rulecast-subscriber; its standard input and output carry a private protocol.
 
-  --nft PATH        the nft program (default: nft)
-  --conntrack PATH  the conntrack program (default: conntrack)
   --supervise       run another applier and start it again whenever it dies
+  --group N         link group of the interfaces of downstream qubes (default: ${DOWNSTREAM_GROUP})
+  --unowned         make tables that anybody may change, as on kernels before 6.9
+  --again           a table of ours was in force: without, let nothing pass
+  --remove          delete all tables of Rulecast from the kernel, and end
 `;
 
-const KEYS = ['--nft', '--conntrack'];
+const KEYS = ['--group'];
+const WORDS = ['--supervise', '--unowned', '--again', '--remove'];
 const EXIT_USAGE = 64;
 
 const argv = process.argv.slice(2);
-if (argv.indexOf('--supervise') !== argv.lastIndexOf('--supervise'))
-  refuse('--supervise is given twice: give it once');
-const options = readOptions(argv.filter((word) => word !== '--supervise'));
+for (const word of WORDS) {
+  if (argv.indexOf(word) !== argv.lastIndexOf(word)) refuse(`${word} is given twice: give it once`);
+}
+const options = readOptions(argv.filter((word) => !WORDS.includes(word)));
 process.on('SIGINT', () => undefined); // a terminal sends it to the whole group; our input ends when we are no longer needed
 process.on('SIGUSR1', () => undefined); // would open a debugger, through which anybody could use our capability
 if (argv.includes('--supervise')) {
   const args = [...process.execArgv, ...process.argv.slice(1).filter((word) => word !== '--supervise')];
   await supervise(process.execPath, args, process.stdin, process.stdout);
 } else {
+  const { removeTables, serveApplier } = await import('./applier.ts'); // loads koffi
   const serving = {
-    nft: options['nft'] ?? 'nft',
-    conntrack: options['conntrack'] ?? 'conntrack',
+    downstreamGroup: Number(options['group'] ?? DOWNSTREAM_GROUP),
+    unowned: argv.includes('--unowned'),
+    again: argv.includes('--again'),
   };
-  await serveApplier(process.stdin as AsyncIterable<Buffer>, write, serving);
+  if (argv.includes('--remove')) await removeTables(serving);
+  else await serveApplier(process.stdin as AsyncIterable<Buffer>, write, serving);
 }
 
 async function write(bytes: Uint8Array): Promise<void> {
@@ -50,9 +57,14 @@ function readOptions(args: readonly string[]): Readonly<Record<string, string>> 
     if (!KEYS.includes(key)) refuse(`${key} is no option`);
     if (value === undefined || value === '') refuse(`${key} needs a value`);
     if (read[name] !== undefined) refuse(`${key} is given twice: give it once`);
+    if (key === '--group' && !isGroup(value)) refuse(`--group ${value}: write a number up to ${GROUP_MAX}`);
     read[name] = value;
   }
   return read;
+}
+
+function isGroup(text: string): boolean {
+  return /^\d{1,10}$/.test(text) && Number(text) <= GROUP_MAX;
 }
 
 function refuse(message: string): never {

@@ -1,20 +1,26 @@
 /**
- * The applier: the only process with CAP_NET_ADMIN. It takes requests on standard input, checks each wholly, and runs `nft` and
- * `conntrack`. It opens no socket and parses no rule; what it knows of the rest is in message.ts.
+ * The applier: the only process with CAP_NET_ADMIN. It takes requests on standard input, checks each wholly, and makes the kernel's
+ * tables of it (tables.ts). It parses no rule, and text of nobody else reaches the library that does; what it knows of the rest is in
+ * message.ts.
  */
 
+import { setImmediate as turn } from 'node:timers/promises';
+import type { Change, Elements } from './change.ts';
 import { checkRequest, RequestError } from './change-check.ts';
-import { CommandError } from './command.ts';
-import { readMarks } from './flows.ts';
-import { lookAtKernel, readCounters } from './kernel.ts';
-import { ERROR_TEXT_MAX_BYTES } from './limits.ts';
+import { keyPieces } from './elements.ts';
+import { lookAtTable, NO_TABLE } from './kernel.ts';
+import { ALIVE_EVERY_MS, NOTICE_EVERY_MS } from './limits.ts';
 import { FrameSplitter, type FromApplier, frameOf, parseFrame, type Reply, type Request } from './message.ts';
-import { scriptOf } from './script.ts';
-import { Standby } from './standby.ts';
+import { NativeError, openNetlink, openNft } from './native.ts';
+import { Netlink } from './netlink.ts';
+import { Tables } from './tables.ts';
 
 export interface ApplierOptions {
-  readonly nft: string;
-  readonly conntrack: string;
+  readonly downstreamGroup: number;
+  /** Make tables as kernels do that have no owned ones. */
+  readonly unowned: boolean;
+  /** In place of one that died. */
+  readonly again: boolean;
 }
 
 /** Serves requests, one after the other, until the input ends. */
@@ -23,20 +29,19 @@ export async function serveApplier(
   write: (bytes: Uint8Array) => Promise<void>,
   options: ApplierOptions,
 ): Promise<void> {
-  const send = async (message: FromApplier, body: readonly Uint8Array[] = []): Promise<void> => {
-    for (const piece of frameOf(message, body)) await write(piece);
-  };
-  const applier = new Applier(options);
+  const applier = new Applier(options, write);
+  await applier.start();
   const splitter = new FrameSplitter();
   for await (const bytes of input) {
-    for (const frame of splitter.push(bytes)) {
-      const { header, body } = parseFrame(frame);
-      const { id, request } = header as { readonly id?: unknown; readonly request?: unknown };
-      const { reply, replyBody } = await applier.answer(request, body);
-      await send({ id: typeof id === 'number' ? id : -1, reply }, replyBody);
-    }
+    for (const frame of splitter.push(bytes)) await applier.take(frame);
   }
   applier.close();
+}
+
+/** Deletes everything of ours from the kernel. Rejects with NativeError. */
+export async function removeTables(options: ApplierOptions): Promise<void> {
+  const netlink = new Netlink(openNetlink);
+  (await Tables.open(openNft(), netlink, options)).remove();
 }
 
 interface Answer {
@@ -44,53 +49,152 @@ interface Answer {
   readonly replyBody?: readonly Uint8Array[];
 }
 
+/** The kernel, once it could be opened. */
+interface Kernel {
+  readonly netlink: Netlink;
+  readonly tables: Tables;
+}
+
 class Applier {
   private readonly options: ApplierOptions;
-  /** Of scripts. */
-  private readonly loader: Standby;
+  private readonly write: (bytes: Uint8Array) => Promise<void>;
+  private readonly timers: readonly NodeJS.Timeout[];
+  private kernel: Kernel | undefined;
+  /** Frames go out whole, one after the other. */
+  private sending: Promise<void> = Promise.resolve();
+  private busy = false;
+  private cleaning = false;
 
-  constructor(options: ApplierOptions) {
+  constructor(options: ApplierOptions, write: (bytes: Uint8Array) => Promise<void>) {
     this.options = options;
-    this.loader = new Standby(options.nft, ['-f', '-']);
-    this.loader.startSoon();
+    this.write = write;
+    this.timers = [
+      setInterval(() => void this.send({ alive: true }), ALIVE_EVERY_MS),
+      setInterval(() => this.notice(), NOTICE_EVERY_MS),
+    ];
+    void this.send({ alive: true });
+  }
+
+  /** Takes over what is in the kernel. Where that fails, each request tries it again, and says why it fails. */
+  async start(): Promise<void> {
+    await this.opened().catch(throwUnexpected);
+    void this.clean();
+  }
+
+  private async opened(): Promise<Kernel> {
+    if (this.kernel === undefined) {
+      const netlink = new Netlink(openNetlink);
+      this.kernel = { netlink, tables: await Tables.open(openNft(), netlink, this.options) };
+    }
+    return this.kernel;
   }
 
   close(): void {
-    this.loader.close();
+    for (const timer of this.timers) clearInterval(timer);
   }
 
-  async answer(request: unknown, body: Uint8Array): Promise<Answer> {
+  private send(message: FromApplier, body: readonly Uint8Array[] = []): Promise<void> {
+    this.sending = this.sending.then(async () => {
+      for (const piece of frameOf(message, body)) await this.write(piece);
+    });
+    return this.sending;
+  }
+
+  async take(frame: Buffer): Promise<void> {
+    this.busy = true;
+    const { header, body } = parseFrame(frame);
+    const { id, request } = header as { readonly id?: unknown; readonly request?: unknown };
+    const { reply, replyBody } = await this.answer(request, body);
+    await this.send({ id: typeof id === 'number' ? id : -1, reply }, replyBody);
+    this.busy = false;
+    void this.clean();
+  }
+
+  private notice(): void {
+    try {
+      const noticed = this.kernel?.tables.notice();
+      if (noticed !== undefined) void this.send({ noticed });
+    } catch (error) {
+      throwUnexpected(error); // the next time tries again
+    }
+  }
+
+  /** What is not needed any more goes while there is nothing else to do. */
+  private async clean(): Promise<void> {
+    const tables = this.kernel?.tables;
+    if (this.cleaning || tables === undefined) return;
+    this.cleaning = true;
+    while (tables.hasRubbish && !this.busy && tables.cleanStep()) await turn();
+    this.cleaning = false;
+  }
+
+  private async answer(request: unknown, body: Uint8Array): Promise<Answer> {
     try {
       return await this.serve(checkRequest(request, body), body);
     } catch (error) {
-      if (!(error instanceof RequestError || error instanceof CommandError)) throw error;
-      const text =
-        error instanceof RequestError ? `the applier refuses the request: ${error.message}` : error.message;
+      const { message } = throwUnexpected(error);
+      const text = error instanceof RequestError ? `the applier refuses the request: ${message}` : message;
       return { reply: { kind: 'failed', text } };
     }
   }
 
   private async serve(request: Request, body: Uint8Array): Promise<Answer> {
-    const { nft } = this.options;
+    const kernel = await this.opened();
     switch (request.kind) {
       case 'apply':
-        return this.apply(request, body);
-      case 'look': {
-        const { state, body: replyBody } = await lookAtKernel(nft, request.sets, request.maps);
-        return { reply: { kind: 'state', state }, replyBody };
-      }
+        return this.apply(kernel, request.change, body);
+      case 'look':
+        return { reply: { kind: 'state', state: NO_TABLE }, ...lookBy(kernel, request, body) };
       case 'counters':
-        return { reply: { kind: 'counters', counters: await readCounters(nft) } };
+        return { reply: { kind: 'counters', counters: kernel.tables.counts() } };
       case 'marks':
-        return { reply: { kind: 'marks', marks: await readMarks(this.options.conntrack) } };
+        return { reply: { kind: 'marks', marks: await kernel.netlink.marks(() => turn()) } };
     }
   }
 
-  private async apply(request: Request & { readonly kind: 'apply' }, body: Uint8Array): Promise<Answer> {
-    const { milliseconds, peakBytes } = await this.loader.take().finish({
-      input: scriptOf(request.change, body),
-      errorBytesMax: ERROR_TEXT_MAX_BYTES,
-    });
-    return { reply: { kind: 'applied', run: { milliseconds, peakBytes } } };
+  private async apply({ tables }: Kernel, change: Change, body: Uint8Array): Promise<Answer> {
+    const startMs = performance.now();
+    await tables.apply(change, body, () => turn());
+    const peakBytes = process.resourceUsage().maxRSS * 1024;
+    return { reply: { kind: 'applied', run: { milliseconds: performance.now() - startMs, peakBytes } } };
   }
+}
+
+type Look = Request & { readonly kind: 'look' };
+
+/** Undefined: no table of ours is in force. */
+function lookBy(
+  { netlink, tables }: Kernel,
+  { sets, maps, probes }: Look,
+  body: Uint8Array,
+): Answer | undefined {
+  const table = tables.inForce;
+  if (table === undefined) return undefined;
+  const { state, body: replyBody } = lookAtTable(
+    table,
+    (text, flags) => tables.list(text, flags),
+    sets,
+    maps,
+  );
+  const lacking = probes.filter(
+    (elements) => !state.sets.includes(elements.set) || !hasAll(netlink, table, elements, body),
+  );
+  const lackingSets = lacking.map(({ set }) => set);
+  return { reply: { kind: 'state', state: { ...state, lackingSets } }, replyBody };
+}
+
+function hasAll(netlink: Netlink, table: string, elements: Elements, body: Uint8Array): boolean {
+  for (const { set, family, keys } of keyPieces(elements, body)) {
+    const stride = family === 4 ? 1 : 4;
+    for (let at = 0; at < keys.length; at += stride) {
+      if (!netlink.has(table, set, family, keys.subarray(at, at + stride))) return false;
+    }
+  }
+  return true;
+}
+
+/** Gives back what requests may fail by. */
+function throwUnexpected(error: unknown): Error {
+  if (error instanceof RequestError || error instanceof NativeError) return error;
+  throw error;
 }

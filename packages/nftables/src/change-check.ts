@@ -1,6 +1,6 @@
 /**
  * The applier's own check of what it is asked to do: forms of names, ranges of numbers, sizes of columns, references that exist. What
- * passes can make `nft` change the table `inet rulecast` and nothing else, whoever sent it.
+ * passes can change our tables and nothing else, whoever sent it.
  */
 
 import type { Change, Elements, Tag } from './change.ts';
@@ -31,6 +31,7 @@ export function checkRequest(value: unknown, body: Uint8Array): Request {
         kind: 'look',
         sets: list(fields['sets'], RULES_MAX, 'sets').map((each) => named(each, isSetName, 'set')),
         maps: list(fields['maps'], RULES_MAX, 'maps').map((each) => named(each, isMapName, 'map')),
+        probes: list(fields['probes'], RULES_MAX, 'probes').map((each) => checkElements(each, body).elements),
       };
     case 'counters':
     case 'marks':
@@ -47,7 +48,7 @@ function checkChange(value: unknown, body: Uint8Array): Change {
   let load = 0;
   const elements = (key: string): readonly Elements[] =>
     list(fields[key], RULES_MAX, key).map((each) => {
-      const { load: own, ...checked } = checkElements(each, body);
+      const { load: own, elements: checked } = checkElements(each, body);
       load += own;
       if (load > ELEMENTS_MAX) {
         throw new RequestError(`more elements than one transaction can have: at most ${ELEMENTS_MAX}`);
@@ -59,7 +60,6 @@ function checkChange(value: unknown, body: Uint8Array): Change {
     tag: tag(fields['tag']),
     downstreamGroup: integer(fields['downstreamGroup'], 0, 0xffffffff, 'downstreamGroup'),
     answer: oneOf(fields['answer'], ['reject', 'silent'] as const, 'answer'),
-    takenOver: fields['takenOver'] === true,
     newCounters: names('newCounters', isCounterName),
     newSets: names('newSets', isSetName),
     newMaps: names('newMaps', isMapName),
@@ -79,7 +79,10 @@ function checkChange(value: unknown, body: Uint8Array): Change {
   return change;
 }
 
-function checkElements(value: unknown, body: Uint8Array): Elements & { readonly load: number } {
+function checkElements(
+  value: unknown,
+  body: Uint8Array,
+): { readonly elements: Elements; readonly load: number } {
   const fields = record(value, 'elements');
   const set = named(fields['set'], isSetName, 'set');
   const at = integer(fields['at'], 0, body.length, 'at');
@@ -102,7 +105,7 @@ function checkElements(value: unknown, body: Uint8Array): Elements & { readonly 
     else if (length > above && length <= tier) load += 2 ** (tier - length);
   }
   if (load === 0) throw new RequestError(`no element for ${set}`);
-  return { set, at, count, above, load };
+  return { elements: { set, at, count, above }, load };
 }
 
 function hasHostBits(view: DataView, at: number, stride: number, length: number): boolean {

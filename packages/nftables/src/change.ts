@@ -40,16 +40,14 @@ export interface Elements {
   readonly above: number;
 }
 
-/** One transaction. The order in which a script says it is in script.ts. */
+/** One release of a table. The order in which it is done is in script.ts and tables.ts. */
 export interface Change {
-  /** `fresh`: whatever is there goes. Else the tag that must be there. */
+  /** `fresh`: another table, in place of the one in force. Else the tag that the one in force must have. */
   readonly base: 'fresh' | Tag;
   readonly tag: Tag;
   readonly downstreamGroup: number;
   /** What a dropped packet's sender is told. */
   readonly answer: 'reject' | 'silent';
-  /** Write what every plan has anew too, and fill the maps anew: the base was left by an earlier life. */
-  readonly takenOver: boolean;
   readonly newCounters: readonly string[];
   readonly newSets: readonly string[];
   readonly newMaps: readonly string[];
@@ -58,7 +56,7 @@ export interface Change {
   readonly chains: readonly { readonly name: string; readonly steps: readonly Step[] }[];
   readonly removed: readonly Elements[];
   readonly added: readonly Elements[];
-  /** Of maps that are new or filled anew. */
+  /** Of new maps. */
   readonly keys: readonly { readonly map: string; readonly address: string; readonly chain: string }[];
   readonly oldMaps: readonly string[];
   readonly oldChains: readonly string[];
@@ -117,23 +115,23 @@ export function transition(
   return { release, afterwards: [fold, cleanUp].filter(({ change }) => !isIdle(change)) };
 }
 
-/** Writes all rules of a plan whose objects the kernel was found to have under a tag, and proves that its hash sets have some of their elements. */
-export function takeOver(found: Tag, plan: Plan, options: ChangeOptions): ChangeWithBody {
-  const { sets, maps, chains, counters } = objectsOf(plan);
-  const unwritten = new Map([...chains.keys()].map((name) => [name, undefined]));
-  const before = { sets, maps: new Map(), chains: unwritten, counters };
+/** Some elements of each hash set, for a look at whether the kernel has them. */
+export function probesOf(plan: Plan): {
+  readonly probes: readonly Elements[];
+  readonly body: readonly Uint8Array[];
+} {
   const body = new Body();
-  probe(plan, body);
-  const rules = differenceIn(before, { sets, maps, chains, counters }, { ...options, base: found }, body);
-  return { ...rules, change: { ...rules.change, takenOver: true, newMaps: [] } };
-}
-
-/** Proves that the hash sets have some of their elements, and changes nothing. */
-export function probeChange(plan: Plan, options: ChangeOptions): ChangeWithBody {
-  const objects = objectsOf(plan);
-  const body = new Body();
-  probe(plan, body);
-  return differenceIn(objects, objects, { ...options, base: options.tag }, body);
+  for (const set of plan.sets.values()) {
+    if (set.layout.kind === 'interval') continue;
+    const { family, words, lengths } = set.members;
+    const step = Math.max(1, lengths.length / PROBED_ELEMENTS);
+    const some = new PrefixBuilder(family);
+    for (let i = 0; i < lengths.length; i = Math.max(i + 1, Math.floor(i + step))) {
+      some.push(words, i, lengths[i]!); // i < length
+    }
+    body.put('added', set, some.build());
+  }
+  return { probes: body.added, body: body.pieces };
 }
 
 /** The chains of the kernel of a plan, by name. */
@@ -236,18 +234,11 @@ interface DifferenceOptions extends ChangeOptions {
   readonly keepsOld?: boolean;
 }
 
-function difference(from: Objects, to: Objects, options: DifferenceOptions): ChangeWithBody {
-  return differenceIn(from, to, options, new Body());
-}
-
-function differenceIn(
-  from: { readonly [K in 'sets' | 'maps' | 'chains']: ReadonlyMap<string, unknown> } & Pick<
-    Objects,
-    'counters'
-  >,
+function difference(
+  from: Objects,
   to: Objects,
   { keepsOld = false, ...options }: DifferenceOptions,
-  body: Body,
+  body = new Body(),
 ): ChangeWithBody {
   const fresh = <T>(a: ReadonlyMap<string, unknown>, b: ReadonlyMap<string, T>): string[] =>
     [...b.keys()].filter((name) => !a.has(name));
@@ -264,7 +255,6 @@ function differenceIn(
   const chains = [...to.chains].filter(([name, steps]) => !sameSteps(from.chains.get(name), steps));
   const change: Change = {
     ...options,
-    takenOver: false,
     newCounters: [...to.counters].filter((name) => !from.counters.has(name)),
     newSets,
     newMaps,
@@ -288,23 +278,7 @@ function foldOf(plan: Plan, options: DifferenceOptions): ChangeWithBody {
     body.put('removed', set, set.delta.removed);
     body.put('added', set, set.delta.added);
   }
-  return differenceIn(NOTHING, NOTHING, options, body);
-}
-
-/** Takes some elements out and in again: the kernel refuses that if they are not there. */
-function probe(plan: Plan, body: Body): void {
-  for (const set of plan.sets.values()) {
-    if (set.layout.kind === 'interval') continue;
-    const { family, words, lengths } = set.members;
-    const step = Math.max(1, lengths.length / PROBED_ELEMENTS);
-    const some = new PrefixBuilder(family);
-    for (let i = 0; i < lengths.length; i = Math.max(i + 1, Math.floor(i + step))) {
-      some.push(words, i, lengths[i]!); // i < length
-    }
-    const probed = some.build();
-    body.put('removed', set, probed);
-    body.put('added', set, probed);
-  }
+  return difference(NOTHING, NOTHING, options, body);
 }
 
 function isIdle(change: Change): boolean {

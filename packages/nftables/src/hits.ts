@@ -10,7 +10,7 @@ export interface Hits {
 }
 
 /**
- * What the rules of one block of a policy in one direction decided since the table was loaded whole: packets, but of a flow that is accepted and
+ * What the rules of one block of a policy in one direction decided since the applier was started: packets, but of a flow that is accepted and
  * marked only those that were judged, one a release.
  */
 export interface PolicyHits {

@@ -1,6 +1,7 @@
 /** A rule set as nftables: the sink, and what tests need of the plan it makes. Start with `createNftSink`. */
 
-export { type ApplierCommand, ApplierError } from './applier-client.ts';
+export { ApplierError } from './applier-client.ts';
+export type { ApplierCommand } from './applier-process.ts';
 export type { Hits, NftHits, PolicyHits } from './hits.ts';
 export {
   applierCommand,

@@ -1,21 +1,23 @@
-/** What the kernel holds of our table, read back through `nft list`. */
+/** What the kernel holds of our table, read back as libnftables lists it. */
 
 import { createHash } from 'node:crypto';
-import { CommandError, runCommand } from './command.ts';
-import { ERROR_TEXT_MAX_BYTES, HOOK_PRIORITY, TABLE } from './limits.ts';
+import { HOOK_PRIORITY } from './limits.ts';
 import type { KernelState } from './message.ts';
+import { OutputFlag, type OutputFlags } from './native.ts';
 import { DENIED_COUNTER, isCounterName, mapName, parseMapName, parseSetName } from './plan.ts';
 import { BASE_CHAIN, DENY_CHAIN, FLOWLESS_CHAIN, KNOWN_CHAIN, NEXT_CHAIN, parseTagChain } from './script.ts';
 
-/** Looks at the table, at the elements of some of its sets, which are the body, and of some of its maps. Rejects with CommandError. */
-export async function lookAtKernel(
-  nft: string,
+/** Runs a command that lists something. Throws NativeError. */
+export type List = (command: string, flags?: OutputFlags) => string;
+
+/** Looks at a table, at the elements of some of its sets, which are the body, and of some of its maps. Throws NativeError. */
+export function lookAtTable(
+  table: string,
+  list: List,
   elementsOf: readonly string[],
   contentOf: readonly string[],
-): Promise<{ readonly state: KernelState; readonly body: readonly Uint8Array[] }> {
-  const listing = await listTable(nft, ['-s', '-t', 'list', 'table', 'inet', TABLE]);
-  if (listing === undefined) return { state: NO_TABLE, body: [] };
-  const text = listing.toString('latin1');
+): { readonly state: KernelState; readonly body: readonly Uint8Array[] } {
+  const text = list(`list table inet ${table}`, OutputFlag.structure);
   const names = (kind: string): string[] =>
     [...text.matchAll(new RegExp(`^\\t${kind} (\\S+) \\{`, 'gm'))].map((match) => match[1] ?? '');
   const chains = names('chain');
@@ -25,7 +27,7 @@ export async function lookAtKernel(
   const elements: { set: string; at: number; count: number }[] = [];
   let at = 0;
   for (const set of sets.filter((name) => elementsOf.includes(name))) {
-    const columns = await readElements(nft, set);
+    const columns = readElements(set, list(`list set inet ${table} ${set}`));
     elements.push({ set, at, count: columns.count });
     for (const bytes of columns.bytes) {
       body.push(bytes);
@@ -33,10 +35,6 @@ export async function lookAtKernel(
     }
   }
   const maps = names('map').filter((name) => parseMapName(name) !== undefined);
-  const spoiledMaps: string[] = [];
-  for (const map of maps.filter((name) => contentOf.includes(name))) {
-    if (!(await isAsNamed(nft, map))) spoiledMaps.push(map);
-  }
   const state: KernelState = {
     tag: tags.length === 1 ? tags[0] : undefined,
     exists: true,
@@ -46,19 +44,21 @@ export async function lookAtKernel(
     maps,
     counters: names('counter').filter((name) => isCounterName(name) && name !== DENIED_COUNTER),
     rules: rulesIn(text),
-    spoiledMaps,
-    fingerprint: createHash('sha256').update(listing).digest('hex').slice(0, 16),
+    spoiledMaps: maps.filter(
+      (map) => contentOf.includes(map) && !isAsNamed(map, list(`list map inet ${table} ${map}`)),
+    ),
+    lackingSets: [],
+    fingerprint: createHash('sha256').update(text).digest('hex').slice(0, 16),
     elements,
   };
   return { state, body };
 }
 
-/** Packets and bytes of every counter. Rejects with CommandError. */
-export async function readCounters(nft: string): Promise<Record<string, readonly [number, number]>> {
-  const listing = await listTable(nft, ['list', 'counters', 'table', 'inet', TABLE]);
+/** Packets and bytes of every counter of a table. Throws NativeError. */
+export function readCounters(table: string, list: List): Record<string, readonly [number, number]> {
   const counters: Record<string, readonly [number, number]> = {};
   const pattern = /^\tcounter (c[0-9a-f]{16}) \{\n\t\tpackets (\d+) bytes (\d+)/gm;
-  for (const match of (listing?.toString('latin1') ?? '').matchAll(pattern)) {
+  for (const match of list(`list counters table inet ${table}`).matchAll(pattern)) {
     counters[match[1] ?? ''] = [Number(match[2]), Number(match[3])];
   }
   return counters;
@@ -68,7 +68,8 @@ const FRAME_CHAINS: readonly string[] = [DENY_CHAIN, KNOWN_CHAIN, FLOWLESS_CHAIN
 /** The base chain as `nft list` prints its first lines. */
 const HOOK = `\tchain ${BASE_CHAIN} {\n\t\ttype filter hook forward priority filter - ${-HOOK_PRIORITY}; policy accept;\n`;
 
-const NO_TABLE: KernelState = {
+/** Where there is none. */
+export const NO_TABLE: KernelState = {
   tag: undefined,
   exists: false,
   framed: false,
@@ -78,19 +79,10 @@ const NO_TABLE: KernelState = {
   counters: [],
   rules: 0,
   spoiledMaps: [],
+  lackingSets: [],
   fingerprint: '',
   elements: [],
 };
-
-async function listTable(nft: string, args: readonly string[]): Promise<Buffer | undefined> {
-  try {
-    return (await runCommand(nft, args, { errorBytesMax: ERROR_TEXT_MAX_BYTES })).stdout;
-  } catch (error) {
-    if (error instanceof CommandError && error.message.includes('No such file or directory'))
-      return undefined;
-    throw error;
-  }
-}
 
 /** How many rules a listing of a table has: a line each, twice indented, in a chain. */
 function rulesIn(text: string): number {
@@ -101,14 +93,11 @@ function rulesIn(text: string): number {
 }
 
 /** Whether a map has the elements that its name is a digest of. */
-async function isAsNamed(nft: string, map: string): Promise<boolean> {
-  const { stdout } = await runCommand(nft, ['list', 'map', 'inet', TABLE, map], {
-    errorBytesMax: ERROR_TEXT_MAX_BYTES,
-  });
+function isAsNamed(map: string, listing: string): boolean {
   const name = parseMapName(map);
   if (name === undefined) return false;
   const keys = new Map<string, string>();
-  for (const [, address = '', chain = ''] of stdout.toString('latin1').matchAll(/(\S+) : goto (\w+)/g)) {
+  for (const [, address = '', chain = ''] of listing.matchAll(/(\S+) : goto (\w+)/g)) {
     const words = name.family === 4 ? [ip4Word(address)] : ip6Words(address);
     keys.set(words.map((word) => word.toString(16).padStart(8, '0')).join(''), chain);
   }
@@ -116,15 +105,12 @@ async function isAsNamed(nft: string, map: string): Promise<boolean> {
 }
 
 /** The elements of a set in the order that nft lists them in: words, and for an interval set the lengths. */
-async function readElements(
-  nft: string,
+function readElements(
   set: string,
-): Promise<{ readonly count: number; readonly bytes: readonly Uint8Array[] }> {
-  const { stdout } = await runCommand(nft, ['list', 'set', 'inet', TABLE, set], {
-    errorBytesMax: ERROR_TEXT_MAX_BYTES,
-  });
+  listing: string,
+): { readonly count: number; readonly bytes: readonly Uint8Array[] } {
   const name = parseSetName(set);
-  const text = /elements = \{([^}]*)\}/.exec(stdout.toString('latin1'))?.[1] ?? '';
+  const text = /elements = \{([^}]*)\}/.exec(listing)?.[1] ?? '';
   const words: number[] = [];
   const lengths: number[] = [];
   for (const element of text.matchAll(/[^\s,]+/g)) {

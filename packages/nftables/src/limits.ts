@@ -9,8 +9,12 @@ export const GROUP_MAX = 0xffff_ffff;
 
 // ── Our choice ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
-/** The one table we touch, in family inet. */
-export const TABLE = 'rulecast';
+/** Our tables, in family inet: a release is built in the one that is not in force. */
+export const TABLES = ['rulecast_a', 'rulecast_b'] as const;
+/** Lets nothing pass from or to downstream qubes: at boot (packaging/systemd), and where ours was taken away. */
+export const CLOSED_TABLE = 'rulecast_closed';
+/** Of versions that had one table. */
+export const FORMER_TABLE = 'rulecast';
 /** Of our base chain: before the `filter` priority 0 of Qubes' own. */
 export const HOOK_PRIORITY = -10;
 /** The byte of a connection mark that is ours, as its lowest bit; and the values that it takes. */
@@ -38,6 +42,11 @@ export const ROOM_SHARE = 0.25;
 export const BUCKETS_LOG2_MIN = 4;
 export const BUCKETS_LOG2_MAX = 26;
 
+/** With up to so many members in all sets, a release is always another table, which takes some milliseconds. */
+export const WHOLE_MEMBERS_MAX = 10_000;
+/** Rules of the table in force change in one transaction, which may not take over 25 ms. */
+export const CHANGED_STEPS_MAX = 1000;
+
 /** Most rules, over all chains: each is a few hundred bytes of kernel memory and a step for every packet that gets there. */
 export const RULES_MAX = 262_144;
 /** Most elements of one transaction. `nft` takes 320 bytes for each. */
@@ -45,14 +54,22 @@ export const ELEMENTS_MAX = 33_554_432;
 /** Most bytes of the JSON header and of the binary body of a message to the applier. */
 export const HEADER_MAX_BYTES = 134_217_728;
 export const BODY_MAX_BYTES = 671_088_640;
-/** Most bytes of what `nft` says about an error that are passed on. */
-export const ERROR_TEXT_MAX_BYTES = 512;
 /** The kernel lists a hash set in quadratic time: larger ones are not listed, but probed with so many elements. */
 export const LISTED_ELEMENTS_MAX = 32_768;
 export const PROBED_ELEMENTS = 256;
-/** Wait before a dead applier is started again; and how long a request waits for it. */
-export const RESPAWN_MS = 500;
-export const REQUEST_WAITS_MS = 5000;
-/** An applier that ends again within so long is started again after twice the wait, up to the longest. */
+/** How often the generation of the ruleset is looked at, which takes 3 µs: what others do is known after half of it on average. */
+export const NOTICE_EVERY_MS = 25;
+/** How often an applier says that it is alive; and how many times it may miss that before it is killed. */
+export const ALIVE_EVERY_MS = 500;
+export const MISSED_MAX = 10;
+/**
+ * Wait before an applier that died is started again: nobody looks after the kernel meanwhile. One that ended within STEADY_MS is started
+ * again after twice the wait, up to the longest, so that a second is not exceeded with the 0.2 s that it takes to start.
+ */
+export const RESPAWN_MS = 20;
+export const RESPAWN_LONGEST_MS = 320;
 export const STEADY_MS = 5000;
-export const RESPAWN_LONGEST_MS = 30_000;
+/** How long a request waits for an applier to be there. */
+export const REQUEST_WAITS_MS = 5000;
+/** What is being done may take so long when the daemon ends; and an applier may, until it is killed: together, not two seconds. */
+export const CLOSE_WAITS_MS = 500;

@@ -6,13 +6,22 @@
  * The applier trusts none of it. Its side of the checks is in change-check.ts; here is what any frame must be.
  */
 
-import type { Change, Tag } from './change.ts';
+import type { Change, Elements, Tag } from './change.ts';
 import { BODY_MAX_BYTES, HEADER_MAX_BYTES } from './limits.ts';
+import type { Notice } from './tables.ts';
 
 export type Request =
   | { readonly kind: 'apply'; readonly change: Change }
-  /** What the kernel holds; of the sets that are named, the elements too, in the body; maps that are named are compared with their names. */
-  | { readonly kind: 'look'; readonly sets: readonly string[]; readonly maps: readonly string[] }
+  /**
+   * What the kernel holds; of the sets that are named, the elements too, in the body; maps that are named are compared with their names;
+   * of `probes`, which lie in the body of the request, it is told which sets lack any.
+   */
+  | {
+      readonly kind: 'look';
+      readonly sets: readonly string[];
+      readonly maps: readonly string[];
+      readonly probes: readonly Elements[];
+    }
   | { readonly kind: 'counters' }
   | { readonly kind: 'marks' };
 
@@ -31,6 +40,8 @@ export interface KernelState {
   readonly rules: number;
   /** Maps among those asked for that have other elements than their name says. */
   readonly spoiledMaps: readonly string[];
+  /** Hash sets that lack an element that was asked for. */
+  readonly lackingSets: readonly string[];
   /** Of the listing without elements and counts; 16 hex digits. Equal as long as nobody changed anything but elements. */
   readonly fingerprint: string;
   /** Only where asked for: words in the body, and for an interval set the lengths after them. */
@@ -39,8 +50,8 @@ export interface KernelState {
 
 export interface NftRun {
   readonly milliseconds: number;
-  /** Largest resident set of the `nft` process; undefined where it was too short to see. */
-  readonly peakBytes: number | undefined;
+  /** Largest resident set of the applier in its life. */
+  readonly peakBytes: number;
 }
 
 export type Reply =
@@ -55,6 +66,10 @@ export type Reply =
 export type ToApplier = { readonly id: number; readonly request: Request };
 export type FromApplier =
   | { readonly id: number; readonly reply: Reply }
+  /** Somebody else changed what the kernel holds; not an answer to anything. */
+  | { readonly noticed: Notice }
+  /** Said every second, so that one that hangs is known by its silence. */
+  | { readonly alive: true }
   /** The applier behind the supervisor died: what it was asked before this is lost. Another one is started. */
   | { readonly died: true };
 
@@ -90,32 +105,34 @@ export function parseFrame(bytes: Buffer): Frame {
   };
 }
 
-/** Cuts a byte stream into whole frames. */
+/** Cuts a byte stream into whole frames. One that is larger than any may be is left out, as many bytes as it claims to have. */
 export class FrameSplitter {
   private pieces: Buffer[] = [];
   private held = 0;
   private needed = PREFIX_BYTES; // bytes until the next step
+  private skipped = 0; // bytes still to come of a frame that is too large
 
-  /** Takes what came in, and gives the frames that are complete. Throws RangeError for sizes over the limits. */
+  /** Takes what came in, and gives the frames that are complete. */
   *push(bytes: Buffer): Generator<Buffer> {
-    this.pieces.push(bytes);
-    this.held += bytes.length;
+    const from = Math.min(this.skipped, bytes.length);
+    this.skipped -= from;
+    this.pieces.push(bytes.subarray(from));
+    this.held += bytes.length - from;
     while (this.held >= this.needed) {
       const [only] = this.pieces;
       const all = this.pieces.length === 1 && only !== undefined ? only : Buffer.concat(this.pieces);
       const headerBytes = all.readUInt32LE(0);
       const bodyBytes = all.readUInt32LE(4);
-      if (headerBytes > HEADER_MAX_BYTES || bodyBytes > BODY_MAX_BYTES) {
-        throw new RangeError('a frame is too large');
-      }
       const end = PREFIX_BYTES + headerBytes + bodyBytes;
+      const isTooLarge = headerBytes > HEADER_MAX_BYTES || bodyBytes > BODY_MAX_BYTES;
       this.pieces = [all];
-      this.needed = end;
-      if (this.held < end) return;
+      this.needed = isTooLarge ? PREFIX_BYTES : end;
+      if (this.held < end && !isTooLarge) return;
+      this.skipped = Math.max(0, end - this.held);
       this.pieces = end < all.length ? [all.subarray(end)] : [];
-      this.held -= end;
+      this.held = Math.max(0, this.held - end);
       this.needed = PREFIX_BYTES;
-      yield all.subarray(0, end);
+      if (!isTooLarge) yield all.subarray(0, end);
     }
   }
 }

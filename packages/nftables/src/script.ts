@@ -1,12 +1,12 @@
 /**
- * Scripts: the text that `nft -f -` runs for a change, made of validated values alone: numbers, and names whose form was checked.
- *
- * Within a transaction, new objects come first, then elements, then rules and keys, then what nobody refers to any more goes.
+ * Scripts: the text that libnftables runs for a change, made of validated values alone: numbers, and names whose form was checked.
+ * What makes new objects comes first and has no effect, in pieces; then one transaction puts them in force, and takes away what nobody
+ * refers to any more. Elements are no text, but for those of interval sets (elements.ts).
  */
 
 import type { Family } from '@rulecast/rules';
-import type { Change, ChangeOptions, Elements, Tag } from './change.ts';
-import { FLOW_MARK_MAX, FLOW_MARK_UNIT, HOOK_PRIORITY, NO_FLOW_MARK, TABLE } from './limits.ts';
+import type { Change, ChangeOptions, Tag } from './change.ts';
+import { FLOW_MARK_MAX, FLOW_MARK_UNIT, HOOK_PRIORITY, NO_FLOW_MARK } from './limits.ts';
 import {
   DENIED_COUNTER,
   type PlanRule,
@@ -17,7 +17,6 @@ import {
   type Step,
 } from './plan.ts';
 
-const T = `inet ${TABLE}`;
 /** Where dropped packets go. */
 export const DENY_CHAIN = 'deny';
 /** Where packets come in, and where they go on that nothing objects to on their way from a qube. */
@@ -26,17 +25,47 @@ export const NEXT_CHAIN = 'to_qubes';
 /** Where the rest of an accepted flow comes, and what is of no flow. */
 export const KNOWN_CHAIN = 'known';
 export const FLOWLESS_CHAIN = 'flowless';
-/** Bytes of text made at a time. */
-const CHUNK_BYTES = 262_144;
-/** Longest text of one element, its separator included. */
-const ELEMENT_MAX_BYTES = 48;
+/** Lines that are run at once: libnftables takes some 10 µs for each, and nothing may wait for it longer than 25 ms. */
+const LINES_AT_ONCE = 1000;
 
-/** The text of a validated change, in pieces. Take each before asking for the next: they share memory. */
-export function* scriptOf(change: Change, body: Uint8Array): Generator<Uint8Array> {
-  yield Buffer.from(headText(change));
-  for (const elements of change.removed) yield* elementText('delete', elements, body);
-  for (const elements of change.added) yield* elementText('add', elements, body);
-  yield Buffer.from(tailText(change));
+/** The text of a change. Between `objects` and `chains`, elements can be put in. */
+export interface Script {
+  /** Makes what nothing refers to; pieces, each a transaction. */
+  readonly objects: readonly string[];
+  /** Writes the rules of chains that nothing leads to. */
+  readonly chains: readonly string[];
+  /** Puts all of it in force: one transaction. */
+  readonly release: string;
+}
+
+/** The text of a validated change of a table, which for one that is `fresh` is new and empty. */
+export function scriptOf(change: Change, table: string): Script {
+  const t = `inet ${table}`;
+  const isNew = new Set(change.newChains);
+  const rules = (names: (name: string) => boolean): string[] =>
+    change.chains.filter(({ name }) => names(name)).flatMap((chain) => ruleLines(chain, t));
+  const isFresh = change.base === 'fresh';
+  return {
+    objects: piecesOf([...(isFresh ? frameLines(change, t) : []), ...objectLines(change, t)]),
+    chains: piecesOf(rules((name) => isNew.has(name))),
+    release: textOf([
+      ...tagLines(change, t),
+      ...change.chains.filter(({ name }) => !isNew.has(name)).map(({ name }) => `flush chain ${t} ${name}`),
+      ...rules((name) => !isNew.has(name)),
+      ...oldLines(change, t),
+    ]),
+  };
+}
+
+function piecesOf(lines: readonly string[]): readonly string[] {
+  const pieces: string[] = [];
+  for (let from = 0; from < lines.length; from += LINES_AT_ONCE)
+    pieces.push(textOf(lines.slice(from, from + LINES_AT_ONCE)));
+  return pieces;
+}
+
+function textOf(lines: readonly string[]): string {
+  return `${lines.join('\n')}\n`;
 }
 
 /**
@@ -55,43 +84,40 @@ export function parseTagChain(name: string): Tag | undefined {
   return { release, conditions, mark: Number(mark) };
 }
 
-function headText(change: Change): string {
-  const lines: string[] = [];
-  // Added so that there is one to delete: `destroy` needs nft 1.0.7.
-  if (change.base === 'fresh') lines.push(`add table ${T}`, `delete table ${T}`, `add table ${T}`);
-  else lines.push(`delete chain ${T} ${tagChain(change.base)}`);
-  lines.push(`add chain ${T} ${tagChain(change.tag)}`);
-  if (change.base === 'fresh' || change.takenOver) lines.push(...frameLines(change), ...gateLines(change));
-  else if (change.base.mark !== change.tag.mark) lines.push(...gateLines(change));
-  for (const name of change.newCounters) lines.push(`add counter ${T} ${name}`);
-  for (const name of change.newSets) lines.push(newSetLine(name));
-  for (const name of change.newMaps) lines.push(newMapLine(name));
-  for (const name of change.newChains) lines.push(`add chain ${T} ${name}`);
-  const isNew = new Set(change.newChains);
-  for (const { name } of change.chains) if (!isNew.has(name)) lines.push(`flush chain ${T} ${name}`);
-  for (const name of change.oldChains) lines.push(`flush chain ${T} ${name}`);
-  for (const name of change.takenOver ? new Set(change.keys.map(({ map }) => map)) : [])
-    lines.push(`flush map ${T} ${name}`);
-  return `${lines.join('\n')}\n`;
+/** The tag, and where the mark of a release is read and given. */
+function tagLines(change: Change, t: string): readonly string[] {
+  const add = `add chain ${t} ${tagChain(change.tag)}`;
+  if (change.base === 'fresh') return [add, baseChainLine(t), ...baseLines(change, t)];
+  const moved = [`delete chain ${t} ${tagChain(change.base)}`, add];
+  if (change.base.mark === change.tag.mark) return moved;
+  return [...moved, ...chainLines(NEXT_CHAIN, nextRules(change), t), ...baseLines(change, t)];
 }
 
-function tailText(change: Change): string {
-  const lines: string[] = [];
-  for (const { name, steps } of change.chains) {
-    const place = parseChainName(name);
-    if (place === undefined) throw new TypeError(`chain ${name}`);
-    for (const step of steps) {
-      for (const rule of stepRules(step, place.direction === 'egress', place.family))
-        lines.push(`add rule ${T} ${name} ${rule}`);
-    }
-  }
-  for (const { map, address, chain } of change.keys)
-    lines.push(`add element ${T} ${map} { ${addressText(address)} : goto ${chain} }`);
-  for (const name of change.oldMaps) lines.push(`delete map ${T} ${name}`);
-  for (const name of change.oldChains) lines.push(`delete chain ${T} ${name}`);
-  for (const name of change.oldSets) lines.push(`delete set ${T} ${name}`);
-  for (const name of change.oldCounters) lines.push(`delete counter ${T} ${name}`);
-  return `${lines.join('\n')}\n`;
+function objectLines(change: Change, t: string): readonly string[] {
+  return [
+    ...change.newCounters.map((name) => `add counter ${t} ${name}`),
+    ...change.newSets.map((name) => newSetLine(name, t)),
+    ...change.newMaps.map((name) => newMapLine(name, t)),
+    ...change.newChains.map((name) => `add chain ${t} ${name}`),
+  ];
+}
+
+function ruleLines({ name, steps }: Change['chains'][number], t: string): readonly string[] {
+  const place = parseChainName(name);
+  if (place === undefined) throw new TypeError(`chain ${name}`);
+  return steps
+    .flatMap((step) => stepRules(step, place.direction === 'egress', place.family))
+    .map((rule) => `add rule ${t} ${name} ${rule}`);
+}
+
+function oldLines(change: Change, t: string): readonly string[] {
+  return [
+    ...change.oldChains.map((name) => `flush chain ${t} ${name}`),
+    ...change.oldMaps.map((name) => `delete map ${t} ${name}`),
+    ...change.oldChains.map((name) => `delete chain ${t} ${name}`),
+    ...change.oldSets.map((name) => `delete set ${t} ${name}`),
+    ...change.oldCounters.map((name) => `delete counter ${t} ${name}`),
+  ];
 }
 
 /** How many rules the kernel has of some chains and of what every plan has. */
@@ -103,31 +129,32 @@ export function ruleCount(chains: Iterable<readonly Step[]>, options: ChangeOpti
   return count;
 }
 
-/** What every plan has: the base chain, what follows it, and what happens to dropped packets. */
-function frameLines(options: ChangeOptions): readonly string[] {
+/** What every plan has but the base chain: what follows it, and what happens to dropped packets. */
+function frameLines(options: ChangeOptions, t: string): readonly string[] {
   return [
-    `add counter ${T} ${DENIED_COUNTER}`,
-    `add chain ${T} ${DENY_CHAIN}`,
-    `add chain ${T} ${NEXT_CHAIN}`,
-    `add chain ${T} ${KNOWN_CHAIN}`,
-    `add chain ${T} ${FLOWLESS_CHAIN}`,
-    `add chain ${T} ${BASE_CHAIN} { type filter hook forward priority ${HOOK_PRIORITY}; policy accept; }`,
-    ...ENTRY_CHAINS.map((name) => `add chain ${T} ${name}`),
-    ...chainLines(DENY_CHAIN, denyRules(options)),
-    ...chainLines(KNOWN_CHAIN, knownRules(options)),
-    ...chainLines(FLOWLESS_CHAIN, flowlessRules(options)),
+    `add counter ${t} ${DENIED_COUNTER}`,
+    ...[DENY_CHAIN, NEXT_CHAIN, KNOWN_CHAIN, FLOWLESS_CHAIN, ...ENTRY_CHAINS].map(
+      (name) => `add chain ${t} ${name}`,
+    ),
+    ...chainLines(DENY_CHAIN, denyRules(options), t),
+    ...chainLines(KNOWN_CHAIN, knownRules(options), t),
+    ...chainLines(FLOWLESS_CHAIN, flowlessRules(options), t),
+    ...chainLines(NEXT_CHAIN, nextRules(options), t),
   ];
 }
 
 const ENTRY_CHAINS = ['egress4', 'egress6', 'ingress4', 'ingress6'];
 
-/** Where the mark of a release is read and given. */
-function gateLines(options: ChangeOptions): readonly string[] {
-  return [...chainLines(NEXT_CHAIN, nextRules(options)), ...chainLines(BASE_CHAIN, baseRules(options))];
+function baseChainLine(t: string): string {
+  return `add chain ${t} ${BASE_CHAIN} { type filter hook forward priority ${HOOK_PRIORITY}; policy accept; }`;
 }
 
-function chainLines(chain: string, rules: readonly string[]): readonly string[] {
-  return [`flush chain ${T} ${chain}`, ...rules.map((rule) => `add rule ${T} ${chain} ${rule}`)];
+function baseLines(options: ChangeOptions, t: string): readonly string[] {
+  return chainLines(BASE_CHAIN, baseRules(options), t);
+}
+
+function chainLines(chain: string, rules: readonly string[], t: string): readonly string[] {
+  return [`flush chain ${t} ${chain}`, ...rules.map((rule) => `add rule ${t} ${chain} ${rule}`)];
 }
 
 function denyRules({ answer }: ChangeOptions): readonly string[] {
@@ -198,19 +225,19 @@ const REJECTIONS = [
   'reject with icmpx admin-prohibited',
 ];
 
-function newSetLine(name: string): string {
+function newSetLine(name: string, t: string): string {
   const { family, tier } = setNameOf(name);
   const type = family === 4 ? 'ipv4_addr' : 'ipv6_addr';
   const shape = tier === undefined ? 'flags interval;' : `size ${0.75 * 2 ** tier.bucketsLog2};`;
-  return `add set ${T} ${name} { type ${type}; ${shape} }`;
+  return `add set ${t} ${name} { type ${type}; ${shape} }`;
 }
 
-function newMapLine(name: string): string {
+function newMapLine(name: string, t: string): string {
   const type = parseMapName(name)?.family === 4 ? 'ipv4_addr' : 'ipv6_addr';
-  return `add map ${T} ${name} { type ${type} : verdict; }`;
+  return `add map ${t} ${name} { type ${type} : verdict; }`;
 }
 
-function setNameOf(name: string): SetName {
+export function setNameOf(name: string): SetName {
   const parsed = parseSetName(name);
   if (parsed === undefined) throw new TypeError(`set ${name}`);
   return parsed;
@@ -290,104 +317,7 @@ function maskedField(field: string, family: Family, length: number): string {
 }
 
 /** An address of 8 or 32 hex digits as nft reads it. */
-function addressText(hex: string): string {
+export function addressText(hex: string): string {
   if (hex.length === 8) return (hex.match(/../g) ?? []).map((pair) => Number.parseInt(pair, 16)).join('.');
   return (hex.match(/..../g) ?? []).join(':');
-}
-
-// ── Elements ─────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-/** `add` or `delete element` for one set, in pieces: the prefixes of its tier, each expanded to the length of the tier. */
-function* elementText(verb: 'add' | 'delete', elements: Elements, body: Uint8Array): Generator<Uint8Array> {
-  const { set, at, count, above } = elements;
-  const { family, tier } = setNameOf(set);
-  const stride = family === 4 ? 1 : 4;
-  const words = wordsAt(body, at, count * stride);
-  const lengthsAt = at + count * stride * 4;
-  const out = Buffer.allocUnsafe(CHUNK_BYTES);
-  let used = out.write(`${verb} element ${T} ${set} {`, 'latin1');
-  for (let i = 0; i < count; i++) {
-    const length = body[lengthsAt + i]!; // the body holds `count` lengths
-    if (tier !== undefined && (length <= above || length > tier.length)) continue;
-    const copies = tier === undefined ? 1 : 2 ** (tier.length - length);
-    for (let copy = 0; copy < copies; copy++) {
-      if (used > CHUNK_BYTES - ELEMENT_MAX_BYTES) {
-        yield out.subarray(0, used);
-        used = 0;
-      }
-      if (copy > 0 && tier !== undefined) step(words, i * stride, tier.length);
-      used = family === 4 ? writeIp4(out, used, words[i]!) : writeIp6(out, used, words, i * 4); // i < count
-      if (tier === undefined) {
-        out[used++] = 0x2f; // '/'
-        used = writeDecimal(out, used, length);
-      }
-      out[used++] = 0x2c; // ','
-    }
-  }
-  out[used - 1] = 0x7d; // '}' for the last comma: no set is named without an element
-  out[used++] = 0x0a;
-  yield out.subarray(0, used);
-}
-
-/** A copy, since expanding counts in it. */
-function wordsAt(body: Uint8Array, at: number, count: number): Uint32Array {
-  const bytes = body.buffer.slice(body.byteOffset + at, body.byteOffset + at + count * 4);
-  return new Uint32Array(bytes);
-}
-
-/** Goes to the next network of a length; the caller knows that it is within the prefix. */
-function step(words: Uint32Array, at: number, length: number): void {
-  let carry = 2 ** ((32 - (length & 31)) & 31);
-  for (let w = at + ((length - 1) >> 5); w >= at && carry > 0; w--) {
-    const sum = words[w]! + carry; // w is within the address
-    words[w] = sum;
-    carry = sum > 0xffffffff ? 1 : 0;
-  }
-}
-
-function writeIp4(out: Uint8Array, at: number, word: number): number {
-  let next = writeDecimal(out, at, word >>> 24);
-  out[next++] = 0x2e; // '.'
-  next = writeDecimal(out, next, (word >>> 16) & 255);
-  out[next++] = 0x2e;
-  next = writeDecimal(out, next, (word >>> 8) & 255);
-  out[next++] = 0x2e;
-  return writeDecimal(out, next, word & 255);
-}
-
-/** A number below 1000. */
-function writeDecimal(out: Uint8Array, at: number, value: number): number {
-  let next = at;
-  if (value >= 100) out[next++] = 0x30 + Math.floor(value / 100);
-  if (value >= 10) out[next++] = 0x30 + (Math.floor(value / 10) % 10);
-  out[next++] = 0x30 + (value % 10);
-  return next;
-}
-
-const HEX_DIGITS = Buffer.from('0123456789abcdef');
-
-/** Eight groups; a tail of zeros as `::`, which most prefixes have. */
-function writeIp6(out: Uint8Array, at: number, words: Uint32Array, first: number): number {
-  const group = (g: number): number => {
-    const word = words[first + (g >> 1)]!; // four words from `first`
-    return (g & 1) === 0 ? word >>> 16 : word & 0xffff;
-  };
-  let groups = 8;
-  while (groups > 0 && group(groups - 1) === 0) groups--;
-  let next = at;
-  for (let g = 0; g < groups; g++) {
-    if (g > 0) out[next++] = 0x3a; // ':'
-    const value = group(g);
-    for (let shift = value > 0xfff ? 12 : value > 0xff ? 8 : value > 15 ? 4 : 0; shift >= 0; shift -= 4) {
-      out[next++] = HEX_DIGITS[(value >> shift) & 15]!; // 16 digits
-    }
-  }
-  if (groups < 7) {
-    out[next++] = 0x3a;
-    out[next++] = 0x3a;
-  } else if (groups === 7) {
-    out[next++] = 0x3a;
-    out[next++] = 0x30; // '::' may not stand for a single group in RFC 5952
-  }
-  return next;
 }

@@ -3,36 +3,45 @@
  * and loads.
  *
  *   prepare: rule set ─▶ plan ─ compared with the one in the kernel ─▶ change
- *   commit:  change ─▶ applier ─▶ nft; afterwards, what changes no verdict: folds and clean-up
+ *   commit:  change ─▶ applier ─▶ kernel; afterwards, what changes no verdict: folds and clean-up
  *
- * One thing at a time: commits, checks and repairs wait for each other. What the kernel holds is looked at every two seconds, which
- * costs a few milliseconds, and every few minutes with the elements of its sets. Where it is not what was committed last, it is
- * loaded anew, whole. (`nft monitor` would tell sooner, but as long as anybody listens the kernel keeps 8 KB for each element of
- * every transaction, until it commits: gigabytes for a large list.)
+ * One thing at a time: commits, checks and repairs wait for each other. The applier tells when somebody else changed the kernel's
+ * tables; then, after each release, and every few minutes with the elements of its sets, what the kernel holds is looked at. Where it is
+ * not what was committed last, it is loaded anew, whole.
  */
 
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Environment, ListChanges, RuleSet } from '@rulecast/rules';
-import { ApplierClient, type ApplierCommand, ApplierError } from './applier-client.ts';
+import { ApplierClient, ApplierError } from './applier-client.ts';
+import type { ApplierCommand } from './applier-process.ts';
 import {
   type ChangeOptions,
   type ChangeWithBody,
   chainsOf,
   namesOf,
-  probeChange,
+  probesOf,
   type Tag,
-  takeOver,
   transition,
   wholeChange,
 } from './change.ts';
 import { sameElements } from './comparison.ts';
 import { FlowMarks } from './flow-marks.ts';
 import { hitsFrom, type NftHits, sumsOf } from './hits.ts';
-import { DOWNSTREAM_GROUP, GROUP_MAX, LISTED_ELEMENTS_MAX, NO_FLOW_MARK, RENDERING } from './limits.ts';
+import {
+  CHANGED_STEPS_MAX,
+  CLOSE_WAITS_MS,
+  DOWNSTREAM_GROUP,
+  GROUP_MAX,
+  LISTED_ELEMENTS_MAX,
+  NO_FLOW_MARK,
+  RENDERING,
+  WHOLE_MEMBERS_MAX,
+} from './limits.ts';
 import type { KernelState, NftRun } from './message.ts';
-import { keyOf, type Plan, parseSetName, setKey, setNames } from './plan.ts';
-import { type CounterIndex, type KnownSet, type KnownSets, planOf } from './planner.ts';
+import { keyOf, type Plan, setNames } from './plan.ts';
+import { type CounterIndex, planOf } from './planner.ts';
 import { ruleCount } from './script.ts';
+import type { Notice } from './tables.ts';
 
 /** What a sink is to enforce; as the subscriber declares it. */
 export interface NftRelease {
@@ -62,8 +71,6 @@ export interface NftSinkOptions {
    * need no judging; default true.
    */
   readonly flowMarks?: boolean;
-  /** Between looks at the kernel's rules; default 2 seconds. */
-  readonly pollEveryMs?: number;
   /** Between looks that take in the elements of sets; default 5 minutes. */
   readonly checkEveryMs?: number;
   readonly logger?: SinkLogger;
@@ -114,8 +121,6 @@ interface Prepared extends Enforced {
   /** Undefined: the kernel has it already. */
   readonly first: ChangeWithBody | undefined;
   readonly afterwards: readonly ChangeWithBody[];
-  /** The kernel was found to have it when the sink started. */
-  readonly found: boolean;
   /** What it took to plan. */
   readonly planMs: number;
 }
@@ -123,10 +128,9 @@ interface Prepared extends Enforced {
 /** How closely the kernel is looked at: names, rules and tag, or the elements of sets as well. */
 type Depth = 'structure' | 'elements';
 
-const POLL_EVERY_MS = 2000;
-/** A look that takes long comes so much rarer: it may cost a fiftieth of one core. */
-const POLL_SHARE = 50;
 const CHECK_EVERY_MS = 300_000;
+/** Between two notes in the log that another program changed nftables. */
+const SAID_EVERY_MS = 60_000;
 /** After a release is enforced: by then it is marked as the one in force, and acknowledged. */
 const FOLLOW_UP_AFTER_MS = 25;
 /** How long counters that were read are fresh. */
@@ -160,9 +164,7 @@ class RunningSink implements NftSink {
   private readonly applier: ApplierClient;
   private readonly options: Omit<ChangeOptions, 'tag'>;
   private readonly marks: FlowMarks | undefined;
-  private readonly pollEveryMs: number;
   private readonly checkTimer: NodeJS.Timeout;
-  private pollTimer: NodeJS.Timeout | undefined;
   private turn: Promise<unknown> = Promise.resolve();
   private enforced: Enforced | undefined;
   /** A change failed half-way: the next one is a load of everything. */
@@ -172,6 +174,8 @@ class RunningSink implements NftSink {
   private prepared: Prepared | undefined;
   /** Of the kernel's table as we left it; undefined: not looked yet. */
   private fingerprint: string | undefined;
+  private readonly looksToCome = new Set<Depth>();
+  private saidAtMs = Number.NEGATIVE_INFINITY;
   private failing = false; // the last look or repair failed, and that was logged
   private lastRun: NftRun | undefined;
   private repairs = 0;
@@ -187,12 +191,14 @@ class RunningSink implements NftSink {
     checkOptions(downstreamGroup, answer);
     this.options = { downstreamGroup, answer };
     this.marks = options.flowMarks === false ? undefined : new FlowMarks();
-    this.applier = new ApplierClient(options.applier ?? applierCommand(), {
-      onRestart: () => this.lookAgain('structure'),
-      onError: (text) => this.logger.error({}, text),
-    });
-    this.pollEveryMs = options.pollEveryMs ?? POLL_EVERY_MS;
-    this.schedulePoll(this.pollEveryMs);
+    this.applier = new ApplierClient(
+      options.applier ?? applierCommand(['--group', String(downstreamGroup)]),
+      {
+        onRestart: () => this.lookAgain('structure'),
+        onNotice: this.noticed,
+        onError: (text) => this.logger.error({}, text),
+      },
+    );
     this.checkTimer = setInterval(
       () => this.lookAgain('elements'),
       options.checkEveryMs ?? CHECK_EVERY_MS,
@@ -234,9 +240,8 @@ class RunningSink implements NftSink {
 
   private async planned(release: NftRelease): Promise<Prepared> {
     const { enforced } = this;
-    const kernel = enforced === undefined ? await this.look() : undefined;
-    if (kernel !== undefined && this.marks?.unknown) await this.lookForMarks();
-    const known = kernel === undefined ? (key: string) => enforced?.plan.sets.get(key) : setsIn(kernel);
+    if (enforced === undefined && this.marks?.unknown) await this.lookForMarks();
+    const known = (key: string) => enforced?.plan.sets.get(key);
     const { plan, counters } = planOf(release.ruleSet, release.environment, known, release.changes);
     const tag: Tag = {
       release: Buffer.from(release.hash).toString('hex'),
@@ -244,14 +249,13 @@ class RunningSink implements NftSink {
       mark: this.marks?.next() ?? NO_FLOW_MARK,
     };
     const options = { ...this.options, tag };
-    const next = { plan, tag, counters, found: false, afterwards: [], planMs: 0 };
-    if (kernel?.tag !== undefined && holds(kernel, plan, tag)) {
-      return { ...next, found: true, first: takeOver(kernel.tag, plan, options) };
+    const next = { plan, tag, counters, afterwards: [], planMs: 0 };
+    if (enforced !== undefined && !this.stale) {
+      if (sameTag(enforced.tag, tag)) return { ...next, first: undefined };
+      const { release: first, afterwards } = transition(enforced, plan, options);
+      if (isWorthIt(plan, first)) return { ...next, first, afterwards };
     }
-    if (enforced === undefined || this.stale) return { ...next, first: wholeChange(plan, options) };
-    if (sameTag(enforced.tag, tag)) return { ...next, first: undefined };
-    const { release: first, afterwards } = transition(enforced, plan, options);
-    return { ...next, first, afterwards };
+    return { ...next, first: wholeChange(plan, options) };
   }
 
   /** A digest of what the rules depend on besides the release. */
@@ -267,7 +271,7 @@ class RunningSink implements NftSink {
     const { prepared } = this;
     if (prepared === undefined) throw new TypeError('nothing is prepared');
     this.prepared = undefined;
-    const { plan, tag, counters, first, found, planMs } = prepared;
+    const { plan, tag, counters, first, planMs } = prepared;
     if (first === undefined) return;
     const whole = await this.loadOrAll(first, { plan, tag, counters });
     this.marks?.take(tag.mark);
@@ -282,15 +286,15 @@ class RunningSink implements NftSink {
         nftPeakBytes,
         elements: first.elementCount,
       },
-      found ? 'took over the release that the kernel holds' : 'enforced',
+      'enforced',
     );
-    this.followUpSoon(found ? 'elements' : 'structure');
+    this.followUpSoon();
   }
 
   /** What is not needed any more is removed, and the kernel looked at, when the release itself waits for nothing. */
-  private followUpSoon(depth: Depth): void {
+  private followUpSoon(): void {
     this.following = pause(FOLLOW_UP_AFTER_MS).then(() => {
-      this.lookAgain(depth);
+      this.lookAgain('structure');
       if (this.marks?.scarce && !this.closed) void this.inTurn(() => this.lookForMarks());
     });
   }
@@ -361,8 +365,15 @@ class RunningSink implements NftSink {
     return this.inTurn(() => this.checkNow('elements'));
   }
 
+  /** Unless a look as deep is to come anyway. */
   private lookAgain(depth: Depth): void {
-    if (!this.closed) void this.inTurn(() => this.checkNow(depth)).then(this.looked, this.notLooked);
+    if (this.closed || this.looksToCome.has(depth)) return;
+    this.looksToCome.add(depth);
+    const look = (): Promise<boolean> => {
+      this.looksToCome.delete(depth);
+      return this.checkNow(depth);
+    };
+    void this.inTurn(look).then(this.looked, this.notLooked);
   }
 
   private readonly looked = (): void => {
@@ -375,17 +386,16 @@ class RunningSink implements NftSink {
     this.failing = true; // said once; the next look tries again
   };
 
-  private schedulePoll(afterMs: number): void {
-    this.pollTimer = setTimeout(() => {
-      const startMs = performance.now();
-      this.inTurn(() => this.checkNow('structure'))
-        .then(this.looked, this.notLooked)
-        .finally(() => {
-          const tookMs = performance.now() - startMs;
-          if (!this.closed) this.schedulePoll(Math.max(this.pollEveryMs, tookMs * POLL_SHARE));
-        });
-    }, afterMs).unref();
-  }
+  private readonly noticed = (notice: Notice): void => {
+    if (notice !== 'elsewhere') this.lookAgain('structure');
+    else if (performance.now() - this.saidAtMs > SAID_EVERY_MS) {
+      this.saidAtMs = performance.now();
+      this.logger.info(
+        {},
+        'another program changed nftables; it cannot change the tables of Rulecast, and did not',
+      );
+    }
+  };
 
   /** Resolves to whether the kernel had to be repaired. */
   private async checkNow(depth: Depth): Promise<boolean> {
@@ -418,33 +428,19 @@ class RunningSink implements NftSink {
     const sets = [...plan.sets.values()].filter(
       ({ members }) => members.lengths.length <= LISTED_ELEMENTS_MAX,
     );
-    const request = { kind: 'look', sets: sets.flatMap(setNames), maps: listedMaps(plan) } as const;
-    const { reply, body } = await this.applier.ask(request, 'state');
+    const { probes, body: probed } = probesOf(plan);
+    const request = { kind: 'look', sets: sets.flatMap(setNames), maps: listedMaps(plan), probes } as const;
+    const { reply, body } = await this.applier.ask(request, 'state', probed);
+    if (reply.state.lackingSets.length > 0) return 'a set lacks elements';
     if (reply.state.spoiledMaps.length > 0) return 'elements of a map were changed';
     for (const set of sets) {
       if (!(await sameElements(set, reply.state.elements, body))) return 'elements of a set were changed';
     }
-    return sets.length === plan.sets.size || (await this.hasSomeOfAll({ plan, tag }))
-      ? undefined
-      : 'a large set lacks elements';
-  }
-
-  /** Whether the sets have some of their elements, also those that are too large to be listed. */
-  private async hasSomeOfAll({ plan, tag }: Pick<Enforced, 'plan' | 'tag'>): Promise<boolean> {
-    const { fingerprint, lastRun } = this;
-    try {
-      await this.load(probeChange(plan, { ...this.options, tag }));
-      this.fingerprint = fingerprint;
-      this.lastRun = lastRun;
-      return true;
-    } catch (error) {
-      if (error instanceof ApplierError) return false;
-      throw error;
-    }
+    return undefined;
   }
 
   private async look(): Promise<KernelState> {
-    return (await this.applier.ask({ kind: 'look', sets: [], maps: [] }, 'state')).reply.state;
+    return (await this.applier.ask({ kind: 'look', sets: [], maps: [], probes: [] }, 'state')).reply.state;
   }
 
   // ── Status ─────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -494,9 +490,9 @@ class RunningSink implements NftSink {
   async close(): Promise<void> {
     this.closed = true;
     clearInterval(this.checkTimer);
-    clearTimeout(this.pollTimer);
-    await this.settled();
+    await Promise.race([this.settled(), pause(CLOSE_WAITS_MS, undefined, { ref: false })]);
     await this.applier.close();
+    await this.settled(); // what waited for it has failed
   }
 
   private inTurn<T>(step: () => Promise<T>): Promise<T> {
@@ -504,6 +500,15 @@ class RunningSink implements NftSink {
     this.turn = result.catch(() => undefined);
     return result;
   }
+}
+
+/** Whether a change of the table in force is better than another table: only where there is much that does not change. */
+function isWorthIt(plan: Plan, { change }: ChangeWithBody): boolean {
+  let members = 0;
+  for (const set of plan.sets.values()) members += set.members.lengths.length;
+  let steps = 0;
+  for (const chain of change.chains) steps += chain.steps.length;
+  return members > WHOLE_MEMBERS_MAX && steps <= CHANGED_STEPS_MAX;
 }
 
 /** Whether the kernel has all of a plan and nothing else, by name, under a tag. */
@@ -530,19 +535,4 @@ function listedMaps(plan: Plan): readonly string[] {
 function sameNames(a: readonly string[], b: readonly string[]): boolean {
   const names = new Set(a);
   return names.size === b.length && b.every((name) => names.has(name));
-}
-
-/** The sets of the kernel, as far as their names tell. */
-function setsIn(kernel: KernelState): KnownSets {
-  const sets = new Map<string, KnownSet>();
-  for (const name of kernel.sets) {
-    const parsed = parseSetName(name);
-    if (parsed?.tier === undefined) continue; // an interval set is small, and told by its content
-    const key = setKey(parsed.key, parsed.family);
-    const before = sets.get(key)?.layout;
-    const tiers = [...(before?.kind === 'hash' ? before.tiers : []), parsed.tier];
-    const layout = { kind: 'hash', tiers: tiers.sort((a, b) => a.length - b.length) } as const;
-    sets.set(key, { layout, version: parsed.version, members: undefined });
-  }
-  return (key) => sets.get(key);
 }

@@ -3,58 +3,45 @@
  * ways and looks into none; where an applier dies, what it was asked is lost, and the subscriber is told so.
  */
 
-import { spawn } from 'node:child_process';
-import { SEARCH_PATH } from './command.ts';
-import { RESPAWN_MS } from './limits.ts';
-import { FrameSplitter, frameOf } from './message.ts';
+import type { Readable, Writable } from 'node:stream';
+import { ApplierProcess } from './applier-process.ts';
+import { ALIVE_EVERY_MS } from './limits.ts';
+import { FrameSplitter, type FromApplier, frameOf } from './message.ts';
 
 /** Runs appliers, one after the other, until the input ends. Resolves when the last of them has ended. */
 export async function supervise(
   program: string,
   args: readonly string[],
-  input: NodeJS.ReadableStream,
-  output: NodeJS.WritableStream,
+  input: Readable,
+  output: Writable,
 ): Promise<void> {
-  let ending = false;
-  let child: ReturnType<typeof start> | undefined = start();
-  let held: Buffer[] = []; // asked while there is none
+  const tell = (message: FromApplier): void => {
+    for (const piece of frameOf(message)) output.write(piece);
+  };
+  const applier = new ApplierProcess(
+    { program, args },
+    {
+      onFrame: (frame) => output.write(frame),
+      onGone: () => {
+        tell({ died: true });
+        input.pause(); // what is asked waits where it is
+      },
+      onRestart: () => input.resume(),
+    },
+  );
+  output.on('error', () => undefined); // nobody reads any more: the input ends, too
+  const alive = setInterval(() => tell({ alive: true }), ALIVE_EVERY_MS);
   const requests = new FrameSplitter();
+  const drained = (): unknown => input.resume();
   input.on('data', (bytes: Buffer) => {
     for (const frame of requests.push(bytes)) {
-      if (child === undefined) held.push(Buffer.from(frame));
-      else child.stdin.write(frame);
+      if (applier.input?.write(frame) === false) {
+        input.pause();
+        applier.input.once('drain', drained);
+      }
     }
   });
-  input.once('end', () => {
-    ending = true;
-    child?.stdin.end();
-  });
-  for (;;) {
-    await ended(child);
-    if (ending) return;
-    child = undefined;
-    for (const piece of frameOf({ died: true })) output.write(piece);
-    await new Promise((resolve) => setTimeout(resolve, RESPAWN_MS));
-    child = start();
-    for (const frame of held) child.stdin.write(frame);
-    held = [];
-    if (ending) child.stdin.end();
-  }
-
-  function start() {
-    const next = spawn(program, args, { stdio: ['pipe', 'pipe', 'inherit'], env: { PATH: SEARCH_PATH } });
-    const replies = new FrameSplitter();
-    next.stdin.on('error', () => undefined); // it ended; `ended` says so
-    next.stdout.on('data', (bytes: Buffer) => {
-      for (const frame of replies.push(bytes)) output.write(frame);
-    });
-    return next;
-  }
-}
-
-function ended(child: ReturnType<typeof spawn>): Promise<void> {
-  return new Promise((resolve) => {
-    child.once('error', () => resolve());
-    child.once('close', () => resolve());
-  });
+  await new Promise((resolve) => input.once('end', resolve));
+  clearInterval(alive);
+  await applier.close();
 }

@@ -2,20 +2,9 @@
 
 import { describe, expect, it } from 'vitest';
 import { FlowMarks } from '../src/flow-marks.ts';
-import { markOf } from '../src/flows.ts';
 import { FLOW_MARKS_FREE_MIN } from '../src/limits.ts';
 
 describe('flow marks', () => {
-  it.each([
-    ['tcp 6 9 ESTABLISHED src=10.0.0.1 dst=10.0.0.2 sport=1 dport=2 [ASSURED] mark=0 use=1', 0],
-    ['udp 17 9 src=10.0.0.1 dst=10.0.0.2 sport=1 dport=2 mark=3237998 use=1', 0],
-    ['udp 17 9 src=10.0.0.1 dst=10.0.0.2 sport=1 dport=2 mark=33619966 use=1', 2],
-    ['udp 17 9 src=10.0.0.1 dst=10.0.0.2 sport=1 dport=2 mark=4294967295 use=1', 255],
-    ['', 0],
-  ])('are the upper byte of the connection mark: %s', (line, expected) => {
-    expect(markOf(line)).toBe(expected);
-  });
-
   it('are none before somebody looked at the flows', () => {
     const marks = new FlowMarks();
     expect([marks.next(), marks.unknown, marks.scarce]).toEqual([0, true, false]);

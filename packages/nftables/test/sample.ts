@@ -15,10 +15,11 @@ import {
   type RuleSet,
   RunBuilder,
 } from '@rulecast/rules';
-import type { Change } from '../src/change.ts';
-import type { Plan } from '../src/plan.ts';
+import type { Change, Elements } from '../src/change.ts';
+import { intervalText, keyPieces, mapPieces, type Piece } from '../src/elements.ts';
+import { type Plan, parseSetName } from '../src/plan.ts';
 import { planOf } from '../src/planner.ts';
-import { scriptOf } from '../src/script.ts';
+import { addressText, scriptOf } from '../src/script.ts';
 
 export const NOW = 1000;
 export const ENVIRONMENT: Environment = {
@@ -71,11 +72,42 @@ export function plannedAfter(rules: RuleSet, before: Plan, environment = ENVIRON
   return planOf(rules, environment, (key) => before.sets.get(key)).plan;
 }
 
-/** The script of a change; its pieces share memory. */
+/** Where the changes of tests are made. */
+export const TABLE = 'rulecast_a';
+
+/** Everything that a change does, as nft would read it: elements are no text in truth. */
 export function scriptText(change: Change, body: Uint8Array): string {
-  let text = '';
-  for (const piece of scriptOf(change, body)) text += Buffer.from(piece).toString('latin1');
-  return text;
+  const { objects, chains, release } = scriptOf(change, TABLE);
+  const elements = (verb: 'add' | 'delete', each: Elements): string =>
+    parseSetName(each.set)?.tier === undefined ? intervalText(each, body, TABLE) : keyText(verb, each, body);
+  return [
+    ...(change.base === 'fresh' ? [`add table inet ${TABLE}\n`] : []),
+    ...objects,
+    ...change.removed.map((each) => elements('delete', each)),
+    ...change.added.map((each) => elements('add', each)),
+    ...chains,
+    ...[...mapPieces(change.keys)].map(mapText),
+    release,
+  ].join('');
+}
+
+function keyText(verb: 'add' | 'delete', elements: Elements, body: Uint8Array): string {
+  const keys: string[] = [];
+  for (const piece of keyPieces(elements, body)) keys.push(...addressesOf(piece)); // they share memory
+  return `${verb} element inet ${TABLE} ${elements.set} {${keys.join()}}\n`;
+}
+
+function mapText(piece: Piece): string {
+  const lead = (each: string, index: number): string => {
+    const verdict = piece.verdicts?.[index];
+    return verdict?.kind === 'goto' ? `${each} : goto ${verdict.chain}` : `${each} : ${verdict?.kind}`;
+  };
+  return `add element inet ${TABLE} ${piece.set} {${addressesOf(piece).map(lead).join()}}\n`;
+}
+
+function addressesOf({ family, keys }: Piece): readonly string[] {
+  const hex = [...keys].map((word) => word.toString(16).padStart(8, '0')).join('');
+  return (hex.match(family === 4 ? /.{8}/g : /.{32}/g) ?? []).map(addressText);
 }
 
 function policyOf({

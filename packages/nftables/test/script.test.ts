@@ -5,7 +5,8 @@ import { columnOf } from '@rulecast/rules';
 import { describe, expect, it } from 'vitest';
 import { type ChangeOptions, type ChangeWithBody, namesOf, transition, wholeChange } from '../src/change.ts';
 import { type AddressSet, type Plan, policyChain, type Step } from '../src/plan.ts';
-import { list, planned, plannedAfter, prefix, ruleSet, scriptText } from './sample.ts';
+import { scriptOf } from '../src/script.ts';
+import { list, planned, plannedAfter, prefix, ruleSet, scriptText, TABLE } from './sample.ts';
 
 const OPTIONS: ChangeOptions = {
   tag: { release: 'ab'.repeat(32), conditions: 'cd'.repeat(8), mark: 0 },
@@ -20,7 +21,7 @@ function text({ change, body }: ChangeWithBody): string {
 }
 
 function linesOf(change: ChangeWithBody): readonly string[] {
-  return text(change).replaceAll(' inet rulecast ', ' ').trimEnd().split('\n');
+  return text(change).replaceAll(` inet ${TABLE} `, ' ').trimEnd().split('\n');
 }
 
 function planWith(chain: string, steps: readonly Step[], sets: readonly AddressSet[] = []): Plan {
@@ -45,18 +46,17 @@ const RULE = {
 } as const;
 
 describe('the script', () => {
-  it('of a whole plan begins with the table anew, in one transaction', () => {
-    expect(linesOf(wholeChange(planWith('egress4', [{ kind: 'pass' }]), OPTIONS))).toEqual([
-      'add table inet rulecast',
-      'delete table inet rulecast',
-      'add table inet rulecast',
-      `add chain release_${'ab'.repeat(32)}_${'cd'.repeat(8)}_0`,
+  it('of a whole plan has its base chain in the last transaction, with its tag', () => {
+    const { change } = wholeChange(planWith('egress4', [{ kind: 'pass' }]), OPTIONS);
+    const { objects, chains, release } = scriptOf(change, TABLE);
+    const lines = (texts: readonly string[]): readonly string[] =>
+      texts.join('').trimEnd().replaceAll(` inet ${TABLE} `, ' ').split('\n');
+    expect(lines(objects)).toEqual([
       'add counter c0000000000000000',
       'add chain deny',
       'add chain to_qubes',
       'add chain known',
       'add chain flowless',
-      'add chain forward { type filter hook forward priority -10; policy accept; }',
       'add chain egress4',
       'add chain egress6',
       'add chain ingress4',
@@ -81,6 +81,13 @@ describe('the script', () => {
       'add rule to_qubes meta nfproto ipv4 goto ingress4',
       'add rule to_qubes meta nfproto ipv6 goto ingress6',
       'add rule to_qubes accept',
+      `add counter ${COUNTER}`,
+      'add chain egress4',
+    ]);
+    expect(lines(chains)).toEqual(['add rule egress4 goto to_qubes']);
+    expect(lines([release])).toEqual([
+      `add chain release_${'ab'.repeat(32)}_${'cd'.repeat(8)}_0`,
+      'add chain forward { type filter hook forward priority -10; policy accept; }',
       'flush chain forward',
       'add rule forward ct state invalid,untracked goto flowless',
       'add rule forward ct direction original iifgroup 2 meta nfproto ipv4 goto egress4',
@@ -88,10 +95,14 @@ describe('the script', () => {
       'add rule forward ct direction reply oifgroup 2 meta nfproto ipv4 goto egress4',
       'add rule forward ct direction reply oifgroup 2 meta nfproto ipv6 goto egress6',
       'add rule forward goto to_qubes',
-      `add counter ${COUNTER}`,
-      'add chain egress4',
-      'add rule egress4 goto to_qubes',
     ]);
+  });
+
+  it('comes in pieces of at most a thousand lines, but for the last transaction', () => {
+    const steps = new Array<Step>(2500).fill(RULE);
+    const { change } = wholeChange(planWith('egress4', steps), OPTIONS);
+    const counts = scriptOf(change, TABLE).chains.map((piece) => piece.trimEnd().split('\n').length);
+    expect(counts).toEqual([1000, 1000, 500]);
   });
 
   it('drops silently where it is told to', () => {
@@ -200,7 +211,9 @@ describe('the script', () => {
     const chain = `${place}_${KEY}`;
     const { change, ...rest } = wholeChange(planWith(chain, []), OPTIONS);
     const lines = linesOf({ ...rest, change: { ...change, chains: [{ name: chain, steps: [step] }] } });
-    expect(lines.at(-1)).toBe(`add rule ${chain} ${rule}`);
+    expect(lines.filter((line) => line.startsWith(`add rule ${chain} `))).toEqual([
+      `add rule ${chain} ${rule}`,
+    ]);
   });
 
   it('writes elements of both families and both kinds of set', () => {
@@ -221,7 +234,7 @@ describe('the script', () => {
       `add set s${KEY}_4_32_4_89abcdef { type ipv4_addr; size 12; }`,
       `add set s${KEY}_6_i_89abcdef { type ipv6_addr; flags interval; }`,
       `add element s${KEY}_4_32_4_89abcdef {0.0.0.0,9.99.100.255,255.255.255.255}`,
-      `add element s${KEY}_6_i_89abcdef {::/0,0:0:0:0:0:0:0:1/128,1:2:3:4:5:6:7:0/112,2001:db8::/32,ffff:abc:ab:a::/64}`,
+      `add element s${KEY}_6_i_89abcdef { ${['::/0', '::1/128', '1:2:3:4:5:6:7::/112', '2001:db8::/32', 'ffff:abc:ab:a::/64'].map(whole).join(', ')} }`,
     ]);
   });
 
@@ -259,11 +272,17 @@ describe('the script', () => {
     expect(lines).toEqual([
       `add element s${KEY}_4_24_4_89abcdef {1.2.254.0,1.2.255.0,1.3.0.0}`,
       `add element s${KEY}_4_32_4_89abcdef {9.9.9.9,10.0.0.0,10.0.0.1}`,
-      `add element s${KEY}_6_32_4_89abcdef {2001:db8::,2001:db9::,2001:dba::,2001:dbb::}`,
+      `add element s${KEY}_6_32_4_89abcdef {${['2001:db8::', '2001:db9::', '2001:dba::', '2001:dbb::'].map(whole).join()}}`,
       `add element s${KEY}_6_65_4_89abcdef {${[
-        '2001:db7:ffff:fffe::,2001:db7:ffff:fffe:8000::,2001:db7:ffff:ffff::,2001:db7:ffff:ffff:8000::',
-        '2001:dc0::,2001:dc0:0:0:8000::',
-      ].join()}}`,
+        '2001:db7:ffff:fffe::',
+        '2001:db7:ffff:fffe:8000::',
+        '2001:db7:ffff:ffff::',
+        '2001:db7:ffff:ffff:8000::',
+        '2001:dc0::',
+        '2001:dc0:0:0:8000::',
+      ]
+        .map(whole)
+        .join()}}`,
     ]);
     expect(change.elementCount).toBe(16);
   });
@@ -284,11 +303,11 @@ describe('the script', () => {
       `add rule ${chain} counter name ${counter} goto deny`,
     ];
     expect(linesOf(release)).toEqual([
+      `add set ${set} { type ipv4_addr; size 12; }`,
+      `add element ${set} {1.1.1.2,1.1.1.3}`,
       `delete chain release_${'ab'.repeat(32)}_${'cd'.repeat(8)}_0`,
       `add chain release_${'12'.repeat(32)}_${'34'.repeat(8)}_0`,
-      `add set ${set} { type ipv4_addr; size 12; }`,
       `flush chain ${chain}`,
-      `add element ${set} {1.1.1.2,1.1.1.3}`,
       ...rules4,
     ]);
     expect(afterwards.flatMap(linesOf)).toEqual([
@@ -360,6 +379,16 @@ describe.skipIf(nftGap() !== undefined)('nft', () => {
   });
 });
 
+/** An IPv6 prefix with all of its groups, four digits each, as we write it. */
+function whole(text: string): string {
+  const [address = '', length] = text.split('/');
+  const [head = '', tail = ''] = address.split('::');
+  const groups = (part: string): readonly string[] => (part === '' ? [] : part.split(':'));
+  const zeros = new Array<string>(8 - groups(head).length - groups(tail).length).fill('0');
+  const all = [...groups(head), ...zeros, ...groups(tail)].map((group) => group.padStart(4, '0'));
+  return `${all.join(':')}${length === undefined ? '' : `/${length}`}`;
+}
+
 /** Why nft cannot be run here, printed; throws where CI=true. */
 function nftGap(): string | undefined {
   const probe = spawnSync('unshare', ['-n', 'nft', 'list', 'tables'], { encoding: 'utf8' });
@@ -373,7 +402,7 @@ function nftGap(): string | undefined {
 /** Runs scripts one after the other in a namespace of their own; the table as it is then. */
 function inNamespace(...scripts: readonly string[]): string {
   const run = scripts.map((script) => `nft -f - <<'END'\n${script}END\n`).join(' ');
-  return execFileSync('unshare', ['-n', 'sh', '-ec', `${run}\nnft list table inet rulecast`], {
+  return execFileSync('unshare', ['-n', 'sh', '-ec', `${run}\nnft list table inet ${TABLE}`], {
     encoding: 'utf8',
   });
 }

@@ -62,8 +62,7 @@ const ENVIRONMENT = {
     'silent',
     'flow-marks',
     'check-minutes',
-    'nft',
-    'conntrack',
+    'unowned',
     'log-level',
   ],
 };
@@ -160,12 +159,10 @@ const cli = strictYargs('rulecast-subscriber', new URL('../package.json', import
     default: 5,
     describe: 'Between looks whether the kernel still holds what it should',
   })
-  .option('nft', { type: 'string', requiresArg: true, default: 'nft', describe: 'The nft program' })
-  .option('conntrack', {
-    type: 'string',
-    requiresArg: true,
-    default: 'conntrack',
-    describe: 'The conntrack program',
+  .option('unowned', {
+    type: 'boolean',
+    default: false,
+    describe: 'Make tables that other programs may change, too, as on kernels before Linux 6.9',
   })
   .option('log-level', {
     requiresArg: true,
@@ -247,8 +244,7 @@ function enforcementOptions(logger: Logger): EnforcementOptions {
     downstreamGroup: argv.iifGroup,
     answer: argv.silent ? 'silent' : 'reject',
     flowMarks: argv.flowMarks,
-    nft: argv.nft,
-    conntrack: argv.conntrack,
+    unowned: argv.unowned,
     user: argv.user,
     applierUser: argv.applierUser,
     checkEveryMs: argv.checkMinutes * 60_000,

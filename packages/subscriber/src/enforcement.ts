@@ -11,8 +11,8 @@ export interface EnforcementOptions {
   readonly downstreamGroup: number;
   readonly answer: 'reject' | 'silent';
   readonly flowMarks: boolean;
-  readonly nft: string;
-  readonly conntrack: string;
+  /** Make tables that other programs may change, as where the kernel has no owned ones. */
+  readonly unowned: boolean;
   /** Becomes this user once the applier runs; undefined: stays who it is. */
   readonly user: string | undefined;
   /** Whom the applier runs as; undefined: root, with one capability. Only with `user`. */
@@ -45,7 +45,7 @@ const ONLY_NET_ADMIN = [
 export async function startEnforcement(options: EnforcementOptions): Promise<NftSink> {
   const { createNftSink, applierCommand } = await import('@rulecast/nftables');
   const { user, applierUser, downstreamGroup } = options;
-  const args = ['--nft', options.nft, '--conntrack', options.conntrack];
+  const args = ['--group', String(downstreamGroup), ...(options.unowned ? ['--unowned'] : [])];
   const account = user === undefined ? undefined : accountOf(user);
   if (account !== undefined && process.getuid?.() !== 0) {
     throw new EnforcementError('--user needs to be started as root: it gives the privileges up');

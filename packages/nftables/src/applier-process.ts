@@ -1,0 +1,133 @@
+/**
+ * One process after the other that speaks the applier's frames: started, started again when it dies, and killed when it is silent, by
+ * whoever needs it: the subscriber, or the supervisor that it leaves behind when it gives its privileges up.
+ */
+
+import { type ChildProcessByStdio, spawn } from 'node:child_process';
+import type { Readable, Writable } from 'node:stream';
+import {
+  ALIVE_EVERY_MS,
+  CLOSE_WAITS_MS,
+  MISSED_MAX,
+  RESPAWN_LONGEST_MS,
+  RESPAWN_MS,
+  STEADY_MS,
+} from './limits.ts';
+import { FrameSplitter } from './message.ts';
+
+/** How to start the applier. */
+export interface ApplierCommand {
+  readonly program: string;
+  readonly args: readonly string[];
+}
+
+export interface ProcessEvents {
+  /** A whole frame came; its bytes are the receiver's. */
+  readonly onFrame: (frame: Buffer) => void;
+  /** It died or was killed; another one is started. */
+  readonly onGone: (why: string) => void;
+  /** Another one runs in its place. */
+  readonly onRestart: () => void;
+}
+
+/** Where to find a program that is given without a directory. */
+const SEARCH_PATH = '/usr/sbin:/sbin:/usr/bin:/bin:/usr/local/sbin:/usr/local/bin';
+
+type Child = ChildProcessByStdio<Writable, Readable, null>;
+
+export class ApplierProcess {
+  private readonly command: ApplierCommand;
+  private readonly events: ProcessEvents;
+  private readonly watch: NodeJS.Timeout;
+  private child: Child | undefined;
+  private missed = 0;
+  private starts = 0;
+  private waitMs = RESPAWN_MS;
+  private startedAtMs = 0;
+  private timer: NodeJS.Timeout | undefined;
+  private closing: (() => void) | undefined;
+
+  constructor(command: ApplierCommand, events: ProcessEvents) {
+    this.command = command;
+    this.events = events;
+    this.start();
+    // By ticks, not by the clock: where we are late ourselves, what came is read before the next tick.
+    this.watch = setInterval(() => {
+      if (this.child !== undefined && ++this.missed > MISSED_MAX) this.kill();
+    }, ALIVE_EVERY_MS);
+  }
+
+  /** Its standard input; undefined while there is none. */
+  get input(): Writable | undefined {
+    return this.child?.stdin;
+  }
+
+  /** Ends it by the end of its input, or else kills it; starts no other. */
+  async close(): Promise<void> {
+    clearInterval(this.watch);
+    clearTimeout(this.timer);
+    const { child } = this;
+    const ended = new Promise<void>((resolve) => {
+      this.closing = resolve;
+    });
+    if (child === undefined) return;
+    child.stdin.end();
+    const late = setTimeout(() => this.kill(), CLOSE_WAITS_MS);
+    const given = setTimeout(() => this.closing?.(), CLOSE_WAITS_MS * 1.5); // it may be another user's
+    await ended;
+    clearTimeout(late);
+    clearTimeout(given);
+    child.unref();
+    child.stdout.destroy();
+  }
+
+  /** With whatever it started. */
+  private kill(): void {
+    this.missed = 0;
+    const pid = this.child?.pid;
+    if (pid === undefined) return;
+    try {
+      process.kill(-pid, 'SIGKILL');
+    } catch {
+      // it ended just now, or we may not
+    }
+  }
+
+  private start(): void {
+    const { program, args } = this.command;
+    const again = this.starts++ === 0 || args.includes('--again') ? [] : ['--again'];
+    const child = spawn(program, [...args, ...again], {
+      stdio: ['pipe', 'pipe', 'inherit'],
+      env: { PATH: SEARCH_PATH },
+      detached: true, // a group of its own, to be killed as one
+    });
+    this.child = child;
+    this.missed = 0;
+    this.startedAtMs = performance.now();
+    const splitter = new FrameSplitter();
+    child.stdin.on('error', () => undefined); // the process ended; `gone` says so
+    child.stdout.on('data', (bytes: Buffer) => {
+      this.missed = 0;
+      try {
+        for (const frame of splitter.push(bytes)) this.events.onFrame(frame);
+      } catch {
+        this.kill(); // our own program, and yet it cannot be understood
+      }
+    });
+    child.once('error', (error) => this.gone(child, error.message));
+    child.once('close', (code, signal) => this.gone(child, `it ended with ${signal ?? code}`));
+  }
+
+  private gone(child: Child, why: string): void {
+    if (this.child !== child) return;
+    this.child = undefined;
+    if (this.closing !== undefined) return this.closing();
+    this.events.onGone(why);
+    const isQuick = performance.now() - this.startedAtMs < STEADY_MS;
+    this.waitMs = isQuick ? Math.min(RESPAWN_LONGEST_MS, this.waitMs * 2) : RESPAWN_MS;
+    this.timer = setTimeout(() => {
+      this.start();
+      this.events.onRestart();
+    }, this.waitMs);
+  }
+}

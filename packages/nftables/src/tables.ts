@@ -1,0 +1,353 @@
+/**
+ * Our tables in the kernel: a release is built in the one of two that is not in force, and one small transaction puts it in force.
+ *
+ *   1  objects, elements and rules of the new table, in pieces; without base chain no packet gets there
+ *   2  its base chain: from here on both judge, and a packet has to be accepted by both
+ *   3  the base chain of the old table goes, in a transaction of its own: to delete more would change maps under packets on their way
+ *   4  the old table is emptied in pieces and deleted, when nothing else is to be done
+ *
+ * A table is owned by our socket, and persists when it closes (Linux 6.9, nft 1.1): nobody else can change it, and the next applier
+ * adopts it. Where that cannot be had, the generation of the ruleset, which is looked at all the time, tells that somebody changed
+ * something; and where the table in force is gone, another one lets nothing pass until it is loaded again.
+ */
+
+import type { Change } from './change.ts';
+import { intervalText, keyPieces, mapPieces, type Piece } from './elements.ts';
+import { readCounters } from './kernel.ts';
+import { CLOSED_TABLE, FORMER_TABLE, HOOK_PRIORITY, TABLES } from './limits.ts';
+import { NativeError, type Nft, type OutputFlags } from './native.ts';
+import { type Netlink, PIECE_ELEMENTS, type TableInfo } from './netlink.ts';
+import { parseMapName, parseSetName } from './plan.ts';
+import { BASE_CHAIN, scriptOf } from './script.ts';
+
+/** What was found changed by somebody else. */
+export type Notice =
+  /** Our table is not in force any more; nothing passes until it is loaded again. */
+  | 'gone'
+  /** It is in force; what is in it may be changed. */
+  | 'changed'
+  /** Something was changed, but our table cannot have been. */
+  | 'elsewhere';
+
+/** Packets and bytes of counters, by name. */
+export type Counts = Readonly<Record<string, readonly [number, number]>>;
+
+export interface TablesOptions {
+  readonly downstreamGroup: number;
+  /** Make tables as kernels do that have no owned ones. */
+  readonly unowned: boolean;
+  /** A table was in force before, so that there must be one: without, nothing passes. */
+  readonly again: boolean;
+}
+
+/** Elements that are left to be deleted with their table. */
+const LEFT_MAX = 1024;
+/** How often an owner that was killed is waited for, which takes the kernel a moment; and how long. */
+const ADOPT_TRIES = 40;
+const ADOPT_PAUSE_MS = 25;
+const PROBE_TABLE = 'rulecast_probe';
+
+export class Tables {
+  private readonly nft: Nft;
+  private readonly netlink: Netlink;
+  private readonly options: TablesOptions;
+  private readonly flags: string;
+  /** In force. */
+  private current: TableInfo | undefined;
+  /** Not in force any more, or unfinished: to be unhooked, emptied and deleted. */
+  private readonly rubbish: Rubbish[] = [];
+  private readonly carried = new Map<string, readonly [number, number]>();
+  private generation: number;
+  private foreign = false;
+  private closing = false;
+
+  /** Probes what the kernel can do, and takes over what an earlier applier left. Throws NativeError. */
+  static async open(nft: Nft, netlink: Netlink, options: TablesOptions): Promise<Tables> {
+    const tables = new Tables(nft, netlink, options);
+    await tables.adopt();
+    return tables;
+  }
+
+  private constructor(nft: Nft, netlink: Netlink, options: TablesOptions) {
+    this.nft = nft;
+    this.netlink = netlink;
+    this.options = options;
+    this.generation = netlink.generation();
+    this.flags = !options.unowned && this.canOwn() ? ' { flags owner, persist; }' : '';
+  }
+
+  /** Whether the kernel makes owned tables that persist, and says so. */
+  private canOwn(): boolean {
+    try {
+      this.run(`add table inet ${PROBE_TABLE} { flags owner, persist; }`);
+    } catch {
+      return false;
+    }
+    const isOwned = this.find(PROBE_TABLE)?.isOwned === true;
+    this.run(`delete table inet ${PROBE_TABLE}`);
+    return isOwned;
+  }
+
+  // ── What earlier appliers left ─────────────────────────────────────────────────────────────────────────────────────
+
+  private async adopt(): Promise<void> {
+    const ours = [...TABLES, CLOSED_TABLE] as readonly string[];
+    for (const { name } of this.netlink.tables().filter((each) => ours.includes(each.name)))
+      await this.adoptTable(name);
+    const left = this.netlink.tables().filter(({ name }) => (TABLES as readonly string[]).includes(name));
+    for (const table of left.sort((a, b) => b.handle - a.handle)) {
+      if (this.current === undefined && this.isHooked(table.name)) this.current = table;
+      else this.discard(table.name);
+    }
+    if (this.current === undefined && this.options.again) this.close();
+    this.clean();
+  }
+
+  /** What was made without an owner stays so, and can be changed by us all the same. */
+  private async adoptTable(name: string): Promise<void> {
+    for (let tries = 0; this.flags !== ''; tries++) {
+      try {
+        return void this.run(`add table inet ${name}${this.flags}`);
+      } catch (error) {
+        if (!String(error).includes('not permitted')) return;
+        if (tries === ADOPT_TRIES) throw error;
+        await new Promise((resolve) => setTimeout(resolve, ADOPT_PAUSE_MS));
+      }
+    }
+  }
+
+  // ── Changes ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** Applies a checked change; `turn` is awaited between the pieces. Rejects with NativeError, and then what was in force still is. */
+  async apply(change: Change, body: Uint8Array, turn: () => Promise<void>): Promise<void> {
+    if (change.base === 'fresh') return this.load(change, body, turn);
+    if (this.current === undefined) throw new NativeError('no table is in force');
+    await this.fill(this.current.name, change, body, turn);
+    this.run(scriptOf(change, this.current.name).release);
+  }
+
+  private async load(change: Change, body: Uint8Array, turn: () => Promise<void>): Promise<void> {
+    const name = TABLES.find((each) => each !== this.current?.name) ?? TABLES[0];
+    while (this.rubbish.some(({ table }) => table === name)) {
+      if (!this.cleanStep()) throw new NativeError(`${name} cannot be deleted`);
+      await turn();
+    }
+    try {
+      this.run(`add table inet ${name}${this.flags}`);
+      await this.fill(name, change, body, turn);
+      this.run(scriptOf(change, name).release);
+    } catch (error) {
+      this.discard(name);
+      throw error;
+    }
+    const former = this.current;
+    this.current = this.find(name);
+    if (former !== undefined) this.discard(former.name);
+    this.clean();
+  }
+
+  /** Everything that no packet gets to yet. */
+  private async fill(
+    table: string,
+    change: Change,
+    body: Uint8Array,
+    turn: () => Promise<void>,
+  ): Promise<void> {
+    const { objects, chains } = scriptOf(change, table);
+    for (const text of objects) {
+      this.run(text);
+      await turn();
+    }
+    const put = async (verb: 'add' | 'delete', pieces: Iterable<Piece>): Promise<void> => {
+      for (const { keys, verdicts, ...set } of pieces) {
+        const at = { table, ...set };
+        this.transact(() => this.netlink.change(this.nft.socket, verb, at, keys, verdicts));
+        await turn();
+      }
+    };
+    for (const elements of change.removed) await put('delete', keyPieces(elements, body));
+    for (const elements of change.added) {
+      if (parseSetName(elements.set)?.tier !== undefined) await put('add', keyPieces(elements, body));
+      else this.run(intervalText(elements, body, table));
+    }
+    for (const text of chains) {
+      this.run(text);
+      await turn();
+    }
+    await put('add', mapPieces(change.keys));
+  }
+
+  // ── What is not needed any more ────────────────────────────────────────────────────────────────────────────────────
+
+  /** Unhooks a table, if it can be, and leaves the rest of it to be cleaned. */
+  private discard(table: string): void {
+    if (this.rubbish.every((each) => each.table !== table)) this.rubbish.push({ table, sets: undefined });
+    try {
+      if (this.isHooked(table)) this.run(`delete chain inet ${table} ${BASE_CHAIN}`);
+    } catch (error) {
+      if (!(error instanceof NativeError)) throw error; // it is tried again; until then two tables judge
+    }
+  }
+
+  get hasRubbish(): boolean {
+    return this.rubbish.length > 0;
+  }
+
+  /** One transaction of cleaning. False: the kernel did not take it, and should be given time. */
+  cleanStep(): boolean {
+    const [next] = this.rubbish;
+    try {
+      if (next !== undefined && (this.find(next.table) === undefined || this.emptied(next)))
+        this.rubbish.shift();
+      return true;
+    } catch (error) {
+      if (!(error instanceof NativeError)) throw error;
+      if (next !== undefined) next.sets = undefined; // somebody else was there; from the beginning
+      return false;
+    }
+  }
+
+  /** Takes one piece out of a table; deletes it where nothing much is left, and is true then. */
+  private emptied(rubbish: Rubbish): boolean {
+    const { table } = rubbish;
+    if (this.isHooked(table)) {
+      this.run(`delete chain inet ${table} ${BASE_CHAIN}`);
+      return false;
+    }
+    if (rubbish.sets === undefined) {
+      this.carry(table);
+      rubbish.sets = this.netlink.sets(table);
+    }
+    const set = rubbish.sets.at(-1);
+    if (set === undefined) {
+      this.run(`delete table inet ${table}`);
+      return true;
+    }
+    const name = parseSetName(set);
+    const family = name?.family ?? parseMapName(set)?.family ?? 4;
+    const keys = this.netlink.firstElements(table, set, family, PIECE_ELEMENTS);
+    const most = PIECE_ELEMENTS * (family === 4 ? 1 : 4);
+    const isSmall = keys.length < LEFT_MAX || (name !== undefined && name.tier === undefined);
+    if (isSmall) rubbish.sets.pop();
+    for (let from = 0; !isSmall && from < keys.length; from += most) {
+      const at = { table, set, family };
+      const some = keys.subarray(from, from + most);
+      this.transact(() => this.netlink.change(this.nft.socket, 'delete', at, some));
+    }
+    return false;
+  }
+
+  /** Tables that are in the way once ours is in force. */
+  private clean(): void {
+    if (this.current === undefined) return;
+    this.closing = false;
+    for (const name of [CLOSED_TABLE, FORMER_TABLE]) {
+      if (this.find(name) !== undefined) this.run(`delete table inet ${name}`);
+    }
+  }
+
+  /** Deletes all tables of ours. Throws NativeError. */
+  remove(): void {
+    this.current = undefined;
+    for (const name of [...TABLES, CLOSED_TABLE, FORMER_TABLE]) {
+      if (this.find(name) !== undefined) this.run(`delete table inet ${name}`);
+    }
+  }
+
+  // ── What others do ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** Looks whether somebody else changed something, which takes 3 µs if not; closes where our table is gone. Throws NativeError. */
+  notice(): Notice | undefined {
+    this.compareGeneration();
+    if (this.closing) this.close();
+    if (!this.foreign) return undefined;
+    this.foreign = false;
+    if (this.current === undefined) return 'elsewhere';
+    if (this.isHooked(this.current.name)) return this.current.isOwned ? 'elsewhere' : 'changed';
+    this.current = undefined;
+    this.close();
+    return 'gone';
+  }
+
+  /** Lets nothing pass from or to downstream qubes, until a table of ours is in force. */
+  private close(): void {
+    this.closing = true; // until it is
+    if (this.find(CLOSED_TABLE) !== undefined) return;
+    const t = `inet ${CLOSED_TABLE}`;
+    const { downstreamGroup: group } = this.options;
+    this.run(`add table ${t}${this.flags}
+add chain ${t} ${BASE_CHAIN} { type filter hook forward priority ${HOOK_PRIORITY}; policy accept; }
+add rule ${t} ${BASE_CHAIN} iifgroup ${group} reject with icmpx admin-prohibited
+add rule ${t} ${BASE_CHAIN} oifgroup ${group} reject with icmpx admin-prohibited`);
+  }
+
+  /** Runs what is a transaction, and counts it. */
+  private transact<T>(work: () => T): T {
+    this.compareGeneration();
+    try {
+      return work();
+    } finally {
+      const now = this.netlink.generation();
+      if (now > this.generation + 1) this.foreign = true;
+      this.generation = now;
+    }
+  }
+
+  private compareGeneration(): void {
+    const now = this.netlink.generation();
+    if (now !== this.generation) this.foreign = true;
+    this.generation = now;
+  }
+
+  // ── What there is ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** The table in force. */
+  get inForce(): string | undefined {
+    return this.current?.name;
+  }
+
+  /** Runs a command that changes nothing, and gives what it prints. Throws NativeError. */
+  list(command: string, flags: OutputFlags = 0): string {
+    return this.nft.run(Buffer.from(`${command}\0`), flags);
+  }
+
+  /** What the counters of the table in force count, and those of the same name before it. Throws NativeError. */
+  counts(): Counts {
+    const now = this.current === undefined ? {} : readCounters(this.current.name, (text) => this.list(text));
+    const counts: Record<string, readonly [number, number]> = {};
+    for (const [name, count] of Object.entries(now)) counts[name] = sum(count, this.carried.get(name));
+    return counts;
+  }
+
+  /** Takes over the counts of a table that goes. */
+  private carry(table: string): void {
+    const counts = readCounters(table, (text) => this.list(text));
+    for (const [name, count] of Object.entries(counts))
+      this.carried.set(name, sum(count, this.carried.get(name)));
+  }
+
+  private isHooked(table: string): boolean {
+    return this.netlink.isHooked(table, BASE_CHAIN);
+  }
+
+  private find(table: string): TableInfo | undefined {
+    return this.netlink.tables().find(({ name }) => name === table);
+  }
+
+  private run(text: string): void {
+    this.transact(() => this.nft.run(Buffer.from(`${text}\0`)));
+  }
+}
+
+interface Rubbish {
+  readonly table: string;
+  /** Still to be emptied; undefined: nobody looked yet. */
+  sets: string[] | undefined;
+}
+
+function sum(
+  [packets, bytes]: readonly [number, number],
+  more: readonly [number, number] = [0, 0],
+): readonly [number, number] {
+  return [packets + more[0], bytes + more[1]];
+}

@@ -1,0 +1,175 @@
+/** Netlink messages byte by byte, against the layouts of linux/netlink.h and nf_tables.h, with a kernel that answers what it is told to. */
+
+import { describe, expect, it } from 'vitest';
+import type { NetlinkSocket } from '../src/native.ts';
+import { Netlink, PIECE_ELEMENTS, type Verdict } from '../src/netlink.ts';
+
+/** A socket that keeps what was sent, and gives the answers that it was made with. */
+class Recorder implements NetlinkSocket {
+  readonly sent: string[] = [];
+  closed = false;
+  private readonly answers: string[];
+
+  constructor(...answers: readonly string[]) {
+    this.answers = [...answers];
+  }
+
+  send(bytes: Uint8Array, length: number): void {
+    this.sent.push(Buffer.from(bytes.subarray(0, length)).toString('hex'));
+  }
+
+  receive(into: Uint8Array): number {
+    const bytes = Buffer.from(this.answers.shift() ?? '', 'hex');
+    into.set(bytes);
+    return bytes.length;
+  }
+
+  close(): void {
+    this.closed = true;
+  }
+}
+
+/** Hex digits in groups, as they are read best. */
+const hex = (...groups: readonly string[]): string => groups.join('').replaceAll(' ', '');
+/** A netlink message of type 2 with an error number, for the first message of a batch. */
+const answered = (code: number): string => {
+  const bytes = Buffer.alloc(36);
+  bytes.writeUInt32LE(36, 0);
+  bytes.writeUInt16LE(2, 4);
+  bytes.writeInt32LE(code, 16);
+  return bytes.toString('hex');
+};
+const SET = { table: 'rulecast_a', set: 's', family: 4 } as const;
+const SET_NAMES = hex('0f00 0100 72756c65636173745f61 00 00', '0600 0200 73 00 0000');
+
+function changed(
+  verb: 'add' | 'delete',
+  family: 4 | 6,
+  keys: readonly number[],
+  verdicts?: readonly Verdict[],
+): string {
+  const socket = new Recorder(answered(0));
+  const netlink = new Netlink(() => new Recorder());
+  netlink.change(socket, verb, { ...SET, family }, Uint32Array.from(keys), verdicts);
+  return socket.sent.join();
+}
+
+describe('a batch of elements', () => {
+  const begin = hex('14000000 1000 0100 01000000 00000000 00 00 000a');
+  const end = hex('14000000 1100 0100 03000000 00000000 00 00 000a');
+
+  it('of IPv4 is written as the kernel reads it', () => {
+    expect(changed('add', 4, [0x0a000001, 0xc0a80102])).toBe(
+      hex(
+        begin,
+        '50000000 0c0a 0504 02000000 00000000 01 00 0000', // add, acknowledge, create
+        SET_NAMES,
+        '2400 0380',
+        '1000 0180 0c00 0180 0800 0100 0a000001',
+        '1000 0180 0c00 0180 0800 0100 c0a80102',
+        end,
+      ),
+    );
+  });
+
+  it('of IPv6 is deleted by its keys', () => {
+    expect(changed('delete', 6, [0x20010db8, 0, 0, 1])).toBe(
+      hex(
+        begin,
+        '4c000000 0e0a 0500 02000000 00000000 01 00 0000',
+        SET_NAMES,
+        '2000 0380 1c00 0180 1800 0180 1400 0100 20010db8 00000000 00000000 00000001',
+        end,
+      ),
+    );
+  });
+
+  it.each<[Verdict, string]>([
+    [{ kind: 'drop' }, '1000 0280 0c00 0280 0800 0100 00000000'],
+    [{ kind: 'accept' }, '1000 0280 0c00 0280 0800 0100 00000001'],
+    [{ kind: 'goto', chain: 'c1' }, '1800 0280 1400 0280 0800 0100 fffffffc 0700 0200 6331 00 00'],
+  ])('of a map leads to %j', (verdict, data) => {
+    const element = hex('0c00 0180 0800 0100 0a000001', data);
+    const length = (bytes: number): string => Buffer.from(Uint16Array.of(bytes).buffer).toString('hex');
+    const list = hex(length(element.length / 2 + 8), '0380', length(element.length / 2 + 4), '0180', element);
+    expect(changed('add', 4, [0x0a000001], [verdict])).toContain(hex(SET_NAMES, list, end));
+  });
+
+  it.each([4, 6] as const)(
+    'of a whole piece of IPv%i comes in messages whose lists fit 16 bits',
+    (family) => {
+      const stride = family === 4 ? 1 : 4;
+      const sent = Buffer.from(changed('add', family, new Array(PIECE_ELEMENTS * stride).fill(7)), 'hex');
+      let elements = 0;
+      let acknowledged = 0;
+      for (let at = 0; at < sent.length; at += sent.readUInt32LE(at)) {
+        if (sent.readUInt16LE(at + 4) !== 0x0a0c) continue;
+        const list = at + 20 + SET_NAMES.length / 2;
+        expect(list + sent.readUInt16LE(list)).toBe(at + sent.readUInt32LE(at));
+        elements += (sent.readUInt16LE(list) - 4) / (12 + stride * 4);
+        acknowledged += (sent.readUInt16LE(at + 6) >> 2) & 1;
+      }
+      expect([elements, acknowledged]).toEqual([PIECE_ELEMENTS, 1]);
+    },
+  );
+
+  it.each([
+    [-1, 'EPERM'],
+    [-2, 'ENOENT'],
+    [-12, 'ENOMEM'],
+  ])('that the kernel answers with %i fails with its name', (code, name) => {
+    const netlink = new Netlink(() => new Recorder());
+    expect(() => netlink.change(new Recorder(answered(code)), 'add', SET, Uint32Array.of(1))).toThrow(name);
+  });
+
+  it('that is not answered fails', () => {
+    const netlink = new Netlink(() => new Recorder());
+    expect(() => netlink.change(new Recorder(), 'add', SET, Uint32Array.of(1))).toThrow('does not answer');
+  });
+});
+
+describe('an answer', () => {
+  it('has the generation', () => {
+    const answer = hex('1c000000 0f0a 0000 00000000 00000000 00 00 0007 0800 0100 00000007');
+    expect(new Netlink(() => new Recorder(answer)).generation()).toBe(7);
+  });
+
+  it('has tables with their handles and whether they are owned', () => {
+    const handle = hex('0c00 0400 0000000000000009');
+    const table = (flags: string): string =>
+      hex(
+        '38000000 000a 0200 00000000 00000000 01 00 0000',
+        '0f00 0100 72756c65636173745f61 0000',
+        '0800 0200',
+        flags,
+        handle,
+      );
+    const tables = new Netlink(() => new Recorder(hex(table('00000006'), table('00000000')))).tables();
+    expect(tables).toEqual([
+      { name: 'rulecast_a', handle: 9, isOwned: true },
+      { name: 'rulecast_a', handle: 9, isOwned: false },
+    ]);
+  });
+
+  it('has the upper bytes of the marks of all flows, each once, and no zero', async () => {
+    const flow = (mark: string): string =>
+      hex('24000000 0001 0200 00000000 00000000 02 00 0000', '0800 0a00 00000001', '0800 0800', mark);
+    const done = hex('14000000 0300 0200 00000000 00000000 00000000');
+    const answers = [flow('00316821') + flow('0200ffff'), flow('ffffffff') + flow('02000000'), done];
+    const netlink = new Netlink(() => new Recorder(...answers.map((each) => hex(each))));
+    let turns = 0;
+    const marks = await netlink.marks(async () => {
+      turns++;
+    });
+    expect([marks, turns]).toEqual([[2, 255], 3]);
+  });
+
+  it.each([
+    ['has no end', 'ffffffff'],
+    ['has an attribute of no length', '1c000000 0f0a 0000 00000000 00000000 00 00 0007 0000 0100 00000007'],
+    ['is an error', answered(-1)],
+    ['is none', ''],
+  ])('that %s tells no generation', (_, answer) => {
+    expect(() => new Netlink(() => new Recorder(hex(answer))).generation()).toThrow('generation');
+  });
+});

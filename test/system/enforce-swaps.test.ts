@@ -1,0 +1,155 @@
+/** A thousand whole loads, foreign flushes and killed appliers under a flood: no forbidden packet passes, and no allowed one is lost. */
+
+import { execFileSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import type { NftRelease, NftSink } from '@rulecast/nftables';
+import {
+  EMPTY_RULE_SET,
+  emptyPolicy,
+  parsePrefix,
+  plainRule,
+  prefixListOf,
+  prefixSetOf,
+  RunBuilder,
+} from '@rulecast/rules';
+import { afterEach, describe, expect, it } from 'vitest';
+import { arrivalCounts, blast, countArrivals } from '../enforce/blast.ts';
+import { frameOf } from '../enforce/frames.mjs';
+import { ipPacketOf, type Journey } from '../enforce/journey.ts';
+import { address, Network } from '../enforce/network.mjs';
+import { sinkIn } from '../enforce/sink.mjs';
+import { enforcementGap } from './namespaces.ts';
+
+const LOADS = 1000;
+const FLUSHES = 20;
+const KILLS = 5;
+const FORBIDDEN = ['203.0.113.1', '2001:db8:1::1'] as const;
+const ALLOWED = ['203.0.113.2', '2001:db8:1::2'] as const;
+/** To each address; with four addresses, their number divides what is sent at a time. */
+const FLOWS = 16;
+
+let network: Network | undefined;
+let sink: NftSink | undefined;
+
+afterEach(async () => {
+  await sink?.close();
+  await network?.close();
+  network = undefined;
+});
+
+describe.skipIf(enforcementGap() !== undefined)('a flood', () => {
+  it.each([
+    ['owned tables', []],
+    ['tables that anybody may change', ['--unowned']],
+  ])(`meets one release at a time, ${LOADS} loads of %s`, async (_, options) => {
+    const { loads, stop } = await start(options);
+    await loads(LOADS, () => undefined);
+    await stop();
+  });
+
+  it('is not let in by others who flush all rules, nor by appliers that are killed', async () => {
+    const { loads, stop } = await start([]);
+    await loads(FLUSHES, () => open().router.nft('flush ruleset\n'));
+    await loads(KILLS, () => {
+      for (const pid of appliers()) process.kill(pid, 'SIGKILL');
+    });
+    await loads(FLUSHES, () => open().router.nft('flush ruleset\n'));
+    await stop();
+    expect(sink?.status().repairs).toBe(0);
+  });
+});
+
+function open(): Network {
+  if (network === undefined) throw new Error('no network');
+  return network;
+}
+
+/** Loads of the same verdicts in other words, and the end of the flood, which has to be as it should. */
+async function start(options: readonly string[]): Promise<{
+  readonly loads: (count: number, after: () => void) => Promise<void>;
+  readonly stop: () => Promise<void>;
+}> {
+  network = new Network();
+  const { router, links } = network;
+  const world = links.world.namespace;
+  sink = sinkIn(network, {}, options);
+  const running = sink;
+  let version = 0;
+  const load = async (): Promise<void> => {
+    await running.prepare(releaseOf(++version));
+    await running.commit();
+  };
+  await load();
+  countArrivals(world, [...FORBIDDEN, ...ALLOWED]);
+  const stream = blast(open(), 'a', [...FORBIDDEN, ...ALLOWED].flatMap(framesTo));
+  return {
+    loads: async (count, after) => {
+      for (let i = 0; i < count; i++) {
+        await load();
+        after();
+      }
+      await running.settled();
+      expect(router.table()).not.toBe('');
+    },
+    stop: async () => {
+      const rounds = await stream.stop();
+      const sent = rounds * FLOWS;
+      console.log(`${version} loads, ${sent * FORBIDDEN.length} forbidden packets and as many allowed ones`);
+      expect(arrivalCounts(world)).toEqual([0, 0, sent, sent]);
+    },
+  };
+}
+
+/** Odd ones drop a list and accept the rest, even ones accept another list and drop the rest: a mix of two lets something wrong through. */
+function releaseOf(version: number): NftRelease {
+  const isOdd = version % 2 === 1;
+  const runs = new RunBuilder();
+  runs.push({ ...plainRule(isOdd ? 'drop' : 'accept'), remote: { kind: 'list', list: 'some' } });
+  const some = [...(isOdd ? FORBIDDEN : ALLOWED), `198.51.100.${version % 256}`].map(prefix);
+  const policy = {
+    ...emptyPolicy('default'),
+    egress: runs.build(),
+    defaultAction: isOdd ? 'accept' : 'drop',
+  } as const;
+  return {
+    hash: new Uint8Array(createHash('sha256').update(String(version)).digest()),
+    ruleSet: {
+      ...EMPTY_RULE_SET,
+      lists: new Map([['some', prefixListOf(prefixSetOf(some))]]),
+      policies: new Map([['default', policy]]),
+    },
+    environment: { now: 0, dns: [] },
+  };
+}
+
+function prefix(text: string): Exclude<ReturnType<typeof parsePrefix>, string> {
+  const result = parsePrefix(text);
+  if (typeof result === 'string') throw new TypeError(text);
+  return result;
+}
+
+/** Process ids of our appliers. */
+function appliers(): readonly number[] {
+  const listed = execFileSync('pgrep', ['-P', String(process.pid), '-f', 'applier-main.js'], {
+    encoding: 'utf8',
+  });
+  return listed.trim().split('\n').map(Number);
+}
+
+function framesTo(dst: string): Uint8Array[] {
+  const { routerMac, hostMac, address6 } = open().links.a;
+  return Array.from({ length: FLOWS }, (_, index) => {
+    const src = address(dst.includes(':') ? address6 : '10.137.0.5');
+    const proto = index % 2 === 0 ? 6 : 17;
+    const packet = {
+      direction: 'egress',
+      src,
+      dst: address(dst),
+      proto,
+      port: 443,
+      icmpType: undefined,
+    } as const;
+    const journey: Journey = { from: 'a', to: 'world', packet };
+    return frameOf(routerMac, hostMac, ipPacketOf(journey).ip);
+  });
+}
