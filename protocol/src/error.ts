@@ -39,6 +39,7 @@ export const ErrorCode = {
   badManifest: 'bad-manifest',
   badSignature: 'bad-signature',
   notNewer: 'not-newer',
+  forked: 'forked',
   badCanonical: 'bad-canonical',
   badDelta: 'bad-delta',
   badBase: 'bad-base',

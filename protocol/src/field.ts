@@ -7,6 +7,7 @@ import { Ajv, type ValidateFunction } from 'ajv';
 import {
   ADDRESS_TEXT_MAX_BYTES,
   CODE_MAX_BYTES,
+  DURATION_MAX_MS,
   HASH_BYTES,
   PART_TEXT_MAX_BYTES,
   PEER_NAME_MAX_BYTES,
@@ -70,6 +71,8 @@ export const boolean: RequiredField<boolean> = {
 export const hash = bytes(HASH_BYTES);
 /** Version, count, size, duration or time: 0..2^53 - 1. */
 export const uint = integer(0, VERSION_MAX);
+/** Milliseconds that a peer measured: safe to add. */
+export const duration: RequiredField<number> = { ...integer(0, DURATION_MAX_MS), label: 'duration' };
 /** A stable code: kebab case. */
 export const code: RequiredField<string> = {
   schema: { type: 'string', textBytes: CODE_MAX_BYTES, pattern: '^[a-z][a-z0-9-]*$' },

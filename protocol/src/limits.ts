@@ -92,6 +92,8 @@ export const PROTECTED_SHOWN_MAX = 4;
 export const ENTRY_TEXT_MAX_BYTES = 253;
 /** Files of one push: the document, and the lists it names. More than PARTS_MAX could not become parts. */
 export const PUSH_FILES_MAX = 1024;
+/** A hundred years in milliseconds: what a peer says of a duration or an age, of which a thousand still add up exactly. */
+export const DURATION_MAX_MS = 3_155_760_000_000;
 /** A day: the longest wait a push may ask for, and the longest retry-after. */
 export const WAIT_MAX_MS = 86_400_000;
 

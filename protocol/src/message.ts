@@ -11,6 +11,7 @@ import {
   bytes,
   code,
   countersOf,
+  duration,
   type Fields,
   type FieldValues,
   hash,
@@ -79,7 +80,7 @@ const alive = {
   /** What is active at the sender: a subscriber's release, a publisher's head. */
   hash: optional(hash),
   /** For how long that has been so. */
-  ageMs: optional(uint),
+  ageMs: optional(duration),
 } as const;
 
 /** Publisher and subscriber. */
@@ -126,10 +127,10 @@ export const SESSION_FIELDS = {
     hash,
     epoch: uint,
     version: uint,
-    receiveMs: uint,
-    verifyMs: uint,
-    compileMs: uint,
-    flipMs: uint,
+    receiveMs: duration,
+    verifyMs: duration,
+    compileMs: duration,
+    flipMs: duration,
     /** Whether the release survives a restart of the subscriber. */
     persisted: boolean,
     generation: uint,

@@ -32,11 +32,15 @@ import {
 } from '@rulecast/protocol';
 import type { Clock } from '@rulecast/sources';
 import type { NameHolder } from './name-holders.ts';
+import { isSame, UnansweredOffers } from './offers.ts';
 import type { Publisher } from './publisher.ts';
 import type { Release } from './store.ts';
 import { type HeldRelease, refusalOf, type SubscriberEntry } from './subscribers.ts';
 
 type Answer = MessageOf<'answer'>;
+
+/** Digits of a hash that people compare by eye. */
+const FORK_HASH_CHARS = 12;
 
 /** How long a state may last without the message it waits for; other states end by silence only. */
 const STATE_TIMEOUT_MS: Partial<Record<PublisherState, number>> = {
@@ -67,6 +71,7 @@ export class SubscriberSession implements NameHolder {
   private hello: MessageOf<'hello'> | undefined;
   private offered: Release | undefined; // the last OFFER
   private sentChain = false; // in answer to a WANT after it
+  private readonly unanswered = new UnansweredOffers();
   private sentBefore = 0; // bytes sent before the transfer under way
   private lastReceivedMs: number;
   private readonly questions = new Map<number, Question>();
@@ -77,6 +82,7 @@ export class SubscriberSession implements NameHolder {
   private claiming = false; // HELLO came, and whose name it is is being found out
   private probe: { readonly answered: Promise<boolean>; readonly tell: (alive: boolean) => void } | undefined;
   private left = false;
+  private corrected = false; // PING or PONG named another release than was believed
 
   constructor(connection: Connection, publisher: Publisher, admit: Admit) {
     this.connection = connection;
@@ -195,24 +201,67 @@ export class SubscriberSession implements NameHolder {
         return;
       case 'pong':
         this.probe?.tell(true);
-        return this.raise('pong');
-      case 'proof':
+        this.noteActive(message);
+        return this.raise('pong', { message });
       case 'ping':
+        this.noteActive(message);
+        return this.raise('ping', { message });
+      case 'proof':
       case 'bye':
         return this.raise(message.kind, { message });
       case 'want':
       case 'applied':
-      case 'nack': {
-        const latest = this.offered !== undefined && Buffer.from(this.offered.hash).equals(message.hash);
-        const isAgain = message.kind === 'want' && message.base === undefined && this.sentChain;
-        if (latest && isAgain) return this.raise('wantSnapshot', { message });
-        return this.raise(latest ? message.kind : `${message.kind}Other`, { message });
-      }
+      case 'nack':
+        return this.takeAnswer(message);
       case 'answer':
         return this.raise('answer', { message, transaction });
       default:
         return this.raise('other');
     }
+  }
+
+  /** What was not offered here, or was answered before, has no place; what was is believed with the numbers that it was offered with. */
+  private takeAnswer(message: MessageOf<'want' | 'applied' | 'nack'>): void {
+    const { kind, hash } = message;
+    const { offered, state } = this;
+    const isLatest = offered !== undefined && isSame(offered.hash, hash);
+    const isOfTransfer = isLatest && (state === 'sending' || state === 'confirming');
+    const isOfClaim = state === 'proving' && isSame(this.hello?.holds?.hash, hash);
+    const release = isOfTransfer ? offered.manifest : this.unanswered.answered(hash);
+    if (release === undefined && !isOfClaim) return this.raise('other');
+    if (kind === 'applied' && (release === undefined || compareRelease(message, release) !== 0)) {
+      const text = `it says that it applied ${message.epoch}/${message.version}, and was offered another release`;
+      return this.raise('stop', { code: ErrorCode.badMessage, text });
+    }
+    const isAgain = kind === 'want' && message.base === undefined && this.sentChain;
+    if (isLatest && isAgain) return this.raise('wantSnapshot', { message });
+    this.raise(isLatest ? kind : `${kind}Other`, { message });
+    if (kind === 'want') this.offerIfDue(); // of an older one: the head may have waited for this answer
+  }
+
+  /** What PING and PONG say is in force there: where something else was believed, the status is put right, and the head offered again. */
+  private noteActive({ hash, ageMs }: MessageOf<'ping' | 'pong'>): void {
+    const { entry, hello, publisher } = this;
+    if (entry === undefined || isSame(entry.held?.hash, hash)) return;
+    const { held } = entry;
+    const number = hash === undefined ? undefined : publisher.store.numberOf(hexOf(hash));
+    if (hash === undefined || number === undefined) {
+      entry.held = hash !== undefined && isSame(hello?.holds?.hash, hash) ? hello?.holds : undefined;
+    } else entry.held = { hash, ...number };
+    if (held === undefined && entry.held === undefined) return; // a hash that says nothing, again
+    if (!this.corrected) {
+      const { epoch, version } = entry.held ?? { epoch: 0, version: 0 };
+      const text = 'another release is in force there than it said: the status follows';
+      publisher.logger.warn({ subscriber: entry.name, epoch, version }, text);
+    }
+    this.corrected = true; // told once a session, however often it changes its word
+    entry.appliedAtMs = ageMs === undefined ? undefined : Math.max(0, publisher.nowMs() - ageMs);
+    entry.applyMs = undefined;
+    entry.persisted = undefined;
+    publisher.subscribers.emit('change');
+    if (held === undefined || !isSame(held.hash, this.offered?.hash)) return;
+    this.offered = undefined; // it acknowledged it, and has it not
+    this.offerIfDue();
   }
 
   private raise(event: PublisherEvent, context: EventContext = {}): void {
@@ -284,14 +333,21 @@ export class SubscriberSession implements NameHolder {
         text: `this publisher speaks protocol ${PROTOCOL_VERSION} only`,
       };
     }
-    if (hello.lineage === undefined || Buffer.from(hello.lineage).equals(this.publisher.identity.lineage))
+    const { identity, store } = this.publisher;
+    if (hello.lineage !== undefined && !isSame(hello.lineage, identity.lineage)) {
+      const text = 'this publisher is of another lineage than the subscriber trusts';
+      return { code: ErrorCode.wrongLineage, text };
+    }
+    const number = hello.holds && store.numberOf(hexOf(hello.holds.hash));
+    if (hello.holds === undefined || number === undefined || compareRelease(number, hello.holds) === 0)
       return undefined;
-    const text = 'this publisher is of another lineage than the subscriber trusts';
-    return { code: ErrorCode.wrongLineage, text };
+    const text = 'it holds a release of this publisher, and says another number of it';
+    return { code: ErrorCode.badMessage, text };
   }
 
   private welcome(hello: MessageOf<'hello'>): void {
-    const { identity, name, subscribers } = this.publisher;
+    const { name, identity, store, subscribers } = this.publisher;
+    const number = hello.holds && store.numberOf(hexOf(hello.holds.hash));
     this.hello = hello;
     const nowMs = this.publisher.nowMs();
     this.entry = subscribers.entry(hello.name, nowMs);
@@ -301,14 +357,13 @@ export class SubscriberSession implements NameHolder {
     this.entry.diverged = false;
     this.entry.bytesSent = 0;
     this.entry.isBack = true;
-    if (hello.holds !== undefined && this.publisher.store.knows(hexOf(hello.holds.hash))) {
-      this.entry.hasApplied = true;
-    }
+    if (number !== undefined) this.entry.hasApplied = true;
     subscribers.takeRefusals(this.entry, hello.refused.map(hexOf), nowMs);
     this.publisher.logger.info(
       { subscriber: hello.name, version: hello.holds?.version ?? 0 },
       'subscriber connected',
     );
+    if (hello.holds !== undefined && number === undefined) this.noteFork(hello.holds);
     subscribers.emit('change');
     this.post({
       kind: 'welcome',
@@ -319,6 +374,17 @@ export class SubscriberSession implements NameHolder {
     });
     if (hello.holds !== undefined && this.isAhead(hello.holds)) this.raise('claimAhead');
     else this.offerIfDue();
+  }
+
+  /** Two releases of one number: another publisher has, or had, this lineage's key. */
+  private noteFork(held: HeldRelease): void {
+    const { logger, store } = this.publisher;
+    const own = store.hashOf(held);
+    if (own === undefined) return;
+    const { epoch, version } = held;
+    const text = `it holds a release ${epoch}/${version} (${hexOf(held.hash).slice(0, FORK_HASH_CHARS)}) that is not the one of that number here (${own.slice(0, FORK_HASH_CHARS)}): does another publisher use this key?`;
+    logger.error({ subscriber: this.entry?.name, epoch, version, code: ErrorCode.forked }, text);
+    this.noteError(ErrorCode.forked, text);
   }
 
   /** Whether a subscriber claims a release that this publisher cannot have been followed by its head. */
@@ -336,7 +402,8 @@ export class SubscriberSession implements NameHolder {
       Buffer.from(manifestHash(proof.manifest)).equals(claimed.hash) &&
       verifySignature(proof.manifest, proof.signature, identity.publicKey);
     const known = isSigned ? decodeManifest(proof.manifest) : undefined;
-    if (claimed === undefined || known === undefined || compareRelease(known, claimed) !== 0) {
+    const isOurs = known !== undefined && isSame(known.lineage, identity.lineage); // a key may have had another one before
+    if (claimed === undefined || known === undefined || !isOurs || compareRelease(known, claimed) !== 0) {
       return this.diverge();
     }
     const { name = '' } = this.entry ?? {};
@@ -367,6 +434,7 @@ export class SubscriberSession implements NameHolder {
     const { head } = this.publisher;
     const { entry, hello } = this;
     if (head === undefined || entry === undefined || hello === undefined || this.offered === head) return;
+    if (this.unanswered.isFull) return; // the next answer brings it
     if (this.publisher.behind !== undefined) return; // what it has may be older than what subscribers have
     if (entry.held !== undefined && Buffer.from(entry.held.hash).equals(head.hash)) return;
     if (refusalOf(entry, head.hash) !== undefined) return;
@@ -398,6 +466,7 @@ export class SubscriberSession implements NameHolder {
     this.stopTimer('retry');
     this.offered = head;
     this.sentChain = false;
+    this.unanswered.add(head);
     this.sentBefore = this.connection.bytesSent;
     this.post({ kind: 'offer', signature: head.signature, manifest: head.manifestBytes });
   }

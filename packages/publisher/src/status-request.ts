@@ -2,10 +2,14 @@
 
 import {
   boundText,
+  type ControlRecord,
   type ControlRecordOf,
+  DEGRADED_TEXT_MAX_BYTES,
+  ErrorCode,
   HASH_BYTES,
   hexOf,
   type MessageOf,
+  ProtocolError,
   partWord,
 } from '@rulecast/protocol';
 import { EMPTY_RULE_SET } from '@rulecast/rules';
@@ -73,7 +77,7 @@ async function tellStatus(exchange: ControlExchange, publisher: Publisher): Prom
     parts: manifest?.parts.length ?? 0,
     ...totalsOf(head?.ruleSet ?? EMPTY_RULE_SET),
     startedAtMs: publisher.startedAtMs,
-    degraded: [...publisher.degraded],
+    degraded: publisher.degraded.map((text) => boundText(text, DEGRADED_TEXT_MAX_BYTES)),
     unmatched: head?.ruleSet.unmatched,
   });
   for (const part of manifest?.parts ?? []) {
@@ -89,7 +93,7 @@ async function tellStatus(exchange: ControlExchange, publisher: Publisher): Prom
   for (const { code, part, reason } of publisher.warnings.slice(0, WARNINGS_TOLD_MAX)) {
     await exchange.record({ record: 'warning', code, part, reason: boundText(reason) });
   }
-  for (const record of subscribers) await exchange.record(record);
+  for (const record of subscribers) await tellOne(record.name, record, exchange);
   return subscribers.map(({ name }) => name);
 }
 
@@ -100,7 +104,17 @@ async function tellCounters(
   ask: AskTable,
 ): Promise<void> {
   const records = await Promise.all(subscribers.map((subscriber) => countersOf(subscriber, ask)));
-  for (const record of records) await exchange.record(record);
+  for (const [i, record] of records.entries()) await tellOne(subscribers[i] ?? '', record, exchange);
+}
+
+/** A row that cannot be told is named in its place: the others are. */
+async function tellOne(subscriber: string, record: ControlRecord, exchange: ControlExchange): Promise<void> {
+  try {
+    await exchange.record(record);
+  } catch (error) {
+    if (!(error instanceof TypeError || error instanceof RangeError)) throw error; // nothing of it was sent
+    await exchange.record(noAnswerRecord(subscriber, new ProtocolError(ErrorCode.internal, error.message)));
+  }
 }
 
 async function countersOf(

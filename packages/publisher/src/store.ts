@@ -415,7 +415,18 @@ export class Store implements SubscriberStore {
 
   /** Whether the release with that hash (hex) is in the history. */
   knows(hash: string): boolean {
-    return this.history.some((entry) => entry.hash === hash);
+    return this.numberOf(hash) !== undefined;
+  }
+
+  /** The number of the release with that hash (hex); undefined where it is not in the history. */
+  numberOf(hash: string): { readonly epoch: number; readonly version: number } | undefined {
+    const key = this.history.findLast((entry) => entry.hash === hash)?.key;
+    return key && { epoch: key[0], version: key[1] };
+  }
+
+  /** The hash (hex) of the release with that number; undefined where it is not in the history. */
+  hashOf({ epoch, version }: { readonly epoch: number; readonly version: number }): string | undefined {
+    return this.history.findLast(({ key }) => compareKeys(key, [epoch, version]) === 0)?.hash;
   }
 
   /** How many releases of the history are newer than one, and when the oldest of those was made. */

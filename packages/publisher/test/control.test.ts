@@ -587,6 +587,18 @@ describe('the status', () => {
     await rulectl.send({ kind: 'status', watch: false });
     expect((await rulectl.answer()).end).toMatchObject({ kind: 'bye', code: 'unexpected-message' });
   });
+
+  it('names a row that cannot be told, and tells the others', async () => {
+    const { publisher, control } = await house();
+    for (const name of ['a', 'odd', 'z']) publisher.subscribers.entry(name, 1);
+    const odd = publisher.subscribers.find('odd');
+    if (odd === undefined) throw new Error('unreachable: it was made');
+    odd.applyMs = 2 ** 60;
+    const answer = await status(control);
+    expect(recordsOf(answer, 'subscriber').map(({ name }) => name)).toEqual(['a', 'z']);
+    expect(recordsOf(answer, 'warning')).toMatchObject([{ code: 'internal', part: 'subscriber odd' }]);
+    expect(answer.end).toMatchObject({ kind: 'done' });
+  });
 });
 
 describe('the status with counters', () => {

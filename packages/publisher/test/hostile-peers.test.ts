@@ -59,7 +59,7 @@ describe('a name that nobody is bound to', () => {
       const thief = await ScriptedSubscriber.connect(endpoint);
       await thief.hello('fw1');
       await real.next('ping');
-      await real.send({ kind: 'pong' });
+      await real.pong();
       expect(await thief.next('bye')).toMatchObject({ code: 'name-in-use', retryAfterMs: 30_000 });
     }
     expect(publisher.subscribers.find('fw1')).toMatchObject({ hasApplied: true, lastError: undefined });

@@ -39,6 +39,7 @@ const LIMITS = { entries: 1_000_000, bytes: 100_000_000, parts: 1024 };
 export class ScriptedSubscriber {
   readonly channel: Channel;
   readonly connection: Connection;
+  private inForce: Uint8Array | undefined; // what PING says, as HELLO and APPLIED did
   private active: { readonly held: Held; readonly ruleSet: RuleSet } | undefined;
 
   constructor(channel: Channel) {
@@ -86,6 +87,8 @@ export class ScriptedSubscriber {
   }
 
   send(message: Message, transaction?: number): Promise<void> {
+    if (message.kind === 'hello') this.inForce = message.holds?.hash;
+    if (message.kind === 'applied') this.inForce = message.hash;
     return this.connection.send(message, transaction);
   }
 
@@ -104,9 +107,13 @@ export class ScriptedSubscriber {
     return { message: received.message as MessageOf<K>, transaction: received.transaction };
   }
 
+  pong(): Promise<void> {
+    return this.send({ kind: 'pong', hash: this.inForce });
+  }
+
   /** Whether nothing at all was sent before the answer to a PING sent now. */
   async isQuiet(): Promise<boolean> {
-    await this.send({ kind: 'ping', hash: undefined, ageMs: undefined });
+    await this.send({ kind: 'ping', hash: this.inForce, ageMs: undefined });
     const received = await this.connection.receive();
     return received?.message.kind === 'pong';
   }

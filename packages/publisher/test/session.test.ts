@@ -1,7 +1,12 @@
 import { once } from 'node:events';
 import {
+  type ControlRecordOf,
+  DURATION_MAX_MS,
   encodeManifest,
+  encodeMessage,
   type Manifest,
+  type Message,
+  type MessageOf,
   manifestHash,
   SUBSCRIBERS_MAX,
   signManifest,
@@ -13,7 +18,7 @@ import type { Publisher } from '../src/publisher.ts';
 import { type ServedSubscribers, serveSubscribers } from '../src/serve.ts';
 import type { Outcome, SubscriberEntry } from '../src/subscribers.ts';
 import { freshPublisher, hex, pushOf, release, temporaryDirectory } from './fresh-publisher.ts';
-import { ScriptedSubscriber } from './scripted-subscriber.ts';
+import { type Offer, ScriptedSubscriber } from './scripted-subscriber.ts';
 
 interface House {
   readonly publisher: Publisher;
@@ -135,8 +140,9 @@ describe('a release', () => {
     const offered = subscriber.offer();
     for (const host of [1, 2, 3])
       await release(publisher, { 'hosts.txt': `192.0.2.${host}` }, { action: 'merge' });
-    await offered; // version 2, which newer OFFERs overtake
+    const second = await offered;
     await subscriber.offer();
+    await subscriber.want(second); // too late: newer OFFERs have overtaken it
     const { begin } = await subscriber.take();
     expect(begin.steps).toBe(3);
   });
@@ -589,6 +595,143 @@ describe('a subscriber that claims a release above the head', () => {
     await subscriber.send(proof);
     expect((await subscriber.offer()).decoded.epoch).toBe(1);
     expect(entryOf(publisher, 'fw').diverged).toBe(true);
+  });
+});
+
+describe('what a subscriber says of what is in force there', () => {
+  const applied = (of: Pick<Offer, 'hash' | 'decoded'>, numbers: Partial<MessageOf<'applied'>> = {}) =>
+    ({
+      kind: 'applied',
+      hash: of.hash,
+      epoch: of.decoded.epoch,
+      version: of.decoded.version,
+      receiveMs: 0,
+      verifyMs: 0,
+      compileMs: 0,
+      flipMs: 0,
+      persisted: true,
+      generation: 1,
+      ...numbers,
+    }) as const;
+
+  it.each<[string, (offer: Offer) => Message, string]>([
+    [
+      'APPLIED of a hash that was never offered',
+      (offer) => applied(offer, { hash: new Uint8Array(32) }),
+      'unexpected-message',
+    ],
+    ['APPLIED in another epoch', (offer) => applied(offer, { epoch: 7 }), 'bad-message'],
+    ['APPLIED with another version', (offer) => applied(offer, { version: 9 }), 'bad-message'],
+    [
+      'WANT of a hash that was never offered',
+      () => ({ kind: 'want', hash: new Uint8Array(32) }),
+      'unexpected-message',
+    ],
+    [
+      'NACK of a hash that was never offered',
+      () => ({ kind: 'nack', hash: new Uint8Array(32), code: 'bad-digest', text: '', retry: 'never' }),
+      'unexpected-message',
+    ],
+  ])('is not believed and ends the session: %s', async (_, message, code) => {
+    const { publisher, endpoint } = await house();
+    await release(publisher, { 'a.txt': '10.0.0.0/8' });
+    const outcomes: Outcome[] = [];
+    publisher.subscribers.on('outcome', (outcome) => outcomes.push(outcome));
+    const subscriber = await ScriptedSubscriber.greet(endpoint, 'fw');
+    await subscriber.send(message(await subscriber.offer()));
+    expect(await subscriber.byeCode()).toBe(code);
+    await expect.poll(() => outcomes).toMatchObject([{ state: 'disconnected', version: 0 }]);
+    const [record] = publisher.subscribers.records(publisher.head, publisher.store, 0);
+    expect(record).toMatchObject({ version: undefined, matches: false, lastError: { code } });
+  });
+
+  it('cannot be said twice of one OFFER', async () => {
+    const { publisher, endpoint } = await house();
+    await release(publisher, { 'a.txt': '10.0.0.0/8' });
+    const subscriber = await ScriptedSubscriber.greet(endpoint, 'fw');
+    const older = await subscriber.offer();
+    await release(publisher, { 'a.txt': '10.0.0.0/9' });
+    await subscriber.offer();
+    await subscriber.send(applied(older));
+    await subscriber.send(applied(older));
+    expect(await subscriber.byeCode()).toBe('unexpected-message');
+  });
+
+  it('with durations that do not add up is no message', async () => {
+    const { publisher, endpoint } = await house();
+    await release(publisher, { 'a.txt': '10.0.0.0/8' });
+    const subscriber = await ScriptedSubscriber.greet(endpoint, 'fw');
+    const offer = await subscriber.offer();
+    const longest = { receiveMs: DURATION_MAX_MS, verifyMs: DURATION_MAX_MS, compileMs: DURATION_MAX_MS };
+    expect(() => encodeMessage(applied(offer, { flipMs: DURATION_MAX_MS + 1 }))).toThrow(TypeError);
+    await subscriber.send(applied(offer, { ...longest, flipMs: DURATION_MAX_MS }));
+    expect(await subscriber.isQuiet()).toBe(true);
+    const [record] = publisher.subscribers.records(publisher.head, publisher.store, 0);
+    expect(() =>
+      encodeMessage({ kind: 'record', record: record as ControlRecordOf<'subscriber'> }),
+    ).not.toThrow();
+    expect(record?.applyMs).toBe(4 * DURATION_MAX_MS);
+  });
+
+  it('by PING is believed at once, and what was acknowledged and is not there is offered again', async () => {
+    const { publisher, endpoint } = await house();
+    await release(publisher, { 'a.txt': '10.0.0.0/8' });
+    const subscriber = await ScriptedSubscriber.greet(endpoint, 'fw');
+    const { offer: first } = await subscriber.take();
+    await release(publisher, { 'a.txt': '10.0.0.0/9' });
+    await subscriber.take();
+    expect(entryOf(publisher, 'fw').held?.version).toBe(2);
+    await subscriber.send({ kind: 'ping', hash: first.hash, ageMs: 5 });
+    expect((await subscriber.offer()).decoded.version).toBe(2);
+    expect(entryOf(publisher, 'fw').held).toMatchObject({ hash: first.hash, version: 1 });
+    expect(publisher.subscribers.records(publisher.head, publisher.store, 0)).toMatchObject([
+      { version: 1, matches: false, state: 'behind' },
+    ]);
+  });
+
+  it('by PONG of nothing is believed too', async () => {
+    const { publisher, endpoint } = await house();
+    await release(publisher, { 'a.txt': '10.0.0.0/8' });
+    const subscriber = await ScriptedSubscriber.greet(endpoint, 'fw');
+    await subscriber.take();
+    await subscriber.send({ kind: 'pong' });
+    await subscriber.offer();
+    expect(entryOf(publisher, 'fw').held).toBeUndefined();
+  });
+
+  it('in HELLO by another number than the release has ends the session', async () => {
+    const { publisher, endpoint } = await house();
+    const { hash } = await release(publisher, { 'a.txt': '10.0.0.0/8' });
+    const subscriber = await ScriptedSubscriber.connect(endpoint);
+    await subscriber.hello('fw', { holds: { hash, epoch: 0, version: 9 } });
+    expect(await subscriber.byeCode()).toBe('bad-message');
+  });
+
+  it('in HELLO by the number of another release is told as a fork until a newer one is applied', async () => {
+    const { publisher, endpoint } = await house();
+    const { epoch } = (await release(publisher, { 'a.txt': '10.0.0.0/8' })).manifest;
+    await release(publisher, { 'a.txt': '10.0.0.0/9' });
+    const holds = { hash: new Uint8Array(32).fill(3), epoch, version: 1 };
+    const subscriber = await ScriptedSubscriber.greet(endpoint, 'fw', { holds });
+    expect(entryOf(publisher, 'fw').lastError).toMatchObject({
+      code: 'forked',
+      text: expect.stringContaining(`release ${epoch}/1 (030303030303)`),
+    });
+    await subscriber.take();
+    expect(await subscriber.isQuiet()).toBe(true);
+    expect(entryOf(publisher, 'fw').lastError).toBeUndefined();
+  });
+
+  it('is offered no third release while two are not answered, and then the head', async () => {
+    const { publisher, endpoint } = await house();
+    await release(publisher, { 'a.txt': '10.0.0.0/8' });
+    const subscriber = await ScriptedSubscriber.greet(endpoint, 'fw');
+    for (const bits of [9, 10, 11, 12]) await release(publisher, { 'a.txt': `10.0.0.0/${bits}` });
+    const offers = [await subscriber.offer(), await subscriber.offer()];
+    expect(offers.map(({ decoded }) => decoded.version)).toEqual([1, 2]);
+    expect(await subscriber.isQuiet()).toBe(true);
+    await subscriber.send({ kind: 'want', hash: offers[0]?.hash ?? new Uint8Array(32) });
+    expect((await subscriber.offer()).decoded.version).toBe(5);
   });
 });
 

@@ -465,8 +465,9 @@ export function renderHistory(releases: readonly ControlRecordOf<'history'>[], c
   return renderTable(head, rows, 4, colors);
 }
 
-/** `2026-07-01 12:30:05Z`: the same in every time zone. */
+/** `2026-07-01 12:30:05Z`: the same in every time zone; `-` for what no calendar has. */
 export function formatTime(ms: number): string {
+  if (Number.isNaN(new Date(ms).getTime())) return NOTHING;
   return `${new Date(ms).toISOString().slice(0, 19).replace('T', ' ')}Z`;
 }
 

@@ -35,6 +35,9 @@ import { type ActiveMark, type StateDirectory, StateError, type StoredRelease } 
 import { Verifier } from './verifier.ts';
 import { SignedFault, type Verified } from './verify.ts';
 
+/** Digits of a hash that people compare by eye. */
+const FORK_HASH_CHARS = 12;
+
 /** A release in force. */
 export interface ActiveRelease {
   readonly hash: Uint8Array;
@@ -138,15 +141,7 @@ export class Applier {
       throw new ProtocolError(ErrorCode.wrongLineage, this.foreignText(this.foreign));
     const { entriesMax } = this.options;
     const { hash, manifest } = offer;
-    const { floor } = this;
-    if (
-      floor !== undefined &&
-      compareRelease(manifest, floor) <= 0 &&
-      !Buffer.from(floor.hash).equals(hash) // the very release may come again, if its file was lost
-    ) {
-      const reason = `release ${manifest.epoch}/${manifest.version} is not newer than ${floor.epoch}/${floor.version}, which was in force`;
-      throw new ProtocolError(ErrorCode.notNewer, reason);
-    }
+    this.checkAboveFloor(hash, manifest);
     const entries = entriesOf(manifest);
     if (entries > entriesMax) {
       const reason = `the release has ${entries} entries and rules; this subscriber takes ${entriesMax} at most`;
@@ -154,6 +149,22 @@ export class Applier {
     }
     this.verifier.expect(manifest, this.active);
     return offer;
+  }
+
+  /** The very release of the floor may come again, if its file was lost. */
+  private checkAboveFloor(hash: Uint8Array, manifest: Manifest): void {
+    const { floor } = this;
+    if (floor === undefined || Buffer.from(floor.hash).equals(hash)) return;
+    const { epoch, version } = manifest;
+    const order = compareRelease(manifest, floor);
+    if (order === 0) {
+      const [own, other] = [floor.hash, hash].map((bytes) => hexOf(bytes).slice(0, FORK_HASH_CHARS));
+      const reason = `release ${epoch}/${version} (${other}) is another than that of the same number which was in force here (${own}): two publishers use one key`;
+      throw new ProtocolError(ErrorCode.forked, reason);
+    }
+    if (order > 0) return;
+    const reason = `release ${epoch}/${version} is not newer than ${floor.epoch}/${floor.version}, which was in force`;
+    throw new ProtocolError(ErrorCode.notNewer, reason);
   }
 
   /** Checks that a manifest is of the trusted lineage and key, however old. Throws ProtocolError. */

@@ -6,6 +6,7 @@
 import {
   boundText,
   type Connection,
+  DURATION_MAX_MS,
   ErrorCode,
   HANDSHAKE_TIMEOUT_MS,
   hexOf,
@@ -277,7 +278,10 @@ export class PublisherSession {
   private alive(): { readonly hash?: Uint8Array; readonly ageMs?: number } {
     const { active } = this.host.applier;
     if (active === undefined) return {};
-    return { hash: active.hash, ageMs: Math.max(0, this.host.nowMs() - active.appliedAtMs) };
+    return {
+      hash: active.hash,
+      ageMs: Math.min(DURATION_MAX_MS, Math.max(0, this.host.nowMs() - active.appliedAtMs)),
+    };
   }
 
   private want(): void {

@@ -94,7 +94,7 @@ const BAD_OFFERS: readonly BadOffer[] = [
   },
   {
     title: 'an equal version of other content',
-    code: 'not-newer',
+    code: 'forked',
     spoil: (publisher) => publisher.release(sampleRuleSet(5), HELD),
   },
   {
