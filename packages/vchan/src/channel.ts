@@ -24,10 +24,14 @@ const SLAB_BYTES = 16_384;
 export type ChannelRole = 'server' | 'client';
 export type ChannelState = 'waiting' | 'connected' | 'disconnected';
 
-/** Who is at the other end, as far as the transport honestly knows: for logs, never for authorisation. */
+/** Who is at the other end, as far as the transport honestly knows. */
 export interface PeerIdentity {
-  /** `memory`, or the endpoint's URL; on the server side followed by `#` and the ordinal of the connection. */
+  /** `memory`, or the endpoint's URL; on the server side followed by `#` and the ordinal of the connection. For logs only. */
   readonly name: string;
+  /** The public key, in Z85, of which it proved to have the secret: of a client of a ZeroMQ listener with keys. */
+  readonly curveKey?: string;
+  /** The qube that qrexec says it is: of a client that qrexec brought. */
+  readonly qube?: string;
 }
 
 /**

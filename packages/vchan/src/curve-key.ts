@@ -161,6 +161,11 @@ function encodeZ85(bytes: Uint8Array): string {
   return text;
 }
 
+/** Whether a text is a key of CURVE in Z85. */
+export function isCurveKey(text: string): boolean {
+  return decodeZ85(text) !== undefined;
+}
+
 /** The 32 bytes of a key, or undefined if the text is none. */
 export function decodeZ85(text: string): Buffer | undefined {
   if (text.length !== KEY_CHARS) return undefined;

@@ -3,6 +3,7 @@
  *
  * ```
  *   unix:/absolute/path.sock          a Unix stream socket
+ *   qrexec:/absolute/path.sock        a Unix socket that qrexec connects to for each call of a service; to listen only
  *   memory:NAME                       inside this process, for tests and embedding
  *   vchan:DOMAIN:PORT                 Qubes' libvchan-socket: the domain at the other end, and a port
  *   stdio:                            this process's standard input and output: what qrexec gives a service
@@ -38,11 +39,19 @@ const MAX_MEMORY_NAME_CHARS = 64;
 /** More is a mistake in the configuration. */
 const MAX_ARGUMENT_COUNT = 64;
 const ENDPOINT_FORMS =
-  'known forms are unix:/absolute/path.sock, memory:NAME, vchan:DOMAIN:PORT, stdio:, exec:COMMAND?arg=A&arg=B, ' +
+  'known forms are unix:/absolute/path.sock, qrexec:/absolute/path.sock, memory:NAME, vchan:DOMAIN:PORT, stdio:, exec:COMMAND?arg=A&arg=B, ' +
   'zmq+ipc:/absolute/path.sock and zmq+tcp:ADDRESS:PORT, each with an optional ?buffer=SIZE';
 
 export interface UnixEndpoint {
   readonly kind: 'unix';
+  /** Absolute, at most `MAX_SOCKET_PATH_BYTES` bytes of UTF-8. */
+  readonly path: string;
+  /** Buffer of each direction, in bytes; the default if absent. */
+  readonly bufferBytes?: number;
+}
+
+export interface QrexecEndpoint {
+  readonly kind: 'qrexec';
   /** Absolute, at most `MAX_SOCKET_PATH_BYTES` bytes of UTF-8. */
   readonly path: string;
   /** Buffer of each direction, in bytes; the default if absent. */
@@ -105,6 +114,7 @@ export type ZmqEndpoint = ZmqIpcEndpoint | ZmqTcpEndpoint;
 
 export type Endpoint =
   | UnixEndpoint
+  | QrexecEndpoint
   | MemoryEndpoint
   | VchanEndpoint
   | StdioEndpoint
@@ -124,6 +134,7 @@ export type EndpointErrorCode =
   | 'needs_curve'
   | 'not_a_pipe'
   | 'no_directory'
+  | 'cannot_connect'
   | 'cannot_listen';
 
 /** The endpoint cannot work as written: somebody must correct the configuration. */
@@ -161,6 +172,7 @@ export function parseEndpoint(text: string): Endpoint {
   const query = question < 0 ? undefined : rest.slice(question + 1);
   switch (kind) {
     case 'unix':
+    case 'qrexec':
     case 'zmq+ipc': {
       const path = decodePart(text, address);
       checkSocketPath(path);
@@ -190,6 +202,7 @@ export function formatEndpoint(endpoint: Endpoint): string {
   const query = endpoint.bufferBytes === undefined ? '' : `?buffer=${endpoint.bufferBytes}`;
   switch (endpoint.kind) {
     case 'unix':
+    case 'qrexec':
     case 'zmq+ipc':
       return `${endpoint.kind}:${encodePart(endpoint.path)}${query}`;
     case 'memory':

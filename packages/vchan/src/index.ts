@@ -13,6 +13,7 @@ export type { CurveClientKeys, CurveServerKeys } from './curve.ts';
 export {
   type CurveKeyPair,
   curvePeerKeys,
+  isCurveKey,
   openCurveKeyPair,
   readCurveKeyPair,
 } from './curve-key.ts';
@@ -30,6 +31,7 @@ export {
   MIN_BUFFER_BYTES,
   needsCurve,
   parseEndpoint,
+  type QrexecEndpoint,
   type StdioEndpoint,
   type UnixEndpoint,
   type VchanEndpoint,

@@ -3,7 +3,7 @@
  * file needs; the channel itself is a `StreamChannel`.
  */
 import { randomUUID } from 'node:crypto';
-import { chmodSync, type Stats } from 'node:fs';
+import { chmodSync, lchownSync, type Stats } from 'node:fs';
 import { link, lstat, mkdir, rename, stat, unlink } from 'node:fs/promises';
 import net from 'node:net';
 import { dirname } from 'node:path';
@@ -13,6 +13,7 @@ import {
   ChannelConnectError,
   type ChannelConnectErrorCode,
   type Listener,
+  type PeerIdentity,
 } from './channel.ts';
 import {
   checkBufferBytes,
@@ -39,6 +40,8 @@ export interface ListenSocketOptions {
   readonly bufferBytes: number | undefined;
   readonly backlog: number;
   readonly mode: number;
+  /** Id of the group that the file is given to; the process's own if absent. */
+  readonly group?: number | undefined;
   readonly createDirectory: boolean;
   readonly onError: (error: Error) => void;
 }
@@ -87,9 +90,9 @@ export async function listenSocket(endpoint: UnixEndpoint, options: ListenSocket
   );
   try {
     await prepareDirectory(dirname(path), options.createDirectory);
-    if ((await listener.bind(options.mode)) === 'exists') {
+    if ((await listener.bind(options)) === 'exists') {
       await removeStaleSocket(path);
-      if ((await listener.bind(options.mode)) === 'exists') throw inUse(path);
+      if ((await listener.bind(options)) === 'exists') throw inUse(path);
     }
     return listener;
   } catch (cause) {
@@ -119,8 +122,8 @@ class SocketListener implements Listener {
     this.#server = net.createServer({ allowHalfOpen: false }, (socket) => this.#onConnection(socket));
   }
 
-  bind(mode: number): Promise<'listening' | 'exists'> {
-    return bindSocket(this.#server, this.endpoint.path, mode, this.#onError);
+  bind(access: SocketAccess): Promise<'listening' | 'exists'> {
+    return bindSocket(this.#server, this.endpoint.path, access, this.#onError);
   }
 
   accept(): Promise<Channel> {
@@ -143,19 +146,22 @@ class SocketListener implements Listener {
       this.#onError(new ChannelConnectError('busy', `${name} was turned away: too many unaccepted channels`));
       return;
     }
-    this.#arrived.add(serverChannel(socket, name, this.#bufferBytes));
+    this.#arrived.add(serverChannel(socket, { name }, this.#bufferBytes));
   }
 }
 
 /** The server end of a connection, in the turn in which it arrived. */
 export function serverChannel(
   socket: net.Socket,
-  name: string,
+  peer: PeerIdentity,
   bufferBytes: number,
   hooks: StreamHooks = {},
 ): Channel {
-  return new StreamChannel('server', { name }, { input: socket, output: socket }, bufferBytes, hooks);
+  return new StreamChannel('server', peer, { input: socket, output: socket }, bufferBytes, hooks);
 }
+
+/** Who may connect to a socket file. */
+export type SocketAccess = Pick<ListenSocketOptions, 'mode' | 'group'>;
 
 /**
  * Binds a server to a socket file and listens; `exists` if there is a file already. Main thread only: the file mode is set
@@ -164,7 +170,7 @@ export function serverChannel(
 export function bindSocket(
   server: net.Server,
   path: string,
-  mode: number,
+  { mode, group }: SocketAccess,
   onError: (error: Error) => void,
 ): Promise<'listening' | 'exists'> {
   return new Promise((resolve, reject) => {
@@ -181,8 +187,8 @@ export function bindSocket(
     };
     server.once('error', onBindError);
     server.once('listening', onListening);
-    // bind(2) happens inside listen(). The file is born without permissions and then gets its own, so that at no
-    // moment it is open to more than `mode` says; a file that another thread makes meanwhile is only narrower.
+    // bind(2) happens inside listen(). The file is born without permissions, gets its group and then its own mode, so that at
+    // no moment it is open to more than these say; a file that another thread makes meanwhile is only narrower.
     const umask = process.umask(0o777);
     try {
       server.listen({ path, exclusive: true });
@@ -191,6 +197,7 @@ export function bindSocket(
     }
     if (!server.listening) return;
     try {
+      if (group !== undefined) lchownSync(path, process.geteuid?.() ?? 0, group);
       chmodSync(path, mode);
     } catch (error) {
       server.close();

@@ -10,6 +10,7 @@ import {
   ChannelConnectError,
   type ChannelRole,
   type Listener,
+  type PeerIdentity,
 } from './channel.ts';
 import {
   checkBufferBytes,
@@ -18,12 +19,18 @@ import {
   formatEndpoint,
   type StdioEndpoint,
 } from './endpoint.ts';
+import { isQubeName } from './qrexec.ts';
 import { StreamChannel, type StreamHooks } from './stream.ts';
 
 // Fixed by POSIX.
 
 const STDIN_FD = 0;
 const STDOUT_FD = 1;
+
+/** What qrexec tells a service. */
+export interface QrexecEnvironment {
+  readonly QREXEC_REMOTE_DOMAIN?: string | undefined;
+}
 
 /** Open file descriptors of pipes or sockets; whoever hands them over uses and closes them no more. */
 export interface PipeFds {
@@ -49,21 +56,23 @@ export function connectStdio(
     throw new ChannelConnectError('aborted', message, { cause: options.signal.reason });
   }
   const bufferBytes = checkBufferBytes(options.bufferBytes ?? endpoint.bufferBytes);
-  return takeStandard('client', url, bufferBytes);
+  return takeStandard('client', { name: url }, bufferBytes);
 }
 
 /**
- * Takes standard input and output as a server: the first `accept` gets the channel, any later one waits for the close.
+ * Takes standard input and output as a server, of the qube that qrexec says if it started this process: the first `accept` gets the channel, any later one waits for the close.
  * @throws EndpointInUseError, EndpointError if they are a terminal or a file, RangeError for the buffer.
  */
 export function listenStdio(
   endpoint: StdioEndpoint,
-  options: { readonly bufferBytes: number | undefined },
+  options: { readonly bufferBytes: number | undefined; readonly environment: QrexecEnvironment },
 ): Listener {
   const url = formatEndpoint(endpoint);
   const bufferBytes = checkBufferBytes(options.bufferBytes ?? endpoint.bufferBytes);
   const arrived = new AcceptQueue(url, 1);
-  arrived.add(takeStandard('server', `${url}#1`, bufferBytes));
+  const qube = options.environment.QREXEC_REMOTE_DOMAIN;
+  const name = `${url}#1`;
+  arrived.add(takeStandard('server', isQubeName(qube) ? { name, qube } : { name }, bufferBytes));
   return {
     endpoint,
     accept: () => arrived.next(),
@@ -74,14 +83,14 @@ export function listenStdio(
   };
 }
 
-function takeStandard(role: ChannelRole, name: string, bufferBytes: number): Channel {
+function takeStandard(role: ChannelRole, peer: PeerIdentity, bufferBytes: number): Channel {
   if (standardTaken) {
     throw new EndpointInUseError(
       'in_use',
       'standard input and output are already a channel: a process has one such',
     );
   }
-  const channel = openPipes(role, name, STANDARD_FDS, bufferBytes);
+  const channel = openPipes(role, peer, STANDARD_FDS, bufferBytes);
   standardTaken = true;
   return channel;
 }
@@ -92,7 +101,7 @@ function takeStandard(role: ChannelRole, name: string, bufferBytes: number): Cha
  */
 export function openPipes(
   role: ChannelRole,
-  name: string,
+  peer: PeerIdentity,
   fds: PipeFds,
   bufferBytes: number,
   hooks: StreamHooks = {},
@@ -100,7 +109,7 @@ export function openPipes(
   for (const fd of [fds.inputFd, fds.outputFd]) checkPipe(fd);
   const input = new net.Socket({ fd: fds.inputFd, readable: true, writable: false });
   const output = new net.Socket({ fd: fds.outputFd, readable: false, writable: true });
-  return new StreamChannel(role, { name }, { input, output }, bufferBytes, hooks);
+  return new StreamChannel(role, peer, { input, output }, bufferBytes, hooks);
 }
 
 function checkPipe(fd: number): void {

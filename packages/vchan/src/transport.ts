@@ -35,6 +35,8 @@ export interface ListenOptions {
   readonly backlog?: number;
   /** Permission bits of a socket file, default 0o600. Connecting takes the write bit. */
   readonly mode?: number;
+  /** Id of the group that a `unix:` socket file is given to; `mode` says what that may. Default the process's own. */
+  readonly group?: number;
   /** Whether a missing parent directory of a socket is made, with mode 0700. Default false. */
   readonly createDirectory?: boolean;
   /** Told, for a log, of a connection that could not be taken; the listener goes on. */
@@ -56,6 +58,10 @@ export async function connect(endpoint: Endpoint, options: ConnectOptions = {}):
       return connectMemory(endpoint, signal);
     case 'unix':
       return connectSocket(endpoint, { bufferBytes, timeoutMs, signal });
+    case 'qrexec': {
+      const message = `${formatEndpoint(endpoint)} is where qrexec connects to; its other end is exec:qrexec-client-vm?arg=QUBE&arg=SERVICE`;
+      throw new EndpointError('cannot_connect', message);
+    }
     case 'vchan': {
       const { connectVchan } = await import('./vchan-socket.ts');
       return connectVchan(endpoint, { bufferBytes, timeoutMs, signal, environment: process.env });
@@ -93,14 +99,18 @@ export async function listen(endpoint: Endpoint, options: ListenOptions = {}): P
     case 'memory':
       return listenMemory(endpoint, { bufferBytes, backlog });
     case 'unix':
-      return listenSocket(endpoint, { bufferBytes, backlog, ...file });
+      return listenSocket(endpoint, { bufferBytes, backlog, ...file, group: options.group });
+    case 'qrexec': {
+      const { listenQrexec } = await import('./qrexec.ts');
+      return listenQrexec(endpoint, { bufferBytes, backlog, ...file });
+    }
     case 'vchan': {
       const { listenVchan } = await import('./vchan-socket.ts');
       return listenVchan(endpoint, { bufferBytes, backlog, ...file, environment: process.env });
     }
     case 'stdio': {
       const { listenStdio } = await import('./stdio.ts');
-      return listenStdio(endpoint, { bufferBytes });
+      return listenStdio(endpoint, { bufferBytes, environment: process.env });
     }
     case 'exec': {
       const message = `${formatEndpoint(endpoint)} starts the other end, so it can only be connected to; its own end is stdio:`;

@@ -198,7 +198,7 @@ class VchanListener implements Listener {
 
   async #bind(): Promise<'listening' | 'exists'> {
     const server = net.createServer({ allowHalfOpen: false }, (socket) => this.#onConnection(socket));
-    const bound = await bindSocket(server, this.#path, this.#options.mode, this.#options.onError);
+    const bound = await bindSocket(server, this.#path, this.#options, this.#options.onError);
     if (bound === 'exists') return bound;
     this.#server = server;
     // Closed meanwhile: nobody else would remove the file.
@@ -256,7 +256,9 @@ class VchanListener implements Listener {
     this.#occupied = true;
     this.#connectionCount += 1;
     const name = `${formatEndpoint(this.endpoint)}#${this.#connectionCount}`;
-    this.#arrived.add(serverChannel(socket, name, this.#bufferBytes, { onDisconnect: () => this.#next() }));
+    this.#arrived.add(
+      serverChannel(socket, { name }, this.#bufferBytes, { onDisconnect: () => this.#next() }),
+    );
   }
 
   #turnAway(socket: net.Socket): void {

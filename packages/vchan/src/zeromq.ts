@@ -490,8 +490,13 @@ class ZmqListener implements Listener {
       this.#refuse(routingId, CLOSE_CODE.busy, 'busy');
     } else if (this.#knows(message)) {
       this.#refuse(routingId, CLOSE_CODE.protocol, 'protocol_error');
+    } else if (this.#admission === undefined) {
+      this.#welcome(routingId, message, undefined);
     } else {
-      this.#welcome(routingId, message);
+      const curveKey = this.#admission.keyOf(routingId);
+      // Admitted, and under a name of its own: it may try again.
+      if (curveKey === undefined) this.#refuse(routingId, CLOSE_CODE.busy, 'nameless');
+      else this.#welcome(routingId, message, curveKey);
     }
   }
 
@@ -500,7 +505,7 @@ class ZmqListener implements Listener {
     return [...this.#peers.values()].some((peer) => peer.connectionId === connectionId);
   }
 
-  #welcome(routingId: Buffer, hello: HelloMessage): void {
+  #welcome(routingId: Buffer, hello: HelloMessage, curveKey: string | undefined): void {
     this.#connectionCount += 1;
     const name = `${formatEndpoint(this.#endpoint)}#${this.#connectionCount}`;
     const connectionId = Buffer.from(hello.connectionId).toString('hex');
@@ -512,14 +517,19 @@ class ZmqListener implements Listener {
         this.#closeIfIdle();
       },
     };
-    peer.channel = new CreditChannel('server', { name }, link, this.#bufferBytes, hello.bufferBytes);
+    const identity = curveKey === undefined ? { name } : { name, curveKey };
+    peer.channel = new CreditChannel('server', identity, link, this.#bufferBytes, hello.bufferBytes);
     this.#peers.set(routingId.toString('latin1'), peer);
     void this.#send(peer, encodeWelcome(hello.connectionId, this.#bufferBytes));
     this.#arrived.add(peer.channel);
   }
 
   /** Says why, and remembers that nothing this connection sends is worth an answer. */
-  #refuse(routingId: Buffer, code: CloseCode, told: 'busy' | 'protocol_error' | undefined): void {
+  #refuse(
+    routingId: Buffer,
+    code: CloseCode,
+    told: 'busy' | 'nameless' | 'protocol_error' | undefined,
+  ): void {
     const peer: RouterPeer = {
       routingId,
       connectionId: undefined,
@@ -532,6 +542,9 @@ class ZmqListener implements Listener {
     const url = formatEndpoint(this.#endpoint);
     if (told === 'busy') {
       const message = `a client of ${url} was turned away: too many unaccepted channels`;
+      this.#options.onError(new ChannelConnectError('busy', message));
+    } else if (told === 'nameless') {
+      const message = `a client of ${url} was turned away: the name of its connection is not the one that was given with its admission`;
       this.#options.onError(new ChannelConnectError('busy', message));
     } else if (told === 'protocol_error') {
       const message = `a client of ${url} was turned away: it did not begin with a fresh HELLO`;

@@ -17,12 +17,13 @@ afterEach(() => {
 function admission(of: Pick<typeof zmq, 'Router'>): {
   readonly context: zmq.Context;
   readonly errors: unknown[];
+  readonly handler: Admission;
 } {
   const context = new zmq.Context();
   const errors: unknown[] = [];
   const handler = new Admission(of, context, [known.publicKey], (error) => errors.push(error));
   closing.push(() => handler.close());
-  return { context, errors };
+  return { context, errors, handler };
 }
 
 /** What ZeroMQ asks of a client with this key. */
@@ -47,11 +48,12 @@ async function answerTo(
   frames: readonly (string | Buffer)[],
 ): Promise<readonly string[]> {
   await socket.send([...frames]);
-  return (await socket.receive()).map(String);
+  return (await socket.receive()).slice(0, -1).map(String);
 }
 
-const YES = ['', '1.0', '1', '200', 'OK', 'client', ''];
-const NO = ['', '1.0', '1', '400', 'unknown key', '', ''];
+/** What comes before the property that names the connection. */
+const YES = ['', '1.0', '1', '200', 'OK', 'client'];
+const NO = ['', '1.0', '1', '400', 'unknown key', ''];
 
 describe('admission', () => {
   it.each([
@@ -93,5 +95,23 @@ describe('admission', () => {
     await unlucky.send(question(known.publicKey));
     await expect.poll(() => errors.map(String)).toEqual(['Error: receive', 'Error: send']);
     expect(await answerTo(good, question(known.publicKey))).toEqual(YES);
+  });
+
+  it('tells the key of each connection by the name that it gave it, once', async () => {
+    const { context, handler } = admission(zmq);
+    const socket = asker(context);
+    const nameOf = async (): Promise<Buffer> => {
+      await socket.send(question(known.publicKey));
+      const property = (await socket.receive()).at(-1) ?? Buffer.alloc(0);
+      expect(property.toString('latin1', 1, 9)).toBe('Identity');
+      return property.subarray(13);
+    };
+    const names = [await nameOf(), await nameOf()];
+    expect(handler.keyOf(Buffer.from('made up'))).toBeUndefined();
+    for (const name of names) expect(handler.keyOf(name)).toBe(known.publicKey);
+    for (const name of names) expect(handler.keyOf(name)).toBeUndefined();
+    const forgotten = await nameOf();
+    for (let i = 0; i < 16; i++) await nameOf(); // of connections that never showed up
+    expect(handler.keyOf(forgotten)).toBeUndefined();
   });
 });

@@ -34,6 +34,7 @@ describe('an endpoint URL', () => {
       { kind: 'vchan', domainId: 0, port: 2_147_483_647, bufferBytes: 4_096 },
       'vchan:0:2147483647?buffer=4096',
     ],
+    ['qrexec:/run/q.sock', { kind: 'qrexec', path: '/run/q.sock' }, 'qrexec:/run/q.sock'],
     ['stdio:', { kind: 'stdio' }, 'stdio:'],
     ['stdio:?buffer=1MiB', { kind: 'stdio', bufferBytes: 1_048_576 }, 'stdio:?buffer=1048576'],
     ['exec:cat', { kind: 'exec', command: 'cat', args: [] }, 'exec:cat'],
@@ -67,7 +68,7 @@ describe('an endpoint URL', () => {
   });
 
   it.each([
-    ['', 'unknown_kind', 'known forms are unix:/absolute/path.sock, memory:NAME'],
+    ['', 'unknown_kind', 'known forms are unix:/absolute/path.sock, qrexec:/absolute/path.sock, memory:NAME'],
     ['/run/x.sock', 'unknown_kind', 'did you mean unix:/run/x.sock?'],
     ['tcp:127.0.0.1:80', 'unknown_kind', 'known forms are'],
     ['UNIX:/x', 'unknown_kind', 'known forms are'],

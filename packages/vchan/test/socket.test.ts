@@ -312,6 +312,22 @@ describe('a socket listener', () => {
     },
   );
 
+  it.runIf(process.geteuid?.() === 0)('gives the file to a group before it opens it to that', async () => {
+    const endpoint = endpointAt('group.sock');
+    const listener = await listen(endpoint, { mode: 0o660, group: 12_345 });
+    const { gid, uid, mode } = statSync(endpoint.path);
+    expect([gid, uid, mode & 0o777]).toEqual([12_345, 0, 0o660]);
+    await listener.close();
+  });
+
+  it('leaves no file where it cannot be given to the group', async () => {
+    const endpoint = endpointAt('group.sock');
+    await expect(listen(endpoint, { mode: 0o660, group: -2 })).rejects.toMatchObject({
+      code: 'cannot_listen',
+    });
+    expect(readdirSync(directory)).toEqual([]);
+  });
+
   it('replaces a socket file that nobody listens on', async () => {
     const endpoint = endpointAt('stale.sock');
     await makeStaleSocket(endpoint.path);

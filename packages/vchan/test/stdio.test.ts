@@ -76,8 +76,18 @@ function makePipe(name: string): OpenPipe {
 describeChannel('stdio', async (bufferBytes) => {
   const up = makePipe('up');
   const down = makePipe('down');
-  const server = openPipes('server', 'test', { inputFd: up.readFd, outputFd: down.writeFd }, bufferBytes);
-  const client = openPipes('client', 'test', { inputFd: down.readFd, outputFd: up.writeFd }, bufferBytes);
+  const server = openPipes(
+    'server',
+    { name: 'test' },
+    { inputFd: up.readFd, outputFd: down.writeFd },
+    bufferBytes,
+  );
+  const client = openPipes(
+    'client',
+    { name: 'test' },
+    { inputFd: down.readFd, outputFd: up.writeFd },
+    bufferBytes,
+  );
   return {
     server,
     client,
@@ -106,7 +116,7 @@ describeChannel('exec', async (bufferBytes) => {
   const [child = 0] = childIds();
   await until(() => !existsSync(up) && !existsSync(down));
   for (const fd of held) closeSync(fd);
-  const server = openPipes('server', 'test', { inputFd, outputFd }, bufferBytes);
+  const server = openPipes('server', { name: 'test' }, { inputFd, outputFd }, bufferBytes);
   return {
     server,
     client,
@@ -315,10 +325,38 @@ describe('standard input and output', () => {
     expect(text).toBe(`Endpoint${code === 'in_use' ? 'InUse' : ''}Error ${code}`);
   });
 
+  it.each([
+    ['fw1', 'fw1'],
+    ['../fw1', 'undefined'],
+    [undefined, 'undefined'],
+  ])('are of the qube that qrexec says: %s', async (QREXEC_REMOTE_DOMAIN, qube) => {
+    const program = `
+      import { listen } from '@rulecast/vchan';
+      const listener = await listen({ kind: 'stdio' });
+      process.stderr.write(String((await listener.accept()).peer.qube));
+      process.exit(0);`;
+    const child = spawn(process.execPath, ['--input-type=module', '-e', program], {
+      stdio: 'pipe',
+      cwd: import.meta.dirname,
+      env: { ...process.env, QREXEC_REMOTE_DOMAIN },
+    });
+    let text = '';
+    child.stderr.on('data', (piece) => {
+      text += piece;
+    });
+    await once(child, 'close');
+    expect(text).toBe(qube);
+  });
+
   it('that end disconnect, and what came before is readable', async () => {
     const up = makePipe('up');
     const down = makePipe('down');
-    const server = openPipes('server', 'test', { inputFd: up.readFd, outputFd: down.writeFd }, 4_096);
+    const server = openPipes(
+      'server',
+      { name: 'test' },
+      { inputFd: up.readFd, outputFd: down.writeFd },
+      4_096,
+    );
     writeFileSync(up.writeFd, seededBytes(3, 50_000));
     closeSync(up.writeFd);
 
@@ -331,7 +369,12 @@ describe('standard input and output', () => {
   it('whose reader has gone disconnect at a write', async () => {
     const up = makePipe('up');
     const down = makePipe('down');
-    const server = openPipes('server', 'test', { inputFd: up.readFd, outputFd: down.writeFd }, 4_096);
+    const server = openPipes(
+      'server',
+      { name: 'test' },
+      { inputFd: up.readFd, outputFd: down.writeFd },
+      4_096,
+    );
     closeSync(down.readFd);
 
     server.write(Uint8Array.of(1));

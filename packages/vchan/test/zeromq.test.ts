@@ -610,6 +610,49 @@ describe('CURVE', () => {
     await listener.close();
   });
 
+  it('tells of each channel whose key it is', async () => {
+    const other = zmq.curveKeyPair();
+    const curve = { ...serverKeys, clientKeys: [known.publicKey, other.publicKey] };
+    const listener = await listen({ kind: 'zmq+tcp', address: '127.0.0.1', port: 0 }, { curve });
+    const closing: Channel[] = [];
+    for (let i = 0; i < 20; i++) {
+      const keys = i % 2 === 0 ? known : other;
+      const accepted = listener.accept();
+      closing.push(await connect(listener.endpoint, { curve: { ...clientKeys, ...keys } }), await accepted);
+      expect((await accepted).peer).toEqual({
+        name: expect.stringMatching(/#/),
+        curveKey: keys.publicKey,
+      });
+    }
+    for (const channel of closing) channel.close();
+    await listener.close();
+  });
+
+  it.each(['known', '\u0001known'])(
+    'calls no connection by the name that it gives itself: %o',
+    async (routingId) => {
+      const listener = await listen(
+        { kind: 'zmq+tcp', address: '127.0.0.1', port: 0 },
+        { curve: serverKeys },
+      );
+      const port = 'port' in listener.endpoint ? listener.endpoint.port : 0;
+      const dealer = new zmq.Dealer({
+        routingId,
+        linger: 0,
+        curveServerKey: server.publicKey,
+        curvePublicKey: known.publicKey,
+        curveSecretKey: known.secretKey,
+      });
+      dealer.connect(`tcp://127.0.0.1:${port}`);
+      const accepted = listener.accept();
+      await dealer.send(encodeHello(new Uint8Array(16), 65_536));
+      expect((await accepted).peer.curveKey).toBe(known.publicKey);
+      (await accepted).close();
+      dealer.close();
+      await listener.close();
+    },
+  );
+
   it.each([
     ['an unknown client', { ...clientKeys, ...unknown }],
     ['a client that has another server’s key', { ...clientKeys, serverKey: unknown.publicKey }],
