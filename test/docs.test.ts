@@ -85,6 +85,20 @@ const RUN_HERE: Readonly<Record<string, (text: string) => Promise<void>>> = {
     expect(box.errors()).toEqual([]);
   },
 
+  'README.md#Whose name it is': async (text) => {
+    const box = await fresh();
+    const group = String(process.getgid?.()); // another one takes root
+    box.write('publisher.yaml', text.replaceAll('/run/rulecast', box.directory).replace('users', group));
+    await box.run('rulectl config check publisher.yaml');
+    await box.run('rulecast-publisher --state ./publisher --init > publisher.trust');
+    await box.run(`rulecast-publisher --state ./publisher --config publisher.yaml &
+rulecast-subscriber --trust publisher.trust --name lab-firewall --connect unix:${box.directory}/lab.sock &`);
+    const status = await box.run('rulectl status');
+    expect(status).toMatch(/^lab-firewall +socket +synced/m);
+    expect(status).toMatch(/^sys-firewall +qube +disconnected/m);
+    expect(box.errors()).toEqual([]);
+  },
+
   'README.md#Lists that stay fresh': expectReleased,
 
   'README.md#Lists that stay fresh/2': async (text) => {

@@ -64,18 +64,9 @@ export interface SendBytesOptions {
   readonly stopped?: (() => boolean) | undefined;
 }
 
-/** Calls `work` once after a delay; returns what takes that back. */
-export type After = (delayMs: number, work: () => void) => () => void;
-
-/** Timers of the process, which do not keep it alive. */
-export const systemAfter: After = (delayMs, work) => {
-  const timer = setTimeout(work, delayMs).unref();
-  return () => clearTimeout(timer);
-};
-
 export interface ConnectionOptions {
-  /** Default `systemAfter`. */
-  readonly after?: After;
+  /** Calls `work` once after a delay; returns what takes that back. Default: timers that keep no process alive. */
+  readonly after?: (delayMs: number, work: () => void) => () => void;
 }
 
 /** Below this, header and body are written together: one call of the channel costs more than copying so few bytes. */
@@ -83,7 +74,7 @@ const JOIN_BYTES = 8192;
 
 export class Connection {
   private readonly stream: ByteStream;
-  private readonly after: After;
+  private readonly after: NonNullable<ConnectionOptions['after']>;
   private readonly encoder = new FrameEncoder();
   private readonly decoder = new FrameDecoder();
   private sending: Promise<void> = Promise.resolve(); // settles when everything queued so far is written or failed
@@ -273,6 +264,11 @@ export class Connection {
       // The peer went, or the sequence is used up: BYE is a courtesy, and the connection closes either way.
     }
   }
+}
+
+function systemAfter(delayMs: number, work: () => void): () => void {
+  const timer = setTimeout(work, delayMs).unref();
+  return () => clearTimeout(timer);
 }
 
 function disconnected(cause?: unknown): ProtocolError {

@@ -32,6 +32,8 @@ import {
   uint,
 } from './field.ts';
 import {
+  BINDING_TEXT_MAX_BYTES,
+  BINDINGS_MAX,
   CHANGED_PARTS_SHOWN_MAX,
   COUNTERS_MAX,
   DEGRADED_MAX,
@@ -306,6 +308,8 @@ export const RECORD_FIELDS = {
     /** Why it refuses the head for good. */
     refusal: optional(mapOf({ code, text, atMs: uint })),
     persisted: optional(boolean),
+    /** What proves to be this subscriber; absent: nothing, and it is whoever says its name. */
+    bound: optional(listOf(textOf(BINDING_TEXT_MAX_BYTES), BINDINGS_MAX)),
   },
   /** What a subscriber counted, as it answers the question `stats`. */
   counters: { subscriber: name, counters: countersOf(COUNTERS_MAX) },

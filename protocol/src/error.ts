@@ -24,6 +24,7 @@ export const ErrorCode = {
   noCommonVersion: 'no-common-version',
   wrongLineage: 'wrong-lineage',
   nameInUse: 'name-in-use',
+  nameBound: 'name-bound',
   tooManyConnections: 'too-many-connections',
   timeout: 'timeout',
   notReading: 'not-reading',

@@ -14,13 +14,11 @@ export {
 export { hexOf } from './bytes.ts';
 export { canonicalBytes, canonicalChunks, contentOf, decodeCanonical, digestOf } from './canonical.ts';
 export {
-  type After,
   type ByteStream,
   Connection,
   type Received,
   type SendBytesOptions,
   type SentBytes,
-  systemAfter,
 } from './connection.ts';
 export {
   type ControlRecord,
@@ -51,6 +49,8 @@ export {
   ADDRESS_TEXT_MAX_BYTES,
   ANSWER_TIMEOUT_MS,
   APPLY_TIMEOUT_MS,
+  BINDING_TEXT_MAX_BYTES,
+  BINDINGS_MAX,
   BUSY_RETRY_AFTER_MS,
   CHANGED_PARTS_SHOWN_MAX,
   CHANGES_MAX,

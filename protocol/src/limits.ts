@@ -77,6 +77,9 @@ export const COUNTERS_MAX = 64;
 /** Reasons in a head record, one TEXT of at most 128 bytes each: half a control body. */
 export const DEGRADED_MAX = 16;
 export const DEGRADED_TEXT_MAX_BYTES = 128;
+/** Key, qube and socket that a name is bound to, a TEXT of at most 128 bytes each: the longest is a path of 107. */
+export const BINDINGS_MAX = 3;
+export const BINDING_TEXT_MAX_BYTES = 128;
 /** Changed parts that a history record names, one PART_TEXT each; with a TEXT beside them they fit a control body. */
 export const CHANGED_PARTS_SHOWN_MAX = 16;
 /** Lines of one edit record: at 15 bytes a prefix, a control body is full before. */
@@ -94,11 +97,8 @@ export const ENTRY_TEXT_MAX_BYTES = 253;
 export const PUSH_FILES_MAX = 1024;
 /** A hundred years in milliseconds: what a peer says of a duration or an age, of which a thousand still add up exactly. */
 export const DURATION_MAX_MS = 3_155_760_000_000;
-/** A day: the longest wait a push may ask for, and the longest heartbeat. */
+/** A day: the longest wait a push may ask for, and the longest retry-after. */
 export const WAIT_MAX_MS = 86_400_000;
-
-/** Five minutes: the longest silence that a BYE, or break that a NACK, may ask for; whoever holds the channel for a moment gets no more by it. */
-export const RETRY_AFTER_MAX_MS = 300_000;
 
 // ── Our choice ───────────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -27,6 +27,7 @@ export const ConfigFault = {
   unknownList: 'unknown-list',
   unknownTable: 'unknown-table',
   cycle: 'circular-lists',
+  shared: 'bound-twice',
   limit: 'over-limit',
 } as const;
 

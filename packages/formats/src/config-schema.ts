@@ -119,7 +119,21 @@ export const CONFIG_SCHEMA = {
     },
     subscribers: {
       type: 'object',
-      additionalProperties: { type: 'object', additionalProperties: false, properties: {} },
+      additionalProperties: {
+        type: 'object',
+        additionalProperties: false,
+        properties: {
+          'curve-key': TEXT,
+          qube: TEXT,
+          socket: {
+            type: ['string', 'object'],
+            additionalProperties: false,
+            properties: { path: TEXT, mode: TEXT, group: TEXT },
+            required: ['path'],
+            description: 'write socket: PATH, or { path: PATH, mode: 0660, group: NAME }',
+          },
+        },
+      },
       description: 'write a mapping by name: subscribers: { sys-firewall: {} }',
     },
     'must-reach': TEXTS,

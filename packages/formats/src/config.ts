@@ -9,6 +9,12 @@ import { isPartName, type Packet, type PrefixSet, parseHostName } from '@rulecas
 import { type ListConfig, readDefaults, readList, readTable, type TableConfig } from './config-list.ts';
 import { ConfigFault, ConfigNodeReader, type ConfigText } from './config-node.ts';
 import { CONFIG_SCHEMA } from './config-schema.ts';
+import {
+  type BindingConfig,
+  readBindings,
+  readSubscribers,
+  type SubscriberConfig,
+} from './config-subscribers.ts';
 import { fault, readCount, readDuration, readSize, type ValueResult } from './config-value.ts';
 import { type MappingNode, parseTree } from './document-tree.ts';
 import { FORMAT_LIMITS } from './limits.ts';
@@ -29,6 +35,8 @@ export interface PublisherConfig {
   readonly curve: CurveConfig | undefined;
   /** The subscribers that are expected to apply what is released, by name; undefined: all that ever did. */
   readonly subscribers: ReadonlyMap<string, SubscriberConfig> | undefined;
+  /** What names of subscribers are bound to. */
+  readonly bindings: readonly BindingConfig[];
   /** Packets that no release may drop. */
   readonly mustReach: readonly MustReach[];
   readonly dnsServers: readonly string[] | undefined;
@@ -46,11 +54,6 @@ export interface PublisherConfig {
   readonly lists: ReadonlyMap<string, ListConfig>;
   /** Whether there is a key `lists:`, so that having none is meant; half a file may have lost it. */
   readonly saysLists: boolean;
-}
-
-/** One subscriber that is expected. */
-export interface SubscriberConfig {
-  readonly name: string;
 }
 
 export interface MustReach {
@@ -100,7 +103,6 @@ export const LISTS_MAX = 960;
 const FETCHES_MAX = 64;
 const NAME_AGE_MIN_MS = 60_000; // less than the shortest times to live in use would drop names between two queries
 const NAME_AGE_MAX_MS = 366 * 86_400_000;
-const SUBSCRIBERS_MAX = 256;
 /** Each is judged for every policy at each release. */
 const MUST_REACH_MAX = 64;
 
@@ -171,6 +173,7 @@ function readConfig(
     control: control === undefined ? undefined : reader.textOf(control),
     curve: readCurve(reader.mapping(root, 'curve'), reader, directory),
     subscribers: readSubscribers(root, reader),
+    bindings: readBindings(root, reader, directory),
     mustReach: readMustReach(root, reader),
     dnsServers: readServers(dns, reader),
     nameAgeMs: reader.value(dns, 'max-age', (text) => readDuration(text, NAME_AGE_MIN_MS, NAME_AGE_MAX_MS)),
@@ -202,23 +205,6 @@ function readCurve(
     clientFiles: filesOf('clients'),
     controlClientFiles: filesOf('control-clients'),
   };
-}
-
-/** An empty mapping says nothing: that nobody is expected is said with each push. */
-function readSubscribers(
-  root: MappingNode | undefined,
-  reader: ConfigNodeReader,
-): ReadonlyMap<string, SubscriberConfig> | undefined {
-  const subscribers = new Map<string, SubscriberConfig>();
-  for (const [name, { keyOffset }] of reader.entries(reader.mapping(root, 'subscribers'))) {
-    if (!isNamed(name, keyOffset, 'subscriber', reader)) continue;
-    if (subscribers.size === SUBSCRIBERS_MAX) {
-      reader.fault(keyOffset, ConfigFault.limit, `at most ${SUBSCRIBERS_MAX} subscribers are served`);
-      break;
-    }
-    subscribers.set(name, { name });
-  }
-  return subscribers.size === 0 ? undefined : subscribers;
 }
 
 const INGRESS_WORD = 'ingress ';

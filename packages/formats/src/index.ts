@@ -10,7 +10,6 @@ export {
   parseConfig,
   SOURCE_LIMITS,
   type SourceLimits,
-  type SubscriberConfig,
 } from './config.ts';
 export type { FetchConfig } from './config-fetch.ts';
 export {
@@ -23,6 +22,7 @@ export {
 } from './config-list.ts';
 export type { ConfigText } from './config-node.ts';
 export type { ReadingConfig } from './config-reading.ts';
+export type { BindingConfig, SocketConfig, SubscriberConfig } from './config-subscribers.ts';
 export { detectFormat, type Format } from './detect.ts';
 // Lists in every format.
 export { detectListFormat } from './detect-list.ts';

@@ -235,7 +235,7 @@ async function main(out: Output): Promise<void> {
       ...storeOptions(),
     });
     const sources = config === undefined ? undefined : newSources(publisher, config, settings);
-    const sessions = await serveSubscribers(publisher, settings.listen, settings.curve);
+    const sessions = await serveSubscribers(publisher, settings.listen, settings);
     const control = await serveControl(publisher, settings.control, sessions.ask, {
       sources,
       curve: settings.controlCurve,

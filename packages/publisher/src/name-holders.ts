@@ -16,8 +16,8 @@ export class NameHolders<H extends NameHolder> {
   private readonly holders = new Map<string, H>();
 
   /** Names that are held. */
-  get count(): number {
-    return this.holders.size;
+  names(): Iterable<string> {
+    return this.holders.keys();
   }
 
   holderOf(name: string): H | undefined {

@@ -11,6 +11,7 @@ import {
   SUBSCRIBERS_MAX,
   type WirePacket,
 } from '@rulecast/protocol';
+import type { Clock } from '@rulecast/sources';
 import {
   type Channel,
   ChannelClosedError,
@@ -19,10 +20,11 @@ import {
   type Listener,
   listen,
 } from '@rulecast/vchan';
+import { Bindings } from './bindings.ts';
 import { ControlSession } from './control.ts';
 import { NameHolders } from './name-holders.ts';
 import type { Publisher } from './publisher.ts';
-import { type Admit, type Refusal, SubscriberSession } from './session.ts';
+import { type Refusal, SubscriberSession } from './session.ts';
 import type { SourcesLink } from './sources-link.ts';
 import { WaitingRoom } from './waiting-room.ts';
 
@@ -44,30 +46,48 @@ export interface ControlOptions {
   readonly curve?: CurveServerKeys | undefined;
 }
 
+export interface SubscriberOptions {
+  /** Keys of ZeroMQ endpoints. */
+  readonly curve?: CurveServerKeys | undefined;
+  /** What names are bound to; their own sockets are listened on as well. Default: none is. */
+  readonly bindings?: Bindings;
+}
+
 /** Serves subscribers on some endpoints. Throws what `listen` throws, having closed what was open. */
 export async function serveSubscribers(
   publisher: Publisher,
   endpoints: readonly Endpoint[],
-  curve?: CurveServerKeys,
+  options: SubscriberOptions = {},
 ): Promise<ServedSubscribers> {
+  const { curve, bindings = new Bindings([]) } = options;
+  publisher.subscribers.showBindings((name) => bindings.shownOf(name));
   const sessions = new Set<SubscriberSession>();
   const holders = new NameHolders<SubscriberSession>();
-  const room = new WaitingRoom(publisher.clock);
-  const admit: Admit = async (session, name) => {
-    if (holders.holderOf(name) === undefined && holders.count >= SUBSCRIBERS_MAX) {
+  const waiting = new WaitingSubscribers(publisher.clock);
+  const admit = async (
+    session: SubscriberSession,
+    name: string,
+    owner: string | undefined,
+  ): Promise<Refusal | undefined> => {
+    const refusal = bindings.refusalOf(name, owner);
+    if (refusal !== undefined) return refusal;
+    const isBound = owner !== undefined;
+    const unboundCount = [...holders.names()].filter((held) => !bindings.isBound(held)).length;
+    if (!isBound && holders.holderOf(name) === undefined && unboundCount >= SUBSCRIBERS_MAX) {
       return busy(`at most ${SUBSCRIBERS_MAX} subscribers`);
     }
-    if (await holders.claim(name, session, false)) return undefined;
+    if (await holders.claim(name, session, isBound)) return undefined;
     const text = `${name} is connected, and answers`;
     return { code: ErrorCode.nameInUse, text, retryAfterMs: RETRY_AFTER_MS };
   };
-  const serve = async (channel: Channel): Promise<void> => {
+  const serve = async (channel: Channel, place: Place): Promise<void> => {
+    const owner = place.owner ?? bindings.ownerOf(channel.peer);
     const session = new SubscriberSession(new Connection(channel), publisher, async (self, name) => {
-      const refusal = await admit(self, name);
+      const refusal = await admit(self, name, owner);
       leaveRoom();
       return refusal;
     });
-    const leaveRoom = room.enter(() => session.stop(busy(SILENT_TEXT)));
+    const leaveRoom = waiting.enter(session, owner);
     sessions.add(session);
     try {
       await session.run();
@@ -81,7 +101,13 @@ export async function serveSubscribers(
     for (const session of sessions)
       session.stop({ code: ErrorCode.shuttingDown, text: 'the publisher stops' });
   };
-  const served = await serveAll(publisher, endpoints, serve, stop, curve);
+  const places: Place[] = endpoints.map((endpoint) => ({ endpoint }));
+  for (const { name, socket } of bindings.all) {
+    if (socket === undefined) continue;
+    const { path, mode, group } = socket;
+    places.push({ endpoint: { kind: 'unix', path }, owner: name, mode, group });
+  }
+  const served = await serveAll(publisher, places, serve, stop, curve);
   const ask: AskTable = async (subscriber, packet) => {
     const session = holders.holderOf(subscriber);
     if (session !== undefined) return session.ask(packet);
@@ -123,7 +149,39 @@ export async function serveControl(
   const stop = (): void => {
     for (const connection of connections) connection.bye(ErrorCode.shuttingDown, 'the publisher stops');
   };
-  return serveAll(publisher, [endpoint], serve, stop, options.curve);
+  return serveAll(publisher, [{ endpoint }], serve, stop, options.curve);
+}
+
+/** Where it is listened, and for whom alone if for one. */
+interface Place {
+  readonly endpoint: Endpoint;
+  readonly owner?: string;
+  /** Of a socket file, if not the default. */
+  readonly mode?: number;
+  readonly group?: number | undefined;
+}
+
+/**
+ * Connections that have not said HELLO. Those that are known for a bound name already are no part of the crowd: each name has a place of
+ * its own here, and its newest connection has that.
+ */
+class WaitingSubscribers {
+  private readonly room: WaitingRoom;
+  private readonly bound = new Map<string, SubscriberSession>();
+
+  constructor(clock: Clock) {
+    this.room = new WaitingRoom(clock);
+  }
+
+  /** Returns what takes it out again. */
+  enter(session: SubscriberSession, owner: string | undefined): () => void {
+    if (owner === undefined) return this.room.enter(() => session.stop(busy(SILENT_TEXT)));
+    this.bound.get(owner)?.stop(busy(`${owner} connected once more before it said HELLO here`));
+    this.bound.set(owner, session);
+    return () => {
+      if (this.bound.get(owner) === session) this.bound.delete(owner);
+    };
+  }
 }
 
 const SILENT_TEXT = 'many others connect, and nothing came from here yet';
@@ -136,33 +194,36 @@ function busy(text: string): Refusal {
 /** Listens on all endpoints, serves each channel, and can end all of it. */
 async function serveAll(
   publisher: Publisher,
-  endpoints: readonly Endpoint[],
-  serve: (channel: Channel) => Promise<void>,
+  places: readonly Place[],
+  serve: (channel: Channel, place: Place) => Promise<void>,
   stop: () => void,
   curve?: CurveServerKeys,
 ): Promise<Served> {
-  const listeners: Listener[] = [];
+  const opened: { readonly listener: Listener; readonly place: Place }[] = [];
   const running = new Set<Promise<void>>();
   const close = async (): Promise<void> => {
-    await Promise.all(listeners.map((listener) => listener.close()));
+    await Promise.all(opened.map(({ listener }) => listener.close()));
     stop();
     await Promise.all(running);
   };
   try {
-    for (const endpoint of endpoints) {
+    for (const place of places) {
+      const { endpoint, mode, group } = place;
       const onError = (error: Error): void =>
         publisher.logger.warn({ err: error }, 'a connection could not be taken');
       const isZmq = endpoint.kind === 'zmq+tcp' || endpoint.kind === 'zmq+ipc';
       const keys = isZmq && curve !== undefined ? { curve } : {};
-      listeners.push(await listen(endpoint, { createDirectory: true, onError, ...keys }));
+      const access = { ...(mode === undefined ? {} : { mode }), ...(group === undefined ? {} : { group }) };
+      const listener = await listen(endpoint, { createDirectory: true, onError, ...keys, ...access });
+      opened.push({ listener, place });
     }
   } catch (error) {
     await close();
     throw error;
   }
-  for (const listener of listeners) {
+  for (const { listener, place } of opened) {
     const accepting = acceptAll(listener, (channel) => {
-      const session = serve(channel).catch((error: unknown) => {
+      const session = serve(channel, place).catch((error: unknown) => {
         publisher.logger.error({ err: error, peer: channel.peer.name }, 'a session failed');
         channel.close();
       });

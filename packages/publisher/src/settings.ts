@@ -1,16 +1,20 @@
 /** What the daemon runs with: its command line over its configuration file over its defaults. */
 
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { MustReach, PublisherConfig } from '@rulecast/formats';
+import type { BindingConfig, ConfigText, MustReach, PublisherConfig } from '@rulecast/formats';
 import { bitsOf, type PrefixSet, parseAddress, parseHostName, prefixOf, prefixSetOf } from '@rulecast/rules';
 import {
   type CurveServerKeys,
   curvePeerKeys,
   type Endpoint,
   EndpointError,
+  formatEndpoint,
+  isCurveKey,
   parseEndpoint,
   readCurveKeyPair,
 } from '@rulecast/vchan';
+import { Bindings, type OwnSocket } from './bindings.ts';
 import { dnsResolver } from './resolve.ts';
 
 /** What the command line says; undefined where it does not. */
@@ -42,6 +46,8 @@ export interface Settings {
   readonly control: Endpoint;
   readonly controlText: string;
   readonly curve: CurveServerKeys | undefined;
+  /** What names of subscribers are bound to. */
+  readonly bindings: Bindings;
   /** Of the control endpoint: whoever may subscribe may not therefore push. */
   readonly controlCurve: CurveServerKeys | undefined;
   readonly dnsServers: readonly string[] | undefined;
@@ -95,15 +101,22 @@ export function settingsOf(
     }
   };
   const listen = listenTexts.map(endpointOf);
+  const control = endpointOf(controlText);
   return {
     stateDirectory,
     identityFile: config?.identity ?? join(stateDirectory, 'identity'),
     name: flags.name ?? config?.name ?? NAME,
     listen,
     listenTexts,
-    control: endpointOf(controlText),
+    control,
     controlText,
     ...curvesOf(flags, config),
+    bindings: bindingsOf(config?.bindings ?? [], {
+      configFile: configFile ?? '',
+      listen,
+      control,
+      hasSecret: (flags.curveKey ?? config?.curve?.secretFile) !== undefined,
+    }),
     dnsServers: flags.dnsServer?.map(checkedServer) ?? config?.dnsServers,
     privateZones: [...(config?.privateZones ?? []), ...flags.privateZone.map(checkedZone)],
     fixedNames: new Map([...(config?.fixedNames ?? []), ...fixedNames(flags.resolve)]),
@@ -129,6 +142,7 @@ function curvesOf(
 ): Pick<Settings, 'curve' | 'controlCurve'> {
   const secretFile = flags.curveKey ?? config?.curve?.secretFile;
   const peers = flags.curvePeer ?? config?.curve?.clientFiles ?? [];
+  const boundKeys = (config?.bindings ?? []).flatMap(({ curveKey }) => curveKey?.value ?? []);
   const controlPeers = flags.curveControlPeer ?? config?.curve?.controlClientFiles ?? [];
   if (secretFile === undefined) {
     const option = peers.length > 0 ? '--curve-peer' : '--curve-control-peer';
@@ -138,9 +152,75 @@ function curvesOf(
     return { curve: undefined, controlCurve: undefined };
   }
   const { secretKey } = readCurveKeyPair(secretFile);
-  const keysFor = (from: readonly string[]): CurveServerKeys | undefined =>
-    from.length === 0 ? undefined : { secretKey, clientKeys: from.flatMap(curvePeerKeys) };
-  return { curve: keysFor(peers), controlCurve: keysFor(controlPeers) };
+  const keysFor = (clientKeys: readonly string[]): CurveServerKeys | undefined =>
+    clientKeys.length === 0 ? undefined : { secretKey, clientKeys };
+  return {
+    curve: keysFor([...new Set([...peers.flatMap(curvePeerKeys), ...boundKeys])]),
+    controlCurve: keysFor(controlPeers.flatMap(curvePeerKeys)),
+  };
+}
+
+interface BindingPlaces {
+  readonly configFile: string;
+  readonly listen: readonly Endpoint[];
+  readonly control: Endpoint;
+  /** There is a key for ZeroMQ endpoints. */
+  readonly hasSecret: boolean;
+}
+
+/** Bindings that can come about, each fault with its place. */
+function bindingsOf(configured: readonly BindingConfig[], places: BindingPlaces): Bindings {
+  const { configFile, listen, control, hasSecret } = places;
+  const refuse = ({ line, column }: ConfigText, reason: string): never => {
+    throw new SettingsError(`${configFile}:${line}:${column}: ${reason}`);
+  };
+  const listens = (...kinds: readonly string[]): boolean => listen.some(({ kind }) => kinds.includes(kind));
+  const socketOf = ({ path, mode, group }: NonNullable<BindingConfig['socket']>): OwnSocket => {
+    const taken = [...listen, control].some((endpoint) => 'path' in endpoint && endpoint.path === path.value);
+    if (taken) refuse(path, `socket: ${path.value} is an endpoint for all already: name another`);
+    try {
+      parseEndpoint(formatEndpoint({ kind: 'unix', path: path.value }));
+    } catch (cause) {
+      if (!(cause instanceof EndpointError)) throw cause;
+      refuse(path, cause.message);
+    }
+    const gid = group === undefined ? undefined : groupId(group.value);
+    if (group !== undefined && gid === undefined) {
+      refuse(group, `group: there is no group ${group.value} in ${GROUP_FILE}`);
+    }
+    return { path: path.value, mode, group: gid };
+  };
+  return new Bindings(
+    configured.map(({ name, curveKey, qube, socket }) => {
+      if (curveKey !== undefined && !isCurveKey(curveKey.value)) {
+        refuse(curveKey, 'curve-key: this is no key: write what rulectl keygen FILE prints, in quotes');
+      }
+      if (curveKey !== undefined && !(hasSecret && listens('zmq+tcp', 'zmq+ipc'))) {
+        refuse(curveKey, 'curve-key: goes with curve: { secret: FILE } and a zmq endpoint in listen:');
+      }
+      if (qube !== undefined && !listens('qrexec', 'stdio')) {
+        refuse(qube, 'qube: goes with qrexec:PATH, where qrexec connects to, in listen:');
+      }
+      return {
+        name,
+        curveKey: curveKey?.value,
+        qube: qube?.value,
+        socket: socket === undefined ? undefined : socketOf(socket),
+      };
+    }),
+  );
+}
+
+/** Where groups of this host stand: Node looks up none. */
+const GROUP_FILE = '/etc/group';
+
+/** The id of a group by name or number, if there is one. */
+function groupId(text: string): number | undefined {
+  for (const line of readFileSync(GROUP_FILE, 'utf8').split('\n')) {
+    const [name, , id] = line.split(':');
+    if (id !== undefined && (name === text || id === text)) return Number(id);
+  }
+  return undefined;
 }
 
 /** Throws SettingsError for what no resolver takes for a server. */

@@ -6,7 +6,7 @@
 import { appendFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
-import type { PublisherConfig } from '@rulecast/formats';
+import type { BindingConfig, PublisherConfig } from '@rulecast/formats';
 import { EMPTY_PREFIX_SET, type List, type PrefixSet } from '@rulecast/rules';
 import {
   type AuditEntry,
@@ -46,6 +46,7 @@ const START_KEYS = {
   listen: 'listen',
   control: 'control',
   curve: 'curve',
+  bindings: 'what subscribers are bound to',
   dnsServers: 'dns',
   privateZones: 'dns',
   fixedNames: 'dns',
@@ -218,7 +219,13 @@ function firstFault({ rejects, rejectCount }: ConfigRefused): string {
 /** What a key says, wherever it stands in the file. */
 function startValue(config: PublisherConfig, key: StartKey): unknown {
   if (key === 'listen') return config.listen?.map(({ value }) => value);
+  if (key === 'bindings') return config.bindings.map(placeless);
   return key === 'control' ? config.control?.value : config[key];
+}
+
+/** Wherever it stands in the file. */
+function placeless({ name, curveKey, qube, socket }: BindingConfig): unknown {
+  return [name, curveKey?.value, qube?.value, socket?.path.value, socket?.mode, socket?.group?.value];
 }
 
 async function watch(

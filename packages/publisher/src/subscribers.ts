@@ -89,6 +89,7 @@ const UNTOLD = {
 export class Subscribers extends EventEmitter<{ outcome: [Outcome]; change: [] }> {
   private readonly entries = new Map<string, SubscriberEntry>();
   private configured: ReadonlySet<string> | undefined;
+  private boundOf: (name: string) => readonly string[] | undefined = () => undefined;
 
   constructor() {
     super();
@@ -128,6 +129,12 @@ export class Subscribers extends EventEmitter<{ outcome: [Outcome]; change: [] }
   expect(names: Iterable<string> | undefined): void {
     const configured = new Set(names);
     this.configured = configured.size === 0 ? undefined : configured;
+    this.emit('change');
+  }
+
+  /** From now on the status says what names are bound to. */
+  showBindings(boundOf: (name: string) => readonly string[] | undefined): void {
+    this.boundOf = boundOf;
     this.emit('change');
   }
 
@@ -216,7 +223,11 @@ export class Subscribers extends EventEmitter<{ outcome: [Outcome]; change: [] }
     const missing = [...expected].filter((name) => !this.entries.has(name)).map((name) => newEntry(name, 0));
     return [...this.entries.values(), ...missing]
       .sort((a, b) => (a.name < b.name ? -1 : 1))
-      .map((entry) => ({ ...recordOf(entry, head, store, nowMs), expected: expected.has(entry.name) }));
+      .map((entry) => ({
+        ...recordOf(entry, head, store, nowMs),
+        expected: expected.has(entry.name),
+        bound: this.boundOf(entry.name)?.slice(),
+      }));
   }
 }
 
@@ -248,7 +259,7 @@ function recordOf(
   head: Release | undefined,
   store: Store,
   nowMs: number,
-): Omit<ControlRecordOf<'subscriber'>, 'expected'> {
+): Omit<ControlRecordOf<'subscriber'>, 'expected' | 'bound'> {
   const matches = isHead(entry, head);
   const newer = matches ? undefined : store.newerThan(entry.held?.epoch ?? 0, entry.held?.version ?? 0);
   return {

@@ -1,12 +1,19 @@
 /** What others that may connect can do to a firewall's name and to everybody's places, over real sockets. */
 
-import { connect as connectSocket, type Socket } from 'node:net';
+import { connect as connectSocket, createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { CONTROL_CONNECTIONS_MAX, SUBSCRIBERS_MAX } from '@rulecast/protocol';
-import { parseEndpoint } from '@rulecast/vchan';
+import {
+  type CurveServerKeys,
+  connect,
+  type Endpoint,
+  openCurveKeyPair,
+  parseEndpoint,
+} from '@rulecast/vchan';
 import { pino } from 'pino';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { FakeClock } from '../../sources/test/fake-clock.ts';
+import { type Binding, Bindings } from '../src/bindings.ts';
 import { type ServedSubscribers, serveControl, serveSubscribers } from '../src/serve.ts';
 import { freshPublisher, release, temporaryDirectory } from './fresh-publisher.ts';
 
@@ -16,7 +23,11 @@ import { ScriptedSubscriber } from './scripted-subscriber.ts';
 const HOSTS = { 'hosts.txt': '192.0.2.1\n' };
 
 /** A publisher on real sockets with a clock of the test's own, and what it logs. */
-async function house() {
+async function house(
+  bindings: readonly Binding[] = [],
+  more: readonly Endpoint[] = [],
+  curve?: CurveServerKeys,
+) {
   const logged: Record<string, unknown>[] = [];
   const logger = pino({ level: 'info' }, { write: (line: string) => void logged.push(JSON.parse(line)) });
   const clock = new FakeClock();
@@ -24,7 +35,10 @@ async function house() {
   const directory = temporaryDirectory();
   const endpoint = parseEndpoint(`unix:${join(directory, 's.sock')}`);
   const control = parseEndpoint(`unix:${join(directory, 'c.sock')}`);
-  const served: ServedSubscribers = await serveSubscribers(publisher, [endpoint]);
+  const served: ServedSubscribers = await serveSubscribers(publisher, [endpoint, ...more], {
+    curve,
+    bindings: new Bindings(bindings),
+  });
   const controlled = await serveControl(publisher, control, served.ask);
   onTestFinished(async () => {
     await controlled.close();
@@ -153,3 +167,107 @@ describe('connections that say nothing', () => {
     void last;
   });
 });
+
+describe('a name that is bound', () => {
+  /** Says HELLO and hears that it is not to. */
+  async function isRefused(subscriber: ScriptedSubscriber, name: string): Promise<void> {
+    await subscriber.hello(name);
+    expect(await subscriber.next('bye')).toMatchObject({ code: 'name-bound', retryAfterMs: 30_000 });
+  }
+
+  it('to a socket is refused to all others, who disturb nobody, and is all that its socket may say', async () => {
+    const directory = temporaryDirectory();
+    const own = (name: string) => ({ path: join(directory, `${name}.sock`), mode: 0o600 });
+    const bindings = ['fw1', 'fw2'].map((name) => ({ name, socket: own(name) }));
+    const { publisher, endpoint, logged } = await house(bindings);
+    const socket = (name: string) => ({ kind: 'unix', ...own(name) }) as const;
+    await release(publisher, HOSTS);
+    const real = await ScriptedSubscriber.greet(socket('fw1'), 'fw1');
+    await real.take();
+    await isRefused(await ScriptedSubscriber.connect(endpoint), 'fw1');
+    await isRefused(await ScriptedSubscriber.connect(socket('fw2')), 'fw1');
+    await isRefused(await ScriptedSubscriber.connect(socket('fw2')), 'anybody');
+    expect(await real.isQuiet()).toBe(true); // not even a PING
+    expect(publisher.subscribers.connected()).toEqual(['fw1']);
+    expect(logged.filter(({ code }) => code === 'name-bound').map(({ subscriber }) => subscriber)).toEqual([
+      'fw1',
+      'fw1',
+      'anybody',
+    ]);
+    await ScriptedSubscriber.greet(socket('fw2'), 'fw2');
+    await ScriptedSubscriber.greet(endpoint, 'anybody');
+  });
+
+  it('passes to a new connection of its own at once, without a PING', async () => {
+    const path = join(temporaryDirectory(), 'fw1.sock');
+    const { publisher } = await house([{ name: 'fw1', socket: { path, mode: 0o600 } }]);
+    const before = await ScriptedSubscriber.greet({ kind: 'unix', path }, 'fw1');
+    await ScriptedSubscriber.greet({ kind: 'unix', path }, 'fw1');
+    expect(await before.byeCode()).toBe('name-in-use');
+    expect(publisher.subscribers.connected()).toEqual(['fw1']);
+  });
+
+  it('to a key is that of the connection that proves to have it', async () => {
+    const [server, fw1, fw2] = [newKeys(), newKeys(), newKeys()];
+    const curve = { secretKey: server.secretKey, clientKeys: [fw1.publicKey, fw2.publicKey] };
+    const ipc = parseEndpoint(`zmq+ipc:${join(temporaryDirectory(), 'z.sock')}`);
+    const { publisher } = await house([{ name: 'fw1', curveKey: fw1.publicKey }], [ipc], curve);
+    const by = async (keys: typeof fw1): Promise<ScriptedSubscriber> => {
+      const channel = await connect(ipc, { curve: { ...keys, serverKey: server.publicKey } });
+      return new ScriptedSubscriber(channel);
+    };
+    await isRefused(await by(fw2), 'fw1');
+    await isRefused(await by(fw1), 'fw2');
+    const real = await by(fw1);
+    await real.hello('fw1');
+    await real.next('welcome');
+    const other = await by(fw2);
+    await other.hello('fw2');
+    await other.next('welcome');
+    expect(publisher.subscribers.connected()).toEqual(['fw1', 'fw2']);
+  });
+
+  it('to a qube is that of the call that qrexec says is of it', async () => {
+    const directory = temporaryDirectory();
+    const path = join(directory, 'qrexec.sock');
+    const { publisher } = await house([{ name: 'fw1', qube: 'sys-fw1' }], [{ kind: 'qrexec', path }]);
+    const by = async (qube: string): Promise<ScriptedSubscriber> => {
+      const front = join(directory, `${qube}.sock`); // what qrexec-client-vm is to the qube
+      const agent = createServer((program) => {
+        const service = connectSocket(path);
+        service.write(`rulecast.Subscribe ${qube}\0`);
+        program.pipe(service).pipe(program);
+        for (const socket of [program, service]) socket.on('error', () => undefined);
+      });
+      onTestFinished(() => void agent.close());
+      await new Promise<void>((resolve) => agent.listen(front, resolve));
+      return ScriptedSubscriber.connect({ kind: 'unix', path: front });
+    };
+    await isRefused(await by('work'), 'fw1');
+    const real = await by('sys-fw1');
+    await real.hello('fw1');
+    await real.next('welcome');
+    expect(publisher.subscribers.connected()).toEqual(['fw1']);
+  });
+
+  it(`has its place beside ${SUBSCRIBERS_MAX} others and ${SUBSCRIBERS_MAX} that are silent, as has rulectl`, async () => {
+    const path = join(temporaryDirectory(), 'fw1.sock');
+    const { publisher, endpoint, control } = await house([{ name: 'fw1', socket: { path, mode: 0o600 } }]);
+    for (let i = 0; i < SUBSCRIBERS_MAX; i++) await ScriptedSubscriber.greet(endpoint, `crowd-${i}`);
+    await silent(endpoint, SUBSCRIBERS_MAX);
+    await silent({ kind: 'unix', path }, SUBSCRIBERS_MAX);
+    await silent(control, SUBSCRIBERS_MAX);
+    await ScriptedSubscriber.greet({ kind: 'unix', path }, 'fw1');
+    expect(publisher.subscribers.connected()).toContain('fw1');
+    const rulectl = await ScriptedRulectl.connect(control);
+    await rulectl.send({ kind: 'status', watch: false });
+    const { records, end } = await rulectl.answer();
+    expect(end).toMatchObject({ kind: 'done' });
+    const bound = records.flatMap((record) => (record.record === 'subscriber' ? (record.bound ?? []) : []));
+    expect(bound).toEqual([`socket ${path}`]);
+  });
+});
+
+function newKeys(): { readonly publicKey: string; readonly secretKey: string } {
+  return openCurveKeyPair(join(temporaryDirectory(), 'key'));
+}

@@ -67,6 +67,50 @@ dns: { servers: 192.0.2.53, max-age: 2h, private-zones: Corp.Example., fixed: { 
     expect(found.peers).toEqual(prefixes('192.0.2.7'));
   });
 
+  describe('bindings', () => {
+    const LISTEN = 'listen: [unix:/a.sock, qrexec:/q.sock]\ncontrol: unix:/b.sock\n';
+
+    it('have the ids of groups, and paths from the folder of the file', () => {
+      const bound = 'subscribers: { fw: { qube: sys-fw, socket: { path: fw.sock, group: root } } }';
+      expect(settings(`${LISTEN}${bound}`).bindings.all).toEqual([
+        {
+          name: 'fw',
+          curveKey: undefined,
+          qube: 'sys-fw',
+          socket: { path: '/etc/rulecast/fw.sock', mode: 0o660, group: 0 },
+        },
+      ]);
+    });
+
+    it('of keys are admitted', () => {
+      const file = join(temporaryDirectory(), 'publisher.key');
+      const { publicKey } = openCurveKeyPair(file);
+      const text = `listen: zmq+ipc:/z.sock\ncurve: { secret: ${file} }\nsubscribers: { fw: { curve-key: "${publicKey}" } }`;
+      expect(settings(text).curve?.clientKeys).toEqual([publicKey]);
+    });
+
+    it.each([
+      [
+        `subscribers: { fw: { socket: { path: x, group: no-such-group } } }`,
+        '3:48: group: there is no group',
+      ],
+      ['subscribers: { fw: { socket: /a.sock } }', '3:30: socket: /a.sock is an endpoint for all'],
+      ['subscribers: { fw: { socket: /b.sock } }', '3:30: socket: /b.sock is an endpoint for all'],
+      ['subscribers: { fw: { socket: /q.sock } }', '3:30: socket: /q.sock is an endpoint for all'],
+      [`subscribers: { fw: { socket: /${'x'.repeat(107)} } }`, '3:30: socket path'],
+      [`subscribers: { fw: { curve-key: "${'#'.repeat(40)}" } }`, '3:34: curve-key: this is no key'],
+      [`subscribers: { fw: { curve-key: "${'k'.repeat(40)}" } }`, '3:34: curve-key: goes with curve:'],
+    ])('that cannot come about are refused with their place: %s', (text, reason) => {
+      expect(() => settings(`${LISTEN}${text}`)).toThrow(`/etc/rulecast/publisher.yaml:${reason}`);
+    });
+
+    it('of qubes need where qrexec connects to', () => {
+      expect(() => settings('subscribers: { fw: { qube: q } }')).toThrow(
+        ':1:28: qube: goes with qrexec:PATH',
+      );
+    });
+  });
+
   it('takes the command line over it', () => {
     const flags = {
       state: '/x',

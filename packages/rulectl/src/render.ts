@@ -323,6 +323,7 @@ function renderSubscribers(
 ): string {
   const rows = subscribers.map((subscriber) => [
     subscriber.name,
+    boundText(subscriber),
     paintState(subscriber.state, colors),
     subscriber.version === undefined ? NOTHING : formatCount(subscriber.version),
     subscriber.lagVersions === 0
@@ -334,11 +335,16 @@ function renderSubscribers(
     troubleText(subscriber, nowMs),
   ]);
   return renderTable(
-    ['subscriber', 'state', 'version', 'lag', 'last seen', 'match', 'apply', 'last error'],
+    ['subscriber', 'bound to', 'state', 'version', 'lag', 'last seen', 'match', 'apply', 'last error'],
     rows,
     undefined,
     colors,
   );
+}
+
+/** The kinds of what a name is bound to: `--json` has all of it. */
+function boundText({ bound = [] }: ControlRecordOf<'subscriber'>): string {
+  return bound.length === 0 ? NOTHING : bound.map((text) => text.split(' ', 1).join('')).join(', ');
 }
 
 interface CounterWord {

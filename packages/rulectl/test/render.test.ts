@@ -264,7 +264,7 @@ describe('status', () => {
       parts: [part(), part({ kind: 'resolutions', name: '', count: 2, changedVersion: 9 })],
       warnings: [],
       subscribers: [
-        subscriber(),
+        subscriber({ bound: ['curve-key q!kESU)m…', 'qube sys-fw-a'] }),
         subscriber({
           name: 'fw-b',
           state: 'behind',
@@ -288,9 +288,9 @@ describe('status', () => {
       'list drop    1,000,000          13  0123456789ab',
       'resolutions          2           9  0123456789ab',
       '',
-      'subscriber  state   version  lag         last seen  match  apply   last error',
-      'fw-a        synced  13       -           3 s ago    yes    142 ms  -',
-      'fw-b        behind  -        13 (2 min)  3 s ago    no     -       sink-failed: nft said no (2 min ago)',
+      'subscriber  bound to         state   version  lag         last seen  match  apply   last error',
+      'fw-a        curve-key, qube  synced  13       -           3 s ago    yes    142 ms  -',
+      'fw-b        -                behind  -        13 (2 min)  3 s ago    no     -       sink-failed: nft said no (2 min ago)',
     ]);
   });
 

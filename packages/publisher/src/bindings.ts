@@ -1,0 +1,78 @@
+/**
+ * What names of subscribers are bound to: a key, a qube, a socket of its own. Whoever the transport proves to be one of these is that subscriber and
+ * no other, and nobody else is. PROTOCOL.md "Names".
+ */
+
+import { boundText, ErrorCode, RETRY_AFTER_MS } from '@rulecast/protocol';
+import type { PeerIdentity } from '@rulecast/vchan';
+import type { Refusal } from './session.ts';
+
+/** What proves to be a subscriber, each by itself; at least one. */
+export interface Binding {
+  readonly name: string;
+  /** Public, Z85. */
+  readonly curveKey?: string | undefined;
+  readonly qube?: string | undefined;
+  readonly socket?: OwnSocket | undefined;
+}
+
+/** A Unix socket of one subscriber. */
+export interface OwnSocket {
+  readonly path: string;
+  /** Permission bits. */
+  readonly mode: number;
+  /** Id of the group of the file; the process's own if absent. */
+  readonly group?: number | undefined;
+}
+
+/** Tells keys apart for a person. */
+const KEY_CHARS_SHOWN = 8;
+
+export class Bindings {
+  readonly all: readonly Binding[];
+  private readonly byName: ReadonlyMap<string, Binding>;
+  private readonly byKey = new Map<string, string>();
+  private readonly byQube = new Map<string, string>();
+
+  /** No key, qube or path may be there twice. */
+  constructor(all: readonly Binding[]) {
+    this.all = all;
+    this.byName = new Map(all.map((binding) => [binding.name, binding]));
+    for (const { name, curveKey, qube } of all) {
+      if (curveKey !== undefined) this.byKey.set(curveKey, name);
+      if (qube !== undefined) this.byQube.set(qube, name);
+    }
+  }
+
+  isBound(name: string): boolean {
+    return this.byName.has(name);
+  }
+
+  /** Whose channel it is, as far as its transport says; undefined: nobody's in particular. */
+  ownerOf({ curveKey, qube }: PeerIdentity): string | undefined {
+    if (curveKey !== undefined) return this.byKey.get(curveKey);
+    return qube === undefined ? undefined : this.byQube.get(qube);
+  }
+
+  /** Why a channel of `owner` may not have this name; undefined: it may. */
+  refusalOf(name: string, owner: string | undefined): Refusal | undefined {
+    if (owner === name || (owner === undefined && !this.isBound(name))) return undefined;
+    const text =
+      owner === undefined
+        ? `${name} is bound to ${this.shownOf(name)?.join(', or ')}, and this is none of it`
+        : `this is ${owner}, by what that is bound to, and not ${name}`;
+    return { code: ErrorCode.nameBound, text: boundText(text), retryAfterMs: RETRY_AFTER_MS };
+  }
+
+  /** What a name is bound to, for people; undefined: nothing. */
+  shownOf(name: string): readonly string[] | undefined {
+    const binding = this.byName.get(name);
+    if (binding === undefined) return undefined;
+    const { curveKey, qube, socket } = binding;
+    return [
+      ...(curveKey === undefined ? [] : [`curve-key ${curveKey.slice(0, KEY_CHARS_SHOWN)}…`]),
+      ...(qube === undefined ? [] : [`qube ${qube}`]),
+      ...(socket === undefined ? [] : [`socket ${socket.path}`]),
+    ];
+  }
+}
