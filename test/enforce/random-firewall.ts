@@ -59,8 +59,15 @@ const ICMP_WRONG_FAMILY = { 4: IpProtocol.icmp6, 6: IpProtocol.icmp } as const;
 /**
  * A rule set of up to `maxRules` rules, an environment, and `packets` packets.
  * @param now Seconds since 1970; rules expire within seconds of it, never at it.
+ * @param gathered Whether rules are of the kind that a kernel asks by the class of the address: for prefixes, and of no end.
  */
-export function randomFirewall(seed: number, maxRules: number, packets: number, now: number): RandomFirewall {
+export function randomFirewall(
+  seed: number,
+  maxRules: number,
+  packets: number,
+  now: number,
+  gathered = false,
+): RandomFirewall {
   const random = new Random(seed);
   const used: Prefix[] = [];
   const pool = Array.from({ length: 12 }, () => remotePrefix(random));
@@ -70,7 +77,8 @@ export function randomFirewall(seed: number, maxRules: number, packets: number, 
     return prefix;
   };
   const environment = { now, dns: Array.from({ length: random.below(4) }, anyRemote) };
-  const ruleSet = randomRuleSet(random, maxRules, now, anyRemote);
+  const rule = (): Rule => (gathered ? gatheredRule(random, anyRemote) : randomRule(random, now, anyRemote));
+  const ruleSet = randomRuleSet(random, maxRules, rule, anyRemote);
   for (const policy of ruleSet.policies.values()) used.push(...prefixesOf(policy.prefixes));
   const addresses = [...edgeAddresses(used), ...HOST_ADDRESSES].filter(isForwarded);
   const journeys: Journey[] = [];
@@ -87,7 +95,7 @@ export function randomFirewall(seed: number, maxRules: number, packets: number, 
   return { ruleSet, environment, journeys };
 }
 
-function randomRuleSet(random: Random, maxRules: number, now: number, anyRemote: () => Prefix): RuleSet {
+function randomRuleSet(random: Random, maxRules: number, rule: () => Rule, anyRemote: () => Prefix): RuleSet {
   const remotes = (most: number): PrefixSet =>
     prefixSetOf(Array.from({ length: random.below(most + 1) }, anyRemote));
   const lists = new Map<string, List>();
@@ -100,7 +108,7 @@ function randomRuleSet(random: Random, maxRules: number, now: number, anyRemote:
   const rules = (): Policy['egress'] => {
     const runs = new RunBuilder();
     const count = random.below(Math.floor(maxRules / 6) + 1);
-    for (let i = 0; i < count; i++) runs.push(randomRule(random, now, anyRemote));
+    for (let i = 0; i < count; i++) runs.push(rule());
     return runs.build();
   };
   const owned = new Set<string>(); // no prefix in two policies
@@ -131,6 +139,13 @@ function randomRuleSet(random: Random, maxRules: number, now: number, anyRemote:
     resolutions,
     unmatched: random.pick([undefined, 'drop', 'accept']),
   };
+}
+
+function gatheredRule(random: Random, anyRemote: () => Prefix): Rule {
+  const rule = randomRule(random, 0, anyRemote);
+  const remote: Remote = random.chance(0.98) ? { kind: 'prefix', prefix: anyRemote() } : { kind: 'any' };
+  const plain = { ...rule, remote, dns: false, expire: undefined };
+  return random.chance(0.5) ? plain : { ...plain, proto: undefined, ports: undefined, icmpType: undefined };
 }
 
 function randomRule(random: Random, now: number, anyRemote: () => Prefix): Rule {

@@ -27,6 +27,9 @@ import { enforcementGap } from './namespaces.ts';
 const SEED = 0x5eed06;
 const RULE_SETS = 100;
 const RULES = 40;
+/** Rules for prefixes, which are asked by the class of the address where they are many in a row. */
+const MANY_SETS = 30;
+const MANY_RULES = 1200;
 const PACKETS = 400;
 
 interface PacketCase {
@@ -79,11 +82,20 @@ describe.skipIf(enforcementGap() !== undefined)('verdicts of the kernel', () => 
     expect(ruleSetOf(rules)).toBe(undefined);
   });
 
-  it(`${RULE_SETS} random rule sets, ${PACKETS} packets each`, async () => {
+  it.each([
+    [RULE_SETS, 'some', RULES, false],
+    [MANY_SETS, 'many', MANY_RULES, true],
+  ])(`%i random rule sets of %s rules, ${PACKETS} packets each`, async (sets, _, rules, gathered) => {
     console.log(`seed ${SEED}`);
     const counts = { accept: 0, drop: 0, none: 0 };
-    for (let i = 0; i < RULE_SETS; i++) {
-      const { ruleSet, environment, journeys } = randomFirewall(SEED + i, RULES, PACKETS, nowSeconds());
+    for (let i = 0; i < sets; i++) {
+      const { ruleSet, environment, journeys } = randomFirewall(
+        SEED + i,
+        rules,
+        PACKETS,
+        nowSeconds(),
+        gathered,
+      );
       const actions = await expectSameVerdicts(ruleSet, environment, journeys, `seed ${SEED} + ${i}`);
       for (const action of actions) counts[action] += 1;
     }

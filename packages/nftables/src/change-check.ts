@@ -3,13 +3,14 @@
  * passes can change our tables and nothing else, whoever sent it.
  */
 
-import type { Change, Elements, Tag } from './change.ts';
+import type { Change, Elements, Tag, Verdicts } from './change.ts';
 import { ELEMENTS_MAX, FLOW_MARK_MAX, NO_FLOW_MARK, RULES_MAX } from './limits.ts';
 import type { Request } from './message.ts';
 import {
   isCounterName,
   type PlanRemote,
   parseChainName,
+  parseClassMapName,
   parseMapName,
   parseSetName,
   type Step,
@@ -46,13 +47,15 @@ function checkChange(value: unknown, body: Uint8Array): Change {
   const names = (key: string, isName: (name: string) => boolean): readonly string[] =>
     list(fields[key], RULES_MAX, key).map((name) => named(name, isName, key));
   let load = 0;
+  const count = (more: number): void => {
+    load += more;
+    if (load > ELEMENTS_MAX)
+      throw new RequestError(`more elements than one transaction can have: at most ${ELEMENTS_MAX}`);
+  };
   const elements = (key: string): readonly Elements[] =>
     list(fields[key], RULES_MAX, key).map((each) => {
       const { load: own, elements: checked } = checkElements(each, body);
-      load += own;
-      if (load > ELEMENTS_MAX) {
-        throw new RequestError(`more elements than one transaction can have: at most ${ELEMENTS_MAX}`);
-      }
+      count(own);
       return checked;
     });
   const change: Change = {
@@ -67,6 +70,11 @@ function checkChange(value: unknown, body: Uint8Array): Change {
     chains: list(fields['chains'], RULES_MAX, 'chains').map(chain),
     removed: elements('removed'),
     added: elements('added'),
+    verdicts: list(fields['verdicts'], RULES_MAX, 'verdicts').map((each) => {
+      const checked = checkVerdicts(each, body);
+      count(checked.count);
+      return checked;
+    }),
     keys: list(fields['keys'], ELEMENTS_MAX, 'keys').map(mapKey),
     oldMaps: names('oldMaps', isMapName),
     oldChains: names('oldChains', isChainName),
@@ -108,6 +116,27 @@ function checkElements(
   return { elements: { set, at, count, above }, load };
 }
 
+function checkVerdicts(value: unknown, body: Uint8Array): Verdicts {
+  const fields = record(value, 'verdicts');
+  const map = named(fields['map'], (name) => parseClassMapName(name) !== undefined, 'class map');
+  const at = integer(fields['at'], 0, body.length, 'at');
+  const count = integer(fields['count'], 1, ELEMENTS_MAX, 'count');
+  const chains = list(fields['chains'], RULES_MAX, 'chains').map((each) => named(each, isChainName, 'chain'));
+  const { family = 4, tier } = parseClassMapName(map) ?? {};
+  const stride = family === 4 ? 1 : 4;
+  const verdictsAt = at + count * stride * 4;
+  if (at % 4 !== 0 || verdictsAt + count * 4 > body.length)
+    throw new RequestError(`elements of ${map} lie outside the body`);
+  const view = new DataView(body.buffer, body.byteOffset, body.byteLength);
+  for (let i = 0; i < count; i++) {
+    if (hasHostBits(view, at + i * stride * 4, stride, tier?.length ?? 0))
+      throw new RequestError(`element ${i} of ${map} is no network of its length`);
+    if (view.getUint32(verdictsAt + i * 4, true) >= chains.length)
+      throw new RequestError(`element ${i} of ${map} leads nowhere`);
+  }
+  return { map, at, count, chains };
+}
+
 function hasHostBits(view: DataView, at: number, stride: number, length: number): boolean {
   for (let w = length >> 5; w < stride; w++) {
     const keep = Math.max(0, length - w * 32);
@@ -142,7 +171,14 @@ function step(value: unknown, hexDigits: number): Step {
     case 'pass':
       return { kind: 'pass' };
     case 'dispatch':
-      return { kind: 'dispatch', map: named(fields['map'], isMapName, 'map') };
+      return {
+        kind: 'dispatch',
+        map: named(fields['map'], (name) => parseMapName(name) !== undefined, 'map'),
+      };
+    case 'classify': {
+      const isClassMap = (name: string): boolean => parseClassMapName(name) !== undefined;
+      return { kind: 'classify', map: named(fields['map'], isClassMap, 'map') };
+    }
     case 'goto':
     case 'jump':
       return { kind: fields['kind'], chain: named(fields['chain'], isChainName, 'chain') };
@@ -181,7 +217,7 @@ function ports(value: unknown): readonly [number, number] {
 
 function mapKey(value: unknown): Change['keys'][number] {
   const fields = record(value, 'a key');
-  const map = named(fields['map'], isMapName, 'map');
+  const map = named(fields['map'], (name) => parseMapName(name) !== undefined, 'map');
   const chain = named(fields['chain'], isChainName, 'chain');
   return { map, address: address(fields['address'], parseMapName(map)?.family === 6 ? 32 : 8), chain };
 }
@@ -195,7 +231,8 @@ function tag(value: unknown): Tag {
 // ── Leaves ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 const isSetName = (name: string): boolean => parseSetName(name) !== undefined;
-const isMapName = (name: string): boolean => parseMapName(name) !== undefined;
+const isMapName = (name: string): boolean =>
+  parseMapName(name) !== undefined || parseClassMapName(name) !== undefined;
 const isChainName = (name: string): boolean => parseChainName(name) !== undefined;
 
 function record(value: unknown, what: string): Fields {

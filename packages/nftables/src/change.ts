@@ -16,7 +16,16 @@
 import { PrefixBuilder, type Prefixes } from '@rulecast/rules';
 import { loadsOf } from './layout.ts';
 import { PROBED_ELEMENTS } from './limits.ts';
-import { type AddressSet, type DispatchMap, keyOf, type Plan, type Step, setKey, setNames } from './plan.ts';
+import {
+  type AddressSet,
+  type ClassMap,
+  type DispatchMap,
+  keyOf,
+  type Plan,
+  type Step,
+  setKey,
+  setNames,
+} from './plan.ts';
 import { newSet } from './planner.ts';
 
 /** What the table says about itself. */
@@ -40,6 +49,15 @@ export interface Elements {
   readonly above: number;
 }
 
+/** Elements of one class map in the body: 1 or 4 words for each network, of the length of the map, then for each the place of its chain, u32. */
+export interface Verdicts {
+  readonly map: string;
+  /** Byte offset in the body, a multiple of 4. */
+  readonly at: number;
+  readonly count: number;
+  readonly chains: readonly string[];
+}
+
 /** One release of a table. The order in which it is done is in script.ts and tables.ts. */
 export interface Change {
   /** `fresh`: another table, in place of the one in force. Else the tag that the one in force must have. */
@@ -56,6 +74,8 @@ export interface Change {
   readonly chains: readonly { readonly name: string; readonly steps: readonly Step[] }[];
   readonly removed: readonly Elements[];
   readonly added: readonly Elements[];
+  /** Of new class maps. */
+  readonly verdicts: readonly Verdicts[];
   /** Of new maps. */
   readonly keys: readonly { readonly map: string; readonly address: string; readonly chain: string }[];
   readonly oldMaps: readonly string[];
@@ -87,7 +107,7 @@ export interface Transition {
 /** The objects of the kernel, by name. A set of some name has the same elements wherever it occurs, but for large sets. */
 interface Objects {
   readonly sets: ReadonlyMap<string, AddressSet>;
-  readonly maps: ReadonlyMap<string, DispatchMap>;
+  readonly maps: ReadonlyMap<string, DispatchMap | ClassMap>;
   readonly chains: ReadonlyMap<string, readonly Step[]>;
   readonly counters: ReadonlySet<string>;
 }
@@ -197,7 +217,8 @@ function lowered(plan: Plan, overlay: (setKey: string) => Overlay): Objects {
       name,
       steps.flatMap((step) => loweredStep(step, plan, overlay)),
     );
-  return { sets, maps: plan.maps, chains, counters: plan.counters };
+  const maps = new Map<string, DispatchMap | ClassMap>([...plan.maps, ...plan.classMaps]);
+  return { sets, maps, chains, counters: plan.counters };
 }
 
 /** One rule per set of the kernel. */
@@ -249,9 +270,13 @@ function difference(
     if (set !== undefined) body.put('added', set, set.members);
   }
   const newMaps = fresh(from.maps, to.maps);
-  const keys = newMaps.flatMap((map) =>
-    [...(to.maps.get(map) ?? [])].map(([address, chain]) => ({ map, address, chain })),
-  );
+  const keys: Change['keys'][number][] = [];
+  for (const map of newMaps) {
+    const elements = to.maps.get(map);
+    if (elements === undefined) continue;
+    if ('tier' in elements) body.putVerdicts(map, elements);
+    else for (const [address, chain] of elements) keys.push({ map, address, chain });
+  }
   const chains = [...to.chains].filter(([name, steps]) => !sameSteps(from.chains.get(name), steps));
   const change: Change = {
     ...options,
@@ -262,6 +287,7 @@ function difference(
     chains: chains.map(([name, steps]) => ({ name, steps })),
     removed: body.removed,
     added: body.added,
+    verdicts: body.verdicts,
     keys,
     oldMaps: old(from.maps, to.maps),
     oldChains: old(from.chains, to.chains),
@@ -293,6 +319,7 @@ class Body {
   readonly added: Elements[] = [];
   readonly removed: Elements[] = [];
   readonly pieces: Uint8Array[] = [];
+  readonly verdicts: Verdicts[] = [];
   elementCount = 0;
   private bytes = 0;
 
@@ -312,6 +339,14 @@ class Body {
     this.append(new Uint8Array(members.words.buffer, members.words.byteOffset, members.words.byteLength));
     this.append(members.lengths);
     this.append(new Uint8Array(-count & 3));
+  }
+
+  putVerdicts(map: string, { words, verdicts, chains }: ClassMap): void {
+    const count = verdicts.length;
+    this.verdicts.push({ map, at: this.bytes, count, chains });
+    this.elementCount += count;
+    for (const { buffer, byteOffset, byteLength } of [words, verdicts])
+      this.append(new Uint8Array(buffer, byteOffset, byteLength));
   }
 
   private append(piece: Uint8Array): void {

@@ -5,9 +5,9 @@
  */
 
 import type { Family } from '@rulecast/rules';
-import type { Change, Elements } from './change.ts';
+import type { Change, Elements, Verdicts } from './change.ts';
 import { PIECE_ELEMENTS, type Verdict } from './netlink.ts';
-import { parseMapName } from './plan.ts';
+import { parseClassMapName, parseMapName } from './plan.ts';
 import { addressText, setNameOf } from './script.ts';
 
 /** Up to PIECE_ELEMENTS keys of one set or map. */
@@ -61,6 +61,25 @@ export function* mapPieces(keys: Change['keys']): Generator<Piece> {
       verdicts: some.map(({ chain }) => ({ kind: 'goto', chain })),
     };
     from = to;
+  }
+}
+
+/** The networks of a class map. */
+export function* classPieces({ map, at, count, chains }: Verdicts, body: Uint8Array): Generator<Piece> {
+  const family = parseClassMapName(map)?.family ?? 4;
+  const stride = family === 4 ? 1 : 4;
+  const words = wordsAt(body, at, count * stride);
+  const places = wordsAt(body, at + words.byteLength, count);
+  const verdicts = chains.map((chain): Verdict => ({ kind: 'goto', chain }));
+  for (let from = 0; from < count; from += PIECE_ELEMENTS) {
+    const to = Math.min(count, from + PIECE_ELEMENTS);
+    const some = places.subarray(from, to);
+    yield {
+      set: map,
+      family,
+      keys: words.subarray(from * stride, to * stride),
+      verdicts: Array.from(some, (place) => verdicts[place]!), // each place was checked
+    };
   }
 }
 

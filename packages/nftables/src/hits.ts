@@ -21,6 +21,8 @@ export interface PolicyHits {
   readonly direction: Direction;
   /** By run, from 0. */
   readonly runs: readonly Hits[];
+  /** Of the runs that are asked by the class of the address, which have none of their own. */
+  readonly together: Hits;
   /** Undefined for `common` and exceptions. */
   readonly defaultAction: Hits | undefined;
 }
@@ -46,25 +48,32 @@ export function hitsFrom(indices: readonly CounterIndex[], values: CounterValues
     return { packets, bytes };
   };
   const lists = new Map<string, Hits>();
-  const policies = indices.map(({ policy, block, direction, runs, lists: runLists, defaultAction }) => {
-    for (const [run, list] of runLists.entries()) {
-      if (list === undefined) continue;
-      const sum = lists.get(list) ?? { packets: 0, bytes: 0 };
-      const more = hitsOf(runs[run]);
-      lists.set(list, { packets: sum.packets + more.packets, bytes: sum.bytes + more.bytes });
-    }
-    const last = defaultAction === undefined ? undefined : hitsOf(defaultAction);
-    return { policy, block, direction, runs: runs.map(hitsOf), defaultAction: last };
-  });
+  const policies = indices.map(
+    ({ policy, block, direction, runs, lists: runLists, together, defaultAction }) => {
+      for (const [run, list] of runLists.entries()) {
+        if (list === undefined) continue;
+        lists.set(list, sum(lists.get(list) ?? NO_HITS, hitsOf(runs[run])));
+      }
+      const last = defaultAction === undefined ? undefined : hitsOf(defaultAction);
+      const all = together.map(hitsOf).reduce(sum, NO_HITS);
+      return { policy, block, direction, runs: runs.map(hitsOf), together: all, defaultAction: last };
+    },
+  );
   return { dropped: hitsOf(DENIED_COUNTER), policies, lists };
+}
+
+const NO_HITS: Hits = { packets: 0, bytes: 0 };
+
+function sum(a: Hits, b: Hits): Hits {
+  return { packets: a.packets + b.packets, bytes: a.bytes + b.bytes };
 }
 
 /** Sums for people, by names of at most 32 characters: decided and dropped packets, and `list.NAME` of the lists with most hits. */
 export function sumsOf({ dropped, policies, lists }: NftHits): Readonly<Record<string, number>> {
   let decided = 0;
-  for (const { runs, defaultAction } of policies) {
+  for (const { runs, together, defaultAction } of policies) {
     for (const run of runs) decided += run.packets;
-    decided += defaultAction?.packets ?? 0;
+    decided += together.packets + (defaultAction?.packets ?? 0);
   }
   const sums: Record<string, number> = { nftDecided: decided, nftDropped: dropped.packets };
   const shown = [...lists]

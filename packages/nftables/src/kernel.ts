@@ -4,7 +4,14 @@ import { createHash } from 'node:crypto';
 import { HOOK_PRIORITY } from './limits.ts';
 import type { KernelState } from './message.ts';
 import { OutputFlag, type OutputFlags } from './native.ts';
-import { DENIED_COUNTER, isCounterName, mapName, parseMapName, parseSetName } from './plan.ts';
+import {
+  DENIED_COUNTER,
+  isCounterName,
+  mapName,
+  parseClassMapName,
+  parseMapName,
+  parseSetName,
+} from './plan.ts';
 import { BASE_CHAIN, DENY_CHAIN, FLOWLESS_CHAIN, KNOWN_CHAIN, NEXT_CHAIN, parseTagChain } from './script.ts';
 
 /** Runs a command that lists something. Throws NativeError. */
@@ -34,7 +41,9 @@ export function lookAtTable(
       at += bytes.length;
     }
   }
-  const maps = names('map').filter((name) => parseMapName(name) !== undefined);
+  const maps = names('map').filter(
+    (name) => parseMapName(name) !== undefined || parseClassMapName(name) !== undefined,
+  );
   const state: KernelState = {
     tag: tags.length === 1 ? tags[0] : undefined,
     exists: true,

@@ -27,6 +27,12 @@ export function layoutOf(members: Prefixes): Layout {
   return { kind: 'hash', tiers: tiersOf(counts, lengths) };
 }
 
+/** The lengths that a longest match over some prefixes is to keep, and what each holds at most. */
+export function hashTiers(members: Prefixes): readonly Tier[] {
+  const counts = lengthCounts(members);
+  return tiersOf(counts, keptLengths(counts));
+}
+
 /** Whether the hash sets of a layout have room for a column. */
 export function fitsLayout(members: Prefixes, layout: Layout): boolean {
   if (layout.kind === 'interval') return false;
@@ -79,7 +85,7 @@ export function expandTier(prefixes: Prefixes, tiers: readonly Tier[], tier: num
 }
 
 /** Puts `value` into the bits that end at bit `length` of the address at `at`. */
-function setLowBits(words: Uint32Array, at: number, length: number, value: number): void {
+export function setLowBits(words: Uint32Array, at: number, length: number, value: number): void {
   for (let bit = length - 1, rest = value; rest > 0; bit--, rest = Math.floor(rest / 2)) {
     if (rest % 2 === 1) words[at + (bit >> 5)]! |= 1 << (31 - (bit & 31)); // bit >= 0: value < 2^(length - own)
   }

@@ -44,6 +44,8 @@ export const BUCKETS_LOG2_MAX = 26;
 
 /** With up to so many members in all sets, a release is always another table, which takes some milliseconds. */
 export const WHOLE_MEMBERS_MAX = 10_000;
+/** A rule takes as long to load as so many members. */
+export const MEMBERS_OF_A_RULE = 40;
 /** Rules of the table in force change in one transaction, which may not take over 25 ms. */
 export const CHANGED_STEPS_MAX = 1000;
 

@@ -95,6 +95,8 @@ export type Step =
   | PlanRule
   /** Goes to the chain that a map gives for the qube's address, cut to the length of the map. */
   | { readonly kind: 'dispatch'; readonly map: string }
+  /** Goes to the chain that a class map gives for the remote address, cut to the length of the map. */
+  | { readonly kind: 'classify'; readonly map: string }
   | { readonly kind: 'goto'; readonly chain: string }
   | { readonly kind: 'jump'; readonly chain: string }
   /** No policy judges: as if accepted. */
@@ -103,10 +105,22 @@ export type Step =
 /** From the address of a qube, as 8 or 32 hex digits, to its chain. */
 export type DispatchMap = ReadonlyMap<string, string>;
 
+/** From the networks of one length that the remote address may be in to the chains of their classes. Never changed: its name tells what is in it. */
+export interface ClassMap {
+  readonly family: Family;
+  readonly tier: Tier;
+  /** 1 or 4 a network, each network once. */
+  readonly words: Uint32Array;
+  /** By network: its chain among these. */
+  readonly verdicts: Uint32Array;
+  readonly chains: readonly string[];
+}
+
 export interface Plan {
   /** By `setKey`, which names the family too. */
   readonly sets: ReadonlyMap<string, AddressSet>;
   readonly maps: ReadonlyMap<string, DispatchMap>;
+  readonly classMaps: ReadonlyMap<string, ClassMap>;
   readonly chains: ReadonlyMap<string, readonly Step[]>;
   readonly counters: ReadonlySet<string>;
 }
@@ -156,6 +170,11 @@ export function policyChain(direction: Direction, family: Family, policy: string
   return `${DIRECTION_LETTERS[direction]}${family}_${keyOf(policy)}`;
 }
 
+/** A chain that is told by what is in it, or by where it belongs. */
+export function partChain(direction: Direction, family: Family, text: string): string {
+  return `${DIRECTION_LETTERS[direction]}${family}_${keyOf(`part ${text}`)}`;
+}
+
 /** The name of a map with some keys, in any order. */
 export function mapName(direction: Direction, family: Family, length: number, keys: DispatchMap): string {
   const content = [...keys].map((key) => key.join()).sort();
@@ -176,6 +195,25 @@ export function parseMapName(name: string): (PlaceName & { readonly length: numb
   const length = Number(match[3]);
   if (length > (family === 4 ? 32 : 128)) return undefined;
   return { direction: match[1] === 'e' ? 'egress' : 'ingress', family, length };
+}
+
+/** The name of a class map: its length, its size, and a digest of what is in it. */
+export function classMapName({ family, tier, words, verdicts, chains }: ClassMap): string {
+  const hash = createHash('sha256').update(chains.join());
+  for (const { buffer, byteOffset, byteLength } of [words, verdicts])
+    hash.update(new Uint8Array(buffer, byteOffset, byteLength));
+  return `v${family}_${tier.length}_${tier.bucketsLog2}_${hash.digest('hex').slice(0, 16)}`;
+}
+
+/** Reads the name of a class map; undefined if we would not name one so. */
+export function parseClassMapName(
+  name: string,
+): { readonly family: Family; readonly tier: Tier } | undefined {
+  const match = /^v([46])_([1-9]\d{0,2})_([1-9]\d?)_[0-9a-f]{16}$/.exec(name);
+  if (match === null) return undefined;
+  const family = match[1] === '4' ? 4 : 6;
+  const tier = { length: Number(match[2]), bucketsLog2: Number(match[3]) };
+  return tier.length <= (family === 4 ? 32 : 128) ? { family, tier } : undefined;
 }
 
 /** Reads the name of a chain that is no base chain; undefined if we would not name one so. */

@@ -7,10 +7,12 @@
  */
 
 import {
+  type Action,
   type Address,
   bitsOf,
   COMMON_POLICY,
   canonicalPrefixes,
+  classesIn,
   columnFor,
   columnOf,
   DEFAULT_POLICY,
@@ -18,28 +20,38 @@ import {
   diffPrefixes,
   type Environment,
   type Family,
+  FIREWALL_CHAINS_MAX,
+  FIREWALL_RULES_MAX,
   IpProtocol,
+  isOf,
+  isUnconditional,
   judgesIngress,
   type ListChange,
   type ListChanges,
+  type MatchClasses,
   memberContaining,
   type Policy,
   PrefixBuilder,
   type Prefixes,
   type PrefixesDelta,
   type RuleBlock,
+  type RuleMatch,
   type RuleSet,
   type Run,
   type RunRemote,
   resolutionOf,
   runsOf,
+  segmentsOf,
   strideOf,
   timeFor,
 } from '@rulecast/rules';
+import { classMapsOf } from './class-maps.ts';
 import { fitsLayout, layoutOf } from './layout.ts';
-import { IN_PLACE_SHARE, RULES_MAX, SMALL_MEMBERS_MAX } from './limits.ts';
+import { IN_PLACE_SHARE, SMALL_MEMBERS_MAX } from './limits.ts';
 import {
   type AddressSet,
+  type ClassMap,
+  classMapName,
   entryChain,
   type Key,
   keyOf,
@@ -47,6 +59,7 @@ import {
   type Plan,
   type PlanRemote,
   type PlanRule,
+  partChain,
   policyChain,
   type Step,
   setKey,
@@ -63,6 +76,8 @@ export interface CounterIndex {
   readonly runs: readonly (string | undefined)[];
   /** By run: its list. */
   readonly lists: readonly (string | undefined)[];
+  /** Of runs that are asked by the class of the address, and so are counted together. */
+  readonly together: readonly string[];
   /** Undefined for common, whose default action is unused, and for exceptions, which others come after. */
   readonly defaultAction: string | undefined;
 }
@@ -96,25 +111,40 @@ export function planOf(
 /** Stands for the name of a policy where none judges; no policy can have it. */
 const NO_POLICY = '';
 
-/** One run, ready for any of its chains. */
+/** One run that can decide anything now. */
 interface ReadyRun {
   readonly run: Run;
   readonly counter: string;
 }
 
+/** The runs of one block of a policy, ready for any of its chains. */
+interface ReadyBlock {
+  readonly runs: readonly Run[];
+  /** By run; undefined: it has expired. */
+  readonly counters: readonly (string | undefined)[];
+  /** Of what is counted together, by action. */
+  readonly together: Readonly<Record<Action, string>>;
+}
+
+const NO_BLOCK: ReadyBlock = { runs: [], counters: [], together: { accept: '', drop: '' } };
+
 /** Rules that judge some qubes, ready for their chains. */
 interface Judging {
   readonly policy: string;
-  readonly exceptions: readonly ReadyRun[];
-  readonly common: readonly ReadyRun[];
-  readonly own: readonly ReadyRun[];
+  readonly exceptions: ReadyBlock;
+  readonly common: ReadyBlock;
+  readonly own: ReadyBlock;
   /** Where none of them matches. */
   readonly end: Step;
 }
 
+/** A part of a chain: steps one after the other, or runs of which the class of the address says which to ask. */
+type Part = Step | { readonly kind: 'classes'; readonly classes: MatchClasses; readonly block: ReadyBlock };
+
 class Planner implements Plan {
   readonly sets = new Map<string, AddressSet>();
   readonly maps = new Map<string, Map<string, string>>();
+  readonly classMaps = new Map<string, ClassMap>();
   readonly chains = new Map<string, Step[]>();
   readonly counters = new Set<string>();
   readonly indices: CounterIndex[] = [];
@@ -141,7 +171,7 @@ class Planner implements Plan {
   run(): void {
     const common = this.ruleSet.policies.get(COMMON_POLICY);
     for (const direction of DIRECTIONS) {
-      const commonRuns = common === undefined ? [] : this.ready(common, direction, 'common');
+      const commonRuns = common === undefined ? NO_BLOCK : this.ready(common, direction, 'common');
       for (const family of FAMILIES) this.planCommon(direction, family, commonRuns);
       for (const policy of this.ruleSet.policies.values()) {
         if (policy.name === COMMON_POLICY) continue;
@@ -156,49 +186,58 @@ class Planner implements Plan {
   // ── Runs and counters ──────────────────────────────────────────────────────────────────────────────────────────────
 
   /** The runs of a policy that can decide anything now. A counter stays with its run when others come or go before it. */
-  private ready(policy: Policy, direction: Direction, block: RuleBlock): readonly ReadyRun[] {
+  private ready(policy: Policy, direction: Direction, block: RuleBlock): ReadyBlock {
     const seen = new Map<string, number>();
-    const ready: ReadyRun[] = [];
     const counters: (string | undefined)[] = [];
     const runs = runsOf(policy, direction, block);
-    for (const run of runs) {
+    const place = `${policy.name} ${direction} ${block === 'exceptions' ? 'exceptions ' : ''}`;
+    const gathered = new Uint8Array(runs.length); // 1: a run that is counted together with others, in both families
+    for (const segment of FAMILIES.flatMap((family) => segmentsOf(runs, family)))
+      if (segment.gathered) gathered.fill(1, segment.first, segment.end);
+    for (const [index, run] of runs.entries()) {
       const { action, expire } = run.match;
-      const text = `${policy.name} ${direction} ${block === 'exceptions' ? 'exceptions ' : ''}${runText(run)}`;
-      const before = seen.get(text) ?? 0;
-      seen.set(text, before + 1);
       const live = expire === undefined || timeFor(action, this.environment) < expire;
-      const counter = live ? this.counter(`${text} ${before}`) : undefined;
-      counters.push(counter);
-      if (counter !== undefined) ready.push({ run, counter });
+      const name = gathered[index] === 1 ? undefined : counterOf(run, place, seen);
+      counters.push(live && name !== undefined ? this.counted(name) : undefined);
     }
+    const names = !gathered.includes(1)
+      ? []
+      : (['accept', 'drop'] as const).map((action) => this.counter(`${place}together ${action}`));
     this.indices.push({
       policy: policy.name,
       block,
       direction,
       runs: counters,
       lists: runs.map(({ remote }) => (remote.kind === 'list' ? remote.list : undefined)),
+      together: names,
       defaultAction: block === 'own' ? this.counter(defaultText(policy, direction)) : undefined,
     });
-    return ready;
+    const together = { accept: names[0] ?? '', drop: names[1] ?? '' };
+    const all = runs.map(({ match }, run) => (gathered[run] === 1 ? together[match.action] : counters[run]));
+    return { runs, counters: all, together };
   }
 
   private counter(text: string): string {
-    const name = `c${keyOf(text)}`;
+    return this.counted(counterName(text));
+  }
+
+  private counted(name: string): string {
     this.counters.add(name);
     return name;
   }
 
   // ── Chains ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-  private planCommon(direction: Direction, family: Family, runs: readonly ReadyRun[]): void {
-    if (runs.length === 0) return;
-    this.addChain(policyChain(direction, family, COMMON_POLICY), this.rulesOf(runs, direction, family));
+  private planCommon(direction: Direction, family: Family, block: ReadyBlock): void {
+    if (block.runs.length === 0) return;
+    const parts = this.partsOf(block, direction, family);
+    this.addParts(policyChain(direction, family, COMMON_POLICY), parts, direction, family);
   }
 
-  private planPolicy(policy: Policy, direction: Direction, common: readonly ReadyRun[]): void {
+  private planPolicy(policy: Policy, direction: Direction, common: ReadyBlock): void {
     const own = this.ready(policy, direction, 'own');
     const hasExceptions = runsOf(policy, direction, 'exceptions').length > 0;
-    const exceptions = hasExceptions ? this.ready(policy, direction, 'exceptions') : [];
+    const exceptions = hasExceptions ? this.ready(policy, direction, 'exceptions') : NO_BLOCK;
     const end: PlanRule = {
       ...ANY_PACKET,
       action: policy.defaultAction,
@@ -216,17 +255,17 @@ class Planner implements Plan {
   }
 
   /** What is said of egress that no policy judges; nothing is planned where nothing is said. */
-  private planUnmatched(common: readonly ReadyRun[]): void {
+  private planUnmatched(common: ReadyBlock): void {
     const { unmatched, policies } = this.ruleSet;
     if (unmatched === undefined || policies.has(DEFAULT_POLICY)) return;
     let end: Step = { kind: 'pass' };
     if (unmatched !== 'accept') {
       const counter = this.counter(UNMATCHED_COUNTER);
       end = { ...ANY_PACKET, action: 'drop', counter };
-      const index = { policy: undefined, direction: 'egress', runs: [], lists: [] } as const;
+      const index = { policy: undefined, direction: 'egress', runs: [], lists: [], together: [] } as const;
       this.indices.push({ ...index, block: 'own', defaultAction: counter });
     }
-    const judging = { policy: NO_POLICY, exceptions: [], common, own: [], end };
+    const judging = { policy: NO_POLICY, exceptions: NO_BLOCK, common, own: NO_BLOCK, end };
     for (const family of FAMILIES) this.planJudging(judging, 'egress', family);
   }
 
@@ -238,20 +277,83 @@ class Planner implements Plan {
   ): string {
     const name = policyChain(direction, family, policy);
     const chain = policyChain(direction, family, COMMON_POLICY);
-    const jump: Step[] = common.length > 0 ? [{ kind: 'jump', chain }] : [];
-    const before = this.rulesOf(exceptions, direction, family);
-    this.addChain(name, [...before, ...jump, ...this.rulesOf(own, direction, family), end]);
+    const jump: Step[] = common.runs.length > 0 ? [{ kind: 'jump', chain }] : [];
+    const before = this.partsOf(exceptions, direction, family);
+    const parts = [...before, ...jump, ...this.partsOf(own, direction, family), end];
+    this.addParts(name, parts, direction, family);
     return name;
   }
 
   private addChain(name: string, steps: Step[]): void {
+    if (this.chains.has(name)) return; // of the same class
     this.ruleTotal += steps.length;
-    if (this.ruleTotal > RULES_MAX) {
+    this.chains.set(name, steps);
+    if (this.ruleTotal > FIREWALL_RULES_MAX || this.chains.size > FIREWALL_CHAINS_MAX) {
       throw new RangeError(
-        `the release needs more than ${RULES_MAX} nftables rules: gather destinations in lists`,
+        `the release needs more than ${FIREWALL_RULES_MAX} rules or ${FIREWALL_CHAINS_MAX} chains of nftables: gather destinations in lists`,
       );
     }
-    this.chains.set(name, steps);
+  }
+
+  /**
+   * Parts of a chain as steps. Where the rules for a class of addresses end without a verdict, what comes after them is asked, which then is a chain of its
+   * own; so the last parts come first.
+   */
+  private addParts(name: string, parts: readonly Part[], direction: Direction, family: Family): void {
+    let steps: Step[] = [];
+    let after = 0; // parts of classes
+    for (const part of [...parts].reverse()) {
+      if (part.kind !== 'classes') {
+        steps.unshift(part);
+        continue;
+      }
+      const rest = steps;
+      const falls = part.classes.classes.some((matches) => !endsAlways(matches));
+      if (falls && rest.length > 0) {
+        const chain = partChain(direction, family, `${name} rest ${after++}`);
+        this.addChain(chain, rest);
+        steps = [{ kind: 'goto', chain }];
+      }
+      const found = this.classify(part.classes, part.block, direction, family, falls ? steps[0] : undefined);
+      steps = found.at(-1)?.kind === 'goto' ? found : [...found, ...steps];
+    }
+    this.addChain(name, steps);
+  }
+
+  /** The lookups that find the class of an address, and the chains of the classes. `rest`: what is asked where these decide nothing. */
+  private classify(
+    { prefixes, classOf, classes }: MatchClasses,
+    block: ReadyBlock,
+    direction: Direction,
+    family: Family,
+    rest: Step | undefined,
+  ): Step[] {
+    const chains = classes.map((matches) => {
+      const steps: Step[] = matches.flatMap((match) => {
+        const rule = this.matchRule(match, family);
+        return rule === undefined
+          ? []
+          : [
+              {
+                ...rule,
+                remote: { kind: 'any' },
+                original: false,
+                counter: block.together[match.action],
+              } as const,
+            ];
+      });
+      if (rest !== undefined && !endsAlways(matches)) steps.push(rest);
+      const chain = partChain(direction, family, JSON.stringify(steps));
+      this.addChain(chain, steps);
+      return chain;
+    });
+    const { maps, otherwise } = classMapsOf(prefixes, classOf, chains);
+    const steps: Step[] = maps.map((map) => {
+      const name = classMapName(map);
+      this.classMaps.set(name, map);
+      return { kind: 'classify', map: name };
+    });
+    return otherwise === undefined ? steps : [...steps, { kind: 'goto', chain: otherwise }];
   }
 
   private dispatch(
@@ -291,28 +393,45 @@ class Planner implements Plan {
 
   // ── Rules ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-  private rulesOf(runs: readonly ReadyRun[], direction: Direction, family: Family): Step[] {
-    const steps: Step[] = [];
-    for (const ready of runs) {
-      const { match } = ready.run;
-      if (contradicts(match)) continue;
-      const ports = match.dns ? dnsPorts(match.ports) : match.ports;
-      if (match.dns && ports === undefined) continue; // a range without port 53
-      const base = {
-        kind: 'rule',
-        protocols: protocolsOf(ready.run, family),
-        ports: ports === undefined ? undefined : ([ports.first, ports.last] as const),
-        icmpType: match.icmpType,
-        action: match.action,
-        counter: ready.counter,
-      } as const;
-      for (const remote of this.remotesOf(ready, family)) {
-        steps.push({ ...base, remote, original: false });
-        // After DNAT the packet goes to the resolver; the qube asked one of the DNS addresses.
-        if (match.dns && direction === 'egress') steps.push({ ...base, remote, original: true });
-      }
-    }
-    return steps;
+  private partsOf(block: ReadyBlock, direction: Direction, family: Family): Part[] {
+    return segmentsOf(block.runs, family).flatMap((segment): Part[] => {
+      const { first, end, gathered } = segment;
+      if (gathered) return [{ kind: 'classes', classes: classesIn(block.runs, segment), block }];
+      const counters = block.counters.slice(first, end);
+      return block.runs.slice(first, end).flatMap((run, index): Step[] => {
+        const counter = isOf(run, family) ? counters[index] : undefined;
+        return counter === undefined ? [] : this.rulesOf({ run, counter }, direction, family);
+      });
+    });
+  }
+
+  private rulesOf(ready: ReadyRun, direction: Direction, family: Family): Step[] {
+    const { match } = ready.run;
+    const rule = this.matchRule(match, family);
+    if (rule === undefined) return [];
+    const base = { ...rule, counter: ready.counter };
+    return this.remotesOf(ready, family).flatMap((remote) => [
+      { ...base, remote, original: false },
+      // After DNAT the packet goes to the resolver; the qube asked one of the DNS addresses.
+      ...(match.dns && direction === 'egress' ? [{ ...base, remote, original: true }] : []),
+    ]);
+  }
+
+  /** What a match asks besides the remote side; undefined: it matches nothing. */
+  private matchRule(
+    match: RuleMatch,
+    family: Family,
+  ): Omit<PlanRule, 'remote' | 'original' | 'counter'> | undefined {
+    if (contradicts(match)) return undefined;
+    const ports = match.dns ? dnsPorts(match.ports) : match.ports;
+    if (match.dns && ports === undefined) return undefined; // a range without port 53
+    return {
+      kind: 'rule',
+      protocols: protocolsOf(match, family),
+      ports: ports === undefined ? undefined : [ports.first, ports.last],
+      icmpType: match.icmpType,
+      action: match.action,
+    };
   }
 
   /** What a run says of the remote side in one family: nothing, one predicate, or one per hash set. */
@@ -433,6 +552,12 @@ function deltaBetween(before: Prefixes, after: Prefixes, change: ListChange | un
   return isOfThese ? change[`v${family}`] : diffPrefixes(before, after);
 }
 
+/** Whether some rules end in one without a condition. */
+function endsAlways(matches: readonly RuleMatch[]): boolean {
+  const last = matches.at(-1);
+  return last !== undefined && isUnconditional(last);
+}
+
 const canonicals = new WeakMap<Prefixes, Prefixes>();
 
 /** The canonical form of a run's own prefixes; computed once for each immutable column. */
@@ -443,6 +568,26 @@ function canonicalOf(prefixes: Prefixes): Prefixes {
     canonicals.set(prefixes, canonical);
   }
   return canonical;
+}
+
+function counterName(text: string): string {
+  return `c${keyOf(text)}`;
+}
+
+const counterNames = new WeakMap<Run, { readonly text: string; readonly name: string }>();
+
+/** The counter of a run, told from those of the same text before it; computed once for each immutable run in its place. */
+function counterOf(run: Run, place: string, seen: Map<string, number>): string {
+  const whole = `${place}${runText(run)}`;
+  const before = seen.get(whole) ?? 0;
+  seen.set(whole, before + 1);
+  const text = `${whole} ${before}`;
+  let known = counterNames.get(run);
+  if (known?.text !== text) {
+    known = { text, name: counterName(text) };
+    counterNames.set(run, known);
+  }
+  return known.name;
 }
 
 /** What makes a run the same run in the next release, though its own prefixes may have changed. */
@@ -493,7 +638,7 @@ function defaultText(policy: Policy, direction: Direction): string {
 /** Counts what is dropped because no policy judges it. */
 const UNMATCHED_COUNTER = 'unmatched';
 
-function protocolsOf({ match }: Run, family: Family): readonly number[] {
+function protocolsOf(match: RuleMatch, family: Family): readonly number[] {
   const icmp = family === 4 ? IpProtocol.icmp : IpProtocol.icmp6;
   if (match.proto === 'icmp') return [icmp];
   if (match.proto !== undefined) return [IpProtocol[match.proto]];

@@ -6,11 +6,13 @@
 
 import type { Family } from '@rulecast/rules';
 import type { Change, ChangeOptions, Tag } from './change.ts';
+import { capacityOf } from './layout.ts';
 import { FLOW_MARK_MAX, FLOW_MARK_UNIT, HOOK_PRIORITY, NO_FLOW_MARK } from './limits.ts';
 import {
   DENIED_COUNTER,
   type PlanRule,
   parseChainName,
+  parseClassMapName,
   parseMapName,
   parseSetName,
   type SetName,
@@ -233,6 +235,11 @@ function newSetLine(name: string, t: string): string {
 }
 
 function newMapLine(name: string, t: string): string {
+  const classes = parseClassMapName(name);
+  if (classes !== undefined) {
+    const type = classes.family === 4 ? 'ipv4_addr' : 'ipv6_addr';
+    return `add map ${t} ${name} { type ${type} : verdict; size ${capacityOf(classes.tier.bucketsLog2)}; }`;
+  }
   const type = parseMapName(name)?.family === 4 ? 'ipv4_addr' : 'ipv6_addr';
   return `add map ${t} ${name} { type ${type} : verdict; }`;
 }
@@ -253,6 +260,12 @@ function stepRules(step: Step, isEgress: boolean, family: Family): readonly stri
       const length = parseMapName(step.map)?.length ?? 0;
       const field = `ct ${isEgress ? 'original' : 'reply'} ${family === 4 ? 'ip' : 'ip6'} saddr`;
       return [`${maskedField(field, family, length)} vmap @${step.map}`];
+    }
+    case 'classify': {
+      const field = `ct ${isEgress ? 'reply' : 'original'} ${family === 4 ? 'ip' : 'ip6'} saddr`;
+      return [
+        `${maskedField(field, family, parseClassMapName(step.map)?.tier.length ?? 0)} vmap @${step.map}`,
+      ];
     }
     case 'goto':
     case 'jump':

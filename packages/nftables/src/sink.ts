@@ -33,6 +33,7 @@ import {
   DOWNSTREAM_GROUP,
   GROUP_MAX,
   LISTED_ELEMENTS_MAX,
+  MEMBERS_OF_A_RULE,
   NO_FLOW_MARK,
   RENDERING,
   WHOLE_MEMBERS_MAX,
@@ -506,6 +507,8 @@ class RunningSink implements NftSink {
 function isWorthIt(plan: Plan, { change }: ChangeWithBody): boolean {
   let members = 0;
   for (const set of plan.sets.values()) members += set.members.lengths.length;
+  for (const map of plan.classMaps.values()) members += map.verdicts.length;
+  for (const steps of plan.chains.values()) members += steps.length * MEMBERS_OF_A_RULE;
   let steps = 0;
   for (const chain of change.chains) steps += chain.steps.length;
   return members > WHOLE_MEMBERS_MAX && steps <= CHANGED_STEPS_MAX;

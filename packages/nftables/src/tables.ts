@@ -12,12 +12,12 @@
  */
 
 import type { Change } from './change.ts';
-import { intervalText, keyPieces, mapPieces, type Piece } from './elements.ts';
+import { classPieces, intervalText, keyPieces, mapPieces, type Piece } from './elements.ts';
 import { readCounters } from './kernel.ts';
 import { CLOSED_TABLE, FORMER_TABLE, HOOK_PRIORITY, TABLES } from './limits.ts';
 import { NativeError, type Nft, type OutputFlags } from './native.ts';
 import { type Netlink, PIECE_ELEMENTS, type TableInfo } from './netlink.ts';
-import { parseMapName, parseSetName } from './plan.ts';
+import { parseClassMapName, parseMapName, parseSetName } from './plan.ts';
 import { BASE_CHAIN, scriptOf } from './script.ts';
 
 /** What was found changed by somebody else. */
@@ -174,6 +174,7 @@ export class Tables {
       this.run(text);
       await turn();
     }
+    for (const verdicts of change.verdicts) await put('add', classPieces(verdicts, body));
     await put('add', mapPieces(change.keys));
   }
 
@@ -224,7 +225,7 @@ export class Tables {
       return true;
     }
     const name = parseSetName(set);
-    const family = name?.family ?? parseMapName(set)?.family ?? 4;
+    const family = name?.family ?? (parseMapName(set) ?? parseClassMapName(set))?.family ?? 4;
     const keys = this.netlink.firstElements(table, set, family, PIECE_ELEMENTS);
     const most = PIECE_ELEMENTS * (family === 4 ? 1 : 4);
     const isSmall = keys.length < LEFT_MAX || (name !== undefined && name.tier === undefined);

@@ -1,6 +1,6 @@
 /** A plan means what its rule set means: it judges the first packet of every flow as the reference evaluator does. */
 
-import { type Address, evaluate, IpProtocol, type Packet, type RuleSet } from '@rulecast/rules';
+import { type Address, evaluate, firewallLoad, IpProtocol, type Packet, type RuleSet } from '@rulecast/rules';
 import { describe, expect, it } from 'vitest';
 import { edgeAddresses, Random, randomCase, randomPacket } from '../../table/test/random-rule-set.ts';
 import type { Plan } from '../src/plan.ts';
@@ -70,6 +70,82 @@ describe('a plan', () => {
     };
     return judge(planned(rules), whole, src);
   };
+
+  it.each([1, 2, 3, 4, 5, 6])(
+    'of many rules for prefixes judges like the reference evaluator, seed %i',
+    (seed) => {
+      const random = new Random(seed);
+      const word = (): string => String(random.pick([0, 0, 1, 9, 64, 255]));
+      const destination = (): string => {
+        if (random.chance(0.03)) return '';
+        if (random.chance(0.4))
+          return `dst6=2001:db8:${word()}::${word()}/${random.pick([32, 33, 47, 48, 64, 127, 128])}`;
+        return `dst4=9.${word()}.${word()}.${word()}/${random.pick([8, 9, 15, 16, 17, 23, 24, 30, 31, 32])}`;
+      };
+      const rule = (): string => {
+        const what = random.pick([
+          '',
+          '',
+          '',
+          'proto=tcp dstports=80',
+          'proto=udp',
+          'proto=tcp dstports=80-90',
+          'proto=icmp icmptype=8',
+        ]);
+        const end = random.chance(0.01) ? `expire=${ENVIRONMENT.now - 1}` : '';
+        return `${random.pick(['accept', 'drop'])} ${destination()} ${what} ${end}`
+          .replaceAll(/ +/g, ' ')
+          .trim();
+      };
+      const rules = (count: number): string[] => [
+        ...Array.from({ length: count }, rule),
+        'drop dst=@bad',
+        ...Array.from({ length: count }, rule),
+      ];
+      const free = (lines: readonly string[]): string[] =>
+        lines.filter((line) => line.includes('dst') || seed % 2 === 0);
+      const rulesOf = ruleSet(
+        [
+          { name: 'common', prefixes: [], egress: free(rules(60)) },
+          {
+            name: 'work',
+            prefixes: ['10.137.0.5', 'fd00::5'],
+            exceptions: { egress: free(rules(50)) },
+            egress: free(rules(120)),
+            defaultAction: seed % 3 === 0 ? 'accept' : 'drop',
+          },
+        ],
+        { bad: list('9.64.0.0/16', '2001:db8:9::/48') },
+        'accept',
+      );
+      const plan = planned(rulesOf);
+      expect(plan.classMaps.size).toBeGreaterThan(3);
+      const load = firewallLoad(rulesOf);
+      expect(plan.chains.size).toBeLessThanOrEqual(load.chains);
+      const steps = [...plan.chains.values()].reduce((sum, chain) => sum + chain.length, 0);
+      expect(steps).toBeLessThanOrEqual(load.rules);
+      const counts = { accept: 0, drop: 0, none: 0 };
+      for (let i = 0; i < 3000; i++) {
+        const isV4 = random.chance(0.6);
+        const src = prefix(isV4 ? random.pick(['10.137.0.5', '10.137.0.6']) : 'fd00::5');
+        const proto = random.pick([6, 6, 17, isV4 ? 1 : 58, 47]);
+        const packet: Packet = {
+          direction: 'egress',
+          src,
+          dst: prefix(isV4 ? `9.${word()}.${word()}.${word()}` : `2001:db8:${word()}::${word()}`),
+          proto,
+          port: proto === 6 || proto === 17 ? random.pick([79, 80, 85, 90, 91]) : undefined,
+          icmpType: proto === 1 || proto === 58 ? random.pick([8, 128]) : undefined,
+        };
+        const expected = evaluate(rulesOf, ENVIRONMENT, packet).action;
+        const got = judge(plan, packet, src);
+        if (got !== expected) expect({ i, packet, got }).toEqual({ i, packet, got: expected });
+        counts[got]++;
+      }
+      expect(counts.accept).toBeGreaterThan(100);
+      expect(counts.drop).toBeGreaterThan(100);
+    },
+  );
 
   it('lets the longest prefix decide, and default only where there is none', () => {
     const rules = ruleSet([

@@ -48,6 +48,11 @@ function judgeChain(view: View, name: string): PlanVerdict | undefined {
         if (chain !== undefined) return judgeChain(view, chain);
         break;
       }
+      case 'classify': {
+        const chain = classOf(view, step.map);
+        if (chain !== undefined) return judgeChain(view, chain);
+        break;
+      }
       case 'goto':
         return judgeChain(view, step.chain);
       case 'jump': {
@@ -58,6 +63,17 @@ function judgeChain(view: View, name: string): PlanVerdict | undefined {
       case 'pass':
         return 'none';
     }
+  }
+  return undefined;
+}
+
+function classOf({ plan, remote }: View, name: string): string | undefined {
+  const map = plan.classMaps.get(name);
+  if (map === undefined) throw new TypeError(`no class map ${name}`);
+  const stride = map.family === 4 ? 1 : 4;
+  const network = wordsOf(cut(remote, map.tier.length)).join();
+  for (const [i, verdict] of map.verdicts.entries()) {
+    if (map.words.subarray(i * stride, (i + 1) * stride).join() === network) return map.chains[verdict];
   }
   return undefined;
 }

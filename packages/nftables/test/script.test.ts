@@ -28,6 +28,7 @@ function planWith(chain: string, steps: readonly Step[], sets: readonly AddressS
   return {
     sets: new Map(sets.map((set) => [`${set.key}_${set.members.family}`, set])),
     maps: new Map(),
+    classMaps: new Map(),
     chains: new Map([[chain, steps]]),
     counters: new Set([COUNTER]),
   };
@@ -186,6 +187,12 @@ describe('the script', () => {
       { kind: 'dispatch', map: 'di6_33_89abcdef' },
       'ct reply ip6 saddr & ffff:ffff:8000:0000:0000:0000:0000:0000 vmap @di6_33_89abcdef',
     ],
+    [
+      'e4',
+      { kind: 'classify', map: `v4_24_9_${KEY}` },
+      `ct reply ip saddr & 255.255.255.0 vmap @v4_24_9_${KEY}`,
+    ],
+    ['i6', { kind: 'classify', map: `v6_128_9_${KEY}` }, `ct original ip6 saddr vmap @v6_128_9_${KEY}`],
     ['e4', { kind: 'jump', chain: `e4_${KEY}` }, `jump e4_${KEY}`],
     ['e4', { kind: 'goto', chain: `e4_${KEY}` }, `goto e4_${KEY}`],
     ['e4', { kind: 'pass' }, 'goto to_qubes'],

@@ -25,7 +25,16 @@ import {
   UNCOUNTED_MAX,
   uncountedIn,
 } from '@rulecast/protocol';
-import { checkRuleSet, EMPTY_RULE_SET, type RuleSet, type RuleSetProblem } from '@rulecast/rules';
+import {
+  checkRuleSet,
+  EMPTY_RULE_SET,
+  FIREWALL_CHAINS_MAX,
+  FIREWALL_RULES_MAX,
+  type FirewallLoad,
+  firewallLoad,
+  type RuleSet,
+  type RuleSetProblem,
+} from '@rulecast/rules';
 import type { Identity } from './identity.ts';
 import type { Release, ReleaseNotes, Store } from './store.ts';
 
@@ -115,7 +124,10 @@ export class Committer {
     const delta: RuleSetDelta = diffRuleSets(this.ruleSet, ruleSet);
     const changed = delta.changes.length > 0;
     await setImmediate();
-    if (changed) checkLimits(this.nextManifest(ruleSet), ruleSet);
+    if (changed) {
+      checkLimits(this.nextManifest(ruleSet), ruleSet);
+      checkFirewallLoad(ruleSet);
+    }
     return {
       ruleSet,
       changes: delta.changes,
@@ -215,6 +227,25 @@ function notesOf({ changes }: Plan, { cause, detail }: Origin): ReleaseNotes {
     added,
     removed,
   };
+}
+
+/** Throws ProtocolError `over-limit` for a release that no kernel would be given. It is counted here, whatever subscribers say of themselves. */
+function checkFirewallLoad(ruleSet: RuleSet): void {
+  const { chains, rules } = loadOf(ruleSet);
+  if (chains <= FIREWALL_CHAINS_MAX && rules <= FIREWALL_RULES_MAX) return;
+  throw new ProtocolError(
+    ErrorCode.overLimit,
+    `a firewall would need ${chains} chains and ${rules} rules for this; the most is ${FIREWALL_CHAINS_MAX} and ${FIREWALL_RULES_MAX}: gather destinations in lists, or use fewer combinations of ports`,
+  );
+}
+
+function loadOf(ruleSet: RuleSet): FirewallLoad {
+  try {
+    return firewallLoad(ruleSet);
+  } catch (cause) {
+    if (!(cause instanceof RangeError)) throw cause;
+    throw new ProtocolError(ErrorCode.overLimit, cause.message, { cause });
+  }
 }
 
 /** Throws ProtocolError `over-limit` for a release that could not be encoded, or loaded again. */

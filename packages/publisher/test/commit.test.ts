@@ -1,6 +1,14 @@
 import { join } from 'node:path';
 import { decodeManifest, manifestHash, ProtocolError, verifySignature } from '@rulecast/protocol';
-import { emptyPolicy, nameListOf, prefixListOf, type RuleSet } from '@rulecast/rules';
+import {
+  emptyPolicy,
+  FIREWALL_CHAINS_MAX,
+  nameListOf,
+  prefixListOf,
+  prefixOf,
+  type RuleSet,
+  RunBuilder,
+} from '@rulecast/rules';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { Committer, GuardError } from '../src/commit.ts';
 import { openIdentity } from '../src/identity.ts';
@@ -28,6 +36,13 @@ function freshCommitter(): {
 const list = (...texts: readonly string[]) => prefixListOf(prefixes(...texts));
 const ONE = ruleSetOf({ a: list('10.0.0.0/8'), b: list('192.0.2.1') });
 const TWO = ruleSetOf({ a: list('10.0.0.0/8'), b: list('192.0.2.2') });
+const RULE = {
+  proto: 'tcp',
+  dns: false,
+  icmpType: undefined,
+  expire: undefined,
+  comment: undefined,
+} as const;
 const THREE = ruleSetOf({ b: list('192.0.2.2') });
 
 function changedVersions(committer: Committer): Readonly<Record<string, number>> {
@@ -160,6 +175,33 @@ describe('a rule set that is not sound is refused, and the head stays', () => {
     expect(committer.head).toBe(head);
     await committer.commit(await committer.plan(ruleSetOf(Object.fromEntries(lists.slice(0, 500)))), PUSHED);
     expect(committer.head?.manifest).toMatchObject({ version: 2, parts: { length: 500 } });
+  });
+
+  it('rules that no kernel would be given, and as many that gather', async () => {
+    const { committer } = freshCommitter();
+    const head = await committer.commit(await committer.plan(ONE), PUSHED);
+    const count = FIREWALL_CHAINS_MAX + 1;
+    const withRules = (port: (i: number) => number): RuleSet => {
+      const runs = new RunBuilder();
+      for (let i = 0; i < count; i++) {
+        const prefix = prefixOf(4, [0x09000000 + i], 32);
+        const ports = { first: port(i), last: 65_535 };
+        runs.push({
+          ...RULE,
+          action: i % 2 === 0 ? 'accept' : 'drop',
+          ports,
+          remote: { kind: 'prefix', prefix },
+        });
+      }
+      const policy = { ...emptyPolicy('default'), egress: runs.build() };
+      return { ...ONE, policies: new Map([['default', policy]]) };
+    };
+    const refused = committer.plan(withRules((i) => i % 65_536));
+    await expect(refused).rejects.toMatchObject({ code: 'over-limit' });
+    await expect(refused).rejects.toThrow(/gather destinations in lists/);
+    expect(committer.head).toBe(head);
+    await committer.commit(await committer.plan(withRules((i) => i % 100)), PUSHED);
+    expect(committer.head?.manifest.version).toBe(2);
   });
 
   it('1,024 parts are not too many', async () => {

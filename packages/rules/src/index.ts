@@ -42,6 +42,18 @@ export {
   unionPrefixes,
 } from './list.ts';
 export {
+  classesIn,
+  FIREWALL_CHAINS_MAX,
+  FIREWALL_RULES_MAX,
+  type FirewallLoad,
+  firewallLoad,
+  isOf,
+  isUnconditional,
+  type MatchClasses,
+  type Segment,
+  segmentsOf,
+} from './longest-match.ts';
+export {
   HOST_NAME_MAX_BYTES,
   isPartName,
   NameFault,
