@@ -3,8 +3,10 @@
  * its own, so that its resident memory is its own.
  */
 
-import { readFileSync } from 'node:fs';
+import { type ChildProcess, spawn } from 'node:child_process';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { createConnection, createServer, type Socket } from 'node:net';
+import { fileURLToPath } from 'node:url';
 import {
   encodeMessage,
   FrameDecoder,
@@ -14,6 +16,8 @@ import {
   parseTrust,
 } from '@rulecast/protocol';
 import { expect, it } from 'vitest';
+import { encodeFlow, encodeHello } from '../../packages/vchan/src/zmq-message.ts';
+import { rawDealer } from '../../packages/vchan/test/raw-dealer.ts';
 import type { Daemon } from '../processes.mjs';
 import { Scene } from './scene.ts';
 
@@ -26,8 +30,8 @@ const GROWTH_MAX_BYTES = 64 * MIB;
 const BATCH_FRAMES = 500;
 const HASH = new Uint8Array(32).fill(7);
 
-function rssOf(daemon: Daemon): number {
-  const status = readFileSync(`/proc/${daemon.process.pid}/status`, 'utf8');
+function rssOf(victim: { readonly process: ChildProcess }): number {
+  const status = readFileSync(`/proc/${victim.process.pid}/status`, 'utf8');
   return Number(/VmRSS:\s*(\d+) kB/.exec(status)?.[1]) * 1024;
 }
 
@@ -146,3 +150,45 @@ it.each<[string, (i: number) => readonly [Message, number]]>([
     await expect.poll(() => connects).toBeGreaterThan(1); // it comes back
   },
 );
+
+/** Listens, says so, accepts one channel, and is too busy to read. */
+const BUSY_LISTENER = `
+import { listen } from '@rulecast/vchan';
+import { appendFileSync } from 'node:fs';
+const [path, said] = process.argv.slice(1);
+const listener = await listen({ kind: 'zmq+ipc', path });
+appendFileSync(said, 'ready');
+await listener.accept();
+appendFileSync(said, 'busy');
+Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 3000);
+appendFileSync(said, 'over');
+setInterval(() => undefined, 1000);
+`;
+
+// 1,000 messages of 64 KiB each were taken in by ZeroMQ's own thread.
+it('a ZeroMQ listener that is busy takes in no more of a peer that ignores its credit than the high-water mark', async () => {
+  const scene = new Scene();
+  const [path, said] = [scene.path('zmq.sock'), scene.path('said')];
+  writeFileSync(said, '');
+  const child = spawn(process.execPath, ['--input-type=module', '-e', BUSY_LISTENER, path, said], {
+    cwd: fileURLToPath(new URL('../../packages/publisher', import.meta.url)), // whence it finds the package
+    stdio: ['ignore', 'ignore', 'inherit'],
+  });
+  scene.onClose(() => void child.kill('SIGKILL'));
+  const hasSaid = (word: string): boolean => readFileSync(said, 'utf8').includes(word);
+  await expect.poll(() => hasSaid('ready')).toBe(true);
+  const dealer = rawDealer(path, 4);
+  scene.onClose(() => dealer.close());
+  await dealer.send(encodeHello(new Uint8Array(16).fill(5), 65_536));
+  await expect.poll(() => hasSaid('busy')).toBe(true);
+  const before = rssOf({ process: child });
+  const flow = encodeFlow(0, new Uint8Array(65_536));
+  dealer.sendTimeout = 100;
+  let most = before;
+  for (let i = 0; i < 2000 && !hasSaid('over'); i++) {
+    await dealer.send(flow).catch(() => undefined); // it takes no more
+    most = Math.max(most, rssOf({ process: child }));
+  }
+  told('FLOWs to a busy ZeroMQ listener', { grownBytes: most - before, frames: 0 });
+  expect(most - before).toBeLessThan(16 * MIB);
+});

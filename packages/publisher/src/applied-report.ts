@@ -44,7 +44,7 @@ export class AppliedReport {
     const known = subscribers.expected();
     this.expected = new Set(require ?? (subscribers.isConfigured ? known : [...known, ...connected]));
     this.waiting = new Set([...this.expected, ...connected]);
-    this.outcomes = new OutcomeLog(publisher);
+    this.outcomes = new OutcomeLog(publisher, this.waiting);
   }
 
   /** Tells of the head, `isNew` or in force before, one record for each. */
@@ -132,19 +132,27 @@ export class AppliedReport {
   }
 }
 
-/** Gathers outcomes from before the release on, so that none is missed between commit and waiting. */
-class OutcomeLog {
+/**
+ * Gathers outcomes from before the release on, so that none is missed between commit and waiting: of those waited for only, and of each the last of
+ * a kind, so that who comes and goes while nobody reads the answers fills nothing.
+ */
+export class OutcomeLog {
   hasEnded = false;
   private readonly publisher: Publisher;
-  private readonly queue: Outcome[] = [];
+  private readonly awaited: ReadonlySet<string>;
+  private queue: readonly Outcome[] = [];
   private wake: (() => void) | undefined;
   private readonly listener = (outcome: Outcome): void => {
-    this.queue.push(outcome);
+    if (!this.awaited.has(outcome.subscriber)) return;
+    const { subscriber, state } = outcome;
+    const others = this.queue.filter((one) => one.subscriber !== subscriber || one.state !== state);
+    this.queue = [...others, outcome];
     this.wake?.();
   };
 
-  constructor(publisher: Publisher) {
+  constructor(publisher: Publisher, awaited: ReadonlySet<string>) {
     this.publisher = publisher;
+    this.awaited = awaited;
     publisher.subscribers.on('outcome', this.listener);
   }
 
@@ -160,7 +168,10 @@ class OutcomeLog {
       });
       this.wake = undefined;
     }
-    return this.hasEnded ? undefined : this.queue.shift();
+    const [first, ...others] = this.queue;
+    if (this.hasEnded || first === undefined) return undefined;
+    this.queue = others;
+    return first;
   }
 
   /** Ends the waiting. */

@@ -13,6 +13,7 @@ import { answerHistory } from './history-request.ts';
 import { answerList, answerLists, answerRefresh } from './lists-request.ts';
 import type { Publisher } from './publisher.ts';
 import { answerPush } from './push-request.ts';
+import type { PushRoom } from './push-room.ts';
 import { answerRollback } from './rollback-request.ts';
 import type { AskTable } from './serve.ts';
 import type { SourcesLink } from './sources-link.ts';
@@ -25,13 +26,21 @@ export class ControlSession {
   private readonly exchange: ControlExchange;
   private readonly publisher: Publisher;
   private readonly ask: AskTable;
+  private readonly pushRoom: PushRoom;
   private readonly sources: SourcesLink | undefined;
 
-  constructor(connection: Connection, publisher: Publisher, ask: AskTable, sources?: SourcesLink) {
+  constructor(
+    connection: Connection,
+    publisher: Publisher,
+    ask: AskTable,
+    pushRoom: PushRoom,
+    sources?: SourcesLink,
+  ) {
     this.connection = connection;
     this.exchange = new ControlExchange(connection, publisher.clock);
     this.publisher = publisher;
     this.ask = ask;
+    this.pushRoom = pushRoom;
     this.sources = sources;
   }
 
@@ -54,7 +63,7 @@ export class ControlSession {
     const { exchange, publisher } = this;
     switch (request.kind) {
       case 'push':
-        return answerPush(request, exchange, publisher);
+        return answerPush(request, exchange, publisher, this.pushRoom);
       case 'rollback':
         return answerRollback(request, exchange, publisher);
       case 'history':

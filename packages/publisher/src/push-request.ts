@@ -2,17 +2,23 @@
 
 import { createHash } from 'node:crypto';
 import { isListFormatName, type PushedFile, type PushInput } from '@rulecast/formats';
-import { boundText, ErrorCode, type MessageOf, ProtocolError, PUSH_MAX_BYTES } from '@rulecast/protocol';
+import { boundText, ErrorCode, type MessageOf, ProtocolError } from '@rulecast/protocol';
 import type { ControlExchange } from './control-exchange.ts';
 import type { Publisher, PushOutcome } from './publisher.ts';
 import type { PushPermits } from './push-guard.ts';
+import type { PushPlace, PushRoom } from './push-room.ts';
 import { answerWithRelease, tellVersionMoved } from './release-report.ts';
 
 type Push = MessageOf<'push'>;
 type Refused = Extract<PushOutcome, { kind: 'rejects' | 'version-moved' }>;
 
 /** Answers a PUSH. Throws what is to be told by FAIL. */
-export async function answerPush(push: Push, exchange: ControlExchange, publisher: Publisher): Promise<void> {
+export async function answerPush(
+  push: Push,
+  exchange: ControlExchange,
+  publisher: Publisher,
+  room: PushRoom,
+): Promise<void> {
   if (push.replaceAll && push.action !== 'replace') {
     throw new ProtocolError(ErrorCode.badInput, `replaceAll goes with replace, not with ${push.action}`);
   }
@@ -20,27 +26,22 @@ export async function answerPush(push: Push, exchange: ControlExchange, publishe
   if (format !== undefined && !isListFormatName(format)) {
     throw new ProtocolError(ErrorCode.badInput, `this publisher knows no format ${format}`);
   }
-  const input: PushInput = {
-    action: push.action,
-    list: push.list,
-    policy: push.policy,
-    format,
-    replaceAll: push.replaceAll,
-    files: await receiveFiles(push.files, exchange),
-  };
-  await answerWithRelease(
-    push,
-    exchange,
-    publisher,
-    () =>
-      publisher.push(input, {
-        ifVersion: push.ifVersion,
-        dryRun: push.dryRun,
-        asNewEpoch: push.asNewEpoch,
-        permits: permitsOf(push),
-      }),
-    (outcome: Refused) => tellRefused(outcome, push.ifVersion, exchange),
-  );
+  const place = room.enter();
+  const { action, list, policy, replaceAll, ifVersion, dryRun, asNewEpoch } = push;
+  try {
+    const files = await receiveFiles(push.files, exchange, place);
+    const input: PushInput = { action, list, policy, format, replaceAll, files };
+    const permits = permitsOf(push);
+    await answerWithRelease(
+      push,
+      exchange,
+      publisher,
+      () => publisher.push(input, { ifVersion, dryRun, asNewEpoch, permits }).finally(place.leave),
+      (outcome: Refused) => tellRefused(outcome, ifVersion, exchange),
+    );
+  } finally {
+    place.leave();
+  }
 }
 
 /** Nothing but the very field opens a guard. */
@@ -60,15 +61,15 @@ function permitsOf(push: Push): PushPermits {
   };
 }
 
-async function receiveFiles(count: number, exchange: ControlExchange): Promise<readonly PushedFile[]> {
+async function receiveFiles(
+  count: number,
+  exchange: ControlExchange,
+  place: PushPlace,
+): Promise<readonly PushedFile[]> {
   const files: PushedFile[] = [];
-  let totalBytes = 0;
   for (let i = 0; i < count; i++) {
     const { name, role, bytes } = await exchange.expect('file');
-    totalBytes += bytes;
-    if (totalBytes > PUSH_MAX_BYTES) {
-      throw new ProtocolError(ErrorCode.overLimit, `a push holds at most ${PUSH_MAX_BYTES} bytes of files`);
-    }
+    place.take(bytes);
     files.push({ name, role, bytes: await receiveBytes(name, bytes, exchange) });
   }
   return files;

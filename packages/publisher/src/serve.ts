@@ -24,6 +24,7 @@ import { Bindings } from './bindings.ts';
 import { ControlSession } from './control.ts';
 import { NameHolders } from './name-holders.ts';
 import type { Publisher } from './publisher.ts';
+import { PushRoom } from './push-room.ts';
 import { type Refusal, SubscriberSession } from './session.ts';
 import type { SourcesLink } from './sources-link.ts';
 import { WaitingRoom } from './waiting-room.ts';
@@ -125,6 +126,7 @@ export async function serveControl(
 ): Promise<Served> {
   const connections = new Set<Connection>();
   const answered = new Set<Connection>();
+  const pushRoom = new PushRoom();
   const room = new WaitingRoom(publisher.clock);
   const serve = async (channel: Channel): Promise<void> => {
     const connection = new Connection(channel);
@@ -141,7 +143,7 @@ export async function serveControl(
       return hasPlace;
     };
     connections.add(connection);
-    await new ControlSession(connection, publisher, ask, options.sources).run(admits);
+    await new ControlSession(connection, publisher, ask, pushRoom, options.sources).run(admits);
     leaveRoom();
     answered.delete(connection);
     connections.delete(connection);

@@ -22,6 +22,7 @@ import {
   ProtocolError,
   type PublisherEvent,
   type PublisherState,
+  QUERIES_PER_SECOND_MAX,
   RETRY_AFTER_MS,
   SILENCE_TIMEOUT_MS,
   stepPublisher,
@@ -39,6 +40,9 @@ import { type HeldRelease, refusalOf, type SubscriberEntry } from './subscribers
 
 type Answer = MessageOf<'answer'>;
 
+/** Half of what a subscriber answers a second at once, and the other half over each second: never more than it takes. */
+const ASK_BURST = QUERIES_PER_SECOND_MAX / 2;
+const ASK_PAUSE_MS = 1000 / (QUERIES_PER_SECOND_MAX / 2);
 /** Digits of a hash that people compare by eye. */
 const FORK_HASH_CHARS = 12;
 
@@ -76,6 +80,7 @@ export class SubscriberSession implements NameHolder {
   private lastReceivedMs: number;
   private readonly questions = new Map<number, Question>();
   private lastTransaction = 0;
+  private askedUntilMs = Number.NEGATIVE_INFINITY; // when all questions so far had been asked, one at each pause
   /** What takes each running timer back. */
   private readonly timers = new Map<TimerName, () => void>();
   private saidName: string | undefined; // in HELLO, whether it is its own or not
@@ -167,6 +172,7 @@ export class SubscriberSession implements NameHolder {
     if (this.state === 'greeting' || this.state === 'closed') {
       throw new ProtocolError(ErrorCode.notReady, `${this.entry?.name ?? 'the subscriber'} is not connected`);
     }
+    await this.turnToAsk();
     const transaction = ++this.lastTransaction;
     let cancel: () => void = () => undefined;
     const answered = new Promise<Answer>((resolve, reject) => {
@@ -186,6 +192,16 @@ export class SubscriberSession implements NameHolder {
       cancel();
       this.questions.delete(transaction);
     }
+  }
+
+  /** Whoever asks more than a subscriber answers waits here, and so `rulectl` does: no question waits in a queue, here or there. */
+  private async turnToAsk(): Promise<void> {
+    const nowMs = this.clock.monotonicMs();
+    const waitMs = Math.max(0, this.askedUntilMs - nowMs - (ASK_BURST - 1) * ASK_PAUSE_MS);
+    this.askedUntilMs = Math.max(this.askedUntilMs, nowMs) + ASK_PAUSE_MS;
+    if (waitMs > 0) await new Promise<void>((resolve) => this.clock.after(waitMs, resolve));
+    if (this.state !== 'closed') return;
+    throw new ProtocolError(ErrorCode.disconnected, `${this.entry?.name} went before it was asked`);
   }
 
   // ── Events ────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -8,6 +8,7 @@ import {
   type Message,
   type MessageOf,
   manifestHash,
+  QUERIES_PER_SECOND_MAX,
   SUBSCRIBERS_MAX,
   signManifest,
 } from '@rulecast/protocol';
@@ -959,6 +960,37 @@ describe('asking a live table', () => {
     await subscriber.send({ ...ANSWER, generation: 1 }, 999); // nobody asked that
     await subscriber.send({ ...ANSWER, generation: 443 }, first.transaction);
     expect((await Promise.all(answers)).map(({ generation }) => generation)).toEqual([443, 80]);
+  });
+
+  it('more than it answers waits with who asks, and leaves a question at a time', async () => {
+    const clock = new FakeClock();
+    const { endpoint, served } = await house({ clock });
+    const subscriber = await ScriptedSubscriber.greet(endpoint, 'fw');
+    const asked = Array.from({ length: 13 }, () => served.ask('fw', PACKET));
+    const answerNext = async (): Promise<void> => {
+      const { transaction } = await subscriber.nextWithTransaction('query');
+      await subscriber.send({ ...ANSWER, generation: transaction }, transaction);
+    };
+    for (let i = 0; i < QUERIES_PER_SECOND_MAX / 2; i++) await answerNext();
+    for (let i = 0; i < 3; i++) {
+      expect(await subscriber.isQuiet()).toBe(true);
+      clock.advance(1000 / (QUERIES_PER_SECOND_MAX / 2));
+      await answerNext();
+    }
+    const generations = (await Promise.all(asked)).map(({ generation }) => generation);
+    expect(generations).toEqual(Array.from({ length: 13 }, (_, i) => i + 1));
+  });
+
+  it('of one that goes away before the question leaves is refused', async () => {
+    const clock = new FakeClock();
+    const { endpoint, served } = await house({ clock });
+    const subscriber = await ScriptedSubscriber.greet(endpoint, 'fw');
+    const asked = Array.from({ length: 11 }, () => served.ask('fw', PACKET).catch((error: unknown) => error));
+    await subscriber.next('query');
+    subscriber.channel.close();
+    await asked[0];
+    clock.advance(1000);
+    expect(await asked[10]).toMatchObject({ code: 'disconnected' });
   });
 
   it('of who is not connected is refused', async () => {

@@ -102,6 +102,7 @@ export class PublisherSession {
   private receiveMs = 0; // from BEGIN to END, of the last transfer
   private lastReport: ApplyReport | undefined; // of the release in force, if this session applied it
   private queries = { second: 0, count: 0 };
+  private counting = 0; // questions that wait for the counters
   private applying: Promise<void> = Promise.resolve();
   private retryAfterMs: number | undefined; // of the publisher's BYE
 
@@ -409,18 +410,26 @@ export class PublisherSession {
     const second = Math.floor(performance.now() / 1000);
     this.queries =
       second === this.queries.second ? { second, count: this.queries.count + 1 } : { second, count: 1 };
-    if (this.queries.count > QUERIES_PER_SECOND_MAX) {
-      const text = `at most ${QUERIES_PER_SECOND_MAX} questions a second are answered`;
-      return this.post({ kind: 'answer', ok: false, code: ErrorCode.rateLimited, text }, transaction);
-    }
-    if (query.packet === undefined) {
-      void this.answerStats(transaction);
-      return;
-    }
+    if (this.queries.count > QUERIES_PER_SECOND_MAX) return this.sayTooMany('a second', transaction);
+    if (query.packet === undefined) return this.count(transaction);
     const held = activeFields(this.host.applier.active);
     const explained = this.host.explain(packetFromWire(query.packet));
     const verdict = verdictToWire(explained.verdict, explained.rule);
     this.post({ kind: 'answer', ok: true, verdict, ...held, generation: explained.generation }, transaction);
+  }
+
+  private sayTooMany(how: string, transaction: number): void {
+    const text = `at most ${QUERIES_PER_SECOND_MAX} questions ${how} are answered`;
+    this.post({ kind: 'answer', ok: false, code: ErrorCode.rateLimited, text }, transaction);
+  }
+
+  /** A sink may take its time, or for ever: so many questions wait for it at most. */
+  private count(transaction: number): void {
+    if (this.counting >= QUERIES_PER_SECOND_MAX) return this.sayTooMany('at once', transaction);
+    this.counting += 1;
+    void this.answerStats(transaction).finally(() => {
+      this.counting -= 1;
+    });
   }
 
   private async answerStats(transaction: number): Promise<void> {

@@ -320,6 +320,25 @@ describe('questions', () => {
   });
 });
 
+describe('questions that a sink does not answer', () => {
+  it('are twenty at most, however many seconds bring more', async () => {
+    const publisher = new ScriptedPublisher();
+    const counters = vi.fn(() => new Promise<Readonly<Record<string, number>>>(() => undefined));
+    await startedSubscriber(publisher, { sink: Object.assign(new RecordingSink(), { counters }) });
+    const { peer } = await publisher.greeted();
+    for (let transaction = 1; transaction <= QUERIES_PER_SECOND_MAX; transaction++)
+      await peer.send(QUERY, transaction);
+    await peer.send(PING);
+    await peer.receive('pong');
+    await vi.advanceTimersByTimeAsync(1000);
+    await peer.send(QUERY, 99);
+    const { message, transaction } = await peer.receiveWith('answer');
+    expect(transaction).toBe(99);
+    expect(message).toMatchObject({ ok: false, code: 'rate-limited' });
+    expect(counters).toHaveBeenCalledTimes(QUERIES_PER_SECOND_MAX);
+  });
+});
+
 describe('close resolves, says BYE, and leaves no channel and no timer open:', () => {
   async function started(
     publisher: ScriptedPublisher,

@@ -11,7 +11,7 @@
  * ```
  *   close() ── FLOW …, CLOSE ──▶ disconnected; reads on, answers ── CLOSE ──▶ end
  * ```
- * At any time credit + bytes on their way + bytes ready + bytes read and not granted back = the reader's buffer. So a writer's
+ * At any time credit + bytes on their way + bytes ready + bytes read and not granted back = the smaller of both ends' buffers. So a writer's
  * space says nothing about the transport's queues, and everything it has accepted can be sent at once, also after `close`.
  */
 import {
@@ -84,15 +84,16 @@ export class CreditChannel implements Channel {
     peer: PeerIdentity,
     link: MessageLink,
     readCapacityBytes: number,
-    writeCapacityBytes: number,
+    peerCapacityBytes: number,
   ) {
     this.role = role;
     this.peer = peer;
     this.#link = link;
     this.readCapacityBytes = readCapacityBytes;
-    this.writeCapacityBytes = writeCapacityBytes;
-    this.#unsent = new WriteRing(writeCapacityBytes);
-    this.#creditBytes = writeCapacityBytes;
+    // What the peer has room for takes room here as well, so that it is not the peer who says how much.
+    this.writeCapacityBytes = Math.min(peerCapacityBytes, readCapacityBytes);
+    this.#unsent = new WriteRing(this.writeCapacityBytes);
+    this.#creditBytes = this.writeCapacityBytes;
     this.#grantedBytes = readCapacityBytes;
   }
 

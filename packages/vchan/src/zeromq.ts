@@ -83,8 +83,11 @@ const HEARTBEAT_MS = 2_000;
 const HEARTBEAT_TIMEOUT_COUNT = 3;
 /** "Never": the event of the first disconnection closes the socket. -1 would drop what has arrived and was not read. */
 const RECONNECT_MS = 86_400_000;
-/** Messages in ZeroMQ's queues for one peer. Only a backstop: credit is what limits bytes. */
-const HIGH_WATER_MESSAGE_COUNT = 1_000;
+/**
+ * Messages in ZeroMQ's queues, each way, for one peer: 2 MiB of the largest. Credit is what limits the bytes of those that keep to it; this is
+ * for a peer that does not, while this process is busy. What does not fit waits in the kernel, and so at the peer.
+ */
+const HIGH_WATER_MESSAGE_COUNT = 32;
 /** Turns of the event loop without a message, after which all that had arrived of a lost connection has been read. */
 const DRAINED_TURN_COUNT = 20;
 /** When a ROUTER asks after some connection has ended: ZeroMQ may tell of the end before it has taken the peer away. */

@@ -22,6 +22,7 @@ import {
 } from '../src/zmq-message.ts';
 import { BLOCK, startPeer } from './child.ts';
 import { describeChannel, type TestPair } from './conformance.ts';
+import { rawDealer } from './raw-dealer.ts';
 import { drain, fill, receive, repeats, sameBytes, seededBytes, sendAll, turns, until } from './streams.ts';
 
 let directory = '';
@@ -98,16 +99,9 @@ describeChannel('ZeroMQ tcp', (bufferBytes) =>
   pair({ kind: 'zmq+tcp', address: '127.0.0.1', port: 0 }, bufferBytes),
 );
 
-/** A bare DEALER, which obeys nobody. */
-function rawDealer(endpoint: ZmqIpcEndpoint): zmq.Dealer {
-  const dealer = new zmq.Dealer({ linger: 0 });
-  dealer.connect(`ipc://${endpoint.path}`);
-  return dealer;
-}
-
 /** A DEALER that has said HELLO and been welcomed, and the channel it got. */
 async function rawConnection(listener: Listener, endpoint: ZmqIpcEndpoint) {
-  const dealer = rawDealer(endpoint);
+  const dealer = rawDealer(endpoint.path);
   await dealer.send(encodeHello(seededBytes(9, 16), 4_096));
   const server = await listener.accept();
   const [welcome] = await dealer.receive();
@@ -260,7 +254,7 @@ describe('a ZeroMQ listener', () => {
     const endpoint = ipc();
     const errors: Error[] = [];
     const listener = await listen(endpoint, { onError: (error) => errors.push(error) });
-    const dealer = rawDealer(endpoint);
+    const dealer = rawDealer(endpoint.path);
 
     await dealer.send(frames);
 
@@ -293,6 +287,19 @@ describe('a ZeroMQ listener', () => {
     await listener.close();
   });
 
+  it('keeps no more for a peer than its own buffer, whatever room the peer claims', async () => {
+    const endpoint = ipc();
+    const listener = await listen(endpoint);
+    const dealer = rawDealer(endpoint.path);
+    await dealer.send(encodeHello(seededBytes(9, 16), 16_777_216));
+    const server = await listener.accept();
+
+    expect(server.writeCapacityBytes).toBe(65_536);
+    expect(await fill(server, BLOCK)).toBe(65_536);
+    dealer.close();
+    await listener.close();
+  });
+
   it('is rid of a peer whose message is too long', async () => {
     const endpoint = ipc();
     const listener = await listen(endpoint);
@@ -310,7 +317,7 @@ describe('a ZeroMQ listener', () => {
     const endpoint = ipc();
     const listener = await listen(endpoint);
     const { dealer, server } = await rawConnection(listener, endpoint);
-    const copy = rawDealer(endpoint);
+    const copy = rawDealer(endpoint.path);
 
     await copy.send(encodeHello(seededBytes(9, 16), 4_096));
 
@@ -510,7 +517,7 @@ describe('the peer of a ZeroMQ channel', () => {
     const errors: Error[] = [];
     const peer = startPeer(directory, ['listen', formatEndpoint(endpoint), 'silent']);
     await until(() => isListening());
-    const dealer = rawDealer(endpoint);
+    const dealer = rawDealer(endpoint.path);
     await dealer.send(encodeHello(seededBytes(9, 16), 4_096));
     await peer.said('ready');
 

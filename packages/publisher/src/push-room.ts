@@ -1,0 +1,41 @@
+/** What all pushes under way hold in memory together. A push that finds no room is told so: one that waited could wait for another that waits. */
+
+import { ErrorCode, ProtocolError, PUSH_MAX_BYTES } from '@rulecast/protocol';
+
+/** Two of the largest pushes: one that is released, and one that comes meanwhile. */
+const ALL_PUSHES_MAX_BYTES = 2 * PUSH_MAX_BYTES;
+
+export class PushRoom {
+  private heldBytes = 0;
+
+  /** The place of one push. */
+  enter(): PushPlace {
+    let ownBytes = 0;
+    return {
+      take: (byteCount) => {
+        if (ownBytes + byteCount > PUSH_MAX_BYTES)
+          throw new ProtocolError(
+            ErrorCode.overLimit,
+            `a push holds at most ${PUSH_MAX_BYTES} bytes of files`,
+          );
+        if (this.heldBytes + byteCount > ALL_PUSHES_MAX_BYTES) {
+          const text = `other pushes hold ${this.heldBytes} bytes, of ${ALL_PUSHES_MAX_BYTES}: push again when they are through`;
+          throw new ProtocolError(ErrorCode.overLimit, text);
+        }
+        ownBytes += byteCount;
+        this.heldBytes += byteCount;
+      },
+      leave: () => {
+        this.heldBytes -= ownBytes;
+        ownBytes = 0;
+      },
+    };
+  }
+}
+
+export interface PushPlace {
+  /** Before there are so many bytes more. Throws ProtocolError `over-limit`. */
+  take(byteCount: number): void;
+  /** The bytes are gone. May be called again. */
+  leave(): void;
+}
