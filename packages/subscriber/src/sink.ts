@@ -29,7 +29,7 @@ export interface Sink {
   /** Enforces what holds before the first release; a sink that still enforces a release of an earlier life may keep that. */
   boot?(release: SinkRelease): Promise<void>;
   /**
-   * What `rulectl status --counters` shows of the sink, in place of the lookups of the table: at most 61, by names of 1 to 32 of
+   * What `rulectl status --counters` shows of the sink, in place of the lookups of the table: at most 32, by names of 1 to 32 of
    * `A-Z a-z 0-9 . _ -`, the first a letter.
    */
   counters?(): Readonly<Record<string, number>> | Promise<Readonly<Record<string, number>>>;
