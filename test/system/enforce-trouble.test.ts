@@ -2,6 +2,7 @@
 
 import { readFileSync } from 'node:fs';
 import { afterEach, describe, expect, it } from 'vitest';
+import { blockText } from '../docs/blocks.ts';
 import { childrenOf, ENFORCER, eventually, startEnforcer } from '../enforce/enforcer.ts';
 import { type Journey, passed } from '../enforce/journey.ts';
 import { address, Network } from '../enforce/network.mjs';
@@ -13,6 +14,8 @@ const SOON_MS = 15_000;
 const RETRIED_WITHIN_MS = 90_000;
 /** Elements are compared rarely: here every three seconds. */
 const CHECK_MINUTES = '0.05';
+const SUBSCRIBER_BIN = new URL('../../packages/subscriber/bin/rulecast-subscriber.js', import.meta.url)
+  .pathname;
 const BOOT_TABLE = new URL('../../packaging/systemd/boot-closed.nft', import.meta.url);
 const COMPLAINT = 'Operation not permitted';
 /** Tables of Qubes' own, with the hooks that they have: what we must leave alone. */
@@ -103,6 +106,58 @@ describe.skipIf(enforcementGap() !== undefined)('an enforcing firewall in troubl
     expect(await passing(['203.0.113.1', '203.0.113.2'])).toEqual([true, false]);
     expect(() => process.kill(applier, 0)).toThrow();
     expect(() => open().router.nft(filled('delete table inet TABLE\n'))).toThrow('Operation not permitted');
+  });
+
+  it('is not ready before its boot mode is in the kernel', async () => {
+    const { scene } = await prepare();
+    await scene.publisher();
+    const owner = open().router.spawn(['nft', '-i']); // of a table that it needs
+    owner.stdin?.write('add table inet rulecast_a { flags owner; }\n');
+    await eventually(async () => open().router.run(['nft', 'list', 'tables']).includes('rulecast_a'));
+    const starting = startEnforcer(scene, open());
+    await scene.control.until(({ subscribers }) => subscribers.length === 1); // it connects, having tried
+    owner.kill('SIGKILL');
+    const said = (await starting).log.map(({ msg }) => msg);
+    expect(said.indexOf('the boot mode is not enforced')).toBeGreaterThanOrEqual(0);
+    expect(said.indexOf('ready')).toBeGreaterThan(said.indexOf('the boot mode is not enforced'));
+    expect(await verdicts(EVERY_WAY)).toEqual(EVERY_WAY.map(() => false));
+  });
+
+  it('lets nothing pass and says that it does not enforce while its table can be neither kept nor loaded', async () => {
+    const { scene } = await prepare();
+    await scene.publisher();
+    await startEnforcer(scene, open(), ['--unowned']);
+    await block(scene, '203.0.113.1');
+    const owner = open().router.spawn(['nft', '-i']);
+    const table = open().router.table();
+    const other = table === 'rulecast_a' ? 'rulecast_b' : 'rulecast_a';
+    owner.stdin?.write(`add table inet ${other} { flags owner; }\ndelete table inet ${table}\n`);
+    owner.stdin?.write(`add table inet ${table} { flags owner; }\n`);
+    await eventually(async () => (await passing(['203.0.113.1', '203.0.113.2'])).join() === 'false,false');
+    const { subscribers } = await scene.control.until(
+      ({ subscribers: [one] }) => one?.lastError !== undefined,
+      SOON_MS * 3,
+    );
+    expect(subscribers[0]).toMatchObject({ matches: false, lastError: { code: 'sink-failed' } });
+    expect(subscribers[0]?.lastError?.text).toMatch(/^not enforced since 20/);
+    owner.kill('SIGKILL');
+    await eventually(async () => (await passing(['203.0.113.1', '203.0.113.2'])).join() === 'false,true');
+    await scene.control.synced(ENFORCER, SOON_MS * 3);
+  });
+
+  it('takes its tables away with --remove, once the daemon has ended', async () => {
+    const { scene } = await prepare();
+    await scene.publisher();
+    const enforcer = await startEnforcer(scene, open());
+    await block(scene, '203.0.113.1');
+    const [, ...words] = blockText('docs/enforcement.md#Removing it').trim().split(' ');
+    const remove = ['node', SUBSCRIBER_BIN, ...words];
+    expect(() => open().router.run(remove)).toThrow('stop rulecast-subscriber first');
+    expect(await passing(['203.0.113.1', '203.0.113.2'])).toEqual([false, true]);
+    await enforcer.stop();
+    open().router.run(remove);
+    expect(open().router.run(['nft', 'list', 'tables'])).toBe('');
+    open().router.run(remove); // there is nothing to do any more
   });
 
   it('ends soon although its applier hangs', async () => {

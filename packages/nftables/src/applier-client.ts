@@ -45,6 +45,7 @@ export class ApplierClient {
         this.failAll(why);
         this.say(why);
       },
+      onSilent: () => this.say('it is silent'),
       onRestart: () => this.events.onRestart(),
     });
   }
@@ -118,8 +119,7 @@ export class ApplierClient {
 
   /** Once, until one answers again. */
   private say(why: string): void {
-    if (!this.said)
-      this.events.onError(`the nftables applier is gone: ${why}; the rules stay, and another one is started`);
+    if (!this.said) this.events.onError(`the nftables applier is gone: ${why}; the rules stay`);
     this.said = true;
   }
 

@@ -1,22 +1,23 @@
 /** `rulecast-applier`: the applier as a process. Started by the subscriber, which it talks to on standard input and output. */
 
 import { once } from 'node:events';
-import { DOWNSTREAM_GROUP, GROUP_MAX } from './limits.ts';
+import { DOWNSTREAM_GROUP, GROUP_MAX, KERNEL_MIB, KERNEL_MIB_MAX } from './limits.ts';
 import { supervise } from './supervisor.ts';
 
-const USAGE = `rulecast-applier [--group N] [--unowned] [--supervise]
+const USAGE = `rulecast-applier [--group N] [--kernel-mib N] [--unowned] [--supervise]
 
 Loads what rulecast-subscriber --enforce decides into nftables. Needs CAP_NET_ADMIN and nothing else. It is started by
 rulecast-subscriber; its standard input and output carry a private protocol.
 
   --supervise       run another applier and start it again whenever it dies
   --group N         link group of the interfaces of downstream qubes (default: ${DOWNSTREAM_GROUP})
+  --kernel-mib N    kernel memory that the tables may take, in MiB (default: ${KERNEL_MIB})
   --unowned         make tables that anybody may change, as on kernels before 6.9
   --again           a table of ours was in force: without, let nothing pass
   --remove          delete all tables of Rulecast from the kernel, and end
 `;
 
-const KEYS = ['--group'];
+const MOST: Readonly<Record<string, number>> = { '--group': GROUP_MAX, '--kernel-mib': KERNEL_MIB_MAX };
 const WORDS = ['--supervise', '--unowned', '--again', '--remove'];
 const EXIT_USAGE = 64;
 
@@ -34,10 +35,11 @@ if (argv.includes('--supervise')) {
   const { removeTables, serveApplier } = await import('./applier.ts'); // loads koffi
   const serving = {
     downstreamGroup: Number(options['group'] ?? DOWNSTREAM_GROUP),
+    kernelMib: Number(options['kernel-mib'] ?? KERNEL_MIB),
     unowned: argv.includes('--unowned'),
     again: argv.includes('--again'),
   };
-  if (argv.includes('--remove')) await removeTables(serving);
+  if (argv.includes('--remove')) await removeTables(serving).catch((error: Error) => fail(error.message));
   else await serveApplier(process.stdin as AsyncIterable<Buffer>, write, serving);
 }
 
@@ -54,17 +56,23 @@ function readOptions(args: readonly string[]): Readonly<Record<string, string>> 
   for (let i = 0; i < args.length; i += 2) {
     const [key = '', value] = [args[i], args[i + 1]];
     const name = key.slice(2);
-    if (!KEYS.includes(key)) refuse(`${key} is no option`);
+    const most = MOST[key];
+    if (most === undefined) refuse(`${key} is no option`);
     if (value === undefined || value === '') refuse(`${key} needs a value`);
     if (read[name] !== undefined) refuse(`${key} is given twice: give it once`);
-    if (key === '--group' && !isGroup(value)) refuse(`--group ${value}: write a number up to ${GROUP_MAX}`);
+    if (!isNumber(value, most)) refuse(`${key} ${value}: write a number up to ${most}`);
     read[name] = value;
   }
   return read;
 }
 
-function isGroup(text: string): boolean {
-  return /^\d{1,10}$/.test(text) && Number(text) <= GROUP_MAX;
+function fail(message: string): never {
+  process.stderr.write(`rulecast-applier: ${message}\n`);
+  process.exit(1);
+}
+
+function isNumber(text: string, most: number): boolean {
+  return /^\d{1,10}$/.test(text) && Number(text) <= most;
 }
 
 function refuse(message: string): never {

@@ -26,6 +26,8 @@ export interface ProcessEvents {
   readonly onFrame: (frame: Buffer) => void;
   /** It died or was killed; another one is started. */
   readonly onGone: (why: string) => void;
+  /** It says nothing any more, and is to be killed; which may not be allowed. */
+  readonly onSilent?: () => void;
   /** Another one runs in its place. */
   readonly onRestart: () => void;
 }
@@ -53,7 +55,9 @@ export class ApplierProcess {
     this.start();
     // By ticks, not by the clock: where we are late ourselves, what came is read before the next tick.
     this.watch = setInterval(() => {
-      if (this.child !== undefined && ++this.missed > MISSED_MAX) this.kill();
+      if (this.child === undefined || ++this.missed <= MISSED_MAX) return;
+      this.events.onSilent?.();
+      this.kill();
     }, ALIVE_EVERY_MS);
   }
 

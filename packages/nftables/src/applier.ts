@@ -19,6 +19,8 @@ export interface ApplierOptions {
   readonly downstreamGroup: number;
   /** Make tables as kernels do that have no owned ones. */
   readonly unowned: boolean;
+  /** Kernel memory that all tables of ours may take. */
+  readonly kernelMib: number;
   /** In place of one that died. */
   readonly again: boolean;
 }
@@ -40,8 +42,13 @@ export async function serveApplier(
 
 /** Deletes everything of ours from the kernel. Rejects with NativeError. */
 export async function removeTables(options: ApplierOptions): Promise<void> {
-  const netlink = new Netlink(openNetlink);
-  (await Tables.open(openNft(), netlink, options)).remove();
+  try {
+    (await Tables.open(openNft(), new Netlink(openNetlink), options)).remove();
+  } catch (error) {
+    if (!String(error).includes('not permitted')) throw error;
+    const text = 'the tables are owned by a process that runs: stop rulecast-subscriber first, and be root';
+    throw new NativeError(text, { cause: error });
+  }
 }
 
 interface Answer {

@@ -161,7 +161,7 @@ function step(value: unknown, hexDigits: number): Step {
         kind: 'rule',
         remote: remote(fields['remote'], hexDigits),
         original: fields['original'] === true,
-        protocols: list(fields['protocols'], 2, 'protocols').map((each) => integer(each, 0, 255, 'protocol')),
+        protocols: protocols(fields['protocols']),
         ports: fields['ports'] === undefined ? undefined : ports(fields['ports']),
         icmpType:
           fields['icmpType'] === undefined ? undefined : integer(fields['icmpType'], 0, 255, 'icmpType'),
@@ -207,6 +207,13 @@ function remote(value: unknown, hexDigits: number): PlanRemote {
     default:
       throw new RequestError('no remote of that kind');
   }
+}
+
+/** None, one, or both of those that have ports. */
+function protocols(value: unknown): readonly number[] {
+  const numbers = list(value, 2, 'protocols').map((each) => integer(each, 0, 255, 'protocol'));
+  if (numbers.length === 2 && numbers.join() !== '6,17') throw new RequestError('protocols');
+  return numbers;
 }
 
 function ports(value: unknown): readonly [number, number] {

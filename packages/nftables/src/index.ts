@@ -11,4 +11,5 @@ export {
   type NftSinkOptions,
   type NftStatus,
   type SinkLogger,
+  type SinkTrouble,
 } from './sink.ts';

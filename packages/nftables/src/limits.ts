@@ -47,12 +47,15 @@ export const WHOLE_MEMBERS_MAX = 10_000;
 /** A rule takes as long to load as so many members. */
 export const MEMBERS_OF_A_RULE = 40;
 /** Rules of the table in force change in one transaction, which may not take over 25 ms. */
-export const CHANGED_STEPS_MAX = 1000;
+export const CHANGED_STEPS_MAX = 500;
 
 /** Most rules, over all chains: each is a few hundred bytes of kernel memory and a step for every packet that gets there. */
 export const RULES_MAX = 262_144;
 /** Most elements of one transaction. `nft` takes 320 bytes for each. */
 export const ELEMENTS_MAX = 33_554_432;
+/** Default of `--kernel-mib`: kernel memory that two tables in turn may take. A list of a million networks takes 108 MB in each. */
+export const KERNEL_MIB = 512;
+export const KERNEL_MIB_MAX = 65_536;
 /** Most bytes of the JSON header and of the binary body of a message to the applier. */
 export const HEADER_MAX_BYTES = 134_217_728;
 export const BODY_MAX_BYTES = 671_088_640;

@@ -106,8 +106,17 @@ export interface NftSink {
   check(): Promise<boolean>;
   /** Resolves when nothing is being loaded, checked or repaired. */
   settled(): Promise<void>;
+  /** Since when, and why, it is not known that what was committed last is enforced; undefined: it is. */
+  trouble(): SinkTrouble | undefined;
+  /** Resolves when something is enforced: a release, or the boot mode. */
+  enforcing(): Promise<void>;
   /** Stops looking and ends the applier. The rules stay. */
   close(): Promise<void>;
+}
+
+export interface SinkTrouble {
+  readonly text: string;
+  readonly forMs: number;
 }
 
 /** A plan with its tag, in the kernel or on its way there. */
@@ -134,6 +143,8 @@ const CHECK_EVERY_MS = 300_000;
 const SAID_EVERY_MS = 60_000;
 /** After a release is enforced: by then it is marked as the one in force, and acknowledged. */
 const FOLLOW_UP_AFTER_MS = 25;
+/** Between attempts to enforce the boot mode, or to repair what the kernel holds. */
+const AGAIN_MS = 1000;
 /** How long counters that were read are fresh. */
 const COUNTED_FOR_MS = 1000;
 const SILENT: SinkLogger = { info: () => undefined, warn: () => undefined, error: () => undefined };
@@ -175,6 +186,13 @@ class RunningSink implements NftSink {
   private prepared: Prepared | undefined;
   /** Of the kernel's table as we left it; undefined: not looked yet. */
   private fingerprint: string | undefined;
+  private bootTimer: NodeJS.Timeout | undefined;
+  private lookTimer: NodeJS.Timeout | undefined;
+  private troubled: { readonly text: string; readonly atMs: number } | undefined = {
+    text: 'nothing is loaded yet',
+    atMs: performance.now(),
+  };
+  private readonly firstFound = deferred();
   private readonly looksToCome = new Set<Depth>();
   private saidAtMs = Number.NEGATIVE_INFINITY;
   private failing = false; // the last look or repair failed, and that was logged
@@ -197,7 +215,10 @@ class RunningSink implements NftSink {
       {
         onRestart: () => this.lookAgain('structure'),
         onNotice: this.noticed,
-        onError: (text) => this.logger.error({}, text),
+        onError: (text) => {
+          this.lost(text);
+          this.logger.error({}, text);
+        },
       },
     );
     this.checkTimer = setInterval(
@@ -224,7 +245,20 @@ class RunningSink implements NftSink {
     this.prepared = undefined;
   }
 
-  boot(release: NftRelease): Promise<void> {
+  /** Tries it again and again where it fails. */
+  async boot(release: NftRelease): Promise<void> {
+    try {
+      await this.bootNow(release);
+    } catch (error) {
+      const again = (): void => {
+        if (this.enforced === undefined && !this.closed) this.boot(release).catch(() => undefined);
+      };
+      this.bootTimer = setTimeout(again, AGAIN_MS);
+      throw error;
+    }
+  }
+
+  private bootNow(release: NftRelease): Promise<void> {
     return this.inTurn(async () => {
       const state = await this.look();
       if (state.tag !== undefined && !/^0*$/.test(state.tag.release)) {
@@ -232,7 +266,7 @@ class RunningSink implements NftSink {
           { release: state.tag.release },
           'the kernel keeps the release it has until there is one',
         );
-        return;
+        return this.found();
       }
       this.prepared = await this.planned(release);
       await this.commitNow();
@@ -278,6 +312,7 @@ class RunningSink implements NftSink {
     this.marks?.take(tag.mark);
     this.afterwards = whole ? [] : [...prepared.afterwards];
     this.enforced = { plan, tag, counters };
+    this.found();
     const { milliseconds: nftMs = 0, peakBytes: nftPeakBytes = 0 } = this.lastRun ?? {};
     this.logger.info(
       {
@@ -378,16 +413,21 @@ class RunningSink implements NftSink {
   }
 
   private readonly looked = (): void => {
+    if (this.enforced !== undefined) this.found();
     this.failing = false;
   };
 
   private readonly notLooked = (error: unknown): void => {
+    this.lost(error instanceof Error ? error.message : String(error));
     if (!this.failing)
       this.logger.error({ err: error }, 'the rules in the kernel could not be checked or repaired');
-    this.failing = true; // said once; the next look tries again
+    this.failing = true; // said once
+    clearTimeout(this.lookTimer);
+    this.lookTimer = setTimeout(() => this.lookAgain('structure'), AGAIN_MS);
   };
 
   private readonly noticed = (notice: Notice): void => {
+    if (notice === 'gone') this.lost('the table was taken away, and nothing passes');
     if (notice !== 'elsewhere') this.lookAgain('structure');
     else if (performance.now() - this.saidAtMs > SAID_EVERY_MS) {
       this.saidAtMs = performance.now();
@@ -444,6 +484,26 @@ class RunningSink implements NftSink {
     return (await this.applier.ask({ kind: 'look', sets: [], maps: [], probes: [] }, 'state')).reply.state;
   }
 
+  trouble(): SinkTrouble | undefined {
+    if (this.troubled === undefined) return undefined;
+    const { text, atMs } = this.troubled;
+    return { text, forMs: performance.now() - atMs };
+  }
+
+  enforcing(): Promise<void> {
+    return this.firstFound.promise;
+  }
+
+  /** What is enforced is as it should be. */
+  private found(): void {
+    this.troubled = undefined;
+    this.firstFound.resolve();
+  }
+
+  private lost(text: string): void {
+    this.troubled ??= { text, atMs: performance.now() };
+  }
+
   // ── Status ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
   async hits(): Promise<NftHits> {
@@ -491,6 +551,8 @@ class RunningSink implements NftSink {
   async close(): Promise<void> {
     this.closed = true;
     clearInterval(this.checkTimer);
+    clearTimeout(this.bootTimer);
+    clearTimeout(this.lookTimer);
     await Promise.race([this.settled(), pause(CLOSE_WAITS_MS, undefined, { ref: false })]);
     await this.applier.close();
     await this.settled(); // what waited for it has failed
@@ -501,6 +563,15 @@ class RunningSink implements NftSink {
     this.turn = result.catch(() => undefined);
     return result;
   }
+}
+
+/** A promise, and what resolves it. */
+function deferred(): { readonly promise: Promise<void>; readonly resolve: () => void } {
+  let resolve = (): void => undefined;
+  const promise = new Promise<void>((settle) => {
+    resolve = settle;
+  });
+  return { promise, resolve };
 }
 
 /** Whether a change of the table in force is better than another table: only where there is much that does not change. */

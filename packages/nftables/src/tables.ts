@@ -14,6 +14,7 @@
 import type { Change } from './change.ts';
 import { classPieces, intervalText, keyPieces, mapPieces, type Piece } from './elements.ts';
 import { readCounters } from './kernel.ts';
+import { kernelBytesOf } from './kernel-memory.ts';
 import { CLOSED_TABLE, FORMER_TABLE, HOOK_PRIORITY, TABLES } from './limits.ts';
 import { NativeError, type Nft, type OutputFlags } from './native.ts';
 import { type Netlink, PIECE_ELEMENTS, type TableInfo } from './netlink.ts';
@@ -36,6 +37,8 @@ export interface TablesOptions {
   readonly downstreamGroup: number;
   /** Make tables as kernels do that have no owned ones. */
   readonly unowned: boolean;
+  /** Kernel memory that both tables together may take. */
+  readonly kernelMib: number;
   /** A table was in force before, so that there must be one: without, nothing passes. */
   readonly again: boolean;
 }
@@ -45,6 +48,7 @@ const LEFT_MAX = 1024;
 /** How often an owner that was killed is waited for, which takes the kernel a moment; and how long. */
 const ADOPT_TRIES = 40;
 const ADOPT_PAUSE_MS = 25;
+const MIB = 1_048_576;
 const PROBE_TABLE = 'rulecast_probe';
 
 export class Tables {
@@ -57,6 +61,8 @@ export class Tables {
   /** Not in force any more, or unfinished: to be unhooked, emptied and deleted. */
   private readonly rubbish: Rubbish[] = [];
   private readonly carried = new Map<string, readonly [number, number]>();
+  /** Of the table in force, at most: what changes take away is not counted, until it is loaded whole. */
+  private kernelBytes = 0;
   private generation: number;
   private foreign = false;
   private closing = false;
@@ -120,7 +126,22 @@ export class Tables {
 
   /** Applies a checked change; `turn` is awaited between the pieces. Rejects with NativeError, and then what was in force still is. */
   async apply(change: Change, body: Uint8Array, turn: () => Promise<void>): Promise<void> {
-    if (change.base === 'fresh') return this.load(change, body, turn);
+    const isFresh = change.base === 'fresh';
+    const bytes = kernelBytesOf(change, body) + (isFresh ? 0 : this.kernelBytes);
+    const most = (this.options.kernelMib * MIB) / TABLES.length;
+    if (bytes > most) {
+      const [needed, given] = [bytes, most].map((each) => Math.ceil(each / MIB));
+      throw new NativeError(
+        `a table may take ${given} MiB of kernel memory, and this takes up to ${needed}: see --kernel-mib`,
+      );
+    }
+    if (isFresh) await this.load(change, body, turn);
+    else await this.update(change, body, turn);
+    this.kernelBytes = bytes;
+  }
+
+  /** A change of the table in force. */
+  private async update(change: Change, body: Uint8Array, turn: () => Promise<void>): Promise<void> {
     if (this.current === undefined) throw new NativeError('no table is in force');
     await this.fill(this.current.name, change, body, turn);
     this.run(scriptOf(change, this.current.name).release);

@@ -54,6 +54,7 @@ describe('the script', () => {
       texts.join('').trimEnd().replaceAll(` inet ${TABLE} `, ' ').split('\n');
     expect(lines(objects)).toEqual([
       'add counter c0000000000000000',
+      'add set port_protocols { type inet_proto; elements = { 6, 17 }; }',
       'add chain deny',
       'add chain to_qubes',
       'add chain known',
@@ -99,11 +100,11 @@ describe('the script', () => {
     ]);
   });
 
-  it('comes in pieces of at most a thousand lines, but for the last transaction', () => {
-    const steps = new Array<Step>(2500).fill(RULE);
+  it('comes in pieces of at most 500 lines, but for the last transaction', () => {
+    const steps = new Array<Step>(1250).fill(RULE);
     const { change } = wholeChange(planWith('egress4', steps), OPTIONS);
     const counts = scriptOf(change, TABLE).chains.map((piece) => piece.trimEnd().split('\n').length);
-    expect(counts).toEqual([1000, 1000, 500]);
+    expect(counts).toEqual([500, 500, 250]);
   });
 
   it('drops silently where it is told to', () => {
@@ -154,7 +155,7 @@ describe('the script', () => {
     [
       'e4',
       { ...RULE, protocols: [6, 17], ports: [0, 65535] },
-      `ct original protocol { 6, 17 } ct reply proto-src 0-65535 counter name ${COUNTER} goto to_qubes`,
+      `ct original protocol @port_protocols ct reply proto-src 0-65535 counter name ${COUNTER} goto to_qubes`,
     ],
     [
       'e6',

@@ -34,12 +34,18 @@ import {
   readCurveKeyPair,
 } from '@rulecast/vchan';
 import { type Logger, pino } from 'pino';
-import { EnforcementError, type EnforcementOptions, startEnforcement } from './enforcement.ts';
+import {
+  EnforcementError,
+  type EnforcementOptions,
+  removeEnforcement,
+  startEnforcement,
+} from './enforcement.ts';
 import { readNameServers, watchNameServers } from './resolv-conf.ts';
 import { StateError } from './state.ts';
 import { createSubscriber, type Subscriber } from './subscriber.ts';
 
 /** A day. */
+const KERNEL_MIB_MAX = 65_536;
 const CHECK_MINUTES_MAX = 1440;
 
 /** Of a file with a trust line, which has 85 characters. */
@@ -62,6 +68,7 @@ const ENVIRONMENT = {
     'silent',
     'flow-marks',
     'check-minutes',
+    'kernel-mib',
     'unowned',
     'log-level',
   ],
@@ -159,6 +166,17 @@ const cli = strictYargs('rulecast-subscriber', new URL('../package.json', import
     default: 5,
     describe: 'Between looks whether the kernel still holds what it should',
   })
+  .option('kernel-mib', {
+    type: 'number',
+    requiresArg: true,
+    default: 512,
+    describe: 'Kernel memory that the tables may take, in MiB',
+  })
+  .option('remove', {
+    type: 'boolean',
+    default: false,
+    describe: 'Delete all tables of Rulecast from the kernel, and end; stop the daemon first',
+  })
   .option('unowned', {
     type: 'boolean',
     default: false,
@@ -198,6 +216,7 @@ await runProgram('rulecast-subscriber', main);
 async function main(out: Output): Promise<void> {
   const logger = pino({ name: 'rulecast-subscriber', level: argv.logLevel }, new LogStream(2));
   if (argv.printCurve) return out.line(ownCurveKey());
+  if (argv.remove) return removed();
   const endpoint = endpointOf(argv.connect);
   if (!isPartName(argv.name))
     throw usageError(`--name ${argv.name}: 1 to 63 of A-Z a-z 0-9 . _ -, the first a letter or digit`);
@@ -222,6 +241,7 @@ async function main(out: Output): Promise<void> {
     });
     const unwatch = argv.dns.includes('/') ? followDns(argv.dns, subscriber, logger) : undefined;
     const stop = stopSignal(); // before anybody is told that it runs, and may end it
+    await Promise.race([sink?.enforcing(), stop]);
     logger.info({ connect: argv.connect, version: subscriber.status().version ?? 0 }, 'ready');
     await stop;
     logger.info('stopping');
@@ -239,11 +259,21 @@ async function main(out: Output): Promise<void> {
   }
 }
 
+async function removed(): Promise<void> {
+  try {
+    await removeEnforcement();
+  } catch (error) {
+    if (!(error instanceof EnforcementError)) throw error;
+    throw new ProgramError(EXIT_FAILED, error.message, { cause: error });
+  }
+}
+
 function enforcementOptions(logger: Logger): EnforcementOptions {
   return {
     downstreamGroup: argv.iifGroup,
     answer: argv.silent ? 'silent' : 'reject',
     flowMarks: argv.flowMarks,
+    kernelMib: argv.kernelMib,
     unowned: argv.unowned,
     user: argv.user,
     applierUser: argv.applierUser,
@@ -258,6 +288,8 @@ function checkNumbers(): void {
   if (!Number.isInteger(iifGroup) || iifGroup < 0 || iifGroup > 0xffffffff) {
     throw usageError(`--iif-group ${iifGroup}: a link group is a number from 0 to 4294967295`);
   }
+  if (!Number.isInteger(argv.kernelMib) || argv.kernelMib < 1 || argv.kernelMib > KERNEL_MIB_MAX)
+    throw usageError(`--kernel-mib ${argv.kernelMib}: a number from 1 to ${KERNEL_MIB_MAX}`);
   if (!(checkMinutes > 0 && checkMinutes <= CHECK_MINUTES_MAX)) {
     throw usageError(`--check-minutes ${checkMinutes}: above 0, at most ${CHECK_MINUTES_MAX}`);
   }

@@ -3,6 +3,7 @@
  * talks to the network and parses what it gets, gives all of its own up.
  */
 
+import { spawnSync } from 'node:child_process';
 import { chownSync, readFileSync } from 'node:fs';
 import type { NftSink, NftSinkOptions, SinkLogger } from '@rulecast/nftables';
 import { makeDirectory } from '@rulecast/program/directory';
@@ -13,6 +14,8 @@ export interface EnforcementOptions {
   readonly flowMarks: boolean;
   /** Make tables that other programs may change, as where the kernel has no owned ones. */
   readonly unowned: boolean;
+  /** Kernel memory that the tables may take. */
+  readonly kernelMib: number;
   /** Becomes this user once the applier runs; undefined: stays who it is. */
   readonly user: string | undefined;
   /** Whom the applier runs as; undefined: root, with one capability. Only with `user`. */
@@ -45,7 +48,8 @@ const ONLY_NET_ADMIN = [
 export async function startEnforcement(options: EnforcementOptions): Promise<NftSink> {
   const { createNftSink, applierCommand } = await import('@rulecast/nftables');
   const { user, applierUser, downstreamGroup } = options;
-  const args = ['--group', String(downstreamGroup), ...(options.unowned ? ['--unowned'] : [])];
+  const numbers = ['--group', String(downstreamGroup), '--kernel-mib', String(options.kernelMib)];
+  const args = [...numbers, ...(options.unowned ? ['--unowned'] : [])];
   const account = user === undefined ? undefined : accountOf(user);
   if (account !== undefined && process.getuid?.() !== 0) {
     throw new EnforcementError('--user needs to be started as root: it gives the privileges up');
@@ -62,6 +66,14 @@ export async function startEnforcement(options: EnforcementOptions): Promise<Nft
   const sink = createNftSink({ ...sinkOptions, applier });
   giveUpPrivileges(account, options.stateDirectory);
   return sink;
+}
+
+/** Deletes everything of ours from the kernel. Rejects with EnforcementError. */
+export async function removeEnforcement(): Promise<void> {
+  const { applierCommand } = await import('@rulecast/nftables');
+  const { program, args } = applierCommand(['--remove']);
+  const { status, stderr } = spawnSync(program, args, { encoding: 'utf8' });
+  if (status !== 0) throw new EnforcementError(stderr.trim());
 }
 
 function identityOf({ uid, gid }: Account): readonly string[] {

@@ -48,6 +48,8 @@ export interface SessionHost {
   generation(): number;
   /** May reject: a sink is asked too. */
   counters(): Promise<Readonly<Record<string, number>>>;
+  /** Why what is active is not enforced; undefined: it is. */
+  notEnforced(): string | undefined;
   onWelcome(publisher: string): void;
   onApplied(report: ApplyReport): void;
   onRefused(code: string, text: string): void;
@@ -190,7 +192,12 @@ export class PublisherSession {
     const { applier, refused } = this.host;
     const hash = manifestHash(message.manifest);
     const { active } = applier;
-    if (active !== undefined && same(active.hash, hash)) return this.raise('offerActive');
+    if (active !== undefined && same(active.hash, hash)) {
+      const trouble = this.host.notEnforced();
+      if (trouble === undefined) return this.raise('offerActive');
+      const nack = this.refusal(hash, ErrorCode.sinkFailed, trouble, 'later');
+      return this.raise('offerRefused', undefined, 0, { ...nack, keeps: undefined });
+    }
     const known = refused.get(hash);
     if (known !== undefined) return this.raise('offerRefused', undefined, 0, known);
     try {
@@ -278,7 +285,7 @@ export class PublisherSession {
 
   private alive(): { readonly hash?: Uint8Array; readonly ageMs?: number } {
     const { active } = this.host.applier;
-    if (active === undefined) return {};
+    if (active === undefined || this.host.notEnforced() !== undefined) return {};
     return {
       hash: active.hash,
       ageMs: Math.min(DURATION_MAX_MS, Math.max(0, this.host.nowMs() - active.appliedAtMs)),

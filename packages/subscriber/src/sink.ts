@@ -28,6 +28,8 @@ export interface Sink {
   discard(): Promise<void>;
   /** Enforces what holds before the first release; a sink that still enforces a release of an earlier life may keep that. */
   boot?(release: SinkRelease): Promise<void>;
+  /** Since when, and why, what was committed last is not enforced, or not known to be; undefined: it is. */
+  trouble?(): { readonly text: string; readonly forMs: number } | undefined;
   /**
    * What `rulectl status --counters` shows of the sink, in place of the lookups of the table: at most 32, by names of 1 to 32 of
    * `A-Z a-z 0-9 . _ -`, the first a letter.

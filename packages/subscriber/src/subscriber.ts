@@ -216,6 +216,7 @@ class RunningSubscriber implements Subscriber {
       explain: (packet) => this.explain(packet),
       generation: () => this.table.stats().generation,
       counters: () => this.counters(),
+      notEnforced: () => this.notEnforced(),
       onWelcome: (publisher) => this.welcomed(publisher),
       onApplied: (report) => this.applied(report),
       onRefused: (code, text) => this.refused(code, text),
@@ -244,6 +245,14 @@ class RunningSubscriber implements Subscriber {
     const { generation, bytes, hits } = this.table.stats();
     const damage = this.damagedCount === 0 ? {} : { stateDamaged: this.damagedCount };
     return { generation, bytes, ...damage, ...(enforced ?? lookupCounters(hits, this.table.hits().lists)) };
+  }
+
+  /** For the publisher: a release whose enforcement is in doubt is not said to be in force. */
+  private notEnforced(): string | undefined {
+    const trouble = this.options.sink?.trouble?.();
+    if (trouble === undefined) return undefined;
+    const since = new Date(this.nowMs() - trouble.forMs).toISOString();
+    return `not enforced since ${since}: ${trouble.text}`;
   }
 
   private environment(madeAtMs = 0): Environment {
