@@ -83,6 +83,8 @@ it('a publisher ends the connection of a subscriber that pings and does not read
     limits: { entries: 1, bytes: 1, parts: 1 },
   });
   socket.write(encoder.frame(type, 0, body));
+  await new Promise((resolve) => socket.once('data', resolve)); // WELCOME, before which nothing has a place
+  socket.pause();
   const found = await flood(socket, encoder, () => [PING, 0], publisher);
   told('PINGs to a publisher', found);
   expect(found.isEnded).toBe(true);
