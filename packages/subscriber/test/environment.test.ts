@@ -52,7 +52,8 @@ describe('a rule with expire', () => {
     await vi.advanceTimersByTimeAsync(30_000);
     expectEnforces(subscriber, EXPIRING, { now: NOW + 90, dns: [DNS] });
     expect(generationOf(subscriber)).toBe(generation + 2);
-    expect(subscriber.status()).toMatchObject({ version: 1, lastError: undefined });
+    // The publisher of this test says nothing for longer than a session lasts.
+    expect(subscriber.status()).toMatchObject({ version: 1, lastError: { code: 'timeout' } });
     expect(sink.prepared.map(({ environment }) => environment.now)).toEqual([NOW, NOW + 60, NOW + 90]);
 
     await vi.advanceTimersByTimeAsync(3_600_000);

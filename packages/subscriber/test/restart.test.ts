@@ -292,9 +292,12 @@ describe('a damaged state', () => {
       const subscriber = await startedSubscriber(publisher, { stateDirectory });
       const { peer, hello } = await publisher.greeted();
       expect(hello.holds).toMatchObject({ version: 2 });
-      for (const old of [one, publisher.release(sampleRuleSet(9), { version: 3 })]) {
+      for (const [old, code] of [
+        [one, 'not-newer'],
+        [publisher.release(sampleRuleSet(9), { version: 3 }), 'forked'],
+      ] as const) {
         await peer.offer(old);
-        expect(await peer.receive('nack')).toMatchObject({ code: 'not-newer', retry: 'never' });
+        expect(await peer.receive('nack')).toMatchObject({ code, retry: 'never' });
       }
       await peer.bring(three, chainOf(two, three));
       expectEnforces(subscriber, three.ruleSet);
@@ -372,13 +375,12 @@ describe.each([['the release file is lost and its mark is not', /\.release$/]])(
       const subscriber = await startedSubscriber(publisher, { stateDirectory });
       const before = answersOf(subscriber);
       const { peer } = await publisher.greeted();
-      for (const old of [releases[0], publisher.release(sampleRuleSet(9), { version: 2 })]) {
+      for (const [old, code] of [
+        [releases[0], 'not-newer'],
+        [publisher.release(sampleRuleSet(9), { version: 2 }), 'forked'],
+      ] as const) {
         await peer.offer(old);
-        expect(await peer.receive('nack')).toMatchObject({
-          hash: old.hash,
-          code: 'not-newer',
-          retry: 'never',
-        });
+        expect(await peer.receive('nack')).toMatchObject({ hash: old.hash, code, retry: 'never' });
       }
       expect(answersOf(subscriber)).toEqual(before);
     });
