@@ -178,6 +178,20 @@ describe.skipIf(enforcementGap() !== undefined)('the sink and its applier', () =
     expect(listing('-s')).not.toBe(kept);
   });
 
+  it('build anew in a table that somebody made by that name', async () => {
+    const sink = open();
+    await load(sink, releaseOf('first', blocking(hosts('1.2.3.4'))));
+    const kept = listing('-s').length;
+    const other = router().table() === 'rulecast_a' ? 'rulecast_b' : 'rulecast_a';
+    router().nft(
+      `table inet ${other} { chain egress4 { accept; }; chain mine { type filter hook forward priority 0; }; }\n`,
+    );
+    await load(sink, releaseOf('second', blocking(hosts('1.2.3.4'))));
+    expect(router().table()).toBe(other);
+    expect(listing('-s')).toHaveLength(kept);
+    expect(await sink.check()).toBe(false);
+  });
+
   it('are not moved by what others do to owned tables, and leave them to the next applier', async () => {
     const sink = open();
     await load(sink, releaseOf('owned', blocking(hosts('1.2.3.4'))));

@@ -11,7 +11,7 @@ import { keyPieces } from './elements.ts';
 import { lookAtTable, NO_TABLE } from './kernel.ts';
 import { ALIVE_EVERY_MS, NOTICE_EVERY_MS } from './limits.ts';
 import { FrameSplitter, type FromApplier, frameOf, parseFrame, type Reply, type Request } from './message.ts';
-import { NativeError, openNetlink, openNft } from './native.ts';
+import { NativeError, type Nft, openNetlink, openNft } from './native.ts';
 import { Netlink } from './netlink.ts';
 import { Tables } from './tables.ts';
 
@@ -66,6 +66,8 @@ class Applier {
   private readonly options: ApplierOptions;
   private readonly write: (bytes: Uint8Array) => Promise<void>;
   private readonly timers: readonly NodeJS.Timeout[];
+  private nft: Nft | undefined;
+  private netlink: Netlink | undefined;
   private kernel: Kernel | undefined;
   /** Frames go out whole, one after the other. */
   private sending: Promise<void> = Promise.resolve();
@@ -89,10 +91,11 @@ class Applier {
   }
 
   private async opened(): Promise<Kernel> {
-    if (this.kernel === undefined) {
-      const netlink = new Netlink(openNetlink);
-      this.kernel = { netlink, tables: await Tables.open(openNft(), netlink, this.options) };
-    }
+    if (this.kernel !== undefined) return this.kernel;
+    this.nft ??= openNft(); // once, whatever fails after it
+    this.netlink ??= new Netlink(openNetlink);
+    const { nft, netlink } = this;
+    this.kernel = { netlink, tables: await Tables.open(nft, netlink, this.options) };
     return this.kernel;
   }
 
@@ -131,7 +134,7 @@ class Applier {
     const tables = this.kernel?.tables;
     if (this.cleaning || tables === undefined) return;
     this.cleaning = true;
-    while (tables.hasRubbish && !this.busy && tables.cleanStep()) await turn();
+    while (tables.hasRubbish && !this.busy && tables.cleanStep() === undefined) await turn();
     this.cleaning = false;
   }
 

@@ -149,8 +149,10 @@ export class Tables {
 
   private async load(change: Change, body: Uint8Array, turn: () => Promise<void>): Promise<void> {
     const name = TABLES.find((each) => each !== this.current?.name) ?? TABLES[0];
+    if (this.find(name) !== undefined) this.discard(name); // somebody else's, or from an old listing
     while (this.rubbish.some(({ table }) => table === name)) {
-      if (!this.cleanStep()) throw new NativeError(`${name} cannot be deleted`);
+      const refused = this.cleanStep();
+      if (refused !== undefined) throw refused;
       await turn();
     }
     try {
@@ -215,17 +217,17 @@ export class Tables {
     return this.rubbish.length > 0;
   }
 
-  /** One transaction of cleaning. False: the kernel did not take it, and should be given time. */
-  cleanStep(): boolean {
+  /** One transaction of cleaning. Why the kernel did not take it, if so: it should be given time. */
+  cleanStep(): NativeError | undefined {
     const [next] = this.rubbish;
     try {
       if (next !== undefined && (this.find(next.table) === undefined || this.emptied(next)))
         this.rubbish.shift();
-      return true;
+      return undefined;
     } catch (error) {
       if (!(error instanceof NativeError)) throw error;
       if (next !== undefined) next.sets = undefined; // somebody else was there; from the beginning
-      return false;
+      return error;
     }
   }
 
