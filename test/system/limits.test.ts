@@ -6,8 +6,10 @@ import {
   CONTROL_CONNECTIONS_MAX,
   Connection,
   HANDSHAKE_TIMEOUT_MS,
+  NAME_PATIENCE_MS,
   PROTOCOL_VERSION,
   PUSH_MAX_BYTES,
+  SILENCE_TIMEOUT_MS,
   SUBSCRIBERS_MAX,
 } from '@rulecast/protocol';
 import { connect, parseEndpoint } from '@rulecast/vchan';
@@ -83,6 +85,27 @@ it('answers rulectl beside silent control connections, and ends them', async () 
   await within(closed(sockets), HANDSHAKE_TIMEOUT_MS + 5000, 'the end of the silent connections');
 });
 
+it('lets a firewall in that was restarted while its old connection hangs, and notices one that hangs in 15 s', async () => {
+  const scene = new Scene();
+  const publisher = await scene.publisher();
+  const [hung, cut] = [await scene.subscriber('hung'), await scene.subscriber('cut')];
+  await scene.control.until(({ subscribers }) => subscribers.length === 2);
+  // As where the power is cut: no end of the stream, and nothing reads.
+  for (const { process } of [hung, cut]) {
+    process.kill('SIGSTOP');
+    scene.onClose(() => void process.kill('SIGCONT'));
+  }
+  const startMs = performance.now();
+  const again = (await greet(scene, 'hung')).answer;
+  const backMs = performance.now() - startMs;
+  expect(again).toBe('welcome');
+  expect(backMs).toBeGreaterThan(NAME_PATIENCE_MS - 50);
+  await publisher.logged((line) => line['msg'] === 'subscriber disconnected' && line['subscriber'] === 'cut');
+  const noticedMs = performance.now() - startMs;
+  console.log(`back after ${backMs.toFixed(0)} ms, noticed after ${noticedMs.toFixed(0)} ms`);
+  expect(noticedMs).toBeLessThan(SILENCE_TIMEOUT_MS + 2000);
+});
+
 async function greet(
   scene: Scene,
   name: string,
@@ -133,6 +156,7 @@ it(`answers ${CONTROL_CONNECTIONS_MAX} requests at once, tells the next one so, 
   const { code, stdout } = await rulectl(scene.directory, ['status', '--json']);
   expect(code).toBe(3);
   expect(stdout).toContain('too-many-connections');
+  expect(stdout).toContain('come again in 5 s');
   watchers[0]?.close();
   await expect
     .poll(async () => (await rulectl(scene.directory, ['status', '--json'])).code, { timeout: 10_000 })

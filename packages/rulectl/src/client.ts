@@ -106,7 +106,9 @@ async function readAnswers(connection: Connection, request: ControlRequest): Pro
       case 'fail':
         return message;
       case 'bye': {
-        const text = `the publisher ended the connection: ${message.text} (${message.code})`;
+        const { retryAfterMs } = message;
+        const later = retryAfterMs === undefined ? '' : `; come again in ${Math.ceil(retryAfterMs / 1000)} s`;
+        const text = `the publisher ended the connection: ${message.text} (${message.code})${later}`;
         throw new CliError(ExitCode.unreachable, message.code, text);
       }
       default: {
