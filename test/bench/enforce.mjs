@@ -108,7 +108,16 @@ async function benchForwarding(runs) {
   process.stdout.write(
     `\nForwarding, packets of 58 bytes of ${FLOWS} flows, by processor time of one core.\n\n`,
   );
-  process.stdout.write(table(['rules', 'kpps', 'of no rules', 'of flows only'], await forwardingRows(runs)));
+  const columns = [
+    'rules',
+    'kpps',
+    'of no rules',
+    'of flows only',
+    'replies',
+    'of no rules',
+    'of flows only',
+  ];
+  process.stdout.write(table(columns, await forwardingRows(runs)));
 }
 
 // ── Lists ────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -403,10 +412,10 @@ function deltaRow(size, samples) {
 /** @param {number} runs */
 async function forwardingRows(runs) {
   const million = prefixes(1_000_000);
-  const frames = acceptedFrames(million);
+  const flows = acceptedFlows(million);
   const situations = forwardingSituations(million);
-  /** @type {number[][]} */
-  const rates = situations.map(() => []);
+  /** Of packets of the original direction, and of replies. @type {(readonly [number[], number[]])[]} */
+  const rates = situations.map(() => [[], []]);
   /** @type {{ readonly network: Network, stop(): Promise<void> }[]} */
   const started = [];
   try {
@@ -417,7 +426,10 @@ async function forwardingRows(runs) {
     }
     // Short turns: what else the machine does then slows all of them alike.
     for (let turn = 0; turn < runs * TURNS; turn++) {
-      for (const [index, { network }] of started.entries()) rates[index]?.push(blast(network, frames));
+      for (const [index, { network }] of started.entries()) {
+        rates[index]?.[0].push(blast(network, 'a', 'world', flows.originals));
+        rates[index]?.[1].push(blast(network, 'world', 'a', flows.replies));
+      }
     }
   } finally {
     for (const { network, stop } of started) {
@@ -425,44 +437,50 @@ async function forwardingRows(runs) {
       network.removeNamespaces();
     }
   }
-  const medians = rates.map(median);
-  const [none = 0, flows = 0] = medians;
-  return situations.map(({ name }, index) => {
-    const rate = medians[index] ?? 0;
-    return [
-      name,
-      rate.toFixed(0),
-      `${((100 * rate) / none).toFixed(0)} %`,
-      `${((100 * rate) / flows).toFixed(0)} %`,
-    ];
-  });
+  const medians = rates.map((each) => each.map(median));
+  /** @param {number} index @param {number} way */
+  const columns = (index, way) => {
+    const rate = medians[index]?.[way] ?? Number.NaN;
+    const shares = [0, 1].map(
+      (other) => `${((100 * rate) / (medians[other]?.[way] ?? Number.NaN)).toFixed(0)} %`,
+    );
+    return [rate.toFixed(0), ...shares];
+  };
+  return situations.map(({ name }, index) => [name, ...columns(index, 0), ...columns(index, 1)]);
 }
 
-/** Packets to addresses that the list does not hold. @param {readonly string[]} listed */
-function acceptedFrames(listed) {
+/** Flows to addresses that the list does not hold: a packet of each, and a reply. @param {readonly string[]} listed */
+function acceptedFlows(listed) {
   const { list } = parseListText(new TextEncoder().encode(listed.join('\n')));
   if (list.kind !== 'prefixes') throw new TypeError('a list of prefixes was expected');
   const next = seededNumbers(SEED);
   /** @type {string[]} */
-  const frames = [];
-  while (frames.length < FLOWS) {
+  const originals = [];
+  /** @type {string[]} */
+  const replies = [];
+  const proto = IpProtocol.udp;
+  while (originals.length < FLOWS) {
     const dst = address(dottedQuad(FIRST_ADDRESS + next(0x08000000)));
     if (memberContaining(list.v4, dst.words) >= 0) continue;
     const src = address('10.137.0.5');
-    const content = { mark: MARK, srcPort: 10_000 + frames.length, dstPort: 443 };
-    const payload = segment(src, dst, IpProtocol.udp, { ...content, dataBytes: 16 });
-    frames.push(
-      Buffer.from(frameOf(ROUTER_MAC, HOST_MAC, { src, dst, proto: IpProtocol.udp, payload })).toString(
-        'hex',
-      ),
-    );
+    const [port, data] = [10_000 + originals.length, { mark: MARK, dataBytes: 16 }];
+    const there = segment(src, dst, proto, { ...data, srcPort: port, dstPort: 443 });
+    const back = segment(dst, src, proto, { ...data, srcPort: 443, dstPort: port });
+    originals.push(hexOf(frameOf(...macsAt(0), { src, dst, proto, payload: there })));
+    replies.push(hexOf(frameOf(...macsAt(2), { src: dst, dst: src, proto, payload: back })));
   }
-  return frames;
+  return { originals, replies };
 }
 
-/** Those of qube a in every network. */
-const ROUTER_MAC = Uint8Array.of(2, 0, 0, 0, 0, 1);
-const HOST_MAC = Uint8Array.of(2, 0, 0, 0, 0, 2);
+/** Of the router and of a host of every network, by the host's place. @param {number} host @returns {[Uint8Array, Uint8Array]} */
+function macsAt(host) {
+  return [Uint8Array.of(2, 0, 0, 0, host, 1), Uint8Array.of(2, 0, 0, 0, host, 2)];
+}
+
+/** @param {Uint8Array} bytes */
+function hexOf(bytes) {
+  return Buffer.from(bytes).toString('hex');
+}
 
 /** @param {readonly string[]} million @returns {readonly Situation[]} */
 function forwardingSituations(million) {
@@ -520,15 +538,24 @@ function ours(name, entries, rules, options = {}) {
   };
 }
 
-/** Thousands of packets that come through in a second of one core's time. @param {Network} network @param {readonly string[]} frames */
-function blast(network, frames) {
-  const { a, world } = network.links;
-  const before = receivedPackets(world.namespace);
-  const [program = '', ...args] = [...a.namespace.prefix, 'python3', BLASTER, 'eth0', String(BLAST_SECONDS)];
+/**
+ * Thousands of packets that come through in a second of one core's time.
+ * @param {Network} network @param {'a' | 'world'} from @param {'a' | 'world'} to @param {readonly string[]} frames
+ */
+function blast(network, from, to, frames) {
+  const { [from]: sender, [to]: receiver } = network.links;
+  const before = receivedPackets(receiver.namespace);
+  const [program = '', ...args] = [
+    ...sender.namespace.prefix,
+    'python3',
+    BLASTER,
+    'eth0',
+    String(BLAST_SECONDS),
+  ];
   const { status, stdout, stderr } = spawnSync(program, args, { input: frames.join('\n'), encoding: 'utf8' });
   if (status !== 0) throw new Error(stderr);
   const [, , processorSeconds] = stdout.split(' ').map(Number);
-  return (receivedPackets(world.namespace) - before) / (processorSeconds ?? Number.NaN) / 1000;
+  return (receivedPackets(receiver.namespace) - before) / (processorSeconds ?? Number.NaN) / 1000;
 }
 
 /** @param {import('../enforce/network.mjs').Namespace} namespace */

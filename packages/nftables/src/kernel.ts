@@ -12,7 +12,7 @@ import {
   parseMapName,
   parseSetName,
 } from './plan.ts';
-import { BASE_CHAIN, DENY_CHAIN, FLOWLESS_CHAIN, KNOWN_CHAIN, NEXT_CHAIN, parseTagChain } from './script.ts';
+import { BASE_CHAIN, DENY_CHAIN, FLOWLESS_CHAIN, NEXT_CHAIN, parseTagChain } from './script.ts';
 
 /** Runs a command that lists something. Throws NativeError. */
 export type List = (command: string, flags?: OutputFlags) => string;
@@ -73,7 +73,7 @@ export function readCounters(table: string, list: List): Record<string, readonly
   return counters;
 }
 
-const FRAME_CHAINS: readonly string[] = [DENY_CHAIN, KNOWN_CHAIN, FLOWLESS_CHAIN, NEXT_CHAIN, BASE_CHAIN];
+const FRAME_CHAINS: readonly string[] = [DENY_CHAIN, FLOWLESS_CHAIN, NEXT_CHAIN, BASE_CHAIN];
 /** The base chain as `nft list` prints its first lines. */
 const HOOK = `\tchain ${BASE_CHAIN} {\n\t\ttype filter hook forward priority filter - ${-HOOK_PRIORITY}; policy accept;\n`;
 

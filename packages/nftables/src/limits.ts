@@ -24,7 +24,7 @@ export const NO_FLOW_MARK = 0;
 /** With fewer values left, all flows are looked at for those that are free again: as many releases may come until that is done. */
 export const FLOW_MARKS_FREE_MIN = 64;
 /** Changes whenever the same plan is rendered otherwise: then what a former version left in the kernel is loaded anew. */
-export const RENDERING = 4;
+export const RENDERING = 5;
 
 /** Up to so many members are a set that no release changes: another one takes its place, which costs 20 ms at worst. */
 export const SMALL_MEMBERS_MAX = 2048;

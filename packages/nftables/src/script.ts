@@ -29,8 +29,7 @@ export const DENY_CHAIN = 'deny';
 /** Where packets come in, and where they go on that nothing objects to on their way from a qube. */
 export const BASE_CHAIN = 'forward';
 export const NEXT_CHAIN = 'to_qubes';
-/** Where the rest of an accepted flow comes, and what is of no flow. */
-export const KNOWN_CHAIN = 'known';
+/** Where what is of no flow comes. */
 export const FLOWLESS_CHAIN = 'flowless';
 /** Lines that are run at once: libnftables takes some 30 µs for each, and nothing may wait for it longer than 25 ms. */
 const LINES_AT_ONCE = 500;
@@ -130,8 +129,7 @@ function oldLines(change: Change, t: string): readonly string[] {
 /** How many rules the kernel has of some chains and of what every plan has. */
 export function ruleCount(chains: Iterable<readonly Step[]>, options: ChangeOptions): number {
   let count = 0;
-  for (const rules of [denyRules, knownRules, flowlessRules, nextRules, baseRules])
-    count += rules(options).length;
+  for (const rules of [denyRules, flowlessRules, nextRules, baseRules]) count += rules(options).length;
   for (const steps of chains) count += steps.length;
   return count;
 }
@@ -141,11 +139,8 @@ function frameLines(options: ChangeOptions, t: string): readonly string[] {
   return [
     `add counter ${t} ${DENIED_COUNTER}`,
     `add set ${t} ${PORT_PROTOCOLS_SET} { type inet_proto; elements = { 6, 17 }; }`,
-    ...[DENY_CHAIN, NEXT_CHAIN, KNOWN_CHAIN, FLOWLESS_CHAIN, ...ENTRY_CHAINS].map(
-      (name) => `add chain ${t} ${name}`,
-    ),
+    ...[DENY_CHAIN, NEXT_CHAIN, FLOWLESS_CHAIN, ...ENTRY_CHAINS].map((name) => `add chain ${t} ${name}`),
     ...chainLines(DENY_CHAIN, denyRules(options), t),
-    ...chainLines(KNOWN_CHAIN, knownRules(options), t),
     ...chainLines(FLOWLESS_CHAIN, flowlessRules(options), t),
     ...chainLines(NEXT_CHAIN, nextRules(options), t),
   ];
@@ -189,9 +184,9 @@ function nextRules({ downstreamGroup, tag }: ChangeOptions): readonly string[] {
 
 function baseRules({ downstreamGroup, tag }: ChangeOptions): readonly string[] {
   const value = tag.mark * FLOW_MARK_UNIT;
-  const known = `ct mark & ${FLOW_MARK_BITS} == ${value} jump ${KNOWN_CHAIN}`;
+  const known = `ct mark & ${FLOW_MARK_BITS} == ${value} accept`;
   return [
-    ...(tag.mark === NO_FLOW_MARK ? [] : [known]),
+    ...(tag.mark === NO_FLOW_MARK ? [] : outwardPaths(downstreamGroup).map((path) => `${path} ${known}`)),
     `ct state invalid,untracked goto ${FLOWLESS_CHAIN}`,
     ...['original iifgroup', 'reply oifgroup'].flatMap((way) =>
       [4, 6].map(
@@ -206,10 +201,6 @@ function baseRules({ downstreamGroup, tag }: ChangeOptions): readonly string[] {
 function flowlessRules({ downstreamGroup }: ChangeOptions): readonly string[] {
   const denied = `counter name ${DENIED_COUNTER} drop`;
   return [`iifgroup ${downstreamGroup} ${denied}`, `oifgroup ${downstreamGroup} ${denied}`, 'accept'];
-}
-
-function knownRules({ downstreamGroup }: ChangeOptions): readonly string[] {
-  return outwardPaths(downstreamGroup).map((path) => `${path} accept`);
 }
 
 /** The ways of a flow from a qube to elsewhere, there and back: only such flows are marked. */

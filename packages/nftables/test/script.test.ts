@@ -57,7 +57,6 @@ describe('the script', () => {
       'add set port_protocols { type inet_proto; elements = { 6, 17 }; }',
       'add chain deny',
       'add chain to_qubes',
-      'add chain known',
       'add chain flowless',
       'add chain egress4',
       'add chain egress6',
@@ -69,9 +68,6 @@ describe('the script', () => {
       'add rule deny ct direction reply drop',
       'add rule deny tcp flags & syn == 0 reject with tcp reset',
       'add rule deny reject with icmpx admin-prohibited',
-      'flush chain known',
-      'add rule known ct direction original iifgroup 2 oifgroup != 2 accept',
-      'add rule known ct direction reply oifgroup 2 iifgroup != 2 accept',
       'flush chain flowless',
       'add rule flowless iifgroup 2 counter name c0000000000000000 drop',
       'add rule flowless oifgroup 2 counter name c0000000000000000 drop',
@@ -115,8 +111,6 @@ describe('the script', () => {
       'add chain deny',
       'flush chain deny',
       'add rule deny counter name c0000000000000000 drop',
-      'add rule known ct direction original iifgroup 7 oifgroup != 7 accept',
-      'add rule known ct direction reply oifgroup 7 iifgroup != 7 accept',
       'add rule flowless iifgroup 7 counter name c0000000000000000 drop',
       'add rule flowless oifgroup 7 counter name c0000000000000000 drop',
       'add rule to_qubes ct direction original oifgroup != 7 accept',
@@ -136,7 +130,8 @@ describe('the script', () => {
     const marks = (value: number): string[] => [
       `add rule to_qubes ct direction original iifgroup 2 oifgroup != 2 ct state new,established ct mark set ct mark & ${0x00ffffff} | ${value} accept`,
       `add rule to_qubes ct direction reply oifgroup 2 iifgroup != 2 ct state new,established ct mark set ct mark & ${0x00ffffff} | ${value} accept`,
-      `add rule forward ct mark & ${0xff000000} == ${value} jump known`,
+      `add rule forward ct direction original iifgroup 2 oifgroup != 2 ct mark & ${0xff000000} == ${value} accept`,
+      `add rule forward ct direction reply oifgroup 2 iifgroup != 2 ct mark & ${0xff000000} == ${value} accept`,
     ];
     expect(marking(wholeChange(plan, first))).toEqual(marks(0x01000000));
     const { release, afterwards } = transition({ plan, tag: first.tag }, plan, next);
