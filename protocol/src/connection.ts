@@ -64,9 +64,18 @@ export interface SendBytesOptions {
   readonly stopped?: (() => boolean) | undefined;
 }
 
+/** Calls `work` once after a delay; returns what takes that back. */
+export type After = (delayMs: number, work: () => void) => () => void;
+
+/** Timers of the process, which do not keep it alive. */
+export const systemAfter: After = (delayMs, work) => {
+  const timer = setTimeout(work, delayMs).unref();
+  return () => clearTimeout(timer);
+};
+
 export interface ConnectionOptions {
-  /** Calls `work` once after a delay; returns what takes that back. Default: timers that keep no process alive. */
-  readonly after?: (delayMs: number, work: () => void) => () => void;
+  /** Default `systemAfter`. */
+  readonly after?: After;
 }
 
 /** Below this, header and body are written together: one call of the channel costs more than copying so few bytes. */
@@ -74,7 +83,7 @@ const JOIN_BYTES = 8192;
 
 export class Connection {
   private readonly stream: ByteStream;
-  private readonly after: NonNullable<ConnectionOptions['after']>;
+  private readonly after: After;
   private readonly encoder = new FrameEncoder();
   private readonly decoder = new FrameDecoder();
   private sending: Promise<void> = Promise.resolve(); // settles when everything queued so far is written or failed
@@ -264,11 +273,6 @@ export class Connection {
       // The peer went, or the sequence is used up: BYE is a courtesy, and the connection closes either way.
     }
   }
-}
-
-function systemAfter(delayMs: number, work: () => void): () => void {
-  const timer = setTimeout(work, delayMs).unref();
-  return () => clearTimeout(timer);
 }
 
 function disconnected(cause?: unknown): ProtocolError {

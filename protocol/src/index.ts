@@ -14,11 +14,13 @@ export {
 export { hexOf } from './bytes.ts';
 export { canonicalBytes, canonicalChunks, contentOf, decodeCanonical, digestOf } from './canonical.ts';
 export {
+  type After,
   type ByteStream,
   Connection,
   type Received,
   type SendBytesOptions,
   type SentBytes,
+  systemAfter,
 } from './connection.ts';
 export {
   type ControlRecord,

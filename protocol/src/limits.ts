@@ -97,8 +97,11 @@ export const ENTRY_TEXT_MAX_BYTES = 253;
 export const PUSH_FILES_MAX = 1024;
 /** A hundred years in milliseconds: what a peer says of a duration or an age, of which a thousand still add up exactly. */
 export const DURATION_MAX_MS = 3_155_760_000_000;
-/** A day: the longest wait a push may ask for, and the longest retry-after. */
+/** A day: the longest wait a push may ask for, and the longest heartbeat. */
 export const WAIT_MAX_MS = 86_400_000;
+
+/** Five minutes: the longest silence that a BYE, or break that a NACK, may ask for; whoever holds the channel for a moment gets no more by it. */
+export const RETRY_AFTER_MAX_MS = 300_000;
 
 // ── Our choice ───────────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -33,6 +33,7 @@ import {
   FRAME_BODY_MAX_BYTES,
   LINEAGE_BYTES,
   REFUSED_MAX,
+  RETRY_AFTER_MAX_MS,
   SIGNATURE_BYTES,
   STEPS_MAX,
   WAIT_MAX_MS,
@@ -142,7 +143,7 @@ export const SESSION_FIELDS = {
     part: optional(partText),
     entry: optional(uint),
     retry: oneOf('never', 'later'),
-    retryAfterMs: optional(integer(0, WAIT_MAX_MS)),
+    retryAfterMs: optional(integer(0, RETRY_AFTER_MAX_MS)),
     /** What stays active. */
     keeps: optional(hash),
   },
@@ -161,7 +162,7 @@ export const SESSION_FIELDS = {
   prove: {},
   ping: alive,
   pong: alive,
-  bye: { code, text, retryAfterMs: optional(integer(0, WAIT_MAX_MS)) },
+  bye: { code, text, retryAfterMs: optional(integer(0, RETRY_AFTER_MAX_MS)) },
 } as const satisfies Record<string, Fields>;
 
 const MAP_FIELDS = { ...SESSION_FIELDS, ...CONTROL_FIELDS } as const;

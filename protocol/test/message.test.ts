@@ -244,7 +244,7 @@ describe('encodeMessage', () => {
         part: 'p'.repeat(96),
         entry: most,
         retry: 'never',
-        retryAfterMs: 86_400_000,
+        retryAfterMs: 300_000,
         keeps: HASH,
       },
     ],

@@ -410,8 +410,9 @@ describe('limits in HELLO', () => {
 
 describe('a subscriber that claims a release above the head', () => {
   /** A release of this lineage that the publisher has lost, and its proof. */
-  function lostRelease(publisher: Publisher, epoch: number, version: number) {
-    const { lineage, privateKey } = publisher.identity;
+  function lostRelease(publisher: Publisher, epoch: number, version: number, ofLineage?: Uint8Array) {
+    const { privateKey } = publisher.identity;
+    const lineage = ofLineage ?? publisher.identity.lineage;
     const lost: Manifest = {
       lineage,
       epoch,
@@ -585,6 +586,18 @@ describe('a subscriber that claims a release above the head', () => {
       lastError: { code: 'unknown-release' },
     });
     expect(publisher.head?.manifest.epoch).toBe(1);
+  });
+
+  // Its numbers say nothing of this lineage: a publisher that believed them would offer nothing any more.
+  it('and proves it of another lineage of the same key is diverged, and offered the head', async () => {
+    const { publisher, endpoint } = await house();
+    await release(publisher, { 'hosts.txt': '192.0.2.1\n' });
+    const { holds, proof } = lostRelease(publisher, 3, 17, new Uint8Array(16).fill(9));
+    const subscriber = await ScriptedSubscriber.greet(endpoint, 'fw', { holds });
+    await subscriber.next('prove');
+    await subscriber.send(proof);
+    expect((await subscriber.offer()).decoded).toMatchObject({ epoch: 1, version: 1 });
+    expect(publisher.behind).toBeUndefined();
   });
 
   it('with numbers that its manifest does not say is diverged', async () => {

@@ -156,6 +156,10 @@ export class Applier {
     const { floor } = this;
     if (floor === undefined || Buffer.from(floor.hash).equals(hash)) return;
     const { epoch, version } = manifest;
+    if (!Buffer.from(floor.lineage).equals(manifest.lineage)) {
+      const reason = `what was in force here is of lineage ${hexOf(floor.lineage)}, whose numbers say nothing of another's`;
+      throw new ProtocolError(ErrorCode.wrongLineage, reason);
+    }
     const order = compareRelease(manifest, floor);
     if (order === 0) {
       const [own, other] = [floor.hash, hash].map((bytes) => hexOf(bytes).slice(0, FORK_HASH_CHARS));
@@ -330,11 +334,12 @@ export class Applier {
       this.foreign = hexOf(newest.lineage);
       throw new StateError(this.foreignText(this.foreign));
     }
+    const marks = found.marks.filter(({ lineage }) => Buffer.from(lineage).equals(trust.lineage)); // of its own lineage is a floor
     const signed = found.releases.flatMap((release) => this.signedMark(release) ?? []);
     signed.sort((one, other) => compareRelease(other, one));
     const [floor] = found.isMarked
-      ? found.marks
-      : [...found.marks, ...signed].sort((one, other) => compareRelease(other, one));
+      ? marks
+      : [...marks, ...signed].sort((one, other) => compareRelease(other, one));
     this.floor = floor;
     if (floor === undefined) {
       if (found.releases.length > 0)
@@ -342,7 +347,7 @@ export class Applier {
       return undefined;
     }
     const older = signed.filter((mark) => newest === undefined || compareRelease(mark, newest) <= 0);
-    const { mark, offer, ruleSet } = this.firstWhole(state, [...found.marks, ...older]);
+    const { mark, offer, ruleSet } = this.firstWhole(state, [...marks, ...older]);
     await this.enforce(offer.hash, offer.manifest, ruleSet);
     this.active = { ...offer, ruleSet, persisted: true, appliedAtMs: this.options.nowMs() };
     if (compareRelease(mark, floor) < 0) {

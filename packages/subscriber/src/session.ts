@@ -4,6 +4,7 @@
  */
 
 import {
+  type After,
   boundText,
   type Connection,
   DURATION_MAX_MS,
@@ -17,10 +18,13 @@ import {
   ProtocolError,
   packetFromWire,
   QUERIES_PER_SECOND_MAX,
+  STALL_TIMEOUT_MS,
   type SubscriberEvent,
   type SubscriberSessionState,
   stepSubscriber,
   streamMaxBytes,
+  TRANSFER_WINDOW_MIN_BYTES,
+  TRANSFER_WINDOW_MS,
   verdictToWire,
 } from '@rulecast/protocol';
 import type { Packet } from '@rulecast/rules';
@@ -43,6 +47,7 @@ export interface SessionHost {
   /** With streams that do not verify. Of all sessions: connecting again makes no channel better. */
   readonly patience: Patience;
   readonly nowMs: () => number;
+  readonly after: After;
   explain(packet: Packet): Explanation;
   /** The state of the table in force. */
   generation(): number;
@@ -90,6 +95,13 @@ export class RefusalMemory {
   }
 }
 
+/** How long a state may last: until BEGIN, and for each 64 KiB of a transfer, kept or not; other states end by silence only. */
+const STATE_TIMEOUT_MS: Partial<Record<SubscriberSessionState, number>> = {
+  wanting: STALL_TIMEOUT_MS,
+  receiving: TRANSFER_WINDOW_MS,
+  draining: TRANSFER_WINDOW_MS,
+};
+
 export class PublisherSession {
   private readonly connection: Connection;
   private readonly host: SessionHost;
@@ -100,6 +112,8 @@ export class PublisherSession {
   private offer: VerifiedOffer | undefined; // the last one that was wanted
   private wantedBase: Uint8Array | undefined; // of the last WANT
   private stage: Stage | undefined;
+  private cancelDeadline: (() => void) | undefined; // of BEGIN, or of the next bytes of a transfer
+  private movedBytes = 0; // of the transfer, since its deadline was set
   private transferStartMs = 0;
   private receiveMs = 0; // from BEGIN to END, of the last transfer
   private lastReport: ApplyReport | undefined; // of the release in force, if this session applied it
@@ -220,9 +234,11 @@ export class PublisherSession {
     const before = this.state;
     const { next, action, code } = stepSubscriber(before, event);
     this.state = next;
+    if (next !== before || action === 'want') this.setDeadline();
     switch (action) {
       case 'none':
         if (message?.kind === 'welcome') this.welcomed(message);
+        if (message?.kind === 'chunk') this.noteMoved(message.bytes.length);
         return;
       case 'want':
         return this.want();
@@ -319,7 +335,22 @@ export class PublisherSession {
     });
   }
 
+  /** A publisher that says what it will send, and does not, is left: another connection may do better. */
+  private setDeadline(): void {
+    this.cancelDeadline?.();
+    const delayMs = STATE_TIMEOUT_MS[this.state];
+    this.movedBytes = 0;
+    this.cancelDeadline =
+      delayMs === undefined ? undefined : this.host.after(delayMs, () => this.raise('timeout'));
+  }
+
+  private noteMoved(byteCount: number): void {
+    this.movedBytes += byteCount;
+    if (this.movedBytes >= TRANSFER_WINDOW_MIN_BYTES) this.setDeadline();
+  }
+
   private store(bytes: Uint8Array): void {
+    this.noteMoved(bytes.length);
     const { offer, stage } = this;
     if (offer === undefined || stage === undefined) return;
     this.guarded(offer, stage.base !== undefined, () => stage.push(bytes));

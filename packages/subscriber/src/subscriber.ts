@@ -7,6 +7,7 @@
 
 import { EventEmitter } from 'node:events';
 import {
+  type After,
   type ByteStream,
   Connection,
   ENTRIES_MAX,
@@ -15,6 +16,7 @@ import {
   hexOf,
   PARTS_MAX,
   REFUSED_MAX,
+  systemAfter,
   TRANSFER_MAX_BYTES,
   type Trust,
 } from '@rulecast/protocol';
@@ -42,6 +44,7 @@ import { Applier, type ApplyReport } from './apply.ts';
 import { bootRuleSet } from './boot.ts';
 import { type Clocks, FirewallClock, systemClocks } from './clock.ts';
 import { Expiries, type Times } from './expiry.ts';
+import { Listeners } from './listeners.ts';
 import { Patience } from './patience.ts';
 import { PublisherSession, RefusalMemory, type SessionEnd, type SessionHost } from './session.ts';
 import type { Sink } from './sink.ts';
@@ -72,6 +75,8 @@ export interface SubscriberOptions {
   readonly nowMs?: () => number;
   /** The clock that nobody sets, for rules with an expiry; default that of the machine, through suspend. */
   readonly boot?: Pick<Clocks, 'bootMs' | 'bootId'>;
+  /** Calls `work` once after a delay, and returns what takes that back; default timers that keep no process alive. */
+  readonly after?: After;
   /** In [0, 1): spreads reconnects; default Math.random. */
   readonly random?: () => number;
 }
@@ -90,6 +95,7 @@ export interface SubscriberStatus {
   readonly lastError: { readonly code: string; readonly text: string; readonly atMs: number } | undefined;
 }
 
+/** Listeners run after what happened, and what they throw is logged: nothing depends on them. */
 export interface SubscriberEvents {
   /** A release came into force. */
   applied: [ApplyReport];
@@ -152,6 +158,7 @@ export async function createSubscriber(options: SubscriberOptions): Promise<Subs
 
 class RunningSubscriber implements Subscriber {
   readonly events = new EventEmitter<SubscriberEvents>();
+  private readonly listeners: Listeners<SubscriberEvents>;
   private readonly options: SubscriberOptions;
   private readonly nowMs: () => number;
   private readonly table: Table;
@@ -175,6 +182,7 @@ class RunningSubscriber implements Subscriber {
   constructor(options: SubscriberOptions) {
     this.options = options;
     this.nowMs = options.nowMs ?? Date.now;
+    this.listeners = new Listeners(this.events, options.logger);
     this.dns = options.dns ?? [];
     this.table = new Table(options.table);
     const entriesMax = options.entriesMax ?? ENTRIES_MAX;
@@ -213,6 +221,7 @@ class RunningSubscriber implements Subscriber {
       refused: new RefusalMemory(REFUSED_MAX),
       patience: new Patience(() => clocks.bootMs()),
       nowMs: this.nowMs,
+      after: options.after ?? systemAfter,
       explain: (packet) => this.explain(packet),
       generation: () => this.table.stats().generation,
       counters: () => this.counters(),
@@ -237,7 +246,7 @@ class RunningSubscriber implements Subscriber {
     this.damagedCount += 1;
     this.lastError = { code: ErrorCode.storageFailed, text, atMs: this.nowMs() };
     this.options.logger.error({ code: ErrorCode.storageFailed }, text);
-    this.events.emit('refused', { code: ErrorCode.storageFailed, text });
+    this.listeners.tell('refused', { code: ErrorCode.storageFailed, text });
   }
 
   private async counters(): Promise<Readonly<Record<string, number>>> {
@@ -376,7 +385,7 @@ class RunningSubscriber implements Subscriber {
       if (!this.closing.signal.aborted && this.lastError?.text !== text) this.refused('disconnected', text);
       return { welcomed: false, retryAfterMs: undefined };
     }
-    const session = new PublisherSession(new Connection(stream), this.host);
+    const session = new PublisherSession(new Connection(stream, { after: this.host.after }), this.host);
     this.session = session;
     try {
       if (this.closing.signal.aborted) session.stop();
@@ -384,14 +393,14 @@ class RunningSubscriber implements Subscriber {
     } finally {
       this.session = undefined;
       this.publisher = undefined;
-      this.events.emit('disconnected');
+      this.listeners.tell('disconnected');
     }
   }
 
   private welcomed(publisher: string): void {
     this.publisher = publisher;
     this.options.logger.info({ publisher, version: this.applier.active?.manifest.version ?? 0 }, 'connected');
-    this.events.emit('connected', { publisher });
+    this.listeners.tell('connected', { publisher });
   }
 
   private applied(report: ApplyReport): void {
@@ -400,14 +409,14 @@ class RunningSubscriber implements Subscriber {
     this.lastError = undefined;
     this.options.logger.info({ epoch, version, verifyMs, compileMs, publisher: this.publisher }, 'applied');
     this.scheduleExpiry();
-    this.events.emit('applied', report);
+    this.listeners.tell('applied', report);
   }
 
   private refused(code: string, text: string): void {
     this.lastError = { code, text, atMs: this.nowMs() };
     const version = this.applier.active?.manifest.version ?? 0;
     this.options.logger.warn({ code, version, publisher: this.publisher }, text);
-    this.events.emit('refused', { code, text });
+    this.listeners.tell('refused', { code, text });
   }
 
   // ── Expiry ────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { ErrorCode } from '@rulecast/protocol';
 import { describe, expect, it } from 'vitest';
 import { often } from '../../../test/thorough.ts';
+import { Shelf } from '../src/shelf.ts';
 import { StateDirectory, StateError } from '../src/state.ts';
 import { answersOf, expectEnforces, packetOf, sampleRuleSet } from './sample.ts';
 import {
@@ -270,6 +271,23 @@ describe('a damaged state', () => {
     yield undefined;
   }
 
+  it('a mark of another lineage beside the own one is neither floor nor in force', async () => {
+    const publisher = new ScriptedPublisher();
+    const [one, two, three] = sampleReleases(publisher);
+    const stateDirectory = await stateAfter(publisher, one, two);
+    const body = `rulecast-active 2\n${'ab'.repeat(16)} ${Buffer.from(one.hash).toString('hex')} 0 1\n`;
+    await new Shelf(join(stateDirectory, 'copy'), () => undefined).writeNote('active', body);
+    rmSync(join(stateDirectory, fileOf(two))); // so that both places are looked at
+    const subscriber = await startedSubscriber(publisher, { stateDirectory });
+    expectEnforces(subscriber, two.ruleSet);
+    const { peer } = await publisher.greeted();
+    await peer.offer(one);
+    expect(await peer.receive('nack')).toMatchObject({ code: 'not-newer' });
+    await peer.bring(three, chainOf(two, three));
+    await subscriber.close();
+    expect(readFileSync(join(stateDirectory, 'copy', 'active'), 'latin1')).not.toContain('abab');
+  });
+
   it.each(['writes on', 'is lost'])(
     'that %s in both places gives the newest release before it, says so, keeps the floor, and is brought up to date',
     async (how) => {
@@ -382,6 +400,10 @@ describe.each([['the release file is lost and its mark is not', /\.release$/]])(
         await peer.offer(old);
         expect(await peer.receive('nack')).toMatchObject({ hash: old.hash, code, retry: 'never' });
       }
+      expect(subscriber.status().lastError).toMatchObject({
+        code: 'forked',
+        text: expect.stringContaining('two publishers use one key'),
+      });
       expect(answersOf(subscriber)).toEqual(before);
     });
 

@@ -7,9 +7,13 @@ import {
   type Message,
   packetToWire,
   QUERIES_PER_SECOND_MAX,
+  STALL_TIMEOUT_MS,
+  TRANSFER_WINDOW_MIN_BYTES,
+  TRANSFER_WINDOW_MS,
   verdictToWire,
 } from '@rulecast/protocol';
 import { evaluate } from '@rulecast/rules';
+import { pino } from 'pino';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { createSubscriber } from '../src/subscriber.ts';
 import { ENVIRONMENT, expectEnforces, packetOf, sampleRuleSet } from './sample.ts';
@@ -462,5 +466,104 @@ describe('close resolves, says BYE, and leaves no channel and no timer open:', (
     await subscriber.close();
     await subscriber.close();
     expectNothingOpen(publisher);
+  });
+});
+
+/** Timers that end when a test says so. */
+class Timers {
+  readonly pending = new Map<() => void, number>();
+  readonly after = (delayMs: number, work: () => void): (() => void) => {
+    this.pending.set(work, delayMs);
+    return () => this.pending.delete(work);
+  };
+
+  get delaysMs(): readonly number[] {
+    return [...this.pending.values()];
+  }
+
+  end(): void {
+    for (const work of [...this.pending.keys()]) work();
+  }
+}
+
+describe('a transfer that does not get on', () => {
+  it.each(['wanting', 'receiving'])(
+    'ends the session in %s, and another connection brings it',
+    async (state) => {
+      const publisher = new ScriptedPublisher();
+      const timers = new Timers();
+      const subscriber = await startedSubscriber(publisher, { after: timers.after });
+      const peer = await reach(publisher, state);
+      const deadlineMs = state === 'wanting' ? STALL_TIMEOUT_MS : TRANSFER_WINDOW_MS;
+      await vi.waitFor(() => expect(timers.delaysMs).toEqual([deadlineMs]));
+      timers.end();
+      expect(await peer.ended()).toBe('timeout');
+      await vi.advanceTimersByTimeAsync(1000);
+      const [, release] = sampleReleases(publisher);
+      const { peer: again } = await publisher.greeted();
+      await again.bring(release);
+      expect(subscriber.status().version).toBe(2);
+      expect(timers.delaysMs).toEqual([]);
+    },
+  );
+
+  it('is given its time anew by 64 KiB, and by nothing less', async () => {
+    const publisher = new ScriptedPublisher();
+    const timers = new Timers();
+    await startedSubscriber(publisher, { after: timers.after });
+    const { peer } = await publisher.greeted();
+    const [, release] = sampleReleases(publisher);
+    await peer.offer(release);
+    await peer.receive('want');
+    await peer.send({ kind: 'begin', hash: release.hash, steps: 1, bytes: 100_000 });
+    const deadline = async (): Promise<unknown> => {
+      await peer.send(PING);
+      await peer.receive('pong');
+      return [...timers.pending.keys()][0];
+    };
+    const first = await deadline();
+    await peer.send({ kind: 'chunk', bytes: new Uint8Array(TRANSFER_WINDOW_MIN_BYTES / 2) });
+    expect(await deadline()).toBe(first);
+    await peer.send({ kind: 'chunk', bytes: new Uint8Array(TRANSFER_WINDOW_MIN_BYTES / 2) });
+    const second = await deadline();
+    expect(second).toBeDefined();
+    expect(second).not.toBe(first);
+    expect(timers.delaysMs).toEqual([TRANSFER_WINDOW_MS]);
+  });
+});
+
+describe('listeners that fail', () => {
+  it('end no session, make no NACK, keep no other from hearing, and are told of once', async () => {
+    const publisher = new ScriptedPublisher();
+    const told: unknown[] = [];
+    const logger = pino({ level: 'error' }, { write: (line) => void told.push(JSON.parse(line)) });
+    const subscriber = await startedSubscriber(publisher, { logger });
+    const heard: string[] = [];
+    for (const event of ['connected', 'applied', 'disconnected'] as const) {
+      subscriber.events.on(event, () => {
+        throw new Error(`in ${event}`);
+      });
+      subscriber.events.on(event, () => Promise.reject(new Error(`later, in ${event}`)));
+      subscriber.events.on(event, () => heard.push(event));
+    }
+    const [one, two] = sampleReleases(publisher);
+    const { peer } = await publisher.greeted();
+    await peer.bring(one);
+    await peer.bring(two);
+    peer.close();
+    await vi.advanceTimersByTimeAsync(1000);
+    const { peer: again } = await publisher.greeted();
+    await again.send(PING);
+    await again.receive('pong');
+    expect(heard).toEqual(['connected', 'applied', 'applied', 'disconnected', 'connected']);
+    expect(told.map((line) => (line as { err: { message: string } }).err.message)).toEqual([
+      'in connected',
+      'later, in connected',
+      'in applied',
+      'later, in applied',
+      'in disconnected',
+      'later, in disconnected',
+    ]);
+    expect(subscriber.status().version).toBe(2);
   });
 });
