@@ -172,6 +172,8 @@ export function applyDelta(
 class RoomLeft {
   private readonly bounds: StepBounds;
   private readonly meter: Meter;
+  /** Of more than the receiver takes: between base and result a release that it need not take at all. */
+  private readonly limitCode: ErrorCode;
   private weight: number;
   private entries: number;
   private uncounted = UNCOUNTED_MAX;
@@ -179,6 +181,7 @@ class RoomLeft {
   constructor(bounds: StepBounds, meter: Meter) {
     this.bounds = bounds;
     this.meter = meter;
+    this.limitCode = bounds.stepEntries === undefined ? ErrorCode.overLimit : ErrorCode.overBudget;
     this.weight = bounds.entriesMax;
     this.entries = bounds.stepEntries ?? Number.POSITIVE_INFINITY;
   }
@@ -194,7 +197,7 @@ class RoomLeft {
     const signed = counts === undefined ? this.entries : (count ?? 0);
     const code =
       this.weight < signed
-        ? ErrorCode.overLimit
+        ? this.limitCode
         : counts === undefined
           ? ErrorCode.overBudget
           : ErrorCode.badCount;
@@ -212,11 +215,11 @@ class RoomLeft {
     this.uncounted -= uncounted;
     if (this.weight < 0) {
       const text = `more than ${this.bounds.entriesMax} entries in all`;
-      throw reader.error(text, undefined, ErrorCode.overLimit);
+      throw reader.error(text, undefined, this.limitCode);
     }
     if (this.uncounted < 0) {
       const text = `more than ${UNCOUNTED_MAX} prefixes of policies and addresses of names in all`;
-      throw reader.error(text, undefined, ErrorCode.overLimit);
+      throw reader.error(text, undefined, this.limitCode);
     }
     if (this.entries < 0)
       throw reader.error('far more entries than are to be left', undefined, ErrorCode.overBudget);

@@ -71,7 +71,7 @@ const IN_PLACE_WORK = 2 ** 19;
 const HEAP_LEAST_MIB = 128;
 /** No more than this, in MiB, whatever was signed: a release of more needs a host that has it, and says so by NACK. */
 const HEAP_MOST_MIB = 4096;
-/** The publisher waits 60 s for an answer, and compiling comes after this. 16 million entries take 10 s here. */
+/** The publisher waits 60 s for an answer, and compiling comes after this. 16 million entries in the slowest form, at 0.4 µs each, take 7 s. */
 const DEADLINE_MS = 40_000;
 /** How long a thread waits for what was announced. It holds some 10 MB. */
 const IDLE_MS = 10_000;

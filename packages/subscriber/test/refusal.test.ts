@@ -548,19 +548,28 @@ describe('a transfer is refused, and what is in force stays:', () => {
     expect(nack).toMatchObject({ code: 'bad-base', retry: 'later' });
   });
 
-  it('a chain that leads through a far larger release is no fault: its snapshot is asked for, and taken', async () => {
-    const { publisher, subscriber, peer, held } = await holding();
-    const release = good(publisher);
-    const many = Array.from({ length: 70_000 }, (_, i) => `10.${i >> 15}.${(i >> 7) & 255}.${(i & 127) * 2}`);
-    const large = publisher.release(ruleSetOf({ lists: { many } }), { version: 5, epoch: 2 });
-    await peer.offer(release);
-    await peer.receive('want');
-    await peer.transfer(chainOf(held, large, release));
-    expect(await peer.receive('want')).toEqual({ kind: 'want', hash: release.hash });
-    await peer.transfer(snapshotOf(release));
-    await peer.receive('applied');
-    expectEnforces(subscriber, release.ruleSet);
-  });
+  it.each([
+    ['far larger than base and result', {}],
+    ['larger than what is taken here', { entriesMax: 60 }],
+  ])(
+    'a chain that leads through a release %s is no fault: its snapshot is asked for, and taken',
+    async (_, options) => {
+      const { publisher, subscriber, peer, held } = await holding(options);
+      const release = good(publisher);
+      const many = Array.from(
+        { length: 70_000 },
+        (_, i) => `10.${i >> 15}.${(i >> 7) & 255}.${(i & 127) * 2}`,
+      );
+      const large = publisher.release(ruleSetOf({ lists: { many } }), { version: 5, epoch: 2 });
+      await peer.offer(release);
+      await peer.receive('want');
+      await peer.transfer(chainOf(held, large, release));
+      expect(await peer.receive('want')).toEqual({ kind: 'want', hash: release.hash });
+      await peer.transfer(snapshotOf(release));
+      await peer.receive('applied');
+      expectEnforces(subscriber, release.ruleSet);
+    },
+  );
 
   it('for now, and wanted again when offered again: a stream cut short', async () => {
     const { publisher, subscriber, peer } = await holding();
