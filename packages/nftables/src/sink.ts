@@ -27,10 +27,12 @@ import {
 import { sameElements } from './comparison.ts';
 import { FlowMarks } from './flow-marks.ts';
 import { hitsFrom, type NftHits, sumsOf } from './hits.ts';
+import { capacityOf } from './layout.ts';
 import {
   CHANGED_STEPS_MAX,
   CLOSE_WAITS_MS,
   DOWNSTREAM_GROUP,
+  GONE_MAX,
   GROUP_MAX,
   LISTED_ELEMENTS_MAX,
   MEMBERS_OF_A_RULE,
@@ -39,7 +41,7 @@ import {
   WHOLE_MEMBERS_MAX,
 } from './limits.ts';
 import type { KernelState, NftRun } from './message.ts';
-import { keyOf, type Plan, setNames } from './plan.ts';
+import { keyOf, type Plan, parseClassMapName, parseSetName, setNames } from './plan.ts';
 import { type CounterIndex, planOf } from './planner.ts';
 import { ruleCount } from './script.ts';
 import type { Notice } from './tables.ts';
@@ -288,7 +290,7 @@ class RunningSink implements NftSink {
     if (enforced !== undefined && !this.stale) {
       if (sameTag(enforced.tag, tag)) return { ...next, first: undefined };
       const { release: first, afterwards } = transition(enforced, plan, options);
-      if (isWorthIt(plan, first)) return { ...next, first, afterwards };
+      if (isWorthIt(plan, [first, ...afterwards])) return { ...next, first, afterwards };
     }
     return { ...next, first: wholeChange(plan, options) };
   }
@@ -574,15 +576,25 @@ function deferred(): { readonly promise: Promise<void>; readonly resolve: () => 
   return { promise, resolve };
 }
 
-/** Whether a change of the table in force is better than another table: only where there is much that does not change. */
-function isWorthIt(plan: Plan, { change }: ChangeWithBody): boolean {
+/**
+ * Whether changes of the table in force are better than another table: only where there is much that does not change, and nothing large
+ * that goes, for that keeps the next transaction waiting, where another table is emptied in pieces.
+ */
+function isWorthIt(plan: Plan, changes: readonly ChangeWithBody[]): boolean {
   let members = 0;
   for (const set of plan.sets.values()) members += set.members.lengths.length;
   for (const map of plan.classMaps.values()) members += map.verdicts.length;
   for (const steps of plan.chains.values()) members += steps.length * MEMBERS_OF_A_RULE;
   let steps = 0;
-  for (const chain of change.chains) steps += chain.steps.length;
-  return members > WHOLE_MEMBERS_MAX && steps <= CHANGED_STEPS_MAX;
+  let gone = 0;
+  for (const { change } of changes) {
+    for (const chain of change.chains) steps += chain.steps.length;
+    for (const name of [...change.oldSets, ...change.oldMaps]) {
+      const { tier } = parseSetName(name) ?? parseClassMapName(name) ?? {};
+      if (tier !== undefined) gone += capacityOf(tier.bucketsLog2);
+    }
+  }
+  return members > WHOLE_MEMBERS_MAX && steps <= CHANGED_STEPS_MAX * 2 && gone <= GONE_MAX;
 }
 
 /** Whether the kernel has all of a plan and nothing else, by name, under a tag. */
