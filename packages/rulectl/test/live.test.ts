@@ -39,7 +39,7 @@ describe('status', () => {
     expect(asked).toEqual({ kind: 'status', watch: false });
     expect(stdout).toMatch(/^version 13 \(epoch 1\), 0123456789ab, released /);
     expect(stdout).toMatch(/^list drop +1,000,000 +13 +0123456789ab$/m);
-    expect(stdout).toMatch(/^fw-b +refused +13 /m);
+    expect(stdout).toMatch(/^fw-b +- +refused +13 /m);
     expect(stderr).toBe('');
     expect(exit).toBe(0);
   });
