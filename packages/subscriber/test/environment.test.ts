@@ -40,9 +40,7 @@ describe('a rule with expire', () => {
     const publisher = new ScriptedPublisher();
     const sink = new RecordingSink();
     const subscriber = await startedSubscriber(publisher, { nowMs: Date.now, sink });
-    const peer = await publisher.peer();
-    await peer.receive('hello');
-    await peer.welcome(undefined, 86_400_000); // it says nothing for hours
+    const { peer } = await publisher.greeted();
     await peer.bring(publisher.release(EXPIRING, { version: 1 }));
     const generation = generationOf(subscriber);
 
