@@ -507,7 +507,6 @@ export class Store implements SubscriberStore {
   }
 }
 
-/** Whether a release is the next after another. One store gives no version twice, and leaves none out. */
 /** Whether a subscriber takes these steps as far as manifests tell; it asks for the snapshot itself where they do not. PROTOCOL.md "Budget". */
 function isWithinBudget(base: HistoryEntry | undefined, steps: readonly HistoryEntry[]): boolean {
   const result = steps.at(-1);
@@ -517,6 +516,7 @@ function isWithinBudget(base: HistoryEntry | undefined, steps: readonly HistoryE
   return steps.reduce((sum, { stepWork }) => sum + stepWork, 0) <= workMax(base.cost, result.cost);
 }
 
+/** Whether a release is the next after another. One store gives no version twice, and leaves none out. */
 function follows(entry: HistoryEntry, before: HistoryEntry | undefined): boolean {
   return before !== undefined && entry.key[1] === before.key[1] + 1;
 }
