@@ -21,6 +21,8 @@ export interface PolicyHits {
   readonly direction: Direction;
   /** By run, from 0. */
   readonly runs: readonly Hits[];
+  /** By run: the number of its first rule in the block, from 1. */
+  readonly numbers: readonly number[];
   /** Of the runs that are asked by the class of the address, which have none of their own. */
   readonly together: Hits;
   /** Undefined for `common` and exceptions. */
@@ -38,9 +40,11 @@ export interface NftHits {
 /** The kernel's counters by name: packets and bytes. */
 export type CounterValues = Readonly<Record<string, readonly [number, number]>>;
 
-/** Lists whose hits are shown, and the longest name that a counter of a QUERY has room for. */
+/** How many of each kind are shown, which with all others are what a QUERY has room for; and the longest name of a counter. */
 const LISTS_SHOWN = 24;
-const LIST_NAME_MAX = 27;
+const POLICIES_SHOWN = 16;
+const RULES_SHOWN = 16;
+const NAME_MAX = 32;
 
 export function hitsFrom(indices: readonly CounterIndex[], values: CounterValues): NftHits {
   const hitsOf = (counter: string | undefined): Hits => {
@@ -49,14 +53,22 @@ export function hitsFrom(indices: readonly CounterIndex[], values: CounterValues
   };
   const lists = new Map<string, Hits>();
   const policies = indices.map(
-    ({ policy, block, direction, runs, lists: runLists, together, defaultAction }) => {
+    ({ policy, block, direction, runs, numbers, lists: runLists, together, defaultAction }) => {
       for (const [run, list] of runLists.entries()) {
         if (list === undefined) continue;
         lists.set(list, sum(lists.get(list) ?? NO_HITS, hitsOf(runs[run])));
       }
       const last = defaultAction === undefined ? undefined : hitsOf(defaultAction);
       const all = together.map(hitsOf).reduce(sum, NO_HITS);
-      return { policy, block, direction, runs: runs.map(hitsOf), together: all, defaultAction: last };
+      return {
+        policy,
+        block,
+        direction,
+        runs: runs.map(hitsOf),
+        numbers,
+        together: all,
+        defaultAction: last,
+      };
     },
   );
   return { dropped: hitsOf(DENIED_COUNTER), policies, lists };
@@ -68,18 +80,41 @@ function sum(a: Hits, b: Hits): Hits {
   return { packets: a.packets + b.packets, bytes: a.bytes + b.bytes };
 }
 
-/** Sums for people, by names of at most 32 characters: decided and dropped packets, and `list.NAME` of the lists with most hits. */
+/**
+ * Sums for people, by names of at most 32 characters: packets decided and dropped, and those with most packets of lists (`list.NAME`), of policies
+ * (`policy.NAME`; `unmatched`: of qubes that none names) and of rules (`rule.POLICY.N` for egress, `.inN` for ingress, `x` before the number of an exception).
+ */
 export function sumsOf({ dropped, policies, lists }: NftHits): Readonly<Record<string, number>> {
+  const byPolicy = new Map<string, number>();
+  const byRule = new Map<string, number>();
   let decided = 0;
-  for (const { runs, together, defaultAction } of policies) {
-    for (const run of runs) decided += run.packets;
-    decided += together.packets + (defaultAction?.packets ?? 0);
+  for (const { policy, block, direction, runs, numbers, together, defaultAction } of policies) {
+    const place = `${direction === 'egress' ? '' : 'in'}${block === 'exceptions' ? 'x' : ''}`;
+    let own = together.packets + (defaultAction?.packets ?? 0);
+    for (const [run, { packets }] of runs.entries()) {
+      own += packets;
+      byRule.set(`rule.${policy}.${place}${numbers[run]}`, packets);
+    }
+    const name = policy === undefined ? 'unmatched' : `policy.${policy}`;
+    byPolicy.set(name, (byPolicy.get(name) ?? 0) + own);
+    decided += own;
   }
-  const sums: Record<string, number> = { nftDecided: decided, nftDropped: dropped.packets };
-  const shown = [...lists]
-    .filter(([name]) => name.length <= LIST_NAME_MAX)
-    .sort(([, a], [, b]) => b.packets - a.packets)
-    .slice(0, LISTS_SHOWN);
-  for (const [name, { packets }] of shown) sums[`list.${name}`] = packets;
-  return sums;
+  const byList = [...lists].map(([name, { packets }]) => [`list.${name}`, packets] as const);
+  return {
+    nftDecided: decided,
+    nftDropped: dropped.packets,
+    ...most(byList, LISTS_SHOWN, 0),
+    ...most(byPolicy, POLICIES_SHOWN, 1),
+    ...most(byRule, RULES_SHOWN, 1),
+  };
+}
+
+/** Those with most packets, and not fewer than `least`. */
+function most(
+  counts: Iterable<readonly [string, number]>,
+  shown: number,
+  least: number,
+): Readonly<Record<string, number>> {
+  const some = [...counts].filter(([name, packets]) => name.length <= NAME_MAX && packets >= least);
+  return Object.fromEntries(some.sort(([, a], [, b]) => b - a).slice(0, shown));
 }

@@ -40,6 +40,7 @@ import {
   type Run,
   type RunRemote,
   resolutionOf,
+  runRuleCount,
   runsOf,
   segmentsOf,
   strideOf,
@@ -74,6 +75,8 @@ export interface CounterIndex {
   readonly direction: Direction;
   /** By run; undefined: the run is expired, or can match nothing. */
   readonly runs: readonly (string | undefined)[];
+  /** By run: the number of its first rule in the block, from 1. */
+  readonly numbers: readonly number[];
   /** By run: its list. */
   readonly lists: readonly (string | undefined)[];
   /** Of runs that are asked by the class of the address, and so are counted together. */
@@ -191,6 +194,11 @@ class Planner implements Plan {
     const counters: (string | undefined)[] = [];
     const runs = runsOf(policy, direction, block);
     const place = `${policy.name} ${direction} ${block === 'exceptions' ? 'exceptions ' : ''}`;
+    let before = 0; // rules
+    const numbers = runs.map((run) => {
+      before += runRuleCount(run);
+      return before - runRuleCount(run) + 1;
+    });
     const gathered = new Uint8Array(runs.length); // 1: a run that is counted together with others, in both families
     for (const segment of FAMILIES.flatMap((family) => segmentsOf(runs, family)))
       if (segment.gathered) gathered.fill(1, segment.first, segment.end);
@@ -208,6 +216,7 @@ class Planner implements Plan {
       block,
       direction,
       runs: counters,
+      numbers,
       lists: runs.map(({ remote }) => (remote.kind === 'list' ? remote.list : undefined)),
       together: names,
       defaultAction: block === 'own' ? this.counter(defaultText(policy, direction)) : undefined,
@@ -262,7 +271,14 @@ class Planner implements Plan {
     if (unmatched !== 'accept') {
       const counter = this.counter(UNMATCHED_COUNTER);
       end = { ...ANY_PACKET, action: 'drop', counter };
-      const index = { policy: undefined, direction: 'egress', runs: [], lists: [], together: [] } as const;
+      const index = {
+        policy: undefined,
+        direction: 'egress',
+        runs: [],
+        numbers: [],
+        lists: [],
+        together: [],
+      } as const;
       this.indices.push({ ...index, block: 'own', defaultAction: counter });
     }
     const judging = { policy: NO_POLICY, exceptions: NO_BLOCK, common, own: NO_BLOCK, end };

@@ -100,7 +100,7 @@ export interface NftSink {
   hits(): Promise<NftHits>;
   status(): NftStatus;
   /**
-   * Sums for `rulectl status`: packets decided and dropped, and by list as `list.NAME` (the 24 with most hits); milliseconds and
+   * Sums for `rulectl status`: packets decided and dropped, and by list, policy and rule (hits.ts); milliseconds and
    * peak bytes of the last `nft`; repairs. Read at most a second ago, or if they cannot be read when they could be last.
    */
   counters(): Promise<Readonly<Record<string, number>>>;

@@ -353,10 +353,11 @@ interface CounterWord {
   readonly format: (value: number) => string;
 }
 
-/** Counters that people know by other words: packets, which the lists follow, then what they cost. PROTOCOL.md "ANSWER". */
+/** Counters that people know by other words: packets, which lists, policies and rules follow, then what they cost. PROTOCOL.md "ANSWER". */
 const PACKET_COUNTERS: readonly CounterWord[] = [
   { name: 'nftDecided', label: 'judged', format: formatPackets },
   { name: 'nftDropped', label: 'dropped', format: formatPackets },
+  { name: 'unmatched', label: 'of unnamed qubes', format: formatPackets },
   {
     name: 'lookups',
     label: 'looked up',
@@ -377,8 +378,8 @@ const COST_COUNTERS: readonly CounterWord[] = [
 const KNOWN_COUNTERS: ReadonlySet<string> = new Set(
   [...PACKET_COUNTERS, ...COST_COUNTERS].map(({ name }) => name),
 );
-/** Begins the counter of a list; the list's name follows. */
-const LIST_COUNTER = 'list.';
+/** What begins the counter of a list, a policy or a rule, whose name follows, in the order in which they are shown. */
+const NAMED_COUNTERS = ['list', 'policy', 'rule'];
 
 function formatPackets(count: number): string {
   return formatAmount(count, 'packet');
@@ -398,7 +399,7 @@ function renderCounters(
   return [`counters of subscriber ${colors.bold(told.subscriber)}`, ...lines].join('\n');
 }
 
-/** Labels and values: lists with most packets first, names that nobody knows as they are. */
+/** Labels and values: of each kind those with most packets first, names that nobody knows as they are. */
 function counterRows(
   counters: ControlRecordOf<'counters'>['counters'],
 ): readonly (readonly [label: string, value: string])[] {
@@ -410,14 +411,18 @@ function counterRows(
   const others = Object.entries(counters)
     .filter(([name]) => !KNOWN_COUNTERS.has(name))
     .sort(([a, countA], [b, countB]) => countB - countA || (a < b ? -1 : 1));
-  const isList = ([name]: readonly [string, number]): boolean => name.startsWith(LIST_COUNTER);
+  const isNamed = (name: string, what: string): boolean => name.startsWith(`${what}.`);
+  const named = NAMED_COUNTERS.flatMap((what) =>
+    others
+      .filter(([name]) => isNamed(name, what))
+      .map(([name, count]) => [`${what} ${name.slice(what.length + 1)}`, formatPackets(count)] as const),
+  );
+  const rest = others.filter(([name]) => !NAMED_COUNTERS.some((what) => isNamed(name, what)));
   return [
     ...known(PACKET_COUNTERS),
-    ...others
-      .filter(isList)
-      .map(([name, count]) => [`list ${name.slice(LIST_COUNTER.length)}`, formatPackets(count)] as const),
+    ...named,
     ...known(COST_COUNTERS),
-    ...others.filter((other) => !isList(other)).map(([name, value]) => [name, formatCount(value)] as const),
+    ...rest.map(([name, value]) => [name, formatCount(value)] as const),
   ];
 }
 

@@ -31,7 +31,7 @@ export interface Sink {
   /** Since when, and why, what was committed last is not enforced, or not known to be; undefined: it is. */
   trouble?(): { readonly text: string; readonly forMs: number } | undefined;
   /**
-   * What `rulectl status --counters` shows of the sink, in place of the lookups of the table: at most 32, by names of 1 to 32 of
+   * What `rulectl status --counters` shows of the sink, in place of the lookups of the table: at most 61, by names of 1 to 32 of
    * `A-Z a-z 0-9 . _ -`, the first a letter.
    */
   counters?(): Readonly<Record<string, number>> | Promise<Readonly<Record<string, number>>>;
