@@ -83,7 +83,7 @@ export async function serveSubscribers(
   };
   const serve = async (channel: Channel, place: Place): Promise<void> => {
     const owner = place.owner ?? bindings.ownerOf(channel.peer);
-    const session = new SubscriberSession(new Connection(channel), publisher, async (self, name) => {
+    const session = new SubscriberSession(connectionOn(channel, publisher), publisher, async (self, name) => {
       const refusal = await admit(self, name, owner);
       leaveRoom();
       return refusal;
@@ -129,7 +129,7 @@ export async function serveControl(
   const pushRoom = new PushRoom();
   const room = new WaitingRoom(publisher.clock);
   const serve = async (channel: Channel): Promise<void> => {
-    const connection = new Connection(channel);
+    const connection = connectionOn(channel, publisher);
     const sayBusy = (text: string): void => {
       const { code, retryAfterMs } = busy(text);
       connection.bye(code, text, retryAfterMs);
@@ -244,4 +244,8 @@ async function acceptAll(listener: Listener, take: (channel: Channel) => void): 
   } catch (error) {
     if (!(error instanceof ChannelClosedError)) throw error;
   }
+}
+
+function connectionOn(channel: Channel, { clock }: Publisher): Connection {
+  return new Connection(channel, { after: (delayMs, work) => clock.after(delayMs, work) });
 }

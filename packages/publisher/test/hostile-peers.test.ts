@@ -2,7 +2,7 @@
 
 import { connect as connectSocket, createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
-import { CONTROL_CONNECTIONS_MAX, SUBSCRIBERS_MAX } from '@rulecast/protocol';
+import { CONTROL_CONNECTIONS_MAX, FRAME_MAGIC, SUBSCRIBERS_MAX } from '@rulecast/protocol';
 import {
   type CurveServerKeys,
   connect,
@@ -165,6 +165,26 @@ describe('connections that say nothing', () => {
     clock.advance(1);
     expect(await quiet.next('bye')).toMatchObject({ code: 'too-many-connections', retryAfterMs: 5000 });
     void last;
+  });
+});
+
+describe('a frame that does not end', () => {
+  it('ends its connection, however its bytes drip', async () => {
+    const { endpoint, clock } = await house();
+    const peer = await ScriptedSubscriber.greet(endpoint, 'fw1');
+    clock.advance(1000);
+    const header = new Uint8Array(24);
+    new DataView(header.buffer).setUint32(0, FRAME_MAGIC, true);
+    for (let at = 0; at < 14; at++) {
+      peer.channel.write(header.subarray(at, at + 1));
+      await expect.poll(() => clock.pendingMs, { timeout: 5000 }).toContain(15_000 - at * 1000); // of the frame
+      clock.advance(at < 13 ? 1000 : 0);
+    }
+    expect(peer.channel.state).toBe('connected');
+    clock.advance(2000);
+    let heard = await peer.connection.receive();
+    while (heard?.message.kind === 'ping') heard = await peer.connection.receive();
+    expect(heard?.message).toMatchObject({ kind: 'bye', code: 'timeout' });
   });
 });
 
