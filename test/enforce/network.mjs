@@ -155,11 +155,10 @@ export class Namespace {
 
   /** The name of the table of Rulecast that is in force; of those that packets come into. */
   table() {
-    const listing = this.run(['nft', '-t', 'list', 'tables', 'inet']);
-    const names = [...listing.matchAll(/^table inet (rulecast_[ab])/gm)].map(([, name = '']) => name);
-    const isHooked = (/** @type {string} */ name) =>
-      this.run(['nft', '-t', 'list', 'table', 'inet', name]).includes('chain forward {');
-    return names.find(isHooked) ?? '';
+    // In one listing: another one may be on its way out, and gone at the next question.
+    const listing = this.run(['nft', '-t', 'list', 'ruleset', 'inet']);
+    const tables = listing.split(/^table inet /m).filter((table) => /^rulecast_[ab] /.test(table));
+    return tables.find((table) => table.includes('chain forward {'))?.slice(0, 'rulecast_a'.length) ?? '';
   }
 
   close() {
