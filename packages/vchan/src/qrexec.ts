@@ -8,26 +8,9 @@
  * ```
  */
 import net from 'node:net';
-import { dirname } from 'node:path';
 import { AcceptQueue, type Channel, ChannelConnectError, type Listener } from './channel.ts';
-import {
-  checkBufferBytes,
-  checkSocketPath,
-  EndpointError,
-  EndpointInUseError,
-  formatEndpoint,
-  type QrexecEndpoint,
-} from './endpoint.ts';
-import {
-  bindSocket,
-  checkSocketMode,
-  inUse,
-  type ListenSocketOptions,
-  prepareDirectory,
-  removeStaleSocket,
-  serverChannel,
-  textOf,
-} from './socket.ts';
+import { checkBufferBytes, checkSocketPath, formatEndpoint, type QrexecEndpoint } from './endpoint.ts';
+import { bindSocket, checkSocketMode, type ListenSocketOptions, serverChannel, takePath } from './socket.ts';
 
 // Fixed by Qubes.
 
@@ -68,17 +51,8 @@ export async function listenQrexec(
   checkSocketMode(options.mode);
   const url = formatEndpoint(endpoint);
   const listener = new QrexecListener(endpoint, bufferBytes, options);
-  try {
-    await prepareDirectory(dirname(path), options.createDirectory);
-    if ((await listener.bind()) === 'exists') {
-      await removeStaleSocket(path);
-      if ((await listener.bind()) === 'exists') throw inUse(path);
-    }
-    return listener;
-  } catch (cause) {
-    if (cause instanceof EndpointError || cause instanceof EndpointInUseError) throw cause;
-    throw new EndpointError('cannot_listen', `cannot listen on ${url}: ${textOf(cause)}`, { cause });
-  }
+  await takePath(path, url, options.createDirectory, () => listener.bind());
+  return listener;
 }
 
 class QrexecListener implements Listener {

@@ -88,13 +88,25 @@ export async function listenSocket(endpoint: UnixEndpoint, options: ListenSocket
     bufferBytes,
     options.onError,
   );
+  await takePath(path, url, options.createDirectory, () => listener.bind(options));
+  return listener;
+}
+
+/**
+ * Binds a server to a path, of which a socket file that nobody listens on is removed.
+ * @throws EndpointError, EndpointInUseError
+ */
+export async function takePath(
+  path: string,
+  url: string,
+  createDirectory: boolean,
+  bind: () => Promise<'listening' | 'exists'>,
+): Promise<void> {
   try {
-    await prepareDirectory(dirname(path), options.createDirectory);
-    if ((await listener.bind(options)) === 'exists') {
-      await removeStaleSocket(path);
-      if ((await listener.bind(options)) === 'exists') throw inUse(path);
-    }
-    return listener;
+    await prepareDirectory(dirname(path), createDirectory);
+    if ((await bind()) === 'listening') return;
+    await removeStaleSocket(path);
+    if ((await bind()) === 'exists') throw inUse(path);
   } catch (cause) {
     if (cause instanceof EndpointError || cause instanceof EndpointInUseError) throw cause;
     throw new EndpointError('cannot_listen', `cannot listen on ${url}: ${textOf(cause)}`, { cause });
