@@ -1,0 +1,138 @@
+/**
+ * The map of the house, and the gate that holds it: which folders a package has, in the order in which data climbs them, lowest first.
+ *
+ * A package imports packages above it in this list, and only those that its package.json names. A folder (or a file of `src/` named here)
+ * imports its own files and those of folders named before it. Files of `src/` that are not named here stand on top: they may import every
+ * folder of the package, and no folder imports them.
+ *
+ *     node rooms.mjs          ends with 1, and a line for each import that goes upward or aside
+ */
+
+import { readdirSync, readFileSync } from 'node:fs';
+import { join, posix } from 'node:path';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+
+/** @type {Readonly<Record<string, readonly string[]>>} */
+export const ROOMS = {
+  'packages/rules': [],
+
+  'packages/formats': [],
+
+  protocol: [],
+
+  'packages/vchan': [],
+
+  'packages/table': [],
+
+  'packages/nftables': [],
+
+  'packages/sources': [],
+
+  'packages/program': [],
+
+  'packages/publisher': [],
+
+  'packages/subscriber': [],
+
+  'packages/rulectl': [
+    'exit.ts',
+    'client.ts',
+    'input.ts',
+    'terminal.ts',
+    'render.ts',
+    'standing.ts',
+    'release-report.ts',
+    'confirmation.ts',
+    'live.ts',
+    'push-files.ts',
+    'offline.ts',
+    'permits.ts',
+    'progress.ts',
+    'release-options.ts',
+    'render-lists.ts',
+    'commands',
+  ],
+};
+
+/** Module names in import, export … from, import() and new URL(…, import.meta.url). */
+const SPECIFIER = /(?:\bfrom\s+|\bimport\s*\(?\s*|new URL\(\s*)(['"])((?:\.\.?\/|@rulecast\/)[^'"]+)\1/g;
+
+/**
+ * What a file imports against the order, a sentence for each.
+ *
+ * @param {string} home the package's folder, a key of ROOMS
+ * @param {string} path the file, from the package's `src/`, with `/` between folders
+ * @param {string} text
+ * @param {readonly string[]} rooms the package's folders and named files, lowest first
+ * @param {ReadonlySet<string>} packages what it may import of `@rulecast/`
+ */
+export function breaches(home, path, text, rooms, packages) {
+  const own = roomOf(path, rooms);
+  if (own === undefined) return [`${home}/src/${path} is in a folder that rooms.mjs does not name`];
+  return [...text.matchAll(SPECIFIER)].flatMap(([, , specifier = '']) => {
+    const complaint = specifier.startsWith('@')
+      ? ofPackage(specifier, packages)
+      : ofRoom(posix.join(posix.dirname(path), specifier), own, rooms);
+    return complaint === undefined ? [] : [`${home}/src/${path} imports ${specifier}: ${complaint}`];
+  });
+}
+
+/** @param {string} specifier @param {ReadonlySet<string>} packages */
+function ofPackage(specifier, packages) {
+  const name = specifier.split('/').slice(0, 2).join('/');
+  return packages.has(name) ? undefined : `${name} is no dependency of this package`;
+}
+
+/** @param {string} target @param {string} own @param {readonly string[]} rooms */
+function ofRoom(target, own, rooms) {
+  if (target.startsWith('..')) return undefined; // built files beside src/: TypeScript refuses sources of another package
+  const other = roomOf(target, rooms);
+  if (other === undefined) return 'rooms.mjs does not name that folder';
+  if (other === own || own === TOP) return undefined;
+  if (other === TOP) return `no folder may import what stands on top`;
+  return rooms.indexOf(other) < rooms.indexOf(own) ? undefined : `${own} is below ${other}`;
+}
+
+const TOP = '(top)';
+
+/** The room of a file; undefined for a folder that nobody named. @param {string} path @param {readonly string[]} rooms */
+function roomOf(path, rooms) {
+  const first = path.split('/')[0] ?? path;
+  if (rooms.includes(first)) return first;
+  return path.includes('/') ? undefined : TOP;
+}
+
+/** @param {string} root the checkout */
+function check(root) {
+  const homes = Object.keys(ROOMS);
+  const names = new Map(homes.map((home) => [packageJson(root, home).name, homes.indexOf(home)]));
+  return homes.flatMap((home, index) => {
+    const dependencies = Object.keys(packageJson(root, home).dependencies ?? {});
+    const upward = dependencies
+      .filter((name) => (names.get(name) ?? -1) >= index)
+      .map((name) => `${home}/package.json depends on ${name}, which rooms.mjs has below it`);
+    const source = join(root, home, 'src');
+    const files = readdirSync(source, { recursive: true, encoding: 'utf8' }).filter((path) =>
+      path.endsWith('.ts'),
+    );
+    const rooms = ROOMS[home] ?? [];
+    const empty = rooms
+      .filter((room) => !files.some((path) => roomOf(path, rooms) === room))
+      .map((room) => `rooms.mjs names ${home}/src/${room}, which is not there`);
+    const found = files.flatMap((path) =>
+      breaches(home, path, readFileSync(join(source, path), 'utf8'), rooms, new Set(dependencies)),
+    );
+    return [...upward, ...empty, ...found];
+  });
+}
+
+/** @param {string} root @param {string} home */
+function packageJson(root, home) {
+  return JSON.parse(readFileSync(join(root, home, 'package.json'), 'utf8'));
+}
+
+if (process.argv[1] !== undefined && import.meta.url === pathToFileURL(process.argv[1]).href) {
+  const found = check(fileURLToPath(new URL('.', import.meta.url)));
+  for (const line of found) process.stderr.write(`${line}\n`);
+  process.exitCode = found.length === 0 ? 0 : 1;
+}
