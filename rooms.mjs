@@ -24,7 +24,7 @@ export const ROOMS = {
 
   'packages/table': [],
 
-  'packages/nftables': [],
+  'packages/nftables': ['limits.ts', 'plan', 'kernel', 'apply', 'sink'],
 
   'packages/sources': [],
 

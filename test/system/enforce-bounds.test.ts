@@ -3,8 +3,13 @@
 import { readFileSync } from 'node:fs';
 import { applierCommand } from '@rulecast/nftables';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { type Change, wholeChange } from '../../packages/nftables/src/change.ts';
-import { FrameSplitter, type FromApplier, frameOf, parseFrame } from '../../packages/nftables/src/message.ts';
+import {
+  FrameSplitter,
+  type FromApplier,
+  frameOf,
+  parseFrame,
+} from '../../packages/nftables/src/apply/message.ts';
+import { type Change, wholeChange } from '../../packages/nftables/src/plan/change.ts';
 import { planned, ruleSet } from '../../packages/nftables/test/sample.ts';
 import { Random } from '../../packages/table/test/random-rule-set.ts';
 import { Network } from '../enforce/network.mjs';

@@ -1,8 +1,8 @@
 /** `rulecast-applier`: the applier as a process. Started by the subscriber, which it talks to on standard input and output. */
 
 import { once } from 'node:events';
+import { supervise } from './apply/supervisor.ts';
 import { DOWNSTREAM_GROUP, GROUP_MAX, KERNEL_MIB, KERNEL_MIB_MAX } from './limits.ts';
-import { supervise } from './supervisor.ts';
 
 const USAGE = `rulecast-applier [--group N] [--kernel-mib N] [--unowned] [--supervise]
 
@@ -32,7 +32,7 @@ if (argv.includes('--supervise')) {
   const args = [...process.execArgv, ...process.argv.slice(1).filter((word) => word !== '--supervise')];
   await supervise(process.execPath, args, process.stdin, process.stdout);
 } else {
-  const { removeTables, serveApplier } = await import('./applier.ts'); // loads koffi
+  const { removeTables, serveApplier } = await import('./apply/applier.ts'); // loads koffi
   const serving = {
     downstreamGroup: Number(options['group'] ?? DOWNSTREAM_GROUP),
     kernelMib: Number(options['kernel-mib'] ?? KERNEL_MIB),

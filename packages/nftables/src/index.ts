@@ -1,8 +1,21 @@
-/** A rule set as nftables: the sink, and what tests need of the plan it makes. Start with `createNftSink`. */
+/**
+ * A rule set as nftables, kept in the kernel. Begin with `createNftSink` in sink/sink.ts.
+ *
+ *   release ─▶ plan/ ─▶ sink/ ══ pipe ══▶ apply/ ─▶ kernel/ ─▶ nf_tables
+ *              without privileges         CAP_NET_ADMIN, no parser
+ *
+ * - limits.ts: every constant, what nftables fixes and what we chose;
+ * - plan/: what the kernel is to hold for a release, and the change from one plan to the next; pure;
+ * - kernel/: text of rules, netlink messages and C calls, and what is read back; used by the applier only;
+ * - apply/: the applier's process, the messages it takes and how it checks them, the order of transactions, and the pipe to it;
+ * - sink/: where the subscriber puts a release: keeps the kernel at it, gives flows their marks, reads counts.
+ *
+ * applier-main.ts is the program `rulecast-applier`.
+ */
 
-export { ApplierError } from './applier-client.ts';
-export type { ApplierCommand } from './applier-process.ts';
-export type { Hits, NftHits, PolicyHits } from './hits.ts';
+export { ApplierError } from './apply/client.ts';
+export type { ApplierCommand } from './apply/process.ts';
+export type { Hits, NftHits, PolicyHits } from './sink/hits.ts';
 export {
   applierCommand,
   createNftSink,
@@ -12,4 +25,4 @@ export {
   type NftStatus,
   type SinkLogger,
   type SinkTrouble,
-} from './sink.ts';
+} from './sink/sink.ts';

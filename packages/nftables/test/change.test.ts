@@ -3,6 +3,7 @@
 import type { RuleSet } from '@rulecast/rules';
 import { describe, expect, it } from 'vitest';
 import { Random, randomCase } from '../../table/test/random-rule-set.ts';
+import { checkRequest } from '../src/apply/check.ts';
 import {
   type Change,
   type ChangeOptions,
@@ -12,10 +13,9 @@ import {
   type Tag,
   transition,
   wholeChange,
-} from '../src/change.ts';
-import { checkRequest } from '../src/change-check.ts';
-import { type Plan, parseSetName } from '../src/plan.ts';
-import { planOf } from '../src/planner.ts';
+} from '../src/plan/change.ts';
+import { type Plan, parseSetName } from '../src/plan/plan.ts';
+import { planOf } from '../src/plan/planner.ts';
 import { list, planned, plannedAfter, ruleSet } from './sample.ts';
 
 const OPTIONS = { downstreamGroup: 2, answer: 'reject' } as const;

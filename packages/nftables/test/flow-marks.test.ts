@@ -1,8 +1,8 @@
 /** Which marks releases get: none that a flow of an earlier release may have. */
 
 import { describe, expect, it } from 'vitest';
-import { FlowMarks } from '../src/flow-marks.ts';
 import { FLOW_MARKS_FREE_MIN } from '../src/limits.ts';
+import { FlowMarks } from '../src/sink/flow-marks.ts';
 
 describe('flow marks', () => {
   it('are none before somebody looked at the flows', () => {

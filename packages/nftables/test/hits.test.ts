@@ -1,9 +1,9 @@
 /** What people see of the counters of the kernel. */
 
 import { describe, expect, it } from 'vitest';
-import { hitsFrom, sumsOf } from '../src/hits.ts';
-import { DENIED_COUNTER } from '../src/plan.ts';
-import { planOf } from '../src/planner.ts';
+import { DENIED_COUNTER } from '../src/plan/plan.ts';
+import { planOf } from '../src/plan/planner.ts';
+import { hitsFrom, sumsOf } from '../src/sink/hits.ts';
 import { ENVIRONMENT, list, ruleSet } from './sample.ts';
 
 const alternating = Array.from(

@@ -1,7 +1,7 @@
 /** Judges the first packet of a flow by a plan, step by step as the kernel does: to test that a plan means what its rule set means. */
 
 import { type Direction, memberContaining } from '@rulecast/rules';
-import { entryChain, type Plan, type PlanRule, parseMapName } from '../src/plan.ts';
+import { entryChain, type Plan, type PlanRule, parseMapName } from '../src/plan/plan.ts';
 
 /** What a plan can see of a packet. */
 export interface SeenPacket {

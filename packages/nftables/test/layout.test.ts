@@ -9,9 +9,9 @@ import {
 } from '@rulecast/rules';
 import { describe, expect, it } from 'vitest';
 import { Random, randomPrefix } from '../../table/test/random-rule-set.ts';
-import { capacityOf, expandTier, fitsLayout, layoutOf } from '../src/layout.ts';
 import { SMALL_MEMBERS_MAX } from '../src/limits.ts';
-import { type Layout, parseSetName, setNames } from '../src/plan.ts';
+import { capacityOf, expandTier, fitsLayout, layoutOf } from '../src/plan/layout.ts';
+import { type Layout, parseSetName, setNames } from '../src/plan/plan.ts';
 import { prefixSet } from './sample.ts';
 
 type HashLayout = Extract<Layout, { kind: 'hash' }>;

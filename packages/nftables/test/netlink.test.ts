@@ -1,8 +1,8 @@
 /** Netlink messages byte by byte, against the layouts of linux/netlink.h and nf_tables.h, with a kernel that answers what it is told to. */
 
 import { describe, expect, it } from 'vitest';
-import type { NetlinkSocket } from '../src/native.ts';
-import { Netlink, PIECE_ELEMENTS, type Verdict } from '../src/netlink.ts';
+import type { NetlinkSocket } from '../src/kernel/native.ts';
+import { Netlink, PIECE_ELEMENTS, type Verdict } from '../src/kernel/netlink.ts';
 
 /** A socket that keeps what was sent, and gives the answers that it was made with. */
 class Recorder implements NetlinkSocket {

@@ -3,7 +3,7 @@
 import { diffPrefixes, type List, type ListChange, type PrefixList } from '@rulecast/rules';
 import { describe, expect, it } from 'vitest';
 import { SMALL_MEMBERS_MAX } from '../src/limits.ts';
-import { type Planned, planOf } from '../src/planner.ts';
+import { type Planned, planOf } from '../src/plan/planner.ts';
 import { ENVIRONMENT, list, planned, ruleSet } from './sample.ts';
 
 describe('a plan of a large list that changed', () => {

@@ -15,11 +15,11 @@ import {
   type RuleSet,
   RunBuilder,
 } from '@rulecast/rules';
-import type { Change, Elements } from '../src/change.ts';
-import { intervalText, keyPieces, mapPieces, type Piece } from '../src/elements.ts';
-import { type Plan, parseSetName } from '../src/plan.ts';
-import { planOf } from '../src/planner.ts';
-import { addressText, scriptOf } from '../src/script.ts';
+import { intervalText, keyPieces, mapPieces, type Piece } from '../src/kernel/elements.ts';
+import { addressText, scriptOf } from '../src/kernel/script.ts';
+import type { Change, Elements } from '../src/plan/change.ts';
+import { type Plan, parseSetName } from '../src/plan/plan.ts';
+import { planOf } from '../src/plan/planner.ts';
 
 export const NOW = 1000;
 export const ENVIRONMENT: Environment = {

@@ -3,9 +3,15 @@
 import { execFileSync, spawnSync } from 'node:child_process';
 import { columnOf } from '@rulecast/rules';
 import { describe, expect, it } from 'vitest';
-import { type ChangeOptions, type ChangeWithBody, namesOf, transition, wholeChange } from '../src/change.ts';
-import { type AddressSet, type Plan, policyChain, type Step } from '../src/plan.ts';
-import { scriptOf } from '../src/script.ts';
+import { scriptOf } from '../src/kernel/script.ts';
+import {
+  type ChangeOptions,
+  type ChangeWithBody,
+  namesOf,
+  transition,
+  wholeChange,
+} from '../src/plan/change.ts';
+import { type AddressSet, type Plan, policyChain, type Step } from '../src/plan/plan.ts';
 import { list, planned, plannedAfter, prefix, ruleSet, scriptText, TABLE } from './sample.ts';
 
 const OPTIONS: ChangeOptions = {

@@ -1,7 +1,7 @@
 /** Options of the sink: a word that is none of those known must not be taken for one of them. */
 
 import { describe, expect, it } from 'vitest';
-import { createNftSink, type NftSinkOptions } from '../src/sink.ts';
+import { createNftSink, type NftSinkOptions } from '../src/sink/sink.ts';
 
 describe('createNftSink refuses', () => {
   it.each([

@@ -10,7 +10,7 @@
 
 import { getSystemErrorName } from 'node:util';
 import type { Family } from '@rulecast/rules';
-import { FLOW_MARK_UNIT, NO_FLOW_MARK } from './limits.ts';
+import { FLOW_MARK_UNIT, NO_FLOW_MARK } from '../limits.ts';
 import { NativeError, type NetlinkSocket } from './native.ts';
 
 /** Where elements of a map lead. */

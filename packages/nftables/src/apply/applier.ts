@@ -5,14 +5,14 @@
  */
 
 import { setImmediate as turn } from 'node:timers/promises';
-import type { Change, Elements } from './change.ts';
-import { checkRequest, RequestError } from './change-check.ts';
-import { keyPieces } from './elements.ts';
-import { lookAtTable, NO_TABLE } from './kernel.ts';
-import { ALIVE_EVERY_MS, NOTICE_EVERY_MS } from './limits.ts';
+import { keyPieces } from '../kernel/elements.ts';
+import { lookAtTable, NO_TABLE } from '../kernel/listing.ts';
+import { NativeError, type Nft, openNetlink, openNft } from '../kernel/native.ts';
+import { Netlink } from '../kernel/netlink.ts';
+import { ALIVE_EVERY_MS, NOTICE_EVERY_MS } from '../limits.ts';
+import type { Change, Elements } from '../plan/change.ts';
+import { checkRequest, RequestError } from './check.ts';
 import { FrameSplitter, type FromApplier, frameOf, parseFrame, type Reply, type Request } from './message.ts';
-import { NativeError, type Nft, openNetlink, openNft } from './native.ts';
-import { Netlink } from './netlink.ts';
 import { Tables } from './tables.ts';
 
 export interface ApplierOptions {

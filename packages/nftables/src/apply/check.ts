@@ -3,9 +3,8 @@
  * passes can change our tables and nothing else, whoever sent it.
  */
 
-import type { Change, Elements, Tag, Verdicts } from './change.ts';
-import { ELEMENTS_MAX, FLOW_MARK_MAX, NO_FLOW_MARK, RULES_MAX } from './limits.ts';
-import type { Request } from './message.ts';
+import { ELEMENTS_MAX, FLOW_MARK_MAX, NO_FLOW_MARK, RULES_MAX } from '../limits.ts';
+import type { Change, Elements, Tag, Verdicts } from '../plan/change.ts';
 import {
   isCounterName,
   type PlanRemote,
@@ -14,7 +13,8 @@ import {
   parseMapName,
   parseSetName,
   type Step,
-} from './plan.ts';
+} from '../plan/plan.ts';
+import type { Request } from './message.ts';
 
 /** Something about a request is not as it must be; nothing of it was done. */
 export class RequestError extends Error {}

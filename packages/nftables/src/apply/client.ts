@@ -1,8 +1,8 @@
 /** The sink's end of the pipe to the applier: pairs replies with requests, and passes on what the applier notices by itself. */
 
-import { type ApplierCommand, ApplierProcess } from './applier-process.ts';
-import { REQUEST_WAITS_MS } from './limits.ts';
+import { REQUEST_WAITS_MS } from '../limits.ts';
 import { type FromApplier, frameOf, parseFrame, type Reply, type Request } from './message.ts';
+import { type ApplierCommand, ApplierProcess } from './process.ts';
 import type { Notice } from './tables.ts';
 
 /** The applier cannot do what was asked, or is not there. What the kernel holds is what it held. */

@@ -15,7 +15,7 @@ import {
   FEW_LENGTHS,
   ROOM_SHARE,
   SMALL_MEMBERS_MAX,
-} from './limits.ts';
+} from '../limits.ts';
 import type { Layout, Tier } from './plan.ts';
 
 /** The layout of a column that is loaded whole. */

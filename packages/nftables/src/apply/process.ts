@@ -12,7 +12,7 @@ import {
   RESPAWN_LONGEST_MS,
   RESPAWN_MS,
   STEADY_MS,
-} from './limits.ts';
+} from '../limits.ts';
 import { FrameSplitter } from './message.ts';
 
 /** How to start the applier. */

@@ -4,9 +4,9 @@
  */
 
 import type { Readable, Writable } from 'node:stream';
-import { ApplierProcess } from './applier-process.ts';
-import { ALIVE_EVERY_MS } from './limits.ts';
+import { ALIVE_EVERY_MS } from '../limits.ts';
 import { FrameSplitter, type FromApplier, frameOf } from './message.ts';
+import { ApplierProcess } from './process.ts';
 
 /** Runs appliers, one after the other, until the input ends. Resolves when the last of them has ended. */
 export async function supervise(

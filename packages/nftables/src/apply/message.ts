@@ -3,11 +3,12 @@
  *
  *   u32 header bytes │ u32 body bytes │ header, JSON │ body, columns of elements
  *
- * The applier trusts none of it. Its side of the checks is in change-check.ts; here is what any frame must be.
+ * The applier trusts none of it. Its side of the checks is in check.ts; here is what any frame must be.
  */
 
-import type { Change, Elements, Tag } from './change.ts';
-import { BODY_MAX_BYTES, HEADER_MAX_BYTES } from './limits.ts';
+import type { KernelState } from '../kernel/listing.ts';
+import { BODY_MAX_BYTES, HEADER_MAX_BYTES } from '../limits.ts';
+import type { Change, Elements } from '../plan/change.ts';
 import type { Notice } from './tables.ts';
 
 export type Request =
@@ -24,29 +25,6 @@ export type Request =
     }
   | { readonly kind: 'counters' }
   | { readonly kind: 'marks' };
-
-/** What the table holds. */
-export interface KernelState {
-  /** Undefined: no table, or none of ours. */
-  readonly tag: Tag | undefined;
-  readonly exists: boolean;
-  /** Whether the base chains are as we make them. */
-  readonly framed: boolean;
-  readonly sets: readonly string[];
-  readonly chains: readonly string[];
-  readonly maps: readonly string[];
-  readonly counters: readonly string[];
-  /** In all chains. */
-  readonly rules: number;
-  /** Maps among those asked for that have other elements than their name says. */
-  readonly spoiledMaps: readonly string[];
-  /** Hash sets that lack an element that was asked for. */
-  readonly lackingSets: readonly string[];
-  /** Of the listing without elements and counts; 16 hex digits. Equal as long as nobody changed anything but elements. */
-  readonly fingerprint: string;
-  /** Only where asked for: words in the body, and for an interval set the lengths after them. */
-  readonly elements: readonly { readonly set: string; readonly at: number; readonly count: number }[];
-}
 
 export interface NftRun {
   readonly milliseconds: number;

@@ -5,9 +5,9 @@
  */
 
 import type { Family } from '@rulecast/rules';
-import type { Change, ChangeOptions, Tag } from './change.ts';
-import { capacityOf } from './layout.ts';
-import { FLOW_MARK_MAX, FLOW_MARK_UNIT, HOOK_PRIORITY, NO_FLOW_MARK } from './limits.ts';
+import { FLOW_MARK_MAX, FLOW_MARK_UNIT, HOOK_PRIORITY, NO_FLOW_MARK } from '../limits.ts';
+import type { Change, ChangeOptions, Tag } from '../plan/change.ts';
+import { capacityOf } from '../plan/layout.ts';
 import {
   DENIED_COUNTER,
   type PlanRule,
@@ -17,7 +17,7 @@ import {
   parseSetName,
   type SetName,
   type Step,
-} from './plan.ts';
+} from '../plan/plan.ts';
 
 /**
  * The protocols that have ports, for rules of both. A set without a name in each rule would be an object of its own, and the kernel

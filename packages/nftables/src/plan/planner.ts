@@ -46,9 +46,9 @@ import {
   strideOf,
   timeFor,
 } from '@rulecast/rules';
+import { IN_PLACE_SHARE, SMALL_MEMBERS_MAX } from '../limits.ts';
 import { classMapsOf } from './class-maps.ts';
 import { fitsLayout, layoutOf } from './layout.ts';
-import { IN_PLACE_SHARE, SMALL_MEMBERS_MAX } from './limits.ts';
 import {
   type AddressSet,
   type ClassMap,

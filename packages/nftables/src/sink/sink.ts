@@ -12,22 +12,12 @@
 
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Environment, ListChanges, RuleSet } from '@rulecast/rules';
-import { ApplierClient, ApplierError } from './applier-client.ts';
-import type { ApplierCommand } from './applier-process.ts';
-import {
-  type ChangeOptions,
-  type ChangeWithBody,
-  chainsOf,
-  namesOf,
-  probesOf,
-  type Tag,
-  transition,
-  wholeChange,
-} from './change.ts';
-import { sameElements } from './comparison.ts';
-import { FlowMarks } from './flow-marks.ts';
-import { hitsFrom, type NftHits, sumsOf } from './hits.ts';
-import { capacityOf } from './layout.ts';
+import { ApplierClient, ApplierError } from '../apply/client.ts';
+import type { NftRun } from '../apply/message.ts';
+import type { ApplierCommand } from '../apply/process.ts';
+import type { Notice } from '../apply/tables.ts';
+import type { KernelState } from '../kernel/listing.ts';
+import { ruleCount } from '../kernel/script.ts';
 import {
   CHANGED_STEPS_MAX,
   CLOSE_WAITS_MS,
@@ -39,12 +29,23 @@ import {
   NO_FLOW_MARK,
   RENDERING,
   WHOLE_MEMBERS_MAX,
-} from './limits.ts';
-import type { KernelState, NftRun } from './message.ts';
-import { keyOf, type Plan, parseClassMapName, parseSetName, setNames } from './plan.ts';
-import { type CounterIndex, planOf } from './planner.ts';
-import { ruleCount } from './script.ts';
-import type { Notice } from './tables.ts';
+} from '../limits.ts';
+import {
+  type ChangeOptions,
+  type ChangeWithBody,
+  chainsOf,
+  namesOf,
+  probesOf,
+  type Tag,
+  transition,
+  wholeChange,
+} from '../plan/change.ts';
+import { capacityOf } from '../plan/layout.ts';
+import { keyOf, type Plan, parseClassMapName, parseSetName, setNames } from '../plan/plan.ts';
+import { type CounterIndex, planOf } from '../plan/planner.ts';
+import { sameElements } from './comparison.ts';
+import { FlowMarks } from './flow-marks.ts';
+import { hitsFrom, type NftHits, sumsOf } from './hits.ts';
 
 /** What a sink is to enforce; as the subscriber declares it. */
 export interface NftRelease {
@@ -158,7 +159,7 @@ export function createNftSink(options: NftSinkOptions = {}): NftSink {
 
 /** The applier of this package, as this user. `options` are those of its `--help`. */
 export function applierCommand(options: readonly string[] = []): ApplierCommand {
-  const main = new URL('../dist/applier-main.js', import.meta.url);
+  const main = new URL('../../dist/applier-main.js', import.meta.url);
   return { program: process.execPath, args: [main.pathname, ...options] };
 }
 

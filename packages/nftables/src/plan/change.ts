@@ -14,8 +14,8 @@
  */
 
 import { PrefixBuilder, type Prefixes } from '@rulecast/rules';
+import { PROBED_ELEMENTS } from '../limits.ts';
 import { loadsOf } from './layout.ts';
-import { PROBED_ELEMENTS } from './limits.ts';
 import {
   type AddressSet,
   type ClassMap,

@@ -4,7 +4,7 @@
  * judged by each release anew, and dies with the release that forbids it.
  */
 
-import { FLOW_MARK_MAX, FLOW_MARKS_FREE_MIN, NO_FLOW_MARK } from './limits.ts';
+import { FLOW_MARK_MAX, FLOW_MARKS_FREE_MIN, NO_FLOW_MARK } from '../limits.ts';
 
 export class FlowMarks {
   /** Values that flows may have or get; undefined: nobody looked yet. */

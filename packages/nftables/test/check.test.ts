@@ -2,9 +2,9 @@
 
 import { describe, expect, it } from 'vitest';
 import fc from '../../../test/seeded-fast-check.ts';
-import { wholeChange } from '../src/change.ts';
-import { checkRequest, RequestError } from '../src/change-check.ts';
-import { FrameSplitter, frameOf, parseFrame } from '../src/message.ts';
+import { checkRequest, RequestError } from '../src/apply/check.ts';
+import { FrameSplitter, frameOf, parseFrame } from '../src/apply/message.ts';
+import { wholeChange } from '../src/plan/change.ts';
 import { list, planned, ruleSet, scriptText } from './sample.ts';
 
 const OPTIONS = {

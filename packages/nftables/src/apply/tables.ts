@@ -11,15 +11,15 @@
  * something; and where the table in force is gone, another one lets nothing pass until it is loaded again.
  */
 
-import type { Change } from './change.ts';
-import { classPieces, intervalText, keyPieces, mapPieces, type Piece } from './elements.ts';
-import { readCounters } from './kernel.ts';
-import { kernelBytesOf } from './kernel-memory.ts';
-import { CLOSED_TABLE, FORMER_TABLE, HOOK_PRIORITY, TABLES } from './limits.ts';
-import { NativeError, type Nft, type OutputFlags } from './native.ts';
-import { type Netlink, PIECE_ELEMENTS, type TableInfo } from './netlink.ts';
-import { parseClassMapName, parseMapName, parseSetName } from './plan.ts';
-import { BASE_CHAIN, scriptOf } from './script.ts';
+import { classPieces, intervalText, keyPieces, mapPieces, type Piece } from '../kernel/elements.ts';
+import { readCounters } from '../kernel/listing.ts';
+import { NativeError, type Nft, type OutputFlags } from '../kernel/native.ts';
+import { type Netlink, PIECE_ELEMENTS, type TableInfo } from '../kernel/netlink.ts';
+import { BASE_CHAIN, scriptOf } from '../kernel/script.ts';
+import { CLOSED_TABLE, FORMER_TABLE, HOOK_PRIORITY, TABLES } from '../limits.ts';
+import type { Change } from '../plan/change.ts';
+import { kernelBytesOf } from '../plan/memory.ts';
+import { parseClassMapName, parseMapName, parseSetName } from '../plan/plan.ts';
 
 /** What was found changed by somebody else. */
 export type Notice =

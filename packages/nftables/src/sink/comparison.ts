@@ -1,7 +1,7 @@
 /** Compares the elements that the kernel has with those it should have, without sorting either. */
 
-import { expandTier } from './layout.ts';
-import { type AddressSet, setNames } from './plan.ts';
+import { expandTier } from '../plan/layout.ts';
+import { type AddressSet, setNames } from '../plan/plan.ts';
 
 /** Elements digested before the event loop gets a turn. */
 const AT_ONCE = 65_536;

@@ -1,9 +1,8 @@
 /** What the kernel holds of our table, read back as libnftables lists it. */
 
 import { createHash } from 'node:crypto';
-import { HOOK_PRIORITY } from './limits.ts';
-import type { KernelState } from './message.ts';
-import { OutputFlag, type OutputFlags } from './native.ts';
+import { HOOK_PRIORITY } from '../limits.ts';
+import type { Tag } from '../plan/change.ts';
 import {
   DENIED_COUNTER,
   isCounterName,
@@ -11,8 +10,32 @@ import {
   parseClassMapName,
   parseMapName,
   parseSetName,
-} from './plan.ts';
+} from '../plan/plan.ts';
+import { OutputFlag, type OutputFlags } from './native.ts';
 import { BASE_CHAIN, DENY_CHAIN, FLOWLESS_CHAIN, NEXT_CHAIN, parseTagChain } from './script.ts';
+
+/** What the table holds. */
+export interface KernelState {
+  /** Undefined: no table, or none of ours. */
+  readonly tag: Tag | undefined;
+  readonly exists: boolean;
+  /** Whether the base chains are as we make them. */
+  readonly framed: boolean;
+  readonly sets: readonly string[];
+  readonly chains: readonly string[];
+  readonly maps: readonly string[];
+  readonly counters: readonly string[];
+  /** In all chains. */
+  readonly rules: number;
+  /** Maps among those asked for that have other elements than their name says. */
+  readonly spoiledMaps: readonly string[];
+  /** Hash sets that lack an element that was asked for. */
+  readonly lackingSets: readonly string[];
+  /** Of the listing without elements and counts; 16 hex digits. Equal as long as nobody changed anything but elements. */
+  readonly fingerprint: string;
+  /** Only where asked for: words in the body, and for an interval set the lengths after them. */
+  readonly elements: readonly { readonly set: string; readonly at: number; readonly count: number }[];
+}
 
 /** Runs a command that lists something. Throws NativeError. */
 export type List = (command: string, flags?: OutputFlags) => string;

@@ -5,9 +5,9 @@
  */
 
 import type { Family } from '@rulecast/rules';
-import type { Change, Elements, Verdicts } from './change.ts';
+import type { Change, Elements, Verdicts } from '../plan/change.ts';
+import { parseClassMapName, parseMapName } from '../plan/plan.ts';
 import { PIECE_ELEMENTS, type Verdict } from './netlink.ts';
-import { parseClassMapName, parseMapName } from './plan.ts';
 import { addressText, setNameOf } from './script.ts';
 
 /** Up to PIECE_ELEMENTS keys of one set or map. */
