@@ -18,10 +18,10 @@ import {
 import type { Collector } from './collector.ts';
 import { type CsvRecord, eachCsvRecord } from './csv-records.ts';
 import { endOf, isAddressField, isHostField, isNameField, startOf, surveyColumns } from './csv-survey.ts';
-import { sampleLines } from './detect-list.ts';
 import { EntryFaultCode } from './entry.ts';
 import { EntryFilter } from './filter.ts';
 import { ImportFault } from './import-options.ts';
+import { sampleLines } from './sample.ts';
 import { HASH, latin1, lineEndAt, nextLineAt, printable, quote, quoteBytes, skipBlanks } from './text.ts';
 
 /** Delimiters that are recognised, the likeliest first. */

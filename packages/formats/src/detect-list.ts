@@ -8,47 +8,20 @@ import { JsonCursor, JsonError } from './json-cursor.ts';
 import { ARRAY_KEYS } from './json-keys.ts';
 import { LIST_FORMATS, type ListFormatName } from './list-format.ts';
 import { splitRange } from './range.ts';
-import { CR, LF, lineEndAt, nextLineAt, SPACE, TAB } from './text.ts';
+import { contentStart, SAMPLE_BYTES, sampleLines } from './sample.ts';
 
 const OPEN_BRACE = 0x7b;
 const OPEN_BRACKET = 0x5b;
 
-/** How much of a file is looked at: headers are long, but not this long. */
-const SAMPLE_BYTES = 64 * 1024;
 /** How much of JSON is looked at first: its telling keys stand at the head. */
 const JSON_HEAD_BYTES = 2 * 1024;
 /** How many meaningful lines vote. */
 const SAMPLE_LINES = 100;
-/** Longest part of a line that is looked at. */
-const LINE_MAX_BYTES = 1024;
 
 /** The format of a list; `plain` if nothing speaks for another. `fileName` may be empty. Looks at the first 64 KiB. */
 export function detectListFormat(fileName: string, bytes: Uint8Array): ListFormatName {
   const start = contentStart(bytes);
   return detectJsonFormat(bytes, start) ?? detectTextFormat(fileName, sampleLines(bytes, start));
-}
-
-/** Where the content starts, behind a byte order mark and blank lines. */
-export function contentStart(bytes: Uint8Array): number {
-  let at = bytes[0] === 0xef && bytes[1] === 0xbb && bytes[2] === 0xbf ? 3 : 0;
-  for (; at < bytes.length; at++) {
-    const byte = bytes[at];
-    if (byte !== LF && byte !== CR && byte !== SPACE && byte !== TAB) break;
-  }
-  return at;
-}
-
-/** The lines of the sample without blanks around them, those that hold something. One that the sample cuts is left out, unless it is the only one. */
-export function* sampleLines(bytes: Uint8Array, start: number): Generator<string> {
-  const limit = Math.min(bytes.length, start + SAMPLE_BYTES);
-  const decoder = new TextDecoder();
-  for (let at = start; at < limit; ) {
-    const end = lineEndAt(bytes, at);
-    if (end > limit && at > start) return;
-    const text = decoder.decode(bytes.subarray(at, Math.min(end, at + LINE_MAX_BYTES))).trim();
-    if (text !== '') yield text;
-    at = nextLineAt(bytes, end);
-  }
 }
 
 // ── JSON ─────────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -3,7 +3,8 @@
  * a row here and a parser beside this file.
  */
 
-import { contentStart, isJsonList, sampleLines } from './detect-list.ts';
+import { isJsonList } from './detect-list.ts';
+import { contentStart, sampleLines } from './sample.ts';
 
 export type Format = 'list' | 'rules' | 'document';
 

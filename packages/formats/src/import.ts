@@ -9,7 +9,7 @@ import { Collector } from './collector.ts';
 import { hasDelimiter, importCsv, importGeofeed, importRangesCsv } from './csv.ts';
 import { importDelegated } from './delegated.ts';
 import { detectLine } from './detect.ts';
-import { contentStart, detectListFormat } from './detect-list.ts';
+import { detectListFormat } from './detect-list.ts';
 import { importDnsmasq } from './dnsmasq.ts';
 import type { ShortPrefixes } from './entry.ts';
 import { importHosts } from './hosts.ts';
@@ -38,6 +38,7 @@ import { importNftText } from './nft-text.ts';
 import { importP2p } from './p2p.ts';
 import { type Reject, TextFault } from './reject.ts';
 import { importRpz } from './rpz.ts';
+import { contentStart } from './sample.ts';
 import { importScored } from './scored.ts';
 import { latin1, textStart } from './text.ts';
 
