@@ -14,9 +14,22 @@ import { fileURLToPath, pathToFileURL } from 'node:url';
 
 /** @type {Readonly<Record<string, readonly string[]>>} */
 export const ROOMS = {
-  'packages/rules': [],
+  // Eleven files that lean on one another one by one: a line of values, not groups of them, so the order is that of the files.
+  'packages/rules': [
+    'prefix.ts',
+    'name.ts',
+    'list.ts',
+    'special-purpose.ts',
+    'coverage.ts',
+    'rule.ts',
+    'rule-line.ts',
+    'policy.ts',
+    'rule-set.ts',
+    'evaluate.ts',
+    'longest-match.ts',
+  ],
 
-  'packages/formats': [],
+  'packages/formats': ['text', 'lines', 'collect', 'json', 'csv', 'feed', 'list', 'document', 'config'],
 
   protocol: [],
 

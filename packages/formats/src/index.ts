@@ -1,6 +1,23 @@
 /** What people write, read into values and rejects. */
 
 export {
+  isListFormatName,
+  LIST_FILTERS,
+  LIST_FORMATS,
+  type ListFilter,
+  type ListFormat,
+  type ListFormatName,
+  listFormat,
+} from './collect/format.ts';
+export {
+  type DeclaredCount,
+  ImportFault,
+  type ImportOptions,
+  SKIP_REASONS,
+  type SkipCode,
+  type Skipped,
+} from './collect/options.ts';
+export {
   type ConfigDocument,
   type CurveConfig,
   type MustReach,
@@ -10,8 +27,8 @@ export {
   parseConfig,
   SOURCE_LIMITS,
   type SourceLimits,
-} from './config.ts';
-export type { FetchConfig } from './config-fetch.ts';
+} from './config/config.ts';
+export type { FetchConfig } from './config/fetch.ts';
 export {
   type GuardConfig,
   LIST_DEFAULTS,
@@ -19,13 +36,10 @@ export {
   type ListSource,
   type RestConfig,
   type TableConfig,
-} from './config-list.ts';
-export type { ConfigText } from './config-node.ts';
-export type { ReadingConfig } from './config-reading.ts';
-export type { BindingConfig, SocketConfig, SubscriberConfig } from './config-subscribers.ts';
-export { detectFormat, type Format } from './detect.ts';
-// Lists in every format.
-export { detectListFormat } from './detect-list.ts';
+} from './config/list.ts';
+export type { ConfigText } from './config/node.ts';
+export type { ReadingConfig } from './config/reading.ts';
+export type { BindingConfig, SocketConfig, SubscriberConfig } from './config/subscribers.ts';
 export {
   type DocumentEntrySink,
   DocumentFault,
@@ -34,41 +48,13 @@ export {
   parseDocument,
   type ReadReferenced,
   type RuleSetDocument,
-} from './document.ts';
-export { formatDocument } from './document-print.ts';
-export { DOCUMENT_SCHEMA } from './document-schema.ts';
-export { TreeFault } from './document-tree.ts';
-export { EntryFaultCode, type HostBits, type ShortPrefixes } from './entry.ts';
-export {
-  EXPORT_FORMATS,
-  type ExportFormatName,
-  type ExportOptions,
-  exportList,
-  isExportFormatName,
-  type ListExport,
-} from './export.ts';
-export { type ImportedList, importList } from './import.ts';
-export {
-  type DeclaredCount,
-  ImportFault,
-  type ImportOptions,
-  SKIP_REASONS,
-  type SkipCode,
-  type Skipped,
-} from './import-options.ts';
+} from './document/document.ts';
+export { formatDocument } from './document/print.ts';
+export { DOCUMENT_SCHEMA } from './document/schema.ts';
+export { SchemaFault } from './document/shape.ts';
+export { TreeFault } from './document/tree.ts';
 export { type IngestHow, type IngestNote, type IngestResult, ingest } from './ingest.ts';
-export { DEFAULT_TOLERANCE, type ImportVerdict, JudgeCode, type JudgeOptions, judgeImport } from './judge.ts';
-export { FORMAT_LIMITS, type FormatLimits } from './limits.ts';
-export {
-  isListFormatName,
-  LIST_FILTERS,
-  LIST_FORMATS,
-  type ListFilter,
-  type ListFormat,
-  type ListFormatName,
-  listFormat,
-} from './list-format.ts';
-export { type EntrySink, type ListText, type ListTextOptions, parseListText } from './list-text.ts';
+export { type EntrySink, type ListText, type ListTextOptions, parseListText } from './lines/list.ts';
 export {
   type ExpectedAction,
   PACKET_TEXT_HELP,
@@ -77,7 +63,27 @@ export {
   type PacketResult,
   parsePacketLine,
   parsePacketText,
-} from './packet.ts';
+} from './lines/packet.ts';
+export { parseRuleLines, type RuleLines, type RuleLinesOptions } from './lines/rule.ts';
+export { detectFormat, type Format } from './list/detect-file.ts';
+// Lists in every format.
+export { detectListFormat } from './list/detect-list.ts';
+export {
+  EXPORT_FORMATS,
+  type ExportFormatName,
+  type ExportOptions,
+  exportList,
+  isExportFormatName,
+  type ListExport,
+} from './list/export.ts';
+export { type ImportedList, importList } from './list/import.ts';
+export {
+  DEFAULT_TOLERANCE,
+  type ImportVerdict,
+  JudgeCode,
+  type JudgeOptions,
+  judgeImport,
+} from './list/judge.ts';
 export {
   joinLists,
   type PushAction,
@@ -88,6 +94,6 @@ export {
   type ReadFile,
   readPushed,
 } from './pushed.ts';
-export { type DocumentReject, type Reject, TextFault } from './reject.ts';
-export { parseRuleLines, type RuleLines, type RuleLinesOptions } from './rule-lines.ts';
-export { SchemaFault } from './shape.ts';
+export { EntryFaultCode, type HostBits, type ShortPrefixes } from './text/entry.ts';
+export { FORMAT_LIMITS, type FormatLimits } from './text/limits.ts';
+export { type DocumentReject, type Reject, TextFault } from './text/reject.ts';

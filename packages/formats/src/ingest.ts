@@ -26,7 +26,7 @@ import {
   usedLists,
 } from '@rulecast/rules';
 import { joinLists, type PushAction, type PushedParts } from './pushed.ts';
-import type { DocumentReject } from './reject.ts';
+import type { DocumentReject } from './text/reject.ts';
 
 /** A new rule set, or why there is none. Resolutions are the old ones. */
 export type IngestResult =

@@ -18,13 +18,13 @@ import {
   subtractPrefixes,
   unionPrefixes,
 } from '@rulecast/rules';
-import { detectFormat } from './detect.ts';
-import { type DocumentEntrySink, parseDocument, type RuleSetDocument } from './document.ts';
-import { type ImportedList, importList } from './import.ts';
-import type { ListFormatName } from './list-format.ts';
-import type { EntrySink } from './list-text.ts';
-import type { DocumentReject, Reject } from './reject.ts';
-import { parseRuleLines, type RuleLines } from './rule-lines.ts';
+import type { ListFormatName } from './collect/format.ts';
+import { type DocumentEntrySink, parseDocument, type RuleSetDocument } from './document/document.ts';
+import type { EntrySink } from './lines/list.ts';
+import { parseRuleLines, type RuleLines } from './lines/rule.ts';
+import { detectFormat } from './list/detect-file.ts';
+import { type ImportedList, importList } from './list/import.ts';
+import type { DocumentReject, Reject } from './text/reject.ts';
 
 export type PushAction = 'replace' | 'merge' | 'withdraw';
 

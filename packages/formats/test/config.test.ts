@@ -5,9 +5,9 @@ import { fileURLToPath } from 'node:url';
 import { formatPrefixAt, type PrefixSet } from '@rulecast/rules';
 import { describe, expect, it } from 'vitest';
 import fc from '../../../test/seeded-fast-check.ts';
-import { LISTS_MAX, parseConfig } from '../src/config.ts';
-import { CONFIG_SCHEMA } from '../src/config-schema.ts';
-import { LIST_FORMATS } from '../src/list-format.ts';
+import { LIST_FORMATS } from '../src/collect/format.ts';
+import { LISTS_MAX, parseConfig } from '../src/config/config.ts';
+import { CONFIG_SCHEMA } from '../src/config/schema.ts';
 
 const EXAMPLE = fileURLToPath(new URL('../../../examples/publisher.yaml', import.meta.url));
 

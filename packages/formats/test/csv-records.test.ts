@@ -1,8 +1,8 @@
 import { parse } from 'csv-parse/sync';
 import { describe, expect, it } from 'vitest';
 import fc from '../../../test/seeded-fast-check.ts';
-import { Collector } from '../src/collector.ts';
-import { CSV_COLUMNS_MAX, eachCsvRecord } from '../src/csv-records.ts';
+import { Collector } from '../src/collect/collector.ts';
+import { CSV_COLUMNS_MAX, eachCsvRecord } from '../src/csv/records.ts';
 
 interface SeenRecord {
   readonly line: number;

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { detectListFormat } from '../src/detect-list.ts';
+import { detectListFormat } from '../src/list/detect-list.ts';
 
 function detect(text: string, name = ''): string {
   return detectListFormat(name, new TextEncoder().encode(text));

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import { detectFormat } from '../src/detect.ts';
+import { detectFormat } from '../src/list/detect-file.ts';
 
 describe('detectFormat', () => {
   it.each([

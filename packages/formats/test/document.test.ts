@@ -17,9 +17,9 @@ import {
 } from '@rulecast/rules';
 import { describe, expect, it } from 'vitest';
 import fc from '../../../test/seeded-fast-check.ts';
-import { documentReferences, parseDocument, type RuleSetDocument } from '../src/document.ts';
-import { formatDocument } from '../src/document-print.ts';
-import type { FormatLimits } from '../src/limits.ts';
+import { documentReferences, parseDocument, type RuleSetDocument } from '../src/document/document.ts';
+import { formatDocument } from '../src/document/print.ts';
+import type { FormatLimits } from '../src/text/limits.ts';
 
 const NOW = 1_750_000_000;
 

@@ -10,8 +10,8 @@ import {
 } from '@rulecast/rules';
 import { describe, expect, it } from 'vitest';
 import fc from '../../../test/seeded-fast-check.ts';
-import { EXPORT_FORMATS, type ExportFormatName, exportList, isExportFormatName } from '../src/export.ts';
-import { importList } from '../src/import.ts';
+import { EXPORT_FORMATS, type ExportFormatName, exportList, isExportFormatName } from '../src/list/export.ts';
+import { importList } from '../src/list/import.ts';
 
 const OPTIONS = { name: 'drop.list-1', comments: ['version 7', 'two\nlines'] };
 

@@ -4,12 +4,12 @@ import { readFileSync } from 'node:fs';
 import { isDeepStrictEqual } from 'node:util';
 import { entryCount, isCanonical, type List } from '@rulecast/rules';
 import { describe, expect, it } from 'vitest';
-import { detectFormat } from '../src/detect.ts';
-import { detectListFormat } from '../src/detect-list.ts';
-import { importList } from '../src/import.ts';
-import { judgeImport } from '../src/judge.ts';
-import { LIST_FORMATS, type ListFormatName } from '../src/list-format.ts';
-import { parseListText } from '../src/list-text.ts';
+import { LIST_FORMATS, type ListFormatName } from '../src/collect/format.ts';
+import { parseListText } from '../src/lines/list.ts';
+import { detectFormat } from '../src/list/detect-file.ts';
+import { detectListFormat } from '../src/list/detect-list.ts';
+import { importList } from '../src/list/import.ts';
+import { judgeImport } from '../src/list/judge.ts';
 
 function fixture(path: string): Uint8Array {
   return readFileSync(new URL(`../../../test/fixtures/${path}`, import.meta.url));

@@ -5,9 +5,9 @@
 
 import { formatPrefixAt, type List } from '@rulecast/rules';
 import { describe, expect, it } from 'vitest';
-import { type ImportedList, importList } from '../src/import.ts';
-import type { ImportOptions } from '../src/import-options.ts';
-import { judgeImport } from '../src/judge.ts';
+import type { ImportOptions } from '../src/collect/options.ts';
+import { type ImportedList, importList } from '../src/list/import.ts';
+import { judgeImport } from '../src/list/judge.ts';
 
 function read(text: string, options: ImportOptions = {}, name = ''): ImportedList {
   return importList(name, Buffer.from(text), options);

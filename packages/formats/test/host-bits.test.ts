@@ -5,12 +5,12 @@
 
 import { formatPrefixAt, type List } from '@rulecast/rules';
 import { describe, expect, it } from 'vitest';
-import { parseConfig } from '../src/config.ts';
-import { parseDocument } from '../src/document.ts';
-import { importList } from '../src/import.ts';
-import type { ImportOptions } from '../src/import-options.ts';
-import type { ListFormatName } from '../src/list-format.ts';
-import { parseListText } from '../src/list-text.ts';
+import type { ListFormatName } from '../src/collect/format.ts';
+import type { ImportOptions } from '../src/collect/options.ts';
+import { parseConfig } from '../src/config/config.ts';
+import { parseDocument } from '../src/document/document.ts';
+import { parseListText } from '../src/lines/list.ts';
+import { importList } from '../src/list/import.ts';
 
 function entriesOf(list: List): readonly string[] {
   if (list.kind === 'names') return list.names;

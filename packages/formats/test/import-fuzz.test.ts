@@ -4,10 +4,10 @@ import { readFileSync } from 'node:fs';
 import { entryCount, isCanonical } from '@rulecast/rules';
 import { describe, expect, it } from 'vitest';
 import fc from '../../../test/seeded-fast-check.ts';
-import { detectFormat } from '../src/detect.ts';
-import { importList } from '../src/import.ts';
-import { judgeImport } from '../src/judge.ts';
-import { LIST_FORMATS, type ListFormatName } from '../src/list-format.ts';
+import { LIST_FORMATS, type ListFormatName } from '../src/collect/format.ts';
+import { detectFormat } from '../src/list/detect-file.ts';
+import { importList } from '../src/list/import.ts';
+import { judgeImport } from '../src/list/judge.ts';
 
 /** Bytes of each fixture that are mutated: the head, in which formats differ, and so short that thousands of runs are quick. */
 const PIECE_BYTES = 3000;

@@ -1,8 +1,8 @@
 import { formatPrefixAt, type List } from '@rulecast/rules';
 import { describe, expect, it } from 'vitest';
-import { type ImportedList, importList } from '../src/import.ts';
-import type { ImportOptions } from '../src/import-options.ts';
-import { isListFormatName, LIST_FORMATS, type ListFormatName } from '../src/list-format.ts';
+import { isListFormatName, LIST_FORMATS, type ListFormatName } from '../src/collect/format.ts';
+import type { ImportOptions } from '../src/collect/options.ts';
+import { type ImportedList, importList } from '../src/list/import.ts';
 
 function bytesOf(text: string): Uint8Array {
   return new TextEncoder().encode(text);

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import fc from '../../../test/seeded-fast-check.ts';
-import { JsonCursor, JsonError } from '../src/json-cursor.ts';
+import { JsonCursor, JsonError } from '../src/json/cursor.ts';
 
 /** The value that the cursor finds, built as JSON.parse builds it. */
 function read(json: JsonCursor): unknown {

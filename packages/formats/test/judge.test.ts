@@ -1,8 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import { importList } from '../src/import.ts';
-import type { ImportOptions } from '../src/import-options.ts';
-import { type ImportVerdict, type JudgeOptions, judgeImport } from '../src/judge.ts';
+import type { ImportOptions } from '../src/collect/options.ts';
+import { importList } from '../src/list/import.ts';
+import { type ImportVerdict, type JudgeOptions, judgeImport } from '../src/list/judge.ts';
 
 function fixture(path: string): Buffer {
   return readFileSync(new URL(`../../../test/fixtures/feeds/${path}`, import.meta.url));

@@ -11,8 +11,8 @@ import {
 } from '@rulecast/rules';
 import { describe, expect, it } from 'vitest';
 import fc from '../../../test/seeded-fast-check.ts';
-import { readIp4 } from '../src/entry.ts';
-import { type ListTextOptions, parseListText } from '../src/list-text.ts';
+import { type ListTextOptions, parseListText } from '../src/lines/list.ts';
+import { readIp4 } from '../src/text/entry.ts';
 
 function bytesOf(text: string): Uint8Array {
   return new TextEncoder().encode(text);

@@ -1,7 +1,7 @@
 import { formatPrefix, parseAddress, prefixOf } from '@rulecast/rules';
 import { describe, expect, it } from 'vitest';
 import fc from '../../../test/seeded-fast-check.ts';
-import { splitRange } from '../src/range.ts';
+import { splitRange } from '../src/text/range.ts';
 
 /** The prefixes of a range as text, or undefined if it is reversed. */
 function split(first: string, last: string): readonly string[] | undefined {

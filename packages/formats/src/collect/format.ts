@@ -1,0 +1,251 @@
+/**
+ * The formats that lists come in: their names, for `--format` and configurations, what they hold and what may be picked from them.
+ * One row for each; its importer stands in list/import.ts and its detection in list/detect-list.ts.
+ */
+
+import type { List } from '@rulecast/rules';
+
+/** What may be picked from a format that tells it of each entry; the names are those of ImportOptions. */
+export const LIST_FILTERS = [
+  'minScore',
+  'column',
+  'country',
+  'asn',
+  'region',
+  'service',
+  'tag',
+  'set',
+] as const;
+export type ListFilter = (typeof LIST_FILTERS)[number];
+
+/** A filter by its key in configurations. */
+export function filterKey(filter: ListFilter): string {
+  return filter === 'minScore' ? 'min-score' : filter;
+}
+
+export interface ListFormat {
+  readonly name: string;
+  /** One line, for people. */
+  readonly title: string;
+  /** Usual endings of file names, with the dot; they decide only where the content does not. */
+  readonly extensions: readonly string[];
+  readonly holds: List['kind'] | 'either';
+  readonly filters: readonly ListFilter[];
+  /** Whether the text itself shows where it ends, as JSON does: a part of it cannot be read. */
+  readonly showsEnd?: true;
+}
+
+export const LIST_FORMATS = [
+  {
+    name: 'plain',
+    title: 'one address, CIDR, range or host name a line',
+    extensions: ['.txt', '.list', '.lst', '.ip'],
+    holds: 'either',
+    filters: [],
+  },
+  {
+    name: 'netset',
+    title: 'addresses and CIDRs under a # header, as FireHOL and ipverse publish them',
+    extensions: ['.netset', '.ipset'],
+    holds: 'prefixes',
+    filters: [],
+  },
+  {
+    name: 'scored',
+    title: 'addresses with a number behind each, as IPsum publishes them',
+    extensions: ['.tsv'],
+    holds: 'prefixes',
+    filters: ['minScore'],
+  },
+  {
+    name: 'ranges',
+    title: 'first and last address of ranges, as START-END or CSV, with country or AS number',
+    extensions: [],
+    holds: 'prefixes',
+    filters: ['column', 'country', 'asn'],
+  },
+  {
+    name: 'csv',
+    title: 'CSV with or without a header, with addresses, ranges or names in one of its columns',
+    extensions: ['.csv', '.tsv'],
+    holds: 'either',
+    filters: ['column', 'minScore', 'country', 'asn', 'region'],
+  },
+  {
+    name: 'geofeed',
+    title: 'geofeed CSV (RFC 8805): prefix, country, region, city, postal code',
+    extensions: [],
+    holds: 'prefixes',
+    filters: ['country', 'region'],
+  },
+  {
+    name: 'rir',
+    title: 'delegated statistics of a regional registry: registry|country|type|start|value|date|status',
+    extensions: [],
+    holds: 'prefixes',
+    filters: ['country'],
+  },
+  {
+    name: 'p2p',
+    title: 'PeerGuardian text: name:start-end',
+    extensions: ['.p2p'],
+    holds: 'prefixes',
+    filters: [],
+  },
+  {
+    name: 'hosts',
+    title: 'hosts file: 0.0.0.0 or 127.0.0.1, then names',
+    extensions: ['.hosts'],
+    holds: 'names',
+    filters: [],
+  },
+  {
+    name: 'adblock',
+    title: 'filter rules of ad blockers, of which ||name^ are used',
+    extensions: [],
+    holds: 'names',
+    filters: [],
+  },
+  {
+    name: 'dnsmasq',
+    title: 'dnsmasq configuration: server=/name/, local=/name/ and address=/name/',
+    extensions: ['.conf'],
+    holds: 'names',
+    filters: [],
+  },
+  {
+    name: 'rpz',
+    title: 'DNS response policy zone: name CNAME .',
+    extensions: ['.rpz', '.zone'],
+    holds: 'names',
+    filters: [],
+  },
+  {
+    name: 'ipset',
+    title: 'output of ipset save',
+    extensions: [],
+    holds: 'prefixes',
+    filters: ['set'],
+  },
+  {
+    name: 'nft',
+    title: 'nftables text: elements of sets, as nft list ruleset prints them',
+    extensions: ['.nft'],
+    holds: 'prefixes',
+    filters: ['set'],
+  },
+  {
+    name: 'nft-json',
+    title: 'nftables JSON, as nft -j list ruleset prints it',
+    extensions: [],
+    holds: 'prefixes',
+    filters: ['set'],
+    showsEnd: true,
+  },
+  {
+    name: 'aws',
+    title: 'ip-ranges.json of Amazon Web Services',
+    extensions: [],
+    holds: 'prefixes',
+    filters: ['region', 'service'],
+    showsEnd: true,
+  },
+  {
+    name: 'google',
+    title: 'cloud.json and goog.json of Google; a region is what they call scope',
+    extensions: [],
+    holds: 'prefixes',
+    filters: ['region', 'service'],
+    showsEnd: true,
+  },
+  {
+    name: 'azure',
+    title: 'ServiceTags JSON of Microsoft Azure',
+    extensions: [],
+    holds: 'prefixes',
+    filters: ['region', 'service', 'tag'],
+    showsEnd: true,
+  },
+  {
+    name: 'oracle',
+    title: 'public_ip_ranges.json of Oracle Cloud',
+    extensions: [],
+    holds: 'prefixes',
+    filters: ['region', 'tag'],
+    showsEnd: true,
+  },
+  {
+    name: 'github',
+    title: 'api.github.com/meta; a service is one of its keys, such as hooks or actions',
+    extensions: [],
+    holds: 'prefixes',
+    filters: ['service'],
+    showsEnd: true,
+  },
+  {
+    name: 'cloudflare',
+    title: 'api.cloudflare.com/client/v4/ips; its text files are plain lists',
+    extensions: [],
+    holds: 'prefixes',
+    filters: [],
+    showsEnd: true,
+  },
+  {
+    name: 'ipverse',
+    title: 'JSON of ipverse: prefixes of a country or an AS',
+    extensions: [],
+    holds: 'prefixes',
+    filters: [],
+    showsEnd: true,
+  },
+  {
+    name: 'spamhaus',
+    title: 'DROP lists of Spamhaus, one JSON object a line',
+    extensions: ['.ndjson', '.jsonl'],
+    holds: 'prefixes',
+    filters: [],
+    showsEnd: true,
+  },
+  {
+    name: 'spamhaus-asn',
+    title: 'ASN-DROP of Spamhaus: AS numbers, which are no addresses; recognised and refused',
+    extensions: [],
+    holds: 'prefixes',
+    filters: [],
+    showsEnd: true,
+  },
+  {
+    name: 'misp',
+    title: 'MISP warninglists of the types cidr, hostname and string',
+    extensions: [],
+    holds: 'either',
+    filters: [],
+    showsEnd: true,
+  },
+  {
+    name: 'json',
+    title:
+      'JSON array of strings, or of objects with the entry under a usual key or the one that column names',
+    extensions: ['.json'],
+    holds: 'either',
+    filters: ['column'],
+    showsEnd: true,
+  },
+] as const satisfies readonly ListFormat[];
+
+export type ListFormatName = (typeof LIST_FORMATS)[number]['name'];
+
+const FORMATS_BY_NAME: ReadonlyMap<string, ListFormat> = new Map(
+  LIST_FORMATS.map((format) => [format.name, format]),
+);
+
+/** The row of a format. */
+export function listFormat(name: ListFormatName): ListFormat {
+  const format = FORMATS_BY_NAME.get(name);
+  if (format === undefined) throw new TypeError(`no list format is named ${name}`);
+  return format;
+}
+
+export function isListFormatName(name: string): name is ListFormatName {
+  return FORMATS_BY_NAME.has(name);
+}

@@ -1,0 +1,436 @@
+/**
+ * CSV tables: which column holds what, and the entries of their records. What was asked for decides, then titles, then what the
+ * first records prove. An address in a column that is not used is a reject: the table is about something else than its entries then.
+ *
+ *     Domain,Malware,Date added,Source       a column of names, by its title
+ *     start_ip,end_ip,country,asn            a range in two columns
+ *     1.0.0.0,1.0.0.255,AU                   the same without titles, in the format `ranges`
+ *     192.0.2.0/24,NL,NL-NH,Amsterdam,1098   geofeed (RFC 8805), whose columns are fixed
+ */
+
+import {
+  compareWordsAt,
+  newPrefixScratch,
+  parseDottedQuad,
+  parsePrefixBytes,
+  strideOf,
+} from '@rulecast/rules';
+import type { Collector } from '../collect/collector.ts';
+import { EntryFilter } from '../collect/filter.ts';
+import { ImportFault } from '../collect/options.ts';
+import {
+  HASH,
+  latin1,
+  lineEndAt,
+  nextLineAt,
+  printable,
+  quote,
+  quoteBytes,
+  skipBlanks,
+} from '../text/bytes.ts';
+import { EntryFaultCode } from '../text/entry.ts';
+import { sampleLines } from '../text/sample.ts';
+import { type CsvRecord, eachCsvRecord } from './records.ts';
+import { endOf, isAddressField, isHostField, isNameField, startOf, surveyColumns } from './survey.ts';
+
+/** Delimiters that are recognised, the likeliest first. */
+export const CSV_DELIMITERS = [0x2c, 0x09, 0x3b, 0x7c] as const; // , tab ; |
+/** How much of a file is looked at to find its delimiter. */
+const SAMPLE_LINES = 20;
+const COUNTRY = /^[A-Za-z]{2}$/;
+const ASN = /^(?:[Aa][Ss])?\d{1,10}$/;
+/** Longest part of a header that is repeated in a message. */
+const HEADER_MAX_CHARS = 120;
+/** Our choice: the share of rows in which a column must read to be taken unasked, and where somebody at least said that it is CSV. */
+const GUESSED_SHARE = 0.95;
+const STATED_SHARE = 0.5;
+/** Lines that a refusal shows. */
+const LINES_SHOWN = 2;
+
+/** Titles in lower case, with everything but letters and digits taken out. */
+const TITLES = {
+  address:
+    'ip ipaddress ipaddr address addr cidr network prefix ipprefix subnet netblock range iprange srcip sourceip dstip destip destinationip ipv4 ipv6 hostip ipcidr ips ioc indicator',
+  first:
+    'start startip ipstart rangestart first firstip begin beginip from ipfrom startaddress ipstartaddress',
+  last: 'end endip ipend rangeend last lastip to ipto endaddress ipendaddress stop',
+  name: 'domain domainname host hostname fqdn name dns dnsname dnsquery',
+  country: 'country countrycode cc countryisocode isocode',
+  asn: 'asn as asnumber autonomoussystemnumber originas',
+  score: 'score count confidence hits weight listings risk threatscore abuseconfidencescore',
+  region: 'region regioncode state',
+} as const;
+type Role = keyof typeof TITLES;
+
+const ROLE_OF: ReadonlyMap<string, Role> = new Map(
+  Object.entries(TITLES).flatMap(
+    ([role, titles]) => titles.split(' ').map((title): [string, Role] => [title, role as Role]), // the keys of TITLES
+  ),
+);
+
+/** Which column holds what, from 0. */
+type Columns = { readonly [role in Role]?: number };
+
+/** Of RFC 8805. */
+const GEOFEED_COLUMNS: Columns = { address: 0, country: 1, region: 2 };
+
+const scratch = newPrefixScratch();
+
+export function importCsv(collector: Collector, start: number): void {
+  new CsvReader(collector, start, undefined, false).read();
+}
+
+/** A table of ranges: two columns without titles are their ends. */
+export function importRangesCsv(collector: Collector, start: number): void {
+  new CsvReader(collector, start, undefined, true).read();
+}
+
+/** Ranges as CSV, or as text, `first-last`, which the caller reads if there is no delimiter. */
+export function hasDelimiter(bytes: Uint8Array, start: number): boolean {
+  return delimiterOf(bytes, start) !== undefined;
+}
+
+export function importGeofeed(collector: Collector, start: number): void {
+  new CsvReader(collector, start, GEOFEED_COLUMNS, false).read();
+}
+
+class CsvReader {
+  private readonly collector: Collector;
+  private readonly start: number;
+  private readonly filter: EntryFilter;
+  private columns: Columns | undefined;
+  /** Whether unused columns may hold addresses: somebody said which column it is, or the format does. */
+  private readonly isSaid: boolean;
+  private readonly holdsRanges: boolean;
+  private readonly delimiter: number;
+  /** Of the ranges so far, the last address by family, where their being ranges is only a guess. */
+  private readonly lastEnds = new Map<4 | 6, Uint32Array>();
+  /** Titles of the header, if the file has one. */
+  private titles: readonly string[] | undefined;
+  private isFirst = true;
+
+  constructor(collector: Collector, start: number, columns: Columns | undefined, holdsRanges: boolean) {
+    const { column, kind } = collector.options;
+    this.collector = collector;
+    this.start = start;
+    this.isSaid = columns !== undefined || column !== undefined || kind === 'names';
+    this.holdsRanges = holdsRanges;
+    this.delimiter = delimiterOf(collector.bytes, start) ?? CSV_DELIMITERS[0];
+    this.filter = new EntryFilter(collector.options);
+    this.columns = columns;
+  }
+
+  read(): void {
+    const { collector, start, delimiter } = this;
+    let header = 0; // the line of a header that no record followed yet
+    eachCsvRecord(collector, start, delimiter, (record) => {
+      if (collector.fault !== undefined) return;
+      const isFirst = this.isFirst;
+      this.isFirst = false;
+      if (isFirst && this.columns === undefined && this.readHeader(record)) {
+        header = collector.line;
+        return;
+      }
+      if (header > 0) collector.skip('metadata', header);
+      header = 0;
+      this.readRecord(record);
+    });
+    if (header > 0 && collector.fault === undefined) this.takeLoneHeader(header);
+  }
+
+  /** Takes the first record for a header if it is one. */
+  private readHeader(record: CsvRecord): boolean {
+    const { column } = this.collector.options;
+    const titles = Array.from({ length: record.count }, (_, i) => fieldText(record, i));
+    const named = typeof column === 'string' ? titles.findIndex((title) => sameTitle(title, column)) : -1;
+    const hasEntry = titles.some((_, i) => isAddressField(record, i) || isNameField(record, i));
+    const isTitled = titles.some((title) => ROLE_OF.has(plainTitle(title)));
+    if (named < 0 && (hasEntry || (!isTitled && record.count === 1))) return false;
+    this.titles = titles;
+    return true;
+  }
+
+  /** A table may be empty; words that are no titles are not a table. */
+  private takeLoneHeader(line: number): void {
+    const { collector, titles = [] } = this;
+    if (titles.some((title) => ROLE_OF.has(plainTitle(title)))) {
+      collector.skip('metadata', line);
+      return;
+    }
+    const reason = 'no entry, and no title of a table of addresses or names';
+    collector.rejects.add({ line, column: 1, code: 'no-entry', reason });
+  }
+
+  private readRecord(record: CsvRecord): void {
+    const { collector } = this;
+    this.columns ??= this.findColumns(record);
+    const { columns } = this;
+    if (columns === undefined) {
+      if (collector.fault === undefined) this.refuse(record, 0, 'no field is an address or a name');
+      return;
+    }
+    if (this.isFilteredOut(record, columns) || this.refuseUnused(record, columns)) return;
+    const { address, first, last, name } = columns;
+    if (first !== undefined && last !== undefined) this.useRange(record, first, last);
+    else if (address !== undefined) this.useEntry(record, address);
+    else if (name !== undefined) this.useEntry(record, name);
+  }
+
+  /** Rejects a record with an address in a column that is not used. Returns whether it did. */
+  private refuseUnused(record: CsvRecord, { address, first, last, name }: Columns): boolean {
+    if (this.isSaid) return false;
+    const used = first !== undefined && last !== undefined ? [first, last] : [address ?? name];
+    for (let i = 0; i < record.count; i++) {
+      if (used.includes(i) || !isAddressField(record, i)) continue;
+      const shown = quoteBytes(record.text, startOf(record, i), endOf(record, i));
+      const reason = `${shown} is an address in column ${this.titleOf(i)}, which is not used: say which column holds the entries with column:`;
+      this.refuse(record, i, reason, EntryFaultCode.secondAddress);
+      return true;
+    }
+    return false;
+  }
+
+  private isFilteredOut(record: CsvRecord, columns: Columns): boolean {
+    const { collector, filter } = this;
+    const { country, asn, score, region } = columns;
+    const { text } = record;
+    const other =
+      (country !== undefined && filter.wantsCountry
+        ? filter.country(text, startOf(record, country), endOf(record, country))
+        : undefined) ??
+      (asn !== undefined && filter.wantsAsn
+        ? filter.asn(text, startOf(record, asn), endOf(record, asn))
+        : undefined) ??
+      (region !== undefined && filter.wantsRegion
+        ? filter.regionBytes(text, startOf(record, region), endOf(record, region))
+        : undefined) ??
+      (score !== undefined ? filter.score(text, startOf(record, score), endOf(record, score)) : undefined);
+    if (other !== undefined) collector.skip(other);
+    return other !== undefined;
+  }
+
+  private useRange(record: CsvRecord, first: number, last: number): void {
+    const { collector } = this;
+    const { text } = record;
+    const start = startOf(record, first);
+    const end = endOf(record, first);
+    const lastStart = startOf(record, last);
+    const lastEnd = endOf(record, last);
+    if (!this.isInOrder(record, first, last)) {
+      const shown = `${quoteBytes(text, start, end)} to ${quoteBytes(text, lastStart, lastEnd)}`;
+      const reason = `${shown} is out of order, so that it may be no range: say format: ranges if it is one`;
+      this.refuse(record, first, reason, 'range-out-of-order');
+      return;
+    }
+    const from = parseDottedQuad(text, start, end);
+    const to = from < 0 ? -1 : parseDottedQuad(text, lastStart, lastEnd);
+    if (from >= 0 && from <= to && collector.holdsPrefixes)
+      collector.ip4Range(from, to, text === collector.bytes ? start : collector.at);
+    else collector.range(text, start, end, lastStart, lastEnd);
+  }
+
+  /** Whether a range is behind those before it, as in tables of ranges, or need not be. */
+  private isInOrder(record: CsvRecord, first: number, last: number): boolean {
+    const { collector, titles, lastEnds } = this;
+    if (!this.holdsRanges || titles !== undefined || collector.options.format !== undefined) return true;
+    const { text } = record;
+    if (parsePrefixBytes(text, startOf(record, first), endOf(record, first), scratch) !== undefined)
+      return true;
+    const { family } = scratch;
+    const before = lastEnds.get(family);
+    if (before !== undefined && compareWordsAt(scratch.words, 0, before, 0, strideOf(family)) <= 0)
+      return false;
+    const start = scratch.words.slice();
+    const isRead = parsePrefixBytes(text, startOf(record, last), endOf(record, last), scratch) === undefined;
+    const isRange =
+      isRead &&
+      scratch.family === family &&
+      compareWordsAt(start, 0, scratch.words, 0, strideOf(family)) <= 0;
+    if (isRange) lastEnds.set(family, scratch.words.slice());
+    return true; // what is wrong with a range is told by who reads it
+  }
+
+  private useEntry(record: CsvRecord, column: number): void {
+    const { collector } = this;
+    if (column >= record.count) {
+      this.refuse(record, record.count - 1, `the record has no column ${this.titleOf(column)}`);
+      return;
+    }
+    const start = startOf(record, column);
+    const end = endOf(record, column);
+    if (start === end) this.refuse(record, column, `column ${this.titleOf(column)} is empty`);
+    else collector.entry(record.text, start, end);
+  }
+
+  private refuse(record: CsvRecord, column: number, reason: string, code = 'no-entry'): void {
+    const { collector } = this;
+    const at = record.text === collector.bytes ? startOf(record, column) : collector.at;
+    collector.reject(at, code, reason);
+  }
+
+  private titleOf(column: number): string {
+    const title = this.titles?.[column];
+    return title === undefined ? String(column + 1) : `${column + 1} (${printable(title, 40)})`;
+  }
+
+  // ── Which column holds what ───────────────────────────────────────────────────────────────────────────────────────
+
+  /** The columns by titles, by what was asked for, and by what the record holds. Undefined if the record does not tell. */
+  private findColumns(record: CsvRecord): Columns | undefined {
+    const { column, kind } = this.collector.options;
+    const roles = rolesOf(this.titles ?? []);
+    const entry =
+      column !== undefined
+        ? this.askedColumn(column)
+        : hasEntryRole(roles)
+          ? titledColumns(record, roles, kind === 'names')
+          : ((this.holdsRanges ? rangeColumns(record) : undefined) ?? this.surveyed());
+    if (entry === undefined) return undefined;
+    const attributes = this.titles === undefined ? attributesByContent(record, entry) : roles;
+    const { country, asn, score, region } = attributes;
+    const columns = { ...entry, ...present({ country, asn, score, region }) };
+    return this.hasFilterColumns(columns) ? columns : undefined;
+  }
+
+  /** The column that the first rows prove; without a proof the file is refused. */
+  private surveyed(): Columns | undefined {
+    const { collector, start, delimiter, titles } = this;
+    const { format, kind } = collector.options;
+    const survey = surveyColumns(collector.bytes, start, {
+      delimiter,
+      hasHeader: titles !== undefined,
+      wantsNames: kind === 'names',
+      share: format === undefined ? GUESSED_SHARE : STATED_SHARE,
+    });
+    if (survey.kind === 'addresses') return { address: survey.column };
+    if (survey.kind === 'names') return { name: survey.column };
+    const lines: string[] = [];
+    for (const line of sampleLines(collector.bytes, start)) {
+      if (line.startsWith('#')) continue;
+      if (lines.push(quote(line)) === LINES_SHOWN) break;
+    }
+    this.refuseFile(
+      `nothing says which column holds the entries: ${survey.why}; say column: NUMBER, or format: (ranges, if two columns are the ends of ranges), or keep one column; it starts with ${lines.join(' and ')}`,
+      ImportFault.unproven,
+    );
+    return undefined;
+  }
+
+  private askedColumn(column: string | number): Columns | undefined {
+    const { titles } = this;
+    const known = printable((titles ?? []).join(', '), HEADER_MAX_CHARS);
+    if (typeof column === 'number') {
+      if (Number.isInteger(column) && column >= 1) return { address: column - 1 };
+      this.refuseFile(`column ${column}: columns are counted from 1`);
+      return undefined;
+    }
+    const index = titles?.findIndex((title) => sameTitle(title, column)) ?? -1;
+    if (index >= 0) return { address: index };
+    const what = titles === undefined ? 'the file has no header: give its number' : `its header has ${known}`;
+    this.refuseFile(`no column "${printable(column, 40)}": ${what}`);
+    return undefined;
+  }
+
+  /** Whether there is a column for each filter: without it, everything or nothing would pass. */
+  private hasFilterColumns(columns: Columns): boolean {
+    const { options } = this.collector;
+    const missing = (['country', 'asn', 'region'] as const).filter(
+      (role) => options[role] !== undefined && columns[role] === undefined,
+    );
+    if (options.minScore !== undefined && columns.score === undefined) {
+      this.refuseFile('no column of scores, and a minimum score is asked for');
+      return false;
+    }
+    if (missing.length === 0) return true;
+    this.refuseFile(`no column of ${missing.join(' or ')}, and entries are to be picked by it`);
+    return false;
+  }
+
+  private refuseFile(reason: string, code: string = ImportFault.noColumn): void {
+    const { line } = this.collector;
+    this.collector.refuseFile({ line, column: 1, code, reason });
+  }
+}
+
+/** The delimiter that most of the first lines agree on; undefined if they have none. */
+function delimiterOf(bytes: Uint8Array, start: number): number | undefined {
+  let seen = 0;
+  const counts = CSV_DELIMITERS.map(() => 0);
+  for (let at = start; at < bytes.length && seen < SAMPLE_LINES; ) {
+    const end = lineEndAt(bytes, at);
+    const from = skipBlanks(bytes, at, end);
+    if (from < end && bytes[from] !== HASH) {
+      seen++;
+      const line = bytes.subarray(from, end);
+      for (const [i, delimiter] of CSV_DELIMITERS.entries()) if (line.includes(delimiter)) counts[i]!++; // i < length
+    }
+    at = nextLineAt(bytes, end);
+  }
+  const most = Math.max(...counts);
+  return most * 2 > seen ? CSV_DELIMITERS[counts.indexOf(most)] : undefined;
+}
+
+/** The first column of each role by its title. */
+function rolesOf(titles: readonly string[]): Columns {
+  const roles: { [role in Role]?: number } = {};
+  for (const [i, title] of titles.entries()) {
+    const role = ROLE_OF.get(plainTitle(title));
+    if (role !== undefined) roles[role] ??= i;
+  }
+  return roles;
+}
+
+function hasEntryRole({ address, first, last, name }: Columns): boolean {
+  return address !== undefined || name !== undefined || (first !== undefined && last !== undefined);
+}
+
+/** The columns of the entry by titles, where the record agrees with them. */
+function titledColumns(record: CsvRecord, roles: Columns, wantsNames: boolean): Columns | undefined {
+  const { address, first, last, name } = roles;
+  if (wantsNames) return name === undefined ? undefined : { name };
+  if (first !== undefined && last !== undefined && isAddressField(record, first)) return { first, last };
+  const isEntry = address !== undefined && (isAddressField(record, address) || isNameField(record, address));
+  if (isEntry) return { address };
+  return name === undefined ? undefined : { name };
+}
+
+/** The columns of a range without titles: the first two that hold one address each. */
+function rangeColumns(record: CsvRecord): Columns | undefined {
+  for (let i = 0; i + 1 < record.count; i++) {
+    if (isHostField(record, i) && isHostField(record, i + 1)) return { first: i, last: i + 1 };
+  }
+  return undefined;
+}
+
+/** The columns behind the entry of a table without titles: a country of two letters, a number for an AS or a score. */
+function attributesByContent(record: CsvRecord, entry: Columns): Columns {
+  const behind = (entry.last ?? entry.address ?? entry.name ?? 0) + 1;
+  let country: number | undefined;
+  let asn: number | undefined;
+  for (let i = behind; i < record.count; i++) {
+    const text = fieldText(record, i);
+    if (country === undefined && COUNTRY.test(text)) country = i;
+    else if (asn === undefined && ASN.test(text)) asn = i;
+  }
+  // A number is an AS number behind a range, and a score behind a single entry.
+  const role: Role = entry.last === undefined ? 'score' : 'asn';
+  return present({ country, [role]: asn });
+}
+
+function present(columns: { readonly [role in Role]?: number | undefined }): Columns {
+  return Object.fromEntries(Object.entries(columns).filter(([, column]) => column !== undefined));
+}
+
+function plainTitle(title: string): string {
+  return title.toLowerCase().replace(/[^a-z0-9]/g, '');
+}
+
+function sameTitle(title: string, wanted: string): boolean {
+  return title.trim().toLowerCase() === wanted.trim().toLowerCase();
+}
+
+// ── Fields ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+function fieldText(record: CsvRecord, column: number): string {
+  return latin1(record.text, startOf(record, column), endOf(record, column));
+}

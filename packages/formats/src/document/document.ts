@@ -1,0 +1,486 @@
+/**
+ * Rule set documents: lists, common rules and policies in one YAML or JSON file, with what they name kept in files beside it.
+ * Everything that is wrong is reported in one pass, each with its place in the file it stands in.
+ *
+ *     lists:    NAME: { entries: […] } | { names: […], resolve } | { file, resolve }
+ *     common:   { egress: RULES, ingress: RULES }
+ *     policies: NAME: { prefixes: […], default: drop | accept, exceptions: { egress: RULES, ingress: RULES }, egress: RULES, ingress: RULES }
+ *     unmatched: drop | accept
+ *     RULES:    a sequence of rule lines | { file }
+ */
+
+import { posix } from 'node:path';
+import {
+  type Action,
+  COMMON_POLICY,
+  canonicalPrefixes,
+  DEFAULT_POLICY,
+  type DirectedRuns,
+  type Direction,
+  EMPTY_PREFIX_SET,
+  emptyPolicy,
+  formatPrefix,
+  formatPrefixAt,
+  formatRule,
+  isPartName,
+  type List,
+  NO_RUNS,
+  nameListOf,
+  newPrefixScratch,
+  type Policy,
+  type Prefix,
+  PrefixBuilder,
+  type PrefixSet,
+  parsePrefixBytes,
+  parseRule,
+  prefixOf,
+  prefixSetOf,
+  RuleSetProblemCode,
+  type Run,
+  RunBuilder,
+} from '@rulecast/rules';
+import type { EntrySink } from '../lines/list.ts';
+import { parseRuleLines } from '../lines/rule.ts';
+import { importList } from '../list/import.ts';
+import { columnAt, quote } from '../text/bytes.ts';
+import {
+  bareTokenEnd,
+  type EntryFault,
+  EntryFaultCode,
+  EntryReader,
+  type HostBits,
+  hostBitsFault,
+  prefixFault,
+  readName,
+} from '../text/entry.ts';
+import { type FormatLimits, withLimits } from '../text/limits.ts';
+import { type DocumentReject, type Reject, RejectLog } from '../text/reject.ts';
+import { DOCUMENT_SCHEMA } from './schema.ts';
+import { checkShape } from './shape.ts';
+import {
+  type MappingEntry,
+  type MappingNode,
+  type PlaceOf,
+  parseTree,
+  type SequenceNode,
+  type TextNode,
+  type TreeNode,
+} from './tree.ts';
+
+export const DocumentFault = {
+  notDocument: 'not-a-document',
+  name: 'bad-name',
+  source: 'list-without-source',
+  sources: 'list-with-two-sources',
+  resolve: 'resolve-without-names',
+  hostBits: 'host-bits-without-addresses',
+  reference: 'bad-reference',
+  missingFile: 'missing-file',
+  coveredPrefix: 'covered-prefix',
+  duplicatePrefix: RuleSetProblemCode.duplicatePrefix,
+  reserved: RuleSetProblemCode.reservedPolicy,
+} as const;
+
+export interface RuleSetDocument {
+  readonly lists: ReadonlyMap<string, List>;
+  /** `common` is among them if the document has it. */
+  readonly policies: ReadonlyMap<string, Policy>;
+  /** Undefined if the document does not say it. */
+  readonly unmatched: Action | undefined;
+  /** The files it names, as `documentReferences` gives them. */
+  readonly references: readonly string[];
+  /** The first rejects. Lists and policies hold what could be read; use them only without any. */
+  readonly rejects: readonly DocumentReject[];
+  readonly rejectCount: number;
+}
+
+/** Gives the content of a file that the document names, or undefined if it is not there. The name is normalised. */
+export type ReadReferenced = (name: string) => Uint8Array | undefined;
+
+/**
+ * Takes each rule and entry that was read, from the document or a file that it names, with its place; `canonical` makes its
+ * text and is only good during the call.
+ */
+export type DocumentEntrySink = (
+  kind: 'rule' | 'entry',
+  file: string,
+  line: number,
+  column: number,
+  canonical: () => string,
+) => void;
+
+export interface DocumentOptions {
+  readonly limits?: Partial<FormatLimits>;
+  readonly onEntry?: DocumentEntrySink;
+}
+
+/**
+ * Reads a rule set document. `fileName` appears in rejects; `now` is in seconds since 1970, and `expire=+SECONDS` counts from it.
+ * Never throws on account of the bytes; what `readReferenced` throws passes through.
+ */
+export function parseDocument(
+  fileName: string,
+  bytes: Uint8Array,
+  now: number,
+  readReferenced: ReadReferenced,
+  options: DocumentOptions = {},
+): RuleSetDocument {
+  return new DocumentReader(fileName, now, readReferenced, options).read(bytes);
+}
+
+/**
+ * The `file:` values of a document, normalised, each once: relative to the document's folder, or absolute as given. Empty if the
+ * document cannot be read; `parseDocument` then says why.
+ */
+export function documentReferences(
+  _fileName: string,
+  bytes: Uint8Array,
+  options: DocumentOptions = {},
+): readonly string[] {
+  const { root } = parseTree(bytes, withLimits(options.limits));
+  const parts = [
+    ...mappingsUnder(childOf(root, 'lists')),
+    ...mappingsUnder(childOf(root, 'common')),
+    ...mappingsUnder(childOf(root, 'policies')).flatMap(mappingsUnder),
+    ...mappingsUnder(childOf(root, 'policies')).flatMap((policy) =>
+      mappingsUnder(childOf(policy, 'exceptions')),
+    ),
+  ];
+  const names = parts
+    .map((part) => childOf(part, 'file'))
+    .flatMap((node) => (node?.kind === 'text' && node.value !== '' ? [posix.normalize(node.value)] : []));
+  return [...new Set(names)];
+}
+
+function mappingsUnder(node: TreeNode | undefined): readonly MappingNode[] {
+  if (node?.kind !== 'mapping') return [];
+  return [...node.entries.values()].flatMap(({ value }) => (value.kind === 'mapping' ? [value] : []));
+}
+
+function childOf(node: TreeNode | undefined, key: string): TreeNode | undefined {
+  return node?.kind === 'mapping' ? node.entries.get(key)?.value : undefined;
+}
+
+class DocumentReader {
+  private readonly fileName: string;
+  private readonly now: number;
+  private readonly readReferenced: ReadReferenced;
+  private readonly limits: FormatLimits;
+  private readonly onEntry: DocumentEntrySink | undefined;
+  private readonly rejects: RejectLog<DocumentReject>;
+  private readonly references = new Set<string>();
+  private readonly lists = new Map<string, List>();
+  private readonly policies = new Map<string, Policy>();
+  private unmatched: Action | undefined;
+  private readonly encoder = new TextEncoder();
+  private place: PlaceOf = () => ({ line: 1, column: 1 });
+
+  constructor(fileName: string, now: number, readReferenced: ReadReferenced, options: DocumentOptions) {
+    this.fileName = fileName;
+    this.now = now;
+    this.readReferenced = readReferenced;
+    this.limits = withLimits(options.limits);
+    this.onEntry = options.onEntry;
+    this.rejects = new RejectLog(this.limits.rejectsKept);
+  }
+
+  read(bytes: Uint8Array): RuleSetDocument {
+    const tree = parseTree(bytes, this.limits);
+    this.place = tree.place;
+    this.addRejects(this.fileName, tree.rejects, tree.rejectCount);
+    if (tree.rejectCount === 0) this.readRoot(tree.root);
+    return {
+      lists: this.lists,
+      policies: this.policies,
+      unmatched: this.unmatched,
+      references: [...this.references],
+      rejects: this.rejects.kept,
+      rejectCount: this.rejects.count,
+    };
+  }
+
+  private readRoot(root: TreeNode | undefined): void {
+    if (root?.kind !== 'mapping') {
+      const found =
+        root === undefined ? 'it is empty' : root.kind === 'text' ? 'it is one text' : 'it is a sequence';
+      const reason = `a rule set document is a mapping with lists, common, policies and unmatched; ${found}`;
+      this.reject(root?.offset ?? 0, DocumentFault.notDocument, reason);
+      return;
+    }
+    const shape = checkShape(root, DOCUMENT_SCHEMA, this.limits.rejectsKept);
+    const faults = shape.faults.map(({ offset, code, reason }) => ({ ...this.place(offset), code, reason }));
+    this.addRejects(this.fileName, faults, shape.count);
+    // What the schema has refused is passed over below, so that the rest is checked too.
+    for (const [name, entry] of entriesOf(childOf(root, 'lists'))) this.readList(name, entry);
+    const common = childOf(root, 'common');
+    if (common?.kind === 'mapping') this.policies.set(COMMON_POLICY, this.policyOf(COMMON_POLICY, common));
+    for (const [name, entry] of entriesOf(childOf(root, 'policies'))) this.readPolicy(name, entry);
+    const unmatched = childOf(root, 'unmatched');
+    if (unmatched !== undefined) this.unmatched = actionOf(unmatched);
+  }
+
+  private reject(offset: number, code: string, reason: string): void {
+    this.rejects.add({ file: this.fileName, ...this.place(offset), code, reason });
+  }
+
+  private tell(kind: 'rule' | 'entry', node: TextNode, canonical: () => string): void {
+    if (this.onEntry === undefined) return;
+    const { line, column } = this.place(node.offset);
+    this.onEntry(kind, this.fileName, line, column, canonical);
+  }
+
+  /** What tells the entries or rules of a referenced file; none if nobody listens. */
+  private sinkFor(kind: 'rule' | 'entry', file: string): { readonly onEntry?: EntrySink } {
+    const { onEntry } = this;
+    if (onEntry === undefined) return {};
+    return { onEntry: (line, column, canonical) => onEntry(kind, file, line, column, canonical) };
+  }
+
+  /** Rejects at the character `index`, from 0, of a text. */
+  private rejectIn(node: TextNode, index: number, code: string, reason: string): void {
+    this.reject(node.exact ? node.offset + index : node.offset, code, reason);
+  }
+
+  private addRejects(file: string, rejects: readonly Reject[], count: number): void {
+    this.rejects.addAll(
+      rejects.map((reject) => ({ file, ...reject })),
+      count,
+    );
+  }
+
+  private checkName(name: string, keyOffset: number, what: string): boolean {
+    if (isPartName(name)) return true;
+    const reason = `${quote(name)} cannot name a ${what}: write 1 to 63 of A-Z a-z 0-9 . _ -, the first a letter or digit`;
+    this.reject(keyOffset, DocumentFault.name, reason);
+    return false;
+  }
+
+  private readList(name: string, { keyOffset, value }: MappingEntry): void {
+    const named = this.checkName(name, keyOffset, 'list');
+    if (value.kind !== 'mapping') return;
+    const sources = ['entries', 'names', 'file'].filter((key) => value.entries.has(key));
+    if (sources.length !== 1) {
+      const [code, reason] =
+        sources.length === 0
+          ? [DocumentFault.source, `list ${name} has no content: give it entries:, names: or file:`]
+          : [
+              DocumentFault.sources,
+              `list ${name} has ${sources.join(' and ')}: keep one, and make two lists`,
+            ];
+      this.reject(keyOffset, code, reason);
+      return;
+    }
+    const resolveNode = childOf(value, 'resolve');
+    const resolve = resolveNode?.kind === 'text' && resolveNode.value === 'true';
+    const hostBitsNode = childOf(value, 'host-bits');
+    const hostBits = hostBitsNode?.kind === 'text' && hostBitsNode.value === 'mask' ? 'mask' : 'reject';
+    const list = this.listOf(value, resolve, hostBits);
+    if (list !== undefined && named) this.lists.set(name, list);
+    if (hostBitsNode !== undefined && list?.kind === 'names') {
+      const reason = 'host-bits: is for lists of addresses: leave it out';
+      this.reject(hostBitsNode.offset, DocumentFault.hostBits, reason);
+    }
+    if (resolveNode === undefined || list === undefined || list.kind === 'names') return;
+    const reason = 'resolve: is for lists of names: leave it out';
+    this.reject(resolveNode.offset, DocumentFault.resolve, reason);
+  }
+
+  private listOf(node: MappingNode, resolve: boolean, hostBits: HostBits): List | undefined {
+    const entries = childOf(node, 'entries');
+    if (entries?.kind === 'sequence') return this.entryList(entries, hostBits);
+    const names = childOf(node, 'names');
+    if (names?.kind === 'sequence') return this.nameList(names, resolve);
+    const file = childOf(node, 'file');
+    if (file?.kind !== 'text') return undefined;
+    const referenced = this.referenced(file);
+    if (referenced === undefined) return undefined;
+    const { limits } = this;
+    const kind = resolve ? { kind: 'names' as const } : {};
+    const sink = this.sinkFor('entry', referenced.name);
+    const text = importList(referenced.name, referenced.bytes, {
+      ...kind,
+      ...sink,
+      resolve,
+      hostBits,
+      limits,
+    });
+    this.addRejects(referenced.name, text.rejects, text.rejectCount);
+    return text.list;
+  }
+
+  private entryList(sequence: SequenceNode, hostBits: HostBits): List {
+    const reader = new EntryReader(hostBits);
+    const v4 = new PrefixBuilder(4);
+    const v6 = new PrefixBuilder(6);
+    for (const node of textsOf(sequence)) {
+      const bytes = this.encoder.encode(node.value);
+      const parts: Prefix[] = []; // a range is several
+      const fault = reader.read(bytes, 0, bytes.length, bareTokenEnd, (family, words, length) => {
+        (family === 4 ? v4 : v6).push(words, 0, length);
+        if (this.onEntry !== undefined) parts.push(prefixOf(family, words, length));
+      });
+      if (fault !== undefined) this.rejectEntry(node, bytes, entryFault(bytes, fault));
+      else if (reader.end !== bytes.length) this.rejectEntry(node, bytes, trailingFault(reader.end));
+      else this.tell('entry', node, () => parts.map(formatPrefix).join(' '));
+    }
+    return { kind: 'prefixes', v4: canonicalPrefixes(v4.build()), v6: canonicalPrefixes(v6.build()) };
+  }
+
+  private nameList(sequence: SequenceNode, resolve: boolean): List {
+    const names: string[] = [];
+    for (const node of textsOf(sequence)) {
+      const bytes = this.encoder.encode(node.value);
+      const name = readName(bytes, 0, bytes.length);
+      if (typeof name === 'string') {
+        names.push(name);
+        this.tell('entry', node, () => name);
+      } else this.rejectEntry(node, bytes, name);
+    }
+    return nameListOf(names, resolve);
+  }
+
+  private rejectEntry(node: TextNode, bytes: Uint8Array, fault: EntryFault): void {
+    this.rejectIn(node, columnAt(bytes, 0, fault.at) - 1, fault.code, fault.reason);
+  }
+
+  private referenced(node: TextNode): { readonly name: string; readonly bytes: Uint8Array } | undefined {
+    if (node.value === '') {
+      this.reject(node.offset, DocumentFault.reference, 'file: names no file');
+      return undefined;
+    }
+    const name = posix.normalize(node.value);
+    this.references.add(name);
+    const bytes = this.readReferenced(name);
+    if (bytes !== undefined) return { name, bytes };
+    const reason = `${quote(name)} is not there, or was not sent along; relative names start at the document's folder`;
+    this.reject(node.offset, DocumentFault.missingFile, reason);
+    return undefined;
+  }
+
+  private readPolicy(name: string, { keyOffset, value }: MappingEntry): void {
+    const named = this.checkName(name, keyOffset, 'policy');
+    if (name === COMMON_POLICY) {
+      const reason =
+        'no policy is called common: rules before every policy stand under common: at the top level';
+      this.reject(keyOffset, DocumentFault.reserved, reason);
+    } else if (value.kind === 'mapping') {
+      const policy = this.policyOf(name, value);
+      if (named) this.policies.set(name, policy);
+    }
+  }
+
+  private policyOf(name: string, node: MappingNode): Policy {
+    if (name === DEFAULT_POLICY) this.checkDefaultPolicy(node);
+    const exceptions = childOf(node, 'exceptions');
+    return {
+      ...emptyPolicy(name),
+      prefixes: this.prefixesOf(childOf(node, 'prefixes')),
+      defaultAction: actionOf(childOf(node, 'default')),
+      exceptions: name === COMMON_POLICY ? NO_RUNS : this.directedRuns(exceptions),
+      ...this.directedRuns(node),
+    };
+  }
+
+  private directedRuns(node: TreeNode | undefined): DirectedRuns {
+    return {
+      egress: this.runsOf(childOf(node, 'egress'), 'egress'),
+      ingress: this.runsOf(childOf(node, 'ingress'), 'ingress'),
+    };
+  }
+
+  private checkDefaultPolicy(node: MappingNode): void {
+    const exceptions = childOf(node, 'exceptions');
+    const keys = [
+      ['prefixes', node.entries.get('prefixes')],
+      ['ingress', node.entries.get('ingress')],
+      ['ingress exceptions', exceptions?.kind === 'mapping' ? exceptions.entries.get('ingress') : undefined],
+    ] as const;
+    for (const [what, entry] of keys) {
+      if (entry === undefined || (entry.value.kind === 'sequence' && entry.value.items.length === 0))
+        continue;
+      const reason = `policy default takes no ${what}: it judges egress of qubes that no policy has; give the policy another name`;
+      this.reject(entry.keyOffset, DocumentFault.reserved, reason);
+    }
+  }
+
+  private prefixesOf(node: TreeNode | undefined): PrefixSet {
+    if (node?.kind !== 'sequence') return EMPTY_PREFIX_SET;
+    const found: { readonly node: TextNode; readonly prefix: Prefix }[] = [];
+    const scratch = newPrefixScratch();
+    for (const text of textsOf(node)) {
+      const bytes = this.encoder.encode(text.value);
+      const fault = parsePrefixBytes(bytes, 0, bytes.length, scratch);
+      const { family, words, length, hasHostBits } = scratch;
+      if (fault !== undefined) this.rejectEntry(text, bytes, prefixFault(bytes, 0, bytes.length, fault));
+      else if (hasHostBits) this.rejectEntry(text, bytes, hostBitsFault(bytes, 0, bytes.length));
+      else found.push({ node: text, prefix: prefixOf(family, words, length) });
+    }
+    const set = prefixSetOf(found.map(({ prefix }) => prefix));
+    // A canonical set would drop a prefix within another, yet a policy with a prefix between the two would then take its qubes.
+    const left = new Set(
+      [set.v4, set.v6].flatMap((column) => Array.from(column.lengths, (_, i) => formatPrefixAt(column, i))),
+    );
+    const seen = new Set<string>();
+    for (const { node: text, prefix } of found) {
+      const shown = formatPrefix(prefix);
+      if (seen.has(shown))
+        this.reject(text.offset, DocumentFault.duplicatePrefix, `${shown} is given twice: remove one`);
+      else if (!left.has(shown)) {
+        const reason = `${shown} lies within another prefix of this policy: remove it`;
+        this.reject(text.offset, DocumentFault.coveredPrefix, reason);
+      }
+      seen.add(shown);
+    }
+    return set;
+  }
+
+  private runsOf(node: TreeNode | undefined, direction: Direction): readonly Run[] {
+    if (node?.kind === 'sequence') return this.inlineRuns(node, direction);
+    const file = childOf(node, 'file');
+    if (file?.kind !== 'text') return [];
+    const referenced = this.referenced(file);
+    if (referenced === undefined) return [];
+    const sink = this.sinkFor('rule', referenced.name);
+    const lines = parseRuleLines(referenced.bytes, direction, this.now, { ...sink, limits: this.limits });
+    this.addRejects(referenced.name, lines.rejects, lines.rejectCount);
+    return lines.runs;
+  }
+
+  private inlineRuns(sequence: SequenceNode, direction: Direction): readonly Run[] {
+    const runs = new RunBuilder();
+    for (const node of textsOf(sequence)) {
+      const result = parseRule(node.value, direction, this.now);
+      if (result.kind === 'rule') {
+        runs.push(result.rule);
+        this.tell('rule', node, () => formatRule(result.rule, direction));
+      } else this.rejectIn(node, result.column - 1, result.code, result.reason);
+    }
+    return runs.build();
+  }
+}
+
+/** Whatever is not the word that accepts drops; the schema has refused other words. */
+function actionOf(node: TreeNode | undefined): Action {
+  return node?.kind === 'text' && node.value === 'accept' ? 'accept' : 'drop';
+}
+
+function entriesOf(node: TreeNode | undefined): Iterable<[string, MappingEntry]> {
+  return node?.kind === 'mapping' ? node.entries : [];
+}
+
+function textsOf(sequence: SequenceNode): readonly TextNode[] {
+  return sequence.items.filter((item) => item.kind === 'text');
+}
+
+/** The fault of an inline entry, which is told otherwise if the entry is a host name. */
+function entryFault(bytes: Uint8Array, fault: EntryFault): EntryFault {
+  const name = readName(bytes, 0, bytes.length);
+  if (typeof name !== 'string') return fault;
+  const reason = `${quote(name)} is a host name: make it a list of its own, with names: in place of entries:`;
+  return { code: EntryFaultCode.name, at: 0, reason };
+}
+
+function trailingFault(at: number): EntryFault {
+  const reason = 'text after the entry: write one entry an item, and comments after #';
+  return { code: EntryFaultCode.trailing, at, reason };
+}

@@ -1,0 +1,81 @@
+/**
+ * The output of `ipset save` (ipset(8)): `create NAME TYPE …` and `add NAME ELEMENT …`. Elements that hold for certain ports or
+ * interfaces only are skipped, as are those that are exceptions (`nomatch`).
+ */
+
+import type { Collector } from '../collect/collector.ts';
+import { EntryFilter } from '../collect/filter.ts';
+import { eachLine, wordEnd } from '../collect/lines.ts';
+import { HASH, indexIn, isBlank, latin1, quoteBytes, skipBlanks } from '../text/bytes.ts';
+
+const COMMA = 0x2c;
+const ADD: ReadonlySet<string> = new Set(['add', '-A']);
+const OTHER: ReadonlySet<string> = new Set([
+  'create',
+  '-N',
+  'flush',
+  '-F',
+  'destroy',
+  '-X',
+  'swap',
+  'rename',
+  'COMMIT',
+]);
+
+export function importIpsetSave(collector: Collector, start: number): void {
+  const { bytes } = collector;
+  const filter = new EntryFilter(collector.options);
+  let head = -1; // where an `add NAME ` stands that passed the filter
+  let headBytes = 0;
+  eachLine(collector, start, (from, end) => {
+    // Nearly all lines begin as the one before.
+    if (
+      headBytes > 0 &&
+      startsAlike(bytes, head, from, headBytes) &&
+      isOneWord(bytes, from + headBytes, end)
+    ) {
+      collector.address(bytes, from + headBytes, end);
+      return;
+    }
+    const commandEnd = wordEnd(bytes, from, end);
+    const command = latin1(bytes, from, commandEnd);
+    if (bytes[from] === HASH) collector.skip('comment');
+    else if (OTHER.has(command)) collector.skip('metadata');
+    else if (ADD.has(command)) {
+      const setStart = skipBlanks(bytes, commandEnd, end);
+      importElement(collector, filter, setStart, end);
+      const setEnd = wordEnd(bytes, setStart, end);
+      const isWanted = filter.set(latin1(bytes, setStart, setEnd)) === undefined;
+      head = from;
+      headBytes = isWanted && setEnd < end ? setEnd + 1 - from : 0;
+    } else {
+      const shown = quoteBytes(bytes, from, end);
+      collector.reject(from, 'bad-ipset-line', `${shown} is no line of ipset save: add NAME 192.0.2.0/24`);
+    }
+  });
+}
+
+function startsAlike(bytes: Uint8Array, a: number, b: number, count: number): boolean {
+  for (let i = 0; i < count; i++) if (bytes[a + i] !== bytes[b + i]) return false;
+  return true;
+}
+
+/** Whether bytes[start, end) are one word without a comma: an element with nothing behind it. */
+function isOneWord(bytes: Uint8Array, start: number, end: number): boolean {
+  for (let at = start; at < end; at++) if (isBlank(bytes[at]) || bytes[at] === COMMA) return false;
+  return start < end;
+}
+
+function importElement(collector: Collector, filter: EntryFilter, from: number, end: number): void {
+  const { bytes } = collector;
+  const setEnd = wordEnd(bytes, from, end);
+  const start = skipBlanks(bytes, setEnd, end);
+  const elementEnd = wordEnd(bytes, start, end);
+  const other = filter.set(latin1(bytes, from, setEnd));
+  if (other !== undefined) collector.skip(other);
+  else if (start === end) collector.reject(from, 'bad-ipset-line', 'add without an element');
+  else if (indexIn(bytes, COMMA, start, elementEnd) >= 0) collector.skip('partial');
+  else if (elementEnd < end && /(?:^|\s)nomatch(?:\s|$)/.test(latin1(bytes, elementEnd, end)))
+    collector.skip('exception');
+  else collector.address(bytes, start, elementEnd);
+}

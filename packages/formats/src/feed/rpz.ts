@@ -1,0 +1,131 @@
+/**
+ * DNS response policy zones, as zone files (RFC 1035 §5.1): what is blocked is a name whose CNAME is the root, `*.`, or `rpz-drop.`, or that
+ * has an address of nowhere.
+ *
+ *     owner [TTL] [class] CNAME .
+ *
+ * Names may be relative to the zone or end in its name. `*.name` is about the names below and skipped, as are triggers
+ * other than the name that was asked for.
+ */
+
+import type { Collector } from '../collect/collector.ts';
+import { eachLine, latin1Words } from '../collect/lines.ts';
+import { isBlank, quoteBytes } from '../text/bytes.ts';
+
+const SEMICOLON = 0x3b;
+const DOLLAR = 0x24;
+const CLASS_OR_TTL = /^(?:IN|CH|HS|\d+[smhdw]?(?:\d+[smhdw])*)$/i;
+const TYPE = /^(?:[A-Z]+\d*)$/i;
+const BLOCKING_TARGETS: ReadonlySet<string> = new Set(['.', '*.', 'rpz-drop.']);
+const EXCEPTION_TARGETS: ReadonlySet<string> = new Set(['rpz-passthru.', 'rpz-tcp-only.']);
+const NULL_ADDRESSES: ReadonlySet<string> = new Set(['0.0.0.0', '127.0.0.1', '::', '::1']);
+const TRIGGER = /(?:^|\.)rpz-(?:ip|nsip|client-ip|nsdname)(?:\.|$)/i;
+
+export function importRpz(collector: Collector, start: number): void {
+  new RpzReader(collector).read(start);
+}
+
+class RpzReader {
+  private readonly collector: Collector;
+  /** The zone's name in lower case with a dot at both ends; empty until a line says it. */
+  private origin = '';
+  private isOpen = false; // within parentheses that continue a record over lines
+  private owner = ''; // of the record before
+  private ownerStart = 0;
+  private lastBlocked = -1; // where the owner stands that was used last: records of one owner may be many
+
+  constructor(collector: Collector) {
+    this.collector = collector;
+  }
+
+  read(start: number): void {
+    const { collector } = this;
+    const { bytes } = collector;
+    eachLine(collector, start, (from, lineEnd) => {
+      if (bytes[from] === SEMICOLON) {
+        collector.skip('comment');
+        return;
+      }
+      const words = latin1Words(bytes, from, endBeforeComment(bytes, from, lineEnd));
+      if (this.isOpen) {
+        collector.skip('metadata');
+        this.isOpen = !words.some((word) => word.includes(')'));
+      } else if (bytes[from] === DOLLAR) this.readControl(words);
+      else {
+        const isContinued = isBlank(bytes[collector.lineStart]);
+        if (!isContinued) {
+          this.owner = words.shift() ?? '';
+          this.ownerStart = from;
+        }
+        this.readRecord(words, from, lineEnd);
+      }
+    });
+    if (this.isOpen) {
+      const reason = 'the file ends within the parentheses of a record: it is truncated';
+      collector.refuseFile({ line: collector.line, column: 1, code: 'truncated', reason });
+    }
+  }
+
+  private readControl(words: readonly string[]): void {
+    const [control, value] = words;
+    if (control?.toUpperCase() === '$ORIGIN' && value !== undefined) this.origin = zoneName(value);
+    this.collector.skip('metadata');
+  }
+
+  private readRecord(words: readonly string[], from: number, lineEnd: number): void {
+    const { collector } = this;
+    let at = 0;
+    while (CLASS_OR_TTL.test(words[at] ?? '')) at++;
+    const type = (words[at] ?? '').toUpperCase();
+    const target = (words[at + 1] ?? '').toLowerCase();
+    if (type === 'SOA' || type === 'NS') {
+      if (type === 'SOA' && this.origin === '' && this.owner !== '@') this.origin = zoneName(this.owner);
+      this.isOpen = words.some((word) => word.includes('(')) && !words.some((word) => word.includes(')'));
+      collector.skip('metadata');
+    } else if (!TYPE.test(type) || target === '') {
+      const shown = quoteBytes(collector.bytes, from, lineEnd);
+      collector.reject(from, 'bad-rpz-record', `${shown} is no record of a zone: write name CNAME .`);
+    } else this.readPolicy(type, target);
+  }
+
+  private readPolicy(type: string, target: string): void {
+    const { collector } = this;
+    const isAddress = type === 'A' || type === 'AAAA';
+    if (type === 'CNAME' && EXCEPTION_TARGETS.has(target)) collector.skip('exception');
+    else if (TRIGGER.test(this.owner)) collector.skip('partial');
+    else if (this.owner.startsWith('*.')) collector.skip('wildcard');
+    else if (this.owner === '@') collector.skip('metadata');
+    else if (isAddress ? NULL_ADDRESSES.has(target) : type === 'CNAME' && BLOCKING_TARGETS.has(target)) {
+      if (this.lastBlocked === this.ownerStart) collector.skip('metadata');
+      else {
+        this.lastBlocked = this.ownerStart;
+        const end = this.ownerStart + this.relativeChars();
+        collector.name(collector.bytes, this.ownerStart, end);
+      }
+    } else collector.skip(type === 'CNAME' || isAddress ? 'redirect' : 'directive');
+  }
+
+  /** How many characters of the owner stand before the zone's own name. */
+  private relativeChars(): number {
+    const { owner, origin } = this;
+    const isWithin = owner.endsWith('.') && origin !== '' && owner.toLowerCase().endsWith(origin);
+    return isWithin ? owner.length - origin.length : owner.length;
+  }
+}
+
+/** A zone's name with a dot at both ends, so that it ends the names within it. */
+function zoneName(text: string): string {
+  const name = text.toLowerCase().replace(/^\.|\.$/g, '');
+  return name === '' ? '' : `.${name}.`;
+}
+
+/** Where the comment of a record starts: a `;` outside of quotes. */
+function endBeforeComment(bytes: Uint8Array, from: number, end: number): number {
+  let isQuoted = false;
+  for (let at = from; at < end; at++) {
+    const byte = bytes[at];
+    if (byte === 0x22) isQuoted = !isQuoted;
+    else if (byte === SEMICOLON && !isQuoted) return at;
+  }
+  return end;
+}

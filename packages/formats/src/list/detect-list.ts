@@ -1,0 +1,269 @@
+/**
+ * Which format a list has, by its content: lines of a sample vote, JSON is told by its keys. The name of the file decides only
+ * where the content does not.
+ */
+
+import { bitsOf, parseHostName, parsePrefix } from '@rulecast/rules';
+import { LIST_FORMATS, type ListFormatName } from '../collect/format.ts';
+import { JsonCursor, JsonError } from '../json/cursor.ts';
+import { ARRAY_KEYS } from '../json/keys.ts';
+import { splitRange } from '../text/range.ts';
+import { contentStart, SAMPLE_BYTES, sampleLines } from '../text/sample.ts';
+
+const OPEN_BRACE = 0x7b;
+const OPEN_BRACKET = 0x5b;
+
+/** How much of JSON is looked at first: its telling keys stand at the head. */
+const JSON_HEAD_BYTES = 2 * 1024;
+/** How many meaningful lines vote. */
+const SAMPLE_LINES = 100;
+
+/** The format of a list; `plain` if nothing speaks for another. `fileName` may be empty. Looks at the first 64 KiB. */
+export function detectListFormat(fileName: string, bytes: Uint8Array): ListFormatName {
+  const start = contentStart(bytes);
+  return detectJsonFormat(bytes, start) ?? detectTextFormat(fileName, sampleLines(bytes, start));
+}
+
+// ── JSON ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** Paths to the keys that tell a format: one of each list must be there. */
+const JSON_FORMATS: readonly (readonly [ListFormatName, ...(readonly string[])[]])[] = [
+  ['nft-json', ['nftables']],
+  ['aws', ['prefixes[].ip_prefix', 'ipv6_prefixes[].ipv6_prefix']],
+  ['aws', ['createDate'], ['prefixes']],
+  ['google', ['prefixes[].ipv4Prefix', 'prefixes[].ipv6Prefix']],
+  ['google', ['creationTime'], ['prefixes']],
+  ['azure', ['values[].properties']],
+  ['azure', ['changeNumber'], ['values']],
+  ['oracle', ['regions[].cidrs']],
+  ['cloudflare', ['result.ipv4_cidrs', 'result.ipv6_cidrs']],
+  ['ipverse', ['prefixes.ipv4', 'prefixes.ipv6', 'subnets.ipv4', 'subnets.ipv6']],
+  ['github', ['verifiable_password_authentication']],
+  ['github', ['hooks'], ['web', 'git', 'actions']],
+  ['misp', ['list'], ['matching_attributes', 'type']],
+];
+/** What stands behind the list of a MISP warninglist, which may be longer than the sample. */
+const MISP_END = /"(?:matching_attributes|type)"\s*:/;
+const JSON_TAIL_BYTES = 2 * 1024;
+/** Keys of a rule set document: what has one is no list of a kind that nobody knows. */
+const DOCUMENT_KEYS = ['lists', 'common', 'policies'];
+
+/** The format of a file that starts as JSON does; undefined if it does not. What has no known keys is `json`. */
+function detectJsonFormat(bytes: Uint8Array, start: number): ListFormatName | undefined {
+  if (bytes[start] !== OPEN_BRACE && bytes[start] !== OPEN_BRACKET) return undefined;
+  for (const sampleBytes of [JSON_HEAD_BYTES, SAMPLE_BYTES]) {
+    const paths = jsonPaths(bytes, start, sampleBytes);
+    const known = paths === undefined ? undefined : knownJsonFormat(paths);
+    if (known !== undefined) return known;
+    if (paths?.paths.has('list[]') && MISP_END.test(tailOf(bytes))) return 'misp';
+    if (sampleBytes === SAMPLE_BYTES || start + sampleBytes >= bytes.length)
+      return paths === undefined ? undefined : 'json';
+  }
+  return undefined;
+}
+
+/** The format that some keys of JSON tell, or undefined. */
+function knownJsonFormat({ paths, isSequence, isArray }: JsonPaths): ListFormatName | undefined {
+  if (isArray) return 'json';
+  const found = JSON_FORMATS.find(([, ...needs]) =>
+    needs.every((some) => some.some((path) => paths.has(path))),
+  );
+  if (found !== undefined) return found[0];
+  // Records of Spamhaus, of which a file may hold only one.
+  if (paths.has('cidr') && (isSequence || paths.has('sblid'))) return 'spamhaus';
+  if (paths.has('asn') && (isSequence || paths.has('asname'))) return 'spamhaus-asn';
+  return undefined;
+}
+
+function tailOf(bytes: Uint8Array): string {
+  return new TextDecoder().decode(bytes.subarray(Math.max(0, bytes.length - JSON_TAIL_BYTES)));
+}
+
+/** Whether a file is JSON that is known to be a list, and no document. */
+export function isJsonList(bytes: Uint8Array): boolean {
+  const start = contentStart(bytes);
+  const format = detectJsonFormat(bytes, start);
+  if (format !== 'json') return format !== undefined;
+  if (bytes[start] === OPEN_BRACKET) return true;
+  // Of JSON that only has keys under which lists stand, such as Fastly's.
+  const paths = jsonPaths(bytes, start, SAMPLE_BYTES)?.paths;
+  if (paths === undefined || DOCUMENT_KEYS.some((key) => paths.has(key))) return false;
+  return [...ARRAY_KEYS].some((key) => paths.has(`${key}[]`));
+}
+
+interface JsonPaths {
+  /** Keys to the depth of three, with dots and [] between them, and [] behind those of arrays of strings. */
+  readonly paths: ReadonlySet<string>;
+  /** Whether more values follow the first. */
+  readonly isSequence: boolean;
+  readonly isArray: boolean;
+}
+
+/** What the sample of a file that starts as JSON does holds; undefined if it does not. The sample may cut it anywhere. */
+function jsonPaths(bytes: Uint8Array, start: number, sampleBytes: number): JsonPaths | undefined {
+  const sample = bytes.subarray(0, Math.min(bytes.length, start + sampleBytes));
+  const json = new JsonCursor(sample, start);
+  const kind = json.peek();
+  if (kind !== 'object' && kind !== 'array') return undefined;
+  const paths = new Set<string>();
+  let isSequence = false;
+  let error: JsonError | undefined;
+  try {
+    if (kind === 'array') json.skip();
+    else gatherPaths(json, '', paths);
+    isSequence = json.peek() === 'object';
+  } catch (caught) {
+    if (!(caught instanceof JsonError)) throw caught;
+    error = caught;
+  }
+  // `[Adblock Plus 2.0]` starts as an array does, and flow style YAML as an object.
+  if (error !== undefined && !error.isTruncated && paths.size === 0) return undefined;
+  return { paths, isSequence, isArray: kind === 'array' };
+}
+
+function gatherPaths(json: JsonCursor, path: string, into: Set<string>): void {
+  json.object((key) => {
+    const own = path === '' ? key : `${path}.${key}`;
+    into.add(own);
+    const kind = json.peek();
+    if (path.includes('[]') || path.includes('.')) return;
+    if (kind === 'object') gatherPaths(json, own, into);
+    else if (kind === 'array') {
+      json.array(() => {
+        const item = json.peek();
+        if (item === 'string') into.add(`${own}[]`);
+        if (item === 'object') gatherPaths(json, `${own}[]`, into);
+      });
+    }
+  });
+}
+
+// ── Text ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+const ADDRESS = String.raw`(?:\d{1,3}(?:\.\d{1,3}){3}|[0-9A-Fa-f]{0,4}:[0-9A-Fa-f:]*:[0-9A-Fa-f.:]*)`;
+const PREFIX = `${ADDRESS}(?:/\\d{1,3})?`;
+/** What a line of each format looks like; a line votes for the first that it fits. */
+const LINE_SIGNS: readonly (readonly [ListFormatName, { readonly test: (line: string) => boolean }])[] = [
+  ['rir', /^(?:\d+(?:\.\d+)?\|[a-z]+\||[a-z]+\|(?:[A-Z]{2}|\*|)\|(?:asn|ipv4|ipv6)\|)/],
+  ['ipset', /^(?:(?:create|add|-N|-A)\s+\S+\s+\S|COMMIT$)/],
+  [
+    'nft',
+    /^(?:(?:table|chain|add|create|destroy|delete|flush)\s+(?:\w+\s+)*\w.*|elements\s*=\s*\{.*|define\s+\S+\s*=.*|flush ruleset)$/,
+  ],
+  ['dnsmasq', /^(?:server|local|address)=\//],
+  ['adblock', /^(?:\|\|?\S|@@\S|\[Adblock|!)|\^$|^\S*#[@?$%]*#\S/],
+  ['rpz', /^\$(?:TTL|ORIGIN)\s|\sSOA\s|^\S+\s+(?:\d+\w*\s+)?(?:IN\s+)?CNAME\s+\S+$/i],
+  ['hosts', /^(?:0\.0\.0\.0|127\.0\.0\.1|::1?|255\.255\.255\.255|fe80::1%\w+)\s+[A-Za-z0-9_*][^/\s]*/],
+  ['p2p', /^.*:\s*\d+(?:\.\d+){3}\s*-\s*\d+(?:\.\d+){3}$/],
+  ['ranges', new RegExp(`^"?${ADDRESS}"?\\s*-\\s*"?${ADDRESS}"?(?:\\s*[,;\\t|].*)?$`)],
+  ['ranges', { test: isRangeRow }],
+  ['geofeed', new RegExp(`^${PREFIX},(?:[A-Z]{2}|(?:[A-Z]{2})?,(?:[A-Z]{2}-\\w{1,3})?(?:,[^,]*){0,2})$`)],
+  ['scored', new RegExp(`^${PREFIX}[ \\t,;|]+\\d+(?:\\.\\d+)?$`)],
+  ['csv', /^(?:[^#;]|#(?!\s))*?[^\s,][^,]*,|^[^\t]+\t[^\t]+|^[^;\s]+;[^;]+;|^"[^"]*"/],
+];
+/** First lines that say it whatever follows: elements of sets look like ranges, and zones like anything. */
+const FIRST_LINES: readonly (readonly [ListFormatName, RegExp])[] = [
+  ['nft', /^(?:table \w+ \S+ \{|flush ruleset|(?:add|create) (?:table|set|element) |define \S+ =)/],
+  ['adblock', /^\[Adblock/i],
+  ['rpz', /^\$(?:TTL|ORIGIN)\s/i],
+  ['ipset', /^create \S+ (?:hash|bitmap|list):/],
+  ['csv', /^"?(?:ip|ip[ _]address|address|cidr|prefix|network|subnet|domain|host|hostname|name|fqdn)"?$/i],
+];
+const COMMENT = /^(?:#|;|\/\/|!)/;
+/** Comments in the way of the headers of FireHOL, ipverse and others. */
+const HEADER = /^#\s*[A-Za-z][\w /()-]*:\s*\S/;
+
+function detectTextFormat(fileName: string, lines: Iterable<string>): ListFormatName {
+  const votes = new Map<ListFormatName, number>();
+  let meaningful = 0;
+  let headers = 0;
+  let addresses = 0;
+  for (const text of lines) {
+    if (COMMENT.test(text) && !isCosmetic(text)) {
+      if (HEADER.test(text)) headers++;
+      if (text.startsWith('!')) count(votes, 'adblock');
+      continue;
+    }
+    if (++meaningful > SAMPLE_LINES) break;
+    const first = meaningful === 1 ? FIRST_LINES.find(([, sign]) => sign.test(text))?.[0] : undefined;
+    if (first !== undefined) return first;
+    const format = formatOfLine(text);
+    if (format !== undefined) count(votes, format);
+    if (format === 'plain' && typeof parsePrefix(text.split(/[\s;#-]/, 1)[0] ?? '') !== 'string') addresses++;
+  }
+  const format = decide(votes, byExtension(fileName));
+  return format === 'plain' && headers > 0 && addresses > 0 ? 'netset' : format;
+}
+
+/** Two addresses by accident make many CIDRs, and the ends of what somebody was given one or two. */
+const RANGE_ROW_CIDRS_MAX = 2;
+
+/** Whether a line is a row of a table of ranges: first and last address of one or two CIDRs, and something about them. */
+function isRangeRow(line: string): boolean {
+  const delimiter = /[,;\t|]/.exec(line)?.[0];
+  if (delimiter === undefined) return false;
+  const [first, last, about] = line.split(delimiter).map((field) => field.trim().replaceAll('"', ''));
+  if (first === undefined || last === undefined || about === undefined || about === '') return false;
+  const [from, to] = [parsePrefix(first), parsePrefix(last)];
+  if (typeof from === 'string' || typeof to === 'string' || typeof parsePrefix(about) !== 'string')
+    return false;
+  if (from.family !== to.family || from.length + to.length !== 2 * bitsOf(from.family)) return false;
+  let cidrs = 0;
+  const isSplit = splitRange(from.family, from.words, to.words, () => {
+    cidrs++;
+  });
+  return isSplit && cidrs <= RANGE_ROW_CIDRS_MAX;
+}
+
+/** `##.ad` hides a part of a page; `## Title` is a comment. */
+function isCosmetic(text: string): boolean {
+  return /^#[@?$%]*#[^\s#]/.test(text);
+}
+
+function count(votes: Map<ListFormatName, number>, format: ListFormatName): void {
+  votes.set(format, (votes.get(format) ?? 0) + 1);
+}
+
+function formatOfLine(text: string): ListFormatName | undefined {
+  // What a comment says behind an entry does not vote.
+  const bare = text.replace(/\s+(?:#|;|\/\/).*$/, '');
+  if (isPlain(bare)) return 'plain';
+  return LINE_SIGNS.find(([, sign]) => sign.test(text))?.[0];
+}
+
+/** Whether a line is one address, CIDR or name and nothing else. */
+function isPlain(text: string): boolean {
+  if (/[\s,|=^]/.test(text)) return false;
+  return typeof parsePrefix(text) !== 'string' || parseHostName(text).kind === 'name';
+}
+
+/** The format with most votes; a plain list of one column may be CSV if its name says so. */
+function decide(
+  votes: ReadonlyMap<ListFormatName, number>,
+  named: ReadonlySet<ListFormatName>,
+): ListFormatName {
+  let best: ListFormatName = 'plain';
+  let most = 0;
+  for (const [format, number] of votes) {
+    if (number > most || (number === most && named.has(format))) {
+      best = format;
+      most = number;
+    }
+  }
+  if (most === 0) return firstOf(named) ?? 'plain';
+  return best === 'plain' && named.has('csv') && !named.has('scored') ? 'csv' : best;
+}
+
+function firstOf(named: ReadonlySet<ListFormatName>): ListFormatName | undefined {
+  for (const format of named) return format;
+  return undefined;
+}
+
+/** The formats whose files are usually named so. */
+function byExtension(fileName: string): ReadonlySet<ListFormatName> {
+  const lower = fileName.toLowerCase();
+  const formats = LIST_FORMATS.filter(({ extensions }) =>
+    extensions.some((ending) => lower.endsWith(ending)),
+  );
+  return new Set(formats.map(({ name }) => name));
+}

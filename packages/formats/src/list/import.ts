@@ -1,0 +1,227 @@
+/**
+ * Lists in whatever format they come: detected, read, filtered, and told with what was not used and why. `judgeImport` says whether the
+ * result may replace a list: a rate-limit page, an empty answer or half a download may not.
+ */
+
+import type { List } from '@rulecast/rules';
+import { Collector } from '../collect/collector.ts';
+import { filterKey, LIST_FILTERS, type ListFormatName, listFormat } from '../collect/format.ts';
+import { readDeclared } from '../collect/header.ts';
+import { type DeclaredCount, ImportFault, type ImportOptions, type Skipped } from '../collect/options.ts';
+import { hasDelimiter, importCsv, importGeofeed, importRangesCsv } from '../csv/table.ts';
+import { importAdblock } from '../feed/adblock.ts';
+import { importDelegated } from '../feed/delegated.ts';
+import { importDnsmasq } from '../feed/dnsmasq.ts';
+import { importHosts } from '../feed/hosts.ts';
+import { importIpsetSave } from '../feed/ipset-save.ts';
+import { importNftText } from '../feed/nft-text.ts';
+import { importP2p } from '../feed/p2p.ts';
+import { importRpz } from '../feed/rpz.ts';
+import { importScored } from '../feed/scored.ts';
+import {
+  importJson,
+  type JsonImport,
+  readAnyJson,
+  readAws,
+  readAzure,
+  readCloudflare,
+  readGithub,
+  readGoogle,
+  readIpverse,
+  readMisp,
+  readOracle,
+  readSpamhaus,
+  readSpamhausAsn,
+} from '../json/lists.ts';
+import { readNftJson } from '../json/nft.ts';
+import { parseListText } from '../lines/list.ts';
+import { latin1, textStart } from '../text/bytes.ts';
+import type { ShortPrefixes } from '../text/entry.ts';
+import { type Reject, TextFault } from '../text/reject.ts';
+import { contentStart } from '../text/sample.ts';
+import { detectLine } from './detect-file.ts';
+import { detectListFormat } from './detect-list.ts';
+
+export interface ImportedList {
+  readonly format: ListFormatName;
+  readonly kind: List['kind'];
+  /** What the accepted entries hold, canonical. */
+  readonly list: List;
+  /** How many entries the file has that were used, before duplicates and covered ones are dropped. */
+  readonly entries: number;
+  /** The first rejects, in the order of the file. */
+  readonly rejects: readonly Reject[];
+  readonly rejectCount: number;
+  /** What was knowingly not used. */
+  readonly skipped: readonly Skipped[];
+  readonly lineCount: number;
+  /** What makes the file unusable as a whole, whatever was read of it; it is among the rejects. */
+  readonly fault: Reject | undefined;
+  /** Counts that the file states of itself. */
+  readonly declared: readonly DeclaredCount[];
+  /** Why the file seems to be only a part of itself: it holds less than it states, or its end is missing. */
+  readonly truncated: string | undefined;
+  /** The same, where so little is missing that who counted is more likely wrong than the file. */
+  readonly nearly: string | undefined;
+  /** Entries that hold more of the Internet than one usually means; whether they may is for the caller. */
+  readonly short: ShortPrefixes | undefined;
+}
+
+/** How compressed files begin. */
+const COMPRESSIONS: readonly { readonly name: string; readonly magic: readonly number[] }[] = [
+  { name: 'gzip', magic: [0x1f, 0x8b] },
+  { name: 'zip', magic: [0x50, 0x4b, 0x03, 0x04] },
+  { name: 'xz', magic: [0xfd, 0x37, 0x7a, 0x58, 0x5a] },
+  { name: 'zstd', magic: [0x28, 0xb5, 0x2f, 0xfd] },
+  { name: 'bzip2', magic: [0x42, 0x5a, 0x68] },
+];
+const HTML = /^<(?:!doctype\b|!--|\?xml\b|html\b|head\b|body\b|script\b|title\b|h1\b|center\b|p\b|div\b)/i;
+const HTML_SAMPLE_BYTES = 16;
+const OPEN_BRACE = 0x7b;
+/** Our choice: publishers miscount by one or two of hundred thousands, and half a download lacks more. */
+const MISCOUNT_SHARE = 0.001;
+
+type Importer = (collector: Collector, start: number) => void;
+
+function json(read: (source: JsonImport) => void): Importer {
+  return (collector, start) => importJson(collector, start, read);
+}
+
+/** The formats that parseListText reads have no row. */
+const IMPORTERS: { readonly [format in Exclude<ListFormatName, 'plain' | 'netset'>]: Importer } = {
+  scored: importScored,
+  ranges: importRanges,
+  csv: importCsv,
+  geofeed: importGeofeed,
+  rir: importDelegated,
+  p2p: importP2p,
+  hosts: importHosts,
+  adblock: importAdblock,
+  dnsmasq: importDnsmasq,
+  rpz: importRpz,
+  ipset: importIpsetSave,
+  nft: importNftText,
+  'nft-json': json(readNftJson),
+  aws: json(readAws),
+  google: json(readGoogle),
+  azure: json(readAzure),
+  oracle: json(readOracle),
+  github: json(readGithub),
+  cloudflare: json(readCloudflare),
+  ipverse: json(readIpverse),
+  spamhaus: json(readSpamhaus),
+  'spamhaus-asn': json(readSpamhausAsn),
+  misp: json(readMisp),
+  json: json(readAnyJson),
+};
+
+/**
+ * Reads a list in the stated format or the one that its content tells. `fileName` is only a hint and may be empty. Never throws on account
+ * of the bytes: what is wrong with them is in `rejects` and, if nothing of it can be used, in `fault`.
+ */
+export function importList(fileName: string, bytes: Uint8Array, options: ImportOptions = {}): ImportedList {
+  const format = options.format ?? detectListFormat(fileName, bytes);
+  const { holds } = listFormat(format);
+  const collector = new Collector(bytes, options, options.kind ?? (holds === 'either' ? undefined : holds));
+  const text = textStart(bytes, collector.limits.inputBytes);
+  const fault =
+    text.kind === 'fault'
+      ? text.reject
+      : (contentFault(bytes, options) ?? optionFault(format, bytes, options));
+  if (fault !== undefined) collector.refuseFile(fault);
+  else if (format === 'plain' || format === 'netset') importText(collector);
+  else IMPORTERS[format](collector, text.kind === 'text' ? text.start : 0);
+  if (collector.rejects.count >= collector.limits.rejects) {
+    const reason = `${collector.limits.rejects} entries that cannot be read: this is no list`;
+    collector.refuseFile({ line: collector.line, column: 1, code: ImportFault.rejects, reason });
+  }
+  return resultOf(format, collector);
+}
+
+function resultOf(format: ListFormatName, collector: Collector): ImportedList {
+  const list = collector.list();
+  readDeclared(collector, list, format);
+  const fewer = collector.declared.filter(({ declared, held }) => held < declared);
+  const short = fewer.find(({ declared, held }) => declared - held > declared * MISCOUNT_SHARE);
+  const truncated = short === undefined ? collector.truncated : statement(short);
+  const [nearly] = fewer;
+  return {
+    format,
+    kind: list.kind,
+    list,
+    entries: collector.entries,
+    rejects: collector.rejects.kept,
+    rejectCount: collector.rejects.count,
+    skipped: collector.skipped(),
+    lineCount: collector.line,
+    fault: collector.fault,
+    declared: collector.declared,
+    truncated,
+    nearly: truncated === undefined && nearly !== undefined ? statement(nearly) : undefined,
+    short: collector.short,
+  };
+}
+
+function statement({ declared, what, line, held }: DeclaredCount): string {
+  return `it states ${declared} ${what} in line ${line} and holds ${held}`;
+}
+
+/** Plain lists have a reader of their own, which documents use too. */
+function importText(collector: Collector): void {
+  const { onEntry, resolve, limits, hostBits } = collector.options;
+  const read = parseListText(collector.bytes, {
+    ...(collector.kind === undefined ? {} : { kind: collector.kind }),
+    ...(resolve === undefined ? {} : { resolve }),
+    ...(onEntry === undefined ? {} : { onEntry }),
+    ...(limits === undefined ? {} : { limits }),
+    ...(hostBits === undefined ? {} : { hostBits }),
+    onReject: (reject) => {
+      // What comes after so many is not read: the rest is no list of its own.
+      if (reject.code === TextFault.tooManyEntries) collector.refuseFile(reject);
+      else collector.rejects.add(reject);
+    },
+  });
+  collector.adopt(read);
+}
+
+/** Ranges as CSV, or `first-last` as plain lists have them. */
+function importRanges(collector: Collector, start: number): void {
+  if (hasDelimiter(collector.bytes, start)) importRangesCsv(collector, start);
+  else importText(collector);
+}
+
+/** What shows that the bytes are no list in any format. */
+function contentFault(bytes: Uint8Array, options: ImportOptions): Reject | undefined {
+  const fault = (code: string, reason: string): Reject => ({ line: 1, column: 1, code, reason });
+  const packed = COMPRESSIONS.find(({ magic }) => magic.every((byte, i) => bytes[i] === byte));
+  if (packed !== undefined)
+    return fault(ImportFault.compressed, `the file is compressed (${packed.name}): unpack it first`);
+  const start = contentStart(bytes);
+  if (HTML.test(latin1(bytes, start, Math.min(bytes.length, start + HTML_SAMPLE_BYTES))))
+    return fault(ImportFault.html, 'looks like HTML: a page of a web server, not a list');
+  if (options.format !== undefined || bytes[start] === OPEN_BRACE) return undefined;
+  switch (detectLine(bytes)) {
+    case 'rules':
+      return fault(ImportFault.rules, 'holds firewall rules and is no list');
+    case 'document':
+      return fault(ImportFault.document, 'is a rule set document and no list');
+    case 'list':
+      return undefined;
+  }
+}
+
+/** What is asked of a format that does not have it: to ignore a filter would let everything through. */
+function optionFault(format: ListFormatName, bytes: Uint8Array, options: ImportOptions): Reject | undefined {
+  const { filters, holds } = listFormat(format);
+  if (options.kind !== undefined && holds !== 'either' && options.kind !== holds) {
+    const reason = `the format ${format} holds ${holds}, and ${options.kind} are asked for`;
+    return { line: 1, column: 1, code: ImportFault.wrongKind, reason };
+  }
+  const useless = LIST_FILTERS.filter((name) => options[name] !== undefined && !filters.includes(name));
+  // An empty file is of no format: that it is empty says more.
+  if (useless.length === 0 || contentStart(bytes) === bytes.length) return undefined;
+  const takes = filters.length === 0 ? 'takes no filter' : `takes only ${filters.map(filterKey).join(', ')}`;
+  const asked = useless.map(filterKey).join(' or ');
+  const reason = `nothing can be picked by ${asked}: the format ${format} ${takes}`;
+  return { line: 1, column: 1, code: ImportFault.uselessFilter, reason };
+}

@@ -1,0 +1,68 @@
+/** Whether an imported list may replace a good one, or is an error page, nothing, or half a download. */
+
+import { entryCount } from '@rulecast/rules';
+import { SKIP_REASONS } from '../collect/options.ts';
+import type { Reject } from '../text/reject.ts';
+import type { ImportedList } from './import.ts';
+
+export interface JudgeOptions {
+  /** Which share of the entries may be rejected, 0 to 1. */
+  readonly tolerance?: number;
+  /** Fewest entries that the list must hold. */
+  readonly minEntries?: number;
+  /** Takes files that hold less than they state of themselves: for feeds whose headers are wrong. */
+  readonly ignoreDeclared?: boolean;
+}
+
+/** Our choice: feeds have some dirt, and a file of another format is mostly rejects. */
+export const DEFAULT_TOLERANCE = 0.1;
+
+export const JudgeCode = {
+  /** The file as a whole; `reason` says why. */
+  unusable: 'unusable',
+  empty: 'empty',
+  tooManyRejects: 'too-many-rejects',
+  truncated: 'truncated',
+  tooFewEntries: 'too-few-entries',
+} as const;
+export type JudgeCode = (typeof JudgeCode)[keyof typeof JudgeCode];
+
+export type ImportVerdict =
+  | { readonly kind: 'accepted' }
+  | { readonly kind: 'refused'; readonly code: JudgeCode; readonly reason: string };
+
+/** Judges an import; without options a tenth may be rejected and one entry must be left. */
+export function judgeImport(imported: ImportedList, options: JudgeOptions = {}): ImportVerdict {
+  const { tolerance = DEFAULT_TOLERANCE, minEntries = 1, ignoreDeclared = false } = options;
+  const { entries, rejectCount, fault, truncated } = imported;
+  if (fault !== undefined) return refused(JudgeCode.unusable, fault.reason);
+  if (entries + rejectCount === 0 && minEntries > 0) return refused(JudgeCode.empty, emptyReason(imported));
+  const share = rejectCount / Math.max(1, entries + rejectCount);
+  if (share > tolerance) return refused(JudgeCode.tooManyRejects, rejectsReason(imported, share));
+  if (truncated !== undefined && !ignoreDeclared)
+    return refused(JudgeCode.truncated, `truncated: ${truncated}`);
+  const count = entryCount(imported.list);
+  if (count < minEntries) {
+    const reason = `${count} ${count === 1 ? 'entry' : 'entries'}, and at least ${minEntries} are expected`;
+    return refused(JudgeCode.tooFewEntries, reason);
+  }
+  return { kind: 'accepted' };
+}
+
+function refused(code: JudgeCode, reason: string): ImportVerdict {
+  return { kind: 'refused', code, reason };
+}
+
+function emptyReason({ skipped, lineCount }: ImportedList): string {
+  if (lineCount === 0) return 'empty: not one byte of a list';
+  const left = skipped.map(({ code, count }) => `${count} ${SKIP_REASONS[code]}`);
+  return `empty: no entry in ${lineCount} ${lineCount === 1 ? 'line' : 'lines'}${left.length === 0 ? '' : ` (left out: ${left.join('; ')})`}`;
+}
+
+function rejectsReason({ rejects, rejectCount, entries, format }: ImportedList, share: number): string {
+  const first: Reject | undefined = rejects[0];
+  // Rounded down, so that 100 % is said only where nothing could be read.
+  const percent = Math.floor(share * 100);
+  const where = first === undefined ? '' : `, first at line ${first.line}: ${first.reason}`;
+  return `${percent} % of ${entries + rejectCount} entries rejected (read as ${format}; ${rejectCount} of them)${where}`;
+}

@@ -1,0 +1,343 @@
+/**
+ * Entries: one address, CIDR or range, or one host name, read from bytes; and the words in which it is refused.
+ */
+
+import {
+  type Family,
+  formatAddress,
+  formatPrefix,
+  isSpecialPurpose,
+  NameFault,
+  newPrefixScratch,
+  PrefixFault,
+  type PrefixScratch,
+  parseHostName,
+  parsePrefixBytes,
+  prefixOf,
+} from '@rulecast/rules';
+import { DASH, HASH, indexIn, isBlank, latin1, quoteBytes, skipBlanks } from './bytes.ts';
+import { type PrefixSink, splitRange } from './range.ts';
+
+const COMMA = 0x2c;
+const DOT = 0x2e;
+const SLASH = 0x2f;
+const ZERO = 0x30;
+const NINE = 0x39;
+const COLON = 0x3a;
+const SEMICOLON = 0x3b;
+const BAR = 0x7c;
+
+/** What is wrong with an entry, and at which byte. Its codes are those of PrefixFault and NameFault and these. */
+export interface EntryFault {
+  readonly code: string;
+  readonly at: number;
+  readonly reason: string;
+}
+
+export const EntryFaultCode = {
+  hostBits: 'host-bits',
+  range: 'bad-range',
+  reversed: 'reversed-range',
+  mixed: 'mixed-families',
+  mappedRange: 'range-over-mapped',
+  trailing: 'trailing-text',
+  /** In a list of addresses. */
+  name: 'name-among-addresses',
+  /** In a list of names. */
+  address: 'address-among-names',
+  hostsLine: 'hosts-file-line',
+  secondAddress: 'second-address',
+  words: 'words-not-a-name',
+} as const;
+
+/** What becomes of a CIDR with bits beyond its prefix length. `reject`: they may be all that is left of another one. */
+export type HostBits = 'reject' | 'mask';
+
+/** Shorter prefixes are rarely meant: half a line is one, and no network of the Internet has more. Our choice; RIRs were given a /8 at most, and ISPs a /19 of IPv6. */
+const SHORT_LENGTH: Readonly<Record<Family, number>> = { 4: 8, 6: 16 };
+
+/** Whether a prefix holds more of the Internet than one usually means. `words` as in Address, with host bits zero. */
+export function isShortPrefix(family: Family, words: Uint32Array, length: number): boolean {
+  return length < SHORT_LENGTH[family] && !isSpecialPurpose(family, words, length);
+}
+
+/** CIDRs of a list that hold more of the Internet than one usually means. */
+export interface ShortPrefixes {
+  /** The first, in normal form. */
+  readonly prefix: string;
+  /** Where it stands, from 1. */
+  readonly line: number;
+  readonly count: number;
+}
+
+/** Short prefixes with one more. */
+export function withShort(before: ShortPrefixes | undefined, prefix: string, line: number): ShortPrefixes {
+  return before === undefined ? { prefix, line, count: 1 } : { ...before, count: before.count + 1 };
+}
+
+/** Reads address entries; make one per file. */
+export class EntryReader {
+  private readonly first: PrefixScratch = newPrefixScratch();
+  private readonly last: PrefixScratch = newPrefixScratch();
+  /** Where the entry that was read last ended. */
+  end = 0;
+  /** That entry in normal form, if it was a CIDR and is so short that few mean it. */
+  short: string | undefined;
+  private readonly masksHostBits: boolean;
+
+  constructor(hostBits: HostBits = 'reject') {
+    this.masksHostBits = hostBits === 'mask';
+  }
+
+  /**
+   * Reads the entry that starts at `start` and ends at `limit` or where `tokenEnd` says. Gives its prefixes to `emit`, in
+   * normal form, and none of an entry with a fault.
+   */
+  read(
+    bytes: Uint8Array,
+    start: number,
+    limit: number,
+    tokenEnd: TokenEnd,
+    emit: PrefixSink,
+  ): EntryFault | undefined {
+    const end = tokenEnd(bytes, start, limit, true);
+    const fault = parsePrefixBytes(bytes, start, end, this.first);
+    const dash = skipBlanks(bytes, end, limit);
+    this.end = end;
+    this.short = undefined;
+    if (fault !== undefined) return prefixFault(bytes, start, end, fault);
+    if (dash < limit && bytes[dash] === DASH)
+      return this.readRange(bytes, start, dash, limit, tokenEnd, emit);
+    if (this.first.hasHostBits && !this.masksHostBits) return hostBitsFault(bytes, start, end);
+    const { family, words, length } = this.first;
+    if (isShortPrefix(family, words, length)) this.short = formatPrefix(prefixOf(family, words, length));
+    emit(family, words, length);
+    return undefined;
+  }
+
+  private readRange(
+    bytes: Uint8Array,
+    start: number,
+    dash: number,
+    limit: number,
+    tokenEnd: TokenEnd,
+    emit: PrefixSink,
+  ): EntryFault | undefined {
+    const lastStart = skipBlanks(bytes, dash + 1, limit);
+    const end = tokenEnd(bytes, lastStart, limit, true);
+    this.end = end;
+    if (indexIn(bytes, SLASH, start, end) >= 0) {
+      const reason = `${quoteBytes(bytes, start, end)}: the ends of a range are addresses, without a prefix length`;
+      return { code: EntryFaultCode.range, at: start, reason };
+    }
+    return this.readLast(bytes, start, lastStart, end, emit);
+  }
+
+  /** Reads a range whose ends stand apart, in two fields. Gives its prefixes to `emit`, and none of a range with a fault. */
+  readEnds(
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+    lastStart: number,
+    lastEnd: number,
+    emit: PrefixSink,
+  ): EntryFault | undefined {
+    const fault = parsePrefixBytes(bytes, start, end, this.first);
+    if (fault !== undefined) return prefixFault(bytes, start, end, fault);
+    const slash =
+      indexIn(bytes, SLASH, start, end) >= 0
+        ? start
+        : indexIn(bytes, SLASH, lastStart, lastEnd) >= 0
+          ? lastStart
+          : undefined;
+    if (slash !== undefined) {
+      const shown = quoteBytes(bytes, slash, slash === start ? end : lastEnd);
+      const reason = `${shown}: the ends of a range are addresses, without a prefix length`;
+      return { code: EntryFaultCode.range, at: slash, reason };
+    }
+    return this.readLast(bytes, start, lastStart, lastEnd, emit);
+  }
+
+  /** Reads the end of a range whose start stands in `first`; `start` is where the range begins. */
+  private readLast(
+    bytes: Uint8Array,
+    start: number,
+    lastStart: number,
+    end: number,
+    emit: PrefixSink,
+  ): EntryFault | undefined {
+    const { first, last } = this;
+    if (parsePrefixBytes(bytes, lastStart, end, last) !== undefined) {
+      const reason = `${quoteBytes(bytes, lastStart, end)} does not end the range: write both ends whole, as 192.0.2.1-192.0.2.9`;
+      return { code: EntryFaultCode.range, at: lastStart, reason };
+    }
+    if (first.family !== last.family) {
+      const reason = `${quoteBytes(bytes, start, end)}: one end of the range is IPv4, the other IPv6`;
+      return { code: EntryFaultCode.mixed, at: start, reason };
+    }
+    if (first.family === 6 && holdsMappedBlock(first.words, last.words)) {
+      const reason = `${quoteBytes(bytes, start, end)} runs over ::ffff:0:0/96, which means all of IPv4: write what is below and above it as two ranges`;
+      return { code: EntryFaultCode.mappedRange, at: start, reason };
+    }
+    if (splitRange(first.family, first.words, last.words, emit)) return undefined;
+    const reason = `${quoteBytes(bytes, start, end)} ends before it starts: swap its ends if that is what is meant`;
+    return { code: EntryFaultCode.reversed, at: start, reason };
+  }
+}
+
+/**
+ * Reads an IPv4 address or CIDR in its usual spelling, exactly bytes[start, end), in one pass. Returns false, with `out` in any state, for
+ * everything else, right or wrong: parsePrefixBytes decides about that.
+ */
+export function readIp4(bytes: Uint8Array, start: number, end: number, out: PrefixScratch): boolean {
+  if (end - start < 7 || end - start > 18) return false;
+  let word = 0;
+  let octet = -1; // -1: no digit of it yet
+  let dots = 0;
+  let at = start;
+  for (; at < end; at++) {
+    const byte = bytes[at]!; // at < end <= length
+    const digit = byte - ZERO;
+    if (digit >= 0 && digit <= 9) {
+      if (octet === 0) return false;
+      octet = octet < 0 ? digit : octet * 10 + digit;
+    } else if (byte === DOT && octet >= 0 && octet < 256 && dots < 3) {
+      word = (word << 8) | octet;
+      octet = -1;
+      dots++;
+    } else break;
+  }
+  if (dots !== 3 || octet < 0 || octet > 255) return false;
+  word = (word << 8) | octet;
+  let length = 32;
+  if (at < end) {
+    if (bytes[at] !== SLASH || end - at < 2 || end - at > 3) return false;
+    length = 0;
+    for (at++; at < end; at++) {
+      const digit = bytes[at]! - ZERO; // likewise
+      if (digit < 0 || digit > 9) return false;
+      length = length * 10 + digit;
+    }
+    if (length > 32) return false;
+  }
+  const network = length === 0 ? 0 : word & (-1 << (32 - length));
+  out.family = 4;
+  out.words[0] = network;
+  out.length = length;
+  out.hasHostBits = network !== (word | 0);
+  return true;
+}
+
+/**
+ * Whether a token is meant as an address, CIDR or range, well written or not: it has a colon or a slash, or no letter. `192.0.2.1-9` could
+ * pass for a host name, yet nobody means one.
+ */
+export function isAddressLike(bytes: Uint8Array, start: number, end: number): boolean {
+  let letters = false;
+  for (let at = start; at < end; at++) {
+    const byte = bytes[at];
+    if (byte === COLON || byte === SLASH) return true;
+    if (byte !== DOT && byte !== DASH && !(byte !== undefined && byte >= ZERO && byte <= NINE))
+      letters = true;
+  }
+  return !letters;
+}
+
+/** Whether ::ffff:0:0/96 would be one of the prefixes of an IPv6 range. */
+function holdsMappedBlock(first: Uint32Array, last: Uint32Array): boolean {
+  if (first[0] !== 0 || first[1] !== 0 || first[2]! > 0xffff) return false; // four words
+  let found = false;
+  splitRange(6, first, last, (_family, words, length) => {
+    if (length === 96 && words[0] === 0 && words[1] === 0 && words[2] === 0xffff) found = true;
+  });
+  return found;
+}
+
+/** Where the token that starts at `start` ends; with `atDash`, a `-` ends it too. */
+export type TokenEnd = (bytes: Uint8Array, start: number, limit: number, atDash: boolean) => number;
+
+/** Where the first word of bytes[start, end) starts that is an address or CIDR, or -1. Words are divided by blanks, commas and bars; `#`, `;` and `//` end them. */
+export function addressIndex(bytes: Uint8Array, start: number, end: number): number {
+  for (let at = start; at < end; ) {
+    const byte = bytes[at];
+    if (byte === HASH || byte === SEMICOLON || (byte === SLASH && bytes[at + 1] === SLASH)) return -1;
+    let wordEnd = at;
+    while (wordEnd < end && !isWordEnd(bytes[wordEnd])) wordEnd++;
+    if (wordEnd - at > 2 && parsePrefixBytes(bytes, at, wordEnd, wordScratch) === undefined) return at;
+    at = Math.max(wordEnd, at + 1);
+  }
+  return -1;
+}
+
+const wordScratch = newPrefixScratch();
+
+function isWordEnd(byte: number | undefined): boolean {
+  return isBlank(byte) || byte === COMMA || byte === BAR || byte === SEMICOLON || byte === HASH;
+}
+
+/** Tokens of an entry that stands alone: ended by blanks only. */
+export const bareTokenEnd: TokenEnd = (bytes, start, limit, atDash) => {
+  let at = start;
+  while (at < limit && !isBlank(bytes[at]) && !(atDash && bytes[at] === DASH)) at++;
+  return at;
+};
+
+/** What is wrong with an address or CIDR in bytes[start, end). */
+export function prefixFault(bytes: Uint8Array, start: number, end: number, fault: PrefixFault): EntryFault {
+  const shown = quoteBytes(bytes, start, end);
+  switch (fault) {
+    case PrefixFault.length: {
+      const reason = `${shown} has no valid prefix length: 0 to 32 for IPv4, 0 to 128 for IPv6`;
+      return { code: fault, at: bytes.indexOf(SLASH, start) + 1, reason };
+    }
+    case PrefixFault.mapped: {
+      const reason = `${shown} is shorter than ::ffff:0:0/96 and holds more than IPv4: write the IPv4 prefix itself`;
+      return { code: fault, at: bytes.indexOf(SLASH, start) + 1, reason };
+    }
+    case PrefixFault.address:
+      return { code: fault, at: start, reason: addressReason(shown) };
+  }
+}
+
+/** What is wrong with a CIDR that has host bits. */
+export function hostBitsFault(bytes: Uint8Array, start: number, end: number): EntryFault {
+  const network = newPrefixScratch();
+  const host = newPrefixScratch();
+  parsePrefixBytes(bytes, start, end, network);
+  parsePrefixBytes(bytes, start, start + indexIn(bytes.subarray(start, end), SLASH, 0, end - start), host);
+  const { family, words, length } = network;
+  const shown = quoteBytes(bytes, start, end);
+  const reason = `${shown} has bits beyond its prefix length: write ${formatPrefix(prefixOf(family, words, length))} for the network, or ${formatAddress(prefixOf(host.family, host.words, host.length))} for the one address`;
+  return { code: EntryFaultCode.hostBits, at: start, reason };
+}
+
+function addressReason(shown: string): string {
+  if (/^"(?:\d+\.)*0\d+(?:\.\d+)*(?:\/\d+)?"$/.test(shown))
+    return `${shown} has an octet with a leading zero, which is octal to some programs: write it without`;
+  return `${shown} is no address, CIDR or range: write 192.0.2.1, 192.0.2.0/24, 2001:db8::/32 or 192.0.2.1-192.0.2.9`;
+}
+
+/** A host name read from bytes[start, end), in normal form, or what is wrong with it. */
+export function readName(bytes: Uint8Array, start: number, end: number): string | EntryFault {
+  const result = parseHostName(latin1(bytes, start, end));
+  if (result.kind === 'name') return result.name;
+  const { fault } = result;
+  return { code: fault, at: start, reason: nameReason(quoteBytes(bytes, start, end), fault) };
+}
+
+function nameReason(shown: string, fault: NameFault): string {
+  switch (fault) {
+    case NameFault.empty:
+      return `${shown} is no host name`;
+    case NameFault.ascii:
+      return `${shown} is not ASCII: write the name in its xn-- form`;
+    case NameFault.numeric:
+      return `${shown} ends in a number, so it is neither a host name nor a valid address`;
+    case NameFault.long:
+      return `${shown} is longer than the 253 characters of a host name`;
+    case NameFault.label:
+      if (shown.startsWith('"*.'))
+        return `${shown} is a wildcard, and a list holds single names: write the names that are meant`;
+      return `${shown} is no host name: labels are 1 to 63 letters, digits, - and _, without - at their ends`;
+  }
+}
