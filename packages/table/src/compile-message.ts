@@ -12,9 +12,10 @@
  */
 
 import type { Environment, List, Prefixes, PrefixSet, RuleSet } from '@rulecast/rules';
-import type { DeltaBase, ImagePieces, ImageSizes } from './image.ts';
+import type { DeltaBase, ImageSizes } from './image.ts';
 import type { TableLimitCode, TableLimits } from './limits.ts';
 import type { MemoryHandle } from './memory.ts';
+import type { ImagePieces } from './pieces.ts';
 import { allColumns, type PolicyColumns } from './rule-columns.ts';
 
 /** A list, a policy, or what all names stand for. */

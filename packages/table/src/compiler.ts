@@ -18,9 +18,10 @@ import {
   resolutionsPart,
   type ToCompileThread,
 } from './compile-message.ts';
-import type { DeltaBase, ImagePieces, ImageSizes } from './image.ts';
+import type { DeltaBase, ImageSizes } from './image.ts';
 import { TableLimitError, type TableLimits, TableWorkerCode, TableWorkerError } from './limits.ts';
 import type { TableMemory } from './memory.ts';
+import type { ImagePieces } from './pieces.ts';
 import { policyColumnsSteps } from './rule-columns.ts';
 
 /** Always the built file, two steps from here in `src` and in `dist` alike: a thread cannot load TypeScript on Node 20. */

@@ -12,7 +12,7 @@
  * that it is dead says so with `evict`.
  */
 
-import { ControlField, EPOCH_MASK, PINNED, pinWord, READER_SLOTS, takenWord } from './layout.ts';
+import { ControlField, EPOCH_MASK, PINNED, pinWord, READER_SLOTS, takenWord } from './control.ts';
 import type { MemoryHandle, WasmModule } from './memory.ts';
 
 /** What another thread needs to read a table. Structured-cloneable; all of it is shared. */

@@ -10,8 +10,9 @@
 
 import { readFileSync } from 'node:fs';
 import type { Family } from '@rulecast/rules';
+import { roomOf } from './control.ts';
 import { HitLog } from './hits.ts';
-import { type Image, roomOf, shareOf } from './layout.ts';
+import { type Image, shareOf } from './layout.ts';
 import {
   classesOf,
   LookupDirection,

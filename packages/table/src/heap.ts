@@ -9,7 +9,7 @@
 
 import { TableLimitCode, TableLimitError } from './limits.ts';
 import type { TableMemory } from './memory.ts';
-import { GRANULE_BYTES, OVERREAD_BYTES } from './prefix-node.ts';
+import { GRANULE_BYTES, OVERREAD_BYTES } from './memory.ts';
 
 /** Free pieces looked at before memory is added. Our choice: a microsecond, or several where much is free. */
 const SEARCH_STEPS = 32;

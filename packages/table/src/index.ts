@@ -1,11 +1,11 @@
 /** A rule set in an environment, compiled to a table that answers lookups from any thread. */
 
+export { READER_SLOTS } from './control.ts';
 export { type TableHandle, TablePinnedError } from './double-buffer.ts';
 export { EngineKind, type PacketColumns } from './engine.ts';
 export type { Explanation } from './explain.ts';
 export type { ProgramHits, TableHits } from './hits.ts';
 export type { ImageSizes } from './image.ts';
-export { READER_SLOTS } from './layout.ts';
 export {
   DEFAULT_TABLE_LIMITS,
   TableLimitCode,

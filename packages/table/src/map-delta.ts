@@ -15,17 +15,10 @@ import { Chunks } from './chunks.ts';
 import type { Boundaries, ClassSets, IndexColumn } from './classes.ts';
 import type { Heap } from './heap.ts';
 import type { Move, TableMemory } from './memory.ts';
+import { GRANULE_BYTES } from './memory.ts';
 import { Splice } from './node-splice.ts';
 import { DIRECTORY_SLOTS } from './prefix-map.ts';
-import {
-  GRANULE_BYTES,
-  Intervals,
-  NodeReader,
-  type NodeShape,
-  nodeBytes,
-  nodeShape,
-  writeNode,
-} from './prefix-node.ts';
+import { Intervals, NodeReader, type NodeShape, nodeBytes, nodeShape, writeNode } from './prefix-node.ts';
 
 /** A node with more intervals is spliced where that is possible. Our choice: below, making it anew costs no more. */
 const SPLICED_INTERVALS = 64;

@@ -33,6 +33,10 @@ export function instantiateWasm(module: WasmModule, memory: WasmMemory): Readonl
   return new WebAssembly.Instance(module, { env: { memory } }).exports;
 }
 
+/** Bytes of the smallest piece of memory that is given out; a node is named by its place in these. */
+export const GRANULE_BYTES = 8;
+/** What readers may read after the end of a node: one comparison and one value. */
+export const OVERREAD_BYTES = 64;
 /** Bytes of a WebAssembly page, the unit of growth; fixed by WebAssembly. */
 export const PAGE_BYTES = 65536;
 /** The most that 32-bit addresses reach, less one page, so that no end of a range overflows. */

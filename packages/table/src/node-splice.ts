@@ -6,15 +6,8 @@
  */
 
 import type { MemoryViews, Move } from './memory.ts';
-import {
-  GRANULE_BYTES,
-  type Intervals,
-  LANES,
-  type NodeReader,
-  type NodeShape,
-  shapeOf,
-  writeHead,
-} from './prefix-node.ts';
+import { GRANULE_BYTES } from './memory.ts';
+import { type Intervals, LANES, type NodeReader, type NodeShape, shapeOf, writeHead } from './prefix-node.ts';
 
 /** Values of 16 bits. */
 const CHUNKS = 65536;

@@ -16,15 +16,7 @@ import {
   sameMatch,
 } from '@rulecast/rules';
 import { DIRECTIONS } from './program.ts';
-
-/** The predicates of the runs of a policy in one direction; negative for those that ask about no address or match none. */
-export interface BlockPredicates {
-  readonly policy: string;
-  /** Of the policy's own, as `common`'s rules are `common`'s. */
-  readonly block: 'exceptions' | 'own';
-  readonly direction: Direction;
-  readonly predicates: Int32Array;
-}
+import type { BlockPredicates } from './program-plan.ts';
 
 /** The prefixes of runs that share a predicate of nobody else. */
 export interface RunChange {

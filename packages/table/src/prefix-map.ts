@@ -12,7 +12,8 @@
 import { Chunks } from './chunks.ts';
 import type { Cut, IndexColumn } from './classes.ts';
 import type { MemoryViews } from './memory.ts';
-import { GRANULE_BYTES, Intervals, nodeShape, seek, writeNode } from './prefix-node.ts';
+import { GRANULE_BYTES } from './memory.ts';
+import { Intervals, nodeShape, seek, writeNode } from './prefix-node.ts';
 
 /** Slots of a directory that has more than one. */
 export const DIRECTORY_SLOTS = 65536;

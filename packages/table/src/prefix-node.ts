@@ -19,14 +19,10 @@
  * A value is a class, or (only if w is 2) ~granule of the node for the 16 bits after these. Nodes begin at granules.
  */
 
-import type { MemoryViews } from './memory.ts';
+import { GRANULE_BYTES, type MemoryViews } from './memory.ts';
 
-/** Bytes of the smallest piece of memory that is given out; a node is named by its place in these. */
-export const GRANULE_BYTES = 8;
 /** Boundaries that one comparison tells apart; fixed by the width of two SIMD registers. */
 export const LANES = 16;
-/** What readers may read after the end of a node: one comparison and one value. */
-export const OVERREAD_BYTES = 64;
 
 /** Intervals of 16 bits of addresses, in order: `starts[0]` is 0, neighbours have different values. Scratch, used over and over. */
 export class Intervals {

@@ -57,6 +57,15 @@ export function blocksOf({ exceptions, common, own }: ProgramPlan): readonly num
   return [exceptions, common, own];
 }
 
+/** The predicates of the runs of a policy in one direction; negative for those that ask about no address or match none. */
+export interface BlockPredicates {
+  readonly policy: string;
+  /** Of the policy's own, as `common`'s rules are `common`'s. */
+  readonly block: 'exceptions' | 'own';
+  readonly direction: Direction;
+  readonly predicates: Int32Array;
+}
+
 /** What plans read of a rule set. */
 type PlannedRules = Pick<RuleColumns, 'policies' | 'unmatched'>;
 

@@ -11,23 +11,16 @@
 
 import { setTimeout } from 'node:timers/promises';
 import type { Boundaries, ClassSets } from './classes.ts';
+import { HEAP_FIRST_BYTE, LINE_BYTES, READER_SLOTS } from './control.ts';
 import { ReaderPins, TablePinnedError } from './double-buffer.ts';
 import { Heap } from './heap.ts';
-import { type ImagePieces, type Piece, pieceList, takePieces } from './image.ts';
-import {
-  HEAP_FIRST_BYTE,
-  headerBytes,
-  type Image,
-  LINE_BYTES,
-  openImage,
-  READER_SLOTS,
-  writeHeader,
-} from './layout.ts';
+import { headerBytes, type Image, openImage, writeHeader } from './layout.ts';
 import { TableLimitCode, TableLimitError } from './limits.ts';
 import { MapEditor, NodeChanges } from './map-delta.ts';
-import { type Move, moverOf, TableMemory, type WasmModule } from './memory.ts';
+import { GRANULE_BYTES, type Move, moverOf, OVERREAD_BYTES, TableMemory, type WasmModule } from './memory.ts';
+import { type ImagePieces, type Piece, pieceList, takePieces } from './pieces.ts';
 import { DIRECTORY_SLOTS, type PrefixMap } from './prefix-map.ts';
-import { GRANULE_BYTES, NodeReader, nodeBytes, OVERREAD_BYTES } from './prefix-node.ts';
+import { NodeReader, nodeBytes } from './prefix-node.ts';
 
 const DIRECTORY_BYTES = DIRECTORY_SLOTS * 4;
 /** Slots from which on a whole directory is copied rather than each of them. */

@@ -17,6 +17,7 @@ import {
 } from '@rulecast/rules';
 import { isSmall } from './compile-cost.ts';
 import { Compiler, closedError } from './compiler.ts';
+import { READER_SLOTS } from './control.ts';
 import { type MapDelta, planDelta, type Situation } from './delta.ts';
 import { DeltaState } from './delta-state.ts';
 import type { TableHandle } from './double-buffer.ts';
@@ -31,8 +32,8 @@ import {
 } from './engine.ts';
 import { type Explanation, explainVerdict } from './explain.ts';
 import { addListHits, countHit, programHits, sumHits, type TableHits } from './hits.ts';
-import { bytesOf, compileImage, type ImagePieces, type ImageSizes, writeImage } from './image.ts';
-import { type Image, type NamesSection, READER_SLOTS } from './layout.ts';
+import { compileImage, type ImageSizes, writeImage } from './image.ts';
+import type { Image, NamesSection } from './layout.ts';
 import { DEFAULT_TABLE_LIMITS, TableLimitCode, TableLimitError, type TableLimits } from './limits.ts';
 import {
   classOf,
@@ -45,6 +46,7 @@ import {
   type VerdictBatch,
 } from './lookup.ts';
 import type { WasmModule } from './memory.ts';
+import { bytesOf, type ImagePieces } from './pieces.ts';
 import { ruleColumns } from './rule-columns.ts';
 import { type DeltaResult, TableSpace } from './space.ts';
 

@@ -1,8 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { Heap } from '../src/heap.ts';
 import { TableLimitCode } from '../src/limits.ts';
-import { TableMemory } from '../src/memory.ts';
-import { OVERREAD_BYTES } from '../src/prefix-node.ts';
+import { OVERREAD_BYTES, TableMemory } from '../src/memory.ts';
 import { Random } from './random-rule-set.ts';
 
 const FIRST = 4096;

@@ -13,16 +13,9 @@ import {
   RunBuilder,
 } from '@rulecast/rules';
 import { describe, expect, it } from 'vitest';
+import { ControlField, READER_SLOTS } from '../src/control.ts';
 import { EngineKind, openReader, Table } from '../src/index.ts';
-import {
-  ControlField,
-  type Image,
-  openImage,
-  READER_SLOTS,
-  shareBytes,
-  shareCount,
-  shareOf,
-} from '../src/layout.ts';
+import { type Image, openImage, shareBytes, shareCount, shareOf } from '../src/layout.ts';
 import { TableMemory } from '../src/memory.ts';
 import { ENVIRONMENT, FIRST, hostPacket, release, shuttlePolicies, withHost } from './release.ts';
 

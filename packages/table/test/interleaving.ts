@@ -13,8 +13,9 @@ import {
   type RuleSet,
   unionPrefixes,
 } from '@rulecast/rules';
+import { PINNED, pinWord, READER_SLOTS } from '../src/control.ts';
 import { openReader, type Table } from '../src/index.ts';
-import { openImage, PINNED, pinWord, READER_SLOTS } from '../src/layout.ts';
+import { openImage } from '../src/layout.ts';
 import { lookup4 } from '../src/lookup.ts';
 import { TableMemory } from '../src/memory.ts';
 import { Random } from './random-rule-set.ts';

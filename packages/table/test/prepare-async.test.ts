@@ -16,8 +16,9 @@ import { afterAll, afterEach, beforeEach, describe, expect, it, vi } from 'vites
 import { often } from '../../../test/thorough.ts';
 import { isSmall } from '../src/compile-cost.ts';
 import { type CompileOrder, Compiler } from '../src/compiler.ts';
+import { HEAP_FIRST_BYTE, PINNED, pinWord } from '../src/control.ts';
 import { Heap } from '../src/heap.ts';
-import { compileImage, takePieces, writeImage } from '../src/image.ts';
+import { compileImage, writeImage } from '../src/image.ts';
 import {
   DEFAULT_TABLE_LIMITS,
   openReader,
@@ -28,8 +29,8 @@ import {
   TableWorkerCode,
   TableWorkerError,
 } from '../src/index.ts';
-import { HEAP_FIRST_BYTE, PINNED, pinWord } from '../src/layout.ts';
 import { TableMemory } from '../src/memory.ts';
+import { takePieces } from '../src/pieces.ts';
 import { ruleColumns } from '../src/rule-columns.ts';
 import { randomCase } from './random-rule-set.ts';
 import { ReaderThread } from './reader-thread.ts';

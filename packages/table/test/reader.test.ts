@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
+import { ControlField, PINNED, pinWord, roomOf } from '../src/control.ts';
 import { EngineKind, openReader, READER_SLOTS, Table, TablePinnedError } from '../src/index.ts';
-import { ControlField, openImage, PINNED, pinWord, roomOf } from '../src/layout.ts';
+import { openImage } from '../src/layout.ts';
 import { lookup4 } from '../src/lookup.ts';
 import { TableMemory } from '../src/memory.ts';
 import { interleave } from './interleaving.ts';
