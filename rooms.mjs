@@ -35,7 +35,17 @@ export const ROOMS = {
 
   'packages/vchan': [],
 
-  'packages/table': [],
+  'packages/table': [
+    'limits.ts',
+    'memory',
+    'classes',
+    'map',
+    'program',
+    'image',
+    'compile',
+    'delta',
+    'lookup',
+  ],
 
   'packages/nftables': ['limits.ts', 'plan', 'kernel', 'apply', 'sink'],
 

@@ -1,6 +1,6 @@
 /**
- * Lookups: from addresses to codes, for one packet and for columns of them; the twin of src/lookup.ts. An `image` is the first byte
- * of a generation's header, whose words src/layout.ts names.
+ * Lookups: from addresses to codes, for one packet and for columns of them; the twin of src/lookup/lookup.ts. An `image` is the first byte
+ * of a generation's header, whose words src/image/header.ts names.
  */
 
 import { find4, find6, TILE, tile4, tile6 } from './map';

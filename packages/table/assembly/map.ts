@@ -1,5 +1,5 @@
 /**
- * Prefix maps, as src/prefix-map.ts and src/prefix-node.ts describe and build them: one address, and tiles of many.
+ * Prefix maps, as src/map/map.ts and src/map/node.ts describe and build them: one address, and tiles of many.
  *
  * A tile is looked at in passes: all directory loads, then the first load from each node, then the searches. The loads of a pass do
  * not wait for each other, so that the latency of memory is paid once for many. Slots that answer at once are done after the

@@ -1,5 +1,5 @@
 /**
- * Programs: the twin of `decide` and `decideGrouped` in src/program.ts, which says what the words mean; and `decideTile`, the same
+ * Programs: the twin of `decide` and `decideGrouped` in src/program/program.ts, which says what the words mean; and `decideTile`, the same
  * for many packets.
  *
  * What a packet comes to depends on its class, protocol and port, so that no branch on them can be predicted; each that

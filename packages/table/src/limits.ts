@@ -29,7 +29,7 @@ export interface TableLimits {
   readonly combined: number;
   /** Words of all programs, those above included; 4 bytes each. At most PROGRAM_WORDS_MAX. */
   readonly lists: number;
-  /** Runs (common ones anew) and one default, summed over programs; 8 bytes each, for the hit counter, besides its shares (layout.ts). At most OUTCOMES_MAX. */
+  /** Runs (common ones anew) and one default, summed over programs; 8 bytes each, for the hit counter, besides its shares (image/header.ts). At most OUTCOMES_MAX. */
   readonly outcomes: number;
 }
 
@@ -45,7 +45,7 @@ export const DEFAULT_TABLE_LIMITS: TableLimits = {
   outcomes: 2 ** 24,
 };
 
-// Fixed by the layout of programs (program.ts), whatever the limits say: a list has 24 bits for an outcome, and a reference
+// Fixed by the layout of programs (program/program.ts), whatever the limits say: a list has 24 bits for an outcome, and a reference
 // 27 bits for an offset.
 export const OUTCOMES_MAX = 2 ** 24;
 export const PROGRAM_WORDS_MAX = 2 ** 27;

@@ -1,9 +1,9 @@
 /**
  * The table: the writer's face. Compiles a rule set beside the one in force, and swaps it in at once.
  *
- * One thread writes a table. It may look up through the table itself; all other threads use a reader (reader.ts). A change of
- * some lists is made in place, in as little time as it is small (delta.ts); whatever else is compiled in full, which for large
- * rule sets is best done with `prepareAsync`, in a thread that the table keeps for it (compiler.ts).
+ * One thread writes a table. It may look up through the table itself; all other threads use a reader (lookup/reader.ts). A change of
+ * some lists is made in place, in as little time as it is small (delta/delta.ts); whatever else is compiled in full, which for large
+ * rule sets is best done with `prepareAsync`, in a thread that the table keeps for it (compile/compiler.ts).
  */
 
 import {
@@ -15,12 +15,16 @@ import {
   type Packet,
   type RuleSet,
 } from '@rulecast/rules';
-import { isSmall } from './compile-cost.ts';
-import { Compiler, closedError } from './compiler.ts';
-import { READER_SLOTS } from './control.ts';
-import { type MapDelta, planDelta, type Situation } from './delta.ts';
-import { DeltaState } from './delta-state.ts';
-import type { TableHandle } from './double-buffer.ts';
+import { ruleColumns } from './classes/rule-columns.ts';
+import { Compiler, closedError } from './compile/compiler.ts';
+import { isSmall } from './compile/cost.ts';
+import { type MapDelta, planDelta, type Situation } from './delta/delta.ts';
+import { DeltaState } from './delta/state.ts';
+import type { Image, NamesSection } from './image/header.ts';
+import { compileImage, type ImageSizes, writeImage } from './image/image.ts';
+import { bytesOf, type ImagePieces } from './image/pieces.ts';
+import { type DeltaResult, TableSpace } from './image/space.ts';
+import { DEFAULT_TABLE_LIMITS, TableLimitCode, TableLimitError, type TableLimits } from './limits.ts';
 import {
   checkBatch,
   checkClasses,
@@ -29,12 +33,9 @@ import {
   engineModule,
   openEngine,
   type PacketColumns,
-} from './engine.ts';
-import { type Explanation, explainVerdict } from './explain.ts';
-import { addListHits, countHit, programHits, sumHits, type TableHits } from './hits.ts';
-import { compileImage, type ImageSizes, writeImage } from './image.ts';
-import type { Image, NamesSection } from './layout.ts';
-import { DEFAULT_TABLE_LIMITS, TableLimitCode, TableLimitError, type TableLimits } from './limits.ts';
+} from './lookup/engine.ts';
+import { type Explanation, explainVerdict } from './lookup/explain.ts';
+import { addListHits, countHit, programHits, sumHits, type TableHits } from './lookup/hits.ts';
 import {
   classOf,
   decodeVerdict,
@@ -44,17 +45,16 @@ import {
   readNames,
   type TableVerdict,
   type VerdictBatch,
-} from './lookup.ts';
-import type { WasmModule } from './memory.ts';
-import { bytesOf, type ImagePieces } from './pieces.ts';
-import { ruleColumns } from './rule-columns.ts';
-import { type DeltaResult, TableSpace } from './space.ts';
+} from './lookup/lookup.ts';
+import { READER_SLOTS } from './memory/control.ts';
+import type { TableHandle } from './memory/double-buffer.ts';
+import type { WasmModule } from './memory/memory.ts';
 
 export interface TableOptions {
   /**
    * Most bytes of all generations that are in memory at once: the one in force, the next, and those that readers still look at.
    * Address space for them is reserved, memory follows use. At most a 64th of them goes, for each generation that is compiled, to
-   * hit counters that readers have to themselves (hits.ts). Default 1 GiB.
+   * hit counters that readers have to themselves (lookup/hits.ts). Default 1 GiB.
    */
   readonly maxBytes?: number;
   readonly limits?: Partial<TableLimits>;
@@ -175,7 +175,7 @@ export class Table {
   }
 
   /**
-   * The same without blocking the caller's thread for long: large rule sets (compile-cost.ts) are compiled and written in a thread
+   * The same without blocking the caller's thread for long: large rule sets (compile/cost.ts) are compiled and written in a thread
    * of the table's own, deltas and small rule sets in place, where they take less than the way there. The caller's thread copies
    * the parts that the compile thread does not hold yet, in short steps; it is free while readers are waited for. The rule set
    * must not change meanwhile.

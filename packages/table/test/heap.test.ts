@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { Heap } from '../src/heap.ts';
 import { TableLimitCode } from '../src/limits.ts';
-import { OVERREAD_BYTES, TableMemory } from '../src/memory.ts';
+import { Heap } from '../src/memory/heap.ts';
+import { OVERREAD_BYTES, TableMemory } from '../src/memory/memory.ts';
 import { Random } from './random-rule-set.ts';
 
 const FIRST = 4096;

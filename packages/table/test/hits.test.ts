@@ -13,10 +13,10 @@ import {
   RunBuilder,
 } from '@rulecast/rules';
 import { describe, expect, it } from 'vitest';
-import { ControlField, READER_SLOTS } from '../src/control.ts';
+import { type Image, openImage, shareBytes, shareCount, shareOf } from '../src/image/header.ts';
 import { EngineKind, openReader, Table } from '../src/index.ts';
-import { type Image, openImage, shareBytes, shareCount, shareOf } from '../src/layout.ts';
-import { TableMemory } from '../src/memory.ts';
+import { ControlField, READER_SLOTS } from '../src/memory/control.ts';
+import { TableMemory } from '../src/memory/memory.ts';
 import { ENVIRONMENT, FIRST, hostPacket, release, shuttlePolicies, withHost } from './release.ts';
 
 const HOSTS = 500;

@@ -13,11 +13,11 @@ import {
   type RuleSet,
   unionPrefixes,
 } from '@rulecast/rules';
-import { PINNED, pinWord, READER_SLOTS } from '../src/control.ts';
+import { openImage } from '../src/image/header.ts';
 import { openReader, type Table } from '../src/index.ts';
-import { openImage } from '../src/layout.ts';
-import { lookup4 } from '../src/lookup.ts';
-import { TableMemory } from '../src/memory.ts';
+import { lookup4 } from '../src/lookup/lookup.ts';
+import { PINNED, pinWord, READER_SLOTS } from '../src/memory/control.ts';
+import { TableMemory } from '../src/memory/memory.ts';
 import { Random } from './random-rule-set.ts';
 import { ReaderThread } from './reader-thread.ts';
 import { ENVIRONMENT, FIRST, shuttlePolicies } from './release.ts';

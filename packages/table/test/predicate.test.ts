@@ -10,9 +10,9 @@ import {
   RunBuilder,
 } from '@rulecast/rules';
 import { describe, expect, it } from 'vitest';
-import { NO_ADDRESS, Predicates } from '../src/predicate.ts';
-import type { PredicateColumns } from '../src/predicate-columns.ts';
-import { RunPrefixes, ruleColumns } from '../src/rule-columns.ts';
+import { NO_ADDRESS, Predicates } from '../src/classes/predicate.ts';
+import type { PredicateColumns } from '../src/classes/predicate-columns.ts';
+import { RunPrefixes, ruleColumns } from '../src/classes/rule-columns.ts';
 import { Random, randomPrefix } from './random-rule-set.ts';
 
 /** The predicate of one run with these prefixes, in their order. */

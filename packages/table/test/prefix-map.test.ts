@@ -13,12 +13,12 @@ import {
 import { describe, expect, it } from 'vitest';
 import fc from '../../../test/seeded-fast-check.ts';
 import { often } from '../../../test/thorough.ts';
-import { ClassSets, type Cut, cutSpace } from '../src/classes.ts';
+import { ClassSets, type Cut, cutSpace } from '../src/classes/classes.ts';
+import { PredicateColumns } from '../src/classes/predicate-columns.ts';
 import { DEFAULT_TABLE_LIMITS } from '../src/limits.ts';
-import { type MemoryViews, viewsOf } from '../src/memory.ts';
-import { PredicateColumns } from '../src/predicate-columns.ts';
-import { find4, find6, measureMap, type PrefixMap, writeMap } from '../src/prefix-map.ts';
-import { readShape } from '../src/prefix-node.ts';
+import { find4, find6, measureMap, type PrefixMap, writeMap } from '../src/map/map.ts';
+import { readShape } from '../src/map/node.ts';
+import { type MemoryViews, viewsOf } from '../src/memory/memory.ts';
 import { edgeAddresses, Random } from './random-rule-set.ts';
 
 function prefix(text: string): Prefix {

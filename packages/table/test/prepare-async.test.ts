@@ -14,11 +14,11 @@ import {
 } from '@rulecast/rules';
 import { afterAll, afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { often } from '../../../test/thorough.ts';
-import { isSmall } from '../src/compile-cost.ts';
-import { type CompileOrder, Compiler } from '../src/compiler.ts';
-import { HEAP_FIRST_BYTE, PINNED, pinWord } from '../src/control.ts';
-import { Heap } from '../src/heap.ts';
-import { compileImage, writeImage } from '../src/image.ts';
+import { ruleColumns } from '../src/classes/rule-columns.ts';
+import { type CompileOrder, Compiler } from '../src/compile/compiler.ts';
+import { isSmall } from '../src/compile/cost.ts';
+import { compileImage, writeImage } from '../src/image/image.ts';
+import { takePieces } from '../src/image/pieces.ts';
 import {
   DEFAULT_TABLE_LIMITS,
   openReader,
@@ -29,9 +29,9 @@ import {
   TableWorkerCode,
   TableWorkerError,
 } from '../src/index.ts';
-import { TableMemory } from '../src/memory.ts';
-import { takePieces } from '../src/pieces.ts';
-import { ruleColumns } from '../src/rule-columns.ts';
+import { HEAP_FIRST_BYTE, PINNED, pinWord } from '../src/memory/control.ts';
+import { Heap } from '../src/memory/heap.ts';
+import { TableMemory } from '../src/memory/memory.ts';
 import { randomCase } from './random-rule-set.ts';
 import { ReaderThread } from './reader-thread.ts';
 import { ENVIRONMENT, FIRST, HOSTS, hostPacket, release } from './release.ts';

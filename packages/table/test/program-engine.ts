@@ -3,11 +3,15 @@
 import { readFileSync } from 'node:fs';
 import { type Address, type Environment, type Packet, type RuleSet, strideOf } from '@rulecast/rules';
 import asc from 'assemblyscript/asc';
-import { ClassSets, type Cut, cutSpace } from '../src/classes.ts';
+import { ClassSets, type Cut, cutSpace } from '../src/classes/classes.ts';
+import { Predicates } from '../src/classes/predicate.ts';
+import { ruleColumns } from '../src/classes/rule-columns.ts';
 import { DEFAULT_TABLE_LIMITS, type TableLimits } from '../src/limits.ts';
-import { detailOf } from '../src/lookup.ts';
-import { compileWasm, instantiateWasm, TableMemory } from '../src/memory.ts';
-import { Predicates } from '../src/predicate.ts';
+import { detailOf } from '../src/lookup/lookup.ts';
+import { compileWasm, instantiateWasm, TableMemory } from '../src/memory/memory.ts';
+import { compilePrograms, type Programs } from '../src/program/compiler.ts';
+import { programField } from '../src/program/origin.ts';
+import { type PlanGroups, ProgramPlans } from '../src/program/plan.ts';
 import {
   decide,
   decideGrouped,
@@ -16,11 +20,7 @@ import {
   NodeKind,
   protoBitOf,
   TableKind,
-} from '../src/program.ts';
-import { compilePrograms, type Programs } from '../src/program-compiler.ts';
-import { programField } from '../src/program-origin.ts';
-import { type PlanGroups, ProgramPlans } from '../src/program-plan.ts';
-import { ruleColumns } from '../src/rule-columns.ts';
+} from '../src/program/program.ts';
 
 export interface Compiled {
   readonly plans: ProgramPlans;

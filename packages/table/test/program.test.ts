@@ -16,6 +16,7 @@ import {
 import { beforeAll, describe, expect, it } from 'vitest';
 import { classBenchPackets, classBenchRules, defaultPolicyOf } from '../../../test/bench/classbench.mjs';
 import { often } from '../../../test/thorough.ts';
+import { ProtoBit } from '../src/classes/rule-columns.ts';
 import {
   DEFAULT_TABLE_LIMITS,
   OUTCOMES_MAX,
@@ -24,7 +25,9 @@ import {
   TableLimitError,
   type TableLimits,
 } from '../src/limits.ts';
-import { detailOf, UNREADABLE } from '../src/lookup.ts';
+import { detailOf, UNREADABLE } from '../src/lookup/lookup.ts';
+import { compilePrograms } from '../src/program/compiler.ts';
+import { blockPolicy, originOf, programField } from '../src/program/origin.ts';
 import {
   codeReference,
   decide,
@@ -33,10 +36,7 @@ import {
   NODE_OFFSET_SHIFT,
   protoBitOf,
   WITH_WILDCARDS,
-} from '../src/program.ts';
-import { compilePrograms } from '../src/program-compiler.ts';
-import { blockPolicy, originOf, programField } from '../src/program-origin.ts';
-import { ProtoBit } from '../src/rule-columns.ts';
+} from '../src/program/program.ts';
 import { edgePacket, programCase } from './program-case.ts';
 import {
   type Compiled,

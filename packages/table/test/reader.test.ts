@@ -1,9 +1,9 @@
 import { describe, expect, it } from 'vitest';
-import { ControlField, PINNED, pinWord, roomOf } from '../src/control.ts';
+import { openImage } from '../src/image/header.ts';
 import { EngineKind, openReader, READER_SLOTS, Table, TablePinnedError } from '../src/index.ts';
-import { openImage } from '../src/layout.ts';
-import { lookup4 } from '../src/lookup.ts';
-import { TableMemory } from '../src/memory.ts';
+import { lookup4 } from '../src/lookup/lookup.ts';
+import { ControlField, PINNED, pinWord, roomOf } from '../src/memory/control.ts';
+import { TableMemory } from '../src/memory/memory.ts';
 import { interleave } from './interleaving.ts';
 import { Random } from './random-rule-set.ts';
 import { ReaderThread } from './reader-thread.ts';

@@ -1,0 +1,441 @@
+/**
+ * Destination classes: predicates (sets of prefixes) cut the address space, and addresses that satisfy the same
+ * predicates share a class (DESIGN "Table"; the idea is that of equivalence classes in recursive flow classification,
+ * Gupta and McKeown 1999).
+ *
+ * One sweep over the sorted boundaries of all predicates, each of which switches one predicate on or off:
+ *
+ *   predicate 0      [===========)         [=====)
+ *   predicate 1             [==============)
+ *   class        0   1      2    3         1     0        1 = {0}, 2 = {0, 1}, 3 = {1}
+ *
+ * The boundaries of one predicate come sorted out of its canonical column, so that merging natural runs is all the
+ * sorting there is; a single list of any size needs none.
+ */
+
+import { compareWordsAt, type Family, strideOf } from '@rulecast/rules';
+import { TableLimitCode, TableLimitError, type TableLimits } from '../limits.ts';
+import type { PredicateColumns } from './predicate-columns.ts';
+
+/** Unsigned numbers in the narrowest array that holds them. */
+export type IndexColumn = Uint8Array<ArrayBuffer> | Uint16Array<ArrayBuffer> | Uint32Array<ArrayBuffer>;
+
+/** Where the class of an address changes. Below the first start, addresses have class 0. */
+export interface Cut {
+  readonly family: Family;
+  /** Interval i begins at the address in the words from `i * stride`; ascending, distinct; longer than needed. */
+  readonly starts: Uint32Array;
+  /** The class of each interval; never that of the interval before it. */
+  readonly classes: IndexColumn;
+  readonly count: number;
+  /** How many different classes the addresses of this family have. */
+  readonly classCount: number;
+}
+
+/** The class of addresses that satisfy no predicate. */
+export const NO_PREDICATE_CLASS = 0;
+
+/** Steps of `(class, predicate toggled)` remembered by a sweep; a power of two, small enough for the L2 cache. */
+const STEP_SLOTS = 4096;
+
+/** The narrowest column of `length` numbers up to `max`. */
+export function indexColumn(max: number, length: number): IndexColumn {
+  if (max <= 0xff) return new Uint8Array(length);
+  return max <= 0xffff ? new Uint16Array(length) : new Uint32Array(length);
+}
+
+/** Classes in arrays: class c has the predicates `members[starts[c] … starts[c + 1])`. */
+export interface PackedClassSets {
+  readonly predicateCount: number;
+  readonly limits: TableLimits;
+  readonly starts: Uint32Array<ArrayBuffer>;
+  readonly members: Uint32Array<ArrayBuffer>;
+  readonly hashes: Uint32Array<ArrayBuffer>;
+}
+
+/** All classes so far, as sets of predicates, and the set under construction. Sets are compared, never only hashed. */
+export class ClassSets {
+  private readonly limits: TableLimits;
+  private readonly isOn: Uint8Array; // by predicate: whether it is in the set under construction
+  private readonly place: Uint32Array; // by predicate: where it stands in `current`
+  private readonly current: Uint32Array; // the set under construction, in no order
+  private currentCount = 0;
+  private currentHash = 0;
+  private starts: Uint32Array<ArrayBuffer> = new Uint32Array(64); // class c holds members [starts[c], starts[c + 1])
+  private hashes: Uint32Array<ArrayBuffer> = new Uint32Array(64);
+  private members: Uint32Array<ArrayBuffer> = new Uint32Array(64);
+  private slots = new Int32Array(256).fill(-1); // open addressing: hash -> class
+  private used = 0;
+
+  constructor(predicateCount: number, limits: TableLimits) {
+    this.limits = limits;
+    this.isOn = new Uint8Array(predicateCount);
+    this.place = new Uint32Array(predicateCount);
+    this.current = new Uint32Array(predicateCount);
+    this.intern(); // the empty set becomes NO_PREDICATE_CLASS
+  }
+
+  get count(): number {
+    return this.used;
+  }
+
+  get predicateCount(): number {
+    return this.isOn.length;
+  }
+
+  /** The predicates of a class, in no order. A view; do not keep. */
+  membersOf(classId: number): Uint32Array {
+    return this.members.subarray(this.starts[classId], this.starts[classId + 1]);
+  }
+
+  /** Where the predicates of a class begin among those of all classes; those of the next class begin where they end. */
+  firstMember(classId: number): number {
+    return this.starts[classId]!; // classId <= count
+  }
+
+  /** One of the predicates of all classes: without a view, of which one a class would take longer than what it is for. */
+  memberAt(index: number): number {
+    return this.members[index]!; // the caller's index is below the first member of class `count`
+  }
+
+  /** Puts a predicate into the set under construction, or takes it out. */
+  toggle(predicate: number): void {
+    this.currentHash = (this.currentHash ^ spread(predicate)) >>> 0;
+    if (this.isOn[predicate] === 0) {
+      this.isOn[predicate] = 1;
+      this.place[predicate] = this.currentCount;
+      this.current[this.currentCount++] = predicate;
+      return;
+    }
+    this.isOn[predicate] = 0;
+    const last = this.current[--this.currentCount]!; // the set was not empty
+    const place = this.place[predicate]!; // predicate < predicateCount
+    this.current[place] = last;
+    this.place[last] = place;
+  }
+
+  clear(): void {
+    while (this.currentCount > 0) this.toggle(this.current[this.currentCount - 1]!); // within the set
+  }
+
+  /**
+   * The class of a class's predicates with some put in or taken out, each of them named once. Nothing may be under
+   * construction. Throws TableLimitError like `intern`.
+   */
+  toggled(classId: number, predicates: readonly number[]): number {
+    const start = this.starts[classId]!; // classId < used
+    const end = this.starts[classId + 1]!;
+    for (let i = start; i < end; i++) this.toggle(this.members[i]!); // i < members used
+    for (const predicate of predicates) this.toggle(predicate);
+    try {
+      return this.intern();
+    } finally {
+      this.clear();
+    }
+  }
+
+  /** All classes in arrays of their own, to be handed to another thread. */
+  pack(): PackedClassSets {
+    const { used, limits, predicateCount } = this;
+    const starts = this.starts.slice(0, used + 1);
+    const members = this.members.slice(0, starts[used]);
+    return { predicateCount, limits, starts, members, hashes: this.hashes.slice(0, used) };
+  }
+
+  static unpack({ predicateCount, limits, starts, members, hashes }: PackedClassSets): ClassSets {
+    const sets = new ClassSets(predicateCount, limits);
+    sets.used = hashes.length;
+    sets.starts = starts;
+    sets.members = members;
+    sets.hashes = hashes;
+    while (sets.used * 2 > sets.slots.length) sets.slots = new Int32Array(sets.slots.length * 4);
+    sets.rehash();
+    return sets;
+  }
+
+  /** The class of the set under construction. Throws TableLimitError if it would be one too many. */
+  intern(): number {
+    const mask = this.slots.length - 1;
+    let slot = this.currentHash & mask;
+    for (let known = this.slots[slot]!; known >= 0; known = this.slots[slot]!) {
+      if (this.hashes[known] === this.currentHash && this.isCurrent(known)) return known;
+      slot = (slot + 1) & mask;
+    }
+    this.checkRoom();
+    this.slots[slot] = this.used;
+    return this.add();
+  }
+
+  private isCurrent(classId: number): boolean {
+    const start = this.starts[classId]!; // classId < used
+    const end = this.starts[classId + 1]!;
+    if (end - start !== this.currentCount) return false;
+    for (let i = start; i < end; i++) if (this.isOn[this.members[i]!] === 0) return false; // i < members used
+    return true;
+  }
+
+  private checkRoom(): void {
+    const { limits } = this;
+    const end = this.starts[this.used]! + this.currentCount; // there is one start more than there are classes
+    if (this.used >= limits.classes)
+      throw new TableLimitError(TableLimitCode.classes, limits.classes, 'address classes');
+    if (end > limits.classMembers)
+      throw new TableLimitError(
+        TableLimitCode.classMembers,
+        limits.classMembers,
+        'predicates over all classes',
+      );
+  }
+
+  private add(): number {
+    const start = this.starts[this.used]!; // likewise
+    const end = start + this.currentCount;
+    if (this.used + 2 > this.starts.length) {
+      this.starts = grown(this.starts, this.used + 2);
+      this.hashes = grown(this.hashes, this.used + 2);
+    }
+    if (end > this.members.length) this.members = grown(this.members, end);
+    this.members.set(this.current.subarray(0, this.currentCount), start);
+    this.starts[this.used + 1] = end;
+    this.hashes[this.used] = this.currentHash;
+    if (++this.used * 2 > this.slots.length) this.rehash();
+    return this.used - 1;
+  }
+
+  private rehash(): void {
+    const mask = this.slots.length * 4 - 1;
+    const slots = new Int32Array(mask + 1).fill(-1);
+    for (let classId = 0; classId < this.used; classId++) {
+      let slot = this.hashes[classId]! & mask; // classId < used
+      while (slots[slot]! >= 0) slot = (slot + 1) & mask;
+      slots[slot] = classId;
+    }
+    this.slots = slots;
+  }
+}
+
+/** A hash of a predicate's number; the hash of a set is the exclusive or of its members', so toggling is O(1). */
+function spread(predicate: number): number {
+  let hash = Math.imul(predicate + 1, 0x9e3779b1);
+  hash = Math.imul(hash ^ (hash >>> 15), 0x85ebca6b);
+  return (hash ^ (hash >>> 13)) >>> 0;
+}
+
+function grown(array: Uint32Array<ArrayBuffer>, needed: number): Uint32Array<ArrayBuffer> {
+  const larger = new Uint32Array(Math.max(needed, array.length * 2));
+  larger.set(array);
+  return larger;
+}
+
+/** Cuts the addresses of the columns' family. Adds its classes to `sets`. */
+export function cutSpace(columns: PredicateColumns, sets: ClassSets): Cut {
+  return sweep(columns.family, boundariesOf(columns), sets);
+}
+
+/** Sorted boundaries, each of which toggles a predicate. Several at one address count together. */
+export interface Boundaries {
+  keys: Uint32Array<ArrayBuffer>;
+  predicates: IndexColumn;
+  count: number;
+}
+
+/** The boundaries of all predicates of some columns, each of them canonical. */
+export function boundariesOf(columns: PredicateColumns): Boundaries {
+  const stride = strideOf(columns.family);
+  const { starts, entryCount } = columns;
+  const keys = new Uint32Array(entryCount * 2 * stride);
+  const predicates = indexColumn(columns.count - 1, entryCount * 2);
+  const pushEdges = columns.family === 4 ? pushEdges4 : pushEdges6;
+  let count = 0;
+  for (let predicate = 0; predicate < columns.count; predicate++) {
+    const end = pushEdges(columns, starts[predicate]!, starts[predicate + 1]!, keys, count); // predicate < count
+    if (end - count > 16)
+      predicates.fill(predicate, count, end); // a call out of JavaScript, too much for a few
+    else for (let i = count; i < end; i++) predicates[i] = predicate;
+    count = end;
+  }
+  return mergeRuns(stride, { keys, predicates, count });
+}
+
+/** Appends first addresses and addresses after the last of a predicate; where members touch, neither. Returns the new count. */
+function pushEdges4(
+  { words, lengths }: PredicateColumns,
+  start: number,
+  end: number,
+  keys: Uint32Array,
+  from: number,
+): number {
+  let count = from;
+  for (let i = start; i < end; i++) {
+    const first = words[i]!; // i < entries
+    const after = first + 2 ** (32 - lengths[i]!); // likewise
+    if (count > from && keys[count - 1] === first) count--;
+    else keys[count++] = first;
+    if (after < 2 ** 32) keys[count++] = after;
+  }
+  return count;
+}
+
+function pushEdges6(
+  { words, lengths }: PredicateColumns,
+  start: number,
+  end: number,
+  keys: Uint32Array,
+  from: number,
+): number {
+  let count = from;
+  for (let i = start; i < end; i++) {
+    if (count > from && compareWordsAt(keys, count - 1, words, i, 4) === 0) count--;
+    else copyKey6(words, i, keys, count++);
+    copyKey6(words, i, keys, count);
+    if (stepOver6(keys, count, lengths[i]!)) count++; // i < entries
+  }
+  return count;
+}
+
+function copyKey6(from: Uint32Array, i: number, to: Uint32Array, j: number): void {
+  for (let w = 0; w < 4; w++) to[j * 4 + w] = from[i * 4 + w]!; // the caller's entries exist
+}
+
+/** Turns a prefix's first address into the one after its last; false if there is none. */
+function stepOver6(keys: Uint32Array, at: number, length: number): boolean {
+  if (length === 0) return false;
+  let word = (length - 1) >> 5;
+  let step = 2 ** (31 - ((length - 1) & 31));
+  for (; word >= 0; word--) {
+    const sum = keys[at * 4 + word]! + step; // word < 4
+    keys[at * 4 + word] = sum; // stores the sum modulo 2^32
+    if (sum < 2 ** 32) return true;
+    step = 1;
+  }
+  return false;
+}
+
+/** Natural merge sort, stable. Ascending input costs one look at it. */
+function mergeRuns(stride: 1 | 4, boundaries: Boundaries): Boundaries {
+  let from = boundaries;
+  let runs = naturalRuns(stride, from);
+  if (runs.length <= 2) return from;
+  let into: Boundaries = {
+    keys: new Uint32Array(from.count * stride),
+    predicates: from.predicates.slice(),
+    count: from.count,
+  };
+  while (runs.length > 2) {
+    const merged: number[] = [0];
+    for (let r = 0; r + 1 < runs.length; r += 2) {
+      const middle = runs[r + 1]!; // r + 1 < length
+      const end = runs[r + 2] ?? middle;
+      mergeTwo(stride, from, into, runs[r]!, middle, end);
+      merged.push(end);
+    }
+    runs = merged;
+    [from, into] = [into, from];
+  }
+  return from;
+}
+
+/** Where the ascending stretches begin, and the end. */
+function naturalRuns(stride: 1 | 4, { keys, count }: Boundaries): number[] {
+  const runs = [0];
+  for (let i = 1; i < count; i++) if (compareWordsAt(keys, i - 1, keys, i, stride) > 0) runs.push(i);
+  if (count > 0) runs.push(count);
+  return runs;
+}
+
+/** Merges [start, middle) and [middle, end) of `from` into the same places of `into`. */
+function mergeTwo(
+  stride: 1 | 4,
+  from: Boundaries,
+  into: Boundaries,
+  start: number,
+  middle: number,
+  end: number,
+): void {
+  const { keys, predicates } = from;
+  const { keys: intoKeys, predicates: intoPredicates } = into;
+  let i = start;
+  let j = middle;
+  let out = start;
+  while (i < middle && j < end) {
+    const takeFirst = stride === 1 ? keys[i]! <= keys[j]! : compareWordsAt(keys, i, keys, j, stride) <= 0; // i, j < count
+    const at = takeFirst ? i++ : j++;
+    intoPredicates[out] = predicates[at]!; // at < count
+    if (stride === 1) intoKeys[out] = keys[at]!;
+    else copyKey6(keys, at, intoKeys, out);
+    out++;
+  }
+  const rest = i < middle ? i : j; // of one side: as many as places are left
+  intoKeys.set(keys.subarray(rest * stride, (rest + end - out) * stride), out * stride);
+  intoPredicates.set(predicates.subarray(rest, rest + end - out), out);
+}
+
+/** Turns boundaries into intervals, in the memory of the boundaries' keys: intervals are never more. */
+function sweep(family: Family, boundaries: Boundaries, sets: ClassSets): Cut {
+  const stride = strideOf(family);
+  const { keys, predicates, count } = boundaries;
+  const step = {
+    from: new Int32Array(STEP_SLOTS).fill(-1),
+    by: new Uint32Array(STEP_SLOTS),
+    to: new Uint32Array(STEP_SLOTS),
+  };
+  let classes = indexColumn(0, count);
+  let widest = 0xff;
+  let seen = new Uint8Array(256);
+  let intervals = 0;
+  let classId = NO_PREDICATE_CLASS;
+  sets.clear();
+  for (let i = 0; i < count; ) {
+    const key = i;
+    const predicate = predicates[i]!; // i < count
+    sets.toggle(predicate);
+    i++;
+    let next: number;
+    if (i < count && compareWordsAt(keys, key, keys, i, stride) === 0) {
+      do sets.toggle(predicates[i++]!);
+      while (i < count && compareWordsAt(keys, key, keys, i, stride) === 0);
+      next = sets.intern();
+    } else {
+      const slot = (Math.imul(classId, 0x9e3779b1) ^ predicate) & (STEP_SLOTS - 1);
+      if (step.from[slot] !== classId || step.by[slot] !== predicate) {
+        step.from[slot] = classId;
+        step.by[slot] = predicate;
+        step.to[slot] = sets.intern();
+      }
+      next = step.to[slot]!; // slot < STEP_SLOTS
+    }
+    if (next === classId) continue;
+    classId = next;
+    if (classId > widest) {
+      widest = classId > 0xffff ? 0xffffffff : 0xffff;
+      const wider = indexColumn(widest, count);
+      wider.set(classes.subarray(0, intervals));
+      classes = wider;
+    }
+    if (classId >= seen.length) {
+      const longer = new Uint8Array(Math.max(classId + 1, seen.length * 2));
+      longer.set(seen);
+      seen = longer;
+    }
+    seen[classId] = 1;
+    if (stride === 1)
+      keys[intervals] = keys[key]!; // key < count
+    else copyKey6(keys, key, keys, intervals);
+    classes[intervals++] = classId;
+  }
+  sets.clear();
+  const startsAtZero = intervals > 0 && isZero(keys, stride);
+  if (!startsAtZero) seen[NO_PREDICATE_CLASS] = 1;
+  return {
+    family,
+    starts: keys,
+    classes,
+    count: intervals,
+    classCount: seen.reduce((sum, one) => sum + one, 0),
+  };
+}
+
+function isZero(keys: Uint32Array, stride: number): boolean {
+  for (let w = 0; w < stride; w++) if (keys[w] !== 0) return false;
+  return true;
+}

@@ -1,0 +1,155 @@
+/**
+ * What a table and its compile thread say to each other.
+ *
+ *   table ── part … part ─▶ thread      only parts that the thread does not hold yet
+ *         ── compile ─────▶             names all parts; those it does not name are forgotten
+ *         ◀─── measured, refused or failed
+ *         ── write or drop ▶            where in the table's memory; nowhere, if it does not fit
+ *         ◀─── compiled or failed
+ *
+ * Arrays are copied once, here, and their copies are moved: a structured clone would copy twice, and the whole buffer
+ * below a view.
+ */
+
+import type { Environment, List, Prefixes, PrefixSet, RuleSet } from '@rulecast/rules';
+import { allColumns, type PolicyColumns } from '../classes/rule-columns.ts';
+import type { DeltaBase, ImageSizes } from '../image/image.ts';
+import type { ImagePieces } from '../image/pieces.ts';
+import type { TableLimitCode, TableLimits } from '../limits.ts';
+import type { MemoryHandle } from '../memory/memory.ts';
+
+/** A list, a policy, or what all names stand for. */
+export type CompilePart =
+  | { readonly kind: 'list'; readonly list: List }
+  | { readonly kind: 'policy'; readonly policy: PolicyColumns }
+  | { readonly kind: 'resolutions'; readonly names: readonly string[]; readonly sets: PackedSets };
+
+export type ToCompileThread =
+  | { readonly kind: 'part'; readonly id: number; readonly part: CompilePart }
+  | ({ readonly kind: 'compile' } & CompileRequest)
+  | ({ readonly kind: 'write' } & WriteRequest)
+  | { readonly kind: 'drop' };
+
+export interface CompileRequest {
+  /** The ids of all parts of the rule set, each policy's in the order of policies. */
+  readonly lists: readonly (readonly [name: string, id: number])[];
+  readonly policies: readonly number[];
+  readonly resolutions: number;
+  readonly unmatched: RuleSet['unmatched'];
+  readonly environment: Environment;
+  readonly limits: TableLimits;
+}
+
+export interface WriteRequest {
+  readonly generation: number;
+  readonly memory: MemoryHandle;
+  /** Bytes that the memory has. */
+  readonly memoryBytes: number;
+  /** Where the image goes: the thread's alone until it answers. */
+  readonly places: ImagePieces;
+}
+
+export type FromCompileThread =
+  /** Bytes that the image needs. */
+  | { readonly kind: 'measured'; readonly pieces: ImagePieces }
+  | { readonly kind: 'compiled'; readonly sizes: ImageSizes; readonly delta: DeltaBase }
+  /** A TableLimitError. */
+  | { readonly kind: 'refused'; readonly code: TableLimitCode; readonly limit: number; readonly what: string }
+  | { readonly kind: 'failed'; readonly reason: string };
+
+/** A message's arrays, to be moved with it. */
+export type Moved = ArrayBuffer[];
+
+/** Many small sets in few arrays, set after set. */
+export interface PackedSets {
+  readonly v4: PackedColumns;
+  readonly v6: PackedColumns;
+}
+
+interface PackedColumns {
+  /** By set: how many prefixes it has. */
+  readonly counts: Uint32Array<ArrayBuffer>;
+  readonly prefixes: Prefixes;
+}
+
+/** A list to be moved. Of a list of names, only the names that rules may ask for. */
+export function listPart(list: List, moved: Moved): CompilePart {
+  if (list.kind === 'prefixes')
+    return { kind: 'list', list: { kind: 'prefixes', ...copiedSet(list, moved) } };
+  return { kind: 'list', list: list.resolve ? list : { ...list, names: [] } };
+}
+
+/** A policy to be moved; the columns of its runs go away from the caller. */
+export function policyPart(policy: PolicyColumns, moved: Moved): CompilePart {
+  for (const { checks, ranges, expires, kinds, remotes, words, lengths } of allColumns(policy)) {
+    for (const array of [checks, ranges, expires, kinds, remotes, words, lengths]) moved.push(array.buffer);
+  }
+  return { kind: 'policy', policy: { ...policy, prefixes: copiedSet(policy.prefixes, moved) } };
+}
+
+export function resolutionsPart(resolutions: RuleSet['resolutions'], moved: Moved): CompilePart {
+  const sets = [...resolutions.values()];
+  const v4 = packed(
+    4,
+    sets.map((set) => set.v4),
+    moved,
+  );
+  const v6 = packed(
+    6,
+    sets.map((set) => set.v6),
+    moved,
+  );
+  return { kind: 'resolutions', names: [...resolutions.keys()], sets: { v4, v6 } };
+}
+
+/** The sets of a resolutions part, as views of its arrays. */
+export function unpackedResolutions(
+  names: readonly string[],
+  { v4, v6 }: PackedSets,
+): RuleSet['resolutions'] {
+  const columns4 = unpacked(v4);
+  const columns6 = unpacked(v6);
+  const nothing: Prefixes = { family: 4, words: new Uint32Array(0), lengths: new Uint8Array(0) };
+  return new Map(
+    names.map((name, i) => [
+      name,
+      { v4: columns4[i] ?? nothing, v6: columns6[i] ?? { ...nothing, family: 6 } },
+    ]),
+  );
+}
+
+function copiedSet({ v4, v6 }: PrefixSet, moved: Moved): PrefixSet {
+  return { v4: copied(v4, moved), v6: copied(v6, moved) };
+}
+
+function copied({ family, words, lengths }: Prefixes, moved: Moved): Prefixes {
+  const copies = { words: new Uint32Array(words), lengths: new Uint8Array(lengths) };
+  moved.push(copies.words.buffer, copies.lengths.buffer);
+  return { family, ...copies };
+}
+
+function packed(family: 4 | 6, columns: readonly Prefixes[], moved: Moved): PackedColumns {
+  const counts = Uint32Array.from(columns, ({ lengths }) => lengths.length);
+  const words = new Uint32Array(columns.reduce((sum, column) => sum + column.words.length, 0));
+  const lengths = new Uint8Array(columns.reduce((sum, column) => sum + column.lengths.length, 0));
+  let wordAt = 0;
+  let entryAt = 0;
+  for (const column of columns) {
+    words.set(column.words, wordAt);
+    lengths.set(column.lengths, entryAt);
+    wordAt += column.words.length;
+    entryAt += column.lengths.length;
+  }
+  moved.push(counts.buffer, words.buffer, lengths.buffer);
+  return { counts, prefixes: { family, words, lengths } };
+}
+
+function unpacked({ counts, prefixes: { family, words, lengths } }: PackedColumns): readonly Prefixes[] {
+  const stride = family === 4 ? 1 : 4;
+  let at = 0;
+  return Array.from(counts, (count) => {
+    const from = at;
+    at += count;
+    return { family, words: words.subarray(from * stride, at * stride), lengths: lengths.subarray(from, at) };
+  });
+}

@@ -1,0 +1,361 @@
+/**
+ * Deltas between rule sets: which prefixes joined or left which predicate, where nothing else changed.
+ *
+ * Parts that did not change are the same objects, so only the columns of lists that changed are compared, most of which in
+ * stretches at once. Whatever cannot be said as prefixes that join and leave known predicates is no delta here: other rules than
+ * before but for their prefixes (policy.ts), rules that expire, a list or name that had no address when it was compiled.
+ * That is compiled in full, and so is what is said of qubes that no policy names.
+ */
+
+import {
+  type Address,
+  bitsOf,
+  comparePrefixAt,
+  EMPTY_PREFIX_SET,
+  type Environment,
+  type Family,
+  type List,
+  type ListChange,
+  type ListChanges,
+  PrefixBuilder,
+  type Prefixes,
+  type PrefixesDelta,
+  type PrefixSet,
+  prefixCount,
+  prefixOf,
+  prefixSetOf,
+  type RuleSet,
+  strideOf,
+  timeFor,
+  unionPrefixes,
+} from '@rulecast/rules';
+import { type Boundaries, boundariesOf } from '../classes/classes.ts';
+import { PredicateColumns } from '../classes/predicate-columns.ts';
+import type { DeltaBase, NextExpiry } from '../image/image.ts';
+import { changedRuns, type RunPredicates } from './policy.ts';
+
+/** A rule set in an environment. */
+export interface Situation {
+  readonly ruleSet: RuleSet;
+  readonly environment: Environment;
+}
+
+/** What turns the maps of one situation into those of another. */
+export interface MapDelta {
+  readonly toggles4: Boundaries;
+  readonly toggles6: Boundaries;
+  /** How many prefixes all predicates have more. */
+  readonly entries: number;
+}
+
+/** Prefixes of a column that are compared at once. */
+const STRETCH_ENTRIES = 1024;
+/**
+ * The most work of a delta, in slots or nodes that may have to be made anew, a microsecond or two each: more blocks a thread for longer
+ * than anybody should notice, and is compiled in full.
+ */
+const DELTA_WEIGHT_MAX = 2 ** 14;
+
+/**
+ * The delta between two situations; undefined if it is none, or too much to be made in place. `nextExpiry` is when the next rules
+ * expire after the first.
+ */
+export function planDelta(
+  before: Situation,
+  after: Situation,
+  { sources, runs: predicates }: DeltaPredicates,
+  nextExpiry: NextExpiry,
+  changes: ListChanges | undefined,
+): MapDelta | undefined {
+  for (const action of ['accept', 'drop'] as const) {
+    const now = timeFor(action, after.environment);
+    if (now < timeFor(action, before.environment) || now >= nextExpiry[action]) return undefined;
+  }
+  if (before.ruleSet.unmatched !== after.ruleSet.unmatched) return undefined;
+  const runs = changedRuns(before.ruleSet.policies, after.ruleSet.policies, predicates);
+  if (runs === undefined) return undefined;
+  const collector = new ToggleCollector();
+  for (const { predicate, before: was, after: is } of runs) {
+    if (!collector.add(predicate, { before: ofFamily(was), after: ofFamily(is), known: undefined }))
+      return undefined;
+  }
+  for (const source of candidates(before, after, sources)) {
+    const change = changeOf(source, before, after, changes);
+    if (change === undefined) continue;
+    const { predicate } = source;
+    if (predicate < 0) {
+      if (prefixCount(change.after) > 0) return undefined;
+      continue;
+    }
+    if (!collector.add(predicate, change)) return undefined;
+  }
+  return collector.delta();
+}
+
+/** Which predicate is which. */
+export interface DeltaPredicates {
+  readonly sources: PredicateSources;
+  readonly runs: RunPredicates;
+}
+
+/** Where the addresses of a predicate come from: a list, a name, or the environment. */
+export interface PredicateSource {
+  readonly kind: 'list' | 'name' | 'dns';
+  readonly name: string;
+  /** Negative if it had no address when it was compiled. */
+  readonly predicate: number;
+}
+
+/** The sources of all predicates but those of runs' own prefixes. */
+export class PredicateSources {
+  readonly all: readonly PredicateSource[];
+  readonly byList: ReadonlyMap<string, PredicateSource>;
+  readonly dns: PredicateSource | undefined;
+
+  /** `named` as of `Predicates.byName`. */
+  constructor(named: DeltaBase['named']) {
+    this.all = named.map(([key, predicate]) => {
+      const kind = key === 'dns' ? 'dns' : key.startsWith('name ') ? 'name' : 'list';
+      return { kind, name: key.slice(kind.length + 1), predicate };
+    });
+    this.byList = new Map(
+      this.all.flatMap((source) => (source.kind === 'list' ? [[source.name, source]] : [])),
+    );
+    this.dns = this.all.find(({ kind }) => kind === 'dns');
+  }
+}
+
+/** The sources that may have changed. */
+function candidates(
+  before: Situation,
+  after: Situation,
+  sources: PredicateSources,
+): readonly PredicateSource[] {
+  if (before.ruleSet.resolutions !== after.ruleSet.resolutions) return sources.all;
+  const found = changedLists(before.ruleSet.lists, after.ruleSet.lists, sources);
+  if (found === undefined) return sources.all;
+  if (sources.dns !== undefined && before.environment.dns !== after.environment.dns) found.push(sources.dns);
+  return found;
+}
+
+/** The sources of lists that are not the same; undefined if the lists are not the same ones in the same order. */
+function changedLists(
+  before: RuleSet['lists'],
+  after: RuleSet['lists'],
+  { byList }: PredicateSources,
+): PredicateSource[] | undefined {
+  const found: PredicateSource[] = [];
+  if (before === after) return found;
+  if (before.size !== after.size) return undefined;
+  const others = after.entries();
+  for (const [name, list] of before) {
+    const other = others.next();
+    if (other.done === true || other.value[0] !== name) return undefined;
+    if (other.value[1] === list) continue;
+    const source = byList.get(name);
+    if (source !== undefined) found.push(source);
+  }
+  return found;
+}
+
+function ofFamily(prefixes: Prefixes): PrefixSet {
+  return prefixes.family === 4
+    ? { v4: prefixes, v6: EMPTY_PREFIX_SET.v6 }
+    : { v4: EMPTY_PREFIX_SET.v4, v6: prefixes };
+}
+
+/** What a predicate's addresses were and are. `known`: what turns one into the other. */
+interface SetChange {
+  readonly before: PrefixSet;
+  readonly after: PrefixSet;
+  readonly known: ListChange | undefined;
+}
+
+function changeOf(
+  { kind, name }: PredicateSource,
+  before: Situation,
+  after: Situation,
+  changes: ListChanges | undefined,
+): SetChange | undefined {
+  if (kind === 'dns') {
+    const was = before.environment.dns;
+    const is = after.environment.dns;
+    return was === is
+      ? undefined
+      : { before: setOfAddresses(was), after: setOfAddresses(is), known: undefined };
+  }
+  if (kind === 'name') {
+    const was = before.ruleSet.resolutions.get(name) ?? EMPTY_PREFIX_SET;
+    const is = after.ruleSet.resolutions.get(name) ?? EMPTY_PREFIX_SET;
+    return was === is ? undefined : { before: was, after: is, known: undefined };
+  }
+  const was = before.ruleSet.lists.get(name);
+  const is = after.ruleSet.lists.get(name);
+  const isOfNames = isResolved(was) || isResolved(is);
+  if (was === is && (!isOfNames || before.ruleSet.resolutions === after.ruleSet.resolutions))
+    return undefined;
+  const told = changes?.get(name);
+  const known = told?.before === was && told?.after === is ? told : undefined;
+  return { before: setOfList(was, before.ruleSet), after: setOfList(is, after.ruleSet), known };
+}
+
+function isResolved(list: List | undefined): boolean {
+  return list?.kind === 'names' && list.resolve;
+}
+
+function setOfAddresses(addresses: readonly Address[]): PrefixSet {
+  return prefixSetOf(addresses.map(({ family, words }) => prefixOf(family, words, bitsOf(family))));
+}
+
+/** What a list stands for: its members, or all that its names resolve to. */
+function setOfList(list: List | undefined, { resolutions }: RuleSet): PrefixSet {
+  if (list?.kind === 'prefixes') return list;
+  if (list === undefined || !list.resolve) return EMPTY_PREFIX_SET;
+  let all = EMPTY_PREFIX_SET;
+  for (const name of list.names) {
+    const set = resolutions.get(name);
+    if (set === undefined) continue;
+    all = { v4: unionPrefixes(all.v4, set.v4), v6: unionPrefixes(all.v6, set.v6) };
+  }
+  return all;
+}
+
+/** Gathers what joins and leaves predicates. */
+class ToggleCollector {
+  private readonly v4 = new PredicateColumns(4);
+  private readonly v6 = new PredicateColumns(6);
+  private readonly predicates: number[] = []; // by predicate of the columns: the one that it toggles
+  private entries = 0;
+  private weight = 0;
+
+  /** Takes in a change; false if that makes too much. */
+  add(predicate: number, { before, after, known }: SetChange): boolean {
+    const v4 = this.changed(before.v4, after.v4, known?.v4);
+    const v6 = v4 && this.changed(before.v6, after.v6, known?.v6);
+    if (v4 === undefined || v6 === undefined) return false;
+    this.v4.push(v4.left);
+    this.v6.push(v6.left);
+    this.v4.push(v4.joined);
+    this.v6.push(v6.joined);
+    this.predicates.push(predicate, predicate);
+    this.entries += prefixCount(after) - prefixCount(before);
+    return true;
+  }
+
+  delta(): MapDelta {
+    return { toggles4: this.toggles(this.v4), toggles6: this.toggles(this.v6), entries: this.entries };
+  }
+
+  private toggles(columns: PredicateColumns): Boundaries {
+    const { keys, predicates, count } = boundariesOf(columns);
+    const toggled = new Uint32Array(count);
+    for (let i = 0; i < count; i++) toggled[i] = this.predicates[predicates[i]!]!; // i < count, a predicate of the columns
+    return { keys, predicates: toggled, count };
+  }
+
+  private changed(before: Prefixes, after: Prefixes, known: PrefixesDelta | undefined): Changed | undefined {
+    if (before === after) return { left: undefined, joined: undefined };
+    const changed = known === undefined ? this.compared(before, after) : knownChange(before, known);
+    if (changed === undefined) return undefined;
+    for (const column of [changed.left, changed.joined]) {
+      for (const length of column?.lengths ?? []) this.weight += weightOf(before.family, length);
+    }
+    return this.weight > DELTA_WEIGHT_MAX ? undefined : changed;
+  }
+
+  /** What two canonical columns have apart; undefined if that is more than a delta takes. */
+  private compared(before: Prefixes, after: Prefixes): Changed | undefined {
+    const left = new PrefixBuilder(before.family, 16);
+    const joined = new PrefixBuilder(before.family, 16);
+    const beforeCount = before.lengths.length;
+    const afterCount = after.lengths.length;
+    let i = 0;
+    let j = 0;
+    for (;;) {
+      while (sameStretch(before, i, after, j)) {
+        i += STRETCH_ENTRIES;
+        j += STRETCH_ENTRIES;
+      }
+      const same = sameCount(before, i, after, j, STRETCH_ENTRIES);
+      i += same;
+      j += same;
+      if (same === STRETCH_ENTRIES) continue;
+      if (i >= beforeCount && j >= afterCount) break;
+      const order = i >= beforeCount ? 1 : j >= afterCount ? -1 : comparePrefixAt(before, i, after, j);
+      if (order < 0)
+        left.push(before.words, i, before.lengths[i++]!); // below the count
+      else joined.push(after.words, j, after.lengths[j++]!); // likewise
+      if (left.count + joined.count > DELTA_WEIGHT_MAX) return undefined;
+    }
+    return { left: left.build(), joined: joined.build() };
+  }
+}
+
+/** Prefixes that left and joined a set. */
+interface Changed {
+  readonly left: Prefixes | undefined;
+  readonly joined: Prefixes | undefined;
+}
+
+function knownChange(before: Prefixes, { removed, added }: PrefixesDelta): Changed {
+  const left = new PrefixBuilder(before.family, removed.length);
+  for (const index of removed) left.push(before.words, index, before.lengths[index]!); // the caller's index
+  return { left: left.build(), joined: added };
+}
+
+/** Whether two columns have the same next entries; false near their ends. */
+function sameStretch(before: Prefixes, i: number, after: Prefixes, j: number): boolean {
+  const stride = strideOf(before.family);
+  const endI = i + STRETCH_ENTRIES;
+  const endJ = j + STRETCH_ENTRIES;
+  if (endI > before.lengths.length || endJ > after.lengths.length) return false;
+  if (before.words[i * stride + stride - 1] !== after.words[j * stride + stride - 1]) return false; // seldom further
+  return (
+    sameBytes(before.words, i * stride * 4, after.words, j * stride * 4, STRETCH_ENTRIES * stride * 4) &&
+    sameBytes(before.lengths, i, after.lengths, j, STRETCH_ENTRIES)
+  );
+}
+
+/** How many of the next entries, at most `most`, two columns have alike. */
+function sameCount(before: Prefixes, i: number, after: Prefixes, j: number, most: number): number {
+  const end = Math.min(most, before.lengths.length - i, after.lengths.length - j);
+  return before.family === 4 ? sameCount4(before, i, after, j, end) : sameCount6(before, i, after, j, end);
+}
+
+function sameCount4(before: Prefixes, i: number, after: Prefixes, j: number, end: number): number {
+  const { words, lengths } = before;
+  const { words: otherWords, lengths: otherLengths } = after;
+  let same = 0;
+  while (
+    same < end &&
+    words[i + same] === otherWords[j + same] &&
+    lengths[i + same] === otherLengths[j + same]
+  ) {
+    same++;
+  }
+  return same;
+}
+
+function sameCount6(before: Prefixes, i: number, after: Prefixes, j: number, end: number): number {
+  let same = 0;
+  while (same < end && comparePrefixAt(before, i + same, after, j + same) === 0) same++;
+  return same;
+}
+
+/** Compares bytes as memory, a hundred times faster than entry by entry. */
+function sameBytes(
+  a: Uint32Array | Uint8Array,
+  atA: number,
+  b: Uint32Array | Uint8Array,
+  atB: number,
+  bytes: number,
+): boolean {
+  const first = Buffer.from(a.buffer, a.byteOffset + atA, bytes);
+  return first.equals(new Uint8Array(b.buffer, b.byteOffset + atB, bytes));
+}
+
+/** How many slots or nodes a prefix covers at most. */
+function weightOf(family: Family, length: number): number {
+  const told = family === 4 ? 16 : 32;
+  return length >= told ? 1 : 2 ** (told - length);
+}

@@ -1,0 +1,221 @@
+/**
+ * The header of a generation, which says where in the heap everything of it is.
+ *
+ *   header   words 0 to 23: HeaderField; then by group of predicates GROUP_WORDS words: GroupField
+ *
+ *   destination map ─ class ─┐
+ *                            ├▶ programs ─▶ code ─▶ names; hits or share of them [code >> 2]
+ *   owner map ─ program ─────┘
+ *
+ * Generations share whatever did not change between them: nodes, directories of other maps, owners, programs, and the
+ * hits, which count from when the programs were compiled.
+ */
+
+import type { PrefixMap } from '../map/map.ts';
+import { LINE_BYTES, READER_SLOTS } from '../memory/control.ts';
+import type { MemoryViews } from '../memory/memory.ts';
+
+/** The words of a generation's header. Places are first bytes. Also known to assembly/lookup.ts. */
+export const HeaderField = {
+  generation: 0,
+  groupCount: 1,
+  owner4: 2,
+  owner4Mask: 3,
+  owner6: 4,
+  owner6Mask: 5,
+  /** By owner class: OWNER_WORDS words. */
+  owners: 6,
+  programs: 7,
+  programWords: 8,
+  /** An integer of 64 bits by outcome, for readers without a share; with shares and rooms all that readers write. */
+  hits: 9,
+  outcomeCount: 10,
+  /** UTF-8 JSON: NamesSection. */
+  names: 11,
+  nameBytes: 12,
+  /** Shares of the hits, each a float64 by outcome that one reader alone writes: the first byte, how many, bytes of each. */
+  shares: 13,
+  shareCount: 14,
+  shareBytes: 15,
+  /** The generation that the hits count from: the one that the programs were compiled for. */
+  hitsSince: 16,
+} as const;
+const HEADER_WORDS = 24;
+/** The words of a group's maps. */
+export const GroupField = { map4: 0, map4Mask: 1, map6: 2, map6Mask: 3 } as const;
+export const GROUP_WORDS = 4;
+/** The most groups of predicates. Our choice: each is a map more to look at. */
+export const GROUPS_MAX = 16;
+
+/**
+ * Bytes of all shares of an image: as many as of the rest of it, but at least and at most these. Our choice: sets of lists have
+ * a share for every reader, and the 2^18 runs of the largest policies still have one for the table and for two readers.
+ */
+const SHARES_LEAST_BYTES = 2 ** 16;
+const SHARES_MOST_BYTES = 2 ** 23;
+
+/** How many readers, the table being the first, count in a share of their own, so that nobody waits for another's cache line. */
+export function shareCount(outcomeCount: number, restBytes: number): number {
+  const bytes = Math.min(Math.max(SHARES_LEAST_BYTES, restBytes), SHARES_MOST_BYTES);
+  return Math.min(READER_SLOTS + 1, Math.floor(bytes / shareBytes(outcomeCount)));
+}
+
+/** Bytes from one share to the next, which begins a cache line. */
+export function shareBytes(outcomeCount: number): number {
+  return Math.ceil((outcomeCount * 8) / LINE_BYTES) * LINE_BYTES;
+}
+
+/** The share of a reader slot, if there are so many. The first is the table's own, whose room is READER_SLOTS. */
+export function shareOf(slot: number): number {
+  return slot === READER_SLOTS ? 0 : slot + 1;
+}
+
+/** Names by their number in records. */
+export interface NamesSection {
+  readonly policies: readonly string[];
+  readonly lists: readonly string[];
+}
+
+/** The address maps of a group of predicates. */
+export interface GroupMaps {
+  readonly v4: PrefixMap;
+  readonly v6: PrefixMap;
+}
+
+/** Where everything of a generation is. */
+export interface ImagePlaces {
+  readonly generation: number;
+  readonly groups: readonly GroupMaps[];
+  readonly owner4: PrefixMap;
+  readonly owner6: PrefixMap;
+  readonly owners: number;
+  readonly programs: number;
+  readonly programWords: number;
+  readonly hits: number;
+  readonly shares: number;
+  /** 0 where there was no memory for any. */
+  readonly shareCount: number;
+  readonly hitsSince: number;
+  readonly outcomeCount: number;
+  readonly names: number;
+  readonly nameBytes: number;
+}
+
+export function headerBytes(groupCount: number): number {
+  return (HEADER_WORDS + groupCount * GROUP_WORDS) * 4;
+}
+
+/** Writes a header; nobody else may look at these bytes yet. */
+export function writeHeader({ words }: MemoryViews, at: number, places: ImagePlaces): void {
+  const first = at >>> 2;
+  const set = (field: keyof typeof HeaderField, value: number): void => {
+    words[first + HeaderField[field]] = value;
+  };
+  set('generation', places.generation);
+  set('groupCount', places.groups.length);
+  set('owner4', places.owner4.directory);
+  set('owner4Mask', places.owner4.slotMask);
+  set('owner6', places.owner6.directory);
+  set('owner6Mask', places.owner6.slotMask);
+  set('owners', places.owners);
+  set('programs', places.programs);
+  set('programWords', places.programWords);
+  set('hits', places.hits);
+  set('outcomeCount', places.outcomeCount);
+  set('names', places.names);
+  set('nameBytes', places.nameBytes);
+  set('shares', places.shares);
+  set('shareCount', places.shareCount);
+  set('hitsSince', places.hitsSince);
+  set('shareBytes', shareBytes(places.outcomeCount));
+  for (const [index, { v4, v6 }] of places.groups.entries()) {
+    const group = first + HEADER_WORDS + index * GROUP_WORDS;
+    words[group + GroupField.map4] = v4.directory;
+    words[group + GroupField.map4Mask] = v4.slotMask;
+    words[group + GroupField.map6] = v6.directory;
+    words[group + GroupField.map6Mask] = v6.slotMask;
+  }
+}
+
+export function readHeader({ words }: MemoryViews, at: number): ImagePlaces {
+  const first = at >>> 2;
+  const word = (index: number): number => words[first + index]! >>> 0; // within the header
+  const get = (field: keyof typeof HeaderField): number => word(HeaderField[field]);
+  const groups = Array.from({ length: get('groupCount') }, (_, index) => {
+    const group = HEADER_WORDS + index * GROUP_WORDS;
+    return {
+      v4: { directory: word(group + GroupField.map4), slotMask: word(group + GroupField.map4Mask) },
+      v6: { directory: word(group + GroupField.map6), slotMask: word(group + GroupField.map6Mask) },
+    };
+  });
+  return {
+    generation: get('generation'),
+    groups,
+    owner4: { directory: get('owner4'), slotMask: get('owner4Mask') },
+    owner6: { directory: get('owner6'), slotMask: get('owner6Mask') },
+    owners: get('owners'),
+    programs: get('programs'),
+    programWords: get('programWords'),
+    hits: get('hits'),
+    shares: get('shares'),
+    shareCount: get('shareCount'),
+    hitsSince: get('hitsSince'),
+    outcomeCount: get('outcomeCount'),
+    names: get('names'),
+    nameBytes: get('nameBytes'),
+  };
+}
+
+/** A generation as typed arrays. */
+export interface Image {
+  /** First byte of the header. */
+  readonly at: number;
+  readonly generation: number;
+  readonly views: MemoryViews;
+  readonly places: ImagePlaces;
+  /** The first group's maps, which are the only ones of most tables. */
+  readonly map4: PrefixMap;
+  readonly map6: PrefixMap;
+  readonly owner4: PrefixMap;
+  readonly owner6: PrefixMap;
+  readonly owners: Int32Array;
+  readonly programs: Int32Array;
+  /** Two words an outcome, the low one first. */
+  readonly hits: Int32Array;
+  /** What whoever opened the image counts in instead, if it has a share of its own. */
+  readonly share: Float64Array | undefined;
+}
+
+/**
+ * The generation whose header is at `at`, as the reader of a slot sees it; of the table, READER_SLOTS. Takes the views of `before`
+ * where they are of the same bytes.
+ */
+export function openImage(views: MemoryViews, at: number, before: Image | undefined, slot: number): Image {
+  const places = readHeader(views, at);
+  const { programs, programWords, hits, shares, outcomeCount, owner4, owner6 } = places;
+  const maps = places.groups[0] ?? { v4: owner4, v6: owner6 }; // every image has a group
+  const { words, doubles } = views;
+  const hasShare = shareOf(slot) < places.shareCount;
+  const share = (shares + shareOf(slot) * shareBytes(outcomeCount)) / 8;
+  const counted = before?.places.hitsSince === places.hitsSince ? before : undefined;
+  return {
+    at,
+    generation: places.generation,
+    views,
+    places,
+    map4: maps.v4,
+    map6: maps.v6,
+    owner4,
+    owner6,
+    owners:
+      before?.places.owners === places.owners
+        ? before.owners
+        : words.subarray(places.owners >>> 2, words.length),
+    programs:
+      before?.places.programs === programs && before.programs.length === programWords
+        ? before.programs
+        : words.subarray(programs >>> 2, (programs >>> 2) + programWords),
+    hits: counted?.hits ?? words.subarray(hits >>> 2, (hits >>> 2) + outcomeCount * 2),
+    share: counted?.share ?? (hasShare ? doubles.subarray(share, share + outcomeCount) : undefined),
+  };
+}

@@ -1,0 +1,256 @@
+/**
+ * Images: a rule set in an environment compiled to what answers lookups. Compiling writes private arrays only and refuses what
+ * does not fit; it says how much memory it needs, and whoever keeps the heap says where; writing cannot refuse.
+ */
+
+import { type Action, COMMON_POLICY, type Environment, RULE_BLOCKS, timeFor } from '@rulecast/rules';
+import { ClassSets, type Cut, cutSpace, type PackedClassSets } from '../classes/classes.ts';
+import { Predicates } from '../classes/predicate.ts';
+import { ACCEPTS, allColumns, type RuleColumns } from '../classes/rule-columns.ts';
+import { TableLimitCode, TableLimitError, type TableLimits } from '../limits.ts';
+import { type MapShape, measureMap, type PrefixMap, writeMap } from '../map/map.ts';
+import type { MemoryViews } from '../memory/memory.ts';
+import { compilePrograms, type Programs } from '../program/compiler.ts';
+import { compileOwners, type Owners } from '../program/owner.ts';
+import type { BlockPredicates } from '../program/plan.ts';
+import { ProgramPlans } from '../program/plan.ts';
+import {
+  GROUPS_MAX,
+  headerBytes,
+  type ImagePlaces,
+  type NamesSection,
+  shareBytes,
+  shareCount,
+  writeHeader,
+} from './header.ts';
+import { bytesOf, type ImagePieces } from './pieces.ts';
+
+/** How large a table's content is. */
+export interface ImageSizes {
+  /** Bytes of all that the generation leads to, the hits and their shares included. */
+  readonly bytes: number;
+  /** Distinct classes of remote addresses that were ever told apart since the last full compile. */
+  readonly classes: number;
+  /** Groups of predicates, each with maps of its own. */
+  readonly groups: number;
+  /** Prefixes of all predicates: lists, names, runs' own, DNS. */
+  readonly entries: number;
+  readonly predicates: number;
+  /** Addresses within slots where the class changes. */
+  readonly boundaries4: number;
+  readonly boundaries6: number;
+  /** Runs over all programs, common ones once per program. */
+  readonly runs: number;
+  readonly programs: number;
+  /** Words of all programs. */
+  readonly programWords: number;
+}
+
+/** Seconds since 1970, or infinity. */
+export type NextExpiry = Readonly<Record<Action, number>>;
+
+/** What deltas need to know of a compiled image. */
+export interface DeltaBase {
+  /** The predicates of lists, names and DNS addresses, as `Predicates.byName` has them; negative for those of no address. */
+  readonly named: readonly (readonly [key: string, predicate: number])[];
+  /** The predicates of all runs. */
+  readonly runs: readonly BlockPredicates[];
+  /** Undefined where there are several groups: such tables are compiled in full. */
+  readonly sets: PackedClassSets | undefined;
+  /** When the next rule of each action expires, in seconds since 1970, or infinity. */
+  readonly nextExpiry: NextExpiry;
+}
+
+/** A compiled image, not yet anywhere. */
+export interface CompiledImage {
+  readonly sizes: ImageSizes;
+  /** Bytes. */
+  readonly pieces: ImagePieces;
+  readonly delta: DeltaBase;
+  readonly groups: readonly PlannedGroup[];
+  readonly owners: Owners;
+  readonly owner4: PlannedMap;
+  readonly owner6: PlannedMap;
+  readonly programs: Programs;
+  readonly names: Uint8Array;
+}
+
+interface PlannedMap {
+  readonly cut: Cut;
+  readonly shape: MapShape;
+}
+
+interface PlannedGroup {
+  readonly v4: PlannedMap;
+  readonly v6: PlannedMap;
+}
+
+/** Our choice: groups tried in turn, until classes fit. Each more is a map more to look at. */
+const GROUP_COUNTS = [1, 2, 4, 8, GROUPS_MAX] as const;
+
+/** Compiles a rule set. Throws TableLimitError. */
+export function compileImage(
+  rules: RuleColumns,
+  environment: Environment,
+  limits: TableLimits,
+): CompiledImage {
+  const predicates = new Predicates(rules);
+  const plans = new ProgramPlans(rules, environment, predicates);
+  const { cuts, sets, groups } = cutGroups(plans, limits);
+  const programs = compilePrograms(plans, groups, sets, limits);
+  const owners = compileOwners(plans, limits);
+  const planned = (cut: Cut): PlannedMap => ({ cut, shape: measureMap(cut) });
+  const maps = cuts.map(([v4, v6]) => ({ v4: planned(v4), v6: planned(v6) }));
+  const owner4 = planned(owners.v4);
+  const owner6 = planned(owners.v6);
+  const names: NamesSection = { policies: programs.policyNames, lists: programs.listNames };
+  const nameBytes = new TextEncoder().encode(JSON.stringify(names));
+  const rest: ImagePieces = {
+    header: headerBytes(maps.length),
+    directories: maps.map(({ v4, v6 }) => [v4.shape.slots * 4, v6.shape.slots * 4]),
+    nodes: maps.reduce((sum, { v4, v6 }) => sum + v4.shape.nodeBytes + v6.shape.nodeBytes, 0),
+    owners: [owner4, owner6].reduce((sum, { shape }) => sum + mapBytes(shape), 0) + owners.records.byteLength,
+    programs: programs.blob.byteLength + nameBytes.length,
+    hits: programs.outcomeCount * 8,
+    shares: 0,
+  };
+  const { outcomeCount } = programs;
+  const shares = shareCount(outcomeCount, bytesOf(rest, rest)) * shareBytes(outcomeCount);
+  const pieces: ImagePieces = { ...rest, shares };
+  const sizes: ImageSizes = {
+    bytes: bytesOf(pieces, pieces),
+    classes: sets.reduce((sum, { count }) => sum + count, 0),
+    groups: maps.length,
+    entries: predicates.entryCount,
+    predicates: predicates.count,
+    boundaries4: maps.reduce((sum, { v4 }) => sum + v4.shape.bounds, 0),
+    boundaries6: maps.reduce((sum, { v6 }) => sum + v6.shape.bounds, 0),
+    runs: programs.outcomeCount - 1 - plans.plans.length,
+    programs: plans.plans.length,
+    programWords: programs.usedWords,
+  };
+  const delta: DeltaBase = {
+    named: [...predicates.byName],
+    runs: blockPredicates(plans),
+    sets: sets.length === 1 ? sets[0]?.pack() : undefined,
+    nextExpiry: nextExpiry(rules, environment),
+  };
+  return { sizes, pieces, delta, groups: maps, owners, owner4, owner6, programs, names: nameBytes };
+}
+
+/** The cuts of as few groups of predicates as have classes within the limits. Throws TableLimitError. */
+function cutGroups(
+  plans: ProgramPlans,
+  limits: TableLimits,
+): {
+  readonly groups: ReturnType<ProgramPlans['grouped']>;
+  readonly sets: readonly ClassSets[];
+  readonly cuts: readonly (readonly [v4: Cut, v6: Cut])[];
+} {
+  let refusal: unknown;
+  for (const groupCount of GROUP_COUNTS) {
+    const groups = plans.grouped(groupCount);
+    const each = { ...limits, classMembers: Math.floor(limits.classMembers / groupCount) };
+    try {
+      const sets = groups.groups.map(({ count }) => new ClassSets(count, each));
+      const cuts = groups.groups.map(({ v4, v6 }, index) => {
+        const own = sets[index]!; // one of each group
+        return [cutSpace(v4, own), cutSpace(v6, own)] as const;
+      });
+      return { groups, sets, cuts };
+    } catch (error) {
+      const isOfClasses =
+        error instanceof TableLimitError &&
+        (error.code === TableLimitCode.classes || error.code === TableLimitCode.classMembers);
+      if (!isOfClasses) throw error;
+      refusal ??= error;
+    }
+  }
+  throw refusal;
+}
+
+function blockPredicates({ plans, blocks }: ProgramPlans): readonly BlockPredicates[] {
+  const found = new Map<number, BlockPredicates>();
+  for (const plan of plans) {
+    const { policy, direction } = plan;
+    for (const kind of RULE_BLOCKS) {
+      const block = blocks[plan[kind]];
+      if (block === undefined || found.has(plan[kind])) continue;
+      const name = kind === 'common' || policy === undefined ? COMMON_POLICY : policy.name;
+      const stands = kind === 'exceptions' ? kind : 'own';
+      found.set(plan[kind], { policy: name, block: stands, direction, predicates: block.predicates });
+    }
+  }
+  return [...found.values()];
+}
+
+function nextExpiry({ policies }: RuleColumns, environment: Environment): NextExpiry {
+  const next = { accept: Number.POSITIVE_INFINITY, drop: Number.POSITIVE_INFINITY };
+  for (const policy of policies) {
+    for (const { expires, checks } of allColumns(policy)) {
+      for (let run = 0; run < expires.length; run++) {
+        const expire = expires[run]!; // run < length, here and below
+        if (expire === Number.POSITIVE_INFINITY) continue;
+        const action = (checks[run]! & ACCEPTS) === 0 ? 'drop' : 'accept';
+        if (expire > timeFor(action, environment) && expire < next[action]) next[action] = expire;
+      }
+    }
+  }
+  return next;
+}
+
+/** Bytes of a map in one piece: the directory, then the nodes at the next granule. */
+function mapBytes({ slots, nodeBytes }: MapShape): number {
+  return Math.max(8, slots * 4) + nodeBytes;
+}
+
+/** Writes a compiled image to pieces taken for it. Nobody else may look at them meanwhile. */
+export function writeImage(
+  compiled: CompiledImage,
+  generation: number,
+  views: MemoryViews,
+  places: ImagePieces,
+): void {
+  const { programs, names, owners } = compiled;
+  let nodesAt = places.nodes;
+  const written = ({ cut, shape }: PlannedMap, directory: number): PrefixMap => {
+    const map = { directory, slotMask: shape.slots - 1 };
+    writeMap(cut, views, map, nodesAt);
+    nodesAt += shape.nodeBytes;
+    return map;
+  };
+  const groups = compiled.groups.map(({ v4, v6 }, index) => {
+    const [at4, at6] = places.directories[index]!; // the same groups
+    return { v4: written(v4, at4), v6: written(v6, at6) };
+  });
+  const owner6At = places.owners + mapBytes(compiled.owner4.shape);
+  const recordsAt = owner6At + mapBytes(compiled.owner6.shape);
+  nodesAt = owner6At - compiled.owner4.shape.nodeBytes;
+  const owner4 = written(compiled.owner4, places.owners);
+  nodesAt = recordsAt - compiled.owner6.shape.nodeBytes;
+  const owner6 = written(compiled.owner6, owner6At);
+  views.words.set(owners.records, recordsAt >>> 2);
+  views.words.set(programs.blob, places.programs >>> 2);
+  const namesAt = places.programs + programs.blob.byteLength;
+  views.bytes.set(names, namesAt);
+  views.doubles.fill(0, places.hits >>> 3, (places.hits + compiled.pieces.hits) >>> 3);
+  const sharesBytes = places.shares === 0 ? 0 : compiled.pieces.shares;
+  views.doubles.fill(0, places.shares >>> 3, (places.shares + sharesBytes) >>> 3);
+  const all: ImagePlaces = {
+    generation,
+    groups,
+    owner4,
+    owner6,
+    owners: recordsAt,
+    programs: places.programs,
+    programWords: programs.blob.length,
+    hits: places.hits,
+    shares: places.shares,
+    shareCount: sharesBytes / shareBytes(programs.outcomeCount),
+    hitsSince: generation,
+    outcomeCount: programs.outcomeCount,
+    names: namesAt,
+    nameBytes: names.length,
+  };
+  writeHeader(views, places.header, all);
+}

@@ -1,0 +1,85 @@
+/** Pieces: the stretches of memory that an image takes, each taken and given back by itself. */
+
+import { TableLimitError } from '../limits.ts';
+import { LINE_BYTES } from '../memory/control.ts';
+import type { Heap } from '../memory/heap.ts';
+
+/** Bytes of each piece of memory that an image needs, or, once they are taken, the first byte of each. */
+export interface ImagePieces {
+  readonly header: number;
+  /** By group: the directories of its two maps. */
+  readonly directories: readonly (readonly [v4: number, v6: number])[];
+  /** All nodes of all groups. */
+  readonly nodes: number;
+  readonly owners: number;
+  readonly programs: number;
+  readonly hits: number;
+  /** Shares of the hits; their first byte is 0 where they are forgone. */
+  readonly shares: number;
+}
+
+/** A piece of memory. */
+export interface Piece {
+  readonly address: number;
+  readonly bytes: number;
+}
+
+/** The bytes of an image that was given these places. */
+export function bytesOf(bytes: ImagePieces, places: ImagePieces): number {
+  return pieceList(bytes, places).reduce((sum, piece) => sum + piece.bytes, 0);
+}
+
+/** The pieces that an image has, nodes included, from their bytes and their places. */
+export function pieceList(bytes: ImagePieces, places: ImagePieces): readonly Piece[] {
+  const pieces: Piece[] = [{ address: places.header, bytes: bytes.header }];
+  for (const [index, pair] of bytes.directories.entries()) {
+    const at = places.directories[index]!; // the same groups
+    pieces.push({ address: at[0], bytes: pair[0] }, { address: at[1], bytes: pair[1] });
+  }
+  for (const name of ['nodes', 'owners', 'programs', 'hits', 'shares'] as const) {
+    pieces.push({ address: places[name], bytes: bytes[name] });
+  }
+  return pieces.filter(({ address, bytes: size }) => size > 0 && address > 0);
+}
+
+/**
+ * Shares of the hits are forgone where they would take more than this of the table's maximum, or do not fit beside the rest. Our
+ * choice: the next image has this little less room; one that misses just that is refused like any (TableLimitCode.bytes).
+ */
+const SHARES_PART = 1 / 64;
+
+/** Takes memory for an image. Throws TableLimitError; then none is taken. */
+export function takePieces(heap: Heap, bytes: ImagePieces): ImagePieces {
+  const taken: Piece[] = [];
+  const take = (size: number): number => {
+    if (size === 0) return 0;
+    const address = heap.take(size, LINE_BYTES);
+    taken.push({ address, bytes: size });
+    return address;
+  };
+  try {
+    return {
+      header: take(bytes.header),
+      directories: bytes.directories.map(([v4, v6]) => [take(v4), take(v6)]),
+      nodes: take(bytes.nodes),
+      owners: take(bytes.owners),
+      programs: take(bytes.programs),
+      hits: take(bytes.hits),
+      shares: takeShares(heap, bytes.shares),
+    };
+  } catch (error) {
+    for (const { address, bytes: size } of taken) heap.giveBack(address, size);
+    throw error;
+  }
+}
+
+/** The first byte of memory taken for shares of the hits; 0 if they are forgone. */
+function takeShares(heap: Heap, bytes: number): number {
+  if (bytes === 0 || bytes > heap.maxBytes * SHARES_PART) return 0;
+  try {
+    return heap.take(bytes, LINE_BYTES);
+  } catch (error) {
+    if (error instanceof TableLimitError) return 0;
+    throw error;
+  }
+}

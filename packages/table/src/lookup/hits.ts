@@ -1,0 +1,134 @@
+/**
+ * Hit counters: how often each run, each policy's default action and each list decided.
+ *
+ * A reader counts in a share that is its own (image/header.ts), by plain additions. Where there are more readers than shares, the others
+ * count in one place by atomic additions: nothing is lost, but batches take a seventh longer even where one thread alone counts so.
+ * Single lookups of the twin gather in a log of their thread first, because a store whose address waits for the whole lookup keeps
+ * the next lookup from overlapping with it.
+ */
+
+import { type Direction, RULE_BLOCKS } from '@rulecast/rules';
+import { type Image, type NamesSection, shareBytes } from '../image/header.ts';
+import { BLOCK_FIELDS, blockRunCount, listOf, programCount, programField } from '../program/origin.ts';
+import { CODE_ACTION_BITS, DIRECTIONS, type ProgramField } from '../program/program.ts';
+
+/** What one policy's program in one direction has decided since its generation began. */
+export interface ProgramHits {
+  /** Undefined: of qubes that no policy judges, of which the rule set says something. */
+  readonly policy: string | undefined;
+  readonly direction: Direction;
+  /** Where no run matched. Always 0 where that makes no verdict (`unmatched: accept`). */
+  readonly defaultAction: number;
+  /** By run of the policy's exceptions. */
+  readonly exceptions: readonly number[];
+  /** By run of `common`, while judging for this policy. */
+  readonly common: readonly number[];
+  /** By run of the policy itself. */
+  readonly own: readonly number[];
+}
+
+export interface TableHits {
+  readonly generation: number;
+  /** Verdicts of this generation that no policy gave. */
+  readonly none: number;
+  readonly programs: readonly ProgramHits[];
+  /** By list, over all generations of this table. */
+  readonly lists: ReadonlyMap<string, number>;
+}
+
+/** Lookups that a log holds back at most. */
+const LOG_LENGTH = 64;
+
+/** Counts one verdict. */
+export function countHit(image: Image, code: number): void {
+  const outcome = code >> CODE_ACTION_BITS;
+  const { hits, share } = image;
+  if (share !== undefined)
+    share[outcome]! += 1; // one cell per outcome
+  // These order nothing: they are for the sum alone. The low word of an outcome carries over to the high one.
+  else if (Atomics.add(hits, outcome * 2, 1) === -1) Atomics.add(hits, outcome * 2 + 1, 1);
+}
+
+/** What all readers counted, by outcome. */
+export function sumHits({ views, hits, places }: Image): Float64Array {
+  const { shares, shareCount, outcomeCount } = places;
+  const integers = new BigUint64Array(hits.buffer, hits.byteOffset, outcomeCount); // each in one load, so that none is torn
+  const sums = new Float64Array(outcomeCount);
+  for (let i = 0; i < outcomeCount; i++) sums[i] = Number(integers[i]!); // one cell per outcome
+  for (let share = 0; share < shareCount; share++) {
+    const first = (shares + share * shareBytes(outcomeCount)) / 8;
+    for (let i = 0; i < outcomeCount; i++) sums[i]! += views.doubles[first + i]!; // within the share
+  }
+  return sums;
+}
+
+/** One thread's latest codes, not yet counted. */
+export class HitLog {
+  private readonly codes = new Int32Array(LOG_LENGTH);
+  private count = 0;
+  private since = -1; // what generation the hits count from that the codes belong to
+
+  /** Notes a code of an image that the caller holds. Codes of one with other hits, which may be gone, are forgotten. */
+  add(image: Image, code: number): void {
+    if (image.places.hitsSince !== this.since) {
+      this.since = image.places.hitsSince;
+      this.count = 0;
+    }
+    this.codes[this.count++] = code;
+    if (this.count === LOG_LENGTH) this.flush(image);
+  }
+
+  /** Counts all codes of an image that the caller holds. */
+  flush(image: Image): void {
+    const count = image.places.hitsSince === this.since ? this.count : 0;
+    this.count = 0;
+    for (let i = 0; i < count; i++) countHit(image, this.codes[i]!); // i < LOG_LENGTH
+  }
+}
+
+/** What each program of an image decided, whose `sumHits` are given. */
+export function programHits(
+  { programs }: Image,
+  names: NamesSection,
+  hits: Float64Array,
+): readonly ProgramHits[] {
+  return Array.from({ length: programCount(programs) }, (_, program) => {
+    const first = programField(programs, program, 'firstOutcome');
+    let end = first + 1;
+    const hitsOf = (field: keyof typeof ProgramField): readonly number[] => {
+      const start = end;
+      end += blockRunCount(programs, programField(programs, program, field));
+      return [...hits.subarray(start, end)];
+    };
+    return {
+      policy: names.policies[programField(programs, program, 'policy')],
+      direction: DIRECTIONS[programField(programs, program, 'direction')] ?? 'egress',
+      defaultAction: hits[first] ?? 0,
+      exceptions: hitsOf(BLOCK_FIELDS.exceptions),
+      common: hitsOf(BLOCK_FIELDS.common),
+      own: hitsOf(BLOCK_FIELDS.own),
+    };
+  });
+}
+
+/** Adds what an image counted for its lists to `totals`. */
+export function addListHits(
+  image: Image,
+  names: NamesSection,
+  totals: Map<string, number>,
+  hits = sumHits(image),
+): void {
+  const { programs } = image;
+  if (names.lists.length === 0) return;
+  for (let program = 0; program < programCount(programs); program++) {
+    let outcome = programField(programs, program, 'firstOutcome') + 1;
+    for (const kind of RULE_BLOCKS) {
+      const block = programField(programs, program, BLOCK_FIELDS[kind]);
+      const count = blockRunCount(programs, block);
+      for (let run = 0; run < count; run++, outcome++) {
+        const list = names.lists[listOf(programs, block, run)];
+        if (list !== undefined) totals.set(list, (totals.get(list) ?? 0) + (hits[outcome] ?? 0));
+      }
+    }
+  }
+}

@@ -1,0 +1,48 @@
+/**
+ * The bytes of a table: one shared memory with the control block, room of its own for each reader, and the heap, in which
+ * generations lie. All words are 32 bits, little-endian as all machines that Node runs on.
+ *
+ *   control block │ reader rooms │ heap: headers, directories, nodes, owners, programs, hits, shares of them
+ *
+ *   control  word 1    first byte of the header of the generation in force
+ *            word 2    its epoch: the generation's low 31 bits
+ *            word 3    bytes of the memory that it needs
+ *            word 16   by reader slot, 16 words each, on a cache line of its own: 1 if taken
+ *                      and in the word after it: 0 while the reader looks at nothing, else the pin: its epoch with the top bit
+ */
+
+// Fixed by the layout.
+export const ControlField = { header: 1, epoch: 2, memoryBytes: 3 } as const;
+const READER_FIRST_WORD = 16;
+const READER_WORDS = 16;
+/** Reader slots of a table. Our choice: more readers than cores only wait for each other. */
+export const READER_SLOTS = 64;
+/**
+ * Bytes of a reader's room: lists for a tile, columns that are copied in, columns for the reader to fill (lookup/engine.ts). What nobody
+ * touches takes no memory.
+ */
+export const ROOM_BYTES = 2 ** 18;
+const CONTROL_BYTES = 8192;
+export const HEAP_FIRST_BYTE = CONTROL_BYTES + (READER_SLOTS + 1) * ROOM_BYTES;
+/** A cache line. */
+export const LINE_BYTES = 64;
+
+/** The control word that says whether a reader slot is taken. */
+export function takenWord(slot: number): number {
+  return READER_FIRST_WORD + slot * READER_WORDS;
+}
+
+/** The control word with the pin of a reader slot. */
+export function pinWord(slot: number): number {
+  return takenWord(slot) + 1;
+}
+
+/** In a pin, besides the epoch. */
+export const PINNED = -0x80000000;
+/** Bits of a generation that an epoch keeps. */
+export const EPOCH_MASK = 0x7fffffff;
+
+/** The first byte of a reader's room. Room READER_SLOTS is the table's own, which reads without a slot. */
+export function roomOf(slot: number): number {
+  return CONTROL_BYTES + slot * ROOM_BYTES;
+}

@@ -1,0 +1,132 @@
+/**
+ * Parts: the runs that one record of the programs decides among, side by side, as making nodes reads them. A program has one
+ * part, or a chain of them: its exceptions, `common` and its own, and each of them once a group of predicates (plan.ts).
+ *
+ * Codes are relative: the run at position p has outcome p + 1, so that parts of equal runs are one part.
+ */
+
+import { ANY_ADDRESS, NO_ADDRESS } from '../classes/predicate.ts';
+import { ACCEPTS, ALL_PROTOS, ASKS_DETAIL, ASKS_DNS } from '../classes/rule-columns.ts';
+import type { Block, PlanGroups } from './plan.ts';
+import { CODE_ACTION_BITS, CodeAction, NO_MATCH } from './program.ts';
+
+export class ProgramPart {
+  readonly group: number;
+  readonly count: number;
+  /** By position: a predicate of the group, ANY_ADDRESS, or NO_ADDRESS for what this part leaves out or cannot reach. */
+  readonly predicates: Int32Array;
+  /** By position, as in RunColumns. */
+  readonly checks: Uint8Array;
+  readonly ranges: Uint32Array;
+  /** Positions of the runs for any address, to the first that asks nothing. */
+  readonly wildcards: Int32Array;
+  /** What is decided where no run matches: a relative code, or NO_MATCH if that is the record's business. */
+  readonly defaultCode: number;
+  /** Whether any run asks for an address of its own. */
+  readonly asksAddress: boolean;
+  /** Whether any run asks for an address of its own and a DNS address. */
+  readonly asksDns: boolean;
+  /** Whether no run asks for a protocol or more, so that every class, also one that comes later, has a code for its row. */
+  readonly isPlain: boolean;
+  /** A hash of all the above. */
+  readonly hash: number;
+
+  /** The runs of `blocks`, as far as their predicates are in the group; those for any address only if `hasWildcards`. */
+  constructor(
+    blocks: readonly Block[],
+    groups: PlanGroups,
+    group: number,
+    hasWildcards: boolean,
+    defaultCode: number,
+  ) {
+    this.group = group;
+    this.defaultCode = defaultCode;
+    this.count = blocks.reduce((sum, { runs }) => sum + runs.count, 0);
+    this.predicates = new Int32Array(this.count);
+    this.checks = new Uint8Array(this.count);
+    this.ranges = new Uint32Array(this.count);
+    let at = 0;
+    for (const { runs, predicates } of blocks) {
+      this.predicates.set(predicates, at);
+      this.checks.set(runs.checks, at);
+      this.ranges.set(runs.ranges, at);
+      at += runs.count;
+    }
+    const wildcards: number[] = [];
+    let end = this.count; // of what can be reached
+    let dnsRuns = 0;
+    let isPlain = true;
+    for (let p = 0; p < this.count; p++) {
+      const predicate = this.predicates[p]!; // p < count, as all positions below
+      if (p >= end) this.predicates[p] = NO_ADDRESS;
+      if (this.predicates[p] === NO_ADDRESS) continue;
+      if (!this.asksNothing(p)) isPlain = false;
+      if (predicate === ANY_ADDRESS) {
+        wildcards.push(p);
+        if (this.asksNothing(p)) end = p + 1;
+      } else {
+        this.predicates[p] = groups.localIn(group, predicate);
+        if ((this.checks[p]! & ASKS_DNS) !== 0) dnsRuns++;
+      }
+    }
+    this.wildcards = Int32Array.from(hasWildcards ? wildcards : []);
+    this.asksAddress = this.predicates.some((predicate) => predicate >= 0);
+    this.asksDns = dnsRuns > 0;
+    this.isPlain = isPlain && (defaultCode !== NO_MATCH || this.wildcardsEnd !== NO_MATCH);
+    this.hash = this.hashOf();
+  }
+
+  /** Whether the run at a position matches whatever a packet has besides its remote address. */
+  asksNothing(position: number): boolean {
+    return (this.checks[position]! & (ALL_PROTOS | ASKS_DETAIL)) === ALL_PROTOS;
+  }
+
+  codeOf(position: number): number {
+    const action = (this.checks[position]! & ACCEPTS) !== 0 ? CodeAction.accept : CodeAction.drop;
+    return ((position + 1) << CODE_ACTION_BITS) | action;
+  }
+
+  /** What remains where none of the wildcards that ask something matches. */
+  get wildcardsEnd(): number {
+    const last = this.wildcards.at(-1);
+    return last !== undefined && this.asksNothing(last) ? this.codeOf(last) : NO_MATCH;
+  }
+
+  /** How many wildcards ask something and stand before a position. */
+  wildcardsBefore(position: number): number {
+    let low = 0;
+    let high = this.wildcards.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if (this.wildcards[middle]! < position)
+        low = middle + 1; // middle < length
+      else high = middle;
+    }
+    return low > 0 && this.asksNothing(this.wildcards[low - 1]!) ? low - 1 : low;
+  }
+
+  /** Whether another part of the same classes decides alike. */
+  sameAs(other: ProgramPart): boolean {
+    if (other.hash !== this.hash || other.count !== this.count) return false;
+    if (other.group !== this.group || other.defaultCode !== this.defaultCode) return false;
+    if (other.wildcards.length !== this.wildcards.length) return false;
+    for (let p = 0; p < this.count; p++) {
+      if (other.predicates[p] !== this.predicates[p] || other.checks[p] !== this.checks[p]) return false;
+      if (other.ranges[p] !== this.ranges[p]) return false;
+    }
+    return true;
+  }
+
+  private hashOf(): number {
+    let hash = mix(mix(this.group, this.defaultCode), this.wildcards.length);
+    for (let p = 0; p < this.count; p++) {
+      hash = mix(mix(hash, this.predicates[p]!), this.ranges[p]! ^ (this.checks[p]! << 13));
+    }
+    return hash;
+  }
+}
+
+function mix(hash: number, value: number): number {
+  const mixed = Math.imul(hash ^ value, 0x9e3779b1);
+  return mixed ^ (mixed >>> 15);
+}

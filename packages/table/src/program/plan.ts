@@ -1,0 +1,205 @@
+/**
+ * Plans: which programs a rule set has, and which predicate each of their runs asks about in an environment. Making a plan
+ * registers every predicate; programs are made once classes exist.
+ *
+ * Predicates that overlap much make more classes, or classes of more predicates, than a table takes. They are then shared out
+ * to groups, each with classes, and so address maps, of its own: n addresses of one group and m of another are n + m
+ * classes, not n * m. A program then finds the class of an address in each group that it has predicates in, and the
+ * least code decides (program.ts), so that grouping is exact whatever goes where.
+ */
+
+import {
+  type Action,
+  COMMON_POLICY,
+  DEFAULT_POLICY,
+  type Direction,
+  type Environment,
+  timeFor,
+} from '@rulecast/rules';
+import { ANY_ADDRESS, NO_ADDRESS, type Predicates } from '../classes/predicate.ts';
+import { PredicateColumns } from '../classes/predicate-columns.ts';
+import {
+  ACCEPTS,
+  ALL_PROTOS,
+  ASKS_DNS,
+  type DirectedColumns,
+  type PolicyColumns,
+  RemoteKind,
+  type RuleColumns,
+  type RunColumns,
+  RunPrefixes,
+} from '../classes/rule-columns.ts';
+import { DIRECTIONS } from './program.ts';
+
+/** The runs of one policy in one block and direction, in an environment. */
+export interface Block {
+  readonly policy: number;
+  readonly runs: RunColumns;
+  /** By run: a predicate, ANY_ADDRESS or NO_ADDRESS. */
+  readonly predicates: Int32Array;
+}
+
+/** A program before its rows. */
+export interface ProgramPlan {
+  /** Undefined: it judges egress of qubes that no policy does. */
+  readonly policy: PolicyColumns | undefined;
+  readonly direction: Direction;
+  /** What is decided where no run matches. */
+  readonly otherwise: Action | 'none';
+  /** Blocks, or -1. */
+  readonly exceptions: number;
+  readonly common: number;
+  readonly own: number;
+}
+
+/** The blocks of a program in the order in which they are judged. */
+export function blocksOf({ exceptions, common, own }: ProgramPlan): readonly number[] {
+  return [exceptions, common, own];
+}
+
+/** The predicates of the runs of a policy in one direction; negative for those that ask about no address or match none. */
+export interface BlockPredicates {
+  readonly policy: string;
+  /** Of the policy's own, as `common`'s rules are `common`'s. */
+  readonly block: 'exceptions' | 'own';
+  readonly direction: Direction;
+  readonly predicates: Int32Array;
+}
+
+/** What plans read of a rule set. */
+type PlannedRules = Pick<RuleColumns, 'policies' | 'unmatched'>;
+
+/** The programs of a rule set before classes exist; making one registers every predicate. */
+export class ProgramPlans {
+  readonly plans: ProgramPlan[] = [];
+  readonly blocks: Block[] = [];
+  readonly policies: readonly PolicyColumns[];
+  /** NO_ADDRESS if the environment has none. */
+  readonly dnsPredicate: number;
+  private readonly environment: Environment;
+  private readonly predicates: Predicates;
+
+  constructor({ policies, unmatched }: PlannedRules, environment: Environment, predicates: Predicates) {
+    this.environment = environment;
+    this.predicates = predicates;
+    this.policies = policies;
+    this.dnsPredicate = predicates.ofDns(environment.dns);
+    const common = policies.find(({ name }) => name === COMMON_POLICY);
+    for (const direction of DIRECTIONS) {
+      const commonBlock = common === undefined ? -1 : this.block(common, direction);
+      for (const policy of policies) {
+        if (policy.name === COMMON_POLICY) continue;
+        const exceptions = policy.exceptions[direction].count;
+        const judgesIngress = policy.name !== DEFAULT_POLICY && exceptions + policy.ingress.count > 0;
+        if (direction === 'ingress' && !judgesIngress) continue;
+        this.plans.push({
+          policy,
+          direction,
+          otherwise: policy.defaultAction,
+          exceptions: exceptions > 0 ? this.block(policy, direction, policy.exceptions) : -1,
+          common: commonBlock,
+          own: this.block(policy, direction),
+        });
+      }
+      const isUnmatched = unmatched !== undefined && !policies.some(({ name }) => name === DEFAULT_POLICY);
+      if (direction === 'egress' && isUnmatched) {
+        const otherwise = unmatched === 'accept' ? 'none' : 'drop';
+        this.plans.push({
+          policy: undefined,
+          direction,
+          otherwise,
+          exceptions: -1,
+          common: commonBlock,
+          own: -1,
+        });
+      }
+    }
+  }
+
+  /** The predicates shared out to `count` groups, by the order of their first use and about as many prefixes each. */
+  grouped(count = 1): PlanGroups {
+    return new PlanGroups(this.predicates, this.dnsPredicate, count);
+  }
+
+  private block(policy: PolicyColumns, direction: Direction, block: DirectedColumns = policy): number {
+    const runs = block[direction];
+    const predicates = new Int32Array(runs.count);
+    const prefixes = new RunPrefixes(runs);
+    for (let run = 0; run < runs.count; run++) predicates[run] = this.predicateOf(runs, run, prefixes);
+    return this.blocks.push({ policy: this.policies.indexOf(policy), runs, predicates }) - 1;
+  }
+
+  private predicateOf(runs: RunColumns, run: number, runPrefixes: RunPrefixes): number {
+    const kind = runs.kinds[run]!; // run < count, here and below
+    const hasPrefixes = kind === RemoteKind.prefixes4 || kind === RemoteKind.prefixes6;
+    if (hasPrefixes) runPrefixes.next(run); // also for a run that can match nothing
+    const checks = runs.checks[run]!;
+    const now = timeFor((checks & ACCEPTS) === 0 ? 'drop' : 'accept', this.environment);
+    if (now >= runs.expires[run]! || (checks & ALL_PROTOS) === 0) return NO_ADDRESS;
+    if (hasPrefixes) return this.predicates.ofPrefixes(runPrefixes);
+    const name = runs.names[runs.remotes[run]!] ?? '';
+    if (kind === RemoteKind.name) return this.predicates.ofName(name);
+    if (kind === RemoteKind.list) return this.predicates.ofList(name);
+    return (checks & ASKS_DNS) !== 0 ? this.dnsPredicate : ANY_ADDRESS;
+  }
+}
+
+/** The predicates that share a map, by numbers of their own. */
+export interface PredicateGroup {
+  readonly v4: PredicateColumns;
+  readonly v6: PredicateColumns;
+  readonly count: number;
+  /** The DNS addresses, which every group has, or NO_ADDRESS. */
+  readonly dnsPredicate: number;
+}
+
+/** Which group each predicate is in, and its number there. */
+export class PlanGroups {
+  readonly groups: readonly PredicateGroup[];
+  private readonly homes: Uint8Array | undefined; // by predicate: its group; undefined if there is only one
+  private readonly locals: Int32Array | undefined; // by predicate: its number in that group
+
+  constructor(predicates: Predicates, dnsPredicate: number, groupCount: number) {
+    const { v4, v6, count } = predicates;
+    if (groupCount === 1) {
+      this.groups = [{ v4, v6, count, dnsPredicate }];
+      this.homes = undefined;
+      this.locals = undefined;
+      return;
+    }
+    const homes = new Uint8Array(count);
+    const locals = new Int32Array(count);
+    const columns = Array.from({ length: groupCount }, () => ({
+      v4: new PredicateColumns(4),
+      v6: new PredicateColumns(6),
+    }));
+    let before = 0; // prefixes of the predicates before
+    for (let predicate = 0; predicate < count; predicate++) {
+      const home = Math.min(groupCount - 1, Math.floor((before * groupCount) / predicates.entryCount));
+      const group = columns[home]!; // home < groupCount
+      homes[predicate] = home;
+      locals[predicate] = group.v4.count;
+      group.v4.pushFrom(v4, predicate);
+      group.v6.pushFrom(v6, predicate);
+      before += v4.entriesOf(predicate) + v6.entriesOf(predicate);
+    }
+    this.homes = homes;
+    this.locals = locals;
+    this.groups = columns.map((group, index) => {
+      let dns = dnsPredicate;
+      if (dns >= 0 && homes[dns] === index) dns = locals[dns] ?? dns;
+      else if (dns >= 0) {
+        dns = group.v4.count;
+        group.v4.pushFrom(v4, dnsPredicate);
+        group.v6.pushFrom(v6, dnsPredicate);
+      }
+      return { ...group, count: group.v4.count, dnsPredicate: dns };
+    });
+  }
+
+  /** The number of a predicate in a group; NO_ADDRESS if its group is another. */
+  localIn(group: number, predicate: number): number {
+    if (this.homes === undefined || this.locals === undefined) return predicate;
+    return this.homes[predicate] === group ? (this.locals[predicate] ?? NO_ADDRESS) : NO_ADDRESS;
+  }
+}

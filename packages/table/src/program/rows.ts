@@ -1,0 +1,253 @@
+/**
+ * Rows: how a record gets from a class to a node, in one of four ways.
+ *
+ *   one      no run asks about an address: one row for all classes
+ *   rows     a row for every class
+ *   classes  a hash table of the classes that the part's predicates hold in, where those are few of many
+ *   members  a hash table of the part's predicates, and for each class, shared by all parts of the group, a list of the
+ *            predicates that hold in it; what each of them decides is compared at lookup
+ *
+ * The last takes words in proportion to runs and class members however many programs there are, and is what keeps many
+ * programs over many classes from taking their product.
+ */
+
+import type { TableLimits } from '../limits.ts';
+import type { GroupClasses } from './class.ts';
+import type { NodeMaker, PredicateNode } from './node.ts';
+import type { ProgramPart } from './part.ts';
+import {
+  CODE_ACTION_MASK,
+  NO_MATCH,
+  NODE_OFFSET_SHIFT,
+  NodeKind,
+  TABLE_EMPTY,
+  TABLE_WORDS,
+  TableKind,
+  tableHash,
+  WITH_WILDCARDS,
+} from './program.ts';
+import type { WordBuffer } from './words.ts';
+
+/** Our choice: rows up to which a part has one for every class, whatever a hash table would save. */
+const ROWS_SMALL = 4096;
+/** Our choice: how much larger than a hash table the rows may be, which answer with two loads less. */
+const ROWS_FACTOR = 2;
+/**
+ * Our choice: how many pairs of classes and predicates, of all programs, one program may go through in the order of memory
+ * rather than look for one of its own.
+ */
+const SWEPT_FACTOR = 4;
+/** Our choice: runs of a class that are looked at even where no more maps are made. */
+const FEW_RUNS = 64;
+/** Words of a slot: the class and its row; the predicate, its node without and with DNS runs, and their least code. */
+const CLASS_SLOT_WORDS = 2;
+const MEMBER_SLOT_WORDS = 4;
+
+/** How the records of a part find their nodes. */
+export interface PartRows {
+  readonly part: ProgramPart;
+  readonly kind: 'one' | 'rows' | 'classes' | 'members';
+  /** Offset of the first row. */
+  readonly rows: number;
+  readonly classMask: number;
+  readonly wildcards: number;
+  readonly wildcardsLeast: number;
+  /** The row of a class in which no run but the wildcards can match. */
+  readonly elsewhere: number;
+  /** Of `classes`: the offset of the hash table, its slots, and how many of them are taken. */
+  readonly table: number;
+  readonly slots: number;
+  taken: number;
+}
+
+export class RowMaker {
+  private readonly words: WordBuffer;
+  private readonly nodes: NodeMaker;
+  private readonly limits: TableLimits;
+  private readonly groups: readonly GroupClasses[];
+  private readonly known = new Map<number, PredicateNode>(); // of the part at hand, by predicate * 2 + whether DNS
+  private loaded: ProgramPart | undefined;
+  private classAtHand = 0;
+  private rowWords = 0;
+  private pairCount = 0;
+
+  constructor(words: WordBuffer, nodes: NodeMaker, groups: readonly GroupClasses[], limits: TableLimits) {
+    this.words = words;
+    this.nodes = nodes;
+    this.groups = groups;
+    this.limits = limits;
+  }
+
+  make(part: ProgramPart): PartRows {
+    const group = this.load(part);
+    const wildcards = this.nodes.wildcards(part);
+    const elsewhere = this.nodes.elsewhere(part, wildcards);
+    const wildcardsLeast = leastOf(part, part.wildcards[0]);
+    const rest = { part, wildcards, wildcardsLeast, elsewhere, table: 0, slots: 0, taken: 0 };
+    const pairs = group.pairs();
+    if (group.predicates.length === 0) {
+      return { ...rest, kind: 'one', rows: this.words.take(1, elsewhere), classMask: 0 };
+    }
+    const tableWords = TABLE_WORDS + CLASS_SLOT_WORDS * slotsFor(Math.min(pairs, group.room));
+    const isDense = group.room <= ROWS_SMALL || group.room <= tableWords * ROWS_FACTOR;
+    const needed = isDense ? group.room : tableWords;
+    if (this.rowWords + needed > this.limits.rows || this.pairCount + pairs > this.limits.pairs) {
+      return { ...rest, kind: 'members', rows: this.members(group, part, wildcards), classMask: 0 };
+    }
+    this.rowWords += needed;
+    this.pairCount += pairs;
+    if (isDense)
+      return { ...rest, kind: 'rows', rows: this.dense(group, part, elsewhere, pairs), classMask: -1 };
+    group.touch();
+    const { touched } = group;
+    const slots = slotsFor(touched.length + 8);
+    const table = this.table(TableKind.classes, slots, CLASS_SLOT_WORDS, elsewhere);
+    for (const classId of touched) {
+      group.holdTouched(classId);
+      const row = this.row(group, part, elsewhere, classId);
+      const slot = this.freeSlot(table, classId, CLASS_SLOT_WORDS);
+      this.words.set(slot, classId);
+      this.words.set(slot + 1, row);
+    }
+    const rows = this.words.take(1, (table << NODE_OFFSET_SHIFT) | NodeKind.table);
+    return { ...rest, kind: 'classes', rows, classMask: 0, table, slots, taken: touched.length };
+  }
+
+  /** Makes a row for every class; returns the offset of the first. */
+  private dense(group: GroupClasses, part: ProgramPart, elsewhere: number, pairs: number): number {
+    const rows = this.words.take(group.room, elsewhere);
+    if (group.allPairs <= pairs * SWEPT_FACTOR) {
+      for (let classId = 0; classId < group.count; classId++) {
+        group.hold(classId);
+        if (group.held.length > 0) this.words.set(rows + classId, this.row(group, part, elsewhere, classId));
+      }
+      return rows;
+    }
+    group.touch();
+    for (const classId of group.touched) {
+      group.holdTouched(classId);
+      this.words.set(rows + classId, this.row(group, part, elsewhere, classId));
+    }
+    return rows;
+  }
+
+  /** Puts a part at hand. */
+  private load(part: ProgramPart): GroupClasses {
+    const group = this.groups[part.group]!; // a group of the plan
+    if (this.loaded === part) return group;
+    this.known.clear();
+    group.load(part);
+    this.loaded = part;
+    return group;
+  }
+
+  /**
+   * Makes the row of a class that came later, in which some predicate of the part holds. `put` stores a word that is not new.
+   * False if there is no room.
+   */
+  add(made: PartRows, classId: number, put: (at: number, word: number) => void): boolean {
+    if (made.kind !== 'rows' && made.kind !== 'classes') return true;
+    const group = this.load(made.part);
+    group.hold(classId);
+    if (group.held.length === 0) return true;
+    const row = this.row(group, made.part, made.elsewhere, classId);
+    if (made.kind === 'rows') {
+      put(made.rows + classId, row);
+      return true;
+    }
+    if ((made.taken + 1) * 2 > made.slots) return false;
+    made.taken++;
+    const slot = this.freeSlot(made.table, classId, CLASS_SLOT_WORDS);
+    // A reader that meets the slot half made looks for another class, and goes on either way.
+    put(slot + 1, row);
+    put(slot, classId);
+    return true;
+  }
+
+  /** The row of the class at hand. */
+  private row(group: GroupClasses, part: ProgramPart, elsewhere: number, classId: number): number {
+    const most = this.nodes.hasRoom ? Number.POSITIVE_INFINITY : FEW_RUNS;
+    const runCount = group.collect(part, group.held, group.isDnsIn(part, classId), most);
+    if (runCount === 0) return elsewhere;
+    const at = runCount === 1 ? group.runs[0]! : -1; // there is one
+    if (at >= 0 && part.wildcardsBefore(at) === 0 && part.asksNothing(at)) return ~part.codeOf(at); // so are most
+    this.classAtHand = classId;
+    if (runCount < 0) return this.nodes.union(part, this.predicateNodes(part));
+    return this.nodes.row(part, group.runs, runCount, this.predicateNodes);
+  }
+
+  /** A node for each predicate of the class at hand whose runs can match there. */
+  private readonly predicateNodes = (part: ProgramPart): readonly PredicateNode[] => {
+    const group = this.groups[part.group]!; // a group of the plan
+    const isDns = group.isDnsIn(part, this.classAtHand);
+    const held = [...group.held]; // a node is made from the group's runs
+    return held
+      .map((predicate) => this.nodeOf(group, part, predicate, isDns))
+      .filter(({ word }) => word !== ~NO_MATCH);
+  };
+
+  /** What a part's runs of one predicate decide, in DNS classes or in others. */
+  private nodeOf(group: GroupClasses, part: ProgramPart, predicate: number, isDns: boolean): PredicateNode {
+    const key = predicate * 2 + (isDns ? 1 : 0);
+    let node = this.known.get(key);
+    if (node === undefined) {
+      const count = group.collect(part, [predicate], isDns, Number.POSITIVE_INFINITY);
+      const { runs } = group;
+      let asking = 0; // runs before the first that asks nothing
+      while (asking < count && !part.asksNothing(runs[asking]!)) asking++; // asking < count
+      const end = asking < count ? part.codeOf(runs[asking]!) : NO_MATCH; // likewise
+      const least = leastOf(part, count === 0 ? undefined : runs[0]);
+      node = { word: this.nodes.node(part, runs, asking, end), least, end };
+      this.known.set(key, node);
+    }
+    return node;
+  }
+
+  /** Makes the table of a part's predicates; returns the offset of its one row. */
+  private members(group: GroupClasses, part: ProgramPart, wildcards: number): number {
+    const lists = group.memberLists(this.words);
+    const { predicates } = group;
+    const made = predicates.map((predicate) => {
+      const plain = this.nodeOf(group, part, predicate, false);
+      return { predicate, plain, dns: part.asksDns ? this.nodeOf(group, part, predicate, true) : plain };
+    });
+    const table = this.table(TableKind.members, slotsFor(predicates.length), MEMBER_SLOT_WORDS, lists);
+    for (const { predicate, plain, dns } of made) {
+      const slot = this.freeSlot(table, predicate, MEMBER_SLOT_WORDS);
+      this.words.set(slot, predicate);
+      this.words.set(slot + 1, plain.word);
+      this.words.set(slot + 2, dns.word);
+      this.words.set(slot + 3, Math.min(plain.least, dns.least));
+    }
+    const withWildcards = wildcards === ~NO_MATCH ? 0 : WITH_WILDCARDS;
+    return this.words.take(1, (table << NODE_OFFSET_SHIFT) | withWildcards | NodeKind.table);
+  }
+
+  /** Takes the words of an empty hash table of `slots`, a power of two; `last` is the last word before them. */
+  private table(kind: number, slots: number, slotWords: number, last: number): number {
+    const table = this.words.take(TABLE_WORDS, kind);
+    this.words.set(table + 1, Math.clz32(slots - 1));
+    this.words.set(table + 2, slots - 1);
+    this.words.set(table + 3, last);
+    this.words.take(slots * slotWords, TABLE_EMPTY);
+    return table;
+  }
+
+  private freeSlot(table: number, key: number, slotWords: number): number {
+    const { words } = this;
+    const mask = words.at(table + 2);
+    let slot = tableHash(key, words.at(table + 1));
+    while (words.at(table + TABLE_WORDS + slot * slotWords) !== TABLE_EMPTY) slot = (slot + 1) & mask;
+    return table + TABLE_WORDS + slot * slotWords;
+  }
+}
+
+/** At most the code of the run at a position, whichever action it ends with. */
+function leastOf(part: ProgramPart, position: number | undefined): number {
+  return position === undefined ? NO_MATCH : part.codeOf(position) & ~CODE_ACTION_MASK;
+}
+
+/** A power of two, at least twice as many. */
+function slotsFor(keys: number): number {
+  return Math.max(4, 2 ** Math.ceil(Math.log2(keys * 2)));
+}
