@@ -4,21 +4,11 @@
  */
 
 import { type Manifest, ProtocolError } from '@rulecast/protocol';
-import { EMPTY_RULE_SET, type List, type Policy, type RuleSet } from '@rulecast/rules';
+import type { RuleSet } from '@rulecast/rules';
 import type { Committer } from './commit.ts';
-import { type ReleaseRecipe, type Store, StoreError } from './store.ts';
-import type { Comparison, Workshop } from './work.ts';
-
-/** One part, or with neither name everything. Not both. */
-export interface PartFilter {
-  readonly list?: string | undefined;
-  readonly policy?: string | undefined;
-}
-
-/** Content that is at hand, or what it is rebuilt from. Plain data, for a worker thread. */
-export type PastContent =
-  | { readonly kind: 'rule-set'; readonly ruleSet: RuleSet }
-  | { readonly kind: 'recipe'; readonly recipe: ReleaseRecipe };
+import type { PartFilter } from './part-filter.ts';
+import { type Store, StoreError } from './store.ts';
+import type { Comparison, PastContent, Workshop } from './work.ts';
 
 /** There was no such release, or it is not kept any more. */
 export class UnknownReleaseError extends Error {
@@ -92,48 +82,4 @@ export class Archive {
       throw new StoreError(`version ${version} is damaged in the store: ${cause.message}`, { cause });
     }
   }
-}
-
-/** Of a rule set what a filter says; resolutions belong to everything only. */
-export function filtered(ruleSet: RuleSet, { list, policy }: PartFilter): RuleSet {
-  if (list === undefined && policy === undefined) return ruleSet;
-  return {
-    ...EMPTY_RULE_SET,
-    lists: picked<List>(ruleSet.lists, list),
-    policies: picked<Policy>(ruleSet.policies, policy),
-  };
-}
-
-function picked<T>(parts: ReadonlyMap<string, T>, name: string | undefined): ReadonlyMap<string, T> {
-  const part = name === undefined ? undefined : parts.get(name);
-  return name === undefined || part === undefined ? new Map() : new Map([[name, part]]);
-}
-
-/**
- * The rule set `now` with what a filter says as it was in `past`; a part that was not there is removed. Undefined where
- * the part is neither there nor was. Resolutions are the old ones, the present ones going first: that is what names
- * stand for until they were asked for again.
- */
-export function restored(now: RuleSet, past: RuleSet, { list, policy }: PartFilter): RuleSet | undefined {
-  const resolutions = new Map([...past.resolutions, ...now.resolutions]);
-  if (list === undefined && policy === undefined) {
-    return { ...past, resolutions };
-  }
-  const lists = replaced<List>(now.lists, past.lists, list);
-  const policies = replaced<Policy>(now.policies, past.policies, policy);
-  return lists === undefined || policies === undefined ? undefined : { ...now, lists, policies, resolutions };
-}
-
-function replaced<T>(
-  now: ReadonlyMap<string, T>,
-  past: ReadonlyMap<string, T>,
-  name: string | undefined,
-): ReadonlyMap<string, T> | undefined {
-  if (name === undefined) return now;
-  const part = past.get(name);
-  if (part === undefined && !now.has(name)) return undefined;
-  const parts = new Map(now);
-  if (part === undefined) parts.delete(name);
-  else parts.set(name, part);
-  return parts;
 }

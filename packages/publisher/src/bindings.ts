@@ -5,7 +5,7 @@
 
 import { boundText, ErrorCode, RETRY_AFTER_MS } from '@rulecast/protocol';
 import type { PeerIdentity } from '@rulecast/vchan';
-import type { Refusal } from './session.ts';
+import type { Refusal } from './refusal.ts';
 
 /** What proves to be a subscriber, each by itself; at least one. */
 export interface Binding {

@@ -10,13 +10,12 @@ import { ControlExchange } from './control-exchange.ts';
 import { answerDiff } from './diff-request.ts';
 import { answerForget } from './forget-request.ts';
 import { answerHistory } from './history-request.ts';
-import { answerList, answerLists, answerRefresh } from './lists-request.ts';
+import { answerList, answerLists, answerRefresh, type KeptLists } from './lists-request.ts';
 import type { Publisher } from './publisher.ts';
 import { answerPush } from './push-request.ts';
 import type { PushRoom } from './push-room.ts';
 import { answerRollback } from './rollback-request.ts';
-import type { AskTable } from './serve.ts';
-import type { SourcesLink } from './sources-link.ts';
+import type { AskTable } from './serve-subscribers.ts';
 import { answerStatus } from './status-request.ts';
 import { StoreError } from './store.ts';
 import { answerTest } from './test-request.ts';
@@ -27,14 +26,14 @@ export class ControlSession {
   private readonly publisher: Publisher;
   private readonly ask: AskTable;
   private readonly pushRoom: PushRoom;
-  private readonly sources: SourcesLink | undefined;
+  private readonly sources: KeptLists | undefined;
 
   constructor(
     connection: Connection,
     publisher: Publisher,
     ask: AskTable,
     pushRoom: PushRoom,
-    sources?: SourcesLink,
+    sources?: KeptLists,
   ) {
     this.connection = connection;
     this.exchange = new ControlExchange(connection, publisher.clock);

@@ -25,7 +25,7 @@ import {
 } from '@rulecast/rules';
 import { type BatchOutcome, type Clock, Damper, type DeliveryRefusal, SYSTEM_CLOCK } from '@rulecast/sources';
 import type { Logger } from 'pino';
-import { Archive, type PartFilter, restored } from './archive.ts';
+import { Archive } from './archive.ts';
 import { bareText, newBareDrops, type ResolvedRuleSet } from './bare-drop.ts';
 import { Committer, GuardError, type Origin, type Plan, type ReleaseIdentity } from './commit.ts';
 import type { Identity } from './identity.ts';
@@ -33,6 +33,7 @@ import { KnownSubscribers } from './known-subscribers.ts';
 import { type ListUpdate, listChanges, withLists } from './list-update.ts';
 import { unreachable } from './must-reach.ts';
 import { changedNames, type FailedName, failedNameText, NAME_LIMITS, Names } from './names.ts';
+import { type PartFilter, restored } from './part-filter.ts';
 import { type GuardRefusal, judgePush, type PushPermits } from './push-guard.ts';
 import type { ResolveName } from './resolve.ts';
 import { openState, type StateOptions } from './state.ts';

@@ -35,6 +35,7 @@ import type { Clock } from '@rulecast/sources';
 import type { NameHolder } from './name-holders.ts';
 import { isSame, UnansweredOffers } from './offers.ts';
 import type { Publisher } from './publisher.ts';
+import type { Refusal } from './refusal.ts';
 import type { Release } from './store.ts';
 import { type HeldRelease, refusalOf, type SubscriberEntry } from './subscribers.ts';
 
@@ -53,14 +54,6 @@ const STATE_TIMEOUT_MS: Partial<Record<PublisherState, number>> = {
   offered: APPLY_TIMEOUT_MS, // it may be compiling for a changed environment
   confirming: APPLY_TIMEOUT_MS,
 };
-
-/** Why a peer is not served. */
-export interface Refusal {
-  readonly code: ErrorCode;
-  readonly text: string;
-  /** When it may come back. */
-  readonly retryAfterMs?: number;
-}
 
 /** Judges the name in HELLO, which may take as long as another session has to answer for it; undefined: it is this session's. */
 export type Admit = (session: SubscriberSession, name: string) => Promise<Refusal | undefined>;

@@ -17,7 +17,7 @@ import type { ControlExchange } from './control-exchange.ts';
 import { noAnswer, noAnswerRecord } from './no-answer.ts';
 import type { Publisher } from './publisher.ts';
 import { totalsOf } from './release-report.ts';
-import type { AskTable } from './serve.ts';
+import type { AskTable } from './serve-subscribers.ts';
 
 /** Least time between two batches of a watched status: a burst of pushes is one redraw. */
 const WATCH_MIN_MS = 100;

@@ -11,7 +11,7 @@ import {
 import type { ControlExchange } from './control-exchange.ts';
 import { noAnswer, noAnswerRecord } from './no-answer.ts';
 import type { Publisher } from './publisher.ts';
-import type { AskTable } from './serve.ts';
+import type { AskTable } from './serve-subscribers.ts';
 
 /** Answers a TEST. Throws ProtocolError where the one subscriber asked, or all of them, cannot answer. */
 export async function answerTest(

@@ -21,8 +21,13 @@ import {
   verifyRuleSet,
 } from '@rulecast/protocol';
 import { EMPTY_RULE_SET, entryCount, policyRuleCount, type RuleSet } from '@rulecast/rules';
-import { filtered, type PartFilter, type PastContent } from './archive.ts';
+import { filtered, type PartFilter } from './part-filter.ts';
 import type { ReleaseRecipe } from './store.ts';
+
+/** Content that is at hand, or what it is rebuilt from. Plain data, for a worker thread. */
+export type PastContent =
+  | { readonly kind: 'rule-set'; readonly ruleSet: RuleSet }
+  | { readonly kind: 'recipe'; readonly recipe: ReleaseRecipe };
 
 /** What the thread is sent: plain data. */
 export type WorkRequest =

@@ -14,7 +14,8 @@ import { pino } from 'pino';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { FakeClock } from '../../sources/test/fake-clock.ts';
 import { type Binding, Bindings } from '../src/bindings.ts';
-import { type ServedSubscribers, serveControl, serveSubscribers } from '../src/serve.ts';
+import { serveControl } from '../src/serve-control.ts';
+import { type ServedSubscribers, serveSubscribers } from '../src/serve-subscribers.ts';
 import { freshPublisher, release, temporaryDirectory } from './fresh-publisher.ts';
 
 import { ScriptedRulectl } from './scripted-rulectl.ts';

@@ -7,7 +7,7 @@ import type { Message } from '@rulecast/protocol';
 import { type Endpoint, parseEndpoint } from '@rulecast/vchan';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import type { Publisher } from '../src/publisher.ts';
-import { serveControl } from '../src/serve.ts';
+import { serveControl } from '../src/serve-control.ts';
 import { SourcesLink } from '../src/sources-link.ts';
 import { freshPublisher, place, release, temporaryDirectory } from './fresh-publisher.ts';
 import { type Answer, recordsOf, ScriptedRulectl } from './scripted-rulectl.ts';

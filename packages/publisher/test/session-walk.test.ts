@@ -13,7 +13,7 @@ import { type Endpoint, parseEndpoint } from '@rulecast/vchan';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { often } from '../../../test/thorough.ts';
 import type { Publisher } from '../src/publisher.ts';
-import { serveSubscribers } from '../src/serve.ts';
+import { serveSubscribers } from '../src/serve-subscribers.ts';
 import { type Draw, randomHosts, seeded } from './churn.ts';
 import { ALL_PERMITS, freshPublisher, hex, pushOf } from './fresh-publisher.ts';
 import { type Held, type Offer, offerOf, ScriptedSubscriber, streamApplied } from './scripted-subscriber.ts';

@@ -1,0 +1,83 @@
+/** Endpoints that are listened on: each channel that comes is served, and all of it can be ended. */
+
+import { Connection } from '@rulecast/protocol';
+import type { Clock } from '@rulecast/sources';
+import {
+  type Channel,
+  ChannelClosedError,
+  type CurveServerKeys,
+  type Endpoint,
+  type Listener,
+  listen,
+} from '@rulecast/vchan';
+import type { Logger } from 'pino';
+
+export interface Served {
+  /** Ends what is under way and stops listening. */
+  close(): Promise<void>;
+}
+
+/** Where it is listened, and for whom alone if for one. */
+export interface Place {
+  readonly endpoint: Endpoint;
+  readonly owner?: string;
+  /** Of a socket file, if not the default. */
+  readonly mode?: number;
+  readonly group?: number | undefined;
+}
+
+/** Listens on all endpoints, serves each channel, and can end all of it. */
+export async function serveAll(
+  logger: Logger,
+  places: readonly Place[],
+  serve: (channel: Channel, place: Place) => Promise<void>,
+  stop: () => void,
+  curve?: CurveServerKeys,
+): Promise<Served> {
+  const opened: { readonly listener: Listener; readonly place: Place }[] = [];
+  const running = new Set<Promise<void>>();
+  const close = async (): Promise<void> => {
+    await Promise.all(opened.map(({ listener }) => listener.close()));
+    stop();
+    await Promise.all(running);
+  };
+  try {
+    for (const place of places) {
+      const { endpoint, mode, group } = place;
+      const onError = (error: Error): void => logger.warn({ err: error }, 'a connection could not be taken');
+      const isZmq = endpoint.kind === 'zmq+tcp' || endpoint.kind === 'zmq+ipc';
+      const keys = isZmq && curve !== undefined ? { curve } : {};
+      const access = { ...(mode === undefined ? {} : { mode }), ...(group === undefined ? {} : { group }) };
+      const listener = await listen(endpoint, { createDirectory: true, onError, ...keys, ...access });
+      opened.push({ listener, place });
+    }
+  } catch (error) {
+    await close();
+    throw error;
+  }
+  for (const { listener, place } of opened) {
+    const accepting = acceptAll(listener, (channel) => {
+      const session = serve(channel, place).catch((error: unknown) => {
+        logger.error({ err: error, peer: channel.peer.name }, 'a session failed');
+        channel.close();
+      });
+      running.add(session);
+      void session.finally(() => running.delete(session));
+    });
+    running.add(accepting);
+    void accepting.finally(() => running.delete(accepting));
+  }
+  return { close };
+}
+
+async function acceptAll(listener: Listener, take: (channel: Channel) => void): Promise<void> {
+  try {
+    for (;;) take(await listener.accept());
+  } catch (error) {
+    if (!(error instanceof ChannelClosedError)) throw error;
+  }
+}
+
+export function connectionOn(channel: Channel, clock: Clock): Connection {
+  return new Connection(channel, { after: (delayMs, work) => clock.after(delayMs, work) });
+}

@@ -1,0 +1,53 @@
+/** One part of a rule set, or all of it: taken out, or put back into another. Pure. */
+
+import { EMPTY_RULE_SET, type List, type Policy, type RuleSet } from '@rulecast/rules';
+
+/** One part, or with neither name everything. Not both. */
+export interface PartFilter {
+  readonly list?: string | undefined;
+  readonly policy?: string | undefined;
+}
+
+/** Of a rule set what a filter says; resolutions belong to everything only. */
+export function filtered(ruleSet: RuleSet, { list, policy }: PartFilter): RuleSet {
+  if (list === undefined && policy === undefined) return ruleSet;
+  return {
+    ...EMPTY_RULE_SET,
+    lists: picked<List>(ruleSet.lists, list),
+    policies: picked<Policy>(ruleSet.policies, policy),
+  };
+}
+
+function picked<T>(parts: ReadonlyMap<string, T>, name: string | undefined): ReadonlyMap<string, T> {
+  const part = name === undefined ? undefined : parts.get(name);
+  return name === undefined || part === undefined ? new Map() : new Map([[name, part]]);
+}
+
+/**
+ * The rule set `now` with what a filter says as it was in `past`; a part that was not there is removed. Undefined where
+ * the part is neither there nor was. Resolutions are the old ones, the present ones going first: that is what names
+ * stand for until they were asked for again.
+ */
+export function restored(now: RuleSet, past: RuleSet, { list, policy }: PartFilter): RuleSet | undefined {
+  const resolutions = new Map([...past.resolutions, ...now.resolutions]);
+  if (list === undefined && policy === undefined) {
+    return { ...past, resolutions };
+  }
+  const lists = replaced<List>(now.lists, past.lists, list);
+  const policies = replaced<Policy>(now.policies, past.policies, policy);
+  return lists === undefined || policies === undefined ? undefined : { ...now, lists, policies, resolutions };
+}
+
+function replaced<T>(
+  now: ReadonlyMap<string, T>,
+  past: ReadonlyMap<string, T>,
+  name: string | undefined,
+): ReadonlyMap<string, T> | undefined {
+  if (name === undefined) return now;
+  const part = past.get(name);
+  if (part === undefined && !now.has(name)) return undefined;
+  const parts = new Map(now);
+  if (part === undefined) parts.delete(name);
+  else parts.set(name, part);
+  return parts;
+}
