@@ -53,7 +53,18 @@ export const ROOMS = {
 
   'packages/program': [],
 
-  'packages/publisher': [],
+  'packages/publisher': [
+    'names',
+    'guards',
+    'store',
+    'subscribers',
+    'release',
+    'admission',
+    'session',
+    'control',
+    'requests',
+    'daemon',
+  ],
 
   'packages/subscriber': [],
 

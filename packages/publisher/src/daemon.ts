@@ -25,16 +25,16 @@ import { isPartName } from '@rulecast/rules';
 import { ProxyError } from '@rulecast/sources';
 import { EndpointError, EndpointInUseError, openCurveKeyPair } from '@rulecast/vchan';
 import { pino } from 'pino';
-import { readConfigFile } from './config-file.ts';
-import { type Identity, IdentityError, readIdentity } from './identity.ts';
-import { Publisher } from './publisher.ts';
-import { dnsResolver, withFixedNames } from './resolve.ts';
-import { serveControl } from './serve-control.ts';
-import { serveSubscribers } from './serve-subscribers.ts';
-import { type Settings, SettingsError, settingsOf } from './settings.ts';
-import { SourcesLink } from './sources-link.ts';
-import { openState } from './state.ts';
-import { STORE_DEFAULTS, StoreError, type StoreOptions } from './store.ts';
+import { readConfigFile } from './daemon/config-file.ts';
+import { type Settings, SettingsError, settingsOf } from './daemon/settings.ts';
+import { SourcesLink } from './daemon/sources-link.ts';
+import { dnsResolver, withFixedNames } from './names/resolve.ts';
+import { Publisher } from './release/publisher.ts';
+import { serveControl } from './requests/serve.ts';
+import { serveSubscribers } from './session/serve.ts';
+import { type Identity, IdentityError, readIdentity } from './store/identity.ts';
+import { openState } from './store/state.ts';
+import { STORE_DEFAULTS, StoreError, type StoreOptions } from './store/store.ts';
 
 /** EX_CONFIG of sysexits.h, as `--help` says. */
 const EXIT_CONFIG = 78;

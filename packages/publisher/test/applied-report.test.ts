@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { OutcomeLog } from '../src/applied-report.ts';
-import type { Outcome } from '../src/subscribers.ts';
+import { OutcomeLog } from '../src/control/applied-report.ts';
+import type { Outcome } from '../src/subscribers/subscribers.ts';
 import { freshPublisher } from './fresh-publisher.ts';
 
 describe('outcomes that nobody takes yet', () => {

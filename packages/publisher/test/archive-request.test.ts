@@ -1,8 +1,8 @@
 import type { MessageOf } from '@rulecast/protocol';
 import { type Endpoint, parseEndpoint } from '@rulecast/vchan';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
-import type { Publisher, PublisherOptions } from '../src/publisher.ts';
-import { serveControl } from '../src/serve-control.ts';
+import type { Publisher, PublisherOptions } from '../src/release/publisher.ts';
+import { serveControl } from '../src/requests/serve.ts';
 import { randomHosts, seeded } from './churn.ts';
 import { freshPublisher, prefixes, release } from './fresh-publisher.ts';
 import { type Answer, recordsOf, ScriptedRulectl } from './scripted-rulectl.ts';

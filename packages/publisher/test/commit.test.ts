@@ -10,10 +10,10 @@ import {
   RunBuilder,
 } from '@rulecast/rules';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
-import { Committer, GuardError } from '../src/commit.ts';
-import { openIdentity } from '../src/identity.ts';
-import { Store, StoreError } from '../src/store.ts';
-import { Workshop } from '../src/work.ts';
+import { Committer, GuardError } from '../src/release/commit.ts';
+import { Workshop } from '../src/release/work.ts';
+import { openIdentity } from '../src/store/identity.ts';
+import { Store, StoreError } from '../src/store/store.ts';
 import { PUSHED, policyOf, ruleSetOf } from './churn.ts';
 import { prefixes, temporaryDirectory } from './fresh-publisher.ts';
 

@@ -8,11 +8,11 @@ import {
 } from '@rulecast/protocol';
 import { type Endpoint, parseEndpoint } from '@rulecast/vchan';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
-import type { Served } from '../src/accept.ts';
-import type { Publisher, PublisherOptions } from '../src/publisher.ts';
-import { serveControl } from '../src/serve-control.ts';
-import { serveSubscribers } from '../src/serve-subscribers.ts';
-import { StoreError } from '../src/store.ts';
+import type { Served } from '../src/admission/accept.ts';
+import type { Publisher, PublisherOptions } from '../src/release/publisher.ts';
+import { serveControl } from '../src/requests/serve.ts';
+import { serveSubscribers } from '../src/session/serve.ts';
+import { StoreError } from '../src/store/store.ts';
 import { bytesOf, freshPublisher, hex, prefixes, release } from './fresh-publisher.ts';
 import { recordsOf, ScriptedRulectl } from './scripted-rulectl.ts';
 import { ScriptedSubscriber } from './scripted-subscriber.ts';

@@ -7,10 +7,10 @@ import type { PushInput } from '@rulecast/formats';
 import { EMPTY_PREFIX_SET, type PrefixSet, parsePrefix, prefixSetOf } from '@rulecast/rules';
 import { pino } from 'pino';
 import { onTestFinished } from 'vitest';
-import { Publisher, type PublisherOptions, type PushOptions } from '../src/publisher.ts';
-import type { PushPermits } from '../src/push-guard.ts';
-import type { ResolveName } from '../src/resolve.ts';
-import type { Release } from '../src/store.ts';
+import type { PushPermits } from '../src/guards/push.ts';
+import type { ResolveName } from '../src/names/resolve.ts';
+import { Publisher, type PublisherOptions, type PushOptions } from '../src/release/publisher.ts';
+import type { Release } from '../src/store/store.ts';
 
 export const SILENT = pino({ level: 'silent' });
 

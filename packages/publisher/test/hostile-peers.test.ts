@@ -13,9 +13,9 @@ import {
 import { pino } from 'pino';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { FakeClock } from '../../sources/test/fake-clock.ts';
-import { type Binding, Bindings } from '../src/bindings.ts';
-import { serveControl } from '../src/serve-control.ts';
-import { type ServedSubscribers, serveSubscribers } from '../src/serve-subscribers.ts';
+import { type Binding, Bindings } from '../src/admission/bindings.ts';
+import { serveControl } from '../src/requests/serve.ts';
+import { type ServedSubscribers, serveSubscribers } from '../src/session/serve.ts';
 import { freshPublisher, release, temporaryDirectory } from './fresh-publisher.ts';
 
 import { ScriptedRulectl } from './scripted-rulectl.ts';

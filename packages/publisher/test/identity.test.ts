@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { formatTrust } from '@rulecast/protocol';
 import { describe, expect, it } from 'vitest';
-import { IdentityError, openIdentity } from '../src/identity.ts';
+import { IdentityError, openIdentity } from '../src/store/identity.ts';
 import { temporaryDirectory } from './fresh-publisher.ts';
 
 const DIST = new URL('../dist/index.js', import.meta.url).href;

@@ -3,7 +3,7 @@
 import { ingest, readPushed } from '@rulecast/formats';
 import { type List, nameListOf, prefixListOf, type RuleSet } from '@rulecast/rules';
 import { describe, expect, it } from 'vitest';
-import { withLists } from '../src/list-update.ts';
+import { withLists } from '../src/release/list-update.ts';
 import { prefixes, pushOf } from './fresh-publisher.ts';
 
 const EMPTY: RuleSet = {

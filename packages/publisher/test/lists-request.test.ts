@@ -6,9 +6,9 @@ import { parseConfig } from '@rulecast/formats';
 import type { Message } from '@rulecast/protocol';
 import { type Endpoint, parseEndpoint } from '@rulecast/vchan';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import type { Publisher } from '../src/publisher.ts';
-import { serveControl } from '../src/serve-control.ts';
-import { SourcesLink } from '../src/sources-link.ts';
+import { SourcesLink } from '../src/daemon/sources-link.ts';
+import type { Publisher } from '../src/release/publisher.ts';
+import { serveControl } from '../src/requests/serve.ts';
 import { freshPublisher, place, release, temporaryDirectory } from './fresh-publisher.ts';
 import { type Answer, recordsOf, ScriptedRulectl } from './scripted-rulectl.ts';
 

@@ -4,7 +4,7 @@ import { type MustReach, parsePacketText } from '@rulecast/formats';
 import { prefixListOf } from '@rulecast/rules';
 import { describe, expect, it } from 'vitest';
 import { FakeClock, turns } from '../../sources/test/fake-clock.ts';
-import type { Publisher, PushOutcome } from '../src/publisher.ts';
+import type { Publisher, PushOutcome } from '../src/release/publisher.ts';
 import { freshPublisher, prefixes, pushOf, release } from './fresh-publisher.ts';
 
 function mustReach(text: string, direction: 'egress' | 'ingress' = 'egress'): MustReach {

@@ -2,10 +2,10 @@ import { once } from 'node:events';
 import { type List, nameListOf, prefixCount, prefixListOf } from '@rulecast/rules';
 import { describe, expect, it } from 'vitest';
 import { FakeClock, turns } from '../../sources/test/fake-clock.ts';
-import { NAME_LIMITS } from '../src/names.ts';
-import type { Publisher } from '../src/publisher.ts';
-import { dnsResolver, type NameAnswer } from '../src/resolve.ts';
-import type { Release } from '../src/store.ts';
+import { NAME_LIMITS } from '../src/names/names.ts';
+import { dnsResolver, type NameAnswer } from '../src/names/resolve.ts';
+import type { Publisher } from '../src/release/publisher.ts';
+import type { Release } from '../src/store/store.ts';
 import { type DnsName, type DnsRecord, serveDns } from './dns-server.ts';
 import {
   ALL_PERMITS,

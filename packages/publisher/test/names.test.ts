@@ -13,8 +13,8 @@ import {
 } from '@rulecast/rules';
 import { describe, expect, it } from 'vitest';
 import { FakeClock } from '../../sources/test/fake-clock.ts';
-import { changedNames, failedNameText, NAME_LIMITS, Names, type NamesOptions } from '../src/names.ts';
-import type { NameAnswer } from '../src/resolve.ts';
+import { changedNames, failedNameText, NAME_LIMITS, Names, type NamesOptions } from '../src/names/names.ts';
+import type { NameAnswer } from '../src/names/resolve.ts';
 import { prefixes } from './fresh-publisher.ts';
 
 const HOUR_MS = 3_600_000;

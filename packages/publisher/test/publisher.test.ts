@@ -1,9 +1,9 @@
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { FakeClock } from '../../sources/test/fake-clock.ts';
-import { openIdentity } from '../src/identity.ts';
-import { Publisher } from '../src/publisher.ts';
-import { StoreError } from '../src/store.ts';
+import { Publisher } from '../src/release/publisher.ts';
+import { openIdentity } from '../src/store/identity.ts';
+import { StoreError } from '../src/store/store.ts';
 import {
   freshPublisher,
   pushOf,

@@ -1,6 +1,6 @@
 import { PUSH_MAX_BYTES } from '@rulecast/protocol';
 import { describe, expect, it } from 'vitest';
-import { PushRoom } from '../src/push-room.ts';
+import { PushRoom } from '../src/control/push-room.ts';
 
 describe('the room of all pushes', () => {
   it('holds two of the largest, tells a third, and has room again when one is through', () => {

@@ -1,6 +1,6 @@
 import { EMPTY_PREFIX_SET } from '@rulecast/rules';
 import { describe, expect, it } from 'vitest';
-import { addressesOf, dnsResolver, withFixedNames } from '../src/resolve.ts';
+import { addressesOf, dnsResolver, withFixedNames } from '../src/names/resolve.ts';
 import { type DnsName, type DnsRecord, type Misbehaviour, serveDns } from './dns-server.ts';
 import { prefixes } from './fresh-publisher.ts';
 

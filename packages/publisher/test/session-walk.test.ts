@@ -12,8 +12,8 @@ import {
 import { type Endpoint, parseEndpoint } from '@rulecast/vchan';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { often } from '../../../test/thorough.ts';
-import type { Publisher } from '../src/publisher.ts';
-import { serveSubscribers } from '../src/serve-subscribers.ts';
+import type { Publisher } from '../src/release/publisher.ts';
+import { serveSubscribers } from '../src/session/serve.ts';
 import { type Draw, randomHosts, seeded } from './churn.ts';
 import { ALL_PERMITS, freshPublisher, hex, pushOf } from './fresh-publisher.ts';
 import { type Held, type Offer, offerOf, ScriptedSubscriber, streamApplied } from './scripted-subscriber.ts';

@@ -15,9 +15,9 @@ import {
 import { type Endpoint, parseEndpoint } from '@rulecast/vchan';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { FakeClock, turns } from '../../sources/test/fake-clock.ts';
-import type { Publisher } from '../src/publisher.ts';
-import { type ServedSubscribers, serveSubscribers } from '../src/serve-subscribers.ts';
-import type { Outcome, SubscriberEntry } from '../src/subscribers.ts';
+import type { Publisher } from '../src/release/publisher.ts';
+import { type ServedSubscribers, serveSubscribers } from '../src/session/serve.ts';
+import type { Outcome, SubscriberEntry } from '../src/subscribers/subscribers.ts';
 import { freshPublisher, hex, pushOf, release, temporaryDirectory } from './fresh-publisher.ts';
 import { type Offer, ScriptedSubscriber } from './scripted-subscriber.ts';
 

@@ -5,8 +5,8 @@ import { join } from 'node:path';
 import { parseConfig } from '@rulecast/formats';
 import { openCurveKeyPair } from '@rulecast/vchan';
 import { describe, expect, it } from 'vitest';
-import { readConfigFile } from '../src/config-file.ts';
-import { type Flags, settingsOf } from '../src/settings.ts';
+import { readConfigFile } from '../src/daemon/config-file.ts';
+import { type Flags, settingsOf } from '../src/daemon/settings.ts';
 import { prefixes, temporaryDirectory } from './fresh-publisher.ts';
 
 const NO_FLAGS: Flags = {

@@ -13,10 +13,10 @@ import { formatPrefixAt, type Prefixes, prefixListOf, type RuleSet } from '@rule
 import { type Database, open } from 'lmdb';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { often } from '../../../test/thorough.ts';
-import { Committer } from '../src/commit.ts';
-import { type Identity, openIdentity } from '../src/identity.ts';
-import { type Release, Store, StoreError, type StoreOptions } from '../src/store.ts';
-import { Workshop } from '../src/work.ts';
+import { Committer } from '../src/release/commit.ts';
+import { Workshop } from '../src/release/work.ts';
+import { type Identity, openIdentity } from '../src/store/identity.ts';
+import { type Release, Store, StoreError, type StoreOptions } from '../src/store/store.ts';
 import { Churn, PUSHED, randomHosts, ruleSetOf, seeded } from './churn.ts';
 import { hex, prefixes, temporaryDirectory } from './fresh-publisher.ts';
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { Subscribers } from '../src/subscribers.ts';
+import { Subscribers } from '../src/subscribers/subscribers.ts';
 
 describe('what is known of subscribers', () => {
   it('is bounded: beyond 1,024 names the disconnected one unseen for longest is forgotten', () => {

@@ -4,11 +4,11 @@ import { join } from 'node:path';
 import type { PushInput } from '@rulecast/formats';
 import { EMPTY_RULE_SET, emptyPolicy, type RuleSet } from '@rulecast/rules';
 import { describe, expect, it } from 'vitest';
-import { Committer } from '../src/commit.ts';
-import { openIdentity } from '../src/identity.ts';
-import type { Publisher, PushOptions } from '../src/publisher.ts';
-import { Store } from '../src/store.ts';
-import { Workshop } from '../src/work.ts';
+import { Committer } from '../src/release/commit.ts';
+import type { Publisher, PushOptions } from '../src/release/publisher.ts';
+import { Workshop } from '../src/release/work.ts';
+import { openIdentity } from '../src/store/identity.ts';
+import { Store } from '../src/store/store.ts';
 import { freshPublisher, prefixes, pushOf, temporaryDirectory } from './fresh-publisher.ts';
 
 const WORK =

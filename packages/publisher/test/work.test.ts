@@ -2,7 +2,7 @@ import { type PushInput, readPushed } from '@rulecast/formats';
 import { diffRuleSets, encodeDelta, encodeSnapshot } from '@rulecast/protocol';
 import { emptyPolicy, type RuleSet } from '@rulecast/rules';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { Workshop } from '../src/work.ts';
+import { Workshop } from '../src/release/work.ts';
 import { pushOf } from './fresh-publisher.ts';
 
 let workshop: Workshop;

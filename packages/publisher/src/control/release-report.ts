@@ -1,0 +1,150 @@
+/**
+ * What a request that makes a release tells: what changed, what the release is, and what became of it at each subscriber.
+ * PUSH and ROLLBACK answer alike.
+ */
+
+import {
+  boundText,
+  type ControlRecordOf,
+  ErrorCode,
+  HASH_BYTES,
+  hexOf,
+  type PartChange,
+  partWord,
+} from '@rulecast/protocol';
+import { entryCount, policyRuleCount, type RuleSet } from '@rulecast/rules';
+import type { Guarded, Publisher, ReleaseOutcome, VersionMoved } from '../release/publisher.ts';
+import { AppliedReport, type WaitFields } from './applied-report.ts';
+import type { ControlExchange } from './exchange.ts';
+
+/** Of a push of many lists; the rest is counted. */
+const REFUSALS_TOLD_MAX = 32;
+/** Where nothing was ever released. */
+const NO_HASH = new Uint8Array(HASH_BYTES);
+
+/** Runs what may make a release, tells what came of it, and ends the answer unless `tellOther` has. */
+export async function answerWithRelease<Other extends { readonly kind: string }>(
+  request: WaitFields,
+  exchange: ControlExchange,
+  publisher: Publisher,
+  make: () => Promise<ReleaseOutcome | Guarded | Other>,
+  tellOther: (outcome: Other) => Promise<void>,
+): Promise<void> {
+  const applied = new AppliedReport(request, publisher);
+  try {
+    const outcome = await make();
+    if (isGuarded(outcome)) return await tellGuarded(outcome, exchange);
+    if (!isReleaseOutcome(outcome)) return await tellOther(outcome);
+    await tellRelease(outcome, exchange);
+    const { kind, head } = outcome;
+    if (kind !== 'planned' && request.wait === 'applied' && head !== undefined) {
+      await applied.tell(head, kind === 'released', exchange);
+    }
+    await exchange.done(outcome.kind, doneText(outcome));
+  } finally {
+    applied.close();
+  }
+}
+
+/** Ends an answer: the head is not the one that the request is for. */
+export async function tellVersionMoved(
+  { version }: VersionMoved,
+  ifVersion: number | undefined,
+  exchange: ControlExchange,
+): Promise<void> {
+  const text = `the head is version ${version}, not ${ifVersion}: look at it, then try again`;
+  await exchange.fail({ code: ErrorCode.versionMoved, text, version });
+}
+
+function isGuarded(outcome: { readonly kind: string }): outcome is Guarded {
+  return outcome.kind === 'guarded';
+}
+
+/** What would change and what guards say against it; the end is the first of that. */
+async function tellGuarded({ plan, refusals }: Guarded, exchange: ControlExchange): Promise<void> {
+  for (const change of plan.changes) await exchange.record(changeRecord(change));
+  for (const refusal of refusals.slice(0, REFUSALS_TOLD_MAX)) {
+    await exchange.record({ record: 'refusal', ...refusal, reason: boundText(refusal.reason) });
+  }
+  const [first] = refusals;
+  const more = refusals.length > 1 ? ` (and ${refusals.length - 1} more)` : '';
+  await exchange.fail({
+    code: ErrorCode.guardRefused,
+    text: boundText(`nothing was released: ${first?.reason ?? ''}${more}`),
+    part: first?.part,
+    guard: first?.guard,
+    permit: first?.permit,
+    before: first?.before,
+    after: first?.after,
+  });
+}
+
+function isReleaseOutcome(outcome: { readonly kind: string }): outcome is ReleaseOutcome {
+  return outcome.kind === 'planned' || outcome.kind === 'released' || outcome.kind === 'unchanged';
+}
+
+async function tellRelease(outcome: ReleaseOutcome, exchange: ControlExchange): Promise<void> {
+  const { told, otherCount } = outcome.warnings;
+  for (const { code, part, reason } of [...outcome.notes, ...told]) {
+    await exchange.record({ record: 'warning', code, part, reason: boundText(reason) });
+  }
+  for (const { name, reason, meaning } of outcome.failedNames) {
+    const text = `${name} does not resolve: ${reason}; ${meaning}`;
+    await exchange.record({
+      record: 'warning',
+      code: 'name-not-resolved',
+      part: name.slice(0, 63),
+      reason: boundText(text),
+    });
+  }
+  for (const change of outcome.plan.changes) await exchange.record(changeRecord(change));
+  const head = outcome.head;
+  await exchange.record({
+    record: 'release',
+    epoch: head?.manifest.epoch ?? 0,
+    version: head?.manifest.version ?? 0,
+    previousVersion: head?.manifest.previousVersion ?? 0,
+    hash: hexOf(head?.hash ?? NO_HASH),
+    createdAtMs: head?.manifest.createdAtMs ?? 0,
+    parts: head?.manifest.parts.length ?? 0,
+    ...totalsOf(outcome.plan.ruleSet),
+    deltaBytes: outcome.plan.deltaBytes.length,
+    dryRun: outcome.kind === 'planned',
+    changed: outcome.plan.changed,
+    otherWarnings: otherCount,
+  });
+}
+
+/** Records call a put of a new part an addition, and a put or patch of an old one a change. */
+export function changeRecord(change: PartChange): ControlRecordOf<'change'> {
+  const { kind, name, addedCount, removedCount, unchangedCount } = change;
+  return {
+    record: 'change',
+    op: change.op === 'put' ? 'add' : change.op === 'patch' ? 'change' : 'remove',
+    kind: partWord(kind),
+    name,
+    added: addedCount,
+    removed: removedCount,
+    unchanged: unchangedCount,
+  };
+}
+
+/** Entries of all lists, and rules of all policies. */
+export function totalsOf(ruleSet: RuleSet): { readonly entries: number; readonly rules: number } {
+  let entries = 0;
+  for (const list of ruleSet.lists.values()) entries += entryCount(list);
+  let rules = 0;
+  for (const policy of ruleSet.policies.values()) rules += policyRuleCount(policy);
+  return { entries, rules };
+}
+
+function doneText(outcome: ReleaseOutcome): string {
+  switch (outcome.kind) {
+    case 'planned':
+      return 'nothing was released: this was a dry run';
+    case 'unchanged':
+      return 'nothing to release: the head has this content already';
+    case 'released':
+      return `released version ${outcome.head?.manifest.version ?? 0}`;
+  }
+}

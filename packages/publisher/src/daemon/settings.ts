@@ -1,0 +1,258 @@
+/** What the daemon runs with: its command line over its configuration file over its defaults. */
+
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { BindingConfig, ConfigText, MustReach, PublisherConfig } from '@rulecast/formats';
+import { bitsOf, type PrefixSet, parseAddress, parseHostName, prefixOf, prefixSetOf } from '@rulecast/rules';
+import {
+  type CurveServerKeys,
+  curvePeerKeys,
+  type Endpoint,
+  EndpointError,
+  formatEndpoint,
+  isCurveKey,
+  parseEndpoint,
+  readCurveKeyPair,
+} from '@rulecast/vchan';
+import { Bindings, type OwnSocket } from '../admission/bindings.ts';
+import { dnsResolver } from '../names/resolve.ts';
+
+/** What the command line says; undefined where it does not. */
+export interface Flags {
+  readonly state: string | undefined;
+  readonly listen: readonly string[] | undefined;
+  readonly control: string | undefined;
+  readonly name: string | undefined;
+  readonly dnsServer: readonly string[] | undefined;
+  /** Zones whose names may stand for private addresses. */
+  readonly privateZone: readonly string[];
+  /** NAME=ADDRESS[,ADDRESS] each. */
+  readonly resolve: readonly string[];
+  /** The file of the secret key that ZeroMQ listeners prove to have. */
+  readonly curveKey: string | undefined;
+  /** Public keys, or files of them, of the subscribers to admit. */
+  readonly curvePeer: readonly string[] | undefined;
+  /** Likewise, of who may push. */
+  readonly curveControlPeer: readonly string[] | undefined;
+}
+
+export interface Settings {
+  readonly stateDirectory: string;
+  readonly identityFile: string;
+  readonly name: string;
+  readonly listen: readonly Endpoint[];
+  /** As they were written, for the log. */
+  readonly listenTexts: readonly string[];
+  readonly control: Endpoint;
+  readonly controlText: string;
+  readonly curve: CurveServerKeys | undefined;
+  /** What names of subscribers are bound to. */
+  readonly bindings: Bindings;
+  /** Of the control endpoint: whoever may subscribe may not therefore push. */
+  readonly controlCurve: CurveServerKeys | undefined;
+  readonly dnsServers: readonly string[] | undefined;
+  readonly privateZones: readonly string[];
+  readonly fixedNames: ReadonlyMap<string, PrefixSet>;
+  /** Of PublisherOptions. */
+  readonly nameAgeMs: number | undefined;
+  readonly mustReach: readonly MustReach[];
+  /** Addresses that subscribers reach this publisher by: no fetched list may block them. */
+  readonly peers: PrefixSet;
+}
+
+/** A setting cannot be used; the message says which, and what to write. */
+export class SettingsError extends Error {
+  readonly code = 'settings';
+}
+
+export interface Defaults {
+  /** Directory of the identity and the store. */
+  readonly state: string;
+  readonly subscribers: string;
+  readonly control: string;
+}
+
+const NAME = 'publisher';
+
+/** Throws SettingsError. */
+export function settingsOf(
+  flags: Flags,
+  config: PublisherConfig | undefined,
+  configFile: string | undefined,
+  defaults: Defaults,
+): Settings {
+  const stateDirectory = flags.state ?? config?.state ?? defaults.state;
+  const configured = (config?.listen ?? []).map(({ value }) => value);
+  const listenTexts = flags.listen ?? (configured.length > 0 ? configured : [defaults.subscribers]);
+  const controlText = flags.control ?? config?.control?.value ?? defaults.control;
+  const placeOf = (text: string): string => {
+    const written = [...(config?.listen ?? []), ...(config?.control === undefined ? [] : [config.control])];
+    const found = written.find(({ value }) => value === text);
+    return found === undefined || configFile === undefined
+      ? ''
+      : `${configFile}:${found.line}:${found.column}: `;
+  };
+  const endpointOf = (text: string): Endpoint => {
+    try {
+      return parseEndpoint(text);
+    } catch (cause) {
+      if (!(cause instanceof EndpointError)) throw cause;
+      throw new SettingsError(`${placeOf(text)}${cause.message}`, { cause });
+    }
+  };
+  const listen = listenTexts.map(endpointOf);
+  const control = endpointOf(controlText);
+  return {
+    stateDirectory,
+    identityFile: config?.identity ?? join(stateDirectory, 'identity'),
+    name: flags.name ?? config?.name ?? NAME,
+    listen,
+    listenTexts,
+    control,
+    controlText,
+    ...curvesOf(flags, config),
+    bindings: bindingsOf(config?.bindings ?? [], {
+      configFile: configFile ?? '',
+      listen,
+      control,
+      hasSecret: (flags.curveKey ?? config?.curve?.secretFile) !== undefined,
+    }),
+    dnsServers: flags.dnsServer?.map(checkedServer) ?? config?.dnsServers,
+    privateZones: [...(config?.privateZones ?? []), ...flags.privateZone.map(checkedZone)],
+    fixedNames: new Map([...(config?.fixedNames ?? []), ...fixedNames(flags.resolve)]),
+    nameAgeMs: config?.nameAgeMs,
+    mustReach: config?.mustReach ?? [],
+    peers: peersOf(listen),
+  };
+}
+
+function peersOf(listen: readonly Endpoint[]): PrefixSet {
+  const addresses = listen.flatMap((endpoint) => {
+    const address = endpoint.kind === 'zmq+tcp' ? parseAddress(endpoint.address) : undefined;
+    // The unspecified address means every one of this host, which are not known here.
+    return address === undefined || address.words.every((word) => word === 0) ? [] : [address];
+  });
+  return prefixSetOf(addresses.map(({ family, words }) => prefixOf(family, words, bitsOf(family))));
+}
+
+/** The keys of both kinds of endpoint, the command line going before the configuration. Throws EndpointError. */
+function curvesOf(
+  flags: Flags,
+  config: PublisherConfig | undefined,
+): Pick<Settings, 'curve' | 'controlCurve'> {
+  const secretFile = flags.curveKey ?? config?.curve?.secretFile;
+  const peers = flags.curvePeer ?? config?.curve?.clientFiles ?? [];
+  const boundKeys = (config?.bindings ?? []).flatMap(({ curveKey }) => curveKey?.value ?? []);
+  const controlPeers = flags.curveControlPeer ?? config?.curve?.controlClientFiles ?? [];
+  if (secretFile === undefined) {
+    const option = peers.length > 0 ? '--curve-peer' : '--curve-control-peer';
+    if (peers.length + controlPeers.length > 0) {
+      throw new SettingsError(`${option} goes with --curve-key FILE, the secret key of this end`);
+    }
+    return { curve: undefined, controlCurve: undefined };
+  }
+  const { secretKey } = readCurveKeyPair(secretFile);
+  const keysFor = (clientKeys: readonly string[]): CurveServerKeys | undefined =>
+    clientKeys.length === 0 ? undefined : { secretKey, clientKeys };
+  return {
+    curve: keysFor([...new Set([...peers.flatMap(curvePeerKeys), ...boundKeys])]),
+    controlCurve: keysFor(controlPeers.flatMap(curvePeerKeys)),
+  };
+}
+
+interface BindingPlaces {
+  readonly configFile: string;
+  readonly listen: readonly Endpoint[];
+  readonly control: Endpoint;
+  /** There is a key for ZeroMQ endpoints. */
+  readonly hasSecret: boolean;
+}
+
+/** Bindings that can come about, each fault with its place. */
+function bindingsOf(configured: readonly BindingConfig[], places: BindingPlaces): Bindings {
+  const { configFile, listen, control, hasSecret } = places;
+  const refuse = ({ line, column }: ConfigText, reason: string): never => {
+    throw new SettingsError(`${configFile}:${line}:${column}: ${reason}`);
+  };
+  const listens = (...kinds: readonly string[]): boolean => listen.some(({ kind }) => kinds.includes(kind));
+  const socketOf = ({ path, mode, group }: NonNullable<BindingConfig['socket']>): OwnSocket => {
+    const taken = [...listen, control].some((endpoint) => 'path' in endpoint && endpoint.path === path.value);
+    if (taken) refuse(path, `socket: ${path.value} is an endpoint for all already: name another`);
+    try {
+      parseEndpoint(formatEndpoint({ kind: 'unix', path: path.value }));
+    } catch (cause) {
+      if (!(cause instanceof EndpointError)) throw cause;
+      refuse(path, cause.message);
+    }
+    const gid = group === undefined ? undefined : groupId(group.value);
+    if (group !== undefined && gid === undefined) {
+      refuse(group, `group: there is no group ${group.value} in ${GROUP_FILE}`);
+    }
+    return { path: path.value, mode, group: gid };
+  };
+  return new Bindings(
+    configured.map(({ name, curveKey, qube, socket }) => {
+      if (curveKey !== undefined && !isCurveKey(curveKey.value)) {
+        refuse(curveKey, 'curve-key: this is no key: write what rulectl keygen FILE prints, in quotes');
+      }
+      if (curveKey !== undefined && !(hasSecret && listens('zmq+tcp', 'zmq+ipc'))) {
+        refuse(curveKey, 'curve-key: goes with curve: { secret: FILE } and a zmq endpoint in listen:');
+      }
+      if (qube !== undefined && !listens('qrexec', 'stdio')) {
+        refuse(qube, 'qube: goes with qrexec:PATH, where qrexec connects to, in listen:');
+      }
+      return {
+        name,
+        curveKey: curveKey?.value,
+        qube: qube?.value,
+        socket: socket === undefined ? undefined : socketOf(socket),
+      };
+    }),
+  );
+}
+
+/** Where groups of this host stand: Node looks up none. */
+const GROUP_FILE = '/etc/group';
+
+/** The id of a group by name or number, if there is one. */
+function groupId(text: string): number | undefined {
+  for (const line of readFileSync(GROUP_FILE, 'utf8').split('\n')) {
+    const [name, , id] = line.split(':');
+    if (id !== undefined && (name === text || id === text)) return Number(id);
+  }
+  return undefined;
+}
+
+/** Throws SettingsError for what no resolver takes for a server. */
+function checkedServer(server: string): string {
+  try {
+    dnsResolver([server]);
+    return server;
+  } catch (cause) {
+    const text = `--dns-server ${server}: write an address, with a port if need be, as in 192.0.2.1, 192.0.2.1:53 or [2001:db8::1]:53`;
+    throw new SettingsError(text, { cause });
+  }
+}
+
+function checkedZone(text: string): string {
+  const parsed = parseHostName(text);
+  if (parsed.kind === 'name') return parsed.name;
+  throw new SettingsError(`--private-zone ${text}: write the name of a zone, such as corp.example`);
+}
+
+function fixedNames(options: readonly string[]): ReadonlyMap<string, PrefixSet> {
+  const fixed = new Map<string, PrefixSet>();
+  for (const option of options) {
+    const [nameText = '', addresses = ''] = option.split('=', 2);
+    const parsed = parseHostName(nameText);
+    if (parsed.kind === 'fault')
+      throw new SettingsError(`--resolve ${option}: "${nameText}" is no host name`);
+    const prefixes = addresses.split(',').map((text) => {
+      const address = parseAddress(text);
+      if (address === undefined) throw new SettingsError(`--resolve ${option}: "${text}" is no address`);
+      return prefixOf(address.family, address.words, bitsOf(address.family));
+    });
+    fixed.set(parsed.name, prefixSetOf(prefixes));
+  }
+  return fixed;
+}

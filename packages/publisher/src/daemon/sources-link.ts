@@ -1,0 +1,241 @@
+/**
+ * Sources and publisher, put together: lists that change become releases, releases that lose a list get it back, the configuration is read again
+ * when it changes, and what is done against a guard is on record.
+ */
+
+import { appendFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
+import type { BindingConfig, PublisherConfig } from '@rulecast/formats';
+import { EMPTY_PREFIX_SET, type List, type PrefixSet } from '@rulecast/rules';
+import {
+  type AuditEntry,
+  Fetcher,
+  type ListStatus,
+  type Permits,
+  Reader,
+  Sources,
+  type WatchOptions,
+  watchPaths,
+} from '@rulecast/sources';
+import type { ListKeeper, Publisher } from '../release/publisher.ts';
+import { type ConfigRefused, readConfigFile } from './config-file.ts';
+
+export interface SourcesLinkOptions {
+  readonly publisher: Publisher;
+  readonly config: PublisherConfig;
+  /** Watched, and read again when it changes; undefined where there is no file. */
+  readonly configFile: string | undefined;
+  readonly stateDirectory: string;
+  /** Addresses of peers that manage this host. */
+  readonly peers?: PrefixSet;
+}
+
+/** Troubles of lists that the status shows one by one. */
+const LISTS_SHOWN = 6;
+const DEGRADED_CHARS = 120;
+/** Our choice: so long nobody must have written to the configuration, as to files of lists: half of it has half of the lists. */
+const CONFIG_QUIET_MS = 2000;
+const REFUSED = 'the configuration is refused';
+const UNSAID = 'it has no lists: key';
+/** What takes effect at the next start only, by the key that the file has for it. */
+const START_KEYS = {
+  name: 'name',
+  state: 'state',
+  identity: 'identity',
+  listen: 'listen',
+  control: 'control',
+  curve: 'curve',
+  bindings: 'what subscribers are bound to',
+  dnsServers: 'dns',
+  privateZones: 'dns',
+  fixedNames: 'dns',
+  nameAgeMs: 'dns',
+  proxy: 'proxy',
+} as const satisfies Partial<Record<keyof PublisherConfig, string>>;
+type StartKey = keyof typeof START_KEYS;
+
+function startKeys(): readonly StartKey[] {
+  return Object.keys(START_KEYS) as StartKey[]; // of a constant
+}
+
+export class SourcesLink implements ListKeeper {
+  private readonly publisher: Publisher;
+  private readonly configFile: string | undefined;
+  private readonly auditFile: string;
+  private readonly reader = new Reader();
+  private readonly sources: Sources;
+  private config: PublisherConfig;
+  /** Why the configuration file is not what is in force. */
+  private configTrouble: string | undefined;
+  private closeWatch: (() => Promise<void>) | undefined;
+  private reloading: Promise<void> = Promise.resolve();
+  private readonly onRelease = (): void => this.sources.resync();
+
+  constructor(options: SourcesLinkOptions) {
+    const { publisher, config, configFile, stateDirectory, peers = EMPTY_PREFIX_SET } = options;
+    const directory = join(stateDirectory, 'sources');
+    this.publisher = publisher;
+    this.config = config;
+    this.configFile = configFile;
+    this.auditFile = join(stateDirectory, 'audit.log');
+    this.sources = new Sources({
+      config,
+      directory,
+      fetcher: new Fetcher({ cacheDirectory: join(directory, 'downloads'), proxy: config.proxy }),
+      work: this.reader,
+      watch,
+      consumer: {
+        update: (batch) => publisher.updateLists(batch),
+        holds: (list) => publisher.head?.ruleSet.lists.has(list) === true,
+      },
+      log: publisher.logger,
+      peers,
+      audit: (entry) => this.audit(entry),
+    });
+  }
+
+  /** Begins to keep lists fresh. */
+  async start(): Promise<void> {
+    this.publisher.keepLists(this);
+    this.publisher.subscribers.expect(this.config.subscribers?.keys());
+    await this.sources.start(this.publisher.head?.ruleSet.lists ?? new Map());
+    const unsaid = this.sources.keptUnsaid.length;
+    if (unsaid > 0)
+      this.configTrouble = `the configuration drops no list, for ${UNSAID}; write lists: {} to drop all ${unsaid}`;
+    this.publisher.on('release', this.onRelease);
+    const { configFile } = this;
+    if (configFile !== undefined)
+      this.closeWatch = await watch([configFile], () => this.reload(configFile), {
+        settleMs: CONFIG_QUIET_MS,
+      });
+  }
+
+  owns(list: string): boolean {
+    return this.sources.owns(list);
+  }
+
+  isOperand(list: string): boolean {
+    return this.sources.isOperand(list);
+  }
+
+  get degraded(): readonly string[] {
+    const troubled = this.sources.status().filter(({ trouble }) => trouble !== undefined);
+    const shown = troubled.slice(0, LISTS_SHOWN).map(({ name, trouble }) => {
+      return `list ${name} is not fresh: ${trouble?.reason ?? ''}`.slice(0, DEGRADED_CHARS);
+    });
+    const more = troubled.length - shown.length;
+    const connected = new Set(this.publisher.subscribers.connected());
+    const missing = [...(this.config.subscribers?.keys() ?? [])].filter((name) => !connected.has(name));
+    return [
+      ...(this.configTrouble === undefined ? [] : [this.configTrouble.slice(0, DEGRADED_CHARS)]),
+      ...shown,
+      ...(more > 0 ? [`${more} more lists are not fresh: see rulectl lists`] : []),
+      ...(missing.length > 0 ? [`not connected: ${missing.join(', ')}`.slice(0, DEGRADED_CHARS)] : []),
+    ];
+  }
+
+  status(): readonly ListStatus[] {
+    return this.sources.status();
+  }
+
+  /** The last good content of a list of the configuration, published or not. */
+  list(name: string): List | undefined {
+    return this.sources.list(name);
+  }
+
+  /** See Sources.refresh. */
+  refresh(names: readonly string[], permits: Permits): Promise<readonly ListStatus[]> {
+    return this.sources.refresh(names, permits);
+  }
+
+  /** Resolves when the configuration was read again, for tests; a change of the file brings it about. */
+  reload(file: string): Promise<void> {
+    const tell = (error: unknown): void => {
+      this.publisher.logger.error({ err: error, file }, 'the changed configuration could not be taken up');
+    };
+    this.reloading = this.reloading.then(() => this.reloadNow(file)).catch(tell);
+    return this.reloading;
+  }
+
+  private async reloadNow(file: string): Promise<void> {
+    const { logger } = this.publisher;
+    const read = readConfigFile(file);
+    if (read.kind === 'refused') {
+      this.configTrouble = `${REFUSED} and the one before is in force: ${firstFault(read)}`;
+      logger.warn({ file, rejects: read.rejects.slice(0, 8) }, this.configTrouble);
+      return;
+    }
+    const { config } = read;
+    if (!config.saysLists && this.config.lists.size > 0) {
+      this.configTrouble = `${REFUSED} and the one before is in force: ${UNSAID}; write lists: {} to drop all ${this.config.lists.size}`;
+      logger.warn({ file }, this.configTrouble);
+      return;
+    }
+    const isUnchanged = isDeepStrictEqual(config, this.config);
+    const wasRefused = this.configTrouble?.startsWith(REFUSED) === true;
+    const changed = startKeys().filter((key) => {
+      return !isDeepStrictEqual(startValue(config, key), startValue(this.config, key));
+    });
+    const stale = [...new Set(changed.map((key) => START_KEYS[key]))];
+    this.configTrouble =
+      stale.length === 0
+        ? undefined
+        : `restart the publisher for ${stale.join(', ')}: the configuration changed`;
+    if (isUnchanged && wasRefused) logger.info({ file }, 'the configuration is what is in force again');
+    if (isUnchanged) return;
+    this.config = { ...config, ...Object.fromEntries(startKeys().map((key) => [key, this.config[key]])) };
+    this.publisher.keepReachable(config.mustReach);
+    this.publisher.subscribers.expect(config.subscribers?.keys());
+    await this.sources.reload(config);
+    logger.info({ file, lists: config.lists.size }, 'took up the changed configuration');
+    if (this.configTrouble !== undefined) logger.warn({ file }, this.configTrouble);
+  }
+
+  private audit(entry: AuditEntry): void {
+    const line = JSON.stringify({ at: new Date(this.publisher.nowMs()).toISOString(), ...entry });
+    appendFile(this.auditFile, `${line}\n`, { mode: 0o600 }).catch((error: unknown) => {
+      this.publisher.logger.error({ err: error, file: this.auditFile }, 'the audit log cannot be written');
+    });
+  }
+
+  /** Ends what is under way. Call it before the publisher closes. */
+  async close(): Promise<void> {
+    this.publisher.off('release', this.onRelease);
+    await this.closeWatch?.();
+    await this.reloading;
+    // Together: sources wait for what is being read, and that is ended, however long it would take.
+    await Promise.all([this.sources.close(), this.reader.close()]);
+  }
+}
+
+function firstFault({ rejects, rejectCount }: ConfigRefused): string {
+  const [first] = rejects;
+  if (first === undefined) return 'it cannot be read';
+  const more = rejectCount > 1 ? ` (and ${rejectCount - 1} more)` : '';
+  return `line ${first.line}, column ${first.column}: ${first.reason}${more}`;
+}
+
+/** What a key says, wherever it stands in the file. */
+function startValue(config: PublisherConfig, key: StartKey): unknown {
+  if (key === 'listen') return config.listen?.map(({ value }) => value);
+  if (key === 'bindings') return config.bindings.map(placeless);
+  return key === 'control' ? config.control?.value : config[key];
+}
+
+/** Wherever it stands in the file. */
+function placeless({ name, curveKey, qube, socket }: BindingConfig): unknown {
+  return [name, curveKey?.value, qube?.value, socket?.path.value, socket?.mode, socket?.group?.value];
+}
+
+async function watch(
+  paths: readonly string[],
+  onChange: (path: string) => void,
+  options: WatchOptions = {},
+): Promise<() => Promise<void>> {
+  const watched = watchPaths(paths, options);
+  watched.on('change', onChange);
+  watched.on('gone', onChange);
+  await watched.ready;
+  return () => watched.close();
+}

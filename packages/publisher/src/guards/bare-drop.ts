@@ -1,0 +1,76 @@
+/**
+ * Drop rules that match nothing, for the names that they are about have no address. Whoever pushed one takes something to be stopped that is not; so a
+ * release that would bring one is told apart from one that has it already. Pure.
+ */
+
+import { type Direction, prefixCount, type RuleSet, type Run, resolutionOf } from '@rulecast/rules';
+import type { Resolved } from '../names/names.ts';
+
+/** A rule set with what its names stand for now, and those that do not resolve. */
+export type ResolvedRuleSet = RuleSet & Pick<Resolved, 'failed'>;
+
+export interface BareDrop {
+  readonly policy: string;
+  /** As in the rule: `dsthost=a.example`, `dst=@hosts`. */
+  readonly remote: string;
+  /** Where it is about the names of a list. */
+  readonly list: string | undefined;
+  /** Why the first of its names has no address. */
+  readonly reason: string;
+}
+
+/** The drop rules without any address of `after` that `before` has not, or has with addresses; one for all that a policy says of the same names. */
+export function newBareDrops(before: RuleSet, after: ResolvedRuleSet): readonly BareDrop[] {
+  const known = new Set(bareDrops({ ...before, failed: [] }).map(keyOf));
+  return bareDrops(after).filter((drop) => !known.has(keyOf(drop)));
+}
+
+/** For people: what is wrong with a policy. */
+export function bareText({ remote, list, reason }: BareDrop): string {
+  const names = list === undefined ? 'its name has no' : `none of the names of list ${list} has an`;
+  return `drop ${remote} would match nothing, for ${names} address (${reason})`;
+}
+
+function keyOf({ policy, remote }: BareDrop): string {
+  return `${policy} ${remote}`;
+}
+
+function bareDrops(ruleSet: ResolvedRuleSet): readonly BareDrop[] {
+  const found = new Map<string, BareDrop>();
+  const reasons = new Map(ruleSet.failed.map(({ name, reason }) => [name, reason]));
+  for (const { name: policy, exceptions, egress, ingress } of ruleSet.policies.values()) {
+    for (const [direction, runs] of [
+      ['egress', [...exceptions.egress, ...egress]],
+      ['ingress', [...exceptions.ingress, ...ingress]],
+    ] as const) {
+      for (const run of runs) {
+        const [first] = bareNamesOf(run, ruleSet);
+        if (first === undefined) continue;
+        const list = run.remote.kind === 'list' ? run.remote.list : undefined;
+        const reason = reasons.get(first) ?? 'no addresses';
+        const drop = { policy, remote: remoteText(direction, list, first), list, reason };
+        found.set(keyOf(drop), drop);
+      }
+    }
+  }
+  return [...found.values()];
+}
+
+/** The names of a drop run, if none of them has an address. */
+function bareNamesOf(run: Run, ruleSet: RuleSet): readonly string[] {
+  if (run.match.action === 'accept') return [];
+  const names = namesOf(run, ruleSet);
+  return names.some((name) => prefixCount(resolutionOf(ruleSet, name)) > 0) ? [] : names;
+}
+
+/** The names that a run is about; none where it is about addresses. */
+function namesOf({ remote }: Run, { lists }: RuleSet): readonly string[] {
+  if (remote.kind === 'name') return [remote.name];
+  const list = remote.kind === 'list' ? lists.get(remote.list) : undefined;
+  return list?.kind === 'names' ? list.names : [];
+}
+
+function remoteText(direction: Direction, list: string | undefined, name: string): string {
+  const key = direction === 'egress' ? 'dst' : 'src';
+  return list === undefined ? `${key}host=${name}` : `${key}=@${list}`;
+}

@@ -1,0 +1,89 @@
+/**
+ * Packets that must get through whatever is released: those by which the firewalls, this host or its users are managed. A release in which a drop for
+ * one of them would come into force is refused. What the reference evaluator says of a packet decides; the DNS servers of the firewalls are not
+ * known here, so `specialtarget=dns` matches nothing.
+ */
+
+import { setImmediate } from 'node:timers/promises';
+import type { MustReach } from '@rulecast/formats';
+import {
+  type Address,
+  COMMON_POLICY,
+  columnFor,
+  evaluate,
+  type Packet,
+  prefixAt,
+  type RuleSet,
+  type Verdict,
+} from '@rulecast/rules';
+import type { GuardRefusal } from './push.ts';
+
+export const UNREACHABLE = 'unreachable';
+
+/** Verdicts between two turns of the event loop: each is linear in the rules that judge. */
+const VERDICTS_A_TURN = 16;
+/** No more are told of. */
+const REFUSALS_MAX = 16;
+
+/**
+ * What of `packets` would be dropped and is not now. `before`: what is in force; undefined before the first release. `now` in seconds since 1970.
+ * `advice` ends each reason.
+ */
+export async function unreachable(
+  before: RuleSet | undefined,
+  after: RuleSet,
+  packets: readonly MustReach[],
+  now: number,
+  advice: string,
+): Promise<readonly GuardRefusal[]> {
+  const environment = { now, dns: [] };
+  const refusals: GuardRefusal[] = [];
+  let verdicts = 0;
+  for (const { text, packet } of packets) {
+    for (const src of sendersOf(packet, after)) {
+      if (refusals.length === REFUSALS_MAX) return refusals;
+      if (++verdicts % VERDICTS_A_TURN === 0) await setImmediate();
+      const sent = { ...packet, src };
+      const verdict = evaluate(after, environment, sent);
+      if (verdict.action !== 'drop') continue;
+      if (before !== undefined && evaluate(before, environment, sent).action === 'drop') continue;
+      refusals.push(refusalOf(text, verdict, advice));
+      break; // one sender is enough to refuse it
+    }
+  }
+  return refusals;
+}
+
+/** Of a packet without a sender: a qube of every prefix that a policy names, and one that none names. */
+function sendersOf(packet: Packet, { policies }: RuleSet): readonly (Address | undefined)[] {
+  if (packet.src !== undefined) return [packet.src];
+  const { family } = packet.dst;
+  const senders: (Address | undefined)[] = [undefined];
+  for (const policy of policies.values()) {
+    if (policy.name === COMMON_POLICY) continue;
+    const column = columnFor(policy.prefixes, family);
+    for (let i = 0; i < column.lengths.length; i++)
+      senders.push({ family, words: prefixAt(column, i).words });
+  }
+  return senders;
+}
+
+function refusalOf(text: string, { by }: Verdict, advice: string): GuardRefusal {
+  const rule = by?.rule;
+  const list = rule?.list;
+  const judge = by?.policy === undefined ? 'unmatched' : `policy ${by.policy}`;
+  const cause =
+    rule === undefined
+      ? by?.policy === undefined
+        ? 'unmatched: drop'
+        : `the default action of ${judge}`
+      : `${rule.block === 'exceptions' ? 'exception' : 'rule'} ${rule.index + 1} of policy ${rule.policy}${list === undefined ? '' : `, list ${list}`}`;
+  return {
+    guard: UNREACHABLE,
+    part: list !== undefined ? `list ${list}` : rule === undefined ? judge : `policy ${rule.policy}`,
+    permit: UNREACHABLE,
+    before: 0,
+    after: 1,
+    reason: `${text} must be reachable (must-reach:) and would be dropped by ${cause}: ${advice}`,
+  };
+}

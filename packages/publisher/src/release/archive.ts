@@ -1,0 +1,85 @@
+/**
+ * Earlier releases: rebuilt from the store off the event loop, verified against their manifests, and compared or taken
+ * up again. What is beyond the archive's limits is an UnknownReleaseError that names the oldest release still there.
+ */
+
+import { type Manifest, ProtocolError } from '@rulecast/protocol';
+import type { RuleSet } from '@rulecast/rules';
+import { type Store, StoreError } from '../store/store.ts';
+import type { Committer } from './commit.ts';
+import type { PartFilter } from './part-filter.ts';
+import type { Comparison, PastContent, Workshop } from './work.ts';
+
+/** There was no such release, or it is not kept any more. */
+export class UnknownReleaseError extends Error {
+  /** The oldest version kept; undefined where nothing was ever released. */
+  readonly oldest: number | undefined;
+
+  /** `next`: the oldest version kept that is newer than the one asked for. */
+  constructor(
+    version: number,
+    oldest: number | undefined,
+    next: number | undefined,
+    head: Manifest | undefined,
+  ) {
+    super(
+      oldest === undefined || head === undefined
+        ? `there is no version ${version}: nothing was released yet`
+        : version > head.version
+          ? `there is no version ${version} yet: the newest is ${head.version}`
+          : version < oldest
+            ? `version ${version} is not kept any more: the oldest that is kept is ${oldest}`
+            : `version ${version} is not kept any more: of older days and weeks the last is; the next that is kept is ${next}`,
+    );
+    this.oldest = oldest;
+  }
+}
+
+export class Archive {
+  private readonly store: Store;
+  private readonly committer: Committer;
+  private readonly workshop: Workshop;
+
+  constructor(store: Store, committer: Committer, workshop: Workshop) {
+    this.store = store;
+    this.committer = committer;
+    this.workshop = workshop;
+  }
+
+  /** The rule set of a version. Throws UnknownReleaseError, and StoreError where what is stored is not what was signed. */
+  async ruleSetOf(version: number): Promise<RuleSet> {
+    const content = this.contentOf(version);
+    if (content.kind === 'rule-set') return content.ruleSet;
+    return this.told(version, () => this.workshop.rebuild(content.recipe));
+  }
+
+  /**
+   * The changes from one version to another, either of which may be the older, of what `only` says. Throws as
+   * `ruleSetOf` does.
+   */
+  async changes(from: number, to: number, only: PartFilter): Promise<Comparison> {
+    const before = this.contentOf(from);
+    const after = this.contentOf(to);
+    return this.told(from, () => this.workshop.compare(before, after, only));
+  }
+
+  private contentOf(version: number): PastContent {
+    const { head } = this.committer;
+    if (head?.manifest.version === version) return { kind: 'rule-set', ruleSet: head.ruleSet };
+    const recipe = this.store.recipe(version);
+    if (recipe === undefined) {
+      const { store } = this;
+      throw new UnknownReleaseError(version, store.oldestVersion, store.keptAfter(version), head?.manifest);
+    }
+    return { kind: 'recipe', recipe };
+  }
+
+  private async told<T>(version: number, work: () => Promise<T>): Promise<T> {
+    try {
+      return await work();
+    } catch (cause) {
+      if (!(cause instanceof ProtocolError)) throw cause;
+      throw new StoreError(`version ${version} is damaged in the store: ${cause.message}`, { cause });
+    }
+  }
+}

@@ -1,0 +1,204 @@
+/**
+ * Long work, off the event loop: reading pushed files, encoding deltas and snapshots, rebuilding old releases. Small work is done in place; large
+ * work in one thread, so that a million lines stall nobody's heartbeat, and a hostile document ends its thread and
+ * not the publisher.
+ */
+
+import { once } from 'node:events';
+import { setImmediate } from 'node:timers/promises';
+import { Worker } from 'node:worker_threads';
+import { type PushedParts, type PushInput, readPushed } from '@rulecast/formats';
+import {
+  applyDelta,
+  decodeManifest,
+  diffRuleSets,
+  ErrorCode,
+  encodeDelta,
+  encodeSnapshot,
+  type PartChange,
+  ProtocolError,
+  type RuleSetDelta,
+  verifyRuleSet,
+} from '@rulecast/protocol';
+import { EMPTY_RULE_SET, entryCount, policyRuleCount, type RuleSet } from '@rulecast/rules';
+import type { ReleaseRecipe } from '../store/store.ts';
+import { filtered, type PartFilter } from './part-filter.ts';
+
+/** Content that is at hand, or what it is rebuilt from. Plain data, for a worker thread. */
+export type PastContent =
+  | { readonly kind: 'rule-set'; readonly ruleSet: RuleSet }
+  | { readonly kind: 'recipe'; readonly recipe: ReleaseRecipe };
+
+/** What the thread is sent: plain data. */
+export type WorkRequest =
+  | { readonly kind: 'read'; readonly input: PushInput; readonly now: number }
+  | { readonly kind: 'delta'; readonly delta: RuleSetDelta }
+  | { readonly kind: 'snapshot'; readonly ruleSet: RuleSet }
+  | { readonly kind: 'rebuild'; readonly recipe: ReleaseRecipe }
+  | {
+      readonly kind: 'compare';
+      readonly before: PastContent;
+      readonly after: PastContent;
+      readonly only: PartFilter;
+    };
+
+/** What became of a comparison. */
+export interface Comparison {
+  readonly changes: readonly PartChange[];
+  /** One of the two has something of what was asked for. */
+  readonly isKnown: boolean;
+}
+
+/** What it answers. A RangeError is what encoders throw for content that no decoder takes; a fault is damage. */
+export type WorkAnswer =
+  | { readonly kind: 'parts'; readonly parts: PushedParts }
+  | { readonly kind: 'bytes'; readonly bytes: Uint8Array }
+  | { readonly kind: 'rule-set'; readonly ruleSet: RuleSet }
+  | ({ readonly kind: 'comparison' } & Comparison)
+  | { readonly kind: 'fault'; readonly code: ErrorCode; readonly message: string }
+  | { readonly kind: 'range-error'; readonly message: string };
+
+/** Below this many bytes, reading takes less than a thread needs to start: some 50 ms. */
+const READ_IN_PLACE_MAX_BYTES = 64 * 1024;
+/** Below this many entries and rules, encoding takes a few milliseconds; half of them are a copy to the thread. */
+const ENCODE_IN_PLACE_MAX_ENTRIES = 20_000;
+/** Heap of the thread, in MiB. A document of 2^18 inline rules needs 1.2 GB; lists and rule files need far less. */
+const THREAD_HEAP_MAX_MIB = 3072;
+/** Also when this file runs from src, as in tests: only the built thread loads on Node 20. */
+const THREAD_FILE = new URL('../../dist/release/work-thread.js', import.meta.url);
+
+/** Does a piece of work on the thread it is called on. Throws nothing that a request can bring about. */
+export function work(request: WorkRequest): WorkAnswer {
+  try {
+    switch (request.kind) {
+      case 'read':
+        return { kind: 'parts', parts: readPushed(request.input, request.now) };
+      case 'delta':
+        return { kind: 'bytes', bytes: encodeDelta(request.delta) };
+      case 'snapshot':
+        return { kind: 'bytes', bytes: encodeSnapshot(request.ruleSet) };
+      case 'rebuild':
+        return { kind: 'rule-set', ruleSet: rebuilt(request.recipe) };
+      case 'compare':
+        return { kind: 'comparison', ...compared(request.before, request.after, request.only) };
+    }
+  } catch (error) {
+    if (error instanceof ProtocolError) return { kind: 'fault', code: error.code, message: error.message };
+    if (error instanceof RangeError) return { kind: 'range-error', message: error.message };
+    throw error;
+  }
+}
+
+/** The rule set that a recipe makes. Throws ProtocolError where that is not what its manifest says. */
+function rebuilt({ deltas, manifestBytes }: ReleaseRecipe): RuleSet {
+  const ruleSet = deltas.reduce((before, delta) => applyDelta(before, delta), EMPTY_RULE_SET);
+  verifyRuleSet(decodeManifest(manifestBytes), ruleSet);
+  return ruleSet;
+}
+
+function compared(before: PastContent, after: PastContent, only: PartFilter): Comparison {
+  const [old, next] = [before, after].map((content) => {
+    return filtered(content.kind === 'recipe' ? rebuilt(content.recipe) : content.ruleSet, only);
+  }) as [RuleSet, RuleSet]; // two in, two out
+  const isKnown = [old, next].some(({ lists, policies }) => lists.size + policies.size > 0);
+  return { changes: diffRuleSets(old, next).changes, isKnown };
+}
+
+export class Workshop {
+  private thread: Worker | undefined;
+  private turn: Promise<unknown> = Promise.resolve(); // the work before the next one
+
+  /**
+   * Reads the files of a push. Takes the files' bytes: they may be gone from the caller afterwards. Throws ProtocolError
+   * `over-limit` where the thread ran out of memory.
+   */
+  async read(input: PushInput, now: number): Promise<PushedParts> {
+    let bytes = 0;
+    for (const file of input.files) bytes += file.bytes.length;
+    const buffers = new Set(input.files.map((file) => file.bytes.buffer as ArrayBuffer)); // pushes are not shared memory
+    const answer = await this.do({ kind: 'read', input, now }, bytes > READ_IN_PLACE_MAX_BYTES, [...buffers]);
+    if (answer.kind === 'parts') return answer.parts;
+    throw unexpected(answer);
+  }
+
+  /** Encodes a delta. Throws ProtocolError `over-limit` for content that no decoder takes. */
+  encodeDelta(delta: RuleSetDelta): Promise<Uint8Array> {
+    let entries = 0;
+    for (const change of delta.changes) entries += weightOf(change);
+    return this.bytesOf({ kind: 'delta', delta }, entries);
+  }
+
+  /** Encodes a snapshot; throws as `encodeDelta` does. */
+  encodeSnapshot(ruleSet: RuleSet): Promise<Uint8Array> {
+    let entries = 0;
+    for (const list of ruleSet.lists.values()) entries += entryCount(list);
+    for (const policy of ruleSet.policies.values()) entries += policyRuleCount(policy);
+    return this.bytesOf({ kind: 'snapshot', ruleSet }, entries);
+  }
+
+  /** Rebuilds a release. Throws ProtocolError where the recipe does not make what its manifest says. */
+  async rebuild(recipe: ReleaseRecipe): Promise<RuleSet> {
+    const answer = await this.do({ kind: 'rebuild', recipe }, true, []);
+    if (answer.kind === 'rule-set') return answer.ruleSet;
+    throw unexpected(answer);
+  }
+
+  /** Compares two releases, of which some may have to be rebuilt; throws as `rebuild` does. */
+  async compare(before: PastContent, after: PastContent, only: PartFilter): Promise<Comparison> {
+    const answer = await this.do({ kind: 'compare', before, after, only }, true, []);
+    if (answer.kind === 'comparison') return answer;
+    throw unexpected(answer);
+  }
+
+  private async bytesOf(request: WorkRequest, entries: number): Promise<Uint8Array> {
+    const answer = await this.do(request, entries > ENCODE_IN_PLACE_MAX_ENTRIES, []);
+    if (answer.kind === 'bytes') return answer.bytes;
+    throw unexpected(answer);
+  }
+
+  private do(request: WorkRequest, isLong: boolean, owned: readonly ArrayBuffer[]): Promise<WorkAnswer> {
+    if (!isLong) return Promise.resolve(work(request));
+    const done = this.turn.then(() => this.doInThread(request, owned));
+    this.turn = done.catch(() => undefined); // each caller hears of its own failure
+    return done;
+  }
+
+  private async doInThread(request: WorkRequest, owned: readonly ArrayBuffer[]): Promise<WorkAnswer> {
+    this.thread ??= new Worker(THREAD_FILE, {
+      resourceLimits: { maxOldGenerationSizeMb: THREAD_HEAP_MAX_MIB },
+    });
+    const { thread } = this;
+    thread.ref();
+    try {
+      await setImmediate(); // what is copied to the thread, and back, takes milliseconds: each in a turn of its own
+      const answered = once(thread, 'message');
+      thread.postMessage(request, owned);
+      const [answer] = await answered;
+      await setImmediate();
+      return answer as WorkAnswer; // the thread sends nothing else
+    } catch (cause) {
+      this.thread = undefined;
+      if ((cause as NodeJS.ErrnoException).code !== 'ERR_WORKER_OUT_OF_MEMORY') throw cause;
+      const text = 'this takes more memory than the publisher grants: put long lists into files of their own';
+      throw new ProtocolError(ErrorCode.overLimit, text, { cause });
+    } finally {
+      thread.unref();
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.turn;
+    await this.thread?.terminate();
+  }
+}
+
+/** How much there is to encode of a change. */
+function weightOf(change: PartChange): number {
+  return change.op === 'remove' ? 0 : change.addedCount + change.removedCount;
+}
+
+function unexpected(answer: WorkAnswer): Error {
+  if (answer.kind === 'fault') return new ProtocolError(answer.code, answer.message);
+  if (answer.kind === 'range-error') return new ProtocolError(ErrorCode.overLimit, answer.message);
+  return new TypeError(`${answer.kind} is no answer to this`);
+}

@@ -1,0 +1,175 @@
+/** LISTS, LIST and REFRESH: where lists come from and how fresh they are; their content; and reading them now. PROTOCOL.md "LISTS". */
+
+import {
+  boundText,
+  type ControlRecordOf,
+  EDIT_LINES_MAX,
+  ErrorCode,
+  type MessageOf,
+  ProtocolError,
+} from '@rulecast/protocol';
+import { entryCount, formatPrefixAt, type List } from '@rulecast/rules';
+import type { ListStatus, Permits } from '@rulecast/sources';
+import type { ControlExchange } from '../control/exchange.ts';
+import type { Publisher } from '../release/publisher.ts';
+
+/** The lists that the publisher keeps fresh itself. */
+export interface KeptLists {
+  status(): readonly ListStatus[];
+  /** The last good content of one, published or not. */
+  list(name: string): List | undefined;
+  /** See Sources.refresh. */
+  refresh(names: readonly string[], permits: Permits): Promise<readonly ListStatus[]>;
+}
+
+/** Bytes of the lines of one record, with what each costs beside its own; the rest of a control body is the record's name. */
+const LINES_MAX_BYTES = 3840;
+const LINE_OVERHEAD_BYTES = 2;
+const FORMATS_SHOWN = 4;
+const ORIGIN_MAX_BYTES = 512;
+
+/** Answers a LISTS. */
+export async function answerLists(
+  { sourcesOnly }: MessageOf<'lists'>,
+  exchange: ControlExchange,
+  publisher: Publisher,
+  sources: KeptLists | undefined,
+): Promise<void> {
+  const kept = sources?.status() ?? [];
+  for (const status of kept) await exchange.record(recordOf(status));
+  const names = new Set(kept.map(({ name }) => name));
+  const pushed = [...(publisher.head?.ruleSet.lists ?? [])].filter(([name]) => !names.has(name)).sort();
+  if (!sourcesOnly) for (const [name, list] of pushed) await exchange.record(pushedRecord(name, list));
+  await exchange.done('ok', '');
+}
+
+/** Answers a LIST. Throws ProtocolError `no-such-part`. */
+export async function answerList(
+  { name, content }: MessageOf<'list'>,
+  exchange: ControlExchange,
+  publisher: Publisher,
+  sources: KeptLists | undefined,
+): Promise<void> {
+  const status = sources?.status().find((kept) => kept.name === name);
+  const list = publisher.head?.ruleSet.lists.get(name) ?? sources?.list(name);
+  if (status !== undefined) await exchange.record(recordOf(status));
+  else if (list !== undefined) await exchange.record(pushedRecord(name, list));
+  else throw noSuchList(name, 'there is no such list: see rulectl lists');
+  if (content && list !== undefined) {
+    for (const lines of entryBlocks(list)) await exchange.record({ record: 'entries', lines });
+  }
+  await exchange.done('ok', '');
+}
+
+/** Answers a REFRESH. Throws ProtocolError `no-such-part` and `not-ready`. */
+export async function answerRefresh(
+  { lists, ...asked }: MessageOf<'refresh'>,
+  exchange: ControlExchange,
+  sources: KeptLists | undefined,
+): Promise<void> {
+  if (sources === undefined) {
+    const text = 'this publisher keeps no lists itself: start it with --config FILE, or push lists';
+    throw new ProtocolError(ErrorCode.notReady, text);
+  }
+  const known = new Set(sources.status().map(({ name }) => name));
+  for (const name of lists) {
+    if (!known.has(name)) throw noSuchList(name, 'no source keeps such a list: see rulectl lists');
+  }
+  const statuses = await sources.refresh(lists, {
+    allowShrink: asked.allowShrink,
+    allowGrowth: asked.allowGrowth === true,
+    allowCoverage: asked.allowCoverage === true,
+    allowAll: asked.allowAll === true,
+    allowKind: asked.allowKind === true,
+    force: asked.force,
+  });
+  for (const status of statuses) await exchange.record(recordOf(status));
+  const failing = statuses.filter(({ trouble }) => trouble !== undefined).length;
+  if (failing === 0) await exchange.done('refreshed', '');
+  else await exchange.done('failing', `${failing} of ${statuses.length} lists keep their last good content`);
+}
+
+function noSuchList(name: string, text: string): ProtocolError {
+  return new ProtocolError(ErrorCode.noSuchPart, `${name}: ${text}`, { part: `list ${name}` });
+}
+
+function recordOf(status: ListStatus): ControlRecordOf<'list'> {
+  const { trouble, fetchedAtMs, nextAtMs, changedAtMs } = status;
+  return {
+    record: 'list',
+    name: status.name,
+    source: status.source,
+    origin: boundText(status.origin, ORIGIN_MAX_BYTES),
+    state: status.state,
+    holds: status.holds,
+    count: status.count,
+    published: status.isPublished,
+    fetchedAtMs: whole(fetchedAtMs),
+    nextAtMs: whole(nextAtMs),
+    changedAtMs: whole(changedAtMs),
+    added: status.added,
+    removed: status.removed,
+    error:
+      trouble === undefined
+        ? undefined
+        : {
+            code: trouble.code,
+            text: boundText(trouble.reason),
+            atMs: Math.max(0, Math.round(trouble.atMs)),
+          },
+    formats: status.formats.slice(0, FORMATS_SHOWN),
+    rejects: status.rejectCount,
+    reject: status.firstReject === undefined ? undefined : boundText(status.firstReject),
+    protected: status.protectedCount,
+    protectedPrefixes: status.protectedExamples,
+  };
+}
+
+function whole(ms: number | undefined): number | undefined {
+  return ms === undefined ? undefined : Math.max(0, Math.round(ms));
+}
+
+function pushedRecord(name: string, list: List): ControlRecordOf<'list'> {
+  return {
+    record: 'list',
+    name,
+    source: 'push',
+    origin: '',
+    state: 'ok',
+    holds: list.kind,
+    count: entryCount(list),
+    published: true,
+    added: 0,
+    removed: 0,
+    formats: [],
+    rejects: 0,
+    protected: 0,
+    protectedPrefixes: [],
+  };
+}
+
+/** The entries of a list in as few records as hold them. */
+function* entryBlocks(list: List): Generator<readonly string[]> {
+  let lines: string[] = [];
+  let bytes = 0;
+  for (const line of entriesOf(list)) {
+    const lineBytes = line.length + LINE_OVERHEAD_BYTES; // entries are ASCII
+    if (lines.length === EDIT_LINES_MAX || bytes + lineBytes > LINES_MAX_BYTES) {
+      yield lines;
+      lines = [];
+      bytes = 0;
+    }
+    lines.push(line);
+    bytes += lineBytes;
+  }
+  if (lines.length > 0) yield lines;
+}
+
+function* entriesOf(list: List): Generator<string> {
+  if (list.kind === 'names') yield* list.names;
+  else {
+    for (const column of [list.v4, list.v6]) {
+      for (let i = 0; i < column.lengths.length; i++) yield formatPrefixAt(column, i);
+    }
+  }
+}

@@ -1,0 +1,114 @@
+/** PUSH: takes the files in, has them released, and says what was refused. PROTOCOL.md "PUSH". */
+
+import { createHash } from 'node:crypto';
+import { isListFormatName, type PushedFile, type PushInput } from '@rulecast/formats';
+import { boundText, ErrorCode, type MessageOf, ProtocolError } from '@rulecast/protocol';
+import type { ControlExchange } from '../control/exchange.ts';
+import type { PushPlace, PushRoom } from '../control/push-room.ts';
+import { answerWithRelease, tellVersionMoved } from '../control/release-report.ts';
+import type { PushPermits } from '../guards/push.ts';
+import type { Publisher, PushOutcome } from '../release/publisher.ts';
+
+type Push = MessageOf<'push'>;
+type Refused = Extract<PushOutcome, { kind: 'rejects' | 'version-moved' }>;
+
+/** Answers a PUSH. Throws what is to be told by FAIL. */
+export async function answerPush(
+  push: Push,
+  exchange: ControlExchange,
+  publisher: Publisher,
+  room: PushRoom,
+): Promise<void> {
+  if (push.replaceAll && push.action !== 'replace') {
+    throw new ProtocolError(ErrorCode.badInput, `replaceAll goes with replace, not with ${push.action}`);
+  }
+  const { format } = push;
+  if (format !== undefined && !isListFormatName(format)) {
+    throw new ProtocolError(ErrorCode.badInput, `this publisher knows no format ${format}`);
+  }
+  const place = room.enter();
+  const { action, list, policy, replaceAll, ifVersion, dryRun, asNewEpoch } = push;
+  try {
+    const files = await receiveFiles(push.files, exchange, place);
+    const input: PushInput = { action, list, policy, format, replaceAll, files };
+    const permits = permitsOf(push);
+    await answerWithRelease(
+      push,
+      exchange,
+      publisher,
+      () => publisher.push(input, { ifVersion, dryRun, asNewEpoch, permits }).finally(place.leave),
+      (outcome: Refused) => tellRefused(outcome, ifVersion, exchange),
+    );
+  } finally {
+    place.leave();
+  }
+}
+
+/** Nothing but the very field opens a guard. */
+function permitsOf(push: Push): PushPermits {
+  return {
+    allowEmpty: push.allowEmpty === true,
+    allowShrink: push.allowShrink === true,
+    allowGrowth: push.allowGrowth === true,
+    allowCoverage: push.allowCoverage === true,
+    allowAll: push.allowAll === true,
+    allowKind: push.allowKind === true,
+    allowAcceptAll: push.allowAcceptAll === true,
+    allowDropAll: push.allowDropAll === true,
+    allowNoPolicy: push.allowNoPolicy === true,
+    allowUnreachable: push.allowUnreachable === true,
+    allowUnresolved: push.allowUnresolved === true,
+  };
+}
+
+async function receiveFiles(
+  count: number,
+  exchange: ControlExchange,
+  place: PushPlace,
+): Promise<readonly PushedFile[]> {
+  const files: PushedFile[] = [];
+  for (let i = 0; i < count; i++) {
+    const { name, role, bytes } = await exchange.expect('file');
+    place.take(bytes);
+    files.push({ name, role, bytes: await receiveBytes(name, bytes, exchange) });
+  }
+  return files;
+}
+
+async function receiveBytes(name: string, count: number, exchange: ControlExchange): Promise<Uint8Array> {
+  const bytes = new Uint8Array(count);
+  const digest = createHash('sha256');
+  for (let at = 0; at < count; ) {
+    const chunk = (await exchange.expect('chunk')).bytes;
+    if (at + chunk.length > count)
+      throw new ProtocolError(ErrorCode.badTransfer, `${name} is longer than announced`);
+    bytes.set(chunk, at);
+    digest.update(chunk);
+    at += chunk.length;
+  }
+  const { sha256 } = await exchange.expect('end');
+  if (!digest.digest().equals(sha256))
+    throw new ProtocolError(ErrorCode.badTransfer, `${name} arrived damaged`);
+  return bytes;
+}
+
+async function tellRefused(
+  outcome: Refused,
+  ifVersion: number | undefined,
+  exchange: ControlExchange,
+): Promise<void> {
+  if (outcome.kind === 'version-moved') return tellVersionMoved(outcome, ifVersion, exchange);
+  for (const reject of outcome.rejects) {
+    await exchange.record({ record: 'reject', ...reject, reason: boundText(reject.reason) });
+  }
+  const [first] = outcome.rejects;
+  const lines =
+    outcome.rejectCount === 1 ? 'one line is refused' : `${outcome.rejectCount} lines are refused`;
+  await exchange.fail({
+    code: ErrorCode.badInput,
+    text: `${lines}: nothing was released`,
+    file: first?.file,
+    line: first?.line,
+    column: first?.column,
+  });
+}

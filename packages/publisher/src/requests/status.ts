@@ -1,0 +1,164 @@
+/** STATUS: the head, its parts and every subscriber known, once or at each change, or once with what each counted. PROTOCOL.md "STATUS". */
+
+import {
+  boundText,
+  type ControlRecord,
+  type ControlRecordOf,
+  DEGRADED_TEXT_MAX_BYTES,
+  ErrorCode,
+  HASH_BYTES,
+  hexOf,
+  type MessageOf,
+  ProtocolError,
+  partWord,
+} from '@rulecast/protocol';
+import { EMPTY_RULE_SET } from '@rulecast/rules';
+import type { ControlExchange } from '../control/exchange.ts';
+import { noAnswer, noAnswerRecord } from '../control/no-answer.ts';
+import { totalsOf } from '../control/release-report.ts';
+import type { Publisher } from '../release/publisher.ts';
+import type { AskTable } from '../session/serve.ts';
+
+/** Least time between two batches of a watched status: a burst of pushes is one redraw. */
+const WATCH_MIN_MS = 100;
+/** Of a rule set with more there is more to do than to read on. */
+const WARNINGS_TOLD_MAX = 32;
+/** Where nothing was ever released. */
+const NO_HASH = new Uint8Array(HASH_BYTES);
+
+/** Answers a STATUS; with `watch` until `rulectl` is gone. */
+export async function answerStatus(
+  { watch, counters }: MessageOf<'status'>,
+  exchange: ControlExchange,
+  publisher: Publisher,
+  ask: AskTable,
+): Promise<void> {
+  if (watch) return tellChanges(exchange, publisher);
+  const subscribers = await tellStatus(exchange, publisher);
+  if (counters === true) await tellCounters(subscribers, exchange, ask);
+  await exchange.done('ok', '');
+}
+
+async function tellChanges(exchange: ControlExchange, publisher: Publisher): Promise<void> {
+  const changes = new ChangeSignal(publisher); // before the first status: what changes while that is told comes next
+  const tell = async (): Promise<void> => {
+    await tellStatus(exchange, publisher);
+    await exchange.record({ record: 'end' });
+  };
+  let gone = false;
+  try {
+    await tell();
+    const end = exchange.untilGone().then(() => {
+      gone = true;
+      changes.close();
+    });
+    for (;;) {
+      await changes.next(WATCH_MIN_MS);
+      if (gone) return await end;
+      await tell();
+    }
+  } finally {
+    changes.close();
+  }
+}
+
+/** The status as it is now, however long it takes to tell. Resolves to the names of the subscribers that it told of. */
+async function tellStatus(exchange: ControlExchange, publisher: Publisher): Promise<readonly string[]> {
+  const { head } = publisher;
+  const manifest = head?.manifest;
+  const subscribers = publisher.subscribers.records(head, publisher.store, publisher.nowMs());
+  await exchange.record({
+    record: 'head',
+    lineage: hexOf(publisher.identity.lineage),
+    epoch: manifest?.epoch ?? 0,
+    version: manifest?.version ?? 0,
+    hash: hexOf(head?.hash ?? NO_HASH),
+    createdAtMs: manifest?.createdAtMs ?? 0,
+    parts: manifest?.parts.length ?? 0,
+    ...totalsOf(head?.ruleSet ?? EMPTY_RULE_SET),
+    startedAtMs: publisher.startedAtMs,
+    degraded: publisher.degraded.map((text) => boundText(text, DEGRADED_TEXT_MAX_BYTES)),
+    unmatched: head?.ruleSet.unmatched,
+  });
+  for (const part of manifest?.parts ?? []) {
+    await exchange.record({
+      record: 'part',
+      kind: partWord(part.kind),
+      name: part.name,
+      count: part.count,
+      digest: hexOf(part.digest),
+      changedVersion: part.changedVersion,
+    });
+  }
+  for (const { code, part, reason } of publisher.warnings.slice(0, WARNINGS_TOLD_MAX)) {
+    await exchange.record({ record: 'warning', code, part, reason: boundText(reason) });
+  }
+  for (const record of subscribers) await tellOne(record.name, record, exchange);
+  return subscribers.map(({ name }) => name);
+}
+
+/** Asks all at once: together they take no longer than the slowest, or than the time that one has. */
+async function tellCounters(
+  subscribers: readonly string[],
+  exchange: ControlExchange,
+  ask: AskTable,
+): Promise<void> {
+  const records = await Promise.all(subscribers.map((subscriber) => countersOf(subscriber, ask)));
+  for (const [i, record] of records.entries()) await tellOne(subscribers[i] ?? '', record, exchange);
+}
+
+/** A row that cannot be told is named in its place: the others are. */
+async function tellOne(subscriber: string, record: ControlRecord, exchange: ControlExchange): Promise<void> {
+  try {
+    await exchange.record(record);
+  } catch (error) {
+    if (!(error instanceof TypeError || error instanceof RangeError)) throw error; // nothing of it was sent
+    await exchange.record(noAnswerRecord(subscriber, new ProtocolError(ErrorCode.internal, error.message)));
+  }
+}
+
+async function countersOf(
+  subscriber: string,
+  ask: AskTable,
+): Promise<ControlRecordOf<'counters'> | ControlRecordOf<'warning'>> {
+  try {
+    const answer = await ask(subscriber);
+    if (answer.stats === undefined) throw noAnswer(answer);
+    return { record: 'counters', subscriber, counters: answer.stats };
+  } catch (error) {
+    return noAnswerRecord(subscriber, error);
+  }
+}
+
+/** Tells that something in the status changed, at most so often. */
+class ChangeSignal {
+  private readonly publisher: Publisher;
+  private changed = false;
+  private wake: (() => void) | undefined;
+  private readonly listener = (): void => {
+    this.changed = true;
+    this.wake?.();
+  };
+
+  constructor(publisher: Publisher) {
+    this.publisher = publisher;
+    publisher.subscribers.on('change', this.listener);
+  }
+
+  /** Resolves after a change, and not before `quietMs` have passed. */
+  async next(quietMs: number): Promise<void> {
+    await new Promise<void>((resolve) => setTimeout(resolve, quietMs));
+    if (!this.changed) {
+      await new Promise<void>((resolve) => {
+        this.wake = resolve;
+      });
+    }
+    this.wake = undefined;
+    this.changed = false;
+  }
+
+  close(): void {
+    this.publisher.subscribers.off('change', this.listener);
+    this.listener();
+  }
+}

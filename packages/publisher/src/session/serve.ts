@@ -1,0 +1,123 @@
+/** The endpoints of subscribers: a session on each channel, bounded in number, each name held by one of them. */
+
+import {
+  ErrorCode,
+  type MessageOf,
+  ProtocolError,
+  RETRY_AFTER_MS,
+  SUBSCRIBERS_MAX,
+  type WirePacket,
+} from '@rulecast/protocol';
+import type { Clock } from '@rulecast/sources';
+import type { Channel, CurveServerKeys, Endpoint } from '@rulecast/vchan';
+import { connectionOn, type Place, type Served, serveAll } from '../admission/accept.ts';
+import { Bindings } from '../admission/bindings.ts';
+import { NameHolders } from '../admission/name-holders.ts';
+import { busy, type Refusal, SILENT_TEXT } from '../admission/refusal.ts';
+import { WaitingRoom } from '../admission/waiting-room.ts';
+import type { Publisher } from '../release/publisher.ts';
+import { SubscriberSession } from './session.ts';
+
+/** Asks a subscriber, by its name, what its live table does to a packet; without one, what it counted. Rejects with ProtocolError. */
+export type AskTable = (subscriber: string, packet?: WirePacket) => Promise<MessageOf<'answer'>>;
+
+export interface ServedSubscribers extends Served {
+  readonly ask: AskTable;
+}
+
+export interface SubscriberOptions {
+  /** Keys of ZeroMQ endpoints. */
+  readonly curve?: CurveServerKeys | undefined;
+  /** What names are bound to; their own sockets are listened on as well. Default: none is. */
+  readonly bindings?: Bindings;
+}
+
+/** Serves subscribers on some endpoints. Throws what `listen` throws, having closed what was open. */
+export async function serveSubscribers(
+  publisher: Publisher,
+  endpoints: readonly Endpoint[],
+  options: SubscriberOptions = {},
+): Promise<ServedSubscribers> {
+  const { curve, bindings = new Bindings([]) } = options;
+  publisher.subscribers.showBindings((name) => bindings.shownOf(name));
+  const sessions = new Set<SubscriberSession>();
+  const holders = new NameHolders<SubscriberSession>();
+  const waiting = new WaitingSubscribers(publisher.clock);
+  const admit = async (
+    session: SubscriberSession,
+    name: string,
+    owner: string | undefined,
+  ): Promise<Refusal | undefined> => {
+    const refusal = bindings.refusalOf(name, owner);
+    if (refusal !== undefined) return refusal;
+    const isBound = owner !== undefined;
+    const unboundCount = [...holders.names()].filter((held) => !bindings.isBound(held)).length;
+    if (!isBound && holders.holderOf(name) === undefined && unboundCount >= SUBSCRIBERS_MAX) {
+      return busy(`at most ${SUBSCRIBERS_MAX} subscribers`);
+    }
+    if (await holders.claim(name, session, isBound)) return undefined;
+    const text = `${name} is connected, and answers`;
+    return { code: ErrorCode.nameInUse, text, retryAfterMs: RETRY_AFTER_MS };
+  };
+  const serve = async (channel: Channel, place: Place): Promise<void> => {
+    const owner = place.owner ?? bindings.ownerOf(channel.peer);
+    const session = new SubscriberSession(
+      connectionOn(channel, publisher.clock),
+      publisher,
+      async (self, name) => {
+        const refusal = await admit(self, name, owner);
+        leaveRoom();
+        return refusal;
+      },
+    );
+    const leaveRoom = waiting.enter(session, owner);
+    sessions.add(session);
+    try {
+      await session.run();
+    } finally {
+      leaveRoom();
+      sessions.delete(session);
+      holders.release(session);
+    }
+  };
+  const stop = (): void => {
+    for (const session of sessions)
+      session.stop({ code: ErrorCode.shuttingDown, text: 'the publisher stops' });
+  };
+  const places: Place[] = endpoints.map((endpoint) => ({ endpoint }));
+  for (const { name, socket } of bindings.all) {
+    if (socket === undefined) continue;
+    const { path, mode, group } = socket;
+    places.push({ endpoint: { kind: 'unix', path }, owner: name, mode, group });
+  }
+  const served = await serveAll(publisher.logger, places, serve, stop, curve);
+  const ask: AskTable = async (subscriber, packet) => {
+    const session = holders.holderOf(subscriber);
+    if (session !== undefined) return session.ask(packet);
+    throw new ProtocolError(ErrorCode.noSuchSubscriber, `no subscriber called ${subscriber} is connected`);
+  };
+  return { ask, close: served.close };
+}
+
+/**
+ * Connections that have not said HELLO. Those that are known for a bound name already are no part of the crowd: each name has a place of
+ * its own here, and its newest connection has that.
+ */
+class WaitingSubscribers {
+  private readonly room: WaitingRoom;
+  private readonly bound = new Map<string, SubscriberSession>();
+
+  constructor(clock: Clock) {
+    this.room = new WaitingRoom(clock);
+  }
+
+  /** Returns what takes it out again. */
+  enter(session: SubscriberSession, owner: string | undefined): () => void {
+    if (owner === undefined) return this.room.enter(() => session.stop(busy(SILENT_TEXT)));
+    this.bound.get(owner)?.stop(busy(`${owner} connected once more before it said HELLO here`));
+    this.bound.set(owner, session);
+    return () => {
+      if (this.bound.get(owner) === session) this.bound.delete(owner);
+    };
+  }
+}
