@@ -88,6 +88,9 @@ export const ROOMS = {
   ],
 };
 
+/** The condition of `exports` by which tests, and the compiler for them, find the source of a package. */
+export const SOURCE_CONDITION = '@rulecast/source';
+
 /** Module names in import, export … from, import() and new URL(…, import.meta.url). */
 const SPECIFIER = /(?:\bfrom\s+|\bimport\s*\(?\s*|new URL\(\s*)(['"])((?:\.\.?\/|@rulecast\/)[^'"]+)\1/g;
 
@@ -156,7 +159,24 @@ function check(root) {
     const found = files.flatMap((path) =>
       breaches(home, path, readFileSync(join(source, path), 'utf8'), rooms, new Set(dependencies)),
     );
-    return [...upward, ...empty, ...found];
+    const unbuilt = misnamedSources(packageJson(root, home).exports ?? {}, new Set(files));
+    return [...upward, ...empty, ...found, ...unbuilt.map((line) => `${home}/package.json: ${line}`)];
+  });
+}
+
+/**
+ * Tests read the source of a package, everybody else what was built of it, and both by its `exports`: what is wrong with those.
+ *
+ * @param {Readonly<Record<string, Readonly<Record<string, string>>>>} exports of package.json
+ * @param {ReadonlySet<string>} files below `src/`
+ */
+export function misnamedSources(exports, files) {
+  return Object.entries(exports).flatMap(([path, conditions]) => {
+    const source = conditions[SOURCE_CONDITION] ?? '';
+    const built = source.replace(/^\.\/src\/(.+)\.ts$/, './dist/$1');
+    if (!files.has(source.slice('./src/'.length))) return [`${path} names no source`];
+    const isSame = conditions['types'] === `${built}.d.ts` && conditions['default'] === `${built}.js`;
+    return isSame ? [] : [`${path} is built of something else than ${source}`];
   });
 }
 

@@ -1,7 +1,28 @@
+import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
 import { defineConfig } from 'vitest/config';
+import { ROOMS, SOURCE_CONDITION } from './rooms.mjs';
 
-/** Unit tests stand beside each package, tests of whole processes under test/; both need the built packages. */
+/**
+ * Every `@rulecast/…` that a package exports, as the file of its source. An alias for each and not the condition itself: Vitest gives
+ * conditions to Node as flags, threads and processes that a test starts inherit those, and Node 20 reads no TypeScript.
+ */
+const sources = Object.keys(ROOMS).flatMap((home) => {
+  const read = JSON.parse(readFileSync(new URL(`./${home}/package.json`, import.meta.url), 'utf8'));
+  const { name, exports = {} } = read as { name: string; exports?: Record<string, Record<string, string>> };
+  return Object.entries(exports).map(([path, conditions]) => ({
+    find: new RegExp(`^${name}${path.slice(1)}$`),
+    replacement: fileURLToPath(new URL(`./${home}/${conditions[SOURCE_CONDITION]}`, import.meta.url)),
+  }));
+});
+
+/**
+ * Unit tests stand beside each package, tests of whole processes under test/. What runs within a test is the source of every package, so
+ * that an edit is seen by the tests of the others at once. What a test starts, threads and processes, is what was built: `npm test`
+ * builds before it begins, `npm run dev` at each change.
+ */
 export default defineConfig({
+  resolve: { alias: sources },
   test: {
     include: ['packages/*/test/**/*.test.ts', 'protocol/test/**/*.test.ts', 'test/**/*.test.ts'],
     exclude: ['**/node_modules/**', 'test/system/**'],

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { breaches } from '../rooms.mjs';
+import { breaches, misnamedSources } from '../rooms.mjs';
 
 const ROOMS = ['limits.ts', 'memory', 'image', 'lookup'];
 const found = (path: string, text: string) =>
@@ -30,5 +30,24 @@ describe('the order of rooms', () => {
     ['a file in a folder that has no place', 'other/a.ts', ''],
   ])('refuses %s', (_, path, text) => {
     expect(found(path, text)).toHaveLength(1);
+  });
+});
+
+describe('what a package exports', () => {
+  const FILES = new Set(['index.ts', 'image/a.ts']);
+  const built = { types: './dist/image/a.d.ts', default: './dist/image/a.js' };
+
+  it('is one file, as source and built', () => {
+    expect(misnamedSources({ './a': { '@rulecast/source': './src/image/a.ts', ...built } }, FILES)).toEqual(
+      [],
+    );
+  });
+
+  it.each([
+    ['no source', built],
+    ['a source that is not there', { '@rulecast/source': './src/a.ts', ...built }],
+    ['another source', { '@rulecast/source': './src/index.ts', ...built }],
+  ])('is refused with %s', (_, conditions) => {
+    expect(misnamedSources({ './a': conditions }, FILES)).toHaveLength(1);
   });
 });
