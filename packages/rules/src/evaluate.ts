@@ -246,12 +246,12 @@ interface RemoteHit {
 
 function remoteHit(ruleSet: RuleSet, run: Run, address: Address | undefined): RemoteHit | undefined {
   const remote = run.remote;
-  if (remote.kind === 'any') return { offset: 0, list: undefined, prefix: undefined };
-  if (address === undefined) return undefined;
   switch (remote.kind) {
+    case 'any':
+      return { offset: 0, list: undefined, prefix: undefined };
     case 'prefixes': {
       const { prefixes } = remote;
-      if (prefixes.family !== address.family) return undefined;
+      if (address?.family !== prefixes.family) return undefined;
       for (let offset = 0; offset < prefixes.lengths.length; offset++) {
         if (containsAt(prefixes, offset, address.words, 0)) {
           return { offset, list: undefined, prefix: prefixAt(prefixes, offset) };
@@ -260,11 +260,11 @@ function remoteHit(ruleSet: RuleSet, run: Run, address: Address | undefined): Re
       return undefined;
     }
     case 'name': {
-      const prefix = memberOf(resolutionOf(ruleSet, remote.name), address);
+      const prefix = address && memberOf(resolutionOf(ruleSet, remote.name), address);
       return prefix && { offset: 0, list: undefined, prefix };
     }
     case 'list': {
-      const prefix = listMember(ruleSet, remote.list, address);
+      const prefix = address && listMember(ruleSet, remote.list, address);
       return prefix && { offset: 0, list: remote.list, prefix };
     }
   }

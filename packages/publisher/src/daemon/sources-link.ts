@@ -106,7 +106,7 @@ export class SourcesLink implements ListKeeper {
     this.publisher.on('release', this.onRelease);
     const { configFile } = this;
     if (configFile !== undefined)
-      this.closeWatch = await watch([configFile], () => this.reload(configFile), {
+      this.closeWatch = await watch([configFile], () => void this.reload(configFile), {
         settleMs: CONFIG_QUIET_MS,
       });
   }
@@ -149,7 +149,7 @@ export class SourcesLink implements ListKeeper {
     return this.sources.refresh(names, permits);
   }
 
-  /** Resolves when the configuration was read again, for tests; a change of the file brings it about. */
+  /** Resolves when the configuration was read again, for tests; a change of the file brings it about. Never rejects: trouble is logged. */
   reload(file: string): Promise<void> {
     const tell = (error: unknown): void => {
       this.publisher.logger.error({ err: error, file }, 'the changed configuration could not be taken up');

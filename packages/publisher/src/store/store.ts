@@ -13,7 +13,8 @@
  * A release costs its own delta. A snapshot is added when the deltas since the last one outweigh it or are many, so
  * that a bounded amount is replayed. The same deltas are the wire history, kept by bytes, and with the snapshots the
  * archive, kept by age, from which any release kept is rebuilt. LMDB has no checksums: whatever is loaded or rebuilt is
- * digested and compared with its signed manifest before it is used.
+ * digested and compared with its signed manifest before it is used. Within a transaction nobody awaits what a single write gives: it
+ * settles with the transaction, whose own outcome is what is looked at.
  *
  *   snapshot ─▶ delta ─▶ release …  snapshot ─▶ delta ─▶ [ release ─▶ release ─▶ snapshot, release ─▶ release = head ]
  *   └─ the last of a day or week    └─ kept as long as a release needs them      └─ what is sent; all are listed and rolled back to
@@ -321,13 +322,13 @@ export class Store implements SubscriberStore {
     try {
       this.root.transactionSync(() => {
         this.checkHead();
-        this.releases.put([...key], encodeStored(stored));
-        this.notes.put([...key], encodeNotes(notes));
-        this.deltas.put([...key], delta);
-        if (snapshotBytes !== undefined) this.snapshots.put([...key], snapshotBytes);
+        void this.releases.put([...key], encodeStored(stored));
+        void this.notes.put([...key], encodeNotes(notes));
+        void this.deltas.put([...key], delta);
+        if (snapshotBytes !== undefined) void this.snapshots.put([...key], snapshotBytes);
         this.prune(history, kept);
-        this.root.put('head', encodeKey(key));
-        if ((this.behind?.[0] ?? key[0]) < key[0]) this.root.remove('behind');
+        void this.root.put('head', encodeKey(key));
+        if ((this.behind?.[0] ?? key[0]) < key[0]) void this.root.remove('behind');
       });
     } catch (cause) {
       if (cause instanceof StoreError) throw cause;
@@ -369,8 +370,8 @@ export class Store implements SubscriberStore {
     const keeping = new Set(kept);
     for (const entry of history) {
       if (keeping.has(entry)) continue;
-      this.releases.remove([...entry.key]);
-      this.notes.remove([...entry.key]);
+      void this.releases.remove([...entry.key]);
+      void this.notes.remove([...entry.key]);
     }
     let before: HistoryEntry | undefined;
     for (const entry of kept) {
@@ -386,9 +387,9 @@ export class Store implements SubscriberStore {
     const range = from === undefined ? { end: [...start] } : { start: [...from], end: [...start] };
     const isBetween = (key: number[]): boolean => from === undefined || compareKeys(keyOf(key), from) > 0;
     for (const database of [this.snapshots, this.deltas]) {
-      for (const key of [...database.getKeys(range)]) if (isBetween(key)) database.remove(key);
+      for (const key of [...database.getKeys(range)]) if (isBetween(key)) void database.remove(key);
     }
-    this.deltas.remove([...start]);
+    void this.deltas.remove([...start]);
   }
 
   // ── Wire history ──────────────────────────────────────────────────────────────────────────────────────────────────
@@ -495,8 +496,8 @@ export class Store implements SubscriberStore {
   async keepSubscribers(changed: ReadonlyMap<string, string | undefined>): Promise<void> {
     await this.root.transaction(() => {
       for (const [name, text] of changed) {
-        if (text === undefined) this.subscribers.remove(name);
-        else this.subscribers.put(name, text);
+        if (text === undefined) void this.subscribers.remove(name);
+        else void this.subscribers.put(name, text);
       }
     });
   }
