@@ -49,7 +49,19 @@ export const ROOMS = {
 
   'packages/nftables': ['limits.ts', 'plan', 'kernel', 'apply', 'sink'],
 
-  'packages/sources': [],
+  'packages/sources': [
+    'clock.ts',
+    'log.ts',
+    'limits.ts',
+    'lists',
+    'guard',
+    'schedule',
+    'fetch',
+    'unpack',
+    'watch',
+    'read',
+    'source',
+  ],
 
   'packages/program': [],
 

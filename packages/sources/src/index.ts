@@ -1,10 +1,25 @@
-/** Files, feeds and archives, fetched, cached and kept fresh as lists. */
+/**
+ * Files, feeds and archives, fetched, cached, guarded and kept fresh as lists. Begin with sources.ts, which runs all of it, then source/source.ts,
+ * one list from its origin to what is in force.
+ *
+ *     file, url ─schedule─▶ fetch, watch ─▶ read: inputs ─unpack─▶ members ─formats─▶ list ─guard─▶ layers ─▶ expressions ─▶ delivery
+ *
+ * Its folders, lowest first:
+ *
+ *     lists/     what is made of lists: expressions, layers with their ages, and what of both is kept over a restart
+ *     guard/     what is conspicuous about a change, and what is refused for it
+ *     schedule/  when something is loaded, and how often what flaps is taken
+ *     fetch/     downloads, with their cache, proxies and private addresses
+ *     unpack/    from a compressed file or an archive to the files in it
+ *     watch/     files that change, and whether they have come to rest
+ *     read/      from files and downloads to a list, off the event loop where that is long
+ *     source/    one list or table with its state, and the way into the next release
+ */
 
-export type { EntryCounts } from './change.ts';
 export { type Clock, SYSTEM_CLOCK } from './clock.ts';
-export { DAMPER_LIMITS, Damper } from './damper.ts';
-export type { BatchOutcome, DeliveryRefusal, ListBatch, ListConsumer } from './delivery.ts';
-export { Fetcher, type FetcherOptions } from './fetch.ts';
+export { Fetcher, type FetcherOptions } from './fetch/fetcher.ts';
+export { isPrivateAddress, isPrivateName } from './fetch/private-address.ts';
+export { ProxyError } from './fetch/proxy.ts';
 export {
   coverageFinding,
   type Finding,
@@ -13,14 +28,16 @@ export {
   sizeFinding,
   wholeFamilies,
   wholeFinding,
-} from './finding.ts';
-export type { Permits, Refusal } from './guard.ts';
+} from './guard/finding.ts';
+export type { Permits, Refusal } from './guard/guard.ts';
+export type { EntryCounts } from './lists/change.ts';
 export type { Log } from './log.ts';
-export { isPrivateAddress, isPrivateName } from './private-address.ts';
-export { ProxyError } from './proxy.ts';
-export { Reader } from './reader.ts';
-export type { ReadingJob, ReadList, ReadRefused } from './reading.ts';
-export type { ListWork } from './source.ts';
+export { Reader } from './read/reader.ts';
+export type { ReadingJob, ReadList, ReadRefused } from './read/reading.ts';
+export { DAMPER_LIMITS, Damper } from './schedule/damper.ts';
+export type { BatchOutcome, DeliveryRefusal, ListBatch, ListConsumer } from './source/delivery.ts';
+export type { ListWork } from './source/source.ts';
+export type { ListStatus } from './source/status.ts';
 export {
   type AuditEntry,
   Sources,
@@ -28,5 +45,4 @@ export {
   type SourcesOptions,
   type WatchPaths,
 } from './sources.ts';
-export type { ListStatus } from './status.ts';
-export { PathWatch, type WatchOptions, watchPaths } from './watch.ts';
+export { PathWatch, type WatchOptions, watchPaths } from './watch/watch.ts';

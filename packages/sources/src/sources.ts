@@ -16,18 +16,18 @@ import {
 } from '@rulecast/formats';
 import { combineSets, EMPTY_PREFIX_SET, type List, type PrefixSet, unionPrefixes } from '@rulecast/rules';
 import { type Clock, SteadyTime, SYSTEM_CLOCK } from './clock.ts';
-import { Delivery, type ListConsumer } from './delivery.ts';
-import { FetchError } from './fetch-error.ts';
-import { defaultNeverBlock, NO_PERMITS, type Permits, type Refusal } from './guard.ts';
-import type { Downloader } from './inputs.ts';
-import { Kept, type KeptList } from './kept.ts';
+import { FetchError } from './fetch/error.ts';
+import { defaultNeverBlock, NO_PERMITS, type Permits, type Refusal } from './guard/guard.ts';
+import { Kept, type KeptList } from './lists/kept.ts';
 import type { Log } from './log.ts';
-import type { ReadList } from './reading.ts';
-import { Schedule } from './schedule.ts';
-import { type ListWork, type LoadResult, Source, type SourceContext } from './source.ts';
-import { type ListStatus, statusOf } from './status.ts';
-import { Table } from './table.ts';
-import { delayAfterCache, delayAfterFailure, delayAfterSuccess } from './timing.ts';
+import type { Downloader } from './read/inputs.ts';
+import type { ReadList } from './read/reading.ts';
+import { Schedule } from './schedule/schedule.ts';
+import { delayAfterCache, delayAfterFailure, delayAfterSuccess } from './schedule/timing.ts';
+import { Delivery, type ListConsumer } from './source/delivery.ts';
+import { type ListWork, type LoadResult, Source, type SourceContext } from './source/source.ts';
+import { type ListStatus, statusOf } from './source/status.ts';
+import { Table } from './source/table.ts';
 
 /** What sources are told by the configuration. */
 export interface SourcesConfig {

@@ -6,8 +6,8 @@ import { crc32, deflateRawSync, gzipSync } from 'node:zlib';
 import { pack } from 'tar-stream';
 import { describe, expect, it } from 'vitest';
 import { cases, often } from '../../../test/thorough.ts';
-import { ArchiveError, type Member, type UnpackOptions, unpack } from '../src/archive.ts';
 import { ARCHIVE_LIMITS } from '../src/limits.ts';
+import { ArchiveError, type Member, type UnpackOptions, unpack } from '../src/unpack/unpack.ts';
 import { temporaryDirectory } from './temporary.ts';
 
 const AMPLE: UnpackOptions = { maxBytes: 10_000_000, maxMembers: 100 };
@@ -433,7 +433,7 @@ describe('the built package', () => {
   it('reads every kind: what is loaded late is there', () => {
     const script = `
       import { readFileSync } from 'node:fs';
-      import { unpack } from ${JSON.stringify(new URL('../dist/archive.js', import.meta.url).href)};
+      import { unpack } from ${JSON.stringify(new URL('../dist/unpack/unpack.js', import.meta.url).href)};
       for (const path of process.argv.slice(1)) {
         const [first] = await unpack('x', readFileSync(path), { maxBytes: 10000, maxMembers: 9 });
         console.log(first.bytes.length);

@@ -11,7 +11,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { CacheError, DownloadCache, type DownloadInfo } from '../src/cache.ts';
+import { CacheError, DownloadCache, type DownloadInfo } from '../src/fetch/cache.ts';
 import { freshFetcher, serve } from './http-server.ts';
 import { temporaryDirectory } from './temporary.ts';
 

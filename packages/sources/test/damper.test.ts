@@ -2,8 +2,8 @@
 
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { DAMPER_LIMITS, Damper } from '../src/damper.ts';
-import { Flapping } from '../src/flapping.ts';
+import { DAMPER_LIMITS, Damper } from '../src/schedule/damper.ts';
+import { Flapping } from '../src/schedule/flapping.ts';
 import { prefixesOf } from './list-of.ts';
 
 const HOUR_MS = 3_600_000;

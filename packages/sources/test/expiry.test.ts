@@ -2,7 +2,14 @@
 
 import { describe, expect, it } from 'vitest';
 import fc from '../../../test/seeded-fast-check.ts';
-import { LAYERS_MAX, type Layer, layersWith, listOfLayers, nextExpiryMs, unexpired } from '../src/expiry.ts';
+import {
+  LAYERS_MAX,
+  type Layer,
+  layersWith,
+  listOfLayers,
+  nextExpiryMs,
+  unexpired,
+} from '../src/lists/layers.ts';
 import { entriesOf, listOf } from './list-of.ts';
 
 const ADDRESSES = Array.from({ length: 12 }, (_, i) => `192.0.2.${i * 2}/32`);

@@ -2,7 +2,7 @@
 
 import { describe, expect, it } from 'vitest';
 import fc from '../../../test/seeded-fast-check.ts';
-import { evaluateExpression, sameList, unionLists } from '../src/expression.ts';
+import { evaluateExpression, sameList, unionLists } from '../src/lists/expression.ts';
 import { entriesOf, listOf } from './list-of.ts';
 
 /** Prefixes of 192.0.2.0/28, so that every address can be looked at. */

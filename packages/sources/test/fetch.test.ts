@@ -5,7 +5,7 @@ import type { LookupFunction } from 'node:net';
 import { join } from 'node:path';
 import { brotliCompressSync, deflateSync, gzipSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
-import { Fetcher, type FetchRequest } from '../src/fetch.ts';
+import { Fetcher, type FetchRequest } from '../src/fetch/fetcher.ts';
 import { freshFetcher, serve, serveProxy, serveRaw } from './http-server.ts';
 import { temporaryDirectory } from './temporary.ts';
 

@@ -3,8 +3,14 @@
 import type { GuardConfig } from '@rulecast/formats';
 import { prefixCount } from '@rulecast/rules';
 import { describe, expect, it } from 'vitest';
-import { wholeFamilies } from '../src/finding.ts';
-import { defaultNeverBlock, judgeChange, judgeWhole, NO_PERMITS, withoutProtected } from '../src/guard.ts';
+import { wholeFamilies } from '../src/guard/finding.ts';
+import {
+  defaultNeverBlock,
+  judgeChange,
+  judgeWhole,
+  NO_PERMITS,
+  withoutProtected,
+} from '../src/guard/guard.ts';
 import { addresses, entriesOf, listOf, prefixesOf } from './list-of.ts';
 
 const GUARD: GuardConfig = {

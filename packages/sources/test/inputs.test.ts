@@ -5,8 +5,8 @@ import { mkdirSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { SOURCE_LIMITS } from '@rulecast/formats';
 import { describe, expect, it } from 'vitest';
-import { InputError, readDirInputs, readFileInputs } from '../src/inputs.ts';
-import { FileRest } from '../src/rest.ts';
+import { InputError, readDirInputs, readFileInputs } from '../src/read/inputs.ts';
+import { FileRest } from '../src/watch/rest.ts';
 import { FakeClock } from './fake-clock.ts';
 import { temporaryDirectory } from './temporary.ts';
 

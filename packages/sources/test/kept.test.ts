@@ -3,7 +3,7 @@
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { Kept, type KeptState } from '../src/kept.ts';
+import { Kept, type KeptState } from '../src/lists/kept.ts';
 import { entriesOf, listOf } from './list-of.ts';
 import { temporaryDirectory } from './temporary.ts';
 

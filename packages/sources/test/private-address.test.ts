@@ -2,7 +2,12 @@
 
 import type { LookupFunction } from 'node:net';
 import { describe, expect, it } from 'vitest';
-import { isPrivateAddress, isPrivateHost, isPrivateLiteral, publicLookup } from '../src/private-address.ts';
+import {
+  isPrivateAddress,
+  isPrivateHost,
+  isPrivateLiteral,
+  publicLookup,
+} from '../src/fetch/private-address.ts';
 
 describe('an address', () => {
   it.each([

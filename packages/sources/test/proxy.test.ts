@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { ProxyError, proxyChoice } from '../src/proxy.ts';
+import { ProxyError, proxyChoice } from '../src/fetch/proxy.ts';
 
 function choose(
   environment: Readonly<Record<string, string>>,

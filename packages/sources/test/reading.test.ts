@@ -11,12 +11,12 @@ import {
   prefixListOf,
 } from '@rulecast/rules';
 import { afterAll, describe, expect, it, onTestFinished } from 'vitest';
-import { mergeLayers } from '../src/expiry.ts';
-import { evaluateExpression } from '../src/expression.ts';
-import { defaultNeverBlock } from '../src/guard.ts';
-import type { Input } from '../src/inputs.ts';
-import { Reader } from '../src/reader.ts';
-import { type ReadingJob, readSource } from '../src/reading.ts';
+import { defaultNeverBlock } from '../src/guard/guard.ts';
+import { evaluateExpression } from '../src/lists/expression.ts';
+import { mergeLayers } from '../src/lists/layers.ts';
+import type { Input } from '../src/read/inputs.ts';
+import { Reader } from '../src/read/reader.ts';
+import { type ReadingJob, readSource } from '../src/read/reading.ts';
 import { FakeClock, turns } from './fake-clock.ts';
 import { entriesOf } from './list-of.ts';
 

@@ -1,7 +1,7 @@
 /** The schedule: bounded, batched, jittered by whoever gives the delays, and never a herd. */
 
 import { describe, expect, it } from 'vitest';
-import { Schedule } from '../src/schedule.ts';
+import { Schedule } from '../src/schedule/schedule.ts';
 import { FakeClock, turns } from './fake-clock.ts';
 
 const SETTLE_MS = 100;

@@ -3,7 +3,7 @@
 import { mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
-import { FetchError } from '../src/fetch-error.ts';
+import { FetchError } from '../src/fetch/error.ts';
 import { addresses } from './list-of.ts';
 import { SourceRig } from './source-rig.ts';
 import { temporaryDirectory } from './temporary.ts';

@@ -2,7 +2,7 @@
 
 import { describe, expect, it } from 'vitest';
 import fc from '../../../test/seeded-fast-check.ts';
-import { delayAfterCache, delayAfterFailure, delayAfterSuccess, jittered } from '../src/timing.ts';
+import { delayAfterCache, delayAfterFailure, delayAfterSuccess, jittered } from '../src/schedule/timing.ts';
 
 const HOUR_MS = 3_600_000;
 const TIMING = { intervalMs: 6 * HOUR_MS, jitterShare: 0.1 };

@@ -9,10 +9,10 @@ import { SOURCE_LIMITS } from '@rulecast/formats';
 import { type List, prefixCount, subtractPrefixes } from '@rulecast/rules';
 import { describe, expect, it } from 'vitest';
 import { often } from '../../../test/thorough.ts';
-import type { FetchOutcome } from '../src/fetch.ts';
-import { FetchError } from '../src/fetch-error.ts';
-import type { Input } from '../src/inputs.ts';
-import { type ReadingJob, type ReadList, type ReadRefused, readSource } from '../src/reading.ts';
+import { FetchError } from '../src/fetch/error.ts';
+import type { FetchOutcome } from '../src/fetch/fetcher.ts';
+import type { Input } from '../src/read/inputs.ts';
+import { type ReadingJob, type ReadList, type ReadRefused, readSource } from '../src/read/reading.ts';
 import { freshFetcher, serveRaw } from './http-server.ts';
 
 const NETWORKS = 4338;

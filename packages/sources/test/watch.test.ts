@@ -12,7 +12,7 @@ import {
 import { open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
-import { type PathWatch, type WatchOptions, watchPaths } from '../src/watch.ts';
+import { type PathWatch, type WatchOptions, watchPaths } from '../src/watch/watch.ts';
 import { temporaryDirectory } from './temporary.ts';
 
 /** Quick, and still longer than what the system takes to tell. */

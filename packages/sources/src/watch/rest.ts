@@ -9,7 +9,7 @@
 
 import type { Stats } from 'node:fs';
 import type { RestConfig } from '@rulecast/formats';
-import type { Clock } from './clock.ts';
+import type { Clock } from '../clock.ts';
 
 interface Seen {
   readonly signature: string;

@@ -1,6 +1,6 @@
 /** The bit streams of zstd that are read from their end, RFC 8878 §4; and how its data is refused. */
 
-import { ArchiveError, ArchiveErrorCode } from './archive-error.ts';
+import { ArchiveError, ArchiveErrorCode } from './error.ts';
 
 export class BackwardBits {
   private readonly bytes: Uint8Array;

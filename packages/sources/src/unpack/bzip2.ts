@@ -11,7 +11,7 @@
  * indices, whose zeros are counted in a base-2 code (RUNA, RUNB), in prefix codes that change each 50 symbols.
  */
 
-import { ArchiveError, ArchiveErrorCode } from './archive-error.ts';
+import { ArchiveError, ArchiveErrorCode } from './error.ts';
 
 // Fixed by the format.
 const BLOCK_HIGH = 0x314159;

@@ -7,6 +7,7 @@ import { createHash } from 'node:crypto';
 import { pipeline } from 'node:stream/promises';
 import { createBrotliDecompress, createGunzip, createInflate } from 'node:zlib';
 import { type Dispatcher, request } from 'undici';
+import { FETCH_LIMITS } from '../limits.ts';
 import type { BodyEnd } from './cache.ts';
 import {
   FetchError,
@@ -15,7 +16,7 @@ import {
   statusError,
   transportError,
   truncatedError,
-} from './fetch-error.ts';
+} from './error.ts';
 import {
   bodyEndOf,
   fileNameOf,
@@ -23,8 +24,7 @@ import {
   lastModifiedOf,
   type ResponseHeaders,
   retryAfterMs,
-} from './fetch-header.ts';
-import { FETCH_LIMITS } from './limits.ts';
+} from './header.ts';
 import { isPrivateLiteral } from './private-address.ts';
 
 /** What is known of the body in the cache, for a server that can say that it is still current. */

@@ -17,12 +17,9 @@ import {
   prefixListOf,
   subtractPrefixes,
 } from '@rulecast/rules';
-import type { Clock, SteadyTime } from './clock.ts';
-import { type Layer, listOfLayers, type Merged, type Merging, nextExpiryMs, unexpired } from './expiry.ts';
-import { type Expression, sameList } from './expression.ts';
-import { FetchError } from './fetch-error.ts';
-import { wholeFamilies } from './finding.ts';
-import { Flapping } from './flapping.ts';
+import type { Clock, SteadyTime } from '../clock.ts';
+import { FetchError } from '../fetch/error.ts';
+import { wholeFamilies } from '../guard/finding.ts';
 import {
   judgeChange,
   judgeFirst,
@@ -31,7 +28,17 @@ import {
   NO_PERMITS,
   type Permits,
   type Refusal,
-} from './guard.ts';
+} from '../guard/guard.ts';
+import { type Expression, sameList } from '../lists/expression.ts';
+import type { KeptList } from '../lists/kept.ts';
+import {
+  type Layer,
+  listOfLayers,
+  type Merged,
+  type Merging,
+  nextExpiryMs,
+  unexpired,
+} from '../lists/layers.ts';
 import {
   cachedInputs,
   type Downloader,
@@ -40,10 +47,10 @@ import {
   type Inputs,
   readDirInputs,
   readFileInputs,
-} from './inputs.ts';
-import type { KeptList } from './kept.ts';
-import type { ReadingJob, ReadList, ReadRefused } from './reading.ts';
-import { FileRest } from './rest.ts';
+} from '../read/inputs.ts';
+import type { ReadingJob, ReadList, ReadRefused } from '../read/reading.ts';
+import { Flapping } from '../schedule/flapping.ts';
+import { FileRest } from '../watch/rest.ts';
 import type { Table } from './table.ts';
 
 /** What takes long where lists are long; a Reader does it in a thread. Rejects only for a bug, or for want of memory. */

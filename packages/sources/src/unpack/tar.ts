@@ -2,8 +2,8 @@
 
 import { Readable } from 'node:stream';
 import { extract } from 'tar-stream';
-import { ArchiveError, ArchiveErrorCode } from './archive-error.ts';
-import type { Harvest } from './archive-harvest.ts';
+import { ArchiveError, ArchiveErrorCode } from './error.ts';
+import type { Harvest } from './harvest.ts';
 
 const BLOCK_BYTES = 512;
 

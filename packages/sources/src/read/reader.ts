@@ -6,10 +6,10 @@
 import { setImmediate } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
 import { entryCount, type List } from '@rulecast/rules';
-import { contentOf, SNIFF_BYTES } from './archive-magic.ts';
-import { type Clock, SYSTEM_CLOCK } from './clock.ts';
-import { type Layer, type Merged, type Merging, mergeLayers } from './expiry.ts';
-import { type Expression, evaluateExpression } from './expression.ts';
+import { type Clock, SYSTEM_CLOCK } from '../clock.ts';
+import { type Expression, evaluateExpression } from '../lists/expression.ts';
+import { type Layer, type Merged, type Merging, mergeLayers } from '../lists/layers.ts';
+import { contentOf, SNIFF_BYTES } from '../unpack/magic.ts';
 import type { Input } from './inputs.ts';
 import { givenAway, Parcel } from './parcel.ts';
 import { type ReadingJob, type ReadList, type ReadRefused, readSource } from './reading.ts';
@@ -26,7 +26,7 @@ const IDLE_MS = 30_000;
 const UNPACK_MAX_MS = 60_000;
 const WORK_MAX_MS = 120_000;
 /** Also when this file runs from src, as in tests: only the built thread loads on Node 20. */
-const THREAD_FILE = new URL('../dist/reading-thread.js', import.meta.url);
+const THREAD_FILE = new URL('../../dist/read/thread.js', import.meta.url);
 
 /** What the thread is sent: plain data. */
 export type ReaderJob =

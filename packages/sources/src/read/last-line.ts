@@ -1,7 +1,7 @@
 /** Whether bytes end in the middle of a line, so that they may be a part of what they should be. */
 
 import { detectListFormat, type ListFormatName, listFormat } from '@rulecast/formats';
-import { contentOf, SNIFF_BYTES } from './archive-magic.ts';
+import { contentOf, SNIFF_BYTES } from '../unpack/magic.ts';
 
 const LF = 0x0a;
 const CR = 0x0d;

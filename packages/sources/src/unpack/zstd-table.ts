@@ -1,6 +1,6 @@
 /** The code tables of zstd: FSE (finite state entropy) and Huffman, RFC 8878 §4. */
 
-import { BackwardBits, damagedZstd } from './archive-zstd-bits.ts';
+import { BackwardBits, damagedZstd } from './zstd-bits.ts';
 
 /** A state means a symbol, and how many bits give the next state. */
 export class FseTable {

@@ -2,7 +2,7 @@
 
 import type { ListConfig } from '@rulecast/formats';
 import type { List } from '@rulecast/rules';
-import type { ListChange } from './change.ts';
+import type { ListChange } from '../lists/change.ts';
 import type { Source, SourceTrouble } from './source.ts';
 
 /** One list as the status shows it. */

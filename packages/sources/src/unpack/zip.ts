@@ -2,9 +2,9 @@
 
 import { crc32 } from 'node:zlib';
 import { type Entry, fromBufferPromise, type ZipFile } from 'yauzl';
-import { ArchiveError, ArchiveErrorCode } from './archive-error.ts';
-import type { Harvest } from './archive-harvest.ts';
-import { zlibError } from './archive-stream.ts';
+import { ArchiveError, ArchiveErrorCode } from './error.ts';
+import type { Harvest } from './harvest.ts';
+import { zlibError } from './stream.ts';
 
 // Fixed by the format; APPNOTE.TXT 4.4.2 and 4.4.15, and stat.h for what Unix keeps there.
 const MADE_BY_UNIX = 3;

@@ -4,9 +4,9 @@
  */
 
 import type { SourceLimits, TableConfig } from '@rulecast/formats';
-import type { Clock } from './clock.ts';
-import { cachedInputs, type Downloader, fetchInputs, type Inputs, readFileInputs } from './inputs.ts';
-import { FileRest } from './rest.ts';
+import type { Clock } from '../clock.ts';
+import { cachedInputs, type Downloader, fetchInputs, type Inputs, readFileInputs } from '../read/inputs.ts';
+import { FileRest } from '../watch/rest.ts';
 
 export class Table {
   readonly config: TableConfig;

@@ -4,16 +4,10 @@
  * what is remembered is bounded. RFC 8878; the sections below are its.
  */
 
-import { ArchiveError, ArchiveErrorCode } from './archive-error.ts';
-import { Xxh64 } from './archive-xxh64.ts';
-import { BackwardBits, damagedZstd, truncatedZstd } from './archive-zstd-bits.ts';
-import {
-  FseTable,
-  type HuffmanTable,
-  PREDEFINED,
-  readFseTable,
-  readHuffmanTable,
-} from './archive-zstd-table.ts';
+import { ArchiveError, ArchiveErrorCode } from './error.ts';
+import { Xxh64 } from './xxh64.ts';
+import { BackwardBits, damagedZstd, truncatedZstd } from './zstd-bits.ts';
+import { FseTable, type HuffmanTable, PREDEFINED, readFseTable, readHuffmanTable } from './zstd-table.ts';
 
 // Fixed by the format.
 const MAGIC = 0xfd2fb528;

@@ -15,11 +15,11 @@ import {
   TextFault,
 } from '@rulecast/formats';
 import { entryCount, type Family, type List, type PrefixSet, prefixListOf } from '@rulecast/rules';
-import { type Member, unpack } from './archive.ts';
-import { ArchiveError } from './archive-error.ts';
-import { aggregatedList, unionLists } from './expression.ts';
-import { wholeFamilies } from './finding.ts';
-import { type Protected, type Refusal, type ShortPrefixesRead, withoutProtected } from './guard.ts';
+import { wholeFamilies } from '../guard/finding.ts';
+import { type Protected, type Refusal, type ShortPrefixesRead, withoutProtected } from '../guard/guard.ts';
+import { aggregatedList, unionLists } from '../lists/expression.ts';
+import { ArchiveError } from '../unpack/error.ts';
+import { type Member, unpack } from '../unpack/unpack.ts';
 import type { Input } from './inputs.ts';
 import { openLine } from './last-line.ts';
 

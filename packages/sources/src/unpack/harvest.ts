@@ -1,8 +1,8 @@
 /** What is taken out of an archive: which members are wanted, and how much they may be, counted as they come. */
 
-import { ArchiveError, ArchiveErrorCode } from './archive-error.ts';
+import { ARCHIVE_LIMITS } from '../limits.ts';
+import { ArchiveError, ArchiveErrorCode } from './error.ts';
 import { wantedBy } from './glob.ts';
-import { ARCHIVE_LIMITS } from './limits.ts';
 
 /** A file out of an archive, in memory. */
 export interface Member {

@@ -9,7 +9,7 @@ import type { LookupFunction } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { rootCertificates } from 'node:tls';
 import { Agent, type Dispatcher, ProxyAgent } from 'undici';
-import { type BodyEnd, CacheError, type Download, DownloadCache, type DownloadInfo } from './cache.ts';
+import { FETCH_LIMITS } from '../limits.ts';
 import {
   type Attempt,
   type AttemptResult,
@@ -17,10 +17,10 @@ import {
   type LeastSpeed,
   shownUrl,
   type Validators,
-} from './fetch-attempt.ts';
-import { FetchError, FetchErrorCode } from './fetch-error.ts';
-import { isStrongEtag } from './fetch-header.ts';
-import { FETCH_LIMITS } from './limits.ts';
+} from './attempt.ts';
+import { type BodyEnd, CacheError, type Download, DownloadCache, type DownloadInfo } from './cache.ts';
+import { FetchError, FetchErrorCode } from './error.ts';
+import { isStrongEtag } from './header.ts';
 import { isPrivateHost, publicLookup } from './private-address.ts';
 import { type ProxyChoice, proxyChoice } from './proxy.ts';
 
@@ -379,7 +379,7 @@ function extraRoots(environment: Readonly<Record<string, string | undefined>>): 
 }
 
 function ownVersion(): string {
-  const text = readFileSync(new URL('../package.json', import.meta.url), 'utf8');
+  const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8');
   const manifest: unknown = JSON.parse(text);
   const isRead = typeof manifest === 'object' && manifest !== null && 'version' in manifest;
   return isRead && typeof manifest.version === 'string' ? manifest.version : 'unknown';

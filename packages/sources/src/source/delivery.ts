@@ -3,11 +3,11 @@
  */
 
 import type { List } from '@rulecast/rules';
-import type { EntryCounts, ListChange } from './change.ts';
-import type { Clock } from './clock.ts';
-import { sameList } from './expression.ts';
-import type { Refusal } from './guard.ts';
-import type { Log } from './log.ts';
+import type { Clock } from '../clock.ts';
+import type { Refusal } from '../guard/guard.ts';
+import type { EntryCounts, ListChange } from '../lists/change.ts';
+import { sameList } from '../lists/expression.ts';
+import type { Log } from '../log.ts';
 import type { Source, SourceTrouble } from './source.ts';
 
 /** Lists to put in force, by name; undefined: no source has this list any more. */

@@ -7,7 +7,7 @@
  *                                            └─ longer than SLOW_MS, and others wait ─▶ slow: takes no room of the pool
  */
 
-import type { Clock } from './clock.ts';
+import type { Clock } from '../clock.ts';
 
 /** How many runs there are at once. */
 export interface Pool {

@@ -4,11 +4,11 @@ import { constants, type Stats } from 'node:fs';
 import { open, readdir } from 'node:fs/promises';
 import { basename, join, relative } from 'node:path';
 import type { FetchConfig, SourceLimits } from '@rulecast/formats';
-import type { BodyEnd } from './cache.ts';
-import type { FetchOutcome, FetchRequest } from './fetch.ts';
-import { wantedBy } from './glob.ts';
+import type { BodyEnd } from '../fetch/cache.ts';
+import type { FetchOutcome, FetchRequest } from '../fetch/fetcher.ts';
+import { wantedBy } from '../unpack/glob.ts';
+import type { FileRest } from '../watch/rest.ts';
 import { openLine } from './last-line.ts';
-import type { FileRest } from './rest.ts';
 
 /** A file or a download, not unpacked yet. */
 export interface Input {

@@ -3,11 +3,11 @@
 import { Readable } from 'node:stream';
 import { setImmediate } from 'node:timers/promises';
 import { createGunzip } from 'node:zlib';
-import { bunzip2 } from './archive-bzip2.ts';
-import { ArchiveError, ArchiveErrorCode } from './archive-error.ts';
-import type { Compression } from './archive-magic.ts';
-import { unzstd } from './archive-zstd.ts';
-import { ARCHIVE_LIMITS } from './limits.ts';
+import { ARCHIVE_LIMITS } from '../limits.ts';
+import { bunzip2 } from './bzip2.ts';
+import { ArchiveError, ArchiveErrorCode } from './error.ts';
+import type { Compression } from './magic.ts';
+import { unzstd } from './zstd.ts';
 
 /** Our choice: so much goes in at once, and gives at most a thousand times as much by gzip. */
 const INPUT_BYTES = 16 * 1024;

@@ -10,9 +10,9 @@ import { createHash, randomBytes } from 'node:crypto';
 import { mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isCanonical, type List, nameListOf, type Prefixes } from '@rulecast/rules';
+import type { SavedTime } from '../clock.ts';
 import type { ListChange } from './change.ts';
-import type { SavedTime } from './clock.ts';
-import type { Layer } from './expiry.ts';
+import type { Layer } from './layers.ts';
 
 /** Of one list. Times are steady unless they say wall. */
 export interface KeptList {

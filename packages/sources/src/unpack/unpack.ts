@@ -6,14 +6,14 @@
  *          zip ─────────────────────────▶
  */
 
-import { ArchiveError, ArchiveErrorCode } from './archive-error.ts';
-import { Harvest, type HarvestLimits, type Member, tooLarge } from './archive-harvest.ts';
-import { contentOf, nameWithout, SNIFF_BYTES } from './archive-magic.ts';
-import { decompressed } from './archive-stream.ts';
-import { ARCHIVE_LIMITS } from './limits.ts';
+import { ARCHIVE_LIMITS } from '../limits.ts';
+import { ArchiveError, ArchiveErrorCode } from './error.ts';
+import { Harvest, type HarvestLimits, type Member, tooLarge } from './harvest.ts';
+import { contentOf, nameWithout, SNIFF_BYTES } from './magic.ts';
+import { decompressed } from './stream.ts';
 
-export { ArchiveError } from './archive-error.ts';
-export type { Member } from './archive-harvest.ts';
+export { ArchiveError } from './error.ts';
+export type { Member } from './harvest.ts';
 
 export type UnpackOptions = HarvestLimits;
 
@@ -78,7 +78,7 @@ async function take(
   options: UnpackOptions,
 ): Promise<readonly Member[]> {
   if (as === 'tar') return await takeTarStream(once(bytes), options);
-  const { takeZip } = await import('./archive-zip.ts');
+  const { takeZip } = await import('./zip.ts');
   const harvest = new Harvest(options);
   await takeZip(bytes, harvest);
   return harvest.members();
@@ -88,7 +88,7 @@ async function takeTarStream(
   pieces: AsyncIterable<Uint8Array>,
   options: UnpackOptions,
 ): Promise<readonly Member[]> {
-  const { takeTar } = await import('./archive-tar.ts');
+  const { takeTar } = await import('./tar.ts');
   const harvest = new Harvest(options);
   await takeTar(bounded(pieces, options.maxBytes * ARCHIVE_LIMITS.passedFactor + 2 ** 20), harvest);
   return harvest.members();
