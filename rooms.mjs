@@ -78,26 +78,9 @@ export const ROOMS = {
     'daemon',
   ],
 
-  'packages/subscriber': [],
+  'packages/subscriber': ['verify', 'clock', 'state', 'apply', 'peer', 'daemon'],
 
-  'packages/rulectl': [
-    'exit.ts',
-    'client.ts',
-    'input.ts',
-    'terminal.ts',
-    'render.ts',
-    'standing.ts',
-    'release-report.ts',
-    'confirmation.ts',
-    'live.ts',
-    'push-files.ts',
-    'offline.ts',
-    'permits.ts',
-    'progress.ts',
-    'release-options.ts',
-    'render-lists.ts',
-    'commands',
-  ],
+  'packages/rulectl': ['terminal', 'render', 'control', 'release', 'offline', 'commands'],
 };
 
 /** The condition of `exports` by which tests, and the compiler for them, find the source of a package. */

@@ -26,9 +26,9 @@ import * as refresh from './commands/refresh.ts';
 import * as rollback from './commands/rollback.ts';
 import * as status from './commands/status.ts';
 import * as test from './commands/test.ts';
-import { CliError, ExitCode, exitCodesHelp, usageError } from './exit.ts';
-import { STDIN_NAME } from './input.ts';
-import { Terminal } from './terminal.ts';
+import { CliError, ExitCode, exitCodesHelp, usageError } from './terminal/exit.ts';
+import { STDIN_NAME } from './terminal/input.ts';
+import { Terminal } from './terminal/terminal.ts';
 
 type Environment = Readonly<Record<string, string | undefined>>;
 type Work = () => Promise<ExitCode>;

@@ -2,7 +2,7 @@
 
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import { EXIT_MEANINGS, ExitCode, exitOfFailure } from '../src/exit.ts';
+import { EXIT_MEANINGS, ExitCode, exitOfFailure } from '../src/terminal/exit.ts';
 import { rulectl } from './cli.ts';
 
 const COMMANDS = [

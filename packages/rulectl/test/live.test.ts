@@ -3,7 +3,7 @@
 import { parsePacketText } from '@rulecast/formats';
 import { type Connection, type MessageOf, packetToWire } from '@rulecast/protocol';
 import { afterEach, describe, expect, it } from 'vitest';
-import { type AskOnce, askForVerdicts } from '../src/live.ts';
+import { type AskOnce, askForVerdicts } from '../src/control/live.ts';
 import { ndjson, rulectl } from './cli.ts';
 import { FakePublisher, receive, type Script, sendRecords } from './fake-publisher.ts';
 import { counters, head, part, subscriber, verdict } from './records.ts';

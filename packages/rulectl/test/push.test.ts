@@ -5,7 +5,7 @@ import { Output } from '@rulecast/program';
 import type { ControlRecord, MessageOf } from '@rulecast/protocol';
 import { afterAll, afterEach, describe, expect, it } from 'vitest';
 import { type PushArgs, run as runPush } from '../src/commands/push.ts';
-import { Terminal } from '../src/terminal.ts';
+import { Terminal } from '../src/terminal/terminal.ts';
 import { type CliResult, Folder, ndjson, rulectl } from './cli.ts';
 import {
   FakePublisher,

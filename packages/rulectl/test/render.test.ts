@@ -15,7 +15,7 @@ import {
   renderRelease,
   renderStatus,
   renderVerdict,
-} from '../src/render.ts';
+} from '../src/render/render.ts';
 import {
   applied,
   change,

@@ -2,7 +2,7 @@
 
 import type { ControlRecord, MessageOf } from '@rulecast/protocol';
 import { afterEach, describe, expect, it } from 'vitest';
-import { exitOfApplied, standingOf } from '../src/standing.ts';
+import { exitOfApplied, standingOf } from '../src/render/standing.ts';
 import { rulectl } from './cli.ts';
 import { FakePublisher, receive, receivePush, sendRecords } from './fake-publisher.ts';
 import { applied, head, release, subscriber } from './records.ts';

@@ -39,10 +39,10 @@ import {
   type EnforcementOptions,
   removeEnforcement,
   startEnforcement,
-} from './enforcement.ts';
-import { readNameServers, watchNameServers } from './resolv-conf.ts';
-import { StateError } from './state.ts';
-import { createSubscriber, type Subscriber } from './subscriber.ts';
+} from './daemon/enforcement.ts';
+import { readNameServers, watchNameServers } from './daemon/resolv-conf.ts';
+import { createSubscriber, type Subscriber } from './peer/subscriber.ts';
+import { StateError } from './state/state.ts';
 
 /** A day. */
 const KERNEL_MIB_MAX = 65_536;

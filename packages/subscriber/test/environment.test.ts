@@ -2,7 +2,7 @@
 
 import type { RuleSet } from '@rulecast/rules';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import type { Subscriber, SubscriberOptions } from '../src/subscriber.ts';
+import type { Subscriber, SubscriberOptions } from '../src/peer/subscriber.ts';
 import { addressOf, DNS, expectEnforces, NOW, packetOf, ruleSetOf, sampleRuleSet } from './sample.ts';
 import { chainOf, ScriptedPublisher } from './scripted-publisher.ts';
 import { Gate, nobody, RecordingSink, startedSubscriber, temporaryDirectory } from './started.ts';

@@ -15,7 +15,7 @@ import {
 import { EMPTY_RULE_SET, type RuleSet } from '@rulecast/rules';
 import { Table, TableLimitCode, TableLimitError } from '@rulecast/table';
 import { afterEach, describe, expect, it, vi } from 'vitest';
-import type { SubscriberOptions } from '../src/subscriber.ts';
+import type { SubscriberOptions } from '../src/peer/subscriber.ts';
 import { answersOf, badEntries, expectEnforces, faultyRuleSet, ruleSetOf, sampleRuleSet } from './sample.ts';
 import {
   chainOf,

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { formatAddress } from '@rulecast/rules';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { nextNameServers, readNameServers } from '../src/resolv-conf.ts';
+import { nextNameServers, readNameServers } from '../src/daemon/resolv-conf.ts';
 
 function fileOf(text: string): string {
   const directory = mkdtempSync(join(tmpdir(), 'rulecast-resolv-'));

@@ -5,8 +5,8 @@ import { join } from 'node:path';
 import { ErrorCode } from '@rulecast/protocol';
 import { describe, expect, it } from 'vitest';
 import { often } from '../../../test/thorough.ts';
-import { Shelf } from '../src/shelf.ts';
-import { StateDirectory, StateError } from '../src/state.ts';
+import { Shelf } from '../src/state/shelf.ts';
+import { StateDirectory, StateError } from '../src/state/state.ts';
 import { answersOf, expectEnforces, packetOf, sampleRuleSet } from './sample.ts';
 import {
   chainOf,

@@ -19,7 +19,7 @@ import {
   RunBuilder,
 } from '@rulecast/rules';
 import { expect } from 'vitest';
-import type { Subscriber } from '../src/subscriber.ts';
+import type { Subscriber } from '../src/peer/subscriber.ts';
 
 /** Seconds since 1970 of the sample environment. */
 export const NOW = 1_700_000_000;

@@ -5,8 +5,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pino } from 'pino';
 import { afterEach } from 'vitest';
-import type { Sink, SinkRelease } from '../src/sink.ts';
-import { createSubscriber, type Subscriber, type SubscriberOptions } from '../src/subscriber.ts';
+import type { Sink, SinkRelease } from '../src/apply/sink.ts';
+import { createSubscriber, type Subscriber, type SubscriberOptions } from '../src/peer/subscriber.ts';
 import { DNS, NOW } from './sample.ts';
 import type { ScriptedPublisher } from './scripted-publisher.ts';
 

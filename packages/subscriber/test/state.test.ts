@@ -4,8 +4,8 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync
 import { join } from 'node:path';
 import { hexOf } from '@rulecast/protocol';
 import { describe, expect, it } from 'vitest';
-import { encodeRelease, Shelf } from '../src/shelf.ts';
-import { type ActiveMark, StateDirectory, StateError, type StoredRelease } from '../src/state.ts';
+import { encodeRelease, Shelf } from '../src/state/shelf.ts';
+import { type ActiveMark, StateDirectory, StateError, type StoredRelease } from '../src/state/state.ts';
 import { sha256 } from './scripted-publisher.ts';
 import { temporaryDirectory } from './started.ts';
 

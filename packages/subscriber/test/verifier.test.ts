@@ -26,8 +26,8 @@ import {
   RunBuilder,
 } from '@rulecast/rules';
 import { afterEach, describe, expect, it } from 'vitest';
-import { Verifier } from '../src/verifier.ts';
-import { type Claim, snapshotStream, verify } from '../src/verify.ts';
+import { Verifier } from '../src/verify/verifier.ts';
+import { type Claim, snapshotStream, verify } from '../src/verify/verify.ts';
 
 let verifier = new Verifier();
 afterEach(async () => {

@@ -17,19 +17,19 @@ import {
 import type { Output } from '@rulecast/program';
 import { type Direction, entryCount, policyRuleCount } from '@rulecast/rules';
 import type { Argv } from 'yargs';
-import type { ControlArgs } from '../client.ts';
-import { ExitCode, usageError } from '../exit.ts';
-import { parseTime, placeOf, type RuleSetReject, readOffline } from '../offline.ts';
-import { type FileArgs, type PushFile, readPushFiles, withFileOptions } from '../push-files.ts';
-import { checkPartNames } from '../release-options.ts';
+import type { ControlArgs } from '../control/client.ts';
+import { parseTime, placeOf, type RuleSetReject, readOffline } from '../offline/offline.ts';
+import { type FileArgs, type PushFile, readPushFiles, withFileOptions } from '../release/files.ts';
+import { checkPartNames } from '../release/options.ts';
 import {
   type FileSummary,
   renderFileSummary,
   renderReject,
   renderSkipped,
   renderWarning,
-} from '../render.ts';
-import type { Colors, Terminal } from '../terminal.ts';
+} from '../render/render.ts';
+import { ExitCode, usageError } from '../terminal/exit.ts';
+import type { Colors, Terminal } from '../terminal/terminal.ts';
 import * as push from './push.ts';
 
 export const command = 'check <file..>';

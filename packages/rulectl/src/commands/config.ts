@@ -3,10 +3,10 @@
 import { FORMAT_LIMITS, type PublisherConfig, parseConfig, type Reject } from '@rulecast/formats';
 import { EndpointError, parseEndpoint } from '@rulecast/vchan';
 import type { Argv } from 'yargs';
-import { ExitCode } from '../exit.ts';
-import { readInput, shownName } from '../input.ts';
-import { formatAmount, renderReject } from '../render.ts';
-import type { Terminal } from '../terminal.ts';
+import { formatAmount, renderReject } from '../render/render.ts';
+import { ExitCode } from '../terminal/exit.ts';
+import { readInput, shownName } from '../terminal/input.ts';
+import type { Terminal } from '../terminal/terminal.ts';
 
 export const command = 'config <action> <file>';
 export const describe = 'check a configuration of the publisher';

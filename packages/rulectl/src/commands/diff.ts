@@ -2,11 +2,11 @@
 
 import type { ControlRecord } from '@rulecast/protocol';
 import type { Argv } from 'yargs';
-import { ask, controlOf, type Ending } from '../client.ts';
-import { CliError, ExitCode, exitOfFailure, usageError } from '../exit.ts';
-import { checkOnePart, parseVersion } from '../release-options.ts';
-import { editLines, renderChangeHead, renderChanges } from '../render.ts';
-import type { Terminal } from '../terminal.ts';
+import { ask, controlOf, type Ending } from '../control/client.ts';
+import { checkOnePart, parseVersion } from '../release/options.ts';
+import { editLines, renderChangeHead, renderChanges } from '../render/render.ts';
+import { CliError, ExitCode, exitOfFailure, usageError } from '../terminal/exit.ts';
+import type { Terminal } from '../terminal/terminal.ts';
 
 export const command = 'diff <versions>';
 export const describe = 'what changed between two versions';

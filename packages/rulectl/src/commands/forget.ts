@@ -2,9 +2,9 @@
 
 import { isPartName } from '@rulecast/rules';
 import type { Argv } from 'yargs';
-import { ask, controlOf } from '../client.ts';
-import { CliError, ExitCode, exitOfFailure, usageError } from '../exit.ts';
-import type { Terminal } from '../terminal.ts';
+import { ask, controlOf } from '../control/client.ts';
+import { CliError, ExitCode, exitOfFailure, usageError } from '../terminal/exit.ts';
+import type { Terminal } from '../terminal/terminal.ts';
 
 export const command = 'forget <name>';
 export const describe = 'expect a subscriber no more that is gone for good';

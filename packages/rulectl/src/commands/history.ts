@@ -2,10 +2,10 @@
 
 import { type ControlRecordOf, VERSION_MAX } from '@rulecast/protocol';
 import type { Argv } from 'yargs';
-import { ask, controlOf } from '../client.ts';
-import { CliError, ExitCode, exitOfFailure, usageError } from '../exit.ts';
-import { renderHistory } from '../render.ts';
-import type { Terminal } from '../terminal.ts';
+import { ask, controlOf } from '../control/client.ts';
+import { renderHistory } from '../render/render.ts';
+import { CliError, ExitCode, exitOfFailure, usageError } from '../terminal/exit.ts';
+import type { Terminal } from '../terminal/terminal.ts';
 
 export const command = 'history';
 export const describe = 'what was released, when and why';

@@ -2,8 +2,8 @@
 
 import { EndpointError, openCurveKeyPair } from '@rulecast/vchan';
 import type { Argv } from 'yargs';
-import { CliError, ExitCode } from '../exit.ts';
-import type { Terminal } from '../terminal.ts';
+import { CliError, ExitCode } from '../terminal/exit.ts';
+import type { Terminal } from '../terminal/terminal.ts';
 
 export const command = 'keygen <file>';
 export const describe = 'make a secret key for zmq+tcp: endpoints, and print its public key';

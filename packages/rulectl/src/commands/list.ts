@@ -10,10 +10,10 @@ import {
 import type { ControlRecordOf } from '@rulecast/protocol';
 import { isPartName, type List, nameListOf } from '@rulecast/rules';
 import type { Argv } from 'yargs';
-import { ask, controlOf, type Ending } from '../client.ts';
-import { CliError, ExitCode, exitOfFailure, usageError } from '../exit.ts';
-import { renderListDetails, renderListStats } from '../render-lists.ts';
-import type { Terminal } from '../terminal.ts';
+import { ask, controlOf, type Ending } from '../control/client.ts';
+import { renderListDetails, renderListStats } from '../render/lists.ts';
+import { CliError, ExitCode, exitOfFailure, usageError } from '../terminal/exit.ts';
+import type { Terminal } from '../terminal/terminal.ts';
 import * as diff from './diff.ts';
 
 export const command = 'list <name>';

@@ -2,10 +2,10 @@
 
 import type { ControlRecordOf } from '@rulecast/protocol';
 import type { Argv } from 'yargs';
-import { ask, controlOf } from '../client.ts';
-import { CliError, ExitCode, exitOfFailure } from '../exit.ts';
-import { renderLists } from '../render-lists.ts';
-import type { Terminal } from '../terminal.ts';
+import { ask, controlOf } from '../control/client.ts';
+import { renderLists } from '../render/lists.ts';
+import { CliError, ExitCode, exitOfFailure } from '../terminal/exit.ts';
+import type { Terminal } from '../terminal/terminal.ts';
 
 export const command = 'lists';
 export const describe = 'where lists come from, and how fresh they are';

@@ -8,22 +8,22 @@ import {
   type MessageOf,
 } from '@rulecast/protocol';
 import type { Argv } from 'yargs';
-import { ask, type ControlArgs, controlOf, type Ending } from '../client.ts';
-import { confirmed, rehearse } from '../confirmation.ts';
-import { type ExitCode, usageError } from '../exit.ts';
-import { type PermitArgs, permitFieldsOf, withPermitOptions } from '../permits.ts';
-import { Progress } from '../progress.ts';
-import { type FileArgs, type PushFile, readPushFiles, withFileOptions } from '../push-files.ts';
+import { ask, type ControlArgs, controlOf, type Ending } from '../control/client.ts';
+import { confirmed, rehearse } from '../release/confirmation.ts';
+import { type FileArgs, type PushFile, readPushFiles, withFileOptions } from '../release/files.ts';
 import {
   awaitedOf,
   checkPartNames,
   type ReleaseArgs,
   releaseFieldsOf,
   withReleaseOptions,
-} from '../release-options.ts';
-import { type Report, reportTo } from '../release-report.ts';
-import { partName, renderChanges } from '../render.ts';
-import type { Terminal } from '../terminal.ts';
+} from '../release/options.ts';
+import { type PermitArgs, permitFieldsOf, withPermitOptions } from '../release/permits.ts';
+import { type Report, reportTo } from '../release/report.ts';
+import { partName, renderChanges } from '../render/render.ts';
+import { type ExitCode, usageError } from '../terminal/exit.ts';
+import { Progress } from '../terminal/progress.ts';
+import type { Terminal } from '../terminal/terminal.ts';
 
 export const command = 'push <file..>';
 export const describe = 'release what files say, and wait until the firewalls have it';

@@ -3,10 +3,10 @@
 import type { ControlRecordOf, MessageOf } from '@rulecast/protocol';
 import { isPartName } from '@rulecast/rules';
 import type { Argv } from 'yargs';
-import { ask, controlOf } from '../client.ts';
-import { CliError, ExitCode, exitOfFailure, usageError } from '../exit.ts';
-import { renderLists } from '../render-lists.ts';
-import type { Terminal } from '../terminal.ts';
+import { ask, controlOf } from '../control/client.ts';
+import { renderLists } from '../render/lists.ts';
+import { CliError, ExitCode, exitOfFailure, usageError } from '../terminal/exit.ts';
+import type { Terminal } from '../terminal/terminal.ts';
 
 export const command = 'refresh [name..]';
 export const describe = 'read lists from their sources now';

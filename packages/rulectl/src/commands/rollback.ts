@@ -2,9 +2,8 @@
 
 import type { ControlRecord, MessageOf } from '@rulecast/protocol';
 import type { Argv } from 'yargs';
-import { ask, controlOf, type Ending } from '../client.ts';
-import { confirmed, rehearse } from '../confirmation.ts';
-import { type ExitCode, usageError } from '../exit.ts';
+import { ask, controlOf, type Ending } from '../control/client.ts';
+import { confirmed, rehearse } from '../release/confirmation.ts';
 import {
   awaitedOf,
   checkOnePart,
@@ -12,9 +11,10 @@ import {
   type ReleaseArgs,
   releaseFieldsOf,
   withReleaseOptions,
-} from '../release-options.ts';
-import { reportTo } from '../release-report.ts';
-import type { Terminal } from '../terminal.ts';
+} from '../release/options.ts';
+import { reportTo } from '../release/report.ts';
+import { type ExitCode, usageError } from '../terminal/exit.ts';
+import type { Terminal } from '../terminal/terminal.ts';
 
 export const command = 'rollback <number>';
 export const describe = 'release what an earlier version said once more';

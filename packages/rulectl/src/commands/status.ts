@@ -2,11 +2,11 @@
 
 import type { ControlRecord } from '@rulecast/protocol';
 import type { Argv } from 'yargs';
-import { ask, controlOf } from '../client.ts';
-import { CliError, ExitCode, exitOfFailure, usageError } from '../exit.ts';
-import { renderStatus, type Snapshot } from '../render.ts';
-import { standingOf } from '../standing.ts';
-import type { Terminal } from '../terminal.ts';
+import { ask, controlOf } from '../control/client.ts';
+import { renderStatus, type Snapshot } from '../render/render.ts';
+import { standingOf } from '../render/standing.ts';
+import { CliError, ExitCode, exitOfFailure, usageError } from '../terminal/exit.ts';
+import type { Terminal } from '../terminal/terminal.ts';
 
 export const command = 'status';
 export const describe = 'what is released, and how far each subscriber is';

@@ -10,10 +10,14 @@ import {
 import { type ControlRecordOf, packetToWire } from '@rulecast/protocol';
 import type { Environment, Packet, RuleSet } from '@rulecast/rules';
 import type { Argv } from 'yargs';
-import { ask, controlOf } from '../client.ts';
-import { CliError, ExitCode, usageError } from '../exit.ts';
-import { checkStdinOnce, readInput, STDIN_NAME, shownName } from '../input.ts';
-import { type AskOnce, askForVerdicts, type MissingVerdict, missingError, Witnesses } from '../live.ts';
+import { ask, controlOf } from '../control/client.ts';
+import {
+  type AskOnce,
+  askForVerdicts,
+  type MissingVerdict,
+  missingError,
+  Witnesses,
+} from '../control/live.ts';
 import {
   judge,
   type LoadedRuleSet,
@@ -22,9 +26,11 @@ import {
   parseResolutions,
   parseTime,
   unresolvedNames,
-} from '../offline.ts';
-import { formatAmount, formatCount, renderReject, renderVerdict, renderWarning } from '../render.ts';
-import type { Terminal } from '../terminal.ts';
+} from '../offline/offline.ts';
+import { formatAmount, formatCount, renderReject, renderVerdict, renderWarning } from '../render/render.ts';
+import { CliError, ExitCode, usageError } from '../terminal/exit.ts';
+import { checkStdinOnce, readInput, STDIN_NAME, shownName } from '../terminal/input.ts';
+import type { Terminal } from '../terminal/terminal.ts';
 
 export const command = 'test [packet..]';
 export const describe = 'what happens to a packet';

@@ -40,15 +40,15 @@ import {
   type TableVerdict,
 } from '@rulecast/table';
 import type { Logger } from 'pino';
-import { Applier, type ApplyReport } from './apply.ts';
-import { bootRuleSet } from './boot.ts';
-import { type Clocks, FirewallClock, systemClocks } from './clock.ts';
-import { Expiries, type Times } from './expiry.ts';
+import { Applier, type ApplyReport } from '../apply/apply.ts';
+import { bootRuleSet } from '../apply/boot.ts';
+import type { Sink } from '../apply/sink.ts';
+import { type Clocks, FirewallClock, systemClocks } from '../clock/clock.ts';
+import { Expiries, type Times } from '../clock/expiry.ts';
+import { StateDirectory } from '../state/state.ts';
 import { Listeners } from './listeners.ts';
 import { Patience } from './patience.ts';
 import { PublisherSession, RefusalMemory, type SessionEnd, type SessionHost } from './session.ts';
-import type { Sink } from './sink.ts';
-import { StateDirectory } from './state.ts';
 
 export interface SubscriberOptions {
   /** Connects to the publisher; called again after each disconnect. The signal aborts it at close. */

@@ -1,7 +1,7 @@
 /** Whether what is released is in force where it should be: of one release as it is made, and of all that a status tells. Pure. */
 
 import type { ControlRecordOf } from '@rulecast/protocol';
-import { ExitCode } from './exit.ts';
+import { ExitCode } from '../terminal/exit.ts';
 import { formatAmount, formatCount, type Snapshot } from './render.ts';
 
 /** What a request waited for. */

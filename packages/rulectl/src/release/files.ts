@@ -13,8 +13,8 @@ import {
 } from '@rulecast/formats';
 import { FILE_NAME_MAX_BYTES, PUSH_FILES_MAX, PUSH_MAX_BYTES } from '@rulecast/protocol';
 import type { Argv } from 'yargs';
-import { CliError, ExitCode, usageError } from './exit.ts';
-import { besideDocument, checkStdinOnce, readInput, STDIN_NAME, shownName } from './input.ts';
+import { CliError, ExitCode, usageError } from '../terminal/exit.ts';
+import { besideDocument, checkStdinOnce, readInput, STDIN_NAME, shownName } from '../terminal/input.ts';
 
 /** What the command line says of the files. */
 export interface FileArgs {

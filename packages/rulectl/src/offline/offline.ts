@@ -33,9 +33,9 @@ import {
   runsOf,
   usedNames,
 } from '@rulecast/rules';
-import { CliError, ExitCode, usageError } from './exit.ts';
-import { shownName } from './input.ts';
-import { type FileArgs, type PushFile, readPushFiles } from './push-files.ts';
+import { type FileArgs, type PushFile, readPushFiles } from '../release/files.ts';
+import { CliError, ExitCode, usageError } from '../terminal/exit.ts';
+import { shownName } from '../terminal/input.ts';
 
 /** A rule set, or why it is none. */
 export type LoadedRuleSet =

@@ -30,10 +30,10 @@ import {
 import type { Packet } from '@rulecast/rules';
 import type { Explanation } from '@rulecast/table';
 import type { Logger } from 'pino';
-import type { ActiveRelease, Applier, ApplyReport, Blame, VerifiedOffer } from './apply.ts';
-import { RefusedError } from './apply.ts';
+import type { ActiveRelease, Applier, ApplyReport, Blame, VerifiedOffer } from '../apply/apply.ts';
+import { RefusedError } from '../apply/apply.ts';
+import { Stage } from '../verify/stage.ts';
 import type { Patience } from './patience.ts';
-import { Stage } from './stage.ts';
 
 /** What outlives a session: the applier, what was refused for good, who is told. */
 export interface SessionHost {

@@ -1,8 +1,7 @@
 /** What comes back of a request that makes a release, to the end of its answer: PUSH and ROLLBACK are told alike. */
 
 import { type ControlRecord, type ControlRecordOf, ErrorCode, type MessageOf } from '@rulecast/protocol';
-import type { Ending } from './client.ts';
-import { ExitCode, exitOfFailure } from './exit.ts';
+import type { Ending } from '../control/client.ts';
 import {
   renderApplied,
   renderAppliedSummary,
@@ -12,9 +11,10 @@ import {
   renderReject,
   renderRelease,
   renderWarning,
-} from './render.ts';
-import { type Awaited, exitOfApplied } from './standing.ts';
-import type { Terminal } from './terminal.ts';
+} from '../render/render.ts';
+import { type Awaited, exitOfApplied } from '../render/standing.ts';
+import { ExitCode, exitOfFailure } from '../terminal/exit.ts';
+import type { Terminal } from '../terminal/terminal.ts';
 
 /** Where the answer of the publisher goes. */
 export interface Report {

@@ -30,10 +30,10 @@ import {
   saysAnything,
 } from '@rulecast/rules';
 import type { Prepared, Table } from '@rulecast/table';
+import { type ActiveMark, type StateDirectory, StateError, type StoredRelease } from '../state/state.ts';
+import { Verifier } from '../verify/verifier.ts';
+import { SignedFault, type Verified } from '../verify/verify.ts';
 import type { Sink } from './sink.ts';
-import { type ActiveMark, type StateDirectory, StateError, type StoredRelease } from './state.ts';
-import { Verifier } from './verifier.ts';
-import { SignedFault, type Verified } from './verify.ts';
 
 /** Digits of a hash that people compare by eye. */
 const FORK_HASH_CHARS = 12;

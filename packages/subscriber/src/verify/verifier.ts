@@ -56,7 +56,7 @@ export type VerifierAnswer =
   | { readonly kind: 'range-error'; readonly message: string };
 
 /** Also when this file runs from src, as in tests: only the built thread loads on Node 20. */
-const THREAD_FILE = new URL('../dist/verify-thread.js', import.meta.url);
+const THREAD_FILE = new URL('../../dist/verify/verify-thread.js', import.meta.url);
 /** What may be done in place: less than half of the 50 ms that an event loop may stand still, on a machine twice as slow. */
 const IN_PLACE_MAX_MS = 12;
 /** Measured: decoding a byte of a prefix tree, and merging and hashing an entry. */

@@ -4,11 +4,11 @@
  */
 
 import type { ControlRecord, ControlRecordOf, MessageOf } from '@rulecast/protocol';
-import type { Ending } from './client.ts';
-import { CliError, ExitCode } from './exit.ts';
-import type { Report } from './release-report.ts';
-import { renderChanges } from './render.ts';
-import type { Terminal } from './terminal.ts';
+import type { Ending } from '../control/client.ts';
+import { renderChanges } from '../render/render.ts';
+import { CliError, ExitCode } from '../terminal/exit.ts';
+import type { Terminal } from '../terminal/terminal.ts';
+import type { Report } from './report.ts';
 
 /** What a dry run found. */
 export interface Rehearsal {

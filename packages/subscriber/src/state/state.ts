@@ -17,7 +17,7 @@
 import { join } from 'node:path';
 import { DirectoryError, makeDirectory } from '@rulecast/program/directory';
 import { compareRelease, hexOf } from '@rulecast/protocol';
-import type { KeptClock } from './clock.ts';
+import type { KeptClock } from '../clock/clock.ts';
 import { encodeRelease, fileName, Shelf, StateError, type StoredRelease } from './shelf.ts';
 
 export { StateError, type StoredRelease } from './shelf.ts';

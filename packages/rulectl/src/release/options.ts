@@ -3,8 +3,8 @@
 import { REQUIRE_MAX, WAIT_MAX_MS } from '@rulecast/protocol';
 import { isPartName } from '@rulecast/rules';
 import type { Argv } from 'yargs';
-import { usageError } from './exit.ts';
-import type { Awaited } from './standing.ts';
+import type { Awaited } from '../render/standing.ts';
+import { usageError } from '../terminal/exit.ts';
 
 const DEFAULT_TIMEOUT_SECONDS = '60';
 /** No subscriber has to apply it. */

@@ -4,8 +4,8 @@ import { type Reject, SKIP_REASONS, type Skipped } from '@rulecast/formats';
 import type { ControlRecordOf } from '@rulecast/protocol';
 import { DEFAULT_POLICY, type RuleBlock } from '@rulecast/rules';
 import Table from 'cli-table3';
-import { shownName } from './input.ts';
-import type { Colors } from './terminal.ts';
+import { shownName } from '../terminal/input.ts';
+import type { Colors } from '../terminal/terminal.ts';
 
 const SECOND_MS = 1000;
 const MINUTE_MS = 60 * SECOND_MS;

@@ -2,8 +2,8 @@
 
 import type { ControlRecordOf } from '@rulecast/protocol';
 import type { List, Prefixes } from '@rulecast/rules';
+import type { Colors } from '../terminal/terminal.ts';
 import { formatAge, formatAmount, formatCount, renderTable } from './render.ts';
-import type { Colors } from './terminal.ts';
 
 type ListRecord = ControlRecordOf<'list'>;
 

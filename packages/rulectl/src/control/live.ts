@@ -4,8 +4,8 @@
  */
 
 import { type ControlRecord, type ControlRecordOf, ErrorCode } from '@rulecast/protocol';
+import { CliError, ExitCode, exitOfFailure } from '../terminal/exit.ts';
 import type { Ending } from './client.ts';
-import { CliError, ExitCode, exitOfFailure } from './exit.ts';
 
 export interface LiveAnswers {
   readonly verdicts: readonly ControlRecordOf<'verdict'>[];

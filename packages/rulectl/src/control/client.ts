@@ -14,7 +14,7 @@ import {
   parseEndpoint,
   readCurveKeyPair,
 } from '@rulecast/vchan';
-import { CliError, ExitCode, usageError } from './exit.ts';
+import { CliError, ExitCode, usageError } from '../terminal/exit.ts';
 
 export type Ending = MessageOf<'done'> | MessageOf<'fail'>;
 
