@@ -4,16 +4,16 @@ import { Output, OutputClosedError, OutputFailedError } from './output.ts';
 
 /** A stream as loggers want it: each line is written at once, or lost. */
 export class LogStream {
-  private readonly output: Output;
+  readonly #output: Output;
 
   constructor(fd: number) {
-    this.output = new Output(fd);
+    this.#output = new Output(fd);
   }
 
   write(line: string): void {
     try {
-      this.output.write(line);
-      this.output.flush();
+      this.#output.write(line);
+      this.#output.flush();
     } catch (error) {
       if (!(error instanceof OutputClosedError || error instanceof OutputFailedError)) throw error;
     }

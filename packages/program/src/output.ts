@@ -24,19 +24,19 @@ export class OutputFailedError extends Error {
 }
 
 export class Output {
-  private readonly fd: number;
-  private pieces: string[] = [];
-  private chars = 0;
+  readonly #fd: number;
+  #pieces: string[] = [];
+  #chars = 0;
 
   constructor(fd: number) {
-    this.fd = fd;
+    this.#fd = fd;
   }
 
   /** Throws OutputClosedError when the reader is gone, OutputFailedError when nothing can be written. */
   write(text: string): void {
-    this.pieces.push(text);
-    this.chars += text.length;
-    if (this.chars >= BLOCK_CHARS) this.flush();
+    this.#pieces.push(text);
+    this.#chars += text.length;
+    if (this.#chars >= BLOCK_CHARS) this.flush();
   }
 
   /** Throws like `write`. */
@@ -51,11 +51,11 @@ export class Output {
 
   /** Throws like `write`. What could not be written is given up: it does not come again. */
   flush(): void {
-    if (this.chars === 0) return;
-    const bytes = Buffer.from(this.pieces.join(''));
-    this.pieces = [];
-    this.chars = 0;
-    for (let at = 0; at < bytes.length; ) at += writeSome(this.fd, bytes, at);
+    if (this.#chars === 0) return;
+    const bytes = Buffer.from(this.#pieces.join(''));
+    this.#pieces = [];
+    this.#chars = 0;
+    for (let at = 0; at < bytes.length; ) at += writeSome(this.#fd, bytes, at);
   }
 }
 

@@ -30,28 +30,28 @@ const KEY_CHARS_SHOWN = 8;
 
 export class Bindings {
   readonly all: readonly Binding[];
-  private readonly byName: ReadonlyMap<string, Binding>;
-  private readonly byKey = new Map<string, string>();
-  private readonly byQube = new Map<string, string>();
+  readonly #byName: ReadonlyMap<string, Binding>;
+  readonly #byKey = new Map<string, string>();
+  readonly #byQube = new Map<string, string>();
 
   /** No key, qube or path may be there twice. */
   constructor(all: readonly Binding[]) {
     this.all = all;
-    this.byName = new Map(all.map((binding) => [binding.name, binding]));
+    this.#byName = new Map(all.map((binding) => [binding.name, binding]));
     for (const { name, curveKey, qube } of all) {
-      if (curveKey !== undefined) this.byKey.set(curveKey, name);
-      if (qube !== undefined) this.byQube.set(qube, name);
+      if (curveKey !== undefined) this.#byKey.set(curveKey, name);
+      if (qube !== undefined) this.#byQube.set(qube, name);
     }
   }
 
   isBound(name: string): boolean {
-    return this.byName.has(name);
+    return this.#byName.has(name);
   }
 
   /** Whose channel it is, as far as its transport says; undefined: nobody's in particular. */
   ownerOf({ curveKey, qube }: PeerIdentity): string | undefined {
-    if (curveKey !== undefined) return this.byKey.get(curveKey);
-    return qube === undefined ? undefined : this.byQube.get(qube);
+    if (curveKey !== undefined) return this.#byKey.get(curveKey);
+    return qube === undefined ? undefined : this.#byQube.get(qube);
   }
 
   /** Why a channel of `owner` may not have this name; undefined: it may. */
@@ -66,7 +66,7 @@ export class Bindings {
 
   /** What a name is bound to, for people; undefined: nothing. */
   shownOf(name: string): readonly string[] | undefined {
-    const binding = this.byName.get(name);
+    const binding = this.#byName.get(name);
     if (binding === undefined) return undefined;
     const { curveKey, qube, socket } = binding;
     return [

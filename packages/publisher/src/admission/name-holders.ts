@@ -13,26 +13,26 @@ export interface NameHolder {
 }
 
 export class NameHolders<H extends NameHolder> {
-  private readonly holders = new Map<string, H>();
+  readonly #holders = new Map<string, H>();
 
   /** Names that are held. */
   names(): Iterable<string> {
-    return this.holders.keys();
+    return this.#holders.keys();
   }
 
   holderOf(name: string): H | undefined {
-    return this.holders.get(name);
+    return this.#holders.get(name);
   }
 
   /** Resolves to whether `claimant` has the name now. `isBound`: it is proven to be whom the name belongs to. */
   async claim(name: string, claimant: H, isBound: boolean): Promise<boolean> {
     for (;;) {
       if (!claimant.isOpen) return false;
-      const holder = this.holders.get(name);
+      const holder = this.#holders.get(name);
       if (holder?.isOpen === true && !isBound && (await holder.answers())) return false;
       // Another claimant may have been faster, and the claimant may have gone.
-      if (!claimant.isOpen || this.holders.get(name) !== holder) continue;
-      this.holders.set(name, claimant);
+      if (!claimant.isOpen || this.#holders.get(name) !== holder) continue;
+      this.#holders.set(name, claimant);
       if (holder?.isOpen === true) holder.yieldName(isBound ? 'reconnected' : 'no-answer');
       return true;
     }
@@ -40,6 +40,6 @@ export class NameHolders<H extends NameHolder> {
 
   /** Call it when a session has ended. */
   release(holder: H): void {
-    for (const [name, current] of this.holders) if (current === holder) this.holders.delete(name);
+    for (const [name, current] of this.#holders) if (current === holder) this.#holders.delete(name);
   }
 }

@@ -15,13 +15,13 @@ interface Waiting {
 }
 
 export class WaitingRoom {
-  private readonly clock: Clock;
+  readonly #clock: Clock;
   /** In the order in which they came. */
-  private readonly waiting = new Set<Waiting>();
-  private cancelNext: (() => void) | undefined;
+  readonly #waiting = new Set<Waiting>();
+  #cancelNext: (() => void) | undefined;
 
   constructor(clock: Clock) {
-    this.clock = clock;
+    this.#clock = clock;
   }
 
   /**
@@ -29,30 +29,30 @@ export class WaitingRoom {
    * function that is returned, which takes it out again.
    */
   enter(sendAway: () => void): () => void {
-    const [first] = this.waiting;
-    if (this.waiting.size >= WAITING_MAX && first !== undefined) this.dismiss(first);
-    const one = { sinceMs: this.clock.monotonicMs(), sendAway };
-    this.waiting.add(one);
-    this.schedule();
+    const [first] = this.#waiting;
+    if (this.#waiting.size >= WAITING_MAX && first !== undefined) this.#dismiss(first);
+    const one = { sinceMs: this.#clock.monotonicMs(), sendAway };
+    this.#waiting.add(one);
+    this.#schedule();
     return () => {
-      if (this.waiting.delete(one)) this.schedule();
+      if (this.#waiting.delete(one)) this.#schedule();
     };
   }
 
-  private dismiss(one: Waiting): void {
-    this.waiting.delete(one);
+  #dismiss(one: Waiting): void {
+    this.#waiting.delete(one);
     one.sendAway();
   }
 
-  private schedule(): void {
-    this.cancelNext?.();
-    this.cancelNext = undefined;
-    const [first] = this.waiting;
-    if (first === undefined || this.waiting.size <= PRESSED_COUNT) return;
-    const delayMs = first.sinceMs + HANDSHAKE_PRESSED_MS - this.clock.monotonicMs();
-    this.cancelNext = this.clock.after(Math.max(0, delayMs), () => {
-      this.dismiss(first);
-      this.schedule();
+  #schedule(): void {
+    this.#cancelNext?.();
+    this.#cancelNext = undefined;
+    const [first] = this.#waiting;
+    if (first === undefined || this.#waiting.size <= PRESSED_COUNT) return;
+    const delayMs = first.sinceMs + HANDSHAKE_PRESSED_MS - this.#clock.monotonicMs();
+    this.#cancelNext = this.#clock.after(Math.max(0, delayMs), () => {
+      this.#dismiss(first);
+      this.#schedule();
     });
   }
 }

@@ -24,56 +24,56 @@ type Applied = ControlRecordOf<'applied'>;
 
 /** Begin it before the release is made, so that no answer is missed. */
 export class AppliedReport {
-  private readonly publisher: Publisher;
-  private readonly deadlineMs: number;
-  private readonly isNamed: boolean;
-  private readonly expected: ReadonlySet<string>;
+  readonly #publisher: Publisher;
+  readonly #deadlineMs: number;
+  readonly #isNamed: boolean;
+  readonly #expected: ReadonlySet<string>;
   /** When the request came: of these it is told how they left. */
-  private readonly connected: ReadonlySet<string>;
+  readonly #connected: ReadonlySet<string>;
   /** Names of which nothing was told yet. */
-  private readonly waiting: Set<string>;
-  private readonly outcomes: OutcomeLog;
+  readonly #waiting: Set<string>;
+  readonly #outcomes: OutcomeLog;
 
   constructor({ timeoutMs, require }: WaitFields, publisher: Publisher) {
     const { subscribers } = publisher;
     const connected = subscribers.connected();
-    this.connected = new Set(connected);
-    this.publisher = publisher;
-    this.deadlineMs = publisher.nowMs() + timeoutMs;
-    this.isNamed = require !== undefined;
+    this.#connected = new Set(connected);
+    this.#publisher = publisher;
+    this.#deadlineMs = publisher.nowMs() + timeoutMs;
+    this.#isNamed = require !== undefined;
     const known = subscribers.expected();
-    this.expected = new Set(require ?? (subscribers.isConfigured ? known : [...known, ...connected]));
-    this.waiting = new Set([...this.expected, ...connected]);
-    this.outcomes = new OutcomeLog(publisher, this.waiting);
+    this.#expected = new Set(require ?? (subscribers.isConfigured ? known : [...known, ...connected]));
+    this.#waiting = new Set([...this.#expected, ...connected]);
+    this.#outcomes = new OutcomeLog(publisher, this.#waiting);
   }
 
   /** Tells of the head, `isNew` or in force before, one record for each. */
   async tell(head: Release, isNew: boolean, exchange: ControlExchange): Promise<void> {
-    void exchange.untilGone().then(() => this.outcomes.end());
+    void exchange.untilGone().then(() => this.#outcomes.end());
     const tell = (name: string, state: Applied['state'], more: Partial<Applied> = {}): Promise<void> => {
-      this.waiting.delete(name);
-      return exchange.record({ ...this.recordOf(name, head, isNew), state, ...more });
+      this.#waiting.delete(name);
+      return exchange.record({ ...this.#recordOf(name, head, isNew), state, ...more });
     };
-    if (!isNew) for (const name of this.waiting) await this.tellHeld(name, head, tell);
-    let nowMs = this.publisher.nowMs();
-    while (!this.outcomes.hasEnded && nowMs < this.deadlineMs) {
-      for (const name of this.waiting) if (nowMs >= this.absentAtMs(name)) await tell(name, 'absent');
-      if (this.waiting.size === 0) break;
-      const untilMs = this.nextMs();
-      const outcome = await this.outcomes.next(untilMs - nowMs);
-      if (outcome !== undefined) await this.take(outcome, head, tell);
-      nowMs = outcome === undefined ? untilMs : Math.max(nowMs, this.publisher.nowMs());
+    if (!isNew) for (const name of this.#waiting) await this.#tellHeld(name, head, tell);
+    let nowMs = this.#publisher.nowMs();
+    while (!this.#outcomes.hasEnded && nowMs < this.#deadlineMs) {
+      for (const name of this.#waiting) if (nowMs >= this.#absentAtMs(name)) await tell(name, 'absent');
+      if (this.#waiting.size === 0) break;
+      const untilMs = this.#nextMs();
+      const outcome = await this.#outcomes.next(untilMs - nowMs);
+      if (outcome !== undefined) await this.#take(outcome, head, tell);
+      nowMs = outcome === undefined ? untilMs : Math.max(nowMs, this.#publisher.nowMs());
     }
-    for (const name of this.waiting) await tell(name, this.isConnected(name) ? 'timeout' : 'absent');
+    for (const name of this.#waiting) await tell(name, this.#isConnected(name) ? 'timeout' : 'absent');
   }
 
-  private async take(
+  async #take(
     outcome: Outcome,
     { manifest }: Release,
     tell: (name: string, state: Applied['state'], more?: Partial<Applied>) => Promise<void>,
   ): Promise<void> {
     const { subscriber, state, version, bytes, code, persisted } = outcome;
-    if (!this.waiting.has(subscriber)) return;
+    if (!this.#waiting.has(subscriber)) return;
     const earlier = outcome.epoch === manifest.epoch && version < manifest.version;
     if (earlier && state !== 'disconnected') return;
     const superseded = state === 'applied' && version !== manifest.version;
@@ -82,12 +82,12 @@ export class AppliedReport {
   }
 
   /** Of a release that is the head already: who has it, or refused it, needs not say so again. */
-  private async tellHeld(
+  async #tellHeld(
     name: string,
     head: Release,
     tell: (name: string, state: Applied['state'], more?: Partial<Applied>) => Promise<void>,
   ): Promise<void> {
-    const entry = this.publisher.subscribers.find(name);
+    const entry = this.#publisher.subscribers.find(name);
     if (entry?.connectedSinceMs === undefined) return;
     const hash = Buffer.from(head.hash);
     if (entry.held !== undefined && hash.equals(entry.held.hash)) {
@@ -97,38 +97,38 @@ export class AppliedReport {
     if (refusal !== undefined) await tell(name, 'refused', { code: refusal.code, text: refusal.text });
   }
 
-  private recordOf(name: string, { manifest }: Release, isNew: boolean): Applied {
+  #recordOf(name: string, { manifest }: Release, isNew: boolean): Applied {
     return {
       record: 'applied',
       subscriber: name,
       state: 'timeout',
-      expected: this.expected.has(name),
+      expected: this.#expected.has(name),
       version: manifest.version,
-      ms: isNew ? Math.max(0, this.publisher.nowMs() - manifest.createdAtMs) : 0,
+      ms: isNew ? Math.max(0, this.#publisher.nowMs() - manifest.createdAtMs) : 0,
       bytes: 0,
     };
   }
 
   /** When one that is not connected is given up. */
-  private absentAtMs(name: string): number {
-    const entry = this.publisher.subscribers.find(name);
-    if (entry?.connectedSinceMs !== undefined || this.isNamed || this.connected.has(name)) {
-      return this.deadlineMs;
+  #absentAtMs(name: string): number {
+    const entry = this.#publisher.subscribers.find(name);
+    if (entry?.connectedSinceMs !== undefined || this.#isNamed || this.#connected.has(name)) {
+      return this.#deadlineMs;
     }
     const mayReturn = entry !== undefined && !entry.isBack;
-    return mayReturn ? Math.min(this.deadlineMs, this.publisher.startedAtMs + RETURN_MS) : 0;
+    return mayReturn ? Math.min(this.#deadlineMs, this.#publisher.startedAtMs + RETURN_MS) : 0;
   }
 
-  private nextMs(): number {
-    return Math.min(this.deadlineMs, ...[...this.waiting].map((name) => this.absentAtMs(name)));
+  #nextMs(): number {
+    return Math.min(this.#deadlineMs, ...[...this.#waiting].map((name) => this.#absentAtMs(name)));
   }
 
-  private isConnected(name: string): boolean {
-    return this.publisher.subscribers.find(name)?.connectedSinceMs !== undefined;
+  #isConnected(name: string): boolean {
+    return this.#publisher.subscribers.find(name)?.connectedSinceMs !== undefined;
   }
 
   close(): void {
-    this.outcomes.close();
+    this.#outcomes.close();
   }
 }
 
@@ -138,49 +138,49 @@ export class AppliedReport {
  */
 export class OutcomeLog {
   hasEnded = false;
-  private readonly publisher: Publisher;
-  private readonly awaited: ReadonlySet<string>;
-  private queue: readonly Outcome[] = [];
-  private wake: (() => void) | undefined;
-  private readonly listener = (outcome: Outcome): void => {
-    if (!this.awaited.has(outcome.subscriber)) return;
+  readonly #publisher: Publisher;
+  readonly #awaited: ReadonlySet<string>;
+  #queue: readonly Outcome[] = [];
+  #wake: (() => void) | undefined;
+  readonly #listener = (outcome: Outcome): void => {
+    if (!this.#awaited.has(outcome.subscriber)) return;
     const { subscriber, state } = outcome;
-    const others = this.queue.filter((one) => one.subscriber !== subscriber || one.state !== state);
-    this.queue = [...others, outcome];
-    this.wake?.();
+    const others = this.#queue.filter((one) => one.subscriber !== subscriber || one.state !== state);
+    this.#queue = [...others, outcome];
+    this.#wake?.();
   };
 
   constructor(publisher: Publisher, awaited: ReadonlySet<string>) {
-    this.publisher = publisher;
-    this.awaited = awaited;
-    publisher.subscribers.on('outcome', this.listener);
+    this.#publisher = publisher;
+    this.#awaited = awaited;
+    publisher.subscribers.on('outcome', this.#listener);
   }
 
   /** The next outcome, or undefined after `timeoutMs` or once ended. */
   async next(timeoutMs: number): Promise<Outcome | undefined> {
-    if (this.queue.length === 0 && timeoutMs > 0 && !this.hasEnded) {
+    if (this.#queue.length === 0 && timeoutMs > 0 && !this.hasEnded) {
       await new Promise<void>((resolve) => {
         const timer = setTimeout(resolve, timeoutMs);
-        this.wake = () => {
+        this.#wake = () => {
           clearTimeout(timer);
           resolve();
         };
       });
-      this.wake = undefined;
+      this.#wake = undefined;
     }
-    const [first, ...others] = this.queue;
+    const [first, ...others] = this.#queue;
     if (this.hasEnded || first === undefined) return undefined;
-    this.queue = others;
+    this.#queue = others;
     return first;
   }
 
   /** Ends the waiting. */
   end(): void {
     this.hasEnded = true;
-    this.wake?.();
+    this.#wake?.();
   }
 
   close(): void {
-    this.publisher.subscribers.off('outcome', this.listener);
+    this.#publisher.subscribers.off('outcome', this.#listener);
   }
 }

@@ -182,32 +182,32 @@ function* spliceBlocks(
 
 /** Goes through the rules of some runs once. */
 class RuleCursor {
-  private readonly runs: readonly Run[];
-  private readonly direction: Direction;
-  private run = 0;
-  private offset = 0;
+  readonly #runs: readonly Run[];
+  readonly #direction: Direction;
+  #run = 0;
+  #offset = 0;
 
   constructor(runs: readonly Run[], direction: Direction) {
-    this.runs = runs;
-    this.direction = direction;
+    this.#runs = runs;
+    this.#direction = direction;
   }
 
   skip(count: number): void {
-    this.offset += count;
+    this.#offset += count;
     for (;;) {
-      const run = this.runs[this.run];
-      if (run === undefined || this.offset < runRuleCount(run)) return;
-      this.offset -= runRuleCount(run);
-      this.run++;
+      const run = this.#runs[this.#run];
+      if (run === undefined || this.#offset < runRuleCount(run)) return;
+      this.#offset -= runRuleCount(run);
+      this.#run++;
     }
   }
 
   /** The next `count` rules, which the cursor has passed once they were read. */
   *lines(count: number): Generator<string> {
     for (let i = 0; i < count; i++) {
-      const run = this.runs[this.run];
+      const run = this.#runs[this.#run];
       if (run === undefined) return;
-      yield formatRule(ruleOfRun(run, this.offset), this.direction);
+      yield formatRule(ruleOfRun(run, this.#offset), this.#direction);
       this.skip(1);
     }
   }

@@ -16,22 +16,22 @@ import {
 import type { Clock } from '@rulecast/sources';
 
 export class ControlExchange {
-  private readonly connection: Connection;
-  private readonly clock: Clock;
+  readonly #connection: Connection;
+  readonly #clock: Clock;
 
   constructor(connection: Connection, clock: Clock) {
-    this.connection = connection;
-    this.clock = clock;
+    this.#connection = connection;
+    this.#clock = clock;
   }
 
   /** The request, or undefined where the connection ended without one. */
   async request(): Promise<Message | undefined> {
-    return this.receiveWithin(HANDSHAKE_TIMEOUT_MS);
+    return this.#receiveWithin(HANDSHAKE_TIMEOUT_MS);
   }
 
   /** The next message of a request that has several. Throws ProtocolError if another comes, or none. */
   async expect<K extends 'file' | 'chunk' | 'end'>(kind: K): Promise<MessageOf<K>> {
-    const message = await this.receiveWithin(STALL_TIMEOUT_MS);
+    const message = await this.#receiveWithin(STALL_TIMEOUT_MS);
     if (message === undefined) throw new ProtocolError(ErrorCode.disconnected, 'the request was cut off');
     if (message.kind !== kind) {
       throw new ProtocolError(ErrorCode.unexpectedMessage, `${message.kind} where ${kind} was due`);
@@ -40,12 +40,12 @@ export class ControlExchange {
   }
 
   /** Whoever says nothing for so long is told and sent away: there are few connections for all. */
-  private async receiveWithin(timeoutMs: number): Promise<Message | undefined> {
-    const cancel = this.clock.after(timeoutMs, () => {
-      this.connection.bye(ErrorCode.timeout, `nothing came for ${timeoutMs / 1000} s`);
+  async #receiveWithin(timeoutMs: number): Promise<Message | undefined> {
+    const cancel = this.#clock.after(timeoutMs, () => {
+      this.#connection.bye(ErrorCode.timeout, `nothing came for ${timeoutMs / 1000} s`);
     });
     try {
-      return (await this.connection.receive())?.message;
+      return (await this.#connection.receive())?.message;
     } finally {
       cancel();
     }
@@ -53,24 +53,24 @@ export class ControlExchange {
 
   /** Sends one record. Rejects with ProtocolError where the peer is gone, or takes nothing for a minute. */
   async record(record: ControlRecord): Promise<void> {
-    await this.send({ kind: 'record', record });
+    await this.#send({ kind: 'record', record });
   }
 
   async done(code: string, text: string): Promise<void> {
-    await this.send({ kind: 'done', code, text });
+    await this.#send({ kind: 'done', code, text });
   }
 
   async fail(fields: Omit<MessageOf<'fail'>, 'kind'>): Promise<void> {
-    await this.send({ kind: 'fail', ...fields });
+    await this.#send({ kind: 'fail', ...fields });
   }
 
   /** A peer that stops reading does not hold its place for ever. */
-  private async send(message: Message): Promise<void> {
-    const cancel = this.clock.after(STALL_TIMEOUT_MS, () => {
-      this.connection.bye(ErrorCode.timeout, `nothing was read for ${STALL_TIMEOUT_MS / 1000} s`);
+  async #send(message: Message): Promise<void> {
+    const cancel = this.#clock.after(STALL_TIMEOUT_MS, () => {
+      this.#connection.bye(ErrorCode.timeout, `nothing was read for ${STALL_TIMEOUT_MS / 1000} s`);
     });
     try {
-      await this.connection.send(message);
+      await this.#connection.send(message);
     } finally {
       cancel();
     }
@@ -78,7 +78,7 @@ export class ControlExchange {
 
   /** Resolves when `rulectl` is gone, for then nobody waits for the answer; it may say no more after its request. */
   async untilGone(): Promise<void> {
-    await this.connection.receive().catch(() => undefined); // the connection has told the peer, and closed
-    this.connection.bye(ErrorCode.unexpectedMessage, 'a connection carries one request');
+    await this.#connection.receive().catch(() => undefined); // the connection has told the peer, and closed
+    this.#connection.bye(ErrorCode.unexpectedMessage, 'a connection carries one request');
   }
 }

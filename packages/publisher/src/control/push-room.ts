@@ -6,7 +6,7 @@ import { ErrorCode, ProtocolError, PUSH_MAX_BYTES } from '@rulecast/protocol';
 const ALL_PUSHES_MAX_BYTES = 2 * PUSH_MAX_BYTES;
 
 export class PushRoom {
-  private heldBytes = 0;
+  #heldBytes = 0;
 
   /** The place of one push. */
   enter(): PushPlace {
@@ -18,15 +18,15 @@ export class PushRoom {
             ErrorCode.overLimit,
             `a push holds at most ${PUSH_MAX_BYTES} bytes of files`,
           );
-        if (this.heldBytes + byteCount > ALL_PUSHES_MAX_BYTES) {
-          const text = `other pushes hold ${this.heldBytes} bytes, of ${ALL_PUSHES_MAX_BYTES}: push again when they are through`;
+        if (this.#heldBytes + byteCount > ALL_PUSHES_MAX_BYTES) {
+          const text = `other pushes hold ${this.#heldBytes} bytes, of ${ALL_PUSHES_MAX_BYTES}: push again when they are through`;
           throw new ProtocolError(ErrorCode.overLimit, text);
         }
         ownBytes += byteCount;
-        this.heldBytes += byteCount;
+        this.#heldBytes += byteCount;
       },
       leave: () => {
-        this.heldBytes -= ownBytes;
+        this.#heldBytes -= ownBytes;
         ownBytes = 0;
       },
     };

@@ -60,30 +60,30 @@ function startKeys(): readonly StartKey[] {
 }
 
 export class SourcesLink implements ListKeeper {
-  private readonly publisher: Publisher;
-  private readonly configFile: string | undefined;
-  private readonly auditFile: string;
-  private readonly reader = new Reader();
-  private readonly sources: Sources;
-  private config: PublisherConfig;
+  readonly #publisher: Publisher;
+  readonly #configFile: string | undefined;
+  readonly #auditFile: string;
+  readonly #reader = new Reader();
+  readonly #sources: Sources;
+  #config: PublisherConfig;
   /** Why the configuration file is not what is in force. */
-  private configTrouble: string | undefined;
-  private closeWatch: (() => Promise<void>) | undefined;
-  private reloading: Promise<void> = Promise.resolve();
-  private readonly onRelease = (): void => this.sources.resync();
+  #configTrouble: string | undefined;
+  #closeWatch: (() => Promise<void>) | undefined;
+  #reloading: Promise<void> = Promise.resolve();
+  readonly #onRelease = (): void => this.#sources.resync();
 
   constructor(options: SourcesLinkOptions) {
     const { publisher, config, configFile, stateDirectory, peers = EMPTY_PREFIX_SET } = options;
     const directory = join(stateDirectory, 'sources');
-    this.publisher = publisher;
-    this.config = config;
-    this.configFile = configFile;
-    this.auditFile = join(stateDirectory, 'audit.log');
-    this.sources = new Sources({
+    this.#publisher = publisher;
+    this.#config = config;
+    this.#configFile = configFile;
+    this.#auditFile = join(stateDirectory, 'audit.log');
+    this.#sources = new Sources({
       config,
       directory,
       fetcher: new Fetcher({ cacheDirectory: join(directory, 'downloads'), proxy: config.proxy }),
-      work: this.reader,
+      work: this.#reader,
       watch,
       consumer: {
         update: (batch) => publisher.updateLists(batch),
@@ -91,44 +91,44 @@ export class SourcesLink implements ListKeeper {
       },
       log: publisher.logger,
       peers,
-      audit: (entry) => this.audit(entry),
+      audit: (entry) => this.#audit(entry),
     });
   }
 
   /** Begins to keep lists fresh. */
   async start(): Promise<void> {
-    this.publisher.keepLists(this);
-    this.publisher.subscribers.expect(this.config.subscribers?.keys());
-    await this.sources.start(this.publisher.head?.ruleSet.lists ?? new Map());
-    const unsaid = this.sources.keptUnsaid.length;
+    this.#publisher.keepLists(this);
+    this.#publisher.subscribers.expect(this.#config.subscribers?.keys());
+    await this.#sources.start(this.#publisher.head?.ruleSet.lists ?? new Map());
+    const unsaid = this.#sources.keptUnsaid.length;
     if (unsaid > 0)
-      this.configTrouble = `the configuration drops no list, for ${UNSAID}; write lists: {} to drop all ${unsaid}`;
-    this.publisher.on('release', this.onRelease);
-    const { configFile } = this;
+      this.#configTrouble = `the configuration drops no list, for ${UNSAID}; write lists: {} to drop all ${unsaid}`;
+    this.#publisher.on('release', this.#onRelease);
+    const configFile = this.#configFile;
     if (configFile !== undefined)
-      this.closeWatch = await watch([configFile], () => void this.reload(configFile), {
+      this.#closeWatch = await watch([configFile], () => void this.reload(configFile), {
         settleMs: CONFIG_QUIET_MS,
       });
   }
 
   owns(list: string): boolean {
-    return this.sources.owns(list);
+    return this.#sources.owns(list);
   }
 
   isOperand(list: string): boolean {
-    return this.sources.isOperand(list);
+    return this.#sources.isOperand(list);
   }
 
   get degraded(): readonly string[] {
-    const troubled = this.sources.status().filter(({ trouble }) => trouble !== undefined);
+    const troubled = this.#sources.status().filter(({ trouble }) => trouble !== undefined);
     const shown = troubled.slice(0, LISTS_SHOWN).map(({ name, trouble }) => {
       return `list ${name} is not fresh: ${trouble?.reason ?? ''}`.slice(0, DEGRADED_CHARS);
     });
     const more = troubled.length - shown.length;
-    const connected = new Set(this.publisher.subscribers.connected());
-    const missing = [...(this.config.subscribers?.keys() ?? [])].filter((name) => !connected.has(name));
+    const connected = new Set(this.#publisher.subscribers.connected());
+    const missing = [...(this.#config.subscribers?.keys() ?? [])].filter((name) => !connected.has(name));
     return [
-      ...(this.configTrouble === undefined ? [] : [this.configTrouble.slice(0, DEGRADED_CHARS)]),
+      ...(this.#configTrouble === undefined ? [] : [this.#configTrouble.slice(0, DEGRADED_CHARS)]),
       ...shown,
       ...(more > 0 ? [`${more} more lists are not fresh: see rulectl lists`] : []),
       ...(missing.length > 0 ? [`not connected: ${missing.join(', ')}`.slice(0, DEGRADED_CHARS)] : []),
@@ -136,76 +136,76 @@ export class SourcesLink implements ListKeeper {
   }
 
   status(): readonly ListStatus[] {
-    return this.sources.status();
+    return this.#sources.status();
   }
 
   /** The last good content of a list of the configuration, published or not. */
   list(name: string): List | undefined {
-    return this.sources.list(name);
+    return this.#sources.list(name);
   }
 
   /** See Sources.refresh. */
   refresh(names: readonly string[], permits: Permits): Promise<readonly ListStatus[]> {
-    return this.sources.refresh(names, permits);
+    return this.#sources.refresh(names, permits);
   }
 
   /** Resolves when the configuration was read again, for tests; a change of the file brings it about. Never rejects: trouble is logged. */
   reload(file: string): Promise<void> {
     const tell = (error: unknown): void => {
-      this.publisher.logger.error({ err: error, file }, 'the changed configuration could not be taken up');
+      this.#publisher.logger.error({ err: error, file }, 'the changed configuration could not be taken up');
     };
-    this.reloading = this.reloading.then(() => this.reloadNow(file)).catch(tell);
-    return this.reloading;
+    this.#reloading = this.#reloading.then(() => this.#reloadNow(file)).catch(tell);
+    return this.#reloading;
   }
 
-  private async reloadNow(file: string): Promise<void> {
-    const { logger } = this.publisher;
+  async #reloadNow(file: string): Promise<void> {
+    const { logger } = this.#publisher;
     const read = readConfigFile(file);
     if (read.kind === 'refused') {
-      this.configTrouble = `${REFUSED} and the one before is in force: ${firstFault(read)}`;
-      logger.warn({ file, rejects: read.rejects.slice(0, 8) }, this.configTrouble);
+      this.#configTrouble = `${REFUSED} and the one before is in force: ${firstFault(read)}`;
+      logger.warn({ file, rejects: read.rejects.slice(0, 8) }, this.#configTrouble);
       return;
     }
     const { config } = read;
-    if (!config.saysLists && this.config.lists.size > 0) {
-      this.configTrouble = `${REFUSED} and the one before is in force: ${UNSAID}; write lists: {} to drop all ${this.config.lists.size}`;
-      logger.warn({ file }, this.configTrouble);
+    if (!config.saysLists && this.#config.lists.size > 0) {
+      this.#configTrouble = `${REFUSED} and the one before is in force: ${UNSAID}; write lists: {} to drop all ${this.#config.lists.size}`;
+      logger.warn({ file }, this.#configTrouble);
       return;
     }
-    const isUnchanged = isDeepStrictEqual(config, this.config);
-    const wasRefused = this.configTrouble?.startsWith(REFUSED) === true;
+    const isUnchanged = isDeepStrictEqual(config, this.#config);
+    const wasRefused = this.#configTrouble?.startsWith(REFUSED) === true;
     const changed = startKeys().filter((key) => {
-      return !isDeepStrictEqual(startValue(config, key), startValue(this.config, key));
+      return !isDeepStrictEqual(startValue(config, key), startValue(this.#config, key));
     });
     const stale = [...new Set(changed.map((key) => START_KEYS[key]))];
-    this.configTrouble =
+    this.#configTrouble =
       stale.length === 0
         ? undefined
         : `restart the publisher for ${stale.join(', ')}: the configuration changed`;
     if (isUnchanged && wasRefused) logger.info({ file }, 'the configuration is what is in force again');
     if (isUnchanged) return;
-    this.config = { ...config, ...Object.fromEntries(startKeys().map((key) => [key, this.config[key]])) };
-    this.publisher.keepReachable(config.mustReach);
-    this.publisher.subscribers.expect(config.subscribers?.keys());
-    await this.sources.reload(config);
+    this.#config = { ...config, ...Object.fromEntries(startKeys().map((key) => [key, this.#config[key]])) };
+    this.#publisher.keepReachable(config.mustReach);
+    this.#publisher.subscribers.expect(config.subscribers?.keys());
+    await this.#sources.reload(config);
     logger.info({ file, lists: config.lists.size }, 'took up the changed configuration');
-    if (this.configTrouble !== undefined) logger.warn({ file }, this.configTrouble);
+    if (this.#configTrouble !== undefined) logger.warn({ file }, this.#configTrouble);
   }
 
-  private audit(entry: AuditEntry): void {
-    const line = JSON.stringify({ at: new Date(this.publisher.nowMs()).toISOString(), ...entry });
-    appendFile(this.auditFile, `${line}\n`, { mode: 0o600 }).catch((error: unknown) => {
-      this.publisher.logger.error({ err: error, file: this.auditFile }, 'the audit log cannot be written');
+  #audit(entry: AuditEntry): void {
+    const line = JSON.stringify({ at: new Date(this.#publisher.nowMs()).toISOString(), ...entry });
+    appendFile(this.#auditFile, `${line}\n`, { mode: 0o600 }).catch((error: unknown) => {
+      this.#publisher.logger.error({ err: error, file: this.#auditFile }, 'the audit log cannot be written');
     });
   }
 
   /** Ends what is under way. Call it before the publisher closes. */
   async close(): Promise<void> {
-    this.publisher.off('release', this.onRelease);
-    await this.closeWatch?.();
-    await this.reloading;
+    this.#publisher.off('release', this.#onRelease);
+    await this.#closeWatch?.();
+    await this.#reloading;
     // Together: sources wait for what is being read, and that is ended, however long it would take.
-    await Promise.all([this.sources.close(), this.reader.close()]);
+    await Promise.all([this.#sources.close(), this.#reader.close()]);
   }
 }
 

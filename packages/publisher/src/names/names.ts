@@ -117,23 +117,23 @@ interface Failure {
 const FAMILIES = ['v4', 'v6'] as const;
 
 export class Names {
-  private readonly resolve: ResolveName;
-  private readonly clock: Clock;
-  private readonly random: () => number;
-  private readonly acceptAgeMs: number;
-  private readonly entries = new Map<string, Entry>();
-  private readonly questions: Questions;
-  private readonly closing = new AbortController();
+  readonly #resolve: ResolveName;
+  readonly #clock: Clock;
+  readonly #random: () => number;
+  readonly #acceptAgeMs: number;
+  readonly #entries = new Map<string, Entry>();
+  readonly #questions: Questions;
+  readonly #closing = new AbortController();
   /** The names of the rule set that was asked about last: they are thousands, and it is the head nearly always. */
-  private used: { readonly ruleSet: RuleSet; readonly names: readonly string[] } | undefined;
+  #used: { readonly ruleSet: RuleSet; readonly names: readonly string[] } | undefined;
 
   constructor(options: NamesOptions) {
-    this.resolve = options.resolve;
-    this.clock = options.clock;
-    this.random = options.random ?? Math.random;
-    this.acceptAgeMs = options.acceptAgeMs ?? NAME_LIMITS.acceptAgeMs;
+    this.#resolve = options.resolve;
+    this.#clock = options.clock;
+    this.#random = options.random ?? Math.random;
+    this.#acceptAgeMs = options.acceptAgeMs ?? NAME_LIMITS.acceptAgeMs;
     const { queries, backQueries } = NAME_LIMITS;
-    this.questions = new Questions({ most: queries, mostBack: backQueries }, (name) => this.ask(name));
+    this.#questions = new Questions({ most: queries, mostBack: backQueries }, (name) => this.#ask(name));
   }
 
   /**
@@ -147,32 +147,32 @@ export class Names {
 
   /** Likewise, without what comes of it. */
   async bring(ruleSet: RuleSet, isBrought: (name: string) => boolean): Promise<void> {
-    const nowMs = this.clock.monotonicMs();
-    const due = this.namesOf(ruleSet).filter((name) => {
-      const entry = this.entries.get(name);
+    const nowMs = this.#clock.monotonicMs();
+    const due = this.#namesOf(ruleSet).filter((name) => {
+      const entry = this.#entries.get(name);
       const isWanted = isBrought(name) || (entry !== undefined && isNeverDue(entry));
       return isWanted && (entry?.askAtMs ?? nowMs) <= nowMs;
     });
-    await this.askFor(due, ruleSet, 'front');
+    await this.#askFor(due, ruleSet, 'front');
   }
 
   /** Asks for all names of a rule set that are due now or soon; resolves when all were answered for. Never throws. */
   async refresh(ruleSet: RuleSet): Promise<void> {
-    const soonMs = this.clock.monotonicMs() + NAME_LIMITS.batchMs;
-    const due = this.namesOf(ruleSet).filter((name) => {
-      const entry = this.entries.get(name);
+    const soonMs = this.#clock.monotonicMs() + NAME_LIMITS.batchMs;
+    const due = this.#namesOf(ruleSet).filter((name) => {
+      const entry = this.#entries.get(name);
       return entry === undefined || (entry.dueAtMs !== undefined && entry.dueAtMs <= soonMs);
     });
-    await this.askFor(due, ruleSet, 'back');
+    await this.#askFor(due, ruleSet, 'back');
   }
 
   /** How long until a name of a rule set is due that is not being asked for; undefined where none ever is. */
   dueInMs(ruleSet: RuleSet): number | undefined {
-    const nowMs = this.clock.monotonicMs();
+    const nowMs = this.#clock.monotonicMs();
     let nextMs: number | undefined;
-    for (const name of this.namesOf(ruleSet)) {
-      if (this.questions.has(name)) continue;
-      const entry = this.entries.get(name);
+    for (const name of this.#namesOf(ruleSet)) {
+      if (this.#questions.has(name)) continue;
+      const entry = this.#entries.get(name);
       const dueAtMs = entry === undefined ? nowMs : entry.dueAtMs;
       if (dueAtMs !== undefined) nextMs = Math.min(nextMs ?? dueAtMs, dueAtMs);
     }
@@ -181,35 +181,35 @@ export class Names {
 
   /** Whether no name is being asked for. */
   get isIdle(): boolean {
-    return this.questions.isIdle;
+    return this.#questions.isIdle;
   }
 
   /** Asks for no further name, and lets nobody wait. */
   close(): void {
-    this.closing.abort();
-    this.questions.close();
+    this.#closing.abort();
+    this.#questions.close();
   }
 
   /** Forgets names that no rule set of these uses. */
   keepOnly(...ruleSets: readonly RuleSet[]): void {
-    const used = new Set(ruleSets.flatMap((ruleSet) => this.namesOf(ruleSet)));
-    for (const name of this.entries.keys()) if (!used.has(name)) this.entries.delete(name);
+    const used = new Set(ruleSets.flatMap((ruleSet) => this.#namesOf(ruleSet)));
+    for (const name of this.#entries.keys()) if (!used.has(name)) this.#entries.delete(name);
   }
 
-  private namesOf(ruleSet: RuleSet): readonly string[] {
-    if (this.used?.ruleSet !== ruleSet) this.used = { ruleSet, names: usedNames(ruleSet) };
-    return this.used.names;
+  #namesOf(ruleSet: RuleSet): readonly string[] {
+    if (this.#used?.ruleSet !== ruleSet) this.#used = { ruleSet, names: usedNames(ruleSet) };
+    return this.#used.names;
   }
 
   /** Asks, and waits for all answers, or, of those in front, for as long as a push waits. */
-  private async askFor(names: readonly string[], ruleSet: RuleSet, place: 'front' | 'back'): Promise<void> {
-    if (names.length === 0 || this.closing.signal.aborted) return;
-    for (const name of names) this.add(name, ruleSet.resolutions.get(name));
-    const answered = this.questions.askAll(names, place);
+  async #askFor(names: readonly string[], ruleSet: RuleSet, place: 'front' | 'back'): Promise<void> {
+    if (names.length === 0 || this.#closing.signal.aborted) return;
+    for (const name of names) this.#add(name, ruleSet.resolutions.get(name));
+    const answered = this.#questions.askAll(names, place);
     if (place === 'back') return answered;
     let isLate = false;
     await new Promise<void>((resolve) => {
-      const cancel = this.clock.after(NAME_LIMITS.bringMs, () => {
+      const cancel = this.#clock.after(NAME_LIMITS.bringMs, () => {
         isLate = true;
         resolve();
       });
@@ -218,13 +218,13 @@ export class Names {
         resolve();
       });
     });
-    if (isLate) this.questions.leave(names);
+    if (isLate) this.#questions.leave(names);
   }
 
-  private add(name: string, before: PrefixSet | undefined): void {
-    if (this.entries.has(name)) return;
-    const nowMs = this.clock.monotonicMs();
-    this.entries.set(name, {
+  #add(name: string, before: PrefixSet | undefined): void {
+    if (this.#entries.has(name)) return;
+    const nowMs = this.#clock.monotonicMs();
+    this.#entries.set(name, {
       before,
       answers: [],
       changedAtMs: Number.NEGATIVE_INFINITY,
@@ -240,19 +240,19 @@ export class Names {
 
   /** What the names of a rule set stand for now; one that was not answered for yet, for what the rule set says. Asks nobody. */
   resolved(ruleSet: RuleSet): Resolved {
-    const names = this.namesOf(ruleSet);
+    const names = this.#namesOf(ruleSet);
     const dropped = namesOfDrops(ruleSet);
     const resolutions = new Map<string, PrefixSet>();
     const failed: FailedName[] = [];
     for (const name of names) {
-      const entry = this.entries.get(name);
+      const entry = this.#entries.get(name);
       const before = ruleSet.resolutions.get(name);
-      const known = entry === undefined ? undefined : this.heldBy(entry);
+      const known = entry === undefined ? undefined : this.#heldBy(entry);
       const held = known ?? before;
-      const failure = entry?.failure ?? (held === undefined ? this.unanswered(entry) : undefined);
+      const failure = entry?.failure ?? (held === undefined ? this.#unanswered(entry) : undefined);
       const isAging = failure !== undefined && !dropped.has(name);
       const set =
-        isAging && entry !== undefined && known !== undefined ? this.unaged(entry, known, failure) : held;
+        isAging && entry !== undefined && known !== undefined ? this.#unaged(entry, known, failure) : held;
       if (failure !== undefined) {
         const { reason, sinceMs } = failure;
         failed.push({ name, reason, sinceMs, meaning: meaningOf(failure, held, set) });
@@ -267,10 +267,10 @@ export class Names {
   }
 
   /** What is left of a name's addresses where only accept rules use it. */
-  private unaged(entry: Entry, held: PrefixSet, failure: Failure): PrefixSet {
-    const nowMs = this.clock.monotonicMs();
+  #unaged(entry: Entry, held: PrefixSet, failure: Failure): PrefixSet {
+    const nowMs = this.#clock.monotonicMs();
     const isOld = (family: 'v4' | 'v6'): boolean => {
-      return failure.families.includes(family) && nowMs - entry.goodAtMs[family] >= this.acceptAgeMs;
+      return failure.families.includes(family) && nowMs - entry.goodAtMs[family] >= this.#acceptAgeMs;
     };
     return {
       v4: isOld('v4') ? EMPTY_PREFIX_SET.v4 : held.v4,
@@ -279,40 +279,40 @@ export class Names {
   }
 
   /** Of a name that nobody has answered for yet, and that stands for nothing. */
-  private unanswered(entry: Entry | undefined): Failure {
+  #unanswered(entry: Entry | undefined): Failure {
     const reason =
       entry === undefined ? 'not asked for yet' : `no answer within ${NAME_LIMITS.bringMs / 1000} s`;
-    return { reason, sinceMs: entry?.askAtMs ?? this.clock.monotonicMs(), families: FAMILIES };
+    return { reason, sinceMs: entry?.askAtMs ?? this.#clock.monotonicMs(), families: FAMILIES };
   }
 
   /** The last answer; while it changes again and again, all that are kept. */
-  private heldBy(entry: Entry): PrefixSet | undefined {
+  #heldBy(entry: Entry): PrefixSet | undefined {
     const { before, answers, unionUntilMs } = entry;
     const last = answers.at(-1);
-    if (last === undefined || this.clock.monotonicMs() >= unionUntilMs) return last?.set ?? before;
+    if (last === undefined || this.#clock.monotonicMs() >= unionUntilMs) return last?.set ?? before;
     if (entry.union?.answers !== answers) entry.union = { answers, set: unionOf(answers) };
     return entry.union.set;
   }
 
-  private async ask(name: string): Promise<void> {
+  async #ask(name: string): Promise<void> {
     try {
-      const answer = await this.resolve(name);
-      const entry = this.entries.get(name);
+      const answer = await this.#resolve(name);
+      const entry = this.#entries.get(name);
       if (entry === undefined) return; // nobody uses it any more
       const { failed, ttlMs } = answer;
-      this.take(entry, addressesOf(answer, entry.answers.at(-1)?.set ?? entry.before));
-      this.good(entry, failed?.family, ttlMs);
+      this.#take(entry, addressesOf(answer, entry.answers.at(-1)?.set ?? entry.before));
+      this.#good(entry, failed?.family, ttlMs);
       if (failed === undefined) return;
-      this.failing(entry, [failed.family], failed.reason);
+      this.#failing(entry, [failed.family], failed.reason);
     } catch (error) {
-      const entry = this.entries.get(name);
+      const entry = this.#entries.get(name);
       if (entry === undefined) return;
-      this.failing(entry, FAMILIES, error instanceof Error ? error.message : String(error));
+      this.#failing(entry, FAMILIES, error instanceof Error ? error.message : String(error));
     }
   }
 
-  private take(entry: Entry, set: PrefixSet): void {
-    const nowMs = this.clock.monotonicMs();
+  #take(entry: Entry, set: PrefixSet): void {
+    const nowMs = this.#clock.monotonicMs();
     const { graceMs, graceAnswers } = NAME_LIMITS;
     const last = entry.answers.at(-1)?.set ?? entry.before;
     if (last !== undefined && !sameSet(last, set)) {
@@ -325,8 +325,8 @@ export class Names {
     entry.answers = [...others.slice(1 - graceAnswers), { set, atMs: nowMs }];
   }
 
-  private good(entry: Entry, except: 'v4' | 'v6' | undefined, ttlMs: number | undefined): void {
-    const nowMs = this.clock.monotonicMs();
+  #good(entry: Entry, except: 'v4' | 'v6' | undefined, ttlMs: number | undefined): void {
+    const nowMs = this.#clock.monotonicMs();
     for (const family of FAMILIES) if (family !== except) entry.goodAtMs[family] = nowMs;
     if (except === undefined) {
       entry.failure = undefined;
@@ -338,16 +338,16 @@ export class Names {
       return;
     }
     const heldMs = Math.min(Math.max(ttlMs, NAME_LIMITS.ttlMinMs), NAME_LIMITS.ttlMaxMs);
-    entry.askAtMs = nowMs + heldMs * (1 + NAME_LIMITS.ttlJitter * this.random());
+    entry.askAtMs = nowMs + heldMs * (1 + NAME_LIMITS.ttlJitter * this.#random());
     entry.dueAtMs = entry.askAtMs;
   }
 
-  private failing(entry: Entry, families: readonly ('v4' | 'v6')[], reason: string): void {
-    const nowMs = this.clock.monotonicMs();
+  #failing(entry: Entry, families: readonly ('v4' | 'v6')[], reason: string): void {
+    const nowMs = this.#clock.monotonicMs();
     const backoffMs = Math.min(NAME_LIMITS.retryMinMs * 2 ** entry.failureCount, NAME_LIMITS.retryMaxMs);
     entry.failureCount++;
     entry.failure = { reason, families, sinceMs: entry.failure?.sinceMs ?? nowMs };
-    entry.askAtMs = nowMs + backoffMs * (0.5 + 0.5 * this.random());
+    entry.askAtMs = nowMs + backoffMs * (0.5 + 0.5 * this.#random());
     entry.dueAtMs = entry.askAtMs;
   }
 }

@@ -26,76 +26,76 @@ interface Question {
 
 /** First in, first out; taking one costs the same however many there are. */
 class Queue {
-  private questions: Question[] = [];
-  private taken = 0;
+  #questions: Question[] = [];
+  #taken = 0;
 
   push(question: Question): void {
-    this.questions.push(question);
+    this.#questions.push(question);
   }
 
   take(): Question | undefined {
-    const question = this.questions[this.taken++];
+    const question = this.#questions[this.#taken++];
     if (question !== undefined) return question;
-    this.questions = [];
-    this.taken = 0;
+    this.#questions = [];
+    this.#taken = 0;
     return undefined;
   }
 }
 
 export class Questions {
-  private readonly limits: QuestionLimits;
+  readonly #limits: QuestionLimits;
   /** Asks for one name; does not reject. */
-  private readonly ask: (name: string) => Promise<void>;
-  private readonly open = new Map<string, Question>();
+  readonly #ask: (name: string) => Promise<void>;
+  readonly #open = new Map<string, Question>();
   /** In their order; one that moved to the front, or was taken back, is passed over. */
-  private readonly front = new Queue();
-  private readonly back = new Queue();
-  private underWay = 0;
-  private backUnderWay = 0;
+  readonly #front = new Queue();
+  readonly #back = new Queue();
+  #underWay = 0;
+  #backUnderWay = 0;
 
   constructor(limits: QuestionLimits, ask: (name: string) => Promise<void>) {
-    this.limits = limits;
-    this.ask = ask;
+    this.#limits = limits;
+    this.#ask = ask;
   }
 
   /** Whether a name is being asked for, or waits for its turn. */
   has(name: string): boolean {
-    return this.open.has(name);
+    return this.#open.has(name);
   }
 
   /** Whether nothing is under way, and nothing waits. */
   get isIdle(): boolean {
-    return this.open.size === 0;
+    return this.#open.size === 0;
   }
 
   /** Asks for names; resolves when all of them were answered for, or taken back. Whoever gives up waiting calls `leave`. */
   async askAll(names: readonly string[], place: 'front' | 'back'): Promise<void> {
-    const questions = names.map((name) => this.add(name, place === 'front'));
-    this.begin();
+    const questions = names.map((name) => this.#add(name, place === 'front'));
+    this.#begin();
     await Promise.all(questions.map(({ ended }) => ended));
   }
 
   /** Nobody waits for these any more: those that were not begun are taken back. */
   leave(names: readonly string[]): void {
     for (const name of names) {
-      const question = this.open.get(name);
+      const question = this.#open.get(name);
       if (question === undefined || --question.waiting > 0 || question.isBegun) continue;
-      this.remove(question);
+      this.#remove(question);
     }
   }
 
   /** Takes back what was not begun; what is under way is not waited for. */
   close(): void {
-    for (const question of [...this.open.values()]) this.remove(question);
+    for (const question of [...this.#open.values()]) this.#remove(question);
   }
 
-  private add(name: string, isFront: boolean): Question {
-    const known = this.open.get(name);
+  #add(name: string, isFront: boolean): Question {
+    const known = this.#open.get(name);
     if (known !== undefined) {
       known.waiting++;
       if (isFront && !known.isFront && !known.isBegun) {
         known.isFront = true;
-        this.front.push(known);
+        this.#front.push(known);
       }
       return known;
     }
@@ -104,43 +104,43 @@ export class Questions {
       end = resolve;
     });
     const question: Question = { name, isFront, isBegun: false, waiting: 1, ended, end };
-    this.open.set(name, question);
-    (isFront ? this.front : this.back).push(question);
+    this.#open.set(name, question);
+    (isFront ? this.#front : this.#back).push(question);
     return question;
   }
 
-  private remove(question: Question): void {
-    if (this.open.get(question.name) !== question) return;
-    this.open.delete(question.name);
+  #remove(question: Question): void {
+    if (this.#open.get(question.name) !== question) return;
+    this.#open.delete(question.name);
     question.end();
   }
 
-  private begin(): void {
-    while (this.underWay < this.limits.most) {
+  #begin(): void {
+    while (this.#underWay < this.#limits.most) {
       const question =
-        this.next(this.front, true) ??
-        (this.backUnderWay < this.limits.mostBack ? this.next(this.back, false) : undefined);
+        this.#next(this.#front, true) ??
+        (this.#backUnderWay < this.#limits.mostBack ? this.#next(this.#back, false) : undefined);
       if (question === undefined) return;
-      void this.run(question);
+      void this.#run(question);
     }
   }
 
-  private next(queue: Queue, isFront: boolean): Question | undefined {
+  #next(queue: Queue, isFront: boolean): Question | undefined {
     for (let question = queue.take(); question !== undefined; question = queue.take()) {
-      const isCurrent = this.open.get(question.name) === question && !question.isBegun;
+      const isCurrent = this.#open.get(question.name) === question && !question.isBegun;
       if (isCurrent && question.isFront === isFront) return question;
     }
     return undefined;
   }
 
-  private async run(question: Question): Promise<void> {
+  async #run(question: Question): Promise<void> {
     question.isBegun = true;
-    this.underWay++;
-    if (!question.isFront) this.backUnderWay++;
-    await this.ask(question.name);
-    this.underWay--;
-    if (!question.isFront) this.backUnderWay--;
-    this.begin();
-    this.remove(question);
+    this.#underWay++;
+    if (!question.isFront) this.#backUnderWay++;
+    await this.#ask(question.name);
+    this.#underWay--;
+    if (!question.isFront) this.#backUnderWay--;
+    this.#begin();
+    this.#remove(question);
   }
 }

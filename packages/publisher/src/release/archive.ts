@@ -36,21 +36,21 @@ export class UnknownReleaseError extends Error {
 }
 
 export class Archive {
-  private readonly store: Store;
-  private readonly committer: Committer;
-  private readonly workshop: Workshop;
+  readonly #store: Store;
+  readonly #committer: Committer;
+  readonly #workshop: Workshop;
 
   constructor(store: Store, committer: Committer, workshop: Workshop) {
-    this.store = store;
-    this.committer = committer;
-    this.workshop = workshop;
+    this.#store = store;
+    this.#committer = committer;
+    this.#workshop = workshop;
   }
 
   /** The rule set of a version. Throws UnknownReleaseError, and StoreError where what is stored is not what was signed. */
   async ruleSetOf(version: number): Promise<RuleSet> {
-    const content = this.contentOf(version);
+    const content = this.#contentOf(version);
     if (content.kind === 'rule-set') return content.ruleSet;
-    return this.told(version, () => this.workshop.rebuild(content.recipe));
+    return this.#told(version, () => this.#workshop.rebuild(content.recipe));
   }
 
   /**
@@ -58,23 +58,23 @@ export class Archive {
    * `ruleSetOf` does.
    */
   async changes(from: number, to: number, only: PartFilter): Promise<Comparison> {
-    const before = this.contentOf(from);
-    const after = this.contentOf(to);
-    return this.told(from, () => this.workshop.compare(before, after, only));
+    const before = this.#contentOf(from);
+    const after = this.#contentOf(to);
+    return this.#told(from, () => this.#workshop.compare(before, after, only));
   }
 
-  private contentOf(version: number): PastContent {
-    const { head } = this.committer;
+  #contentOf(version: number): PastContent {
+    const { head } = this.#committer;
     if (head?.manifest.version === version) return { kind: 'rule-set', ruleSet: head.ruleSet };
-    const recipe = this.store.recipe(version);
+    const recipe = this.#store.recipe(version);
     if (recipe === undefined) {
-      const { store } = this;
+      const store = this.#store;
       throw new UnknownReleaseError(version, store.oldestVersion, store.keptAfter(version), head?.manifest);
     }
     return { kind: 'recipe', recipe };
   }
 
-  private async told<T>(version: number, work: () => Promise<T>): Promise<T> {
+  async #told<T>(version: number, work: () => Promise<T>): Promise<T> {
     try {
       return await work();
     } catch (cause) {

@@ -90,25 +90,25 @@ export interface CommitterOptions {
 }
 
 export class Committer {
-  private current: Release | undefined;
+  #current: Release | undefined;
   /** Of the next release. */
-  private epoch: number;
-  private readonly options: CommitterOptions;
+  #epoch: number;
+  readonly #options: CommitterOptions;
 
   /** Loads the head from the store. Throws StoreError. */
   constructor(options: CommitterOptions) {
-    this.options = options;
-    this.current = options.store.load(options.identity);
-    this.epoch = this.current?.manifest.epoch ?? options.store.firstEpoch;
+    this.#options = options;
+    this.#current = options.store.load(options.identity);
+    this.#epoch = this.#current?.manifest.epoch ?? options.store.firstEpoch;
   }
 
   /** The newest release; undefined before the first. */
   get head(): Release | undefined {
-    return this.current;
+    return this.#current;
   }
 
   get ruleSet(): RuleSet {
-    return this.current?.ruleSet ?? EMPTY_RULE_SET;
+    return this.#current?.ruleSet ?? EMPTY_RULE_SET;
   }
 
   /**
@@ -125,30 +125,30 @@ export class Committer {
     const changed = delta.changes.length > 0;
     await setImmediate();
     if (changed) {
-      checkLimits(this.nextManifest(ruleSet), ruleSet);
+      checkLimits(this.#nextManifest(ruleSet), ruleSet);
       checkFirewallLoad(ruleSet);
     }
     return {
       ruleSet,
       changes: delta.changes,
       warnings: problems,
-      deltaBytes: changed ? await this.options.encoder.encodeDelta(delta) : new Uint8Array(0),
+      deltaBytes: changed ? await this.#options.encoder.encodeDelta(delta) : new Uint8Array(0),
       changed,
     };
   }
 
   /** The newest release that was proved and is not here, unless an epoch above it is open. */
   get behind(): ReleaseIdentity | undefined {
-    const key = this.options.store.behind;
-    return key === undefined || key[0] < this.epoch ? undefined : { epoch: key[0], version: key[1] };
+    const key = this.#options.store.behind;
+    return key === undefined || key[0] < this.#epoch ? undefined : { epoch: key[0], version: key[1] };
   }
 
   /** Notes a release that was proved and is not here; returns whether that is news. Throws StoreError. */
   noteBehind({ epoch, version }: ReleaseIdentity): boolean {
     const { behind } = this;
-    if (epoch < this.epoch || (behind !== undefined && compareRelease(behind, { epoch, version }) >= 0))
+    if (epoch < this.#epoch || (behind !== undefined && compareRelease(behind, { epoch, version }) >= 0))
       return false;
-    this.options.store.noteBehind([epoch, version]);
+    this.#options.store.noteBehind([epoch, version]);
     return true;
   }
 
@@ -156,7 +156,7 @@ export class Committer {
   checkNotBehind(): void {
     const { behind } = this;
     if (behind === undefined) return;
-    const { epoch, version } = this.current?.manifest ?? { epoch: 0, version: 0 };
+    const { epoch, version } = this.#current?.manifest ?? { epoch: 0, version: 0 };
     const head = version === 0 ? 'nothing' : `${epoch}/${version}`;
     throw new BehindError(
       `a subscriber proved release ${behind.epoch}/${behind.version} and this publisher has ${head}: its state is older than what it released. Stop it and restore the newer state, or go on from here above all that was released: rulectl push --as-new-epoch FILE, or rulectl rollback --as-new-epoch VERSION`,
@@ -165,12 +165,12 @@ export class Committer {
 
   /** Like `commit`, in a new epoch, also where nothing changes. */
   async commitInNewEpoch(plan: Plan, origin: Origin): Promise<Release> {
-    const before = this.epoch;
-    this.epoch = Math.max(before, this.options.store.behind?.[0] ?? 0) + 1;
+    const before = this.#epoch;
+    this.#epoch = Math.max(before, this.#options.store.behind?.[0] ?? 0) + 1;
     try {
       return await this.commit(plan, origin);
     } catch (error) {
-      this.epoch = before; // the next request tries again
+      this.#epoch = before; // the next request tries again
       throw error;
     }
   }
@@ -181,8 +181,8 @@ export class Committer {
    */
   async commit(plan: Plan, origin: Origin): Promise<Release> {
     this.checkNotBehind();
-    const { store, identity, encoder } = this.options;
-    const manifest = this.nextManifest(plan.ruleSet);
+    const { store, identity, encoder } = this.#options;
+    const manifest = this.#nextManifest(plan.ruleSet);
     const manifestBytes = encodeManifest(manifest);
     const release: Release = {
       ruleSet: plan.ruleSet,
@@ -193,17 +193,17 @@ export class Committer {
     };
     const delta = plan.changed ? plan.deltaBytes : encodeDelta({ changes: [] });
     await store.commit(release, delta, notesOf(plan, origin), () => encoder.encodeSnapshot(plan.ruleSet));
-    this.current = release;
+    this.#current = release;
     return release;
   }
 
-  private nextManifest(ruleSet: RuleSet): Manifest {
-    const { identity, nowMs } = this.options;
-    const previous = this.current?.manifest;
-    const isFirst = previous?.epoch !== this.epoch; // of its epoch
+  #nextManifest(ruleSet: RuleSet): Manifest {
+    const { identity, nowMs } = this.#options;
+    const previous = this.#current?.manifest;
+    const isFirst = previous?.epoch !== this.#epoch; // of its epoch
     const next = {
       lineage: identity.lineage,
-      epoch: this.epoch,
+      epoch: this.#epoch,
       version: (previous?.version ?? 0) + 1,
       previousVersion: isFirst ? 0 : previous.version,
       createdAtMs: nowMs(),

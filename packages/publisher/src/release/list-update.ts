@@ -72,46 +72,46 @@ export function withLists(
 
 /** Counts what a release would hold. */
 class Room {
-  private readonly lists: ReadonlyMap<string, List>;
-  private readonly limits: ReleaseLimits;
-  private entries = 0;
-  private parts: number;
+  readonly #lists: ReadonlyMap<string, List>;
+  readonly #limits: ReleaseLimits;
+  #entries = 0;
+  #parts: number;
 
   constructor({ policies, unmatched }: RuleSet, lists: ReadonlyMap<string, List>, limits: ReleaseLimits) {
-    this.lists = lists;
-    this.limits = limits;
-    this.parts = lists.size + policies.size + 1 + (unmatched === undefined ? 0 : 1);
-    for (const list of lists.values()) this.entries += entryCount(list);
-    for (const policy of policies.values()) this.entries += policyRuleCount(policy);
+    this.#lists = lists;
+    this.#limits = limits;
+    this.#parts = lists.size + policies.size + 1 + (unmatched === undefined ? 0 : 1);
+    for (const list of lists.values()) this.#entries += entryCount(list);
+    for (const policy of policies.values()) this.#entries += policyRuleCount(policy);
   }
 
   /** How many entries a list has more than the one of its name. */
   gain(name: string, list: List): number {
-    const before = this.lists.get(name);
+    const before = this.#lists.get(name);
     return entryCount(list) - (before === undefined ? 0 : entryCount(before));
   }
 
   /** Counts a list in, or says why there is no room. What only shrinks always has room. */
   take(name: string, list: List): DeliveryRefusal | undefined {
     const gain = this.gain(name, list);
-    const isNew = !this.lists.has(name);
-    if (gain > 0 && this.entries + gain > this.limits.entries) {
-      const reason = `a release would have ${this.entries + gain} entries and rules with list ${name}; the most is ${this.limits.entries}`;
+    const isNew = !this.#lists.has(name);
+    if (gain > 0 && this.#entries + gain > this.#limits.entries) {
+      const reason = `a release would have ${this.#entries + gain} entries and rules with list ${name}; the most is ${this.#limits.entries}`;
       return { code: ErrorCode.overLimit, reason };
     }
-    if (isNew && this.parts + 1 > this.limits.parts) {
-      const reason = `a release has at most ${this.limits.parts} lists and policies, and list ${name} would be one more`;
+    if (isNew && this.#parts + 1 > this.#limits.parts) {
+      const reason = `a release has at most ${this.#limits.parts} lists and policies, and list ${name} would be one more`;
       return { code: ErrorCode.overLimit, reason };
     }
-    this.entries += gain;
-    this.parts += isNew ? 1 : 0;
+    this.#entries += gain;
+    this.#parts += isNew ? 1 : 0;
     return undefined;
   }
 
   /** A list that was counted in did not come in after all. */
   giveBack(name: string, list: List): void {
-    this.entries -= this.gain(name, list);
-    this.parts -= this.lists.has(name) ? 0 : 1;
+    this.#entries -= this.gain(name, list);
+    this.#parts -= this.#lists.has(name) ? 0 : 1;
   }
 }
 

@@ -153,29 +153,29 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
   readonly subscribers = new Subscribers();
   readonly transfers: Transfers;
   readonly archive: Archive;
-  private readonly committer: Committer;
-  private readonly autoEpoch: boolean;
-  private readonly known: KnownSubscribers;
-  private readonly workshop = new Workshop();
+  readonly #committer: Committer;
+  readonly #autoEpoch: boolean;
+  readonly #known: KnownSubscribers;
+  readonly #workshop = new Workshop();
   /** What ages, waits and deadlines are measured by. */
   readonly clock: Clock;
-  private readonly names: Names;
-  private failedNames: readonly FailedName[] = [];
-  private unscheduleNames: (() => void) | undefined;
+  readonly #names: Names;
+  #failedNames: readonly FailedName[] = [];
+  #unscheduleNames: (() => void) | undefined;
   /** When names that were answered for are to be released, though others are not. */
-  private cancelNameRelease: (() => void) | undefined;
-  private readonly nameDamper = new Damper();
-  private areNamesDamped = false;
+  #cancelNameRelease: (() => void) | undefined;
+  readonly #nameDamper = new Damper();
+  #areNamesDamped = false;
   /** Pushes and batches that have not come to their turn yet. */
-  private readonly underWay = new Set<Promise<unknown>>();
+  readonly #underWay = new Set<Promise<unknown>>();
   /** Rule sets that they wait with for their names. */
-  private readonly drafts = new Set<RuleSet>();
-  private isClosed = false;
-  private mustReach: readonly MustReach[];
+  readonly #drafts = new Set<RuleSet>();
+  #isClosed = false;
+  #mustReach: readonly MustReach[];
   /** Why what names stand for now is not in force. */
-  private namesTrouble: string | undefined;
-  private keeper: ListKeeper | undefined;
-  private turn: Promise<unknown> = Promise.resolve(); // the push or epoch before the next one
+  #namesTrouble: string | undefined;
+  #keeper: ListKeeper | undefined;
+  #turn: Promise<unknown> = Promise.resolve(); // the push or epoch before the next one
 
   /** Opens or makes the identity and the store. Throws IdentityError, StoreError, and TypeError for a bad name. */
   constructor(options: PublisherOptions) {
@@ -188,13 +188,13 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
     this.startedAtMs = this.nowMs();
     this.clock = options.clock ?? SYSTEM_CLOCK;
     const { resolve, nameAgeMs } = options;
-    this.names = new Names({
+    this.#names = new Names({
       resolve,
       clock: this.clock,
       ...(nameAgeMs === undefined ? {} : { acceptAgeMs: nameAgeMs }),
     });
-    this.mustReach = options.mustReach ?? [];
-    this.autoEpoch = options.autoEpoch === true;
+    this.#mustReach = options.mustReach ?? [];
+    this.#autoEpoch = options.autoEpoch === true;
     const { identity, store, startedOver } = openState(options, this.startedAtMs);
     this.identity = identity;
     this.store = store;
@@ -204,42 +204,42 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
         'started over with an empty store: the next push opens a new epoch',
       );
     }
-    this.known = new KnownSubscribers({
+    this.#known = new KnownSubscribers({
       store: this.store,
       subscribers: this.subscribers,
       clock: this.clock,
       logger: this.logger,
     });
-    this.committer = new Committer({
+    this.#committer = new Committer({
       store: this.store,
       identity: this.identity,
-      encoder: this.workshop,
+      encoder: this.#workshop,
       nowMs: this.nowMs,
     });
-    this.transfers = new Transfers(this.store, this.workshop);
-    this.archive = new Archive(this.store, this.committer, this.workshop);
-    this.scheduleNames();
+    this.transfers = new Transfers(this.store, this.#workshop);
+    this.archive = new Archive(this.store, this.#committer, this.#workshop);
+    this.#scheduleNames();
   }
 
   /** The newest release; undefined before the first. */
   get head(): Release | undefined {
-    return this.committer.head;
+    return this.#committer.head;
   }
 
   /** The release that a subscriber proved and that is not here: until an epoch above it is open nothing is offered. */
   get behind(): ReleaseIdentity | undefined {
-    return this.committer.behind;
+    return this.#committer.behind;
   }
 
   /** What does not work as it should, each a sentence. */
   get degraded(): readonly string[] {
     const nowMs = this.clock.monotonicMs();
-    const shown = this.failedNames.slice(0, FAILED_NAMES_SHOWN).map((failed) => {
+    const shown = this.#failedNames.slice(0, FAILED_NAMES_SHOWN).map((failed) => {
       return failedNameText(failed, nowMs).slice(0, 128);
     });
-    const more = this.failedNames.length - shown.length;
+    const more = this.#failedNames.length - shown.length;
     const names = more > 0 ? [...shown, `${more} more names do not resolve`] : shown;
-    const trouble = this.namesTrouble === undefined ? [] : [this.namesTrouble.slice(0, DEGRADED_CHARS)];
+    const trouble = this.#namesTrouble === undefined ? [] : [this.#namesTrouble.slice(0, DEGRADED_CHARS)];
     const { behind } = this;
     const lost =
       behind === undefined
@@ -247,17 +247,17 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
         : [
             `nothing is offered: ${behind.epoch}/${behind.version} was proved and is not here; restore it, or push --as-new-epoch`,
           ];
-    return [...lost, ...(this.keeper?.degraded ?? []), ...trouble, ...names].slice(0, DEGRADED_MAX);
+    return [...lost, ...(this.#keeper?.degraded ?? []), ...trouble, ...names].slice(0, DEGRADED_MAX);
   }
 
   /** Packets that no release may drop from now on. */
   keepReachable(mustReach: readonly MustReach[]): void {
-    this.mustReach = mustReach;
+    this.#mustReach = mustReach;
   }
 
   /** From now on lists that `keeper` owns cannot be pushed, and its troubles are in the status. */
   keepLists(keeper: ListKeeper): void {
-    this.keeper = keeper;
+    this.#keeper = keeper;
   }
 
   /**
@@ -265,15 +265,15 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
    * were and named. Throws BehindError and StoreError; then nothing changed.
    */
   updateLists(batch: ReadonlyMap<string, List | undefined>): Promise<BatchOutcome> {
-    return this.ahead(async () => {
-      await this.bring(withLists(this.committer.ruleSet, batch).ruleSet);
-      return this.serially(() => this.updateListsNow(batch));
+    return this.#ahead(async () => {
+      await this.#bring(withLists(this.#committer.ruleSet, batch).ruleSet);
+      return this.#serially(() => this.#updateListsNow(batch));
     });
   }
 
-  private async updateListsNow(batch: ReadonlyMap<string, List | undefined>): Promise<BatchOutcome> {
-    const held = await this.heldBack(batch);
-    const { ruleSet, refused } = this.withResolvedLists(
+  async #updateListsNow(batch: ReadonlyMap<string, List | undefined>): Promise<BatchOutcome> {
+    const held = await this.#heldBack(batch);
+    const { ruleSet, refused } = this.#withResolvedLists(
       new Map([...batch].filter(([name]) => !held.has(name))),
     );
     const names = [...batch.keys()].filter((name) => !refused.has(name) && !held.has(name));
@@ -283,8 +283,8 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
     });
     try {
       const origin: Origin = { cause: 'source', detail: names.join(', ') };
-      const outcome = await this.release(ruleSet, origin, {
-        judge: (plan) => this.cutOff(plan, SOURCE_ADVICE),
+      const outcome = await this.#release(ruleSet, origin, {
+        judge: (plan) => this.#cutOff(plan, SOURCE_ADVICE),
       });
       if (outcome.kind === 'guarded') return allRefused(refusalIn(outcome));
       return { refused: new Map([...held, ...refused]), changes: listChanges(outcome.plan.changes) };
@@ -295,33 +295,30 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
   }
 
   /** Lists by which a packet that must get through would be dropped, each for itself: they hold up no other. */
-  private async heldBack(
+  async #heldBack(
     batch: ReadonlyMap<string, List | undefined>,
   ): Promise<ReadonlyMap<string, DeliveryRefusal>> {
     const held = new Map<string, DeliveryRefusal>();
-    if (this.mustReach.length === 0) return held;
+    if (this.#mustReach.length === 0) return held;
     for (const [name, list] of batch) {
-      const alone = withLists(this.committer.ruleSet, new Map([[name, list]]));
-      const [refusal] = await this.cutOff(alone, SOURCE_ADVICE);
+      const alone = withLists(this.#committer.ruleSet, new Map([[name, list]]));
+      const [refusal] = await this.#cutOff(alone, SOURCE_ADVICE);
       if (refusal !== undefined) held.set(name, { code: refusal.guard, reason: refusal.reason });
     }
     return held;
   }
 
   /** What must get through and would not. */
-  private cutOff(
-    { ruleSet }: { readonly ruleSet: RuleSet },
-    advice: string,
-  ): Promise<readonly GuardRefusal[]> {
+  #cutOff({ ruleSet }: { readonly ruleSet: RuleSet }, advice: string): Promise<readonly GuardRefusal[]> {
     const now = Math.floor(this.nowMs() / 1000);
-    return unreachable(this.head?.ruleSet, ruleSet, this.mustReach, now, advice);
+    return unreachable(this.head?.ruleSet, ruleSet, this.#mustReach, now, advice);
   }
 
   /** The rule set with a batch, but for lists that would leave a drop rule without an address: those wait until their names resolve. */
-  private withResolvedLists(batch: ReadonlyMap<string, List | undefined>): ListUpdate {
-    const { ruleSet: head } = this.committer;
+  #withResolvedLists(batch: ReadonlyMap<string, List | undefined>): ListUpdate {
+    const { ruleSet: head } = this.#committer;
     const update = withLists(head, batch);
-    const bare = newBareDrops(head, this.withResolutions(update.ruleSet)).filter(({ list }) => {
+    const bare = newBareDrops(head, this.#withResolutions(update.ruleSet)).filter(({ list }) => {
       return list !== undefined && batch.has(list);
     });
     if (bare.length === 0) return update;
@@ -337,66 +334,66 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
 
   /** Reads, checks and releases what was pushed. Throws BehindError, GuardError, ProtocolError, StoreError, and TypeError for an unknown action; then nothing changed. */
   push(input: PushInput, options: PushOptions = {}): Promise<PushOutcome> {
-    return this.ahead(async () => {
-      const moved = this.movedFrom(options.ifVersion);
+    return this.#ahead(async () => {
+      const moved = this.#movedFrom(options.ifVersion);
       if (moved !== undefined) return moved;
-      const pushed = await this.workshop.read(input, Math.floor(this.nowMs() / 1000));
-      const draft = this.ingested(pushed, input);
+      const pushed = await this.#workshop.read(input, Math.floor(this.nowMs() / 1000));
+      const draft = this.#ingested(pushed, input);
       if (draft.kind === 'rejects') return draft;
-      await this.bring(draft.ruleSet);
-      return this.serially(() => this.pushNow(pushed, input, options));
+      await this.#bring(draft.ruleSet);
+      return this.#serially(() => this.#pushNow(pushed, input, options));
     });
   }
 
-  private async pushNow(pushed: PushedParts, input: PushInput, options: PushOptions): Promise<PushOutcome> {
-    const moved = this.movedFrom(options.ifVersion);
+  async #pushNow(pushed: PushedParts, input: PushInput, options: PushOptions): Promise<PushOutcome> {
+    const moved = this.#movedFrom(options.ifVersion);
     if (moved !== undefined) return moved;
-    const read = this.ingested(pushed, input);
+    const read = this.#ingested(pushed, input);
     if (read.kind === 'rejects') return read;
     const detail = input.files.filter(({ role }) => role === 'pushed').map(({ name }) => name);
     const origin: Origin = { cause: 'push', detail: detail.join(', ') };
     const { permits = {}, dryRun = false, asNewEpoch } = options;
     const judge = async (plan: Plan): Promise<readonly GuardRefusal[]> => [
-      ...this.judgePush(plan, permits),
-      ...(permits.allowUnresolved === true ? [] : this.bareRefusals(plan)),
-      ...(permits.allowUnreachable === true ? [] : await this.cutOff(plan, PUSH_ADVICE)),
+      ...this.#judgePush(plan, permits),
+      ...(permits.allowUnresolved === true ? [] : this.#bareRefusals(plan)),
+      ...(permits.allowUnreachable === true ? [] : await this.#cutOff(plan, PUSH_ADVICE)),
     ];
-    return this.release(read.ruleSet, origin, { notes: read.notes, dryRun, asNewEpoch, judge });
+    return this.#release(read.ruleSet, origin, { notes: read.notes, dryRun, asNewEpoch, judge });
   }
 
-  private judgePush(plan: Plan, permits: Partial<PushPermits>): readonly GuardRefusal[] {
+  #judgePush(plan: Plan, permits: Partial<PushPermits>): readonly GuardRefusal[] {
     return judgePush({
-      before: this.committer.ruleSet,
+      before: this.#committer.ruleSet,
       after: plan.ruleSet,
       isFirst: this.head === undefined,
       permits,
-      isKept: (list) => this.keeper?.owns(list) === true,
+      isKept: (list) => this.#keeper?.owns(list) === true,
       now: Math.floor(this.nowMs() / 1000),
     });
   }
 
-  private ingested(pushed: PushedParts, input: PushInput): IngestResult {
-    return ingest(this.committer.ruleSet, pushed, input, (list) => this.keeper?.owns(list) === true);
+  #ingested(pushed: PushedParts, input: PushInput): IngestResult {
+    return ingest(this.#committer.ruleSet, pushed, input, (list) => this.#keeper?.owns(list) === true);
   }
 
   /**
    * Asks for the names that a rule set has and the head has not, and waits for them, though not for long, and off the turn: no other release waits for
    * a name. For what is refused anyway, such as too many names, nobody is asked.
    */
-  private async bring(draft: RuleSet): Promise<void> {
+  async #bring(draft: RuleSet): Promise<void> {
     if (!isSound(draft)) return;
-    this.drafts.add(draft);
+    this.#drafts.add(draft);
     try {
-      const known = new Set(usedNames(this.committer.ruleSet));
-      await this.names.bring(draft, (name) => !known.has(name));
+      const known = new Set(usedNames(this.#committer.ruleSet));
+      await this.#names.bring(draft, (name) => !known.has(name));
     } finally {
-      this.drafts.delete(draft);
+      this.#drafts.delete(draft);
     }
   }
 
   /** Policies with a drop rule that would be left without any address, and is not so already. */
-  private bareRefusals({ ruleSet }: Plan): readonly GuardRefusal[] {
-    const bare = newBareDrops(this.committer.ruleSet, this.withResolutions(ruleSet));
+  #bareRefusals({ ruleSet }: Plan): readonly GuardRefusal[] {
+    const bare = newBareDrops(this.#committer.ruleSet, this.#withResolutions(ruleSet));
     const policies = [...new Set(bare.map(({ policy }) => policy))];
     return policies.flatMap((policy) => {
       const [first, ...others] = bare.filter((drop) => drop.policy === policy);
@@ -408,8 +405,8 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
     });
   }
 
-  private withResolutions(ruleSet: RuleSet): ResolvedRuleSet {
-    return { ...ruleSet, ...this.names.resolved(ruleSet) };
+  #withResolutions(ruleSet: RuleSet): ResolvedRuleSet {
+    return { ...ruleSet, ...this.#names.resolved(ruleSet) };
   }
 
   /**
@@ -421,11 +418,11 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
     only: PartFilter,
     options: PushOptions = {},
   ): Promise<ReleaseOutcome | Guarded | VersionMoved> {
-    return this.serially(async () => {
-      const moved = this.movedFrom(options.ifVersion);
+    return this.#serially(async () => {
+      const moved = this.#movedFrom(options.ifVersion);
       if (moved !== undefined) return moved;
       const past = await this.archive.ruleSetOf(version);
-      const ruleSet = restored(this.committer.ruleSet, past, only);
+      const ruleSet = restored(this.#committer.ruleSet, past, only);
       const part = only.list === undefined ? `policy ${only.policy}` : `list ${only.list}`;
       if (ruleSet === undefined) {
         const text = `there is no ${part}, and in version ${version} there was none`;
@@ -435,12 +432,12 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
       const detail = `to version ${version}${isPart ? `, ${part} only` : ''}`;
       const { permits, dryRun = false, asNewEpoch } = options;
       const judge = async (plan: Plan): Promise<readonly GuardRefusal[]> =>
-        permits?.allowUnreachable === true ? [] : this.cutOff(plan, PUSH_ADVICE);
-      return this.release(ruleSet, { cause: 'rollback', detail }, { dryRun, asNewEpoch, judge });
+        permits?.allowUnreachable === true ? [] : this.#cutOff(plan, PUSH_ADVICE);
+      return this.#release(ruleSet, { cause: 'rollback', detail }, { dryRun, asNewEpoch, judge });
     });
   }
 
-  private movedFrom(ifVersion: number | undefined): VersionMoved | undefined {
+  #movedFrom(ifVersion: number | undefined): VersionMoved | undefined {
     const version = this.head?.manifest.version ?? 0;
     return ifVersion === undefined || ifVersion === version ? undefined : { kind: 'version-moved', version };
   }
@@ -449,32 +446,32 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
    * Makes a rule set the next release, with what its names stand for now, unless it says what the head says or `judge` refuses
    * it. Of its resolutions a name keeps what it has there if it was not answered for. Call it in turn.
    */
-  private async release(
+  async #release(
     ruleSet: RuleSet,
     origin: Origin,
     { notes = [], dryRun = false, asNewEpoch, judge }: Releasing,
   ): Promise<ReleaseOutcome | Guarded> {
-    const inNewEpoch = asNewEpoch === true || (this.autoEpoch && this.behind !== undefined);
-    if (!inNewEpoch) this.committer.checkNotBehind();
-    const { resolutions, failed } = this.names.resolved(ruleSet);
-    const plan = this.withoutOperands(await this.committer.plan({ ...ruleSet, resolutions }));
+    const inNewEpoch = asNewEpoch === true || (this.#autoEpoch && this.behind !== undefined);
+    if (!inNewEpoch) this.#committer.checkNotBehind();
+    const { resolutions, failed } = this.#names.resolved(ruleSet);
+    const plan = this.#withoutOperands(await this.#committer.plan({ ...ruleSet, resolutions }));
     const refusals = plan.changed ? await judge(plan) : [];
     if (refusals.length > 0) return { kind: 'guarded', plan, refusals };
-    const failedNames = this.touchedNames(plan, failed);
-    const result = { plan, notes, failedNames, warnings: this.touchedWarnings(plan) };
+    const failedNames = this.#touchedNames(plan, failed);
+    const result = { plan, notes, failedNames, warnings: this.#touchedWarnings(plan) };
     if (dryRun) return { kind: 'planned', ...result, head: this.head };
-    this.failedNames = failed;
-    if (inNewEpoch) this.announce(await this.committer.commitInNewEpoch(plan, origin));
-    else if (plan.changed) this.announce(await this.committer.commit(plan, origin));
-    this.names.keepOnly(ruleSet, ...this.drafts);
-    this.scheduleNames();
+    this.#failedNames = failed;
+    if (inNewEpoch) this.#announce(await this.#committer.commitInNewEpoch(plan, origin));
+    else if (plan.changed) this.#announce(await this.#committer.commit(plan, origin));
+    this.#names.keepOnly(ruleSet, ...this.#drafts);
+    this.#scheduleNames();
     if (!plan.changed && !inNewEpoch) return { kind: 'unchanged', ...result, head: this.head };
     const { head } = this;
     return { kind: 'released', ...result, head };
   }
 
   /** Warnings about parts that change, that are new, or that are about the rule set as a whole: others were told before. */
-  private touchedWarnings({ changes, warnings }: Plan): TouchedWarnings {
+  #touchedWarnings({ changes, warnings }: Plan): TouchedWarnings {
     const changed = new Set(changes.map(({ name }) => name));
     const before = new Set(this.warnings.map(({ code, part }) => `${code} ${part}`));
     const told = warnings.filter(({ code, part }) => {
@@ -483,28 +480,28 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
     return { told, otherCount: warnings.length - told.length };
   }
 
-  private touchedNames({ changes, ruleSet }: Plan, failed: readonly FailedName[]): readonly FailedName[] {
+  #touchedNames({ changes, ruleSet }: Plan, failed: readonly FailedName[]): readonly FailedName[] {
     const changed = new Set(changes.map(({ name }) => name));
     const policies = [...ruleSet.policies].filter(([name, policy]) => {
       return changed.has(name) || [...usedLists([policy])].some((list) => changed.has(list));
     });
     const used = new Set(usedNames({ ...ruleSet, policies: new Map(policies) }));
-    const before = new Set(this.failedNames.map(({ name }) => name));
+    const before = new Set(this.#failedNames.map(({ name }) => name));
     return failed.filter(({ name }) => used.has(name) || !before.has(name));
   }
 
   /** What is odd about the rule set in force. */
   get warnings(): readonly RuleSetProblem[] {
-    return checkRuleSet(this.committer.ruleSet).filter((problem) => this.isOdd(problem));
+    return checkRuleSet(this.#committer.ruleSet).filter((problem) => this.#isOdd(problem));
   }
 
-  private isOdd({ code, part }: RuleSetProblem): boolean {
-    return code !== RuleSetProblemCode.unusedList || this.keeper?.isOperand(part) !== true;
+  #isOdd({ code, part }: RuleSetProblem): boolean {
+    return code !== RuleSetProblemCode.unusedList || this.#keeper?.isOperand(part) !== true;
   }
 
   /** A plan that does not warn of lists which others are made of. */
-  private withoutOperands(plan: Plan): Plan {
-    return { ...plan, warnings: plan.warnings.filter((problem) => this.isOdd(problem)) };
+  #withoutOperands(plan: Plan): Plan {
+    return { ...plan, warnings: plan.warnings.filter((problem) => this.#isOdd(problem)) };
   }
 
   /**
@@ -512,80 +509,80 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
    * is not too often. Called by itself when a name's time to live ends. Throws ProtocolError `over-limit` and StoreError; then nothing changed.
    */
   async refreshNames(): Promise<void> {
-    const answered = this.names.refresh(this.committer.ruleSet);
-    this.scheduleNames(); // for the next ones: these may take long
+    const answered = this.#names.refresh(this.#committer.ruleSet);
+    this.#scheduleNames(); // for the next ones: these may take long
     await answered;
-    this.scheduleNames();
-    await this.releaseNames();
+    this.#scheduleNames();
+    await this.#releaseNames();
   }
 
   /** What names stand for now becomes a release, or waits for its time where they change again and again. */
-  private releaseNames(): Promise<void> {
-    this.cancelNameRelease?.();
-    this.cancelNameRelease = undefined;
-    return this.serially(async () => {
-      if (this.isClosed || this.head === undefined || this.behind !== undefined) return;
+  #releaseNames(): Promise<void> {
+    this.#cancelNameRelease?.();
+    this.#cancelNameRelease = undefined;
+    return this.#serially(async () => {
+      if (this.#isClosed || this.head === undefined || this.behind !== undefined) return;
       const nowMs = this.clock.monotonicMs();
-      const waitMs = this.nameDamper.waitMs(nowMs);
-      this.tellDamped(waitMs >= NAMES_DAMPED_MS);
-      if (waitMs > 0) return this.releaseNamesAfter(waitMs);
-      if (!this.names.isIdle) this.releaseNamesAfter(NAME_LIMITS.batchMs); // those that still come
-      const { ruleSet } = this.committer;
-      const { resolutions, failed } = this.names.resolved(ruleSet);
-      this.failedNames = failed;
-      this.scheduleNames();
+      const waitMs = this.#nameDamper.waitMs(nowMs);
+      this.#tellDamped(waitMs >= NAMES_DAMPED_MS);
+      if (waitMs > 0) return this.#releaseNamesAfter(waitMs);
+      if (!this.#names.isIdle) this.#releaseNamesAfter(NAME_LIMITS.batchMs); // those that still come
+      const { ruleSet } = this.#committer;
+      const { resolutions, failed } = this.#names.resolved(ruleSet);
+      this.#failedNames = failed;
+      this.#scheduleNames();
       if (resolutions === ruleSet.resolutions) {
-        this.namesTrouble = undefined;
+        this.#namesTrouble = undefined;
         return;
       }
-      this.nameDamper.told(nowMs);
+      this.#nameDamper.told(nowMs);
       const changed = changedNames(ruleSet.resolutions, resolutions);
       const origin: Origin = { cause: 'names', detail: changed.join(', ') };
-      const outcome = await this.release(ruleSet, origin, {
-        judge: (plan) => this.cutOff(plan, NAMES_ADVICE),
+      const outcome = await this.#release(ruleSet, origin, {
+        judge: (plan) => this.#cutOff(plan, NAMES_ADVICE),
       });
-      this.namesTrouble = outcome.kind === 'guarded' ? refusalIn(outcome).reason : undefined;
-      if (this.namesTrouble === undefined) return;
-      this.logger.warn({ names: changed }, `what names stand for is not released: ${this.namesTrouble}`);
+      this.#namesTrouble = outcome.kind === 'guarded' ? refusalIn(outcome).reason : undefined;
+      if (this.#namesTrouble === undefined) return;
+      this.logger.warn({ names: changed }, `what names stand for is not released: ${this.#namesTrouble}`);
     });
   }
 
-  private tellDamped(areDamped: boolean): void {
-    if (areDamped === this.areNamesDamped) return;
-    this.areNamesDamped = areDamped;
+  #tellDamped(areDamped: boolean): void {
+    if (areDamped === this.#areNamesDamped) return;
+    this.#areNamesDamped = areDamped;
     const text = areDamped
       ? 'names change again and again: what they stand for is released less often'
       : 'names change less often: what they stand for is released at once again';
     this.logger.info(text);
   }
 
-  private releaseNamesAfter(ms: number): void {
-    if (this.isClosed || this.cancelNameRelease !== undefined) return;
-    this.cancelNameRelease = this.clock.after(ms, () => this.tellFailure(this.releaseNames()));
+  #releaseNamesAfter(ms: number): void {
+    if (this.#isClosed || this.#cancelNameRelease !== undefined) return;
+    this.#cancelNameRelease = this.clock.after(ms, () => this.#tellFailure(this.#releaseNames()));
   }
 
-  private scheduleNames(): void {
-    this.unscheduleNames?.();
-    this.unscheduleNames = undefined;
-    const dueInMs = this.isClosed ? undefined : this.names.dueInMs(this.committer.ruleSet);
+  #scheduleNames(): void {
+    this.#unscheduleNames?.();
+    this.#unscheduleNames = undefined;
+    const dueInMs = this.#isClosed ? undefined : this.#names.dueInMs(this.#committer.ruleSet);
     if (dueInMs === undefined) return;
-    this.unscheduleNames = this.clock.after(Math.max(dueInMs, NAMES_PAUSE_MS), () => {
-      this.releaseNamesAfter(NAME_LIMITS.batchMs); // those that answer wait no longer for those that do not
-      this.tellFailure(this.refreshNames());
+    this.#unscheduleNames = this.clock.after(Math.max(dueInMs, NAMES_PAUSE_MS), () => {
+      this.#releaseNamesAfter(NAME_LIMITS.batchMs); // those that answer wait no longer for those that do not
+      this.#tellFailure(this.refreshNames());
     });
   }
 
-  private tellFailure(work: Promise<void>): void {
+  #tellFailure(work: Promise<void>): void {
     void work.catch((error: unknown) => {
       this.logger.error({ err: error }, 'names were resolved and not released');
-      this.scheduleNames();
+      this.#scheduleNames();
     });
   }
 
   /** Resolves when no name is asked for, and nothing is being released. */
   async idle(): Promise<void> {
-    while (!this.names.isIdle) await new Promise((resolve) => setImmediate(resolve));
-    await this.turn;
+    while (!this.#names.isIdle) await new Promise((resolve) => setImmediate(resolve));
+    await this.#turn;
   }
 
   /**
@@ -593,17 +590,20 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
    * until a push or a rollback opens an epoch above it, or with `autoEpoch` at once. Throws StoreError.
    */
   proved(known: Manifest, subscriber: string): Promise<void> {
-    return this.serially(async () => {
+    return this.#serially(async () => {
       const { epoch, version } = known;
-      if (!this.committer.noteBehind(known)) return;
-      if (this.autoEpoch && this.head !== undefined) {
+      if (!this.#committer.noteBehind(known)) return;
+      if (this.#autoEpoch && this.head !== undefined) {
         const detail = `a subscriber proved release ${epoch}/${version}`;
-        const release = await this.committer.commitInNewEpoch(await this.committer.plan(this.head.ruleSet), {
-          cause: 'epoch',
-          detail,
-        });
+        const release = await this.#committer.commitInNewEpoch(
+          await this.#committer.plan(this.head.ruleSet),
+          {
+            cause: 'epoch',
+            detail,
+          },
+        );
         this.logger.warn({ epoch: release.manifest.epoch }, `${detail}: opened a new epoch`);
-        return this.announce(release);
+        return this.#announce(release);
       }
       this.logger.error(
         { subscriber, epoch, version, head: this.head?.manifest.version ?? 0 },
@@ -613,7 +613,7 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
     });
   }
 
-  private announce(release: Release): void {
+  #announce(release: Release): void {
     const { epoch, version, parts } = release.manifest;
     this.logger.info({ epoch, version, parts: parts.length }, 'released');
     this.emit('release', release);
@@ -621,32 +621,32 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
   }
 
   /** What goes before a turn, and the turn: closing waits for both. */
-  private async ahead<T>(work: () => Promise<T>): Promise<T> {
+  async #ahead<T>(work: () => Promise<T>): Promise<T> {
     const working = work();
-    this.underWay.add(working);
+    this.#underWay.add(working);
     try {
       return await working;
     } finally {
-      this.underWay.delete(working);
+      this.#underWay.delete(working);
     }
   }
 
-  private serially<T>(work: () => Promise<T>): Promise<T> {
-    const next = this.turn.then(work);
-    this.turn = next.catch(() => undefined); // each caller hears of its own failure
+  #serially<T>(work: () => Promise<T>): Promise<T> {
+    const next = this.#turn.then(work);
+    this.#turn = next.catch(() => undefined); // each caller hears of its own failure
     return next;
   }
 
   /** Waits for the push under way, which waits for no further names, then closes the store. */
   async close(): Promise<void> {
-    this.isClosed = true;
-    this.names.close();
-    this.unscheduleNames?.();
-    this.cancelNameRelease?.();
-    await Promise.allSettled([...this.underWay]);
-    await this.turn;
-    await this.workshop.close();
-    await this.known.close();
+    this.#isClosed = true;
+    this.#names.close();
+    this.#unscheduleNames?.();
+    this.#cancelNameRelease?.();
+    await Promise.allSettled([...this.#underWay]);
+    await this.#turn;
+    await this.#workshop.close();
+    await this.#known.close();
     await this.store.close();
   }
 }

@@ -20,43 +20,43 @@ export interface Transfer {
 const CHAIN_UNASKED_BYTES = 64 * 1024;
 
 export class Transfers {
-  private readonly store: Store;
-  private readonly encoder: Encoder;
+  readonly #store: Store;
+  readonly #encoder: Encoder;
   /** Of the release last asked for, perhaps still being encoded. */
-  private snapshot: { readonly release: Release; readonly transfer: Promise<Transfer> } | undefined;
+  #snapshot: { readonly release: Release; readonly transfer: Promise<Transfer> } | undefined;
 
   constructor(store: Store, encoder: Encoder) {
-    this.store = store;
-    this.encoder = encoder;
+    this.#store = store;
+    this.#encoder = encoder;
   }
 
   /** The transfer that brings `release` to somebody who holds `base`; a snapshot if `release` is the head no more. */
   async for(release: Release, base: Uint8Array | undefined): Promise<Transfer> {
-    const small = this.chain(release, base, CHAIN_UNASKED_BYTES);
+    const small = this.#chain(release, base, CHAIN_UNASKED_BYTES);
     if (small !== undefined) return small;
-    const snapshot = await this.snapshotOf(release);
-    return this.chain(release, base, snapshot.stream.length) ?? snapshot;
+    const snapshot = await this.#snapshotOf(release);
+    return this.#chain(release, base, snapshot.stream.length) ?? snapshot;
   }
 
-  private chain(release: Release, base: Uint8Array | undefined, limitBytes: number): Transfer | undefined {
-    if (base === undefined || this.store.headHash !== hexOf(release.hash)) return undefined;
-    const deltas = this.store.chainFrom(hexOf(base), limitBytes);
+  #chain(release: Release, base: Uint8Array | undefined, limitBytes: number): Transfer | undefined {
+    if (base === undefined || this.#store.headHash !== hexOf(release.hash)) return undefined;
+    const deltas = this.#store.chainFrom(hexOf(base), limitBytes);
     if (deltas === undefined || deltas.length === 0 || deltas.length > STEPS_MAX) return undefined;
     return { release, base, steps: deltas.length, stream: encodeChain(deltas) };
   }
 
-  private snapshotOf(release: Release): Promise<Transfer> {
-    if (this.snapshot?.release === release) return this.snapshot.transfer;
-    const snapshot = { release, transfer: this.encoded(release) };
-    this.snapshot = snapshot;
+  #snapshotOf(release: Release): Promise<Transfer> {
+    if (this.#snapshot?.release === release) return this.#snapshot.transfer;
+    const snapshot = { release, transfer: this.#encoded(release) };
+    this.#snapshot = snapshot;
     snapshot.transfer.catch(() => {
-      if (this.snapshot === snapshot) this.snapshot = undefined; // the next who asks tries again
+      if (this.#snapshot === snapshot) this.#snapshot = undefined; // the next who asks tries again
     });
     return snapshot.transfer;
   }
 
-  private async encoded(release: Release): Promise<Transfer> {
-    const stream = encodeChain([await this.encoder.encodeSnapshot(release.ruleSet)]);
+  async #encoded(release: Release): Promise<Transfer> {
+    const stream = encodeChain([await this.#encoder.encodeSnapshot(release.ruleSet)]);
     return { release, base: undefined, steps: 1, stream };
   }
 }

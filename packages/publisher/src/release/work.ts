@@ -105,8 +105,8 @@ function compared(before: PastContent, after: PastContent, only: PartFilter): Co
 }
 
 export class Workshop {
-  private thread: Worker | undefined;
-  private turn: Promise<unknown> = Promise.resolve(); // the work before the next one
+  #thread: Worker | undefined;
+  #turn: Promise<unknown> = Promise.resolve(); // the work before the next one
 
   /**
    * Reads the files of a push. Takes the files' bytes: they may be gone from the caller afterwards. Throws ProtocolError
@@ -116,7 +116,9 @@ export class Workshop {
     let bytes = 0;
     for (const file of input.files) bytes += file.bytes.length;
     const buffers = new Set(input.files.map((file) => file.bytes.buffer as ArrayBuffer)); // pushes are not shared memory
-    const answer = await this.do({ kind: 'read', input, now }, bytes > READ_IN_PLACE_MAX_BYTES, [...buffers]);
+    const answer = await this.#do({ kind: 'read', input, now }, bytes > READ_IN_PLACE_MAX_BYTES, [
+      ...buffers,
+    ]);
     if (answer.kind === 'parts') return answer.parts;
     throw unexpected(answer);
   }
@@ -125,7 +127,7 @@ export class Workshop {
   encodeDelta(delta: RuleSetDelta): Promise<Uint8Array> {
     let entries = 0;
     for (const change of delta.changes) entries += weightOf(change);
-    return this.bytesOf({ kind: 'delta', delta }, entries);
+    return this.#bytesOf({ kind: 'delta', delta }, entries);
   }
 
   /** Encodes a snapshot; throws as `encodeDelta` does. */
@@ -133,41 +135,41 @@ export class Workshop {
     let entries = 0;
     for (const list of ruleSet.lists.values()) entries += entryCount(list);
     for (const policy of ruleSet.policies.values()) entries += policyRuleCount(policy);
-    return this.bytesOf({ kind: 'snapshot', ruleSet }, entries);
+    return this.#bytesOf({ kind: 'snapshot', ruleSet }, entries);
   }
 
   /** Rebuilds a release. Throws ProtocolError where the recipe does not make what its manifest says. */
   async rebuild(recipe: ReleaseRecipe): Promise<RuleSet> {
-    const answer = await this.do({ kind: 'rebuild', recipe }, true, []);
+    const answer = await this.#do({ kind: 'rebuild', recipe }, true, []);
     if (answer.kind === 'rule-set') return answer.ruleSet;
     throw unexpected(answer);
   }
 
   /** Compares two releases, of which some may have to be rebuilt; throws as `rebuild` does. */
   async compare(before: PastContent, after: PastContent, only: PartFilter): Promise<Comparison> {
-    const answer = await this.do({ kind: 'compare', before, after, only }, true, []);
+    const answer = await this.#do({ kind: 'compare', before, after, only }, true, []);
     if (answer.kind === 'comparison') return answer;
     throw unexpected(answer);
   }
 
-  private async bytesOf(request: WorkRequest, entries: number): Promise<Uint8Array> {
-    const answer = await this.do(request, entries > ENCODE_IN_PLACE_MAX_ENTRIES, []);
+  async #bytesOf(request: WorkRequest, entries: number): Promise<Uint8Array> {
+    const answer = await this.#do(request, entries > ENCODE_IN_PLACE_MAX_ENTRIES, []);
     if (answer.kind === 'bytes') return answer.bytes;
     throw unexpected(answer);
   }
 
-  private do(request: WorkRequest, isLong: boolean, owned: readonly ArrayBuffer[]): Promise<WorkAnswer> {
+  #do(request: WorkRequest, isLong: boolean, owned: readonly ArrayBuffer[]): Promise<WorkAnswer> {
     if (!isLong) return Promise.resolve(work(request));
-    const done = this.turn.then(() => this.doInThread(request, owned));
-    this.turn = done.catch(() => undefined); // each caller hears of its own failure
+    const done = this.#turn.then(() => this.#doInThread(request, owned));
+    this.#turn = done.catch(() => undefined); // each caller hears of its own failure
     return done;
   }
 
-  private async doInThread(request: WorkRequest, owned: readonly ArrayBuffer[]): Promise<WorkAnswer> {
-    this.thread ??= new Worker(THREAD_FILE, {
+  async #doInThread(request: WorkRequest, owned: readonly ArrayBuffer[]): Promise<WorkAnswer> {
+    this.#thread ??= new Worker(THREAD_FILE, {
       resourceLimits: { maxOldGenerationSizeMb: THREAD_HEAP_MAX_MIB },
     });
-    const { thread } = this;
+    const thread = this.#thread;
     thread.ref();
     try {
       await setImmediate(); // what is copied to the thread, and back, takes milliseconds: each in a turn of its own
@@ -177,7 +179,7 @@ export class Workshop {
       await setImmediate();
       return answer as WorkAnswer; // the thread sends nothing else
     } catch (cause) {
-      this.thread = undefined;
+      this.#thread = undefined;
       if ((cause as NodeJS.ErrnoException).code !== 'ERR_WORKER_OUT_OF_MEMORY') throw cause;
       const text = 'this takes more memory than the publisher grants: put long lists into files of their own';
       throw new ProtocolError(ErrorCode.overLimit, text, { cause });
@@ -187,8 +189,8 @@ export class Workshop {
   }
 
   async close(): Promise<void> {
-    await this.turn;
-    await this.thread?.terminate();
+    await this.#turn;
+    await this.#thread?.terminate();
   }
 }
 

@@ -21,12 +21,12 @@ import { answerStatus } from './status.ts';
 import { answerTest } from './test.ts';
 
 export class ControlSession {
-  private readonly connection: Connection;
-  private readonly exchange: ControlExchange;
-  private readonly publisher: Publisher;
-  private readonly ask: AskTable;
-  private readonly pushRoom: PushRoom;
-  private readonly sources: KeptLists | undefined;
+  readonly #connection: Connection;
+  readonly #exchange: ControlExchange;
+  readonly #publisher: Publisher;
+  readonly #ask: AskTable;
+  readonly #pushRoom: PushRoom;
+  readonly #sources: KeptLists | undefined;
 
   constructor(
     connection: Connection,
@@ -35,12 +35,12 @@ export class ControlSession {
     pushRoom: PushRoom,
     sources?: KeptLists,
   ) {
-    this.connection = connection;
-    this.exchange = new ControlExchange(connection, publisher.clock);
-    this.publisher = publisher;
-    this.ask = ask;
-    this.pushRoom = pushRoom;
-    this.sources = sources;
+    this.#connection = connection;
+    this.#exchange = new ControlExchange(connection, publisher.clock);
+    this.#publisher = publisher;
+    this.#ask = ask;
+    this.#pushRoom = pushRoom;
+    this.#sources = sources;
   }
 
   /**
@@ -49,20 +49,21 @@ export class ControlSession {
    */
   async run(admits: () => boolean): Promise<void> {
     try {
-      const request = await this.exchange.request();
-      if (request !== undefined && admits()) await this.answer(request);
+      const request = await this.#exchange.request();
+      if (request !== undefined && admits()) await this.#answer(request);
     } catch (error) {
-      await this.fail(error);
+      await this.#fail(error);
     } finally {
-      this.connection.close();
+      this.#connection.close();
     }
   }
 
-  private async answer(request: Message): Promise<void> {
-    const { exchange, publisher } = this;
+  async #answer(request: Message): Promise<void> {
+    const exchange = this.#exchange;
+    const publisher = this.#publisher;
     switch (request.kind) {
       case 'push':
-        return answerPush(request, exchange, publisher, this.pushRoom);
+        return answerPush(request, exchange, publisher, this.#pushRoom);
       case 'rollback':
         return answerRollback(request, exchange, publisher);
       case 'history':
@@ -70,30 +71,30 @@ export class ControlSession {
       case 'diff':
         return answerDiff(request, exchange, publisher);
       case 'lists':
-        return answerLists(request, exchange, publisher, this.sources);
+        return answerLists(request, exchange, publisher, this.#sources);
       case 'list':
-        return answerList(request, exchange, publisher, this.sources);
+        return answerList(request, exchange, publisher, this.#sources);
       case 'refresh':
-        return answerRefresh(request, exchange, this.sources);
+        return answerRefresh(request, exchange, this.#sources);
       case 'forget':
         return answerForget(request, exchange, publisher);
       case 'status':
-        return answerStatus(request, exchange, publisher, this.ask);
+        return answerStatus(request, exchange, publisher, this.#ask);
       case 'test':
-        return answerTest(request, exchange, publisher, this.ask);
+        return answerTest(request, exchange, publisher, this.#ask);
       default:
         throw new ProtocolError(ErrorCode.unexpectedMessage, `${request.kind} is no request`);
     }
   }
 
-  private async fail(error: unknown): Promise<void> {
+  async #fail(error: unknown): Promise<void> {
     const code = codeOf(error);
     if (code === ErrorCode.disconnected) return;
-    if (code === ErrorCode.internal) this.publisher.logger.error({ err: error }, 'a control request failed');
+    if (code === ErrorCode.internal) this.#publisher.logger.error({ err: error }, 'a control request failed');
     const part = error instanceof ProtocolError || error instanceof GuardError ? error.part : undefined;
     const text = boundText(error instanceof Error ? error.message : String(error));
     const version = error instanceof UnknownReleaseError ? error.oldest : undefined;
-    await this.exchange.fail({ code, text, part, version }).catch(() => undefined); // it may be gone
+    await this.#exchange.fail({ code, text, part, version }).catch(() => undefined); // it may be gone
   }
 }
 

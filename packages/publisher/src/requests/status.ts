@@ -132,33 +132,33 @@ async function countersOf(
 
 /** Tells that something in the status changed, at most so often. */
 class ChangeSignal {
-  private readonly publisher: Publisher;
-  private changed = false;
-  private wake: (() => void) | undefined;
-  private readonly listener = (): void => {
-    this.changed = true;
-    this.wake?.();
+  readonly #publisher: Publisher;
+  #changed = false;
+  #wake: (() => void) | undefined;
+  readonly #listener = (): void => {
+    this.#changed = true;
+    this.#wake?.();
   };
 
   constructor(publisher: Publisher) {
-    this.publisher = publisher;
-    publisher.subscribers.on('change', this.listener);
+    this.#publisher = publisher;
+    publisher.subscribers.on('change', this.#listener);
   }
 
   /** Resolves after a change, and not before `quietMs` have passed. */
   async next(quietMs: number): Promise<void> {
     await new Promise<void>((resolve) => setTimeout(resolve, quietMs));
-    if (!this.changed) {
+    if (!this.#changed) {
       await new Promise<void>((resolve) => {
-        this.wake = resolve;
+        this.#wake = resolve;
       });
     }
-    this.wake = undefined;
-    this.changed = false;
+    this.#wake = undefined;
+    this.#changed = false;
   }
 
   close(): void {
-    this.publisher.subscribers.off('change', this.listener);
-    this.listener();
+    this.#publisher.subscribers.off('change', this.#listener);
+    this.#listener();
   }
 }

@@ -10,23 +10,23 @@ import type { HeldRelease } from '../subscribers/subscribers.ts';
 const UNANSWERED_MAX = 2;
 
 export class UnansweredOffers {
-  private releases: readonly HeldRelease[] = [];
+  #releases: readonly HeldRelease[] = [];
 
   /** Whether the head has to wait for an answer. */
   get isFull(): boolean {
-    return this.releases.length >= UNANSWERED_MAX;
+    return this.#releases.length >= UNANSWERED_MAX;
   }
 
   add({ hash, manifest: { epoch, version } }: Release): void {
-    this.releases = [...this.releases, { hash, epoch, version }];
+    this.#releases = [...this.#releases, { hash, epoch, version }];
   }
 
   /** Takes out what an answer names, and what was offered before it; undefined where that was not offered, or was answered. */
   answered(hash: Uint8Array): HeldRelease | undefined {
-    const at = this.releases.findIndex((release) => isSame(release.hash, hash));
+    const at = this.#releases.findIndex((release) => isSame(release.hash, hash));
     if (at < 0) return undefined;
-    const answered = this.releases[at];
-    this.releases = this.releases.slice(at + 1);
+    const answered = this.#releases[at];
+    this.#releases = this.#releases.slice(at + 1);
     return answered;
   }
 }

@@ -104,20 +104,20 @@ export async function serveSubscribers(
  * its own here, and its newest connection has that.
  */
 class WaitingSubscribers {
-  private readonly room: WaitingRoom;
-  private readonly bound = new Map<string, SubscriberSession>();
+  readonly #room: WaitingRoom;
+  readonly #bound = new Map<string, SubscriberSession>();
 
   constructor(clock: Clock) {
-    this.room = new WaitingRoom(clock);
+    this.#room = new WaitingRoom(clock);
   }
 
   /** Returns what takes it out again. */
   enter(session: SubscriberSession, owner: string | undefined): () => void {
-    if (owner === undefined) return this.room.enter(() => session.stop(busy(SILENT_TEXT)));
-    this.bound.get(owner)?.stop(busy(`${owner} connected once more before it said HELLO here`));
-    this.bound.set(owner, session);
+    if (owner === undefined) return this.#room.enter(() => session.stop(busy(SILENT_TEXT)));
+    this.#bound.get(owner)?.stop(busy(`${owner} connected once more before it said HELLO here`));
+    this.#bound.set(owner, session);
     return () => {
-      if (this.bound.get(owner) === session) this.bound.delete(owner);
+      if (this.#bound.get(owner) === session) this.#bound.delete(owner);
     };
   }
 }

@@ -59,101 +59,101 @@ const STATE_TIMEOUT_MS: Partial<Record<PublisherState, number>> = {
 export type Admit = (session: SubscriberSession, name: string) => Promise<Refusal | undefined>;
 
 export class SubscriberSession implements NameHolder {
-  private readonly connection: Connection;
-  private readonly publisher: Publisher;
-  private readonly clock: Clock;
-  private readonly admit: Admit;
-  private state: PublisherState = 'greeting';
-  private entry: SubscriberEntry | undefined;
-  private hello: MessageOf<'hello'> | undefined;
-  private offered: Release | undefined; // the last OFFER
-  private sentChain = false; // in answer to a WANT after it
-  private readonly unanswered = new UnansweredOffers();
-  private sentBefore = 0; // bytes sent before the transfer under way
-  private lastReceivedMs: number;
-  private readonly questions = new Map<number, Question>();
-  private lastTransaction = 0;
-  private askedUntilMs = Number.NEGATIVE_INFINITY; // when all questions so far had been asked, one at each pause
+  readonly #connection: Connection;
+  readonly #publisher: Publisher;
+  readonly #clock: Clock;
+  readonly #admit: Admit;
+  #state: PublisherState = 'greeting';
+  #entry: SubscriberEntry | undefined;
+  #hello: MessageOf<'hello'> | undefined;
+  #offered: Release | undefined; // the last OFFER
+  #sentChain = false; // in answer to a WANT after it
+  readonly #unanswered = new UnansweredOffers();
+  #sentBefore = 0; // bytes sent before the transfer under way
+  #lastReceivedMs: number;
+  readonly #questions = new Map<number, Question>();
+  #lastTransaction = 0;
+  #askedUntilMs = Number.NEGATIVE_INFINITY; // when all questions so far had been asked, one at each pause
   /** What takes each running timer back. */
-  private readonly timers = new Map<TimerName, () => void>();
-  private saidName: string | undefined; // in HELLO, whether it is its own or not
-  private claiming = false; // HELLO came, and whose name it is is being found out
-  private probe: { readonly answered: Promise<boolean>; readonly tell: (alive: boolean) => void } | undefined;
-  private left = false;
-  private corrected = false; // PING or PONG named another release than was believed
+  readonly #timers = new Map<TimerName, () => void>();
+  #saidName: string | undefined; // in HELLO, whether it is its own or not
+  #claiming = false; // HELLO came, and whose name it is is being found out
+  #probe: Probe | undefined;
+  #left = false;
+  #corrected = false; // PING or PONG named another release than was believed
 
   constructor(connection: Connection, publisher: Publisher, admit: Admit) {
-    this.connection = connection;
-    this.publisher = publisher;
-    this.clock = publisher.clock;
-    this.admit = admit;
-    this.lastReceivedMs = this.clock.monotonicMs();
+    this.#connection = connection;
+    this.#publisher = publisher;
+    this.#clock = publisher.clock;
+    this.#admit = admit;
+    this.#lastReceivedMs = this.#clock.monotonicMs();
   }
 
   get isOpen(): boolean {
-    return this.state !== 'closed';
+    return this.#state !== 'closed';
   }
 
   /** Runs until the connection ends. Never throws. */
   async run(): Promise<void> {
-    this.beat();
-    this.watchSilence();
-    const onRelease = (): void => this.offerIfDue();
-    this.publisher.on('release', onRelease);
-    this.watchState();
+    this.#beat();
+    this.#watchSilence();
+    const onRelease = (): void => this.#offerIfDue();
+    this.#publisher.on('release', onRelease);
+    this.#watchState();
     try {
       for (;;) {
-        const received = await this.connection.receive();
+        const received = await this.#connection.receive();
         if (received === undefined) break;
-        this.lastReceivedMs = this.clock.monotonicMs();
-        this.take(received.message, received.transaction);
+        this.#lastReceivedMs = this.#clock.monotonicMs();
+        this.#take(received.message, received.transaction);
       }
     } catch (error) {
       if (!(error instanceof ProtocolError)) throw error;
-      if (error.code !== ErrorCode.disconnected) this.noteError(error.code, error.message);
+      if (error.code !== ErrorCode.disconnected) this.#noteError(error.code, error.message);
     } finally {
-      this.publisher.off('release', onRelease);
-      this.raise('disconnected');
-      this.leave();
+      this.#publisher.off('release', onRelease);
+      this.#raise('disconnected');
+      this.#leave();
     }
   }
 
   /** Ends the session with BYE. */
   stop(reason: Refusal): void {
-    this.raise('stop', reason);
-    this.leave(); // at once: a newer session of the same name is about to write the same entry
+    this.#raise('stop', reason);
+    this.#leave(); // at once: a newer session of the same name is about to write the same entry
   }
 
   yieldName(why: 'reconnected' | 'no-answer'): void {
-    const subscriber = this.entry?.name;
+    const subscriber = this.#entry?.name;
     const code = ErrorCode.nameInUse;
     const text =
       why === 'reconnected'
         ? `${subscriber} connected once more`
         : `another connection has the name ${subscriber} now: there was no PONG from this one in ${NAME_PATIENCE_MS / 1000} s`;
-    this.publisher.logger.warn({ subscriber, code }, text);
+    this.#publisher.logger.warn({ subscriber, code }, text);
     // Two subscribers of one name would else drive each other out again and again.
     this.stop({ code, text, retryAfterMs: RETRY_AFTER_MS });
   }
 
   /** Whoever asks while one PING is out hears of the same one: claims cost who has the name no more than that. */
   answers(): Promise<boolean> {
-    if (this.state === 'greeting') return Promise.resolve(true); // it has just said HELLO, and nothing goes before WELCOME
-    this.probe ??= this.sendProbe();
-    return this.probe.answered;
+    if (this.#state === 'greeting') return Promise.resolve(true); // it has just said HELLO, and nothing goes before WELCOME
+    this.#probe ??= this.#sendProbe();
+    return this.#probe.answered;
   }
 
-  private sendProbe(): NonNullable<typeof this.probe> {
+  #sendProbe(): Probe {
     let tell: (alive: boolean) => void = () => undefined;
     const answered = new Promise<boolean>((resolve) => {
       tell = (alive) => {
-        this.stopTimer('probe');
-        this.probe = undefined;
+        this.#stopTimer('probe');
+        this.#probe = undefined;
         resolve(alive);
       };
     });
-    this.startTimer('probe', NAME_PATIENCE_MS, () => tell(false));
-    this.post({ kind: 'ping', hash: this.publisher.head?.hash });
+    this.#startTimer('probe', NAME_PATIENCE_MS, () => tell(false));
+    this.#post({ kind: 'ping', hash: this.#publisher.head?.hash });
     return { answered, tell };
   }
 
@@ -162,95 +162,101 @@ export class SubscriberSession implements NameHolder {
    * `disconnected`.
    */
   async ask(packet?: WirePacket): Promise<Answer> {
-    if (this.state === 'greeting' || this.state === 'closed') {
-      throw new ProtocolError(ErrorCode.notReady, `${this.entry?.name ?? 'the subscriber'} is not connected`);
+    if (this.#state === 'greeting' || this.#state === 'closed') {
+      throw new ProtocolError(
+        ErrorCode.notReady,
+        `${this.#entry?.name ?? 'the subscriber'} is not connected`,
+      );
     }
-    await this.turnToAsk();
-    const transaction = ++this.lastTransaction;
+    await this.#turnToAsk();
+    const transaction = ++this.#lastTransaction;
     let cancel: () => void = () => undefined;
     const answered = new Promise<Answer>((resolve, reject) => {
-      this.questions.set(transaction, { resolve, reject });
-      cancel = this.clock.after(ANSWER_TIMEOUT_MS, () => {
-        const text = `${this.entry?.name} did not answer within ${ANSWER_TIMEOUT_MS} ms`;
+      this.#questions.set(transaction, { resolve, reject });
+      cancel = this.#clock.after(ANSWER_TIMEOUT_MS, () => {
+        const text = `${this.#entry?.name} did not answer within ${ANSWER_TIMEOUT_MS} ms`;
         reject(new ProtocolError(ErrorCode.timeout, text));
       });
     });
     try {
       // Together: where nothing can be sent, the time runs out all the same.
       const question = packet === undefined ? 'stats' : 'test';
-      const sent = this.connection.send({ kind: 'query', question, packet }, transaction);
+      const sent = this.#connection.send({ kind: 'query', question, packet }, transaction);
       const [answer] = await Promise.all([answered, sent]);
       return answer;
     } finally {
       cancel();
-      this.questions.delete(transaction);
+      this.#questions.delete(transaction);
     }
   }
 
   /** Whoever asks more than a subscriber answers waits here, and so `rulectl` does: no question waits in a queue, here or there. */
-  private async turnToAsk(): Promise<void> {
-    const nowMs = this.clock.monotonicMs();
-    const waitMs = Math.max(0, this.askedUntilMs - nowMs - (ASK_BURST - 1) * ASK_PAUSE_MS);
-    this.askedUntilMs = Math.max(this.askedUntilMs, nowMs) + ASK_PAUSE_MS;
-    if (waitMs > 0) await new Promise<void>((resolve) => this.clock.after(waitMs, resolve));
-    if (this.state !== 'closed') return;
-    throw new ProtocolError(ErrorCode.disconnected, `${this.entry?.name} went before it was asked`);
+  async #turnToAsk(): Promise<void> {
+    const nowMs = this.#clock.monotonicMs();
+    const waitMs = Math.max(0, this.#askedUntilMs - nowMs - (ASK_BURST - 1) * ASK_PAUSE_MS);
+    this.#askedUntilMs = Math.max(this.#askedUntilMs, nowMs) + ASK_PAUSE_MS;
+    if (waitMs > 0) await new Promise<void>((resolve) => this.#clock.after(waitMs, resolve));
+    if (this.#state !== 'closed') return;
+    throw new ProtocolError(ErrorCode.disconnected, `${this.#entry?.name} went before it was asked`);
   }
 
   // ── Events ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
   /** A message becomes an event: answers that name another release than the one offered last are told apart. */
-  private take(message: Message, transaction: number): void {
-    if (this.entry !== undefined) this.entry.lastSeenMs = this.publisher.nowMs();
+  #take(message: Message, transaction: number): void {
+    if (this.#entry !== undefined) this.#entry.lastSeenMs = this.#publisher.nowMs();
     switch (message.kind) {
       case 'hello':
-        if (this.claiming) return this.raise('other');
-        if (this.state !== 'greeting') return this.raise('hello');
-        void this.greet(message);
+        if (this.#claiming) return this.#raise('other');
+        if (this.#state !== 'greeting') return this.#raise('hello');
+        void this.#greet(message);
         return;
       case 'pong':
-        this.probe?.tell(true);
-        this.noteActive(message);
-        return this.raise('pong', { message });
+        this.#probe?.tell(true);
+        this.#noteActive(message);
+        return this.#raise('pong', { message });
       case 'ping':
-        this.noteActive(message);
-        return this.raise('ping', { message });
+        this.#noteActive(message);
+        return this.#raise('ping', { message });
       case 'proof':
       case 'bye':
-        return this.raise(message.kind, { message });
+        return this.#raise(message.kind, { message });
       case 'want':
       case 'applied':
       case 'nack':
-        return this.takeAnswer(message);
+        return this.#takeAnswer(message);
       case 'answer':
-        return this.raise('answer', { message, transaction });
+        return this.#raise('answer', { message, transaction });
       default:
-        return this.raise('other');
+        return this.#raise('other');
     }
   }
 
   /** What was not offered here, or was answered before, has no place; what was is believed with the numbers that it was offered with. */
-  private takeAnswer(message: MessageOf<'want' | 'applied' | 'nack'>): void {
+  #takeAnswer(message: MessageOf<'want' | 'applied' | 'nack'>): void {
     const { kind, hash } = message;
-    const { offered, state } = this;
+    const offered = this.#offered;
+    const state = this.#state;
     const isLatest = offered !== undefined && isSame(offered.hash, hash);
     const isOfTransfer = isLatest && (state === 'sending' || state === 'confirming');
-    const isOfClaim = state === 'proving' && isSame(this.hello?.holds?.hash, hash);
-    const release = isOfTransfer ? offered.manifest : this.unanswered.answered(hash);
-    if (release === undefined && !isOfClaim) return this.raise('other');
+    const isOfClaim = state === 'proving' && isSame(this.#hello?.holds?.hash, hash);
+    const release = isOfTransfer ? offered.manifest : this.#unanswered.answered(hash);
+    if (release === undefined && !isOfClaim) return this.#raise('other');
     if (kind === 'applied' && (release === undefined || compareRelease(message, release) !== 0)) {
       const text = `it says that it applied ${message.epoch}/${message.version}, and was offered another release`;
-      return this.raise('stop', { code: ErrorCode.badMessage, text });
+      return this.#raise('stop', { code: ErrorCode.badMessage, text });
     }
-    const isAgain = kind === 'want' && message.base === undefined && this.sentChain;
-    if (isLatest && isAgain) return this.raise('wantSnapshot', { message });
-    this.raise(isLatest ? kind : `${kind}Other`, { message });
-    if (kind === 'want') this.offerIfDue(); // of an older one: the head may have waited for this answer
+    const isAgain = kind === 'want' && message.base === undefined && this.#sentChain;
+    if (isLatest && isAgain) return this.#raise('wantSnapshot', { message });
+    this.#raise(isLatest ? kind : `${kind}Other`, { message });
+    if (kind === 'want') this.#offerIfDue(); // of an older one: the head may have waited for this answer
   }
 
   /** What PING and PONG say is in force there: where something else was believed, the status is put right, and the head offered again. */
-  private noteActive({ hash, ageMs }: MessageOf<'ping' | 'pong'>): void {
-    const { entry, hello, publisher } = this;
+  #noteActive({ hash, ageMs }: MessageOf<'ping' | 'pong'>): void {
+    const entry = this.#entry;
+    const hello = this.#hello;
+    const publisher = this.#publisher;
     if (entry === undefined || isSame(entry.held?.hash, hash)) return;
     const { held } = entry;
     const number = hash === undefined ? undefined : publisher.store.numberOf(hexOf(hash));
@@ -258,91 +264,91 @@ export class SubscriberSession implements NameHolder {
       entry.held = hash !== undefined && isSame(hello?.holds?.hash, hash) ? hello?.holds : undefined;
     } else entry.held = { hash, ...number };
     if (held === undefined && entry.held === undefined) return; // a hash that says nothing, again
-    if (!this.corrected) {
+    if (!this.#corrected) {
       const { epoch, version } = entry.held ?? { epoch: 0, version: 0 };
       const text = 'another release is in force there than it said: the status follows';
       publisher.logger.warn({ subscriber: entry.name, epoch, version }, text);
     }
-    this.corrected = true; // told once a session, however often it changes its word
+    this.#corrected = true; // told once a session, however often it changes its word
     entry.appliedAtMs = ageMs === undefined ? undefined : Math.max(0, publisher.nowMs() - ageMs);
     entry.applyMs = undefined;
     entry.persisted = undefined;
     publisher.subscribers.emit('change');
-    if (held === undefined || !isSame(held.hash, this.offered?.hash)) return;
-    this.offered = undefined; // it acknowledged it, and has it not
-    this.offerIfDue();
+    if (held === undefined || !isSame(held.hash, this.#offered?.hash)) return;
+    this.#offered = undefined; // it acknowledged it, and has it not
+    this.#offerIfDue();
   }
 
-  private raise(event: PublisherEvent, context: EventContext = {}): void {
-    const before = this.state;
+  #raise(event: PublisherEvent, context: EventContext = {}): void {
+    const before = this.#state;
     const { next, action, code } = stepPublisher(before, event);
     if (next !== before) {
-      this.state = next;
-      this.watchState();
+      this.#state = next;
+      this.#watchState();
     }
     const { message } = context;
     switch (action) {
       case 'none':
         return;
       case 'welcome':
-        return this.welcome(context.message as MessageOf<'hello'>);
+        return this.#welcome(context.message as MessageOf<'hello'>);
       case 'prove':
-        return this.post({ kind: 'prove' });
+        return this.#post({ kind: 'prove' });
       case 'judge':
-        return this.judge(message as MessageOf<'proof'>);
+        return this.#judge(message as MessageOf<'proof'>);
       case 'diverge':
-        return this.diverge();
+        return this.#diverge();
       case 'offer':
-        return this.offer();
+        return this.#offer();
       case 'transfer':
-        void this.transfer((message as MessageOf<'want'>).base);
+        void this.#transfer((message as MessageOf<'want'>).base);
         return;
       case 'abort':
-        return this.abort(message);
+        return this.#abort(message);
       case 'record':
-        return this.record(message as MessageOf<'applied' | 'nack'>);
+        return this.#record(message as MessageOf<'applied' | 'nack'>);
       case 'answer':
-        this.questions.get(context.transaction ?? 0)?.resolve(message as Answer);
+        this.#questions.get(context.transaction ?? 0)?.resolve(message as Answer);
         return;
       case 'pong':
-        return this.post({ kind: 'pong', hash: this.publisher.head?.hash });
+        return this.#post({ kind: 'pong', hash: this.#publisher.head?.hash });
       case 'bye': {
         const reason = context.code ?? code ?? ErrorCode.internal;
-        this.noteError(reason, context.text ?? `the session ended: ${event} while ${before}`);
-        return this.connection.bye(reason, context.text ?? reason, context.retryAfterMs);
+        this.#noteError(reason, context.text ?? `the session ended: ${event} while ${before}`);
+        return this.#connection.bye(reason, context.text ?? reason, context.retryAfterMs);
       }
       case 'close':
-        return this.connection.close();
+        return this.#connection.close();
       case 'never':
         return;
     }
   }
 
   /** Sends without waiting; a send that fails means the connection is gone, which the receiver notices. */
-  private post(message: Message): void {
-    this.connection.send(message).catch(() => undefined);
+  #post(message: Message): void {
+    this.#connection.send(message).catch(() => undefined);
   }
 
   // ── Actions ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
   /** What can be seen in HELLO is judged before anybody else hears of the name. */
-  private async greet(hello: MessageOf<'hello'>): Promise<void> {
-    this.claiming = true;
-    this.saidName = hello.name;
-    const refusal = this.judgeHello(hello) ?? (await this.admit(this, hello.name));
-    this.claiming = false;
-    if (refusal === undefined) this.raise('hello', { message: hello });
-    else this.raise('stop', refusal);
+  async #greet(hello: MessageOf<'hello'>): Promise<void> {
+    this.#claiming = true;
+    this.#saidName = hello.name;
+    const refusal = this.#judgeHello(hello) ?? (await this.#admit(this, hello.name));
+    this.#claiming = false;
+    if (refusal === undefined) this.#raise('hello', { message: hello });
+    else this.#raise('stop', refusal);
   }
 
-  private judgeHello(hello: MessageOf<'hello'>): Refusal | undefined {
+  #judgeHello(hello: MessageOf<'hello'>): Refusal | undefined {
     if (hello.protocolMin > PROTOCOL_VERSION || hello.protocolMax < PROTOCOL_VERSION) {
       return {
         code: ErrorCode.noCommonVersion,
         text: `this publisher speaks protocol ${PROTOCOL_VERSION} only`,
       };
     }
-    const { identity, store } = this.publisher;
+    const { identity, store } = this.#publisher;
     if (hello.lineage !== undefined && !isSame(hello.lineage, identity.lineage)) {
       const text = 'this publisher is of another lineage than the subscriber trusts';
       return { code: ErrorCode.wrongLineage, text };
@@ -354,58 +360,58 @@ export class SubscriberSession implements NameHolder {
     return { code: ErrorCode.badMessage, text };
   }
 
-  private welcome(hello: MessageOf<'hello'>): void {
-    const { name, identity, store, subscribers } = this.publisher;
+  #welcome(hello: MessageOf<'hello'>): void {
+    const { name, identity, store, subscribers } = this.#publisher;
     const number = hello.holds && store.numberOf(hexOf(hello.holds.hash));
-    this.hello = hello;
-    const nowMs = this.publisher.nowMs();
-    this.entry = subscribers.entry(hello.name, nowMs);
-    this.entry.connectedSinceMs = nowMs;
-    this.entry.lastSeenMs = nowMs;
-    this.entry.held = hello.holds;
-    this.entry.diverged = false;
-    this.entry.bytesSent = 0;
-    this.entry.isBack = true;
-    if (number !== undefined) this.entry.hasApplied = true;
-    subscribers.takeRefusals(this.entry, hello.refused.map(hexOf), nowMs);
-    this.publisher.logger.info(
+    this.#hello = hello;
+    const nowMs = this.#publisher.nowMs();
+    this.#entry = subscribers.entry(hello.name, nowMs);
+    this.#entry.connectedSinceMs = nowMs;
+    this.#entry.lastSeenMs = nowMs;
+    this.#entry.held = hello.holds;
+    this.#entry.diverged = false;
+    this.#entry.bytesSent = 0;
+    this.#entry.isBack = true;
+    if (number !== undefined) this.#entry.hasApplied = true;
+    subscribers.takeRefusals(this.#entry, hello.refused.map(hexOf), nowMs);
+    this.#publisher.logger.info(
       { subscriber: hello.name, version: hello.holds?.version ?? 0 },
       'subscriber connected',
     );
-    if (hello.holds !== undefined && number === undefined) this.noteFork(hello.holds);
+    if (hello.holds !== undefined && number === undefined) this.#noteFork(hello.holds);
     subscribers.emit('change');
-    this.post({
+    this.#post({
       kind: 'welcome',
       protocol: PROTOCOL_VERSION,
       name,
       lineage: identity.lineage,
       heartbeatMs: HEARTBEAT_MS,
     });
-    if (hello.holds !== undefined && this.isAhead(hello.holds)) this.raise('claimAhead');
-    else this.offerIfDue();
+    if (hello.holds !== undefined && this.#isAhead(hello.holds)) this.#raise('claimAhead');
+    else this.#offerIfDue();
   }
 
   /** Two releases of one number: another publisher has, or had, this lineage's key. */
-  private noteFork(held: HeldRelease): void {
-    const { logger, store } = this.publisher;
+  #noteFork(held: HeldRelease): void {
+    const { logger, store } = this.#publisher;
     const own = store.hashOf(held);
     if (own === undefined) return;
     const { epoch, version } = held;
     const text = `it holds a release ${epoch}/${version} (${hexOf(held.hash).slice(0, FORK_HASH_CHARS)}) that is not the one of that number here (${own.slice(0, FORK_HASH_CHARS)}): does another publisher use this key?`;
-    logger.error({ subscriber: this.entry?.name, epoch, version, code: ErrorCode.forked }, text);
-    this.noteError(ErrorCode.forked, text);
+    logger.error({ subscriber: this.#entry?.name, epoch, version, code: ErrorCode.forked }, text);
+    this.#noteError(ErrorCode.forked, text);
   }
 
   /** Whether a subscriber claims a release that this publisher cannot have been followed by its head. */
-  private isAhead(held: HeldRelease): boolean {
-    const { head, store } = this.publisher;
+  #isAhead(held: HeldRelease): boolean {
+    const { head, store } = this.#publisher;
     if (head === undefined) return true;
     return compareRelease(held, head.manifest) >= 0 && !store.knows(hexOf(held.hash));
   }
 
-  private judge(proof: MessageOf<'proof'>): void {
-    const { identity } = this.publisher;
-    const claimed = this.hello?.holds;
+  #judge(proof: MessageOf<'proof'>): void {
+    const { identity } = this.#publisher;
+    const claimed = this.#hello?.holds;
     const isSigned =
       claimed !== undefined &&
       Buffer.from(manifestHash(proof.manifest)).equals(claimed.hash) &&
@@ -413,38 +419,39 @@ export class SubscriberSession implements NameHolder {
     const known = isSigned ? decodeManifest(proof.manifest) : undefined;
     const isOurs = known !== undefined && isSame(known.lineage, identity.lineage); // a key may have had another one before
     if (claimed === undefined || known === undefined || !isOurs || compareRelease(known, claimed) !== 0) {
-      return this.diverge();
+      return this.#diverge();
     }
-    const { name = '' } = this.entry ?? {};
-    this.publisher.proved(known, name).then(
+    const { name = '' } = this.#entry ?? {};
+    this.#publisher.proved(known, name).then(
       () => {
-        if (this.publisher.behind !== undefined) {
+        if (this.#publisher.behind !== undefined) {
           const text = `it proved release ${known.epoch}/${known.version}, which this publisher has not: nothing is offered`;
-          this.noteError(ErrorCode.publisherBehind, text);
+          this.#noteError(ErrorCode.publisherBehind, text);
         }
-        this.offerIfDue(); // where an epoch above it is open, no release comes now
+        this.#offerIfDue(); // where an epoch above it is open, no release comes now
       },
       (error: unknown) => {
-        this.publisher.logger.error({ err: error, subscriber: name }, 'what was proved cannot be noted');
+        this.#publisher.logger.error({ err: error, subscriber: name }, 'what was proved cannot be noted');
       },
     );
   }
 
-  private diverge(): void {
-    if (this.entry !== undefined) this.entry.diverged = true;
+  #diverge(): void {
+    if (this.#entry !== undefined) this.#entry.diverged = true;
     const text = 'it claims a release above the head and has no proof of it';
-    this.noteError(ErrorCode.unknownRelease, text);
-    this.publisher.logger.warn({ subscriber: this.entry?.name }, text);
-    this.offerIfDue();
+    this.#noteError(ErrorCode.unknownRelease, text);
+    this.#publisher.logger.warn({ subscriber: this.#entry?.name }, text);
+    this.#offerIfDue();
   }
 
   /** Raises headChanged if there is a head that the subscriber lacks, may take, and was not offered last. */
-  private offerIfDue(): void {
-    const { head } = this.publisher;
-    const { entry, hello } = this;
-    if (head === undefined || entry === undefined || hello === undefined || this.offered === head) return;
-    if (this.unanswered.isFull) return; // the next answer brings it
-    if (this.publisher.behind !== undefined) return; // what it has may be older than what subscribers have
+  #offerIfDue(): void {
+    const { head } = this.#publisher;
+    const entry = this.#entry;
+    const hello = this.#hello;
+    if (head === undefined || entry === undefined || hello === undefined || this.#offered === head) return;
+    if (this.#unanswered.isFull) return; // the next answer brings it
+    if (this.#publisher.behind !== undefined) return; // what it has may be older than what subscribers have
     if (entry.held !== undefined && Buffer.from(entry.held.hash).equals(head.hash)) return;
     if (refusalOf(entry, head.hash) !== undefined) return;
     const { parts } = head.manifest;
@@ -454,7 +461,7 @@ export class SubscriberSession implements NameHolder {
       const { epoch, version } = head.manifest;
       const text = `release ${version} has ${parts.length} parts and ${entries} entries, beyond its limits`;
       const code = ErrorCode.overLimit;
-      this.noteError(code, text);
+      this.#noteError(code, text);
       const refused = {
         subscriber: entry.name,
         state: 'refused',
@@ -464,33 +471,33 @@ export class SubscriberSession implements NameHolder {
         code,
         text,
       } as const;
-      return this.publisher.subscribers.settle(refused);
+      return this.#publisher.subscribers.settle(refused);
     }
-    this.raise('headChanged');
+    this.#raise('headChanged');
   }
 
-  private offer(): void {
-    const { head } = this.publisher;
+  #offer(): void {
+    const { head } = this.#publisher;
     if (head === undefined) return;
-    this.stopTimer('retry');
-    this.offered = head;
-    this.sentChain = false;
-    this.unanswered.add(head);
-    this.sentBefore = this.connection.bytesSent;
-    this.post({ kind: 'offer', signature: head.signature, manifest: head.manifestBytes });
+    this.#stopTimer('retry');
+    this.#offered = head;
+    this.#sentChain = false;
+    this.#unanswered.add(head);
+    this.#sentBefore = this.#connection.bytesSent;
+    this.#post({ kind: 'offer', signature: head.signature, manifest: head.manifestBytes });
   }
 
-  private async transfer(base: Uint8Array | undefined): Promise<void> {
-    const release = this.offered;
-    if (release === undefined || this.entry === undefined) return;
-    this.entry.receiving = true;
-    const stopped = (): boolean => this.state !== 'sending' || this.offered !== release;
+  async #transfer(base: Uint8Array | undefined): Promise<void> {
+    const release = this.#offered;
+    if (release === undefined || this.#entry === undefined) return;
+    this.#entry.receiving = true;
+    const stopped = (): boolean => this.#state !== 'sending' || this.#offered !== release;
     try {
-      const transfer = await this.publisher.transfers.for(release, base);
+      const transfer = await this.#publisher.transfers.for(release, base);
       if (stopped()) return;
-      this.watchTransfer();
+      this.#watchTransfer();
       const { steps, stream } = transfer;
-      this.sentChain = transfer.base !== undefined;
+      this.#sentChain = transfer.base !== undefined;
       const begin = {
         kind: 'begin',
         hash: release.hash,
@@ -498,42 +505,42 @@ export class SubscriberSession implements NameHolder {
         steps,
         bytes: stream.length,
       } as const;
-      await this.connection.send(begin);
-      const sent = await this.connection.sendBytes([stream], { stopped });
+      await this.#connection.send(begin);
+      const sent = await this.#connection.sendBytes([stream], { stopped });
       if (sent === undefined || stopped()) return; // a NACK may have come since the last CHUNK was taken
-      const ended = this.connection.send({ kind: 'end', sha256: sent.sha256 });
-      this.raise('transferSent');
+      const ended = this.#connection.send({ kind: 'end', sha256: sent.sha256 });
+      this.#raise('transferSent');
       await ended;
     } catch (error) {
       if (error instanceof ProtocolError && error.code === ErrorCode.disconnected) return; // the receiver notices
-      this.publisher.logger.error({ err: error, subscriber: this.entry.name }, 'a transfer failed');
-      if (!stopped()) this.raise('transferFailed');
+      this.#publisher.logger.error({ err: error, subscriber: this.#entry.name }, 'a transfer failed');
+      if (!stopped()) this.#raise('transferFailed');
     }
   }
 
-  private abort(message: Message | undefined): void {
-    this.post({ kind: 'abort', code: ErrorCode.badTransfer, text: 'the transfer was given up' });
-    if (message?.kind === 'nack') this.record(message); // after ABORT: it may bring the next OFFER
+  #abort(message: Message | undefined): void {
+    this.#post({ kind: 'abort', code: ErrorCode.badTransfer, text: 'the transfer was given up' });
+    if (message?.kind === 'nack') this.#record(message); // after ABORT: it may bring the next OFFER
   }
 
-  private record(message: MessageOf<'applied' | 'nack'>): void {
-    const { entry } = this;
+  #record(message: MessageOf<'applied' | 'nack'>): void {
+    const entry = this.#entry;
     if (entry === undefined) return;
     entry.receiving = false;
-    entry.bytesSent = this.connection.bytesSent;
-    const release = this.offered;
-    const bytes = this.connection.bytesSent - this.sentBefore;
+    entry.bytesSent = this.#connection.bytesSent;
+    const release = this.#offered;
+    const bytes = this.#connection.bytesSent - this.#sentBefore;
     if (message.kind === 'applied') {
       const { hash, epoch, version, persisted } = message;
       entry.held = { hash, epoch, version };
-      entry.appliedAtMs = this.publisher.nowMs();
+      entry.appliedAtMs = this.#publisher.nowMs();
       entry.applyMs = message.receiveMs + message.verifyMs + message.compileMs + message.flipMs;
       entry.persisted = persisted;
       entry.lastError = undefined;
       entry.diverged = false;
       entry.hasApplied = true;
-      this.publisher.logger.info({ subscriber: entry.name, epoch, version, bytes }, 'applied');
-      this.publisher.subscribers.settle({
+      this.#publisher.logger.info({ subscriber: entry.name, epoch, version, bytes }, 'applied');
+      this.#publisher.subscribers.settle({
         subscriber: entry.name,
         state: 'applied',
         epoch,
@@ -541,11 +548,11 @@ export class SubscriberSession implements NameHolder {
         bytes,
         persisted,
       });
-    } else this.recordRefusal(message, entry, release, bytes);
-    this.offerIfDue();
+    } else this.#recordRefusal(message, entry, release, bytes);
+    this.#offerIfDue();
   }
 
-  private recordRefusal(
+  #recordRefusal(
     nack: MessageOf<'nack'>,
     entry: SubscriberEntry,
     release: Release | undefined,
@@ -553,20 +560,20 @@ export class SubscriberSession implements NameHolder {
   ): void {
     const { code, retry } = nack;
     const text = nack.part === undefined ? nack.text : `${nack.part}: ${nack.text}`;
-    this.noteError(code, text);
+    this.#noteError(code, text);
     const isLatest = release !== undefined && Buffer.from(release.hash).equals(nack.hash);
-    const reason = { code, text: boundText(text), atMs: this.publisher.nowMs() };
-    if (retry === 'never') this.publisher.subscribers.refuse(entry, hexOf(nack.hash), reason);
+    const reason = { code, text: boundText(text), atMs: this.#publisher.nowMs() };
+    if (retry === 'never') this.#publisher.subscribers.refuse(entry, hexOf(nack.hash), reason);
     else if (isLatest) {
-      this.startTimer('retry', nack.retryAfterMs ?? RETRY_AFTER_MS, () => {
-        this.offered = undefined;
-        this.offerIfDue();
+      this.#startTimer('retry', nack.retryAfterMs ?? RETRY_AFTER_MS, () => {
+        this.#offered = undefined;
+        this.#offerIfDue();
       });
     }
     if (!isLatest) return;
     const { epoch, version } = release.manifest;
-    this.publisher.logger.warn({ subscriber: entry.name, epoch, version, code, retry }, `refused: ${text}`);
-    this.publisher.subscribers.settle({
+    this.#publisher.logger.warn({ subscriber: entry.name, epoch, version, code, retry }, `refused: ${text}`);
+    this.#publisher.subscribers.settle({
       subscriber: entry.name,
       state: 'refused',
       epoch,
@@ -577,80 +584,80 @@ export class SubscriberSession implements NameHolder {
     });
   }
 
-  private noteError(code: string, text: string): void {
-    if (this.entry === undefined) {
-      const subscriber = this.saidName;
-      this.publisher.logger.warn({ code, subscriber }, `a connection ended before it had a name: ${text}`);
+  #noteError(code: string, text: string): void {
+    if (this.#entry === undefined) {
+      const subscriber = this.#saidName;
+      this.#publisher.logger.warn({ code, subscriber }, `a connection ended before it had a name: ${text}`);
       return;
     }
-    this.entry.lastError = { code, text: boundText(text), atMs: this.publisher.nowMs() };
-    this.publisher.subscribers.emit('change');
+    this.#entry.lastError = { code, text: boundText(text), atMs: this.#publisher.nowMs() };
+    this.#publisher.subscribers.emit('change');
   }
 
   // ── Time ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
   /** Starts a timer in place of the one of that name. */
-  private startTimer(name: TimerName, delayMs: number, work: () => void): void {
-    this.stopTimer(name);
-    const cancel = this.clock.after(delayMs, () => {
-      this.timers.delete(name);
+  #startTimer(name: TimerName, delayMs: number, work: () => void): void {
+    this.#stopTimer(name);
+    const cancel = this.#clock.after(delayMs, () => {
+      this.#timers.delete(name);
       work();
     });
-    this.timers.set(name, cancel);
+    this.#timers.set(name, cancel);
   }
 
-  private stopTimer(name: TimerName): void {
-    this.timers.get(name)?.();
-    this.timers.delete(name);
+  #stopTimer(name: TimerName): void {
+    this.#timers.get(name)?.();
+    this.#timers.delete(name);
   }
 
-  private watchState(): void {
-    this.stopTimer('state');
-    const timeoutMs = STATE_TIMEOUT_MS[this.state];
-    if (timeoutMs !== undefined) this.startTimer('state', timeoutMs, () => this.raise('timeout'));
+  #watchState(): void {
+    this.#stopTimer('state');
+    const timeoutMs = STATE_TIMEOUT_MS[this.#state];
+    if (timeoutMs !== undefined) this.#startTimer('state', timeoutMs, () => this.#raise('timeout'));
   }
 
-  private beat(): void {
-    this.startTimer('heartbeat', HEARTBEAT_MS, () => {
-      if (this.state !== 'greeting' && !this.connection.sendPending) {
-        this.post({ kind: 'ping', hash: this.publisher.head?.hash });
+  #beat(): void {
+    this.#startTimer('heartbeat', HEARTBEAT_MS, () => {
+      if (this.#state !== 'greeting' && !this.#connection.sendPending) {
+        this.#post({ kind: 'ping', hash: this.#publisher.head?.hash });
       }
-      this.beat();
+      this.#beat();
     });
   }
 
   /** A peer whose power was cut says nothing any more, and nothing says that it went. */
-  private watchSilence(): void {
-    const dueMs = this.lastReceivedMs + SILENCE_TIMEOUT_MS - this.clock.monotonicMs();
-    if (dueMs <= 0) return this.raise('timeout');
-    this.startTimer('silence', dueMs, () => this.watchSilence());
+  #watchSilence(): void {
+    const dueMs = this.#lastReceivedMs + SILENCE_TIMEOUT_MS - this.#clock.monotonicMs();
+    if (dueMs <= 0) return this.#raise('timeout');
+    this.#startTimer('silence', dueMs, () => this.#watchSilence());
   }
 
   /** What is accepted of a transfer is looked at window by window: one byte now and then does not keep it going. */
-  private watchTransfer(): void {
-    const sentBefore = this.connection.bytesSent;
-    this.startTimer('transfer', TRANSFER_WINDOW_MS, () => {
-      if (this.state !== 'sending') return;
-      if (this.connection.bytesSent - sentBefore < TRANSFER_WINDOW_MIN_BYTES) return this.raise('timeout');
-      this.watchTransfer();
+  #watchTransfer(): void {
+    const sentBefore = this.#connection.bytesSent;
+    this.#startTimer('transfer', TRANSFER_WINDOW_MS, () => {
+      if (this.#state !== 'sending') return;
+      if (this.#connection.bytesSent - sentBefore < TRANSFER_WINDOW_MIN_BYTES) return this.#raise('timeout');
+      this.#watchTransfer();
     });
   }
 
-  private leave(): void {
-    for (const name of [...this.timers.keys()]) this.stopTimer(name);
-    this.probe?.tell(false);
-    const { entry } = this;
-    if (entry === undefined || this.left) return;
-    this.left = true;
-    for (const question of this.questions.values()) {
+  #leave(): void {
+    for (const name of [...this.#timers.keys()]) this.#stopTimer(name);
+    this.#probe?.tell(false);
+    const entry = this.#entry;
+    if (entry === undefined || this.#left) return;
+    this.#left = true;
+    for (const question of this.#questions.values()) {
       question.reject(new ProtocolError(ErrorCode.disconnected, `${entry.name} went before it answered`));
     }
     entry.connectedSinceMs = undefined;
     entry.receiving = false;
-    entry.lastSeenMs = this.publisher.nowMs();
+    entry.lastSeenMs = this.#publisher.nowMs();
     const { epoch, version } = entry.held ?? { epoch: 0, version: 0 };
-    this.publisher.logger.info({ subscriber: entry.name, version }, 'subscriber disconnected');
-    this.publisher.subscribers.settle({
+    this.#publisher.logger.info({ subscriber: entry.name, version }, 'subscriber disconnected');
+    this.#publisher.subscribers.settle({
       subscriber: entry.name,
       state: 'disconnected',
       epoch,
@@ -658,6 +665,12 @@ export class SubscriberSession implements NameHolder {
       bytes: 0,
     });
   }
+}
+
+/** A PING that the peer has to answer to keep its name. */
+interface Probe {
+  readonly answered: Promise<boolean>;
+  readonly tell: (alive: boolean) => void;
 }
 
 /** Somebody waits for the ANSWER to a QUERY. */

@@ -132,23 +132,23 @@ export const STORE_DEFAULTS = {
 } as const satisfies Required<StoreOptions>;
 
 export class Store implements SubscriberStore {
-  private readonly root: RootDatabase<Uint8Array, string>;
-  private readonly releases: Database<Uint8Array, number[]>;
-  private readonly notes: Database<Uint8Array, number[]>;
-  private readonly deltas: Database<Uint8Array, number[]>;
-  private readonly snapshots: Database<Uint8Array, number[]>;
-  private readonly subscribers: Database<string, string>;
-  private readonly limits: Required<StoreOptions>;
+  readonly #root: RootDatabase<Uint8Array, string>;
+  readonly #releases: Database<Uint8Array, number[]>;
+  readonly #notes: Database<Uint8Array, number[]>;
+  readonly #deltas: Database<Uint8Array, number[]>;
+  readonly #snapshots: Database<Uint8Array, number[]>;
+  readonly #subscribers: Database<string, string>;
+  readonly #limits: Required<StoreOptions>;
   /** All that is kept, in order, oldest first; the last is the head. */
-  private history: readonly HistoryEntry[] = [];
-  private newest: Manifest | undefined; // of the head
-  private deltaBytesSinceSnapshot = 0;
-  private deltasSinceSnapshot = 0;
-  private lastSnapshotBytes = 0;
+  #history: readonly HistoryEntry[] = [];
+  #newest: Manifest | undefined; // of the head
+  #deltaBytesSinceSnapshot = 0;
+  #deltasSinceSnapshot = 0;
+  #lastSnapshotBytes = 0;
 
   /** Opens or makes the store in a directory. Throws StoreError. */
   constructor(directory: string, options: StoreOptions = {}) {
-    this.limits = {
+    this.#limits = {
       historyBytes: options.historyBytes ?? STORE_DEFAULTS.historyBytes,
       archiveAgeMs: options.archiveAgeMs ?? STORE_DEFAULTS.archiveAgeMs,
       archiveReleases: options.archiveReleases ?? STORE_DEFAULTS.archiveReleases,
@@ -161,18 +161,18 @@ export class Store implements SubscriberStore {
       const fault = dataFileFault(join(directory, 'data.mdb'));
       if (fault !== undefined)
         throw new Error(`${fault}; restore it from a backup, or move it away to start an empty store`);
-      this.root = open<Uint8Array, string>({
+      this.#root = open<Uint8Array, string>({
         path: directory,
         encoding: 'binary',
         noSubdir: false,
         cache: false,
         overlappingSync: false, // a commit that returns is on disk
       });
-      this.releases = this.root.openDB<Uint8Array, number[]>({ name: 'releases', encoding: 'binary' });
-      this.notes = this.root.openDB<Uint8Array, number[]>({ name: 'notes', encoding: 'binary' });
-      this.deltas = this.root.openDB<Uint8Array, number[]>({ name: 'deltas', encoding: 'binary' });
-      this.snapshots = this.root.openDB<Uint8Array, number[]>({ name: 'snapshots', encoding: 'binary' });
-      this.subscribers = this.root.openDB<string, string>({ name: 'subscribers', encoding: 'string' });
+      this.#releases = this.#root.openDB<Uint8Array, number[]>({ name: 'releases', encoding: 'binary' });
+      this.#notes = this.#root.openDB<Uint8Array, number[]>({ name: 'notes', encoding: 'binary' });
+      this.#deltas = this.#root.openDB<Uint8Array, number[]>({ name: 'deltas', encoding: 'binary' });
+      this.#snapshots = this.#root.openDB<Uint8Array, number[]>({ name: 'snapshots', encoding: 'binary' });
+      this.#subscribers = this.#root.openDB<string, string>({ name: 'subscribers', encoding: 'string' });
     } catch (cause) {
       throw new StoreError(`cannot open the store in ${directory}`, { cause });
     }
@@ -180,38 +180,38 @@ export class Store implements SubscriberStore {
 
   /** Whether nothing was ever written to it. */
   get isNew(): boolean {
-    return this.root.get('begun') === undefined && this.root.get('head') === undefined;
+    return this.#root.get('begun') === undefined && this.#root.get('head') === undefined;
   }
 
   get hasReleases(): boolean {
-    return this.root.get('head') !== undefined;
+    return this.#root.get('head') !== undefined;
   }
 
   /** Marks a new store as one that has begun, and whose first release opens that epoch; on disk when it returns. Throws StoreError. */
   begin(epoch: number): void {
-    this.putKey('begun', [epoch, 0]);
+    this.#putKey('begun', [epoch, 0]);
   }
 
   /** The epoch that the first release opens. */
   get firstEpoch(): number {
-    const begun = this.root.get('begun');
+    const begun = this.#root.get('begun');
     return begun === undefined ? 1 : decodeKey(begun)[0];
   }
 
   /** The newest release that was proved and is not here; undefined if there is none. */
   get behind(): ReleaseKey | undefined {
-    const bytes = this.root.get('behind');
+    const bytes = this.#root.get('behind');
     return bytes === undefined ? undefined : decodeKey(bytes);
   }
 
   /** Notes a release that was proved and is not here; on disk when it returns. Throws StoreError. */
   noteBehind(key: ReleaseKey): void {
-    this.putKey('behind', key);
+    this.#putKey('behind', key);
   }
 
-  private putKey(name: string, key: ReleaseKey): void {
+  #putKey(name: string, key: ReleaseKey): void {
     try {
-      this.root.transactionSync(() => this.root.put(name, encodeKey(key)));
+      this.#root.transactionSync(() => this.#root.put(name, encodeKey(key)));
     } catch (cause) {
       throw new StoreError('cannot write to the store; is the disk full?', { cause });
     }
@@ -224,40 +224,40 @@ export class Store implements SubscriberStore {
    * is not what was signed by this identity.
    */
   load(identity: Identity): Release | undefined {
-    const headBytes = this.root.get('head');
+    const headBytes = this.#root.get('head');
     if (headBytes === undefined) return undefined;
     const head = decodeKey(headBytes);
     try {
       const history: HistoryEntry[] = [];
       let before: Manifest | undefined;
-      for (const { key, value } of this.releases.getRange({})) {
+      for (const { key, value } of this.#releases.getRange({})) {
         const stored = decodeStored(value);
         const manifest = decodeManifest(stored.manifestBytes);
         history.push(historyEntry(keyOf(key), stored, manifest, before));
         before = manifest;
       }
-      this.newest = before;
-      this.history = history;
+      this.#newest = before;
+      this.#history = history;
       const newest = history.at(-1);
       if (newest === undefined || compareKeys(newest.key, head) !== 0) {
         throw new StoreError('it is not the newest release there');
       }
-      return this.replay(head, identity);
+      return this.#replay(head, identity);
     } catch (cause) {
       const reason = cause instanceof Error ? cause.message : String(cause);
       throw new StoreError(`release ${head.join('/')} in the store does not verify: ${reason}`, { cause });
     }
   }
 
-  private replay(head: ReleaseKey, identity: Identity): Release {
-    const { deltas, startsFromSnapshot } = this.deltasTo(head);
+  #replay(head: ReleaseKey, identity: Identity): Release {
+    const { deltas, startsFromSnapshot } = this.#deltasTo(head);
     let ruleSet: RuleSet = EMPTY_RULE_SET;
     for (const [i, delta] of deltas.entries()) {
       ruleSet = applyDelta(ruleSet, delta);
-      if (i === 0 && startsFromSnapshot) this.lastSnapshotBytes = delta.length;
-      else this.account(delta.length);
+      if (i === 0 && startsFromSnapshot) this.#lastSnapshotBytes = delta.length;
+      else this.#account(delta.length);
     }
-    const last = decodeStored(this.bytesAt(this.releases, head));
+    const last = decodeStored(this.#bytesAt(this.#releases, head));
     const manifest = decodeManifest(last.manifestBytes);
     if (!Buffer.from(manifest.lineage).equals(identity.lineage)) {
       throw new StoreError('it is of another lineage: this store belongs to another identity file');
@@ -276,13 +276,13 @@ export class Store implements SubscriberStore {
   }
 
   /** The newest snapshot up to a release and the deltas from there to it, or all deltas up to it. */
-  private deltasTo(key: ReleaseKey): {
+  #deltasTo(key: ReleaseKey): {
     readonly deltas: readonly Uint8Array[];
     readonly startsFromSnapshot: boolean;
   } {
-    const start = this.snapshotUpTo(key);
-    const deltas = start === undefined ? [] : [this.bytesAt(this.snapshots, start)];
-    for (const entry of this.deltas.getRange(start === undefined ? {} : { start: [...start] })) {
+    const start = this.#snapshotUpTo(key);
+    const deltas = start === undefined ? [] : [this.#bytesAt(this.#snapshots, start)];
+    for (const entry of this.#deltas.getRange(start === undefined ? {} : { start: [...start] })) {
       const at = keyOf(entry.key);
       if (start !== undefined && compareKeys(at, start) === 0) continue;
       if (compareKeys(at, key) > 0) break;
@@ -292,13 +292,13 @@ export class Store implements SubscriberStore {
   }
 
   /** Counts a delta that a load has to replay. The first of all is a snapshot: it starts from nothing. */
-  private account(deltaBytes: number): void {
-    if (this.lastSnapshotBytes === 0) {
-      this.lastSnapshotBytes = deltaBytes;
+  #account(deltaBytes: number): void {
+    if (this.#lastSnapshotBytes === 0) {
+      this.#lastSnapshotBytes = deltaBytes;
       return;
     }
-    this.deltaBytesSinceSnapshot += deltaBytes;
-    this.deltasSinceSnapshot += 1;
+    this.#deltaBytesSinceSnapshot += deltaBytes;
+    this.#deltasSinceSnapshot += 1;
   }
 
   // ── Commit ────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -316,38 +316,38 @@ export class Store implements SubscriberStore {
     const { manifest, manifestBytes, signature } = release;
     const stored: StoredRelease = { manifestBytes, signature, deltaBytes: delta.length };
     const key: ReleaseKey = [manifest.epoch, manifest.version];
-    const snapshotBytes = this.wantsSnapshot(delta.length) ? await snapshot() : undefined;
-    const history = [...this.history, historyEntry(key, stored, manifest, this.newest)];
-    const kept = keptOf(history, manifest.createdAtMs, this.limits);
+    const snapshotBytes = this.#wantsSnapshot(delta.length) ? await snapshot() : undefined;
+    const history = [...this.#history, historyEntry(key, stored, manifest, this.#newest)];
+    const kept = keptOf(history, manifest.createdAtMs, this.#limits);
     try {
-      this.root.transactionSync(() => {
-        this.checkHead();
-        void this.releases.put([...key], encodeStored(stored));
-        void this.notes.put([...key], encodeNotes(notes));
-        void this.deltas.put([...key], delta);
-        if (snapshotBytes !== undefined) void this.snapshots.put([...key], snapshotBytes);
-        this.prune(history, kept);
-        void this.root.put('head', encodeKey(key));
-        if ((this.behind?.[0] ?? key[0]) < key[0]) void this.root.remove('behind');
+      this.#root.transactionSync(() => {
+        this.#checkHead();
+        void this.#releases.put([...key], encodeStored(stored));
+        void this.#notes.put([...key], encodeNotes(notes));
+        void this.#deltas.put([...key], delta);
+        if (snapshotBytes !== undefined) void this.#snapshots.put([...key], snapshotBytes);
+        this.#prune(history, kept);
+        void this.#root.put('head', encodeKey(key));
+        if ((this.behind?.[0] ?? key[0]) < key[0]) void this.#root.remove('behind');
       });
     } catch (cause) {
       if (cause instanceof StoreError) throw cause;
       throw new StoreError('cannot write the release to the store; is the disk full?', { cause });
     }
-    this.history = kept;
-    this.newest = manifest;
-    if (snapshotBytes === undefined) this.account(delta.length);
+    this.#history = kept;
+    this.#newest = manifest;
+    if (snapshotBytes === undefined) this.#account(delta.length);
     else {
-      this.lastSnapshotBytes = snapshotBytes.length;
-      this.deltaBytesSinceSnapshot = 0;
-      this.deltasSinceSnapshot = 0;
+      this.#lastSnapshotBytes = snapshotBytes.length;
+      this.#deltaBytesSinceSnapshot = 0;
+      this.#deltasSinceSnapshot = 0;
     }
   }
 
   /** Throws StoreError, within a commit, if another process has written to the store: no version is given twice. */
-  private checkHead(): void {
-    const stored = this.root.get('head');
-    const last = this.history.at(-1)?.key;
+  #checkHead(): void {
+    const stored = this.#root.get('head');
+    const last = this.#history.at(-1)?.key;
     const isOurs =
       stored === undefined
         ? last === undefined
@@ -357,39 +357,39 @@ export class Store implements SubscriberStore {
   }
 
   /** Whether the deltas since the last snapshot, with one more, outweigh it, or are as many as one transfer has. */
-  private wantsSnapshot(deltaBytes: number): boolean {
-    if (this.history.length === 0) return false;
-    const gathered = this.deltaBytesSinceSnapshot + deltaBytes;
-    const outweigh = gathered > Math.max(SNAPSHOT_AFTER_BYTES, this.lastSnapshotBytes);
-    return outweigh || this.deltasSinceSnapshot >= STEPS_MAX;
+  #wantsSnapshot(deltaBytes: number): boolean {
+    if (this.#history.length === 0) return false;
+    const gathered = this.#deltaBytesSinceSnapshot + deltaBytes;
+    const outweigh = gathered > Math.max(SNAPSHOT_AFTER_BYTES, this.#lastSnapshotBytes);
+    return outweigh || this.#deltasSinceSnapshot >= STEPS_MAX;
   }
 
   /** Within a commit: removes releases that are kept no more, and the snapshots and deltas that nothing kept needs. */
-  private prune(history: readonly HistoryEntry[], kept: readonly HistoryEntry[]): void {
+  #prune(history: readonly HistoryEntry[], kept: readonly HistoryEntry[]): void {
     if (kept.length === history.length) return;
     const keeping = new Set(kept);
     for (const entry of history) {
       if (keeping.has(entry)) continue;
-      void this.releases.remove([...entry.key]);
-      void this.notes.remove([...entry.key]);
+      void this.#releases.remove([...entry.key]);
+      void this.#notes.remove([...entry.key]);
     }
     let before: HistoryEntry | undefined;
     for (const entry of kept) {
-      if (before === undefined || !follows(entry, before)) this.pruneGap(before?.key, entry.key);
+      if (before === undefined || !follows(entry, before)) this.#pruneGap(before?.key, entry.key);
       before = entry;
     }
   }
 
   /** Removes what is between a release that is kept, or the beginning, and the snapshot that the next one kept is rebuilt from. */
-  private pruneGap(from: ReleaseKey | undefined, to: ReleaseKey): void {
-    const start = this.snapshotUpTo(to);
+  #pruneGap(from: ReleaseKey | undefined, to: ReleaseKey): void {
+    const start = this.#snapshotUpTo(to);
     if (start === undefined || (from !== undefined && compareKeys(start, from) <= 0)) return;
     const range = from === undefined ? { end: [...start] } : { start: [...from], end: [...start] };
     const isBetween = (key: number[]): boolean => from === undefined || compareKeys(keyOf(key), from) > 0;
-    for (const database of [this.snapshots, this.deltas]) {
+    for (const database of [this.#snapshots, this.#deltas]) {
       for (const key of [...database.getKeys(range)]) if (isBetween(key)) void database.remove(key);
     }
-    void this.deltas.remove([...start]);
+    void this.#deltas.remove([...start]);
   }
 
   // ── Wire history ──────────────────────────────────────────────────────────────────────────────────────────────────
@@ -399,19 +399,19 @@ export class Store implements SubscriberStore {
    * not reach back to it, they outweigh `limitBytes`, or they are known to be beyond the budget of who takes them.
    */
   chainFrom(hash: string, limitBytes: number): readonly Uint8Array[] | undefined {
-    const from = this.history.findLastIndex((entry) => entry.hash === hash);
+    const from = this.#history.findLastIndex((entry) => entry.hash === hash);
     if (from < 0) return undefined;
-    const entries = this.history.slice(from + 1);
-    if (!entries.every((entry, i) => follows(entry, this.history[from + i]))) return undefined; // one of an older day
+    const entries = this.#history.slice(from + 1);
+    if (!entries.every((entry, i) => follows(entry, this.#history[from + i]))) return undefined; // one of an older day
     let bytes = 0;
     for (const entry of entries) bytes += entry.deltaBytes;
-    if (bytes > limitBytes || !isWithinBudget(this.history[from], entries)) return undefined;
-    return entries.map((entry) => this.bytesAt(this.deltas, entry.key));
+    if (bytes > limitBytes || !isWithinBudget(this.#history[from], entries)) return undefined;
+    return entries.map((entry) => this.#bytesAt(this.#deltas, entry.key));
   }
 
   /** The hash (hex) of the release that chains lead to; undefined before the first. */
   get headHash(): string | undefined {
-    return this.history.at(-1)?.hash;
+    return this.#history.at(-1)?.hash;
   }
 
   /** Whether the release with that hash (hex) is in the history. */
@@ -421,13 +421,13 @@ export class Store implements SubscriberStore {
 
   /** The number of the release with that hash (hex); undefined where it is not in the history. */
   numberOf(hash: string): { readonly epoch: number; readonly version: number } | undefined {
-    const key = this.history.findLast((entry) => entry.hash === hash)?.key;
+    const key = this.#history.findLast((entry) => entry.hash === hash)?.key;
     return key && { epoch: key[0], version: key[1] };
   }
 
   /** The hash (hex) of the release with that number; undefined where it is not in the history. */
   hashOf({ epoch, version }: { readonly epoch: number; readonly version: number }): string | undefined {
-    return this.history.findLast(({ key }) => compareKeys(key, [epoch, version]) === 0)?.hash;
+    return this.#history.findLast(({ key }) => compareKeys(key, [epoch, version]) === 0)?.hash;
   }
 
   /** How many releases of the history are newer than one, and when the oldest of those was made. */
@@ -435,53 +435,53 @@ export class Store implements SubscriberStore {
     epoch: number,
     version: number,
   ): { readonly count: number; readonly sinceMs: number | undefined } {
-    const at = this.history.findLastIndex((entry) => compareKeys(entry.key, [epoch, version]) <= 0);
-    const [known, head] = [this.history[at], this.history.at(-1)];
+    const at = this.#history.findLastIndex((entry) => compareKeys(entry.key, [epoch, version]) <= 0);
+    const [known, head] = [this.#history[at], this.#history.at(-1)];
     const count =
-      known === undefined || head === undefined ? this.history.length : head.key[1] - known.key[1];
-    return { count, sinceMs: this.history[at + 1]?.createdAtMs };
+      known === undefined || head === undefined ? this.#history.length : head.key[1] - known.key[1];
+    return { count, sinceMs: this.#history[at + 1]?.createdAtMs };
   }
 
   // ── Archive ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
   /** The oldest version kept; undefined before the first. */
   get oldestVersion(): number | undefined {
-    return this.history[0]?.key[1];
+    return this.#history[0]?.key[1];
   }
 
   /** The oldest version kept that is newer than one; undefined where none is. */
   keptAfter(version: number): number | undefined {
-    return this.history.find(({ key }) => key[1] > version)?.key[1];
+    return this.#history.find(({ key }) => key[1] > version)?.key[1];
   }
 
   /** Every release kept, the newest first; of the state in which the iteration began. */
   *pastReleases(): Generator<PastRelease> {
-    for (const { key, hash, deltaBytes } of this.history.toReversed()) {
-      const stored = this.releases.get([...key]);
+    for (const { key, hash, deltaBytes } of this.#history.toReversed()) {
+      const stored = this.#releases.get([...key]);
       if (stored === undefined) return; // pruned meanwhile, and so is what is older
       const { manifestBytes } = decodeStored(stored);
-      const notes = decodeNotes(this.notes.get([...key]));
+      const notes = decodeNotes(this.#notes.get([...key]));
       yield { manifest: decodeManifest(manifestBytes), hash, deltaBytes, notes };
     }
   }
 
   /** What a version is rebuilt from; undefined where it never was, or is not kept any more. Throws StoreError. */
   recipe(version: number): ReleaseRecipe | undefined {
-    const entry = this.history.findLast(({ key }) => key[1] === version); // one store gives no version twice
+    const entry = this.#history.findLast(({ key }) => key[1] === version); // one store gives no version twice
     if (entry === undefined) return undefined;
-    const { manifestBytes } = decodeStored(this.bytesAt(this.releases, entry.key));
-    return { version, deltas: this.deltasTo(entry.key).deltas, manifestBytes };
+    const { manifestBytes } = decodeStored(this.#bytesAt(this.#releases, entry.key));
+    return { version, deltas: this.#deltasTo(entry.key).deltas, manifestBytes };
   }
 
   /** The key of the newest snapshot that is not newer than a release. */
-  private snapshotUpTo(key: ReleaseKey): ReleaseKey | undefined {
-    for (const found of this.snapshots.getKeys({ start: [...key], reverse: true, limit: 1 })) {
+  #snapshotUpTo(key: ReleaseKey): ReleaseKey | undefined {
+    for (const found of this.#snapshots.getKeys({ start: [...key], reverse: true, limit: 1 })) {
       return keyOf(found);
     }
     return undefined;
   }
 
-  private bytesAt(database: Database<Uint8Array, number[]>, key: ReleaseKey): Uint8Array {
+  #bytesAt(database: Database<Uint8Array, number[]>, key: ReleaseKey): Uint8Array {
     const bytes = database.get([...key]);
     if (bytes === undefined) throw new StoreError(`release ${key.join('/')} is missing`);
     return Uint8Array.from(bytes); // what LMDB hands out may be reused by it
@@ -490,21 +490,21 @@ export class Store implements SubscriberStore {
   // ── Subscribers ───────────────────────────────────────────────────────────────────────────────────────────────────
 
   *keptSubscribers(): Generator<readonly [string, string]> {
-    for (const { key, value } of this.subscribers.getRange({})) yield [key, value];
+    for (const { key, value } of this.#subscribers.getRange({})) yield [key, value];
   }
 
   async keepSubscribers(changed: ReadonlyMap<string, string | undefined>): Promise<void> {
-    await this.root.transaction(() => {
+    await this.#root.transaction(() => {
       for (const [name, text] of changed) {
-        if (text === undefined) void this.subscribers.remove(name);
-        else void this.subscribers.put(name, text);
+        if (text === undefined) void this.#subscribers.remove(name);
+        else void this.#subscribers.put(name, text);
       }
     });
   }
 
   async close(): Promise<void> {
     await setImmediate(); // closing in the turn in which it was opened never ends
-    await this.root.close();
+    await this.#root.close();
   }
 }
 

@@ -19,56 +19,56 @@ export interface KnownSubscribersOptions {
 }
 
 export class KnownSubscribers {
-  private readonly options: KnownSubscribersOptions;
+  readonly #options: KnownSubscribersOptions;
   /** As it is in the store, by name. */
-  private readonly written = new Map<string, string>();
-  private cancelWrite: (() => void) | undefined;
-  private writing: Promise<void> = Promise.resolve();
-  private readonly onChange = (): void => {
-    this.cancelWrite ??= this.options.clock.after(WRITE_AFTER_MS, () => this.write());
+  readonly #written = new Map<string, string>();
+  #cancelWrite: (() => void) | undefined;
+  #writing: Promise<void> = Promise.resolve();
+  readonly #onChange = (): void => {
+    this.#cancelWrite ??= this.#options.clock.after(WRITE_AFTER_MS, () => this.#write());
   };
 
   /** Takes up what was kept. */
   constructor(options: KnownSubscribersOptions) {
-    this.options = options;
+    this.#options = options;
     const { store, subscribers, logger } = options;
     for (const [name, text] of store.keptSubscribers()) {
       const kept = decodeKept(text);
-      this.written.set(name, text); // what is damaged is replaced, or removed
+      this.#written.set(name, text); // what is damaged is replaced, or removed
       if (kept === undefined)
         logger.warn({ subscriber: name }, 'what was kept of a subscriber is damaged: forgotten');
       else subscribers.resume(name, kept);
     }
-    subscribers.on('change', this.onChange);
+    subscribers.on('change', this.#onChange);
   }
 
-  private write(): void {
-    this.cancelWrite = undefined;
-    const { store, subscribers, logger } = this.options;
+  #write(): void {
+    this.#cancelWrite = undefined;
+    const { store, subscribers, logger } = this.#options;
     const now = new Map<string, string>();
     for (const [name, kept] of subscribers.kept()) now.set(name, JSON.stringify(kept));
     const changed = new Map<string, string | undefined>();
-    for (const [name, text] of now) if (this.written.get(name) !== text) changed.set(name, text);
-    for (const name of this.written.keys()) if (!now.has(name)) changed.set(name, undefined);
+    for (const [name, text] of now) if (this.#written.get(name) !== text) changed.set(name, text);
+    for (const name of this.#written.keys()) if (!now.has(name)) changed.set(name, undefined);
     if (changed.size === 0) return;
     for (const [name, text] of changed) {
-      if (text === undefined) this.written.delete(name);
-      else this.written.set(name, text);
+      if (text === undefined) this.#written.delete(name);
+      else this.#written.set(name, text);
     }
-    this.writing = this.writing
+    this.#writing = this.#writing
       .then(() => store.keepSubscribers(changed))
       .catch((error: unknown) => {
-        for (const name of changed.keys()) this.written.delete(name); // again with the next change
+        for (const name of changed.keys()) this.#written.delete(name); // again with the next change
         logger.warn({ err: error }, 'what is known of subscribers could not be kept');
       });
   }
 
   /** Writes what changed, and waits for that. Call it before the store closes. */
   async close(): Promise<void> {
-    this.options.subscribers.off('change', this.onChange);
-    this.cancelWrite?.();
-    this.write();
-    await this.writing;
+    this.#options.subscribers.off('change', this.#onChange);
+    this.#cancelWrite?.();
+    this.#write();
+    await this.#writing;
   }
 }
 

@@ -87,9 +87,9 @@ const UNTOLD = {
 } as const;
 
 export class Subscribers extends EventEmitter<{ outcome: [Outcome]; change: [] }> {
-  private readonly entries = new Map<string, SubscriberEntry>();
-  private configured: ReadonlySet<string> | undefined;
-  private boundOf: (name: string) => readonly string[] | undefined = () => undefined;
+  readonly #entries = new Map<string, SubscriberEntry>();
+  #configured: ReadonlySet<string> | undefined;
+  #boundOf: (name: string) => readonly string[] | undefined = () => undefined;
 
   constructor() {
     super();
@@ -98,29 +98,29 @@ export class Subscribers extends EventEmitter<{ outcome: [Outcome]; change: [] }
 
   /** The entry of a name, made if there is none. */
   entry(name: string, nowMs: number): SubscriberEntry {
-    let entry = this.entries.get(name);
+    let entry = this.#entries.get(name);
     if (entry === undefined) {
       entry = newEntry(name, nowMs);
-      this.entries.set(name, entry);
-      this.forgetOldest();
+      this.#entries.set(name, entry);
+      this.#forgetOldest();
     }
     return entry;
   }
 
   /** One that never applied anything goes first: whoever may connect may take any name. */
-  private forgetOldest(): void {
-    if (this.entries.size <= ENTRIES_MAX) return;
+  #forgetOldest(): void {
+    if (this.#entries.size <= ENTRIES_MAX) return;
     let oldest: SubscriberEntry | undefined;
-    for (const entry of this.entries.values()) {
+    for (const entry of this.#entries.values()) {
       if (entry.connectedSinceMs !== undefined) continue;
       if (oldest === undefined || isForgottenBefore(entry, oldest)) oldest = entry;
     }
-    if (oldest !== undefined) this.entries.delete(oldest.name);
+    if (oldest !== undefined) this.#entries.delete(oldest.name);
   }
 
   /** The entry of a name, if there is one. */
   find(name: string): SubscriberEntry | undefined {
-    return this.entries.get(name);
+    return this.#entries.get(name);
   }
 
   // ── Expected ──────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -128,34 +128,36 @@ export class Subscribers extends EventEmitter<{ outcome: [Outcome]; change: [] }
   /** Those of a configuration are expected from now on; undefined or none: all that ever applied a release and were not forgotten. */
   expect(names: Iterable<string> | undefined): void {
     const configured = new Set(names);
-    this.configured = configured.size === 0 ? undefined : configured;
+    this.#configured = configured.size === 0 ? undefined : configured;
     this.emit('change');
   }
 
   /** From now on the status says what names are bound to. */
   showBindings(boundOf: (name: string) => readonly string[] | undefined): void {
-    this.boundOf = boundOf;
+    this.#boundOf = boundOf;
     this.emit('change');
   }
 
   /** Names of those that have to apply a release before it is in force as it should be. */
   expected(): ReadonlySet<string> {
-    if (this.configured !== undefined) return this.configured;
-    return new Set([...this.entries.values()].filter(({ hasApplied }) => hasApplied).map(({ name }) => name));
+    if (this.#configured !== undefined) return this.#configured;
+    return new Set(
+      [...this.#entries.values()].filter(({ hasApplied }) => hasApplied).map(({ name }) => name),
+    );
   }
 
   /** Whether a configuration says who is expected. */
   get isConfigured(): boolean {
-    return this.configured !== undefined;
+    return this.#configured !== undefined;
   }
 
   /** Forgets a subscriber that is not connected. */
   forget(name: string): 'forgotten' | 'unknown' | 'connected' | 'configured' {
-    if (this.configured?.has(name) === true) return 'configured';
-    const entry = this.entries.get(name);
+    if (this.#configured?.has(name) === true) return 'configured';
+    const entry = this.#entries.get(name);
     if (entry === undefined) return 'unknown';
     if (entry.connectedSinceMs !== undefined) return 'connected';
-    this.entries.delete(name);
+    this.#entries.delete(name);
     this.emit('change');
     return 'forgotten';
   }
@@ -164,7 +166,7 @@ export class Subscribers extends EventEmitter<{ outcome: [Outcome]; change: [] }
 
   /** What of each is to be kept over a restart. */
   *kept(): Iterable<readonly [string, KeptSubscriber]> {
-    for (const { name, lastSeenMs, hasApplied, held, ...entry } of this.entries.values()) {
+    for (const { name, lastSeenMs, hasApplied, held, ...entry } of this.#entries.values()) {
       const { appliedAtMs, applyMs, persisted, lastError, refused } = entry;
       const hash = held === undefined ? undefined : hexOf(held.hash);
       yield [
@@ -188,7 +190,7 @@ export class Subscribers extends EventEmitter<{ outcome: [Outcome]; change: [] }
     const { held, ...rest } = kept;
     const entry = Object.assign(newEntry(name, kept.lastSeenMs), rest);
     if (held !== undefined) entry.held = { ...held, hash: Uint8Array.from(Buffer.from(held.hash, 'hex')) };
-    this.entries.set(name, entry);
+    this.#entries.set(name, entry);
   }
 
   /** Notes a refusal for good. */
@@ -212,7 +214,7 @@ export class Subscribers extends EventEmitter<{ outcome: [Outcome]; change: [] }
 
   /** Names of those connected now. */
   connected(): readonly string[] {
-    return [...this.entries.values()]
+    return [...this.#entries.values()]
       .filter((entry) => entry.connectedSinceMs !== undefined)
       .map((entry) => entry.name);
   }
@@ -220,13 +222,13 @@ export class Subscribers extends EventEmitter<{ outcome: [Outcome]; change: [] }
   /** Status records, by name; of those that are expected and were never seen too. */
   records(head: Release | undefined, store: Store, nowMs: number): readonly ControlRecordOf<'subscriber'>[] {
     const expected = this.expected();
-    const missing = [...expected].filter((name) => !this.entries.has(name)).map((name) => newEntry(name, 0));
-    return [...this.entries.values(), ...missing]
+    const missing = [...expected].filter((name) => !this.#entries.has(name)).map((name) => newEntry(name, 0));
+    return [...this.#entries.values(), ...missing]
       .sort((a, b) => (a.name < b.name ? -1 : 1))
       .map((entry) => ({
         ...recordOf(entry, head, store, nowMs),
         expected: expected.has(entry.name),
-        bound: this.boundOf(entry.name)?.slice(),
+        bound: this.#boundOf(entry.name)?.slice(),
       }));
   }
 }

@@ -171,25 +171,25 @@ interface Report {
 
 class JsonReport implements Report {
   readonly wantsEntries = true;
-  private readonly out: Output;
+  readonly #out: Output;
 
   constructor(out: Output) {
-    this.out = out;
+    this.#out = out;
   }
 
   entry(file: string, line: number, kind: 'rule' | 'entry', canonical: string): void {
-    this.out.json({ file, line, kind, canonical });
+    this.#out.json({ file, line, kind, canonical });
   }
 
   reject(file: string, reject: RuleSetReject | Reject): void {
     const { line, column, code, reason } = reject;
     const part = 'part' in reject ? reject.part : undefined;
-    this.out.json({ file, line, kind: 'reject', code, column, reason, part });
+    this.#out.json({ file, line, kind: 'reject', code, column, reason, part });
   }
 
   list(file: string, list: ImportedList): void {
     const { format, skipped } = list;
-    this.out.json({ file, kind: 'list', format, skipped });
+    this.#out.json({ file, kind: 'list', format, skipped });
     for (const problem of oddities(list)) this.warning(file, problem);
   }
 
@@ -199,7 +199,7 @@ class JsonReport implements Report {
 
   warning(file: string, problem: Problem): void {
     const { code, part, reason } = problem;
-    this.out.json({ file, kind: 'warning', code, part, reason });
+    this.#out.json({ file, kind: 'warning', code, part, reason });
   }
 
   fileEnd(): void {
@@ -207,19 +207,19 @@ class JsonReport implements Report {
   }
 
   end(totals: Totals): void {
-    this.out.json({ kind: 'summary', ...totals });
+    this.#out.json({ kind: 'summary', ...totals });
   }
 }
 
 class TextReport implements Report {
   readonly wantsEntries = false;
-  private readonly out: Output;
-  private readonly colors: Colors;
-  private shown = 0; // rejects of the file at hand
+  readonly #out: Output;
+  readonly #colors: Colors;
+  #shown = 0; // rejects of the file at hand
 
   constructor(out: Output, colors: Colors) {
-    this.out = out;
-    this.colors = colors;
+    this.#out = out;
+    this.#colors = colors;
   }
 
   entry(): void {
@@ -227,29 +227,29 @@ class TextReport implements Report {
   }
 
   reject(file: string, reject: Reject): void {
-    if (++this.shown <= REJECTS_SHOWN) this.out.line(renderReject(file, reject, this.colors));
+    if (++this.#shown <= REJECTS_SHOWN) this.#out.line(renderReject(file, reject, this.#colors));
   }
 
   list(file: string, list: ImportedList): void {
     for (const { code, count, line } of list.skipped) {
       if (code === 'comment' || code === 'metadata') continue; // what every list has
-      this.out.line(renderSkipped(file, { code, count, line }));
+      this.#out.line(renderSkipped(file, { code, count, line }));
     }
     for (const problem of oddities(list)) this.warning(file, problem);
   }
 
   fileRead(unkept: number): void {
-    const more = this.shown + unkept - REJECTS_SHOWN;
-    if (more > 0) this.out.line(`… and ${more} more`);
-    this.shown = 0;
+    const more = this.#shown + unkept - REJECTS_SHOWN;
+    if (more > 0) this.#out.line(`… and ${more} more`);
+    this.#shown = 0;
   }
 
   warning(_file: string, problem: Problem): void {
-    this.out.line(renderWarning(problem, this.colors));
+    this.#out.line(renderWarning(problem, this.#colors));
   }
 
   fileEnd(summary: FileSummary): void {
-    this.out.line(renderFileSummary(summary, this.colors));
+    this.#out.line(renderFileSummary(summary, this.#colors));
   }
 
   end(): void {

@@ -75,42 +75,42 @@ interface View {
 }
 
 class JsonView implements View {
-  private readonly terminal: Terminal;
+  readonly #terminal: Terminal;
 
   constructor(terminal: Terminal) {
-    this.terminal = terminal;
+    this.#terminal = terminal;
   }
 
   record(record: ControlRecord): void {
-    this.terminal.out.json(record);
+    this.#terminal.out.json(record);
   }
 
   end(ending: Ending, exit: ExitCode): void {
-    this.terminal.out.json({ ...ending, exit });
+    this.#terminal.out.json({ ...ending, exit });
   }
 }
 
 class TextView implements View {
-  private readonly terminal: Terminal;
-  private readonly stats: boolean;
-  private readonly changes: Extract<ControlRecord, { record: 'change' }>[] = [];
+  readonly #terminal: Terminal;
+  readonly #stats: boolean;
+  readonly #changes: Extract<ControlRecord, { record: 'change' }>[] = [];
 
   constructor(terminal: Terminal, stats: boolean) {
-    this.terminal = terminal;
-    this.stats = stats;
+    this.#terminal = terminal;
+    this.#stats = stats;
   }
 
   record(record: ControlRecord): void {
-    const { out, colors } = this.terminal;
+    const { out, colors } = this.#terminal;
     if (record.record === 'edit') for (const line of editLines(record, colors)) out.line(line);
     if (record.record !== 'change') return;
-    if (this.stats) this.changes.push(record);
+    if (this.#stats) this.#changes.push(record);
     else out.line(renderChangeHead(record, colors));
   }
 
   end(ending: Ending): void {
-    const { out, colors } = this.terminal;
-    if (this.changes.length > 0) out.line(renderChanges(this.changes, colors));
+    const { out, colors } = this.#terminal;
+    if (this.#changes.length > 0) out.line(renderChanges(this.#changes, colors));
     if (ending.code === 'same') out.line('no difference');
   }
 }

@@ -113,19 +113,19 @@ interface View {
 }
 
 class JsonView implements View {
-  private readonly terminal: Terminal;
+  readonly #terminal: Terminal;
 
   constructor(terminal: Terminal) {
-    this.terminal = terminal;
+    this.#terminal = terminal;
   }
 
   record(record: ControlRecord): void {
-    this.terminal.out.json(record);
+    this.#terminal.out.json(record);
   }
 
   batch(): void {
-    this.terminal.out.json({ kind: 'end-of-snapshot' });
-    this.terminal.out.flush();
+    this.#terminal.out.json({ kind: 'end-of-snapshot' });
+    this.#terminal.out.flush();
   }
 
   redraw(): void {
@@ -134,13 +134,13 @@ class JsonView implements View {
 }
 
 class TextView implements View {
-  private readonly terminal: Terminal;
-  private readonly watch: boolean;
-  private shown = 0;
+  readonly #terminal: Terminal;
+  readonly #watch: boolean;
+  #shown = 0;
 
   constructor(terminal: Terminal, watch: boolean) {
-    this.terminal = terminal;
-    this.watch = watch;
+    this.#terminal = terminal;
+    this.#watch = watch;
   }
 
   record(): void {
@@ -148,57 +148,57 @@ class TextView implements View {
   }
 
   batch(snapshot: Snapshot): void {
-    const { out, outIsTty, colors } = this.terminal;
-    if (this.watch && outIsTty) out.write(CLEAR_SCREEN);
-    else if (this.shown > 0) out.line('');
-    this.shown++;
-    out.line(renderStatus(snapshot, this.terminal.nowMs(), colors));
+    const { out, outIsTty, colors } = this.#terminal;
+    if (this.#watch && outIsTty) out.write(CLEAR_SCREEN);
+    else if (this.#shown > 0) out.line('');
+    this.#shown++;
+    out.line(renderStatus(snapshot, this.#terminal.nowMs(), colors));
     out.flush();
   }
 
   redraw(snapshot: Snapshot): void {
-    if (this.terminal.outIsTty) this.batch(snapshot);
+    if (this.#terminal.outIsTty) this.batch(snapshot);
   }
 }
 
 /** Gathers the records of a status until `end`, or the end of the answer, says that it is whole. */
 class Batches {
-  private readonly view: View;
-  private readonly clock: NodeJS.Timeout | undefined;
-  private batch = new Batch();
-  private isWhole = false;
+  readonly #view: View;
+  readonly #clock: NodeJS.Timeout | undefined;
+  #batch = new Batch();
+  #isWhole = false;
 
   /** `fail` takes what the view throws while no record is being added. */
   constructor(view: View, watch: boolean, fail: (error: unknown) => void) {
-    this.view = view;
-    if (watch) this.clock = setInterval(() => this.redraw(fail), REDRAW_MS);
+    this.#view = view;
+    if (watch) this.#clock = setInterval(() => this.#redraw(fail), REDRAW_MS);
   }
 
   add(record: ControlRecord): void {
     if (record.record === 'end') return this.finish();
-    if (this.isWhole) this.batch = new Batch();
-    this.isWhole = false;
-    if (this.batch.put(record)) this.view.record(record);
+    if (this.#isWhole) this.#batch = new Batch();
+    this.#isWhole = false;
+    if (this.#batch.put(record)) this.#view.record(record);
   }
 
   /** Nothing more comes. */
   finish(): void {
-    if (this.isWhole) return;
-    this.isWhole = true;
-    this.view.batch(this.batch);
+    if (this.#isWhole) return;
+    this.#isWhole = true;
+    this.#view.batch(this.#batch);
   }
 
-  private redraw(fail: (error: unknown) => void): void {
-    if (!this.isWhole) return;
+  #redraw(fail: (error: unknown) => void): void {
+    if (!this.#isWhole) return;
     try {
-      this.view.redraw(this.batch);
+      this.#view.redraw(this.#batch);
     } catch (error) {
       fail(error);
     }
   }
 
   stop(): void {
-    clearInterval(this.clock);
+    clearInterval(this.#clock);
   }
 }
 

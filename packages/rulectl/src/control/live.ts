@@ -88,15 +88,15 @@ function missingOf({ code, part, reason }: ControlRecordOf<'warning'>): MissingV
 
 /** Who answered an earlier packet and is not among the answers to this one: it went away, and nobody says so. */
 export class Witnesses {
-  private readonly known = new Set<string>();
+  readonly #known = new Set<string>();
 
   /** The answers, with those added that are missing and not told of. */
   complete({ verdicts, missing }: LiveAnswers): LiveAnswers {
     const told = new Set([...verdicts, ...missing].map(({ subscriber }) => subscriber));
-    const gone = [...this.known]
+    const gone = [...this.#known]
       .filter((name) => !told.has(name))
       .map((subscriber) => ({ subscriber, code: 'disconnected', text: 'it answered before, and is gone' }));
-    for (const { subscriber } of verdicts) this.known.add(subscriber);
+    for (const { subscriber } of verdicts) this.#known.add(subscriber);
     return { verdicts, missing: [...missing, ...gone] };
   }
 }

@@ -35,29 +35,29 @@ export function reportTo(terminal: Terminal, json: boolean, reported: Reported):
 }
 
 class JsonReport implements Report {
-  private readonly terminal: Terminal;
-  private readonly reported: Reported;
-  private release: ControlRecordOf<'release'> | undefined;
-  private readonly applied: ControlRecordOf<'applied'>[] = [];
+  readonly #terminal: Terminal;
+  readonly #reported: Reported;
+  #release: ControlRecordOf<'release'> | undefined;
+  readonly #applied: ControlRecordOf<'applied'>[] = [];
 
   constructor(terminal: Terminal, reported: Reported) {
-    this.terminal = terminal;
-    this.reported = reported;
+    this.#terminal = terminal;
+    this.#reported = reported;
   }
 
   record(record: ControlRecord): void {
-    if (record.record === 'applied') this.applied.push(record);
-    if (record.record === 'release') this.release = record;
-    this.terminal.out.json(record);
-    this.terminal.out.flush();
+    if (record.record === 'applied') this.#applied.push(record);
+    if (record.record === 'release') this.#release = record;
+    this.#terminal.out.json(record);
+    this.#terminal.out.flush();
   }
 
   end(ending: Ending): ExitCode {
     const exit =
       ending.kind === 'fail'
         ? exitOfFail(ending)
-        : exitOfApplied(this.release, this.applied, this.reported.awaited);
-    this.terminal.out.json({ ...ending, exit });
+        : exitOfApplied(this.#release, this.#applied, this.#reported.awaited);
+    this.#terminal.out.json({ ...ending, exit });
     return exit;
   }
 }
@@ -67,41 +67,41 @@ function exitOfFail({ code }: MessageOf<'fail'>): ExitCode {
 }
 
 class TextReport implements Report {
-  private readonly terminal: Terminal;
-  private readonly reported: Reported;
-  private changes: ControlRecordOf<'change'>[] = [];
-  private release: ControlRecordOf<'release'> | undefined;
-  private readonly applied: ControlRecordOf<'applied'>[] = [];
+  readonly #terminal: Terminal;
+  readonly #reported: Reported;
+  #changes: ControlRecordOf<'change'>[] = [];
+  #release: ControlRecordOf<'release'> | undefined;
+  readonly #applied: ControlRecordOf<'applied'>[] = [];
 
   constructor(terminal: Terminal, reported: Reported) {
-    this.terminal = terminal;
-    this.reported = reported;
+    this.#terminal = terminal;
+    this.#reported = reported;
   }
 
   record(record: ControlRecord): void {
-    const { out, colors } = this.terminal;
+    const { out, colors } = this.#terminal;
     switch (record.record) {
       case 'reject':
-        out.line(renderReject(this.reported.paths?.get(record.file) ?? record.file, record, colors));
+        out.line(renderReject(this.#reported.paths?.get(record.file) ?? record.file, record, colors));
         break;
       case 'refusal':
-        this.showChanges();
+        this.#showChanges();
         out.line(renderRefusal(record, colors));
         break;
       case 'warning':
         out.line(renderWarning(record, colors));
         break;
       case 'change':
-        this.changes.push(record);
+        this.#changes.push(record);
         break;
       case 'release':
-        this.release = record;
-        this.showChanges();
+        this.#release = record;
+        this.#showChanges();
         out.line(renderRelease(record));
         if (record.otherWarnings > 0) out.line(renderOtherWarnings(record.otherWarnings, colors));
         break;
       case 'applied':
-        this.applied.push(record);
+        this.#applied.push(record);
         out.line(renderApplied(record, colors));
         break;
       default: // progress has its bar; other records say nothing about a release
@@ -109,26 +109,27 @@ class TextReport implements Report {
     out.flush();
   }
 
-  private showChanges(): void {
-    if (this.changes.length > 0) this.terminal.out.line(renderChanges(this.changes, this.terminal.colors));
-    this.changes = [];
+  #showChanges(): void {
+    if (this.#changes.length > 0)
+      this.#terminal.out.line(renderChanges(this.#changes, this.#terminal.colors));
+    this.#changes = [];
   }
 
   end(ending: Ending): ExitCode {
-    this.showChanges();
+    this.#showChanges();
     if (ending.kind === 'fail') {
-      this.terminal.complain(`rulectl: ${failureText(ending)}`);
+      this.#terminal.complain(`rulectl: ${failureText(ending)}`);
       return exitOfFail(ending);
     }
-    this.showSummary();
-    return exitOfApplied(this.release, this.applied, this.reported.awaited);
+    this.#showSummary();
+    return exitOfApplied(this.#release, this.#applied, this.#reported.awaited);
   }
 
-  private showSummary(): void {
-    const { out, colors } = this.terminal;
-    if (this.release === undefined || this.release.dryRun || this.release.version === 0) return;
-    if (this.reported.awaited.wait === 'applied') out.line(renderAppliedSummary(this.applied, colors));
-    else if (this.release.changed)
+  #showSummary(): void {
+    const { out, colors } = this.#terminal;
+    if (this.#release === undefined || this.#release.dryRun || this.#release.version === 0) return;
+    if (this.#reported.awaited.wait === 'applied') out.line(renderAppliedSummary(this.#applied, colors));
+    else if (this.#release.changed)
       out.line('not waiting for subscribers: rulectl status says how far they are');
   }
 }

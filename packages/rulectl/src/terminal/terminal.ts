@@ -18,7 +18,7 @@ export class Terminal {
   /** Progress is for people who watch. */
   readonly errIsTty = isatty(2);
   colors: Colors;
-  private readonly err = new Output(2);
+  readonly #err = new Output(2);
 
   constructor(environment: Environment) {
     this.environment = environment;
@@ -41,8 +41,8 @@ export class Terminal {
   /** Errors and warnings: always told. */
   complain(text: string): void {
     this.out.flush(); // so that the two streams keep their order on a screen
-    this.err.line(text);
-    this.err.flush();
+    this.#err.line(text);
+    this.#err.flush();
   }
 
   /**

@@ -122,38 +122,38 @@ export class Applier {
   /** What the table in force was compiled for. */
   compiledFor: Environment = { now: 0, dns: [] };
   /** The newest release ever in force, on this side's word: nothing older is taken, and of its age only itself. */
-  private floor: ActiveMark | undefined;
+  #floor: ActiveMark | undefined;
   /** The lineage, hex, that the state directory is of, where that is not the trusted one: then nothing is taken. */
-  private foreign: string | undefined;
-  private readonly verifier = new Verifier();
-  private turn: Promise<unknown> = Promise.resolve(); // the last that was asked for, see inTurn
-  private compacting: Promise<void> | undefined;
-  private readonly options: ApplierOptions;
+  #foreign: string | undefined;
+  readonly #verifier = new Verifier();
+  #turn: Promise<unknown> = Promise.resolve(); // the last that was asked for, see inTurn
+  #compacting: Promise<void> | undefined;
+  readonly #options: ApplierOptions;
 
   constructor(options: ApplierOptions) {
-    this.options = options;
+    this.#options = options;
   }
 
   /** Checks an offered manifest before anything of it is wanted. Throws ProtocolError. */
   verifyOffer(manifestBytes: Uint8Array, signature: Uint8Array): VerifiedOffer {
-    const offer = this.verifySigned(manifestBytes, signature);
-    if (this.foreign !== undefined)
-      throw new ProtocolError(ErrorCode.wrongLineage, this.foreignText(this.foreign));
-    const { entriesMax } = this.options;
+    const offer = this.#verifySigned(manifestBytes, signature);
+    if (this.#foreign !== undefined)
+      throw new ProtocolError(ErrorCode.wrongLineage, this.#foreignText(this.#foreign));
+    const { entriesMax } = this.#options;
     const { hash, manifest } = offer;
-    this.checkAboveFloor(hash, manifest);
+    this.#checkAboveFloor(hash, manifest);
     const entries = entriesOf(manifest);
     if (entries > entriesMax) {
       const reason = `the release has ${entries} entries and rules; this subscriber takes ${entriesMax} at most`;
       throw new ProtocolError(ErrorCode.overLimit, reason);
     }
-    this.verifier.expect(manifest, this.active);
+    this.#verifier.expect(manifest, this.active);
     return offer;
   }
 
   /** The very release of the floor may come again, if its file was lost. */
-  private checkAboveFloor(hash: Uint8Array, manifest: Manifest): void {
-    const { floor } = this;
+  #checkAboveFloor(hash: Uint8Array, manifest: Manifest): void {
+    const floor = this.#floor;
     if (floor === undefined || Buffer.from(floor.hash).equals(hash)) return;
     const { epoch, version } = manifest;
     if (!Buffer.from(floor.lineage).equals(manifest.lineage)) {
@@ -172,8 +172,8 @@ export class Applier {
   }
 
   /** Checks that a manifest is of the trusted lineage and key, however old. Throws ProtocolError. */
-  private verifySigned(manifestBytes: Uint8Array, signature: Uint8Array): VerifiedOffer {
-    const { trust } = this.options;
+  #verifySigned(manifestBytes: Uint8Array, signature: Uint8Array): VerifiedOffer {
+    const { trust } = this.#options;
     if (!verifySignature(manifestBytes, signature, trust.publicKey)) {
       throw new ProtocolError(ErrorCode.badSignature, 'the manifest is not signed by the trusted key');
     }
@@ -186,43 +186,43 @@ export class Applier {
 
   /** Puts a candidate in force. Throws RefusedError; then what was in force is in force, in table, sink and state alike. */
   apply(candidate: Candidate): Promise<ApplyReport> {
-    return this.inTurn(() => this.applyNow(candidate));
+    return this.#inTurn(() => this.#applyNow(candidate));
   }
 
   /** Compiles what is in force anew for a changed environment: a new generation, no new version. */
   refresh(): Promise<void> {
-    return this.inTurn(() => this.refreshNow());
+    return this.#inTurn(() => this.#refreshNow());
   }
 
   /** Resolves when nothing is being put in force or written; ends what runs beside. Apply no more. */
   async close(): Promise<void> {
-    await this.turn;
-    await this.compacting;
-    await this.options.state?.settled();
-    await this.verifier.close();
+    await this.#turn;
+    await this.#compacting;
+    await this.#options.state?.settled();
+    await this.#verifier.close();
   }
 
   /** One after the other: the table and the sink hold one prepared generation, which nobody else may replace before its flip. */
-  private inTurn<T>(step: () => Promise<T>): Promise<T> {
-    const result = this.turn.then(step);
-    this.turn = result.catch(() => undefined);
+  #inTurn<T>(step: () => Promise<T>): Promise<T> {
+    const result = this.#turn.then(step);
+    this.#turn = result.catch(() => undefined);
     return result;
   }
 
-  private async applyNow(candidate: Candidate): Promise<ApplyReport> {
-    const { sink, state } = this.options;
+  async #applyNow(candidate: Candidate): Promise<ApplyReport> {
+    const { sink, state } = this.#options;
     const { offer } = candidate;
     const startMs = performance.now();
-    const { ruleSet, changes } = await this.verified(candidate);
+    const { ruleSet, changes } = await this.#verified(candidate);
     const verifiedMs = performance.now();
     // What is verified and compiled in place are two stretches, not one: one turn ends the poll phase, the next lets timers and sockets in.
     await setImmediate();
     await setImmediate();
-    const environment = this.options.environment(offer.manifest.createdAtMs);
-    const enforced = this.enforcedFor(ruleSet);
-    const prepared = await this.prepare(enforced, environment, changes);
+    const environment = this.#options.environment(offer.manifest.createdAtMs);
+    const enforced = this.#enforcedFor(ruleSet);
+    const prepared = await this.#prepare(enforced, environment, changes);
     const compiledMs = performance.now();
-    const stored = await this.storedForm(candidate, ruleSet);
+    const stored = await this.#storedForm(candidate, ruleSet);
     try {
       await sink?.prepare({ hash: offer.hash, ruleSet: enforced, environment, changes });
       await state?.writeCandidate(stored);
@@ -234,13 +234,13 @@ export class Applier {
       throw new RefusedError(code, 'host', cause);
     }
     const flippingMs = performance.now();
-    const generation = this.flip(prepared);
+    const generation = this.#flip(prepared);
     const flippedMs = performance.now();
     const { lineage, epoch, version } = offer.manifest;
-    this.floor = { lineage, hash: offer.hash, epoch, version };
-    const persisted = await this.markActive(stored, this.floor);
-    this.active = { ...offer, ruleSet, persisted, appliedAtMs: this.options.nowMs() };
-    if (persisted) this.compactLater();
+    this.#floor = { lineage, hash: offer.hash, epoch, version };
+    const persisted = await this.#markActive(stored, this.#floor);
+    this.active = { ...offer, ruleSet, persisted, appliedAtMs: this.#options.nowMs() };
+    if (persisted) this.#compactLater();
     return {
       release: this.active,
       verifyMs: verifiedMs - startMs,
@@ -250,18 +250,18 @@ export class Applier {
     };
   }
 
-  private async verified(candidate: Candidate): Promise<Verified> {
+  async #verified(candidate: Candidate): Promise<Verified> {
     try {
       const base = candidate.base === undefined ? EMPTY_RULE_SET : this.active?.ruleSet;
-      if (base === undefined || (candidate.base !== undefined && !this.isActive(candidate.base))) {
+      if (base === undefined || (candidate.base !== undefined && !this.#isActive(candidate.base))) {
         throw new ProtocolError(
           ErrorCode.badBase,
           'the transfer starts from a release that is not in force here',
         );
       }
       const { manifestBytes } = candidate.offer;
-      const { entriesMax } = this.options;
-      return await this.verifier.verify({ base, stream: candidate.stream, manifestBytes, entriesMax });
+      const { entriesMax } = this.#options;
+      return await this.#verifier.verify({ base, stream: candidate.stream, manifestBytes, entriesMax });
     } catch (cause) {
       if (cause instanceof SignedFault) throw new RefusedError(cause.code, 'signed', cause);
       if (cause instanceof ProtocolError) throw new RefusedError(cause.code, 'stream', cause);
@@ -271,51 +271,51 @@ export class Applier {
     }
   }
 
-  private isActive(hash: Uint8Array): boolean {
+  #isActive(hash: Uint8Array): boolean {
     return this.active !== undefined && Buffer.from(this.active.hash).equals(hash);
   }
 
   /** What goes to disk: the stream as it came, or a snapshot where there is no chain of files that it can go on. */
-  private async storedForm(candidate: Candidate, ruleSet: RuleSet): Promise<StoredRelease> {
+  async #storedForm(candidate: Candidate, ruleSet: RuleSet): Promise<StoredRelease> {
     const { hash, manifestBytes, signature } = candidate.offer;
-    const { state } = this.options;
+    const { state } = this.#options;
     const unstored = this.active?.persisted !== true; // the base has no file to build on
     const asSnapshot = state !== undefined && candidate.base !== undefined && (unstored || state.isChainFull);
     return asSnapshot
-      ? { hash, manifestBytes, signature, base: undefined, stream: await this.verifier.snapshot(ruleSet) }
+      ? { hash, manifestBytes, signature, base: undefined, stream: await this.#verifier.snapshot(ruleSet) }
       : { hash, manifestBytes, signature, base: candidate.base, stream: candidate.stream };
   }
 
   /** Replaces a heavy chain of release files by one snapshot, beside everything else. What fails leaves the chain. */
-  private compactLater(): void {
-    const { state } = this.options;
-    if (state === undefined || this.active === undefined || this.compacting !== undefined) return;
+  #compactLater(): void {
+    const { state } = this.#options;
+    if (state === undefined || this.active === undefined || this.#compacting !== undefined) return;
     if (!state.isChainHeavy(entriesOf(this.active.manifest))) return;
-    this.compacting = this.compact(state)
-      .catch(this.options.onUncompacted)
+    this.#compacting = this.#compact(state)
+      .catch(this.#options.onUncompacted)
       .finally(() => {
-        this.compacting = undefined;
+        this.#compacting = undefined;
       });
   }
 
-  private async compact(state: StateDirectory): Promise<void> {
+  async #compact(state: StateDirectory): Promise<void> {
     const { active } = this;
     if (active === undefined) return;
     const { hash, manifestBytes, signature } = active;
-    const stream = await this.verifier.snapshot(active.ruleSet);
-    await this.inTurn(async () => {
+    const stream = await this.#verifier.snapshot(active.ruleSet);
+    await this.#inTurn(async () => {
       if (this.active !== active) return; // its successor has a chain of its own, and will see to it
       await state.compact({ hash, base: undefined, manifestBytes, signature, stream });
     });
   }
 
-  private async markActive(stored: StoredRelease, mark: ActiveMark): Promise<boolean> {
-    if (this.options.state === undefined) return false;
+  async #markActive(stored: StoredRelease, mark: ActiveMark): Promise<boolean> {
+    if (this.#options.state === undefined) return false;
     try {
-      await this.options.state.markActive(stored, mark);
+      await this.#options.state.markActive(stored, mark);
       return true;
     } catch (error) {
-      this.options.onUnpersisted(error);
+      this.#options.onUnpersisted(error);
       return false;
     }
   }
@@ -326,30 +326,30 @@ export class Applier {
    * floor is kept even then.
    */
   async restore(): Promise<ActiveRelease | undefined> {
-    const { state, trust, onDamage } = this.options;
+    const { state, trust, onDamage } = this.#options;
     if (state === undefined) return undefined;
     const found = state.find();
     const [newest] = found.marks;
     if (newest !== undefined && !Buffer.from(newest.lineage).equals(trust.lineage)) {
-      this.foreign = hexOf(newest.lineage);
-      throw new StateError(this.foreignText(this.foreign));
+      this.#foreign = hexOf(newest.lineage);
+      throw new StateError(this.#foreignText(this.#foreign));
     }
     const marks = found.marks.filter(({ lineage }) => Buffer.from(lineage).equals(trust.lineage)); // of its own lineage is a floor
-    const signed = found.releases.flatMap((release) => this.signedMark(release) ?? []);
+    const signed = found.releases.flatMap((release) => this.#signedMark(release) ?? []);
     signed.sort((one, other) => compareRelease(other, one));
     const [floor] = found.isMarked
       ? marks
       : [...marks, ...signed].sort((one, other) => compareRelease(other, one));
-    this.floor = floor;
+    this.#floor = floor;
     if (floor === undefined) {
       if (found.releases.length > 0)
         throw new StateError('no release in the state directory is signed by the trusted key');
       return undefined;
     }
     const older = signed.filter((mark) => newest === undefined || compareRelease(mark, newest) <= 0);
-    const { mark, offer, ruleSet } = this.firstWhole(state, [...marks, ...older]);
-    await this.enforce(offer.hash, offer.manifest, ruleSet);
-    this.active = { ...offer, ruleSet, persisted: true, appliedAtMs: this.options.nowMs() };
+    const { mark, offer, ruleSet } = this.#firstWhole(state, [...marks, ...older]);
+    await this.#enforce(offer.hash, offer.manifest, ruleSet);
+    this.active = { ...offer, ruleSet, persisted: true, appliedAtMs: this.#options.nowMs() };
     if (compareRelease(mark, floor) < 0) {
       const [held, lost] = [mark, floor].map(({ epoch, version }) => `${epoch}/${version}`);
       onDamage(
@@ -361,7 +361,7 @@ export class Applier {
   }
 
   /** The first of the releases marked that is whole and what was signed. Throws StateError or ProtocolError, that of the first, if none is. */
-  private firstWhole(
+  #firstWhole(
     state: StateDirectory,
     marks: readonly ActiveMark[],
   ): { readonly mark: ActiveMark; readonly offer: VerifiedOffer; readonly ruleSet: RuleSet } {
@@ -371,7 +371,7 @@ export class Applier {
         const chain = state.readChain(mark.hash);
         const last = chain.at(-1);
         if (last === undefined) throw new StateError('the active release has no file');
-        const offer = this.verifySigned(last.manifestBytes, last.signature);
+        const offer = this.#verifySigned(last.manifestBytes, last.signature);
         let ruleSet: RuleSet = EMPTY_RULE_SET;
         for (const release of chain) ruleSet = applyChain(ruleSet, release.stream);
         verifyRuleSet(offer.manifest, ruleSet);
@@ -385,9 +385,9 @@ export class Applier {
   }
 
   /** What a stored release would be marked as; undefined where the trusted key has not signed it. */
-  private signedMark({ manifestBytes, signature }: StoredRelease): ActiveMark | undefined {
+  #signedMark({ manifestBytes, signature }: StoredRelease): ActiveMark | undefined {
     try {
-      const { hash, manifest } = this.verifySigned(manifestBytes, signature);
+      const { hash, manifest } = this.#verifySigned(manifestBytes, signature);
       const { lineage, epoch, version } = manifest;
       return { lineage, hash, epoch, version };
     } catch (error) {
@@ -396,22 +396,22 @@ export class Applier {
     }
   }
 
-  private foreignText(lineage: string): string {
-    return `the state directory is of lineage ${lineage}, and the trust line of ${hexOf(this.options.trust.lineage)}: nothing of either is taken together; give the subscriber an empty --state for the new publisher, or the old trust line`;
+  #foreignText(lineage: string): string {
+    return `the state directory is of lineage ${lineage}, and the trust line of ${hexOf(this.#options.trust.lineage)}: nothing of either is taken together; give the subscriber an empty --state for the new publisher, or the old trust line`;
   }
 
-  private async refreshNow(): Promise<void> {
+  async #refreshNow(): Promise<void> {
     if (this.active === undefined) return;
     const { hash, manifest, ruleSet } = this.active;
-    await this.enforce(hash, manifest, ruleSet);
+    await this.#enforce(hash, manifest, ruleSet);
   }
 
   /** Puts in force what was verified and stored before. Throws RefusedError; then nothing changed. */
-  private async enforce(hash: Uint8Array, { createdAtMs }: Manifest, ruleSet: RuleSet): Promise<void> {
-    const { sink } = this.options;
-    const environment = this.options.environment(createdAtMs);
-    const enforced = this.enforcedFor(ruleSet);
-    const prepared = await this.prepare(enforced, environment);
+  async #enforce(hash: Uint8Array, { createdAtMs }: Manifest, ruleSet: RuleSet): Promise<void> {
+    const { sink } = this.#options;
+    const environment = this.#options.environment(createdAtMs);
+    const enforced = this.#enforcedFor(ruleSet);
+    const prepared = await this.#prepare(enforced, environment);
     try {
       await sink?.prepare({ hash, ruleSet: enforced, environment });
       await sink?.commit();
@@ -419,33 +419,29 @@ export class Applier {
       await sink?.discard();
       throw new RefusedError(ErrorCode.sinkFailed, 'host', cause);
     }
-    this.flip(prepared);
+    this.#flip(prepared);
   }
 
   /**
    * Compiles beside the table in force, without holding up the event loop. `changes` says what lists gained and lost, where that is
    * known. Throws RefusedError.
    */
-  private async prepare(
-    ruleSet: RuleSet,
-    environment: Environment,
-    changes?: ListChanges,
-  ): Promise<Prepared> {
+  async #prepare(ruleSet: RuleSet, environment: Environment, changes?: ListChanges): Promise<Prepared> {
     try {
-      return await this.options.table.prepareAsync(ruleSet, environment, changes);
+      return await this.#options.table.prepareAsync(ruleSet, environment, changes);
     } catch (cause) {
       throw new RefusedError(ErrorCode.compileFailed, 'host', cause);
     }
   }
 
   /** A release of lists alone must not open what the boot mode closes. */
-  private enforcedFor(ruleSet: RuleSet): RuleSet {
-    return saysAnything(ruleSet) ? ruleSet : this.options.boot;
+  #enforcedFor(ruleSet: RuleSet): RuleSet {
+    return saysAnything(ruleSet) ? ruleSet : this.#options.boot;
   }
 
-  private flip(prepared: Prepared): number {
+  #flip(prepared: Prepared): number {
     this.compiledFor = prepared.environment;
-    return this.options.table.flip(prepared);
+    return this.#options.table.flip(prepared);
   }
 }
 

@@ -49,50 +49,50 @@ function readBootId(): string | undefined {
 }
 
 export class FirewallClock {
-  private readonly clocks: Clocks;
-  private readonly anchor: { readonly wallMs: number; readonly bootMs: number };
-  private ended: number;
+  readonly #clocks: Clocks;
+  readonly #anchor: { readonly wallMs: number; readonly bootMs: number };
+  #ended: number;
 
   /** `kept` is what an earlier process left, of whatever boot. */
   constructor(clocks: Clocks, kept: KeptClock | undefined) {
-    this.clocks = clocks;
+    this.#clocks = clocks;
     const bootMs = clocks.bootMs();
     // A container may start anew under the boot id of its host: its time since boot then begins anew as well.
     const isSameBoot = kept !== undefined && kept.bootId === clocks.bootId && kept.bootMs <= bootMs;
-    this.anchor = isSameBoot ? kept : { wallMs: clocks.wallMs(), bootMs };
-    this.ended = isSameBoot ? kept.ended : 0;
+    this.#anchor = isSameBoot ? kept : { wallMs: clocks.wallMs(), bootMs };
+    this.#ended = isSameBoot ? kept.ended : 0;
   }
 
   /** For a release that was made at `madeAtMs` (since 1970): it is not earlier than that. */
   times(madeAtMs = 0): Times {
-    const wallMs = this.clocks.wallMs();
-    const countedMs = this.countedMs();
+    const wallMs = this.#clocks.wallMs();
+    const countedMs = this.#countedMs();
     return {
-      now: Math.max(secondsOf(Math.max(wallMs, countedMs, madeAtMs)), this.ended),
+      now: Math.max(secondsOf(Math.max(wallMs, countedMs, madeAtMs)), this.#ended),
       earliest: secondsOf(Math.min(wallMs, countedMs)),
     };
   }
 
   /** How far the wall clock is ahead of the time counted since boot, in milliseconds; negative: behind. */
   get aheadMs(): number {
-    return this.clocks.wallMs() - this.countedMs();
+    return this.#clocks.wallMs() - this.#countedMs();
   }
 
   /** An accept rule has ended, and with it all that end no later: for as long as this boot lasts. Whether that is news. */
   noteEnded(end: number): boolean {
-    if (end <= this.ended) return false;
-    this.ended = end;
+    if (end <= this.#ended) return false;
+    this.#ended = end;
     return true;
   }
 
   /** What to keep; undefined where it would be of no use. */
   get kept(): KeptClock | undefined {
-    const { bootId } = this.clocks;
-    return bootId === undefined ? undefined : { bootId, ...this.anchor, ended: this.ended };
+    const { bootId } = this.#clocks;
+    return bootId === undefined ? undefined : { bootId, ...this.#anchor, ended: this.#ended };
   }
 
-  private countedMs(): number {
-    return this.anchor.wallMs + (this.clocks.bootMs() - this.anchor.bootMs);
+  #countedMs(): number {
+    return this.#anchor.wallMs + (this.#clocks.bootMs() - this.#anchor.bootMs);
   }
 }
 

@@ -13,7 +13,7 @@ const ACTIONS = ['accept', 'drop'] as const;
 /** The ends of all rules of one rule set. */
 export class Expiries {
   /** By action, in seconds since 1970: sorted, each once. */
-  private readonly ends: Readonly<Record<(typeof ACTIONS)[number], readonly number[]>>;
+  readonly #ends: Readonly<Record<(typeof ACTIONS)[number], readonly number[]>>;
 
   constructor(ruleSet: RuleSet) {
     const ends = { accept: new Set<number>(), drop: new Set<number>() };
@@ -21,23 +21,23 @@ export class Expiries {
       for (const { match } of allRuns(policy))
         if (match.expire !== undefined) ends[match.action].add(match.expire);
     }
-    this.ends = { accept: sorted(ends.accept), drop: sorted(ends.drop) };
+    this.#ends = { accept: sorted(ends.accept), drop: sorted(ends.drop) };
   }
 
   /** Whether other rules have ended at one time than at another. */
   differ(before: Times, after: Times): boolean {
-    return ACTIONS.some((action) => this.ended(action, before) !== this.ended(action, after));
+    return ACTIONS.some((action) => this.#ended(action, before) !== this.#ended(action, after));
   }
 
   /** The latest end of an accept rule that has come, in seconds since 1970; undefined if none has. */
   lastAcceptEnded(times: Times): number | undefined {
-    return this.ends.accept[this.ended('accept', times) - 1];
+    return this.#ends.accept[this.#ended('accept', times) - 1];
   }
 
   /** Seconds until the next rule ends, as clocks go on evenly; undefined if none will. */
   secondsToNext(times: Times): number | undefined {
     const waits = ACTIONS.flatMap((action) => {
-      const end = this.ends[action][this.ended(action, times)];
+      const end = this.#ends[action][this.#ended(action, times)];
       return end === undefined ? [] : [end - timeFor(action, times)];
     });
     return waits.length === 0 ? undefined : Math.min(...waits);
@@ -45,12 +45,12 @@ export class Expiries {
 
   /** Whether a clock that is set may still make a difference: a rule has not ended, or one that drops comes back. */
   isOpen(times: Times): boolean {
-    return this.ends.drop.length > 0 || this.ended('accept', times) < this.ends.accept.length;
+    return this.#ends.drop.length > 0 || this.#ended('accept', times) < this.#ends.accept.length;
   }
 
   /** How many of the ends have come. */
-  private ended(action: (typeof ACTIONS)[number], times: Times): number {
-    const ends = this.ends[action];
+  #ended(action: (typeof ACTIONS)[number], times: Times): number {
+    const ends = this.#ends[action];
     const time = timeFor(action, times);
     let [low, high] = [0, ends.length];
     while (low < high) {

@@ -9,29 +9,30 @@ import type { Logger } from 'pino';
 type Listener = (...args: readonly unknown[]) => unknown;
 
 export class Listeners<Events extends Record<keyof Events, readonly unknown[]>> {
-  private readonly events: EventEmitter;
-  private readonly logger: Logger;
-  private readonly failed = new WeakSet<Listener>();
+  readonly #events: EventEmitter;
+  readonly #logger: Logger;
+  readonly #failed = new WeakSet<Listener>();
 
   constructor(events: EventEmitter, logger: Logger) {
-    this.events = events;
-    this.logger = logger;
+    this.#events = events;
+    this.#logger = logger;
   }
 
   tell<Name extends keyof Events & string>(event: Name, ...args: Events[Name]): void {
     queueMicrotask(() => {
-      for (const listener of this.events.rawListeners(event) as Listener[]) this.call(event, listener, args);
+      for (const listener of this.#events.rawListeners(event) as Listener[])
+        this.#call(event, listener, args);
     });
   }
 
-  private call(event: string, listener: Listener, args: readonly unknown[]): void {
+  #call(event: string, listener: Listener, args: readonly unknown[]): void {
     const fail = (error: unknown): void => {
-      if (this.failed.has(listener)) return;
-      this.failed.add(listener);
-      this.logger.error({ err: error, event }, 'a listener failed; nothing depends on it');
+      if (this.#failed.has(listener)) return;
+      this.#failed.add(listener);
+      this.#logger.error({ err: error, event }, 'a listener failed; nothing depends on it');
     };
     try {
-      const result = listener.apply(this.events, args as unknown[]);
+      const result = listener.apply(this.#events, args as unknown[]);
       if (result instanceof Promise) result.catch(fail);
     } catch (error) {
       fail(error);

@@ -10,46 +10,46 @@ const PAUSES_MS = [0, 1000, 4000, 16_000, 60_000] as const;
 const LONGEST_MS = 60_000;
 
 export class Patience {
-  private readonly nowMs: () => number;
-  private failures = 0;
-  private pauseMs = 0;
-  private sinceMs = 0;
+  readonly #nowMs: () => number;
+  #failures = 0;
+  #pauseMs = 0;
+  #sinceMs = 0;
   /** The release, hex, whose chain of deltas did not lead to it. */
-  private failedChain: string | undefined;
+  #failedChain: string | undefined;
 
   /** @param nowMs A clock that nobody sets. */
   constructor(nowMs: () => number) {
-    this.nowMs = nowMs;
+    this.#nowMs = nowMs;
   }
 
   /** Notes a stream of a release that did not verify. Returns how long nothing is to be offered. */
   failed(hash: Uint8Array, isChain: boolean): number {
-    this.pauseMs = PAUSES_MS[this.failures] ?? LONGEST_MS;
-    this.sinceMs = this.nowMs();
-    this.failures += 1;
+    this.#pauseMs = PAUSES_MS[this.#failures] ?? LONGEST_MS;
+    this.#sinceMs = this.#nowMs();
+    this.#failures += 1;
     if (isChain) this.wantSnapshot(hash);
-    return this.pauseMs;
+    return this.#pauseMs;
   }
 
   /** Takes no more chains for that release. */
   wantSnapshot(hash: Uint8Array): void {
-    this.failedChain = hexOf(hash);
+    this.#failedChain = hexOf(hash);
   }
 
   /** Whether only a snapshot of it will do. */
   needsSnapshot(hash: Uint8Array): boolean {
-    return this.failedChain === hexOf(hash);
+    return this.#failedChain === hexOf(hash);
   }
 
   /** What is left of the pause. */
   get leftMs(): number {
-    return Math.max(0, this.pauseMs - (this.nowMs() - this.sinceMs));
+    return Math.max(0, this.#pauseMs - (this.#nowMs() - this.#sinceMs));
   }
 
   /** A stream made its release: the channel is good. */
   verified(): void {
-    this.failures = 0;
-    this.pauseMs = 0;
-    this.failedChain = undefined;
+    this.#failures = 0;
+    this.#pauseMs = 0;
+    this.#failedChain = undefined;
   }
 }

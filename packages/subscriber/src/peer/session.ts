@@ -72,26 +72,26 @@ export interface SessionEnd {
 
 /** Remembers refusals for good, the newest `capacity` of them. */
 export class RefusalMemory {
-  private readonly nacks = new Map<string, Nack>();
-  private readonly capacity: number;
+  readonly #nacks = new Map<string, Nack>();
+  readonly #capacity: number;
 
   constructor(capacity: number) {
-    this.capacity = capacity;
+    this.#capacity = capacity;
   }
 
   add(hash: Uint8Array, nack: Nack): void {
-    this.nacks.delete(hexOf(hash));
-    this.nacks.set(hexOf(hash), nack);
-    const oldest = this.nacks.keys().next().value;
-    if (this.nacks.size > this.capacity && oldest !== undefined) this.nacks.delete(oldest);
+    this.#nacks.delete(hexOf(hash));
+    this.#nacks.set(hexOf(hash), nack);
+    const oldest = this.#nacks.keys().next().value;
+    if (this.#nacks.size > this.#capacity && oldest !== undefined) this.#nacks.delete(oldest);
   }
 
   get(hash: Uint8Array): Nack | undefined {
-    return this.nacks.get(hexOf(hash));
+    return this.#nacks.get(hexOf(hash));
   }
 
   hashes(): readonly Uint8Array[] {
-    return [...this.nacks.keys()].map((hash) => new Uint8Array(Buffer.from(hash, 'hex')));
+    return [...this.#nacks.keys()].map((hash) => new Uint8Array(Buffer.from(hash, 'hex')));
   }
 }
 
@@ -103,68 +103,68 @@ const STATE_TIMEOUT_MS: Partial<Record<SubscriberSessionState, number>> = {
 };
 
 export class PublisherSession {
-  private readonly connection: Connection;
-  private readonly host: SessionHost;
-  private state: SubscriberSessionState = 'greeting';
-  private heartbeat: NodeJS.Timeout | undefined;
+  readonly #connection: Connection;
+  readonly #host: SessionHost;
+  #state: SubscriberSessionState = 'greeting';
+  #heartbeat: NodeJS.Timeout | undefined;
   /** Runs out when nothing came for three heartbeats, as from a publisher whose power was cut. */
-  private silence: NodeJS.Timeout | undefined;
-  private offer: VerifiedOffer | undefined; // the last one that was wanted
-  private wantedBase: Uint8Array | undefined; // of the last WANT
-  private stage: Stage | undefined;
-  private cancelDeadline: (() => void) | undefined; // of BEGIN, or of the next bytes of a transfer
-  private movedBytes = 0; // of the transfer, since its deadline was set
-  private transferStartMs = 0;
-  private receiveMs = 0; // from BEGIN to END, of the last transfer
-  private lastReport: ApplyReport | undefined; // of the release in force, if this session applied it
-  private queries = { second: 0, count: 0 };
-  private counting = 0; // questions that wait for the counters
-  private applying: Promise<void> = Promise.resolve();
-  private retryAfterMs: number | undefined; // of the publisher's BYE
+  #silence: NodeJS.Timeout | undefined;
+  #offer: VerifiedOffer | undefined; // the last one that was wanted
+  #wantedBase: Uint8Array | undefined; // of the last WANT
+  #stage: Stage | undefined;
+  #cancelDeadline: (() => void) | undefined; // of BEGIN, or of the next bytes of a transfer
+  #movedBytes = 0; // of the transfer, since its deadline was set
+  #transferStartMs = 0;
+  #receiveMs = 0; // from BEGIN to END, of the last transfer
+  #lastReport: ApplyReport | undefined; // of the release in force, if this session applied it
+  #queries = { second: 0, count: 0 };
+  #counting = 0; // questions that wait for the counters
+  #applying: Promise<void> = Promise.resolve();
+  #retryAfterMs: number | undefined; // of the publisher's BYE
 
   constructor(connection: Connection, host: SessionHost) {
-    this.connection = connection;
-    this.host = host;
+    this.#connection = connection;
+    this.#host = host;
   }
 
   /** Runs until the connection ends, and a release being applied is applied. */
   async run(): Promise<SessionEnd> {
     let welcomed = false;
-    const handshake = setTimeout(() => this.raise('timeout'), HANDSHAKE_TIMEOUT_MS);
+    const handshake = setTimeout(() => this.#raise('timeout'), HANDSHAKE_TIMEOUT_MS);
     try {
-      this.sayHello();
+      this.#sayHello();
       for (;;) {
-        const received = await this.connection.receive();
+        const received = await this.#connection.receive();
         if (received === undefined) break;
-        this.silence?.refresh();
-        this.take(received.message, received.transaction);
+        this.#silence?.refresh();
+        this.#take(received.message, received.transaction);
         if (received.message.kind === 'welcome') {
           clearTimeout(handshake);
-          welcomed ||= this.state !== 'closed';
+          welcomed ||= this.#state !== 'closed';
         }
       }
     } catch (error) {
       if (!(error instanceof ProtocolError)) throw error;
-      this.host.onRefused(error.code, error.message);
+      this.#host.onRefused(error.code, error.message);
     } finally {
       clearTimeout(handshake);
-      clearInterval(this.heartbeat);
-      clearTimeout(this.silence);
-      this.raise('disconnected');
-      await this.applying;
+      clearInterval(this.#heartbeat);
+      clearTimeout(this.#silence);
+      this.#raise('disconnected');
+      await this.#applying;
     }
-    return { welcomed, retryAfterMs: this.retryAfterMs };
+    return { welcomed, retryAfterMs: this.#retryAfterMs };
   }
 
   /** Ends the session with BYE. */
   stop(): void {
-    this.raise('stop', undefined, 0, { code: ErrorCode.shuttingDown, text: 'the subscriber stops' });
+    this.#raise('stop', undefined, 0, { code: ErrorCode.shuttingDown, text: 'the subscriber stops' });
   }
 
-  private sayHello(): void {
-    const { applier, name, lineage, limits, refused } = this.host;
+  #sayHello(): void {
+    const { applier, name, lineage, limits, refused } = this.#host;
     const { active } = applier;
-    this.post({
+    this.#post({
       kind: 'hello',
       protocolMin: PROTOCOL_VERSION,
       protocolMax: PROTOCOL_VERSION,
@@ -181,10 +181,10 @@ export class PublisherSession {
 
   // ── Events ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-  private take(message: Message, transaction: number): void {
+  #take(message: Message, transaction: number): void {
     switch (message.kind) {
       case 'offer':
-        return this.judgeOffer(message);
+        return this.#judgeOffer(message);
       case 'welcome':
       case 'begin':
       case 'chunk':
@@ -195,130 +195,131 @@ export class PublisherSession {
       case 'ping':
       case 'pong':
       case 'bye':
-        return this.raise(message.kind, message, transaction);
+        return this.#raise(message.kind, message, transaction);
       default:
-        return this.raise('other');
+        return this.#raise('other');
     }
   }
 
   /** Which of the three OFFER events it is; judged in the order of PROTOCOL.md "Offers". */
-  private judgeOffer(message: MessageOf<'offer'>): void {
-    const { applier, refused } = this.host;
+  #judgeOffer(message: MessageOf<'offer'>): void {
+    const { applier, refused } = this.#host;
     const hash = manifestHash(message.manifest);
     const { active } = applier;
     if (active !== undefined && same(active.hash, hash)) {
-      const trouble = this.host.notEnforced();
-      if (trouble === undefined) return this.raise('offerActive');
-      const nack = this.refusal(hash, ErrorCode.sinkFailed, trouble, 'later');
-      return this.raise('offerRefused', undefined, 0, { ...nack, keeps: undefined });
+      const trouble = this.#host.notEnforced();
+      if (trouble === undefined) return this.#raise('offerActive');
+      const nack = this.#refusal(hash, ErrorCode.sinkFailed, trouble, 'later');
+      return this.#raise('offerRefused', undefined, 0, { ...nack, keeps: undefined });
     }
     const known = refused.get(hash);
-    if (known !== undefined) return this.raise('offerRefused', undefined, 0, known);
+    if (known !== undefined) return this.#raise('offerRefused', undefined, 0, known);
     try {
-      this.offer = applier.verifyOffer(message.manifest, message.signature);
+      this.#offer = applier.verifyOffer(message.manifest, message.signature);
     } catch (error) {
       if (!(error instanceof ProtocolError)) throw error;
-      const nack = this.refusal(hash, error.code, error.message, 'never');
+      const nack = this.#refusal(hash, error.code, error.message, 'never');
       // The same manifest may come with a good signature: anybody can spoil one.
       if (error.code !== ErrorCode.badSignature) refused.add(hash, nack);
-      return this.raise('offerRefused', undefined, 0, nack);
+      return this.#raise('offerRefused', undefined, 0, nack);
     }
-    const { leftMs } = this.host.patience;
-    if (leftMs === 0) return this.raise('offer');
+    const { leftMs } = this.#host.patience;
+    if (leftMs === 0) return this.#raise('offer');
     const text = `streams of this channel did not verify: nothing is wanted for ${Math.ceil(leftMs)} ms`;
-    const nack = this.refusal(hash, ErrorCode.badTransfer, text, 'later');
-    this.raise('offerRefused', undefined, 0, { ...nack, retryAfterMs: Math.ceil(leftMs) });
+    const nack = this.#refusal(hash, ErrorCode.badTransfer, text, 'later');
+    this.#raise('offerRefused', undefined, 0, { ...nack, retryAfterMs: Math.ceil(leftMs) });
   }
 
-  private raise(event: SubscriberEvent, message?: Message, transaction = 0, reason?: Reason): void {
-    const before = this.state;
+  #raise(event: SubscriberEvent, message?: Message, transaction = 0, reason?: Reason): void {
+    const before = this.#state;
     const { next, action, code } = stepSubscriber(before, event);
-    this.state = next;
-    if (next !== before || action === 'want') this.setDeadline();
+    this.#state = next;
+    if (next !== before || action === 'want') this.#setDeadline();
     switch (action) {
       case 'none':
-        if (message?.kind === 'welcome') this.welcomed(message);
-        if (message?.kind === 'chunk') this.noteMoved(message.bytes.length);
+        if (message?.kind === 'welcome') this.#welcomed(message);
+        if (message?.kind === 'chunk') this.#noteMoved(message.bytes.length);
         return;
       case 'want':
-        return this.want();
+        return this.#want();
       case 'applied':
-        return this.sayApplied();
+        return this.#sayApplied();
       case 'nack':
-        this.stage = undefined;
-        return this.sayNack(event, message, reason);
+        this.#stage = undefined;
+        return this.#sayNack(event, message, reason);
       case 'receive':
-        return this.receive(message as MessageOf<'begin'>);
+        return this.#receive(message as MessageOf<'begin'>);
       case 'store':
-        return this.store((message as MessageOf<'chunk'>).bytes);
+        return this.#store((message as MessageOf<'chunk'>).bytes);
       case 'apply':
-        this.applying = this.apply((message as MessageOf<'end'>).sha256);
+        this.#applying = this.#apply((message as MessageOf<'end'>).sha256);
         return;
       case 'answer':
-        return this.answer(message as MessageOf<'query'>, transaction);
+        return this.#answer(message as MessageOf<'query'>, transaction);
       case 'proof':
-        return this.prove();
+        return this.#prove();
       case 'pong':
-        return this.post({ kind: 'pong', ...this.alive() });
+        return this.#post({ kind: 'pong', ...this.#alive() });
       case 'bye': {
         const why = reason?.code ?? code ?? ErrorCode.internal;
         const text = reason?.text ?? `${event} while ${before}`;
-        if (why !== ErrorCode.shuttingDown) this.host.onRefused(why, text);
-        return this.connection.bye(why, text);
+        if (why !== ErrorCode.shuttingDown) this.#host.onRefused(why, text);
+        return this.#connection.bye(why, text);
       }
       case 'close':
         if (message?.kind === 'bye') {
-          this.retryAfterMs = message.retryAfterMs;
-          this.host.onRefused(message.code, `the publisher ended the session: ${message.text}`);
+          this.#retryAfterMs = message.retryAfterMs;
+          this.#host.onRefused(message.code, `the publisher ended the session: ${message.text}`);
         }
-        return this.connection.close();
+        return this.#connection.close();
       case 'never':
         return;
     }
   }
 
   /** Sends without waiting; a send that fails means the connection is gone, which the receiver notices. */
-  private post(message: Message, transaction = 0): void {
-    this.connection.send(message, transaction).catch(() => undefined);
+  #post(message: Message, transaction = 0): void {
+    this.#connection.send(message, transaction).catch(() => undefined);
   }
 
   // ── Actions ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
-  private welcomed(welcome: MessageOf<'welcome'>): void {
-    if (welcome.protocol !== PROTOCOL_VERSION || !same(welcome.lineage, this.host.lineage)) {
+  #welcomed(welcome: MessageOf<'welcome'>): void {
+    if (welcome.protocol !== PROTOCOL_VERSION || !same(welcome.lineage, this.#host.lineage)) {
       const text = 'the publisher is of another lineage than the one trusted here';
-      return this.raise('stop', undefined, 0, { code: ErrorCode.wrongLineage, text });
+      return this.#raise('stop', undefined, 0, { code: ErrorCode.wrongLineage, text });
     }
     const { heartbeatMs } = welcome;
-    this.heartbeat = setInterval(() => this.beat(), heartbeatMs);
-    this.silence = setTimeout(() => this.raise('timeout'), 3 * heartbeatMs);
-    this.host.onWelcome(welcome.name);
+    this.#heartbeat = setInterval(() => this.#beat(), heartbeatMs);
+    this.#silence = setTimeout(() => this.#raise('timeout'), 3 * heartbeatMs);
+    this.#host.onWelcome(welcome.name);
   }
 
-  private beat(): void {
-    if (!this.connection.sendPending) this.post({ kind: 'ping', ...this.alive() });
+  #beat(): void {
+    if (!this.#connection.sendPending) this.#post({ kind: 'ping', ...this.#alive() });
   }
 
-  private alive(): { readonly hash?: Uint8Array; readonly ageMs?: number } {
-    const { active } = this.host.applier;
-    if (active === undefined || this.host.notEnforced() !== undefined) return {};
+  #alive(): { readonly hash?: Uint8Array; readonly ageMs?: number } {
+    const { active } = this.#host.applier;
+    if (active === undefined || this.#host.notEnforced() !== undefined) return {};
     return {
       hash: active.hash,
-      ageMs: Math.min(DURATION_MAX_MS, Math.max(0, this.host.nowMs() - active.appliedAtMs)),
+      ageMs: Math.min(DURATION_MAX_MS, Math.max(0, this.#host.nowMs() - active.appliedAtMs)),
     };
   }
 
-  private want(): void {
-    const { offer } = this;
+  #want(): void {
+    const offer = this.#offer;
     if (offer === undefined) return;
-    const snapshotOnly = this.host.patience.needsSnapshot(offer.hash);
-    this.wantedBase = snapshotOnly ? undefined : this.host.applier.active?.hash;
-    this.post({ kind: 'want', hash: offer.hash, base: this.wantedBase });
+    const snapshotOnly = this.#host.patience.needsSnapshot(offer.hash);
+    this.#wantedBase = snapshotOnly ? undefined : this.#host.applier.active?.hash;
+    this.#post({ kind: 'want', hash: offer.hash, base: this.#wantedBase });
   }
 
-  private receive(begin: MessageOf<'begin'>): void {
-    const { offer, wantedBase } = this;
-    this.transferStartMs = performance.now();
+  #receive(begin: MessageOf<'begin'>): void {
+    const offer = this.#offer;
+    const wantedBase = this.#wantedBase;
+    this.#transferStartMs = performance.now();
     if (offer === undefined) return;
     const fault = !same(begin.hash, offer.hash)
       ? { code: ErrorCode.badTransfer, text: 'the transfer is of another release than was wanted' }
@@ -328,155 +329,160 @@ export class PublisherSession {
             text: 'the transfer starts from a release that was not said to be its base',
           }
         : undefined;
-    this.guarded(offer, begin.base !== undefined, () => {
+    this.#guarded(offer, begin.base !== undefined, () => {
       if (fault !== undefined) throw new ProtocolError(fault.code, fault.text);
-      const streamBytes = Math.min(this.host.limits.bytes, streamMaxBytes(offer.manifest.parts));
-      this.stage = new Stage(begin, { streamBytes });
+      const streamBytes = Math.min(this.#host.limits.bytes, streamMaxBytes(offer.manifest.parts));
+      this.#stage = new Stage(begin, { streamBytes });
     });
   }
 
   /** A publisher that says what it will send, and does not, is left: another connection may do better. */
-  private setDeadline(): void {
-    this.cancelDeadline?.();
-    const delayMs = STATE_TIMEOUT_MS[this.state];
-    this.movedBytes = 0;
-    this.cancelDeadline =
-      delayMs === undefined ? undefined : this.host.after(delayMs, () => this.raise('timeout'));
+  #setDeadline(): void {
+    this.#cancelDeadline?.();
+    const delayMs = STATE_TIMEOUT_MS[this.#state];
+    this.#movedBytes = 0;
+    this.#cancelDeadline =
+      delayMs === undefined ? undefined : this.#host.after(delayMs, () => this.#raise('timeout'));
   }
 
-  private noteMoved(byteCount: number): void {
-    this.movedBytes += byteCount;
-    if (this.movedBytes >= TRANSFER_WINDOW_MIN_BYTES) this.setDeadline();
+  #noteMoved(byteCount: number): void {
+    this.#movedBytes += byteCount;
+    if (this.#movedBytes >= TRANSFER_WINDOW_MIN_BYTES) this.#setDeadline();
   }
 
-  private store(bytes: Uint8Array): void {
-    this.noteMoved(bytes.length);
-    const { offer, stage } = this;
+  #store(bytes: Uint8Array): void {
+    this.#noteMoved(bytes.length);
+    const offer = this.#offer;
+    const stage = this.#stage;
     if (offer === undefined || stage === undefined) return;
-    this.guarded(offer, stage.base !== undefined, () => stage.push(bytes));
+    this.#guarded(offer, stage.base !== undefined, () => stage.push(bytes));
   }
 
   /** Runs a step of receiving; what it throws refuses the transfer. */
-  private guarded(offer: VerifiedOffer, isChain: boolean, step: () => void): void {
+  #guarded(offer: VerifiedOffer, isChain: boolean, step: () => void): void {
     try {
       step();
     } catch (error) {
-      this.raise('refused', undefined, 0, this.refusalOf(offer, isChain, error));
+      this.#raise('refused', undefined, 0, this.#refusalOf(offer, isChain, error));
     }
   }
 
-  private async apply(sha256: Uint8Array): Promise<void> {
-    const { offer, stage } = this;
-    this.stage = undefined;
-    this.receiveMs = performance.now() - this.transferStartMs;
+  async #apply(sha256: Uint8Array): Promise<void> {
+    const offer = this.#offer;
+    const stage = this.#stage;
+    this.#stage = undefined;
+    this.#receiveMs = performance.now() - this.#transferStartMs;
     if (offer === undefined || stage === undefined) return;
     try {
       const stream = stage.finish(sha256);
-      const report = await this.host.applier.apply({ offer, base: stage.base, stream });
-      this.lastReport = report;
-      this.host.patience.verified();
-      this.host.onApplied(report);
-      this.raise('applied');
+      const report = await this.#host.applier.apply({ offer, base: stage.base, stream });
+      this.#lastReport = report;
+      this.#host.patience.verified();
+      this.#host.onApplied(report);
+      this.#raise('applied');
     } catch (error) {
       const isChain = stage.base !== undefined;
       if (isChain && error instanceof RefusedError && error.code === ErrorCode.overBudget) {
-        this.host.patience.wantSnapshot(offer.hash);
+        this.#host.patience.wantSnapshot(offer.hash);
         const { version } = offer.manifest;
-        this.host.logger.info({ version }, `${error.message}: a snapshot is asked for`);
-        return this.raise('overBudget');
+        this.#host.logger.info({ version }, `${error.message}: a snapshot is asked for`);
+        return this.#raise('overBudget');
       }
-      this.raise('refused', undefined, 0, this.refusalOf(offer, isChain, error));
+      this.#raise('refused', undefined, 0, this.#refusalOf(offer, isChain, error));
     }
   }
 
   /** Only what the key signed is refused for good. A stream that does not make its release is one more of its channel, see Patience. */
-  private refusalOf(offer: VerifiedOffer, isChain: boolean, error: unknown): Nack {
+  #refusalOf(offer: VerifiedOffer, isChain: boolean, error: unknown): Nack {
     const { hash } = offer;
     const { blame, code, part, entry } = faultOf(error);
     if (blame === undefined)
-      this.host.logger.error({ err: error, version: offer.manifest.version }, 'applying a release failed');
+      this.#host.logger.error({ err: error, version: offer.manifest.version }, 'applying a release failed');
     const text = error instanceof Error ? error.message : String(error);
     const retry = blame === 'signed' ? 'never' : 'later';
-    const nack: Nack = { ...this.refusal(hash, code, text, retry), part, entry };
-    if (retry === 'never') this.host.refused.add(hash, nack);
+    const nack: Nack = { ...this.#refusal(hash, code, text, retry), part, entry };
+    if (retry === 'never') this.#host.refused.add(hash, nack);
     if (blame !== 'stream') return nack;
-    return { ...nack, retryAfterMs: this.host.patience.failed(hash, isChain) };
+    return { ...nack, retryAfterMs: this.#host.patience.failed(hash, isChain) };
   }
 
-  private refusal(hash: Uint8Array, code: string, text: string, retry: 'never' | 'later'): Nack {
-    return { kind: 'nack', hash, code, text: boundText(text), retry, keeps: this.host.applier.active?.hash };
+  #refusal(hash: Uint8Array, code: string, text: string, retry: 'never' | 'later'): Nack {
+    return { kind: 'nack', hash, code, text: boundText(text), retry, keeps: this.#host.applier.active?.hash };
   }
 
-  private sayApplied(): void {
-    const { active } = this.host.applier;
+  #sayApplied(): void {
+    const { active } = this.#host.applier;
     if (active === undefined) return;
-    const report = this.lastReport?.release === active ? this.lastReport : undefined;
+    const report = this.#lastReport?.release === active ? this.#lastReport : undefined;
     const { epoch, version } = active.manifest;
-    this.post({
+    this.#post({
       kind: 'applied',
       hash: active.hash,
       epoch,
       version,
-      receiveMs: Math.round(report === undefined ? 0 : this.receiveMs),
+      receiveMs: Math.round(report === undefined ? 0 : this.#receiveMs),
       verifyMs: Math.round(report?.verifyMs ?? 0),
       compileMs: Math.round(report?.compileMs ?? 0),
       flipMs: Math.round(report?.flipMs ?? 0),
       persisted: active.persisted,
-      generation: report?.generation ?? this.host.generation(),
+      generation: report?.generation ?? this.#host.generation(),
     });
   }
 
-  private sayNack(event: SubscriberEvent, message: Message | undefined, reason: Reason | undefined): void {
-    const { offer } = this;
+  #sayNack(event: SubscriberEvent, message: Message | undefined, reason: Reason | undefined): void {
+    const offer = this.#offer;
     if (reason !== undefined && 'hash' in reason) {
-      this.host.onRefused(reason.code, reason.text);
-      return this.post(reason);
+      this.#host.onRefused(reason.code, reason.text);
+      return this.#post(reason);
     }
     const aborted = message?.kind === 'abort';
     const code = aborted ? message.code : ErrorCode.badTransfer;
     const text = aborted ? `the publisher gave up: ${message.text}` : `${event}`;
-    if (offer !== undefined) this.post(this.refusal(offer.hash, code, text, 'later'));
+    if (offer !== undefined) this.#post(this.#refusal(offer.hash, code, text, 'later'));
   }
 
-  private prove(): void {
-    const { active } = this.host.applier;
+  #prove(): void {
+    const { active } = this.#host.applier;
     if (active === undefined) return;
-    this.post({ kind: 'proof', signature: active.signature, manifest: active.manifestBytes });
+    this.#post({ kind: 'proof', signature: active.signature, manifest: active.manifestBytes });
   }
 
-  private answer(query: MessageOf<'query'>, transaction: number): void {
+  #answer(query: MessageOf<'query'>, transaction: number): void {
     const second = Math.floor(performance.now() / 1000);
-    this.queries =
-      second === this.queries.second ? { second, count: this.queries.count + 1 } : { second, count: 1 };
-    if (this.queries.count > QUERIES_PER_SECOND_MAX) return this.sayTooMany('a second', transaction);
-    if (query.packet === undefined) return this.count(transaction);
-    const held = activeFields(this.host.applier.active);
-    const explained = this.host.explain(packetFromWire(query.packet));
+    this.#queries =
+      second === this.#queries.second ? { second, count: this.#queries.count + 1 } : { second, count: 1 };
+    if (this.#queries.count > QUERIES_PER_SECOND_MAX) return this.#sayTooMany('a second', transaction);
+    if (query.packet === undefined) return this.#count(transaction);
+    const held = activeFields(this.#host.applier.active);
+    const explained = this.#host.explain(packetFromWire(query.packet));
     const verdict = verdictToWire(explained.verdict, explained.rule);
-    this.post({ kind: 'answer', ok: true, verdict, ...held, generation: explained.generation }, transaction);
+    this.#post({ kind: 'answer', ok: true, verdict, ...held, generation: explained.generation }, transaction);
   }
 
-  private sayTooMany(how: string, transaction: number): void {
+  #sayTooMany(how: string, transaction: number): void {
     const text = `at most ${QUERIES_PER_SECOND_MAX} questions ${how} are answered`;
-    this.post({ kind: 'answer', ok: false, code: ErrorCode.rateLimited, text }, transaction);
+    this.#post({ kind: 'answer', ok: false, code: ErrorCode.rateLimited, text }, transaction);
   }
 
   /** A sink may take its time, or for ever: so many questions wait for it at most. */
-  private count(transaction: number): void {
-    if (this.counting >= QUERIES_PER_SECOND_MAX) return this.sayTooMany('at once', transaction);
-    this.counting += 1;
-    void this.answerStats(transaction).finally(() => {
-      this.counting -= 1;
+  #count(transaction: number): void {
+    if (this.#counting >= QUERIES_PER_SECOND_MAX) return this.#sayTooMany('at once', transaction);
+    this.#counting += 1;
+    void this.#answerStats(transaction).finally(() => {
+      this.#counting -= 1;
     });
   }
 
-  private async answerStats(transaction: number): Promise<void> {
+  async #answerStats(transaction: number): Promise<void> {
     try {
-      const stats = await this.host.counters();
-      this.post({ kind: 'answer', ok: true, ...activeFields(this.host.applier.active), stats }, transaction);
+      const stats = await this.#host.counters();
+      this.#post(
+        { kind: 'answer', ok: true, ...activeFields(this.#host.applier.active), stats },
+        transaction,
+      );
     } catch (error) {
       const text = boundText(error instanceof Error ? error.message : String(error));
-      this.post({ kind: 'answer', ok: false, code: ErrorCode.notReady, text }, transaction);
+      this.#post({ kind: 'answer', ok: false, code: ErrorCode.notReady, text }, transaction);
     }
   }
 }

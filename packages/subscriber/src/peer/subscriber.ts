@@ -158,58 +158,58 @@ export async function createSubscriber(options: SubscriberOptions): Promise<Subs
 
 class RunningSubscriber implements Subscriber {
   readonly events = new EventEmitter<SubscriberEvents>();
-  private readonly listeners: Listeners<SubscriberEvents>;
-  private readonly options: SubscriberOptions;
-  private readonly nowMs: () => number;
-  private readonly table: Table;
-  private readonly boot: RuleSet;
-  private readonly applier: Applier;
-  private readonly host: SessionHost;
-  private readonly closing = new AbortController();
-  private dns: readonly Address[];
-  private session: PublisherSession | undefined;
-  private publisher: string | undefined;
-  private lastError: SubscriberStatus['lastError'];
-  private readonly state: StateDirectory | undefined;
-  private readonly clock: FirewallClock;
-  private clocksApart = false;
-  private damagedCount = 0; // files, and releases that are whole nowhere
-  private expiries: { readonly of: RuleSet; readonly ends: Expiries } | undefined;
-  private keeping: Promise<void> = Promise.resolve(); // the last write of the clock
-  private expiryTimer: NodeJS.Timeout | undefined;
-  private running: Promise<void> = Promise.resolve();
+  readonly #listeners: Listeners<SubscriberEvents>;
+  readonly #options: SubscriberOptions;
+  readonly #nowMs: () => number;
+  readonly #table: Table;
+  readonly #boot: RuleSet;
+  readonly #applier: Applier;
+  readonly #host: SessionHost;
+  readonly #closing = new AbortController();
+  #dns: readonly Address[];
+  #session: PublisherSession | undefined;
+  #publisher: string | undefined;
+  #lastError: SubscriberStatus['lastError'];
+  readonly #state: StateDirectory | undefined;
+  readonly #clock: FirewallClock;
+  #clocksApart = false;
+  #damagedCount = 0; // files, and releases that are whole nowhere
+  #expiries: { readonly of: RuleSet; readonly ends: Expiries } | undefined;
+  #keeping: Promise<void> = Promise.resolve(); // the last write of the clock
+  #expiryTimer: NodeJS.Timeout | undefined;
+  #running: Promise<void> = Promise.resolve();
 
   constructor(options: SubscriberOptions) {
-    this.options = options;
-    this.nowMs = options.nowMs ?? Date.now;
-    this.listeners = new Listeners(this.events, options.logger);
-    this.dns = options.dns ?? [];
-    this.table = new Table(options.table);
+    this.#options = options;
+    this.#nowMs = options.nowMs ?? Date.now;
+    this.#listeners = new Listeners(this.events, options.logger);
+    this.#dns = options.dns ?? [];
+    this.#table = new Table(options.table);
     const entriesMax = options.entriesMax ?? ENTRIES_MAX;
-    this.state = this.stateDirectory();
-    const clocks = { ...systemClocks(this.nowMs), ...options.boot };
-    this.clock = new FirewallClock(clocks, this.state?.readClock());
-    this.boot = bootRuleSet(bootAction(options.bootMode ?? 'closed'));
-    this.applier = new Applier({
+    this.#state = this.#stateDirectory();
+    const clocks = { ...systemClocks(this.#nowMs), ...options.boot };
+    this.#clock = new FirewallClock(clocks, this.#state?.readClock());
+    this.#boot = bootRuleSet(bootAction(options.bootMode ?? 'closed'));
+    this.#applier = new Applier({
       trust: options.trust,
-      table: this.table,
-      state: this.state,
+      table: this.#table,
+      state: this.#state,
       sink: options.sink,
-      boot: this.boot,
+      boot: this.#boot,
       entriesMax,
-      environment: (madeAtMs) => this.environment(madeAtMs),
-      nowMs: this.nowMs,
+      environment: (madeAtMs) => this.#environment(madeAtMs),
+      nowMs: this.#nowMs,
       onUnpersisted: (error) => {
         options.logger.error(
           { err: error },
           'the release is in force and could not be marked active on disk',
         );
       },
-      onDamage: (text) => this.damaged(text),
+      onDamage: (text) => this.#damaged(text),
       onUncompacted: (error) => options.logger.warn({ err: error }, 'release files could not be compacted'),
     });
-    this.host = {
-      applier: this.applier,
+    this.#host = {
+      applier: this.#applier,
       name: options.name,
       lineage: options.trust.lineage,
       limits: {
@@ -220,80 +220,80 @@ class RunningSubscriber implements Subscriber {
       logger: options.logger,
       refused: new RefusalMemory(REFUSED_MAX),
       patience: new Patience(() => clocks.bootMs()),
-      nowMs: this.nowMs,
+      nowMs: this.#nowMs,
       after: options.after ?? systemAfter,
       explain: (packet) => this.explain(packet),
-      generation: () => this.table.stats().generation,
-      counters: () => this.counters(),
-      notEnforced: () => this.notEnforced(),
-      onWelcome: (publisher) => this.welcomed(publisher),
-      onApplied: (report) => this.applied(report),
-      onRefused: (code, text) => this.refused(code, text),
+      generation: () => this.#table.stats().generation,
+      counters: () => this.#counters(),
+      notEnforced: () => this.#notEnforced(),
+      onWelcome: (publisher) => this.#welcomed(publisher),
+      onApplied: (report) => this.#applied(report),
+      onRefused: (code, text) => this.#refused(code, text),
     };
   }
 
-  private stateDirectory(): StateDirectory | undefined {
-    const { stateDirectory, logger } = this.options;
+  #stateDirectory(): StateDirectory | undefined {
+    const { stateDirectory, logger } = this.#options;
     if (stateDirectory === undefined) return undefined;
     return new StateDirectory(stateDirectory, {
-      onDamage: (text) => this.damaged(text),
+      onDamage: (text) => this.#damaged(text),
       onUncopied: (error) => logger.warn({ err: error }, 'the second copy of the state cannot be written'),
     });
   }
 
   /** Told in the log, in the status, and by a counter in that of the publisher. */
-  private damaged(text: string): void {
-    this.damagedCount += 1;
-    this.lastError = { code: ErrorCode.storageFailed, text, atMs: this.nowMs() };
-    this.options.logger.error({ code: ErrorCode.storageFailed }, text);
-    this.listeners.tell('refused', { code: ErrorCode.storageFailed, text });
+  #damaged(text: string): void {
+    this.#damagedCount += 1;
+    this.#lastError = { code: ErrorCode.storageFailed, text, atMs: this.#nowMs() };
+    this.#options.logger.error({ code: ErrorCode.storageFailed }, text);
+    this.#listeners.tell('refused', { code: ErrorCode.storageFailed, text });
   }
 
-  private async counters(): Promise<Readonly<Record<string, number>>> {
-    const enforced = await this.options.sink?.counters?.();
-    const { generation, bytes, hits } = this.table.stats();
-    const damage = this.damagedCount === 0 ? {} : { stateDamaged: this.damagedCount };
-    return { generation, bytes, ...damage, ...(enforced ?? lookupCounters(hits, this.table.hits().lists)) };
+  async #counters(): Promise<Readonly<Record<string, number>>> {
+    const enforced = await this.#options.sink?.counters?.();
+    const { generation, bytes, hits } = this.#table.stats();
+    const damage = this.#damagedCount === 0 ? {} : { stateDamaged: this.#damagedCount };
+    return { generation, bytes, ...damage, ...(enforced ?? lookupCounters(hits, this.#table.hits().lists)) };
   }
 
   /** For the publisher: a release whose enforcement is in doubt is not said to be in force. */
-  private notEnforced(): string | undefined {
-    const trouble = this.options.sink?.trouble?.();
+  #notEnforced(): string | undefined {
+    const trouble = this.#options.sink?.trouble?.();
     if (trouble === undefined) return undefined;
-    const since = new Date(this.nowMs() - trouble.forMs).toISOString();
+    const since = new Date(this.#nowMs() - trouble.forMs).toISOString();
     return `not enforced since ${since}: ${trouble.text}`;
   }
 
-  private environment(madeAtMs = 0): Environment {
-    return { ...this.clock.times(madeAtMs), dns: this.dns };
+  #environment(madeAtMs = 0): Environment {
+    return { ...this.#clock.times(madeAtMs), dns: this.#dns };
   }
 
   async start(): Promise<void> {
-    this.table.flip(this.table.prepare(this.boot, this.environment()));
-    await this.bootSink(this.boot);
-    await this.keepClock();
-    await this.restore();
-    this.scheduleExpiry();
-    this.running = this.connectForever();
+    this.#table.flip(this.#table.prepare(this.#boot, this.#environment()));
+    await this.#bootSink(this.#boot);
+    await this.#keepClock();
+    await this.#restore();
+    this.#scheduleExpiry();
+    this.#running = this.#connectForever();
   }
 
   /** A sink that cannot is said and left: it refuses the releases too, and the publisher is told. */
-  private async bootSink(ruleSet: RuleSet): Promise<void> {
+  async #bootSink(ruleSet: RuleSet): Promise<void> {
     try {
       const hash = new Uint8Array(HASH_BYTES); // of no release
-      await this.options.sink?.boot?.({ hash, ruleSet, environment: this.environment() });
+      await this.#options.sink?.boot?.({ hash, ruleSet, environment: this.#environment() });
     } catch (error) {
       const text = error instanceof Error ? error.message : String(error);
-      this.options.logger.error({ err: error }, 'the boot mode is not enforced');
-      this.refused(ErrorCode.sinkFailed, text);
+      this.#options.logger.error({ err: error }, 'the boot mode is not enforced');
+      this.#refused(ErrorCode.sinkFailed, text);
     }
   }
 
   /** What cannot be restored is said and left: the publisher sends it again. The boot mode is in force until then. */
-  private async restore(): Promise<void> {
-    const { logger } = this.options;
+  async #restore(): Promise<void> {
+    const { logger } = this.#options;
     try {
-      const active = await this.applier.restore();
+      const active = await this.#applier.restore();
       if (active === undefined) return;
       const { epoch, version } = active.manifest;
       logger.info({ epoch, version }, 'restored the release that was in force');
@@ -303,185 +303,189 @@ class RunningSubscriber implements Subscriber {
         { err: error },
         'what was in force cannot be restored; the boot mode holds until the next release',
       );
-      this.refused('storage-failed', text);
+      this.#refused('storage-failed', text);
     }
   }
 
   status(): SubscriberStatus {
-    const { active } = this.applier;
+    const { active } = this.#applier;
     return {
-      connected: this.session !== undefined && this.publisher !== undefined,
-      publisher: this.publisher,
+      connected: this.#session !== undefined && this.#publisher !== undefined,
+      publisher: this.#publisher,
       epoch: active?.manifest.epoch,
       version: active?.manifest.version,
       hash: active === undefined ? undefined : hexOf(active.hash),
       appliedAtMs: active?.appliedAtMs,
       persisted: active?.persisted,
-      lastError: this.lastError,
+      lastError: this.#lastError,
     };
   }
 
   lookup(packet: Packet): TableVerdict {
-    return this.table.lookup(packet);
+    return this.#table.lookup(packet);
   }
 
   explain(packet: Packet): Explanation {
-    const explained = this.table.explain(packet);
-    if (this.options.sink?.judgesFlows !== true || beginsFlow(packet)) return explained;
+    const explained = this.#table.explain(packet);
+    if (this.#options.sink?.judgesFlows !== true || beginsFlow(packet)) return explained;
     return { ...explained, verdict: FLOWLESS_VERDICT, rule: undefined };
   }
 
   handle(): TableHandle {
-    return this.table.handle();
+    return this.#table.handle();
   }
 
   evictReader(slot: number): void {
-    this.table.evictReader(slot);
+    this.#table.evictReader(slot);
   }
 
   hits(): TableHits {
-    return this.table.hits();
+    return this.#table.hits();
   }
 
   stats(): TableStats {
-    return this.table.stats();
+    return this.#table.stats();
   }
 
   async setDns(addresses: readonly Address[]): Promise<void> {
-    this.dns = addresses;
-    await this.applier.refresh();
+    this.#dns = addresses;
+    await this.#applier.refresh();
   }
 
   async close(): Promise<void> {
-    this.closing.abort();
-    clearTimeout(this.expiryTimer);
-    this.session?.stop();
-    await this.running;
-    await this.applier.close();
-    await this.keeping;
-    await this.table.close();
+    this.#closing.abort();
+    clearTimeout(this.#expiryTimer);
+    this.#session?.stop();
+    await this.#running;
+    await this.#applier.close();
+    await this.#keeping;
+    await this.#table.close();
   }
 
   // ── Connection ────────────────────────────────────────────────────────────────────────────────────────────────────
 
-  private async connectForever(): Promise<void> {
+  async #connectForever(): Promise<void> {
     let waitMs = RECONNECT_FIRST_MS;
-    while (!this.closing.signal.aborted) {
-      const { welcomed, retryAfterMs = 0 } = await this.connectOnce();
+    while (!this.#closing.signal.aborted) {
+      const { welcomed, retryAfterMs = 0 } = await this.#connectOnce();
       if (welcomed) waitMs = RECONNECT_FIRST_MS;
-      const spread = 0.5 + (this.options.random ?? Math.random)() / 2;
-      await sleep(Math.max(retryAfterMs, waitMs * spread), this.closing.signal);
+      const spread = 0.5 + (this.#options.random ?? Math.random)() / 2;
+      await sleep(Math.max(retryAfterMs, waitMs * spread), this.#closing.signal);
       waitMs = Math.min(RECONNECT_LONGEST_MS, waitMs * 2);
     }
   }
 
   /** One connection, until it ends. */
-  private async connectOnce(): Promise<SessionEnd> {
+  async #connectOnce(): Promise<SessionEnd> {
     let stream: ByteStream;
     try {
-      stream = await this.options.channel(this.closing.signal);
+      stream = await this.#options.channel(this.#closing.signal);
     } catch (error) {
       const text = error instanceof Error ? error.message : String(error);
-      if (!this.closing.signal.aborted && this.lastError?.text !== text) this.refused('disconnected', text);
+      if (!this.#closing.signal.aborted && this.#lastError?.text !== text)
+        this.#refused('disconnected', text);
       return { welcomed: false, retryAfterMs: undefined };
     }
-    const session = new PublisherSession(new Connection(stream, { after: this.host.after }), this.host);
-    this.session = session;
+    const session = new PublisherSession(new Connection(stream, { after: this.#host.after }), this.#host);
+    this.#session = session;
     try {
-      if (this.closing.signal.aborted) session.stop();
+      if (this.#closing.signal.aborted) session.stop();
       return await session.run();
     } finally {
-      this.session = undefined;
-      this.publisher = undefined;
-      this.listeners.tell('disconnected');
+      this.#session = undefined;
+      this.#publisher = undefined;
+      this.#listeners.tell('disconnected');
     }
   }
 
-  private welcomed(publisher: string): void {
-    this.publisher = publisher;
-    this.options.logger.info({ publisher, version: this.applier.active?.manifest.version ?? 0 }, 'connected');
-    this.listeners.tell('connected', { publisher });
+  #welcomed(publisher: string): void {
+    this.#publisher = publisher;
+    this.#options.logger.info(
+      { publisher, version: this.#applier.active?.manifest.version ?? 0 },
+      'connected',
+    );
+    this.#listeners.tell('connected', { publisher });
   }
 
-  private applied(report: ApplyReport): void {
+  #applied(report: ApplyReport): void {
     const { epoch, version } = report.release.manifest;
     const { verifyMs, compileMs } = report;
-    this.lastError = undefined;
-    this.options.logger.info({ epoch, version, verifyMs, compileMs, publisher: this.publisher }, 'applied');
-    this.scheduleExpiry();
-    this.listeners.tell('applied', report);
+    this.#lastError = undefined;
+    this.#options.logger.info({ epoch, version, verifyMs, compileMs, publisher: this.#publisher }, 'applied');
+    this.#scheduleExpiry();
+    this.#listeners.tell('applied', report);
   }
 
-  private refused(code: string, text: string): void {
-    this.lastError = { code, text, atMs: this.nowMs() };
-    const version = this.applier.active?.manifest.version ?? 0;
-    this.options.logger.warn({ code, version, publisher: this.publisher }, text);
-    this.listeners.tell('refused', { code, text });
+  #refused(code: string, text: string): void {
+    this.#lastError = { code, text, atMs: this.#nowMs() };
+    const version = this.#applier.active?.manifest.version ?? 0;
+    this.#options.logger.warn({ code, version, publisher: this.#publisher }, text);
+    this.#listeners.tell('refused', { code, text });
   }
 
   // ── Expiry ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
   /** Looks at the clocks when the next rule ends, and every few seconds while a clock that is set may end one or bring one back. */
-  private scheduleExpiry(leastMs = 0): void {
-    clearTimeout(this.expiryTimer);
-    const { ends, times } = this.expiring();
-    const { compiledFor } = this.applier;
-    if (ends?.isOpen(compiledFor) !== true || this.closing.signal.aborted) return;
-    const waitMs = (ends.secondsToNext(times) ?? Number.POSITIVE_INFINITY) * 1000 - (this.nowMs() % 1000);
+  #scheduleExpiry(leastMs = 0): void {
+    clearTimeout(this.#expiryTimer);
+    const { ends, times } = this.#expiring();
+    const { compiledFor } = this.#applier;
+    if (ends?.isOpen(compiledFor) !== true || this.#closing.signal.aborted) return;
+    const waitMs = (ends.secondsToNext(times) ?? Number.POSITIVE_INFINITY) * 1000 - (this.#nowMs() % 1000);
     const delayMs = ends.differ(compiledFor, times) ? 0 : Math.min(LOOK_MS, waitMs);
-    this.expiryTimer = setTimeout(() => void this.look(), Math.max(leastMs, delayMs));
-    this.expiryTimer.unref();
+    this.#expiryTimer = setTimeout(() => void this.#look(), Math.max(leastMs, delayMs));
+    this.#expiryTimer.unref();
   }
 
   /** Compiles anew where other rules have ended than those that the table in force was compiled without. */
-  private async look(): Promise<void> {
-    this.compareClocks();
-    const { ends, times } = this.expiring();
+  async #look(): Promise<void> {
+    this.#compareClocks();
+    const { ends, times } = this.#expiring();
     try {
-      if (ends?.differ(this.applier.compiledFor, times) === true) await this.applier.refresh();
-      this.scheduleExpiry();
+      if (ends?.differ(this.#applier.compiledFor, times) === true) await this.#applier.refresh();
+      this.#scheduleExpiry();
     } catch (error) {
-      this.options.logger.error(
+      this.#options.logger.error(
         { err: error },
         'compiling for an expired rule failed; the table is as it was',
       );
-      this.scheduleExpiry(EXPIRY_RETRY_MS);
+      this.#scheduleExpiry(EXPIRY_RETRY_MS);
     }
   }
 
   /** When the rules in force end, and what time it is for them. Accept rules that have ended are noted, and stay so in this boot. */
-  private expiring(): { readonly ends: Expiries | undefined; readonly times: Times } {
-    const { active } = this.applier;
-    const times = this.clock.times(active?.manifest.createdAtMs);
+  #expiring(): { readonly ends: Expiries | undefined; readonly times: Times } {
+    const { active } = this.#applier;
+    const times = this.#clock.times(active?.manifest.createdAtMs);
     if (active === undefined) return { ends: undefined, times };
-    if (this.expiries?.of !== active.ruleSet) {
-      this.expiries = { of: active.ruleSet, ends: new Expiries(active.ruleSet) };
+    if (this.#expiries?.of !== active.ruleSet) {
+      this.#expiries = { of: active.ruleSet, ends: new Expiries(active.ruleSet) };
     }
-    const { ends } = this.expiries;
-    if (this.clock.noteEnded(ends.lastAcceptEnded(times) ?? 0)) void this.keepClock();
+    const { ends } = this.#expiries;
+    if (this.#clock.noteEnded(ends.lastAcceptEnded(times) ?? 0)) void this.#keepClock();
     return { ends, times };
   }
 
   /** What cannot be kept is said: until the next boot a restart of this process would count anew. */
-  private keepClock(): Promise<void> {
-    const { state } = this;
-    this.keeping = this.keeping.then(async () => {
-      const { kept } = this.clock;
+  #keepClock(): Promise<void> {
+    const state = this.#state;
+    this.#keeping = this.#keeping.then(async () => {
+      const { kept } = this.#clock;
       if (kept !== undefined) await state?.writeClock(kept);
     });
-    this.keeping = this.keeping.catch((error: unknown) => {
-      this.options.logger.warn({ err: error }, 'what rules have ended cannot be kept over a restart');
+    this.#keeping = this.#keeping.catch((error: unknown) => {
+      this.#options.logger.warn({ err: error }, 'what rules have ended cannot be kept over a restart');
     });
-    return this.keeping;
+    return this.#keeping;
   }
 
   /** Says when the clocks have come apart, and when they agree again. */
-  private compareClocks(): void {
-    const { aheadMs } = this.clock;
+  #compareClocks(): void {
+    const { aheadMs } = this.#clock;
     const apart = Math.abs(aheadMs) > CLOCKS_APART_MS;
-    if (apart === this.clocksApart) return;
-    this.clocksApart = apart;
-    const { logger } = this.options;
+    if (apart === this.#clocksApart) return;
+    this.#clocksApart = apart;
+    const { logger } = this.#options;
     if (!apart) return logger.info({ aheadMs }, 'the wall clock agrees again with the time since boot');
     logger.warn(
       { aheadMs },

@@ -39,73 +39,73 @@ const DAMAGED_FILE = /^(active|clock|[0-9a-f]{64}\.release)\.damaged$/;
 const DAMAGED_MAX = 4;
 
 export class Shelf {
-  private readonly directory: string;
+  readonly #directory: string;
   /** Called with a sentence about what is damaged. */
-  private readonly onDamage: (text: string) => void;
+  readonly #onDamage: (text: string) => void;
 
   constructor(directory: string, onDamage: (text: string) => void) {
-    this.directory = directory;
-    this.onDamage = onDamage;
+    this.#directory = directory;
+    this.#onDamage = onDamage;
   }
 
   /** The text of a note; undefined where there is none that is intact. Throws StateError where it may not be read. */
   readNote(name: string): string | undefined {
-    const bytes = this.read(name);
+    const bytes = this.#read(name);
     if (bytes === undefined) return undefined;
     const body = unsealed(bytes.toString('latin1'));
-    if (body === undefined) this.putAside(name);
+    if (body === undefined) this.#putAside(name);
     return body;
   }
 
   /** On disk when it resolves. Rejects with the error of the file system. */
   writeNote(name: string, body: string): Promise<void> {
-    return this.replaceFile(name, [Buffer.from(`${body}${sha256(Buffer.from(body)).toString('hex')}\n`)]);
+    return this.#replaceFile(name, [Buffer.from(`${body}${sha256(Buffer.from(body)).toString('hex')}\n`)]);
   }
 
   /** The file names of all releases, intact or not; none where there is no directory. Throws StateError. */
   releaseFiles(): readonly string[] {
-    return this.names().filter((name) => RELEASE_FILE.test(name));
+    return this.#names().filter((name) => RELEASE_FILE.test(name));
   }
 
   /** A release; undefined where there is none that is intact. Throws StateError where it may not be read. */
   readRelease(file: string): StoredRelease | undefined {
-    const bytes = this.read(file);
+    const bytes = this.#read(file);
     if (bytes === undefined) return undefined;
     const release = decodeRelease(bytes);
     if (release !== undefined && fileName(release.hash) === file) return release;
-    this.putAside(file);
+    this.#putAside(file);
     return undefined;
   }
 
   /** On disk when it resolves. Rejects with the error of the file system. */
   writeRelease(file: string, chunks: readonly Uint8Array[]): Promise<void> {
-    return this.replaceFile(file, chunks);
+    return this.#replaceFile(file, chunks);
   }
 
   remove(file: string): void {
-    rmSync(join(this.directory, `${file}.part`), { force: true });
-    rmSync(join(this.directory, file), { force: true });
+    rmSync(join(this.#directory, `${file}.part`), { force: true });
+    rmSync(join(this.#directory, file), { force: true });
   }
 
   /** Removes all releases but these, and drafts. */
   keepOnly(files: readonly string[]): void {
-    for (const name of this.names()) {
+    for (const name of this.#names()) {
       const left = RELEASE_FILE.test(name) ? !files.includes(name) : DRAFT_FILE.test(name);
-      if (left) rmSync(join(this.directory, name), { force: true });
+      if (left) rmSync(join(this.#directory, name), { force: true });
     }
   }
 
-  private names(): readonly string[] {
+  #names(): readonly string[] {
     try {
-      return readdirSync(this.directory);
+      return readdirSync(this.#directory);
     } catch (cause) {
       if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return [];
-      throw new StateError(`cannot read the state directory ${this.directory}${hintOf(cause)}`, { cause });
+      throw new StateError(`cannot read the state directory ${this.#directory}${hintOf(cause)}`, { cause });
     }
   }
 
-  private read(name: string): Buffer | undefined {
-    const path = join(this.directory, name);
+  #read(name: string): Buffer | undefined {
+    const path = join(this.#directory, name);
     try {
       return readFileSync(path);
     } catch (cause) {
@@ -113,22 +113,22 @@ export class Shelf {
       if (code === 'ENOENT') return undefined;
       if (code === 'EACCES' || code === 'EPERM')
         throw new StateError(`cannot read ${path}${hintOf(cause)}`, { cause });
-      this.putAside(name); // a bad block, or no file at all
+      this.#putAside(name); // a bad block, or no file at all
       return undefined;
     }
   }
 
-  private putAside(name: string): void {
-    const path = join(this.directory, name);
-    this.onDamage(`${path} is damaged: it is put aside as ${name}.damaged`);
+  #putAside(name: string): void {
+    const path = join(this.#directory, name);
+    this.#onDamage(`${path} is damaged: it is put aside as ${name}.damaged`);
     try {
       rmSync(`${path}.damaged`, { recursive: true, force: true });
       renameSync(path, `${path}.damaged`);
-      const damaged = this.names()
+      const damaged = this.#names()
         .filter((other) => DAMAGED_FILE.test(other))
         .map((other) => ({
-          path: join(this.directory, other),
-          changedMs: statSync(join(this.directory, other)).ctimeMs,
+          path: join(this.#directory, other),
+          changedMs: statSync(join(this.#directory, other)).ctimeMs,
         }))
         .sort((a, b) => b.changedMs - a.changedMs);
       for (const old of damaged.slice(DAMAGED_MAX)) rmSync(old.path, { recursive: true, force: true });
@@ -138,9 +138,9 @@ export class Shelf {
   }
 
   /** Writes beside the place, flushes, renames, flushes the directory: old or new, never half. */
-  private async replaceFile(name: string, chunks: readonly Uint8Array[]): Promise<void> {
-    await mkdir(this.directory, { recursive: true, mode: 0o700 });
-    const path = join(this.directory, name);
+  async #replaceFile(name: string, chunks: readonly Uint8Array[]): Promise<void> {
+    await mkdir(this.#directory, { recursive: true, mode: 0o700 });
+    const path = join(this.#directory, name);
     const draft = `${path}.part`;
     try {
       const file = await open(draft, 'w', 0o600);
@@ -157,7 +157,7 @@ export class Shelf {
       await rm(draft, { force: true }).catch(() => undefined); // it may be what fills the disk
       throw error;
     }
-    const directory = await open(this.directory, 'r');
+    const directory = await open(this.#directory, 'r');
     try {
       await directory.sync();
     } finally {

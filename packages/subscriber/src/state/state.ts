@@ -59,15 +59,15 @@ export interface StateEvents {
 }
 
 export class StateDirectory {
-  private readonly directory: string;
-  private readonly main: Shelf;
-  private readonly copy: Shelf;
-  private readonly events: StateEvents;
-  private mark: ActiveMark | undefined; // what both shelves are to say
-  private copied: ReadonlySet<string> = new Set(); // files that the copy has
-  private copying: Promise<void> = Promise.resolve();
+  readonly #directory: string;
+  readonly #main: Shelf;
+  readonly #copy: Shelf;
+  readonly #events: StateEvents;
+  #mark: ActiveMark | undefined; // what both shelves are to say
+  #copied: ReadonlySet<string> = new Set(); // files that the copy has
+  #copying: Promise<void> = Promise.resolve();
   /** Of the active release: what its chain weighs on disk, to tell when a snapshot is due. */
-  private chain: {
+  #chain: {
     readonly snapshotBytes: number;
     readonly deltaBytes: number;
     readonly files: readonly string[];
@@ -75,10 +75,10 @@ export class StateDirectory {
 
   /** Makes the directory (mode 0700) where there is none. Throws StateError. */
   constructor(directory: string, events: StateEvents) {
-    this.directory = directory;
-    this.events = events;
-    this.main = new Shelf(directory, events.onDamage);
-    this.copy = new Shelf(join(directory, 'copy'), events.onDamage);
+    this.#directory = directory;
+    this.#events = events;
+    this.#main = new Shelf(directory, events.onDamage);
+    this.#copy = new Shelf(join(directory, 'copy'), events.onDamage);
     try {
       makeDirectory(directory);
     } catch (cause) {
@@ -91,21 +91,21 @@ export class StateDirectory {
 
   /** Looks at every file; those that are damaged are told and put aside. Throws StateError where files may not be read. */
   find(): FoundState {
-    const own = readMark(this.main);
-    const marks = [own, readMark(this.copy)].flatMap((mark) => mark ?? []);
+    const own = readMark(this.#main);
+    const marks = [own, readMark(this.#copy)].flatMap((mark) => mark ?? []);
     marks.sort((a, b) => compareRelease(b, a));
     const releases = new Map<string, StoredRelease>();
     const copied = new Set<string>();
-    for (const shelf of [this.main, this.copy]) {
+    for (const shelf of [this.#main, this.#copy]) {
       for (const file of shelf.releaseFiles()) {
         const release = shelf.readRelease(file);
         if (release === undefined) continue;
         if (!releases.has(file)) releases.set(file, release);
-        if (shelf === this.copy) copied.add(file);
+        if (shelf === this.#copy) copied.add(file);
       }
     }
-    this.copied = copied;
-    this.mark = marks[0];
+    this.#copied = copied;
+    this.#mark = marks[0];
     return { marks, isMarked: own !== undefined, releases: [...releases.values()] };
   }
 
@@ -116,20 +116,20 @@ export class StateDirectory {
     while (next !== undefined) {
       if (chain.length === CHAIN_MAX_FILES) throw new StateError('the chain of release files has no end');
       const file: string = fileName(next);
-      const release: StoredRelease | undefined = this.main.readRelease(file) ?? this.copy.readRelease(file);
-      if (release === undefined) throw new StateError(`${file} is missing or damaged in ${this.directory}`);
+      const release: StoredRelease | undefined = this.#main.readRelease(file) ?? this.#copy.readRelease(file);
+      if (release === undefined) throw new StateError(`${file} is missing or damaged in ${this.#directory}`);
       chain.push(release);
       next = release.base;
     }
-    this.noteChain(chain);
+    this.#noteChain(chain);
     return chain.reverse();
   }
 
-  private noteChain(newestFirst: readonly StoredRelease[]): void {
+  #noteChain(newestFirst: readonly StoredRelease[]): void {
     const snapshotBytes = newestFirst.at(-1)?.stream.length ?? 0;
     let deltaBytes = -snapshotBytes;
     for (const release of newestFirst) deltaBytes += release.stream.length;
-    this.chain = { snapshotBytes, deltaBytes, files: newestFirst.map((release) => fileName(release.hash)) };
+    this.#chain = { snapshotBytes, deltaBytes, files: newestFirst.map((release) => fileName(release.hash)) };
   }
 
   /**
@@ -137,15 +137,15 @@ export class StateDirectory {
    * boot were met for the first time.
    */
   readClock(): KeptClock | undefined {
-    const match = CLOCK_NOTE.exec(this.readClockNote() ?? '');
+    const match = CLOCK_NOTE.exec(this.#readClockNote() ?? '');
     if (match === null) return undefined;
     const [wallMs = 0, bootMs = 0, ended = 0] = match.slice(2).map(Number);
     return { bootId: match[1] ?? '', wallMs, bootMs, ended };
   }
 
-  private readClockNote(): string | undefined {
+  #readClockNote(): string | undefined {
     try {
-      return this.main.readNote('clock') ?? this.copy.readNote('clock');
+      return this.#main.readNote('clock') ?? this.#copy.readNote('clock');
     } catch (error) {
       if (error instanceof StateError) return undefined;
       throw error;
@@ -154,7 +154,7 @@ export class StateDirectory {
 
   /** Whether no further delta may be put on the chain of the active release. */
   get isChainFull(): boolean {
-    return this.chain.files.length >= CHAIN_MAX_FILES - 1;
+    return this.#chain.files.length >= CHAIN_MAX_FILES - 1;
   }
 
   /**
@@ -163,7 +163,7 @@ export class StateDirectory {
    * snapshot is no reason: another would weigh as much.
    */
   isChainHeavy(entries: number): boolean {
-    const { deltaBytes, snapshotBytes, files } = this.chain;
+    const { deltaBytes, snapshotBytes, files } = this.#chain;
     const wholeBytes = Math.max(snapshotBytes, entries * SNAPSHOT_ENTRY_BYTES);
     const lightBytes = Math.max(CHAIN_LIGHT_BYTES, CHAIN_MAX_WEIGHT * wholeBytes);
     return deltaBytes > lightBytes || files.length > CHAIN_MAX_FILES / 2;
@@ -173,11 +173,11 @@ export class StateDirectory {
 
   /** Writes a release that may come into force next; on disk when it resolves. Throws StateError. */
   async writeCandidate(release: StoredRelease): Promise<void> {
-    await this.copying; // of the one before: at most one release waits for its copy
+    await this.#copying; // of the one before: at most one release waits for its copy
     try {
-      await this.main.writeRelease(fileName(release.hash), encodeRelease(release));
+      await this.#main.writeRelease(fileName(release.hash), encodeRelease(release));
     } catch (cause) {
-      throw new StateError(`cannot write to the state directory ${this.directory}; is the disk full?`, {
+      throw new StateError(`cannot write to the state directory ${this.#directory}; is the disk full?`, {
         cause,
       });
     }
@@ -186,38 +186,38 @@ export class StateDirectory {
   /** Marks a release, whose candidate was written, as the one in force; then drops files nobody needs. Throws StateError. */
   async markActive(release: StoredRelease, mark: ActiveMark): Promise<void> {
     try {
-      await writeMark(this.main, mark);
+      await writeMark(this.#main, mark);
     } catch (cause) {
-      throw new StateError(`cannot mark the release active in ${this.directory}; is the disk full?`, {
+      throw new StateError(`cannot mark the release active in ${this.#directory}; is the disk full?`, {
         cause,
       });
     }
-    this.mark = mark;
+    this.#mark = mark;
     const file = fileName(release.hash);
     const bytes = release.stream.length;
-    if (release.base === undefined) this.chain = { snapshotBytes: bytes, deltaBytes: 0, files: [file] };
+    if (release.base === undefined) this.#chain = { snapshotBytes: bytes, deltaBytes: 0, files: [file] };
     else {
-      const { snapshotBytes, deltaBytes, files } = this.chain;
-      this.chain = { snapshotBytes, deltaBytes: deltaBytes + bytes, files: [file, ...files] };
+      const { snapshotBytes, deltaBytes, files } = this.#chain;
+      this.#chain = { snapshotBytes, deltaBytes: deltaBytes + bytes, files: [file, ...files] };
     }
-    this.main.keepOnly(this.chain.files);
-    this.copyLater(release);
+    this.#main.keepOnly(this.#chain.files);
+    this.#copyLater(release);
   }
 
   /** Replaces the file of the active release by one that starts from nothing, then drops the others. Throws StateError. */
   async compact(release: StoredRelease): Promise<void> {
     await this.writeCandidate(release);
     const file = fileName(release.hash);
-    this.chain = { snapshotBytes: release.stream.length, deltaBytes: 0, files: [file] };
-    this.main.keepOnly(this.chain.files);
-    this.copyLater(release);
+    this.#chain = { snapshotBytes: release.stream.length, deltaBytes: 0, files: [file] };
+    this.#main.keepOnly(this.#chain.files);
+    this.#copyLater(release);
   }
 
   /** Removes a candidate that did not come into force, if it can; a later release clears what is left. Does not throw. */
   dropCandidate(hash: Uint8Array): void {
     const file = fileName(hash);
     try {
-      if (!this.chain.files.includes(file)) this.main.remove(file);
+      if (!this.#chain.files.includes(file)) this.#main.remove(file);
     } catch {
       // The directory itself is in trouble, which the failed write has told already.
     }
@@ -228,52 +228,52 @@ export class StateDirectory {
     const numbers = [wallMs, bootMs, ended].map((number) => Math.max(0, Math.floor(number)));
     const body = `rulecast-clock 1\n${bootId} ${numbers.join(' ')}\n`;
     try {
-      await this.main.writeNote('clock', body);
-      await this.copy.writeNote('clock', body);
+      await this.#main.writeNote('clock', body);
+      await this.#copy.writeNote('clock', body);
     } catch (cause) {
-      throw new StateError(`cannot keep the clock in ${this.directory}; is the disk full?`, { cause });
+      throw new StateError(`cannot keep the clock in ${this.#directory}; is the disk full?`, { cause });
     }
   }
 
   /** After a start: writes what one of the places lacks, once the chain was read; `mark` is the floor. What fails is told. */
   heal(mark: ActiveMark): void {
-    this.mark = mark;
-    const { files } = this.chain;
-    this.copying = this.copying
+    this.#mark = mark;
+    const { files } = this.#chain;
+    this.#copying = this.#copying
       .then(async () => {
         for (const file of files) {
-          if (this.main.readRelease(file) !== undefined) continue;
-          const release = this.copy.readRelease(file);
-          if (release !== undefined) await this.main.writeRelease(file, encodeRelease(release));
+          if (this.#main.readRelease(file) !== undefined) continue;
+          const release = this.#copy.readRelease(file);
+          if (release !== undefined) await this.#main.writeRelease(file, encodeRelease(release));
         }
-        if (!isMark(readMark(this.main), mark)) await writeMark(this.main, mark);
-        await this.copyNow(undefined);
+        if (!isMark(readMark(this.#main), mark)) await writeMark(this.#main, mark);
+        await this.#copyNow(undefined);
       })
-      .catch(this.events.onUncopied);
+      .catch(this.#events.onUncopied);
   }
 
   /** Resolves when nothing is being written any more. */
   async settled(): Promise<void> {
-    await this.copying;
+    await this.#copying;
   }
 
-  private copyLater(release: StoredRelease): void {
-    this.copying = this.copying.then(() => this.copyNow(release)).catch(this.events.onUncopied);
+  #copyLater(release: StoredRelease): void {
+    this.#copying = this.#copying.then(() => this.#copyNow(release)).catch(this.#events.onUncopied);
   }
 
   /** Brings the copy to what the directory says: releases first, then the mark, so that it is whole at every moment. */
-  private async copyNow(release: StoredRelease | undefined): Promise<void> {
-    const { mark } = this;
-    const { files } = this.chain;
+  async #copyNow(release: StoredRelease | undefined): Promise<void> {
+    const mark = this.#mark;
+    const { files } = this.#chain;
     const latest = release === undefined ? undefined : fileName(release.hash);
     for (const file of files) {
-      if (this.copied.has(file) && file !== latest) continue;
-      const stored = file === latest ? release : this.main.readRelease(file);
-      if (stored !== undefined) await this.copy.writeRelease(file, encodeRelease(stored));
+      if (this.#copied.has(file) && file !== latest) continue;
+      const stored = file === latest ? release : this.#main.readRelease(file);
+      if (stored !== undefined) await this.#copy.writeRelease(file, encodeRelease(stored));
     }
-    if (mark !== undefined && !isMark(readMark(this.copy), mark)) await writeMark(this.copy, mark);
-    this.copied = new Set(files);
-    this.copy.keepOnly(files);
+    if (mark !== undefined && !isMark(readMark(this.#copy), mark)) await writeMark(this.#copy, mark);
+    this.#copied = new Set(files);
+    this.#copy.keepOnly(files);
   }
 }
 

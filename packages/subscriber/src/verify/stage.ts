@@ -14,10 +14,10 @@ export interface StageLimits {
 export class Stage {
   readonly hash: Uint8Array;
   readonly base: Uint8Array | undefined;
-  private readonly steps: number;
-  private readonly stream: Uint8Array;
-  private readonly digest = createHash('sha256');
-  private received = 0;
+  readonly #steps: number;
+  readonly #stream: Uint8Array;
+  readonly #digest = createHash('sha256');
+  #received = 0;
 
   /** Throws ProtocolError `over-limit` for a transfer larger than allowed. */
   constructor(begin: MessageOf<'begin'>, limits: StageLimits) {
@@ -27,41 +27,41 @@ export class Stage {
     }
     this.hash = begin.hash;
     this.base = begin.base;
-    this.steps = begin.steps;
-    this.stream = new Uint8Array(begin.bytes);
+    this.#steps = begin.steps;
+    this.#stream = new Uint8Array(begin.bytes);
   }
 
   /** Takes the next bytes; copies them. Throws ProtocolError if they are more than announced. */
   push(bytes: Uint8Array): void {
-    if (this.received + bytes.length > this.stream.length) {
+    if (this.#received + bytes.length > this.#stream.length) {
       throw new ProtocolError(ErrorCode.badTransfer, 'the transfer is longer than announced');
     }
-    this.stream.set(bytes, this.received);
-    this.received += bytes.length;
-    this.digest.update(bytes);
+    this.#stream.set(bytes, this.#received);
+    this.#received += bytes.length;
+    this.#digest.update(bytes);
   }
 
   get receivedBytes(): number {
-    return this.received;
+    return this.#received;
   }
 
   /** The whole stream. Throws ProtocolError if it is short or its hash is another. */
   finish(sha256: Uint8Array): Uint8Array {
-    if (this.received !== this.stream.length) {
+    if (this.#received !== this.#stream.length) {
       throw new ProtocolError(
         ErrorCode.badTransfer,
-        `the transfer ended after ${this.received} of ${this.stream.length} bytes`,
+        `the transfer ended after ${this.#received} of ${this.#stream.length} bytes`,
       );
     }
-    if (!this.digest.digest().equals(sha256)) {
+    if (!this.#digest.digest().equals(sha256)) {
       throw new ProtocolError(ErrorCode.badTransfer, 'the transfer does not have the announced hash');
     }
-    if (decodeChain(this.stream).length !== this.steps) {
+    if (decodeChain(this.#stream).length !== this.#steps) {
       throw new ProtocolError(
         ErrorCode.badTransfer,
-        `the transfer does not hold the ${this.steps} deltas announced`,
+        `the transfer does not hold the ${this.#steps} deltas announced`,
       );
     }
-    return this.stream;
+    return this.#stream;
   }
 }

@@ -77,25 +77,25 @@ const DEADLINE_MS = 40_000;
 const IDLE_MS = 10_000;
 
 export class Verifier {
-  private thread: Worker | undefined;
-  private threadMib = 0; // of its heap
-  private readonly deadlineMs: number;
-  private idleTimer: NodeJS.Timeout | undefined;
-  private turn: Promise<unknown> = Promise.resolve(); // the work before the next one
-  private isClosed = false;
+  #thread: Worker | undefined;
+  #threadMib = 0; // of its heap
+  readonly #deadlineMs: number;
+  #idleTimer: NodeJS.Timeout | undefined;
+  #turn: Promise<unknown> = Promise.resolve(); // the work before the next one
+  #isClosed = false;
 
   /** @param deadlineMs How long one stream may take to verify. */
   constructor(deadlineMs: number = DEADLINE_MS) {
-    this.deadlineMs = deadlineMs;
+    this.#deadlineMs = deadlineMs;
   }
 
   /** Starts the thread if what is announced will most likely need it: entries of parts that grow weigh a byte and more each. */
   expect(manifest: Manifest, base: ActiveParts | undefined): void {
     const mergeMs = changedEntries(manifest, base?.manifest) * MERGE_MS_PER_ENTRY;
     const decodeMs = grownEntries(manifest, base?.manifest) * DECODE_MS_PER_BYTE;
-    if (mergeMs + decodeMs > IN_PLACE_MAX_MS && !this.isClosed) {
-      this.start(heapMebibytes(base?.ruleSet ?? EMPTY_RULE_SET, manifest));
-      this.restWhenIdle();
+    if (mergeMs + decodeMs > IN_PLACE_MAX_MS && !this.#isClosed) {
+      this.#start(heapMebibytes(base?.ruleSet ?? EMPTY_RULE_SET, manifest));
+      this.#restWhenIdle();
     }
   }
 
@@ -112,7 +112,7 @@ export class Verifier {
       }
     }
     const mebibytes = heapMebibytes(claim.base, decodeManifest(claim.manifestBytes));
-    const answer = await this.ask({ kind: 'verify', claim }, mebibytes, this.deadlineMs);
+    const answer = await this.#ask({ kind: 'verify', claim }, mebibytes, this.#deadlineMs);
     if (answer.kind === 'verified')
       return { ruleSet: merged(claim.base, answer.changed), changes: new Map() }; // of copies, which are nobody's lists
     throw unexpected(answer);
@@ -124,27 +124,23 @@ export class Verifier {
     for (const list of ruleSet.lists.values()) entries += entryCount(list);
     for (const policy of ruleSet.policies.values()) entries += policyRuleCount(policy);
     if (entries * ENCODE_MS_PER_ENTRY <= IN_PLACE_MAX_MS) return snapshotStream(ruleSet);
-    const answer = await this.ask({ kind: 'snapshot', ruleSet }, HEAP_MOST_MIB, undefined);
+    const answer = await this.#ask({ kind: 'snapshot', ruleSet }, HEAP_MOST_MIB, undefined);
     if (answer.kind === 'stream') return answer.stream;
     throw unexpected(answer);
   }
 
-  private ask(
-    request: VerifierRequest,
-    mebibytes: number,
-    deadlineMs: number | undefined,
-  ): Promise<VerifierAnswer> {
-    const done = this.turn.then(() => this.askNow(request, mebibytes, deadlineMs));
-    this.turn = done.catch(() => undefined); // each caller hears of its own failure
+  #ask(request: VerifierRequest, mebibytes: number, deadlineMs: number | undefined): Promise<VerifierAnswer> {
+    const done = this.#turn.then(() => this.#askNow(request, mebibytes, deadlineMs));
+    this.#turn = done.catch(() => undefined); // each caller hears of its own failure
     return done;
   }
 
-  private async askNow(
+  async #askNow(
     request: VerifierRequest,
     mebibytes: number,
     deadlineMs: number | undefined,
   ): Promise<VerifierAnswer> {
-    const thread = this.start(mebibytes);
+    const thread = this.#start(mebibytes);
     thread.ref();
     try {
       const answer = answerOf(thread, deadlineMs);
@@ -154,16 +150,16 @@ export class Verifier {
       if ((cause as NodeJS.ErrnoException).code !== 'ERR_WORKER_OUT_OF_MEMORY') throw cause;
       throw new RangeError('verifying takes more memory than what was signed can need', { cause });
     } finally {
-      void this.end();
+      void this.#end();
     }
   }
 
   /** @param mebibytes Of heap, for what was signed. */
-  private start(mebibytes: number): Worker {
-    clearTimeout(this.idleTimer);
+  #start(mebibytes: number): Worker {
+    clearTimeout(this.#idleTimer);
     const heapMib = Math.min(HEAP_MOST_MIB, HEAP_LEAST_MIB + mebibytes);
-    if (this.thread !== undefined && this.threadMib >= heapMib) return this.thread;
-    void this.end();
+    if (this.#thread !== undefined && this.#threadMib >= heapMib) return this.#thread;
+    void this.#end();
     const thread = new Worker(THREAD_FILE, {
       name: 'rulecast verify',
       execArgv: [], // flags of the process, such as --input-type, are not meant for this file
@@ -172,30 +168,30 @@ export class Verifier {
     thread.unref();
     thread.on('error', () => undefined); // whoever waits for an answer hears of it
     thread.once('exit', () => {
-      if (this.thread === thread) this.thread = undefined;
+      if (this.#thread === thread) this.#thread = undefined;
     });
-    this.thread = thread;
-    this.threadMib = heapMib;
+    this.#thread = thread;
+    this.#threadMib = heapMib;
     return thread;
   }
 
-  private restWhenIdle(): void {
-    clearTimeout(this.idleTimer);
-    this.idleTimer = setTimeout(() => void this.end(), IDLE_MS).unref();
+  #restWhenIdle(): void {
+    clearTimeout(this.#idleTimer);
+    this.#idleTimer = setTimeout(() => void this.#end(), IDLE_MS).unref();
   }
 
-  private async end(): Promise<void> {
-    const { thread } = this;
-    this.thread = undefined;
+  async #end(): Promise<void> {
+    const thread = this.#thread;
+    this.#thread = undefined;
     await thread?.terminate();
   }
 
   /** Waits for the work under way, then ends the thread. */
   async close(): Promise<void> {
-    this.isClosed = true;
-    await this.turn;
-    clearTimeout(this.idleTimer);
-    await this.end();
+    this.#isClosed = true;
+    await this.#turn;
+    clearTimeout(this.#idleTimer);
+    await this.#end();
   }
 }
 
