@@ -29,7 +29,7 @@ export const ROOMS = {
     'longest-match.ts',
   ],
 
-  'packages/formats': ['text', 'lines', 'collect', 'json', 'csv', 'feed', 'list', 'document', 'config'],
+  'packages/formats': ['text', 'collect', 'json', 'csv', 'feed', 'list', 'document', 'config'],
 
   protocol: [],
 

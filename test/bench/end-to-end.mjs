@@ -9,7 +9,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { parseListText, parseRuleLines } from '@rulecast/formats';
+import { importList, parseRuleLines } from '@rulecast/formats';
 import {
   applyChain,
   Connection,
@@ -232,7 +232,7 @@ function ruleSetOf(workload, bytes) {
     const policy = { ...emptyPolicy('default'), egress: parseRuleLines(bytes, 'egress', 0).runs };
     return { ...EMPTY_RULE_SET, policies: new Map([['default', policy]]) };
   }
-  return { ...EMPTY_RULE_SET, lists: new Map([['hosts', parseListText(bytes).list]]) };
+  return { ...EMPTY_RULE_SET, lists: new Map([['hosts', importList('', bytes, { format: 'plain' }).list]]) };
 }
 
 /** A list decides nothing until a rule uses it: the compiled table gets one that does. @param {RuleSet} ruleSet @returns {RuleSet} */
@@ -249,7 +249,7 @@ function usedByRule(ruleSet) {
 
 /** How long sorting and checking alone take: the part of parsing that a sorted file saves. @param {Uint8Array} bytes */
 function canonicaliseAlone(bytes) {
-  const { list } = parseListText(bytes);
+  const { list } = importList('', bytes, { format: 'plain' });
   if (list.kind !== 'prefixes') throw new Error('a list of prefixes was expected');
   const count = list.v4.lengths.length;
   const shuffled = new PrefixBuilder(4, count);

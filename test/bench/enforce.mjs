@@ -12,7 +12,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { parseListText, parseRuleLines } from '@rulecast/formats';
+import { importList, parseRuleLines } from '@rulecast/formats';
 import { EMPTY_RULE_SET, emptyPolicy, IpProtocol, memberContaining } from '@rulecast/rules';
 import { frameOf, segment } from '../enforce/frames.mjs';
 import { address, missingForEnforcement, monotonicMs, Network } from '../enforce/network.mjs';
@@ -451,7 +451,7 @@ async function forwardingRows(runs) {
 
 /** Flows to addresses that the list does not hold: a packet of each, and a reply. @param {readonly string[]} listed */
 function acceptedFlows(listed) {
-  const { list } = parseListText(new TextEncoder().encode(listed.join('\n')));
+  const { list } = importList('', new TextEncoder().encode(listed.join('\n')), { format: 'plain' });
   if (list.kind !== 'prefixes') throw new TypeError('a list of prefixes was expected');
   const next = seededNumbers(SEED);
   /** @type {string[]} */
@@ -523,7 +523,7 @@ function ours(name, entries, rules, options = {}) {
     name,
     start: async (network) => {
       const bytes = new TextEncoder();
-      const { list } = parseListText(bytes.encode(entries.join('\n')));
+      const { list } = importList('', bytes.encode(entries.join('\n')), { format: 'plain' });
       const { runs } = parseRuleLines(bytes.encode(rules.join('\n')), 'egress', 0);
       const ruleSet = {
         ...EMPTY_RULE_SET,

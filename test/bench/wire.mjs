@@ -9,7 +9,7 @@ import { createHash, generateKeyPairSync } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { brotliCompressSync, constants } from 'node:zlib';
-import { parseListText, parseRuleLines } from '@rulecast/formats';
+import { importList, parseRuleLines } from '@rulecast/formats';
 import {
   applyDelta,
   CHUNK_BYTES,
@@ -126,7 +126,7 @@ function delta(name, before, after, entropyBytes) {
 
 /** @param {string} text @returns {RuleSet} */
 function listOf(text) {
-  const { list } = parseListText(new TextEncoder().encode(text));
+  const { list } = importList('', new TextEncoder().encode(text), { format: 'plain' });
   return { ...EMPTY_RULE_SET, lists: new Map([['l', list]]) };
 }
 

@@ -1,7 +1,7 @@
 /** A hundred versions of real lists, one after the other: after each the subscriber has in force what was pushed. */
 
 import { readFileSync } from 'node:fs';
-import { parseListText } from '@rulecast/formats';
+import { importList } from '@rulecast/formats';
 import { encodeSnapshot } from '@rulecast/protocol';
 import { EMPTY_RULE_SET } from '@rulecast/rules';
 import { expect, it } from 'vitest';
@@ -31,7 +31,8 @@ function snapshotSize(
   lists: readonly { readonly name: string; readonly present: readonly string[] }[],
 ): number {
   const content = lists.map(
-    ({ name, present }) => [name, parseListText(Buffer.from(`${present.join('\n')}\n`)).list] as const,
+    ({ name, present }) =>
+      [name, importList('', Buffer.from(`${present.join('\n')}\n`), { format: 'plain' }).list] as const,
   );
   return encodeSnapshot({ ...EMPTY_RULE_SET, lists: new Map(content) }).length;
 }

@@ -49,12 +49,6 @@ export {
   type ReadReferenced,
   type RuleSetDocument,
 } from './document/document.ts';
-export { formatDocument } from './document/print.ts';
-export { DOCUMENT_SCHEMA } from './document/schema.ts';
-export { SchemaFault } from './document/shape.ts';
-export { TreeFault } from './document/tree.ts';
-export { type IngestHow, type IngestNote, type IngestResult, ingest } from './ingest.ts';
-export { type EntrySink, type ListText, type ListTextOptions, parseListText } from './lines/list.ts';
 export {
   type ExpectedAction,
   PACKET_TEXT_HELP,
@@ -63,8 +57,13 @@ export {
   type PacketResult,
   parsePacketLine,
   parsePacketText,
-} from './lines/packet.ts';
-export { parseRuleLines, type RuleLines, type RuleLinesOptions } from './lines/rule.ts';
+} from './document/packet.ts';
+export { formatDocument } from './document/print.ts';
+export { parseRuleLines, type RuleLines, type RuleLinesOptions } from './document/rule-lines.ts';
+export { DOCUMENT_SCHEMA } from './document/schema.ts';
+export { SchemaFault } from './document/shape.ts';
+export { TreeFault } from './document/tree.ts';
+export { type IngestHow, type IngestNote, type IngestResult, ingest } from './ingest.ts';
 export { detectFormat, type Format } from './list/detect-file.ts';
 // Lists in every format.
 export { detectListFormat } from './list/detect-list.ts';

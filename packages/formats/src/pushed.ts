@@ -20,10 +20,10 @@ import {
 } from '@rulecast/rules';
 import type { ListFormatName } from './collect/format.ts';
 import { type DocumentEntrySink, parseDocument, type RuleSetDocument } from './document/document.ts';
-import type { EntrySink } from './lines/list.ts';
-import { parseRuleLines, type RuleLines } from './lines/rule.ts';
+import { parseRuleLines, type RuleLines } from './document/rule-lines.ts';
 import { detectFormat } from './list/detect-file.ts';
 import { type ImportedList, importList } from './list/import.ts';
+import type { EntrySink } from './text/entry.ts';
 import type { DocumentReject, Reject } from './text/reject.ts';
 
 export type PushAction = 'replace' | 'merge' | 'withdraw';

@@ -5,7 +5,6 @@ import { isDeepStrictEqual } from 'node:util';
 import { entryCount, isCanonical, type List } from '@rulecast/rules';
 import { describe, expect, it } from 'vitest';
 import { LIST_FORMATS, type ListFormatName } from '../src/collect/format.ts';
-import { parseListText } from '../src/lines/list.ts';
 import { detectFormat } from '../src/list/detect-file.ts';
 import { detectListFormat } from '../src/list/detect-list.ts';
 import { importList } from '../src/list/import.ts';
@@ -171,7 +170,7 @@ describe.each(FEEDS)('%s', (file, format, lineCount, entries, members) => {
   it('holds what a slow reading of it finds', () => {
     const texts = TWINS[format]?.(bytes) ?? [];
     expect(texts).toHaveLength(entries);
-    const twin = parseListText(Buffer.from(texts.join('\n')));
+    const twin = importList('', Buffer.from(texts.join('\n')), { format: 'plain' });
     expect(twin.rejectCount).toBe(0);
     expectSameList(importList(file, bytes).list, twin.list);
   });
@@ -187,7 +186,10 @@ describe.each(FEEDS)('%s', (file, format, lineCount, entries, members) => {
     });
     expect(misplaced).toBe(0);
     expectSameList(imported.list, imported0.list);
-    expectSameList(parseListText(Buffer.from(canonical.join('\n'))).list, imported0.list);
+    expectSameList(
+      importList('', Buffer.from(canonical.join('\n')), { format: 'plain' }).list,
+      imported0.list,
+    );
   });
   const imported0 = importList(file, bytes);
 });

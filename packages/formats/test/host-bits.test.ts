@@ -9,7 +9,6 @@ import type { ListFormatName } from '../src/collect/format.ts';
 import type { ImportOptions } from '../src/collect/options.ts';
 import { parseConfig } from '../src/config/config.ts';
 import { parseDocument } from '../src/document/document.ts';
-import { parseListText } from '../src/lines/list.ts';
 import { importList } from '../src/list/import.ts';
 
 function entriesOf(list: List): readonly string[] {
@@ -74,7 +73,7 @@ describe('host bits', () => {
     ['220.242.180.0/2', 'write 192.0.0.0/2 for the network, or 220.242.180.0 for the one address'],
     ['0.0.0.1/0', 'write 0.0.0.0/0 for the network, or 0.0.0.1 for the one address'],
   ])('of %s are told', (entry, advice) => {
-    const { entries, rejects } = parseListText(Buffer.from(`${entry}\n`));
+    const { entries, rejects } = importList('', Buffer.from(`${entry}\n`), { format: 'plain' });
     expect(entries).toBe(0);
     expect(rejects[0]?.code).toBe('host-bits');
     expect(rejects[0]?.reason).toContain(advice);
@@ -83,7 +82,10 @@ describe('host bits', () => {
   it.each(['192.0.2.7/32', '2001:db8::1/128', '::ffff:192.0.2.7/128', '0.0.0.0/0', '::/0', '128.0.0.0/1'])(
     'are none of %s',
     (entry) => {
-      expect(parseListText(Buffer.from(`${entry}\n`))).toMatchObject({ entries: 1, rejectCount: 0 });
+      expect(importList('', Buffer.from(`${entry}\n`), { format: 'plain' })).toMatchObject({
+        entries: 1,
+        rejectCount: 0,
+      });
     },
   );
 

@@ -1,7 +1,7 @@
 import { formatAddress } from '@rulecast/rules';
 import { describe, expect, it } from 'vitest';
 import fc from '../../../test/seeded-fast-check.ts';
-import { type PacketResult, parsePacketLine, parsePacketText } from '../src/lines/packet.ts';
+import { type PacketResult, parsePacketLine, parsePacketText } from '../src/document/packet.ts';
 
 /** A result in one line: the packet's fields, or `column code`. */
 function shown(result: PacketResult): string {

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { formatRule, parseRule, type Rule, RunBuilder, ruleOfRun, runRuleCount } from '@rulecast/rules';
 import { describe, expect, it } from 'vitest';
 import fc from '../../../test/seeded-fast-check.ts';
-import { parseRuleLines, type RuleLines, type RuleLinesOptions } from '../src/lines/rule.ts';
+import { parseRuleLines, type RuleLines, type RuleLinesOptions } from '../src/document/rule-lines.ts';
 
 const NOW = 1_750_000_000;
 

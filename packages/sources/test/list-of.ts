@@ -1,13 +1,13 @@
 /** Lists from the text of their entries. */
 
-import { parseListText } from '@rulecast/formats';
+import { importList } from '@rulecast/formats';
 import { formatPrefixAt, type List, type PrefixList } from '@rulecast/rules';
 
 export function listOf(...entries: readonly string[]): List {
-  const read = parseListText(
-    Buffer.from(entries.join('\n')),
-    entries.length === 0 ? { kind: 'prefixes' } : {},
-  );
+  const read = importList('', Buffer.from(entries.join('\n')), {
+    ...(entries.length === 0 ? { kind: 'prefixes' } : {}),
+    format: 'plain',
+  });
   if (read.rejectCount > 0) throw new Error(read.rejects[0]?.reason);
   return read.list;
 }

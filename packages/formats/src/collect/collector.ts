@@ -6,35 +6,21 @@
  * hands over bytes; nothing here makes a string for each address.
  */
 
-import {
-  aggregatePrefixes,
-  canonicalPrefixes,
-  formatPrefix,
-  type List,
-  nameListOf,
-  newPrefixScratch,
-  type Prefix,
-  PrefixBuilder,
-  type PrefixScratch,
-  parsePrefixBytes,
-  prefixOf,
-} from '@rulecast/rules';
-import type { ListText } from '../lines/list.ts';
+import { aggregatePrefixes, type List, nameListOf } from '@rulecast/rules';
 import { asBuffer, ColumnCounter, quoteBytes } from '../text/bytes.ts';
+import { EntryReader } from '../text/entries.ts';
 import {
   bareTokenEnd,
   type EntryFault,
   EntryFaultCode,
-  EntryReader,
   isAddressLike,
-  isShortPrefix,
-  readIp4,
   readName,
   type ShortPrefixes,
+  type TokenEnd,
   withShort,
 } from '../text/entry.ts';
 import { type FormatLimits, withLimits } from '../text/limits.ts';
-import { ip4BlockLength, ip4BlockSize, type PrefixSink } from '../text/range.ts';
+import type { LineSink } from '../text/lines.ts';
 import { type Reject, RejectLog, TextFault } from '../text/reject.ts';
 import type { DeclaredCount, ImportOptions, SkipCode, Skipped } from './options.ts';
 
@@ -43,11 +29,10 @@ interface SkipCount {
   readonly line: number;
 }
 
-export class Collector {
+export class Collector implements LineSink {
   readonly bytes: Uint8Array;
   readonly options: ImportOptions;
   readonly limits: FormatLimits;
-  /** Whether a NUL byte is anywhere, which makes its line unreadable; most files have none, and need no look at each line. */
   readonly hasNul: boolean;
   readonly rejects: RejectLog;
   /** Of the line or value at hand. */
@@ -65,39 +50,38 @@ export class Collector {
   truncated: string | undefined;
   /** Prefixes that hold more of the Internet than one usually means. */
   short: ShortPrefixes | undefined;
-  private readonly v4: PrefixBuilder;
-  private readonly v6 = new PrefixBuilder(6);
-  private readonly names: string[] = [];
-  private readonly columns: ColumnCounter;
-  private readonly reader: EntryReader;
-  private readonly scratch: PrefixScratch = newPrefixScratch();
-  private readonly skips = new Map<SkipCode, SkipCount>();
-  private hasTooMany = false;
-  private decidedKind: List['kind'] | undefined;
-  private adopted: List | undefined;
-  private kindLine = 0; // the line that decided the kind; 0: the caller or the format did
-  private pieces: Prefix[] = []; // of the entry at hand, if somebody listens
+  /** Reads the addresses and keeps them. */
+  readonly reader: EntryReader;
+  readonly #names: string[] = [];
+  readonly #columns: ColumnCounter;
+  readonly #skips = new Map<SkipCode, SkipCount>();
+  #hasTooMany = false;
+  #kind: List['kind'] | undefined;
+  #kindLine = 0; // the line that decided the kind; 0: the caller or the format did
 
   constructor(bytes: Uint8Array, options: ImportOptions, kind: List['kind'] | undefined) {
     this.bytes = asBuffer(bytes);
     this.hasNul = asBuffer(bytes).includes(0);
     this.options = options;
-    this.reader = new EntryReader(options.hostBits);
     this.limits = withLimits(options.limits);
-    this.decidedKind = kind;
-    this.columns = new ColumnCounter(this.bytes);
+    this.#kind = kind;
+    this.#columns = new ColumnCounter(this.bytes);
     this.rejects = new RejectLog(this.limits.rejectsKept, options.onReject);
-    this.v4 = new PrefixBuilder(4, Math.min(1 << 20, (bytes.length >> 4) + 1));
+    this.reader = new EntryReader({
+      hostBits: options.hostBits,
+      keepsPieces: options.onEntry !== undefined,
+      expected: Math.min(1 << 20, (bytes.length >> 4) + 1),
+    });
   }
 
   /** What the list holds; undefined as long as nothing decided it. */
   get kind(): List['kind'] | undefined {
-    return this.decidedKind;
+    return this.#kind;
   }
 
   /** Whether the limit of entries is passed, or that of rejects is reached: the importer stops. */
   get isFull(): boolean {
-    return this.hasTooMany || this.rejects.count >= this.limits.rejects;
+    return this.#hasTooMany || this.rejects.count >= this.limits.rejects;
   }
 
   /** Whether addresses may be used without a look at the kind: they decided it, or nothing did yet. */
@@ -113,65 +97,65 @@ export class Collector {
   /** Reads text[start, end) as an address, CIDR or range, and uses it; false if it is rejected. */
   address(text: Uint8Array, start: number, end: number): boolean {
     if (this.kind === 'names') return this.refuseKind(EntryFaultCode.address, text, start, end);
-    if (this.options.onEntry === undefined) {
-      // Nearly all entries are one address or CIDR; what is not, or is one to look at, falls through to the careful reader.
-      const { scratch } = this;
-      const isRead = readIp4(text, start, end, scratch) || !parsePrefixBytes(text, start, end, scratch);
-      if (isRead && !scratch.hasHostBits && !isShortPrefix(scratch.family, scratch.words, scratch.length)) {
-        if (scratch.family === 4) this.v4.push4(scratch.words[0]!, scratch.length);
-        else this.v6.push(scratch.words, 0, scratch.length);
-        this.decide('prefixes');
-        this.entries++;
-        this.checkFull();
-        return true;
-      }
-    } else this.pieces = [];
+    if (this.wholeAddress(text, start, end)) return true;
+    const fault = this.readAddress(text, start, end, bareTokenEnd);
+    return fault === undefined || this.refuse(text, fault);
+  }
+
+  /** Uses text[start, end) if it is one address or CIDR and nobody wants to hear of it. Returns false, having done nothing, if not. */
+  wholeAddress(text: Uint8Array, start: number, end: number): boolean {
+    if (this.options.onEntry !== undefined || !this.reader.readWhole(text, start, end)) return false;
+    this.#decide('prefixes');
+    this.entries++;
+    this.#checkFull();
+    return true;
+  }
+
+  /** Reads the address, CIDR or range that starts at `start`, and uses it; what is wrong with it is for the caller to tell. */
+  readAddress(text: Uint8Array, start: number, end: number, tokenEnd: TokenEnd): EntryFault | undefined {
     const { reader } = this;
-    const fault = reader.read(text, start, end, bareTokenEnd, this.take);
-    if (fault !== undefined) return this.refuse(text, fault);
+    const fault = reader.read(text, start, end, tokenEnd);
+    if (fault !== undefined) return fault;
     if (reader.short !== undefined) this.short = withShort(this.short, reader.short, this.line);
-    this.decide('prefixes');
-    return this.used(text, start);
+    this.#used('prefixes', text, start);
+    return undefined;
   }
 
   /** Uses the range between two addresses; false if it is rejected. */
   range(text: Uint8Array, start: number, end: number, lastStart: number, lastEnd: number): boolean {
     if (this.kind === 'names') return this.refuseKind(EntryFaultCode.address, text, start, end);
-    if (this.options.onEntry !== undefined) this.pieces = [];
-    const fault = this.reader.readEnds(text, start, end, lastStart, lastEnd, this.take);
+    const fault = this.reader.readEnds(text, start, end, lastStart, lastEnd);
     if (fault !== undefined) return this.refuse(text, fault);
-    this.decide('prefixes');
-    return this.used(text, start);
+    return this.#used('prefixes', text, start);
   }
 
   /** Uses the IPv4 addresses `first` to `last`; the caller knows that they are a range. */
   ip4Range(first: number, last: number, at: number): boolean {
-    if (this.options.onEntry !== undefined) this.pieces = [];
-    for (let from = first; from <= last; ) {
-      const length = ip4BlockLength(from, last);
-      this.v4.push4(from, length);
-      if (this.options.onEntry !== undefined) this.pieces.push(prefixOf(4, [from], length));
-      from += ip4BlockSize(length);
-    }
-    this.decide('prefixes');
-    return this.used(this.bytes, at);
+    this.reader.keepIp4Range(first, last);
+    return this.#used('prefixes', this.bytes, at);
   }
 
   /** Reads text[start, end) as a host name, and uses it; false if it is rejected. */
   name(text: Uint8Array, start: number, end: number): boolean {
-    if (isAddressLike(text, start, end)) {
-      const ignored: PrefixSink = () => {};
-      const fault = this.reader.read(text, start, end, bareTokenEnd, ignored);
-      return fault === undefined
-        ? this.refuseKind(EntryFaultCode.address, text, start, end)
-        : this.refuse(text, fault);
-    }
+    if (isAddressLike(text, start, end)) return this.refuseAddress(text, start, end, bareTokenEnd);
     const name = readName(text, start, end);
     if (typeof name !== 'string') return this.refuse(text, name);
     if (this.kind === 'prefixes') return this.refuseKind(EntryFaultCode.name, text, start, end);
-    this.names.push(name);
-    this.decide('names');
-    return this.used(text, start);
+    return this.useName(name, text, start);
+  }
+
+  /** Uses a host name, in normal form, that stands at `start`. */
+  useName(name: string, text: Uint8Array, start: number): true {
+    this.#names.push(name);
+    return this.#used('names', text, start);
+  }
+
+  /** Rejects what is meant as an address where names are listed: for what is wrong with it, or for being one. */
+  refuseAddress(text: Uint8Array, start: number, end: number, tokenEnd: TokenEnd): false {
+    const fault = this.reader.check(text, start, end, tokenEnd);
+    return fault === undefined
+      ? this.refuseKind(EntryFaultCode.address, text, start, tokenEnd(text, start, end, false))
+      : this.refuse(text, fault);
   }
 
   /** Reads text[start, end) as what the list holds. */
@@ -181,18 +165,14 @@ export class Collector {
 
   /** Counts something that is knowingly not used, in the line at hand or another one. */
   skip(code: SkipCode, line = this.line): void {
-    const known = this.skips.get(code);
-    if (known === undefined) this.skips.set(code, { count: 1, line });
+    const known = this.#skips.get(code);
+    if (known === undefined) this.#skips.set(code, { count: 1, line });
     else known.count++;
-  }
-
-  private skipMany(code: SkipCode, count: number, line: number): void {
-    if (count > 0) this.skips.set(code, { count, line });
   }
 
   /** Rejects what stands at byte `at` of the file. Returns false, for the reader to pass on. */
   reject(at: number, code: string, reason: string): false {
-    this.rejects.add({ line: this.line, column: this.columns.columnAt(this.lineStart, at), code, reason });
+    this.rejects.add({ line: this.line, column: this.#columns.columnAt(this.lineStart, at), code, reason });
     return false;
   }
 
@@ -203,84 +183,58 @@ export class Collector {
   }
 
   skipped(): readonly Skipped[] {
-    return Array.from(this.skips, ([code, { count, line }]) => ({ code, count, line }));
-  }
-
-  skipCount(code: SkipCode): number {
-    return this.skips.get(code)?.count ?? 0;
-  }
-
-  /** Takes what another reader made of the file; its rejects came here already. */
-  adopt(read: ListText): void {
-    this.adopted = read.list;
-    this.decidedKind = read.kind;
-    this.entries = read.entries;
-    this.line = read.lineCount;
-    this.short = read.short;
-    this.skipMany('comment', read.commentCount, read.commentLine);
+    return Array.from(this.#skips, ([code, { count, line }]) => ({ code, count, line }));
   }
 
   /** What was collected, canonical. */
   list(): List {
-    const { options } = this;
-    const list = this.adopted ?? this.collected();
-    if (options.aggregate !== true || list.kind === 'names') return list;
-    return { kind: 'prefixes', v4: aggregatePrefixes(list.v4), v6: aggregatePrefixes(list.v6) };
+    const { aggregate = false, resolve = false } = this.options;
+    if (this.kind === 'names') return nameListOf(this.#names, resolve);
+    const { v4, v6 } = this.reader.prefixes();
+    if (!aggregate) return { kind: 'prefixes', v4, v6 };
+    return { kind: 'prefixes', v4: aggregatePrefixes(v4), v6: aggregatePrefixes(v6) };
   }
 
-  private collected(): List {
-    if (this.kind === 'names') return nameListOf(this.names, this.options.resolve ?? false);
-    const v4 = canonicalPrefixes(this.v4.build());
-    const v6 = canonicalPrefixes(this.v6.build());
-    return { kind: 'prefixes', v4, v6 };
+  #decide(kind: List['kind']): void {
+    if (this.#kind !== undefined) return;
+    this.#kind = kind;
+    this.#kindLine = this.line;
   }
 
-  private readonly take: PrefixSink = (family, words, length) => {
-    (family === 4 ? this.v4 : this.v6).push(words, 0, length);
-    if (this.options.onEntry !== undefined) this.pieces.push(prefixOf(family, words, length));
-  };
-
-  private decide(kind: List['kind']): void {
-    if (this.kind !== undefined) return;
-    this.decidedKind = kind;
-    this.kindLine = this.line;
-  }
-
-  private used(text: Uint8Array, start: number): true {
+  #used(kind: List['kind'], text: Uint8Array, start: number): true {
+    this.#decide(kind);
     this.entries++;
-    const { onEntry } = this.options;
-    if (onEntry !== undefined) {
-      const { pieces, names } = this;
-      const canonical =
-        this.kind === 'names' ? () => names.at(-1) ?? '' : () => pieces.map(formatPrefix).join(' ');
-      onEntry(this.line, this.columnOf(text, start), canonical);
-    }
-    this.checkFull();
+    this.options.onEntry?.(this.line, this.#columnOf(text, start), () =>
+      kind === 'names' ? (this.#names.at(-1) ?? '') : this.reader.canonical(),
+    );
+    this.#checkFull();
     return true;
   }
 
   /** Stops the import where the limit of entries is passed. */
-  private checkFull(): void {
-    if (this.hasTooMany || this.v4.count + this.v6.count + this.names.length <= this.limits.entries) return;
-    this.hasTooMany = true;
+  #checkFull(): void {
+    if (this.#hasTooMany || this.reader.count + this.#names.length <= this.limits.entries) return;
+    this.#hasTooMany = true;
     const reason = `more than ${this.limits.entries} entries: split the list`;
     this.refuseFile({ line: this.line, column: 1, code: TextFault.tooManyEntries, reason });
   }
 
-  private refuse(text: Uint8Array, fault: EntryFault): false {
-    const column = this.columnOf(text, fault.at);
+  /** Rejects what is wrong with an entry of `text`. */
+  refuse(text: Uint8Array, fault: EntryFault): false {
+    const column = this.#columnOf(text, fault.at);
     this.rejects.add({ line: this.line, column, code: fault.code, reason: fault.reason });
     return false;
   }
 
-  private columnOf(text: Uint8Array, at: number): number {
-    return this.columns.columnAt(this.lineStart, text === this.bytes ? at : this.at);
+  #columnOf(text: Uint8Array, at: number): number {
+    return this.#columns.columnAt(this.lineStart, text === this.bytes ? at : this.at);
   }
 
-  private refuseKind(code: string, text: Uint8Array, start: number, end: number): false {
+  /** Rejects an entry of the other kind; `code` says which it is. */
+  refuseKind(code: string, text: Uint8Array, start: number, end: number): false {
     const [is, holds] =
       code === EntryFaultCode.name ? ['a host name', 'addresses'] : ['an address', 'host names'];
-    const because = this.kindLine === 0 ? '' : `, as line ${this.kindLine} says`;
+    const because = this.#kindLine === 0 ? '' : `, as line ${this.#kindLine} says`;
     const reason = `${quoteBytes(text, start, end)} is ${is}, but this list holds ${holds}${because}: keep two lists`;
     return this.refuse(text, { code, at: start, reason });
   }

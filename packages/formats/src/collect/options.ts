@@ -1,8 +1,7 @@
 /** What is asked of an import, and what it says of the lines that it knowingly did not use. */
 
 import type { List } from '@rulecast/rules';
-import type { EntrySink } from '../lines/list.ts';
-import type { HostBits } from '../text/entry.ts';
+import type { EntrySink, HostBits } from '../text/entry.ts';
 import type { FormatLimits } from '../text/limits.ts';
 import type { Reject } from '../text/reject.ts';
 import type { ListFormatName } from './format.ts';

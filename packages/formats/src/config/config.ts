@@ -6,9 +6,9 @@
 
 import { posix } from 'node:path';
 import { isPartName, type Packet, type PrefixSet, parseHostName } from '@rulecast/rules';
+import { parsePacketText } from '../document/packet.ts';
 import { checkShape } from '../document/shape.ts';
 import { type MappingNode, parseTree } from '../document/tree.ts';
-import { parsePacketText } from '../lines/packet.ts';
 import { quote } from '../text/bytes.ts';
 import { FORMAT_LIMITS } from '../text/limits.ts';
 import { type DocumentReject, RejectLog } from '../text/reject.ts';

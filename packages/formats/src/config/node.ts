@@ -3,10 +3,10 @@
  * passed over here, so that one fault is told once.
  */
 
-import { canonicalPrefixes, PrefixBuilder, type PrefixSet, parseHostName } from '@rulecast/rules';
+import type { PrefixSet } from '@rulecast/rules';
+import { type ItemSinks, namesOfItems, prefixesOfItems } from '../document/items.ts';
 import type { MappingEntry, MappingNode, PlaceOf, TextNode, TreeNode } from '../document/tree.ts';
 import { quote } from '../text/bytes.ts';
-import { bareTokenEnd, EntryFaultCode, EntryReader } from '../text/entry.ts';
 import type { DocumentReject, RejectLog } from '../text/reject.ts';
 import type { ValueResult } from './value.ts';
 
@@ -35,8 +35,10 @@ export class ConfigNodeReader {
   private readonly fileName: string;
   private readonly place: PlaceOf;
   private readonly rejects: RejectLog<DocumentReject>;
-  private readonly entryReader = new EntryReader();
-  private readonly encoder = new TextEncoder();
+  private readonly items: ItemSinks = {
+    onFault: (node, index, { code, reason }) =>
+      this.fault(node.exact ? node.offset + index : node.offset, code, reason),
+  };
 
   constructor(fileName: string, place: PlaceOf, rejects: RejectLog<DocumentReject>) {
     this.fileName = fileName;
@@ -107,34 +109,12 @@ export class ConfigNodeReader {
 
   /** Addresses, CIDRs and ranges, canonical. */
   prefixes(nodes: readonly TextNode[]): PrefixSet {
-    const v4 = new PrefixBuilder(4);
-    const v6 = new PrefixBuilder(6);
-    for (const node of nodes) {
-      const bytes = this.encoder.encode(node.value);
-      const fault = this.entryReader.read(bytes, 0, bytes.length, bareTokenEnd, (family, words, length) => {
-        (family === 4 ? v4 : v6).push(words, 0, length);
-      });
-      if (fault !== undefined) this.fault(node.offset, fault.code, fault.reason);
-      else if (this.entryReader.end !== bytes.length) {
-        const reason = `${quote(node.value)}: write one address, CIDR or range an item`;
-        this.fault(node.offset, EntryFaultCode.trailing, reason);
-      }
-    }
-    return { v4: canonicalPrefixes(v4.build()), v6: canonicalPrefixes(v6.build()) };
+    return prefixesOfItems(nodes, this.items);
   }
 
   /** Host names in normal form. */
   names(nodes: readonly TextNode[]): readonly string[] {
-    const names: string[] = [];
-    for (const node of nodes) {
-      const result = parseHostName(node.value);
-      if (result.kind === 'name') names.push(result.name);
-      else {
-        const advice = node.value.includes('*') ? ': a wildcard cannot be resolved, so write each name' : '';
-        this.fault(node.offset, result.fault, `${quote(node.value)} is no host name${advice}`);
-      }
-    }
-    return names;
+    return namesOfItems(nodes, this.items);
   }
 
   textOf(node: TextNode): ConfigText {

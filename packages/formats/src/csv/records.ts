@@ -7,12 +7,10 @@
 
 import { CsvError, parse } from 'csv-parse/sync';
 import type { Collector } from '../collect/collector.ts';
-import { trimEnd } from '../collect/lines.ts';
-import { CR, HASH, isBlank, LF, lineEndAt, lineFault, nextLineAt, skipBlanks, TAB } from '../text/bytes.ts';
+import { CR, HASH, LF, QUOTE, SEMICOLON, SLASH, TAB } from '../text/ascii.ts';
+import { isBlank, lineEndAt, nextLineAt, skipBlanks } from '../text/bytes.ts';
+import { isReadable, trimEnd } from '../text/lines.ts';
 
-const QUOTE = 0x22;
-const SLASH = 0x2f;
-const SEMICOLON = 0x3b;
 /** Columns beyond are not looked at; tables with more are not about addresses. */
 export const CSV_COLUMNS_MAX = 256;
 
@@ -35,7 +33,7 @@ export function eachCsvRecord(
   delimiter: number,
   visit: (record: CsvRecord) => void,
 ): void {
-  const { bytes, limits } = collector;
+  const { bytes } = collector;
   const record: CsvRecord = {
     text: bytes,
     count: 0,
@@ -58,10 +56,8 @@ export function eachCsvRecord(
       continue;
     } else {
       collector.beginLine(at);
-      const isReadable = !collector.hasNul && end - at <= limits.lineBytes;
-      const fault = isReadable ? undefined : lineFault(bytes, at, end, collector.line, limits);
-      if (fault !== undefined) collector.rejects.add(fault);
-      else if (record.count > 1 || record.starts[0]! < record.ends[0]!) visit(record); // at least one field
+      const hasField = record.count > 1 || record.starts[0]! < record.ends[0]!; // at least one
+      if (isReadable(collector, at, end) && hasField) visit(record);
     }
     at = nextLineAt(bytes, end);
   }

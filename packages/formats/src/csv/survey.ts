@@ -5,7 +5,8 @@
 
 import { newPrefixScratch, parsePrefixBytes } from '@rulecast/rules';
 import { Collector } from '../collect/collector.ts';
-import { DASH, indexIn, LF, latin1 } from '../text/bytes.ts';
+import { DASH, LF } from '../text/ascii.ts';
+import { indexIn, latin1 } from '../text/bytes.ts';
 import { isAddressLike, readName } from '../text/entry.ts';
 import { CSV_COLUMNS_MAX, type CsvRecord, eachCsvRecord } from './records.ts';
 

@@ -18,16 +18,8 @@ import {
 import type { Collector } from '../collect/collector.ts';
 import { EntryFilter } from '../collect/filter.ts';
 import { ImportFault } from '../collect/options.ts';
-import {
-  HASH,
-  latin1,
-  lineEndAt,
-  nextLineAt,
-  printable,
-  quote,
-  quoteBytes,
-  skipBlanks,
-} from '../text/bytes.ts';
+import { HASH } from '../text/ascii.ts';
+import { latin1, lineEndAt, nextLineAt, printable, quote, quoteBytes, skipBlanks } from '../text/bytes.ts';
 import { EntryFaultCode } from '../text/entry.ts';
 import { sampleLines } from '../text/sample.ts';
 import { type CsvRecord, eachCsvRecord } from './records.ts';

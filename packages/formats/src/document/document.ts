@@ -13,7 +13,6 @@ import { posix } from 'node:path';
 import {
   type Action,
   COMMON_POLICY,
-  canonicalPrefixes,
   DEFAULT_POLICY,
   type DirectedRuns,
   type Direction,
@@ -29,32 +28,31 @@ import {
   newPrefixScratch,
   type Policy,
   type Prefix,
-  PrefixBuilder,
   type PrefixSet,
+  parseHostName,
   parsePrefixBytes,
   parseRule,
+  prefixListOf,
   prefixOf,
   prefixSetOf,
   RuleSetProblemCode,
   type Run,
   RunBuilder,
 } from '@rulecast/rules';
-import type { EntrySink } from '../lines/list.ts';
-import { parseRuleLines } from '../lines/rule.ts';
 import { importList } from '../list/import.ts';
 import { columnAt, quote } from '../text/bytes.ts';
 import {
-  bareTokenEnd,
   type EntryFault,
   EntryFaultCode,
-  EntryReader,
+  type EntrySink,
   type HostBits,
   hostBitsFault,
   prefixFault,
-  readName,
 } from '../text/entry.ts';
 import { type FormatLimits, withLimits } from '../text/limits.ts';
 import { type DocumentReject, type Reject, RejectLog } from '../text/reject.ts';
+import { type ItemSinks, namesOfItems, prefixesOfItems } from './items.ts';
+import { parseRuleLines } from './rule-lines.ts';
 import { DOCUMENT_SCHEMA } from './schema.ts';
 import { checkShape } from './shape.ts';
 import {
@@ -173,6 +171,7 @@ class DocumentReader {
   private readonly policies = new Map<string, Policy>();
   private unmatched: Action | undefined;
   private readonly encoder = new TextEncoder();
+  private readonly scratch = newPrefixScratch();
   private place: PlaceOf = () => ({ line: 1, column: 1 });
 
   constructor(fileName: string, now: number, readReferenced: ReadReferenced, options: DocumentOptions) {
@@ -236,6 +235,18 @@ class DocumentReader {
     return { onEntry: (line, column, canonical) => onEntry(kind, file, line, column, canonical) };
   }
 
+  /** Takes inline entries; `told` may say otherwise what is wrong with one. */
+  private itemSinks(told: (text: string, fault: EntryFault) => EntryFault = (_, fault) => fault): ItemSinks {
+    return {
+      onFault: (node, index, found) => {
+        const fault = told(node.value, found);
+        this.rejectIn(node, fault === found ? index : 0, fault.code, fault.reason);
+      },
+      onEntry:
+        this.onEntry === undefined ? undefined : (node, canonical) => this.tell('entry', node, canonical),
+    };
+  }
+
   /** Rejects at the character `index`, from 0, of a text. */
   private rejectIn(node: TextNode, index: number, code: string, reason: string): void {
     this.reject(node.exact ? node.offset + index : node.offset, code, reason);
@@ -287,9 +298,13 @@ class DocumentReader {
 
   private listOf(node: MappingNode, resolve: boolean, hostBits: HostBits): List | undefined {
     const entries = childOf(node, 'entries');
-    if (entries?.kind === 'sequence') return this.entryList(entries, hostBits);
+    if (entries?.kind === 'sequence') {
+      return prefixListOf(prefixesOfItems(textsOf(entries), this.itemSinks(entryFault), hostBits));
+    }
     const names = childOf(node, 'names');
-    if (names?.kind === 'sequence') return this.nameList(names, resolve);
+    if (names?.kind === 'sequence') {
+      return nameListOf(namesOfItems(textsOf(names), this.itemSinks()), resolve);
+    }
     const file = childOf(node, 'file');
     if (file?.kind !== 'text') return undefined;
     const referenced = this.referenced(file);
@@ -306,41 +321,6 @@ class DocumentReader {
     });
     this.addRejects(referenced.name, text.rejects, text.rejectCount);
     return text.list;
-  }
-
-  private entryList(sequence: SequenceNode, hostBits: HostBits): List {
-    const reader = new EntryReader(hostBits);
-    const v4 = new PrefixBuilder(4);
-    const v6 = new PrefixBuilder(6);
-    for (const node of textsOf(sequence)) {
-      const bytes = this.encoder.encode(node.value);
-      const parts: Prefix[] = []; // a range is several
-      const fault = reader.read(bytes, 0, bytes.length, bareTokenEnd, (family, words, length) => {
-        (family === 4 ? v4 : v6).push(words, 0, length);
-        if (this.onEntry !== undefined) parts.push(prefixOf(family, words, length));
-      });
-      if (fault !== undefined) this.rejectEntry(node, bytes, entryFault(bytes, fault));
-      else if (reader.end !== bytes.length) this.rejectEntry(node, bytes, trailingFault(reader.end));
-      else this.tell('entry', node, () => parts.map(formatPrefix).join(' '));
-    }
-    return { kind: 'prefixes', v4: canonicalPrefixes(v4.build()), v6: canonicalPrefixes(v6.build()) };
-  }
-
-  private nameList(sequence: SequenceNode, resolve: boolean): List {
-    const names: string[] = [];
-    for (const node of textsOf(sequence)) {
-      const bytes = this.encoder.encode(node.value);
-      const name = readName(bytes, 0, bytes.length);
-      if (typeof name === 'string') {
-        names.push(name);
-        this.tell('entry', node, () => name);
-      } else this.rejectEntry(node, bytes, name);
-    }
-    return nameListOf(names, resolve);
-  }
-
-  private rejectEntry(node: TextNode, bytes: Uint8Array, fault: EntryFault): void {
-    this.rejectIn(node, columnAt(bytes, 0, fault.at) - 1, fault.code, fault.reason);
   }
 
   private referenced(node: TextNode): { readonly name: string; readonly bytes: Uint8Array } | undefined {
@@ -406,14 +386,9 @@ class DocumentReader {
   private prefixesOf(node: TreeNode | undefined): PrefixSet {
     if (node?.kind !== 'sequence') return EMPTY_PREFIX_SET;
     const found: { readonly node: TextNode; readonly prefix: Prefix }[] = [];
-    const scratch = newPrefixScratch();
     for (const text of textsOf(node)) {
-      const bytes = this.encoder.encode(text.value);
-      const fault = parsePrefixBytes(bytes, 0, bytes.length, scratch);
-      const { family, words, length, hasHostBits } = scratch;
-      if (fault !== undefined) this.rejectEntry(text, bytes, prefixFault(bytes, 0, bytes.length, fault));
-      else if (hasHostBits) this.rejectEntry(text, bytes, hostBitsFault(bytes, 0, bytes.length));
-      else found.push({ node: text, prefix: prefixOf(family, words, length) });
+      const prefix = this.prefixOf(text);
+      if (prefix !== undefined) found.push({ node: text, prefix });
     }
     const set = prefixSetOf(found.map(({ prefix }) => prefix));
     // A canonical set would drop a prefix within another, yet a policy with a prefix between the two would then take its qubes.
@@ -432,6 +407,21 @@ class DocumentReader {
       seen.add(shown);
     }
     return set;
+  }
+
+  /** The address or CIDR of a text, which may be no range. */
+  private prefixOf(node: TextNode): Prefix | undefined {
+    const bytes = this.encoder.encode(node.value);
+    const { scratch } = this;
+    const found = parsePrefixBytes(bytes, 0, bytes.length, scratch);
+    const { family, words, length, hasHostBits } = scratch;
+    if (found === undefined && !hasHostBits) return prefixOf(family, words, length);
+    const fault =
+      found === undefined
+        ? hostBitsFault(bytes, 0, bytes.length)
+        : prefixFault(bytes, 0, bytes.length, found);
+    this.rejectIn(node, columnAt(bytes, 0, fault.at) - 1, fault.code, fault.reason);
+    return undefined;
   }
 
   private runsOf(node: TreeNode | undefined, direction: Direction): readonly Run[] {
@@ -473,14 +463,8 @@ function textsOf(sequence: SequenceNode): readonly TextNode[] {
 }
 
 /** The fault of an inline entry, which is told otherwise if the entry is a host name. */
-function entryFault(bytes: Uint8Array, fault: EntryFault): EntryFault {
-  const name = readName(bytes, 0, bytes.length);
-  if (typeof name !== 'string') return fault;
-  const reason = `${quote(name)} is a host name: make it a list of its own, with names: in place of entries:`;
+function entryFault(text: string, fault: EntryFault): EntryFault {
+  if (parseHostName(text).kind === 'fault') return fault;
+  const reason = `${quote(text)} is a host name: make it a list of its own, with names: in place of entries:`;
   return { code: EntryFaultCode.name, at: 0, reason };
-}
-
-function trailingFault(at: number): EntryFault {
-  const reason = 'text after the entry: write one entry an item, and comments after #';
-  return { code: EntryFaultCode.trailing, at, reason };
 }

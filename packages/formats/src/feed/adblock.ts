@@ -10,19 +10,25 @@
 
 import { newPrefixScratch, parsePrefixBytes } from '@rulecast/rules';
 import type { Collector } from '../collect/collector.ts';
-import { eachLine } from '../collect/lines.ts';
 import type { SkipCode } from '../collect/options.ts';
-import { HASH, indexIn, latin1, quoteBytes, SPACE, TAB } from '../text/bytes.ts';
+import {
+  AT,
+  BANG,
+  BAR,
+  CARET,
+  CLOSE_BRACKET,
+  DOLLAR,
+  HASH,
+  OPEN_BRACKET,
+  SLASH,
+  SPACE,
+  STAR,
+  TAB,
+} from '../text/ascii.ts';
+import { indexIn, latin1, quoteBytes } from '../text/bytes.ts';
+import { eachLine } from '../text/lines.ts';
 import { importHostsLine } from './hosts.ts';
 
-const BANG = 0x21;
-const DOLLAR = 0x24;
-const STAR = 0x2a;
-const SLASH = 0x2f;
-const AT = 0x40;
-const BRACKET = 0x5b;
-const CARET = 0x5e;
-const BAR = 0x7c;
 /** Marks of rules about parts of pages: a `#` or `$` pair with signs between them. */
 const COSMETIC = /#@?(?:[?$%]+|@)?#|#@?\$\?#|\$@?\$/;
 /** Options that leave a rule about all of the name. */
@@ -34,7 +40,8 @@ export function importAdblock(collector: Collector, start: number): void {
   const { bytes } = collector;
   eachLine(collector, start, (from, end) => {
     const first = bytes[from];
-    if (first === BANG || (first === BRACKET && bytes[end - 1] === BRACKET + 2)) collector.skip('comment');
+    if (first === BANG || (first === OPEN_BRACKET && bytes[end - 1] === CLOSE_BRACKET))
+      collector.skip('comment');
     else if (first === HASH && isComment(bytes, from, end)) collector.skip('comment');
     else importRule(collector, from, end);
   });

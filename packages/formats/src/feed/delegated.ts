@@ -10,11 +10,10 @@
 import { newPrefixScratch, parseDottedQuad, parsePrefixBytes } from '@rulecast/rules';
 import type { Collector } from '../collect/collector.ts';
 import { EntryFilter } from '../collect/filter.ts';
-import { eachLine } from '../collect/lines.ts';
-import { HASH, indexIn, latin1, quoteBytes } from '../text/bytes.ts';
+import { BAR, COLON, HASH, ZERO } from '../text/ascii.ts';
+import { indexIn, latin1, quoteBytes } from '../text/bytes.ts';
+import { eachLine } from '../text/lines.ts';
 
-const BAR = 0x7c;
-const ZERO = 0x30;
 const FIELD_COUNT = 7;
 const VERSION = /^\d+(?:\.\d+)?$/;
 const TYPES = ['asn', 'ipv4', 'ipv6'] as const;
@@ -114,7 +113,7 @@ class DelegatedReader {
     const text = Buffer.from(`${this.text(3)}/${this.text(4)}`, 'latin1');
     const isIp6 =
       parsePrefixBytes(text, 0, text.length, scratch) === undefined &&
-      indexIn(text, 0x3a, 0, text.length) >= 0;
+      indexIn(text, COLON, 0, text.length) >= 0;
     if (isIp6) {
       collector.at = start;
       collector.address(text, 0, text.length);

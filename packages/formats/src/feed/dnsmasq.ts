@@ -9,13 +9,10 @@
  */
 
 import type { Collector } from '../collect/collector.ts';
-import { eachLine, trimEnd } from '../collect/lines.ts';
-import { HASH, indexIn, latin1, quoteBytes, skipBlanks } from '../text/bytes.ts';
+import { DOT, EQUALS, HASH, SLASH, STAR } from '../text/ascii.ts';
+import { indexIn, latin1, quoteBytes, skipBlanks } from '../text/bytes.ts';
+import { eachLine, trimEnd } from '../text/lines.ts';
 
-const SLASH = 0x2f;
-const EQUALS = 0x3d;
-const DOT = 0x2e;
-const STAR = 0x2a;
 const SETTING = /^[a-z][a-z0-9-]*$/;
 const NULL_ADDRESSES: ReadonlySet<string> = new Set(['', '#', '0.0.0.0', '::', '127.0.0.1', '::1']);
 

@@ -11,15 +11,21 @@
 import type { Collector } from '../collect/collector.ts';
 import { EntryFilter } from '../collect/filter.ts';
 import { ImportFault, type SkipCode } from '../collect/options.ts';
-import { CR, DASH, HASH, isBlank, LF, latin1, nextLineAt, quoteBytes } from '../text/bytes.ts';
+import {
+  BACKSLASH,
+  CLOSE_BRACE,
+  COMMA,
+  CR,
+  DASH,
+  EQUALS,
+  HASH,
+  LF,
+  OPEN_BRACE,
+  QUOTE,
+  SEMICOLON,
+} from '../text/ascii.ts';
+import { isBlank, latin1, nextLineAt, quoteBytes } from '../text/bytes.ts';
 
-const OPEN = 0x7b;
-const CLOSE = 0x7d;
-const COMMA = 0x2c;
-const SEMICOLON = 0x3b;
-const EQUALS = 0x3d;
-const QUOTE = 0x22;
-const BACKSLASH = 0x5c;
 const ADDRESS_TYPE = /^(?:type (?:ipv4_addr|ipv6_addr)|typeof (?:ip|ip6) [sd]addr)$/;
 const TYPE = /^type(?:of)? /;
 /** What may stand behind the value of an element. */
@@ -78,9 +84,9 @@ class NftTokens {
         return 'statement';
       case SEMICOLON:
         return 'statement';
-      case OPEN:
+      case OPEN_BRACE:
         return 'open';
-      case CLOSE:
+      case CLOSE_BRACE:
         return 'close';
       case COMMA:
         return 'comma';
@@ -116,8 +122,8 @@ function isPunctuation(byte: number | undefined): boolean {
     case LF:
     case CR:
     case SEMICOLON:
-    case OPEN:
-    case CLOSE:
+    case OPEN_BRACE:
+    case CLOSE_BRACE:
     case COMMA:
     case EQUALS:
     case QUOTE:

@@ -2,11 +2,9 @@
 
 import { parseDottedQuad } from '@rulecast/rules';
 import type { Collector } from '../collect/collector.ts';
-import { eachLine, trimEnd } from '../collect/lines.ts';
-import { DASH, HASH, lastIndexIn, quoteBytes, skipBlanks } from '../text/bytes.ts';
-
-const COLON = 0x3a;
-const SLASH = 0x2f;
+import { COLON, DASH, HASH, SLASH } from '../text/ascii.ts';
+import { lastIndexIn, quoteBytes, skipBlanks } from '../text/bytes.ts';
+import { eachLine, trimEnd } from '../text/lines.ts';
 
 export function importP2p(collector: Collector, start: number): void {
   const { bytes } = collector;

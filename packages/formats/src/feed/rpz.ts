@@ -9,11 +9,10 @@
  */
 
 import type { Collector } from '../collect/collector.ts';
-import { eachLine, latin1Words } from '../collect/lines.ts';
+import { DOLLAR, QUOTE, SEMICOLON } from '../text/ascii.ts';
 import { isBlank, quoteBytes } from '../text/bytes.ts';
+import { eachLine, latin1Words } from '../text/lines.ts';
 
-const SEMICOLON = 0x3b;
-const DOLLAR = 0x24;
 const CLASS_OR_TTL = /^(?:IN|CH|HS|\d+[smhdw]?(?:\d+[smhdw])*)$/i;
 const TYPE = /^(?:[A-Z]+\d*)$/i;
 const BLOCKING_TARGETS: ReadonlySet<string> = new Set(['.', '*.', 'rpz-drop.']);
@@ -124,7 +123,7 @@ function endBeforeComment(bytes: Uint8Array, from: number, end: number): number 
   let isQuoted = false;
   for (let at = from; at < end; at++) {
     const byte = bytes[at];
-    if (byte === 0x22) isQuoted = !isQuoted;
+    if (byte === QUOTE) isQuoted = !isQuoted;
     else if (byte === SEMICOLON && !isQuoted) return at;
   }
   return end;

@@ -5,15 +5,10 @@
  */
 
 import type { Collector } from '../collect/collector.ts';
-import { eachLine, wordEnd } from '../collect/lines.ts';
-import { HASH, isBlank, quoteBytes } from '../text/bytes.ts';
+import { BAR, COMMA, DOT, HASH, SEMICOLON, ZERO } from '../text/ascii.ts';
+import { isBlank, quoteBytes } from '../text/bytes.ts';
 import { addressIndex, EntryFaultCode } from '../text/entry.ts';
-
-const COMMA = 0x2c;
-const SEMICOLON = 0x3b;
-const BAR = 0x7c;
-const DOT = 0x2e;
-const ZERO = 0x30;
+import { eachLine, wordEnd } from '../text/lines.ts';
 
 export function importScored(collector: Collector, start: number): void {
   const { bytes, options } = collector;

@@ -3,19 +3,25 @@
  * column, and what nobody asks for is checked and passed over. Several documents may follow one another, as in NDJSON.
  */
 
-import { asBuffer, ColumnCounter, CR, LF, latin1, quoteBytes, SPACE, TAB } from '../text/bytes.ts';
+import {
+  BACKSLASH,
+  CLOSE_BRACE,
+  CLOSE_BRACKET,
+  COLON,
+  COMMA,
+  CR,
+  DASH,
+  LF,
+  NINE,
+  OPEN_BRACE,
+  OPEN_BRACKET,
+  QUOTE,
+  SPACE,
+  TAB,
+  ZERO,
+} from '../text/ascii.ts';
+import { asBuffer, ColumnCounter, latin1, quoteBytes } from '../text/bytes.ts';
 
-const QUOTE = 0x22;
-const BACKSLASH = 0x5c;
-const OPEN_BRACE = 0x7b;
-const CLOSE_BRACE = 0x7d;
-const OPEN_BRACKET = 0x5b;
-const CLOSE_BRACKET = 0x5d;
-const COLON = 0x3a;
-const COMMA = 0x2c;
-const MINUS = 0x2d;
-const ZERO = 0x30;
-const NINE = 0x39;
 const NUMBER = /^-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?$/;
 /** Deepest nesting that is read; the feeds have at most eight levels. */
 const DEPTH_MAX = 64;
@@ -80,7 +86,7 @@ export class JsonCursor {
     if (byte === QUOTE) return 'string';
     if (byte === OPEN_BRACE) return 'object';
     if (byte === OPEN_BRACKET) return 'array';
-    if (byte === MINUS || (byte >= ZERO && byte <= NINE)) return 'number';
+    if (byte === DASH || (byte >= ZERO && byte <= NINE)) return 'number';
     return 'literal';
   }
 

@@ -7,11 +7,9 @@ import { bitsOf, parseHostName, parsePrefix } from '@rulecast/rules';
 import { LIST_FORMATS, type ListFormatName } from '../collect/format.ts';
 import { JsonCursor, JsonError } from '../json/cursor.ts';
 import { ARRAY_KEYS } from '../json/keys.ts';
+import { OPEN_BRACE, OPEN_BRACKET } from '../text/ascii.ts';
 import { splitRange } from '../text/range.ts';
 import { contentStart, SAMPLE_BYTES, sampleLines } from '../text/sample.ts';
-
-const OPEN_BRACE = 0x7b;
-const OPEN_BRACKET = 0x5b;
 
 /** How much of JSON is looked at first: its telling keys stand at the head. */
 const JSON_HEAD_BYTES = 2 * 1024;

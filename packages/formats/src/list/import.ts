@@ -16,6 +16,7 @@ import { importHosts } from '../feed/hosts.ts';
 import { importIpsetSave } from '../feed/ipset-save.ts';
 import { importNftText } from '../feed/nft-text.ts';
 import { importP2p } from '../feed/p2p.ts';
+import { importPlain } from '../feed/plain.ts';
 import { importRpz } from '../feed/rpz.ts';
 import { importScored } from '../feed/scored.ts';
 import {
@@ -34,10 +35,10 @@ import {
   readSpamhausAsn,
 } from '../json/lists.ts';
 import { readNftJson } from '../json/nft.ts';
-import { parseListText } from '../lines/list.ts';
+import { OPEN_BRACE } from '../text/ascii.ts';
 import { latin1, textStart } from '../text/bytes.ts';
 import type { ShortPrefixes } from '../text/entry.ts';
-import { type Reject, TextFault } from '../text/reject.ts';
+import type { Reject } from '../text/reject.ts';
 import { contentStart } from '../text/sample.ts';
 import { detectLine } from './detect-file.ts';
 import { detectListFormat } from './detect-list.ts';
@@ -77,7 +78,6 @@ const COMPRESSIONS: readonly { readonly name: string; readonly magic: readonly n
 ];
 const HTML = /^<(?:!doctype\b|!--|\?xml\b|html\b|head\b|body\b|script\b|title\b|h1\b|center\b|p\b|div\b)/i;
 const HTML_SAMPLE_BYTES = 16;
-const OPEN_BRACE = 0x7b;
 /** Our choice: publishers miscount by one or two of hundred thousands, and half a download lacks more. */
 const MISCOUNT_SHARE = 0.001;
 
@@ -87,8 +87,9 @@ function json(read: (source: JsonImport) => void): Importer {
   return (collector, start) => importJson(collector, start, read);
 }
 
-/** The formats that parseListText reads have no row. */
-const IMPORTERS: { readonly [format in Exclude<ListFormatName, 'plain' | 'netset'>]: Importer } = {
+const IMPORTERS: { readonly [format in ListFormatName]: Importer } = {
+  plain: importPlain,
+  netset: importPlain,
   scored: importScored,
   ranges: importRanges,
   csv: importCsv,
@@ -129,7 +130,6 @@ export function importList(fileName: string, bytes: Uint8Array, options: ImportO
       ? text.reject
       : (contentFault(bytes, options) ?? optionFault(format, bytes, options));
   if (fault !== undefined) collector.refuseFile(fault);
-  else if (format === 'plain' || format === 'netset') importText(collector);
   else IMPORTERS[format](collector, text.kind === 'text' ? text.start : 0);
   if (collector.rejects.count >= collector.limits.rejects) {
     const reason = `${collector.limits.rejects} entries that cannot be read: this is no list`;
@@ -166,28 +166,10 @@ function statement({ declared, what, line, held }: DeclaredCount): string {
   return `it states ${declared} ${what} in line ${line} and holds ${held}`;
 }
 
-/** Plain lists have a reader of their own, which documents use too. */
-function importText(collector: Collector): void {
-  const { onEntry, resolve, limits, hostBits } = collector.options;
-  const read = parseListText(collector.bytes, {
-    ...(collector.kind === undefined ? {} : { kind: collector.kind }),
-    ...(resolve === undefined ? {} : { resolve }),
-    ...(onEntry === undefined ? {} : { onEntry }),
-    ...(limits === undefined ? {} : { limits }),
-    ...(hostBits === undefined ? {} : { hostBits }),
-    onReject: (reject) => {
-      // What comes after so many is not read: the rest is no list of its own.
-      if (reject.code === TextFault.tooManyEntries) collector.refuseFile(reject);
-      else collector.rejects.add(reject);
-    },
-  });
-  collector.adopt(read);
-}
-
 /** Ranges as CSV, or `first-last` as plain lists have them. */
 function importRanges(collector: Collector, start: number): void {
   if (hasDelimiter(collector.bytes, start)) importRangesCsv(collector, start);
-  else importText(collector);
+  else importPlain(collector, start);
 }
 
 /** What shows that the bytes are no list in any format. */

@@ -2,15 +2,9 @@
  * Text as bytes: byte order marks, line ends, columns, and quoting for messages. Shared by the parsers that make no string per line.
  */
 
+import { CR, LF, SPACE, TAB } from './ascii.ts';
 import type { FormatLimits } from './limits.ts';
 import { type Reject, TextFault } from './reject.ts';
-
-export const TAB = 0x09;
-export const LF = 0x0a;
-export const CR = 0x0d;
-export const SPACE = 0x20;
-export const HASH = 0x23;
-export const DASH = 0x2d;
 
 /** Longest part of somebody's text that a message repeats, in characters. */
 const QUOTE_MAX_CHARS = 48;

@@ -1,5 +1,5 @@
 /**
- * Entries: one address, CIDR or range, or one host name, read from bytes; and the words in which it is refused.
+ * What an entry is: one address, CIDR or range, or one host name, in bytes; and the words in which it is refused.
  */
 
 import {
@@ -15,17 +15,8 @@ import {
   parsePrefixBytes,
   prefixOf,
 } from '@rulecast/rules';
-import { DASH, HASH, indexIn, isBlank, latin1, quoteBytes, skipBlanks } from './bytes.ts';
-import { type PrefixSink, splitRange } from './range.ts';
-
-const COMMA = 0x2c;
-const DOT = 0x2e;
-const SLASH = 0x2f;
-const ZERO = 0x30;
-const NINE = 0x39;
-const COLON = 0x3a;
-const SEMICOLON = 0x3b;
-const BAR = 0x7c;
+import { BAR, COLON, COMMA, DASH, DOT, HASH, NINE, SEMICOLON, SLASH, ZERO } from './ascii.ts';
+import { indexIn, isBlank, latin1, quoteBytes } from './bytes.ts';
 
 /** What is wrong with an entry, and at which byte. Its codes are those of PrefixFault and NameFault and these. */
 export interface EntryFault {
@@ -50,6 +41,9 @@ export const EntryFaultCode = {
   words: 'words-not-a-name',
 } as const;
 
+/** Takes an entry that was read; `canonical` makes its text: prefixes with a length, separated by spaces, or a name. */
+export type EntrySink = (line: number, column: number, canonical: () => string) => void;
+
 /** What becomes of a CIDR with bits beyond its prefix length. `reject`: they may be all that is left of another one. */
 export type HostBits = 'reject' | 'mask';
 
@@ -73,116 +67,6 @@ export interface ShortPrefixes {
 /** Short prefixes with one more. */
 export function withShort(before: ShortPrefixes | undefined, prefix: string, line: number): ShortPrefixes {
   return before === undefined ? { prefix, line, count: 1 } : { ...before, count: before.count + 1 };
-}
-
-/** Reads address entries; make one per file. */
-export class EntryReader {
-  private readonly first: PrefixScratch = newPrefixScratch();
-  private readonly last: PrefixScratch = newPrefixScratch();
-  /** Where the entry that was read last ended. */
-  end = 0;
-  /** That entry in normal form, if it was a CIDR and is so short that few mean it. */
-  short: string | undefined;
-  private readonly masksHostBits: boolean;
-
-  constructor(hostBits: HostBits = 'reject') {
-    this.masksHostBits = hostBits === 'mask';
-  }
-
-  /**
-   * Reads the entry that starts at `start` and ends at `limit` or where `tokenEnd` says. Gives its prefixes to `emit`, in
-   * normal form, and none of an entry with a fault.
-   */
-  read(
-    bytes: Uint8Array,
-    start: number,
-    limit: number,
-    tokenEnd: TokenEnd,
-    emit: PrefixSink,
-  ): EntryFault | undefined {
-    const end = tokenEnd(bytes, start, limit, true);
-    const fault = parsePrefixBytes(bytes, start, end, this.first);
-    const dash = skipBlanks(bytes, end, limit);
-    this.end = end;
-    this.short = undefined;
-    if (fault !== undefined) return prefixFault(bytes, start, end, fault);
-    if (dash < limit && bytes[dash] === DASH)
-      return this.readRange(bytes, start, dash, limit, tokenEnd, emit);
-    if (this.first.hasHostBits && !this.masksHostBits) return hostBitsFault(bytes, start, end);
-    const { family, words, length } = this.first;
-    if (isShortPrefix(family, words, length)) this.short = formatPrefix(prefixOf(family, words, length));
-    emit(family, words, length);
-    return undefined;
-  }
-
-  private readRange(
-    bytes: Uint8Array,
-    start: number,
-    dash: number,
-    limit: number,
-    tokenEnd: TokenEnd,
-    emit: PrefixSink,
-  ): EntryFault | undefined {
-    const lastStart = skipBlanks(bytes, dash + 1, limit);
-    const end = tokenEnd(bytes, lastStart, limit, true);
-    this.end = end;
-    if (indexIn(bytes, SLASH, start, end) >= 0) {
-      const reason = `${quoteBytes(bytes, start, end)}: the ends of a range are addresses, without a prefix length`;
-      return { code: EntryFaultCode.range, at: start, reason };
-    }
-    return this.readLast(bytes, start, lastStart, end, emit);
-  }
-
-  /** Reads a range whose ends stand apart, in two fields. Gives its prefixes to `emit`, and none of a range with a fault. */
-  readEnds(
-    bytes: Uint8Array,
-    start: number,
-    end: number,
-    lastStart: number,
-    lastEnd: number,
-    emit: PrefixSink,
-  ): EntryFault | undefined {
-    const fault = parsePrefixBytes(bytes, start, end, this.first);
-    if (fault !== undefined) return prefixFault(bytes, start, end, fault);
-    const slash =
-      indexIn(bytes, SLASH, start, end) >= 0
-        ? start
-        : indexIn(bytes, SLASH, lastStart, lastEnd) >= 0
-          ? lastStart
-          : undefined;
-    if (slash !== undefined) {
-      const shown = quoteBytes(bytes, slash, slash === start ? end : lastEnd);
-      const reason = `${shown}: the ends of a range are addresses, without a prefix length`;
-      return { code: EntryFaultCode.range, at: slash, reason };
-    }
-    return this.readLast(bytes, start, lastStart, lastEnd, emit);
-  }
-
-  /** Reads the end of a range whose start stands in `first`; `start` is where the range begins. */
-  private readLast(
-    bytes: Uint8Array,
-    start: number,
-    lastStart: number,
-    end: number,
-    emit: PrefixSink,
-  ): EntryFault | undefined {
-    const { first, last } = this;
-    if (parsePrefixBytes(bytes, lastStart, end, last) !== undefined) {
-      const reason = `${quoteBytes(bytes, lastStart, end)} does not end the range: write both ends whole, as 192.0.2.1-192.0.2.9`;
-      return { code: EntryFaultCode.range, at: lastStart, reason };
-    }
-    if (first.family !== last.family) {
-      const reason = `${quoteBytes(bytes, start, end)}: one end of the range is IPv4, the other IPv6`;
-      return { code: EntryFaultCode.mixed, at: start, reason };
-    }
-    if (first.family === 6 && holdsMappedBlock(first.words, last.words)) {
-      const reason = `${quoteBytes(bytes, start, end)} runs over ::ffff:0:0/96, which means all of IPv4: write what is below and above it as two ranges`;
-      return { code: EntryFaultCode.mappedRange, at: start, reason };
-    }
-    if (splitRange(first.family, first.words, last.words, emit)) return undefined;
-    const reason = `${quoteBytes(bytes, start, end)} ends before it starts: swap its ends if that is what is meant`;
-    return { code: EntryFaultCode.reversed, at: start, reason };
-  }
 }
 
 /**
@@ -241,16 +125,6 @@ export function isAddressLike(bytes: Uint8Array, start: number, end: number): bo
       letters = true;
   }
   return !letters;
-}
-
-/** Whether ::ffff:0:0/96 would be one of the prefixes of an IPv6 range. */
-function holdsMappedBlock(first: Uint32Array, last: Uint32Array): boolean {
-  if (first[0] !== 0 || first[1] !== 0 || first[2]! > 0xffff) return false; // four words
-  let found = false;
-  splitRange(6, first, last, (_family, words, length) => {
-    if (length === 96 && words[0] === 0 && words[1] === 0 && words[2] === 0xffff) found = true;
-  });
-  return found;
 }
 
 /** Where the token that starts at `start` ends; with `atDash`, a `-` ends it too. */

@@ -1,6 +1,7 @@
 /** The head of a file, by which its format is told. */
 
-import { CR, LF, lineEndAt, nextLineAt, SPACE, TAB } from './bytes.ts';
+import { CR, LF, SPACE, TAB } from './ascii.ts';
+import { lineEndAt, nextLineAt } from './bytes.ts';
 
 /** How much of a file is looked at: headers are long, but not this long. */
 export const SAMPLE_BYTES = 64 * 1024;

@@ -4,8 +4,8 @@ import {
   EXPORT_FORMATS,
   type ExportFormatName,
   exportList,
+  importList,
   isExportFormatName,
-  parseListText,
 } from '@rulecast/formats';
 import type { ControlRecordOf } from '@rulecast/protocol';
 import { isPartName, type List, nameListOf } from '@rulecast/rules';
@@ -120,5 +120,5 @@ async function fetchList(args: ListArgs, content: boolean, json: Terminal | unde
 
 function listOf(kind: List['kind'], lines: readonly string[]): List {
   if (kind === 'names') return nameListOf(lines, false);
-  return parseListText(Buffer.from(lines.join('\n')), { kind }).list;
+  return importList('', Buffer.from(lines.join('\n')), { format: 'plain', kind }).list;
 }

@@ -11,8 +11,13 @@ import {
 } from '@rulecast/rules';
 import { describe, expect, it } from 'vitest';
 import fc from '../../../test/seeded-fast-check.ts';
-import { type ListTextOptions, parseListText } from '../src/lines/list.ts';
+import type { ImportOptions } from '../src/collect/options.ts';
+import { type ImportedList, importList } from '../src/list/import.ts';
 import { readIp4 } from '../src/text/entry.ts';
+
+function readPlain(bytes: Uint8Array, options: ImportOptions = {}): ImportedList {
+  return importList('', bytes, { ...options, format: 'plain' });
+}
 
 function bytesOf(text: string): Uint8Array {
   return new TextEncoder().encode(text);
@@ -27,23 +32,21 @@ function textsOf(list: List): readonly string[] {
 
 /** Entries of a text that has no rejects. */
 function read(text: string): readonly string[] {
-  const { list, rejects } = parseListText(bytesOf(text));
+  const { list, rejects } = readPlain(bytesOf(text));
   expect(rejects).toEqual([]);
   return textsOf(list);
 }
 
 /** `line:column code` of every reject. */
-function faults(text: string | Uint8Array, options: ListTextOptions = {}): readonly string[] {
+function faults(text: string | Uint8Array, options: ImportOptions = {}): readonly string[] {
   const bytes = typeof text === 'string' ? bytesOf(text) : text;
-  return parseListText(bytes, options).rejects.map(
-    (reject) => `${reject.line}:${reject.column} ${reject.code}`,
-  );
+  return readPlain(bytes, options).rejects.map((reject) => `${reject.line}:${reject.column} ${reject.code}`);
 }
 
 /** So long that the lines before it are read by the tight loop, which stops near the end of the text. */
 const PADDING = '# ............................\n';
 
-describe('parseListText: what a line may be', () => {
+describe('plain lists: what a line may be', () => {
   it.each([
     ['an address', '192.0.2.1', ['192.0.2.1/32']],
     ['a CIDR', '192.0.2.0/24\n', ['192.0.2.0/24']],
@@ -134,7 +137,7 @@ describe('parseListText: what a line may be', () => {
   });
 
   it('keeps reading after a reject, and names the line whatever its line end', () => {
-    const { list, rejects, entries, lineCount } = parseListText(
+    const { list, rejects, entries, lineCount } = readPlain(
       bytesOf('192.0.2.1\r\nbad/1\r192.0.2.2\n\n1.2.3\n192.0.2.3'),
     );
     expect(rejects.map(({ line, column }) => [line, column])).toEqual([
@@ -146,14 +149,14 @@ describe('parseListText: what a line may be', () => {
   });
 
   it('says what is wrong and what to do, without characters that steer a terminal', () => {
-    const [reject] = parseListText(bytesOf('1.2.3.4/8\u001b[2J\n')).rejects;
+    const [reject] = readPlain(bytesOf('1.2.3.4/8\u001b[2J\n')).rejects;
     expect(reject?.reason).toBe(
       '"1.2.3.4/8\\u{1b}[2J" has no valid prefix length: 0 to 32 for IPv4, 0 to 128 for IPv6',
     );
   });
 });
 
-describe('parseListText: addresses or names', () => {
+describe('plain lists: addresses or names', () => {
   it('is decided by the first entry, and entries of the other kind are refused', () => {
     expect(faults('# x\n192.0.2.1\nads.example\n')).toEqual(['3:1 name-among-addresses']);
     expect(faults('ads.example\n192.0.2.1\n10.0.0.1-10.0.0.2\n')).toEqual([
@@ -163,14 +166,14 @@ describe('parseListText: addresses or names', () => {
   });
 
   it('is decided by no line that is refused', () => {
-    const { kind, rejectCount } = parseListText(bytesOf('1.2.3\nads.example\n'));
+    const { kind, rejectCount } = readPlain(bytesOf('1.2.3\nads.example\n'));
     expect([kind, rejectCount]).toEqual(['names', 1]);
   });
 
   it('is decided by the caller if the caller says so', () => {
     expect(faults('192.0.2.1\n', { kind: 'names' })).toEqual(['1:1 address-among-names']);
     expect(faults('ads.example\n', { kind: 'prefixes' })).toEqual(['1:1 name-among-addresses']);
-    expect(parseListText(bytesOf(''), { kind: 'names', resolve: true }).list).toEqual({
+    expect(readPlain(bytesOf(''), { kind: 'names', resolve: true }).list).toEqual({
       kind: 'names',
       names: [],
       resolve: true,
@@ -178,7 +181,7 @@ describe('parseListText: addresses or names', () => {
   });
 });
 
-describe('parseListText: limits', () => {
+describe('plain lists: limits', () => {
   const text = bytesOf('192.0.2.1\n192.0.2.2\n192.0.2.3\n');
 
   it('takes as many bytes as it says and not one more', () => {
@@ -188,7 +191,7 @@ describe('parseListText: limits', () => {
 
   it('takes as long a line as it says and not one byte more', () => {
     const lines = bytesOf(`192.0.2.1 ${'x'.repeat(30)}\n192.0.2.2 ${'x'.repeat(31)}\n192.0.2.3\n`);
-    const { entries } = parseListText(lines, { limits: { lineBytes: 40 } });
+    const { entries } = readPlain(lines, { limits: { lineBytes: 40 } });
     expect([faults(lines, { limits: { lineBytes: 40 } }), entries]).toEqual([['2:1 line-too-long'], 2]);
     expect(faults(text, { limits: { lineBytes: 8 } })).toHaveLength(3);
   });
@@ -203,7 +206,7 @@ describe('parseListText: limits', () => {
 
   it('keeps the first rejects, counts all, and gives all to a listener', () => {
     let heard = 0;
-    const result = parseListText(bytesOf('1.2\n'.repeat(1500)), { onReject: () => heard++ });
+    const result = readPlain(bytesOf('1.2\n'.repeat(1500)), { onReject: () => heard++ });
     expect([result.rejects.length, result.rejects.at(-1)?.line, result.rejectCount, heard]).toEqual([
       1000, 1000, 1500, 1500,
     ]);
@@ -214,27 +217,27 @@ describe('parseListText: limits', () => {
   });
 });
 
-describe('parseListText: the listener', () => {
+describe('plain lists: the listener', () => {
   it('gets every entry with its place and canonical text, and the list is the same as without', () => {
     const text = `# x\n 192.0.2.1\n198.51.100.7-198.51.100.9 x\n1.2.3\n2001:DB8::/32\n${PADDING}`;
     const heard: string[] = [];
-    const result = parseListText(bytesOf(text), {
+    const result = readPlain(bytesOf(text), {
       onEntry: (line, column, canonical) => heard.push(`${line}:${column} ${canonical()}`),
     });
     expect(heard).toEqual(['2:2 192.0.2.1/32', '3:1 198.51.100.7/32 198.51.100.8/31', '5:1 2001:db8::/32']);
-    expect(result).toEqual(parseListText(bytesOf(text)));
+    expect(result).toEqual(readPlain(bytesOf(text)));
   });
 
   it('gets names in normal form', () => {
     const heard: string[] = [];
-    parseListText(bytesOf('Ads.Example.\n'), {
+    readPlain(bytesOf('Ads.Example.\n'), {
       onEntry: (_line, _column, canonical) => heard.push(canonical()),
     });
     expect(heard).toEqual(['ads.example']);
   });
 });
 
-describe('parseListText: published lists', () => {
+describe('plain lists: published lists', () => {
   it.each([
     ['country-ru-ipv4.netset', 8538, 8538, '2.56.24.0/22', '217.199.254.0/24'],
     ['country-nl-ipv4.netset', 5627, 5627, '2.16.0.0/13', '223.27.114.0/24'],
@@ -248,7 +251,7 @@ describe('parseListText: published lists', () => {
     ['scam-plain.txt', 8527, 8527, '0-google.com', 'zxnaster.com'],
   ])('%s has %i entries', (name, entries, members, first, last) => {
     const bytes = readFileSync(new URL(`../../../test/fixtures/lists/${name}`, import.meta.url));
-    const result = parseListText(bytes);
+    const result = readPlain(bytes);
     const texts = textsOf(result.list);
     expect([result.entries, texts.length, result.rejectCount]).toEqual([entries, members, 0]);
     expect([texts[0], texts.at(-1)]).toEqual([first, last]);
@@ -274,7 +277,7 @@ function twin(text: string): { readonly entries: readonly string[]; readonly bad
   return { entries, bad };
 }
 
-describe('parseListText against a slow twin', () => {
+describe('plain lists against a slow twin', () => {
   const octet = fc.oneof(fc.nat(255), fc.nat(300)).map(String);
   const ip4 = fc.tuple(octet, octet, octet, octet).map((octets) => octets.join('.'));
   const ip6 = fc.oneof(
@@ -300,7 +303,7 @@ describe('parseListText against a slow twin', () => {
     fc.assert(
       fc.property(text, (input) => {
         const expected = twin(input);
-        const result = parseListText(bytesOf(input), { kind: 'prefixes', hostBits: 'mask' });
+        const result = readPlain(bytesOf(input), { kind: 'prefixes', hostBits: 'mask' });
         // A hosts line or a second address is refused here and unknown to the twin; no tail above makes one.
         expect(result.rejects.map((reject) => reject.line)).toEqual(expected.bad);
         const prefixes = expected.entries.map(parsePrefix).filter((prefix) => typeof prefix !== 'string');
@@ -317,8 +320,8 @@ describe('parseListText against a slow twin', () => {
   it('rejects exactly the lines with host bits beside those, unless they are masked', () => {
     fc.assert(
       fc.property(text, (input) => {
-        const masked = parseListText(bytesOf(input), { kind: 'prefixes', hostBits: 'mask' });
-        const strict = parseListText(bytesOf(input), { kind: 'prefixes' });
+        const masked = readPlain(bytesOf(input), { kind: 'prefixes', hostBits: 'mask' });
+        const strict = readPlain(bytesOf(input), { kind: 'prefixes' });
         const others = strict.rejects.filter(({ code }) => code !== 'host-bits');
         expect(others).toEqual(masked.rejects);
         for (const { code, reason } of strict.rejects) {
@@ -339,10 +342,10 @@ describe('parseListText against a slow twin', () => {
     );
     fc.assert(
       fc.property(noise, (bytes) => {
-        const result = parseListText(bytes);
+        const result = readPlain(bytes);
         expect(result.rejectCount).toBe(result.rejects.length);
         expect(result.rejects.every((reject) => reject.line >= 1 && reject.column >= 1)).toBe(true);
-        expect(parseListText(bytes, { onEntry: () => {} })).toEqual(result);
+        expect(readPlain(bytes, { onEntry: () => {} })).toEqual(result);
       }),
       { numRuns: 1000 },
     );

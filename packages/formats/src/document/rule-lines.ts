@@ -17,25 +17,14 @@ import {
   type Run,
   RunBuilder,
 } from '@rulecast/rules';
-import {
-  columnAt,
-  HASH,
-  lineEndAt,
-  lineFault,
-  nextLineAt,
-  SPACE,
-  skipBlanks,
-  textStart,
-} from '../text/bytes.ts';
+import { COLON, EQUALS, FOUR, HASH, SPACE } from '../text/ascii.ts';
+import { columnAt, lineEndAt, lineFault, nextLineAt, skipBlanks, textStart } from '../text/bytes.ts';
+import type { EntrySink } from '../text/entry.ts';
 import { type FormatLimits, withLimits } from '../text/limits.ts';
 import { type Reject, RejectLog, TextFault } from '../text/reject.ts';
-import type { EntrySink } from './list.ts';
 
 /** How the options that name the remote side begin. */
 const REMOTE_STEM = { egress: 'dst', ingress: 'src' } as const;
-const COLON = 0x3a;
-const FOUR = 0x34;
-const EQUALS = 0x3d;
 /** Longer lines are left to the rule parser, which has a limit of its own. */
 const MODEL_MAX_BYTES = 1024;
 

@@ -1,0 +1,49 @@
+/** Entries that stand in a document or a configuration, one an item: read as those of a list are. */
+
+import type { PrefixSet } from '@rulecast/rules';
+import { columnAt } from '../text/bytes.ts';
+import { EntryReader } from '../text/entries.ts';
+import { bareTokenEnd, type EntryFault, EntryFaultCode, type HostBits, readName } from '../text/entry.ts';
+import type { TextNode } from './tree.ts';
+
+/** Who hears of the items. */
+export interface ItemSinks {
+  /** What is wrong with an item, and at which character of it, from 0. */
+  readonly onFault: (node: TextNode, index: number, fault: EntryFault) => void;
+  readonly onEntry?: ((node: TextNode, canonical: () => string) => void) | undefined;
+}
+
+const encoder = new TextEncoder();
+
+/** The addresses, CIDRs and ranges of some items, canonical. */
+export function prefixesOfItems(
+  items: readonly TextNode[],
+  { onFault, onEntry }: ItemSinks,
+  hostBits?: HostBits,
+): PrefixSet {
+  const reader = new EntryReader({ hostBits, keepsPieces: onEntry !== undefined });
+  for (const item of items) {
+    const bytes = encoder.encode(item.value);
+    const fault = reader.read(bytes, 0, bytes.length, bareTokenEnd) ?? trailingFault(reader.end, bytes);
+    if (fault === undefined) onEntry?.(item, () => reader.canonical());
+    else onFault(item, columnAt(bytes, 0, fault.at) - 1, fault);
+  }
+  return reader.prefixes();
+}
+
+/** The host names of some items, in normal form. */
+export function namesOfItems(items: readonly TextNode[], { onFault, onEntry }: ItemSinks): readonly string[] {
+  return items.flatMap((item) => {
+    const bytes = encoder.encode(item.value);
+    const name = readName(bytes, 0, bytes.length);
+    if (typeof name === 'string') onEntry?.(item, () => name);
+    else onFault(item, columnAt(bytes, 0, name.at) - 1, name);
+    return typeof name === 'string' ? [name] : [];
+  });
+}
+
+function trailingFault(end: number, bytes: Uint8Array): EntryFault | undefined {
+  if (end === bytes.length) return undefined;
+  const reason = 'text after the entry: write one entry an item, and comments after #';
+  return { code: EntryFaultCode.trailing, at: end, reason };
+}

@@ -1,0 +1,180 @@
+/**
+ * Plain lists: one address, CIDR, range or host name a line, with comments and trailing fields. A million lines are an ordinary
+ * input, so lines that hold one IPv4 address or CIDR and nothing else are read in one tight loop, and every other line
+ * by the careful reader below it, which alone decides what is refused.
+ *
+ *     line    = [blanks] [entry [blanks | "," field]…] [comment]
+ *     entry   = address | CIDR | address [blanks] "-" [blanks] address | host name
+ *     comment = ("#" | ";" | "//") anything
+ */
+
+import { type PrefixBuilder, parseDottedQuad } from '@rulecast/rules';
+import type { Collector } from '../collect/collector.ts';
+import { COMMA, CR, DASH, DOT, HASH, LF, SEMICOLON, SLASH, ZERO } from '../text/ascii.ts';
+import { isBlank, lineEndAt, nextLineAt, quoteBytes, skipBlanks } from '../text/bytes.ts';
+import {
+  addressIndex,
+  type EntryFault,
+  EntryFaultCode,
+  isAddressLike,
+  readName,
+  type TokenEnd,
+} from '../text/entry.ts';
+import { isReadable } from '../text/lines.ts';
+
+/** Of an IPv4 CIDR and its line end, `255.255.255.255/32\r\n`: so much may be read without looking for the end of the text. */
+const LONGEST_IP4_LINE_BYTES = 20;
+const LOOPBACK = 0x7f000001;
+/** Shorter prefixes are looked at one by one. */
+const SKIMMED_LENGTH_MIN = 8;
+
+export function importPlain(collector: Collector, start: number): void {
+  const { bytes, limits, options, reader } = collector;
+  const maySkim = options.onEntry === undefined && limits.lineBytes >= LONGEST_IP4_LINE_BYTES;
+  for (let at = start; at < bytes.length && !collector.isFull; ) {
+    const skims = maySkim && collector.kind === 'prefixes';
+    if (skims) {
+      const before = reader.v4.count;
+      at = skimIp4(bytes, at, reader.v4, limits.entries - reader.v6.count);
+      collector.line += reader.v4.count - before;
+      collector.entries += reader.v4.count - before;
+      if (at >= bytes.length) return;
+    }
+    const end = lineEndAt(bytes, at);
+    collector.beginLine(at);
+    if (!skims || !collector.wholeAddress(bytes, at, end)) importLine(collector, at, end);
+    at = nextLineAt(bytes, end);
+  }
+}
+
+function importLine(collector: Collector, start: number, end: number): void {
+  const { bytes } = collector;
+  const from = skipBlanks(bytes, start, end);
+  if (!isReadable(collector, start, end) || from === end) return;
+  if (isCommentAt(bytes, from)) collector.skip('comment');
+  else if (collector.kind === 'names') importNameLine(collector, from, end);
+  else importAddressLine(collector, from, end);
+}
+
+/** A line of a list of addresses, or of one whose kind nothing decided yet. */
+function importAddressLine(collector: Collector, from: number, end: number): void {
+  const { bytes, kind } = collector;
+  const fault = trailingFault(bytes, from, end) ?? collector.readAddress(bytes, from, end, tokenEnd);
+  if (fault === undefined) return;
+  const nameEnd = tokenEnd(bytes, from, end, false);
+  const name = isAddressLike(bytes, from, nameEnd) ? fault : readListedName(bytes, from, nameEnd, end);
+  if (typeof name !== 'string') collector.refuse(bytes, kind === undefined ? name : fault);
+  else if (kind === undefined) collector.useName(name, bytes, from);
+  else collector.refuseKind(EntryFaultCode.name, bytes, from, nameEnd);
+}
+
+function importNameLine(collector: Collector, from: number, end: number): void {
+  const { bytes } = collector;
+  const nameEnd = tokenEnd(bytes, from, end, false);
+  if (isAddressLike(bytes, from, nameEnd)) {
+    collector.refuseAddress(bytes, from, end, tokenEnd);
+    return;
+  }
+  const name = readListedName(bytes, from, nameEnd, end);
+  if (typeof name === 'string') collector.useName(name, bytes, from);
+  else collector.refuse(bytes, name);
+}
+
+function isCommentAt(bytes: Uint8Array, at: number): boolean {
+  const byte = bytes[at];
+  return byte === HASH || byte === SEMICOLON || (byte === SLASH && bytes[at + 1] === SLASH);
+}
+
+const tokenEnd: TokenEnd = (bytes, start, limit, atDash) => {
+  let at = start;
+  while (at < limit) {
+    const byte = bytes[at];
+    if (isBlank(byte) || byte === COMMA || isCommentAt(bytes, at) || (atDash && byte === DASH)) break;
+    at++;
+  }
+  return at;
+};
+
+/**
+ * A name that starts a line. A word without a dot with more words behind it is refused: `add blocked 192.0.2.1` is a line of another
+ * format, and a column title is no name.
+ */
+function readListedName(bytes: Uint8Array, from: number, nameEnd: number, end: number): string | EntryFault {
+  const name = readName(bytes, from, nameEnd);
+  if (typeof name !== 'string' || name.includes('.')) return name;
+  const next = skipBlanks(bytes, nameEnd, end);
+  if (next === end || isCommentAt(bytes, next)) return name;
+  const reason = `${quoteBytes(bytes, from, nameEnd)} starts a line of more words: this is no list of names or addresses, or the line is a title`;
+  return { code: EntryFaultCode.words, at: from, reason };
+}
+
+/**
+ * Whether ignoring the fields after an address would lose what the line means: a hosts file's name, or a second address of
+ * a line that is a table of ranges or several entries.
+ */
+function trailingFault(bytes: Uint8Array, from: number, end: number): EntryFault | undefined {
+  const firstEnd = tokenEnd(bytes, from, end, false);
+  if (firstEnd === end) return undefined;
+  let second = skipBlanks(bytes, firstEnd, end);
+  if (bytes[second] === COMMA) second = skipBlanks(bytes, second + 1, end);
+  if (second === end || isCommentAt(bytes, second) || bytes[second] === DASH) return undefined;
+  const word = parseDottedQuad(bytes, from, firstEnd);
+  const secondEnd = tokenEnd(bytes, second, end, false);
+  if (word === 0 || word === LOOPBACK) {
+    const reason = `a line of a hosts file: it is about the name ${quoteBytes(bytes, second, secondEnd)}, not about the address before it; keep the names alone`;
+    return { code: EntryFaultCode.hostsLine, at: from, reason };
+  }
+  const other = addressIndex(bytes, second, end);
+  if (other < 0) return undefined;
+  const reason = `a second address, ${quoteBytes(bytes, other, tokenEnd(bytes, other, end, false))}: write one entry a line, and a range as 192.0.2.1-192.0.2.9`;
+  return { code: EntryFaultCode.secondAddress, at: other, reason };
+}
+
+/**
+ * Reads lines that are one IPv4 address or CIDR in its usual spelling and nothing else, from `at` on. Returns where the
+ * first line starts that is not, or that is too near the end of the text. Adds one prefix per line, up to `maxCount` of them.
+ */
+function skimIp4(bytes: Uint8Array, at: number, out: PrefixBuilder, maxCount: number): number {
+  const lastStart = bytes.length - LONGEST_IP4_LINE_BYTES; // so every index below is within the text
+  let lineStart = at;
+  while (lineStart <= lastStart && out.count < maxCount) {
+    let i = lineStart;
+    let word = 0;
+    for (let octets = 0; ; ) {
+      let octet = bytes[i++]! - ZERO;
+      if (octet < 0 || octet > 9) return lineStart;
+      let digit = bytes[i]! - ZERO;
+      if (digit >= 0 && digit <= 9) {
+        if (octet === 0) return lineStart;
+        octet = octet * 10 + digit;
+        digit = bytes[++i]! - ZERO;
+        if (digit >= 0 && digit <= 9) {
+          octet = octet * 10 + digit;
+          i++;
+        }
+      }
+      if (octet > 255) return lineStart;
+      word = (word << 8) | octet;
+      if (++octets === 4) break;
+      if (bytes[i++] !== DOT) return lineStart;
+    }
+    let length = 32;
+    if (bytes[i] === SLASH) {
+      length = bytes[++i]! - ZERO;
+      if (length < 0 || length > 9) return lineStart;
+      const digit = bytes[++i]! - ZERO;
+      if (digit >= 0 && digit <= 9) {
+        length = length * 10 + digit;
+        i++;
+      }
+      // A short one, or one with host bits, is for the careful reader.
+      if (length > 32 || length < SKIMMED_LENGTH_MIN) return lineStart;
+      if ((word & ~(-1 << (32 - length))) !== 0) return lineStart;
+    }
+    if (bytes[i] === CR) i++;
+    if (bytes[i] !== LF) return lineStart;
+    out.push4(word >>> 0, length);
+    lineStart = i + 1;
+  }
+  return lineStart;
+}
