@@ -4,7 +4,8 @@ import { readFileSync } from 'node:fs';
 import { afterEach, describe, expect, it } from 'vitest';
 import { blockText } from '../docs/blocks.ts';
 import { childrenOf, ENFORCER, eventually, startEnforcer } from '../enforce/enforcer.ts';
-import { type Journey, passed } from '../enforce/journey.ts';
+import { frameOf } from '../enforce/frames.mjs';
+import { ipPacketOf, type Journey, passed } from '../enforce/journey.ts';
 import { address, Network } from '../enforce/network.mjs';
 import { enforcementGap } from './namespaces.ts';
 import { Scene } from './scene.ts';
@@ -17,6 +18,9 @@ const CHECK_MINUTES = '0.05';
 const SUBSCRIBER_BIN = new URL('../../packages/subscriber/bin/rulecast-subscriber.js', import.meta.url)
   .pathname;
 const BOOT_TABLE = new URL('../../packaging/systemd/boot-closed.nft', import.meta.url);
+const KILLS = 8;
+/** Packets a second while it is watched how long they pass. */
+const WATCH_RATE = 2000;
 const COMPLAINT = 'Operation not permitted';
 /** Tables of Qubes' own, with the hooks that they have: what we must leave alone. */
 const QUBES_TABLES = `table ip qubes {
@@ -92,6 +96,32 @@ describe.skipIf(enforcementGap() !== undefined)('an enforcing firewall in troubl
     expect(await enforcer.stop()).toBe(0);
     expect(await passing(['203.0.113.1', '203.0.113.2'])).toEqual([false, true]);
   });
+
+  it.each([
+    ['', []],
+    [', with tables that anybody may change', ['--unowned']],
+  ])(
+    'lets nothing pass soon after its applier is killed and its tables are flushed%s',
+    async (_, options) => {
+      const { scene } = await prepare();
+      await scene.publisher();
+      const enforcer = await startEnforcer(scene, open(), options);
+      await block(scene, '203.0.113.1');
+      const appliers = (): readonly number[] => childrenOf(enforcer.process.pid);
+      const holes: number[] = [];
+      for (let kill = 0; kill < KILLS; kill++) {
+        await eventually(async () => appliers().filter(isLoaded).length === 2);
+        const hole = await holeAfter('203.0.113.1', () => {
+          process.kill(appliers()[0] ?? 0, 'SIGKILL');
+          open().router.nft('flush ruleset\n');
+        });
+        holes.push(hole);
+      }
+      console.log(`open for ${holes.map(Math.round).join(', ')} ms`);
+      expect(holes.sort((a, b) => a - b)[KILLS >> 1]).toBeLessThanOrEqual(100);
+      expect(holes.at(-1)).toBeLessThanOrEqual(1000);
+    },
+  );
 
   it('has another applier adopt its rules where the one hangs', async () => {
     const { scene } = await prepare();
@@ -358,6 +388,24 @@ function way(from: Journey['from'], to: Journey['to'], src: string, dst: string)
 
 async function verdicts(journeys: readonly Journey[]): Promise<readonly boolean[]> {
   return passed(open(), journeys);
+}
+
+/** Whether a process has loaded what an applier works with. */
+function isLoaded(pid: number): boolean {
+  return readFileSync(`/proc/${pid}/maps`, 'utf8').includes('libnftables');
+}
+
+/** Does something that may take our table away, and waits until one is in force: how long packets to a forbidden address passed, in ms. */
+async function holeAfter(dst: string, act: () => void): Promise<number> {
+  const journey = way('a', 'world', '10.137.0.5', dst);
+  const { routerMac, hostMac } = open().links.a;
+  const { mark, ip } = ipPacketOf(journey);
+  await open().stream('a', [frameOf(routerMac, hostMac, ip)], WATCH_RATE);
+  act();
+  await eventually(async () => open().router.table() !== '');
+  await open().stopStream('a');
+  const passed = (await open().arrived('world')).get(mark);
+  return passed === undefined ? 0 : passed.lastMs - passed.firstMs;
 }
 
 /** Whether packets of qube a to some addresses pass. */

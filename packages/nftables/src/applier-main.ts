@@ -14,11 +14,12 @@ rulecast-subscriber; its standard input and output carry a private protocol.
   --kernel-mib N    kernel memory that the tables may take, in MiB (default: ${KERNEL_MIB})
   --unowned         make tables that anybody may change, as on kernels before 6.9
   --again           a table of ours was in force: without, let nothing pass
+  --spare           wait, with everything loaded, to take the place of one that dies
   --remove          delete all tables of Rulecast from the kernel, and end
 `;
 
 const MOST: Readonly<Record<string, number>> = { '--group': GROUP_MAX, '--kernel-mib': KERNEL_MIB_MAX };
-const WORDS = ['--supervise', '--unowned', '--again', '--remove'];
+const WORDS = ['--supervise', '--unowned', '--again', '--spare', '--remove'];
 const EXIT_USAGE = 64;
 
 const argv = process.argv.slice(2);
@@ -38,6 +39,7 @@ if (argv.includes('--supervise')) {
     kernelMib: Number(options['kernel-mib'] ?? KERNEL_MIB),
     unowned: argv.includes('--unowned'),
     again: argv.includes('--again'),
+    spare: argv.includes('--spare'),
   };
   if (argv.includes('--remove')) await removeTables(serving).catch((error: Error) => fail(error.message));
   else await serveApplier(process.stdin as AsyncIterable<Buffer>, write, serving);

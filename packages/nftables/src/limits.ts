@@ -70,12 +70,14 @@ export const NOTICE_EVERY_MS = 25;
 export const ALIVE_EVERY_MS = 500;
 export const MISSED_MAX = 10;
 /**
- * Wait before an applier that died is started again: nobody looks after the kernel meanwhile. One that ended within STEADY_MS is started
- * again after twice the wait, up to the longest, so that a second is not exceeded with the 0.2 s that it takes to start.
+ * Wait before another one is started for an applier that died, or for the spare that took its place. After one that lived for less than
+ * STEADY_MS it is twice as long, up to the longest, so that a second is not exceeded with the 0.2 s that it takes to start.
  */
 export const RESPAWN_MS = 20;
 export const RESPAWN_LONGEST_MS = 320;
 export const STEADY_MS = 5000;
+/** How long after one applier a spare is started: by then the first one has done what a start asks of it. */
+export const SPARE_AFTER_MS = 500;
 /** How long a request waits for an applier to be there. */
 export const REQUEST_WAITS_MS = 5000;
 /** What is being done may take so long when the daemon ends; and an applier may, until it is killed: together, not two seconds. */

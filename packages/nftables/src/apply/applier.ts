@@ -7,7 +7,7 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import { keyPieces } from '../kernel/elements.ts';
 import { lookAtTable, NO_TABLE } from '../kernel/listing.ts';
-import { NativeError, type Nft, openNetlink, openNft } from '../kernel/native.ts';
+import { loadNft, NativeError, type Nft, openNetlink, openNft } from '../kernel/native.ts';
 import { Netlink } from '../kernel/netlink.ts';
 import { ALIVE_EVERY_MS, NOTICE_EVERY_MS } from '../limits.ts';
 import type { Change, Elements } from '../plan/change.ts';
@@ -23,6 +23,8 @@ export interface ApplierOptions {
   readonly kernelMib: number;
   /** In place of one that died. */
   readonly again: boolean;
+  /** Waits for a first frame before it touches the kernel. */
+  readonly spare: boolean;
 }
 
 /** Serves requests, one after the other, until the input ends. */
@@ -32,10 +34,16 @@ export async function serveApplier(
   options: ApplierOptions,
 ): Promise<void> {
   const applier = new Applier(options, write);
-  await applier.start();
+  let waits = options.spare;
+  if (waits) applier.warm();
+  else await applier.start();
   const splitter = new FrameSplitter();
   for await (const bytes of input) {
-    for (const frame of splitter.push(bytes)) await applier.take(frame);
+    for (const frame of splitter.push(bytes)) {
+      if (waits) await applier.start();
+      else await applier.take(frame);
+      waits = false;
+    }
   }
   applier.close();
 }
@@ -82,6 +90,16 @@ class Applier {
       setInterval(() => this.notice(), NOTICE_EVERY_MS),
     ];
     void this.send({ alive: true });
+  }
+
+  /** Loads what a start needs; whoever starts hears what is missing. */
+  warm(): void {
+    try {
+      loadNft();
+      this.netlink = new Netlink(openNetlink);
+    } catch (error) {
+      throwUnexpected(error);
+    }
   }
 
   /** Takes over what is in the kernel. Where that fails, each request tries it again, and says why it fails. */

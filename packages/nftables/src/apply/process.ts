@@ -1,6 +1,9 @@
 /**
- * One process after the other that speaks the applier's frames: started, started again when it dies, and killed when it is silent, by
+ * One process after the other that speaks the applier's frames: started, replaced when it dies, and killed when it is silent, by
  * whoever needs it: the subscriber, or the supervisor that it leaves behind when it gives its privileges up.
+ *
+ * A spare waits beside the one at work: started, with everything loaded, but holding nothing of the kernel. It takes over at once, where
+ * to start another one takes a third of a second in which somebody may have taken our tables away.
  */
 
 import { type ChildProcessByStdio, spawn } from 'node:child_process';
@@ -11,9 +14,10 @@ import {
   MISSED_MAX,
   RESPAWN_LONGEST_MS,
   RESPAWN_MS,
+  SPARE_AFTER_MS,
   STEADY_MS,
 } from '../limits.ts';
-import { FrameSplitter } from './message.ts';
+import { FrameSplitter, frameOf } from './message.ts';
 
 /** How to start the applier. */
 export interface ApplierCommand {
@@ -24,7 +28,7 @@ export interface ApplierCommand {
 export interface ProcessEvents {
   /** A whole frame came; its bytes are the receiver's. */
   readonly onFrame: (frame: Buffer) => void;
-  /** It died or was killed; another one is started. */
+  /** It died or was killed; another one takes its place. */
   readonly onGone: (why: string) => void;
   /** It says nothing any more, and is to be killed; which may not be allowed. */
   readonly onSilent?: () => void;
@@ -35,103 +39,144 @@ export interface ProcessEvents {
 /** Where to find a program that is given without a directory. */
 const SEARCH_PATH = '/usr/sbin:/sbin:/usr/bin:/bin:/usr/local/sbin:/usr/local/bin';
 
-type Child = ChildProcessByStdio<Writable, Readable, null>;
+interface Child {
+  readonly process: ChildProcessByStdio<Writable, Readable, null>;
+  readonly startedAtMs: number;
+  /** Ticks since it said anything. */
+  missed: number;
+}
 
 export class ApplierProcess {
-  private readonly command: ApplierCommand;
-  private readonly events: ProcessEvents;
-  private readonly watch: NodeJS.Timeout;
-  private child: Child | undefined;
-  private missed = 0;
-  private starts = 0;
-  private waitMs = RESPAWN_MS;
-  private startedAtMs = 0;
-  private timer: NodeJS.Timeout | undefined;
-  private closing: (() => void) | undefined;
+  readonly #command: ApplierCommand;
+  readonly #events: ProcessEvents;
+  readonly #watch: NodeJS.Timeout;
+  /** A supervisor keeps a spare itself. */
+  readonly #keepsSpare: boolean;
+  #active: Child | undefined;
+  #spare: Child | undefined;
+  #waitMs = RESPAWN_MS;
+  #timer: NodeJS.Timeout | undefined;
+  #closing: (() => void) | undefined;
 
   constructor(command: ApplierCommand, events: ProcessEvents) {
-    this.command = command;
-    this.events = events;
-    this.start();
+    this.#command = command;
+    this.#events = events;
+    this.#keepsSpare = !command.args.includes('--supervise');
+    this.#active = this.#start([]);
+    this.#fillIn(SPARE_AFTER_MS);
     // By ticks, not by the clock: where we are late ourselves, what came is read before the next tick.
-    this.watch = setInterval(() => {
-      if (this.child === undefined || ++this.missed <= MISSED_MAX) return;
-      this.events.onSilent?.();
-      this.kill();
+    this.#watch = setInterval(() => {
+      for (const child of this.#children()) {
+        if (++child.missed <= MISSED_MAX) continue;
+        if (child === this.#active) this.#events.onSilent?.();
+        kill(child);
+      }
     }, ALIVE_EVERY_MS);
   }
 
-  /** Its standard input; undefined while there is none. */
+  /** Standard input of the one at work; undefined while there is none. */
   get input(): Writable | undefined {
-    return this.child?.stdin;
+    return this.#active?.process.stdin;
   }
 
-  /** Ends it by the end of its input, or else kills it; starts no other. */
+  /** Ends all by the end of their input, or else kills them; starts no other. */
   async close(): Promise<void> {
-    clearInterval(this.watch);
-    clearTimeout(this.timer);
-    const { child } = this;
+    clearInterval(this.#watch);
+    clearTimeout(this.#timer);
+    const children = this.#children();
     const ended = new Promise<void>((resolve) => {
-      this.closing = resolve;
+      this.#closing = resolve;
     });
-    if (child === undefined) return;
-    child.stdin.end();
-    const late = setTimeout(() => this.kill(), CLOSE_WAITS_MS);
-    const given = setTimeout(() => this.closing?.(), CLOSE_WAITS_MS * 1.5); // it may be another user's
+    if (children.length === 0) return;
+    for (const child of children) child.process.stdin.end();
+    const late = setTimeout(() => children.forEach(kill), CLOSE_WAITS_MS);
+    const given = setTimeout(() => this.#closing?.(), CLOSE_WAITS_MS * 1.5); // they may be another user's
     await ended;
     clearTimeout(late);
     clearTimeout(given);
-    child.unref();
-    child.stdout.destroy();
-  }
-
-  /** With whatever it started. */
-  private kill(): void {
-    this.missed = 0;
-    const pid = this.child?.pid;
-    if (pid === undefined) return;
-    try {
-      process.kill(-pid, 'SIGKILL');
-    } catch {
-      // it ended just now, or we may not
+    for (const child of children) {
+      child.process.unref();
+      child.process.stdout.destroy();
     }
   }
 
-  private start(): void {
-    const { program, args } = this.command;
-    const again = this.starts++ === 0 || args.includes('--again') ? [] : ['--again'];
-    const child = spawn(program, [...args, ...again], {
+  #children(): readonly Child[] {
+    return [this.#active, this.#spare].filter((child) => child !== undefined);
+  }
+
+  #start(more: readonly string[]): Child {
+    const { program, args } = this.#command;
+    const process = spawn(program, [...args, ...more.filter((word) => !args.includes(word))], {
       stdio: ['pipe', 'pipe', 'inherit'],
       env: { PATH: SEARCH_PATH },
       detached: true, // a group of its own, to be killed as one
     });
-    this.child = child;
-    this.missed = 0;
-    this.startedAtMs = performance.now();
+    const child = { process, startedAtMs: performance.now(), missed: 0 };
     const splitter = new FrameSplitter();
-    child.stdin.on('error', () => undefined); // the process ended; `gone` says so
-    child.stdout.on('data', (bytes: Buffer) => {
-      this.missed = 0;
+    process.stdin.on('error', () => undefined); // the process ended; `gone` says so
+    process.stdout.on('data', (bytes: Buffer) => {
+      child.missed = 0;
       try {
-        for (const frame of splitter.push(bytes)) this.events.onFrame(frame);
+        for (const frame of splitter.push(bytes)) if (child === this.#active) this.#events.onFrame(frame);
       } catch {
-        this.kill(); // our own program, and yet it cannot be understood
+        kill(child); // our own program, and yet it cannot be understood
       }
     });
-    child.once('error', (error) => this.gone(child, error.message));
-    child.once('close', (code, signal) => this.gone(child, `it ended with ${signal ?? code}`));
+    process.once('error', (error) => this.#gone(child, error.message));
+    process.once('close', (code, signal) => this.#gone(child, `it ended with ${signal ?? code}`));
+    return child;
   }
 
-  private gone(child: Child, why: string): void {
-    if (this.child !== child) return;
-    this.child = undefined;
-    if (this.closing !== undefined) return this.closing();
-    this.events.onGone(why);
-    const isQuick = performance.now() - this.startedAtMs < STEADY_MS;
-    this.waitMs = isQuick ? Math.min(RESPAWN_LONGEST_MS, this.waitMs * 2) : RESPAWN_MS;
-    this.timer = setTimeout(() => {
-      this.start();
-      this.events.onRestart();
-    }, this.waitMs);
+  #gone(child: Child, why: string): void {
+    if (!this.#children().includes(child)) return;
+    const wasActive = child === this.#active;
+    if (wasActive) this.#active = undefined;
+    else this.#spare = undefined;
+    if (this.#closing !== undefined) {
+      if (this.#children().length === 0) this.#closing();
+      return;
+    }
+    if (wasActive) {
+      this.#events.onGone(why);
+      this.#takeOver();
+    }
+    const isQuick = performance.now() - child.startedAtMs < STEADY_MS;
+    this.#waitMs = isQuick ? Math.min(RESPAWN_LONGEST_MS, this.#waitMs * 2) : RESPAWN_MS;
+    this.#fillIn(this.#waitMs);
+  }
+
+  /** The spare works from now on, if there is one. */
+  #takeOver(): void {
+    this.#active = this.#spare;
+    this.#spare = undefined;
+    if (this.#active === undefined) return;
+    for (const piece of frameOf({ begin: true })) this.#active.process.stdin.write(piece);
+    this.#events.onRestart();
+  }
+
+  /** Starts whichever is missing, one at a time. */
+  #fillIn(waitMs: number): void {
+    clearTimeout(this.#timer);
+    if (this.#active !== undefined && (this.#spare !== undefined || !this.#keepsSpare)) return;
+    this.#timer = setTimeout(() => {
+      if (this.#active !== undefined) this.#spare = this.#start(['--again', '--spare']);
+      else {
+        this.#active = this.#start(['--again']);
+        this.#events.onRestart();
+      }
+      this.#fillIn(SPARE_AFTER_MS);
+    }, waitMs);
+  }
+}
+
+/** With whatever it started. */
+function kill(child: Child): void {
+  child.missed = 0;
+  const { pid } = child.process;
+  if (pid === undefined) return;
+  try {
+    process.kill(-pid, 'SIGKILL');
+  } catch {
+    // it ended just now, or we may not
   }
 }

@@ -46,8 +46,8 @@ export interface TablesOptions {
 /** Elements that are left to be deleted with their table. */
 const LEFT_MAX = 1024;
 /** How often an owner that was killed is waited for, which takes the kernel a moment; and how long. */
-const ADOPT_TRIES = 40;
-const ADOPT_PAUSE_MS = 25;
+const ADOPT_TRIES = 200;
+const ADOPT_PAUSE_MS = 5;
 const MIB = 1_048_576;
 const PROBE_TABLE = 'rulecast_probe';
 

@@ -68,7 +68,7 @@ export function openNetlink(): NetlinkSocket {
 
 /** Loads libnftables and opens its context. To be called once, before any program is started. Throws NativeError. */
 export function openNft(): Nft {
-  const library = loadLibrary();
+  const library = loadNft();
   const func = library.func.bind(library);
   const open = func('void *nft_ctx_new(uint32_t)');
   const run = func('int nft_run_cmd_from_buffer(void *, const void *)');
@@ -93,7 +93,8 @@ export function openNft(): Nft {
   };
 }
 
-function loadLibrary(): LibraryHandle {
+/** Loads the library, and opens nothing of the kernel. Throws NativeError. */
+export function loadNft(): LibraryHandle {
   try {
     return koffi.load(LIBRARY);
   } catch (error) {
