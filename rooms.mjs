@@ -31,9 +31,9 @@ export const ROOMS = {
 
   'packages/formats': ['text', 'collect', 'json', 'csv', 'feed', 'list', 'document', 'config'],
 
-  protocol: [],
+  protocol: ['error.ts', 'limits.ts', 'bytes', 'content', 'codec', 'wire', 'peer'],
 
-  'packages/vchan': [],
+  'packages/vchan': ['channel', 'stream', 'zeromq'],
 
   'packages/table': [
     'limits.ts',

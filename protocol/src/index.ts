@@ -1,38 +1,6 @@
 /** What two implementations must agree on byte for byte; PROTOCOL.md says it in words. */
 
-export {
-  Budget,
-  heapMebibytes,
-  type ReleaseCost,
-  releaseCost,
-  stepEntriesMax,
-  stepWorkLeast,
-  streamMaxBytes,
-  uncountedIn,
-  workMax,
-} from './budget.ts';
-export { hexOf } from './bytes.ts';
-export { canonicalBytes, canonicalChunks, contentOf, decodeCanonical, digestOf } from './canonical.ts';
-export {
-  type After,
-  type ByteStream,
-  Connection,
-  type Received,
-  type SendBytesOptions,
-  type SentBytes,
-  systemAfter,
-} from './connection.ts';
-export {
-  type ControlRecord,
-  type ControlRecordOf,
-  type EditAspect,
-  LIST_SOURCES,
-  LIST_STATES,
-  RELEASE_CAUSES,
-  type ReleaseCause,
-  SUBSCRIBER_STATES,
-  type SubscriberState,
-} from './control.ts';
+export { hexOf } from './bytes/bytes.ts';
 export {
   applyChain,
   applyDelta,
@@ -43,10 +11,54 @@ export {
   encodeSnapshot,
   type PartChange,
   type RuleSetDelta,
-} from './delta.ts';
+} from './codec/delta.ts';
+export type { EditCounts, PartEdits } from './codec/part-edits.ts';
+export type { RuleSplice } from './codec/rule-splice.ts';
+export {
+  Budget,
+  heapMebibytes,
+  type ReleaseCost,
+  releaseCost,
+  stepEntriesMax,
+  stepWorkLeast,
+  streamMaxBytes,
+  uncountedIn,
+  workMax,
+} from './content/budget.ts';
+export {
+  canonicalBytes,
+  canonicalChunks,
+  contentOf,
+  decodeCanonical,
+  digestOf,
+} from './content/canonical.ts';
+export {
+  compareRelease,
+  decodeManifest,
+  encodeManifest,
+  type Manifest,
+  type ManifestPart,
+  manifestFor,
+  manifestHash,
+  type ReleaseIdentity,
+  signManifest,
+  verifyRuleSet,
+  verifySignature,
+} from './content/manifest.ts';
+export {
+  comparePartIds,
+  type Part,
+  type PartId,
+  PartKind,
+  partCount,
+  partOfList,
+  partsOf,
+  partText,
+  partWord,
+  type Resolutions,
+} from './content/part.ts';
+export { formatTrust, parseTrust, type Trust } from './content/trust.ts';
 export { ErrorCode, type ErrorDetails, ProtocolError } from './error.ts';
-export { boundText } from './field.ts';
-export { type Frame, FrameDecoder, FrameEncoder } from './frame.ts';
 export {
   ADDRESS_TEXT_MAX_BYTES,
   ANSWER_TIMEOUT_MS,
@@ -110,49 +122,14 @@ export {
   WAITING_MAX,
 } from './limits.ts';
 export {
-  compareRelease,
-  decodeManifest,
-  encodeManifest,
-  type Manifest,
-  type ManifestPart,
-  manifestFor,
-  manifestHash,
-  type ReleaseIdentity,
-  signManifest,
-  verifyRuleSet,
-  verifySignature,
-} from './manifest.ts';
-export {
-  decodeMessage,
-  type EncodedMessage,
-  encodeMessage,
-  type Message,
-  type MessageKind,
-  type MessageOf,
-  MessageType,
-  type SignedManifest,
-} from './message.ts';
-export {
-  comparePartIds,
-  type Part,
-  type PartId,
-  PartKind,
-  partCount,
-  partOfList,
-  partsOf,
-  partText,
-  partWord,
-  type Resolutions,
-} from './part.ts';
-export type { EditCounts, PartEdits } from './part-edits.ts';
-export {
-  packetFromWire,
-  packetToWire,
-  verdictToWire,
-  type WirePacket,
-  type WireVerdict,
-} from './query.ts';
-export type { RuleSplice } from './rule-splice.ts';
+  type After,
+  type ByteStream,
+  Connection,
+  type Received,
+  type SendBytesOptions,
+  type SentBytes,
+  systemAfter,
+} from './peer/connection.ts';
 export {
   PUBLISHER_EVENTS,
   PUBLISHER_STATES,
@@ -169,5 +146,34 @@ export {
   stepPublisher,
   stepSubscriber,
   type Transition,
-} from './session.ts';
-export { formatTrust, parseTrust, type Trust } from './trust.ts';
+} from './peer/session.ts';
+export {
+  type ControlRecord,
+  type ControlRecordOf,
+  type EditAspect,
+  LIST_SOURCES,
+  LIST_STATES,
+  RELEASE_CAUSES,
+  type ReleaseCause,
+  SUBSCRIBER_STATES,
+  type SubscriberState,
+} from './wire/control.ts';
+export { boundText } from './wire/field.ts';
+export { type Frame, FrameDecoder, FrameEncoder } from './wire/frame.ts';
+export {
+  decodeMessage,
+  type EncodedMessage,
+  encodeMessage,
+  type Message,
+  type MessageKind,
+  type MessageOf,
+  MessageType,
+  type SignedManifest,
+} from './wire/message.ts';
+export {
+  packetFromWire,
+  packetToWire,
+  verdictToWire,
+  type WirePacket,
+  type WireVerdict,
+} from './wire/query.ts';

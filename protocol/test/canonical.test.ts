@@ -2,10 +2,10 @@ import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { EMPTY_RULE_SET, emptyPolicy, nameListOf, type Policy, prefixListOf } from '@rulecast/rules';
 import { describe, expect, it } from 'vitest';
-import { bytesOfWords, wordsOfBytes } from '../src/bytes.ts';
-import { canonicalBytes, canonicalChunks, decodeCanonical, digestOf } from '../src/canonical.ts';
+import { bytesOfWords, wordsOfBytes } from '../src/bytes/bytes.ts';
+import { canonicalBytes, canonicalChunks, decodeCanonical, digestOf } from '../src/content/canonical.ts';
+import { PartKind, partCount, partOfList, partsOf, partText } from '../src/content/part.ts';
 import { ProtocolError } from '../src/error.ts';
-import { PartKind, partCount, partOfList, partsOf, partText } from '../src/part.ts';
 import { bytesOfHex, hexOf, partOf, prefixes, ruleSetOf, runs } from './part-spec.ts';
 import { type PartSpec, slowCanonical } from './slow-encoder.ts';
 

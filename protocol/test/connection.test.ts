@@ -1,14 +1,14 @@
 import { createHash } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
-import { Connection, type Received } from '../src/connection.ts';
-import { FrameEncoder } from '../src/frame.ts';
 import {
   FRAME_HEADER_BYTES,
   FRAME_TIMEOUT_MS,
   SEND_QUEUE_MAX_BYTES,
   SENT_MESSAGE_COST_BYTES,
 } from '../src/limits.ts';
-import { encodeMessage, type Message, MessageType } from '../src/message.ts';
+import { Connection, type Received } from '../src/peer/connection.ts';
+import { FrameEncoder } from '../src/wire/frame.ts';
+import { encodeMessage, type Message, MessageType } from '../src/wire/message.ts';
 import { duplex } from './duplex.ts';
 
 const PROVE: Message = { kind: 'prove' };

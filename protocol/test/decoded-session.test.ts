@@ -8,10 +8,10 @@ import { createHash } from 'node:crypto';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
-import { applyChain } from '../src/delta.ts';
-import { FrameDecoder, FrameEncoder } from '../src/frame.ts';
-import { decodeManifest, verifyRuleSet } from '../src/manifest.ts';
-import { decodeMessage, encodeMessage, type Message } from '../src/message.ts';
+import { applyChain } from '../src/codec/delta.ts';
+import { decodeManifest, verifyRuleSet } from '../src/content/manifest.ts';
+import { FrameDecoder, FrameEncoder } from '../src/wire/frame.ts';
+import { decodeMessage, encodeMessage, type Message } from '../src/wire/message.ts';
 import { bytesOfHex, hexOf, ruleSetOf } from './part-spec.ts';
 import { type RecordedSession, recordSession, type Side, type Turn } from './session-recorder.ts';
 

@@ -18,11 +18,18 @@ import {
 } from '@rulecast/rules';
 import { describe, expect, it } from 'vitest';
 import fc from '../../test/seeded-fast-check.ts';
-import { canonicalBytes, digestOf } from '../src/canonical.ts';
-import { applyChain, applyDelta, decodeChain, diffRuleSets, encodeChain, encodeDelta } from '../src/delta.ts';
+import {
+  applyChain,
+  applyDelta,
+  decodeChain,
+  diffRuleSets,
+  encodeChain,
+  encodeDelta,
+} from '../src/codec/delta.ts';
+import { canonicalBytes, digestOf } from '../src/content/canonical.ts';
+import { manifestFor, verifyRuleSet } from '../src/content/manifest.ts';
+import { type Part, PartKind, partOfList, partsOf, partText } from '../src/content/part.ts';
 import { ProtocolError } from '../src/error.ts';
-import { manifestFor, verifyRuleSet } from '../src/manifest.ts';
-import { type Part, PartKind, partOfList, partsOf, partText } from '../src/part.ts';
 import { bytesOfHex, hexOf, prefixes, ruleSetOf, ruleSetOfParts, runs } from './part-spec.ts';
 import { ascii, le, type PartSpec, slowCanonical, slowDelta, slowPlanes } from './slow-encoder.ts';
 

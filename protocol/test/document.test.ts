@@ -2,12 +2,8 @@
 
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import { CONTROL_FIELDS, RECORD_FIELDS } from '../src/control.ts';
 import { ErrorCode } from '../src/error.ts';
-import type { Fields } from '../src/field.ts';
 import * as limits from '../src/limits.ts';
-import { MessageType, SESSION_FIELDS } from '../src/message.ts';
-import { PACKET_FIELDS, VERDICT_FIELDS } from '../src/query.ts';
 import {
   PUBLISHER_EVENTS,
   PUBLISHER_STATES,
@@ -15,7 +11,11 @@ import {
   SUBSCRIBER_EVENTS,
   SUBSCRIBER_SESSION_STATES,
   SUBSCRIBER_TABLE,
-} from '../src/session.ts';
+} from '../src/peer/session.ts';
+import { CONTROL_FIELDS, RECORD_FIELDS } from '../src/wire/control.ts';
+import type { Fields } from '../src/wire/field.ts';
+import { MessageType, SESSION_FIELDS } from '../src/wire/message.ts';
+import { PACKET_FIELDS, VERDICT_FIELDS } from '../src/wire/query.ts';
 
 const DOCUMENT = readFileSync(new URL('../PROTOCOL.md', import.meta.url), 'utf8');
 

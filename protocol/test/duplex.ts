@@ -2,7 +2,7 @@
  * A bounded in-memory byte stream with two ends, to test connections on: each write and read is copied, as in a vchan ring.
  */
 
-import type { ByteStream } from '../src/connection.ts';
+import type { ByteStream } from '../src/peer/connection.ts';
 
 class Pipe {
   private readonly ring: Uint8Array;

@@ -10,8 +10,7 @@ import {
 } from '@rulecast/rules';
 import { describe, expect, it } from 'vitest';
 import fc from '../../test/seeded-fast-check.ts';
-import { Meter, type Room } from '../src/budget.ts';
-import { ByteReader, ByteWriter } from '../src/bytes.ts';
+import { ByteReader, ByteWriter } from '../src/bytes/bytes.ts';
 import {
   readEntries,
   readIndices,
@@ -20,9 +19,10 @@ import {
   writeEntries,
   writeNames,
   writeSequence,
-} from '../src/entry-codec.ts';
+} from '../src/codec/entry.ts';
+import { GapCodec, type Stride } from '../src/codec/gap.ts';
+import { Meter, type Room } from '../src/content/budget.ts';
 import { ErrorCode, ProtocolError } from '../src/error.ts';
-import { GapCodec, type Stride } from '../src/gap-codec.ts';
 import { bytesOfHex, hexOf, prefixes } from './part-spec.ts';
 import { slowEntries, slowNames, slowSequence } from './slow-encoder.ts';
 

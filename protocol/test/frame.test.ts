@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import fc from '../../test/seeded-fast-check.ts';
 import { ProtocolError } from '../src/error.ts';
-import { type Frame, FrameDecoder, FrameEncoder } from '../src/frame.ts';
 import { FRAME_BODY_MAX_BYTES, FRAME_HEADER_BYTES } from '../src/limits.ts';
+import { type Frame, FrameDecoder, FrameEncoder } from '../src/wire/frame.ts';
 import vectors from '../vectors/frames.json' with { type: 'json' };
 
 const fromHex = (hex: string): Uint8Array => Uint8Array.from(Buffer.from(hex, 'hex'));

@@ -1,9 +1,7 @@
 import { createPrivateKey, createPublicKey, generateKeyPairSync } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import { digestOf } from '../src/canonical.ts';
-import { ProtocolError } from '../src/error.ts';
-import { MANIFEST_MAX_BYTES } from '../src/limits.ts';
+import { digestOf } from '../src/content/canonical.ts';
 import {
   compareRelease,
   decodeManifest,
@@ -14,7 +12,9 @@ import {
   signManifest,
   verifyRuleSet,
   verifySignature,
-} from '../src/manifest.ts';
+} from '../src/content/manifest.ts';
+import { ProtocolError } from '../src/error.ts';
+import { MANIFEST_MAX_BYTES } from '../src/limits.ts';
 import { bytesOfHex, hexOf, partOf, ruleSetOf } from './part-spec.ts';
 import type { PartSpec } from './slow-encoder.ts';
 

@@ -1,9 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import fc from '../../test/seeded-fast-check.ts';
-import { type BodyMap, decodeBody, encodeBody } from '../src/body.ts';
-import { RECORD_FIELDS } from '../src/control.ts';
 import { ErrorCode, ProtocolError } from '../src/error.ts';
-import { boundText } from '../src/field.ts';
 import {
   CONTROL_BODY_MAX_BYTES,
   COUNTERS_MAX,
@@ -11,8 +8,11 @@ import {
   MANIFEST_MAX_BYTES,
   VERSION_MAX,
 } from '../src/limits.ts';
-import { decodeMessage, encodeMessage, type Message, MessageType } from '../src/message.ts';
-import { packetFromWire, packetToWire, verdictToWire } from '../src/query.ts';
+import { type BodyMap, decodeBody, encodeBody } from '../src/wire/body.ts';
+import { RECORD_FIELDS } from '../src/wire/control.ts';
+import { boundText } from '../src/wire/field.ts';
+import { decodeMessage, encodeMessage, type Message, MessageType } from '../src/wire/message.ts';
+import { packetFromWire, packetToWire, verdictToWire } from '../src/wire/query.ts';
 import vectors from '../vectors/messages.json' with { type: 'json' };
 
 const fromHex = (hex: string): Uint8Array => Uint8Array.from(Buffer.from(hex, 'hex'));

@@ -13,7 +13,7 @@ import {
   type Run,
   RunBuilder,
 } from '@rulecast/rules';
-import { type Part, PartKind, partOfList } from '../src/part.ts';
+import { type Part, PartKind, partOfList } from '../src/content/part.ts';
 import type { PartSpec } from './slow-encoder.ts';
 
 export function bytesOfHex(hex: string): Uint8Array {

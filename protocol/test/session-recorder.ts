@@ -6,10 +6,16 @@
 
 import { createHash, createPrivateKey, createPublicKey, type KeyObject } from 'node:crypto';
 import type { RuleSet } from '@rulecast/rules';
-import { diffRuleSets, encodeChain, encodeDelta, encodeSnapshot } from '../src/delta.ts';
-import { FrameEncoder } from '../src/frame.ts';
-import { encodeManifest, type Manifest, manifestFor, manifestHash, signManifest } from '../src/manifest.ts';
-import { encodeMessage, type Message } from '../src/message.ts';
+import { diffRuleSets, encodeChain, encodeDelta, encodeSnapshot } from '../src/codec/delta.ts';
+import {
+  encodeManifest,
+  type Manifest,
+  manifestFor,
+  manifestHash,
+  signManifest,
+} from '../src/content/manifest.ts';
+import { FrameEncoder } from '../src/wire/frame.ts';
+import { encodeMessage, type Message } from '../src/wire/message.ts';
 import { hexOf, ruleSetOf } from './part-spec.ts';
 import type { PartSpec } from './slow-encoder.ts';
 

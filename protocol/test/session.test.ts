@@ -12,7 +12,7 @@ import {
   type SubscriberSessionState,
   stepPublisher,
   stepSubscriber,
-} from '../src/session.ts';
+} from '../src/peer/session.ts';
 
 describe('session tables', () => {
   it.each(PUBLISHER_EVENTS)('publisher: nothing happens at %s when closed', (event) => {

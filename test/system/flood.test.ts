@@ -16,7 +16,7 @@ import {
   parseTrust,
 } from '@rulecast/protocol';
 import { expect, it } from 'vitest';
-import { encodeFlow, encodeHello } from '../../packages/vchan/src/zmq-message.ts';
+import { encodeFlow, encodeHello } from '../../packages/vchan/src/zeromq/message.ts';
 import { rawDealer } from '../../packages/vchan/test/raw-dealer.ts';
 import type { Daemon } from '../processes.mjs';
 import { Scene } from './scene.ts';

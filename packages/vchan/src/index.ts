@@ -8,15 +8,7 @@ export {
   type ChannelState,
   type Listener,
   type PeerIdentity,
-} from './channel.ts';
-export type { CurveClientKeys, CurveServerKeys } from './curve.ts';
-export {
-  type CurveKeyPair,
-  curvePeerKeys,
-  isCurveKey,
-  openCurveKeyPair,
-  readCurveKeyPair,
-} from './curve-key.ts';
+} from './channel/channel.ts';
 export {
   DEFAULT_BUFFER_BYTES,
   type Endpoint,
@@ -38,7 +30,15 @@ export {
   type ZmqEndpoint,
   type ZmqIpcEndpoint,
   type ZmqTcpEndpoint,
-} from './endpoint.ts';
-export { type ChannelPair, createMemoryPair, type MemoryPairOptions } from './memory.ts';
-export { SOCKET_SLACK_BYTES } from './stream.ts';
+} from './channel/endpoint.ts';
+export { type ChannelPair, createMemoryPair, type MemoryPairOptions } from './channel/memory.ts';
+export { SOCKET_SLACK_BYTES } from './stream/channel.ts';
 export { type ConnectOptions, connect, type ListenOptions, listen } from './transport.ts';
+export type { CurveClientKeys, CurveServerKeys } from './zeromq/curve.ts';
+export {
+  type CurveKeyPair,
+  curvePeerKeys,
+  isCurveKey,
+  openCurveKeyPair,
+  readCurveKeyPair,
+} from './zeromq/curve-key.ts';

@@ -2,11 +2,11 @@
  * The one place that knows every kind of endpoint: `connect` and `listen` hand over to the transport of that kind.
  * A heavy transport is imported here when first asked for, so that nobody else pays for loading it.
  */
-import type { Channel, Listener } from './channel.ts';
-import type { CurveClientKeys, CurveServerKeys } from './curve.ts';
-import { type Endpoint, EndpointError, formatEndpoint } from './endpoint.ts';
-import { connectMemory, listenMemory } from './memory.ts';
-import { connectSocket, listenSocket } from './socket.ts';
+import type { Channel, Listener } from './channel/channel.ts';
+import { type Endpoint, EndpointError, formatEndpoint } from './channel/endpoint.ts';
+import { connectMemory, listenMemory } from './channel/memory.ts';
+import { connectSocket, listenSocket } from './stream/socket.ts';
+import type { CurveClientKeys, CurveServerKeys } from './zeromq/curve.ts';
 
 // Our choice.
 
@@ -63,20 +63,20 @@ export async function connect(endpoint: Endpoint, options: ConnectOptions = {}):
       throw new EndpointError('cannot_connect', message);
     }
     case 'vchan': {
-      const { connectVchan } = await import('./vchan-socket.ts');
+      const { connectVchan } = await import('./stream/vchan-socket.ts');
       return connectVchan(endpoint, { bufferBytes, timeoutMs, signal, environment: process.env });
     }
     case 'stdio': {
-      const { connectStdio } = await import('./stdio.ts');
+      const { connectStdio } = await import('./stream/stdio.ts');
       return connectStdio(endpoint, { bufferBytes, signal });
     }
     case 'exec': {
-      const { connectExec } = await import('./exec.ts');
+      const { connectExec } = await import('./stream/exec.ts');
       return connectExec(endpoint, { bufferBytes, signal });
     }
     case 'zmq+ipc':
     case 'zmq+tcp': {
-      const { connectZmq } = await import('./zeromq.ts');
+      const { connectZmq } = await import('./zeromq/zeromq.ts');
       return connectZmq(endpoint, { bufferBytes, timeoutMs, signal, curve: options.curve });
     }
   }
@@ -101,15 +101,15 @@ export async function listen(endpoint: Endpoint, options: ListenOptions = {}): P
     case 'unix':
       return listenSocket(endpoint, { bufferBytes, backlog, ...file, group: options.group });
     case 'qrexec': {
-      const { listenQrexec } = await import('./qrexec.ts');
+      const { listenQrexec } = await import('./stream/qrexec.ts');
       return listenQrexec(endpoint, { bufferBytes, backlog, ...file });
     }
     case 'vchan': {
-      const { listenVchan } = await import('./vchan-socket.ts');
+      const { listenVchan } = await import('./stream/vchan-socket.ts');
       return listenVchan(endpoint, { bufferBytes, backlog, ...file, environment: process.env });
     }
     case 'stdio': {
-      const { listenStdio } = await import('./stdio.ts');
+      const { listenStdio } = await import('./stream/stdio.ts');
       return listenStdio(endpoint, { bufferBytes, environment: process.env });
     }
     case 'exec': {
@@ -118,7 +118,7 @@ export async function listen(endpoint: Endpoint, options: ListenOptions = {}): P
     }
     case 'zmq+ipc':
     case 'zmq+tcp': {
-      const { listenZmq } = await import('./zeromq.ts');
+      const { listenZmq } = await import('./zeromq/zeromq.ts');
       return listenZmq(endpoint, { bufferBytes, backlog, ...file, curve: options.curve });
     }
   }

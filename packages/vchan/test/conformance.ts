@@ -1,6 +1,6 @@
 /** What every channel must do, whatever carries it. Each transport's test file calls `describeChannel` with its pairs. */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { type Channel, ChannelClosedError } from '../src/channel.ts';
+import { type Channel, ChannelClosedError } from '../src/channel/channel.ts';
 import {
   drain,
   fill,

@@ -5,14 +5,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { curveKeyPair } from 'zeromq';
+import { EndpointError } from '../src/channel/endpoint.ts';
 import {
   curveKeyPairOf,
   curvePeerKeys,
   newCurveKeyPair,
   openCurveKeyPair,
   readCurveKeyPair,
-} from '../src/curve-key.ts';
-import { EndpointError } from '../src/endpoint.ts';
+} from '../src/zeromq/curve-key.ts';
 
 /** The example of RFC 32's siblings, curve_keypair(3): these two belong together. */
 const PUBLIC = 'Yne@$w-vo<fVvi]a<NY6T1ed:M$fCG*[IaLV{hID';

@@ -2,8 +2,8 @@
 
 import { afterEach, describe, expect, it } from 'vitest';
 import * as zmq from 'zeromq';
-import { Admission } from '../src/curve.ts';
-import { decodeZ85, newCurveKeyPair } from '../src/curve-key.ts';
+import { Admission } from '../src/zeromq/curve.ts';
+import { decodeZ85, newCurveKeyPair } from '../src/zeromq/curve-key.ts';
 
 const ZAP_ADDRESS = 'inproc://zeromq.zap.01';
 const known = newCurveKeyPair();

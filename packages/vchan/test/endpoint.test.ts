@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { type Endpoint, EndpointError, formatEndpoint, parseEndpoint } from '../src/endpoint.ts';
+import { type Endpoint, EndpointError, formatEndpoint, parseEndpoint } from '../src/channel/endpoint.ts';
 
 const PATH_107 = `/${'p'.repeat(106)}`;
 

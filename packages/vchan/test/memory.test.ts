@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { createMemoryPair } from '../src/memory.ts';
+import { createMemoryPair } from '../src/channel/memory.ts';
 import { connect, listen } from '../src/transport.ts';
 import { describeChannel } from './conformance.ts';
 import { seededBytes } from './streams.ts';

@@ -13,10 +13,10 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import type { Channel } from '../src/channel.ts';
-import type { ExecEndpoint } from '../src/endpoint.ts';
-import { openPipes } from '../src/stdio.ts';
-import { SOCKET_SLACK_BYTES } from '../src/stream.ts';
+import type { Channel } from '../src/channel/channel.ts';
+import type { ExecEndpoint } from '../src/channel/endpoint.ts';
+import { SOCKET_SLACK_BYTES } from '../src/stream/channel.ts';
+import { openPipes } from '../src/stream/stdio.ts';
 import { connect, listen } from '../src/transport.ts';
 import { BLOCK, PEER_PROGRAM } from './child.ts';
 import { describeChannel } from './conformance.ts';

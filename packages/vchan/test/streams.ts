@@ -1,6 +1,6 @@
 /** Seeded bytes, and the two loops that every user of a channel writes: send all, receive until. */
 import { onTestFinished, vi } from 'vitest';
-import type { Channel } from '../src/channel.ts';
+import type { Channel } from '../src/channel/channel.ts';
 
 /** An endless sequence of unsigned 32-bit words (xorshift32); the same seed, not 0, gives the same words. */
 function seededWords(seed: number): () => number {

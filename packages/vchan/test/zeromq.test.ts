@@ -6,11 +6,10 @@ import { join } from 'node:path';
 import { afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import * as zmq from 'zeromq';
 import fc from '../../../test/seeded-fast-check.ts';
-import type { Channel, Listener } from '../src/channel.ts';
-import { CreditChannel, type MessageLink } from '../src/credit-channel.ts';
-import { type Endpoint, formatEndpoint, type ZmqIpcEndpoint } from '../src/endpoint.ts';
+import type { Channel, Listener } from '../src/channel/channel.ts';
+import { type Endpoint, formatEndpoint, type ZmqIpcEndpoint } from '../src/channel/endpoint.ts';
 import { connect, type ListenOptions, listen } from '../src/transport.ts';
-import { connectZmq, listenZmq } from '../src/zeromq.ts';
+import { CreditChannel, type MessageLink } from '../src/zeromq/credit-channel.ts';
 import {
   CLOSE_CODE,
   decodeMessage,
@@ -19,7 +18,8 @@ import {
   encodeHello,
   encodeWelcome,
   MAX_MESSAGE_BYTES,
-} from '../src/zmq-message.ts';
+} from '../src/zeromq/message.ts';
+import { connectZmq, listenZmq } from '../src/zeromq/zeromq.ts';
 import { BLOCK, startPeer } from './child.ts';
 import { describeChannel, type TestPair } from './conformance.ts';
 import { rawDealer } from './raw-dealer.ts';

@@ -1,0 +1,112 @@
+/**
+ * The channel to a program that is started for it and spoken to over its standard input and output, such as
+ * `qrexec-client-vm`. No shell; its standard error is ours.
+ *
+ * ```
+ *   close() or end of its output ──grace──▶ SIGTERM ──grace──▶ SIGKILL       (nothing, if it exits by itself before)
+ * ```
+ */
+import { type ChildProcess, spawn } from 'node:child_process';
+import net from 'node:net';
+import { type Channel, ChannelConnectError } from '../channel/channel.ts';
+import { checkBufferBytes, checkCommand, type ExecEndpoint, formatEndpoint } from '../channel/endpoint.ts';
+import { LINGER_MS, StreamChannel } from './channel.ts';
+
+// Our choice.
+
+/** As long as the program may take to read our last bytes, and a second to end by itself. */
+const TERM_GRACE_MS = LINGER_MS + 1_000;
+/** A program that has a handler for SIGTERM needs no longer than this to clean up. */
+const KILL_GRACE_MS = 2_000;
+/** A program that ends its output mostly exits at once; its exit status then says why. */
+const EXIT_STATUS_MS = 500;
+
+export interface ConnectExecOptions {
+  readonly bufferBytes: number | undefined;
+  readonly signal: AbortSignal | undefined;
+}
+
+/**
+ * Starts the program and resolves once it runs, which does not mean that it answers.
+ * @throws ChannelConnectError if it cannot be started, EndpointError for the command, RangeError for the buffer.
+ */
+export async function connectExec(endpoint: ExecEndpoint, options: ConnectExecOptions): Promise<Channel> {
+  const { command, args } = endpoint;
+  checkCommand(command, args);
+  const bufferBytes = checkBufferBytes(options.bufferBytes ?? endpoint.bufferBytes);
+  const url = formatEndpoint(endpoint);
+  if (options.signal?.aborted) {
+    const message = `connecting to ${url} was aborted`;
+    throw new ChannelConnectError('aborted', message, { cause: options.signal.reason });
+  }
+  const child = spawn(command, args, { stdio: ['pipe', 'pipe', 'inherit'], shell: false });
+  const { stdin, stdout } = child;
+  // With stdio 'pipe' on Unix both are sockets, which only the type declarations do not know.
+  if (!(stdin instanceof net.Socket) || !(stdout instanceof net.Socket)) throw await startError(url, child);
+  const channel = new StreamChannel('client', { name: url }, { input: stdout, output: stdin }, bufferBytes, {
+    onDisconnect: () => endChild(child),
+    explainEnd: (tell) => explainExit(child, tell),
+  });
+  await new Promise<void>((resolve, reject) => {
+    child.once('spawn', resolve);
+    child.once('error', (error) => reject(describeStart(url, error)));
+  });
+  // Such as a signal that could not be sent: the program has gone, which its output says too.
+  child.on('error', () => undefined);
+  return channel;
+}
+
+/** Makes sure that the program ends; called once, when the channel is disconnected. */
+function endChild(child: ChildProcess): void {
+  if (hasExited(child)) return;
+  let timer = setTimeout(() => {
+    child.kill('SIGTERM');
+    timer = setTimeout(() => child.kill('SIGKILL'), KILL_GRACE_MS);
+  }, TERM_GRACE_MS);
+  child.once('exit', () => clearTimeout(timer));
+}
+
+function explainExit(child: ChildProcess, tell: (reason: string) => void): void {
+  if (hasExited(child)) {
+    tell(exitReason(child));
+    return;
+  }
+  const onExit = (): void => {
+    clearTimeout(timer);
+    tell(exitReason(child));
+  };
+  const timer = setTimeout(() => {
+    child.off('exit', onExit);
+    tell('closed by the peer');
+  }, EXIT_STATUS_MS);
+  child.once('exit', onExit);
+}
+
+function hasExited(child: ChildProcess): boolean {
+  return child.exitCode !== null || child.signalCode !== null || child.pid === undefined;
+}
+
+function exitReason(child: ChildProcess): string {
+  if (child.signalCode !== null) return `the program was ended by ${child.signalCode}`;
+  if (child.exitCode === null || child.exitCode === 0) return 'closed by the peer';
+  return `the program exited with status ${child.exitCode}`;
+}
+
+function startError(url: string, child: ChildProcess): Promise<ChannelConnectError> {
+  return new Promise((resolve) => {
+    child.once('error', (error) => resolve(describeStart(url, error)));
+  });
+}
+
+function describeStart(url: string, cause: Error): ChannelConnectError {
+  const code = 'code' in cause ? cause.code : undefined;
+  if (code === 'ENOENT') {
+    const message = `cannot start ${url}: no such program; check the path, or that PATH has it`;
+    return new ChannelConnectError('nobody_listens', message, { cause });
+  }
+  if (code === 'EACCES') {
+    const message = `cannot start ${url}: no permission; check that the file is executable`;
+    return new ChannelConnectError('no_permission', message, { cause });
+  }
+  return new ChannelConnectError('connect_failed', `cannot start ${url}: ${cause.message}`, { cause });
+}

@@ -1,0 +1,143 @@
+/**
+ * The listener of a qrexec service that is a socket (Qubes 4.1 and later, qrexec-socket-services): qrexec connects to it for each call and says,
+ * before anything of the caller's, which service is called and which qube calls. The qube of a channel is what that line says, so nobody
+ * but qrexec may reach the socket; the caller cannot change it.
+ *
+ * ```
+ *   qrexec: SERVICE[+ARGUMENT] SOURCE NUL   (in dom0: … SOURCE name|keyword TARGET NUL)   then the caller's bytes
+ * ```
+ */
+import net from 'node:net';
+import { AcceptQueue, type Channel, ChannelConnectError, type Listener } from '../channel/channel.ts';
+import {
+  checkBufferBytes,
+  checkSocketPath,
+  formatEndpoint,
+  type QrexecEndpoint,
+} from '../channel/endpoint.ts';
+import { bindSocket, checkSocketMode, type ListenSocketOptions, serverChannel, takePath } from './socket.ts';
+
+// Fixed by Qubes.
+
+/** Names of qubes: at most 31 characters; `dom0` is one too. */
+const QUBE_NAME = /^[A-Za-z][A-Za-z0-9_.-]{0,30}$/;
+const DESCRIPTOR = /^[^ ]+ ([^ ]+)(?: (?:name|keyword) [^ ]+)?$/;
+
+// Our choice.
+
+/** Service, argument and names: qrexec itself takes far less than this. */
+const DESCRIPTOR_MAX_BYTES = 1_024;
+/** qrexec says it at once. */
+const DESCRIPTOR_TIMEOUT_MS = 5_000;
+/** Calls of which the descriptor has not come; the one that has waited longest goes first. */
+const CALLS_MAX = 64;
+
+export function isQubeName(text: string | undefined): text is string {
+  return text !== undefined && QUBE_NAME.test(text);
+}
+
+/** The qube that a descriptor, without its NUL, names; `undefined` if it is none. */
+export function sourceOf(descriptor: string): string | undefined {
+  const source = DESCRIPTOR.exec(descriptor)?.[1];
+  return isQubeName(source) ? source : undefined;
+}
+
+/**
+ * Listens for the calls of one service. A socket file that nobody listens on is replaced. Main thread only, as for any socket file.
+ * @throws EndpointInUseError, EndpointError, RangeError for a bad option.
+ */
+export async function listenQrexec(
+  endpoint: QrexecEndpoint,
+  options: ListenSocketOptions,
+): Promise<Listener> {
+  const { path } = endpoint;
+  checkSocketPath(path);
+  const bufferBytes = checkBufferBytes(options.bufferBytes ?? endpoint.bufferBytes);
+  checkSocketMode(options.mode);
+  const url = formatEndpoint(endpoint);
+  const listener = new QrexecListener(endpoint, bufferBytes, options);
+  await takePath(path, url, options.createDirectory, () => listener.bind());
+  return listener;
+}
+
+class QrexecListener implements Listener {
+  readonly endpoint: QrexecEndpoint;
+  readonly #bufferBytes: number;
+  readonly #options: ListenSocketOptions;
+  readonly #arrived: AcceptQueue;
+  readonly #server: net.Server;
+  /** In the order in which they came. */
+  readonly #calls = new Set<net.Socket>();
+  #connectionCount = 0;
+
+  constructor(endpoint: QrexecEndpoint, bufferBytes: number, options: ListenSocketOptions) {
+    this.endpoint = endpoint;
+    this.#bufferBytes = bufferBytes;
+    this.#options = options;
+    this.#arrived = new AcceptQueue(formatEndpoint(endpoint), options.backlog);
+    this.#server = net.createServer({ allowHalfOpen: false }, (socket) => this.#onCall(socket));
+  }
+
+  bind(): Promise<'listening' | 'exists'> {
+    return bindSocket(this.#server, this.endpoint.path, this.#options, this.#options.onError);
+  }
+
+  accept(): Promise<Channel> {
+    return this.#arrived.next();
+  }
+
+  close(): Promise<void> {
+    if (this.#server.listening) this.#server.close();
+    for (const socket of this.#calls) socket.destroy();
+    this.#arrived.close();
+    return Promise.resolve();
+  }
+
+  #onCall(socket: net.Socket): void {
+    const [oldest] = this.#calls;
+    if (this.#calls.size >= CALLS_MAX && oldest !== undefined) {
+      this.#calls.delete(oldest);
+      oldest.destroy();
+    }
+    this.#calls.add(socket);
+    let said = Buffer.alloc(0);
+    const timer = setTimeout(() => socket.destroy(), DESCRIPTOR_TIMEOUT_MS);
+    const settle = (): void => {
+      clearTimeout(timer);
+      this.#calls.delete(socket);
+      socket.off('data', onData);
+      socket.off('close', settle);
+    };
+    const onData = (chunk: Buffer): void => {
+      said = Buffer.concat([said, chunk]);
+      const end = said.indexOf(0);
+      if (end < 0 && said.length <= DESCRIPTOR_MAX_BYTES) return;
+      settle();
+      const qube = end < 0 ? undefined : sourceOf(said.toString('latin1', 0, end));
+      if (qube === undefined)
+        this.#turnAway(socket, 'connect_failed', 'what it said first is no line of qrexec');
+      else {
+        socket.pause();
+        if (said.length > end + 1) socket.unshift(said.subarray(end + 1));
+        this.#take(socket, qube);
+        socket.resume();
+      }
+    };
+    socket.on('error', () => undefined); // 'close' follows
+    socket.on('close', settle);
+    socket.on('data', onData);
+  }
+
+  #take(socket: net.Socket, qube: string): void {
+    if (this.#arrived.full) return this.#turnAway(socket, 'busy', 'too many unaccepted channels');
+    this.#connectionCount += 1;
+    const name = `${formatEndpoint(this.endpoint)}#${this.#connectionCount}`;
+    this.#arrived.add(serverChannel(socket, { name, qube }, this.#bufferBytes));
+  }
+
+  #turnAway(socket: net.Socket, code: 'busy' | 'connect_failed', why: string): void {
+    socket.destroy();
+    const message = `a call of ${formatEndpoint(this.endpoint)} was turned away: ${why}`;
+    this.#options.onError(new ChannelConnectError(code, message));
+  }
+}

@@ -1,0 +1,379 @@
+/**
+ * Bodies of changes: a part as a whole (put), or what turns its old content into the new (patch). PROTOCOL.md "Delta and snapshot".
+ *
+ *   put    prefix list   v4 column | v6 column
+ *          name list     resolve u8 | packed names
+ *          policy        packed canonical bytes, but columns of runs as planes
+ *          resolutions   packed canonical bytes
+ *          unmatched     action u8
+ *   patch  prefix list   v4 removed indices | v4 added column | v6 removed indices | v6 added column
+ *          name list     resolve u8 | removed indices | packed added names
+ *          policy        packed: flags u8 | (default action u8, prefix set) | egress splices | ingress splices
+ *                        | (egress, ingress splices of the exceptions)
+ *          resolutions   packed: count u32 | (length u8, name, present u8, prefix set if present)…
+ *          unmatched     none: it is put
+ */
+
+import {
+  applyPrefixesDelta,
+  comparePrefixAt,
+  compareWordsAt,
+  containsAt,
+  type DirectedRuns,
+  type Family,
+  isCanonical,
+  type NameList,
+  type Policy,
+  type Prefixes,
+  type PrefixesDelta,
+  type PrefixList,
+  type PrefixSet,
+  strideOf,
+} from '@rulecast/rules';
+import { type ByteReader, ByteWriter } from '../bytes/bytes.ts';
+import { type Room, uncountedOf, Work } from '../content/budget.ts';
+import { canonicalBytes, decodeCanonical, readFlag, travelBytes } from '../content/canonical.ts';
+import { type Part, type PartId, PartKind, partCount, type Resolutions } from '../content/part.ts';
+import { RuleRoom, readAction, readHostName, writeAction } from '../content/policy.ts';
+import { PLANE_COLUMNS, readPrefixSet, writePrefixSet } from '../content/prefix.ts';
+import { ErrorCode } from '../error.ts';
+import { readEntries, readIndices, readNames, writeEntries, writeNames, writeSequence } from './entry.ts';
+import { pack, unpack } from './packed.ts';
+import { type PartEdits, sameHeader } from './part-edits.ts';
+import { applySplices, writeSplices } from './rule-splice.ts';
+
+/** What the first byte of a patch of a policy says; the other bits are zero. */
+const PolicyPatchFlag = { header: 1, exceptions: 2 } as const;
+const POLICY_PATCH_FLAGS = 3;
+
+/** A name of one character after its length, and whether it is present. */
+const RESOLUTION_LEAST_BYTES = 3;
+
+/** Looking one prefix up costs about as much as going through so many. */
+const LOOKUP_COST = 64;
+
+/** What a part weighs against the limit of a release: entries, rules, and the addresses that come with them. */
+export function partWeight(part: Part): number {
+  return partCount(part) + uncountedOf(part);
+}
+
+export function putBody(part: Part): Uint8Array {
+  if (part.kind === PartKind.policy) return pack(travelBytes(part.policy));
+  if (part.kind === PartKind.resolutions) return pack(canonicalBytes(part));
+  const writer = new ByteWriter();
+  if (part.kind === PartKind.unmatched) writeAction(writer, part.unmatched);
+  else if (part.list.kind === 'prefixes') {
+    writeEntries(writer, part.list.v4);
+    writeEntries(writer, part.list.v6);
+  } else {
+    writer.u8(part.list.resolve ? 1 : 0);
+    writer.bytes(packedNames(part.list.names));
+  }
+  return writer.take();
+}
+
+function packedNames(names: readonly string[]): Uint8Array {
+  const writer = new ByteWriter();
+  writeNames(writer, names);
+  return pack(writer.take());
+}
+
+/** The part that a put says, as far as there is room for it. Reads all of `reader`. */
+export function readPut(reader: ByteReader, id: PartId, room: Room): Part {
+  switch (id.kind) {
+    case PartKind.prefixList: {
+      const v4 = readEntries(reader, 4, room);
+      const v6 = readEntries(reader, 6, withEntries(room, room.entries - v4.lengths.length));
+      return { kind: id.kind, name: id.name, list: { kind: 'prefixes', v4, v6 } };
+    }
+    case PartKind.nameList: {
+      const resolve = readFlag(reader);
+      const names = readPackedNames(reader, room);
+      return { kind: id.kind, name: id.name, list: { kind: 'names', names, resolve } };
+    }
+    case PartKind.policy:
+    case PartKind.resolutions: {
+      const raw = unpack(reader, room);
+      return decodeCanonical(id, raw.bytes(raw.remaining), PLANE_COLUMNS, ruleRoom(room));
+    }
+    case PartKind.unmatched:
+      return { kind: id.kind, name: '', unmatched: readAction(reader) };
+  }
+}
+
+function readPackedNames(reader: ByteReader, room: Room): readonly string[] {
+  const raw = unpack(reader, room);
+  const names = readNames(raw, room);
+  raw.end();
+  return names;
+}
+
+function withEntries(room: Room, entries: number): Room {
+  return { ...room, entries };
+}
+
+function ruleRoom({ entries, meter, code }: Room): RuleRoom {
+  return new RuleRoom(entries, meter, code);
+}
+
+/** The body of a patch; undefined where the part can only be put. */
+export function patchBody(before: Part, after: Part, edits: PartEdits): Uint8Array | undefined {
+  const writer = new ByteWriter();
+  switch (edits.kind) {
+    case 'prefixes':
+      for (const { removed, added } of [edits.v4, edits.v6]) {
+        writeSequence(writer, removed, 1);
+        writeEntries(writer, added);
+      }
+      return writer.take();
+    case 'names':
+      writer.u8('list' in after && after.list.kind === 'names' && after.list.resolve ? 1 : 0);
+      writeSequence(writer, edits.removed, 1);
+      writer.bytes(packedNames(edits.added));
+      return writer.take();
+    case 'policy':
+      if ('policy' in before && 'policy' in after)
+        writePolicyPatch(writer, before.policy, after.policy, edits);
+      return pack(writer.take());
+    case 'resolutions':
+      writer.u32(edits.changes.length);
+      for (const [name, set] of edits.changes) {
+        writer.shortText(name);
+        writer.u8(set === undefined ? 0 : 1);
+        if (set !== undefined) writePrefixSet(writer, set);
+      }
+      return pack(writer.take());
+    case 'unmatched':
+      return undefined;
+  }
+}
+
+function writePolicyPatch(
+  writer: ByteWriter,
+  before: Policy,
+  after: Policy,
+  { exceptions, egress, ingress }: PartEdits & { readonly kind: 'policy' },
+): void {
+  const hasHeader = !sameHeader(before, after);
+  const hasExceptions = exceptions.egress.length + exceptions.ingress.length > 0;
+  writer.u8((hasHeader ? PolicyPatchFlag.header : 0) | (hasExceptions ? PolicyPatchFlag.exceptions : 0));
+  if (hasHeader) {
+    writeAction(writer, after.defaultAction);
+    writePrefixSet(writer, after.prefixes);
+  }
+  writeSplices(writer, egress);
+  writeSplices(writer, ingress);
+  if (!hasExceptions) return;
+  writeSplices(writer, exceptions.egress);
+  writeSplices(writer, exceptions.ingress);
+}
+
+/** What a patch did to a list of prefixes, for both families. */
+export interface ListPatch {
+  readonly before: PrefixList;
+  readonly after: PrefixList;
+  readonly v4: PrefixesDelta;
+  readonly v6: PrefixesDelta;
+}
+
+/** Told of each list of prefixes that was patched, once the result is known to be sound. */
+export type OnListPatch = (name: string, patch: ListPatch) => void;
+
+/** The part that a patch makes of `before`, as far as there is room for it. Reads all of `reader`, or of what it holds packed. */
+export function readPatch(
+  reader: ByteReader,
+  before: Part,
+  room: Room,
+  onListPatch: OnListPatch | undefined,
+): Part {
+  switch (before.kind) {
+    case PartKind.prefixList:
+    case PartKind.nameList: {
+      const { kind, name, list } = before;
+      const patched =
+        list.kind === 'names'
+          ? patchedNames(reader, list, room)
+          : patchedPrefixes(reader, list, room, (patch) => onListPatch?.(name, patch));
+      return { kind, name, list: patched };
+    }
+    case PartKind.policy: {
+      const raw = unpack(reader, room);
+      const policy = patchedPolicy(raw, before.policy, ruleRoom(room));
+      raw.end();
+      return { kind: before.kind, name: before.name, policy };
+    }
+    case PartKind.resolutions: {
+      const raw = unpack(reader, room);
+      const resolutions = patchedResolutions(raw, before.resolutions, ruleRoom(room));
+      raw.end();
+      return { kind: before.kind, name: '', resolutions };
+    }
+    case PartKind.unmatched:
+      throw reader.error('a patch of what can only be put');
+  }
+}
+
+function patchedPrefixes(
+  reader: ByteReader,
+  before: PrefixList,
+  room: Room,
+  onPatch: (patch: ListPatch) => void,
+): PrefixList {
+  const delta4 = readColumnDelta(reader, before.v4, room);
+  const v4 = patchedColumn(reader, before.v4, delta4);
+  const delta6 = readColumnDelta(reader, before.v6, withEntries(room, room.entries - v4.lengths.length));
+  const v6 = patchedColumn(reader, before.v6, delta6);
+  if (isIdle(delta4) && isIdle(delta6)) throw reader.error('a patch that changes nothing');
+  const after: PrefixList = { kind: 'prefixes', v4, v6 };
+  onPatch({ before, after, v4: delta4, v6: delta6 });
+  return after;
+}
+
+function readColumnDelta(reader: ByteReader, before: Prefixes, room: Room): PrefixesDelta {
+  const family: Family = before.family;
+  const removed = readIndices(reader, before.lengths.length, room.meter);
+  const rest = roomBeside(reader, before.lengths.length - removed.length, room);
+  return { removed, added: readEntries(reader, family, rest) };
+}
+
+/** What there is room for beside the entries that are kept. */
+function roomBeside(reader: ByteReader, keptCount: number, room: Room): Room {
+  const left = room.entries - keptCount;
+  if (left < 0)
+    throw reader.error(`more entries are kept than ${room.entries}, the most`, undefined, room.code);
+  return withEntries(room, left);
+}
+
+function isIdle(delta: PrefixesDelta): boolean {
+  return delta.removed.length === 0 && delta.added.lengths.length === 0;
+}
+
+function patchedColumn(reader: ByteReader, before: Prefixes, delta: PrefixesDelta): Prefixes {
+  if (isIdle(delta)) return before;
+  const column = applyPrefixesDelta(before, delta);
+  if (!isCanonicalAround(column, delta.added)) {
+    throw reader.error('an added prefix that lies within another, or holds one');
+  }
+  return column;
+}
+
+/**
+ * Whether a column that a delta made is canonical. It is sorted, and the old column and the added one are canonical, so that
+ * only an added prefix and its neighbours can be at odds: few of them are looked up, for many the column is gone through.
+ */
+function isCanonicalAround(column: Prefixes, added: Prefixes): boolean {
+  if (added.lengths.length * LOOKUP_COST > column.lengths.length) return isCanonical(column);
+  for (let j = 0; j < added.lengths.length; j++) {
+    const at = indexOfPrefix(column, added, j);
+    if (!isInOrder(column, at - 1) || !isInOrder(column, at)) return false;
+  }
+  return true;
+}
+
+/** The first entry of a sorted column that is prefix j of `added`, which it holds. */
+function indexOfPrefix(column: Prefixes, added: Prefixes, j: number): number {
+  let low = 0;
+  let high = column.lengths.length - 1;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if (comparePrefixAt(column, middle, added, j) < 0) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
+
+/** Whether entry i and the next, if there are both, are in order and disjoint. */
+function isInOrder(column: Prefixes, i: number): boolean {
+  if (i < 0 || i + 1 >= column.lengths.length) return true;
+  const { words, family } = column;
+  return compareWordsAt(words, i, words, i + 1, strideOf(family)) < 0 && !containsAt(column, i, words, i + 1);
+}
+
+function patchedNames(reader: ByteReader, before: NameList, room: Room): NameList {
+  const resolve = readFlag(reader);
+  const removed = readIndices(reader, before.names.length, room.meter);
+  const added = readPackedNames(reader, roomBeside(reader, before.names.length - removed.length, room));
+  if (removed.length === 0 && added.length === 0 && resolve === before.resolve) {
+    throw reader.error('a patch that changes nothing');
+  }
+  return { kind: 'names', names: mergedNames(reader, before.names, removed, added), resolve };
+}
+
+/** The old names without the removed ones, and the added names, in order. */
+function mergedNames(
+  reader: ByteReader,
+  before: readonly string[],
+  removed: Uint32Array,
+  added: readonly string[],
+): readonly string[] {
+  const names: string[] = [];
+  let nextRemoved = 0;
+  let nextAdded = 0;
+  for (let i = 0; i < before.length; i++) {
+    if (removed[nextRemoved] === i) {
+      nextRemoved++;
+      continue;
+    }
+    const name = before[i]!; // i < length
+    while (nextAdded < added.length && added[nextAdded]! < name) names.push(added[nextAdded++]!); // nextAdded < length
+    if (added[nextAdded] === name) throw reader.error(`name ${nextAdded} is there already`, nextAdded);
+    names.push(name);
+  }
+  while (nextAdded < added.length) names.push(added[nextAdded++]!);
+  return names;
+}
+
+function patchedPolicy(reader: ByteReader, before: Policy, room: RuleRoom): Policy {
+  const flags = reader.u8();
+  if ((flags & ~POLICY_PATCH_FLAGS) !== 0) throw reader.error(`unknown flags ${flags}`);
+  const hasExceptions = (flags & PolicyPatchFlag.exceptions) !== 0;
+  const header =
+    (flags & PolicyPatchFlag.header) !== 0
+      ? { defaultAction: readAction(reader), prefixes: readPrefixSet(reader) }
+      : { defaultAction: before.defaultAction, prefixes: before.prefixes };
+  const own = patchedRuns(reader, before, room);
+  const exceptions = hasExceptions ? patchedRuns(reader, before.exceptions, room) : before.exceptions;
+  if (hasExceptions && sameRuns(exceptions, before.exceptions)) {
+    throw reader.error('a patch of exceptions that changes none');
+  }
+  const policy = { name: before.name, ...header, exceptions, ...own };
+  if (!hasExceptions && sameRuns(own, before) && sameHeader(before, policy)) {
+    throw reader.error('a patch that changes nothing');
+  }
+  return policy;
+}
+
+function patchedRuns(reader: ByteReader, before: DirectedRuns, room: RuleRoom): DirectedRuns {
+  const egress = applySplices(reader, before.egress, 'egress', room);
+  return { egress, ingress: applySplices(reader, before.ingress, 'ingress', room) };
+}
+
+/** Whether no splice was applied. */
+function sameRuns(a: DirectedRuns, b: DirectedRuns): boolean {
+  return a.egress === b.egress && a.ingress === b.ingress;
+}
+
+function patchedResolutions(reader: ByteReader, before: Resolutions, room: RuleRoom): Resolutions {
+  const count = reader.count(RESOLUTION_LEAST_BYTES);
+  room.meter.spend(count * Work.name);
+  if (count === 0) throw reader.error('a patch that changes nothing');
+  const changes = new Map<string, PrefixSet | undefined>();
+  let last = '';
+  for (let i = 0; i < count; i++) {
+    const name = readHostName(reader, i);
+    if (name <= last) throw reader.error(`name ${i} is not above the one before`, i);
+    const present = readFlag(reader);
+    if (!present && !before.has(name)) {
+      throw reader.error(`name ${i} is removed, but is not resolved`, i, ErrorCode.badBase);
+    }
+    if (present) room.take(reader, 1);
+    changes.set(name, present ? readPrefixSet(reader) : undefined);
+    last = name;
+  }
+  const resolutions = new Map(before);
+  for (const [name, set] of changes) {
+    if (set === undefined) resolutions.delete(name);
+    else resolutions.set(name, set);
+  }
+  return resolutions;
+}

@@ -1,0 +1,161 @@
+/**
+ * Edits: what differs between two contents of one part, by value. A delta encodes them; people read their counts.
+ */
+
+import {
+  type DirectedRuns,
+  diffPrefixes,
+  type NameList,
+  type Policy,
+  type PrefixesDelta,
+  type PrefixList,
+  type PrefixSet,
+  policyRuleCount,
+  ruleCount,
+} from '@rulecast/rules';
+import { contentOf, sortedResolutions } from '../content/canonical.ts';
+import { type Part, PartKind, partCount, type Resolutions } from '../content/part.ts';
+import { diffRuns, type RuleSplice } from './rule-splice.ts';
+
+/** How many entries, rules or names a change adds, takes away and leaves. A resolution that differs is both added and removed. */
+export interface EditCounts {
+  readonly addedCount: number;
+  readonly removedCount: number;
+  readonly unchangedCount: number;
+}
+
+export type PartEdits =
+  | { readonly kind: 'prefixes'; readonly v4: PrefixesDelta; readonly v6: PrefixesDelta }
+  /** Indices into the old names, ascending, and the new names, sorted. */
+  | { readonly kind: 'names'; readonly removed: Uint32Array; readonly added: readonly string[] }
+  | {
+      readonly kind: 'policy';
+      readonly exceptions: DirectedSplices;
+      readonly egress: readonly RuleSplice[];
+      readonly ingress: readonly RuleSplice[];
+    }
+  /** By name, sorted; undefined: the name is resolved no more. */
+  | { readonly kind: 'resolutions'; readonly changes: readonly (readonly [string, PrefixSet | undefined])[] }
+  /** The other action; it is put. */
+  | { readonly kind: 'unmatched' };
+
+export interface DirectedSplices {
+  readonly egress: readonly RuleSplice[];
+  readonly ingress: readonly RuleSplice[];
+}
+
+/** What turns one part into another of the same kind. Undefined if both say the same. */
+export function diffParts(before: Part, after: Part): (PartEdits & EditCounts) | undefined {
+  if (contentOf(before) === contentOf(after)) return undefined;
+  if (before.kind === PartKind.policy && after.kind === PartKind.policy) {
+    return diffPolicies(before.policy, after.policy);
+  }
+  if (before.kind === PartKind.resolutions && after.kind === PartKind.resolutions) {
+    return diffResolutions(before.resolutions, after.resolutions);
+  }
+  if (before.kind === PartKind.unmatched && after.kind === PartKind.unmatched) {
+    return { kind: 'unmatched', addedCount: 1, removedCount: 1, unchangedCount: 0 }; // else the content was the same object
+  }
+  if ('list' in before && 'list' in after) {
+    const { list: old } = before;
+    const { list: next } = after;
+    if (old.kind === 'prefixes' && next.kind === 'prefixes') return diffPrefixLists(old, next);
+    if (old.kind === 'names' && next.kind === 'names') return diffNameLists(old, next);
+  }
+  throw new TypeError('two parts of different kinds have no edits');
+}
+
+/** The counts of a part that comes or goes whole. */
+export function wholeCounts(part: Part, op: 'put' | 'remove'): EditCounts {
+  const count = partCount(part);
+  return { addedCount: op === 'put' ? count : 0, removedCount: op === 'put' ? 0 : count, unchangedCount: 0 };
+}
+
+function diffPrefixLists(before: PrefixList, after: PrefixList): (PartEdits & EditCounts) | undefined {
+  const v4 = diffPrefixes(before.v4, after.v4);
+  const v6 = diffPrefixes(before.v6, after.v6);
+  const addedCount = v4.added.lengths.length + v6.added.lengths.length;
+  const removedCount = v4.removed.length + v6.removed.length;
+  if (addedCount + removedCount === 0) return undefined;
+  const unchangedCount = after.v4.lengths.length + after.v6.lengths.length - addedCount;
+  return { kind: 'prefixes', v4, v6, addedCount, removedCount, unchangedCount };
+}
+
+function diffNameLists(before: NameList, after: NameList): (PartEdits & EditCounts) | undefined {
+  const removed: number[] = [];
+  const added: string[] = [];
+  let i = 0;
+  for (const name of after.names) {
+    while (i < before.names.length && before.names[i]! < name) removed.push(i++); // i < length
+    if (before.names[i] === name) i++;
+    else added.push(name);
+  }
+  while (i < before.names.length) removed.push(i++);
+  if (removed.length + added.length === 0 && before.resolve === after.resolve) return undefined;
+  return {
+    kind: 'names',
+    removed: Uint32Array.from(removed),
+    added,
+    addedCount: added.length,
+    removedCount: removed.length,
+    unchangedCount: after.names.length - added.length,
+  };
+}
+
+function diffPolicies(before: Policy, after: Policy): (PartEdits & EditCounts) | undefined {
+  const exceptions = diffDirected(before.exceptions, after.exceptions);
+  const { egress, ingress } = diffDirected(before, after);
+  const splices = [exceptions.egress, exceptions.ingress, egress, ingress].flat();
+  if (splices.length === 0 && sameHeader(before, after)) return undefined;
+  const addedCount = splices.reduce((sum, splice) => sum + ruleCount(splice.insert), 0);
+  const removedCount = splices.reduce((sum, splice) => sum + splice.drop, 0);
+  const unchangedCount = policyRuleCount(after) - addedCount;
+  return { kind: 'policy', exceptions, egress, ingress, addedCount, removedCount, unchangedCount };
+}
+
+function diffDirected(before: DirectedRuns, after: DirectedRuns): DirectedSplices {
+  return {
+    egress: diffRuns(before.egress, after.egress),
+    ingress: diffRuns(before.ingress, after.ingress),
+  };
+}
+
+/** Whether all but the rules is the same. */
+export function sameHeader(a: Policy, b: Policy): boolean {
+  return a.defaultAction === b.defaultAction && samePrefixSet(a.prefixes, b.prefixes);
+}
+
+function samePrefixSet(a: PrefixSet, b: PrefixSet): boolean {
+  if (a === b) return true;
+  return (
+    sameNumbers(a.v4.words, b.v4.words) &&
+    sameNumbers(a.v4.lengths, b.v4.lengths) &&
+    sameNumbers(a.v6.words, b.v6.words) &&
+    sameNumbers(a.v6.lengths, b.v6.lengths)
+  );
+}
+
+function sameNumbers(a: Uint32Array | Uint8Array, b: Uint32Array | Uint8Array): boolean {
+  return a.length === b.length && a.every((number, i) => number === b[i]);
+}
+
+function diffResolutions(before: Resolutions, after: Resolutions): (PartEdits & EditCounts) | undefined {
+  const changes: (readonly [string, PrefixSet | undefined])[] = [];
+  let removedCount = 0;
+  for (const name of before.keys()) {
+    if (after.has(name)) continue;
+    changes.push([name, undefined]);
+    removedCount++;
+  }
+  let addedCount = 0;
+  for (const [name, set] of sortedResolutions(after)) {
+    const old = before.get(name);
+    if (old !== undefined && samePrefixSet(old, set)) continue;
+    changes.push([name, set]);
+    addedCount++;
+    if (old !== undefined) removedCount++;
+  }
+  if (changes.length === 0) return undefined;
+  changes.sort(([a], [b]) => (a < b ? -1 : 1));
+  return { kind: 'resolutions', changes, addedCount, removedCount, unchangedCount: after.size - addedCount };
+}

@@ -1,0 +1,231 @@
+/**
+ * Canonical bytes: the one byte string that each part of a rule set has, and its digest. Words and lengths stand in columns, so
+ * that a list is hashed where it lies in memory. PROTOCOL.md "Canonical bytes and digests".
+ *
+ *   RCP1  prefix list   v4 count u32 | v6 count u32 | v4 words | v4 lengths | v6 words | v6 lengths
+ *   RCN1  name list     resolve u8 | count u32 | (length u8, name)…
+ *   RCQ1  policy        default action u8 | prefix set | egress runs | ingress runs
+ *   RCQ2  with exceptions   the same | egress exceptions | ingress exceptions, not both empty
+ *   RCA1  resolutions   count u32 | (length u8, name, prefix set)…
+ *   RCU1  unmatched     action u8
+ */
+
+import { createHash } from 'node:crypto';
+import { type List, type NameList, type Policy, type PrefixSet, prefixListOf } from '@rulecast/rules';
+import { ByteReader, ByteWriter, bytesOfWords } from '../bytes/bytes.ts';
+import { ErrorCode } from '../error.ts';
+import { Work } from './budget.ts';
+import { type Part, type PartId, PartKind, partText, type Resolutions } from './part.ts';
+import {
+  RuleRoom,
+  readAction,
+  readDirectedRuns,
+  readHostName,
+  readPolicy,
+  writeAction,
+  writeDirectedRuns,
+  writePolicy,
+} from './policy.ts';
+import { type ColumnForm, PLAIN_COLUMNS, PLANE_COLUMNS, readPrefixSet, writePrefixSet } from './prefix.ts';
+
+const TAGS = {
+  [PartKind.prefixList]: 'RCP1',
+  [PartKind.nameList]: 'RCN1',
+  [PartKind.policy]: 'RCQ1',
+  [PartKind.resolutions]: 'RCA1',
+  [PartKind.unmatched]: 'RCU1',
+} as const satisfies Record<PartKind, string>;
+/** Of a policy that has exceptions. */
+const EXCEPTIONS_TAG = 'RCQ2';
+
+/** What stands for an action where an object is needed. */
+const UNMATCHED_CONTENT = { accept: { action: 'accept' }, drop: { action: 'drop' } } as const;
+
+/** Digests of the immutable values they belong to: a list, a policy, or a map of resolutions. */
+const digests = new WeakMap<object, Uint8Array>();
+
+/**
+ * SHA-256 of a part's canonical bytes, 32 bytes, not to be written to. It is computed once for each list, policy or map of
+ * resolutions, which therefore must not change afterwards.
+ */
+export function digestOf(part: Part): Uint8Array {
+  const content = contentOf(part);
+  const known = digests.get(content);
+  if (known !== undefined) return known;
+  const hash = createHash('sha256');
+  for (const chunk of canonicalChunks(part)) hash.update(chunk);
+  const digest = new Uint8Array(hash.digest());
+  digests.set(content, digest);
+  return digest;
+}
+
+/** The immutable value that a part carries: unchanged exactly if it is the same object, or has the same digest. */
+export function contentOf(part: Part): object {
+  switch (part.kind) {
+    case PartKind.prefixList:
+    case PartKind.nameList:
+      return part.list;
+    case PartKind.policy:
+      return part.policy;
+    case PartKind.resolutions:
+      return part.resolutions;
+    case PartKind.unmatched:
+      return UNMATCHED_CONTENT[part.unmatched];
+  }
+}
+
+/** The canonical bytes in pieces. Columns of lists are views of the part's own memory: read them, and do not write. */
+export function canonicalChunks(part: Part): readonly Uint8Array[] {
+  if (part.kind === PartKind.policy) return [policyBytes(part.policy, PLAIN_COLUMNS)];
+  const writer = new ByteWriter();
+  writer.ascii(TAGS[part.kind]);
+  if (part.kind === PartKind.resolutions) writeResolutions(writer, part.resolutions);
+  else if (part.kind === PartKind.unmatched) writeAction(writer, part.unmatched);
+  else if (part.list.kind === 'names') writeNames(writer, part.list);
+  else {
+    const { v4, v6 } = part.list;
+    writer.u32(v4.lengths.length);
+    writer.u32(v6.lengths.length);
+    return [writer.take(), bytesOfWords(v4.words), v4.lengths, bytesOfWords(v6.words), v6.lengths];
+  }
+  return [writer.take()];
+}
+
+/** The canonical bytes in one piece, in memory of their own. */
+export function canonicalBytes(part: Part): Uint8Array {
+  const writer = new ByteWriter();
+  for (const chunk of canonicalChunks(part)) writer.bytes(chunk);
+  return writer.take();
+}
+
+/**
+ * The bytes of a policy for travel: canonical, but for the form of its runs' columns. `decodeCanonical` reads them with that form.
+ */
+export function travelBytes(policy: Policy): Uint8Array {
+  return policyBytes(policy, PLANE_COLUMNS);
+}
+
+function policyBytes(policy: Policy, columns: ColumnForm): Uint8Array {
+  const writer = new ByteWriter();
+  const { exceptions } = policy;
+  const hasExceptions = exceptions.egress.length + exceptions.ingress.length > 0;
+  writer.ascii(hasExceptions ? EXCEPTIONS_TAG : TAGS[PartKind.policy]);
+  writePolicy(writer, policy, columns);
+  if (hasExceptions) writeDirectedRuns(writer, exceptions, columns);
+  return writer.take();
+}
+
+/**
+ * The part that canonical bytes say. Throws ProtocolError `bad-canonical` for any other bytes, and the error of `room` for more rules than there is room for.
+ */
+export function decodeCanonical(
+  id: PartId,
+  bytes: Uint8Array,
+  columns: ColumnForm = PLAIN_COLUMNS,
+  room: RuleRoom = new RuleRoom(),
+): Part {
+  const reader = new ByteReader(bytes, ErrorCode.badCanonical, partText(id));
+  const tag = reader.text(4);
+  const hasExceptions = id.kind === PartKind.policy && tag === EXCEPTIONS_TAG;
+  if (tag !== TAGS[id.kind] && !hasExceptions) throw reader.error(`the tag is not ${TAGS[id.kind]}`);
+  const part = readPart(reader, id, columns, room, hasExceptions);
+  reader.end();
+  return part;
+}
+
+function readPart(
+  reader: ByteReader,
+  id: PartId,
+  columns: ColumnForm,
+  room: RuleRoom,
+  hasExceptions: boolean,
+): Part {
+  switch (id.kind) {
+    case PartKind.prefixList:
+      return { kind: id.kind, name: id.name, list: prefixListOf(readPrefixSet(reader)) };
+    case PartKind.nameList:
+      return { kind: id.kind, name: id.name, list: readNames(reader) };
+    case PartKind.policy:
+      return {
+        kind: id.kind,
+        name: id.name,
+        policy: hasExceptions
+          ? readPolicyWithExceptions(reader, id.name, columns, room)
+          : readPolicy(reader, id.name, columns, room),
+      };
+    case PartKind.resolutions:
+      return { kind: id.kind, name: '', resolutions: readResolutions(reader, room) };
+    case PartKind.unmatched:
+      return { kind: id.kind, name: '', unmatched: readAction(reader) };
+  }
+}
+
+function readPolicyWithExceptions(
+  reader: ByteReader,
+  name: string,
+  columns: ColumnForm,
+  room: RuleRoom,
+): Policy {
+  const policy = readPolicy(reader, name, columns, room);
+  const exceptions = readDirectedRuns(reader, columns, room);
+  if (exceptions.egress.length + exceptions.ingress.length === 0) {
+    throw reader.error(`no exceptions under the tag ${EXCEPTIONS_TAG}`);
+  }
+  return { ...policy, exceptions };
+}
+
+function writeNames(writer: ByteWriter, list: NameList): void {
+  writer.u8(list.resolve ? 1 : 0);
+  writer.u32(list.names.length);
+  for (const name of list.names) writer.shortText(name);
+}
+
+function readNames(reader: ByteReader): List {
+  const resolve = readFlag(reader);
+  const count = reader.count(2); // a name of one character
+  const names: string[] = [];
+  let last = '';
+  for (let i = 0; i < count; i++) {
+    const name = readHostName(reader, i);
+    if (name <= last) throw reader.error(`name ${i} is not above the one before`, i);
+    names.push(name);
+    last = name;
+  }
+  return { kind: 'names', names, resolve };
+}
+
+/** A u8 that is 0 or 1. */
+export function readFlag(reader: ByteReader): boolean {
+  const value = reader.u8();
+  if (value > 1) throw reader.error(`${value} where 0 or 1 was expected`);
+  return value === 1;
+}
+
+/** Appends resolutions, sorted by name: the body of `RCA1`. */
+export function writeResolutions(writer: ByteWriter, resolutions: Resolutions): void {
+  writer.u32(resolutions.size);
+  for (const [name, set] of sortedResolutions(resolutions)) {
+    writer.shortText(name);
+    writePrefixSet(writer, set);
+  }
+}
+
+/** The names and what they stand for, sorted by name. */
+export function sortedResolutions(resolutions: Resolutions): readonly (readonly [string, PrefixSet])[] {
+  return [...resolutions].sort(([a], [b]) => (a < b ? -1 : 1));
+}
+
+function readResolutions(reader: ByteReader, room: RuleRoom): Resolutions {
+  const count = reader.count(10); // a name of one character, and two counts
+  room.take(reader, count);
+  room.meter.spend(count * Work.name);
+  const resolutions = new Map<string, PrefixSet>();
+  let last = '';
+  for (let i = 0; i < count; i++) {
+    const name = readHostName(reader, i);
+    if (name <= last) throw reader.error(`name ${i} is not above the one before`, i);
+    resolutions.set(name, readPrefixSet(reader));
+    last = name;
+  }
+  return resolutions;
+}

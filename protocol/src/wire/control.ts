@@ -1,0 +1,394 @@
+/**
+ * Control messages: what `rulectl` and the publisher say to each other, PROTOCOL.md "Control". A control connection is one request,
+ * its answers, and the end: DONE or FAIL.
+ *
+ * ```
+ *   rulectl                                   publisher
+ *   PUSH, (FILE, CHUNK…, END)…       ─▶
+ *                                    ◀─       RECORD…, then DONE or FAIL
+ *   any other request                ─▶
+ *                                    ◀─       RECORD…, then DONE or FAIL (STATUS with watch: RECORD…, without an end)
+ * ```
+ */
+
+import {
+  BINDING_TEXT_MAX_BYTES,
+  BINDINGS_MAX,
+  CHANGED_PARTS_SHOWN_MAX,
+  COUNTERS_MAX,
+  DEGRADED_MAX,
+  DEGRADED_TEXT_MAX_BYTES,
+  EDIT_LINES_MAX,
+  ENTRY_TEXT_MAX_BYTES,
+  FILE_NAME_MAX_BYTES,
+  LINEAGE_BYTES,
+  LIST_FORMATS_SHOWN_MAX,
+  PROTECTED_SHOWN_MAX,
+  PUSH_FILES_MAX,
+  REFRESH_LISTS_MAX,
+  REQUIRE_MAX,
+  RULE_TEXT_MAX_BYTES,
+  WAIT_MAX_MS,
+} from '../limits.ts';
+import {
+  boolean,
+  code,
+  countersOf,
+  type Fields,
+  type FieldValues,
+  hex,
+  hexHash,
+  integer,
+  listOf,
+  mapOf,
+  name,
+  oneOf,
+  optional,
+  partText,
+  prefixText,
+  text,
+  textOf,
+  uint,
+} from './field.ts';
+import { PACKET_FIELDS, VERDICT_FIELDS } from './query.ts';
+
+const fileName = textOf(FILE_NAME_MAX_BYTES);
+/** What makes a release, as PUSH and ROLLBACK ask for it. */
+const releasing = {
+  /** Refuse with `version-moved` unless the head has this version. */
+  ifVersion: optional(uint),
+  /** Say what would change; release nothing. */
+  dryRun: boolean,
+  /** Release it in a new epoch, above all that was ever released; absent: no. */
+  asNewEpoch: optional(boolean),
+  /** When DONE comes: when the release is stored, or when every subscriber connected at the time answered. */
+  wait: oneOf('released', 'applied'),
+  timeoutMs: integer(0, WAIT_MAX_MS),
+  /** Who is expected to apply it; none: nobody. Absent: as the publisher knows. */
+  require: optional(listOf(name, REQUIRE_MAX)),
+} as const;
+
+/** What guards refuse of a push unless it is permitted; each opens one guard, and without it: no. */
+const permitting = {
+  allowEmpty: optional(boolean),
+  allowShrink: optional(boolean),
+  allowGrowth: optional(boolean),
+  allowCoverage: optional(boolean),
+  allowAll: optional(boolean),
+  allowKind: optional(boolean),
+  allowAcceptAll: optional(boolean),
+  allowDropAll: optional(boolean),
+  allowNoPolicy: optional(boolean),
+  allowUnreachable: optional(boolean),
+  allowUnresolved: optional(boolean),
+} as const;
+
+/** Requests and their ends, rulectl and publisher. */
+export const CONTROL_FIELDS = {
+  push: {
+    action: oneOf('replace', 'merge', 'withdraw'),
+    /** What pushed files of entries, or of bare rules, are about; else each file's own name, or the policy `default`. */
+    list: optional(name),
+    policy: optional(name),
+    /** What the pushed files are, lists all of them; without it the content of each decides. A name of the publisher's formats. */
+    format: optional(code),
+    /** Also remove the lists and policies that the files do not name. */
+    replaceAll: boolean,
+    ...releasing,
+    /** How many FILEs follow. */
+    files: integer(0, PUSH_FILES_MAX),
+    ...permitting,
+  },
+  file: {
+    name: fileName,
+    role: oneOf('pushed', 'referenced'),
+    /** Length of what the CHUNKs up to END hold. */
+    bytes: uint,
+  },
+  status: {
+    watch: boolean,
+    /** Ask the subscribers for their counters too; not with `watch`. Without it: no. */
+    counters: optional(boolean),
+  },
+  test: {
+    packet: mapOf(PACKET_FIELDS),
+    /** Ask this subscriber only; all connected ones without it. */
+    subscriber: optional(name),
+  },
+  rollback: {
+    /** Whose content comes back. */
+    version: uint,
+    /** Only this list, or only this policy; else all of them. */
+    list: optional(name),
+    policy: optional(name),
+    ...releasing,
+    allowUnreachable: permitting.allowUnreachable,
+  },
+  history: {
+    /** The newest so many. */
+    most: uint,
+  },
+  diff: {
+    from: uint,
+    /** The head without it. */
+    to: optional(uint),
+    /** Only this list, or only this policy; else everything. */
+    list: optional(name),
+    policy: optional(name),
+    /** Counts only. */
+    stats: boolean,
+  },
+  lists: {
+    /** Leave out those that only pushes bring. */
+    sourcesOnly: boolean,
+  },
+  list: {
+    name,
+    /** Its entries too. */
+    content: boolean,
+  },
+  refresh: {
+    /** None: all of them. */
+    lists: listOf(name, REFRESH_LISTS_MAX),
+    /** Take lists that lose more than their guards permit. */
+    allowShrink: boolean,
+    /** Take what any guard refuses. */
+    force: boolean,
+    /** Each opens one guard; without it: no. */
+    allowGrowth: optional(boolean),
+    allowCoverage: optional(boolean),
+    allowAll: optional(boolean),
+    allowKind: optional(boolean),
+  },
+  forget: { name },
+  done: { code, text },
+  fail: {
+    code,
+    text,
+    file: optional(fileName),
+    /** Both from 1. */
+    line: optional(uint),
+    column: optional(uint),
+    part: optional(partText),
+    /** The head, for `version-moved`; the oldest release still kept, for `unknown-release`. */
+    version: optional(uint),
+    /** Of the first refusal, for `guard-refused` by a guard of pushes. */
+    guard: optional(code),
+    permit: optional(code),
+    before: optional(uint),
+    after: optional(uint),
+  },
+} as const satisfies Record<string, Fields>;
+
+/** What made a release; `unknown` where the publisher's note of it is lost. */
+export const RELEASE_CAUSES = ['push', 'rollback', 'source', 'names', 'epoch', 'unknown'] as const;
+
+/** Where a list comes from; `push`: from nobody but those who push. */
+export const LIST_SOURCES = [
+  'push',
+  'file',
+  'dir',
+  'url',
+  'table',
+  'names',
+  'entries',
+  'expression',
+] as const;
+/** `waiting`: nothing good was read yet; `failing`: the last good content stays; `expired`: it was too old, and the list is empty. */
+export const LIST_STATES = ['ok', 'waiting', 'loading', 'failing', 'expired'] as const;
+
+/** What of a part a line of a difference is about. */
+export const EDIT_ASPECTS = [
+  'entries',
+  'egress',
+  'ingress',
+  'egress-exceptions',
+  'ingress-exceptions',
+  'prefixes',
+  'default',
+  'resolve',
+  'addresses',
+  'unmatched',
+] as const;
+
+export const SUBSCRIBER_STATES = [
+  'synced',
+  'behind',
+  'receiving',
+  'refused',
+  'diverged',
+  'disconnected',
+] as const;
+
+/** What RECORD carries, by the value of its field `record`. */
+export const RECORD_FIELDS = {
+  /** How far a push has come: `done` of `total` units (bytes or files) of a stage. */
+  progress: { stage: code, done: uint, total: uint },
+  /** A line that was refused. */
+  reject: { file: fileName, line: uint, column: uint, code, reason: text },
+  /** What a guard says against a release. */
+  refusal: { guard: code, part: partText, permit: optional(code), before: uint, after: uint, reason: text },
+  warning: { code, part: partText, reason: text },
+  /** What a push does to one part. */
+  change: {
+    op: oneOf('add', 'change', 'remove'),
+    kind: code,
+    name: textOf(63),
+    added: uint,
+    removed: uint,
+    unchanged: uint,
+  },
+  release: {
+    epoch: uint,
+    version: uint,
+    previousVersion: uint,
+    hash: hexHash,
+    createdAtMs: uint,
+    parts: uint,
+    entries: uint,
+    rules: uint,
+    deltaBytes: uint,
+    dryRun: boolean,
+    /** False: the content is that of the head, and there is no new version. */
+    changed: boolean,
+    /** Warnings about parts that the request did not touch, which STATUS tells. */
+    otherWarnings: uint,
+  },
+  applied: {
+    subscriber: name,
+    state: oneOf('applied', 'refused', 'timeout', 'disconnected', 'superseded', 'absent'),
+    /** Whether the release is in force as it should be only with this one. */
+    expected: boolean,
+    version: uint,
+    /** From the release to the subscriber's answer. */
+    ms: uint,
+    /** Sent to it for this release. */
+    bytes: uint,
+    code: optional(code),
+    text: optional(text),
+    persisted: optional(boolean),
+  },
+  head: {
+    lineage: hex(LINEAGE_BYTES),
+    epoch: uint,
+    version: uint,
+    hash: hexHash,
+    createdAtMs: uint,
+    parts: uint,
+    entries: uint,
+    rules: uint,
+    startedAtMs: uint,
+    /** What does not work as it should, each a sentence. */
+    degraded: listOf(textOf(DEGRADED_TEXT_MAX_BYTES), DEGRADED_MAX),
+    /** What its rule set says of qubes that no policy names; absent if it does not say it. */
+    unmatched: optional(oneOf('accept', 'drop')),
+  },
+  part: { kind: code, name: textOf(63), count: uint, digest: hexHash, changedVersion: uint },
+  subscriber: {
+    name,
+    state: oneOf(...SUBSCRIBER_STATES),
+    /** Whether it has to apply what is released. */
+    expected: boolean,
+    /** What is active there, as it said last. */
+    epoch: optional(uint),
+    version: optional(uint),
+    hash: optional(hexHash),
+    /** Whether that is the head. */
+    matches: boolean,
+    lagVersions: uint,
+    /** Age of the oldest release it lacks. */
+    lagMs: uint,
+    connectedSinceMs: optional(uint),
+    lastSeenMs: uint,
+    appliedAtMs: optional(uint),
+    /** Received to flipped, of the last release it applied. */
+    applyMs: optional(uint),
+    bytesSent: uint,
+    lastError: optional(mapOf({ code, text, atMs: uint })),
+    /** Why it refuses the head for good. */
+    refusal: optional(mapOf({ code, text, atMs: uint })),
+    persisted: optional(boolean),
+    /** What proves to be this subscriber; absent: nothing, and it is whoever says its name. */
+    bound: optional(listOf(textOf(BINDING_TEXT_MAX_BYTES), BINDINGS_MAX)),
+  },
+  /** What a subscriber counted, as it answers the question `stats`. */
+  counters: { subscriber: name, counters: countersOf(COUNTERS_MAX) },
+  /** What came since the last `head` is a whole status, of one that is watched. */
+  end: {},
+  /** One release that is kept. */
+  history: {
+    epoch: uint,
+    version: uint,
+    hash: hexHash,
+    createdAtMs: uint,
+    cause: oneOf(...RELEASE_CAUSES),
+    /** More about the cause: files, a version, the name of a source. */
+    detail: text,
+    parts: uint,
+    entries: uint,
+    rules: uint,
+    /** What changed from the release before; of its parts the first ones by name. */
+    changedParts: listOf(partText, CHANGED_PARTS_SHOWN_MAX),
+    changedCount: uint,
+    added: uint,
+    removed: uint,
+    deltaBytes: uint,
+  },
+  /** Lines that one release has and the other has not. */
+  edit: {
+    op: oneOf('added', 'removed'),
+    kind: code,
+    name: textOf(63),
+    aspect: oneOf(...EDIT_ASPECTS),
+    /** Of rules: where the first of them stands, from 0, in the release that has it. */
+    index: optional(uint),
+    lines: listOf(textOf(RULE_TEXT_MAX_BYTES), EDIT_LINES_MAX),
+  },
+  /** A list: where it comes from, how fresh it is, what is wrong with it. */
+  list: {
+    name,
+    source: oneOf(...LIST_SOURCES),
+    /** Where that is, for people. */
+    origin: text,
+    state: oneOf(...LIST_STATES),
+    holds: optional(oneOf('prefixes', 'names')),
+    count: uint,
+    /** Whether releases carry it; else it is only an operand of others. */
+    published: boolean,
+    fetchedAtMs: optional(uint),
+    nextAtMs: optional(uint),
+    changedAtMs: optional(uint),
+    /** By the last change. */
+    added: uint,
+    removed: uint,
+    /** Why it is not as fresh as it should be. */
+    error: optional(mapOf({ code, text, atMs: uint })),
+    /** Formats that its bytes were found to have. */
+    formats: listOf(code, LIST_FORMATS_SHOWN_MAX),
+    /** Lines that its source has and nobody can use, and the first of them. */
+    rejects: uint,
+    reject: optional(text),
+    /** Entries that held addresses which must never be blocked, and some of those addresses. */
+    protected: uint,
+    protectedPrefixes: listOf(prefixText, PROTECTED_SHOWN_MAX),
+  },
+  /** Entries of a list, in their order. */
+  entries: { lines: listOf(textOf(ENTRY_TEXT_MAX_BYTES), EDIT_LINES_MAX) },
+  verdict: {
+    subscriber: name,
+    ...VERDICT_FIELDS,
+    /** What is active there; absent before the first release. */
+    version: optional(uint),
+    hash: optional(hexHash),
+    generation: uint,
+  },
+} as const satisfies Record<string, Fields>;
+
+type RecordValues = {
+  [K in keyof typeof RECORD_FIELDS]: { readonly record: K } & FieldValues<(typeof RECORD_FIELDS)[K]>;
+};
+export type ControlRecord = RecordValues[keyof RecordValues];
+export type ControlRecordOf<K extends ControlRecord['record']> = RecordValues[K];
+export type ReleaseCause = (typeof RELEASE_CAUSES)[number];
+export type EditAspect = (typeof EDIT_ASPECTS)[number];
+export type SubscriberState = (typeof SUBSCRIBER_STATES)[number];

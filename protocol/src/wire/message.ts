@@ -1,0 +1,333 @@
+/**
+ * Messages: what a frame's type and body mean, PROTOCOL.md "Messages". Control bodies are maps checked against a schema; OFFER,
+ * PROOF and CHUNK are binary. Which message may come when is the business of session.ts.
+ */
+
+import { ErrorCode, ProtocolError } from '../error.ts';
+import {
+  COUNTERS_MAX,
+  FRAME_BODY_MAX_BYTES,
+  LINEAGE_BYTES,
+  REFUSED_MAX,
+  RETRY_AFTER_MAX_MS,
+  SIGNATURE_BYTES,
+  STEPS_MAX,
+  WAIT_MAX_MS,
+} from '../limits.ts';
+import { type BodyMap, decodeBody, encodeBody } from './body.ts';
+import { CONTROL_FIELDS, type ControlRecord, RECORD_FIELDS } from './control.ts';
+import {
+  boolean,
+  bytes,
+  code,
+  countersOf,
+  duration,
+  type Fields,
+  type FieldValues,
+  hash,
+  integer,
+  listOf,
+  mapOf,
+  name,
+  oneOf,
+  optional,
+  partText,
+  schemaOf,
+  taggedValidator,
+  text,
+  uint,
+  validator,
+} from './field.ts';
+import { PACKET_FIELDS, VERDICT_FIELDS } from './query.ts';
+
+/** The type byte of each message. From 64 on: control. */
+export const MessageType = {
+  hello: 1,
+  welcome: 2,
+  offer: 3,
+  want: 4,
+  begin: 5,
+  chunk: 6,
+  end: 7,
+  abort: 8,
+  applied: 9,
+  nack: 10,
+  query: 11,
+  answer: 12,
+  prove: 13,
+  proof: 14,
+  ping: 15,
+  pong: 16,
+  bye: 17,
+  push: 64,
+  file: 65,
+  status: 66,
+  test: 67,
+  record: 68,
+  done: 69,
+  fail: 70,
+  rollback: 71,
+  history: 72,
+  diff: 73,
+  lists: 74,
+  list: 75,
+  refresh: 76,
+  forget: 77,
+} as const;
+export type MessageKind = keyof typeof MessageType;
+
+const protocolVersion = integer(1, 255);
+const alive = {
+  /** What is active at the sender: a subscriber's release, a publisher's head. */
+  hash: optional(hash),
+  /** For how long that has been so. */
+  ageMs: optional(duration),
+} as const;
+
+/** Publisher and subscriber. */
+export const SESSION_FIELDS = {
+  hello: {
+    protocolMin: protocolVersion,
+    protocolMax: protocolVersion,
+    name,
+    /** The one it trusts; absent if it is to trust the first it meets. */
+    lineage: optional(bytes(LINEAGE_BYTES)),
+    /** What is active. */
+    holds: optional(mapOf({ hash, epoch: uint, version: uint })),
+    /** Manifests it refused with `never`, the newest last. */
+    refused: listOf(hash, REFUSED_MAX),
+    /** What it is able to take; a larger release is not offered. */
+    limits: mapOf({ entries: uint, bytes: uint, parts: uint }),
+  },
+  welcome: {
+    protocol: protocolVersion,
+    name,
+    lineage: bytes(LINEAGE_BYTES),
+    heartbeatMs: integer(100, WAIT_MAX_MS),
+  },
+  want: {
+    hash,
+    /** The release it holds, to which a chain of deltas may be applied. */
+    base: optional(hash),
+  },
+  begin: {
+    hash,
+    /** The release that the first delta starts from; absent for a snapshot. */
+    base: optional(hash),
+    /** How many deltas the stream holds, a snapshot being one. */
+    steps: integer(1, STEPS_MAX),
+    /** Length of the stream: what the CHUNKs up to END hold. */
+    bytes: uint,
+  },
+  end: {
+    /** SHA-256 of the stream. */
+    sha256: hash,
+  },
+  abort: { code, text },
+  applied: {
+    hash,
+    epoch: uint,
+    version: uint,
+    receiveMs: duration,
+    verifyMs: duration,
+    compileMs: duration,
+    flipMs: duration,
+    /** Whether the release survives a restart of the subscriber. */
+    persisted: boolean,
+    generation: uint,
+  },
+  nack: {
+    hash,
+    code,
+    text,
+    part: optional(partText),
+    entry: optional(uint),
+    retry: oneOf('never', 'later'),
+    retryAfterMs: optional(integer(0, RETRY_AFTER_MAX_MS)),
+    /** What stays active. */
+    keeps: optional(hash),
+  },
+  query: { question: oneOf('test', 'stats'), packet: optional(mapOf(PACKET_FIELDS)) },
+  answer: {
+    ok: boolean,
+    verdict: optional(mapOf(VERDICT_FIELDS)),
+    hash: optional(hash),
+    version: optional(uint),
+    epoch: optional(uint),
+    generation: optional(uint),
+    stats: optional(countersOf(COUNTERS_MAX)),
+    code: optional(code),
+    text: optional(text),
+  },
+  prove: {},
+  ping: alive,
+  pong: alive,
+  bye: { code, text, retryAfterMs: optional(integer(0, RETRY_AFTER_MAX_MS)) },
+} as const satisfies Record<string, Fields>;
+
+const MAP_FIELDS = { ...SESSION_FIELDS, ...CONTROL_FIELDS } as const;
+type MapKind = keyof typeof MAP_FIELDS;
+
+type MapMessages = {
+  [K in MapKind]: { readonly kind: K } & FieldValues<(typeof MAP_FIELDS)[K]>;
+};
+interface BinaryMessages {
+  readonly offer: SignedManifest & { readonly kind: 'offer' };
+  readonly proof: SignedManifest & { readonly kind: 'proof' };
+  readonly chunk: {
+    readonly kind: 'chunk';
+    /** 1 to 65,512 bytes of a stream; when received, possibly a view of what the channel read. */
+    readonly bytes: Uint8Array;
+  };
+}
+interface RecordMessages {
+  readonly record: { readonly kind: 'record'; readonly record: ControlRecord };
+}
+export interface SignedManifest {
+  readonly signature: Uint8Array;
+  /** Encoded, not looked into. */
+  readonly manifest: Uint8Array;
+}
+
+type Messages = MapMessages & BinaryMessages & RecordMessages;
+export type Message = Messages[MessageKind];
+export type MessageOf<K extends MessageKind> = Messages[K];
+
+/** What the frame layer carries. */
+export interface EncodedMessage {
+  readonly type: number;
+  readonly body: Uint8Array;
+}
+
+type Check = (value: unknown) => string | undefined;
+interface MapCodec {
+  readonly names: readonly string[];
+  readonly check: Check;
+}
+
+const KINDS = new Map<number, MessageKind>();
+const MAP_CODECS = new Map<MessageKind, MapCodec>();
+for (const kind of kindsOf(MessageType)) KINDS.set(MessageType[kind], kind);
+for (const kind of kindsOf(MAP_FIELDS)) {
+  const fields: Fields = MAP_FIELDS[kind];
+  MAP_CODECS.set(kind, { names: Object.keys(fields), check: validator(schemaOf(fields)) });
+}
+MAP_CODECS.set('record', { names: ['record'], check: taggedValidator('record', RECORD_FIELDS) });
+
+/**
+ * The type and body of a message; a CHUNK's body is its bytes, not a copy. Throws TypeError if the message breaks its schema or a
+ * rule of PROTOCOL.md, and RangeError if it does not fit: both are the caller's mistakes.
+ */
+export function encodeMessage(message: Message): EncodedMessage {
+  const type = MessageType[message.kind];
+  if (message.kind === 'chunk') {
+    const wrong = chunkFault(message.bytes);
+    if (wrong !== undefined) throw new TypeError(wrong);
+    return { type, body: message.bytes };
+  }
+  if (message.kind === 'offer' || message.kind === 'proof')
+    return { type, body: encodeSignedManifest(message) };
+  const codec = MAP_CODECS.get(message.kind);
+  if (codec === undefined) throw new TypeError(`no message is called ${message.kind}`);
+  const fields: Record<string, BodyMap[string]> = {};
+  const values: { readonly [name: string]: BodyMap[string] } = message;
+  for (const fieldName of codec.names) {
+    const value = withoutUndefined(values[fieldName]);
+    if (value !== undefined) fields[fieldName] = value;
+  }
+  const wrong = codec.check(fields) ?? ruleFault(message);
+  if (wrong !== undefined) throw new TypeError(`${message.kind}: ${wrong}`);
+  return { type, body: encodeBody(fields) };
+}
+
+/**
+ * The message in a frame. Throws ProtocolError: `unknown-type`, `body-too-long`, `bad-body` or `bad-message`. All but a CHUNK's
+ * bytes are copied out of `body`.
+ */
+export function decodeMessage(type: number, body: Uint8Array): Message {
+  const kind = KINDS.get(type);
+  if (kind === undefined) throw new ProtocolError(ErrorCode.unknownType, `no message has the type ${type}`);
+  if (kind === 'chunk') {
+    const wrong = chunkFault(body);
+    if (wrong !== undefined) throw new ProtocolError(ErrorCode.badMessage, wrong);
+    return { kind, bytes: body };
+  }
+  if (kind === 'offer' || kind === 'proof') return { kind, ...decodeSignedManifest(kind, body) };
+  const codec = MAP_CODECS.get(kind);
+  const fields = decodeBody(body);
+  const wrong = codec?.check(fields);
+  if (wrong !== undefined) throw new ProtocolError(ErrorCode.badMessage, `${kind}: ${wrong}`);
+  const message = { kind, ...fields } as Message; // the schema of this kind has just accepted the fields
+  const fault = ruleFault(message);
+  if (fault !== undefined) throw new ProtocolError(ErrorCode.badMessage, `${kind}: ${fault}`);
+  return message;
+}
+
+/** What a schema cannot say. */
+function ruleFault(message: Message): string | undefined {
+  switch (message.kind) {
+    case 'hello':
+      return message.protocolMin > message.protocolMax ? 'protocolMin is above protocolMax' : undefined;
+    case 'query':
+      return (message.question === 'test') === (message.packet !== undefined)
+        ? undefined
+        : 'a packet belongs to the question test, and only there';
+    case 'answer':
+      return message.ok === (message.code === undefined) ? undefined : 'code says why, unless ok';
+    case 'status':
+      return message.watch && message.counters === true ? 'counters are not watched' : undefined;
+    case 'push':
+    case 'rollback':
+    case 'diff':
+      return message.list !== undefined && message.policy !== undefined
+        ? 'a list or a policy, not both'
+        : undefined;
+    default:
+      return undefined;
+  }
+}
+
+function chunkFault(body: Uint8Array): string | undefined {
+  if (body.length >= 1 && body.length <= FRAME_BODY_MAX_BYTES) return undefined;
+  return `a chunk of ${body.length} bytes; it holds 1 to ${FRAME_BODY_MAX_BYTES}`;
+}
+
+function encodeSignedManifest(message: SignedManifest): Uint8Array {
+  const { signature, manifest } = message;
+  const body = new Uint8Array(SIGNATURE_BYTES + manifest.length);
+  if (signature.length !== SIGNATURE_BYTES || manifest.length === 0)
+    throw new TypeError('no signature, or no manifest');
+  if (body.length > FRAME_BODY_MAX_BYTES) throw new RangeError(`a manifest of ${manifest.length} bytes`);
+  body.set(signature);
+  body.set(manifest, SIGNATURE_BYTES);
+  return body;
+}
+
+function decodeSignedManifest(kind: MessageKind, body: Uint8Array): SignedManifest {
+  if (body.length <= SIGNATURE_BYTES) {
+    throw new ProtocolError(
+      ErrorCode.badMessage,
+      `${kind}: ${body.length} bytes hold no signature and manifest`,
+    );
+  }
+  // Copies: a manifest is kept for as long as its release, the frame is not.
+  return {
+    signature: Uint8Array.from(body.subarray(0, SIGNATURE_BYTES)),
+    manifest: Uint8Array.from(body.subarray(SIGNATURE_BYTES)),
+  };
+}
+
+/** Optional fields set to undefined are left out, in maps within maps as well, before the schema looks. */
+function withoutUndefined(value: BodyMap[string]): BodyMap[string] {
+  if (typeof value !== 'object' || value instanceof Uint8Array || Array.isArray(value)) return value;
+  const copy: Record<string, BodyMap[string]> = {};
+  for (const [key, field] of Object.entries(value)) {
+    const kept = withoutUndefined(field);
+    if (kept !== undefined) copy[key] = kept;
+  }
+  return copy;
+}
+
+function kindsOf<K extends string>(table: Readonly<Record<K, unknown>>): readonly K[] {
+  return Object.keys(table) as K[]; // the tables are literals of this file and hold no other keys
+}

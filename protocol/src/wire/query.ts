@@ -1,0 +1,104 @@
+/**
+ * Packets and verdicts on the wire: what QUERY asks and ANSWER says, PROTOCOL.md "Queries".
+ */
+
+import { type Address, formatPrefix, type Packet, RULE_BLOCKS, type Verdict } from '@rulecast/rules';
+import { RULE_TEXT_MAX_BYTES } from '../limits.ts';
+import {
+  boundText,
+  bytes,
+  type FieldValues,
+  integer,
+  name,
+  oneOf,
+  optional,
+  prefixText,
+  textOf,
+  uint,
+} from './field.ts';
+
+/** Addresses are 4 or 16 bytes in network order. */
+export const PACKET_FIELDS = {
+  direction: oneOf('egress', 'ingress', 'both'),
+  src: optional(bytes(4, 16)),
+  dst: bytes(4, 16),
+  proto: integer(0, 255),
+  port: optional(integer(0, 65_535)),
+  icmpType: optional(integer(0, 255)),
+} as const;
+export type WirePacket = FieldValues<typeof PACKET_FIELDS>;
+
+export const VERDICT_FIELDS = {
+  action: oneOf('accept', 'drop', 'none'),
+  /** The direction in which the decision fell; absent for `none`. */
+  direction: optional(oneOf('egress', 'ingress')),
+  /** The policy that judged; absent for `none`, and where none did, but `common` and then `unmatched`. */
+  policy: optional(name),
+  /** Where the rule stands: `common`, or `policy` again. Absent, like all that follow, where the default action or `unmatched` decided. */
+  rulePolicy: optional(name),
+  block: optional(oneOf(...RULE_BLOCKS)),
+  /** The canonical line, cut off at 1,536 bytes. */
+  rule: optional(textOf(RULE_TEXT_MAX_BYTES)),
+  ruleIndex: optional(uint),
+  run: optional(uint),
+  list: optional(name),
+  prefix: optional(prefixText),
+} as const;
+export type WireVerdict = FieldValues<typeof VERDICT_FIELDS>;
+
+export function packetToWire(packet: Packet): WirePacket {
+  return {
+    direction: packet.direction,
+    src: packet.src === undefined ? undefined : addressBytes(packet.src),
+    dst: addressBytes(packet.dst),
+    proto: packet.proto,
+    port: packet.port,
+    icmpType: packet.icmpType,
+  };
+}
+
+export function packetFromWire(wire: WirePacket): Packet {
+  return {
+    direction: wire.direction,
+    src: wire.src === undefined ? undefined : addressOf(wire.src),
+    dst: addressOf(wire.dst),
+    proto: wire.proto,
+    port: wire.port,
+    icmpType: wire.icmpType,
+  };
+}
+
+/** `ruleText` is the canonical line of the rule that decided, if one did. */
+export function verdictToWire(verdict: Verdict, ruleText: string | undefined): WireVerdict {
+  const { action, by } = verdict;
+  if (by === undefined) return { action };
+  const rule = by.rule;
+  if (rule === undefined) return { action, direction: by.direction, policy: by.policy };
+  return {
+    action,
+    direction: by.direction,
+    policy: by.policy,
+    rulePolicy: rule.policy,
+    block: rule.block,
+    rule: ruleText === undefined ? undefined : boundText(ruleText, RULE_TEXT_MAX_BYTES),
+    ruleIndex: rule.index,
+    run: rule.run,
+    list: rule.list,
+    prefix: rule.prefix === undefined ? undefined : formatPrefix(rule.prefix),
+  };
+}
+
+function addressBytes(address: Address): Uint8Array {
+  const out = new Uint8Array(address.words.length * 4);
+  const view = new DataView(out.buffer);
+  address.words.forEach((word, i) => {
+    view.setUint32(i * 4, word);
+  });
+  return out;
+}
+
+function addressOf(octets: Uint8Array): Address {
+  const view = new DataView(octets.buffer, octets.byteOffset, octets.byteLength);
+  const words = Uint32Array.from({ length: octets.length / 4 }, (_, i) => view.getUint32(i * 4));
+  return { family: octets.length === 4 ? 4 : 6, words };
+}
