@@ -179,7 +179,7 @@ it('a ZeroMQ listener that is busy takes in no more of a peer that ignores its c
   scene.onClose(() => void child.kill('SIGKILL'));
   const hasSaid = (word: string): boolean => readFileSync(said, 'utf8').includes(word);
   await expect.poll(() => hasSaid('ready')).toBe(true);
-  const dealer = rawDealer(path, 4);
+  const dealer = rawDealer(path, { sendHighWaterMark: 4 });
   scene.onClose(() => dealer.close());
   await dealer.send(encodeHello(new Uint8Array(16).fill(5), 65_536));
   await expect.poll(() => hasSaid('busy')).toBe(true);

@@ -67,9 +67,25 @@ export async function turns(count: number): Promise<void> {
   for (let i = 0; i < count; i++) await new Promise((resolve) => setImmediate(resolve));
 }
 
-/** Until the end of the test no time passes for timers, unless the test says so. */
+/** The shortest time after which a channel gives something up; a shorter timer is for trying again, and no transfer ends without it. */
+const PATIENCE_LEAST_MS = 500;
+
+/** Until the end of the test nobody's patience ends, unless the test moves the time. */
 export function stopTimers(): void {
+  const { setTimeout: start, clearTimeout: clear } = globalThis;
   vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+  const { setTimeout: startStopped, clearTimeout: clearStopped } = globalThis;
+  const running = new Set<NodeJS.Timeout>();
+  vi.spyOn(globalThis, 'setTimeout').mockImplementation((callback, ms, ...args) => {
+    if (ms === undefined || ms >= PATIENCE_LEAST_MS) return startStopped(callback, ms, ...args);
+    const timer = start(callback, ms, ...args);
+    running.add(timer);
+    return timer;
+  });
+  vi.spyOn(globalThis, 'clearTimeout').mockImplementation((timer) => {
+    if (typeof timer === 'object' && running.has(timer)) clear(timer);
+    else clearStopped(timer);
+  });
   onTestFinished(() => void vi.useRealTimers());
 }
 

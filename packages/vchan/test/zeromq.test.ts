@@ -3,7 +3,7 @@ import { mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:
 import net from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
+import { afterEach, beforeAll, beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest';
 import * as zmq from 'zeromq';
 import fc from '../../../test/seeded-fast-check.ts';
 import type { Channel, Listener } from '../src/channel/channel.ts';
@@ -23,7 +23,18 @@ import { connectZmq, listenZmq } from '../src/zeromq/zeromq.ts';
 import { BLOCK, startPeer } from './child.ts';
 import { describeChannel, type TestPair } from './conformance.ts';
 import { rawDealer } from './raw-dealer.ts';
-import { drain, fill, receive, repeats, sameBytes, seededBytes, sendAll, turns, until } from './streams.ts';
+import {
+  drain,
+  fill,
+  receive,
+  repeats,
+  sameBytes,
+  seededBytes,
+  sendAll,
+  stopTimers,
+  turns,
+  until,
+} from './streams.ts';
 
 let directory = '';
 let handlesBefore = 0;
@@ -244,7 +255,164 @@ describe('credit', () => {
   });
 });
 
+/** A channel whose transport takes a message when told to, and what became of it. */
+function blockedChannel() {
+  const waiting: (() => void)[] = [];
+  let isEnded = false;
+  const channel = new CreditChannel(
+    'client',
+    { name: 'test' },
+    {
+      send: () => new Promise((resolve) => waiting.push(() => resolve(true))),
+      end: () => {
+        isEnded = true;
+      },
+    },
+    1_048_576,
+    1_048_576,
+  );
+  return { channel, isEnded: () => isEnded, takeOne: () => waiting.shift()?.() };
+}
+
+describe('a channel whose transport has no room', () => {
+  beforeEach(() => stopTimers());
+
+  it('ends at once when the peer is lost', async () => {
+    const { channel, isEnded } = blockedChannel();
+    channel.write(seededBytes(1, 1_000));
+    await turns(1);
+
+    channel.lost('connection lost');
+
+    expect([channel.state, channel.closeReason, isEnded()]).toEqual([
+      'disconnected',
+      'connection lost',
+      true,
+    ]);
+  });
+
+  it.each<[string, (channel: CreditChannel) => void]>([
+    ['we close', (channel) => channel.close()],
+    ['the peer closes', (channel) => channel.receive({ kind: 'close', code: CLOSE_CODE.closed })],
+    ['the peer breaks the rules', (channel) => channel.receive(undefined)],
+  ])('ends five seconds after the last message that it took, when %s', async (_, close) => {
+    const { channel, isEnded, takeOne } = blockedChannel();
+    channel.write(seededBytes(1, 200_000));
+    await turns(1);
+
+    close(channel);
+    await vi.advanceTimersByTimeAsync(4_999);
+    takeOne();
+    await vi.advanceTimersByTimeAsync(4_999);
+    expect(isEnded()).toBe(false);
+    await vi.advanceTimersByTimeAsync(1);
+
+    expect(isEnded()).toBe(true);
+  });
+});
+
+/** Messages one by one, far more than ZeroMQ's queues and the kernel's between the two ends take. */
+async function fillQueues(channel: Channel): Promise<number> {
+  const message = seededBytes(41, 8_192);
+  let taken = 0;
+  // 32 wait here, as many there, and the kernel takes some 25 (212,992 bytes).
+  for (let i = 0; i < 128; i++) {
+    taken += channel.write(message);
+    await turns(2);
+  }
+  return taken;
+}
+
+/** Until the end of the test, whether a socket of that kind was closed. */
+function spyOnClose(kind: typeof zmq.Router | typeof zmq.Dealer) {
+  const spy = vi.spyOn(kind.prototype, 'close');
+  onTestFinished(() => void spy.mockRestore());
+  return spy;
+}
+
+describe('a full queue of ZeroMQ', () => {
+  beforeEach(() => stopTimers());
+
+  it('is waited for, also while nobody’s patience may end', async () => {
+    const endpoint = ipc();
+    const listener = await listen(endpoint, { bufferBytes: 1_048_576 });
+    const dealer = rawDealer(endpoint.path, { receiveHighWaterMark: 2 });
+    await dealer.send(encodeHello(seededBytes(9, 16), 1_048_576));
+    const server = await listener.accept();
+    const taken = await fillQueues(server);
+
+    let bytes = 0;
+    while (bytes < taken) {
+      const message = await nextMessage(dealer);
+      if (message?.kind === 'flow') bytes += message.bytes.length;
+    }
+
+    expect([bytes, taken]).toEqual([1_048_576, 1_048_576]);
+    dealer.close();
+    await listener.close();
+  });
+
+  it('of a peer that never reads keeps a closed listener for five seconds, no longer', async () => {
+    const endpoint = ipc();
+    const listener = await listen(endpoint, { bufferBytes: 1_048_576 });
+    const dealer = rawDealer(endpoint.path, { receiveHighWaterMark: 2 });
+    await dealer.send(encodeHello(seededBytes(9, 16), 1_048_576));
+    const server = await listener.accept();
+    await fillQueues(server);
+    const closed = spyOnClose(zmq.Router);
+
+    server.close();
+    await listener.close();
+    await vi.advanceTimersByTimeAsync(4_999);
+    expect(closed).not.toHaveBeenCalled();
+    await vi.advanceTimersByTimeAsync(1);
+
+    expect(closed).toHaveBeenCalledOnce();
+    dealer.close();
+  });
+
+  it('of a peer that is gone keeps nothing', async () => {
+    const endpoint = { ...ipc(), bufferBytes: 1_048_576 };
+    const peer = startPeer(directory, ['listen', formatEndpoint(endpoint), 'silent']);
+    await until(() => isListening());
+    const heartbeatMs = 100;
+    const client = await connectZmq(endpoint, {
+      bufferBytes: 1_048_576,
+      timeoutMs: 60_000,
+      signal: undefined,
+      curve: undefined,
+      heartbeatMs,
+    });
+    await peer.said('ready');
+    peer.child.kill('SIGSTOP');
+    await fillQueues(client);
+    const closed = spyOnClose(zmq.Dealer);
+
+    await until(() => client.state === 'disconnected');
+
+    expect(client.closeReason).toBe('connection lost');
+    expect(closed).toHaveBeenCalledOnce();
+    await peer.kill();
+    rmSync(endpoint.path, { force: true });
+  });
+});
+
 describe('a ZeroMQ listener', () => {
+  it('goes on after an error with one message', async () => {
+    const endpoint = ipc();
+    const errors: Error[] = [];
+    vi.spyOn(zmq.Router.prototype, 'receive').mockRejectedValueOnce(new Error('no memory'));
+    onTestFinished(() => void vi.mocked(zmq.Router.prototype.receive).mockRestore());
+    const listener = await listen(endpoint, { onError: (error) => errors.push(error) });
+
+    const [client, server] = [await connect(endpoint), await listener.accept()];
+
+    expect([client.state, server.state]).toEqual(['connected', 'connected']);
+    expect(errors).toMatchObject([{ message: 'no memory' }]);
+    client.close();
+    await listener.close();
+  });
+
   it.each([
     ['a FLOW before HELLO', [encodeFlow(0, Uint8Array.of(1))]],
     ['noise', [seededBytes(3, 100)]],

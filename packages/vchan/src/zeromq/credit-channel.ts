@@ -38,16 +38,19 @@ import {
 export interface MessageLink {
   /**
    * Sends one message after all earlier ones, and owns it. Resolves when the transport has it, with `false` if the peer is
-   * gone; called again only then. Never rejects.
+   * gone or `end` was called; called again only then. Never rejects.
    */
   send(message: Uint8Array): Promise<boolean>;
-  /** Called once, last: nothing more is sent, and what arrives is of no interest. The peer has taken everything, or is gone. */
+  /**
+   * Called once, last: nothing more is sent, and what arrives is of no interest. The peer has taken everything, or is gone, or takes
+   * nothing any more; then a message may still wait in `send`, which gives it up.
+   */
   end(): void;
 }
 
 // Our choice.
 
-/** How long a closed channel waits for its peer to take the rest; a stuck peer costs no more. */
+/** How long a closed channel waits for its peer to take the next message, and then to answer; a stuck peer costs no more. */
 const LINGER_MS = 5_000;
 
 export class CreditChannel implements Channel {
@@ -72,10 +75,10 @@ export class CreditChannel implements Channel {
   #closeReason: string | undefined;
   #closeCode: CloseCode | undefined;
   #grantTimer: NodeJS.Immediate | undefined;
-  /** Runs from our CLOSE to the peer's. */
+  /** Runs from our `close()` to the peer's CLOSE; anew whenever the transport takes a message. */
   #lingerTimer: NodeJS.Timeout | undefined;
   #pumping = false;
-  /** The peer's CLOSE has come, or will not. */
+  /** The peer's CLOSE has come. */
   #peerDone = false;
   #ended = false;
 
@@ -141,9 +144,7 @@ export class CreditChannel implements Channel {
   close(): void {
     this.#received.clear();
     if (this.#closeReason !== undefined) return;
-    this.#closeCode = CLOSE_CODE.closed;
-    this.#disconnect('closed here');
-    this.#startPump();
+    this.#hangUp(CLOSE_CODE.closed, 'closed here');
   }
 
   /** Takes a message from the peer, or `undefined` for something that is none; a peer that breaks the rules is told so. */
@@ -176,32 +177,44 @@ export class CreditChannel implements Channel {
     }
   }
 
-  /** The peer is gone: nothing can be sent any more. */
+  /** The peer is gone: nothing can be sent any more, not even what waits for room in the transport. */
   lost(reason: string): void {
     this.#closeCode = undefined;
-    this.#peerDone = true;
     this.#unsent.clear();
     if (this.#closeReason === undefined) this.#disconnect(reason);
-    this.#endIfDone();
+    this.#end();
   }
 
   #onClose(code: CloseCode): void {
     this.#peerDone = true;
     if (this.#closeReason === undefined) {
-      this.#closeCode = CLOSE_CODE.closed;
       this.#unsent.clear();
       const isProtocol = code === CLOSE_CODE.protocol;
-      this.#disconnect(isProtocol ? 'the peer says we broke the protocol' : 'closed by the peer');
-      this.#startPump();
+      this.#hangUp(
+        CLOSE_CODE.closed,
+        isProtocol ? 'the peer says we broke the protocol' : 'closed by the peer',
+      );
     }
     this.#endIfDone();
   }
 
   #refuse(reason: string): void {
-    this.#closeCode = CLOSE_CODE.protocol;
-    this.#disconnect(reason);
     this.#unsent.clear();
+    this.#hangUp(CLOSE_CODE.protocol, reason);
+  }
+
+  /** Disconnects here, and says so to the peer after everything else. */
+  #hangUp(code: CloseCode, reason: string): void {
+    this.#closeCode = code;
+    this.#disconnect(reason);
+    this.#linger();
     this.#startPump();
+  }
+
+  #linger(): void {
+    if (this.#ended) return;
+    clearTimeout(this.#lingerTimer);
+    this.#lingerTimer = setTimeout(() => this.lost('no answer'), LINGER_MS);
   }
 
   #disconnect(reason: string): void {
@@ -238,6 +251,7 @@ export class CreditChannel implements Channel {
       clearImmediate(this.#grantTimer);
       this.#grantTimer = undefined;
       if (!(await this.#link.send(message))) this.lost('connection lost');
+      else if (this.#closeReason !== undefined) this.#linger();
     }
     this.#pumping = false;
     if (this.#closeCode !== undefined) void this.#sendClose(this.#closeCode);
@@ -248,14 +262,18 @@ export class CreditChannel implements Channel {
   async #sendClose(code: CloseCode): Promise<void> {
     this.#closeCode = undefined;
     this.#pumping = true;
-    this.#lingerTimer = setTimeout(() => this.lost('no answer'), LINGER_MS);
     await this.#link.send(encodeClose(code));
     this.#pumping = false;
+    this.#linger();
     this.#endIfDone();
   }
 
   #endIfDone(): void {
-    if (!this.#peerDone || this.#pumping || this.#closeCode !== undefined || this.#ended) return;
+    if (this.#peerDone && !this.#pumping && this.#closeCode === undefined) this.#end();
+  }
+
+  #end(): void {
+    if (this.#ended) return;
     this.#ended = true;
     clearTimeout(this.#lingerTimer);
     this.#link.end();

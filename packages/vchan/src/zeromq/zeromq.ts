@@ -262,7 +262,7 @@ class DealerLink implements MessageLink {
   }
 
   async send(message: Uint8Array): Promise<boolean> {
-    return sendPatiently(this.#socket, message);
+    return (await sendPatiently(this.#socket, message, () => this.#socket.closed)) === 'sent';
   }
 
   end(): void {
@@ -464,9 +464,10 @@ class ZmqListener implements Listener {
     if (found?.identity === this.#fileIdentity) await rm(this.#endpoint.path, { force: true });
   }
 
+  /** Whatever goes wrong with one message, the next is received: all channels of this listener live by it. */
   async #receive(): Promise<void> {
-    try {
-      while (!this.#router.closed) {
+    while (!this.#router.closed) {
+      try {
         const [routingId, message, ...more] = await this.#router.receive();
         this.#messageCount += 1;
         if (routingId === undefined) continue;
@@ -474,9 +475,11 @@ class ZmqListener implements Listener {
         const peer = this.#peers.get(routingId.toString('latin1'));
         if (peer === undefined) this.#onFirst(routingId, decoded);
         else peer.channel?.receive(decoded);
+      } catch (error) {
+        if (this.#router.closed) return;
+        this.#tell(error);
+        await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
       }
-    } catch (error) {
-      if (!this.#router.closed) this.#tell(error);
     }
   }
 
@@ -557,9 +560,9 @@ class ZmqListener implements Listener {
 
   async #send(peer: RouterPeer, message: Uint8Array): Promise<boolean> {
     if (peer.lost) return false;
-    const sent = await sendPatiently(this.#router, [peer.routingId, message]);
-    if (!sent) void this.#onLost(peer);
-    return sent;
+    const outcome = await sendPatiently(this.#router, [peer.routingId, message], () => peer.ended);
+    if (outcome === 'lost') void this.#onLost(peer);
+    return outcome === 'sent';
   }
 
   /** A ROUTER says that a peer is gone only to who sends it something. */
@@ -597,22 +600,24 @@ class ZmqListener implements Listener {
   }
 }
 
-/** Sends as soon as there is room in ZeroMQ's queue; `false` if the socket is closed or the peer gone. */
+/** Sends as soon as there is room in ZeroMQ's queue, unless the peer is gone by then, or nobody waits for it any more. */
 async function sendPatiently<M extends zmq.MessageLike | zmq.MessageLike[]>(
   socket: zmq.Socket & zmq.Writable<M>,
   message: M,
-): Promise<boolean> {
+  isGivenUp: () => boolean,
+): Promise<'sent' | 'lost' | 'given-up'> {
   for (let attempt = 0; !socket.closed; attempt++) {
     try {
       await socket.send(message);
-      return true;
+      return 'sent';
     } catch (error) {
-      if (errorCodeOf(error) !== 'EAGAIN') return false;
+      if (errorCodeOf(error) !== 'EAGAIN') return 'lost';
     }
+    if (isGivenUp()) return 'given-up';
     if (attempt < RETRY_TURN_COUNT) await nextTurn();
     else await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
   }
-  return false;
+  return 'given-up';
 }
 
 /** Resolves when no message has arrived for some turns. Asking the socket itself would swallow the signal of the next one. */
