@@ -2,7 +2,7 @@
  * Addresses and prefixes as unsigned words: strict parsing from bytes, printing, and columns of many prefixes.
  *
  * An IPv4 address is one unsigned 32-bit word, an IPv6 address four, most significant first. Nothing here makes
- * a string or a BigInt per address except the printers. Normal form: DESIGN "Meaning of a rule set".
+ * a string or a BigInt per address except the printers. Normal form: docs/design.md "Meaning of a rule set".
  */
 
 export type Family = 4 | 6;

@@ -1,5 +1,5 @@
 /**
- * The parser of rule lines, which is strict where upstream guesses. DESIGN "Meaning of a rule set".
+ * The parser of rule lines, which is strict where upstream guesses. docs/design.md "Meaning of a rule set".
  *
  * What upstream takes is written in qubes-core-admin, qubes/firewall.py; where we differ from it, and why, stands in
  * docs/adr/0001-where-we-differ-from-qubes.md.

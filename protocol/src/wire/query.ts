@@ -1,5 +1,5 @@
 /**
- * Packets and verdicts on the wire: what QUERY asks and ANSWER says, PROTOCOL.md "Queries".
+ * Packets and verdicts on the wire: what QUERY asks and ANSWER says, PROTOCOL.md "QUERY".
  */
 
 import { type Address, formatPrefix, type Packet, RULE_BLOCKS, type Verdict } from '@rulecast/rules';

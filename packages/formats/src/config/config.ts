@@ -88,7 +88,7 @@ export interface SourceLimits {
 
 /** Our choice. */
 export const SOURCE_LIMITS: SourceLimits = {
-  entries: 4 * 1024 * 1024, // four times the million that the numbers in DESIGN are about
+  entries: 4 * 1024 * 1024, // four times the million that docs/design.md counts with
   bytes: 128 * 1024 * 1024, // the largest feed in use has 20 MB
   archiveMembers: 4096, // "thousands of files"
   fetches: 4, // a feed's server and a small qube's memory bear that

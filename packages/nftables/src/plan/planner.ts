@@ -1,5 +1,5 @@
 /**
- * From a rule set and an environment to the plan of what the kernel is to hold: the meaning of DESIGN "Meaning of a rule set", by the
+ * From a rule set and an environment to the plan of what the kernel is to hold: the meaning of docs/design.md "Meaning of a rule set", by the
  * means of nftables.
  *
  * What depends on the environment is decided here: expired rules are left out, and `specialtarget=dns` becomes the DNS

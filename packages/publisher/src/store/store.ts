@@ -19,7 +19,7 @@
  *   snapshot ─▶ delta ─▶ release …  snapshot ─▶ delta ─▶ [ release ─▶ release ─▶ snapshot, release ─▶ release = head ]
  *   └─ the last of a day or week    └─ kept as long as a release needs them      └─ what is sent; all are listed and rolled back to
  *
- * DESIGN "Protocol in short", publisher.
+ * docs/design.md "The publisher".
  */
 
 import { join } from 'node:path';

@@ -5,7 +5,7 @@
  *
  * Everything before the flip may fail and then changes nothing; the flip cannot fail; a mark that cannot be written
  * leaves the release in force and says that it was not persisted. A chain of release files that has grown heavy becomes
- * one snapshot later, when nobody waits for it. DESIGN "Protocol in short", subscriber.
+ * one snapshot later, when nobody waits for it. docs/design.md "The subscriber".
  */
 
 import { setImmediate } from 'node:timers/promises';

@@ -17,7 +17,7 @@ const LONG_SEARCH_STEPS = 256;
 /** Sizes, in granules, whose places are remembered when given back, and how many of each. Our choice: what deltas of large maps reuse. */
 const REMEMBERED_GRANULES = 128;
 const REMEMBERED_PLACES = 1024;
-/** The share of free granules from which on the long search is worth it. Our choice, see DESIGN "Numbers to reach". */
+/** The share of free granules from which on the long search is worth it. Our choice: docs/design.md "Numbers" bounds the memory of a delta. */
 const FREE_SHARE = 1 / 8;
 
 export class Heap {

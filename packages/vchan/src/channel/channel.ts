@@ -4,7 +4,7 @@
  * A channel is a two-way ordered byte stream with bounded buffers and non-blocking reads and writes, modelled on
  * Xen's libvchan as Qubes OS uses it: a server side that waits for one client, no half-close, and received bytes that
  * outlive the peer. Whoever writes programs against this interface runs over memory, a Unix socket or a real vchan
- * alike (DESIGN "The house"). Backpressure is the channel's own business: a full buffer takes nothing more.
+ * alike. Backpressure is the channel's own business: a full buffer takes nothing more.
  *
  * ```
  *   waiting ──peer arrives──▶ connected ──close(), peer gone, error──▶ disconnected

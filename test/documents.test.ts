@@ -1,0 +1,153 @@
+/** What the documents name is there: paths, links, headings and constants. A move or a rename that forgets them fails here. */
+
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { ROOMS } from '../rooms.mjs';
+import { ROOT } from './docs/blocks.ts';
+
+const FOLDERS = ['packages', 'protocol', 'test', 'docs', 'examples', 'packaging'];
+const FILES = FOLDERS.flatMap(filesBelow);
+const BASENAMES = new Set(FILES.map((path) => path.slice(path.lastIndexOf('/') + 1)));
+const DOCUMENTS = ['README.md', 'ARCHITECTURE.md', 'CONTRIBUTING.md', ...FILES].filter(
+  (path) => path.endsWith('.md') && !path.includes('/fixtures/') && existsSync(join(ROOT, path)),
+);
+
+/** The source of each package by the short name that documents use: `publisher` for `packages/publisher/src`. */
+const SOURCES = new Map(Object.keys(ROOMS).map((home) => [home.replace('packages/', ''), `${home}/src`]));
+
+function filesBelow(folder: string): readonly string[] {
+  return readdirSync(join(ROOT, folder), { withFileTypes: true }).flatMap((entry) => {
+    const path = `${folder}/${entry.name}`;
+    if (entry.isDirectory()) return /^(\.|node_modules$|dist$)/.test(entry.name) ? [] : filesBelow(path);
+    return [path];
+  });
+}
+
+function textOf(document: string): string {
+  return readFileSync(join(ROOT, document), 'utf8');
+}
+
+/** Files and folders that a text names from the root: `packages/table/src/limits.ts`, `test/run`; `*` stands for any folder. */
+function pathsFromRoot(text: string): readonly string[] {
+  const found = text.matchAll(
+    /(?<![\w@./<-])(?:packages|protocol\/(?:src|test|vectors)|test|docs|examples|packaging|\.ci)\/[\w./*-]*[\w*]/g,
+  );
+  return [...new Set([...found].map(([path]) => path))];
+}
+
+/** What a text names as `publisher/session/offers`: a file or a folder of the source of a package. */
+function placesInPackages(text: string): readonly string[] {
+  const names = [...SOURCES.keys()].join('|');
+  const found = text.matchAll(new RegExp(`(?<![\\w@./-])(?:${names})/[a-z][a-z0-9/.-]*[a-z0-9]`, 'g'));
+  return [...new Set([...found].map(([place]) => place))].filter(
+    (place) => !/^protocol\/(src|test|vectors)\b/.test(place),
+  );
+}
+
+function isThere(path: string): boolean {
+  if (!path.includes('*')) return existsSync(join(ROOT, path));
+  const pattern = new RegExp(`^${path.replaceAll('.', '\\.').replaceAll('*', '[^/]+')}(/|$)`);
+  return FILES.some((file) => pattern.test(file));
+}
+
+function isSource(place: string): boolean {
+  const [name = '', ...rest] = place.split('/');
+  const path = join(ROOT, SOURCES.get(name) ?? '', ...rest);
+  return existsSync(path) || existsSync(`${path}.ts`) || existsSync(join(ROOT, place));
+}
+
+/** As GitHub makes the anchor of a heading. */
+function anchorsOf(document: string): readonly string[] {
+  const headings = textOf(document).matchAll(/^#+ (.+)$/gm);
+  return [...headings].map(([, heading = '']) =>
+    heading
+      .toLowerCase()
+      .replace(/[^\p{L}\p{N} _-]/gu, '')
+      .replaceAll(' ', '-'),
+  );
+}
+
+describe.each(DOCUMENTS)('%s', (document) => {
+  const text = textOf(document);
+
+  it('names files and folders that are there', () => {
+    expect(pathsFromRoot(text).filter((path) => !isThere(path))).toEqual([]);
+  });
+
+  it('names places in packages that are there', () => {
+    expect(placesInPackages(text).filter((place) => !isSource(place))).toEqual([]);
+  });
+
+  it('names source files that are there, where it gives no folder', () => {
+    const names = [...text.matchAll(/`([a-z][\w-]*\.(?:test\.)?(?:ts|mjs))`/g)].map(([, name = '']) => name);
+    expect(names.filter((name) => !BASENAMES.has(name) && !existsSync(join(ROOT, name)))).toEqual([]);
+  });
+
+  it('links to what is there', () => {
+    const targets = [...text.matchAll(/\]\(([^)\s]+)\)/g)].map(([, target = '']) => target);
+    const broken = targets.filter((target) => {
+      if (/^[a-z]+:/.test(target)) return false;
+      const [path = '', anchor] = target.split('#');
+      const file = path === '' ? document : join(dirname(document), path);
+      if (!existsSync(join(ROOT, file))) return true;
+      const isHeading = anchor !== undefined && statSync(join(ROOT, file)).isFile();
+      return isHeading && !anchorsOf(file).includes(anchor);
+    });
+    expect(broken).toEqual([]);
+  });
+});
+
+describe('comments in the code', () => {
+  const sources = FILES.filter((path) => /\.(ts|mjs|py)$/.test(path) && !path.includes('/fixtures/'));
+
+  // A page that was never part of the repository was cited in thirteen places.
+  it('cite sections of documents that are there', () => {
+    const broken = sources.flatMap((path) =>
+      [...textOf(path).matchAll(/(docs\/[\w./-]+\.md|PROTOCOL\.md) "([^"\n]+)"/g)]
+        .filter(([, document = '', section = '']) => {
+          const file = document === 'PROTOCOL.md' ? 'protocol/PROTOCOL.md' : document;
+          return !existsSync(join(ROOT, file)) || !new RegExp(`^#+ ${section}$`, 'm').test(textOf(file));
+        })
+        .map(([citation]) => `${path}: ${citation}`),
+    );
+    expect(broken).toEqual([]);
+  });
+});
+
+describe('docs/design.md', () => {
+  const rows = [...textOf('docs/design.md').matchAll(/^\| `([A-Z][A-Z0-9_]+)` \| ([\d,]+) \|/gm)];
+  const code = FILES.filter((path) => /^(protocol|packages\/[a-z]+)\/src\/.*\.ts$/.test(path)).map(textOf);
+
+  it.each(rows.map(([, name = '', value = '']) => [name, Number(value.replaceAll(',', ''))] as const))(
+    'gives %s as the code has it',
+    (name, value) => {
+      const defined = new RegExp(`const ${name} = ([\\d_]+(?: \\*{1,2} [\\d_]+)*);`);
+      const found = code.map((text) => defined.exec(text)?.[1]).filter((one) => one !== undefined);
+      expect(found.map(productOf)).toContain(value);
+    },
+  );
+
+  it('gives limits at all', () => {
+    expect(rows.length).toBeGreaterThan(10);
+  });
+});
+
+/** `64 * 1024` or `2 ** 21`, as constants are written. */
+function productOf(expression: string): number {
+  const power = /^([\d_]+) \*\* ([\d_]+)$/.exec(expression);
+  const number = (text = ''): number => Number(text.replaceAll('_', ''));
+  if (power !== null) return number(power[1]) ** number(power[2]);
+  return expression.split(' * ').reduce((product, factor) => product * number(factor), 1);
+}
+
+describe('docs/adr', () => {
+  const records = FILES.filter((path) => path.startsWith('docs/adr/'));
+
+  it.each(records)('%s has its number, status and decision on top', (path) => {
+    const number = Number(/\d+/.exec(path.slice('docs/adr/'.length))?.[0]);
+    expect(textOf(path)).toMatch(
+      new RegExp(`^# ${number}\\. .+\\n\\n\\*\\*Status:\\*\\* \\w+.*\\n\\n\\*\\*Decision:\\*\\* \\S`),
+    );
+  });
+});
