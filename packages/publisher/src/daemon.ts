@@ -150,26 +150,26 @@ const cli = strictYargs('rulecast-publisher', new URL('../package.json', import.
   .option('archive-days', {
     type: 'number',
     requiresArg: true,
-    default: STORE_DEFAULTS.archiveAgeMs / DAY_MS,
+    default: STORE_DEFAULTS.historyAgeMs / DAY_MS,
     describe: 'Releases can be gone back to for so long after they were replaced, …',
   })
   .option('archive-releases', {
     type: 'number',
     requiresArg: true,
-    default: STORE_DEFAULTS.archiveReleases,
+    default: STORE_DEFAULTS.historyReleases,
     describe: '… at most so many, …',
   })
   .option('archive-mib', {
     type: 'number',
     requiresArg: true,
-    default: STORE_DEFAULTS.archiveBytes / MIB,
+    default: STORE_DEFAULTS.historyBytes / MIB,
     describe:
       '… and of so many MiB; snapshots take about as much again. However many come, the last of each of 14 days and of each week stays',
   })
   .option('wire-history-mib', {
     type: 'number',
     requiresArg: true,
-    default: STORE_DEFAULTS.historyBytes / MIB,
+    default: STORE_DEFAULTS.chainBytes / MIB,
     describe: 'Deltas are kept for subscribers up to so many MiB, however old they are',
   })
   .option('log-level', {
@@ -321,10 +321,10 @@ function storeOptions(): StoreOptions {
     throw usageError(`--${option}: write a number, 0 or more`);
   }
   return {
-    archiveAgeMs: argv.archiveDays * DAY_MS,
-    archiveReleases: argv.archiveReleases,
-    archiveBytes: argv.archiveMib * MIB,
-    historyBytes: argv.wireHistoryMib * MIB,
+    historyAgeMs: argv.archiveDays * DAY_MS,
+    historyReleases: argv.archiveReleases,
+    historyBytes: argv.archiveMib * MIB,
+    chainBytes: argv.wireHistoryMib * MIB,
   };
 }
 

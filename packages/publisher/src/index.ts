@@ -2,7 +2,7 @@
 
 export type { IngestNote, PushAction, PushedFile, PushInput } from '@rulecast/formats';
 export type { Served } from './admission/accept.ts';
-export type { GuardRefusal, PushPermits } from './guards/push.ts';
+export type { GuardRefusal, PushPermits } from './guards/refusal.ts';
 export {
   type DnsOptions,
   dnsResolver,
@@ -10,7 +10,7 @@ export {
   type ResolveName,
   withFixedNames,
 } from './names/resolve.ts';
-export { GuardError, type Plan } from './release/commit.ts';
+export { GuardError, type ReleaseDraft } from './release/commit.ts';
 export { Publisher, type PublisherOptions, type PushOptions, type PushOutcome } from './release/publisher.ts';
 export { serveControl } from './requests/serve.ts';
 export { type AskTable, type ServedSubscribers, serveSubscribers } from './session/serve.ts';

@@ -11,7 +11,7 @@ import {
 } from '@rulecast/rules';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { Committer, GuardError } from '../src/release/commit.ts';
-import { Workshop } from '../src/release/work.ts';
+import { ReleaseWorker } from '../src/release/worker.ts';
 import { openIdentity } from '../src/store/identity.ts';
 import { Store, StoreError } from '../src/store/store.ts';
 import { PUSHED, policyOf, ruleSetOf } from './churn.ts';
@@ -29,7 +29,7 @@ function freshCommitter(): {
   onTestFinished(() => store.close());
   let nowMs = 1_700_000_000_000;
   const reopen = (): Committer =>
-    new Committer({ store, encoder: new Workshop(), identity, nowMs: () => (nowMs += 1000) });
+    new Committer({ store, encoder: new ReleaseWorker(), identity, nowMs: () => (nowMs += 1000) });
   return { committer: reopen(), store, reopen };
 }
 
@@ -55,7 +55,7 @@ describe('a commit', () => {
     const { committer } = freshCommitter();
     expect(committer.head).toBeUndefined();
     for (const [i, ruleSet] of [ONE, TWO, THREE, ONE].entries()) {
-      const release = await committer.commit(await committer.plan(ruleSet), PUSHED);
+      const release = await committer.commit(await committer.draft(ruleSet), PUSHED);
       expect(release.manifest).toMatchObject({ epoch: 1, version: i + 1, previousVersion: i });
       expect(committer.head).toBe(release);
       expect(committer.ruleSet).toBe(ruleSet);
@@ -67,8 +67,8 @@ describe('a commit', () => {
     const identity = openIdentity(join(directory, 'identity'));
     const store = new Store(join(directory, 'store'));
     onTestFinished(() => store.close());
-    const committer = new Committer({ store, encoder: new Workshop(), identity, nowMs: () => 5000 });
-    const release = await committer.commit(await committer.plan(ONE), PUSHED);
+    const committer = new Committer({ store, encoder: new ReleaseWorker(), identity, nowMs: () => 5000 });
+    const release = await committer.commit(await committer.draft(ONE), PUSHED);
     expect(verifySignature(release.manifestBytes, release.signature, identity.publicKey)).toBe(true);
     expect(release.hash).toEqual(manifestHash(release.manifestBytes));
     expect(decodeManifest(release.manifestBytes)).toEqual(release.manifest);
@@ -78,45 +78,45 @@ describe('a commit', () => {
 
   it('keeps the version of the last change of parts that stay', async () => {
     const { committer, reopen } = freshCommitter();
-    await committer.commit(await committer.plan(ONE), PUSHED);
+    await committer.commit(await committer.draft(ONE), PUSHED);
     expect(changedVersions(committer)).toEqual({ a: 1, b: 1 });
-    await committer.commit(await committer.plan(TWO), PUSHED);
+    await committer.commit(await committer.draft(TWO), PUSHED);
     expect(changedVersions(committer)).toEqual({ a: 1, b: 2 });
     const again = reopen();
     await again.commit(
-      await again.plan(ruleSetOf({ ...Object.fromEntries(TWO.lists), c: list('10.1.0.0/16') })),
+      await again.draft(ruleSetOf({ ...Object.fromEntries(TWO.lists), c: list('10.1.0.0/16') })),
       PUSHED,
     );
     expect(changedVersions(again)).toEqual({ a: 1, b: 2, c: 3 });
   });
 });
 
-describe('a plan', () => {
+describe('a draft', () => {
   it('of equal content changes nothing, whether the objects are the same or not', async () => {
     const { committer } = freshCommitter();
-    await committer.commit(await committer.plan(ONE), PUSHED);
+    await committer.commit(await committer.draft(ONE), PUSHED);
     for (const same of [ONE, ruleSetOf({ b: list('192.0.2.1'), a: list('10.0.0.0/8') })]) {
-      const plan = await committer.plan(same);
-      expect(plan).toMatchObject({ changed: false, changes: [] });
-      expect(plan.deltaBytes).toHaveLength(0);
+      const draft = await committer.draft(same);
+      expect(draft).toMatchObject({ changed: false, changes: [] });
+      expect(draft.deltaBytes).toHaveLength(0);
     }
   });
 
   it('of nothing changes nothing before the first release', async () => {
-    expect((await freshCommitter().committer.plan(ruleSetOf({}))).changed).toBe(false);
+    expect((await freshCommitter().committer.draft(ruleSetOf({}))).changed).toBe(false);
   });
 
   it('tells what changes and commits nothing by itself', async () => {
     const { committer } = freshCommitter();
-    await committer.commit(await committer.plan(ONE), PUSHED);
-    const plan = await committer.plan(THREE);
+    await committer.commit(await committer.draft(ONE), PUSHED);
+    const draft = await committer.draft(THREE);
     expect(
-      plan.changes.map(({ op, name, addedCount, removedCount }) => [op, name, addedCount, removedCount]),
+      draft.changes.map(({ op, name, addedCount, removedCount }) => [op, name, addedCount, removedCount]),
     ).toEqual([
       ['remove', 'a', 0, 1],
       ['patch', 'b', 1, 1],
     ]);
-    expect(plan.warnings.map(({ code, part }) => [code, part])).toEqual([['unused-list', 'b']]);
+    expect(draft.warnings.map(({ code, part }) => [code, part])).toEqual([['unused-list', 'b']]);
     expect(committer.head?.manifest.version).toBe(1);
   });
 });
@@ -152,8 +152,8 @@ describe('a rule set that is not sound is refused, and the head stays', () => {
     ],
   ])('%s', async (_, part, ruleSet) => {
     const { committer } = freshCommitter();
-    const head = await committer.commit(await committer.plan(ONE), PUSHED);
-    const refused = committer.plan(ruleSet);
+    const head = await committer.commit(await committer.draft(ONE), PUSHED);
+    const refused = committer.draft(ruleSet);
     await expect(refused).rejects.toThrow(GuardError);
     await expect(refused).rejects.toMatchObject({ code: 'guard-refused', part });
     expect(committer.head).toBe(head);
@@ -164,22 +164,22 @@ describe('a rule set that is not sound is refused, and the head stays', () => {
     ['parts whose names fill the manifest', 700, 60],
   ])('%s', async (_, count, nameLength) => {
     const { committer } = freshCommitter();
-    const head = await committer.commit(await committer.plan(ONE), PUSHED);
+    const head = await committer.commit(await committer.draft(ONE), PUSHED);
     const lists = Array.from(
       { length: count },
       (_unused, i) => [`l${i}`.padEnd(nameLength, 'x'), list('10.0.0.0/8')] as const,
     );
-    const refused = committer.plan(ruleSetOf(Object.fromEntries(lists)));
+    const refused = committer.draft(ruleSetOf(Object.fromEntries(lists)));
     await expect(refused).rejects.toThrow(ProtocolError);
     await expect(refused).rejects.toMatchObject({ code: 'over-limit' });
     expect(committer.head).toBe(head);
-    await committer.commit(await committer.plan(ruleSetOf(Object.fromEntries(lists.slice(0, 500)))), PUSHED);
+    await committer.commit(await committer.draft(ruleSetOf(Object.fromEntries(lists.slice(0, 500)))), PUSHED);
     expect(committer.head?.manifest).toMatchObject({ version: 2, parts: { length: 500 } });
   });
 
   it('rules that no kernel would be given, and as many that gather', async () => {
     const { committer } = freshCommitter();
-    const head = await committer.commit(await committer.plan(ONE), PUSHED);
+    const head = await committer.commit(await committer.draft(ONE), PUSHED);
     const count = FIREWALL_CHAINS_MAX + 1;
     const withRules = (port: (i: number) => number): RuleSet => {
       const runs = new RunBuilder();
@@ -196,18 +196,18 @@ describe('a rule set that is not sound is refused, and the head stays', () => {
       const policy = { ...emptyPolicy('default'), egress: runs.build() };
       return { ...ONE, policies: new Map([['default', policy]]) };
     };
-    const refused = committer.plan(withRules((i) => i % 65_536));
+    const refused = committer.draft(withRules((i) => i % 65_536));
     await expect(refused).rejects.toMatchObject({ code: 'over-limit' });
     await expect(refused).rejects.toThrow(/gather destinations in lists/);
     expect(committer.head).toBe(head);
-    await committer.commit(await committer.plan(withRules((i) => i % 100)), PUSHED);
+    await committer.commit(await committer.draft(withRules((i) => i % 100)), PUSHED);
     expect(committer.head?.manifest.version).toBe(2);
   });
 
   it('1,024 parts are not too many', async () => {
     const { committer } = freshCommitter();
     const lists = Array.from({ length: 1024 }, (_, i) => [`l${i}`, list('10.0.0.0/8')] as const);
-    await committer.commit(await committer.plan(ruleSetOf(Object.fromEntries(lists))), PUSHED);
+    await committer.commit(await committer.draft(ruleSetOf(Object.fromEntries(lists))), PUSHED);
     expect(committer.head?.manifest.parts).toHaveLength(1024);
   });
 });
@@ -215,11 +215,11 @@ describe('a rule set that is not sound is refused, and the head stays', () => {
 describe('a store that cannot be written', () => {
   it('leaves the head and the next version as they were', async () => {
     const { committer, store } = freshCommitter();
-    const head = await committer.commit(await committer.plan(ONE), PUSHED);
+    const head = await committer.commit(await committer.draft(ONE), PUSHED);
     const commit = vi.spyOn(store, 'commit').mockRejectedValueOnce(new StoreError('the disk is full'));
-    await expect(committer.commit(await committer.plan(TWO), PUSHED)).rejects.toThrow(StoreError);
+    await expect(committer.commit(await committer.draft(TWO), PUSHED)).rejects.toThrow(StoreError);
     expect(committer.head).toBe(head);
-    await expect(committer.commit(await committer.plan(TWO), PUSHED)).resolves.toMatchObject({
+    await expect(committer.commit(await committer.draft(TWO), PUSHED)).resolves.toMatchObject({
       manifest: { version: 2 },
     });
     expect(commit).toHaveBeenCalledTimes(2);
@@ -227,13 +227,13 @@ describe('a store that cannot be written', () => {
 
   it('leaves the epoch to be opened by the next request', async () => {
     const { committer, store } = freshCommitter();
-    await committer.commit(await committer.plan(ONE), PUSHED);
+    await committer.commit(await committer.draft(ONE), PUSHED);
     committer.noteBehind({ epoch: 1, version: 9 });
     vi.spyOn(store, 'commit').mockRejectedValueOnce(new StoreError('the disk is full'));
-    const plan = await committer.plan(TWO);
-    await expect(committer.commitInNewEpoch(plan, PUSHED)).rejects.toThrow(StoreError);
+    const draft = await committer.draft(TWO);
+    await expect(committer.commitInNewEpoch(draft, PUSHED)).rejects.toThrow(StoreError);
     expect(committer).toMatchObject({ head: { manifest: { epoch: 1 } }, behind: { epoch: 1, version: 9 } });
-    expect((await committer.commitInNewEpoch(plan, PUSHED)).manifest.epoch).toBe(2);
+    expect((await committer.commitInNewEpoch(draft, PUSHED)).manifest.epoch).toBe(2);
   });
 });
 
@@ -241,12 +241,12 @@ describe('a committer that is behind a proved release', () => {
   // It gave the next number of its old state, and opened an epoch by itself: old content was released for new.
   it('gives no number, over restarts too, until an epoch is opened above all that was proved', async () => {
     const { committer, reopen } = freshCommitter();
-    await committer.commit(await committer.plan(ONE), PUSHED);
-    const head = await committer.commit(await committer.plan(TWO), PUSHED);
+    await committer.commit(await committer.draft(ONE), PUSHED);
+    const head = await committer.commit(await committer.draft(TWO), PUSHED);
     expect(committer.noteBehind({ epoch: 4, version: 1000 })).toBe(true);
     for (const each of [committer, reopen()]) {
       expect(each.behind).toEqual({ epoch: 4, version: 1000 });
-      const refused = each.commit(await each.plan(THREE), PUSHED);
+      const refused = each.commit(await each.draft(THREE), PUSHED);
       await expect(refused).rejects.toMatchObject({
         code: 'publisher-behind',
         message: expect.stringMatching(
@@ -255,33 +255,33 @@ describe('a committer that is behind a proved release', () => {
       });
       expect(each.head?.hash).toEqual(head.hash);
     }
-    const release = await committer.commitInNewEpoch(await committer.plan(TWO), PUSHED);
+    const release = await committer.commitInNewEpoch(await committer.draft(TWO), PUSHED);
     expect(release.manifest).toMatchObject({ epoch: 5, version: 3, previousVersion: 0 });
     expect(changedVersions(committer)).toEqual({ a: 3, b: 3 });
     const again = reopen();
     expect(again).toMatchObject({ behind: undefined, head: { hash: release.hash } });
-    const next = await again.commit(await again.plan(ONE), PUSHED);
+    const next = await again.commit(await again.draft(ONE), PUSHED);
     expect(next.manifest).toMatchObject({ epoch: 5, version: 4, previousVersion: 3 });
   });
 
   it('gives none where there is no head either, and then the first of a new epoch', async () => {
     const { committer } = freshCommitter();
     committer.noteBehind({ epoch: 2, version: 7 });
-    await expect(committer.commit(await committer.plan(ONE), PUSHED)).rejects.toThrow(/has nothing/);
-    const first = await committer.commitInNewEpoch(await committer.plan(ONE), PUSHED);
+    await expect(committer.commit(await committer.draft(ONE), PUSHED)).rejects.toThrow(/has nothing/);
+    const first = await committer.commitInNewEpoch(await committer.draft(ONE), PUSHED);
     expect(first.manifest).toMatchObject({ epoch: 3, version: 1, previousVersion: 0 });
   });
 
   it('is so by the newest release proved, and not by one below an epoch that is open', async () => {
     const { committer } = freshCommitter();
-    await committer.commit(await committer.plan(ONE), PUSHED);
+    await committer.commit(await committer.draft(ONE), PUSHED);
     expect(committer.noteBehind({ epoch: 1, version: 12 })).toBe(true);
     expect(committer.noteBehind({ epoch: 1, version: 9 })).toBe(false);
     expect(committer.behind).toEqual({ epoch: 1, version: 12 });
-    await committer.commitInNewEpoch(await committer.plan(ONE), PUSHED);
+    await committer.commitInNewEpoch(await committer.draft(ONE), PUSHED);
     expect(committer.noteBehind({ epoch: 1, version: 50 })).toBe(false);
     expect(committer.behind).toBeUndefined();
     expect(committer.noteBehind({ epoch: 2, version: 50 })).toBe(true);
-    expect((await committer.commitInNewEpoch(await committer.plan(ONE), PUSHED)).manifest.epoch).toBe(3);
+    expect((await committer.commitInNewEpoch(await committer.draft(ONE), PUSHED)).manifest.epoch).toBe(3);
   });
 });

@@ -142,7 +142,7 @@ describe('what is known of subscribers', () => {
     ['an error without a code', '{"lastSeenMs":1,"hasApplied":true,"lastError":{"text":"x","atMs":1}}'],
   ])('is forgotten where it is damaged (%s), and nothing else is', async (_what, text) => {
     const { publisher } = await restarted(async (before) => {
-      await before.store.keepSubscribers(new Map([['fw-b', text]]));
+      await before.store.storeSubscribers(new Map([['fw-b', text]]));
     });
     expect([...publisher.subscribers.expected()]).toEqual(['fw-a']);
     expect(publisher.head?.manifest.version).toBe(1);
@@ -152,8 +152,8 @@ describe('what is known of subscribers', () => {
     const clock = new FakeClock();
     const { publisher } = await house({ clock });
     let writes = 0;
-    const keep = publisher.store.keepSubscribers.bind(publisher.store);
-    publisher.store.keepSubscribers = (changed) => {
+    const keep = publisher.store.storeSubscribers.bind(publisher.store);
+    publisher.store.storeSubscribers = (changed) => {
       writes += 1;
       return keep(changed);
     };

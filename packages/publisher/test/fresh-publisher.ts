@@ -7,7 +7,7 @@ import type { PushInput } from '@rulecast/formats';
 import { EMPTY_PREFIX_SET, type PrefixSet, parsePrefix, prefixSetOf } from '@rulecast/rules';
 import { pino } from 'pino';
 import { onTestFinished } from 'vitest';
-import type { PushPermits } from '../src/guards/push.ts';
+import type { PushPermits } from '../src/guards/refusal.ts';
 import type { ResolveName } from '../src/names/resolve.ts';
 import { Publisher, type PublisherOptions, type PushOptions } from '../src/release/publisher.ts';
 import type { Release } from '../src/store/store.ts';

@@ -14,7 +14,7 @@ import { type Database, open } from 'lmdb';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { often } from '../../../test/thorough.ts';
 import { Committer } from '../src/release/commit.ts';
-import { Workshop } from '../src/release/work.ts';
+import { ReleaseWorker } from '../src/release/worker.ts';
 import { type Identity, openIdentity } from '../src/store/identity.ts';
 import { type Release, Store, StoreError, type StoreOptions } from '../src/store/store.ts';
 import { Churn, PUSHED, randomHosts, ruleSetOf, seeded } from './churn.ts';
@@ -45,7 +45,7 @@ class StoreDirectory {
     const committer = this.committerOf(store);
     const releases: Release[] = [];
     for (const ruleSet of ruleSets)
-      releases.push(await committer.commit(await committer.plan(ruleSet), PUSHED));
+      releases.push(await committer.commit(await committer.draft(ruleSet), PUSHED));
     await store.close();
     return releases;
   }
@@ -53,7 +53,7 @@ class StoreDirectory {
   committerOf(store: Store, nowMs = (): number => 1_700_000_000_000): Committer {
     return new Committer({
       store,
-      encoder: new Workshop(),
+      encoder: new ReleaseWorker(),
       identity: this.identity,
       nowMs,
     });
@@ -227,7 +227,7 @@ function firstOf({ family, words, lengths }: Prefixes, count: number): Prefixes 
 }
 
 /** Nothing but the head is on the wire, and nothing but the head in the archive, unless a test says more. */
-const NO_HISTORY = { historyBytes: 0, archiveReleases: 1, archiveDaily: 0, archiveWeekly: 0 } as const;
+const NO_HISTORY = { chainBytes: 0, historyReleases: 1, historyDaily: 0, historyWeekly: 0 } as const;
 
 describe('snapshots', () => {
   it('are written when the deltas since the last outweigh it, and go when no release kept needs them', async () => {
@@ -275,7 +275,7 @@ describe('snapshots', () => {
     const ruleSets = Array.from({ length: 2200 }, (_, i) =>
       ruleSetOf({ hosts: prefixListOf(prefixes(`10.0.${i >> 8}.${i & 255}`)) }),
     );
-    const releases = await directory.fill(ruleSets, { ...NO_HISTORY, historyBytes: 2 ** 26 });
+    const releases = await directory.fill(ruleSets, { ...NO_HISTORY, chainBytes: 2 ** 26 });
     expect(await directory.raw('releases', (raw) => raw.getKeysCount({}))).toBe(STEPS_MAX + 1);
     expect(await directory.raw('notes', (raw) => raw.getKeysCount({}))).toBe(STEPS_MAX + 1);
     expect(await directory.raw('snapshots', (raw) => raw.getKeysCount({}))).toBe(2);
@@ -303,7 +303,7 @@ describe('snapshots', () => {
 describe('the archive', () => {
   const DAY_MS = 86_400_000;
   /** Only what is new counts, and nothing of older days and weeks. */
-  const NEWEST = { archiveDaily: 0, archiveWeekly: 0 } as const;
+  const NEWEST = { historyDaily: 0, historyWeekly: 0 } as const;
 
   /** Commits rule sets, a day apart, and gives the versions that are kept after each. */
   async function keptVersions(
@@ -316,7 +316,7 @@ describe('the archive', () => {
     let nowMs = 1_700_000_000_000;
     const committer = directory.committerOf(store, () => nowMs);
     for (const ruleSet of ruleSets) {
-      await committer.commit(await committer.plan(ruleSet), PUSHED);
+      await committer.commit(await committer.draft(ruleSet), PUSHED);
       kept.push([...store.pastReleases()].map(({ manifest }) => manifest.version));
       nowMs += DAY_MS;
     }
@@ -324,17 +324,17 @@ describe('the archive', () => {
   }
 
   it('keeps as many releases as it may, and the wire history no more', async () => {
-    const kept = await keptVersions(churn(6, 100), { ...NEWEST, historyBytes: 0, archiveReleases: 3 });
+    const kept = await keptVersions(churn(6, 100), { ...NEWEST, chainBytes: 0, historyReleases: 3 });
     expect(kept).toEqual([[1], [2, 1], [3, 2, 1], [4, 3, 2], [5, 4, 3], [6, 5, 4]]);
   });
 
   it('keeps a release for its time from when the next took its place', async () => {
-    const kept = await keptVersions(churn(6, 100), { ...NEWEST, historyBytes: 0, archiveAgeMs: 2 * DAY_MS });
+    const kept = await keptVersions(churn(6, 100), { ...NEWEST, chainBytes: 0, historyAgeMs: 2 * DAY_MS });
     expect(kept.at(-1)).toEqual([6, 5, 4, 3]); // version 3 was the head until 2 days ago
     const less = await keptVersions(churn(6, 100), {
       ...NEWEST,
-      historyBytes: 0,
-      archiveAgeMs: 2 * DAY_MS - 1,
+      chainBytes: 0,
+      historyAgeMs: 2 * DAY_MS - 1,
     });
     expect(less.at(-1)).toEqual([6, 5, 4]);
   });
@@ -347,15 +347,15 @@ describe('the archive', () => {
       const delta = await sizes.raw('deltas', (raw) => raw.get([1, manifest.version] as never)?.length);
       bytes += (delta ?? 0) + manifestBytes.length + SIGNATURE_BYTES;
     }
-    const kept = await keptVersions(churn(4, 100), { ...NEWEST, historyBytes: 0, archiveBytes: bytes });
+    const kept = await keptVersions(churn(4, 100), { ...NEWEST, chainBytes: 0, historyBytes: bytes });
     expect(kept.at(-1)).toEqual([4, 3, 2]);
-    const less = await keptVersions(churn(4, 100), { ...NEWEST, historyBytes: 0, archiveBytes: bytes - 1 });
+    const less = await keptVersions(churn(4, 100), { ...NEWEST, chainBytes: 0, historyBytes: bytes - 1 });
     expect(less.at(-1)).toEqual([4, 3]);
   });
 
   // 7.8 releases a minute filled it in 9 h, and what was older was gone.
   it('keeps the last release of each day and week, however many come, and rebuilds it', async () => {
-    const options = { historyBytes: 0, archiveReleases: 3, archiveDaily: 4, archiveWeekly: 3 };
+    const options = { chainBytes: 0, historyReleases: 3, historyDaily: 4, historyWeekly: 3 };
     const directory = new StoreDirectory();
     let nowMs = Date.UTC(2026, 0, 5); // a Monday
     const store = directory.open(options);
@@ -363,7 +363,7 @@ describe('the archive', () => {
     const ruleSets = churn(30 * 4, 100); // four a day, until 3 February, a Tuesday
     const releases: Release[] = [];
     for (const ruleSet of ruleSets) {
-      releases.push(await committer.commit(await committer.plan(ruleSet), PUSHED));
+      releases.push(await committer.commit(await committer.draft(ruleSet), PUSHED));
       nowMs += DAY_MS / 4;
     }
     const lastOf = (day: number): number => day * 4;
@@ -371,12 +371,12 @@ describe('the archive', () => {
     const versionsIn = (from: Store): readonly number[] =>
       [...from.pastReleases()].map(({ manifest }) => manifest.version);
     expect(versionsIn(store)).toEqual(expected);
-    const workshop = new Workshop();
-    onTestFinished(() => workshop.close());
+    const worker = new ReleaseWorker();
+    onTestFinished(() => worker.close());
     for (const { manifest, ruleSet, hash } of releases) {
       const recipe = store.recipe(manifest.version);
       expect(recipe !== undefined).toBe(expected.includes(manifest.version));
-      if (recipe !== undefined) expectSame(await workshop.rebuild(recipe), ruleSet);
+      if (recipe !== undefined) expectSame(await worker.rebuild(recipe), ruleSet);
       const chain = store.chainFrom(hex(hash), Number.MAX_SAFE_INTEGER);
       expect(chain?.length).toBe(manifest.version >= 118 ? 120 - manifest.version : undefined);
     }
@@ -388,13 +388,13 @@ describe('the archive', () => {
   });
 
   it('lets go of the deltas and snapshots that nothing needs which is kept', async () => {
-    const options = { historyBytes: 0, archiveReleases: 2, archiveDaily: 2, archiveWeekly: 0 };
+    const options = { chainBytes: 0, historyReleases: 2, historyDaily: 2, historyWeekly: 0 };
     const directory = new StoreDirectory();
     let nowMs = Date.UTC(2026, 0, 5);
     const store = directory.open(options);
     const committer = directory.committerOf(store, () => nowMs);
     for (const ruleSet of largeRuleSets(24)) {
-      await committer.commit(await committer.plan(ruleSet), PUSHED);
+      await committer.commit(await committer.draft(ruleSet), PUSHED);
       nowMs += DAY_MS / 4;
     }
     await store.close();
@@ -406,34 +406,30 @@ describe('the archive', () => {
   });
 
   it('keeps for longer what the wire history has', async () => {
-    const kept = await keptVersions(churn(4, 100), { ...NEWEST, archiveAgeMs: 0, archiveReleases: 1 });
+    const kept = await keptVersions(churn(4, 100), { ...NEWEST, historyAgeMs: 0, historyReleases: 1 });
     expect(kept.at(-1)).toEqual([4, 3, 2, 1]);
   });
 
   it.each([
-    ['small changes', () => churn(40, 300), { historyBytes: 0, archiveReleases: 7 }],
-    [
-      'large changes, with snapshots between',
-      () => largeRuleSets(9),
-      { historyBytes: 0, archiveReleases: 4 },
-    ],
+    ['small changes', () => churn(40, 300), { chainBytes: 0, historyReleases: 7 }],
+    ['large changes, with snapshots between', () => largeRuleSets(9), { chainBytes: 0, historyReleases: 4 }],
     ['everything', () => largeRuleSets(7), {}],
   ] as const)('rebuilds each release it keeps: %s', async (_title, make, options) => {
     const directory = new StoreDirectory();
     const releases = await directory.fill(make(), options);
     const store = directory.open(options);
     store.load(directory.identity);
-    const workshop = new Workshop();
-    onTestFinished(() => workshop.close());
+    const worker = new ReleaseWorker();
+    onTestFinished(() => worker.close());
     const oldest = store.oldestVersion ?? 0;
     for (const release of releases) {
       const { version } = release.manifest;
       const recipe = store.recipe(version);
       expect(recipe !== undefined).toBe(version >= oldest);
-      if (recipe !== undefined) expectSame(await workshop.rebuild(recipe), release.ruleSet);
+      if (recipe !== undefined) expectSame(await worker.rebuild(recipe), release.ruleSet);
     }
     expect(store.recipe(releases.length + 1)).toBeUndefined();
-    expect(releases.length - oldest + 1).toBe('archiveReleases' in options ? options.archiveReleases : 7);
+    expect(releases.length - oldest + 1).toBe('historyReleases' in options ? options.historyReleases : 7);
   });
 
   it('notices damage when it rebuilds, and gives no other rule set', async () => {
@@ -449,15 +445,15 @@ describe('the archive', () => {
     expect(intact?.manifest.version).toBe(6);
     await directory.raw('releases', (raw) => raw.put([1, 2] as never, manifest));
     await directory.raw('deltas', (raw) => raw.put([1, 3] as never, delta));
-    const workshop = new Workshop();
-    onTestFinished(() => workshop.close());
+    const worker = new ReleaseWorker();
+    onTestFinished(() => worker.close());
     for (const version of [2, 3, 4]) {
       const recipe = store.recipe(version);
       if (recipe === undefined) throw new Error('no recipe');
-      await expect(workshop.rebuild(recipe), `version ${version}`).rejects.toThrow(ProtocolError);
+      await expect(worker.rebuild(recipe), `version ${version}`).rejects.toThrow(ProtocolError);
     }
     const first = store.recipe(1);
-    if (first !== undefined) await workshop.rebuild(first);
+    if (first !== undefined) await worker.rebuild(first);
   });
 
   it('says what made each release and what it changed, and does without where that is lost', async () => {

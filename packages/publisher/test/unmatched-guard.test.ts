@@ -6,7 +6,7 @@ import { EMPTY_RULE_SET, emptyPolicy, type RuleSet } from '@rulecast/rules';
 import { describe, expect, it } from 'vitest';
 import { Committer } from '../src/release/commit.ts';
 import type { Publisher, PushOptions } from '../src/release/publisher.ts';
-import { Workshop } from '../src/release/work.ts';
+import { ReleaseWorker } from '../src/release/worker.ts';
 import { openIdentity } from '../src/store/identity.ts';
 import { Store } from '../src/store/store.ts';
 import { freshPublisher, prefixes, pushOf, temporaryDirectory } from './fresh-publisher.ts';
@@ -148,8 +148,8 @@ describe('a rule set in force that does not say it', () => {
     const stateDirectory = temporaryDirectory();
     const identity = openIdentity(join(stateDirectory, 'identity'));
     const store = new Store(join(stateDirectory, 'store'));
-    const committer = new Committer({ store, encoder: new Workshop(), identity, nowMs: () => 1 });
-    await committer.commit(await committer.plan(LEGACY), { cause: 'push', detail: '' });
+    const committer = new Committer({ store, encoder: new ReleaseWorker(), identity, nowMs: () => 1 });
+    await committer.commit(await committer.draft(LEGACY), { cause: 'push', detail: '' });
     await store.close();
     return freshPublisher({ stateDirectory });
   }
@@ -159,7 +159,7 @@ describe('a rule set in force that does not say it', () => {
     for (const address of ['192.0.2.1', '192.0.2.2']) {
       const outcome = await publisher.push(pushOf({ 'bad.txt': `${address}\n` }));
       if (outcome.kind !== 'released') return expect.fail(outcome.kind);
-      expect(outcome.plan.warnings.map(({ code }) => code)).toContain('unmatched-not-said');
+      expect(outcome.draft.warnings.map(({ code }) => code)).toContain('unmatched-not-said');
       expect(outcome.head?.ruleSet.unmatched).toBeUndefined();
     }
   });
@@ -176,7 +176,7 @@ describe('a rule set in force that does not say it', () => {
     const outcome = await publisher.rollback(1, {});
     if (outcome.kind !== 'released') return expect.fail(outcome.kind);
     expect(outcome.head?.ruleSet.unmatched).toBeUndefined();
-    expect(outcome.plan.warnings.map(({ code }) => code)).toContain('unmatched-not-said');
+    expect(outcome.draft.warnings.map(({ code }) => code)).toContain('unmatched-not-said');
   });
 });
 

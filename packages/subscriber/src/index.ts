@@ -1,6 +1,6 @@
 /** The firewall side: receive, verify, compile, flip, acknowledge. Start with `createSubscriber`. */
 
-export { type ActiveRelease, type ApplyReport, RefusedError } from './apply/apply.ts';
+export { type ActiveRelease, type ApplyReport, RefusedError } from './apply/activator.ts';
 export type { Sink, SinkRelease } from './apply/sink.ts';
 export {
   createSubscriber,

@@ -61,8 +61,8 @@ function isGuarded(outcome: { readonly kind: string }): outcome is Guarded {
 }
 
 /** What would change and what guards say against it; the end is the first of that. */
-async function tellGuarded({ plan, refusals }: Guarded, exchange: ControlExchange): Promise<void> {
-  for (const change of plan.changes) await exchange.record(changeRecord(change));
+async function tellGuarded({ draft, refusals }: Guarded, exchange: ControlExchange): Promise<void> {
+  for (const change of draft.changes) await exchange.record(changeRecord(change));
   for (const refusal of refusals.slice(0, REFUSALS_TOLD_MAX)) {
     await exchange.record({ record: 'refusal', ...refusal, reason: boundText(refusal.reason) });
   }
@@ -84,8 +84,8 @@ function isReleaseOutcome(outcome: { readonly kind: string }): outcome is Releas
 }
 
 async function tellRelease(outcome: ReleaseOutcome, exchange: ControlExchange): Promise<void> {
-  const { told, otherCount } = outcome.warnings;
-  for (const { code, part, reason } of [...outcome.notes, ...told]) {
+  const { shown, otherCount } = outcome.warnings;
+  for (const { code, part, reason } of [...outcome.notes, ...shown]) {
     await exchange.record({ record: 'warning', code, part, reason: boundText(reason) });
   }
   for (const { name, reason, meaning } of outcome.failedNames) {
@@ -97,7 +97,7 @@ async function tellRelease(outcome: ReleaseOutcome, exchange: ControlExchange): 
       reason: boundText(text),
     });
   }
-  for (const change of outcome.plan.changes) await exchange.record(changeRecord(change));
+  for (const change of outcome.draft.changes) await exchange.record(changeRecord(change));
   const head = outcome.head;
   await exchange.record({
     record: 'release',
@@ -107,10 +107,10 @@ async function tellRelease(outcome: ReleaseOutcome, exchange: ControlExchange): 
     hash: hexOf(head?.hash ?? NO_HASH),
     createdAtMs: head?.manifest.createdAtMs ?? 0,
     parts: head?.manifest.parts.length ?? 0,
-    ...totalsOf(outcome.plan.ruleSet),
-    deltaBytes: outcome.plan.deltaBytes.length,
+    ...totalsOf(outcome.draft.ruleSet),
+    deltaBytes: outcome.draft.deltaBytes.length,
     dryRun: outcome.kind === 'planned',
-    changed: outcome.plan.changed,
+    changed: outcome.draft.changed,
     otherWarnings: otherCount,
   });
 }

@@ -16,7 +16,7 @@ import {
   type RuleSet,
   type Verdict,
 } from '@rulecast/rules';
-import type { GuardRefusal } from './push.ts';
+import type { GuardRefusal } from './refusal.ts';
 
 export const UNREACHABLE = 'unreachable';
 

@@ -29,45 +29,8 @@ import {
   wholeFinding,
 } from '@rulecast/sources';
 import { acceptingPolicies, acceptsAll, isForEverybody } from './openness.ts';
+import type { GuardedPush, GuardRefusal, Permit } from './refusal.ts';
 import { unmatchedRefusals } from './unmatched.ts';
-
-/** What somebody permitted for one push. Each opens one guard. */
-export interface PushPermits {
-  /** A list of which nothing is left. */
-  readonly allowEmpty: boolean;
-  readonly allowShrink: boolean;
-  readonly allowGrowth: boolean;
-  /** Any part of the address space, but not all of it. */
-  readonly allowCoverage: boolean;
-  readonly allowAll: boolean;
-  /** Addresses that became names, or names addresses. */
-  readonly allowKind: boolean;
-  /** A policy that accepts everything. */
-  readonly allowAcceptAll: boolean;
-  /** Policies that accept nothing any more. */
-  readonly allowDropAll: boolean;
-  /** No policies any more, where the rule set says what happens to qubes then. */
-  readonly allowNoPolicy: boolean;
-  /** Packets dropped that must get through; also of a rollback. */
-  readonly allowUnreachable: boolean;
-  /** Drop rules that are left without any address, for their names do not resolve. */
-  readonly allowUnresolved: boolean;
-}
-export type Permit = keyof PushPermits;
-
-/** Why a push is not taken. */
-export interface GuardRefusal {
-  /** Stable: of FindingCode, PushGuardCode or UnmatchedGuardCode, or `unreachable`. */
-  readonly guard: string;
-  readonly part: string;
-  /** What opens it, as follows `--allow-`; `drop-all` is what `--yes` says. Undefined: other content. */
-  readonly permit: string | undefined;
-  /** Entries or rules; of coverage, millionths of the addresses that are reachable over the Internet; of policies, how many. */
-  readonly before: number;
-  readonly after: number;
-  /** For people: what would happen and what to do. */
-  readonly reason: string;
-}
 
 export const PushGuardCode = { acceptAll: 'accept-all', dropAll: 'drop-all' } as const;
 
@@ -85,44 +48,31 @@ const PERMIT_OF: Readonly<Record<FindingCode, { readonly permit: Permit; readonl
   [FindingCode.kind]: { permit: 'allowKind', option: 'kind' },
 };
 
-/** A push as far as guards ask. */
-export interface Judged {
-  readonly before: RuleSet;
-  readonly after: RuleSet;
-  /** Nothing was released before: no policy was in force that could be opened. */
-  readonly isFirst: boolean;
-  readonly permits: Partial<PushPermits>;
-  /** Lists that a source keeps, whose own guards hold. */
-  readonly isKept: (list: string) => boolean;
-  /** Seconds since 1970. */
-  readonly now: number;
-}
-
 /** What a push would do that is not permitted; nothing: it may be released. */
-export function judgePush(judged: Judged): readonly GuardRefusal[] {
-  const { before, after, isKept } = judged;
+export function pushRefusals(push: GuardedPush): readonly GuardRefusal[] {
+  const { before, after, isOfSource } = push;
   const refusals: GuardRefusal[] = [];
   for (const [name, list] of after.lists) {
     const earlier = before.lists.get(name);
-    if (list === earlier || isKept(name)) continue;
-    refusals.push(...refusalsOf(`list ${name}`, listFindings(earlier, list), judged));
+    if (list === earlier || isOfSource(name)) continue;
+    refusals.push(...refusalsOf(`list ${name}`, listFindings(earlier, list), push));
   }
   for (const policy of after.policies.values()) {
     const earlier = before.policies.get(policy.name);
     if (earlier === undefined || policy === earlier) continue;
-    refusals.push(...refusalsOf(`policy ${policy.name}`, dropFindings(earlier, policy), judged));
+    refusals.push(...refusalsOf(`policy ${policy.name}`, dropFindings(earlier, policy), push));
   }
-  refusals.push(...unmatchedRefusals(judged));
-  if (judged.isFirst) return refusals;
-  if (judged.permits.allowAcceptAll !== true) refusals.push(...acceptAllRefusals(judged));
-  if (judged.permits.allowDropAll !== true) refusals.push(...dropAllRefusals(judged));
+  refusals.push(...unmatchedRefusals(push));
+  if (push.isFirst) return refusals;
+  if (push.permits.allowAcceptAll !== true) refusals.push(...acceptAllRefusals(push));
+  if (push.permits.allowDropAll !== true) refusals.push(...dropAllRefusals(push));
   return refusals;
 }
 
 function refusalsOf(
   part: string,
   findings: readonly (Finding | undefined)[],
-  { permits }: Judged,
+  { permits }: GuardedPush,
 ): readonly GuardRefusal[] {
   const refusals: GuardRefusal[] = [];
   for (const finding of findings) {
@@ -168,7 +118,7 @@ function dropCount(policy: Policy, direction: Direction): number {
   return count;
 }
 
-function acceptAllRefusals({ before, after, now }: Judged): readonly GuardRefusal[] {
+function acceptAllRefusals({ before, after, now }: GuardedPush): readonly GuardRefusal[] {
   const refusals: GuardRefusal[] = [];
   for (const policy of after.policies.values()) {
     if (policy.name === COMMON_POLICY) continue;
@@ -218,7 +168,7 @@ function judges(policy: Policy, direction: Direction): boolean {
   return direction === 'egress' || judgesIngress(policy);
 }
 
-function dropAllRefusals({ before, after, now }: Judged): readonly GuardRefusal[] {
+function dropAllRefusals({ before, after, now }: GuardedPush): readonly GuardRefusal[] {
   if (after.policies.size === 0 || acceptingPolicies(after, now).length > 0) return [];
   const accepting = acceptingPolicies(before, now).length;
   if (accepting === 0) return [];

@@ -11,7 +11,7 @@ import {
   UNMATCHED_CHOICE,
 } from '@rulecast/rules';
 import { acceptsAll } from './openness.ts';
-import type { GuardRefusal, Judged } from './push.ts';
+import type { GuardedPush, GuardRefusal } from './refusal.ts';
 
 /** Stable. */
 export const UnmatchedGuardCode = {
@@ -24,7 +24,13 @@ export const UnmatchedGuardCode = {
 const PART = 'unmatched';
 
 /** What a push would do to qubes that no policy names and is not permitted. A rule set in force that says nothing of them keeps its meaning. */
-export function unmatchedRefusals({ before, after, isFirst, permits, now }: Judged): readonly GuardRefusal[] {
+export function unmatchedRefusals({
+  before,
+  after,
+  isFirst,
+  permits,
+  now,
+}: GuardedPush): readonly GuardRefusal[] {
   const counts = { part: PART, before: before.policies.size, after: after.policies.size };
   if (leavesUnmatchedOpen(after) && !leavesUnmatchedOpen(before)) {
     const reason = `nothing would say what happens to qubes that no policy names: ${UNMATCHED_CHOICE}`;
@@ -57,7 +63,7 @@ export function unmatchedRefusals({ before, after, isFirst, permits, now }: Judg
 /** Whether those qubes were held back by what was in force, and would not be. */
 function opens(before: RuleSet, after: RuleSet, now: number): boolean {
   if (after.unmatched !== 'accept' || after.policies.has(DEFAULT_POLICY)) return false;
-  const judge = before.policies.get(DEFAULT_POLICY);
-  if (judge === undefined) return before.unmatched === 'drop';
-  return ([4, 6] as const).some((family) => !acceptsAll(before, judge, 'egress', family, now));
+  const policy = before.policies.get(DEFAULT_POLICY);
+  if (policy === undefined) return before.unmatched === 'drop';
+  return ([4, 6] as const).some((family) => !acceptsAll(before, policy, 'egress', family, now));
 }

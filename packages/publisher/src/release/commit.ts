@@ -46,7 +46,7 @@ export interface Origin {
 }
 
 /** What would become of a rule set, before anything is written. */
-export interface Plan {
+export interface ReleaseDraft {
   readonly ruleSet: RuleSet;
   readonly changes: readonly PartChange[];
   readonly warnings: readonly RuleSetProblem[];
@@ -67,7 +67,7 @@ export class GuardError extends Error {
   }
 }
 
-/** What encodes; a workshop does it off the event loop. Both throw ProtocolError `over-limit`. */
+/** What encodes; a worker does it off the event loop. Both throw ProtocolError `over-limit`. */
 export interface Encoder {
   encodeDelta(delta: RuleSetDelta): Promise<Uint8Array>;
   encodeSnapshot(ruleSet: RuleSet): Promise<Uint8Array>;
@@ -116,7 +116,7 @@ export class Committer {
    * where no manifest or no subscriber can hold it. Each step takes milliseconds at a million entries, and has a turn of the
    * event loop of its own.
    */
-  async plan(ruleSet: RuleSet): Promise<Plan> {
+  async draft(ruleSet: RuleSet): Promise<ReleaseDraft> {
     const problems = checkRuleSet(ruleSet);
     const fault = problems.find((problem) => problem.severity === 'fault');
     if (fault !== undefined) throw new GuardError(fault);
@@ -164,11 +164,11 @@ export class Committer {
   }
 
   /** Like `commit`, in a new epoch, also where nothing changes. */
-  async commitInNewEpoch(plan: Plan, origin: Origin): Promise<Release> {
+  async commitInNewEpoch(draft: ReleaseDraft, origin: Origin): Promise<Release> {
     const before = this.#epoch;
     this.#epoch = Math.max(before, this.#options.store.behind?.[0] ?? 0) + 1;
     try {
-      return await this.commit(plan, origin);
+      return await this.commit(draft, origin);
     } catch (error) {
       this.#epoch = before; // the next request tries again
       throw error;
@@ -176,23 +176,23 @@ export class Committer {
   }
 
   /**
-   * Makes a plan the next release; resolves when it is on disk. A plan without changes makes one in a new epoch only.
+   * Makes a draft the next release; resolves when it is on disk. A draft without changes makes one in a new epoch only.
    * Throws BehindError, and StoreError; then the head is what it was.
    */
-  async commit(plan: Plan, origin: Origin): Promise<Release> {
+  async commit(draft: ReleaseDraft, origin: Origin): Promise<Release> {
     this.checkNotBehind();
     const { store, identity, encoder } = this.#options;
-    const manifest = this.#nextManifest(plan.ruleSet);
+    const manifest = this.#nextManifest(draft.ruleSet);
     const manifestBytes = encodeManifest(manifest);
     const release: Release = {
-      ruleSet: plan.ruleSet,
+      ruleSet: draft.ruleSet,
       manifest,
       manifestBytes,
       signature: signManifest(manifestBytes, identity.privateKey),
       hash: manifestHash(manifestBytes),
     };
-    const delta = plan.changed ? plan.deltaBytes : encodeDelta({ changes: [] });
-    await store.commit(release, delta, notesOf(plan, origin), () => encoder.encodeSnapshot(plan.ruleSet));
+    const delta = draft.changed ? draft.deltaBytes : encodeDelta({ changes: [] });
+    await store.commit(release, delta, notesOf(draft, origin), () => encoder.encodeSnapshot(draft.ruleSet));
     this.#current = release;
     return release;
   }
@@ -212,7 +212,7 @@ export class Committer {
   }
 }
 
-function notesOf({ changes }: Plan, { cause, detail }: Origin): ReleaseNotes {
+function notesOf({ changes }: ReleaseDraft, { cause, detail }: Origin): ReleaseNotes {
   let added = 0;
   let removed = 0;
   for (const change of changes) {

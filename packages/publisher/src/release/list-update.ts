@@ -54,24 +54,26 @@ export function withLists(
   const before = new Set(faultsOf(current).map(({ reason }) => reason));
   const faultOf = (changed: ReadonlyMap<string, List>): RuleSetProblem | undefined =>
     faultsOf({ ...current, lists: changed }).find(({ reason }) => !before.has(reason));
-  const room = new Room(current, lists, limits);
+  const capacity = new Capacity(current, lists, limits);
   // Those that gain least go first, so that one huge list is left out and not all that come after it.
-  const byGain = [...placed].sort(([a, listA], [b, listB]) => room.gain(a, listA) - room.gain(b, listB));
+  const byGain = [...placed].sort(
+    ([a, listA], [b, listB]) => capacity.gain(a, listA) - capacity.gain(b, listB),
+  );
   const isOneByOne = faultOf(new Map([...lists, ...placed])) !== undefined;
   for (const [name, list] of byGain) {
-    const full = room.take(name, list);
+    const full = capacity.take(name, list);
     const fault = full ?? (isOneByOne ? faultOf(new Map([...lists, [name, list]])) : undefined);
     if (fault === undefined) lists.set(name, list);
     else {
       refused.set(name, { code: fault.code, reason: fault.reason });
-      if (full === undefined) room.giveBack(name, list);
+      if (full === undefined) capacity.giveBack(name, list);
     }
   }
   return { ruleSet: { ...current, lists }, refused };
 }
 
 /** Counts what a release would hold. */
-class Room {
+class Capacity {
   readonly #lists: ReadonlyMap<string, List>;
   readonly #limits: ReleaseLimits;
   #entries = 0;
@@ -119,7 +121,7 @@ function faultsOf(ruleSet: RuleSet): readonly RuleSetProblem[] {
   return checkRuleSet(ruleSet).filter(({ severity }) => severity === 'fault');
 }
 
-/** By how many entries each list changed, of the changes of a plan. */
+/** By how many entries each list changed, of the changes of a draft. */
 export function listChanges(changes: readonly PartChange[]): ReadonlyMap<string, EntryCounts> {
   const counts = new Map<string, EntryCounts>();
   for (const { kind, name, addedCount, removedCount } of changes) {

@@ -27,7 +27,8 @@ import { type BatchOutcome, type Clock, Damper, type DeliveryRefusal, SYSTEM_CLO
 import type { Logger } from 'pino';
 import { bareText, newBareDrops, type ResolvedRuleSet } from '../guards/bare-drop.ts';
 import { unreachable } from '../guards/must-reach.ts';
-import { type GuardRefusal, judgePush, type PushPermits } from '../guards/push.ts';
+import { pushRefusals } from '../guards/push.ts';
+import type { GuardRefusal, PushPermits } from '../guards/refusal.ts';
 import { changedNames, type FailedName, failedNameText, NAME_LIMITS, Names } from '../names/names.ts';
 import type { ResolveName } from '../names/resolve.ts';
 import type { Identity } from '../store/identity.ts';
@@ -35,12 +36,12 @@ import { openState, type StateOptions } from '../store/state.ts';
 import type { Release, Store } from '../store/store.ts';
 import { KnownSubscribers } from '../subscribers/known.ts';
 import { Subscribers } from '../subscribers/subscribers.ts';
-import { Archive } from './archive.ts';
-import { Committer, GuardError, type Origin, type Plan, type ReleaseIdentity } from './commit.ts';
+import { Committer, GuardError, type Origin, type ReleaseDraft, type ReleaseIdentity } from './commit.ts';
+import { History } from './history.ts';
 import { type ListUpdate, listChanges, withLists } from './list-update.ts';
 import { type PartFilter, restored } from './part-filter.ts';
 import { Transfers } from './transfer.ts';
-import { Workshop } from './work.ts';
+import { ReleaseWorker } from './worker.ts';
 
 export interface PublisherOptions extends StateOptions {
   /** Its name in WELCOME; 1 to 63 of `A-Z a-z 0-9 . _ -`. */
@@ -69,16 +70,16 @@ export interface PushOptions {
   readonly asNewEpoch?: boolean | undefined;
 }
 
-/** Warnings about what a release touches, which are told, and about what it does not. */
+/** Warnings about what a release touches, which are shown, and about what it does not. */
 export interface TouchedWarnings {
-  readonly told: readonly RuleSetProblem[];
+  readonly shown: readonly RuleSetProblem[];
   readonly otherCount: number;
 }
 
 /** A rule set that could be released, and was unless it was a dry run or says what the head says. */
 export interface ReleaseOutcome {
   readonly kind: 'planned' | 'released' | 'unchanged';
-  readonly plan: Plan;
+  readonly draft: ReleaseDraft;
   readonly notes: readonly IngestNote[];
   readonly warnings: TouchedWarnings;
   /** Of the names that what changes uses, or that fail only now. */
@@ -96,7 +97,7 @@ export interface VersionMoved {
 /** Guards refuse it; nothing was released. */
 export interface Guarded {
   readonly kind: 'guarded';
-  readonly plan: Plan;
+  readonly draft: ReleaseDraft;
   /** At least one. */
   readonly refusals: readonly GuardRefusal[];
 }
@@ -124,7 +125,7 @@ interface Releasing {
   readonly dryRun?: boolean;
   readonly asNewEpoch?: boolean | undefined;
   /** What there is against it. */
-  readonly judge: (plan: Plan) => Promise<readonly GuardRefusal[]>;
+  readonly guards: (draft: ReleaseDraft) => Promise<readonly GuardRefusal[]>;
 }
 
 /** What to do about a packet that must get through, by who would have it dropped. */
@@ -152,11 +153,11 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
   readonly store: Store;
   readonly subscribers = new Subscribers();
   readonly transfers: Transfers;
-  readonly archive: Archive;
+  readonly history: History;
   readonly #committer: Committer;
   readonly #autoEpoch: boolean;
   readonly #known: KnownSubscribers;
-  readonly #workshop = new Workshop();
+  readonly #worker = new ReleaseWorker();
   /** What ages, waits and deadlines are measured by. */
   readonly clock: Clock;
   readonly #names: Names;
@@ -169,7 +170,7 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
   /** Pushes and batches that have not come to their turn yet. */
   readonly #underWay = new Set<Promise<unknown>>();
   /** Rule sets that they wait with for their names. */
-  readonly #drafts = new Set<RuleSet>();
+  readonly #awaited = new Set<RuleSet>();
   #isClosed = false;
   #mustReach: readonly MustReach[];
   /** Why what names stand for now is not in force. */
@@ -213,11 +214,11 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
     this.#committer = new Committer({
       store: this.store,
       identity: this.identity,
-      encoder: this.#workshop,
+      encoder: this.#worker,
       nowMs: this.nowMs,
     });
-    this.transfers = new Transfers(this.store, this.#workshop);
-    this.archive = new Archive(this.store, this.#committer, this.#workshop);
+    this.transfers = new Transfers(this.store, this.#worker);
+    this.history = new History(this.store, this.#committer, this.#worker);
     this.#scheduleNames();
   }
 
@@ -284,10 +285,10 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
     try {
       const origin: Origin = { cause: 'source', detail: names.join(', ') };
       const outcome = await this.#release(ruleSet, origin, {
-        judge: (plan) => this.#cutOff(plan, SOURCE_ADVICE),
+        guards: (draft) => this.#cutOff(draft, SOURCE_ADVICE),
       });
       if (outcome.kind === 'guarded') return allRefused(refusalIn(outcome));
-      return { refused: new Map([...held, ...refused]), changes: listChanges(outcome.plan.changes) };
+      return { refused: new Map([...held, ...refused]), changes: listChanges(outcome.draft.changes) };
     } catch (error) {
       if (!(error instanceof ProtocolError || error instanceof GuardError)) throw error;
       return allRefused({ code: error.code, reason: error.message }); // of the content: trying again is of no use
@@ -337,10 +338,10 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
     return this.#ahead(async () => {
       const moved = this.#movedFrom(options.ifVersion);
       if (moved !== undefined) return moved;
-      const pushed = await this.#workshop.read(input, Math.floor(this.nowMs() / 1000));
-      const draft = this.#ingested(pushed, input);
-      if (draft.kind === 'rejects') return draft;
-      await this.#bring(draft.ruleSet);
+      const pushed = await this.#worker.read(input, Math.floor(this.nowMs() / 1000));
+      const early = this.#ingested(pushed, input);
+      if (early.kind === 'rejects') return early;
+      await this.#bring(early.ruleSet);
       return this.#serially(() => this.#pushNow(pushed, input, options));
     });
   }
@@ -353,21 +354,21 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
     const detail = input.files.filter(({ role }) => role === 'pushed').map(({ name }) => name);
     const origin: Origin = { cause: 'push', detail: detail.join(', ') };
     const { permits = {}, dryRun = false, asNewEpoch } = options;
-    const judge = async (plan: Plan): Promise<readonly GuardRefusal[]> => [
-      ...this.#judgePush(plan, permits),
-      ...(permits.allowUnresolved === true ? [] : this.#bareRefusals(plan)),
-      ...(permits.allowUnreachable === true ? [] : await this.#cutOff(plan, PUSH_ADVICE)),
+    const guards = async (draft: ReleaseDraft): Promise<readonly GuardRefusal[]> => [
+      ...this.#pushRefusals(draft, permits),
+      ...(permits.allowUnresolved === true ? [] : this.#bareRefusals(draft)),
+      ...(permits.allowUnreachable === true ? [] : await this.#cutOff(draft, PUSH_ADVICE)),
     ];
-    return this.#release(read.ruleSet, origin, { notes: read.notes, dryRun, asNewEpoch, judge });
+    return this.#release(read.ruleSet, origin, { notes: read.notes, dryRun, asNewEpoch, guards });
   }
 
-  #judgePush(plan: Plan, permits: Partial<PushPermits>): readonly GuardRefusal[] {
-    return judgePush({
+  #pushRefusals(draft: ReleaseDraft, permits: Partial<PushPermits>): readonly GuardRefusal[] {
+    return pushRefusals({
       before: this.#committer.ruleSet,
-      after: plan.ruleSet,
+      after: draft.ruleSet,
       isFirst: this.head === undefined,
       permits,
-      isKept: (list) => this.#keeper?.owns(list) === true,
+      isOfSource: (list) => this.#keeper?.owns(list) === true,
       now: Math.floor(this.nowMs() / 1000),
     });
   }
@@ -380,19 +381,19 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
    * Asks for the names that a rule set has and the head has not, and waits for them, though not for long, and off the turn: no other release waits for
    * a name. For what is refused anyway, such as too many names, nobody is asked.
    */
-  async #bring(draft: RuleSet): Promise<void> {
-    if (!isSound(draft)) return;
-    this.#drafts.add(draft);
+  async #bring(ruleSet: RuleSet): Promise<void> {
+    if (!isSound(ruleSet)) return;
+    this.#awaited.add(ruleSet);
     try {
       const known = new Set(usedNames(this.#committer.ruleSet));
-      await this.#names.bring(draft, (name) => !known.has(name));
+      await this.#names.bring(ruleSet, (name) => !known.has(name));
     } finally {
-      this.#drafts.delete(draft);
+      this.#awaited.delete(ruleSet);
     }
   }
 
   /** Policies with a drop rule that would be left without any address, and is not so already. */
-  #bareRefusals({ ruleSet }: Plan): readonly GuardRefusal[] {
+  #bareRefusals({ ruleSet }: ReleaseDraft): readonly GuardRefusal[] {
     const bare = newBareDrops(this.#committer.ruleSet, this.#withResolutions(ruleSet));
     const policies = [...new Set(bare.map(({ policy }) => policy))];
     return policies.flatMap((policy) => {
@@ -421,7 +422,7 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
     return this.#serially(async () => {
       const moved = this.#movedFrom(options.ifVersion);
       if (moved !== undefined) return moved;
-      const past = await this.archive.ruleSetOf(version);
+      const past = await this.history.ruleSetOf(version);
       const ruleSet = restored(this.#committer.ruleSet, past, only);
       const part = only.list === undefined ? `policy ${only.policy}` : `list ${only.list}`;
       if (ruleSet === undefined) {
@@ -431,9 +432,9 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
       const isPart = only.list !== undefined || only.policy !== undefined;
       const detail = `to version ${version}${isPart ? `, ${part} only` : ''}`;
       const { permits, dryRun = false, asNewEpoch } = options;
-      const judge = async (plan: Plan): Promise<readonly GuardRefusal[]> =>
-        permits?.allowUnreachable === true ? [] : this.#cutOff(plan, PUSH_ADVICE);
-      return this.#release(ruleSet, { cause: 'rollback', detail }, { dryRun, asNewEpoch, judge });
+      const guards = async (draft: ReleaseDraft): Promise<readonly GuardRefusal[]> =>
+        permits?.allowUnreachable === true ? [] : this.#cutOff(draft, PUSH_ADVICE);
+      return this.#release(ruleSet, { cause: 'rollback', detail }, { dryRun, asNewEpoch, guards });
     });
   }
 
@@ -443,44 +444,44 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
   }
 
   /**
-   * Makes a rule set the next release, with what its names stand for now, unless it says what the head says or `judge` refuses
+   * Makes a rule set the next release, with what its names stand for now, unless it says what the head says or `guards` refuses
    * it. Of its resolutions a name keeps what it has there if it was not answered for. Call it in turn.
    */
   async #release(
     ruleSet: RuleSet,
     origin: Origin,
-    { notes = [], dryRun = false, asNewEpoch, judge }: Releasing,
+    { notes = [], dryRun = false, asNewEpoch, guards }: Releasing,
   ): Promise<ReleaseOutcome | Guarded> {
     const inNewEpoch = asNewEpoch === true || (this.#autoEpoch && this.behind !== undefined);
     if (!inNewEpoch) this.#committer.checkNotBehind();
     const { resolutions, failed } = this.#names.resolved(ruleSet);
-    const plan = this.#withoutOperands(await this.#committer.plan({ ...ruleSet, resolutions }));
-    const refusals = plan.changed ? await judge(plan) : [];
-    if (refusals.length > 0) return { kind: 'guarded', plan, refusals };
-    const failedNames = this.#touchedNames(plan, failed);
-    const result = { plan, notes, failedNames, warnings: this.#touchedWarnings(plan) };
+    const draft = this.#withoutOperands(await this.#committer.draft({ ...ruleSet, resolutions }));
+    const refusals = draft.changed ? await guards(draft) : [];
+    if (refusals.length > 0) return { kind: 'guarded', draft, refusals };
+    const failedNames = this.#touchedNames(draft, failed);
+    const result = { draft, notes, failedNames, warnings: this.#touchedWarnings(draft) };
     if (dryRun) return { kind: 'planned', ...result, head: this.head };
     this.#failedNames = failed;
-    if (inNewEpoch) this.#announce(await this.#committer.commitInNewEpoch(plan, origin));
-    else if (plan.changed) this.#announce(await this.#committer.commit(plan, origin));
-    this.#names.keepOnly(ruleSet, ...this.#drafts);
+    if (inNewEpoch) this.#announce(await this.#committer.commitInNewEpoch(draft, origin));
+    else if (draft.changed) this.#announce(await this.#committer.commit(draft, origin));
+    this.#names.keepOnly(ruleSet, ...this.#awaited);
     this.#scheduleNames();
-    if (!plan.changed && !inNewEpoch) return { kind: 'unchanged', ...result, head: this.head };
+    if (!draft.changed && !inNewEpoch) return { kind: 'unchanged', ...result, head: this.head };
     const { head } = this;
     return { kind: 'released', ...result, head };
   }
 
   /** Warnings about parts that change, that are new, or that are about the rule set as a whole: others were told before. */
-  #touchedWarnings({ changes, warnings }: Plan): TouchedWarnings {
+  #touchedWarnings({ changes, warnings }: ReleaseDraft): TouchedWarnings {
     const changed = new Set(changes.map(({ name }) => name));
     const before = new Set(this.warnings.map(({ code, part }) => `${code} ${part}`));
-    const told = warnings.filter(({ code, part }) => {
+    const shown = warnings.filter(({ code, part }) => {
       return part === '' || changed.has(part) || !before.has(`${code} ${part}`);
     });
-    return { told, otherCount: warnings.length - told.length };
+    return { shown, otherCount: warnings.length - shown.length };
   }
 
-  #touchedNames({ changes, ruleSet }: Plan, failed: readonly FailedName[]): readonly FailedName[] {
+  #touchedNames({ changes, ruleSet }: ReleaseDraft, failed: readonly FailedName[]): readonly FailedName[] {
     const changed = new Set(changes.map(({ name }) => name));
     const policies = [...ruleSet.policies].filter(([name, policy]) => {
       return changed.has(name) || [...usedLists([policy])].some((list) => changed.has(list));
@@ -499,9 +500,9 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
     return code !== RuleSetProblemCode.unusedList || this.#keeper?.isOperand(part) !== true;
   }
 
-  /** A plan that does not warn of lists which others are made of. */
-  #withoutOperands(plan: Plan): Plan {
-    return { ...plan, warnings: plan.warnings.filter((problem) => this.#isOdd(problem)) };
+  /** A draft that does not warn of lists which others are made of. */
+  #withoutOperands(draft: ReleaseDraft): ReleaseDraft {
+    return { ...draft, warnings: draft.warnings.filter((problem) => this.#isOdd(problem)) };
   }
 
   /**
@@ -539,7 +540,7 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
       const changed = changedNames(ruleSet.resolutions, resolutions);
       const origin: Origin = { cause: 'names', detail: changed.join(', ') };
       const outcome = await this.#release(ruleSet, origin, {
-        judge: (plan) => this.#cutOff(plan, NAMES_ADVICE),
+        guards: (draft) => this.#cutOff(draft, NAMES_ADVICE),
       });
       this.#namesTrouble = outcome.kind === 'guarded' ? refusalIn(outcome).reason : undefined;
       if (this.#namesTrouble === undefined) return;
@@ -596,7 +597,7 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
       if (this.#autoEpoch && this.head !== undefined) {
         const detail = `a subscriber proved release ${epoch}/${version}`;
         const release = await this.#committer.commitInNewEpoch(
-          await this.#committer.plan(this.head.ruleSet),
+          await this.#committer.draft(this.head.ruleSet),
           {
             cause: 'epoch',
             detail,
@@ -645,13 +646,13 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
     this.#cancelNameRelease?.();
     await Promise.allSettled([...this.#underWay]);
     await this.#turn;
-    await this.#workshop.close();
+    await this.#worker.close();
     await this.#known.close();
     await this.store.close();
   }
 }
 
-/** Whether a rule set could be released; why not is told by the plan of it. */
+/** Whether a rule set could be released; why not is told by the draft of it. */
 function isSound(ruleSet: RuleSet): boolean {
   return checkRuleSet(ruleSet).every(({ severity }) => severity !== 'fault');
 }

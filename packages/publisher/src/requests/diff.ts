@@ -14,7 +14,7 @@ import {
 import { type EditBlock, editBlocks } from '../control/edit-lines.ts';
 import type { ControlExchange } from '../control/exchange.ts';
 import { changeRecord } from '../control/release-report.ts';
-import { UnknownReleaseError } from '../release/archive.ts';
+import { UnknownReleaseError } from '../release/history.ts';
 import type { Publisher } from '../release/publisher.ts';
 
 /** Bytes of the lines of one record. With the longest names of a part beside them they fit a control body. */
@@ -31,7 +31,7 @@ export async function answerDiff(
   const headVersion = publisher.head?.manifest.version;
   if (headVersion === undefined) throw new UnknownReleaseError(from, undefined, undefined, undefined);
   const next = to ?? headVersion;
-  const { changes, isKnown } = await publisher.archive.changes(from, next, { list, policy });
+  const { changes, isKnown } = await publisher.history.changes(from, next, { list, policy });
   if (!isKnown && (list !== undefined || policy !== undefined)) {
     const part = list === undefined ? `policy ${policy}` : `list ${list}`;
     const text = `neither version ${from} nor version ${next} has a ${part}`;

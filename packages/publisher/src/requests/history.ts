@@ -10,9 +10,9 @@ export async function answerHistory(
   exchange: ControlExchange,
   publisher: Publisher,
 ): Promise<void> {
-  let told = 0;
+  let sent = 0;
   for (const { manifest, hash, deltaBytes, notes } of publisher.store.pastReleases()) {
-    if (told++ === most) break;
+    if (sent++ === most) break;
     const { epoch, version, createdAtMs, parts } = manifest;
     await exchange.record({
       record: 'history',

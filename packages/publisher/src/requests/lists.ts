@@ -14,7 +14,7 @@ import type { ControlExchange } from '../control/exchange.ts';
 import type { Publisher } from '../release/publisher.ts';
 
 /** The lists that the publisher keeps fresh itself. */
-export interface KeptLists {
+export interface SourceLists {
   status(): readonly ListStatus[];
   /** The last good content of one, published or not. */
   list(name: string): List | undefined;
@@ -33,7 +33,7 @@ export async function answerLists(
   { sourcesOnly }: MessageOf<'lists'>,
   exchange: ControlExchange,
   publisher: Publisher,
-  sources: KeptLists | undefined,
+  sources: SourceLists | undefined,
 ): Promise<void> {
   const kept = sources?.status() ?? [];
   for (const status of kept) await exchange.record(recordOf(status));
@@ -48,7 +48,7 @@ export async function answerList(
   { name, content }: MessageOf<'list'>,
   exchange: ControlExchange,
   publisher: Publisher,
-  sources: KeptLists | undefined,
+  sources: SourceLists | undefined,
 ): Promise<void> {
   const status = sources?.status().find((kept) => kept.name === name);
   const list = publisher.head?.ruleSet.lists.get(name) ?? sources?.list(name);
@@ -65,7 +65,7 @@ export async function answerList(
 export async function answerRefresh(
   { lists, ...asked }: MessageOf<'refresh'>,
   exchange: ControlExchange,
-  sources: KeptLists | undefined,
+  sources: SourceLists | undefined,
 ): Promise<void> {
   if (sources === undefined) {
     const text = 'this publisher keeps no lists itself: start it with --config FILE, or push lists';

@@ -4,9 +4,9 @@ import { createHash } from 'node:crypto';
 import { isListFormatName, type PushedFile, type PushInput } from '@rulecast/formats';
 import { boundText, ErrorCode, type MessageOf, ProtocolError } from '@rulecast/protocol';
 import type { ControlExchange } from '../control/exchange.ts';
-import type { PushPlace, PushRoom } from '../control/push-room.ts';
+import type { PushMemory, Reservation } from '../control/push-memory.ts';
 import { answerWithRelease, tellVersionMoved } from '../control/release-report.ts';
-import type { PushPermits } from '../guards/push.ts';
+import type { PushPermits } from '../guards/refusal.ts';
 import type { Publisher, PushOutcome } from '../release/publisher.ts';
 
 type Push = MessageOf<'push'>;
@@ -17,7 +17,7 @@ export async function answerPush(
   push: Push,
   exchange: ControlExchange,
   publisher: Publisher,
-  room: PushRoom,
+  memory: PushMemory,
 ): Promise<void> {
   if (push.replaceAll && push.action !== 'replace') {
     throw new ProtocolError(ErrorCode.badInput, `replaceAll goes with replace, not with ${push.action}`);
@@ -26,21 +26,21 @@ export async function answerPush(
   if (format !== undefined && !isListFormatName(format)) {
     throw new ProtocolError(ErrorCode.badInput, `this publisher knows no format ${format}`);
   }
-  const place = room.enter();
+  const reservation = memory.reserve();
   const { action, list, policy, replaceAll, ifVersion, dryRun, asNewEpoch } = push;
   try {
-    const files = await receiveFiles(push.files, exchange, place);
+    const files = await receiveFiles(push.files, exchange, reservation);
     const input: PushInput = { action, list, policy, format, replaceAll, files };
     const permits = permitsOf(push);
     await answerWithRelease(
       push,
       exchange,
       publisher,
-      () => publisher.push(input, { ifVersion, dryRun, asNewEpoch, permits }).finally(place.leave),
+      () => publisher.push(input, { ifVersion, dryRun, asNewEpoch, permits }).finally(reservation.leave),
       (outcome: Refused) => tellRefused(outcome, ifVersion, exchange),
     );
   } finally {
-    place.leave();
+    reservation.leave();
   }
 }
 
@@ -64,12 +64,12 @@ function permitsOf(push: Push): PushPermits {
 async function receiveFiles(
   count: number,
   exchange: ControlExchange,
-  place: PushPlace,
+  reservation: Reservation,
 ): Promise<readonly PushedFile[]> {
   const files: PushedFile[] = [];
   for (let i = 0; i < count; i++) {
     const { name, role, bytes } = await exchange.expect('file');
-    place.take(bytes);
+    reservation.take(bytes);
     files.push({ name, role, bytes: await receiveBytes(name, bytes, exchange) });
   }
   return files;

@@ -5,16 +5,16 @@
 
 import { boundText, type Connection, ErrorCode, type Message, ProtocolError } from '@rulecast/protocol';
 import { ControlExchange } from '../control/exchange.ts';
-import type { PushRoom } from '../control/push-room.ts';
-import { UnknownReleaseError } from '../release/archive.ts';
+import type { PushMemory } from '../control/push-memory.ts';
 import { BehindError, GuardError } from '../release/commit.ts';
+import { UnknownReleaseError } from '../release/history.ts';
 import type { Publisher } from '../release/publisher.ts';
 import type { AskTable } from '../session/serve.ts';
 import { StoreError } from '../store/store.ts';
 import { answerDiff } from './diff.ts';
 import { answerForget } from './forget.ts';
 import { answerHistory } from './history.ts';
-import { answerList, answerLists, answerRefresh, type KeptLists } from './lists.ts';
+import { answerList, answerLists, answerRefresh, type SourceLists } from './lists.ts';
 import { answerPush } from './push.ts';
 import { answerRollback } from './rollback.ts';
 import { answerStatus } from './status.ts';
@@ -25,21 +25,21 @@ export class ControlSession {
   readonly #exchange: ControlExchange;
   readonly #publisher: Publisher;
   readonly #ask: AskTable;
-  readonly #pushRoom: PushRoom;
-  readonly #sources: KeptLists | undefined;
+  readonly #pushMemory: PushMemory;
+  readonly #sources: SourceLists | undefined;
 
   constructor(
     connection: Connection,
     publisher: Publisher,
     ask: AskTable,
-    pushRoom: PushRoom,
-    sources?: KeptLists,
+    pushMemory: PushMemory,
+    sources?: SourceLists,
   ) {
     this.#connection = connection;
     this.#exchange = new ControlExchange(connection, publisher.clock);
     this.#publisher = publisher;
     this.#ask = ask;
-    this.#pushRoom = pushRoom;
+    this.#pushMemory = pushMemory;
     this.#sources = sources;
   }
 
@@ -63,7 +63,7 @@ export class ControlSession {
     const publisher = this.#publisher;
     switch (request.kind) {
       case 'push':
-        return answerPush(request, exchange, publisher, this.#pushRoom);
+        return answerPush(request, exchange, publisher, this.#pushMemory);
       case 'rollback':
         return answerRollback(request, exchange, publisher);
       case 'history':

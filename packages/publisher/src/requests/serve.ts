@@ -3,17 +3,17 @@
 import { CONTROL_CONNECTIONS_MAX, type Connection, ErrorCode } from '@rulecast/protocol';
 import type { Channel, CurveServerKeys, Endpoint } from '@rulecast/vchan';
 import { connectionOn, type Served, serveAll } from '../admission/accept.ts';
+import { PendingConnections } from '../admission/pending.ts';
 import { busy, SILENT_TEXT } from '../admission/refusal.ts';
-import { WaitingRoom } from '../admission/waiting-room.ts';
-import { PushRoom } from '../control/push-room.ts';
+import { PushMemory } from '../control/push-memory.ts';
 import type { Publisher } from '../release/publisher.ts';
 import type { AskTable } from '../session/serve.ts';
-import type { KeptLists } from './lists.ts';
+import type { SourceLists } from './lists.ts';
 import { ControlSession } from './request.ts';
 
 export interface ControlOptions {
   /** Who keeps lists fresh; without it there are no sources to ask about. */
-  readonly sources?: KeptLists | undefined;
+  readonly sources?: SourceLists | undefined;
   readonly curve?: CurveServerKeys | undefined;
 }
 
@@ -26,25 +26,25 @@ export async function serveControl(
 ): Promise<Served> {
   const connections = new Set<Connection>();
   const answered = new Set<Connection>();
-  const pushRoom = new PushRoom();
-  const room = new WaitingRoom(publisher.clock);
+  const pushMemory = new PushMemory();
+  const pending = new PendingConnections(publisher.clock);
   const serve = async (channel: Channel): Promise<void> => {
     const connection = connectionOn(channel, publisher.clock);
     const sayBusy = (text: string): void => {
       const { code, retryAfterMs } = busy(text);
       connection.bye(code, text, retryAfterMs);
     };
-    const leaveRoom = room.enter(() => sayBusy(SILENT_TEXT));
+    const leave = pending.add(() => sayBusy(SILENT_TEXT));
     const admits = (): boolean => {
-      leaveRoom();
+      leave();
       const hasPlace = answered.size < CONTROL_CONNECTIONS_MAX;
       if (hasPlace) answered.add(connection);
       else sayBusy(`at most ${CONTROL_CONNECTIONS_MAX} requests at once`);
       return hasPlace;
     };
     connections.add(connection);
-    await new ControlSession(connection, publisher, ask, pushRoom, options.sources).run(admits);
-    leaveRoom();
+    await new ControlSession(connection, publisher, ask, pushMemory, options.sources).run(admits);
+    leave();
     answered.delete(connection);
     connections.delete(connection);
   };

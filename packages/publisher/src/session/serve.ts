@@ -13,8 +13,8 @@ import type { Channel, CurveServerKeys, Endpoint } from '@rulecast/vchan';
 import { connectionOn, type Place, type Served, serveAll } from '../admission/accept.ts';
 import { Bindings } from '../admission/bindings.ts';
 import { NameHolders } from '../admission/name-holders.ts';
+import { PendingConnections } from '../admission/pending.ts';
 import { busy, type Refusal, SILENT_TEXT } from '../admission/refusal.ts';
-import { WaitingRoom } from '../admission/waiting-room.ts';
 import type { Publisher } from '../release/publisher.ts';
 import { SubscriberSession } from './session.ts';
 
@@ -42,7 +42,7 @@ export async function serveSubscribers(
   publisher.subscribers.showBindings((name) => bindings.shownOf(name));
   const sessions = new Set<SubscriberSession>();
   const holders = new NameHolders<SubscriberSession>();
-  const waiting = new WaitingSubscribers(publisher.clock);
+  const pending = new PendingSubscribers(publisher.clock);
   const admit = async (
     session: SubscriberSession,
     name: string,
@@ -66,16 +66,16 @@ export async function serveSubscribers(
       publisher,
       async (self, name) => {
         const refusal = await admit(self, name, owner);
-        leaveRoom();
+        leave();
         return refusal;
       },
     );
-    const leaveRoom = waiting.enter(session, owner);
+    const leave = pending.add(session, owner);
     sessions.add(session);
     try {
       await session.run();
     } finally {
-      leaveRoom();
+      leave();
       sessions.delete(session);
       holders.release(session);
     }
@@ -103,17 +103,17 @@ export async function serveSubscribers(
  * Connections that have not said HELLO. Those that are known for a bound name already are no part of the crowd: each name has a place of
  * its own here, and its newest connection has that.
  */
-class WaitingSubscribers {
-  readonly #room: WaitingRoom;
+class PendingSubscribers {
+  readonly #pending: PendingConnections;
   readonly #bound = new Map<string, SubscriberSession>();
 
   constructor(clock: Clock) {
-    this.#room = new WaitingRoom(clock);
+    this.#pending = new PendingConnections(clock);
   }
 
   /** Returns what takes it out again. */
-  enter(session: SubscriberSession, owner: string | undefined): () => void {
-    if (owner === undefined) return this.#room.enter(() => session.stop(busy(SILENT_TEXT)));
+  add(session: SubscriberSession, owner: string | undefined): () => void {
+    if (owner === undefined) return this.#pending.add(() => session.stop(busy(SILENT_TEXT)));
     this.#bound.get(owner)?.stop(busy(`${owner} connected once more before it said HELLO here`));
     this.#bound.set(owner, session);
     return () => {

@@ -88,25 +88,25 @@ export interface ReleaseRecipe {
 
 /** Where what is known of subscribers is kept, by name. */
 export interface SubscriberStore {
-  keptSubscribers(): Iterable<readonly [string, string]>;
+  storedSubscribers(): Iterable<readonly [string, string]>;
   /** Resolves when it is on disk; undefined removes one. */
-  keepSubscribers(changed: ReadonlyMap<string, string | undefined>): Promise<void>;
+  storeSubscribers(changed: ReadonlyMap<string, string | undefined>): Promise<void>;
 }
 
 /** A release is kept while it is within the wire history or within the archive; the head always is. */
 export interface StoreOptions {
   /** Wire history: the newest releases, as many as one transfer has deltas, whose deltas are at most this many bytes. */
-  readonly historyBytes?: number;
+  readonly chainBytes?: number;
   /** Archive: releases that were the head within this time, in milliseconds, … */
-  readonly archiveAgeMs?: number;
+  readonly historyAgeMs?: number;
   /** … at most so many, … */
-  readonly archiveReleases?: number;
+  readonly historyReleases?: number;
   /** … and of so many bytes of manifests and deltas. Snapshots come on top: about as much again. */
-  readonly archiveBytes?: number;
+  readonly historyBytes?: number;
   /** However many releases come and whatever they take: the last of each of so many days, … */
-  readonly archiveDaily?: number;
-  /** … and of so many weeks, within `archiveAgeMs`. */
-  readonly archiveWeekly?: number;
+  readonly historyDaily?: number;
+  /** … and of so many weeks, within `historyAgeMs`. */
+  readonly historyWeekly?: number;
 }
 
 /** How many bytes of deltas may gather before a snapshot is worth its place, whatever its size. */
@@ -115,20 +115,20 @@ const DAY_MS = 86_400_000;
 const WEEK_MS = 7 * DAY_MS;
 const FIRST_MONDAY_MS = 4 * DAY_MS; // 5 January 1970
 /** The head, and as many before it as one transfer has deltas: nobody can be sent a longer chain. */
-const HISTORY_RELEASES = STEPS_MAX + 1;
+const CHAIN_RELEASES = STEPS_MAX + 1;
 
 /** Our choice, each also an option of the publisher. */
 export const STORE_DEFAULTS = {
   /** No chain that outweighs a snapshot is sent, and a snapshot of a million entries is 1.7 MB. */
-  historyBytes: 64 * 2 ** 20,
+  chainBytes: 64 * 2 ** 20,
   /** A month: who finds on Monday what went wrong weeks ago still goes back. */
-  archiveAgeMs: 30 * 86_400_000,
+  historyAgeMs: 30 * 86_400_000,
   /** Every ten minutes for a month. A start reads as many manifests. */
-  archiveReleases: 4096,
-  archiveBytes: 256 * 2 ** 20,
+  historyReleases: 4096,
+  historyBytes: 256 * 2 ** 20,
   /** Each takes a snapshot and the deltas from there at most: some 4 MB where lists hold a million entries. */
-  archiveDaily: 14,
-  archiveWeekly: 53,
+  historyDaily: 14,
+  historyWeekly: 53,
 } as const satisfies Required<StoreOptions>;
 
 export class Store implements SubscriberStore {
@@ -149,12 +149,12 @@ export class Store implements SubscriberStore {
   /** Opens or makes the store in a directory. Throws StoreError. */
   constructor(directory: string, options: StoreOptions = {}) {
     this.#limits = {
+      chainBytes: options.chainBytes ?? STORE_DEFAULTS.chainBytes,
+      historyAgeMs: options.historyAgeMs ?? STORE_DEFAULTS.historyAgeMs,
+      historyReleases: options.historyReleases ?? STORE_DEFAULTS.historyReleases,
       historyBytes: options.historyBytes ?? STORE_DEFAULTS.historyBytes,
-      archiveAgeMs: options.archiveAgeMs ?? STORE_DEFAULTS.archiveAgeMs,
-      archiveReleases: options.archiveReleases ?? STORE_DEFAULTS.archiveReleases,
-      archiveBytes: options.archiveBytes ?? STORE_DEFAULTS.archiveBytes,
-      archiveDaily: options.archiveDaily ?? STORE_DEFAULTS.archiveDaily,
-      archiveWeekly: options.archiveWeekly ?? STORE_DEFAULTS.archiveWeekly,
+      historyDaily: options.historyDaily ?? STORE_DEFAULTS.historyDaily,
+      historyWeekly: options.historyWeekly ?? STORE_DEFAULTS.historyWeekly,
     };
     try {
       makeDirectory(directory);
@@ -318,7 +318,7 @@ export class Store implements SubscriberStore {
     const key: ReleaseKey = [manifest.epoch, manifest.version];
     const snapshotBytes = this.#wantsSnapshot(delta.length) ? await snapshot() : undefined;
     const history = [...this.#history, historyEntry(key, stored, manifest, this.#newest)];
-    const kept = keptOf(history, manifest.createdAtMs, this.#limits);
+    const kept = retained(history, manifest.createdAtMs, this.#limits);
     try {
       this.#root.transactionSync(() => {
         this.#checkHead();
@@ -450,7 +450,7 @@ export class Store implements SubscriberStore {
   }
 
   /** The oldest version kept that is newer than one; undefined where none is. */
-  keptAfter(version: number): number | undefined {
+  oldestAfter(version: number): number | undefined {
     return this.#history.find(({ key }) => key[1] > version)?.key[1];
   }
 
@@ -489,11 +489,11 @@ export class Store implements SubscriberStore {
 
   // ── Subscribers ───────────────────────────────────────────────────────────────────────────────────────────────────
 
-  *keptSubscribers(): Generator<readonly [string, string]> {
+  *storedSubscribers(): Generator<readonly [string, string]> {
     for (const { key, value } of this.#subscribers.getRange({})) yield [key, value];
   }
 
-  async keepSubscribers(changed: ReadonlyMap<string, string | undefined>): Promise<void> {
+  async storeSubscribers(changed: ReadonlyMap<string, string | undefined>): Promise<void> {
     await this.#root.transaction(() => {
       for (const [name, text] of changed) {
         if (text === undefined) void this.#subscribers.remove(name);
@@ -523,7 +523,7 @@ function follows(entry: HistoryEntry, before: HistoryEntry | undefined): boolean
 }
 
 /** Of a history, oldest first, what is within the limits. A release ages from when the next one took its place. */
-function keptOf(
+function retained(
   history: readonly HistoryEntry[],
   nowMs: number,
   limits: Required<StoreOptions>,
@@ -535,8 +535,8 @@ function keptOf(
       const periodsAgo = periodAt(nowMs, periodMs) - periodAt(entry.createdAtMs, periodMs);
       return periodAt(next, periodMs) !== periodAt(entry.createdAtMs, periodMs) && periodsAgo < count;
     };
-    if (nowMs - entry.createdAtMs > limits.archiveAgeMs) return false;
-    return isOfPeriod(DAY_MS, limits.archiveDaily) || isOfPeriod(WEEK_MS, limits.archiveWeekly);
+    if (nowMs - entry.createdAtMs > limits.historyAgeMs) return false;
+    return isOfPeriod(DAY_MS, limits.historyDaily) || isOfPeriod(WEEK_MS, limits.historyWeekly);
   });
   return [...older, ...history.slice(newest)];
 }
@@ -555,12 +555,12 @@ function newestFrom(history: readonly HistoryEntry[], nowMs: number, limits: Req
     bytes += entry.bytes;
     const count = history.length - i;
     const replacedAtMs = history[i + 1]?.createdAtMs ?? nowMs;
-    const isOnWire = count <= HISTORY_RELEASES && deltaBytes <= limits.historyBytes;
-    const isArchived =
-      count <= limits.archiveReleases &&
-      bytes <= limits.archiveBytes &&
-      nowMs - replacedAtMs <= limits.archiveAgeMs;
-    if (!isOnWire && !isArchived && count > 1) return i + 1;
+    const isOnWire = count <= CHAIN_RELEASES && deltaBytes <= limits.chainBytes;
+    const isInHistory =
+      count <= limits.historyReleases &&
+      bytes <= limits.historyBytes &&
+      nowMs - replacedAtMs <= limits.historyAgeMs;
+    if (!isOnWire && !isInHistory && count > 1) return i + 1;
     deltaBytes += entry.deltaBytes; // a chain from this release does not hold its own delta
   }
   return 0;

@@ -6,7 +6,7 @@
 import type { Clock } from '@rulecast/sources';
 import type { Logger } from 'pino';
 import type { SubscriberStore } from '../store/store.ts';
-import type { KeptSubscriber, Subscribers } from './subscribers.ts';
+import type { StoredSubscriber, Subscribers } from './subscribers.ts';
 
 /** Changes gather for so long: what a crash loses of them, the subscriber says again when it is back. */
 const WRITE_AFTER_MS = 2000;
@@ -32,12 +32,12 @@ export class KnownSubscribers {
   constructor(options: KnownSubscribersOptions) {
     this.#options = options;
     const { store, subscribers, logger } = options;
-    for (const [name, text] of store.keptSubscribers()) {
-      const kept = decodeKept(text);
+    for (const [name, text] of store.storedSubscribers()) {
+      const stored = decodeStored(text);
       this.#written.set(name, text); // what is damaged is replaced, or removed
-      if (kept === undefined)
+      if (stored === undefined)
         logger.warn({ subscriber: name }, 'what was kept of a subscriber is damaged: forgotten');
-      else subscribers.resume(name, kept);
+      else subscribers.resume(name, stored);
     }
     subscribers.on('change', this.#onChange);
   }
@@ -46,7 +46,7 @@ export class KnownSubscribers {
     this.#cancelWrite = undefined;
     const { store, subscribers, logger } = this.#options;
     const now = new Map<string, string>();
-    for (const [name, kept] of subscribers.kept()) now.set(name, JSON.stringify(kept));
+    for (const [name, stored] of subscribers.known()) now.set(name, JSON.stringify(stored));
     const changed = new Map<string, string | undefined>();
     for (const [name, text] of now) if (this.#written.get(name) !== text) changed.set(name, text);
     for (const name of this.#written.keys()) if (!now.has(name)) changed.set(name, undefined);
@@ -56,7 +56,7 @@ export class KnownSubscribers {
       else this.#written.set(name, text);
     }
     this.#writing = this.#writing
-      .then(() => store.keepSubscribers(changed))
+      .then(() => store.storeSubscribers(changed))
       .catch((error: unknown) => {
         for (const name of changed.keys()) this.#written.delete(name); // again with the next change
         logger.warn({ err: error }, 'what is known of subscribers could not be kept');
@@ -73,16 +73,16 @@ export class KnownSubscribers {
 }
 
 /** Undefined for what no publisher wrote. */
-function decodeKept(text: string): KeptSubscriber | undefined {
+function decodeStored(text: string): StoredSubscriber | undefined {
   try {
     const value: unknown = JSON.parse(text);
-    return isKept(value) ? value : undefined;
+    return isStored(value) ? value : undefined;
   } catch {
     return undefined;
   }
 }
 
-function isKept(value: unknown): value is KeptSubscriber {
+function isStored(value: unknown): value is StoredSubscriber {
   if (!isMap(value) || !isCount(value['lastSeenMs']) || typeof value['hasApplied'] !== 'boolean')
     return false;
   const { held, appliedAtMs, applyMs, persisted, lastError, refused } = value;

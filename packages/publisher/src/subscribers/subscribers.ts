@@ -51,7 +51,7 @@ export interface SubscriberEntry {
 }
 
 /** What is kept of an entry over a restart, as JSON. */
-export interface KeptSubscriber {
+export interface StoredSubscriber {
   readonly lastSeenMs: number;
   readonly hasApplied: boolean;
   /** `hash` in hex. */
@@ -165,7 +165,7 @@ export class Subscribers extends EventEmitter<{ outcome: [Outcome]; change: [] }
   // ── Kept ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
   /** What of each is to be kept over a restart. */
-  *kept(): Iterable<readonly [string, KeptSubscriber]> {
+  *known(): Iterable<readonly [string, StoredSubscriber]> {
     for (const { name, lastSeenMs, hasApplied, held, ...entry } of this.#entries.values()) {
       const { appliedAtMs, applyMs, persisted, lastError, refused } = entry;
       const hash = held === undefined ? undefined : hexOf(held.hash);
@@ -186,9 +186,9 @@ export class Subscribers extends EventEmitter<{ outcome: [Outcome]; change: [] }
   }
 
   /** Takes up what was kept of one that is not connected yet. */
-  resume(name: string, kept: KeptSubscriber): void {
-    const { held, ...rest } = kept;
-    const entry = Object.assign(newEntry(name, kept.lastSeenMs), rest);
+  resume(name: string, stored: StoredSubscriber): void {
+    const { held, ...rest } = stored;
+    const entry = Object.assign(newEntry(name, stored.lastSeenMs), rest);
     if (held !== undefined) entry.held = { ...held, hash: Uint8Array.from(Buffer.from(held.hash, 'hex')) };
     this.#entries.set(name, entry);
   }

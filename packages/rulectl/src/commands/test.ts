@@ -19,13 +19,13 @@ import {
   Witnesses,
 } from '../control/live.ts';
 import {
-  judge,
   type LoadedRuleSet,
   loadRuleSet,
   parseAddresses,
   parseResolutions,
   parseTime,
   unresolvedNames,
+  verdictOf,
 } from '../offline/offline.ts';
 import { formatAmount, formatCount, renderReject, renderVerdict, renderWarning } from '../render/render.ts';
 import { CliError, ExitCode, usageError } from '../terminal/exit.ts';
@@ -328,7 +328,7 @@ function answer(
   terminal: Terminal,
   tally: Tally,
 ): void {
-  const verdict = judge(ruleSet, environment, asked.packet);
+  const verdict = verdictOf(ruleSet, environment, asked.packet);
   const { expect } = asked;
   const isOk = expect === undefined ? undefined : expect === verdict.answer.action;
   tally.packets++;

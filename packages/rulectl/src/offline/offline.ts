@@ -240,7 +240,7 @@ export interface OfflineVerdict {
 }
 
 /** What the first packet of a flow gets at an enforcing firewall, with the exact rule. */
-export function judge(ruleSet: RuleSet, environment: Environment, packet: Packet): OfflineVerdict {
+export function verdictOf(ruleSet: RuleSet, environment: Environment, packet: Packet): OfflineVerdict {
   const { action, by } = evaluateFlow(ruleSet, environment, packet);
   const origin = by?.rule;
   const owner = origin === undefined ? undefined : ruleSet.policies.get(origin.policy);

@@ -24,7 +24,7 @@ export interface Clocks {
 }
 
 /** What outlives the process. */
-export interface KeptClock {
+export interface StoredClock {
   readonly bootId: string;
   /** Both clocks at one moment of that boot, in milliseconds. */
   readonly wallMs: number;
@@ -54,7 +54,7 @@ export class FirewallClock {
   #ended: number;
 
   /** `kept` is what an earlier process left, of whatever boot. */
-  constructor(clocks: Clocks, kept: KeptClock | undefined) {
+  constructor(clocks: Clocks, kept: StoredClock | undefined) {
     this.#clocks = clocks;
     const bootMs = clocks.bootMs();
     // A container may start anew under the boot id of its host: its time since boot then begins anew as well.
@@ -86,7 +86,7 @@ export class FirewallClock {
   }
 
   /** What to keep; undefined where it would be of no use. */
-  get kept(): KeptClock | undefined {
+  get kept(): StoredClock | undefined {
     const { bootId } = this.#clocks;
     return bootId === undefined ? undefined : { bootId, ...this.#anchor, ended: this.#ended };
   }

@@ -30,14 +30,14 @@ import {
 import type { Packet } from '@rulecast/rules';
 import type { Explanation } from '@rulecast/table';
 import type { Logger } from 'pino';
-import type { ActiveRelease, Applier, ApplyReport, Blame, VerifiedOffer } from '../apply/apply.ts';
-import { RefusedError } from '../apply/apply.ts';
+import type { Activator, ActiveRelease, ApplyReport, Blame, VerifiedOffer } from '../apply/activator.ts';
+import { RefusedError } from '../apply/activator.ts';
 import { Stage } from '../verify/stage.ts';
 import type { Patience } from './patience.ts';
 
-/** What outlives a session: the applier, what was refused for good, who is told. */
+/** What outlives a session: the activator, what was refused for good, who is told. */
 export interface SessionHost {
-  readonly applier: Applier;
+  readonly activator: Activator;
   readonly name: string;
   readonly lineage: Uint8Array;
   readonly limits: { readonly entries: number; readonly bytes: number; readonly parts: number };
@@ -162,8 +162,8 @@ export class PublisherSession {
   }
 
   #sayHello(): void {
-    const { applier, name, lineage, limits, refused } = this.#host;
-    const { active } = applier;
+    const { activator, name, lineage, limits, refused } = this.#host;
+    const { active } = activator;
     this.#post({
       kind: 'hello',
       protocolMin: PROTOCOL_VERSION,
@@ -184,7 +184,7 @@ export class PublisherSession {
   #take(message: Message, transaction: number): void {
     switch (message.kind) {
       case 'offer':
-        return this.#judgeOffer(message);
+        return this.#takeOffer(message);
       case 'welcome':
       case 'begin':
       case 'chunk':
@@ -202,10 +202,10 @@ export class PublisherSession {
   }
 
   /** Which of the three OFFER events it is; judged in the order of PROTOCOL.md "Offers". */
-  #judgeOffer(message: MessageOf<'offer'>): void {
-    const { applier, refused } = this.#host;
+  #takeOffer(message: MessageOf<'offer'>): void {
+    const { activator, refused } = this.#host;
     const hash = manifestHash(message.manifest);
-    const { active } = applier;
+    const { active } = activator;
     if (active !== undefined && same(active.hash, hash)) {
       const trouble = this.#host.notEnforced();
       if (trouble === undefined) return this.#raise('offerActive');
@@ -215,7 +215,7 @@ export class PublisherSession {
     const known = refused.get(hash);
     if (known !== undefined) return this.#raise('offerRefused', undefined, 0, known);
     try {
-      this.#offer = applier.verifyOffer(message.manifest, message.signature);
+      this.#offer = activator.verifyOffer(message.manifest, message.signature);
     } catch (error) {
       if (!(error instanceof ProtocolError)) throw error;
       const nack = this.#refusal(hash, error.code, error.message, 'never');
@@ -300,7 +300,7 @@ export class PublisherSession {
   }
 
   #alive(): { readonly hash?: Uint8Array; readonly ageMs?: number } {
-    const { active } = this.#host.applier;
+    const { active } = this.#host.activator;
     if (active === undefined || this.#host.notEnforced() !== undefined) return {};
     return {
       hash: active.hash,
@@ -312,7 +312,7 @@ export class PublisherSession {
     const offer = this.#offer;
     if (offer === undefined) return;
     const snapshotOnly = this.#host.patience.needsSnapshot(offer.hash);
-    this.#wantedBase = snapshotOnly ? undefined : this.#host.applier.active?.hash;
+    this.#wantedBase = snapshotOnly ? undefined : this.#host.activator.active?.hash;
     this.#post({ kind: 'want', hash: offer.hash, base: this.#wantedBase });
   }
 
@@ -375,7 +375,7 @@ export class PublisherSession {
     if (offer === undefined || stage === undefined) return;
     try {
       const stream = stage.finish(sha256);
-      const report = await this.#host.applier.apply({ offer, base: stage.base, stream });
+      const report = await this.#host.activator.apply({ offer, base: stage.base, stream });
       this.#lastReport = report;
       this.#host.patience.verified();
       this.#host.onApplied(report);
@@ -407,11 +407,18 @@ export class PublisherSession {
   }
 
   #refusal(hash: Uint8Array, code: string, text: string, retry: 'never' | 'later'): Nack {
-    return { kind: 'nack', hash, code, text: boundText(text), retry, keeps: this.#host.applier.active?.hash };
+    return {
+      kind: 'nack',
+      hash,
+      code,
+      text: boundText(text),
+      retry,
+      keeps: this.#host.activator.active?.hash,
+    };
   }
 
   #sayApplied(): void {
-    const { active } = this.#host.applier;
+    const { active } = this.#host.activator;
     if (active === undefined) return;
     const report = this.#lastReport?.release === active ? this.#lastReport : undefined;
     const { epoch, version } = active.manifest;
@@ -442,7 +449,7 @@ export class PublisherSession {
   }
 
   #prove(): void {
-    const { active } = this.#host.applier;
+    const { active } = this.#host.activator;
     if (active === undefined) return;
     this.#post({ kind: 'proof', signature: active.signature, manifest: active.manifestBytes });
   }
@@ -453,7 +460,7 @@ export class PublisherSession {
       second === this.#queries.second ? { second, count: this.#queries.count + 1 } : { second, count: 1 };
     if (this.#queries.count > QUERIES_PER_SECOND_MAX) return this.#sayTooMany('a second', transaction);
     if (query.packet === undefined) return this.#count(transaction);
-    const held = activeFields(this.#host.applier.active);
+    const held = activeFields(this.#host.activator.active);
     const explained = this.#host.explain(packetFromWire(query.packet));
     const verdict = verdictToWire(explained.verdict, explained.rule);
     this.#post({ kind: 'answer', ok: true, verdict, ...held, generation: explained.generation }, transaction);
@@ -477,7 +484,7 @@ export class PublisherSession {
     try {
       const stats = await this.#host.counters();
       this.#post(
-        { kind: 'answer', ok: true, ...activeFields(this.#host.applier.active), stats },
+        { kind: 'answer', ok: true, ...activeFields(this.#host.activator.active), stats },
         transaction,
       );
     } catch (error) {

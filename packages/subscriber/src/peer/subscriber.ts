@@ -40,7 +40,7 @@ import {
   type TableVerdict,
 } from '@rulecast/table';
 import type { Logger } from 'pino';
-import { Applier, type ApplyReport } from '../apply/apply.ts';
+import { Activator, type ApplyReport } from '../apply/activator.ts';
 import { bootRuleSet } from '../apply/boot.ts';
 import type { Sink } from '../apply/sink.ts';
 import { type Clocks, FirewallClock, systemClocks } from '../clock/clock.ts';
@@ -163,7 +163,7 @@ class RunningSubscriber implements Subscriber {
   readonly #nowMs: () => number;
   readonly #table: Table;
   readonly #boot: RuleSet;
-  readonly #applier: Applier;
+  readonly #activator: Activator;
   readonly #host: SessionHost;
   readonly #closing = new AbortController();
   #dns: readonly Address[];
@@ -190,7 +190,7 @@ class RunningSubscriber implements Subscriber {
     const clocks = { ...systemClocks(this.#nowMs), ...options.boot };
     this.#clock = new FirewallClock(clocks, this.#state?.readClock());
     this.#boot = bootRuleSet(bootAction(options.bootMode ?? 'closed'));
-    this.#applier = new Applier({
+    this.#activator = new Activator({
       trust: options.trust,
       table: this.#table,
       state: this.#state,
@@ -209,7 +209,7 @@ class RunningSubscriber implements Subscriber {
       onUncompacted: (error) => options.logger.warn({ err: error }, 'release files could not be compacted'),
     });
     this.#host = {
-      applier: this.#applier,
+      activator: this.#activator,
       name: options.name,
       lineage: options.trust.lineage,
       limits: {
@@ -293,7 +293,7 @@ class RunningSubscriber implements Subscriber {
   async #restore(): Promise<void> {
     const { logger } = this.#options;
     try {
-      const active = await this.#applier.restore();
+      const active = await this.#activator.restore();
       if (active === undefined) return;
       const { epoch, version } = active.manifest;
       logger.info({ epoch, version }, 'restored the release that was in force');
@@ -308,7 +308,7 @@ class RunningSubscriber implements Subscriber {
   }
 
   status(): SubscriberStatus {
-    const { active } = this.#applier;
+    const { active } = this.#activator;
     return {
       connected: this.#session !== undefined && this.#publisher !== undefined,
       publisher: this.#publisher,
@@ -349,7 +349,7 @@ class RunningSubscriber implements Subscriber {
 
   async setDns(addresses: readonly Address[]): Promise<void> {
     this.#dns = addresses;
-    await this.#applier.refresh();
+    await this.#activator.refresh();
   }
 
   async close(): Promise<void> {
@@ -357,7 +357,7 @@ class RunningSubscriber implements Subscriber {
     clearTimeout(this.#expiryTimer);
     this.#session?.stop();
     await this.#running;
-    await this.#applier.close();
+    await this.#activator.close();
     await this.#keeping;
     await this.#table.close();
   }
@@ -401,7 +401,7 @@ class RunningSubscriber implements Subscriber {
   #welcomed(publisher: string): void {
     this.#publisher = publisher;
     this.#options.logger.info(
-      { publisher, version: this.#applier.active?.manifest.version ?? 0 },
+      { publisher, version: this.#activator.active?.manifest.version ?? 0 },
       'connected',
     );
     this.#listeners.tell('connected', { publisher });
@@ -418,7 +418,7 @@ class RunningSubscriber implements Subscriber {
 
   #refused(code: string, text: string): void {
     this.#lastError = { code, text, atMs: this.#nowMs() };
-    const version = this.#applier.active?.manifest.version ?? 0;
+    const version = this.#activator.active?.manifest.version ?? 0;
     this.#options.logger.warn({ code, version, publisher: this.#publisher }, text);
     this.#listeners.tell('refused', { code, text });
   }
@@ -429,7 +429,7 @@ class RunningSubscriber implements Subscriber {
   #scheduleExpiry(leastMs = 0): void {
     clearTimeout(this.#expiryTimer);
     const { ends, times } = this.#expiring();
-    const { compiledFor } = this.#applier;
+    const { compiledFor } = this.#activator;
     if (ends?.isOpen(compiledFor) !== true || this.#closing.signal.aborted) return;
     const waitMs = (ends.secondsToNext(times) ?? Number.POSITIVE_INFINITY) * 1000 - (this.#nowMs() % 1000);
     const delayMs = ends.differ(compiledFor, times) ? 0 : Math.min(LOOK_MS, waitMs);
@@ -442,7 +442,7 @@ class RunningSubscriber implements Subscriber {
     this.#compareClocks();
     const { ends, times } = this.#expiring();
     try {
-      if (ends?.differ(this.#applier.compiledFor, times) === true) await this.#applier.refresh();
+      if (ends?.differ(this.#activator.compiledFor, times) === true) await this.#activator.refresh();
       this.#scheduleExpiry();
     } catch (error) {
       this.#options.logger.error(
@@ -455,7 +455,7 @@ class RunningSubscriber implements Subscriber {
 
   /** When the rules in force end, and what time it is for them. Accept rules that have ended are noted, and stay so in this boot. */
   #expiring(): { readonly ends: Expiries | undefined; readonly times: Times } {
-    const { active } = this.#applier;
+    const { active } = this.#activator;
     const times = this.#clock.times(active?.manifest.createdAtMs);
     if (active === undefined) return { ends: undefined, times };
     if (this.#expiries?.of !== active.ruleSet) {

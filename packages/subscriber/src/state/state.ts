@@ -17,7 +17,7 @@
 import { join } from 'node:path';
 import { DirectoryError, makeDirectory } from '@rulecast/program/directory';
 import { compareRelease, hexOf } from '@rulecast/protocol';
-import type { KeptClock } from '../clock/clock.ts';
+import type { StoredClock } from '../clock/clock.ts';
 import { encodeRelease, fileName, Shelf, StateError, type StoredRelease } from './shelf.ts';
 
 export { StateError, type StoredRelease } from './shelf.ts';
@@ -136,7 +136,7 @@ export class StateDirectory {
    * What was kept of the clock; undefined where that is nothing, damaged, or not to be read, which is told of when the release is looked for: as if this
    * boot were met for the first time.
    */
-  readClock(): KeptClock | undefined {
+  readClock(): StoredClock | undefined {
     const match = CLOCK_NOTE.exec(this.#readClockNote() ?? '');
     if (match === null) return undefined;
     const [wallMs = 0, bootMs = 0, ended = 0] = match.slice(2).map(Number);
@@ -224,7 +224,7 @@ export class StateDirectory {
   }
 
   /** Keeps what the clock needs after a restart. Throws StateError. */
-  async writeClock({ bootId, wallMs, bootMs, ended }: KeptClock): Promise<void> {
+  async writeClock({ bootId, wallMs, bootMs, ended }: StoredClock): Promise<void> {
     const numbers = [wallMs, bootMs, ended].map((number) => Math.max(0, Math.floor(number)));
     const body = `rulecast-clock 1\n${bootId} ${numbers.join(' ')}\n`;
     try {

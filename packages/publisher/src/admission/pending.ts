@@ -14,7 +14,7 @@ interface Waiting {
   readonly sendAway: () => void;
 }
 
-export class WaitingRoom {
+export class PendingConnections {
   readonly #clock: Clock;
   /** In the order in which they came. */
   readonly #waiting = new Set<Waiting>();
@@ -28,7 +28,7 @@ export class WaitingRoom {
    * Takes one more in; for that the first has to go if there are too many. `sendAway` is called at most once, and not after the
    * function that is returned, which takes it out again.
    */
-  enter(sendAway: () => void): () => void {
+  add(sendAway: () => void): () => void {
     const [first] = this.#waiting;
     if (this.#waiting.size >= WAITING_MAX && first !== undefined) this.#dismiss(first);
     const one = { sinceMs: this.#clock.monotonicMs(), sendAway };

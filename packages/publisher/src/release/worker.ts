@@ -65,7 +65,7 @@ const ENCODE_IN_PLACE_MAX_ENTRIES = 20_000;
 /** Heap of the thread, in MiB. A document of 2^18 inline rules needs 1.2 GB; lists and rule files need far less. */
 const THREAD_HEAP_MAX_MIB = 3072;
 /** Also when this file runs from src, as in tests: only the built thread loads on Node 20. */
-const THREAD_FILE = new URL('../../dist/release/work-thread.js', import.meta.url);
+const THREAD_FILE = new URL('../../dist/release/worker-thread.js', import.meta.url);
 
 /** Does a piece of work on the thread it is called on. Throws nothing that a request can bring about. */
 export function work(request: WorkRequest): WorkAnswer {
@@ -104,7 +104,7 @@ function compared(before: PastContent, after: PastContent, only: PartFilter): Co
   return { changes: diffRuleSets(old, next).changes, isKnown };
 }
 
-export class Workshop {
+export class ReleaseWorker {
   #thread: Worker | undefined;
   #turn: Promise<unknown> = Promise.resolve(); // the work before the next one
 

@@ -8,7 +8,7 @@ import type { RuleSet } from '@rulecast/rules';
 import { type Store, StoreError } from '../store/store.ts';
 import type { Committer } from './commit.ts';
 import type { PartFilter } from './part-filter.ts';
-import type { Comparison, PastContent, Workshop } from './work.ts';
+import type { Comparison, PastContent, ReleaseWorker } from './worker.ts';
 
 /** There was no such release, or it is not kept any more. */
 export class UnknownReleaseError extends Error {
@@ -35,22 +35,22 @@ export class UnknownReleaseError extends Error {
   }
 }
 
-export class Archive {
+export class History {
   readonly #store: Store;
   readonly #committer: Committer;
-  readonly #workshop: Workshop;
+  readonly #worker: ReleaseWorker;
 
-  constructor(store: Store, committer: Committer, workshop: Workshop) {
+  constructor(store: Store, committer: Committer, worker: ReleaseWorker) {
     this.#store = store;
     this.#committer = committer;
-    this.#workshop = workshop;
+    this.#worker = worker;
   }
 
   /** The rule set of a version. Throws UnknownReleaseError, and StoreError where what is stored is not what was signed. */
   async ruleSetOf(version: number): Promise<RuleSet> {
     const content = this.#contentOf(version);
     if (content.kind === 'rule-set') return content.ruleSet;
-    return this.#told(version, () => this.#workshop.rebuild(content.recipe));
+    return this.#reading(version, () => this.#worker.rebuild(content.recipe));
   }
 
   /**
@@ -60,7 +60,7 @@ export class Archive {
   async changes(from: number, to: number, only: PartFilter): Promise<Comparison> {
     const before = this.#contentOf(from);
     const after = this.#contentOf(to);
-    return this.#told(from, () => this.#workshop.compare(before, after, only));
+    return this.#reading(from, () => this.#worker.compare(before, after, only));
   }
 
   #contentOf(version: number): PastContent {
@@ -69,12 +69,12 @@ export class Archive {
     const recipe = this.#store.recipe(version);
     if (recipe === undefined) {
       const store = this.#store;
-      throw new UnknownReleaseError(version, store.oldestVersion, store.keptAfter(version), head?.manifest);
+      throw new UnknownReleaseError(version, store.oldestVersion, store.oldestAfter(version), head?.manifest);
     }
     return { kind: 'recipe', recipe };
   }
 
-  async #told<T>(version: number, work: () => Promise<T>): Promise<T> {
+  async #reading<T>(version: number, work: () => Promise<T>): Promise<T> {
     try {
       return await work();
     } catch (cause) {

@@ -2,16 +2,16 @@ import { type PushInput, readPushed } from '@rulecast/formats';
 import { diffRuleSets, encodeDelta, encodeSnapshot } from '@rulecast/protocol';
 import { emptyPolicy, type RuleSet } from '@rulecast/rules';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { Workshop } from '../src/release/work.ts';
+import { ReleaseWorker } from '../src/release/worker.ts';
 import { pushOf } from './fresh-publisher.ts';
 
-let workshop: Workshop;
+let worker: ReleaseWorker;
 
 beforeEach(() => {
-  workshop = new Workshop();
+  worker = new ReleaseWorker();
 });
 
-afterEach(() => workshop.close());
+afterEach(() => worker.close());
 
 /** Lists of both kinds, rules and a document, of which the list of hosts alone is beyond what is read in place. */
 function largePush(): PushInput {
@@ -26,22 +26,22 @@ function largePush(): PushInput {
 
 describe('reading pushed files', () => {
   it('gives in a worker what it gives in place', async () => {
-    expect(await workshop.read(largePush(), 7)).toEqual(readPushed(largePush(), 7));
+    expect(await worker.read(largePush(), 7)).toEqual(readPushed(largePush(), 7));
   });
 
   it('goes on with the same worker, rejects included', async () => {
-    await workshop.read(largePush(), 7);
+    await worker.read(largePush(), 7);
     const bad = pushOf({ 'hosts.txt': `${'10.0.0.1\n'.repeat(10_000)}10.0.0.256\n` });
-    const { rejectCount, rejects } = await workshop.read(bad, 7);
+    const { rejectCount, rejects } = await worker.read(bad, 7);
     expect(rejectCount).toBe(1);
     expect(rejects[0]).toMatchObject({ file: 'hosts.txt', line: 10_001, column: 1 });
-    expect((await workshop.read(largePush(), 7)).lists.get('names')).toMatchObject({ kind: 'names' });
+    expect((await worker.read(largePush(), 7)).lists.get('names')).toMatchObject({ kind: 'names' });
   });
 });
 
 describe('encoding', () => {
   it('gives in a thread what it gives in place, while other work waits its turn', async () => {
-    const { lists, policies } = await workshop.read(largePush(), 7);
+    const { lists, policies } = await worker.read(largePush(), 7);
     const hosts = lists.get('hosts');
     if (hosts?.kind !== 'prefixes') throw new Error('a list of prefixes was expected');
     const many = Array.from({ length: 30_000 }, (_, i) => `172.16.${i >> 8}.${i & 255}`).join('\n');
@@ -50,9 +50,9 @@ describe('encoding', () => {
     const large: RuleSet = { ...small, lists: new Map([...lists, ...more]) };
     const delta = diffRuleSets(small, large);
     const [deltaBytes, snapshotBytes, again] = await Promise.all([
-      workshop.encodeDelta(delta),
-      workshop.encodeSnapshot(large),
-      workshop.encodeDelta(delta),
+      worker.encodeDelta(delta),
+      worker.encodeSnapshot(large),
+      worker.encodeDelta(delta),
     ]);
     expect(deltaBytes).toEqual(encodeDelta(delta));
     expect(again).toEqual(deltaBytes);
@@ -70,7 +70,7 @@ describe('encoding', () => {
     } as const;
     const run = { match: { ...rule, expire: undefined, comment }, remote: { kind: 'any' } } as const;
     const policies = new Map([['default', { ...emptyPolicy('default'), egress: [run] }]]);
-    const encoded = workshop.encodeSnapshot({
+    const encoded = worker.encodeSnapshot({
       lists: new Map(),
       policies,
       resolutions: new Map(),

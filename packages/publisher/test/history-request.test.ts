@@ -151,7 +151,7 @@ describe('a rollback', () => {
   });
 
   it('beyond the archive names the oldest version kept', async () => {
-    const { publisher, control } = await house({ historyBytes: 0, archiveReleases: 2 });
+    const { publisher, control } = await house({ chainBytes: 0, historyReleases: 2 });
     for (const i of [1, 2, 3, 4]) await release(publisher, { 'a.txt': `192.0.2.${i}\n` });
     expect((await rollback(control, 2)).end).toMatchObject({
       kind: 'fail',

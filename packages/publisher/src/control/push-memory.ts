@@ -5,11 +5,11 @@ import { ErrorCode, ProtocolError, PUSH_MAX_BYTES } from '@rulecast/protocol';
 /** Two of the largest pushes: one that is released, and one that comes meanwhile. */
 const ALL_PUSHES_MAX_BYTES = 2 * PUSH_MAX_BYTES;
 
-export class PushRoom {
+export class PushMemory {
   #heldBytes = 0;
 
-  /** The place of one push. */
-  enter(): PushPlace {
+  /** What one push takes of it. */
+  reserve(): Reservation {
     let ownBytes = 0;
     return {
       take: (byteCount) => {
@@ -33,7 +33,7 @@ export class PushRoom {
   }
 }
 
-export interface PushPlace {
+export interface Reservation {
   /** Before there are so many bytes more. Throws ProtocolError `over-limit`. */
   take(byteCount: number): void;
   /** The bytes are gone. May be called again. */

@@ -97,7 +97,7 @@ export class RefusedError extends Error {
   }
 }
 
-export interface ApplierOptions {
+export interface ActivatorOptions {
   readonly trust: Trust;
   readonly table: Table;
   readonly state: StateDirectory | undefined;
@@ -117,7 +117,7 @@ export interface ApplierOptions {
   readonly onUncompacted: (error: unknown) => void;
 }
 
-export class Applier {
+export class Activator {
   active: ActiveRelease | undefined;
   /** What the table in force was compiled for. */
   compiledFor: Environment = { now: 0, dns: [] };
@@ -128,9 +128,9 @@ export class Applier {
   readonly #verifier = new Verifier();
   #turn: Promise<unknown> = Promise.resolve(); // the last that was asked for, see inTurn
   #compacting: Promise<void> | undefined;
-  readonly #options: ApplierOptions;
+  readonly #options: ActivatorOptions;
 
-  constructor(options: ApplierOptions) {
+  constructor(options: ActivatorOptions) {
     this.#options = options;
   }
 

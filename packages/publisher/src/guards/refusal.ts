@@ -1,0 +1,54 @@
+/** What guards look at, what opens them, and what they say. */
+
+import type { RuleSet } from '@rulecast/rules';
+
+/** What somebody permitted for one push. Each opens one guard. */
+export interface PushPermits {
+  /** A list of which nothing is left. */
+  readonly allowEmpty: boolean;
+  readonly allowShrink: boolean;
+  readonly allowGrowth: boolean;
+  /** Any part of the address space, but not all of it. */
+  readonly allowCoverage: boolean;
+  readonly allowAll: boolean;
+  /** Addresses that became names, or names addresses. */
+  readonly allowKind: boolean;
+  /** A policy that accepts everything. */
+  readonly allowAcceptAll: boolean;
+  /** Policies that accept nothing any more. */
+  readonly allowDropAll: boolean;
+  /** No policies any more, where the rule set says what happens to qubes then. */
+  readonly allowNoPolicy: boolean;
+  /** Packets dropped that must get through; also of a rollback. */
+  readonly allowUnreachable: boolean;
+  /** Drop rules that are left without any address, for their names do not resolve. */
+  readonly allowUnresolved: boolean;
+}
+export type Permit = keyof PushPermits;
+
+/** Why a push is not taken. */
+export interface GuardRefusal {
+  /** Stable: of FindingCode, PushGuardCode or UnmatchedGuardCode, or `unreachable`. */
+  readonly guard: string;
+  readonly part: string;
+  /** What opens it, as follows `--allow-`; `drop-all` is what `--yes` says. Undefined: other content. */
+  readonly permit: string | undefined;
+  /** Entries or rules; of coverage, millionths of the addresses that are reachable over the Internet; of policies, how many. */
+  readonly before: number;
+  readonly after: number;
+  /** For people: what would happen and what to do. */
+  readonly reason: string;
+}
+
+/** A push as far as guards ask. */
+export interface GuardedPush {
+  readonly before: RuleSet;
+  readonly after: RuleSet;
+  /** Nothing was released before: no policy was in force that could be opened. */
+  readonly isFirst: boolean;
+  readonly permits: Partial<PushPermits>;
+  /** Lists that a source keeps, whose own guards hold. */
+  readonly isOfSource: (list: string) => boolean;
+  /** Seconds since 1970. */
+  readonly now: number;
+}
