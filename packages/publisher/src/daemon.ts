@@ -32,6 +32,7 @@ import { dnsResolver, withFixedNames } from './names/resolve.ts';
 import { Publisher } from './release/publisher.ts';
 import { serveControl } from './requests/serve.ts';
 import { serveSubscribers } from './session/serve.ts';
+import { AuditLog } from './store/audit-log.ts';
 import { type Identity, IdentityError, readIdentity } from './store/identity.ts';
 import { openState } from './store/state.ts';
 import { STORE_DEFAULTS, StoreError, type StoreOptions } from './store/store.ts';
@@ -227,15 +228,17 @@ async function main(out: Output): Promise<void> {
       return await lock.release();
     }
     const { startOver, autoEpoch } = argv;
+    const audit = new AuditLog({ stateDirectory: settings.stateDirectory, logger });
     const publisher = new Publisher({
       ...settings,
       resolve,
       logger,
       startOver,
       autoEpoch,
+      audit: (entry) => audit.add(entry),
       ...storeOptions(),
     });
-    const sources = config === undefined ? undefined : newSources(publisher, config, settings);
+    const sources = config === undefined ? undefined : newSources(publisher, config, settings, audit);
     const sessions = await serveSubscribers(publisher, settings.listen, settings);
     const control = await serveControl(publisher, settings.control, sessions.ask, {
       sources,
@@ -251,6 +254,7 @@ async function main(out: Output): Promise<void> {
     await sources?.close();
     await sessions.close();
     await publisher.close();
+    await audit.close();
     await lock.release();
   } catch (error) {
     throw endOf(error);
@@ -308,9 +312,14 @@ function readConfig(file: string): PublisherConfig {
   throw new ProgramError(EXIT_CONFIG, text);
 }
 
-function newSources(publisher: Publisher, config: PublisherConfig, settings: Settings): SourcesLink {
+function newSources(
+  publisher: Publisher,
+  config: PublisherConfig,
+  settings: Settings,
+  audit: AuditLog,
+): SourcesLink {
   const { stateDirectory, peers } = settings;
-  return new SourcesLink({ publisher, config, configFile: argv.config, stateDirectory, peers });
+  return new SourcesLink({ publisher, config, configFile: argv.config, stateDirectory, peers, audit });
 }
 
 /** What is kept of the past, as the options say. */

@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
 import { OutcomeLog } from '../src/control/applied-report.ts';
 import type { Outcome } from '../src/subscribers/subscribers.ts';
@@ -15,6 +16,7 @@ describe('outcomes that nobody takes yet', () => {
     }
     tell('fw', 'applied', 1001);
     const taken: unknown[] = [];
+    await setImmediate(); // listeners hear of it after the step that told it
     for (let next = await log.next(0); next !== undefined; next = await log.next(0))
       taken.push([next.state, next.version]);
     expect(taken).toEqual([

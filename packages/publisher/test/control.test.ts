@@ -13,7 +13,7 @@ import type { Publisher, PublisherOptions } from '../src/release/publisher.ts';
 import { serveControl } from '../src/requests/serve.ts';
 import { serveSubscribers } from '../src/session/serve.ts';
 import { StoreError } from '../src/store/store.ts';
-import { bytesOf, freshPublisher, hex, prefixes, release } from './fresh-publisher.ts';
+import { bytesOf, degraded, freshPublisher, hex, prefixes, release } from './fresh-publisher.ts';
 import { recordsOf, ScriptedRulectl } from './scripted-rulectl.ts';
 import { ScriptedSubscriber } from './scripted-subscriber.ts';
 
@@ -135,7 +135,7 @@ describe('a push', () => {
       'unused-list hosts',
       'name-not-resolved a.example',
     ]);
-    expect(publisher.degraded).toEqual(['a.example does not resolve (SERVFAIL): its rules match nothing']);
+    expect(degraded(publisher)).toEqual(['a.example does not resolve (SERVFAIL): its rules match nothing']);
     const withdrawal = await ScriptedRulectl.push(
       control,
       { 'gone.txt': '192.0.2.1\n' },

@@ -7,9 +7,11 @@ import type { PushInput } from '@rulecast/formats';
 import { EMPTY_PREFIX_SET, type PrefixSet, parsePrefix, prefixSetOf } from '@rulecast/rules';
 import { pino } from 'pino';
 import { onTestFinished } from 'vitest';
+import type { SourceLists } from '../src/control/parts.ts';
 import type { PushPermits } from '../src/guards/refusal.ts';
 import type { ResolveName } from '../src/names/resolve.ts';
 import { Publisher, type PublisherOptions, type PushOptions } from '../src/release/publisher.ts';
+import { degradedOf } from '../src/requests/status.ts';
 import type { Release } from '../src/store/store.ts';
 
 export const SILENT = pino({ level: 'silent' });
@@ -41,6 +43,11 @@ export function freshPublisher(options: Partial<PublisherOptions> = {}): Publish
   });
   onTestFinished(() => publisher.close());
   return publisher;
+}
+
+/** What the status says does not work as it should. */
+export function degraded(publisher: Publisher, sources?: SourceLists): readonly string[] {
+  return degradedOf({ publisher, sources });
 }
 
 /** A push of files given as name and text. */

@@ -9,7 +9,8 @@ import { describe, expect, it, onTestFinished } from 'vitest';
 import { SourcesLink } from '../src/daemon/sources-link.ts';
 import type { Publisher } from '../src/release/publisher.ts';
 import { serveControl } from '../src/requests/serve.ts';
-import { freshPublisher, place, release, temporaryDirectory } from './fresh-publisher.ts';
+import { AuditLog } from '../src/store/audit-log.ts';
+import { degraded, freshPublisher, place, release, temporaryDirectory } from './fresh-publisher.ts';
 import { type Answer, recordsOf, ScriptedRulectl } from './scripted-rulectl.ts';
 
 interface House {
@@ -53,6 +54,7 @@ async function sourcesOf(
     config,
     configFile,
     stateDirectory: join(directory, 'state'),
+    audit: new AuditLog({ stateDirectory: join(directory, 'state'), logger: publisher.logger }),
   });
   onTestFinished(() => sources.close());
   await sources.start();
@@ -151,7 +153,7 @@ describe('with sources', () => {
   });
 
   it('REFRESH reads now, releases once, and names what is not as its source says', async () => {
-    const { publisher, control, directory } = await house(CONFIG, { 'a.txt': '192.0.2.1\n' });
+    const { publisher, sources, control, directory } = await house(CONFIG, { 'a.txt': '192.0.2.1\n' });
     const file = join(directory, 'a.txt');
     place(file, '192.0.2.1\n192.0.2.5\n');
     const taken = await ask(control, refresh(['c']));
@@ -174,7 +176,7 @@ describe('with sources', () => {
       code: 'no-such-part',
       part: 'list zz',
     });
-    expect(publisher.degraded[0]).toContain('list a is not fresh');
+    expect(degraded(publisher, sources)[0]).toContain('list a is not fresh');
   });
 
   it('a configuration that needs a restart for some keys says for which, and takes up the rest', async () => {
@@ -187,15 +189,17 @@ describe('with sources', () => {
     await sources?.reload(configFile);
     await released;
     expect(publisher.head?.ruleSet.lists.has('d')).toBe(true);
-    expect(publisher.degraded).toEqual(['restart the publisher for name, dns: the configuration changed']);
+    expect(degraded(publisher, sources)).toEqual([
+      'restart the publisher for name, dns: the configuration changed',
+    ]);
     writeFileSync(configFile, `listen: [\n${CONFIG}`);
     await sources?.reload(configFile);
-    expect(publisher.degraded[0]).toMatch(
+    expect(degraded(publisher, sources)[0]).toMatch(
       /^the configuration is refused and the one before is in force: line \d+, column \d+: /,
     );
     writeFileSync(configFile, CONFIG);
     await sources?.reload(configFile);
-    expect(publisher.degraded).toEqual([]);
+    expect(degraded(publisher, sources)).toEqual([]);
   });
 
   // An empty file, as half-written ones are, took all lists out of the release that no rule used.
@@ -209,7 +213,7 @@ describe('with sources', () => {
     writeFileSync(configFile, text);
     await sources?.reload(configFile);
     expect([...(publisher.head?.ruleSet.lists.keys() ?? [])]).toEqual(before);
-    expect(publisher.degraded[0]).toMatch(
+    expect(degraded(publisher, sources)[0]).toMatch(
       /^the configuration is refused and the one before is in force: it has no lists: key; write lists: {} to drop all \d$/,
     );
     const released = new Promise((resolve) => publisher.once('release', resolve));

@@ -5,7 +5,7 @@ import { prefixListOf } from '@rulecast/rules';
 import { describe, expect, it } from 'vitest';
 import { FakeClock, turns } from '../../sources/test/fake-clock.ts';
 import type { Publisher, PushOutcome } from '../src/release/publisher.ts';
-import { freshPublisher, prefixes, pushOf, release } from './fresh-publisher.ts';
+import { degraded, freshPublisher, prefixes, pushOf, release } from './fresh-publisher.ts';
 
 function mustReach(text: string, direction: 'egress' | 'ingress' = 'egress'): MustReach {
   const result = parsePacketText(text, direction);
@@ -95,7 +95,7 @@ describe('a packet that must get through', () => {
     const publisher = await guarded();
     await release(publisher, { 'block.txt': '192.0.2.10\n' });
     await release(publisher, { 'block.txt': '198.51.100.1\n' });
-    publisher.keepReachable([mustReach('192.0.2.10 tcp/22')]);
+    publisher.setMustReach([mustReach('192.0.2.10 tcp/22')]);
     expect(await publisher.rollback(2, {})).toMatchObject({
       kind: 'guarded',
       refusals: [{ guard: 'unreachable' }],
@@ -134,6 +134,6 @@ describe('a packet that must get through', () => {
     await publisher.refreshNames();
     await turns();
     expect(publisher.head?.manifest.version).toBe(1);
-    expect(publisher.degraded[0]).toMatch(/^192\.0\.2\.10 tcp\/22 must be reachable/);
+    expect(degraded(publisher)[0]).toMatch(/^192\.0\.2\.10 tcp\/22 must be reachable/);
   });
 });

@@ -10,6 +10,7 @@ import { type DnsName, type DnsRecord, serveDns } from './dns-server.ts';
 import {
   ALL_PERMITS,
   bytesOf,
+  degraded,
   freshPublisher,
   prefixes,
   pushOf,
@@ -99,13 +100,13 @@ describe('names of the head', () => {
   it('that did not resolve at the push do so later, by themselves', async () => {
     const { clock, dns, publisher } = await house({});
     await release(publisher, { 'x.rules': 'drop dsthost=a.example\n' });
-    expect(publisher.degraded).toEqual([
+    expect(degraded(publisher)).toEqual([
       'a.example does not resolve (no such name): its rules match nothing',
     ]);
     dns.zone.set('a.example', hosts(60, '192.0.2.1'));
     const next = await nextRelease(publisher, clock, 5000);
     expect(next.ruleSet.resolutions).toEqual(new Map([['a.example', prefixes('192.0.2.1')]]));
-    expect(publisher.degraded).toEqual([]);
+    expect(degraded(publisher)).toEqual([]);
   });
 
   it('that fail age out of accept rules as one release, and stay in drop rules', async () => {
@@ -119,15 +120,15 @@ describe('names of the head', () => {
     for (const name of dns.zone.keys()) dns.zone.set(name, { A: 'servfail', AAAA: 'servfail' });
     for (let hour = 0; hour < 24; hour++) await pass(publisher, clock, HOUR_MS - 1);
     expect(publisher.head?.manifest.version).toBe(1);
-    expect(publisher.degraded).toHaveLength(3);
-    expect(publisher.degraded[0]).toBe(
+    expect(degraded(publisher)).toHaveLength(3);
+    expect(degraded(publisher)[0]).toBe(
       'a.example does not resolve for 22 h (the DNS server failed, SERVFAIL): its rules keep the addresses they had',
     );
     await pass(publisher, clock, HOUR_MS);
     expect(publisher.head?.manifest.version).toBe(2);
     expect(publisher.head?.ruleSet.resolutions).toEqual(new Map([['c.example', prefixes('192.0.2.3')]]));
-    expect(publisher.degraded[0]).toMatch(/: its accept rules match nothing any more$/);
-    expect(publisher.degraded[2]).toMatch(/: its rules keep the addresses they had$/);
+    expect(degraded(publisher)[0]).toMatch(/: its accept rules match nothing any more$/);
+    expect(degraded(publisher)[2]).toMatch(/: its rules keep the addresses they had$/);
   });
 
   it('are not aged by a wall clock that is set, not even by years', async () => {
@@ -155,7 +156,7 @@ describe('names of the head', () => {
     await pass(after, clock, 2000);
     expect(after.head?.manifest.version).toBe(1);
     expect(after.head?.ruleSet.resolutions).toEqual(new Map([['a.example', prefixes('192.0.2.1')]]));
-    expect(after.degraded).toEqual([
+    expect(degraded(after)).toEqual([
       'a.example does not resolve (the DNS server does not answer): its rules keep the addresses they had',
     ]);
     dns.zone.set('a.example', hosts(60, '192.0.2.2'));

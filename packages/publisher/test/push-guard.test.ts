@@ -2,7 +2,7 @@
 
 import type { PushInput } from '@rulecast/formats';
 import { describe, expect, it } from 'vitest';
-import type { Publisher, PushOptions } from '../src/release/publisher.ts';
+import type { Publisher, PushOptions, ReleaseAudit } from '../src/release/publisher.ts';
 import { freshPublisher, pushOf, release } from './fresh-publisher.ts';
 
 const ADDRESSES = (count: number, from = 0): string =>
@@ -151,6 +151,54 @@ describe('a push of a list', () => {
     expect(await refusals(publisher, input, { dryRun: true, permits: { allowShrink: true } })).toEqual([
       'empty list other 0 0',
     ]);
+  });
+});
+
+describe('what permits opened', () => {
+  it('is on record after the release, each guard of it, and nothing that was refused, rehearsed or not in the way', async () => {
+    const audited: ReleaseAudit[] = [];
+    const publisher = freshPublisher({ audit: (entry) => audited.push(entry) });
+    await publisher.push(toBlock(ADDRESSES(100)), { permits: { allowShrink: true } });
+    const both = pushOf({ 'block.txt': ADDRESSES(3), 'other.txt': '' });
+    await publisher.push(both);
+    await publisher.push(both, { permits: { allowShrink: true } });
+    await publisher.push(both, { permits: { allowShrink: true, allowEmpty: true }, dryRun: true });
+    expect(audited).toEqual([]);
+    await publisher.push(both, { permits: { allowShrink: true, allowEmpty: true, allowAll: true } });
+    expect(audited).toMatchObject([
+      {
+        cause: 'push',
+        epoch: 1,
+        version: 2,
+        part: 'list block',
+        code: 'shrunk',
+        permit: 'shrink',
+        before: 100,
+        after: 3,
+      },
+      {
+        cause: 'push',
+        epoch: 1,
+        version: 2,
+        part: 'list other',
+        code: 'empty',
+        permit: 'empty',
+        before: 0,
+        after: 0,
+      },
+    ]);
+  });
+
+  it('does not undo the release where it cannot be put on record', async () => {
+    const audit = (): never => {
+      throw new Error('the disk is full');
+    };
+    const publisher = freshPublisher({ audit });
+    await publisher.push(toBlock(ADDRESSES(100)));
+    expect(await refusals(publisher, toBlock(ADDRESSES(3)), { permits: { allowShrink: true } })).toEqual([
+      'released',
+    ]);
+    expect(publisher.head?.manifest.version).toBe(2);
   });
 });
 

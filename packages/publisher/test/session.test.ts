@@ -18,7 +18,7 @@ import { FakeClock, turns } from '../../sources/test/fake-clock.ts';
 import type { Publisher } from '../src/release/publisher.ts';
 import { type ServedSubscribers, serveSubscribers } from '../src/session/serve.ts';
 import type { Outcome, SubscriberEntry } from '../src/subscribers/subscribers.ts';
-import { freshPublisher, hex, pushOf, release, temporaryDirectory } from './fresh-publisher.ts';
+import { degraded, freshPublisher, hex, pushOf, release, temporaryDirectory } from './fresh-publisher.ts';
 import { type Offer, ScriptedSubscriber } from './scripted-subscriber.ts';
 
 interface House {
@@ -440,7 +440,7 @@ describe('a subscriber that claims a release above the head', () => {
     await subscriber.next('prove');
     await subscriber.send(proof);
     expect(await subscriber.isQuiet()).toBe(true);
-    expect(publisher.degraded).toEqual([
+    expect(degraded(publisher)).toEqual([
       expect.stringMatching(/^nothing is offered: 3\/17 was proved .*--as-new-epoch$/),
     ]);
     expect(entryOf(publisher, 'fw')).toMatchObject({
@@ -461,7 +461,7 @@ describe('a subscriber that claims a release above the head', () => {
       const { offer } = await each.take();
       expect(offer.decoded).toMatchObject({ epoch: 4, version: 2, previousVersion: 0 });
     }
-    expect(publisher.degraded).toEqual([]);
+    expect(degraded(publisher)).toEqual([]);
     expect(entryOf(publisher, 'fw')).toMatchObject({ diverged: false, lastError: undefined });
   });
 

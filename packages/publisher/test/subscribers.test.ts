@@ -1,9 +1,10 @@
 import { describe, expect, it } from 'vitest';
 import { Subscribers } from '../src/subscribers/subscribers.ts';
+import { SILENT } from './fresh-publisher.ts';
 
 describe('what is known of subscribers', () => {
   it('is bounded: beyond 1,024 names the disconnected one unseen for longest is forgotten', () => {
-    const subscribers = new Subscribers();
+    const subscribers = new Subscribers(SILENT);
     for (let i = 0; i < 1024; i++) subscribers.entry(`fw-${i}`, 1000 + i);
     const oldest = subscribers.entry('fw-0', 0);
     oldest.connectedSinceMs = 1000;
@@ -15,14 +16,14 @@ describe('what is known of subscribers', () => {
   });
 
   it('is one entry a name, made when first asked for', () => {
-    const subscribers = new Subscribers();
+    const subscribers = new Subscribers(SILENT);
     const entry = subscribers.entry('fw', 1);
     expect(subscribers.entry('fw', 2)).toBe(entry);
     expect(entry).toMatchObject({ name: 'fw', lastSeenMs: 1, held: undefined, refused: [] });
   });
 
   it('holds the last 32 refusals, each once', () => {
-    const subscribers = new Subscribers();
+    const subscribers = new Subscribers(SILENT);
     const entry = subscribers.entry('fw', 1);
     const reason = { code: 'bad-rule-set', text: 'no', atMs: 1 };
     for (let i = 0; i < 40; i++) subscribers.refuse(entry, `hash-${i}`, reason);
@@ -35,7 +36,7 @@ describe('what is known of subscribers', () => {
   });
 
   it('holds of refusals what HELLO says, and the reasons that were heard before', () => {
-    const subscribers = new Subscribers();
+    const subscribers = new Subscribers(SILENT);
     const entry = subscribers.entry('fw', 1);
     subscribers.refuse(entry, 'one', { code: 'bad-rule-set', text: 'no', atMs: 1 });
     subscribers.refuse(entry, 'two', { code: 'over-limit', text: 'large', atMs: 2 });

@@ -3,13 +3,11 @@
  * when it changes, and what is done against a guard is on record.
  */
 
-import { appendFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import type { BindingConfig, PublisherConfig } from '@rulecast/formats';
 import { EMPTY_PREFIX_SET, type List, type PrefixSet } from '@rulecast/rules';
 import {
-  type AuditEntry,
   Fetcher,
   type ListStatus,
   type Permits,
@@ -18,7 +16,9 @@ import {
   type WatchOptions,
   watchPaths,
 } from '@rulecast/sources';
-import type { ListKeeper, Publisher } from '../release/publisher.ts';
+import type { SourceLists } from '../control/parts.ts';
+import type { ListOwner, Publisher } from '../release/publisher.ts';
+import type { AuditLog } from '../store/audit-log.ts';
 import { type ConfigRefused, readConfigFile } from './config-file.ts';
 
 export interface SourcesLinkOptions {
@@ -27,6 +27,8 @@ export interface SourcesLinkOptions {
   /** Watched, and read again when it changes; undefined where there is no file. */
   readonly configFile: string | undefined;
   readonly stateDirectory: string;
+  /** Where it is on record that a guard was opened. */
+  readonly audit: AuditLog;
   /** Addresses of peers that manage this host. */
   readonly peers?: PrefixSet;
 }
@@ -59,10 +61,9 @@ function startKeys(): readonly StartKey[] {
   return Object.keys(START_KEYS) as StartKey[]; // of a constant
 }
 
-export class SourcesLink implements ListKeeper {
+export class SourcesLink implements ListOwner, SourceLists {
   readonly #publisher: Publisher;
   readonly #configFile: string | undefined;
-  readonly #auditFile: string;
   readonly #reader = new Reader();
   readonly #sources: Sources;
   #config: PublisherConfig;
@@ -73,12 +74,11 @@ export class SourcesLink implements ListKeeper {
   readonly #onRelease = (): void => this.#sources.resync();
 
   constructor(options: SourcesLinkOptions) {
-    const { publisher, config, configFile, stateDirectory, peers = EMPTY_PREFIX_SET } = options;
+    const { publisher, config, configFile, stateDirectory, audit, peers = EMPTY_PREFIX_SET } = options;
     const directory = join(stateDirectory, 'sources');
     this.#publisher = publisher;
     this.#config = config;
     this.#configFile = configFile;
-    this.#auditFile = join(stateDirectory, 'audit.log');
     this.#sources = new Sources({
       config,
       directory,
@@ -91,13 +91,13 @@ export class SourcesLink implements ListKeeper {
       },
       log: publisher.logger,
       peers,
-      audit: (entry) => this.#audit(entry),
+      audit: (entry) => audit.add(entry),
     });
   }
 
   /** Begins to keep lists fresh. */
   async start(): Promise<void> {
-    this.#publisher.keepLists(this);
+    this.#publisher.setListOwner(this);
     this.#publisher.subscribers.expect(this.#config.subscribers?.keys());
     await this.#sources.start(this.#publisher.head?.ruleSet.lists ?? new Map());
     const unsaid = this.#sources.keptUnsaid.length;
@@ -119,19 +119,17 @@ export class SourcesLink implements ListKeeper {
     return this.#sources.isOperand(list);
   }
 
+  /** What does not work as it should, each a sentence. */
   get degraded(): readonly string[] {
     const troubled = this.#sources.status().filter(({ trouble }) => trouble !== undefined);
     const shown = troubled.slice(0, LISTS_SHOWN).map(({ name, trouble }) => {
       return `list ${name} is not fresh: ${trouble?.reason ?? ''}`.slice(0, DEGRADED_CHARS);
     });
     const more = troubled.length - shown.length;
-    const connected = new Set(this.#publisher.subscribers.connected());
-    const missing = [...(this.#config.subscribers?.keys() ?? [])].filter((name) => !connected.has(name));
     return [
       ...(this.#configTrouble === undefined ? [] : [this.#configTrouble.slice(0, DEGRADED_CHARS)]),
       ...shown,
       ...(more > 0 ? [`${more} more lists are not fresh: see rulectl lists`] : []),
-      ...(missing.length > 0 ? [`not connected: ${missing.join(', ')}`.slice(0, DEGRADED_CHARS)] : []),
     ];
   }
 
@@ -185,18 +183,11 @@ export class SourcesLink implements ListKeeper {
     if (isUnchanged && wasRefused) logger.info({ file }, 'the configuration is what is in force again');
     if (isUnchanged) return;
     this.#config = { ...config, ...Object.fromEntries(startKeys().map((key) => [key, this.#config[key]])) };
-    this.#publisher.keepReachable(config.mustReach);
+    this.#publisher.setMustReach(config.mustReach);
     this.#publisher.subscribers.expect(config.subscribers?.keys());
     await this.#sources.reload(config);
     logger.info({ file, lists: config.lists.size }, 'took up the changed configuration');
     if (this.#configTrouble !== undefined) logger.warn({ file }, this.#configTrouble);
-  }
-
-  #audit(entry: AuditEntry): void {
-    const line = JSON.stringify({ at: new Date(this.#publisher.nowMs()).toISOString(), ...entry });
-    appendFile(this.#auditFile, `${line}\n`, { mode: 0o600 }).catch((error: unknown) => {
-      this.#publisher.logger.error({ err: error, file: this.#auditFile }, 'the audit log cannot be written');
-    });
   }
 
   /** Ends what is under way. Call it before the publisher closes. */

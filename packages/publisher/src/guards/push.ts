@@ -29,7 +29,7 @@ import {
   wholeFinding,
 } from '@rulecast/sources';
 import { acceptingPolicies, acceptsAll, isForEverybody } from './openness.ts';
-import type { GuardedPush, GuardRefusal, Permit } from './refusal.ts';
+import type { GuardedPush, GuardRefusal, PermitName } from './refusal.ts';
 import { unmatchedRefusals } from './unmatched.ts';
 
 export const PushGuardCode = { acceptAll: 'accept-all', dropAll: 'drop-all' } as const;
@@ -38,50 +38,43 @@ export const PushGuardCode = { acceptAll: 'accept-all', dropAll: 'drop-all' } as
 const SHRINK_FROM = 64;
 const LIMITS = { ...LIST_DEFAULTS, shrinkFromEntries: SHRINK_FROM };
 
-const PERMIT_OF: Readonly<Record<FindingCode, { readonly permit: Permit; readonly option: string }>> = {
-  [FindingCode.empty]: { permit: 'allowEmpty', option: 'empty' },
-  [FindingCode.shrunk]: { permit: 'allowShrink', option: 'shrink' },
-  [FindingCode.grown]: { permit: 'allowGrowth', option: 'growth' },
-  [FindingCode.coverage]: { permit: 'allowCoverage', option: 'coverage' },
-  [FindingCode.coverageChanged]: { permit: 'allowCoverage', option: 'coverage' },
-  [FindingCode.all]: { permit: 'allowAll', option: 'all' },
-  [FindingCode.kind]: { permit: 'allowKind', option: 'kind' },
+const PERMIT_OF: Readonly<Record<FindingCode, PermitName>> = {
+  [FindingCode.empty]: 'empty',
+  [FindingCode.shrunk]: 'shrink',
+  [FindingCode.grown]: 'growth',
+  [FindingCode.coverage]: 'coverage',
+  [FindingCode.coverageChanged]: 'coverage',
+  [FindingCode.all]: 'all',
+  [FindingCode.kind]: 'kind',
 };
 
-/** What a push would do that is not permitted; nothing: it may be released. */
+/** What guards have against a push, permitted or not; nothing: it may be released. */
 export function pushRefusals(push: GuardedPush): readonly GuardRefusal[] {
   const { before, after, isOfSource } = push;
   const refusals: GuardRefusal[] = [];
   for (const [name, list] of after.lists) {
     const earlier = before.lists.get(name);
     if (list === earlier || isOfSource(name)) continue;
-    refusals.push(...refusalsOf(`list ${name}`, listFindings(earlier, list), push));
+    refusals.push(...refusalsOf(`list ${name}`, listFindings(earlier, list)));
   }
   for (const policy of after.policies.values()) {
     const earlier = before.policies.get(policy.name);
     if (earlier === undefined || policy === earlier) continue;
-    refusals.push(...refusalsOf(`policy ${policy.name}`, dropFindings(earlier, policy), push));
+    refusals.push(...refusalsOf(`policy ${policy.name}`, dropFindings(earlier, policy)));
   }
   refusals.push(...unmatchedRefusals(push));
   if (push.isFirst) return refusals;
-  if (push.permits.allowAcceptAll !== true) refusals.push(...acceptAllRefusals(push));
-  if (push.permits.allowDropAll !== true) refusals.push(...dropAllRefusals(push));
-  return refusals;
+  return [...refusals, ...acceptAllRefusals(push), ...dropAllRefusals(push)];
 }
 
-function refusalsOf(
-  part: string,
-  findings: readonly (Finding | undefined)[],
-  { permits }: GuardedPush,
-): readonly GuardRefusal[] {
+function refusalsOf(part: string, findings: readonly (Finding | undefined)[]): readonly GuardRefusal[] {
   const refusals: GuardRefusal[] = [];
   for (const finding of findings) {
     if (finding === undefined) continue;
-    const { permit, option } = PERMIT_OF[finding.code];
-    if (permits[permit] === true) continue;
+    const permit = PERMIT_OF[finding.code];
     const { code, before, after, text } = finding;
-    const reason = `${text}: look at what you push, then add --allow-${option}`;
-    refusals.push({ guard: code, part, permit: option, before, after, reason });
+    const reason = `${text}: look at what you push, then add --allow-${permit}`;
+    refusals.push({ guard: code, part, permit, before, after, reason });
   }
   return refusals;
 }

@@ -24,15 +24,30 @@ export interface PushPermits {
   /** Drop rules that are left without any address, for their names do not resolve. */
   readonly allowUnresolved: boolean;
 }
-export type Permit = keyof PushPermits;
 
-/** Why a push is not taken. */
+/** The permit that each name opens, as follows `--allow-`; `drop-all` is what `--yes` says. */
+const PERMIT_FIELDS = {
+  empty: 'allowEmpty',
+  shrink: 'allowShrink',
+  growth: 'allowGrowth',
+  coverage: 'allowCoverage',
+  all: 'allowAll',
+  kind: 'allowKind',
+  'accept-all': 'allowAcceptAll',
+  'drop-all': 'allowDropAll',
+  'no-policy': 'allowNoPolicy',
+  unreachable: 'allowUnreachable',
+  unresolved: 'allowUnresolved',
+} as const satisfies Readonly<Record<string, keyof PushPermits>>;
+export type PermitName = keyof typeof PERMIT_FIELDS;
+
+/** What a guard has against a push. */
 export interface GuardRefusal {
   /** Stable: of FindingCode, PushGuardCode or UnmatchedGuardCode, or `unreachable`. */
   readonly guard: string;
   readonly part: string;
-  /** What opens it, as follows `--allow-`; `drop-all` is what `--yes` says. Undefined: other content. */
-  readonly permit: string | undefined;
+  /** What opens it. Undefined: other content. */
+  readonly permit: PermitName | undefined;
   /** Entries or rules; of coverage, millionths of the addresses that are reachable over the Internet; of policies, how many. */
   readonly before: number;
   readonly after: number;
@@ -46,9 +61,13 @@ export interface GuardedPush {
   readonly after: RuleSet;
   /** Nothing was released before: no policy was in force that could be opened. */
   readonly isFirst: boolean;
-  readonly permits: Partial<PushPermits>;
   /** Lists that a source keeps, whose own guards hold. */
   readonly isOfSource: (list: string) => boolean;
   /** Seconds since 1970. */
   readonly now: number;
+}
+
+/** Only the very permit of a refusal opens it. */
+export function isPermitted({ permit }: GuardRefusal, permits: Partial<PushPermits>): boolean {
+  return permit !== undefined && permits[PERMIT_FIELDS[permit]] === true;
 }

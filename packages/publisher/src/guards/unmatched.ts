@@ -23,14 +23,8 @@ export const UnmatchedGuardCode = {
 /** How refusals name what a rule set says of those qubes. */
 const PART = 'unmatched';
 
-/** What a push would do to qubes that no policy names and is not permitted. A rule set in force that says nothing of them keeps its meaning. */
-export function unmatchedRefusals({
-  before,
-  after,
-  isFirst,
-  permits,
-  now,
-}: GuardedPush): readonly GuardRefusal[] {
+/** What a push would do to qubes that no policy names. A rule set in force that says nothing of them keeps its meaning. */
+export function unmatchedRefusals({ before, after, isFirst, now }: GuardedPush): readonly GuardRefusal[] {
   const counts = { part: PART, before: before.policies.size, after: after.policies.size };
   if (leavesUnmatchedOpen(after) && !leavesUnmatchedOpen(before)) {
     const reason = `nothing would say what happens to qubes that no policy names: ${UNMATCHED_CHOICE}`;
@@ -41,11 +35,11 @@ export function unmatchedRefusals({
     return [{ guard: UnmatchedGuardCode.notSaid, permit: undefined, ...counts, reason }];
   }
   const refusals: GuardRefusal[] = [];
-  if (before.policies.size > 0 && after.policies.size === 0 && permits.allowNoPolicy !== true) {
+  if (before.policies.size > 0 && after.policies.size === 0) {
     const reason = `no policy would be left, and unmatched: ${after.unmatched} would decide alone: if that is meant, add --allow-no-policy`;
     refusals.push({ guard: UnmatchedGuardCode.noPolicy, permit: 'no-policy', ...counts, reason });
   }
-  if (!isFirst && permits.allowAcceptAll !== true && opens(before, after, now)) {
+  if (!isFirst && opens(before, after, now)) {
     const reason =
       'what qubes send that no policy names would be left to the other tables of the firewall (unmatched: accept): if that is meant, add --allow-accept-all';
     refusals.push({

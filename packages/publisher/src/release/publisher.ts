@@ -12,7 +12,8 @@ import {
   type PushedParts,
   type PushInput,
 } from '@rulecast/formats';
-import { DEGRADED_MAX, ErrorCode, type Manifest, ProtocolError } from '@rulecast/protocol';
+import { Listeners } from '@rulecast/program/listeners';
+import { ErrorCode, type Manifest, ProtocolError } from '@rulecast/protocol';
 import {
   checkRuleSet,
   isPartName,
@@ -23,13 +24,13 @@ import {
   usedLists,
   usedNames,
 } from '@rulecast/rules';
-import { type BatchOutcome, type Clock, Damper, type DeliveryRefusal, SYSTEM_CLOCK } from '@rulecast/sources';
+import { type BatchOutcome, type Clock, type DeliveryRefusal, SYSTEM_CLOCK } from '@rulecast/sources';
 import type { Logger } from 'pino';
 import { bareText, newBareDrops, type ResolvedRuleSet } from '../guards/bare-drop.ts';
 import { unreachable } from '../guards/must-reach.ts';
 import { pushRefusals } from '../guards/push.ts';
-import type { GuardRefusal, PushPermits } from '../guards/refusal.ts';
-import { changedNames, type FailedName, failedNameText, NAME_LIMITS, Names } from '../names/names.ts';
+import { type GuardRefusal, isPermitted, type PushPermits } from '../guards/refusal.ts';
+import { type FailedName, Names } from '../names/names.ts';
 import type { ResolveName } from '../names/resolve.ts';
 import type { Identity } from '../store/identity.ts';
 import { openState, type StateOptions } from '../store/state.ts';
@@ -39,8 +40,10 @@ import { Subscribers } from '../subscribers/subscribers.ts';
 import { Committer, GuardError, type Origin, type ReleaseDraft, type ReleaseIdentity } from './commit.ts';
 import { History } from './history.ts';
 import { type ListUpdate, listChanges, withLists } from './list-update.ts';
+import { NameRefresh } from './name-refresh.ts';
 import { type PartFilter, restored } from './part-filter.ts';
 import { Transfers } from './transfer.ts';
+import { Turns } from './turns.ts';
 import { ReleaseWorker } from './worker.ts';
 
 export interface PublisherOptions extends StateOptions {
@@ -58,6 +61,23 @@ export interface PublisherOptions extends StateOptions {
   readonly nameAgeMs?: number | undefined;
   /** Packets that no release may drop. */
   readonly mustReach?: readonly MustReach[] | undefined;
+  /** Called with each guard that a release went against, after it, for somebody permitted it. */
+  readonly audit?: (entry: ReleaseAudit) => void;
+}
+
+/** A release went against a guard, as somebody asked. */
+export interface ReleaseAudit {
+  readonly cause: Origin['cause'];
+  readonly epoch: number;
+  readonly version: number;
+  readonly part: string;
+  /** Of the guard. */
+  readonly code: string;
+  /** What opened it, see GuardRefusal. */
+  readonly permit: string | undefined;
+  readonly reason: string;
+  readonly before: number;
+  readonly after: number;
 }
 
 export interface PushOptions {
@@ -109,40 +129,33 @@ export type PushOutcome =
   | Guarded
   | ReleaseOutcome;
 
-/** Who keeps lists of the rule set fresh, beside those who push. */
-export interface ListKeeper {
+/** Whose lists of the rule set are, beside those who push. */
+export interface ListOwner {
   /** Whether nobody else may change this list. */
   owns(list: string): boolean;
   /** Whether another list is made of this one, so that it is of use without a rule. */
   isOperand(list: string): boolean;
-  /** What does not work as it should, each a sentence. */
-  readonly degraded: readonly string[];
 }
 
 /** How a release is made. */
 interface Releasing {
   readonly notes?: readonly IngestNote[];
-  readonly dryRun?: boolean;
+  readonly dryRun?: boolean | undefined;
   readonly asNewEpoch?: boolean | undefined;
   /** What there is against it. */
   readonly guards: (draft: ReleaseDraft) => Promise<readonly GuardRefusal[]>;
+  /** What of that is permitted. */
+  readonly permits?: Partial<PushPermits> | undefined;
 }
 
 /** What to do about a packet that must get through, by who would have it dropped. */
 const PUSH_ADVICE = 'look at what you push, or add --allow-unreachable';
 const SOURCE_ADVICE = 'look at its source; never-block: takes addresses out of lists';
 const NAMES_ADVICE = 'look at what the name stands for now';
-const DEGRADED_CHARS = 120;
-/** How many failed names the status lists by name. */
-const FAILED_NAMES_SHOWN = 8;
 /** What a list of a source is refused by that would leave a drop rule without an address. It is tried again. */
 const NAMES_NOT_RESOLVED = 'names-not-resolved';
 /** The guard of pushes that would do so. */
 const UNRESOLVED = 'unresolved';
-/** So long a wait is told of: names are damped. */
-const NAMES_DAMPED_MS = 60_000;
-/** Between two rounds of asking for names at least, so that one with thousands of names asks for many of them together. */
-const NAMES_PAUSE_MS = 1000;
 
 export class Publisher extends EventEmitter<{ release: [Release] }> {
   readonly identity: Identity;
@@ -151,7 +164,7 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
   readonly nowMs: () => number;
   readonly startedAtMs: number;
   readonly store: Store;
-  readonly subscribers = new Subscribers();
+  readonly subscribers: Subscribers;
   readonly transfers: Transfers;
   readonly history: History;
   readonly #committer: Committer;
@@ -161,22 +174,14 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
   /** What ages, waits and deadlines are measured by. */
   readonly clock: Clock;
   readonly #names: Names;
-  #failedNames: readonly FailedName[] = [];
-  #unscheduleNames: (() => void) | undefined;
-  /** When names that were answered for are to be released, though others are not. */
-  #cancelNameRelease: (() => void) | undefined;
-  readonly #nameDamper = new Damper();
-  #areNamesDamped = false;
-  /** Pushes and batches that have not come to their turn yet. */
-  readonly #underWay = new Set<Promise<unknown>>();
-  /** Rule sets that they wait with for their names. */
+  readonly #nameRefresh: NameRefresh;
+  readonly #turns = new Turns();
+  readonly #listeners: Listeners<{ release: [Release] }>;
+  readonly #audit: (entry: ReleaseAudit) => void;
+  /** Rule sets of pushes and batches that wait for their names. */
   readonly #awaited = new Set<RuleSet>();
-  #isClosed = false;
   #mustReach: readonly MustReach[];
-  /** Why what names stand for now is not in force. */
-  #namesTrouble: string | undefined;
-  #keeper: ListKeeper | undefined;
-  #turn: Promise<unknown> = Promise.resolve(); // the push or epoch before the next one
+  #owner: ListOwner | undefined;
 
   /** Opens or makes the identity and the store. Throws IdentityError, StoreError, and TypeError for a bad name. */
   constructor(options: PublisherOptions) {
@@ -188,6 +193,9 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
     this.nowMs = options.nowMs ?? Date.now;
     this.startedAtMs = this.nowMs();
     this.clock = options.clock ?? SYSTEM_CLOCK;
+    this.#listeners = new Listeners(this, this.logger);
+    this.subscribers = new Subscribers(this.logger);
+    this.#audit = options.audit ?? (() => undefined);
     const { resolve, nameAgeMs } = options;
     this.#names = new Names({
       resolve,
@@ -219,7 +227,15 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
     });
     this.transfers = new Transfers(this.store, this.#worker);
     this.history = new History(this.store, this.#committer, this.#worker);
-    this.#scheduleNames();
+    this.#nameRefresh = new NameRefresh({
+      names: this.#names,
+      turns: this.#turns,
+      clock: this.clock,
+      logger: this.logger,
+      ruleSet: () => this.#committer.ruleSet,
+      mayRelease: () => this.head !== undefined && this.behind === undefined,
+      release: (ruleSet, changed) => this.#releaseNames(ruleSet, changed),
+    });
   }
 
   /** The newest release; undefined before the first. */
@@ -232,33 +248,19 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
     return this.#committer.behind;
   }
 
-  /** What does not work as it should, each a sentence. */
-  get degraded(): readonly string[] {
-    const nowMs = this.clock.monotonicMs();
-    const shown = this.#failedNames.slice(0, FAILED_NAMES_SHOWN).map((failed) => {
-      return failedNameText(failed, nowMs).slice(0, 128);
-    });
-    const more = this.#failedNames.length - shown.length;
-    const names = more > 0 ? [...shown, `${more} more names do not resolve`] : shown;
-    const trouble = this.#namesTrouble === undefined ? [] : [this.#namesTrouble.slice(0, DEGRADED_CHARS)];
-    const { behind } = this;
-    const lost =
-      behind === undefined
-        ? []
-        : [
-            `nothing is offered: ${behind.epoch}/${behind.version} was proved and is not here; restore it, or push --as-new-epoch`,
-          ];
-    return [...lost, ...(this.#keeper?.degraded ?? []), ...trouble, ...names].slice(0, DEGRADED_MAX);
+  /** What does not work as it should about names, each a sentence. */
+  get nameTroubles(): readonly string[] {
+    return this.#nameRefresh.troubles;
   }
 
   /** Packets that no release may drop from now on. */
-  keepReachable(mustReach: readonly MustReach[]): void {
+  setMustReach(mustReach: readonly MustReach[]): void {
     this.#mustReach = mustReach;
   }
 
-  /** From now on lists that `keeper` owns cannot be pushed, and its troubles are in the status. */
-  keepLists(keeper: ListKeeper): void {
-    this.#keeper = keeper;
+  /** From now on lists that `owner` owns cannot be pushed. */
+  setListOwner(owner: ListOwner): void {
+    this.#owner = owner;
   }
 
   /**
@@ -266,9 +268,9 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
    * were and named. Throws BehindError and StoreError; then nothing changed.
    */
   updateLists(batch: ReadonlyMap<string, List | undefined>): Promise<BatchOutcome> {
-    return this.#ahead(async () => {
+    return this.#turns.ahead(async () => {
       await this.#bring(withLists(this.#committer.ruleSet, batch).ruleSet);
-      return this.#serially(() => this.#updateListsNow(batch));
+      return this.#turns.take(() => this.#updateListsNow(batch));
     });
   }
 
@@ -335,14 +337,14 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
 
   /** Reads, checks and releases what was pushed. Throws BehindError, GuardError, ProtocolError, StoreError, and TypeError for an unknown action; then nothing changed. */
   push(input: PushInput, options: PushOptions = {}): Promise<PushOutcome> {
-    return this.#ahead(async () => {
+    return this.#turns.ahead(async () => {
       const moved = this.#movedFrom(options.ifVersion);
       if (moved !== undefined) return moved;
       const pushed = await this.#worker.read(input, Math.floor(this.nowMs() / 1000));
       const early = this.#ingested(pushed, input);
       if (early.kind === 'rejects') return early;
       await this.#bring(early.ruleSet);
-      return this.#serially(() => this.#pushNow(pushed, input, options));
+      return this.#turns.take(() => this.#pushNow(pushed, input, options));
     });
   }
 
@@ -353,28 +355,27 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
     if (read.kind === 'rejects') return read;
     const detail = input.files.filter(({ role }) => role === 'pushed').map(({ name }) => name);
     const origin: Origin = { cause: 'push', detail: detail.join(', ') };
-    const { permits = {}, dryRun = false, asNewEpoch } = options;
+    const { permits, dryRun, asNewEpoch } = options;
     const guards = async (draft: ReleaseDraft): Promise<readonly GuardRefusal[]> => [
-      ...this.#pushRefusals(draft, permits),
-      ...(permits.allowUnresolved === true ? [] : this.#bareRefusals(draft)),
-      ...(permits.allowUnreachable === true ? [] : await this.#cutOff(draft, PUSH_ADVICE)),
+      ...this.#pushRefusals(draft),
+      ...this.#bareRefusals(draft),
+      ...(await this.#cutOff(draft, PUSH_ADVICE)),
     ];
-    return this.#release(read.ruleSet, origin, { notes: read.notes, dryRun, asNewEpoch, guards });
+    return this.#release(read.ruleSet, origin, { notes: read.notes, dryRun, asNewEpoch, permits, guards });
   }
 
-  #pushRefusals(draft: ReleaseDraft, permits: Partial<PushPermits>): readonly GuardRefusal[] {
+  #pushRefusals(draft: ReleaseDraft): readonly GuardRefusal[] {
     return pushRefusals({
       before: this.#committer.ruleSet,
       after: draft.ruleSet,
       isFirst: this.head === undefined,
-      permits,
-      isOfSource: (list) => this.#keeper?.owns(list) === true,
+      isOfSource: (list) => this.#owner?.owns(list) === true,
       now: Math.floor(this.nowMs() / 1000),
     });
   }
 
   #ingested(pushed: PushedParts, input: PushInput): IngestResult {
-    return ingest(this.#committer.ruleSet, pushed, input, (list) => this.#keeper?.owns(list) === true);
+    return ingest(this.#committer.ruleSet, pushed, input, (list) => this.#owner?.owns(list) === true);
   }
 
   /**
@@ -419,7 +420,7 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
     only: PartFilter,
     options: PushOptions = {},
   ): Promise<ReleaseOutcome | Guarded | VersionMoved> {
-    return this.#serially(async () => {
+    return this.#turns.take(async () => {
       const moved = this.#movedFrom(options.ifVersion);
       if (moved !== undefined) return moved;
       const past = await this.history.ruleSetOf(version);
@@ -431,10 +432,11 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
       }
       const isPart = only.list !== undefined || only.policy !== undefined;
       const detail = `to version ${version}${isPart ? `, ${part} only` : ''}`;
-      const { permits, dryRun = false, asNewEpoch } = options;
-      const guards = async (draft: ReleaseDraft): Promise<readonly GuardRefusal[]> =>
-        permits?.allowUnreachable === true ? [] : this.#cutOff(draft, PUSH_ADVICE);
-      return this.#release(ruleSet, { cause: 'rollback', detail }, { dryRun, asNewEpoch, guards });
+      const { permits, dryRun, asNewEpoch } = options;
+      const guards = (draft: ReleaseDraft): Promise<readonly GuardRefusal[]> =>
+        this.#cutOff(draft, PUSH_ADVICE);
+      const origin: Origin = { cause: 'rollback', detail };
+      return this.#release(ruleSet, origin, { dryRun, asNewEpoch, permits, guards });
     });
   }
 
@@ -450,25 +452,47 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
   async #release(
     ruleSet: RuleSet,
     origin: Origin,
-    { notes = [], dryRun = false, asNewEpoch, guards }: Releasing,
+    { notes = [], dryRun = false, asNewEpoch, permits = {}, guards }: Releasing,
   ): Promise<ReleaseOutcome | Guarded> {
     const inNewEpoch = asNewEpoch === true || (this.#autoEpoch && this.behind !== undefined);
     if (!inNewEpoch) this.#committer.checkNotBehind();
     const { resolutions, failed } = this.#names.resolved(ruleSet);
     const draft = this.#withoutOperands(await this.#committer.draft({ ...ruleSet, resolutions }));
-    const refusals = draft.changed ? await guards(draft) : [];
+    const against = draft.changed ? await guards(draft) : [];
+    const refusals = against.filter((refusal) => !isPermitted(refusal, permits));
     if (refusals.length > 0) return { kind: 'guarded', draft, refusals };
     const failedNames = this.#touchedNames(draft, failed);
     const result = { draft, notes, failedNames, warnings: this.#touchedWarnings(draft) };
     if (dryRun) return { kind: 'planned', ...result, head: this.head };
-    this.#failedNames = failed;
-    if (inNewEpoch) this.#announce(await this.#committer.commitInNewEpoch(draft, origin));
-    else if (draft.changed) this.#announce(await this.#committer.commit(draft, origin));
+    this.#nameRefresh.noteFailed(failed);
+    const isReleased = draft.changed || inNewEpoch;
+    if (isReleased) {
+      const release = inNewEpoch
+        ? await this.#committer.commitInNewEpoch(draft, origin)
+        : await this.#committer.commit(draft, origin);
+      this.#announce(release);
+      this.#record(release, origin, against);
+    }
     this.#names.keepOnly(ruleSet, ...this.#awaited);
-    this.#scheduleNames();
-    if (!draft.changed && !inNewEpoch) return { kind: 'unchanged', ...result, head: this.head };
-    const { head } = this;
-    return { kind: 'released', ...result, head };
+    this.#nameRefresh.schedule();
+    return { kind: isReleased ? 'released' : 'unchanged', ...result, head: this.head };
+  }
+
+  /** What a release went against is on record. What that throws changes nothing: the release is made. */
+  #record(
+    { manifest: { epoch, version } }: Release,
+    { cause }: Origin,
+    against: readonly GuardRefusal[],
+  ): void {
+    for (const { guard: code, part, permit, reason, before, after } of against) {
+      const entry: ReleaseAudit = { cause, epoch, version, part, code, permit, reason, before, after };
+      this.logger.warn({ audit: entry }, `${part} was released against a guard, as somebody asked`);
+      try {
+        this.#audit(entry);
+      } catch (error) {
+        this.logger.error({ err: error }, 'what was permitted is not on record');
+      }
+    }
   }
 
   /** Warnings about parts that change, that are new, or that are about the rule set as a whole: others were told before. */
@@ -487,7 +511,7 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
       return changed.has(name) || [...usedLists([policy])].some((list) => changed.has(list));
     });
     const used = new Set(usedNames({ ...ruleSet, policies: new Map(policies) }));
-    const before = new Set(this.#failedNames.map(({ name }) => name));
+    const before = new Set(this.#nameRefresh.failed.map(({ name }) => name));
     return failed.filter(({ name }) => used.has(name) || !before.has(name));
   }
 
@@ -497,7 +521,7 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
   }
 
   #isOdd({ code, part }: RuleSetProblem): boolean {
-    return code !== RuleSetProblemCode.unusedList || this.#keeper?.isOperand(part) !== true;
+    return code !== RuleSetProblemCode.unusedList || this.#owner?.isOperand(part) !== true;
   }
 
   /** A draft that does not warn of lists which others are made of. */
@@ -506,84 +530,26 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
   }
 
   /**
-   * Asks for the names that are due, off the turn of pushes, and puts what they stand for now in force as one release, if anything differs and that
-   * is not too often. Called by itself when a name's time to live ends. Throws ProtocolError `over-limit` and StoreError; then nothing changed.
+   * Asks for the names that are due, and puts what they stand for now in force as one release, if anything differs and that is not too often.
+   * Called by itself when a name's time to live ends. Throws ProtocolError `over-limit` and StoreError; then nothing changed.
    */
-  async refreshNames(): Promise<void> {
-    const answered = this.#names.refresh(this.#committer.ruleSet);
-    this.#scheduleNames(); // for the next ones: these may take long
-    await answered;
-    this.#scheduleNames();
-    await this.#releaseNames();
+  refreshNames(): Promise<void> {
+    return this.#nameRefresh.refresh();
   }
 
-  /** What names stand for now becomes a release, or waits for its time where they change again and again. */
-  #releaseNames(): Promise<void> {
-    this.#cancelNameRelease?.();
-    this.#cancelNameRelease = undefined;
-    return this.#serially(async () => {
-      if (this.#isClosed || this.head === undefined || this.behind !== undefined) return;
-      const nowMs = this.clock.monotonicMs();
-      const waitMs = this.#nameDamper.waitMs(nowMs);
-      this.#tellDamped(waitMs >= NAMES_DAMPED_MS);
-      if (waitMs > 0) return this.#releaseNamesAfter(waitMs);
-      if (!this.#names.isIdle) this.#releaseNamesAfter(NAME_LIMITS.batchMs); // those that still come
-      const { ruleSet } = this.#committer;
-      const { resolutions, failed } = this.#names.resolved(ruleSet);
-      this.#failedNames = failed;
-      this.#scheduleNames();
-      if (resolutions === ruleSet.resolutions) {
-        this.#namesTrouble = undefined;
-        return;
-      }
-      this.#nameDamper.told(nowMs);
-      const changed = changedNames(ruleSet.resolutions, resolutions);
-      const origin: Origin = { cause: 'names', detail: changed.join(', ') };
-      const outcome = await this.#release(ruleSet, origin, {
-        guards: (draft) => this.#cutOff(draft, NAMES_ADVICE),
-      });
-      this.#namesTrouble = outcome.kind === 'guarded' ? refusalIn(outcome).reason : undefined;
-      if (this.#namesTrouble === undefined) return;
-      this.logger.warn({ names: changed }, `what names stand for is not released: ${this.#namesTrouble}`);
-    });
-  }
-
-  #tellDamped(areDamped: boolean): void {
-    if (areDamped === this.#areNamesDamped) return;
-    this.#areNamesDamped = areDamped;
-    const text = areDamped
-      ? 'names change again and again: what they stand for is released less often'
-      : 'names change less often: what they stand for is released at once again';
-    this.logger.info(text);
-  }
-
-  #releaseNamesAfter(ms: number): void {
-    if (this.#isClosed || this.#cancelNameRelease !== undefined) return;
-    this.#cancelNameRelease = this.clock.after(ms, () => this.#tellFailure(this.#releaseNames()));
-  }
-
-  #scheduleNames(): void {
-    this.#unscheduleNames?.();
-    this.#unscheduleNames = undefined;
-    const dueInMs = this.#isClosed ? undefined : this.#names.dueInMs(this.#committer.ruleSet);
-    if (dueInMs === undefined) return;
-    this.#unscheduleNames = this.clock.after(Math.max(dueInMs, NAMES_PAUSE_MS), () => {
-      this.#releaseNamesAfter(NAME_LIMITS.batchMs); // those that answer wait no longer for those that do not
-      this.#tellFailure(this.refreshNames());
-    });
-  }
-
-  #tellFailure(work: Promise<void>): void {
-    void work.catch((error: unknown) => {
-      this.logger.error({ err: error }, 'names were resolved and not released');
-      this.#scheduleNames();
-    });
+  async #releaseNames(ruleSet: RuleSet, changed: readonly string[]): Promise<string | undefined> {
+    const outcome = await this.#release(
+      ruleSet,
+      { cause: 'names', detail: changed.join(', ') },
+      { guards: (draft) => this.#cutOff(draft, NAMES_ADVICE) },
+    );
+    return outcome.kind === 'guarded' ? refusalIn(outcome).reason : undefined;
   }
 
   /** Resolves when no name is asked for, and nothing is being released. */
   async idle(): Promise<void> {
     while (!this.#names.isIdle) await new Promise((resolve) => setImmediate(resolve));
-    await this.#turn;
+    await this.#turns.over();
   }
 
   /**
@@ -591,18 +557,14 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
    * until a push or a rollback opens an epoch above it, or with `autoEpoch` at once. Throws StoreError.
    */
   proved(known: Manifest, subscriber: string): Promise<void> {
-    return this.#serially(async () => {
+    return this.#turns.take(async () => {
       const { epoch, version } = known;
       if (!this.#committer.noteBehind(known)) return;
       if (this.#autoEpoch && this.head !== undefined) {
         const detail = `a subscriber proved release ${epoch}/${version}`;
-        const release = await this.#committer.commitInNewEpoch(
-          await this.#committer.draft(this.head.ruleSet),
-          {
-            cause: 'epoch',
-            detail,
-          },
-        );
+        const draft = await this.#committer.draft(this.head.ruleSet);
+        const origin: Origin = { cause: 'epoch', detail };
+        const release = await this.#committer.commitInNewEpoch(draft, origin);
         this.logger.warn({ epoch: release.manifest.epoch }, `${detail}: opened a new epoch`);
         return this.#announce(release);
       }
@@ -610,42 +572,22 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
         { subscriber, epoch, version, head: this.head?.manifest.version ?? 0 },
         'a subscriber proved a release that is not here: this state is older than what it released, and nothing is offered; restore the newer state, or go on with rulectl push or rollback --as-new-epoch',
       );
-      this.subscribers.emit('change');
+      this.subscribers.changed();
     });
   }
 
   #announce(release: Release): void {
     const { epoch, version, parts } = release.manifest;
     this.logger.info({ epoch, version, parts: parts.length }, 'released');
-    this.emit('release', release);
-    this.subscribers.emit('change');
-  }
-
-  /** What goes before a turn, and the turn: closing waits for both. */
-  async #ahead<T>(work: () => Promise<T>): Promise<T> {
-    const working = work();
-    this.#underWay.add(working);
-    try {
-      return await working;
-    } finally {
-      this.#underWay.delete(working);
-    }
-  }
-
-  #serially<T>(work: () => Promise<T>): Promise<T> {
-    const next = this.#turn.then(work);
-    this.#turn = next.catch(() => undefined); // each caller hears of its own failure
-    return next;
+    this.#listeners.tell('release', release);
+    this.subscribers.changed();
   }
 
   /** Waits for the push under way, which waits for no further names, then closes the store. */
   async close(): Promise<void> {
-    this.#isClosed = true;
     this.#names.close();
-    this.#unscheduleNames?.();
-    this.#cancelNameRelease?.();
-    await Promise.allSettled([...this.#underWay]);
-    await this.#turn;
+    this.#nameRefresh.close();
+    await this.#turns.settled();
     await this.#worker.close();
     await this.#known.close();
     await this.store.close();

@@ -13,9 +13,9 @@ import {
 } from '@rulecast/protocol';
 import { type EditBlock, editBlocks } from '../control/edit-lines.ts';
 import type { ControlExchange } from '../control/exchange.ts';
+import type { ControlParts } from '../control/parts.ts';
 import { changeRecord } from '../control/release-report.ts';
 import { UnknownReleaseError } from '../release/history.ts';
-import type { Publisher } from '../release/publisher.ts';
 
 /** Bytes of the lines of one record. With the longest names of a part beside them they fit a control body. */
 const LINES_MAX_BYTES = 3584;
@@ -26,7 +26,7 @@ const LINE_OVERHEAD_BYTES = 3;
 export async function answerDiff(
   { from, to, list, policy, stats }: MessageOf<'diff'>,
   exchange: ControlExchange,
-  publisher: Publisher,
+  { publisher }: ControlParts,
 ): Promise<void> {
   const headVersion = publisher.head?.manifest.version;
   if (headVersion === undefined) throw new UnknownReleaseError(from, undefined, undefined, undefined);

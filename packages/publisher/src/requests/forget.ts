@@ -2,13 +2,13 @@
 
 import { ErrorCode, type MessageOf, ProtocolError } from '@rulecast/protocol';
 import type { ControlExchange } from '../control/exchange.ts';
-import type { Publisher } from '../release/publisher.ts';
+import type { ControlParts } from '../control/parts.ts';
 
 /** Answers a FORGET. Throws ProtocolError `no-such-subscriber`, `still-connected` and `bad-input`. */
 export async function answerForget(
   { name }: MessageOf<'forget'>,
   exchange: ControlExchange,
-  publisher: Publisher,
+  { publisher }: ControlParts,
 ): Promise<void> {
   switch (publisher.subscribers.forget(name)) {
     case 'forgotten':

@@ -2,13 +2,13 @@
 
 import { type Manifest, type MessageOf, PartKind } from '@rulecast/protocol';
 import type { ControlExchange } from '../control/exchange.ts';
-import type { Publisher } from '../release/publisher.ts';
+import type { ControlParts } from '../control/parts.ts';
 
 /** Answers a HISTORY. */
 export async function answerHistory(
   { most }: MessageOf<'history'>,
   exchange: ControlExchange,
-  publisher: Publisher,
+  { publisher }: ControlParts,
 ): Promise<void> {
   let sent = 0;
   for (const { manifest, hash, deltaBytes, notes } of publisher.store.pastReleases()) {

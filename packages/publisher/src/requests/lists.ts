@@ -9,18 +9,9 @@ import {
   ProtocolError,
 } from '@rulecast/protocol';
 import { entryCount, formatPrefixAt, type List } from '@rulecast/rules';
-import type { ListStatus, Permits } from '@rulecast/sources';
+import type { ListStatus } from '@rulecast/sources';
 import type { ControlExchange } from '../control/exchange.ts';
-import type { Publisher } from '../release/publisher.ts';
-
-/** The lists that the publisher keeps fresh itself. */
-export interface SourceLists {
-  status(): readonly ListStatus[];
-  /** The last good content of one, published or not. */
-  list(name: string): List | undefined;
-  /** See Sources.refresh. */
-  refresh(names: readonly string[], permits: Permits): Promise<readonly ListStatus[]>;
-}
+import type { ControlParts } from '../control/parts.ts';
 
 /** Bytes of the lines of one record, with what each costs beside its own; the rest of a control body is the record's name. */
 const LINES_MAX_BYTES = 3840;
@@ -32,8 +23,7 @@ const ORIGIN_MAX_BYTES = 512;
 export async function answerLists(
   { sourcesOnly }: MessageOf<'lists'>,
   exchange: ControlExchange,
-  publisher: Publisher,
-  sources: SourceLists | undefined,
+  { publisher, sources }: ControlParts,
 ): Promise<void> {
   const kept = sources?.status() ?? [];
   for (const status of kept) await exchange.record(recordOf(status));
@@ -47,8 +37,7 @@ export async function answerLists(
 export async function answerList(
   { name, content }: MessageOf<'list'>,
   exchange: ControlExchange,
-  publisher: Publisher,
-  sources: SourceLists | undefined,
+  { publisher, sources }: ControlParts,
 ): Promise<void> {
   const status = sources?.status().find((kept) => kept.name === name);
   const list = publisher.head?.ruleSet.lists.get(name) ?? sources?.list(name);
@@ -65,7 +54,7 @@ export async function answerList(
 export async function answerRefresh(
   { lists, ...asked }: MessageOf<'refresh'>,
   exchange: ControlExchange,
-  sources: SourceLists | undefined,
+  { sources }: ControlParts,
 ): Promise<void> {
   if (sources === undefined) {
     const text = 'this publisher keeps no lists itself: start it with --config FILE, or push lists';

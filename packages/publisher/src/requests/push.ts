@@ -4,10 +4,11 @@ import { createHash } from 'node:crypto';
 import { isListFormatName, type PushedFile, type PushInput } from '@rulecast/formats';
 import { boundText, ErrorCode, type MessageOf, ProtocolError } from '@rulecast/protocol';
 import type { ControlExchange } from '../control/exchange.ts';
-import type { PushMemory, Reservation } from '../control/push-memory.ts';
+import type { ControlParts } from '../control/parts.ts';
+import type { Reservation } from '../control/push-memory.ts';
 import { answerWithRelease, tellVersionMoved } from '../control/release-report.ts';
 import type { PushPermits } from '../guards/refusal.ts';
-import type { Publisher, PushOutcome } from '../release/publisher.ts';
+import type { PushOutcome } from '../release/publisher.ts';
 
 type Push = MessageOf<'push'>;
 type Refused = Extract<PushOutcome, { kind: 'rejects' | 'version-moved' }>;
@@ -16,8 +17,7 @@ type Refused = Extract<PushOutcome, { kind: 'rejects' | 'version-moved' }>;
 export async function answerPush(
   push: Push,
   exchange: ControlExchange,
-  publisher: Publisher,
-  memory: PushMemory,
+  { publisher, pushMemory }: ControlParts,
 ): Promise<void> {
   if (push.replaceAll && push.action !== 'replace') {
     throw new ProtocolError(ErrorCode.badInput, `replaceAll goes with replace, not with ${push.action}`);
@@ -26,7 +26,7 @@ export async function answerPush(
   if (format !== undefined && !isListFormatName(format)) {
     throw new ProtocolError(ErrorCode.badInput, `this publisher knows no format ${format}`);
   }
-  const reservation = memory.reserve();
+  const reservation = pushMemory.reserve();
   const { action, list, policy, replaceAll, ifVersion, dryRun, asNewEpoch } = push;
   try {
     const files = await receiveFiles(push.files, exchange, reservation);

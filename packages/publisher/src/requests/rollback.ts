@@ -2,14 +2,14 @@
 
 import type { MessageOf } from '@rulecast/protocol';
 import type { ControlExchange } from '../control/exchange.ts';
+import type { ControlParts } from '../control/parts.ts';
 import { answerWithRelease, tellVersionMoved } from '../control/release-report.ts';
-import type { Publisher } from '../release/publisher.ts';
 
 /** Answers a ROLLBACK. Throws what is to be told by FAIL. */
 export async function answerRollback(
   request: MessageOf<'rollback'>,
   exchange: ControlExchange,
-  publisher: Publisher,
+  { publisher }: ControlParts,
 ): Promise<void> {
   const { version, list, policy, ifVersion, dryRun, asNewEpoch } = request;
   const permits = { allowUnreachable: request.allowUnreachable === true };

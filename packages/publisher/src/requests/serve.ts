@@ -5,11 +5,11 @@ import type { Channel, CurveServerKeys, Endpoint } from '@rulecast/vchan';
 import { connectionOn, type Served, serveAll } from '../admission/accept.ts';
 import { PendingConnections } from '../admission/pending.ts';
 import { busy, SILENT_TEXT } from '../admission/refusal.ts';
+import type { ControlParts, SourceLists } from '../control/parts.ts';
 import { PushMemory } from '../control/push-memory.ts';
 import type { Publisher } from '../release/publisher.ts';
 import type { AskTable } from '../session/serve.ts';
-import type { SourceLists } from './lists.ts';
-import { ControlSession } from './request.ts';
+import { serveRequest } from './request.ts';
 
 export interface ControlOptions {
   /** Who keeps lists fresh; without it there are no sources to ask about. */
@@ -26,7 +26,7 @@ export async function serveControl(
 ): Promise<Served> {
   const connections = new Set<Connection>();
   const answered = new Set<Connection>();
-  const pushMemory = new PushMemory();
+  const parts: ControlParts = { publisher, ask, pushMemory: new PushMemory(), sources: options.sources };
   const pending = new PendingConnections(publisher.clock);
   const serve = async (channel: Channel): Promise<void> => {
     const connection = connectionOn(channel, publisher.clock);
@@ -43,7 +43,7 @@ export async function serveControl(
       return hasPlace;
     };
     connections.add(connection);
-    await new ControlSession(connection, publisher, ask, pushMemory, options.sources).run(admits);
+    await serveRequest(connection, parts, admits);
     leave();
     answered.delete(connection);
     connections.delete(connection);

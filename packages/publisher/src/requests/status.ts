@@ -4,6 +4,7 @@ import {
   boundText,
   type ControlRecord,
   type ControlRecordOf,
+  DEGRADED_MAX,
   DEGRADED_TEXT_MAX_BYTES,
   ErrorCode,
   HASH_BYTES,
@@ -15,6 +16,7 @@ import {
 import { EMPTY_RULE_SET } from '@rulecast/rules';
 import type { ControlExchange } from '../control/exchange.ts';
 import { noAnswer, noAnswerRecord } from '../control/no-answer.ts';
+import type { ControlParts } from '../control/parts.ts';
 import { totalsOf } from '../control/release-report.ts';
 import type { Publisher } from '../release/publisher.ts';
 import type { AskTable } from '../session/serve.ts';
@@ -23,6 +25,7 @@ import type { AskTable } from '../session/serve.ts';
 const WATCH_MIN_MS = 100;
 /** Of a rule set with more there is more to do than to read on. */
 const WARNINGS_TOLD_MAX = 32;
+const DEGRADED_CHARS = 120;
 /** Where nothing was ever released. */
 const NO_HASH = new Uint8Array(HASH_BYTES);
 
@@ -30,19 +33,18 @@ const NO_HASH = new Uint8Array(HASH_BYTES);
 export async function answerStatus(
   { watch, counters }: MessageOf<'status'>,
   exchange: ControlExchange,
-  publisher: Publisher,
-  ask: AskTable,
+  parts: ControlParts,
 ): Promise<void> {
-  if (watch) return tellChanges(exchange, publisher);
-  const subscribers = await tellStatus(exchange, publisher);
-  if (counters === true) await tellCounters(subscribers, exchange, ask);
+  if (watch) return tellChanges(exchange, parts);
+  const subscribers = await tellStatus(exchange, parts);
+  if (counters === true) await tellCounters(subscribers, exchange, parts.ask);
   await exchange.done('ok', '');
 }
 
-async function tellChanges(exchange: ControlExchange, publisher: Publisher): Promise<void> {
-  const changes = new ChangeSignal(publisher); // before the first status: what changes while that is told comes next
+async function tellChanges(exchange: ControlExchange, parts: ControlParts): Promise<void> {
+  const changes = new ChangeSignal(parts.publisher); // before the first status: what changes while that is told comes next
   const tell = async (): Promise<void> => {
-    await tellStatus(exchange, publisher);
+    await tellStatus(exchange, parts);
     await exchange.record({ record: 'end' });
   };
   let gone = false;
@@ -63,7 +65,8 @@ async function tellChanges(exchange: ControlExchange, publisher: Publisher): Pro
 }
 
 /** The status as it is now, however long it takes to tell. Resolves to the names of the subscribers that it told of. */
-async function tellStatus(exchange: ControlExchange, publisher: Publisher): Promise<readonly string[]> {
+async function tellStatus(exchange: ControlExchange, parts: ControlParts): Promise<readonly string[]> {
+  const { publisher } = parts;
   const { head } = publisher;
   const manifest = head?.manifest;
   const subscribers = publisher.subscribers.records(head, publisher.store, publisher.nowMs());
@@ -77,7 +80,7 @@ async function tellStatus(exchange: ControlExchange, publisher: Publisher): Prom
     parts: manifest?.parts.length ?? 0,
     ...totalsOf(head?.ruleSet ?? EMPTY_RULE_SET),
     startedAtMs: publisher.startedAtMs,
-    degraded: publisher.degraded.map((text) => boundText(text, DEGRADED_TEXT_MAX_BYTES)),
+    degraded: degradedOf(parts).map((text) => boundText(text, DEGRADED_TEXT_MAX_BYTES)),
     unmatched: head?.ruleSet.unmatched,
   });
   for (const part of manifest?.parts ?? []) {
@@ -95,6 +98,26 @@ async function tellStatus(exchange: ControlExchange, publisher: Publisher): Prom
   }
   for (const record of subscribers) await tellOne(record.name, record, exchange);
   return subscribers.map(({ name }) => name);
+}
+
+/** What does not work as it should, each a sentence, the gravest first. */
+export function degradedOf({
+  publisher,
+  sources,
+}: Pick<ControlParts, 'publisher' | 'sources'>): readonly string[] {
+  const { behind, subscribers, nameTroubles } = publisher;
+  const lost =
+    behind === undefined
+      ? []
+      : [
+          `nothing is offered: ${behind.epoch}/${behind.version} was proved and is not here; restore it, or push --as-new-epoch`,
+        ];
+  const connected = new Set(subscribers.connected());
+  const due = subscribers.isConfigured ? [...subscribers.expected()] : [];
+  const missing = due.filter((name) => !connected.has(name));
+  const absent =
+    missing.length === 0 ? [] : [`not connected: ${missing.join(', ')}`.slice(0, DEGRADED_CHARS)];
+  return [...lost, ...(sources?.degraded ?? []), ...absent, ...nameTroubles].slice(0, DEGRADED_MAX);
 }
 
 /** Asks all at once: together they take no longer than the slowest, or than the time that one has. */

@@ -10,15 +10,14 @@ import {
 } from '@rulecast/protocol';
 import type { ControlExchange } from '../control/exchange.ts';
 import { noAnswer, noAnswerRecord } from '../control/no-answer.ts';
-import type { Publisher } from '../release/publisher.ts';
+import type { ControlParts } from '../control/parts.ts';
 import type { AskTable } from '../session/serve.ts';
 
 /** Answers a TEST. Throws ProtocolError where the one subscriber asked, or all of them, cannot answer. */
 export async function answerTest(
   request: MessageOf<'test'>,
   exchange: ControlExchange,
-  publisher: Publisher,
-  ask: AskTable,
+  { publisher, ask }: ControlParts,
 ): Promise<void> {
   const names = request.subscriber === undefined ? publisher.subscribers.connected() : [request.subscriber];
   if (names.length === 0) {

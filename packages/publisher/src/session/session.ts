@@ -273,7 +273,7 @@ export class SubscriberSession implements NameHolder {
     entry.appliedAtMs = ageMs === undefined ? undefined : Math.max(0, publisher.nowMs() - ageMs);
     entry.applyMs = undefined;
     entry.persisted = undefined;
-    publisher.subscribers.emit('change');
+    publisher.subscribers.changed();
     if (held === undefined || !isSame(held.hash, this.#offered?.hash)) return;
     this.#offered = undefined; // it acknowledged it, and has it not
     this.#offerIfDue();
@@ -379,7 +379,7 @@ export class SubscriberSession implements NameHolder {
       'subscriber connected',
     );
     if (hello.holds !== undefined && number === undefined) this.#noteFork(hello.holds);
-    subscribers.emit('change');
+    subscribers.changed();
     this.#post({
       kind: 'welcome',
       protocol: PROTOCOL_VERSION,
@@ -591,7 +591,7 @@ export class SubscriberSession implements NameHolder {
       return;
     }
     this.#entry.lastError = { code, text: boundText(text), atMs: this.#publisher.nowMs() };
-    this.#publisher.subscribers.emit('change');
+    this.#publisher.subscribers.changed();
   }
 
   // ── Time ──────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -4,6 +4,7 @@
  */
 
 import { EventEmitter } from 'node:events';
+import { type ListenerLogger, Listeners } from '@rulecast/program/listeners';
 import { type ControlRecordOf, hexOf, type SubscriberState } from '@rulecast/protocol';
 import type { Release, Store } from '../store/store.ts';
 
@@ -88,11 +89,14 @@ const UNTOLD = {
 
 export class Subscribers extends EventEmitter<{ outcome: [Outcome]; change: [] }> {
   readonly #entries = new Map<string, SubscriberEntry>();
+  readonly #listeners: Listeners<{ outcome: [Outcome]; change: [] }>;
   #configured: ReadonlySet<string> | undefined;
   #boundOf: (name: string) => readonly string[] | undefined = () => undefined;
 
-  constructor() {
+  /** What listeners throw goes to the log. */
+  constructor(logger: ListenerLogger) {
     super();
+    this.#listeners = new Listeners(this, logger);
     this.setMaxListeners(0); // one listener a waiting push or watcher; both are bounded by the control endpoint
   }
 
@@ -129,13 +133,13 @@ export class Subscribers extends EventEmitter<{ outcome: [Outcome]; change: [] }
   expect(names: Iterable<string> | undefined): void {
     const configured = new Set(names);
     this.#configured = configured.size === 0 ? undefined : configured;
-    this.emit('change');
+    this.changed();
   }
 
   /** From now on the status says what names are bound to. */
   showBindings(boundOf: (name: string) => readonly string[] | undefined): void {
     this.#boundOf = boundOf;
-    this.emit('change');
+    this.changed();
   }
 
   /** Names of those that have to apply a release before it is in force as it should be. */
@@ -158,7 +162,7 @@ export class Subscribers extends EventEmitter<{ outcome: [Outcome]; change: [] }
     if (entry === undefined) return 'unknown';
     if (entry.connectedSinceMs !== undefined) return 'connected';
     this.#entries.delete(name);
-    this.emit('change');
+    this.changed();
     return 'forgotten';
   }
 
@@ -207,9 +211,15 @@ export class Subscribers extends EventEmitter<{ outcome: [Outcome]; change: [] }
       .map((hash) => known.get(hash) ?? { hash, ...UNTOLD, atMs: nowMs });
   }
 
+  /** Something of what the status shows is another than before. */
+  changed(): void {
+    this.#listeners.tell('change');
+  }
+
+  /** Tells what became of a release. */
   settle(outcome: Outcome): void {
-    this.emit('outcome', outcome);
-    this.emit('change');
+    this.#listeners.tell('outcome', outcome);
+    this.changed();
   }
 
   /** Names of those connected now. */

@@ -6,6 +6,7 @@
  */
 
 import { EventEmitter } from 'node:events';
+import { Listeners } from '@rulecast/program/listeners';
 import {
   type After,
   type ByteStream,
@@ -46,7 +47,6 @@ import type { Sink } from '../apply/sink.ts';
 import { type Clocks, FirewallClock, systemClocks } from '../clock/clock.ts';
 import { Expiries, type Times } from '../clock/expiry.ts';
 import { StateDirectory } from '../state/state.ts';
-import { Listeners } from './listeners.ts';
 import { Patience } from './patience.ts';
 import { PublisherSession, RefusalMemory, type SessionEnd, type SessionHost } from './session.ts';
 

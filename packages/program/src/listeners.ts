@@ -1,19 +1,23 @@
 /**
- * Tells whoever embeds a subscriber what happened, after and outside of the step that made it happen: what a listener throws, or calls, reaches no
+ * Tells whoever embeds a publisher or a subscriber what happened, after and outside of the step that made it happen: what a listener throws, or calls, reaches no
  * session. It is logged, once a listener, and the others are told all the same.
  */
 
 import type { EventEmitter } from 'node:events';
-import type { Logger } from 'pino';
+
+/** Where failures of listeners are told. */
+export interface ListenerLogger {
+  error(details: object, text: string): void;
+}
 
 type Listener = (...args: readonly unknown[]) => unknown;
 
 export class Listeners<Events extends Record<keyof Events, readonly unknown[]>> {
   readonly #events: EventEmitter;
-  readonly #logger: Logger;
+  readonly #logger: ListenerLogger;
   readonly #failed = new WeakSet<Listener>();
 
-  constructor(events: EventEmitter, logger: Logger) {
+  constructor(events: EventEmitter, logger: ListenerLogger) {
     this.#events = events;
     this.#logger = logger;
   }

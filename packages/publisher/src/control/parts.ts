@@ -1,0 +1,27 @@
+/** What requests are answered from: the publisher, and what is beside it. */
+
+import type { List } from '@rulecast/rules';
+import type { ListStatus, Permits } from '@rulecast/sources';
+import type { Publisher } from '../release/publisher.ts';
+import type { AskTable } from '../session/serve.ts';
+import type { PushMemory } from './push-memory.ts';
+
+export interface ControlParts {
+  readonly publisher: Publisher;
+  /** Asks the live tables of subscribers. */
+  readonly ask: AskTable;
+  readonly pushMemory: PushMemory;
+  /** Undefined where the publisher keeps no lists fresh itself. */
+  readonly sources: SourceLists | undefined;
+}
+
+/** The lists that the publisher keeps fresh itself. */
+export interface SourceLists {
+  status(): readonly ListStatus[];
+  /** The last good content of one, published or not. */
+  list(name: string): List | undefined;
+  /** See Sources.refresh. */
+  refresh(names: readonly string[], permits: Permits): Promise<readonly ListStatus[]>;
+  /** What does not work as it should, each a sentence. */
+  readonly degraded: readonly string[];
+}

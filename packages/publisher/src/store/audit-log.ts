@@ -1,0 +1,47 @@
+/**
+ * What was done against a guard, because somebody permitted it: `audit.log` in the state directory, one JSON object a line, in the order in
+ * which it was done. Nothing waits for it but the end of the process.
+ */
+
+import { appendFile } from 'node:fs/promises';
+import { join } from 'node:path';
+
+/** Where what cannot be written is told. */
+export interface AuditLogger {
+  error(details: object, text: string): void;
+}
+
+export interface AuditLogOptions {
+  readonly stateDirectory: string;
+  readonly logger: AuditLogger;
+  /** Milliseconds since 1970; default Date.now. */
+  readonly nowMs?: () => number;
+}
+
+export class AuditLog {
+  readonly #file: string;
+  readonly #logger: AuditLogger;
+  readonly #nowMs: () => number;
+  #written: Promise<void> = Promise.resolve();
+
+  constructor({ stateDirectory, logger, nowMs = Date.now }: AuditLogOptions) {
+    this.#file = join(stateDirectory, 'audit.log');
+    this.#logger = logger;
+    this.#nowMs = nowMs;
+  }
+
+  /** Adds a line, with the time. */
+  add(entry: object): void {
+    const line = JSON.stringify({ at: new Date(this.#nowMs()).toISOString(), ...entry });
+    this.#written = this.#written
+      .then(() => appendFile(this.#file, `${line}\n`, { mode: 0o600 }))
+      .catch((error: unknown) => {
+        this.#logger.error({ err: error, file: this.#file }, 'the audit log cannot be written');
+      });
+  }
+
+  /** Resolves when all lines so far are written, or were said not to be. */
+  async close(): Promise<void> {
+    await this.#written;
+  }
+}
