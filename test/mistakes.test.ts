@@ -8,6 +8,7 @@ import {
   mkdirSync,
   mkdtempSync,
   openSync,
+  readdirSync,
   rmSync,
   statSync,
   writeFileSync,
@@ -149,6 +150,18 @@ describe('the environment of the subscriber', () => {
     const how = { environment: { RULECAST_TRUST: TRUST, ...environment } };
     expectSentence(await run('subscriber', args, how), exit, says);
   });
+});
+
+it('a subscriber that can have no table ends at its start, and says what keeps it from it', async () => {
+  const state = join(folder, 'without-table');
+  const args = ['--trust', TRUST, '--state', state, '--connect', `unix:${join(folder, 'nobody')}`];
+  const ended = await run('subscriber', args, { environment: { NODE_OPTIONS: '--jitless' } });
+  expectSentence(
+    ended,
+    1,
+    'this process has no WebAssembly, and a table answers nothing without it: start Node without --jitless',
+  );
+  expect(readdirSync(state)).toEqual([]); // nothing was begun
 });
 
 /** Somebody without rights who can run the programs: this user, or nobody, unless the project lies where only root may look. */

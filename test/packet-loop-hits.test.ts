@@ -15,7 +15,7 @@ import {
   type RuleSet,
   unionPrefixes,
 } from '@rulecast/rules';
-import { EngineKind, LookupDirection, openReader, Table, type TableHits, UNREADABLE } from '@rulecast/table';
+import { LookupDirection, openReader, Table, type TableHits, UNREADABLE } from '@rulecast/table';
 import { describe, expect, it } from 'vitest';
 import { Lane, Parsed, parsePacket } from '../examples/packet-loop/parser.mjs';
 import { Counter, newCounters, ringOf } from '../examples/packet-loop/ring.mjs';
@@ -110,7 +110,10 @@ function swapped(packet: ReadPacket): ReadPacket {
 /** The packets of some frames, by frame; undefined where it is refused. */
 function packetsOf(frames: readonly Uint8Array[]): readonly (ReadPacket | undefined)[] {
   const table = new Table();
-  const lanes = { [Parsed.ip4]: new Lane(table.columns(4)), [Parsed.ip6]: new Lane(table.columns(6)) };
+  const lanes = {
+    [Parsed.ip4]: new Lane(table.reader.columns(4)),
+    [Parsed.ip6]: new Lane(table.reader.columns(6)),
+  };
   return frames.map((frame) => {
     const bytes = Uint8Array.from(frame);
     const { [Parsed.ip4]: lane4, [Parsed.ip6]: lane6 } = lanes;
@@ -137,9 +140,9 @@ function packetsOf(frames: readonly Uint8Array[]): readonly (ReadPacket | undefi
 const FRAMES = trafficOf(1500, 11);
 const PACKETS = packetsOf(FRAMES);
 
-describe.each([EngineKind.wasm, EngineKind.twin])('hits: %s', (engine) => {
+describe('hits', () => {
   it('of batches through many readers, while deltas flip, are what the evaluator says of each packet', () => {
-    const table = new Table({ engine });
+    const table = new Table();
     let ruleSet = RULE_SET;
     table.flip(table.prepare(ruleSet, ENVIRONMENT));
     const readers = Array.from({ length: 7 }, () => openReader(table.handle()));
@@ -176,7 +179,7 @@ describe.each([EngineKind.wasm, EngineKind.twin])('hits: %s', (engine) => {
   });
 
   it('of a packet loop in a thread, and then another, are exact to the packet', async () => {
-    const table = new Table({ engine });
+    const table = new Table();
     let ruleSet = RULE_SET;
     table.flip(table.prepare(ruleSet, ENVIRONMENT));
     const ring = ringOf(FRAMES);

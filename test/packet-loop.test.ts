@@ -77,8 +77,8 @@ const kindName = new Map<number, keyof typeof Parsed>(
 class Judge {
   readonly ruleSet = ruleSetOf(RULES);
   readonly table = new Table();
-  readonly lane4 = new Lane(this.table.columns(4));
-  readonly lane6 = new Lane(this.table.columns(6));
+  readonly lane4 = new Lane(this.table.reader.columns(4));
+  readonly lane6 = new Lane(this.table.reader.columns(6));
 
   constructor() {
     this.table.flip(this.table.prepare(this.ruleSet, ENVIRONMENT));
@@ -113,13 +113,13 @@ class Judge {
   expectVerdictOn(packet: Packet): void {
     const { columns } = packet.dst.family === 4 ? this.lane4 : this.lane6;
     const { family, src, dst, protos, details, codes } = columns;
-    this.table.lookupBatch(
+    this.table.reader.lookupBatch(
       { family, direction: 0, count: 1, src, dst, protos, details },
       { codes, generation: 0 },
     );
-    const found = this.table.decode(codes[0] ?? 0);
+    const found = this.table.reader.decode(codes[0] ?? 0);
     const { action, by } = evaluate(this.ruleSet, ENVIRONMENT, packet);
-    expect([found.action, found.policy, found.rulePolicy, found.run, found.list]).toEqual([
+    expect([found?.action, found?.policy, found?.rulePolicy, found?.run, found?.list]).toEqual([
       action,
       by?.policy,
       by?.rule?.policy,

@@ -38,8 +38,7 @@ function ratesOf(before, after) {
 /** What is in force. @param {Subscriber} subscriber */
 function inForce(subscriber) {
   const { epoch, version } = subscriber.status();
-  const { generation, engine } = subscriber.stats();
-  return { release: { epoch, version }, generation, engine };
+  return { release: { epoch, version }, generation: subscriber.stats().generation };
 }
 
 /** @param {Subscriber} subscriber @param {Total} before @param {Total} after */

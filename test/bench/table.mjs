@@ -144,32 +144,28 @@ function ruleSetOf(set) {
 /** @param {TableSet} set @param {readonly Trace[]} inputs @param {number} runs @returns {Row[]} */
 function ours(set, inputs, runs) {
   const ruleSet = ruleSetOf(set);
-  const rows = [];
-  for (const engine of /** @type {const} */ (['wasm', 'twin'])) {
-    const subject = new Table({ engine });
-    const builds = [];
-    for (let i = 0; i < runs; i++) {
-      const fresh = new Table({ engine });
-      const start = performance.now();
-      fresh.flip(fresh.prepare(ruleSet, ENVIRONMENT));
-      builds.push(performance.now() - start);
-    }
+  const builds = [];
+  let subject = new Table();
+  for (let i = 0; i < runs; i++) {
+    subject = new Table();
+    const start = performance.now();
     subject.flip(subject.prepare(ruleSet, ENVIRONMENT));
-    const common = { buildMs: median(builds), bytes: subject.stats().bytes };
-    const name = engine === 'wasm' ? 'Rulecast' : 'Rulecast, TypeScript twin';
-    const batched = new Map();
-    const classes = new Map();
-    const scalar = new Map();
-    for (const { name: trace, words } of inputs) {
-      batched.set(trace, rate(runs, verdictsOf(subject, set.family, words)));
-      classes.set(trace, rate(runs, classesOf(subject, set.family, words)));
-      scalar.set(trace, rate(runs, scalarOf(subject, set.family, words)));
-    }
-    rows.push({ engine: `${name}: sets, batched`, ...common, rates: classes });
-    rows.push({ engine: `${name}: verdicts, batched`, ...common, rates: batched });
-    rows.push({ engine: `${name}: verdicts, one a call`, ...common, rates: scalar });
+    builds.push(performance.now() - start);
   }
-  return rows;
+  const common = { buildMs: median(builds), bytes: subject.stats().bytes };
+  const batched = new Map();
+  const classes = new Map();
+  const scalar = new Map();
+  for (const { name: trace, words } of inputs) {
+    batched.set(trace, rate(runs, verdictsOf(subject.reader, set.family, words)));
+    classes.set(trace, rate(runs, classesOf(subject.reader, set.family, words)));
+    scalar.set(trace, rate(runs, scalarOf(subject.reader, set.family, words)));
+  }
+  return [
+    { engine: 'Rulecast: sets, batched', ...common, rates: classes },
+    { engine: 'Rulecast: verdicts, batched', ...common, rates: batched },
+    { engine: 'Rulecast: verdicts, one a call', ...common, rates: scalar },
+  ];
 }
 
 /** Lookups a second of a stretch, median of runs after one to warm up. @param {number} runs @param {{ count: number, look: () => void }} stretch */
@@ -184,7 +180,7 @@ function rate(runs, { count, look }) {
   return median(rates);
 }
 
-/** @param {Table} subject @param {4 | 6} family @param {Uint32Array} words */
+/** @param {Table['reader']} subject @param {4 | 6} family @param {Uint32Array} words */
 function verdictsOf(subject, family, words) {
   const stride = family === 4 ? 1 : 4;
   const total = words.length / stride;
@@ -195,7 +191,7 @@ function verdictsOf(subject, family, words) {
 
 /**
  * Packets looked up where they are: each piece is filled into the table's own columns, as a packet loop does, and the filling is in
- * the time. @param {Table} subject @param {4 | 6} family @param {Uint32Array} dst @param {Uint8Array} protos @param {Int32Array} details
+ * the time. @param {Table['reader']} subject @param {4 | 6} family @param {Uint32Array} dst @param {Uint8Array} protos @param {Int32Array} details
  */
 function packetStretch(subject, family, dst, protos, details) {
   const stride = family === 4 ? 1 : 4;
@@ -226,14 +222,14 @@ function packetStretch(subject, family, dst, protos, details) {
   return { count: total, look };
 }
 
-/** @param {Table} subject @param {4 | 6} family @param {Uint32Array} words */
+/** @param {Table['reader']} subject @param {4 | 6} family @param {Uint32Array} words */
 function classesOf(subject, family, words) {
   const count = words.length / (family === 4 ? 1 : 4);
   const classes = new Uint32Array(count);
   return { count, look: () => subject.classOfBatch(family, words, count, classes) };
 }
 
-/** @param {Table} subject @param {4 | 6} family @param {Uint32Array} words */
+/** @param {Table['reader']} subject @param {4 | 6} family @param {Uint32Array} words */
 function scalarOf(subject, family, words) {
   const count = words.length / (family === 4 ? 1 : 4);
   const signed = new Int32Array(words.buffer, words.byteOffset, words.length); // so that no address becomes a heap number
@@ -368,39 +364,28 @@ function benchPolicies(runs, plots) {
   const rows = [];
   const groups = [];
   for (const { name, ruleSet, packets } of policies()) {
-    const rates = new Map();
-    let compileMs = 0;
-    let bytes = 0;
-    for (const engine of /** @type {const} */ (['wasm', 'twin'])) {
-      const compiles = [];
-      let subject = new Table({ engine });
-      for (let i = 0; i < Math.min(3, runs); i++) {
-        subject = new Table({ engine });
-        const start = performance.now();
-        subject.flip(subject.prepare(ruleSet, ENVIRONMENT));
-        compiles.push(performance.now() - start);
-      }
-      rates.set(engine, rate(runs, packetStretch(subject, 4, packets.dst, packets.protos, packets.details)));
-      compileMs = median(compiles);
-      bytes = subject.stats().bytes;
+    const compiles = [];
+    let subject = new Table();
+    for (let i = 0; i < Math.min(3, runs); i++) {
+      subject = new Table();
+      const start = performance.now();
+      subject.flip(subject.prepare(ruleSet, ENVIRONMENT));
+      compiles.push(performance.now() - start);
     }
-    rows.push([
-      name,
-      millions(rates.get('wasm')),
-      millions(rates.get('twin')),
-      ms(compileMs),
-      grouped(bytes / 1024),
-    ]);
-    groups.push({ name, values: [(rates.get('wasm') ?? 0) / 1e6, (rates.get('twin') ?? 0) / 1e6] });
+    const stretch = packetStretch(subject.reader, 4, packets.dst, packets.protos, packets.details);
+    const lookups = rate(runs, stretch);
+    const { bytes } = subject.stats();
+    rows.push([name, millions(lookups), ms(median(compiles)), grouped(bytes / 1024)]);
+    groups.push({ name, values: [lookups / 1e6] });
   }
   process.stdout.write('\n### Policies: whole packets, batched, M lookups/s\n\n');
-  process.stdout.write(table(['policy', 'Rulecast', 'twin', 'compile, ms', 'KiB'], rows));
+  process.stdout.write(table(['policy', 'Rulecast', 'compile, ms', 'KiB'], rows));
   if (plots === undefined) return;
   mkdirSync(plots, { recursive: true });
   const chart = {
     title: 'Whole packets by policy, batched',
     unit: 'M lookups/s',
-    series: ['Rulecast', 'TypeScript twin'],
+    series: ['Rulecast'],
     groups,
   };
   writeFileSync(join(plots, 'policies.svg'), barChart(chart));

@@ -22,6 +22,7 @@ import {
 } from '@rulecast/program';
 import { parseTrust, type Trust } from '@rulecast/protocol';
 import { type Address, formatAddress, isPartName, parseAddress } from '@rulecast/rules';
+import { TableEngineError } from '@rulecast/table';
 import {
   type ConnectOptions,
   connect,
@@ -201,7 +202,7 @@ const cli = strictYargs('rulecast-subscriber', new URL('../package.json', import
   .epilogue(
     'Environment: what the command line does not say is taken from RULECAST_TRUST, RULECAST_STATE, RULECAST_FLOW_MARKS and so on, one ' +
       'variable an option, with true or false for switches; an empty one is none.\n\n' +
-      'Exit codes: 0 stopped by SIGINT or SIGTERM, 1 the state or the file of --dns cannot be used or nothing can be enforced, 64 usage, 70 a bug, 74 the output ' +
+      'Exit codes: 0 stopped by SIGINT or SIGTERM, 1 the state or the file of --dns cannot be used, nothing can be enforced or this process can have no table, 64 usage, 70 a bug, 74 the output ' +
       'cannot be written.',
   );
 
@@ -254,6 +255,7 @@ async function main(out: Output): Promise<void> {
       error instanceof StateError ||
       error instanceof LockedError ||
       error instanceof EnforcementError ||
+      error instanceof TableEngineError ||
       error instanceof DirectoryError;
     throw isExpected ? new ProgramError(EXIT_FAILED, error.message, { cause: error }) : error;
   }

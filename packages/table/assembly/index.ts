@@ -12,6 +12,7 @@ export {
   classOf4,
   classOf6,
   egress4,
+  judgePacket,
   lookup4,
   lookup6,
   lookupAll,

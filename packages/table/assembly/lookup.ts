@@ -1,42 +1,40 @@
 /**
- * Lookups: from addresses to codes, for one packet and for columns of them; the twin of src/lookup/lookup.ts. An `image` is the first byte
- * of a generation's header, whose words src/image/header.ts names.
+ * Lookups: from addresses to codes, for one packet and for columns of them. An `image` is the first byte
+ * of a generation's header, whose words src/image/header.ts names and layout.ts knows.
  */
 
+import {
+  ACTION_BITS,
+  ACTION_MASK,
+  DROP,
+  EGRESS,
+  EGRESS_FIELD,
+  GROUPS,
+  GROUP_COUNT,
+  GROUP_SHIFT,
+  HITS,
+  HOT_CODE,
+  INGRESS,
+  INGRESS_FIELD,
+  MAP4,
+  MAP4_MASK,
+  MAP6,
+  MAP6_MASK,
+  NO_VERDICT,
+  OWNER4,
+  OWNER4_MASK,
+  OWNER6,
+  OWNER6_MASK,
+  OWNERS,
+  OWNER_SHIFT,
+  PROGRAMS,
+  SCRATCH_SHARE,
+  SHARES,
+  SHARE_BYTES,
+  SHARE_COUNT,
+} from './layout';
 import { find4, find6, TILE, tile4, tile6 } from './map';
 import { decide, decideGrouped, decideTile, protoBitOf } from './program';
-
-// Header words, in bytes.
-const GROUP_COUNT: usize = 4;
-const OWNER4: usize = 8;
-const OWNER4_MASK: usize = 12;
-const OWNER6: usize = 16;
-const OWNER6_MASK: usize = 20;
-const OWNERS: usize = 24;
-const PROGRAMS: usize = 28;
-const HITS: usize = 36;
-const SHARES: usize = 52;
-const SHARE_COUNT: usize = 56;
-const SHARE_BYTES: usize = 60;
-/** Where a room says which share of the hits is its reader's. */
-const ROOM_SHARE: usize = 2044;
-/** And the code that was most frequent lately. */
-const HOT_CODE: usize = 2040;
-/** The maps of the first group; of the others, 16 bytes each, after it. */
-const GROUPS: usize = 96;
-const MAP4: usize = GROUPS;
-const MAP4_MASK: usize = GROUPS + 4;
-const MAP6: usize = GROUPS + 8;
-const MAP6_MASK: usize = GROUPS + 12;
-
-const EGRESS: i32 = 0;
-const INGRESS: i32 = 1;
-/** Where an owner's record has its program, in bytes. */
-const EGRESS_FIELD: usize = 0;
-const INGRESS_FIELD: usize = 4;
-const NO_VERDICT: i32 = 0;
-const ACTION_MASK: i32 = 3;
-const DROP: i32 = 2;
 
 /** The number of a family's ICMP. */
 function icmpOf(family: i32): i32 {
@@ -59,7 +57,7 @@ function classOf(image: usize, family: i32, at: u32): i32 {
     : find6(load<u32>(image, MAP6), load<u32>(image, MAP6_MASK), at);
 }
 
-/** Judges by the classes that the address has in all groups; they are noted in the reader's room. */
+/** Judges by the classes that the address has in all groups; they are noted in the reader's scratch memory. */
 function judgeGrouped(
   image: usize,
   family: i32,
@@ -68,12 +66,12 @@ function judgeGrouped(
   remote: u32,
   bit: i32,
   detail: i32,
-  room: usize,
+  scratch: usize,
 ): i32 {
   const count = load<i32>(image, GROUP_COUNT);
-  const classes = room + GROUP_CLASSES;
+  const classes = scratch + GROUP_CLASSES;
   for (let group = 0; group < count; group++) {
-    const maps = image + GROUPS + (<usize>group << 4);
+    const maps = image + GROUPS + (<usize>group << GROUP_SHIFT);
     let classId = 0;
     if (hasRemote)
       classId =
@@ -96,11 +94,11 @@ function judge(
   remote: u32,
   bit: i32,
   detail: i32,
-  room: usize,
+  scratch: usize,
 ): i32 {
   if (program < 0) return NO_VERDICT;
   if (load<i32>(image, GROUP_COUNT) > 1)
-    return judgeGrouped(image, family, program, hasRemote, remote, bit, detail, room);
+    return judgeGrouped(image, family, program, hasRemote, remote, bit, detail, scratch);
   const classId = hasRemote ? classOf(image, family, remote) : 0;
   return decide(load<u32>(image, PROGRAMS), program, classId, bit, detail);
 }
@@ -115,49 +113,68 @@ function programOf(image: usize, family: i32, hasAddress: bool, address: u32, fi
     family == 4
       ? find4(load<u32>(image, OWNER4), load<u32>(image, OWNER4_MASK), address)
       : find6(load<u32>(image, OWNER6), load<u32>(image, OWNER6_MASK), address);
-  return load<i32>(owners + (<usize>ownerClass << 3));
+  return load<i32>(owners + (<usize>ownerClass << OWNER_SHIFT));
 }
 
 // @ts-ignore: decorator
 @inline
 function lookup(
   image: usize,
-  family: i32,
   direction: i32,
+  srcFamily: i32,
   hasSrc: bool,
   src: u32,
+  dstFamily: i32,
   dst: u32,
   proto: i32,
   detail: i32,
-  room: usize,
+  scratch: usize,
 ): i32 {
-  const bit = protoBitOf(proto, icmpOf(family));
+  const bit = protoBitOf(proto, icmpOf(dstFamily));
   let code = NO_VERDICT;
   if (direction != INGRESS) {
-    const program = programOf(image, family, hasSrc, src, EGRESS_FIELD);
-    code = judge(image, family, program, true, dst, bit, detail, room);
+    const program = programOf(image, srcFamily, hasSrc, src, EGRESS_FIELD);
+    code = judge(image, dstFamily, program, true, dst, bit, detail, scratch);
     if (direction == EGRESS) return code;
   }
-  const program = programOf(image, family, true, dst, INGRESS_FIELD);
-  return stricter(code, judge(image, family, program, hasSrc, src, bit, detail, room));
+  const program = programOf(image, dstFamily, true, dst, INGRESS_FIELD);
+  return stricter(code, judge(image, srcFamily, program, hasSrc, src, bit, detail, scratch));
 }
 
-/** The share of the hits that is a room's alone; 0 if there is none for it. */
-function shareOf(image: usize, room: usize): usize {
-  const share = load<u32>(room, ROOM_SHARE);
+/**
+ * The code of any packet's verdict, not counted: its addresses may be of two families, of which `srcFamily` is 0 if the source is
+ * unknown. `src` and `dst` are IPv4 addresses, or where four words are.
+ */
+export function judgePacket(
+  image: usize,
+  direction: i32,
+  srcFamily: i32,
+  src: u32,
+  dstFamily: i32,
+  dst: u32,
+  proto: i32,
+  detail: i32,
+  scratch: usize,
+): i32 {
+  return lookup(image, direction, srcFamily, srcFamily != 0, src, dstFamily, dst, proto, detail, scratch);
+}
+
+/** The share of the hits that is a reader's alone; 0 if there is none for it. */
+function shareOf(image: usize, scratch: usize): usize {
+  const share = load<u32>(scratch, SCRATCH_SHARE);
   if (share >= load<u32>(image, SHARE_COUNT)) return 0;
   return load<u32>(image, SHARES) + share * load<u32>(image, SHARE_BYTES);
 }
 
 /** Counts in a share, a float64 an outcome; without one, where all others do, a word of 64 bits each. */
 function countHits(image: usize, share: usize, code: u32, count: u32): void {
-  const at = <usize>(code >> 2) << 3;
+  const at = <usize>(code >> ACTION_BITS) << 3;
   if (share != 0) store<f64>(share + at, load<f64>(share + at) + <f64>count);
   else atomic.add<u64>(<usize>load<u32>(image, HITS) + at, count); // orders nothing: it is for the sum alone
 }
 
-function counted(image: usize, code: i32, room: usize): i32 {
-  countHits(image, shareOf(image, room), code, 1);
+function counted(image: usize, code: i32, scratch: usize): i32 {
+  countHits(image, shareOf(image, scratch), code, 1);
   return code;
 }
 
@@ -170,15 +187,15 @@ export function lookup4(
   dst: u32,
   proto: i32,
   detail: i32,
-  room: usize,
+  scratch: usize,
 ): i32 {
-  return counted(image, lookup(image, 4, direction, hasSrc, src, dst, proto, detail, room), room);
+  return counted(image, lookup(image, direction, 4, hasSrc, src, 4, dst, proto, detail, scratch), scratch);
 }
 
 /** The code of an IPv4 packet's egress verdict whose source is unknown: what most single lookups ask, with little to hand over. */
-export function egress4(image: usize, dst: u32, proto: i32, detail: i32, room: usize): i32 {
+export function egress4(image: usize, dst: u32, proto: i32, detail: i32, scratch: usize): i32 {
   const program = load<i32>(load<u32>(image, OWNERS));
-  return counted(image, judge(image, 4, program, true, dst, protoBitOf(proto, icmpOf(4)), detail, room), room);
+  return counted(image, judge(image, 4, program, true, dst, protoBitOf(proto, icmpOf(4)), detail, scratch), scratch);
 }
 
 /** The code of an IPv6 packet's verdict; `src` and `dst` are where four words are. */
@@ -190,9 +207,9 @@ export function lookup6(
   dst: usize,
   proto: i32,
   detail: i32,
-  room: usize,
+  scratch: usize,
 ): i32 {
-  return counted(image, lookup(image, 6, direction, hasSrc, <u32>src, <u32>dst, proto, detail, room), room);
+  return counted(image, lookup(image, direction, 6, hasSrc, <u32>src, 6, <u32>dst, proto, detail, scratch), scratch);
 }
 
 /** The class of an IPv6 address in the first group; `at` is where its four words are. */
@@ -205,7 +222,7 @@ export function classOf4(image: usize, address: u32): i32 {
   return find4(load<u32>(image, MAP4), load<u32>(image, MAP4_MASK), address);
 }
 
-// What a reader's room holds for a tile, in bytes from its start.
+// What a reader's scratch memory holds for a tile, in bytes from its start.
 const TILE_BYTES: usize = <usize>TILE << 2;
 const LISTS: usize = 0; // two tiles, for whatever runs
 const CLASSES: usize = TILE_BYTES * 2;
@@ -229,33 +246,33 @@ function judgeTile(
   details: usize,
   codes: usize,
   count: i32,
-  room: usize,
+  scratch: usize,
 ): void {
   const blob = <usize>load<u32>(image, PROGRAMS);
   const owners = <usize>load<u32>(image, OWNERS) + field;
   const ownMap = <usize>load<u32>(image + (family == 4 ? OWNER4 : OWNER6));
   const ownMask = load<u32>(image + (family == 4 ? OWNER4_MASK : OWNER6_MASK));
   const end = <usize>count << 2;
-  const only = load<i32>(owners + (own == 0 ? 0 : <usize>load<u32>(ownMap) << 3)); // the program of all, if they have one
+  const only = load<i32>(owners + (own == 0 ? 0 : <usize>load<u32>(ownMap) << OWNER_SHIFT)); // the program of all, if they have one
   let programs: usize = 0;
   if (own != 0 && ownMask != 0) {
-    programs = room + TILE_PROGRAMS;
-    if (family == 4) tile4(ownMap, ownMask, own, count, programs, room + LISTS);
-    else tile6(ownMap, ownMask, own, count, programs, room + LISTS);
+    programs = scratch + TILE_PROGRAMS;
+    if (family == 4) tile4(ownMap, ownMask, own, count, programs, scratch + LISTS);
+    else tile6(ownMap, ownMask, own, count, programs, scratch + LISTS);
     for (let i: usize = 0; i < end; i += 4) {
-      store<i32>(programs + i, load<i32>(owners + (<usize>load<u32>(programs + i) << 3)));
+      store<i32>(programs + i, load<i32>(owners + (<usize>load<u32>(programs + i) << OWNER_SHIFT)));
     }
   }
   if (load<i32>(image, GROUP_COUNT) > 1) {
-    judgeTileGrouped(image, family, programs, only, remote, protos, details, codes, count, room);
+    judgeTileGrouped(image, family, programs, only, remote, protos, details, codes, count, scratch);
     return;
   }
-  const classes = room + CLASSES;
+  const classes = scratch + CLASSES;
   if (remote == 0) memory.fill(classes, 0, end);
   else if (family == 4)
-    tile4(load<u32>(image, MAP4), load<u32>(image, MAP4_MASK), remote, count, classes, room + LISTS);
-  else tile6(load<u32>(image, MAP6), load<u32>(image, MAP6_MASK), remote, count, classes, room + LISTS);
-  decideTile(blob, programs, only, classes, protos, icmpOf(family), details, codes, count, room + LISTS);
+    tile4(load<u32>(image, MAP4), load<u32>(image, MAP4_MASK), remote, count, classes, scratch + LISTS);
+  else tile6(load<u32>(image, MAP6), load<u32>(image, MAP6_MASK), remote, count, classes, scratch + LISTS);
+  decideTile(blob, programs, only, classes, protos, icmpOf(family), details, codes, count, scratch + LISTS);
 }
 
 /** The same where predicates are shared out to groups: packet by packet. */
@@ -269,7 +286,7 @@ function judgeTileGrouped(
   details: usize,
   codes: usize,
   count: i32,
-  room: usize,
+  scratch: usize,
 ): void {
   for (let i: usize = 0, end = <usize>count; i < end; i++) {
     const at = i << 2;
@@ -279,7 +296,7 @@ function judgeTileGrouped(
       const bit = protoBitOf(load<u8>(protos + i), icmpOf(family));
       const hasRemote = remote != 0;
       const address = family == 6 ? <u32>remote + (<u32>at << 2) : hasRemote ? load<u32>(remote + at) : 0;
-      code = judgeGrouped(image, family, program, hasRemote, address, bit, load<i32>(details + at), room);
+      code = judgeGrouped(image, family, program, hasRemote, address, bit, load<i32>(details + at), scratch);
     }
     store<i32>(codes + at, code);
   }
@@ -304,11 +321,11 @@ function sameCodes(codes: usize, code: u32): u64 {
  */
 // @ts-ignore: decorator
 @inline
-function countTile(image: usize, codes: usize, count: i32, room: usize): void {
-  const share = shareOf(image, room);
+function countTile(image: usize, codes: usize, count: i32, scratch: usize): void {
+  const share = shareOf(image, scratch);
   let left: u64 = count == TILE ? -1 : (<u64>1 << count) - 1;
   if (count == TILE) {
-    const hot = load<u32>(room, HOT_CODE);
+    const hot = load<u32>(scratch, HOT_CODE);
     const same = sameCodes(codes, hot);
     if (same != 0) {
       countHits(image, share, hot, <u32>popcnt(same));
@@ -319,7 +336,7 @@ function countTile(image: usize, codes: usize, count: i32, room: usize): void {
       const others = sameCodes(codes, code);
       countHits(image, share, code, <u32>popcnt(others));
       left &= ~others;
-      if (popcnt(others) > popcnt(same)) store<u32>(room, code, HOT_CODE);
+      if (popcnt(others) > popcnt(same)) store<u32>(scratch, code, HOT_CODE);
     }
   }
   for (; left != 0; left &= left - 1) countHits(image, share, load<u32>(codes + (<usize>ctz(left) << 2)), 1);
@@ -338,22 +355,22 @@ function lookupTile(
   details: usize,
   codes: usize,
   count: i32,
-  room: usize,
+  scratch: usize,
 ): void {
-  if (direction != INGRESS) judgeTile(image, family, EGRESS_FIELD, src, dst, protos, details, codes, count, room);
+  if (direction != INGRESS) judgeTile(image, family, EGRESS_FIELD, src, dst, protos, details, codes, count, scratch);
   if (direction != EGRESS) {
-    const ingress = direction == INGRESS ? codes : room + SECOND_CODES;
-    judgeTile(image, family, INGRESS_FIELD, dst, src, protos, details, ingress, count, room);
+    const ingress = direction == INGRESS ? codes : scratch + SECOND_CODES;
+    judgeTile(image, family, INGRESS_FIELD, dst, src, protos, details, ingress, count, scratch);
     for (let i: usize = 0, end = <usize>count << 2; direction != INGRESS && i < end; i += 4) {
       store<i32>(codes + i, stricter(load<i32>(codes + i), load<i32>(ingress + i)));
     }
   }
-  countTile(image, codes, count, room);
+  countTile(image, codes, count, scratch);
 }
 
 /**
  * The codes of many packets, into `codes`, and their hits. Columns are where the caller has them, addresses of a word (IPv4) or four;
- * `src` is 0 if no packet has a known source. `room` is the reader's own.
+ * `src` is 0 if no packet has a known source. `scratch` is the reader's own.
  */
 export function lookupAll(
   image: usize,
@@ -365,7 +382,7 @@ export function lookupAll(
   details: usize,
   codes: usize,
   count: i32,
-  room: usize,
+  scratch: usize,
 ): void {
   const addressShift: usize = family == 4 ? 2 : 4;
   for (let i = 0; i < count; i += TILE) {
@@ -375,19 +392,19 @@ export function lookupAll(
     const to = dst + addressAt;
     const left = min(count - i, TILE);
     // Twice, as each is compiled for its family.
-    if (family == 4) lookupTile(image, 4, direction, from, to, protos + i, details + at, codes + at, left, room);
-    else lookupTile(image, 6, direction, from, to, protos + i, details + at, codes + at, left, room);
+    if (family == 4) lookupTile(image, 4, direction, from, to, protos + i, details + at, codes + at, left, scratch);
+    else lookupTile(image, 6, direction, from, to, protos + i, details + at, codes + at, left, scratch);
   }
 }
 
 /** The classes, in the first group, of many addresses. */
-export function classesOf(image: usize, family: i32, addresses: usize, out: usize, count: i32, room: usize): void {
+export function classesOf(image: usize, family: i32, addresses: usize, out: usize, count: i32, scratch: usize): void {
   for (let i = 0; i < count; i += TILE) {
     const at = <usize>i << 2;
     const left = min(count - i, TILE);
     if (family == 4)
-      tile4(load<u32>(image, MAP4), load<u32>(image, MAP4_MASK), addresses + at, left, out + at, room + LISTS);
+      tile4(load<u32>(image, MAP4), load<u32>(image, MAP4_MASK), addresses + at, left, out + at, scratch + LISTS);
     else
-      tile6(load<u32>(image, MAP6), load<u32>(image, MAP6_MASK), addresses + (at << 2), left, out + at, room + LISTS);
+      tile6(load<u32>(image, MAP6), load<u32>(image, MAP6_MASK), addresses + (at << 2), left, out + at, scratch + LISTS);
   }
 }

@@ -6,6 +6,8 @@
  * first pass; the others are listed without a branch, since which they are cannot be predicted.
  */
 
+import { GRANULE_SHIFT } from './layout';
+
 /** Addresses looked at in one go; their lists stay in the first-level cache. */
 export const TILE: i32 = 64;
 
@@ -43,7 +45,7 @@ function halve(node: usize, bounds: usize, index: u32, chunk: u32, rounds: u32):
 // @ts-ignore: decorator
 @inline
 export function seek(value: i32, chunk: u32): i32 {
-  const node = (<usize>~value) << 3;
+  const node = (<usize>~value) << GRANULE_SHIFT;
   return seekFrom(node, load<u32>(node), chunk);
 }
 
@@ -85,11 +87,11 @@ export function tile4(
   }
   for (let at = pending; at < left; at += 4) {
     const i = <usize>load<u32>(at);
-    store<u32>(at, load<u32>((<usize>~load<i32>(out + i)) << 3), TILE << 2);
+    store<u32>(at, load<u32>((<usize>~load<i32>(out + i)) << GRANULE_SHIFT), TILE << 2);
   }
   for (let at = pending; at < left; at += 4) {
     const i = <usize>load<u32>(at);
-    const node = (<usize>~load<i32>(out + i)) << 3;
+    const node = (<usize>~load<i32>(out + i)) << GRANULE_SHIFT;
     store<i32>(out + i, seekFrom(node, load<u32>(at, TILE << 2), load<u16>(addresses + i)));
   }
 }
@@ -114,12 +116,12 @@ export function tile6(
     const chunkAt = addresses + ((level ^ 1) << 1);
     for (let at = pending; at < left; at += 4) {
       const i = <usize>load<u32>(at);
-      store<u32>(at, load<u32>((<usize>~load<i32>(out + i)) << 3), TILE << 2);
+      store<u32>(at, load<u32>((<usize>~load<i32>(out + i)) << GRANULE_SHIFT), TILE << 2);
     }
     let further = pending;
     for (let at = pending; at < left; at += 4) {
       const i = <usize>load<u32>(at);
-      const node = (<usize>~load<i32>(out + i)) << 3;
+      const node = (<usize>~load<i32>(out + i)) << GRANULE_SHIFT;
       const found = seekFrom(node, load<u32>(at, TILE << 2), load<u16>(chunkAt + (i << 2)));
       store<i32>(out + i, found);
       store<u32>(further, <u32>i);

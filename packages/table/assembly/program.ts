@@ -1,41 +1,40 @@
 /**
- * Programs: the twin of `decide` and `decideGrouped` in src/program/program.ts, which says what the words mean; and `decideTile`, the same
- * for many packets.
+ * Programs: what one decides of a packet, or `decideTile` of many. src/program/program.ts says what the words mean.
  *
  * What a packet comes to depends on its class, protocol and port, so that no branch on them can be predicted; each that
  * fails costs as much as a dozen loads. A tile is therefore decided in passes without such branches: rows first, then those that
  * led to lists, then the wildcards of those that need them, then other nodes.
  */
 
-// Bytes of the header, and of a record as a power of two; then the fields of a record, in bytes.
-const HEADER: usize = 64;
-const RECORD_SHIFT: u32 = 6;
-const CLASS_MASK: usize = 4;
-const BASE: usize = 8;
-const NO_MATCH_FIELD: usize = 12;
-const WILDCARDS: usize = 16;
-const WILDCARDS_LEAST: usize = 20;
-const GROUP: usize = 24;
-const IS_PLAIN: usize = 52;
-
-const LIST: i32 = 0;
-const MAP: i32 = 1;
-const TABLE: i32 = 3;
-const CODE: i32 = 4;
-const KIND_MASK: i32 = 7;
-const WITH_WILDCARDS: i32 = 8;
-const OFFSET_SHIFT: u32 = 4;
-const TABLE_OF_MEMBERS: i32 = 1;
-const TABLE_BYTES: usize = 16;
-const TABLE_EMPTY: i32 = -1;
-const NO_MATCH: i32 = (1 << 26) - 1;
-const CODE_BITS: i32 = 26;
-const CODE_MASK: i32 = (1 << 26) - 1;
-const ASKS_DETAIL: i32 = 16;
-const PAGE_BITS: i32 = 8;
-const PAGE_MASK: i32 = 255;
-const ACTION_MASK: i32 = 3;
-const DROP: i32 = 2;
+import {
+  ACTION_MASK,
+  ASKS_DETAIL,
+  BASE,
+  CLASS_MASK,
+  CODE,
+  CODE_BITS,
+  CODE_MASK,
+  DROP,
+  GROUP,
+  IS_PLAIN,
+  KIND_MASK,
+  LIST,
+  MAP,
+  NO_MATCH,
+  NO_MATCH_FIELD,
+  OFFSET_SHIFT,
+  PAGE_BITS,
+  PAGE_MASK,
+  PROGRAM_HEADER,
+  RECORD_SHIFT,
+  TABLE,
+  TABLE_BYTES,
+  TABLE_EMPTY,
+  TABLE_OF_MEMBERS,
+  WILDCARDS,
+  WILDCARDS_LEAST,
+  WITH_WILDCARDS,
+} from './layout';
 
 /** Where a word is, by its offset in words. */
 function at(blob: usize, offset: i32): usize {
@@ -48,7 +47,7 @@ function rowOf(blob: usize, record: usize, classId: i32): i32 {
 }
 
 function recordOf(blob: usize, index: i32): usize {
-  return blob + HEADER + ((<usize>(<u32>index)) << RECORD_SHIFT);
+  return blob + PROGRAM_HEADER + ((<usize>(<u32>index)) << RECORD_SHIFT);
 }
 
 // @ts-ignore: decorator
@@ -77,7 +76,7 @@ function finish(blob: usize, record: usize, code: i32, classId: i32, protoBit: i
 
 /**
  * The codes of `count` packets, with the classes, protocol numbers and details of the columns; by the programs of the column
- * `programs`, or, if that is 0, all by `program`. A negative program's packets get code 0. `room` is for 2 * `count` words.
+ * `programs`, or, if that is 0, all by `program`. A negative program's packets get code 0. `scratch` is for 2 * `count` words.
  */
 export function decideTile(
   blob: usize,
@@ -89,11 +88,11 @@ export function decideTile(
   details: usize,
   codes: usize,
   count: i32,
-  room: usize,
+  scratch: usize,
 ): void {
-  if (programs != 0) tile(blob, true, programs, 0, classes, protos, icmp, details, codes, count, room);
+  if (programs != 0) tile(blob, true, programs, 0, classes, protos, icmp, details, codes, count, scratch);
   else if (program < 0) memory.fill(codes, 0, <usize>count << 2);
-  else tile(blob, false, 0, program, classes, protos, icmp, details, codes, count, room);
+  else tile(blob, false, 0, program, classes, protos, icmp, details, codes, count, scratch);
 }
 
 // @ts-ignore: decorator
@@ -109,7 +108,7 @@ function tile(
   details: usize,
   codes: usize,
   count: i32,
-  room: usize,
+  scratch: usize,
 ): void {
   const only = recordOf(blob, program);
   const onlyRows = at(blob, load<i32>(only));
@@ -123,8 +122,8 @@ function tile(
   }
   // Indices of those that led to lists; and in the second tile, from its two ends, of those that led to other nodes and of
   // those for which the wildcards are to be looked at.
-  const lists = room;
-  const others = room + (<usize>count << 2);
+  const lists = scratch;
+  const others = scratch + (<usize>count << 2);
   const wildEnd = others + (<usize>count << 2);
   let listsEnd = lists;
   let othersEnd = others;

@@ -1,6 +1,6 @@
 /**
- * What a table refuses to build, checked while compiling, before anything that a reader can see is touched; and what
- * keeps its compile thread from building at all.
+ * What a table refuses to build, checked while compiling, before anything that a reader can see is touched; what keeps its
+ * compile thread from building at all; and what keeps a process from having a table.
  */
 
 /** Why a rule set does not fit a table. */
@@ -94,6 +94,27 @@ export class TableWorkerError extends Error {
   constructor(code: TableWorkerCode, reason: string, options?: ErrorOptions) {
     super(reason, options);
     this.name = 'TableWorkerError';
+    this.code = code;
+  }
+}
+
+export const TableEngineCode = {
+  /** The process has no WebAssembly. */
+  missing: 'no-webassembly',
+  /** The engine's file is not there, or is nothing that this machine can run. */
+  unusable: 'engine-unusable',
+  /** The process may not have so much address space. */
+  addressSpace: 'no-address-space',
+} as const;
+export type TableEngineCode = (typeof TableEngineCode)[keyof typeof TableEngineCode];
+
+/** This process can have no table, whatever the rule set: who needs one ends, and says why. */
+export class TableEngineError extends Error {
+  readonly code: TableEngineCode;
+
+  constructor(code: TableEngineCode, reason: string, options?: ErrorOptions) {
+    super(reason, options);
+    this.name = 'TableEngineError';
     this.code = code;
   }
 }

@@ -1,16 +1,14 @@
 /**
  * The table: the writer's face. Compiles a rule set beside the one in force, and swaps it in at once.
  *
- * One thread writes a table. It may look up through the table itself; all other threads use a reader (lookup/reader.ts). A change of
+ * One thread writes a table. It looks up through the table's own reader; each other thread opens one (lookup/reader.ts). A change of
  * some lists is made in place, in as little time as it is small (delta/delta.ts); whatever else is compiled in full, which for large
  * rule sets is best done with `prepareAsync`, in a thread that the table keeps for it (compile/compiler.ts).
  */
 
 import {
-  type Address,
   EMPTY_RULE_SET,
   type Environment,
-  type Family,
   type ListChanges,
   type Packet,
   type RuleSet,
@@ -25,29 +23,12 @@ import { compileImage, type ImageSizes, writeImage } from './image/image.ts';
 import { bytesOf, type ImagePieces } from './image/pieces.ts';
 import { type DeltaResult, TableSpace } from './image/space.ts';
 import { DEFAULT_TABLE_LIMITS, TableLimitCode, TableLimitError, type TableLimits } from './limits.ts';
-import {
-  checkBatch,
-  checkClasses,
-  type Engine,
-  type EngineKind,
-  engineModule,
-  openEngine,
-  type PacketColumns,
-} from './lookup/engine.ts';
+import { engineModule } from './lookup/engine.ts';
 import { type Explanation, explainVerdict } from './lookup/explain.ts';
-import { addListHits, countHit, programHits, sumHits, type TableHits } from './lookup/hits.ts';
-import {
-  classOf,
-  decodeVerdict,
-  type LookupDirection,
-  lookupPacket,
-  type PacketBatch,
-  readNames,
-  type TableVerdict,
-  type VerdictBatch,
-} from './lookup/lookup.ts';
-import { READER_SLOTS } from './memory/control.ts';
-import type { TableHandle } from './memory/double-buffer.ts';
+import { addListHits, programHits, sumHits, type TableHits } from './lookup/hits.ts';
+import { TableReader } from './lookup/reader.ts';
+import { readNames } from './lookup/verdict.ts';
+import { type TableHandle, WriterPin } from './memory/double-buffer.ts';
 import type { WasmModule } from './memory/memory.ts';
 
 export interface TableOptions {
@@ -65,8 +46,6 @@ export interface TableOptions {
   readonly pinWaitMs?: number;
   /** Most JavaScript heap of the compile thread, in MiB; typed arrays come on top. Default: Node's own choice. */
   readonly compileHeapMb?: number;
-  /** What answers lookups. Default: WebAssembly where it can be had, else the twin; `stats` says which. */
-  readonly engine?: EngineKind;
 }
 
 /** A generation beside the one in force, ready to flip. The next `prepare` or `prepareAsync` takes its place. */
@@ -81,7 +60,6 @@ export interface Prepared {
 
 export interface TableStats extends ImageSizes {
   readonly generation: number;
-  readonly engine: EngineKind;
   /** Bytes that memory has taken for generations; they never shrink. */
   readonly reservedBytes: number;
   /** Bytes in use: of the generation in force, the next one, and those that readers still look at. */
@@ -120,9 +98,13 @@ interface Taken {
 }
 
 export class Table {
-  private readonly code: WasmModule | undefined;
+  /**
+   * Lookups in the thread that writes the table: it takes no slot, sees each flip at once, and is never closed. All other threads use
+   * `openReader`.
+   */
+  readonly reader: Omit<TableReader, 'close' | 'slot'>;
+  private readonly code: WasmModule;
   private readonly space: TableSpace;
-  private readonly engine: Engine;
   private readonly limits: TableLimits;
   private readonly pinWaitMs: number;
   private readonly compiler: Compiler;
@@ -134,15 +116,14 @@ export class Table {
   private fading: readonly Fading[] = [];
   private readonly pastListHits = new Map<string, number>(); // of images that are gone
 
-  /**
-   * A table of generation 0, which holds the empty rule set: every verdict is `none`. Throws an Error if WebAssembly was chosen and
-   * cannot be had, RangeError if the address space cannot.
-   */
+  /** A table of generation 0, which holds the empty rule set: every verdict is `none`. Throws TableEngineError. */
   constructor(options: TableOptions = {}) {
-    const opened = this.open(options.engine, options.maxBytes ?? DEFAULT_MAX_BYTES);
-    this.code = opened.code;
-    this.space = opened.space;
-    this.engine = openEngine(this.space.memory, this.code, READER_SLOTS);
+    this.code = engineModule();
+    this.space = new TableSpace(this.code, options.maxBytes ?? DEFAULT_MAX_BYTES, (safe) =>
+      this.keepHits(safe),
+    );
+    const { memory } = this.space;
+    this.reader = new TableReader(memory, this.code, new WriterPin(memory.views.words));
     this.limits = { ...DEFAULT_TABLE_LIMITS, ...options.limits };
     this.pinWaitMs = options.pinWaitMs ?? DEFAULT_PIN_WAIT_MS;
     this.compiler = new Compiler(this.limits, options.compileHeapMb);
@@ -202,7 +183,6 @@ export class Table {
       throw new TypeError(`generation ${prepared.generation} is not what the table prepared last`);
     }
     const { image, names } = this.current;
-    this.engine.flush(image);
     this.space.flip();
     if (!prepared.isDelta) this.fading = [...this.fading, { image, names, since: prepared.generation }];
     this.current = next;
@@ -210,74 +190,6 @@ export class Table {
     next.state.settle();
     this.space.reclaim();
     return prepared.generation;
-  }
-
-  /** The verdict on a packet, in words. */
-  lookup(packet: Packet): TableVerdict {
-    const code = lookupPacket(this.current.image, packet);
-    countHit(this.current.image, code);
-    return this.decode(code);
-  }
-
-  /** The code of a packet's verdict. Allocates nothing; see lookup.ts for its arguments. */
-  lookup4(
-    direction: LookupDirection,
-    src: number | undefined,
-    dst: number,
-    proto: number,
-    detail: number,
-  ): number {
-    const { image } = this.current;
-    return this.engine.lookup4(image, direction, src, dst, proto, detail);
-  }
-
-  /** The same for IPv6, with addresses of four words from `srcAt` and `dstAt`. */
-  lookup6(
-    direction: LookupDirection,
-    src: Uint32Array | undefined,
-    srcAt: number,
-    dst: Uint32Array,
-    dstAt: number,
-    proto: number,
-    detail: number,
-  ): number {
-    const { image } = this.current;
-    return this.engine.lookup6(image, direction, src, srcAt, dst, dstAt, proto, detail);
-  }
-
-  /**
-   * The codes of many packets, all of one generation. Columns of `columns` are looked up where they are, and nothing is allocated;
-   * others are copied through views made anew for each thousand packets. Throws RangeError where a column is shorter than the count.
-   */
-  lookupBatch(batch: PacketBatch, out: VerdictBatch): void {
-    checkBatch(batch, out);
-    const { image } = this.current;
-    this.engine.lookupAll(image, batch, out);
-    out.generation = image.generation;
-  }
-
-  /** Columns in the table's memory, always the same ones, for the caller to fill with packets of a family; each family has its own. */
-  columns(family: Family): PacketColumns {
-    return this.engine.columns(family);
-  }
-
-  /** A code of the generation in force, in words. */
-  decode(code: number): TableVerdict {
-    return decodeVerdict(this.current.image, this.current.names, code);
-  }
-
-  /**
-   * The class of an address as the remote side; 0 if no rule asks about it. Within this generation only. Of a table with several
-   * groups of predicates (see `stats`), in the first of them.
-   */
-  classOf(address: Address): number {
-    return classOf(this.current.image, address);
-  }
-
-  /** The classes of many addresses of a family, one or four words each. Throws RangeError where a column is too short. */
-  classOfBatch(family: Family, addresses: Uint32Array, count: number, classes: Uint32Array): void {
-    checkClasses(family, addresses, count, classes);
-    this.engine.classesOf(this.current.image, family, addresses, count, classes);
   }
 
   /**
@@ -290,28 +202,23 @@ export class Table {
 
   /** Exactly what decided, down to the rule and the prefix. Not counted as a hit. */
   explain(packet: Packet): Explanation {
-    const { image, names, prepared } = this.current;
-    const code = lookupPacket(image, packet);
-    return explainVerdict(prepared.ruleSet, packet, decodeVerdict(image, names, code));
+    return explainVerdict(this.current.prepared.ruleSet, packet, this.reader.judge(packet));
   }
 
   stats(): TableStats {
     const { image, prepared } = this.current;
-    this.engine.flush(image);
     return {
       ...prepared.sizes,
       generation: prepared.generation,
-      engine: this.engine.kind,
       reservedBytes: this.space.reservedBytes,
       liveBytes: this.space.liveBytes,
       hits: sumHits(image).reduce((sum, count) => sum + count, 0),
     };
   }
 
-  /** Hit counts of all threads together, exact; `TableReader.lookup4` says what the twin counts a little later. */
+  /** Hit counts of all threads together, exact. */
   hits(): TableHits {
     const { image, names, prepared } = this.current;
-    this.engine.flush(image);
     const lists = new Map(this.pastListHits);
     for (const faded of this.fading) addListHits(faded.image, faded.names, lists);
     const hits = sumHits(image);
@@ -338,21 +245,6 @@ export class Table {
     this.isClosed = true;
     await this.compiler.close();
     await this.turn;
-  }
-
-  /** The engine's code, and memory for it; without WebAssembly where its memory, which reserves more, cannot be had. */
-  private open(
-    choice: EngineKind | undefined,
-    maxBytes: number,
-  ): { readonly code: WasmModule | undefined; readonly space: TableSpace } {
-    const keep = (safe: number): void => this.keepHits(safe);
-    const code = engineModule(choice);
-    try {
-      return { code, space: new TableSpace(code, maxBytes, keep) };
-    } catch (error) {
-      if (choice !== undefined || code === undefined || !(error instanceof RangeError)) throw error;
-      return { code: undefined, space: new TableSpace(undefined, maxBytes, keep) };
-    }
   }
 
   private get nextNumber(): number {

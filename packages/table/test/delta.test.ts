@@ -29,7 +29,7 @@ import {
 } from '@rulecast/rules';
 import { describe, expect, it } from 'vitest';
 import { often } from '../../../test/thorough.ts';
-import { EngineKind, LookupDirection, Table, TableLimitCode, UNREADABLE } from '../src/index.ts';
+import { LookupDirection, Table, TableLimitCode, UNREADABLE } from '../src/index.ts';
 import {
   edgeAddresses,
   neighbour,
@@ -78,8 +78,8 @@ function codesOf(table: Table, { direction, src, dst, proto, port, icmpType }: P
   const way = LookupDirection[direction];
   const one =
     dst.family === 4
-      ? table.lookup4(way, src?.words[0], dst.words[0] ?? 0, proto, detail)
-      : table.lookup6(way, src?.words, 0, dst.words, 0, proto, detail);
+      ? table.reader.lookup4(way, src?.words[0], dst.words[0] ?? 0, proto, detail)
+      : table.reader.lookup6(way, src?.words, 0, dst.words, 0, proto, detail);
   const out = { codes: new Uint32Array(1), generation: 0 };
   const columns = {
     src: src?.words,
@@ -87,7 +87,7 @@ function codesOf(table: Table, { direction, src, dst, proto, port, icmpType }: P
     protos: Uint8Array.of(proto),
     details: Int32Array.of(detail),
   };
-  table.lookupBatch({ family: dst.family, direction: way, count: 1, ...columns }, out);
+  table.reader.lookupBatch({ family: dst.family, direction: way, count: 1, ...columns }, out);
   return [one, out.codes[0] ?? -1];
 }
 
@@ -107,9 +107,9 @@ function checkPacket(
     run: by?.rule?.run,
     list: by?.rule?.list,
   };
-  expect(table.lookup(packet), what).toMatchObject(expected);
+  expect(table.reader.lookup(packet), what).toMatchObject(expected);
   if (packet.src !== undefined && packet.src.family !== packet.dst.family) return;
-  for (const code of codesOf(table, packet)) expect(table.decode(code), what).toMatchObject(expected);
+  for (const code of codesOf(table, packet)) expect(table.reader.decode(code), what).toMatchObject(expected);
 }
 
 function egressTo(dst: Address): Packet {
@@ -130,9 +130,9 @@ function changed(random: Random, set: PrefixSet, pool: () => Prefix): PrefixSet 
   return { v4: next('v4'), v6: next('v6') };
 }
 
-describe.each([EngineKind.wasm, EngineKind.twin])('a delta, %s', (engine) => {
+describe('a delta', () => {
   it('answers like the evaluator at all edges, after any number of deltas of any lists, names and DNS addresses', () => {
-    const table = new Table({ engine });
+    const table = new Table();
     let deltas = 0;
     for (let seed = 0; seed < often(16, 40); seed++) {
       const first = randomCase(seed, 40);
@@ -216,7 +216,7 @@ describe.each([EngineKind.wasm, EngineKind.twin])('a delta, %s', (engine) => {
     const setOf = (texts: readonly string[]): PrefixSet =>
       family === 4 ? { v4: column(4, ...texts), v6: fixed.v6 } : { v4: fixed.v4, v6: column(6, ...texts) };
     const states = [fewer, more, fewer, more].map(setOf);
-    const table = new Table({ engine });
+    const table = new Table();
     let ruleSet = byLists([fixed, fixed]);
     table.flip(table.prepare(ruleSet, ENVIRONMENT));
     const edges = edgeAddresses(
@@ -241,14 +241,13 @@ function denseSets(listCount: number): PrefixSet[] {
 
 describe('deltas of large tables', () => {
   it.each([
-    [1, often(100, 400), EngineKind.wasm],
-    [30, often(20, 60), EngineKind.wasm],
-    [30, often(10, 20), EngineKind.twin],
-    [1000, often(3, 6), EngineKind.wasm],
-  ])('of %i changes, %i times, give what a full compile gives, %s', (changes, times, engine) => {
+    [1, often(100, 400)],
+    [30, often(20, 60)],
+    [1000, often(3, 6)],
+  ])('of %i changes, %i times, give what a full compile gives', (changes, times) => {
     const random = new Random(changes);
     const sets = denseSets(250);
-    const table = new Table({ engine });
+    const table = new Table();
     let ruleSet = byLists(sets);
     table.flip(table.prepare(ruleSet, ENVIRONMENT));
     const touched: Address[] = [];
@@ -271,7 +270,7 @@ describe('deltas of large tables', () => {
       expect(prepared.isDelta).toBe(true);
       table.flip(prepared);
     }
-    const full = new Table({ engine: EngineKind.twin });
+    const full = new Table();
     full.flip(full.prepare(ruleSet, ENVIRONMENT));
     expect(table.stats()).toMatchObject({
       entries: full.stats().entries,
@@ -285,7 +284,7 @@ describe('deltas of large tables', () => {
     for (let i = 0; i < 200_000; i++) words.push(0xac100000 + random.below(2 ** 20));
     const classes = [table, full].map((one) => {
       const found = new Uint32Array(words.length);
-      one.classOfBatch(4, Uint32Array.from(words), words.length, found);
+      one.reader.classOfBatch(4, Uint32Array.from(words), words.length, found);
       const lists = Array.from({ length: 250 }, (_, i) => one.classesOfList(`l${i}`));
       return Array.from(found, (classId) => lists.findIndex((list) => list?.[classId] === 1));
     });
@@ -326,40 +325,37 @@ describe('deltas of large tables', () => {
 });
 
 describe('a delta that does not fit', () => {
-  it.each([EngineKind.wasm, EngineKind.twin])(
-    'is refused with a code before the flip, and the next one is taken, %s',
-    (engine) => {
-      const maxBytes = 5 * 2 ** 18; // two directories of a family each, and a quarter of that more
-      const table = new Table({ engine, maxBytes });
-      const before = byLists([prefixSetOf([parsed('10.0.0.0/8'), parsed('2001:db8::/48')])]);
-      table.flip(table.prepare(before, ENVIRONMENT));
-      // Two boundaries in each of 12,000 slots: a node each, of 16 bytes and more, besides a directory.
-      const scattered = prefixSetOf(
-        Array.from({ length: 12_000 }, (_, i) => prefixOf(4, [0x20000000 + i * 65_536 + 7], 32)),
+  it('is refused with a code before the flip, and the next one is taken', () => {
+    const maxBytes = 5 * 2 ** 18; // two directories of a family each, and a quarter of that more
+    const table = new Table({ maxBytes });
+    const before = byLists([prefixSetOf([parsed('10.0.0.0/8'), parsed('2001:db8::/48')])]);
+    table.flip(table.prepare(before, ENVIRONMENT));
+    // Two boundaries in each of 12,000 slots: a node each, of 16 bytes and more, besides a directory.
+    const scattered = prefixSetOf(
+      Array.from({ length: 12_000 }, (_, i) => prefixOf(4, [0x20000000 + i * 65_536 + 7], 32)),
+    );
+    const many = { v4: scattered.v4, v6: emptyPrefixes(6) };
+    const large = { ...before, ...listsOf([many]) };
+    const grown = { ...before, ...listsOf([prefixSetOf([parsed('10.0.0.0/9'), parsed('32.0.0.7/32')])]) };
+    const edges = edgeAddresses(['10.0.0.0/8', '10.0.0.0/9', '32.0.0.7/32', '2001:db8::/48'].map(parsed));
+    const check = (ruleSet: RuleSet): void => {
+      for (const address of edges)
+        checkPacket(table, ruleSet, ENVIRONMENT, egressTo(address), address.words.join());
+    };
+    const live = table.stats().liveBytes;
+    for (let round = 0; round < 3; round++) {
+      expect(() => table.prepare(large, ENVIRONMENT)).toThrow(
+        expect.objectContaining({ code: TableLimitCode.bytes, limit: maxBytes }),
       );
-      const many = { v4: scattered.v4, v6: emptyPrefixes(6) };
-      const large = { ...before, ...listsOf([many]) };
-      const grown = { ...before, ...listsOf([prefixSetOf([parsed('10.0.0.0/9'), parsed('32.0.0.7/32')])]) };
-      const edges = edgeAddresses(['10.0.0.0/8', '10.0.0.0/9', '32.0.0.7/32', '2001:db8::/48'].map(parsed));
-      const check = (ruleSet: RuleSet): void => {
-        for (const address of edges)
-          checkPacket(table, ruleSet, ENVIRONMENT, egressTo(address), address.words.join());
-      };
-      const live = table.stats().liveBytes;
-      for (let round = 0; round < 3; round++) {
-        expect(() => table.prepare(large, ENVIRONMENT)).toThrow(
-          expect.objectContaining({ code: TableLimitCode.bytes, limit: maxBytes }),
-        );
-        check(before);
-      }
-      expect(table.stats()).toMatchObject({ generation: 1 });
-      const prepared = table.prepare(grown, ENVIRONMENT);
-      expect(prepared.isDelta).toBe(true);
-      table.flip(prepared);
-      check(grown);
-      expect(table.stats().liveBytes).toBeLessThan(live + 2 * 2 ** 18 + 1024);
-    },
-  );
+      check(before);
+    }
+    expect(table.stats()).toMatchObject({ generation: 1 });
+    const prepared = table.prepare(grown, ENVIRONMENT);
+    expect(prepared.isDelta).toBe(true);
+    table.flip(prepared);
+    check(grown);
+    expect(table.stats().liveBytes).toBeLessThan(live + 2 * 2 ** 18 + 1024);
+  });
 });
 
 describe('what a delta is', () => {

@@ -7,7 +7,7 @@ import { Random } from './random-rule-set.ts';
 const FIRST = 4096;
 
 function heapOf(maxBytes: number): { readonly heap: Heap; readonly memory: TableMemory } {
-  const memory = TableMemory.create(true, FIRST, FIRST + maxBytes + OVERREAD_BYTES);
+  const memory = TableMemory.create(FIRST, FIRST + maxBytes + OVERREAD_BYTES);
   return { memory, heap: new Heap(memory, FIRST, maxBytes) };
 }
 

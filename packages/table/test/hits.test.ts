@@ -14,13 +14,12 @@ import {
 } from '@rulecast/rules';
 import { describe, expect, it } from 'vitest';
 import { type Image, openImage, shareBytes, shareCount, shareOf } from '../src/image/header.ts';
-import { EngineKind, openReader, Table } from '../src/index.ts';
+import { openReader, Table } from '../src/index.ts';
 import { ControlField, READER_SLOTS } from '../src/memory/control.ts';
 import { TableMemory } from '../src/memory/memory.ts';
 import { ENVIRONMENT, FIRST, hostPacket, release, shuttlePolicies, withHost } from './release.ts';
 
 const HOSTS = 500;
-const ENGINES = [EngineKind.wasm, EngineKind.twin];
 /** At most a sixty-fourth of this may be shares: enough for lists, not for policies of thousands of runs. */
 const NARROW_BYTES = 2 ** 23;
 
@@ -42,8 +41,8 @@ function manyRuns(runs: number): RuleSet {
   };
 }
 
-function tableOf(ruleSet: RuleSet, engine: EngineKind, maxBytes = 2 ** 30): Table {
-  const table = new Table({ engine, maxBytes });
+function tableOf(ruleSet: RuleSet, maxBytes = 2 ** 30): Table {
+  const table = new Table({ maxBytes });
   table.flip(table.prepare(ruleSet, ENVIRONMENT));
   return table;
 }
@@ -72,19 +71,19 @@ async function lookUp(table: Table, threads: number, rounds: number, meanwhile: 
   expect(await ended).toEqual(workers.map(() => [0]));
 }
 
-describe.each(ENGINES)('hits that threads count at once: %s', (engine) => {
+describe('hits that threads count at once', () => {
   it('none is lost while deltas flip', async () => {
     let ruleSet = release(1);
-    const table = tableOf(ruleSet, engine);
+    const table = tableOf(ruleSet);
     let flips = 0;
-    await lookUp(table, 3, engine === EngineKind.wasm ? 2000 : 400, () => {
+    await lookUp(table, 3, 2000, () => {
       ruleSet = withHost(ruleSet, flips++);
       const prepared = table.prepare(ruleSet, ENVIRONMENT);
       expect(prepared.isDelta).toBe(true);
       table.flip(prepared);
-      table.lookup(hostPacket(0));
+      table.reader.lookup(hostPacket(0));
     });
-    const each = 3 * HOSTS * (engine === EngineKind.wasm ? 2000 : 400);
+    const each = 3 * HOSTS * 2000;
     expect(table.hits()).toMatchObject({ none: 0, programs: [{ own: [each + flips], defaultAction: each }] });
     expect(table.hits().lists).toEqual(new Map([['release-1', each + flips]]));
     expect(table.stats().hits).toBe(2 * each + flips);
@@ -94,11 +93,11 @@ describe.each(ENGINES)('hits that threads count at once: %s', (engine) => {
     ['no reader has a share', 4096, NARROW_BYTES, 2, 0],
     ['there are more readers than shares', 2 ** 18, undefined, 5, 3],
   ])('none is lost where %s', async (_, runs, maxBytes, threads, shares) => {
-    const table = tableOf(manyRuns(runs), engine, maxBytes);
+    const table = tableOf(manyRuns(runs), maxBytes);
     expect(imageOf(table).places.shareCount).toBe(shares);
     let own = 0;
     await lookUp(table, threads, 100, () => {
-      table.lookup(hostPacket(0));
+      table.reader.lookup(hostPacket(0));
       own++;
     });
     const [program] = table.hits().programs;
@@ -110,7 +109,7 @@ describe.each(ENGINES)('hits that threads count at once: %s', (engine) => {
   });
 
   it('those of a reader that was evicted, or closed, stay, and the next in its slot adds to them', () => {
-    const table = tableOf(release(1), engine);
+    const table = tableOf(release(1));
     for (let round = 1; round <= 4; round++) {
       const reader = openReader(table.handle());
       expect(reader.slot).toBe(0);
@@ -123,7 +122,7 @@ describe.each(ENGINES)('hits that threads count at once: %s', (engine) => {
     expect(table.hits().lists.get('release-1')).toBe(400);
   });
 
-  it('those that wait in a thread when a delta makes programs anew are counted', () => {
+  it('those before and after a delta made programs anew are counted together', () => {
     const hostsFrom = (first: number): List =>
       prefixListOf(prefixSetOf([0, 1, 2].map((i) => prefixOf(4, [FIRST + (first + i) * 1024], 32))));
     const rulesOf = (first: number): RuleSet => ({
@@ -135,7 +134,7 @@ describe.each(ENGINES)('hits that threads count at once: %s', (engine) => {
       resolutions: new Map(),
       unmatched: undefined,
     });
-    const table = tableOf(rulesOf(3), engine);
+    const table = tableOf(rulesOf(3));
     const before = imageOf(table).places.programs;
     const reader = openReader(table.handle());
     for (let i = 0; i < 10; i++) reader.lookup4(0, undefined, FIRST, 6, 443);
@@ -147,7 +146,7 @@ describe.each(ENGINES)('hits that threads count at once: %s', (engine) => {
     expect(table.hits().lists.get('release-1')).toBe(11);
   });
 
-  it('those that wait in a thread when programs are compiled anew are never counted as those of other programs', () => {
+  it('those of programs that are compiled anew are never counted as those of the next', () => {
     const hosts = prefixListOf(
       prefixSetOf(Array.from({ length: HOSTS }, (_, i) => prefixOf(4, [FIRST + i * 1024], 32))),
     );
@@ -158,7 +157,7 @@ describe.each(ENGINES)('hits that threads count at once: %s', (engine) => {
       resolutions: new Map(),
       unmatched: undefined,
     });
-    const table = tableOf(rulesOf('0'), engine);
+    const table = tableOf(rulesOf('0'));
     let flips = 0;
     const flip = (): unknown => table.flip(table.prepare(rulesOf(`${++flips}`), ENVIRONMENT));
     while (flips < 20) flip(); // so that images take turns in the same places
@@ -173,7 +172,7 @@ describe.each(ENGINES)('hits that threads count at once: %s', (engine) => {
   });
 
   it('more than a word holds are counted without a share', () => {
-    const table = tableOf(manyRuns(4096), engine, NARROW_BYTES);
+    const table = tableOf(manyRuns(4096), NARROW_BYTES);
     const image = imageOf(table);
     expect(image.share).toBeUndefined();
     const reader = openReader(table.handle());
@@ -181,7 +180,7 @@ describe.each(ENGINES)('hits that threads count at once: %s', (engine) => {
     reader.close();
     const outcome = image.hits.indexOf(1) / 2;
     image.hits[outcome * 2] = -1;
-    for (let i = 0; i < 64; i++) table.lookup4(0, undefined, FIRST, 6, 443);
+    for (let i = 0; i < 64; i++) table.reader.lookup4(0, undefined, FIRST, 6, 443);
     expect(table.hits().programs[0]?.own[0]).toBe(2 ** 32 - 1 + 64);
   });
 });
@@ -213,7 +212,7 @@ describe('shares of the hits', () => {
   it('are in the bytes of the table, and forgone where the maximum is short', () => {
     const outcomes = 4096 + 2; // a default action and none
     const [wide, narrow] = [2 ** 30, NARROW_BYTES].map((maxBytes) =>
-      tableOf(manyRuns(4096), EngineKind.wasm, maxBytes).stats(),
+      tableOf(manyRuns(4096), maxBytes).stats(),
     );
     const rest = narrow!.bytes; // both are there
     expect(wide!.bytes - rest).toBe(shareCount(outcomes, rest) * shareBytes(outcomes)); // likewise
@@ -223,7 +222,7 @@ describe('shares of the hits', () => {
   it('give way to an image that would not fit with them', () => {
     const bytesWithin = (maxBytes: number): number => {
       try {
-        return tableOf(release(1), EngineKind.wasm, maxBytes).stats().bytes;
+        return tableOf(release(1), maxBytes).stats().bytes;
       } catch {
         return 0;
       }

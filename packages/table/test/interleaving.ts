@@ -15,8 +15,8 @@ import {
 } from '@rulecast/rules';
 import { openImage } from '../src/image/header.ts';
 import { openReader, type Table } from '../src/index.ts';
-import { lookup4 } from '../src/lookup/lookup.ts';
-import { PINNED, pinWord, READER_SLOTS } from '../src/memory/control.ts';
+import { Engine } from '../src/lookup/engine.ts';
+import { PINNED, pinWord } from '../src/memory/control.ts';
 import { TableMemory } from '../src/memory/memory.ts';
 import { Random } from './random-rule-set.ts';
 import { ReaderThread } from './reader-thread.ts';
@@ -141,17 +141,19 @@ class StalledReader {
   private readonly unpin: () => void;
 
   constructor(table: Table, hosts: number) {
-    const { memory } = table.handle();
-    const { views } = new TableMemory(memory);
+    const { memory: handle, module } = table.handle();
+    const memory = new TableMemory(handle);
+    const { views } = memory;
     const reader = openReader(table.handle());
     const control = views.words;
     const pin = pinWord(reader.slot);
     // The same steps as a reader's (double-buffer.ts): epoch, pin, header.
     control[pin] = (control[2] ?? 0) | PINNED;
-    const image = openImage(views, (control[1] ?? 0) >>> 0, undefined, READER_SLOTS);
+    const engine = new Engine(memory, module, reader.slot);
+    const image = openImage(views, (control[1] ?? 0) >>> 0, undefined, reader.slot);
     this.answers = () =>
       Array.from({ length: hosts * 2 }, (_, i) =>
-        lookup4(image, 0, undefined, FIRST + (i >> 1) * 1024 + (i & 1), 6, 443),
+        engine.lookup4(image, 0, undefined, FIRST + (i >> 1) * 1024 + (i & 1), 6, 443),
       );
     this.unpin = () => {
       control[pin] = 0;

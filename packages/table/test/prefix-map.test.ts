@@ -10,15 +10,16 @@ import {
   prefixAt,
   prefixOf,
 } from '@rulecast/rules';
-import { describe, expect, it } from 'vitest';
+import { beforeAll, describe, expect, it } from 'vitest';
 import fc from '../../../test/seeded-fast-check.ts';
 import { often } from '../../../test/thorough.ts';
 import { ClassSets, type Cut, cutSpace } from '../src/classes/classes.ts';
 import { PredicateColumns } from '../src/classes/predicate-columns.ts';
 import { DEFAULT_TABLE_LIMITS } from '../src/limits.ts';
-import { find4, find6, measureMap, type PrefixMap, writeMap } from '../src/map/map.ts';
+import { measureMap, type PrefixMap, writeMap } from '../src/map/map.ts';
 import { readShape } from '../src/map/node.ts';
-import { type MemoryViews, viewsOf } from '../src/memory/memory.ts';
+import type { MemoryViews } from '../src/memory/memory.ts';
+import { MapEngine } from './map-engine.ts';
 import { edgeAddresses, Random } from './random-rule-set.ts';
 
 function prefix(text: string): Prefix {
@@ -27,7 +28,12 @@ function prefix(text: string): Prefix {
   return parsed;
 }
 
-/** A map in memory of its own, and its views. */
+let engine: MapEngine;
+beforeAll(async () => {
+  engine = await MapEngine.load();
+});
+
+/** A map in the engine's memory, where the one before was, and its views. */
 interface PlacedMap {
   readonly views: MemoryViews;
   readonly map: PrefixMap;
@@ -35,15 +41,12 @@ interface PlacedMap {
 
 function mapOf(cut: Cut): PlacedMap {
   const { slots, nodeBytes } = measureMap(cut);
-  const nodesAt = slots === 1 ? 8 : slots * 4;
-  const views = viewsOf(new ArrayBuffer(nodesAt + nodeBytes + 64));
-  const map = { directory: 0, slotMask: slots - 1 };
+  const directory = MapEngine.firstByte;
+  const nodesAt = directory + (slots === 1 ? 8 : slots * 4);
+  const views = engine.viewsOf(nodesAt + nodeBytes);
+  const map = { directory, slotMask: slots - 1 };
   writeMap(cut, views, map, nodesAt);
   return { views, map };
-}
-
-function find({ views, map }: PlacedMap, { family, words }: Address): number {
-  return family === 4 ? find4(views, map, words[0] ?? 0) : find6(views, map, words, 0);
 }
 
 function predicateColumns(family: Family, columns: readonly Prefixes[]): PredicateColumns {
@@ -52,13 +55,16 @@ function predicateColumns(family: Family, columns: readonly Prefixes[]): Predica
   return joined;
 }
 
-/** Checks a cut by columns against a binary search in each column. */
+/** Checks a cut by columns, one address after the other and in tiles, against a binary search in each column. */
 function checkCut(family: Family, columns: readonly Prefixes[], addresses: readonly Address[]): void {
   const sets = new ClassSets(columns.length, DEFAULT_TABLE_LIMITS);
   const cut = cutSpace(predicateColumns(family, columns), sets);
-  const map = mapOf(cut);
-  for (const address of addresses) {
-    const found = [...sets.membersOf(find(map, address))].sort((a, b) => a - b);
+  const { map } = mapOf(cut);
+  const own = addresses.filter((address) => address.family === family);
+  const [one, tiles] = [engine.find(map, family, own), engine.findTiles(map, family, own)];
+  expect([...tiles]).toEqual([...one]);
+  for (const [index, address] of own.entries()) {
+    const found = [...sets.membersOf(one[index] ?? 0)].sort((a, b) => a - b);
     const expected = columns.flatMap((column, i) => (memberContaining(column, address.words) < 0 ? [] : [i]));
     expect(found, `${address.words.join()}`).toEqual(expected);
   }
@@ -190,11 +196,19 @@ describe('a class map', () => {
     const columns = Array.from({ length: 70_000 }, (_, i) => columnOf([prefixOf(4, [i * 512], 24)], 4));
     const sets = new ClassSets(columns.length, DEFAULT_TABLE_LIMITS);
     const { views, map } = mapOf(cutSpace(predicateColumns(4, columns), sets));
+    const asked = Array.from({ length: columns.length }, (_, i) => [i * 512 + 255, i * 512 + 256]).flat();
+    const found = engine.find(
+      map,
+      4,
+      asked.map((word) => ({ family: 4, words: Uint32Array.of(word) })),
+    );
     for (let i = 0; i < columns.length; i += 97) {
-      expect([...sets.membersOf(find4(views, map, i * 512 + 255))]).toEqual([i]);
-      expect(find4(views, map, i * 512 + 256)).toBe(0);
+      expect([...sets.membersOf(found[i * 2] ?? 0)]).toEqual([i]);
+      expect(found[i * 2 + 1]).toBe(0);
     }
-    const widths = [0, 2, 510, 512, 546].map((slot) => readShape(views, ~(views.words[slot] ?? 0)).widthBits);
+    const widths = [0, 2, 510, 512, 546].map(
+      (slot) => readShape(views, ~(views.words[map.directory / 4 + slot] ?? 0)).widthBits,
+    );
     expect(widths).toEqual([0, 1, 1, 2, 2]);
   });
 

@@ -41,7 +41,7 @@ const MANY = 70_000;
 
 /** Memory for one image, and a heap that gives out the same places in each. */
 function freshSpace(): { readonly memory: TableMemory; readonly heap: Heap } {
-  const memory = TableMemory.create(true, HEAP_FIRST_BYTE, 2 ** 28);
+  const memory = TableMemory.create(HEAP_FIRST_BYTE, 2 ** 28);
   return { memory, heap: new Heap(memory, HEAP_FIRST_BYTE, 2 ** 27) };
 }
 
@@ -226,7 +226,7 @@ describe('prepareAsync', () => {
       const memory = { reservedBytes: expect.any(Number), liveBytes: expect.any(Number) };
       expect(table.stats()).toEqual({ ...twin.stats(), ...memory });
       for (const index of [0, 1, HOSTS - 1]) {
-        expect(table.lookup(hostPacket(index))).toEqual(twin.lookup(hostPacket(index)));
+        expect(table.reader.lookup(hostPacket(index))).toEqual(twin.reader.lookup(hostPacket(index)));
         expect(reader.lookup(hostPacket(index))).toMatchObject({
           generation,
           list: `release-${generation % 2}`,
@@ -270,9 +270,9 @@ describe('prepareAsync', () => {
     expect(settled).toEqual([0, 1, 2]);
     expect(second && (() => table.flip(second))).toThrow(TypeError);
     expect(() => table.flip(early)).toThrow(TypeError);
-    expect(table.lookup(hostPacket(0))).toMatchObject({ action: 'accept', generation: 1 });
+    expect(table.reader.lookup(hostPacket(0))).toMatchObject({ action: 'accept', generation: 1 });
     expect(third && table.flip(third)).toBe(2);
-    expect(table.lookup(hostPacket(0))).toMatchObject({ action: 'drop', generation: 2 });
+    expect(table.reader.lookup(hostPacket(0))).toMatchObject({ action: 'drop', generation: 2 });
   });
 
   it('one call that fails leaves the others as they are', async () => {
@@ -315,7 +315,9 @@ describe('prepareAsync', () => {
       if (table === narrow) expect(error).toBeInstanceOf(TablePinnedError);
       else expect(table.stats().generation).toBe(11);
       const { generation } = table.stats();
-      expect(table.lookup(hostPacket(0))).toMatchObject({ action: generation % 2 === 1 ? 'accept' : 'drop' });
+      expect(table.reader.lookup(hostPacket(0))).toMatchObject({
+        action: generation % 2 === 1 ? 'accept' : 'drop',
+      });
       await table.close();
     }
   });
@@ -323,7 +325,7 @@ describe('prepareAsync', () => {
   it('a thread that dies of its heap fails its call; the table is as before, and the next call gets a thread', async () => {
     const narrow = new Table({ compileHeapMb: 16, pinWaitMs: 50 });
     narrow.flip(narrow.prepare(release(1), ENVIRONMENT));
-    narrow.lookup(hostPacket(0));
+    narrow.reader.lookup(hostPacket(0));
     // Strings live in the JavaScript heap, unlike arrays.
     const names = Array.from({ length: 1_000_000 }, (_, i) => `host-${i}.of-a-long-list-of-names.example`);
     const huge = { ...release(2), lists: new Map([['names', nameListOf(names, true)]]) };
@@ -334,11 +336,11 @@ describe('prepareAsync', () => {
     const [error, prepared] = await Promise.all(calls);
     expect(error).toBeInstanceOf(TableWorkerError);
     expect(error).toMatchObject({ code: TableWorkerCode.died });
-    expect(narrow.lookup(hostPacket(0))).toMatchObject({ action: 'accept', generation: 1 });
+    expect(narrow.reader.lookup(hostPacket(0))).toMatchObject({ action: 'accept', generation: 1 });
     expect(narrow.hits().lists.get('release-1')).toBe(2);
     expect(prepared).toMatchObject({ generation: 1 + 1 });
     narrow.flip(narrow.prepare(release(2), ENVIRONMENT));
-    expect(narrow.lookup(hostPacket(0))).toMatchObject({ action: 'drop', generation: 2 });
+    expect(narrow.reader.lookup(hostPacket(0))).toMatchObject({ action: 'drop', generation: 2 });
     await narrow.close();
   });
 
@@ -363,7 +365,7 @@ describe('prepareAsync', () => {
         code: TableWorkerCode.closed,
       });
       expect(() => table.prepare(release(2), ENVIRONMENT)).toThrow(TableWorkerError);
-      expect(table.lookup(hostPacket(0))).toMatchObject({ action: 'accept', generation: 1 });
+      expect(table.reader.lookup(hostPacket(0))).toMatchObject({ action: 'accept', generation: 1 });
       await table.close();
     },
   );

@@ -1,26 +1,25 @@
-/** Programs compiled as the table compiles them, and asked without maps; by the twin, and by assembly/program.ts as it is now. */
+/** Programs compiled as the table compiles them, and asked without maps, by assembly/program.ts as it is now. */
 
-import { readFileSync } from 'node:fs';
-import { type Address, type Environment, type Packet, type RuleSet, strideOf } from '@rulecast/rules';
-import asc from 'assemblyscript/asc';
+import {
+  type Address,
+  type Environment,
+  type Family,
+  IpProtocol,
+  type Packet,
+  type RuleSet,
+  strideOf,
+} from '@rulecast/rules';
 import { ClassSets, type Cut, cutSpace } from '../src/classes/classes.ts';
 import { Predicates } from '../src/classes/predicate.ts';
-import { ruleColumns } from '../src/classes/rule-columns.ts';
+import { ProtoBit, ruleColumns } from '../src/classes/rule-columns.ts';
 import { DEFAULT_TABLE_LIMITS, type TableLimits } from '../src/limits.ts';
-import { detailOf } from '../src/lookup/lookup.ts';
+import { detailOf } from '../src/lookup/verdict.ts';
 import { compileWasm, instantiateWasm, TableMemory } from '../src/memory/memory.ts';
 import { compilePrograms, type Programs } from '../src/program/compiler.ts';
 import { programField } from '../src/program/origin.ts';
 import { type PlanGroups, ProgramPlans } from '../src/program/plan.ts';
-import {
-  decide,
-  decideGrouped,
-  NODE_KIND_MASK,
-  NODE_OFFSET_SHIFT,
-  NodeKind,
-  protoBitOf,
-  TableKind,
-} from '../src/program/program.ts';
+import { NODE_KIND_MASK, NODE_OFFSET_SHIFT, NodeKind, TableKind } from '../src/program/program.ts';
+import { compiledAssembly } from './assembly.ts';
 
 export interface Compiled {
   readonly plans: ProgramPlans;
@@ -78,14 +77,11 @@ export function programOf({ plans }: Compiled, policy: string | undefined, direc
   return plans.plans.findIndex((plan) => plan.policy?.name === policy && plan.direction === direction);
 }
 
-/** The code of a packet that a program judges, by the twin. */
-export function codeOf(compiled: Compiled, program: number, packet: Packet): number {
-  const { blob } = compiled.programs;
-  const classes = classesOf(compiled, packet.direction === 'egress' ? packet.dst : packet.src);
-  const protoBit = protoBitOf(packet.dst.family, packet.proto);
-  return compiled.groups.groups.length === 1
-    ? decide(blob, program, classes[0] ?? 0, protoBit, detailOf(packet))
-    : decideGrouped(blob, program, classes, protoBit, detailOf(packet));
+/** The protocol bit of a packet of a family, by its protocol number. */
+export function protoBitOf(family: Family, proto: number): number {
+  if (proto === IpProtocol.tcp) return ProtoBit.tcp;
+  if (proto === IpProtocol.udp) return ProtoBit.udp;
+  return proto === (family === 4 ? IpProtocol.icmp : IpProtocol.icmp6) ? ProtoBit.icmp : ProtoBit.other;
 }
 
 /** How a program finds the node of a class. */
@@ -134,35 +130,34 @@ export interface DecideColumns {
   readonly details: Int32Array;
 }
 
+/** What a program is asked about. */
+export type Question = readonly [program: number, classId: number, protoBit: number, detail: number];
+
 /** assembly/program.ts in a memory of its own. */
 export class ProgramEngine {
   private readonly memory: TableMemory;
   private readonly exports: Readonly<Record<string, unknown>>;
 
   private constructor(binary: Uint8Array) {
-    this.memory = TableMemory.create(true, 65536, 2 ** 30);
-    const { handle } = this.memory;
-    if (handle instanceof SharedArrayBuffer) throw new TypeError('no memory for WebAssembly');
-    this.exports = instantiateWasm(compileWasm(binary), handle);
+    this.memory = TableMemory.create(65536, 2 ** 30);
+    this.exports = instantiateWasm(compileWasm(binary), this.memory.handle);
   }
 
   static async load(): Promise<ProgramEngine> {
-    const program = readFileSync(new URL('../assembly/program.ts', import.meta.url), 'utf8');
-    const { binary, error, stderr } = await asc.compileString(
-      { 'entry.ts': ENTRY, 'program.ts': program },
-      {
-        runtime: 'stub',
-        optimizeLevel: 3,
-        importMemory: true,
-        sharedMemory: true,
-        initialMemory: 1,
-        maximumMemory: 65536,
-        noAssert: true,
-        enable: ['simd', 'threads'],
-      },
-    );
-    if (binary === null) throw new Error(`${error}: ${stderr}`);
-    return new ProgramEngine(binary);
+    return new ProgramEngine(await compiledAssembly(ENTRY, ['program', 'layout']));
+  }
+
+  /** The code of a packet that a program judges. */
+  codeOf(compiled: Compiled, program: number, packet: Packet): number {
+    const classes = classesOf(compiled, packet.direction === 'egress' ? packet.dst : packet.src);
+    const asked = [program, protoBitOf(packet.dst.family, packet.proto), detailOf(packet), ...classes];
+    return this.decideAll(compiled.programs.blob, classes.length, Int32Array.from(asked))[0] ?? -1;
+  }
+
+  /** The codes of programs with one group of predicates. */
+  decideEach(blob: Int32Array, questions: readonly Question[]): number[] {
+    const asked = questions.flatMap(([program, classId, bit, detail]) => [program, bit, detail, classId]);
+    return [...this.decideAll(blob, 1, Int32Array.from(asked))];
   }
 
   /** The codes of many packets; each is a program, a protocol bit, a detail and the classes in all groups. */

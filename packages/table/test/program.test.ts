@@ -25,26 +25,25 @@ import {
   TableLimitError,
   type TableLimits,
 } from '../src/limits.ts';
-import { detailOf, UNREADABLE } from '../src/lookup/lookup.ts';
+import { detailOf, UNREADABLE } from '../src/lookup/verdict.ts';
 import { compilePrograms } from '../src/program/compiler.ts';
 import { blockPolicy, originOf, programField } from '../src/program/origin.ts';
 import {
   codeReference,
-  decide,
   NO_MATCH,
   NODE_KIND_MASK,
   NODE_OFFSET_SHIFT,
-  protoBitOf,
   WITH_WILDCARDS,
 } from '../src/program/program.ts';
 import { edgePacket, programCase } from './program-case.ts';
 import {
   type Compiled,
   classesOf,
-  codeOf,
   compile,
   ProgramEngine,
   programOf,
+  protoBitOf,
+  type Question,
   rowKind,
 } from './program-engine.ts';
 import { Random } from './random-rule-set.ts';
@@ -92,7 +91,7 @@ interface CheckOptions {
   readonly rules?: number;
 }
 
-/** Compares twin, engine and evaluator on packets at the edges of seeded rule sets. */
+/** Compares engine and evaluator on packets at the edges of seeded rule sets, one by one and many at once. */
 function check(seeds: number, packets: number, { limits = {}, groups = 1, rules = 64 }: CheckOptions): void {
   for (let seed = 0; seed < seeds; seed++) {
     const random = new Random(seed);
@@ -105,7 +104,7 @@ function check(seeds: number, packets: number, { limits = {}, groups = 1, rules 
       const verdict = evaluate(one.ruleSet, one.environment, packet);
       const program = programOf(compiled, verdict.by?.policy, packet.direction);
       if (program < 0) continue;
-      const code = codeOf(compiled, program, packet);
+      const code = engine.codeOf(compiled, program, packet);
       expect(worded(compiled, code), `seed ${seed}, packet ${i}`).toEqual(expected(verdict));
       const remote = packet.direction === 'egress' ? packet.dst : packet.src;
       words.push(
@@ -156,15 +155,15 @@ function manyPolicies(count: number, each: number): readonly Policy[] {
 
 /** Every program's code for every class, protocol and edge of ports, program by program. */
 function allCodes({ programs, sets, plans }: Compiled, blob = programs.blob): number[] {
-  const codes: number[] = [];
+  const questions: Question[] = [];
   for (let program = 0; program < plans.plans.length; program++) {
     for (let classId = 0; classId < (sets[0]?.count ?? 0); classId++) {
       for (const bit of Object.values(ProtoBit)) {
-        for (const detail of DETAILS) codes.push(decide(blob, program, classId, bit, detail));
+        for (const detail of DETAILS) questions.push([program, classId, bit, detail]);
       }
     }
   }
-  return codes;
+  return engine.decideEach(blob, questions);
 }
 
 function limitOf(make: () => unknown): string {
@@ -191,7 +190,7 @@ describe('programs', () => {
     ['of many rules', { rules: 400 }],
     ['of many rules that are not combined', { rules: 400, limits: { combined: 0 } }],
     ['of many rules in three groups', { rules: 400, groups: 3 }],
-  ])('decide as the evaluator does, by twin and engine alike: %s', (_, options) => {
+  ])('decide as the evaluator does: %s', (_, options) => {
     check(often(10, 30), 120, options);
   });
 
@@ -216,7 +215,7 @@ describe('programs', () => {
         };
         const verdict = expected(evaluate(ruleSet, ENVIRONMENT, packet));
         for (const compiled of variants) {
-          expect(worded(compiled, codeOf(compiled, 0, packet)), `packet ${i}`).toEqual(verdict);
+          expect(worded(compiled, engine.codeOf(compiled, 0, packet)), `packet ${i}`).toEqual(verdict);
         }
       }
     },
@@ -243,11 +242,13 @@ describe('programs', () => {
         for (const family of [4, 6] as const) {
           const icmp = family === 4 ? IpProtocol.icmp : IpProtocol.icmp6;
           const tiles = engine.decideTiles(blob, { programs, classes, protos, icmp, details });
-          const one = Array.from(classes, (classId, i) => {
-            const program = typeof programs === 'number' ? programs : (programs[i] ?? -1);
-            if (program < 0) return 0;
-            return decide(blob, program, classId, protoBitOf(family, protos[i] ?? 0), details[i] ?? 0);
+          const programAt = (i: number): number =>
+            typeof programs === 'number' ? programs : (programs[i] ?? -1);
+          const questions = Array.from(classes, (classId, i): Question => {
+            const bit = protoBitOf(family, protos[i] ?? 0);
+            return [Math.max(programAt(i), 0), classId, bit, details[i] ?? 0];
           });
+          const one = engine.decideEach(blob, questions).map((code, i) => (programAt(i) < 0 ? 0 : code));
           expect([...tiles], `seed ${seed}`).toEqual(one);
         }
       }
@@ -290,7 +291,7 @@ describe('programs', () => {
         port: 80,
         icmpType: undefined,
       } as const;
-      expect(codeOf(tables, 0, packet), `host ${i}`).toBe(codeOf(own, 0, packet));
+      expect(engine.codeOf(tables, 0, packet), `host ${i}`).toBe(engine.codeOf(own, 0, packet));
     }
   });
 
@@ -323,7 +324,7 @@ describe('programs', () => {
     const verdictTo = (program: number, word: number): unknown =>
       worded(
         { programs, ...compiled },
-        codeOf({ programs, ...compiled }, program, { ...packet, dst: prefixOf(4, [word], 32) }),
+        engine.codeOf({ programs, ...compiled }, program, { ...packet, dst: prefixOf(4, [word], 32) }),
       );
     const by = { direction: 'egress', policy: 'p7' };
     expect(verdictTo(7, 0xac100003)).toEqual({
@@ -375,7 +376,7 @@ describe('programs', () => {
             icmpType: known,
           } as const;
           const verdict = expected(evaluate(ruleSet, ENVIRONMENT, packet));
-          const code = codeOf(compiled, 0, packet);
+          const code = engine.codeOf(compiled, 0, packet);
           expect(worded(compiled, code), `seed ${seed}, ${proto} ${detail}`).toEqual(verdict);
           const words = Int32Array.of(0, protoBitOf(4, proto), detail, 0);
           expect(engine.decideAll(compiled.programs.blob, 1, words)[0]).toBe(code);
@@ -426,15 +427,14 @@ describe('programs', () => {
       const packet = { direction: 'egress', src, dst, proto, port: known, icmpType: known } as const;
       const verdict = expected(evaluate(ruleSet, ENVIRONMENT, packet));
       expect(worded(compiled, codes[i] ?? 0), `packet ${i}`).toEqual(verdict);
-      expect(codeOf(compiled, program, packet), `packet ${i}`).toBe(codes[i]);
+      expect(engine.codeOf(compiled, program, packet), `packet ${i}`).toBe(codes[i]);
     }
     for (const program of [0, 1, 2]) {
       const columns = { programs: program, classes, protos, icmp: IpProtocol.icmp, details };
-      expect([...engine.decideTiles(blob, columns)]).toEqual(
-        packets.map(({ proto, detail }, i) =>
-          decide(blob, program, classes[i] ?? 0, protoBitOf(4, proto), detail),
-        ),
+      const questions = packets.map(
+        ({ proto, detail }, i): Question => [program, classes[i] ?? 0, protoBitOf(4, proto), detail],
       );
+      expect([...engine.decideTiles(blob, columns)]).toEqual(engine.decideEach(blob, questions));
     }
   });
 });
@@ -496,12 +496,10 @@ describe('classes that come later', () => {
       isTaken = programs.extend(inForce);
       if (!isTaken) break;
       const anew = compilePrograms(plans, groups, sets, compiled.limits);
-      for (let classId = 0; classId < own.count; classId++) {
-        for (const program of [0, 1, 59]) {
-          const code = decide(anew.blob, program, classId, ProtoBit.tcp, 80);
-          if (decide(inForce, program, classId, ProtoBit.tcp, 80) !== code) expect.fail(`class ${classId}`);
-        }
-      }
+      const questions = Array.from({ length: own.count }, (_, classId) =>
+        [0, 1, 59].map((program): Question => [program, classId, ProtoBit.tcp, 80]),
+      ).flat();
+      expect(engine.decideEach(inForce, questions)).toEqual(engine.decideEach(anew.blob, questions));
     }
     expect(isTaken).toBe(false);
   });
@@ -632,10 +630,6 @@ describe('limits of programs', () => {
     const packets = Int32Array.from(words);
     const codes = engine.decideAll(whole.programs.blob, 1, packets);
     expect([...engine.decideAll(few.programs.blob, 1, packets)]).toEqual([...codes]);
-    for (let i = 0; i < codes.length; i++) {
-      const [, bit = 0, detail = 0, classId = 0] = words.slice(i * 4, i * 4 + 4);
-      if (decide(few.programs.blob, 0, classId, bit, detail) !== codes[i]) expect.fail(`packet ${i}`);
-    }
   });
 
   it.each([
@@ -701,7 +695,8 @@ describe('limits of programs', () => {
           port: 80,
           icmpType: undefined,
         } as const;
-        if (codeOf(grouped, 0, packet) !== codeOf(alone, 0, packet)) expect.fail(`to ${host.words}`);
+        if (engine.codeOf(grouped, 0, packet) !== engine.codeOf(alone, 0, packet))
+          expect.fail(`to ${host.words}`);
       }
     }
   });

@@ -65,7 +65,7 @@ export interface SubscriberOptions {
   readonly dns?: readonly Address[];
   /** At most one: what else enforces each release. */
   readonly sink?: Sink;
-  /** Memory, engine and limits of the table; a release that does not fit them is refused. */
+  /** Memory and limits of the table; a release that does not fit them is refused. */
   readonly table?: TableOptions;
   /** Most entries and rules of a release; default 16,777,216. */
   readonly entriesMax?: number;
@@ -146,7 +146,7 @@ const CLOCKS_APART_MS = 60_000;
 
 /**
  * Restores what was in force, then starts connecting. Rejects with StateError if the state directory cannot be used, with
- * TypeError for a bad name or boot mode, and with what `Table` throws for its options.
+ * TypeError for a bad name or boot mode, and with TableEngineError if this process can have no table: nothing was begun then.
  */
 export async function createSubscriber(options: SubscriberOptions): Promise<Subscriber> {
   if (!isPartName(options.name)) throw new TypeError(`"${options.name}" cannot name a subscriber`);
@@ -322,7 +322,7 @@ class RunningSubscriber implements Subscriber {
   }
 
   lookup(packet: Packet): TableVerdict {
-    return this.#table.lookup(packet);
+    return this.#table.reader.lookup(packet);
   }
 
   explain(packet: Packet): Explanation {

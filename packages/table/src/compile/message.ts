@@ -16,7 +16,7 @@ import { allColumns, type PolicyColumns } from '../classes/rule-columns.ts';
 import type { DeltaBase, ImageSizes } from '../image/image.ts';
 import type { ImagePieces } from '../image/pieces.ts';
 import type { TableLimitCode, TableLimits } from '../limits.ts';
-import type { MemoryHandle } from '../memory/memory.ts';
+import type { WasmMemory } from '../memory/memory.ts';
 
 /** A list, a policy, or what all names stand for. */
 export type CompilePart =
@@ -42,7 +42,7 @@ export interface CompileRequest {
 
 export interface WriteRequest {
   readonly generation: number;
-  readonly memory: MemoryHandle;
+  readonly memory: WasmMemory;
   /** Bytes that the memory has. */
   readonly memoryBytes: number;
   /** Where the image goes: the thread's alone until it answers. */

@@ -15,7 +15,7 @@ import type { PrefixMap } from '../map/map.ts';
 import { LINE_BYTES, READER_SLOTS } from '../memory/control.ts';
 import type { MemoryViews } from '../memory/memory.ts';
 
-/** The words of a generation's header. Places are first bytes. Also known to assembly/lookup.ts. */
+/** The words of a generation's header. Places are first bytes. */
 export const HeaderField = {
   generation: 0,
   groupCount: 1,
@@ -40,7 +40,7 @@ export const HeaderField = {
   /** The generation that the hits count from: the one that the programs were compiled for. */
   hitsSince: 16,
 } as const;
-const HEADER_WORDS = 24;
+export const HEADER_WORDS = 24;
 /** The words of a group's maps. */
 export const GroupField = { map4: 0, map4Mask: 1, map6: 2, map6Mask: 3 } as const;
 export const GROUP_WORDS = 4;
@@ -176,9 +176,6 @@ export interface Image {
   /** The first group's maps, which are the only ones of most tables. */
   readonly map4: PrefixMap;
   readonly map6: PrefixMap;
-  readonly owner4: PrefixMap;
-  readonly owner6: PrefixMap;
-  readonly owners: Int32Array;
   readonly programs: Int32Array;
   /** Two words an outcome, the low one first. */
   readonly hits: Int32Array;
@@ -205,12 +202,6 @@ export function openImage(views: MemoryViews, at: number, before: Image | undefi
     places,
     map4: maps.v4,
     map6: maps.v6,
-    owner4,
-    owner6,
-    owners:
-      before?.places.owners === places.owners
-        ? before.owners
-        : words.subarray(places.owners >>> 2, words.length),
     programs:
       before?.places.programs === programs && before.programs.length === programWords
         ? before.programs

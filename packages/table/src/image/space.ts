@@ -97,17 +97,12 @@ export class TableSpace {
   private retiredBytes = 0;
 
   /**
-   * Reserves address space for `maxBytes` bytes of generations; memory is taken only as they need it. It is of WebAssembly's kind
-   * where there is code for it. `beforeReclaim` is told that no reader can see what was taken out of sight up to a generation, just before that is free.
+   * Reserves address space for `maxBytes` bytes of generations; memory is taken only as they need it. `beforeReclaim` is told that no reader can see what was taken out of sight up to a generation, just before that is free.
    */
-  constructor(
-    code: WasmModule | undefined,
-    maxBytes: number,
-    beforeReclaim: (safeGeneration: number) => void,
-  ) {
+  constructor(code: WasmModule, maxBytes: number, beforeReclaim: (safeGeneration: number) => void) {
     this.beforeReclaim = beforeReclaim;
     const most = HEAP_FIRST_BYTE + maxBytes + OVERREAD_BYTES;
-    this.memory = TableMemory.create(code !== undefined, HEAP_FIRST_BYTE, most);
+    this.memory = TableMemory.create(HEAP_FIRST_BYTE, most);
     this.move = moverOf(this.memory, code);
     this.heap = new Heap(this.memory, HEAP_FIRST_BYTE, maxBytes);
     this.pins = new ReaderPins(this.memory.views.words);

@@ -22,7 +22,7 @@ import {
   runsOf,
   type Verdict,
 } from '@rulecast/rules';
-import type { TableVerdict } from './lookup.ts';
+import type { TableVerdict } from './verdict.ts';
 
 export interface Explanation {
   /** Equal to what `evaluate` gives. */

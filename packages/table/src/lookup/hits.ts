@@ -3,8 +3,6 @@
  *
  * A reader counts in a share that is its own (image/header.ts), by plain additions. Where there are more readers than shares, the others
  * count in one place by atomic additions: nothing is lost, but batches take a seventh longer even where one thread alone counts so.
- * Single lookups of the twin gather in a log of their thread first, because a store whose address waits for the whole lookup keeps
- * the next lookup from overlapping with it.
  */
 
 import { type Direction, RULE_BLOCKS } from '@rulecast/rules';
@@ -36,9 +34,6 @@ export interface TableHits {
   readonly lists: ReadonlyMap<string, number>;
 }
 
-/** Lookups that a log holds back at most. */
-const LOG_LENGTH = 64;
-
 /** Counts one verdict. */
 export function countHit(image: Image, code: number): void {
   const outcome = code >> CODE_ACTION_BITS;
@@ -60,30 +55,6 @@ export function sumHits({ views, hits, places }: Image): Float64Array {
     for (let i = 0; i < outcomeCount; i++) sums[i]! += views.doubles[first + i]!; // within the share
   }
   return sums;
-}
-
-/** One thread's latest codes, not yet counted. */
-export class HitLog {
-  private readonly codes = new Int32Array(LOG_LENGTH);
-  private count = 0;
-  private since = -1; // what generation the hits count from that the codes belong to
-
-  /** Notes a code of an image that the caller holds. Codes of one with other hits, which may be gone, are forgotten. */
-  add(image: Image, code: number): void {
-    if (image.places.hitsSince !== this.since) {
-      this.since = image.places.hitsSince;
-      this.count = 0;
-    }
-    this.codes[this.count++] = code;
-    if (this.count === LOG_LENGTH) this.flush(image);
-  }
-
-  /** Counts all codes of an image that the caller holds. */
-  flush(image: Image): void {
-    const count = image.places.hitsSince === this.since ? this.count : 0;
-    this.count = 0;
-    for (let i = 0; i < count; i++) countHit(image, this.codes[i]!); // i < LOG_LENGTH
-  }
 }
 
 /** What each program of an image decided, whose `sumHits` are given. */

@@ -1,76 +1,65 @@
 /**
  * Reading a table from any thread. Each reader has a slot of its own in the control block and never waits: it raises its
- * pin, looks at the image in force, and lowers it (memory/double-buffer.ts says why that is enough).
+ * pin, looks at the image in force, and lowers it (memory/double-buffer.ts says why that is enough). The table has one of its own
+ * for the thread that writes it, which needs no pin.
  */
 
 import type { Address, Family, Packet } from '@rulecast/rules';
 import { HeaderField, type Image, type NamesSection, openImage } from '../image/header.ts';
-import { ReaderPin, type TableHandle } from '../memory/double-buffer.ts';
-import { TableMemory } from '../memory/memory.ts';
-import {
-  checkBatch,
-  checkClasses,
-  type Engine,
-  type EngineKind,
-  openEngine,
-  type PacketColumns,
-} from './engine.ts';
+import { type Pin, ReaderPin, type TableHandle } from '../memory/double-buffer.ts';
+import { TableMemory, type WasmModule } from '../memory/memory.ts';
+import { Engine, type PacketColumns } from './engine.ts';
 import { countHit } from './hits.ts';
 import {
-  classOf,
   decodeVerdict,
   type LookupDirection,
-  lookupPacket,
   type PacketBatch,
   readNames,
   type TableVerdict,
   type VerdictBatch,
-} from './lookup.ts';
+} from './verdict.ts';
 
 /** Opens a reader on a table, in the table's thread or any other. Throws RangeError if all 64 slots are taken. */
 export function openReader(handle: TableHandle): TableReader {
-  return new TableReader(handle);
+  const memory = new TableMemory(handle.memory);
+  return new TableReader(memory, handle.module, new ReaderPin(memory.views.words));
 }
 
 /** One thread's way into a table. Close it when done; one reader serves one thread. */
 export class TableReader {
-  /** For `Table.evictReader`, should this reader's thread end without closing it. */
-  readonly slot: number;
-  private readonly memory: TableMemory;
-  private readonly pinned: ReaderPin;
-  private readonly engine: Engine;
-  private image: Image | undefined; // the one looked at last
-  private names: { readonly image: Image; readonly section: NamesSection } | undefined;
-  private lastGeneration = 0;
-  private isOpen = true;
+  readonly #memory: TableMemory;
+  readonly #pinned: Pin;
+  readonly #engine: Engine;
+  #image: Image | undefined; // the one looked at last
+  #names: { readonly of: number; readonly section: NamesSection } | undefined; // of the generation that hits count from
+  #lookupGeneration = 0;
+  #isOpen = true;
 
-  constructor(handle: TableHandle) {
-    this.memory = new TableMemory(handle.memory);
-    this.pinned = new ReaderPin(this.memory.views.words);
-    this.slot = this.pinned.slot;
-    this.engine = openEngine(this.memory, handle.module, this.slot);
+  /** For `openReader`, and for the table. */
+  constructor(memory: TableMemory, module: WasmModule, pin: Pin) {
+    this.#memory = memory;
+    this.#pinned = pin;
+    this.#engine = new Engine(memory, module, pin.slot);
   }
 
-  /** What answers this reader's lookups. */
-  get engineKind(): EngineKind {
-    return this.engine.kind;
+  /** For `Table.evictReader`, should this reader's thread end without closing it. */
+  get slot(): number {
+    return this.#pinned.slot;
   }
 
   /** The verdict on a packet, in words. */
   lookup(packet: Packet): TableVerdict {
-    const image = this.pin();
-    try {
-      const code = lookupPacket(image, packet);
-      countHit(image, code);
-      return decodeVerdict(image, this.namesOf(image), code);
-    } finally {
-      this.unpin();
-    }
+    return this.#verdict(packet, true);
+  }
+
+  /** The same, not counted as a hit. */
+  judge(packet: Packet): TableVerdict {
+    return this.#verdict(packet, false);
   }
 
   /**
-   * The code of a packet's verdict, of `lookupGeneration`. Allocates nothing; see lookup.ts for its arguments. The twin counts hits
-   * of this form 64 at a time, and by `close`; those not counted when rules are compiled anew are lost.
+   * The code of a packet's verdict, of `lookupGeneration`. Addresses are words, signed or unsigned (signed ones never cost an
+   * allocation); `src` is undefined if unknown, `detail` as in PacketBatch. Allocates nothing.
    */
   lookup4(
     direction: LookupDirection,
@@ -79,9 +68,9 @@ export class TableReader {
     proto: number,
     detail: number,
   ): number {
-    const image = this.pin();
-    const code = this.engine.lookup4(image, direction, src, dst, proto, detail);
-    this.unpin();
+    const image = this.#pin();
+    const code = this.#engine.lookup4(image, direction, src, dst, proto, detail);
+    this.#pinned.unpin();
     return code;
   }
 
@@ -95,9 +84,9 @@ export class TableReader {
     proto: number,
     detail: number,
   ): number {
-    const image = this.pin();
-    const code = this.engine.lookup6(image, direction, src, srcAt, dst, dstAt, proto, detail);
-    this.unpin();
+    const image = this.#pin();
+    const code = this.#engine.lookup6(image, direction, src, srcAt, dst, dstAt, proto, detail);
+    this.#pinned.unpin();
     return code;
   }
 
@@ -107,74 +96,87 @@ export class TableReader {
    * where a column is shorter than the count.
    */
   lookupBatch(batch: PacketBatch, out: VerdictBatch): void {
-    checkBatch(batch, out);
-    const image = this.pin();
+    const image = this.#pin();
     try {
-      this.engine.lookupAll(image, batch, out);
+      this.#engine.lookupAll(image, batch, out);
       out.generation = image.generation;
     } finally {
-      this.unpin();
+      this.#pinned.unpin();
     }
   }
 
   /** Columns in the table's memory, always the same ones, for this reader to fill with packets of a family; each family has its own. */
   columns(family: Family): PacketColumns {
-    return this.engine.columns(family);
+    return this.#engine.columns(family);
   }
 
-  /** A code of the given generation in words; undefined if that generation is no longer in force. */
-  decode(code: number, generation: number): TableVerdict | undefined {
-    const image = this.pin();
+  /** A code in words, by default of `lookupGeneration`; undefined if its generation is no longer in force. */
+  decode(code: number, generation = this.#lookupGeneration): TableVerdict | undefined {
+    const image = this.#pin();
     try {
-      return image.generation === generation ? decodeVerdict(image, this.namesOf(image), code) : undefined;
+      return image.generation === generation ? decodeVerdict(image, this.#namesOf(image), code) : undefined;
     } finally {
-      this.unpin();
+      this.#pinned.unpin();
     }
   }
 
-  /** The class of an address, see `Table.classOf`. */
+  /**
+   * The class of an address as the remote side; 0 if no rule asks about it. Within this generation only. Of a table with several
+   * groups of predicates (see `Table.stats`), in the first of them.
+   */
   classOf(address: Address): number {
-    const classId = classOf(this.pin(), address);
-    this.unpin();
+    const classId = this.#engine.classOf(this.#pin(), address);
+    this.#pinned.unpin();
     return classId;
   }
 
-  /** The classes of many addresses of a family, all of `lookupGeneration`. Throws RangeError where a column is too short. */
+  /**
+   * The classes of many addresses of a family, one or four words each, all of `lookupGeneration`. Throws RangeError where a column
+   * is too short.
+   */
   classOfBatch(family: Family, addresses: Uint32Array, count: number, classes: Uint32Array): void {
-    checkClasses(family, addresses, count, classes);
-    const image = this.pin();
+    const image = this.#pin();
     try {
-      this.engine.classesOf(image, family, addresses, count, classes);
+      this.#engine.classesOf(image, family, addresses, count, classes);
     } finally {
-      this.unpin();
+      this.#pinned.unpin();
     }
   }
 
   /** The generation in force. */
   generation(): number {
-    const { generation } = this.pin();
-    this.unpin();
+    const { generation } = this.#pin();
+    this.#pinned.unpin();
     return generation;
   }
 
   /** The generation that answered last. */
   get lookupGeneration(): number {
-    return this.lastGeneration;
+    return this.#lookupGeneration;
   }
 
   /** Gives the slot back. The reader must not be used after it. */
   close(): void {
-    if (!this.isOpen) return;
-    this.engine.flush(this.pin());
-    this.unpin();
-    this.isOpen = false;
-    this.pinned.release();
+    if (!this.#isOpen) return;
+    this.#isOpen = false;
+    this.#pinned.release();
   }
 
-  private pin(): Image {
-    if (!this.isOpen) throw new TypeError('this table reader is closed');
-    const at = this.pinned.pin();
-    const { image } = this;
+  #verdict(packet: Packet, isHit: boolean): TableVerdict {
+    const image = this.#pin();
+    try {
+      const code = this.#engine.judge(image, packet);
+      if (isHit) countHit(image, code);
+      return decodeVerdict(image, this.#namesOf(image), code);
+    } finally {
+      this.#pinned.unpin();
+    }
+  }
+
+  #pin(): Image {
+    if (!this.#isOpen) throw new TypeError('this table reader is closed');
+    const at = this.#pinned.pin();
+    const image = this.#image;
     if (
       image !== undefined &&
       image.at === at &&
@@ -182,24 +184,21 @@ export class TableReader {
     ) {
       return image;
     }
-    return this.look(at);
+    return this.#look(at);
   }
 
   /** Looks at a generation for the first time. */
-  private look(at: number): Image {
-    this.memory.follow(this.pinned.memoryBytes());
-    const image = openImage(this.memory.views, at, this.image, this.slot);
-    this.image = image;
-    this.lastGeneration = image.generation;
+  #look(at: number): Image {
+    this.#memory.follow(this.#pinned.memoryBytes());
+    const image = openImage(this.#memory.views, at, this.#image, this.slot);
+    this.#image = image;
+    this.#lookupGeneration = image.generation;
     return image;
   }
 
-  private unpin(): void {
-    this.pinned.unpin();
-  }
-
-  private namesOf(image: Image): NamesSection {
-    if (this.names?.image !== image) this.names = { image, section: readNames(image) };
-    return this.names.section;
+  #namesOf(image: Image): NamesSection {
+    const of = image.places.hitsSince;
+    if (this.#names?.of !== of) this.#names = { of, section: readNames(image) };
+    return this.#names.section;
   }
 }

@@ -13,7 +13,7 @@ import type { Cut, IndexColumn } from '../classes/classes.ts';
 import type { MemoryViews } from '../memory/memory.ts';
 import { GRANULE_BYTES } from '../memory/memory.ts';
 import { Chunks } from './chunks.ts';
-import { Intervals, nodeShape, seek, writeNode } from './node.ts';
+import { Intervals, nodeShape, writeNode } from './node.ts';
 
 /** Slots of a directory that has more than one. */
 export const DIRECTORY_SLOTS = 65536;
@@ -52,27 +52,6 @@ export function writeMap(cut: Cut, views: MemoryViews, map: PrefixMap, nodesAt: 
   if (builder.isConstant())
     slots[0] = cut.count === 0 ? 0 : cut.classes[0]!; // count > 0
   else builder.build();
-}
-
-/** What the map holds for an IPv4 address, signed or unsigned. */
-export function find4(views: MemoryViews, map: PrefixMap, address: number): number {
-  const found = views.words[(map.directory >> 2) + ((address >>> 16) & map.slotMask)]!; // the mask keeps within
-  return found >= 0 ? found : seek(views, ~found, address & 0xffff);
-}
-
-/** What the map holds for the IPv6 address in `words[at, at + 4)`. */
-export function find6(views: MemoryViews, map: PrefixMap, words: Uint32Array, at: number): number {
-  let word = words[at]!; // the caller's address exists
-  let found = views.words[(map.directory >> 2) + ((word >>> 16) & map.slotMask)]!; // the mask keeps within
-  for (let level = 1; found < 0; level++) {
-    let chunk = word & 0xffff;
-    if ((level & 1) === 0) {
-      word = words[at + (level >> 1)]!; // level <= 7: nodes of the last level hold classes only
-      chunk = word >>> 16;
-    }
-    found = seek(views, ~found, chunk);
-  }
-  return found;
 }
 
 /** Where nodes and slots go. */

@@ -227,22 +227,6 @@ export function readShape(views: MemoryViews, granule: number): NodeShape {
   return shapeOf(bounds, (head >> 16) & 15, (head >> 20) & 15, head >> 24);
 }
 
-/** What a node holds for 16 bits of an address. The twin of `seek` in assembly/map.ts. */
-export function seek(views: MemoryViews, granule: number, chunk: number): number {
-  const head = views.words[granule << 1]!; // a node's, and so is all below
-  const partBits = (head >> 16) & 15;
-  const startsAt = (granule << 2) + 3;
-  const before = views.halves[startsAt + (chunk >> (16 - partBits))]!;
-  const left = views.halves[startsAt - 1]! - before;
-  const most = LANES << ((head >> 20) & 15);
-  const index =
-    before + countBelow(views.signedHalves, startsAt + (1 << partBits) + before, Math.min(left, most), chunk);
-  const values = (granule << 3) + ((head & 0xffff) << 2);
-  const width = head >> 24;
-  if (width === 0) return views.bytes[values + index]!;
-  return width === 1 ? views.halves[(values >>> 1) + index]! : views.words[(values >>> 2) + index]!;
-}
-
 /** How many of `count` ascending bounds from `at` are below a chunk of an address. Its steps are arithmetic, not branches. */
 function countBelow(bounds: Int16Array, at: number, count: number, chunk: number): number {
   const limit = chunk - 32768;

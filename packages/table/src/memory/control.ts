@@ -1,8 +1,8 @@
 /**
- * The bytes of a table: one shared memory with the control block, room of its own for each reader, and the heap, in which
+ * The bytes of a table: one shared memory with the control block, scratch memory for each reader, and the heap, in which
  * generations lie. All words are 32 bits, little-endian as all machines that Node runs on.
  *
- *   control block │ reader rooms │ heap: headers, directories, nodes, owners, programs, hits, shares of them
+ *   control block │ readers' scratch │ heap: headers, directories, nodes, owners, programs, hits, shares of them
  *
  *   control  word 1    first byte of the header of the generation in force
  *            word 2    its epoch: the generation's low 31 bits
@@ -18,12 +18,12 @@ const READER_WORDS = 16;
 /** Reader slots of a table. Our choice: more readers than cores only wait for each other. */
 export const READER_SLOTS = 64;
 /**
- * Bytes of a reader's room: lists for a tile, columns that are copied in, columns for the reader to fill (lookup/engine.ts). What nobody
+ * Bytes of a reader's scratch memory: lists for a tile, columns that are copied in, columns for the reader to fill (lookup/engine.ts). What nobody
  * touches takes no memory.
  */
-export const ROOM_BYTES = 2 ** 18;
+export const SCRATCH_BYTES = 2 ** 18;
 const CONTROL_BYTES = 8192;
-export const HEAP_FIRST_BYTE = CONTROL_BYTES + (READER_SLOTS + 1) * ROOM_BYTES;
+export const HEAP_FIRST_BYTE = CONTROL_BYTES + (READER_SLOTS + 1) * SCRATCH_BYTES;
 /** A cache line. */
 export const LINE_BYTES = 64;
 
@@ -42,7 +42,7 @@ export const PINNED = -0x80000000;
 /** Bits of a generation that an epoch keeps. */
 export const EPOCH_MASK = 0x7fffffff;
 
-/** The first byte of a reader's room. Room READER_SLOTS is the table's own, which reads without a slot. */
-export function roomOf(slot: number): number {
-  return CONTROL_BYTES + slot * ROOM_BYTES;
+/** The first byte of a reader's scratch memory. That of READER_SLOTS is the table's own, which reads without a slot. */
+export function scratchOf(slot: number): number {
+  return CONTROL_BYTES + slot * SCRATCH_BYTES;
 }

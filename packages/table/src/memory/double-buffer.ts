@@ -13,13 +13,13 @@
  */
 
 import { ControlField, EPOCH_MASK, PINNED, pinWord, READER_SLOTS, takenWord } from './control.ts';
-import type { MemoryHandle, WasmModule } from './memory.ts';
+import type { WasmMemory, WasmModule } from './memory.ts';
 
 /** What another thread needs to read a table. Structured-cloneable; all of it is shared. */
 export interface TableHandle {
-  readonly memory: MemoryHandle;
-  /** The engine, compiled once for all threads; undefined where the twin answers. */
-  readonly module: WasmModule | undefined;
+  readonly memory: WasmMemory;
+  /** The engine, compiled once for all threads. */
+  readonly module: WasmModule;
 }
 
 /** Readers hold all memory that is left. Try again later, or evict those that are dead. */
@@ -100,8 +100,45 @@ export class ReaderPins {
   }
 }
 
+/** How a reader holds the generation that it looks at. */
+export interface Pin {
+  readonly slot: number;
+  /** Holds all generations from the one in force on; returns the first byte of its header. */
+  pin(): number;
+  unpin(): void;
+  /** Bytes of memory that the held generation needs. */
+  memoryBytes(): number;
+  release(): void;
+}
+
+/** The writer's thread as a reader: nothing changes while it looks, so there is nothing to hold. */
+export class WriterPin implements Pin {
+  readonly slot = READER_SLOTS;
+  readonly #control: Int32Array;
+
+  constructor(control: Int32Array) {
+    this.#control = control;
+  }
+
+  pin(): number {
+    return this.#control[ControlField.header]! >>> 0; // stored by this thread
+  }
+
+  unpin(): void {
+    // Nothing was pinned.
+  }
+
+  memoryBytes(): number {
+    return this.#control[ControlField.memoryBytes]! >>> 0; // likewise
+  }
+
+  release(): void {
+    // Nor was a slot taken.
+  }
+}
+
 /** A reader's side of the control block: one slot, from `take` to `release`. */
-export class ReaderPin {
+export class ReaderPin implements Pin {
   readonly slot: number;
   private readonly control: Int32Array;
   private readonly word: number;
@@ -113,7 +150,6 @@ export class ReaderPin {
     this.word = pinWord(this.slot);
   }
 
-  /** Pins all generations from the one in force on; returns the first byte of its header. */
   pin(): number {
     const { control } = this;
     // At most the epoch of the header loaded below.
@@ -129,7 +165,6 @@ export class ReaderPin {
     Atomics.store(this.control, this.word, 0);
   }
 
-  /** Bytes of memory that the pinned generation needs. */
   memoryBytes(): number {
     // After the header was loaded: at least what was there when it was stored.
     return Atomics.load(this.control, ControlField.memoryBytes) >>> 0;

@@ -1,10 +1,11 @@
 /**
  * The one shared memory of a table, and typed views of it.
  *
- * WebAssembly can only work on a memory of its own kind; where there is none, a growable shared buffer takes its place. Views
- * have fixed lengths: views that follow a growable buffer's length are several times slower to index. Memory that was
- * there stays where it is when more is added, so old views remain true for what they cover.
+ * Views have fixed lengths: views that follow a growable buffer's length are several times slower to index. Memory that was there
+ * stays where it is when more is added, so old views remain true for what they cover.
  */
+
+import { TableEngineCode, TableEngineError } from '../limits.ts';
 
 /** What this package uses of the WebAssembly interface, which no type library of ours declares. */
 export interface WasmMemory {
@@ -24,6 +25,11 @@ declare const WebAssembly: {
 
 /** Copies bytes within a memory, from a place to another that may overlap it. */
 export type Move = (to: number, from: number, bytes: number) => void;
+
+/** Whether this process has WebAssembly: without a just-in-time compiler, Node has none. */
+export function hasWasm(): boolean {
+  return typeof WebAssembly !== 'undefined';
+}
 
 export function compileWasm(bytes: Uint8Array): WasmModule {
   return new WebAssembly.Module(bytes);
@@ -64,27 +70,31 @@ export function viewsOf(buffer: ArrayBufferLike): MemoryViews {
   };
 }
 
-/** Memory as threads hand it to each other: of WebAssembly, or, for the twin, a growable buffer. */
-export type MemoryHandle = WasmMemory | SharedArrayBuffer;
-
 /** One thread's hold on the memory. */
 export class TableMemory {
-  readonly handle: MemoryHandle;
+  readonly handle: WasmMemory;
   /** Cover at least what `reach` was last called for. */
   views: MemoryViews;
 
-  constructor(handle: MemoryHandle) {
+  constructor(handle: WasmMemory) {
     this.handle = handle;
-    this.views = viewsOf(this.buffer);
+    this.views = viewsOf(handle.buffer);
   }
 
-  /** New memory of `bytes`, to grow up to `maxBytes`, which are reserved but not taken. Throws RangeError if they cannot be. */
-  static create(isWasm: boolean, bytes: number, maxBytes: number): TableMemory {
+  /** New memory of `bytes`, to grow up to `maxBytes`, which are reserved but not taken. Throws TableEngineError if they cannot be. */
+  static create(bytes: number, maxBytes: number): TableMemory {
     const initial = pagesFor(bytes);
     const maximum = Math.max(initial, pagesFor(Math.min(maxBytes, MEMORY_MAX_BYTES)));
-    if (isWasm) return new TableMemory(new WebAssembly.Memory({ initial, maximum, shared: true }));
-    const maxByteLength = maximum * PAGE_BYTES;
-    return new TableMemory(new SharedArrayBuffer(initial * PAGE_BYTES, { maxByteLength }));
+    try {
+      return new TableMemory(new WebAssembly.Memory({ initial, maximum, shared: true }));
+    } catch (cause) {
+      if (!(cause instanceof RangeError)) throw cause;
+      throw new TableEngineError(
+        TableEngineCode.addressSpace,
+        `the table cannot reserve the address space for ${maxBytes} bytes: raise the limit of the process (ulimit -v, LimitAS=), or lower maxBytes`,
+        { cause },
+      );
+    }
   }
 
   /** Bytes that the memory has. */
@@ -98,13 +108,11 @@ export class TableMemory {
     if (bytes > maxBytes) return false;
     const wanted = Math.min(Math.max(bytes, this.byteLength + GROWTH_BYTES), maxBytes);
     try {
-      const { handle } = this;
-      if (handle instanceof SharedArrayBuffer) handle.grow(pagesFor(wanted) * PAGE_BYTES);
-      else handle.grow(pagesFor(wanted) - this.byteLength / PAGE_BYTES);
+      this.handle.grow(pagesFor(wanted) - this.byteLength / PAGE_BYTES);
     } catch {
       return false; // no memory left on this machine
     }
-    this.views = viewsOf(this.buffer);
+    this.views = viewsOf(this.handle.buffer);
     return true;
   }
 
@@ -112,12 +120,8 @@ export class TableMemory {
   follow(bytes: number): void {
     if (bytes <= this.byteLength) return;
     // V8 tells a thread of another's growth when it gets to it; growing by nothing makes it get to it.
-    if (!(this.handle instanceof SharedArrayBuffer)) this.handle.grow(0);
-    this.views = viewsOf(this.buffer);
-  }
-
-  private get buffer(): SharedArrayBuffer {
-    return this.handle instanceof SharedArrayBuffer ? this.handle : this.handle.buffer;
+    this.handle.grow(0);
+    this.views = viewsOf(this.handle.buffer);
   }
 }
 
@@ -125,11 +129,7 @@ export class TableMemory {
  * What copies within a memory. JavaScript copies shared bytes one by one where their places differ modulo 8, as those of a node with one
  * more boundary do; WebAssembly's own instruction does not.
  */
-export function moverOf(memory: TableMemory, code: WasmModule | undefined): Move {
-  const { handle } = memory;
-  if (code === undefined || handle instanceof SharedArrayBuffer) {
-    return (to, from, bytes) => memory.views.bytes.copyWithin(to, from, from + bytes);
-  }
+export function moverOf({ handle }: TableMemory, code: WasmModule): Move {
   return instantiateWasm(code, handle)['move'] as Move; // exported by assembly/index.ts
 }
 

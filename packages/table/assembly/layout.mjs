@@ -1,0 +1,134 @@
+/**
+ * Writes layout.ts: what the engine must know of the bytes that TypeScript writes, from the one place where each number stands. A
+ * part of the build, between the two compilers.
+ */
+
+import { readFileSync, writeFileSync } from 'node:fs';
+import { ASKS_DETAIL } from '../dist/classes/rule-columns.js';
+import { GROUP_WORDS, GroupField, HEADER_WORDS, HeaderField } from '../dist/image/header.js';
+import { HOT_CODE_BYTE, SHARE_BYTE } from '../dist/lookup/engine.js';
+import { LookupDirection } from '../dist/lookup/verdict.js';
+import { GRANULE_BYTES } from '../dist/memory/memory.js';
+import { OWNER_WORDS, OwnerField } from '../dist/program/owner.js';
+import {
+  CODE_ACTION_BITS,
+  CODE_ACTION_MASK,
+  CodeAction,
+  LIST_CODE_BITS,
+  NO_MATCH,
+  NO_VERDICT_CODE,
+  NODE_KIND_MASK,
+  NODE_OFFSET_SHIFT,
+  NodeKind,
+  PAGE_BITS,
+  PROGRAM_HEADER_WORDS,
+  PROGRAM_WORDS,
+  ProgramField,
+  TABLE_EMPTY,
+  TABLE_WORDS,
+  TableKind,
+  WITH_WILDCARDS,
+} from '../dist/program/program.js';
+
+const groups = HEADER_WORDS * 4;
+const HEADER = {
+  GROUP_COUNT: HeaderField.groupCount * 4,
+  OWNER4: HeaderField.owner4 * 4,
+  OWNER4_MASK: HeaderField.owner4Mask * 4,
+  OWNER6: HeaderField.owner6 * 4,
+  OWNER6_MASK: HeaderField.owner6Mask * 4,
+  OWNERS: HeaderField.owners * 4,
+  PROGRAMS: HeaderField.programs * 4,
+  HITS: HeaderField.hits * 4,
+  SHARES: HeaderField.shares * 4,
+  SHARE_COUNT: HeaderField.shareCount * 4,
+  SHARE_BYTES: HeaderField.shareBytes * 4,
+  GROUPS: groups,
+  MAP4: groups + GroupField.map4 * 4,
+  MAP4_MASK: groups + GroupField.map4Mask * 4,
+  MAP6: groups + GroupField.map6 * 4,
+  MAP6_MASK: groups + GroupField.map6Mask * 4,
+};
+const OWNER = { EGRESS_FIELD: OwnerField.egress * 4, INGRESS_FIELD: OwnerField.ingress * 4 };
+const SCRATCH = { SCRATCH_SHARE: SHARE_BYTE, HOT_CODE: HOT_CODE_BYTE };
+const RECORD = {
+  PROGRAM_HEADER: PROGRAM_HEADER_WORDS * 4,
+  CLASS_MASK: ProgramField.classMask * 4,
+  BASE: ProgramField.base * 4,
+  NO_MATCH_FIELD: ProgramField.noMatch * 4,
+  WILDCARDS: ProgramField.wildcards * 4,
+  WILDCARDS_LEAST: ProgramField.wildcardsLeast * 4,
+  GROUP: ProgramField.group * 4,
+  IS_PLAIN: ProgramField.isPlain * 4,
+  TABLE_BYTES: TABLE_WORDS * 4,
+};
+const SHIFTS = {
+  GRANULE_SHIFT: shiftOf(GRANULE_BYTES),
+  GROUP_SHIFT: shiftOf(GROUP_WORDS * 4),
+  OWNER_SHIFT: shiftOf(OWNER_WORDS * 4),
+  RECORD_SHIFT: shiftOf(PROGRAM_WORDS * 4),
+};
+const WORDS = {
+  EGRESS: LookupDirection.egress,
+  INGRESS: LookupDirection.ingress,
+  NO_VERDICT: NO_VERDICT_CODE,
+  ACTION_BITS: CODE_ACTION_BITS,
+  ACTION_MASK: CODE_ACTION_MASK,
+  DROP: CodeAction.drop,
+  LIST: NodeKind.list,
+  MAP: NodeKind.map,
+  TABLE: NodeKind.table,
+  CODE: NodeKind.code,
+  KIND_MASK: NODE_KIND_MASK,
+  WITH_WILDCARDS,
+  OFFSET_SHIFT: NODE_OFFSET_SHIFT,
+  TABLE_OF_MEMBERS: TableKind.members,
+  TABLE_EMPTY,
+  NO_MATCH,
+  CODE_BITS: LIST_CODE_BITS,
+  CODE_MASK: 2 ** LIST_CODE_BITS - 1,
+  ASKS_DETAIL,
+  PAGE_BITS,
+  PAGE_MASK: 2 ** PAGE_BITS - 1,
+};
+
+if (ProgramField.rows !== 0) throw new Error('the engine loads the rows of a record from its first word');
+
+const text = `/**
+ * What the engine knows of the bytes that TypeScript writes. Written by layout.mjs at each build: change it there, or where it says.
+ */
+
+${section('Of a header, in bytes; GROUPS is where the maps of the first group are.', 'usize', HEADER)}
+${section('Of the record of an owner, in bytes.', 'usize', OWNER)}
+${section('Of scratch memory, in bytes: which share of the hits is its reader’s, and the code that was most frequent lately.', 'usize', SCRATCH)}
+${section('Of programs, in bytes.', 'usize', RECORD)}
+${section('Sizes in bytes, as powers of two.', 'usize', SHIFTS)}
+${section('Numbers in words.', 'i32', WORDS)}`;
+
+const file = new URL('layout.ts', import.meta.url);
+if (textOf(file) !== text) writeFileSync(file, text);
+
+/** @param {string} title @param {string} type @param {Readonly<Record<string, number>>} numbers */
+function section(title, type, numbers) {
+  const lines = Object.entries(numbers).map(([name, value]) => {
+    if (!Number.isInteger(value)) throw new Error(`${name} is ${value}`);
+    return `export const ${name}: ${type} = ${value};\n`;
+  });
+  return `// ${title}\n${lines.join('')}`;
+}
+
+/** @param {number} bytes */
+function shiftOf(bytes) {
+  const shift = Math.log2(bytes);
+  if (!Number.isInteger(shift)) throw new Error(`${bytes} bytes are no power of two, and the engine shifts`);
+  return shift;
+}
+
+/** @param {URL} from */
+function textOf(from) {
+  try {
+    return readFileSync(from, 'utf8');
+  } catch {
+    return undefined;
+  }
+}

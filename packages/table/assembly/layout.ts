@@ -1,0 +1,69 @@
+/**
+ * What the engine knows of the bytes that TypeScript writes. Written by layout.mjs at each build: change it there, or where it says.
+ */
+
+// Of a header, in bytes; GROUPS is where the maps of the first group are.
+export const GROUP_COUNT: usize = 4;
+export const OWNER4: usize = 8;
+export const OWNER4_MASK: usize = 12;
+export const OWNER6: usize = 16;
+export const OWNER6_MASK: usize = 20;
+export const OWNERS: usize = 24;
+export const PROGRAMS: usize = 28;
+export const HITS: usize = 36;
+export const SHARES: usize = 52;
+export const SHARE_COUNT: usize = 56;
+export const SHARE_BYTES: usize = 60;
+export const GROUPS: usize = 96;
+export const MAP4: usize = 96;
+export const MAP4_MASK: usize = 100;
+export const MAP6: usize = 104;
+export const MAP6_MASK: usize = 108;
+
+// Of the record of an owner, in bytes.
+export const EGRESS_FIELD: usize = 0;
+export const INGRESS_FIELD: usize = 4;
+
+// Of scratch memory, in bytes: which share of the hits is its reader’s, and the code that was most frequent lately.
+export const SCRATCH_SHARE: usize = 2044;
+export const HOT_CODE: usize = 2040;
+
+// Of programs, in bytes.
+export const PROGRAM_HEADER: usize = 64;
+export const CLASS_MASK: usize = 4;
+export const BASE: usize = 8;
+export const NO_MATCH_FIELD: usize = 12;
+export const WILDCARDS: usize = 16;
+export const WILDCARDS_LEAST: usize = 20;
+export const GROUP: usize = 24;
+export const IS_PLAIN: usize = 52;
+export const TABLE_BYTES: usize = 16;
+
+// Sizes in bytes, as powers of two.
+export const GRANULE_SHIFT: usize = 3;
+export const GROUP_SHIFT: usize = 4;
+export const OWNER_SHIFT: usize = 3;
+export const RECORD_SHIFT: usize = 6;
+
+// Numbers in words.
+export const EGRESS: i32 = 0;
+export const INGRESS: i32 = 1;
+export const NO_VERDICT: i32 = 0;
+export const ACTION_BITS: i32 = 2;
+export const ACTION_MASK: i32 = 3;
+export const DROP: i32 = 2;
+export const LIST: i32 = 0;
+export const MAP: i32 = 1;
+export const TABLE: i32 = 3;
+export const CODE: i32 = 4;
+export const KIND_MASK: i32 = 7;
+export const WITH_WILDCARDS: i32 = 8;
+export const OFFSET_SHIFT: i32 = 4;
+export const TABLE_OF_MEMBERS: i32 = 1;
+export const TABLE_EMPTY: i32 = -1;
+export const NO_MATCH: i32 = 67108863;
+export const CODE_BITS: i32 = 26;
+export const CODE_MASK: i32 = 67108863;
+export const ASKS_DETAIL: i32 = 16;
+export const PAGE_BITS: i32 = 8;
+export const PAGE_MASK: i32 = 255;
