@@ -3,7 +3,7 @@
 import { readFileSync } from 'node:fs';
 import { formatPrefixAt } from '@rulecast/rules';
 import { afterAll, describe, expect, it } from 'vitest';
-import { parseResolutions, parseTime } from '../src/offline/offline.ts';
+import { parseResolutions, parseTime } from '../src/offline/environment.ts';
 import { Folder, ndjson, rulectl } from './cli.ts';
 
 const FIXTURES = new URL('../../../test/fixtures/qubes-rules/', import.meta.url);

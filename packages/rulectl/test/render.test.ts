@@ -2,20 +2,12 @@
 
 import picocolors from 'picocolors';
 import { describe, expect, it } from 'vitest';
-import {
-  formatAge,
-  formatBytes,
-  formatCount,
-  formatDuration,
-  renderApplied,
-  renderAppliedSummary,
-  renderChanges,
-  renderFileSummary,
-  renderReject,
-  renderRelease,
-  renderStatus,
-  renderVerdict,
-} from '../src/render/render.ts';
+import { formatAge, formatBytes, formatCount, formatDuration } from '../src/render/amounts.ts';
+import { renderChanges } from '../src/render/changes.ts';
+import { renderFileSummary, renderReject } from '../src/render/findings.ts';
+import { renderApplied, renderAppliedSummary, renderRelease } from '../src/render/release.ts';
+import { renderStatus } from '../src/render/status.ts';
+import { renderVerdict } from '../src/render/verdict.ts';
 import {
   applied,
   change,

@@ -18,7 +18,8 @@ import type { Output } from '@rulecast/program';
 import { type Direction, entryCount, policyRuleCount } from '@rulecast/rules';
 import type { Argv } from 'yargs';
 import type { ControlArgs } from '../control/client.ts';
-import { parseTime, placeOf, type RuleSetReject, readOffline } from '../offline/offline.ts';
+import { parseTime } from '../offline/environment.ts';
+import { placeOf, type RuleSetReject, readOffline } from '../offline/rule-set.ts';
 import { type FileArgs, type PushFile, readPushFiles, withFileOptions } from '../release/files.ts';
 import { checkPartNames } from '../release/options.ts';
 import {
@@ -27,7 +28,7 @@ import {
   renderReject,
   renderSkipped,
   renderWarning,
-} from '../render/render.ts';
+} from '../render/findings.ts';
 import { ExitCode, usageError } from '../terminal/exit.ts';
 import type { Colors, Terminal } from '../terminal/terminal.ts';
 import * as push from './push.ts';

@@ -3,7 +3,8 @@
 import { FORMAT_LIMITS, type PublisherConfig, parseConfig, type Reject } from '@rulecast/formats';
 import { EndpointError, parseEndpoint } from '@rulecast/vchan';
 import type { Argv } from 'yargs';
-import { formatAmount, renderReject } from '../render/render.ts';
+import { formatAmount } from '../render/amounts.ts';
+import { renderReject } from '../render/findings.ts';
 import { ExitCode } from '../terminal/exit.ts';
 import { readInput, shownName } from '../terminal/input.ts';
 import type { Terminal } from '../terminal/terminal.ts';

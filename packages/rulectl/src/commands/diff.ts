@@ -4,7 +4,7 @@ import type { ControlRecord } from '@rulecast/protocol';
 import type { Argv } from 'yargs';
 import { ask, controlOf, type Ending } from '../control/client.ts';
 import { checkOnePart, parseVersion } from '../release/options.ts';
-import { editLines, renderChangeHead, renderChanges } from '../render/render.ts';
+import { editLines, renderChangeHead, renderChanges } from '../render/changes.ts';
 import { CliError, ExitCode, exitOfFailure, usageError } from '../terminal/exit.ts';
 import type { Terminal } from '../terminal/terminal.ts';
 

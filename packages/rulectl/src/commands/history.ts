@@ -3,7 +3,7 @@
 import { type ControlRecordOf, VERSION_MAX } from '@rulecast/protocol';
 import type { Argv } from 'yargs';
 import { ask, controlOf } from '../control/client.ts';
-import { renderHistory } from '../render/render.ts';
+import { renderHistory } from '../render/history.ts';
 import { CliError, ExitCode, exitOfFailure, usageError } from '../terminal/exit.ts';
 import type { Terminal } from '../terminal/terminal.ts';
 

@@ -20,7 +20,7 @@ import {
 } from '../release/options.ts';
 import { type PermitArgs, permitFieldsOf, withPermitOptions } from '../release/permits.ts';
 import { type Report, reportTo } from '../release/report.ts';
-import { partName, renderChanges } from '../render/render.ts';
+import { partName, renderChanges } from '../render/changes.ts';
 import { type ExitCode, usageError } from '../terminal/exit.ts';
 import { Progress } from '../terminal/progress.ts';
 import type { Terminal } from '../terminal/terminal.ts';

@@ -3,8 +3,8 @@
 import type { ControlRecord } from '@rulecast/protocol';
 import type { Argv } from 'yargs';
 import { ask, controlOf } from '../control/client.ts';
-import { renderStatus, type Snapshot } from '../render/render.ts';
 import { standingOf } from '../render/standing.ts';
+import { renderStatus, type StatusView } from '../render/status.ts';
 import { CliError, ExitCode, exitOfFailure, usageError } from '../terminal/exit.ts';
 import type { Terminal } from '../terminal/terminal.ts';
 
@@ -107,9 +107,9 @@ async function check(args: StatusArgs, terminal: Terminal): Promise<ExitCode> {
 /** Where batches of records go. */
 interface View {
   record(record: ControlRecord): void;
-  batch(snapshot: Snapshot): void;
+  batch(snapshot: StatusView): void;
   /** Time has passed and nothing else. */
-  redraw(snapshot: Snapshot): void;
+  redraw(snapshot: StatusView): void;
 }
 
 class JsonView implements View {
@@ -147,7 +147,7 @@ class TextView implements View {
     // Shown with the batch it is in.
   }
 
-  batch(snapshot: Snapshot): void {
+  batch(snapshot: StatusView): void {
     const { out, outIsTty, colors } = this.#terminal;
     if (this.#watch && outIsTty) out.write(CLEAR_SCREEN);
     else if (this.#shown > 0) out.line('');
@@ -156,7 +156,7 @@ class TextView implements View {
     out.flush();
   }
 
-  redraw(snapshot: Snapshot): void {
+  redraw(snapshot: StatusView): void {
     if (this.#terminal.outIsTty) this.batch(snapshot);
   }
 }
@@ -202,12 +202,12 @@ class Batches {
   }
 }
 
-class Batch implements Snapshot {
-  head: Snapshot['head'];
-  readonly parts: Snapshot['parts'][number][] = [];
-  readonly warnings: Snapshot['warnings'][number][] = [];
-  readonly subscribers: Snapshot['subscribers'][number][] = [];
-  readonly counters: Snapshot['counters'][number][] = [];
+class Batch implements StatusView {
+  head: StatusView['head'];
+  readonly parts: StatusView['parts'][number][] = [];
+  readonly warnings: StatusView['warnings'][number][] = [];
+  readonly subscribers: StatusView['subscribers'][number][] = [];
+  readonly counters: StatusView['counters'][number][] = [];
 
   /** Whether the record belongs in a status. */
   put(record: ControlRecord): boolean {

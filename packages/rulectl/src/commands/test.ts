@@ -18,16 +18,12 @@ import {
   missingError,
   Witnesses,
 } from '../control/live.ts';
-import {
-  type LoadedRuleSet,
-  loadRuleSet,
-  parseAddresses,
-  parseResolutions,
-  parseTime,
-  unresolvedNames,
-  verdictOf,
-} from '../offline/offline.ts';
-import { formatAmount, formatCount, renderReject, renderVerdict, renderWarning } from '../render/render.ts';
+import { parseAddresses, parseResolutions, parseTime } from '../offline/environment.ts';
+import { type LoadedRuleSet, loadRuleSet, unresolvedNames } from '../offline/rule-set.ts';
+import { verdictOf } from '../offline/verdict.ts';
+import { formatAmount, formatCount } from '../render/amounts.ts';
+import { renderReject, renderWarning } from '../render/findings.ts';
+import { renderVerdict } from '../render/verdict.ts';
 import { CliError, ExitCode, usageError } from '../terminal/exit.ts';
 import { checkStdinOnce, readInput, STDIN_NAME, shownName } from '../terminal/input.ts';
 import type { Terminal } from '../terminal/terminal.ts';

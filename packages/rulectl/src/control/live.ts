@@ -27,7 +27,7 @@ export type AskOnce = (
 ) => Promise<Ending>;
 
 /** Time, as far as waiting needs it. */
-export interface Patience {
+export interface Pace {
   readonly nowMs: () => number;
   readonly waitMs: (ms: number) => Promise<void>;
 }
@@ -46,11 +46,11 @@ const SUBSCRIBER_PART = /^subscriber (.+)$/;
 export async function askForVerdicts(
   ask: AskOnce,
   subscriber: string | undefined,
-  patience: Patience,
+  pace: Pace,
 ): Promise<LiveAnswers> {
   const verdicts: ControlRecordOf<'verdict'>[] = [];
   const missing: MissingVerdict[] = [];
-  const untilMs = patience.nowMs() + PATIENCE_MS;
+  const untilMs = pace.nowMs() + PATIENCE_MS;
   let asked: readonly (string | undefined)[] = [subscriber];
   while (asked.length > 0) {
     const limited: MissingVerdict[] = [];
@@ -64,11 +64,11 @@ export async function askForVerdicts(
       if (!isAgain) throw new CliError(exitOfFailure(ending.code), ending.code, ending.text);
       put({ subscriber: name, code: ending.code, text: ending.text }, limited, missing);
     }
-    if (limited.length > 0 && patience.nowMs() >= untilMs) {
+    if (limited.length > 0 && pace.nowMs() >= untilMs) {
       missing.push(...limited);
       break;
     }
-    if (limited.length > 0) await patience.waitMs(PACE_MS);
+    if (limited.length > 0) await pace.waitMs(PACE_MS);
     asked = limited.map((one) => one.subscriber);
   }
   if (verdicts.length + missing.length === 0) {

@@ -5,7 +5,7 @@
 
 import type { ControlRecord, ControlRecordOf, MessageOf } from '@rulecast/protocol';
 import type { Ending } from '../control/client.ts';
-import { renderChanges } from '../render/render.ts';
+import { renderChanges } from '../render/changes.ts';
 import { CliError, ExitCode } from '../terminal/exit.ts';
 import type { Terminal } from '../terminal/terminal.ts';
 import type { Report } from './report.ts';

@@ -2,16 +2,14 @@
 
 import { type ControlRecord, type ControlRecordOf, ErrorCode, type MessageOf } from '@rulecast/protocol';
 import type { Ending } from '../control/client.ts';
+import { renderChanges } from '../render/changes.ts';
+import { renderRefusal, renderReject, renderWarning } from '../render/findings.ts';
 import {
   renderApplied,
   renderAppliedSummary,
-  renderChanges,
   renderOtherWarnings,
-  renderRefusal,
-  renderReject,
   renderRelease,
-  renderWarning,
-} from '../render/render.ts';
+} from '../render/release.ts';
 import { type Awaited, exitOfApplied } from '../render/standing.ts';
 import { ExitCode, exitOfFailure } from '../terminal/exit.ts';
 import type { Terminal } from '../terminal/terminal.ts';

@@ -3,7 +3,8 @@
 import type { ControlRecordOf } from '@rulecast/protocol';
 import type { List, Prefixes } from '@rulecast/rules';
 import type { Colors } from '../terminal/terminal.ts';
-import { formatAge, formatAmount, formatCount, renderTable } from './render.ts';
+import { formatAge, formatAmount, formatCount } from './amounts.ts';
+import { renderTable } from './table.ts';
 
 type ListRecord = ControlRecordOf<'list'>;
 

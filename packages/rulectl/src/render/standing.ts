@@ -2,7 +2,8 @@
 
 import type { ControlRecordOf } from '@rulecast/protocol';
 import { ExitCode } from '../terminal/exit.ts';
-import { formatAmount, formatCount, type Snapshot } from './render.ts';
+import { formatAmount, formatCount } from './amounts.ts';
+import type { StatusView } from './status.ts';
 
 /** What a request waited for. */
 export interface Awaited {
@@ -39,7 +40,7 @@ export interface Standing {
 }
 
 /** What `status --check` says. */
-export function standingOf({ head, subscribers }: Snapshot): Standing {
+export function standingOf({ head, subscribers }: StatusView): Standing {
   if (head === undefined || head.version === 0) return notEnforced('nothing is released');
   const version = `version ${formatCount(head.version)}`;
   const expected = subscribers.filter((subscriber) => subscriber.expected);

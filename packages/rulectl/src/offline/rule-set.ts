@@ -1,4 +1,4 @@
-/** Without a publisher: a rule set from a file, its environment from options, and verdicts by the reference evaluator. */
+/** Without a publisher: the rule set that files make together, or what is wrong with them. */
 
 import {
   type DocumentReject,
@@ -9,32 +9,19 @@ import {
   readPushed,
 } from '@rulecast/formats';
 import {
-  type Address,
   checkRuleSet,
   DEFAULT_POLICY,
   type Direction,
   EMPTY_PREFIX_SET,
   EMPTY_RULE_SET,
-  type Environment,
-  evaluateFlow,
-  formatPrefix,
-  formatRule,
-  type Packet,
   type PrefixSet,
-  parseAddress,
-  parseHostName,
   prefixListOf,
-  prefixOf,
-  prefixSetOf,
-  type RuleBlock,
   type RuleSet,
   type RuleSetProblem,
-  ruleAt,
-  runsOf,
   usedNames,
 } from '@rulecast/rules';
 import { type FileArgs, type PushFile, readPushFiles } from '../release/files.ts';
-import { CliError, ExitCode, usageError } from '../terminal/exit.ts';
+import { CliError, ExitCode } from '../terminal/exit.ts';
 import { shownName } from '../terminal/input.ts';
 
 /** A rule set, or why it is none. */
@@ -163,98 +150,4 @@ export function loadRuleSet(
 /** Names that rules use and nobody gave addresses for: they stand for nothing. */
 export function unresolvedNames(ruleSet: RuleSet): readonly string[] {
   return usedNames(ruleSet).filter((name) => !ruleSet.resolutions.has(name));
-}
-
-// ── Environment ──────────────────────────────────────────────────────────────────────────────────────────────────────
-
-/** Reads `NAME=ADDRESS[,ADDRESS]…`; nothing after `=`: the name stands for nothing. Throws CliError `usage`. */
-export function parseResolutions(options: readonly string[]): ReadonlyMap<string, PrefixSet> {
-  const resolutions = new Map<string, PrefixSet>();
-  for (const option of options) {
-    const equals = option.indexOf('=');
-    const host = parseHostName(equals < 0 ? '' : option.slice(0, equals));
-    if (host.kind === 'fault') {
-      throw usageError(
-        `--resolve ${option}: write NAME=ADDRESS[,ADDRESS], as in --resolve example.com=192.0.2.7`,
-      );
-    }
-    if (resolutions.has(host.name)) {
-      throw usageError(
-        `--resolve ${option}: ${host.name} is given twice; write its addresses after one =, with commas`,
-      );
-    }
-    const addresses = parseAddresses('--resolve', option.slice(equals + 1));
-    const prefixes = addresses.map(({ family, words }) => prefixOf(family, words, family === 4 ? 32 : 128));
-    resolutions.set(host.name, prefixSetOf(prefixes));
-  }
-  return resolutions;
-}
-
-/** Addresses with commas between them. Throws CliError `usage`. */
-export function parseAddresses(option: string, text: string): readonly Address[] {
-  if (text === '') return [];
-  return text.split(',').map((part) => {
-    const address = parseAddress(part.trim());
-    if (address !== undefined) return address;
-    throw usageError(
-      `${option}: ${JSON.stringify(part)} is no address: write IPv4 or IPv6 addresses with commas between them`,
-    );
-  });
-}
-
-const ISO_8601 = /^\d{4}-\d{2}-\d{2}(?:T\d{2}:\d{2}(?::\d{2}(?:\.\d+)?)?(Z|[+-]\d{2}:\d{2})?)?$/;
-
-/** Seconds since 1970 from unix seconds or ISO 8601, which is UTC unless it says otherwise. Throws CliError `usage`. */
-export function parseTime(option: string, text: string): number {
-  if (/^\d{1,12}$/.test(text)) return Number(text);
-  const iso = ISO_8601.exec(text);
-  const isLocal = text.includes('T') && iso?.[1] === undefined;
-  const ms = iso === null ? Number.NaN : Date.parse(isLocal ? `${text}Z` : text);
-  if (Number.isNaN(ms)) {
-    throw usageError(`${option} ${text}: write seconds since 1970 or ISO 8601, as in 2026-07-01T12:00:00Z`);
-  }
-  return Math.floor(ms / 1000);
-}
-
-// ── Verdicts ─────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-/** A verdict as `test --offline --json` prints it. */
-export interface OfflineAnswer {
-  readonly action: 'accept' | 'drop' | 'none';
-  /** The policy that judged; null: none did. Of `accept` and `drop` then, `common` or what is said of unmatched qubes decided. */
-  readonly policy: string | null;
-  /** The block that the rule stands in; null: no rule decided. */
-  readonly block: RuleBlock | null;
-  /** The canonical line of the rule that decided; null: none did. */
-  readonly rule: string | null;
-  readonly list: string | null;
-  readonly prefix: string | null;
-}
-
-/** What else people are shown. */
-export interface OfflineVerdict {
-  readonly answer: OfflineAnswer;
-  readonly direction: string | undefined;
-  readonly rulePolicy: string | undefined;
-  readonly ruleIndex: number | undefined;
-}
-
-/** What the first packet of a flow gets at an enforcing firewall, with the exact rule. */
-export function verdictOf(ruleSet: RuleSet, environment: Environment, packet: Packet): OfflineVerdict {
-  const { action, by } = evaluateFlow(ruleSet, environment, packet);
-  const origin = by?.rule;
-  const owner = origin === undefined ? undefined : ruleSet.policies.get(origin.policy);
-  const rule =
-    by === undefined || origin === undefined || owner === undefined
-      ? null
-      : formatRule(ruleAt(runsOf(owner, by.direction, origin.block), origin.index), by.direction);
-  const answer = {
-    action,
-    policy: by?.policy ?? null,
-    block: origin?.block ?? null,
-    rule,
-    list: origin?.list ?? null,
-    prefix: origin?.prefix === undefined ? null : formatPrefix(origin.prefix),
-  };
-  return { answer, direction: by?.direction, rulePolicy: origin?.policy, ruleIndex: origin?.index };
 }

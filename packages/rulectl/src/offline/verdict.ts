@@ -1,0 +1,54 @@
+/** Verdicts by the reference evaluator. */
+
+import {
+  type Environment,
+  evaluateFlow,
+  formatPrefix,
+  formatRule,
+  type Packet,
+  type RuleBlock,
+  type RuleSet,
+  ruleAt,
+  runsOf,
+} from '@rulecast/rules';
+
+/** A verdict as `test --offline --json` prints it. */
+export interface OfflineAnswer {
+  readonly action: 'accept' | 'drop' | 'none';
+  /** The policy that judged; null: none did. Of `accept` and `drop` then, `common` or what is said of unmatched qubes decided. */
+  readonly policy: string | null;
+  /** The block that the rule stands in; null: no rule decided. */
+  readonly block: RuleBlock | null;
+  /** The canonical line of the rule that decided; null: none did. */
+  readonly rule: string | null;
+  readonly list: string | null;
+  readonly prefix: string | null;
+}
+
+/** What else people are shown. */
+export interface OfflineVerdict {
+  readonly answer: OfflineAnswer;
+  readonly direction: string | undefined;
+  readonly rulePolicy: string | undefined;
+  readonly ruleIndex: number | undefined;
+}
+
+/** What the first packet of a flow gets at an enforcing firewall, with the exact rule. */
+export function verdictOf(ruleSet: RuleSet, environment: Environment, packet: Packet): OfflineVerdict {
+  const { action, by } = evaluateFlow(ruleSet, environment, packet);
+  const origin = by?.rule;
+  const owner = origin === undefined ? undefined : ruleSet.policies.get(origin.policy);
+  const rule =
+    by === undefined || origin === undefined || owner === undefined
+      ? null
+      : formatRule(ruleAt(runsOf(owner, by.direction, origin.block), origin.index), by.direction);
+  const answer = {
+    action,
+    policy: by?.policy ?? null,
+    block: origin?.block ?? null,
+    rule,
+    list: origin?.list ?? null,
+    prefix: origin?.prefix === undefined ? null : formatPrefix(origin.prefix),
+  };
+  return { answer, direction: by?.direction, rulePolicy: origin?.policy, ruleIndex: origin?.index };
+}

@@ -1,0 +1,71 @@
+/** What a packet gets, and what decided. Pure. */
+
+import type { RuleBlock } from '@rulecast/rules';
+import type { Colors } from '../terminal/terminal.ts';
+import { formatCount } from './amounts.ts';
+
+/** A verdict of a subscriber or of the reference evaluator. */
+export interface VerdictView {
+  readonly action: 'accept' | 'drop' | 'none';
+  readonly direction?: string | undefined;
+  readonly policy?: string | undefined;
+  /** Where the rule stands, if not in the policy that judged. */
+  readonly rulePolicy?: string | undefined;
+  readonly block?: RuleBlock | undefined;
+  readonly rule?: string | undefined;
+  /** From 0. */
+  readonly ruleIndex?: number | undefined;
+  readonly list?: string | undefined;
+  readonly prefix?: string | undefined;
+  readonly subscriber?: string | undefined;
+  readonly version?: number | undefined;
+  /** What a packet file says should come out. */
+  readonly expect?: string | undefined;
+}
+
+export function renderVerdict(packet: string, verdict: VerdictView, colors: Colors): string {
+  const lines = [`${packet}: ${paintAction(verdict.action, colors)}`];
+  const add = (label: string, value: string): void => {
+    lines.push(`  ${label.padEnd(10)} ${value}`);
+  };
+  if (verdict.expect !== undefined && verdict.expect !== verdict.action)
+    add('expected', colors.red(verdict.expect));
+  if (verdict.subscriber !== undefined) {
+    const version =
+      verdict.version === undefined ? 'nothing applied yet' : `version ${formatCount(verdict.version)}`;
+    add('subscriber', `${verdict.subscriber}, ${version}`);
+  }
+  if (verdict.direction === undefined) {
+    const isFlowless = verdict.action === 'drop';
+    add('policy', isFlowless ? 'none is asked: this packet begins no flow' : 'none judges this packet');
+  } else {
+    add('policy', `${verdict.policy ?? 'none names this qube'}, ${verdict.direction}`);
+    add('rule', ruleText(verdict));
+  }
+  if (verdict.list !== undefined) add('list', verdict.list);
+  if (verdict.prefix !== undefined) add('prefix', verdict.prefix);
+  return lines.join('\n');
+}
+
+/** The rule that decided, where it stands, or what decided where none did. */
+function ruleText({ policy, rulePolicy, block, rule, ruleIndex, action }: VerdictView): string {
+  if (rule === undefined) {
+    return policy === undefined
+      ? `none matches: unmatched: ${action} decides`
+      : 'none matches: the default action decides';
+  }
+  const owner = rulePolicy !== undefined && rulePolicy !== policy ? ` of ${rulePolicy}` : '';
+  const what = block === 'exceptions' ? 'exception' : 'number';
+  return ruleIndex === undefined ? rule : `${rule} (${what} ${formatCount(ruleIndex + 1)}${owner})`;
+}
+
+function paintAction(action: VerdictView['action'], colors: Colors): string {
+  switch (action) {
+    case 'accept':
+      return colors.green(action);
+    case 'drop':
+      return colors.red(action);
+    case 'none':
+      return colors.yellow(action);
+  }
+}
