@@ -116,6 +116,12 @@ describe('values that nothing can be done with', () => {
     ['subscriber', ['--trust', TRUST, '--user', 'nobody'], 64, '--user nobody goes with --enforce'], // stayed root
     ['subscriber', ['--trust', TRUST, '--enforce', '--applier-user', 'x'], 64, '--applier-user x goes with'],
     ['subscriber', ['--trust', TRUST, '--iif-group', ''], 64, '--iif-group has an empty value'], // group 0
+    [
+      'subscriber',
+      ['--trust', TRUST, '--check-minutes', '0.001'],
+      64,
+      '--check-minutes 0.001: a number from 0.05 to',
+    ], // looked all the time
     ['publisher', ['--curve-key', '/dev/zero'], 64, '/dev/zero is too large for a file of keys'], // hung
     ['rulectl', ['check', '/dev/zero'], 2, '/dev/zero has'], // hung
     ['rulectl', ['push', '--dry-run=yes', 'file'], 64, '--dry-run=yes: write --dry-run alone'], // released

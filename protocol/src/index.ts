@@ -36,6 +36,7 @@ export {
   compareRelease,
   decodeManifest,
   encodeManifest,
+  FORK_HASH_CHARS,
   type Manifest,
   type ManifestPart,
   manifestFor,

@@ -1,3 +1,12 @@
+/**
+ * What every program has. Begin with run.ts, which is how one ends.
+ *
+ *   words, environment ─command-line─▶ options ─▶ main ─output, log-stream─▶ what people and services read ─▶ exit
+ *
+ * One room: command-line and words (what is asked), directory, lock and small-file (where things lie), output and log-stream (what is said), listeners
+ * (who embeds one is told), stop, exit, run (the end).
+ */
+
 export {
   HELP_MAX_COLUMNS,
   type OptionsReading,

@@ -1,4 +1,21 @@
-/** The management side: sources to signed releases, served to subscribers. */
+/**
+ * The management side: pushes and lists of sources become signed releases, which are served to subscribers.
+ *
+ * Begin with release/publisher.ts, then release/commit.ts and session/session.ts.
+ *
+ *   push, list ─▶ rule set ─names─▶ draft ─guards─▶ commit: digests, signature ─▶ store, flushed ─▶ OFFER ─WANT─▶ transfer ─▶ APPLIED
+ *
+ * names/        what names stand for: DNS, when it is asked, what stands in for an answer
+ * guards/       what there is against a draft: losses, openings, packets that must get through
+ * store/        the identity and the releases on disk, and what was permitted
+ * subscribers/  what is known of each subscriber
+ * release/      from a rule set to the next release; its history; the class Publisher
+ * admission/    who may connect, under which name, and how many
+ * session/      one connection of a subscriber
+ * control/      one connection of `rulectl`, and what its requests share
+ * requests/     a file for each request
+ * daemon/       the configuration, and the sources that are read by it; daemon.ts is the process
+ */
 
 export type { IngestNote, PushAction, PushedFile, PushInput } from '@rulecast/formats';
 export type { Served } from './admission/accept.ts';

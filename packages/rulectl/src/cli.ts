@@ -1,4 +1,17 @@
-/** The command line: options that every command has, the commands, and how errors become exit codes. */
+/**
+ * The command line: options that every command has, the commands, and how errors become exit codes.
+ *
+ * To read, begin here, then commands/push.ts.
+ *
+ *   words ─▶ command ─▶ files, options ─▶ request ═control═▶ records ─render─▶ what people read, or --json ─▶ exit code
+ *
+ * terminal/  exit codes, files as they are named, output and questions
+ * render/    records in, text out
+ * control/   the connection to the publisher
+ * release/   what commands that make a release share: files, options, permits, what comes back
+ * offline/   rule sets and verdicts without a publisher
+ * commands/  a file for each
+ */
 
 import {
   checkSwitches,

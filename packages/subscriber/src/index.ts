@@ -1,4 +1,17 @@
-/** The firewall side: receive, verify, compile, flip, acknowledge. Start with `createSubscriber`. */
+/**
+ * The firewall side: receive, verify, compile, flip, acknowledge. Start with `createSubscriber`.
+ *
+ * To read, begin with apply/activator.ts, which has the order of a commit, then peer/session.ts and peer/subscriber.ts.
+ *
+ *   OFFER ─WANT─▶ BEGIN CHUNK… END ─▶ stage ─▶ verify ─▶ compile ─▶ sink.prepare ─▶ candidate on disk ─▶ sink.commit ─▶ flip ─▶ APPLIED
+ *
+ * verify/  the bytes of a transfer, and whether they make what was signed
+ * clock/   when rules end, by clocks of which one may be set
+ * state/   what is in force, on disk, twice
+ * apply/   from a verified offer to a release in force, and back after a restart
+ * peer/    the connection to the publisher, and the class behind createSubscriber
+ * daemon/  enforcement by nftables, and the DNS addresses of a file; daemon.ts is the process
+ */
 
 export { type ActiveRelease, type ApplyReport, RefusedError } from './apply/activator.ts';
 export type { Sink, SinkRelease } from './apply/sink.ts';

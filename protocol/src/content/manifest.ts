@@ -176,6 +176,9 @@ export function verifySignature(bytes: Uint8Array, signature: Uint8Array, public
   return verify(null, bytes, publicKey, signature);
 }
 
+/** Our choice: so many hex digits of two hashes are shown to people who compare them by eye, where two releases have one number. */
+export const FORK_HASH_CHARS = 12;
+
 /** Orders releases of one lineage by epoch, then version. */
 export function compareRelease(
   a: Pick<ReleaseIdentity, 'epoch' | 'version'>,

@@ -11,6 +11,7 @@ import {
   compareRelease,
   decodeManifest,
   ErrorCode,
+  FORK_HASH_CHARS,
   HANDSHAKE_TIMEOUT_MS,
   HEARTBEAT_MS,
   hexOf,
@@ -44,8 +45,6 @@ type Answer = MessageOf<'answer'>;
 /** Half of what a subscriber answers a second at once, and the other half over each second: never more than it takes. */
 const ASK_BURST = QUERIES_PER_SECOND_MAX / 2;
 const ASK_PAUSE_MS = 1000 / (QUERIES_PER_SECOND_MAX / 2);
-/** Digits of a hash that people compare by eye. */
-const FORK_HASH_CHARS = 12;
 
 /** How long a state may last without the message it waits for; other states end by silence only. */
 const STATE_TIMEOUT_MS: Partial<Record<PublisherState, number>> = {

@@ -9,19 +9,7 @@
  */
 
 import { setImmediate } from 'node:timers/promises';
-import {
-  applyChain,
-  compareRelease,
-  decodeManifest,
-  ErrorCode,
-  hexOf,
-  type Manifest,
-  manifestHash,
-  ProtocolError,
-  type Trust,
-  verifyRuleSet,
-  verifySignature,
-} from '@rulecast/protocol';
+import { compareRelease, ErrorCode, type Manifest, ProtocolError, type Trust } from '@rulecast/protocol';
 import {
   EMPTY_RULE_SET,
   type Environment,
@@ -33,10 +21,9 @@ import type { Prepared, Table } from '@rulecast/table';
 import { type ActiveMark, type StateDirectory, StateError, type StoredRelease } from '../state/state.ts';
 import { Verifier } from '../verify/verifier.ts';
 import { SignedFault, type Verified } from '../verify/verify.ts';
+import { Floor, markOf, type VerifiedOffer, verifySigned } from './offer.ts';
+import { findRestorable } from './restore.ts';
 import type { Sink } from './sink.ts';
-
-/** Digits of a hash that people compare by eye. */
-const FORK_HASH_CHARS = 12;
 
 /** A release in force. */
 export interface ActiveRelease {
@@ -56,14 +43,6 @@ export interface Candidate {
   readonly offer: VerifiedOffer;
   readonly base: Uint8Array | undefined;
   readonly stream: Uint8Array;
-}
-
-/** A manifest whose signature, lineage and age were checked. */
-export interface VerifiedOffer {
-  readonly hash: Uint8Array;
-  readonly manifest: Manifest;
-  readonly manifestBytes: Uint8Array;
-  readonly signature: Uint8Array;
 }
 
 /** How long the steps took, in milliseconds. */
@@ -121,10 +100,7 @@ export class Activator {
   active: ActiveRelease | undefined;
   /** What the table in force was compiled for. */
   compiledFor: Environment = { now: 0, dns: [] };
-  /** The newest release ever in force, on this side's word: nothing older is taken, and of its age only itself. */
-  #floor: ActiveMark | undefined;
-  /** The lineage, hex, that the state directory is of, where that is not the trusted one: then nothing is taken. */
-  #foreign: string | undefined;
+  readonly #floor: Floor;
   readonly #verifier = new Verifier();
   #turn: Promise<unknown> = Promise.resolve(); // the last that was asked for, see inTurn
   #compacting: Promise<void> | undefined;
@@ -132,16 +108,15 @@ export class Activator {
 
   constructor(options: ActivatorOptions) {
     this.#options = options;
+    this.#floor = new Floor(options.trust);
   }
 
   /** Checks an offered manifest before anything of it is wanted. Throws ProtocolError. */
   verifyOffer(manifestBytes: Uint8Array, signature: Uint8Array): VerifiedOffer {
-    const offer = this.#verifySigned(manifestBytes, signature);
-    if (this.#foreign !== undefined)
-      throw new ProtocolError(ErrorCode.wrongLineage, this.#foreignText(this.#foreign));
-    const { entriesMax } = this.#options;
-    const { hash, manifest } = offer;
-    this.#checkAboveFloor(hash, manifest);
+    const { entriesMax, trust } = this.#options;
+    const offer = verifySigned(manifestBytes, signature, trust);
+    const { manifest } = offer;
+    this.#floor.check(offer);
     const entries = entriesOf(manifest);
     if (entries > entriesMax) {
       const reason = `the release has ${entries} entries and rules; this subscriber takes ${entriesMax} at most`;
@@ -149,39 +124,6 @@ export class Activator {
     }
     this.#verifier.expect(manifest, this.active);
     return offer;
-  }
-
-  /** The very release of the floor may come again, if its file was lost. */
-  #checkAboveFloor(hash: Uint8Array, manifest: Manifest): void {
-    const floor = this.#floor;
-    if (floor === undefined || Buffer.from(floor.hash).equals(hash)) return;
-    const { epoch, version } = manifest;
-    if (!Buffer.from(floor.lineage).equals(manifest.lineage)) {
-      const reason = `what was in force here is of lineage ${hexOf(floor.lineage)}, whose numbers say nothing of another's`;
-      throw new ProtocolError(ErrorCode.wrongLineage, reason);
-    }
-    const order = compareRelease(manifest, floor);
-    if (order === 0) {
-      const [own, other] = [floor.hash, hash].map((bytes) => hexOf(bytes).slice(0, FORK_HASH_CHARS));
-      const reason = `release ${epoch}/${version} (${other}) is another than that of the same number which was in force here (${own}): two publishers use one key`;
-      throw new ProtocolError(ErrorCode.forked, reason);
-    }
-    if (order > 0) return;
-    const reason = `release ${epoch}/${version} is not newer than ${floor.epoch}/${floor.version}, which was in force`;
-    throw new ProtocolError(ErrorCode.notNewer, reason);
-  }
-
-  /** Checks that a manifest is of the trusted lineage and key, however old. Throws ProtocolError. */
-  #verifySigned(manifestBytes: Uint8Array, signature: Uint8Array): VerifiedOffer {
-    const { trust } = this.#options;
-    if (!verifySignature(manifestBytes, signature, trust.publicKey)) {
-      throw new ProtocolError(ErrorCode.badSignature, 'the manifest is not signed by the trusted key');
-    }
-    const manifest = decodeManifest(manifestBytes);
-    if (!Buffer.from(manifest.lineage).equals(trust.lineage)) {
-      throw new ProtocolError(ErrorCode.wrongLineage, 'the manifest is of another lineage');
-    }
-    return { hash: manifestHash(manifestBytes), manifest, manifestBytes, signature };
   }
 
   /** Puts a candidate in force. Throws RefusedError; then what was in force is in force, in table, sink and state alike. */
@@ -236,9 +178,9 @@ export class Activator {
     const flippingMs = performance.now();
     const generation = this.#flip(prepared);
     const flippedMs = performance.now();
-    const { lineage, epoch, version } = offer.manifest;
-    this.#floor = { lineage, hash: offer.hash, epoch, version };
-    const persisted = await this.#markActive(stored, this.#floor);
+    const mark = markOf(offer);
+    this.#floor.rise(mark);
+    const persisted = await this.#markActive(stored, mark);
     this.active = { ...offer, ruleSet, persisted, appliedAtMs: this.#options.nowMs() };
     if (persisted) this.#compactLater();
     return {
@@ -328,76 +270,19 @@ export class Activator {
   async restore(): Promise<ActiveRelease | undefined> {
     const { state, trust, onDamage } = this.#options;
     if (state === undefined) return undefined;
-    const found = state.find();
-    const [newest] = found.marks;
-    if (newest !== undefined && !Buffer.from(newest.lineage).equals(trust.lineage)) {
-      this.#foreign = hexOf(newest.lineage);
-      throw new StateError(this.#foreignText(this.#foreign));
-    }
-    const marks = found.marks.filter(({ lineage }) => Buffer.from(lineage).equals(trust.lineage)); // of its own lineage is a floor
-    const signed = found.releases.flatMap((release) => this.#signedMark(release) ?? []);
-    signed.sort((one, other) => compareRelease(other, one));
-    const [floor] = found.isMarked
-      ? marks
-      : [...marks, ...signed].sort((one, other) => compareRelease(other, one));
-    this.#floor = floor;
-    if (floor === undefined) {
-      if (found.releases.length > 0)
-        throw new StateError('no release in the state directory is signed by the trusted key');
-      return undefined;
-    }
-    const older = signed.filter((mark) => newest === undefined || compareRelease(mark, newest) <= 0);
-    const { mark, offer, ruleSet } = this.#firstWhole(state, [...marks, ...older]);
+    const restorable = findRestorable(state, trust, this.#floor);
+    if (restorable === undefined) return undefined;
+    const { mark, newest, offer, ruleSet } = restorable;
     await this.#enforce(offer.hash, offer.manifest, ruleSet);
     this.active = { ...offer, ruleSet, persisted: true, appliedAtMs: this.#options.nowMs() };
-    if (compareRelease(mark, floor) < 0) {
-      const [held, lost] = [mark, floor].map(({ epoch, version }) => `${epoch}/${version}`);
+    if (compareRelease(mark, newest) < 0) {
+      const [held, lost] = [mark, newest].map(({ epoch, version }) => `${epoch}/${version}`);
       onDamage(
         `release ${lost}, the newest that was in force, is damaged in both places: ${held} is in force until ${lost} or a newer one comes`,
       );
     }
-    state.heal(floor);
+    state.heal(newest);
     return this.active;
-  }
-
-  /** The first of the releases marked that is whole and what was signed. Throws StateError or ProtocolError, that of the first, if none is. */
-  #firstWhole(
-    state: StateDirectory,
-    marks: readonly ActiveMark[],
-  ): { readonly mark: ActiveMark; readonly offer: VerifiedOffer; readonly ruleSet: RuleSet } {
-    let fault: unknown;
-    for (const mark of marks) {
-      try {
-        const chain = state.readChain(mark.hash);
-        const last = chain.at(-1);
-        if (last === undefined) throw new StateError('the active release has no file');
-        const offer = this.#verifySigned(last.manifestBytes, last.signature);
-        let ruleSet: RuleSet = EMPTY_RULE_SET;
-        for (const release of chain) ruleSet = applyChain(ruleSet, release.stream);
-        verifyRuleSet(offer.manifest, ruleSet);
-        return { mark, offer, ruleSet };
-      } catch (error) {
-        if (!(error instanceof StateError || error instanceof ProtocolError)) throw error;
-        fault ??= error;
-      }
-    }
-    throw fault;
-  }
-
-  /** What a stored release would be marked as; undefined where the trusted key has not signed it. */
-  #signedMark({ manifestBytes, signature }: StoredRelease): ActiveMark | undefined {
-    try {
-      const { hash, manifest } = this.#verifySigned(manifestBytes, signature);
-      const { lineage, epoch, version } = manifest;
-      return { lineage, hash, epoch, version };
-    } catch (error) {
-      if (!(error instanceof ProtocolError)) throw error;
-      return undefined;
-    }
-  }
-
-  #foreignText(lineage: string): string {
-    return `the state directory is of lineage ${lineage}, and the trust line of ${hexOf(this.#options.trust.lineage)}: nothing of either is taken together; give the subscriber an empty --state for the new publisher, or the old trust line`;
   }
 
   async #refreshNow(): Promise<void> {

@@ -10,7 +10,6 @@ import {
   DURATION_MAX_MS,
   ErrorCode,
   HANDSHAKE_TIMEOUT_MS,
-  hexOf,
   type Message,
   type MessageOf,
   manifestHash,
@@ -30,10 +29,17 @@ import {
 import type { Packet } from '@rulecast/rules';
 import type { Explanation } from '@rulecast/table';
 import type { Logger } from 'pino';
-import type { Activator, ActiveRelease, ApplyReport, Blame, VerifiedOffer } from '../apply/activator.ts';
-import { RefusedError } from '../apply/activator.ts';
+import {
+  type Activator,
+  type ActiveRelease,
+  type ApplyReport,
+  type Blame,
+  RefusedError,
+} from '../apply/activator.ts';
+import type { VerifiedOffer } from '../apply/offer.ts';
 import { Stage } from '../verify/stage.ts';
 import type { Patience } from './patience.ts';
+import type { RefusalMemory } from './refusals.ts';
 
 /** What outlives a session: the activator, what was refused for good, who is told. */
 export interface SessionHost {
@@ -68,31 +74,6 @@ export interface SessionEnd {
   readonly welcomed: boolean;
   /** How long the publisher asked to be left alone. */
   readonly retryAfterMs: number | undefined;
-}
-
-/** Remembers refusals for good, the newest `capacity` of them. */
-export class RefusalMemory {
-  readonly #nacks = new Map<string, Nack>();
-  readonly #capacity: number;
-
-  constructor(capacity: number) {
-    this.#capacity = capacity;
-  }
-
-  add(hash: Uint8Array, nack: Nack): void {
-    this.#nacks.delete(hexOf(hash));
-    this.#nacks.set(hexOf(hash), nack);
-    const oldest = this.#nacks.keys().next().value;
-    if (this.#nacks.size > this.#capacity && oldest !== undefined) this.#nacks.delete(oldest);
-  }
-
-  get(hash: Uint8Array): Nack | undefined {
-    return this.#nacks.get(hexOf(hash));
-  }
-
-  hashes(): readonly Uint8Array[] {
-    return [...this.#nacks.keys()].map((hash) => new Uint8Array(Buffer.from(hash, 'hex')));
-  }
 }
 
 /** How long a state may last: until BEGIN, and for each 64 KiB of a transfer, kept or not; other states end by silence only. */

@@ -45,10 +45,11 @@ import { Activator, type ApplyReport } from '../apply/activator.ts';
 import { bootRuleSet } from '../apply/boot.ts';
 import type { Sink } from '../apply/sink.ts';
 import { type Clocks, FirewallClock, systemClocks } from '../clock/clock.ts';
-import { Expiries, type Times } from '../clock/expiry.ts';
+import { RuleEnds } from '../clock/rule-ends.ts';
 import { StateDirectory } from '../state/state.ts';
 import { Patience } from './patience.ts';
-import { PublisherSession, RefusalMemory, type SessionEnd, type SessionHost } from './session.ts';
+import { RefusalMemory } from './refusals.ts';
+import { PublisherSession, type SessionEnd, type SessionHost } from './session.ts';
 
 export interface SubscriberOptions {
   /** Connects to the publisher; called again after each disconnect. The signal aborts it at close. */
@@ -134,15 +135,9 @@ export interface Subscriber {
 /** First wait before connecting again; doubles up to the longest, and is spread over its upper half. */
 const RECONNECT_FIRST_MS = 100;
 const RECONNECT_LONGEST_MS = 15_000;
-/** Wait before compiling for an expired rule again, if that failed. */
-const EXPIRY_RETRY_MS = 1000;
 /** Lists whose hits the publisher is told, and the longest name that fits a counter of `list.NAME`. */
 const LISTS_SHOWN = 24;
 const LIST_NAME_MAX = 27;
-/** Between looks at the clocks, while a rule may end: no timer runs through suspend, or notices that a clock was set. */
-const LOOK_MS = 5000;
-/** So far apart, the clocks are worth a word: more than they drift in a month. */
-const CLOCKS_APART_MS = 60_000;
 
 /**
  * Restores what was in force, then starts connecting. Rejects with StateError if the state directory cannot be used, with
@@ -172,11 +167,8 @@ class RunningSubscriber implements Subscriber {
   #lastError: SubscriberStatus['lastError'];
   readonly #state: StateDirectory | undefined;
   readonly #clock: FirewallClock;
-  #clocksApart = false;
+  readonly #ruleEnds: RuleEnds;
   #damagedCount = 0; // files, and releases that are whole nowhere
-  #expiries: { readonly of: RuleSet; readonly ends: Expiries } | undefined;
-  #keeping: Promise<void> = Promise.resolve(); // the last write of the clock
-  #expiryTimer: NodeJS.Timeout | undefined;
   #running: Promise<void> = Promise.resolve();
 
   constructor(options: SubscriberOptions) {
@@ -207,6 +199,15 @@ class RunningSubscriber implements Subscriber {
       },
       onDamage: (text) => this.#damaged(text),
       onUncompacted: (error) => options.logger.warn({ err: error }, 'release files could not be compacted'),
+    });
+    this.#ruleEnds = new RuleEnds({
+      clock: this.#clock,
+      nowMs: this.#nowMs,
+      logger: options.logger,
+      active: () => this.#activator.active,
+      compiledFor: () => this.#activator.compiledFor,
+      compile: () => this.#activator.refresh(),
+      store: async (clock) => this.#state?.writeClock(clock),
     });
     this.#host = {
       activator: this.#activator,
@@ -271,9 +272,9 @@ class RunningSubscriber implements Subscriber {
   async start(): Promise<void> {
     this.#table.flip(this.#table.prepare(this.#boot, this.#environment()));
     await this.#bootSink(this.#boot);
-    await this.#keepClock();
+    await this.#ruleEnds.storeClock();
     await this.#restore();
-    this.#scheduleExpiry();
+    this.#ruleEnds.schedule();
     this.#running = this.#connectForever();
   }
 
@@ -354,11 +355,11 @@ class RunningSubscriber implements Subscriber {
 
   async close(): Promise<void> {
     this.#closing.abort();
-    clearTimeout(this.#expiryTimer);
+    this.#ruleEnds.stop();
     this.#session?.stop();
     await this.#running;
     await this.#activator.close();
-    await this.#keeping;
+    await this.#ruleEnds.close();
     await this.#table.close();
   }
 
@@ -412,7 +413,7 @@ class RunningSubscriber implements Subscriber {
     const { verifyMs, compileMs } = report;
     this.#lastError = undefined;
     this.#options.logger.info({ epoch, version, verifyMs, compileMs, publisher: this.#publisher }, 'applied');
-    this.#scheduleExpiry();
+    this.#ruleEnds.schedule();
     this.#listeners.tell('applied', report);
   }
 
@@ -421,76 +422,6 @@ class RunningSubscriber implements Subscriber {
     const version = this.#activator.active?.manifest.version ?? 0;
     this.#options.logger.warn({ code, version, publisher: this.#publisher }, text);
     this.#listeners.tell('refused', { code, text });
-  }
-
-  // ── Expiry ────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-  /** Looks at the clocks when the next rule ends, and every few seconds while a clock that is set may end one or bring one back. */
-  #scheduleExpiry(leastMs = 0): void {
-    clearTimeout(this.#expiryTimer);
-    const { ends, times } = this.#expiring();
-    const { compiledFor } = this.#activator;
-    if (ends?.isOpen(compiledFor) !== true || this.#closing.signal.aborted) return;
-    const waitMs = (ends.secondsToNext(times) ?? Number.POSITIVE_INFINITY) * 1000 - (this.#nowMs() % 1000);
-    const delayMs = ends.differ(compiledFor, times) ? 0 : Math.min(LOOK_MS, waitMs);
-    this.#expiryTimer = setTimeout(() => void this.#look(), Math.max(leastMs, delayMs));
-    this.#expiryTimer.unref();
-  }
-
-  /** Compiles anew where other rules have ended than those that the table in force was compiled without. */
-  async #look(): Promise<void> {
-    this.#compareClocks();
-    const { ends, times } = this.#expiring();
-    try {
-      if (ends?.differ(this.#activator.compiledFor, times) === true) await this.#activator.refresh();
-      this.#scheduleExpiry();
-    } catch (error) {
-      this.#options.logger.error(
-        { err: error },
-        'compiling for an expired rule failed; the table is as it was',
-      );
-      this.#scheduleExpiry(EXPIRY_RETRY_MS);
-    }
-  }
-
-  /** When the rules in force end, and what time it is for them. Accept rules that have ended are noted, and stay so in this boot. */
-  #expiring(): { readonly ends: Expiries | undefined; readonly times: Times } {
-    const { active } = this.#activator;
-    const times = this.#clock.times(active?.manifest.createdAtMs);
-    if (active === undefined) return { ends: undefined, times };
-    if (this.#expiries?.of !== active.ruleSet) {
-      this.#expiries = { of: active.ruleSet, ends: new Expiries(active.ruleSet) };
-    }
-    const { ends } = this.#expiries;
-    if (this.#clock.noteEnded(ends.lastAcceptEnded(times) ?? 0)) void this.#keepClock();
-    return { ends, times };
-  }
-
-  /** What cannot be kept is said: until the next boot a restart of this process would count anew. */
-  #keepClock(): Promise<void> {
-    const state = this.#state;
-    this.#keeping = this.#keeping.then(async () => {
-      const { kept } = this.#clock;
-      if (kept !== undefined) await state?.writeClock(kept);
-    });
-    this.#keeping = this.#keeping.catch((error: unknown) => {
-      this.#options.logger.warn({ err: error }, 'what rules have ended cannot be kept over a restart');
-    });
-    return this.#keeping;
-  }
-
-  /** Says when the clocks have come apart, and when they agree again. */
-  #compareClocks(): void {
-    const { aheadMs } = this.#clock;
-    const apart = Math.abs(aheadMs) > CLOCKS_APART_MS;
-    if (apart === this.#clocksApart) return;
-    this.#clocksApart = apart;
-    const { logger } = this.#options;
-    if (!apart) return logger.info({ aheadMs }, 'the wall clock agrees again with the time since boot');
-    logger.warn(
-      { aheadMs },
-      'the wall clock was set: until the next boot, rules with expire= that accept end by the later of it and the time since boot, those that drop by the earlier',
-    );
   }
 }
 

@@ -1,0 +1,94 @@
+/** What an offer has to be before anything of it is wanted: signed by the trusted key, of the trusted lineage, and newer than what was in force. */
+
+import {
+  compareRelease,
+  decodeManifest,
+  ErrorCode,
+  FORK_HASH_CHARS,
+  hexOf,
+  type Manifest,
+  manifestHash,
+  ProtocolError,
+  type Trust,
+  verifySignature,
+} from '@rulecast/protocol';
+import type { ActiveMark } from '../state/state.ts';
+
+/** A manifest whose signature and lineage were checked. */
+export interface VerifiedOffer {
+  readonly hash: Uint8Array;
+  readonly manifest: Manifest;
+  readonly manifestBytes: Uint8Array;
+  readonly signature: Uint8Array;
+}
+
+/** Checks that a manifest is of the trusted lineage and key, however old. Throws ProtocolError. */
+export function verifySigned(
+  manifestBytes: Uint8Array,
+  signature: Uint8Array,
+  { publicKey, lineage }: Trust,
+): VerifiedOffer {
+  if (!verifySignature(manifestBytes, signature, publicKey)) {
+    throw new ProtocolError(ErrorCode.badSignature, 'the manifest is not signed by the trusted key');
+  }
+  const manifest = decodeManifest(manifestBytes);
+  if (!Buffer.from(manifest.lineage).equals(lineage)) {
+    throw new ProtocolError(ErrorCode.wrongLineage, 'the manifest is of another lineage');
+  }
+  return { hash: manifestHash(manifestBytes), manifest, manifestBytes, signature };
+}
+
+/** What a release is marked as once it is in force. */
+export function markOf({ hash, manifest: { lineage, epoch, version } }: VerifiedOffer): ActiveMark {
+  return { lineage, hash, epoch, version };
+}
+
+/** Below it nothing is taken. */
+export class Floor {
+  readonly #trust: Trust;
+  /** The newest release ever in force, on this side's word: nothing older is taken, and of its age only itself. */
+  #mark: ActiveMark | undefined;
+  /** The lineage, hex, that the state directory is of, where that is not the trusted one: then nothing is taken. */
+  #foreign: string | undefined;
+
+  constructor(trust: Trust) {
+    this.#trust = trust;
+  }
+
+  /** That release was in force. */
+  rise(mark: ActiveMark | undefined): void {
+    this.#mark = mark;
+  }
+
+  /** The state directory is of another lineage than the trusted one. Returns that in words. */
+  refuseAll(lineage: Uint8Array): string {
+    this.#foreign = hexOf(lineage);
+    return this.#foreignText(this.#foreign);
+  }
+
+  /** Throws ProtocolError for what may not follow. The very release of the floor may come again, if its file was lost. */
+  check({ hash, manifest }: VerifiedOffer): void {
+    if (this.#foreign !== undefined)
+      throw new ProtocolError(ErrorCode.wrongLineage, this.#foreignText(this.#foreign));
+    const floor = this.#mark;
+    if (floor === undefined || Buffer.from(floor.hash).equals(hash)) return;
+    const { epoch, version } = manifest;
+    if (!Buffer.from(floor.lineage).equals(manifest.lineage)) {
+      const reason = `what was in force here is of lineage ${hexOf(floor.lineage)}, whose numbers say nothing of another's`;
+      throw new ProtocolError(ErrorCode.wrongLineage, reason);
+    }
+    const order = compareRelease(manifest, floor);
+    if (order === 0) {
+      const [own, other] = [floor.hash, hash].map((bytes) => hexOf(bytes).slice(0, FORK_HASH_CHARS));
+      const reason = `release ${epoch}/${version} (${other}) is another than that of the same number which was in force here (${own}): two publishers use one key`;
+      throw new ProtocolError(ErrorCode.forked, reason);
+    }
+    if (order > 0) return;
+    const reason = `release ${epoch}/${version} is not newer than ${floor.epoch}/${floor.version}, which was in force`;
+    throw new ProtocolError(ErrorCode.notNewer, reason);
+  }
+
+  #foreignText(lineage: string): string {
+    return `the state directory is of lineage ${lineage}, and the trust line of ${hexOf(this.#trust.lineage)}: nothing of either is taken together; give the subscriber an empty --state for the new publisher, or the old trust line`;
+  }
+}

@@ -1,0 +1,78 @@
+/**
+ * What of a state directory comes back into force: what it marks active, verified like something received; where that is damaged in both places, the
+ * newest release before it that is whole.
+ */
+
+import { applyChain, compareRelease, ProtocolError, type Trust, verifyRuleSet } from '@rulecast/protocol';
+import { EMPTY_RULE_SET, type RuleSet } from '@rulecast/rules';
+import { type ActiveMark, type StateDirectory, StateError, type StoredRelease } from '../state/state.ts';
+import { type Floor, markOf, type VerifiedOffer, verifySigned } from './offer.ts';
+
+export interface Restorable {
+  readonly mark: ActiveMark;
+  /** The newest that was in force: `mark`, or one that is damaged. */
+  readonly newest: ActiveMark;
+  readonly offer: VerifiedOffer;
+  readonly ruleSet: RuleSet;
+}
+
+/**
+ * Finds what was in force, and sets the floor by it, also where nothing can be restored. Undefined where there is nothing. Throws StateError
+ * and ProtocolError.
+ */
+export function findRestorable(state: StateDirectory, trust: Trust, floor: Floor): Restorable | undefined {
+  const found = state.find();
+  const [active] = found.marks;
+  if (active !== undefined && !Buffer.from(active.lineage).equals(trust.lineage)) {
+    throw new StateError(floor.refuseAll(active.lineage));
+  }
+  const marks = found.marks.filter(({ lineage }) => Buffer.from(lineage).equals(trust.lineage)); // of its own lineage is a floor
+  const signed = found.releases.flatMap((release) => signedMark(release, trust) ?? []);
+  signed.sort((one, other) => compareRelease(other, one));
+  const [newest] = found.isMarked
+    ? marks
+    : [...marks, ...signed].sort((one, other) => compareRelease(other, one));
+  floor.rise(newest);
+  if (newest === undefined) {
+    if (found.releases.length > 0)
+      throw new StateError('no release in the state directory is signed by the trusted key');
+    return undefined;
+  }
+  const older = signed.filter((mark) => active === undefined || compareRelease(mark, active) <= 0);
+  return { newest, ...firstWhole(state, [...marks, ...older], trust) };
+}
+
+/** The first of the releases marked that is whole and what was signed. Throws StateError or ProtocolError, that of the first, if none is. */
+function firstWhole(
+  state: StateDirectory,
+  marks: readonly ActiveMark[],
+  trust: Trust,
+): Omit<Restorable, 'newest'> {
+  let fault: unknown;
+  for (const mark of marks) {
+    try {
+      const chain = state.readChain(mark.hash);
+      const last = chain.at(-1);
+      if (last === undefined) throw new StateError('the active release has no file');
+      const offer = verifySigned(last.manifestBytes, last.signature, trust);
+      let ruleSet: RuleSet = EMPTY_RULE_SET;
+      for (const release of chain) ruleSet = applyChain(ruleSet, release.stream);
+      verifyRuleSet(offer.manifest, ruleSet);
+      return { mark, offer, ruleSet };
+    } catch (error) {
+      if (!(error instanceof StateError || error instanceof ProtocolError)) throw error;
+      fault ??= error;
+    }
+  }
+  throw fault;
+}
+
+/** What a stored release would be marked as; undefined where the trusted key has not signed it. */
+function signedMark({ manifestBytes, signature }: StoredRelease, trust: Trust): ActiveMark | undefined {
+  try {
+    return markOf(verifySigned(manifestBytes, signature, trust));
+  } catch (error) {
+    if (!(error instanceof ProtocolError)) throw error;
+    return undefined;
+  }
+}
