@@ -1,20 +1,6 @@
 /** Seeded inputs of the tests and the benches: the same bytes on every machine. */
 
-/**
- * Unsigned 32-bit words from a seed (xorshift32; Marsaglia, "Xorshift RNGs", 2003).
- * @param {number} seed Not 0.
- * @returns {() => number}
- */
-export function seededWords(seed) {
-  let state = seed >>> 0;
-  return () => {
-    state ^= state << 13;
-    state ^= state >>> 17;
-    state ^= state << 5;
-    state >>>= 0;
-    return state;
-  };
-}
+import { seededWords } from './kit/random.mjs';
 
 /** @param {number} word */
 export function dottedQuad(word) {
@@ -56,16 +42,6 @@ export function seedPolicy() {
     (_, index) => `drop dst4=${dottedQuad(0xac100000 + index * 4)}/30`,
   );
   return `${lines.join('\n')}\naccept\n`;
-}
-
-/**
- * Whole numbers from 0 to `below` - 1, from a seed.
- * @param {number} seed Not 0.
- * @returns {(below: number) => number}
- */
-export function seededNumbers(seed) {
-  const next = seededWords(seed);
-  return (below) => Math.floor((next() / 2 ** 32) * below);
 }
 
 /**

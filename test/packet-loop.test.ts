@@ -24,7 +24,7 @@ import { Lane, Parsed, type ParsedKind, parsePacket } from '../examples/packet-l
 import { PcapError, readPcap } from '../examples/packet-loop/pcap.mjs';
 import { trafficOf } from '../examples/packet-loop/traffic.mjs';
 import { fragmentFrames, frameOf, segment } from './enforce/frames.mjs';
-import { seededNumbers } from './inputs.mjs';
+import { seededNumbers } from './kit/random.mjs';
 
 const LOOP = fileURLToPath(new URL('../examples/packet-loop.mjs', import.meta.url));
 const ENVIRONMENT: Environment = { now: 0, dns: [addressOf('198.18.0.53')] };

@@ -8,6 +8,7 @@ import { createHash } from 'node:crypto';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
+import { flipped } from '../../test/kit/bytes.ts';
 import { applyChain } from '../src/codec/delta.ts';
 import { decodeManifest, verifyRuleSet } from '../src/content/manifest.ts';
 import { FrameDecoder, FrameEncoder } from '../src/wire/frame.ts';
@@ -60,12 +61,6 @@ function changed(change: (said: Said[]) => void): RecordedSession {
   const said = [...saidIn(first)];
   change(said);
   return { ...recorded, connections: [turnsOf(said), ...others] };
-}
-
-function flipped(bytes: Uint8Array, bit: number): Uint8Array {
-  const copy = bytes.slice();
-  copy[bit >> 3] = (copy[bit >> 3] ?? 0) ^ (1 << (bit & 7));
-  return copy;
 }
 
 interface Decoded {

@@ -17,6 +17,8 @@ import {
   ruleCount,
 } from '@rulecast/rules';
 import { describe, expect, it } from 'vitest';
+import { flipped } from '../../test/kit/bytes.ts';
+import { mulberryWords } from '../../test/kit/random.mjs';
 import fc from '../../test/seeded-fast-check.ts';
 import {
   applyChain,
@@ -66,17 +68,6 @@ function expectDelta(before: RuleSet, after: RuleSet): Uint8Array {
   verifyRuleSet(manifestFor(after, identity), result);
   expect(diffRuleSets(after, result).changes).toEqual([]);
   return bytes;
-}
-
-/** Seeded numbers below 2^32 (Mulberry32, Tommy Ettinger). */
-function seeded(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return (mixed ^ (mixed >>> 14)) >>> 0;
-  };
 }
 
 /** The column with about one in `share` prefixes replaced by others. */
@@ -178,11 +169,10 @@ describe('a delta', () => {
       const manifest = manifestFor(ruleSetOf(after), identity);
       const bytes = bytesOfHex(hex);
       for (let bit = 0; bit < bytes.length * 8; bit++) {
-        const flipped = bytes.slice();
-        flipped[bit >> 3] = (flipped[bit >> 3] ?? 0) ^ (1 << (bit & 7));
+        const damaged = flipped(bytes, bit);
         let result: RuleSet | undefined;
         try {
-          result = applyDelta(from, flipped);
+          result = applyDelta(from, damaged);
           verifyRuleSet(manifest, result);
           expect(textOf(result)).toEqual(wanted);
         } catch (error) {
@@ -366,7 +356,7 @@ describe('a packed body', () => {
 
 describe('deltas of lists', () => {
   it.each([1, 2, 3])('follow the churn of 10,000 prefixes of both families (seed %i)', (seed) => {
-    const random = seeded(seed);
+    const random = mulberryWords(seed);
     let before = listSet(randomColumn(4, 10_000, random), randomColumn(6, 2000, random));
     expectDelta(EMPTY_RULE_SET, before);
     for (const share of [1000, 100, 10, 2]) {
@@ -379,7 +369,7 @@ describe('deltas of lists', () => {
   });
 
   it('are smaller than what changed as text, and whole where nearly all changed', () => {
-    const random = seeded(7);
+    const random = mulberryWords(7);
     const column = randomColumn(4, 10_000, random);
     const v6 = randomColumn(6, 0, random);
     const small = expectDelta(listSet(column, v6), listSet(churned(column, random, 200), v6));
@@ -534,7 +524,7 @@ describe('deltas of policies', () => {
   });
 
   it('of 20,000 rules with a hundred edits drop and insert no rule too many, and name each once', () => {
-    const random = seeded(11);
+    const random = mulberryWords(11);
     const before = manyRules(Array.from({ length: 20_000 }, (_, i) => i * 7));
     const numbers = Array.from({ length: 20_000 }, (_, i) => i * 7);
     for (let i = 0; i < 50; i++) numbers.splice(random() % numbers.length, 1);
@@ -673,7 +663,7 @@ describe('a chain', () => {
 
 describe('digests after a delta', () => {
   it('are those of the same content made afresh', () => {
-    const random = seeded(3);
+    const random = mulberryWords(3);
     const column = randomColumn(4, 3000, random);
     const none = randomColumn(6, 0, random);
     const before = listSet(column, none);

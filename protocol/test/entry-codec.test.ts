@@ -9,6 +9,7 @@ import {
   type Prefixes,
 } from '@rulecast/rules';
 import { describe, expect, it } from 'vitest';
+import { flipped } from '../../test/kit/bytes.ts';
 import fc from '../../test/seeded-fast-check.ts';
 import { ByteReader, ByteWriter } from '../src/bytes/bytes.ts';
 import {
@@ -299,9 +300,8 @@ describe('entries', () => {
       const bytes = bytesOfHex(hex);
       const entries = READERS[kind](readerOf(bytes));
       for (let bit = 0; bit < bytes.length * 8; bit++) {
-        const flipped = bytes.slice();
-        flipped[bit >> 3] = (flipped[bit >> 3] ?? 0) ^ (1 << (bit & 7));
-        const result = resultOf(() => READERS[kind](readerOf(flipped)));
+        const damaged = flipped(bytes, bit);
+        const result = resultOf(() => READERS[kind](readerOf(damaged)));
         if (result === undefined) refused++;
         else if (isDeflated(bytes)) expect(result).toBeDefined();
         else {

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
+import { flipped } from '../../test/kit/bytes.ts';
+import { codeOf } from '../../test/kit/code.ts';
 import fc from '../../test/seeded-fast-check.ts';
-import { ProtocolError } from '../src/error.ts';
 import { FRAME_BODY_MAX_BYTES, FRAME_HEADER_BYTES } from '../src/limits.ts';
 import { type Frame, FrameDecoder, FrameEncoder } from '../src/wire/frame.ts';
 import vectors from '../vectors/frames.json' with { type: 'json' };
@@ -18,16 +19,6 @@ function decodeAll(pieces: readonly Uint8Array[], sequence = 0): Frame[] {
   }
   decoder.end();
   return frames;
-}
-
-function codeOf(run: () => unknown): string {
-  try {
-    run();
-  } catch (error) {
-    if (error instanceof ProtocolError) return error.code;
-    throw error;
-  }
-  return 'no error';
 }
 
 function cut(bytes: Uint8Array, size: number): Uint8Array[] {
@@ -76,10 +67,9 @@ describe('FrameDecoder', () => {
 
   it('notices every single flipped bit', () => {
     for (let bit = 0; bit < sample.length * 8; bit++) {
-      const flipped = Uint8Array.from(sample);
-      flipped[bit >> 3] = (flipped[bit >> 3] ?? 0) ^ (1 << (bit & 7));
+      const damaged = flipped(sample, bit);
       expect(
-        codeOf(() => decodeAll([flipped])),
+        codeOf(() => decodeAll([damaged])),
         `bit ${bit}`,
       ).toMatch(/^(bad-|truncated)/);
     }

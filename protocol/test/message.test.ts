@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
+import { codeOf } from '../../test/kit/code.ts';
 import fc from '../../test/seeded-fast-check.ts';
-import { ErrorCode, ProtocolError } from '../src/error.ts';
+import { ErrorCode } from '../src/error.ts';
 import {
   CONTROL_BODY_MAX_BYTES,
   COUNTERS_MAX,
@@ -33,16 +34,6 @@ function* withValueSomewhere(map: object, value: unknown): Generator<object> {
     const isMap = typeof field === 'object' && !Array.isArray(field) && !(field instanceof Uint8Array);
     if (isMap) for (const inner of withValueSomewhere(field, value)) yield { ...map, [key]: inner };
   }
-}
-
-function codeOf(run: () => unknown): string {
-  try {
-    run();
-  } catch (error) {
-    if (error instanceof ProtocolError) return error.code;
-    throw error;
-  }
-  return 'no error';
 }
 
 const HASH = new Uint8Array(32).fill(1);

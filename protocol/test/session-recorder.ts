@@ -6,6 +6,7 @@
 
 import { createHash, createPrivateKey, createPublicKey, type KeyObject } from 'node:crypto';
 import type { RuleSet } from '@rulecast/rules';
+import { mulberryWords } from '../../test/kit/random.mjs';
 import { diffRuleSets, encodeChain, encodeDelta, encodeSnapshot } from '../src/codec/delta.ts';
 import {
   encodeManifest,
@@ -147,24 +148,13 @@ class Tape {
   }
 }
 
-/** Seeded numbers below 2^32 (Mulberry32, Tommy Ettinger). */
-function seeded(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return (mixed ^ (mixed >>> 14)) >>> 0;
-  };
-}
-
 function quad(word: number): string {
   return `${word >>> 24}.${(word >>> 16) & 255}.${(word >>> 8) & 255}.${word & 255}`;
 }
 
 /** More hosts than a block has, far apart. */
 function hosts(): readonly string[] {
-  const random = seeded(5);
+  const random = mulberryWords(5);
   const words = Array.from({ length: 4500 }, random).sort((a, b) => a - b);
   return [...new Set(words)].map((word) => `${quad(word)}/32`);
 }
@@ -252,7 +242,7 @@ function contents(): readonly (readonly PartSpec[])[] {
     unmatched('drop'),
   ];
   // Some of the hosts, at random; one in three of the rest; networks of both families; a name, a rule, an address.
-  const random = seeded(11);
+  const random = mulberryWords(11);
   const second = [
     list('hosts', all.filter(() => random() % 50 !== 0).concat('10.1.1.1/32', '10.1.1.2/32', '240.0.0.1/32')),
     list('networks', [...NETWORKS.slice(1, -1), '5.1.64.0/18', '2a00:1f80::/29']),

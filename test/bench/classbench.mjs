@@ -13,7 +13,7 @@
  */
 
 import { plainRule, prefixOf, prefixSetOf, RunBuilder } from '@rulecast/rules';
-import { seededWords } from '../inputs.mjs';
+import { seededWords } from '../kit/random.mjs';
 
 /** @typedef {import('@rulecast/rules').Rule} Rule */
 /** @typedef {'acl' | 'fw' | 'ipc'} Family */

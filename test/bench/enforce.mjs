@@ -17,7 +17,8 @@ import { EMPTY_RULE_SET, emptyPolicy, IpProtocol, memberContaining } from '@rule
 import { frameOf, segment } from '../enforce/frames.mjs';
 import { address, missingForEnforcement, monotonicMs, Network } from '../enforce/network.mjs';
 import { sinkIn } from '../enforce/sink.mjs';
-import { dottedQuad, seededNumbers, seedPolicy } from '../inputs.mjs';
+import { dottedQuad, seedPolicy } from '../inputs.mjs';
+import { seededNumbers } from '../kit/random.mjs';
 import {
   endpointsIn,
   PERMITTED,

@@ -11,7 +11,8 @@ import { exportList, importList } from '@rulecast/formats';
 import { entryCount, nameListOf } from '@rulecast/rules';
 import { mergeCidr, parseCidr } from 'cidr-tools';
 import ipaddr from 'ipaddr.js';
-import { dottedQuad, seededNumbers, seededWords } from '../inputs.mjs';
+import { dottedQuad } from '../inputs.mjs';
+import { seededNumbers, seededWords } from '../kit/random.mjs';
 import { grouped, machineLine, median, ms, runsOf, table } from './report.mjs';
 
 const FIXTURES = new URL('../fixtures/', import.meta.url);

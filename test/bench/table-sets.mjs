@@ -6,7 +6,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { importList } from '@rulecast/formats';
 import { canonicalPrefixes, PrefixBuilder } from '@rulecast/rules';
-import { seededNumbers, seededWords } from '../inputs.mjs';
+import { seededNumbers, seededWords } from '../kit/random.mjs';
 
 const FIXTURES = new URL('../fixtures/', import.meta.url);
 const TRACE_ADDRESSES = 2 ** 20;

@@ -19,7 +19,8 @@ import {
   RunBuilder,
 } from '@rulecast/rules';
 import { Table } from '@rulecast/table';
-import { seededNumbers, seededWords, seedPolicy } from '../inputs.mjs';
+import { seedPolicy } from '../inputs.mjs';
+import { seededNumbers, seededWords } from '../kit/random.mjs';
 import { classBenchPackets, classBenchRules, defaultPolicyOf } from './classbench.mjs';
 import { barChart } from './plot.mjs';
 import { grouped, machineLine, median, ms, partsOf, runsOf, table } from './report.mjs';

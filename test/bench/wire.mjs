@@ -33,7 +33,8 @@ import {
   formatPrefixAt,
   PrefixBuilder,
 } from '@rulecast/rules';
-import { churned, millionHosts, seededWords, seedPolicy, textOf } from '../inputs.mjs';
+import { churned, millionHosts, seedPolicy, textOf } from '../inputs.mjs';
+import { seededWords } from '../kit/random.mjs';
 import { grouped, machineLine, median, ms, runsOf, table } from './report.mjs';
 
 const LISTS = new URL('../fixtures/lists/', import.meta.url);

@@ -28,7 +28,8 @@ import {
   type RuleSet,
   RunBuilder,
 } from '@rulecast/rules';
-import { edgeAddresses, Random } from '../../packages/table/test/random-rule-set.ts';
+import { edgeAddresses } from '../../packages/table/test/random-rule-set.ts';
+import { Random } from '../kit/random.mjs';
 import type { Journey } from './journey.ts';
 import { address, HOSTS, type HostName } from './network.mjs';
 

@@ -1,6 +1,5 @@
 /** Choices from a seed, and bytes that are nearly right: what every target of the fuzzer mutates its inputs with. */
-
-import { seededWords } from '../inputs.mjs';
+import { seededWords } from '../kit/random.mjs';
 
 /** Lengths, counts and tags that formats turn on. */
 const TURNING_BYTES = [0, 1, 2, 3, 4, 5, 31, 32, 33, 63, 64, 127, 128, 129, 254, 255];

@@ -16,9 +16,10 @@ import {
   RunBuilder,
 } from '@rulecast/rules';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { Random, randomCase } from '../../packages/table/test/random-rule-set.ts';
+import { randomCase } from '../../packages/table/test/random-rule-set.ts';
 import { type Namespace, Network } from '../enforce/network.mjs';
 import { sinkIn } from '../enforce/sink.mjs';
+import { Random } from '../kit/random.mjs';
 import { enforcementGap } from './namespaces.ts';
 import { within } from './scene.ts';
 

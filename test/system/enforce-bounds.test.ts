@@ -11,8 +11,8 @@ import {
 } from '../../packages/nftables/src/apply/message.ts';
 import { type Change, wholeChange } from '../../packages/nftables/src/plan/change.ts';
 import { planned, ruleSet } from '../../packages/nftables/test/sample.ts';
-import { Random } from '../../packages/table/test/random-rule-set.ts';
 import { Network } from '../enforce/network.mjs';
+import { Random } from '../kit/random.mjs';
 import { enforcementGap } from './namespaces.ts';
 
 const KERNEL_MIB = 64;

@@ -9,7 +9,8 @@ import { createSubscriber, type Subscriber } from '@rulecast/subscriber';
 import { connect, parseEndpoint } from '@rulecast/vchan';
 import { pino } from 'pino';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { millionHosts, seededWords, seedPolicy } from '../inputs.mjs';
+import { millionHosts, seedPolicy } from '../inputs.mjs';
+import { seededWords } from '../kit/random.mjs';
 import { type Daemon, PERMITTED, rulectl, startPublisher, startSubscriber } from '../processes.mjs';
 
 const ENVIRONMENT: Environment = { now: 0, dns: [] };

@@ -10,7 +10,8 @@ import {
   type Prefix,
 } from '@rulecast/rules';
 import { LookupDirection, type PacketBatch, UNREADABLE } from '../../packages/table/src/index.ts';
-import { neighbour, type Random } from '../../packages/table/test/random-rule-set.ts';
+import { neighbour } from '../../packages/table/test/random-rule-set.ts';
+import type { Random } from '../kit/random.mjs';
 
 export interface OracleBatch {
   readonly family: Family;

@@ -1,7 +1,8 @@
 /** A publisher that is killed at any moment loses nothing it has acknowledged, and nobody has heard of what it lost. */
 
 import { expect, it } from 'vitest';
-import { dottedQuad, millionHosts, seededNumbers } from '../inputs.mjs';
+import { dottedQuad, millionHosts } from '../inputs.mjs';
+import { seededNumbers } from '../kit/random.mjs';
 import type { Daemon } from '../processes.mjs';
 import { type ControlClient, releaseOf } from './control-client.ts';
 import { listDigest } from './list-digest.ts';

@@ -10,7 +10,8 @@ import { createSubscriber, type Subscriber } from '@rulecast/subscriber';
 import { type Channel, createMemoryPair } from '@rulecast/vchan';
 import { pino } from 'pino';
 import { beforeEach, describe, expect, it } from 'vitest';
-import { seededNumbers } from '../inputs.mjs';
+import { flipped } from '../kit/bytes.ts';
+import { seededNumbers } from '../kit/random.mjs';
 import { Gateway } from './gateway.ts';
 import { Scene } from './scene.ts';
 
@@ -228,13 +229,6 @@ function framesOf(bytes: Buffer): readonly { readonly start: number; readonly en
     start = end;
   }
   return frames;
-}
-
-function flipped(bytes: Buffer, bit: number): Buffer {
-  const copy = Buffer.from(bytes);
-  const at = bit >> 3;
-  copy[at] = (copy[at] ?? 0) ^ (1 << (bit & 7));
-  return copy;
 }
 
 /** The same frames, which lie where those of the session do, with right checksums. */

@@ -24,7 +24,8 @@ import {
 import { openIdentity, Store } from '@rulecast/publisher';
 import { EMPTY_RULE_SET } from '@rulecast/rules';
 import { beforeEach, describe, expect, it } from 'vitest';
-import { millionHosts, seededNumbers } from '../inputs.mjs';
+import { millionHosts } from '../inputs.mjs';
+import { seededNumbers } from '../kit/random.mjs';
 import { endpointsIn, runPublisher, runSubscriber } from '../processes.mjs';
 import { releaseOf } from './control-client.ts';
 import { Scene } from './scene.ts';

@@ -16,7 +16,8 @@ import {
   type ScriptedTransfer,
   snapshotOf,
 } from '../../packages/subscriber/test/scripted-publisher.ts';
-import { nobody, startedSubscriber, temporaryDirectory } from '../../packages/subscriber/test/started.ts';
+import { nobody, startedSubscriber } from '../../packages/subscriber/test/started.ts';
+import { temporaryDirectory } from '../kit/directory.ts';
 
 const CHILD = new URL('../../packages/subscriber/test/crash-child.mjs', import.meta.url).pathname;
 /** Processes at once. */

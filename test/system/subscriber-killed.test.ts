@@ -2,7 +2,8 @@
 
 import { type FSWatcher, mkdirSync, watch } from 'node:fs';
 import { afterEach, expect, it } from 'vitest';
-import { dottedQuad, millionHosts, seededNumbers } from '../inputs.mjs';
+import { dottedQuad, millionHosts } from '../inputs.mjs';
+import { seededNumbers } from '../kit/random.mjs';
 import type { Daemon } from '../processes.mjs';
 import { releaseOf } from './control-client.ts';
 import { Gateway, Interviewer } from './gateway.ts';

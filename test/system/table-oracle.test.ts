@@ -30,14 +30,10 @@ import {
   type TableVerdict,
 } from '../../packages/table/src/index.ts';
 import { programCase } from '../../packages/table/test/program-case.ts';
-import {
-  edgeAddresses,
-  Random,
-  randomCase,
-  randomPrefix,
-} from '../../packages/table/test/random-rule-set.ts';
+import { edgeAddresses, randomCase, randomPrefix } from '../../packages/table/test/random-rule-set.ts';
 import { classBenchRules, defaultPolicyOf } from '../bench/classbench.mjs';
 import { seedPolicy } from '../inputs.mjs';
+import { Random } from '../kit/random.mjs';
 import { anyPackets, type Edges, edgePackets, type OracleBatch, packetAt } from './oracle-packets.ts';
 
 const SEED = Number(process.env['RULECAST_SEED'] ?? Date.now() % 2 ** 31);

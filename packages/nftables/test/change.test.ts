@@ -2,7 +2,8 @@
 
 import type { RuleSet } from '@rulecast/rules';
 import { describe, expect, it } from 'vitest';
-import { Random, randomCase } from '../../table/test/random-rule-set.ts';
+import { Random } from '../../../test/kit/random.mjs';
+import { randomCase } from '../../table/test/random-rule-set.ts';
 import { checkRequest } from '../src/apply/check.ts';
 import {
   type Change,

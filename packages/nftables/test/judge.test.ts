@@ -2,7 +2,8 @@
 
 import { type Address, evaluate, firewallLoad, IpProtocol, type Packet, type RuleSet } from '@rulecast/rules';
 import { describe, expect, it } from 'vitest';
-import { edgeAddresses, Random, randomCase, randomPacket } from '../../table/test/random-rule-set.ts';
+import { Random } from '../../../test/kit/random.mjs';
+import { edgeAddresses, randomCase, randomPacket } from '../../table/test/random-rule-set.ts';
 import type { Plan } from '../src/plan/plan.ts';
 import { planOf } from '../src/plan/planner.ts';
 import { judgeDirection, type PlanVerdict, type SeenPacket } from './judge.ts';

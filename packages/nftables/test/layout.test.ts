@@ -8,7 +8,8 @@ import {
   prefixSetOf,
 } from '@rulecast/rules';
 import { describe, expect, it } from 'vitest';
-import { Random, randomPrefix } from '../../table/test/random-rule-set.ts';
+import { Random } from '../../../test/kit/random.mjs';
+import { randomPrefix } from '../../table/test/random-rule-set.ts';
 import { SMALL_MEMBERS_MAX } from '../src/limits.ts';
 import { capacityOf, expandTier, fitsLayout, layoutOf } from '../src/plan/layout.ts';
 import { type Layout, parseSetName, setNames } from '../src/plan/plan.ts';

@@ -1,16 +1,10 @@
 /** One process to a directory, whatever it is called. */
 
-import { mkdtempSync, rmSync, symlinkSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { symlinkSync } from 'node:fs';
 import { join } from 'node:path';
-import { expect, it, onTestFinished } from 'vitest';
+import { expect, it } from 'vitest';
+import { temporaryDirectory } from '../../../test/kit/directory.ts';
 import { LockedError, lockDirectory } from '../src/lock.ts';
-
-function temporaryDirectory(): string {
-  const directory = mkdtempSync(join(tmpdir(), 'rulecast-lock-'));
-  onTestFinished(() => rmSync(directory, { recursive: true, force: true }));
-  return directory;
-}
 
 it('a directory is locked once, by whatever name, until it is released', async () => {
   const directory = join(temporaryDirectory(), 'state');

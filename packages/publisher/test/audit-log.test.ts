@@ -3,8 +3,9 @@
 import { readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
+import { temporaryDirectory } from '../../../test/kit/directory.ts';
 import { AuditLog } from '../src/store/audit-log.ts';
-import { SILENT, temporaryDirectory } from './fresh-publisher.ts';
+import { SILENT } from './fresh-publisher.ts';
 
 it('has a line for each entry in the order of the calls, with the time, for its owner alone', async () => {
   const stateDirectory = temporaryDirectory();

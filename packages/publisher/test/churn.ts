@@ -16,23 +16,13 @@ import {
   type Run,
   RunBuilder,
 } from '@rulecast/rules';
+import { seededNumbers } from '../../../test/kit/random.mjs';
 
 /** What made the releases of tests that do not care. */
 export const PUSHED = { cause: 'push', detail: 'a test' } as const;
 
 /** Gives a number in [0, below). */
 export type Draw = (below: number) => number;
-
-/** Numbers by xorshift (Marsaglia 2003, the triple 13, 17, 5); the seed is not 0. */
-export function seeded(seed: number): Draw {
-  let state = seed;
-  return (below) => {
-    state ^= state << 13;
-    state ^= state >>> 17;
-    state ^= state << 5;
-    return Math.floor(((state >>> 0) / 2 ** 32) * below);
-  };
-}
 
 /** Random IPv4 hosts as a canonical set. */
 export function randomHosts(draw: Draw, count: number): PrefixSet {
@@ -72,7 +62,7 @@ export class Churn {
   private lines: string[] = ['action=drop dst=@blocked'];
 
   constructor(seed: number, entries: number) {
-    this.draw = seeded(seed);
+    this.draw = seededNumbers(seed);
     this.hosts = Array.from({ length: entries }, () => this.draw(2 ** 32));
   }
 

@@ -10,12 +10,13 @@ import {
   RunBuilder,
 } from '@rulecast/rules';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
+import { temporaryDirectory } from '../../../test/kit/directory.ts';
 import { Committer, GuardError } from '../src/release/commit.ts';
 import { ReleaseWorker } from '../src/release/worker.ts';
 import { openIdentity } from '../src/store/identity.ts';
 import { Store, StoreError } from '../src/store/store.ts';
 import { PUSHED, policyOf, ruleSetOf } from './churn.ts';
-import { prefixes, temporaryDirectory } from './fresh-publisher.ts';
+import { prefixes } from './fresh-publisher.ts';
 
 /** A committer with a store of its own, whose clock goes on by a second a look. */
 function freshCommitter(): {

@@ -3,11 +3,13 @@
 import { once } from 'node:events';
 import { type Endpoint, parseEndpoint } from '@rulecast/vchan';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { FakeClock, turns } from '../../sources/test/fake-clock.ts';
+import { temporaryDirectory } from '../../../test/kit/directory.ts';
+import { turns } from '../../../test/kit/turns.ts';
+import { FakeClock } from '../../sources/test/fake-clock.ts';
 import type { Publisher, PublisherOptions } from '../src/release/publisher.ts';
 import { serveControl } from '../src/requests/serve.ts';
 import { serveSubscribers } from '../src/session/serve.ts';
-import { freshPublisher, release, temporaryDirectory } from './fresh-publisher.ts';
+import { freshPublisher, release } from './fresh-publisher.ts';
 import { type Answer, recordsOf, ScriptedRulectl } from './scripted-rulectl.ts';
 import { ScriptedSubscriber } from './scripted-subscriber.ts';
 

@@ -1,12 +1,11 @@
 /** Publishers and directories that last for one test, and pushes written as text. */
 
-import { mkdtempSync, renameSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { renameSync, utimesSync, writeFileSync } from 'node:fs';
 import type { PushInput } from '@rulecast/formats';
 import { EMPTY_PREFIX_SET, type PrefixSet, parsePrefix, prefixSetOf } from '@rulecast/rules';
 import { pino } from 'pino';
 import { onTestFinished } from 'vitest';
+import { temporaryDirectory } from '../../../test/kit/directory.ts';
 import type { SourceLists } from '../src/control/parts.ts';
 import type { PushPermits } from '../src/guards/refusal.ts';
 import type { ResolveName } from '../src/names/resolve.ts';
@@ -18,12 +17,6 @@ export const SILENT = pino({ level: 'silent' });
 
 /** Every name stands for nothing. */
 export const RESOLVE_NOTHING: ResolveName = () => Promise.resolve(EMPTY_PREFIX_SET);
-
-export function temporaryDirectory(): string {
-  const directory = mkdtempSync(join(tmpdir(), 'rulecast-publisher-'));
-  onTestFinished(() => rmSync(directory, { recursive: true, force: true }));
-  return directory;
-}
 
 /** Puts a whole file in place at once, as one that came from elsewhere: a list is read without waiting whether more is written. */
 export function place(path: string, text: string): void {

@@ -1,9 +1,10 @@
 import type { MessageOf } from '@rulecast/protocol';
 import { type Endpoint, parseEndpoint } from '@rulecast/vchan';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
+import { seededNumbers } from '../../../test/kit/random.mjs';
 import type { Publisher, PublisherOptions } from '../src/release/publisher.ts';
 import { serveControl } from '../src/requests/serve.ts';
-import { randomHosts, seeded } from './churn.ts';
+import { randomHosts } from './churn.ts';
 import { freshPublisher, prefixes, release } from './fresh-publisher.ts';
 import { type Answer, recordsOf, ScriptedRulectl } from './scripted-rulectl.ts';
 
@@ -325,7 +326,7 @@ unmatched: drop
 
   it('of 100,000 entries and of the longest rules comes in records that fit, each line once', async () => {
     const { publisher, control } = await house();
-    const hosts = randomHosts(seeded(3), 100_000);
+    const hosts = randomHosts(seededNumbers(3), 100_000);
     const text = Array.from(
       hosts.v4.words,
       (word) => `${word >>> 24}.${(word >>> 16) & 255}.${(word >>> 8) & 255}.${word & 255}`,

@@ -12,12 +12,12 @@ import {
 } from '@rulecast/vchan';
 import { pino } from 'pino';
 import { describe, expect, it, onTestFinished } from 'vitest';
+import { temporaryDirectory } from '../../../test/kit/directory.ts';
 import { FakeClock } from '../../sources/test/fake-clock.ts';
 import { type Binding, Bindings } from '../src/admission/bindings.ts';
 import { serveControl } from '../src/requests/serve.ts';
 import { type ServedSubscribers, serveSubscribers } from '../src/session/serve.ts';
-import { freshPublisher, release, temporaryDirectory } from './fresh-publisher.ts';
-
+import { freshPublisher, release } from './fresh-publisher.ts';
 import { ScriptedRulectl } from './scripted-rulectl.ts';
 import { ScriptedSubscriber } from './scripted-subscriber.ts';
 

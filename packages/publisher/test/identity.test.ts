@@ -5,8 +5,8 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { formatTrust } from '@rulecast/protocol';
 import { describe, expect, it } from 'vitest';
+import { temporaryDirectory } from '../../../test/kit/directory.ts';
 import { IdentityError, openIdentity } from '../src/store/identity.ts';
-import { temporaryDirectory } from './fresh-publisher.ts';
 
 const DIST = new URL('../dist/index.js', import.meta.url).href;
 const PROTOCOL = import.meta.resolve('@rulecast/protocol');

@@ -6,11 +6,12 @@ import { parseConfig } from '@rulecast/formats';
 import type { Message } from '@rulecast/protocol';
 import { type Endpoint, parseEndpoint } from '@rulecast/vchan';
 import { describe, expect, it, onTestFinished } from 'vitest';
+import { temporaryDirectory } from '../../../test/kit/directory.ts';
 import { SourcesLink } from '../src/daemon/sources-link.ts';
 import type { Publisher } from '../src/release/publisher.ts';
 import { serveControl } from '../src/requests/serve.ts';
 import { AuditLog } from '../src/store/audit-log.ts';
-import { degraded, freshPublisher, place, release, temporaryDirectory } from './fresh-publisher.ts';
+import { degraded, freshPublisher, place, release } from './fresh-publisher.ts';
 import { type Answer, recordsOf, ScriptedRulectl } from './scripted-rulectl.ts';
 
 interface House {

@@ -3,7 +3,8 @@
 import { type MustReach, parsePacketText } from '@rulecast/formats';
 import { prefixListOf } from '@rulecast/rules';
 import { describe, expect, it } from 'vitest';
-import { FakeClock, turns } from '../../sources/test/fake-clock.ts';
+import { turns } from '../../../test/kit/turns.ts';
+import { FakeClock } from '../../sources/test/fake-clock.ts';
 import type { Publisher, PushOutcome } from '../src/release/publisher.ts';
 import { degraded, freshPublisher, prefixes, pushOf, release } from './fresh-publisher.ts';
 

@@ -1,7 +1,9 @@
 import { once } from 'node:events';
 import { type List, nameListOf, prefixCount, prefixListOf } from '@rulecast/rules';
 import { describe, expect, it } from 'vitest';
-import { FakeClock, turns } from '../../sources/test/fake-clock.ts';
+import { temporaryDirectory } from '../../../test/kit/directory.ts';
+import { turns, until } from '../../../test/kit/turns.ts';
+import { FakeClock } from '../../sources/test/fake-clock.ts';
 import { NAME_LIMITS } from '../src/names/names.ts';
 import { dnsResolver, type NameAnswer } from '../src/names/resolve.ts';
 import type { Publisher } from '../src/release/publisher.ts';
@@ -15,7 +17,6 @@ import {
   prefixes,
   pushOf,
   release,
-  temporaryDirectory,
 } from './fresh-publisher.ts';
 
 /** How long a DNS server may take to answer, however busy the machine. */
@@ -205,11 +206,6 @@ async function waited<T>(clock: FakeClock, work: Promise<T>): Promise<T> {
   await until(() => clock.pendingMs.includes(NAME_LIMITS.bringMs));
   clock.advance(NAME_LIMITS.bringMs);
   return work;
-}
-
-async function until(holds: () => boolean): Promise<void> {
-  for (let i = 0; i < 1000 && !holds(); i++) await turns(1);
-  expect(holds()).toBe(true);
 }
 
 function rulesFor(action: string, count: number): string {

@@ -1,19 +1,12 @@
 import { join } from 'node:path';
 import { pino } from 'pino';
 import { describe, expect, it } from 'vitest';
+import { temporaryDirectory } from '../../../test/kit/directory.ts';
 import { FakeClock } from '../../sources/test/fake-clock.ts';
 import { Publisher } from '../src/release/publisher.ts';
 import { openIdentity } from '../src/store/identity.ts';
 import { StoreError } from '../src/store/store.ts';
-import {
-  degraded,
-  freshPublisher,
-  pushOf,
-  RESOLVE_NOTHING,
-  release,
-  SILENT,
-  temporaryDirectory,
-} from './fresh-publisher.ts';
+import { degraded, freshPublisher, pushOf, RESOLVE_NOTHING, release, SILENT } from './fresh-publisher.ts';
 
 describe('a publisher', () => {
   it('goes on after a restart with the lineage, the head and the next version', async () => {

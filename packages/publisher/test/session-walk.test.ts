@@ -11,10 +11,11 @@ import {
 } from '@rulecast/protocol';
 import { type Endpoint, parseEndpoint } from '@rulecast/vchan';
 import { describe, expect, it, onTestFinished } from 'vitest';
+import { seededNumbers } from '../../../test/kit/random.mjs';
 import { often } from '../../../test/thorough.ts';
 import type { Publisher } from '../src/release/publisher.ts';
 import { serveSubscribers } from '../src/session/serve.ts';
-import { type Draw, randomHosts, seeded } from './churn.ts';
+import { type Draw, randomHosts } from './churn.ts';
 import { ALL_PERMITS, freshPublisher, hex, pushOf } from './fresh-publisher.ts';
 import { type Held, type Offer, offerOf, ScriptedSubscriber, streamApplied } from './scripted-subscriber.ts';
 
@@ -188,7 +189,7 @@ describe('a session', () => {
       const endpoint = parseEndpoint(`memory:walk-${seed}?buffer=4KiB`);
       const served = await serveSubscribers(publisher, [endpoint]);
       onTestFinished(() => served.close());
-      await new Walker(publisher, endpoint, seeded(seed * 7919)).run();
+      await new Walker(publisher, endpoint, seededNumbers(seed * 7919)).run();
       expect(publisher.head?.manifest.version).toBe(PUSHES);
     },
   );

@@ -14,11 +14,13 @@ import {
 } from '@rulecast/protocol';
 import { type Endpoint, parseEndpoint } from '@rulecast/vchan';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
-import { FakeClock, turns } from '../../sources/test/fake-clock.ts';
+import { temporaryDirectory } from '../../../test/kit/directory.ts';
+import { turns } from '../../../test/kit/turns.ts';
+import { FakeClock } from '../../sources/test/fake-clock.ts';
 import type { Publisher } from '../src/release/publisher.ts';
 import { type ServedSubscribers, serveSubscribers } from '../src/session/serve.ts';
 import type { Outcome, SubscriberEntry } from '../src/subscribers/subscribers.ts';
-import { degraded, freshPublisher, hex, pushOf, release, temporaryDirectory } from './fresh-publisher.ts';
+import { degraded, freshPublisher, hex, pushOf, release } from './fresh-publisher.ts';
 import { type Offer, ScriptedSubscriber } from './scripted-subscriber.ts';
 
 interface House {

@@ -5,9 +5,10 @@ import { join } from 'node:path';
 import { parseConfig } from '@rulecast/formats';
 import { openCurveKeyPair } from '@rulecast/vchan';
 import { describe, expect, it } from 'vitest';
+import { temporaryDirectory } from '../../../test/kit/directory.ts';
 import { readConfigFile } from '../src/daemon/config-file.ts';
 import { type Flags, settingsOf } from '../src/daemon/settings.ts';
-import { prefixes, temporaryDirectory } from './fresh-publisher.ts';
+import { prefixes } from './fresh-publisher.ts';
 
 const NO_FLAGS: Flags = {
   state: undefined,

@@ -12,13 +12,15 @@ import {
 import { formatPrefixAt, type Prefixes, prefixListOf, type RuleSet } from '@rulecast/rules';
 import { type Database, open } from 'lmdb';
 import { describe, expect, it, onTestFinished } from 'vitest';
+import { temporaryDirectory } from '../../../test/kit/directory.ts';
+import { seededNumbers } from '../../../test/kit/random.mjs';
 import { often } from '../../../test/thorough.ts';
 import { Committer } from '../src/release/commit.ts';
 import { ReleaseWorker } from '../src/release/worker.ts';
 import { type Identity, openIdentity } from '../src/store/identity.ts';
 import { type Release, Store, StoreError, type StoreOptions } from '../src/store/store.ts';
-import { Churn, PUSHED, randomHosts, ruleSetOf, seeded } from './churn.ts';
-import { hex, prefixes, temporaryDirectory } from './fresh-publisher.ts';
+import { Churn, PUSHED, randomHosts, ruleSetOf } from './churn.ts';
+import { hex, prefixes } from './fresh-publisher.ts';
 
 /** A directory with an identity and a store that is filled, closed and reopened. */
 class StoreDirectory {
@@ -99,7 +101,7 @@ function churn(count: number, entries: number, seed = 7): readonly RuleSet[] {
 }
 
 const LARGE: RuleSet[] = [];
-const drawLarge = seeded(11);
+const drawLarge = seededNumbers(11);
 
 /** Lists that share nothing, so that each delta is about as large as a snapshot: 400 kB. Always the same ones. */
 function largeRuleSets(count: number): readonly RuleSet[] {
@@ -649,7 +651,7 @@ describe('a process that is killed', () => {
   });
 
   it('at any time of 50 commits loses none that resolved, and leaves a whole head', async () => {
-    const draw = seeded(5);
+    const draw = seededNumbers(5);
     for (let round = 0; round < often(2, 6); round++) {
       const directory = new StoreDirectory();
       const { printed, signal } = await runCommits(directory, 50, 1 + draw(40));

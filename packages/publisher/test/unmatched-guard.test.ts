@@ -4,12 +4,13 @@ import { join } from 'node:path';
 import type { PushInput } from '@rulecast/formats';
 import { EMPTY_RULE_SET, emptyPolicy, type RuleSet } from '@rulecast/rules';
 import { describe, expect, it } from 'vitest';
+import { temporaryDirectory } from '../../../test/kit/directory.ts';
 import { Committer } from '../src/release/commit.ts';
 import type { Publisher, PushOptions } from '../src/release/publisher.ts';
 import { ReleaseWorker } from '../src/release/worker.ts';
 import { openIdentity } from '../src/store/identity.ts';
 import { Store } from '../src/store/store.ts';
-import { freshPublisher, prefixes, pushOf, temporaryDirectory } from './fresh-publisher.ts';
+import { freshPublisher, prefixes, pushOf } from './fresh-publisher.ts';
 
 const WORK =
   'policies: { work: { prefixes: [10.137.0.5, "fd00::5"], egress: [drop dst4=192.0.2.1, accept] } }';

@@ -5,10 +5,10 @@ import { join } from 'node:path';
 import { crc32, deflateRawSync, gzipSync } from 'node:zlib';
 import { pack } from 'tar-stream';
 import { describe, expect, it } from 'vitest';
+import { temporaryDirectory } from '../../../test/kit/directory.ts';
 import { cases, often } from '../../../test/thorough.ts';
 import { ARCHIVE_LIMITS } from '../src/limits.ts';
 import { ArchiveError, type Member, type UnpackOptions, unpack } from '../src/unpack/unpack.ts';
-import { temporaryDirectory } from './temporary.ts';
 
 const AMPLE: UnpackOptions = { maxBytes: 10_000_000, maxMembers: 100 };
 

@@ -11,9 +11,9 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { temporaryDirectory } from '../../../test/kit/directory.ts';
 import { CacheError, DownloadCache, type DownloadInfo } from '../src/fetch/cache.ts';
 import { freshFetcher, serve } from './http-server.ts';
-import { temporaryDirectory } from './temporary.ts';
 
 const URL_A = 'https://a.example/list.txt';
 const BODY = Buffer.from('192.0.2.1\n');

@@ -56,8 +56,3 @@ export class FakeClock implements Clock {
     this.monotonic += ms;
   }
 }
-
-/** Lets promises go on. */
-export async function turns(count = 20): Promise<void> {
-  for (let i = 0; i < count; i++) await new Promise((resolve) => setImmediate(resolve));
-}

@@ -5,9 +5,9 @@ import type { LookupFunction } from 'node:net';
 import { join } from 'node:path';
 import { brotliCompressSync, deflateSync, gzipSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
+import { temporaryDirectory } from '../../../test/kit/directory.ts';
 import { Fetcher, type FetchRequest } from '../src/fetch/fetcher.ts';
 import { freshFetcher, serve, serveProxy, serveRaw } from './http-server.ts';
-import { temporaryDirectory } from './temporary.ts';
 
 const BODY = '192.0.2.1\n192.0.2.2\n';
 const OTHER = '198.51.100.1\n';

@@ -4,9 +4,9 @@
  */
 
 import { afterEach, describe, expect, it } from 'vitest';
+import { temporaryDirectory } from '../../../test/kit/directory.ts';
 import { addresses } from './list-of.ts';
 import { SourceRig } from './source-rig.ts';
-import { temporaryDirectory } from './temporary.ts';
 
 const URL_A = 'https://feeds.example/a';
 const CONFIG = `lists:\n  a: { url: "${URL_A}", coverage-change: off }\n`;

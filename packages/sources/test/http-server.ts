@@ -4,8 +4,8 @@ import http, { type IncomingMessage, type RequestListener, type ServerResponse }
 import https from 'node:https';
 import net, { type AddressInfo } from 'node:net';
 import { onTestFinished } from 'vitest';
+import { temporaryDirectory } from '../../../test/kit/directory.ts';
 import { Fetcher, type FetcherOptions } from '../src/fetch/fetcher.ts';
-import { temporaryDirectory } from './temporary.ts';
 
 export interface TestServer {
   readonly url: string;

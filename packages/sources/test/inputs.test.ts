@@ -5,10 +5,11 @@ import { mkdirSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { SOURCE_LIMITS } from '@rulecast/formats';
 import { describe, expect, it } from 'vitest';
-import { InputError, readDirInputs, readFileInputs } from '../src/read/inputs.ts';
+import { codeOfRejection } from '../../../test/kit/code.ts';
+import { temporaryDirectory } from '../../../test/kit/directory.ts';
+import { readDirInputs, readFileInputs } from '../src/read/inputs.ts';
 import { FileRest } from '../src/watch/rest.ts';
 import { FakeClock } from './fake-clock.ts';
-import { temporaryDirectory } from './temporary.ts';
 
 const NOW_MS = 1_800_000_000_000;
 const RESTED = new FileRest({ quietMs: 0, unfinishedMs: 0 }, new FakeClock());
@@ -20,14 +21,6 @@ function tree(files: Readonly<Record<string, string>>): string {
     writeFileSync(join(directory, name), content);
   }
   return directory;
-}
-
-async function codeOf(work: Promise<unknown>): Promise<string | undefined> {
-  const error: unknown = await work.then(
-    () => undefined,
-    (thrown: unknown) => thrown,
-  );
-  return error instanceof InputError ? error.code : undefined;
 }
 
 describe('a file', () => {
@@ -54,7 +47,7 @@ describe('a file', () => {
     const limits = { ...SOURCE_LIMITS, bytes: 100 };
     expect((await readFileInputs(path, limits, NOW_MS, RESTED)).inputs[0]?.bytes).toHaveLength(100);
     truncateSync(path, 101);
-    expect(await codeOf(readFileInputs(path, limits, NOW_MS, RESTED))).toBe('too-large');
+    expect(await codeOfRejection(readFileInputs(path, limits, NOW_MS, RESTED))).toBe('too-large');
   });
 
   it('that is none says what it is', async () => {
@@ -68,9 +61,10 @@ describe('a file', () => {
       ['d', 'not-a-file'],
       ['pipe', 'not-a-file'],
     ] as const) {
-      expect(await codeOf(readFileInputs(join(directory, name), SOURCE_LIMITS, NOW_MS, RESTED)), name).toBe(
-        code,
-      );
+      expect(
+        await codeOfRejection(readFileInputs(join(directory, name), SOURCE_LIMITS, NOW_MS, RESTED)),
+        name,
+      ).toBe(code);
     }
   });
 });
@@ -107,14 +101,14 @@ describe('a directory', () => {
 
   it('without a file, or with too many, or too large together, is refused', async () => {
     const directory = tree({ a: '12', b: '34', c: '56' });
-    expect(await codeOf(names(directory, ['*.txt']))).toBe('no-files');
-    expect(await codeOf(names(temporaryDirectory()))).toBe('no-files');
-    expect(await codeOf(names(join(directory, 'none')))).toBe('missing-file');
+    expect(await codeOfRejection(names(directory, ['*.txt']))).toBe('no-files');
+    expect(await codeOfRejection(names(temporaryDirectory()))).toBe('no-files');
+    expect(await codeOfRejection(names(join(directory, 'none')))).toBe('missing-file');
     expect(await names(directory, [], { ...SOURCE_LIMITS, archiveMembers: 3 })).toHaveLength(3);
-    expect(await codeOf(names(directory, [], { ...SOURCE_LIMITS, archiveMembers: 2 }))).toBe(
+    expect(await codeOfRejection(names(directory, [], { ...SOURCE_LIMITS, archiveMembers: 2 }))).toBe(
       'too-many-files',
     );
     expect(await names(directory, [], { ...SOURCE_LIMITS, bytes: 6 })).toHaveLength(3);
-    expect(await codeOf(names(directory, [], { ...SOURCE_LIMITS, bytes: 5 }))).toBe('too-large');
+    expect(await codeOfRejection(names(directory, [], { ...SOURCE_LIMITS, bytes: 5 }))).toBe('too-large');
   });
 });

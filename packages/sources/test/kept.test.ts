@@ -3,9 +3,9 @@
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { temporaryDirectory } from '../../../test/kit/directory.ts';
 import { Kept, type KeptState } from '../src/lists/kept.ts';
 import { entriesOf, listOf } from './list-of.ts';
-import { temporaryDirectory } from './temporary.ts';
 
 const STATE: KeptState = {
   time: { steadyMs: 12, wallMs: 34 },

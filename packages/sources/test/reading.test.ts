@@ -11,13 +11,14 @@ import {
   prefixListOf,
 } from '@rulecast/rules';
 import { afterAll, describe, expect, it, onTestFinished } from 'vitest';
+import { until } from '../../../test/kit/turns.ts';
 import { defaultNeverBlock } from '../src/guard/guard.ts';
 import { evaluateExpression } from '../src/lists/expression.ts';
 import { mergeLayers } from '../src/lists/layers.ts';
 import type { Input } from '../src/read/inputs.ts';
 import { Reader } from '../src/read/reader.ts';
 import { type ReadingJob, readSource } from '../src/read/reading.ts';
-import { FakeClock, turns } from './fake-clock.ts';
+import { FakeClock } from './fake-clock.ts';
 import { entriesOf } from './list-of.ts';
 
 const WHOLE: ReadingJob['reading'] = {
@@ -300,8 +301,3 @@ describe('Reader', () => {
     expect(await read).toMatchObject({ kind: 'list' });
   });
 });
-
-async function until(holds: () => boolean): Promise<void> {
-  for (let i = 0; i < 100 && !holds(); i++) await turns(1);
-  expect(holds()).toBe(true);
-}

@@ -7,8 +7,8 @@ import { mkdirSync, renameSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { temporaryDirectory } from '../../../test/kit/directory.ts';
 import { SourceRig } from './source-rig.ts';
-import { temporaryDirectory } from './temporary.ts';
 
 let directory: string;
 let rig: SourceRig;

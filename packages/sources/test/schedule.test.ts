@@ -1,8 +1,9 @@
 /** The schedule: bounded, batched, jittered by whoever gives the delays, and never a herd. */
 
 import { describe, expect, it } from 'vitest';
+import { turns } from '../../../test/kit/turns.ts';
 import { Schedule } from '../src/schedule/schedule.ts';
-import { FakeClock, turns } from './fake-clock.ts';
+import { FakeClock } from './fake-clock.ts';
 
 const SETTLE_MS = 100;
 const SETTLE_MAX_MS = 1000;

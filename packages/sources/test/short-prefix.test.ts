@@ -1,8 +1,8 @@
 /** Prefixes shorter than /8, and of IPv6 than /16, need a permission. */
 
 import { afterEach, describe, expect, it } from 'vitest';
+import { temporaryDirectory } from '../../../test/kit/directory.ts';
 import { SourceRig } from './source-rig.ts';
-import { temporaryDirectory } from './temporary.ts';
 
 const URL_A = 'https://feeds.example/a';
 let rig: SourceRig;

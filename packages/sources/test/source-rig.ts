@@ -4,6 +4,7 @@ import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import { type PublisherConfig, parseConfig } from '@rulecast/formats';
 import type { List } from '@rulecast/rules';
+import { turns } from '../../../test/kit/turns.ts';
 import { FetchError, FetchErrorCode } from '../src/fetch/error.ts';
 import type { FetchOutcome, FetchRequest } from '../src/fetch/fetcher.ts';
 import { NO_PERMITS, type Permits, type Refusal } from '../src/guard/guard.ts';
@@ -15,7 +16,7 @@ import type { Downloader } from '../src/read/inputs.ts';
 import { readSource } from '../src/read/reading.ts';
 import type { BatchOutcome, ListBatch, ListConsumer } from '../src/source/delivery.ts';
 import { type AuditEntry, Sources } from '../src/sources.ts';
-import { FakeClock, turns } from './fake-clock.ts';
+import { FakeClock } from './fake-clock.ts';
 import { entriesOf } from './list-of.ts';
 
 /** Answers as a test says, and has a cache as the real one. */

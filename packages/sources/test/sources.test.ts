@@ -3,10 +3,10 @@
 import { mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
+import { temporaryDirectory } from '../../../test/kit/directory.ts';
 import { FetchError } from '../src/fetch/error.ts';
 import { addresses } from './list-of.ts';
 import { SourceRig } from './source-rig.ts';
-import { temporaryDirectory } from './temporary.ts';
 
 const HOUR_MS = 3_600_000;
 const DAY_MS = 24 * HOUR_MS;

@@ -12,8 +12,8 @@ import {
 import { open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
+import { temporaryDirectory } from '../../../test/kit/directory.ts';
 import { type PathWatch, type WatchOptions, watchPaths } from '../src/watch/watch.ts';
-import { temporaryDirectory } from './temporary.ts';
 
 /** Quick, and still longer than what the system takes to tell. */
 const QUICK: WatchOptions = { settleMs: 40, pollMs: 20, goneMs: 120 };

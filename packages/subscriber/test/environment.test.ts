@@ -2,10 +2,11 @@
 
 import type { RuleSet } from '@rulecast/rules';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { temporaryDirectory } from '../../../test/kit/directory.ts';
 import type { Subscriber, SubscriberOptions } from '../src/peer/subscriber.ts';
 import { addressOf, DNS, expectEnforces, NOW, packetOf, ruleSetOf, sampleRuleSet } from './sample.ts';
 import { chainOf, ScriptedPublisher } from './scripted-publisher.ts';
-import { Gate, nobody, RecordingSink, startedSubscriber, temporaryDirectory } from './started.ts';
+import { Gate, nobody, RecordingSink, startedSubscriber } from './started.ts';
 
 beforeEach(() => {
   vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'setInterval', 'clearInterval', 'Date'] });

@@ -15,6 +15,8 @@ import {
 import { EMPTY_RULE_SET, type RuleSet } from '@rulecast/rules';
 import { Table, TableLimitCode, TableLimitError } from '@rulecast/table';
 import { afterEach, describe, expect, it, vi } from 'vitest';
+import { flipped } from '../../../test/kit/bytes.ts';
+import { temporaryDirectory } from '../../../test/kit/directory.ts';
 import type { SubscriberOptions } from '../src/peer/subscriber.ts';
 import { answersOf, badEntries, expectEnforces, faultyRuleSet, ruleSetOf, sampleRuleSet } from './sample.ts';
 import {
@@ -27,7 +29,7 @@ import {
   snapshotOf,
   streamTransfer,
 } from './scripted-publisher.ts';
-import { RecordingSink, startedSubscriber, temporaryDirectory } from './started.ts';
+import { RecordingSink, startedSubscriber } from './started.ts';
 
 afterEach(() => {
   vi.restoreAllMocks();
@@ -45,19 +47,13 @@ interface BadOffer {
 
 const good = (publisher: ScriptedPublisher): ScriptedRelease => publisher.release(sampleRuleSet(5), NEXT);
 
-function flipped(bytes: Uint8Array, at: number): Uint8Array {
-  const copy = bytes.slice();
-  copy[at] = (copy[at] ?? 0) ^ 1;
-  return copy;
-}
-
 const BAD_OFFERS: readonly BadOffer[] = [
   {
     title: 'a signature with a bit flipped',
     code: 'bad-signature',
     spoil: (publisher) => {
       const release = good(publisher);
-      return { ...release, signature: flipped(release.signature, 7) };
+      return { ...release, signature: flipped(release.signature, 8 * 7) };
     },
   },
   {
@@ -65,7 +61,7 @@ const BAD_OFFERS: readonly BadOffer[] = [
     code: 'bad-signature',
     spoil: (publisher) => {
       const release = good(publisher);
-      return { ...release, bytes: flipped(release.bytes, 30) };
+      return { ...release, bytes: flipped(release.bytes, 8 * 30) };
     },
   },
   {
@@ -387,7 +383,7 @@ const BAD_STREAMS: readonly BadTransfer[] = [
     spoil: (publisher) => {
       const release = good(publisher);
       const whole = snapshotOf(release);
-      const chunks = whole.chunks.map((chunk, i) => (i === 1 ? flipped(chunk, 3) : chunk));
+      const chunks = whole.chunks.map((chunk, i) => (i === 1 ? flipped(chunk, 8 * 3) : chunk));
       return { release, transfer: { ...whole, chunks } };
     },
   },

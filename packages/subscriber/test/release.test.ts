@@ -7,11 +7,12 @@ import { Worker } from 'node:worker_threads';
 import { PARTS_MAX, PROTOCOL_VERSION } from '@rulecast/protocol';
 import { Table } from '@rulecast/table';
 import { afterEach, describe, expect, it, vi } from 'vitest';
+import { temporaryDirectory } from '../../../test/kit/directory.ts';
 import type { ApplyReport } from '../src/apply/activator.ts';
 import { StateDirectory } from '../src/state/state.ts';
 import { expectEnforces, NOW, packetOf, ruleSetOf, sampleRuleSet } from './sample.ts';
 import { chainOf, ScriptedPublisher, sampleReleases, snapshotOf } from './scripted-publisher.ts';
-import { RecordingSink, startedSubscriber, temporaryDirectory } from './started.ts';
+import { RecordingSink, startedSubscriber } from './started.ts';
 
 afterEach(() => {
   vi.restoreAllMocks();

@@ -4,6 +4,7 @@ import { existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync 
 import { join } from 'node:path';
 import { ErrorCode } from '@rulecast/protocol';
 import { describe, expect, it } from 'vitest';
+import { temporaryDirectory } from '../../../test/kit/directory.ts';
 import { often } from '../../../test/thorough.ts';
 import { Shelf } from '../src/state/shelf.ts';
 import { StateDirectory, StateError } from '../src/state/state.ts';
@@ -15,7 +16,7 @@ import {
   sampleReleases,
   snapshotOf,
 } from './scripted-publisher.ts';
-import { nobody, RecordingSink, startedSubscriber, temporaryDirectory } from './started.ts';
+import { nobody, RecordingSink, startedSubscriber } from './started.ts';
 
 const BOOTED = packetOf('egress', '172.16.0.1', '192.0.2.1');
 

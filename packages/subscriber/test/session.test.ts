@@ -15,10 +15,11 @@ import {
 import { evaluate } from '@rulecast/rules';
 import { pino } from 'pino';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { temporaryDirectory } from '../../../test/kit/directory.ts';
 import type { createSubscriber } from '../src/peer/subscriber.ts';
 import { ENVIRONMENT, expectEnforces, packetOf, sampleRuleSet } from './sample.ts';
 import { type Peer, ScriptedPublisher, sampleReleases, snapshotOf } from './scripted-publisher.ts';
-import { Gate, nobody, RecordingSink, startedSubscriber, temporaryDirectory } from './started.ts';
+import { Gate, nobody, RecordingSink, startedSubscriber } from './started.ts';
 
 beforeEach(() => {
   vi.useFakeTimers({

@@ -1,8 +1,5 @@
 /** Subscribers under test: started with what all tests share, and closed after each. */
 
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { pino } from 'pino';
 import { afterEach } from 'vitest';
 import type { Sink, SinkRelease } from '../src/apply/sink.ts';
@@ -11,11 +8,9 @@ import { DNS, NOW } from './sample.ts';
 import type { ScriptedPublisher } from './scripted-publisher.ts';
 
 const open: Subscriber[] = [];
-const directories: string[] = [];
 
 afterEach(async () => {
   for (const subscriber of open.splice(0)) await subscriber.close();
-  for (const directory of directories.splice(0)) rmSync(directory, { recursive: true, force: true });
 });
 
 export async function startedSubscriber(
@@ -35,13 +30,6 @@ export async function startedSubscriber(
   });
   open.push(subscriber);
   return subscriber;
-}
-
-/** A directory that is gone after the test. */
-export function temporaryDirectory(): string {
-  const directory = mkdtempSync(join(tmpdir(), 'rulecast-subscriber-'));
-  directories.push(directory);
-  return directory;
 }
 
 /** A channel factory for a publisher that is not there: pending until the subscriber closes. */

@@ -4,10 +4,10 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync
 import { join } from 'node:path';
 import { hexOf } from '@rulecast/protocol';
 import { describe, expect, it } from 'vitest';
+import { temporaryDirectory } from '../../../test/kit/directory.ts';
 import { encodeRelease, Shelf } from '../src/state/shelf.ts';
 import { type ActiveMark, StateDirectory, StateError, type StoredRelease } from '../src/state/state.ts';
 import { sha256 } from './scripted-publisher.ts';
-import { temporaryDirectory } from './started.ts';
 
 /** A release of any bytes: the state directory looks into none of them. */
 function stored(version: number, streamBytes: number, base?: StoredRelease): StoredRelease {

@@ -26,6 +26,7 @@ import {
   RunBuilder,
 } from '@rulecast/rules';
 import { afterEach, describe, expect, it } from 'vitest';
+import { codeOf } from '../../../test/kit/code.ts';
 import { Verifier } from '../src/verify/verifier.ts';
 import { type Claim, snapshotStream, verify } from '../src/verify/verify.ts';
 
@@ -218,14 +219,4 @@ describe('a large release', () => {
 /** By their bytes: a matcher would look at each of a million numbers for a microsecond. */
 function expectSame(actual: RuleSet, expected: RuleSet): void {
   expect(Buffer.compare(snapshotStream(actual), snapshotStream(expected))).toBe(0);
-}
-
-function codeOf(run: () => unknown): string {
-  try {
-    run();
-  } catch (error) {
-    if (error instanceof ProtocolError) return error.code;
-    throw error;
-  }
-  return 'none';
 }

@@ -28,12 +28,12 @@ import {
   unionPrefixes,
 } from '@rulecast/rules';
 import { describe, expect, it } from 'vitest';
+import { Random } from '../../../test/kit/random.mjs';
 import { often } from '../../../test/thorough.ts';
 import { LookupDirection, Table, TableLimitCode, UNREADABLE } from '../src/index.ts';
 import {
   edgeAddresses,
   neighbour,
-  Random,
   randomCase,
   randomPacket,
   randomPrefix,

@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
+import { Random } from '../../../test/kit/random.mjs';
 import { TableLimitCode } from '../src/limits.ts';
 import { Heap } from '../src/memory/heap.ts';
 import { OVERREAD_BYTES, TableMemory } from '../src/memory/memory.ts';
-import { Random } from './random-rule-set.ts';
 
 const FIRST = 4096;
 

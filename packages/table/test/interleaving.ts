@@ -13,12 +13,12 @@ import {
   type RuleSet,
   unionPrefixes,
 } from '@rulecast/rules';
+import { Random } from '../../../test/kit/random.mjs';
 import { openImage } from '../src/image/header.ts';
 import { openReader, type Table } from '../src/index.ts';
 import { Engine } from '../src/lookup/engine.ts';
 import { PINNED, pinWord } from '../src/memory/control.ts';
 import { TableMemory } from '../src/memory/memory.ts';
-import { Random } from './random-rule-set.ts';
 import { ReaderThread } from './reader-thread.ts';
 import { ENVIRONMENT, FIRST, shuttlePolicies } from './release.ts';
 

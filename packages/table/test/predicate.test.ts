@@ -10,10 +10,11 @@ import {
   RunBuilder,
 } from '@rulecast/rules';
 import { describe, expect, it } from 'vitest';
+import { Random } from '../../../test/kit/random.mjs';
 import { NO_ADDRESS, Predicates } from '../src/classes/predicate.ts';
 import type { PredicateColumns } from '../src/classes/predicate-columns.ts';
 import { RunPrefixes, ruleColumns } from '../src/classes/rule-columns.ts';
-import { Random, randomPrefix } from './random-rule-set.ts';
+import { randomPrefix } from './random-rule-set.ts';
 
 /** The predicate of one run with these prefixes, in their order. */
 function predicateOf(predicates: Predicates, prefixes: readonly Prefix[]): number {

@@ -11,6 +11,7 @@ import {
   prefixOf,
 } from '@rulecast/rules';
 import { beforeAll, describe, expect, it } from 'vitest';
+import { Random } from '../../../test/kit/random.mjs';
 import fc from '../../../test/seeded-fast-check.ts';
 import { often } from '../../../test/thorough.ts';
 import { ClassSets, type Cut, cutSpace } from '../src/classes/classes.ts';
@@ -20,7 +21,7 @@ import { measureMap, type PrefixMap, writeMap } from '../src/map/map.ts';
 import { readShape } from '../src/map/node.ts';
 import type { MemoryViews } from '../src/memory/memory.ts';
 import { MapEngine } from './map-engine.ts';
-import { edgeAddresses, Random } from './random-rule-set.ts';
+import { edgeAddresses } from './random-rule-set.ts';
 
 function prefix(text: string): Prefix {
   const parsed = parsePrefix(text);

@@ -20,7 +20,8 @@ import {
   type RuleSet,
   RunBuilder,
 } from '@rulecast/rules';
-import { edgeAddresses, type Random } from './random-rule-set.ts';
+import type { Random } from '../../../test/kit/random.mjs';
+import { edgeAddresses } from './random-rule-set.ts';
 
 export interface ProgramCase {
   readonly ruleSet: RuleSet;

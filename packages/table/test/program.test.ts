@@ -15,6 +15,7 @@ import {
 } from '@rulecast/rules';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { classBenchPackets, classBenchRules, defaultPolicyOf } from '../../../test/bench/classbench.mjs';
+import { Random } from '../../../test/kit/random.mjs';
 import { often } from '../../../test/thorough.ts';
 import { ProtoBit } from '../src/classes/rule-columns.ts';
 import {
@@ -46,7 +47,6 @@ import {
   type Question,
   rowKind,
 } from './program-engine.ts';
-import { Random } from './random-rule-set.ts';
 
 const ENVIRONMENT: Environment = { now: 0, dns: [] };
 const PLAIN = plainRule('drop');

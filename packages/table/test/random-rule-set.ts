@@ -26,35 +26,7 @@ import {
   type RuleSet,
   RunBuilder,
 } from '@rulecast/rules';
-
-/** A generator of unsigned 32-bit words (splitmix32), the same for the same seed. */
-export class Random {
-  private state: number;
-
-  constructor(seed: number) {
-    this.state = seed | 0;
-  }
-
-  word(): number {
-    this.state = (this.state + 0x9e3779b9) | 0;
-    let word = Math.imul(this.state ^ (this.state >>> 16), 0x21f0aaad);
-    word = Math.imul(word ^ (word >>> 15), 0x735a2d97);
-    return (word ^ (word >>> 15)) >>> 0;
-  }
-
-  below(limit: number): number {
-    return Math.floor((this.word() / 2 ** 32) * limit);
-  }
-
-  chance(share: number): boolean {
-    return this.word() < share * 2 ** 32;
-  }
-
-  pick<T>(items: readonly T[]): T {
-    if (items.length === 0) throw new RangeError('nothing to pick from');
-    return items[this.below(items.length)] as T; // below the length, and T itself may be undefined
-  }
-}
+import { Random } from '../../../test/kit/random.mjs';
 
 export interface RandomCase {
   readonly ruleSet: RuleSet;

@@ -1,11 +1,11 @@
 import { describe, expect, it } from 'vitest';
+import { Random } from '../../../test/kit/random.mjs';
 import { openImage } from '../src/image/header.ts';
 import { openReader, READER_SLOTS, Table, TablePinnedError } from '../src/index.ts';
 import { Engine } from '../src/lookup/engine.ts';
 import { ControlField, PINNED, pinWord, scratchOf } from '../src/memory/control.ts';
 import { TableMemory } from '../src/memory/memory.ts';
 import { interleave } from './interleaving.ts';
-import { Random } from './random-rule-set.ts';
 import { ReaderThread } from './reader-thread.ts';
 import { ENVIRONMENT, FIRST, HOSTS, hostPacket, release, withHost } from './release.ts';
 

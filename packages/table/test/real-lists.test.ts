@@ -16,8 +16,9 @@ import {
   RunBuilder,
 } from '@rulecast/rules';
 import { describe, expect, it } from 'vitest';
+import { Random } from '../../../test/kit/random.mjs';
 import { Table } from '../src/index.ts';
-import { edgeAddresses, Random } from './random-rule-set.ts';
+import { edgeAddresses } from './random-rule-set.ts';
 
 const LISTS = new URL('../../../test/fixtures/lists/', import.meta.url);
 const ENVIRONMENT = { now: 0, dns: [] };

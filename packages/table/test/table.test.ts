@@ -21,6 +21,7 @@ import {
   type Verdict,
 } from '@rulecast/rules';
 import { describe, expect, it } from 'vitest';
+import { Random } from '../../../test/kit/random.mjs';
 import { often } from '../../../test/thorough.ts';
 import {
   CODE_ACTION_MASK,
@@ -33,7 +34,7 @@ import {
   type TableVerdict,
   UNREADABLE,
 } from '../src/index.ts';
-import { edgeAddresses, Random, randomCase, randomPacket, randomPrefix } from './random-rule-set.ts';
+import { edgeAddresses, randomCase, randomPacket, randomPrefix } from './random-rule-set.ts';
 
 const ENVIRONMENT: Environment = { now: 1000, dns: [] };
 const PLAIN = plainRule('drop');

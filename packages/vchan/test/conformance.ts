@@ -1,5 +1,6 @@
 /** What every channel must do, whatever carries it. Each transport's test file calls `describeChannel` with its pairs. */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { turns } from '../../../test/kit/turns.ts';
 import { type Channel, ChannelClosedError } from '../src/channel/channel.ts';
 import {
   drain,
@@ -10,7 +11,6 @@ import {
   seededBytes,
   sendAll,
   stopTimers,
-  turns,
   until,
 } from './streams.ts';
 

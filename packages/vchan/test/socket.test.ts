@@ -14,12 +14,13 @@ import net from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { turns } from '../../../test/kit/turns.ts';
 import type { Channel, Listener } from '../src/channel/channel.ts';
 import type { UnixEndpoint } from '../src/channel/endpoint.ts';
 import { SOCKET_SLACK_BYTES } from '../src/stream/channel.ts';
 import { connect, type ListenOptions, listen } from '../src/transport.ts';
 import { describeChannel } from './conformance.ts';
-import { drain, fill, receive, repeats, sameBytes, seededBytes, sendAll, turns } from './streams.ts';
+import { drain, fill, receive, repeats, sameBytes, seededBytes, sendAll } from './streams.ts';
 
 /** What a Linux kernel takes into one Unix socket: net.core.wmem_default, 212,992 unless configured, with room to spare. */
 const KERNEL_BYTES = 524_288;

@@ -1,17 +1,8 @@
 /** Seeded bytes, and the two loops that every user of a channel writes: send all, receive until. */
 import { onTestFinished, vi } from 'vitest';
+import { seededWords } from '../../../test/kit/random.mjs';
+import { turns } from '../../../test/kit/turns.ts';
 import type { Channel } from '../src/channel/channel.ts';
-
-/** An endless sequence of unsigned 32-bit words (xorshift32); the same seed, not 0, gives the same words. */
-function seededWords(seed: number): () => number {
-  let word = seed;
-  return () => {
-    word ^= word << 13;
-    word ^= word >>> 17;
-    word ^= word << 5;
-    return word >>> 0;
-  };
-}
 
 export function seededBytes(seed: number, byteCount: number): Uint8Array {
   const next = seededWords(seed);
@@ -60,11 +51,6 @@ export async function drain(channel: Channel): Promise<number> {
     if (bytes.length === 0) return count;
     count += bytes.length;
   }
-}
-
-/** Lets the event loop poll for I/O `count` times. */
-export async function turns(count: number): Promise<void> {
-  for (let i = 0; i < count; i++) await new Promise((resolve) => setImmediate(resolve));
 }
 
 /** The shortest time after which a channel gives something up; a shorter timer is for trying again, and no transfer ends without it. */

@@ -5,13 +5,14 @@ import net from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { turns } from '../../../test/kit/turns.ts';
 import type { Channel, Listener } from '../src/channel/channel.ts';
 import type { VchanEndpoint } from '../src/channel/endpoint.ts';
 import { SOCKET_SLACK_BYTES } from '../src/stream/channel.ts';
 import { connectVchan, listenVchan, vchanPath } from '../src/stream/vchan-socket.ts';
 import { BLOCK, startPeer } from './child.ts';
 import { describeChannel } from './conformance.ts';
-import { drain, receive, repeats, sameBytes, seededBytes, sendAll, turns, until } from './streams.ts';
+import { drain, receive, repeats, sameBytes, seededBytes, sendAll, until } from './streams.ts';
 
 /** What a Linux kernel takes into one Unix socket: net.core.wmem_default, 212,992 unless configured, with room to spare. */
 const KERNEL_BYTES = 524_288;

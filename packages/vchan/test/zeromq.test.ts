@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeAll, beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest';
 import * as zmq from 'zeromq';
+import { turns } from '../../../test/kit/turns.ts';
 import fc from '../../../test/seeded-fast-check.ts';
 import type { Channel, Listener } from '../src/channel/channel.ts';
 import { type Endpoint, formatEndpoint, type ZmqIpcEndpoint } from '../src/channel/endpoint.ts';
@@ -32,7 +33,6 @@ import {
   seededBytes,
   sendAll,
   stopTimers,
-  turns,
   until,
 } from './streams.ts';
 
