@@ -29,6 +29,8 @@ export const ROOMS = {
     'longest-match.ts',
   ],
 
+  'packages/threads': [],
+
   'packages/formats': ['text', 'collect', 'json', 'csv', 'feed', 'list', 'document', 'config'],
 
   protocol: ['error.ts', 'limits.ts', 'bytes', 'content', 'codec', 'wire', 'peer'],

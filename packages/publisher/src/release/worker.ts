@@ -4,9 +4,6 @@
  * not the publisher.
  */
 
-import { once } from 'node:events';
-import { setImmediate } from 'node:timers/promises';
-import { Worker } from 'node:worker_threads';
 import { type PushedParts, type PushInput, readPushed } from '@rulecast/formats';
 import {
   applyDelta,
@@ -21,6 +18,7 @@ import {
   verifyRuleSet,
 } from '@rulecast/protocol';
 import { EMPTY_RULE_SET, entryCount, policyRuleCount, type RuleSet } from '@rulecast/rules';
+import { ThreadCode, ThreadError, ThreadHost, type WorkLimits } from '@rulecast/threads';
 import type { ReleaseRecipe } from '../store/store.ts';
 import { filtered, type PartFilter } from './part-filter.ts';
 
@@ -62,8 +60,13 @@ export type WorkAnswer =
 const READ_IN_PLACE_MAX_BYTES = 64 * 1024;
 /** Below this many entries and rules, encoding takes a few milliseconds; half of them are a copy to the thread. */
 const ENCODE_IN_PLACE_MAX_ENTRIES = 20_000;
-/** Heap of the thread, in MiB. A document of 2^18 inline rules needs 1.2 GB; lists and rule files need far less. */
-const THREAD_HEAP_MAX_MIB = 3072;
+/**
+ * Of the thread: a document of 2^18 inline rules needs 1.2 GB of heap; lists and rule files need far less. The largest push is read in a
+ * minute on a slow machine, so that what takes ten hangs.
+ */
+const LIMITS: WorkLimits = { heapMib: 3072, deadlineMs: 600_000 };
+/** A thread costs 20 MB; pushes come one after another, or not for hours. */
+const REST_MS = 30_000;
 /** Also when this file runs from src, as in tests: only the built thread loads on Node 20. */
 const THREAD_FILE = new URL('../../dist/release/worker-thread.js', import.meta.url);
 
@@ -105,8 +108,7 @@ function compared(before: PastContent, after: PastContent, only: PartFilter): Co
 }
 
 export class ReleaseWorker {
-  #thread: Worker | undefined;
-  #turn: Promise<unknown> = Promise.resolve(); // the work before the next one
+  readonly #host = new ThreadHost<WorkAnswer>({ file: THREAD_FILE, name: 'rulecast work', restMs: REST_MS });
 
   /**
    * Reads the files of a push. Takes the files' bytes: they may be gone from the caller afterwards. Throws ProtocolError
@@ -158,39 +160,35 @@ export class ReleaseWorker {
     throw unexpected(answer);
   }
 
-  #do(request: WorkRequest, isLong: boolean, owned: readonly ArrayBuffer[]): Promise<WorkAnswer> {
-    if (!isLong) return Promise.resolve(work(request));
-    const done = this.#turn.then(() => this.#doInThread(request, owned));
-    this.#turn = done.catch(() => undefined); // each caller hears of its own failure
-    return done;
-  }
-
-  async #doInThread(request: WorkRequest, owned: readonly ArrayBuffer[]): Promise<WorkAnswer> {
-    this.#thread ??= new Worker(THREAD_FILE, {
-      resourceLimits: { maxOldGenerationSizeMb: THREAD_HEAP_MAX_MIB },
-    });
-    const thread = this.#thread;
-    thread.ref();
+  async #do(request: WorkRequest, isLong: boolean, owned: readonly ArrayBuffer[]): Promise<WorkAnswer> {
+    if (!isLong) return work(request);
     try {
-      await setImmediate(); // what is copied to the thread, and back, takes milliseconds: each in a turn of its own
-      const answered = once(thread, 'message');
-      thread.postMessage(request, owned);
-      const [answer] = await answered;
-      await setImmediate();
-      return answer as WorkAnswer; // the thread sends nothing else
-    } catch (cause) {
-      this.#thread = undefined;
-      if ((cause as NodeJS.ErrnoException).code !== 'ERR_WORKER_OUT_OF_MEMORY') throw cause;
-      const text = 'this takes more memory than the publisher grants: put long lists into files of their own';
-      throw new ProtocolError(ErrorCode.overLimit, text, { cause });
-    } finally {
-      thread.unref();
+      return await this.#host.ask(request, LIMITS, owned);
+    } catch (error) {
+      throw error instanceof ThreadError ? failureOf(error) : error;
     }
   }
 
+  /** Waits for the work under way, then ends the thread. */
   async close(): Promise<void> {
-    await this.#turn;
-    await this.#thread?.terminate();
+    await this.#host.settled();
+    await this.#host.close();
+  }
+}
+
+function failureOf(cause: ThreadError): Error {
+  switch (cause.code) {
+    case ThreadCode.outOfMemory: {
+      const text = 'this takes more memory than the publisher grants: put long lists into files of their own';
+      return new ProtocolError(ErrorCode.overLimit, text, { cause });
+    }
+    case ThreadCode.timeout: {
+      const text = 'this takes the publisher more than ten minutes: put long lists into files of their own';
+      return new ProtocolError(ErrorCode.overLimit, text, { cause });
+    }
+    case ThreadCode.died:
+    case ThreadCode.closed:
+      return cause.cause instanceof Error ? cause.cause : cause;
   }
 }
 

@@ -3,15 +3,13 @@
  * that a feed of a million lines stalls nobody, and a hostile one ends its thread and not the publisher.
  */
 
-import { setImmediate } from 'node:timers/promises';
-import { Worker } from 'node:worker_threads';
 import { entryCount, type List } from '@rulecast/rules';
+import { givenAway, HandOver, ThreadCode, ThreadError, ThreadHost, type ThreadLine } from '@rulecast/threads';
 import { type Clock, SYSTEM_CLOCK } from '../clock.ts';
 import { type Expression, evaluateExpression } from '../lists/expression.ts';
 import { type Layer, type Merged, type Merging, mergeLayers } from '../lists/layers.ts';
 import { contentOf, SNIFF_BYTES } from '../unpack/magic.ts';
 import type { Input } from './inputs.ts';
-import { givenAway, Parcel } from './parcel.ts';
 import { type ReadingJob, type ReadList, type ReadRefused, readSource } from './reading.ts';
 
 /** Below this many bytes of text, reading takes less than a thread needs to start: some 50 ms. */
@@ -21,7 +19,7 @@ const COMBINE_IN_PLACE_MAX_ENTRIES = 50_000;
 /** Heap of the thread, in MiB. Ten million names need 1 GB; addresses are not on the heap. */
 const THREAD_HEAP_MAX_MIB = 2048;
 /** A thread costs 20 MB; feeds are fetched hours apart. */
-const IDLE_MS = 30_000;
+const REST_MS = 30_000;
 /** What a job may take before its thread is ended: many times what the default limits, 128 MiB and 4 million entries, take on a slow machine. */
 const UNPACK_MAX_MS = 60_000;
 const WORK_MAX_MS = 120_000;
@@ -76,15 +74,16 @@ export function handedOver(answer: ReaderAnswer): {
 }
 
 export class Reader {
-  private readonly clock: Clock;
-  private thread: Worker | undefined;
-  private turn: Promise<unknown> = Promise.resolve(); // the job before the next one
-  private idle: NodeJS.Timeout | undefined;
-  private isClosed = false;
+  readonly #host: ThreadHost<ReaderAnswer | ReaderNote>;
 
   /** `clock` says when a job has taken too long. */
   constructor(clock: Clock = SYSTEM_CLOCK) {
-    this.clock = clock;
+    this.#host = new ThreadHost({
+      file: THREAD_FILE,
+      name: 'rulecast read',
+      restMs: REST_MS,
+      after: (delayMs, work) => clock.after(delayMs, work),
+    });
   }
 
   /** Reads a source. Rejects only for a bug. */
@@ -92,7 +91,7 @@ export class Reader {
     let bytes = 0;
     for (const input of job.inputs) bytes += input.bytes.length;
     const isLong = bytes > IN_PLACE_MAX_BYTES || job.inputs.some(isPacked);
-    const answer = await this.do({ kind: 'read', job }, isLong);
+    const answer = await this.#do({ kind: 'read', job }, isLong);
     if (answer.kind === 'list' || answer.kind === 'refused') return answer;
     throw unexpected(answer);
   }
@@ -100,7 +99,7 @@ export class Reader {
   /** What an expression stands for; undefined where its lists are not all of one kind. Rejects where the thread ran out of memory. */
   async evaluate(expression: Expression): Promise<List | undefined> {
     const lists = [...expression.operands, ...expression.minus];
-    const answer = await this.do({ kind: 'evaluate', expression }, isMuch(lists));
+    const answer = await this.#do({ kind: 'evaluate', expression }, isMuch(lists));
     if (answer.kind === 'evaluated') return answer.list;
     throw unexpected(answer);
   }
@@ -108,91 +107,60 @@ export class Reader {
   /** What layers become. Rejects where the thread ran out of memory. */
   async merge(merging: Merging): Promise<Merged> {
     const layers = merging.fresh === undefined ? merging.layers : [merging.fresh, ...merging.layers];
-    const answer = await this.do({ kind: 'merge', merging }, isMuch(layers.map(({ list }) => list)));
+    const answer = await this.#do({ kind: 'merge', merging }, isMuch(layers.map(({ list }) => list)));
     if (answer.kind === 'merged') return answer;
     throw unexpected(answer);
   }
 
-  private do(job: ReaderJob, isLong: boolean): Promise<ReaderAnswer> {
+  async #do(job: ReaderJob, isLong: boolean): Promise<ReaderAnswer> {
     if (!isLong) return readerAnswer(job);
-    const done = this.turn.then(() => this.doInThread(job));
-    this.turn = done.catch(() => undefined); // each caller hears of its own failure
-    return done;
-  }
-
-  private async doInThread(job: ReaderJob): Promise<ReaderAnswer> {
-    if (this.isClosed) return ENDED;
-    clearTimeout(this.idle);
-    this.thread ??= new Worker(THREAD_FILE, {
-      resourceLimits: { maxOldGenerationSizeMb: THREAD_HEAP_MAX_MIB },
-    });
-    const { thread } = this;
-    thread.ref();
+    let isUnpacked = job.kind !== 'read';
+    const limits = { heapMib: THREAD_HEAP_MAX_MIB, deadlineMs: isUnpacked ? WORK_MAX_MS : UNPACK_MAX_MS };
     try {
-      const answered = this.answerOf(thread, job.kind);
-      const parcel = new Parcel();
-      const packed = await packedJob(job, parcel);
-      thread.postMessage(packed, parcel.buffers);
-      const answer = await answered;
-      await setImmediate(); // to take it apart is work; what follows has a turn of its own
-      return answer;
-    } catch (cause) {
-      this.thread = undefined;
-      if ((cause as NodeJS.ErrnoException).code !== 'ERR_WORKER_OUT_OF_MEMORY') throw cause;
-      const reason =
-        'reading this takes more memory than a source is granted: pick a part of it with filters, or split it';
-      return { kind: 'refused', code: 'out-of-memory', reason };
-    } finally {
-      thread.unref();
-      this.idle = setTimeout(() => void this.stop(), IDLE_MS);
-      this.idle.unref();
+      return await this.#host.run(limits, async (line: ThreadLine<ReaderAnswer | ReaderNote>) => {
+        const handOver = new HandOver();
+        line.post(await handedTo(job, handOver), handOver.buffers);
+        let said = await line.next();
+        while (said.kind === 'unpacked') {
+          isUnpacked = true;
+          line.allow(WORK_MAX_MS);
+          said = await line.next();
+        }
+        return said;
+      });
+    } catch (error) {
+      if (error instanceof ThreadError) return refusalOf(error, isUnpacked);
+      throw error;
     }
   }
 
-  /** What the thread answers to a job that it is about to be sent; a refusal if it is ended before, by time or by closing. Rejects where it fails. */
-  private answerOf(thread: Worker, kind: ReaderJob['kind']): Promise<ReaderAnswer> {
-    const answered = new Promise<ReaderAnswer>((resolve, reject) => {
-      const endAfter = (ms: number, refusal: ReadRefused): (() => void) =>
-        this.clock.after(ms, () => {
-          settle(() => resolve(refusal));
-          if (this.thread === thread) void this.stop();
-        });
-      const settle = (end: () => void): void => {
-        cancel();
-        thread.off('message', onMessage).off('error', onError).off('exit', onExit);
-        end();
-      };
-      const onMessage = (said: ReaderAnswer | ReaderNote): void => {
-        if (said.kind !== 'unpacked') return settle(() => resolve(said));
-        cancel();
-        cancel = endAfter(WORK_MAX_MS, TOO_SLOW);
-      };
-      const onError = (error: unknown): void => settle(() => reject(error));
-      const onExit = (): void => settle(() => resolve(ENDED));
-      let cancel =
-        kind === 'read' ? endAfter(UNPACK_MAX_MS, TOO_SLOW_TO_UNPACK) : endAfter(WORK_MAX_MS, TOO_SLOW);
-      thread.on('message', onMessage).on('error', onError).on('exit', onExit);
-    });
-    answered.catch(() => undefined); // who sends the job hears of it, and may be packing still
-    return answered;
-  }
-
-  private async stop(): Promise<void> {
-    const { thread } = this;
-    this.thread = undefined;
-    await thread?.terminate();
-  }
-
   /** Ends the job under way and those that wait: what was to be read is refused as `ended`. */
-  async close(): Promise<void> {
-    this.isClosed = true;
-    clearTimeout(this.idle);
-    await this.stop();
-    await this.turn;
+  close(): Promise<void> {
+    return this.#host.close();
+  }
+}
+
+/** What a job is refused with that its thread gave no answer to. Throws what the thread threw: that is a bug. */
+function refusalOf({ code, cause }: ThreadError, isUnpacked: boolean): ReadRefused {
+  switch (code) {
+    case ThreadCode.outOfMemory:
+      return OUT_OF_MEMORY;
+    case ThreadCode.timeout:
+      return isUnpacked ? TOO_SLOW : TOO_SLOW_TO_UNPACK;
+    case ThreadCode.died:
+    case ThreadCode.closed:
+      if (cause !== undefined) throw cause;
+      return ENDED;
   }
 }
 
 const ENDED: ReadRefused = { kind: 'refused', code: 'ended', reason: 'reading it was ended' };
+const OUT_OF_MEMORY: ReadRefused = {
+  kind: 'refused',
+  code: 'out-of-memory',
+  reason:
+    'reading this takes more memory than a source is granted: pick a part of it with filters, or split it',
+};
 const TOO_SLOW_TO_UNPACK: ReadRefused = {
   kind: 'refused',
   code: 'too-slow',
@@ -205,23 +173,26 @@ const TOO_SLOW: ReadRefused = {
 };
 
 /** The job with copies for the thread in place of what is large. */
-async function packedJob(job: ReaderJob, parcel: Parcel): Promise<ReaderJob> {
+async function handedTo(job: ReaderJob, handOver: HandOver): Promise<ReaderJob> {
   const listsOf = async (lists: readonly List[]): Promise<readonly List[]> => {
-    const packed: List[] = [];
-    for (const list of lists) packed.push(await parcel.list(list));
-    return packed;
+    const copies: List[] = [];
+    for (const list of lists) copies.push(await handOver.list(list));
+    return copies;
   };
-  const layerOf = async (layer: Layer): Promise<Layer> => ({ ...layer, list: await parcel.list(layer.list) });
+  const layerOf = async (layer: Layer): Promise<Layer> => ({
+    ...layer,
+    list: await handOver.list(layer.list),
+  });
   switch (job.kind) {
     case 'read': {
       const inputs: Input[] = [];
-      for (const input of job.job.inputs) inputs.push({ ...input, bytes: await parcel.bytes(input.bytes) });
+      for (const input of job.job.inputs) inputs.push({ ...input, bytes: await handOver.bytes(input.bytes) });
       return { ...job, job: { ...job.job, inputs } };
     }
     case 'evaluate': {
       const { operands, minus } = job.expression;
-      const packed = { operands: await listsOf(operands), minus: await listsOf(minus) };
-      return { ...job, expression: { ...job.expression, ...packed } };
+      const copies = { operands: await listsOf(operands), minus: await listsOf(minus) };
+      return { ...job, expression: { ...job.expression, ...copies } };
     }
     case 'merge': {
       const layers: Layer[] = [];

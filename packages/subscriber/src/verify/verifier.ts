@@ -8,7 +8,6 @@
  * what did not change stays the same object here, and its digest and its compiled form stay known.
  */
 
-import { Worker } from 'node:worker_threads';
 import {
   decodeManifest,
   ErrorCode,
@@ -26,6 +25,7 @@ import {
   policyRuleCount,
   type RuleSet,
 } from '@rulecast/rules';
+import { ThreadCode, ThreadError, ThreadHost } from '@rulecast/threads';
 import { type Claim, SignedFault, snapshotStream, type Verified, verify } from './verify.ts';
 
 export type VerifierRequest =
@@ -73,16 +73,14 @@ const HEAP_LEAST_MIB = 128;
 const HEAP_MOST_MIB = 4096;
 /** The publisher waits 60 s for an answer, and compiling comes after this. 16 million entries in the slowest form, at 0.4 µs each, take 7 s. */
 const DEADLINE_MS = 40_000;
+/** Encoding a release of one's own is nobody's attack, and waited for: this ends a thread that hangs. */
+const ENCODE_DEADLINE_MS = 600_000;
 /** How long a thread waits for what was announced. It holds some 10 MB. */
-const IDLE_MS = 10_000;
+const ANNOUNCED_MS = 10_000;
 
 export class Verifier {
-  #thread: Worker | undefined;
-  #threadMib = 0; // of its heap
+  readonly #host = new ThreadHost<VerifierAnswer>({ file: THREAD_FILE, name: 'rulecast verify', restMs: 0 });
   readonly #deadlineMs: number;
-  #idleTimer: NodeJS.Timeout | undefined;
-  #turn: Promise<unknown> = Promise.resolve(); // the work before the next one
-  #isClosed = false;
 
   /** @param deadlineMs How long one stream may take to verify. */
   constructor(deadlineMs: number = DEADLINE_MS) {
@@ -93,10 +91,8 @@ export class Verifier {
   expect(manifest: Manifest, base: ActiveParts | undefined): void {
     const mergeMs = changedEntries(manifest, base?.manifest) * MERGE_MS_PER_ENTRY;
     const decodeMs = grownEntries(manifest, base?.manifest) * DECODE_MS_PER_BYTE;
-    if (mergeMs + decodeMs > IN_PLACE_MAX_MS && !this.#isClosed) {
-      this.#start(heapMebibytes(base?.ruleSet ?? EMPTY_RULE_SET, manifest));
-      this.#restWhenIdle();
-    }
+    if (mergeMs + decodeMs <= IN_PLACE_MAX_MS) return;
+    this.#host.prepare(heapMib(heapMebibytes(base?.ruleSet ?? EMPTY_RULE_SET, manifest)), ANNOUNCED_MS);
   }
 
   /**
@@ -124,74 +120,42 @@ export class Verifier {
     for (const list of ruleSet.lists.values()) entries += entryCount(list);
     for (const policy of ruleSet.policies.values()) entries += policyRuleCount(policy);
     if (entries * ENCODE_MS_PER_ENTRY <= IN_PLACE_MAX_MS) return snapshotStream(ruleSet);
-    const answer = await this.#ask({ kind: 'snapshot', ruleSet }, HEAP_MOST_MIB, undefined);
+    const answer = await this.#ask({ kind: 'snapshot', ruleSet }, HEAP_MOST_MIB, ENCODE_DEADLINE_MS);
     if (answer.kind === 'stream') return answer.stream;
     throw unexpected(answer);
   }
 
-  #ask(request: VerifierRequest, mebibytes: number, deadlineMs: number | undefined): Promise<VerifierAnswer> {
-    const done = this.#turn.then(() => this.#askNow(request, mebibytes, deadlineMs));
-    this.#turn = done.catch(() => undefined); // each caller hears of its own failure
-    return done;
-  }
-
-  async #askNow(
-    request: VerifierRequest,
-    mebibytes: number,
-    deadlineMs: number | undefined,
-  ): Promise<VerifierAnswer> {
-    const thread = this.#start(mebibytes);
-    thread.ref();
+  async #ask(request: VerifierRequest, mebibytes: number, deadlineMs: number): Promise<VerifierAnswer> {
     try {
-      const answer = answerOf(thread, deadlineMs);
-      thread.postMessage(request);
-      return await answer;
-    } catch (cause) {
-      if ((cause as NodeJS.ErrnoException).code !== 'ERR_WORKER_OUT_OF_MEMORY') throw cause;
-      throw new RangeError('verifying takes more memory than what was signed can need', { cause });
-    } finally {
-      void this.#end();
+      return await this.#host.ask(request, { heapMib: heapMib(mebibytes), deadlineMs });
+    } catch (error) {
+      throw error instanceof ThreadError ? failureOf(error, deadlineMs) : error;
     }
-  }
-
-  /** @param mebibytes Of heap, for what was signed. */
-  #start(mebibytes: number): Worker {
-    clearTimeout(this.#idleTimer);
-    const heapMib = Math.min(HEAP_MOST_MIB, HEAP_LEAST_MIB + mebibytes);
-    if (this.#thread !== undefined && this.#threadMib >= heapMib) return this.#thread;
-    void this.#end();
-    const thread = new Worker(THREAD_FILE, {
-      name: 'rulecast verify',
-      execArgv: [], // flags of the process, such as --input-type, are not meant for this file
-      resourceLimits: { maxOldGenerationSizeMb: heapMib },
-    });
-    thread.unref();
-    thread.on('error', () => undefined); // whoever waits for an answer hears of it
-    thread.once('exit', () => {
-      if (this.#thread === thread) this.#thread = undefined;
-    });
-    this.#thread = thread;
-    this.#threadMib = heapMib;
-    return thread;
-  }
-
-  #restWhenIdle(): void {
-    clearTimeout(this.#idleTimer);
-    this.#idleTimer = setTimeout(() => void this.#end(), IDLE_MS).unref();
-  }
-
-  async #end(): Promise<void> {
-    const thread = this.#thread;
-    this.#thread = undefined;
-    await thread?.terminate();
   }
 
   /** Waits for the work under way, then ends the thread. */
   async close(): Promise<void> {
-    this.#isClosed = true;
-    await this.#turn;
-    clearTimeout(this.#idleTimer);
-    await this.#end();
+    await this.#host.settled();
+    await this.#host.close();
+  }
+}
+
+/** Of a thread for what was signed. */
+function heapMib(mebibytes: number): number {
+  return Math.min(HEAP_MOST_MIB, HEAP_LEAST_MIB + mebibytes);
+}
+
+function failureOf(cause: ThreadError, deadlineMs: number): Error {
+  switch (cause.code) {
+    case ThreadCode.outOfMemory:
+      return new RangeError('verifying takes more memory than what was signed can need', { cause });
+    case ThreadCode.timeout:
+      return new ProtocolError(ErrorCode.timeout, `verifying took longer than ${deadlineMs} ms`, { cause });
+    case ThreadCode.died:
+    case ThreadCode.closed:
+      return cause.cause instanceof Error
+        ? cause.cause
+        : new RangeError('the thread that verifies ended', { cause });
   }
 }
 
@@ -199,21 +163,6 @@ export class Verifier {
 interface ActiveParts {
   readonly manifest: Manifest;
   readonly ruleSet: RuleSet;
-}
-
-/** What the thread says next. Rejects with what it fails with, also where it ends without a word, and once the time is over. */
-function answerOf(thread: Worker, deadlineMs: number | undefined): Promise<VerifierAnswer> {
-  let timer: NodeJS.Timeout | undefined;
-  const answer = new Promise<VerifierAnswer>((resolve, reject) => {
-    thread.once('message', (message: VerifierAnswer) => resolve(message)); // the thread sends nothing else
-    thread.once('messageerror', reject);
-    thread.once('error', reject);
-    thread.once('exit', () => reject(new RangeError('the thread that verifies ended')));
-    if (deadlineMs === undefined) return;
-    const text = `verifying took longer than ${deadlineMs} ms`;
-    timer = setTimeout(() => reject(new ProtocolError(ErrorCode.timeout, text)), deadlineMs);
-  });
-  return answer.finally(() => clearTimeout(timer));
 }
 
 /** The entries and rules of the parts that are not those of the base. */

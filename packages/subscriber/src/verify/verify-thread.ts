@@ -3,6 +3,7 @@
 import { parentPort } from 'node:worker_threads';
 import { ProtocolError } from '@rulecast/protocol';
 import type { List, RuleSet } from '@rulecast/rules';
+import { givenAway } from '@rulecast/threads';
 import type { ChangedRuleSet, VerifierAnswer, VerifierRequest } from './verifier.ts';
 import { SignedFault, snapshotStream, verify } from './verify.ts';
 
@@ -17,7 +18,7 @@ function answerTo(request: VerifierRequest, moved: Set<ArrayBuffer>): VerifierAn
   try {
     if (request.kind === 'snapshot') {
       const stream = snapshotStream(request.ruleSet);
-      moveBuffer(stream, moved);
+      moved.add(stream.buffer as ArrayBuffer); // nothing here is shared memory
       return { kind: 'stream', stream };
     }
     const { base } = request.claim;
@@ -33,8 +34,9 @@ function answerTo(request: VerifierRequest, moved: Set<ArrayBuffer>): VerifierAn
 }
 
 function changedFrom(base: RuleSet, ruleSet: RuleSet, moved: Set<ArrayBuffer>): ChangedRuleSet {
-  const lists = changedParts(base.lists, ruleSet.lists);
-  for (const [, list] of lists) if (list !== undefined) moveList(list, moved);
+  const lists = changedParts(base.lists, ruleSet.lists).map(([name, list]) => {
+    return [name, list && given(list, moved)] as const;
+  });
   const { resolutions, unmatched } = ruleSet;
   const isSame = resolutions === base.resolutions || resolutions.size + base.resolutions.size === 0;
   return {
@@ -52,14 +54,8 @@ function changedParts<T>(
   return [...parts].map(([name, part]) => [name, part === base.get(name) ? undefined : part]);
 }
 
-function moveList(list: List, moved: Set<ArrayBuffer>): void {
-  if (list.kind === 'names') return;
-  for (const { words, lengths } of [list.v4, list.v6]) {
-    moveBuffer(words, moved);
-    moveBuffer(lengths, moved);
-  }
-}
-
-function moveBuffer({ buffer }: Uint8Array | Uint32Array, moved: Set<ArrayBuffer>): void {
-  if (buffer instanceof ArrayBuffer && buffer.byteLength > 0) moved.add(buffer);
+function given(list: List, moved: Set<ArrayBuffer>): List {
+  const { lists, buffers } = givenAway([list]);
+  for (const buffer of buffers) moved.add(buffer);
+  return lists[0] ?? list; // one in, one out
 }

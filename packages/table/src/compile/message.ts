@@ -7,11 +7,11 @@
  *         ── write or drop ▶            where in the table's memory; nowhere, if it does not fit
  *         ◀─── compiled or failed
  *
- * Arrays are copied once, here, and their copies are moved: a structured clone would copy twice, and the whole buffer
- * below a view.
+ * Arrays are copied once, by the hand-over, and their copies are moved.
  */
 
-import type { Environment, List, Prefixes, PrefixSet, RuleSet } from '@rulecast/rules';
+import type { Environment, List, Prefixes, RuleSet } from '@rulecast/rules';
+import type { HandOver } from '@rulecast/threads';
 import { allColumns, type PolicyColumns } from '../classes/rule-columns.ts';
 import type { DeltaBase, ImageSizes } from '../image/image.ts';
 import type { ImagePieces } from '../image/pieces.ts';
@@ -57,9 +57,6 @@ export type FromCompileThread =
   | { readonly kind: 'refused'; readonly code: TableLimitCode; readonly limit: number; readonly what: string }
   | { readonly kind: 'failed'; readonly reason: string };
 
-/** A message's arrays, to be moved with it. */
-export type Moved = ArrayBuffer[];
-
 /** Many small sets in few arrays, set after set. */
 export interface PackedSets {
   readonly v4: PackedColumns;
@@ -72,32 +69,31 @@ interface PackedColumns {
   readonly prefixes: Prefixes;
 }
 
-/** A list to be moved. Of a list of names, only the names that rules may ask for. */
-export function listPart(list: List, moved: Moved): CompilePart {
-  if (list.kind === 'prefixes')
-    return { kind: 'list', list: { kind: 'prefixes', ...copiedSet(list, moved) } };
+/** A list to be handed over. Of a list of names, only the names that rules may ask for. */
+export async function listPart(list: List, handOver: HandOver): Promise<CompilePart> {
+  if (list.kind === 'prefixes') return { kind: 'list', list: await handOver.list(list) };
   return { kind: 'list', list: list.resolve ? list : { ...list, names: [] } };
 }
 
-/** A policy to be moved; the columns of its runs go away from the caller. */
-export function policyPart(policy: PolicyColumns, moved: Moved): CompilePart {
+/** A policy to be handed over; the columns of its runs go away from the caller. */
+export async function policyPart(policy: PolicyColumns, handOver: HandOver): Promise<CompilePart> {
   for (const { checks, ranges, expires, kinds, remotes, words, lengths } of allColumns(policy)) {
-    for (const array of [checks, ranges, expires, kinds, remotes, words, lengths]) moved.push(array.buffer);
+    for (const array of [checks, ranges, expires, kinds, remotes, words, lengths]) handOver.give(array);
   }
-  return { kind: 'policy', policy: { ...policy, prefixes: copiedSet(policy.prefixes, moved) } };
+  return { kind: 'policy', policy: { ...policy, prefixes: await handOver.prefixSet(policy.prefixes) } };
 }
 
-export function resolutionsPart(resolutions: RuleSet['resolutions'], moved: Moved): CompilePart {
+export function resolutionsPart(resolutions: RuleSet['resolutions'], handOver: HandOver): CompilePart {
   const sets = [...resolutions.values()];
   const v4 = packed(
     4,
     sets.map((set) => set.v4),
-    moved,
+    handOver,
   );
   const v6 = packed(
     6,
     sets.map((set) => set.v6),
-    moved,
+    handOver,
   );
   return { kind: 'resolutions', names: [...resolutions.keys()], sets: { v4, v6 } };
 }
@@ -118,17 +114,7 @@ export function unpackedResolutions(
   );
 }
 
-function copiedSet({ v4, v6 }: PrefixSet, moved: Moved): PrefixSet {
-  return { v4: copied(v4, moved), v6: copied(v6, moved) };
-}
-
-function copied({ family, words, lengths }: Prefixes, moved: Moved): Prefixes {
-  const copies = { words: new Uint32Array(words), lengths: new Uint8Array(lengths) };
-  moved.push(copies.words.buffer, copies.lengths.buffer);
-  return { family, ...copies };
-}
-
-function packed(family: 4 | 6, columns: readonly Prefixes[], moved: Moved): PackedColumns {
+function packed(family: 4 | 6, columns: readonly Prefixes[], handOver: HandOver): PackedColumns {
   const counts = Uint32Array.from(columns, ({ lengths }) => lengths.length);
   const words = new Uint32Array(columns.reduce((sum, column) => sum + column.words.length, 0));
   const lengths = new Uint8Array(columns.reduce((sum, column) => sum + column.lengths.length, 0));
@@ -140,7 +126,7 @@ function packed(family: 4 | 6, columns: readonly Prefixes[], moved: Moved): Pack
     wordAt += column.words.length;
     entryAt += column.lengths.length;
   }
-  moved.push(counts.buffer, words.buffer, lengths.buffer);
+  for (const array of [counts, words, lengths]) handOver.give(array);
   return { counts, prefixes: { family, words, lengths } };
 }
 

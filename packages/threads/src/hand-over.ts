@@ -1,0 +1,69 @@
+/**
+ * What goes to a thread and back. A message is copied in one go, which for a large list stalls the event loop; so what is large is
+ * copied in pieces, with turns of the event loop between them, and then handed over.
+ */
+
+import { setImmediate } from 'node:timers/promises';
+import type { List, Prefixes, PrefixSet } from '@rulecast/rules';
+
+/** Smaller ones are copied with the message. */
+const HANDED_OVER_MIN_BYTES = 64 * 1024;
+/** So much is copied within a millisecond or two. */
+const PIECE_BYTES = 2 * 1024 * 1024;
+
+/** Copies for a thread to own; `buffers` are to be moved to it. */
+export class HandOver {
+  readonly buffers: ArrayBuffer[] = [];
+
+  async bytes(bytes: Uint8Array): Promise<Uint8Array<ArrayBuffer>> {
+    // A view would be cloned with all of the buffer below it.
+    if (bytes.length < HANDED_OVER_MIN_BYTES) return new Uint8Array(bytes);
+    const copy = new Uint8Array(bytes.length);
+    for (let at = 0; at < bytes.length; at += PIECE_BYTES) {
+      copy.set(bytes.subarray(at, at + PIECE_BYTES), at);
+      await setImmediate();
+    }
+    return this.give(copy);
+  }
+
+  async list(list: List): Promise<List> {
+    if (list.kind === 'names') return list; // strings can only be copied
+    return { ...list, ...(await this.prefixSet(list)) };
+  }
+
+  async prefixSet({ v4, v6 }: PrefixSet): Promise<PrefixSet> {
+    return { v4: await this.#column(v4), v6: await this.#column(v6) };
+  }
+
+  /** An array of one's own goes as it is, and is gone afterwards. */
+  give<T extends { readonly buffer: ArrayBuffer }>(array: T): T {
+    this.buffers.push(array.buffer);
+    return array;
+  }
+
+  async #column({ family, words, lengths }: Prefixes): Promise<Prefixes> {
+    const copy = await this.bytes(new Uint8Array(words.buffer, words.byteOffset, words.byteLength));
+    return { family, words: new Uint32Array(copy.buffer), lengths: await this.bytes(lengths) };
+  }
+}
+
+/** Lists whose arrays nobody else needs, with the buffers to move; they are gone from here afterwards. */
+export function givenAway(lists: readonly List[]): {
+  readonly lists: readonly List[];
+  readonly buffers: readonly ArrayBuffer[];
+} {
+  const buffers = new Set<ArrayBuffer>();
+  const given = <T extends Uint32Array | Uint8Array>(array: T): T => {
+    const isWhole = array.byteLength === array.buffer.byteLength;
+    const whole = isWhole ? array : (array.slice() as T); // of the same kind
+    if (array.byteLength >= HANDED_OVER_MIN_BYTES) buffers.add(whole.buffer as ArrayBuffer); // nothing here is shared memory
+    return whole;
+  };
+  const column = ({ family, words, lengths }: Prefixes): Prefixes => {
+    return { family, words: given(words), lengths: given(lengths) };
+  };
+  const all = lists.map((list): List => {
+    return list.kind === 'names' ? list : { ...list, v4: column(list.v4), v6: column(list.v6) };
+  });
+  return { lists: all, buffers: [...buffers] };
+}

@@ -1,0 +1,338 @@
+/**
+ * A thread for long work, of one owner. It does one piece of work at a time, each with a heap and a deadline; the others wait their turn.
+ *
+ * ```
+ *          run                       settled               restMs, or a run that needs more heap
+ *   none ───────▶ busy ───────────────────────▶ resting ─────────────────────────────────────────▶ none
+ *    ▲             │ deadline, out of memory, an error, close()
+ *    └─────────────┘ when the thread has exited, and only then the work rejects
+ * ```
+ * Work that fails rejects with a ThreadError after the thread is gone: nothing writes any more to memory that it was lent, and the next
+ * work starts another thread. A thread at rest does not keep the process alive.
+ */
+
+import { setImmediate } from 'node:timers/promises';
+import { Worker } from 'node:worker_threads';
+
+export const ThreadCode = {
+  /** It took more heap than the work was granted. */
+  outOfMemory: 'out-of-memory',
+  /** The deadline is over. */
+  timeout: 'timeout',
+  /** It threw, ended by itself, or said what cannot be read. `cause` is what it threw, if anything. */
+  died: 'died',
+  /** The owner closed it. */
+  closed: 'closed',
+} as const;
+export type ThreadCode = (typeof ThreadCode)[keyof typeof ThreadCode];
+
+/** A piece of work that did not get its answer. */
+export class ThreadError extends Error {
+  override readonly name = 'ThreadError';
+  readonly code: ThreadCode;
+
+  constructor(code: ThreadCode, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.code = code;
+  }
+}
+
+/** Does something later, and returns what cancels that. */
+export type After = (delayMs: number, work: () => void) => () => void;
+
+const systemAfter: After = (delayMs, work) => {
+  const timer = setTimeout(work, delayMs).unref();
+  return () => clearTimeout(timer);
+};
+
+export interface ThreadOptions {
+  /** What the thread runs: a built file, since Node 20 reads no TypeScript. It listens on its `parentPort`. */
+  readonly file: URL;
+  /** For logs and debuggers. */
+  readonly name: string;
+  /** How long a thread at rest is kept: it holds what it has loaded and its heap. 0 ends it with each answer. */
+  readonly restMs: number;
+  /** Says when a deadline is over. */
+  readonly after?: After;
+}
+
+export interface WorkLimits {
+  /** Of the thread's JavaScript heap; typed arrays come on top. Undefined for Node's own limit. */
+  readonly heapMib: number | undefined;
+  readonly deadlineMs: number;
+}
+
+/** What work says to its thread, and hears. */
+export interface ThreadLine<Said> {
+  /** The thread has just been started: it holds nothing of earlier work. */
+  readonly isNew: boolean;
+  /** The work has failed: what is posted goes nowhere. */
+  readonly isGone: boolean;
+  post(message: unknown, moved?: readonly ArrayBuffer[]): void;
+  /**
+   * What the thread says next, in a turn of the event loop of its own, for taking a message apart is work too. Work that throws
+   * something of its own instead must owe the thread no call of this.
+   */
+  next(): Promise<Said>;
+  /** From now on the work may take so long. */
+  allow(deadlineMs: number): void;
+}
+
+export class ThreadHost<Said> {
+  readonly #options: ThreadOptions;
+  #thread: Thread | undefined;
+  /** Of the work under way. */
+  #line: Line<Said> | undefined;
+  /** The work before the next one. */
+  #turn: Promise<unknown> = Promise.resolve();
+  #restTimer: NodeJS.Timeout | undefined;
+  #isClosed = false;
+
+  constructor(options: ThreadOptions) {
+    this.#options = options;
+  }
+
+  /** Asks one question, and resolves with its answer; `moved` goes away from here. Rejects with ThreadError. */
+  ask(message: unknown, limits: WorkLimits, moved: readonly ArrayBuffer[] = []): Promise<Said> {
+    return this.run(limits, async (line) => {
+      await setImmediate(); // what is copied to the thread takes milliseconds, too
+      line.post(message, moved);
+      return line.next();
+    });
+  }
+
+  /** Does work that is more than a question, when all before it is done. Rejects with ThreadError, or what `work` throws of its own. */
+  run<T>(limits: WorkLimits, work: (line: ThreadLine<Said>) => Promise<T>): Promise<T> {
+    const done = this.#turn.then(() => this.#runNow(limits, work));
+    this.#turn = done.catch(() => undefined); // each caller hears of its own failure
+    return done;
+  }
+
+  /** Starts the thread for work that is about to come, and keeps it so long; nothing where there is work already. */
+  prepare(heapMib: number | undefined, restMs: number): void {
+    if (this.#isClosed || this.#line !== undefined) return;
+    this.#start(heapMib);
+    this.#rest(restMs);
+  }
+
+  /** Resolves when all work that was given so far has settled. */
+  async settled(): Promise<void> {
+    await this.#turn;
+  }
+
+  /** Ends the thread: what is under way, what waits and what comes rejects with `closed`. Resolves when the thread is gone. */
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    clearTimeout(this.#restTimer);
+    this.#line?.fail(closedError(this.#options.name));
+    const thread = this.#thread;
+    this.#thread = undefined;
+    await thread?.end();
+    await this.#turn;
+  }
+
+  async #runNow<T>(limits: WorkLimits, work: (line: ThreadLine<Said>) => Promise<T>): Promise<T> {
+    if (this.#isClosed) throw closedError(this.#options.name);
+    const thread = this.#start(limits.heapMib);
+    const line = new Line<Said>(thread, this.#options, limits.deadlineMs);
+    this.#line = line;
+    try {
+      return await Promise.race([work(line), line.failed]);
+    } catch (error) {
+      throw (await line.failure()) ?? error;
+    } finally {
+      line.hangUp();
+      this.#line = undefined;
+      this.#rest(this.#options.restMs);
+    }
+  }
+
+  /** The thread that is there, if it has heap enough, else another. */
+  #start(heapMib: number | undefined): Thread {
+    clearTimeout(this.#restTimer);
+    const { file, name } = this.#options;
+    if (this.#thread?.serves(heapMib)) return this.#thread;
+    void this.#thread?.end();
+    const thread = new Thread(file, name, heapMib);
+    this.#thread = thread;
+    return thread;
+  }
+
+  #rest(restMs: number): void {
+    const thread = this.#thread;
+    if (thread === undefined) return;
+    const end = (): void => {
+      this.#thread = undefined;
+      void thread.end();
+    };
+    if (restMs === 0) end();
+    else this.#restTimer = setTimeout(end, restMs).unref();
+  }
+}
+
+/** What a thread is heard by while it works; nobody listens to one at rest. */
+interface Listener {
+  readonly onMessage: (message: unknown) => void;
+  readonly onEnd: (code: ThreadCode, cause: unknown) => void;
+}
+
+class Thread {
+  readonly exited: Promise<void>;
+  listener: Listener | undefined;
+  /** Nobody has worked with it yet. */
+  isNew = true;
+  readonly #worker: Worker;
+  readonly #heapMib: number | undefined;
+  #isEnding = false;
+
+  constructor(file: URL, name: string, heapMib: number | undefined) {
+    const worker = new Worker(file, {
+      name,
+      execArgv: [], // flags of the process, such as --input-type, are not meant for this file
+      ...(heapMib === undefined ? {} : { resourceLimits: { maxOldGenerationSizeMb: heapMib } }),
+    });
+    this.#worker = worker;
+    this.#heapMib = heapMib;
+    worker.unref();
+    worker.on('message', (message: unknown) => this.listener?.onMessage(message));
+    worker.on('messageerror', (error) => this.#onEnd(ThreadCode.died, error));
+    worker.on('error', (error: NodeJS.ErrnoException) => {
+      const isFull = error.code === 'ERR_WORKER_OUT_OF_MEMORY';
+      this.#onEnd(isFull ? ThreadCode.outOfMemory : ThreadCode.died, error);
+    });
+    this.exited = new Promise((resolve) => {
+      worker.once('exit', () => {
+        this.#onEnd(ThreadCode.died, undefined);
+        resolve();
+      });
+    });
+  }
+
+  serves(heapMib: number | undefined): boolean {
+    if (this.#isEnding) return false;
+    return heapMib === undefined || (this.#heapMib !== undefined && this.#heapMib >= heapMib);
+  }
+
+  post(message: unknown, moved: readonly ArrayBuffer[]): void {
+    this.#worker.postMessage(message, moved);
+  }
+
+  /** Whether it keeps the process alive. */
+  hold(isHeld: boolean): void {
+    if (isHeld) this.#worker.ref();
+    else this.#worker.unref();
+  }
+
+  /** Resolves when the thread is gone. */
+  async end(): Promise<void> {
+    this.#isEnding = true;
+    await this.#worker.terminate();
+    await this.exited;
+  }
+
+  #onEnd(code: ThreadCode, cause: unknown): void {
+    this.#isEnding = true;
+    this.listener?.onEnd(code, cause);
+  }
+}
+
+class Line<Said> implements ThreadLine<Said> {
+  /** Rejects when the work has failed and the thread is gone. */
+  readonly failed: Promise<never>;
+  readonly isNew: boolean;
+  readonly #thread: Thread;
+  readonly #name: string;
+  readonly #after: After;
+  readonly #said: Said[] = [];
+  #waiting:
+    | { readonly resolve: (said: Said) => void; readonly reject: (error: ThreadError) => void }
+    | undefined;
+  #error: ThreadError | undefined;
+  #rejectFailed: (error: ThreadError) => void = () => undefined;
+  #cancelDeadline: () => void = () => undefined;
+
+  constructor(thread: Thread, { name, after = systemAfter }: ThreadOptions, deadlineMs: number) {
+    this.#thread = thread;
+    this.#name = name;
+    this.#after = after;
+    this.isNew = thread.isNew;
+    thread.isNew = false;
+    this.failed = new Promise((_, reject) => {
+      this.#rejectFailed = reject;
+    });
+    this.failed.catch(() => undefined); // whoever does the work hears of it
+    thread.listener = {
+      onMessage: (message) => this.#onMessage(message as Said),
+      onEnd: (code, cause) => this.fail(endedError(name, code, cause)),
+    };
+    thread.hold(true);
+    this.allow(deadlineMs);
+  }
+
+  get isGone(): boolean {
+    return this.#error !== undefined;
+  }
+
+  post(message: unknown, moved: readonly ArrayBuffer[] = []): void {
+    if (!this.isGone) this.#thread.post(message, moved);
+  }
+
+  async next(): Promise<Said> {
+    const said = await this.#heard();
+    await setImmediate();
+    return said;
+  }
+
+  allow(deadlineMs: number): void {
+    this.#cancelDeadline();
+    this.#cancelDeadline = this.#after(deadlineMs, () => {
+      this.fail(new ThreadError(ThreadCode.timeout, `${this.#name} took longer than ${deadlineMs} ms`));
+    });
+  }
+
+  /** The work does not get its answer; the first reason counts. */
+  fail(error: ThreadError): void {
+    if (this.#error !== undefined) return;
+    this.#error = error;
+    this.#cancelDeadline();
+    this.#waiting?.reject(error);
+    void this.#thread.end().then(() => this.#rejectFailed(error));
+  }
+
+  /** Why the work failed, once the thread is gone; undefined if it did not. */
+  async failure(): Promise<ThreadError | undefined> {
+    if (this.#error !== undefined) await this.#thread.exited;
+    return this.#error;
+  }
+
+  /** The work is over. */
+  hangUp(): void {
+    this.#cancelDeadline();
+    this.#thread.listener = undefined;
+    this.#thread.hold(false);
+  }
+
+  #heard(): Promise<Said> {
+    if (this.#error !== undefined) return Promise.reject(this.#error);
+    if (this.#said.length > 0) return Promise.resolve(this.#said.shift() as Said); // just seen
+    return new Promise((resolve, reject) => {
+      this.#waiting = { resolve, reject };
+    });
+  }
+
+  #onMessage(said: Said): void {
+    const waiting = this.#waiting;
+    this.#waiting = undefined;
+    if (waiting === undefined) this.#said.push(said);
+    else waiting.resolve(said);
+  }
+}
+
+function closedError(name: string): ThreadError {
+  return new ThreadError(ThreadCode.closed, `${name} is closed`);
+}
+
+function endedError(name: string, code: ThreadCode, cause: unknown): ThreadError {
+  const why = cause instanceof Error ? `: ${cause.message}` : '';
+  return new ThreadError(code, `${name} ended${why}`, cause === undefined ? undefined : { cause });
+}
