@@ -43,7 +43,7 @@ const SET = { table: 'rulecast_a', set: 's', family: 4 } as const;
 const SET_NAMES = hex('0f00 0100 72756c65636173745f61 00 00', '0600 0200 73 00 0000');
 
 function changed(
-  verb: 'add' | 'delete',
+  verb: 'add' | 'delete' | 'destroy',
   family: 4 | 6,
   keys: readonly number[],
   verdicts?: readonly Verdict[],
@@ -80,6 +80,16 @@ describe('a batch of elements', () => {
         SET_NAMES,
         '2000 0380 1c00 0180 1800 0180 1400 0100 20010db8 00000000 00000000 00000001',
         end,
+      ),
+    );
+  });
+
+  it('of IPv4 is destroyed by its keys, which need not be there', () => {
+    expect(changed('destroy', 4, [0x0a000001])).toContain(
+      hex(
+        '40000000 1e0a 0500 02000000 00000000 01 00 0000',
+        SET_NAMES,
+        '1400 0380 1000 0180 0c00 0180 0800 0100 0a000001',
       ),
     );
   });

@@ -4,7 +4,7 @@
  * message.ts.
  */
 
-import { setImmediate as turn } from 'node:timers/promises';
+import { setTimeout as pause, setImmediate as turn } from 'node:timers/promises';
 import { keyPieces } from '../kernel/elements.ts';
 import { lookAtTable, NO_TABLE } from '../kernel/listing.ts';
 import { loadNft, NativeError, type Nft, openNetlink, openNft } from '../kernel/native.ts';
@@ -58,6 +58,9 @@ export async function removeTables(options: ApplierOptions): Promise<void> {
     throw new NativeError(text, { cause: error });
   }
 }
+
+/** Between two pieces of cleaning, so that whoever waits for the kernel's lock gets it: it is not fair. */
+const CLEAN_PAUSE_MS = 1;
 
 interface Answer {
   readonly reply: Reply;
@@ -152,7 +155,7 @@ class Applier {
     const tables = this.kernel?.tables;
     if (this.cleaning || tables === undefined) return;
     this.cleaning = true;
-    while (tables.hasRubbish && !this.busy && tables.cleanStep() === undefined) await turn();
+    while (tables.hasRubbish && !this.busy && tables.cleanStep() === undefined) await pause(CLEAN_PAUSE_MS);
     this.cleaning = false;
   }
 
