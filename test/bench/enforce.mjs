@@ -2,22 +2,18 @@
  * Enforcement: how long from `rulectl push` to the first packet that is dropped, what `nft` takes for it, and how fast a router forwards
  * with the rules in it; beside the bare tools with the same lists in the same run. As root, in network namespaces of its own.
  *
- * Packets come from one process that shares a ring with the kernel (test/enforce/frame-blaster.py); the kernel does the whole way
- * through the router in that process, so packets by its processor time are what one core forwards, whatever else runs. Lists are seeded: disjoint prefixes, with lengths as
- * blocklists have them.
+ * Lists are seeded: disjoint prefixes, with lengths as blocklists have them. Forwarding is enforce-forwarding.mjs.
  */
 
-import { execFileSync, spawnSync } from 'node:child_process';
+import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { importList, parseRuleLines } from '@rulecast/formats';
-import { EMPTY_RULE_SET, emptyPolicy, IpProtocol, memberContaining } from '@rulecast/rules';
+import { IpProtocol } from '@rulecast/rules';
 import { frameOf, segment } from '../enforce/frames.mjs';
 import { address, missingForEnforcement, monotonicMs, Network } from '../enforce/network.mjs';
-import { sinkIn } from '../enforce/sink.mjs';
-import { dottedQuad, seedPolicy } from '../inputs.mjs';
+import { dottedQuad } from '../inputs.mjs';
 import { seededNumbers } from '../kit/random.mjs';
 import {
   endpointsIn,
@@ -27,10 +23,10 @@ import {
   startSubscriberOf,
   trustOf,
 } from '../processes.mjs';
+import { FORWARDING_HEAD, forwardingRows } from './enforce-forwarding.mjs';
 import { grouped, machineLine, median, ms, partsOf, runsOf, table } from './report.mjs';
 
 const MEASURED = fileURLToPath(new URL('../enforce/measured.py', import.meta.url));
-const BLASTER = fileURLToPath(new URL('../enforce/frame-blaster.py', import.meta.url));
 /** What there is to measure. @type {readonly string[]} */
 const PARTS = ['lists', 'forwarding'];
 const SIZES = [10, 1000, 100_000, 1_000_000];
@@ -44,10 +40,6 @@ const SEED = 17;
 const MARK = 0x0bebe;
 /** Frames a second while a push is watched: the resolution is half a millisecond. */
 const WATCH_RATE = 2000;
-const BLAST_SECONDS = 0.4;
-/** Of each situation in a run. */
-const TURNS = 5;
-const FLOWS = 1024;
 const MB = 1e6;
 /** Of prefix lengths, in thousandths or so. */
 const LENGTH_WEIGHTS = /** @type {const} */ ([
@@ -107,18 +99,9 @@ async function benchLists(runs) {
 /** @param {number} runs */
 async function benchForwarding(runs) {
   process.stdout.write(
-    `\nForwarding, packets of 58 bytes of ${FLOWS} flows, by processor time of one core.\n\n`,
+    '\nForwarding, packets of 58 bytes of 1,024 flows, by processor time of one core.\n\n',
   );
-  const columns = [
-    'rules',
-    'kpps',
-    'of no rules',
-    'of flows only',
-    'replies',
-    'of no rules',
-    'of flows only',
-  ];
-  process.stdout.write(table(columns, await forwardingRows(runs)));
+  process.stdout.write(table(FORWARDING_HEAD, await forwardingRows(prefixes(1_000_000), runs)));
 }
 
 // ── Lists ────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -404,162 +387,4 @@ function deltaRow(size, samples) {
     bare.length === 0 ? 'minutes' : ms(median(bare)),
     ms(of(samples, ({ ipsetDelta }) => ipsetDelta.ms)),
   ];
-}
-
-// ── Forwarding ───────────────────────────────────────────────────────────────────────────────────────────────────────
-
-/** @typedef {{ readonly name: string, start(network: Network): Promise<() => Promise<void>> }} Situation */
-
-/** @param {number} runs */
-async function forwardingRows(runs) {
-  const million = prefixes(1_000_000);
-  const flows = acceptedFlows(million);
-  const situations = forwardingSituations(million);
-  /** Of packets of the original direction, and of replies. @type {(readonly [number[], number[]])[]} */
-  const rates = situations.map(() => [[], []]);
-  /** @type {{ readonly network: Network, stop(): Promise<void> }[]} */
-  const started = [];
-  try {
-    for (const situation of situations) {
-      const network = new Network();
-      started.push({ network, stop: async () => undefined });
-      started.splice(-1, 1, { network, stop: await situation.start(network) });
-    }
-    // Short turns: what else the machine does then slows all of them alike.
-    for (let turn = 0; turn < runs * TURNS; turn++) {
-      for (const [index, { network }] of started.entries()) {
-        rates[index]?.[0].push(blast(network, 'a', 'world', flows.originals));
-        rates[index]?.[1].push(blast(network, 'world', 'a', flows.replies));
-      }
-    }
-  } finally {
-    for (const { network, stop } of started) {
-      await stop();
-      network.removeNamespaces();
-    }
-  }
-  const medians = rates.map((each) => each.map(median));
-  /** @param {number} index @param {number} way */
-  const columns = (index, way) => {
-    const rate = medians[index]?.[way] ?? Number.NaN;
-    const shares = [0, 1].map(
-      (other) => `${((100 * rate) / (medians[other]?.[way] ?? Number.NaN)).toFixed(0)} %`,
-    );
-    return [rate.toFixed(0), ...shares];
-  };
-  return situations.map(({ name }, index) => [name, ...columns(index, 0), ...columns(index, 1)]);
-}
-
-/** Flows to addresses that the list does not hold: a packet of each, and a reply. @param {readonly string[]} listed */
-function acceptedFlows(listed) {
-  const { list } = importList('', new TextEncoder().encode(listed.join('\n')), { format: 'plain' });
-  if (list.kind !== 'prefixes') throw new TypeError('a list of prefixes was expected');
-  const next = seededNumbers(SEED);
-  /** @type {string[]} */
-  const originals = [];
-  /** @type {string[]} */
-  const replies = [];
-  const proto = IpProtocol.udp;
-  while (originals.length < FLOWS) {
-    const dst = address(dottedQuad(FIRST_ADDRESS + next(0x08000000)));
-    if (memberContaining(list.v4, dst.words) >= 0) continue;
-    const src = address('10.137.0.5');
-    const [port, data] = [10_000 + originals.length, { mark: MARK, dataBytes: 16 }];
-    const there = segment(src, dst, proto, { ...data, srcPort: port, dstPort: 443 });
-    const back = segment(dst, src, proto, { ...data, srcPort: 443, dstPort: port });
-    originals.push(hexOf(frameOf(...macsAt(0), { src, dst, proto, payload: there })));
-    replies.push(hexOf(frameOf(...macsAt(2), { src: dst, dst: src, proto, payload: back })));
-  }
-  return { originals, replies };
-}
-
-/** Of the router and of a host of every network, by the host's place. @param {number} host @returns {[Uint8Array, Uint8Array]} */
-function macsAt(host) {
-  return [Uint8Array.of(2, 0, 0, 0, host, 1), Uint8Array.of(2, 0, 0, 0, host, 2)];
-}
-
-/** @param {Uint8Array} bytes */
-function hexOf(bytes) {
-  return Buffer.from(bytes).toString('hex');
-}
-
-/** @param {readonly string[]} million @returns {readonly Situation[]} */
-function forwardingSituations(million) {
-  /** @param {string} name @param {string} script @returns {Situation} */
-  const script = (name, script) => ({
-    name,
-    start: async (network) => {
-      network.router.nft(script);
-      return async () => undefined;
-    },
-  });
-  const linear = Array.from(
-    { length: 1000 },
-    (_, index) => `ip daddr ${dottedQuad(0xdff00000 + index * 256)}/24 drop`,
-  );
-  return [
-    { name: 'none', start: async () => async () => undefined },
-    script(
-      'flows followed only',
-      'table inet flows { chain forward { type filter hook forward priority 0; ct state new accept; }; }',
-    ),
-    ours('ours, 10 prefixes', million.slice(0, 10), ['drop dst=@blocked', 'accept']),
-    ours('ours, 1M prefixes', million, ['drop dst=@blocked', 'accept']),
-    ours('ours, 1M, every packet judged', million, ['drop dst=@blocked', 'accept'], { flowMarks: false }),
-    ours('ours, 2^18 rules', [], seedPolicy().trim().split('\n')),
-    script('1M in a bare interval set', nftLoadScript(million)),
-    script(
-      '1,000 linear rules',
-      `table ip linear { chain forward { type filter hook forward priority 0; ${linear.join('; ')}; }; }`,
-    ),
-  ];
-}
-
-/**
- * @param {string} name @param {readonly string[]} entries @param {readonly string[]} rules
- * @param {{ readonly flowMarks?: boolean }} [options] @returns {Situation}
- */
-function ours(name, entries, rules, options = {}) {
-  return {
-    name,
-    start: async (network) => {
-      const bytes = new TextEncoder();
-      const { list } = importList('', bytes.encode(entries.join('\n')), { format: 'plain' });
-      const { runs } = parseRuleLines(bytes.encode(rules.join('\n')), 'egress', 0);
-      const ruleSet = {
-        ...EMPTY_RULE_SET,
-        lists: new Map([['blocked', list]]),
-        policies: new Map([['default', { ...emptyPolicy('default'), egress: runs }]]),
-      };
-      const sink = sinkIn(network, options);
-      await sink.prepare({ hash: new Uint8Array(32), ruleSet, environment: { now: 0, dns: [] } });
-      await sink.commit();
-      return () => sink.close();
-    },
-  };
-}
-
-/**
- * Thousands of packets that come through in a second of one core's time.
- * @param {Network} network @param {'a' | 'world'} from @param {'a' | 'world'} to @param {readonly string[]} frames
- */
-function blast(network, from, to, frames) {
-  const { [from]: sender, [to]: receiver } = network.links;
-  const before = receivedPackets(receiver.namespace);
-  const [program = '', ...args] = [
-    ...sender.namespace.prefix,
-    'python3',
-    BLASTER,
-    'eth0',
-    String(BLAST_SECONDS),
-  ];
-  const { status, stdout, stderr } = spawnSync(program, args, { input: frames.join('\n'), encoding: 'utf8' });
-  if (status !== 0) throw new Error(stderr);
-  const [, , processorSeconds] = stdout.split(' ').map(Number);
-  return (receivedPackets(receiver.namespace) - before) / (processorSeconds ?? Number.NaN) / 1000;
-}
-
-/** @param {import('../enforce/network.mjs').Namespace} namespace */
-function receivedPackets(namespace) {
-  return Number(/eth0:\s*\d+\s+(\d+)/.exec(namespace.run(['cat', '/proc/net/dev']))?.[1]);
 }

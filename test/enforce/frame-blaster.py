@@ -1,7 +1,8 @@
 """
 Sends frames on one interface as fast as the kernel takes them: frame-blaster.py INTERFACE SECONDS, the frames as lines of hex on
 standard input. Ends after the seconds, or by SIGTERM, and prints how many it sent, in how many seconds, and how many seconds of
-processor time that took: the latter says more on a busy machine. The frames go out through a ring that is shared with the kernel
+processor time that took: the latter says more on a busy machine. With "turns" in place of the seconds it takes the frames up to an
+empty line, and then for each line with a number sends as many rounds of 2,048 frames, and prints the same of them. The frames go out through a ring that is shared with the kernel
 (PACKET_TX_RING, packet_mmap), and the kernel walks their whole way to the receiver in this process. Standard library only; it
 runs in network namespaces of tests and benches.
 """
@@ -26,7 +27,7 @@ SLOTS = 2048
 
 def main():
     os.sched_setaffinity(0, {0})
-    frames = [bytes.fromhex(line) for line in sys.stdin.read().split()]
+    frames = [bytes.fromhex(line) for line in iter(lambda: sys.stdin.readline().strip(), "")]
     if not frames or max(map(len, frames)) > SLOT_BYTES - HEADER_BYTES:
         sys.exit("frames of 1 to %d bytes are needed" % (SLOT_BYTES - HEADER_BYTES))
     out = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
@@ -44,15 +45,22 @@ def main():
     ready = memoryview(array.array("I", [TP_STATUS_SEND_REQUEST] * SLOTS))
     stopped = []
     signal.signal(signal.SIGTERM, lambda *_: stopped.append(True))
-    used = sum(os.times()[:2])
-    start = now = time.monotonic()
-    sent = 0
-    while now - start < float(sys.argv[2]) and not stopped:
-        states[:] = ready
-        out.send(b"")
-        sent += SLOTS
-        now = time.monotonic()
-    print(sent, now - start, sum(os.times()[:2]) - used)
+
+    def blast(seconds, rounds):
+        used = time.process_time()
+        start = now = time.monotonic()
+        sent = 0
+        while now - start < seconds and sent < rounds * SLOTS and not stopped:
+            states[:] = ready
+            out.send(b"")
+            sent += SLOTS
+            now = time.monotonic()
+        print(sent, now - start, time.process_time() - used, flush=True)
+
+    if sys.argv[2] != "turns":
+        return blast(float(sys.argv[2]), float("inf"))
+    for line in sys.stdin:
+        blast(float("inf"), int(line))
 
 
 main()
