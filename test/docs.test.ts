@@ -146,6 +146,13 @@ rulecast-subscriber --trust publisher.trust --name lab-firewall --connect unix:$
     );
   },
 
+  'CONTRIBUTING.md#Debug a daemon': async (text) => {
+    const box = await fresh();
+    await box.run(text);
+    expect(box.said()).toMatch(/Debugger listening on ws:\/\/127\.0\.0\.1:/);
+    expect(box.errors()).toEqual([]);
+  },
+
   'docs/embedding.md#Embedding': async (text) => {
     const box = await fresh();
     expect(await box.run(text)).toMatch(/policy default, egress: /);
