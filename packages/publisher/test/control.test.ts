@@ -13,7 +13,15 @@ import type { Publisher, PublisherOptions } from '../src/release/publisher.ts';
 import { serveControl } from '../src/requests/serve.ts';
 import { serveSubscribers } from '../src/session/serve.ts';
 import { StoreError } from '../src/store/store.ts';
-import { bytesOf, degraded, freshPublisher, hex, prefixes, release } from './fresh-publisher.ts';
+import {
+  bytesOf,
+  degraded,
+  freshPublisher,
+  hex,
+  prefixes,
+  release,
+  startedLongAgo,
+} from './fresh-publisher.ts';
 import { recordsOf, ScriptedRulectl } from './scripted-rulectl.ts';
 import { ScriptedSubscriber } from './scripted-subscriber.ts';
 
@@ -304,7 +312,7 @@ describe('a push that waits until it is applied', () => {
   });
 
   it('does not wait where nobody is connected, or where nothing changed', async () => {
-    const { control, subscribers } = await house();
+    const { control, subscribers } = await house({ nowMs: startedLongAgo() });
     expect(recordsOf(await ScriptedRulectl.push(control, HOSTS, WAIT), 'applied')).toEqual([]);
     const fw = await ScriptedSubscriber.greet(subscribers, 'fw');
     await fw.take();

@@ -9,14 +9,14 @@ import { FakeClock } from '../../sources/test/fake-clock.ts';
 import type { Publisher, PublisherOptions } from '../src/release/publisher.ts';
 import { serveControl } from '../src/requests/serve.ts';
 import { serveSubscribers } from '../src/session/serve.ts';
-import { freshPublisher, release } from './fresh-publisher.ts';
+import { freshPublisher, release, startedLongAgo } from './fresh-publisher.ts';
 import { type Answer, recordsOf, ScriptedRulectl } from './scripted-rulectl.ts';
 import { ScriptedSubscriber } from './scripted-subscriber.ts';
 
 let houses = 0;
 
 async function house(options: Partial<PublisherOptions> = {}) {
-  const publisher = freshPublisher(options);
+  const publisher = freshPublisher({ nowMs: startedLongAgo(), ...options });
   houses += 1;
   const subscribers = parseEndpoint(`memory:expected-${houses}-subscribers`);
   const control = parseEndpoint(`memory:expected-${houses}`);
@@ -102,6 +102,39 @@ describe('expected', () => {
   });
 });
 
+describe('a publisher that has just started', () => {
+  // A push in the first second of both daemons was told to be in force nowhere, and a moment later it was in force.
+  it('takes the first who comes for whom the release is, where nobody is known', async () => {
+    const { publisher, control, subscribers } = await house({ nowMs: Date.now });
+    const released = once(publisher, 'release');
+    const waiting = pushed(control, '192.0.2.1');
+    await released;
+    const late = await ScriptedSubscriber.greet(subscribers, 'fw-a');
+    await late.take();
+    expect(await waiting).toEqual(['fw-a applied']);
+  });
+
+  it('waits for those of the configuration that were never seen', async () => {
+    const { publisher, control, subscribers } = await house({ nowMs: Date.now });
+    publisher.subscribers.expect(['fw-a']);
+    const released = once(publisher, 'release');
+    const waiting = pushed(control, '192.0.2.1');
+    await released;
+    const late = await ScriptedSubscriber.greet(subscribers, 'fw-a');
+    await late.take();
+    expect(await waiting).toEqual(['fw-a applied!']);
+  });
+
+  it('waits for nobody where a request says so, nor for longer than three seconds', async () => {
+    const justNow = await house({ nowMs: Date.now });
+    expect(await pushed(justNow.control, '192.0.2.1', { require: [] })).toEqual([]);
+    const { publisher, control } = await house();
+    expect(await pushed(control, '192.0.2.1')).toEqual([]);
+    publisher.subscribers.expect(['fw-a']);
+    expect(await pushed(control, '192.0.2.2')).toEqual(['fw-a absent!']);
+  });
+});
+
 describe('what is known of subscribers', () => {
   async function restarted(change: (publisher: Publisher) => Promise<void> = async () => undefined) {
     const stateDirectory = temporaryDirectory();
@@ -161,13 +194,15 @@ describe('what is known of subscribers', () => {
     };
     for (let i = 0; i < 100; i++) {
       publisher.subscribers.entry(`fw-${i % 3}`, i);
-      publisher.subscribers.emit('change');
+      publisher.subscribers.changed();
     }
+    await turns();
     expect(writes).toBe(0);
     clock.advance(2000);
     await turns();
     expect(writes).toBe(1);
-    publisher.subscribers.emit('change');
+    publisher.subscribers.changed();
+    await turns();
     clock.advance(2000);
     await turns();
     expect(writes).toBe(1); // nothing differs

@@ -43,6 +43,12 @@ export function degraded(publisher: Publisher, sources?: SourceLists): readonly 
   return degradedOf({ publisher, sources });
 }
 
+/** The clock of a publisher that started a minute ago, which is what it first asks for: subscribers are not on their way any more. */
+export function startedLongAgo(): () => number {
+  let asked = 0;
+  return () => Date.now() - (asked++ === 0 ? 60_000 : 0);
+}
+
 /** A push of files given as name and text. */
 export function pushOf(files: Readonly<Record<string, string>>, input: Partial<PushInput> = {}): PushInput {
   return {

@@ -1,6 +1,7 @@
 /**
  * What became of a release at each subscriber that is expected or connected: told as they answer, until all have or the time is over. Who is
- * not connected is absent: at once, unless the request names it, or it was known before the publisher started and may be on its way back.
+ * not connected is absent: at once, unless the request names it, or the publisher has just started and it may be on its way: back, or for the first time.
+ * Where nobody is expected or connected, the first who comes in that time is whom the release is for.
  */
 
 import { boundText, type ControlRecordOf } from '@rulecast/protocol';
@@ -19,6 +20,8 @@ export interface WaitFields {
 
 /** So long after a start subscribers that were known before may take to connect again: they try every few seconds. */
 const RETURN_MS = 10_000;
+/** And so long those that were never seen: who is started together with the publisher tries a few times in its first two seconds. */
+const ARRIVE_MS = 3000;
 
 type Applied = ControlRecordOf<'applied'>;
 
@@ -32,6 +35,8 @@ export class AppliedReport {
   readonly #connected: ReadonlySet<string>;
   /** Names of which nothing was told yet. */
   readonly #waiting: Set<string>;
+  /** Nobody is known for whom the release is: it is for the first who comes, until then. */
+  readonly #newcomerUntilMs: number;
   readonly #outcomes: OutcomeLog;
 
   constructor({ timeoutMs, require }: WaitFields, publisher: Publisher) {
@@ -44,7 +49,10 @@ export class AppliedReport {
     const known = subscribers.expected();
     this.#expected = new Set(require ?? (subscribers.isConfigured ? known : [...known, ...connected]));
     this.#waiting = new Set([...this.#expected, ...connected]);
-    this.#outcomes = new OutcomeLog(publisher, this.#waiting);
+    const isForCertain = require !== undefined || this.#waiting.size > 0;
+    this.#newcomerUntilMs = isForCertain ? 0 : Math.min(this.#deadlineMs, publisher.startedAtMs + ARRIVE_MS);
+    const isForAnybody = publisher.nowMs() < this.#newcomerUntilMs;
+    this.#outcomes = new OutcomeLog(publisher, isForAnybody ? 'anybody' : this.#waiting);
   }
 
   /** Tells of the head, `isNew` or in force before, one record for each. */
@@ -56,15 +64,29 @@ export class AppliedReport {
     };
     if (!isNew) for (const name of this.#waiting) await this.#tellHeld(name, head, tell);
     let nowMs = this.#publisher.nowMs();
+    let hasCome = false;
     while (!this.#outcomes.hasEnded && nowMs < this.#deadlineMs) {
       for (const name of this.#waiting) if (nowMs >= this.#absentAtMs(name)) await tell(name, 'absent');
-      if (this.#waiting.size === 0) break;
+      const isOver = this.#waiting.size === 0 && (hasCome || nowMs >= this.#newcomerUntilMs);
+      if (isOver) break;
       const untilMs = this.#nextMs();
       const outcome = await this.#outcomes.next(untilMs - nowMs);
-      if (outcome !== undefined) await this.#take(outcome, head, tell);
+      if (outcome !== undefined) {
+        if (!hasCome && this.#isNewcomer(outcome, head)) {
+          hasCome = true;
+          this.#waiting.add(outcome.subscriber);
+        }
+        await this.#take(outcome, head, tell);
+      }
       nowMs = outcome === undefined ? untilMs : Math.max(nowMs, this.#publisher.nowMs());
     }
     for (const name of this.#waiting) await tell(name, this.#isConnected(name) ? 'timeout' : 'absent');
+  }
+
+  /** Whether it is who the release is for where nobody was known. */
+  #isNewcomer({ state, epoch, version }: Outcome, { manifest }: Release): boolean {
+    const isOfThis = epoch === manifest.epoch && version === manifest.version;
+    return this.#newcomerUntilMs > 0 && isOfThis && state !== 'disconnected';
   }
 
   async #take(
@@ -115,11 +137,13 @@ export class AppliedReport {
     if (entry?.connectedSinceMs !== undefined || this.#isNamed || this.#connected.has(name)) {
       return this.#deadlineMs;
     }
-    const mayReturn = entry !== undefined && !entry.isBack;
-    return mayReturn ? Math.min(this.#deadlineMs, this.#publisher.startedAtMs + RETURN_MS) : 0;
+    if (entry?.isBack === true) return 0;
+    const mayTakeMs = entry === undefined ? ARRIVE_MS : RETURN_MS;
+    return Math.min(this.#deadlineMs, this.#publisher.startedAtMs + mayTakeMs);
   }
 
   #nextMs(): number {
+    if (this.#waiting.size === 0) return this.#newcomerUntilMs;
     return Math.min(this.#deadlineMs, ...[...this.#waiting].map((name) => this.#absentAtMs(name)));
   }
 
@@ -134,23 +158,26 @@ export class AppliedReport {
 
 /**
  * Gathers outcomes from before the release on, so that none is missed between commit and waiting: of those waited for only, and of each the last of
- * a kind, so that who comes and goes while nobody reads the answers fills nothing.
+ * a kind, so that who comes and goes while nobody reads the answers fills nothing. Of anybody: the last of a kind.
  */
 export class OutcomeLog {
   hasEnded = false;
   readonly #publisher: Publisher;
-  readonly #awaited: ReadonlySet<string>;
+  readonly #awaited: ReadonlySet<string> | 'anybody';
   #queue: readonly Outcome[] = [];
   #wake: (() => void) | undefined;
   readonly #listener = (outcome: Outcome): void => {
-    if (!this.#awaited.has(outcome.subscriber)) return;
     const { subscriber, state } = outcome;
-    const others = this.#queue.filter((one) => one.subscriber !== subscriber || one.state !== state);
+    const isAnybody = this.#awaited === 'anybody';
+    if (!isAnybody && !this.#awaited.has(subscriber)) return;
+    const others = this.#queue.filter(
+      (one) => one.state !== state || !(isAnybody || one.subscriber === subscriber),
+    );
     this.#queue = [...others, outcome];
     this.#wake?.();
   };
 
-  constructor(publisher: Publisher, awaited: ReadonlySet<string>) {
+  constructor(publisher: Publisher, awaited: ReadonlySet<string> | 'anybody') {
     this.#publisher = publisher;
     this.#awaited = awaited;
     publisher.subscribers.on('outcome', this.#listener);
