@@ -28,13 +28,8 @@ export {
   withFixedNames,
 } from './names/resolve.ts';
 export { GuardError, type ReleaseDraft } from './release/commit.ts';
-export {
-  Publisher,
-  type PublisherOptions,
-  type PushOptions,
-  type PushOutcome,
-  type ReleaseAudit,
-} from './release/publisher.ts';
+export type { PushOutcome, ReleaseAudit } from './release/outcome.ts';
+export { Publisher, type PublisherOptions, type PushOptions } from './release/publisher.ts';
 export { serveControl } from './requests/serve.ts';
 export { type AskTable, type ServedSubscribers, serveSubscribers } from './session/serve.ts';
 export { type Identity, IdentityError, openIdentity } from './store/identity.ts';

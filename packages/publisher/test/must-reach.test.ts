@@ -5,7 +5,8 @@ import { prefixListOf } from '@rulecast/rules';
 import { describe, expect, it } from 'vitest';
 import { turns } from '../../../test/kit/turns.ts';
 import { FakeClock } from '../../sources/test/fake-clock.ts';
-import type { Publisher, PushOutcome } from '../src/release/publisher.ts';
+import type { PushOutcome } from '../src/release/outcome.ts';
+import type { Publisher } from '../src/release/publisher.ts';
 import { degraded, freshPublisher, prefixes, pushOf, release } from './fresh-publisher.ts';
 
 function mustReach(text: string, direction: 'egress' | 'ingress' = 'egress'): MustReach {

@@ -2,7 +2,8 @@
 
 import type { PushInput } from '@rulecast/formats';
 import { describe, expect, it } from 'vitest';
-import type { Publisher, PushOptions, ReleaseAudit } from '../src/release/publisher.ts';
+import type { ReleaseAudit } from '../src/release/outcome.ts';
+import type { Publisher, PushOptions } from '../src/release/publisher.ts';
 import { freshPublisher, pushOf, release } from './fresh-publisher.ts';
 
 const ADDRESSES = (count: number, from = 0): string =>

@@ -13,7 +13,8 @@ import {
   partWord,
 } from '@rulecast/protocol';
 import { entryCount, policyRuleCount, type RuleSet } from '@rulecast/rules';
-import type { Guarded, Publisher, ReleaseOutcome, VersionMoved } from '../release/publisher.ts';
+import type { Guarded, ReleaseOutcome, VersionMoved } from '../release/outcome.ts';
+import type { Publisher } from '../release/publisher.ts';
 import { AppliedReport, type WaitFields } from './applied-report.ts';
 import type { ControlExchange } from './exchange.ts';
 

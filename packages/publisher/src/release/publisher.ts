@@ -41,6 +41,14 @@ import { Committer, GuardError, type Origin, type ReleaseDraft, type ReleaseIden
 import { History } from './history.ts';
 import { type ListUpdate, listChanges, withLists } from './list-update.ts';
 import { NameRefresh } from './name-refresh.ts';
+import type {
+  Guarded,
+  PushOutcome,
+  ReleaseAudit,
+  ReleaseOutcome,
+  TouchedWarnings,
+  VersionMoved,
+} from './outcome.ts';
 import { type PartFilter, restored } from './part-filter.ts';
 import { Transfers } from './transfer.ts';
 import { Turns } from './turns.ts';
@@ -65,21 +73,6 @@ export interface PublisherOptions extends StateOptions {
   readonly audit?: (entry: ReleaseAudit) => void;
 }
 
-/** A release went against a guard, as somebody asked. */
-export interface ReleaseAudit {
-  readonly cause: Origin['cause'];
-  readonly epoch: number;
-  readonly version: number;
-  readonly part: string;
-  /** Of the guard. */
-  readonly code: string;
-  /** What opened it, see GuardRefusal. */
-  readonly permit: string | undefined;
-  readonly reason: string;
-  readonly before: number;
-  readonly after: number;
-}
-
 export interface PushOptions {
   /** Refuse unless the head has this version (0: no release yet). */
   readonly ifVersion?: number | undefined;
@@ -89,45 +82,6 @@ export interface PushOptions {
   /** True: release it in a new epoch, above all that was ever released, also where the head says the same. */
   readonly asNewEpoch?: boolean | undefined;
 }
-
-/** Warnings about what a release touches, which are shown, and about what it does not. */
-export interface TouchedWarnings {
-  readonly shown: readonly RuleSetProblem[];
-  readonly otherCount: number;
-}
-
-/** A rule set that could be released, and was unless it was a dry run or says what the head says. */
-export interface ReleaseOutcome {
-  readonly kind: 'planned' | 'released' | 'unchanged';
-  readonly draft: ReleaseDraft;
-  readonly notes: readonly IngestNote[];
-  readonly warnings: TouchedWarnings;
-  /** Of the names that what changes uses, or that fail only now. */
-  readonly failedNames: readonly FailedName[];
-  /** The head afterwards; undefined only while nothing was ever released. */
-  readonly head: Release | undefined;
-}
-
-/** The head is not the one that the request is for. */
-export interface VersionMoved {
-  readonly kind: 'version-moved';
-  readonly version: number;
-}
-
-/** Guards refuse it; nothing was released. */
-export interface Guarded {
-  readonly kind: 'guarded';
-  readonly draft: ReleaseDraft;
-  /** At least one. */
-  readonly refusals: readonly GuardRefusal[];
-}
-
-/** What became of a push. */
-export type PushOutcome =
-  | Extract<IngestResult, { kind: 'rejects' }>
-  | VersionMoved
-  | Guarded
-  | ReleaseOutcome;
 
 /** Whose lists of the rule set are, beside those who push. */
 export interface ListOwner {

@@ -3,7 +3,6 @@
 import {
   boundText,
   type ControlRecordOf,
-  EDIT_LINES_MAX,
   ErrorCode,
   type MessageOf,
   type PartChange,
@@ -13,14 +12,13 @@ import {
 } from '@rulecast/protocol';
 import { type EditBlock, editBlocks } from '../control/edit-lines.ts';
 import type { ControlExchange } from '../control/exchange.ts';
+import { lineBlocks } from '../control/line-blocks.ts';
 import type { ControlParts } from '../control/parts.ts';
 import { changeRecord } from '../control/release-report.ts';
 import { UnknownReleaseError } from '../release/history.ts';
 
-/** Bytes of the lines of one record. With the longest names of a part beside them they fit a control body. */
-const LINES_MAX_BYTES = 3584;
-/** What a line costs in a record besides its own bytes, at most. */
-const LINE_OVERHEAD_BYTES = 3;
+/** Of one record: with the longest names of a part beside them the lines fit a control body. A line costs three bytes besides its own at most. */
+const LINES_LIMIT = { bytes: 3584, overheadBytes: 3 };
 
 /** Answers a DIFF. Throws UnknownReleaseError, and ProtocolError `no-such-part`. */
 export async function answerDiff(
@@ -50,26 +48,16 @@ async function tellEdits(change: PartChange, exchange: ControlExchange): Promise
   }
 }
 
-/** The lines of a block in as few records as hold them. */
 function* recordsOf(change: PartChange, block: EditBlock): Generator<ControlRecordOf<'edit'>> {
   const { op, aspect } = block;
   const kind = partWord(change.kind);
-  let lines: string[] = [];
-  let bytes = 0;
   let index = block.index;
-  const take = (): ControlRecordOf<'edit'> => {
-    const record = { record: 'edit', op, kind, name: change.name, aspect, index, lines } as const;
+  for (const lines of lineBlocks(boundedLines(block.lines), LINES_LIMIT)) {
+    yield { record: 'edit', op, kind, name: change.name, aspect, index, lines };
     if (index !== undefined) index += lines.length;
-    lines = [];
-    bytes = 0;
-    return record;
-  };
-  for (const whole of block.lines) {
-    const line = boundText(whole, RULE_TEXT_MAX_BYTES);
-    const lineBytes = Buffer.byteLength(line) + LINE_OVERHEAD_BYTES;
-    if (lines.length === EDIT_LINES_MAX || bytes + lineBytes > LINES_MAX_BYTES) yield take();
-    lines.push(line);
-    bytes += lineBytes;
   }
-  if (lines.length > 0) yield take();
+}
+
+function* boundedLines(lines: Iterable<string>): Generator<string> {
+  for (const line of lines) yield boundText(line, RULE_TEXT_MAX_BYTES);
 }

@@ -3,7 +3,6 @@
 import {
   boundText,
   type ControlRecordOf,
-  EDIT_LINES_MAX,
   ErrorCode,
   type MessageOf,
   ProtocolError,
@@ -11,11 +10,11 @@ import {
 import { entryCount, formatPrefixAt, type List } from '@rulecast/rules';
 import type { ListStatus } from '@rulecast/sources';
 import type { ControlExchange } from '../control/exchange.ts';
+import { lineBlocks } from '../control/line-blocks.ts';
 import type { ControlParts } from '../control/parts.ts';
 
-/** Bytes of the lines of one record, with what each costs beside its own; the rest of a control body is the record's name. */
-const LINES_MAX_BYTES = 3840;
-const LINE_OVERHEAD_BYTES = 2;
+/** Of one record; the rest of a control body is the record's name. */
+const LINES_LIMIT = { bytes: 3840, overheadBytes: 2 };
 const FORMATS_SHOWN = 4;
 const ORIGIN_MAX_BYTES = 512;
 
@@ -45,7 +44,8 @@ export async function answerList(
   else if (list !== undefined) await exchange.record(pushedRecord(name, list));
   else throw noSuchList(name, 'there is no such list: see rulectl lists');
   if (content && list !== undefined) {
-    for (const lines of entryBlocks(list)) await exchange.record({ record: 'entries', lines });
+    for (const lines of lineBlocks(entriesOf(list), LINES_LIMIT))
+      await exchange.record({ record: 'entries', lines });
   }
   await exchange.done('ok', '');
 }
@@ -135,23 +135,6 @@ function pushedRecord(name: string, list: List): ControlRecordOf<'list'> {
     protected: 0,
     protectedPrefixes: [],
   };
-}
-
-/** The entries of a list in as few records as hold them. */
-function* entryBlocks(list: List): Generator<readonly string[]> {
-  let lines: string[] = [];
-  let bytes = 0;
-  for (const line of entriesOf(list)) {
-    const lineBytes = line.length + LINE_OVERHEAD_BYTES; // entries are ASCII
-    if (lines.length === EDIT_LINES_MAX || bytes + lineBytes > LINES_MAX_BYTES) {
-      yield lines;
-      lines = [];
-      bytes = 0;
-    }
-    lines.push(line);
-    bytes += lineBytes;
-  }
-  if (lines.length > 0) yield lines;
 }
 
 function* entriesOf(list: List): Generator<string> {

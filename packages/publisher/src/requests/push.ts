@@ -8,7 +8,7 @@ import type { ControlParts } from '../control/parts.ts';
 import type { Reservation } from '../control/push-memory.ts';
 import { answerWithRelease, tellVersionMoved } from '../control/release-report.ts';
 import type { PushPermits } from '../guards/refusal.ts';
-import type { PushOutcome } from '../release/publisher.ts';
+import type { PushOutcome } from '../release/outcome.ts';
 
 type Push = MessageOf<'push'>;
 type Refused = Extract<PushOutcome, { kind: 'rejects' | 'version-moved' }>;

@@ -23,7 +23,6 @@ import {
   ProtocolError,
   type PublisherEvent,
   type PublisherState,
-  QUERIES_PER_SECOND_MAX,
   RETRY_AFTER_MS,
   SILENCE_TIMEOUT_MS,
   stepPublisher,
@@ -39,12 +38,8 @@ import type { Publisher } from '../release/publisher.ts';
 import type { Release } from '../store/store.ts';
 import { type HeldRelease, refusalOf, type SubscriberEntry } from '../subscribers/subscribers.ts';
 import { isSame, UnansweredOffers } from './offers.ts';
-
-type Answer = MessageOf<'answer'>;
-
-/** Half of what a subscriber answers a second at once, and the other half over each second: never more than it takes. */
-const ASK_BURST = QUERIES_PER_SECOND_MAX / 2;
-const ASK_PAUSE_MS = 1000 / (QUERIES_PER_SECOND_MAX / 2);
+import { type Answer, Queries } from './queries.ts';
+import { Timers } from './timers.ts';
 
 /** How long a state may last without the message it waits for; other states end by silence only. */
 const STATE_TIMEOUT_MS: Partial<Record<PublisherState, number>> = {
@@ -54,7 +49,7 @@ const STATE_TIMEOUT_MS: Partial<Record<PublisherState, number>> = {
   confirming: APPLY_TIMEOUT_MS,
 };
 
-/** Judges the name in HELLO, which may take as long as another session has to answer for it; undefined: it is this session's. */
+/** Decides about the name in HELLO, which may take as long as another session has to answer for it; undefined: it is this session's. */
 export type Admit = (session: SubscriberSession, name: string) => Promise<Refusal | undefined>;
 
 export class SubscriberSession implements NameHolder {
@@ -70,11 +65,8 @@ export class SubscriberSession implements NameHolder {
   readonly #unanswered = new UnansweredOffers();
   #sentBefore = 0; // bytes sent before the transfer under way
   #lastReceivedMs: number;
-  readonly #questions = new Map<number, Question>();
-  #lastTransaction = 0;
-  #askedUntilMs = Number.NEGATIVE_INFINITY; // when all questions so far had been asked, one at each pause
-  /** What takes each running timer back. */
-  readonly #timers = new Map<TimerName, () => void>();
+  readonly #queries: Queries;
+  readonly #timers: Timers<TimerName>;
   #saidName: string | undefined; // in HELLO, whether it is its own or not
   #claiming = false; // HELLO came, and whose name it is is being found out
   #probe: Probe | undefined;
@@ -86,6 +78,8 @@ export class SubscriberSession implements NameHolder {
     this.#publisher = publisher;
     this.#clock = publisher.clock;
     this.#admit = admit;
+    this.#timers = new Timers(this.#clock);
+    this.#queries = new Queries(connection, this.#clock);
     this.#lastReceivedMs = this.#clock.monotonicMs();
   }
 
@@ -146,12 +140,12 @@ export class SubscriberSession implements NameHolder {
     let tell: (alive: boolean) => void = () => undefined;
     const answered = new Promise<boolean>((resolve) => {
       tell = (alive) => {
-        this.#stopTimer('probe');
+        this.#timers.stop('probe');
         this.#probe = undefined;
         resolve(alive);
       };
     });
-    this.#startTimer('probe', NAME_PATIENCE_MS, () => tell(false));
+    this.#timers.start('probe', NAME_PATIENCE_MS, () => tell(false));
     this.#post({ kind: 'ping', hash: this.#publisher.head?.hash });
     return { answered, tell };
   }
@@ -161,42 +155,11 @@ export class SubscriberSession implements NameHolder {
    * `disconnected`.
    */
   async ask(packet?: WirePacket): Promise<Answer> {
-    if (this.#state === 'greeting' || this.#state === 'closed') {
-      throw new ProtocolError(
-        ErrorCode.notReady,
-        `${this.#entry?.name ?? 'the subscriber'} is not connected`,
-      );
+    const name = this.#entry?.name;
+    if (name === undefined || this.#state === 'closed') {
+      throw new ProtocolError(ErrorCode.notReady, `${name ?? 'the subscriber'} is not connected`);
     }
-    await this.#turnToAsk();
-    const transaction = ++this.#lastTransaction;
-    let cancel: () => void = () => undefined;
-    const answered = new Promise<Answer>((resolve, reject) => {
-      this.#questions.set(transaction, { resolve, reject });
-      cancel = this.#clock.after(ANSWER_TIMEOUT_MS, () => {
-        const text = `${this.#entry?.name} did not answer within ${ANSWER_TIMEOUT_MS} ms`;
-        reject(new ProtocolError(ErrorCode.timeout, text));
-      });
-    });
-    try {
-      // Together: where nothing can be sent, the time runs out all the same.
-      const question = packet === undefined ? 'stats' : 'test';
-      const sent = this.#connection.send({ kind: 'query', question, packet }, transaction);
-      const [answer] = await Promise.all([answered, sent]);
-      return answer;
-    } finally {
-      cancel();
-      this.#questions.delete(transaction);
-    }
-  }
-
-  /** Whoever asks more than a subscriber answers waits here, and so `rulectl` does: no question waits in a queue, here or there. */
-  async #turnToAsk(): Promise<void> {
-    const nowMs = this.#clock.monotonicMs();
-    const waitMs = Math.max(0, this.#askedUntilMs - nowMs - (ASK_BURST - 1) * ASK_PAUSE_MS);
-    this.#askedUntilMs = Math.max(this.#askedUntilMs, nowMs) + ASK_PAUSE_MS;
-    if (waitMs > 0) await new Promise<void>((resolve) => this.#clock.after(waitMs, resolve));
-    if (this.#state !== 'closed') return;
-    throw new ProtocolError(ErrorCode.disconnected, `${this.#entry?.name} went before it was asked`);
+    return this.#queries.ask(name, packet);
   }
 
   // ── Events ────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -294,7 +257,7 @@ export class SubscriberSession implements NameHolder {
       case 'prove':
         return this.#post({ kind: 'prove' });
       case 'judge':
-        return this.#judge(message as MessageOf<'proof'>);
+        return this.#checkProof(message as MessageOf<'proof'>);
       case 'diverge':
         return this.#diverge();
       case 'offer':
@@ -307,8 +270,7 @@ export class SubscriberSession implements NameHolder {
       case 'record':
         return this.#record(message as MessageOf<'applied' | 'nack'>);
       case 'answer':
-        this.#questions.get(context.transaction ?? 0)?.resolve(message as Answer);
-        return;
+        return this.#queries.answered(context.transaction ?? 0, message as Answer);
       case 'pong':
         return this.#post({ kind: 'pong', hash: this.#publisher.head?.hash });
       case 'bye': {
@@ -330,17 +292,17 @@ export class SubscriberSession implements NameHolder {
 
   // ── Actions ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
-  /** What can be seen in HELLO is judged before anybody else hears of the name. */
+  /** What can be seen in HELLO is looked at before anybody else hears of the name. */
   async #greet(hello: MessageOf<'hello'>): Promise<void> {
     this.#claiming = true;
     this.#saidName = hello.name;
-    const refusal = this.#judgeHello(hello) ?? (await this.#admit(this, hello.name));
+    const refusal = this.#refusalOfHello(hello) ?? (await this.#admit(this, hello.name));
     this.#claiming = false;
     if (refusal === undefined) this.#raise('hello', { message: hello });
     else this.#raise('stop', refusal);
   }
 
-  #judgeHello(hello: MessageOf<'hello'>): Refusal | undefined {
+  #refusalOfHello(hello: MessageOf<'hello'>): Refusal | undefined {
     if (hello.protocolMin > PROTOCOL_VERSION || hello.protocolMax < PROTOCOL_VERSION) {
       return {
         code: ErrorCode.noCommonVersion,
@@ -408,7 +370,7 @@ export class SubscriberSession implements NameHolder {
     return compareRelease(held, head.manifest) >= 0 && !store.knows(hexOf(held.hash));
   }
 
-  #judge(proof: MessageOf<'proof'>): void {
+  #checkProof(proof: MessageOf<'proof'>): void {
     const { identity } = this.#publisher;
     const claimed = this.#hello?.holds;
     const isSigned =
@@ -478,7 +440,7 @@ export class SubscriberSession implements NameHolder {
   #offer(): void {
     const { head } = this.#publisher;
     if (head === undefined) return;
-    this.#stopTimer('retry');
+    this.#timers.stop('retry');
     this.#offered = head;
     this.#sentChain = false;
     this.#unanswered.add(head);
@@ -564,7 +526,7 @@ export class SubscriberSession implements NameHolder {
     const reason = { code, text: boundText(text), atMs: this.#publisher.nowMs() };
     if (retry === 'never') this.#publisher.subscribers.refuse(entry, hexOf(nack.hash), reason);
     else if (isLatest) {
-      this.#startTimer('retry', nack.retryAfterMs ?? RETRY_AFTER_MS, () => {
+      this.#timers.start('retry', nack.retryAfterMs ?? RETRY_AFTER_MS, () => {
         this.#offered = undefined;
         this.#offerIfDue();
       });
@@ -595,29 +557,14 @@ export class SubscriberSession implements NameHolder {
 
   // ── Time ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-  /** Starts a timer in place of the one of that name. */
-  #startTimer(name: TimerName, delayMs: number, work: () => void): void {
-    this.#stopTimer(name);
-    const cancel = this.#clock.after(delayMs, () => {
-      this.#timers.delete(name);
-      work();
-    });
-    this.#timers.set(name, cancel);
-  }
-
-  #stopTimer(name: TimerName): void {
-    this.#timers.get(name)?.();
-    this.#timers.delete(name);
-  }
-
   #watchState(): void {
-    this.#stopTimer('state');
+    this.#timers.stop('state');
     const timeoutMs = STATE_TIMEOUT_MS[this.#state];
-    if (timeoutMs !== undefined) this.#startTimer('state', timeoutMs, () => this.#raise('timeout'));
+    if (timeoutMs !== undefined) this.#timers.start('state', timeoutMs, () => this.#raise('timeout'));
   }
 
   #beat(): void {
-    this.#startTimer('heartbeat', HEARTBEAT_MS, () => {
+    this.#timers.start('heartbeat', HEARTBEAT_MS, () => {
       if (this.#state !== 'greeting' && !this.#connection.sendPending) {
         this.#post({ kind: 'ping', hash: this.#publisher.head?.hash });
       }
@@ -629,13 +576,13 @@ export class SubscriberSession implements NameHolder {
   #watchSilence(): void {
     const dueMs = this.#lastReceivedMs + SILENCE_TIMEOUT_MS - this.#clock.monotonicMs();
     if (dueMs <= 0) return this.#raise('timeout');
-    this.#startTimer('silence', dueMs, () => this.#watchSilence());
+    this.#timers.start('silence', dueMs, () => this.#watchSilence());
   }
 
   /** What is accepted of a transfer is looked at window by window: one byte now and then does not keep it going. */
   #watchTransfer(): void {
     const sentBefore = this.#connection.bytesSent;
-    this.#startTimer('transfer', TRANSFER_WINDOW_MS, () => {
+    this.#timers.start('transfer', TRANSFER_WINDOW_MS, () => {
       if (this.#state !== 'sending') return;
       if (this.#connection.bytesSent - sentBefore < TRANSFER_WINDOW_MIN_BYTES) return this.#raise('timeout');
       this.#watchTransfer();
@@ -643,14 +590,12 @@ export class SubscriberSession implements NameHolder {
   }
 
   #leave(): void {
-    for (const name of [...this.#timers.keys()]) this.#stopTimer(name);
+    this.#timers.stopAll();
     this.#probe?.tell(false);
     const entry = this.#entry;
     if (entry === undefined || this.#left) return;
     this.#left = true;
-    for (const question of this.#questions.values()) {
-      question.reject(new ProtocolError(ErrorCode.disconnected, `${entry.name} went before it answered`));
-    }
+    this.#queries.end(entry.name);
     entry.connectedSinceMs = undefined;
     entry.receiving = false;
     entry.lastSeenMs = this.#publisher.nowMs();
@@ -670,12 +615,6 @@ export class SubscriberSession implements NameHolder {
 interface Probe {
   readonly answered: Promise<boolean>;
   readonly tell: (alive: boolean) => void;
-}
-
-/** Somebody waits for the ANSWER to a QUERY. */
-interface Question {
-  readonly resolve: (answer: Answer) => void;
-  readonly reject: (error: ProtocolError) => void;
 }
 
 type TimerName = 'state' | 'heartbeat' | 'silence' | 'transfer' | 'retry' | 'probe';

@@ -11,8 +11,8 @@
  *   subscribers  name           -> what is known of it, JSON; nothing depends on it
  *
  * A release costs its own delta. A snapshot is added when the deltas since the last one outweigh it or are many, so
- * that a bounded amount is replayed. The same deltas are the wire history, kept by bytes, and with the snapshots the
- * archive, kept by age, from which any release kept is rebuilt. LMDB has no checksums: whatever is loaded or rebuilt is
+ * that a bounded amount is replayed. The same deltas are the chains that are sent, kept by bytes, and with the snapshots the
+ * history, kept by age, from which any release kept is rebuilt (retention.ts). LMDB has no checksums: whatever is loaded or rebuilt is
  * digested and compared with its signed manifest before it is used. Within a transaction nobody awaits what a single write gives: it
  * settles with the transaction, whose own outcome is what is looked at.
  *
@@ -40,6 +40,7 @@ import { EMPTY_RULE_SET, type RuleSet } from '@rulecast/rules';
 import { type Database, open, type RootDatabase } from 'lmdb';
 import { dataFileFault } from './data-file.ts';
 import type { Identity } from './identity.ts';
+import { type Retention, retained, retentionOf, type StoreOptions } from './retention.ts';
 import {
   compareKeys,
   decodeKey,
@@ -57,6 +58,7 @@ import {
   StoreError,
 } from './stored.ts';
 
+export { STORE_DEFAULTS, type StoreOptions } from './retention.ts';
 export { type ReleaseNotes, StoreError } from './stored.ts';
 
 /** A release with everything that proves it. */
@@ -93,44 +95,8 @@ export interface SubscriberStore {
   storeSubscribers(changed: ReadonlyMap<string, string | undefined>): Promise<void>;
 }
 
-/** A release is kept while it is within the wire history or within the archive; the head always is. */
-export interface StoreOptions {
-  /** Wire history: the newest releases, as many as one transfer has deltas, whose deltas are at most this many bytes. */
-  readonly chainBytes?: number;
-  /** Archive: releases that were the head within this time, in milliseconds, … */
-  readonly historyAgeMs?: number;
-  /** … at most so many, … */
-  readonly historyReleases?: number;
-  /** … and of so many bytes of manifests and deltas. Snapshots come on top: about as much again. */
-  readonly historyBytes?: number;
-  /** However many releases come and whatever they take: the last of each of so many days, … */
-  readonly historyDaily?: number;
-  /** … and of so many weeks, within `historyAgeMs`. */
-  readonly historyWeekly?: number;
-}
-
 /** How many bytes of deltas may gather before a snapshot is worth its place, whatever its size. */
 const SNAPSHOT_AFTER_BYTES = 1 << 20;
-const DAY_MS = 86_400_000;
-const WEEK_MS = 7 * DAY_MS;
-const FIRST_MONDAY_MS = 4 * DAY_MS; // 5 January 1970
-/** The head, and as many before it as one transfer has deltas: nobody can be sent a longer chain. */
-const CHAIN_RELEASES = STEPS_MAX + 1;
-
-/** Our choice, each also an option of the publisher. */
-export const STORE_DEFAULTS = {
-  /** No chain that outweighs a snapshot is sent, and a snapshot of a million entries is 1.7 MB. */
-  chainBytes: 64 * 2 ** 20,
-  /** A month: who finds on Monday what went wrong weeks ago still goes back. */
-  historyAgeMs: 30 * 86_400_000,
-  /** Every ten minutes for a month. A start reads as many manifests. */
-  historyReleases: 4096,
-  historyBytes: 256 * 2 ** 20,
-  /** Each takes a snapshot and the deltas from there at most: some 4 MB where lists hold a million entries. */
-  historyDaily: 14,
-  historyWeekly: 53,
-} as const satisfies Required<StoreOptions>;
-
 export class Store implements SubscriberStore {
   readonly #root: RootDatabase<Uint8Array, string>;
   readonly #releases: Database<Uint8Array, number[]>;
@@ -138,7 +104,7 @@ export class Store implements SubscriberStore {
   readonly #deltas: Database<Uint8Array, number[]>;
   readonly #snapshots: Database<Uint8Array, number[]>;
   readonly #subscribers: Database<string, string>;
-  readonly #limits: Required<StoreOptions>;
+  readonly #limits: Retention;
   /** All that is kept, in order, oldest first; the last is the head. */
   #history: readonly HistoryEntry[] = [];
   #newest: Manifest | undefined; // of the head
@@ -148,14 +114,7 @@ export class Store implements SubscriberStore {
 
   /** Opens or makes the store in a directory. Throws StoreError. */
   constructor(directory: string, options: StoreOptions = {}) {
-    this.#limits = {
-      chainBytes: options.chainBytes ?? STORE_DEFAULTS.chainBytes,
-      historyAgeMs: options.historyAgeMs ?? STORE_DEFAULTS.historyAgeMs,
-      historyReleases: options.historyReleases ?? STORE_DEFAULTS.historyReleases,
-      historyBytes: options.historyBytes ?? STORE_DEFAULTS.historyBytes,
-      historyDaily: options.historyDaily ?? STORE_DEFAULTS.historyDaily,
-      historyWeekly: options.historyWeekly ?? STORE_DEFAULTS.historyWeekly,
-    };
+    this.#limits = retentionOf(options);
     try {
       makeDirectory(directory);
       const fault = dataFileFault(join(directory, 'data.mdb'));
@@ -392,7 +351,7 @@ export class Store implements SubscriberStore {
     void this.#deltas.remove([...start]);
   }
 
-  // ── Wire history ──────────────────────────────────────────────────────────────────────────────────────────────────
+  // ── Chains ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
   /**
    * The deltas from the release with that hash (hex) to the head, oldest first, or undefined where the history does
@@ -442,7 +401,7 @@ export class Store implements SubscriberStore {
     return { count, sinceMs: this.#history[at + 1]?.createdAtMs };
   }
 
-  // ── Archive ───────────────────────────────────────────────────────────────────────────────────────────────────────
+  // ── History ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
   /** The oldest version kept; undefined before the first. */
   get oldestVersion(): number | undefined {
@@ -520,48 +479,4 @@ function isWithinBudget(base: HistoryEntry | undefined, steps: readonly HistoryE
 /** Whether a release is the next after another. One store gives no version twice, and leaves none out. */
 function follows(entry: HistoryEntry, before: HistoryEntry | undefined): boolean {
   return before !== undefined && entry.key[1] === before.key[1] + 1;
-}
-
-/** Of a history, oldest first, what is within the limits. A release ages from when the next one took its place. */
-function retained(
-  history: readonly HistoryEntry[],
-  nowMs: number,
-  limits: Required<StoreOptions>,
-): readonly HistoryEntry[] {
-  const newest = newestFrom(history, nowMs, limits);
-  const older = history.slice(0, newest).filter((entry, i) => {
-    const next = history[i + 1]?.createdAtMs ?? nowMs;
-    const isOfPeriod = (periodMs: number, count: number): boolean => {
-      const periodsAgo = periodAt(nowMs, periodMs) - periodAt(entry.createdAtMs, periodMs);
-      return periodAt(next, periodMs) !== periodAt(entry.createdAtMs, periodMs) && periodsAgo < count;
-    };
-    if (nowMs - entry.createdAtMs > limits.historyAgeMs) return false;
-    return isOfPeriod(DAY_MS, limits.historyDaily) || isOfPeriod(WEEK_MS, limits.historyWeekly);
-  });
-  return [...older, ...history.slice(newest)];
-}
-
-/** The day, or the week from Monday on, of UTC. */
-function periodAt(atMs: number, periodMs: number): number {
-  return Math.floor((atMs - FIRST_MONDAY_MS) / periodMs);
-}
-
-/** The index of the oldest release that is within the limits with all that are newer. */
-function newestFrom(history: readonly HistoryEntry[], nowMs: number, limits: Required<StoreOptions>): number {
-  let bytes = 0;
-  let deltaBytes = 0;
-  for (let i = history.length - 1; i >= 0; i--) {
-    const entry = history[i]!; // i is in range
-    bytes += entry.bytes;
-    const count = history.length - i;
-    const replacedAtMs = history[i + 1]?.createdAtMs ?? nowMs;
-    const isOnWire = count <= CHAIN_RELEASES && deltaBytes <= limits.chainBytes;
-    const isInHistory =
-      count <= limits.historyReleases &&
-      bytes <= limits.historyBytes &&
-      nowMs - replacedAtMs <= limits.historyAgeMs;
-    if (!isOnWire && !isInHistory && count > 1) return i + 1;
-    deltaBytes += entry.deltaBytes; // a chain from this release does not hold its own delta
-  }
-  return 0;
 }

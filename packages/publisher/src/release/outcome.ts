@@ -1,0 +1,62 @@
+/** What becomes of a push or a rollback, and what of it is on record. */
+
+import type { IngestNote, IngestResult } from '@rulecast/formats';
+import type { RuleSetProblem } from '@rulecast/rules';
+import type { GuardRefusal } from '../guards/refusal.ts';
+import type { FailedName } from '../names/names.ts';
+import type { Release } from '../store/store.ts';
+import type { Origin, ReleaseDraft } from './commit.ts';
+
+/** Warnings about what a release touches, which are shown, and about what it does not. */
+export interface TouchedWarnings {
+  readonly shown: readonly RuleSetProblem[];
+  readonly otherCount: number;
+}
+
+/** A rule set that could be released, and was unless it was a dry run or says what the head says. */
+export interface ReleaseOutcome {
+  readonly kind: 'planned' | 'released' | 'unchanged';
+  readonly draft: ReleaseDraft;
+  readonly notes: readonly IngestNote[];
+  readonly warnings: TouchedWarnings;
+  /** Of the names that what changes uses, or that fail only now. */
+  readonly failedNames: readonly FailedName[];
+  /** The head afterwards; undefined only while nothing was ever released. */
+  readonly head: Release | undefined;
+}
+
+/** The head is not the one that the request is for. */
+export interface VersionMoved {
+  readonly kind: 'version-moved';
+  readonly version: number;
+}
+
+/** Guards refuse it; nothing was released. */
+export interface Guarded {
+  readonly kind: 'guarded';
+  readonly draft: ReleaseDraft;
+  /** At least one. */
+  readonly refusals: readonly GuardRefusal[];
+}
+
+/** What became of a push. */
+export type PushOutcome =
+  | Extract<IngestResult, { kind: 'rejects' }>
+  | VersionMoved
+  | Guarded
+  | ReleaseOutcome;
+
+/** A release went against a guard, as somebody asked. */
+export interface ReleaseAudit {
+  readonly cause: Origin['cause'];
+  readonly epoch: number;
+  readonly version: number;
+  readonly part: string;
+  /** Of the guard. */
+  readonly code: string;
+  /** What opened it, see GuardRefusal. */
+  readonly permit: string | undefined;
+  readonly reason: string;
+  readonly before: number;
+  readonly after: number;
+}
