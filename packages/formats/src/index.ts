@@ -37,7 +37,7 @@ export {
   type RestConfig,
   type TableConfig,
 } from './config/list.ts';
-export type { ConfigText } from './config/node.ts';
+export type { ConfigText } from './config/reader.ts';
 export type { ReadingConfig } from './config/reading.ts';
 export type { BindingConfig, SocketConfig, SubscriberConfig } from './config/subscribers.ts';
 export {

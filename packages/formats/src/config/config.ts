@@ -4,18 +4,48 @@
  * every key.
  */
 
-import { posix } from 'node:path';
-import { isPartName, type Packet, type PrefixSet, parseHostName } from '@rulecast/rules';
+import { EMPTY_PREFIX_SET, isPartName, type Packet, type PrefixSet, parseHostName } from '@rulecast/rules';
 import { parsePacketText } from '../document/packet.ts';
 import { checkShape } from '../document/shape.ts';
-import { type MappingNode, parseTree } from '../document/tree.ts';
+import { type MappingNode, parseTree, type TextNode } from '../document/tree.ts';
 import { quote } from '../text/bytes.ts';
+import { PART_NAME_ADVICE, partNameReason } from '../text/entry.ts';
 import { FORMAT_LIMITS } from '../text/limits.ts';
 import { type DocumentReject, RejectLog } from '../text/reject.ts';
-import { type ListConfig, readDefaults, readList, readTable, type TableConfig } from './list.ts';
-import { ConfigFault, ConfigNodeReader, type ConfigText } from './node.ts';
-import { CONFIG_SCHEMA } from './schema.ts';
-import { type BindingConfig, readBindings, readSubscribers, type SubscriberConfig } from './subscribers.ts';
+import {
+  flag,
+  type Keys,
+  mapping,
+  named,
+  type Parse,
+  path,
+  place,
+  prefixes,
+  readKeys,
+  scalar,
+  schemaOf,
+  standardOf,
+  TEXT_OR_TEXTS,
+  texts,
+  type Values,
+} from './key.ts';
+import {
+  LIST_KEYS,
+  type ListConfig,
+  readList,
+  readTable,
+  SHARED_KEYS,
+  TABLE_KEYS,
+  type TableConfig,
+} from './list.ts';
+import { ConfigFault, ConfigReader, type ConfigText, textsOf } from './reader.ts';
+import {
+  type BindingConfig,
+  readBindings,
+  readSubscribers,
+  SUBSCRIBER_KEYS,
+  type SubscriberConfig,
+} from './subscribers.ts';
 import { fault, readCount, readDuration, readSize, type ValueResult } from './value.ts';
 
 /** What the publisher is told by its configuration. A key that is not there leaves its option, or the default, in force. */
@@ -86,13 +116,6 @@ export interface SourceLimits {
   readonly fetches: number;
 }
 
-/** Our choice. */
-export const SOURCE_LIMITS: SourceLimits = {
-  entries: 4 * 1024 * 1024, // four times the million that docs/design.md counts with
-  bytes: 128 * 1024 * 1024, // the largest feed in use has 20 MB
-  archiveMembers: 4096, // "thousands of files"
-  fetches: 4, // a feed's server and a small qube's memory bear that
-};
 /** Fits the 1,024 parts of a release, with room for policies. */
 export const LISTS_MAX = 960;
 const FETCHES_MAX = 64;
@@ -100,6 +123,99 @@ const NAME_AGE_MIN_MS = 60_000; // less than the shortest times to live in use w
 const NAME_AGE_MAX_MS = 366 * 86_400_000;
 /** Each is judged for every policy at each release. */
 const MUST_REACH_MAX = 64;
+const INGRESS_WORD = 'ingress ';
+
+const count =
+  (most: number): Parse<number> =>
+  (text) =>
+    readCount(text, 1, most);
+const bytes: Parse<number> = (text) => readSize(text, FORMAT_LIMITS.inputBytes);
+const nameAge: Parse<number> = (text) => readDuration(text, NAME_AGE_MIN_MS, NAME_AGE_MAX_MS);
+const files = (sentence: string) =>
+  texts((nodes, _key, reader) => nodes.map(({ value }) => reader.pathOf(value)), sentence);
+
+/** Standard values are our choice. */
+const LIMIT_KEYS = {
+  // Four times the million that docs/design.md counts with.
+  entries: scalar(count(FORMAT_LIMITS.entries), 'most entries of a list', '4,194,304'),
+  // The largest feed in use has 20 MB.
+  bytes: scalar(bytes, 'most bytes of a file or download, and of all that comes out of an archive', '128MiB'),
+  // "Thousands of files".
+  'archive-members': scalar(count(1_000_000), 'most files of an archive, and of a directory', '4,096'),
+  // A feed's server and a small qube's memory bear that.
+  fetches: scalar(count(FETCHES_MAX), 'downloads at once; four times as many that are slow come on top', '4'),
+} as const satisfies Keys;
+
+/** What sources may cost where the configuration does not say. */
+export const SOURCE_LIMITS: SourceLimits = {
+  entries: standardOf(LIMIT_KEYS.entries),
+  bytes: standardOf(LIMIT_KEYS.bytes),
+  archiveMembers: standardOf(LIMIT_KEYS['archive-members']),
+  fetches: standardOf(LIMIT_KEYS.fetches),
+};
+
+const CURVE_KEYS = {
+  secret: path('the file of our key, which `rulectl keygen` makes'),
+  clients: files('files of the public keys of the subscribers to admit'),
+  'control-clients': files('files of the public keys of those who may use a control endpoint'),
+} as const satisfies Keys;
+
+const DNS_KEYS = {
+  servers: texts(readServers, 'addresses of the servers to ask; without, those of resolv.conf'),
+  fixed: named(TEXT_OR_TEXTS, readFixedNames, 'names that are answered without DNS, `NAME: ADDRESSES`'),
+  'max-age': scalar(nameAge, 'how long accept rules keep the addresses of a name that does not resolve'),
+  'private-zones': texts(readZones, 'zones whose names may stand for private addresses'),
+} as const satisfies Keys;
+
+const NEVER_BLOCK_KEYS = {
+  add: prefixes('addresses, CIDRs and ranges that no list of `purpose: block` may hold'),
+  defaults: flag(
+    "whether Qubes' DNS, private, loopback, link-local and multicast addresses are among them",
+    true,
+  ),
+} as const satisfies Keys;
+
+export const CONFIG_KEYS = {
+  name: scalar(readName, 'what subscribers see'),
+  state: path('the directory of the identity, the store and downloads'),
+  identity: path('the file of the signing key, which is made if it is not there'),
+  listen: texts(placesOf, 'endpoints where subscribers connect'),
+  control: place('the endpoint where `rulectl` connects'),
+  proxy: scalar(
+    readProxy,
+    '`environment`, `none`, `qubes` (the update proxy) or a URL, for downloads',
+    'environment',
+  ),
+  curve: mapping(CURVE_KEYS, 'keys for zmq endpoints', {
+    required: ['secret'],
+    description: 'curve: takes secret: FILE, and clients: FILE or [FILE, …]',
+  }),
+  subscribers: named(
+    schemaOf(SUBSCRIBER_KEYS),
+    subscribersOf,
+    'who is expected to apply what is released, by name',
+    {
+      description: 'write a mapping by name: subscribers: { sys-firewall: {} }',
+    },
+  ),
+  'must-reach': texts(readMustReach, 'packets that no release may drop, as for `rulectl test`', 'sequence'),
+  dns: mapping(DNS_KEYS, 'how names are resolved'),
+  'never-block': mapping(NEVER_BLOCK_KEYS, 'what is taken out of lists that block'),
+  limits: mapping(LIMIT_KEYS, 'what sources may cost'),
+  defaults: mapping(SHARED_KEYS, 'what holds for every list that does not say otherwise'),
+  tables: named(
+    { ...schemaOf(TABLE_KEYS), required: ['of'], description: 'write of: country or of: asn' },
+    asItIs,
+    'tables that lists are cut from, by name',
+  ),
+  lists: named(schemaOf(LIST_KEYS), asItIs, 'the lists that are kept fresh, by name'),
+} as const satisfies Keys;
+
+export const CONFIG_SCHEMA = {
+  $schema: 'http://json-schema.org/draft-07/schema#',
+  title: 'Rulecast publisher configuration',
+  ...schemaOf(CONFIG_KEYS),
+};
 
 export interface ConfigDocument {
   /** Only without faults. */
@@ -123,7 +239,7 @@ export function parseConfig(fileName: string, bytes: Uint8Array): ConfigDocument
     );
   };
   tell(tree.rejects, tree.rejectCount);
-  const reader = new ConfigNodeReader(fileName, tree.place, rejects);
+  const reader = new ConfigReader(fileName, tree.place, rejects);
   const { root } = tree;
   if (root !== undefined && root.kind !== 'mapping') {
     const reason = 'a configuration is a mapping: write lists: and what else it needs';
@@ -135,8 +251,7 @@ export function parseConfig(fileName: string, bytes: Uint8Array): ConfigDocument
       shape.count,
     );
   }
-  const mapping = root?.kind === 'mapping' ? root : undefined;
-  const config = readConfig(mapping, reader, posix.dirname(posix.resolve(fileName)));
+  const config = readConfig(root?.kind === 'mapping' ? root : undefined, reader);
   return {
     config: rejects.count === 0 ? config : undefined,
     rejects: rejects.kept.toSorted((a, b) => a.line - b.line || a.column - b.column),
@@ -144,86 +259,83 @@ export function parseConfig(fileName: string, bytes: Uint8Array): ConfigDocument
   };
 }
 
-function readConfig(
-  root: MappingNode | undefined,
-  reader: ConfigNodeReader,
-  directory: string,
-): PublisherConfig {
-  const pathOf = (key: string): string | undefined => {
-    const node = reader.text(root, key);
-    return node === undefined ? undefined : posix.resolve(directory, node.value);
-  };
-  const control = reader.text(root, 'control');
-  const dns = reader.mapping(root, 'dns');
-  const neverBlock = reader.mapping(root, 'never-block');
-  const tables = readTables(root, reader, directory);
+function readConfig(root: MappingNode | undefined, reader: ConfigReader): PublisherConfig {
+  const said = readKeys(CONFIG_KEYS, root, reader);
+  const { name, state, identity, listen, control, proxy, subscribers, dns, limits } = said;
+  const tables = readTables(said.tables, reader);
   return {
-    name: reader.value(root, 'name', (text) => {
-      if (isPartName(text)) return { kind: 'value', value: text };
-      return { kind: 'fault', reason: 'write 1 to 63 of A-Z a-z 0-9 . _ -, the first a letter or digit' };
-    }),
-    state: pathOf('state'),
-    identity: pathOf('identity'),
-    listen: reader.texts(root, 'listen')?.map((node) => reader.textOf(node)),
-    control: control === undefined ? undefined : reader.textOf(control),
-    curve: readCurve(reader.mapping(root, 'curve'), reader, directory),
-    subscribers: readSubscribers(root, reader),
-    bindings: readBindings(root, reader, directory),
-    mustReach: readMustReach(root, reader),
-    dnsServers: readServers(dns, reader),
-    nameAgeMs: reader.value(dns, 'max-age', (text) => readDuration(text, NAME_AGE_MIN_MS, NAME_AGE_MAX_MS)),
-    privateZones: readZones(dns, reader),
-    fixedNames: readFixedNames(reader.mapping(dns, 'fixed'), reader),
-    proxy: reader.value(root, 'proxy', readProxy),
+    name,
+    state,
+    identity,
+    listen,
+    control,
+    curve: curveOf(said.curve),
+    subscribers: subscribers?.expected,
+    bindings: subscribers?.bindings ?? [],
+    mustReach: said['must-reach'] ?? [],
+    dnsServers: dns?.servers,
+    nameAgeMs: dns?.['max-age'],
+    privateZones: dns?.['private-zones'] ?? [],
+    fixedNames: dns?.fixed ?? new Map(),
+    proxy,
     neverBlock: {
-      add: reader.prefixes(reader.texts(neverBlock, 'add') ?? []),
-      defaults: reader.flag(neverBlock, 'defaults') ?? true,
+      add: said['never-block']?.add ?? EMPTY_PREFIX_SET,
+      defaults: said['never-block']?.defaults ?? true,
     },
-    limits: readLimits(reader.mapping(root, 'limits'), reader),
+    limits: {
+      entries: limits?.entries ?? SOURCE_LIMITS.entries,
+      bytes: limits?.bytes ?? SOURCE_LIMITS.bytes,
+      archiveMembers: limits?.['archive-members'] ?? SOURCE_LIMITS.archiveMembers,
+      fetches: limits?.fetches ?? SOURCE_LIMITS.fetches,
+    },
     tables,
-    lists: readLists(root, reader, directory, tables),
+    lists: readLists(said.lists, said.defaults, reader, tables),
     saysLists: root?.entries.has('lists') === true,
   };
 }
 
-function readCurve(
-  node: MappingNode | undefined,
-  reader: ConfigNodeReader,
-  directory: string,
-): CurveConfig | undefined {
-  const secret = reader.text(node, 'secret');
-  if (secret === undefined) return undefined;
-  const filesOf = (key: string): readonly string[] =>
-    (reader.texts(node, key) ?? []).map(({ value }) => posix.resolve(directory, value));
-  return {
-    secretFile: posix.resolve(directory, secret.value),
-    clientFiles: filesOf('clients'),
-    controlClientFiles: filesOf('control-clients'),
-  };
+function readName(text: string): ValueResult<string> {
+  return isPartName(text) ? { kind: 'value', value: text } : fault(PART_NAME_ADVICE);
 }
 
-const INGRESS_WORD = 'ingress ';
+function curveOf(said: Values<typeof CURVE_KEYS> | undefined): CurveConfig | undefined {
+  if (said?.secret === undefined) return undefined;
+  const { secret, clients = [], 'control-clients': controlClients = [] } = said;
+  return { secretFile: secret, clientFiles: clients, controlClientFiles: controlClients };
+}
 
-function readMustReach(root: MappingNode | undefined, reader: ConfigNodeReader): readonly MustReach[] {
-  const nodes = reader.texts(root, 'must-reach') ?? [];
+function placesOf(nodes: readonly TextNode[], _key: string, reader: ConfigReader): readonly ConfigText[] {
+  return nodes.map((node) => reader.textOf(node));
+}
+
+function asItIs(node: MappingNode): MappingNode {
+  return node;
+}
+
+function subscribersOf(
+  node: MappingNode,
+  reader: ConfigReader,
+): { readonly expected: PublisherConfig['subscribers']; readonly bindings: readonly BindingConfig[] } {
+  return { expected: readSubscribers(node, reader), bindings: readBindings(node, reader) };
+}
+
+function readMustReach(nodes: readonly TextNode[], key: string, reader: ConfigReader): readonly MustReach[] {
   const extra = nodes[MUST_REACH_MAX];
   if (extra !== undefined) reader.fault(extra.offset, ConfigFault.limit, `at most ${MUST_REACH_MAX} packets`);
-  const read = nodes.map((node) =>
-    reader.valueOf(node, 'must-reach', (text): ValueResult<MustReach> => {
-      const isIngress = text.startsWith(INGRESS_WORD);
-      const result = isIngress
-        ? parsePacketText(text.slice(INGRESS_WORD.length), 'ingress')
-        : parsePacketText(text);
-      if (result.kind === 'packet') return { kind: 'value', value: { text, packet: result.packet } };
-      return fault(`${result.reason}; [ingress] [SRC >] DST [PROTO[/PORT]], as for rulectl test`);
-    }),
-  );
-  return read.filter((packet) => packet !== undefined);
+  return nodes.flatMap(({ value: text, offset }) => {
+    const isIngress = text.startsWith(INGRESS_WORD);
+    const result = isIngress
+      ? parsePacketText(text.slice(INGRESS_WORD.length), 'ingress')
+      : parsePacketText(text);
+    if (result.kind === 'packet') return [{ text, packet: result.packet }];
+    const reason = `${key}: ${quote(text)}: ${result.reason}; [ingress] [SRC >] DST [PROTO[/PORT]], as for rulectl test`;
+    reader.fault(offset, ConfigFault.value, reason);
+    return [];
+  });
 }
 
-function readServers(dns: MappingNode | undefined, reader: ConfigNodeReader): readonly string[] | undefined {
-  const nodes = reader.texts(dns, 'servers');
-  for (const { value, offset } of nodes ?? []) {
+function readServers(nodes: readonly TextNode[], _key: string, reader: ConfigReader): readonly string[] {
+  for (const { value, offset } of nodes) {
     if (
       /^(?:\d+(?:\.\d+){3}(?::\d+)?|\[[0-9A-Fa-f:.]+\](?::\d+)?|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*)$/.test(value)
     )
@@ -231,27 +343,23 @@ function readServers(dns: MappingNode | undefined, reader: ConfigNodeReader): re
     const reason = `${quote(value)} is no DNS server: write an address, and a port as 192.0.2.1:53 or [2001:db8::1]:53`;
     reader.fault(offset, ConfigFault.value, reason);
   }
-  return nodes?.map(({ value }) => value);
+  return nodes.map(({ value }) => value);
 }
 
-function readZones(dns: MappingNode | undefined, reader: ConfigNodeReader): readonly string[] {
-  const zones: string[] = [];
-  for (const { value, offset } of reader.texts(dns, 'private-zones') ?? []) {
+function readZones(nodes: readonly TextNode[], _key: string, reader: ConfigReader): readonly string[] {
+  return nodes.flatMap(({ value, offset }) => {
     const name = parseHostName(value);
-    if (name.kind === 'name') zones.push(name.name);
-    else reader.fault(offset, name.fault, `${quote(value)} is no zone: write its name, such as corp.example`);
-  }
-  return zones;
+    if (name.kind === 'name') return [name.name];
+    reader.fault(offset, name.fault, `${quote(value)} is no zone: write its name, such as corp.example`);
+    return [];
+  });
 }
 
-function readFixedNames(
-  node: MappingNode | undefined,
-  reader: ConfigNodeReader,
-): ReadonlyMap<string, PrefixSet> {
+function readFixedNames(node: MappingNode, reader: ConfigReader): ReadonlyMap<string, PrefixSet> {
   const fixed = new Map<string, PrefixSet>();
-  for (const [key, { keyOffset }] of reader.entries(node)) {
+  for (const [key, { keyOffset, value }] of node.entries) {
     const name = parseHostName(key);
-    if (name.kind === 'name') fixed.set(name.name, reader.prefixes(reader.texts(node, key) ?? []));
+    if (name.kind === 'name') fixed.set(name.name, reader.prefixes(textsOf(value)));
     else reader.fault(keyOffset, name.fault, `${quote(key)} is no host name`);
   }
   return fixed;
@@ -263,58 +371,39 @@ function readProxy(text: string): ValueResult<string> {
   return fault('write environment, none, qubes, or the http: URL of a proxy');
 }
 
-function readLimits(node: MappingNode | undefined, reader: ConfigNodeReader): SourceLimits {
-  const count = (key: string, most: number): number | undefined =>
-    reader.value(node, key, (text) => readCount(text, 1, most));
-  return {
-    entries: count('entries', FORMAT_LIMITS.entries) ?? SOURCE_LIMITS.entries,
-    bytes:
-      reader.value(node, 'bytes', (text) => readSize(text, FORMAT_LIMITS.inputBytes)) ?? SOURCE_LIMITS.bytes,
-    archiveMembers: count('archive-members', 1_000_000) ?? SOURCE_LIMITS.archiveMembers,
-    fetches: count('fetches', FETCHES_MAX) ?? SOURCE_LIMITS.fetches,
-  };
-}
-
-function readTables(
-  root: MappingNode | undefined,
-  reader: ConfigNodeReader,
-  directory: string,
-): ReadonlyMap<string, TableConfig> {
+function readTables(node: MappingNode | undefined, reader: ConfigReader): ReadonlyMap<string, TableConfig> {
   const tables = new Map<string, TableConfig>();
-  for (const [name, { keyOffset, value }] of reader.entries(reader.mapping(root, 'tables'))) {
+  for (const [name, { keyOffset, value }] of node?.entries ?? []) {
     if (!isNamed(name, keyOffset, 'table', reader) || value.kind !== 'mapping') continue;
-    const table = readTable(name, keyOffset, value, reader, directory);
+    const table = readTable(name, keyOffset, value, reader);
     if (table !== undefined) tables.set(name, table);
   }
   return tables;
 }
 
 function readLists(
-  root: MappingNode | undefined,
-  reader: ConfigNodeReader,
-  directory: string,
+  node: MappingNode | undefined,
+  defaults: Values<typeof SHARED_KEYS> | undefined,
+  reader: ConfigReader,
   tables: ReadonlyMap<string, TableConfig>,
 ): ReadonlyMap<string, ListConfig> {
   const lists = new Map<string, ListConfig>();
-  const node = reader.mapping(root, 'lists');
-  const defaults = readDefaults(reader.mapping(root, 'defaults'), reader);
-  for (const [name, { keyOffset, value }] of reader.entries(node)) {
+  for (const [name, { keyOffset, value }] of node?.entries ?? []) {
     if (!isNamed(name, keyOffset, 'list', reader) || value.kind !== 'mapping') continue;
     if (lists.size === LISTS_MAX) {
       reader.fault(keyOffset, ConfigFault.limit, `at most ${LISTS_MAX} lists: a release has 1,024 parts`);
       break;
     }
-    const list = readList(name, keyOffset, value, { reader, directory, defaults, tables });
+    const list = readList(name, keyOffset, value, { reader, defaults: defaults ?? {}, tables });
     if (list !== undefined) lists.set(name, list);
   }
   checkOperands(node, lists, reader);
   return lists;
 }
 
-function isNamed(name: string, keyOffset: number, what: string, reader: ConfigNodeReader): boolean {
+function isNamed(name: string, keyOffset: number, what: string, reader: ConfigReader): boolean {
   if (isPartName(name)) return true;
-  const reason = `${quote(name)} cannot name a ${what}: write 1 to 63 of A-Z a-z 0-9 . _ -, the first a letter or digit`;
-  reader.fault(keyOffset, ConfigFault.name, reason);
+  reader.fault(keyOffset, ConfigFault.name, partNameReason(name, what));
   return false;
 }
 
@@ -322,13 +411,14 @@ function isNamed(name: string, keyOffset: number, what: string, reader: ConfigNo
 function checkOperands(
   node: MappingNode | undefined,
   lists: ReadonlyMap<string, ListConfig>,
-  reader: ConfigNodeReader,
+  reader: ConfigReader,
 ): void {
-  for (const [name, { keyOffset, value }] of reader.entries(node)) {
+  for (const [name, { keyOffset, value }] of node?.entries ?? []) {
     if (value.kind !== 'mapping') continue;
     for (const key of ['union', 'intersect', 'minus']) {
-      for (const operand of reader.texts(value, key) ?? []) {
-        if (reader.mapping(node, operand.value) !== undefined) continue;
+      const entry = value.entries.get(key);
+      for (const operand of entry === undefined ? [] : textsOf(entry.value)) {
+        if (node?.entries.get(operand.value)?.value.kind === 'mapping') continue;
         const reason = `${key}: there is no list ${quote(operand.value)} in this configuration`;
         reader.fault(operand.offset, ConfigFault.unknownList, reason);
       }

@@ -3,7 +3,8 @@
 import type { MappingNode, TextNode } from '../document/tree.ts';
 import { quote } from '../text/bytes.ts';
 import { FORMAT_LIMITS } from '../text/limits.ts';
-import { ConfigFault, type ConfigNodeReader } from './node.ts';
+import { flag, type Key, type Keys, named, scalar, TEXT, texts, type Values, withSources } from './key.ts';
+import { ConfigFault, type ConfigReader, keyOffsetOf } from './reader.ts';
 import { fault, readSize, type ValueResult } from './value.ts';
 
 /** Where downloads come from. */
@@ -22,34 +23,59 @@ export interface FetchConfig {
 /** Our choice: more are a list each, joined by an expression. */
 const URLS_MAX = 64;
 
-/** Reads `url:` and what goes with it. */
-export function readFetch(node: MappingNode, reader: ConfigNodeReader): FetchConfig | undefined {
-  const nodes = reader.texts(node, 'url');
-  if (nodes === undefined) return undefined;
-  const urls = nodes.filter((url) => isFetchable(url, reader)).map(({ value }) => value);
-  if (nodes.length === 0 || nodes.length > URLS_MAX) {
-    const offset = node.entries.get('url')?.keyOffset ?? node.offset;
-    reader.fault(offset, ConfigFault.limit, `url: takes 1 to ${URLS_MAX} URLs`);
-  }
-  const pin = reader.text(node, 'sha256');
-  if (pin !== undefined && urls.length > 1) {
-    reader.fault(
-      pin.offset,
-      ConfigFault.misplaced,
-      'sha256: goes with one URL: make a list for each, and join them with union:',
-    );
-  }
-  return {
-    kind: 'url',
-    urls,
-    headers: readHeaders(node, reader),
-    sha256: reader.value(node, 'sha256', readSha256),
-    allowPrivate: reader.flag(node, 'allow-private') ?? false,
-    maxBytes: reader.value(node, 'max-bytes', (text) => readSize(text, FORMAT_LIMITS.inputBytes)),
-  };
+/** A key that goes with a download only. */
+export function ofUrl<K extends Key<unknown>>(key: K): K {
+  return withSources(['url'], key);
 }
 
-function isFetchable(node: TextNode, reader: ConfigNodeReader): boolean {
+export const FETCH_KEYS = {
+  url: texts(fetchableOf, `where it is downloaded from: 1 to ${URLS_MAX} URLs, which are one list together`),
+  headers: ofUrl(
+    named(TEXT, readHeaders, 'headers of the request, `NAME: VALUE`; they go to the origin of the URL only'),
+  ),
+  sha256: ofUrl(scalar(readSha256, 'the SHA-256 that the download must have; with one URL')),
+  'max-bytes': ofUrl(
+    scalar(
+      (text) => readSize(text, FORMAT_LIMITS.inputBytes),
+      'most bytes of the download; without, `limits: bytes`',
+    ),
+  ),
+  'allow-private': ofUrl(
+    flag('whether a URL of the Internet may lead to this host or a private network', false),
+  ),
+} as const satisfies Keys;
+
+/** What is said of a download by a mapping that has `url:`. */
+export function fetchOf(
+  said: Values<typeof FETCH_KEYS>,
+  node: MappingNode,
+  reader: ConfigReader,
+): FetchConfig | undefined {
+  const { url, headers = {}, sha256 } = said;
+  if (url === undefined) return undefined;
+  if (url.count === 0 || url.count > URLS_MAX) {
+    reader.fault(keyOffsetOf(node, 'url'), ConfigFault.limit, `url: takes 1 to ${URLS_MAX} URLs`);
+  }
+  const pin = node.entries.get('sha256')?.value;
+  if (pin?.kind === 'text' && pin.value !== '' && url.urls.length > 1) {
+    const reason = 'sha256: goes with one URL: make a list for each, and join them with union:';
+    reader.fault(pin.offset, ConfigFault.misplaced, reason);
+  }
+  const { 'allow-private': allowPrivate = false, 'max-bytes': maxBytes } = said;
+  return { kind: 'url', urls: url.urls, headers, sha256, allowPrivate, maxBytes };
+}
+
+/** The URLs that can be fetched, and how many there are with others. */
+function fetchableOf(
+  nodes: readonly TextNode[],
+  _key: string,
+  reader: ConfigReader,
+): { readonly urls: readonly string[]; readonly count: number } {
+  const urls = nodes.filter((node) => isFetchable(node, reader)).map(({ value }) => value);
+  return { urls, count: nodes.length };
+}
+
+function isFetchable(node: TextNode, reader: ConfigReader): boolean {
   const url = URL.canParse(node.value) ? new URL(node.value) : undefined;
   if (url?.protocol === 'https:' || url?.protocol === 'http:') return true;
   const reason = `${quote(node.value)} is no https: or http: URL; for a file write file: PATH`;
@@ -57,9 +83,9 @@ function isFetchable(node: TextNode, reader: ConfigNodeReader): boolean {
   return false;
 }
 
-function readHeaders(node: MappingNode, reader: ConfigNodeReader): Readonly<Record<string, string>> {
+function readHeaders(node: MappingNode, reader: ConfigReader): Readonly<Record<string, string>> {
   const headers: Record<string, string> = {};
-  for (const [name, { keyOffset, value }] of reader.entries(reader.mapping(node, 'headers'))) {
+  for (const [name, { keyOffset, value }] of node.entries) {
     const isSound =
       /^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}$/.test(name) &&
       value.kind === 'text' &&

@@ -1,16 +1,17 @@
 /** How a configuration says that bytes are read: format, column, filters, members of archives. */
 
 import {
-  isListFormatName,
+  filterKey,
+  LIST_FILTERS,
   LIST_FORMATS,
-  type ListFilter,
   type ListFormat,
   type ListFormatName,
   listFormat,
 } from '../collect/format.ts';
 import type { MappingNode } from '../document/tree.ts';
 import type { HostBits } from '../text/entry.ts';
-import { ConfigFault, type ConfigNodeReader } from './node.ts';
+import { each, type Key, type Keys, scalar, type Values, withSources, word, words } from './key.ts';
+import { ConfigFault, type ConfigReader } from './reader.ts';
 import { fault, type ValueResult } from './value.ts';
 
 /** How bytes become entries; undefined and empty: as the content itself says, and everything. Filters are those of ImportOptions. */
@@ -31,17 +32,89 @@ export interface ReadingConfig {
   readonly members: readonly string[];
 }
 
-/** Filters of ImportOptions by their keys here. */
-const FILTER_KEYS = {
-  column: 'column',
-  'min-score': 'minScore',
-  country: 'country',
-  asn: 'asn',
-  region: 'region',
-  service: 'service',
-  tag: 'tag',
-  set: 'set',
-} as const satisfies Readonly<Record<string, ListFilter>>;
+/** Sources of bytes; with one of them `country` and `asn` are filters. */
+export const BYTES_SOURCES = ['file', 'dir', 'url'] as const;
+/** Sources that cut a list from a table. */
+export const CUT_SOURCES = ['country', 'asn'] as const;
+/** Sources of what somebody else wrote. */
+export const READ_SOURCES = [...BYTES_SOURCES, ...CUT_SOURCES] as const;
+
+const ofBytes = <K extends Key<unknown>>(key: K): K => withSources(BYTES_SOURCES, key);
+
+export const READING_KEYS = {
+  format: ofBytes(
+    word(
+      LIST_FORMATS.map(({ name }) => name),
+      'one of the formats above; without, the content tells',
+    ),
+  ),
+  'host-bits': withSources(
+    READ_SOURCES,
+    word(['reject', 'mask'], '`mask`: a CIDR with bits beyond its length is its network', 'reject'),
+  ),
+  column: ofBytes(
+    scalar(readColumn, 'the column or key that holds the entries, by its title or its number from 1'),
+  ),
+  'min-score': ofBytes(scalar(readScore, 'entries with a lower score are left out')),
+  country: withSources(
+    [...BYTES_SOURCES, 'country'],
+    each(
+      readCountry,
+      'countries, of two letters: cut from a table, or picked from a file by its own columns',
+    ),
+  ),
+  asn: withSources([...BYTES_SOURCES, 'asn'], each(readAsn, 'autonomous systems, by number: likewise')),
+  region: ofBytes(words('only entries of these regions')),
+  service: ofBytes(words('only entries of these services')),
+  tag: ofBytes(words('only entries with one of these tags')),
+  set: ofBytes(words('only elements of these sets')),
+  members: ofBytes(words('globs of the files of an archive; a `!` before one leaves out')),
+} as const satisfies Keys;
+
+/** What a list says of how its bytes are read. */
+export function readingOf(
+  said: Values<typeof READING_KEYS>,
+  node: MappingNode,
+  reader: ConfigReader,
+): ReadingConfig {
+  const {
+    format,
+    column,
+    country = [],
+    asn = [],
+    region = [],
+    service = [],
+    tag = [],
+    set = [],
+    members = [],
+  } = said;
+  if (format !== undefined) checkFilters(format, node, reader);
+  const { 'host-bits': hostBits = 'reject', 'min-score': minScore } = said;
+  return { format, hostBits, column, minScore, country, asn, region, service, tag, set, members };
+}
+
+/** A filter that the stated format has nothing for would leave everything out. */
+function checkFilters(format: ListFormatName, node: MappingNode, reader: ConfigReader): void {
+  const { filters } = listFormat(format);
+  for (const filter of LIST_FILTERS) {
+    const key = filterKey(filter);
+    const entry = node.entries.get(key);
+    if (entry === undefined || filters.includes(filter)) continue;
+    const formats = LIST_FORMATS.filter((row: ListFormat) => row.filters.includes(filter));
+    const names = formats.map(({ name }) => name).join(', ');
+    const reason = `${key}: the format ${format} says nothing of it; ${names} do`;
+    reader.fault(entry.keyOffset, ConfigFault.misplaced, reason);
+  }
+}
+
+function readColumn(text: string): ValueResult<string | number> {
+  return { kind: 'value', value: /^[1-9]\d{0,3}$/.test(text) ? Number(text) : text };
+}
+
+function readScore(text: string): ValueResult<number> {
+  const score = /^-?\d{1,9}(?:\.\d{1,6})?$/.test(text) ? Number(text) : Number.NaN;
+  return Number.isNaN(score) ? fault('write a number') : { kind: 'value', value: score };
+}
 
 function readCountry(text: string): ValueResult<string> {
   if (/^[A-Za-z]{2}$/.test(text)) return { kind: 'value', value: text.toLowerCase() };
@@ -53,52 +126,4 @@ function readAsn(text: string): ValueResult<number> {
   const asn = Number(digits ?? Number.NaN);
   if (asn <= 0xffff_ffff) return { kind: 'value', value: asn };
   return fault('write the number of an autonomous system: 13335 or AS13335');
-}
-
-/** Reads the keys of a list. */
-export function readReading(node: MappingNode, reader: ConfigNodeReader): ReadingConfig {
-  const texts = (key: string): readonly string[] => (reader.texts(node, key) ?? []).map(({ value }) => value);
-  const values = <T>(key: string, read: (text: string) => ValueResult<T>): readonly T[] =>
-    (reader.texts(node, key) ?? []).flatMap((text) => reader.valueOf(text, key, read) ?? []);
-  const format = readFormat(node, reader);
-  if (format !== undefined) checkFilters(format, node, reader);
-  const column = reader.text(node, 'column')?.value;
-  return {
-    format,
-    hostBits: reader.text(node, 'host-bits')?.value === 'mask' ? 'mask' : 'reject',
-    column: column !== undefined && /^[1-9]\d{0,3}$/.test(column) ? Number(column) : column,
-    minScore: reader.value(node, 'min-score', readScore),
-    country: values('country', readCountry),
-    asn: values('asn', readAsn),
-    region: texts('region'),
-    service: texts('service'),
-    tag: texts('tag'),
-    set: texts('set'),
-    members: texts('members'),
-  };
-}
-
-/** The format that is stated, if one is. */
-export function readFormat(node: MappingNode, reader: ConfigNodeReader): ListFormatName | undefined {
-  const format = reader.text(node, 'format')?.value;
-  return format !== undefined && isListFormatName(format) ? format : undefined;
-}
-
-/** A filter that the stated format has nothing for would leave everything out. */
-function checkFilters(format: ListFormatName, node: MappingNode, reader: ConfigNodeReader): void {
-  const { filters } = listFormat(format);
-  for (const [key, filter] of Object.entries(FILTER_KEYS)) {
-    const entry = node.entries.get(key);
-    if (entry === undefined || filters.includes(filter)) continue;
-    const formats = LIST_FORMATS.filter((row: ListFormat) => row.filters.includes(filter)).map(
-      ({ name }) => name,
-    );
-    const reason = `${key}: the format ${format} says nothing of it; ${formats.join(', ')} do`;
-    reader.fault(entry.keyOffset, ConfigFault.misplaced, reason);
-  }
-}
-
-function readScore(text: string): ValueResult<number> {
-  const score = /^-?\d{1,9}(?:\.\d{1,6})?$/.test(text) ? Number(text) : Number.NaN;
-  return Number.isNaN(score) ? fault('write a number') : { kind: 'value', value: score };
 }

@@ -3,11 +3,11 @@
  * said twice, would bind neither: it is a fault, at the place of the second.
  */
 
-import { posix } from 'node:path';
 import { isPartName } from '@rulecast/rules';
-import type { MappingNode } from '../document/tree.ts';
-import { quote } from '../text/bytes.ts';
-import { ConfigFault, type ConfigNodeReader, type ConfigText } from './node.ts';
+import type { MappingEntry, MappingNode } from '../document/tree.ts';
+import { partNameReason } from '../text/entry.ts';
+import { type Key, type Keys, place, readKeys, scalar, schemaOf } from './key.ts';
+import { ConfigFault, type ConfigReader, type ConfigText } from './reader.ts';
 import { fault, type ValueResult } from './value.ts';
 
 /** One subscriber that is expected. */
@@ -44,16 +44,39 @@ const GROUP = /^[A-Za-z0-9_][A-Za-z0-9_.-]{0,31}$/;
 const OWNER_ONLY = 0o600;
 const OWNER_AND_GROUP = 0o660;
 
+const SOCKET_KEYS = {
+  path: place('where it is'),
+  mode: scalar(checkMode, '0600 or 0660; without, 0660 where there is a group'),
+  group: place('the group that may connect, by name or number', checkGroup),
+} as const satisfies Keys;
+
+const SOCKET: Key<SocketConfig> = {
+  schema: {
+    ...schemaOf(SOCKET_KEYS),
+    type: ['string', 'object'],
+    required: ['path'],
+    description: 'write socket: PATH, or { path: PATH, mode: 0660, group: NAME }',
+  },
+  sentence: 'a Unix socket for it alone: its path, or a mapping',
+  keys: SOCKET_KEYS,
+  read: readSocket,
+};
+
+export const SUBSCRIBER_KEYS = {
+  'curve-key': place('its public key of CURVE, in quotes; admits it besides', checkKey),
+  qube: place('the qube that it is in, as qrexec says', checkQube),
+  socket: SOCKET,
+} as const satisfies Keys;
+
 /** An empty mapping says nothing: that nobody is expected is said with each push. */
 export function readSubscribers(
-  root: MappingNode | undefined,
-  reader: ConfigNodeReader,
+  node: MappingNode,
+  reader: ConfigReader,
 ): ReadonlyMap<string, SubscriberConfig> | undefined {
   const subscribers = new Map<string, SubscriberConfig>();
-  for (const [name, { keyOffset }] of reader.entries(reader.mapping(root, 'subscribers'))) {
+  for (const [name, { keyOffset }] of node.entries) {
     if (!isPartName(name)) {
-      const reason = `${quote(name)} cannot name a subscriber: write 1 to 63 of A-Z a-z 0-9 . _ -, the first a letter or digit`;
-      reader.fault(keyOffset, ConfigFault.name, reason);
+      reader.fault(keyOffset, ConfigFault.name, partNameReason(name, 'subscriber'));
       continue;
     }
     if (subscribers.size === SUBSCRIBERS_MAX) {
@@ -66,67 +89,45 @@ export function readSubscribers(
 }
 
 /** What names are bound to; names that are bound to nothing are not there. */
-export function readBindings(
-  root: MappingNode | undefined,
-  reader: ConfigNodeReader,
-  directory: string,
-): readonly BindingConfig[] {
+export function readBindings(node: MappingNode, reader: ConfigReader): readonly BindingConfig[] {
   const bindings: BindingConfig[] = [];
   /** Whose each key, qube and path is, with the line that says so. */
   const owners = new Map<string, string>();
-  for (const [name, { value: node }] of reader.entries(reader.mapping(root, 'subscribers'))) {
-    if (node.kind !== 'mapping') continue;
-    const own = (key: string, shown: string, text: ConfigText | undefined, offset: number): void => {
+  for (const [name, { value }] of node.entries) {
+    if (value.kind !== 'mapping') continue;
+    const own = (key: keyof typeof SUBSCRIBER_KEYS, text: ConfigText | undefined): void => {
       if (text === undefined) return;
       const owner = owners.get(`${key} ${text.value}`);
       if (owner === undefined) owners.set(`${key} ${text.value}`, `${name} (line ${text.line})`);
-      else reader.fault(offset, ConfigFault.shared, `${shown}: this is bound to ${owner} already`);
+      else {
+        const offset = value.entries.get(key)?.value.offset ?? value.offset;
+        reader.fault(offset, ConfigFault.shared, `${key}: this is bound to ${owner} already`);
+      }
     };
-    const told = (key: 'curve-key' | 'qube', check: (text: string) => ValueResult<string>) => {
-      const text = reader.text(node, key);
-      const value = text === undefined ? undefined : reader.valueOf(text, key, check);
-      if (text === undefined || value === undefined) return undefined;
-      const found = { ...reader.textOf(text), value };
-      own(key, key, found, text.offset);
-      return found;
-    };
-    const curveKey = told('curve-key', checkKey);
-    const qube = told('qube', checkQube);
-    const socket = readSocket(node, reader, directory);
-    own('socket', 'socket', socket?.path, node.entries.get('socket')?.value.offset ?? 0);
+    const { 'curve-key': curveKey, qube, socket } = readKeys(SUBSCRIBER_KEYS, value, reader);
+    own('curve-key', curveKey);
+    own('qube', qube);
+    own('socket', socket?.path);
     if (curveKey ?? qube ?? socket) bindings.push({ name, curveKey, qube, socket });
   }
   return bindings;
 }
 
-function readSocket(
-  node: MappingNode,
-  reader: ConfigNodeReader,
-  directory: string,
-): SocketConfig | undefined {
-  const absolute = (text: ConfigText): ConfigText => ({
-    ...text,
-    value: posix.resolve(directory, text.value),
-  });
-  const alone = reader.text(node, 'socket');
-  if (alone !== undefined) {
-    return { path: absolute(reader.textOf(alone)), mode: OWNER_ONLY, group: undefined };
+function readSocket(entry: MappingEntry, key: string, reader: ConfigReader): SocketConfig | undefined {
+  const absolute = (text: ConfigText): ConfigText => ({ ...text, value: reader.pathOf(text.value) });
+  const { value: node } = entry;
+  if (node.kind !== 'mapping') {
+    const alone = SOCKET_KEYS.path.read(entry, key, reader);
+    return alone === undefined ? undefined : { path: absolute(alone), mode: OWNER_ONLY, group: undefined };
   }
-  const socket = reader.mapping(node, 'socket');
-  const path = reader.text(socket, 'path');
-  if (socket === undefined || path === undefined) return undefined;
-  const groupNode = reader.text(socket, 'group');
-  const group =
-    groupNode === undefined || reader.valueOf(groupNode, 'group', checkGroup) === undefined
-      ? undefined
-      : reader.textOf(groupNode);
-  const said = reader.value(socket, 'mode', checkMode);
-  const modeNode = reader.text(socket, 'mode');
-  if (said === OWNER_ONLY && groupNode !== undefined && modeNode !== undefined) {
-    reader.fault(modeNode.offset, ConfigFault.value, 'mode: 0600 lets no group in: leave out mode or group');
+  const { path, mode, group } = readKeys(SOCKET_KEYS, node, reader);
+  if (path === undefined) return undefined;
+  const saysGroup = node.entries.has('group');
+  if (mode === OWNER_ONLY && saysGroup) {
+    const offset = node.entries.get('mode')?.value.offset ?? node.offset;
+    reader.fault(offset, ConfigFault.value, 'mode: 0600 lets no group in: leave out mode or group');
   }
-  const mode = said ?? (groupNode === undefined ? OWNER_ONLY : OWNER_AND_GROUP);
-  return { path: absolute(reader.textOf(path)), mode, group };
+  return { path: absolute(path), mode: mode ?? (saysGroup ? OWNER_AND_GROUP : OWNER_ONLY), group };
 }
 
 function checkKey(text: string): ValueResult<string> {

@@ -39,13 +39,14 @@ export function readDuration(text: string, minMs: number, maxMs: number): ValueR
   return { kind: 'value', value: ms };
 }
 
-/** A duration, or `never`, which is undefined. */
-export function readDurationOrNever(
+/** A word that stands for a value, or what `parse` understands. */
+export function orWord<T>(
   text: string,
-  minMs: number,
-  maxMs: number,
-): ValueResult<number | undefined> {
-  return text === 'never' ? { kind: 'value', value: undefined } : readDuration(text, minMs, maxMs);
+  word: string,
+  value: T,
+  parse: (text: string) => ValueResult<T>,
+): ValueResult<T> {
+  return text === word ? { kind: 'value', value } : parse(text);
 }
 
 /** `5%` as 0.05; from 0 to `max`, which is a share too. */
@@ -53,7 +54,12 @@ export function readShare(text: string, max: number): ValueResult<number> {
   const [, digits] = /^(\d{1,6}(?:\.\d{1,3})?) ?%$/.exec(text) ?? [];
   if (digits === undefined) return fault('write a percentage: 5%');
   const share = Number(digits) / 100;
-  return share <= max ? { kind: 'value', value: share } : fault(`write at most ${max * 100}%`);
+  return share <= max ? { kind: 'value', value: share } : fault(`write at most ${printShare(max)}`);
+}
+
+/** A share as people write it. */
+export function printShare(share: number): string {
+  return `${share * 100}%`;
 }
 
 /** `65536`, `64MiB` or `10MB` in bytes, at most `max`. */

@@ -47,6 +47,7 @@ import {
   type EntrySink,
   type HostBits,
   hostBitsFault,
+  partNameReason,
   prefixFault,
 } from '../text/entry.ts';
 import { type FormatLimits, withLimits } from '../text/limits.ts';
@@ -261,8 +262,7 @@ class DocumentReader {
 
   private checkName(name: string, keyOffset: number, what: string): boolean {
     if (isPartName(name)) return true;
-    const reason = `${quote(name)} cannot name a ${what}: write 1 to 63 of A-Z a-z 0-9 . _ -, the first a letter or digit`;
-    this.reject(keyOffset, DocumentFault.name, reason);
+    this.reject(keyOffset, DocumentFault.name, partNameReason(name, what));
     return false;
   }
 

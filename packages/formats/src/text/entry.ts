@@ -16,7 +16,7 @@ import {
   prefixOf,
 } from '@rulecast/rules';
 import { BAR, COLON, COMMA, DASH, DOT, HASH, NINE, SEMICOLON, SLASH, ZERO } from './ascii.ts';
-import { indexIn, isBlank, latin1, quoteBytes } from './bytes.ts';
+import { indexIn, isBlank, latin1, quote, quoteBytes } from './bytes.ts';
 
 /** What is wrong with an entry, and at which byte. Its codes are those of PrefixFault and NameFault and these. */
 export interface EntryFault {
@@ -214,4 +214,12 @@ function nameReason(shown: string, fault: NameFault): string {
         return `${shown} is a wildcard, and a list holds single names: write the names that are meant`;
       return `${shown} is no host name: labels are 1 to 63 letters, digits, - and _, without - at their ends`;
   }
+}
+
+/** What lists, policies and subscribers may be called. */
+export const PART_NAME_ADVICE = 'write 1 to 63 of A-Z a-z 0-9 . _ -, the first a letter or digit';
+
+/** Why a text names no list, policy or subscriber. */
+export function partNameReason(name: string, what: string): string {
+  return `${quote(name)} cannot name a ${what}: ${PART_NAME_ADVICE}`;
 }

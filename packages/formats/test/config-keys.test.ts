@@ -1,0 +1,83 @@
+/** The declared keys of the configuration, beside what docs/sources.md and examples/publisher.yaml say of them. */
+
+import { readFileSync } from 'node:fs';
+import { describe, expect, it } from 'vitest';
+import { CONFIG_KEYS } from '../src/config/config.ts';
+import type { Key, Keys } from '../src/config/key.ts';
+import { LIST_KEYS, SHARED_KEYS, TABLE_KEYS } from '../src/config/list.ts';
+import { SUBSCRIBER_KEYS } from '../src/config/subscribers.ts';
+
+const docs = readFileSync(new URL('../../../docs/sources.md', import.meta.url), 'utf8');
+const example = readFileSync(new URL('../../../examples/publisher.yaml', import.meta.url), 'utf8');
+
+const LIST_HEAD = '| key | is | without it | goes with |\n| --- | --- | --- | --- |';
+const HEAD = '| key | is | without it |\n| --- | --- | --- |';
+
+function rowOf(
+  [key, { sentence, standard, sources = [] }]: [string, Key<unknown>],
+  isOfLists: boolean,
+): string {
+  const inCode = (word: string): string => `\`${word}\``;
+  const without = standard === undefined ? '' : inCode(standard);
+  const row = `| ${inCode(key)} | ${sentence} | ${without} |`;
+  return isOfLists ? `${row} ${sources.map(inCode).join(', ')} |` : row;
+}
+
+function tableOf(keys: Keys, isOfLists: boolean): string {
+  const rows = Object.entries(keys).map((entry) => rowOf(entry, isOfLists));
+  return `\n\n${[isOfLists ? LIST_HEAD : HEAD, ...rows].join('\n')}\n`;
+}
+
+const OWN_LIST_KEYS = Object.fromEntries(
+  Object.entries(LIST_KEYS).filter(([key]) => !Object.hasOwn(SHARED_KEYS, key)),
+);
+
+describe('every key of the configuration', () => {
+  it.each<[string, Keys | undefined, boolean]>([
+    ['itself', CONFIG_KEYS, false],
+    ['curve', CONFIG_KEYS.curve.keys, false],
+    ['a subscriber', SUBSCRIBER_KEYS, false],
+    ['its socket', SUBSCRIBER_KEYS.socket.keys, false],
+    ['dns', CONFIG_KEYS.dns.keys, false],
+    ['never-block', CONFIG_KEYS['never-block'].keys, false],
+    ['limits', CONFIG_KEYS.limits.keys, false],
+    ['defaults', SHARED_KEYS, true],
+    ['a list', OWN_LIST_KEYS, true],
+    ['a table', TABLE_KEYS, false],
+  ])('of %s has its row in docs/sources.md, as it is declared', (_, keys = {}, isOfLists) => {
+    expect(docs).toContain(tableOf(keys, isOfLists));
+  });
+
+  it.each([
+    ['defaults', SHARED_KEYS],
+    ['limits', CONFIG_KEYS.limits.keys ?? {}],
+  ])('below %s has its standard value in examples/publisher.yaml', (_, keys: Keys) => {
+    for (const [key, { standard }] of Object.entries(keys)) {
+      if (standard !== undefined) expect(example).toMatch(new RegExp(`^  ${key}: ${standard}(?: |$)`, 'm'));
+    }
+  });
+
+  it('that is a guard has its standard value in the table of guards', () => {
+    const guards = /\| guard \| key \| default \|.*?\n\n/s.exec(docs)?.[0] ?? '';
+    const told = Object.entries({ ...SHARED_KEYS, ...CONFIG_KEYS.limits.keys }).filter(
+      ([key, { standard }]) => {
+        const row = guards
+          .split('\n')
+          .find((line) => line.split('|')[2]?.match(new RegExp(`\`(?:limits: )?${key}\``)));
+        if (row === undefined || standard === undefined) return false;
+        expect(row.split('|')[3]).toContain(standard);
+        return true;
+      },
+    );
+    expect(told.map(([key]) => key)).toEqual([
+      'rejects',
+      'shrink',
+      'growth',
+      'max-coverage',
+      'coverage-change',
+      'entries',
+      'bytes',
+      'archive-members',
+    ]);
+  });
+});
