@@ -1,5 +1,5 @@
 /**
- * What a channel is, and the bounded pieces every implementation is made of.
+ * What a channel is.
  *
  * A channel is a two-way ordered byte stream with bounded buffers and non-blocking reads and writes, modelled on
  * Xen's libvchan as Qubes OS uses it: a server side that waits for one client, no half-close, and received bytes that
@@ -13,13 +13,6 @@
  */
 
 import type { Endpoint } from './endpoint.ts';
-
-// Our choice.
-
-/** Chunks shorter than this are copied together, so that a queue of one-byte writes is not a queue of objects. */
-const SMALL_CHUNK_BYTES = 2_048;
-/** What small chunks are copied into: one allocation for at least eight of them. */
-const SLAB_BYTES = 16_384;
 
 export type ChannelRole = 'server' | 'client';
 export type ChannelState = 'waiting' | 'connected' | 'disconnected';
@@ -129,6 +122,11 @@ export class ChannelConnectError extends Error {
   }
 }
 
+/** The error of an attempt that its caller ended. */
+export function abortedError(url: string, signal: AbortSignal | undefined): ChannelConnectError {
+  return new ChannelConnectError('aborted', `connecting to ${url} was aborted`, { cause: signal?.reason });
+}
+
 /** The error of a write to a disconnected channel; `reason` is the channel's `closeReason`. */
 export function channelClosed(peer: PeerIdentity, reason: string | undefined): ChannelClosedError {
   const why = reason ?? 'disconnected';
@@ -139,227 +137,5 @@ export function channelClosed(peer: PeerIdentity, reason: string | undefined): C
 export function checkMaxBytes(maxBytes: number): void {
   if (!Number.isSafeInteger(maxBytes) || maxBytes < 0) {
     throw new RangeError(`read of ${maxBytes} bytes: must be a non-negative integer`);
-  }
-}
-
-/** The promise that all waiters of one condition share until it is next met. */
-export class WakeUp {
-  #waiting: Promise<void> | undefined;
-  #resolve: (() => void) | undefined;
-
-  /** A promise of the next `wake()`. The caller has just seen, in this same turn, that the condition is not met. */
-  wait(): Promise<void> {
-    this.#waiting ??= new Promise((resolve) => {
-      this.#resolve = resolve;
-    });
-    return this.#waiting;
-  }
-
-  wake(): void {
-    this.#resolve?.();
-    this.#waiting = undefined;
-    this.#resolve = undefined;
-  }
-}
-
-interface Chunk {
-  bytes: Uint8Array;
-  next: Chunk | undefined;
-}
-
-const NO_BYTES = new Uint8Array(0);
-
-/**
- * A queue of received bytes as a list of chunks, so that a reader gets them without another copy. The queue counts,
- * its owner bounds. No byte handed out is ever written again.
- */
-export class ChunkQueue {
-  #first: Chunk | undefined;
-  #last: Chunk | undefined;
-  #byteCount = 0;
-  /** Where small chunks go; `[0, #slabUsed)` has been appended, perhaps also handed out. */
-  #slab: Uint8Array = NO_BYTES;
-  #slabUsed = 0;
-
-  get byteCount(): number {
-    return this.#byteCount;
-  }
-
-  /** Appends bytes that the queue owns from now on; nobody else may write to them. */
-  appendOwned(bytes: Uint8Array): void {
-    if (bytes.length === 0) return;
-    if (bytes.length < SMALL_CHUNK_BYTES) this.#appendSmall(bytes);
-    else this.#link(bytes);
-  }
-
-  /** Appends a copy of `bytes`. */
-  appendCopy(bytes: Uint8Array): void {
-    if (bytes.length === 0) return;
-    if (bytes.length < SMALL_CHUNK_BYTES) this.#appendSmall(bytes);
-    // Uint8Array.from and slice of a Buffer would give a Buffer, and its slice() is a view: a trap for the reader.
-    else this.#link(new Uint8Array(bytes));
-  }
-
-  /** Takes 1..`maxBytes` bytes, all from the first chunk; none if the queue is empty or `maxBytes` is 0. */
-  take(maxBytes: number): Uint8Array {
-    const first = this.#first;
-    if (first === undefined || maxBytes === 0) return NO_BYTES;
-    const chunk = first.bytes;
-    if (chunk.length <= maxBytes) {
-      this.#first = first.next;
-      if (this.#first === undefined) this.#last = undefined;
-      this.#byteCount -= chunk.length;
-      return chunk;
-    }
-    first.bytes = chunk.subarray(maxBytes);
-    this.#byteCount -= maxBytes;
-    return chunk.subarray(0, maxBytes);
-  }
-
-  clear(): void {
-    this.#first = undefined;
-    this.#last = undefined;
-    this.#byteCount = 0;
-    this.#slab = NO_BYTES;
-    this.#slabUsed = 0;
-  }
-
-  #link(bytes: Uint8Array): void {
-    const chunk: Chunk = { bytes, next: undefined };
-    if (this.#last === undefined) this.#first = chunk;
-    else this.#last.next = chunk;
-    this.#last = chunk;
-    this.#byteCount += bytes.length;
-  }
-
-  #appendSmall(bytes: Uint8Array): void {
-    if (this.#slabUsed + bytes.length > this.#slab.length) {
-      this.#slab = new Uint8Array(SLAB_BYTES);
-      this.#slabUsed = 0;
-    }
-    const begin = this.#slabUsed;
-    this.#slab.set(bytes, begin);
-    this.#slabUsed += bytes.length;
-    const last = this.#last;
-    // Within a slab the last chunk ends where the slab's free part begins: nothing else is appended to a slab.
-    if (last?.bytes.buffer === this.#slab.buffer) {
-      last.bytes = this.#slab.subarray(last.bytes.byteOffset, this.#slabUsed);
-      this.#byteCount += bytes.length;
-    } else {
-      this.#link(this.#slab.subarray(begin, this.#slabUsed));
-    }
-  }
-}
-
-/**
- * The bytes accepted and not yet taken by the transport, in one circular buffer of fixed size.
- *
- * ```
- *   |......[head ── pending ── head + pending)......|      or wrapped:  |──)..........[head ──|
- * ```
- */
-export class WriteRing {
-  readonly capacityBytes: number;
-  /** Made at the first write: an idle channel costs no buffer. */
-  #ring: Uint8Array = NO_BYTES;
-  #head = 0;
-  #pendingBytes = 0;
-
-  constructor(capacityBytes: number) {
-    this.capacityBytes = capacityBytes;
-  }
-
-  get pendingBytes(): number {
-    return this.#pendingBytes;
-  }
-
-  get spaceBytes(): number {
-    return this.capacityBytes - this.#pendingBytes;
-  }
-
-  /** Copies what fits of `bytes` and returns how many bytes that was. */
-  append(bytes: Uint8Array): number {
-    const count = Math.min(bytes.length, this.spaceBytes);
-    if (count === 0) return 0;
-    if (this.#ring.length === 0) this.#ring = new Uint8Array(this.capacityBytes);
-    const tail = (this.#head + this.#pendingBytes) % this.capacityBytes;
-    const beforeWrap = Math.min(count, this.capacityBytes - tail);
-    this.#ring.set(bytes.subarray(0, beforeWrap), tail);
-    if (beforeWrap < count) this.#ring.set(bytes.subarray(beforeWrap, count), 0);
-    this.#pendingBytes += count;
-    return count;
-  }
-
-  /** The oldest pending bytes that lie in one piece, at most `maxBytes`; a view, valid until they are consumed. */
-  peek(maxBytes: number): Uint8Array {
-    const end = Math.min(this.#head + Math.min(this.#pendingBytes, maxBytes), this.capacityBytes);
-    return this.#ring.subarray(this.#head, end);
-  }
-
-  /** Frees the oldest `byteCount` pending bytes. */
-  consume(byteCount: number): void {
-    this.#head = (this.#head + byteCount) % this.capacityBytes;
-    this.#pendingBytes -= byteCount;
-  }
-
-  /** Drops what is pending, and the buffer. A view given out by `peek` keeps its bytes. */
-  clear(): void {
-    this.#ring = NO_BYTES;
-    this.#head = 0;
-    this.#pendingBytes = 0;
-  }
-}
-
-interface AcceptWaiter {
-  readonly resolve: (channel: Channel) => void;
-  readonly reject: (error: ChannelClosedError) => void;
-}
-
-/** Matches arriving channels with `accept()` calls; holds at most `backlog` channels that nobody has accepted. */
-export class AcceptQueue {
-  readonly #listenerName: string;
-  readonly #backlog: number;
-  readonly #channels: Channel[] = [];
-  readonly #waiters: AcceptWaiter[] = [];
-  #closed = false;
-
-  /** @throws RangeError if `backlog` is no positive integer. */
-  constructor(listenerName: string, backlog: number) {
-    if (!Number.isSafeInteger(backlog) || backlog < 1) {
-      throw new RangeError(`backlog of ${backlog} channels: must be a positive integer`);
-    }
-    this.#listenerName = listenerName;
-    this.#backlog = backlog;
-  }
-
-  get full(): boolean {
-    return this.#closed || this.#channels.length >= this.#backlog;
-  }
-
-  /** Takes over a channel. Call only while not `full`. */
-  add(channel: Channel): void {
-    const waiter = this.#waiters.shift();
-    if (waiter === undefined) this.#channels.push(channel);
-    else waiter.resolve(channel);
-  }
-
-  next(): Promise<Channel> {
-    if (this.#closed) return Promise.reject(this.#closedError());
-    const channel = this.#channels.shift();
-    if (channel !== undefined) return Promise.resolve(channel);
-    return new Promise((resolve, reject) => {
-      this.#waiters.push({ resolve, reject });
-    });
-  }
-
-  /** Rejects whoever waits, closes the channels nobody accepted. */
-  close(): void {
-    this.#closed = true;
-    for (const waiter of this.#waiters.splice(0)) waiter.reject(this.#closedError());
-    for (const channel of this.#channels.splice(0)) channel.close();
-  }
-
-  #closedError(): ChannelClosedError {
-    return new ChannelClosedError('listener_closed', `listener on ${this.#listenerName} is closed`);
   }
 }

@@ -2,19 +2,18 @@
  * Channels inside one process: for tests, and for a publisher and a subscriber embedded together. A pair behaves like
  * one vchan whose two rings are the two queues here; capacities are exact, and everything happens in the caller's turn.
  */
+import { AcceptQueue } from './accept-queue.ts';
 import {
-  AcceptQueue,
   type Channel,
   ChannelConnectError,
   type ChannelRole,
   type ChannelState,
-  ChunkQueue,
   channelClosed,
   checkMaxBytes,
   type Listener,
   type PeerIdentity,
-  WakeUp,
 } from './channel.ts';
+import { ChunkQueue } from './chunk-queue.ts';
 import {
   checkBufferBytes,
   checkMemoryName,
@@ -22,6 +21,7 @@ import {
   formatEndpoint,
   type MemoryEndpoint,
 } from './endpoint.ts';
+import { WakeUp } from './wake-up.ts';
 
 export interface MemoryPairOptions {
   /** Buffer of each direction in bytes, `MIN_BUFFER_BYTES`..`MAX_BUFFER_BYTES`. */

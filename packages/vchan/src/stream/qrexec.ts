@@ -8,14 +8,16 @@
  * ```
  */
 import net from 'node:net';
-import { AcceptQueue, type Channel, ChannelConnectError, type Listener } from '../channel/channel.ts';
+import { AcceptQueue } from '../channel/accept-queue.ts';
+import { type Channel, ChannelConnectError, type Listener } from '../channel/channel.ts';
 import {
   checkBufferBytes,
   checkSocketPath,
   formatEndpoint,
   type QrexecEndpoint,
 } from '../channel/endpoint.ts';
-import { bindSocket, checkSocketMode, type ListenSocketOptions, serverChannel, takePath } from './socket.ts';
+import { bindSocket, type ListenSocketOptions, serverChannel } from './socket.ts';
+import { checkSocketMode, takePath } from './socket-file.ts';
 
 // Fixed by Qubes.
 

@@ -1,29 +1,21 @@
 /**
- * Channels over a Unix stream socket: the default between processes of one machine. Connecting, and the care that a socket
- * file needs; the channel itself is a `StreamChannel`.
+ * Channels over a Unix stream socket: the default between processes of one machine. Connecting and listening; the care that the file
+ * needs is in socket-file.ts, and the channel itself is a `StreamChannel`.
  */
-import { randomUUID } from 'node:crypto';
-import { chmodSync, lchownSync, type Stats } from 'node:fs';
-import { link, lstat, mkdir, rename, stat, unlink } from 'node:fs/promises';
+import { chmodSync, lchownSync } from 'node:fs';
 import net from 'node:net';
-import { dirname } from 'node:path';
+import { AcceptQueue } from '../channel/accept-queue.ts';
 import {
-  AcceptQueue,
+  abortedError,
   type Channel,
   ChannelConnectError,
   type ChannelConnectErrorCode,
   type Listener,
   type PeerIdentity,
 } from '../channel/channel.ts';
-import {
-  checkBufferBytes,
-  checkSocketPath,
-  EndpointError,
-  EndpointInUseError,
-  formatEndpoint,
-  type UnixEndpoint,
-} from '../channel/endpoint.ts';
+import { checkBufferBytes, checkSocketPath, formatEndpoint, type UnixEndpoint } from '../channel/endpoint.ts';
 import { StreamChannel, type StreamHooks } from './channel.ts';
+import { checkSocketMode, errorCodeOf, takePath } from './socket-file.ts';
 
 // Fixed by Node.
 
@@ -64,13 +56,6 @@ export function checkTimeout(timeoutMs: number): void {
   }
 }
 
-/** @throws RangeError if `mode` is no permission bits. */
-export function checkSocketMode(mode: number): void {
-  if (!Number.isInteger(mode) || mode < 0 || mode > 0o777) {
-    throw new RangeError(`socket mode ${mode}: must be an integer from 0 to 0o777`);
-  }
-}
-
 /**
  * Listens on a Unix socket. A socket file that nobody listens on is replaced. Main thread only: the file mode is set
  * through the process's umask. Seeing whether a file is stale takes a connection, which a live listener sees come and go.
@@ -90,27 +75,6 @@ export async function listenSocket(endpoint: UnixEndpoint, options: ListenSocket
   );
   await takePath(path, url, options.createDirectory, () => listener.bind(options));
   return listener;
-}
-
-/**
- * Binds a server to a path, of which a socket file that nobody listens on is removed.
- * @throws EndpointError, EndpointInUseError
- */
-export async function takePath(
-  path: string,
-  url: string,
-  createDirectory: boolean,
-  bind: () => Promise<'listening' | 'exists'>,
-): Promise<void> {
-  try {
-    await prepareDirectory(dirname(path), createDirectory);
-    if ((await bind()) === 'listening') return;
-    await removeStaleSocket(path);
-    if ((await bind()) === 'exists') throw inUse(path);
-  } catch (cause) {
-    if (cause instanceof EndpointError || cause instanceof EndpointInUseError) throw cause;
-    throw new EndpointError('cannot_listen', `cannot listen on ${url}: ${textOf(cause)}`, { cause });
-  }
 }
 
 class SocketListener implements Listener {
@@ -261,10 +225,6 @@ export function openChannel(
   });
 }
 
-export function abortedError(url: string, signal: AbortSignal | undefined): ChannelConnectError {
-  return new ChannelConnectError('aborted', `connecting to ${url} was aborted`, { cause: signal?.reason });
-}
-
 function connectError(url: string, cause: Error): ChannelConnectError {
   const fail = (code: ChannelConnectErrorCode, text: string): ChannelConnectError =>
     new ChannelConnectError(code, text, { cause });
@@ -283,104 +243,4 @@ function connectError(url: string, cause: Error): ChannelConnectError {
     default:
       return fail('connect_failed', `cannot connect to ${url}: ${cause.message}`);
   }
-}
-
-export async function prepareDirectory(directory: string, create: boolean): Promise<void> {
-  if (create) return makeDirectory(directory);
-  // Asked here because bind(2)'s own answer reaches us as EACCES (libuv), which misleads.
-  if ((await statOf(directory))?.isDirectory()) return;
-  const message = `socket directory ${JSON.stringify(directory)} does not exist: create it, or listen with createDirectory`;
-  throw new EndpointError('no_directory', message);
-}
-
-/** Not by Node's recursive mkdir: that goes round for ever where a directory takes no new ones, as /proc does. */
-async function makeDirectory(directory: string): Promise<void> {
-  const missing: string[] = [];
-  for (let at = directory; (await statOf(at)) === undefined; at = dirname(at)) missing.push(at);
-  for (const at of missing.reverse()) {
-    await mkdir(at, { mode: 0o700 }).catch((error: unknown) => {
-      if (errorCodeOf(error) !== 'EEXIST') throw error; // somebody else was faster
-    });
-  }
-}
-
-async function statOf(path: string): Promise<Stats | undefined> {
-  return stat(path).catch((error: unknown) => {
-    if (errorCodeOf(error) === 'ENOENT') return undefined;
-    throw error;
-  });
-}
-
-/**
- * Removes a socket file that nobody listens on. Between seeing that it is stale and removing it, another process may have
- * done both and put its own there; so the file is moved aside, recognised, and only then removed, or put back.
- */
-export async function removeStaleSocket(path: string): Promise<void> {
-  const seen = await identify(path);
-  if (seen === undefined) return;
-  if (!seen.isSocket) {
-    const message = `${path} exists and is not a socket: move it away or choose another path`;
-    throw new EndpointInUseError('not_a_socket', message);
-  }
-  const state = await probe(path);
-  if (state === 'gone') return;
-  if (state === 'live') throw inUse(path);
-  const aside = `${path}.stale-${randomUUID()}`;
-  try {
-    await rename(path, aside);
-  } catch (error) {
-    if (errorCodeOf(error) === 'ENOENT') return;
-    throw error;
-  }
-  const moved = await identify(aside);
-  if (moved?.identity !== seen.identity) {
-    await link(aside, path);
-    await unlink(aside);
-    throw inUse(path);
-  }
-  await unlink(aside);
-}
-
-export interface FileIdentity {
-  readonly isSocket: boolean;
-  /** Equal for the same file; the time tells a new file from an old one whose inode number it inherited. */
-  readonly identity: string;
-}
-
-export async function identify(path: string): Promise<FileIdentity | undefined> {
-  try {
-    const found = await lstat(path, { bigint: true });
-    return { isSocket: found.isSocket(), identity: `${found.dev}:${found.ino}:${found.mtimeNs}` };
-  } catch (error) {
-    if (errorCodeOf(error) === 'ENOENT') return undefined;
-    throw error;
-  }
-}
-
-/** Whether somebody listens on a socket file. Whoever refuses us for another reason than absence counts as live. */
-function probe(path: string): Promise<'live' | 'stale' | 'gone'> {
-  return new Promise((resolve) => {
-    const socket = net.connect({ path });
-    socket.once('connect', () => {
-      socket.destroy();
-      resolve('live');
-    });
-    socket.once('error', (error) => {
-      const code = errorCodeOf(error);
-      resolve(code === 'ECONNREFUSED' ? 'stale' : code === 'ENOENT' ? 'gone' : 'live');
-    });
-  });
-}
-
-export function inUse(path: string): EndpointInUseError {
-  const message = `${path} already has a listener: stop that process or choose another path`;
-  return new EndpointInUseError('in_use', message);
-}
-
-export function errorCodeOf(error: unknown): unknown {
-  return error instanceof Error && 'code' in error ? error.code : undefined;
-}
-
-export function textOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

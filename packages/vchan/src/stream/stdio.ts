@@ -4,8 +4,8 @@
  */
 import { fstatSync } from 'node:fs';
 import net from 'node:net';
+import { AcceptQueue } from '../channel/accept-queue.ts';
 import {
-  AcceptQueue,
   type Channel,
   ChannelConnectError,
   type ChannelRole,

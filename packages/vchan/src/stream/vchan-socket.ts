@@ -18,7 +18,8 @@ import { rmSync } from 'node:fs';
 import { readFile, rm } from 'node:fs/promises';
 import net from 'node:net';
 import { dirname, isAbsolute, join } from 'node:path';
-import { AcceptQueue, type Channel, ChannelConnectError, type Listener } from '../channel/channel.ts';
+import { AcceptQueue } from '../channel/accept-queue.ts';
+import { abortedError, type Channel, ChannelConnectError, type Listener } from '../channel/channel.ts';
 import {
   checkBufferBytes,
   checkSocketPath,
@@ -29,19 +30,14 @@ import {
   type VchanEndpoint,
 } from '../channel/endpoint.ts';
 import {
-  abortedError,
   bindSocket,
   type ConnectSocketOptions,
-  checkSocketMode,
   checkTimeout,
-  identify,
-  inUse,
   type ListenSocketOptions,
   openChannel,
-  prepareDirectory,
   serverChannel,
-  textOf,
 } from './socket.ts';
+import { checkSocketMode, identify, inUse, prepareDirectory, textOf } from './socket-file.ts';
 
 // Fixed by libvchan-socket.
 

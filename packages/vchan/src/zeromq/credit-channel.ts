@@ -18,13 +18,13 @@ import {
   type Channel,
   type ChannelRole,
   type ChannelState,
-  ChunkQueue,
   channelClosed,
   checkMaxBytes,
   type PeerIdentity,
-  WakeUp,
-  WriteRing,
 } from '../channel/channel.ts';
+import { ChunkQueue } from '../channel/chunk-queue.ts';
+import { WakeUp } from '../channel/wake-up.ts';
+import { WriteRing } from '../channel/write-ring.ts';
 import {
   CLOSE_CODE,
   type CloseCode,

@@ -1,0 +1,136 @@
+/** The file of a listening socket: its directory, its mode, what an earlier listener left, and whose it is. Shared by all who have one. */
+
+import { randomUUID } from 'node:crypto';
+import type { Stats } from 'node:fs';
+import { link, lstat, mkdir, rename, stat, unlink } from 'node:fs/promises';
+import net from 'node:net';
+import { dirname } from 'node:path';
+import { EndpointError, EndpointInUseError } from '../channel/endpoint.ts';
+
+/** @throws RangeError if `mode` is no permission bits. */
+export function checkSocketMode(mode: number): void {
+  if (!Number.isInteger(mode) || mode < 0 || mode > 0o777) {
+    throw new RangeError(`socket mode ${mode}: must be an integer from 0 to 0o777`);
+  }
+}
+
+/**
+ * Binds a server to a path, of which a socket file that nobody listens on is removed.
+ * @throws EndpointError, EndpointInUseError
+ */
+export async function takePath(
+  path: string,
+  url: string,
+  createDirectory: boolean,
+  bind: () => Promise<'listening' | 'exists'>,
+): Promise<void> {
+  try {
+    await prepareDirectory(dirname(path), createDirectory);
+    if ((await bind()) === 'listening') return;
+    await removeStaleSocket(path);
+    if ((await bind()) === 'exists') throw inUse(path);
+  } catch (cause) {
+    if (cause instanceof EndpointError || cause instanceof EndpointInUseError) throw cause;
+    throw new EndpointError('cannot_listen', `cannot listen on ${url}: ${textOf(cause)}`, { cause });
+  }
+}
+
+export async function prepareDirectory(directory: string, create: boolean): Promise<void> {
+  if (create) return makeDirectory(directory);
+  // Asked here because bind(2)'s own answer reaches us as EACCES (libuv), which misleads.
+  if ((await statOf(directory))?.isDirectory()) return;
+  const message = `socket directory ${JSON.stringify(directory)} does not exist: create it, or listen with createDirectory`;
+  throw new EndpointError('no_directory', message);
+}
+
+/** Not by Node's recursive mkdir: that goes round for ever where a directory takes no new ones, as /proc does. */
+async function makeDirectory(directory: string): Promise<void> {
+  const missing: string[] = [];
+  for (let at = directory; (await statOf(at)) === undefined; at = dirname(at)) missing.push(at);
+  for (const at of missing.reverse()) {
+    await mkdir(at, { mode: 0o700 }).catch((error: unknown) => {
+      if (errorCodeOf(error) !== 'EEXIST') throw error; // somebody else was faster
+    });
+  }
+}
+
+async function statOf(path: string): Promise<Stats | undefined> {
+  return stat(path).catch((error: unknown) => {
+    if (errorCodeOf(error) === 'ENOENT') return undefined;
+    throw error;
+  });
+}
+
+/**
+ * Removes a socket file that nobody listens on. Between seeing that it is stale and removing it, another process may have
+ * done both and put its own there; so the file is moved aside, recognised, and only then removed, or put back.
+ */
+export async function removeStaleSocket(path: string): Promise<void> {
+  const seen = await identify(path);
+  if (seen === undefined) return;
+  if (!seen.isSocket) {
+    const message = `${path} exists and is not a socket: move it away or choose another path`;
+    throw new EndpointInUseError('not_a_socket', message);
+  }
+  const state = await probe(path);
+  if (state === 'gone') return;
+  if (state === 'live') throw inUse(path);
+  const aside = `${path}.stale-${randomUUID()}`;
+  try {
+    await rename(path, aside);
+  } catch (error) {
+    if (errorCodeOf(error) === 'ENOENT') return;
+    throw error;
+  }
+  const moved = await identify(aside);
+  if (moved?.identity !== seen.identity) {
+    await link(aside, path);
+    await unlink(aside);
+    throw inUse(path);
+  }
+  await unlink(aside);
+}
+
+export interface FileIdentity {
+  readonly isSocket: boolean;
+  /** Equal for the same file; the time tells a new file from an old one whose inode number it inherited. */
+  readonly identity: string;
+}
+
+export async function identify(path: string): Promise<FileIdentity | undefined> {
+  try {
+    const found = await lstat(path, { bigint: true });
+    return { isSocket: found.isSocket(), identity: `${found.dev}:${found.ino}:${found.mtimeNs}` };
+  } catch (error) {
+    if (errorCodeOf(error) === 'ENOENT') return undefined;
+    throw error;
+  }
+}
+
+/** Whether somebody listens on a socket file. Whoever refuses us for another reason than absence counts as live. */
+function probe(path: string): Promise<'live' | 'stale' | 'gone'> {
+  return new Promise((resolve) => {
+    const socket = net.connect({ path });
+    socket.once('connect', () => {
+      socket.destroy();
+      resolve('live');
+    });
+    socket.once('error', (error) => {
+      const code = errorCodeOf(error);
+      resolve(code === 'ECONNREFUSED' ? 'stale' : code === 'ENOENT' ? 'gone' : 'live');
+    });
+  });
+}
+
+export function inUse(path: string): EndpointInUseError {
+  const message = `${path} already has a listener: stop that process or choose another path`;
+  return new EndpointInUseError('in_use', message);
+}
+
+export function errorCodeOf(error: unknown): unknown {
+  return error instanceof Error && 'code' in error ? error.code : undefined;
+}
+
+export function textOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
