@@ -1,6 +1,19 @@
-/** What two implementations must agree on byte for byte; PROTOCOL.md says it in words. */
+/**
+ * What two implementations must agree on byte for byte; PROTOCOL.md says it in words. Begin with content/part.ts, the parts that a release
+ * is made of, and content/manifest.ts, which is signed; then codec/delta.ts and wire/message.ts.
+ *
+ *   rule set ─▶ parts ─▶ canonical bytes ─▶ digests ─▶ manifest, signed
+ *              parts ─▶ delta ═▶ chunks ═▶ messages ═▶ frames ═▶ channel ═▶ frames … ─▶ parts, verified
+ *
+ * - `error.ts`, `limits.ts`: the codes that peers tell each other, and the numbers that both hold to.
+ * - `bytes/`: reading, writing and packing of bytes, whatever they mean.
+ * - `content/`: what is hashed and signed, and what a stream may cost by that.
+ * - `codec/`: how one release is sent as the difference to another.
+ * - `wire/`: fields, bodies, messages and frames; what `rulectl` says.
+ * - `peer/`: the two ends: a connection, and when which message may come.
+ */
 
-export { hexOf } from './bytes/bytes.ts';
+export { hexOf } from './bytes/words.ts';
 export {
   applyChain,
   applyDelta,

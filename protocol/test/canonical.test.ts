@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { EMPTY_RULE_SET, emptyPolicy, nameListOf, type Policy, prefixListOf } from '@rulecast/rules';
 import { describe, expect, it } from 'vitest';
 import { flipped } from '../../test/kit/bytes.ts';
-import { bytesOfWords, wordsOfBytes } from '../src/bytes/bytes.ts';
+import { bytesOfWords, wordsOfBytes } from '../src/bytes/words.ts';
 import { canonicalBytes, canonicalChunks, decodeCanonical, digestOf } from '../src/content/canonical.ts';
 import { PartKind, partCount, partOfList, partsOf, partText } from '../src/content/part.ts';
 import { ProtocolError } from '../src/error.ts';

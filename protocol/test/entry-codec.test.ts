@@ -11,7 +11,8 @@ import {
 import { describe, expect, it } from 'vitest';
 import { flipped } from '../../test/kit/bytes.ts';
 import fc from '../../test/seeded-fast-check.ts';
-import { ByteReader, ByteWriter } from '../src/bytes/bytes.ts';
+import { ByteReader } from '../src/bytes/reader.ts';
+import { ByteWriter } from '../src/bytes/writer.ts';
 import {
   readEntries,
   readIndices,
@@ -22,7 +23,7 @@ import {
   writeSequence,
 } from '../src/codec/entry.ts';
 import { GapCodec, type Stride } from '../src/codec/gap.ts';
-import { Meter, type Room } from '../src/content/budget.ts';
+import { Meter, type PartBounds } from '../src/content/budget.ts';
 import { ErrorCode, ProtocolError } from '../src/error.ts';
 import { bytesOfHex, hexOf, prefixes } from './part-spec.ts';
 import { slowEntries, slowNames, slowSequence } from './slow-encoder.ts';
@@ -49,17 +50,17 @@ const vectors: Vectors = JSON.parse(
   readFileSync(new URL('../vectors/entries.json', import.meta.url), 'utf8'),
 );
 
-const ROOM = roomFor(100_000);
+const BOUNDS = boundsFor(100_000);
 const READERS = {
-  sequence: (reader: ByteReader) => readSequence(reader, 1, ROOM),
-  sequence4: (reader: ByteReader) => readSequence(reader, 4, ROOM),
-  column4: (reader: ByteReader) => readEntries(reader, 4, ROOM),
-  column6: (reader: ByteReader) => readEntries(reader, 6, ROOM),
-  names: (reader: ByteReader) => readNames(reader, ROOM),
+  sequence: (reader: ByteReader) => readSequence(reader, 1, BOUNDS),
+  sequence4: (reader: ByteReader) => readSequence(reader, 4, BOUNDS),
+  column4: (reader: ByteReader) => readEntries(reader, 4, BOUNDS),
+  column6: (reader: ByteReader) => readEntries(reader, 6, BOUNDS),
+  names: (reader: ByteReader) => readNames(reader, BOUNDS),
 } as const;
 
 /** For so many entries, and for any work. */
-function roomFor(entries: number): Room {
+function boundsFor(entries: number): PartBounds {
   return { entries, code: ErrorCode.overLimit, bytes: Number.POSITIVE_INFINITY, meter: new Meter() };
 }
 
@@ -147,7 +148,7 @@ describe('a sequence', () => {
       ).toBe(hex);
     }
     const reader = readerOf(bytesOfHex(hex));
-    expect(readSequence(reader, words, ROOM)).toEqual(column);
+    expect(readSequence(reader, words, BOUNDS)).toEqual(column);
     reader.end();
   });
 
@@ -161,7 +162,7 @@ describe('a sequence', () => {
         const column = wordsOf(numbers, stride);
         const bytes = written((writer) => writeSequence(writer, column, stride));
         expect(hexOf(bytes)).toBe(joined(slowSequence(numbers)));
-        expect(readSequence(readerOf(bytes), stride, ROOM)).toEqual(column);
+        expect(readSequence(readerOf(bytes), stride, BOUNDS)).toEqual(column);
       }),
     );
   });
@@ -172,8 +173,8 @@ describe('a sequence', () => {
       const column = wordsOf(numbers, stride);
       const bytes = written((writer) => writeSequence(writer, column, stride));
       expect(hexOf(bytes)).toBe(joined(slowSequence(numbers)));
-      expect(readSequence(readerOf(bytes), stride, roomFor(count))).toEqual(column);
-      expect(() => readSequence(readerOf(bytes), stride, roomFor(count - 1))).toThrow(
+      expect(readSequence(readerOf(bytes), stride, boundsFor(count))).toEqual(column);
+      expect(() => readSequence(readerOf(bytes), stride, boundsFor(count - 1))).toThrow(
         expect.objectContaining({ code: 'over-limit', part: 'list l' }),
       );
     }
@@ -181,18 +182,18 @@ describe('a sequence', () => {
 
   it('of indices stays within the list', () => {
     const bytes = written((writer) => writeSequence(writer, Uint32Array.from([0, 9]), 1));
-    expect(readIndices(readerOf(bytes), 10, ROOM.meter)).toEqual(Uint32Array.from([0, 9]));
-    expect(() => readIndices(readerOf(bytes), 9, ROOM.meter)).toThrow(
+    expect(readIndices(readerOf(bytes), 10, BOUNDS.meter)).toEqual(Uint32Array.from([0, 9]));
+    expect(() => readIndices(readerOf(bytes), 9, BOUNDS.meter)).toThrow(
       expect.objectContaining({ code: 'bad-base', entry: 9 }),
     );
-    expect(() => readIndices(readerOf(bytes), 1, ROOM.meter)).toThrow(
+    expect(() => readIndices(readerOf(bytes), 1, BOUNDS.meter)).toThrow(
       expect.objectContaining({ code: 'bad-base' }),
     );
   });
 
   it('of four thousand million numbers in three bytes is refused before memory is taken', () => {
     const bytes = bytesOfHex('ffffffff0f 00 01 00');
-    expect(() => readSequence(readerOf(bytes), 4, roomFor(2 ** 32))).toThrow(ProtocolError);
+    expect(() => readSequence(readerOf(bytes), 4, boundsFor(2 ** 32))).toThrow(ProtocolError);
   });
 });
 
@@ -211,7 +212,7 @@ describe('a column', () => {
         ).toBe(hex);
       }
       const reader = readerOf(bytesOfHex(hex));
-      expect(readEntries(reader, family, roomFor(texts.length))).toEqual(column);
+      expect(readEntries(reader, family, boundsFor(texts.length))).toEqual(column);
       reader.end();
     },
   );
@@ -221,7 +222,7 @@ describe('a column', () => {
       fc.property(fc.oneof(columns(family), crowds(family)), (column) => {
         const bytes = written((writer) => writeEntries(writer, column));
         expect(hexOf(bytes)).toBe(joined(slowEntries(textsOf(column), family === 4 ? 32 : 128)));
-        expect(readEntries(readerOf(bytes), family, roomFor(column.lengths.length))).toEqual(column);
+        expect(readEntries(readerOf(bytes), family, boundsFor(column.lengths.length))).toEqual(column);
       }),
     );
   });
@@ -229,8 +230,8 @@ describe('a column', () => {
   it('of more entries than are left is over the limit, counted over all groups', () => {
     const column = prefixes(['10.0.0.0/8', '11.0.0.0/16', '12.0.0.0/32']).v4;
     const bytes = written((writer) => writeEntries(writer, column));
-    expect(readEntries(readerOf(bytes), 4, roomFor(3))).toEqual(column);
-    expect(() => readEntries(readerOf(bytes), 4, roomFor(2))).toThrow(
+    expect(readEntries(readerOf(bytes), 4, boundsFor(3))).toEqual(column);
+    expect(() => readEntries(readerOf(bytes), 4, boundsFor(2))).toThrow(
       expect.objectContaining({ code: 'over-limit' }),
     );
   });
@@ -245,10 +246,10 @@ describe('names', () => {
         .join(' '),
     ).toBe(hex);
     const reader = readerOf(bytesOfHex(hex));
-    expect(readNames(reader, roomFor(names.length))).toEqual(names);
+    expect(readNames(reader, boundsFor(names.length))).toEqual(names);
     reader.end();
     if (names.length > 0) {
-      expect(() => readNames(readerOf(bytesOfHex(hex)), roomFor(names.length - 1))).toThrow(
+      expect(() => readNames(readerOf(bytesOfHex(hex)), boundsFor(names.length - 1))).toThrow(
         expect.objectContaining({ code: 'over-limit' }),
       );
     }
@@ -262,7 +263,7 @@ describe('names', () => {
         const names = [...unsorted].sort();
         const bytes = written((writer) => writeNames(writer, names));
         expect(hexOf(bytes)).toBe(joined(slowNames(names)));
-        expect(readNames(readerOf(bytes), roomFor(names.length))).toEqual(names);
+        expect(readNames(readerOf(bytes), boundsFor(names.length))).toEqual(names);
       }),
     );
   });
@@ -358,7 +359,7 @@ describe('the shorter form', () => {
         createHash('sha256').update(Buffer.from(slow, 'hex')).digest('hex'),
       );
       expect(bytes.length / column.lengths.length).toBeLessThan(most);
-      expect(readEntries(readerOf(bytes), family, roomFor(column.lengths.length))).toEqual(column);
+      expect(readEntries(readerOf(bytes), family, boundsFor(column.lengths.length))).toEqual(column);
     },
   );
 
@@ -374,7 +375,7 @@ describe('the shorter form', () => {
     ] as const) {
       const bytes = written((writer) => writeEntries(writer, column));
       expect(bytes[0]).toBe(form);
-      expect(isDeepStrictEqual(readEntries(readerOf(bytes), 4, roomFor(side)), column)).toBe(true);
+      expect(isDeepStrictEqual(readEntries(readerOf(bytes), 4, boundsFor(side)), column)).toBe(true);
     }
   });
 
@@ -384,8 +385,8 @@ describe('the shorter form', () => {
     const column = builder.build();
     const bytes = written((writer) => writeEntries(writer, column));
     expect(bytes.length).toBeLessThan(200);
-    expect(isDeepStrictEqual(readEntries(readerOf(bytes), 4, roomFor(65_536)), column)).toBe(true);
-    expect(() => readEntries(readerOf(bytes), 4, roomFor(65_535))).toThrow(
+    expect(isDeepStrictEqual(readEntries(readerOf(bytes), 4, boundsFor(65_536)), column)).toBe(true);
+    expect(() => readEntries(readerOf(bytes), 4, boundsFor(65_535))).toThrow(
       expect.objectContaining({ code: 'over-limit', entry: 65_535 }),
     );
   });

@@ -39,108 +39,108 @@ class Contexts {
 
 /** Writes decisions. */
 export class RangeEncoder {
-  private readonly contexts: Contexts;
-  private buffer = new Uint8Array(1024);
-  private used = 0;
-  private low = 0;
-  private range = RANGE_START;
+  readonly #contexts: Contexts;
+  #buffer = new Uint8Array(1024);
+  #used = 0;
+  #low = 0;
+  #range = RANGE_START;
 
   constructor(contextCount: number) {
-    this.contexts = new Contexts(contextCount);
+    this.#contexts = new Contexts(contextCount);
   }
 
   encode(context: number, decision: 0 | 1): void {
-    const chance = this.contexts.chances[context]!; // contexts are below the count
-    const bound = Math.imul(this.range >>> 16, chance) >>> 0;
-    if (decision === 0) this.range = bound;
+    const chance = this.#contexts.chances[context]!; // contexts are below the count
+    const bound = Math.imul(this.#range >>> 16, chance) >>> 0;
+    if (decision === 0) this.#range = bound;
     else {
-      this.raise(bound);
-      this.range = (this.range - bound) >>> 0;
+      this.#raise(bound);
+      this.#range = (this.#range - bound) >>> 0;
     }
-    this.contexts.learn(context, chance, decision);
-    while (this.range < RANGE_LEAST) {
-      this.shift();
-      this.range = (this.range << 8) >>> 0;
+    this.#contexts.learn(context, chance, decision);
+    while (this.#range < RANGE_LEAST) {
+      this.#shift();
+      this.#range = (this.#range << 8) >>> 0;
     }
   }
 
   /** Ends the code and returns its bytes, a view of the encoder's memory. Encode no more. */
   finish(): Uint8Array {
-    this.raise(RANGE_LEAST - 1);
-    this.shift();
-    return this.buffer.subarray(0, this.used);
+    this.#raise(RANGE_LEAST - 1);
+    this.#shift();
+    return this.#buffer.subarray(0, this.#used);
   }
 
-  private raise(amount: number): void {
-    const low = this.low + amount;
-    this.low = low >>> 0;
-    if (low > 0xffff_ffff) this.carry();
+  #raise(amount: number): void {
+    const low = this.#low + amount;
+    this.#low = low >>> 0;
+    if (low > 0xffff_ffff) this.#carry();
   }
 
   /** Adds one to the bytes written. They are below one together, so that the carry ends within them. */
-  private carry(): void {
-    let at = this.used - 1;
-    while (this.buffer[at] === 255) this.buffer[at--] = 0;
-    this.buffer[at]!++; // at >= 0, as said
+  #carry(): void {
+    let at = this.#used - 1;
+    while (this.#buffer[at] === 255) this.#buffer[at--] = 0;
+    this.#buffer[at]!++; // at >= 0, as said
   }
 
-  private shift(): void {
-    if (this.used === this.buffer.length) {
-      const larger = new Uint8Array(this.used * 2);
-      larger.set(this.buffer);
-      this.buffer = larger;
+  #shift(): void {
+    if (this.#used === this.#buffer.length) {
+      const larger = new Uint8Array(this.#used * 2);
+      larger.set(this.#buffer);
+      this.#buffer = larger;
     }
-    this.buffer[this.used++] = this.low >>> 24;
-    this.low = (this.low << 8) >>> 0;
+    this.#buffer[this.#used++] = this.#low >>> 24;
+    this.#low = (this.#low << 8) >>> 0;
   }
 }
 
 /** Reads decisions. */
 export class RangeDecoder {
-  private readonly contexts: Contexts;
-  private readonly bytes: Uint8Array;
-  private at = 0;
-  private code = 0;
-  private range = RANGE_START;
+  readonly #contexts: Contexts;
+  readonly #bytes: Uint8Array;
+  #at = 0;
+  #code = 0;
+  #range = RANGE_START;
 
   /** The bytes stay the caller's and must not change while they are read. */
   constructor(contextCount: number, bytes: Uint8Array) {
-    this.contexts = new Contexts(contextCount);
-    this.bytes = bytes;
-    for (let i = 0; i <= IMPLIED_BYTES; i++) this.shift();
+    this.#contexts = new Contexts(contextCount);
+    this.#bytes = bytes;
+    for (let i = 0; i <= IMPLIED_BYTES; i++) this.#shift();
   }
 
   /** Whether decisions were read that the bytes do not hold. From then on they mean nothing; who reads on checks this. */
   get exhausted(): boolean {
-    return this.at > this.bytes.length + IMPLIED_BYTES;
+    return this.#at > this.#bytes.length + IMPLIED_BYTES;
   }
 
   /** Whether the bytes are exactly those of the decisions read. */
   get complete(): boolean {
-    return this.at === this.bytes.length + IMPLIED_BYTES && this.code < RANGE_LEAST;
+    return this.#at === this.#bytes.length + IMPLIED_BYTES && this.#code < RANGE_LEAST;
   }
 
   decode(context: number): 0 | 1 {
-    const chance = this.contexts.chances[context]!; // contexts are below the count
-    const bound = Math.imul(this.range >>> 16, chance) >>> 0;
+    const chance = this.#contexts.chances[context]!; // contexts are below the count
+    const bound = Math.imul(this.#range >>> 16, chance) >>> 0;
     let decision: 0 | 1 = 0;
-    if (this.code < bound) this.range = bound;
+    if (this.#code < bound) this.#range = bound;
     else {
       decision = 1;
-      this.code = (this.code - bound) >>> 0;
-      this.range = (this.range - bound) >>> 0;
+      this.#code = (this.#code - bound) >>> 0;
+      this.#range = (this.#range - bound) >>> 0;
     }
-    this.contexts.learn(context, chance, decision);
-    while (this.range < RANGE_LEAST) {
-      this.shift();
-      this.range = (this.range << 8) >>> 0;
+    this.#contexts.learn(context, chance, decision);
+    while (this.#range < RANGE_LEAST) {
+      this.#shift();
+      this.#range = (this.#range << 8) >>> 0;
     }
     return decision;
   }
 
-  private shift(): void {
-    const byte = this.at < this.bytes.length ? this.bytes[this.at]! : 0; // at < length
-    this.at++;
-    this.code = ((this.code << 8) | byte) >>> 0;
+  #shift(): void {
+    const byte = this.#at < this.#bytes.length ? this.#bytes[this.#at]! : 0; // at < length
+    this.#at++;
+    this.#code = ((this.#code << 8) | byte) >>> 0;
   }
 }

@@ -8,12 +8,13 @@
  */
 
 import { EMPTY_RULE_SET, type List, type Policy, type RuleSet } from '@rulecast/rules';
-import { ByteReader, ByteWriter } from '../bytes/bytes.ts';
+import { ByteReader } from '../bytes/reader.ts';
+import { ByteWriter } from '../bytes/writer.ts';
 import {
   type Budget,
   bodyMaxBytes,
   Meter,
-  type Room,
+  type PartBounds,
   type StepBounds,
   uncountedOf,
   Work,
@@ -160,10 +161,10 @@ export function applyDelta(
   meter.spend(parts.size * Work.part);
   const heads = readHeads(reader, parts, meter);
   for (const head of heads) parts.delete(partText(head));
-  const left = new RoomLeft(bounds, meter);
+  const left = new BoundsLeft(bounds, meter);
   for (const part of parts.values()) left.take(part, reader);
   for (const head of heads) {
-    const part = changedPart(head, left.roomFor(head), onListPatch);
+    const part = changedPart(head, left.boundsFor(head), onListPatch);
     head.body.end();
     if (part === undefined) continue;
     left.take(part, head.body);
@@ -177,59 +178,59 @@ export function applyDelta(
 }
 
 /** What a release that is being made has left of its bounds. */
-class RoomLeft {
-  private readonly bounds: StepBounds;
-  private readonly meter: Meter;
+class BoundsLeft {
+  readonly #bounds: StepBounds;
+  readonly #meter: Meter;
   /** Of more than the receiver takes: between base and result a release that it need not take at all. */
-  private readonly limitCode: ErrorCode;
-  private weight: number;
-  private entries: number;
-  private uncounted = UNCOUNTED_MAX;
+  readonly #limitCode: ErrorCode;
+  #weight: number;
+  #entries: number;
+  #uncounted = UNCOUNTED_MAX;
 
   constructor(bounds: StepBounds, meter: Meter) {
-    this.bounds = bounds;
-    this.meter = meter;
-    this.limitCode = bounds.stepEntries === undefined ? ErrorCode.overLimit : ErrorCode.overBudget;
-    this.weight = bounds.entriesMax;
-    this.entries = bounds.stepEntries ?? Number.POSITIVE_INFINITY;
+    this.#bounds = bounds;
+    this.#meter = meter;
+    this.#limitCode = bounds.stepEntries === undefined ? ErrorCode.overLimit : ErrorCode.overBudget;
+    this.#weight = bounds.entriesMax;
+    this.#entries = bounds.stepEntries ?? Number.POSITIVE_INFINITY;
   }
 
   /** For a part that is about to be changed. Throws where it is none of those that were signed. */
-  roomFor(head: ChangeHead): Room {
-    const { counts } = this.bounds;
+  boundsFor(head: ChangeHead): PartBounds {
+    const { counts } = this.#bounds;
     const { kind, before, op } = head;
     const count = counts?.get(partText(head));
     if (counts !== undefined && count === undefined && op !== OpCode.remove) {
       throw head.body.error('is not in the manifest', undefined, ErrorCode.badRuleSet);
     }
-    const signed = counts === undefined ? this.entries : (count ?? 0);
+    const signed = counts === undefined ? this.#entries : (count ?? 0);
     const code =
-      this.weight < signed
-        ? this.limitCode
+      this.#weight < signed
+        ? this.#limitCode
         : counts === undefined
           ? ErrorCode.overBudget
           : ErrorCode.badCount;
-    const entries = Math.max(0, Math.min(this.weight, signed));
+    const entries = Math.max(0, Math.min(this.#weight, signed));
     const entriesBefore = before === undefined ? 0 : partCount(before);
-    return { entries, code, bytes: bodyMaxBytes(kind, entries, entriesBefore), meter: this.meter };
+    return { entries, code, bytes: bodyMaxBytes(kind, entries, entriesBefore), meter: this.#meter };
   }
 
   /** Takes the room of a part. Throws where there is none left. */
   take(part: Part, reader: ByteReader): void {
     const count = partCount(part);
     const uncounted = uncountedOf(part);
-    this.weight -= count + uncounted;
-    this.entries -= count;
-    this.uncounted -= uncounted;
-    if (this.weight < 0) {
-      const text = `more than ${this.bounds.entriesMax} entries in all`;
-      throw reader.error(text, undefined, this.limitCode);
+    this.#weight -= count + uncounted;
+    this.#entries -= count;
+    this.#uncounted -= uncounted;
+    if (this.#weight < 0) {
+      const text = `more than ${this.#bounds.entriesMax} entries in all`;
+      throw reader.error(text, undefined, this.#limitCode);
     }
-    if (this.uncounted < 0) {
+    if (this.#uncounted < 0) {
       const text = `more than ${UNCOUNTED_MAX} prefixes of policies and addresses of names in all`;
-      throw reader.error(text, undefined, this.limitCode);
+      throw reader.error(text, undefined, this.#limitCode);
     }
-    if (this.entries < 0)
+    if (this.#entries < 0)
       throw reader.error('far more entries than are to be left', undefined, ErrorCode.overBudget);
   }
 }
@@ -277,13 +278,17 @@ function readHead(reader: ByteReader, parts: ReadonlyMap<string, Part>): ChangeH
 }
 
 /** The part that a change leaves; undefined if none. */
-function changedPart(head: ChangeHead, room: Room, onListPatch: OnListPatch | undefined): Part | undefined {
+function changedPart(
+  head: ChangeHead,
+  bounds: PartBounds,
+  onListPatch: OnListPatch | undefined,
+): Part | undefined {
   if (head.op === OpCode.remove) return undefined;
   const isPatch = head.op === OpCode.patch && head.before !== undefined;
-  if (isPatch) room.meter.spend(partWeight(head.before) * Work.merged);
+  if (isPatch) bounds.meter.spend(partWeight(head.before) * Work.merged);
   const part = isPatch
-    ? readPatch(head.body, head.before, room, onListPatch)
-    : readPut(head.body, head, room);
+    ? readPatch(head.body, head.before, bounds, onListPatch)
+    : readPut(head.body, head, bounds);
   if (part.kind === PartKind.resolutions && part.resolutions.size === 0) {
     throw head.body.error('no resolutions are no part: they are removed');
   }

@@ -10,8 +10,10 @@
  */
 
 import { bitsOf, canonicalPrefixes, type Family, type Prefixes, strideOf, wordMask } from '@rulecast/rules';
-import { type ByteReader, ByteWriter, LINE_FEED } from '../bytes/bytes.ts';
-import { type Room, Work } from '../content/budget.ts';
+import type { ByteReader } from '../bytes/reader.ts';
+import { LINE_FEED } from '../bytes/words.ts';
+import { ByteWriter } from '../bytes/writer.ts';
+import { type PartBounds, Work } from '../content/budget.ts';
 import { checkHostName } from '../content/policy.ts';
 import { ErrorCode } from '../error.ts';
 import { ENTRY_BLOCK_ENTRIES } from '../limits.ts';
@@ -86,7 +88,7 @@ function writeBlock(writer: ByteWriter, gaps: Gaps): void {
 export function readSequence(
   reader: ByteReader,
   stride: Stride,
-  { entries, code, meter }: Omit<Room, 'bytes'>,
+  { entries, code, meter }: Omit<PartBounds, 'bytes'>,
 ): Uint32Array {
   const count = reader.varint();
   if (count > entries)
@@ -236,9 +238,9 @@ function shiftLeft(words: Uint32Array, at: number, bits: number): void {
 }
 
 /** Reads a canonical column of as many prefixes as there is room for. */
-export function readEntries(reader: ByteReader, family: Family, room: Room): Prefixes {
+export function readEntries(reader: ByteReader, family: Family, bounds: PartBounds): Prefixes {
   const groupCount = reader.u8();
-  if (groupCount === TREE_FORM) return readTree(reader, family, room);
+  if (groupCount === TREE_FORM) return readTree(reader, family, bounds);
   const groups: Prefixes[] = [];
   let total = 0;
   let lastLength = -1;
@@ -247,7 +249,7 @@ export function readEntries(reader: ByteReader, family: Family, room: Room): Pre
     if (length <= lastLength || length > bitsOf(family))
       throw reader.error(`a group of length ${length} after ${lastLength}`);
     lastLength = length;
-    const group = readGroup(reader, family, length, { ...room, entries: room.entries - total });
+    const group = readGroup(reader, family, length, { ...bounds, entries: bounds.entries - total });
     total += group.lengths.length;
     groups.push(group);
   }
@@ -258,9 +260,9 @@ export function readEntries(reader: ByteReader, family: Family, room: Room): Pre
   return column;
 }
 
-function readGroup(reader: ByteReader, family: Family, length: number, room: Room): Prefixes {
+function readGroup(reader: ByteReader, family: Family, length: number, bounds: PartBounds): Prefixes {
   const stride = strideOf(family);
-  const words = readSequence(reader, stride, room);
+  const words = readSequence(reader, stride, bounds);
   const count = words.length / stride;
   if (count === 0) throw reader.error(`an empty group of length ${length}`);
   const hostBits = bitsOf(family) - length;
@@ -289,7 +291,11 @@ function joined(family: Family, groups: readonly Prefixes[], total: number): Pre
 }
 
 /** Reads the indices of removed entries: ascending, below `countBefore`. */
-export function readIndices(reader: ByteReader, countBefore: number, meter: Room['meter']): Uint32Array {
+export function readIndices(
+  reader: ByteReader,
+  countBefore: number,
+  meter: PartBounds['meter'],
+): Uint32Array {
   const indices = readSequence(reader, 1, { entries: countBefore, code: ErrorCode.badBase, meter });
   const last = indices.at(-1);
   if (last !== undefined && last >= countBefore) {
@@ -324,7 +330,7 @@ export function writeNames(writer: ByteWriter, names: readonly string[]): void {
 }
 
 /** Reads sorted, unique host names in normal form, as many as there is room for. */
-export function readNames(reader: ByteReader, { entries, code, meter }: Room): readonly string[] {
+export function readNames(reader: ByteReader, { entries, code, meter }: PartBounds): readonly string[] {
   const count = reader.varint();
   if (count > entries) throw reader.error(`${count} names; at most ${entries} are possible`, undefined, code);
   meter.spend(count * Work.name);

@@ -4,8 +4,9 @@
  */
 
 import { deflateRawSync } from 'node:zlib';
-import { type ByteReader, ByteWriter } from '../bytes/bytes.ts';
 import { inflateExactly } from '../bytes/inflate.ts';
+import type { ByteReader } from '../bytes/reader.ts';
+import { ByteWriter } from '../bytes/writer.ts';
 import { ENTRY_BLOCK_ENTRIES } from '../limits.ts';
 
 /** Words per number: 1 for IPv4 networks and indices, 4 for IPv6 networks, most significant first. */

@@ -6,9 +6,10 @@
  */
 
 import { deflateRawSync } from 'node:zlib';
-import { type ByteReader, ByteWriter } from '../bytes/bytes.ts';
 import { inflateExactly } from '../bytes/inflate.ts';
-import { type Room, Work } from '../content/budget.ts';
+import type { ByteReader } from '../bytes/reader.ts';
+import { ByteWriter } from '../bytes/writer.ts';
+import { type PartBounds, Work } from '../content/budget.ts';
 import { INFLATED_MAX_BYTES } from '../limits.ts';
 
 const Packing = { raw: 0, deflate: 1 } as const;
@@ -40,7 +41,7 @@ export function pack(bytes: Uint8Array): Uint8Array {
  * A reader of what the rest of `reader` holds packed. Nothing is inflated beyond the announced and permitted length, and more than there is room for is
  * refused with the error of that.
  */
-export function unpack(reader: ByteReader, { bytes, code, meter }: Room): ByteReader {
+export function unpack(reader: ByteReader, { bytes, code, meter }: PartBounds): ByteReader {
   const packing = reader.u8();
   if (packing === Packing.raw) {
     meter.spend(reader.remaining * Work.byte);

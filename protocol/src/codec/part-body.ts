@@ -30,11 +30,12 @@ import {
   type PrefixSet,
   strideOf,
 } from '@rulecast/rules';
-import { type ByteReader, ByteWriter } from '../bytes/bytes.ts';
-import { type Room, uncountedOf, Work } from '../content/budget.ts';
+import type { ByteReader } from '../bytes/reader.ts';
+import { ByteWriter } from '../bytes/writer.ts';
+import { type PartBounds, uncountedOf, Work } from '../content/budget.ts';
 import { canonicalBytes, decodeCanonical, readFlag, travelBytes } from '../content/canonical.ts';
 import { type Part, type PartId, PartKind, partCount, type Resolutions } from '../content/part.ts';
-import { RuleRoom, readAction, readHostName, writeAction } from '../content/policy.ts';
+import { RuleBounds, readAction, readHostName, writeAction } from '../content/policy.ts';
 import { PLANE_COLUMNS, readPrefixSet, writePrefixSet } from '../content/prefix.ts';
 import { ErrorCode } from '../error.ts';
 import { readEntries, readIndices, readNames, writeEntries, writeNames, writeSequence } from './entry.ts';
@@ -79,41 +80,41 @@ function packedNames(names: readonly string[]): Uint8Array {
 }
 
 /** The part that a put says, as far as there is room for it. Reads all of `reader`. */
-export function readPut(reader: ByteReader, id: PartId, room: Room): Part {
+export function readPut(reader: ByteReader, id: PartId, bounds: PartBounds): Part {
   switch (id.kind) {
     case PartKind.prefixList: {
-      const v4 = readEntries(reader, 4, room);
-      const v6 = readEntries(reader, 6, withEntries(room, room.entries - v4.lengths.length));
+      const v4 = readEntries(reader, 4, bounds);
+      const v6 = readEntries(reader, 6, withEntries(bounds, bounds.entries - v4.lengths.length));
       return { kind: id.kind, name: id.name, list: { kind: 'prefixes', v4, v6 } };
     }
     case PartKind.nameList: {
       const resolve = readFlag(reader);
-      const names = readPackedNames(reader, room);
+      const names = readPackedNames(reader, bounds);
       return { kind: id.kind, name: id.name, list: { kind: 'names', names, resolve } };
     }
     case PartKind.policy:
     case PartKind.resolutions: {
-      const raw = unpack(reader, room);
-      return decodeCanonical(id, raw.bytes(raw.remaining), PLANE_COLUMNS, ruleRoom(room));
+      const raw = unpack(reader, bounds);
+      return decodeCanonical(id, raw.bytes(raw.remaining), PLANE_COLUMNS, ruleBounds(bounds));
     }
     case PartKind.unmatched:
       return { kind: id.kind, name: '', unmatched: readAction(reader) };
   }
 }
 
-function readPackedNames(reader: ByteReader, room: Room): readonly string[] {
-  const raw = unpack(reader, room);
-  const names = readNames(raw, room);
+function readPackedNames(reader: ByteReader, bounds: PartBounds): readonly string[] {
+  const raw = unpack(reader, bounds);
+  const names = readNames(raw, bounds);
   raw.end();
   return names;
 }
 
-function withEntries(room: Room, entries: number): Room {
-  return { ...room, entries };
+function withEntries(bounds: PartBounds, entries: number): PartBounds {
+  return { ...bounds, entries };
 }
 
-function ruleRoom({ entries, meter, code }: Room): RuleRoom {
-  return new RuleRoom(entries, meter, code);
+function ruleBounds({ entries, meter, code }: PartBounds): RuleBounds {
+  return new RuleBounds(entries, meter, code);
 }
 
 /** The body of a patch; undefined where the part can only be put. */
@@ -183,7 +184,7 @@ export type OnListPatch = (name: string, patch: ListPatch) => void;
 export function readPatch(
   reader: ByteReader,
   before: Part,
-  room: Room,
+  bounds: PartBounds,
   onListPatch: OnListPatch | undefined,
 ): Part {
   switch (before.kind) {
@@ -192,19 +193,19 @@ export function readPatch(
       const { kind, name, list } = before;
       const patched =
         list.kind === 'names'
-          ? patchedNames(reader, list, room)
-          : patchedPrefixes(reader, list, room, (patch) => onListPatch?.(name, patch));
+          ? patchedNames(reader, list, bounds)
+          : patchedPrefixes(reader, list, bounds, (patch) => onListPatch?.(name, patch));
       return { kind, name, list: patched };
     }
     case PartKind.policy: {
-      const raw = unpack(reader, room);
-      const policy = patchedPolicy(raw, before.policy, ruleRoom(room));
+      const raw = unpack(reader, bounds);
+      const policy = patchedPolicy(raw, before.policy, ruleBounds(bounds));
       raw.end();
       return { kind: before.kind, name: before.name, policy };
     }
     case PartKind.resolutions: {
-      const raw = unpack(reader, room);
-      const resolutions = patchedResolutions(raw, before.resolutions, ruleRoom(room));
+      const raw = unpack(reader, bounds);
+      const resolutions = patchedResolutions(raw, before.resolutions, ruleBounds(bounds));
       raw.end();
       return { kind: before.kind, name: '', resolutions };
     }
@@ -216,12 +217,12 @@ export function readPatch(
 function patchedPrefixes(
   reader: ByteReader,
   before: PrefixList,
-  room: Room,
+  bounds: PartBounds,
   onPatch: (patch: ListPatch) => void,
 ): PrefixList {
-  const delta4 = readColumnDelta(reader, before.v4, room);
+  const delta4 = readColumnDelta(reader, before.v4, bounds);
   const v4 = patchedColumn(reader, before.v4, delta4);
-  const delta6 = readColumnDelta(reader, before.v6, withEntries(room, room.entries - v4.lengths.length));
+  const delta6 = readColumnDelta(reader, before.v6, withEntries(bounds, bounds.entries - v4.lengths.length));
   const v6 = patchedColumn(reader, before.v6, delta6);
   if (isIdle(delta4) && isIdle(delta6)) throw reader.error('a patch that changes nothing');
   const after: PrefixList = { kind: 'prefixes', v4, v6 };
@@ -229,19 +230,19 @@ function patchedPrefixes(
   return after;
 }
 
-function readColumnDelta(reader: ByteReader, before: Prefixes, room: Room): PrefixesDelta {
+function readColumnDelta(reader: ByteReader, before: Prefixes, bounds: PartBounds): PrefixesDelta {
   const family: Family = before.family;
-  const removed = readIndices(reader, before.lengths.length, room.meter);
-  const rest = roomBeside(reader, before.lengths.length - removed.length, room);
+  const removed = readIndices(reader, before.lengths.length, bounds.meter);
+  const rest = boundsBeside(reader, before.lengths.length - removed.length, bounds);
   return { removed, added: readEntries(reader, family, rest) };
 }
 
 /** What there is room for beside the entries that are kept. */
-function roomBeside(reader: ByteReader, keptCount: number, room: Room): Room {
-  const left = room.entries - keptCount;
+function boundsBeside(reader: ByteReader, keptCount: number, bounds: PartBounds): PartBounds {
+  const left = bounds.entries - keptCount;
   if (left < 0)
-    throw reader.error(`more entries are kept than ${room.entries}, the most`, undefined, room.code);
-  return withEntries(room, left);
+    throw reader.error(`more entries are kept than ${bounds.entries}, the most`, undefined, bounds.code);
+  return withEntries(bounds, left);
 }
 
 function isIdle(delta: PrefixesDelta): boolean {
@@ -289,10 +290,10 @@ function isInOrder(column: Prefixes, i: number): boolean {
   return compareWordsAt(words, i, words, i + 1, strideOf(family)) < 0 && !containsAt(column, i, words, i + 1);
 }
 
-function patchedNames(reader: ByteReader, before: NameList, room: Room): NameList {
+function patchedNames(reader: ByteReader, before: NameList, bounds: PartBounds): NameList {
   const resolve = readFlag(reader);
-  const removed = readIndices(reader, before.names.length, room.meter);
-  const added = readPackedNames(reader, roomBeside(reader, before.names.length - removed.length, room));
+  const removed = readIndices(reader, before.names.length, bounds.meter);
+  const added = readPackedNames(reader, boundsBeside(reader, before.names.length - removed.length, bounds));
   if (removed.length === 0 && added.length === 0 && resolve === before.resolve) {
     throw reader.error('a patch that changes nothing');
   }
@@ -323,7 +324,7 @@ function mergedNames(
   return names;
 }
 
-function patchedPolicy(reader: ByteReader, before: Policy, room: RuleRoom): Policy {
+function patchedPolicy(reader: ByteReader, before: Policy, bounds: RuleBounds): Policy {
   const flags = reader.u8();
   if ((flags & ~POLICY_PATCH_FLAGS) !== 0) throw reader.error(`unknown flags ${flags}`);
   const hasExceptions = (flags & PolicyPatchFlag.exceptions) !== 0;
@@ -331,8 +332,8 @@ function patchedPolicy(reader: ByteReader, before: Policy, room: RuleRoom): Poli
     (flags & PolicyPatchFlag.header) !== 0
       ? { defaultAction: readAction(reader), prefixes: readPrefixSet(reader) }
       : { defaultAction: before.defaultAction, prefixes: before.prefixes };
-  const own = patchedRuns(reader, before, room);
-  const exceptions = hasExceptions ? patchedRuns(reader, before.exceptions, room) : before.exceptions;
+  const own = patchedRuns(reader, before, bounds);
+  const exceptions = hasExceptions ? patchedRuns(reader, before.exceptions, bounds) : before.exceptions;
   if (hasExceptions && sameRuns(exceptions, before.exceptions)) {
     throw reader.error('a patch of exceptions that changes none');
   }
@@ -343,9 +344,9 @@ function patchedPolicy(reader: ByteReader, before: Policy, room: RuleRoom): Poli
   return policy;
 }
 
-function patchedRuns(reader: ByteReader, before: DirectedRuns, room: RuleRoom): DirectedRuns {
-  const egress = applySplices(reader, before.egress, 'egress', room);
-  return { egress, ingress: applySplices(reader, before.ingress, 'ingress', room) };
+function patchedRuns(reader: ByteReader, before: DirectedRuns, bounds: RuleBounds): DirectedRuns {
+  const egress = applySplices(reader, before.egress, 'egress', bounds);
+  return { egress, ingress: applySplices(reader, before.ingress, 'ingress', bounds) };
 }
 
 /** Whether no splice was applied. */
@@ -353,9 +354,9 @@ function sameRuns(a: DirectedRuns, b: DirectedRuns): boolean {
   return a.egress === b.egress && a.ingress === b.ingress;
 }
 
-function patchedResolutions(reader: ByteReader, before: Resolutions, room: RuleRoom): Resolutions {
+function patchedResolutions(reader: ByteReader, before: Resolutions, bounds: RuleBounds): Resolutions {
   const count = reader.count(RESOLUTION_LEAST_BYTES);
-  room.meter.spend(count * Work.name);
+  bounds.meter.spend(count * Work.name);
   if (count === 0) throw reader.error('a patch that changes nothing');
   const changes = new Map<string, PrefixSet | undefined>();
   let last = '';
@@ -366,7 +367,7 @@ function patchedResolutions(reader: ByteReader, before: Resolutions, room: RuleR
     if (!present && !before.has(name)) {
       throw reader.error(`name ${i} is removed, but is not resolved`, i, ErrorCode.badBase);
     }
-    if (present) room.take(reader, 1);
+    if (present) bounds.take(reader, 1);
     changes.set(name, present ? readPrefixSet(reader) : undefined);
     last = name;
   }

@@ -13,9 +13,10 @@
  */
 
 import { bitsOf, type Family, PrefixBuilder, type Prefixes, strideOf, wordMask } from '@rulecast/rules';
-import type { ByteReader, ByteWriter } from '../bytes/bytes.ts';
 import { RangeDecoder, RangeEncoder } from '../bytes/range-coder.ts';
-import { type Room, Work } from '../content/budget.ts';
+import type { ByteReader } from '../bytes/reader.ts';
+import type { ByteWriter } from '../bytes/writer.ts';
+import { type PartBounds, Work } from '../content/budget.ts';
 
 const Decision = { leaf: 0, both: 1, side: 2 } as const;
 const DECISIONS = 3;
@@ -117,11 +118,11 @@ function commonBits(words: Uint32Array, at: number, stride: number): number {
 }
 
 /** Reads a canonical column of one prefix, or as many as there is room for. */
-export function readTree(reader: ByteReader, family: Family, room: Room): Prefixes {
+export function readTree(reader: ByteReader, family: Family, bounds: PartBounds): Prefixes {
   const lengths = readLengths(reader, family);
   const decoder = new RangeDecoder(contextCount(family), reader.bytes(reader.varint()));
   const column = new PrefixBuilder(family);
-  walkTree(reader, decoder, lengths, room, column);
+  walkTree(reader, decoder, lengths, bounds, column);
   if (!decoder.complete) throw reader.error('a prefix tree of other bytes than its own');
   const prefixes = column.build();
   if (lengthsInUse(prefixes).length !== lengths.length)
@@ -143,7 +144,7 @@ function walkTree(
   reader: ByteReader,
   decoder: RangeDecoder,
   lengths: readonly number[],
-  { entries, code, meter }: Room,
+  { entries, code, meter }: PartBounds,
   column: PrefixBuilder,
 ): void {
   const mayBeLeaf = leafDepths(column.family, lengths);

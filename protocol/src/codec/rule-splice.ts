@@ -18,9 +18,10 @@ import {
   runRuleCount,
   strideOf,
 } from '@rulecast/rules';
-import type { ByteReader, ByteWriter } from '../bytes/bytes.ts';
+import type { ByteReader } from '../bytes/reader.ts';
+import type { ByteWriter } from '../bytes/writer.ts';
 import { Work } from '../content/budget.ts';
-import { mergeable, type RuleRoom, readRuns, writeRuns } from '../content/policy.ts';
+import { mergeable, type RuleBounds, readRuns, writeRuns } from '../content/policy.ts';
 import { PLANE_COLUMNS } from '../content/prefix.ts';
 import { ErrorCode } from '../error.ts';
 
@@ -162,39 +163,39 @@ function splicesBetween(a: RuleColumn, b: RuleColumn, head: number, tail: number
  */
 class RuleNumbers {
   /** Number + 1 of the rule in each slot; 0 is free. */
-  private readonly slots: Int32Array;
+  readonly #slots: Int32Array;
   /** The first rule that got each number, and its column. */
-  private readonly firstRule: Uint32Array;
-  private readonly firstColumn: RuleColumn[] = [];
+  readonly #firstRule: Uint32Array;
+  readonly #firstColumn: RuleColumn[] = [];
 
   /** For at most `ruleMax` rules. */
   constructor(ruleMax: number) {
-    this.slots = new Int32Array(2 ** Math.ceil(Math.log2(ruleMax * 2 + 2)));
-    this.firstRule = new Uint32Array(ruleMax);
+    this.#slots = new Int32Array(2 ** Math.ceil(Math.log2(ruleMax * 2 + 2)));
+    this.#firstRule = new Uint32Array(ruleMax);
   }
 
   get count(): number {
-    return this.firstColumn.length;
+    return this.#firstColumn.length;
   }
 
   /** The numbers of the rules [from, to). */
   of(column: RuleColumn, from: number, to: number): Uint32Array {
     const numbers = new Uint32Array(to - from);
-    for (let i = from; i < to; i++) numbers[i - from] = this.numberOf(column, i);
+    for (let i = from; i < to; i++) numbers[i - from] = this.#numberOf(column, i);
     return numbers;
   }
 
-  private numberOf(column: RuleColumn, rule: number): number {
-    const mask = this.slots.length - 1;
+  #numberOf(column: RuleColumn, rule: number): number {
+    const mask = this.#slots.length - 1;
     for (let slot = hashOfRule(column, rule) & mask; ; slot = (slot + 1) & mask) {
-      const number = this.slots[slot]! - 1; // masked; at least half of the slots stay free
+      const number = this.#slots[slot]! - 1; // masked; at least half of the slots stay free
       if (number < 0) {
-        this.firstRule[this.count] = rule;
-        this.firstColumn.push(column);
-        this.slots[slot] = this.count;
+        this.#firstRule[this.count] = rule;
+        this.#firstColumn.push(column);
+        this.#slots[slot] = this.count;
         return this.count - 1;
       }
-      if (sameRule(column, rule, this.firstColumn[number]!, this.firstRule[number]!)) return number;
+      if (sameRule(column, rule, this.#firstColumn[number]!, this.#firstRule[number]!)) return number;
     }
   }
 }
@@ -338,15 +339,15 @@ export function writeSplices(writer: ByteWriter, splices: readonly RuleSplice[])
   }
 }
 
-/** Reads splices and applies them to `before`; `room` is for the rules that they add. The same array comes back where there are none. */
+/** Reads splices and applies them to `before`; `bounds` are for the rules that they add. The same array comes back where there are none. */
 export function applySplices(
   reader: ByteReader,
   before: readonly Run[],
   direction: Direction,
-  room: RuleRoom,
+  bounds: RuleBounds,
 ): readonly Run[] {
   const count = reader.count(SPLICE_LEAST_BYTES);
-  room.meter.spend(count * Work.splice);
+  bounds.meter.spend(count * Work.splice);
   if (count === 0) return before;
   const ruleTotal = ruleCount(before);
   const cursor = new RunCursor(before);
@@ -355,7 +356,7 @@ export function applySplices(
   for (let i = 0; i < count; i++) {
     const keep = reader.varint();
     const drop = reader.varint();
-    const insert = readRuns(reader, direction, PLANE_COLUMNS, room);
+    const insert = readRuns(reader, direction, PLANE_COLUMNS, bounds);
     if ((keep === 0 && i > 0) || (drop === 0 && insert.length === 0))
       throw reader.error(`splice ${i} is idle`, at);
     if (keep + drop > ruleTotal - at) {
@@ -372,26 +373,26 @@ export function applySplices(
 
 /** A walk over rules by number that costs the runs it passes, once. */
 class RunCursor {
-  private readonly runs: readonly Run[];
-  private run = 0;
-  private offset = 0;
+  readonly #runs: readonly Run[];
+  #run = 0;
+  #offset = 0;
 
   constructor(runs: readonly Run[]) {
-    this.runs = runs;
+    this.#runs = runs;
   }
 
   /** Steps over `count` rules, and adds them to `out` if there is one. */
   take(count: number, out: Run[] | undefined): void {
     let left = count;
     while (left > 0) {
-      const run = this.runs[this.run];
+      const run = this.#runs[this.#run];
       if (run === undefined) return;
       const size = runRuleCount(run);
-      const to = Math.min(size, this.offset + left);
-      out?.push(sliceOfRun(run, this.offset, to));
-      left -= to - this.offset;
-      this.offset = to === size ? 0 : to;
-      if (to === size) this.run++;
+      const to = Math.min(size, this.#offset + left);
+      out?.push(sliceOfRun(run, this.#offset, to));
+      left -= to - this.#offset;
+      this.#offset = to === size ? 0 : to;
+      if (to === size) this.#run++;
     }
   }
 }

@@ -127,23 +127,23 @@ export function uncountedIn(ruleSet: RuleSet): number {
 
 /** What decoding has left. */
 export class Meter {
-  private left: number;
+  #left: number;
 
   /** @param work In units. */
   constructor(work = Number.POSITIVE_INFINITY) {
-    this.left = work;
+    this.#left = work;
   }
 
   /** Throws ProtocolError `over-budget` where so much is not left. */
   spend(work: number): void {
-    this.left -= work;
-    if (this.left < 0)
+    this.#left -= work;
+    if (this.#left < 0)
       throw new ProtocolError(ErrorCode.overBudget, 'the stream takes more work than what it is to make');
   }
 }
 
 /** What one part may become, and what pays for it. */
-export interface Room {
+export interface PartBounds {
   /** Most entries, rules or names. */
   readonly entries: number;
   /** The error of more. */
@@ -172,10 +172,10 @@ export function bodyMaxBytes(kind: PartKind, entries: number, entriesBefore: num
 
 /** The bounds of each step of a transfer, which spend from one meter. */
 export class Budget {
-  private readonly entriesMax: number;
-  private readonly stepEntries: number;
-  private readonly counts: ReadonlyMap<string, number>;
-  private readonly meter: Meter;
+  readonly #entriesMax: number;
+  readonly #stepEntries: number;
+  readonly #counts: ReadonlyMap<string, number>;
+  readonly #meter: Meter;
 
   /**
    * @param base What the transfer starts from, verified; the empty rule set for a snapshot.
@@ -191,16 +191,16 @@ export class Budget {
   ) {
     const held = releaseCost(partsOf(base).map((part) => ({ kind: part.kind, count: partCount(part) })));
     const signed = releaseCost(result.parts);
-    this.entriesMax = entriesMax;
-    this.stepEntries = stepEntriesMax(held, signed);
-    this.counts = new Map(result.parts.map((part) => [partText(part), part.count]));
-    this.meter = new Meter(Math.min(mostWork, workMax(held, signed)));
+    this.#entriesMax = entriesMax;
+    this.#stepEntries = stepEntriesMax(held, signed);
+    this.#counts = new Map(result.parts.map((part) => [partText(part), part.count]));
+    this.#meter = new Meter(Math.min(mostWork, workMax(held, signed)));
   }
 
   /** Of a delta; the last one makes what was signed. */
   step(isLast: boolean): StepBounds {
-    const { entriesMax, stepEntries, counts, meter } = this;
-    return isLast ? { entriesMax, counts, meter } : { entriesMax, stepEntries, meter };
+    const own = { entriesMax: this.#entriesMax, meter: this.#meter };
+    return isLast ? { ...own, counts: this.#counts } : { ...own, stepEntries: this.#stepEntries };
   }
 }
 

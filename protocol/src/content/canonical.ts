@@ -12,12 +12,14 @@
 
 import { createHash } from 'node:crypto';
 import { type List, type NameList, type Policy, type PrefixSet, prefixListOf } from '@rulecast/rules';
-import { ByteReader, ByteWriter, bytesOfWords } from '../bytes/bytes.ts';
+import { ByteReader } from '../bytes/reader.ts';
+import { bytesOfWords } from '../bytes/words.ts';
+import { ByteWriter } from '../bytes/writer.ts';
 import { ErrorCode } from '../error.ts';
 import { Work } from './budget.ts';
 import { type Part, type PartId, PartKind, partText, type Resolutions } from './part.ts';
 import {
-  RuleRoom,
+  RuleBounds,
   readAction,
   readDirectedRuns,
   readHostName,
@@ -122,13 +124,13 @@ export function decodeCanonical(
   id: PartId,
   bytes: Uint8Array,
   columns: ColumnForm = PLAIN_COLUMNS,
-  room: RuleRoom = new RuleRoom(),
+  bounds: RuleBounds = new RuleBounds(),
 ): Part {
   const reader = new ByteReader(bytes, ErrorCode.badCanonical, partText(id));
   const tag = reader.text(4);
   const hasExceptions = id.kind === PartKind.policy && tag === EXCEPTIONS_TAG;
   if (tag !== TAGS[id.kind] && !hasExceptions) throw reader.error(`the tag is not ${TAGS[id.kind]}`);
-  const part = readPart(reader, id, columns, room, hasExceptions);
+  const part = readPart(reader, id, columns, bounds, hasExceptions);
   reader.end();
   return part;
 }
@@ -137,7 +139,7 @@ function readPart(
   reader: ByteReader,
   id: PartId,
   columns: ColumnForm,
-  room: RuleRoom,
+  bounds: RuleBounds,
   hasExceptions: boolean,
 ): Part {
   switch (id.kind) {
@@ -150,11 +152,11 @@ function readPart(
         kind: id.kind,
         name: id.name,
         policy: hasExceptions
-          ? readPolicyWithExceptions(reader, id.name, columns, room)
-          : readPolicy(reader, id.name, columns, room),
+          ? readPolicyWithExceptions(reader, id.name, columns, bounds)
+          : readPolicy(reader, id.name, columns, bounds),
       };
     case PartKind.resolutions:
-      return { kind: id.kind, name: '', resolutions: readResolutions(reader, room) };
+      return { kind: id.kind, name: '', resolutions: readResolutions(reader, bounds) };
     case PartKind.unmatched:
       return { kind: id.kind, name: '', unmatched: readAction(reader) };
   }
@@ -164,10 +166,10 @@ function readPolicyWithExceptions(
   reader: ByteReader,
   name: string,
   columns: ColumnForm,
-  room: RuleRoom,
+  bounds: RuleBounds,
 ): Policy {
-  const policy = readPolicy(reader, name, columns, room);
-  const exceptions = readDirectedRuns(reader, columns, room);
+  const policy = readPolicy(reader, name, columns, bounds);
+  const exceptions = readDirectedRuns(reader, columns, bounds);
   if (exceptions.egress.length + exceptions.ingress.length === 0) {
     throw reader.error(`no exceptions under the tag ${EXCEPTIONS_TAG}`);
   }
@@ -215,10 +217,10 @@ export function sortedResolutions(resolutions: Resolutions): readonly (readonly 
   return [...resolutions].sort(([a], [b]) => (a < b ? -1 : 1));
 }
 
-function readResolutions(reader: ByteReader, room: RuleRoom): Resolutions {
+function readResolutions(reader: ByteReader, bounds: RuleBounds): Resolutions {
   const count = reader.count(10); // a name of one character, and two counts
-  room.take(reader, count);
-  room.meter.spend(count * Work.name);
+  bounds.take(reader, count);
+  bounds.meter.spend(count * Work.name);
   const resolutions = new Map<string, PrefixSet>();
   let last = '';
   for (let i = 0; i < count; i++) {

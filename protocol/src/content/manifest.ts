@@ -8,7 +8,8 @@
 
 import { createHash, type KeyObject, sign, verify } from 'node:crypto';
 import { isPartName, type RuleSet } from '@rulecast/rules';
-import { ByteReader, ByteWriter } from '../bytes/bytes.ts';
+import { ByteReader } from '../bytes/reader.ts';
+import { ByteWriter } from '../bytes/writer.ts';
 import { ErrorCode, ProtocolError } from '../error.ts';
 import {
   HASH_BYTES,

@@ -18,7 +18,8 @@ import {
   type RunRemote,
   sameMatch,
 } from '@rulecast/rules';
-import type { ByteReader, ByteWriter } from '../bytes/bytes.ts';
+import type { ByteReader } from '../bytes/reader.ts';
+import type { ByteWriter } from '../bytes/writer.ts';
 import type { ErrorCode } from '../error.ts';
 import { COMMENT_MAX_BYTES, EXPIRE_MAX_SECONDS } from '../limits.ts';
 import { Meter, Work } from './budget.ts';
@@ -46,22 +47,22 @@ const DNS_PORT = 53;
 const COMMENT = /^[!-~](?:[ -~]*[!-~])?$/;
 
 /** How many more rules may be read, of all runs of a policy together. */
-export class RuleRoom {
-  private left: number;
-  private readonly code: ErrorCode | undefined;
+export class RuleBounds {
+  #left: number;
+  readonly #code: ErrorCode | undefined;
   readonly meter: Meter;
 
   /** `code` is the error of more. */
   constructor(rules = Number.POSITIVE_INFINITY, meter: Meter = new Meter(), code?: ErrorCode) {
-    this.left = rules;
-    this.code = code;
+    this.#left = rules;
+    this.#code = code;
     this.meter = meter;
   }
 
   /** Takes room for the rules of a run that is about to be read. */
   take(reader: ByteReader, rules: number): void {
-    this.left -= rules;
-    if (this.left < 0) throw reader.error('more rules than there may be', undefined, this.code);
+    this.#left -= rules;
+    if (this.#left < 0) throw reader.error('more rules than there may be', undefined, this.#code);
   }
 }
 
@@ -73,10 +74,15 @@ export function writePolicy(writer: ByteWriter, policy: Policy, columns: ColumnF
 }
 
 /** A policy without exceptions. */
-export function readPolicy(reader: ByteReader, name: string, columns: ColumnForm, room: RuleRoom): Policy {
+export function readPolicy(
+  reader: ByteReader,
+  name: string,
+  columns: ColumnForm,
+  bounds: RuleBounds,
+): Policy {
   const defaultAction = readAction(reader);
   const prefixes = readPrefixSet(reader);
-  return { name, prefixes, defaultAction, exceptions: NO_RUNS, ...readDirectedRuns(reader, columns, room) };
+  return { name, prefixes, defaultAction, exceptions: NO_RUNS, ...readDirectedRuns(reader, columns, bounds) };
 }
 
 /** Egress, then ingress. */
@@ -85,9 +91,9 @@ export function writeDirectedRuns(writer: ByteWriter, runs: DirectedRuns, column
   writeRuns(writer, runs.ingress, columns);
 }
 
-export function readDirectedRuns(reader: ByteReader, columns: ColumnForm, room: RuleRoom): DirectedRuns {
-  const egress = readRuns(reader, 'egress', columns, room);
-  return { egress, ingress: readRuns(reader, 'ingress', columns, room) };
+export function readDirectedRuns(reader: ByteReader, columns: ColumnForm, bounds: RuleBounds): DirectedRuns {
+  const egress = readRuns(reader, 'egress', columns, bounds);
+  return { egress, ingress: readRuns(reader, 'ingress', columns, bounds) };
 }
 
 export function writeAction(writer: ByteWriter, action: Action): void {
@@ -121,14 +127,14 @@ export function readRuns(
   reader: ByteReader,
   direction: Direction,
   columns: ColumnForm,
-  room: RuleRoom,
+  bounds: RuleBounds,
 ): readonly Run[] {
   const count = reader.count(RUN_LEAST_BYTES);
   const runs: Run[] = [];
   for (let i = 0; i < count; i++) {
-    room.meter.spend(Work.run);
+    bounds.meter.spend(Work.run);
     const match = readMatch(reader, direction, i);
-    const run = { match, remote: readRemote(reader, i, columns, room) };
+    const run = { match, remote: readRemote(reader, i, columns, bounds) };
     const before = runs.at(-1);
     if (before !== undefined && mergeable(before, run)) {
       throw reader.error(`${direction} runs ${i - 1} and ${i} are one`, i);
@@ -245,9 +251,9 @@ function writeRemote(writer: ByteWriter, remote: RunRemote, columns: ColumnForm)
   }
 }
 
-function readRemote(reader: ByteReader, run: number, columns: ColumnForm, room: RuleRoom): RunRemote {
+function readRemote(reader: ByteReader, run: number, columns: ColumnForm, bounds: RuleBounds): RunRemote {
   const kind = reader.u8();
-  if (kind !== RemoteKind.prefixes4 && kind !== RemoteKind.prefixes6) room.take(reader, 1);
+  if (kind !== RemoteKind.prefixes4 && kind !== RemoteKind.prefixes6) bounds.take(reader, 1);
   switch (kind) {
     case RemoteKind.any:
       return { kind: 'any' };
@@ -256,7 +262,7 @@ function readRemote(reader: ByteReader, run: number, columns: ColumnForm, room: 
       const family = kind === RemoteKind.prefixes4 ? 4 : 6;
       const count = reader.count(prefixBytes(family));
       if (count === 0) throw reader.error(`run ${run} has no prefix`, run);
-      room.take(reader, count);
+      bounds.take(reader, count);
       return { kind: 'prefixes', prefixes: columns.read(reader, family, count) };
     }
     case RemoteKind.name:

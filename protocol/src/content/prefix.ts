@@ -12,7 +12,8 @@ import {
   strideOf,
   wordMask,
 } from '@rulecast/rules';
-import type { ByteReader, ByteWriter } from '../bytes/bytes.ts';
+import type { ByteReader } from '../bytes/reader.ts';
+import type { ByteWriter } from '../bytes/writer.ts';
 
 /** Bytes of one prefix in columns: its words and its length. */
 export function prefixBytes(family: Family): number {

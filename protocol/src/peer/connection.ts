@@ -82,39 +82,39 @@ export interface ConnectionOptions {
 const JOIN_BYTES = 8192;
 
 export class Connection {
-  private readonly stream: ByteStream;
-  private readonly after: After;
-  private readonly encoder = new FrameEncoder();
-  private readonly decoder = new FrameDecoder();
-  private sending: Promise<void> = Promise.resolve(); // settles when everything queued so far is written or failed
-  private queued = 0; // messages in the queue, the one being written included
-  private queuedBytes = 0; // what they cost
-  private receiving = false;
-  private closed = false;
-  private fault: ProtocolError | undefined; // why it was closed here, where that is the peer's doing
-  private cancelFrameTimer: (() => void) | undefined; // of a frame that has begun
-  private sent = 0;
-  private received = 0;
+  readonly #stream: ByteStream;
+  readonly #after: After;
+  readonly #encoder = new FrameEncoder();
+  readonly #decoder = new FrameDecoder();
+  #sending: Promise<void> = Promise.resolve(); // settles when everything queued so far is written or failed
+  #queued = 0; // messages in the queue, the one being written included
+  #queuedBytes = 0; // what they cost
+  #receiving = false;
+  #closed = false;
+  #fault: ProtocolError | undefined; // why it was closed here, where that is the peer's doing
+  #cancelFrameTimer: (() => void) | undefined; // of a frame that has begun
+  #sent = 0;
+  #received = 0;
 
   /** The stream is the connection's from here on. */
   constructor(stream: ByteStream, options: ConnectionOptions = {}) {
-    this.stream = stream;
-    this.after = options.after ?? systemAfter;
+    this.#stream = stream;
+    this.#after = options.after ?? systemAfter;
   }
 
   /** Bytes that the stream accepted, frame headers included. */
   get bytesSent(): number {
-    return this.sent;
+    return this.#sent;
   }
 
   /** Bytes taken from the stream, frame headers included. */
   get bytesReceived(): number {
-    return this.received;
+    return this.#received;
   }
 
   /** Whether `send` would have to wait for messages queued before. */
   get sendPending(): boolean {
-    return this.queued > 0;
+    return this.#queued > 0;
   }
 
   /**
@@ -124,21 +124,21 @@ export class Connection {
    */
   async send(message: Message, transaction = 0): Promise<void> {
     const { type, body } = encodeMessage(message);
-    if (this.closed) throw disconnected();
+    if (this.#closed) throw disconnected();
     const cost = body.length + SENT_MESSAGE_COST_BYTES;
-    if (this.queuedBytes + cost > SEND_QUEUE_MAX_BYTES) {
-      const text = `the peer reads too little: ${this.queued} messages wait for it`;
-      throw this.giveUp(new ProtocolError(ErrorCode.notReading, text));
+    if (this.#queuedBytes + cost > SEND_QUEUE_MAX_BYTES) {
+      const text = `the peer reads too little: ${this.#queued} messages wait for it`;
+      throw this.#giveUp(new ProtocolError(ErrorCode.notReading, text));
     }
-    this.queued += 1;
-    this.queuedBytes += cost;
-    const turn = this.sending.then(() => this.write(type, transaction, body));
-    this.sending = turn.catch(() => undefined); // each caller hears of its own failure
+    this.#queued += 1;
+    this.#queuedBytes += cost;
+    const turn = this.#sending.then(() => this.#write(type, transaction, body));
+    this.#sending = turn.catch(() => undefined); // each caller hears of its own failure
     try {
       await turn;
     } finally {
-      this.queued -= 1;
-      this.queuedBytes -= cost;
+      this.#queued -= 1;
+      this.#queuedBytes -= cost;
     }
   }
 
@@ -169,106 +169,106 @@ export class Connection {
    * `not-reading` where sending has ended the connection. One call at a time.
    */
   async receive(): Promise<Received | undefined> {
-    if (this.receiving) throw new Error('two receives at once');
-    this.receiving = true;
+    if (this.#receiving) throw new Error('two receives at once');
+    this.#receiving = true;
     try {
-      return await this.next();
+      return await this.#next();
     } catch (error) {
       if (error instanceof ProtocolError) this.bye(error.code, error.message);
       else this.close();
       throw error;
     } finally {
-      this.receiving = false;
-      this.stopFrameTimer();
+      this.#receiving = false;
+      this.#stopFrameTimer();
     }
   }
 
   /** Says BYE if that takes no waiting (a stuck peer holds up nobody), then closes. */
   bye(code: string, text: string, retryAfterMs?: number): void {
-    if (!this.closed && this.queued === 0 && this.stream.state === 'connected') {
+    if (!this.#closed && this.#queued === 0 && this.#stream.state === 'connected') {
       const { type, body } = encodeMessage({ kind: 'bye', code, text: boundText(text), retryAfterMs });
-      if (this.stream.bufferSpace() >= FRAME_HEADER_BYTES + body.length) this.tryWrite(type, body);
+      if (this.#stream.bufferSpace() >= FRAME_HEADER_BYTES + body.length) this.#tryWrite(type, body);
     }
     this.close();
   }
 
   /** Closes at once: what was accepted still reaches the peer, what is queued is rejected, a receive ends. */
   close(): void {
-    this.closed = true;
-    this.stream.close();
+    this.#closed = true;
+    this.#stream.close();
   }
 
   /** Ends a connection that its peer uses up. */
-  private giveUp(fault: ProtocolError): ProtocolError {
-    this.fault ??= fault;
+  #giveUp(fault: ProtocolError): ProtocolError {
+    this.#fault ??= fault;
     this.bye(fault.code, fault.message);
     return fault;
   }
 
-  private async next(): Promise<Received | undefined> {
+  async #next(): Promise<Received | undefined> {
     for (;;) {
-      if (this.fault !== undefined) throw this.fault;
-      if (this.closed) return undefined;
-      const frame = this.decoder.next();
+      if (this.#fault !== undefined) throw this.#fault;
+      if (this.#closed) return undefined;
+      const frame = this.#decoder.next();
       if (frame !== undefined) {
         return { message: decodeMessage(frame.type, frame.body), transaction: frame.transaction };
       }
-      if (this.stream.dataReady() > 0) {
-        const bytes = this.stream.read(READ_BYTES);
-        this.received += bytes.length;
-        this.decoder.feed(bytes);
-      } else if (this.stream.state === 'disconnected') {
-        this.decoder.end();
+      if (this.#stream.dataReady() > 0) {
+        const bytes = this.#stream.read(READ_BYTES);
+        this.#received += bytes.length;
+        this.#decoder.feed(bytes);
+      } else if (this.#stream.state === 'disconnected') {
+        this.#decoder.end();
         return undefined;
       } else {
-        if (this.decoder.partial) this.startFrameTimer();
-        await this.stream.waitReadable();
+        if (this.#decoder.partial) this.#startFrameTimer();
+        await this.#stream.waitReadable();
       }
     }
   }
 
   /** Runs from the first wait within a frame to its end, however often a few bytes come, and only while somebody receives. */
-  private startFrameTimer(): void {
-    this.cancelFrameTimer ??= this.after(FRAME_TIMEOUT_MS, () => {
+  #startFrameTimer(): void {
+    this.#cancelFrameTimer ??= this.#after(FRAME_TIMEOUT_MS, () => {
       const text = `a frame was not whole within ${FRAME_TIMEOUT_MS / 1000} s`;
-      this.giveUp(new ProtocolError(ErrorCode.timeout, text));
+      this.#giveUp(new ProtocolError(ErrorCode.timeout, text));
     });
   }
 
-  private stopFrameTimer(): void {
-    this.cancelFrameTimer?.();
-    this.cancelFrameTimer = undefined;
+  #stopFrameTimer(): void {
+    this.#cancelFrameTimer?.();
+    this.#cancelFrameTimer = undefined;
   }
 
-  private async write(type: number, transaction: number, body: Uint8Array): Promise<void> {
-    if (this.closed) throw disconnected();
-    if (body.length <= JOIN_BYTES) return this.writeAll(this.encoder.frame(type, transaction, body));
-    await this.writeAll(this.encoder.header(type, transaction, body));
-    await this.writeAll(body);
+  async #write(type: number, transaction: number, body: Uint8Array): Promise<void> {
+    if (this.#closed) throw disconnected();
+    if (body.length <= JOIN_BYTES) return this.#writeAll(this.#encoder.frame(type, transaction, body));
+    await this.#writeAll(this.#encoder.header(type, transaction, body));
+    await this.#writeAll(body);
   }
 
-  private async writeAll(bytes: Uint8Array): Promise<void> {
+  async #writeAll(bytes: Uint8Array): Promise<void> {
     let at = 0;
     while (at < bytes.length) {
-      if (this.stream.state === 'disconnected') throw disconnected();
-      const count = this.writeSome(at === 0 ? bytes : bytes.subarray(at));
-      this.sent += count;
+      if (this.#stream.state === 'disconnected') throw disconnected();
+      const count = this.#writeSome(at === 0 ? bytes : bytes.subarray(at));
+      this.#sent += count;
       at += count;
-      if (at < bytes.length) await this.stream.waitWritable();
+      if (at < bytes.length) await this.#stream.waitWritable();
     }
   }
 
-  private writeSome(bytes: Uint8Array): number {
+  #writeSome(bytes: Uint8Array): number {
     try {
-      return this.stream.write(bytes);
+      return this.#stream.write(bytes);
     } catch (cause) {
       throw disconnected(cause);
     }
   }
 
-  private tryWrite(type: number, body: Uint8Array): void {
+  #tryWrite(type: number, body: Uint8Array): void {
     try {
-      this.sent += this.stream.write(this.encoder.frame(type, 0, body));
+      this.#sent += this.#stream.write(this.#encoder.frame(type, 0, body));
     } catch {
       // The peer went, or the sequence is used up: BYE is a courtesy, and the connection closes either way.
     }

@@ -89,81 +89,81 @@ function refused(what: string): ProtocolError {
 
 /** One pass over a body that decodes nothing. */
 class BodyWalk {
-  private readonly bytes: Uint8Array;
-  private readonly view: DataView;
-  private at = 0;
+  readonly #bytes: Uint8Array;
+  readonly #view: DataView;
+  #at = 0;
 
   constructor(bytes: Uint8Array) {
-    this.bytes = bytes;
-    this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    this.#bytes = bytes;
+    this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   }
 
   run(): void {
-    if (!isMapTag(this.bytes[0])) throw refused('is not a map');
-    this.value(0);
-    if (this.at !== this.bytes.length) throw refused('goes on after its map');
+    if (!isMapTag(this.#bytes[0])) throw refused('is not a map');
+    this.#value(0);
+    if (this.#at !== this.#bytes.length) throw refused('goes on after its map');
   }
 
-  private value(depth: number): void {
-    const tag = this.uint(1);
+  #value(depth: number): void {
+    const tag = this.#uint(1);
     const fixedBytes = FIXED_BYTES.get(tag);
     if (tag <= 0x7f || tag >= 0xe0) return; // small integers
-    if (tag <= 0x8f) this.map(tag & 0x0f, depth);
-    else if (tag <= 0x9f) this.array(tag & 0x0f, depth);
-    else if (tag <= 0xbf) this.text(tag & 0x1f);
-    else if (fixedBytes !== undefined) this.skip(fixedBytes);
-    else if (tag === 0xc4) this.skip(this.uint(1));
-    else if (tag === 0xc5) this.skip(this.uint(2));
-    else if (tag === 0xd9) this.text(this.uint(1));
-    else if (tag === 0xda) this.text(this.uint(2));
-    else if (tag === 0xdc) this.array(this.uint(2), depth);
-    else if (tag === 0xde) this.map(this.uint(2), depth);
+    if (tag <= 0x8f) this.#map(tag & 0x0f, depth);
+    else if (tag <= 0x9f) this.#array(tag & 0x0f, depth);
+    else if (tag <= 0xbf) this.#text(tag & 0x1f);
+    else if (fixedBytes !== undefined) this.#skip(fixedBytes);
+    else if (tag === 0xc4) this.#skip(this.#uint(1));
+    else if (tag === 0xc5) this.#skip(this.#uint(2));
+    else if (tag === 0xd9) this.#text(this.#uint(1));
+    else if (tag === 0xda) this.#text(this.#uint(2));
+    else if (tag === 0xdc) this.#array(this.#uint(2), depth);
+    else if (tag === 0xde) this.#map(this.#uint(2), depth);
     else
       throw refused(`holds the tag 0x${tag.toString(16)}: no nil, float, extension or 32-bit length may be`);
   }
 
-  private map(count: number, depth: number): void {
+  #map(count: number, depth: number): void {
     if (depth >= DEPTH_MAX) throw refused(`is nested deeper than ${DEPTH_MAX}`);
     const keys = new Set<string>();
     for (let i = 0; i < count; i++) {
-      const key = this.key();
+      const key = this.#key();
       if (keys.has(key)) throw refused('has a key twice');
       if (key === '__proto__') throw refused('has the key __proto__');
       keys.add(key);
-      this.value(depth + 1);
+      this.#value(depth + 1);
     }
   }
 
-  private key(): string {
-    const tag = this.uint(1);
-    const byteCount = tag >= 0xa0 && tag <= 0xbf ? tag & 0x1f : tag === 0xd9 ? this.uint(1) : -1;
+  #key(): string {
+    const tag = this.#uint(1);
+    const byteCount = tag >= 0xa0 && tag <= 0xbf ? tag & 0x1f : tag === 0xd9 ? this.#uint(1) : -1;
     if (byteCount < 0) throw refused('has a key that is not short text');
-    const start = this.at;
-    this.text(byteCount);
-    return String.fromCharCode(...this.bytes.subarray(start, this.at));
+    const start = this.#at;
+    this.#text(byteCount);
+    return String.fromCharCode(...this.#bytes.subarray(start, this.#at));
   }
 
-  private array(count: number, depth: number): void {
+  #array(count: number, depth: number): void {
     if (depth >= DEPTH_MAX) throw refused(`is nested deeper than ${DEPTH_MAX}`);
-    if (count > this.bytes.length - this.at) throw refused('claims more than it holds');
-    for (let i = 0; i < count; i++) this.value(depth + 1);
+    if (count > this.#bytes.length - this.#at) throw refused('claims more than it holds');
+    for (let i = 0; i < count; i++) this.#value(depth + 1);
   }
 
-  private text(byteCount: number): void {
-    const start = this.at;
-    this.skip(byteCount);
-    if (!isUtf8(this.bytes.subarray(start, this.at))) throw refused('holds text that is not UTF-8');
+  #text(byteCount: number): void {
+    const start = this.#at;
+    this.#skip(byteCount);
+    if (!isUtf8(this.#bytes.subarray(start, this.#at))) throw refused('holds text that is not UTF-8');
   }
 
-  private skip(byteCount: number): void {
-    if (byteCount > this.bytes.length - this.at) throw refused('claims more than it holds');
-    this.at += byteCount;
+  #skip(byteCount: number): void {
+    if (byteCount > this.#bytes.length - this.#at) throw refused('claims more than it holds');
+    this.#at += byteCount;
   }
 
-  private uint(byteCount: 1 | 2): number {
-    const start = this.at;
-    this.skip(byteCount);
-    return byteCount === 1 ? this.view.getUint8(start) : this.view.getUint16(start);
+  #uint(byteCount: 1 | 2): number {
+    const start = this.#at;
+    this.#skip(byteCount);
+    return byteCount === 1 ? this.#view.getUint8(start) : this.#view.getUint16(start);
   }
 }
 

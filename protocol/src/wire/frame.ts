@@ -51,11 +51,11 @@ const NO_BYTES = new Uint8Array(0);
 
 /** Numbers the frames of one direction of one connection. */
 export class FrameEncoder {
-  private sequence: number;
+  #sequence: number;
 
   /** `sequence` is the number of the first frame; on the wire it is 0. */
   constructor(sequence = 0) {
-    this.sequence = sequence;
+    this.#sequence = sequence;
   }
 
   /**
@@ -68,7 +68,7 @@ export class FrameEncoder {
     if (type !== (type & 0xff) || transaction !== transaction >>> 0) {
       throw new RangeError(`a frame of type ${type}, transaction ${transaction}`);
     }
-    if (this.sequence > SEQUENCE_MAX) {
+    if (this.#sequence > SEQUENCE_MAX) {
       throw new ProtocolError(ErrorCode.sequenceExhausted, 'all 2^32 frames of this connection are used up');
     }
     const header = new Uint8Array(FRAME_HEADER_BYTES);
@@ -77,10 +77,10 @@ export class FrameEncoder {
     header[VERSION_AT] = PROTOCOL_VERSION;
     header[TYPE_AT] = type;
     view.setUint32(TRANSACTION_AT, transaction, true);
-    view.setUint32(SEQUENCE_AT, this.sequence, true);
+    view.setUint32(SEQUENCE_AT, this.#sequence, true);
     view.setUint32(LENGTH_AT, body.length, true);
     view.setUint32(CHECKSUM_AT, crc32(body, crc32(header.subarray(0, CHECKSUM_AT))), true);
-    this.sequence += 1;
+    this.#sequence += 1;
     return header;
   }
 
@@ -99,107 +99,107 @@ export class FrameEncoder {
  * whole in the bytes fed is handed on as a view of them; any other is copied once. At most one body is buffered.
  */
 export class FrameDecoder {
-  private input: Uint8Array = NO_BYTES; // fed and not yet used from `inputAt` on
-  private inputAt = 0;
-  private readonly headerBytes = new Uint8Array(FRAME_HEADER_BYTES); // of a header that came in pieces
-  private headerFill = 0;
-  private header: Header | undefined; // of the frame whose body is awaited
-  private body: Uint8Array = NO_BYTES; // of a body that came in pieces
-  private bodyFill = 0;
-  private sequence: number; // the number the next frame must have
-  private failure: ProtocolError | undefined;
+  #input: Uint8Array = NO_BYTES; // fed and not yet used from `inputAt` on
+  #inputAt = 0;
+  readonly #headerBytes = new Uint8Array(FRAME_HEADER_BYTES); // of a header that came in pieces
+  #headerFill = 0;
+  #header: Header | undefined; // of the frame whose body is awaited
+  #body: Uint8Array = NO_BYTES; // of a body that came in pieces
+  #bodyFill = 0;
+  #sequence: number; // the number the next frame must have
+  #failure: ProtocolError | undefined;
 
   /** `sequence` is the number of the first frame; on the wire it is 0. */
   constructor(sequence = 0) {
-    this.sequence = sequence;
+    this.#sequence = sequence;
   }
 
   /** Whether bytes of an unfinished frame are held. */
   get partial(): boolean {
-    return this.headerFill > 0 || this.header !== undefined || this.inputAt < this.input.length;
+    return this.#headerFill > 0 || this.#header !== undefined || this.#inputAt < this.#input.length;
   }
 
   /** Takes over `bytes`: neither side may change them afterwards. All frames fed before must have been taken. */
   feed(bytes: Uint8Array): void {
-    if (this.inputAt < this.input.length) throw new Error('bytes fed while frames wait to be taken');
-    this.input = bytes;
-    this.inputAt = 0;
+    if (this.#inputAt < this.#input.length) throw new Error('bytes fed while frames wait to be taken');
+    this.#input = bytes;
+    this.#inputAt = 0;
   }
 
   /** The next frame, or undefined until more is fed. Throws ProtocolError; after that it throws the same one for ever. */
   next(): Frame | undefined {
-    if (this.failure !== undefined) throw this.failure;
+    if (this.#failure !== undefined) throw this.#failure;
     try {
-      this.header ??= this.takeHeader();
-      return this.header === undefined ? undefined : this.takeFrame(this.header);
+      this.#header ??= this.#takeHeader();
+      return this.#header === undefined ? undefined : this.#takeFrame(this.#header);
     } catch (error) {
-      if (error instanceof ProtocolError) this.failure = error;
-      this.input = NO_BYTES;
-      this.inputAt = 0;
+      if (error instanceof ProtocolError) this.#failure = error;
+      this.#input = NO_BYTES;
+      this.#inputAt = 0;
       throw error;
     }
   }
 
   /** Says that no more bytes will come. Throws ProtocolError `truncated` inside a frame. */
   end(): void {
-    if (this.failure !== undefined) throw this.failure;
+    if (this.#failure !== undefined) throw this.#failure;
     if (this.partial)
       throw new ProtocolError(ErrorCode.truncated, 'the connection ended in the middle of a frame');
   }
 
-  private takeHeader(): Header | undefined {
-    const available = this.input.length - this.inputAt;
-    if (this.headerFill === 0 && available >= FRAME_HEADER_BYTES) {
-      const bytes = this.input.subarray(this.inputAt, this.inputAt + FRAME_HEADER_BYTES);
-      this.inputAt += FRAME_HEADER_BYTES;
-      return this.check(bytes);
+  #takeHeader(): Header | undefined {
+    const available = this.#input.length - this.#inputAt;
+    if (this.#headerFill === 0 && available >= FRAME_HEADER_BYTES) {
+      const bytes = this.#input.subarray(this.#inputAt, this.#inputAt + FRAME_HEADER_BYTES);
+      this.#inputAt += FRAME_HEADER_BYTES;
+      return this.#check(bytes);
     }
-    const count = Math.min(available, FRAME_HEADER_BYTES - this.headerFill);
-    this.headerBytes.set(this.input.subarray(this.inputAt, this.inputAt + count), this.headerFill);
-    this.inputAt += count;
-    this.headerFill += count;
-    if (this.headerFill < FRAME_HEADER_BYTES) return undefined;
-    this.headerFill = 0;
-    return this.check(this.headerBytes);
+    const count = Math.min(available, FRAME_HEADER_BYTES - this.#headerFill);
+    this.#headerBytes.set(this.#input.subarray(this.#inputAt, this.#inputAt + count), this.#headerFill);
+    this.#inputAt += count;
+    this.#headerFill += count;
+    if (this.#headerFill < FRAME_HEADER_BYTES) return undefined;
+    this.#headerFill = 0;
+    return this.#check(this.#headerBytes);
   }
 
-  private check(bytes: Uint8Array): Header {
-    const header = checkHeader(bytes, this.sequence);
-    this.sequence += 1;
+  #check(bytes: Uint8Array): Header {
+    const header = checkHeader(bytes, this.#sequence);
+    this.#sequence += 1;
     return header;
   }
 
-  private takeFrame(header: Header): Frame | undefined {
-    const body = this.takeBody(header.bodyBytes);
+  #takeFrame(header: Header): Frame | undefined {
+    const body = this.#takeBody(header.bodyBytes);
     if (body === undefined) return undefined;
-    this.header = undefined;
+    this.#header = undefined;
     if (crc32(body, header.headerChecksum) !== header.checksum) {
       throw new ProtocolError(
         ErrorCode.badChecksum,
-        `the checksum of frame ${this.sequence - 1} does not match`,
+        `the checksum of frame ${this.#sequence - 1} does not match`,
       );
     }
     return { type: header.type, transaction: header.transaction, body };
   }
 
   /** The body once it is complete; the buffer for one that comes in pieces is made after its length was checked. */
-  private takeBody(bodyBytes: number): Uint8Array | undefined {
-    const available = this.input.length - this.inputAt;
-    if (this.bodyFill === 0 && available >= bodyBytes) {
-      const body = this.input.subarray(this.inputAt, this.inputAt + bodyBytes);
-      this.inputAt += bodyBytes;
+  #takeBody(bodyBytes: number): Uint8Array | undefined {
+    const available = this.#input.length - this.#inputAt;
+    if (this.#bodyFill === 0 && available >= bodyBytes) {
+      const body = this.#input.subarray(this.#inputAt, this.#inputAt + bodyBytes);
+      this.#inputAt += bodyBytes;
       return body;
     }
     if (available === 0) return undefined;
-    if (this.bodyFill === 0) this.body = new Uint8Array(bodyBytes);
-    const count = Math.min(available, bodyBytes - this.bodyFill);
-    this.body.set(this.input.subarray(this.inputAt, this.inputAt + count), this.bodyFill);
-    this.inputAt += count;
-    this.bodyFill += count;
-    if (this.bodyFill < bodyBytes) return undefined;
-    const body = this.body;
-    this.body = NO_BYTES;
-    this.bodyFill = 0;
+    if (this.#bodyFill === 0) this.#body = new Uint8Array(bodyBytes);
+    const count = Math.min(available, bodyBytes - this.#bodyFill);
+    this.#body.set(this.#input.subarray(this.#inputAt, this.#inputAt + count), this.#bodyFill);
+    this.#inputAt += count;
+    this.#bodyFill += count;
+    if (this.#bodyFill < bodyBytes) return undefined;
+    const body = this.#body;
+    this.#body = NO_BYTES;
+    this.#bodyFill = 0;
     return body;
   }
 }

@@ -1,0 +1,138 @@
+/**
+ * Reading of the binary formats: little-endian numbers, LEB128, short text, and columns of words. The reader checks every length against
+ * the bytes that are left before anything is allocated, and throws a ProtocolError of its owner's code.
+ */
+
+import { type ErrorCode, ProtocolError } from '../error.ts';
+import { VERSION_MAX } from '../limits.ts';
+import { LINE_FEED, wordsOfBytes } from './words.ts';
+
+/** A u32 in LEB128. */
+const VARINT_MAX_BYTES = 5;
+
+/** A checked walk over bytes that a peer or a disk gave. Every method throws ProtocolError where the bytes are short or wrong. */
+export class ByteReader {
+  readonly #buffer: Buffer;
+  readonly #code: ErrorCode;
+  readonly #part: string | undefined;
+  #at = 0;
+
+  /** `code` and `part` go into every error. The bytes stay the caller's and must not change while they are read. */
+  constructor(bytes: Uint8Array, code: ErrorCode, part?: string) {
+    this.#buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
+    this.#code = code;
+    this.#part = part;
+  }
+
+  get remaining(): number {
+    return this.#buffer.length - this.#at;
+  }
+
+  /** What is wrong with these bytes, to throw. `entry` is an index within the part. */
+  error(message: string, entry?: number, code: ErrorCode = this.#code): ProtocolError {
+    const where = this.#part === undefined ? '' : `${this.#part}: `;
+    return new ProtocolError(code, `${where}${message}`, { part: this.#part, entry });
+  }
+
+  /** A reader of the next `count` bytes, with the errors of this one. */
+  nested(count: number): ByteReader {
+    return this.over(this.bytes(count));
+  }
+
+  /** A reader of other bytes with the errors of this one. */
+  over(bytes: Uint8Array): ByteReader {
+    return new ByteReader(bytes, this.#code, this.#part);
+  }
+
+  u8(): number {
+    return this.#buffer[this.#advance(1)]!; // advance checked the length
+  }
+
+  u16(): number {
+    return this.#buffer.readUInt16LE(this.#advance(2));
+  }
+
+  u32(): number {
+    return this.#buffer.readUInt32LE(this.#advance(4));
+  }
+
+  /** A u64; more than 2^53 - 1 is an error. */
+  u64(): number {
+    const at = this.#advance(8);
+    const value = this.#buffer.readUInt32LE(at + 4) * 0x1_0000_0000 + this.#buffer.readUInt32LE(at);
+    if (value > VERSION_MAX) throw this.error('a number above 2^53 - 1');
+    return value;
+  }
+
+  /** A u32 in LEB128; a longer form than needed is an error. */
+  varint(): number {
+    let value = 0;
+    let scale = 1;
+    for (let i = 0; i < VARINT_MAX_BYTES; i++) {
+      const byte = this.u8();
+      value += (byte & 127) * scale;
+      if (byte > 127) {
+        scale *= 128;
+        continue;
+      }
+      if ((byte === 0 && i > 0) || value > 0xffff_ffff) break;
+      return value;
+    }
+    throw this.error('a malformed variable-length number');
+  }
+
+  /** A u32 count of things that take at least `leastBytes` each. More than the remaining bytes can hold is an error. */
+  count(leastBytes: number): number {
+    const count = this.u32();
+    if (count * leastBytes > this.remaining) {
+      throw this.error(`${count} announced, but ${this.remaining} bytes are left`);
+    }
+    return count;
+  }
+
+  /** The next `count` bytes, as a view. */
+  bytes(count: number): Uint8Array {
+    const at = this.#advance(count);
+    return new Uint8Array(this.#buffer.buffer, this.#buffer.byteOffset + at, count);
+  }
+
+  /** The next `count` words, in memory of their own. */
+  words(count: number): Uint32Array<ArrayBuffer> {
+    return wordsOfBytes(this.bytes(count * 4));
+  }
+
+  /** Text of `count` bytes, one character a byte; the caller checks what it holds. */
+  text(count: number): string {
+    const at = this.#advance(count);
+    return this.#buffer.toString('latin1', at, at + count);
+  }
+
+  /** Text after a u8 of its length. */
+  shortText(): string {
+    return this.text(this.u8());
+  }
+
+  /** Text up to the next line feed, which is stepped over. */
+  line(): string {
+    const end = this.#buffer.indexOf(LINE_FEED, this.#at);
+    if (end < 0) throw this.error('a line without an end');
+    const text = this.text(end - this.#at);
+    this.#at = end + 1;
+    return text;
+  }
+
+  /** Throws where bytes are left over. */
+  end(): void {
+    if (this.remaining > 0) throw this.error(`${this.remaining} bytes too many`);
+  }
+
+  /** Steps over `count` bytes and returns where they begin. */
+  #advance(count: number): number {
+    const at = this.#at;
+    if (count > this.#buffer.length - at) {
+      throw this.error(`${count} bytes expected, ${this.#buffer.length - at} left`);
+    }
+    this.#at = at + count;
+    return at;
+  }
+}
