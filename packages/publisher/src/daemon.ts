@@ -275,10 +275,10 @@ async function identityOnceThere(file: string): Promise<Identity> {
 
 /** What a person can do something about, as the end of the program; anything else as it is. */
 function endOf(error: unknown): unknown {
-  if (error instanceof EndpointError && error.code === 'needs_curve') {
+  if (error instanceof EndpointError && error.code === 'needs-curve') {
     return usageError(`${error.message} (--curve-key FILE with --curve-peer or --curve-control-peer)`);
   }
-  const isEndpoint = error instanceof EndpointError && error.code !== 'cannot_listen';
+  const isEndpoint = error instanceof EndpointError && error.code !== 'cannot-listen';
   if (isEndpoint || error instanceof SettingsError) return usageError(error.message, { cause: error });
   if (error instanceof EndpointError) {
     const isForbidden = /\b(?:EACCES|EPERM|EROFS)\b/.test(causeText(error));

@@ -60,7 +60,7 @@ export async function connect(endpoint: Endpoint, options: ConnectOptions = {}):
       return connectSocket(endpoint, { bufferBytes, timeoutMs, signal });
     case 'qrexec': {
       const message = `${formatEndpoint(endpoint)} is where qrexec connects to; its other end is exec:qrexec-client-vm?arg=QUBE&arg=SERVICE`;
-      throw new EndpointError('cannot_connect', message);
+      throw new EndpointError('cannot-connect', message);
     }
     case 'vchan': {
       const { connectVchan } = await import('./stream/vchan-socket.ts');
@@ -114,7 +114,7 @@ export async function listen(endpoint: Endpoint, options: ListenOptions = {}): P
     }
     case 'exec': {
       const message = `${formatEndpoint(endpoint)} starts the other end, so it can only be connected to; its own end is stdio:`;
-      throw new EndpointError('cannot_listen', message);
+      throw new EndpointError('cannot-listen', message);
     }
     case 'zmq+ipc':
     case 'zmq+tcp': {
@@ -128,5 +128,5 @@ export async function listen(endpoint: Endpoint, options: ListenOptions = {}): P
 function refuseKeys(endpoint: Endpoint, hasKeys: boolean): void {
   if (!hasKeys || endpoint.kind === 'zmq+ipc' || endpoint.kind === 'zmq+tcp') return;
   const message = `${formatEndpoint(endpoint)} has no encryption of its own: curve keys are for zmq+tcp: and zmq+ipc:`;
-  throw new EndpointError('bad_option', message);
+  throw new EndpointError('bad-option', message);
 }

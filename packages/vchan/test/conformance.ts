@@ -247,7 +247,7 @@ function describeDisconnect(open: Open): void {
     for (const channel of [client, server]) {
       const write = (): number => channel.write(Uint8Array.of(1));
       expect(write).toThrow(ChannelClosedError);
-      expect(write).toThrow(expect.objectContaining({ code: 'channel_closed' }));
+      expect(write).toThrow(expect.objectContaining({ code: 'channel-closed' }));
     }
   });
 }

@@ -52,11 +52,11 @@ it('refuses a second listener of the name, and a client when there is none', asy
   const endpoint = { kind: 'memory', name: 'only-one' } as const;
   const listener = await listen(endpoint);
 
-  await expect(listen(endpoint)).rejects.toMatchObject({ name: 'EndpointInUseError', code: 'in_use' });
+  await expect(listen(endpoint)).rejects.toMatchObject({ name: 'EndpointInUseError', code: 'in-use' });
   await listener.close();
   await expect(connect(endpoint)).rejects.toMatchObject({
     name: 'ChannelConnectError',
-    code: 'nobody_listens',
+    code: 'nobody-listens',
   });
   const next = await listen(endpoint);
   await listener.close();

@@ -120,7 +120,7 @@ describe('the peer of a socket channel', () => {
 
     expect(sameBytes(received, bytes)).toBe(true);
     expect([server.state, server.closeReason]).toEqual(['disconnected', 'closed by the peer']);
-    expect(() => server.write(bytes)).toThrow(expect.objectContaining({ code: 'channel_closed' }));
+    expect(() => server.write(bytes)).toThrow(expect.objectContaining({ code: 'channel-closed' }));
     raw.resume();
     await once(raw, 'close');
   });
@@ -268,14 +268,14 @@ describe('a socket listener', () => {
     const { listener, server, client } = await connection(endpoint);
     const refused = expect(listener.accept()).rejects.toMatchObject({
       name: 'ChannelClosedError',
-      code: 'listener_closed',
+      code: 'listener-closed',
     });
 
     await listener.close();
     await listener.close();
     await refused;
 
-    await expect(listener.accept()).rejects.toMatchObject({ code: 'listener_closed' });
+    await expect(listener.accept()).rejects.toMatchObject({ code: 'listener-closed' });
     expect(existsSync(endpoint.path)).toBe(false);
     client.write(Uint8Array.of(1));
     expect([...(await receive(server, 1))]).toEqual([1]);
@@ -324,7 +324,7 @@ describe('a socket listener', () => {
   it('leaves no file where it cannot be given to the group', async () => {
     const endpoint = endpointAt('group.sock');
     await expect(listen(endpoint, { mode: 0o660, group: -2 })).rejects.toMatchObject({
-      code: 'cannot_listen',
+      code: 'cannot-listen',
     });
     expect(readdirSync(directory)).toEqual([]);
   });
@@ -350,7 +350,7 @@ describe('a socket listener', () => {
     const won = attempts.flatMap((attempt) => (attempt.status === 'fulfilled' ? [attempt.value] : []));
     const lost = attempts.flatMap((attempt) => (attempt.status === 'rejected' ? [attempt.reason] : []));
     expect(won).toHaveLength(1);
-    expect(lost).toMatchObject([{ name: 'EndpointInUseError', code: 'in_use' }]);
+    expect(lost).toMatchObject([{ name: 'EndpointInUseError', code: 'in-use' }]);
     const client = await connect(endpoint);
     const closed = drain(client);
     await won[0]?.close();
@@ -363,7 +363,7 @@ describe('a socket listener', () => {
 
     await expect(listen(endpoint)).rejects.toMatchObject({
       name: 'EndpointInUseError',
-      code: 'in_use',
+      code: 'in-use',
       message: expect.stringContaining('stop that process or choose another path'),
     });
 
@@ -381,7 +381,7 @@ describe('a socket listener', () => {
 
     await expect(listen(endpoint)).rejects.toMatchObject({
       name: 'EndpointInUseError',
-      code: 'not_a_socket',
+      code: 'not-a-socket',
     });
 
     expect(readFileSync(endpoint.path, 'utf8')).toBe('keep me');
@@ -399,8 +399,8 @@ describe('a socket listener', () => {
     await listener.close();
 
     const tooLong = endpointAt('p'.repeat(room + 1));
-    await expect(listen(tooLong)).rejects.toMatchObject({ name: 'EndpointError', code: 'path_too_long' });
-    await expect(connect(tooLong)).rejects.toMatchObject({ name: 'EndpointError', code: 'path_too_long' });
+    await expect(listen(tooLong)).rejects.toMatchObject({ name: 'EndpointError', code: 'path-too-long' });
+    await expect(connect(tooLong)).rejects.toMatchObject({ name: 'EndpointError', code: 'path-too-long' });
   });
 
   it('makes a missing directory only if asked to, for its owner alone', async () => {
@@ -408,7 +408,7 @@ describe('a socket listener', () => {
 
     await expect(listen(endpoint)).rejects.toMatchObject({
       name: 'EndpointError',
-      code: 'no_directory',
+      code: 'no-directory',
       message: expect.stringContaining('createDirectory'),
     });
     const listener = await listen(endpoint, { createDirectory: true });
@@ -437,7 +437,7 @@ describe('connecting to a socket', () => {
 
     await expect(connect(endpoint)).rejects.toMatchObject({
       name: 'ChannelConnectError',
-      code: 'nobody_listens',
+      code: 'nobody-listens',
       message: expect.stringContaining('start the listening side'),
       cause: { code: state === 'stale' ? 'ECONNREFUSED' : 'ENOENT' },
     });

@@ -274,8 +274,8 @@ describe('a program and its standard input and output', () => {
   });
 
   it.each([
-    [{ command: '/nowhere/program' }, 'nobody_listens', 'no such program'],
-    [{ command: '/etc/passwd' }, 'no_permission', 'executable'],
+    [{ command: '/nowhere/program' }, 'nobody-listens', 'no such program'],
+    [{ command: '/etc/passwd' }, 'no-permission', 'executable'],
   ])('cannot be started if it is %o', async ({ command }, code, message) => {
     await expect(connect({ kind: 'exec', command, args: [] })).rejects.toMatchObject({
       name: 'ChannelConnectError',
@@ -287,7 +287,7 @@ describe('a program and its standard input and output', () => {
   it('cannot be listened for', async () => {
     await expect(listen({ kind: 'exec', command: 'cat', args: [] })).rejects.toMatchObject({
       name: 'EndpointError',
-      code: 'cannot_listen',
+      code: 'cannot-listen',
       message: expect.stringContaining('stdio:'),
     });
   });
@@ -305,8 +305,8 @@ describe('a program and its standard input and output', () => {
 
 describe('standard input and output', () => {
   it.each([
-    ['a file', 'not_a_pipe', `listen({ kind: 'stdio' })`],
-    ['taken', 'in_use', `connect({ kind: 'stdio' }).then(() => listen({ kind: 'stdio' }))`],
+    ['a file', 'not-a-pipe', `listen({ kind: 'stdio' })`],
+    ['taken', 'in-use', `connect({ kind: 'stdio' }).then(() => listen({ kind: 'stdio' }))`],
   ])('are refused with a code when they are %s', async (state, code, call) => {
     const program = `
       import { connect, listen } from '@rulecast/vchan';
@@ -322,7 +322,7 @@ describe('standard input and output', () => {
     });
     await once(child, 'close');
 
-    expect(text).toBe(`Endpoint${code === 'in_use' ? 'InUse' : ''}Error ${code}`);
+    expect(text).toBe(`Endpoint${code === 'in-use' ? 'InUse' : ''}Error ${code}`);
   });
 
   it.each([

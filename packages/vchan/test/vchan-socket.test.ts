@@ -104,7 +104,7 @@ describe('the socket file of a vchan', () => {
 
     expect(vchanPath('server', endpoint, { VCHAN_SOCKET_DIR: longest })).toHaveLength(107);
     expect(() => vchanPath('server', endpoint, { VCHAN_SOCKET_DIR: `${longest}d` })).toThrow(
-      expect.objectContaining({ name: 'EndpointError', code: 'path_too_long' }),
+      expect.objectContaining({ name: 'EndpointError', code: 'path-too-long' }),
     );
   });
 
@@ -117,7 +117,7 @@ describe('the socket file of a vchan', () => {
     expect(() => vchanPath('client', toServer, environment)).toThrow(
       expect.objectContaining({
         name: 'EndpointError',
-        code: 'bad_environment',
+        code: 'bad-environment',
         message: expect.stringContaining(message),
       }),
     );
@@ -147,7 +147,7 @@ describe('the socket file of a vchan', () => {
       connectionCount += 1;
     });
 
-    await expect(serve()).rejects.toMatchObject({ name: 'EndpointInUseError', code: 'in_use' });
+    await expect(serve()).rejects.toMatchObject({ name: 'EndpointInUseError', code: 'in-use' });
 
     expect(connectionCount).toBe(0);
     server.close();
@@ -157,7 +157,7 @@ describe('the socket file of a vchan', () => {
   it('is not another kind of file', async () => {
     writeFileSync(socketPath(), 'keep me');
 
-    await expect(serve()).rejects.toMatchObject({ name: 'EndpointInUseError', code: 'not_a_socket' });
+    await expect(serve()).rejects.toMatchObject({ name: 'EndpointInUseError', code: 'not-a-socket' });
 
     rmSync(socketPath());
   });
@@ -194,12 +194,12 @@ describe('a vchan server', () => {
     const [server, client] = await Promise.all([listener.accept(), dial()]);
     await turns(10);
     writeFileSync(socketPath(), 'in the way');
-    const waiting = expect(listener.accept()).rejects.toMatchObject({ code: 'listener_closed' });
+    const waiting = expect(listener.accept()).rejects.toMatchObject({ code: 'listener-closed' });
 
     client.close();
     await waiting;
 
-    expect(errors).toMatchObject([{ name: 'EndpointInUseError', code: 'not_a_socket' }]);
+    expect(errors).toMatchObject([{ name: 'EndpointInUseError', code: 'not-a-socket' }]);
     server.close();
     rmSync(socketPath());
   });
@@ -233,7 +233,7 @@ describe('a vchan client', () => {
   });
 
   it('gives up when the time is up, or when told to', async () => {
-    await expect(dial(undefined, 60)).rejects.toMatchObject({ code: 'nobody_listens' });
+    await expect(dial(undefined, 60)).rejects.toMatchObject({ code: 'nobody-listens' });
     const abort = new AbortController();
     const attempt = expect(dial(undefined, 50_000, abort.signal)).rejects.toMatchObject({ code: 'aborted' });
     await turns(20);

@@ -430,7 +430,7 @@ describe('a ZeroMQ listener', () => {
     for (let i = 0; i < 10; i++) await dealer.send(encodeHello(seededBytes(i + 1, 16), 4_096));
     const client = await connect(endpoint);
     expect((await listener.accept()).peer.name).toBe(`${formatEndpoint(endpoint)}#1`);
-    expect(errors).toMatchObject([{ code: 'connect_failed' }]);
+    expect(errors).toMatchObject([{ code: 'connect-failed' }]);
     dealer.close();
     client.close();
     await listener.close();
@@ -561,7 +561,7 @@ describe('a ZeroMQ listener', () => {
 
     await listener.close();
 
-    await expect(listener.accept()).rejects.toMatchObject({ code: 'listener_closed' });
+    await expect(listener.accept()).rejects.toMatchObject({ code: 'listener-closed' });
     expect(await drain(unaccepted)).toBe(0);
     expect(readdirSync(directory)).toEqual([]);
     client.write(Uint8Array.of(1));
@@ -590,14 +590,14 @@ describe('a ZeroMQ listener', () => {
   it('refuses a path with a living listener, which goes on, or another file, and replaces a dead one', async () => {
     const endpoint = ipc();
     const first = await listen(endpoint);
-    await expect(listen(endpoint)).rejects.toMatchObject({ name: 'EndpointInUseError', code: 'in_use' });
+    await expect(listen(endpoint)).rejects.toMatchObject({ name: 'EndpointInUseError', code: 'in-use' });
     const [client, server] = [await connect(endpoint), await first.accept()];
     expect(server.state).toBe('connected');
     client.close();
     await first.close();
 
     writeFileSync(endpoint.path, 'keep me');
-    await expect(listen(endpoint)).rejects.toMatchObject({ code: 'not_a_socket' });
+    await expect(listen(endpoint)).rejects.toMatchObject({ code: 'not-a-socket' });
     rmSync(endpoint.path);
 
     const peer = startPeer(directory, ['listen', formatEndpoint(endpoint), 'silent']);
@@ -612,7 +612,7 @@ describe('a ZeroMQ listener', () => {
 
     await expect(listen(first.endpoint)).rejects.toMatchObject({
       name: 'EndpointInUseError',
-      code: 'in_use',
+      code: 'in-use',
     });
 
     await first.close();
@@ -727,7 +727,7 @@ describe('connecting over ZeroMQ', () => {
   it('fails with a code when nobody listens', async () => {
     await expect(connect(ipc())).rejects.toMatchObject({
       name: 'ChannelConnectError',
-      code: 'nobody_listens',
+      code: 'nobody-listens',
     });
     const taken = net.createServer().listen(0, '127.0.0.1'); // ZeroMQ gives a port back some time after close
     await once(taken, 'listening');
@@ -735,13 +735,13 @@ describe('connecting over ZeroMQ', () => {
     taken.close();
     await once(taken, 'close');
     const endpoint = { kind: 'zmq+tcp', address: '127.0.0.1', port } as const;
-    await expect(connect(endpoint)).rejects.toMatchObject({ code: 'nobody_listens' });
+    await expect(connect(endpoint)).rejects.toMatchObject({ code: 'nobody-listens' });
   });
 
   it('fails with a code when somebody else listens, or answers too late', async () => {
     const endpoint = ipc();
     const server = net.createServer((socket) => socket.resume().end('220 hello\r\n')).listen(endpoint.path);
-    await expect(connect(endpoint)).rejects.toMatchObject({ code: 'connect_failed' });
+    await expect(connect(endpoint)).rejects.toMatchObject({ code: 'connect-failed' });
     server.close();
     const silent = net.createServer((socket) => socket.resume()).listen(join(directory, 'silent.sock'));
     const attempt = connect(ipc('silent.sock'), { timeoutMs: 100 });
@@ -850,7 +850,7 @@ describe('CURVE', () => {
       const endpoint: Endpoint = { kind: 'zmq+tcp', address, port: 5_555 };
       const expected = {
         name: 'EndpointError',
-        code: 'needs_curve',
+        code: 'needs-curve',
         message: expect.stringContaining('give curve keys'),
       };
 
@@ -865,17 +865,17 @@ describe('CURVE', () => {
       const error = await listen(endpoint, { curve: { ...serverKeys, secretKey } }).catch(
         (caught: Error) => caught,
       );
-      expect(error).toMatchObject({ name: 'EndpointError', code: 'bad_key' });
+      expect(error).toMatchObject({ name: 'EndpointError', code: 'bad-key' });
       if (secretKey !== '') expect(String(error)).not.toContain(secretKey);
     }
     await expect(listen(endpoint, { curve: { ...serverKeys, clientKeys: [] } })).rejects.toMatchObject({
-      code: 'bad_key',
+      code: 'bad-key',
     });
     await expect(listen({ kind: 'memory', name: 'x' }, { curve: serverKeys })).rejects.toMatchObject({
-      code: 'bad_option',
+      code: 'bad-option',
     });
     await expect(connect({ kind: 'memory', name: 'x' }, { curve: clientKeys })).rejects.toMatchObject({
-      code: 'bad_option',
+      code: 'bad-option',
     });
   });
 });

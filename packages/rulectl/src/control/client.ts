@@ -124,7 +124,7 @@ async function open({ endpoint, curve }: ControlRequest): Promise<Channel> {
     return await connect(parseEndpoint(endpoint), curve === undefined ? {} : { curve });
   } catch (error) {
     if (error instanceof EndpointError) {
-      const hint = error.code === 'needs_curve' ? ' (--curve-key FILE and --curve-peer KEY)' : '';
+      const hint = error.code === 'needs-curve' ? ' (--curve-key FILE and --curve-peer KEY)' : '';
       const text = `--control: ${error.message}${hint}`;
       throw new CliError(ExitCode.usage, 'bad-endpoint', text, { cause: error });
     }
@@ -135,8 +135,8 @@ async function open({ endpoint, curve }: ControlRequest): Promise<Channel> {
 
 function unreachable(endpoint: string, cause: ChannelConnectError): CliError {
   const hints: Partial<Record<ChannelConnectError['code'], string>> = {
-    nobody_listens: 'start rulecast-publisher, or say where it listens with --control ENDPOINT',
-    no_permission: 'run this as the user that rulecast-publisher runs as',
+    'nobody-listens': 'start rulecast-publisher, or say where it listens with --control ENDPOINT',
+    'no-permission': 'run this as the user that rulecast-publisher runs as',
     busy: 'too many connections wait: try again',
     timeout: 'is rulecast-publisher stuck? look at its log',
   };

@@ -52,6 +52,6 @@ export class AcceptQueue {
   }
 
   #closedError(): ChannelClosedError {
-    return new ChannelClosedError('listener_closed', `listener on ${this.#listenerName} is closed`);
+    return new ChannelClosedError('listener-closed', `listener on ${this.#listenerName} is closed`);
   }
 }

@@ -95,7 +95,7 @@ export interface Listener {
 /** The channel or listener is no longer usable: make a new one. */
 export class ChannelClosedError extends Error {
   override readonly name = 'ChannelClosedError';
-  readonly code: 'channel_closed' | 'listener_closed';
+  readonly code: 'channel-closed' | 'listener-closed';
 
   constructor(code: ChannelClosedError['code'], message: string) {
     super(message);
@@ -104,12 +104,12 @@ export class ChannelClosedError extends Error {
 }
 
 export type ChannelConnectErrorCode =
-  | 'nobody_listens'
-  | 'no_permission'
+  | 'nobody-listens'
+  | 'no-permission'
   | 'busy'
   | 'aborted'
   | 'timeout'
-  | 'connect_failed';
+  | 'connect-failed';
 
 /** No connection came about: try again later, or start the other side; the message says which. */
 export class ChannelConnectError extends Error {
@@ -130,7 +130,7 @@ export function abortedError(url: string, signal: AbortSignal | undefined): Chan
 /** The error of a write to a disconnected channel; `reason` is the channel's `closeReason`. */
 export function channelClosed(peer: PeerIdentity, reason: string | undefined): ChannelClosedError {
   const why = reason ?? 'disconnected';
-  return new ChannelClosedError('channel_closed', `channel to ${peer.name} takes no more bytes: ${why}`);
+  return new ChannelClosedError('channel-closed', `channel to ${peer.name} takes no more bytes: ${why}`);
 }
 
 /** @throws RangeError if `maxBytes` is no non-negative integer. */

@@ -122,20 +122,20 @@ export type Endpoint =
   | ZmqEndpoint;
 
 export type EndpointErrorCode =
-  | 'unknown_kind'
-  | 'bad_path'
-  | 'path_too_long'
-  | 'bad_name'
-  | 'bad_option'
-  | 'bad_address'
-  | 'bad_command'
-  | 'bad_environment'
-  | 'bad_key'
-  | 'needs_curve'
-  | 'not_a_pipe'
-  | 'no_directory'
-  | 'cannot_connect'
-  | 'cannot_listen';
+  | 'unknown-kind'
+  | 'bad-path'
+  | 'path-too-long'
+  | 'bad-name'
+  | 'bad-option'
+  | 'bad-address'
+  | 'bad-command'
+  | 'bad-environment'
+  | 'bad-key'
+  | 'needs-curve'
+  | 'not-a-pipe'
+  | 'no-directory'
+  | 'cannot-connect'
+  | 'cannot-listen';
 
 /** The endpoint cannot work as written: somebody must correct the configuration. */
 export class EndpointError extends Error {
@@ -151,7 +151,7 @@ export class EndpointError extends Error {
 /** Something else has the endpoint: stop it, or choose another endpoint. */
 export class EndpointInUseError extends Error {
   override readonly name = 'EndpointInUseError';
-  readonly code: 'in_use' | 'not_a_socket';
+  readonly code: 'in-use' | 'not-a-socket';
 
   constructor(code: EndpointInUseError['code'], message: string, options?: ErrorOptions) {
     super(message, options);
@@ -192,7 +192,7 @@ export function parseEndpoint(text: string): Endpoint {
       return { kind, ...parseTcpAddress(text, address), ...parseQuery(text, query) };
     default: {
       const hint = text.startsWith('/') ? `; did you mean unix:${text}?` : '';
-      throw new EndpointError('unknown_kind', `endpoint ${JSON.stringify(text)}: ${ENDPOINT_FORMS}${hint}`);
+      throw new EndpointError('unknown-kind', `endpoint ${JSON.stringify(text)}: ${ENDPOINT_FORMS}${hint}`);
     }
   }
 }
@@ -241,15 +241,15 @@ export function checkBufferBytes(bufferBytes: number | undefined): number {
 export function checkSocketPath(path: string): void {
   const shown = JSON.stringify(path);
   if (!path.startsWith('/')) {
-    throw new EndpointError('bad_path', `socket path ${shown} is not absolute: write it from / on`);
+    throw new EndpointError('bad-path', `socket path ${shown} is not absolute: write it from / on`);
   }
   if (path.endsWith('/'))
-    throw new EndpointError('bad_path', `socket path ${shown} names a directory, not a file`);
-  if (path.includes('\0')) throw new EndpointError('bad_path', `socket path ${shown} contains a NUL`);
+    throw new EndpointError('bad-path', `socket path ${shown} names a directory, not a file`);
+  if (path.includes('\0')) throw new EndpointError('bad-path', `socket path ${shown} contains a NUL`);
   const pathBytes = Buffer.byteLength(path, 'utf8');
   if (pathBytes > MAX_SOCKET_PATH_BYTES) {
     throw new EndpointError(
-      'path_too_long',
+      'path-too-long',
       `socket path ${shown} has ${pathBytes} bytes, a Unix socket takes ${MAX_SOCKET_PATH_BYTES}: choose a shorter one`,
     );
   }
@@ -259,7 +259,7 @@ export function checkSocketPath(path: string): void {
 export function checkMemoryName(name: string): void {
   if (name.length > MAX_MEMORY_NAME_CHARS || !/^[A-Za-z0-9._-]+$/.test(name)) {
     throw new EndpointError(
-      'bad_name',
+      'bad-name',
       `memory endpoint name ${JSON.stringify(name)}: must be 1 to ${MAX_MEMORY_NAME_CHARS} of A-Z a-z 0-9 . _ -`,
     );
   }
@@ -273,7 +273,7 @@ export function checkVchanNumbers(domainId: number, port: number): void {
   ] as const) {
     if (Number.isInteger(value) && value >= 0 && value <= MAX_VCHAN_NUMBER) continue;
     throw new EndpointError(
-      'bad_address',
+      'bad-address',
       `vchan ${what} ${value}: must be an integer from 0 to ${MAX_VCHAN_NUMBER}`,
     );
   }
@@ -282,7 +282,7 @@ export function checkVchanNumbers(domainId: number, port: number): void {
 /** @throws EndpointError unless `command` can be started without asking where we stand, and the arguments be passed. */
 export function checkCommand(command: string, args: readonly string[]): void {
   const refuse = (what: string): never => {
-    throw new EndpointError('bad_command', `command ${JSON.stringify(command)}: ${what}`);
+    throw new EndpointError('bad-command', `command ${JSON.stringify(command)}: ${what}`);
   };
   if (command === '') refuse('is empty; write exec:COMMAND');
   if (command.includes('/') && !command.startsWith('/'))
@@ -296,10 +296,10 @@ export function checkCommand(command: string, args: readonly string[]): void {
 export function checkTcpAddress(address: string, port: number): void {
   if (!isIPv4(address) && !isIPv6(address)) {
     const message = `address ${JSON.stringify(address)}: must be an IPv4 address or an IPv6 address in brackets, no name`;
-    throw new EndpointError('bad_address', message);
+    throw new EndpointError('bad-address', message);
   }
   if (!Number.isInteger(port) || port < 0 || port > MAX_TCP_PORT) {
-    throw new EndpointError('bad_address', `TCP port ${port}: must be an integer from 0 to ${MAX_TCP_PORT}`);
+    throw new EndpointError('bad-address', `TCP port ${port}: must be an integer from 0 to ${MAX_TCP_PORT}`);
   }
 }
 
@@ -351,7 +351,7 @@ function parseCommand(
 }
 
 function badAddress(text: string, what: string): EndpointError {
-  return new EndpointError('bad_address', `endpoint ${JSON.stringify(text)}: ${what}`);
+  return new EndpointError('bad-address', `endpoint ${JSON.stringify(text)}: ${what}`);
 }
 
 function parseQuery(text: string, query: string | undefined): { readonly bufferBytes?: number } {
@@ -359,7 +359,7 @@ function parseQuery(text: string, query: string | undefined): { readonly bufferB
   const match = /^buffer=([0-9]{1,9})(KiB|MiB)?$/.exec(query);
   if (match === null) {
     throw new EndpointError(
-      'bad_option',
+      'bad-option',
       `endpoint ${JSON.stringify(text)}: option ${JSON.stringify(query)} is not buffer=SIZE (SIZE: bytes, or 64KiB, or 1MiB)`,
     );
   }
@@ -367,7 +367,7 @@ function parseQuery(text: string, query: string | undefined): { readonly bufferB
   const bufferBytes = Number(match[1]) * unitBytes;
   if (bufferBytes < MIN_BUFFER_BYTES || bufferBytes > MAX_BUFFER_BYTES) {
     throw new EndpointError(
-      'bad_option',
+      'bad-option',
       `endpoint ${JSON.stringify(text)}: buffer of ${bufferBytes} bytes is outside ${MIN_BUFFER_BYTES}..${MAX_BUFFER_BYTES}`,
     );
   }
@@ -379,7 +379,7 @@ function decodePart(text: string, encoded: string): string {
     return decodeURIComponent(encoded);
   } catch (cause) {
     const shown = JSON.stringify(text);
-    throw new EndpointError('bad_path', `endpoint ${shown}: a % is not part of valid %XX; write %25`, {
+    throw new EndpointError('bad-path', `endpoint ${shown}: a % is not part of valid %XX; write %25`, {
       cause,
     });
   }

@@ -67,7 +67,7 @@ export function listenMemory(
   if (listeners.has(endpoint.name)) {
     const url = formatEndpoint(endpoint);
     throw new EndpointInUseError(
-      'in_use',
+      'in-use',
       `${url} already has a listener: close that one or choose another name`,
     );
   }
@@ -91,7 +91,7 @@ export function connectMemory(endpoint: MemoryEndpoint, signal: AbortSignal | un
   if (listener === undefined) {
     const url = formatEndpoint(endpoint);
     throw new ChannelConnectError(
-      'nobody_listens',
+      'nobody-listens',
       `nobody listens on ${url} in this process: call listen first`,
     );
   }

@@ -102,11 +102,11 @@ function describeStart(url: string, cause: Error): ChannelConnectError {
   const code = 'code' in cause ? cause.code : undefined;
   if (code === 'ENOENT') {
     const message = `cannot start ${url}: no such program; check the path, or that PATH has it`;
-    return new ChannelConnectError('nobody_listens', message, { cause });
+    return new ChannelConnectError('nobody-listens', message, { cause });
   }
   if (code === 'EACCES') {
     const message = `cannot start ${url}: no permission; check that the file is executable`;
-    return new ChannelConnectError('no_permission', message, { cause });
+    return new ChannelConnectError('no-permission', message, { cause });
   }
-  return new ChannelConnectError('connect_failed', `cannot start ${url}: ${cause.message}`, { cause });
+  return new ChannelConnectError('connect-failed', `cannot start ${url}: ${cause.message}`, { cause });
 }

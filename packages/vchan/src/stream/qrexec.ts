@@ -117,7 +117,7 @@ class QrexecListener implements Listener {
       settle();
       const qube = end < 0 ? undefined : sourceOf(said.toString('latin1', 0, end));
       if (qube === undefined)
-        this.#turnAway(socket, 'connect_failed', 'what it said first is no line of qrexec');
+        this.#turnAway(socket, 'connect-failed', 'what it said first is no line of qrexec');
       else {
         socket.pause();
         if (said.length > end + 1) socket.unshift(said.subarray(end + 1));
@@ -137,7 +137,7 @@ class QrexecListener implements Listener {
     this.#arrived.add(serverChannel(socket, { name, qube }, this.#bufferBytes));
   }
 
-  #turnAway(socket: net.Socket, code: 'busy' | 'connect_failed', why: string): void {
+  #turnAway(socket: net.Socket, code: 'busy' | 'connect-failed', why: string): void {
     socket.destroy();
     const message = `a call of ${formatEndpoint(this.endpoint)} was turned away: ${why}`;
     this.#options.onError(new ChannelConnectError(code, message));

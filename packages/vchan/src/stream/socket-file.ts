@@ -31,7 +31,7 @@ export async function takePath(
     if ((await bind()) === 'exists') throw inUse(path);
   } catch (cause) {
     if (cause instanceof EndpointError || cause instanceof EndpointInUseError) throw cause;
-    throw new EndpointError('cannot_listen', `cannot listen on ${url}: ${textOf(cause)}`, { cause });
+    throw new EndpointError('cannot-listen', `cannot listen on ${url}: ${textOf(cause)}`, { cause });
   }
 }
 
@@ -40,7 +40,7 @@ export async function prepareDirectory(directory: string, create: boolean): Prom
   // Asked here because bind(2)'s own answer reaches us as EACCES (libuv), which misleads.
   if ((await statOf(directory))?.isDirectory()) return;
   const message = `socket directory ${JSON.stringify(directory)} does not exist: create it, or listen with createDirectory`;
-  throw new EndpointError('no_directory', message);
+  throw new EndpointError('no-directory', message);
 }
 
 /** Not by Node's recursive mkdir: that goes round for ever where a directory takes no new ones, as /proc does. */
@@ -70,7 +70,7 @@ export async function removeStaleSocket(path: string): Promise<void> {
   if (seen === undefined) return;
   if (!seen.isSocket) {
     const message = `${path} exists and is not a socket: move it away or choose another path`;
-    throw new EndpointInUseError('not_a_socket', message);
+    throw new EndpointInUseError('not-a-socket', message);
   }
   const state = await probe(path);
   if (state === 'gone') return;
@@ -124,7 +124,7 @@ function probe(path: string): Promise<'live' | 'stale' | 'gone'> {
 
 export function inUse(path: string): EndpointInUseError {
   const message = `${path} already has a listener: stop that process or choose another path`;
-  return new EndpointInUseError('in_use', message);
+  return new EndpointInUseError('in-use', message);
 }
 
 export function errorCodeOf(error: unknown): unknown {

@@ -231,16 +231,16 @@ function connectError(url: string, cause: Error): ChannelConnectError {
   switch (errorCodeOf(cause)) {
     case 'ENOENT':
     case 'ECONNREFUSED':
-      return fail('nobody_listens', `nobody listens on ${url}: start the listening side, or check the path`);
+      return fail('nobody-listens', `nobody listens on ${url}: start the listening side, or check the path`);
     case 'EACCES':
     case 'EPERM':
       return fail(
-        'no_permission',
+        'no-permission',
         `no permission to connect to ${url}: check owner and mode of file and directories`,
       );
     case 'EAGAIN':
       return fail('busy', `${url} has a full backlog: try again later`);
     default:
-      return fail('connect_failed', `cannot connect to ${url}: ${cause.message}`);
+      return fail('connect-failed', `cannot connect to ${url}: ${cause.message}`);
   }
 }

@@ -86,7 +86,7 @@ export function listenStdio(
 function takeStandard(role: ChannelRole, peer: PeerIdentity, bufferBytes: number): Channel {
   if (standardTaken) {
     throw new EndpointInUseError(
-      'in_use',
+      'in-use',
       'standard input and output are already a channel: a process has one such',
     );
   }
@@ -117,5 +117,5 @@ function checkPipe(fd: number): void {
   if (found.isFIFO() || found.isSocket()) return;
   const what = fd === STDIN_FD ? 'standard input' : fd === STDOUT_FD ? 'standard output' : `descriptor ${fd}`;
   const message = `${what} is no pipe and no socket: let qrexec or another program start this one, not a terminal`;
-  throw new EndpointError('not_a_pipe', message);
+  throw new EndpointError('not-a-pipe', message);
 }

@@ -82,7 +82,7 @@ export async function connectVchan(endpoint: VchanEndpoint, options: ConnectVcha
     try {
       return await openChannel(path, url, bufferBytes, leftMs, options.signal);
     } catch (error) {
-      if (!(error instanceof ChannelConnectError) || error.code !== 'nobody_listens') throw error;
+      if (!(error instanceof ChannelConnectError) || error.code !== 'nobody-listens') throw error;
       if (performance.now() + RETRY_MS >= deadlineMs) throw error;
     }
     await pause(RETRY_MS, options.signal);
@@ -117,14 +117,14 @@ export function vchanPath(
   const ownText = environment.VCHAN_DOMAIN ?? '0';
   if (!/^[0-9]{1,10}$/.test(ownText)) {
     const message = `VCHAN_DOMAIN ${JSON.stringify(ownText)}: must be the decimal id of this domain`;
-    throw new EndpointError('bad_environment', message);
+    throw new EndpointError('bad-environment', message);
   }
   const ownId = Number(ownText);
   checkVchanNumbers(ownId, endpoint.port);
   const directory = environment.VCHAN_SOCKET_DIR ?? DEFAULT_DIRECTORY;
   if (!isAbsolute(directory)) {
     const message = `VCHAN_SOCKET_DIR ${JSON.stringify(directory)}: must be an absolute path`;
-    throw new EndpointError('bad_environment', message);
+    throw new EndpointError('bad-environment', message);
   }
   const [serverId, clientId] = role === 'server' ? [ownId, endpoint.domainId] : [endpoint.domainId, ownId];
   const path = join(directory, `vchan.${serverId}.${clientId}.${endpoint.port}.sock`);
@@ -176,7 +176,7 @@ class VchanListener implements Listener {
     } catch (cause) {
       if (cause instanceof EndpointError || cause instanceof EndpointInUseError) throw cause;
       const message = `cannot listen on ${formatEndpoint(this.endpoint)} (${this.#path}): ${textOf(cause)}`;
-      throw new EndpointError('cannot_listen', message, { cause });
+      throw new EndpointError('cannot-listen', message, { cause });
     }
   }
 
@@ -289,7 +289,7 @@ async function removeDeadFile(path: string): Promise<void> {
   if (seen === undefined) return;
   if (!seen.isSocket) {
     throw new EndpointInUseError(
-      'not_a_socket',
+      'not-a-socket',
       `${path} exists and is not a socket: move it away or choose another path`,
     );
   }

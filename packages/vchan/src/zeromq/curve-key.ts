@@ -44,7 +44,7 @@ export function newCurveKeyPair(): CurveKeyPair {
   }
 }
 
-/** The pair of a secret key. Throws EndpointError `bad_key`, which does not show the key. */
+/** The pair of a secret key. Throws EndpointError `bad-key`, which does not show the key. */
 export function curveKeyPairOf(secretKey: string): CurveKeyPair {
   const bytes = decodeZ85(secretKey);
   if (bytes === undefined) throw badKey('the secret key');
@@ -60,11 +60,11 @@ export function readCurveKeyPair(file: string): CurveKeyPair {
   const keys = readKeys(file);
   const [secretKey] = keys;
   if (secretKey === undefined || keys.length > 1) {
-    throw new EndpointError('bad_key', `${file} holds ${keys.length} keys: it must hold one secret key`);
+    throw new EndpointError('bad-key', `${file} holds ${keys.length} keys: it must hold one secret key`);
   }
   if ((statSync(file).mode & OTHERS_MASK) !== 0) {
     const message = `${file} holds a secret key and others may read or change it: chmod 600 ${file}`;
-    throw new EndpointError('bad_key', message);
+    throw new EndpointError('bad-key', message);
   }
   return curveKeyPairOf(secretKey);
 }
@@ -87,7 +87,7 @@ export function curvePeerKeys(keyOrFile: string): readonly string[] {
   // Of the few paths that could pass for a key, those of a file that is there are meant as that.
   if (decodeZ85(keyOrFile) !== undefined && !existsSync(keyOrFile)) return [keyOrFile];
   const keys = readKeys(keyOrFile);
-  if (keys.length === 0) throw new EndpointError('bad_key', `${keyOrFile} holds no key`);
+  if (keys.length === 0) throw new EndpointError('bad-key', `${keyOrFile} holds no key`);
   return keys;
 }
 
@@ -100,7 +100,7 @@ function readKeys(file: string): readonly string[] {
     throw unusable(file, 'is neither a key nor a file that can be read', cause);
   }
   if (text.length > FILE_MAX_BYTES) {
-    throw new EndpointError('bad_key', `curve key: ${file} is too large for a file of keys: name another`);
+    throw new EndpointError('bad-key', `curve key: ${file} is too large for a file of keys: name another`);
   }
   const keys: string[] = [];
   for (const [i, line] of text.split('\n').entries()) {
@@ -130,12 +130,12 @@ function unusable(file: string, what: string, cause: unknown): EndpointError {
   const code = cause instanceof Error && 'code' in cause ? String(cause.code) : '';
   const hint = { ENOENT: ': check the path', EISDIR: ': it is a folder', EACCES: ': check its permissions' };
   const reason = Object.hasOwn(hint, code) ? hint[code as keyof typeof hint] : ` (${code})`; // it has that key
-  return new EndpointError('bad_key', `curve key: ${file} ${what}${reason}`, { cause });
+  return new EndpointError('bad-key', `curve key: ${file} ${what}${reason}`, { cause });
 }
 
 function badKey(what: string): EndpointError {
   return new EndpointError(
-    'bad_key',
+    'bad-key',
     `${what} is no Z85 key of ${KEY_CHARS} characters: make one with rulectl keygen FILE`,
   );
 }

@@ -62,7 +62,7 @@ export function checkServerKeys(keys: CurveServerKeys): void {
   decodeKey('secretKey', keys.secretKey);
   if (keys.clientKeys.length === 0) {
     throw new EndpointError(
-      'bad_key',
+      'bad-key',
       'curve clientKeys is empty, so nobody could connect: list the public keys',
     );
   }
@@ -161,5 +161,5 @@ function decodeKey(what: string, text: string): Buffer {
   const bytes = decodeZ85(text);
   if (bytes !== undefined) return bytes;
   const message = `curve ${what} is no Z85 key of 40 characters: make a pair with curve_keypair, or rulectl keygen FILE`;
-  throw new EndpointError('bad_key', message);
+  throw new EndpointError('bad-key', message);
 }

@@ -114,7 +114,7 @@ export class DealerLink implements MessageLink {
     events.on('disconnect', () => void this.#onDisconnected());
     events.on('handshake:error:auth', () => {
       this.#fail(
-        'no_permission',
+        'no-permission',
         `${url} does not admit this client: its public key is not among clientKeys`,
       );
     });
@@ -131,17 +131,17 @@ export class DealerLink implements MessageLink {
     const url = this.#url;
     if (this.#endpoint.kind === 'zmq+ipc' && isForbidden(this.#endpoint.path)) {
       const message = `no permission to connect to ${url}: check owner and mode of file and directories`;
-      this.#fail('no_permission', message);
+      this.#fail('no-permission', message);
       return;
     }
-    this.#fail('nobody_listens', `nobody listens on ${url}: start the listening side, or check the address`);
+    this.#fail('nobody-listens', `nobody listens on ${url}: start the listening side, or check the address`);
   }
 
   async #onDisconnected(): Promise<void> {
     await drained(() => this.#messageCount);
     this.#channel?.lost('connection lost');
     const message = `${this.#url} ended the connection unanswered: is it a Rulecast listener, and do the curve keys match?`;
-    this.#fail('connect_failed', message);
+    this.#fail('connect-failed', message);
   }
 
   async #receive(): Promise<void> {
@@ -169,9 +169,9 @@ export class DealerLink implements MessageLink {
     if (message?.kind === 'close' && message.code === CLOSE_CODE.busy) {
       this.#fail('busy', `${this.#url} has a full backlog of unaccepted channels: try again later`);
     } else if (message?.kind === 'close' && message.code === CLOSE_CODE.notListening) {
-      this.#fail('nobody_listens', `the listener on ${this.#url} is closing: start it again`);
+      this.#fail('nobody-listens', `the listener on ${this.#url} is closing: start it again`);
     } else {
-      this.#fail('connect_failed', `${this.#url} did not answer as a Rulecast listener: check the address`);
+      this.#fail('connect-failed', `${this.#url} did not answer as a Rulecast listener: check the address`);
     }
   }
 }

@@ -100,7 +100,7 @@ export class ZmqListener implements Listener {
     events.on('disconnect', () => this.#probeSoon());
     events.on('handshake:error:auth', (event) => {
       const message = `${formatEndpoint(this.#endpoint)} admitted no client from ${event.address}: unknown key`;
-      this.#options.onError(new ChannelConnectError('no_permission', message));
+      this.#options.onError(new ChannelConnectError('no-permission', message));
     });
     if (this.#endpoint.kind === 'zmq+ipc') {
       await this.#bindFile(this.#endpoint.path);
@@ -181,13 +181,13 @@ export class ZmqListener implements Listener {
 
   #onFirst(routingId: Buffer, message: ZmqMessage | undefined): void {
     if (message?.kind !== 'hello') {
-      this.#refuse(routingId, CLOSE_CODE.protocol, 'protocol_error');
+      this.#refuse(routingId, CLOSE_CODE.protocol, 'protocol-error');
     } else if (this.#closing) {
       this.#refuse(routingId, CLOSE_CODE.notListening, undefined);
     } else if (this.#arrived.full) {
       this.#refuse(routingId, CLOSE_CODE.busy, 'busy');
     } else if (this.#knows(message)) {
-      this.#refuse(routingId, CLOSE_CODE.protocol, 'protocol_error');
+      this.#refuse(routingId, CLOSE_CODE.protocol, 'protocol-error');
     } else if (this.#admission === undefined) {
       this.#welcome(routingId, message, undefined);
     } else {
@@ -226,7 +226,7 @@ export class ZmqListener implements Listener {
   #refuse(
     routingId: Buffer,
     code: CloseCode,
-    told: 'busy' | 'nameless' | 'protocol_error' | undefined,
+    told: 'busy' | 'nameless' | 'protocol-error' | undefined,
   ): void {
     const peer: RouterPeer = {
       routingId,
@@ -244,9 +244,9 @@ export class ZmqListener implements Listener {
     } else if (told === 'nameless') {
       const message = `a client of ${url} was turned away: the name of its connection is not the one that was given with its admission`;
       this.#options.onError(new ChannelConnectError('busy', message));
-    } else if (told === 'protocol_error') {
+    } else if (told === 'protocol-error') {
       const message = `a client of ${url} was turned away: it did not begin with a fresh HELLO`;
-      this.#options.onError(new ChannelConnectError('connect_failed', message));
+      this.#options.onError(new ChannelConnectError('connect-failed', message));
     }
   }
 

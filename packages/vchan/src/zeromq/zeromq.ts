@@ -37,7 +37,7 @@ import type { ConnectZmqOptions, ListenZmqOptions } from './socket.ts';
 export async function connectZmq(endpoint: ZmqEndpoint, options: ConnectZmqOptions): Promise<Channel> {
   checkZmqEndpoint(endpoint, options.curve !== undefined);
   if (endpoint.kind === 'zmq+tcp' && endpoint.port === 0) {
-    throw new EndpointError('bad_address', `${formatEndpoint(endpoint)}: port 0 is for listening only`);
+    throw new EndpointError('bad-address', `${formatEndpoint(endpoint)}: port 0 is for listening only`);
   }
   checkTimeout(options.timeoutMs);
   const bufferBytes = checkBufferBytes(options.bufferBytes ?? endpoint.bufferBytes);
@@ -68,9 +68,9 @@ export async function listenZmq(endpoint: ZmqEndpoint, options: ListenZmqOptions
     if (cause instanceof EndpointError || cause instanceof EndpointInUseError) throw cause;
     if (errorCodeOf(cause) === 'EADDRINUSE') {
       const message = `${url} is in use: stop the other process or choose another port`;
-      throw new EndpointInUseError('in_use', message, { cause });
+      throw new EndpointInUseError('in-use', message, { cause });
     }
-    throw new EndpointError('cannot_listen', `cannot listen on ${url}: ${textOf(cause)}`, { cause });
+    throw new EndpointError('cannot-listen', `cannot listen on ${url}: ${textOf(cause)}`, { cause });
   }
 }
 
@@ -82,7 +82,7 @@ function checkZmqEndpoint(endpoint: ZmqEndpoint, hasKeys: boolean): void {
   checkTcpAddress(endpoint.address, endpoint.port);
   if (hasKeys || !needsCurve(endpoint)) return;
   throw new EndpointError(
-    'needs_curve',
+    'needs-curve',
     `${formatEndpoint(endpoint)} leaves this machine, where anybody could read or speak: give curve keys, or use 127.0.0.1 or [::1]`,
   );
 }
