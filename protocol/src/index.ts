@@ -10,7 +10,7 @@
  * - `content/`: what is hashed and signed, and what a stream may cost by that.
  * - `codec/`: how one release is sent as the difference to another.
  * - `wire/`: fields, bodies, messages and frames; what `rulectl` says.
- * - `peer/`: the two ends: a connection, and when which message may come.
+ * - `peer/`: the two ends: a connection, when which message may come, and how one is known to the other.
  */
 
 export { hexOf } from './bytes/words.ts';
@@ -71,7 +71,6 @@ export {
   partWord,
   type Resolutions,
 } from './content/part.ts';
-export { formatTrust, parseTrust, type Trust } from './content/trust.ts';
 export { ErrorCode, type ErrorDetails, ProtocolError } from './error.ts';
 export {
   ADDRESS_TEXT_MAX_BYTES,
@@ -161,6 +160,7 @@ export {
   stepSubscriber,
   type Transition,
 } from './peer/session.ts';
+export { formatTrust, parseTrust, type Trust } from './peer/trust.ts';
 export {
   type ControlRecord,
   type ControlRecordOf,
