@@ -45,7 +45,7 @@ export const ROOMS = {
     'program',
     'image',
     'compile',
-    'delta',
+    'edit',
     'lookup',
   ],
 

@@ -170,7 +170,7 @@ describe('hits', () => {
       expect(tallyOf(table.hits())).toEqual(expected);
       ruleSet = withMember(ruleSet, round);
       const prepared = table.prepare(ruleSet, ENVIRONMENT);
-      expect(prepared.isDelta).toBe(true);
+      expect(prepared.isEdit).toBe(true);
       table.flip(prepared);
     }
     for (const reader of readers) reader.close();

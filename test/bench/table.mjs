@@ -274,7 +274,7 @@ function deltaRow(set, runs) {
   let most = 0;
   for (const { changes, rounds } of DELTAS) {
     const [known, compared] = [/** @type {number[]} */ ([]), /** @type {number[]} */ ([])];
-    let isDelta = true;
+    let isEdit = true;
     const whole = before;
     for (let round = 0; round < (changes * 4 > set.entries ? 0 : rounds + 4 * runs); round++) {
       const isKnown = round % 4 < 2;
@@ -288,10 +288,10 @@ function deltaRow(set, runs) {
       subject.flip(prepared);
       const elapsed = performance.now() - start;
       if (round >= rounds) (isKnown ? known : compared).push(elapsed);
-      isDelta &&= prepared.isDelta;
+      isEdit &&= prepared.isEdit;
       before = after;
     }
-    const times = `${delay(median(known))} · ${delay(median(compared))}${isDelta ? '' : ', some in full'}`;
+    const times = `${delay(median(known))} · ${delay(median(compared))}${isEdit ? '' : ', some in full'}`;
     cells.push(known.length === 0 ? '' : times);
   }
   return [...cells, (most / subject.stats().bytes).toFixed(2)];

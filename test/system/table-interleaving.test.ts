@@ -13,7 +13,7 @@ it.each([
     const report = await interleave(table, { flips, workers, hosts, seed });
     const { liveBytes, bytes, reservedBytes } = table.stats();
     console.log(
-      `seed ${seed}: ${report.flips} flips, ${report.deltas} of them deltas, ${report.stalls} stalls; ` +
+      `seed ${seed}: ${report.flips} flips, ${report.edits} of them deltas, ${report.stalls} stalls; ` +
         `lookups ${report.lookups.join(' ')}, generations seen ${report.generations.join(' ')}; ` +
         `${bytes} bytes, ${liveBytes} in use, ${reservedBytes} taken`,
     );

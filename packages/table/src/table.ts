@@ -2,7 +2,7 @@
  * The table: the writer's face. Compiles a rule set beside the one in force, and swaps it in at once.
  *
  * One thread writes a table. It looks up through the table's own reader; each other thread opens one (lookup/reader.ts). A change of
- * some lists is made in place, in as little time as it is small (delta/delta.ts); whatever else is compiled in full, which for large
+ * some lists is made in place, in as little time as it is small (edit/edit.ts); whatever else is compiled in full, which for large
  * rule sets is best done with `prepareAsync`, in a thread that the table keeps for it (compile/compiler.ts).
  */
 
@@ -16,12 +16,12 @@ import {
 import { ruleColumns } from './classes/rule-columns.ts';
 import { Compiler, closedError } from './compile/compiler.ts';
 import { isSmall } from './compile/cost.ts';
-import { type MapDelta, planDelta, type Situation } from './delta/delta.ts';
-import { DeltaState } from './delta/state.ts';
+import { editBetween, type MapEdit, type Situation } from './edit/edit.ts';
+import { EditState } from './edit/state.ts';
 import type { Image, NamesSection } from './image/header.ts';
 import { compileImage, type ImageSizes, writeImage } from './image/image.ts';
 import { bytesOf, type ImagePieces } from './image/pieces.ts';
-import { type DeltaResult, TableSpace } from './image/space.ts';
+import { type EditResult, TableSpace } from './image/space.ts';
 import { DEFAULT_TABLE_LIMITS, TableLimitCode, TableLimitError, type TableLimits } from './limits.ts';
 import { engineModule } from './lookup/engine.ts';
 import { type Explanation, explainVerdict } from './lookup/explain.ts';
@@ -55,7 +55,7 @@ export interface Prepared {
   readonly environment: Environment;
   readonly sizes: ImageSizes;
   /** Whether only what changed was made anew. */
-  readonly isDelta: boolean;
+  readonly isEdit: boolean;
 }
 
 export interface TableStats extends ImageSizes {
@@ -80,8 +80,8 @@ interface Generation {
   readonly image: Image;
   readonly names: NamesSection;
   readonly prepared: Prepared;
-  /** What deltas from it start with. */
-  readonly state: DeltaState;
+  /** What edits from it start with. */
+  readonly state: EditState;
 }
 
 /** An image out of sight whose hits may still grow, and the generation that took its place. */
@@ -103,61 +103,61 @@ export class Table {
    * `openReader`.
    */
   readonly reader: Omit<TableReader, 'close' | 'slot'>;
-  private readonly code: WasmModule;
-  private readonly space: TableSpace;
-  private readonly limits: TableLimits;
-  private readonly pinWaitMs: number;
-  private readonly compiler: Compiler;
-  private turn: Promise<unknown> = Promise.resolve(); // the last `prepareAsync` that was asked for
-  private preparing = 0; // how many calls of `prepareAsync` have not settled
-  private isClosed = false;
-  private current: Generation;
-  private next: Generation | undefined;
-  private fading: readonly Fading[] = [];
-  private readonly pastListHits = new Map<string, number>(); // of images that are gone
+  readonly #code: WasmModule;
+  readonly #space: TableSpace;
+  readonly #limits: TableLimits;
+  readonly #pinWaitMs: number;
+  readonly #compiler: Compiler;
+  #turn: Promise<unknown> = Promise.resolve(); // the last `prepareAsync` that was asked for
+  #preparing = 0; // how many calls of `prepareAsync` have not settled
+  #isClosed = false;
+  #current: Generation;
+  #next: Generation | undefined;
+  #fading: readonly Fading[] = [];
+  readonly #pastListHits = new Map<string, number>(); // of images that are gone
 
   /** A table of generation 0, which holds the empty rule set: every verdict is `none`. Throws TableEngineError. */
   constructor(options: TableOptions = {}) {
-    this.code = engineModule();
-    this.space = new TableSpace(this.code, options.maxBytes ?? DEFAULT_MAX_BYTES, (safe) =>
-      this.keepHits(safe),
+    this.#code = engineModule();
+    this.#space = new TableSpace(this.#code, options.maxBytes ?? DEFAULT_MAX_BYTES, (safe) =>
+      this.#keepHits(safe),
     );
-    const { memory } = this.space;
-    this.reader = new TableReader(memory, this.code, new WriterPin(memory.views.words));
-    this.limits = { ...DEFAULT_TABLE_LIMITS, ...options.limits };
-    this.pinWaitMs = options.pinWaitMs ?? DEFAULT_PIN_WAIT_MS;
-    this.compiler = new Compiler(this.limits, options.compileHeapMb);
-    this.current = this.compileHere({ ruleSet: EMPTY_RULE_SET, environment: { now: 0, dns: [] } }, 0);
-    this.space.flip();
+    const { memory } = this.#space;
+    this.reader = new TableReader(memory, this.#code, new WriterPin(memory.views.words));
+    this.#limits = { ...DEFAULT_TABLE_LIMITS, ...options.limits };
+    this.#pinWaitMs = options.pinWaitMs ?? DEFAULT_PIN_WAIT_MS;
+    this.#compiler = new Compiler(this.#limits, options.compileHeapMb);
+    this.#current = this.#compileHere({ ruleSet: EMPTY_RULE_SET, environment: { now: 0, dns: [] } }, 0);
+    this.#space.flip();
   }
 
   /**
-   * Puts a sound rule set (`checkRuleSet`) beside the one in force, on the caller's thread: a delta takes microseconds and up, a
+   * Puts a sound rule set (`checkRuleSet`) beside the one in force, on the caller's thread: an edit takes microseconds and up, a
    * full compile of a million prefixes a tenth of a second. What is in force is untouched. `changes` says what changed in
    * lists for whoever knows it, to save comparing them. Throws TableLimitError if it does not
    * fit, TablePinnedError if readers hold the memory it needs for longer than `pinWaitMs`, TypeError while a `prepareAsync` has
    * not settled, TableWorkerError once the table is closed.
    */
   prepare(ruleSet: RuleSet, environment: Environment, changes?: ListChanges): Prepared {
-    if (this.isClosed) throw closedError();
-    if (this.preparing > 0) throw new TypeError('prepare was called before prepareAsync had settled');
-    this.discard();
-    if (this.space.isCrowded()) this.space.awaitReaders(this.pinWaitMs);
+    if (this.#isClosed) throw closedError();
+    if (this.#preparing > 0) throw new TypeError('prepare was called before prepareAsync had settled');
+    this.#discard();
+    if (this.#space.isCrowded()) this.#space.awaitReaders(this.#pinWaitMs);
     const after = { ruleSet, environment };
-    const make = (): Generation => this.delta(after, changes) ?? this.compileHere(after, this.nextNumber);
+    const make = (): Generation => this.#edit(after, changes) ?? this.#compileHere(after, this.#nextNumber);
     try {
-      this.next = make();
+      this.#next = make();
     } catch (error) {
-      if (!this.space.isHeld(error)) throw error;
-      this.space.awaitReaders(this.pinWaitMs);
-      this.next = make();
+      if (!this.#space.isHeld(error)) throw error;
+      this.#space.awaitReaders(this.#pinWaitMs);
+      this.#next = make();
     }
-    return this.next.prepared;
+    return this.#next.prepared;
   }
 
   /**
    * The same without blocking the caller's thread for long: large rule sets (compile/cost.ts) are compiled and written in a thread
-   * of the table's own, deltas and small rule sets in place, where they take less than the way there. The caller's thread copies
+   * of the table's own, edits and small rule sets in place, where they take less than the way there. The caller's thread copies
    * the parts that the compile thread does not hold yet, in short steps; it is free while readers are waited for. The rule set
    * must not change meanwhile.
    *
@@ -166,29 +166,29 @@ export class Table {
    * if the compile thread dies; the table is then as before, and the next call starts another thread.
    */
   prepareAsync(ruleSet: RuleSet, environment: Environment, changes?: ListChanges): Promise<Prepared> {
-    this.preparing++;
-    const result = this.turn
-      .then(() => this.prepareInTurn({ ruleSet, environment }, changes))
+    this.#preparing++;
+    const result = this.#turn
+      .then(() => this.#prepareInTurn({ ruleSet, environment }, changes))
       .finally(() => {
-        this.preparing--;
+        this.#preparing--;
       });
-    this.turn = result.catch(() => undefined);
+    this.#turn = result.catch(() => undefined);
     return result;
   }
 
   /** Puts what was prepared last in force; returns its generation. Cannot fail for that one; throws TypeError for any other. */
   flip(prepared: Prepared): number {
-    const { next } = this;
-    if (this.preparing > 0 || next?.prepared !== prepared) {
+    const next = this.#next;
+    if (this.#preparing > 0 || next?.prepared !== prepared) {
       throw new TypeError(`generation ${prepared.generation} is not what the table prepared last`);
     }
-    const { image, names } = this.current;
-    this.space.flip();
-    if (!prepared.isDelta) this.fading = [...this.fading, { image, names, since: prepared.generation }];
-    this.current = next;
-    this.next = undefined;
+    const { image, names } = this.#current;
+    this.#space.flip();
+    if (!prepared.isEdit) this.#fading = [...this.#fading, { image, names, since: prepared.generation }];
+    this.#current = next;
+    this.#next = undefined;
     next.state.settle();
-    this.space.reclaim();
+    this.#space.reclaim();
     return prepared.generation;
   }
 
@@ -197,30 +197,30 @@ export class Table {
    * predicates. Within this generation only.
    */
   classesOfList(name: string): Uint8Array | undefined {
-    return this.current.state.classesOf(`list ${name}`);
+    return this.#current.state.classesOf(`list ${name}`);
   }
 
   /** Exactly what decided, down to the rule and the prefix. Not counted as a hit. */
   explain(packet: Packet): Explanation {
-    return explainVerdict(this.current.prepared.ruleSet, packet, this.reader.judge(packet));
+    return explainVerdict(this.#current.prepared.ruleSet, packet, this.reader.judge(packet));
   }
 
   stats(): TableStats {
-    const { image, prepared } = this.current;
+    const { image, prepared } = this.#current;
     return {
       ...prepared.sizes,
       generation: prepared.generation,
-      reservedBytes: this.space.reservedBytes,
-      liveBytes: this.space.liveBytes,
+      reservedBytes: this.#space.reservedBytes,
+      liveBytes: this.#space.liveBytes,
       hits: sumHits(image).reduce((sum, count) => sum + count, 0),
     };
   }
 
   /** Hit counts of all threads together, exact. */
   hits(): TableHits {
-    const { image, names, prepared } = this.current;
-    const lists = new Map(this.pastListHits);
-    for (const faded of this.fading) addListHits(faded.image, faded.names, lists);
+    const { image, names, prepared } = this.#current;
+    const lists = new Map(this.#pastListHits);
+    for (const faded of this.#fading) addListHits(faded.image, faded.names, lists);
     const hits = sumHits(image);
     addListHits(image, names, lists, hits);
     const programs = programHits(image, names, hits);
@@ -229,12 +229,12 @@ export class Table {
 
   /** For `openReader` in any thread. */
   handle(): TableHandle {
-    return { memory: this.space.memory.handle, module: this.code };
+    return { memory: this.#space.memory.handle, module: this.#code };
   }
 
   /** Frees the slot of a reader whose thread ended without closing it. */
   evictReader(slot: number): void {
-    this.space.evict(slot);
+    this.#space.evict(slot);
   }
 
   /**
@@ -242,54 +242,54 @@ export class Table {
    * from what is in force, and takes no other rule set. Resolves when nothing of this table runs any more.
    */
   async close(): Promise<void> {
-    this.isClosed = true;
-    await this.compiler.close();
-    await this.turn;
+    this.#isClosed = true;
+    await this.#compiler.close();
+    await this.#turn;
   }
 
-  private get nextNumber(): number {
-    return this.current.prepared.generation + 1;
+  get #nextNumber(): number {
+    return this.#current.prepared.generation + 1;
   }
 
-  private async prepareInTurn(after: Situation, changes: ListChanges | undefined): Promise<Prepared> {
-    if (this.isClosed) throw closedError();
-    this.discard();
-    if (this.space.isCrowded()) await this.space.readersLeft(this.pinWaitMs);
-    if (this.isClosed) throw closedError();
+  async #prepareInTurn(after: Situation, changes: ListChanges | undefined): Promise<Prepared> {
+    if (this.#isClosed) throw closedError();
+    this.#discard();
+    if (this.#space.isCrowded()) await this.#space.readersLeft(this.#pinWaitMs);
+    if (this.#isClosed) throw closedError();
     try {
-      this.next = await this.make(after, changes);
+      this.#next = await this.#make(after, changes);
     } catch (error) {
-      if (!this.space.isHeld(error)) throw error;
-      await this.space.readersLeft(this.pinWaitMs);
-      if (this.isClosed) throw closedError();
-      this.next = await this.make(after, changes);
+      if (!this.#space.isHeld(error)) throw error;
+      await this.#space.readersLeft(this.#pinWaitMs);
+      if (this.#isClosed) throw closedError();
+      this.#next = await this.#make(after, changes);
     }
-    return this.next.prepared;
+    return this.#next.prepared;
   }
 
-  private async make(after: Situation, changes: ListChanges | undefined): Promise<Generation> {
-    const delta = this.delta(after, changes);
-    if (delta !== undefined) return delta;
+  async #make(after: Situation, changes: ListChanges | undefined): Promise<Generation> {
+    const edit = this.#edit(after, changes);
+    if (edit !== undefined) return edit;
     return isSmall(after.ruleSet)
-      ? this.compileHere(after, this.nextNumber)
-      : this.compileThere(after, this.nextNumber);
+      ? this.#compileHere(after, this.#nextNumber)
+      : this.#compileThere(after, this.#nextNumber);
   }
 
-  /** The next generation as a delta of the one in force; undefined if it is none, or a full compile is better. */
-  private delta(after: Situation, changes: ListChanges | undefined): Generation | undefined {
-    const { prepared, names, state } = this.current;
+  /** The next generation as an edit of the one in force; undefined if it is none, or a full compile is better. */
+  #edit(after: Situation, changes: ListChanges | undefined): Generation | undefined {
+    const { prepared, names, state } = this.#current;
     const { sets } = state;
     if (sets === undefined || state.isWorn()) return undefined;
-    const plan = planDelta(prepared, after, state.predicates, state.base.nextExpiry, changes);
-    if (plan === undefined) return undefined;
-    const made = this.applied(after, plan);
+    const change = editBetween(prepared, after, state.predicates, state.base.nextExpiry, changes);
+    if (change === undefined) return undefined;
+    const made = this.#applied(after, change);
     if (made === undefined) return undefined;
     const { sizes } = prepared;
     const newSizes: ImageSizes = {
       ...sizes,
       bytes: sizes.bytes + made.bytes,
       classes: sets.count,
-      entries: sizes.entries + plan.entries,
+      entries: sizes.entries + change.entries,
       boundaries4: sizes.boundaries4 + made.bounds4,
       boundaries6: sizes.boundaries6 + made.bounds6,
       programWords: state.programWords ?? sizes.programWords,
@@ -297,14 +297,14 @@ export class Table {
     return { image: made.image, names, state, prepared: preparedOf(made.image, after, newSizes, true) };
   }
 
-  /** A delta made; undefined if a full compile is better. Throws TableLimitError where memory is short. */
-  private applied(after: Situation, { toggles4, toggles6 }: MapDelta): DeltaResult | undefined {
-    const { image, state } = this.current;
+  /** An edit made; undefined if a full compile is better. Throws TableLimitError where memory is short. */
+  #applied(after: Situation, { toggles4, toggles6 }: MapEdit): EditResult | undefined {
+    const { image, state } = this.#current;
     const { sets } = state;
     if (sets === undefined) return undefined;
-    const order = { generation: this.nextNumber, toggles4, toggles6, sets };
+    const order = { generation: this.#nextNumber, toggles4, toggles6, sets };
     try {
-      return this.space.applyDelta(order, () => state.programsFor(image, after.ruleSet, after.environment));
+      return this.#space.applyEdit(order, () => state.programsFor(image, after.ruleSet, after.environment));
     } catch (error) {
       // Classes that nobody uses any more may be what is too much.
       if (error instanceof TableLimitError && error.code !== TableLimitCode.bytes) return undefined;
@@ -312,17 +312,17 @@ export class Table {
     }
   }
 
-  private compileHere(after: Situation, generation: number): Generation {
-    const compiled = compileImage(ruleColumns(after.ruleSet), after.environment, this.limits);
-    const places = this.space.take(compiled.pieces);
-    writeImage(compiled, generation, this.space.memory.views, places);
-    const image = this.space.open(compiled.pieces, places);
+  #compileHere(after: Situation, generation: number): Generation {
+    const compiled = compileImage(ruleColumns(after.ruleSet), after.environment, this.#limits);
+    const places = this.#space.take(compiled.pieces);
+    writeImage(compiled, generation, this.#space.memory.views, places);
+    const image = this.#space.open(compiled.pieces, places);
     const sizes = { ...compiled.sizes, bytes: bytesOf(compiled.pieces, places) };
-    return generationOf(image, after, sizes, new DeltaState(compiled.delta, this.limits));
+    return generationOf(image, after, sizes, new EditState(compiled.edit, this.#limits));
   }
 
-  private async compileThere(after: Situation, generation: number): Promise<Generation> {
-    const { space } = this;
+  async #compileThere(after: Situation, generation: number): Promise<Generation> {
+    const space = this.#space;
     const takings: Taken[] = [];
     const place = (pieces: ImagePieces): ImagePieces => {
       const places = space.take(pieces);
@@ -331,12 +331,12 @@ export class Table {
     };
     try {
       const order = { environment: after.environment, generation, memory: space.memory, place };
-      const { sizes, delta } = await this.compiler.compile(after.ruleSet, order);
+      const { sizes, edit } = await this.#compiler.compile(after.ruleSet, order);
       const taken = takings.at(-1);
       if (taken === undefined) throw new TypeError('an image was written nowhere');
       const image = space.open(taken.pieces, taken.places);
       const placed = { ...sizes, bytes: bytesOf(taken.pieces, taken.places) };
-      return generationOf(image, after, placed, new DeltaState(delta, this.limits));
+      return generationOf(image, after, placed, new EditState(edit, this.#limits));
     } catch (error) {
       for (const { pieces, places } of takings) space.untake(pieces, places);
       throw error;
@@ -344,18 +344,18 @@ export class Table {
   }
 
   /** Forgets what is prepared and was not flipped. */
-  private discard(): void {
-    this.next?.state.abandon();
-    this.next = undefined;
-    this.space.discard();
+  #discard(): void {
+    this.#next?.state.abandon();
+    this.#next = undefined;
+    this.#space.discard();
   }
 
   /** Keeps the list hits of images that no reader can see any more, just before their memory is free. */
-  private keepHits(safeGeneration: number): void {
-    const gone = this.fading.filter(({ since }) => since <= safeGeneration);
+  #keepHits(safeGeneration: number): void {
+    const gone = this.#fading.filter(({ since }) => since <= safeGeneration);
     if (gone.length === 0) return;
-    for (const { image, names } of gone) addListHits(image, names, this.pastListHits);
-    this.fading = this.fading.filter(({ since }) => since > safeGeneration);
+    for (const { image, names } of gone) addListHits(image, names, this.#pastListHits);
+    this.#fading = this.#fading.filter(({ since }) => since > safeGeneration);
   }
 }
 
@@ -363,11 +363,11 @@ function preparedOf(
   { generation }: Image,
   { ruleSet, environment }: Situation,
   sizes: ImageSizes,
-  isDelta: boolean,
+  isEdit: boolean,
 ): Prepared {
-  return { generation, ruleSet, environment, sizes, isDelta };
+  return { generation, ruleSet, environment, sizes, isEdit };
 }
 
-function generationOf(image: Image, after: Situation, sizes: ImageSizes, state: DeltaState): Generation {
+function generationOf(image: Image, after: Situation, sizes: ImageSizes, state: EditState): Generation {
   return { image, names: readNames(image), prepared: preparedOf(image, after, sizes, false), state };
 }

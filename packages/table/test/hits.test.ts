@@ -72,14 +72,14 @@ async function lookUp(table: Table, threads: number, rounds: number, meanwhile: 
 }
 
 describe('hits that threads count at once', () => {
-  it('none is lost while deltas flip', async () => {
+  it('none is lost while edits flip', async () => {
     let ruleSet = release(1);
     const table = tableOf(ruleSet);
     let flips = 0;
     await lookUp(table, 3, 2000, () => {
       ruleSet = withHost(ruleSet, flips++);
       const prepared = table.prepare(ruleSet, ENVIRONMENT);
-      expect(prepared.isDelta).toBe(true);
+      expect(prepared.isEdit).toBe(true);
       table.flip(prepared);
       table.reader.lookup(hostPacket(0));
     });
@@ -122,7 +122,7 @@ describe('hits that threads count at once', () => {
     expect(table.hits().lists.get('release-1')).toBe(400);
   });
 
-  it('those before and after a delta made programs anew are counted together', () => {
+  it('those before and after an edit made programs anew are counted together', () => {
     const hostsFrom = (first: number): List =>
       prefixListOf(prefixSetOf([0, 1, 2].map((i) => prefixOf(4, [FIRST + (first + i) * 1024], 32))));
     const rulesOf = (first: number): RuleSet => ({
@@ -140,7 +140,7 @@ describe('hits that threads count at once', () => {
     for (let i = 0; i < 10; i++) reader.lookup4(0, undefined, FIRST, 6, 443);
     const prepared = table.prepare(rulesOf(2), ENVIRONMENT); // a host of both lists
     table.flip(prepared);
-    expect([prepared.isDelta, imageOf(table).places.programs === before]).toEqual([true, false]);
+    expect([prepared.isEdit, imageOf(table).places.programs === before]).toEqual([true, false]);
     reader.lookup4(0, undefined, FIRST, 6, 443);
     reader.close();
     expect(table.hits().lists.get('release-1')).toBe(11);

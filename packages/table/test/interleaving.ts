@@ -1,5 +1,5 @@
 /**
- * Readers in threads while the writer flips: deltas one after the other, now and then a full compile in place or in the compile thread,
+ * Readers in threads while the writer flips: edits one after the other, now and then a full compile in place or in the compile thread,
  * and a reader that stalls within a look for many flips. Which release a generation holds is known from its number, so that a torn or
  * stale answer shows (reader-worker.mjs).
  */
@@ -35,7 +35,7 @@ export interface InterleavingReport {
   /** What a reader saw that it should not have. */
   readonly faults: readonly string[];
   readonly flips: number;
-  readonly deltas: number;
+  readonly edits: number;
   /** Looks that stalled over at least two flips. */
   readonly stalls: number;
   /** By worker. */
@@ -75,7 +75,7 @@ export async function interleave(table: Table, options: InterleavingOptions): Pr
   return {
     faults,
     flips: writer.flips,
-    deltas: writer.deltas,
+    edits: writer.edits,
     stalls,
     lookups: reports.map(({ lookups }) => lookups),
     generations: reports.map(({ generations }) => generations),
@@ -86,43 +86,44 @@ export async function interleave(table: Table, options: InterleavingOptions): Pr
 class ShuttleWriter {
   readonly random: Random;
   flips = 0;
-  deltas = 0;
-  private readonly table: Table;
-  private readonly sides: readonly [PrefixSet, PrefixSet];
-  private policies = shuttlePolicies('first');
+  edits = 0;
+  readonly #table: Table;
+  readonly #sides: readonly [PrefixSet, PrefixSet];
+  #policies = shuttlePolicies('first');
 
   constructor(table: Table, { hosts, seed }: InterleavingOptions) {
-    this.table = table;
+    this.#table = table;
     this.random = new Random(seed);
     const side = (offset: number): PrefixSet =>
       prefixSetOf(Array.from({ length: hosts }, (_, i) => prefixOf(4, [FIRST + i * 1024 + offset], 32)));
-    this.sides = [side(0), side(1)];
+    this.#sides = [side(0), side(1)];
   }
 
   /** The next generation: an odd one accepts the hosts and drops their neighbours, an even one the other way round. */
   async flip(): Promise<void> {
-    const { table, random } = this;
+    const { random } = this;
+    const table = this.#table;
     const isFull = random.chance(0.02);
-    if (isFull) this.policies = shuttlePolicies(`from ${this.flips}`);
+    if (isFull) this.#policies = shuttlePolicies(`from ${this.flips}`);
     const isOdd = (this.flips + 1) % 2 === 1;
     const lists: RuleSet['lists'] = new Map(
       [0, 1].map((list) => {
-        const side = this.sides[isOdd === (list === 1) ? 0 : 1];
-        return [`release-${list}`, prefixListOf({ v4: unionPrefixes(side.v4, this.others()), v6: side.v6 })];
+        const side = this.#sides[isOdd === (list === 1) ? 0 : 1];
+        return [`release-${list}`, prefixListOf({ v4: unionPrefixes(side.v4, this.#others()), v6: side.v6 })];
       }),
     );
-    const ruleSet = { lists, policies: this.policies, resolutions: NO_RESOLUTIONS, unmatched: undefined };
+    const ruleSet = { lists, policies: this.#policies, resolutions: NO_RESOLUTIONS, unmatched: undefined };
     const prepared =
       isFull || random.chance(0.5)
         ? await table.prepareAsync(ruleSet, ENVIRONMENT)
         : table.prepare(ruleSet, ENVIRONMENT);
     table.flip(prepared);
     this.flips++;
-    if (prepared.isDelta) this.deltas++;
+    if (prepared.isEdit) this.edits++;
   }
 
   /** Prefixes away from all hosts, more or fewer, so that memory comes and goes. */
-  private others(): PrefixSet['v4'] {
+  #others(): PrefixSet['v4'] {
     const { random } = this;
     const count = random.chance(0.1) ? 600 : 20;
     const prefixes = Array.from({ length: count }, () =>
@@ -136,9 +137,9 @@ const NO_RESOLUTIONS: RuleSet['resolutions'] = new Map();
 
 /** A look that goes on while the writer flips, by hand: its generation must stay as it is to the end. */
 class StalledReader {
-  private readonly before: readonly number[];
-  private readonly answers: () => readonly number[];
-  private readonly unpin: () => void;
+  readonly #before: readonly number[];
+  readonly #answers: () => readonly number[];
+  readonly #unpin: () => void;
 
   constructor(table: Table, hosts: number) {
     const { memory: handle, module } = table.handle();
@@ -151,22 +152,22 @@ class StalledReader {
     control[pin] = (control[2] ?? 0) | PINNED;
     const engine = new Engine(memory, module, reader.slot);
     const image = openImage(views, (control[1] ?? 0) >>> 0, undefined, reader.slot);
-    this.answers = () =>
+    this.#answers = () =>
       Array.from({ length: hosts * 2 }, (_, i) =>
         engine.lookup4(image, 0, undefined, FIRST + (i >> 1) * 1024 + (i & 1), 6, 443),
       );
-    this.unpin = () => {
+    this.#unpin = () => {
       control[pin] = 0;
       reader.close();
     };
-    this.before = this.answers();
+    this.#before = this.#answers();
   }
 
   /** Ends the look; returns what changed meanwhile. */
   end(): readonly string[] {
-    const after = this.answers();
-    this.unpin();
-    const changed = after.findIndex((code, i) => code !== this.before[i]);
+    const after = this.#answers();
+    this.#unpin();
+    const changed = after.findIndex((code, i) => code !== this.#before[i]);
     return changed < 0 ? [] : [`address ${changed} of a stalled look changed its answer`];
   }
 }

@@ -106,9 +106,9 @@ describe('the compile thread', () => {
   /** Compiles in the thread, and checks what it wrote against this thread. */
   async function checkImage(ruleSet: RuleSet, environment: Environment): Promise<void> {
     const space = freshSpace();
-    const { delta } = await compiler.compile(ruleSet, { environment, generation: 1, ...orderFor(space) });
+    const { edit } = await compiler.compile(ruleSet, { environment, generation: 1, ...orderFor(space) });
     expect(heapBytes(space).equals(imageBytes(ruleSet, environment))).toBe(true);
-    expect(delta).toEqual(compileImage(ruleColumns(ruleSet), environment, DEFAULT_TABLE_LIMITS).delta);
+    expect(edit).toEqual(compileImage(ruleColumns(ruleSet), environment, DEFAULT_TABLE_LIMITS).edit);
   }
 
   it('writes, byte for byte, what compiling in place writes, for random rule sets', async () => {

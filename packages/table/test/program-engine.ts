@@ -17,13 +17,13 @@ import { detailOf } from '../src/lookup/verdict.ts';
 import { compileWasm, instantiateWasm, TableMemory } from '../src/memory/memory.ts';
 import { compilePrograms, type Programs } from '../src/program/compiler.ts';
 import { programField } from '../src/program/origin.ts';
-import { type PlanGroups, ProgramPlans } from '../src/program/plan.ts';
+import { type PredicateGroups, ProgramOutlines } from '../src/program/outline.ts';
 import { NODE_KIND_MASK, NODE_OFFSET_SHIFT, NodeKind, TableKind } from '../src/program/program.ts';
 import { compiledAssembly } from './assembly.ts';
 
 export interface Compiled {
-  readonly plans: ProgramPlans;
-  readonly groups: PlanGroups;
+  readonly outlines: ProgramOutlines;
+  readonly groups: PredicateGroups;
   readonly sets: readonly ClassSets[];
   readonly cuts: readonly { readonly v4: Cut; readonly v6: Cut }[];
   readonly limits: TableLimits;
@@ -38,15 +38,22 @@ export function compile(
 ): Compiled {
   const all = { ...DEFAULT_TABLE_LIMITS, ...limits };
   const rules = ruleColumns(ruleSet);
-  const plans = new ProgramPlans(rules, environment, new Predicates(rules));
-  const groups = plans.grouped(groupCount);
+  const outlines = new ProgramOutlines(rules, environment, new Predicates(rules));
+  const groups = outlines.grouped(groupCount);
   const sets = groups.groups.map(({ count }) => new ClassSets(count, all));
   const cuts = groups.groups.map(({ v4, v6 }, group) => {
     const own = sets[group];
     if (own === undefined) throw new RangeError(`no group ${group}`);
     return { v4: cutSpace(v4, own), v6: cutSpace(v6, own) };
   });
-  return { plans, groups, sets, cuts, limits: all, programs: compilePrograms(plans, groups, sets, all) };
+  return {
+    outlines,
+    groups,
+    sets,
+    cuts,
+    limits: all,
+    programs: compilePrograms(outlines, groups, sets, all),
+  };
 }
 
 /** The class of an address in each group. */
@@ -73,8 +80,10 @@ function classIn({ family, starts, classes, count }: Cut, words: Uint32Array): n
 }
 
 /** The program of a policy in one direction, or -1. */
-export function programOf({ plans }: Compiled, policy: string | undefined, direction: string): number {
-  return plans.plans.findIndex((plan) => plan.policy?.name === policy && plan.direction === direction);
+export function programOf({ outlines }: Compiled, policy: string | undefined, direction: string): number {
+  return outlines.all.findIndex(
+    (outline) => outline.policy?.name === policy && outline.direction === direction,
+  );
 }
 
 /** The protocol bit of a packet of a family, by its protocol number. */
@@ -135,12 +144,12 @@ export type Question = readonly [program: number, classId: number, protoBit: num
 
 /** assembly/program.ts in a memory of its own. */
 export class ProgramEngine {
-  private readonly memory: TableMemory;
-  private readonly exports: Readonly<Record<string, unknown>>;
+  readonly #memory: TableMemory;
+  readonly #exports: Readonly<Record<string, unknown>>;
 
   private constructor(binary: Uint8Array) {
-    this.memory = TableMemory.create(65536, 2 ** 30);
-    this.exports = instantiateWasm(compileWasm(binary), this.memory.handle);
+    this.#memory = TableMemory.create(65536, 2 ** 30);
+    this.#exports = instantiateWasm(compileWasm(binary), this.#memory.handle);
   }
 
   static async load(): Promise<ProgramEngine> {
@@ -163,10 +172,10 @@ export class ProgramEngine {
   /** The codes of many packets; each is a program, a protocol bit, a detail and the classes in all groups. */
   decideAll(blob: Int32Array, groupCount: number, packets: Int32Array): Int32Array {
     const count = packets.length / (3 + groupCount);
-    const [at, from, out] = this.place([blob, packets, new Int32Array(count)]);
-    if (groupCount === 1) this.run('decideAll', at, from, count, out);
-    else this.run('decideAllGrouped', at, groupCount, from, count, out);
-    return this.memory.views.words.slice(out >>> 2, (out >>> 2) + count);
+    const [at, from, out] = this.#place([blob, packets, new Int32Array(count)]);
+    if (groupCount === 1) this.#run('decideAll', at, from, count, out);
+    else this.#run('decideAllGrouped', at, groupCount, from, count, out);
+    return this.#memory.views.words.slice(out >>> 2, (out >>> 2) + count);
   }
 
   /** The codes of many packets, tile by tile. */
@@ -176,7 +185,7 @@ export class ProgramEngine {
     const protoWords = new Int32Array((count + 3) >> 2);
     new Uint8Array(protoWords.buffer).set(protos);
     const column = isColumn ? programs : new Int32Array(0);
-    const places = this.place([
+    const places = this.#place([
       blob,
       column,
       classes,
@@ -187,26 +196,24 @@ export class ProgramEngine {
     ]);
     const [at, programsAt, classesAt, protosAt, detailsAt, out, room] = places;
     const [from, one] = isColumn ? [programsAt, 0] : [0, programs];
-    this.run('decideTiles', at, from, one, classesAt, protosAt, icmp, detailsAt, out, count, room);
-    return this.memory.views.words.slice(out >>> 2, (out >>> 2) + count);
+    this.#run('decideTiles', at, from, one, classesAt, protosAt, icmp, detailsAt, out, count, room);
+    return this.#memory.views.words.slice(out >>> 2, (out >>> 2) + count);
   }
 
   /** Puts arrays into the memory, end to end; returns the first byte of each. */
-  private place<T extends readonly Int32Array[]>(
-    arrays: readonly [...T],
-  ): { readonly [K in keyof T]: number } {
+  #place<T extends readonly Int32Array[]>(arrays: readonly [...T]): { readonly [K in keyof T]: number } {
     let at = 64;
     const places = arrays.map(({ byteLength }) => {
       at += byteLength;
       return at - byteLength;
     });
-    if (!this.memory.reach(at + 64, 2 ** 30)) throw new RangeError(`no ${at} bytes of memory`);
+    if (!this.#memory.reach(at + 64, 2 ** 30)) throw new RangeError(`no ${at} bytes of memory`);
     for (const [index, array] of arrays.entries())
-      this.memory.views.words.set(array, (places[index] ?? 0) >>> 2);
+      this.#memory.views.words.set(array, (places[index] ?? 0) >>> 2);
     return places as { readonly [K in keyof T]: number };
   }
 
-  private run(name: string, ...args: readonly number[]): void {
-    (this.exports[name] as Run)(...args);
+  #run(name: string, ...args: readonly number[]): void {
+    (this.#exports[name] as Run)(...args);
   }
 }

@@ -115,7 +115,7 @@ function check(seeds: number, packets: number, { limits = {}, groups = 1, rules 
       );
       codes.push(code);
     }
-    expect(codes.length > 0 || compiled.plans.plans.length === 0).toBe(true);
+    expect(codes.length > 0 || compiled.outlines.all.length === 0).toBe(true);
     expect(
       [...engine.decideAll(compiled.programs.blob, groups, Int32Array.from(words))],
       `seed ${seed}`,
@@ -154,9 +154,9 @@ function manyPolicies(count: number, each: number): readonly Policy[] {
 }
 
 /** Every program's code for every class, protocol and edge of ports, program by program. */
-function allCodes({ programs, sets, plans }: Compiled, blob = programs.blob): number[] {
+function allCodes({ programs, sets, outlines }: Compiled, blob = programs.blob): number[] {
   const questions: Question[] = [];
-  for (let program = 0; program < plans.plans.length; program++) {
+  for (let program = 0; program < outlines.all.length; program++) {
     for (let classId = 0; classId < (sets[0]?.count ?? 0); classId++) {
       for (const bit of Object.values(ProtoBit)) {
         for (const detail of DETAILS) questions.push([program, classId, bit, detail]);
@@ -231,7 +231,7 @@ describe('programs', () => {
       );
       const compiled = compile(ruleSet, environment, random.pick([{}, { rows: 0 }, { combined: 0 }]));
       const { blob } = compiled.programs;
-      const programCount = compiled.plans.plans.length;
+      const programCount = compiled.outlines.all.length;
       const count = 1 + random.below(400);
       const column = (next: () => number): Int32Array => Int32Array.from({ length: count }, next);
       const classes = column(() => random.below(compiled.sets[0]?.count ?? 1));
@@ -260,7 +260,7 @@ describe('programs', () => {
     const tables = compile(ruleSet, ENVIRONMENT);
     const members = compile(ruleSet, ENVIRONMENT, { rows: 0 });
     const kinds = (compiled: Compiled): readonly string[] =>
-      compiled.plans.plans.map((_, program) => rowKind(compiled.programs.blob, program));
+      compiled.outlines.all.map((_, program) => rowKind(compiled.programs.blob, program));
     expect(new Set(kinds(tables))).toEqual(new Set(['classes']));
     expect(new Set(kinds(members))).toEqual(new Set(['members']));
     const [random, words] = [new Random(1), [] as number[]];
@@ -454,7 +454,7 @@ describe('classes that come later', () => {
       const random = new Random(seed);
       const { ruleSet, environment } = listCase(random);
       const compiled = compile(ruleSet, environment, limits);
-      const { programs, sets, plans, groups } = compiled;
+      const { programs, sets, outlines, groups } = compiled;
       const [own] = sets;
       if (own === undefined || own.predicateCount === 0) continue;
       const inForce = programs.blob.slice();
@@ -465,12 +465,12 @@ describe('classes that come later', () => {
       for (let round = 0; round < 3; round++) {
         for (let i = 0; i < 8; i++) own.toggled(random.below(own.count), [random.below(own.predicateCount)]);
         expect(programs.extend(inForce), `seed ${seed}`).toBe(true);
-        const anew = compilePrograms(plans, groups, sets, compiled.limits);
+        const anew = compilePrograms(outlines, groups, sets, compiled.limits);
         expect(allCodes(compiled, inForce), `seed ${seed}`).toEqual(
           allCodes({ ...compiled, programs: anew }),
         );
       }
-      const known = plans.plans.flatMap((__, program) => {
+      const known = outlines.all.flatMap((__, program) => {
         const each = Object.values(ProtoBit).length * DETAILS.length;
         return allCodes(compiled, inForce).slice(
           program * own.count * each,
@@ -483,7 +483,7 @@ describe('classes that come later', () => {
 
   it('are taken into tables of classes while they have room, and refused once they have not', () => {
     const compiled = compile(policySet(manyPolicies(60, 200)), ENVIRONMENT);
-    const { programs, sets, plans, groups } = compiled;
+    const { programs, sets, outlines, groups } = compiled;
     const own = sets[0];
     if (own === undefined) throw new TypeError('no classes');
     expect(rowKind(programs.blob, 0)).toBe('classes');
@@ -495,7 +495,7 @@ describe('classes that come later', () => {
       for (let i = 0; i < 5; i++) own.toggled(random.below(own.count), [random.below(200)]);
       isTaken = programs.extend(inForce);
       if (!isTaken) break;
-      const anew = compilePrograms(plans, groups, sets, compiled.limits);
+      const anew = compilePrograms(outlines, groups, sets, compiled.limits);
       const questions = Array.from({ length: own.count }, (_, classId) =>
         [0, 1, 59].map((program): Question => [program, classId, ProtoBit.tcp, 80]),
       ).flat();

@@ -69,7 +69,7 @@ describe('a table reader', () => {
     for (let number = 2; number < 40; number++) {
       ruleSet = number % 8 === 0 ? release(1 + number / 8) : withHost(ruleSet, number);
       const prepared = table.prepare(ruleSet, ENVIRONMENT);
-      expect(prepared.isDelta).toBe(number % 8 !== 0);
+      expect(prepared.isEdit).toBe(number % 8 !== 0);
       table.flip(prepared);
       liveBytes.push(table.stats().liveBytes);
       expect(table.stats().generation).toBe(number);
@@ -237,12 +237,12 @@ describe('a table reader', () => {
     }
   });
 
-  it('in worker threads gets whole answers while deltas and full compiles flip, and one that stalls keeps its own', async () => {
+  it('in worker threads gets whole answers while edits and full compiles flip, and one that stalls keeps its own', async () => {
     const table = new Table({ pinWaitMs: 20_000 });
     const report = await interleave(table, { flips: 120, workers: 2, hosts: 256, seed: 1 });
     await table.close();
     expect(report.faults).toEqual([]);
-    expect(report.deltas).toBeGreaterThan(report.flips / 2);
+    expect(report.edits).toBeGreaterThan(report.flips / 2);
     for (const lookups of report.lookups) expect(lookups).toBeGreaterThan(10_000);
     for (const generations of report.generations) expect(generations).toBeGreaterThan(10);
   });

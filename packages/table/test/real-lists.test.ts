@@ -67,7 +67,7 @@ describe('real lists', () => {
       const table = new Table();
       table.flip(table.prepare(ruleSetOf(sets), ENVIRONMENT));
       checkClasses(table, sets, family);
-      // The lists shifted by one, as a delta.
+      // The lists shifted by one, as an edit.
       const shifted = [...sets.slice(1), ...sets.slice(0, 1)];
       const { policies } = ruleSetOf(sets);
       table.flip(table.prepare({ ...ruleSetOf(shifted), policies }, ENVIRONMENT));

@@ -251,8 +251,8 @@ describe('a table', () => {
       const src = address('10.137.0.5');
       for (const [unmatched, exception] of [
         ['drop', '192.0.2.1'],
-        ['accept', '192.0.2.1'], // the same policies: a delta would have left the old word in force
-        ['accept', '192.0.2.9'], // an exception of as many prefixes: a delta
+        ['accept', '192.0.2.1'], // the same policies: an edit would have left the old word in force
+        ['accept', '192.0.2.9'], // an exception of as many prefixes: an edit
         [undefined, '192.0.2.9'],
         ['drop', '192.0.2.9'],
       ] as const) {

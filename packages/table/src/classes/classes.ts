@@ -33,13 +33,13 @@ export interface Cut {
 }
 
 /** The class of addresses that satisfy no predicate. */
-export const NO_PREDICATE_CLASS = 0;
+const NO_PREDICATE_CLASS = 0;
 
 /** Steps of `(class, predicate toggled)` remembered by a sweep; a power of two, small enough for the L2 cache. */
 const STEP_SLOTS = 4096;
 
 /** The narrowest column of `length` numbers up to `max`. */
-export function indexColumn(max: number, length: number): IndexColumn {
+function indexColumn(max: number, length: number): IndexColumn {
   if (max <= 0xff) return new Uint8Array(length);
   return max <= 0xffff ? new Uint16Array(length) : new Uint32Array(length);
 }
@@ -55,67 +55,67 @@ export interface PackedClassSets {
 
 /** All classes so far, as sets of predicates, and the set under construction. Sets are compared, never only hashed. */
 export class ClassSets {
-  private readonly limits: TableLimits;
-  private readonly isOn: Uint8Array; // by predicate: whether it is in the set under construction
-  private readonly place: Uint32Array; // by predicate: where it stands in `current`
-  private readonly current: Uint32Array; // the set under construction, in no order
-  private currentCount = 0;
-  private currentHash = 0;
-  private starts: Uint32Array<ArrayBuffer> = new Uint32Array(64); // class c holds members [starts[c], starts[c + 1])
-  private hashes: Uint32Array<ArrayBuffer> = new Uint32Array(64);
-  private members: Uint32Array<ArrayBuffer> = new Uint32Array(64);
-  private slots = new Int32Array(256).fill(-1); // open addressing: hash -> class
-  private used = 0;
+  readonly #limits: TableLimits;
+  readonly #isOn: Uint8Array; // by predicate: whether it is in the set under construction
+  readonly #place: Uint32Array; // by predicate: where it stands in `current`
+  readonly #current: Uint32Array; // the set under construction, in no order
+  #currentCount = 0;
+  #currentHash = 0;
+  #starts: Uint32Array<ArrayBuffer> = new Uint32Array(64); // class c holds members [starts[c], starts[c + 1])
+  #hashes: Uint32Array<ArrayBuffer> = new Uint32Array(64);
+  #members: Uint32Array<ArrayBuffer> = new Uint32Array(64);
+  #slots = new Int32Array(256).fill(-1); // open addressing: hash -> class
+  #used = 0;
 
   constructor(predicateCount: number, limits: TableLimits) {
-    this.limits = limits;
-    this.isOn = new Uint8Array(predicateCount);
-    this.place = new Uint32Array(predicateCount);
-    this.current = new Uint32Array(predicateCount);
+    this.#limits = limits;
+    this.#isOn = new Uint8Array(predicateCount);
+    this.#place = new Uint32Array(predicateCount);
+    this.#current = new Uint32Array(predicateCount);
     this.intern(); // the empty set becomes NO_PREDICATE_CLASS
   }
 
   get count(): number {
-    return this.used;
+    return this.#used;
   }
 
   get predicateCount(): number {
-    return this.isOn.length;
+    return this.#isOn.length;
   }
 
   /** The predicates of a class, in no order. A view; do not keep. */
   membersOf(classId: number): Uint32Array {
-    return this.members.subarray(this.starts[classId], this.starts[classId + 1]);
+    return this.#members.subarray(this.#starts[classId], this.#starts[classId + 1]);
   }
 
   /** Where the predicates of a class begin among those of all classes; those of the next class begin where they end. */
   firstMember(classId: number): number {
-    return this.starts[classId]!; // classId <= count
+    return this.#starts[classId]!; // classId <= count
   }
 
   /** One of the predicates of all classes: without a view, of which one a class would take longer than what it is for. */
   memberAt(index: number): number {
-    return this.members[index]!; // the caller's index is below the first member of class `count`
+    return this.#members[index]!; // the caller's index is below the first member of class `count`
   }
 
   /** Puts a predicate into the set under construction, or takes it out. */
   toggle(predicate: number): void {
-    this.currentHash = (this.currentHash ^ spread(predicate)) >>> 0;
-    if (this.isOn[predicate] === 0) {
-      this.isOn[predicate] = 1;
-      this.place[predicate] = this.currentCount;
-      this.current[this.currentCount++] = predicate;
+    this.#currentHash = (this.#currentHash ^ spread(predicate)) >>> 0;
+    if (this.#isOn[predicate] === 0) {
+      this.#isOn[predicate] = 1;
+      this.#place[predicate] = this.#currentCount;
+      this.#current[this.#currentCount++] = predicate;
       return;
     }
-    this.isOn[predicate] = 0;
-    const last = this.current[--this.currentCount]!; // the set was not empty
-    const place = this.place[predicate]!; // predicate < predicateCount
-    this.current[place] = last;
-    this.place[last] = place;
+    this.#isOn[predicate] = 0;
+    const last = this.#current[--this.#currentCount]!; // the set was not empty
+    const place = this.#place[predicate]!; // predicate < predicateCount
+    this.#current[place] = last;
+    this.#place[last] = place;
   }
 
   clear(): void {
-    while (this.currentCount > 0) this.toggle(this.current[this.currentCount - 1]!); // within the set
+    while (this.#currentCount > 0) this.toggle(this.#current[this.#currentCount - 1]!); // within the set
   }
 
   /**
@@ -123,9 +123,9 @@ export class ClassSets {
    * construction. Throws TableLimitError like `intern`.
    */
   toggled(classId: number, predicates: readonly number[]): number {
-    const start = this.starts[classId]!; // classId < used
-    const end = this.starts[classId + 1]!;
-    for (let i = start; i < end; i++) this.toggle(this.members[i]!); // i < members used
+    const start = this.#starts[classId]!; // classId < used
+    const end = this.#starts[classId + 1]!;
+    for (let i = start; i < end; i++) this.toggle(this.#members[i]!); // i < members used
     for (const predicate of predicates) this.toggle(predicate);
     try {
       return this.intern();
@@ -136,48 +136,50 @@ export class ClassSets {
 
   /** All classes in arrays of their own, to be handed to another thread. */
   pack(): PackedClassSets {
-    const { used, limits, predicateCount } = this;
-    const starts = this.starts.slice(0, used + 1);
-    const members = this.members.slice(0, starts[used]);
-    return { predicateCount, limits, starts, members, hashes: this.hashes.slice(0, used) };
+    const { predicateCount } = this;
+    const used = this.#used;
+    const limits = this.#limits;
+    const starts = this.#starts.slice(0, used + 1);
+    const members = this.#members.slice(0, starts[used]);
+    return { predicateCount, limits, starts, members, hashes: this.#hashes.slice(0, used) };
   }
 
   static unpack({ predicateCount, limits, starts, members, hashes }: PackedClassSets): ClassSets {
     const sets = new ClassSets(predicateCount, limits);
-    sets.used = hashes.length;
-    sets.starts = starts;
-    sets.members = members;
-    sets.hashes = hashes;
-    while (sets.used * 2 > sets.slots.length) sets.slots = new Int32Array(sets.slots.length * 4);
-    sets.rehash();
+    sets.#used = hashes.length;
+    sets.#starts = starts;
+    sets.#members = members;
+    sets.#hashes = hashes;
+    while (sets.#used * 2 > sets.#slots.length) sets.#slots = new Int32Array(sets.#slots.length * 4);
+    sets.#rehash();
     return sets;
   }
 
   /** The class of the set under construction. Throws TableLimitError if it would be one too many. */
   intern(): number {
-    const mask = this.slots.length - 1;
-    let slot = this.currentHash & mask;
-    for (let known = this.slots[slot]!; known >= 0; known = this.slots[slot]!) {
-      if (this.hashes[known] === this.currentHash && this.isCurrent(known)) return known;
+    const mask = this.#slots.length - 1;
+    let slot = this.#currentHash & mask;
+    for (let known = this.#slots[slot]!; known >= 0; known = this.#slots[slot]!) {
+      if (this.#hashes[known] === this.#currentHash && this.#isCurrent(known)) return known;
       slot = (slot + 1) & mask;
     }
-    this.checkRoom();
-    this.slots[slot] = this.used;
-    return this.add();
+    this.#checkRoom();
+    this.#slots[slot] = this.#used;
+    return this.#add();
   }
 
-  private isCurrent(classId: number): boolean {
-    const start = this.starts[classId]!; // classId < used
-    const end = this.starts[classId + 1]!;
-    if (end - start !== this.currentCount) return false;
-    for (let i = start; i < end; i++) if (this.isOn[this.members[i]!] === 0) return false; // i < members used
+  #isCurrent(classId: number): boolean {
+    const start = this.#starts[classId]!; // classId < used
+    const end = this.#starts[classId + 1]!;
+    if (end - start !== this.#currentCount) return false;
+    for (let i = start; i < end; i++) if (this.#isOn[this.#members[i]!] === 0) return false; // i < members used
     return true;
   }
 
-  private checkRoom(): void {
-    const { limits } = this;
-    const end = this.starts[this.used]! + this.currentCount; // there is one start more than there are classes
-    if (this.used >= limits.classes)
+  #checkRoom(): void {
+    const limits = this.#limits;
+    const end = this.#starts[this.#used]! + this.#currentCount; // there is one start more than there are classes
+    if (this.#used >= limits.classes)
       throw new TableLimitError(TableLimitCode.classes, limits.classes, 'address classes');
     if (end > limits.classMembers)
       throw new TableLimitError(
@@ -187,30 +189,30 @@ export class ClassSets {
       );
   }
 
-  private add(): number {
-    const start = this.starts[this.used]!; // likewise
-    const end = start + this.currentCount;
-    if (this.used + 2 > this.starts.length) {
-      this.starts = grown(this.starts, this.used + 2);
-      this.hashes = grown(this.hashes, this.used + 2);
+  #add(): number {
+    const start = this.#starts[this.#used]!; // likewise
+    const end = start + this.#currentCount;
+    if (this.#used + 2 > this.#starts.length) {
+      this.#starts = grown(this.#starts, this.#used + 2);
+      this.#hashes = grown(this.#hashes, this.#used + 2);
     }
-    if (end > this.members.length) this.members = grown(this.members, end);
-    this.members.set(this.current.subarray(0, this.currentCount), start);
-    this.starts[this.used + 1] = end;
-    this.hashes[this.used] = this.currentHash;
-    if (++this.used * 2 > this.slots.length) this.rehash();
-    return this.used - 1;
+    if (end > this.#members.length) this.#members = grown(this.#members, end);
+    this.#members.set(this.#current.subarray(0, this.#currentCount), start);
+    this.#starts[this.#used + 1] = end;
+    this.#hashes[this.#used] = this.#currentHash;
+    if (++this.#used * 2 > this.#slots.length) this.#rehash();
+    return this.#used - 1;
   }
 
-  private rehash(): void {
-    const mask = this.slots.length * 4 - 1;
+  #rehash(): void {
+    const mask = this.#slots.length * 4 - 1;
     const slots = new Int32Array(mask + 1).fill(-1);
-    for (let classId = 0; classId < this.used; classId++) {
-      let slot = this.hashes[classId]! & mask; // classId < used
+    for (let classId = 0; classId < this.#used; classId++) {
+      let slot = this.#hashes[classId]! & mask; // classId < used
       while (slots[slot]! >= 0) slot = (slot + 1) & mask;
       slots[slot] = classId;
     }
-    this.slots = slots;
+    this.#slots = slots;
   }
 }
 

@@ -11,7 +11,7 @@ export class PredicateColumns {
   starts = new Uint32Array(16);
   words: Uint32Array = new Uint32Array(0);
   lengths: Uint8Array = new Uint8Array(0);
-  private used = 0;
+  #used = 0;
 
   constructor(family: Family) {
     this.family = family;
@@ -19,18 +19,18 @@ export class PredicateColumns {
 
   /** How many predicates it has. */
   get count(): number {
-    return this.used;
+    return this.#used;
   }
 
   /** How many prefixes all its predicates have. */
   get entryCount(): number {
-    return this.starts[this.used]!; // there is one start more than there are predicates
+    return this.starts[this.#used]!; // there is one start more than there are predicates
   }
 
   /** Appends the next predicate: a canonical column, or none. The first one is not copied, but neither written to. */
   push(column: Prefixes | undefined): void {
     if (column === undefined) this.pushSpan(this.words, 0, this.lengths, 0, 0);
-    else if (this.entryCount === 0 && column.lengths.length > 1) this.adopt(column);
+    else if (this.entryCount === 0 && column.lengths.length > 1) this.#adopt(column);
     else this.pushSpan(column.words, 0, column.lengths, 0, column.lengths.length);
   }
 
@@ -39,7 +39,7 @@ export class PredicateColumns {
     const stride = strideOf(this.family);
     const start = this.entryCount;
     const end = start + count;
-    if (end > this.lengths.length) this.grow(Math.max(end, this.lengths.length * 2));
+    if (end > this.lengths.length) this.#grow(Math.max(end, this.lengths.length * 2));
     if (count === 1) {
       // `set` and `subarray` cost calls out of JavaScript, which for the one prefix of most runs is too much.
       for (let w = 0; w < stride; w++) this.words[start * stride + w] = words[wordAt + w]!; // the caller's entry exists
@@ -48,7 +48,7 @@ export class PredicateColumns {
       this.words.set(words.subarray(wordAt, wordAt + count * stride), start * stride);
       this.lengths.set(lengths.subarray(at, at + count), start);
     }
-    this.close(end);
+    this.#close(end);
   }
 
   /** Appends a predicate of other columns of the family. */
@@ -69,23 +69,23 @@ export class PredicateColumns {
   }
 
   /** Takes a column as its own: the one large list of most rule sets. More entries make it grow, and thereby copy. */
-  private adopt({ words, lengths }: Prefixes): void {
+  #adopt({ words, lengths }: Prefixes): void {
     this.words = words;
     this.lengths = lengths;
-    this.close(lengths.length);
+    this.#close(lengths.length);
   }
 
   /** Ends the next predicate after so many entries in all. */
-  private close(entries: number): void {
-    if (this.used + 2 > this.starts.length) {
+  #close(entries: number): void {
+    if (this.#used + 2 > this.starts.length) {
       const longer = new Uint32Array(this.starts.length * 2);
       longer.set(this.starts);
       this.starts = longer;
     }
-    this.starts[++this.used] = entries;
+    this.starts[++this.#used] = entries;
   }
 
-  private grow(entries: number): void {
+  #grow(entries: number): void {
     const words = new Uint32Array(entries * strideOf(this.family));
     words.set(this.words);
     const lengths = new Uint8Array(entries);

@@ -32,15 +32,15 @@ export const NO_ADDRESS = -2;
 export class Predicates {
   readonly v4 = new PredicateColumns(4);
   readonly v6 = new PredicateColumns(6);
-  private readonly rules: Pick<RuleColumns, 'lists' | 'resolutions'>;
+  readonly #rules: Pick<RuleColumns, 'lists' | 'resolutions'>;
   /** Those of lists, names and DNS addresses, by `list NAME`, `name NAME` and `dns`. */
   readonly byName = new Map<string, number>();
-  private slots = new Int32Array(256).fill(-1); // open addressing: hash of a run's prefixes -> predicate
-  private hashes: number[] = []; // by predicate in `slots`
-  private used = 0; // of `slots`
+  #slots = new Int32Array(256).fill(-1); // open addressing: hash of a run's prefixes -> predicate
+  #hashes: number[] = []; // by predicate in `slots`
+  #used = 0; // of `slots`
 
   constructor(rules: Pick<RuleColumns, 'lists' | 'resolutions'>) {
-    this.rules = rules;
+    this.#rules = rules;
   }
 
   get count(): number {
@@ -54,12 +54,12 @@ export class Predicates {
 
   /** The predicate of a host name, or NO_ADDRESS. */
   ofName(name: string): number {
-    return this.named(`name ${name}`, () => this.resolutionOf(name));
+    return this.#named(`name ${name}`, () => this.#resolutionOf(name));
   }
 
   /** The predicate of a list, or NO_ADDRESS. */
   ofList(name: string): number {
-    return this.named(`list ${name}`, () => this.listSet(name));
+    return this.#named(`list ${name}`, () => this.#listSet(name));
   }
 
   /** The predicate of a run's own prefixes, or NO_ADDRESS. Runs with equal prefixes share one. */
@@ -67,39 +67,39 @@ export class Predicates {
     if (run.count === 0) return NO_ADDRESS;
     const span = run.count === 1 ? run : canonicalSpan(run);
     const hash = contentHash(span);
-    const mask = this.slots.length - 1;
+    const mask = this.#slots.length - 1;
     let slot = hash & mask;
-    for (let known = this.slots[slot]!; known >= 0; known = this.slots[slot]!) {
-      if (this.hashes[known] === hash && this.holds(known, span)) return known;
+    for (let known = this.#slots[slot]!; known >= 0; known = this.#slots[slot]!) {
+      if (this.#hashes[known] === hash && this.#holds(known, span)) return known;
       slot = (slot + 1) & mask;
     }
     const predicate = this.count;
     const [own, other] = span.family === 4 ? [this.v4, this.v6] : [this.v6, this.v4];
     own.pushSpan(span.words, span.wordAt, span.lengths, span.entryAt, span.count);
     other.push(undefined);
-    this.slots[slot] = predicate;
-    this.hashes[predicate] = hash;
-    if (++this.used * 2 > this.slots.length) this.rehash();
+    this.#slots[slot] = predicate;
+    this.#hashes[predicate] = hash;
+    if (++this.#used * 2 > this.#slots.length) this.#rehash();
     return predicate;
   }
 
   /** The predicate of the addresses that `specialtarget=dns` means. */
   ofDns(addresses: readonly Address[]): number {
-    return this.named('dns', () =>
+    return this.#named('dns', () =>
       prefixSetOf(addresses.map(({ family, words }) => prefixOf(family, words, bitsOf(family)))),
     );
   }
 
-  private named(key: string, make: () => PrefixSet): number {
+  #named(key: string, make: () => PrefixSet): number {
     let predicate = this.byName.get(key);
     if (predicate === undefined) {
-      predicate = this.add(make());
+      predicate = this.#add(make());
       this.byName.set(key, predicate);
     }
     return predicate;
   }
 
-  private add(set: PrefixSet): number {
+  #add(set: PrefixSet): number {
     if (prefixCount(set) === 0) return NO_ADDRESS;
     this.v4.push(set.v4);
     this.v6.push(set.v6);
@@ -107,7 +107,7 @@ export class Predicates {
   }
 
   /** Whether a predicate of some run's prefixes is of exactly these. */
-  private holds(predicate: number, { family, words, lengths, wordAt, entryAt, count }: PrefixSpan): boolean {
+  #holds(predicate: number, { family, words, lengths, wordAt, entryAt, count }: PrefixSpan): boolean {
     const columns = family === 4 ? this.v4 : this.v6;
     const start = columns.starts[predicate]!; // predicate < count, here and below
     if (columns.starts[predicate + 1]! - start !== count) return false;
@@ -119,28 +119,28 @@ export class Predicates {
     return true;
   }
 
-  private rehash(): void {
-    const old = this.slots;
+  #rehash(): void {
+    const old = this.#slots;
     const mask = old.length * 4 - 1;
-    this.slots = new Int32Array(mask + 1).fill(-1);
+    this.#slots = new Int32Array(mask + 1).fill(-1);
     for (const predicate of old) {
       if (predicate < 0) continue;
-      let slot = this.hashes[predicate]! & mask; // it is in the slots
-      while (this.slots[slot]! >= 0) slot = (slot + 1) & mask; // the mask keeps within the slots
-      this.slots[slot] = predicate;
+      let slot = this.#hashes[predicate]! & mask; // it is in the slots
+      while (this.#slots[slot]! >= 0) slot = (slot + 1) & mask; // the mask keeps within the slots
+      this.#slots[slot] = predicate;
     }
   }
 
-  private resolutionOf(name: string): PrefixSet {
-    return this.rules.resolutions.get(name) ?? EMPTY_PREFIX_SET;
+  #resolutionOf(name: string): PrefixSet {
+    return this.#rules.resolutions.get(name) ?? EMPTY_PREFIX_SET;
   }
 
   /** What a list stands for: its members, or all that its names resolve to. */
-  private listSet(name: string): PrefixSet {
-    const list = this.rules.lists.get(name);
+  #listSet(name: string): PrefixSet {
+    const list = this.#rules.lists.get(name);
     if (list === undefined || (list.kind === 'names' && !list.resolve)) return { v4: NO_IP4, v6: NO_IP6 };
     if (list.kind === 'prefixes') return list;
-    const sets = list.names.map((host) => this.resolutionOf(host));
+    const sets = list.names.map((host) => this.#resolutionOf(host));
     return {
       v4: union(
         sets.map((set) => set.v4),

@@ -130,10 +130,10 @@ export class RunPrefixes implements PrefixSpan {
   wordAt = 0;
   entryAt = 0;
   count = 0;
-  private readonly runs: RunColumns;
+  readonly #runs: RunColumns;
 
   constructor(runs: RunColumns) {
-    this.runs = runs;
+    this.#runs = runs;
     this.words = runs.words;
     this.lengths = runs.lengths;
   }
@@ -142,8 +142,8 @@ export class RunPrefixes implements PrefixSpan {
   next(run: number): void {
     this.wordAt += this.count * strideOf(this.family);
     this.entryAt += this.count;
-    this.family = this.runs.kinds[run] === RemoteKind.prefixes4 ? 4 : 6;
-    this.count = this.runs.remotes[run]!; // run < count of runs
+    this.family = this.#runs.kinds[run] === RemoteKind.prefixes4 ? 4 : 6;
+    this.count = this.#runs.remotes[run]!; // run < count of runs
   }
 }
 
@@ -169,64 +169,70 @@ function* runColumnsSteps(runs: readonly Run[]): Generator<undefined, RunColumns
 }
 
 class RunPacker {
-  private readonly runs: readonly Run[];
-  private readonly checks: Uint8Array<ArrayBuffer>;
-  private readonly ranges: Uint32Array<ArrayBuffer>;
-  private readonly expires: Float64Array<ArrayBuffer>;
-  private readonly kinds: Uint8Array<ArrayBuffer>;
-  private readonly remotes: Uint32Array<ArrayBuffer>;
-  private readonly places = new Map<string, number>();
-  private readonly words: Uint32Array<ArrayBuffer>;
-  private readonly lengths: Uint8Array<ArrayBuffer>;
-  private wordAt = 0;
-  private entryAt = 0;
+  readonly #runs: readonly Run[];
+  readonly #checks: Uint8Array<ArrayBuffer>;
+  readonly #ranges: Uint32Array<ArrayBuffer>;
+  readonly #expires: Float64Array<ArrayBuffer>;
+  readonly #kinds: Uint8Array<ArrayBuffer>;
+  readonly #remotes: Uint32Array<ArrayBuffer>;
+  readonly #places = new Map<string, number>();
+  readonly #words: Uint32Array<ArrayBuffer>;
+  readonly #lengths: Uint8Array<ArrayBuffer>;
+  #wordAt = 0;
+  #entryAt = 0;
 
   /** `wordCount` and `entryCount` are those of all prefixes of the runs. */
   constructor(runs: readonly Run[], wordCount: number, entryCount: number) {
-    this.runs = runs;
-    this.checks = new Uint8Array(runs.length);
-    this.ranges = new Uint32Array(runs.length);
-    this.expires = new Float64Array(runs.length);
-    this.kinds = new Uint8Array(runs.length);
-    this.remotes = new Uint32Array(runs.length);
-    this.words = new Uint32Array(wordCount);
-    this.lengths = new Uint8Array(entryCount);
+    this.#runs = runs;
+    this.#checks = new Uint8Array(runs.length);
+    this.#ranges = new Uint32Array(runs.length);
+    this.#expires = new Float64Array(runs.length);
+    this.#kinds = new Uint8Array(runs.length);
+    this.#remotes = new Uint32Array(runs.length);
+    this.#words = new Uint32Array(wordCount);
+    this.#lengths = new Uint8Array(entryCount);
   }
 
   /** Packs the runs [from, to), which come after those packed before. */
   pack(from: number, to: number): void {
     for (let r = from; r < to; r++) {
-      const { match, remote } = this.runs[r]!; // r < length
-      this.checks[r] = checksOf(match);
-      this.ranges[r] = rangeOf(match);
-      this.expires[r] = match.expire ?? Number.POSITIVE_INFINITY;
+      const { match, remote } = this.#runs[r]!; // r < length
+      this.#checks[r] = checksOf(match);
+      this.#ranges[r] = rangeOf(match);
+      this.#expires[r] = match.expire ?? Number.POSITIVE_INFINITY;
       if (remote.kind === 'any') continue;
-      if (remote.kind === 'prefixes') this.packPrefixes(r, remote.prefixes);
+      if (remote.kind === 'prefixes') this.#packPrefixes(r, remote.prefixes);
       else {
-        this.kinds[r] = RemoteKind[remote.kind];
-        this.remotes[r] = this.placeOf(remote.kind === 'name' ? remote.name : remote.list);
+        this.#kinds[r] = RemoteKind[remote.kind];
+        this.#remotes[r] = this.#placeOf(remote.kind === 'name' ? remote.name : remote.list);
       }
     }
   }
 
   columns(): RunColumns {
-    const { checks, ranges, expires, kinds, remotes, words, lengths } = this;
-    const names = [...this.places.keys()];
-    return { count: this.runs.length, checks, ranges, expires, kinds, remotes, names, words, lengths };
+    const checks = this.#checks;
+    const ranges = this.#ranges;
+    const expires = this.#expires;
+    const kinds = this.#kinds;
+    const remotes = this.#remotes;
+    const words = this.#words;
+    const lengths = this.#lengths;
+    const names = [...this.#places.keys()];
+    return { count: this.#runs.length, checks, ranges, expires, kinds, remotes, names, words, lengths };
   }
 
-  private packPrefixes(run: number, { family, words, lengths }: Prefixes): void {
-    this.kinds[run] = family === 4 ? RemoteKind.prefixes4 : RemoteKind.prefixes6;
-    this.remotes[run] = lengths.length;
-    copyInto(this.words, this.wordAt, words);
-    copyInto(this.lengths, this.entryAt, lengths);
-    this.wordAt += words.length;
-    this.entryAt += lengths.length;
+  #packPrefixes(run: number, { family, words, lengths }: Prefixes): void {
+    this.#kinds[run] = family === 4 ? RemoteKind.prefixes4 : RemoteKind.prefixes6;
+    this.#remotes[run] = lengths.length;
+    copyInto(this.#words, this.#wordAt, words);
+    copyInto(this.#lengths, this.#entryAt, lengths);
+    this.#wordAt += words.length;
+    this.#entryAt += lengths.length;
   }
 
-  private placeOf(name: string): number {
-    const place = this.places.get(name) ?? this.places.size;
-    if (place === this.places.size) this.places.set(name, place);
+  #placeOf(name: string): number {
+    const place = this.#places.get(name) ?? this.#places.size;
+    if (place === this.#places.size) this.#places.set(name, place);
     return place;
   }
 }

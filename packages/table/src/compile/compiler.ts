@@ -9,7 +9,7 @@ import { setImmediate } from 'node:timers/promises';
 import type { Environment, RuleSet } from '@rulecast/rules';
 import { HandOver, ThreadCode, ThreadError, ThreadHost, type ThreadLine } from '@rulecast/threads';
 import { policyColumnsSteps } from '../classes/rule-columns.ts';
-import type { DeltaBase, ImageSizes } from '../image/image.ts';
+import type { EditBase, ImageSizes } from '../image/image.ts';
 import type { ImagePieces } from '../image/pieces.ts';
 import { TableLimitError, type TableLimits, TableWorkerCode, TableWorkerError } from '../limits.ts';
 import type { TableMemory } from '../memory/memory.ts';
@@ -20,7 +20,7 @@ import {
   policyPart,
   resolutionsPart,
   type ToCompileThread,
-} from './message.ts';
+} from './exchange.ts';
 
 /** Always the built file, three steps from here in `src` and in `dist` alike: a thread cannot load TypeScript on Node 20. */
 const THREAD_FILE = new URL('../../dist/compile/worker.js', import.meta.url);
@@ -46,9 +46,9 @@ export interface CompileOrder {
 }
 
 /** An image that the thread has written to its places. */
-export interface WrittenImage {
+interface WrittenImage {
   readonly sizes: ImageSizes;
-  readonly delta: DeltaBase;
+  readonly edit: EditBase;
 }
 
 export class Compiler {
@@ -155,7 +155,7 @@ async function written(line: ThreadLine<FromCompileThread>, order: CompileOrder)
         await place(line, order, answer.pieces);
         break;
       case 'compiled':
-        return { sizes: answer.sizes, delta: answer.delta };
+        return { sizes: answer.sizes, edit: answer.edit };
       case 'refused':
         throw new TableLimitError(answer.code, answer.limit, answer.what);
       case 'failed':

@@ -16,24 +16,24 @@ import {
   type ToCompileThread,
   unpackedResolutions,
   type WriteRequest,
-} from './message.ts';
+} from './exchange.ts';
 
 class CompileThread {
-  private readonly lists = new Map<number, List>();
-  private readonly policies = new Map<number, PolicyColumns>();
-  private readonly resolutions = new Map<number, RuleSet['resolutions']>();
-  private compiled: CompiledImage | undefined; // measured, and not yet told where to go
+  readonly #lists = new Map<number, List>();
+  readonly #policies = new Map<number, PolicyColumns>();
+  readonly #resolutions = new Map<number, RuleSet['resolutions']>();
+  #compiled: CompiledImage | undefined; // measured, and not yet told where to go
 
   keep(id: number, part: CompilePart): void {
-    if (part.kind === 'list') this.lists.set(id, part.list);
-    else if (part.kind === 'policy') this.policies.set(id, part.policy);
-    else this.resolutions.set(id, unpackedResolutions(part.names, part.sets));
+    if (part.kind === 'list') this.#lists.set(id, part.list);
+    else if (part.kind === 'policy') this.#policies.set(id, part.policy);
+    else this.#resolutions.set(id, unpackedResolutions(part.names, part.sets));
   }
 
   measure(request: CompileRequest): FromCompileThread {
     try {
-      this.compiled = this.compile(request);
-      return { kind: 'measured', pieces: this.compiled.pieces };
+      this.#compiled = this.#compile(request);
+      return { kind: 'measured', pieces: this.#compiled.pieces };
     } catch (error) {
       if (error instanceof TableLimitError) {
         return { kind: 'refused', code: error.code, limit: error.limit, what: error.what };
@@ -43,32 +43,32 @@ class CompileThread {
   }
 
   write({ generation, memory: handle, memoryBytes, places }: WriteRequest): FromCompileThread {
-    const { compiled } = this;
-    this.compiled = undefined;
+    const compiled = this.#compiled;
+    this.#compiled = undefined;
     try {
       if (compiled === undefined) throw new TypeError('nothing was compiled');
       const memory = new TableMemory(handle);
       memory.follow(memoryBytes);
       writeImage(compiled, generation, memory.views, places);
-      return { kind: 'compiled', sizes: compiled.sizes, delta: compiled.delta };
+      return { kind: 'compiled', sizes: compiled.sizes, edit: compiled.edit };
     } catch (error) {
       return failed(error);
     }
   }
 
   drop(): void {
-    this.compiled = undefined;
+    this.#compiled = undefined;
   }
 
-  private compile(request: CompileRequest): CompiledImage {
+  #compile(request: CompileRequest): CompiledImage {
     const rules: RuleColumns = {
-      lists: new Map(request.lists.map(([name, id]) => [name, held(this.lists, id)])),
-      policies: request.policies.map((id) => held(this.policies, id)),
-      resolutions: held(this.resolutions, request.resolutions),
+      lists: new Map(request.lists.map(([name, id]) => [name, held(this.#lists, id)])),
+      policies: request.policies.map((id) => held(this.#policies, id)),
+      resolutions: held(this.#resolutions, request.resolutions),
       unmatched: request.unmatched,
     };
     const named = new Set([...request.lists.map(([, id]) => id), ...request.policies, request.resolutions]);
-    for (const parts of [this.lists, this.policies, this.resolutions]) {
+    for (const parts of [this.#lists, this.#policies, this.#resolutions]) {
       for (const id of parts.keys()) if (!named.has(id)) parts.delete(id);
     }
     return compileImage(rules, request.environment, request.limits);
@@ -97,7 +97,7 @@ function serve(port: MessagePort): void {
 
 /** Posts an answer; the classes' arrays go away with it. */
 function post(port: MessagePort, answer: FromCompileThread): void {
-  const sets = answer.kind === 'compiled' ? answer.delta.sets : undefined;
+  const sets = answer.kind === 'compiled' ? answer.edit.sets : undefined;
   port.postMessage(
     answer,
     sets === undefined ? [] : [sets.starts, sets.members, sets.hashes].map(({ buffer }) => buffer),

@@ -77,7 +77,7 @@ export interface NamesSection {
 }
 
 /** The address maps of a group of predicates. */
-export interface GroupMaps {
+interface GroupMaps {
   readonly v4: PrefixMap;
   readonly v6: PrefixMap;
 }
@@ -137,7 +137,7 @@ export function writeHeader({ words }: MemoryViews, at: number, places: ImagePla
   }
 }
 
-export function readHeader({ words }: MemoryViews, at: number): ImagePlaces {
+function readHeader({ words }: MemoryViews, at: number): ImagePlaces {
   const first = at >>> 2;
   const word = (index: number): number => words[first + index]! >>> 0; // within the header
   const get = (field: keyof typeof HeaderField): number => word(HeaderField[field]);

@@ -11,9 +11,9 @@ import { TableLimitCode, TableLimitError, type TableLimits } from '../limits.ts'
 import { type MapShape, measureMap, type PrefixMap, writeMap } from '../map/map.ts';
 import type { MemoryViews } from '../memory/memory.ts';
 import { compilePrograms, type Programs } from '../program/compiler.ts';
+import type { BlockPredicates } from '../program/outline.ts';
+import { ProgramOutlines } from '../program/outline.ts';
 import { compileOwners, type Owners } from '../program/owner.ts';
-import type { BlockPredicates } from '../program/plan.ts';
-import { ProgramPlans } from '../program/plan.ts';
 import {
   GROUPS_MAX,
   headerBytes,
@@ -49,8 +49,8 @@ export interface ImageSizes {
 /** Seconds since 1970, or infinity. */
 export type NextExpiry = Readonly<Record<Action, number>>;
 
-/** What deltas need to know of a compiled image. */
-export interface DeltaBase {
+/** What edits need to know of a compiled image. */
+export interface EditBase {
   /** The predicates of lists, names and DNS addresses, as `Predicates.byName` has them; negative for those of no address. */
   readonly named: readonly (readonly [key: string, predicate: number])[];
   /** The predicates of all runs. */
@@ -66,23 +66,23 @@ export interface CompiledImage {
   readonly sizes: ImageSizes;
   /** Bytes. */
   readonly pieces: ImagePieces;
-  readonly delta: DeltaBase;
-  readonly groups: readonly PlannedGroup[];
+  readonly edit: EditBase;
+  readonly groups: readonly MeasuredGroup[];
   readonly owners: Owners;
-  readonly owner4: PlannedMap;
-  readonly owner6: PlannedMap;
+  readonly owner4: MeasuredMap;
+  readonly owner6: MeasuredMap;
   readonly programs: Programs;
   readonly names: Uint8Array;
 }
 
-interface PlannedMap {
+interface MeasuredMap {
   readonly cut: Cut;
   readonly shape: MapShape;
 }
 
-interface PlannedGroup {
-  readonly v4: PlannedMap;
-  readonly v6: PlannedMap;
+interface MeasuredGroup {
+  readonly v4: MeasuredMap;
+  readonly v6: MeasuredMap;
 }
 
 /** Our choice: groups tried in turn, until classes fit. Each more is a map more to look at. */
@@ -95,14 +95,14 @@ export function compileImage(
   limits: TableLimits,
 ): CompiledImage {
   const predicates = new Predicates(rules);
-  const plans = new ProgramPlans(rules, environment, predicates);
-  const { cuts, sets, groups } = cutGroups(plans, limits);
-  const programs = compilePrograms(plans, groups, sets, limits);
-  const owners = compileOwners(plans, limits);
-  const planned = (cut: Cut): PlannedMap => ({ cut, shape: measureMap(cut) });
-  const maps = cuts.map(([v4, v6]) => ({ v4: planned(v4), v6: planned(v6) }));
-  const owner4 = planned(owners.v4);
-  const owner6 = planned(owners.v6);
+  const outlines = new ProgramOutlines(rules, environment, predicates);
+  const { cuts, sets, groups } = cutGroups(outlines, limits);
+  const programs = compilePrograms(outlines, groups, sets, limits);
+  const owners = compileOwners(outlines, limits);
+  const measured = (cut: Cut): MeasuredMap => ({ cut, shape: measureMap(cut) });
+  const maps = cuts.map(([v4, v6]) => ({ v4: measured(v4), v6: measured(v6) }));
+  const owner4 = measured(owners.v4);
+  const owner6 = measured(owners.v6);
   const names: NamesSection = { policies: programs.policyNames, lists: programs.listNames };
   const nameBytes = new TextEncoder().encode(JSON.stringify(names));
   const rest: ImagePieces = {
@@ -125,31 +125,31 @@ export function compileImage(
     predicates: predicates.count,
     boundaries4: maps.reduce((sum, { v4 }) => sum + v4.shape.bounds, 0),
     boundaries6: maps.reduce((sum, { v6 }) => sum + v6.shape.bounds, 0),
-    runs: programs.outcomeCount - 1 - plans.plans.length,
-    programs: plans.plans.length,
+    runs: programs.outcomeCount - 1 - outlines.all.length,
+    programs: outlines.all.length,
     programWords: programs.usedWords,
   };
-  const delta: DeltaBase = {
+  const edit: EditBase = {
     named: [...predicates.byName],
-    runs: blockPredicates(plans),
+    runs: blockPredicates(outlines),
     sets: sets.length === 1 ? sets[0]?.pack() : undefined,
     nextExpiry: nextExpiry(rules, environment),
   };
-  return { sizes, pieces, delta, groups: maps, owners, owner4, owner6, programs, names: nameBytes };
+  return { sizes, pieces, edit, groups: maps, owners, owner4, owner6, programs, names: nameBytes };
 }
 
 /** The cuts of as few groups of predicates as have classes within the limits. Throws TableLimitError. */
 function cutGroups(
-  plans: ProgramPlans,
+  outlines: ProgramOutlines,
   limits: TableLimits,
 ): {
-  readonly groups: ReturnType<ProgramPlans['grouped']>;
+  readonly groups: ReturnType<ProgramOutlines['grouped']>;
   readonly sets: readonly ClassSets[];
   readonly cuts: readonly (readonly [v4: Cut, v6: Cut])[];
 } {
   let refusal: unknown;
   for (const groupCount of GROUP_COUNTS) {
-    const groups = plans.grouped(groupCount);
+    const groups = outlines.grouped(groupCount);
     const each = { ...limits, classMembers: Math.floor(limits.classMembers / groupCount) };
     try {
       const sets = groups.groups.map(({ count }) => new ClassSets(count, each));
@@ -169,16 +169,16 @@ function cutGroups(
   throw refusal;
 }
 
-function blockPredicates({ plans, blocks }: ProgramPlans): readonly BlockPredicates[] {
+function blockPredicates({ all, blocks }: ProgramOutlines): readonly BlockPredicates[] {
   const found = new Map<number, BlockPredicates>();
-  for (const plan of plans) {
-    const { policy, direction } = plan;
+  for (const outline of all) {
+    const { policy, direction } = outline;
     for (const kind of RULE_BLOCKS) {
-      const block = blocks[plan[kind]];
-      if (block === undefined || found.has(plan[kind])) continue;
+      const block = blocks[outline[kind]];
+      if (block === undefined || found.has(outline[kind])) continue;
       const name = kind === 'common' || policy === undefined ? COMMON_POLICY : policy.name;
       const stands = kind === 'exceptions' ? kind : 'own';
-      found.set(plan[kind], { policy: name, block: stands, direction, predicates: block.predicates });
+      found.set(outline[kind], { policy: name, block: stands, direction, predicates: block.predicates });
     }
   }
   return [...found.values()];
@@ -213,7 +213,7 @@ export function writeImage(
 ): void {
   const { programs, names, owners } = compiled;
   let nodesAt = places.nodes;
-  const written = ({ cut, shape }: PlannedMap, directory: number): PrefixMap => {
+  const written = ({ cut, shape }: MeasuredMap, directory: number): PrefixMap => {
     const map = { directory, slotMask: shape.slots - 1 };
     writeMap(cut, views, map, nodesAt);
     nodesAt += shape.nodeBytes;

@@ -3,9 +3,9 @@
  * no longer needs is free again.
  *
  *   full    ─▶ all pieces taken anew, written by any thread ─┐
- *   delta   ─▶ changed nodes, and a directory ───────────────┴─▶ flip ─▶ retired pieces ─▶ free once no reader can be there
+ *   edit   ─▶ changed nodes, and a directory ───────────────┴─▶ flip ─▶ retired pieces ─▶ free once no reader can be there
  *
- * A map that deltas change has two directories in turn: the one in force, and the one before it, which is brought up to
+ * A map that edits change has two directories in turn: the one in force, and the one before it, which is brought up to
  * date slot by slot as soon as no reader can be in it. If one stays too long, a third one takes its place.
  */
 
@@ -14,7 +14,7 @@ import type { Boundaries, ClassSets } from '../classes/classes.ts';
 import { TableLimitCode, TableLimitError } from '../limits.ts';
 import { MapEditor, NodeChanges } from '../map/editor.ts';
 import { DIRECTORY_SLOTS, type PrefixMap } from '../map/map.ts';
-import { NodeReader, nodeBytes } from '../map/node.ts';
+import { NodeView, nodeBytes } from '../map/node.ts';
 import { HEAP_FIRST_BYTE, LINE_BYTES, READER_SLOTS } from '../memory/control.ts';
 import { ReaderPins, TablePinnedError } from '../memory/double-buffer.ts';
 import { Heap } from '../memory/heap.ts';
@@ -52,10 +52,10 @@ interface Pending {
   readonly bytes: ImagePieces;
   readonly places: ImagePieces;
   /** Undefined for a full image. */
-  readonly delta: PendingDelta | undefined;
+  readonly edit: PendingEdit | undefined;
 }
 
-interface PendingDelta {
+interface PendingEdit {
   readonly changes: NodeChanges;
   readonly maps: readonly [MapChange | undefined, MapChange | undefined];
   /** The programs, if they are new. */
@@ -67,8 +67,8 @@ interface MapChange {
   readonly touched: readonly number[];
 }
 
-/** What a delta changes. Toggles of nothing are left out. */
-export interface DeltaOrder {
+/** What an edit changes. Toggles of nothing are left out. */
+interface EditOrder {
   readonly generation: number;
   readonly toggles4: Boundaries | undefined;
   readonly toggles6: Boundaries | undefined;
@@ -76,36 +76,36 @@ export interface DeltaOrder {
 }
 
 /** Words that go in place of the programs in force, with the same names and outcomes. */
-export interface NewPrograms {
+interface NewPrograms {
   readonly blob: Int32Array;
 }
 
 export class TableSpace {
   readonly memory: TableMemory;
-  private readonly move: Move;
-  private readonly heap: Heap;
-  private readonly pins: ReaderPins;
-  private current: Pending | undefined;
-  private pending: Pending | undefined;
-  private spares: [Spare | undefined, Spare | undefined] = [undefined, undefined];
-  private readonly beforeReclaim: (safeGeneration: number) => void;
-  private editor: MapEditor | undefined; // of the classes that deltas last had
-  private hasOriginalNodes = false; // whether the nodes in force are still one piece
+  readonly #move: Move;
+  readonly #heap: Heap;
+  readonly #pins: ReaderPins;
+  #current: Pending | undefined;
+  #pending: Pending | undefined;
+  #spares: [Spare | undefined, Spare | undefined] = [undefined, undefined];
+  readonly #beforeReclaim: (safeGeneration: number) => void;
+  #editor: MapEditor | undefined; // of the classes that edits last had
+  #hasOriginalNodes = false; // whether the nodes in force are still one piece
   // Pieces out of sight, oldest first, from `retiredFrom` on: address, bytes, and the generation that retired them.
-  private retired: number[] = [];
-  private retiredFrom = 0;
-  private retiredBytes = 0;
+  #retired: number[] = [];
+  #retiredFrom = 0;
+  #retiredBytes = 0;
 
   /**
    * Reserves address space for `maxBytes` bytes of generations; memory is taken only as they need it. `beforeReclaim` is told that no reader can see what was taken out of sight up to a generation, just before that is free.
    */
   constructor(code: WasmModule, maxBytes: number, beforeReclaim: (safeGeneration: number) => void) {
-    this.beforeReclaim = beforeReclaim;
+    this.#beforeReclaim = beforeReclaim;
     const most = HEAP_FIRST_BYTE + maxBytes + OVERREAD_BYTES;
     this.memory = TableMemory.create(HEAP_FIRST_BYTE, most);
-    this.move = moverOf(this.memory, code);
-    this.heap = new Heap(this.memory, HEAP_FIRST_BYTE, maxBytes);
-    this.pins = new ReaderPins(this.memory.views.words);
+    this.#move = moverOf(this.memory, code);
+    this.#heap = new Heap(this.memory, HEAP_FIRST_BYTE, maxBytes);
+    this.#pins = new ReaderPins(this.memory.views.words);
   }
 
   /** Bytes that the memory has taken for generations; they never shrink. */
@@ -115,29 +115,29 @@ export class TableSpace {
 
   /** Bytes in use: of the generation in force, the next one, and those that readers may still see. */
   get liveBytes(): number {
-    return this.heap.liveBytes;
+    return this.#heap.liveBytes;
   }
 
   evict(slot: number): void {
-    this.pins.evict(slot);
+    this.#pins.evict(slot);
   }
 
   /** Takes memory for a full image. Throws TableLimitError. */
   take(bytes: ImagePieces): ImagePieces {
     this.discard();
     this.reclaim();
-    return takePieces(this.heap, bytes);
+    return takePieces(this.#heap, bytes);
   }
 
   /** Gives back what was taken for an image that did not come about. */
   untake(bytes: ImagePieces, places: ImagePieces): void {
-    for (const piece of pieceList(bytes, places)) this.heap.giveBack(piece.address, piece.bytes);
+    for (const piece of pieceList(bytes, places)) this.#heap.giveBack(piece.address, piece.bytes);
   }
 
   /** An image that was written to pieces of `take`: the next to be in force. */
   open(bytes: ImagePieces, places: ImagePieces): Image {
     const image = openImage(this.memory.views, places.header, undefined, READER_SLOTS);
-    this.pending = { image, bytes, places, delta: undefined };
+    this.#pending = { image, bytes, places, edit: undefined };
     return image;
   }
 
@@ -145,10 +145,10 @@ export class TableSpace {
    * Makes the next generation from the one in force, which has one group. `programs` is asked once the classes are known; if it wants a
    * full compile instead, there is none. Throws TableLimitError; then nothing changed.
    */
-  applyDelta(order: DeltaOrder, programs: () => NewPrograms | undefined | 'full'): DeltaResult | undefined {
+  applyEdit(order: EditOrder, programs: () => NewPrograms | undefined | 'full'): EditResult | undefined {
     this.discard();
     this.reclaim();
-    const before = this.inForce();
+    const before = this.#inForce();
     const changes = new NodeChanges();
     const maps: [MapChange | undefined, MapChange | undefined] = [undefined, undefined];
     const bounds = [0, 0];
@@ -159,21 +159,21 @@ export class TableSpace {
         const toggles = family === 0 ? order.toggles4 : order.toggles6;
         if (toggles === undefined || toggles.count === 0) continue;
         const boundsBefore = changes.bounds;
-        maps[family] = this.editMap(family, toggles, order.sets, changes);
+        maps[family] = this.#editMap(family, toggles, order.sets, changes);
         bounds[family] = changes.bounds - boundsBefore;
       }
       const made = programs();
       if (made === 'full') {
-        this.undo({ changes, maps, programs: undefined });
+        this.#undo({ changes, maps, programs: undefined });
         return undefined;
       }
-      if (made !== undefined) newPrograms = this.placePrograms(before, made.blob);
-      header = this.heap.take(headerBytes(1), LINE_BYTES);
+      if (made !== undefined) newPrograms = this.#placePrograms(before, made.blob);
+      header = this.#heap.take(headerBytes(1), LINE_BYTES);
     } catch (error) {
-      this.undo({ changes, maps, programs: newPrograms });
+      this.#undo({ changes, maps, programs: newPrograms });
       throw error;
     }
-    const image = this.writeDelta(header, order.generation, before, maps, newPrograms);
+    const image = this.#writeEdit(header, order.generation, before, maps, newPrograms);
     const places: ImagePieces = {
       ...before.places,
       header,
@@ -185,7 +185,7 @@ export class TableSpace {
       directories: [[(image.map4.slotMask + 1) * 4, (image.map6.slotMask + 1) * 4]],
       programs: newPrograms?.bytes ?? before.bytes.programs,
     };
-    this.pending = { image, bytes, places, delta: { changes, maps, programs: newPrograms } };
+    this.#pending = { image, bytes, places, edit: { changes, maps, programs: newPrograms } };
     const slots = (of: Image): number => of.map4.slotMask + of.map6.slotMask;
     const grown = (slots(image) - slots(before.image)) * 4 + bytes.programs - before.bytes.programs;
     return { image, bytes: changes.bytes + grown, bounds4: bounds[0] ?? 0, bounds6: bounds[1] ?? 0 };
@@ -193,57 +193,57 @@ export class TableSpace {
 
   /** Puts the next generation in force. */
   flip(): void {
-    const next = this.pending;
+    const next = this.#pending;
     if (next === undefined) throw new TypeError('nothing is prepared');
     const { generation } = next.image;
-    this.pins.flip(next.image.at, generation, this.memory.byteLength);
-    this.pending = undefined;
-    const before = this.current;
-    this.current = next;
-    if (next.delta !== undefined && before !== undefined) this.retireReplaced(before, next, next.delta);
+    this.#pins.flip(next.image.at, generation, this.memory.byteLength);
+    this.#pending = undefined;
+    const before = this.#current;
+    this.#current = next;
+    if (next.edit !== undefined && before !== undefined) this.#retireReplaced(before, next, next.edit);
     else {
-      if (before !== undefined) this.retireAll(before, generation);
-      this.hasOriginalNodes = true;
+      if (before !== undefined) this.#retireAll(before, generation);
+      this.#hasOriginalNodes = true;
     }
   }
 
   /** Forgets what is prepared. */
   discard(): void {
-    const { pending } = this;
-    this.pending = undefined;
+    const pending = this.#pending;
+    this.#pending = undefined;
     if (pending === undefined) return;
-    if (pending.delta === undefined) this.untake(pending.bytes, pending.places);
+    if (pending.edit === undefined) this.untake(pending.bytes, pending.places);
     else {
-      this.heap.giveBack(pending.places.header, pending.bytes.header);
-      this.undo(pending.delta);
+      this.#heap.giveBack(pending.places.header, pending.bytes.header);
+      this.#undo(pending.edit);
     }
   }
 
   /** Frees what no reader can see any more. */
   reclaim(): void {
-    const { retired } = this;
-    if (this.retiredFrom === retired.length) return;
-    const safe = this.safeGeneration();
-    this.beforeReclaim(safe);
-    while (this.retiredFrom < retired.length && retired[this.retiredFrom + 2]! <= safe) {
-      const bytes = retired[this.retiredFrom + 1]!; // in threes
-      this.heap.giveBack(retired[this.retiredFrom]!, bytes); // likewise
-      this.retiredBytes -= bytes;
-      this.retiredFrom += 3;
+    const retired = this.#retired;
+    if (this.#retiredFrom === retired.length) return;
+    const safe = this.#safeGeneration();
+    this.#beforeReclaim(safe);
+    while (this.#retiredFrom < retired.length && retired[this.#retiredFrom + 2]! <= safe) {
+      const bytes = retired[this.#retiredFrom + 1]!; // in threes
+      this.#heap.giveBack(retired[this.#retiredFrom]!, bytes); // likewise
+      this.#retiredBytes -= bytes;
+      this.#retiredFrom += 3;
     }
-    if (this.retiredFrom === retired.length) {
-      this.retired = [];
-      this.retiredFrom = 0;
-    } else if (this.retiredFrom > 2 ** 16) {
-      this.retired = retired.slice(this.retiredFrom);
-      this.retiredFrom = 0;
+    if (this.#retiredFrom === retired.length) {
+      this.#retired = [];
+      this.#retiredFrom = 0;
+    } else if (this.#retiredFrom > 2 ** 16) {
+      this.#retired = retired.slice(this.#retiredFrom);
+      this.#retiredFrom = 0;
     }
   }
 
   /** Whether readers hold so much that the next generation should wait for them: one that died must not take all memory. */
   isCrowded(): boolean {
     this.reclaim();
-    return this.retiredBytes > HELD_BYTES + this.heap.liveBytes / 2;
+    return this.#retiredBytes > HELD_BYTES + this.#heap.liveBytes / 2;
   }
 
   /** Whether memory would be free if readers looked away; so it is worth waiting after a refusal. */
@@ -251,7 +251,7 @@ export class TableSpace {
     return (
       error instanceof TableLimitError &&
       error.code === TableLimitCode.bytes &&
-      this.retiredFrom < this.retired.length
+      this.#retiredFrom < this.#retired.length
     );
   }
 
@@ -260,11 +260,11 @@ export class TableSpace {
     const deadline = performance.now() + waitMs;
     for (;;) {
       this.reclaim();
-      const [slot] = this.holders();
+      const [slot] = this.#holders();
       if (slot === undefined) return;
       const leftMs = deadline - performance.now();
-      if (leftMs <= 0) throw new TablePinnedError(this.holders(), waitMs);
-      this.pins.awaitChange(slot, Math.min(WAIT_STEP_MS, leftMs));
+      if (leftMs <= 0) throw new TablePinnedError(this.#holders(), waitMs);
+      this.#pins.awaitChange(slot, Math.min(WAIT_STEP_MS, leftMs));
     }
   }
 
@@ -273,151 +273,152 @@ export class TableSpace {
     const deadline = performance.now() + waitMs;
     for (;;) {
       this.reclaim();
-      const holders = this.holders();
+      const holders = this.#holders();
       if (holders.length === 0) return;
       if (performance.now() >= deadline) throw new TablePinnedError(holders, waitMs);
       await setTimeout(WAIT_STEP_MS);
     }
   }
 
-  private holders(): readonly number[] {
-    if (this.retiredFrom === this.retired.length) return [];
-    return this.pins.holders(this.inForce().image.generation);
+  #holders(): readonly number[] {
+    if (this.#retiredFrom === this.#retired.length) return [];
+    return this.#pins.holders(this.#inForce().image.generation);
   }
 
-  private inForce(): Pending {
-    if (this.current === undefined) throw new TypeError('no generation is in force yet');
-    return this.current;
+  #inForce(): Pending {
+    if (this.#current === undefined) throw new TypeError('no generation is in force yet');
+    return this.#current;
   }
 
   /** Nothing that a generation up to this one took out of sight can be seen. */
-  private safeGeneration(): number {
-    const generation = this.current?.image.generation ?? 0;
-    return generation - Math.max(0, this.pins.oldest(generation));
+  #safeGeneration(): number {
+    const generation = this.#current?.image.generation ?? 0;
+    return generation - Math.max(0, this.#pins.oldest(generation));
   }
 
-  private retire(address: number, bytes: number, generation: number): void {
-    this.retired.push(address, bytes, generation);
-    this.retiredBytes += bytes;
+  #retire(address: number, bytes: number, generation: number): void {
+    this.#retired.push(address, bytes, generation);
+    this.#retiredBytes += bytes;
   }
 
-  private retireAll(before: Pending, generation: number): void {
+  #retireAll(before: Pending, generation: number): void {
     const { bytes, places } = before;
-    const withNodes = this.hasOriginalNodes ? bytes : { ...bytes, nodes: 0 };
-    for (const piece of pieceList(withNodes, places)) this.retire(piece.address, piece.bytes, generation);
-    if (!this.hasOriginalNodes) {
-      this.retireNodes(before.image.map4, generation);
-      this.retireNodes(before.image.map6, generation);
+    const withNodes = this.#hasOriginalNodes ? bytes : { ...bytes, nodes: 0 };
+    for (const piece of pieceList(withNodes, places)) this.#retire(piece.address, piece.bytes, generation);
+    if (!this.#hasOriginalNodes) {
+      this.#retireNodes(before.image.map4, generation);
+      this.#retireNodes(before.image.map6, generation);
     }
     // They were retired before, so out of their order; both are as old as the oldest now, to be on the safe side.
-    for (const spare of this.spares)
-      if (spare !== undefined) this.retire(spare.address, DIRECTORY_BYTES, generation);
-    this.spares = [undefined, undefined];
+    for (const spare of this.#spares)
+      if (spare !== undefined) this.#retire(spare.address, DIRECTORY_BYTES, generation);
+    this.#spares = [undefined, undefined];
   }
 
-  private retireNodes({ directory, slotMask }: PrefixMap, generation: number): void {
+  #retireNodes({ directory, slotMask }: PrefixMap, generation: number): void {
     const { words } = this.memory.views;
     const first = directory >>> 2;
-    for (let slot = 0; slot <= slotMask; slot++) this.retireNode(words[first + slot]!, generation); // within the slots
+    for (let slot = 0; slot <= slotMask; slot++) this.#retireNode(words[first + slot]!, generation); // within the slots
   }
 
-  private retireNode(value: number, generation: number): void {
+  #retireNode(value: number, generation: number): void {
     if (value >= 0) return;
-    const node = new NodeReader(this.memory.views, ~value);
-    this.retire(~value * GRANULE_BYTES, nodeBytes(node.shape), generation);
+    const node = new NodeView(this.memory.views, ~value);
+    this.#retire(~value * GRANULE_BYTES, nodeBytes(node.shape), generation);
     if (node.shape.widthBits < 2) return; // classes only
-    for (let i = 0; i < node.count; i++) this.retireNode(node.value(i), generation);
+    for (let i = 0; i < node.count; i++) this.#retireNode(node.value(i), generation);
   }
 
-  private retireReplaced(before: Pending, next: Pending, delta: PendingDelta): void {
+  #retireReplaced(before: Pending, next: Pending, edit: PendingEdit): void {
     const { generation } = next.image;
-    const { dropped } = delta.changes;
-    for (let i = 0; i < dropped.length; i += 2) this.retire(dropped[i]!, dropped[i + 1]!, generation); // in pairs
-    if (dropped.length + delta.changes.taken.length > 0) this.hasOriginalNodes = false;
-    this.retire(before.places.header, before.bytes.header, generation);
-    if (delta.programs !== undefined) this.retire(before.places.programs, before.bytes.programs, generation);
+    const { dropped } = edit.changes;
+    for (let i = 0; i < dropped.length; i += 2) this.#retire(dropped[i]!, dropped[i + 1]!, generation); // in pairs
+    if (dropped.length + edit.changes.taken.length > 0) this.#hasOriginalNodes = false;
+    this.#retire(before.places.header, before.bytes.header, generation);
+    if (edit.programs !== undefined) this.#retire(before.places.programs, before.bytes.programs, generation);
     for (const family of [0, 1] as const) {
-      const change = delta.maps[family];
+      const change = edit.maps[family];
       if (change === undefined) continue;
       const { directory, slotMask } = family === 0 ? before.image.map4 : before.image.map6;
       if (slotMask === 0) {
-        this.retire(directory, 4, generation);
-        this.spares[family] = undefined;
-      } else this.spares[family] = { address: directory, since: generation, slots: change.touched };
+        this.#retire(directory, 4, generation);
+        this.#spares[family] = undefined;
+      } else this.#spares[family] = { address: directory, since: generation, slots: change.touched };
     }
   }
 
-  /** Takes back what a delta took; its directories are spare, and differ where it touched them. */
-  private undo({ changes, maps, programs }: PendingDelta): void {
+  /** Takes back what an edit took; its directories are spare, and differ where it touched them. */
+  #undo({ changes, maps, programs }: PendingEdit): void {
     const { taken } = changes;
-    for (let i = 0; i < taken.length; i += 2) this.heap.giveBack(taken[i]!, taken[i + 1]!); // in pairs
-    if (programs !== undefined) this.heap.giveBack(programs.address, programs.bytes);
+    for (let i = 0; i < taken.length; i += 2) this.#heap.giveBack(taken[i]!, taken[i + 1]!); // in pairs
+    if (programs !== undefined) this.#heap.giveBack(programs.address, programs.bytes);
     for (const family of [0, 1] as const) {
       const change = maps[family];
-      if (change !== undefined) this.keepSpare(family, change);
+      if (change !== undefined) this.#keepSpare(family, change);
     }
   }
 
   /** Keeps a directory that was not put in force. Nobody saw it. */
-  private keepSpare(family: 0 | 1, { address, touched }: MapChange): void {
-    const { image } = this.inForce();
-    if ((family === 0 ? image.map4 : image.map6).slotMask === 0) this.heap.giveBack(address, DIRECTORY_BYTES);
-    else this.spares[family] = { address, since: 0, slots: touched };
+  #keepSpare(family: 0 | 1, { address, touched }: MapChange): void {
+    const { image } = this.#inForce();
+    if ((family === 0 ? image.map4 : image.map6).slotMask === 0)
+      this.#heap.giveBack(address, DIRECTORY_BYTES);
+    else this.#spares[family] = { address, since: 0, slots: touched };
   }
 
-  private editMap(family: 0 | 1, toggles: Boundaries, sets: ClassSets, changes: NodeChanges): MapChange {
-    const address = this.standbyDirectory(family);
+  #editMap(family: 0 | 1, toggles: Boundaries, sets: ClassSets, changes: NodeChanges): MapChange {
+    const address = this.#standbyDirectory(family);
     const touched: number[] = [];
-    if (this.editor?.sets !== sets) this.editor = new MapEditor(this.memory, this.move, this.heap, sets);
+    if (this.#editor?.sets !== sets) this.#editor = new MapEditor(this.memory, this.#move, this.#heap, sets);
     try {
-      this.editor.edit(address, family === 0 ? 4 : 6, toggles, changes, touched);
+      this.#editor.edit(address, family === 0 ? 4 : 6, toggles, changes, touched);
     } catch (error) {
-      this.keepSpare(family, { address, touched });
+      this.#keepSpare(family, { address, touched });
       throw error;
     }
     return { address, touched };
   }
 
   /** A directory equal to the one in force, which no reader can see. */
-  private standbyDirectory(family: 0 | 1): number {
-    const { image } = this.inForce();
+  #standbyDirectory(family: 0 | 1): number {
+    const { image } = this.#inForce();
     const { directory, slotMask } = family === 0 ? image.map4 : image.map6;
-    const spare = this.spares[family];
-    this.spares[family] = undefined;
-    if (spare !== undefined && spare.since <= this.safeGeneration()) {
+    const spare = this.#spares[family];
+    this.#spares[family] = undefined;
+    if (spare !== undefined && spare.since <= this.#safeGeneration()) {
       const { words } = this.memory.views;
       const from = directory >>> 2;
       const to = spare.address >>> 2;
-      if (spare.slots.length > COPIED_SLOTS) this.move(spare.address, directory, DIRECTORY_BYTES);
+      if (spare.slots.length > COPIED_SLOTS) this.#move(spare.address, directory, DIRECTORY_BYTES);
       else for (const slot of spare.slots) words[to + slot] = words[from + slot]!; // a slot
       return spare.address;
     }
     // Retired before, so later than its place in the order says; the generation in force is the latest of all.
-    if (spare !== undefined) this.retire(spare.address, DIRECTORY_BYTES, image.generation);
-    const address = this.heap.take(DIRECTORY_BYTES, LINE_BYTES);
+    if (spare !== undefined) this.#retire(spare.address, DIRECTORY_BYTES, image.generation);
+    const address = this.#heap.take(DIRECTORY_BYTES, LINE_BYTES);
     const { words } = this.memory.views;
     const to = address >>> 2;
     if (slotMask === 0) words.fill(words[directory >>> 2]!, to, to + DIRECTORY_SLOTS);
-    else this.move(address, directory, DIRECTORY_BYTES);
+    else this.#move(address, directory, DIRECTORY_BYTES);
     return address;
   }
 
   /** Puts words and the names in force into a piece of their own. */
-  private placePrograms({ image }: Pending, blob: Int32Array): Piece {
+  #placePrograms({ image }: Pending, blob: Int32Array): Piece {
     const { names, nameBytes } = image.places;
     const bytes = blob.byteLength + nameBytes;
-    const address = this.heap.take(bytes, LINE_BYTES);
+    const address = this.#heap.take(bytes, LINE_BYTES);
     const { views } = this.memory;
     views.words.set(blob, address >>> 2);
     views.bytes.copyWithin(address + blob.byteLength, names, names + nameBytes);
     return { address, bytes };
   }
 
-  private writeDelta(
+  #writeEdit(
     header: number,
     generation: number,
     { image }: Pending,
-    maps: PendingDelta['maps'],
+    maps: PendingEdit['maps'],
     programs: Piece | undefined,
   ): Image {
     const mapOf = (change: MapChange | undefined, map: PrefixMap): PrefixMap =>
@@ -439,8 +440,8 @@ export class TableSpace {
   }
 }
 
-/** A generation made by a delta, and what it has more than the one before. */
-export interface DeltaResult {
+/** A generation made by an edit, and what it has more than the one before. */
+export interface EditResult {
   readonly image: Image;
   readonly bytes: number;
   readonly bounds4: number;

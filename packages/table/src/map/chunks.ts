@@ -3,17 +3,17 @@
 import { type Family, strideOf } from '@rulecast/rules';
 
 export class Chunks {
-  private readonly words: Uint32Array;
-  private readonly stride: 1 | 4;
+  readonly #words: Uint32Array;
+  readonly #stride: 1 | 4;
 
   constructor(words: Uint32Array, family: Family) {
-    this.words = words;
-    this.stride = strideOf(family);
+    this.#words = words;
+    this.#stride = strideOf(family);
   }
 
   /** The chunk of address `i`. */
   at(i: number, level: number): number {
-    const word = this.words[i * this.stride + (level >> 1)]!; // the caller's address exists
+    const word = this.#words[i * this.#stride + (level >> 1)]!; // the caller's address exists
     return (level & 1) === 0 ? word >>> 16 : word & 0xffff;
   }
 
@@ -28,8 +28,8 @@ export class Chunks {
   /** Whether address `i` has only zeros after its chunk. */
   isStart(i: number, level: number): boolean {
     const word = level >> 1;
-    if ((level & 1) === 0 && (this.words[i * this.stride + word]! & 0xffff) !== 0) return false; // likewise
-    for (let w = word + 1; w < this.stride; w++) if (this.words[i * this.stride + w] !== 0) return false;
+    if ((level & 1) === 0 && (this.#words[i * this.#stride + word]! & 0xffff) !== 0) return false; // likewise
+    for (let w = word + 1; w < this.#stride; w++) if (this.#words[i * this.#stride + w] !== 0) return false;
     return true;
   }
 }

@@ -1,9 +1,9 @@
 /**
- * Deltas of prefix maps: from toggled predicates to new nodes beside the old ones.
+ * Edits of prefix maps: from toggled predicates to new nodes beside the old ones.
  *
  * What changes is a sorted list of boundaries at which predicates begin or cease to differ from what they were. Between two
  * of them each address gets the class of its old predicates with those toggled, so that the old map and the classes are all that a
- * delta needs to know of the million prefixes that stay. Only slots, and in IPv6 nodes, that hold a boundary are made
+ * edit needs to know of the million prefixes that stay. Only slots, and in IPv6 nodes, that hold a boundary are made
  * anew; in a large node, only what lies between its first and last boundary, the rest is copied as it is.
  *
  *   old       ·······│ class 3 │ 5 │ 3 ·│····      toggled: predicate 7
@@ -17,7 +17,7 @@ import type { Move, TableMemory } from '../memory/memory.ts';
 import { GRANULE_BYTES } from '../memory/memory.ts';
 import { Chunks } from './chunks.ts';
 import { DIRECTORY_SLOTS } from './map.ts';
-import { Intervals, NodeReader, type NodeShape, nodeBytes, nodeShape, writeNode } from './node.ts';
+import { Intervals, type NodeShape, NodeView, nodeBytes, nodeShape, writeNode } from './node.ts';
 import { Splice } from './splice.ts';
 
 /** A node with more intervals is spliced where that is possible. Our choice: below, making it anew costs no more. */
@@ -29,7 +29,7 @@ const MEMO_SLOTS = 64;
 /** Values of a chunk. */
 const CHUNKS = 65536;
 
-/** What a delta did to nodes: so that it can be taken back, or what it replaced be given back. */
+/** What an edit did to nodes: so that it can be taken back, or what it replaced be given back. */
 export class NodeChanges {
   /** Nodes made: their granule, and their bytes after it. */
   readonly taken: number[] = [];
@@ -41,28 +41,28 @@ export class NodeChanges {
   bytes = 0;
 }
 
-/** Applies toggles to maps, one after the other. All of an editor's deltas are of the same classes. */
+/** Applies toggles to maps, one after the other. All of an editor's edits are of the same classes. */
 export class MapEditor {
-  private readonly memory: TableMemory;
-  private readonly move: Move;
-  private readonly heap: Heap;
+  readonly #memory: TableMemory;
+  readonly #move: Move;
+  readonly #heap: Heap;
   readonly sets: ClassSets;
-  private readonly scratch: Intervals[] = []; // by level
-  private readonly unfolded = new Intervals();
-  private readonly memoFrom = new Int32Array(MEMO_SLOTS).fill(-1); // a class
-  private readonly memoBy = new Int32Array(MEMO_SLOTS); // a predicate
-  private readonly memoTo = new Int32Array(MEMO_SLOTS); // the class with it toggled
-  // Of the delta at hand:
-  private changes = new NodeChanges();
-  private chunks = new Chunks(new Uint32Array(0), 4);
-  private predicates: IndexColumn = new Uint32Array(0);
-  private count = 0;
-  private readonly toggled: number[] = []; // predicates that differ at the place looked at
+  readonly #scratch: Intervals[] = []; // by level
+  readonly #unfolded = new Intervals();
+  readonly #memoFrom = new Int32Array(MEMO_SLOTS).fill(-1); // a class
+  readonly #memoBy = new Int32Array(MEMO_SLOTS); // a predicate
+  readonly #memoTo = new Int32Array(MEMO_SLOTS); // the class with it toggled
+  // Of the edit at hand:
+  #changes = new NodeChanges();
+  #chunks = new Chunks(new Uint32Array(0), 4);
+  #predicates: IndexColumn = new Uint32Array(0);
+  #count = 0;
+  readonly #toggled: number[] = []; // predicates that differ at the place looked at
 
   constructor(memory: TableMemory, move: Move, heap: Heap, sets: ClassSets) {
-    this.memory = memory;
-    this.move = move;
-    this.heap = heap;
+    this.#memory = memory;
+    this.#move = move;
+    this.#heap = heap;
     this.sets = sets;
   }
 
@@ -72,198 +72,198 @@ export class MapEditor {
    * taken.
    */
   edit(directory: number, family: 4 | 6, toggles: Boundaries, changes: NodeChanges, touched: number[]): void {
-    this.changes = changes;
-    this.chunks = new Chunks(toggles.keys, family);
-    this.predicates = toggles.predicates;
-    this.count = toggles.count;
-    this.toggled.length = 0;
+    this.#changes = changes;
+    this.#chunks = new Chunks(toggles.keys, family);
+    this.#predicates = toggles.predicates;
+    this.#count = toggles.count;
+    this.#toggled.length = 0;
     const first = directory >>> 2;
     const set = (slot: number, value: number): void => {
       touched.push(slot);
-      this.memory.views.words[first + slot] = value;
+      this.#memory.views.words[first + slot] = value;
     };
-    const at = (slot: number): number => this.memory.views.words[first + slot]!; // slot < DIRECTORY_SLOTS
+    const at = (slot: number): number => this.#memory.views.words[first + slot]!; // slot < DIRECTORY_SLOTS
     let slot = 0;
-    for (let i = 0; i < this.count; ) {
-      const chunk = this.chunks.at(i, 0);
-      if (this.toggled.length > 0) for (; slot < chunk; slot++) set(slot, this.mapped(1, at(slot)));
-      const end = this.chunks.groupEnd(i, this.count, 0);
-      i = this.toggleStart(i, end, 0);
+    for (let i = 0; i < this.#count; ) {
+      const chunk = this.#chunks.at(i, 0);
+      if (this.#toggled.length > 0) for (; slot < chunk; slot++) set(slot, this.#mapped(1, at(slot)));
+      const end = this.#chunks.groupEnd(i, this.#count, 0);
+      i = this.#toggleStart(i, end, 0);
       slot = chunk;
       if (i === end) continue;
-      set(slot, this.node(1, at(slot), i, end));
+      set(slot, this.#node(1, at(slot), i, end));
       slot++;
       i = end;
     }
-    if (this.toggled.length > 0) for (; slot < DIRECTORY_SLOTS; slot++) set(slot, this.mapped(1, at(slot)));
+    if (this.#toggled.length > 0) for (; slot < DIRECTORY_SLOTS; slot++) set(slot, this.#mapped(1, at(slot)));
   }
 
   /** What `value`, whose addresses are told apart at `level`, becomes by the boundaries [from, to) within its addresses. */
-  private node(level: number, value: number, from: number, to: number): number {
-    const old = value < 0 ? new NodeReader(this.memory.views, ~value) : undefined;
-    if (old !== undefined && old.count > SPLICED_INTERVALS) return this.spliced(level, old, from, to);
-    const made = this.cleared(level);
+  #node(level: number, value: number, from: number, to: number): number {
+    const old = value < 0 ? new NodeView(this.#memory.views, ~value) : undefined;
+    if (old !== undefined && old.count > SPLICED_INTERVALS) return this.#spliced(level, old, from, to);
+    const made = this.#cleared(level);
     let chunk = 0; // those before it are done
     for (let i = from; i < to; ) {
-      const next = this.chunks.at(i, level);
-      this.copy(level, value, old, chunk, next, made);
-      const end = this.chunks.groupEnd(i, to, level);
-      i = this.toggleStart(i, end, level);
+      const next = this.#chunks.at(i, level);
+      this.#copy(level, value, old, chunk, next, made);
+      const end = this.#chunks.groupEnd(i, to, level);
+      i = this.#toggleStart(i, end, level);
       chunk = next;
       if (i === end) continue;
-      made.push(chunk, this.node(level + 1, old === undefined ? value : old.valueAt(chunk), i, end));
+      made.push(chunk, this.#node(level + 1, old === undefined ? value : old.valueAt(chunk), i, end));
       chunk++;
       i = end;
     }
-    this.copy(level, value, old, chunk, CHUNKS, made);
-    return this.finish(old, made);
+    this.#copy(level, value, old, chunk, CHUNKS, made);
+    return this.#finish(old, made);
   }
 
   /** The same for a large node: only what differs, and what lies closely between, is made. */
-  private spliced(level: number, old: NodeReader, from: number, to: number): number {
-    const made = this.cleared(level);
+  #spliced(level: number, old: NodeView, from: number, to: number): number {
+    const made = this.#cleared(level);
     const splice = new Splice(old, made);
     let chunk = 0; // those before it are done
-    if (this.toggled.length > 0) splice.open(0);
+    if (this.#toggled.length > 0) splice.open(0);
     for (let i = from; i < to; ) {
-      const next = this.chunks.at(i, level);
+      const next = this.#chunks.at(i, level);
       const isFar =
-        this.toggled.length === 0 &&
+        this.#toggled.length === 0 &&
         (!splice.isOpen || old.indexOf(next) - old.indexOf(chunk) > NEAR_INTERVALS);
       if (isFar) {
         if (splice.isOpen) splice.close(chunk);
         splice.open(next);
-      } else this.copy(level, 0, old, chunk, next, made);
-      const end = this.chunks.groupEnd(i, to, level);
-      i = this.toggleStart(i, end, level);
+      } else this.#copy(level, 0, old, chunk, next, made);
+      const end = this.#chunks.groupEnd(i, to, level);
+      i = this.#toggleStart(i, end, level);
       chunk = next;
       if (i === end) continue;
-      made.push(chunk, this.node(level + 1, old.valueAt(chunk), i, end));
+      made.push(chunk, this.#node(level + 1, old.valueAt(chunk), i, end));
       chunk++;
       i = end;
     }
-    if (this.toggled.length > 0) {
-      this.copy(level, 0, old, chunk, CHUNKS, made);
+    if (this.#toggled.length > 0) {
+      this.#copy(level, 0, old, chunk, CHUNKS, made);
       chunk = CHUNKS;
     }
     splice.close(chunk);
-    return this.finishSplice(old, splice);
+    return this.#finishSplice(old, splice);
   }
 
-  private finishSplice(old: NodeReader, splice: Splice): number {
+  #finishSplice(old: NodeView, splice: Splice): number {
     const shape = splice.shape();
     if (shape !== undefined) {
-      const granule = this.take(shape);
-      if (splice.write(this.memory.views, this.move, granule, shape)) {
-        this.drop(old);
+      const granule = this.#take(shape);
+      if (splice.write(this.#memory.views, this.#move, granule, shape)) {
+        this.#drop(old);
         return ~granule;
       }
-      this.untake(shape);
+      this.#untake(shape);
     }
-    this.unfolded.clear();
-    splice.unfold(this.unfolded);
-    return this.finish(old, this.unfolded);
+    this.#unfolded.clear();
+    splice.unfold(this.#unfolded);
+    return this.#finish(old, this.#unfolded);
   }
 
   /** Appends the intervals of a value in chunks [from, to), as toggled now. */
-  private copy(
+  #copy(
     level: number,
     value: number,
-    old: NodeReader | undefined,
+    old: NodeView | undefined,
     from: number,
     to: number,
     made: Intervals,
   ): void {
     if (from >= to) return;
     if (old === undefined) {
-      made.push(from, this.mapped(level + 1, value));
+      made.push(from, this.#mapped(level + 1, value));
       return;
     }
-    if (this.toggled.length === 0) {
+    if (this.#toggled.length === 0) {
       old.appendTo(made, from, to);
       return;
     }
     let index = old.indexOf(from);
     for (let start = from; start < to; start = old.start(index)) {
-      made.push(start, this.mapped(level + 1, old.value(index)));
+      made.push(start, this.#mapped(level + 1, old.value(index)));
       if (++index === old.count) return;
     }
   }
 
   /** What a value becomes all of whose addresses are toggled alike. */
-  private mapped(level: number, value: number): number {
-    if (this.toggled.length === 0) return value;
-    if (value >= 0) return this.classOf(value);
-    const made = this.cleared(level);
-    const old = new NodeReader(this.memory.views, ~value);
-    for (let i = 0; i < old.count; i++) made.push(old.start(i), this.mapped(level + 1, old.value(i)));
-    return this.finish(old, made);
+  #mapped(level: number, value: number): number {
+    if (this.#toggled.length === 0) return value;
+    if (value >= 0) return this.#classOf(value);
+    const made = this.#cleared(level);
+    const old = new NodeView(this.#memory.views, ~value);
+    for (let i = 0; i < old.count; i++) made.push(old.start(i), this.#mapped(level + 1, old.value(i)));
+    return this.#finish(old, made);
   }
 
-  private finish(old: NodeReader | undefined, made: Intervals): number {
-    if (old !== undefined) this.drop(old);
+  #finish(old: NodeView | undefined, made: Intervals): number {
+    if (old !== undefined) this.#drop(old);
     if (made.count === 1) return made.values[0]!; // there is one
     const shape = nodeShape(made);
-    const granule = this.take(shape);
-    writeNode(this.memory.views, granule, made, shape);
+    const granule = this.#take(shape);
+    writeNode(this.#memory.views, granule, made, shape);
     return ~granule;
   }
 
   /** A class with what is toggled now. */
-  private classOf(classId: number): number {
-    const { toggled } = this;
+  #classOf(classId: number): number {
+    const toggled = this.#toggled;
     if (toggled.length !== 1) return this.sets.toggled(classId, toggled);
     const predicate = toggled[0]!; // there is one
     const slot = (Math.imul(classId, 0x9e3779b1) ^ predicate) & (MEMO_SLOTS - 1);
-    if (this.memoFrom[slot] !== classId || this.memoBy[slot] !== predicate) {
-      this.memoTo[slot] = this.sets.toggled(classId, toggled);
-      this.memoFrom[slot] = classId;
-      this.memoBy[slot] = predicate;
+    if (this.#memoFrom[slot] !== classId || this.#memoBy[slot] !== predicate) {
+      this.#memoTo[slot] = this.sets.toggled(classId, toggled);
+      this.#memoFrom[slot] = classId;
+      this.#memoBy[slot] = predicate;
     }
-    return this.memoTo[slot]!; // slot < MEMO_SLOTS
+    return this.#memoTo[slot]!; // slot < MEMO_SLOTS
   }
 
-  private take(shape: NodeShape): number {
+  #take(shape: NodeShape): number {
     const bytes = nodeBytes(shape);
-    const address = this.heap.take(bytes);
-    this.changes.taken.push(address, bytes);
-    this.changes.bounds += shape.bounds;
-    this.changes.bytes += bytes;
+    const address = this.#heap.take(bytes);
+    this.#changes.taken.push(address, bytes);
+    this.#changes.bounds += shape.bounds;
+    this.#changes.bytes += bytes;
     return address / GRANULE_BYTES;
   }
 
   /** Takes back the last `take`. */
-  private untake(shape: NodeShape): void {
-    const { taken } = this.changes;
+  #untake(shape: NodeShape): void {
+    const { taken } = this.#changes;
     const bytes = taken.pop() ?? 0;
-    this.heap.giveBack(taken.pop() ?? 0, bytes);
-    this.changes.bounds -= shape.bounds;
-    this.changes.bytes -= bytes;
+    this.#heap.giveBack(taken.pop() ?? 0, bytes);
+    this.#changes.bounds -= shape.bounds;
+    this.#changes.bytes -= bytes;
   }
 
-  private drop({ granule, shape }: NodeReader): void {
+  #drop({ granule, shape }: NodeView): void {
     const bytes = nodeBytes(shape);
-    this.changes.dropped.push(granule * GRANULE_BYTES, bytes);
-    this.changes.bounds -= shape.bounds;
-    this.changes.bytes -= bytes;
+    this.#changes.dropped.push(granule * GRANULE_BYTES, bytes);
+    this.#changes.bounds -= shape.bounds;
+    this.#changes.bytes -= bytes;
   }
 
-  private cleared(level: number): Intervals {
-    this.scratch[level] ??= new Intervals();
-    this.scratch[level].clear();
-    return this.scratch[level];
+  #cleared(level: number): Intervals {
+    this.#scratch[level] ??= new Intervals();
+    this.#scratch[level].clear();
+    return this.#scratch[level];
   }
 
   /** Toggles what changes at the first address of the chunk of boundary i; returns the first boundary after it. */
-  private toggleStart(from: number, end: number, level: number): number {
+  #toggleStart(from: number, end: number, level: number): number {
     let i = from;
-    while (i < end && this.chunks.isStart(i, level)) this.toggle(this.predicates[i++]!); // i < count
+    while (i < end && this.#chunks.isStart(i, level)) this.#toggle(this.#predicates[i++]!); // i < count
     return i;
   }
 
-  private toggle(predicate: number): void {
-    const at = this.toggled.indexOf(predicate);
-    if (at < 0) this.toggled.push(predicate);
-    else this.toggled.splice(at, 1);
+  #toggle(predicate: number): void {
+    const at = this.#toggled.indexOf(predicate);
+    if (at < 0) this.#toggled.push(predicate);
+    else this.#toggled.splice(at, 1);
   }
 }

@@ -64,40 +64,42 @@ interface Target {
 class MapBuilder {
   granules = 0;
   bounds = 0;
-  private readonly chunks: Chunks;
-  private readonly classes: IndexColumn;
-  private readonly count: number;
-  private readonly lastLevel: number;
-  private readonly target: Target | undefined;
-  private readonly firstGranule: number;
-  private readonly scratch: Intervals[] = []; // by level
+  readonly #chunks: Chunks;
+  readonly #classes: IndexColumn;
+  readonly #count: number;
+  readonly #lastLevel: number;
+  readonly #target: Target | undefined;
+  readonly #firstGranule: number;
+  readonly #scratch: Intervals[] = []; // by level
 
   constructor(cut: Cut, target: Target | undefined, firstGranule: number) {
-    this.chunks = new Chunks(cut.starts, cut.family);
-    this.classes = cut.classes;
-    this.count = cut.count;
-    this.lastLevel = cut.family === 4 ? 1 : 7;
-    this.target = target;
-    this.firstGranule = firstGranule;
+    this.#chunks = new Chunks(cut.starts, cut.family);
+    this.#classes = cut.classes;
+    this.#count = cut.count;
+    this.#lastLevel = cut.family === 4 ? 1 : 7;
+    this.#target = target;
+    this.#firstGranule = firstGranule;
   }
 
   /** Whether all addresses have one class. */
   isConstant(): boolean {
-    return this.count === 0 || (this.count === 1 && this.chunks.at(0, 0) === 0 && this.chunks.isStart(0, 0));
+    return (
+      this.#count === 0 || (this.#count === 1 && this.#chunks.at(0, 0) === 0 && this.#chunks.isStart(0, 0))
+    );
   }
 
   build(): void {
-    const slots = this.target?.slots;
+    const slots = this.#target?.slots;
     let classId = 0;
     let slot = 0;
-    for (let i = 0; i < this.count; ) {
-      const chunk = this.chunks.at(i, 0);
+    for (let i = 0; i < this.#count; ) {
+      const chunk = this.#chunks.at(i, 0);
       slots?.fill(classId, slot, chunk);
-      const end = this.chunks.groupEnd(i, this.count, 0);
-      if (this.chunks.isStart(i, 0)) classId = this.classes[i++]!; // i < count
-      const value = i < end ? this.node(1, i, end, classId) : classId;
+      const end = this.#chunks.groupEnd(i, this.#count, 0);
+      if (this.#chunks.isStart(i, 0)) classId = this.#classes[i++]!; // i < count
+      const value = i < end ? this.#node(1, i, end, classId) : classId;
       if (slots !== undefined) slots[chunk] = value;
-      classId = this.classes[end - 1]!; // end > 0
+      classId = this.#classes[end - 1]!; // end > 0
       i = end;
       slot = chunk + 1;
     }
@@ -105,37 +107,31 @@ class MapBuilder {
   }
 
   /** A node for the starts [from, to), which lie within its addresses and above the first. Returns the value that leads to it. */
-  private node(level: number, from: number, to: number, firstClass: number): number {
-    this.scratch[level] ??= new Intervals();
-    const intervals = this.scratch[level];
+  #node(level: number, from: number, to: number, firstClass: number): number {
+    this.#scratch[level] ??= new Intervals();
+    const intervals = this.#scratch[level];
     intervals.clear();
     intervals.push(0, firstClass);
-    if (level === this.lastLevel) {
-      for (let i = from; i < to; i++) intervals.push(this.chunks.at(i, level), this.classes[i]!); // i < count
-    } else this.innerIntervals(level, from, to, firstClass, intervals);
+    if (level === this.#lastLevel) {
+      for (let i = from; i < to; i++) intervals.push(this.#chunks.at(i, level), this.#classes[i]!); // i < count
+    } else this.#innerIntervals(level, from, to, firstClass, intervals);
     const shape = nodeShape(intervals);
-    const granule = this.firstGranule + this.granules;
+    const granule = this.#firstGranule + this.granules;
     this.granules += Math.ceil(shape.bytes / GRANULE_BYTES);
     this.bounds += shape.bounds;
-    if (this.target !== undefined) writeNode(this.target.views, granule, intervals, shape);
+    if (this.#target !== undefined) writeNode(this.#target.views, granule, intervals, shape);
     return ~granule;
   }
 
-  private innerIntervals(
-    level: number,
-    from: number,
-    to: number,
-    firstClass: number,
-    intervals: Intervals,
-  ): void {
+  #innerIntervals(level: number, from: number, to: number, firstClass: number, intervals: Intervals): void {
     let classId = firstClass;
     for (let i = from; i < to; ) {
-      const chunk = this.chunks.at(i, level);
-      const end = this.chunks.groupEnd(i, to, level);
-      if (this.chunks.isStart(i, level)) classId = this.classes[i++]!; // i < count
-      const value = i === end ? classId : this.node(level + 1, i, end, classId);
+      const chunk = this.#chunks.at(i, level);
+      const end = this.#chunks.groupEnd(i, to, level);
+      if (this.#chunks.isStart(i, level)) classId = this.#classes[i++]!; // i < count
+      const value = i === end ? classId : this.#node(level + 1, i, end, classId);
       intervals.push(chunk, value);
-      classId = this.classes[end - 1]!; // end > 0
+      classId = this.#classes[end - 1]!; // end > 0
       if (value < 0 && chunk < 0xffff) intervals.push(chunk + 1, classId);
       i = end;
     }

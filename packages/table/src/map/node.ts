@@ -29,24 +29,24 @@ export class Intervals {
   starts = new Uint16Array(64);
   values = new Int32Array(64);
   count = 0;
-  private floor = 0; // what is below is left alone
+  #floor = 0; // what is below is left alone
 
   clear(): void {
     this.count = 0;
-    this.floor = 0;
+    this.#floor = 0;
   }
 
   /** Keeps apart what comes from what is here. */
   fence(): void {
-    this.floor = this.count;
+    this.#floor = this.count;
   }
 
   /** Appends the interval from `start`, which ends the one before, or takes its place if that begins there too. */
   push(start: number, value: number): void {
-    if (this.count > this.floor && this.starts[this.count - 1] === start) this.count--;
+    if (this.count > this.#floor && this.starts[this.count - 1] === start) this.count--;
     const { count } = this;
-    if (count > this.floor && this.values[count - 1] === value) return;
-    if (count === this.starts.length) this.grow();
+    if (count > this.#floor && this.values[count - 1] === value) return;
+    if (count === this.starts.length) this.#grow();
     this.starts[count] = start;
     this.values[count] = value;
     this.count = count + 1;
@@ -54,10 +54,10 @@ export class Intervals {
 
   /** Makes room for so many more. */
   reserve(more: number): void {
-    while (this.count + more > this.starts.length) this.grow();
+    while (this.count + more > this.starts.length) this.#grow();
   }
 
-  private grow(): void {
+  #grow(): void {
     const length = this.starts.length * 4;
     const starts = new Uint16Array(length);
     starts.set(this.starts);
@@ -161,39 +161,39 @@ export function nodeBytes({ bytes }: NodeShape): number {
 }
 
 /** A node in memory as intervals: interval 0 begins at chunk 0, interval i at boundary i. */
-export class NodeReader {
+export class NodeView {
   readonly granule: number;
   readonly shape: NodeShape;
   readonly count: number;
-  private readonly views: MemoryViews;
-  private readonly boundsAt: number; // in halves; of interval 1
-  private readonly valuesAt: number; // in values
+  readonly #views: MemoryViews;
+  readonly #boundsAt: number; // in halves; of interval 1
+  readonly #valuesAt: number; // in values
 
   constructor(views: MemoryViews, granule: number) {
-    this.views = views;
+    this.#views = views;
     this.granule = granule;
     const shape = readShape(views, granule);
     this.shape = shape;
     this.count = shape.bounds + 1;
-    this.boundsAt = granule * (GRANULE_BYTES / 2) + 3 + (1 << shape.partBits);
-    this.valuesAt = (granule * GRANULE_BYTES + shape.valuesAt) >>> shape.widthBits;
+    this.#boundsAt = granule * (GRANULE_BYTES / 2) + 3 + (1 << shape.partBits);
+    this.#valuesAt = (granule * GRANULE_BYTES + shape.valuesAt) >>> shape.widthBits;
   }
 
   /** The first chunk of an interval. */
   start(index: number): number {
-    return index === 0 ? 0 : this.views.signedHalves[this.boundsAt + index - 1]! + 32769; // index < count
+    return index === 0 ? 0 : this.#views.signedHalves[this.#boundsAt + index - 1]! + 32769; // index < count
   }
 
   value(index: number): number {
-    const at = this.valuesAt + index;
+    const at = this.#valuesAt + index;
     const { widthBits } = this.shape;
-    if (widthBits === 0) return this.views.bytes[at]!; // index < count
-    return widthBits === 1 ? this.views.halves[at]! : this.views.words[at]!; // likewise
+    if (widthBits === 0) return this.#views.bytes[at]!; // index < count
+    return widthBits === 1 ? this.#views.halves[at]! : this.#views.words[at]!; // likewise
   }
 
   /** The interval that holds a chunk. */
   indexOf(chunk: number): number {
-    return countBelow(this.views.signedHalves, this.boundsAt, this.shape.bounds, chunk);
+    return countBelow(this.#views.signedHalves, this.#boundsAt, this.shape.bounds, chunk);
   }
 
   valueAt(chunk: number): number {
@@ -202,7 +202,10 @@ export class NodeReader {
 
   /** Appends the intervals of chunks [from, to), which are not empty. Neighbours differ, so only the first may merge with the last. */
   appendTo(intervals: Intervals, from: number, to: number): void {
-    const { count, boundsAt, valuesAt, views, shape } = this;
+    const { count, shape } = this;
+    const boundsAt = this.#boundsAt;
+    const valuesAt = this.#valuesAt;
+    const views = this.#views;
     let index = this.indexOf(from);
     intervals.push(from, this.value(index));
     intervals.reserve(count - index);

@@ -44,15 +44,15 @@ function epochsBetween(earlier: number, later: number): number {
 
 /** The writer's side of the control block. */
 export class ReaderPins {
-  private readonly control: Int32Array;
+  readonly #control: Int32Array;
 
   constructor(control: Int32Array) {
-    this.control = control;
+    this.#control = control;
   }
 
   /** Puts a generation in force. `memoryBytes` is what the memory has by now. */
   flip(header: number, generation: number, memoryBytes: number): void {
-    const { control } = this;
+    const control = this.#control;
     // Each orders all plain stores before it: who sees the header sees what it leads to, and a memory large enough.
     Atomics.store(control, ControlField.memoryBytes, memoryBytes);
     Atomics.store(control, ControlField.header, header);
@@ -65,7 +65,7 @@ export class ReaderPins {
     let oldest = -1;
     for (let slot = 0; slot < READER_SLOTS; slot++) {
       // Comes after the stores of `flip`: a pin that is not seen here is followed by a load of the new header.
-      const pin = Atomics.load(this.control, pinWord(slot));
+      const pin = Atomics.load(this.#control, pinWord(slot));
       if (pin !== 0) oldest = Math.max(oldest, epochsBetween(pin & EPOCH_MASK, generation & EPOCH_MASK));
     }
     return oldest;
@@ -76,7 +76,7 @@ export class ReaderPins {
     const slots: number[] = [];
     for (let slot = 0; slot < READER_SLOTS; slot++) {
       // Likewise.
-      const pin = Atomics.load(this.control, pinWord(slot));
+      const pin = Atomics.load(this.#control, pinWord(slot));
       if (pin !== 0 && epochsBetween(pin & EPOCH_MASK, generation & EPOCH_MASK) > 0) slots.push(slot);
     }
     return slots;
@@ -85,8 +85,8 @@ export class ReaderPins {
   /** Waits, blocking the thread, for a pin that is seen to change, or for so long. */
   awaitChange(slot: number, waitMs: number): void {
     // Orders what comes after it behind the change. Nobody wakes it, so that readers need not; it looks again by itself.
-    const pin = Atomics.load(this.control, pinWord(slot));
-    if (pin !== 0) Atomics.wait(this.control, pinWord(slot), pin, waitMs);
+    const pin = Atomics.load(this.#control, pinWord(slot));
+    if (pin !== 0) Atomics.wait(this.#control, pinWord(slot), pin, waitMs);
   }
 
   /** Frees the slot of a reader whose thread has ended. Evicting a living one lets it read bytes while they change. */
@@ -94,9 +94,9 @@ export class ReaderPins {
     if (!Number.isInteger(slot) || slot < 0 || slot >= READER_SLOTS)
       throw new RangeError(`no reader slot ${slot}`);
     // No look. Before the slot is freed, so that the next owner starts without a pin.
-    Atomics.store(this.control, pinWord(slot), 0);
+    Atomics.store(this.#control, pinWord(slot), 0);
     // After it, the slot may be taken again.
-    Atomics.store(this.control, takenWord(slot), 0);
+    Atomics.store(this.#control, takenWord(slot), 0);
   }
 }
 
@@ -140,39 +140,39 @@ export class WriterPin implements Pin {
 /** A reader's side of the control block: one slot, from `take` to `release`. */
 export class ReaderPin implements Pin {
   readonly slot: number;
-  private readonly control: Int32Array;
-  private readonly word: number;
+  readonly #control: Int32Array;
+  readonly #word: number;
 
   /** Takes a slot. Throws RangeError if there is none. */
   constructor(control: Int32Array) {
-    this.control = control;
+    this.#control = control;
     this.slot = takeSlot(control);
-    this.word = pinWord(this.slot);
+    this.#word = pinWord(this.slot);
   }
 
   pin(): number {
-    const { control } = this;
+    const control = this.#control;
     // At most the epoch of the header loaded below.
     const epoch = Atomics.load(control, ControlField.epoch);
     // Before the load below: a writer that does not see this pin stored `header` before it, so we load that.
-    Atomics.store(control, this.word, epoch | PINNED);
+    Atomics.store(control, this.#word, epoch | PINNED);
     // After the pin, and before all loads from the generation: sees everything that was stored before the flip.
     return Atomics.load(control, ControlField.header) >>> 0;
   }
 
   unpin(): void {
     // After all loads from the generation: a writer that sees it may overwrite them.
-    Atomics.store(this.control, this.word, 0);
+    Atomics.store(this.#control, this.#word, 0);
   }
 
   memoryBytes(): number {
     // After the header was loaded: at least what was there when it was stored.
-    return Atomics.load(this.control, ControlField.memoryBytes) >>> 0;
+    return Atomics.load(this.#control, ControlField.memoryBytes) >>> 0;
   }
 
   release(): void {
     // After all this reader's looks: the slot's next owner starts without a pin.
-    Atomics.store(this.control, takenWord(this.slot), 0);
+    Atomics.store(this.#control, takenWord(this.slot), 0);
   }
 }
 

@@ -44,7 +44,7 @@ export const GRANULE_BYTES = 8;
 /** What readers may read after the end of a node: one comparison and one value. */
 export const OVERREAD_BYTES = 64;
 /** Bytes of a WebAssembly page, the unit of growth; fixed by WebAssembly. */
-export const PAGE_BYTES = 65536;
+const PAGE_BYTES = 65536;
 /** The most that 32-bit addresses reach, less one page, so that no end of a range overflows. */
 export const MEMORY_MAX_BYTES = 2 ** 32 - PAGE_BYTES;
 /** Our choice: memory is added by this much at least, so that few views are made anew. Untouched pages cost nothing. */

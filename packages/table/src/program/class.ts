@@ -8,7 +8,7 @@ import { ASKS_DNS } from '../classes/rule-columns.ts';
 import type { ProgramPart } from './part.ts';
 import type { WordBuffer } from './words.ts';
 
-/** Classes for which rows have room when there are `count`: an eighth more, for those that deltas bring. */
+/** Classes for which rows have room when there are `count`: an eighth more, for those that edits bring. */
 function roomFor(count: number): number {
   return count + (count >> 3) + 64;
 }
@@ -26,87 +26,87 @@ export class GroupClasses {
   readonly held: number[] = [];
   /** What was collected last. */
   runs = new Int32Array(64);
-  private readonly sets: ClassSets;
-  private readonly dnsPredicate: number;
-  private readonly dnsClasses = new Set<number>();
-  private readonly starts: Uint32Array; // predicate p holds in classes [starts[p], starts[p + 1])
-  private readonly classes: Uint32Array;
-  private readonly heads: Int32Array; // by predicate: its first run in the part at hand, or -1
-  private next = new Int32Array(0); // by position in the part at hand: the next run of the same predicate, or -1
-  private readonly lastPair: Int32Array; // by class: its last pair with a predicate of the part at hand, or -1
-  private pairPredicates = new Int32Array(0);
-  private previousPairs = new Int32Array(0);
-  private lists = -1; // offset of the member lists' starts
+  readonly #sets: ClassSets;
+  readonly #dnsPredicate: number;
+  readonly #dnsClasses = new Set<number>();
+  readonly #starts: Uint32Array; // predicate p holds in classes [starts[p], starts[p + 1])
+  readonly #classes: Uint32Array;
+  readonly #heads: Int32Array; // by predicate: its first run in the part at hand, or -1
+  #next = new Int32Array(0); // by position in the part at hand: the next run of the same predicate, or -1
+  readonly #lastPair: Int32Array; // by class: its last pair with a predicate of the part at hand, or -1
+  #pairPredicates = new Int32Array(0);
+  #previousPairs = new Int32Array(0);
+  #lists = -1; // offset of the member lists' starts
 
   constructor(sets: ClassSets, dnsPredicate: number) {
-    this.sets = sets;
-    this.dnsPredicate = dnsPredicate;
+    this.#sets = sets;
+    this.#dnsPredicate = dnsPredicate;
     this.count = sets.count;
     this.room = roomFor(sets.count);
-    this.starts = new Uint32Array(sets.predicateCount + 2);
-    this.heads = new Int32Array(sets.predicateCount).fill(-1);
-    this.lastPair = new Int32Array(this.room).fill(-1);
-    const { starts } = this;
+    this.#starts = new Uint32Array(sets.predicateCount + 2);
+    this.#heads = new Int32Array(sets.predicateCount).fill(-1);
+    this.#lastPair = new Int32Array(this.room).fill(-1);
+    const starts = this.#starts;
     const pairCount = sets.firstMember(this.count);
     for (let m = 0; m < pairCount; m++) starts[sets.memberAt(m) + 2]! += 1; // a predicate
     for (let p = 2; p < starts.length; p++) starts[p]! += starts[p - 1]!; // p < length
-    this.classes = new Uint32Array(starts.at(-1) ?? 0);
+    this.#classes = new Uint32Array(starts.at(-1) ?? 0);
     // Each start is one place late until all its predicate's classes are in.
     for (let classId = 0; classId < this.count; classId++) {
       const end = sets.firstMember(classId + 1);
       for (let m = sets.firstMember(classId); m < end; m++)
-        this.classes[starts[sets.memberAt(m) + 1]!++] = classId; // likewise
+        this.#classes[starts[sets.memberAt(m) + 1]!++] = classId; // likewise
     }
     if (dnsPredicate >= 0) {
       for (let i = starts[dnsPredicate]!; i < starts[dnsPredicate + 1]!; i++)
-        this.dnsClasses.add(this.classes[i]!); // likewise
+        this.#dnsClasses.add(this.#classes[i]!); // likewise
     }
   }
 
   /** Puts a part at hand. */
   load(part: ProgramPart): void {
-    for (const predicate of this.predicates) this.heads[predicate] = -1;
+    for (const predicate of this.predicates) this.#heads[predicate] = -1;
     this.predicates = [];
-    this.next = new Int32Array(part.count).fill(-1);
+    this.#next = new Int32Array(part.count).fill(-1);
     for (let p = part.count - 1; p >= 0; p--) {
       const predicate = part.predicates[p]!; // p < count
       if (predicate < 0) continue;
-      const head = this.heads[predicate]!; // a predicate of the group
+      const head = this.#heads[predicate]!; // a predicate of the group
       if (head < 0) this.predicates.push(predicate);
-      this.next[p] = head;
-      this.heads[predicate] = p;
+      this.#next[p] = head;
+      this.#heads[predicate] = p;
     }
   }
 
   /** How many pairs of a class and a predicate there are. */
   get allPairs(): number {
-    return this.classes.length;
+    return this.#classes.length;
   }
 
   /** How many of them are of a predicate of the part. */
   pairs(): number {
     let pairs = 0;
-    for (const p of this.predicates) pairs += this.starts[p + 1]! - this.starts[p]!; // a predicate of the group
+    for (const p of this.predicates) pairs += this.#starts[p + 1]! - this.#starts[p]!; // a predicate of the group
     return pairs;
   }
 
   /** Finds the classes that the part's predicates hold in. Each must then be asked for once with `holdTouched`. */
   touch(): void {
     const pairs = this.pairs();
-    if (this.pairPredicates.length < pairs) {
-      this.pairPredicates = new Int32Array(pairs);
-      this.previousPairs = new Int32Array(pairs);
+    if (this.#pairPredicates.length < pairs) {
+      this.#pairPredicates = new Int32Array(pairs);
+      this.#previousPairs = new Int32Array(pairs);
     }
     this.touched.length = 0;
     let pair = 0;
     for (const predicate of this.predicates) {
-      for (let i = this.starts[predicate]!; i < this.starts[predicate + 1]!; i++) {
-        const classId = this.classes[i]!; // i < length
-        const previous = this.lastPair[classId]!; // classId < room
+      for (let i = this.#starts[predicate]!; i < this.#starts[predicate + 1]!; i++) {
+        const classId = this.#classes[i]!; // i < length
+        const previous = this.#lastPair[classId]!; // classId < room
         if (previous < 0) this.touched.push(classId);
-        this.pairPredicates[pair] = predicate;
-        this.previousPairs[pair] = previous;
-        this.lastPair[classId] = pair++;
+        this.#pairPredicates[pair] = predicate;
+        this.#previousPairs[pair] = previous;
+        this.#lastPair[classId] = pair++;
       }
     }
   }
@@ -114,27 +114,27 @@ export class GroupClasses {
   /** Puts a touched class at hand. */
   holdTouched(classId: number): void {
     this.held.length = 0;
-    for (let pair = this.lastPair[classId]!; pair >= 0; pair = this.previousPairs[pair]!) {
+    for (let pair = this.#lastPair[classId]!; pair >= 0; pair = this.#previousPairs[pair]!) {
       // pairs that were made
-      this.held.push(this.pairPredicates[pair]!); // likewise
+      this.held.push(this.#pairPredicates[pair]!); // likewise
     }
-    this.lastPair[classId] = -1;
+    this.#lastPair[classId] = -1;
   }
 
   /** Puts any class at hand. */
   hold(classId: number): void {
     this.held.length = 0;
-    const { sets } = this;
+    const sets = this.#sets;
     const end = sets.firstMember(classId + 1);
     for (let m = sets.firstMember(classId); m < end; m++) {
       const predicate = sets.memberAt(m);
-      if (this.heads[predicate]! >= 0) this.held.push(predicate); // a predicate of the group
+      if (this.#heads[predicate]! >= 0) this.held.push(predicate); // a predicate of the group
     }
   }
 
   /** Whether runs that ask for a DNS address hold in a class, as far as that matters to a part. */
   isDnsIn(part: ProgramPart, classId: number): boolean {
-    return part.asksDns && this.dnsClasses.has(classId);
+    return part.asksDns && this.#dnsClasses.has(classId);
   }
 
   /**
@@ -147,7 +147,7 @@ export class GroupClasses {
     let last = part.count; // the first run that asks nothing, of those looked at
     for (const predicate of predicates) {
       // The predicate is of the group, and its runs of the part at hand.
-      for (let run = this.heads[predicate]!; run >= 0 && run < last; run = this.next[run]!) {
+      for (let run = this.#heads[predicate]!; run >= 0 && run < last; run = this.#next[run]!) {
         if (++looks > most) return -1;
         if (!isDns && (part.checks[run]! & ASKS_DNS) !== 0) continue;
         if (part.asksNothing(run)) last = run;
@@ -166,30 +166,30 @@ export class GroupClasses {
    * and whether it is a DNS class.
    */
   memberLists(words: WordBuffer): number {
-    if (this.lists >= 0) return this.lists;
+    if (this.#lists >= 0) return this.#lists;
     const nothing = words.take(1, 0);
     const lists = words.take(this.room, nothing << 1);
     for (let classId = 0; classId < this.count; classId++)
-      words.set(lists + classId, this.memberList(words, classId));
-    this.lists = lists;
+      words.set(lists + classId, this.#memberList(words, classId));
+    this.#lists = lists;
     return lists;
   }
 
   /** Takes in a class that the sets have got since, and its members if lists of them are kept. */
   follow(words: WordBuffer, put: (at: number, word: number) => void): void {
     const classId = this.count++;
-    if (this.dnsPredicate >= 0 && this.sets.membersOf(classId).includes(this.dnsPredicate))
-      this.dnsClasses.add(classId);
-    if (this.lists >= 0) put(this.lists + classId, this.memberList(words, classId));
+    if (this.#dnsPredicate >= 0 && this.#sets.membersOf(classId).includes(this.#dnsPredicate))
+      this.#dnsClasses.add(classId);
+    if (this.#lists >= 0) put(this.#lists + classId, this.#memberList(words, classId));
   }
 
-  private memberList(words: WordBuffer, classId: number): number {
+  #memberList(words: WordBuffer, classId: number): number {
     const at = words.count;
-    const { sets } = this;
+    const sets = this.#sets;
     const end = sets.firstMember(classId + 1);
     words.push(end - sets.firstMember(classId));
     for (let m = sets.firstMember(classId); m < end; m++) words.push(sets.memberAt(m));
-    return (at << 1) | (this.dnsClasses.has(classId) ? 1 : 0);
+    return (at << 1) | (this.#dnsClasses.has(classId) ? 1 : 0);
   }
 }
 

@@ -1,10 +1,10 @@
 /**
- * Compiling programs: from plans and classes to one block of words (program.ts).
+ * Compiling programs: from outlines and classes to one block of words (program.ts).
  *
  *   blocks ─▶ parts (part.ts) ─▶ rows (rows.ts) ─▶ nodes (node.ts)
  *
  * Equal parts are made once: qubes of one template share all, and where `common` would multiply classes and programs it is a
- * part of its own, shared by all. Classes that come later, by deltas, are added in place; rules that change compile anew.
+ * part of its own, shared by all. Classes that come later, by edits, are added in place; rules that change compile anew.
  */
 
 import type { Action } from '@rulecast/rules';
@@ -14,8 +14,14 @@ import { RemoteKind } from '../classes/rule-columns.ts';
 import { reachableLimits, TableLimitCode, TableLimitError, type TableLimits } from '../limits.ts';
 import { GroupClasses } from './class.ts';
 import { NodeMaker } from './node.ts';
+import {
+  type Block,
+  blocksOf,
+  type PredicateGroups,
+  type ProgramOutline,
+  type ProgramOutlines,
+} from './outline.ts';
 import { ProgramPart } from './part.ts';
-import { type Block, blocksOf, type PlanGroups, type ProgramPlan, type ProgramPlans } from './plan.ts';
 import {
   BLOCK_WORDS,
   BlockField,
@@ -32,22 +38,22 @@ import {
 import { type PartRows, RowMaker } from './rows.ts';
 import { WordBuffer } from './words.ts';
 
-/** Our choice: words left free at the end, for the nodes of classes that deltas bring: an eighth, and as many as this. */
+/** Our choice: words left free at the end, for the nodes of classes that edits bring: an eighth, and as many as this. */
 const SPARE_WORDS = 4096;
 /** Our choice: rows up to which `common` is compiled into each program, which then answers with one row. */
 const JOINED_ROWS = 2 ** 20;
 
 /**
- * Turns plans into programs. `sets` are the classes of each group of `groups`; a program's classes are numbers in them. Throws
+ * Turns outlines into programs. `sets` are the classes of each group of `groups`; a program's classes are numbers in them. Throws
  * TableLimitError.
  */
 export function compilePrograms(
-  plans: ProgramPlans,
-  groups: PlanGroups,
+  outlines: ProgramOutlines,
+  groups: PredicateGroups,
   sets: readonly ClassSets[],
   limits: TableLimits,
 ): Programs {
-  return new Programs(plans, groups, sets, reachableLimits(limits));
+  return new Programs(outlines, groups, sets, reachableLimits(limits));
 }
 
 /** All programs of a rule set. */
@@ -58,89 +64,99 @@ export class Programs {
   readonly outcomeCount: number;
   readonly policyNames: readonly string[];
   readonly listNames: readonly string[];
-  private readonly words: WordBuffer;
-  private readonly classes: readonly GroupClasses[];
-  private readonly sets: readonly ClassSets[];
-  private readonly rows: RowMaker;
-  private readonly made: readonly PartRows[];
-  private readonly asked: PartRows[][][] = []; // by group and predicate: the parts that ask about it, once needed
+  readonly #words: WordBuffer;
+  readonly #classes: readonly GroupClasses[];
+  readonly #sets: readonly ClassSets[];
+  readonly #rows: RowMaker;
+  readonly #made: readonly PartRows[];
+  readonly #asked: PartRows[][][] = []; // by group and predicate: the parts that ask about it, once needed
 
-  constructor(plans: ProgramPlans, groups: PlanGroups, sets: readonly ClassSets[], limits: TableLimits) {
-    this.sets = sets;
-    this.words = new WordBuffer(limits.lists, () => {
+  constructor(
+    outlines: ProgramOutlines,
+    groups: PredicateGroups,
+    sets: readonly ClassSets[],
+    limits: TableLimits,
+  ) {
+    this.#sets = sets;
+    this.#words = new WordBuffer(limits.lists, () => {
       return new TableLimitError(TableLimitCode.lists, limits.lists, 'words of all policies');
     });
-    this.classes = groups.groups.map(({ dnsPredicate }, group) => {
+    this.#classes = groups.groups.map(({ dnsPredicate }, group) => {
       return new GroupClasses(sets[group]!, dnsPredicate); // one of each group
     });
-    this.rows = new RowMaker(this.words, new NodeMaker(this.words, limits.combined), this.classes, limits);
-    const chains = new Chains(plans, groups, this.classes[0]?.room ?? 0, limits.outcomes);
+    this.#rows = new RowMaker(
+      this.#words,
+      new NodeMaker(this.#words, limits.combined),
+      this.#classes,
+      limits,
+    );
+    const chains = new Chains(outlines, groups, this.#classes[0]?.room ?? 0, limits.outcomes);
     const records = chains.chains.reduce((sum, { links }) => sum + links.length, 0);
     // One record at least, for decideTile to look at where no program judges.
-    this.words.take(PROGRAM_HEADER_WORDS + Math.max(records, 1) * PROGRAM_WORDS, 0);
+    this.#words.take(PROGRAM_HEADER_WORDS + Math.max(records, 1) * PROGRAM_WORDS, 0);
     const parts = new Set(chains.chains.flatMap(({ links }) => links.map(({ part }) => part)));
-    this.made = Array.from(parts, (part) => this.rows.make(part));
-    this.writeRecords(plans, chains, new Map(this.made.map((rows) => [rows.part, rows])));
+    this.#made = Array.from(parts, (part) => this.#rows.make(part));
+    this.#writeRecords(outlines, chains, new Map(this.#made.map((rows) => [rows.part, rows])));
     this.outcomeCount = chains.outcomeCount;
-    this.policyNames = plans.policies.map(({ name }) => name);
-    this.listNames = this.writeBlocks(plans.blocks);
-    this.blob = this.words.withSpare((this.words.count >> 3) + SPARE_WORDS);
+    this.policyNames = outlines.policies.map(({ name }) => name);
+    this.listNames = this.#writeBlocks(outlines.blocks);
+    this.blob = this.#words.withSpare((this.#words.count >> 3) + SPARE_WORDS);
   }
 
   /** How many words are used. */
   get usedWords(): number {
-    return this.words.count;
+    return this.#words.count;
   }
 
   /**
-   * Takes in the classes that the sets have got since, for the same plans: in `blob`, a copy of ours that readers may be
+   * Takes in the classes that the sets have got since, for the same outlines: in `blob`, a copy of ours that readers may be
    * deciding by, of classes known so far. False if they do not fit, and these programs are to be compiled anew. Costs nothing
    * if there are none.
    */
   extend(blob: Int32Array): boolean {
-    const start = this.words.count;
+    const start = this.#words.count;
     const put = (at: number, word: number): void => {
-      this.words.set(at, word);
+      this.#words.set(at, word);
       if (at < start) blob[at] = word;
     };
-    for (const [group, classes] of this.classes.entries()) {
-      const sets = this.sets[group]!; // one of each group
+    for (const [group, classes] of this.#classes.entries()) {
+      const sets = this.#sets[group]!; // one of each group
       if (sets.count > classes.room) return false;
       while (classes.count < sets.count) {
         const classId = classes.count;
-        classes.follow(this.words, put);
+        classes.follow(this.#words, put);
         const parts = new Set<PartRows>();
         for (const predicate of sets.membersOf(classId)) {
-          for (const part of this.askedBy(group, predicate)) parts.add(part);
+          for (const part of this.#askedBy(group, predicate)) parts.add(part);
         }
         // Nodes go to the end before what leads to them is stored.
-        for (const part of parts) if (!this.rows.add(part, classId, put)) return false;
-        if (this.words.count > blob.length) return false;
+        for (const part of parts) if (!this.#rows.add(part, classId, put)) return false;
+        if (this.#words.count > blob.length) return false;
       }
     }
-    blob.set(this.words.view().subarray(start), start);
+    blob.set(this.#words.view().subarray(start), start);
     return true;
   }
 
   /** The parts with a run that asks about a predicate of a group. */
-  private askedBy(group: number, predicate: number): readonly PartRows[] {
-    if (this.asked.length === 0) {
-      for (const { predicateCount } of this.sets)
-        this.asked.push(Array.from({ length: predicateCount }, () => []));
-      for (const rows of this.made) {
-        for (const asked of new Set(rows.part.predicates)) this.asked[rows.part.group]?.[asked]?.push(rows);
+  #askedBy(group: number, predicate: number): readonly PartRows[] {
+    if (this.#asked.length === 0) {
+      for (const { predicateCount } of this.#sets)
+        this.#asked.push(Array.from({ length: predicateCount }, () => []));
+      for (const rows of this.#made) {
+        for (const asked of new Set(rows.part.predicates)) this.#asked[rows.part.group]?.[asked]?.push(rows);
       }
     }
-    return this.asked[group]?.[predicate] ?? [];
+    return this.#asked[group]?.[predicate] ?? [];
   }
 
-  private writeRecords(plans: ProgramPlans, chains: Chains, made: ReadonlyMap<ProgramPart, PartRows>): void {
-    const { words } = this;
-    const { plans: programs } = plans;
+  #writeRecords(outlines: ProgramOutlines, chains: Chains, made: ReadonlyMap<ProgramPart, PartRows>): void {
+    const words = this.#words;
+    const { all: programs } = outlines;
     words.set(ProgramHeader.programCount, programs.length);
-    words.set(ProgramHeader.groupCount, this.classes.length);
+    words.set(ProgramHeader.groupCount, this.#classes.length);
     let further = programs.length; // records that go on for others
-    for (const [index, plan] of programs.entries()) {
+    for (const [index, outline] of programs.entries()) {
       const { firstOutcome, links } = chains.chains[index]!; // one of each program
       const groupMask = links.reduce((mask, { part }) => mask | (1 << part.group), 0);
       for (const [l, { part, base }] of links.entries()) {
@@ -151,16 +167,16 @@ export class Programs {
         put('rows', rows.rows);
         put('classMask', rows.classMask);
         put('base', base);
-        put('noMatch', l + 1 < links.length ? ~further++ : otherwiseCode(plan, firstOutcome));
+        put('noMatch', l + 1 < links.length ? ~further++ : otherwiseCode(outline, firstOutcome));
         put('wildcards', rows.wildcards);
         put('wildcardsLeast', rows.wildcardsLeast);
         put('group', part.group);
         put('firstOutcome', firstOutcome);
-        put('policy', plan.policy === undefined ? -1 : plans.policies.indexOf(plan.policy));
-        put('direction', DIRECTIONS.indexOf(plan.direction));
-        put('exceptionsBlock', plan.exceptions);
-        put('commonBlock', plan.common);
-        put('ownBlock', plan.own);
+        put('policy', outline.policy === undefined ? -1 : outlines.policies.indexOf(outline.policy));
+        put('direction', DIRECTIONS.indexOf(outline.direction));
+        put('exceptionsBlock', outline.exceptions);
+        put('commonBlock', outline.common);
+        put('ownBlock', outline.own);
         put('groupMask', groupMask);
         put('isPlain', part.isPlain && (rows.kind === 'rows' || rows.kind === 'one') ? 1 : 0);
       }
@@ -168,8 +184,8 @@ export class Programs {
   }
 
   /** Writes the records of blocks and the lists of their runs; returns the names of lists. */
-  private writeBlocks(blocks: readonly Block[]): readonly string[] {
-    const { words } = this;
+  #writeBlocks(blocks: readonly Block[]): readonly string[] {
+    const words = this.#words;
     const records = words.take(blocks.length * BLOCK_WORDS, 0);
     const runLists = words.count;
     words.set(ProgramHeader.blocks, records);
@@ -203,94 +219,95 @@ class Chains {
   readonly chains: readonly Chain[];
   /** One more than the largest outcome. */
   readonly outcomeCount: number;
-  private readonly plans: ProgramPlans;
-  private readonly groups: PlanGroups;
-  private readonly isJoined: boolean;
-  private readonly byHash = new Map<number, ProgramPart[]>();
-  private readonly byBlocks = new Map<string, ProgramPart>();
+  readonly #outlines: ProgramOutlines;
+  readonly #groups: PredicateGroups;
+  readonly #isJoined: boolean;
+  readonly #byHash = new Map<number, ProgramPart[]>();
+  readonly #byBlocks = new Map<string, ProgramPart>();
 
-  constructor(plans: ProgramPlans, groups: PlanGroups, rowsEach: number, outcomesMax: number) {
-    this.plans = plans;
-    this.groups = groups;
-    this.isJoined = groups.groups.length === 1 && plans.plans.length * rowsEach <= JOINED_ROWS;
+  constructor(outlines: ProgramOutlines, groups: PredicateGroups, rowsEach: number, outcomesMax: number) {
+    this.#outlines = outlines;
+    this.#groups = groups;
+    this.#isJoined = groups.groups.length === 1 && outlines.all.length * rowsEach <= JOINED_ROWS;
     let firstOutcome = 1; // outcome 0 would make code 0
-    this.chains = plans.plans.map((plan) => {
-      const runs = blocksOf(plan).reduce((sum, block) => sum + this.runCount(block), 0);
+    this.chains = outlines.all.map((outline) => {
+      const runs = blocksOf(outline).reduce((sum, block) => sum + this.#runCount(block), 0);
       if (firstOutcome + runs + 1 > outcomesMax)
         throw new TableLimitError(TableLimitCode.outcomes, outcomesMax, 'runs over all policies');
-      const chain = this.chain(plan, firstOutcome);
+      const chain = this.#chain(outline, firstOutcome);
       firstOutcome += runs + 1;
       return chain;
     });
     this.outcomeCount = firstOutcome;
   }
 
-  private chain(plan: ProgramPlan, firstOutcome: number): Chain {
+  #chain(outline: ProgramOutline, firstOutcome: number): Chain {
     const base = firstOutcome << CODE_ACTION_BITS;
-    const hasOne = this.groups.groups.length === 1 && (this.runCount(plan.common) === 0 || this.isJoined);
+    const hasOne =
+      this.#groups.groups.length === 1 && (this.#runCount(outline.common) === 0 || this.#isJoined);
     if (hasOne) {
-      const byDefault = plan.otherwise === 'none' ? NO_MATCH : actionCode(plan.otherwise);
-      return { firstOutcome, links: [{ part: this.part(blocksOf(plan), 0, byDefault), base }] };
+      const byDefault = outline.otherwise === 'none' ? NO_MATCH : actionCode(outline.otherwise);
+      return { firstOutcome, links: [{ part: this.#part(blocksOf(outline), 0, byDefault), base }] };
     }
     let outcome = firstOutcome; // one below that of the block's first run
-    const links = blocksOf(plan).flatMap((block) => {
+    const links = blocksOf(outline).flatMap((block) => {
       const blockBase = outcome << CODE_ACTION_BITS;
-      outcome += this.runCount(block);
-      return this.spread(block).map((part) => ({ part, base: blockBase }));
+      outcome += this.#runCount(block);
+      return this.#spread(block).map((part) => ({ part, base: blockBase }));
     });
-    return { firstOutcome, links: links.length > 0 ? links : [{ part: this.part([], 0, NO_MATCH), base }] };
+    return { firstOutcome, links: links.length > 0 ? links : [{ part: this.#part([], 0, NO_MATCH), base }] };
   }
 
   /** A part for each group that a block has predicates in; the first has the runs for any address too. */
-  private spread(block: number): readonly ProgramPart[] {
+  #spread(block: number): readonly ProgramPart[] {
     const parts: ProgramPart[] = [];
-    const hasWildcards = this.blocks(block)[0]?.predicates.includes(ANY_ADDRESS) === true;
-    for (let group = 0; group < this.groups.groups.length; group++) {
-      const part = this.part([block], group, NO_MATCH);
+    const hasWildcards = this.#blocks(block)[0]?.predicates.includes(ANY_ADDRESS) === true;
+    for (let group = 0; group < this.#groups.groups.length; group++) {
+      const part = this.#part([block], group, NO_MATCH);
       if ((group === 0 && hasWildcards) || part.asksAddress) parts.push(part);
     }
     return parts;
   }
 
-  private part(blocks: readonly number[], group: number, byDefault: number): ProgramPart {
+  #part(blocks: readonly number[], group: number, byDefault: number): ProgramPart {
     const key = `${blocks.join()} ${group} ${byDefault}`;
-    let part = this.byBlocks.get(key);
+    let part = this.#byBlocks.get(key);
     if (part === undefined) {
-      part = this.known(
+      part = this.#known(
         new ProgramPart(
-          blocks.flatMap((block) => this.blocks(block)),
-          this.groups,
+          blocks.flatMap((block) => this.#blocks(block)),
+          this.#groups,
           group,
           group === 0,
           byDefault,
         ),
       );
-      this.byBlocks.set(key, part);
+      this.#byBlocks.set(key, part);
     }
     return part;
   }
 
   /** The part that is equal to a new one, which may be that itself. */
-  private known(part: ProgramPart): ProgramPart {
-    const alike = this.byHash.get(part.hash) ?? [];
+  #known(part: ProgramPart): ProgramPart {
+    const alike = this.#byHash.get(part.hash) ?? [];
     const equal = alike.find((other) => other.sameAs(part));
     if (equal !== undefined) return equal;
-    this.byHash.set(part.hash, [...alike, part]);
+    this.#byHash.set(part.hash, [...alike, part]);
     return part;
   }
 
-  private runCount(block: number): number {
-    return this.plans.blocks[block]?.runs.count ?? 0;
+  #runCount(block: number): number {
+    return this.#outlines.blocks[block]?.runs.count ?? 0;
   }
 
-  private blocks(block: number): readonly Block[] {
-    const found = this.plans.blocks[block];
+  #blocks(block: number): readonly Block[] {
+    const found = this.#outlines.blocks[block];
     return found === undefined ? [] : [found];
   }
 }
 
 /** The code of what a program does where no run matches. */
-function otherwiseCode({ otherwise }: ProgramPlan, firstOutcome: number): number {
+function otherwiseCode({ otherwise }: ProgramOutline, firstOutcome: number): number {
   if (otherwise === 'none') return NO_VERDICT_CODE;
   return (firstOutcome << CODE_ACTION_BITS) | actionCode(otherwise);
 }

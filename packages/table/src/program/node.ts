@@ -50,39 +50,41 @@ export interface PredicateNode {
 }
 
 export class NodeMaker {
-  private readonly words: WordBuffer;
-  private readonly known: StretchIndex;
-  private readonly combinedMax: number;
-  private combined = 0; // words of maps of classes, or runs painted into them where those are more
-  private pageWords = 0;
-  private readonly wholePages = new Map<number, number>(); // by code
-  private merged = new Int32Array(64);
-  private readonly paint = new IntervalPaint();
+  readonly #words: WordBuffer;
+  readonly #known: StretchIndex;
+  readonly #combinedMax: number;
+  #combined = 0; // words of maps of classes, or runs painted into them where those are more
+  #pageWords = 0;
+  readonly #wholePages = new Map<number, number>(); // by code
+  #merged = new Int32Array(64);
+  readonly #paint = new IntervalPaint();
 
   /** `combinedMax` bounds the maps that put together what several predicates say, as TableLimits says. */
   constructor(words: WordBuffer, combinedMax: number) {
-    this.words = words;
-    this.known = new StretchIndex(words);
-    this.combinedMax = combinedMax;
+    this.#words = words;
+    this.#known = new StretchIndex(words);
+    this.#combinedMax = combinedMax;
   }
 
   /** Whether there may be more maps of classes. */
   get hasRoom(): boolean {
-    return this.combined < this.combinedMax;
+    return this.#combined < this.#combinedMax;
   }
 
   /** What the wildcards alone decide: a node, NO_MATCH where they decide nothing. */
   wildcards(part: ProgramPart): number {
     const count = part.wildcardsBefore(part.count);
-    if (count < PAGED_RUNS || this.pageWords >= PAGE_WORDS_MAX)
+    if (count < PAGED_RUNS || this.#pageWords >= PAGE_WORDS_MAX)
       return this.node(part, part.wildcards, count, part.wildcardsEnd);
-    const { words } = this;
+    const words = this.#words;
     const before = words.count;
-    const protocols = PROTOCOLS.map((bit) => this.pages(part, part.wildcards, count, part.wildcardsEnd, bit));
-    this.pageWords += words.count - before;
+    const protocols = PROTOCOLS.map((bit) =>
+      this.#pages(part, part.wildcards, count, part.wildcardsEnd, bit),
+    );
+    this.#pageWords += words.count - before;
     const start = words.count;
     for (const at of protocols) words.push(at);
-    return (this.known.intern(start) << NODE_OFFSET_SHIFT) | NodeKind.map;
+    return (this.#known.intern(start) << NODE_OFFSET_SHIFT) | NodeKind.map;
   }
 
   /** The row of a class in which no run but the wildcards can match; `wildcards` is their node. */
@@ -114,8 +116,8 @@ export class NodeMaker {
       (fits && own > LIST_RUNS && before <= MERGED_WILDCARDS)
     ) {
       if (fits) {
-        const count = this.merge(part, runs, own, before);
-        const word = this.node(part, this.merged, count, last >= 0 ? end : part.wildcardsEnd);
+        const count = this.#merge(part, runs, own, before);
+        const word = this.node(part, this.#merged, count, last >= 0 ? end : part.wildcardsEnd);
         return word === ~NO_MATCH ? this.elsewhere(part, word) : word;
       }
     }
@@ -129,26 +131,26 @@ export class NodeMaker {
   union(part: ProgramPart, nodes: readonly PredicateNode[]): number {
     const end = nodes.reduce((least, node) => Math.min(least, node.end), NO_MATCH);
     const needed = nodes.filter(({ least }) => least <= end).sort((a, b) => a.least - b.least);
-    const start = this.words.count;
-    this.words.push(needed.length);
+    const start = this.#words.count;
+    this.#words.push(needed.length);
     for (const { least, word } of needed) {
-      this.words.push(least);
-      this.words.push(word);
+      this.#words.push(least);
+      this.#words.push(word);
     }
     const withWildcards = part.wildcards.length > 0 ? WITH_WILDCARDS : 0; // the least that they give may come too late
-    return (this.known.intern(start) << NODE_OFFSET_SHIFT) | withWildcards | NodeKind.union;
+    return (this.#known.intern(start) << NODE_OFFSET_SHIFT) | withWildcards | NodeKind.union;
   }
 
   /** What `count` runs and then the code `end` decide: a word. */
   node(part: ProgramPart, runs: Int32Array, count: number, end: number): number {
-    return count <= LIST_RUNS ? this.list(part, runs, count, end) : this.map(part, runs, count, end);
+    return count <= LIST_RUNS ? this.#list(part, runs, count, end) : this.#map(part, runs, count, end);
   }
 
   /** Puts a class's own runs and the first wildcards into `merged` by position; returns how many they are. */
-  private merge(part: ProgramPart, runs: Int32Array, own: number, wildcards: number): number {
+  #merge(part: ProgramPart, runs: Int32Array, own: number, wildcards: number): number {
     const count = own + wildcards;
-    if (this.merged.length < count) this.merged = new Int32Array(count * 2);
-    const { merged } = this;
+    if (this.#merged.length < count) this.#merged = new Int32Array(count * 2);
+    const merged = this.#merged;
     let r = 0;
     let w = 0;
     for (let i = 0; i < count; i++) {
@@ -158,8 +160,8 @@ export class NodeMaker {
     return count;
   }
 
-  private list(part: ProgramPart, runs: Int32Array, count: number, end: number): number {
-    const { words } = this;
+  #list(part: ProgramPart, runs: Int32Array, count: number, end: number): number {
+    const words = this.#words;
     const start = words.count;
     words.push(0); // until it is known how many candidates there are
     let decided = 0; // protocols that some run before decides whatever the port
@@ -176,45 +178,47 @@ export class NodeMaker {
     if (candidates === 0) words.count = start;
     if (candidates === 0) return ~end;
     words.set(start, (candidates << LIST_CODE_BITS) | end);
-    return (this.known.intern(start) << NODE_OFFSET_SHIFT) | NodeKind.list;
+    return (this.#known.intern(start) << NODE_OFFSET_SHIFT) | NodeKind.list;
   }
 
-  private map(part: ProgramPart, runs: Int32Array, count: number, end: number): number {
-    const before = this.words.count;
-    const protocols = PROTOCOLS.map((bit) => this.intervals(part, runs, count, end, bit));
+  #map(part: ProgramPart, runs: Int32Array, count: number, end: number): number {
+    const before = this.#words.count;
+    const protocols = PROTOCOLS.map((bit) => this.#intervals(part, runs, count, end, bit));
     const [first = 0] = protocols;
     if (first < 0 && protocols.every((word) => word === first)) return first;
-    const start = this.words.count;
-    for (const word of protocols) this.words.push(word);
-    const at = this.known.intern(start);
-    this.combined += Math.max(this.words.count - before, count);
+    const start = this.#words.count;
+    for (const word of protocols) this.#words.push(word);
+    const at = this.#known.intern(start);
+    this.#combined += Math.max(this.#words.count - before, count);
     return (at << NODE_OFFSET_SHIFT) | NodeKind.map;
   }
 
   /** What the runs decide for one protocol: ~code, or where its intervals are. */
-  private intervals(part: ProgramPart, runs: Int32Array, count: number, end: number, bit: number): number {
-    const { paint, words } = this;
-    const unreadable = this.paintRuns(part, runs, count, end, bit);
+  #intervals(part: ProgramPart, runs: Int32Array, count: number, end: number, bit: number): number {
+    const paint = this.#paint;
+    const words = this.#words;
+    const unreadable = this.#paintRuns(part, runs, count, end, bit);
     if (unreadable < 0) return ~(paint.codes[0] ?? end);
     const start = words.count;
     words.push(paint.count - 1);
     words.push(unreadable);
     for (let i = 1; i < paint.count; i++) words.push(paint.firsts[i]!); // i < count
     for (let i = 0; i < paint.count; i++) words.push(paint.codes[i]!); // likewise
-    return this.known.intern(start);
+    return this.#known.intern(start);
   }
 
   /** The same in pages, always. */
-  private pages(part: ProgramPart, runs: Int32Array, count: number, end: number, bit: number): number {
-    const { paint, words } = this;
-    const unreadable = this.paintRuns(part, runs, count, end, bit);
+  #pages(part: ProgramPart, runs: Int32Array, count: number, end: number, bit: number): number {
+    const paint = this.#paint;
+    const words = this.#words;
+    const unreadable = this.#paintRuns(part, runs, count, end, bit);
     const pages: number[] = [];
     let interval = 0;
     for (let port = 0; port <= PORT_MAX; port += PAGE_PORTS) {
       if (interval + 1 < paint.count && paint.firsts[interval + 1] === port) interval++;
       const isWhole = interval + 1 >= paint.count || paint.firsts[interval + 1]! >= port + PAGE_PORTS; // the latter: < count
       if (isWhole) {
-        pages.push(this.wholePage(paint.codes[interval]!)); // interval < count, here and below
+        pages.push(this.#wholePage(paint.codes[interval]!)); // interval < count, here and below
         continue;
       }
       const start = words.count;
@@ -222,28 +226,28 @@ export class NodeMaker {
         if (interval + 1 < paint.count && paint.firsts[interval + 1] === port + i) interval++;
         words.push(paint.codes[interval]!);
       }
-      pages.push(this.known.intern(start));
+      pages.push(this.#known.intern(start));
     }
     const start = words.count;
     words.push(-1);
     words.push(unreadable < 0 ? paint.codes[0]! : unreadable); // there is one interval at least
     for (const page of pages) words.push(page);
-    return this.known.intern(start);
+    return this.#known.intern(start);
   }
 
   /** A page of one code, as most are: found without making it again. */
-  private wholePage(code: number): number {
-    let page = this.wholePages.get(code);
+  #wholePage(code: number): number {
+    let page = this.#wholePages.get(code);
     if (page === undefined) {
-      page = this.known.intern(this.words.take(PAGE_PORTS, code));
-      this.wholePages.set(code, page);
+      page = this.#known.intern(this.#words.take(PAGE_PORTS, code));
+      this.#wholePages.set(code, page);
     }
     return page;
   }
 
   /** Paints what the runs decide for one protocol; returns the code where ports cannot be read, or -1 if that is no matter. */
-  private paintRuns(part: ProgramPart, runs: Int32Array, count: number, end: number, bit: number): number {
-    const { paint } = this;
+  #paintRuns(part: ProgramPart, runs: Int32Array, count: number, end: number, bit: number): number {
+    const paint = this.#paint;
     paint.clear();
     let base = end;
     let unreadable = -1;
@@ -270,46 +274,47 @@ class IntervalPaint {
   /** The first port of each interval; the first is 0. */
   firsts = new Int32Array(64);
   codes = new Int32Array(64);
-  private next = new Int32Array(64); // the first interval from here on that is not painted
-  private ranges = new Uint32Array(32);
-  private rangeCodes = new Int32Array(32);
+  #next = new Int32Array(64); // the first interval from here on that is not painted
+  #ranges = new Uint32Array(32);
+  #rangeCodes = new Int32Array(32);
   /** How many intervals there are, after `finish`. */
   count = 0;
-  private rangeCount = 0;
+  #rangeCount = 0;
 
   clear(): void {
-    this.rangeCount = 0;
+    this.#rangeCount = 0;
   }
 
   /** `range` is first | last << 16; it is empty where first > last. */
   add(range: number, code: number): void {
     if ((range & PORT_MAX) > range >>> 16) return;
-    if (this.rangeCount === this.ranges.length) {
-      const ranges = new Uint32Array(this.rangeCount * 2);
-      const codes = new Int32Array(this.rangeCount * 2);
-      ranges.set(this.ranges);
-      codes.set(this.rangeCodes);
-      this.ranges = ranges;
-      this.rangeCodes = codes;
+    if (this.#rangeCount === this.#ranges.length) {
+      const ranges = new Uint32Array(this.#rangeCount * 2);
+      const codes = new Int32Array(this.#rangeCount * 2);
+      ranges.set(this.#ranges);
+      codes.set(this.#rangeCodes);
+      this.#ranges = ranges;
+      this.#rangeCodes = codes;
     }
-    this.ranges[this.rangeCount] = range;
-    this.rangeCodes[this.rangeCount++] = code;
+    this.#ranges[this.#rangeCount] = range;
+    this.#rangeCodes[this.#rangeCount++] = code;
   }
 
   /** Paints, with `base` where nothing is. Intervals that are alike and touch become one. */
   finish(base: number): void {
-    const cells = this.cut();
-    const { firsts, codes, next } = this;
+    const cells = this.#cut();
+    const { firsts, codes } = this;
+    const next = this.#next;
     codes.fill(base, 0, cells);
     for (let i = 0; i <= cells; i++) next[i] = i;
-    for (let r = 0; r < this.rangeCount; r++) {
-      const range = this.ranges[r]!; // r < rangeCount
+    for (let r = 0; r < this.#rangeCount; r++) {
+      const range = this.#ranges[r]!; // r < rangeCount
       const last = range >>> 16;
-      let cell = this.unpainted(this.cellOf(range & PORT_MAX, cells));
+      let cell = this.#unpainted(this.#cellOf(range & PORT_MAX, cells));
       while (cell < cells && firsts[cell]! <= last) {
-        codes[cell] = this.rangeCodes[r]!; // likewise
+        codes[cell] = this.#rangeCodes[r]!; // likewise
         next[cell] = cell + 1;
-        cell = this.unpainted(cell + 1);
+        cell = this.#unpainted(cell + 1);
       }
     }
     let kept = 0;
@@ -322,18 +327,18 @@ class IntervalPaint {
   }
 
   /** Makes a cell from each port where some range begins or has ended. */
-  private cut(): number {
-    const most = this.rangeCount * 2 + 1;
+  #cut(): number {
+    const most = this.#rangeCount * 2 + 1;
     if (this.firsts.length <= most) {
       this.firsts = new Int32Array(most * 2);
       this.codes = new Int32Array(most * 2);
-      this.next = new Int32Array(most * 2);
+      this.#next = new Int32Array(most * 2);
     }
     const { firsts } = this;
     let edges = 0;
     firsts[edges++] = 0;
-    for (let r = 0; r < this.rangeCount; r++) {
-      const range = this.ranges[r]!; // r < rangeCount
+    for (let r = 0; r < this.#rangeCount; r++) {
+      const range = this.#ranges[r]!; // r < rangeCount
       firsts[edges++] = range & PORT_MAX;
       if (range >>> 16 < PORT_MAX) firsts[edges++] = (range >>> 16) + 1;
     }
@@ -343,7 +348,7 @@ class IntervalPaint {
     return cells;
   }
 
-  private cellOf(port: number, cells: number): number {
+  #cellOf(port: number, cells: number): number {
     let low = 0;
     let high = cells;
     while (high - low > 1) {
@@ -355,8 +360,8 @@ class IntervalPaint {
     return low;
   }
 
-  private unpainted(from: number): number {
-    const { next } = this;
+  #unpainted(from: number): number {
+    const next = this.#next;
     let cell = from;
     while (next[cell] !== cell) {
       next[cell] = next[next[cell]!]!; // cells up to the one after the last have a next

@@ -14,7 +14,7 @@ import {
 } from './program.ts';
 
 /** Where a code comes from, in numbers. */
-export interface CodeOrigin {
+interface CodeOrigin {
   readonly program: number;
   /** The place of the judging policy's name among all policies'; -1: no policy judges. */
   readonly policy: number;

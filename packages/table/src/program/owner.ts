@@ -19,7 +19,7 @@ import { ClassSets, type Cut, cutSpace } from '../classes/classes.ts';
 import { PredicateColumns } from '../classes/predicate-columns.ts';
 import type { PolicyColumns } from '../classes/rule-columns.ts';
 import type { TableLimits } from '../limits.ts';
-import type { ProgramPlans } from './plan.ts';
+import type { ProgramOutlines } from './outline.ts';
 
 /** The words of a class's record: a program, or -1 where no policy judges. */
 export const OwnerField = { egress: 0, ingress: 1 } as const;
@@ -43,8 +43,8 @@ interface Claim {
   readonly column: Prefixes;
 }
 
-export function compileOwners(plans: ProgramPlans, limits: TableLimits): Owners {
-  const policies = plans.policies.filter(({ name }) => name !== DEFAULT_POLICY && name !== COMMON_POLICY);
+export function compileOwners(outlines: ProgramOutlines, limits: TableLimits): Owners {
+  const policies = outlines.policies.filter(({ name }) => name !== DEFAULT_POLICY && name !== COMMON_POLICY);
   const claims: Claim[] = [];
   for (const policy of policies) {
     for (const family of [4, 6] as const) claims.push(...claimsOf(policy, family));
@@ -57,7 +57,7 @@ export function compileOwners(plans: ProgramPlans, limits: TableLimits): Owners 
   };
   const v4 = cutOf(4);
   const v6 = cutOf(6);
-  return { v4, v6, records: ownerRecords(plans, claims, sets), classCount: sets.count };
+  return { v4, v6, records: ownerRecords(outlines, claims, sets), classCount: sets.count };
 }
 
 function claimsOf(policy: PolicyColumns, family: Family): readonly Claim[] {
@@ -71,9 +71,9 @@ function claimsOf(policy: PolicyColumns, family: Family): readonly Claim[] {
   return [...byLength].map(([length, builder]) => ({ policy, length, column: builder.build() }));
 }
 
-function ownerRecords(plans: ProgramPlans, claims: readonly Claim[], sets: ClassSets): Int32Array {
+function ownerRecords(outlines: ProgramOutlines, claims: readonly Claim[], sets: ClassSets): Int32Array {
   const programs = new Map(
-    plans.plans.map(({ policy, direction }, i) => [`${direction} ${policy?.name ?? UNMATCHED}`, i]),
+    outlines.all.map(({ policy, direction }, i) => [`${direction} ${policy?.name ?? UNMATCHED}`, i]),
   );
   const programOf = (direction: Direction, policy: string): number =>
     programs.get(`${direction} ${policy}`) ?? -1;

@@ -1,13 +1,13 @@
 /**
  * Parts: the runs that one record of the programs decides among, side by side, as making nodes reads them. A program has one
- * part, or a chain of them: its exceptions, `common` and its own, and each of them once a group of predicates (plan.ts).
+ * part, or a chain of them: its exceptions, `common` and its own, and each of them once a group of predicates (outline.ts).
  *
  * Codes are relative: the run at position p has outcome p + 1, so that parts of equal runs are one part.
  */
 
 import { ANY_ADDRESS, NO_ADDRESS } from '../classes/predicate.ts';
 import { ACCEPTS, ALL_PROTOS, ASKS_DETAIL, ASKS_DNS } from '../classes/rule-columns.ts';
-import type { Block, PlanGroups } from './plan.ts';
+import type { Block, PredicateGroups } from './outline.ts';
 import { CODE_ACTION_BITS, CodeAction, NO_MATCH } from './program.ts';
 
 export class ProgramPart {
@@ -34,7 +34,7 @@ export class ProgramPart {
   /** The runs of `blocks`, as far as their predicates are in the group; those for any address only if `hasWildcards`. */
   constructor(
     blocks: readonly Block[],
-    groups: PlanGroups,
+    groups: PredicateGroups,
     group: number,
     hasWildcards: boolean,
     defaultCode: number,
@@ -73,7 +73,7 @@ export class ProgramPart {
     this.asksAddress = this.predicates.some((predicate) => predicate >= 0);
     this.asksDns = dnsRuns > 0;
     this.isPlain = isPlain && (defaultCode !== NO_MATCH || this.wildcardsEnd !== NO_MATCH);
-    this.hash = this.hashOf();
+    this.hash = this.#hashOf();
   }
 
   /** Whether the run at a position matches whatever a packet has besides its remote address. */
@@ -117,7 +117,7 @@ export class ProgramPart {
     return true;
   }
 
-  private hashOf(): number {
+  #hashOf(): number {
     let hash = mix(mix(this.group, this.defaultCode), this.wildcards.length);
     for (let p = 0; p < this.count; p++) {
       hash = mix(mix(hash, this.predicates[p]!), this.ranges[p]! ^ (this.checks[p]! << 13));

@@ -61,83 +61,84 @@ export interface PartRows {
 }
 
 export class RowMaker {
-  private readonly words: WordBuffer;
-  private readonly nodes: NodeMaker;
-  private readonly limits: TableLimits;
-  private readonly groups: readonly GroupClasses[];
-  private readonly known = new Map<number, PredicateNode>(); // of the part at hand, by predicate * 2 + whether DNS
-  private loaded: ProgramPart | undefined;
-  private classAtHand = 0;
-  private rowWords = 0;
-  private pairCount = 0;
+  readonly #words: WordBuffer;
+  readonly #nodes: NodeMaker;
+  readonly #limits: TableLimits;
+  readonly #groups: readonly GroupClasses[];
+  readonly #known = new Map<number, PredicateNode>(); // of the part at hand, by predicate * 2 + whether DNS
+  #loaded: ProgramPart | undefined;
+  #classAtHand = 0;
+  #rowWords = 0;
+  #pairCount = 0;
 
   constructor(words: WordBuffer, nodes: NodeMaker, groups: readonly GroupClasses[], limits: TableLimits) {
-    this.words = words;
-    this.nodes = nodes;
-    this.groups = groups;
-    this.limits = limits;
+    this.#words = words;
+    this.#nodes = nodes;
+    this.#groups = groups;
+    this.#limits = limits;
   }
 
   make(part: ProgramPart): PartRows {
-    const group = this.load(part);
-    const wildcards = this.nodes.wildcards(part);
-    const elsewhere = this.nodes.elsewhere(part, wildcards);
+    const group = this.#load(part);
+    const wildcards = this.#nodes.wildcards(part);
+    const elsewhere = this.#nodes.elsewhere(part, wildcards);
     const wildcardsLeast = leastOf(part, part.wildcards[0]);
     const rest = { part, wildcards, wildcardsLeast, elsewhere, table: 0, slots: 0, taken: 0 };
     const pairs = group.pairs();
     if (group.predicates.length === 0) {
-      return { ...rest, kind: 'one', rows: this.words.take(1, elsewhere), classMask: 0 };
+      return { ...rest, kind: 'one', rows: this.#words.take(1, elsewhere), classMask: 0 };
     }
     const tableWords = TABLE_WORDS + CLASS_SLOT_WORDS * slotsFor(Math.min(pairs, group.room));
     const isDense = group.room <= ROWS_SMALL || group.room <= tableWords * ROWS_FACTOR;
     const needed = isDense ? group.room : tableWords;
-    if (this.rowWords + needed > this.limits.rows || this.pairCount + pairs > this.limits.pairs) {
-      return { ...rest, kind: 'members', rows: this.members(group, part, wildcards), classMask: 0 };
+    if (this.#rowWords + needed > this.#limits.rows || this.#pairCount + pairs > this.#limits.pairs) {
+      return { ...rest, kind: 'members', rows: this.#members(group, part, wildcards), classMask: 0 };
     }
-    this.rowWords += needed;
-    this.pairCount += pairs;
+    this.#rowWords += needed;
+    this.#pairCount += pairs;
     if (isDense)
-      return { ...rest, kind: 'rows', rows: this.dense(group, part, elsewhere, pairs), classMask: -1 };
+      return { ...rest, kind: 'rows', rows: this.#dense(group, part, elsewhere, pairs), classMask: -1 };
     group.touch();
     const { touched } = group;
     const slots = slotsFor(touched.length + 8);
-    const table = this.table(TableKind.classes, slots, CLASS_SLOT_WORDS, elsewhere);
+    const table = this.#table(TableKind.classes, slots, CLASS_SLOT_WORDS, elsewhere);
     for (const classId of touched) {
       group.holdTouched(classId);
-      const row = this.row(group, part, elsewhere, classId);
-      const slot = this.freeSlot(table, classId, CLASS_SLOT_WORDS);
-      this.words.set(slot, classId);
-      this.words.set(slot + 1, row);
+      const row = this.#row(group, part, elsewhere, classId);
+      const slot = this.#freeSlot(table, classId, CLASS_SLOT_WORDS);
+      this.#words.set(slot, classId);
+      this.#words.set(slot + 1, row);
     }
-    const rows = this.words.take(1, (table << NODE_OFFSET_SHIFT) | NodeKind.table);
+    const rows = this.#words.take(1, (table << NODE_OFFSET_SHIFT) | NodeKind.table);
     return { ...rest, kind: 'classes', rows, classMask: 0, table, slots, taken: touched.length };
   }
 
   /** Makes a row for every class; returns the offset of the first. */
-  private dense(group: GroupClasses, part: ProgramPart, elsewhere: number, pairs: number): number {
-    const rows = this.words.take(group.room, elsewhere);
+  #dense(group: GroupClasses, part: ProgramPart, elsewhere: number, pairs: number): number {
+    const rows = this.#words.take(group.room, elsewhere);
     if (group.allPairs <= pairs * SWEPT_FACTOR) {
       for (let classId = 0; classId < group.count; classId++) {
         group.hold(classId);
-        if (group.held.length > 0) this.words.set(rows + classId, this.row(group, part, elsewhere, classId));
+        if (group.held.length > 0)
+          this.#words.set(rows + classId, this.#row(group, part, elsewhere, classId));
       }
       return rows;
     }
     group.touch();
     for (const classId of group.touched) {
       group.holdTouched(classId);
-      this.words.set(rows + classId, this.row(group, part, elsewhere, classId));
+      this.#words.set(rows + classId, this.#row(group, part, elsewhere, classId));
     }
     return rows;
   }
 
   /** Puts a part at hand. */
-  private load(part: ProgramPart): GroupClasses {
-    const group = this.groups[part.group]!; // a group of the plan
-    if (this.loaded === part) return group;
-    this.known.clear();
+  #load(part: ProgramPart): GroupClasses {
+    const group = this.#groups[part.group]!; // a group of the outline
+    if (this.#loaded === part) return group;
+    this.#known.clear();
     group.load(part);
-    this.loaded = part;
+    this.#loaded = part;
     return group;
   }
 
@@ -147,17 +148,17 @@ export class RowMaker {
    */
   add(made: PartRows, classId: number, put: (at: number, word: number) => void): boolean {
     if (made.kind !== 'rows' && made.kind !== 'classes') return true;
-    const group = this.load(made.part);
+    const group = this.#load(made.part);
     group.hold(classId);
     if (group.held.length === 0) return true;
-    const row = this.row(group, made.part, made.elsewhere, classId);
+    const row = this.#row(group, made.part, made.elsewhere, classId);
     if (made.kind === 'rows') {
       put(made.rows + classId, row);
       return true;
     }
     if ((made.taken + 1) * 2 > made.slots) return false;
     made.taken++;
-    const slot = this.freeSlot(made.table, classId, CLASS_SLOT_WORDS);
+    const slot = this.#freeSlot(made.table, classId, CLASS_SLOT_WORDS);
     // A reader that meets the slot half made looks for another class, and goes on either way.
     put(slot + 1, row);
     put(slot, classId);
@@ -165,31 +166,31 @@ export class RowMaker {
   }
 
   /** The row of the class at hand. */
-  private row(group: GroupClasses, part: ProgramPart, elsewhere: number, classId: number): number {
-    const most = this.nodes.hasRoom ? Number.POSITIVE_INFINITY : FEW_RUNS;
+  #row(group: GroupClasses, part: ProgramPart, elsewhere: number, classId: number): number {
+    const most = this.#nodes.hasRoom ? Number.POSITIVE_INFINITY : FEW_RUNS;
     const runCount = group.collect(part, group.held, group.isDnsIn(part, classId), most);
     if (runCount === 0) return elsewhere;
     const at = runCount === 1 ? group.runs[0]! : -1; // there is one
     if (at >= 0 && part.wildcardsBefore(at) === 0 && part.asksNothing(at)) return ~part.codeOf(at); // so are most
-    this.classAtHand = classId;
-    if (runCount < 0) return this.nodes.union(part, this.predicateNodes(part));
-    return this.nodes.row(part, group.runs, runCount, this.predicateNodes);
+    this.#classAtHand = classId;
+    if (runCount < 0) return this.#nodes.union(part, this.#predicateNodes(part));
+    return this.#nodes.row(part, group.runs, runCount, this.#predicateNodes);
   }
 
   /** A node for each predicate of the class at hand whose runs can match there. */
-  private readonly predicateNodes = (part: ProgramPart): readonly PredicateNode[] => {
-    const group = this.groups[part.group]!; // a group of the plan
-    const isDns = group.isDnsIn(part, this.classAtHand);
+  readonly #predicateNodes = (part: ProgramPart): readonly PredicateNode[] => {
+    const group = this.#groups[part.group]!; // a group of the outline
+    const isDns = group.isDnsIn(part, this.#classAtHand);
     const held = [...group.held]; // a node is made from the group's runs
     return held
-      .map((predicate) => this.nodeOf(group, part, predicate, isDns))
+      .map((predicate) => this.#nodeOf(group, part, predicate, isDns))
       .filter(({ word }) => word !== ~NO_MATCH);
   };
 
   /** What a part's runs of one predicate decide, in DNS classes or in others. */
-  private nodeOf(group: GroupClasses, part: ProgramPart, predicate: number, isDns: boolean): PredicateNode {
+  #nodeOf(group: GroupClasses, part: ProgramPart, predicate: number, isDns: boolean): PredicateNode {
     const key = predicate * 2 + (isDns ? 1 : 0);
-    let node = this.known.get(key);
+    let node = this.#known.get(key);
     if (node === undefined) {
       const count = group.collect(part, [predicate], isDns, Number.POSITIVE_INFINITY);
       const { runs } = group;
@@ -197,44 +198,44 @@ export class RowMaker {
       while (asking < count && !part.asksNothing(runs[asking]!)) asking++; // asking < count
       const end = asking < count ? part.codeOf(runs[asking]!) : NO_MATCH; // likewise
       const least = leastOf(part, count === 0 ? undefined : runs[0]);
-      node = { word: this.nodes.node(part, runs, asking, end), least, end };
-      this.known.set(key, node);
+      node = { word: this.#nodes.node(part, runs, asking, end), least, end };
+      this.#known.set(key, node);
     }
     return node;
   }
 
   /** Makes the table of a part's predicates; returns the offset of its one row. */
-  private members(group: GroupClasses, part: ProgramPart, wildcards: number): number {
-    const lists = group.memberLists(this.words);
+  #members(group: GroupClasses, part: ProgramPart, wildcards: number): number {
+    const lists = group.memberLists(this.#words);
     const { predicates } = group;
     const made = predicates.map((predicate) => {
-      const plain = this.nodeOf(group, part, predicate, false);
-      return { predicate, plain, dns: part.asksDns ? this.nodeOf(group, part, predicate, true) : plain };
+      const plain = this.#nodeOf(group, part, predicate, false);
+      return { predicate, plain, dns: part.asksDns ? this.#nodeOf(group, part, predicate, true) : plain };
     });
-    const table = this.table(TableKind.members, slotsFor(predicates.length), MEMBER_SLOT_WORDS, lists);
+    const table = this.#table(TableKind.members, slotsFor(predicates.length), MEMBER_SLOT_WORDS, lists);
     for (const { predicate, plain, dns } of made) {
-      const slot = this.freeSlot(table, predicate, MEMBER_SLOT_WORDS);
-      this.words.set(slot, predicate);
-      this.words.set(slot + 1, plain.word);
-      this.words.set(slot + 2, dns.word);
-      this.words.set(slot + 3, Math.min(plain.least, dns.least));
+      const slot = this.#freeSlot(table, predicate, MEMBER_SLOT_WORDS);
+      this.#words.set(slot, predicate);
+      this.#words.set(slot + 1, plain.word);
+      this.#words.set(slot + 2, dns.word);
+      this.#words.set(slot + 3, Math.min(plain.least, dns.least));
     }
     const withWildcards = wildcards === ~NO_MATCH ? 0 : WITH_WILDCARDS;
-    return this.words.take(1, (table << NODE_OFFSET_SHIFT) | withWildcards | NodeKind.table);
+    return this.#words.take(1, (table << NODE_OFFSET_SHIFT) | withWildcards | NodeKind.table);
   }
 
   /** Takes the words of an empty hash table of `slots`, a power of two; `last` is the last word before them. */
-  private table(kind: number, slots: number, slotWords: number, last: number): number {
-    const table = this.words.take(TABLE_WORDS, kind);
-    this.words.set(table + 1, Math.clz32(slots - 1));
-    this.words.set(table + 2, slots - 1);
-    this.words.set(table + 3, last);
-    this.words.take(slots * slotWords, TABLE_EMPTY);
+  #table(kind: number, slots: number, slotWords: number, last: number): number {
+    const table = this.#words.take(TABLE_WORDS, kind);
+    this.#words.set(table + 1, Math.clz32(slots - 1));
+    this.#words.set(table + 2, slots - 1);
+    this.#words.set(table + 3, last);
+    this.#words.take(slots * slotWords, TABLE_EMPTY);
     return table;
   }
 
-  private freeSlot(table: number, key: number, slotWords: number): number {
-    const { words } = this;
+  #freeSlot(table: number, key: number, slotWords: number): number {
+    const words = this.#words;
     const mask = words.at(table + 2);
     let slot = tableHash(key, words.at(table + 1));
     while (words.at(table + TABLE_WORDS + slot * slotWords) !== TABLE_EMPTY) slot = (slot + 1) & mask;

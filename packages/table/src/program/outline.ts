@@ -1,5 +1,5 @@
 /**
- * Plans: which programs a rule set has, and which predicate each of their runs asks about in an environment. Making a plan
+ * Outlines: which programs a rule set has, and which predicate each of their runs asks about in an environment. Making an outline
  * registers every predicate; programs are made once classes exist.
  *
  * Predicates that overlap much make more classes, or classes of more predicates, than a table takes. They are then shared out
@@ -40,7 +40,7 @@ export interface Block {
 }
 
 /** A program before its rows. */
-export interface ProgramPlan {
+export interface ProgramOutline {
   /** Undefined: it judges egress of qubes that no policy does. */
   readonly policy: PolicyColumns | undefined;
   readonly direction: Direction;
@@ -53,7 +53,7 @@ export interface ProgramPlan {
 }
 
 /** The blocks of a program in the order in which they are judged. */
-export function blocksOf({ exceptions, common, own }: ProgramPlan): readonly number[] {
+export function blocksOf({ exceptions, common, own }: ProgramOutline): readonly number[] {
   return [exceptions, common, own];
 }
 
@@ -66,45 +66,45 @@ export interface BlockPredicates {
   readonly predicates: Int32Array;
 }
 
-/** What plans read of a rule set. */
-type PlannedRules = Pick<RuleColumns, 'policies' | 'unmatched'>;
+/** What outlines read of a rule set. */
+type OutlinedRules = Pick<RuleColumns, 'policies' | 'unmatched'>;
 
 /** The programs of a rule set before classes exist; making one registers every predicate. */
-export class ProgramPlans {
-  readonly plans: ProgramPlan[] = [];
+export class ProgramOutlines {
+  readonly all: ProgramOutline[] = [];
   readonly blocks: Block[] = [];
   readonly policies: readonly PolicyColumns[];
   /** NO_ADDRESS if the environment has none. */
   readonly dnsPredicate: number;
-  private readonly environment: Environment;
-  private readonly predicates: Predicates;
+  readonly #environment: Environment;
+  readonly #predicates: Predicates;
 
-  constructor({ policies, unmatched }: PlannedRules, environment: Environment, predicates: Predicates) {
-    this.environment = environment;
-    this.predicates = predicates;
+  constructor({ policies, unmatched }: OutlinedRules, environment: Environment, predicates: Predicates) {
+    this.#environment = environment;
+    this.#predicates = predicates;
     this.policies = policies;
     this.dnsPredicate = predicates.ofDns(environment.dns);
     const common = policies.find(({ name }) => name === COMMON_POLICY);
     for (const direction of DIRECTIONS) {
-      const commonBlock = common === undefined ? -1 : this.block(common, direction);
+      const commonBlock = common === undefined ? -1 : this.#block(common, direction);
       for (const policy of policies) {
         if (policy.name === COMMON_POLICY) continue;
         const exceptions = policy.exceptions[direction].count;
         const judgesIngress = policy.name !== DEFAULT_POLICY && exceptions + policy.ingress.count > 0;
         if (direction === 'ingress' && !judgesIngress) continue;
-        this.plans.push({
+        this.all.push({
           policy,
           direction,
           otherwise: policy.defaultAction,
-          exceptions: exceptions > 0 ? this.block(policy, direction, policy.exceptions) : -1,
+          exceptions: exceptions > 0 ? this.#block(policy, direction, policy.exceptions) : -1,
           common: commonBlock,
-          own: this.block(policy, direction),
+          own: this.#block(policy, direction),
         });
       }
       const isUnmatched = unmatched !== undefined && !policies.some(({ name }) => name === DEFAULT_POLICY);
       if (direction === 'egress' && isUnmatched) {
         const otherwise = unmatched === 'accept' ? 'none' : 'drop';
-        this.plans.push({
+        this.all.push({
           policy: undefined,
           direction,
           otherwise,
@@ -117,35 +117,35 @@ export class ProgramPlans {
   }
 
   /** The predicates shared out to `count` groups, by the order of their first use and about as many prefixes each. */
-  grouped(count = 1): PlanGroups {
-    return new PlanGroups(this.predicates, this.dnsPredicate, count);
+  grouped(count = 1): PredicateGroups {
+    return new PredicateGroups(this.#predicates, this.dnsPredicate, count);
   }
 
-  private block(policy: PolicyColumns, direction: Direction, block: DirectedColumns = policy): number {
+  #block(policy: PolicyColumns, direction: Direction, block: DirectedColumns = policy): number {
     const runs = block[direction];
     const predicates = new Int32Array(runs.count);
     const prefixes = new RunPrefixes(runs);
-    for (let run = 0; run < runs.count; run++) predicates[run] = this.predicateOf(runs, run, prefixes);
+    for (let run = 0; run < runs.count; run++) predicates[run] = this.#predicateOf(runs, run, prefixes);
     return this.blocks.push({ policy: this.policies.indexOf(policy), runs, predicates }) - 1;
   }
 
-  private predicateOf(runs: RunColumns, run: number, runPrefixes: RunPrefixes): number {
+  #predicateOf(runs: RunColumns, run: number, runPrefixes: RunPrefixes): number {
     const kind = runs.kinds[run]!; // run < count, here and below
     const hasPrefixes = kind === RemoteKind.prefixes4 || kind === RemoteKind.prefixes6;
     if (hasPrefixes) runPrefixes.next(run); // also for a run that can match nothing
     const checks = runs.checks[run]!;
-    const now = timeFor((checks & ACCEPTS) === 0 ? 'drop' : 'accept', this.environment);
+    const now = timeFor((checks & ACCEPTS) === 0 ? 'drop' : 'accept', this.#environment);
     if (now >= runs.expires[run]! || (checks & ALL_PROTOS) === 0) return NO_ADDRESS;
-    if (hasPrefixes) return this.predicates.ofPrefixes(runPrefixes);
+    if (hasPrefixes) return this.#predicates.ofPrefixes(runPrefixes);
     const name = runs.names[runs.remotes[run]!] ?? '';
-    if (kind === RemoteKind.name) return this.predicates.ofName(name);
-    if (kind === RemoteKind.list) return this.predicates.ofList(name);
+    if (kind === RemoteKind.name) return this.#predicates.ofName(name);
+    if (kind === RemoteKind.list) return this.#predicates.ofList(name);
     return (checks & ASKS_DNS) !== 0 ? this.dnsPredicate : ANY_ADDRESS;
   }
 }
 
 /** The predicates that share a map, by numbers of their own. */
-export interface PredicateGroup {
+interface PredicateGroup {
   readonly v4: PredicateColumns;
   readonly v6: PredicateColumns;
   readonly count: number;
@@ -154,17 +154,17 @@ export interface PredicateGroup {
 }
 
 /** Which group each predicate is in, and its number there. */
-export class PlanGroups {
+export class PredicateGroups {
   readonly groups: readonly PredicateGroup[];
-  private readonly homes: Uint8Array | undefined; // by predicate: its group; undefined if there is only one
-  private readonly locals: Int32Array | undefined; // by predicate: its number in that group
+  readonly #homes: Uint8Array | undefined; // by predicate: its group; undefined if there is only one
+  readonly #locals: Int32Array | undefined; // by predicate: its number in that group
 
   constructor(predicates: Predicates, dnsPredicate: number, groupCount: number) {
     const { v4, v6, count } = predicates;
     if (groupCount === 1) {
       this.groups = [{ v4, v6, count, dnsPredicate }];
-      this.homes = undefined;
-      this.locals = undefined;
+      this.#homes = undefined;
+      this.#locals = undefined;
       return;
     }
     const homes = new Uint8Array(count);
@@ -183,8 +183,8 @@ export class PlanGroups {
       group.v6.pushFrom(v6, predicate);
       before += v4.entriesOf(predicate) + v6.entriesOf(predicate);
     }
-    this.homes = homes;
-    this.locals = locals;
+    this.#homes = homes;
+    this.#locals = locals;
     this.groups = columns.map((group, index) => {
       let dns = dnsPredicate;
       if (dns >= 0 && homes[dns] === index) dns = locals[dns] ?? dns;
@@ -199,7 +199,7 @@ export class PlanGroups {
 
   /** The number of a predicate in a group; NO_ADDRESS if its group is another. */
   localIn(group: number, predicate: number): number {
-    if (this.homes === undefined || this.locals === undefined) return predicate;
-    return this.homes[predicate] === group ? (this.locals[predicate] ?? NO_ADDRESS) : NO_ADDRESS;
+    if (this.#homes === undefined || this.#locals === undefined) return predicate;
+    return this.#homes[predicate] === group ? (this.#locals[predicate] ?? NO_ADDRESS) : NO_ADDRESS;
   }
 }

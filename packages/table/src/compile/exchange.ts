@@ -13,7 +13,7 @@
 import type { Environment, List, Prefixes, RuleSet } from '@rulecast/rules';
 import type { HandOver } from '@rulecast/threads';
 import { allColumns, type PolicyColumns } from '../classes/rule-columns.ts';
-import type { DeltaBase, ImageSizes } from '../image/image.ts';
+import type { EditBase, ImageSizes } from '../image/image.ts';
 import type { ImagePieces } from '../image/pieces.ts';
 import type { TableLimitCode, TableLimits } from '../limits.ts';
 import type { WasmMemory } from '../memory/memory.ts';
@@ -52,13 +52,13 @@ export interface WriteRequest {
 export type FromCompileThread =
   /** Bytes that the image needs. */
   | { readonly kind: 'measured'; readonly pieces: ImagePieces }
-  | { readonly kind: 'compiled'; readonly sizes: ImageSizes; readonly delta: DeltaBase }
+  | { readonly kind: 'compiled'; readonly sizes: ImageSizes; readonly edit: EditBase }
   /** A TableLimitError. */
   | { readonly kind: 'refused'; readonly code: TableLimitCode; readonly limit: number; readonly what: string }
   | { readonly kind: 'failed'; readonly reason: string };
 
 /** Many small sets in few arrays, set after set. */
-export interface PackedSets {
+interface PackedSets {
   readonly v4: PackedColumns;
   readonly v6: PackedColumns;
 }

@@ -1,5 +1,5 @@
 /**
- * Deltas of policies: rules that came to a run or left it, which is what most changes of a rule file are. A policy that has the same
+ * Edits of policies: rules that came to a run or left it, which is what most changes of a rule file are. A policy that has the same
  * runs but for the prefixes of some differs from what it was like a list does; anything else is compiled in full.
  */
 
@@ -15,11 +15,11 @@ import {
   runsOf,
   sameMatch,
 } from '@rulecast/rules';
-import type { BlockPredicates } from '../program/plan.ts';
+import type { BlockPredicates } from '../program/outline.ts';
 import { DIRECTIONS } from '../program/program.ts';
 
 /** The prefixes of runs that share a predicate of nobody else. */
-export interface RunChange {
+interface RunChange {
   readonly predicate: number;
   /** Canonical. */
   readonly before: Prefixes;
@@ -28,30 +28,30 @@ export interface RunChange {
 
 /** Which predicate each run of a compiled rule set has. */
 export class RunPredicates {
-  private readonly blocks: readonly BlockPredicates[];
-  private readonly predicateCount: number;
-  private uses: Uint8Array | undefined; // by predicate: its runs, 2 for more than one; once asked for
+  readonly #blocks: readonly BlockPredicates[];
+  readonly #predicateCount: number;
+  #uses: Uint8Array | undefined; // by predicate: its runs, 2 for more than one; once asked for
 
   constructor(blocks: readonly BlockPredicates[], predicateCount: number) {
-    this.blocks = blocks;
-    this.predicateCount = predicateCount;
+    this.#blocks = blocks;
+    this.#predicateCount = predicateCount;
   }
 
   of(policy: string, block: BlockPredicates['block'], direction: Direction): Int32Array | undefined {
     const isIt = (other: BlockPredicates): boolean =>
       other.policy === policy && other.block === block && other.direction === direction;
-    return this.blocks.find(isIt)?.predicates;
+    return this.#blocks.find(isIt)?.predicates;
   }
 
   isShared(predicate: number): boolean {
-    if (this.uses === undefined) {
-      const uses = new Uint8Array(this.predicateCount);
-      for (const { predicates } of this.blocks) {
+    if (this.#uses === undefined) {
+      const uses = new Uint8Array(this.#predicateCount);
+      for (const { predicates } of this.#blocks) {
         for (const used of predicates) if (used >= 0 && uses[used]! < 2) uses[used]!++; // used < predicateCount
       }
-      this.uses = uses;
+      this.#uses = uses;
     }
-    return this.uses[predicate] === 2;
+    return this.#uses[predicate] === 2;
   }
 }
 

@@ -130,10 +130,10 @@ function changed(random: Random, set: PrefixSet, pool: () => Prefix): PrefixSet 
   return { v4: next('v4'), v6: next('v6') };
 }
 
-describe('a delta', () => {
-  it('answers like the evaluator at all edges, after any number of deltas of any lists, names and DNS addresses', () => {
+describe('an edit', () => {
+  it('answers like the evaluator at all edges, after any number of edits of any lists, names and DNS addresses', () => {
     const table = new Table();
-    let deltas = 0;
+    let edits = 0;
     for (let seed = 0; seed < often(16, 40); seed++) {
       const first = randomCase(seed, 40);
       let { ruleSet, environment } = first;
@@ -160,7 +160,7 @@ describe('a delta', () => {
         if (random.chance(0.1)) environment = { ...environment, ...randomTime(random) };
         ruleSet = { ...ruleSet, lists, resolutions };
         const prepared = table.prepare(ruleSet, environment);
-        if (prepared.isDelta) deltas++;
+        if (prepared.isEdit) edits++;
         if (random.chance(0.2)) table.prepare(first.ruleSet, environment); // and forgotten
         table.flip(
           prepared === table.prepare(ruleSet, environment) ? prepared : table.prepare(ruleSet, environment),
@@ -177,7 +177,7 @@ describe('a delta', () => {
         }
       }
     }
-    expect(deltas).toBeGreaterThan(often(60, 150));
+    expect(edits).toBeGreaterThan(often(60, 150));
   });
 
   it.each<readonly [string, Family, readonly string[], readonly string[]]>([
@@ -239,7 +239,7 @@ function denseSets(listCount: number): PrefixSet[] {
   return builders.map((builder) => ({ v4: canonicalPrefixes(builder.build()), v6: emptyPrefixes(6) }));
 }
 
-describe('deltas of large tables', () => {
+describe('edits of large tables', () => {
   it.each([
     [1, often(100, 400)],
     [30, often(20, 60)],
@@ -267,7 +267,7 @@ describe('deltas of large tables', () => {
       }
       ruleSet = { ...ruleSet, ...listsOf(sets) };
       const prepared = table.prepare(ruleSet, ENVIRONMENT);
-      expect(prepared.isDelta).toBe(true);
+      expect(prepared.isEdit).toBe(true);
       table.flip(prepared);
     }
     const full = new Table();
@@ -311,7 +311,7 @@ describe('deltas of large tables', () => {
     for (let round = 0; round < 40; round++) {
       for (const ruleSet of ruleSets) {
         const prepared = table.prepare(ruleSet, ENVIRONMENT);
-        expect(prepared.isDelta).toBe(round > 0 || ruleSet !== ruleSets[0]);
+        expect(prepared.isEdit).toBe(round > 0 || ruleSet !== ruleSets[0]);
         table.flip(prepared);
         if (round % 3 === 0) table.prepare(ruleSets[0] ?? EMPTY_RULE_SET, ENVIRONMENT); // and forgotten
       }
@@ -324,7 +324,7 @@ describe('deltas of large tables', () => {
   });
 });
 
-describe('a delta that does not fit', () => {
+describe('an edit that does not fit', () => {
   it('is refused with a code before the flip, and the next one is taken', () => {
     const maxBytes = 5 * 2 ** 18; // two directories of a family each, and a quarter of that more
     const table = new Table({ maxBytes });
@@ -351,19 +351,19 @@ describe('a delta that does not fit', () => {
     }
     expect(table.stats()).toMatchObject({ generation: 1 });
     const prepared = table.prepare(grown, ENVIRONMENT);
-    expect(prepared.isDelta).toBe(true);
+    expect(prepared.isEdit).toBe(true);
     table.flip(prepared);
     check(grown);
     expect(table.stats().liveBytes).toBeLessThan(live + 2 * 2 ** 18 + 1024);
   });
 });
 
-describe('what a delta is', () => {
+describe('what an edit is', () => {
   const set = prefixSetOf([parsed('10.0.0.0/24'), parsed('2001:db8::/48')]);
   const other = prefixSetOf([parsed('10.0.1.0/24'), parsed('2001:db8::/48')]);
   const none = prefixSetOf([]);
   const base = byLists([set, other]);
-  const isDelta = (before: RuleSet, after: RuleSet, now = ENVIRONMENT.now): boolean => {
+  const isEdit = (before: RuleSet, after: RuleSet, now = ENVIRONMENT.now): boolean => {
     const table = new Table();
     table.flip(table.prepare(before, ENVIRONMENT));
     const prepared = table.prepare(after, { ...ENVIRONMENT, now });
@@ -371,7 +371,7 @@ describe('what a delta is', () => {
     for (const text of ['10.0.0.1/32', '10.0.1.1/32', '10.0.2.1/32', '2001:db8::1/128']) {
       checkPacket(table, after, prepared.environment, egressTo(parsed(text)), text);
     }
-    return prepared.isDelta;
+    return prepared.isEdit;
   };
   const byRules = (...texts: readonly string[]): RuleSet =>
     byLists(
@@ -427,12 +427,12 @@ describe('what a delta is', () => {
     ['a rule expired', false, expiring, expiring, 2000],
     ['time went back', false, expiring, expiring, 999],
   ])('%s: %s', (_, expected, before, after, now) => {
-    expect(isDelta(before, after, now)).toBe(expected);
+    expect(isEdit(before, after, now)).toBe(expected);
   });
 
   it('a list that was empty is compiled in full', () => {
     const empty = byLists([set, none]);
-    expect(isDelta(empty, { ...empty, ...listsOf([set, other]) })).toBe(false);
+    expect(isEdit(empty, { ...empty, ...listsOf([set, other]) })).toBe(false);
   });
 
   const listOf = (...texts: readonly string[]): PrefixList => prefixListOf(prefixSetOf(texts.map(parsed)));
@@ -454,7 +454,7 @@ describe('what a delta is', () => {
     const table = new Table();
     table.flip(table.prepare(before, ENVIRONMENT));
     const prepared = table.prepare(after, ENVIRONMENT, new Map([['l0', change]]));
-    expect(prepared.isDelta).toBe(true);
+    expect(prepared.isEdit).toBe(true);
     table.flip(prepared);
     for (const text of ['10.0.3.255/32', '10.0.4.1/32', '10.0.5.1/32', '10.0.6.1/32', '10.0.7.0/32']) {
       checkPacket(table, after, ENVIRONMENT, egressTo(parsed(text)), text);
@@ -476,7 +476,7 @@ describe('what a delta is', () => {
       });
       ruleSet = { ...ruleSet, ...listsOf(sets) };
       const prepared = table.prepare(ruleSet, ENVIRONMENT);
-      expect(prepared.isDelta).toBe(true);
+      expect(prepared.isEdit).toBe(true);
       table.flip(prepared);
       for (const address of edgeAddresses(seen.slice(-24))) {
         checkPacket(table, ruleSet, ENVIRONMENT, egressTo(address), `step ${step}`);

@@ -1,8 +1,8 @@
 /**
- * Deltas between rule sets: which prefixes joined or left which predicate, where nothing else changed.
+ * Edits between rule sets: which prefixes joined or left which predicate, where nothing else changed.
  *
  * Parts that did not change are the same objects, so only the columns of lists that changed are compared, most of which in
- * stretches at once. Whatever cannot be said as prefixes that join and leave known predicates is no delta here: other rules than
+ * stretches at once. Whatever cannot be said as prefixes that join and leave known predicates is no edit here: other rules than
  * before but for their prefixes (policy.ts), rules that expire, a list or name that had no address when it was compiled.
  * That is compiled in full, and so is what is said of qubes that no policy names.
  */
@@ -31,7 +31,7 @@ import {
 } from '@rulecast/rules';
 import { type Boundaries, boundariesOf } from '../classes/classes.ts';
 import { PredicateColumns } from '../classes/predicate-columns.ts';
-import type { DeltaBase, NextExpiry } from '../image/image.ts';
+import type { EditBase, NextExpiry } from '../image/image.ts';
 import { changedRuns, type RunPredicates } from './policy.ts';
 
 /** A rule set in an environment. */
@@ -41,7 +41,7 @@ export interface Situation {
 }
 
 /** What turns the maps of one situation into those of another. */
-export interface MapDelta {
+export interface MapEdit {
   readonly toggles4: Boundaries;
   readonly toggles6: Boundaries;
   /** How many prefixes all predicates have more. */
@@ -51,22 +51,22 @@ export interface MapDelta {
 /** Prefixes of a column that are compared at once. */
 const STRETCH_ENTRIES = 1024;
 /**
- * The most work of a delta, in slots or nodes that may have to be made anew, a microsecond or two each: more blocks a thread for longer
+ * The most work of an edit, in slots or nodes that may have to be made anew, a microsecond or two each: more blocks a thread for longer
  * than anybody should notice, and is compiled in full.
  */
 const DELTA_WEIGHT_MAX = 2 ** 14;
 
 /**
- * The delta between two situations; undefined if it is none, or too much to be made in place. `nextExpiry` is when the next rules
+ * The edit between two situations; undefined if it is none, or too much to be made in place. `nextExpiry` is when the next rules
  * expire after the first.
  */
-export function planDelta(
+export function editBetween(
   before: Situation,
   after: Situation,
-  { sources, runs: predicates }: DeltaPredicates,
+  { sources, runs: predicates }: EditPredicates,
   nextExpiry: NextExpiry,
   changes: ListChanges | undefined,
-): MapDelta | undefined {
+): MapEdit | undefined {
   for (const action of ['accept', 'drop'] as const) {
     const now = timeFor(action, after.environment);
     if (now < timeFor(action, before.environment) || now >= nextExpiry[action]) return undefined;
@@ -89,17 +89,17 @@ export function planDelta(
     }
     if (!collector.add(predicate, change)) return undefined;
   }
-  return collector.delta();
+  return collector.edit();
 }
 
 /** Which predicate is which. */
-export interface DeltaPredicates {
+export interface EditPredicates {
   readonly sources: PredicateSources;
   readonly runs: RunPredicates;
 }
 
 /** Where the addresses of a predicate come from: a list, a name, or the environment. */
-export interface PredicateSource {
+interface PredicateSource {
   readonly kind: 'list' | 'name' | 'dns';
   readonly name: string;
   /** Negative if it had no address when it was compiled. */
@@ -113,7 +113,7 @@ export class PredicateSources {
   readonly dns: PredicateSource | undefined;
 
   /** `named` as of `Predicates.byName`. */
-  constructor(named: DeltaBase['named']) {
+  constructor(named: EditBase['named']) {
     this.all = named.map(([key, predicate]) => {
       const kind = key === 'dns' ? 'dns' : key.startsWith('name ') ? 'name' : 'list';
       return { kind, name: key.slice(kind.length + 1), predicate };
@@ -222,49 +222,49 @@ function setOfList(list: List | undefined, { resolutions }: RuleSet): PrefixSet 
 
 /** Gathers what joins and leaves predicates. */
 class ToggleCollector {
-  private readonly v4 = new PredicateColumns(4);
-  private readonly v6 = new PredicateColumns(6);
-  private readonly predicates: number[] = []; // by predicate of the columns: the one that it toggles
-  private entries = 0;
-  private weight = 0;
+  readonly #v4 = new PredicateColumns(4);
+  readonly #v6 = new PredicateColumns(6);
+  readonly #predicates: number[] = []; // by predicate of the columns: the one that it toggles
+  #entries = 0;
+  #weight = 0;
 
   /** Takes in a change; false if that makes too much. */
   add(predicate: number, { before, after, known }: SetChange): boolean {
-    const v4 = this.changed(before.v4, after.v4, known?.v4);
-    const v6 = v4 && this.changed(before.v6, after.v6, known?.v6);
+    const v4 = this.#changed(before.v4, after.v4, known?.v4);
+    const v6 = v4 && this.#changed(before.v6, after.v6, known?.v6);
     if (v4 === undefined || v6 === undefined) return false;
-    this.v4.push(v4.left);
-    this.v6.push(v6.left);
-    this.v4.push(v4.joined);
-    this.v6.push(v6.joined);
-    this.predicates.push(predicate, predicate);
-    this.entries += prefixCount(after) - prefixCount(before);
+    this.#v4.push(v4.left);
+    this.#v6.push(v6.left);
+    this.#v4.push(v4.joined);
+    this.#v6.push(v6.joined);
+    this.#predicates.push(predicate, predicate);
+    this.#entries += prefixCount(after) - prefixCount(before);
     return true;
   }
 
-  delta(): MapDelta {
-    return { toggles4: this.toggles(this.v4), toggles6: this.toggles(this.v6), entries: this.entries };
+  edit(): MapEdit {
+    return { toggles4: this.#toggles(this.#v4), toggles6: this.#toggles(this.#v6), entries: this.#entries };
   }
 
-  private toggles(columns: PredicateColumns): Boundaries {
+  #toggles(columns: PredicateColumns): Boundaries {
     const { keys, predicates, count } = boundariesOf(columns);
     const toggled = new Uint32Array(count);
-    for (let i = 0; i < count; i++) toggled[i] = this.predicates[predicates[i]!]!; // i < count, a predicate of the columns
+    for (let i = 0; i < count; i++) toggled[i] = this.#predicates[predicates[i]!]!; // i < count, a predicate of the columns
     return { keys, predicates: toggled, count };
   }
 
-  private changed(before: Prefixes, after: Prefixes, known: PrefixesDelta | undefined): Changed | undefined {
+  #changed(before: Prefixes, after: Prefixes, known: PrefixesDelta | undefined): Changed | undefined {
     if (before === after) return { left: undefined, joined: undefined };
-    const changed = known === undefined ? this.compared(before, after) : knownChange(before, known);
+    const changed = known === undefined ? this.#compared(before, after) : knownChange(before, known);
     if (changed === undefined) return undefined;
     for (const column of [changed.left, changed.joined]) {
-      for (const length of column?.lengths ?? []) this.weight += weightOf(before.family, length);
+      for (const length of column?.lengths ?? []) this.#weight += weightOf(before.family, length);
     }
-    return this.weight > DELTA_WEIGHT_MAX ? undefined : changed;
+    return this.#weight > DELTA_WEIGHT_MAX ? undefined : changed;
   }
 
-  /** What two canonical columns have apart; undefined if that is more than a delta takes. */
-  private compared(before: Prefixes, after: Prefixes): Changed | undefined {
+  /** What two canonical columns have apart; undefined if that is more than an edit takes. */
+  #compared(before: Prefixes, after: Prefixes): Changed | undefined {
     const left = new PrefixBuilder(before.family, 16);
     const joined = new PrefixBuilder(before.family, 16);
     const beforeCount = before.lengths.length;

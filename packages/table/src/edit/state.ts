@@ -1,6 +1,6 @@
 /**
- * What the writer's thread keeps of a full compile, so that deltas can follow: which predicate is which, the classes, and, once a
- * delta brings new classes, the programs. The prefixes themselves are the rule set's, and the map's.
+ * What the writer's thread keeps of a full compile, so that edits can follow: which predicate is which, the classes, and, once an
+ * edit brings new classes, the programs. The prefixes themselves are the rule set's, and the map's.
  */
 
 import {
@@ -17,11 +17,11 @@ import { ClassSets } from '../classes/classes.ts';
 import { Predicates } from '../classes/predicate.ts';
 import { ruleColumns } from '../classes/rule-columns.ts';
 import type { Image } from '../image/header.ts';
-import type { DeltaBase } from '../image/image.ts';
+import type { EditBase } from '../image/image.ts';
 import type { TableLimits } from '../limits.ts';
 import { compilePrograms, type Programs } from '../program/compiler.ts';
-import { ProgramPlans } from '../program/plan.ts';
-import { type DeltaPredicates, PredicateSources } from './delta.ts';
+import { ProgramOutlines } from '../program/outline.ts';
+import { type EditPredicates, PredicateSources } from './edit.ts';
 import { RunPredicates } from './policy.ts';
 
 /** Runs whose programs may be compiled in place, when new classes do not fit the ones in force. Our choice: a few milliseconds. */
@@ -30,37 +30,37 @@ const PLACED_RUNS = 4096;
 const WORN_FACTOR = 4;
 const WORN_CLASSES = 4096;
 
-export class DeltaState {
-  readonly base: DeltaBase;
-  /** All classes since the full compile; undefined where there can be no delta. */
+export class EditState {
+  readonly base: EditBase;
+  /** All classes since the full compile; undefined where there can be no edit. */
   readonly sets: ClassSets | undefined;
-  /** Where the predicates that a delta may change come from. */
-  readonly predicates: DeltaPredicates;
-  private readonly limits: TableLimits;
-  private readonly firstClasses: number;
+  /** Where the predicates that an edit may change come from. */
+  readonly predicates: EditPredicates;
+  readonly #limits: TableLimits;
+  readonly #firstClasses: number;
   /** How many classes the programs in force know. */
-  private knownClasses: number;
-  private programs: Programs | undefined; // those in force, once they are at hand
-  private nextPrograms: Programs | undefined; // those of what is prepared
+  #knownClasses: number;
+  #programs: Programs | undefined; // those in force, once they are at hand
+  #nextPrograms: Programs | undefined; // those of what is prepared
 
-  constructor(base: DeltaBase, limits: TableLimits) {
+  constructor(base: EditBase, limits: TableLimits) {
     this.base = base;
-    this.limits = limits;
+    this.#limits = limits;
     const runs = new RunPredicates(base.runs, base.sets?.predicateCount ?? 0);
     this.predicates = { sources: new PredicateSources(base.named), runs };
     this.sets = base.sets === undefined ? undefined : ClassSets.unpack(base.sets);
-    this.firstClasses = this.sets?.count ?? 0;
-    this.knownClasses = this.firstClasses;
+    this.#firstClasses = this.sets?.count ?? 0;
+    this.#knownClasses = this.#firstClasses;
   }
 
   /** Whether so many classes have come since that a full compile pays. */
   isWorn(): boolean {
-    return this.sets !== undefined && this.sets.count > this.firstClasses * WORN_FACTOR + WORN_CLASSES;
+    return this.sets !== undefined && this.sets.count > this.#firstClasses * WORN_FACTOR + WORN_CLASSES;
   }
 
-  /** Words of the programs, where a delta changed them. */
+  /** Words of the programs, where an edit changed them. */
   get programWords(): number | undefined {
-    return (this.nextPrograms ?? this.programs)?.usedWords;
+    return (this.#nextPrograms ?? this.#programs)?.usedWords;
   }
 
   /** By class, 1 where a predicate holds. */
@@ -79,32 +79,32 @@ export class DeltaState {
    */
   programsFor(image: Image, ruleSet: RuleSet, environment: Environment): Programs | undefined | 'full' {
     const { sets } = this;
-    if (sets === undefined || sets.count === this.knownClasses) return undefined;
-    if (this.programs?.extend(image.programs) === true) {
-      this.knownClasses = sets.count;
+    if (sets === undefined || sets.count === this.#knownClasses) return undefined;
+    if (this.#programs?.extend(image.programs) === true) {
+      this.#knownClasses = sets.count;
       return undefined;
     }
-    const made = this.compiled(sets, ruleSet, environment);
+    const made = this.#compiled(sets, ruleSet, environment);
     if (made === undefined || made.outcomeCount !== image.places.outcomeCount) return 'full';
-    this.nextPrograms = made;
+    this.#nextPrograms = made;
     return made;
   }
 
   /** What was prepared is in force. */
   settle(): void {
-    if (this.nextPrograms === undefined) return;
-    this.programs = this.nextPrograms;
-    this.nextPrograms = undefined;
-    this.knownClasses = this.sets?.count ?? 0;
+    if (this.#nextPrograms === undefined) return;
+    this.#programs = this.#nextPrograms;
+    this.#nextPrograms = undefined;
+    this.#knownClasses = this.sets?.count ?? 0;
   }
 
   /** What was prepared is forgotten. */
   abandon(): void {
-    this.nextPrograms = undefined;
+    this.#nextPrograms = undefined;
   }
 
   /** The programs over the classes of today; undefined if that would take long, or predicates are not as they were. */
-  private compiled(sets: ClassSets, ruleSet: RuleSet, environment: Environment): Programs | undefined {
+  #compiled(sets: ClassSets, ruleSet: RuleSet, environment: Environment): Programs | undefined {
     let runs = 0;
     for (const policy of ruleSet.policies.values()) runs += allRuns(policy).length;
     if (runs > PLACED_RUNS) return undefined;
@@ -112,18 +112,18 @@ export class DeltaState {
     const { lists, resolutions, dns } = standIns(this.base.named);
     const rules = ruleColumns({ ...ruleSet, lists, resolutions });
     const predicates = new Predicates(rules);
-    const plans = new ProgramPlans(rules, { ...environment, dns }, predicates);
+    const outlines = new ProgramOutlines(rules, { ...environment, dns }, predicates);
     const isSame =
       predicates.count === sets.predicateCount &&
       predicates.byName.size === this.base.named.length &&
       this.base.named.every(([key, predicate]) => predicates.byName.get(key) === predicate);
-    return isSame ? compilePrograms(plans, plans.grouped(1), [sets], this.limits) : undefined;
+    return isSame ? compilePrograms(outlines, outlines.grouped(1), [sets], this.#limits) : undefined;
   }
 }
 
 /** Lists, names and DNS addresses that are numbered like those that a full compile met. */
 function standIns(
-  named: DeltaBase['named'],
+  named: EditBase['named'],
 ): Pick<RuleSet, 'lists' | 'resolutions'> & Pick<Environment, 'dns'> {
   const address = prefixOf(4, [0], 32);
   const some = prefixSetOf([address]);
