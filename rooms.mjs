@@ -54,7 +54,6 @@ export const ROOMS = {
   'packages/sources': [
     'clock.ts',
     'log.ts',
-    'limits.ts',
     'lists',
     'guard',
     'schedule',

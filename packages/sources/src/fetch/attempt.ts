@@ -7,7 +7,6 @@ import { createHash } from 'node:crypto';
 import { pipeline } from 'node:stream/promises';
 import { createBrotliDecompress, createGunzip, createInflate } from 'node:zlib';
 import { type Dispatcher, request } from 'undici';
-import { FETCH_LIMITS } from '../limits.ts';
 import type { BodyEnd } from './cache.ts';
 import {
   FetchError,
@@ -25,6 +24,7 @@ import {
   type ResponseHeaders,
   retryAfterMs,
 } from './header.ts';
+import { FETCH_LIMITS } from './limits.ts';
 import { isPrivateLiteral } from './private-address.ts';
 
 /** What is known of the body in the cache, for a server that can say that it is still current. */

@@ -9,7 +9,6 @@ import type { LookupFunction } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { rootCertificates } from 'node:tls';
 import { Agent, type Dispatcher, ProxyAgent } from 'undici';
-import { FETCH_LIMITS } from '../limits.ts';
 import {
   type Attempt,
   type AttemptResult,
@@ -21,6 +20,7 @@ import {
 import { type BodyEnd, CacheError, type Download, DownloadCache, type DownloadInfo } from './cache.ts';
 import { FetchError, FetchErrorCode } from './error.ts';
 import { isStrongEtag } from './header.ts';
+import { FETCH_LIMITS } from './limits.ts';
 import { isPrivateHost, publicLookup } from './private-address.ts';
 import { type ProxyChoice, proxyChoice } from './proxy.ts';
 

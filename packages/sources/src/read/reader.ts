@@ -23,10 +23,15 @@ const REST_MS = 30_000;
 /** What a job may take before its thread is ended: many times what the default limits, 128 MiB and 4 million entries, take on a slow machine. */
 const UNPACK_MAX_MS = 60_000;
 const WORK_MAX_MS = 120_000;
+/** A thread that waits for a program that unpacks ends that within milliseconds; one that computes does not hear of it. */
+const END_MAX_MS = 1000;
+const END = { kind: 'end' } as const;
 /** Also when this file runs from src, as in tests: only the built thread loads on Node 20. */
 const THREAD_FILE = new URL('../../dist/read/thread.js', import.meta.url);
 
-/** What the thread is sent: plain data. */
+/** What the thread is sent: plain data. `end` ends what it has begun, and it. */
+export type ReaderRequest = ReaderJob | typeof END;
+
 export type ReaderJob =
   | { readonly kind: 'read'; readonly job: ReadingJob }
   | { readonly kind: 'evaluate'; readonly expression: Expression }
@@ -48,10 +53,11 @@ export type ReaderAnswer =
 export async function readerAnswer(
   job: ReaderJob,
   tell: (note: ReaderNote) => void = () => undefined,
+  signal?: AbortSignal,
 ): Promise<ReaderAnswer> {
   switch (job.kind) {
     case 'read':
-      return readSource(job.job, () => tell({ kind: 'unpacked' }));
+      return readSource(job.job, () => tell({ kind: 'unpacked' }), signal);
     case 'evaluate':
       return { kind: 'evaluated', list: evaluateExpression(job.expression) };
     case 'merge':
@@ -82,6 +88,8 @@ export class Reader {
       file: THREAD_FILE,
       name: 'rulecast read',
       restMs: REST_MS,
+      // The kernel ends a program with its thread, but only who started it can bury it.
+      farewell: { message: END, graceMs: END_MAX_MS },
       after: (delayMs, work) => clock.after(delayMs, work),
     });
   }

@@ -18,7 +18,7 @@ import { entryCount, type Family, type List, type PrefixSet, prefixListOf } from
 import { wholeFamilies } from '../guard/finding.ts';
 import { type Protected, type Refusal, type ShortPrefixesRead, withoutProtected } from '../guard/guard.ts';
 import { aggregatedList, unionLists } from '../lists/expression.ts';
-import { ArchiveError } from '../unpack/error.ts';
+import { UnpackError } from '../unpack/error.ts';
 import { type Member, unpack } from '../unpack/unpack.ts';
 import type { Input } from './inputs.ts';
 import { openLine } from './last-line.ts';
@@ -67,16 +67,20 @@ export interface ReadRefused extends Refusal {
 /** How many rejects of a list that was taken are kept for the status. */
 const REJECTS_KEPT = 16;
 
-/** Does a job on the thread it is called on, and says when all is unpacked. Rejects only for a bug. */
+/**
+ * Does a job on the thread it is called on, and says when all is unpacked; until then `signal` ends it, with a program that unpacks. Rejects only for a
+ * bug.
+ */
 export async function readSource(
   job: ReadingJob,
   onUnpacked: () => void = () => undefined,
+  signal?: AbortSignal,
 ): Promise<ReadList | ReadRefused> {
   const members: Member[] = [];
   for (const input of job.inputs) {
     const cut = cutOff(input, job);
     if (cut !== undefined) return cut;
-    const unpacked = await unpackInput(input, job, members);
+    const unpacked = await unpackInput(input, job, members, signal);
     if (unpacked !== undefined) return unpacked;
   }
   onUnpacked();
@@ -171,6 +175,7 @@ async function unpackInput(
   input: Input,
   job: ReadingJob,
   members: Member[],
+  signal: AbortSignal | undefined,
 ): Promise<ReadRefused | undefined> {
   const { limits, reading } = job;
   const usedBytes = members.reduce((sum, { bytes }) => sum + bytes.length, 0);
@@ -179,11 +184,12 @@ async function unpackInput(
       ...(reading.members.length === 0 ? {} : { members: reading.members }),
       maxBytes: limits.bytes - usedBytes,
       maxMembers: limits.archiveMembers - members.length,
+      signal,
     });
     members.push(...unpacked);
     return undefined;
   } catch (error) {
-    if (error instanceof ArchiveError) return refused(error.code, error.message);
+    if (error instanceof UnpackError) return refused(error.code, error.message);
     if (error instanceof TypeError) return refused('bad-glob', `members: ${error.message}`);
     throw error;
   }

@@ -1,6 +1,6 @@
-/** Why an archive gives no files. */
+/** Why compressed data or an archive gives no files. */
 
-export const ArchiveErrorCode = {
+export const UnpackErrorCode = {
   truncated: 'truncated',
   damaged: 'damaged',
   /** More comes out than was allowed. */
@@ -15,14 +15,21 @@ export const ArchiveErrorCode = {
   nested: 'nested',
   /** Sound as far as one can tell, but not a kind that we read. */
   unsupported: 'unsupported',
+  /** This machine lacks a program for it. */
+  missingProgram: 'missing-program',
+  /** A program did not do its work, for no fault of the data that it told of. */
+  programFailed: 'program-failed',
+  tooSlow: 'too-slow',
+  /** Whoever wanted it does not any more. */
+  ended: 'ended',
 } as const;
-export type ArchiveErrorCode = (typeof ArchiveErrorCode)[keyof typeof ArchiveErrorCode];
+export type UnpackErrorCode = (typeof UnpackErrorCode)[keyof typeof UnpackErrorCode];
 
-/** No file of the archive can be used. The message names the archive and says what to do, where there is something. */
-export class ArchiveError extends Error {
-  readonly code: ArchiveErrorCode;
+/** Nothing of it can be used. The message says what to do, where there is something. */
+export class UnpackError extends Error {
+  readonly code: UnpackErrorCode;
 
-  constructor(code: ArchiveErrorCode, message: string, options?: ErrorOptions) {
+  constructor(code: UnpackErrorCode, message: string, options?: ErrorOptions) {
     super(message, options);
     this.code = code;
   }

@@ -1,8 +1,8 @@
 /** What is taken out of an archive: which members are wanted, and how much they may be, counted as they come. */
 
-import { ARCHIVE_LIMITS } from '../limits.ts';
-import { ArchiveError, ArchiveErrorCode } from './error.ts';
+import { UnpackError, UnpackErrorCode } from './error.ts';
 import { wantedBy } from './glob.ts';
+import { UNPACK_LIMITS } from './limits.ts';
 
 /** A file out of an archive, in memory. */
 export interface Member {
@@ -23,7 +23,7 @@ export interface HarvestLimits {
 
 /** Takes one member. */
 export interface Taker {
-  /** Throws ArchiveError `too-large`. */
+  /** Throws UnpackError `too-large`. */
   add(piece: Uint8Array): void;
   /** The member is whole. */
   done(): void;
@@ -46,7 +46,7 @@ export class Harvest {
     this.isWanted = wantedBy(limits.members);
   }
 
-  /** What takes the file of that name, if it is wanted. Throws ArchiveError `unsafe-path` or `too-many-members`. */
+  /** What takes the file of that name, if it is wanted. Throws UnpackError `unsafe-path` or `too-many-members`. */
   want(rawName: string): Taker | undefined {
     const name = this.count(rawName);
     if (!this.isWanted(name)) {
@@ -56,7 +56,7 @@ export class Harvest {
     const { maxBytes, maxMembers } = this.limits;
     if (this.kept.size >= maxMembers && !this.kept.has(name)) {
       const message = `more than ${maxMembers} files of the archive are wanted: name those that you mean`;
-      throw new ArchiveError(ArchiveErrorCode.tooManyMembers, message);
+      throw new UnpackError(UnpackErrorCode.tooManyMembers, message);
     }
     const pieces: Uint8Array[] = [];
     this.kept.delete(name);
@@ -72,33 +72,33 @@ export class Harvest {
     };
   }
 
-  /** An entry without bytes: a directory, a link, a device. Throws ArchiveError `unsafe-path` or `too-many-members`. */
+  /** An entry without bytes: a directory, a link, a device. Throws UnpackError `unsafe-path` or `too-many-members`. */
   passBy(rawName: string): undefined {
     this.count(rawName);
     return undefined;
   }
 
-  /** What was taken, in the order of the archive. Throws ArchiveError `no-member`. */
+  /** What was taken, in the order of the archive. Throws UnpackError `no-member`. */
   members(): readonly Member[] {
     if (this.kept.size > 0) return [...this.kept].map(([name, bytes]) => ({ name, bytes }));
     const message =
       this.others.length === 0
         ? 'the archive holds no files'
         : `no file of the archive is wanted; it holds ${this.others.join(', ')}${this.entryCount > NAMES_SHOWN ? ', …' : ''}`;
-    throw new ArchiveError(ArchiveErrorCode.noMember, message);
+    throw new UnpackError(UnpackErrorCode.noMember, message);
   }
 
   private count(rawName: string): string {
-    if (++this.entryCount > ARCHIVE_LIMITS.entries) {
-      const message = `the archive has more than ${ARCHIVE_LIMITS.entries} entries`;
-      throw new ArchiveError(ArchiveErrorCode.tooManyMembers, message);
+    if (++this.entryCount > UNPACK_LIMITS.entries) {
+      const message = `the archive has more than ${UNPACK_LIMITS.entries} entries`;
+      throw new UnpackError(UnpackErrorCode.tooManyMembers, message);
     }
     return safeName(rawName);
   }
 }
 
-export function tooLarge(maxBytes: number): ArchiveError {
-  return new ArchiveError(ArchiveErrorCode.tooLarge, `more than ${maxBytes} bytes come out of the archive`);
+export function tooLarge(maxBytes: number): UnpackError {
+  return new UnpackError(UnpackErrorCode.tooLarge, `more than ${maxBytes} bytes come out of the archive`);
 }
 
 /** Nothing is written by that name; still, whoever names a file `../x` is not to be trusted with the rest. */
@@ -107,9 +107,9 @@ function safeName(rawName: string): string {
   const parts = name.split('/');
   const isUnsafe =
     name.startsWith('/') || /^[a-z]:[/\\]/i.test(name) || parts.includes('..') || name.includes('\0');
-  if (isUnsafe || name.length > ARCHIVE_LIMITS.nameChars) {
+  if (isUnsafe || name.length > UNPACK_LIMITS.nameChars) {
     const shown = JSON.stringify(rawName.slice(0, 100));
-    throw new ArchiveError(ArchiveErrorCode.unsafePath, `the archive has a member with a bad name, ${shown}`);
+    throw new UnpackError(UnpackErrorCode.unsafePath, `the archive has a member with a bad name, ${shown}`);
   }
   return name;
 }

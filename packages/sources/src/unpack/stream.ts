@@ -1,68 +1,33 @@
 /** What comes out of a compression, piece by piece, so that a bomb is noticed while it is small. Nothing goes to disk. */
 
-import { Readable } from 'node:stream';
 import { setImmediate } from 'node:timers/promises';
 import { createGunzip } from 'node:zlib';
-import { ARCHIVE_LIMITS } from '../limits.ts';
 import { bunzip2 } from './bzip2.ts';
-import { ArchiveError, ArchiveErrorCode } from './error.ts';
+import { UnpackError, UnpackErrorCode } from './error.ts';
 import type { Compression } from './magic.ts';
+import type { ProgramOptions } from './program.ts';
+import { slices, throughZlib } from './zlib.ts';
 import { unzstd } from './zstd.ts';
 
-/** Our choice: so much goes in at once, and gives at most a thousand times as much by gzip. */
-const INPUT_BYTES = 16 * 1024;
-/** Our choice: how long a decompressor in JavaScript keeps others waiting. */
+/** Our choice: how long a decompressor on the thread keeps others waiting. */
 const TURN_MS = 10;
 
-/** The bytes undone, in pieces. Iterating throws ArchiveError; whoever stops early loses nothing. */
-export function decompressed(by: Compression, bytes: Uint8Array): AsyncIterable<Uint8Array> {
+/** The bytes undone, in pieces. Iterating throws UnpackError; whoever stops early loses nothing. */
+export function decompressed(
+  by: Compression,
+  bytes: Uint8Array,
+  options: ProgramOptions,
+): AsyncIterable<Uint8Array> {
   switch (by) {
-    case 'gzip':
-      return gunzip(bytes);
+    case 'gzip': // several members one after the other are one file
+      return throughZlib('gzip', createGunzip(), bytes);
     case 'xz':
       return unxz(bytes);
     case 'zstd':
-      return inTurns(unzstd(bytes, ARCHIVE_LIMITS.windowBytes));
+      return unzstd(bytes, options);
     case 'bzip2':
-      return inTurns(bunzip2(bytes));
+      return bunzip2(bytes, options);
   }
-}
-
-/** Lets others have their turn. */
-async function* inTurns(pieces: Iterable<Uint8Array>): AsyncGenerator<Uint8Array> {
-  let sinceMs = performance.now();
-  for (const piece of pieces) {
-    yield piece;
-    if (performance.now() - sinceMs < TURN_MS) continue;
-    await setImmediate();
-    sinceMs = performance.now();
-  }
-}
-
-/** Several members one after the other are one file, as gzip has it. */
-async function* gunzip(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
-  const gunzipped = createGunzip();
-  const source = Readable.from(slices(bytes), { objectMode: false });
-  source.on('error', (error) => gunzipped.destroy(error)).pipe(gunzipped);
-  try {
-    for await (const piece of gunzipped) yield piece;
-  } catch (cause) {
-    throw zlibError('gzip', cause);
-  } finally {
-    source.destroy();
-    gunzipped.destroy();
-  }
-}
-
-/** What zlib says about damaged data, in our words. */
-export function zlibError(what: string, cause: unknown): unknown {
-  const code = cause instanceof Error && 'code' in cause ? cause.code : undefined;
-  if (code === 'Z_BUF_ERROR') {
-    return new ArchiveError(ArchiveErrorCode.truncated, `the ${what} data has no end`, { cause });
-  }
-  if (typeof code !== 'string' || !code.startsWith('Z_')) return cause;
-  const reason = cause instanceof Error ? `: ${cause.message}` : '';
-  return new ArchiveError(ArchiveErrorCode.damaged, `the ${what} data is damaged${reason}`, { cause });
 }
 
 /** The codes of xz-embedded (xz.h), which the library only names by number. */
@@ -94,18 +59,14 @@ function xzError(cause: unknown): unknown {
   const code = cause instanceof Error ? /failed with error code (\d+)/.exec(cause.message)?.[1] : undefined;
   if (code === undefined) return cause;
   if (code === XZ_TRUNCATED) {
-    return new ArchiveError(ArchiveErrorCode.truncated, 'the xz data has no end, or something follows it', {
+    return new UnpackError(UnpackErrorCode.truncated, 'the xz data has no end, or something follows it', {
       cause,
     });
   }
   if (XZ_UNSUPPORTED.has(code)) {
     const message =
       'the xz data uses a filter, a check or a memory that is not supported: compress it with xz -9 or less, and with CRC32 or CRC64';
-    return new ArchiveError(ArchiveErrorCode.unsupported, message, { cause });
+    return new UnpackError(UnpackErrorCode.unsupported, message, { cause });
   }
-  return new ArchiveError(ArchiveErrorCode.damaged, 'the xz data is damaged', { cause });
-}
-
-function* slices(bytes: Uint8Array): Generator<Uint8Array> {
-  for (let at = 0; at < bytes.length; at += INPUT_BYTES) yield bytes.subarray(at, at + INPUT_BYTES);
+  return new UnpackError(UnpackErrorCode.damaged, 'the xz data is damaged', { cause });
 }

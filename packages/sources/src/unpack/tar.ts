@@ -2,12 +2,12 @@
 
 import { Readable } from 'node:stream';
 import { extract } from 'tar-stream';
-import { ArchiveError, ArchiveErrorCode } from './error.ts';
+import { UnpackError, UnpackErrorCode } from './error.ts';
 import type { Harvest } from './harvest.ts';
 
 const BLOCK_BYTES = 512;
 
-/** Takes what is wanted. Throws ArchiveError, and what `pieces` throws. */
+/** Takes what is wanted. Throws UnpackError, and what `pieces` throws. */
 export async function takeTar(pieces: AsyncIterable<Uint8Array>, harvest: Harvest): Promise<void> {
   const end = new EndOfTar();
   const entries = extract({ allowUnknownFormat: true }); // of the time before there was a magic
@@ -31,7 +31,7 @@ export async function takeTar(pieces: AsyncIterable<Uint8Array>, harvest: Harves
     source.destroy();
     entries.destroy();
   }
-  if (!end.isThere) throw new ArchiveError(ArchiveErrorCode.truncated, 'the tar archive has no end');
+  if (!end.isThere) throw new UnpackError(UnpackErrorCode.truncated, 'the tar archive has no end');
 }
 
 /** An archive ends with blocks of zeros, also where no member was cut in half. */
@@ -53,10 +53,10 @@ class EndOfTar {
 }
 
 function tarError(error: unknown): unknown {
-  if (error instanceof ArchiveError || !(error instanceof Error)) return error;
+  if (error instanceof UnpackError || !(error instanceof Error)) return error;
   if ('code' in error) return error; // of the system, not of the archive
   const isCut = error.message === 'Unexpected end of data' || error.message === 'Premature close';
-  const code = isCut ? ArchiveErrorCode.truncated : ArchiveErrorCode.damaged;
+  const code = isCut ? UnpackErrorCode.truncated : UnpackErrorCode.damaged;
   const what = isCut ? 'has no end' : `is damaged (${error.message})`;
-  return new ArchiveError(code, `the tar archive ${what}`, { cause: error });
+  return new UnpackError(code, `the tar archive ${what}`, { cause: error });
 }

@@ -6,16 +6,17 @@
  *          zip ─────────────────────────▶
  */
 
-import { ARCHIVE_LIMITS } from '../limits.ts';
-import { ArchiveError, ArchiveErrorCode } from './error.ts';
+import { UnpackError, UnpackErrorCode } from './error.ts';
 import { Harvest, type HarvestLimits, type Member, tooLarge } from './harvest.ts';
+import { UNPACK_LIMITS } from './limits.ts';
 import { contentOf, nameWithout, SNIFF_BYTES } from './magic.ts';
+import { endedByUs, type ProgramOptions } from './program.ts';
 import { decompressed } from './stream.ts';
 
-export { ArchiveError } from './error.ts';
+export { UnpackError } from './error.ts';
 export type { Member } from './harvest.ts';
 
-export type UnpackOptions = HarvestLimits;
+export interface UnpackOptions extends HarvestLimits, ProgramOptions {}
 
 /** What bytes came to: a file, or the files of an archive. */
 type Opened =
@@ -25,7 +26,7 @@ type Opened =
 /**
  * The files in `bytes`: those of an archive that `members` wants, or the one that they are, compressed or not, which is
  * wanted in any case. At least one. Names of compressed files lose the suffix that says so. A file that is not packed comes back as it is,
- * in the same bytes. Throws ArchiveError, with the name of the file in its message, and TypeError for a bad glob.
+ * in the same bytes. Throws UnpackError, with the name of the file in its message, and TypeError for a bad glob.
  */
 export async function unpack(
   fileName: string,
@@ -37,8 +38,8 @@ export async function unpack(
     if (opened.kind === 'file') return [opened.member];
     return await unfoldMembers(opened.members, options);
   } catch (error) {
-    if (!(error instanceof ArchiveError)) throw error;
-    throw new ArchiveError(error.code, `${fileName}: ${error.message}`, { cause: error });
+    if (!(error instanceof UnpackError)) throw error;
+    throw new UnpackError(error.code, `${fileName}: ${error.message}`, { cause: error });
   }
 }
 
@@ -51,22 +52,22 @@ async function open(packed: Member, options: UnpackOptions, depth: number): Prom
       if (bytes.length > options.maxBytes) throw tooLarge(options.maxBytes);
       return { kind: 'file', member: packed };
     case 'unsupported':
-      throw new ArchiveError(ArchiveErrorCode.unsupported, `this is ${content.name}, which is not read here`);
+      throw new UnpackError(UnpackErrorCode.unsupported, `this is ${content.name}, which is not read here`);
     case 'archive':
       return { kind: 'members', members: await take(content.as, bytes, options) };
     case 'compressed': {
-      if (depth >= ARCHIVE_LIMITS.depth) {
-        throw new ArchiveError(
-          ArchiveErrorCode.nested,
-          `it is compressed more than ${ARCHIVE_LIMITS.depth} times`,
+      if (depth >= UNPACK_LIMITS.depth) {
+        throw new UnpackError(
+          UnpackErrorCode.nested,
+          `it is compressed more than ${UNPACK_LIMITS.depth} times`,
         );
       }
-      const { head, pieces } = await peek(decompressed(content.by, bytes));
+      const { head, pieces } = await peek(decompressed(content.by, bytes, options));
       const inner = contentOf(head);
       if (inner.kind === 'archive' && inner.as === 'tar') {
         return { kind: 'members', members: await takeTarStream(pieces, options) };
       }
-      const whole = await collect(pieces, options.maxBytes);
+      const whole = await collect(pieces, options);
       return await open({ name: nameWithout(name), bytes: whole }, options, depth + 1);
     }
   }
@@ -90,7 +91,10 @@ async function takeTarStream(
 ): Promise<readonly Member[]> {
   const { takeTar } = await import('./tar.ts');
   const harvest = new Harvest(options);
-  await takeTar(bounded(pieces, options.maxBytes * ARCHIVE_LIMITS.passedFactor + 2 ** 20), harvest);
+  await takeTar(
+    bounded(pieces, options.maxBytes * UNPACK_LIMITS.passedFactor + 2 ** 20, options.signal),
+    harvest,
+  );
   return harvest.members();
 }
 
@@ -100,13 +104,13 @@ async function unfoldMembers(members: readonly Member[], options: UnpackOptions)
   let leftBytes = options.maxBytes;
   for (const member of members) {
     const opened = await open(member, { ...options, maxBytes: leftBytes }, 0).catch((error: unknown) => {
-      if (!(error instanceof ArchiveError)) throw error;
-      if (error.code === ArchiveErrorCode.tooLarge) throw tooLarge(options.maxBytes);
-      throw new ArchiveError(error.code, `${member.name}: ${error.message}`, { cause: error });
+      if (!(error instanceof UnpackError)) throw error;
+      if (error.code === UnpackErrorCode.tooLarge) throw tooLarge(options.maxBytes);
+      throw new UnpackError(error.code, `${member.name}: ${error.message}`, { cause: error });
     });
     if (opened.kind !== 'file') {
       const message = `${member.name} is an archive in an archive: only files are taken out of one`;
-      throw new ArchiveError(ArchiveErrorCode.nested, message);
+      throw new UnpackError(UnpackErrorCode.nested, message);
     }
     files.push(opened.member);
     leftBytes -= opened.member.bytes.length;
@@ -144,15 +148,20 @@ async function peek(
   return { head: Buffer.concat(first).subarray(0, SNIFF_BYTES), pieces: pieces() };
 }
 
-async function collect(pieces: AsyncIterable<Uint8Array>, maxBytes: number): Promise<Uint8Array> {
-  const kept: Uint8Array[] = [];
-  for await (const piece of bounded(pieces, maxBytes)) kept.push(piece);
-  return Buffer.concat(kept);
+async function collect(pieces: AsyncIterable<Uint8Array>, options: UnpackOptions): Promise<Uint8Array> {
+  const collected: Uint8Array[] = [];
+  for await (const piece of bounded(pieces, options.maxBytes, options.signal)) collected.push(piece);
+  return Buffer.concat(collected);
 }
 
-async function* bounded(pieces: AsyncIterable<Uint8Array>, maxBytes: number): AsyncGenerator<Uint8Array> {
+async function* bounded(
+  pieces: AsyncIterable<Uint8Array>,
+  maxBytes: number,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<Uint8Array> {
   let count = 0;
   for await (const piece of pieces) {
+    if (signal?.aborted) throw endedByUs();
     count += piece.length;
     if (count > maxBytes) throw tooLarge(maxBytes);
     yield piece;

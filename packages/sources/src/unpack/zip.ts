@@ -2,9 +2,9 @@
 
 import { crc32 } from 'node:zlib';
 import { type Entry, fromBufferPromise, type ZipFile } from 'yauzl';
-import { ArchiveError, ArchiveErrorCode } from './error.ts';
+import { UnpackError, UnpackErrorCode } from './error.ts';
 import type { Harvest } from './harvest.ts';
-import { zlibError } from './stream.ts';
+import { zlibError } from './zlib.ts';
 
 // Fixed by the format; APPNOTE.TXT 4.4.2 and 4.4.15, and stat.h for what Unix keeps there.
 const MADE_BY_UNIX = 3;
@@ -14,7 +14,7 @@ const REGULAR_FILE = 0o100000;
 /** How the library says that a name leads out of the archive. */
 const UNSAFE_NAME = /^(absolute path|invalid relative path|invalid characters in fileName)/;
 
-/** Takes what is wanted. Throws ArchiveError. */
+/** Takes what is wanted. Throws UnpackError. */
 export async function takeZip(bytes: Uint8Array, harvest: Harvest): Promise<void> {
   const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   try {
@@ -30,14 +30,14 @@ async function takeEntry(zip: ZipFile, entry: Entry, harvest: Harvest): Promise<
   const taker = isFile(entry) ? harvest.want(fileName) : harvest.passBy(fileName);
   if (taker === undefined) return;
   if (entry.isEncrypted()) {
-    throw new ArchiveError(
-      ArchiveErrorCode.encrypted,
+    throw new UnpackError(
+      UnpackErrorCode.encrypted,
       `${fileName} in the zip archive is encrypted, and nobody has the key`,
     );
   }
   if (!entry.canDecodeFileData()) {
     const message = `${fileName} in the zip archive is compressed by method ${entry.compressionMethod}, and only deflate is known`;
-    throw new ArchiveError(ArchiveErrorCode.unsupported, message);
+    throw new UnpackError(UnpackErrorCode.unsupported, message);
   }
   const stream = await zip.openReadStreamPromise(entry);
   let checksum = 0;
@@ -50,8 +50,8 @@ async function takeEntry(zip: ZipFile, entry: Entry, harvest: Harvest): Promise<
     stream.destroy();
   }
   if (checksum !== entry.crc32) {
-    throw new ArchiveError(
-      ArchiveErrorCode.damaged,
+    throw new UnpackError(
+      UnpackErrorCode.damaged,
       `the zip archive is damaged: the checksum of ${fileName} differs`,
     );
   }
@@ -66,10 +66,10 @@ function isFile({ fileName, versionMadeBy, externalFileAttributes }: Entry): boo
 }
 
 function zipError(error: unknown): unknown {
-  if (error instanceof ArchiveError || !(error instanceof Error)) return error;
+  if (error instanceof UnpackError || !(error instanceof Error)) return error;
   if (UNSAFE_NAME.test(error.message)) {
-    return new ArchiveError(
-      ArchiveErrorCode.unsafePath,
+    return new UnpackError(
+      UnpackErrorCode.unsafePath,
       `the zip archive has a member with a bad name (${error.message})`,
       {
         cause: error,
@@ -79,8 +79,8 @@ function zipError(error: unknown): unknown {
   const ofZlib = zlibError('zip', error);
   if (ofZlib !== error) return ofZlib;
   const isCut = /end of central directory|unexpected EOF|expected [\d]+ bytes/i.test(error.message);
-  const code = isCut ? ArchiveErrorCode.truncated : ArchiveErrorCode.damaged;
-  return new ArchiveError(
+  const code = isCut ? UnpackErrorCode.truncated : UnpackErrorCode.damaged;
+  return new UnpackError(
     code,
     `the zip archive is ${isCut ? 'cut off or damaged' : 'damaged'} (${error.message})`,
     {

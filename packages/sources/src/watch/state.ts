@@ -6,7 +6,7 @@
 import type { BigIntStats } from 'node:fs';
 import { lstat, readdir, readlink, stat } from 'node:fs/promises';
 import { join, parse, resolve, sep } from 'node:path';
-import { WATCH_LIMITS } from '../limits.ts';
+import { WATCH_LIMITS } from './limits.ts';
 
 /** A directory, and the names in it that matter. Another directory under the same path is another place. */
 export interface Place {

@@ -15,7 +15,7 @@
 import { EventEmitter } from 'node:events';
 import { type FSWatcher, watch as watchDirectory } from 'node:fs';
 import { type FSWatcher as TreeWatcher, watch as watchTree } from 'chokidar';
-import { WATCH_LIMITS } from '../limits.ts';
+import { WATCH_LIMITS } from './limits.ts';
 import { type PathState, type Place, stateOf } from './state.ts';
 
 export interface WatchOptions {

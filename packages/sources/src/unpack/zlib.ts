@@ -1,0 +1,40 @@
+/** What Node undoes itself, in slices, so that a bomb is noticed while it is small. */
+
+import { Readable, type Transform } from 'node:stream';
+import { UnpackError, UnpackErrorCode } from './error.ts';
+
+/** Our choice: so much goes in at once, and gives at most a thousand times as much by gzip. */
+const INPUT_BYTES = 16 * 1024;
+
+/** What comes out of a decompressor, which is ended with the iteration. Throws UnpackError. */
+export async function* throughZlib(
+  what: string,
+  decompressor: Transform,
+  bytes: Uint8Array,
+): AsyncGenerator<Uint8Array> {
+  const source = Readable.from(slices(bytes), { objectMode: false });
+  source.on('error', (error) => decompressor.destroy(error)).pipe(decompressor);
+  try {
+    for await (const piece of decompressor) yield piece;
+  } catch (cause) {
+    throw zlibError(what, cause);
+  } finally {
+    source.destroy();
+    decompressor.destroy();
+  }
+}
+
+/** What zlib says about damaged data, in our words. */
+export function zlibError(what: string, cause: unknown): unknown {
+  const code = cause instanceof Error && 'code' in cause ? cause.code : undefined;
+  if (code === 'Z_BUF_ERROR') {
+    return new UnpackError(UnpackErrorCode.truncated, `the ${what} data has no end`, { cause });
+  }
+  if (typeof code !== 'string' || !/^(Z|ZSTD_error)_/.test(code)) return cause;
+  const reason = cause instanceof Error ? `: ${cause.message}` : '';
+  return new UnpackError(UnpackErrorCode.damaged, `the ${what} data is damaged${reason}`, { cause });
+}
+
+export function* slices(bytes: Uint8Array): Generator<Uint8Array> {
+  for (let at = 0; at < bytes.length; at += INPUT_BYTES) yield bytes.subarray(at, at + INPUT_BYTES);
+}
