@@ -35,22 +35,22 @@ export const SYSTEM_CLOCK: Clock = {
 
 /** A count that goes on over restarts: running time by the monotonic clock, stopped time by the wall clock within bounds. */
 export class SteadyTime {
-  private readonly clock: Clock;
-  private readonly offsetMs: number;
+  readonly #clock: Clock;
+  readonly #offsetMs: number;
 
   constructor(clock: Clock, saved: SavedTime | undefined) {
-    this.clock = clock;
+    this.#clock = clock;
     const downMs = saved === undefined ? 0 : clock.wallMs() - saved.wallMs;
     const countedMs = Math.min(Math.max(0, downMs), DOWNTIME_MAX_MS);
-    this.offsetMs = (saved?.steadyMs ?? 0) + countedMs - clock.monotonicMs();
+    this.#offsetMs = (saved?.steadyMs ?? 0) + countedMs - clock.monotonicMs();
   }
 
   /** Milliseconds; never less than before. */
   nowMs(): number {
-    return Math.floor(this.offsetMs + this.clock.monotonicMs());
+    return Math.floor(this.#offsetMs + this.#clock.monotonicMs());
   }
 
   saved(): SavedTime {
-    return { steadyMs: this.nowMs(), wallMs: this.clock.wallMs() };
+    return { steadyMs: this.nowMs(), wallMs: this.#clock.wallMs() };
   }
 }

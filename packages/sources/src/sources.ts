@@ -86,41 +86,41 @@ const REFRESH_REST_MS = 5000; // who asks for a file that was just written waits
 const REFRESH_RESTS_MAX = 3;
 
 export class Sources {
-  private readonly options: SourcesOptions;
-  private readonly clock: Clock;
-  private readonly random: () => number;
-  private readonly kept: Kept;
-  private readonly delivery: Delivery;
-  private readonly schedule: Schedule;
-  private readonly closing = new AbortController();
-  private config: SourcesConfig;
-  private time: SteadyTime;
-  private context: SourceContext;
-  private sources = new Map<string, Source>();
-  private tables = new Map<string, Table>();
-  private readonly permits = new Map<string, Permits>();
+  readonly #options: SourcesOptions;
+  readonly #clock: Clock;
+  readonly #random: () => number;
+  readonly #kept: Kept;
+  readonly #delivery: Delivery;
+  readonly #schedule: Schedule;
+  readonly #closing = new AbortController();
+  #config: SourcesConfig;
+  #time: SteadyTime;
+  #context: SourceContext;
+  #sources = new Map<string, Source>();
+  #tables = new Map<string, Table>();
+  readonly #permits = new Map<string, Permits>();
   /** Items of the schedule that ran since this process started, or their configuration changed. */
-  private readonly started = new Set<string>();
+  readonly #started = new Set<string>();
   /** The layers that were written last, by list. */
-  private readonly written = new Map<string, Source['layers']>();
+  readonly #written = new Map<string, Source['layers']>();
   /** Lists of ours in force while the configuration says nothing of lists, with what is known of them. */
-  private readonly unsaid = new Map<string, KeptList>();
-  private watched: readonly string[] = [];
-  private unwatch: (() => Promise<void>) | undefined;
-  private cancelExpiry: (() => void) | undefined;
-  private cancelRetry: (() => void) | undefined;
+  readonly #unsaid = new Map<string, KeptList>();
+  #watched: readonly string[] = [];
+  #unwatch: (() => Promise<void>) | undefined;
+  #cancelExpiry: (() => void) | undefined;
+  #cancelRetry: (() => void) | undefined;
 
   constructor(options: SourcesOptions) {
-    this.options = options;
-    this.config = options.config;
-    this.clock = options.clock ?? SYSTEM_CLOCK;
-    this.random = options.random ?? Math.random;
-    this.kept = new Kept(options.directory);
-    this.delivery = new Delivery(options.consumer, this.clock, options.log);
-    this.time = new SteadyTime(this.clock, undefined);
-    this.context = this.newContext();
-    this.schedule = new Schedule({
-      clock: this.clock,
+    this.#options = options;
+    this.#config = options.config;
+    this.#clock = options.clock ?? SYSTEM_CLOCK;
+    this.#random = options.random ?? Math.random;
+    this.#kept = new Kept(options.directory);
+    this.#delivery = new Delivery(options.consumer, this.#clock, options.log);
+    this.#time = new SteadyTime(this.#clock, undefined);
+    this.#context = this.#newContext();
+    this.#schedule = new Schedule({
+      clock: this.#clock,
       pools: {
         fetch: {
           runs: options.config.limits.fetches,
@@ -130,8 +130,8 @@ export class Sources {
       },
       settleMs: SETTLE_MS,
       settleMaxMs: SETTLE_MAX_MS,
-      run: (item) => this.run(item),
-      flush: () => this.flush(),
+      run: (item) => this.#run(item),
+      flush: () => this.#flush(),
     });
   }
 
@@ -140,56 +140,58 @@ export class Sources {
    * else. Lists of ours that the configuration has no more are withdrawn, unless it says nothing of lists.
    */
   async start(held: ReadonlyMap<string, List>): Promise<void> {
-    const { time, lists } = await this.kept.state();
-    this.time = new SteadyTime(this.clock, time);
-    await this.watchAll(); // what changes from here on is told, and what is there is read below
+    const { time, lists } = await this.#kept.state();
+    this.#time = new SteadyTime(this.#clock, time);
+    await this.#watchAll(); // what changes from here on is told, and what is there is read below
     for (const [name, list] of held) {
       const kept = lists.get(name);
       if (kept === undefined) continue;
-      this.delivery.resume(name, list);
-      if (!this.config.saysLists) this.unsaid.set(name, kept);
-      else if (!this.owns(name) && this.delivery.withdraw(name)) this.schedule.gather();
+      this.#delivery.resume(name, list);
+      if (!this.#config.saysLists) this.#unsaid.set(name, kept);
+      else if (!this.owns(name) && this.#delivery.withdraw(name)) this.#schedule.gather();
     }
-    if (this.unsaid.size > 0) {
+    if (this.#unsaid.size > 0) {
       const what = 'the configuration says nothing of lists, and those of the one before stay as they are';
-      this.options.log.warn({ lists: this.keptUnsaid }, `${what}: write lists: {} if they are to go`);
+      this.#options.log.warn({ lists: this.keptUnsaid }, `${what}: write lists: {} if they are to go`);
     }
-    this.addTables();
-    for (const config of this.config.lists.values()) await this.addList(config, lists.get(config.name));
+    this.#addTables();
+    for (const config of this.#config.lists.values()) await this.#addList(config, lists.get(config.name));
   }
 
-  private async addList(config: ListConfig, kept: KeptList | undefined): Promise<void> {
-    const source = new Source(config, this.context);
+  async #addList(config: ListConfig, kept: KeptList | undefined): Promise<void> {
+    const source = new Source(config, this.#context);
     if (kept !== undefined) {
-      const layers = isKeptWhole(config) ? await this.kept.layers(config.name) : undefined;
-      source.resume(kept, layers, this.delivery.inForce(config.name));
-      this.delivery.resumeChange(config.name, kept.change);
+      const layers = isKeptWhole(config) ? await this.#kept.layers(config.name) : undefined;
+      source.resume(kept, layers, this.#delivery.inForce(config.name));
+      this.#delivery.resumeChange(config.name, kept.change);
     }
-    this.sources.set(config.name, source);
-    if (config.source.kind === 'expression') this.schedule.gather();
+    this.#sources.set(config.name, source);
+    if (config.source.kind === 'expression') this.#schedule.gather();
     else if (config.source.kind === 'url') {
-      this.schedule.add(listItem(config.name), 'fetch', 0, hostsOf(config.source));
-    } else this.schedule.add(listItem(config.name), 'local', 0);
+      this.#schedule.add(listItem(config.name), 'fetch', 0, hostsOf(config.source));
+    } else this.#schedule.add(listItem(config.name), 'local', 0);
   }
 
-  private addTables(): void {
-    this.tables = new Map();
-    this.context = this.newContext();
-    for (const table of this.config.tables.values()) {
-      this.tables.set(table.name, new Table(table, this.options.fetcher, this.config.limits, this.clock));
-      this.started.delete(tableItem(table.name));
+  #addTables(): void {
+    this.#tables = new Map();
+    this.#context = this.#newContext();
+    for (const table of this.#config.tables.values()) {
+      this.#tables.set(table.name, new Table(table, this.#options.fetcher, this.#config.limits, this.#clock));
+      this.#started.delete(tableItem(table.name));
       const { source } = table;
-      if (source.kind === 'url') this.schedule.add(tableItem(table.name), 'fetch', 0, hostsOf(source));
-      else this.schedule.add(tableItem(table.name), 'local', 0);
+      if (source.kind === 'url') this.#schedule.add(tableItem(table.name), 'fetch', 0, hostsOf(source));
+      else this.#schedule.add(tableItem(table.name), 'local', 0);
     }
   }
 
   /** What sources share under the configuration at hand. */
-  private newContext(): SourceContext {
-    const { limits, neverBlock } = this.config;
-    const { fetcher, work, peers = EMPTY_PREFIX_SET } = this.options;
+  #newContext(): SourceContext {
+    const { limits, neverBlock } = this.#config;
+    const { fetcher, work, peers = EMPTY_PREFIX_SET } = this.#options;
     const base = neverBlock.defaults ? defaultNeverBlock() : EMPTY_PREFIX_SET;
-    const { clock, time, tables } = this;
+    const clock = this.#clock;
+    const time = this.#time;
+    const tables = this.#tables;
     return {
       clock,
       time,
@@ -198,7 +200,7 @@ export class Sources {
       limits,
       neverBlock: [neverBlock.add, peers].reduce((a, b) => combineSets(unionPrefixes, a, b), base),
       tables,
-      signal: this.closing.signal,
+      signal: this.#closing.signal,
     };
   }
 
@@ -206,36 +208,36 @@ export class Sources {
 
   /** Whether a list is this configuration's, so that nobody else may change it. */
   owns(name: string): boolean {
-    return this.config.lists.get(name)?.publish === true;
+    return this.#config.lists.get(name)?.publish === true;
   }
 
   /** Lists that stay in force only because the configuration says nothing of lists. */
   get keptUnsaid(): readonly string[] {
-    return [...this.unsaid.keys()];
+    return [...this.#unsaid.keys()];
   }
 
   /** Whether a list is made of this one. */
   isOperand(name: string): boolean {
-    return [...this.config.lists.values()].some((list) => operandsOf(list).includes(name));
+    return [...this.#config.lists.values()].some((list) => operandsOf(list).includes(name));
   }
 
   /** Each list of the configuration, in its order. */
   status(): readonly ListStatus[] {
-    return [...this.sources.values()].map((source) => {
+    return [...this.#sources.values()].map((source) => {
       const { name } = source.config;
-      const untilMs = this.schedule.untilNextMs(listItem(name));
+      const untilMs = this.#schedule.untilNextMs(listItem(name));
       return statusOf(source, {
-        isLoading: this.schedule.isRunning(listItem(name)),
-        nextAtMs: untilMs === undefined ? undefined : this.clock.wallMs() + untilMs,
-        change: this.delivery.change(name),
-        refused: this.delivery.refusal(name),
+        isLoading: this.#schedule.isRunning(listItem(name)),
+        nextAtMs: untilMs === undefined ? undefined : this.#clock.wallMs() + untilMs,
+        change: this.#delivery.change(name),
+        refused: this.#delivery.refusal(name),
       });
     });
   }
 
   /** The last good content of a list, whether it is published or not; undefined where there is none. */
   list(name: string): List | undefined {
-    return this.sources.get(name)?.list;
+    return this.#sources.get(name)?.list;
   }
 
   /**
@@ -243,52 +245,52 @@ export class Sources {
    * hold for this once, for the lists that are named. Throws RangeError for a name that the configuration does not have.
    */
   async refresh(names: readonly string[], permits: Permits): Promise<readonly ListStatus[]> {
-    const shown = new Set(names.length === 0 ? this.sources.keys() : names);
-    const wanted = this.withOperands([...shown]);
-    for (const name of shown) this.permits.set(name, permits);
+    const shown = new Set(names.length === 0 ? this.#sources.keys() : names);
+    const wanted = this.#withOperands([...shown]);
+    for (const name of shown) this.#permits.set(name, permits);
     const tables = new Set<string>();
     for (const name of wanted) {
-      const source = this.sources.get(name)?.config.source;
+      const source = this.#sources.get(name)?.config.source;
       if (source?.kind === 'table') tables.add(tableItem(source.table));
     }
     const items = wanted.map(listItem);
-    for (const item of [...tables, ...items]) this.started.add(item); // from the network, not from the cache
-    await Promise.all([...tables].map((item) => this.schedule.runNow(item)));
-    await Promise.all(items.map((item) => this.schedule.runNow(item)));
-    await this.readRested(wanted);
-    await this.schedule.flushNow();
-    for (const name of shown) this.permits.delete(name);
+    for (const item of [...tables, ...items]) this.#started.add(item); // from the network, not from the cache
+    await Promise.all([...tables].map((item) => this.#schedule.runNow(item)));
+    await Promise.all(items.map((item) => this.#schedule.runNow(item)));
+    await this.#readRested(wanted);
+    await this.#schedule.flushNow();
+    for (const name of shown) this.#permits.delete(name);
     return this.status().filter(({ name }) => shown.has(name));
   }
 
   /** Reads files again that were written a moment ago, when they have rested; within bounds. */
-  private async readRested(names: readonly string[]): Promise<void> {
-    const { signal } = this.closing;
+  async #readRested(names: readonly string[]): Promise<void> {
+    const { signal } = this.#closing;
     for (let round = 0; round < REFRESH_RESTS_MAX; round++) {
       const restless = names.filter(
-        (name) => (this.sources.get(name)?.restsInMs ?? Infinity) <= REFRESH_REST_MS,
+        (name) => (this.#sources.get(name)?.restsInMs ?? Infinity) <= REFRESH_REST_MS,
       );
       if (restless.length === 0 || signal.aborted) return;
-      const waitMs = Math.max(...restless.map((name) => this.sources.get(name)?.restsInMs ?? 0));
+      const waitMs = Math.max(...restless.map((name) => this.#sources.get(name)?.restsInMs ?? 0));
       await new Promise<void>((resolve) => {
         const end = (): void => {
           cancel();
           signal.removeEventListener('abort', end);
           resolve();
         };
-        const cancel = this.clock.after(waitMs, end);
+        const cancel = this.#clock.after(waitMs, end);
         signal.addEventListener('abort', end);
       });
-      await Promise.all(restless.map((name) => this.schedule.runNow(listItem(name))));
+      await Promise.all(restless.map((name) => this.#schedule.runNow(listItem(name))));
     }
   }
 
   /** Lists with those that they are made from. */
-  private withOperands(names: readonly string[]): readonly string[] {
+  #withOperands(names: readonly string[]): readonly string[] {
     const all = new Set<string>();
     const open = [...names];
     for (let name = open.pop(); name !== undefined; name = open.pop()) {
-      const source = this.sources.get(name);
+      const source = this.#sources.get(name);
       if (source === undefined) throw new RangeError(`there is no list ${name} in the configuration`);
       if (all.has(name)) continue;
       all.add(name);
@@ -299,233 +301,233 @@ export class Sources {
 
   /** What is in force was changed by others: lists that were lost by it come back. */
   resync(): void {
-    if (this.delivery.resync()) this.schedule.gather();
+    if (this.#delivery.resync()) this.#schedule.gather();
   }
 
   /** Another configuration from now on: lists that it says the same of go on undisturbed. */
   async reload(config: SourcesConfig): Promise<void> {
-    const before = this.config;
-    this.config = config;
-    await this.watchAll();
+    const before = this.#config;
+    this.#config = config;
+    await this.#watchAll();
     const isSameFrame = (['tables', 'limits', 'neverBlock'] as const).every((key) =>
       isDeepStrictEqual(before[key], config[key]),
     );
     if (!isSameFrame) {
-      for (const name of this.tables.keys()) this.schedule.delete(tableItem(name));
-      this.addTables();
+      for (const name of this.#tables.keys()) this.#schedule.delete(tableItem(name));
+      this.#addTables();
     }
-    const old = this.sources;
-    this.sources = new Map();
+    const old = this.#sources;
+    this.#sources = new Map();
     for (const list of config.lists.values()) {
       const source = old.get(list.name);
       old.delete(list.name);
       if (isSameFrame && source !== undefined && sameList(source.config, list)) {
-        this.sources.set(list.name, source);
-      } else await this.replaceList(list, source);
-      if (list.publish) this.delivery.retain(list.name);
-      else this.delivery.withdraw(list.name);
+        this.#sources.set(list.name, source);
+      } else await this.#replaceList(list, source);
+      if (list.publish) this.#delivery.retain(list.name);
+      else this.#delivery.withdraw(list.name);
     }
     for (const name of old.keys()) {
-      this.schedule.delete(listItem(name));
-      this.delivery.withdraw(name);
+      this.#schedule.delete(listItem(name));
+      this.#delivery.withdraw(name);
     }
     if (config.saysLists) {
-      for (const name of this.unsaid.keys()) if (!config.lists.has(name)) this.delivery.withdraw(name);
-      this.unsaid.clear();
+      for (const name of this.#unsaid.keys()) if (!config.lists.has(name)) this.#delivery.withdraw(name);
+      this.#unsaid.clear();
     }
-    this.schedule.gather();
+    this.#schedule.gather();
   }
 
-  private async replaceList(config: ListConfig, before: Source | undefined): Promise<void> {
-    this.schedule.delete(listItem(config.name));
-    this.started.delete(listItem(config.name));
-    await this.addList(config, undefined);
+  async #replaceList(config: ListConfig, before: Source | undefined): Promise<void> {
+    this.#schedule.delete(listItem(config.name));
+    this.#started.delete(listItem(config.name));
+    await this.#addList(config, undefined);
     // What it holds stays until its source is read; guards compare with it only where the source is the same.
     const isSameSource = before !== undefined && isDeepStrictEqual(before.config.source, config.source);
-    if (isSameSource) this.sources.get(config.name)?.inherit(before);
+    if (isSameSource) this.#sources.get(config.name)?.inherit(before);
   }
 
   /** Resolves when nothing is being loaded or put in force at the moment. */
   idle(): Promise<void> {
-    return this.schedule.idle();
+    return this.#schedule.idle();
   }
 
   /** Ends what is under way; nothing is put in force any more. */
   async close(): Promise<void> {
-    this.closing.abort();
-    this.cancelExpiry?.();
-    this.cancelRetry?.();
-    await this.unwatch?.();
-    await this.options.fetcher.close();
-    await this.schedule.close();
-    await this.keep();
+    this.#closing.abort();
+    this.#cancelExpiry?.();
+    this.#cancelRetry?.();
+    await this.#unwatch?.();
+    await this.#options.fetcher.close();
+    await this.#schedule.close();
+    await this.#keep();
   }
 
   // ── Loading ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
   /** Runs one item of the schedule; resolves with the time to its next run. */
-  private async run(item: string): Promise<number | undefined> {
-    const isFirst = !this.started.has(item);
-    this.started.add(item);
+  async #run(item: string): Promise<number | undefined> {
+    const isFirst = !this.#started.has(item);
+    this.#started.add(item);
     const name = item.slice(item.indexOf(':') + 1);
     try {
       return item === tableItem(name)
-        ? await this.runTable(name, isFirst)
-        : await this.runList(name, isFirst);
+        ? await this.#runTable(name, isFirst)
+        : await this.#runList(name, isFirst);
     } catch (error) {
-      if (this.closing.signal.aborted) return undefined;
-      this.options.log.warn({ err: error, item }, 'a source failed in a way that is a bug');
+      if (this.#closing.signal.aborted) return undefined;
+      this.#options.log.warn({ err: error, item }, 'a source failed in a way that is a bug');
       return BUG_DELAY_MS;
     }
   }
 
-  private async runList(name: string, isFirst: boolean): Promise<number | undefined> {
-    const source = this.sources.get(name);
+  async #runList(name: string, isFirst: boolean): Promise<number | undefined> {
+    const source = this.#sources.get(name);
     if (source === undefined) return undefined;
     const { list: listBefore, report: reportBefore } = source;
     const before = source.count;
     const trouble = source.trouble?.code;
     const cached = isFirst ? await source.loadCached() : undefined;
-    const result = cached ?? (await source.load(this.permits.get(name) ?? NO_PERMITS));
-    if (result.overridden !== undefined) this.tellOverridden(source, result.overridden, before);
-    this.tellTrouble(source, trouble);
-    this.tellReading(source, listBefore, reportBefore);
+    const result = cached ?? (await source.load(this.#permits.get(name) ?? NO_PERMITS));
+    if (result.overridden !== undefined) this.#tellOverridden(source, result.overridden, before);
+    this.#tellTrouble(source, trouble);
+    this.#tellReading(source, listBefore, reportBefore);
     if (result.restsInMs !== undefined) return result.restsInMs;
     const { config, fetchedAtMs, failures } = source;
     if (cached?.isGood === true) {
-      return delayAfterCache(config, this.clock.wallMs() - (fetchedAtMs ?? 0), this.random());
+      return delayAfterCache(config, this.#clock.wallMs() - (fetchedAtMs ?? 0), this.#random());
     }
-    return this.delayAfter(config, result, failures);
+    return this.#delayAfter(config, result, failures);
   }
 
-  private delayAfter(
+  #delayAfter(
     timing: Pick<ListConfig, 'intervalMs' | 'jitterShare'>,
     { isGood, retryAfterMs }: Pick<LoadResult, 'isGood' | 'retryAfterMs'>,
     failures: number,
   ): number | undefined {
-    if (isGood) return delayAfterSuccess(timing, this.random());
-    return delayAfterFailure(failures, timing, this.random(), retryAfterMs);
+    if (isGood) return delayAfterSuccess(timing, this.#random());
+    return delayAfterFailure(failures, timing, this.#random(), retryAfterMs);
   }
 
-  private tellTrouble({ config: { name }, trouble, list }: Source, before: string | undefined): void {
-    if (trouble?.code === before || this.closing.signal.aborted) return;
-    if (trouble === undefined) this.options.log.info({ list: name }, `list ${name} is good again`);
+  #tellTrouble({ config: { name }, trouble, list }: Source, before: string | undefined): void {
+    if (trouble?.code === before || this.#closing.signal.aborted) return;
+    if (trouble === undefined) this.#options.log.info({ list: name }, `list ${name} is good again`);
     else {
       const { code, reason } = trouble;
       const what = list === undefined ? 'has no content yet' : 'keeps its last good content';
-      this.options.log.warn({ list: name, code }, `list ${name} ${what}: ${reason}`);
+      this.#options.log.warn({ list: name, code }, `list ${name} ${what}: ${reason}`);
     }
   }
 
   /** What is to be known of a reading that was taken: that there was none before, and what is odd about it. */
-  private tellReading(
+  #tellReading(
     { config, list, report, count }: Source,
     before: List | undefined,
     reportBefore: ReadList | undefined,
   ): void {
     const { name, source } = config;
-    if (report === undefined || report === reportBefore || this.closing.signal.aborted) return;
-    for (const note of report.notes) this.options.log.warn({ list: name }, `list ${name}: ${note}`);
+    if (report === undefined || report === reportBefore || this.#closing.signal.aborted) return;
+    for (const note of report.notes) this.#options.log.warn({ list: name }, `list ${name}: ${note}`);
     if (before !== undefined || list === undefined || source.kind !== 'url') return;
     const entries = `${count} ${count === 1 ? 'entry' : 'entries'}, read as ${report.formats.join(' and ')}`;
     const what = `list ${name} has content for the first time: ${entries}; nothing is known to compare it with`;
-    this.options.log.info({ list: name }, what);
+    this.#options.log.info({ list: name }, what);
   }
 
-  private tellOverridden(source: Source, overridden: Refusal, before: number): void {
+  #tellOverridden(source: Source, overridden: Refusal, before: number): void {
     const { name } = source.config;
     const entry: AuditEntry = { list: name, ...overridden, before, after: source.count };
-    this.options.log.warn({ audit: entry }, `list ${name} was taken against a guard, as somebody asked`);
-    this.options.audit?.(entry);
+    this.#options.log.warn({ audit: entry }, `list ${name} was taken against a guard, as somebody asked`);
+    this.#options.audit?.(entry);
   }
 
-  private async runTable(name: string, isFirst: boolean): Promise<number | undefined> {
-    const table = this.tables.get(name);
+  async #runTable(name: string, isFirst: boolean): Promise<number | undefined> {
+    const table = this.#tables.get(name);
     if (table === undefined) return undefined;
     const { config } = table;
     try {
       const cachedAtMs = isFirst ? await table.cachedAtMs() : undefined;
-      if (cachedAtMs === undefined) await table.refresh(this.closing.signal);
+      if (cachedAtMs === undefined) await table.refresh(this.#closing.signal);
       // Even if nothing changed: a list may have failed for want of this.
-      for (const source of this.cutFrom(name)) void this.schedule.runNow(listItem(source.config.name));
-      if (cachedAtMs === undefined) return delayAfterSuccess(config, this.random());
-      return delayAfterCache(config, this.clock.wallMs() - cachedAtMs, this.random());
+      for (const source of this.#cutFrom(name)) void this.#schedule.runNow(listItem(source.config.name));
+      if (cachedAtMs === undefined) return delayAfterSuccess(config, this.#random());
+      return delayAfterCache(config, this.#clock.wallMs() - cachedAtMs, this.#random());
     } catch (error) {
       if (!(error instanceof FetchError)) throw error;
       const reason = `table ${name}: ${error.message}`;
-      for (const source of this.cutFrom(name)) source.refuse({ code: error.code, reason });
-      if (table.failures === 1 && !this.closing.signal.aborted) {
-        this.options.log.warn({ table: name, code: error.code }, `${reason}; its lists keep what they hold`);
+      for (const source of this.#cutFrom(name)) source.refuse({ code: error.code, reason });
+      if (table.failures === 1 && !this.#closing.signal.aborted) {
+        this.#options.log.warn({ table: name, code: error.code }, `${reason}; its lists keep what they hold`);
       }
-      return delayAfterFailure(table.failures, config, this.random(), error.retryAfterMs);
+      return delayAfterFailure(table.failures, config, this.#random(), error.retryAfterMs);
     }
   }
 
-  private cutFrom(table: string): readonly Source[] {
-    return [...this.sources.values()].filter(({ config: { source } }) => {
+  #cutFrom(table: string): readonly Source[] {
+    return [...this.#sources.values()].filter(({ config: { source } }) => {
       return source.kind === 'table' && source.table === table;
     });
   }
 
   // ── Watching ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
-  private async watchAll(): Promise<void> {
-    const paths = watchedPaths(this.config);
-    if (isDeepStrictEqual(paths, this.watched)) return;
-    await this.unwatch?.();
-    this.watched = paths;
-    this.unwatch =
-      paths.length === 0 ? undefined : await this.options.watch(paths, (path) => this.changed(path));
+  async #watchAll(): Promise<void> {
+    const paths = watchedPaths(this.#config);
+    if (isDeepStrictEqual(paths, this.#watched)) return;
+    await this.#unwatch?.();
+    this.#watched = paths;
+    this.#unwatch =
+      paths.length === 0 ? undefined : await this.#options.watch(paths, (path) => this.#changed(path));
   }
 
   /** A watched file changed or is gone, or something in a watched directory did. */
-  private changed(path: string): void {
-    for (const { name, source } of this.config.lists.values()) {
+  #changed(path: string): void {
+    for (const { name, source } of this.#config.lists.values()) {
       const isOfList = (source.kind === 'file' || source.kind === 'dir') && source.path === path;
-      if (isOfList) void this.schedule.runNow(listItem(name));
+      if (isOfList) void this.#schedule.runNow(listItem(name));
     }
-    for (const { name, source } of this.config.tables.values()) {
-      if (source.kind === 'files' && source.paths.includes(path)) void this.schedule.runNow(tableItem(name));
+    for (const { name, source } of this.#config.tables.values()) {
+      if (source.kind === 'files' && source.paths.includes(path)) void this.#schedule.runNow(tableItem(name));
     }
   }
 
   // ── Telling ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
   /** Puts what differs in force, as one batch, and keeps what is to be known after a restart. */
-  private async flush(): Promise<void> {
+  async #flush(): Promise<void> {
     try {
-      for (const source of this.sources.values()) await source.expire();
-      await this.evaluateAll();
-      if (await this.delivery.deliver(this.sources)) this.retryLater();
+      for (const source of this.#sources.values()) await source.expire();
+      await this.#evaluateAll();
+      if (await this.#delivery.deliver(this.#sources)) this.#retryLater();
     } catch (error) {
-      if (this.closing.signal.aborted) return this.keep();
-      this.options.log.warn({ err: error }, 'what sources say could not be put in force: it is tried again');
-      this.retryLater();
+      if (this.#closing.signal.aborted) return this.#keep();
+      this.#options.log.warn({ err: error }, 'what sources say could not be put in force: it is tried again');
+      this.#retryLater();
     }
-    this.armExpiry();
-    await this.keep();
+    this.#armExpiry();
+    await this.#keep();
   }
 
-  private retryLater(): void {
-    this.cancelRetry?.();
-    this.cancelRetry = this.clock.after(RETRY_UPDATE_MS, () => this.schedule.gather());
+  #retryLater(): void {
+    this.#cancelRetry?.();
+    this.#cancelRetry = this.#clock.after(RETRY_UPDATE_MS, () => this.#schedule.gather());
   }
 
   /** Makes the expressions, operands first. */
-  private async evaluateAll(): Promise<void> {
+  async #evaluateAll(): Promise<void> {
     const done = new Set<string>();
     const visit = async (name: string): Promise<void> => {
-      const source = this.sources.get(name);
+      const source = this.#sources.get(name);
       if (source === undefined || done.has(name)) return;
       done.add(name);
       for (const operand of operandsOf(source.config)) await visit(operand);
-      await this.evaluate(source);
+      await this.#evaluate(source);
     };
-    for (const { name, source } of this.config.lists.values())
+    for (const { name, source } of this.#config.lists.values())
       if (source.kind === 'expression') await visit(name);
   }
 
-  private async evaluate(source: Source): Promise<void> {
+  async #evaluate(source: Source): Promise<void> {
     const { source: expression, name, aggregate } = source.config;
     if (expression.kind !== 'expression') return;
     const missing = operandsOf(source.config).find((operand) => this.list(operand) === undefined);
@@ -537,10 +539,10 @@ export class Sources {
       names.flatMap((operand) => this.list(operand) ?? []);
     const operands = listsOf(expression.operands);
     const minus = listsOf(expression.minus);
-    const permits = this.permits.get(name);
+    const permits = this.#permits.get(name);
     if (source.isMadeOf([...operands, ...minus]) && permits === undefined) return;
     const { operator } = expression;
-    const list = await this.options.work.evaluate({ operator, operands, minus, aggregate });
+    const list = await this.#options.work.evaluate({ operator, operands, minus, aggregate });
     if (list === undefined) {
       const reason = 'it is made of lists of addresses and lists of names: keep them apart';
       source.refuse({ code: 'mixed-list', reason });
@@ -549,44 +551,44 @@ export class Sources {
     const before = source.count;
     const trouble = source.trouble?.code;
     const overridden = await source.takeExpression(list, [...operands, ...minus], permits ?? NO_PERMITS);
-    if (overridden !== undefined) this.tellOverridden(source, overridden, before);
-    this.tellTrouble(source, trouble);
+    if (overridden !== undefined) this.#tellOverridden(source, overridden, before);
+    this.#tellTrouble(source, trouble);
   }
 
-  private armExpiry(): void {
-    this.cancelExpiry?.();
-    this.cancelExpiry = undefined;
+  #armExpiry(): void {
+    this.#cancelExpiry?.();
+    this.#cancelExpiry = undefined;
     let dueMs = Number.POSITIVE_INFINITY;
-    for (const source of this.sources.values()) {
+    for (const source of this.#sources.values()) {
       const next = source.nextExpiry();
       if (next !== undefined) dueMs = Math.min(dueMs, next.atMs + Math.min(EXPIRY_GRAIN_MS, next.ttlMs / 10));
     }
-    if (dueMs === Number.POSITIVE_INFINITY || this.closing.signal.aborted) return;
-    const delayMs = Math.max(1, dueMs - this.time.nowMs());
-    this.cancelExpiry = this.clock.after(delayMs, () => this.schedule.gather());
+    if (dueMs === Number.POSITIVE_INFINITY || this.#closing.signal.aborted) return;
+    const delayMs = Math.max(1, dueMs - this.#time.nowMs());
+    this.#cancelExpiry = this.#clock.after(delayMs, () => this.#schedule.gather());
   }
 
-  private async keep(): Promise<void> {
-    const lists = new Map<string, KeptList>(this.unsaid);
-    const whole = new Set<string>(this.unsaid.keys());
+  async #keep(): Promise<void> {
+    const lists = new Map<string, KeptList>(this.#unsaid);
+    const whole = new Set<string>(this.#unsaid.keys());
     try {
-      for (const [name, source] of this.sources) {
+      for (const [name, source] of this.#sources) {
         lists.set(name, {
-          goodAtMs: source.goodAtMs ?? this.time.nowMs(),
+          goodAtMs: source.goodAtMs ?? this.#time.nowMs(),
           fetchedAtWallMs: source.fetchedAtMs,
-          change: this.delivery.change(name),
+          change: this.#delivery.change(name),
           longestEntries: source.longestEntries,
         });
         if (!isKeptWhole(source.config)) continue;
         whole.add(name);
-        if (this.written.get(name) === source.layers || source.layers.length === 0) continue;
-        await this.kept.writeLayers(name, source.layers);
-        this.written.set(name, source.layers);
+        if (this.#written.get(name) === source.layers || source.layers.length === 0) continue;
+        await this.#kept.writeLayers(name, source.layers);
+        this.#written.set(name, source.layers);
       }
-      await this.kept.writeState({ time: this.time.saved(), lists });
-      await this.kept.retain(whole);
+      await this.#kept.writeState({ time: this.#time.saved(), lists });
+      await this.#kept.retain(whole);
     } catch (error) {
-      this.options.log.warn({ err: error }, 'the state of the sources cannot be kept: is the disk full?');
+      this.#options.log.warn({ err: error }, 'the state of the sources cannot be kept: is the disk full?');
     }
   }
 }

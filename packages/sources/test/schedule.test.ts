@@ -15,8 +15,8 @@ class Rig {
   readonly clock = new FakeClock();
   readonly begun: string[] = [];
   flushes = 0;
-  private readonly ends = new Map<string, (delayMs: number | undefined) => void>();
-  private readonly flushed: (() => void)[] = [];
+  readonly #ends = new Map<string, (delayMs: number | undefined) => void>();
+  readonly #flushed: (() => void)[] = [];
   holdFlush = false;
   readonly schedule = new Schedule({
     clock: this.clock,
@@ -25,19 +25,19 @@ class Rig {
     settleMaxMs: SETTLE_MAX_MS,
     run: (item) => {
       this.begun.push(item);
-      return new Promise((resolve) => this.ends.set(item, resolve));
+      return new Promise((resolve) => this.#ends.set(item, resolve));
     },
     flush: () => {
       this.flushes++;
-      return this.holdFlush ? new Promise((resolve) => this.flushed.push(resolve)) : Promise.resolve();
+      return this.holdFlush ? new Promise((resolve) => this.#flushed.push(resolve)) : Promise.resolve();
     },
   });
 
   /** Ends a run; it is due again after `delayMs`. */
   async end(item: string, delayMs?: number): Promise<void> {
-    const end = this.ends.get(item);
+    const end = this.#ends.get(item);
     if (end === undefined) throw new Error(`${item} does not run`);
-    this.ends.delete(item);
+    this.#ends.delete(item);
     end(delayMs);
     await turns();
   }
@@ -48,7 +48,7 @@ class Rig {
   }
 
   endFlush(): void {
-    this.flushed.shift()?.();
+    this.#flushed.shift()?.();
   }
 }
 

@@ -22,48 +22,48 @@ import { entriesOf } from './list-of.ts';
 /** Answers as a test says, and has a cache as the real one. */
 export class FakeNetwork implements Downloader {
   readonly asked: string[] = [];
-  private readonly clock: FakeClock;
-  private readonly pages = new Map<string, string | FetchError>();
-  private readonly cache: Map<string, FetchOutcome>;
+  readonly #clock: FakeClock;
+  readonly #pages = new Map<string, string | FetchError>();
+  readonly #cache: Map<string, FetchOutcome>;
 
   constructor(clock: FakeClock, cache = new Map<string, FetchOutcome>()) {
-    this.clock = clock;
-    this.cache = cache;
+    this.#clock = clock;
+    this.#cache = cache;
   }
 
   set(url: string, content: string | FetchError): void {
-    this.pages.set(url, content);
+    this.#pages.set(url, content);
   }
 
   /** With the same cache, as after a restart. */
   restarted(clock: FakeClock): FakeNetwork {
-    return new FakeNetwork(clock, this.cache);
+    return new FakeNetwork(clock, this.#cache);
   }
 
   async fetch({ url }: FetchRequest): Promise<FetchOutcome> {
     this.asked.push(url);
-    const content = this.pages.get(url);
+    const content = this.#pages.get(url);
     if (typeof content !== 'string') {
       throw content ?? new FetchError(FetchErrorCode.connection, 'no network', { temporary: true });
     }
     const bytes = Buffer.from(content);
     const sha256 = createHash('sha256').update(bytes).digest('hex');
-    const kind = this.cache.get(url)?.sha256 === sha256 ? 'not-modified' : 'fresh';
+    const kind = this.#cache.get(url)?.sha256 === sha256 ? 'not-modified' : 'fresh';
     const fileName = url.slice(url.lastIndexOf('/') + 1);
     const outcome = {
       bytes,
       sha256,
       end: 'proven' as const,
-      fetchedAtMs: this.clock.wallMs(),
+      fetchedAtMs: this.#clock.wallMs(),
       finalUrl: url,
       fileName,
     };
-    this.cache.set(url, { kind: 'not-modified', ...outcome });
+    this.#cache.set(url, { kind: 'not-modified', ...outcome });
     return { kind, ...outcome };
   }
 
   async cached(url: string): Promise<FetchOutcome | undefined> {
-    return this.cache.get(url);
+    return this.#cache.get(url);
   }
 
   async close(): Promise<void> {}
@@ -117,8 +117,8 @@ export class SourceRig {
 
   constructor(directory: string, config: string, options: RigOptions = {}) {
     this.directory = directory;
-    this.clock = options.clock ?? new FakeClock();
-    this.network = options.network ?? new FakeNetwork(this.clock);
+    this.#clock = options.clock ?? new FakeClock();
+    this.network = options.network ?? new FakeNetwork(this.#clock);
     this.consumer = options.consumer ?? new FakeConsumer();
     const note = (_fields: object, message: string): void => void this.logged.push(message);
     const log: Log = { info: note, warn: note };
@@ -140,7 +140,7 @@ export class SourceRig {
       },
       consumer: this.consumer,
       log,
-      clock: this.clock,
+      clock: this.#clock,
       random: () => 0.5,
       audit: (entry) => this.audit.push(entry),
     });
@@ -160,7 +160,7 @@ export class SourceRig {
 
   /** Waits until so many batches came in all, and returns the last of them. */
   async batch(count: number): Promise<Readonly<Record<string, readonly string[] | undefined>> | undefined> {
-    await this.until(() => this.consumer.batches.length >= count);
+    await this.#until(() => this.consumer.batches.length >= count);
     return this.consumer.batches[count - 1];
   }
 
@@ -171,7 +171,7 @@ export class SourceRig {
       isDone = true;
     });
     work.catch(() => undefined); // told by the promise that is returned
-    await this.until(() => isDone);
+    await this.#until(() => isDone);
     return work;
   }
 
@@ -183,29 +183,29 @@ export class SourceRig {
 
   /** Waits until a list is in a state. */
   async state(name: string, state: string): Promise<void> {
-    await this.until(() => this.status(name).state === state);
+    await this.#until(() => this.status(name).state === state);
   }
 
   /** Time passes, and what it brings about is done before anything else. */
   async pass(ms: number, stepMs = ms): Promise<void> {
     for (let left = ms; left > 0; left -= stepMs) {
-      await this.idle();
-      this.clock.advance(Math.min(stepMs, left));
-      await this.idle();
+      await this.#idle();
+      this.#clock.advance(Math.min(stepMs, left));
+      await this.#idle();
     }
   }
 
   /** Time passes in small steps until something holds. */
-  private async until(holds: () => boolean): Promise<void> {
+  async #until(holds: () => boolean): Promise<void> {
     for (let step = 0; step < 1000; step++) {
-      await this.idle();
+      await this.#idle();
       if (holds()) return;
-      this.clock.advance(50);
+      this.#clock.advance(50);
     }
     throw new Error('what was waited for never came');
   }
 
-  private async idle(): Promise<void> {
+  async #idle(): Promise<void> {
     await turns(2);
     await this.sources.idle();
     await turns(2);
@@ -215,7 +215,7 @@ export class SourceRig {
   async restart(config: string, downMs = 60_000): Promise<SourceRig> {
     await this.sources.close();
     const clock = new FakeClock();
-    clock.jumpWall(this.clock.wallMs() - clock.wallMs() + downMs);
+    clock.jumpWall(this.#clock.wallMs() - clock.wallMs() + downMs);
     const { consumer, directory } = this;
     return new SourceRig(directory, config, { clock, network: this.network.restarted(clock), consumer });
   }

@@ -22,14 +22,14 @@ const QUICK: WatchOptions = { settleMs: 40, pollMs: 20, goneMs: 120 };
 class Told {
   readonly events: string[] = [];
   readonly watch: PathWatch;
-  private wake: (() => void) | undefined;
+  #wake: (() => void) | undefined;
 
   constructor(paths: readonly string[], options: WatchOptions = {}) {
     this.watch = watchPaths(paths, { ...QUICK, ...options });
     for (const kind of ['change', 'gone'] as const) {
       this.watch.on(kind, (path) => {
         this.events.push(`${kind} ${path.slice(path.lastIndexOf('/') + 1)}`);
-        this.wake?.();
+        this.#wake?.();
       });
     }
     onTestFinished(() => this.watch.close());
@@ -39,7 +39,7 @@ class Told {
   async next(count = 1): Promise<readonly string[]> {
     while (this.events.length < count) {
       await new Promise<void>((resolve) => {
-        this.wake = resolve;
+        this.#wake = resolve;
       });
     }
     return this.events.splice(0, count);

@@ -53,57 +53,57 @@ const BODY_FILE = /^([0-9a-f]{64})\.([0-9a-f]{64})$/;
 const HALF_FILE = /^[0-9a-f]{64}\..*\.half$/;
 
 export class DownloadCache {
-  private readonly directory: string;
-  private swept: Promise<void> | undefined;
+  readonly #directory: string;
+  #swept: Promise<void> | undefined;
 
   /** The directory is made at first use, for its owner only: what is fetched may need credentials. One process uses it at a time. */
   constructor(directory: string) {
-    this.directory = directory;
+    this.#directory = directory;
   }
 
   /** What is kept of a URL; undefined where there is nothing, or nothing whole. Throws CacheError. */
   async read(url: string): Promise<Download | undefined> {
-    await this.ready();
+    await this.#ready();
     const key = keyOf(url);
-    const info = await this.readInfo(key);
+    const info = await this.#readInfo(key);
     if (info === undefined) return undefined;
-    const bytes = await readWhole(join(this.directory, `${key}.${info.sha256}`), info.sha256);
+    const bytes = await readWhole(join(this.#directory, `${key}.${info.sha256}`), info.sha256);
     return bytes === undefined ? undefined : { ...info, bytes };
   }
 
   /** Keeps a body in place of the one before. Throws CacheError; then the one before is kept. */
   async write(url: string, info: DownloadInfo, bytes: Uint8Array): Promise<void> {
-    await this.ready();
+    await this.#ready();
     const key = keyOf(url);
-    const before = await this.readInfo(key);
+    const before = await this.#readInfo(key);
     try {
-      await this.replaceFile(`${key}.${info.sha256}`, bytes);
-      await this.replaceFile(`${key}.json`, Buffer.from(`${JSON.stringify(info)}\n`));
+      await this.#replaceFile(`${key}.${info.sha256}`, bytes);
+      await this.#replaceFile(`${key}.json`, Buffer.from(`${JSON.stringify(info)}\n`));
       if (before !== undefined && before.sha256 !== info.sha256) {
-        await unlinkIfThere(join(this.directory, `${key}.${before.sha256}`));
+        await unlinkIfThere(join(this.#directory, `${key}.${before.sha256}`));
       }
     } catch (cause) {
-      throw new CacheError(`cannot keep a download in ${this.directory}`, { cause });
+      throw new CacheError(`cannot keep a download in ${this.#directory}`, { cause });
     }
   }
 
   /** Keeps what a server said about a body that is kept already. Throws CacheError. */
   async update(url: string, info: DownloadInfo): Promise<void> {
-    await this.ready();
+    await this.#ready();
     try {
-      await this.replaceFile(`${keyOf(url)}.json`, Buffer.from(`${JSON.stringify(info)}\n`));
+      await this.#replaceFile(`${keyOf(url)}.json`, Buffer.from(`${JSON.stringify(info)}\n`));
     } catch (cause) {
-      throw new CacheError(`cannot update a download in ${this.directory}`, { cause });
+      throw new CacheError(`cannot update a download in ${this.#directory}`, { cause });
     }
   }
 
-  private async readInfo(key: string): Promise<DownloadInfo | undefined> {
-    const text = await readFile(join(this.directory, `${key}.json`), 'utf8').catch(ifMissing);
+  async #readInfo(key: string): Promise<DownloadInfo | undefined> {
+    const text = await readFile(join(this.#directory, `${key}.json`), 'utf8').catch(ifMissing);
     return text === undefined ? undefined : parseInfo(text);
   }
 
-  private async replaceFile(name: string, bytes: Uint8Array): Promise<void> {
-    const path = join(this.directory, name);
+  async #replaceFile(name: string, bytes: Uint8Array): Promise<void> {
+    const path = join(this.#directory, name);
     const half = `${path}.${randomBytes(6).toString('hex')}.half`;
     try {
       const file = await open(half, 'wx', 0o600);
@@ -118,7 +118,7 @@ export class DownloadCache {
       await unlinkIfThere(half);
       throw error;
     }
-    const directory = await open(this.directory, 'r');
+    const directory = await open(this.#directory, 'r');
     try {
       await directory.sync(); // the rename too is to survive a power cut
     } finally {
@@ -126,29 +126,29 @@ export class DownloadCache {
     }
   }
 
-  private async ready(): Promise<void> {
-    this.swept ??= this.sweep();
+  async #ready(): Promise<void> {
+    this.#swept ??= this.#sweep();
     try {
-      await this.swept;
+      await this.#swept;
     } catch (cause) {
-      this.swept = undefined; // somebody may mend it
-      throw new CacheError(`cannot use ${this.directory} to keep downloads`, { cause });
+      this.#swept = undefined; // somebody may mend it
+      throw new CacheError(`cannot use ${this.#directory} to keep downloads`, { cause });
     }
   }
 
   /** Makes the directory, and removes what a crash left: half-written files, and bodies that no file names. */
-  private async sweep(): Promise<void> {
-    await mkdir(this.directory, { recursive: true, mode: 0o700 });
-    const names = await readdir(this.directory);
+  async #sweep(): Promise<void> {
+    await mkdir(this.#directory, { recursive: true, mode: 0o700 });
+    const names = await readdir(this.#directory);
     const wanted = new Set<string>();
     for (const name of names) {
       const key = INFO_FILE.exec(name)?.[1];
-      const info = key === undefined ? undefined : await this.readInfo(key);
+      const info = key === undefined ? undefined : await this.#readInfo(key);
       if (info !== undefined) wanted.add(`${key}.${info.sha256}`);
     }
     for (const name of names) {
       const left = HALF_FILE.test(name) || (BODY_FILE.test(name) && !wanted.has(name));
-      if (left) await unlinkIfThere(join(this.directory, name));
+      if (left) await unlinkIfThere(join(this.#directory, name));
     }
   }
 }

@@ -85,86 +85,86 @@ const ACCEPT_ENCODING = 'gzip, br';
 const SHA256_HEX = /^[0-9a-f]{64}$/i;
 
 export class Fetcher {
-  private readonly cache: DownloadCache;
-  private readonly nowMs: () => number;
-  private readonly random: () => number;
-  private readonly sleep: (ms: number, signal: AbortSignal) => Promise<void>;
-  private readonly proxyFor: ProxyChoice;
-  private readonly allowInsecureRedirects: boolean;
-  private readonly leastSpeed: LeastSpeed;
-  private readonly ownHeaders: Readonly<Record<string, string>>;
-  private readonly tls: { readonly timeout: number; readonly ca?: string[] };
-  private readonly lookup: LookupFunction;
+  readonly #cache: DownloadCache;
+  readonly #nowMs: () => number;
+  readonly #random: () => number;
+  readonly #sleep: (ms: number, signal: AbortSignal) => Promise<void>;
+  readonly #proxyFor: ProxyChoice;
+  readonly #allowInsecureRedirects: boolean;
+  readonly #leastSpeed: LeastSpeed;
+  readonly #ownHeaders: Readonly<Record<string, string>>;
+  readonly #tls: { readonly timeout: number; readonly ca?: string[] };
+  readonly #lookup: LookupFunction;
   /** By proxy; '' goes directly, 'private' to private addresses too. */
-  private readonly dispatchers = new Map<string, Dispatcher>();
+  readonly #dispatchers = new Map<string, Dispatcher>();
   /** The work on each URL that is under way: two at a time would take turns at its cache. */
-  private readonly turns = new Map<string, Promise<unknown>>();
-  private readonly closing = new AbortController();
+  readonly #turns = new Map<string, Promise<unknown>>();
+  readonly #closing = new AbortController();
 
   /** Touches neither disk nor network. Throws ProxyError. */
   constructor(options: FetcherOptions) {
     const environment = options.environment ?? process.env;
-    this.cache = new DownloadCache(options.cacheDirectory);
-    this.nowMs = options.nowMs ?? Date.now;
-    this.random = options.random ?? Math.random;
-    this.sleep = options.sleep ?? ((ms, signal) => sleep(ms, undefined, { signal }));
-    this.proxyFor = proxyChoice(options.proxy, environment);
-    this.allowInsecureRedirects = options.allowInsecureRedirects === true;
-    this.lookup = options.lookup ?? systemLookup;
-    this.leastSpeed = options.leastSpeed ?? FETCH_LIMITS.leastSpeed;
-    this.ownHeaders = {
+    this.#cache = new DownloadCache(options.cacheDirectory);
+    this.#nowMs = options.nowMs ?? Date.now;
+    this.#random = options.random ?? Math.random;
+    this.#sleep = options.sleep ?? ((ms, signal) => sleep(ms, undefined, { signal }));
+    this.#proxyFor = proxyChoice(options.proxy, environment);
+    this.#allowInsecureRedirects = options.allowInsecureRedirects === true;
+    this.#lookup = options.lookup ?? systemLookup;
+    this.#leastSpeed = options.leastSpeed ?? FETCH_LIMITS.leastSpeed;
+    this.#ownHeaders = {
       'user-agent': options.userAgent ?? `rulecast/${ownVersion()}`,
       accept: '*/*',
       'accept-encoding': ACCEPT_ENCODING,
     };
     const extra = options.trustedCertificates ?? [];
     const ca = extra.length === 0 ? {} : { ca: [...rootCertificates, ...extraRoots(environment), ...extra] };
-    this.tls = { timeout: FETCH_LIMITS.connectMs, ...ca };
+    this.#tls = { timeout: FETCH_LIMITS.connectMs, ...ca };
   }
 
   /** The current body of a URL, and the cache holds it. Throws FetchError. */
   fetch(request: FetchRequest): Promise<FetchOutcome> {
-    return this.inTurn(request.url, () => this.fetchNow(request));
+    return this.#inTurn(request.url, () => this.#fetchNow(request));
   }
 
   /** What the cache holds, without asking anybody; undefined where it holds nothing whole. Throws FetchError `cache`. */
   cached(url: string): Promise<FetchOutcome | undefined> {
-    return this.inTurn(url, async () => {
-      const download = await this.readCache(url);
+    return this.#inTurn(url, async () => {
+      const download = await this.#readCache(url);
       return download === undefined ? undefined : outcomeOf(download);
     });
   }
 
   /** Ends what is under way, with FetchError `aborted`, and all connections. */
   async close(): Promise<void> {
-    this.closing.abort();
-    await Promise.allSettled(this.turns.values());
-    await Promise.all([...this.dispatchers.values()].map((dispatcher) => dispatcher.destroy()));
-    this.dispatchers.clear();
+    this.#closing.abort();
+    await Promise.allSettled(this.#turns.values());
+    await Promise.all([...this.#dispatchers.values()].map((dispatcher) => dispatcher.destroy()));
+    this.#dispatchers.clear();
   }
 
-  private inTurn<T>(url: string, work: () => Promise<T>): Promise<T> {
-    const before = this.turns.get(url) ?? Promise.resolve();
+  #inTurn<T>(url: string, work: () => Promise<T>): Promise<T> {
+    const before = this.#turns.get(url) ?? Promise.resolve();
     const next = before.then(work, work);
-    this.turns.set(url, next);
+    this.#turns.set(url, next);
     const leave = (): void => {
-      if (this.turns.get(url) === next) this.turns.delete(url);
+      if (this.#turns.get(url) === next) this.#turns.delete(url);
     };
     next.then(leave, leave);
     return next;
   }
 
-  private async fetchNow(request: FetchRequest): Promise<FetchOutcome> {
+  async #fetchNow(request: FetchRequest): Promise<FetchOutcome> {
     const url = parseUrl(request.url);
     const pin = checkPin(request.sha256);
-    const kept = await this.readCache(request.url);
+    const kept = await this.#readCache(request.url);
     const current = kept !== undefined && (pin === undefined || kept.sha256 === pin) ? kept : undefined;
     if (pin !== undefined && current !== undefined) return outcomeOf({ ...current, end: 'proven' });
     // Nobody may confirm a body that may be half of one.
-    const result = await this.persist(request, url, current?.end === 'proven' ? current : undefined);
+    const result = await this.#persist(request, url, current?.end === 'proven' ? current : undefined);
     if (result.kind === 'not-modified') {
       if (current === undefined) throw new Error('a server confirms what it was not told');
-      return await this.confirm(request.url, current, result);
+      return await this.#confirm(request.url, current, result);
     }
     if (pin !== undefined && result.sha256 !== pin) {
       const message = `${shownUrl(url)} has the SHA-256 ${result.sha256}, and the configuration wants ${pin}`;
@@ -180,70 +180,70 @@ export class Fetcher {
       end,
       etag,
       lastModified,
-      fetchedAtMs: this.nowMs(),
+      fetchedAtMs: this.#nowMs(),
     };
-    await this.guardCache(() => this.cache.write(request.url, info, bytes));
+    await this.#guardCache(() => this.#cache.write(request.url, info, bytes));
     return { ...outcomeOf({ ...info, bytes }), kind: 'fresh' };
   }
 
   /** Attempts until one succeeds, cannot succeed, or was the last. */
-  private async persist(request: FetchRequest, url: URL, kept: Download | undefined): Promise<AttemptResult> {
+  async #persist(request: FetchRequest, url: URL, kept: Download | undefined): Promise<AttemptResult> {
     let validators: Validators | undefined = kept;
     for (let attempt = 1; ; ) {
       try {
-        const result = await this.attempt(request, url, validators);
+        const result = await this.#attempt(request, url, validators);
         if (result.kind === 'body' || !isAnotherBody(result.etag, kept)) return result;
         validators = undefined; // it confirms a body that we do not have: ask for that one
       } catch (error) {
         const mayHelp =
           error instanceof FetchError && error.temporary && error.code !== FetchErrorCode.timeout;
         if (!mayHelp || attempt === FETCH_LIMITS.attempts) throw error;
-        const waitMs = this.waitMs(attempt, error.retryAfterMs);
+        const waitMs = this.#waitMs(attempt, error.retryAfterMs);
         if (waitMs === undefined) throw error;
-        await this.pause(waitMs, request, url);
+        await this.#pause(waitMs, request, url);
         attempt++;
       }
     }
   }
 
   /** Twice as long each time, half of it by chance; undefined where the server asks for more than we wait. */
-  private waitMs(attempt: number, retryAfterMs: number | undefined): number | undefined {
+  #waitMs(attempt: number, retryAfterMs: number | undefined): number | undefined {
     const backoffMs = Math.min(FETCH_LIMITS.backoffMs * 2 ** (attempt - 1), FETCH_LIMITS.backoffMaxMs);
-    const jitteredMs = backoffMs * (0.5 + 0.5 * this.random());
+    const jitteredMs = backoffMs * (0.5 + 0.5 * this.#random());
     if (retryAfterMs === undefined) return jitteredMs;
     return retryAfterMs > FETCH_LIMITS.backoffMaxMs ? undefined : retryAfterMs + jitteredMs;
   }
 
-  private async pause(ms: number, request: FetchRequest, url: URL): Promise<void> {
-    const signal = anySignal(this.closing.signal, request.signal);
+  async #pause(ms: number, request: FetchRequest, url: URL): Promise<void> {
+    const signal = anySignal(this.#closing.signal, request.signal);
     try {
-      await this.sleep(ms, signal);
+      await this.#sleep(ms, signal);
     } catch (error) {
       if (signal.aborted) throw abortedError(url);
       throw error;
     }
   }
 
-  private async attempt(
+  async #attempt(
     request: FetchRequest,
     url: URL,
     validators: Validators | undefined,
   ): Promise<AttemptResult> {
-    const stop = anySignal(this.closing.signal, request.signal);
+    const stop = anySignal(this.#closing.signal, request.signal);
     const late = AbortSignal.timeout(request.timeoutMs);
     const allowPrivate = request.allowPrivate === true || isPrivateHost(url);
     const attempt: Attempt = {
       url,
       allowPrivate,
-      ownHeaders: this.ownHeaders,
+      ownHeaders: this.#ownHeaders,
       privateHeaders: privateHeadersOf(url, request.headers),
       validators,
       maxBytes: request.maxBytes,
       signal: AbortSignal.any([stop, late]),
-      allowInsecureRedirects: this.allowInsecureRedirects,
-      leastSpeed: this.leastSpeed,
-      nowMs: this.nowMs,
-      dispatcherFor: (to) => this.dispatcherFor(to, allowPrivate),
+      allowInsecureRedirects: this.#allowInsecureRedirects,
+      leastSpeed: this.#leastSpeed,
+      nowMs: this.#nowMs,
+      dispatcherFor: (to) => this.#dispatcherFor(to, allowPrivate),
     };
     if (stop.aborted) throw abortedError(url);
     try {
@@ -256,32 +256,32 @@ export class Fetcher {
     }
   }
 
-  private dispatcherFor(
+  #dispatcherFor(
     url: URL,
     allowPrivate: boolean,
   ): { readonly dispatcher: Dispatcher; readonly proxied: boolean } {
-    const proxy = this.proxyFor(url);
+    const proxy = this.#proxyFor(url);
     const key = proxy?.href ?? (allowPrivate ? 'private' : '');
-    const lookup = allowPrivate ? this.lookup : publicLookup(this.lookup);
-    let dispatcher = this.dispatchers.get(key);
+    const lookup = allowPrivate ? this.#lookup : publicLookup(this.#lookup);
+    let dispatcher = this.#dispatchers.get(key);
     if (dispatcher === undefined) {
       dispatcher =
         proxy === undefined
-          ? new Agent({ connect: { ...this.tls, lookup }, maxHeaderSize: FETCH_LIMITS.headerBytes })
+          ? new Agent({ connect: { ...this.#tls, lookup }, maxHeaderSize: FETCH_LIMITS.headerBytes })
           : new ProxyAgent({
               uri: proxy.href,
               proxyTunnel: false, // plain http in absolute form: what proxies for updates expect
-              requestTls: this.tls,
-              proxyTls: this.tls,
+              requestTls: this.#tls,
+              proxyTls: this.#tls,
               maxHeaderSize: FETCH_LIMITS.headerBytes,
             });
-      this.dispatchers.set(key, dispatcher);
+      this.#dispatchers.set(key, dispatcher);
     }
     return { dispatcher, proxied: proxy !== undefined };
   }
 
   /** The body of the cache is current. A server may have new validators for it. */
-  private async confirm(
+  async #confirm(
     url: string,
     kept: Download,
     answer: Extract<AttemptResult, { kind: 'not-modified' }>,
@@ -291,17 +291,17 @@ export class Fetcher {
       ...info,
       etag: answer.etag ?? info.etag,
       lastModified: answer.lastModified ?? info.lastModified,
-      fetchedAtMs: this.nowMs(),
+      fetchedAtMs: this.#nowMs(),
     };
-    await this.guardCache(() => this.cache.update(url, confirmed));
+    await this.#guardCache(() => this.#cache.update(url, confirmed));
     return outcomeOf({ ...confirmed, bytes });
   }
 
-  private readCache(url: string): Promise<Download | undefined> {
-    return this.guardCache(() => this.cache.read(url));
+  #readCache(url: string): Promise<Download | undefined> {
+    return this.#guardCache(() => this.#cache.read(url));
   }
 
-  private async guardCache<T>(work: () => Promise<T>): Promise<T> {
+  async #guardCache<T>(work: () => Promise<T>): Promise<T> {
     try {
       return await work();
     } catch (error) {

@@ -44,10 +44,10 @@ interface LayerHeader {
 }
 
 export class Kept {
-  private readonly directory: string;
+  readonly #directory: string;
 
   constructor(directory: string) {
-    this.directory = directory;
+    this.#directory = directory;
   }
 
   /** What was kept; nothing of it where it is missing or damaged: sources then are read anew. */
@@ -55,7 +55,7 @@ export class Kept {
     const nothing: KeptState = { time: undefined, lists: new Map() };
     let parsed: unknown;
     try {
-      parsed = JSON.parse(await readFile(join(this.directory, 'state.json'), 'utf8'));
+      parsed = JSON.parse(await readFile(join(this.#directory, 'state.json'), 'utf8'));
     } catch {
       return nothing;
     }
@@ -78,39 +78,39 @@ export class Kept {
 
   async writeState(state: KeptState): Promise<void> {
     const text = JSON.stringify({ time: state.time, lists: Object.fromEntries(state.lists) });
-    await this.write('state.json', Buffer.from(text));
+    await this.#write('state.json', Buffer.from(text));
   }
 
   /** The layers of a list, or undefined where they are missing or damaged. */
   async layers(name: string): Promise<readonly Layer[] | undefined> {
     try {
-      return decodeLayers(await readFile(this.pathOf(name)));
+      return decodeLayers(await readFile(this.#pathOf(name)));
     } catch {
       return undefined;
     }
   }
 
   writeLayers(name: string, layers: readonly Layer[]): Promise<void> {
-    return this.write(join('lists', `${name}.kept`), encodeLayers(layers));
+    return this.#write(join('lists', `${name}.kept`), encodeLayers(layers));
   }
 
   /** Forgets the content of all lists but some. */
   async retain(names: ReadonlySet<string>): Promise<void> {
-    const files = await readdir(join(this.directory, 'lists')).catch(() => []);
+    const files = await readdir(join(this.#directory, 'lists')).catch(() => []);
     for (const file of files) {
       if (!names.has(file.replace(/\.kept$/, '')))
-        await rm(join(this.directory, 'lists', file), { force: true });
+        await rm(join(this.#directory, 'lists', file), { force: true });
     }
   }
 
-  private pathOf(name: string): string {
-    return join(this.directory, 'lists', `${name}.kept`);
+  #pathOf(name: string): string {
+    return join(this.#directory, 'lists', `${name}.kept`);
   }
 
-  private async write(file: string, bytes: Uint8Array | AsyncIterable<Uint8Array>): Promise<void> {
-    const path = join(this.directory, file);
+  async #write(file: string, bytes: Uint8Array | AsyncIterable<Uint8Array>): Promise<void> {
+    const path = join(this.#directory, file);
     const draft = `${path}.${randomBytes(6).toString('hex')}`;
-    await mkdir(join(this.directory, 'lists'), { recursive: true, mode: 0o700 });
+    await mkdir(join(this.#directory, 'lists'), { recursive: true, mode: 0o700 });
     try {
       await writeFile(draft, bytes, { mode: 0o600, flush: true });
       await rename(draft, path);

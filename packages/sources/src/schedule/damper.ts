@@ -16,28 +16,28 @@ export const DAMPER_LIMITS = {
 } as const;
 
 export class Damper {
-  private tokens: number = DAMPER_LIMITS.tokens;
-  private filledAtMs = 0;
-  private toldAtMs = Number.NEGATIVE_INFINITY;
+  #tokens: number = DAMPER_LIMITS.tokens;
+  #filledAtMs = 0;
+  #toldAtMs = Number.NEGATIVE_INFINITY;
 
   /** How long, by a monotonic clock, until something may be told. */
   waitMs(nowMs: number): number {
     const { refillMs, spacingsMs } = DAMPER_LIMITS;
-    const tokens = this.tokensAt(nowMs);
+    const tokens = this.#tokensAt(nowMs);
     if (tokens < 1) return Math.ceil((1 - tokens) * refillMs);
     const spacingMs = spacingsMs[Math.floor(tokens) - 1] ?? 0;
-    return Math.max(0, this.toldAtMs + spacingMs - nowMs);
+    return Math.max(0, this.#toldAtMs + spacingMs - nowMs);
   }
 
   /** Something was told. */
   told(nowMs: number): void {
-    this.tokens = Math.max(0, this.tokensAt(nowMs) - 1);
-    this.filledAtMs = nowMs;
-    this.toldAtMs = nowMs;
+    this.#tokens = Math.max(0, this.#tokensAt(nowMs) - 1);
+    this.#filledAtMs = nowMs;
+    this.#toldAtMs = nowMs;
   }
 
-  private tokensAt(nowMs: number): number {
+  #tokensAt(nowMs: number): number {
     const { tokens, refillMs } = DAMPER_LIMITS;
-    return Math.min(tokens, this.tokens + Math.max(0, nowMs - this.filledAtMs) / refillMs);
+    return Math.min(tokens, this.#tokens + Math.max(0, nowMs - this.#filledAtMs) / refillMs);
   }
 }

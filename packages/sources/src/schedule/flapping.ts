@@ -17,22 +17,22 @@ interface Content {
 }
 
 export class Flapping {
-  private readonly damper = new Damper();
+  readonly #damper = new Damper();
   /** The one that was taken last comes last. */
-  private contents: readonly Content[] = [];
+  #contents: readonly Content[] = [];
 
   /** How long, by a clock that only runs, until a content may be taken; 0: it is taken now. Permitted, it is in any case. */
   takeInMs(list: List, nowMs: number, isPermitted: boolean): number {
     const digest = digestOf(list);
-    if (digest === this.contents.at(-1)?.digest) return 0;
-    const known = this.contents.filter(({ atMs }) => nowMs - atMs < REMEMBERED_MS);
+    if (digest === this.#contents.at(-1)?.digest) return 0;
+    const known = this.#contents.filter(({ atMs }) => nowMs - atMs < REMEMBERED_MS);
     const others = known.filter((content) => content.digest !== digest);
     if (others.length < known.length) {
-      const waitMs = this.damper.waitMs(nowMs);
+      const waitMs = this.#damper.waitMs(nowMs);
       if (waitMs > 0 && !isPermitted) return waitMs;
-      this.damper.told(nowMs);
+      this.#damper.told(nowMs);
     }
-    this.contents = [...others.slice(1 - CONTENTS_MAX), { digest, atMs: nowMs }];
+    this.#contents = [...others.slice(1 - CONTENTS_MAX), { digest, atMs: nowMs }];
     return 0;
   }
 }

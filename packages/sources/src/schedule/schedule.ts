@@ -51,29 +51,29 @@ interface Item {
 }
 
 export class Schedule {
-  private readonly options: ScheduleOptions;
-  private readonly items = new Map<string, Item>();
+  readonly #options: ScheduleOptions;
+  readonly #items = new Map<string, Item>();
   /** By pool: all that run, the slow ones among them, and the slow ones. */
-  private readonly running = new Map<string, number>();
-  private readonly slow = new Map<string, number>();
+  readonly #running = new Map<string, number>();
+  readonly #slow = new Map<string, number>();
   /** Of which something runs. */
-  private readonly hosts = new Set<string>();
-  private cancelDue: (() => void) | undefined;
-  private cancelFlush: (() => void) | undefined;
+  readonly #hosts = new Set<string>();
+  #cancelDue: (() => void) | undefined;
+  #cancelFlush: (() => void) | undefined;
   /** When the first run ended of those not told yet. */
-  private gatheredSinceMs: number | undefined;
-  private isTickDue = false;
-  private flushing: Promise<void> = Promise.resolve();
-  private isClosed = false;
+  #gatheredSinceMs: number | undefined;
+  #isTickDue = false;
+  #flushing: Promise<void> = Promise.resolve();
+  #isClosed = false;
 
   constructor(options: ScheduleOptions) {
-    this.options = options;
+    this.#options = options;
   }
 
   /** Adds an item, to be run after `delayMs`; without it only on demand. It runs while no other does of one of its `hosts`. */
   add(name: string, pool: string, delayMs: number | undefined, hosts: readonly string[] = []): void {
-    const dueAtMs = delayMs === undefined ? undefined : this.nowMs() + delayMs;
-    this.items.set(name, {
+    const dueAtMs = delayMs === undefined ? undefined : this.#nowMs() + delayMs;
+    this.#items.set(name, {
       pool,
       hosts,
       dueAtMs,
@@ -83,90 +83,90 @@ export class Schedule {
       isWanted: false,
       waiting: [],
     });
-    if (this.isTickDue) return;
-    this.isTickDue = true; // once for all that are added together
-    queueMicrotask(() => this.tick());
+    if (this.#isTickDue) return;
+    this.#isTickDue = true; // once for all that are added together
+    queueMicrotask(() => this.#tick());
   }
 
   /** Forgets an item. One that runs is let run; nothing follows. */
   delete(name: string): void {
-    const item = this.items.get(name);
-    this.items.delete(name);
+    const item = this.#items.get(name);
+    this.#items.delete(name);
     for (const resolve of item?.waiting ?? []) resolve();
   }
 
   /** Runs an item as soon as its pool has room; resolves when a run that began after this call has ended. */
   runNow(name: string): Promise<void> {
-    const item = this.items.get(name);
-    if (item === undefined || this.isClosed) return Promise.resolve();
+    const item = this.#items.get(name);
+    if (item === undefined || this.#isClosed) return Promise.resolve();
     return new Promise((resolve) => {
       item.waiting.push(resolve);
-      if (item.running === undefined) item.dueAtMs = this.nowMs();
+      if (item.running === undefined) item.dueAtMs = this.#nowMs();
       else item.isWanted = true;
-      this.tick();
+      this.#tick();
     });
   }
 
   /** Milliseconds until an item runs; undefined for only on demand, 0 while it runs. */
   untilNextMs(name: string): number | undefined {
-    const item = this.items.get(name);
+    const item = this.#items.get(name);
     if (item?.running !== undefined) return 0;
-    return item?.dueAtMs === undefined ? undefined : Math.max(0, item.dueAtMs - this.nowMs());
+    return item?.dueAtMs === undefined ? undefined : Math.max(0, item.dueAtMs - this.#nowMs());
   }
 
   isRunning(name: string): boolean {
-    return this.items.get(name)?.running !== undefined;
+    return this.#items.get(name)?.running !== undefined;
   }
 
   /** Something is to be told that no run brought about: it goes with the next batch. */
   gather(): void {
-    this.gatheredSinceMs ??= this.nowMs();
-    this.armFlush();
+    this.#gatheredSinceMs ??= this.#nowMs();
+    this.#armFlush();
   }
 
   /** Tells at once what is gathered, though something may run; resolves when it is told. */
   flushNow(): Promise<void> {
-    this.cancelFlush?.();
-    this.cancelFlush = undefined;
-    this.gatheredSinceMs = undefined;
-    this.flushing = this.flushing.then(() => this.options.flush());
-    return this.flushing;
+    this.#cancelFlush?.();
+    this.#cancelFlush = undefined;
+    this.#gatheredSinceMs = undefined;
+    this.#flushing = this.#flushing.then(() => this.#options.flush());
+    return this.#flushing;
   }
 
   /** Resolves when nothing runs and nothing is being told; timers may be set. */
   async idle(): Promise<void> {
     for (;;) {
-      const { flushing } = this;
-      const running = [...this.items.values()].flatMap((item) => item.running ?? []);
+      const flushing = this.#flushing;
+      const running = [...this.#items.values()].flatMap((item) => item.running ?? []);
       await Promise.all([...running, flushing]);
-      if (running.length === 0 && flushing === this.flushing) return;
+      if (running.length === 0 && flushing === this.#flushing) return;
     }
   }
 
   /** Resolves when what runs has ended and nothing more will be told. */
   async close(): Promise<void> {
-    this.isClosed = true;
-    this.cancelDue?.();
-    this.cancelFlush?.();
-    for (const item of this.items.values()) for (const resolve of item.waiting.splice(0)) resolve();
-    await Promise.all([...this.items.values()].map(({ running }) => running));
-    await this.flushing;
+    this.#isClosed = true;
+    this.#cancelDue?.();
+    this.#cancelFlush?.();
+    for (const item of this.#items.values()) for (const resolve of item.waiting.splice(0)) resolve();
+    await Promise.all([...this.#items.values()].map(({ running }) => running));
+    await this.#flushing;
   }
 
-  private nowMs(): number {
-    return this.options.clock.monotonicMs();
+  #nowMs(): number {
+    return this.#options.clock.monotonicMs();
   }
 
   /** Starts what is due and has room, and sets the timer for what is due next. */
-  private tick(): void {
-    this.cancelDue?.();
-    this.cancelDue = undefined;
-    this.isTickDue = false;
-    if (this.isClosed) return;
-    const nowMs = this.nowMs();
+  #tick(): void {
+    this.#cancelDue?.();
+    this.#cancelDue = undefined;
+    this.#isTickDue = false;
+    if (this.#isClosed) return;
+    const nowMs = this.#nowMs();
     const due: [string, Item, number][] = [];
     let nextMs = Number.POSITIVE_INFINITY;
-    for (const [name, item] of this.items) {
+    for (const [name, item] of this.#items) {
       const { dueAtMs } = item;
       if (dueAtMs === undefined || item.running !== undefined) continue;
       if (dueAtMs > nowMs) nextMs = Math.min(nextMs, dueAtMs);
@@ -174,85 +174,85 @@ export class Schedule {
     }
     due.sort(([, a, aMs], [, b, bMs]) => Number(a.isSlow) - Number(b.isSlow) || aMs - bMs);
     for (const [name, item] of due) {
-      if (item.hosts.some((host) => this.hosts.has(host))) continue; // it is started when that run ends
-      if (this.hasRoom(item.pool, nowMs)) this.start(name, item);
-      else nextMs = Math.min(nextMs, this.nextSlowAtMs(item.pool));
+      if (item.hosts.some((host) => this.#hosts.has(host))) continue; // it is started when that run ends
+      if (this.#hasRoom(item.pool, nowMs)) this.#start(name, item);
+      else nextMs = Math.min(nextMs, this.#nextSlowAtMs(item.pool));
     }
     if (nextMs === Number.POSITIVE_INFINITY) return;
-    this.cancelDue = this.options.clock.after(nextMs - nowMs, () => this.tick());
+    this.#cancelDue = this.#options.clock.after(nextMs - nowMs, () => this.#tick());
   }
 
   /** Whether one more may run. What finds no room is started when another run of its pool ends, or becomes slow. */
-  private hasRoom(pool: string, nowMs: number): boolean {
-    const { runs } = this.poolOf(pool);
-    const isFull = (): boolean => countOf(this.running, pool) - countOf(this.slow, pool) >= runs;
+  #hasRoom(pool: string, nowMs: number): boolean {
+    const { runs } = this.#poolOf(pool);
+    const isFull = (): boolean => countOf(this.#running, pool) - countOf(this.#slow, pool) >= runs;
     if (!isFull()) return true;
-    const [oldest] = this.quickRuns(pool);
-    if (oldest !== undefined && nowMs >= oldest.startedAtMs + SLOW_MS && this.hasSlowRoom(pool)) {
+    const [oldest] = this.#quickRuns(pool);
+    if (oldest !== undefined && nowMs >= oldest.startedAtMs + SLOW_MS && this.#hasSlowRoom(pool)) {
       oldest.isSlow = true;
-      this.slow.set(pool, countOf(this.slow, pool) + 1);
+      this.#slow.set(pool, countOf(this.#slow, pool) + 1);
     }
     return !isFull();
   }
 
   /** When the next run of a pool becomes slow. */
-  private nextSlowAtMs(pool: string): number {
-    const [oldest] = this.quickRuns(pool);
-    return oldest === undefined || !this.hasSlowRoom(pool)
+  #nextSlowAtMs(pool: string): number {
+    const [oldest] = this.#quickRuns(pool);
+    return oldest === undefined || !this.#hasSlowRoom(pool)
       ? Number.POSITIVE_INFINITY
       : oldest.startedAtMs + SLOW_MS;
   }
 
-  private hasSlowRoom(pool: string): boolean {
-    return countOf(this.slow, pool) < this.poolOf(pool).slowRuns;
+  #hasSlowRoom(pool: string): boolean {
+    return countOf(this.#slow, pool) < this.#poolOf(pool).slowRuns;
   }
 
   /** What runs and is not slow, the oldest first. */
-  private quickRuns(pool: string): readonly Item[] {
-    const runs = [...this.items.values()].filter((item) => {
+  #quickRuns(pool: string): readonly Item[] {
+    const runs = [...this.#items.values()].filter((item) => {
       return item.pool === pool && item.running !== undefined && !item.isSlow;
     });
     return runs.sort((a, b) => a.startedAtMs - b.startedAtMs);
   }
 
-  private poolOf(pool: string): Pool {
-    return this.options.pools[pool] ?? NO_POOL;
+  #poolOf(pool: string): Pool {
+    return this.#options.pools[pool] ?? NO_POOL;
   }
 
-  private start(name: string, item: Item): void {
+  #start(name: string, item: Item): void {
     const waiting = item.waiting.splice(0);
-    this.running.set(item.pool, countOf(this.running, item.pool) + 1);
-    for (const host of item.hosts) this.hosts.add(host);
+    this.#running.set(item.pool, countOf(this.#running, item.pool) + 1);
+    for (const host of item.hosts) this.#hosts.add(host);
     item.dueAtMs = undefined;
-    item.startedAtMs = this.nowMs();
+    item.startedAtMs = this.#nowMs();
     item.isSlow = false;
-    item.running = this.options.run(name).then((delayMs) => {
-      this.running.set(item.pool, countOf(this.running, item.pool) - 1);
-      if (item.isSlow) this.slow.set(item.pool, countOf(this.slow, item.pool) - 1);
-      for (const host of item.hosts) this.hosts.delete(host);
+    item.running = this.#options.run(name).then((delayMs) => {
+      this.#running.set(item.pool, countOf(this.#running, item.pool) - 1);
+      if (item.isSlow) this.#slow.set(item.pool, countOf(this.#slow, item.pool) - 1);
+      for (const host of item.hosts) this.#hosts.delete(host);
       item.running = undefined;
       item.dueAtMs = item.isWanted
-        ? this.nowMs()
+        ? this.#nowMs()
         : delayMs === undefined
           ? undefined
-          : this.nowMs() + delayMs;
+          : this.#nowMs() + delayMs;
       item.isWanted = false;
       for (const resolve of waiting) resolve();
-      this.gatheredSinceMs ??= this.nowMs();
-      this.armFlush();
-      this.tick();
+      this.#gatheredSinceMs ??= this.#nowMs();
+      this.#armFlush();
+      this.#tick();
     });
   }
 
-  private armFlush(): void {
-    this.cancelFlush?.();
-    this.cancelFlush = undefined;
-    if (this.isClosed || this.gatheredSinceMs === undefined) return;
-    const isQuiet = [...this.running.values()].every((count) => count === 0);
-    const { settleMs, settleMaxMs, clock } = this.options;
-    const leftMs = Math.max(0, this.gatheredSinceMs + settleMaxMs - this.nowMs());
+  #armFlush(): void {
+    this.#cancelFlush?.();
+    this.#cancelFlush = undefined;
+    if (this.#isClosed || this.#gatheredSinceMs === undefined) return;
+    const isQuiet = [...this.#running.values()].every((count) => count === 0);
+    const { settleMs, settleMaxMs, clock } = this.#options;
+    const leftMs = Math.max(0, this.#gatheredSinceMs + settleMaxMs - this.#nowMs());
     const delayMs = isQuiet ? Math.min(settleMs, leftMs) : leftMs;
-    this.cancelFlush = clock.after(delayMs, () => void this.flushNow());
+    this.#cancelFlush = clock.after(delayMs, () => void this.flushNow());
   }
 }
 

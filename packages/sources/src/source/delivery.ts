@@ -36,108 +36,108 @@ export interface ListConsumer {
 }
 
 export class Delivery {
-  private readonly consumer: ListConsumer;
-  private readonly clock: Clock;
-  private readonly log: Log;
+  readonly #consumer: ListConsumer;
+  readonly #clock: Clock;
+  readonly #log: Log;
   /** What the consumer has of each list that is ours. */
-  private readonly delivered = new Map<string, List>();
+  readonly #delivered = new Map<string, List>();
   /** Lists that are to be withdrawn. */
-  private readonly leaving = new Set<string>();
+  readonly #leaving = new Set<string>();
   /** Why the consumer has not taken a list. */
-  private readonly refused = new Map<string, SourceTrouble>();
-  private readonly changes = new Map<string, ListChange>();
+  readonly #refused = new Map<string, SourceTrouble>();
+  readonly #changes = new Map<string, ListChange>();
 
   constructor(consumer: ListConsumer, clock: Clock, log: Log) {
-    this.consumer = consumer;
-    this.clock = clock;
-    this.log = log;
+    this.#consumer = consumer;
+    this.#clock = clock;
+    this.#log = log;
   }
 
   /** A list that was ours before the publisher stopped is in force. */
   resume(name: string, list: List): void {
-    this.delivered.set(name, list);
+    this.#delivered.set(name, list);
   }
 
   resumeChange(name: string, change: ListChange | undefined): void {
-    if (change !== undefined) this.changes.set(name, change);
+    if (change !== undefined) this.#changes.set(name, change);
   }
 
   /** What is in force of a list of ours. */
   inForce(name: string): List | undefined {
-    return this.delivered.get(name);
+    return this.#delivered.get(name);
   }
 
   change(name: string): ListChange | undefined {
-    return this.changes.get(name);
+    return this.#changes.get(name);
   }
 
   /** Why a list that is good is not in force. */
   refusal(name: string): SourceTrouble | undefined {
-    return this.refused.get(name);
+    return this.#refused.get(name);
   }
 
   /** No source has a list any more: if it is in force, it is withdrawn with the next batch. Returns whether it is. */
   withdraw(name: string): boolean {
-    this.refused.delete(name);
-    if (this.delivered.has(name)) this.leaving.add(name);
-    return this.leaving.has(name);
+    this.#refused.delete(name);
+    if (this.#delivered.has(name)) this.#leaving.add(name);
+    return this.#leaving.has(name);
   }
 
   /** A list has a source after all. */
   retain(name: string): void {
-    this.leaving.delete(name);
+    this.#leaving.delete(name);
   }
 
   /** Forgets lists that others took out of force. Returns whether there are any. */
   resync(): boolean {
-    const lost = [...this.delivered.keys()].filter((name) => !this.consumer.holds(name));
-    for (const name of lost) this.delivered.delete(name);
+    const lost = [...this.#delivered.keys()].filter((name) => !this.#consumer.holds(name));
+    for (const name of lost) this.#delivered.delete(name);
     return lost.length > 0;
   }
 
   /** Puts what differs in force. Resolves with whether to try again soon. Rejects as the consumer does; then all of it still differs. */
   async deliver(sources: ReadonlyMap<string, Source>): Promise<boolean> {
-    const batch = this.batch(sources);
+    const batch = this.#batch(sources);
     if (batch.size === 0) return false;
-    const { refused, changes } = await this.consumer.update(batch);
-    for (const [name, list] of batch) this.settle(name, list, refused.get(name), changes.get(name));
+    const { refused, changes } = await this.#consumer.update(batch);
+    for (const [name, list] of batch) this.#settle(name, list, refused.get(name), changes.get(name));
     return [...refused.values()].some(({ isTemporary }) => isTemporary === true);
   }
 
-  private batch(sources: ReadonlyMap<string, Source>): ListBatch {
+  #batch(sources: ReadonlyMap<string, Source>): ListBatch {
     const batch = new Map<string, List | undefined>();
     for (const [name, { list, config }] of sources) {
       if (list === undefined || !config.publish) continue;
-      if (!sameList(list, this.delivered.get(name))) batch.set(name, list);
+      if (!sameList(list, this.#delivered.get(name))) batch.set(name, list);
     }
-    for (const name of this.leaving) batch.set(name, undefined);
+    for (const name of this.#leaving) batch.set(name, undefined);
     return batch;
   }
 
-  private settle(
+  #settle(
     name: string,
     list: List | undefined,
     refusal: Refusal | undefined,
     counts: EntryCounts | undefined,
   ): void {
     if (list === undefined) {
-      this.leaving.delete(name);
-      this.delivered.delete(name);
-      this.changes.delete(name);
-      if (refusal !== undefined) this.log.warn({ list: name, code: refusal.code }, refusal.reason);
+      this.#leaving.delete(name);
+      this.#delivered.delete(name);
+      this.#changes.delete(name);
+      if (refusal !== undefined) this.#log.warn({ list: name, code: refusal.code }, refusal.reason);
       return;
     }
-    const atMs = this.clock.wallMs();
+    const atMs = this.#clock.wallMs();
     if (refusal === undefined) {
-      this.refused.delete(name);
-      if (counts !== undefined) this.changes.set(name, { atMs, ...counts });
-      this.delivered.set(name, list);
+      this.#refused.delete(name);
+      if (counts !== undefined) this.#changes.set(name, { atMs, ...counts });
+      this.#delivered.set(name, list);
       return;
     }
-    if (this.refused.get(name)?.reason !== refusal.reason) {
-      this.log.warn({ list: name, code: refusal.code }, `list ${name} is not released: ${refusal.reason}`);
+    if (this.#refused.get(name)?.reason !== refusal.reason) {
+      this.#log.warn({ list: name, code: refusal.code }, `list ${name} is not released: ${refusal.reason}`);
     }
     const { code, reason } = refusal;
-    this.refused.set(name, { code, reason, atMs });
+    this.#refused.set(name, { code, reason, atMs });
   }
 }

@@ -113,29 +113,29 @@ export class Source {
   report: ReadList | undefined;
   /** Its time to live is over, and the list is empty for that. */
   isExpired = false;
-  private readonly context: SourceContext;
-  private readonly rest: FileRest;
+  readonly #context: SourceContext;
+  readonly #rest: FileRest;
   /** How long what is watched needs to rest before it is read; undefined if it was read, or cannot be. */
   restsInMs: number | undefined;
   /** Since when what is watched does not rest, by a clock that only runs. */
-  private restlessSinceMs: number | undefined;
+  #restlessSinceMs: number | undefined;
   /** Of the bytes that were read last, and what came of them. */
-  private judged: { readonly fingerprint: string; readonly refusal: Refusal | undefined } | undefined;
+  #judged: { readonly fingerprint: string; readonly refusal: Refusal | undefined } | undefined;
   /** Of what is fetched. */
-  private readonly flapping = new Flapping();
+  readonly #flapping = new Flapping();
   /** Of an expression: what it was made of last. */
-  private operands: readonly List[] = [];
+  #operands: readonly List[] = [];
   /** Families of which somebody permitted the list to hold all. */
-  private wholeAllowed: readonly Family[] = [];
+  #wholeAllowed: readonly Family[] = [];
   /** How many short prefixes somebody permitted. */
-  private shortAllowed = 0;
+  #shortAllowed = 0;
   /** Entries of the longest list that was taken so far, of the kind that it has now. */
   longestEntries = 0;
 
   constructor(config: ListConfig, context: SourceContext) {
     this.config = config;
-    this.context = context;
-    this.rest = new FileRest(config.rest, context.clock);
+    this.#context = context;
+    this.#rest = new FileRest(config.rest, context.clock);
   }
 
   /** Takes up what was good before the publisher stopped. */
@@ -143,7 +143,7 @@ export class Source {
     this.goodAtMs = kept?.goodAtMs;
     this.fetchedAtMs = kept?.fetchedAtWallMs;
     this.longestEntries = kept?.longestEntries ?? 0;
-    const seenAtMs = kept?.goodAtMs ?? this.context.time.nowMs();
+    const seenAtMs = kept?.goodAtMs ?? this.#context.time.nowMs();
     this.layers = layers ?? (held === undefined ? [] : [{ seenAtMs, list: held }]);
     if (this.layers.length > 0) this.list = held ?? listOfLayers(this.layers);
   }
@@ -152,8 +152,8 @@ export class Source {
   async loadCached(): Promise<LoadResult | undefined> {
     const { source } = this.config;
     if (source.kind !== 'url') return undefined;
-    const inputs = await cachedInputs(source, this.context.fetcher).catch(() => undefined); // then it is fetched
-    return inputs === undefined ? undefined : this.takeInputs(inputs, NO_PERMITS);
+    const inputs = await cachedInputs(source, this.#context.fetcher).catch(() => undefined); // then it is fetched
+    return inputs === undefined ? undefined : this.#takeInputs(inputs, NO_PERMITS);
   }
 
   /** Reads the source now. Never rejects but for a bug. */
@@ -161,44 +161,44 @@ export class Source {
     this.restsInMs = undefined;
     const fixed = fixedList(this.config);
     if (fixed !== undefined) {
-      this.fetchedAtMs = this.context.clock.wallMs();
-      await this.setFresh(fixed);
-      return this.good(undefined);
+      this.fetchedAtMs = this.#context.clock.wallMs();
+      await this.#setFresh(fixed);
+      return this.#good(undefined);
     }
     try {
-      const inputs = await this.inputs();
-      if (inputs === undefined) return this.failed(NOT_YET, undefined);
-      return await this.takeInputs(inputs, permits);
+      const inputs = await this.#inputs();
+      if (inputs === undefined) return this.#failed(NOT_YET, undefined);
+      return await this.#takeInputs(inputs, permits);
     } catch (error) {
       if (error instanceof FetchError)
-        return this.failed({ code: error.code, reason: error.message }, error.retryAfterMs);
-      if (error instanceof InputError) return this.unread(error);
+        return this.#failed({ code: error.code, reason: error.message }, error.retryAfterMs);
+      if (error instanceof InputError) return this.#unread(error);
       throw error;
     }
   }
 
   /** What is watched cannot be read now. One that is only written to is waited for, at first without a word. */
-  private unread({ code, message, restsInMs }: InputError): LoadResult {
-    if (restsInMs === undefined) return this.failed({ code, reason: message }, undefined);
+  #unread({ code, message, restsInMs }: InputError): LoadResult {
+    if (restsInMs === undefined) return this.#failed({ code, reason: message }, undefined);
     this.restsInMs = restsInMs;
-    const { quietMs, unfinishedMs = 0 } = this.rest.config;
-    const nowMs = this.context.clock.monotonicMs();
-    this.restlessSinceMs ??= nowMs;
-    const isTold = nowMs - this.restlessSinceMs >= Math.max(RESTLESS_TOLD_MS, quietMs * 2, unfinishedMs * 2);
-    if (isTold) return { ...this.failed({ code, reason: message }, undefined), restsInMs };
+    const { quietMs, unfinishedMs = 0 } = this.#rest.config;
+    const nowMs = this.#context.clock.monotonicMs();
+    this.#restlessSinceMs ??= nowMs;
+    const isTold = nowMs - this.#restlessSinceMs >= Math.max(RESTLESS_TOLD_MS, quietMs * 2, unfinishedMs * 2);
+    if (isTold) return { ...this.#failed({ code, reason: message }, undefined), restsInMs };
     return { isGood: false, retryAfterMs: undefined, overridden: undefined, restsInMs };
   }
 
-  private async inputs(): Promise<Inputs | undefined> {
+  async #inputs(): Promise<Inputs | undefined> {
     const { source, timeoutMs } = this.config;
-    const { limits, signal, fetcher, clock, tables } = this.context;
+    const { limits, signal, fetcher, clock, tables } = this.#context;
     switch (source.kind) {
       case 'file':
-        this.rest.begin();
-        return readFileInputs(source.path, limits, clock.wallMs(), this.rest);
+        this.#rest.begin();
+        return readFileInputs(source.path, limits, clock.wallMs(), this.#rest);
       case 'dir':
-        this.rest.begin();
-        return readDirInputs(source.path, source.match, limits, clock.wallMs(), this.rest);
+        this.#rest.begin();
+        return readDirInputs(source.path, source.match, limits, clock.wallMs(), this.#rest);
       case 'url':
         return fetchInputs(source, fetcher, { limits, timeoutMs, signal });
       case 'table':
@@ -210,39 +210,40 @@ export class Source {
     }
   }
 
-  private async takeInputs(inputs: Inputs, permits: Permits): Promise<LoadResult> {
+  async #takeInputs(inputs: Inputs, permits: Permits): Promise<LoadResult> {
     const { fingerprint } = inputs;
-    const nowMs = this.context.time.nowMs();
+    const nowMs = this.#context.time.nowMs();
     this.fetchedAtMs = inputs.fetchedAtMs;
     const isPermitted = Object.values(permits).includes(true);
-    if (fingerprint !== undefined && fingerprint === this.judged?.fingerprint && !isPermitted) {
-      if (this.judged.refusal !== undefined) return this.failed(this.judged.refusal, undefined);
-      if (this.isExpired) await this.merge(this.layers, undefined);
-      return this.good(undefined);
+    if (fingerprint !== undefined && fingerprint === this.#judged?.fingerprint && !isPermitted) {
+      if (this.#judged.refusal !== undefined) return this.#failed(this.#judged.refusal, undefined);
+      if (this.isExpired) await this.#merge(this.layers, undefined);
+      return this.#good(undefined);
     }
-    const { result, overridden } = await this.readInputs(inputs, permits);
+    const { result, overridden } = await this.#readInputs(inputs, permits);
     const refusal = result.kind === 'refused' ? { code: result.code, reason: result.reason } : undefined;
-    this.judged = fingerprint === undefined ? undefined : { fingerprint, refusal };
-    if (result.kind === 'refused') return this.failed(result, undefined);
-    const waitMs = fingerprint === undefined ? 0 : this.flapping.takeInMs(result.list, nowMs, isPermitted);
+    this.#judged = fingerprint === undefined ? undefined : { fingerprint, refusal };
+    if (result.kind === 'refused') return this.#failed(result, undefined);
+    const waitMs = fingerprint === undefined ? 0 : this.#flapping.takeInMs(result.list, nowMs, isPermitted);
     if (waitMs > 0) {
-      this.judged = undefined; // it is read again, and taken if it is there still
-      return this.failed(flappingRefusal(waitMs), undefined);
+      this.#judged = undefined; // it is read again, and taken if it is there still
+      return this.#failed(flappingRefusal(waitMs), undefined);
     }
     this.report = result;
-    await this.setFresh(result.list);
-    return this.good(overridden);
+    await this.#setFresh(result.list);
+    return this.#good(overridden);
   }
 
   /** What the bytes say, with every guard. */
-  private async readInputs(
+  async #readInputs(
     inputs: Inputs,
     permits: Permits,
   ): Promise<{
     readonly result: ReadList | (Refusal & { readonly kind: 'refused' });
     readonly overridden: Refusal | undefined;
   }> {
-    const { config, context } = this;
+    const { config } = this;
+    const context = this.#context;
     const { reading, resolve, aggregate, rejectShare, guard, purpose, neverBlockExempt } = config;
     const neverBlock = purpose === 'allow' ? undefined : exempted(context.neverBlock, neverBlockExempt);
     const result = await context.work.read({
@@ -262,71 +263,70 @@ export class Source {
     const isDownload = config.source.kind === 'url';
     const { longestEntries } = this;
     const judge = (allowed: Permits): Refusal | undefined =>
-      judgeWhole(result.whole, this.wholeAllowed, guard, allowed) ??
-      judgeShort(result.short, this.shortAllowed, guard, allowed) ??
+      judgeWhole(result.whole, this.#wholeAllowed, guard, allowed) ??
+      judgeShort(result.short, this.#shortAllowed, guard, allowed) ??
       judgeFirst(isDownload ? result.apology : undefined, isFirst, allowed) ??
       judgeChange(before, result.list, guard, allowed, { whole: result.whole, longestEntries });
     const refusal = judge(permits);
     if (refusal !== undefined) return { result: { kind: 'refused', ...refusal }, overridden: undefined };
     const overridden = judge(NO_PERMITS); // before what was permitted now is known as that
-    this.wholeAllowed = result.whole;
-    this.shortAllowed = result.short?.count ?? 0;
+    this.#wholeAllowed = result.whole;
+    this.#shortAllowed = result.short?.count ?? 0;
     return { result, overridden };
   }
 
   /** The source says `list` now. */
-  private async setFresh(list: List): Promise<void> {
-    const fresh: Layer = { seenAtMs: this.context.time.nowMs(), list };
+  async #setFresh(list: List): Promise<void> {
+    const fresh: Layer = { seenAtMs: this.#context.time.nowMs(), list };
     const isSameKind = this.list === undefined || this.list.kind === list.kind;
     this.longestEntries = Math.max(isSameKind ? this.longestEntries : 0, entryCount(list));
     const isMerged = this.config.mode === 'merge' && this.layers[0]?.list.kind === list.kind;
-    if (isMerged) await this.merge(this.layers, fresh);
-    else this.take({ layers: [fresh], list });
+    if (isMerged) await this.#merge(this.layers, fresh);
+    else this.#take({ layers: [fresh], list });
   }
 
-  private async merge(layers: readonly Layer[], fresh: Layer | undefined): Promise<void> {
-    this.take(await this.context.work.merge({ layers, fresh, aggregate: this.config.aggregate }));
+  async #merge(layers: readonly Layer[], fresh: Layer | undefined): Promise<void> {
+    this.#take(await this.#context.work.merge({ layers, fresh, aggregate: this.config.aggregate }));
   }
 
-  private take({ layers, list }: Merged): void {
+  #take({ layers, list }: Merged): void {
     this.layers = layers;
     if (!sameList(this.list, list)) this.list = list; // the same object where it is the same
   }
 
-  private good(overridden: Refusal | undefined): LoadResult {
-    this.goodAtMs = this.context.time.nowMs();
+  #good(overridden: Refusal | undefined): LoadResult {
+    this.goodAtMs = this.#context.time.nowMs();
     this.failures = 0;
     this.trouble = undefined;
     this.isExpired = false;
-    this.restlessSinceMs = undefined;
+    this.#restlessSinceMs = undefined;
     return { isGood: true, retryAfterMs: undefined, overridden, restsInMs: undefined };
   }
 
-  private failed(refusal: Refusal, retryAfterMs: number | undefined): LoadResult {
+  #failed(refusal: Refusal, retryAfterMs: number | undefined): LoadResult {
     const { code, reason } = refusal;
     // What is watched is good until something is wrong with it; what is fetched, as of when it was fetched.
     const isWatched = this.config.source.kind === 'file' || this.config.source.kind === 'dir';
     if (isWatched && this.trouble === undefined && this.list !== undefined)
-      this.goodAtMs = this.context.time.nowMs();
-    this.trouble = { code, reason, atMs: this.context.clock.wallMs() };
+      this.goodAtMs = this.#context.time.nowMs();
+    this.trouble = { code, reason, atMs: this.#context.clock.wallMs() };
     this.failures++;
     return { isGood: false, retryAfterMs, overridden: undefined, restsInMs: undefined };
   }
 
   /** Goes on from a list of the same source that was configured otherwise. */
   inherit(before: Source): void {
-    const { list, layers, goodAtMs, fetchedAtMs, report, longestEntries, wholeAllowed, shortAllowed } =
-      before;
+    const { list, layers, goodAtMs, fetchedAtMs, report, longestEntries } = before;
     Object.assign(this, { list, layers, goodAtMs, fetchedAtMs, report, longestEntries });
-    this.wholeAllowed = wholeAllowed;
-    this.shortAllowed = shortAllowed;
+    this.#wholeAllowed = before.#wholeAllowed;
+    this.#shortAllowed = before.#shortAllowed;
   }
 
   // ── Expressions ───────────────────────────────────────────────────────────────────────────────────────────────────
 
   /** Whether these very lists were judged last. */
   isMadeOf(operands: readonly List[]): boolean {
-    const { operands: last } = this;
+    const last = this.#operands;
     return last.length === operands.length && operands.every((list, i) => list === last[i]);
   }
 
@@ -336,29 +336,29 @@ export class Source {
     operands: readonly List[],
     permits: Permits,
   ): Promise<Refusal | undefined> {
-    this.operands = operands;
-    this.fetchedAtMs = this.context.clock.wallMs();
+    this.#operands = operands;
+    this.fetchedAtMs = this.#context.clock.wallMs();
     const shaped = list.kind === 'names' ? { ...list, resolve: this.config.resolve } : list;
     const { guard } = this.config;
     const whole = wholeFamilies(shaped);
     const judge = (allowed: Permits): Refusal | undefined =>
-      judgeWhole(whole, this.wholeAllowed, guard, allowed) ??
+      judgeWhole(whole, this.#wholeAllowed, guard, allowed) ??
       judgeChange(this.list, shaped, guard, allowed, { longestEntries: this.longestEntries });
     const refusal = judge(permits);
     if (refusal !== undefined) {
-      this.failed(refusal, undefined);
+      this.#failed(refusal, undefined);
       return undefined;
     }
     const overridden = judge(NO_PERMITS);
-    this.wholeAllowed = whole;
-    await this.setFresh(shaped);
-    this.good(undefined);
+    this.#wholeAllowed = whole;
+    await this.#setFresh(shaped);
+    this.#good(undefined);
     return overridden;
   }
 
   /** What the list is made of cannot be had now: its last good content stays. */
   refuse(refusal: Refusal): void {
-    if (this.trouble?.reason !== refusal.reason) this.failed(refusal, undefined);
+    if (this.trouble?.reason !== refusal.reason) this.#failed(refusal, undefined);
   }
 
   // ── Expiry ────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -366,14 +366,14 @@ export class Source {
   /** Drops what is too old: entries of a list that merges, and all of a list that could not be refreshed for its time to live. */
   async expire(): Promise<void> {
     const { ttlMs, entryTtlMs, aggregate } = this.config;
-    const nowMs = this.context.time.nowMs();
+    const nowMs = this.#context.time.nowMs();
     const { layers } = this;
     const kept = entryTtlMs === undefined ? layers : unexpired(layers, nowMs, entryTtlMs);
     if (kept !== layers) {
-      const merged = await this.context.work.merge({ layers: kept, fresh: undefined, aggregate });
+      const merged = await this.#context.work.merge({ layers: kept, fresh: undefined, aggregate });
       if (this.layers !== layers) return; // loaded meanwhile: that is told, and expires, with the next batch
       if (this.isExpired) this.layers = merged.layers;
-      else this.take(merged);
+      else this.#take(merged);
     }
     if (ttlMs === undefined || this.isExpired || this.trouble === undefined || this.list === undefined)
       return;

@@ -10,17 +10,17 @@ import { FileRest } from '../watch/rest.ts';
 
 export class Table {
   readonly config: TableConfig;
-  private readonly fetcher: Downloader;
-  private readonly limits: SourceLimits;
+  readonly #fetcher: Downloader;
+  readonly #limits: SourceLimits;
   /** In a row. */
   failures = 0;
-  private readonly rest: FileRest;
+  readonly #rest: FileRest;
 
   constructor(config: TableConfig, fetcher: Downloader, limits: SourceLimits, clock: Clock) {
-    this.rest = new FileRest(config.rest, clock);
+    this.#rest = new FileRest(config.rest, clock);
     this.config = config;
-    this.fetcher = fetcher;
-    this.limits = limits;
+    this.#fetcher = fetcher;
+    this.#limits = limits;
   }
 
   /** Fetches what is newer. Throws FetchError. */
@@ -28,7 +28,7 @@ export class Table {
     const { source, timeoutMs } = this.config;
     if (source.kind === 'files') return;
     this.failures++;
-    await fetchInputs(source, this.fetcher, { limits: this.limits, timeoutMs, signal });
+    await fetchInputs(source, this.#fetcher, { limits: this.#limits, timeoutMs, signal });
     this.failures = 0;
   }
 
@@ -36,16 +36,16 @@ export class Table {
   async cachedAtMs(): Promise<number | undefined> {
     const { source } = this.config;
     if (source.kind === 'files') return undefined;
-    return (await cachedInputs(source, this.fetcher))?.fetchedAtMs;
+    return (await cachedInputs(source, this.#fetcher))?.fetchedAtMs;
   }
 
   /** What the table holds now, from its files or from the cache; undefined where nothing was fetched yet. Throws InputError and FetchError. */
   async inputs(nowMs: number): Promise<Inputs | undefined> {
     const { source } = this.config;
-    if (source.kind === 'url') return cachedInputs(source, this.fetcher);
-    this.rest.begin();
+    if (source.kind === 'url') return cachedInputs(source, this.#fetcher);
+    this.#rest.begin();
     const files = await Promise.all(
-      source.paths.map((path) => readFileInputs(path, this.limits, nowMs, this.rest)),
+      source.paths.map((path) => readFileInputs(path, this.#limits, nowMs, this.#rest)),
     );
     return { inputs: files.flatMap(({ inputs }) => inputs), fetchedAtMs: nowMs, fingerprint: undefined };
   }

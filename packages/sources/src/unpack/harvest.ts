@@ -33,63 +33,63 @@ export interface Taker {
 const NAMES_SHOWN = 5;
 
 export class Harvest {
-  private readonly limits: HarvestLimits;
-  private readonly isWanted: (name: string) => boolean;
+  readonly #limits: HarvestLimits;
+  readonly #isWanted: (name: string) => boolean;
   /** By name: of two members with one name the last is meant, as tar has it. */
-  private readonly kept = new Map<string, Uint8Array>();
-  private takenBytes = 0;
-  private entryCount = 0;
-  private readonly others: string[] = [];
+  readonly #kept = new Map<string, Uint8Array>();
+  #takenBytes = 0;
+  #entryCount = 0;
+  readonly #others: string[] = [];
 
   constructor(limits: HarvestLimits) {
-    this.limits = limits;
-    this.isWanted = wantedBy(limits.members);
+    this.#limits = limits;
+    this.#isWanted = wantedBy(limits.members);
   }
 
   /** What takes the file of that name, if it is wanted. Throws UnpackError `unsafe-path` or `too-many-members`. */
   want(rawName: string): Taker | undefined {
-    const name = this.count(rawName);
-    if (!this.isWanted(name)) {
-      if (this.others.length < NAMES_SHOWN) this.others.push(name);
+    const name = this.#count(rawName);
+    if (!this.#isWanted(name)) {
+      if (this.#others.length < NAMES_SHOWN) this.#others.push(name);
       return undefined;
     }
-    const { maxBytes, maxMembers } = this.limits;
-    if (this.kept.size >= maxMembers && !this.kept.has(name)) {
+    const { maxBytes, maxMembers } = this.#limits;
+    if (this.#kept.size >= maxMembers && !this.#kept.has(name)) {
       const message = `more than ${maxMembers} files of the archive are wanted: name those that you mean`;
       throw new UnpackError(UnpackErrorCode.tooManyMembers, message);
     }
     const pieces: Uint8Array[] = [];
-    this.kept.delete(name);
+    this.#kept.delete(name);
     return {
       add: (piece) => {
-        this.takenBytes += piece.length;
-        if (this.takenBytes > maxBytes) throw tooLarge(maxBytes);
+        this.#takenBytes += piece.length;
+        if (this.#takenBytes > maxBytes) throw tooLarge(maxBytes);
         pieces.push(piece);
       },
       done: () => {
-        this.kept.set(name, Buffer.concat(pieces));
+        this.#kept.set(name, Buffer.concat(pieces));
       },
     };
   }
 
   /** An entry without bytes: a directory, a link, a device. Throws UnpackError `unsafe-path` or `too-many-members`. */
   passBy(rawName: string): undefined {
-    this.count(rawName);
+    this.#count(rawName);
     return undefined;
   }
 
   /** What was taken, in the order of the archive. Throws UnpackError `no-member`. */
   members(): readonly Member[] {
-    if (this.kept.size > 0) return [...this.kept].map(([name, bytes]) => ({ name, bytes }));
+    if (this.#kept.size > 0) return [...this.#kept].map(([name, bytes]) => ({ name, bytes }));
     const message =
-      this.others.length === 0
+      this.#others.length === 0
         ? 'the archive holds no files'
-        : `no file of the archive is wanted; it holds ${this.others.join(', ')}${this.entryCount > NAMES_SHOWN ? ', …' : ''}`;
+        : `no file of the archive is wanted; it holds ${this.#others.join(', ')}${this.#entryCount > NAMES_SHOWN ? ', …' : ''}`;
     throw new UnpackError(UnpackErrorCode.noMember, message);
   }
 
-  private count(rawName: string): string {
-    if (++this.entryCount > UNPACK_LIMITS.entries) {
+  #count(rawName: string): string {
+    if (++this.#entryCount > UNPACK_LIMITS.entries) {
       const message = `the archive has more than ${UNPACK_LIMITS.entries} entries`;
       throw new UnpackError(UnpackErrorCode.tooManyMembers, message);
     }

@@ -36,17 +36,17 @@ export async function takeTar(pieces: AsyncIterable<Uint8Array>, harvest: Harves
 
 /** An archive ends with blocks of zeros, also where no member was cut in half. */
 class EndOfTar {
-  private zeros = 0;
+  #zeros = 0;
 
   get isThere(): boolean {
-    return this.zeros >= BLOCK_BYTES;
+    return this.#zeros >= BLOCK_BYTES;
   }
 
   async *watched(pieces: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
     for await (const piece of pieces) {
       let at = piece.length;
       while (at > 0 && piece[at - 1] === 0) at--;
-      this.zeros = at === 0 ? this.zeros + piece.length : piece.length - at;
+      this.#zeros = at === 0 ? this.#zeros + piece.length : piece.length - at;
       yield piece;
     }
   }

@@ -19,34 +19,34 @@ interface Seen {
 
 export class FileRest {
   readonly config: RestConfig;
-  private readonly clock: Clock;
+  readonly #clock: Clock;
   /** Files that did not rest at the last look at all of them, by path. */
-  private before: ReadonlyMap<string, Seen> = new Map();
-  private seen = new Map<string, Seen>();
+  #before: ReadonlyMap<string, Seen> = new Map();
+  #seen = new Map<string, Seen>();
 
   constructor(config: RestConfig, clock: Clock) {
     this.config = config;
-    this.clock = clock;
+    this.#clock = clock;
   }
 
   /** A look at all files begins; what is not seen in it is forgotten with the next. */
   begin(): void {
-    this.before = this.seen;
-    this.seen = new Map();
+    this.#before = this.#seen;
+    this.#seen = new Map();
   }
 
   /** How long it will take a file to have rested for `restMs` if nobody writes to it; 0: it has. */
   leftMs(path: string, stats: Stats, restMs: number): number {
     // A write sets both times to the same; what comes later sets one. Within one tick of the system's clock they cannot be told apart.
     if (restMs === 0 || stats.ctimeMs > stats.mtimeMs) return 0;
-    const ageMs = this.clock.wallMs() - stats.mtimeMs;
+    const ageMs = this.#clock.wallMs() - stats.mtimeMs;
     const signature = `${stats.ino} ${stats.size} ${stats.mtimeMs}`;
-    const nowMs = this.clock.monotonicMs();
-    const known = this.before.get(path);
+    const nowMs = this.#clock.monotonicMs();
+    const known = this.#before.get(path);
     const { sinceMs } = known?.signature === signature ? known : { sinceMs: nowMs };
     const restedMs = Math.max(ageMs, nowMs - sinceMs);
     if (restedMs >= restMs) return 0;
-    this.seen.set(path, { signature, sinceMs });
+    this.#seen.set(path, { signature, sinceMs });
     return Math.ceil(restMs - restedMs);
   }
 }

@@ -50,35 +50,35 @@ export function watchPaths(paths: readonly string[], options: WatchOptions = {})
 export class PathWatch extends EventEmitter<PathWatchEvents> {
   /** Changes from here on are told. Never rejects. */
   readonly ready: Promise<void>;
-  private readonly watched: readonly WatchedPath[];
-  private readonly places: Places;
-  private readonly recheck: NodeJS.Timeout;
+  readonly #watched: readonly WatchedPath[];
+  readonly #places: Places;
+  readonly #recheck: NodeJS.Timeout;
 
   constructor(paths: readonly string[], options: WatchOptions) {
     super();
     const timing: Timing = { ...WATCH_LIMITS, ...options };
     const onFault = (directory: string, error: Error): boolean => this.emit('fault', directory, error);
-    this.places = new Places(onFault);
-    this.watched = [...new Set(paths)].map((path) => {
+    this.#places = new Places(onFault);
+    this.#watched = [...new Set(paths)].map((path) => {
       return new WatchedPath(path, timing, {
-        places: this.places,
+        places: this.#places,
         onFault,
         tell: (kind) => this.emit(kind, path),
       });
     });
-    this.ready = Promise.all(this.watched.map((path) => path.start())).then(() => undefined);
-    this.recheck = setInterval(() => {
-      for (const path of this.watched) path.wake();
+    this.ready = Promise.all(this.#watched.map((path) => path.start())).then(() => undefined);
+    this.#recheck = setInterval(() => {
+      for (const path of this.#watched) path.wake();
     }, timing.recheckMs);
-    this.recheck.unref();
+    this.#recheck.unref();
   }
 
   /** Nothing is told from here on. Resolves when everything is let go. */
   async close(): Promise<void> {
-    clearInterval(this.recheck);
+    clearInterval(this.#recheck);
     this.removeAllListeners();
-    await Promise.all(this.watched.map((path) => path.close()));
-    this.places.close();
+    await Promise.all(this.#watched.map((path) => path.close()));
+    this.#places.close();
   }
 }
 
@@ -89,114 +89,115 @@ interface Surroundings {
 }
 
 class WatchedPath {
-  private readonly path: string;
-  private readonly timing: Timing;
-  private readonly around: Surroundings;
+  readonly #path: string;
+  readonly #timing: Timing;
+  readonly #around: Surroundings;
   /** What was told last, or was there at the start. */
-  private known: string | undefined;
+  #known: string | undefined;
   /** What the last look saw, if it was not that. */
-  private candidate: string | undefined;
+  #candidate: string | undefined;
   /** When the last look first found nothing. */
-  private missingSinceMs: number | undefined;
+  #missingSinceMs: number | undefined;
   /** The first wake that led to nothing yet. */
-  private restlessSinceMs: number | undefined;
-  private timer: NodeJS.Timeout | undefined;
-  private look: Promise<void> = Promise.resolve();
-  private isLooking = false;
-  private wasWoken = false;
-  private isClosed = false;
-  private tree: { readonly identity: string; readonly watcher: TreeWatcher } | undefined;
+  #restlessSinceMs: number | undefined;
+  #timer: NodeJS.Timeout | undefined;
+  #look: Promise<void> = Promise.resolve();
+  #isLooking = false;
+  #wasWoken = false;
+  #isClosed = false;
+  #tree: { readonly identity: string; readonly watcher: TreeWatcher } | undefined;
 
   constructor(path: string, timing: Timing, around: Surroundings) {
-    this.path = path;
-    this.timing = timing;
-    this.around = around;
+    this.#path = path;
+    this.#timing = timing;
+    this.#around = around;
   }
 
   async start(): Promise<void> {
-    let state = await stateOf(this.path);
-    while (await this.watchAround(state)) state = await stateOf(this.path); // what changed before there was a watch
-    this.known = state.signature;
+    let state = await stateOf(this.#path);
+    while (await this.#watchAround(state)) state = await stateOf(this.#path); // what changed before there was a watch
+    this.#known = state.signature;
   }
 
   /** Something may have changed. */
   wake(): void {
-    if (this.isClosed) return;
-    this.wasWoken = true;
+    if (this.#isClosed) return;
+    this.#wasWoken = true;
     const nowMs = performance.now();
-    this.restlessSinceMs ??= nowMs;
-    const isOverdue = nowMs - this.restlessSinceMs > this.timing.settleMaxMs;
-    if (!isOverdue || this.timer === undefined) this.lookIn(this.timing.settleMs);
+    this.#restlessSinceMs ??= nowMs;
+    const isOverdue = nowMs - this.#restlessSinceMs > this.#timing.settleMaxMs;
+    if (!isOverdue || this.#timer === undefined) this.#lookIn(this.#timing.settleMs);
   }
 
   async close(): Promise<void> {
-    this.isClosed = true;
-    clearTimeout(this.timer);
-    await this.look;
-    this.around.places.leave(this);
-    await this.tree?.watcher.close();
+    this.#isClosed = true;
+    clearTimeout(this.#timer);
+    await this.#look;
+    this.#around.places.leave(this);
+    await this.#tree?.watcher.close();
   }
 
-  private lookIn(ms: number): void {
-    clearTimeout(this.timer);
-    this.timer = setTimeout(() => {
-      this.timer = undefined;
-      if (this.isLooking) return; // it notices that it was woken
-      this.look = this.lookNow();
+  #lookIn(ms: number): void {
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => {
+      this.#timer = undefined;
+      if (this.#isLooking) return; // it notices that it was woken
+      this.#look = this.#lookNow();
     }, ms);
   }
 
-  private async lookNow(): Promise<void> {
-    this.isLooking = true;
-    this.wasWoken = false;
-    const state = await stateOf(this.path);
-    const isNew = !this.isClosed && (await this.watchAround(state));
-    this.isLooking = false;
-    if (this.isClosed) return;
-    if (isNew) this.wasWoken = true;
-    this.judge(state.signature);
+  async #lookNow(): Promise<void> {
+    this.#isLooking = true;
+    this.#wasWoken = false;
+    const state = await stateOf(this.#path);
+    const isNew = !this.#isClosed && (await this.#watchAround(state));
+    this.#isLooking = false;
+    if (this.#isClosed) return;
+    if (isNew) this.#wasWoken = true;
+    this.#judge(state.signature);
   }
 
-  private judge(signature: string | undefined): void {
-    const { timing, known } = this;
+  #judge(signature: string | undefined): void {
+    const timing = this.#timing;
+    const known = this.#known;
     const nowMs = performance.now();
     if (signature === known) {
-      this.settle(known);
-      if (this.wasWoken) this.wake();
+      this.#settle(known);
+      if (this.#wasWoken) this.wake();
       return;
     }
     if (signature === undefined) {
-      this.missingSinceMs ??= nowMs;
-      const leftMs = this.missingSinceMs + timing.goneMs - nowMs;
-      if (leftMs > 0) return this.lookIn(leftMs);
-      this.settle(undefined);
-      this.around.tell('gone');
+      this.#missingSinceMs ??= nowMs;
+      const leftMs = this.#missingSinceMs + timing.goneMs - nowMs;
+      if (leftMs > 0) return this.#lookIn(leftMs);
+      this.#settle(undefined);
+      this.#around.tell('gone');
       return;
     }
-    this.missingSinceMs = undefined;
-    const isRestless = this.wasWoken || signature !== this.candidate;
-    if (isRestless && nowMs - (this.restlessSinceMs ?? nowMs) <= timing.settleMaxMs) {
-      this.restlessSinceMs ??= nowMs;
-      this.candidate = signature;
-      return this.lookIn(timing.pollMs);
+    this.#missingSinceMs = undefined;
+    const isRestless = this.#wasWoken || signature !== this.#candidate;
+    if (isRestless && nowMs - (this.#restlessSinceMs ?? nowMs) <= timing.settleMaxMs) {
+      this.#restlessSinceMs ??= nowMs;
+      this.#candidate = signature;
+      return this.#lookIn(timing.pollMs);
     }
-    this.settle(signature);
-    this.around.tell('change');
+    this.#settle(signature);
+    this.#around.tell('change');
   }
 
-  private settle(known: string | undefined): void {
-    this.known = known;
-    this.candidate = undefined;
-    this.missingSinceMs = undefined;
-    this.restlessSinceMs = undefined;
+  #settle(known: string | undefined): void {
+    this.#known = known;
+    this.#candidate = undefined;
+    this.#missingSinceMs = undefined;
+    this.#restlessSinceMs = undefined;
   }
 
   /** Watches where the state says; whether that is anywhere new. */
-  private async watchAround({ places, tree }: PathState): Promise<boolean> {
-    const isNewPlace = this.around.places.take(this, places);
-    if (tree?.identity === this.tree?.identity) return isNewPlace;
-    await this.tree?.watcher.close();
-    this.tree = undefined;
+  async #watchAround({ places, tree }: PathState): Promise<boolean> {
+    const isNewPlace = this.#around.places.take(this, places);
+    if (tree?.identity === this.#tree?.identity) return isNewPlace;
+    await this.#tree?.watcher.close();
+    this.#tree = undefined;
     if (tree === undefined) return isNewPlace;
     const { directory, identity } = tree;
     const watcher = watchTree(directory, {
@@ -204,14 +205,14 @@ class WatchedPath {
       followSymlinks: false,
       ignored: (_path, stats) => stats !== undefined && !stats.isDirectory(),
     });
-    this.tree = { identity, watcher };
+    this.#tree = { identity, watcher };
     watcher.on('raw', () => this.wake());
     watcher.on('error', (error) => {
-      this.around.onFault(directory, error instanceof Error ? error : new Error(String(error)));
+      this.#around.onFault(directory, error instanceof Error ? error : new Error(String(error)));
     });
     await new Promise<void>((resolve) => {
       watcher.once('ready', () => resolve());
-      setTimeout(resolve, this.timing.settleMaxMs).unref(); // a directory that vanishes meanwhile may never be ready
+      setTimeout(resolve, this.#timing.settleMaxMs).unref(); // a directory that vanishes meanwhile may never be ready
     });
     return true;
   }
@@ -219,63 +220,63 @@ class WatchedPath {
 
 /** The directories on the way to the paths, each watched once for all of them. */
 class Places {
-  private readonly onFault: (directory: string, error: Error) => void;
-  private readonly open = new Map<string, OpenPlace>();
+  readonly #onFault: (directory: string, error: Error) => void;
+  readonly #open = new Map<string, OpenPlace>();
 
   constructor(onFault: (directory: string, error: Error) => void) {
-    this.onFault = onFault;
+    this.#onFault = onFault;
   }
 
   /** A path is interested in these places, and in no others any more; whether one of them was not watched before. */
   take(path: WatchedPath, places: ReadonlyMap<string, Place>): boolean {
     let isNew = false;
     for (const [key, place] of places) {
-      let open = this.open.get(key);
+      let open = this.#open.get(key);
       if (open === undefined) {
-        open = { interests: new Map(), watcher: this.watch(key, place.directory) };
-        this.open.set(key, open);
+        open = { interests: new Map(), watcher: this.#watch(key, place.directory) };
+        this.#open.set(key, open);
         isNew ||= open.watcher !== undefined;
       }
       open.interests.set(path, place.names);
     }
-    for (const [key, open] of this.open) {
-      if (!places.has(key)) this.drop(key, open, path);
+    for (const [key, open] of this.#open) {
+      if (!places.has(key)) this.#drop(key, open, path);
     }
     return isNew;
   }
 
   leave(path: WatchedPath): void {
-    for (const [key, open] of this.open) this.drop(key, open, path);
+    for (const [key, open] of this.#open) this.#drop(key, open, path);
   }
 
   close(): void {
-    for (const { watcher } of this.open.values()) watcher?.close();
-    this.open.clear();
+    for (const { watcher } of this.#open.values()) watcher?.close();
+    this.#open.clear();
   }
 
-  private drop(key: string, open: OpenPlace, path: WatchedPath): void {
+  #drop(key: string, open: OpenPlace, path: WatchedPath): void {
     open.interests.delete(path);
     if (open.interests.size > 0) return;
     open.watcher?.close();
-    this.open.delete(key);
+    this.#open.delete(key);
   }
 
-  private watch(key: string, directory: string): FSWatcher | undefined {
+  #watch(key: string, directory: string): FSWatcher | undefined {
     try {
-      const watcher = watchDirectory(directory, (_event, name) => this.wake(key, name));
+      const watcher = watchDirectory(directory, (_event, name) => this.#wake(key, name));
       watcher.on('error', (error) => {
         watcher.close();
-        this.onFault(directory, error);
+        this.#onFault(directory, error);
       });
       return watcher;
     } catch (error) {
-      this.onFault(directory, error instanceof Error ? error : new Error(String(error)));
+      this.#onFault(directory, error instanceof Error ? error : new Error(String(error)));
       return undefined;
     }
   }
 
-  private wake(key: string, name: string | null): void {
-    for (const [path, names] of this.open.get(key)?.interests ?? []) {
+  #wake(key: string, name: string | null): void {
+    for (const [path, names] of this.#open.get(key)?.interests ?? []) {
       if (name === null || names.has(name)) path.wake();
     }
   }
