@@ -32,14 +32,14 @@ export {
 export type { Permits, Refusal } from './guard/guard.ts';
 export type { EntryCounts } from './lists/change.ts';
 export type { Log } from './log.ts';
-export { Reader } from './read/reader.ts';
+export { ListWorker } from './read/list-worker.ts';
 export type { ReadingJob, ReadList, ReadRefused } from './read/reading.ts';
 export { DAMPER_LIMITS, Damper } from './schedule/damper.ts';
 export type { BatchOutcome, DeliveryRefusal, ListBatch, ListConsumer } from './source/delivery.ts';
+export type { AuditEntry } from './source/list-log.ts';
 export type { ListWork } from './source/source.ts';
 export type { ListStatus } from './source/status.ts';
 export {
-  type AuditEntry,
   Sources,
   type SourcesConfig,
   type SourcesOptions,

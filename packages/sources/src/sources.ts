@@ -2,12 +2,13 @@
  * Keeps the lists of a configuration fresh: loads each when it is due or changes, gathers what came of it, and hands what differs to a
  * consumer in batches, each of which becomes one release. What goes wrong with one list is that list's trouble alone.
  *
- *     schedule ─▶ source.load ─▶ gathered ─▶ expire, expressions ─▶ delivery ─▶ consumer ─▶ kept
+ *     schedule ─▶ source.load ─▶ gathered ─▶ expire, expressions ─▶ delivery ─▶ consumer ─▶ records
+ *
+ * A batch is of one moment: what is loaded, or configured anew, while it is made waits for the next.
  */
 
 import { isDeepStrictEqual } from 'node:util';
 import {
-  type FetchConfig,
   type ListConfig,
   type NeverBlockConfig,
   operandsOf,
@@ -17,17 +18,21 @@ import {
 import { combineSets, EMPTY_PREFIX_SET, type List, type PrefixSet, unionPrefixes } from '@rulecast/rules';
 import { type Clock, SteadyTime, SYSTEM_CLOCK } from './clock.ts';
 import { FetchError } from './fetch/error.ts';
-import { defaultNeverBlock, NO_PERMITS, type Permits, type Refusal } from './guard/guard.ts';
-import { Kept, type KeptList } from './lists/kept.ts';
+import { NO_PERMITS, type Permits } from './guard/guard.ts';
+import { defaultNeverBlock } from './guard/never-block.ts';
+import type { SavedList } from './lists/saved.ts';
 import type { Log } from './log.ts';
 import type { Downloader } from './read/inputs.ts';
-import type { ReadList } from './read/reading.ts';
 import { Schedule } from './schedule/schedule.ts';
 import { delayAfterCache, delayAfterFailure, delayAfterSuccess } from './schedule/timing.ts';
 import { Delivery, type ListConsumer } from './source/delivery.ts';
-import { type ListWork, type LoadResult, Source, type SourceContext } from './source/source.ts';
+import { evaluateExpressions } from './source/expressions.ts';
+import { hostsOf, isSameConfig, itemOf, itemsAt, listItem, tableItem, watchedPaths } from './source/item.ts';
+import { type AuditEntry, ListLog, standingOf } from './source/list-log.ts';
+import { RangeTable } from './source/range-table.ts';
+import { Records } from './source/records.ts';
+import { type ListWork, Source, type SourceContext } from './source/source.ts';
 import { type ListStatus, statusOf } from './source/status.ts';
-import { Table } from './source/table.ts';
 
 /** What sources are told by the configuration. */
 export interface SourcesConfig {
@@ -64,16 +69,6 @@ export interface SourcesOptions {
   readonly audit?: (entry: AuditEntry) => void;
 }
 
-/** Somebody permitted what a guard would have refused. */
-export interface AuditEntry {
-  readonly list: string;
-  readonly code: string;
-  readonly reason: string;
-  /** Entries. */
-  readonly before: number;
-  readonly after: number;
-}
-
 /** Our choice. */
 const LOCAL_POOL = 4; // reading files is bound by one disk and one thread
 const SLOW_FETCH_FACTOR = 4; // they trickle, and hold little
@@ -89,43 +84,43 @@ export class Sources {
   readonly #options: SourcesOptions;
   readonly #clock: Clock;
   readonly #random: () => number;
-  readonly #kept: Kept;
+  readonly #records: Records;
   readonly #delivery: Delivery;
   readonly #schedule: Schedule;
   readonly #closing = new AbortController();
+  readonly #log: ListLog;
   #config: SourcesConfig;
   #time: SteadyTime;
   #context: SourceContext;
   #sources = new Map<string, Source>();
-  #tables = new Map<string, Table>();
+  #tables = new Map<string, RangeTable>();
+  /** For the refresh that is under way, by list. */
   readonly #permits = new Map<string, Permits>();
   /** Items of the schedule that ran since this process started, or their configuration changed. */
   readonly #started = new Set<string>();
-  /** The layers that were written last, by list. */
-  readonly #written = new Map<string, Source['layers']>();
   /** Lists of ours in force while the configuration says nothing of lists, with what is known of them. */
-  readonly #unsaid = new Map<string, KeptList>();
+  readonly #unsaid = new Map<string, SavedList>();
   #watched: readonly string[] = [];
   #unwatch: (() => Promise<void>) | undefined;
   #cancelExpiry: (() => void) | undefined;
   #cancelRetry: (() => void) | undefined;
 
   constructor(options: SourcesOptions) {
+    const { config, consumer, directory, log, audit } = options;
     this.#options = options;
-    this.#config = options.config;
+    this.#config = config;
     this.#clock = options.clock ?? SYSTEM_CLOCK;
     this.#random = options.random ?? Math.random;
-    this.#kept = new Kept(options.directory);
-    this.#delivery = new Delivery(options.consumer, this.#clock, options.log);
+    this.#records = new Records(directory);
+    this.#delivery = new Delivery(consumer, this.#clock, log);
+    this.#log = new ListLog(log, this.#closing.signal, audit);
     this.#time = new SteadyTime(this.#clock, undefined);
     this.#context = this.#newContext();
+    const { fetches } = config.limits;
     this.#schedule = new Schedule({
       clock: this.#clock,
       pools: {
-        fetch: {
-          runs: options.config.limits.fetches,
-          slowRuns: options.config.limits.fetches * SLOW_FETCH_FACTOR,
-        },
+        fetch: { runs: fetches, slowRuns: fetches * SLOW_FETCH_FACTOR },
         local: { runs: LOCAL_POOL, slowRuns: 0 },
       },
       settleMs: SETTLE_MS,
@@ -140,14 +135,14 @@ export class Sources {
    * else. Lists of ours that the configuration has no more are withdrawn, unless it says nothing of lists.
    */
   async start(held: ReadonlyMap<string, List>): Promise<void> {
-    const { time, lists } = await this.#kept.state();
+    const { time, lists } = await this.#records.state();
     this.#time = new SteadyTime(this.#clock, time);
-    await this.#watchAll(); // what changes from here on is told, and what is there is read below
+    await this.#watchAll(this.#config); // what changes from here on is told, and what is there is read below
     for (const [name, list] of held) {
-      const kept = lists.get(name);
-      if (kept === undefined) continue;
+      const saved = lists.get(name);
+      if (saved === undefined) continue;
       this.#delivery.resume(name, list);
-      if (!this.#config.saysLists) this.#unsaid.set(name, kept);
+      if (!this.#config.saysLists) this.#unsaid.set(name, saved);
       else if (!this.owns(name) && this.#delivery.withdraw(name)) this.#schedule.gather();
     }
     if (this.#unsaid.size > 0) {
@@ -155,32 +150,41 @@ export class Sources {
       this.#options.log.warn({ lists: this.keptUnsaid }, `${what}: write lists: {} if they are to go`);
     }
     this.#addTables();
-    for (const config of this.#config.lists.values()) await this.#addList(config, lists.get(config.name));
+    for (const config of this.#config.lists.values()) {
+      const source = new Source(config, this.#context);
+      await this.#resume(source, lists.get(config.name));
+      this.#add(source);
+    }
   }
 
-  async #addList(config: ListConfig, kept: KeptList | undefined): Promise<void> {
-    const source = new Source(config, this.#context);
-    if (kept !== undefined) {
-      const layers = isKeptWhole(config) ? await this.#kept.layers(config.name) : undefined;
-      source.resume(kept, layers, this.#delivery.inForce(config.name));
-      this.#delivery.resumeChange(config.name, kept.change);
-    }
-    this.#sources.set(config.name, source);
-    if (config.source.kind === 'expression') this.#schedule.gather();
-    else if (config.source.kind === 'url') {
-      this.#schedule.add(listItem(config.name), 'fetch', 0, hostsOf(config.source));
-    } else this.#schedule.add(listItem(config.name), 'local', 0);
+  /** Takes up what was known of a list before the publisher stopped. */
+  async #resume(source: Source, saved: SavedList | undefined): Promise<void> {
+    if (saved === undefined) return;
+    const { name } = source.config;
+    const layers = await this.#records.layersOf(source.config);
+    source.resume(saved, layers, this.#delivery.inForce(name));
+    this.#delivery.resumeChange(name, saved.change);
+  }
+
+  /** Has a source loaded from now on. */
+  #add(source: Source): void {
+    const { name, source: origin } = source.config;
+    this.#sources.set(name, source);
+    if (origin.kind === 'expression') this.#schedule.gather();
+    else if (origin.kind === 'url') this.#schedule.add(listItem(name), 'fetch', 0, hostsOf(origin));
+    else this.#schedule.add(listItem(name), 'local', 0);
   }
 
   #addTables(): void {
+    const { fetcher } = this.#options;
     this.#tables = new Map();
     this.#context = this.#newContext();
     for (const table of this.#config.tables.values()) {
-      this.#tables.set(table.name, new Table(table, this.#options.fetcher, this.#config.limits, this.#clock));
-      this.#started.delete(tableItem(table.name));
-      const { source } = table;
-      if (source.kind === 'url') this.#schedule.add(tableItem(table.name), 'fetch', 0, hostsOf(source));
-      else this.#schedule.add(tableItem(table.name), 'local', 0);
+      const { name, source } = table;
+      this.#tables.set(name, new RangeTable(table, fetcher, this.#config.limits, this.#clock));
+      this.#started.delete(tableItem(name));
+      if (source.kind === 'url') this.#schedule.add(tableItem(name), 'fetch', 0, hostsOf(source));
+      else this.#schedule.add(tableItem(name), 'local', 0);
     }
   }
 
@@ -189,17 +193,14 @@ export class Sources {
     const { limits, neverBlock } = this.#config;
     const { fetcher, work, peers = EMPTY_PREFIX_SET } = this.#options;
     const base = neverBlock.defaults ? defaultNeverBlock() : EMPTY_PREFIX_SET;
-    const clock = this.#clock;
-    const time = this.#time;
-    const tables = this.#tables;
     return {
-      clock,
-      time,
+      clock: this.#clock,
+      time: this.#time,
       fetcher,
       work,
       limits,
       neverBlock: [neverBlock.add, peers].reduce((a, b) => combineSets(unionPrefixes, a, b), base),
-      tables,
+      tables: this.#tables,
       signal: this.#closing.signal,
     };
   }
@@ -306,9 +307,14 @@ export class Sources {
 
   /** Another configuration from now on: lists that it says the same of go on undisturbed. */
   async reload(config: SourcesConfig): Promise<void> {
+    await this.#watchAll(config);
+    await this.#schedule.untold(() => this.#replace(config));
+  }
+
+  /** In one step, and while no batch is made: or one would be of half a configuration. */
+  #replace(config: SourcesConfig): void {
     const before = this.#config;
     this.#config = config;
-    await this.#watchAll();
     const isSameFrame = (['tables', 'limits', 'neverBlock'] as const).every((key) =>
       isDeepStrictEqual(before[key], config[key]),
     );
@@ -321,9 +327,9 @@ export class Sources {
     for (const list of config.lists.values()) {
       const source = old.get(list.name);
       old.delete(list.name);
-      if (isSameFrame && source !== undefined && sameList(source.config, list)) {
+      if (isSameFrame && source !== undefined && isSameConfig(source.config, list)) {
         this.#sources.set(list.name, source);
-      } else await this.#replaceList(list, source);
+      } else this.#replaceList(list, source);
       if (list.publish) this.#delivery.retain(list.name);
       else this.#delivery.withdraw(list.name);
     }
@@ -338,13 +344,15 @@ export class Sources {
     this.#schedule.gather();
   }
 
-  async #replaceList(config: ListConfig, before: Source | undefined): Promise<void> {
-    this.#schedule.delete(listItem(config.name));
-    this.#started.delete(listItem(config.name));
-    await this.#addList(config, undefined);
+  #replaceList(config: ListConfig, before: Source | undefined): void {
+    const item = listItem(config.name);
+    this.#schedule.delete(item);
+    this.#started.delete(item);
+    const source = new Source(config, this.#context);
     // What it holds stays until its source is read; guards compare with it only where the source is the same.
     const isSameSource = before !== undefined && isDeepStrictEqual(before.config.source, config.source);
-    if (isSameSource) this.#sources.get(config.name)?.inherit(before);
+    if (isSameSource) source.inherit(before);
+    this.#add(source);
   }
 
   /** Resolves when nothing is being loaded or put in force at the moment. */
@@ -360,7 +368,7 @@ export class Sources {
     await this.#unwatch?.();
     await this.#options.fetcher.close();
     await this.#schedule.close();
-    await this.#keep();
+    await this.#record();
   }
 
   // ── Loading ───────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -369,11 +377,9 @@ export class Sources {
   async #run(item: string): Promise<number | undefined> {
     const isFirst = !this.#started.has(item);
     this.#started.add(item);
-    const name = item.slice(item.indexOf(':') + 1);
+    const { kind, name } = itemOf(item);
     try {
-      return item === tableItem(name)
-        ? await this.#runTable(name, isFirst)
-        : await this.#runList(name, isFirst);
+      return kind === 'table' ? await this.#runTable(name, isFirst) : await this.#runList(name, isFirst);
     } catch (error) {
       if (this.#closing.signal.aborted) return undefined;
       this.#options.log.warn({ err: error, item }, 'a source failed in a way that is a bug');
@@ -384,61 +390,17 @@ export class Sources {
   async #runList(name: string, isFirst: boolean): Promise<number | undefined> {
     const source = this.#sources.get(name);
     if (source === undefined) return undefined;
-    const { list: listBefore, report: reportBefore } = source;
-    const before = source.count;
-    const trouble = source.trouble?.code;
+    const before = standingOf(source);
     const cached = isFirst ? await source.loadCached() : undefined;
     const result = cached ?? (await source.load(this.#permits.get(name) ?? NO_PERMITS));
-    if (result.overridden !== undefined) this.#tellOverridden(source, result.overridden, before);
-    this.#tellTrouble(source, trouble);
-    this.#tellReading(source, listBefore, reportBefore);
+    this.#log.tell(source, before, result.overridden);
     if (result.restsInMs !== undefined) return result.restsInMs;
     const { config, fetchedAtMs, failures } = source;
     if (cached?.isGood === true) {
       return delayAfterCache(config, this.#clock.wallMs() - (fetchedAtMs ?? 0), this.#random());
     }
-    return this.#delayAfter(config, result, failures);
-  }
-
-  #delayAfter(
-    timing: Pick<ListConfig, 'intervalMs' | 'jitterShare'>,
-    { isGood, retryAfterMs }: Pick<LoadResult, 'isGood' | 'retryAfterMs'>,
-    failures: number,
-  ): number | undefined {
-    if (isGood) return delayAfterSuccess(timing, this.#random());
-    return delayAfterFailure(failures, timing, this.#random(), retryAfterMs);
-  }
-
-  #tellTrouble({ config: { name }, trouble, list }: Source, before: string | undefined): void {
-    if (trouble?.code === before || this.#closing.signal.aborted) return;
-    if (trouble === undefined) this.#options.log.info({ list: name }, `list ${name} is good again`);
-    else {
-      const { code, reason } = trouble;
-      const what = list === undefined ? 'has no content yet' : 'keeps its last good content';
-      this.#options.log.warn({ list: name, code }, `list ${name} ${what}: ${reason}`);
-    }
-  }
-
-  /** What is to be known of a reading that was taken: that there was none before, and what is odd about it. */
-  #tellReading(
-    { config, list, report, count }: Source,
-    before: List | undefined,
-    reportBefore: ReadList | undefined,
-  ): void {
-    const { name, source } = config;
-    if (report === undefined || report === reportBefore || this.#closing.signal.aborted) return;
-    for (const note of report.notes) this.#options.log.warn({ list: name }, `list ${name}: ${note}`);
-    if (before !== undefined || list === undefined || source.kind !== 'url') return;
-    const entries = `${count} ${count === 1 ? 'entry' : 'entries'}, read as ${report.formats.join(' and ')}`;
-    const what = `list ${name} has content for the first time: ${entries}; nothing is known to compare it with`;
-    this.#options.log.info({ list: name }, what);
-  }
-
-  #tellOverridden(source: Source, overridden: Refusal, before: number): void {
-    const { name } = source.config;
-    const entry: AuditEntry = { list: name, ...overridden, before, after: source.count };
-    this.#options.log.warn({ audit: entry }, `list ${name} was taken against a guard, as somebody asked`);
-    this.#options.audit?.(entry);
+    if (result.isGood) return delayAfterSuccess(config, this.#random());
+    return delayAfterFailure(failures, config, this.#random(), result.retryAfterMs);
   }
 
   async #runTable(name: string, isFirst: boolean): Promise<number | undefined> {
@@ -457,7 +419,8 @@ export class Sources {
       const reason = `table ${name}: ${error.message}`;
       for (const source of this.#cutFrom(name)) source.refuse({ code: error.code, reason });
       if (table.failures === 1 && !this.#closing.signal.aborted) {
-        this.#options.log.warn({ table: name, code: error.code }, `${reason}; its lists keep what they hold`);
+        const what = `${reason}; its lists keep what they hold`;
+        this.#options.log.warn({ table: name, code: error.code }, what);
       }
       return delayAfterFailure(table.failures, config, this.#random(), error.retryAfterMs);
     }
@@ -469,90 +432,50 @@ export class Sources {
     });
   }
 
-  // ── Watching ──────────────────────────────────────────────────────────────────────────────────────────────────────
-
-  async #watchAll(): Promise<void> {
-    const paths = watchedPaths(this.#config);
+  async #watchAll(config: SourcesConfig): Promise<void> {
+    const paths = watchedPaths(config);
     if (isDeepStrictEqual(paths, this.#watched)) return;
     await this.#unwatch?.();
     this.#watched = paths;
-    this.#unwatch =
-      paths.length === 0 ? undefined : await this.#options.watch(paths, (path) => this.#changed(path));
-  }
-
-  /** A watched file changed or is gone, or something in a watched directory did. */
-  #changed(path: string): void {
-    for (const { name, source } of this.#config.lists.values()) {
-      const isOfList = (source.kind === 'file' || source.kind === 'dir') && source.path === path;
-      if (isOfList) void this.#schedule.runNow(listItem(name));
-    }
-    for (const { name, source } of this.#config.tables.values()) {
-      if (source.kind === 'files' && source.paths.includes(path)) void this.#schedule.runNow(tableItem(name));
-    }
+    const onChange = (path: string): void => {
+      for (const item of itemsAt(path, this.#config)) void this.#schedule.runNow(item);
+    };
+    this.#unwatch = paths.length === 0 ? undefined : await this.#options.watch(paths, onChange);
   }
 
   // ── Telling ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
-  /** Puts what differs in force, as one batch, and keeps what is to be known after a restart. */
+  /** Puts what differs in force, as one batch, and records what is to be known after a restart. */
   async #flush(): Promise<void> {
     try {
       for (const source of this.#sources.values()) await source.expire();
-      await this.#evaluateAll();
-      if (await this.#delivery.deliver(this.#sources)) this.#retryLater();
+      if (await this.#delivery.deliver(await this.#published())) this.#retryLater();
     } catch (error) {
-      if (this.#closing.signal.aborted) return this.#keep();
+      if (this.#closing.signal.aborted) return this.#record();
       this.#options.log.warn({ err: error }, 'what sources say could not be put in force: it is tried again');
       this.#retryLater();
     }
     this.#armExpiry();
-    await this.#keep();
+    await this.#record();
+  }
+
+  /** What is to be in force, as all lists stand now, and what is made of them as they stand now. */
+  async #published(): Promise<ReadonlyMap<string, List>> {
+    const lists = new Map([...this.#sources].map(([name, { list }]) => [name, list]));
+    await evaluateExpressions(lists, {
+      sources: this.#sources,
+      work: this.#options.work,
+      permits: this.#permits,
+      log: this.#log,
+    });
+    const published = new Map<string, List>();
+    for (const [name, list] of lists) if (list !== undefined && this.owns(name)) published.set(name, list);
+    return published;
   }
 
   #retryLater(): void {
     this.#cancelRetry?.();
     this.#cancelRetry = this.#clock.after(RETRY_UPDATE_MS, () => this.#schedule.gather());
-  }
-
-  /** Makes the expressions, operands first. */
-  async #evaluateAll(): Promise<void> {
-    const done = new Set<string>();
-    const visit = async (name: string): Promise<void> => {
-      const source = this.#sources.get(name);
-      if (source === undefined || done.has(name)) return;
-      done.add(name);
-      for (const operand of operandsOf(source.config)) await visit(operand);
-      await this.#evaluate(source);
-    };
-    for (const { name, source } of this.#config.lists.values())
-      if (source.kind === 'expression') await visit(name);
-  }
-
-  async #evaluate(source: Source): Promise<void> {
-    const { source: expression, name, aggregate } = source.config;
-    if (expression.kind !== 'expression') return;
-    const missing = operandsOf(source.config).find((operand) => this.list(operand) === undefined);
-    if (missing !== undefined) {
-      source.refuse({ code: 'operand-missing', reason: `it waits for list ${missing}` });
-      return;
-    }
-    const listsOf = (names: readonly string[]): List[] =>
-      names.flatMap((operand) => this.list(operand) ?? []);
-    const operands = listsOf(expression.operands);
-    const minus = listsOf(expression.minus);
-    const permits = this.#permits.get(name);
-    if (source.isMadeOf([...operands, ...minus]) && permits === undefined) return;
-    const { operator } = expression;
-    const list = await this.#options.work.evaluate({ operator, operands, minus, aggregate });
-    if (list === undefined) {
-      const reason = 'it is made of lists of addresses and lists of names: keep them apart';
-      source.refuse({ code: 'mixed-list', reason });
-      return;
-    }
-    const before = source.count;
-    const trouble = source.trouble?.code;
-    const overridden = await source.takeExpression(list, [...operands, ...minus], permits ?? NO_PERMITS);
-    if (overridden !== undefined) this.#tellOverridden(source, overridden, before);
-    this.#tellTrouble(source, trouble);
   }
 
   #armExpiry(): void {
@@ -568,62 +491,17 @@ export class Sources {
     this.#cancelExpiry = this.#clock.after(delayMs, () => this.#schedule.gather());
   }
 
-  async #keep(): Promise<void> {
-    const lists = new Map<string, KeptList>(this.#unsaid);
-    const whole = new Set<string>(this.#unsaid.keys());
+  async #record(): Promise<void> {
     try {
-      for (const [name, source] of this.#sources) {
-        lists.set(name, {
-          goodAtMs: source.goodAtMs ?? this.#time.nowMs(),
-          fetchedAtWallMs: source.fetchedAtMs,
-          change: this.#delivery.change(name),
-          longestEntries: source.longestEntries,
-        });
-        if (!isKeptWhole(source.config)) continue;
-        whole.add(name);
-        if (this.#written.get(name) === source.layers || source.layers.length === 0) continue;
-        await this.#kept.writeLayers(name, source.layers);
-        this.#written.set(name, source.layers);
-      }
-      await this.#kept.writeState({ time: this.#time.saved(), lists });
-      await this.#kept.retain(whole);
+      await this.#records.write({
+        time: this.#time.saved(),
+        nowMs: this.#time.nowMs(),
+        sources: this.#sources,
+        delivery: this.#delivery,
+        unsaid: this.#unsaid,
+      });
     } catch (error) {
       this.#options.log.warn({ err: error }, 'the state of the sources cannot be kept: is the disk full?');
     }
   }
-}
-
-/** Whether no release holds all that is to be known of a list after a restart. */
-function isKeptWhole(config: ListConfig): boolean {
-  return config.mode === 'merge' || !config.publish;
-}
-
-/** Sorted, each once. */
-function watchedPaths({ lists, tables }: SourcesConfig): readonly string[] {
-  const paths = new Set<string>();
-  for (const { source } of lists.values()) {
-    if (source.kind === 'file' || source.kind === 'dir') paths.add(source.path);
-  }
-  for (const { source } of tables.values()) {
-    if (source.kind === 'files') for (const path of source.paths) paths.add(path);
-  }
-  return [...paths].sort();
-}
-
-/** Whether two configurations of a list say the same, wherever they stand in their files. */
-function sameList(a: ListConfig, b: ListConfig): boolean {
-  return isDeepStrictEqual({ ...a, line: 0, column: 0 }, { ...b, line: 0, column: 0 });
-}
-
-/** The hosts that downloads come from, before redirects. */
-function hostsOf({ urls }: FetchConfig): readonly string[] {
-  return [...new Set(urls.map((url) => new URL(url).host))];
-}
-
-function listItem(name: string): string {
-  return `list:${name}`;
-}
-
-function tableItem(name: string): string {
-  return `table:${name}`;
 }

@@ -17,7 +17,7 @@ describe('a damper', () => {
       const waitMs = damper.waitMs(nowMs);
       waits.push(Math.round(waitMs / 1000));
       nowMs += waitMs;
-      damper.told(nowMs);
+      damper.spend(nowMs);
     }
     expect(waits).toEqual([0, 0, 30, 120, 330, 480]);
     expect(damper.waitMs(nowMs + 10 * HOUR_MS)).toBe(0);
@@ -32,7 +32,7 @@ describe('a damper', () => {
         for (const gapMs of gaps) {
           nowMs += gapMs;
           if (damper.waitMs(nowMs) > 0) continue;
-          damper.told(nowMs);
+          damper.spend(nowMs);
           told.push(nowMs);
         }
         const most = DAMPER_LIMITS.tokens + HOUR_MS / DAMPER_LIMITS.refillMs;

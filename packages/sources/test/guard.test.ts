@@ -4,13 +4,8 @@ import type { GuardConfig } from '@rulecast/formats';
 import { prefixCount } from '@rulecast/rules';
 import { describe, expect, it } from 'vitest';
 import { wholeFamilies } from '../src/guard/finding.ts';
-import {
-  defaultNeverBlock,
-  judgeChange,
-  judgeWhole,
-  NO_PERMITS,
-  withoutProtected,
-} from '../src/guard/guard.ts';
+import { changeRefusal, NO_PERMITS, wholeRefusal } from '../src/guard/guard.ts';
+import { defaultNeverBlock, withoutProtected } from '../src/guard/never-block.ts';
 import { addresses, entriesOf, listOf, prefixesOf } from './list-of.ts';
 
 const GUARD: GuardConfig = {
@@ -46,23 +41,23 @@ describe('shrink and growth', () => {
     [3, 68, 'grown'],
     [0, 1000, undefined],
   ])('from %d to %d entries is %s', (before, after, code) => {
-    expect(judgeChange(sized(before), sized(after), GUARD, NO_PERMITS)?.code).toBe(code);
+    expect(changeRefusal(sized(before), sized(after), GUARD, NO_PERMITS)?.code).toBe(code);
   });
 
   it('are off where the configuration says so', () => {
     const off = { ...GUARD, shrinkShare: 1, growthShare: Number.POSITIVE_INFINITY };
-    expect(judgeChange(sized(1000), sized(0), off, NO_PERMITS)).toBeUndefined();
-    expect(judgeChange(sized(1), sized(1000), off, NO_PERMITS)).toBeUndefined();
+    expect(changeRefusal(sized(1000), sized(0), off, NO_PERMITS)).toBeUndefined();
+    expect(changeRefusal(sized(1), sized(1000), off, NO_PERMITS)).toBeUndefined();
   });
 
   it('a permit to shrink opens that guard alone', () => {
-    expect(judgeChange(sized(100), sized(1), GUARD, SHRINK)).toBeUndefined();
-    expect(judgeChange(sized(100), sized(1000), GUARD, SHRINK)?.code).toBe('grown');
-    expect(judgeChange(sized(100), sized(1000), GUARD, FORCE)).toBeUndefined();
+    expect(changeRefusal(sized(100), sized(1), GUARD, SHRINK)).toBeUndefined();
+    expect(changeRefusal(sized(100), sized(1000), GUARD, SHRINK)?.code).toBe('grown');
+    expect(changeRefusal(sized(100), sized(1000), GUARD, FORCE)).toBeUndefined();
   });
 
   it('say numbers, and what to do', () => {
-    const { reason } = judgeChange(sized(100), sized(10), GUARD, NO_PERMITS) ?? { reason: '' };
+    const { reason } = changeRefusal(sized(100), sized(10), GUARD, NO_PERMITS) ?? { reason: '' };
     expect(reason).toContain('from 100 to 10 entries, by 90 %');
     expect(reason).toContain('rulectl refresh --allow-shrink');
   });
@@ -76,12 +71,12 @@ describe('size and kind', () => {
     [4, undefined],
     [5, 'too-many-entries'],
   ])('%d entries of 2 to 4 are %s', (count, code) => {
-    expect(judgeChange(undefined, sized(count), bounded, NO_PERMITS)?.code).toBe(code);
+    expect(changeRefusal(undefined, sized(count), bounded, NO_PERMITS)?.code).toBe(code);
   });
 
   it('a list of addresses does not become one of names unasked', () => {
-    expect(judgeChange(sized(1), listOf('a.example'), GUARD, NO_PERMITS)?.code).toBe('kind-changed');
-    expect(judgeChange(sized(1), listOf('a.example'), GUARD, FORCE)).toBeUndefined();
+    expect(changeRefusal(sized(1), listOf('a.example'), GUARD, NO_PERMITS)?.code).toBe('kind-changed');
+    expect(changeRefusal(sized(1), listOf('a.example'), GUARD, FORCE)).toBeUndefined();
   });
 });
 
@@ -95,7 +90,7 @@ describe('coverage', () => {
     ['half of it', ['2000::/4'], 'covers-too-much'],
     ['what nobody has of IPv6', ['8000::/1', '4000::/2', '::/3', '2002::/16'], undefined],
   ])('of a new list: %s', (_what, entries, code) => {
-    expect(judgeChange(undefined, listOf(...entries), GUARD, NO_PERMITS)?.code).toBe(code);
+    expect(changeRefusal(undefined, listOf(...entries), GUARD, NO_PERMITS)?.code).toBe(code);
   });
 
   it.each([
@@ -107,38 +102,38 @@ describe('coverage', () => {
     ['reserved space joins addresses', addresses(100), ['224.0.0.0/3', 'fc00::/7'], undefined],
   ])('that a list gains: %s', (_what, before, added, code) => {
     const after = listOf(...before, ...added);
-    expect(judgeChange(listOf(...before), after, GUARD, NO_PERMITS)?.code).toBe(code);
+    expect(changeRefusal(listOf(...before), after, GUARD, NO_PERMITS)?.code).toBe(code);
   });
 
   it('that a list lost is told as well: a block list that loses a /8 opens it', () => {
     const before = listOf(...addresses(1000), '5.0.0.0/8');
-    expect(judgeChange(before, sized(1000), GUARD, NO_PERMITS)?.code).toBe('coverage-changed');
+    expect(changeRefusal(before, sized(1000), GUARD, NO_PERMITS)?.code).toBe('coverage-changed');
   });
 
   it('that is in force already is not refused again', () => {
     const half = listOf('0.0.0.0/1');
-    expect(judgeChange(half, listOf('0.0.0.0/1', '203.0.113.7'), GUARD, NO_PERMITS)).toBeUndefined();
+    expect(changeRefusal(half, listOf('0.0.0.0/1', '203.0.113.7'), GUARD, NO_PERMITS)).toBeUndefined();
   });
 
   it('is permitted by its own permit, by a list that may hold everything, and where the configuration says off', () => {
     const before = sized(100);
     const after = listOf(...addresses(100), '0.0.0.0/1');
     const off = { ...GUARD, coverageShare: Number.POSITIVE_INFINITY };
-    expect(judgeChange(before, after, GUARD, { ...NO_PERMITS, allowCoverage: true })).toBeUndefined();
-    expect(judgeChange(before, after, { ...GUARD, allowAll: true }, NO_PERMITS)).toBeUndefined();
-    expect(judgeChange(before, after, off, NO_PERMITS)?.code).toBe('coverage-changed');
+    expect(changeRefusal(before, after, GUARD, { ...NO_PERMITS, allowCoverage: true })).toBeUndefined();
+    expect(changeRefusal(before, after, { ...GUARD, allowAll: true }, NO_PERMITS)).toBeUndefined();
+    expect(changeRefusal(before, after, off, NO_PERMITS)?.code).toBe('coverage-changed');
     expect(
-      judgeChange(before, after, { ...off, coverageChangeShare: Number.POSITIVE_INFINITY }, NO_PERMITS),
+      changeRefusal(before, after, { ...off, coverageChangeShare: Number.POSITIVE_INFINITY }, NO_PERMITS),
     ).toBeUndefined();
     for (const permit of ['allowShrink', 'allowGrowth', 'allowAll', 'allowKind']) {
-      expect(judgeChange(before, after, GUARD, { ...NO_PERMITS, [permit]: true })?.code).toBe(
+      expect(changeRefusal(before, after, GUARD, { ...NO_PERMITS, [permit]: true })?.code).toBe(
         'covers-too-much',
       );
     }
   });
 
   it('says numbers, and what to do', () => {
-    const { reason } = judgeChange(sized(1), listOf('0.0.0.0/1'), GUARD, NO_PERMITS) ?? { reason: '' };
+    const { reason } = changeRefusal(sized(1), listOf('0.0.0.0/1'), GUARD, NO_PERMITS) ?? { reason: '' };
     expect(reason).toContain(
       'it would cover 56.5 % of the IPv4 addresses that are reachable over the Internet',
     );
@@ -165,12 +160,12 @@ describe('all addresses', () => {
   });
 
   it('need a permit, once', () => {
-    expect(judgeWhole([4], [], GUARD, NO_PERMITS)?.code).toBe('all-addresses');
-    expect(judgeWhole([4], [], GUARD, SHRINK)?.code).toBe('all-addresses');
-    expect(judgeWhole([4], [], GUARD, FORCE)).toBeUndefined();
-    expect(judgeWhole([4], [4], GUARD, NO_PERMITS)).toBeUndefined();
-    expect(judgeWhole([4, 6], [4], GUARD, NO_PERMITS)?.reason).toContain('::/0');
-    expect(judgeWhole([4], [], { ...GUARD, allowAll: true }, NO_PERMITS)).toBeUndefined();
+    expect(wholeRefusal([4], [], GUARD, NO_PERMITS)?.code).toBe('all-addresses');
+    expect(wholeRefusal([4], [], GUARD, SHRINK)?.code).toBe('all-addresses');
+    expect(wholeRefusal([4], [], GUARD, FORCE)).toBeUndefined();
+    expect(wholeRefusal([4], [4], GUARD, NO_PERMITS)).toBeUndefined();
+    expect(wholeRefusal([4, 6], [4], GUARD, NO_PERMITS)?.reason).toContain('::/0');
+    expect(wholeRefusal([4], [], { ...GUARD, allowAll: true }, NO_PERMITS)).toBeUndefined();
   });
 });
 

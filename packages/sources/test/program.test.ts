@@ -6,9 +6,9 @@ import { readFileSync } from 'node:fs';
 import { Worker } from 'node:worker_threads';
 import { gzipSync } from 'node:zlib';
 import { SOURCE_LIMITS } from '@rulecast/formats';
-import { describe, expect, it, onTestFinished, vi } from 'vitest';
+import { describe, expect, it, onTestFinished } from 'vitest';
 import { temporaryDirectory } from '../../../test/kit/directory.ts';
-import { Reader } from '../src/read/reader.ts';
+import { ListWorker } from '../src/read/list-worker.ts';
 import { bunzip2 } from '../src/unpack/bzip2.ts';
 import type { ProgramOptions } from '../src/unpack/program.ts';
 import { type UnpackOptions, unpack } from '../src/unpack/unpack.ts';
@@ -153,7 +153,7 @@ describe.runIf(isHere('setpriv') && isHere('prlimit'))('what a program may', () 
 
   it('is to read what programs are made of, where the kernel can bound that', async () => {
     const rule = '--landlock-rule=path-beneath:execute,read-file,read-dir:/';
-    const [code] = await once(spawn('setpriv', ['--landlock-access=fs', rule, 'true']), 'exit');
+    const [code] = await once(spawn('/usr/bin/setpriv', ['--landlock-access=fs', rule, 'true']), 'exit');
     if (code !== 0) return console.warn('no Landlock here: what a program may read is not tested');
     expect(await textOf('test -r /usr/bin && echo yes; cat /etc/passwd 2>&- || echo no')).toBe('yes\nno\n');
   });
@@ -176,7 +176,7 @@ describe.runIf(isHere('setpriv') && isHere('prlimit'))('whatever ends us, a prog
     const [text] = await once(thread, 'message');
     expect(isRunning(Number(text))).toBe(true);
     await thread.terminate();
-    await vi.waitFor(() => expect(isRunning(Number(text))).toBe(false));
+    await expect.poll(() => isRunning(Number(text))).toBe(false);
   });
 
   it('a process, by SIGKILL', async () => {
@@ -187,7 +187,7 @@ describe.runIf(isHere('setpriv') && isHere('prlimit'))('whatever ends us, a prog
     const [text] = await once(child.stdout, 'data');
     expect(isRunning(Number(text))).toBe(true);
     child.kill('SIGKILL');
-    await vi.waitFor(() => expect(isRunning(Number(text))).toBe(false));
+    await expect.poll(() => isRunning(Number(text))).toBe(false);
   });
 
   it('a signal', async () => {
@@ -199,21 +199,21 @@ describe.runIf(isHere('setpriv') && isHere('prlimit'))('whatever ends us, a prog
     expect(isRunning(pid)).toBe(false);
   });
 
-  it.runIf(isHere('bzip2'))('the end of a reader, which buries it', async () => {
+  it.runIf(isHere('bzip2'))('the end of a worker, which buries it', async () => {
     const others = childPids(); // a thread that is ended buries nobody
-    const reader = new Reader(new FakeClock());
+    const worker = new ListWorker(new FakeClock());
     // 46 bytes that are 46 MB, a thousand times
     const bomb =
       '425a68393141592653590e09e2df015f8e4000c0000008200030804d4642a025a90a80971772453850900e09e2df';
     const bytes = Buffer.from(bomb.repeat(1000), 'hex');
-    const read = reader.read({
+    const read = worker.read({
       ...JOB,
       inputs: [{ name: 'bomb.bz2', bytes, end: 'proven' }],
       limits: { ...SOURCE_LIMITS, bytes: 1e12 },
     });
     const ours = (): readonly number[] => childPids().filter((pid) => !others.includes(pid));
-    await vi.waitFor(() => expect(ours()).toHaveLength(1));
-    await reader.close();
+    await expect.poll(ours).toHaveLength(1);
+    await worker.close();
     expect(await read).toMatchObject({ code: 'ended' });
     expect(ours()).toEqual([]);
   });

@@ -12,11 +12,11 @@ import {
 } from '@rulecast/rules';
 import { afterAll, describe, expect, it, onTestFinished } from 'vitest';
 import { until } from '../../../test/kit/turns.ts';
-import { defaultNeverBlock } from '../src/guard/guard.ts';
+import { defaultNeverBlock } from '../src/guard/never-block.ts';
 import { evaluateExpression } from '../src/lists/expression.ts';
 import { mergeLayers } from '../src/lists/layers.ts';
 import type { Input } from '../src/read/inputs.ts';
-import { Reader } from '../src/read/reader.ts';
+import { ListWorker } from '../src/read/list-worker.ts';
 import { type ReadingJob, readSource } from '../src/read/reading.ts';
 import { FakeClock } from './fake-clock.ts';
 import { entriesOf } from './list-of.ts';
@@ -209,9 +209,9 @@ describe('readSource', () => {
   });
 });
 
-describe('Reader', () => {
-  const reader = new Reader();
-  afterAll(() => reader.close());
+describe('ListWorker', () => {
+  const worker = new ListWorker();
+  afterAll(() => worker.close());
 
   it.each([10, 20_000])(
     'reads %d lines as readSource does, in the thread if they are many',
@@ -221,8 +221,8 @@ describe('Reader', () => {
         (_, i) => `10.${(i >> 15) & 255}.${(i >> 7) & 255}.${(i & 127) * 2}\n`,
       ).join('');
       const job = jobOf({ 'a.txt': text }, { neverBlock: defaultNeverBlock(), leastEntries: 0 });
-      expect(await reader.read(job)).toEqual(await readSource(job));
-      expect(await reader.read(jobOf({ 'a.txt.gz': gzipSync(text) }))).toEqual(
+      expect(await worker.read(job)).toEqual(await readSource(job));
+      expect(await worker.read(jobOf({ 'a.txt.gz': gzipSync(text) }))).toEqual(
         await readSource(jobOf({ 'a.txt.gz': gzipSync(text) })),
       );
     },
@@ -239,22 +239,22 @@ describe('Reader', () => {
       const [odd, even, few] = [every(3), every(2), every(6, 4)];
       const expression = { operator: 'union', operands: [odd, even], minus: [few], aggregate: true } as const;
       const combined = evaluateExpression(expression);
-      expect(await reader.evaluate(expression)).toEqual(combined);
+      expect(await worker.evaluate(expression)).toEqual(combined);
       const layers = [{ seenAtMs: 5, list: odd }];
       const merging = { layers, fresh: { seenAtMs: 7, list: even }, aggregate: true };
       const merged = mergeLayers(merging);
-      const answer = await reader.merge(merging);
+      const answer = await worker.merge(merging);
       expect(answer.layers).toEqual(merged.layers);
       expect(answer.list).toEqual(merged.list);
       const mixed = { ...expression, operands: [odd, nameListOf(['a.example'], false)] };
-      expect(await reader.evaluate(mixed)).toBeUndefined();
+      expect(await worker.evaluate(mixed)).toBeUndefined();
       expect([odd, even, few].map(entryCount)).toEqual([count, count, 4]);
     },
   );
 
   it('does jobs at once one after the other', async () => {
     const jobs = [0, 1, 2, 3].map((i) => jobOf({ [`${i}.txt`]: `192.0.2.${i * 2}\n`.repeat(8000) }));
-    const lists = await Promise.all(jobs.map((job) => reader.read(job)));
+    const lists = await Promise.all(jobs.map((job) => worker.read(job)));
     expect(lists.map((read) => read.kind === 'list' && entriesOf(read.list))).toEqual(
       [0, 1, 2, 3].map((i) => [`192.0.2.${i * 2}/32`]),
     );
@@ -263,7 +263,7 @@ describe('Reader', () => {
   // A bomb of 3 MB kept the thread busy for minutes, and with it every other list; SIGTERM waited for it.
   it('ends a job that takes too long, and goes on with the next', async () => {
     const clock = new FakeClock();
-    const timed = new Reader(clock);
+    const timed = new ListWorker(clock);
     onTestFinished(() => timed.close());
     const endless = jobOf({ 'a.gz': gzipSync(Buffer.alloc(120_000_000)) });
     const slow = timed.read(endless);
@@ -276,7 +276,7 @@ describe('Reader', () => {
   });
 
   it('ends what is under way when it is closed, and what waits', async () => {
-    const closing = new Reader(new FakeClock());
+    const closing = new ListWorker(new FakeClock());
     const job = jobOf({ 'a.gz': gzipSync(Buffer.alloc(120_000_000)) });
     const reads = [closing.read(job), closing.read(job)];
     await closing.close();
@@ -294,7 +294,7 @@ describe('Reader', () => {
       gzip.subarray(10),
     ]);
     const clock = new FakeClock();
-    const timed = new Reader(clock);
+    const timed = new ListWorker(clock);
     onTestFinished(() => timed.close());
     const read = timed.read(jobOf({ 'a.gz': dressed }));
     await until(() => clock.pendingMs.length > 0); // only the thread is timed

@@ -15,7 +15,9 @@ import type { Log } from '../src/log.ts';
 import type { Downloader } from '../src/read/inputs.ts';
 import { readSource } from '../src/read/reading.ts';
 import type { BatchOutcome, ListBatch, ListConsumer } from '../src/source/delivery.ts';
-import { type AuditEntry, Sources } from '../src/sources.ts';
+import type { AuditEntry } from '../src/source/list-log.ts';
+import type { ListWork } from '../src/source/source.ts';
+import { Sources } from '../src/sources.ts';
 import { FakeClock } from './fake-clock.ts';
 import { entriesOf } from './list-of.ts';
 
@@ -101,6 +103,7 @@ export interface RigOptions {
   readonly clock?: FakeClock;
   readonly network?: FakeNetwork;
   readonly consumer?: FakeConsumer;
+  readonly work?: Partial<ListWork>;
 }
 
 export class SourceRig {
@@ -117,8 +120,8 @@ export class SourceRig {
 
   constructor(directory: string, config: string, options: RigOptions = {}) {
     this.directory = directory;
-    this.#clock = options.clock ?? new FakeClock();
-    this.network = options.network ?? new FakeNetwork(this.#clock);
+    this.clock = options.clock ?? new FakeClock();
+    this.network = options.network ?? new FakeNetwork(this.clock);
     this.consumer = options.consumer ?? new FakeConsumer();
     const note = (_fields: object, message: string): void => void this.logged.push(message);
     const log: Log = { info: note, warn: note };
@@ -130,6 +133,7 @@ export class SourceRig {
         read: readSource,
         evaluate: async (expression) => evaluateExpression(expression),
         merge: async (merging) => mergeLayers(merging),
+        ...options.work,
       },
       watch: async (paths, onChange) => {
         this.watched = paths;
@@ -140,7 +144,7 @@ export class SourceRig {
       },
       consumer: this.consumer,
       log,
-      clock: this.#clock,
+      clock: this.clock,
       random: () => 0.5,
       audit: (entry) => this.audit.push(entry),
     });
@@ -190,7 +194,7 @@ export class SourceRig {
   async pass(ms: number, stepMs = ms): Promise<void> {
     for (let left = ms; left > 0; left -= stepMs) {
       await this.#idle();
-      this.#clock.advance(Math.min(stepMs, left));
+      this.clock.advance(Math.min(stepMs, left));
       await this.#idle();
     }
   }
@@ -200,7 +204,7 @@ export class SourceRig {
     for (let step = 0; step < 1000; step++) {
       await this.#idle();
       if (holds()) return;
-      this.#clock.advance(50);
+      this.clock.advance(50);
     }
     throw new Error('what was waited for never came');
   }
@@ -215,7 +219,7 @@ export class SourceRig {
   async restart(config: string, downMs = 60_000): Promise<SourceRig> {
     await this.sources.close();
     const clock = new FakeClock();
-    clock.jumpWall(this.#clock.wallMs() - clock.wallMs() + downMs);
+    clock.jumpWall(this.clock.wallMs() - clock.wallMs() + downMs);
     const { consumer, directory } = this;
     return new SourceRig(directory, config, { clock, network: this.network.restarted(clock), consumer });
   }

@@ -2,11 +2,14 @@
 
 import { mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it, onTestFinished } from 'vitest';
 import { temporaryDirectory } from '../../../test/kit/directory.ts';
+import { turns } from '../../../test/kit/turns.ts';
 import { FetchError } from '../src/fetch/error.ts';
-import { addresses } from './list-of.ts';
-import { SourceRig } from './source-rig.ts';
+import { evaluateExpression } from '../src/lists/expression.ts';
+import type { ListWork } from '../src/source/source.ts';
+import { addresses, entriesOf } from './list-of.ts';
+import { type RigOptions, SourceRig } from './source-rig.ts';
 
 const HOUR_MS = 3_600_000;
 const DAY_MS = 24 * HOUR_MS;
@@ -18,9 +21,31 @@ afterEach(async () => {
   rig = undefined;
 });
 
-function rigOf(config: string, directory = temporaryDirectory()): SourceRig {
-  rig = new SourceRig(directory, config);
+function rigOf(config: string, directory = temporaryDirectory(), options: RigOptions = {}): SourceRig {
+  rig = new SourceRig(directory, config, options);
   return rig;
+}
+
+/** Expressions that are made when a test says so. */
+function heldWork(): {
+  readonly work: Partial<ListWork>;
+  readonly held: () => number;
+  readonly release: () => void;
+} {
+  const waiting: (() => void)[] = [];
+  let isOver = false;
+  onTestFinished(() => {
+    isOver = true;
+    release();
+  });
+  const evaluate: ListWork['evaluate'] = async (expression) => {
+    if (!isOver) await new Promise<void>((resolve) => waiting.push(resolve));
+    return evaluateExpression(expression);
+  };
+  const release = (): void => {
+    for (const resolve of waiting.splice(0)) resolve();
+  };
+  return { work: { evaluate }, held: () => waiting.length, release };
 }
 
 function write(directory: string, name: string, ...lines: readonly string[]): string {
@@ -318,6 +343,48 @@ describe('expressions', () => {
     });
     expect(made.status('a')).toMatchObject({ isPublished: false, count: 2 });
   });
+
+  // A list that was read anew while what is made of it was made was in the release before that.
+  it.each(['by its file', 'by its configuration'])(
+    'are released with what they are made of, though that changes %s meanwhile',
+    async (how) => {
+      const directory = temporaryDirectory();
+      const path = write(directory, 'a.txt', '192.0.2.1');
+      const { work, held, release } = heldWork();
+      const config = 'lists:\n  a: { file: a.txt }\n  b: { union: [a] }';
+      const made = rigOf(config, directory, { work });
+      const until = (holds: () => boolean): Promise<unknown> =>
+        expect
+          .poll(
+            () => {
+              made.clock.advance(50);
+              return holds();
+            },
+            { interval: 1 },
+          )
+          .toBe(true);
+      await made.sources.start(made.consumer.lists);
+      await until(() => held() === 1);
+      let reloaded: Promise<void> | undefined;
+      if (how === 'by its file') {
+        write(directory, 'a.txt', '192.0.2.2');
+        made.touch(path);
+        await until(() => entriesOf(made.sources.list('a'))?.[0] === '192.0.2.2/32');
+      } else {
+        const changed = 'lists:\n  a: { entries: [192.0.2.2] }\n  b: { union: [a] }';
+        reloaded = made.sources.reload(made.parse(changed));
+        await turns();
+      }
+      release();
+      await reloaded;
+      await until(() => held() === 1);
+      release();
+      await until(() => made.consumer.batches.length === 2);
+      expect(made.consumer.batches).toEqual(
+        ['192.0.2.1/32', '192.0.2.2/32'].map((entry) => ({ a: [entry], b: [entry] })),
+      );
+    },
+  );
 
   it('wait for an operand that has nothing yet, and name it', async () => {
     const made = rigOf(

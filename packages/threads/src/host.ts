@@ -11,7 +11,7 @@
  * work starts another thread. A thread at rest does not keep the process alive.
  */
 
-import { setImmediate, setTimeout as passed } from 'node:timers/promises';
+import { setTimeout as passed, setImmediate } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
 
 export const ThreadCode = {

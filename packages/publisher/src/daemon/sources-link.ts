@@ -10,8 +10,8 @@ import { EMPTY_PREFIX_SET, type List, type PrefixSet } from '@rulecast/rules';
 import {
   Fetcher,
   type ListStatus,
+  ListWorker,
   type Permits,
-  Reader,
   Sources,
   type WatchOptions,
   watchPaths,
@@ -64,7 +64,7 @@ function startKeys(): readonly StartKey[] {
 export class SourcesLink implements ListOwner, SourceLists {
   readonly #publisher: Publisher;
   readonly #configFile: string | undefined;
-  readonly #reader = new Reader();
+  readonly #worker = new ListWorker();
   readonly #sources: Sources;
   #config: PublisherConfig;
   /** Why the configuration file is not what is in force. */
@@ -83,7 +83,7 @@ export class SourcesLink implements ListOwner, SourceLists {
       config,
       directory,
       fetcher: new Fetcher({ cacheDirectory: join(directory, 'downloads'), proxy: config.proxy }),
-      work: this.#reader,
+      work: this.#worker,
       watch,
       consumer: {
         update: (batch) => publisher.updateLists(batch),
@@ -196,7 +196,7 @@ export class SourcesLink implements ListOwner, SourceLists {
     await this.#closeWatch?.();
     await this.#reloading;
     // Together: sources wait for what is being read, and that is ended, however long it would take.
-    await Promise.all([this.#sources.close(), this.#reader.close()]);
+    await Promise.all([this.#sources.close(), this.#worker.close()]);
   }
 }
 

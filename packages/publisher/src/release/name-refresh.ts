@@ -101,7 +101,7 @@ export class NameRefresh {
         this.#trouble = undefined;
         return;
       }
-      this.#damper.told(nowMs);
+      this.#damper.spend(nowMs);
       const changed = changedNames(ruleSet.resolutions, resolutions);
       this.#trouble = await this.#options.release(ruleSet, changed);
       if (this.#trouble === undefined) return;

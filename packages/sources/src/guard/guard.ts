@@ -4,22 +4,7 @@
  */
 
 import type { GuardConfig } from '@rulecast/formats';
-import {
-  columnFor,
-  combineSets,
-  entryCount,
-  type Family,
-  formatPrefixAt,
-  intersectPrefixes,
-  type List,
-  memberContaining,
-  type PrefixSet,
-  parsePrefix,
-  prefixAt,
-  prefixCount,
-  prefixSetOf,
-  subtractPrefixes,
-} from '@rulecast/rules';
+import { entryCount, type Family, type List } from '@rulecast/rules';
 import {
   coverageFinding,
   type Finding,
@@ -68,14 +53,14 @@ export const NO_PERMITS: Permits = {
 
 /** What is known of a change beside the two lists. */
 export interface ChangeContext {
-  /** The families that the source holds all of, which judgeWhole judges; default: those of the list. */
+  /** The families that the source holds all of, which wholeRefusal judges; default: those of the list. */
   readonly whole?: readonly Family[];
   /** Entries of the longest list so far. */
   readonly longestEntries?: number;
 }
 
 /** Whether `after` may follow `before`. */
-export function judgeChange(
+export function changeRefusal(
   before: List | undefined,
   after: List,
   guard: GuardConfig,
@@ -120,7 +105,7 @@ function refusal({ code, text }: Finding, advice: string, permit: string): Refus
 }
 
 /** Refuses a list of all addresses of a family, unless that is permitted now or was so for this list before (`known`). */
-export function judgeWhole(
+export function wholeRefusal(
   families: readonly Family[],
   known: readonly Family[],
   guard: GuardConfig,
@@ -132,7 +117,7 @@ export function judgeWhole(
 }
 
 /** Refuses a first download that looks like an apology of its server: nothing is known yet that it could be compared with. */
-export function judgeFirst(
+export function firstRefusal(
   apology: string | undefined,
   isFirst: boolean,
   permits: Permits,
@@ -150,7 +135,7 @@ export interface ShortPrefixesRead {
 }
 
 /** Refuses a list with more short prefixes than it may have: those that were permitted for it before (`known`). */
-export function judgeShort(
+export function shortRefusal(
   short: ShortPrefixesRead | undefined,
   known: number,
   guard: GuardConfig,
@@ -162,77 +147,4 @@ export function judgeShort(
   const are = short.count === 1 ? 'is' : 'are';
   const reason = `${short.count} of its prefixes ${are} shorter than /8, or than /16 of IPv6, ${short.first}: look at the source, then rulectl refresh --allow-coverage, or say allow-short-prefixes: true`;
   return { code: GuardCode.short, reason };
-}
-
-// ── Never-block ──────────────────────────────────────────────────────────────────────────────────────────────────────
-
-/** What a fetched block list must not hold, with why. */
-const NEVER_BLOCK = [
-  '10.139.1.1/32', // the DNS addresses of every qube; a documented part of Qubes' network
-  '10.139.1.2/32',
-  '10.0.0.0/8', // RFC 1918
-  '172.16.0.0/12',
-  '192.168.0.0/16',
-  'fc00::/7', // RFC 4193, private IPv6, which Qubes gives its qubes
-  '127.0.0.0/8', // RFC 1122, loopback
-  '::1/128',
-  '169.254.0.0/16', // RFC 3927, link-local
-  'fe80::/10',
-  '224.0.0.0/4', // RFC 5771, multicast
-  'ff00::/8',
-];
-
-/** The built-in never-block set. */
-export function defaultNeverBlock(): PrefixSet {
-  return prefixSetOf(
-    NEVER_BLOCK.map((text) => {
-      const prefix = parsePrefix(text);
-      if (typeof prefix === 'string') throw new TypeError(`${text} is no prefix`);
-      return prefix;
-    }),
-  );
-}
-
-/** What was taken out of a list. */
-export interface Protected {
-  /** Entries of the list that held protected addresses. */
-  readonly entryCount: number;
-  /** The first of the protected prefixes that were in the list. */
-  readonly examples: readonly string[];
-}
-
-const EXAMPLES_MAX = 4;
-
-/** A list without what must never be blocked, and what that was. Returns the list itself where it held nothing of it. */
-export function withoutProtected(
-  list: PrefixSet,
-  neverBlock: PrefixSet,
-): { readonly set: PrefixSet; readonly taken: Protected | undefined } {
-  const hit = combineSets(intersectPrefixes, list, neverBlock);
-  if (prefixCount(hit) === 0) return { set: list, taken: undefined };
-  const set = combineSets(subtractPrefixes, list, neverBlock);
-  const examples = [hit.v4, hit.v6]
-    .flatMap((column) =>
-      Array.from({ length: Math.min(EXAMPLES_MAX, column.lengths.length) }, (_, i) =>
-        formatPrefixAt(column, i),
-      ),
-    )
-    .slice(0, EXAMPLES_MAX);
-  return { set, taken: { entryCount: touchedCount(list, hit), examples } };
-}
-
-/** In how many members of a list the members of its intersection with something lie. */
-function touchedCount(list: PrefixSet, hit: PrefixSet): number {
-  let touched = 0;
-  for (const family of [4, 6] as const) {
-    const column = columnFor(list, family);
-    const hits = columnFor(hit, family);
-    let last = -1;
-    for (let i = 0; i < hits.lengths.length; i++) {
-      const owner = memberContaining(column, prefixAt(hits, i).words);
-      if (owner !== last) touched++;
-      last = owner;
-    }
-  }
-  return touched;
 }

@@ -1,5 +1,5 @@
 /**
- * Entries with a time to live, for lists that merge what their source says now with what it said before. Kept as layers, each what was
+ * Entries with a time to live, for lists that merge what their source says now with what it said before. SavedLists as layers, each what was
  * seen last at one time, disjoint, so that the age of an entry costs nothing of its own:
  *
  *     now      [ what the source says now              ]

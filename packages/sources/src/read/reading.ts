@@ -16,7 +16,8 @@ import {
 } from '@rulecast/formats';
 import { entryCount, type Family, type List, type PrefixSet, prefixListOf } from '@rulecast/rules';
 import { wholeFamilies } from '../guard/finding.ts';
-import { type Protected, type Refusal, type ShortPrefixesRead, withoutProtected } from '../guard/guard.ts';
+import type { Refusal, ShortPrefixesRead } from '../guard/guard.ts';
+import { type Protected, withoutProtected } from '../guard/never-block.ts';
 import { aggregatedList, unionLists } from '../lists/expression.ts';
 import { UnpackError } from '../unpack/error.ts';
 import { type Member, unpack } from '../unpack/unpack.ts';

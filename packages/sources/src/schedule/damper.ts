@@ -30,7 +30,7 @@ export class Damper {
   }
 
   /** Something was told. */
-  told(nowMs: number): void {
+  spend(nowMs: number): void {
     this.#tokens = Math.max(0, this.#tokensAt(nowMs) - 1);
     this.#filledAtMs = nowMs;
     this.#toldAtMs = nowMs;

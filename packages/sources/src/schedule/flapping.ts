@@ -30,7 +30,7 @@ export class Flapping {
     if (others.length < known.length) {
       const waitMs = this.#damper.waitMs(nowMs);
       if (waitMs > 0 && !isPermitted) return waitMs;
-      this.#damper.told(nowMs);
+      this.#damper.spend(nowMs);
     }
     this.#contents = [...others.slice(1 - CONTENTS_MAX), { digest, atMs: nowMs }];
     return 0;

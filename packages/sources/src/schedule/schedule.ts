@@ -124,6 +124,12 @@ export class Schedule {
     this.#armFlush();
   }
 
+  /** Does something while nothing is being told; resolves when it is done. `work` must not throw. */
+  untold(work: () => void): Promise<void> {
+    this.#flushing = this.#flushing.then(work);
+    return this.#flushing;
+  }
+
   /** Tells at once what is gathered, though something may run; resolves when it is told. */
   flushNow(): Promise<void> {
     this.#cancelFlush?.();

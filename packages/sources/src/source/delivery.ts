@@ -8,7 +8,7 @@ import type { Refusal } from '../guard/guard.ts';
 import type { EntryCounts, ListChange } from '../lists/change.ts';
 import { sameList } from '../lists/expression.ts';
 import type { Log } from '../log.ts';
-import type { Source, SourceTrouble } from './source.ts';
+import type { SourceTrouble } from './source.ts';
 
 /** Lists to put in force, by name; undefined: no source has this list any more. */
 export type ListBatch = ReadonlyMap<string, List | undefined>;
@@ -95,19 +95,21 @@ export class Delivery {
     return lost.length > 0;
   }
 
-  /** Puts what differs in force. Resolves with whether to try again soon. Rejects as the consumer does; then all of it still differs. */
-  async deliver(sources: ReadonlyMap<string, Source>): Promise<boolean> {
-    const batch = this.#batch(sources);
+  /**
+   * Puts what differs of some lists in force. Resolves with whether to try again soon. Rejects as the consumer does; then all of it still
+   * differs.
+   */
+  async deliver(lists: ReadonlyMap<string, List>): Promise<boolean> {
+    const batch = this.#batch(lists);
     if (batch.size === 0) return false;
     const { refused, changes } = await this.#consumer.update(batch);
     for (const [name, list] of batch) this.#settle(name, list, refused.get(name), changes.get(name));
     return [...refused.values()].some(({ isTemporary }) => isTemporary === true);
   }
 
-  #batch(sources: ReadonlyMap<string, Source>): ListBatch {
+  #batch(lists: ReadonlyMap<string, List>): ListBatch {
     const batch = new Map<string, List | undefined>();
-    for (const [name, { list, config }] of sources) {
-      if (list === undefined || !config.publish) continue;
+    for (const [name, list] of lists) {
       if (!sameList(list, this.#delivered.get(name))) batch.set(name, list);
     }
     for (const name of this.#leaving) batch.set(name, undefined);

@@ -1,7 +1,7 @@
 /**
  * One configured list: its source is loaded, read, judged and taken, or refused, and then the last good list stays.
  *
- *     inputs ─reader: unpack, import, filter─▶ list ─guards─▶ layers (one, or more where it merges) ─▶ list
+ *     inputs ─worker: unpack, import, filter─▶ list ─guards─▶ layers (one, or more where it merges) ─▶ list
  *        └── FetchError, InputError: failing      └── refused
  */
 
@@ -21,16 +21,15 @@ import type { Clock, SteadyTime } from '../clock.ts';
 import { FetchError } from '../fetch/error.ts';
 import { wholeFamilies } from '../guard/finding.ts';
 import {
-  judgeChange,
-  judgeFirst,
-  judgeShort,
-  judgeWhole,
+  changeRefusal,
+  firstRefusal,
   NO_PERMITS,
   type Permits,
   type Refusal,
+  shortRefusal,
+  wholeRefusal,
 } from '../guard/guard.ts';
 import { type Expression, sameList } from '../lists/expression.ts';
-import type { KeptList } from '../lists/kept.ts';
 import {
   type Layer,
   listOfLayers,
@@ -39,6 +38,7 @@ import {
   nextExpiryMs,
   unexpired,
 } from '../lists/layers.ts';
+import type { SavedList } from '../lists/saved.ts';
 import {
   cachedInputs,
   type Downloader,
@@ -51,9 +51,9 @@ import {
 import type { ReadingJob, ReadList, ReadRefused } from '../read/reading.ts';
 import { Flapping } from '../schedule/flapping.ts';
 import { FileRest } from '../watch/rest.ts';
-import type { Table } from './table.ts';
+import type { RangeTable } from './range-table.ts';
 
-/** What takes long where lists are long; a Reader does it in a thread. Rejects only for a bug, or for want of memory. */
+/** What takes long where lists are long; a ListWorker does it in a thread. Rejects only for a bug, or for want of memory. */
 export interface ListWork {
   read(job: ReadingJob): Promise<ReadList | ReadRefused>;
   /** Undefined where the lists of an expression are not all of one kind. */
@@ -69,7 +69,7 @@ export interface SourceContext {
   readonly work: ListWork;
   readonly limits: SourceLimits;
   readonly neverBlock: PrefixSet;
-  readonly tables: ReadonlyMap<string, Table>;
+  readonly tables: ReadonlyMap<string, RangeTable>;
   /** Aborts fetches when the sources close. */
   readonly signal: AbortSignal;
 }
@@ -120,7 +120,7 @@ export class Source {
   /** Since when what is watched does not rest, by a clock that only runs. */
   #restlessSinceMs: number | undefined;
   /** Of the bytes that were read last, and what came of them. */
-  #judged: { readonly fingerprint: string; readonly refusal: Refusal | undefined } | undefined;
+  #lastRead: { readonly fingerprint: string; readonly refusal: Refusal | undefined } | undefined;
   /** Of what is fetched. */
   readonly #flapping = new Flapping();
   /** Of an expression: what it was made of last. */
@@ -139,7 +139,7 @@ export class Source {
   }
 
   /** Takes up what was good before the publisher stopped. */
-  resume(kept: KeptList | undefined, layers: readonly Layer[] | undefined, held: List | undefined): void {
+  resume(kept: SavedList | undefined, layers: readonly Layer[] | undefined, held: List | undefined): void {
     this.goodAtMs = kept?.goodAtMs;
     this.fetchedAtMs = kept?.fetchedAtWallMs;
     this.longestEntries = kept?.longestEntries ?? 0;
@@ -215,18 +215,18 @@ export class Source {
     const nowMs = this.#context.time.nowMs();
     this.fetchedAtMs = inputs.fetchedAtMs;
     const isPermitted = Object.values(permits).includes(true);
-    if (fingerprint !== undefined && fingerprint === this.#judged?.fingerprint && !isPermitted) {
-      if (this.#judged.refusal !== undefined) return this.#failed(this.#judged.refusal, undefined);
+    if (fingerprint !== undefined && fingerprint === this.#lastRead?.fingerprint && !isPermitted) {
+      if (this.#lastRead.refusal !== undefined) return this.#failed(this.#lastRead.refusal, undefined);
       if (this.isExpired) await this.#merge(this.layers, undefined);
       return this.#good(undefined);
     }
     const { result, overridden } = await this.#readInputs(inputs, permits);
     const refusal = result.kind === 'refused' ? { code: result.code, reason: result.reason } : undefined;
-    this.#judged = fingerprint === undefined ? undefined : { fingerprint, refusal };
+    this.#lastRead = fingerprint === undefined ? undefined : { fingerprint, refusal };
     if (result.kind === 'refused') return this.#failed(result, undefined);
     const waitMs = fingerprint === undefined ? 0 : this.#flapping.takeInMs(result.list, nowMs, isPermitted);
     if (waitMs > 0) {
-      this.#judged = undefined; // it is read again, and taken if it is there still
+      this.#lastRead = undefined; // it is read again, and taken if it is there still
       return this.#failed(flappingRefusal(waitMs), undefined);
     }
     this.report = result;
@@ -263,10 +263,10 @@ export class Source {
     const isDownload = config.source.kind === 'url';
     const { longestEntries } = this;
     const judge = (allowed: Permits): Refusal | undefined =>
-      judgeWhole(result.whole, this.#wholeAllowed, guard, allowed) ??
-      judgeShort(result.short, this.#shortAllowed, guard, allowed) ??
-      judgeFirst(isDownload ? result.apology : undefined, isFirst, allowed) ??
-      judgeChange(before, result.list, guard, allowed, { whole: result.whole, longestEntries });
+      wholeRefusal(result.whole, this.#wholeAllowed, guard, allowed) ??
+      shortRefusal(result.short, this.#shortAllowed, guard, allowed) ??
+      firstRefusal(isDownload ? result.apology : undefined, isFirst, allowed) ??
+      changeRefusal(before, result.list, guard, allowed, { whole: result.whole, longestEntries });
     const refusal = judge(permits);
     if (refusal !== undefined) return { result: { kind: 'refused', ...refusal }, overridden: undefined };
     const overridden = judge(NO_PERMITS); // before what was permitted now is known as that
@@ -342,8 +342,8 @@ export class Source {
     const { guard } = this.config;
     const whole = wholeFamilies(shaped);
     const judge = (allowed: Permits): Refusal | undefined =>
-      judgeWhole(whole, this.#wholeAllowed, guard, allowed) ??
-      judgeChange(this.list, shaped, guard, allowed, { longestEntries: this.longestEntries });
+      wholeRefusal(whole, this.#wholeAllowed, guard, allowed) ??
+      changeRefusal(this.list, shaped, guard, allowed, { longestEntries: this.longestEntries });
     const refusal = judge(permits);
     if (refusal !== undefined) {
       this.#failed(refusal, undefined);
@@ -417,7 +417,7 @@ function exempted(neverBlock: PrefixSet, exempt: PrefixSet): PrefixSet {
   return combineSets(subtractPrefixes, neverBlock, exempt);
 }
 
-function tableReading(config: ListConfig, tables: ReadonlyMap<string, Table>): ListConfig['reading'] {
+function tableReading(config: ListConfig, tables: ReadonlyMap<string, RangeTable>): ListConfig['reading'] {
   const table = config.source.kind === 'table' ? tables.get(config.source.table)?.config : undefined;
   return { ...config.reading, format: table?.format, members: table?.members ?? [] };
 }

@@ -16,7 +16,7 @@ export const UNPACK_LIMITS = {
 
 /** Our choice, of a program of the system that decompresses. */
 export const PROGRAM_LIMITS = {
-  /** Of processor and of wall; less than the reader gives to all of unpacking. Half a minute undoes the largest download on a slow machine. */
+  /** Of processor and of wall; less than all of unpacking has. Half a minute undoes the largest download on a slow machine. */
   timeMs: 50_000,
   /** What it says of what is wrong, before it is killed; bzip2 needs 500. */
   stderrBytes: 4096,

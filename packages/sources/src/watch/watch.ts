@@ -154,10 +154,10 @@ class WatchedPath {
     this.#isLooking = false;
     if (this.#isClosed) return;
     if (isNew) this.#wasWoken = true;
-    this.#judge(state.signature);
+    this.#compare(state.signature);
   }
 
-  #judge(signature: string | undefined): void {
+  #compare(signature: string | undefined): void {
     const timing = this.#timing;
     const known = this.#known;
     const nowMs = performance.now();

@@ -27,34 +27,34 @@ const WORK_MAX_MS = 120_000;
 const END_MAX_MS = 1000;
 const END = { kind: 'end' } as const;
 /** Also when this file runs from src, as in tests: only the built thread loads on Node 20. */
-const THREAD_FILE = new URL('../../dist/read/thread.js', import.meta.url);
+const THREAD_FILE = new URL('../../dist/read/list-worker-thread.js', import.meta.url);
 
 /** What the thread is sent: plain data. `end` ends what it has begun, and it. */
-export type ReaderRequest = ReaderJob | typeof END;
+export type WorkerRequest = WorkerJob | typeof END;
 
-export type ReaderJob =
+export type WorkerJob =
   | { readonly kind: 'read'; readonly job: ReadingJob }
   | { readonly kind: 'evaluate'; readonly expression: Expression }
   | { readonly kind: 'merge'; readonly merging: Merging };
 
 /** What it says on the way: from here on the time counts that reading may take. */
-export interface ReaderNote {
+export interface WorkerNote {
   readonly kind: 'unpacked';
 }
 
 /** What it answers. */
-export type ReaderAnswer =
+export type WorkerAnswer =
   | ReadList
   | ReadRefused
   | { readonly kind: 'evaluated'; readonly list: List | undefined }
   | ({ readonly kind: 'merged' } & Merged);
 
 /** Does a job on the thread it is called on. Rejects only for a bug. */
-export async function readerAnswer(
-  job: ReaderJob,
-  tell: (note: ReaderNote) => void = () => undefined,
+export async function workerAnswer(
+  job: WorkerJob,
+  tell: (note: WorkerNote) => void = () => undefined,
   signal?: AbortSignal,
-): Promise<ReaderAnswer> {
+): Promise<WorkerAnswer> {
   switch (job.kind) {
     case 'read':
       return readSource(job.job, () => tell({ kind: 'unpacked' }), signal);
@@ -66,8 +66,8 @@ export async function readerAnswer(
 }
 
 /** An answer to hand over, with the buffers that go with it: the thread needs nothing of it any more. */
-export function handedOver(answer: ReaderAnswer): {
-  readonly answer: ReaderAnswer;
+export function handedOver(answer: WorkerAnswer): {
+  readonly answer: WorkerAnswer;
   readonly buffers: readonly ArrayBuffer[];
 } {
   if (answer.kind === 'refused' || answer.list === undefined) return { answer, buffers: [] };
@@ -79,8 +79,8 @@ export function handedOver(answer: ReaderAnswer): {
   return { answer: { ...answer, list, layers: own }, buffers: given.buffers };
 }
 
-export class Reader {
-  readonly #host: ThreadHost<ReaderAnswer | ReaderNote>;
+export class ListWorker {
+  readonly #host: ThreadHost<WorkerAnswer | WorkerNote>;
 
   /** `clock` says when a job has taken too long. */
   constructor(clock: Clock = SYSTEM_CLOCK) {
@@ -120,12 +120,12 @@ export class Reader {
     throw unexpected(answer);
   }
 
-  async #do(job: ReaderJob, isLong: boolean): Promise<ReaderAnswer> {
-    if (!isLong) return readerAnswer(job);
+  async #do(job: WorkerJob, isLong: boolean): Promise<WorkerAnswer> {
+    if (!isLong) return workerAnswer(job);
     let isUnpacked = job.kind !== 'read';
     const limits = { heapMib: THREAD_HEAP_MAX_MIB, deadlineMs: isUnpacked ? WORK_MAX_MS : UNPACK_MAX_MS };
     try {
-      return await this.#host.run(limits, async (line: ThreadLine<ReaderAnswer | ReaderNote>) => {
+      return await this.#host.run(limits, async (line: ThreadLine<WorkerAnswer | WorkerNote>) => {
         const handOver = new HandOver();
         line.post(await handedTo(job, handOver), handOver.buffers);
         let said = await line.next();
@@ -181,7 +181,7 @@ const TOO_SLOW: ReadRefused = {
 };
 
 /** The job with copies for the thread in place of what is large. */
-async function handedTo(job: ReaderJob, handOver: HandOver): Promise<ReaderJob> {
+async function handedTo(job: WorkerJob, handOver: HandOver): Promise<WorkerJob> {
   const listsOf = async (lists: readonly List[]): Promise<readonly List[]> => {
     const copies: List[] = [];
     for (const list of lists) copies.push(await handOver.list(list));
@@ -217,7 +217,7 @@ function isMuch(lists: readonly List[]): boolean {
   return entries > COMBINE_IN_PLACE_MAX_ENTRIES;
 }
 
-function unexpected(answer: ReaderAnswer): Error {
+function unexpected(answer: WorkerAnswer): Error {
   return answer.kind === 'refused'
     ? new Error(answer.reason)
     : new TypeError(`${answer.kind} is no answer to this`);

@@ -8,7 +8,7 @@ import type { Clock } from '../clock.ts';
 import { cachedInputs, type Downloader, fetchInputs, type Inputs, readFileInputs } from '../read/inputs.ts';
 import { FileRest } from '../watch/rest.ts';
 
-export class Table {
+export class RangeTable {
   readonly config: TableConfig;
   readonly #fetcher: Downloader;
   readonly #limits: SourceLimits;

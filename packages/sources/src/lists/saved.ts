@@ -15,7 +15,7 @@ import type { ListChange } from './change.ts';
 import type { Layer } from './layers.ts';
 
 /** Of one list. Times are steady unless they say wall. */
-export interface KeptList {
+export interface SavedList {
   readonly goodAtMs: number;
   readonly fetchedAtWallMs: number | undefined;
   /** The last change that was put in force. */
@@ -24,9 +24,9 @@ export interface KeptList {
   readonly longestEntries: number;
 }
 
-export interface KeptState {
+export interface SavedState {
   readonly time: SavedTime | undefined;
-  readonly lists: ReadonlyMap<string, KeptList>;
+  readonly lists: ReadonlyMap<string, SavedList>;
 }
 
 const SHA256_BYTES = 32;
@@ -43,7 +43,7 @@ interface LayerHeader {
   readonly resolve?: boolean;
 }
 
-export class Kept {
+export class SavedLists {
   readonly #directory: string;
 
   constructor(directory: string) {
@@ -51,8 +51,8 @@ export class Kept {
   }
 
   /** What was kept; nothing of it where it is missing or damaged: sources then are read anew. */
-  async state(): Promise<KeptState> {
-    const nothing: KeptState = { time: undefined, lists: new Map() };
+  async state(): Promise<SavedState> {
+    const nothing: SavedState = { time: undefined, lists: new Map() };
     let parsed: unknown;
     try {
       parsed = JSON.parse(await readFile(join(this.#directory, 'state.json'), 'utf8'));
@@ -62,7 +62,7 @@ export class Kept {
     if (!isRecord(parsed) || !isRecord(parsed['time']) || !isRecord(parsed['lists'])) return nothing;
     const { steadyMs, wallMs } = parsed['time'];
     if (!isTime(steadyMs) || !isTime(wallMs)) return nothing;
-    const lists = new Map<string, KeptList>();
+    const lists = new Map<string, SavedList>();
     for (const [name, kept] of Object.entries(parsed['lists'])) {
       if (!isRecord(kept) || !isTime(kept['goodAtMs'])) continue;
       const { goodAtMs, fetchedAtWallMs, change, longestEntries } = kept;
@@ -76,7 +76,7 @@ export class Kept {
     return { time: { steadyMs, wallMs }, lists };
   }
 
-  async writeState(state: KeptState): Promise<void> {
+  async writeState(state: SavedState): Promise<void> {
     const text = JSON.stringify({ time: state.time, lists: Object.fromEntries(state.lists) });
     await this.#write('state.json', Buffer.from(text));
   }

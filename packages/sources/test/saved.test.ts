@@ -4,10 +4,10 @@ import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { temporaryDirectory } from '../../../test/kit/directory.ts';
-import { Kept, type KeptState } from '../src/lists/kept.ts';
+import { SavedLists, type SavedState } from '../src/lists/saved.ts';
 import { entriesOf, listOf } from './list-of.ts';
 
-const STATE: KeptState = {
+const STATE: SavedState = {
   time: { steadyMs: 12, wallMs: 34 },
   lists: new Map([
     ['a', { goodAtMs: 5, fetchedAtWallMs: 6, change: { atMs: 7, added: 8, removed: 9 }, longestEntries: 10 }],
@@ -23,8 +23,8 @@ const LAYERS = [
 describe('the state', () => {
   it('comes back as it was', async () => {
     const directory = temporaryDirectory();
-    await new Kept(directory).writeState(STATE);
-    expect(await new Kept(directory).state()).toEqual(STATE);
+    await new SavedLists(directory).writeState(STATE);
+    expect(await new SavedLists(directory).state()).toEqual(STATE);
   });
 
   it.each([
@@ -36,19 +36,19 @@ describe('the state', () => {
     'null',
   ])('that is damaged is as good as none: %j', async (text) => {
     const directory = temporaryDirectory();
-    await new Kept(directory).writeState(STATE);
+    await new SavedLists(directory).writeState(STATE);
     writeFileSync(join(directory, 'state.json'), text);
-    expect(await new Kept(directory).state()).toEqual({ time: undefined, lists: new Map() });
+    expect(await new SavedLists(directory).state()).toEqual({ time: undefined, lists: new Map() });
   });
 
   it('is nothing at the first start', async () => {
-    expect((await new Kept(join(temporaryDirectory(), 'none')).state()).lists.size).toBe(0);
+    expect((await new SavedLists(join(temporaryDirectory(), 'none')).state()).lists.size).toBe(0);
   });
 });
 
 describe('layers', () => {
   it('of addresses and of names come back as they were', async () => {
-    const kept = new Kept(temporaryDirectory());
+    const kept = new SavedLists(temporaryDirectory());
     await kept.writeLayers('a', LAYERS);
     await kept.writeLayers('n', [
       { seenAtMs: 1, list: { kind: 'names', names: ['a.example', 'b.example'], resolve: true } },
@@ -63,7 +63,7 @@ describe('layers', () => {
 
   it('with one byte changed, or cut anywhere, are none', async () => {
     const directory = temporaryDirectory();
-    const kept = new Kept(directory);
+    const kept = new SavedLists(directory);
     await kept.writeLayers('a', LAYERS);
     const path = join(directory, 'lists', 'a.kept');
     const whole = readFileSync(path);
@@ -81,7 +81,7 @@ describe('layers', () => {
 
   it('of lists that are no more are removed, and no draft is left', async () => {
     const directory = temporaryDirectory();
-    const kept = new Kept(directory);
+    const kept = new SavedLists(directory);
     await kept.writeLayers('a', LAYERS);
     await kept.writeLayers('b', LAYERS);
     await kept.retain(new Set(['b']));

@@ -1,0 +1,57 @@
+/** Makes the lists that are made of others, of how all of them stood at one moment: what is loaded meanwhile waits for the next release, with all that is made of it. */
+
+import { operandsOf } from '@rulecast/formats';
+import type { List } from '@rulecast/rules';
+import { NO_PERMITS, type Permits } from '../guard/guard.ts';
+import { type ListLog, standingOf } from './list-log.ts';
+import type { ListWork, Source } from './source.ts';
+
+/** Lists by name; undefined where there is no good one yet. */
+export type ListsAtOnce = Map<string, List | undefined>;
+
+export interface ExpressionContext {
+  readonly sources: ReadonlyMap<string, Source>;
+  readonly work: ListWork;
+  /** For this time, by list. */
+  readonly permits: ReadonlyMap<string, Permits>;
+  readonly log: ListLog;
+}
+
+/** Puts into `lists` what each expression stands for now, operands first. */
+export async function evaluateExpressions(lists: ListsAtOnce, context: ExpressionContext): Promise<void> {
+  const done = new Set<string>();
+  const visit = async (name: string): Promise<void> => {
+    const source = context.sources.get(name);
+    if (source === undefined || done.has(name)) return;
+    done.add(name);
+    for (const operand of operandsOf(source.config)) await visit(operand);
+    await evaluate(source, lists, context);
+    if (source.config.source.kind === 'expression') lists.set(name, source.list);
+  };
+  for (const name of context.sources.keys()) await visit(name);
+}
+
+async function evaluate(source: Source, lists: ListsAtOnce, context: ExpressionContext): Promise<void> {
+  const { source: expression, name, aggregate } = source.config;
+  if (expression.kind !== 'expression') return;
+  const missing = operandsOf(source.config).find((operand) => lists.get(operand) === undefined);
+  if (missing !== undefined) {
+    source.refuse({ code: 'operand-missing', reason: `it waits for list ${missing}` });
+    return;
+  }
+  const listsOf = (names: readonly string[]): List[] => names.flatMap((operand) => lists.get(operand) ?? []);
+  const operands = listsOf(expression.operands);
+  const minus = listsOf(expression.minus);
+  const permits = context.permits.get(name);
+  if (source.isMadeOf([...operands, ...minus]) && permits === undefined) return;
+  const { operator } = expression;
+  const list = await context.work.evaluate({ operator, operands, minus, aggregate });
+  if (list === undefined) {
+    const reason = 'it is made of lists of addresses and lists of names: keep them apart';
+    source.refuse({ code: 'mixed-list', reason });
+    return;
+  }
+  const before = standingOf(source);
+  const overridden = await source.takeExpression(list, [...operands, ...minus], permits ?? NO_PERMITS);
+  context.log.tell(source, before, overridden);
+}
