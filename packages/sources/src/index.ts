@@ -34,7 +34,7 @@ export type { EntryCounts } from './lists/change.ts';
 export type { Log } from './log.ts';
 export { ListWorker } from './read/list-worker.ts';
 export type { ReadingJob, ReadList, ReadRefused } from './read/reading.ts';
-export { DAMPER_LIMITS, Damper } from './schedule/damper.ts';
+export { Damper } from './schedule/damper.ts';
 export type { BatchOutcome, DeliveryRefusal, ListBatch, ListConsumer } from './source/delivery.ts';
 export type { AuditEntry } from './source/list-log.ts';
 export type { ListWork } from './source/source.ts';
@@ -45,4 +45,4 @@ export {
   type SourcesOptions,
   type WatchPaths,
 } from './sources.ts';
-export { PathWatch, type WatchOptions, watchPaths } from './watch/watch.ts';
+export { type WatchOptions, watchPaths } from './watch/watch.ts';

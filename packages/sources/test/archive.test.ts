@@ -8,26 +8,12 @@ import { describe, expect, it } from 'vitest';
 import { temporaryDirectory } from '../../../test/kit/directory.ts';
 import { cases, often } from '../../../test/thorough.ts';
 import { UNPACK_LIMITS } from '../src/unpack/limits.ts';
-import { type Member, UnpackError, type UnpackOptions, unpack } from '../src/unpack/unpack.ts';
+import { type Member, UnpackError, unpack } from '../src/unpack/unpack.ts';
+import { AMPLE, archivePath, fixture, unpacked } from './archives.ts';
 import { isHere, readable } from './programs.ts';
-
-const AMPLE: UnpackOptions = { maxBytes: 10_000_000, maxMembers: 100 };
-
-function fixture(name: string): Buffer {
-  return readFileSync(new URL(`../../../test/fixtures/archives/${name}`, import.meta.url));
-}
 
 const IS4 = fixture('is4.netset').toString();
 const KP4 = fixture('kp4.netset').toString();
-
-/** Names and texts of what comes out. */
-function shown(members: readonly Member[]): Record<string, string> {
-  return Object.fromEntries(members.map(({ name, bytes }) => [name, Buffer.from(bytes).toString()]));
-}
-
-async function unpacked(name: string, bytes: Uint8Array, options: Partial<UnpackOptions> = {}) {
-  return shown(await unpack(name, bytes, { ...AMPLE, ...options }));
-}
 
 interface TarEntry {
   readonly name: string;
@@ -456,9 +442,7 @@ describe('the built package', () => {
       'lists.tar',
     ];
     const names = readable(files);
-    const paths = names.map(
-      (name) => new URL(`../../../test/fixtures/archives/${name}`, import.meta.url).pathname,
-    );
+    const paths = names.map(archivePath);
     const output = execFileSync(process.execPath, ['--input-type=module', '-e', script, ...paths], {
       encoding: 'utf8',
     });

@@ -2,7 +2,6 @@
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readFileSync } from 'node:fs';
 import { Worker } from 'node:worker_threads';
 import { gzipSync } from 'node:zlib';
 import { SOURCE_LIMITS } from '@rulecast/formats';
@@ -13,17 +12,14 @@ import { bunzip2 } from '../src/unpack/bzip2.ts';
 import type { ProgramOptions } from '../src/unpack/program.ts';
 import { type UnpackOptions, unpack } from '../src/unpack/unpack.ts';
 import { unzstd } from '../src/unpack/zstd.ts';
+import { AMPLE, fixture, unpacked } from './archives.ts';
 import { FakeClock } from './fake-clock.ts';
 import { childPids, directoryWith, HAS_ZSTD, isHere, isRunning } from './programs.ts';
+import { jobOf } from './reading-job.ts';
 
-const AMPLE: UnpackOptions = { maxBytes: 10_000_000, maxMembers: 100 };
 /** What begins as bzip2; the programs here do not read on. */
 const INPUT = Buffer.from('BZh91AY&SY and so on');
 const BUILT = new URL('../dist/unpack/bzip2.js', import.meta.url).href;
-
-function fixture(name: string): Buffer {
-  return readFileSync(new URL(`../../../test/fixtures/archives/${name}`, import.meta.url));
-}
 
 /** Runs a script of the shell as the program bzip2; its first words are its process id. */
 async function run(
@@ -38,8 +34,8 @@ async function run(
 
 async function textOf(script: string, options: Partial<UnpackOptions> = {}): Promise<string> {
   const directories = [directoryWith('bzip2', script)];
-  const [member] = await unpack('x', INPUT, { ...AMPLE, directories, ...options });
-  return Buffer.from(member?.bytes ?? []).toString();
+  const { x = '' } = await unpacked('x', INPUT, { directories, ...options });
+  return x;
 }
 
 describe.runIf(isHere('setpriv') && isHere('prlimit'))('a program that', () => {
@@ -96,11 +92,23 @@ describe.runIf(isHere('setpriv') && isHere('prlimit'))('a program that', () => {
     await expect(failure).rejects.toMatchObject({ code: 'program-failed' });
   });
 
+  it('leaves another behind, which holds its output, is ended with that', async () => {
+    const { pid, pieces } = await run('sleep 1000 &', { timeMs: 500 });
+    await expect(pieces.next()).rejects.toMatchObject({ code: 'too-slow' });
+    const isGone = (): boolean => {
+      try {
+        return !process.kill(-pid, 0);
+      } catch {
+        return true;
+      }
+    };
+    await expect.poll(isGone).toBe(true);
+  });
+
   it('reads nothing harms nobody', async () => {
     const directories = [directoryWith('bzip2', 'echo 192.0.2.1')];
     const input = Buffer.concat([INPUT, Buffer.alloc(5_000_000)]);
-    const [member] = await unpack('x', input, { ...AMPLE, directories });
-    expect(Buffer.from(member?.bytes ?? []).toString()).toBe('192.0.2.1\n');
+    expect(await unpacked('x', input, { directories })).toEqual({ x: '192.0.2.1\n' });
   });
 
   it('needs more memory than it is given is no fault of the data', async () => {
@@ -206,11 +214,7 @@ describe.runIf(isHere('setpriv') && isHere('prlimit'))('whatever ends us, a prog
     const bomb =
       '425a68393141592653590e09e2df015f8e4000c0000008200030804d4642a025a90a80971772453850900e09e2df';
     const bytes = Buffer.from(bomb.repeat(1000), 'hex');
-    const read = worker.read({
-      ...JOB,
-      inputs: [{ name: 'bomb.bz2', bytes, end: 'proven' }],
-      limits: { ...SOURCE_LIMITS, bytes: 1e12 },
-    });
+    const read = worker.read(jobOf({ 'bomb.bz2': bytes }, { limits: { ...SOURCE_LIMITS, bytes: 1e12 } }));
     const ours = (): readonly number[] => childPids().filter((pid) => !others.includes(pid));
     await expect.poll(ours).toHaveLength(1);
     await worker.close();
@@ -275,8 +279,7 @@ describe.runIf(isHere('bzip2'))('bzip2', () => {
   const text = fixture('is4.netset').toString();
 
   it('is all of its streams', async () => {
-    const [member] = await unpack('x', Buffer.concat([bz2, bz2]), AMPLE);
-    expect(Buffer.from(member?.bytes ?? []).toString()).toBe(text + text);
+    expect(await unpacked('x', Buffer.concat([bz2, bz2]))).toEqual({ x: text + text });
   });
 
   it.each(['\0', 'B', 'BZ', 'BZh', 'BZh9', '192.0.2.1\n'])('followed by %j is refused', async (rest) => {
@@ -284,25 +287,3 @@ describe.runIf(isHere('bzip2'))('bzip2', () => {
     await expect(failure).rejects.toMatchObject({ code: expect.stringMatching(/^(damaged|truncated)$/) });
   });
 });
-
-const JOB = {
-  reading: {
-    format: undefined,
-    hostBits: 'reject',
-    column: undefined,
-    minScore: undefined,
-    country: [],
-    asn: [],
-    region: [],
-    service: [],
-    tag: [],
-    set: [],
-    members: [],
-  },
-  resolve: false,
-  aggregate: false,
-  rejectShare: 0.1,
-  leastEntries: 1,
-  ignoreDeclared: false,
-  neverBlock: undefined,
-} as const;

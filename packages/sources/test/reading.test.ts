@@ -15,48 +15,11 @@ import { until } from '../../../test/kit/turns.ts';
 import { defaultNeverBlock } from '../src/guard/never-block.ts';
 import { evaluateExpression } from '../src/lists/expression.ts';
 import { mergeLayers } from '../src/lists/layers.ts';
-import type { Input } from '../src/read/inputs.ts';
 import { ListWorker } from '../src/read/list-worker.ts';
 import { type ReadingJob, readSource } from '../src/read/reading.ts';
 import { FakeClock } from './fake-clock.ts';
 import { entriesOf } from './list-of.ts';
-
-const WHOLE: ReadingJob['reading'] = {
-  format: undefined,
-  hostBits: 'reject',
-  column: undefined,
-  minScore: undefined,
-  country: [],
-  asn: [],
-  region: [],
-  service: [],
-  tag: [],
-  set: [],
-  members: [],
-};
-
-function jobOf(
-  files: Readonly<Record<string, string | Uint8Array>>,
-  some: Partial<ReadingJob> = {},
-): ReadingJob {
-  const inputs: readonly Input[] = Object.entries(files).map(([name, content]) => ({
-    name,
-    bytes: typeof content === 'string' ? Buffer.from(content) : content,
-    end: 'proven',
-  }));
-  return {
-    inputs,
-    reading: WHOLE,
-    resolve: false,
-    aggregate: false,
-    rejectShare: 0.1,
-    leastEntries: 1,
-    ignoreDeclared: false,
-    limits: SOURCE_LIMITS,
-    neverBlock: undefined,
-    ...some,
-  };
-}
+import { jobOf, WHOLE } from './reading-job.ts';
 
 async function entries(job: ReadingJob): Promise<readonly string[] | string | undefined> {
   const read = await readSource(job);

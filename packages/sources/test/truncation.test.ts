@@ -5,7 +5,6 @@
 
 import { readFileSync } from 'node:fs';
 import { gzipSync } from 'node:zlib';
-import { SOURCE_LIMITS } from '@rulecast/formats';
 import { type List, prefixCount, subtractPrefixes } from '@rulecast/rules';
 import { describe, expect, it } from 'vitest';
 import { often } from '../../../test/thorough.ts';
@@ -14,6 +13,7 @@ import type { FetchOutcome } from '../src/fetch/fetcher.ts';
 import type { Input } from '../src/read/inputs.ts';
 import { type ReadingJob, type ReadList, type ReadRefused, readSource } from '../src/read/reading.ts';
 import { freshFetcher, serveRaw } from './http-server.ts';
+import { jobOf } from './reading-job.ts';
 
 const NETWORKS = 4338;
 
@@ -28,31 +28,8 @@ function netset(): Buffer {
 
 const TRUE_BYTES = netset();
 
-const JOB: Omit<ReadingJob, 'inputs'> = {
-  reading: {
-    format: undefined,
-    hostBits: 'reject',
-    column: undefined,
-    minScore: undefined,
-    country: [],
-    asn: [],
-    region: [],
-    service: [],
-    tag: [],
-    set: [],
-    members: [],
-  },
-  resolve: false,
-  aggregate: false,
-  rejectShare: 0.1,
-  leastEntries: 1,
-  ignoreDeclared: false,
-  limits: SOURCE_LIMITS,
-  neverBlock: undefined,
-};
-
 function read(bytes: Uint8Array, end: Input['end'] = 'connection', some: Partial<ReadingJob> = {}) {
-  return readSource({ ...JOB, inputs: [{ name: 'feed', bytes, end }], ...some });
+  return readSource(jobOf({ feed: bytes }, some, end));
 }
 
 function listOf(result: ReadList | ReadRefused): List | undefined {

@@ -26,9 +26,9 @@ import { slices } from './zlib.ts';
 const DIRECTORIES: readonly string[] = ['/usr/bin', '/bin', '/usr/local/bin'];
 /** Debian gives this number to nobody, nor does systemd: no account has it, and no file. */
 const OWN_USER = '65533';
-/** What a program reads to start. */
+/** What a program reads and runs to start, and what it only reads. */
 const STARTED_FROM = ['/usr', '/bin', '/lib', '/lib32', '/lib64'];
-const LOADER_CACHE = '/etc/ld.so.cache';
+const STARTED_BY = ['/etc/ld.so.cache', '/dev/null'];
 
 export interface Program {
   /** Of the program, of its package, and of what it undoes. */
@@ -70,38 +70,29 @@ export async function* throughProgram(
   const { timeMs = PROGRAM_LIMITS.timeMs, signal } = options;
   const command = await commandFor(program, options.directories ?? DIRECTORIES, signal);
   if (signal?.aborted) throw endedByUs();
-  const child = await started(command);
-  const ended = endOf(child);
-  let why: UnpackError | undefined;
-  const kill = (reason: UnpackError): void => {
-    why ??= reason;
-    child.kill('SIGKILL');
-  };
-  const cancel = SYSTEM_CLOCK.after(timeMs, () => kill(tooSlow(program, timeMs)));
-  const onAbort = (): void => kill(endedByUs());
+  const running = new Running(await started(command));
+  const cancel = SYSTEM_CLOCK.after(timeMs, () => running.kill(tooSlow(program, timeMs)));
+  const onAbort = (): void => running.kill(endedByUs());
   signal?.addEventListener('abort', onAbort);
   if (signal?.aborted) onAbort();
   const source = Readable.from(slices(bytes), { objectMode: false });
-  child.stdin.on('error', () => undefined); // it ended before it had all; how it ended says why
-  source.pipe(child.stdin);
   try {
-    for await (const piece of child.stdout) yield piece;
-    const how = await ended;
-    if (why !== undefined) throw why;
+    yield* running.through(source);
+    const how = await running.ended;
     if (how.code !== 0 || how.words !== '') throw failure(program, how);
   } finally {
     cancel();
     signal?.removeEventListener('abort', onAbort);
     source.destroy();
-    for (const stream of [child.stdin, child.stdout, child.stderr]) stream.destroy();
-    child.kill('SIGKILL');
-    await ended;
+    running.kill(endedByUs());
+    await running.ended;
   }
 }
 
 /** Rejects where it cannot be started: without memory, processes or files, which may be otherwise later. */
 async function started([file, ...args]: readonly [string, ...string[]]): Promise<Child> {
-  const child = spawn(file, args, { stdio: ['pipe', 'pipe', 'pipe'], env: {}, cwd: '/', shell: false });
+  const options = { env: {}, cwd: '/', shell: false, detached: true } as const; // a group of its own, to be killed as one
+  const child = spawn(file, args, { ...options, stdio: ['pipe', 'pipe', 'pipe'] });
   try {
     await once(child, 'spawn');
   } catch (cause) {
@@ -110,21 +101,62 @@ async function started([file, ...args]: readonly [string, ...string[]]): Promise
   return child;
 }
 
-/** Resolves when the process has ended and its streams are closed. One that says too much is killed. */
-function endOf(child: Child): Promise<Ended> {
-  let said = '';
-  child.stderr.on('data', (piece: Buffer) => {
-    said += piece.toString('latin1');
-    if (said.length > PROGRAM_LIMITS.stderrBytes) child.kill('SIGKILL');
-  });
-  child.stderr.on('error', () => undefined);
-  child.on('error', () => undefined); // such as a signal to what has ended
-  return new Promise((resolve) => {
-    child.once('close', (code, signal) => {
-      const words = said.replace(/[^ -~]+/g, ' ').trim();
-      resolve({ code, signal, words: words.slice(0, PROGRAM_LIMITS.shownChars) });
+/** A child until it has ended and its streams are closed. */
+class Running {
+  readonly ended: Promise<Ended>;
+  readonly #child: Child;
+  #said = '';
+  #isClosed = false;
+  #why: UnpackError | undefined;
+
+  constructor(child: Child) {
+    this.#child = child;
+    this.ended = new Promise((resolve) => {
+      child.once('close', (code, signal) => {
+        this.#isClosed = true;
+        resolve({ code, signal, words: this.#said.slice(0, PROGRAM_LIMITS.shownChars) });
+      });
     });
-  });
+    child.on('error', () => undefined); // such as a signal to what has ended
+    child.stdin.on('error', () => undefined); // it ended before it had all; how it ended says why
+    child.stderr.on('error', () => undefined);
+    child.stderr.on('data', (piece: Buffer) => this.#listen(piece));
+  }
+
+  /** What comes out of what goes in, or why it was killed. */
+  async *through(source: Readable): AsyncGenerator<Uint8Array> {
+    source.pipe(this.#child.stdin);
+    try {
+      for await (const piece of this.#child.stdout) yield piece;
+    } catch (error) {
+      throw this.#why ?? error;
+    }
+    if (this.#why !== undefined) throw this.#why;
+  }
+
+  /** With whatever it started, and although that may hold its streams. */
+  kill(why: UnpackError): void {
+    if (this.#isClosed) return;
+    this.#why ??= why;
+    const { pid, stdin, stdout, stderr } = this.#child;
+    for (const stream of [stdin, stdout, stderr]) stream.destroy();
+    if (pid === undefined) return;
+    try {
+      process.kill(-pid, 'SIGKILL');
+    } catch {
+      // it ended just now
+    }
+  }
+
+  /** One that says too much is killed. */
+  #listen(piece: Buffer): void {
+    this.#said = `${this.#said} ${piece.toString('latin1')}`.replace(/[^!-~]+/g, ' ').trimStart();
+    if (this.#said.length <= PROGRAM_LIMITS.stderrBytes) return;
+    const said = this.#said.slice(0, PROGRAM_LIMITS.shownChars);
+    this.kill(
+      new UnpackError(UnpackErrorCode.programFailed, `the program that undoes it says too much: ${said}`),
+    );
+  }
 }
 
 function failure(program: Program, ended: Ended): UnpackError {
@@ -230,7 +262,9 @@ async function landlock(directory: string): Promise<readonly string[]> {
   for (const path of new Set([...STARTED_FROM, directory])) {
     if (await isThere(path)) rules.push(`--landlock-rule=path-beneath:execute,read-file,read-dir:${path}`);
   }
-  if (await isThere(LOADER_CACHE)) rules.push(`--landlock-rule=path-beneath:read-file:${LOADER_CACHE}`);
+  for (const path of STARTED_BY) {
+    if (await isThere(path)) rules.push(`--landlock-rule=path-beneath:read-file:${path}`);
+  }
   return rules;
 }
 
