@@ -26,7 +26,7 @@ import type { Downloader } from './read/inputs.ts';
 import { Schedule } from './schedule/schedule.ts';
 import { delayAfterCache, delayAfterFailure, delayAfterSuccess } from './schedule/timing.ts';
 import { Delivery, type ListConsumer } from './source/delivery.ts';
-import { evaluateExpressions } from './source/expressions.ts';
+import { evaluateExpressions, withOperands } from './source/expressions.ts';
 import { hostsOf, isSameConfig, itemOf, itemsAt, listItem, tableItem, watchedPaths } from './source/item.ts';
 import { type AuditEntry, ListLog, standingOf } from './source/list-log.ts';
 import { RangeTable } from './source/range-table.ts';
@@ -247,7 +247,7 @@ export class Sources {
    */
   async refresh(names: readonly string[], permits: Permits): Promise<readonly ListStatus[]> {
     const shown = new Set(names.length === 0 ? this.#sources.keys() : names);
-    const wanted = this.#withOperands([...shown]);
+    const wanted = withOperands([...shown], this.#sources);
     for (const name of shown) this.#permits.set(name, permits);
     const tables = new Set<string>();
     for (const name of wanted) {
@@ -284,20 +284,6 @@ export class Sources {
       });
       await Promise.all(restless.map((name) => this.#schedule.runNow(listItem(name))));
     }
-  }
-
-  /** Lists with those that they are made from. */
-  #withOperands(names: readonly string[]): readonly string[] {
-    const all = new Set<string>();
-    const open = [...names];
-    for (let name = open.pop(); name !== undefined; name = open.pop()) {
-      const source = this.#sources.get(name);
-      if (source === undefined) throw new RangeError(`there is no list ${name} in the configuration`);
-      if (all.has(name)) continue;
-      all.add(name);
-      open.push(...operandsOf(source.config));
-    }
-    return [...all];
   }
 
   /** What is in force was changed by others: lists that were lost by it come back. */

@@ -256,3 +256,27 @@ describe('runs of one host', () => {
     expect(rig.begun).toEqual(['a', 'other', 'b', 'c', 'both']);
   });
 });
+
+describe('what must not fall into a batch', () => {
+  it('is done between two of them, and holds up none by what it throws', async () => {
+    const rig = new Rig();
+    rig.holdFlush = true;
+    const first = rig.schedule.flushNow();
+    await turns();
+    const order: string[] = [];
+    const done = rig.schedule.untold(() => {
+      order.push(`after ${rig.flushes}`);
+      throw new RangeError('no');
+    });
+    const second = rig.schedule.flushNow();
+    await turns();
+    expect(order).toEqual([]);
+    rig.endFlush();
+    await first;
+    await expect(done).rejects.toThrow('no');
+    await turns();
+    expect([order, rig.flushes]).toEqual([['after 1'], 2]);
+    rig.endFlush();
+    await second;
+  });
+});

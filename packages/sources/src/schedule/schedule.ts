@@ -124,10 +124,11 @@ export class Schedule {
     this.#armFlush();
   }
 
-  /** Does something while nothing is being told; resolves when it is done. `work` must not throw. */
+  /** Does something while nothing is being told; resolves when it is done, and rejects as it throws. */
   untold(work: () => void): Promise<void> {
-    this.#flushing = this.#flushing.then(work);
-    return this.#flushing;
+    const done = this.#flushing.then(work);
+    this.#flushing = done.catch(() => undefined);
+    return done;
   }
 
   /** Tells at once what is gathered, though something may run; resolves when it is told. */

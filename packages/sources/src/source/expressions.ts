@@ -17,6 +17,23 @@ export interface ExpressionContext {
   readonly log: ListLog;
 }
 
+/** Lists with those that they are made from. Throws RangeError for a name that there is no source of. */
+export function withOperands(
+  names: readonly string[],
+  sources: ReadonlyMap<string, Source>,
+): readonly string[] {
+  const all = new Set<string>();
+  const open = [...names];
+  for (let name = open.pop(); name !== undefined; name = open.pop()) {
+    const source = sources.get(name);
+    if (source === undefined) throw new RangeError(`there is no list ${name} in the configuration`);
+    if (all.has(name)) continue;
+    all.add(name);
+    open.push(...operandsOf(source.config));
+  }
+  return [...all];
+}
+
 /** Puts into `lists` what each expression stands for now, operands first. */
 export async function evaluateExpressions(lists: ListsAtOnce, context: ExpressionContext): Promise<void> {
   const done = new Set<string>();
