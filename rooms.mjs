@@ -14,7 +14,7 @@ import { fileURLToPath, pathToFileURL } from 'node:url';
 
 /** @type {Readonly<Record<string, readonly string[]>>} */
 export const ROOMS = {
-  // Eleven files that lean on one another one by one: a line of values, not groups of them, so the order is that of the files.
+  // Thirteen files that lean on one another one by one: a line of values, not groups of them, so the order is that of the files.
   'packages/rules': [
     'prefix.ts',
     'name.ts',
@@ -26,6 +26,8 @@ export const ROOMS = {
     'policy.ts',
     'rule-set.ts',
     'evaluate.ts',
+    'rule-columns.ts',
+    'match-classes.ts',
     'longest-match.ts',
   ],
 

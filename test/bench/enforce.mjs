@@ -24,11 +24,12 @@ import {
   trustOf,
 } from '../processes.mjs';
 import { FORWARDING_HEAD, forwardingRows } from './enforce-forwarding.mjs';
+import { benchRules } from './enforce-rules.mjs';
 import { grouped, machineLine, median, ms, partsOf, runsOf, table } from './report.mjs';
 
 const MEASURED = fileURLToPath(new URL('../enforce/measured.py', import.meta.url));
 /** What there is to measure. @type {readonly string[]} */
-const PARTS = ['lists', 'forwarding'];
+const PARTS = ['lists', 'rules', 'forwarding'];
 const SIZES = [10, 1000, 100_000, 1_000_000];
 /** Removed and added by a delta, but for lists that have fewer. */
 const CHANGES = 1000;
@@ -75,6 +76,7 @@ export async function run(args) {
   const [runs, parts] = [runsOf(args, 3), partsOf(args, PARTS)];
   process.stdout.write(machineLine(runs));
   if (parts.includes('lists')) await benchLists(runs);
+  if (parts.includes('rules')) await benchRules(runs, randomLength);
   if (parts.includes('forwarding')) await benchForwarding(runs);
 }
 

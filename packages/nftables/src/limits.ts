@@ -34,6 +34,8 @@ export const IN_PLACE_SHARE = 0.5;
 export const FEW_LENGTHS = 2;
 /** Share of extra elements that expanding rare prefix lengths into longer ones may cost, to have fewer lookups. */
 export const EXPANSION_SHARE = 0.25;
+/** So many networks of class maps are patched at most, which takes the kernel some 20 ms; with more, all are loaded anew. */
+export const PATCHED_MAX = 8192;
 /** So many extra elements may always be spent on it: ten milliseconds, once. */
 export const EXPANSION_MIN = 4096;
 /** A hash set has room for its members and this share more, so that deltas fit; beyond, it is made anew, larger. */

@@ -1,7 +1,7 @@
 /** Judges the first packet of a flow by a plan, step by step as the kernel does: to test that a plan means what its rule set means. */
 
 import { type Direction, memberContaining } from '@rulecast/rules';
-import { entryChain, type Plan, type PlanRule, parseMapName } from '../src/plan/plan.ts';
+import { type ClassMap, entryChain, type Plan, type PlanRule, parseMapName } from '../src/plan/plan.ts';
 
 /** What a plan can see of a packet. */
 export interface SeenPacket {
@@ -70,12 +70,22 @@ function judgeChain(view: View, name: string): PlanVerdict | undefined {
 function classOf({ plan, remote }: View, name: string): string | undefined {
   const map = plan.classMaps.get(name);
   if (map === undefined) throw new TypeError(`no class map ${name}`);
+  return chainsIn(map).get(wordsOf(cut(remote, map.tier.length)).join());
+}
+
+const known = new WeakMap<ClassMap, ReadonlyMap<string, string>>();
+
+/** By network, its words joined. Throws TypeError where one is there twice, which the kernel would refuse. */
+function chainsIn(map: ClassMap): ReadonlyMap<string, string> {
+  const before = known.get(map);
+  if (before !== undefined) return before;
   const stride = map.family === 4 ? 1 : 4;
-  const network = wordsOf(cut(remote, map.tier.length)).join();
-  for (const [i, verdict] of map.verdicts.entries()) {
-    if (map.words.subarray(i * stride, (i + 1) * stride).join() === network) return map.chains[verdict];
-  }
-  return undefined;
+  const chains = new Map<string, string>();
+  for (const [i, verdict] of map.verdicts.entries())
+    chains.set(map.words.subarray(i * stride, (i + 1) * stride).join(), map.chains[verdict] ?? '');
+  if (chains.size < map.verdicts.length) throw new TypeError('a network is there twice');
+  known.set(map, chains);
+  return chains;
 }
 
 function matches(view: View, rule: PlanRule): boolean {

@@ -49,10 +49,10 @@ export {
   firewallLoad,
   isOf,
   isUnconditional,
-  type MatchClasses,
   type Segment,
   segmentsOf,
 } from './longest-match.ts';
+export { classFor, type MatchClasses } from './match-classes.ts';
 export {
   HOST_NAME_MAX_BYTES,
   isPartName,

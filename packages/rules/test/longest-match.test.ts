@@ -6,9 +6,9 @@ import {
   FIREWALL_CHAINS_MAX,
   FIREWALL_RULES_MAX,
   firewallLoad,
-  type MatchClasses,
   segmentsOf,
 } from '../src/longest-match.ts';
+import type { MatchClasses } from '../src/match-classes.ts';
 import { emptyPolicy, type Run, RunBuilder } from '../src/policy.ts';
 import { containsAt, type Family, type Prefixes, parsePrefix } from '../src/prefix.ts';
 import type { RuleMatch } from '../src/rule.ts';
@@ -95,7 +95,7 @@ describe('classes of addresses', () => {
       'accept tcp, drop',
     ],
     ['a rule for all is one for the prefix of no bits', ['accept dst4=9.0.0.0/8', 'drop'], '8.1.0.1', 'drop'],
-    ['no rule', ['accept dst4=9.0.0.0/8'], '8.1.0.1', undefined],
+    ['no rule: what comes after decides', ['accept dst4=9.0.0.0/8'], '8.1.0.1', ''],
   ])('%s', (_, lines, address, expected) => {
     expect(classAt(only([...lines, ...FILLING]), address)).toBe(expected);
   });
@@ -107,8 +107,8 @@ describe('classes of addresses', () => {
       'accept dst4=9.0.0.0/8',
       'accept dst4=9.1.0.0/16',
     ]);
-    expect(classes.map(brief).sort()).toEqual(['accept', 'drop']);
-    expect(prefixes.lengths.length).toBe(FILLING.length + 2);
+    expect(classes.map(brief).sort()).toEqual(['', 'accept', 'drop']);
+    expect(prefixes.lengths.length).toBe(FILLING.length + 3); // one of them is that of no bits
   });
 
   it.each([
@@ -127,7 +127,7 @@ describe('classes of addresses', () => {
     for (const family of [4, 6] as const) {
       const [segment] = segmentsOf(runs, family);
       const prefixes: Prefixes | undefined = segment && classesIn(runs, segment).prefixes;
-      expect([prefixes?.family, prefixes?.lengths.length]).toEqual([family, FILLING.length]);
+      expect([prefixes?.family, prefixes?.lengths.length]).toEqual([family, FILLING.length + 1]);
     }
     expect(segmentsOf(runsFrom(FILLING), 6)[0]?.gathered).toBe(false);
   });

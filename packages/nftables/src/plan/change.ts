@@ -212,13 +212,19 @@ function lowered(plan: Plan, overlay: (setKey: string) => Overlay): Objects {
     }
   }
   const chains = new Map<string, readonly Step[]>();
-  for (const [name, steps] of plan.chains)
-    chains.set(
-      name,
-      steps.flatMap((step) => loweredStep(step, plan, overlay)),
-    );
+  for (const [name, steps] of plan.chains) chains.set(name, loweredSteps(steps, plan, overlay));
   const maps = new Map<string, DispatchMap | ClassMap>([...plan.maps, ...plan.classMaps]);
   return { sets, maps, chains, counters: plan.counters };
+}
+
+/** The same object where no step asks a set. */
+function loweredSteps(
+  steps: readonly Step[],
+  plan: Plan,
+  overlay: (setKey: string) => Overlay,
+): readonly Step[] {
+  const asks = steps.some((step) => step.kind === 'rule' && step.remote.kind === 'set');
+  return asks ? steps.flatMap((step) => loweredStep(step, plan, overlay)) : steps;
 }
 
 /** One rule per set of the kernel. */
@@ -357,6 +363,7 @@ class Body {
 }
 
 function sameSteps(before: unknown, after: readonly Step[]): boolean {
+  if (before === after) return true;
   if (!Array.isArray(before) || before.length !== after.length) return false;
   return JSON.stringify(before) === JSON.stringify(after);
 }

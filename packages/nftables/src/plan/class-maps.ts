@@ -1,34 +1,80 @@
 /**
  * Class maps: a longest match in the kernel, as one hash map for each prefix length that is kept. They are asked from the longest on, so what a
  * shorter prefix is expanded to gives way to the longer ones within it.
+ *
+ * Maps are never changed. Where a few of many networks have another class, a patch is asked just before the map of their length: a small
+ * map with what these networks have now, be it the class of a shorter prefix. The large ones stay as they are, until patches grow too large.
+ *
+ *   patch /32 ─▶ map /32 ─▶ map /30 ─▶ patch /24 ─▶ map /24 ─▶ … ─▶ the class of all other addresses
  */
 
-import { containsAt, type Prefixes, strideOf } from '@rulecast/rules';
-import { capacityOf, hashTiers, setLowBits } from './layout.ts';
-import type { ClassMap, Tier } from './plan.ts';
+import {
+  classFor,
+  comparePrefixAt,
+  containsAt,
+  type MatchClasses,
+  PrefixBuilder,
+  type Prefixes,
+  strideOf,
+} from '@rulecast/rules';
+import { PATCHED_MAX, SMALL_MEMBERS_MAX } from '../limits.ts';
+import { capacityOf, hashTiers, setLowBits, tierOf } from './layout.ts';
+import { type ClassMap, classMapName, type Tier } from './plan.ts';
+
+/** Maps that were loaded whole, and what they were made of. */
+export interface LoadedMaps {
+  readonly classes: MatchClasses;
+  /** By class: its chain. */
+  readonly chains: readonly string[];
+  /** Ascending. */
+  readonly tiers: readonly Tier[];
+  readonly maps: readonly NamedMap[];
+}
+
+interface NamedMap {
+  readonly name: string;
+  readonly map: ClassMap;
+}
 
 export interface ClassMaps {
   /** In the order in which they are asked. */
-  readonly maps: readonly ClassMap[];
-  /** The chain of all addresses that no map holds; undefined: there is none. */
-  readonly otherwise: string | undefined;
+  readonly maps: readonly NamedMap[];
+  /** The chain of all addresses that no map holds. */
+  readonly otherwise: string;
+  /** Those that later ones can patch. */
+  readonly loaded: LoadedMaps;
 }
 
-/** The maps of prefixes, ascending, the shorter one first, from each to the chain of its class. */
-export function classMapsOf(prefixes: Prefixes, classOf: Uint32Array, chains: readonly string[]): ClassMaps {
-  const everything = prefixes.lengths[0] === 0 ? 1 : 0; // of no bits, and so before all others
-  const stride = strideOf(prefixes.family);
-  const rest: Prefixes = {
-    family: prefixes.family,
-    words: prefixes.words.subarray(everything * stride),
-    lengths: prefixes.lengths.subarray(everything),
-  };
-  const classes = classOf.subarray(everything);
+/** The maps from the prefixes of some classes to their chains; those that are `loaded` with patches, where that is little. */
+export function classMapsOf(
+  classes: MatchClasses,
+  chains: readonly string[],
+  loaded?: LoadedMaps,
+): ClassMaps {
+  const otherwise = chains[classes.classOf[0] ?? 0] ?? '';
+  const patches = loaded === undefined ? undefined : patchesOf(loaded, classes, chains);
+  if (loaded !== undefined && patches !== undefined)
+    return { maps: longestFirst([...patches, ...loaded.maps]), otherwise, loaded };
+  const { family, words, lengths } = classes.prefixes;
+  const rest: Prefixes = { family, words: words.subarray(strideOf(family)), lengths: lengths.subarray(1) }; // but that of no bits
   const tiers = rest.lengths.length === 0 ? [] : hashTiers(rest);
-  const maps = tiers.map((tier, index) => mapOf(rest, classes, chains, tier, tiers[index - 1]?.length ?? 0));
-  const otherwise = everything === 1 ? chains[classOf[0] ?? 0] : undefined;
-  return { maps: maps.filter(({ words }) => words.length > 0).reverse(), otherwise };
+  const maps = tiers
+    .map((tier, t) => mapOf(rest, classes.classOf.subarray(1), chains, tier, tiers[t - 1]?.length ?? 0))
+    .filter((map) => map.words.length > 0)
+    .map(named);
+  return { maps: longestFirst(maps), otherwise, loaded: { classes, chains, tiers, maps } };
 }
+
+function named(map: ClassMap): NamedMap {
+  return { name: classMapName(map), map };
+}
+
+/** Of one length, what comes first is asked first. */
+function longestFirst(maps: readonly NamedMap[]): readonly NamedMap[] {
+  return [...maps].sort((a, b) => b.map.tier.length - a.map.tier.length);
+}
+
+// ── Whole maps ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 /** A prefix whose networks are being written: of those, so many are written or left to prefixes within it. */
 interface Open {
@@ -38,28 +84,17 @@ interface Open {
 
 /** The networks of one length, ascending, of the prefixes that are longer than `above` and not longer than that. */
 function mapOf(
-  { family, words, lengths }: Prefixes,
+  prefixes: Prefixes,
   classes: Uint32Array,
   chains: readonly string[],
   tier: Tier,
   above: number,
 ): ClassMap {
-  const stride = strideOf(family);
-  const room = capacityOf(tier.bucketsLog2);
-  const networks = new Uint32Array(room * stride);
-  const verdicts = new Uint32Array(room);
-  const used = new Map<number, number>(); // the place of a class among those of this map
-  let count = 0;
+  const { words, lengths } = prefixes;
+  const into = new MapBuilder(prefixes.family, tier, chains);
   const copiesOf = (entry: number): number => 2 ** (tier.length - lengths[entry]!); // an entry, here and below
   const write = (open: Open, end: number): void => {
-    const own = classes[open.entry]!;
-    const verdict = used.get(own) ?? used.size;
-    used.set(own, verdict);
-    for (; open.done < end; open.done++, count++) {
-      for (let w = 0; w < stride; w++) networks[count * stride + w] = words[open.entry * stride + w]!;
-      setLowBits(networks, count * stride, tier.length, open.done);
-      verdicts[count] = verdict;
-    }
+    for (; open.done < end; open.done++) into.add(words, open.entry, open.done, classes[open.entry]!);
   };
   const stack: Open[] = [];
   const close = (): void => {
@@ -67,29 +102,66 @@ function mapOf(
     if (open !== undefined) write(open, copiesOf(open.entry));
   };
   for (let entry = 0; entry < lengths.length; entry++) {
-    if (lengths[entry]! <= above || lengths[entry]! > tier.length) continue;
-    let outer = stack.at(-1);
-    for (
-      ;
-      outer !== undefined && !containsAt({ family, words, lengths }, outer.entry, words, entry);
-      outer = stack.at(-1)
-    )
-      close();
+    const length = lengths[entry]!;
+    if (length <= above || length > tier.length) continue;
+    while (stack.length > 0 && !containsAt(prefixes, stack.at(-1)?.entry ?? 0, words, entry)) close();
+    if (length === tier.length && stack.length === 0) {
+      into.add(words, entry, 0, classes[entry]!); // as most are
+      continue;
+    }
+    const outer = stack.at(-1);
     if (outer !== undefined) {
-      const place = bitsBetween(words, entry * stride, lengths[outer.entry]!, tier.length);
+      const place = bitsBetween(words, entry * strideOf(prefixes.family), lengths[outer.entry]!, tier.length);
       write(outer, place);
       outer.done = place + copiesOf(entry);
     }
     stack.push({ entry, done: 0 });
   }
   while (stack.length > 0) close();
-  return {
-    family,
-    tier,
-    words: networks.slice(0, count * stride),
-    verdicts: verdicts.slice(0, count),
-    chains: [...used.keys()].map((each) => chains[each] ?? ''),
-  };
+  return into.build();
+}
+
+/** Gathers the networks of a map with their chains. */
+class MapBuilder {
+  readonly #tier: Tier;
+  readonly #chains: readonly string[];
+  readonly #stride: 1 | 4;
+  readonly #words: Uint32Array;
+  readonly #verdicts: Uint32Array;
+  /** By class: the place of its chain among those of this map, from 1. */
+  readonly #placeOf: Uint32Array;
+  readonly #used: string[] = [];
+  #count = 0;
+
+  /** For as many networks as the tier has room for. */
+  constructor(family: Prefixes['family'], tier: Tier, chains: readonly string[]) {
+    const room = capacityOf(tier.bucketsLog2);
+    this.#tier = tier;
+    this.#chains = chains;
+    this.#stride = strideOf(family);
+    this.#words = new Uint32Array(room * this.#stride);
+    this.#verdicts = new Uint32Array(room);
+    this.#placeOf = new Uint32Array(chains.length);
+  }
+
+  /** Adds the network with the first bits of entry `at`, and then `copy`. */
+  add(words: Uint32Array, at: number, copy: number, own: number): void {
+    const to = this.#count++ * this.#stride;
+    for (let w = 0; w < this.#stride; w++) this.#words[to + w] = words[at * this.#stride + w]!; // a prefix of the caller's
+    if (copy > 0) setLowBits(this.#words, to, this.#tier.length, copy);
+    if (this.#placeOf[own] === 0) this.#placeOf[own] = this.#used.push(this.#chains[own] ?? '');
+    this.#verdicts[this.#count - 1] = this.#placeOf[own]! - 1; // a class of the caller's
+  }
+
+  build(): ClassMap {
+    return {
+      family: this.#stride === 1 ? 4 : 6,
+      tier: this.#tier,
+      words: this.#words.slice(0, this.#count * this.#stride),
+      verdicts: this.#verdicts.slice(0, this.#count),
+      chains: this.#used,
+    };
+  }
 }
 
 /** The bits [from, to) of the address at `at`, as a number. */
@@ -98,4 +170,92 @@ function bitsBetween(words: Uint32Array, at: number, from: number, to: number): 
   for (let bit = from; bit < to; bit++)
     value = value * 2 + ((words[at + (bit >> 5)]! >>> (31 - (bit & 31))) & 1); // a bit of the address
   return value;
+}
+
+// ── Patches ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/**
+ * What has to be asked before maps that are loaded, so that together they say what the classes of now do. Undefined where there are few
+ * prefixes anyway, or the patches would be large.
+ *
+ * A network of a map is patched where one of the prefixes that it was made of, or has to be made of now, has another chain. It gets that of
+ * the longest prefix of now which holds it, up to the length of the map: where that is shorter than what the map is for, no map after it
+ * would say anything else.
+ */
+function patchesOf(
+  loaded: LoadedMaps,
+  classes: MatchClasses,
+  chains: readonly string[],
+): readonly NamedMap[] | undefined {
+  if (loaded.classes.prefixes.lengths.length <= SMALL_MEMBERS_MAX) return undefined;
+  const changed = changedPrefixes(loaded, classes, chains);
+  if (changed === undefined) return undefined;
+  const { family } = classes.prefixes;
+  const longest = changed.lengths.reduce((most, length) => Math.max(most, length), 0);
+  const lengths = loaded.tiers.map(({ length }) => length);
+  if (longest > (lengths.at(-1) ?? 0)) lengths.push(longest);
+  const patches: NamedMap[] = [];
+  let total = 0;
+  for (const [t, length] of lengths.entries()) {
+    const networks = expanded(changed, lengths[t - 1] ?? 0, length, PATCHED_MAX - total);
+    if (networks === undefined) return undefined;
+    const count = networks.lengths.length;
+    total += count;
+    if (count === 0) continue;
+    const into = new MapBuilder(family, tierOf(length, count), chains);
+    const order = [...networks.lengths.keys()].sort((a, b) => comparePrefixAt(networks, a, networks, b));
+    for (const [place, at] of order.entries()) {
+      const isAgain = place > 0 && comparePrefixAt(networks, order[place - 1] ?? 0, networks, at) === 0;
+      if (!isAgain) into.add(networks.words, at, 0, classFor(classes, networks, at));
+    }
+    patches.push(named(into.build()));
+  }
+  return patches;
+}
+
+/** Prefixes that lead elsewhere than what is loaded; undefined: too many. */
+function changedPrefixes(
+  loaded: LoadedMaps,
+  classes: MatchClasses,
+  chains: readonly string[],
+): Prefixes | undefined {
+  const { prefixes: now, classOf } = classes;
+  const { prefixes: then, classOf: classThen } = loaded.classes;
+  const changed = new PrefixBuilder(now.family);
+  const chainNow = (at: number): string | undefined => chains[classOf[at] ?? 0];
+  const chainThen = (at: number): string | undefined => loaded.chains[classThen[at] ?? 0];
+  let i = 1; // but those of no bits
+  let j = 1;
+  while (i < then.lengths.length || j < now.lengths.length) {
+    const order =
+      i === then.lengths.length ? 1 : j === now.lengths.length ? -1 : comparePrefixAt(then, i, now, j);
+    if (changed.count > PATCHED_MAX) return undefined;
+    if (order > 0)
+      changed.push(now.words, j, now.lengths[j]!); // j < length, and i below
+    else if (order === 0 && chainNow(j) !== chainThen(i)) changed.push(now.words, j, now.lengths[j]!);
+    else if (order < 0 && chains[classFor(classes, then, i)] !== chainThen(i))
+      changed.push(then.words, i, then.lengths[i]!);
+    if (order <= 0) i++;
+    if (order >= 0) j++;
+  }
+  return changed.build();
+}
+
+/** The networks of a length of prefixes that are longer than `above`, and not longer than that; undefined: more than `most`. */
+function expanded(prefixes: Prefixes, above: number, length: number, most: number): Prefixes | undefined {
+  const { family, words, lengths } = prefixes;
+  const stride = strideOf(family);
+  const networks = new PrefixBuilder(family);
+  for (let at = 0; at < lengths.length; at++) {
+    const own = lengths[at]!; // at < length
+    if (own <= above || own > length) continue;
+    const copies = 2 ** (length - own);
+    if (networks.count + copies > most) return undefined;
+    for (let copy = 0; copy < copies; copy++) {
+      const network = words.slice(at * stride, (at + 1) * stride);
+      setLowBits(network, 0, length, copy);
+      networks.push(network, 0, length);
+    }
+  }
+  return networks.build();
 }

@@ -101,7 +101,12 @@ function lengthCounts({ family, lengths }: Prefixes): Uint32Array {
 
 function tiersOf(counts: Uint32Array, lengths: readonly number[]): readonly Tier[] {
   const loads = tierLoads(counts, lengths) ?? [];
-  return lengths.map((length, t) => ({ length, bucketsLog2: bucketsFor(loads[t] ?? 0) }));
+  return lengths.map((length, t) => tierOf(length, loads[t] ?? 0));
+}
+
+/** A tier with room for so many elements. */
+export function tierOf(length: number, elements: number): Tier {
+  return { length, bucketsLog2: bucketsFor(elements) };
 }
 
 function bucketsFor(elements: number): number {

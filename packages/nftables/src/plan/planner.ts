@@ -47,12 +47,11 @@ import {
   timeFor,
 } from '@rulecast/rules';
 import { IN_PLACE_SHARE, SMALL_MEMBERS_MAX } from '../limits.ts';
-import { classMapsOf } from './class-maps.ts';
+import { classMapsOf, type LoadedMaps } from './class-maps.ts';
 import { fitsLayout, layoutOf } from './layout.ts';
 import {
   type AddressSet,
   type ClassMap,
-  classMapName,
   entryChain,
   type Key,
   keyOf,
@@ -73,11 +72,11 @@ export interface CounterIndex {
   readonly policy: string | undefined;
   readonly block: RuleBlock;
   readonly direction: Direction;
-  /** By run; undefined: the run is expired, or can match nothing. */
+  /** By run that is counted by itself; undefined: it is expired. */
   readonly runs: readonly (string | undefined)[];
-  /** By run: the number of its first rule in the block, from 1. */
+  /** By such a run: the number of its first rule in the block, from 1. */
   readonly numbers: readonly number[];
-  /** By run: its list. */
+  /** By such a run: its list. */
   readonly lists: readonly (string | undefined)[];
   /** Of runs that are asked by the class of the address, and so are counted together. */
   readonly together: readonly string[];
@@ -88,7 +87,12 @@ export interface CounterIndex {
 export interface Planned {
   readonly plan: Plan;
   readonly counters: readonly CounterIndex[];
+  /** For what is planned after it. */
+  readonly places: Places;
 }
+
+/** Where rules are asked by the class of the address: the classes, and the maps for them that were loaded whole. By direction, family, policy and block. */
+export type Places = ReadonlyMap<string, { readonly classes: MatchClasses; readonly loaded: LoadedMaps }>;
 
 /** A set that is in the kernel: its members, if they are known. */
 export type KnownSet = Pick<AddressSet, 'layout' | 'version'> & { readonly members: Prefixes | undefined };
@@ -99,16 +103,20 @@ const FAMILIES = [4, 6] as const;
 const DIRECTIONS = ['egress', 'ingress'] as const;
 const PORT_PROTOCOLS = [IpProtocol.tcp, IpProtocol.udp];
 
-/** Plans a rule set; `changes` spare comparing. Throws RangeError where it goes beyond what we load into a kernel. */
+/**
+ * Plans a rule set. What is in the kernel is built on where that is less: sets that are `known`, and `places` of the plan in force; it means the
+ * same. `changes` spare comparing. Throws RangeError where it goes beyond what we load into a kernel.
+ */
 export function planOf(
   ruleSet: RuleSet,
   environment: Environment,
   known: KnownSets,
   changes?: ListChanges,
+  places?: Places,
 ): Planned {
-  const planner = new Planner(ruleSet, environment, known, changes);
+  const planner = new Planner(ruleSet, environment, known, changes, places);
   planner.run();
-  return { plan: planner, counters: planner.indices };
+  return { plan: planner, counters: planner.indices, places: planner.places };
 }
 
 /** Stands for the name of a policy where none judges; no policy can have it. */
@@ -122,14 +130,24 @@ interface ReadyRun {
 
 /** The runs of one block of a policy, ready for any of its chains. */
 interface ReadyBlock {
+  /** Of which policy, and which block. */
+  readonly name: string;
   readonly runs: readonly Run[];
-  /** By run; undefined: it has expired. */
-  readonly counters: readonly (string | undefined)[];
+  /** By run, 1: it is counted together with others, in both families. */
+  readonly gathered: Uint8Array;
+  /** By run; those of others, if they have not expired. */
+  readonly counters: ReadonlyMap<number, string>;
   /** Of what is counted together, by action. */
   readonly together: Readonly<Record<Action, string>>;
 }
 
-const NO_BLOCK: ReadyBlock = { runs: [], counters: [], together: { accept: '', drop: '' } };
+const NO_BLOCK: ReadyBlock = {
+  name: '',
+  runs: [],
+  gathered: new Uint8Array(0),
+  counters: new Map(),
+  together: { accept: '', drop: '' },
+};
 
 /** Rules that judge some qubes, ready for their chains. */
 interface Judging {
@@ -142,7 +160,15 @@ interface Judging {
 }
 
 /** A part of a chain: steps one after the other, or runs of which the class of the address says which to ask. */
-type Part = Step | { readonly kind: 'classes'; readonly classes: MatchClasses; readonly block: ReadyBlock };
+type Part = Step | Gathered;
+
+interface Gathered {
+  readonly kind: 'classes';
+  /** Among `Places`. */
+  readonly place: string;
+  readonly classes: MatchClasses;
+  readonly block: ReadyBlock;
+}
 
 class Planner implements Plan {
   readonly sets = new Map<string, AddressSet>();
@@ -151,10 +177,12 @@ class Planner implements Plan {
   readonly chains = new Map<string, Step[]>();
   readonly counters = new Set<string>();
   readonly indices: CounterIndex[] = [];
+  readonly places = new Map<string, { classes: MatchClasses; loaded: LoadedMaps }>();
   private readonly ruleSet: RuleSet;
   private readonly environment: Environment;
   private readonly known: KnownSets;
   private readonly changes: ListChanges | undefined;
+  private readonly before: Places | undefined;
   private readonly columns = new Map<string, Prefixes>(); // of lists
   private readonly dispatches = new Map<string, Map<string, string>>(); // by direction, family and length
   private ruleTotal = 0;
@@ -164,11 +192,13 @@ class Planner implements Plan {
     environment: Environment,
     known: KnownSets,
     changes: ListChanges | undefined,
+    before: Places | undefined,
   ) {
     this.ruleSet = ruleSet;
     this.environment = environment;
     this.known = known;
     this.changes = changes;
+    this.before = before;
   }
 
   run(): void {
@@ -190,40 +220,44 @@ class Planner implements Plan {
 
   /** The runs of a policy that can decide anything now. A counter stays with its run when others come or go before it. */
   private ready(policy: Policy, direction: Direction, block: RuleBlock): ReadyBlock {
-    const seen = new Map<string, number>();
-    const counters: (string | undefined)[] = [];
     const runs = runsOf(policy, direction, block);
     const place = `${policy.name} ${direction} ${block === 'exceptions' ? 'exceptions ' : ''}`;
-    let before = 0; // rules
-    const numbers = runs.map((run) => {
-      before += runRuleCount(run);
-      return before - runRuleCount(run) + 1;
-    });
-    const gathered = new Uint8Array(runs.length); // 1: a run that is counted together with others, in both families
-    for (const segment of FAMILIES.flatMap((family) => segmentsOf(runs, family)))
-      if (segment.gathered) gathered.fill(1, segment.first, segment.end);
-    for (const [index, run] of runs.entries()) {
-      const { action, expire } = run.match;
-      const live = expire === undefined || timeFor(action, this.environment) < expire;
-      const name = gathered[index] === 1 ? undefined : counterOf(run, place, seen);
-      counters.push(live && name !== undefined ? this.counted(name) : undefined);
+    const gathered = new Uint8Array(runs.length);
+    const seen = new Map<string, number>();
+    const counters = new Map<number, string>();
+    const own = {
+      runs: [] as (string | undefined)[],
+      numbers: [] as number[],
+      lists: [] as (string | undefined)[],
+    };
+    let number = 1;
+    const ofBoth = segmentsOf(runs, 6);
+    for (const [at, { first, end, rules, gathered: isGathered }] of segmentsOf(runs, 4).entries()) {
+      if (isGathered || ofBoth[at]?.gathered) {
+        gathered.fill(1, first, end);
+        number += rules;
+        continue;
+      }
+      for (let index = first; index < end; index++) {
+        const run = runs[index]!; // within the runs
+        const { action, expire } = run.match;
+        const name = counterOf(run, place, seen);
+        const live = expire === undefined || timeFor(action, this.environment) < expire;
+        if (live) counters.set(index, this.counted(name));
+        own.runs.push(live ? name : undefined);
+        own.numbers.push(number);
+        own.lists.push(run.remote.kind === 'list' ? run.remote.list : undefined);
+        number += runRuleCount(run);
+      }
     }
-    const names = !gathered.includes(1)
-      ? []
-      : (['accept', 'drop'] as const).map((action) => this.counter(`${place}together ${action}`));
-    this.indices.push({
-      policy: policy.name,
-      block,
-      direction,
-      runs: counters,
-      numbers,
-      lists: runs.map(({ remote }) => (remote.kind === 'list' ? remote.list : undefined)),
-      together: names,
-      defaultAction: block === 'own' ? this.counter(defaultText(policy, direction)) : undefined,
-    });
+    const names =
+      counters.size === runs.length || !gathered.includes(1)
+        ? []
+        : (['accept', 'drop'] as const).map((action) => this.counter(`${place}together ${action}`));
+    const defaultAction = block === 'own' ? this.counter(defaultText(policy, direction)) : undefined;
+    this.indices.push({ policy: policy.name, block, direction, ...own, together: names, defaultAction });
     const together = { accept: names[0] ?? '', drop: names[1] ?? '' };
-    const all = runs.map(({ match }, run) => (gathered[run] === 1 ? together[match.action] : counters[run]));
-    return { runs, counters: all, together };
+    return { name: `${policy.name} ${block}`, runs, gathered, counters, together };
   }
 
   private counter(text: string): string {
@@ -330,46 +364,54 @@ class Planner implements Plan {
         this.addChain(chain, rest);
         steps = [{ kind: 'goto', chain }];
       }
-      const found = this.classify(part.classes, part.block, direction, family, falls ? steps[0] : undefined);
-      steps = found.at(-1)?.kind === 'goto' ? found : [...found, ...steps];
+      steps = this.classify(part, direction, family, falls ? steps[0] : undefined);
     }
     this.addChain(name, steps);
   }
 
   /** The lookups that find the class of an address, and the chains of the classes. `rest`: what is asked where these decide nothing. */
   private classify(
-    { prefixes, classOf, classes }: MatchClasses,
-    block: ReadyBlock,
+    { place, classes, block }: Gathered,
     direction: Direction,
     family: Family,
     rest: Step | undefined,
   ): Step[] {
-    const chains = classes.map((matches) => {
-      const steps: Step[] = matches.flatMap((match) => {
-        const rule = this.matchRule(match, family);
-        return rule === undefined
-          ? []
-          : [
-              {
-                ...rule,
-                remote: { kind: 'any' },
-                original: false,
-                counter: block.together[match.action],
-              } as const,
-            ];
-      });
-      if (rest !== undefined && !endsAlways(matches)) steps.push(rest);
-      const chain = partChain(direction, family, JSON.stringify(steps));
+    const inUse = new Uint8Array(classes.classes.length);
+    for (const own of classes.classOf) inUse[own] = 1;
+    const chains = classes.classes.map((matches, own) => {
+      if (inUse[own] === 0) return '';
+      if (matches.length === 0 && rest?.kind === 'goto') return rest.chain;
+      const { chain, steps } = this.classChain(matches, block, direction, family, rest);
       this.addChain(chain, steps);
       return chain;
     });
-    const { maps, otherwise } = classMapsOf(prefixes, classOf, chains);
-    const steps: Step[] = maps.map((map) => {
-      const name = classMapName(map);
-      this.classMaps.set(name, map);
-      return { kind: 'classify', map: name };
+    const { maps, otherwise, loaded } = classMapsOf(classes, chains, this.before?.get(place)?.loaded);
+    this.places.set(place, { classes, loaded });
+    for (const { name, map } of maps) this.classMaps.set(name, map);
+    const lookups = maps.map(({ name }): Step => ({ kind: 'classify', map: name }));
+    return [...lookups, { kind: 'goto', chain: otherwise }];
+  }
+
+  /** The chain of a class; computed once for each in its place. */
+  private classChain(
+    matches: readonly RuleMatch[],
+    { together }: ReadyBlock,
+    direction: Direction,
+    family: Family,
+    rest: Step | undefined,
+  ): ClassChain {
+    const context = JSON.stringify([direction, family, together, rest]);
+    const known = classChains.get(matches);
+    if (known?.context === context) return known;
+    const steps: Step[] = matches.flatMap((match): Step[] => {
+      const rule = this.matchRule(match, family);
+      if (rule === undefined) return [];
+      return [{ ...rule, remote: { kind: 'any' }, original: false, counter: together[match.action] }];
     });
-    return otherwise === undefined ? steps : [...steps, { kind: 'goto', chain: otherwise }];
+    if (rest !== undefined && !endsAlways(matches)) steps.push(rest);
+    const made = { context, chain: partChain(direction, family, JSON.stringify(steps)), steps };
+    classChains.set(matches, made);
+    return made;
   }
 
   private dispatch(
@@ -410,13 +452,20 @@ class Planner implements Plan {
   // ── Rules ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
   private partsOf(block: ReadyBlock, direction: Direction, family: Family): Part[] {
-    return segmentsOf(block.runs, family).flatMap((segment): Part[] => {
-      const { first, end, gathered } = segment;
-      if (gathered) return [{ kind: 'classes', classes: classesIn(block.runs, segment), block }];
-      const counters = block.counters.slice(first, end);
-      return block.runs.slice(first, end).flatMap((run, index): Step[] => {
-        const counter = isOf(run, family) ? counters[index] : undefined;
-        return counter === undefined ? [] : this.rulesOf({ run, counter }, direction, family);
+    return segmentsOf(block.runs, family).flatMap((segment, index): Part[] => {
+      const { first, end, count, gathered } = segment;
+      if (gathered) {
+        const place = `${direction} ${family} ${block.name} ${index}`;
+        const classes = classesIn(block.runs, segment, this.before?.get(place)?.classes);
+        return [{ kind: 'classes', place, classes, block }];
+      }
+      if (count === 0) return [];
+      return block.runs.slice(first, end).flatMap((run, place): Step[] => {
+        const own = block.counters.get(first + place);
+        const counter = block.gathered[first + place] === 1 ? block.together[run.match.action] : own;
+        return counter === undefined || !isOf(run, family)
+          ? []
+          : this.rulesOf({ run, counter }, direction, family);
       });
     });
   }
@@ -567,6 +616,15 @@ function deltaBetween(before: Prefixes, after: Prefixes, change: ListChange | un
     columnFor(change.after, family) === after;
   return isOfThese ? change[`v${family}`] : diffPrefixes(before, after);
 }
+
+interface ClassChain {
+  /** What it depends on besides the class. */
+  readonly context: string;
+  readonly chain: string;
+  readonly steps: Step[];
+}
+
+const classChains = new WeakMap<readonly RuleMatch[], ClassChain>();
 
 /** Whether some rules end in one without a condition. */
 function endsAlways(matches: readonly RuleMatch[]): boolean {

@@ -42,7 +42,7 @@ import {
 } from '../plan/change.ts';
 import { capacityOf } from '../plan/layout.ts';
 import { keyOf, type Plan, parseClassMapName, parseSetName, setNames } from '../plan/plan.ts';
-import { type CounterIndex, planOf } from '../plan/planner.ts';
+import { type CounterIndex, type Places, planOf } from '../plan/planner.ts';
 import { sameElements } from './comparison.ts';
 import { FlowMarks } from './flow-marks.ts';
 import { hitsFrom, type NftHits, sumsOf } from './hits.ts';
@@ -127,6 +127,7 @@ interface Enforced {
   readonly plan: Plan;
   readonly tag: Tag;
   readonly counters: readonly CounterIndex[];
+  readonly places: Places;
 }
 
 /** What commit is to do. */
@@ -280,14 +281,15 @@ class RunningSink implements NftSink {
     const { enforced } = this;
     if (enforced === undefined && this.marks?.unknown) await this.lookForMarks();
     const known = (key: string) => enforced?.plan.sets.get(key);
-    const { plan, counters } = planOf(release.ruleSet, release.environment, known, release.changes);
+    const { ruleSet, environment, changes } = release;
+    const { plan, counters, places } = planOf(ruleSet, environment, known, changes, enforced?.places);
     const tag: Tag = {
       release: Buffer.from(release.hash).toString('hex'),
       conditions: this.conditions(plan, release.environment),
       mark: this.marks?.next() ?? NO_FLOW_MARK,
     };
     const options = { ...this.options, tag };
-    const next = { plan, tag, counters, afterwards: [], planMs: 0 };
+    const next = { plan, tag, counters, places, afterwards: [], planMs: 0 };
     if (enforced !== undefined && !this.stale) {
       if (sameTag(enforced.tag, tag)) return { ...next, first: undefined };
       const { release: first, afterwards } = transition(enforced, plan, options);
@@ -309,12 +311,13 @@ class RunningSink implements NftSink {
     const { prepared } = this;
     if (prepared === undefined) throw new TypeError('nothing is prepared');
     this.prepared = undefined;
-    const { plan, tag, counters, first, planMs } = prepared;
+    const { first, planMs, afterwards, ...next } = prepared;
+    const { tag } = next;
     if (first === undefined) return;
-    const whole = await this.loadOrAll(first, { plan, tag, counters });
+    const whole = await this.loadOrAll(first, next);
     this.marks?.take(tag.mark);
-    this.afterwards = whole ? [] : [...prepared.afterwards];
-    this.enforced = { plan, tag, counters };
+    this.afterwards = whole ? [] : [...afterwards];
+    this.enforced = next;
     this.found();
     const { milliseconds: nftMs = 0, peakBytes: nftPeakBytes = 0 } = this.lastRun ?? {};
     this.logger.info(

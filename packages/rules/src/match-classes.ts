@@ -1,0 +1,348 @@
+/**
+ * Classes: rules for prefixes, of which the first that matches decides, as longest match. The class of an address is that of the longest
+ * prefix that holds it, and says which rules are left to be asked, by protocol and port, until one without a condition.
+ *
+ *   rules, in order ─▶ by prefix ─ a walk with a stack of the prefixes around ─▶ class of each prefix ─▶ where it differs from the one around
+ *
+ * Classes know nothing of the places of rules. So where some rules changed, only prefixes within theirs can have another class, and
+ * the walk is made within those alone.
+ */
+
+import {
+  comparePrefixAt,
+  containsAt,
+  type Family,
+  PrefixBuilder,
+  type Prefixes,
+  strideOf,
+} from './prefix.ts';
+import type { RuleMatch } from './rule.ts';
+import {
+  type ColumnsAfter,
+  changeBetween,
+  columnsAfter,
+  columnsOf,
+  commonBits,
+  lowerBound,
+  MatchKinds,
+  orderAfter,
+  orderOf,
+  type RuleColumns,
+  type RunRange,
+  rangeWithin,
+  shortened,
+} from './rule-columns.ts';
+
+/** Most rules that are listed while classes are made: beyond, their number is that of rules times that of prefixes. */
+const LISTED_MAX = 4_194_304;
+/** So many classes, or kinds of rules, that nothing has any more may be left by changes, and as many again as there were. */
+const LEFT_MAX = 1024;
+
+/** Immutable, but for `classes`, to which those of later changes may be added. */
+export interface MatchClasses {
+  /** Ascending by address, the shorter one first; each once. The first is that of no bits, which holds all addresses. */
+  readonly prefixes: Prefixes;
+  /** By prefix: the class of the addresses for which it is the longest. */
+  readonly classOf: Uint32Array;
+  /** What is asked in which order. Only the last has no condition; where there is none, the rules after all of these decide. */
+  readonly classes: readonly (readonly RuleMatch[])[];
+}
+
+/** With what it takes to tell those after a change. */
+class KnownClasses implements MatchClasses {
+  readonly prefixes: Prefixes;
+  readonly classOf: Uint32Array;
+  readonly range: RunRange;
+  readonly columns: RuleColumns;
+  /** Of the rules, by prefix. */
+  readonly order: Uint32Array;
+  readonly names: ClassNames;
+  /** At least as many rules as were listed for these classes. */
+  readonly listed: number;
+
+  constructor(range: RunRange, walk: Walk) {
+    const { columns, order, names, listed } = walk;
+    this.range = range;
+    this.columns = columns;
+    this.order = order;
+    this.names = names;
+    this.listed = listed;
+    this.prefixes = walk.keptPrefixes();
+    this.classOf = walk.keptClasses();
+  }
+
+  get classes(): readonly (readonly RuleMatch[])[] {
+    return this.names.classes;
+  }
+}
+
+/**
+ * The classes of some runs, in the order in which they are asked. With those of `before`, the numbers of classes stay as they were, and
+ * the walk follows the change; they say the same. Throws RangeError where they would be too many rules.
+ */
+export function classesOf(range: RunRange, family: Family, before?: MatchClasses): MatchClasses {
+  if (before instanceof KnownClasses && before.prefixes.family === family && !before.names.isFull) {
+    const after = classesAfter(before, range);
+    if (after !== undefined) return after;
+  }
+  const kinds = new MatchKinds();
+  const columns = columnsOf(range, family, kinds);
+  const walk = new Walk(columns, orderOf(columns), new ClassNames(kinds), 0);
+  walk.all();
+  if (walk.listed > LISTED_MAX)
+    throw new RangeError(
+      'rules with conditions for many prefixes of each other: gather destinations in lists',
+    );
+  walk.names.settle();
+  return new KnownClasses(range, walk);
+}
+
+/** Undefined where too much changed for that to be worth it. */
+function classesAfter(before: KnownClasses, range: RunRange): MatchClasses | undefined {
+  const after: ColumnsAfter = columnsAfter(before.columns, before.range, range, before.names.kinds);
+  const change = changeBetween(before.columns, after);
+  if (change === undefined) return undefined;
+  if (change.removed.length + change.added.length === 0) return before;
+  const { columns } = after;
+  const changed = outermost(before.columns.prefixes, change.removed, columns.prefixes, change.added);
+  if (changed.lengths[0] === 0) return undefined; // what is for all addresses may change all classes
+  const walk = new Walk(columns, orderAfter(before.order, change, columns), before.names, before.listed);
+  let from = 0; // of what was kept before
+  for (let at = 0; at < changed.lengths.length; at++) {
+    const [keptFrom, keptTo] = rangeWithin(changed, at, before.prefixes, undefined);
+    walk.copy(before, from, keptFrom);
+    from = keptTo;
+    const [ruleFrom, ruleTo] = rangeWithin(changed, at, columns.prefixes, walk.order);
+    walk.within(ruleFrom, ruleTo, walk.around(changed, at));
+    if (walk.listed > LISTED_MAX) return undefined; // much of it may be of rules that are gone
+  }
+  walk.copy(before, from, before.classOf.length);
+  return new KnownClasses(range, walk);
+}
+
+/** The class of the longest prefix that holds all of another one. */
+export function classFor({ prefixes, classOf }: MatchClasses, of: Prefixes, at: number): number {
+  for (let [inner, i] = [of, at]; ; ) {
+    const next = lowerBound(classOf.length, (place) => comparePrefixAt(prefixes, place, inner, i) <= 0);
+    const before = Math.max(0, next - 1);
+    if (containsAt(prefixes, before, inner.words, i)) return classOf[before]!; // a place; the first holds all
+    // All that holds the inner one holds this one too, and so is not longer than what they have in common.
+    inner = shortened(inner, i, commonBits(prefixes, before, inner, i));
+    i = 0;
+  }
+}
+
+/** Prefixes of both columns, ascending, without those within another one. */
+function outermost(a: Prefixes, ofA: readonly number[], b: Prefixes, ofB: readonly number[]): Prefixes {
+  const all = new PrefixBuilder(a.family, ofA.length + ofB.length);
+  for (const at of ofA) all.push(a.words, at, a.lengths[at]!); // of that column, here and below
+  for (const at of ofB) all.push(b.words, at, b.lengths[at]!);
+  const prefixes = all.build();
+  const out = new PrefixBuilder(a.family);
+  let last = -1;
+  for (const at of [...prefixes.lengths.keys()].sort((i, j) => comparePrefixAt(prefixes, i, prefixes, j))) {
+    if (last >= 0 && containsAt(prefixes, last, prefixes.words, at)) continue;
+    out.push(prefixes.words, at, prefixes.lengths[at]!);
+    last = at;
+  }
+  return out.build();
+}
+
+// ── The walk ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** A prefix that holds the one that is looked at, with the rules that hold for it, ascending, and their class. */
+interface Around {
+  /** One for this prefix; GROUND: it holds all that is walked through. */
+  readonly rule: number;
+  readonly list: readonly number[];
+  readonly class: number;
+}
+
+const GROUND = -1;
+
+/** Goes through rules by prefix, and keeps the prefixes whose class is not that of the one around. */
+class Walk {
+  readonly columns: RuleColumns;
+  readonly order: Uint32Array;
+  readonly names: ClassNames;
+  /** Rules. Beyond LISTED_MAX, the walk has ended early. */
+  listed: number;
+  // What was kept:
+  readonly #words: Uint32Array;
+  readonly #lengths: Uint8Array;
+  readonly #classOf: Uint32Array;
+  #count = 0;
+
+  constructor(columns: RuleColumns, order: Uint32Array, names: ClassNames, listed: number) {
+    const most = order.length + 1; // each prefix is that of a rule, or of no bits
+    this.columns = columns;
+    this.order = order;
+    this.names = names;
+    this.listed = listed;
+    this.#words = new Uint32Array(most * strideOf(columns.prefixes.family));
+    this.#lengths = new Uint8Array(most);
+    this.#classOf = new Uint32Array(most);
+  }
+
+  all(): void {
+    const { columns, order } = this;
+    const everything: Prefixes = {
+      family: columns.prefixes.family,
+      words: new Uint32Array(strideOf(columns.prefixes.family)),
+      lengths: Uint8Array.of(0),
+    };
+    const [, forAll] = this.#rulesFor(everything);
+    const list = this.#merged([], 0, forAll);
+    const ground = { rule: GROUND, list, class: this.names.classOf(list, columns.kinds) };
+    this.#keep(everything, 0, ground.class);
+    this.within(forAll, order.length, ground);
+  }
+
+  /** Through the rules [from, to) by prefix, all within what `ground` stands for. */
+  within(from: number, to: number, ground: Around): void {
+    const { columns, order, names } = this;
+    const { prefixes, kinds } = columns;
+    const stack = [ground];
+    for (let at = from; at < to && this.listed <= LISTED_MAX; ) {
+      const rule = order[at]!; // at < to, here and below
+      let next = at + 1;
+      while (next < to && comparePrefixAt(prefixes, rule, prefixes, order[next]!) === 0) next++;
+      let around = stack[stack.length - 1] ?? ground;
+      while (around !== ground && !containsAt(prefixes, around.rule, prefixes.words, rule)) {
+        stack.pop();
+        around = stack[stack.length - 1] ?? ground;
+      }
+      const list = this.#merged(around.list, at, next);
+      at = next;
+      if (list === around.list) continue;
+      const own = names.classOf(list, kinds);
+      stack.push({ rule, list, class: own });
+      if (own !== around.class) this.#keep(prefixes, rule, own);
+    }
+  }
+
+  /** What holds for all of a prefix that is to be walked through, from the shorter ones around it. */
+  around(prefixes: Prefixes, at: number): Around {
+    let list: readonly number[] = [];
+    for (let length = 0; length < prefixes.lengths[at]!; length++) {
+      const [from, to] = this.#rulesFor(shortened(prefixes, at, length));
+      if (from < to) list = this.#merged(list, from, to);
+    }
+    return { rule: GROUND, list, class: this.names.classOf(list, this.columns.kinds) };
+  }
+
+  /** The places [from, to) in the order of the rules for a prefix itself. */
+  #rulesFor(prefix: Prefixes): readonly [number, number] {
+    const { columns, order } = this;
+    const compare = (at: number): number => comparePrefixAt(columns.prefixes, order[at]!, prefix, 0); // at < length
+    const from = lowerBound(order.length, (at) => compare(at) < 0);
+    return [from, lowerBound(order.length, (at) => compare(at) <= 0)];
+  }
+
+  /**
+   * What holds for a prefix with rules [from, to) of its own, ascending, up to the first one without a condition; `outer` itself where they
+   * add nothing.
+   */
+  #merged(outer: readonly number[], from: number, to: number): readonly number[] {
+    const { columns, order, names } = this;
+    const isFree = (rule: number): boolean => names.kinds.free[columns.kinds[rule]!] === true; // a rule
+    const first = order[from] ?? Number.POSITIVE_INFINITY;
+    const last = outer[outer.length - 1];
+    if (last !== undefined && last < first && isFree(last)) return outer;
+    const list: number[] = [];
+    for (let a = 0, b = from; a < outer.length || b < to; ) {
+      const left = outer[a] ?? Number.POSITIVE_INFINITY;
+      const right = b < to ? order[b]! : Number.POSITIVE_INFINITY; // b < to
+      const rule = Math.min(left, right);
+      if (left === rule) a++;
+      else b++;
+      list.push(rule);
+      if (isFree(rule)) break;
+    }
+    if (list.length > 1) this.listed += list.length;
+    return list;
+  }
+
+  #keep(prefixes: Prefixes, at: number, own: number): void {
+    const stride = strideOf(prefixes.family);
+    const to = this.#count++;
+    for (let w = 0; w < stride; w++) this.#words[to * stride + w] = prefixes.words[at * stride + w]!; // a prefix of theirs
+    this.#lengths[to] = prefixes.lengths[at]!;
+    this.#classOf[to] = own;
+  }
+
+  /** Keeps [from, to) of what was kept before. */
+  copy({ prefixes, classOf }: MatchClasses, from: number, to: number): void {
+    const stride = strideOf(prefixes.family);
+    this.#words.set(prefixes.words.subarray(from * stride, to * stride), this.#count * stride);
+    this.#lengths.set(prefixes.lengths.subarray(from, to), this.#count);
+    this.#classOf.set(classOf.subarray(from, to), this.#count);
+    this.#count += to - from;
+  }
+
+  keptPrefixes(): Prefixes {
+    const { family } = this.columns.prefixes;
+    const words = this.#words.slice(0, this.#count * strideOf(family));
+    return { family, words, lengths: this.#lengths.slice(0, this.#count) };
+  }
+
+  keptClasses(): Uint32Array {
+    return this.#classOf.slice(0, this.#count);
+  }
+}
+
+/** Gives lists of rules that ask the same the same class. Only ever grows. */
+class ClassNames {
+  readonly classes: RuleMatch[][] = [];
+  readonly kinds: MatchKinds;
+  /** By kind: the class of that alone. */
+  readonly #alone: number[] = [];
+  /** By kinds in their order. */
+  readonly #known = new Map<string, number>();
+  #most = Number.POSITIVE_INFINITY;
+
+  constructor(kinds: MatchKinds) {
+    this.kinds = kinds;
+  }
+
+  /** What is there now is needed; as much again may be added. */
+  settle(): void {
+    this.#most = 2 * (this.classes.length + this.kinds.matches.length) + LEFT_MAX;
+  }
+
+  get isFull(): boolean {
+    return this.classes.length + this.kinds.matches.length > this.#most;
+  }
+
+  classOf(list: readonly number[], kindOf: Uint32Array): number {
+    const only = kindOf[list[0] ?? -1];
+    if (list.length === 1 && only !== undefined) {
+      const known = this.#alone[only] ?? this.#named([only]);
+      this.#alone[only] = known;
+      return known;
+    }
+    return this.#named(this.#withoutVain(list, kindOf));
+  }
+
+  #named(kinds: readonly number[]): number {
+    const key = kinds.join();
+    let known = this.#known.get(key);
+    if (known === undefined) {
+      known = this.classes.length;
+      this.#known.set(key, known);
+      this.classes.push(kinds.flatMap((kind) => this.kinds.matches[kind] ?? []));
+    }
+    return known;
+  }
+
+  /** The kinds of a list, without what an earlier one has asked, and without those at the end that do what is done anyway. */
+  #withoutVain(list: readonly number[], kindOf: Uint32Array): readonly number[] {
+    const kinds = [...new Set(list.map((rule) => kindOf[rule]!))]; // a rule
+    const action = (kind: number | undefined): RuleMatch['action'] | undefined =>
+      this.kinds.matches[kind ?? -1]?.action;
+    const last = kinds.at(-1) ?? -1;
+    while (this.kinds.free[last] === true && kinds.length > 1 && action(kinds.at(-2)) === action(last))
+      kinds.splice(-2, 1);
+    return kinds;
+  }
+}

@@ -1,0 +1,358 @@
+/**
+ * Rules of one family as columns, in the order in which they are asked; in the order of their prefixes; and how two releases of them
+ * differ. Plain passes over typed arrays, each a millisecond or so at 2^18 rules.
+ */
+
+import type { Run } from './policy.ts';
+import { bitsOf, comparePrefixAt, type Family, type Prefixes, strideOf, wordMask } from './prefix.ts';
+import type { RuleMatch } from './rule.ts';
+
+/** In the order in which they are asked. */
+export interface RuleColumns {
+  /** By rule; what is for any address is for the prefix of no bits. */
+  readonly prefixes: Prefixes;
+  /** By rule: what it asks and does, as numbered by `MatchKinds`. */
+  readonly kinds: Uint32Array;
+  /** By run: its first rule; and then how many rules there are. */
+  readonly starts: Uint32Array;
+}
+
+/** How some rules became others, which keep their order. */
+export interface RuleChange {
+  /** By rule of before: its place among those of after, or GONE. */
+  readonly places: Int32Array;
+  /** Places of what went, before; and of what came, after. Ascending. */
+  readonly removed: readonly number[];
+  readonly added: readonly number[];
+}
+
+export const GONE = -1;
+/** With more changed rules, all of them are taken anew. */
+const CHANGED_MAX = 4096;
+/** How far is looked for where two columns are the same again, in rules of both. */
+const RESYNC_MAX = 64;
+/** So many rules in a row have to be the same then. */
+const RESYNC_RULES = 3;
+/** Shorter columns are sorted by comparison. */
+const RADIX_MIN = 256;
+
+const PROTOCOLS = [undefined, 'tcp', 'udp', 'icmp'] as const;
+const KINDS_OF_ICMP = 257;
+/** A range that no rule can have. */
+const NO_PORTS = 0x10000;
+
+/** Numbers what rules ask and do, besides their prefix: equal numbers for equal ones. Only ever grows. */
+export class MatchKinds {
+  readonly matches: RuleMatch[] = [];
+  /** Whether a kind has no condition, so that nothing after it is asked. */
+  readonly free: boolean[] = [];
+  readonly #known = new Map<number, number>();
+
+  kindOf(match: RuleMatch): number {
+    const { action, proto, ports, icmpType = -1 } = match;
+    const what =
+      (PROTOCOLS.indexOf(proto) * 2 + (action === 'accept' ? 1 : 0)) * KINDS_OF_ICMP + icmpType + 1;
+    const key = what * 2 ** 32 + (ports === undefined ? NO_PORTS : ports.first * 0x10000 + ports.last);
+    let kind = this.#known.get(key);
+    if (kind === undefined) {
+      kind = this.matches.length;
+      this.#known.set(key, kind);
+      this.matches.push(match);
+      this.free.push(proto === undefined && ports === undefined && match.icmpType === undefined);
+    }
+    return kind;
+  }
+}
+
+/** Consecutive runs [first, end), none of which is for a name or a list. */
+export interface RunRange {
+  readonly runs: readonly Run[];
+  readonly first: number;
+  readonly end: number;
+}
+
+/** The rules of some runs that hold in a family. */
+export function columnsOf(range: RunRange, family: Family, kinds: MatchKinds): RuleColumns {
+  const starts = new Uint32Array(range.end - range.first + 1);
+  const count = startsOf(range, family, starts, 0);
+  const into = emptyColumns(count, family, starts);
+  fillColumns(into, 0, range, kinds);
+  return into;
+}
+
+/** Columns after some others, of which those of the runs that both begin and end with are copied; and how many rules these are. */
+export interface ColumnsAfter {
+  readonly columns: RuleColumns;
+  readonly head: number;
+  readonly tail: number;
+}
+
+/** `kinds` numbered those before. */
+export function columnsAfter(
+  before: RuleColumns,
+  from: RunRange,
+  to: RunRange,
+  kinds: MatchKinds,
+): ColumnsAfter {
+  const { family } = before.prefixes;
+  const [fromRuns, toRuns] = [from.end - from.first, to.end - to.first];
+  const least = Math.min(fromRuns, toRuns);
+  let headRuns = 0;
+  while (headRuns < least && from.runs[from.first + headRuns] === to.runs[to.first + headRuns]) headRuns++;
+  let tailRuns = 0;
+  while (tailRuns < least - headRuns && from.runs[from.end - 1 - tailRuns] === to.runs[to.end - 1 - tailRuns])
+    tailRuns++;
+  const middle = { runs: to.runs, first: to.first + headRuns, end: to.end - tailRuns };
+  const head = before.starts[headRuns]!; // not more than there are runs, here and below
+  const beforeCount = before.kinds.length;
+  const tailFrom = before.starts[fromRuns - tailRuns]!;
+  const starts = new Uint32Array(toRuns + 1);
+  starts.set(before.starts.subarray(0, headRuns));
+  const shift = startsOf(middle, family, starts, headRuns, head) - tailFrom;
+  for (let run = 0; run <= tailRuns; run++) starts[toRuns - run] = before.starts[fromRuns - run]! + shift;
+  const columns = emptyColumns(beforeCount + shift, family, starts);
+  copyColumns(before, 0, head, columns, 0);
+  fillColumns(columns, head, middle, kinds);
+  copyColumns(before, tailFrom, beforeCount, columns, tailFrom + shift);
+  return { columns, head, tail: beforeCount - tailFrom };
+}
+
+/** Writes the first rule of each run at place `at` and after; returns what comes after the last. */
+function startsOf(
+  { runs, first, end }: RunRange,
+  family: Family,
+  starts: Uint32Array,
+  at: number,
+  from = 0,
+): number {
+  let rule = from;
+  for (let run = first; run < end; run++) {
+    starts[at + run - first] = rule;
+    rule += countIn(runs[run]!, family); // within the runs
+  }
+  starts[at + end - first] = rule;
+  return rule;
+}
+
+function emptyColumns(count: number, family: Family, starts: Uint32Array): RuleColumns {
+  const prefixes = {
+    family,
+    words: new Uint32Array(count * strideOf(family)),
+    lengths: new Uint8Array(count),
+  };
+  return { prefixes, kinds: new Uint32Array(count), starts };
+}
+
+function copyColumns(from: RuleColumns, first: number, end: number, to: RuleColumns, at: number): void {
+  const stride = strideOf(from.prefixes.family);
+  to.prefixes.words.set(from.prefixes.words.subarray(first * stride, end * stride), at * stride);
+  to.prefixes.lengths.set(from.prefixes.lengths.subarray(first, end), at);
+  to.kinds.set(from.kinds.subarray(first, end), at);
+}
+
+function fillColumns(
+  { prefixes: { family, words, lengths }, kinds: kindOf }: RuleColumns,
+  from: number,
+  { runs, first, end }: RunRange,
+  kinds: MatchKinds,
+): void {
+  const stride = strideOf(family);
+  let at = from;
+  for (let index = first; index < end; index++) {
+    const run = runs[index]!; // within the runs
+    const own = countIn(run, family);
+    if (own === 0) continue;
+    const kind = kinds.kindOf(run.match);
+    if (run.remote.kind === 'prefixes') {
+      const { prefixes } = run.remote;
+      for (let i = 0; i < own; i++) lengths[at + i] = prefixes.lengths[i]!; // `set` takes longer for the usual few
+      for (let w = 0; w < own * stride; w++) words[at * stride + w] = prefixes.words[w]!;
+    }
+    for (let i = 0; i < own; i++) kindOf[at++] = kind;
+  }
+}
+
+function countIn({ remote }: Run, family: Family): number {
+  if (remote.kind === 'any') return 1;
+  return remote.kind === 'prefixes' && remote.prefixes.family === family ? remote.prefixes.lengths.length : 0;
+}
+
+// ── What changed ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/**
+ * What turns some rules into others, which begin and end with the same ones: edits here and there, each found by looking for where both are the
+ * same again. Undefined where that are many.
+ */
+export function changeBetween(
+  before: RuleColumns,
+  { columns: after, head, tail: least }: ColumnsAfter,
+): RuleChange | undefined {
+  const [beforeCount, afterCount] = [before.kinds.length, after.kinds.length];
+  const most = Math.min(beforeCount, afterCount) - head;
+  const places = new Int32Array(beforeCount).fill(GONE);
+  for (let place = 0; place < head; place++) places[place] = place;
+  const removed: number[] = [];
+  const added: number[] = [];
+  let tail = least;
+  while (tail < most && isSame(before, beforeCount - 1 - tail, after, afterCount - 1 - tail)) tail++;
+  const [beforeEnd, afterEnd] = [beforeCount - tail, afterCount - tail];
+  let i = head;
+  let j = head;
+  while (i < beforeEnd || j < afterEnd) {
+    if (i < beforeEnd && j < afterEnd && isSame(before, i, after, j)) {
+      places[i++] = j++;
+      continue;
+    }
+    const [nextI, nextJ] = resync(before, i, beforeEnd, after, j, afterEnd);
+    if (removed.length + added.length + nextI - i + nextJ - j > CHANGED_MAX) return undefined;
+    while (i < nextI) removed.push(i++);
+    while (j < nextJ) added.push(j++);
+  }
+  for (; i < beforeCount; i++, j++) places[i] = j;
+  return { places, removed, added };
+}
+
+/** The nearest places, from i and j on, where both are the same again; the ends, if there are none near. */
+function resync(
+  before: RuleColumns,
+  i: number,
+  beforeEnd: number,
+  after: RuleColumns,
+  j: number,
+  afterEnd: number,
+): readonly [number, number] {
+  for (let far = 1; far <= RESYNC_MAX; far++) {
+    for (let ofBefore = 0; ofBefore <= far; ofBefore++) {
+      const [a, b] = [i + ofBefore, j + far - ofBefore];
+      if (a > beforeEnd || b > afterEnd) continue;
+      let same = 0;
+      const rest = Math.min(RESYNC_RULES, beforeEnd - a, afterEnd - b);
+      while (same < rest && isSame(before, a + same, after, b + same)) same++;
+      const isEnd = a === beforeEnd && b === afterEnd;
+      if (isEnd || (rest > 0 && same === rest)) return [a, b];
+    }
+  }
+  return [beforeEnd, afterEnd];
+}
+
+function isSame(a: RuleColumns, i: number, b: RuleColumns, j: number): boolean {
+  return a.kinds[i] === b.kinds[j] && comparePrefixAt(a.prefixes, i, b.prefixes, j) === 0;
+}
+
+// ── By prefix ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** Places of rules in the order of their addresses, then lengths, then places. A radix sort by bytes, the least first. */
+export function orderOf({ prefixes }: RuleColumns): Uint32Array {
+  const { words, lengths } = prefixes;
+  const stride = strideOf(prefixes.family);
+  let order = new Uint32Array(lengths.length);
+  for (let i = 0; i < order.length; i++) order[i] = i;
+  if (order.length < RADIX_MIN)
+    return order.sort((a, b) => comparePrefixAt(prefixes, a, prefixes, b) || a - b);
+  let next = new Uint32Array(order.length);
+  const digits = new Uint8Array(order.length); // by rule
+  for (let byte = -1; byte < stride * 4; byte++) {
+    const word = stride - 1 - (byte >> 2);
+    const shift = (byte & 3) * 8;
+    if (byte < 0) digits.set(lengths);
+    else for (let i = 0; i < digits.length; i++) digits[i] = words[i * stride + word]! >>> shift; // a word of a rule
+    if (!sortByDigit(digits, order, next)) continue;
+    [order, next] = [next, order];
+  }
+  return order;
+}
+
+/** Sorts `order` into `out` by the digits of what it names; false where all are the same. */
+function sortByDigit(digits: Uint8Array, order: Uint32Array, out: Uint32Array): boolean {
+  const starts = new Uint32Array(257);
+  for (let i = 0; i < digits.length; i++) starts[digits[i]! + 1]!++; // a digit is below 256, here and below
+  if (starts.includes(digits.length)) return false;
+  for (let digit = 1; digit < 257; digit++) starts[digit]! += starts[digit - 1]!;
+  for (let i = 0; i < order.length; i++) {
+    const digit = digits[order[i]!]!;
+    out[starts[digit]!++] = order[i]!;
+  }
+  return true;
+}
+
+/** The order of the rules after a change, from that before it. */
+export function orderAfter(
+  order: Uint32Array,
+  { places, added }: RuleChange,
+  after: RuleColumns,
+): Uint32Array {
+  const kept = new Uint32Array(after.kinds.length);
+  let count = 0;
+  for (let i = 0; i < order.length; i++) {
+    const place = places[order[i]!]!; // each rule of before has one
+    if (place !== GONE) kept[count++] = place;
+  }
+  const compare = (a: number, b: number): number =>
+    comparePrefixAt(after.prefixes, a, after.prefixes, b) || a - b;
+  // From the end on, in the same memory: what was kept is moved behind what comes before it.
+  let to = kept.length;
+  for (const place of [...added].sort(compare).reverse()) {
+    const at = lowerBound(count, (i) => compare(kept[i]!, place) < 0); // i < count
+    kept.copyWithin(to - (count - at), at, count);
+    to -= count - at + 1;
+    count = at;
+    kept[to] = place;
+  }
+  return kept;
+}
+
+/** How many of the first `count` are before something, by halving. */
+export function lowerBound(count: number, isBefore: (index: number) => boolean): number {
+  let low = 0;
+  let high = count;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if (isBefore(middle)) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
+
+/** The places [from, to) in an order, or among sorted prefixes, of what lies within entry `at` of `outer`, itself included. */
+export function rangeWithin(
+  outer: Prefixes,
+  at: number,
+  inner: Prefixes,
+  order: Uint32Array | undefined,
+): readonly [number, number] {
+  const count = order?.length ?? inner.lengths.length;
+  const from = lowerBound(count, (i) => comparePrefixAt(inner, order?.[i] ?? i, outer, at) < 0);
+  const length = outer.lengths[at] ?? 0;
+  const to = lowerBound(count, (i) => compareHead(inner, order?.[i] ?? i, outer, at, length) <= 0);
+  return [from, to];
+}
+
+/** Orders two addresses by their first bits alone. */
+export function compareHead(a: Prefixes, i: number, b: Prefixes, j: number, bits: number): number {
+  const stride = strideOf(a.family);
+  for (let w = 0; w < stride && w * 32 < bits; w++) {
+    const mask = wordMask(bits - w * 32);
+    const difference = ((a.words[i * stride + w]! & mask) >>> 0) - ((b.words[j * stride + w]! & mask) >>> 0); // within both
+    if (difference !== 0) return difference;
+  }
+  return 0;
+}
+
+/** How many first bits two addresses have in common. */
+export function commonBits(a: Prefixes, i: number, b: Prefixes, j: number): number {
+  const stride = strideOf(a.family);
+  for (let w = 0; w < stride; w++) {
+    const difference = a.words[i * stride + w]! ^ b.words[j * stride + w]!; // within both
+    if (difference !== 0) return w * 32 + Math.clz32(difference);
+  }
+  return bitsOf(a.family);
+}
+
+/** The prefix of the first `length` bits of one. */
+export function shortened(prefixes: Prefixes, at: number, length: number): Prefixes {
+  const { family } = prefixes;
+  const stride = strideOf(family);
+  const words = new Uint32Array(stride);
+  for (let w = 0; w < stride; w++) words[w] = prefixes.words[at * stride + w]! & wordMask(length - w * 32); // within
+  return { family, words, lengths: Uint8Array.of(Math.min(length, bitsOf(family))) };
+}
