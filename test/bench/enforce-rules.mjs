@@ -7,7 +7,8 @@ import { parseRuleLines } from '@rulecast/formats';
 import { EMPTY_RULE_SET, emptyPolicy, parsePrefix, prefixSetOf } from '@rulecast/rules';
 import { Network } from '../enforce/network.mjs';
 import { sinkIn } from '../enforce/sink.mjs';
-import { dottedQuad, seededNumbers } from '../inputs.mjs';
+import { dottedQuad } from '../inputs.mjs';
+import { seededNumbers } from '../kit/random.mjs';
 import { grouped, median, ms, table } from './report.mjs';
 
 const RULES = 2 ** 18;

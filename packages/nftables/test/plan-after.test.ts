@@ -2,7 +2,7 @@
 
 import { type Address, evaluate, IpProtocol, type Packet, type RuleSet } from '@rulecast/rules';
 import { describe, expect, it } from 'vitest';
-import { seededNumbers } from '../../../test/inputs.mjs';
+import { seededNumbers } from '../../../test/kit/random.mjs';
 import fc from '../../../test/seeded-fast-check.ts';
 import { chainsOf, transition, wholeChange } from '../src/plan/change.ts';
 import { type Planned, planOf } from '../src/plan/planner.ts';
@@ -39,7 +39,7 @@ const edit = fc.record({
 });
 
 function plannedAfter(rules: RuleSet, before: Planned | undefined): Planned {
-  return planOf(rules, ENVIRONMENT, (key) => before?.plan.sets.get(key), undefined, before?.places);
+  return planOf(rules, ENVIRONMENT, (key) => before?.plan.sets.get(key), undefined, before?.basis);
 }
 
 function rulesOf(lines: readonly string[]): RuleSet {

@@ -9,6 +9,7 @@ import { classesOf, type MatchClasses } from './match-classes.ts';
 import { COMMON_POLICY, DEFAULT_POLICY, judgesIngress, type Run, runRuleCount, runsOf } from './policy.ts';
 import { bitsOf, type Family } from './prefix.ts';
 import type { RuleMatch } from './rule.ts';
+import { commonEnds } from './rule-columns.ts';
 import type { RuleSet } from './rule-set.ts';
 
 /** Fewer runs in a row are asked one after the other, which costs a packet less than the lookups. */
@@ -40,36 +41,69 @@ export interface FirewallLoad {
 const segmentsKnown = new WeakMap<readonly Run[], Readonly<Record<Family, readonly Segment[]>>>();
 const classesKnown = new WeakMap<Segment, MatchClasses>();
 
-/** The runs of a block as a firewall asks them in one family; told once for each immutable block. */
-export function segmentsOf(runs: readonly Run[], family: Family): readonly Segment[] {
+/** The runs of a block as a firewall asks them in one family; told once for each immutable block, sooner with the runs of the release before. */
+export function segmentsOf(
+  runs: readonly Run[],
+  family: Family,
+  before?: readonly Run[],
+): readonly Segment[] {
   const known = segmentsKnown.get(runs);
   if (known !== undefined) return known[family];
+  const { marks, rules } = factsOf(runs, before);
   const segments = { 4: [] as Segment[], 6: [] as Segment[] };
   for (let first = 0; first < runs.length; ) {
-    const gathers = isGathered(runs[first]);
+    const gathers = marks[first]! & GATHERED; // first < length, and end below
     const counts = { 4: 0, 6: 0 };
-    let rules = 0;
+    let ruleCount = 0;
     let end = first;
-    for (; end < runs.length; end++) {
-      const run = runs[end]!; // end < length
-      if (isGathered(run) !== gathers) break;
-      if (isOf(run, 4)) counts[4]++;
-      if (isOf(run, 6)) counts[6]++;
-      rules += runRuleCount(run);
+    for (; end < runs.length && (marks[end]! & GATHERED) === gathers; end++) {
+      if ((marks[end]! & IN_IPV4) !== 0) counts[4]++;
+      if ((marks[end]! & IN_IPV6) !== 0) counts[6]++;
+      ruleCount += rules[end]!; // as many as runs
     }
-    for (const of of [4, 6] as const)
-      segments[of].push({
-        family: of,
-        first,
-        end,
-        count: counts[of],
-        rules,
-        gathered: gathers && counts[of] >= GATHERED_MIN,
-      });
+    for (const of of [4, 6] as const) {
+      const gathered = gathers !== 0 && counts[of] >= GATHERED_MIN;
+      segments[of].push({ family: of, first, end, count: counts[of], rules: ruleCount, gathered });
+    }
     first = end;
   }
   segmentsKnown.set(runs, segments);
   return segments[family];
+}
+
+/** What segments depend on, by run. */
+interface RunFacts {
+  /** GATHERED, IN_IPV4, IN_IPV6. */
+  readonly marks: Uint8Array;
+  /** How many it stands for. */
+  readonly rules: Uint32Array;
+}
+
+const GATHERED = 1;
+const IN_IPV4 = 2;
+const IN_IPV6 = 4;
+const factsKnown = new WeakMap<readonly Run[], RunFacts>();
+
+/** Those of the runs that `before` begins and ends with as well are copied: to look at each of 2^18 takes some milliseconds. */
+function factsOf(runs: readonly Run[], before: readonly Run[] = []): RunFacts {
+  const marks = new Uint8Array(runs.length);
+  const rules = new Uint32Array(runs.length);
+  const known = factsKnown.get(before);
+  const { head, tail } = known === undefined ? { head: 0, tail: 0 } : commonEnds(before, runs);
+  if (known !== undefined) {
+    marks.set(known.marks.subarray(0, head));
+    rules.set(known.rules.subarray(0, head));
+    marks.set(known.marks.subarray(before.length - tail), runs.length - tail);
+    rules.set(known.rules.subarray(before.length - tail), runs.length - tail);
+  }
+  for (let index = head; index < runs.length - tail; index++) {
+    const run = runs[index]!; // index < length
+    marks[index] =
+      (isGathered(run) ? GATHERED : 0) | (isOf(run, 4) ? IN_IPV4 : 0) | (isOf(run, 6) ? IN_IPV6 : 0);
+    rules[index] = runRuleCount(run);
+  }
+  factsKnown.set(runs, { marks, rules });
+  return { marks, rules };
 }
 
 /**
@@ -141,8 +175,8 @@ export function isUnconditional({ proto, dns, ports, icmpType }: RuleMatch): boo
 }
 
 /** What says nothing that changes without a release: no name, no list, no DNS addresses, no end. */
-function isGathered(run: Run | undefined): boolean {
-  if (run === undefined || run.match.expire !== undefined || run.match.dns) return false;
+function isGathered(run: Run): boolean {
+  if (run.match.expire !== undefined || run.match.dns) return false;
   return run.remote.kind === 'prefixes' || run.remote.kind === 'any';
 }
 

@@ -282,13 +282,18 @@ class Walk {
 
   keptPrefixes(): Prefixes {
     const { family } = this.columns.prefixes;
-    const words = this.#words.slice(0, this.#count * strideOf(family));
-    return { family, words, lengths: this.#lengths.slice(0, this.#count) };
+    const words = fitted(this.#words, this.#count * strideOf(family));
+    return { family, words, lengths: fitted(this.#lengths, this.#count) };
   }
 
   keptClasses(): Uint32Array {
-    return this.#classOf.slice(0, this.#count);
+    return fitted(this.#classOf, this.#count);
   }
+}
+
+/** The first ones of a column: a copy, where most of it is of no use. */
+function fitted<T extends Uint32Array | Uint8Array>(column: T, count: number): T {
+  return (count * 2 < column.length ? column.slice(0, count) : column.subarray(0, count)) as T; // of the same type
 }
 
 /** Gives lists of rules that ask the same the same class. Only ever grows. */

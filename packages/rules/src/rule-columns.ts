@@ -17,16 +17,14 @@ export interface RuleColumns {
   readonly starts: Uint32Array;
 }
 
-/** How some rules became others, which keep their order. */
+/** How some rules became others: all others keep their order. */
 export interface RuleChange {
-  /** By rule of before: its place among those of after, or GONE. */
-  readonly places: Int32Array;
   /** Places of what went, before; and of what came, after. Ascending. */
   readonly removed: readonly number[];
   readonly added: readonly number[];
 }
 
-export const GONE = -1;
+const GONE = -1;
 /** With more changed rules, all of them are taken anew. */
 const CHANGED_MAX = 4096;
 /** How far is looked for where two columns are the same again, in rules of both. */
@@ -96,12 +94,7 @@ export function columnsAfter(
 ): ColumnsAfter {
   const { family } = before.prefixes;
   const [fromRuns, toRuns] = [from.end - from.first, to.end - to.first];
-  const least = Math.min(fromRuns, toRuns);
-  let headRuns = 0;
-  while (headRuns < least && from.runs[from.first + headRuns] === to.runs[to.first + headRuns]) headRuns++;
-  let tailRuns = 0;
-  while (tailRuns < least - headRuns && from.runs[from.end - 1 - tailRuns] === to.runs[to.end - 1 - tailRuns])
-    tailRuns++;
+  const { head: headRuns, tail: tailRuns } = commonEnds(from.runs, to.runs, from, to);
   const middle = { runs: to.runs, first: to.first + headRuns, end: to.end - tailRuns };
   const head = before.starts[headRuns]!; // not more than there are runs, here and below
   const beforeCount = before.kinds.length;
@@ -115,6 +108,21 @@ export function columnsAfter(
   fillColumns(columns, head, middle, kinds);
   copyColumns(before, tailFrom, beforeCount, columns, tailFrom + shift);
   return { columns, head, tail: beforeCount - tailFrom };
+}
+
+/** How many runs both begin and end with that are the same objects. */
+export function commonEnds(
+  a: readonly Run[],
+  b: readonly Run[],
+  ofA: Pick<RunRange, 'first' | 'end'> = { first: 0, end: a.length },
+  ofB: Pick<RunRange, 'first' | 'end'> = { first: 0, end: b.length },
+): { readonly head: number; readonly tail: number } {
+  const least = Math.min(ofA.end - ofA.first, ofB.end - ofB.first);
+  let head = 0;
+  while (head < least && a[ofA.first + head] === b[ofB.first + head]) head++;
+  let tail = 0;
+  while (tail < least - head && a[ofA.end - 1 - tail] === b[ofB.end - 1 - tail]) tail++;
+  return { head, tail };
 }
 
 /** Writes the first rule of each run at place `at` and after; returns what comes after the last. */
@@ -189,8 +197,6 @@ export function changeBetween(
 ): RuleChange | undefined {
   const [beforeCount, afterCount] = [before.kinds.length, after.kinds.length];
   const most = Math.min(beforeCount, afterCount) - head;
-  const places = new Int32Array(beforeCount).fill(GONE);
-  for (let place = 0; place < head; place++) places[place] = place;
   const removed: number[] = [];
   const added: number[] = [];
   let tail = least;
@@ -200,7 +206,8 @@ export function changeBetween(
   let j = head;
   while (i < beforeEnd || j < afterEnd) {
     if (i < beforeEnd && j < afterEnd && isSame(before, i, after, j)) {
-      places[i++] = j++;
+      i++;
+      j++;
       continue;
     }
     const [nextI, nextJ] = resync(before, i, beforeEnd, after, j, afterEnd);
@@ -208,8 +215,7 @@ export function changeBetween(
     while (i < nextI) removed.push(i++);
     while (j < nextJ) added.push(j++);
   }
-  for (; i < beforeCount; i++, j++) places[i] = j;
-  return { places, removed, added };
+  return { removed, added };
 }
 
 /** The nearest places, from i and j on, where both are the same again; the ends, if there are none near. */
@@ -276,15 +282,20 @@ function sortByDigit(digits: Uint8Array, order: Uint32Array, out: Uint32Array): 
 }
 
 /** The order of the rules after a change, from that before it. */
-export function orderAfter(
-  order: Uint32Array,
-  { places, added }: RuleChange,
-  after: RuleColumns,
-): Uint32Array {
+export function orderAfter(order: Uint32Array, change: RuleChange, after: RuleColumns): Uint32Array {
+  const { removed, added } = change;
   const kept = new Uint32Array(after.kinds.length);
+  const first = removed[0] ?? added[0] ?? 0;
+  const end = first + removed.length;
+  const isOneEdit =
+    (removed.length === 0 || removed[removed.length - 1] === end - 1) &&
+    (added.length === 0 || (added[0] === first && added[added.length - 1] === first + added.length - 1));
+  const places = isOneEdit ? undefined : placesAfter(order.length, change);
+  const shift = added.length - removed.length;
   let count = 0;
   for (let i = 0; i < order.length; i++) {
-    const place = places[order[i]!]!; // each rule of before has one
+    const rule = order[i]!; // i < length
+    const place = places?.[rule] ?? (rule < first ? rule : rule < end ? GONE : rule + shift);
     if (place !== GONE) kept[count++] = place;
   }
   const compare = (a: number, b: number): number =>
@@ -299,6 +310,22 @@ export function orderAfter(
     kept[to] = place;
   }
   return kept;
+}
+
+/** By rule of before: its place after a change, or GONE. */
+function placesAfter(count: number, { removed, added }: RuleChange): Int32Array {
+  const places = new Int32Array(count);
+  let [r, a, place] = [0, 0, 0];
+  for (let rule = 0; rule < count; rule++) {
+    if (removed[r] === rule) {
+      places[rule] = GONE;
+      r++;
+      continue;
+    }
+    for (; added[a] === place; a++) place++;
+    places[rule] = place++;
+  }
+  return places;
 }
 
 /** How many of the first `count` are before something, by halving. */

@@ -223,9 +223,16 @@ function loweredSteps(
   plan: Plan,
   overlay: (setKey: string) => Overlay,
 ): readonly Step[] {
-  const asks = steps.some((step) => step.kind === 'rule' && step.remote.kind === 'set');
+  let asks = askingSets.get(steps);
+  if (asks === undefined) {
+    asks = steps.some((step) => step.kind === 'rule' && step.remote.kind === 'set');
+    askingSets.set(steps, asks);
+  }
   return asks ? steps.flatMap((step) => loweredStep(step, plan, overlay)) : steps;
 }
+
+/** Whether steps ask a set; looked up once for each chain. */
+const askingSets = new WeakMap<readonly Step[], boolean>();
 
 /** One rule per set of the kernel. */
 function loweredStep(step: Step, plan: Plan, overlay: (setKey: string) => Overlay): readonly Step[] {

@@ -224,11 +224,12 @@ function changedPrefixes(
   const changed = new PrefixBuilder(now.family);
   const chainNow = (at: number): string | undefined => chains[classOf[at] ?? 0];
   const chainThen = (at: number): string | undefined => loaded.chains[classThen[at] ?? 0];
-  let i = 1; // but those of no bits
-  let j = 1;
-  while (i < then.lengths.length || j < now.lengths.length) {
-    const order =
-      i === then.lengths.length ? 1 : j === now.lengths.length ? -1 : comparePrefixAt(then, i, now, j);
+  const [alike, fromEnd] = alikeEnds(loaded, classes, chains);
+  const [thenEnd, nowEnd] = [then.lengths.length - fromEnd, now.lengths.length - fromEnd];
+  let i = alike;
+  let j = alike;
+  while (i < thenEnd || j < nowEnd) {
+    const order = i === thenEnd ? 1 : j === nowEnd ? -1 : comparePrefixAt(then, i, now, j);
     if (changed.count > PATCHED_MAX) return undefined;
     if (order > 0)
       changed.push(now.words, j, now.lengths[j]!); // j < length, and i below
@@ -239,6 +240,26 @@ function changedPrefixes(
     if (order >= 0) j++;
   }
   return changed.build();
+}
+
+/** How many first and last prefixes lead to the same chains; that of no bits is the first, and left out. */
+function alikeEnds(
+  loaded: LoadedMaps,
+  { prefixes, classOf }: MatchClasses,
+  chains: readonly string[],
+): readonly [number, number] {
+  const then = loaded.classes;
+  const isSameClass = Uint8Array.from(chains, (chain, own) => (chain === loaded.chains[own] ? 1 : 0));
+  const isAlike = (i: number, j: number): boolean =>
+    classOf[j] === then.classOf[i] &&
+    isSameClass[classOf[j]!] === 1 && // within both
+    comparePrefixAt(then.prefixes, i, prefixes, j) === 0;
+  const least = Math.min(then.classOf.length, classOf.length);
+  let head = 1;
+  while (head < least && isAlike(head, head)) head++;
+  let tail = 0;
+  while (tail < least - head && isAlike(then.classOf.length - 1 - tail, classOf.length - 1 - tail)) tail++;
+  return [head, tail];
 }
 
 /** The networks of a length of prefixes that are longer than `above`, and not longer than that; undefined: more than `most`. */

@@ -87,12 +87,16 @@ export interface CounterIndex {
 export interface Planned {
   readonly plan: Plan;
   readonly counters: readonly CounterIndex[];
-  /** For what is planned after it. */
-  readonly places: Places;
+  readonly basis: Basis;
 }
 
-/** Where rules are asked by the class of the address: the classes, and the maps for them that were loaded whole. By direction, family, policy and block. */
-export type Places = ReadonlyMap<string, { readonly classes: MatchClasses; readonly loaded: LoadedMaps }>;
+/** What the next plan builds on. */
+export interface Basis {
+  /** By policy, direction and block. */
+  readonly runs: ReadonlyMap<string, readonly Run[]>;
+  /** Where rules are asked by the class of the address: the classes, and the maps for them that were loaded whole. By direction, family, policy and block. */
+  readonly places: ReadonlyMap<string, { readonly classes: MatchClasses; readonly loaded: LoadedMaps }>;
+}
 
 /** A set that is in the kernel: its members, if they are known. */
 export type KnownSet = Pick<AddressSet, 'layout' | 'version'> & { readonly members: Prefixes | undefined };
@@ -104,7 +108,7 @@ const DIRECTIONS = ['egress', 'ingress'] as const;
 const PORT_PROTOCOLS = [IpProtocol.tcp, IpProtocol.udp];
 
 /**
- * Plans a rule set. What is in the kernel is built on where that is less: sets that are `known`, and `places` of the plan in force; it means the
+ * Plans a rule set. What is in the kernel is built on where that is less: sets that are `known`, and the `basis` of the plan in force; it means the
  * same. `changes` spare comparing. Throws RangeError where it goes beyond what we load into a kernel.
  */
 export function planOf(
@@ -112,11 +116,11 @@ export function planOf(
   environment: Environment,
   known: KnownSets,
   changes?: ListChanges,
-  places?: Places,
+  basis?: Basis,
 ): Planned {
-  const planner = new Planner(ruleSet, environment, known, changes, places);
+  const planner = new Planner(ruleSet, environment, known, changes, basis);
   planner.run();
-  return { plan: planner, counters: planner.indices, places: planner.places };
+  return { plan: planner, counters: planner.indices, basis: planner };
 }
 
 /** Stands for the name of a policy where none judges; no policy can have it. */
@@ -164,25 +168,26 @@ type Part = Step | Gathered;
 
 interface Gathered {
   readonly kind: 'classes';
-  /** Among `Places`. */
+  /** Among those of `Basis`. */
   readonly place: string;
   readonly classes: MatchClasses;
   readonly block: ReadyBlock;
 }
 
-class Planner implements Plan {
+class Planner implements Plan, Basis {
   readonly sets = new Map<string, AddressSet>();
   readonly maps = new Map<string, Map<string, string>>();
   readonly classMaps = new Map<string, ClassMap>();
   readonly chains = new Map<string, Step[]>();
   readonly counters = new Set<string>();
   readonly indices: CounterIndex[] = [];
+  readonly runs = new Map<string, readonly Run[]>();
   readonly places = new Map<string, { classes: MatchClasses; loaded: LoadedMaps }>();
   private readonly ruleSet: RuleSet;
   private readonly environment: Environment;
   private readonly known: KnownSets;
   private readonly changes: ListChanges | undefined;
-  private readonly before: Places | undefined;
+  private readonly before: Basis | undefined;
   private readonly columns = new Map<string, Prefixes>(); // of lists
   private readonly dispatches = new Map<string, Map<string, string>>(); // by direction, family and length
   private ruleTotal = 0;
@@ -192,7 +197,7 @@ class Planner implements Plan {
     environment: Environment,
     known: KnownSets,
     changes: ListChanges | undefined,
-    before: Places | undefined,
+    before: Basis | undefined,
   ) {
     this.ruleSet = ruleSet;
     this.environment = environment;
@@ -231,7 +236,8 @@ class Planner implements Plan {
       lists: [] as (string | undefined)[],
     };
     let number = 1;
-    const ofBoth = segmentsOf(runs, 6);
+    const ofBoth = segmentsOf(runs, 6, this.before?.runs.get(place));
+    this.runs.set(place, runs);
     for (const [at, { first, end, rules, gathered: isGathered }] of segmentsOf(runs, 4).entries()) {
       if (isGathered || ofBoth[at]?.gathered) {
         gathered.fill(1, first, end);
@@ -385,7 +391,7 @@ class Planner implements Plan {
       this.addChain(chain, steps);
       return chain;
     });
-    const { maps, otherwise, loaded } = classMapsOf(classes, chains, this.before?.get(place)?.loaded);
+    const { maps, otherwise, loaded } = classMapsOf(classes, chains, this.before?.places.get(place)?.loaded);
     this.places.set(place, { classes, loaded });
     for (const { name, map } of maps) this.classMaps.set(name, map);
     const lookups = maps.map(({ name }): Step => ({ kind: 'classify', map: name }));
@@ -456,7 +462,7 @@ class Planner implements Plan {
       const { first, end, count, gathered } = segment;
       if (gathered) {
         const place = `${direction} ${family} ${block.name} ${index}`;
-        const classes = classesIn(block.runs, segment, this.before?.get(place)?.classes);
+        const classes = classesIn(block.runs, segment, this.before?.places.get(place)?.classes);
         return [{ kind: 'classes', place, classes, block }];
       }
       if (count === 0) return [];

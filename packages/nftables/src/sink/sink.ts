@@ -42,7 +42,7 @@ import {
 } from '../plan/change.ts';
 import { capacityOf } from '../plan/layout.ts';
 import { keyOf, type Plan, parseClassMapName, parseSetName, setNames } from '../plan/plan.ts';
-import { type CounterIndex, type Places, planOf } from '../plan/planner.ts';
+import { type Basis, type CounterIndex, planOf } from '../plan/planner.ts';
 import { sameElements } from './comparison.ts';
 import { FlowMarks } from './flow-marks.ts';
 import { hitsFrom, type NftHits, sumsOf } from './hits.ts';
@@ -127,7 +127,7 @@ interface Enforced {
   readonly plan: Plan;
   readonly tag: Tag;
   readonly counters: readonly CounterIndex[];
-  readonly places: Places;
+  readonly basis: Basis;
 }
 
 /** What commit is to do. */
@@ -282,14 +282,14 @@ class RunningSink implements NftSink {
     if (enforced === undefined && this.marks?.unknown) await this.lookForMarks();
     const known = (key: string) => enforced?.plan.sets.get(key);
     const { ruleSet, environment, changes } = release;
-    const { plan, counters, places } = planOf(ruleSet, environment, known, changes, enforced?.places);
+    const { plan, counters, basis } = planOf(ruleSet, environment, known, changes, enforced?.basis);
     const tag: Tag = {
       release: Buffer.from(release.hash).toString('hex'),
       conditions: this.conditions(plan, release.environment),
       mark: this.marks?.next() ?? NO_FLOW_MARK,
     };
     const options = { ...this.options, tag };
-    const next = { plan, tag, counters, places, afterwards: [], planMs: 0 };
+    const next = { plan, tag, counters, basis, afterwards: [], planMs: 0 };
     if (enforced !== undefined && !this.stale) {
       if (sameTag(enforced.tag, tag)) return { ...next, first: undefined };
       const { release: first, afterwards } = transition(enforced, plan, options);
