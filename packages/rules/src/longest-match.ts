@@ -5,7 +5,7 @@
  */
 
 import { columnFor } from './list.ts';
-import { classesOf, type MatchClasses } from './match-classes.ts';
+import { classesOf, classPieces, type MatchClasses } from './match-classes.ts';
 import { COMMON_POLICY, DEFAULT_POLICY, judgesIngress, type Run, runRuleCount, runsOf } from './policy.ts';
 import { bitsOf, type Family } from './prefix.ts';
 import type { RuleMatch } from './rule.ts';
@@ -119,31 +119,44 @@ export function classesIn(runs: readonly Run[], segment: Segment, before?: Match
   return classes;
 }
 
-/** What a firewall loads of a rule set at most, besides sets and maps. Throws RangeError where that cannot be counted in good time. */
-export function firewallLoad(ruleSet: RuleSet): FirewallLoad {
+/**
+ * What a firewall loads of a rule set at most, besides sets and maps: counted in pieces of some milliseconds, as there may be much to count.
+ * Throws RangeError where that cannot be done in good time.
+ */
+export function* firewallLoad(ruleSet: RuleSet): Generator<undefined, FirewallLoad> {
   let chains = 4; // the first one of each direction and family
   let rules = 0;
-  const add = (runs: readonly Run[], family: Family): void => {
-    for (const segment of segmentsOf(runs, family)) {
-      const own = segment.gathered ? gatheredLoad(runs, segment) : plainLoad(runs, segment);
+  for (const [runs, family] of judgedBlocks(ruleSet)) {
+    if (runs === undefined) {
+      chains += 1;
+      rules += 2;
+      continue;
+    }
+    const segments = segmentsOf(runs, family);
+    yield;
+    for (const segment of segments) {
+      const own = segment.gathered ? yield* gatheredLoad(runs, segment) : plainLoad(runs, segment);
       chains += own.chains;
       rules += own.rules;
     }
-  };
+  }
+  return { chains, rules };
+}
+
+/** The blocks of each chain that judges qubes in a direction and a family; undefined: the chain itself. */
+function* judgedBlocks(ruleSet: RuleSet): Generator<readonly [readonly Run[] | undefined, Family]> {
   for (const policy of ruleSet.policies.values()) {
     for (const direction of ['egress', 'ingress'] as const) {
       if (direction === 'ingress' && policy.name !== COMMON_POLICY && !judgesIngress(policy)) continue;
       for (const family of [4, 6] as const) {
         const isForAll = policy.name === COMMON_POLICY || policy.name === DEFAULT_POLICY;
         if (!isForAll && columnFor(policy.prefixes, family).lengths.length === 0) continue;
-        chains += 1;
-        rules += 2;
-        add(runsOf(policy, direction, 'exceptions'), family);
-        add(runsOf(policy, direction), family);
+        yield [undefined, family];
+        yield [runsOf(policy, direction, 'exceptions'), family];
+        yield [runsOf(policy, direction), family];
       }
     }
   }
-  return { chains, rules };
 }
 
 /** A rule for each run that may hold in the family; where DNS servers are translated, two. */
@@ -154,7 +167,7 @@ function plainLoad(runs: readonly Run[], { family, first, end }: Segment): Firew
 }
 
 /** What a gathered segment needs: a chain for each class, and one for what comes after it. */
-function gatheredLoad(runs: readonly Run[], segment: Segment): FirewallLoad {
+function* gatheredLoad(runs: readonly Run[], segment: Segment): Generator<undefined, FirewallLoad> {
   const lookups = 2 * bitsOf(segment.family) + 1; // at most two for each length
   let conditions = 0;
   for (let run = segment.first; run < segment.end; run++) {
@@ -162,7 +175,12 @@ function gatheredLoad(runs: readonly Run[], segment: Segment): FirewallLoad {
     if (match !== undefined && !isUnconditional(match)) conditions++;
   }
   if (conditions === 0) return { chains: 3, rules: lookups + 2 }; // to accept and to drop
-  const { classes } = classesIn(runs, segment);
+  let known = classesKnown.get(segment);
+  if (known === undefined) {
+    known = yield* classPieces({ ...segment, runs }, segment.family);
+    classesKnown.set(segment, known);
+  }
+  const { classes } = known;
   return {
     chains: classes.length + 1,
     rules: classes.reduce((sum, matches) => sum + matches.length + 1, lookups),

@@ -20,13 +20,13 @@ import type { RuleMatch } from './rule.ts';
 import {
   type ColumnsAfter,
   changeBetween,
+  columnPieces,
   columnsAfter,
-  columnsOf,
   commonBits,
   lowerBound,
   MatchKinds,
   orderAfter,
-  orderOf,
+  orderPieces,
   type RuleColumns,
   type RunRange,
   rangeWithin,
@@ -37,6 +37,8 @@ import {
 const LISTED_MAX = 4_194_304;
 /** So many classes, or kinds of rules, that nothing has any more may be left by changes, and as many again as there were. */
 const LEFT_MAX = 1024;
+/** Of a piece of the walk. */
+const PIECE_RULES = 16_384;
 
 /** Immutable, but for `classes`, to which those of later changes may be added. */
 export interface MatchClasses {
@@ -85,10 +87,23 @@ export function classesOf(range: RunRange, family: Family, before?: MatchClasses
     const after = classesAfter(before, range);
     if (after !== undefined) return after;
   }
+  const pieces = classPieces(range, family);
+  for (;;) {
+    const { done, value } = pieces.next();
+    if (done === true) return value;
+  }
+}
+
+/** The same, in pieces of some milliseconds: after each of them, something else may be done. */
+export function* classPieces(range: RunRange, family: Family): Generator<undefined, MatchClasses> {
   const kinds = new MatchKinds();
-  const columns = columnsOf(range, family, kinds);
-  const walk = new Walk(columns, orderOf(columns), new ClassNames(kinds), 0);
-  walk.all();
+  const columns = yield* columnPieces(range, family, kinds);
+  yield;
+  const order = yield* orderPieces(columns);
+  const walk = new Walk(columns, order, new ClassNames(kinds), 0);
+  const { at, stack } = walk.begin();
+  for (let next = at; next < order.length && walk.listed <= LISTED_MAX; yield)
+    next = walk.within(next, Math.min(order.length, next + PIECE_RULES), order.length, stack);
   if (walk.listed > LISTED_MAX)
     throw new RangeError(
       'rules with conditions for many prefixes of each other: gather destinations in lists',
@@ -113,7 +128,7 @@ function classesAfter(before: KnownClasses, range: RunRange): MatchClasses | und
     walk.copy(before, from, keptFrom);
     from = keptTo;
     const [ruleFrom, ruleTo] = rangeWithin(changed, at, columns.prefixes, walk.order);
-    walk.within(ruleFrom, ruleTo, walk.around(changed, at));
+    walk.within(ruleFrom, ruleTo, ruleTo, [walk.around(changed, at)]);
     if (walk.listed > LISTED_MAX) return undefined; // much of it may be of rules that are gone
   }
   walk.copy(before, from, before.classOf.length);
@@ -184,29 +199,30 @@ class Walk {
     this.#classOf = new Uint32Array(most);
   }
 
-  all(): void {
-    const { columns, order } = this;
-    const everything: Prefixes = {
-      family: columns.prefixes.family,
-      words: new Uint32Array(strideOf(columns.prefixes.family)),
-      lengths: Uint8Array.of(0),
-    };
-    const [, forAll] = this.#rulesFor(everything);
-    const list = this.#merged([], 0, forAll);
-    const ground = { rule: GROUND, list, class: this.names.classOf(list, columns.kinds) };
+  /** Keeps the prefix of no bits. The first rule after those for it, and what is around all. */
+  begin(): { readonly at: number; readonly stack: Around[] } {
+    const { family } = this.columns.prefixes;
+    const everything = { family, words: new Uint32Array(strideOf(family)), lengths: Uint8Array.of(0) };
+    const [, at] = this.#rulesFor(everything);
+    const list = this.#merged([], 0, at);
+    const ground = { rule: GROUND, list, class: this.names.classOf(list, this.columns.kinds) };
     this.#keep(everything, 0, ground.class);
-    this.within(forAll, order.length, ground);
+    return { at, stack: [ground] };
   }
 
-  /** Through the rules [from, to) by prefix, all within what `ground` stands for. */
-  within(from: number, to: number, ground: Around): void {
+  /**
+   * Through the rules [from, to) by prefix, and those after them for the last of these prefixes; all before `end` lie within the first of `stack`, which
+   * has what is around them, the longest last, and is left so for the next ones. Returns the first rule that it did not come to.
+   */
+  within(from: number, to: number, end: number, stack: Around[]): number {
     const { columns, order, names } = this;
     const { prefixes, kinds } = columns;
-    const stack = [ground];
-    for (let at = from; at < to && this.listed <= LISTED_MAX; ) {
+    const [ground] = stack;
+    let at = from;
+    while (at < to && this.listed <= LISTED_MAX && ground !== undefined) {
       const rule = order[at]!; // at < to, here and below
       let next = at + 1;
-      while (next < to && comparePrefixAt(prefixes, rule, prefixes, order[next]!) === 0) next++;
+      while (next < end && comparePrefixAt(prefixes, rule, prefixes, order[next]!) === 0) next++;
       let around = stack[stack.length - 1] ?? ground;
       while (around !== ground && !containsAt(prefixes, around.rule, prefixes.words, rule)) {
         stack.pop();
@@ -219,6 +235,7 @@ class Walk {
       stack.push({ rule, list, class: own });
       if (own !== around.class) this.#keep(prefixes, rule, own);
     }
+    return at;
   }
 
   /** What holds for all of a prefix that is to be walked through, from the shorter ones around it. */

@@ -13,8 +13,8 @@ export interface RuleColumns {
   readonly prefixes: Prefixes;
   /** By rule: what it asks and does, as numbered by `MatchKinds`. */
   readonly kinds: Uint32Array;
-  /** By run: its first rule; and then how many rules there are. */
-  readonly starts: Uint32Array;
+  /** By run: its first rule; and then how many rules there are. Undefined: each run is one rule. */
+  readonly starts: Uint32Array | undefined;
 }
 
 /** How some rules became others: all others keep their order. */
@@ -31,6 +31,8 @@ const CHANGED_MAX = 4096;
 const RESYNC_MAX = 64;
 /** So many rules in a row have to be the same then. */
 const RESYNC_RULES = 3;
+/** Of a piece. */
+const PIECE_RUNS = 32_768;
 /** Shorter columns are sorted by comparison. */
 const RADIX_MIN = 256;
 
@@ -69,12 +71,21 @@ export interface RunRange {
   readonly end: number;
 }
 
-/** The rules of some runs that hold in a family. */
-export function columnsOf(range: RunRange, family: Family, kinds: MatchKinds): RuleColumns {
-  const starts = new Uint32Array(range.end - range.first + 1);
-  const count = startsOf(range, family, starts, 0);
-  const into = emptyColumns(count, family, starts);
-  fillColumns(into, 0, range, kinds);
+/** The rules of some runs that hold in a family, in pieces. */
+export function* columnPieces(
+  range: RunRange,
+  family: Family,
+  kinds: MatchKinds,
+): Generator<undefined, RuleColumns> {
+  const starts = startsOf(range, family, 0);
+  const count = starts[range.end - range.first]!; // the last one
+  const isEach = count === range.end - range.first && starts.every((rule, run) => rule === run);
+  const into = emptyColumns(count, family, isEach ? undefined : starts);
+  for (let { first } = range; first < range.end; first += PIECE_RUNS) {
+    yield;
+    const piece = { runs: range.runs, first, end: Math.min(range.end, first + PIECE_RUNS) };
+    fillColumns(into, starts[first - range.first]!, piece, kinds); // as many as runs
+  }
   return into;
 }
 
@@ -94,15 +105,23 @@ export function columnsAfter(
 ): ColumnsAfter {
   const { family } = before.prefixes;
   const [fromRuns, toRuns] = [from.end - from.first, to.end - to.first];
-  const { head: headRuns, tail: tailRuns } = commonEnds(from.runs, to.runs, from, to);
+  const { head: headRuns, tail: tailRuns } = commonEndsOf(from, to);
   const middle = { runs: to.runs, first: to.first + headRuns, end: to.end - tailRuns };
-  const head = before.starts[headRuns]!; // not more than there are runs, here and below
+  const head = before.starts?.[headRuns] ?? headRuns;
   const beforeCount = before.kinds.length;
-  const tailFrom = before.starts[fromRuns - tailRuns]!;
-  const starts = new Uint32Array(toRuns + 1);
-  starts.set(before.starts.subarray(0, headRuns));
-  const shift = startsOf(middle, family, starts, headRuns, head) - tailFrom;
-  for (let run = 0; run <= tailRuns; run++) starts[toRuns - run] = before.starts[fromRuns - run]! + shift;
+  const tailFrom = before.starts?.[fromRuns - tailRuns] ?? fromRuns - tailRuns;
+  const own = startsOf(middle, family, head);
+  const middleRuns = middle.end - middle.first;
+  const shift = own[middleRuns]! - tailFrom; // the last one
+  const isEach = before.starts === undefined && own.every((rule, run) => rule === headRuns + run);
+  const starts = isEach ? undefined : new Uint32Array(toRuns + 1);
+  if (starts !== undefined) {
+    for (let run = 0; run < headRuns; run++) starts[run] = before.starts?.[run] ?? run;
+    starts.set(own, headRuns);
+    for (let run = 1; run <= tailRuns; run++)
+      starts[headRuns + middleRuns + run] =
+        shift + (before.starts?.[fromRuns - tailRuns + run] ?? fromRuns - tailRuns + run);
+  }
   const columns = emptyColumns(beforeCount + shift, family, starts);
   copyColumns(before, 0, head, columns, 0);
   fillColumns(columns, head, middle, kinds);
@@ -110,39 +129,49 @@ export function columnsAfter(
   return { columns, head, tail: beforeCount - tailFrom };
 }
 
-/** How many runs both begin and end with that are the same objects. */
-export function commonEnds(
-  a: readonly Run[],
-  b: readonly Run[],
-  ofA: Pick<RunRange, 'first' | 'end'> = { first: 0, end: a.length },
-  ofB: Pick<RunRange, 'first' | 'end'> = { first: 0, end: b.length },
-): { readonly head: number; readonly tail: number } {
-  const least = Math.min(ofA.end - ofA.first, ofB.end - ofB.first);
+interface CommonEnds {
+  readonly head: number;
+  readonly tail: number;
+}
+
+const endsKnown = new WeakMap<readonly Run[], { readonly of: readonly Run[]; readonly ends: CommonEnds }>();
+
+/** How many runs both blocks begin and end with that are the same objects; looked for once for each immutable block and the one before it. */
+export function commonEnds(a: readonly Run[], b: readonly Run[]): CommonEnds {
+  const known = endsKnown.get(b);
+  if (known?.of === a) return known.ends;
+  const least = Math.min(a.length, b.length);
   let head = 0;
-  while (head < least && a[ofA.first + head] === b[ofB.first + head]) head++;
+  while (head < least && a[head] === b[head]) head++;
   let tail = 0;
-  while (tail < least - head && a[ofA.end - 1 - tail] === b[ofB.end - 1 - tail]) tail++;
+  while (tail < least - head && a[a.length - 1 - tail] === b[b.length - 1 - tail]) tail++;
+  endsKnown.set(b, { of: a, ends: { head, tail } });
   return { head, tail };
 }
 
-/** Writes the first rule of each run at place `at` and after; returns what comes after the last. */
-function startsOf(
-  { runs, first, end }: RunRange,
-  family: Family,
-  starts: Uint32Array,
-  at: number,
-  from = 0,
-): number {
-  let rule = from;
-  for (let run = first; run < end; run++) {
-    starts[at + run - first] = rule;
-    rule += countIn(runs[run]!, family); // within the runs
-  }
-  starts[at + end - first] = rule;
-  return rule;
+/** Of parts of two blocks; none, where these do not begin, or end, at the same place. */
+function commonEndsOf(a: RunRange, b: RunRange): CommonEnds {
+  const { head, tail } = commonEnds(a.runs, b.runs);
+  const least = Math.min(a.end - a.first, b.end - b.first);
+  const own = a.first === b.first ? Math.max(0, Math.min(least, head - a.first)) : 0;
+  const after = a.runs.length - a.end; // runs
+  const isEnd = after === b.runs.length - b.end;
+  return { head: own, tail: isEnd ? Math.max(0, Math.min(least - own, tail - after)) : 0 };
 }
 
-function emptyColumns(count: number, family: Family, starts: Uint32Array): RuleColumns {
+/** The first rule of each run, counted from `rule` on; and then what comes after the last. */
+function startsOf({ runs, first, end }: RunRange, family: Family, rule: number): Uint32Array {
+  const starts = new Uint32Array(end - first + 1);
+  let next = rule;
+  for (let run = first; run < end; run++) {
+    starts[run - first] = next;
+    next += countIn(runs[run]!, family); // within the runs
+  }
+  starts[end - first] = next;
+  return starts;
+}
+
+function emptyColumns(count: number, family: Family, starts: Uint32Array | undefined): RuleColumns {
   const prefixes = {
     family,
     words: new Uint32Array(count * strideOf(family)),
@@ -247,8 +276,8 @@ function isSame(a: RuleColumns, i: number, b: RuleColumns, j: number): boolean {
 
 // ── By prefix ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-/** Places of rules in the order of their addresses, then lengths, then places. A radix sort by bytes, the least first. */
-export function orderOf({ prefixes }: RuleColumns): Uint32Array {
+/** Places of rules in the order of their addresses, then lengths, then places. A radix sort by bytes, the least first, in pieces. */
+export function* orderPieces({ prefixes }: RuleColumns): Generator<undefined, Uint32Array> {
   const { words, lengths } = prefixes;
   const stride = strideOf(prefixes.family);
   let order = new Uint32Array(lengths.length);
@@ -264,6 +293,7 @@ export function orderOf({ prefixes }: RuleColumns): Uint32Array {
     else for (let i = 0; i < digits.length; i++) digits[i] = words[i * stride + word]! >>> shift; // a word of a rule
     if (!sortByDigit(digits, order, next)) continue;
     [order, next] = [next, order];
+    yield;
   }
   return order;
 }

@@ -383,7 +383,8 @@ class Planner implements Plan, Basis {
     rest: Step | undefined,
   ): Step[] {
     const inUse = new Uint8Array(classes.classes.length);
-    for (const own of classes.classOf) inUse[own] = 1;
+    const { classOf } = classes;
+    for (let at = 0; at < classOf.length; at++) inUse[classOf[at]!] = 1; // at < length; an iterator is slow until it is compiled
     const chains = classes.classes.map((matches, own) => {
       if (inUse[own] === 0) return '';
       if (matches.length === 0 && rest?.kind === 'goto') return rest.chain;
