@@ -9,18 +9,13 @@
 
 export {
   HELP_MAX_COLUMNS,
-  type OptionsReading,
   parseWords,
-  type ReadOptions,
-  readOptions,
   strictYargs,
 } from './command-line.ts';
 export {
   DirectoryError,
   defaultEndpoints,
   makeDirectory,
-  type Owner,
-  type RuntimeEndpoints,
   stateHome,
 } from './directory.ts';
 export {
@@ -32,10 +27,10 @@ export {
   ProgramError,
   usageError,
 } from './exit.ts';
-export { type DirectoryLock, LockedError, lockDirectory } from './lock.ts';
+export { LockedError, lockDirectory } from './lock.ts';
 export { LogStream } from './log-stream.ts';
 export { Output, OutputClosedError, OutputFailedError } from './output.ts';
 export { programOptions, runProgram } from './run.ts';
-export { FileTooLargeError, readSmallFile } from './small-file.ts';
+export { readSmallFile } from './small-file.ts';
 export { stopSignal } from './stop.ts';
-export { checkSwitches, checkWords, type EnvironmentOptions, type WordRules } from './words.ts';
+export { checkSwitches, checkWords, type WordRules } from './words.ts';

@@ -1,23 +1,17 @@
 /** `rulecast-publisher`: the publisher as a process. Reads the command line, opens the endpoints, stops in order. */
 
-import { homedir } from 'node:os';
-import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { PublisherConfig } from '@rulecast/formats';
 import {
   DirectoryError,
-  defaultEndpoints,
   EXIT_FAILED,
   LockedError,
   LogStream,
   lockDirectory,
   type Output,
   ProgramError,
-  programOptions,
   runProgram,
-  stateHome,
   stopSignal,
-  strictYargs,
   usageError,
 } from '@rulecast/program';
 import { formatTrust } from '@rulecast/protocol';
@@ -26,6 +20,7 @@ import { ProxyError } from '@rulecast/sources';
 import { EndpointError, EndpointInUseError, openCurveKeyPair } from '@rulecast/vchan';
 import { pino } from 'pino';
 import { readConfigFile } from './daemon/config-file.ts';
+import { argv, defaults, storeOptions } from './daemon/options.ts';
 import { type Settings, SettingsError, settingsOf } from './daemon/settings.ts';
 import { SourcesLink } from './daemon/sources-link.ts';
 import { dnsResolver, withFixedNames } from './names/resolve.ts';
@@ -35,175 +30,13 @@ import { serveSubscribers } from './session/serve.ts';
 import { AuditLog } from './store/audit-log.ts';
 import { type Identity, IdentityError, readIdentity } from './store/identity.ts';
 import { openState } from './store/state.ts';
-import { STORE_DEFAULTS, StoreError, type StoreOptions } from './store/store.ts';
+import { StoreError } from './store/store.ts';
 
 /** EX_CONFIG of sysexits.h, as `--help` says. */
 const EXIT_CONFIG = 78;
 /** How long a publisher that is just starting may take to make its identity, and how often to look. */
 const IDENTITY_WAIT_MS = 10_000;
 const IDENTITY_LOOK_MS = 50;
-const DAY_MS = 86_400_000;
-const MIB = 2 ** 20;
-
-const owner = { uid: process.getuid?.() ?? 0, home: homedir() };
-const defaults = {
-  ...defaultEndpoints(process.env),
-  state: join(stateHome(process.env, owner), 'publisher'),
-};
-
-const cli = strictYargs('rulecast-publisher', new URL('../package.json', import.meta.url))
-  .usage('$0 [options]\n\nKeeps the rule set of one lineage and carries it to its subscribers.')
-  .option('config', {
-    type: 'string',
-    requiresArg: true,
-    describe: 'Configuration file: where to listen, and the lists to keep fresh. Options here override it',
-  })
-  .option('state', {
-    type: 'string',
-    requiresArg: true,
-    defaultDescription: defaults.state,
-    describe: 'Directory of the identity and the store',
-  })
-  .option('listen', {
-    type: 'string',
-    requiresArg: true,
-    array: true,
-    defaultDescription: defaults.subscribers,
-    describe: 'Endpoint for subscribers; may be given again',
-  })
-  .option('control', {
-    type: 'string',
-    requiresArg: true,
-    defaultDescription: defaults.control,
-    describe: 'Endpoint for rulectl',
-  })
-  .option('name', {
-    type: 'string',
-    requiresArg: true,
-    defaultDescription: 'publisher',
-    describe: 'Name that subscribers see',
-  })
-  .option('resolve', {
-    type: 'string',
-    requiresArg: true,
-    array: true,
-    default: [] as string[],
-    describe: 'NAME=ADDRESS[,ADDRESS]: answers this name without DNS; may be given again',
-  })
-  .option('dns-server', {
-    type: 'string',
-    requiresArg: true,
-    array: true,
-    describe: 'Ask this server instead of those of resolv.conf',
-  })
-  .option('private-zone', {
-    type: 'string',
-    requiresArg: true,
-    array: true,
-    default: [] as string[],
-    describe: 'Names of this zone may stand for private addresses; may be given again',
-  })
-  .option('curve-key', {
-    type: 'string',
-    requiresArg: true,
-    describe: 'File of the secret key of zmq+tcp: and zmq+ipc: endpoints, for their own user alone',
-  })
-  .option('curve-peer', {
-    type: 'string',
-    requiresArg: true,
-    array: true,
-    describe: 'Public key of a subscriber to admit, or a file of such keys; may be given again',
-  })
-  .option('curve-control-peer', {
-    type: 'string',
-    requiresArg: true,
-    array: true,
-    describe: 'Likewise, of a rulectl to admit at the control endpoint',
-  })
-  .option('print-curve', {
-    type: 'boolean',
-    default: false,
-    describe: 'Print the public key of --curve-key FILE, making the file if need be, and exit',
-  })
-  .option('print-trust', {
-    type: 'boolean',
-    default: false,
-    describe:
-      'Print the trust line for subscribers, of a publisher that has started or is just starting, and exit',
-  })
-  .option('init', {
-    type: 'boolean',
-    default: false,
-    describe: 'Make the identity and an empty store where there are none, print the trust line, and exit',
-  })
-  .option('start-over', {
-    type: 'boolean',
-    default: false,
-    describe:
-      'Once, where the store is lost and the identity is not: begin with an empty store, in a new epoch',
-  })
-  .option('auto-epoch', {
-    type: 'boolean',
-    default: false,
-    describe:
-      'Where a subscriber proves a newer release, go on by itself in a new epoch with the content that is here',
-  })
-  .option('archive-days', {
-    type: 'number',
-    requiresArg: true,
-    default: STORE_DEFAULTS.historyAgeMs / DAY_MS,
-    describe: 'Releases can be gone back to for so long after they were replaced, …',
-  })
-  .option('archive-releases', {
-    type: 'number',
-    requiresArg: true,
-    default: STORE_DEFAULTS.historyReleases,
-    describe: '… at most so many, …',
-  })
-  .option('archive-mib', {
-    type: 'number',
-    requiresArg: true,
-    default: STORE_DEFAULTS.historyBytes / MIB,
-    describe:
-      '… and of so many MiB; snapshots take about as much again. However many come, the last of each of 14 days and of each week stays',
-  })
-  .option('wire-history-mib', {
-    type: 'number',
-    requiresArg: true,
-    default: STORE_DEFAULTS.chainBytes / MIB,
-    describe: 'Deltas are kept for subscribers up to so many MiB, however old they are',
-  })
-  .option('log-level', {
-    requiresArg: true,
-    choices: ['trace', 'debug', 'info', 'warn', 'error', 'silent'] as const,
-    default: 'info' as const,
-    describe: 'Logs are JSON lines on standard error',
-  })
-  .example('$0 --state ./publisher', 'Listen where rulectl and subscribers of this host look')
-  .example('$0 --state ./publisher --init', 'Make its state before the first start')
-  .example('$0 --state ./publisher --print-trust', 'The line to give to rulecast-subscriber --trust')
-  .example(
-    '$0 --config /etc/rulecast/publisher.yaml',
-    'Keep lists fresh; rulectl config check FILE checks it',
-  )
-  .example('$0 --listen unix:/run/rulecast/fw.sock?buffer=256KiB', 'Another endpoint, larger buffers')
-  .example(
-    '$0 --listen zmq+tcp:192.0.2.1:4711 --curve-key publisher.key --curve-peer firewall.pub',
-    'Beyond this host, encrypted, for the subscribers whose public keys firewall.pub holds',
-  )
-  .epilogue(
-    'Environment: feeds are fetched through the proxy of https_proxy, http_proxy or all_proxy (a URL, or "qubes" for the update proxy of ' +
-      'Qubes at 127.0.0.1:8082), except from the hosts of no_proxy; NODE_EXTRA_CA_CERTS names a file of further certificates to trust.\n\n' +
-      'Names in rules are asked for again when their time to live ends (30 s to 1 h). One that does not resolve keeps its addresses: in ' +
-      'drop rules for good, in accept rules for 24 h. Private addresses of names of the Internet are left out.\n\n' +
-      'Exit codes: 0 stopped by SIGINT or SIGTERM, 1 the state or an endpoint cannot be used, 64 usage, 70 a bug, 74 the output cannot be ' +
-      'written, 78 the configuration is refused.',
-  );
-
-const argv = programOptions('rulecast-publisher', cli, {
-  repeatable: ['listen', 'resolve', 'dns-server', 'private-zone', 'curve-peer', 'curve-control-peer'],
-  variables: process.env,
-});
 
 await runProgram('rulecast-publisher', main);
 
@@ -320,21 +153,6 @@ function newSources(
 ): SourcesLink {
   const { stateDirectory, peers } = settings;
   return new SourcesLink({ publisher, config, configFile: argv.config, stateDirectory, peers, audit });
-}
-
-/** What is kept of the past, as the options say. */
-function storeOptions(): StoreOptions {
-  for (const option of ['archive-days', 'archive-releases', 'archive-mib', 'wire-history-mib'] as const) {
-    const value: unknown = argv[option];
-    if (typeof value === 'number' && value >= 0 && value <= Number.MAX_SAFE_INTEGER / DAY_MS) continue;
-    throw usageError(`--${option}: write a number, 0 or more`);
-  }
-  return {
-    historyAgeMs: argv.archiveDays * DAY_MS,
-    historyReleases: argv.archiveReleases,
-    historyBytes: argv.archiveMib * MIB,
-    chainBytes: argv.wireHistoryMib * MIB,
-  };
 }
 
 function causeText(error: Error): string {

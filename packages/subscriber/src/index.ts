@@ -22,4 +22,4 @@ export {
   type SubscriberOptions,
   type SubscriberStatus,
 } from './peer/subscriber.ts';
-export { type ActiveMark, StateDirectory, StateError, type StoredRelease } from './state/state.ts';
+export { StateError } from './state/state.ts';

@@ -1,0 +1,197 @@
+/** The command line of `rulecast-subscriber`, and the environment that takes its place. */
+
+import { hostname } from 'node:os';
+import { defaultEndpoints, programOptions, strictYargs, usageError } from '@rulecast/program';
+
+const KERNEL_MIB_MAX = 65_536;
+/** Three seconds: between looks the applier has loads to see to. */
+const CHECK_MINUTES_MIN = 0.05;
+/** A day. */
+const CHECK_MINUTES_MAX = 1440;
+
+const ENVIRONMENT = {
+  prefix: 'RULECAST',
+  options: [
+    'trust',
+    'connect',
+    'curve-key',
+    'curve-peer',
+    'state',
+    'name',
+    'boot',
+    'dns',
+    'enforce',
+    'user',
+    'applier-user',
+    'iif-group',
+    'silent',
+    'flow-marks',
+    'check-minutes',
+    'kernel-mib',
+    'unowned',
+    'log-level',
+  ],
+};
+
+const cli = strictYargs('rulecast-subscriber', new URL('../../package.json', import.meta.url))
+  .usage(
+    '$0 --trust LINE|FILE [options]\n\nReceives releases from a publisher and keeps the newest in force.',
+  )
+  .option('trust', {
+    type: 'string',
+    requiresArg: true,
+    describe: 'The trust line that rulecast-publisher --print-trust prints, or a file that holds it',
+  })
+  .option('connect', {
+    type: 'string',
+    requiresArg: true,
+    default: defaultEndpoints(process.env).subscribers,
+    describe: 'Endpoint of the publisher',
+  })
+  .option('curve-key', {
+    type: 'string',
+    requiresArg: true,
+    describe: 'File of the secret key of this end, for zmq+tcp: and zmq+ipc:, for its own user alone',
+  })
+  .option('curve-peer', {
+    type: 'string',
+    requiresArg: true,
+    describe: 'Public key of the publisher, or a file that holds it',
+  })
+  .option('print-curve', {
+    type: 'boolean',
+    default: false,
+    describe: 'Print the public key of --curve-key FILE, making the file if need be, and exit',
+  })
+  .option('state', {
+    type: 'string',
+    requiresArg: true,
+    describe: 'Directory that keeps the release in force over restarts; without it nothing is kept',
+  })
+  .option('name', {
+    type: 'string',
+    requiresArg: true,
+    default: hostname().slice(0, 63),
+    describe: 'Name shown by rulectl status',
+  })
+  .option('boot', {
+    requiresArg: true,
+    choices: ['closed', 'open'] as const,
+    default: 'closed' as const,
+    describe: 'What packets get before the first release: dropped or accepted',
+  })
+  .option('dns', {
+    type: 'string',
+    requiresArg: true,
+    default: '10.139.1.1,10.139.1.2',
+    describe:
+      'Addresses that specialtarget=dns means, separated by commas, or a file such as /etc/resolv.conf, which is followed',
+  })
+  .option('enforce', {
+    type: 'boolean',
+    default: false,
+    describe: 'Have nftables enforce it, in a table of its own; needs CAP_NET_ADMIN, or root with --user',
+  })
+  .option('user', {
+    type: 'string',
+    requiresArg: true,
+    describe: 'Become this user once the applier runs, which alone keeps CAP_NET_ADMIN',
+  })
+  .option('applier-user', {
+    type: 'string',
+    requiresArg: true,
+    describe: 'Whom the applier runs as; without it, as root with that one capability',
+  })
+  .option('iif-group', {
+    type: 'number',
+    requiresArg: true,
+    default: 2,
+    describe: 'Link group of the interfaces of downstream qubes',
+  })
+  .option('silent', {
+    type: 'boolean',
+    default: false,
+    describe: 'Drop without an answer; else the sender is told "administratively prohibited"',
+  })
+  .option('flow-marks', {
+    type: 'boolean',
+    default: true,
+    describe:
+      'Mark accepted flows in the upper byte of their connection mark, so that each is judged once a release; --no-flow-marks judges every packet',
+  })
+  .option('check-minutes', {
+    type: 'number',
+    requiresArg: true,
+    default: 5,
+    describe: `Between looks whether the kernel still holds what it should, ${CHECK_MINUTES_MIN} to ${CHECK_MINUTES_MAX}`,
+  })
+  .option('kernel-mib', {
+    type: 'number',
+    requiresArg: true,
+    default: 512,
+    describe: 'Kernel memory that the tables may take, in MiB',
+  })
+  .option('remove', {
+    type: 'boolean',
+    default: false,
+    describe: 'Delete all tables of Rulecast from the kernel, and end; stop the daemon first',
+  })
+  .option('unowned', {
+    type: 'boolean',
+    default: false,
+    describe: 'Make tables that other programs may change, too, as on kernels before Linux 6.9',
+  })
+  .option('log-level', {
+    requiresArg: true,
+    choices: ['trace', 'debug', 'info', 'warn', 'error', 'silent'] as const,
+    default: 'info' as const,
+    describe: 'Logs are JSON lines on standard error',
+  })
+  .example('$0 --trust rulecast1:… --state ./firewall', 'Keep what was enforced over restarts')
+  .example('$0 --trust publisher.trust --boot open', 'Memory only, open until the first release')
+  .example(
+    '$0 --trust publisher.trust --connect zmq+tcp:192.0.2.1:4711 --curve-key firewall.key --curve-peer publisher.pub',
+    'A publisher on another host, encrypted',
+  )
+  .example(
+    '$0 --trust publisher.trust --state /var/lib/rulecast --enforce --user rulecast',
+    'Enforce by nftables; the part that talks to the network has no privileges',
+  )
+  .epilogue(
+    'Environment: what the command line does not say is taken from RULECAST_TRUST, RULECAST_STATE, RULECAST_FLOW_MARKS and so on, one ' +
+      'variable an option, with true or false for switches; an empty one is none.\n\n' +
+      'Exit codes: 0 stopped by SIGINT or SIGTERM, 1 the state or the file of --dns cannot be used, nothing can be enforced or this process can have no table, 64 usage, 70 a bug, 74 the output ' +
+      'cannot be written.',
+  );
+
+/** What the command line and the environment say; read when this was loaded, and a wrong one has ended the program. */
+export const argv = programOptions('rulecast-subscriber', cli, {
+  repeatable: [],
+  environment: ENVIRONMENT,
+  variables: process.env,
+});
+
+/** Throws ProgramError `usage`. */
+export function checkNumbers(): void {
+  const { iifGroup, checkMinutes } = argv;
+  if (!Number.isInteger(iifGroup) || iifGroup < 0 || iifGroup > 0xffffffff) {
+    throw usageError(`--iif-group ${iifGroup}: a link group is a number from 0 to 4294967295`);
+  }
+  if (!Number.isInteger(argv.kernelMib) || argv.kernelMib < 1 || argv.kernelMib > KERNEL_MIB_MAX)
+    throw usageError(`--kernel-mib ${argv.kernelMib}: a number from 1 to ${KERNEL_MIB_MAX}`);
+  if (!(checkMinutes >= CHECK_MINUTES_MIN && checkMinutes <= CHECK_MINUTES_MAX)) {
+    throw usageError(
+      `--check-minutes ${checkMinutes}: a number from ${CHECK_MINUTES_MIN} to ${CHECK_MINUTES_MAX}`,
+    );
+  }
+}
+
+/** Who gives up no privileges because an option is missing must not find out later. */
+export function checkUsers(): void {
+  if (argv.user !== undefined && !argv.enforce) {
+    throw usageError(`--user ${argv.user} goes with --enforce: without it, start this as that user`);
+  }
+  if (argv.applierUser !== undefined && argv.user === undefined) {
+    throw usageError(`--applier-user ${argv.applierUser} goes with --user NAME, whom the daemon becomes`);
+  }
+}
