@@ -19,7 +19,8 @@ import { turns } from '../../../test/kit/turns.ts';
 import { FakeClock } from '../../sources/test/fake-clock.ts';
 import type { Publisher } from '../src/release/publisher.ts';
 import { type ServedSubscribers, serveSubscribers } from '../src/session/serve.ts';
-import type { Outcome, SubscriberEntry } from '../src/subscribers/subscribers.ts';
+import type { SubscriberEntry } from '../src/subscribers/entry.ts';
+import type { Outcome } from '../src/subscribers/subscribers.ts';
 import { degraded, freshPublisher, hex, pushOf, release } from './fresh-publisher.ts';
 import { type Offer, ScriptedSubscriber } from './scripted-subscriber.ts';
 

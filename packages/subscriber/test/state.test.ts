@@ -5,7 +5,8 @@ import { join } from 'node:path';
 import { hexOf } from '@rulecast/protocol';
 import { describe, expect, it } from 'vitest';
 import { temporaryDirectory } from '../../../test/kit/directory.ts';
-import { encodeRelease, Shelf } from '../src/state/shelf.ts';
+import { encodeRelease } from '../src/state/release-file.ts';
+import { Shelf } from '../src/state/shelf.ts';
 import { type ActiveMark, StateDirectory, StateError, type StoredRelease } from '../src/state/state.ts';
 import { sha256 } from './scripted-publisher.ts';
 

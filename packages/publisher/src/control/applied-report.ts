@@ -7,7 +7,8 @@
 import { boundText, type ControlRecordOf } from '@rulecast/protocol';
 import type { Publisher } from '../release/publisher.ts';
 import type { Release } from '../store/store.ts';
-import { type Outcome, refusalOf } from '../subscribers/subscribers.ts';
+import { refusalOf } from '../subscribers/entry.ts';
+import type { Outcome } from '../subscribers/subscribers.ts';
 import type { ControlExchange } from './exchange.ts';
 
 /** How long a request waits, and for whom, as its message says. */

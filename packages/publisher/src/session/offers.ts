@@ -4,7 +4,7 @@
  */
 
 import type { Release } from '../store/store.ts';
-import type { HeldRelease } from '../subscribers/subscribers.ts';
+import type { HeldRelease } from '../subscribers/entry.ts';
 
 /** The one that is being answered, and the newest of those since: a peer that answers none is sent no third, and the next answer brings the head. */
 const UNANSWERED_MAX = 2;

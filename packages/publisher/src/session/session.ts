@@ -36,7 +36,7 @@ import type { NameHolder } from '../admission/name-holders.ts';
 import type { Refusal } from '../admission/refusal.ts';
 import type { Publisher } from '../release/publisher.ts';
 import type { Release } from '../store/store.ts';
-import { type HeldRelease, refusalOf, type SubscriberEntry } from '../subscribers/subscribers.ts';
+import { type HeldRelease, refusalOf, type SubscriberEntry } from '../subscribers/entry.ts';
 import { isSame, UnansweredOffers } from './offers.ts';
 import { type Answer, Queries } from './queries.ts';
 import { Timers } from './timers.ts';

@@ -5,64 +5,10 @@
 
 import { EventEmitter } from 'node:events';
 import { type ListenerLogger, Listeners } from '@rulecast/program/listeners';
-import { type ControlRecordOf, hexOf, type SubscriberState } from '@rulecast/protocol';
+import { type ControlRecordOf, hexOf } from '@rulecast/protocol';
 import type { Release, Store } from '../store/store.ts';
-
-/** A release a subscriber says it has in force. */
-export interface HeldRelease {
-  readonly hash: Uint8Array;
-  readonly epoch: number;
-  readonly version: number;
-}
-
-/** Why a subscriber takes something not. */
-export interface Reason {
-  readonly code: string;
-  readonly text: string;
-  readonly atMs: number;
-}
-
-/** A release that a subscriber refused for good. */
-export interface Refusal extends Reason {
-  /** Hex. */
-  readonly hash: string;
-}
-
-/** Mutable: a session writes it, the status reads it. */
-export interface SubscriberEntry {
-  readonly name: string;
-  connectedSinceMs: number | undefined;
-  lastSeenMs: number;
-  held: HeldRelease | undefined;
-  /** A transfer is under way, or being applied. */
-  receiving: boolean;
-  /** It claimed a release above the head and could not prove it. */
-  diverged: boolean;
-  appliedAtMs: number | undefined;
-  applyMs: number | undefined;
-  persisted: boolean | undefined;
-  bytesSent: number;
-  lastError: Reason | undefined;
-  /** What it refuses for good; the newest last, a bounded number. */
-  refused: readonly Refusal[];
-  /** It applied a release of this lineage, now or ever before. */
-  hasApplied: boolean;
-  /** It was heard of since the publisher started. */
-  isBack: boolean;
-}
-
-/** What is kept of an entry over a restart, as JSON. */
-export interface StoredSubscriber {
-  readonly lastSeenMs: number;
-  readonly hasApplied: boolean;
-  /** `hash` in hex. */
-  readonly held?: { readonly hash: string; readonly epoch: number; readonly version: number } | undefined;
-  readonly appliedAtMs?: number | undefined;
-  readonly applyMs?: number | undefined;
-  readonly persisted?: boolean | undefined;
-  readonly lastError?: SubscriberEntry['lastError'];
-  readonly refused?: SubscriberEntry['refused'] | undefined;
-}
+import { newEntry, type Reason, type StoredSubscriber, type SubscriberEntry } from './entry.ts';
+import { recordOf } from './record.ts';
 
 /** What became of one release at one subscriber. */
 export interface Outcome {
@@ -243,80 +189,6 @@ export class Subscribers extends EventEmitter<{ outcome: [Outcome]; change: [] }
   }
 }
 
-function newEntry(name: string, nowMs: number): SubscriberEntry {
-  return {
-    name,
-    connectedSinceMs: undefined,
-    lastSeenMs: nowMs,
-    held: undefined,
-    receiving: false,
-    diverged: false,
-    appliedAtMs: undefined,
-    applyMs: undefined,
-    persisted: undefined,
-    bytesSent: 0,
-    lastError: undefined,
-    refused: [],
-    hasApplied: false,
-    isBack: false,
-  };
-}
-
 function isForgottenBefore(a: SubscriberEntry, b: SubscriberEntry): boolean {
   return a.hasApplied === b.hasApplied ? a.lastSeenMs < b.lastSeenMs : b.hasApplied;
-}
-
-function recordOf(
-  entry: SubscriberEntry,
-  head: Release | undefined,
-  store: Store,
-  nowMs: number,
-): Omit<ControlRecordOf<'subscriber'>, 'expected' | 'bound'> {
-  const matches = isHead(entry, head);
-  const newer = matches ? undefined : store.newerThan(entry.held?.epoch ?? 0, entry.held?.version ?? 0);
-  return {
-    record: 'subscriber',
-    name: entry.name,
-    state: stateOf(entry, head, matches),
-    epoch: entry.held?.epoch,
-    version: entry.held?.version,
-    hash: entry.held === undefined ? undefined : hexOf(entry.held.hash),
-    matches,
-    lagVersions: newer?.count ?? 0,
-    lagMs: newer?.sinceMs === undefined ? 0 : Math.max(0, nowMs - newer.sinceMs),
-    connectedSinceMs: entry.connectedSinceMs,
-    lastSeenMs: entry.lastSeenMs,
-    appliedAtMs: entry.appliedAtMs,
-    applyMs: entry.applyMs,
-    bytesSent: entry.bytesSent,
-    lastError: entry.lastError,
-    refusal: reasonOf(head === undefined ? undefined : refusalOf(entry, head.hash)),
-    persisted: entry.persisted,
-  };
-}
-
-/** Why a subscriber refuses a release for good; undefined where it does not. */
-export function refusalOf(entry: SubscriberEntry, hash: Uint8Array): Refusal | undefined {
-  const hex = hexOf(hash);
-  return entry.refused.find((refusal) => refusal.hash === hex);
-}
-
-function reasonOf(refusal: Refusal | undefined): Reason | undefined {
-  if (refusal === undefined) return undefined;
-  const { code, text, atMs } = refusal;
-  return { code, text, atMs };
-}
-
-/** Whether a subscriber has the head in force; with no head, whether it has nothing. */
-function isHead(entry: SubscriberEntry, head: Release | undefined): boolean {
-  if (head === undefined || entry.held === undefined) return head === undefined && entry.held === undefined;
-  return Buffer.from(entry.held.hash).equals(head.hash);
-}
-
-function stateOf(entry: SubscriberEntry, head: Release | undefined, matches: boolean): SubscriberState {
-  if (entry.connectedSinceMs === undefined) return 'disconnected';
-  if (matches) return 'synced';
-  if (entry.receiving) return 'receiving';
-  if (head !== undefined && refusalOf(entry, head.hash) !== undefined) return 'refused';
-  return entry.diverged ? 'diverged' : 'behind';
 }

@@ -2,36 +2,22 @@
  * One directory of release files and small notes, each with a checksum. What does not read back as it was written is put aside under another
  * name, a few at most, for whoever wants to know what happened to the disk; to everybody else it is not there.
  *
- *   <hash>.release   "RCS1" | base hash 32 (zero: none) | manifest length u32 | stream length u32 | signature 64 | manifest | stream | SHA-256 of all before
+ *   <hash>.release   see release-file.ts
  *   NAME             text lines | SHA-256 of all before, hex
  *   *.part           what a write that was cut off leaves
  *   *.damaged        what was put aside
  */
 
-import { createHash } from 'node:crypto';
 import { readdirSync, readFileSync, renameSync, rmSync, statSync } from 'node:fs';
 import { mkdir, open, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { HASH_BYTES, hexOf, MANIFEST_MAX_BYTES, SIGNATURE_BYTES } from '@rulecast/protocol';
-
-/** One release as it was received. */
-export interface StoredRelease {
-  readonly hash: Uint8Array;
-  /** The release that `stream` starts from; undefined for a snapshot. */
-  readonly base: Uint8Array | undefined;
-  readonly manifestBytes: Uint8Array;
-  readonly signature: Uint8Array;
-  /** A chain of deltas (PROTOCOL.md "Delta and snapshot"). */
-  readonly stream: Uint8Array;
-}
+import { decodeRelease, fileName, type StoredRelease, sha256 } from './release-file.ts';
 
 /** The state directory cannot be read, written or believed. What is in force stays in force. */
 export class StateError extends Error {
   readonly code = 'storage-failed';
 }
 
-const TAG = Buffer.from('RCS1', 'latin1');
-const HEADER_BYTES = TAG.length + HASH_BYTES + 4 + 4 + SIGNATURE_BYTES;
 const RELEASE_FILE = /^[0-9a-f]{64}\.release$/;
 const DRAFT_FILE = /^(active|[0-9a-f]{64}\.release)\.part$/;
 const DAMAGED_FILE = /^(active|clock|[0-9a-f]{64}\.release)\.damaged$/;
@@ -166,46 +152,6 @@ export class Shelf {
   }
 }
 
-export function fileName(hash: Uint8Array): string {
-  return `${hexOf(hash)}.release`;
-}
-
-/** The chunks of a release file. */
-export function encodeRelease(release: StoredRelease): readonly Uint8Array[] {
-  const header = Buffer.alloc(HEADER_BYTES);
-  TAG.copy(header);
-  if (release.base !== undefined) header.set(release.base, 4);
-  header.writeUInt32LE(release.manifestBytes.length, 36);
-  header.writeUInt32LE(release.stream.length, 40);
-  header.set(release.signature, 44);
-  const hash = createHash('sha256')
-    .update(header)
-    .update(release.manifestBytes)
-    .update(release.stream)
-    .digest();
-  return [header, release.manifestBytes, release.stream, hash];
-}
-
-/** Undefined for bytes that are not exactly one intact release file. */
-function decodeRelease(bytes: Buffer): StoredRelease | undefined {
-  if (bytes.length < HEADER_BYTES + HASH_BYTES || !bytes.subarray(0, 4).equals(TAG)) return undefined;
-  const manifestLength = bytes.readUInt32LE(36);
-  const streamLength = bytes.readUInt32LE(40);
-  const streamAt = HEADER_BYTES + manifestLength;
-  const end = streamAt + streamLength;
-  if (manifestLength > MANIFEST_MAX_BYTES || bytes.length !== end + HASH_BYTES) return undefined;
-  if (!sha256(bytes.subarray(0, end)).equals(bytes.subarray(end))) return undefined;
-  const base = bytes.subarray(4, 4 + HASH_BYTES);
-  const manifestBytes = bytes.subarray(HEADER_BYTES, streamAt);
-  return {
-    hash: sha256(manifestBytes),
-    base: base.every((byte) => byte === 0) ? undefined : base,
-    manifestBytes,
-    signature: bytes.subarray(44, 44 + SIGNATURE_BYTES),
-    stream: bytes.subarray(streamAt, end),
-  };
-}
-
 /** What may be done about a failure to read; empty where that is not known. */
 function hintOf(cause: unknown): string {
   const isDenied = (cause as NodeJS.ErrnoException).code === 'EACCES';
@@ -219,8 +165,4 @@ function unsealed(text: string): string | undefined {
   return match !== null && sha256(Buffer.from(body, 'latin1')).toString('hex') === match[2]
     ? body
     : undefined;
-}
-
-function sha256(bytes: Uint8Array): Buffer {
-  return createHash('sha256').update(bytes).digest();
 }

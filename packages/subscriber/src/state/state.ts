@@ -18,9 +18,11 @@ import { join } from 'node:path';
 import { DirectoryError, makeDirectory } from '@rulecast/program/directory';
 import { compareRelease, hexOf } from '@rulecast/protocol';
 import type { StoredClock } from '../clock/clock.ts';
-import { encodeRelease, fileName, Shelf, StateError, type StoredRelease } from './shelf.ts';
+import { encodeRelease, fileName, type StoredRelease } from './release-file.ts';
+import { Shelf, StateError } from './shelf.ts';
 
-export { StateError, type StoredRelease } from './shelf.ts';
+export type { StoredRelease } from './release-file.ts';
+export { StateError } from './shelf.ts';
 
 /** The release in force, and the newest one that ever was: nothing older is taken again, even if its file is lost. */
 export interface ActiveMark {

@@ -1,0 +1,85 @@
+/** One subscriber, as the publisher knows it, and what of that is stored. */
+
+import { hexOf } from '@rulecast/protocol';
+
+/** A release a subscriber says it has in force. */
+export interface HeldRelease {
+  readonly hash: Uint8Array;
+  readonly epoch: number;
+  readonly version: number;
+}
+
+/** Why a subscriber takes something not. */
+export interface Reason {
+  readonly code: string;
+  readonly text: string;
+  readonly atMs: number;
+}
+
+/** A release that a subscriber refused for good. */
+export interface Refusal extends Reason {
+  /** Hex. */
+  readonly hash: string;
+}
+
+/** Mutable: a session writes it, the status reads it. */
+export interface SubscriberEntry {
+  readonly name: string;
+  connectedSinceMs: number | undefined;
+  lastSeenMs: number;
+  held: HeldRelease | undefined;
+  /** A transfer is under way, or being applied. */
+  receiving: boolean;
+  /** It claimed a release above the head and could not prove it. */
+  diverged: boolean;
+  appliedAtMs: number | undefined;
+  applyMs: number | undefined;
+  persisted: boolean | undefined;
+  bytesSent: number;
+  lastError: Reason | undefined;
+  /** What it refuses for good; the newest last, a bounded number. */
+  refused: readonly Refusal[];
+  /** It applied a release of this lineage, now or ever before. */
+  hasApplied: boolean;
+  /** It was heard of since the publisher started. */
+  isBack: boolean;
+}
+
+/** What is kept of an entry over a restart, as JSON. */
+export interface StoredSubscriber {
+  readonly lastSeenMs: number;
+  readonly hasApplied: boolean;
+  /** `hash` in hex. */
+  readonly held?: { readonly hash: string; readonly epoch: number; readonly version: number } | undefined;
+  readonly appliedAtMs?: number | undefined;
+  readonly applyMs?: number | undefined;
+  readonly persisted?: boolean | undefined;
+  readonly lastError?: SubscriberEntry['lastError'];
+  readonly refused?: SubscriberEntry['refused'] | undefined;
+}
+
+/** Of a subscriber that nothing is known of yet. */
+export function newEntry(name: string, nowMs: number): SubscriberEntry {
+  return {
+    name,
+    connectedSinceMs: undefined,
+    lastSeenMs: nowMs,
+    held: undefined,
+    receiving: false,
+    diverged: false,
+    appliedAtMs: undefined,
+    applyMs: undefined,
+    persisted: undefined,
+    bytesSent: 0,
+    lastError: undefined,
+    refused: [],
+    hasApplied: false,
+    isBack: false,
+  };
+}
+
+/** Why a subscriber refuses a release for good; undefined where it does not. */
+export function refusalOf(entry: SubscriberEntry, hash: Uint8Array): Refusal | undefined {
+  const hex = hexOf(hash);
+  return entry.refused.find((refusal) => refusal.hash === hex);
+}

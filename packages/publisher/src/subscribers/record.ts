@@ -1,0 +1,55 @@
+/** One subscriber, as `rulectl status` shows it. Pure. */
+
+import { type ControlRecordOf, hexOf, type SubscriberState } from '@rulecast/protocol';
+import type { Release, Store } from '../store/store.ts';
+import { type Reason, type Refusal, refusalOf, type SubscriberEntry } from './entry.ts';
+
+/** Its status record, but for what is asked of all together. */
+export function recordOf(
+  entry: SubscriberEntry,
+  head: Release | undefined,
+  store: Store,
+  nowMs: number,
+): Omit<ControlRecordOf<'subscriber'>, 'expected' | 'bound'> {
+  const matches = isHead(entry, head);
+  const newer = matches ? undefined : store.newerThan(entry.held?.epoch ?? 0, entry.held?.version ?? 0);
+  return {
+    record: 'subscriber',
+    name: entry.name,
+    state: stateOf(entry, head, matches),
+    epoch: entry.held?.epoch,
+    version: entry.held?.version,
+    hash: entry.held === undefined ? undefined : hexOf(entry.held.hash),
+    matches,
+    lagVersions: newer?.count ?? 0,
+    lagMs: newer?.sinceMs === undefined ? 0 : Math.max(0, nowMs - newer.sinceMs),
+    connectedSinceMs: entry.connectedSinceMs,
+    lastSeenMs: entry.lastSeenMs,
+    appliedAtMs: entry.appliedAtMs,
+    applyMs: entry.applyMs,
+    bytesSent: entry.bytesSent,
+    lastError: entry.lastError,
+    refusal: reasonOf(head === undefined ? undefined : refusalOf(entry, head.hash)),
+    persisted: entry.persisted,
+  };
+}
+
+function reasonOf(refusal: Refusal | undefined): Reason | undefined {
+  if (refusal === undefined) return undefined;
+  const { code, text, atMs } = refusal;
+  return { code, text, atMs };
+}
+
+/** Whether a subscriber has the head in force; with no head, whether it has nothing. */
+function isHead(entry: SubscriberEntry, head: Release | undefined): boolean {
+  if (head === undefined || entry.held === undefined) return head === undefined && entry.held === undefined;
+  return Buffer.from(entry.held.hash).equals(head.hash);
+}
+
+function stateOf(entry: SubscriberEntry, head: Release | undefined, matches: boolean): SubscriberState {
+  if (entry.connectedSinceMs === undefined) return 'disconnected';
+  if (matches) return 'synced';
+  if (entry.receiving) return 'receiving';
+  if (head !== undefined && refusalOf(entry, head.hash) !== undefined) return 'refused';
+  return entry.diverged ? 'diverged' : 'behind';
+}
