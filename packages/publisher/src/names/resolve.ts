@@ -144,10 +144,10 @@ export function withFixedNames(fixed: ReadonlyMap<string, PrefixSet>, resolve: R
   return async (name) => fixed.get(name) ?? (await resolve(name));
 }
 
-/** The addresses alone, without for how long; `kept` takes the place of a family that failed. */
-export function addressesOf(answer: NameAnswer, kept: PrefixSet = EMPTY_PREFIX_SET): PrefixSet {
+/** The addresses alone, without for how long; `before` takes the place of a family that failed. */
+export function addressesOf(answer: NameAnswer, before: PrefixSet = EMPTY_PREFIX_SET): PrefixSet {
   return {
-    v4: answer.failed?.family === 'v4' ? kept.v4 : answer.v4,
-    v6: answer.failed?.family === 'v6' ? kept.v6 : answer.v6,
+    v4: answer.failed?.family === 'v4' ? before.v4 : answer.v4,
+    v6: answer.failed?.family === 'v6' ? before.v6 : answer.v6,
   };
 }

@@ -24,9 +24,9 @@ export async function answerLists(
   exchange: ControlExchange,
   { publisher, sources }: ControlParts,
 ): Promise<void> {
-  const kept = sources?.status() ?? [];
-  for (const status of kept) await exchange.record(recordOf(status));
-  const names = new Set(kept.map(({ name }) => name));
+  const statuses = sources?.status() ?? [];
+  for (const status of statuses) await exchange.record(recordOf(status));
+  const names = new Set(statuses.map(({ name }) => name));
   const pushed = [...(publisher.head?.ruleSet.lists ?? [])].filter(([name]) => !names.has(name)).sort();
   if (!sourcesOnly) for (const [name, list] of pushed) await exchange.record(pushedRecord(name, list));
   await exchange.done('ok', '');
@@ -38,7 +38,7 @@ export async function answerList(
   exchange: ControlExchange,
   { publisher, sources }: ControlParts,
 ): Promise<void> {
-  const status = sources?.status().find((kept) => kept.name === name);
+  const status = sources?.status().find((one) => one.name === name);
   const list = publisher.head?.ruleSet.lists.get(name) ?? sources?.list(name);
   if (status !== undefined) await exchange.record(recordOf(status));
   else if (list !== undefined) await exchange.record(pushedRecord(name, list));

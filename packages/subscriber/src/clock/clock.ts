@@ -5,7 +5,7 @@
  *   wall clock          ──▶ later ──▶ what accept rules end by, never below what has ended in this boot
  *   anchor + since boot ──▶ earlier ▶ what drop rules end by
  *
- * The anchor is what the wall clock showed when this boot was first met. It is kept on disk with the boot's id, so that a restart of
+ * The anchor is what the wall clock showed when this boot was first met. It is stored on disk with the boot's id, so that a restart of
  * the process within a boot neither takes a clock that was set meanwhile for the truth nor forgets what has ended.
  */
 
@@ -53,14 +53,14 @@ export class FirewallClock {
   readonly #anchor: { readonly wallMs: number; readonly bootMs: number };
   #ended: number;
 
-  /** `kept` is what an earlier process left, of whatever boot. */
-  constructor(clocks: Clocks, kept: StoredClock | undefined) {
+  /** `stored` is what an earlier process left, of whatever boot. */
+  constructor(clocks: Clocks, stored: StoredClock | undefined) {
     this.#clocks = clocks;
     const bootMs = clocks.bootMs();
     // A container may start anew under the boot id of its host: its time since boot then begins anew as well.
-    const isSameBoot = kept !== undefined && kept.bootId === clocks.bootId && kept.bootMs <= bootMs;
-    this.#anchor = isSameBoot ? kept : { wallMs: clocks.wallMs(), bootMs };
-    this.#ended = isSameBoot ? kept.ended : 0;
+    const isSameBoot = stored !== undefined && stored.bootId === clocks.bootId && stored.bootMs <= bootMs;
+    this.#anchor = isSameBoot ? stored : { wallMs: clocks.wallMs(), bootMs };
+    this.#ended = isSameBoot ? stored.ended : 0;
   }
 
   /** For a release that was made at `madeAtMs` (since 1970): it is not earlier than that. */
@@ -86,7 +86,7 @@ export class FirewallClock {
   }
 
   /** What to keep; undefined where it would be of no use. */
-  get kept(): StoredClock | undefined {
+  get stored(): StoredClock | undefined {
     const { bootId } = this.#clocks;
     return bootId === undefined ? undefined : { bootId, ...this.#anchor, ended: this.#ended };
   }

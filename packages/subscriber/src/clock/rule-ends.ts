@@ -90,8 +90,8 @@ export class RuleEnds {
     const { clock, store, logger } = this.#options;
     this.#storing = this.#storing
       .then(async () => {
-        const { kept } = clock;
-        if (kept !== undefined) await store(kept);
+        const { stored } = clock;
+        if (stored !== undefined) await store(stored);
       })
       .catch((error: unknown) => {
         logger.warn({ err: error }, 'what rules have ended cannot be kept over a restart');
