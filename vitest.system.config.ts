@@ -7,6 +7,7 @@ export default defineConfig({
     globalSetup: ['test/run/run.mjs'],
     testTimeout: 180_000,
     hookTimeout: 60_000,
+    expect: { poll: { timeout: 120_000 } }, // no test passes or fails by it, however busy the machine
     pool: 'forks',
     fileParallelism: false, // each starts several processes, and some measure
     disableConsoleIntercept: true, // measurements and seeds are read in the log

@@ -177,7 +177,7 @@ export class Peer {
     return this.connection.send(message, transaction);
   }
 
-  /** The next message, which must be of that kind. */
+  /** The next message, which must be of that kind. A PING may come at any time where a machine is slow, and is no surprise. */
   async receive<K extends MessageKind>(kind: K): Promise<MessageOf<K>> {
     return (await this.receiveWith(kind)).message;
   }
@@ -185,7 +185,8 @@ export class Peer {
   async receiveWith<K extends MessageKind>(
     kind: K,
   ): Promise<{ readonly message: MessageOf<K>; readonly transaction: number }> {
-    const received = await this.connection.receive();
+    let received = await this.connection.receive();
+    while (kind !== 'ping' && received?.message.kind === 'ping') received = await this.connection.receive();
     if (!isOf(received, kind)) {
       throw new Error(`expected ${kind}, came ${JSON.stringify(received?.message ?? 'the end')}`);
     }
