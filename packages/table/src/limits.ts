@@ -79,7 +79,9 @@ export class TableLimitError extends Error {
 }
 
 export const TableWorkerCode = {
-  /** The thread ended within a compile: out of memory, most likely. */
+  /** The compile took more heap than its thread has. */
+  outOfMemory: 'out-of-memory',
+  /** The thread ended within a compile, by itself or because it took ten minutes. */
   died: 'compile-thread-died',
   /** The compile failed in a way that is no limit of ours. */
   failed: 'compile-failed',

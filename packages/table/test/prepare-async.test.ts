@@ -335,7 +335,7 @@ describe('prepareAsync', () => {
     ];
     const [error, prepared] = await Promise.all(calls);
     expect(error).toBeInstanceOf(TableWorkerError);
-    expect(error).toMatchObject({ code: TableWorkerCode.died });
+    expect(error).toMatchObject({ code: TableWorkerCode.outOfMemory });
     expect(narrow.reader.lookup(hostPacket(0))).toMatchObject({ action: 'accept', generation: 1 });
     expect(narrow.hits().lists.get('release-1')).toBe(2);
     expect(prepared).toMatchObject({ generation: 1 + 1 });

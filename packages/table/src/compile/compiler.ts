@@ -200,14 +200,22 @@ export function closedError(): TableWorkerError {
 }
 
 function failureOf(error: ThreadError): TableWorkerError {
-  if (error.code === ThreadCode.closed) return closedError();
-  const { cause } = error;
-  const why = cause instanceof Error ? `: ${cause.message}` : '';
-  return new TableWorkerError(
-    TableWorkerCode.died,
-    error.code === ThreadCode.timeout
-      ? `compiling took more than ${DEADLINE_MS / 60_000} minutes`
-      : `the table's compile thread ended while compiling${why}`,
-    { cause: cause ?? error },
-  );
+  const cause = error.cause ?? error;
+  switch (error.code) {
+    case ThreadCode.closed:
+      return closedError();
+    case ThreadCode.outOfMemory: {
+      const reason = 'compiling takes more memory than its thread has';
+      return new TableWorkerError(TableWorkerCode.outOfMemory, reason, { cause });
+    }
+    case ThreadCode.timeout: {
+      const reason = `compiling took more than ${DEADLINE_MS / 60_000} minutes`;
+      return new TableWorkerError(TableWorkerCode.died, reason, { cause });
+    }
+    case ThreadCode.died: {
+      const why = error.cause instanceof Error ? `: ${error.cause.message}` : '';
+      const reason = `the table's compile thread ended while compiling${why}`;
+      return new TableWorkerError(TableWorkerCode.died, reason, { cause });
+    }
+  }
 }
