@@ -1,6 +1,6 @@
 /**
- * The table beside its twin and its peers, in one process and one run: lookups a second by trace, batched and one by one; time to
- * build, time of a delta, bytes an entry; policies of many rules; two readers at once, and readers while the table flips.
+ * The table beside its peers, in one process and one run: lookups a second by trace, batched and one by one; time to
+ * build, time of an edit, bytes an entry; policies of many rules; two readers at once, and readers while the table flips.
  */
 
 import { mkdirSync, writeFileSync } from 'node:fs';

@@ -12,12 +12,14 @@ import {
   compareWordsAt,
   containsAt,
   EMPTY_PREFIX_SET,
-  emptyPrefixes,
+  type Family,
+  type List,
   type Prefixes,
   type PrefixSet,
   prefixCount,
   prefixOf,
   prefixSetOf,
+  type RuleSet,
   strideOf,
 } from '@rulecast/rules';
 import { PredicateColumns } from './predicate-columns.ts';
@@ -54,12 +56,12 @@ export class Predicates {
 
   /** The predicate of a host name, or NO_ADDRESS. */
   ofName(name: string): number {
-    return this.#named(`name ${name}`, () => this.#resolutionOf(name));
+    return this.#named(`name ${name}`, () => this.#rules.resolutions.get(name) ?? EMPTY_PREFIX_SET);
   }
 
   /** The predicate of a list, or NO_ADDRESS. */
   ofList(name: string): number {
-    return this.#named(`list ${name}`, () => this.#listSet(name));
+    return this.#named(`list ${name}`, () => setOfList(this.#rules.lists.get(name), this.#rules.resolutions));
   }
 
   /** The predicate of a run's own prefixes, or NO_ADDRESS. Runs with equal prefixes share one. */
@@ -85,9 +87,7 @@ export class Predicates {
 
   /** The predicate of the addresses that `specialtarget=dns` means. */
   ofDns(addresses: readonly Address[]): number {
-    return this.#named('dns', () =>
-      prefixSetOf(addresses.map(({ family, words }) => prefixOf(family, words, bitsOf(family)))),
-    );
+    return this.#named('dns', () => setOfAddresses(addresses));
   }
 
   #named(key: string, make: () => PrefixSet): number {
@@ -130,34 +130,31 @@ export class Predicates {
       this.#slots[slot] = predicate;
     }
   }
-
-  #resolutionOf(name: string): PrefixSet {
-    return this.#rules.resolutions.get(name) ?? EMPTY_PREFIX_SET;
-  }
-
-  /** What a list stands for: its members, or all that its names resolve to. */
-  #listSet(name: string): PrefixSet {
-    const list = this.#rules.lists.get(name);
-    if (list === undefined || (list.kind === 'names' && !list.resolve)) return { v4: NO_IP4, v6: NO_IP6 };
-    if (list.kind === 'prefixes') return list;
-    const sets = list.names.map((host) => this.#resolutionOf(host));
-    return {
-      v4: union(
-        sets.map((set) => set.v4),
-        NO_IP4,
-      ),
-      v6: union(
-        sets.map((set) => set.v6),
-        NO_IP6,
-      ),
-    };
-  }
 }
 
-const NO_IP4 = emptyPrefixes(4);
-const NO_IP6 = emptyPrefixes(6);
+/** Every one of these addresses. */
+export function setOfAddresses(addresses: readonly Address[]): PrefixSet {
+  return prefixSetOf(addresses.map(({ family, words }) => prefixOf(family, words, bitsOf(family))));
+}
 
-function union(columns: readonly Prefixes[], empty: Prefixes): Prefixes {
+/** What a list stands for: its members, or all that its names resolve to. */
+export function setOfList(list: List | undefined, resolutions: RuleSet['resolutions']): PrefixSet {
+  if (list?.kind === 'prefixes') return list;
+  if (list === undefined || !list.resolve) return EMPTY_PREFIX_SET;
+  const sets = list.names.map((host) => resolutions.get(host) ?? EMPTY_PREFIX_SET);
+  return {
+    v4: union(
+      4,
+      sets.map(({ v4 }) => v4),
+    ),
+    v6: union(
+      6,
+      sets.map(({ v6 }) => v6),
+    ),
+  };
+}
+
+function union(family: Family, columns: readonly Prefixes[]): Prefixes {
   const count = columns.reduce((sum, column) => sum + column.lengths.length, 0);
   const words = new Uint32Array(columns.reduce((sum, column) => sum + column.words.length, 0));
   const lengths = new Uint8Array(count);
@@ -169,7 +166,7 @@ function union(columns: readonly Prefixes[], empty: Prefixes): Prefixes {
     at += column.lengths.length;
     wordAt += column.words.length;
   }
-  return canonicalPrefixes({ family: empty.family, words, lengths });
+  return canonicalPrefixes({ family, words, lengths });
 }
 
 /** Our choice: prefixes up to which insertion is the quickest way to sort; most runs have a handful. */

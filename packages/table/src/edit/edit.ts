@@ -8,8 +8,6 @@
  */
 
 import {
-  type Address,
-  bitsOf,
   comparePrefixAt,
   EMPTY_PREFIX_SET,
   type Environment,
@@ -22,14 +20,12 @@ import {
   type PrefixesDelta,
   type PrefixSet,
   prefixCount,
-  prefixOf,
-  prefixSetOf,
   type RuleSet,
   strideOf,
   timeFor,
-  unionPrefixes,
 } from '@rulecast/rules';
 import { type Boundaries, boundariesOf } from '../classes/classes.ts';
+import { setOfAddresses, setOfList } from '../classes/predicate.ts';
 import { PredicateColumns } from '../classes/predicate-columns.ts';
 import type { EditBase, NextExpiry } from '../image/image.ts';
 import { changedRuns, type RunPredicates } from './policy.ts';
@@ -196,28 +192,15 @@ function changeOf(
     return undefined;
   const told = changes?.get(name);
   const known = told?.before === was && told?.after === is ? told : undefined;
-  return { before: setOfList(was, before.ruleSet), after: setOfList(is, after.ruleSet), known };
+  return {
+    before: setOfList(was, before.ruleSet.resolutions),
+    after: setOfList(is, after.ruleSet.resolutions),
+    known,
+  };
 }
 
 function isResolved(list: List | undefined): boolean {
   return list?.kind === 'names' && list.resolve;
-}
-
-function setOfAddresses(addresses: readonly Address[]): PrefixSet {
-  return prefixSetOf(addresses.map(({ family, words }) => prefixOf(family, words, bitsOf(family))));
-}
-
-/** What a list stands for: its members, or all that its names resolve to. */
-function setOfList(list: List | undefined, { resolutions }: RuleSet): PrefixSet {
-  if (list?.kind === 'prefixes') return list;
-  if (list === undefined || !list.resolve) return EMPTY_PREFIX_SET;
-  let all = EMPTY_PREFIX_SET;
-  for (const name of list.names) {
-    const set = resolutions.get(name);
-    if (set === undefined) continue;
-    all = { v4: unionPrefixes(all.v4, set.v4), v6: unionPrefixes(all.v6, set.v6) };
-  }
-  return all;
 }
 
 /** Gathers what joins and leaves predicates. */
