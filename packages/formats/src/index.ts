@@ -1,25 +1,36 @@
-/** What people write, read into values and rejects. */
+/**
+ * What people write and what feeds hold, read into values and rejects. Pure: bytes in, values out; nothing here opens a file.
+ *
+ * Begin with list/import.ts, which reads a list in any format, and ingest.ts, which says what a push makes of a rule set.
+ *
+ *     bytes of a list ─detect─▶ importer of its format ─entries─▶ collector ─▶ list, rejects, skips ─judge─▶ may it replace the last one
+ *     bytes of a push ─detect─▶ lists, rule lines, document ─pushed─▶ parts, rejects ─ingest─▶ rule set
+ *     bytes of a configuration ─tree─▶ shape ─keys─▶ PublisherConfig
+ *
+ * Folders, lowest first; rooms.mjs holds the order:
+ *
+ *     text/      bytes, lines, ranges, and the reader of entries; rejects and limits
+ *     collect/   what every importer gives its entries to, and what is asked of it: formats, filters, what files state of themselves
+ *     json/      JSON read value by value, and the lists that come in it
+ *     csv/       CSV records, which column holds what, and the tables
+ *     feed/      every other format of lists, one a file
+ *     list/      which format a file has, lists in whatever format, whether a list may replace another, and lists written
+ *     document/  YAML and JSON as a tree with places and a shape, rule set documents, files of rule lines, packets
+ *     config/    the publisher's configuration: its keys, each declared once, and what they mean together
+ */
 
 export {
   isListFormatName,
-  LIST_FILTERS,
   LIST_FORMATS,
-  type ListFilter,
-  type ListFormat,
   type ListFormatName,
   listFormat,
 } from './collect/format.ts';
 export {
-  type DeclaredCount,
-  ImportFault,
   type ImportOptions,
   SKIP_REASONS,
-  type SkipCode,
   type Skipped,
 } from './collect/options.ts';
 export {
-  type ConfigDocument,
-  type CurveConfig,
   type MustReach,
   type NeverBlockConfig,
   operandsOf,
@@ -33,39 +44,27 @@ export {
   type GuardConfig,
   LIST_DEFAULTS,
   type ListConfig,
-  type ListSource,
   type RestConfig,
   type TableConfig,
 } from './config/list.ts';
 export type { ConfigText } from './config/reader.ts';
 export type { ReadingConfig } from './config/reading.ts';
-export type { BindingConfig, SocketConfig, SubscriberConfig } from './config/subscribers.ts';
+export type { BindingConfig } from './config/subscribers.ts';
 export {
   type DocumentEntrySink,
-  DocumentFault,
-  type DocumentOptions,
   documentReferences,
   parseDocument,
-  type ReadReferenced,
   type RuleSetDocument,
 } from './document/document.ts';
 export {
   type ExpectedAction,
   PACKET_TEXT_HELP,
-  PacketFault,
-  type PacketFaultResult,
-  type PacketResult,
   parsePacketLine,
   parsePacketText,
 } from './document/packet.ts';
-export { formatDocument } from './document/print.ts';
-export { parseRuleLines, type RuleLines, type RuleLinesOptions } from './document/rule-lines.ts';
-export { DOCUMENT_SCHEMA } from './document/schema.ts';
-export { SchemaFault } from './document/shape.ts';
-export { TreeFault } from './document/tree.ts';
-export { type IngestHow, type IngestNote, type IngestResult, ingest } from './ingest.ts';
+export { parseRuleLines } from './document/rule-lines.ts';
+export { type IngestNote, type IngestResult, ingest } from './ingest.ts';
 export { detectFormat, type Format } from './list/detect-file.ts';
-// Lists in every format.
 export { detectListFormat } from './list/detect-list.ts';
 export {
   EXPORT_FORMATS,

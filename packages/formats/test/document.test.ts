@@ -18,8 +18,8 @@ import {
 import { describe, expect, it } from 'vitest';
 import fc from '../../../test/seeded-fast-check.ts';
 import { documentReferences, parseDocument, type RuleSetDocument } from '../src/document/document.ts';
-import { formatDocument } from '../src/document/print.ts';
 import type { FormatLimits } from '../src/text/limits.ts';
+import { formatDocument } from './print-document.ts';
 
 const NOW = 1_750_000_000;
 

@@ -1,4 +1,12 @@
-/** The rule language as values: prefixes, names, lists, rules, policies, rule sets and the reference evaluator. */
+/**
+ * The rule language as values: prefixes, names, lists, rules, policies, rule sets, and the reference evaluator, the slow one that every fast
+ * path is tested against.
+ *
+ * Begin with rule-set.ts, what is released and enforced, and evaluate.ts, what it means. The files build on one another in this order:
+ * prefix and name; list (sets of them, and their algebra), special-purpose (space where no host of the Internet is), coverage (how much of the rest
+ * a set holds); rule and rule-line (one line of the grammar), policy (runs of rules), rule-set (what makes one sound); evaluate, and
+ * longest-match (many rules as classes of addresses).
+ */
 
 export { routableShare } from './coverage.ts';
 export {
@@ -12,7 +20,6 @@ export {
   type RuleOrigin,
   timeFor,
   type Verdict,
-  type VerdictOrigin,
 } from './evaluate.ts';
 export {
   aggregatePrefixes,
@@ -54,11 +61,8 @@ export {
 } from './longest-match.ts';
 export { classFor, type MatchClasses } from './match-classes.ts';
 export {
-  HOST_NAME_MAX_BYTES,
   isPartName,
   NameFault,
-  type NameResult,
-  PART_NAME_MAX_BYTES,
   parseHostName,
 } from './name.ts';
 export {
@@ -108,8 +112,6 @@ export {
   parsePrefixBytes,
   prefixAt,
   prefixOf,
-  sameAddress,
-  samePrefix,
   strideOf,
   wordMask,
 } from './prefix.ts';
@@ -128,10 +130,6 @@ export {
   COMMENT_MAX_CHARS,
   EXPIRE_MAX,
   parseRule,
-  RULE_LINE_MAX_CHARS,
-  RuleFault,
-  type RuleLineFault,
-  type RuleResult,
 } from './rule-line.ts';
 export {
   checkRuleSet,
@@ -147,4 +145,4 @@ export {
   usedLists,
   usedNames,
 } from './rule-set.ts';
-export { isSpecialPurpose, specialPurposeSpace } from './special-purpose.ts';
+export { isSpecialPurpose } from './special-purpose.ts';

@@ -136,41 +136,41 @@ function matchOf(rule: RuleMatch): RuleMatch {
 
 /** Gathers rules, in their order, into runs. */
 export class RunBuilder {
-  private readonly runs: Run[] = [];
-  private match: RuleMatch | undefined; // of the open run of prefixes
-  private prefixes: PrefixBuilder | undefined; // of the open run of prefixes
+  readonly #runs: Run[] = [];
+  #match: RuleMatch | undefined; // of the open run of prefixes
+  #prefixes: PrefixBuilder | undefined; // of the open run of prefixes
 
   push(rule: Rule): void {
     const { remote } = rule;
     if (remote.kind === 'prefix')
       this.pushPrefix(rule, remote.prefix.family, remote.prefix.words, 0, remote.prefix.length);
     else {
-      this.close();
-      this.runs.push({ match: matchOf(rule), remote });
+      this.#close();
+      this.#runs.push({ match: matchOf(rule), remote });
     }
   }
 
   /** Appends a rule whose remote side is the prefix at entry `at` of a word column; copies it. */
   pushPrefix(match: RuleMatch, family: Family, words: Uint32Array, at: number, length: number): void {
-    if (this.prefixes?.family !== family || this.match === undefined || !sameMatch(this.match, match)) {
-      this.close();
-      this.match = matchOf(match);
-      this.prefixes = new PrefixBuilder(family, 4);
+    if (this.#prefixes?.family !== family || this.#match === undefined || !sameMatch(this.#match, match)) {
+      this.#close();
+      this.#match = matchOf(match);
+      this.#prefixes = new PrefixBuilder(family, 4);
     }
-    this.prefixes.push(words, at, length);
+    this.#prefixes.push(words, at, length);
   }
 
-  private close(): void {
-    if (this.match !== undefined && this.prefixes !== undefined) {
-      this.runs.push({ match: this.match, remote: { kind: 'prefixes', prefixes: this.prefixes.build() } });
+  #close(): void {
+    if (this.#match !== undefined && this.#prefixes !== undefined) {
+      this.#runs.push({ match: this.#match, remote: { kind: 'prefixes', prefixes: this.#prefixes.build() } });
     }
-    this.match = undefined;
-    this.prefixes = undefined;
+    this.#match = undefined;
+    this.#prefixes = undefined;
   }
 
   /** The runs so far. The builder starts a new run after it. */
   build(): readonly Run[] {
-    this.close();
-    return [...this.runs];
+    this.#close();
+    return [...this.#runs];
   }
 }

@@ -335,10 +335,6 @@ export function sameAddress(a: Address, b: Address): boolean {
   return a.family === b.family && a.words.every((word, w) => word === b.words[w]);
 }
 
-export function samePrefix(a: Prefix, b: Prefix): boolean {
-  return a.length === b.length && sameAddress(a, b);
-}
-
 /** A copy of entry `index` of a column. */
 export function prefixAt(prefixes: Prefixes, index: number): Prefix {
   const stride = strideOf(prefixes.family);
@@ -367,52 +363,52 @@ export function columnOf(prefixes: readonly Prefix[], family: Family): Prefixes 
 /** A growing column. Takes prefixes in normal form; does not sort. */
 export class PrefixBuilder {
   readonly family: Family;
-  private words: Uint32Array;
-  private lengths: Uint8Array;
-  private used = 0;
+  #words: Uint32Array;
+  #lengths: Uint8Array;
+  #used = 0;
 
   constructor(family: Family, capacity = 64) {
     this.family = family;
-    this.words = new Uint32Array(Math.max(1, capacity) * strideOf(family));
-    this.lengths = new Uint8Array(Math.max(1, capacity));
+    this.#words = new Uint32Array(Math.max(1, capacity) * strideOf(family));
+    this.#lengths = new Uint8Array(Math.max(1, capacity));
   }
 
   /** How many prefixes it holds. */
   get count(): number {
-    return this.used;
+    return this.#used;
   }
 
   /** Appends the prefix whose words stand at entry `at` of `words`. */
   push(words: Uint32Array, at: number, length: number): void {
-    if (this.used === this.lengths.length) this.grow();
+    if (this.#used === this.#lengths.length) this.#grow();
     if (this.family === 4)
-      this.words[this.used] = words[at]!; // the caller's entry exists
-    else for (let w = 0; w < 4; w++) this.words[this.used * 4 + w] = words[at * 4 + w]!; // likewise
-    this.lengths[this.used++] = length;
+      this.#words[this.#used] = words[at]!; // the caller's entry exists
+    else for (let w = 0; w < 4; w++) this.#words[this.#used * 4 + w] = words[at * 4 + w]!; // likewise
+    this.#lengths[this.#used++] = length;
   }
 
   /** Appends an IPv4 prefix. */
   push4(word: number, length: number): void {
-    if (this.used === this.lengths.length) this.grow();
-    this.words[this.used] = word;
-    this.lengths[this.used++] = length;
+    if (this.#used === this.#lengths.length) this.#grow();
+    this.#words[this.#used] = word;
+    this.#lengths[this.#used++] = length;
   }
 
-  private grow(): void {
-    const words = new Uint32Array(this.words.length * 2);
-    words.set(this.words);
-    const lengths = new Uint8Array(this.lengths.length * 2);
-    lengths.set(this.lengths);
-    this.words = words;
-    this.lengths = lengths;
+  #grow(): void {
+    const words = new Uint32Array(this.#words.length * 2);
+    words.set(this.#words);
+    const lengths = new Uint8Array(this.#lengths.length * 2);
+    lengths.set(this.#lengths);
+    this.#words = words;
+    this.#lengths = lengths;
   }
 
   /** The column so far, in memory of its own and exactly as large as its content. */
   build(): Prefixes {
     return {
       family: this.family,
-      words: this.words.slice(0, this.used * strideOf(this.family)),
-      lengths: this.lengths.slice(0, this.used),
+      words: this.#words.slice(0, this.#used * strideOf(this.family)),
+      lengths: this.#lengths.slice(0, this.#used),
     };
   }
 }

@@ -9,53 +9,53 @@ const ASN = /^(?:as)?(\d{1,10})$/;
 
 /** Compares fields, as bytes, with what was asked for. A filter that was not given takes everything. */
 export class EntryFilter {
-  private readonly countries: ReadonlySet<string> | undefined;
-  private readonly asns: ReadonlySet<number> | undefined;
-  private readonly regions: ReadonlySet<string> | undefined;
-  private readonly services: ReadonlySet<string> | undefined;
-  private readonly tags: ReadonlySet<string> | undefined;
-  private readonly sets: ReadonlySet<string> | undefined;
+  readonly #countries: ReadonlySet<string> | undefined;
+  readonly #asns: ReadonlySet<number> | undefined;
+  readonly #regions: ReadonlySet<string> | undefined;
+  readonly #services: ReadonlySet<string> | undefined;
+  readonly #tags: ReadonlySet<string> | undefined;
+  readonly #sets: ReadonlySet<string> | undefined;
   readonly minScore: number | undefined;
 
   constructor(options: ImportOptions) {
-    this.countries = wordsOf(options.country);
-    this.asns = options.asn === undefined ? undefined : new Set(options.asn);
-    this.regions = wordsOf(options.region);
-    this.services = wordsOf(options.service);
-    this.tags = wordsOf(options.tag);
-    this.sets = options.set === undefined ? undefined : new Set(options.set);
+    this.#countries = wordsOf(options.country);
+    this.#asns = options.asn === undefined ? undefined : new Set(options.asn);
+    this.#regions = wordsOf(options.region);
+    this.#services = wordsOf(options.service);
+    this.#tags = wordsOf(options.tag);
+    this.#sets = options.set === undefined ? undefined : new Set(options.set);
     this.minScore = options.minScore;
   }
 
   get wantsCountry(): boolean {
-    return this.countries !== undefined;
+    return this.#countries !== undefined;
   }
 
   get wantsAsn(): boolean {
-    return this.asns !== undefined;
+    return this.#asns !== undefined;
   }
 
   get wantsRegion(): boolean {
-    return this.regions !== undefined;
+    return this.#regions !== undefined;
   }
 
   get wantsService(): boolean {
-    return this.services !== undefined;
+    return this.#services !== undefined;
   }
 
   get wantsTag(): boolean {
-    return this.tags !== undefined;
+    return this.#tags !== undefined;
   }
 
   /** The reason to skip an entry of this country, or undefined; likewise the following. */
   country(text: Uint8Array, start: number, end: number): SkipCode | undefined {
-    return agrees(this.countries, text, start, end) ? undefined : 'other-country';
+    return agrees(this.#countries, text, start, end) ? undefined : 'other-country';
   }
 
   asn(text: Uint8Array, start: number, end: number): SkipCode | undefined {
-    if (this.asns === undefined) return undefined;
+    if (this.#asns === undefined) return undefined;
     const number = ASN.exec(latin1(text, start, Math.min(end, start + WORD_MAX_BYTES)).toLowerCase())?.[1];
-    return number !== undefined && this.asns.has(Number(number)) ? undefined : 'other-asn';
+    return number !== undefined && this.#asns.has(Number(number)) ? undefined : 'other-asn';
   }
 
   score(text: Uint8Array, start: number, end: number): SkipCode | undefined {
@@ -65,25 +65,25 @@ export class EntryFilter {
   }
 
   regionBytes(text: Uint8Array, start: number, end: number): SkipCode | undefined {
-    return agrees(this.regions, text, start, end) ? undefined : 'other-region';
+    return agrees(this.#regions, text, start, end) ? undefined : 'other-region';
   }
 
   /** Words as strings, of which one must be asked for. */
   region(...words: readonly string[]): SkipCode | undefined {
-    return someOf(this.regions, words) ? undefined : 'other-region';
+    return someOf(this.#regions, words) ? undefined : 'other-region';
   }
 
   service(word: string): SkipCode | undefined {
-    return someOf(this.services, [word]) ? undefined : 'other-service';
+    return someOf(this.#services, [word]) ? undefined : 'other-service';
   }
 
   tag(words: readonly string[]): SkipCode | undefined {
-    return someOf(this.tags, words) ? undefined : 'other-tag';
+    return someOf(this.#tags, words) ? undefined : 'other-tag';
   }
 
   /** Names of sets keep their case. */
   set(name: string): SkipCode | undefined {
-    return this.sets === undefined || this.sets.has(name) ? undefined : 'other-set';
+    return this.#sets === undefined || this.#sets.has(name) ? undefined : 'other-set';
   }
 }
 

@@ -222,24 +222,24 @@ function visitQuoted(
 
 /** Follows the library through the lines of the file, and says them to the collector. */
 class LinePlaces {
-  private readonly collector: Collector;
-  private next: number; // where the line begins that comes after the one at hand
+  readonly #collector: Collector;
+  #next: number; // where the line begins that comes after the one at hand
 
   /** `start` is where the line begins that comes next. */
   constructor(collector: Collector, start: number) {
-    this.collector = collector;
-    this.next = start;
+    this.#collector = collector;
+    this.#next = start;
   }
 
   /** Goes on to the line of the first byte at or after `offset` that is no line end and no blank, and makes it the place at hand. */
   goTo(offset: number): void {
-    const { collector } = this;
+    const collector = this.#collector;
     const { bytes } = collector;
     let at = Math.min(offset, bytes.length);
     while (at < bytes.length && isSpace(bytes[at])) at++;
-    while (this.next <= at && this.next < bytes.length) {
-      collector.beginLine(this.next);
-      this.next = nextLineAt(bytes, lineEndAt(bytes, this.next));
+    while (this.#next <= at && this.#next < bytes.length) {
+      collector.beginLine(this.#next);
+      this.#next = nextLineAt(bytes, lineEndAt(bytes, this.#next));
     }
     collector.at = Math.max(at, collector.lineStart);
   }

@@ -87,64 +87,67 @@ export function importGeofeed(collector: Collector, start: number): void {
 }
 
 class CsvReader {
-  private readonly collector: Collector;
-  private readonly start: number;
-  private readonly filter: EntryFilter;
-  private columns: Columns | undefined;
+  readonly #collector: Collector;
+  readonly #start: number;
+  readonly #filter: EntryFilter;
+  #columns: Columns | undefined;
   /** Whether unused columns may hold addresses: somebody said which column it is, or the format does. */
-  private readonly isSaid: boolean;
-  private readonly holdsRanges: boolean;
-  private readonly delimiter: number;
+  readonly #isSaid: boolean;
+  readonly #holdsRanges: boolean;
+  readonly #delimiter: number;
   /** Of the ranges so far, the last address by family, where their being ranges is only a guess. */
-  private readonly lastEnds = new Map<4 | 6, Uint32Array>();
+  readonly #lastEnds = new Map<4 | 6, Uint32Array>();
   /** Titles of the header, if the file has one. */
-  private titles: readonly string[] | undefined;
-  private isFirst = true;
+  #titles: readonly string[] | undefined;
+  #isFirst = true;
 
   constructor(collector: Collector, start: number, columns: Columns | undefined, holdsRanges: boolean) {
     const { column, kind } = collector.options;
-    this.collector = collector;
-    this.start = start;
-    this.isSaid = columns !== undefined || column !== undefined || kind === 'names';
-    this.holdsRanges = holdsRanges;
-    this.delimiter = delimiterOf(collector.bytes, start) ?? CSV_DELIMITERS[0];
-    this.filter = new EntryFilter(collector.options);
-    this.columns = columns;
+    this.#collector = collector;
+    this.#start = start;
+    this.#isSaid = columns !== undefined || column !== undefined || kind === 'names';
+    this.#holdsRanges = holdsRanges;
+    this.#delimiter = delimiterOf(collector.bytes, start) ?? CSV_DELIMITERS[0];
+    this.#filter = new EntryFilter(collector.options);
+    this.#columns = columns;
   }
 
   read(): void {
-    const { collector, start, delimiter } = this;
+    const collector = this.#collector;
+    const start = this.#start;
+    const delimiter = this.#delimiter;
     let header = 0; // the line of a header that no record followed yet
     eachCsvRecord(collector, start, delimiter, (record) => {
       if (collector.fault !== undefined) return;
-      const isFirst = this.isFirst;
-      this.isFirst = false;
-      if (isFirst && this.columns === undefined && this.readHeader(record)) {
+      const isFirst = this.#isFirst;
+      this.#isFirst = false;
+      if (isFirst && this.#columns === undefined && this.#readHeader(record)) {
         header = collector.line;
         return;
       }
       if (header > 0) collector.skip('metadata', header);
       header = 0;
-      this.readRecord(record);
+      this.#readRecord(record);
     });
-    if (header > 0 && collector.fault === undefined) this.takeLoneHeader(header);
+    if (header > 0 && collector.fault === undefined) this.#takeLoneHeader(header);
   }
 
   /** Takes the first record for a header if it is one. */
-  private readHeader(record: CsvRecord): boolean {
-    const { column } = this.collector.options;
+  #readHeader(record: CsvRecord): boolean {
+    const { column } = this.#collector.options;
     const titles = Array.from({ length: record.count }, (_, i) => fieldText(record, i));
     const named = typeof column === 'string' ? titles.findIndex((title) => sameTitle(title, column)) : -1;
     const hasEntry = titles.some((_, i) => isAddressField(record, i) || isNameField(record, i));
     const isTitled = titles.some((title) => ROLE_OF.has(plainTitle(title)));
     if (named < 0 && (hasEntry || (!isTitled && record.count === 1))) return false;
-    this.titles = titles;
+    this.#titles = titles;
     return true;
   }
 
   /** A table may be empty; words that are no titles are not a table. */
-  private takeLoneHeader(line: number): void {
-    const { collector, titles = [] } = this;
+  #takeLoneHeader(line: number): void {
+    const collector = this.#collector;
+    const titles = this.#titles ?? [];
     if (titles.some((title) => ROLE_OF.has(plainTitle(title)))) {
       collector.skip('metadata', line);
       return;
@@ -153,37 +156,38 @@ class CsvReader {
     collector.rejects.add({ line, column: 1, code: 'no-entry', reason });
   }
 
-  private readRecord(record: CsvRecord): void {
-    const { collector } = this;
-    this.columns ??= this.findColumns(record);
-    const { columns } = this;
+  #readRecord(record: CsvRecord): void {
+    const collector = this.#collector;
+    this.#columns ??= this.#findColumns(record);
+    const columns = this.#columns;
     if (columns === undefined) {
-      if (collector.fault === undefined) this.refuse(record, 0, 'no field is an address or a name');
+      if (collector.fault === undefined) this.#refuse(record, 0, 'no field is an address or a name');
       return;
     }
-    if (this.isFilteredOut(record, columns) || this.refuseUnused(record, columns)) return;
+    if (this.#isFilteredOut(record, columns) || this.#refuseUnused(record, columns)) return;
     const { address, first, last, name } = columns;
-    if (first !== undefined && last !== undefined) this.useRange(record, first, last);
-    else if (address !== undefined) this.useEntry(record, address);
-    else if (name !== undefined) this.useEntry(record, name);
+    if (first !== undefined && last !== undefined) this.#useRange(record, first, last);
+    else if (address !== undefined) this.#useEntry(record, address);
+    else if (name !== undefined) this.#useEntry(record, name);
   }
 
   /** Rejects a record with an address in a column that is not used. Returns whether it did. */
-  private refuseUnused(record: CsvRecord, { address, first, last, name }: Columns): boolean {
-    if (this.isSaid) return false;
+  #refuseUnused(record: CsvRecord, { address, first, last, name }: Columns): boolean {
+    if (this.#isSaid) return false;
     const used = first !== undefined && last !== undefined ? [first, last] : [address ?? name];
     for (let i = 0; i < record.count; i++) {
       if (used.includes(i) || !isAddressField(record, i)) continue;
       const shown = quoteBytes(record.text, startOf(record, i), endOf(record, i));
-      const reason = `${shown} is an address in column ${this.titleOf(i)}, which is not used: say which column holds the entries with column:`;
-      this.refuse(record, i, reason, EntryFaultCode.secondAddress);
+      const reason = `${shown} is an address in column ${this.#titleOf(i)}, which is not used: say which column holds the entries with column:`;
+      this.#refuse(record, i, reason, EntryFaultCode.secondAddress);
       return true;
     }
     return false;
   }
 
-  private isFilteredOut(record: CsvRecord, columns: Columns): boolean {
-    const { collector, filter } = this;
+  #isFilteredOut(record: CsvRecord, columns: Columns): boolean {
+    const collector = this.#collector;
+    const filter = this.#filter;
     const { country, asn, score, region } = columns;
     const { text } = record;
     const other =
@@ -201,17 +205,17 @@ class CsvReader {
     return other !== undefined;
   }
 
-  private useRange(record: CsvRecord, first: number, last: number): void {
-    const { collector } = this;
+  #useRange(record: CsvRecord, first: number, last: number): void {
+    const collector = this.#collector;
     const { text } = record;
     const start = startOf(record, first);
     const end = endOf(record, first);
     const lastStart = startOf(record, last);
     const lastEnd = endOf(record, last);
-    if (!this.isInOrder(record, first, last)) {
+    if (!this.#isInOrder(record, first, last)) {
       const shown = `${quoteBytes(text, start, end)} to ${quoteBytes(text, lastStart, lastEnd)}`;
       const reason = `${shown} is out of order, so that it may be no range: say format: ranges if it is one`;
-      this.refuse(record, first, reason, 'range-out-of-order');
+      this.#refuse(record, first, reason, 'range-out-of-order');
       return;
     }
     const from = parseDottedQuad(text, start, end);
@@ -222,9 +226,11 @@ class CsvReader {
   }
 
   /** Whether a range is behind those before it, as in tables of ranges, or need not be. */
-  private isInOrder(record: CsvRecord, first: number, last: number): boolean {
-    const { collector, titles, lastEnds } = this;
-    if (!this.holdsRanges || titles !== undefined || collector.options.format !== undefined) return true;
+  #isInOrder(record: CsvRecord, first: number, last: number): boolean {
+    const collector = this.#collector;
+    const titles = this.#titles;
+    const lastEnds = this.#lastEnds;
+    if (!this.#holdsRanges || titles !== undefined || collector.options.format !== undefined) return true;
     const { text } = record;
     if (parsePrefixBytes(text, startOf(record, first), endOf(record, first), scratch) !== undefined)
       return true;
@@ -242,51 +248,54 @@ class CsvReader {
     return true; // what is wrong with a range is told by who reads it
   }
 
-  private useEntry(record: CsvRecord, column: number): void {
-    const { collector } = this;
+  #useEntry(record: CsvRecord, column: number): void {
+    const collector = this.#collector;
     if (column >= record.count) {
-      this.refuse(record, record.count - 1, `the record has no column ${this.titleOf(column)}`);
+      this.#refuse(record, record.count - 1, `the record has no column ${this.#titleOf(column)}`);
       return;
     }
     const start = startOf(record, column);
     const end = endOf(record, column);
-    if (start === end) this.refuse(record, column, `column ${this.titleOf(column)} is empty`);
+    if (start === end) this.#refuse(record, column, `column ${this.#titleOf(column)} is empty`);
     else collector.entry(record.text, start, end);
   }
 
-  private refuse(record: CsvRecord, column: number, reason: string, code = 'no-entry'): void {
-    const { collector } = this;
+  #refuse(record: CsvRecord, column: number, reason: string, code = 'no-entry'): void {
+    const collector = this.#collector;
     const at = record.text === collector.bytes ? startOf(record, column) : collector.at;
     collector.reject(at, code, reason);
   }
 
-  private titleOf(column: number): string {
-    const title = this.titles?.[column];
+  #titleOf(column: number): string {
+    const title = this.#titles?.[column];
     return title === undefined ? String(column + 1) : `${column + 1} (${printable(title, 40)})`;
   }
 
   // ── Which column holds what ───────────────────────────────────────────────────────────────────────────────────────
 
   /** The columns by titles, by what was asked for, and by what the record holds. Undefined if the record does not tell. */
-  private findColumns(record: CsvRecord): Columns | undefined {
-    const { column, kind } = this.collector.options;
-    const roles = rolesOf(this.titles ?? []);
+  #findColumns(record: CsvRecord): Columns | undefined {
+    const { column, kind } = this.#collector.options;
+    const roles = rolesOf(this.#titles ?? []);
     const entry =
       column !== undefined
-        ? this.askedColumn(column)
+        ? this.#askedColumn(column)
         : hasEntryRole(roles)
           ? titledColumns(record, roles, kind === 'names')
-          : ((this.holdsRanges ? rangeColumns(record) : undefined) ?? this.surveyed());
+          : ((this.#holdsRanges ? rangeColumns(record) : undefined) ?? this.#surveyed());
     if (entry === undefined) return undefined;
-    const attributes = this.titles === undefined ? attributesByContent(record, entry) : roles;
+    const attributes = this.#titles === undefined ? attributesByContent(record, entry) : roles;
     const { country, asn, score, region } = attributes;
     const columns = { ...entry, ...present({ country, asn, score, region }) };
-    return this.hasFilterColumns(columns) ? columns : undefined;
+    return this.#hasFilterColumns(columns) ? columns : undefined;
   }
 
   /** The column that the first rows prove; without a proof the file is refused. */
-  private surveyed(): Columns | undefined {
-    const { collector, start, delimiter, titles } = this;
+  #surveyed(): Columns | undefined {
+    const collector = this.#collector;
+    const start = this.#start;
+    const delimiter = this.#delimiter;
+    const titles = this.#titles;
     const { format, kind } = collector.options;
     const survey = surveyColumns(collector.bytes, start, {
       delimiter,
@@ -301,46 +310,46 @@ class CsvReader {
       if (line.startsWith('#')) continue;
       if (lines.push(quote(line)) === LINES_SHOWN) break;
     }
-    this.refuseFile(
+    this.#refuseFile(
       `nothing says which column holds the entries: ${survey.why}; say column: NUMBER, or format: (ranges, if two columns are the ends of ranges), or keep one column; it starts with ${lines.join(' and ')}`,
       ImportFault.unproven,
     );
     return undefined;
   }
 
-  private askedColumn(column: string | number): Columns | undefined {
-    const { titles } = this;
+  #askedColumn(column: string | number): Columns | undefined {
+    const titles = this.#titles;
     const known = printable((titles ?? []).join(', '), HEADER_MAX_CHARS);
     if (typeof column === 'number') {
       if (Number.isInteger(column) && column >= 1) return { address: column - 1 };
-      this.refuseFile(`column ${column}: columns are counted from 1`);
+      this.#refuseFile(`column ${column}: columns are counted from 1`);
       return undefined;
     }
     const index = titles?.findIndex((title) => sameTitle(title, column)) ?? -1;
     if (index >= 0) return { address: index };
     const what = titles === undefined ? 'the file has no header: give its number' : `its header has ${known}`;
-    this.refuseFile(`no column "${printable(column, 40)}": ${what}`);
+    this.#refuseFile(`no column "${printable(column, 40)}": ${what}`);
     return undefined;
   }
 
   /** Whether there is a column for each filter: without it, everything or nothing would pass. */
-  private hasFilterColumns(columns: Columns): boolean {
-    const { options } = this.collector;
+  #hasFilterColumns(columns: Columns): boolean {
+    const { options } = this.#collector;
     const missing = (['country', 'asn', 'region'] as const).filter(
       (role) => options[role] !== undefined && columns[role] === undefined,
     );
     if (options.minScore !== undefined && columns.score === undefined) {
-      this.refuseFile('no column of scores, and a minimum score is asked for');
+      this.#refuseFile('no column of scores, and a minimum score is asked for');
       return false;
     }
     if (missing.length === 0) return true;
-    this.refuseFile(`no column of ${missing.join(' or ')}, and entries are to be picked by it`);
+    this.#refuseFile(`no column of ${missing.join(' or ')}, and entries are to be picked by it`);
     return false;
   }
 
-  private refuseFile(reason: string, code: string = ImportFault.noColumn): void {
-    const { line } = this.collector;
-    this.collector.refuseFile({ line, column: 1, code, reason });
+  #refuseFile(reason: string, code: string = ImportFault.noColumn): void {
+    const { line } = this.#collector;
+    this.#collector.refuseFile({ line, column: 1, code, reason });
   }
 }
 

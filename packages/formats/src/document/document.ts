@@ -161,113 +161,113 @@ function childOf(node: TreeNode | undefined, key: string): TreeNode | undefined 
 }
 
 class DocumentReader {
-  private readonly fileName: string;
-  private readonly now: number;
-  private readonly readReferenced: ReadReferenced;
-  private readonly limits: FormatLimits;
-  private readonly onEntry: DocumentEntrySink | undefined;
-  private readonly rejects: RejectLog<DocumentReject>;
-  private readonly references = new Set<string>();
-  private readonly lists = new Map<string, List>();
-  private readonly policies = new Map<string, Policy>();
-  private unmatched: Action | undefined;
-  private readonly encoder = new TextEncoder();
-  private readonly scratch = newPrefixScratch();
-  private place: PlaceOf = () => ({ line: 1, column: 1 });
+  readonly #fileName: string;
+  readonly #now: number;
+  readonly #readReferenced: ReadReferenced;
+  readonly #limits: FormatLimits;
+  readonly #onEntry: DocumentEntrySink | undefined;
+  readonly #rejects: RejectLog<DocumentReject>;
+  readonly #references = new Set<string>();
+  readonly #lists = new Map<string, List>();
+  readonly #policies = new Map<string, Policy>();
+  #unmatched: Action | undefined;
+  readonly #encoder = new TextEncoder();
+  readonly #scratch = newPrefixScratch();
+  #place: PlaceOf = () => ({ line: 1, column: 1 });
 
   constructor(fileName: string, now: number, readReferenced: ReadReferenced, options: DocumentOptions) {
-    this.fileName = fileName;
-    this.now = now;
-    this.readReferenced = readReferenced;
-    this.limits = withLimits(options.limits);
-    this.onEntry = options.onEntry;
-    this.rejects = new RejectLog(this.limits.rejectsKept);
+    this.#fileName = fileName;
+    this.#now = now;
+    this.#readReferenced = readReferenced;
+    this.#limits = withLimits(options.limits);
+    this.#onEntry = options.onEntry;
+    this.#rejects = new RejectLog(this.#limits.rejectsKept);
   }
 
   read(bytes: Uint8Array): RuleSetDocument {
-    const tree = parseTree(bytes, this.limits);
-    this.place = tree.place;
-    this.addRejects(this.fileName, tree.rejects, tree.rejectCount);
-    if (tree.rejectCount === 0) this.readRoot(tree.root);
+    const tree = parseTree(bytes, this.#limits);
+    this.#place = tree.place;
+    this.#addRejects(this.#fileName, tree.rejects, tree.rejectCount);
+    if (tree.rejectCount === 0) this.#readRoot(tree.root);
     return {
-      lists: this.lists,
-      policies: this.policies,
-      unmatched: this.unmatched,
-      references: [...this.references],
-      rejects: this.rejects.kept,
-      rejectCount: this.rejects.count,
+      lists: this.#lists,
+      policies: this.#policies,
+      unmatched: this.#unmatched,
+      references: [...this.#references],
+      rejects: this.#rejects.kept,
+      rejectCount: this.#rejects.count,
     };
   }
 
-  private readRoot(root: TreeNode | undefined): void {
+  #readRoot(root: TreeNode | undefined): void {
     if (root?.kind !== 'mapping') {
       const found =
         root === undefined ? 'it is empty' : root.kind === 'text' ? 'it is one text' : 'it is a sequence';
       const reason = `a rule set document is a mapping with lists, common, policies and unmatched; ${found}`;
-      this.reject(root?.offset ?? 0, DocumentFault.notDocument, reason);
+      this.#reject(root?.offset ?? 0, DocumentFault.notDocument, reason);
       return;
     }
-    const shape = checkShape(root, DOCUMENT_SCHEMA, this.limits.rejectsKept);
-    const faults = shape.faults.map(({ offset, code, reason }) => ({ ...this.place(offset), code, reason }));
-    this.addRejects(this.fileName, faults, shape.count);
+    const shape = checkShape(root, DOCUMENT_SCHEMA, this.#limits.rejectsKept);
+    const faults = shape.faults.map(({ offset, code, reason }) => ({ ...this.#place(offset), code, reason }));
+    this.#addRejects(this.#fileName, faults, shape.count);
     // What the schema has refused is passed over below, so that the rest is checked too.
-    for (const [name, entry] of entriesOf(childOf(root, 'lists'))) this.readList(name, entry);
+    for (const [name, entry] of entriesOf(childOf(root, 'lists'))) this.#readList(name, entry);
     const common = childOf(root, 'common');
-    if (common?.kind === 'mapping') this.policies.set(COMMON_POLICY, this.policyOf(COMMON_POLICY, common));
-    for (const [name, entry] of entriesOf(childOf(root, 'policies'))) this.readPolicy(name, entry);
+    if (common?.kind === 'mapping') this.#policies.set(COMMON_POLICY, this.#policyOf(COMMON_POLICY, common));
+    for (const [name, entry] of entriesOf(childOf(root, 'policies'))) this.#readPolicy(name, entry);
     const unmatched = childOf(root, 'unmatched');
-    if (unmatched !== undefined) this.unmatched = actionOf(unmatched);
+    if (unmatched !== undefined) this.#unmatched = actionOf(unmatched);
   }
 
-  private reject(offset: number, code: string, reason: string): void {
-    this.rejects.add({ file: this.fileName, ...this.place(offset), code, reason });
+  #reject(offset: number, code: string, reason: string): void {
+    this.#rejects.add({ file: this.#fileName, ...this.#place(offset), code, reason });
   }
 
-  private tell(kind: 'rule' | 'entry', node: TextNode, canonical: () => string): void {
-    if (this.onEntry === undefined) return;
-    const { line, column } = this.place(node.offset);
-    this.onEntry(kind, this.fileName, line, column, canonical);
+  #tell(kind: 'rule' | 'entry', node: TextNode, canonical: () => string): void {
+    if (this.#onEntry === undefined) return;
+    const { line, column } = this.#place(node.offset);
+    this.#onEntry(kind, this.#fileName, line, column, canonical);
   }
 
   /** What tells the entries or rules of a referenced file; none if nobody listens. */
-  private sinkFor(kind: 'rule' | 'entry', file: string): { readonly onEntry?: EntrySink } {
-    const { onEntry } = this;
+  #sinkFor(kind: 'rule' | 'entry', file: string): { readonly onEntry?: EntrySink } {
+    const onEntry = this.#onEntry;
     if (onEntry === undefined) return {};
     return { onEntry: (line, column, canonical) => onEntry(kind, file, line, column, canonical) };
   }
 
   /** Takes inline entries; `told` may say otherwise what is wrong with one. */
-  private itemSinks(told: (text: string, fault: EntryFault) => EntryFault = (_, fault) => fault): ItemSinks {
+  #itemSinks(told: (text: string, fault: EntryFault) => EntryFault = (_, fault) => fault): ItemSinks {
     return {
       onFault: (node, index, found) => {
         const fault = told(node.value, found);
-        this.rejectIn(node, fault === found ? index : 0, fault.code, fault.reason);
+        this.#rejectIn(node, fault === found ? index : 0, fault.code, fault.reason);
       },
       onEntry:
-        this.onEntry === undefined ? undefined : (node, canonical) => this.tell('entry', node, canonical),
+        this.#onEntry === undefined ? undefined : (node, canonical) => this.#tell('entry', node, canonical),
     };
   }
 
   /** Rejects at the character `index`, from 0, of a text. */
-  private rejectIn(node: TextNode, index: number, code: string, reason: string): void {
-    this.reject(node.exact ? node.offset + index : node.offset, code, reason);
+  #rejectIn(node: TextNode, index: number, code: string, reason: string): void {
+    this.#reject(node.exact ? node.offset + index : node.offset, code, reason);
   }
 
-  private addRejects(file: string, rejects: readonly Reject[], count: number): void {
-    this.rejects.addAll(
+  #addRejects(file: string, rejects: readonly Reject[], count: number): void {
+    this.#rejects.addAll(
       rejects.map((reject) => ({ file, ...reject })),
       count,
     );
   }
 
-  private checkName(name: string, keyOffset: number, what: string): boolean {
+  #checkName(name: string, keyOffset: number, what: string): boolean {
     if (isPartName(name)) return true;
-    this.reject(keyOffset, DocumentFault.name, partNameReason(name, what));
+    this.#reject(keyOffset, DocumentFault.name, partNameReason(name, what));
     return false;
   }
 
-  private readList(name: string, { keyOffset, value }: MappingEntry): void {
-    const named = this.checkName(name, keyOffset, 'list');
+  #readList(name: string, { keyOffset, value }: MappingEntry): void {
+    const named = this.#checkName(name, keyOffset, 'list');
     if (value.kind !== 'mapping') return;
     const sources = ['entries', 'names', 'file'].filter((key) => value.entries.has(key));
     if (sources.length !== 1) {
@@ -278,40 +278,40 @@ class DocumentReader {
               DocumentFault.sources,
               `list ${name} has ${sources.join(' and ')}: keep one, and make two lists`,
             ];
-      this.reject(keyOffset, code, reason);
+      this.#reject(keyOffset, code, reason);
       return;
     }
     const resolveNode = childOf(value, 'resolve');
     const resolve = resolveNode?.kind === 'text' && resolveNode.value === 'true';
     const hostBitsNode = childOf(value, 'host-bits');
     const hostBits = hostBitsNode?.kind === 'text' && hostBitsNode.value === 'mask' ? 'mask' : 'reject';
-    const list = this.listOf(value, resolve, hostBits);
-    if (list !== undefined && named) this.lists.set(name, list);
+    const list = this.#listOf(value, resolve, hostBits);
+    if (list !== undefined && named) this.#lists.set(name, list);
     if (hostBitsNode !== undefined && list?.kind === 'names') {
       const reason = 'host-bits: is for lists of addresses: leave it out';
-      this.reject(hostBitsNode.offset, DocumentFault.hostBits, reason);
+      this.#reject(hostBitsNode.offset, DocumentFault.hostBits, reason);
     }
     if (resolveNode === undefined || list === undefined || list.kind === 'names') return;
     const reason = 'resolve: is for lists of names: leave it out';
-    this.reject(resolveNode.offset, DocumentFault.resolve, reason);
+    this.#reject(resolveNode.offset, DocumentFault.resolve, reason);
   }
 
-  private listOf(node: MappingNode, resolve: boolean, hostBits: HostBits): List | undefined {
+  #listOf(node: MappingNode, resolve: boolean, hostBits: HostBits): List | undefined {
     const entries = childOf(node, 'entries');
     if (entries?.kind === 'sequence') {
-      return prefixListOf(prefixesOfItems(textsOf(entries), this.itemSinks(entryFault), hostBits));
+      return prefixListOf(prefixesOfItems(textsOf(entries), this.#itemSinks(entryFault), hostBits));
     }
     const names = childOf(node, 'names');
     if (names?.kind === 'sequence') {
-      return nameListOf(namesOfItems(textsOf(names), this.itemSinks()), resolve);
+      return nameListOf(namesOfItems(textsOf(names), this.#itemSinks()), resolve);
     }
     const file = childOf(node, 'file');
     if (file?.kind !== 'text') return undefined;
-    const referenced = this.referenced(file);
+    const referenced = this.#referenced(file);
     if (referenced === undefined) return undefined;
-    const { limits } = this;
+    const limits = this.#limits;
     const kind = resolve ? { kind: 'names' as const } : {};
-    const sink = this.sinkFor('entry', referenced.name);
+    const sink = this.#sinkFor('entry', referenced.name);
     const text = importList(referenced.name, referenced.bytes, {
       ...kind,
       ...sink,
@@ -319,56 +319,56 @@ class DocumentReader {
       hostBits,
       limits,
     });
-    this.addRejects(referenced.name, text.rejects, text.rejectCount);
+    this.#addRejects(referenced.name, text.rejects, text.rejectCount);
     return text.list;
   }
 
-  private referenced(node: TextNode): { readonly name: string; readonly bytes: Uint8Array } | undefined {
+  #referenced(node: TextNode): { readonly name: string; readonly bytes: Uint8Array } | undefined {
     if (node.value === '') {
-      this.reject(node.offset, DocumentFault.reference, 'file: names no file');
+      this.#reject(node.offset, DocumentFault.reference, 'file: names no file');
       return undefined;
     }
     const name = posix.normalize(node.value);
-    this.references.add(name);
-    const bytes = this.readReferenced(name);
+    this.#references.add(name);
+    const bytes = this.#readReferenced(name);
     if (bytes !== undefined) return { name, bytes };
     const reason = `${quote(name)} is not there, or was not sent along; relative names start at the document's folder`;
-    this.reject(node.offset, DocumentFault.missingFile, reason);
+    this.#reject(node.offset, DocumentFault.missingFile, reason);
     return undefined;
   }
 
-  private readPolicy(name: string, { keyOffset, value }: MappingEntry): void {
-    const named = this.checkName(name, keyOffset, 'policy');
+  #readPolicy(name: string, { keyOffset, value }: MappingEntry): void {
+    const named = this.#checkName(name, keyOffset, 'policy');
     if (name === COMMON_POLICY) {
       const reason =
         'no policy is called common: rules before every policy stand under common: at the top level';
-      this.reject(keyOffset, DocumentFault.reserved, reason);
+      this.#reject(keyOffset, DocumentFault.reserved, reason);
     } else if (value.kind === 'mapping') {
-      const policy = this.policyOf(name, value);
-      if (named) this.policies.set(name, policy);
+      const policy = this.#policyOf(name, value);
+      if (named) this.#policies.set(name, policy);
     }
   }
 
-  private policyOf(name: string, node: MappingNode): Policy {
-    if (name === DEFAULT_POLICY) this.checkDefaultPolicy(node);
+  #policyOf(name: string, node: MappingNode): Policy {
+    if (name === DEFAULT_POLICY) this.#checkDefaultPolicy(node);
     const exceptions = childOf(node, 'exceptions');
     return {
       ...emptyPolicy(name),
-      prefixes: this.prefixesOf(childOf(node, 'prefixes')),
+      prefixes: this.#prefixesOf(childOf(node, 'prefixes')),
       defaultAction: actionOf(childOf(node, 'default')),
-      exceptions: name === COMMON_POLICY ? NO_RUNS : this.directedRuns(exceptions),
-      ...this.directedRuns(node),
+      exceptions: name === COMMON_POLICY ? NO_RUNS : this.#directedRuns(exceptions),
+      ...this.#directedRuns(node),
     };
   }
 
-  private directedRuns(node: TreeNode | undefined): DirectedRuns {
+  #directedRuns(node: TreeNode | undefined): DirectedRuns {
     return {
-      egress: this.runsOf(childOf(node, 'egress'), 'egress'),
-      ingress: this.runsOf(childOf(node, 'ingress'), 'ingress'),
+      egress: this.#runsOf(childOf(node, 'egress'), 'egress'),
+      ingress: this.#runsOf(childOf(node, 'ingress'), 'ingress'),
     };
   }
 
-  private checkDefaultPolicy(node: MappingNode): void {
+  #checkDefaultPolicy(node: MappingNode): void {
     const exceptions = childOf(node, 'exceptions');
     const keys = [
       ['prefixes', node.entries.get('prefixes')],
@@ -379,15 +379,15 @@ class DocumentReader {
       if (entry === undefined || (entry.value.kind === 'sequence' && entry.value.items.length === 0))
         continue;
       const reason = `policy default takes no ${what}: it judges egress of qubes that no policy has; give the policy another name`;
-      this.reject(entry.keyOffset, DocumentFault.reserved, reason);
+      this.#reject(entry.keyOffset, DocumentFault.reserved, reason);
     }
   }
 
-  private prefixesOf(node: TreeNode | undefined): PrefixSet {
+  #prefixesOf(node: TreeNode | undefined): PrefixSet {
     if (node?.kind !== 'sequence') return EMPTY_PREFIX_SET;
     const found: { readonly node: TextNode; readonly prefix: Prefix }[] = [];
     for (const text of textsOf(node)) {
-      const prefix = this.prefixOf(text);
+      const prefix = this.#prefixOf(text);
       if (prefix !== undefined) found.push({ node: text, prefix });
     }
     const set = prefixSetOf(found.map(({ prefix }) => prefix));
@@ -399,10 +399,10 @@ class DocumentReader {
     for (const { node: text, prefix } of found) {
       const shown = formatPrefix(prefix);
       if (seen.has(shown))
-        this.reject(text.offset, DocumentFault.duplicatePrefix, `${shown} is given twice: remove one`);
+        this.#reject(text.offset, DocumentFault.duplicatePrefix, `${shown} is given twice: remove one`);
       else if (!left.has(shown)) {
         const reason = `${shown} lies within another prefix of this policy: remove it`;
-        this.reject(text.offset, DocumentFault.coveredPrefix, reason);
+        this.#reject(text.offset, DocumentFault.coveredPrefix, reason);
       }
       seen.add(shown);
     }
@@ -410,9 +410,9 @@ class DocumentReader {
   }
 
   /** The address or CIDR of a text, which may be no range. */
-  private prefixOf(node: TextNode): Prefix | undefined {
-    const bytes = this.encoder.encode(node.value);
-    const { scratch } = this;
+  #prefixOf(node: TextNode): Prefix | undefined {
+    const bytes = this.#encoder.encode(node.value);
+    const scratch = this.#scratch;
     const found = parsePrefixBytes(bytes, 0, bytes.length, scratch);
     const { family, words, length, hasHostBits } = scratch;
     if (found === undefined && !hasHostBits) return prefixOf(family, words, length);
@@ -420,30 +420,30 @@ class DocumentReader {
       found === undefined
         ? hostBitsFault(bytes, 0, bytes.length)
         : prefixFault(bytes, 0, bytes.length, found);
-    this.rejectIn(node, columnAt(bytes, 0, fault.at) - 1, fault.code, fault.reason);
+    this.#rejectIn(node, columnAt(bytes, 0, fault.at) - 1, fault.code, fault.reason);
     return undefined;
   }
 
-  private runsOf(node: TreeNode | undefined, direction: Direction): readonly Run[] {
-    if (node?.kind === 'sequence') return this.inlineRuns(node, direction);
+  #runsOf(node: TreeNode | undefined, direction: Direction): readonly Run[] {
+    if (node?.kind === 'sequence') return this.#inlineRuns(node, direction);
     const file = childOf(node, 'file');
     if (file?.kind !== 'text') return [];
-    const referenced = this.referenced(file);
+    const referenced = this.#referenced(file);
     if (referenced === undefined) return [];
-    const sink = this.sinkFor('rule', referenced.name);
-    const lines = parseRuleLines(referenced.bytes, direction, this.now, { ...sink, limits: this.limits });
-    this.addRejects(referenced.name, lines.rejects, lines.rejectCount);
+    const sink = this.#sinkFor('rule', referenced.name);
+    const lines = parseRuleLines(referenced.bytes, direction, this.#now, { ...sink, limits: this.#limits });
+    this.#addRejects(referenced.name, lines.rejects, lines.rejectCount);
     return lines.runs;
   }
 
-  private inlineRuns(sequence: SequenceNode, direction: Direction): readonly Run[] {
+  #inlineRuns(sequence: SequenceNode, direction: Direction): readonly Run[] {
     const runs = new RunBuilder();
     for (const node of textsOf(sequence)) {
-      const result = parseRule(node.value, direction, this.now);
+      const result = parseRule(node.value, direction, this.#now);
       if (result.kind === 'rule') {
         runs.push(result.rule);
-        this.tell('rule', node, () => formatRule(result.rule, direction));
-      } else this.rejectIn(node, result.column - 1, result.code, result.reason);
+        this.#tell('rule', node, () => formatRule(result.rule, direction));
+      } else this.#rejectIn(node, result.column - 1, result.code, result.reason);
     }
     return runs.build();
   }

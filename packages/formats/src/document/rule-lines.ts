@@ -59,86 +59,88 @@ export function parseRuleLines(
 }
 
 class RuleLinesReader {
-  private readonly bytes: Uint8Array;
-  private readonly direction: Direction;
-  private readonly now: number;
-  private readonly limits: FormatLimits;
-  private readonly onEntry: EntrySink | undefined;
-  private readonly rejects: RejectLog;
-  private readonly runs = new RunBuilder();
-  private readonly decoder = new TextDecoder('utf-8', { ignoreBOM: true });
-  private readonly scratch = newPrefixScratch();
-  private model: LineModel | undefined; // of the line before
-  private ruleCount = 0;
-  private line = 0; // number of the line last begun
+  readonly #bytes: Uint8Array;
+  readonly #direction: Direction;
+  readonly #now: number;
+  readonly #limits: FormatLimits;
+  readonly #onEntry: EntrySink | undefined;
+  readonly #rejects: RejectLog;
+  readonly #runs = new RunBuilder();
+  readonly #decoder = new TextDecoder('utf-8', { ignoreBOM: true });
+  readonly #scratch = newPrefixScratch();
+  #model: LineModel | undefined; // of the line before
+  #ruleCount = 0;
+  #line = 0; // number of the line last begun
 
   constructor(bytes: Uint8Array, direction: Direction, now: number, options: RuleLinesOptions) {
-    this.bytes = bytes;
-    this.direction = direction;
-    this.now = now;
-    this.limits = withLimits(options.limits);
-    this.onEntry = options.onEntry;
-    this.rejects = new RejectLog(this.limits.rejectsKept, options.onReject);
+    this.#bytes = bytes;
+    this.#direction = direction;
+    this.#now = now;
+    this.#limits = withLimits(options.limits);
+    this.#onEntry = options.onEntry;
+    this.#rejects = new RejectLog(this.#limits.rejectsKept, options.onReject);
   }
 
   read(): RuleLines {
-    const { bytes } = this;
-    const text = textStart(bytes, this.limits.inputBytes);
-    if (text.kind === 'fault') this.rejects.add(text.reject);
+    const bytes = this.#bytes;
+    const text = textStart(bytes, this.#limits.inputBytes);
+    if (text.kind === 'fault') this.#rejects.add(text.reject);
     else {
       for (let at = text.start; at < bytes.length; ) {
         const end = lineEndAt(bytes, at);
-        this.line++;
-        if (!this.readLikeModel(at, end)) this.readLine(at, end);
-        if (this.isOverfull()) break;
+        this.#line++;
+        if (!this.#readLikeModel(at, end)) this.#readLine(at, end);
+        if (this.#isOverfull()) break;
         at = nextLineAt(bytes, end);
       }
     }
     return {
-      runs: this.runs.build(),
-      ruleCount: this.ruleCount,
-      rejects: this.rejects.kept,
-      rejectCount: this.rejects.count,
-      lineCount: this.line,
+      runs: this.#runs.build(),
+      ruleCount: this.#ruleCount,
+      rejects: this.#rejects.kept,
+      rejectCount: this.#rejects.count,
+      lineCount: this.#line,
     };
   }
 
-  private isOverfull(): boolean {
-    if (this.ruleCount <= this.limits.entries) return false;
-    const reason = `more than ${this.limits.entries} rules: put the addresses into a list and use it with ${REMOTE_STEM[this.direction]}=@LIST`;
-    this.rejects.add({ line: this.line, column: 1, code: TextFault.tooManyEntries, reason });
+  #isOverfull(): boolean {
+    if (this.#ruleCount <= this.#limits.entries) return false;
+    const reason = `more than ${this.#limits.entries} rules: put the addresses into a list and use it with ${REMOTE_STEM[this.#direction]}=@LIST`;
+    this.#rejects.add({ line: this.#line, column: 1, code: TextFault.tooManyEntries, reason });
     return true;
   }
 
   /** Reads the line if it differs from the line before only in its address. Returns false, having done nothing, if not. */
-  private readLikeModel(start: number, end: number): boolean {
-    const { model, scratch } = this;
-    if (model === undefined || end - start > this.limits.lineBytes) return false;
-    if (!readByModel(this.bytes, start, end, model, scratch)) return false;
-    this.runs.pushPrefix(model.match, scratch.family, scratch.words, 0, scratch.length);
-    this.ruleCount++;
+  #readLikeModel(start: number, end: number): boolean {
+    const model = this.#model;
+    const scratch = this.#scratch;
+    if (model === undefined || end - start > this.#limits.lineBytes) return false;
+    if (!readByModel(this.#bytes, start, end, model, scratch)) return false;
+    this.#runs.pushPrefix(model.match, scratch.family, scratch.words, 0, scratch.length);
+    this.#ruleCount++;
     return true;
   }
 
-  private readLine(start: number, end: number): void {
-    const { bytes, line } = this;
-    const unreadable = lineFault(bytes, start, end, line, this.limits);
+  #readLine(start: number, end: number): void {
+    const bytes = this.#bytes;
+    const line = this.#line;
+    const unreadable = lineFault(bytes, start, end, line, this.#limits);
     if (unreadable !== undefined) {
-      this.rejects.add(unreadable);
+      this.#rejects.add(unreadable);
       return;
     }
     const from = skipBlanks(bytes, start, end);
     if (from === end || bytes[from] === HASH) return;
-    const result = parseRule(this.decoder.decode(bytes.subarray(start, end)), this.direction, this.now);
+    const result = parseRule(this.#decoder.decode(bytes.subarray(start, end)), this.#direction, this.#now);
     if (result.kind === 'fault') {
-      this.rejects.add({ line, column: result.column, code: result.code, reason: result.reason });
+      this.#rejects.add({ line, column: result.column, code: result.code, reason: result.reason });
       return;
     }
     const { rule } = result;
-    this.runs.push(rule);
-    this.ruleCount++;
-    this.model = this.onEntry === undefined ? modelOf(bytes, start, end, rule, this.direction) : undefined;
-    this.onEntry?.(line, columnAt(bytes, start, from), () => formatRule(rule, this.direction));
+    this.#runs.push(rule);
+    this.#ruleCount++;
+    this.#model = this.#onEntry === undefined ? modelOf(bytes, start, end, rule, this.#direction) : undefined;
+    this.#onEntry?.(line, columnAt(bytes, start, from), () => formatRule(rule, this.#direction));
   }
 }
 

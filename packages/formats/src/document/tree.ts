@@ -199,65 +199,65 @@ function isScalarToken(token: CST.Token): boolean {
 
 /** Turns the library's nodes into ours. Nodes that aliases name are shared, so that nothing is expanded here. */
 class TreeReader {
-  private readonly text: string;
-  private readonly limits: FormatLimits;
-  private readonly reject: RejectAt;
-  private readonly anchors = new Map<string, TreeNode>();
-  private readonly sizes = new Map<TreeNode, number>(); // values in a node after its aliases are followed; texts are 1
+  readonly #text: string;
+  readonly #limits: FormatLimits;
+  readonly #reject: RejectAt;
+  readonly #anchors = new Map<string, TreeNode>();
+  readonly #sizes = new Map<TreeNode, number>(); // values in a node after its aliases are followed; texts are 1
 
   constructor(text: string, limits: FormatLimits, reject: RejectAt) {
-    this.text = text;
-    this.limits = limits;
-    this.reject = reject;
+    this.#text = text;
+    this.#limits = limits;
+    this.#reject = reject;
   }
 
   read(document: Document.Parsed): TreeNode | undefined {
     const { contents } = document;
     if (contents === null || (isScalar(contents) && contents.source === '' && contents.type === 'PLAIN'))
       return undefined;
-    const root = this.node(contents);
-    if (this.sizeOf(root) > this.limits.documentTokens) {
-      const reason = `more than ${this.limits.documentTokens} values once its aliases are followed: write a list instead`;
-      this.reject(0, TreeFault.expansion, reason);
+    const root = this.#node(contents);
+    if (this.#sizeOf(root) > this.#limits.documentTokens) {
+      const reason = `more than ${this.#limits.documentTokens} values once its aliases are followed: write a list instead`;
+      this.#reject(0, TreeFault.expansion, reason);
     }
     return root;
   }
 
-  private sizeOf(node: TreeNode): number {
-    return this.sizes.get(node) ?? 1;
+  #sizeOf(node: TreeNode): number {
+    return this.#sizes.get(node) ?? 1;
   }
 
-  private node(node: unknown): TreeNode {
-    const result = this.bareNode(node);
+  #node(node: unknown): TreeNode {
+    const result = this.#bareNode(node);
     if ((isScalar(node) || isSeq(node) || isMap(node)) && node.anchor !== undefined)
-      this.anchors.set(node.anchor, result);
+      this.#anchors.set(node.anchor, result);
     return result;
   }
 
-  private bareNode(node: unknown): TreeNode {
-    if (isAlias(node)) return this.alias(node.source, node.range?.[0] ?? 0);
+  #bareNode(node: unknown): TreeNode {
+    if (isAlias(node)) return this.#alias(node.source, node.range?.[0] ?? 0);
     if (isSeq(node)) {
-      const items = node.items.map((item) => this.node(item));
+      const items = node.items.map((item) => this.#node(item));
       const sequence: SequenceNode = { kind: 'sequence', items, offset: node.range?.[0] ?? 0 };
-      this.sizes.set(
+      this.#sizes.set(
         sequence,
-        items.reduce((size, item) => size + this.sizeOf(item), 1),
+        items.reduce((size, item) => size + this.#sizeOf(item), 1),
       );
       return sequence;
     }
-    if (isMap(node)) return this.mapping(node.items, node.range?.[0] ?? 0);
-    if (isScalar(node)) return this.scalar(String(node.value ?? ''), node.range?.[0] ?? 0);
+    if (isMap(node)) return this.#mapping(node.items, node.range?.[0] ?? 0);
+    if (isScalar(node)) return this.#scalar(String(node.value ?? ''), node.range?.[0] ?? 0);
     return { kind: 'text', value: '', offset: 0, exact: false }; // a key without a value
   }
 
-  private alias(anchor: string, offset: number): TreeNode {
-    const target = this.anchors.get(anchor);
+  #alias(anchor: string, offset: number): TreeNode {
+    const target = this.#anchors.get(anchor);
     if (target !== undefined) return target;
-    this.reject(offset, TreeFault.alias, `no anchor ${quote(anchor)} stands before this alias`);
+    this.#reject(offset, TreeFault.alias, `no anchor ${quote(anchor)} stands before this alias`);
     return { kind: 'text', value: '', offset, exact: false };
   }
 
-  private mapping(pairs: readonly Pair[], offset: number): MappingNode {
+  #mapping(pairs: readonly Pair[], offset: number): MappingNode {
     const entries = new Map<string, MappingEntry>();
     let size = 1;
     for (const pair of pairs) {
@@ -265,20 +265,20 @@ class TreeReader {
       const keyOffset = (isScalar(pair.key) ? pair.key.range?.[0] : undefined) ?? offset;
       if (entries.has(key)) {
         const reason = `${quote(key)} is given twice: remove or merge one`;
-        this.reject(keyOffset, TreeFault.duplicate, reason);
+        this.#reject(keyOffset, TreeFault.duplicate, reason);
       }
-      const value = pair.value === null ? emptyAt(keyOffset) : this.node(pair.value);
+      const value = pair.value === null ? emptyAt(keyOffset) : this.#node(pair.value);
       entries.set(key, { keyOffset, value });
-      size += this.sizeOf(value);
+      size += this.#sizeOf(value);
     }
     const mapping: MappingNode = { kind: 'mapping', entries, offset };
-    this.sizes.set(mapping, size);
+    this.#sizes.set(mapping, size);
     return mapping;
   }
 
-  private scalar(value: string, offset: number): TextNode {
-    if (this.text.startsWith(value, offset)) return { kind: 'text', value, offset, exact: true };
-    if (this.text.startsWith(value, offset + 1))
+  #scalar(value: string, offset: number): TextNode {
+    if (this.#text.startsWith(value, offset)) return { kind: 'text', value, offset, exact: true };
+    if (this.#text.startsWith(value, offset + 1))
       return { kind: 'text', value, offset: offset + 1, exact: true };
     return { kind: 'text', value, offset, exact: false }; // escapes, or more than one line
   }

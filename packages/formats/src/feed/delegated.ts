@@ -27,39 +27,39 @@ export function importDelegated(collector: Collector, start: number): void {
 }
 
 class DelegatedReader {
-  private readonly collector: Collector;
-  private readonly filter: EntryFilter;
-  private readonly stated: { type: RecordType | 'all'; declared: number; line: number }[] = [];
-  private readonly held = { asn: 0, ipv4: 0, ipv6: 0, all: 0 };
-  private readonly fields = new Int32Array(FIELD_COUNT + 1); // where each begins; the last is one past the end
+  readonly #collector: Collector;
+  readonly #filter: EntryFilter;
+  readonly #stated: { type: RecordType | 'all'; declared: number; line: number }[] = [];
+  readonly #held = { asn: 0, ipv4: 0, ipv6: 0, all: 0 };
+  readonly #fields = new Int32Array(FIELD_COUNT + 1); // where each begins; the last is one past the end
 
   constructor(collector: Collector) {
-    this.collector = collector;
-    this.filter = new EntryFilter(collector.options);
+    this.#collector = collector;
+    this.#filter = new EntryFilter(collector.options);
   }
 
   read(start: number): void {
-    const { collector } = this;
+    const collector = this.#collector;
     eachLine(collector, start, (from, end) => {
       if (collector.bytes[from] === HASH) collector.skip('comment');
-      else this.readLine(from, end);
+      else this.#readLine(from, end);
     });
-    for (const { type, declared, line } of this.stated) {
+    for (const { type, declared, line } of this.#stated) {
       const what = type === 'all' ? 'records' : `${type} records`;
-      collector.declared.push({ what, declared, held: this.held[type], line });
+      collector.declared.push({ what, declared, held: this.#held[type], line });
     }
   }
 
-  private readLine(from: number, end: number): void {
-    const { collector } = this;
-    const count = this.split(from, end);
-    const type = count < 6 ? undefined : this.recordType();
-    if (type !== undefined && !(this.is(1, '*') && this.is(5, 'summary'))) {
-      this.held[type]++;
-      this.held.all++;
-      this.readRecord(type);
-    } else if (type !== undefined) this.state(type, this.text(4));
-    else if (count >= 4 && VERSION.test(this.text(0))) this.state('all', this.text(3));
+  #readLine(from: number, end: number): void {
+    const collector = this.#collector;
+    const count = this.#split(from, end);
+    const type = count < 6 ? undefined : this.#recordType();
+    if (type !== undefined && !(this.#is(1, '*') && this.#is(5, 'summary'))) {
+      this.#held[type]++;
+      this.#held.all++;
+      this.#readRecord(type);
+    } else if (type !== undefined) this.#state(type, this.#text(4));
+    else if (count >= 4 && VERSION.test(this.#text(0))) this.#state('all', this.#text(3));
     else {
       const shown = quoteBytes(collector.bytes, from, end);
       const reason = `${shown} is no record of a registry: registry|country|ipv4 or ipv6 or asn|start|value|date|status`;
@@ -67,38 +67,40 @@ class DelegatedReader {
     }
   }
 
-  private recordType(): RecordType | undefined {
-    return TYPES.find((type) => this.is(2, type));
+  #recordType(): RecordType | undefined {
+    return TYPES.find((type) => this.#is(2, type));
   }
 
-  private state(type: RecordType | 'all', count: string): void {
-    const { collector } = this;
+  #state(type: RecordType | 'all', count: string): void {
+    const collector = this.#collector;
     collector.skip('metadata');
-    if (/^\d{1,15}$/.test(count)) this.stated.push({ type, declared: Number(count), line: collector.line });
+    if (/^\d{1,15}$/.test(count)) this.#stated.push({ type, declared: Number(count), line: collector.line });
   }
 
-  private readRecord(type: RecordType): void {
-    const { collector, fields } = this;
+  #readRecord(type: RecordType): void {
+    const collector = this.#collector;
+    const fields = this.#fields;
     const { bytes } = collector;
     if (type === 'asn') {
       collector.skip('asn');
       return;
     }
-    if (this.is(6, 'available') || this.is(6, 'reserved')) {
+    if (this.#is(6, 'available') || this.#is(6, 'reserved')) {
       collector.skip('unallocated');
       return;
     }
-    const other = this.filter.country(bytes, fields[1]!, fields[2]! - 1);
+    const other = this.#filter.country(bytes, fields[1]!, fields[2]! - 1);
     if (other !== undefined) collector.skip(other);
-    else if (type === 'ipv4') this.readIp4();
-    else this.readIp6();
+    else if (type === 'ipv4') this.#readIp4();
+    else this.#readIp6();
   }
 
-  private readIp4(): void {
-    const { collector, fields } = this;
+  #readIp4(): void {
+    const collector = this.#collector;
+    const fields = this.#fields;
     const start = fields[3]!; // FIELD_COUNT + 1 fields
     const first = parseDottedQuad(collector.bytes, start, fields[4]! - 1);
-    const count = this.count(4);
+    const count = this.#count(4);
     if (first < 0 || count === 0 || first + count > IP4_COUNT_MAX) {
       const shown = quoteBytes(collector.bytes, start, fields[5]! - 1);
       const reason = `${shown} is no IPv4 address with a count of addresses that fits behind it`;
@@ -106,11 +108,12 @@ class DelegatedReader {
     } else collector.ip4Range(first, first + count - 1, start);
   }
 
-  private readIp6(): void {
-    const { collector, fields } = this;
+  #readIp6(): void {
+    const collector = this.#collector;
+    const fields = this.#fields;
     const start = fields[3]!; // FIELD_COUNT + 1 fields
     const end = fields[5]! - 1;
-    const text = Buffer.from(`${this.text(3)}/${this.text(4)}`, 'latin1');
+    const text = Buffer.from(`${this.#text(3)}/${this.#text(4)}`, 'latin1');
     const isIp6 =
       parsePrefixBytes(text, 0, text.length, scratch) === undefined &&
       indexIn(text, COLON, 0, text.length) >= 0;
@@ -124,9 +127,9 @@ class DelegatedReader {
   }
 
   /** Finds the fields of a line; returns how many there are, at most FIELD_COUNT. Missing ones are empty. */
-  private split(from: number, end: number): number {
-    const { fields } = this;
-    const { bytes } = this.collector;
+  #split(from: number, end: number): number {
+    const fields = this.#fields;
+    const { bytes } = this.#collector;
     let count = 0;
     let at = from;
     while (count < FIELD_COUNT && at <= end) {
@@ -139,19 +142,19 @@ class DelegatedReader {
   }
 
   /** Whether a field is this word; no string is made of it. */
-  private is(index: number, word: string): boolean {
-    const { bytes } = this.collector;
-    const start = this.fields[index]!; // index < FIELD_COUNT
-    if (this.fields[index + 1]! - 1 - start !== word.length) return false;
+  #is(index: number, word: string): boolean {
+    const { bytes } = this.#collector;
+    const start = this.#fields[index]!; // index < FIELD_COUNT
+    if (this.#fields[index + 1]! - 1 - start !== word.length) return false;
     for (let i = 0; i < word.length; i++) if (bytes[start + i] !== word.charCodeAt(i)) return false;
     return true;
   }
 
   /** A field that is a number of at most ten digits; 0 if it is none. */
-  private count(index: number): number {
-    const { bytes } = this.collector;
-    const start = this.fields[index]!; // index < FIELD_COUNT
-    const end = this.fields[index + 1]! - 1;
+  #count(index: number): number {
+    const { bytes } = this.#collector;
+    const start = this.#fields[index]!; // index < FIELD_COUNT
+    const end = this.#fields[index + 1]! - 1;
     if (end <= start || end - start > 10) return 0;
     let value = 0;
     for (let at = start; at < end; at++) {
@@ -162,8 +165,8 @@ class DelegatedReader {
     return value;
   }
 
-  private text(index: number): string {
-    const start = this.fields[index]!; // index < FIELD_COUNT
-    return latin1(this.collector.bytes, start, Math.max(start, this.fields[index + 1]! - 1));
+  #text(index: number): string {
+    const start = this.#fields[index]!; // index < FIELD_COUNT
+    return latin1(this.#collector.bytes, start, Math.max(start, this.#fields[index + 1]! - 1));
   }
 }

@@ -55,22 +55,22 @@ class NftTokens {
   /** Of the token read last. */
   start = 0;
   end: number;
-  private readonly collector: Collector;
-  private readonly bytes: Uint8Array;
+  readonly #collector: Collector;
+  readonly #bytes: Uint8Array;
 
   constructor(collector: Collector, start: number) {
-    this.collector = collector;
-    this.bytes = collector.bytes;
+    this.#collector = collector;
+    this.#bytes = collector.bytes;
     this.end = start;
     collector.beginLine(start);
   }
 
   next(): TokenKind {
-    const { bytes } = this;
+    const bytes = this.#bytes;
     let at = this.end;
     while (at < bytes.length && (isBlank(bytes[at]) || bytes[at] === BACKSLASH)) {
       const isContinued = bytes[at] === BACKSLASH && (bytes[at + 1] === LF || bytes[at + 1] === CR);
-      at = isContinued ? this.passLineEnd(at + 1) : at + 1;
+      at = isContinued ? this.#passLineEnd(at + 1) : at + 1;
     }
     this.start = at;
     this.end = at + 1;
@@ -80,7 +80,7 @@ class NftTokens {
         return 'end';
       case LF:
       case CR:
-        this.end = this.passLineEnd(at);
+        this.end = this.#passLineEnd(at);
         return 'statement';
       case SEMICOLON:
         return 'statement';
@@ -94,7 +94,7 @@ class NftTokens {
         return 'word';
       case HASH:
         while (this.end < bytes.length && bytes[this.end] !== LF && bytes[this.end] !== CR) this.end++;
-        this.collector.skip('comment');
+        this.#collector.skip('comment');
         return 'statement';
       case QUOTE:
         while (this.end < bytes.length && bytes[this.end] !== QUOTE && bytes[this.end] !== LF) this.end++;
@@ -107,12 +107,12 @@ class NftTokens {
   }
 
   text(): string {
-    return latin1(this.bytes, this.start, Math.min(this.end, this.start + WORD_MAX_BYTES));
+    return latin1(this.#bytes, this.start, Math.min(this.end, this.start + WORD_MAX_BYTES));
   }
 
-  private passLineEnd(at: number): number {
-    const next = nextLineAt(this.bytes, at);
-    if (next < this.bytes.length) this.collector.beginLine(next);
+  #passLineEnd(at: number): number {
+    const next = nextLineAt(this.#bytes, at);
+    if (next < this.#bytes.length) this.#collector.beginLine(next);
     return next;
   }
 }
@@ -142,85 +142,89 @@ interface SetAtHand {
 }
 
 class NftReader {
-  private readonly collector: Collector;
-  private readonly tokens: NftTokens;
-  private readonly filter: EntryFilter;
-  private words: string[] = []; // of the statement at hand
-  private depth = 0;
-  private set: SetAtHand | undefined;
+  readonly #collector: Collector;
+  readonly #tokens: NftTokens;
+  readonly #filter: EntryFilter;
+  #words: string[] = []; // of the statement at hand
+  #depth = 0;
+  #set: SetAtHand | undefined;
 
   constructor(collector: Collector, start: number) {
-    this.collector = collector;
-    this.tokens = new NftTokens(collector, start);
-    this.filter = new EntryFilter(collector.options);
+    this.#collector = collector;
+    this.#tokens = new NftTokens(collector, start);
+    this.#filter = new EntryFilter(collector.options);
   }
 
   read(): void {
-    const { collector, tokens } = this;
+    const collector = this.#collector;
+    const tokens = this.#tokens;
     for (let kind = tokens.next(); kind !== 'end' && !collector.isFull; kind = tokens.next()) {
-      if (kind === 'open') this.open();
-      else if (kind === 'close') this.close();
-      else if (kind === 'statement') this.endStatement();
-      else if (this.words.length < STATEMENT_MAX_WORDS) this.words.push(tokens.text());
+      if (kind === 'open') this.#open();
+      else if (kind === 'close') this.#close();
+      else if (kind === 'statement') this.#endStatement();
+      else if (this.#words.length < STATEMENT_MAX_WORDS) this.#words.push(tokens.text());
     }
-    this.endStatement();
-    if (this.depth > 0 && !collector.isFull) this.refuseTruncated();
+    this.#endStatement();
+    if (this.#depth > 0 && !collector.isFull) this.#refuseTruncated();
   }
 
-  private open(): void {
-    const { words } = this;
+  #open(): void {
+    const words = this.#words;
     const [first, second, third] = words;
-    if (first === 'elements' && second === '=' && this.set !== undefined) this.readElements(this.set);
+    if (first === 'elements' && second === '=' && this.#set !== undefined) this.#readElements(this.#set);
     else if ((first === 'add' || first === 'create') && second === 'element')
-      this.readElements({ name: words.at(-1) ?? '', depth: 0, holdsAddresses: true });
+      this.#readElements({ name: words.at(-1) ?? '', depth: 0, holdsAddresses: true });
     else if (first === 'define' && third === '=')
-      this.readElements({ name: second ?? '', depth: 0, holdsAddresses: true });
+      this.#readElements({ name: second ?? '', depth: 0, holdsAddresses: true });
     else {
-      this.depth++;
+      this.#depth++;
       const kind = first === 'add' || first === 'create' ? second : first;
       if (kind === 'set' || kind === 'map')
-        this.set = { name: words.at(-1) ?? '', depth: this.depth, holdsAddresses: kind === 'set' };
-      this.endStatement();
+        this.#set = { name: words.at(-1) ?? '', depth: this.#depth, holdsAddresses: kind === 'set' };
+      this.#endStatement();
     }
   }
 
-  private close(): void {
-    this.endStatement();
-    if (this.depth === this.set?.depth) this.set = undefined;
-    if (this.depth > 0) this.depth--;
-    else this.collector.reject(this.tokens.start, 'bad-nft', 'a closing brace that nothing opened');
+  #close(): void {
+    this.#endStatement();
+    if (this.#depth === this.#set?.depth) this.#set = undefined;
+    if (this.#depth > 0) this.#depth--;
+    else this.#collector.reject(this.#tokens.start, 'bad-nft', 'a closing brace that nothing opened');
   }
 
-  private endStatement(): void {
-    const { set, words } = this;
+  #endStatement(): void {
+    const set = this.#set;
+    const words = this.#words;
     if (words.length === 0) return;
-    this.words = [];
-    this.collector.skip('metadata');
+    this.#words = [];
+    this.#collector.skip('metadata');
     const text = words.join(' ');
-    if (set !== undefined && set.depth === this.depth && TYPE.test(text))
+    if (set !== undefined && set.depth === this.#depth && TYPE.test(text))
       set.holdsAddresses &&= ADDRESS_TYPE.test(text);
   }
 
   /** Reads elements up to the brace that closes them. */
-  private readElements(set: SetAtHand): void {
-    const { collector, tokens } = this;
-    this.words = [];
-    const other = set.holdsAddresses ? this.filter.set(set.name) : 'other-kind';
+  #readElements(set: SetAtHand): void {
+    const collector = this.#collector;
+    const tokens = this.#tokens;
+    this.#words = [];
+    const other = set.holdsAddresses ? this.#filter.set(set.name) : 'other-kind';
     let kind = tokens.next();
     while (!collector.isFull) {
       while (kind === 'statement' || kind === 'comma') kind = tokens.next();
       if (kind !== 'word') break;
-      kind = this.readElement(other);
+      kind = this.#readElement(other);
     }
     if (kind === 'open') {
-      this.depth++; // whose closing brace is passed over
+      this.#depth++; // whose closing brace is passed over
       collector.reject(tokens.start, 'bad-nft', 'a brace among the elements of a set');
-    } else if (kind === 'end') this.refuseTruncated();
+    } else if (kind === 'end') this.#refuseTruncated();
   }
 
   /** Reads the element whose first word was read, up to what ends it, which is returned. */
-  private readElement(other: SkipCode | undefined): TokenKind {
-    const { collector, tokens } = this;
+  #readElement(other: SkipCode | undefined): TokenKind {
+    const collector = this.#collector;
+    const tokens = this.#tokens;
     const { line, lineStart } = collector;
     const { start } = tokens;
     let { end } = tokens;
@@ -250,8 +254,8 @@ class NftReader {
     return kind;
   }
 
-  private refuseTruncated(): void {
-    const { collector } = this;
+  #refuseTruncated(): void {
+    const collector = this.#collector;
     if (collector.fault !== undefined) return;
     const reason = 'the file ends within braces: it is truncated';
     collector.refuseFile({ line: collector.line, column: 1, code: ImportFault.truncated, reason });

@@ -25,20 +25,20 @@ export function importRpz(collector: Collector, start: number): void {
 }
 
 class RpzReader {
-  private readonly collector: Collector;
+  readonly #collector: Collector;
   /** The zone's name in lower case with a dot at both ends; empty until a line says it. */
-  private origin = '';
-  private isOpen = false; // within parentheses that continue a record over lines
-  private owner = ''; // of the record before
-  private ownerStart = 0;
-  private lastBlocked = -1; // where the owner stands that was used last: records of one owner may be many
+  #origin = '';
+  #isOpen = false; // within parentheses that continue a record over lines
+  #owner = ''; // of the record before
+  #ownerStart = 0;
+  #lastBlocked = -1; // where the owner stands that was used last: records of one owner may be many
 
   constructor(collector: Collector) {
-    this.collector = collector;
+    this.#collector = collector;
   }
 
   read(start: number): void {
-    const { collector } = this;
+    const collector = this.#collector;
     const { bytes } = collector;
     eachLine(collector, start, (from, lineEnd) => {
       if (bytes[from] === SEMICOLON) {
@@ -46,67 +46,68 @@ class RpzReader {
         return;
       }
       const words = latin1Words(bytes, from, endBeforeComment(bytes, from, lineEnd));
-      if (this.isOpen) {
+      if (this.#isOpen) {
         collector.skip('metadata');
-        this.isOpen = !words.some((word) => word.includes(')'));
-      } else if (bytes[from] === DOLLAR) this.readControl(words);
+        this.#isOpen = !words.some((word) => word.includes(')'));
+      } else if (bytes[from] === DOLLAR) this.#readControl(words);
       else {
         const isContinued = isBlank(bytes[collector.lineStart]);
         if (!isContinued) {
-          this.owner = words.shift() ?? '';
-          this.ownerStart = from;
+          this.#owner = words.shift() ?? '';
+          this.#ownerStart = from;
         }
-        this.readRecord(words, from, lineEnd);
+        this.#readRecord(words, from, lineEnd);
       }
     });
-    if (this.isOpen) {
+    if (this.#isOpen) {
       const reason = 'the file ends within the parentheses of a record: it is truncated';
       collector.refuseFile({ line: collector.line, column: 1, code: 'truncated', reason });
     }
   }
 
-  private readControl(words: readonly string[]): void {
+  #readControl(words: readonly string[]): void {
     const [control, value] = words;
-    if (control?.toUpperCase() === '$ORIGIN' && value !== undefined) this.origin = zoneName(value);
-    this.collector.skip('metadata');
+    if (control?.toUpperCase() === '$ORIGIN' && value !== undefined) this.#origin = zoneName(value);
+    this.#collector.skip('metadata');
   }
 
-  private readRecord(words: readonly string[], from: number, lineEnd: number): void {
-    const { collector } = this;
+  #readRecord(words: readonly string[], from: number, lineEnd: number): void {
+    const collector = this.#collector;
     let at = 0;
     while (CLASS_OR_TTL.test(words[at] ?? '')) at++;
     const type = (words[at] ?? '').toUpperCase();
     const target = (words[at + 1] ?? '').toLowerCase();
     if (type === 'SOA' || type === 'NS') {
-      if (type === 'SOA' && this.origin === '' && this.owner !== '@') this.origin = zoneName(this.owner);
-      this.isOpen = words.some((word) => word.includes('(')) && !words.some((word) => word.includes(')'));
+      if (type === 'SOA' && this.#origin === '' && this.#owner !== '@') this.#origin = zoneName(this.#owner);
+      this.#isOpen = words.some((word) => word.includes('(')) && !words.some((word) => word.includes(')'));
       collector.skip('metadata');
     } else if (!TYPE.test(type) || target === '') {
       const shown = quoteBytes(collector.bytes, from, lineEnd);
       collector.reject(from, 'bad-rpz-record', `${shown} is no record of a zone: write name CNAME .`);
-    } else this.readPolicy(type, target);
+    } else this.#readPolicy(type, target);
   }
 
-  private readPolicy(type: string, target: string): void {
-    const { collector } = this;
+  #readPolicy(type: string, target: string): void {
+    const collector = this.#collector;
     const isAddress = type === 'A' || type === 'AAAA';
     if (type === 'CNAME' && EXCEPTION_TARGETS.has(target)) collector.skip('exception');
-    else if (TRIGGER.test(this.owner)) collector.skip('partial');
-    else if (this.owner.startsWith('*.')) collector.skip('wildcard');
-    else if (this.owner === '@') collector.skip('metadata');
+    else if (TRIGGER.test(this.#owner)) collector.skip('partial');
+    else if (this.#owner.startsWith('*.')) collector.skip('wildcard');
+    else if (this.#owner === '@') collector.skip('metadata');
     else if (isAddress ? NULL_ADDRESSES.has(target) : type === 'CNAME' && BLOCKING_TARGETS.has(target)) {
-      if (this.lastBlocked === this.ownerStart) collector.skip('metadata');
+      if (this.#lastBlocked === this.#ownerStart) collector.skip('metadata');
       else {
-        this.lastBlocked = this.ownerStart;
-        const end = this.ownerStart + this.relativeChars();
-        collector.name(collector.bytes, this.ownerStart, end);
+        this.#lastBlocked = this.#ownerStart;
+        const end = this.#ownerStart + this.#relativeChars();
+        collector.name(collector.bytes, this.#ownerStart, end);
       }
     } else collector.skip(type === 'CNAME' || isAddress ? 'redirect' : 'directive');
   }
 
   /** How many characters of the owner stand before the zone's own name. */
-  private relativeChars(): number {
-    const { owner, origin } = this;
+  #relativeChars(): number {
+    const owner = this.#owner;
+    const origin = this.#origin;
     const isWithin = owner.endsWith('.') && origin !== '' && owner.toLowerCase().endsWith(origin);
     return isWithin ? owner.length - origin.length : owner.length;
   }

@@ -61,14 +61,14 @@ export class JsonCursor {
   readonly bytes: Uint8Array;
   line = 1;
   lineStart: number;
-  private readonly columns: ColumnCounter;
-  private at: number;
-  private depth = 0;
+  readonly #columns: ColumnCounter;
+  #at: number;
+  #depth = 0;
 
   constructor(bytes: Uint8Array, start: number) {
     this.bytes = asBuffer(bytes);
-    this.columns = new ColumnCounter(this.bytes);
-    this.at = start;
+    this.#columns = new ColumnCounter(this.bytes);
+    this.#at = start;
     this.lineStart = start;
   }
 
@@ -80,8 +80,8 @@ export class JsonCursor {
 
   /** The kind of the next value; `end` if there is none. */
   peek(): JsonKind {
-    this.skipSpace();
-    const byte = this.bytes[this.at];
+    this.#skipSpace();
+    const byte = this.bytes[this.#at];
     if (byte === undefined) return 'end';
     if (byte === QUOTE) return 'string';
     if (byte === OPEN_BRACE) return 'object';
@@ -92,49 +92,49 @@ export class JsonCursor {
 
   /** Gives each key of the object that is next; `visit` may read the value or leave it. */
   object(visit: (key: string) => void): void {
-    this.open(OPEN_BRACE);
-    if (this.isNext(CLOSE_BRACE)) return this.close();
+    this.#open(OPEN_BRACE);
+    if (this.#isNext(CLOSE_BRACE)) return this.#close();
     for (;;) {
-      this.skipSpace();
-      if (this.bytes[this.at] !== QUOTE) throw this.error('a key in double quotes is missing');
-      const key = this.key();
-      this.skipSpace();
-      if (this.bytes[this.at] !== COLON) throw this.error('a colon behind the key is missing');
-      this.at++;
-      this.skipSpace();
-      const before = this.at;
+      this.#skipSpace();
+      if (this.bytes[this.#at] !== QUOTE) throw this.error('a key in double quotes is missing');
+      const key = this.#key();
+      this.#skipSpace();
+      if (this.bytes[this.#at] !== COLON) throw this.error('a colon behind the key is missing');
+      this.#at++;
+      this.#skipSpace();
+      const before = this.#at;
       visit(key);
-      if (this.at === before) this.skip();
-      if (this.isNext(CLOSE_BRACE)) return this.close();
-      if (!this.isNext(COMMA)) throw this.error('a comma or a closing brace is missing');
-      this.at++;
+      if (this.#at === before) this.skip();
+      if (this.#isNext(CLOSE_BRACE)) return this.#close();
+      if (!this.#isNext(COMMA)) throw this.error('a comma or a closing brace is missing');
+      this.#at++;
     }
   }
 
   /** Calls `visit` for each item of the array that is next; it may read the item or leave it. */
   array(visit: () => void): void {
-    this.open(OPEN_BRACKET);
-    if (this.isNext(CLOSE_BRACKET)) return this.close();
+    this.#open(OPEN_BRACKET);
+    if (this.#isNext(CLOSE_BRACKET)) return this.#close();
     for (;;) {
-      this.skipSpace();
-      const before = this.at;
+      this.#skipSpace();
+      const before = this.#at;
       visit();
-      if (this.at === before) this.skip();
-      if (this.isNext(CLOSE_BRACKET)) return this.close();
-      if (!this.isNext(COMMA)) throw this.error('a comma or a closing bracket is missing');
-      this.at++;
+      if (this.#at === before) this.skip();
+      if (this.#isNext(CLOSE_BRACKET)) return this.#close();
+      if (!this.#isNext(COMMA)) throw this.error('a comma or a closing bracket is missing');
+      this.#at++;
     }
   }
 
   /** The string that is next. */
   string(): JsonText {
-    this.skipSpace();
+    this.#skipSpace();
     const { bytes, line, lineStart } = this;
-    const start = this.at + 1;
-    const hasEscape = this.passString();
-    const end = this.at - 1;
+    const start = this.#at + 1;
+    const hasEscape = this.#passString();
+    const end = this.#at - 1;
     if (!hasEscape) return { text: bytes, start, end, line, lineStart, at: start };
-    const text = Buffer.from(this.unescaped(start - 1, end + 1), 'utf8');
+    const text = Buffer.from(this.#unescaped(start - 1, end + 1), 'utf8');
     return { text, start: 0, end: text.length, line, lineStart, at: start };
   }
 
@@ -145,12 +145,12 @@ export class JsonCursor {
   }
 
   number(): number {
-    this.skipSpace();
-    const start = this.at;
-    this.passWord();
-    const text = latin1(this.bytes, start, Math.min(this.at, start + WORD_MAX_BYTES));
+    this.#skipSpace();
+    const start = this.#at;
+    this.#passWord();
+    const text = latin1(this.bytes, start, Math.min(this.#at, start + WORD_MAX_BYTES));
     if (NUMBER.test(text)) return Number(text);
-    this.at = start;
+    this.#at = start;
     throw this.error(`${quoteBytes(this.bytes, start, start + text.length)} is no number`);
   }
 
@@ -162,13 +162,13 @@ export class JsonCursor {
       case 'array':
         return this.array(() => {});
       case 'string':
-        this.passString();
+        this.#passString();
         return;
       case 'number':
         this.number();
         return;
       case 'literal':
-        return this.passLiteral();
+        return this.#passLiteral();
       case 'end':
         throw this.error('a value is missing');
     }
@@ -176,8 +176,9 @@ export class JsonCursor {
 
   /** What is wrong at the place that is reached. */
   error(what: string): JsonError {
-    const { bytes, at } = this;
-    const column = this.columns.columnAt(this.lineStart, Math.min(at, bytes.length));
+    const { bytes } = this;
+    const at = this.#at;
+    const column = this.#columns.columnAt(this.lineStart, Math.min(at, bytes.length));
     const isTruncated = at >= bytes.length;
     return new JsonError(
       this.line,
@@ -187,26 +188,26 @@ export class JsonCursor {
     );
   }
 
-  private open(bracket: number): void {
-    this.skipSpace();
-    if (this.bytes[this.at] !== bracket) throw this.error('another kind of value was expected');
-    if (++this.depth > DEPTH_MAX) throw this.error(`nested more than ${DEPTH_MAX} deep`);
-    this.at++;
+  #open(bracket: number): void {
+    this.#skipSpace();
+    if (this.bytes[this.#at] !== bracket) throw this.error('another kind of value was expected');
+    if (++this.#depth > DEPTH_MAX) throw this.error(`nested more than ${DEPTH_MAX} deep`);
+    this.#at++;
   }
 
-  private close(): void {
-    this.depth--;
-    this.at++;
+  #close(): void {
+    this.#depth--;
+    this.#at++;
   }
 
-  private isNext(byte: number): boolean {
-    this.skipSpace();
-    return this.bytes[this.at] === byte;
+  #isNext(byte: number): boolean {
+    this.#skipSpace();
+    return this.bytes[this.#at] === byte;
   }
 
-  private skipSpace(): void {
+  #skipSpace(): void {
     const { bytes } = this;
-    let { at } = this;
+    let at = this.#at;
     for (; ; at++) {
       const byte = bytes[at];
       if (byte === SPACE || byte === TAB) continue;
@@ -215,34 +216,34 @@ export class JsonCursor {
         this.lineStart = at + 1;
       } else if (byte !== CR) break;
     }
-    this.at = at;
+    this.#at = at;
   }
 
   /** A key without its escapes; an empty text for what is longer than any that is known. */
-  private key(): string {
-    const start = this.at + 1;
-    const hasEscape = this.passString();
-    const end = this.at - 1;
+  #key(): string {
+    const start = this.#at + 1;
+    const hasEscape = this.#passString();
+    const end = this.#at - 1;
     if (end - start > WORD_MAX_BYTES) return '';
-    return hasEscape ? this.unescaped(start - 1, end + 1) : latin1(this.bytes, start, end);
+    return hasEscape ? this.#unescaped(start - 1, end + 1) : latin1(this.bytes, start, end);
   }
 
   /** Passes over the string that is next; returns whether it has escapes. */
-  private passString(): boolean {
+  #passString(): boolean {
     const { bytes } = this;
-    if (bytes[this.at] !== QUOTE) throw this.error('a string is missing');
+    if (bytes[this.#at] !== QUOTE) throw this.error('a string is missing');
     let hasEscape = false;
-    for (let at = this.at + 1; ; at++) {
+    for (let at = this.#at + 1; ; at++) {
       const byte = bytes[at];
       if (byte === QUOTE) {
-        this.at = at + 1;
+        this.#at = at + 1;
         return hasEscape;
       }
       if (byte === BACKSLASH) {
         hasEscape = true;
         at++;
       } else if (byte === undefined || byte < SPACE) {
-        this.at = Math.min(at, bytes.length);
+        this.#at = Math.min(at, bytes.length);
         throw this.error(
           byte === undefined
             ? 'the quote that ends a string is missing'
@@ -253,32 +254,32 @@ export class JsonCursor {
   }
 
   /** The string between two quotes, with the escapes replaced. */
-  private unescaped(start: number, end: number): string {
+  #unescaped(start: number, end: number): string {
     try {
       const value: unknown = JSON.parse(Buffer.from(this.bytes.subarray(start, end)).toString('utf8'));
       if (typeof value === 'string') return value;
     } catch {
       // Falls through to the one message.
     }
-    this.at = start;
+    this.#at = start;
     throw this.error('a string with an escape that JSON does not have');
   }
 
-  private passLiteral(): void {
-    const start = this.at;
-    this.passWord();
-    const text = latin1(this.bytes, start, Math.min(this.at, start + WORD_MAX_BYTES));
+  #passLiteral(): void {
+    const start = this.#at;
+    this.#passWord();
+    const text = latin1(this.bytes, start, Math.min(this.#at, start + WORD_MAX_BYTES));
     if (text === 'true' || text === 'false' || text === 'null') return;
-    const isCut = this.at === this.bytes.length && /^(?:t|f|n)/.test(text);
-    if (!isCut) this.at = start;
+    const isCut = this.#at === this.bytes.length && /^(?:t|f|n)/.test(text);
+    if (!isCut) this.#at = start;
     throw this.error(`${quoteBytes(this.bytes, start, start + Math.max(1, text.length))} is no JSON value`);
   }
 
   /** Passes over letters, digits and signs. */
-  private passWord(): void {
+  #passWord(): void {
     const { bytes } = this;
-    for (; this.at < bytes.length; this.at++) {
-      const byte = bytes[this.at];
+    for (; this.#at < bytes.length; this.#at++) {
+      const byte = bytes[this.#at];
       if (byte === undefined || byte <= SPACE || byte === COMMA || byte === COLON || byte === QUOTE) return;
       if (byte === CLOSE_BRACE || byte === CLOSE_BRACKET || byte === OPEN_BRACE || byte === OPEN_BRACKET)
         return;

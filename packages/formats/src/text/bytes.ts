@@ -110,25 +110,25 @@ export function asBuffer(bytes: Uint8Array): Buffer {
 
 /** Columns of places that mostly come in order: a line may be a whole file, and none of it is counted twice then. */
 export class ColumnCounter {
-  private readonly bytes: Uint8Array;
-  private lineStart = -1;
-  private counted = 0;
-  private column = 1;
+  readonly #bytes: Uint8Array;
+  #lineStart = -1;
+  #counted = 0;
+  #column = 1;
 
   constructor(bytes: Uint8Array) {
-    this.bytes = bytes;
+    this.#bytes = bytes;
   }
 
   /** The column of the byte at `at` in the line that starts at `lineStart`. */
   columnAt(lineStart: number, at: number): number {
-    if (lineStart !== this.lineStart || at < this.counted) {
-      this.lineStart = lineStart;
-      this.counted = lineStart;
-      this.column = 1;
+    if (lineStart !== this.#lineStart || at < this.#counted) {
+      this.#lineStart = lineStart;
+      this.#counted = lineStart;
+      this.#column = 1;
     }
-    this.column += columnAt(this.bytes, this.counted, at) - 1;
-    this.counted = Math.max(at, lineStart);
-    return this.column;
+    this.#column += columnAt(this.#bytes, this.#counted, at) - 1;
+    this.#counted = Math.max(at, lineStart);
+    return this.#column;
   }
 }
 

@@ -32,28 +32,28 @@ export const TextFault = {
 /** Keeps the first rejects and counts the rest. */
 export class RejectLog<T extends Reject = Reject> {
   readonly kept: T[] = [];
-  private total = 0;
-  private readonly maxKept: number;
-  private readonly onReject: ((reject: T) => void) | undefined;
+  #total = 0;
+  readonly #maxKept: number;
+  readonly #onReject: ((reject: T) => void) | undefined;
 
   constructor(maxKept: number, onReject?: (reject: T) => void) {
-    this.maxKept = maxKept;
-    this.onReject = onReject;
+    this.#maxKept = maxKept;
+    this.#onReject = onReject;
   }
 
   get count(): number {
-    return this.total;
+    return this.#total;
   }
 
   add(reject: T): void {
-    this.total++;
-    if (this.kept.length < this.maxKept) this.kept.push(reject);
-    this.onReject?.(reject);
+    this.#total++;
+    if (this.kept.length < this.#maxKept) this.kept.push(reject);
+    this.#onReject?.(reject);
   }
 
   /** Adds rejects that were found elsewhere, and how many more there were than are given. */
   addAll(rejects: readonly T[], count: number): void {
     for (const reject of rejects) this.add(reject);
-    this.total += count - rejects.length;
+    this.#total += count - rejects.length;
   }
 }

@@ -1,5 +1,5 @@
 /**
- * The printer of rule set documents. What it prints is YAML that parses back to the same lists and policies; resolutions are not part
+ * A printer of rule set documents, for tests. What it prints is YAML that parses back to the same lists and policies; resolutions are not part
  * of a document.
  */
 
