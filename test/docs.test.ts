@@ -142,7 +142,7 @@ rulecast-subscriber --trust publisher.trust --name lab-firewall --connect unix:$
     const box = await withDaemons();
     box.write('embed.mjs', text);
     await box.run(
-      'node embed.mjs >embed.out 2>&1 & grep -m1 -x drop <(tail --pid=$! -n +1 -f embed.out) || { cat embed.out; false; }',
+      ': >embed.out; node embed.mjs >>embed.out 2>&1 & grep -m1 -x drop <(tail --pid=$! -n +1 -f embed.out) || { cat embed.out; false; }',
     );
   },
 
