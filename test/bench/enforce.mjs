@@ -23,13 +23,14 @@ import {
   startSubscriberOf,
   trustOf,
 } from '../processes.mjs';
+import { EVENTS_HEAD, eventRows } from './enforce-events.mjs';
 import { FORWARDING_HEAD, forwardingRows } from './enforce-forwarding.mjs';
 import { benchRules } from './enforce-rules.mjs';
 import { grouped, machineLine, median, ms, partsOf, runsOf, table } from './report.mjs';
 
 const MEASURED = fileURLToPath(new URL('../enforce/measured.py', import.meta.url));
 /** What there is to measure. @type {readonly string[]} */
-const PARTS = ['lists', 'rules', 'forwarding'];
+const PARTS = ['lists', 'rules', 'forwarding', 'events'];
 const SIZES = [10, 1000, 100_000, 1_000_000];
 /** Removed and added by a delta, but for lists that have fewer. */
 const CHANGES = 1000;
@@ -78,6 +79,7 @@ export async function run(args) {
   if (parts.includes('lists')) await benchLists(runs);
   if (parts.includes('rules')) await benchRules(runs, randomLength);
   if (parts.includes('forwarding')) await benchForwarding(runs);
+  if (parts.includes('events')) await benchEvents(runs);
 }
 
 /** @param {number} runs */
@@ -96,6 +98,12 @@ async function benchLists(runs) {
     `\nThen ${grouped(CHANGES)} entries removed and as many added, of shorter lists all.\n\n`,
   );
   process.stdout.write(table(DELTA_HEAD, rowsOf(deltaRow)));
+}
+
+/** @param {number} runs */
+async function benchEvents(runs) {
+  process.stdout.write('\nSingle events.\n\n');
+  process.stdout.write(table(EVENTS_HEAD, await eventRows(runs)));
 }
 
 /** @param {number} runs */

@@ -1,7 +1,13 @@
 /** The applier and the sink in a kernel of their own namespace: every change loads, and what somebody else does is noticed and repaired. */
 
 import { createHash } from 'node:crypto';
-import type { NftRelease, NftSink } from '@rulecast/nftables';
+import {
+  applierCommand,
+  createNftSink,
+  type NftRelease,
+  type NftSink,
+  type NftSinkOptions,
+} from '@rulecast/nftables';
 import {
   canonicalPrefixes,
   EMPTY_RULE_SET,
@@ -150,6 +156,17 @@ describe.skipIf(enforcementGap() !== undefined)('the sink and its applier', () =
     expect(await sink.check()).toBe(false);
   });
 
+  it('repair a class map that is too large to be listed when it was emptied', async () => {
+    const sink = open({}, '--unowned');
+    await load(sink, releaseOf('classes', alternating(40_000)));
+    expect(await sink.check()).toBe(false);
+    const table = listing('-t');
+    const [, map = ''] = /map (\S+) \{[^}]*size [1-9]\d{4}/.exec(table) ?? [];
+    router().nft(filled(`flush map inet TABLE ${map}\n`));
+    expect(await sink.check()).toBe(true);
+    expect(await sink.check()).toBe(false);
+  });
+
   it('leave other tables alone, and are not disturbed by them', async () => {
     const sink = open();
     await load(sink, releaseOf('calm', blocking(hosts('1.2.3.4'))));
@@ -194,16 +211,38 @@ describe.skipIf(enforcementGap() !== undefined)('the sink and its applier', () =
   });
 
   it('are not moved by what others do to owned tables, and leave them to the next applier', async () => {
-    const sink = open();
+    const said: string[] = [];
+    const say = (_: object, text: string): unknown => said.push(text);
+    const sink = open({ logger: { info: say, warn: say, error: say } });
     await load(sink, releaseOf('owned', blocking(hosts('1.2.3.4'))));
     const kept = listing('-s');
+    router().nft('add table ip other\n');
     router().nft('flush ruleset\n');
+    expect(router().run(['nft', 'list', 'tables'])).not.toContain('other');
     for (const command of ['delete table inet TABLE', 'flush table inet TABLE', 'add chain inet TABLE mine'])
       expect(() => router().nft(`${filled(command)}\n`)).toThrow('Operation not permitted');
     expect(listing('-s')).toBe(kept);
+    await eventually('a line in the log', () =>
+      said.some((text) => text.startsWith('another program changed nftables')),
+    );
     await sink.close();
     await load(open(), releaseOf('adopted', blocking(hosts('1.2.3.5'))));
     expect(() => router().nft(filled('delete table inet TABLE\n'))).toThrow('Operation not permitted');
+  });
+
+  it('say what to install where libnftables is missing', async () => {
+    const { program, args } = applierCommand();
+    const library = router()
+      .run(['sh', '-c', 'ldconfig -p | sed -n "s/.*libnftables.so.1 .* => //p"'])
+      .trim();
+    const hidden = `mount --bind /dev/null ${library} && exec "$@"`;
+    const command = [...router().prefix, 'unshare', '--mount', 'sh', '-c', hidden, 'sh', program, ...args];
+    const sink = createNftSink({ applier: { program: command[0] ?? '', args: command.slice(1) } });
+    sinks.push(sink);
+    await expect(sink.boot(releaseOf('', EMPTY_RULE_SET))).rejects.toThrow(
+      'libnftables.so.1 cannot be loaded: install libnftables1',
+    );
+    expect(sink.trouble()?.text).toBe('nothing is loaded yet');
   });
 
   it('keep, at boot, the release that the kernel has, and enforce the boot mode where it has none', async () => {
@@ -224,7 +263,7 @@ function router(): Namespace {
   return network.router;
 }
 
-function open(options: { readonly flowMarks?: boolean } = {}, ...applierOptions: readonly string[]): NftSink {
+function open(options: NftSinkOptions = {}, ...applierOptions: readonly string[]): NftSink {
   if (network === undefined) throw new Error('no network');
   const sink = sinkIn(network, options, applierOptions);
   sinks.push(sink);
@@ -301,6 +340,17 @@ function blocking(v4: Prefixes): RuleSet {
   const policy = { ...emptyPolicy('default'), egress: runs.build(), defaultAction: 'accept' } as const;
   const list = prefixListOf({ v4, v6: prefixSetOf([]).v6 });
   return { ...EMPTY_RULE_SET, lists: new Map([['bad', list]]), policies: new Map([['default', policy]]) };
+}
+
+/** Rules for hosts that accept and drop by turns, so that they are asked by the class of the address. */
+function alternating(count: number): RuleSet {
+  const runs = new RunBuilder();
+  for (let i = 0; i < count; i++) {
+    const remote = { kind: 'prefix', prefix: prefix(`10.${i >> 16}.${(i >> 8) & 255}.${i & 255}`) } as const;
+    runs.push({ ...plainRule(i % 2 === 0 ? 'accept' : 'drop'), remote });
+  }
+  const policy = { ...emptyPolicy('default'), egress: runs.build() };
+  return { ...EMPTY_RULE_SET, policies: new Map([['default', policy]]) };
 }
 
 /** Members of lengths as blocklists have them, in 2^26 addresses from `first` on. */

@@ -21,6 +21,7 @@ import { sinkIn } from '../enforce/sink.mjs';
 import { enforcementGap } from './namespaces.ts';
 
 const LOADS = 1000;
+const COUNTED_LOADS = 100;
 const FLUSHES = 20;
 const KILLS = 5;
 const FORBIDDEN = ['203.0.113.1', '2001:db8:1::1'] as const;
@@ -44,7 +45,21 @@ describe.skipIf(enforcementGap() !== undefined)('a flood', () => {
   ])(`meets one release at a time, ${LOADS} loads of %s`, async (_, options) => {
     const { loads, stop } = await start(options);
     await loads(LOADS, () => undefined);
-    await stop();
+    const { forbidden } = await stop();
+    expect(await dropped()).toBe(forbidden);
+  });
+
+  it(`is counted on by each of ${COUNTED_LOADS} releases`, async () => {
+    const { loads, stop } = await start([]);
+    let before = 0;
+    for (let i = 0; i < COUNTED_LOADS; i++) {
+      await loads(1, () => undefined);
+      const now = await dropped();
+      expect(now).toBeGreaterThanOrEqual(before);
+      before = now;
+    }
+    const { forbidden } = await stop();
+    expect(await dropped()).toBe(forbidden);
   });
 
   it('is not let in by others who flush all rules, nor by appliers that are killed', async () => {
@@ -64,10 +79,15 @@ function open(): Network {
   return network;
 }
 
+/** Dropped packets, as the sink counts them. */
+async function dropped(): Promise<number> {
+  return (await sink?.hits())?.dropped.packets ?? Number.NaN;
+}
+
 /** Loads of the same verdicts in other words, and the end of the flood, which has to be as it should. */
 async function start(options: readonly string[]): Promise<{
   readonly loads: (count: number, after: () => void) => Promise<void>;
-  readonly stop: () => Promise<void>;
+  readonly stop: () => Promise<{ readonly forbidden: number }>;
 }> {
   network = new Network();
   const { router, links } = network;
@@ -96,6 +116,7 @@ async function start(options: readonly string[]): Promise<{
       const sent = rounds * FLOWS;
       console.log(`${version} loads, ${sent * FORBIDDEN.length} forbidden packets and as many allowed ones`);
       expect(arrivalCounts(world)).toEqual([0, 0, sent, sent]);
+      return { forbidden: sent * FORBIDDEN.length };
     },
   };
 }

@@ -74,6 +74,15 @@ describe.skipIf(enforcementGap() !== undefined)('an enforcing firewall in troubl
     expect(await verdicts(EVERY_WAY)).toEqual(EVERY_WAY.map(() => true));
   });
 
+  it('takes a release that has lists alone for none', async () => {
+    const { scene } = await prepare();
+    await scene.publisher();
+    await startEnforcer(scene, open());
+    await scene.control.pushText('some.txt', '203.0.113.1\n');
+    await scene.control.synced(ENFORCER);
+    expect(await verdicts(EVERY_WAY)).toEqual(EVERY_WAY.map(() => false));
+  });
+
   it('keeps its rules in the kernel when its applier or itself is killed, and goes on afterwards', async () => {
     const { scene } = await prepare();
     await scene.publisher();

@@ -241,6 +241,7 @@ describe('the check', () => {
       sets: new Array(count).fill('s0123456789abcdef_4_i_89abcdef'),
       maps: [],
       probes: [],
+      classProbes: [],
     });
     expect(checkRequest(of(most), BODY)).toEqual(of(most));
     expect(() => checkRequest(of(most + 1), BODY)).toThrow(`more than ${most}`);

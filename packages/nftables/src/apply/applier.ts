@@ -5,12 +5,12 @@
  */
 
 import { setTimeout as pause, setImmediate as turn } from 'node:timers/promises';
-import { keyPieces } from '../kernel/elements.ts';
+import { classPieces, keyPieces, type Piece } from '../kernel/elements.ts';
 import { lookAtTable, NO_TABLE } from '../kernel/listing.ts';
 import { loadNft, NativeError, type Nft, openNetlink, openNft } from '../kernel/native.ts';
 import { Netlink } from '../kernel/netlink.ts';
 import { ALIVE_EVERY_MS, NOTICE_EVERY_MS } from '../limits.ts';
-import type { Change, Elements } from '../plan/change.ts';
+import type { Change } from '../plan/change.ts';
 import { checkRequest, RequestError } from './check.ts';
 import { FrameSplitter, type FromApplier, frameOf, parseFrame, type Reply, type Request } from './message.ts';
 import { Tables } from './tables.ts';
@@ -196,7 +196,7 @@ type Look = Request & { readonly kind: 'look' };
 /** Undefined: no table of ours is in force. */
 function lookBy(
   { netlink, tables }: Kernel,
-  { sets, maps, probes }: Look,
+  { sets, maps, probes, classProbes }: Look,
   body: Uint8Array,
 ): Answer | undefined {
   const table = tables.inForce;
@@ -207,15 +207,20 @@ function lookBy(
     sets,
     maps,
   );
-  const lacking = probes.filter(
-    (elements) => !state.sets.includes(elements.set) || !hasAll(netlink, table, elements, body),
-  );
-  const lackingSets = lacking.map(({ set }) => set);
+  const has = (pieces: Iterable<Piece>): boolean => hasAll(netlink, table, pieces);
+  const lackingSets = [
+    ...probes
+      .filter((each) => !state.sets.includes(each.set) || !has(keyPieces(each, body)))
+      .map(({ set }) => set),
+    ...classProbes
+      .filter((each) => !state.maps.includes(each.map) || !has(classPieces(each, body)))
+      .map(({ map }) => map),
+  ];
   return { reply: { kind: 'state', state: { ...state, lackingSets } }, replyBody };
 }
 
-function hasAll(netlink: Netlink, table: string, elements: Elements, body: Uint8Array): boolean {
-  for (const { set, family, keys } of keyPieces(elements, body)) {
+function hasAll(netlink: Netlink, table: string, pieces: Iterable<Piece>): boolean {
+  for (const { set, family, keys } of pieces) {
     const stride = family === 4 ? 1 : 4;
     for (let at = 0; at < keys.length; at += stride) {
       if (!netlink.has(table, set, family, keys.subarray(at, at + stride))) return false;

@@ -33,6 +33,9 @@ export function checkRequest(value: unknown, body: Uint8Array): Request {
         sets: list(fields['sets'], RULES_MAX, 'sets').map((each) => named(each, isSetName, 'set')),
         maps: list(fields['maps'], RULES_MAX, 'maps').map((each) => named(each, isMapName, 'map')),
         probes: list(fields['probes'], RULES_MAX, 'probes').map((each) => checkElements(each, body).elements),
+        classProbes: list(fields['classProbes'], RULES_MAX, 'classProbes').map((each) =>
+          checkVerdicts(each, body),
+        ),
       };
     case 'counters':
     case 'marks':

@@ -18,6 +18,8 @@ export interface ApplierEvents {
   readonly onError: (text: string) => void;
 }
 
+/** To the one at work, to the spare, which may have been killed with it, and to the one that is started then. */
+const ASK_TRIES = 3;
 /** How often it is looked whether an applier runs again. */
 const LOOK_EVERY_MS = 20;
 
@@ -52,18 +54,19 @@ export class ApplierClient {
 
   /**
    * Sends a request; to the next applier as well, where one ends before it answers: no request does anything twice, as a change names
-   * what it builds on. Rejects with ApplierError if it fails, or if the next one is gone, too.
+   * what it builds on. Rejects with ApplierError if it fails, or if they all go.
    */
   async ask<K extends Reply['kind']>(
     request: Request,
     kind: K,
     body: readonly Uint8Array[] = [],
   ): Promise<{ readonly reply: Extract<Reply, { kind: K }>; readonly body: Uint8Array }> {
-    try {
-      return await this.askOnce(request, kind, body);
-    } catch (error) {
-      if (!(error instanceof GoneError) || this.closed) throw error;
-      return await this.askOnce(request, kind, body);
+    for (let tries = 1; ; tries++) {
+      try {
+        return await this.askOnce(request, kind, body);
+      } catch (error) {
+        if (!(error instanceof GoneError) || this.closed || tries === ASK_TRIES) throw error;
+      }
     }
   }
 

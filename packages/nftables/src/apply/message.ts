@@ -8,20 +8,22 @@
 
 import type { KernelState } from '../kernel/listing.ts';
 import { BODY_MAX_BYTES, HEADER_MAX_BYTES } from '../limits.ts';
-import type { Change, Elements } from '../plan/change.ts';
+import type { Change, Elements, Verdicts } from '../plan/change.ts';
 import type { Notice } from './tables.ts';
 
 export type Request =
   | { readonly kind: 'apply'; readonly change: Change }
   /**
    * What the kernel holds; of the sets that are named, the elements too, in the body; maps that are named are compared with their names;
-   * of `probes`, which lie in the body of the request, it is told which sets lack any.
+   * of `probes`, which lie in the body of the request, it is told which sets lack any, and of `classProbes` which class maps do, wherever
+   * their elements lead.
    */
   | {
       readonly kind: 'look';
       readonly sets: readonly string[];
       readonly maps: readonly string[];
       readonly probes: readonly Elements[];
+      readonly classProbes: readonly Verdicts[];
     }
   | { readonly kind: 'counters' }
   | { readonly kind: 'marks' };

@@ -209,7 +209,7 @@ export class Tables {
   /** Unhooks a table, if it can be, and leaves the rest of it to be cleaned. */
   private discard(table: string): void {
     if (this.rubbish.every((each) => each.table !== table))
-      this.rubbish.push({ table, sets: undefined, known: this.knownPieces(table) });
+      this.rubbish.push({ table, sets: undefined, isCarried: false, known: this.knownPieces(table) });
     try {
       if (this.isHooked(table)) this.run(`delete chain inet ${table} ${BASE_CHAIN}`);
     } catch (error) {
@@ -249,7 +249,7 @@ export class Tables {
       return false;
     }
     if (rubbish.sets === undefined) {
-      this.carry(table);
+      this.carry(rubbish);
       rubbish.sets = this.netlink.sets(table);
     }
     const known = rubbish.known?.next();
@@ -366,17 +366,22 @@ add rule ${t} ${BASE_CHAIN} oifgroup ${group} reject with icmpx admin-prohibited
 
   /** What the counters of the table in force count, and those of the same name before it. Throws NativeError. */
   counts(): Counts {
-    const now = this.current === undefined ? {} : readCounters(this.current.name, (text) => this.list(text));
-    const counts: Record<string, readonly [number, number]> = {};
-    for (const [name, count] of Object.entries(now)) counts[name] = sum(count, this.carried.get(name));
-    return counts;
+    const going = this.rubbish.filter(({ table, isCarried }) => !isCarried && this.find(table) !== undefined);
+    const before = sumOf([Object.fromEntries(this.carried), ...going.map(({ table }) => this.read(table))]);
+    const now = this.current === undefined ? {} : this.read(this.current.name);
+    return sumOf([now, Object.fromEntries(Object.keys(now).map((name) => [name, before[name] ?? [0, 0]]))]);
   }
 
-  /** Takes over the counts of a table that goes. */
-  private carry(table: string): void {
-    const counts = readCounters(table, (text) => this.list(text));
-    for (const [name, count] of Object.entries(counts))
-      this.carried.set(name, sum(count, this.carried.get(name)));
+  /** Takes over the counts of a table that goes, where no packet comes any more. */
+  private carry(rubbish: Rubbish): void {
+    if (rubbish.isCarried) return;
+    const counts = sumOf([Object.fromEntries(this.carried), this.read(rubbish.table)]);
+    for (const [name, count] of Object.entries(counts)) this.carried.set(name, count);
+    rubbish.isCarried = true;
+  }
+
+  private read(table: string): Counts {
+    return readCounters(table, (text) => this.list(text));
   }
 
   private isHooked(table: string): boolean {
@@ -401,13 +406,17 @@ interface Rubbish {
   readonly table: string;
   /** Still to be emptied; undefined: nobody looked yet. */
   sets: string[] | undefined;
+  /** Its counts are among those that were taken over. */
+  isCarried: boolean;
   /** Still to be deleted by keys; undefined: by what the kernel says. */
   known: Iterator<Piece> | undefined;
 }
 
-function sum(
-  [packets, bytes]: readonly [number, number],
-  more: readonly [number, number] = [0, 0],
-): readonly [number, number] {
-  return [packets + more[0], bytes + more[1]];
+function sumOf(all: readonly Counts[]): Counts {
+  const sums: Record<string, readonly [number, number]> = {};
+  for (const [name, [packets, bytes]] of all.flatMap((counts) => Object.entries(counts))) {
+    const [morePackets, moreBytes] = sums[name] ?? [0, 0];
+    sums[name] = [packets + morePackets, bytes + moreBytes];
+  }
+  return sums;
 }

@@ -29,7 +29,7 @@ export interface KernelState {
   readonly rules: number;
   /** Maps among those asked for that have other elements than their name says. */
   readonly spoiledMaps: readonly string[];
-  /** Hash sets that lack an element that was asked for. */
+  /** Hash sets and class maps that lack an element that was asked for. */
   readonly lackingSets: readonly string[];
   /** Of the listing without elements and counts; 16 hex digits. Equal as long as nobody changed anything but elements. */
   readonly fingerprint: string;

@@ -138,6 +138,7 @@ export function transition(
 /** Some elements of each hash set, for a look at whether the kernel has them. */
 export function probesOf(plan: Plan): {
   readonly probes: readonly Elements[];
+  readonly classProbes: readonly Verdicts[];
   readonly body: readonly Uint8Array[];
 } {
   const body = new Body();
@@ -151,7 +152,23 @@ export function probesOf(plan: Plan): {
     }
     body.put('added', set, some.build());
   }
-  return { probes: body.added, body: body.pieces };
+  for (const [name, map] of plan.classMaps) {
+    const { length: count } = map.verdicts;
+    const stride = map.words.length / count;
+    const some = Math.min(count, PROBED_ELEMENTS);
+    const words = new Uint32Array(some * stride);
+    for (let i = 0; i < some; i++) {
+      const at = Math.floor((i * count) / some) * stride;
+      words.set(map.words.subarray(at, at + stride), i * stride);
+    }
+    body.putVerdicts(name, {
+      ...map,
+      words,
+      verdicts: new Uint32Array(some),
+      chains: map.chains.slice(0, 1),
+    });
+  }
+  return { probes: body.added, classProbes: body.verdicts, body: body.pieces };
 }
 
 /** The chains of the kernel of a plan, by name. */

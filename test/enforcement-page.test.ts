@@ -1,0 +1,99 @@
+/** What docs/enforcement.md says of failures is what system suites try: each line of its table has its tests, and each of them is there. */
+
+import { readFileSync } from 'node:fs';
+import { describe, expect, it } from 'vitest';
+
+/** The lines of the table in their order, each with the tests that try it: the suite test/system/enforce-SUITE.test.ts, and their title. */
+const FAILURES: readonly (readonly [line: string, ...tests: (readonly [suite: string, title: string])[]])[] =
+  [
+    [
+      'nothing was released yet',
+      ['trouble', 'lets nothing through before the first release, from before forwarding is on'],
+      ['trouble', 'lets everything through before the first release with --boot open'],
+      ['trouble', 'is not ready before its boot mode is in the kernel'],
+    ],
+    [
+      'a release has neither policies nor `unmatched`, as one of lists alone',
+      ['trouble', 'takes a release that has lists alone for none'],
+    ],
+    [
+      'libnftables is missing, or the kernel says no',
+      ['applier', 'say what to install where libnftables is missing'],
+      [
+        'trouble',
+        'refuses a release that the kernel does not take, keeps the last good one in kernel, table and state',
+      ],
+      ['trouble', 'takes a refused release by itself once the kernel takes it'],
+    ],
+    [
+      'the subscriber or the applier is killed',
+      [
+        'trouble',
+        'keeps its rules in the kernel when its applier or itself is killed, and goes on afterwards',
+      ],
+    ],
+    [
+      'the applier hangs',
+      ['trouble', 'has another applier adopt its rules where the one hangs'],
+      ['trouble', 'ends soon although its applier hangs'],
+    ],
+    [
+      'somebody says `nft flush ruleset`, or wants to delete or change our tables',
+      ['applier', 'are not moved by what others do to owned tables, and leave them to the next applier'],
+    ],
+    [
+      'the same without owned tables, or while no applier lives',
+      ['trouble', 'repairs its table when it is %s'],
+      ['trouble', 'lets nothing pass soon after its applier is killed and its tables are flushed%s'],
+    ],
+    [
+      'elements of its sets are changed by somebody, without owned tables',
+      ['trouble', 'repairs elements that somebody took out of its sets'],
+      ['applier', 'repair a set that is too large to be listed when it was emptied'],
+      ['applier', 'repair a class map that is too large to be listed when it was emptied'],
+    ],
+    [
+      'the subscriber starts',
+      ['trouble', 'puts right at its start what was changed while it was away, without a publisher'],
+      ['applier', 'start again while what was in force stays, and load it anew whatever was done to it'],
+    ],
+    [
+      'it is not known that what was released is enforced: the applier says nothing, or what it had was taken away and cannot be loaded',
+      [
+        'trouble',
+        'lets nothing pass and says that it does not enforce while its table can be neither kept nor loaded',
+      ],
+    ],
+    [
+      'a request would take more kernel memory than `--kernel-mib` (512)',
+      ['bounds', 'does not give more kernel memory for %s'],
+    ],
+    [
+      "Qubes' own tables are made anew",
+      ['trouble', 'leaves the tables of Qubes alone, and stays when they are made anew'],
+    ],
+    [
+      'the publisher is gone',
+      ['trouble', 'puts right at its start what was changed while it was away, without a publisher'],
+    ],
+  ];
+
+const PAGE = read('docs/enforcement.md');
+
+describe('the failures that docs/enforcement.md lists', () => {
+  it('are those that are tried', () => {
+    const [, section = ''] = PAGE.split('## When something goes wrong\n');
+    const [page = ''] = section.split('\n## ');
+    const lines = [...page.matchAll(/^\| (.+?) \|/gm)].map(([, line]) => line).slice(2); // after its head
+    expect(lines).toEqual(FAILURES.map(([line]) => line));
+  });
+
+  it.each(FAILURES)('%s', (_, ...tests) => {
+    for (const [suite, title] of tests)
+      expect(read(`test/system/enforce-${suite}.test.ts`)).toContain(`'${title}'`);
+  });
+});
+
+function read(path: string): string {
+  return readFileSync(new URL(`../${path}`, import.meta.url), 'utf8');
+}
