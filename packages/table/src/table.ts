@@ -28,7 +28,7 @@ import { type Explanation, explainVerdict } from './lookup/explain.ts';
 import { addListHits, programHits, sumHits, type TableHits } from './lookup/hits.ts';
 import { TableReader } from './lookup/reader.ts';
 import { readNames } from './lookup/verdict.ts';
-import { type TableHandle, WriterPin } from './memory/double-buffer.ts';
+import type { TableHandle } from './memory/double-buffer.ts';
 import type { WasmModule } from './memory/memory.ts';
 
 export interface TableOptions {
@@ -98,11 +98,7 @@ interface Taken {
 }
 
 export class Table {
-  /**
-   * Lookups in the thread that writes the table: it takes no slot, sees each flip at once, and is never closed. All other threads use
-   * `openReader`.
-   */
-  readonly reader: Omit<TableReader, 'close' | 'slot'>;
+  readonly #reader: TableReader;
   readonly #code: WasmModule;
   readonly #space: TableSpace;
   readonly #limits: TableLimits;
@@ -122,13 +118,21 @@ export class Table {
     this.#space = new TableSpace(this.#code, options.maxBytes ?? DEFAULT_MAX_BYTES, (safe) =>
       this.#keepHits(safe),
     );
-    const { memory } = this.#space;
-    this.reader = new TableReader(memory, this.#code, new WriterPin(memory.views.words));
+    this.#reader = new TableReader(this.#space.memory, this.#code, undefined);
     this.#limits = { ...DEFAULT_TABLE_LIMITS, ...options.limits };
     this.#pinWaitMs = options.pinWaitMs ?? DEFAULT_PIN_WAIT_MS;
     this.#compiler = new Compiler(this.#limits, options.compileHeapMb);
     this.#current = this.#compileHere({ ruleSet: EMPTY_RULE_SET, environment: { now: 0, dns: [] } }, 0);
     this.#space.flip();
+    this.#reader.see(this.#current.image);
+  }
+
+  /**
+   * Lookups in the thread that writes the table: it takes no slot, sees each flip at once, and is never closed. All other threads use
+   * `openReader`.
+   */
+  get reader(): Omit<TableReader, 'close' | 'see' | 'slot'> {
+    return this.#reader;
   }
 
   /**
@@ -186,6 +190,7 @@ export class Table {
     this.#space.flip();
     if (!prepared.isEdit) this.#fading = [...this.#fading, { image, names, since: prepared.generation }];
     this.#current = next;
+    this.#reader.see(next.image);
     this.#next = undefined;
     next.state.settle();
     this.#space.reclaim();
@@ -202,7 +207,7 @@ export class Table {
 
   /** Exactly what decided, down to the rule and the prefix. Not counted as a hit. */
   explain(packet: Packet): Explanation {
-    return explainVerdict(this.#current.prepared.ruleSet, packet, this.reader.judge(packet));
+    return explainVerdict(this.#current.prepared.ruleSet, packet, this.#reader.judge(packet));
   }
 
   stats(): TableStats {

@@ -1,12 +1,13 @@
 /**
  * Reading a table from any thread. Each reader has a slot of its own in the control block and never waits: it raises its
  * pin, looks at the image in force, and lowers it (memory/double-buffer.ts says why that is enough). The table has one of its own
- * for the thread that writes it, which needs no pin.
+ * for the thread that writes it: nothing changes while that looks, so it needs no pin, and is told of each flip.
  */
 
 import type { Address, Family, Packet } from '@rulecast/rules';
 import { HeaderField, type Image, type NamesSection, openImage } from '../image/header.ts';
-import { type Pin, ReaderPin, type TableHandle } from '../memory/double-buffer.ts';
+import { READER_SLOTS } from '../memory/control.ts';
+import { ReaderPin, type TableHandle } from '../memory/double-buffer.ts';
 import { TableMemory, type WasmModule } from '../memory/memory.ts';
 import { Engine, type PacketColumns } from './engine.ts';
 import { countHit } from './hits.ts';
@@ -28,23 +29,23 @@ export function openReader(handle: TableHandle): TableReader {
 /** One thread's way into a table. Close it when done; one reader serves one thread. */
 export class TableReader {
   readonly #memory: TableMemory;
-  readonly #pinned: Pin;
+  readonly #pinned: ReaderPin | undefined; // undefined: the table's own
   readonly #engine: Engine;
   #image: Image | undefined; // the one looked at last
   #names: { readonly of: number; readonly section: NamesSection } | undefined; // of the generation that hits count from
   #lookupGeneration = 0;
   #isOpen = true;
 
-  /** For `openReader`, and for the table. */
-  constructor(memory: TableMemory, module: WasmModule, pin: Pin) {
+  /** For `openReader`, and for the table, whose own has no pin. */
+  constructor(memory: TableMemory, module: WasmModule, pin: ReaderPin | undefined) {
     this.#memory = memory;
     this.#pinned = pin;
-    this.#engine = new Engine(memory, module, pin.slot);
+    this.#engine = new Engine(memory, module, this.slot);
   }
 
   /** For `Table.evictReader`, should this reader's thread end without closing it. */
   get slot(): number {
-    return this.#pinned.slot;
+    return this.#pinned?.slot ?? READER_SLOTS;
   }
 
   /** The verdict on a packet, in words. */
@@ -70,7 +71,7 @@ export class TableReader {
   ): number {
     const image = this.#pin();
     const code = this.#engine.lookup4(image, direction, src, dst, proto, detail);
-    this.#pinned.unpin();
+    this.#pinned?.unpin();
     return code;
   }
 
@@ -86,7 +87,7 @@ export class TableReader {
   ): number {
     const image = this.#pin();
     const code = this.#engine.lookup6(image, direction, src, srcAt, dst, dstAt, proto, detail);
-    this.#pinned.unpin();
+    this.#pinned?.unpin();
     return code;
   }
 
@@ -101,7 +102,7 @@ export class TableReader {
       this.#engine.lookupAll(image, batch, out);
       out.generation = image.generation;
     } finally {
-      this.#pinned.unpin();
+      this.#pinned?.unpin();
     }
   }
 
@@ -116,7 +117,7 @@ export class TableReader {
     try {
       return image.generation === generation ? decodeVerdict(image, this.#namesOf(image), code) : undefined;
     } finally {
-      this.#pinned.unpin();
+      this.#pinned?.unpin();
     }
   }
 
@@ -126,7 +127,7 @@ export class TableReader {
    */
   classOf(address: Address): number {
     const classId = this.#engine.classOf(this.#pin(), address);
-    this.#pinned.unpin();
+    this.#pinned?.unpin();
     return classId;
   }
 
@@ -139,14 +140,14 @@ export class TableReader {
     try {
       this.#engine.classesOf(image, family, addresses, count, classes);
     } finally {
-      this.#pinned.unpin();
+      this.#pinned?.unpin();
     }
   }
 
   /** The generation in force. */
   generation(): number {
     const { generation } = this.#pin();
-    this.#pinned.unpin();
+    this.#pinned?.unpin();
     return generation;
   }
 
@@ -159,7 +160,12 @@ export class TableReader {
   close(): void {
     if (!this.#isOpen) return;
     this.#isOpen = false;
-    this.#pinned.release();
+    this.#pinned?.release();
+  }
+
+  /** For the table: the generation in force from now on. */
+  see(image: Image): void {
+    this.#image = image;
   }
 
   #verdict(packet: Packet, isHit: boolean): TableVerdict {
@@ -169,14 +175,16 @@ export class TableReader {
       if (isHit) countHit(image, code);
       return decodeVerdict(image, this.#namesOf(image), code);
     } finally {
-      this.#pinned.unpin();
+      this.#pinned?.unpin();
     }
   }
 
   #pin(): Image {
-    if (!this.#isOpen) throw new TypeError('this table reader is closed');
-    const at = this.#pinned.pin();
     const image = this.#image;
+    const pinned = this.#pinned;
+    if (pinned === undefined) return this.#own(image);
+    if (!this.#isOpen) throw new TypeError('this table reader is closed');
+    const at = pinned.pin();
     if (
       image !== undefined &&
       image.at === at &&
@@ -184,12 +192,18 @@ export class TableReader {
     ) {
       return image;
     }
-    return this.#look(at);
+    return this.#look(pinned, at);
+  }
+
+  #own(image: Image | undefined): Image {
+    if (image === undefined) throw new TypeError('the table is not made yet');
+    this.#lookupGeneration = image.generation;
+    return image;
   }
 
   /** Looks at a generation for the first time. */
-  #look(at: number): Image {
-    this.#memory.follow(this.#pinned.memoryBytes());
+  #look(pinned: ReaderPin, at: number): Image {
+    this.#memory.follow(pinned.memoryBytes());
     const image = openImage(this.#memory.views, at, this.#image, this.slot);
     this.#image = image;
     this.#lookupGeneration = image.generation;

@@ -100,45 +100,8 @@ export class ReaderPins {
   }
 }
 
-/** How a reader holds the generation that it looks at. */
-export interface Pin {
-  readonly slot: number;
-  /** Holds all generations from the one in force on; returns the first byte of its header. */
-  pin(): number;
-  unpin(): void;
-  /** Bytes of memory that the held generation needs. */
-  memoryBytes(): number;
-  release(): void;
-}
-
-/** The writer's thread as a reader: nothing changes while it looks, so there is nothing to hold. */
-export class WriterPin implements Pin {
-  readonly slot = READER_SLOTS;
-  readonly #control: Int32Array;
-
-  constructor(control: Int32Array) {
-    this.#control = control;
-  }
-
-  pin(): number {
-    return this.#control[ControlField.header]! >>> 0; // stored by this thread
-  }
-
-  unpin(): void {
-    // Nothing was pinned.
-  }
-
-  memoryBytes(): number {
-    return this.#control[ControlField.memoryBytes]! >>> 0; // likewise
-  }
-
-  release(): void {
-    // Nor was a slot taken.
-  }
-}
-
 /** A reader's side of the control block: one slot, from `take` to `release`. */
-export class ReaderPin implements Pin {
+export class ReaderPin {
   readonly slot: number;
   readonly #control: Int32Array;
   readonly #word: number;
@@ -150,6 +113,7 @@ export class ReaderPin implements Pin {
     this.#word = pinWord(this.slot);
   }
 
+  /** Pins all generations from the one in force on; returns the first byte of its header. */
   pin(): number {
     const control = this.#control;
     // At most the epoch of the header loaded below.
@@ -165,6 +129,7 @@ export class ReaderPin implements Pin {
     Atomics.store(this.#control, this.#word, 0);
   }
 
+  /** Bytes of memory that the pinned generation needs. */
   memoryBytes(): number {
     // After the header was loaded: at least what was there when it was stored.
     return Atomics.load(this.#control, ControlField.memoryBytes) >>> 0;
