@@ -19,17 +19,8 @@
  *     config/    the publisher's configuration: its keys, each declared once, and what they mean together
  */
 
-export {
-  isListFormatName,
-  LIST_FORMATS,
-  type ListFormatName,
-  listFormat,
-} from './collect/format.ts';
-export {
-  type ImportOptions,
-  SKIP_REASONS,
-  type Skipped,
-} from './collect/options.ts';
+export { isListFormatName, LIST_FORMATS, type ListFormatName, listFormat } from './collect/format.ts';
+export { type ImportOptions, SKIP_REASONS, type Skipped } from './collect/options.ts';
 export {
   type MustReach,
   type NeverBlockConfig,
@@ -66,25 +57,10 @@ export { parseRuleLines } from './document/rule-lines.ts';
 export { type IngestNote, type IngestResult, ingest } from './ingest.ts';
 export { detectFormat, type Format } from './list/detect-file.ts';
 export { detectListFormat } from './list/detect-list.ts';
-export {
-  EXPORT_FORMATS,
-  type ExportFormatName,
-  type ExportOptions,
-  exportList,
-  isExportFormatName,
-  type ListExport,
-} from './list/export.ts';
+export { EXPORT_FORMATS, type ExportFormatName, exportList, isExportFormatName } from './list/export.ts';
 export { type ImportedList, importList } from './list/import.ts';
+export { JudgeCode, judgeImport } from './list/judge.ts';
 export {
-  DEFAULT_TOLERANCE,
-  type ImportVerdict,
-  JudgeCode,
-  type JudgeOptions,
-  judgeImport,
-} from './list/judge.ts';
-export {
-  joinLists,
-  type PushAction,
   type PushedFile,
   type PushedParts,
   type PushInput,
@@ -92,6 +68,5 @@ export {
   type ReadFile,
   readPushed,
 } from './pushed.ts';
-export { EntryFaultCode, type HostBits, type ShortPrefixes } from './text/entry.ts';
-export { FORMAT_LIMITS, type FormatLimits } from './text/limits.ts';
+export { FORMAT_LIMITS } from './text/limits.ts';
 export { type DocumentReject, type Reject, TextFault } from './text/reject.ts';

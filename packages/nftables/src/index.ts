@@ -13,16 +13,11 @@
  * applier-main.ts is the program `rulecast-applier`.
  */
 
-export { ApplierError } from './apply/client.ts';
-export type { ApplierCommand } from './apply/process.ts';
-export type { Hits, NftHits, PolicyHits } from './sink/hits.ts';
 export {
   applierCommand,
   createNftSink,
   type NftRelease,
   type NftSink,
   type NftSinkOptions,
-  type NftStatus,
   type SinkLogger,
-  type SinkTrouble,
 } from './sink/sink.ts';

@@ -7,17 +7,8 @@
  * (who embeds one is told), stop, exit, run (the end).
  */
 
-export {
-  HELP_MAX_COLUMNS,
-  parseWords,
-  strictYargs,
-} from './command-line.ts';
-export {
-  DirectoryError,
-  defaultEndpoints,
-  makeDirectory,
-  stateHome,
-} from './directory.ts';
+export { HELP_MAX_COLUMNS, parseWords, strictYargs } from './command-line.ts';
+export { DirectoryError, defaultEndpoints, stateHome } from './directory.ts';
 export {
   EXIT_BUG,
   EXIT_FAILED,

@@ -17,20 +17,19 @@
  * daemon/       the configuration, and the sources that are read by it; daemon.ts is the process
  */
 
-export type { IngestNote, PushAction, PushedFile, PushInput } from '@rulecast/formats';
+export type { IngestNote, PushedFile, PushInput } from '@rulecast/formats';
 export type { Served } from './admission/accept.ts';
 export type { GuardRefusal, PushPermits } from './guards/refusal.ts';
-export {
-  type DnsOptions,
-  dnsResolver,
-  type NameAnswer,
-  type ResolveName,
-  withFixedNames,
-} from './names/resolve.ts';
+/** @public */
+export { type DnsOptions, dnsResolver, type NameAnswer, type ResolveName } from './names/resolve.ts';
+/** @public */
 export { GuardError, type ReleaseDraft } from './release/commit.ts';
 export type { PushOutcome, ReleaseAudit } from './release/outcome.ts';
 export { Publisher, type PublisherOptions, type PushOptions } from './release/publisher.ts';
+/** @public */
 export { serveControl } from './requests/serve.ts';
 export { type AskTable, type ServedSubscribers, serveSubscribers } from './session/serve.ts';
+/** @public */
 export { type Identity, IdentityError, openIdentity } from './store/identity.ts';
+/** @public */
 export { type Release, Store, StoreError, type StoreOptions } from './store/store.ts';

@@ -60,11 +60,7 @@ export {
   segmentsOf,
 } from './longest-match.ts';
 export { classFor, type MatchClasses } from './match-classes.ts';
-export {
-  isPartName,
-  NameFault,
-  parseHostName,
-} from './name.ts';
+export { isPartName, NameFault, parseHostName } from './name.ts';
 export {
   allRuns,
   COMMON_POLICY,
@@ -93,7 +89,6 @@ export {
   columnOf,
   comparePrefixAt,
   compareWordsAt,
-  contains,
   containsAt,
   emptyPrefixes,
   type Family,
@@ -126,11 +121,7 @@ export {
   type Rule,
   type RuleMatch,
 } from './rule.ts';
-export {
-  COMMENT_MAX_CHARS,
-  EXPIRE_MAX,
-  parseRule,
-} from './rule-line.ts';
+export { COMMENT_MAX_CHARS, EXPIRE_MAX, parseRule } from './rule-line.ts';
 export {
   checkRuleSet,
   EMPTY_RULE_SET,

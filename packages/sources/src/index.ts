@@ -17,7 +17,7 @@
  */
 
 export { type Clock, SYSTEM_CLOCK } from './clock.ts';
-export { Fetcher, type FetcherOptions } from './fetch/fetcher.ts';
+export { Fetcher } from './fetch/fetcher.ts';
 export { isPrivateAddress, isPrivateName } from './fetch/private-address.ts';
 export { ProxyError } from './fetch/proxy.ts';
 export {
@@ -29,20 +29,11 @@ export {
   wholeFamilies,
   wholeFinding,
 } from './guard/finding.ts';
-export type { Permits, Refusal } from './guard/guard.ts';
+export type { Permits } from './guard/guard.ts';
 export type { EntryCounts } from './lists/change.ts';
-export type { Log } from './log.ts';
 export { ListWorker } from './read/list-worker.ts';
-export type { ReadingJob, ReadList, ReadRefused } from './read/reading.ts';
 export { Damper } from './schedule/damper.ts';
-export type { BatchOutcome, DeliveryRefusal, ListBatch, ListConsumer } from './source/delivery.ts';
-export type { AuditEntry } from './source/list-log.ts';
-export type { ListWork } from './source/source.ts';
+export type { BatchOutcome, DeliveryRefusal } from './source/delivery.ts';
 export type { ListStatus } from './source/status.ts';
-export {
-  Sources,
-  type SourcesConfig,
-  type SourcesOptions,
-  type WatchPaths,
-} from './sources.ts';
+export { Sources } from './sources.ts';
 export { type WatchOptions, watchPaths } from './watch/watch.ts';

@@ -13,7 +13,7 @@
  * daemon/  enforcement by nftables, and the DNS addresses of a file; daemon.ts is the process
  */
 
-export { type ActiveRelease, type ApplyReport, RefusedError } from './apply/activator.ts';
+export type { ActiveRelease, ApplyReport } from './apply/activator.ts';
 export type { Sink, SinkRelease } from './apply/sink.ts';
 export {
   createSubscriber,
@@ -22,4 +22,5 @@ export {
   type SubscriberOptions,
   type SubscriberStatus,
 } from './peer/subscriber.ts';
+/** @public */
 export { StateError } from './state/state.ts';

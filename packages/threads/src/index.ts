@@ -8,4 +8,4 @@
  * - `hand-over.ts`: what is large goes to a thread, and comes back, without stalling anybody.
  */
 export { givenAway, HandOver } from './hand-over.ts';
-export { type After, ThreadCode, ThreadError, ThreadHost, type ThreadLine, type WorkLimits } from './host.ts';
+export { ThreadCode, ThreadError, ThreadHost, type ThreadLine, type WorkLimits } from './host.ts';

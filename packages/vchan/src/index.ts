@@ -20,17 +20,13 @@ export {
   type PeerIdentity,
 } from './channel/channel.ts';
 export {
-  DEFAULT_BUFFER_BYTES,
   type Endpoint,
   EndpointError,
   type EndpointErrorCode,
   EndpointInUseError,
   type ExecEndpoint,
   formatEndpoint,
-  MAX_BUFFER_BYTES,
-  MAX_SOCKET_PATH_BYTES,
   type MemoryEndpoint,
-  MIN_BUFFER_BYTES,
   needsCurve,
   parseEndpoint,
   type QrexecEndpoint,
@@ -42,7 +38,6 @@ export {
   type ZmqTcpEndpoint,
 } from './channel/endpoint.ts';
 export { type ChannelPair, createMemoryPair, type MemoryPairOptions } from './channel/memory.ts';
-export { SOCKET_SLACK_BYTES } from './stream/channel.ts';
 export { type ConnectOptions, connect, type ListenOptions, listen } from './transport.ts';
 export type { CurveClientKeys, CurveServerKeys } from './zeromq/curve.ts';
 export {
