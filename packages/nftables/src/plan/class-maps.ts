@@ -24,7 +24,7 @@ import { type ClassMap, classMapName, type Tier } from './plan.ts';
 /** Maps that were loaded whole, and what they were made of. */
 export interface LoadedMaps {
   readonly classes: MatchClasses;
-  /** By class: its chain. */
+  /** By class: its chain; all that the maps lead to stay for as long as these do. */
   readonly chains: readonly string[];
   /** Ascending. */
   readonly tiers: readonly Tier[];
@@ -176,7 +176,7 @@ function bitsBetween(words: Uint32Array, at: number, from: number, to: number): 
 
 /**
  * What has to be asked before maps that are loaded, so that together they say what the classes of now do. Undefined where there are few
- * prefixes anyway, or the patches would be large.
+ * prefixes anyway, the patches would be large, or the maps lead to chains that are not there any more.
  *
  * A network of a map is patched where one of the prefixes that it was made of, or has to be made of now, has another chain. It gets that of
  * the longest prefix of now which holds it, up to the length of the map: where that is shorter than what the map is for, no map after it
@@ -188,6 +188,8 @@ function patchesOf(
   chains: readonly string[],
 ): readonly NamedMap[] | undefined {
   if (loaded.classes.prefixes.lengths.length <= SMALL_MEMBERS_MAX) return undefined;
+  const known = new Set(chains);
+  if (!loaded.maps.every(({ map }) => map.chains.every((chain) => known.has(chain)))) return undefined;
   const changed = changedPrefixes(loaded, classes, chains);
   if (changed === undefined) return undefined;
   const { family } = classes.prefixes;

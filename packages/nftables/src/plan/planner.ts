@@ -119,7 +119,13 @@ export function planOf(
   basis?: Basis,
 ): Planned {
   const planner = new Planner(ruleSet, environment, known, changes, basis);
-  planner.run();
+  try {
+    planner.run();
+  } catch (error) {
+    // Maps that are built on lead to chains that nothing else needs any more: from nothing there are fewer.
+    if (basis === undefined || !(error instanceof RangeError)) throw error;
+    return planOf(ruleSet, environment, known, changes);
+  }
   return { plan: planner, counters: planner.indices, basis: planner };
 }
 
@@ -382,9 +388,10 @@ class Planner implements Plan, Basis {
     family: Family,
     rest: Step | undefined,
   ): Step[] {
+    const before = this.before?.places.get(place)?.loaded;
     const inUse = new Uint8Array(classes.classes.length);
-    const { classOf } = classes;
-    for (let at = 0; at < classOf.length; at++) inUse[classOf[at]!] = 1; // at < length; an iterator is slow until it is compiled
+    markUsed(inUse, classes.classOf);
+    if (before?.classes.classes === classes.classes) markUsed(inUse, before.classes.classOf); // its maps lead there
     const chains = classes.classes.map((matches, own) => {
       if (inUse[own] === 0) return '';
       if (matches.length === 0 && rest?.kind === 'goto') return rest.chain;
@@ -392,7 +399,7 @@ class Planner implements Plan, Basis {
       this.addChain(chain, steps);
       return chain;
     });
-    const { maps, otherwise, loaded } = classMapsOf(classes, chains, this.before?.places.get(place)?.loaded);
+    const { maps, otherwise, loaded } = classMapsOf(classes, chains, before);
     this.places.set(place, { classes, loaded });
     for (const { name, map } of maps) this.classMaps.set(name, map);
     const lookups = maps.map(({ name }): Step => ({ kind: 'classify', map: name }));
@@ -622,6 +629,10 @@ function deltaBetween(before: Prefixes, after: Prefixes, change: ListChange | un
     columnFor(change.before, family) === before &&
     columnFor(change.after, family) === after;
   return isOfThese ? change[`v${family}`] : diffPrefixes(before, after);
+}
+
+function markUsed(inUse: Uint8Array, classOf: Uint32Array): void {
+  for (let at = 0; at < classOf.length; at++) inUse[classOf[at]!] = 1; // at < length; an iterator is slow until it is compiled
 }
 
 interface ClassChain {
