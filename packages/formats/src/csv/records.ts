@@ -7,9 +7,16 @@
 
 import { CsvError, parse } from 'csv-parse/sync';
 import type { Collector } from '../collect/collector.ts';
-import { CR, HASH, LF, QUOTE, SEMICOLON, SLASH, TAB } from '../text/ascii.ts';
 import { isBlank, lineEndAt, nextLineAt, skipBlanks } from '../text/bytes.ts';
 import { isReadable, trimEnd } from '../text/lines.ts';
+
+const CR = 0x0d;
+const HASH = 0x23;
+const LF = 0x0a;
+const QUOTE = 0x22;
+const SEMICOLON = 0x3b;
+const SLASH = 0x2f;
+const TAB = 0x09;
 
 /** Columns beyond are not looked at; tables with more are not about addresses. */
 export const CSV_COLUMNS_MAX = 256;

@@ -11,23 +11,22 @@
 import { newPrefixScratch, parsePrefixBytes } from '@rulecast/rules';
 import type { Collector } from '../collect/collector.ts';
 import type { SkipCode } from '../collect/options.ts';
-import {
-  AT,
-  BANG,
-  BAR,
-  CARET,
-  CLOSE_BRACKET,
-  DOLLAR,
-  HASH,
-  OPEN_BRACKET,
-  SLASH,
-  SPACE,
-  STAR,
-  TAB,
-} from '../text/ascii.ts';
 import { indexIn, latin1, quoteBytes } from '../text/bytes.ts';
 import { eachLine } from '../text/lines.ts';
 import { importHostsLine } from './hosts.ts';
+
+const AT = 0x40;
+const BANG = 0x21;
+const BAR = 0x7c;
+const CARET = 0x5e;
+const CLOSE_BRACKET = 0x5d;
+const DOLLAR = 0x24;
+const HASH = 0x23;
+const OPEN_BRACKET = 0x5b;
+const SLASH = 0x2f;
+const SPACE = 0x20;
+const STAR = 0x2a;
+const TAB = 0x09;
 
 /** Marks of rules about parts of pages: a `#` or `$` pair with signs between them. */
 const COSMETIC = /#@?(?:[?$%]+|@)?#|#@?\$\?#|\$@?\$/;

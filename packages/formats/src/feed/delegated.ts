@@ -10,9 +10,13 @@
 import { newPrefixScratch, parseDottedQuad, parsePrefixBytes } from '@rulecast/rules';
 import type { Collector } from '../collect/collector.ts';
 import { EntryFilter } from '../collect/filter.ts';
-import { BAR, COLON, HASH, ZERO } from '../text/ascii.ts';
 import { indexIn, latin1, quoteBytes } from '../text/bytes.ts';
 import { eachLine } from '../text/lines.ts';
+
+const BAR = 0x7c;
+const COLON = 0x3a;
+const HASH = 0x23;
+const ZERO = 0x30;
 
 const FIELD_COUNT = 7;
 const VERSION = /^\d+(?:\.\d+)?$/;

@@ -8,9 +8,11 @@
 
 import { newPrefixScratch, parsePrefixBytes } from '@rulecast/rules';
 import type { Collector } from '../collect/collector.ts';
-import { HASH, PERCENT } from '../text/ascii.ts';
 import { indexIn, latin1, quoteBytes, skipBlanks } from '../text/bytes.ts';
 import { eachLine, trimEnd, wordEnd } from '../text/lines.ts';
+
+const HASH = 0x23;
+const PERCENT = 0x25;
 
 /** Names that hosts files give to the machine itself and to groups of its link, and the address that some write as a name. */
 const LOCAL_NAMES: ReadonlySet<string> = new Set([

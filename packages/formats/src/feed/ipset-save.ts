@@ -5,9 +5,11 @@
 
 import type { Collector } from '../collect/collector.ts';
 import { EntryFilter } from '../collect/filter.ts';
-import { COMMA, HASH } from '../text/ascii.ts';
 import { indexIn, isBlank, latin1, quoteBytes, skipBlanks } from '../text/bytes.ts';
 import { eachLine, wordEnd } from '../text/lines.ts';
+
+const COMMA = 0x2c;
+const HASH = 0x23;
 
 const ADD: ReadonlySet<string> = new Set(['add', '-A']);
 const OTHER: ReadonlySet<string> = new Set([

@@ -11,20 +11,19 @@
 import type { Collector } from '../collect/collector.ts';
 import { EntryFilter } from '../collect/filter.ts';
 import { ImportFault, type SkipCode } from '../collect/options.ts';
-import {
-  BACKSLASH,
-  CLOSE_BRACE,
-  COMMA,
-  CR,
-  DASH,
-  EQUALS,
-  HASH,
-  LF,
-  OPEN_BRACE,
-  QUOTE,
-  SEMICOLON,
-} from '../text/ascii.ts';
 import { isBlank, latin1, nextLineAt, quoteBytes } from '../text/bytes.ts';
+
+const BACKSLASH = 0x5c;
+const CLOSE_BRACE = 0x7d;
+const COMMA = 0x2c;
+const CR = 0x0d;
+const DASH = 0x2d;
+const EQUALS = 0x3d;
+const HASH = 0x23;
+const LF = 0x0a;
+const OPEN_BRACE = 0x7b;
+const QUOTE = 0x22;
+const SEMICOLON = 0x3b;
 
 const ADDRESS_TYPE = /^(?:type (?:ipv4_addr|ipv6_addr)|typeof (?:ip|ip6) [sd]addr)$/;
 const TYPE = /^type(?:of)? /;

@@ -2,9 +2,13 @@
 
 import { parseDottedQuad } from '@rulecast/rules';
 import type { Collector } from '../collect/collector.ts';
-import { COLON, DASH, HASH, SLASH } from '../text/ascii.ts';
 import { lastIndexIn, quoteBytes, skipBlanks } from '../text/bytes.ts';
 import { eachLine, trimEnd } from '../text/lines.ts';
+
+const COLON = 0x3a;
+const DASH = 0x2d;
+const HASH = 0x23;
+const SLASH = 0x2f;
 
 export function importP2p(collector: Collector, start: number): void {
   const { bytes } = collector;

@@ -10,7 +10,6 @@
 
 import { type PrefixBuilder, parseDottedQuad } from '@rulecast/rules';
 import type { Collector } from '../collect/collector.ts';
-import { COMMA, CR, DASH, DOT, HASH, LF, SEMICOLON, SLASH, ZERO } from '../text/ascii.ts';
 import { isBlank, lineEndAt, nextLineAt, quoteBytes, skipBlanks } from '../text/bytes.ts';
 import {
   addressIndex,
@@ -21,6 +20,16 @@ import {
   type TokenEnd,
 } from '../text/entry.ts';
 import { isReadable } from '../text/lines.ts';
+
+const COMMA = 0x2c;
+const CR = 0x0d;
+const DASH = 0x2d;
+const DOT = 0x2e;
+const HASH = 0x23;
+const LF = 0x0a;
+const SEMICOLON = 0x3b;
+const SLASH = 0x2f;
+const ZERO = 0x30;
 
 /** Of an IPv4 CIDR and its line end, `255.255.255.255/32\r\n`: so much may be read without looking for the end of the text. */
 const LONGEST_IP4_LINE_BYTES = 20;

@@ -5,10 +5,16 @@
  */
 
 import type { Collector } from '../collect/collector.ts';
-import { BAR, COMMA, DOT, HASH, SEMICOLON, ZERO } from '../text/ascii.ts';
 import { isBlank, quoteBytes } from '../text/bytes.ts';
 import { addressIndex, EntryFaultCode } from '../text/entry.ts';
 import { eachLine, wordEnd } from '../text/lines.ts';
+
+const BAR = 0x7c;
+const COMMA = 0x2c;
+const DOT = 0x2e;
+const HASH = 0x23;
+const SEMICOLON = 0x3b;
+const ZERO = 0x30;
 
 export function importScored(collector: Collector, start: number): void {
   const { bytes, options } = collector;

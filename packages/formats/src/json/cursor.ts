@@ -3,24 +3,23 @@
  * column, and what nobody asks for is checked and passed over. Several documents may follow one another, as in NDJSON.
  */
 
-import {
-  BACKSLASH,
-  CLOSE_BRACE,
-  CLOSE_BRACKET,
-  COLON,
-  COMMA,
-  CR,
-  DASH,
-  LF,
-  NINE,
-  OPEN_BRACE,
-  OPEN_BRACKET,
-  QUOTE,
-  SPACE,
-  TAB,
-  ZERO,
-} from '../text/ascii.ts';
 import { asBuffer, ColumnCounter, latin1, quoteBytes } from '../text/bytes.ts';
+
+const BACKSLASH = 0x5c;
+const CLOSE_BRACE = 0x7d;
+const CLOSE_BRACKET = 0x5d;
+const COLON = 0x3a;
+const COMMA = 0x2c;
+const CR = 0x0d;
+const DASH = 0x2d;
+const LF = 0x0a;
+const NINE = 0x39;
+const OPEN_BRACE = 0x7b;
+const OPEN_BRACKET = 0x5b;
+const QUOTE = 0x22;
+const SPACE = 0x20;
+const TAB = 0x09;
+const ZERO = 0x30;
 
 const NUMBER = /^-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?$/;
 /** Deepest nesting that is read; the feeds have at most eight levels. */

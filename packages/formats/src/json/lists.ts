@@ -7,11 +7,14 @@ import { newPrefixScratch, parsePrefixBytes } from '@rulecast/rules';
 import type { Collector } from '../collect/collector.ts';
 import { EntryFilter } from '../collect/filter.ts';
 import { ImportFault, type SkipCode } from '../collect/options.ts';
-import { COLON, DOT, SLASH } from '../text/ascii.ts';
 import { printable, quoteBytes } from '../text/bytes.ts';
 import { EntryFaultCode } from '../text/entry.ts';
 import { type JsonCursor, JsonError, JsonCursor as JsonReader, type JsonText } from './cursor.ts';
 import { ARRAY_KEYS } from './keys.ts';
+
+const COLON = 0x3a;
+const DOT = 0x2e;
+const SLASH = 0x2f;
 
 /** Longest part of a server's message that is repeated. */
 const MESSAGE_MAX_CHARS = 120;

@@ -1,30 +1,22 @@
-/** Bytes that the grammars of text are made of (ASCII), by the names of their characters. */
+/**
+ * Bytes that the grammars of text are made of (ASCII), by the names of their characters. Readers of each byte of a long
+ * file have constants of their own: the engine folds those, and loads what is imported, which costs a tenth and more of the time.
+ */
 
 export const TAB = 0x09;
 export const LF = 0x0a;
 export const CR = 0x0d;
 export const SPACE = 0x20;
-export const BANG = 0x21;
 export const QUOTE = 0x22;
 export const HASH = 0x23;
 export const DOLLAR = 0x24;
-export const PERCENT = 0x25;
 export const STAR = 0x2a;
-export const COMMA = 0x2c;
 export const DASH = 0x2d;
 export const DOT = 0x2e;
 export const SLASH = 0x2f;
-export const ZERO = 0x30;
 export const FOUR = 0x34;
-export const NINE = 0x39;
 export const COLON = 0x3a;
 export const SEMICOLON = 0x3b;
 export const EQUALS = 0x3d;
-export const AT = 0x40;
 export const OPEN_BRACKET = 0x5b;
-export const BACKSLASH = 0x5c;
-export const CLOSE_BRACKET = 0x5d;
-export const CARET = 0x5e;
 export const OPEN_BRACE = 0x7b;
-export const BAR = 0x7c;
-export const CLOSE_BRACE = 0x7d;

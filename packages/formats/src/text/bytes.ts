@@ -2,9 +2,13 @@
  * Text as bytes: byte order marks, line ends, columns, and quoting for messages. Shared by the parsers that make no string per line.
  */
 
-import { CR, LF, SPACE, TAB } from './ascii.ts';
 import type { FormatLimits } from './limits.ts';
 import { type Reject, TextFault } from './reject.ts';
+
+const CR = 0x0d;
+const LF = 0x0a;
+const SPACE = 0x20;
+const TAB = 0x09;
 
 /** Longest part of somebody's text that a message repeats, in characters. */
 const QUOTE_MAX_CHARS = 48;

@@ -12,7 +12,6 @@ import {
   parsePrefixBytes,
   prefixOf,
 } from '@rulecast/rules';
-import { DASH, SLASH } from './ascii.ts';
 import { indexIn, quoteBytes, skipBlanks } from './bytes.ts';
 import {
   type EntryFault,
@@ -25,6 +24,9 @@ import {
   type TokenEnd,
 } from './entry.ts';
 import { ip4BlockLength, ip4BlockSize, type PrefixSink, splitRange } from './range.ts';
+
+const DASH = 0x2d;
+const SLASH = 0x2f;
 
 export interface EntryReaderOptions {
   /** Default `reject`. */

@@ -15,8 +15,18 @@ import {
   parsePrefixBytes,
   prefixOf,
 } from '@rulecast/rules';
-import { BAR, COLON, COMMA, DASH, DOT, HASH, NINE, SEMICOLON, SLASH, ZERO } from './ascii.ts';
 import { indexIn, isBlank, latin1, quote, quoteBytes } from './bytes.ts';
+
+const BAR = 0x7c;
+const COLON = 0x3a;
+const COMMA = 0x2c;
+const DASH = 0x2d;
+const DOT = 0x2e;
+const HASH = 0x23;
+const NINE = 0x39;
+const SEMICOLON = 0x3b;
+const SLASH = 0x2f;
+const ZERO = 0x30;
 
 /** What is wrong with an entry, and at which byte. Its codes are those of PrefixFault and NameFault and these. */
 export interface EntryFault {
