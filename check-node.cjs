@@ -1,6 +1,7 @@
 /**
- * Ends with what to do where Node is older than package.json's `engines` say, before anything is built with it. npm only warns of that,
- * unless `engine-strict` is set; and that holds us to what packages say of npm, too, of which some ask for a newer one than they need.
+ * Ends with what to do where Node is older than package.json's `engines` say, before anything is built with
+ * it. npm only warns of that, unless `engine-strict` is set; and that holds us to what packages say of npm,
+ * too, of which some ask for a newer one than they need.
  *
  * In syntax that old ones read, too.
  */
@@ -17,7 +18,8 @@ if (!isWithin(process.versions.node, engines.node)) {
 }
 
 /**
- * Whether a version is in a range of `^A.B.C` and `>=A.B.C`, joined by `||`. Any other range holds no version.
+ * Whether a version is in a range of `^A.B.C` and `>=A.B.C`, joined by `||`. Any other range holds no
+ * version.
  * @param {string} version
  * @param {string} range
  */

@@ -1,9 +1,11 @@
 /**
- * The map of the house, and the gate that holds it: which folders a package has, in the order in which data climbs them, lowest first.
+ * The map of the house, and the gate that holds it: which folders a package has, in the order in which data
+ * climbs them, lowest first.
  *
- * A package imports packages above it in this list, and only those that its package.json names. A folder (or a file of `src/` named here)
- * imports its own files and those of folders named before it. Files of `src/` that are not named here stand on top: they may import every
- * folder of the package, and no folder imports them.
+ * A package imports packages above it in this list, and only those that its package.json names. A folder (or
+ * a file of `src/` named here) imports its own files and those of folders named before it. Files of `src/`
+ * that are not named here stand on top: they may import every folder of the package, and no folder imports
+ * them.
  *
  *     node rooms.mjs          ends with 1, and a line for each import that goes upward or aside
  */
@@ -14,7 +16,8 @@ import { fileURLToPath, pathToFileURL } from 'node:url';
 
 /** @type {Readonly<Record<string, readonly string[]>>} */
 export const ROOMS = {
-  // Thirteen files that lean on one another one by one: a line of values, not groups of them, so the order is that of the files.
+  // Thirteen files that lean on one another one by one: a line of values, not groups of them, so the order is
+  // that of the files.
   'packages/rules': [
     'prefix.ts',
     'name.ts',
@@ -130,7 +133,11 @@ function ofRoom(target, own, rooms) {
 
 const TOP = '(top)';
 
-/** The room of a file; undefined for a folder that nobody named. @param {string} path @param {readonly string[]} rooms */
+/**
+ * The room of a file; undefined for a folder that nobody named.
+ * @param {string} path
+ * @param {readonly string[]} rooms
+ */
 function roomOf(path, rooms) {
   const first = path.split('/')[0] ?? path;
   if (rooms.includes(first)) return first;
@@ -163,7 +170,8 @@ function check(root) {
 }
 
 /**
- * Tests read the source of a package, everybody else what was built of it, and both by its `exports`: what is wrong with those.
+ * Tests read the source of a package, everybody else what was built of it, and both by its `exports`: what is
+ * wrong with those.
  *
  * @param {Readonly<Record<string, Readonly<Record<string, string>>>>} exports of package.json
  * @param {ReadonlySet<string>} files below `src/`

@@ -4,8 +4,9 @@ import { defineConfig } from 'vitest/config';
 import { ROOMS, SOURCE_CONDITION } from './rooms.mjs';
 
 /**
- * Every `@rulecast/…` that a package exports, as the file of its source. An alias for each and not the condition itself: Vitest gives
- * conditions to Node as flags, threads and processes that a test starts inherit those, and Node 20 reads no TypeScript.
+ * Every `@rulecast/…` that a package exports, as the file of its source. An alias for each and not the
+ * condition itself: Vitest gives conditions to Node as flags, threads and processes that a test starts
+ * inherit those, and Node 20 reads no TypeScript.
  */
 const sources = Object.keys(ROOMS).flatMap((home) => {
   const read = JSON.parse(readFileSync(new URL(`./${home}/package.json`, import.meta.url), 'utf8'));
@@ -17,9 +18,9 @@ const sources = Object.keys(ROOMS).flatMap((home) => {
 });
 
 /**
- * Unit tests stand beside each package, tests of whole processes under test/. What runs within a test is the source of every package, so
- * that an edit is seen by the tests of the others at once. What a test starts, threads and processes, is what was built: `npm test`
- * builds before it begins, `npm run dev` at each change.
+ * Unit tests stand beside each package, tests of whole processes under test/. What runs within a test is the
+ * source of every package, so that an edit is seen by the tests of the others at once. What a test starts,
+ * threads and processes, is what was built: `npm test` builds before it begins, `npm run dev` at each change.
  */
 export default defineConfig({
   resolve: { alias: sources },

@@ -11,8 +11,9 @@ const shared = {
 };
 
 /**
- * Tests of whole processes: killed, cut off, stopped, damaged, full, or long at work. Minutes long, so apart from `npm test`. Those
- * that have nothing in common with others run side by side, and then the rest one after the other.
+ * Tests of whole processes: killed, cut off, stopped, damaged, full, or long at work. Minutes long, so apart
+ * from `npm test`. Those that have nothing in common with others run side by side, and then the rest one
+ * after the other.
  */
 export default defineConfig({
   test: {

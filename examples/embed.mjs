@@ -1,5 +1,6 @@
 /**
- * A firewall of your own around the subscriber: it receives releases and judges packets; you forward or drop them.
+ * A firewall of your own around the subscriber: it receives releases and judges packets; you forward or drop
+ * them.
  *
  *   node examples/embed.mjs "$(rulecast-publisher --print-trust)" unix:/run/rulecast/subscribers.sock
  *

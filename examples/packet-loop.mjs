@@ -1,5 +1,6 @@
 /**
- * A packet loop around the subscriber: threads judge raw packets by the table in force, while releases come in and flip under them.
+ * A packet loop around the subscriber: threads judge raw packets by the table in force, while releases come
+ * in and flip under them.
  *
  *   node examples/packet-loop.mjs            with a publisher and packets of its own, after `npm run build`
  *   node examples/packet-loop.mjs --help     for everything else
@@ -7,7 +8,8 @@
  *   scene ═ channel ═▶ subscriber ─▶ table ◀─ worker ◀─ parser ◀─ ring ◀─ traffic, pcap
  *   └── this thread ────────────┘   shared    └ so many threads ┘  shared    this thread
  *
- * The files of packet-loop/ read in the order ring, parser, worker; then traffic, pcap, scene, options, report.
+ * The files of packet-loop/ read in the order ring, parser, worker; then traffic, pcap, scene, options,
+ * report.
  */
 
 import { once } from 'node:events';
@@ -90,7 +92,10 @@ function bytesOf(file) {
 
 /**
  * Runs the threads for as long as was asked, and says each second what they did.
- * @param {Subscriber} subscriber @param {FrameRing} ring @param {Options} options @param {Promise<unknown>} interrupted
+ * @param {Subscriber} subscriber
+ * @param {FrameRing} ring
+ * @param {Options} options
+ * @param {Promise<unknown>} interrupted
  */
 async function judge(subscriber, ring, { threads, seconds, json }, interrupted) {
   const stop = new Int32Array(new SharedArrayBuffer(4));

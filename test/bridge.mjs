@@ -1,4 +1,7 @@
-/** What a qrexec service would run: carries bytes between its standard input and output and the endpoint in its argument. */
+/**
+ * What a qrexec service would run: carries bytes between its standard input and output and the endpoint in
+ * its argument.
+ */
 
 import { connect, listen, parseEndpoint } from '@rulecast/vchan';
 

@@ -1,4 +1,7 @@
-/** Whole sessions, snapshot and delta, over every channel that serves many in one process, with small and large buffers. */
+/**
+ * Whole sessions, snapshot and delta, over every channel that serves many in one process, with small and
+ * large buffers.
+ */
 
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -31,7 +34,10 @@ afterAll(() => {
 
 const BRIDGE = fileURLToPath(new URL('bridge.mjs', import.meta.url));
 
-/** An address of this machine that no other living process makes of its id: two runs at once are not in each other's way. */
+/**
+ * An address of this machine that no other living process makes of its id: two runs at once are not in each
+ * other's way.
+ */
 const OWN_LOOPBACK = `127.${[16, 8, 0].map((shift) => (process.pid >> shift) & 255).join('.')}`;
 
 /** Where the publisher listens and, but for `exec`, the subscriber connects. */

@@ -1,4 +1,7 @@
-/** A Node that is too old is named before anything is built: without it a build on Debian 12 ended in errors of what it was built with. */
+/**
+ * A Node that is too old is named before anything is built: without it a build on Debian 12 ended in errors
+ * of what it was built with.
+ */
 
 import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';

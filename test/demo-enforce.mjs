@@ -1,6 +1,7 @@
 /**
- * The demo of enforcement, as root: a qube and the outside world in network namespaces of their own, and a firewall between them. A
- * ping that works, a push, the ping refused, the reason, a rollback, the ping works. Nothing outside the namespaces is touched.
+ * The demo of enforcement, as root: a qube and the outside world in network namespaces of their own, and a
+ * firewall between them. A ping that works, a push, the ping refused, the reason, a rollback, the ping works.
+ * Nothing outside the namespaces is touched.
  */
 
 import { spawnSync } from 'node:child_process';
@@ -70,7 +71,11 @@ async function play(directory, network, daemons) {
   ping(network, true);
 }
 
-/** Pings the world from the qube, shows it, and stops the demo if the outcome is another than expected. @param {Network} network @param {boolean} expected */
+/**
+ * Pings the world from the qube, shows it, and stops the demo if the outcome is another than expected.
+ * @param {Network} network
+ * @param {boolean} expected
+ */
 function ping(network, expected) {
   const { a, world } = network.links;
   process.stdout.write(`$ ping -c 1 ${world.address4}\n`);
@@ -93,7 +98,11 @@ function file(directory, name, text) {
   return path;
 }
 
-/** Runs rulectl as a user would, and shows what it prints. @param {string} directory @param {readonly string[]} args */
+/**
+ * Runs rulectl as a user would, and shows what it prints.
+ * @param {string} directory
+ * @param {readonly string[]} args
+ */
 async function show(directory, ...args) {
   process.stdout.write(`$ rulectl ${args.map((arg) => (/[ >]/.test(arg) ? `'${arg}'` : arg)).join(' ')}\n`);
   const { code, stdout, stderr } = await rulectl(directory, args);

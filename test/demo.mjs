@@ -1,6 +1,7 @@
 /**
- * The demo: a publisher and a subscriber as processes of their own, a push of real lists and a real policy, a push of
- * a changed list (which travels as a delta), status and verdicts. Everything lives in a temporary directory.
+ * The demo: a publisher and a subscriber as processes of their own, a push of real lists and a real policy, a
+ * push of a changed list (which travels as a delta), status and verdicts. Everything lives in a temporary
+ * directory.
  *
  * With `--enforce`, as root: the same between two network namespaces, with real packets (demo-enforce.mjs).
  */
@@ -32,7 +33,9 @@ function say(text) {
   process.stdout.write(`\n── ${text}\n`);
 }
 
-/** Runs rulectl as a user would, shows what it prints, and stops the demo if it fails. @param {string[]} args */
+/**
+ * Runs rulectl as a user would, shows what it prints, and stops the demo if it fails. @param {string[]} args
+ */
 async function show(...args) {
   process.stdout.write(`$ rulectl ${args.map((arg) => (/[ >]/.test(arg) ? `'${arg}'` : arg)).join(' ')}\n`);
   const { code, stdout, stderr } = await rulectl(directory, args);

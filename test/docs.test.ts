@@ -1,4 +1,7 @@
-/** Every code block of README and the documents does what it says, as it stands: docs/sandbox.ts runs commands, docs/feeds.ts has the feeds. */
+/**
+ * Every code block of README and the documents does what it says, as it stands: docs/sandbox.ts runs
+ * commands, docs/feeds.ts has the feeds.
+ */
 
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';

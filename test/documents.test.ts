@@ -1,4 +1,7 @@
-/** What the documents name is there: paths, links, headings and constants. A move or a rename that forgets them fails here. */
+/**
+ * What the documents name is there: paths, links, headings and constants. A move or a rename that forgets
+ * them fails here.
+ */
 
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -13,7 +16,9 @@ const DOCUMENTS = ['README.md', 'ARCHITECTURE.md', 'CONTRIBUTING.md', ...FILES].
   (path) => path.endsWith('.md') && !path.includes('/fixtures/') && existsSync(join(ROOT, path)),
 );
 
-/** The source of each package by the short name that documents use: `publisher` for `packages/publisher/src`. */
+/**
+ * The source of each package by the short name that documents use: `publisher` for `packages/publisher/src`.
+ */
 const SOURCES = new Map(Object.keys(ROOMS).map((home) => [home.replace('packages/', ''), `${home}/src`]));
 
 function filesBelow(folder: string): readonly string[] {
@@ -28,7 +33,10 @@ function textOf(document: string): string {
   return readFileSync(join(ROOT, document), 'utf8');
 }
 
-/** Files and folders that a text names from the root: `packages/table/src/limits.ts`, `test/run`; `*` stands for any folder. */
+/**
+ * Files and folders that a text names from the root: `packages/table/src/limits.ts`, `test/run`; `*` stands
+ * for any folder.
+ */
 function pathsFromRoot(text: string): readonly string[] {
   const found = text.matchAll(
     /(?<![\w@./<-])(?:packages|protocol\/(?:src|test|vectors)|test|docs|examples|packaging|\.ci)\/[\w./*-]*[\w*]/g,

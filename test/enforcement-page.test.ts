@@ -1,9 +1,15 @@
-/** What docs/enforcement.md says of failures is what system suites try: each line of its table has its tests, and each of them is there. */
+/**
+ * What docs/enforcement.md says of failures is what system suites try: each line of its table has its tests,
+ * and each of them is there.
+ */
 
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 
-/** The lines of the table in their order, each with the tests that try it: the suite test/system/enforce-SUITE.test.ts, and their title. */
+/**
+ * The lines of the table in their order, each with the tests that try it: the suite
+ * test/system/enforce-SUITE.test.ts, and their title.
+ */
 const FAILURES: readonly (readonly [line: string, ...tests: (readonly [suite: string, title: string])[]])[] =
   [
     [

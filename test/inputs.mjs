@@ -24,7 +24,8 @@ export function textOf(words) {
 }
 
 /**
- * The same hosts with the first `changes` of every stride replaced by new ones: `changes` removed, `changes` added.
+ * The same hosts with the first `changes` of every stride replaced by new ones: `changes` removed, `changes`
+ * added.
  * @param {readonly number[]} words
  * @param {number} changes
  * @param {number} seed
@@ -35,7 +36,10 @@ export function churned(words, changes, seed) {
   return words.map((word, index) => (index % stride === 0 && index / stride < changes ? next() : word));
 }
 
-/** The workload that started it all: 2^18 drops of 172.16.0.0 to 172.31.255.255 by /30, then accept, in one policy. */
+/**
+ * The workload that started it all: 2^18 drops of 172.16.0.0 to 172.31.255.255 by /30, then accept, in one
+ * policy.
+ */
 export function seedPolicy() {
   const lines = Array.from(
     { length: 2 ** 18 },
@@ -45,8 +49,8 @@ export function seedPolicy() {
 }
 
 /**
- * The next version of a list: a seeded share of its lines leaves, and as many that left earlier come back, so that every line is
- * one of the list's own.
+ * The next version of a list: a seeded share of its lines leaves, and as many that left earlier come back, so
+ * that every line is one of the list's own.
  * @param {readonly string[]} present
  * @param {readonly string[]} absent
  * @param {number} share Of the present lines, 0 to 1; at least one line changes.

@@ -1,4 +1,7 @@
-/** Ordinary mistakes at the command lines of all programs: a sentence with what to do and the right exit code, never a stack trace. */
+/**
+ * Ordinary mistakes at the command lines of all programs: a sentence with what to do and the right exit code,
+ * never a stack trace.
+ */
 
 import { spawn, spawnSync } from 'node:child_process';
 import {
@@ -170,7 +173,10 @@ it('a subscriber that can have no table ends at its start, and says what keeps i
   expect(readdirSync(state)).toEqual([]); // nothing was begun
 });
 
-/** Somebody without rights who can run the programs: this user, or nobody, unless the project lies where only root may look. */
+/**
+ * Somebody without rights who can run the programs: this user, or nobody, unless the project lies where only
+ * root may look.
+ */
 const isRoot = process.getuid?.() === 0;
 const uid = isRoot ? NOBODY : undefined;
 const reading = `require('node:fs').readFileSync(${JSON.stringify(pathOf('publisher'))})`;

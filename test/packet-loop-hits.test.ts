@@ -1,4 +1,7 @@
-/** Hit counters under a packet loop: each packet counts once, for the run, default action and list that the evaluator names. */
+/**
+ * Hit counters under a packet loop: each packet counts once, for the run, default action and list that the
+ * evaluator names.
+ */
 
 import { once } from 'node:events';
 import { setTimeout } from 'node:timers/promises';
@@ -52,7 +55,9 @@ function ruleSetOf(document: string): RuleSet {
   return { lists, policies, resolutions: new Map(), unmatched: undefined };
 }
 
-/** The same rules, with one more member in a list that no packet goes to: a delta, which keeps all counters. */
+/**
+ * The same rules, with one more member in a list that no packet goes to: a delta, which keeps all counters.
+ */
 function withMember(ruleSet: RuleSet, index: number): RuleSet {
   const list = ruleSet.lists.get('others');
   const member = parsePrefix(`192.0.${(index >> 8) & 255}.${index & 255}`);

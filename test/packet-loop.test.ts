@@ -67,7 +67,7 @@ function ruleSetOf(document: string): RuleSet {
   return { lists, policies, resolutions: new Map(), unmatched: undefined };
 }
 
-// ── The parser ───────────────────────────────────────────────────────────────────────────────────────────────────────
+// ── The parser ─────────────────────────────────────────────────────────────────────────────────────────────
 
 const kindName = new Map<number, keyof typeof Parsed>(
   Object.entries(Parsed).map(([name, kind]) => [kind, name as keyof typeof Parsed]),
@@ -356,7 +356,10 @@ describe('the parser', () => {
   });
 });
 
-/** Expects of bytes, which the judge has parsed to `kind`, what the slow parser and the evaluator say, wherever the bytes are. */
+/**
+ * Expects of bytes, which the judge has parsed to `kind`, what the slow parser and the evaluator say,
+ * wherever the bytes are.
+ */
 function expectSame(judge: Judge, bytes: Uint8Array, kind: ParsedKind): void {
   const expected = slowParse(bytes);
   expect(kindName.get(kind)).toBe(expected.kind === 'refused' ? expected.reason : expected.kind);
@@ -475,7 +478,7 @@ describe('explaining what a packet met', () => {
   });
 });
 
-// ── Captures ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+// ── Captures ───────────────────────────────────────────────────────────────────────────────────────────────
 
 /** A capture file; numbers of its headers in either byte order. */
 function pcapOf(
@@ -534,7 +537,7 @@ describe('a capture file', () => {
   });
 });
 
-// ── The loop ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+// ── The loop ───────────────────────────────────────────────────────────────────────────────────────────────
 
 /** Runs the example to its end. */
 async function runLoop(
@@ -549,7 +552,10 @@ async function runLoop(
   return { code, out, err };
 }
 
-/** Runs the example until what it told of its seconds is enough, however slow the machine is, and interrupts it. */
+/**
+ * Runs the example until what it told of its seconds is enough, however slow the machine is, and interrupts
+ * it.
+ */
 async function runLoopUntil(
   enough: (seconds: readonly LoopLine[]) => boolean,
   ...args: readonly string[]

@@ -1,6 +1,6 @@
 /**
- * Real publisher, subscriber and rulectl processes, from the built packages, for the demo, the tests and the benches.
- * Everything lives below one directory that the caller makes and removes.
+ * Real publisher, subscriber and rulectl processes, from the built packages, for the demo, the tests and the
+ * benches. Everything lives below one directory that the caller makes and removes.
  */
 
 import { spawn } from 'node:child_process';
@@ -23,7 +23,8 @@ const READY_TIMEOUT_MS = 120_000;
  * @typedef {object} Daemon
  * @property {import('node:child_process').ChildProcess} process
  * @property {readonly LogLine[]} log All lines so far.
- * @property {(matches: (line: LogLine) => boolean) => Promise<LogLine>} logged Resolves with the first line, past or to come, that matches.
+ * @property {(matches: (line: LogLine) => boolean) => Promise<LogLine>} logged Resolves with the first line,
+ *   past or to come, that matches.
  * @property {() => Promise<number | null>} stop Ends it by SIGTERM; resolves to its exit code.
  * @property {() => Promise<void>} kill Ends it by SIGKILL.
  */
@@ -57,7 +58,11 @@ export function startPublisherAt(directory, listen, control, args = []) {
   return startDaemon(PUBLISHER, ['--state', state, '--listen', listen, '--control', control, ...args]);
 }
 
-/** The trust line of the publisher in `directory`, whose state is made if need be. @param {string} directory @returns {Promise<string>} */
+/**
+ * The trust line of the publisher in `directory`, whose state is made if need be.
+ * @param {string} directory
+ * @returns {Promise<string>}
+ */
 export async function trustOf(directory) {
   const state = join(directory, 'publisher');
   const what = existsSync(join(state, 'identity')) ? '--print-trust' : '--init';
@@ -145,7 +150,12 @@ async function run(script, args, input = '') {
   return { code, stdout, stderr, ms: performance.now() - startMs };
 }
 
-/** @param {string} script @param {readonly string[]} args @param {readonly string[]} [launch] @returns {Promise<Daemon>} */
+/**
+ * @param {string} script
+ * @param {readonly string[]} args
+ * @param {readonly string[]} [launch]
+ * @returns {Promise<Daemon>}
+ */
 async function startDaemon(script, args, launch = []) {
   const [program = process.execPath, ...words] = [...launch, process.execPath, script, ...args];
   const child = spawn(program, words, { stdio: ['ignore', 'inherit', 'pipe'] });

@@ -1,4 +1,7 @@
-/** fast-check whose properties look at the same values each time, so that a change that did not break them is not blamed; a thorough run looks at others. */
+/**
+ * fast-check whose properties look at the same values each time, so that a change that did not break them is
+ * not blamed; a thorough run looks at others.
+ */
 
 import fc from 'fast-check';
 import { isThorough } from './thorough.ts';

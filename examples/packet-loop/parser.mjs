@@ -1,12 +1,15 @@
 /**
- * Headers of raw packets, read into the columns that a table judges in place: IPv4 (RFC 791) and IPv6 with its extension headers
- * (RFC 8200). Nothing is allocated, and no byte outside the packet is read, whatever the packet claims.
+ * Headers of raw packets, read into the columns that a table judges in place: IPv4 (RFC 791) and IPv6 with
+ * its extension headers (RFC 8200). Nothing is allocated, and no byte outside the packet is read, whatever
+ * the packet claims.
  *
- * The rule language wants to know of a packet its addresses, its protocol, and its port or ICMP type. The protocol of an IPv6 packet is the one
- * after all extension headers. Of a later fragment the port cannot be read, nor where the packet ends before it; the table
- * then lets no rule for ports accept. A packet of which even the protocol or the addresses cannot be told is not judged: drop it.
+ * The rule language wants to know of a packet its addresses, its protocol, and its port or ICMP type. The
+ * protocol of an IPv6 packet is the one after all extension headers. Of a later fragment the port cannot be
+ * read, nor where the packet ends before it; the table then lets no rule for ports accept. A packet of which
+ * even the protocol or the addresses cannot be told is not judged: drop it.
  *
- * Checksums are not looked at: the receiver does that, and a header's own is computed anew by whoever forwards it.
+ * Checksums are not looked at: the receiver does that, and a header's own is computed anew by whoever
+ * forwards it.
  */
 
 import { IpProtocol } from '@rulecast/rules';
@@ -36,7 +39,9 @@ const EXTENSION_BYTES = 8;
 const IP4_FRAGMENT_OFFSET = 0x1fff;
 /** In bytes, as its field's last three bits are flags. */
 const IP6_FRAGMENT_OFFSET = 0xfff8;
-/** Extension headers by their protocol numbers (IANA); ESP is none, because what is behind it cannot be read. */
+/**
+ * Extension headers by their protocol numbers (IANA); ESP is none, because what is behind it cannot be read.
+ */
 const Extension = /** @type {const} */ ({
   hopByHop: 0,
   routing: 43,
@@ -73,7 +78,14 @@ export function parsePacket(view, start, end, frame, lane4, lane6) {
   return version === 6 ? parse6(view, start, end, frame, lane6) : Parsed.notIp;
 }
 
-/** @param {DataView} view @param {number} start @param {number} end @param {number} frame @param {Lane} lane @returns {ParsedKind} */
+/**
+ * @param {DataView} view
+ * @param {number} start
+ * @param {number} end
+ * @param {number} frame
+ * @param {Lane} lane
+ * @returns {ParsedKind}
+ */
 function parse4(view, start, end, frame, lane) {
   if (end - start < IP4_HEADER_BYTES) return Parsed.truncated;
   const headerBytes = (view.getUint8(start) & 15) * 4;
@@ -83,7 +95,8 @@ function parse4(view, start, end, frame, lane) {
   const isLater = (view.getUint16(start + 6) & IP4_FRAGMENT_OFFSET) !== 0;
   const proto = view.getUint8(start + 9);
   const { columns, count } = lane;
-  // Signed reads, here and below: the words are the same in their column, and a signed one never costs an allocation.
+  // Signed reads, here and below: the words are the same in their column, and a signed one never costs an
+  // allocation.
   columns.src[count] = view.getInt32(start + 12);
   columns.dst[count] = view.getInt32(start + 16);
   columns.protos[count] = proto;
@@ -95,7 +108,14 @@ function parse4(view, start, end, frame, lane) {
   return Parsed.ip4;
 }
 
-/** @param {DataView} view @param {number} start @param {number} end @param {number} frame @param {Lane} lane @returns {ParsedKind} */
+/**
+ * @param {DataView} view
+ * @param {number} start
+ * @param {number} end
+ * @param {number} frame
+ * @param {Lane} lane
+ * @returns {ParsedKind}
+ */
 function parse6(view, start, end, frame, lane) {
   if (end - start < IP6_HEADER_BYTES) return Parsed.truncated;
   const packetEnd = start + IP6_HEADER_BYTES + view.getUint16(start + 4);

@@ -1,6 +1,7 @@
 /**
- * Packets from a capture file in the classic pcap format (draft-ietf-opsawg-pcap), as tcpdump -w writes them, both byte orders and both resolutions
- * of time: each IP packet from its IP header on, without its link layer.
+ * Packets from a capture file in the classic pcap format (draft-ietf-opsawg-pcap), as tcpdump -w writes them,
+ * both byte orders and both resolutions of time: each IP packet from its IP header on, without its link
+ * layer.
  */
 
 /** The file cannot be read as a capture of IP packets. */
@@ -19,8 +20,8 @@ const ETHERTYPES_IP = [0x0800, 0x86dd];
 const ETHERTYPES_VLAN = [0x8100, 0x88a8];
 
 /**
- * The IP packets of a capture, and how many frames of it are something else, such as ARP. Packets are views of `bytes`, as long as
- * they were captured. Throws PcapError.
+ * The IP packets of a capture, and how many frames of it are something else, such as ARP. Packets are views
+ * of `bytes`, as long as they were captured. Throws PcapError.
  * @param {Uint8Array} bytes
  * @returns {{ packets: Uint8Array[], others: number }}
  */
@@ -55,7 +56,11 @@ function isLittleEndian(view) {
   throw new PcapError('it does not begin like a pcap file');
 }
 
-/** A frame without its link layer; undefined if it carries no IP. @param {Uint8Array} frame @param {number} linkType */
+/**
+ * A frame without its link layer; undefined if it carries no IP.
+ * @param {Uint8Array} frame
+ * @param {number} linkType
+ */
 function ipPacketOf(frame, linkType) {
   if (RAW_IP.includes(linkType)) return frame;
   if (linkType !== ETHERNET && linkType !== LINUX_COOKED)

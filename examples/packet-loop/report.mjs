@@ -9,7 +9,11 @@ import { Counter } from './ring.mjs';
  * @typedef {ReturnType<typeof totalOf>} Total
  */
 
-/** What all threads did in the seconds since they started. @param {readonly Counters[]} threads @param {number} seconds */
+/**
+ * What all threads did in the seconds since they started.
+ * @param {readonly Counters[]} threads
+ * @param {number} seconds
+ */
 export function totalOf(threads, seconds) {
   /** @param {number} counter */
   const sumOf = (counter) => sum(threads.map((counters) => counters[counter] ?? 0));

@@ -1,8 +1,8 @@
 /**
  * What the host and its judging threads share: frames to judge, and what each thread has counted.
  *
- * A ring stands for the shared memory in which a TAP device, a netback or a Mirage-like host hands over packets. Frames lie in it one
- * after the other, each from its IP header on:
+ * A ring stands for the shared memory in which a TAP device, a netback or a Mirage-like host hands over
+ * packets. Frames lie in it one after the other, each from its IP header on:
  *
  *   bytes  │ frame 0 │ frame 1   │ … │ frame n - 1 │
  *   bounds 0         b1          b2                bn

@@ -1,6 +1,7 @@
 /**
- * A publisher of its own for the packet loop, in the same process: a first release with the rules of a few qubes and a long list, then
- * another every quarter of a second, in which part of the list comes or goes. Real ones run elsewhere: see rulecast-publisher.
+ * A publisher of its own for the packet loop, in the same process: a first release with the rules of a few
+ * qubes and a long list, then another every quarter of a second, in which part of the list comes or goes.
+ * Real ones run elsewhere: see rulecast-publisher.
  */
 
 import { setInterval } from 'node:timers/promises';
@@ -65,7 +66,12 @@ export async function startScene(directory) {
   return { endpoint: ENDPOINT, trust: publisher.identity, close };
 }
 
-/** Takes part of the list away and brings it back, a release each. @param {Publisher} publisher @param {string} part @param {AbortSignal} signal */
+/**
+ * Takes part of the list away and brings it back, a release each.
+ * @param {Publisher} publisher
+ * @param {string} part
+ * @param {AbortSignal} signal
+ */
 async function changeForever(publisher, part, signal) {
   let isAway = false;
   try {
@@ -78,7 +84,11 @@ async function changeForever(publisher, part, signal) {
   }
 }
 
-/** @param {Publisher} publisher @param {'replace' | 'merge' | 'withdraw'} action @param {Record<string, string>} texts By file name. */
+/**
+ * @param {Publisher} publisher
+ * @param {'replace' | 'merge' | 'withdraw'} action
+ * @param {Record<string, string>} texts By file name.
+ */
 async function push(publisher, action, texts) {
   const files = Object.entries(texts).map(([name, text]) => ({
     name,

@@ -1,7 +1,8 @@
 /**
- * Traffic to judge where there is none at hand: seeded, so that every run sees the same packets. Qubes of Qubes OS talk to blocks of addresses
- * that are set aside for benchmarks and documentation, in TCP, UDP, ICMP and what else there is, with options, extension headers
- * and fragments, and now and then a packet is cut short or says what cannot be.
+ * Traffic to judge where there is none at hand: seeded, so that every run sees the same packets. Qubes of
+ * Qubes OS talk to blocks of addresses that are set aside for benchmarks and documentation, in TCP, UDP, ICMP
+ * and what else there is, with options, extension headers and fragments, and now and then a packet is cut
+ * short or says what cannot be.
  */
 
 import { IpProtocol } from '@rulecast/rules';
@@ -29,7 +30,10 @@ const PROTOCOLS = [
 ];
 const PORTS = [22, 53, 80, 123, 443, 443, 443, 8080];
 const ICMP_TYPES = { 4: [0, 3, 8, 8, 11], 6: [1, 3, 128, 128, 129] };
-/** Data after the transport header: seven small packets to four middling to a large one, the "simple IMIX" of router benches. */
+/**
+ * Data after the transport header: seven small packets to four middling to a large one, the "simple IMIX" of
+ * router benches.
+ */
 const DATA_BYTES = [0, 0, 0, 0, 0, 0, 0, 536, 536, 536, 536, 1440];
 /** What stands between an IPv6 header and its payload, mostly nothing. Protocol numbers, see parser.mjs. */
 const CHAINS = [[], [], [], [], [], [], [0], [60], [43, 60], [0, 51]];
@@ -112,7 +116,10 @@ function packet6(below) {
   return bytes;
 }
 
-/** A whole packet, mostly; else a first fragment or a later one. Offsets in units of 8 bytes. @param {Numbers} below */
+/**
+ * A whole packet, mostly; else a first fragment or a later one. Offsets in units of 8 bytes.
+ * @param {Numbers} below
+ */
 function fragmentOf(below) {
   switch (below(16)) {
     case 0:

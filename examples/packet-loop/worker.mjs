@@ -1,6 +1,7 @@
 /**
- * One thread of the packet loop: takes frames from the ring, parses their headers into the table's own columns, has each lane judged as one
- * batch, and carries the verdicts out. No lock, no message and no allocation is on the way of a packet.
+ * One thread of the packet loop: takes frames from the ring, parses their headers into the table's own
+ * columns, has each lane judged as one batch, and carries the verdicts out. No lock, no message and no
+ * allocation is on the way of a packet.
  */
 
 import { parentPort, workerData } from 'node:worker_threads';
@@ -18,8 +19,8 @@ import { Counter, frameCount } from './ring.mjs';
  */
 
 /**
- * Our choice: few enough that a packet waits for tens of microseconds at most, many enough that a batch is worth its call. A lane
- * has room for more.
+ * Our choice: few enough that a packet waits for tens of microseconds at most, many enough that a batch is
+ * worth its call. A lane has room for more.
  */
 const ROUND_FRAMES = 512;
 
@@ -67,7 +68,10 @@ function judgeOf(lane) {
   };
 }
 
-/** Here a firewall sends the frame on its way. Whatever is not accepted is not forwarded. @param {number} accepted */
+/**
+ * Here a firewall sends the frame on its way. Whatever is not accepted is not forwarded.
+ * @param {number} accepted
+ */
 function forward(accepted) {
   count(Counter.acceptedBytes, (bounds[accepted + 1] ?? 0) - (bounds[accepted] ?? 0));
 }

@@ -1,6 +1,7 @@
 /**
- * Makes dist/ of the checked sources: rulectl in few files, since finding and reading the 300 files that it is written in, libraries
- * included, took half of each command's time. What is loaded on demand stays apart: channels that few use.
+ * Makes dist/ of the checked sources: rulectl in few files, since finding and reading the 300 files that it
+ * is written in, libraries included, took half of each command's time. What is loaded on demand stays apart:
+ * channels that few use.
  */
 
 import { rmSync } from 'node:fs';

@@ -1,9 +1,13 @@
 /**
- * The one error of this package, and the codes it carries. A code is what a peer, a program or a test may branch on; the message is
- * for people. The same codes travel in NACK, ABORT, BYE, DONE and FAIL (PROTOCOL.md "Errors").
+ * The one error of this package, and the codes it carries. A code is what a peer, a program or a test may
+ * branch on; the message is for people. The same codes travel in NACK, ABORT, BYE, DONE and FAIL (PROTOCOL.md
+ * "Errors").
  */
 
-/** Stable wire error codes. Adding one is compatible: a peer that does not know a code treats it by the message it came in. */
+/**
+ * Stable wire error codes. Adding one is compatible: a peer that does not know a code treats it by the
+ * message it came in.
+ */
 export const ErrorCode = {
   // Frames: the connection closes, nobody resynchronises.
   badMagic: 'bad-magic',

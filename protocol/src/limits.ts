@@ -1,21 +1,31 @@
 /**
- * Every number of the protocol in one place, PROTOCOL.md "Limits". The first block is the wire itself: two implementations that
- * differ in one of them do not understand each other. The second block is ours to change.
+ * Every number of the protocol in one place, PROTOCOL.md "Limits". The first block is the wire itself: two
+ * implementations that differ in one of them do not understand each other. The second block is ours to
+ * change.
  */
 
-// ── Fixed by the protocol ────────────────────────────────────────────────────────────────────────────────────────────
+// ── Fixed by the protocol ──────────────────────────────────────────────────────────────────────────────────
 
-/** First four bytes of every frame, "RCST" in ASCII, read as a little-endian word: it refuses a peer that speaks something else. */
+/**
+ * First four bytes of every frame, "RCST" in ASCII, read as a little-endian word: it refuses a peer that
+ * speaks something else.
+ */
 export const FRAME_MAGIC = 0x54534352;
 /** The only protocol version there is; also the version byte of every frame. */
 export const PROTOCOL_VERSION = 1;
 /** magic 4, version 1, type 1, flags 2, transaction 4, sequence 4, body length 4, checksum 4. */
 export const FRAME_HEADER_BYTES = 24;
-/** Header and body together are at most 65,536 bytes, so that a frame fits the buffer of any channel seen in the wild. */
+/**
+ * Header and body together are at most 65,536 bytes, so that a frame fits the buffer of any channel seen in
+ * the wild.
+ */
 export const FRAME_BODY_MAX_BYTES = 65_512;
 /** The last sequence number and the largest transaction id: the field is a u32 and never wraps. */
 export const SEQUENCE_MAX = 0xffff_ffff;
-/** A control body is small by construction; checked before the decoder sees it, it bounds what a hostile map can cost. */
+/**
+ * A control body is small by construction; checked before the decoder sees it, it bounds what a hostile map
+ * can cost.
+ */
 export const CONTROL_BODY_MAX_BYTES = 4096;
 /** SHA-256: digests, manifest hashes, stream hashes. */
 export const HASH_BYTES = 32;
@@ -26,15 +36,22 @@ export const LINEAGE_BYTES = 16;
 export const PUBLIC_KEY_BYTES = 32;
 /** OFFER and PROOF carry signature and manifest in one frame. */
 export const MANIFEST_MAX_BYTES = FRAME_BODY_MAX_BYTES - SIGNATURE_BYTES;
-/** Parts of a release. About 60 bytes each fit the manifest's frame, whichever of the two limits is met first. */
+/**
+ * Parts of a release. About 60 bytes each fit the manifest's frame, whichever of the two limits is met first.
+ */
 export const PARTS_MAX = 1024;
 /** Versions, counts and sizes stay exact in a double: 2^53 - 1. */
 export const VERSION_MAX = Number.MAX_SAFE_INTEGER;
-/** Name of a subscriber or publisher, UTF-8: the length of a DNS label, and longer than any qube's name (31). */
+/**
+ * Name of a subscriber or publisher, UTF-8: the length of a DNS label, and longer than any qube's name (31).
+ */
 export const PEER_NAME_MAX_BYTES = 63;
 /** Hashes in HELLO: 32 × 34 bytes are a quarter of a control body; only recent refusals matter. */
 export const REFUSED_MAX = 32;
-/** Text for people in NACK, ABORT, BYE, DONE, FAIL and records, UTF-8. With every other field it stays below a control body. */
+/**
+ * Text for people in NACK, ABORT, BYE, DONE, FAIL and records, UTF-8. With every other field it stays below a
+ * control body.
+ */
 export const TEXT_MAX_BYTES = 512;
 /** Stable codes: kebab case, ASCII. */
 export const CODE_MAX_BYTES = 64;
@@ -49,26 +66,38 @@ export const FILE_NAME_MAX_BYTES = 1024;
 /** Entries of a list are encoded in blocks; each picks its own codec. */
 export const ENTRY_BLOCK_ENTRIES = 4096;
 /**
- * Longest comment of a rule, ASCII, and latest expiry, in seconds since 1970: what the rule grammar takes, so that every rule that
- * was read can be sent.
+ * Longest comment of a rule, ASCII, and latest expiry, in seconds since 1970: what the rule grammar takes, so
+ * that every rule that was read can be sent.
  */
 export { COMMENT_MAX_CHARS as COMMENT_MAX_BYTES, EXPIRE_MAX as EXPIRE_MAX_SECONDS } from '@rulecast/rules';
 /** Changes of one delta: every part of one release removed, every part of the other put. */
 export const CHANGES_MAX = 2 * PARTS_MAX;
-/** What a deflated body may inflate to, announced before it; a larger body travels raw. 2^18 rules are 1.3 MB. */
+/**
+ * What a deflated body may inflate to, announced before it; a larger body travels raw. 2^18 rules are 1.3 MB.
+ */
 export const INFLATED_MAX_BYTES = 64 * 1024 * 1024;
 /** Deltas of one transfer. A chain longer than this costs more than a snapshot in any case seen. */
 export const STEPS_MAX = 1024;
 /**
- * The longest rule in canonical bytes, in a run of its own: action, protocol and flags 3, ports 4, expiry 8, comment 2 + 4,096, kind of remote 1,
- * host name 1 + 253. As it travels a splice of its own comes before it: keep 5, drop 5, count of runs 4.
+ * The longest rule in canonical bytes, in a run of its own: action, protocol and flags 3, ports 4, expiry 8,
+ * comment 2 + 4,096, kind of remote 1, host name 1 + 253. As it travels a splice of its own comes before it:
+ * keep 5, drop 5, count of runs 4.
  */
 export const RULE_MAX_BYTES = 3 + 4 + 8 + 2 + 4096 + 1 + 1 + 253 + (5 + 5 + 4);
-/** Prefixes of policies and addresses of names in a release: no manifest counts them. 8,192 names of 256 addresses. */
+/**
+ * Prefixes of policies and addresses of names in a release: no manifest counts them. 8,192 names of 256
+ * addresses.
+ */
 export const UNCOUNTED_MAX = 2 ** 21;
-/** Work of a transfer that is free, whatever it makes: that of all that no manifest counts, and of a thousand small steps. 0.2 s here at most. */
+/**
+ * Work of a transfer that is free, whatever it makes: that of all that no manifest counts, and of a thousand
+ * small steps. 0.2 s here at most.
+ */
 export const WORK_FREE = 2 ** 23;
-/** Bytes of a stream that are free, whatever it makes: a chain of small steps may be longer than the snapshot of a small release. */
+/**
+ * Bytes of a stream that are free, whatever it makes: a chain of small steps may be longer than the snapshot
+ * of a small release.
+ */
 export const STREAM_FREE_BYTES = 2 ** 17;
 /** Entries of a release between base and result, beyond twice the larger of them. */
 export const STEP_ENTRIES_FREE = 2 ** 16;
@@ -77,10 +106,16 @@ export const COUNTERS_MAX = 64;
 /** Reasons in a head record, one TEXT of at most 128 bytes each: half a control body. */
 export const DEGRADED_MAX = 16;
 export const DEGRADED_TEXT_MAX_BYTES = 128;
-/** Key, qube and socket that a name is bound to, a TEXT of at most 128 bytes each: the longest is a path of 107. */
+/**
+ * Key, qube and socket that a name is bound to, a TEXT of at most 128 bytes each: the longest is a path of
+ * 107.
+ */
 export const BINDINGS_MAX = 3;
 export const BINDING_TEXT_MAX_BYTES = 128;
-/** Changed parts that a history record names, one PART_TEXT each; with a TEXT beside them they fit a control body. */
+/**
+ * Changed parts that a history record names, one PART_TEXT each; with a TEXT beside them they fit a control
+ * body.
+ */
 export const CHANGED_PARTS_SHOWN_MAX = 16;
 /** Lines of one edit record: at 15 bytes a prefix, a control body is full before. */
 export const EDIT_LINES_MAX = 256;
@@ -88,49 +123,82 @@ export const EDIT_LINES_MAX = 256;
 export const REFRESH_LISTS_MAX = 32;
 /** Subscribers that one request requires, 64 bytes each at most: half a control body. */
 export const REQUIRE_MAX = 32;
-/** Formats and protected prefixes that a list record names; with its texts beside them they fit a control body. */
+/**
+ * Formats and protected prefixes that a list record names; with its texts beside them they fit a control
+ * body.
+ */
 export const LIST_FORMATS_SHOWN_MAX = 4;
 export const PROTECTED_SHOWN_MAX = 4;
 /** An entry of a list: a host name is at most 253 bytes, a prefix less. */
 export const ENTRY_TEXT_MAX_BYTES = 253;
 /** Files of one push: the document, and the lists it names. More than PARTS_MAX could not become parts. */
 export const PUSH_FILES_MAX = 1024;
-/** A hundred years in milliseconds: what a peer says of a duration or an age, of which a thousand still add up exactly. */
+/**
+ * A hundred years in milliseconds: what a peer says of a duration or an age, of which a thousand still add up
+ * exactly.
+ */
 export const DURATION_MAX_MS = 3_155_760_000_000;
 /** A day: the longest wait a push may ask for, and the longest heartbeat. */
 export const WAIT_MAX_MS = 86_400_000;
 
-/** Five minutes: the longest silence that a BYE, or break that a NACK, may ask for; whoever holds the channel for a moment gets no more by it. */
+/**
+ * Five minutes: the longest silence that a BYE, or break that a NACK, may ask for; whoever holds the channel
+ * for a moment gets no more by it.
+ */
 export const RETRY_AFTER_MAX_MS = 300_000;
 
-// ── Our choice ───────────────────────────────────────────────────────────────────────────────────────────────────────
+// ── Our choice ─────────────────────────────────────────────────────────────────────────────────────────────
 
-/** From connect to WELCOME. Both ends are on one machine or one LAN; a busy dom0 has been seen to stall for 3 s. */
+/**
+ * From connect to WELCOME. Both ends are on one machine or one LAN; a busy dom0 has been seen to stall for 3
+ * s.
+ */
 export const HANDSHAKE_TIMEOUT_MS = 10_000;
-/** The same while many are silent at once: more than the two seconds that a claim of a name may take, and a busy peer's second. */
+/**
+ * The same while many are silent at once: more than the two seconds that a claim of a name may take, and a
+ * busy peer's second.
+ */
 export const HANDSHAKE_PRESSED_MS = 3_000;
-/** Connections of an endpoint that have said nothing yet: the pipes of a host's firewalls all at once, and few enough to be no load. */
+/**
+ * Connections of an endpoint that have said nothing yet: the pipes of a host's firewalls all at once, and few
+ * enough to be no load.
+ */
 export const WAITING_MAX = 64;
-/** How long who has a name may take to answer the PING that asks whether it is still there: event loops here stall for less than half a second. */
+/**
+ * How long who has a name may take to answer the PING that asks whether it is still there: event loops here
+ * stall for less than half a second.
+ */
 export const NAME_PATIENCE_MS = 2_000;
-/** A PING so often: twelve a minute are no load, and a peer whose power was cut, of which no end of a stream tells, is noticed in 15 s. */
+/**
+ * A PING so often: twelve a minute are no load, and a peer whose power was cut, of which no end of a stream
+ * tells, is noticed in 15 s.
+ */
 export const HEARTBEAT_MS = 5_000;
 /** Nothing received for three heartbeats: a busy dom0 has been seen to stall for 3 s. */
 export const SILENCE_TIMEOUT_MS = 3 * HEARTBEAT_MS;
-/** Between END and APPLIED or NACK: compiling 2^18 rules takes 6 s here; ten times that on a loaded, slower machine. */
+/**
+ * Between END and APPLIED or NACK: compiling 2^18 rules takes 6 s here; ten times that on a loaded, slower
+ * machine.
+ */
 export const APPLY_TIMEOUT_MS = 60_000;
 /** For ANSWER and PROOF: the subscriber's event loop never stalls so long unless it is stuck. */
 export const ANSWER_TIMEOUT_MS = 5_000;
 /** A control connection that sends nothing within a push, or reads nothing of an answer, for so long. */
 export const STALL_TIMEOUT_MS = 60_000;
-/** From the first byte of a frame to its last, while it is waited for: 64 KiB at 4 kB/s, which no channel here is so slow as to need. */
+/**
+ * From the first byte of a frame to its last, while it is waited for: 64 KiB at 4 kB/s, which no channel here
+ * is so slow as to need.
+ */
 export const FRAME_TIMEOUT_MS = 15_000;
 /**
- * What waits in one connection for a peer that does not read, as bodies and what each message costs beside its own: three frames of the largest
- * size, or 180 PONGs. Whoever has more to say waits for `send`.
+ * What waits in one connection for a peer that does not read, as bodies and what each message costs beside
+ * its own: three frames of the largest size, or 180 PONGs. Whoever has more to say waits for `send`.
  */
 export const SEND_QUEUE_MAX_BYTES = 256 * 1024;
-/** A message in the queue: header, promises and closures. 1,400 bytes of resident memory were measured for a PONG. */
+/**
+ * A message in the queue: header, promises and closures. 1,400 bytes of resident memory were measured for a
+ * PONG.
+ */
 export const SENT_MESSAGE_COST_BYTES = 1400;
 /** A transfer has to move so much in so long: a modem does, and whoever takes less only holds a place. */
 export const TRANSFER_WINDOW_MS = 15_000;
@@ -143,13 +211,22 @@ export const READ_BYTES = FRAME_HEADER_BYTES + FRAME_BODY_MAX_BYTES;
 export const SUBSCRIBERS_MAX = 256;
 /** Control connections at once: each may hold a push in memory. */
 export const CONTROL_CONNECTIONS_MAX = 16;
-/** QUERYs a second that a subscriber answers, and TESTs that a publisher relays: ten times what a person types. */
+/**
+ * QUERYs a second that a subscriber answers, and TESTs that a publisher relays: ten times what a person
+ * types.
+ */
 export const QUERIES_PER_SECOND_MAX = 20;
 /** Bytes of all files of one push: 1M IPv6 prefixes as text are 40 MB; ten of those. */
 export const PUSH_MAX_BYTES = 400 * 1024 * 1024;
-/** Largest transfer a subscriber takes unless configured: 1M random prefixes are 1.75 MB; a hundred times that. */
+/**
+ * Largest transfer a subscriber takes unless configured: 1M random prefixes are 1.75 MB; a hundred times
+ * that.
+ */
 export const TRANSFER_MAX_BYTES = 256 * 1024 * 1024;
-/** Entries and rules of a release a subscriber takes unless configured: 16 × the million the design is measured with. */
+/**
+ * Entries and rules of a release a subscriber takes unless configured: 16 × the million the design is
+ * measured with.
+ */
 export const ENTRIES_MAX = 16 * 1024 * 1024;
 /** When to come back if there was no place: a crowd that says nothing is gone by then. */
 export const BUSY_RETRY_AFTER_MS = 5_000;

@@ -1,6 +1,6 @@
 /**
- * The recorded session: that today's code still records it, and that a second decoder, written in Python from PROTOCOL.md alone, reads
- * it and reaches the digests of every manifest. `RULECAST_RECORD=1` records it anew.
+ * The recorded session: that today's code still records it, and that a second decoder, written in Python from
+ * PROTOCOL.md alone, reads it and reaches the digests of every manifest. `RULECAST_RECORD=1` records it anew.
  */
 
 import { spawnSync } from 'node:child_process';

@@ -1,5 +1,6 @@
 /**
- * A bounded in-memory byte stream with two ends, to test connections on: each write and read is copied, as in a vchan ring.
+ * A bounded in-memory byte stream with two ends, to test connections on: each write and read is copied, as in
+ * a vchan ring.
  */
 
 import type { ByteStream } from '../src/peer/connection.ts';

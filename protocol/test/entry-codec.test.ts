@@ -321,7 +321,9 @@ function isDeflated(bytes: Uint8Array): boolean {
   return bytes[1] === GapCodec.deflatedVarint;
 }
 
-/** What reading gave; undefined if it was refused. Anything thrown that is no ProtocolError fails the test. */
+/**
+ * What reading gave; undefined if it was refused. Anything thrown that is no ProtocolError fails the test.
+ */
 function resultOf(read: () => unknown): unknown {
   try {
     return read();
@@ -333,7 +335,9 @@ function resultOf(read: () => unknown): unknown {
 
 describe('the shorter form', () => {
   const LISTS = new URL('../../test/fixtures/lists/', import.meta.url);
-  /** Bytes an entry: what the list takes today, with the zlib of Node and with that of Debian, and a little. */
+  /**
+   * Bytes an entry: what the list takes today, with the zlib of Node and with that of Debian, and a little.
+   */
   it.each([
     ['country-ru-ipv4.netset', 4, 0.89],
     ['country-nl-ipv4.netset', 4, 1.06],

@@ -1,7 +1,8 @@
 /**
- * A session as both sides would hold it, written down byte by byte: six releases over two connections, with every kind of message that
- * a session has, every kind of part, of change and of codec. Keys, times and random numbers are fixed, so that the same code records the same
- * bytes; only deflate may differ between versions of zlib. `vectors/session.json` is what it recorded.
+ * A session as both sides would hold it, written down byte by byte: six releases over two connections, with
+ * every kind of message that a session has, every kind of part, of change and of codec. Keys, times and
+ * random numbers are fixed, so that the same code records the same bytes; only deflate may differ between
+ * versions of zlib. `vectors/session.json` is what it recorded.
  */
 
 import { createHash, createPrivateKey, createPublicKey, type KeyObject } from 'node:crypto';
@@ -241,7 +242,8 @@ function contents(): readonly (readonly PartSpec[])[] {
     { kind: 'resolutions', names: resolved } as const,
     unmatched('drop'),
   ];
-  // Some of the hosts, at random; one in three of the rest; networks of both families; a name, a rule, an address.
+  // Some of the hosts, at random; one in three of the rest; networks of both families; a name, a rule, an
+  // address.
   const random = mulberryWords(11);
   const second = [
     list('hosts', all.filter(() => random() % 50 !== 0).concat('10.1.1.1/32', '10.1.1.2/32', '240.0.0.1/32')),
@@ -315,7 +317,10 @@ function delta(before: Release, after: Release): Uint8Array {
 
 const LIMITS = { entries: 100_000, bytes: 10_000_000, parts: 100 } as const;
 
-/** Trusting the first lineage: a snapshot, a delta, a release that is refused, an aborted transfer, a chain; questions meanwhile. */
+/**
+ * Trusting the first lineage: a snapshot, a delta, a release that is refused, an aborted transfer, a chain;
+ * questions meanwhile.
+ */
 function firstConnection(one: Release, two: Release, three: Release, four: Release): readonly Turn[] {
   const tape = new Tape();
   tape.say('subscriber', {
@@ -430,7 +435,9 @@ function abortedTransfer(tape: Tape, release: Release, base: Release): void {
   });
 }
 
-/** The publisher was restored from a backup: the subscriber proves what it holds, and gets a new epoch, whole. */
+/**
+ * The publisher was restored from a backup: the subscriber proves what it holds, and gets a new epoch, whole.
+ */
 function secondConnection(held: Release, renewed: Release, refused: Release): readonly Turn[] {
   const tape = new Tape();
   const { hash, signature, bytes: manifest } = held;

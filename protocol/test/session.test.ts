@@ -84,7 +84,10 @@ interface World {
   offered: number;
   /** Messages of the running transfer that were sent: BEGIN, CHUNK. */
   sent: number;
-  /** Whether the last transfer of what was offered last is a chain of deltas, and whether the subscriber asked for one. */
+  /**
+   * Whether the last transfer of what was offered last is a chain of deltas, and whether the subscriber asked
+   * for one.
+   */
   isChain: boolean;
   wantsChain: boolean;
   claimChecked: boolean;

@@ -1,6 +1,7 @@
 /**
- * The slow twin of the encoders: written from PROTOCOL.md over texts, BigInt and plain arrays, sharing no code with src. It returns
- * the fields of an encoding one by one as hex, so that a vector shows where each begins.
+ * The slow twin of the encoders: written from PROTOCOL.md over texts, BigInt and plain arrays, sharing no
+ * code with src. It returns the fields of an encoding one by one as hex, so that a vector shows where each
+ * begins.
  */
 
 import { deflateRawSync } from 'node:zlib';
@@ -216,7 +217,10 @@ function shortest(first: readonly string[], ...others: readonly (readonly string
   return others.reduce((best, other) => (byteCount(other) < byteCount(best) ? other : best), first);
 }
 
-/** Ascending numbers: the count, then blocks of 4,096 in the shortest codec; 1 is not tried on less than 256 bytes. */
+/**
+ * Ascending numbers: the count, then blocks of 4,096 in the shortest codec; 1 is not tried on less than 256
+ * bytes.
+ */
 export function slowSequence(numbers: readonly (number | bigint)[]): readonly string[] {
   const gaps = numbers.map((number, i) =>
     i === 0 ? BigInt(number) : BigInt(number) - BigInt(numbers[i - 1] ?? 0) - 1n,
@@ -240,7 +244,10 @@ function slowDeflate(varints: string): readonly string[] | undefined {
   return ['01', leb128(byteCount([length, deflated])), `${length} ${deflated}`];
 }
 
-/** A block of codec 2 with the parameter that needs the fewest bits, of equals the smallest; undefined if a gap is too large. */
+/**
+ * A block of codec 2 with the parameter that needs the fewest bits, of equals the smallest; undefined if a
+ * gap is too large.
+ */
 export function slowRice(gaps: readonly bigint[]): readonly string[] | undefined {
   if (gaps.some((gap) => gap > 0xffff_ffffn)) return undefined;
   const bitsOf = (parameter: number): bigint =>
@@ -344,7 +351,9 @@ function slowRangeCode(all: readonly Decision[]): string {
   return ((low + (1n << 24n) - 1n) >> 24n).toString(16).padStart(bytes * 2, '0');
 }
 
-/** Sorted names: how many characters each shares with the one before, then the others, each with a line feed. */
+/**
+ * Sorted names: how many characters each shares with the one before, then the others, each with a line feed.
+ */
 export function slowNames(names: readonly string[]): readonly string[] {
   const sorted = [...names].sort();
   const shared = sorted.map((name, i) => {

@@ -1,6 +1,7 @@
 /**
- * From the commit of a release to APPLIED of five subscribers, alone and beside one that is stopped, one on a line of 8 kB/s, and one that attacks
- * (`attacker.mjs`). Seven processes and this one share the machine; quiet and troubled rounds take turns, so that what else it does meets both.
+ * From the commit of a release to APPLIED of five subscribers, alone and beside one that is stopped, one on a
+ * line of 8 kB/s, and one that attacks (`attacker.mjs`). Seven processes and this one share the machine;
+ * quiet and troubled rounds take turns, so that what else it does meets both.
  */
 
 import { spawn } from 'node:child_process';
@@ -85,7 +86,11 @@ async function trouble(directory) {
   };
 }
 
-/** A Unix socket that leads to another, with so many bytes at a time the way back. @param {string} front @param {string} path */
+/**
+ * A Unix socket that leads to another, with so many bytes at a time the way back.
+ * @param {string} front
+ * @param {string} path
+ */
 async function slowLine(front, path) {
   /** @type {Set<import('node:net').Socket>} */
   const sockets = new Set();
@@ -132,7 +137,10 @@ class Pushes {
     this.endpoint = parseEndpoint(endpointsIn(directory).control);
   }
 
-  /** Commit to APPLIED of each healthy subscriber, of so many releases; milliseconds, ascending. @param {number} releases */
+  /**
+   * Commit to APPLIED of each healthy subscriber, of so many releases; milliseconds, ascending.
+   * @param {number} releases
+   */
   async times(releases) {
     /** @type {number[]} */
     const times = [];
@@ -168,7 +176,11 @@ class Pushes {
   }
 }
 
-/** The least of sorted values that so large a share of them does not exceed. @param {readonly number[]} sorted @param {number} share */
+/**
+ * The least of sorted values that so large a share of them does not exceed.
+ * @param {readonly number[]} sorted
+ * @param {number} share
+ */
 function percentile(sorted, share) {
   return sorted[Math.ceil(sorted.length * share) - 1] ?? Number.NaN;
 }

@@ -1,15 +1,17 @@
 /**
- * Rule sets and packets like those of ClassBench (Taylor and Turner, "ClassBench: a packet classification benchmark", IEEE/ACM
- * Transactions on Networking, 2007), made anew from the published description; its seed files and code are not used.
+ * Rule sets and packets like those of ClassBench (Taylor and Turner, "ClassBench: a packet classification
+ * benchmark", IEEE/ACM Transactions on Networking, 2007), made anew from the published description; its seed
+ * files and code are not used.
  *
- * The paper finds that real filter sets differ in: how often each protocol occurs; which of five classes their port ranges are of
- * (any, 0 to 1023, 1024 to 65535, one port, some range) together with the protocol; how long their prefixes are; and how
- * addresses branch: the share of a prefix tree's nodes with two children by depth, and the skew between the two. Packets are
- * corners of filters drawn with Pareto bursts. The numbers below follow the shapes it shows for its three families: access control
- * lists (acl) name hosts and single ports; firewalls (fw) leave many destinations open; IP chains (ipc) are in between.
+ * The paper finds that real filter sets differ in: how often each protocol occurs; which of five classes
+ * their port ranges are of (any, 0 to 1023, 1024 to 65535, one port, some range) together with the protocol;
+ * how long their prefixes are; and how addresses branch: the share of a prefix tree's nodes with two children
+ * by depth, and the skew between the two. Packets are corners of filters drawn with Pareto bursts. The
+ * numbers below follow the shapes it shows for its three families: access control lists (acl) name hosts and
+ * single ports; firewalls (fw) leave many destinations open; IP chains (ipc) are in between.
  *
- * A rule of ours has no source, so that filters that differ in it alone are one; each rule here is distinct. As in the paper,
- * filters of smaller scope come first, so that few are hidden by others.
+ * A rule of ours has no source, so that filters that differ in it alone are one; each rule here is distinct.
+ * As in the paper, filters of smaller scope come first, so that few are hidden by others.
  */
 
 import { plainRule, prefixOf, prefixSetOf, RunBuilder } from '@rulecast/rules';
@@ -19,8 +21,9 @@ import { seededWords } from '../kit/random.mjs';
 /** @typedef {'acl' | 'fw' | 'ipc'} Family */
 
 /**
- * `lengths`: cumulative shares of destination prefix lengths. `protos`: shares of tcp, udp, icmp, any. `ports`: of tcp and udp,
- * shares of any, 0-1023, 1024-65535, one port, a range. `branching`: the share of nodes with two children at the root and at depth
+ * `lengths`: cumulative shares of destination prefix lengths. `protos`: shares of tcp, udp, icmp, any.
+ * `ports`: of tcp and udp, shares of any, 0-1023, 1024-65535, one port, a range. `branching`: the share of
+ * nodes with two children at the root and at depth
  * 31. `skew`: the share of filters that the lighter of two children gets.
  * @type {Record<Family, { lengths: [number, number][], protos: number[], ports: number[], branching: [number, number], skew: number }>}
  */
@@ -63,7 +66,11 @@ function fractions(seed) {
   return () => next() / 2 ** 32;
 }
 
-/** The index of the share that a number in [0, 1) falls in. @param {readonly number[]} shares @param {number} at */
+/**
+ * The index of the share that a number in [0, 1) falls in.
+ * @param {readonly number[]} shares
+ * @param {number} at
+ */
 function shareOf(shares, at) {
   let rest = at;
   for (const [index, share] of shares.entries()) {
@@ -73,7 +80,12 @@ function shareOf(shares, at) {
   return shares.length - 1;
 }
 
-/** A number in [0, 1) that depends on a seed and a node of the prefix tree. @param {number} seed @param {number} bits @param {number} depth */
+/**
+ * A number in [0, 1) that depends on a seed and a node of the prefix tree.
+ * @param {number} seed
+ * @param {number} bits
+ * @param {number} depth
+ */
 function nodeFraction(seed, bits, depth) {
   let hash = Math.imul(seed ^ (bits + Math.imul(depth + 1, 0x9e3779b1)), 0x85ebca6b);
   hash = Math.imul(hash ^ (hash >>> 15), 0x21f0aaad);
@@ -97,7 +109,11 @@ function destination(family, seed, length, fraction) {
   return bits;
 }
 
-/** @param {readonly number[]} shares @param {() => number} fraction @returns {{ first: number, last: number } | undefined} */
+/**
+ * @param {readonly number[]} shares
+ * @param {() => number} fraction
+ * @returns {{ first: number, last: number } | undefined}
+ */
 function portsOf(shares, fraction) {
   switch (shareOf(shares, fraction())) {
     case 0:
@@ -121,8 +137,8 @@ function portsOf(shares, fraction) {
 }
 
 /**
- * `count` distinct rules of a family, in their order, ending in no wildcard of their own accord. Throws RangeError if the
- * family has not as many.
+ * `count` distinct rules of a family, in their order, ending in no wildcard of their own accord. Throws
+ * RangeError if the family has not as many.
  * @param {Family} family @param {number} count @param {number} seed @returns {readonly Rule[]}
  */
 export function classBenchRules(family, count, seed) {

@@ -1,7 +1,8 @@
 /**
- * From the text of a push to a table in force: each stage by itself in one process, then `rulectl push` through three
- * processes. The slow twin does the same job in plain JavaScript: split the text, parse and sort strings, send them as
- * JSON, build a Set. Inputs are seeded or are real lists, so figures compare between runs of the same machine.
+ * From the text of a push to a table in force: each stage by itself in one process, then `rulectl push`
+ * through three processes. The slow twin does the same job in plain JavaScript: split the text, parse and
+ * sort strings, send them as JSON, build a Set. Inputs are seeded or are real lists, so figures compare
+ * between runs of the same machine.
  */
 
 import { createHash, generateKeyPairSync } from 'node:crypto';
@@ -151,7 +152,7 @@ async function benchSeries() {
   process.stdout.write(table(SERIES_HEAD, await seriesRows()));
 }
 
-// ── One process ──────────────────────────────────────────────────────────────────────────────────────────────────────
+// ── One process ────────────────────────────────────────────────────────────────────────────────────────────
 
 /** @param {Workload} workload @param {number} runs */
 async function stagesOf(workload, runs) {
@@ -235,7 +236,11 @@ function ruleSetOf(workload, bytes) {
   return { ...EMPTY_RULE_SET, lists: new Map([['hosts', importList('', bytes, { format: 'plain' }).list]]) };
 }
 
-/** A list decides nothing until a rule uses it: the compiled table gets one that does. @param {RuleSet} ruleSet @returns {RuleSet} */
+/**
+ * A list decides nothing until a rule uses it: the compiled table gets one that does.
+ * @param {RuleSet} ruleSet
+ * @returns {RuleSet}
+ */
 function usedByRule(ruleSet) {
   if (ruleSet.policies.size > 0) return ruleSet;
   const runs = new RunBuilder();
@@ -247,7 +252,10 @@ function usedByRule(ruleSet) {
   };
 }
 
-/** How long sorting and checking alone take: the part of parsing that a sorted file saves. @param {Uint8Array} bytes */
+/**
+ * How long sorting and checking alone take: the part of parsing that a sorted file saves.
+ * @param {Uint8Array} bytes
+ */
 function canonicaliseAlone(bytes) {
   const { list } = importList('', bytes, { format: 'plain' });
   if (list.kind !== 'prefixes') throw new Error('a list of prefixes was expected');
@@ -301,7 +309,10 @@ function entriesOf(ruleSet) {
   return count;
 }
 
-/** Split, check each line with a regular expression, sort, send as JSON, build a Set. @param {Workload} workload */
+/**
+ * Split, check each line with a regular expression, sort, send as JSON, build a Set.
+ * @param {Workload} workload
+ */
 function slowTwin(workload) {
   const start = performance.now();
   const lines = Buffer.from(workload.bytes).toString('utf8').split('\n');
@@ -316,7 +327,7 @@ function slowTwin(workload) {
   return performance.now() - start;
 }
 
-// ── Three processes ──────────────────────────────────────────────────────────────────────────────────────────────────
+// ── Three processes ────────────────────────────────────────────────────────────────────────────────────────
 
 const PROCESS_HEAD = [
   'workload',
@@ -331,7 +342,9 @@ const PROCESS_HEAD = [
 async function processRows(all, runs) {
   const rows = [];
   for (const workload of all) {
-    /** @type {Array<{ pushMs: number, appliedMs: number, bytes: number, publisherMb: number, subscriberMb: number }>} */
+    /**
+     * @type {Array<{ pushMs: number, appliedMs: number, bytes: number, publisherMb: number, subscriberMb: number }>}
+     */
     const results = [];
     for (let i = 0; i < runs; i++) results.push(await pushedOnce(workload));
     /** @param {(result: (typeof results)[number]) => number} field */
@@ -348,7 +361,10 @@ async function processRows(all, runs) {
   return rows;
 }
 
-/** A new publisher and subscriber, a policy that uses the list, then the push that is measured. @param {Workload} workload */
+/**
+ * A new publisher and subscriber, a policy that uses the list, then the push that is measured.
+ * @param {Workload} workload
+ */
 async function pushedOnce(workload) {
   const directory = mkdtempSync(join(tmpdir(), 'rulecast-bench-'));
   const publisher = await startPublisher(directory);

@@ -1,6 +1,6 @@
 /**
- * How long single events take, by the sink alone in a router: a small release, the end of replies, and the hole that a killed applier
- * leaves.
+ * How long single events take, by the sink alone in a router: a small release, the end of replies, and the
+ * hole that a killed applier leaves.
  */
 
 import { readFileSync } from 'node:fs';
@@ -52,8 +52,8 @@ function releaseOf(rules) {
 
 /**
  * @template T
- * @param {(router: { readonly network: Network, enforce(rules: readonly string[]): Promise<{ planMs: number, loadMs: number }>,
- *   settled(): Promise<void> }) => Promise<T>} work
+ * @param {(router: { readonly network: Network, enforce(rules: readonly string[]): Promise<{ planMs: number, loadMs: number }>, settled(): Promise<void> }) => Promise<T>}
+ *   work
  * @returns {Promise<T>}
  */
 async function enforcing(work) {

@@ -1,9 +1,11 @@
 /**
- * How fast a router forwards with rules in it: packets of 58 bytes of 1,024 accepted flows, there and back, by processor time.
+ * How fast a router forwards with rules in it: packets of 58 bytes of 1,024 accepted flows, there and back,
+ * by processor time.
  *
- * All rules lie in one router at once, dormant, and are awake in short turns of a random order, so that what else the machine does slows
- * all of them alike, and each walks the same memory for flows and interfaces. A turn warms its flows up, then sends some thousand
- * packets each way. What is told is the median of processor time a packet. Two rows are the same rules: what they differ by is noise.
+ * All rules lie in one router at once, dormant, and are awake in short turns of a random order, so that what
+ * else the machine does slows all of them alike, and each walks the same memory for flows and interfaces. A
+ * turn warms its flows up, then sends some thousand packets each way. What is told is the median of processor
+ * time a packet. Two rows are the same rules: what they differ by is noise.
  */
 
 import { createInterface } from 'node:readline';
@@ -38,9 +40,16 @@ const FIRST_ADDRESS = 0x01000000;
 const GROUP = 2;
 const BLOCKING = ['drop dst=@blocked', 'accept'];
 
-/** @typedef {{ readonly name: string, readonly rules: string | undefined }} Situation `rules` make a table TABLE; undefined: there is none. */
+/**
+ * @typedef {{ readonly name: string, readonly rules: string | undefined }} Situation `rules` make a table
+ *   TABLE; undefined: there is none.
+ */
 
-/** The rows of the table, rates in thousands a second of one core. @param {readonly string[]} million @param {number} runs */
+/**
+ * The rows of the table, rates in thousands a second of one core.
+ * @param {readonly string[]} million
+ * @param {number} runs
+ */
 export async function forwardingRows(million, runs) {
   const flows = acceptedFlows(million);
   const situations = situationsWith(million);
@@ -98,7 +107,9 @@ function rowsOf(situations, costs) {
   });
 }
 
-/** The numbers below a count in another order. @param {number} count @param {(below: number) => number} next */
+/**
+ * The numbers below a count in another order. @param {number} count @param {(below: number) => number} next
+ */
 function shuffled(count, next) {
   const order = Array.from({ length: count }, (_, index) => index);
   for (let i = count - 1; i > 0; i--) {
@@ -108,7 +119,7 @@ function shuffled(count, next) {
   return order;
 }
 
-// ── The router ───────────────────────────────────────────────────────────────────────────────────────────────────────
+// ── The router ─────────────────────────────────────────────────────────────────────────────────────────────
 
 /** @param {string} rules @param {number} index */
 function asleep(rules, index) {
@@ -130,7 +141,10 @@ class Router {
   /** @type {Network} */
   #network;
 
-  /** @param {Network} network @param {{ readonly originals: readonly string[], readonly replies: readonly string[] }} flows */
+  /**
+   * @param {Network} network
+   * @param {{ readonly originals: readonly string[], readonly replies: readonly string[] }} flows
+   */
   static async open(network, { originals, replies }) {
     const blasters = [new Blaster(network, 'a', originals), new Blaster(network, 'world', replies)];
     const router = new Router(network, blasters);
@@ -179,7 +193,10 @@ class Blaster {
   }
 }
 
-/** Flows to addresses that the list does not hold: a packet of each, and a reply. @param {readonly string[]} listed */
+/**
+ * Flows to addresses that the list does not hold: a packet of each, and a reply.
+ * @param {readonly string[]} listed
+ */
 function acceptedFlows(listed) {
   const list = listOf(listed);
   if (list.kind !== 'prefixes') throw new TypeError('a list of prefixes was expected');
@@ -202,7 +219,11 @@ function acceptedFlows(listed) {
   return { originals, replies };
 }
 
-/** Of the router and of a host of every network, by the host's place. @param {number} host @returns {[Uint8Array, Uint8Array]} */
+/**
+ * Of the router and of a host of every network, by the host's place.
+ * @param {number} host
+ * @returns {[Uint8Array, Uint8Array]}
+ */
 function macsAt(host) {
   return [Uint8Array.of(2, 0, 0, 0, host, 1), Uint8Array.of(2, 0, 0, 0, host, 2)];
 }
@@ -212,9 +233,13 @@ function hexOf(bytes) {
   return Buffer.from(bytes).toString('hex');
 }
 
-// ── Rules ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+// ── Rules ──────────────────────────────────────────────────────────────────────────────────────────────────
 
-/** The first two are what others are compared with. @param {readonly string[]} million @returns {readonly Situation[]} */
+/**
+ * The first two are what others are compared with.
+ * @param {readonly string[]} million
+ * @returns {readonly Situation[]}
+ */
 function situationsWith(million) {
   const ten = million.slice(0, 10);
   const hook = 'add chain inet TABLE forward { type filter hook forward priority 0; policy accept; }';
@@ -251,7 +276,12 @@ function listOf(entries) {
   return importList('', new TextEncoder().encode(entries.join('\n')), { format: 'plain' }).list;
 }
 
-/** Our table, as a text for nft. @param {readonly string[]} entries @param {readonly string[]} rules @param {number} mark */
+/**
+ * Our table, as a text for nft.
+ * @param {readonly string[]} entries
+ * @param {readonly string[]} rules
+ * @param {number} mark
+ */
 function oursOf(entries, rules, mark) {
   const { runs } = parseRuleLines(new TextEncoder().encode(rules.join('\n')), 'egress', 0);
   const ruleSet = {
@@ -293,7 +323,12 @@ function pieceText({ set, keys, verdicts }) {
   return `add element inet TABLE ${set} { ${elements.join(', ')} }\n`;
 }
 
-/** The same policy as it was before flows were judged: by packets in the original direction, with no rule for replies. @param {string} ours @param {number} mark */
+/**
+ * The same policy as it was before flows were judged: by packets in the original direction, with no rule for
+ * replies.
+ * @param {string} ours
+ * @param {number} mark
+ */
 function formerly(ours, mark) {
   const byPackets = ours
     .replace(/ct original (ip6?) saddr/g, '$1 saddr')

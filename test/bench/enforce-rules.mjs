@@ -1,6 +1,7 @@
 /**
- * Rules in the kernel: how long a policy of 2^18 rules takes until it is in force, and one of its rules that changes, from the sink's
- * `prepare` to the kernel's answer; a thousand qubes with rules of their own; and bare nft with a verdict map of intervals. By the sink alone, so as root.
+ * Rules in the kernel: how long a policy of 2^18 rules takes until it is in force, and one of its rules that
+ * changes, from the sink's `prepare` to the kernel's answer; a thousand qubes with rules of their own; and
+ * bare nft with a verdict map of intervals. By the sink alone, so as root.
  */
 
 import { parseRuleLines } from '@rulecast/formats';
@@ -19,9 +20,14 @@ const SEED = 29;
 const MB = 1e6;
 
 /** @typedef {import('@rulecast/rules').Run} Run */
-/** @typedef {{ readonly loadMs: number, readonly planMs: number, readonly peakMb: number, readonly changesMs: readonly number[] }} Sample */
+/**
+ * @typedef {{ readonly loadMs: number, readonly planMs: number, readonly peakMb: number, readonly changesMs: readonly number[] }}
+ *   Sample
+ */
 
-/** @param {number} runs @param {(below: (below: number) => number) => number} randomLength As lists have them. */
+/**
+ * @param {number} runs @param {(below: (below: number) => number) => number} randomLength As lists have them.
+ */
 export async function benchRules(runs, randomLength) {
   const situations = [
     { name: 'disjoint', lines: disjointLines(randomLength) },
@@ -67,7 +73,8 @@ function rowOf(name, samples) {
 
 /**
  * A sink of its own, with one rule in force before.
- * @param {import('@rulecast/rules').RuleSet} ruleSet @param {readonly import('@rulecast/rules').RuleSet[]} changed
+ * @param {import('@rulecast/rules').RuleSet} ruleSet
+ * @param {readonly import('@rulecast/rules').RuleSet[]} changed
  * @returns {Promise<Sample>}
  */
 async function measured(ruleSet, changed) {
@@ -103,7 +110,11 @@ async function measured(ruleSet, changed) {
   }
 }
 
-/** One after the other, each by one rule; what did not change stays the same object, as when a delta is applied. @param {readonly Run[]} rules */
+/**
+ * One after the other, each by one rule; what did not change stays the same object, as when a delta is
+ * applied.
+ * @param {readonly Run[]} rules
+ */
 function changesOf(rules) {
   const [insert, edit] = runsFrom(['drop dst4=10.9.9.9 proto=udp dstports=9', 'accept dst4=10.77.8.0/22']);
   if (insert === undefined || edit === undefined) throw new TypeError('two rules');
@@ -132,7 +143,7 @@ function runsFrom(lines) {
   return parseRuleLines(new TextEncoder().encode(lines.join('\n')), 'egress', 0).runs;
 }
 
-// ── Rules ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+// ── Rules ──────────────────────────────────────────────────────────────────────────────────────────────────
 
 /** @param {(below: (below: number) => number) => number} randomLength */
 function disjointLines(randomLength) {
@@ -149,7 +160,11 @@ function disjointLines(randomLength) {
   return out;
 }
 
-/** Within 10.0.0.0/8, so that most lie within others. @param {(below: (below: number) => number) => number} randomLength @param {number} tenths With ports. */
+/**
+ * Within 10.0.0.0/8, so that most lie within others.
+ * @param {(below: (below: number) => number) => number} randomLength
+ * @param {number} tenths With ports.
+ */
 function overlappingLines(randomLength, tenths) {
   const next = seededNumbers(SEED);
   return Array.from({ length: RULES }, (_, index) => {
@@ -183,7 +198,11 @@ function qubes() {
   return [whole, ...changed].map((policies) => ({ ...EMPTY_RULE_SET, policies }));
 }
 
-/** Bare nft with the same disjoint rules as one verdict map of intervals; one load and one change, which takes seconds. @param {readonly string[]} lines */
+/**
+ * Bare nft with the same disjoint rules as one verdict map of intervals; one load and one change, which takes
+ * seconds.
+ * @param {readonly string[]} lines
+ */
 function bareRow(lines) {
   const elements = lines.map((line) => line.replace(/^(\S+) dst4=(\S+)$/, '$2 : $1'));
   const network = new Network();

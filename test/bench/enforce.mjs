@@ -1,8 +1,10 @@
 /**
- * Enforcement: how long from `rulectl push` to the first packet that is dropped, what `nft` takes for it, and how fast a router forwards
- * with the rules in it; beside the bare tools with the same lists in the same run. As root, in network namespaces of its own.
+ * Enforcement: how long from `rulectl push` to the first packet that is dropped, what `nft` takes for it, and
+ * how fast a router forwards with the rules in it; beside the bare tools with the same lists in the same run.
+ * As root, in network namespaces of its own.
  *
- * Lists are seeded: disjoint prefixes, with lengths as blocklists have them. Forwarding is enforce-forwarding.mjs.
+ * Lists are seeded: disjoint prefixes, with lengths as blocklists have them. Forwarding is
+ * enforce-forwarding.mjs.
  */
 
 import { execFileSync } from 'node:child_process';
@@ -114,7 +116,7 @@ async function benchForwarding(runs) {
   process.stdout.write(table(FORWARDING_HEAD, await forwardingRows(prefixes(1_000_000), runs)));
 }
 
-// ── Lists ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+// ── Lists ──────────────────────────────────────────────────────────────────────────────────────────────────
 
 /** So many disjoint prefixes, ascending. @param {number} count */
 function prefixes(count) {
@@ -162,7 +164,7 @@ function versions(size) {
   return { removed, added, kept };
 }
 
-// ── One run of one size ──────────────────────────────────────────────────────────────────────────────────────────────
+// ── One run of one size ────────────────────────────────────────────────────────────────────────────────────
 
 /**
  * @typedef {object} Run What a command took.
@@ -182,10 +184,15 @@ function versions(size) {
  * @property {number} nftMs
  * @property {number} nftPeakBytes
  *
- * @typedef {Bare & { load: Push, delta: Push, laterMs: readonly number[] }} Sample `laterMs`: from the release to the answer, of further deltas.
+ * @typedef {Bare & { load: Push, delta: Push, laterMs: readonly number[] }} Sample `laterMs`: from the
+ *   release to the answer, of further deltas.
  */
 
-/** The bare tools, each list in one transaction that replaces a list of one entry. @param {number} size @returns {Bare} */
+/**
+ * The bare tools, each list in one transaction that replaces a list of one entry.
+ * @param {number} size
+ * @returns {Bare}
+ */
 function bareOnce(size) {
   const { removed, added, kept } = versions(size);
   const network = new Network();
@@ -220,8 +227,8 @@ function measured(network, command, input) {
 }
 
 /**
- * Uses a gigabyte and gives it back: a hypervisor that takes away what its guest has not used for seconds has to bring it again, which
- * takes a large load up to half as long again, as it happens.
+ * Uses a gigabyte and gives it back: a hypervisor that takes away what its guest has not used for seconds has
+ * to bring it again, which takes a large load up to half as long again, as it happens.
  */
 function warmMemory() {
   execFileSync('python3', ['-c', 'b"1" * 2**30']);
@@ -256,7 +263,9 @@ destroy next
 `;
 }
 
-/** Not atomic: `ipset` has no transaction. @param {readonly string[]} removed @param {readonly string[]} added */
+/**
+ * Not atomic: `ipset` has no transaction. @param {readonly string[]} removed @param {readonly string[]} added
+ */
 function ipsetDeltaScript(removed, added) {
   return `${removed.map((entry) => `del blocked ${entry}`).join('\n')}
 ${added.map((entry) => `add blocked ${entry}`).join('\n')}
@@ -327,7 +336,11 @@ async function watchedPush(network, directory, enforcer, marker, entries) {
   };
 }
 
-/** @param {string} directory @param {string} file @param {readonly string[] | undefined} lines Undefined: the file is there. */
+/**
+ * @param {string} directory
+ * @param {string} file
+ * @param {readonly string[] | undefined} lines Undefined: the file is there.
+ */
 async function push(directory, file, lines) {
   const path = join(directory, file);
   if (lines !== undefined) writeFileSync(path, `${lines.join('\n')}\n`);
@@ -342,7 +355,7 @@ async function push(directory, file, lines) {
   return applied;
 }
 
-// ── Rows ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
+// ── Rows ───────────────────────────────────────────────────────────────────────────────────────────────────
 
 const LOAD_HEAD = [
   'entries',

@@ -1,9 +1,10 @@
 /**
- * Bytes a second of each importer, on real lists and on a million lines, beside ipaddr.js and cidr-tools, which parse one address at a time:
- * they get each entry as a string, cut out of the file in the simplest way that is right for it (split, match, JSON.parse), and what
- * they make is thrown away. Importing is more: it detects the format, checks every line, sorts, and drops what is covered; of the peers,
- * mergeCidr of cidr-tools does as much, where the entries are no ranges, of which the peers only parse both ends. Lists of names have no peer.
- * Then a million mixed CIDRs, parsed, made canonical and aggregated.
+ * Bytes a second of each importer, on real lists and on a million lines, beside ipaddr.js and cidr-tools,
+ * which parse one address at a time: they get each entry as a string, cut out of the file in the simplest way
+ * that is right for it (split, match, JSON.parse), and what they make is thrown away. Importing is more: it
+ * detects the format, checks every line, sorts, and drops what is covered; of the peers, mergeCidr of
+ * cidr-tools does as much, where the entries are no ranges, of which the peers only parse both ends. Lists of
+ * names have no peer. Then a million mixed CIDRs, parsed, made canonical and aggregated.
  */
 
 import { readFileSync } from 'node:fs';
@@ -26,7 +27,8 @@ const SAMPLE_MS = 40;
 const OWN_COLUMNS = 5;
 
 /**
- * How the peers get the entries of a file of each format: strings that are an address, a CIDR, or the first of a range.
+ * How the peers get the entries of a file of each format: strings that are an address, a CIDR, or the first
+ * of a range.
  * @type {Readonly<Record<string, (text: string) => Iterable<string>>>}
  */
 const EXTRACTORS = {
@@ -120,7 +122,11 @@ export async function run(args) {
 
 /** @typedef {{ readonly name: string, readonly bytes: Uint8Array }} Input */
 
-/** @param {readonly Input[]} inputs @param {number} runs @param {boolean} isMerged Also beside mergeCidr, which takes seconds for a million. */
+/**
+ * @param {readonly Input[]} inputs
+ * @param {number} runs
+ * @param {boolean} isMerged Also beside mergeCidr, which takes seconds for a million.
+ */
 function rowsOf(inputs, runs, isMerged) {
   const peerNames = ['ipaddr.js', 'cidr-tools', ...(isMerged ? ['mergeCidr'] : [])];
   const head = [
@@ -175,8 +181,8 @@ function cpuMs() {
 }
 
 /**
- * CPU milliseconds of one call of each work: the median of samples, each of so many calls that it takes a while. The works take turns, so that
- * a machine that becomes slower is so for all of them.
+ * CPU milliseconds of one call of each work: the median of samples, each of so many calls that it takes a
+ * while. The works take turns, so that a machine that becomes slower is so for all of them.
  * @param {readonly (() => void)[]} works
  * @param {number} runs
  */
@@ -206,7 +212,9 @@ function millions() {
   const mixed = mixedCidrs(MILLION, 0x9e3779b9, 5);
   const list = importList('', Buffer.from(hosts.join('\n'))).list;
   const names = nameListOf(namesOf(MILLION, 0x2545f491), false);
-  /** @param {import('@rulecast/rules').List} of @param {import('@rulecast/formats').ExportFormatName} format */
+  /**
+   * @param {import('@rulecast/rules').List} of @param {import('@rulecast/formats').ExportFormatName} format
+   */
   const exported = (of, format) => {
     const result = exportList(of, format, { name: 'bench' });
     if (result.kind === 'refused') throw new Error(result.reason);
@@ -236,7 +244,12 @@ function millions() {
   ];
 }
 
-/** Random CIDRs of /8 to /32, most of them long, in no order; each `ip6Every`th is IPv6. @param {number} count @param {number} seed @param {number} ip6Every 0: none. */
+/**
+ * Random CIDRs of /8 to /32, most of them long, in no order; each `ip6Every`th is IPv6.
+ * @param {number} count
+ * @param {number} seed
+ * @param {number} ip6Every 0: none.
+ */
 function mixedCidrs(count, seed, ip6Every) {
   const next = seededWords(seed);
   return Array.from({ length: count }, (_, i) => {

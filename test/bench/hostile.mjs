@@ -1,6 +1,7 @@
 /**
- * What servers can hold up that mean harm or are dead: a push while nobody answers for 900 names, twenty feeds beside four that trickle, an archive
- * of one name again and again, the end of a publisher that unpacks, and an hour of 10,000 names that change each time they are asked for.
+ * What servers can hold up that mean harm or are dead: a push while nobody answers for 900 names, twenty
+ * feeds beside four that trickle, an archive of one name again and again, the end of a publisher that
+ * unpacks, and an hour of 10,000 names that change each time they are asked for.
  */
 
 import { createSocket } from 'node:dgram';

@@ -1,4 +1,6 @@
-/** `npm run bench -- NAME [options]`: the benches, from the built packages. Without a name, the list of them. */
+/**
+ * `npm run bench -- NAME [options]`: the benches, from the built packages. Without a name, the list of them.
+ */
 
 import { openRun } from '../run/run.mjs';
 

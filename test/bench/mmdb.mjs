@@ -1,6 +1,7 @@
 /**
- * Writes MaxMind DB files, so that the bench can ask the `maxmind` reader the same questions: the published format ("MaxMind DB File
- * Format Specification", version 2.0) with records of 32 bits and one unsigned number as data.
+ * Writes MaxMind DB files, so that the bench can ask the `maxmind` reader the same questions: the published
+ * format ("MaxMind DB File Format Specification", version 2.0) with records of 32 bits and one unsigned
+ * number as data.
  *
  *   search tree (8 bytes a node) | 16 zero bytes | data | marker | metadata
  */
@@ -96,7 +97,11 @@ function bitOf(words, bit) {
   return ((words[bit >> 5] ?? 0) >>> (31 - (bit & 31))) & 1;
 }
 
-/** A control byte, with the type's second byte where it is above 7, and the content. @param {number} type @param {Buffer} content */
+/**
+ * A control byte, with the type's second byte where it is above 7, and the content.
+ * @param {number} type
+ * @param {Buffer} content
+ */
 function field(type, content, size = content.length) {
   const control = type <= 7 ? [(type << 5) | size] : [size, type - 7];
   return Buffer.concat([Buffer.from(control), content]);

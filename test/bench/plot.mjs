@@ -20,7 +20,8 @@ const COLOURS = [
 ];
 
 /**
- * @param {{ title: string, unit: string, series: readonly string[], groups: readonly { name: string, values: readonly (number | undefined)[] }[] }} chart
+ * @param {{ title: string, unit: string, series: readonly string[], groups: readonly { name: string, values: readonly (number | undefined)[] }[] }}
+ *   chart
  * @returns {string} An SVG document. Groups and series without a value are left out.
  */
 export function barChart({ title, unit, series, groups }) {

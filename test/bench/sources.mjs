@@ -1,6 +1,6 @@
 /**
- * What refreshing a list of a million entries costs the publisher: how long its event loop stalls, how long `rulectl refresh` takes until the release
- * is on disk, and its peak memory.
+ * What refreshing a list of a million entries costs the publisher: how long its event loop stalls, how long
+ * `rulectl refresh` takes until the release is on disk, and its peak memory.
  */
 
 import { mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';

@@ -1,6 +1,7 @@
 /**
- * Loaded into a daemon by `node --import`: measures how long its event loop stalls, from SIGUSR2 on, and writes the
- * longest stall in milliseconds to the file named in RULECAST_STALLS, with the process id appended, at exit.
+ * Loaded into a daemon by `node --import`: measures how long its event loop stalls, from SIGUSR2 on, and
+ * writes the longest stall in milliseconds to the file named in RULECAST_STALLS, with the process id
+ * appended, at exit.
  */
 
 import { writeFileSync } from 'node:fs';

@@ -1,4 +1,7 @@
-/** How long the event loops of publisher and subscriber stall during one push: heartbeats and others' releases wait so long. */
+/**
+ * How long the event loops of publisher and subscriber stall during one push: heartbeats and others' releases
+ * wait so long.
+ */
 
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -7,7 +10,10 @@ import { churned, millionHosts, seedPolicy, textOf } from '../inputs.mjs';
 import { PERMITTED, rulectl, startPublisher, startSubscriber } from '../processes.mjs';
 import { machineLine, median, ms, runsOf, table } from './report.mjs';
 
-/** @typedef {{ readonly name: string, readonly file: string, readonly text: string, readonly before: string | undefined }} Workload */
+/**
+ * @typedef {{ readonly name: string, readonly file: string, readonly text: string, readonly before: string | undefined }}
+ *   Workload
+ */
 
 /** @returns {readonly Workload[]} */
 function workloads() {

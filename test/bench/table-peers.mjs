@@ -1,6 +1,7 @@
 /**
- * What else answers "in which set is this address", given the same sets and traces as the table: in JavaScript `node:net` BlockList,
- * `maxmind` and `cidr-matcher`; in C DPDK's rte_fib, where a compiler and Debian's dpdk are.
+ * What else answers "in which set is this address", given the same sets and traces as the table: in
+ * JavaScript `node:net` BlockList, `maxmind` and `cidr-matcher`; in C DPDK's rte_fib, where a compiler and
+ * Debian's dpdk are.
  */
 
 import { execFileSync } from 'node:child_process';
@@ -95,7 +96,11 @@ function measured(peer, texts, build) {
   return { peer, buildMs, bytes, rates };
 }
 
-/** Lookups a second, over at most SCAN_MS. @param {readonly string[]} addresses @param {(text: string) => number} find */
+/**
+ * Lookups a second, over at most SCAN_MS.
+ * @param {readonly string[]} addresses
+ * @param {(text: string) => number} find
+ */
 function rateOf(addresses, find) {
   const start = performance.now();
   let done = 0;

@@ -1,9 +1,14 @@
-/** A thread of the table bench: looks a trace up again and again through a reader of its own, in place, and says how often. */
+/**
+ * A thread of the table bench: looks a trace up again and again through a reader of its own, in place, and
+ * says how often.
+ */
 
 import { parentPort, workerData } from 'node:worker_threads';
 import { openReader } from '@rulecast/table';
 
-/** @type {{ handle: import('@rulecast/table').TableHandle, words: Uint32Array, gate: Int32Array, ms: number }} */
+/**
+ * @type {{ handle: import('@rulecast/table').TableHandle, words: Uint32Array, gate: Int32Array, ms: number }}
+ */
 const { handle, words, gate, ms } = workerData;
 const reader = openReader(handle);
 const columns = reader.columns(4);

@@ -1,6 +1,7 @@
 /**
- * What the table bench looks up, and in what: sets of prefixes with a class each (a class is a list of its own), and traces of
- * addresses. All are real lists, or seeded, so that every engine gets the same input in every run.
+ * What the table bench looks up, and in what: sets of prefixes with a class each (a class is a list of its
+ * own), and traces of addresses. All are real lists, or seeded, so that every engine gets the same input in
+ * every run.
  */
 
 import { readdirSync, readFileSync } from 'node:fs';
@@ -27,7 +28,9 @@ const ZIPF_EXPONENT = 1;
  * @property {Uint32Array} words One or four a lookup.
  */
 
-/** @returns {TableSet} 2^18 subnets of 172.16.0.0/12 in 250 classes, as a policy with varied actions has them. */
+/**
+ * @returns {TableSet} 2^18 subnets of 172.16.0.0/12 in 250 classes, as a policy with varied actions has them.
+ */
 export function denseSet() {
   const next = seededNumbers(11);
   return setOf('2^18 × /30, 250 classes', 4, 250, (push) => {
@@ -51,8 +54,12 @@ export function realSet(family) {
 }
 
 /**
- * `count` prefixes made from the real ones: again and again, each time in other networks of the same size, so that density
- * and nesting within a /8 (IPv6: a /24) stay real. Without the few that would cover the rest; what is covered all the same is merged. @param {4 | 6} family @param {number} count @returns {TableSet}
+ * `count` prefixes made from the real ones: again and again, each time in other networks of the same size, so
+ * that density and nesting within a /8 (IPv6: a /24) stay real. Without the few that would cover the rest;
+ * what is covered all the same is merged.
+ * @param {4 | 6} family
+ * @param {number} count
+ * @returns {TableSet}
  */
 export function grownSet(family, count) {
   const real = realPrefixes(family);
@@ -105,7 +112,11 @@ function setOf(name, family, classCount, fill) {
   return { name, family, classes, entries: classes.reduce((sum, { lengths }) => sum + lengths.length, 0) };
 }
 
-/** The traces of a set: half hits, mostly misses, and Zipf over addresses of both kinds. @param {TableSet} set @returns {Trace[]} */
+/**
+ * The traces of a set: half hits, mostly misses, and Zipf over addresses of both kinds.
+ * @param {TableSet} set
+ * @returns {Trace[]}
+ */
 export function traces(set) {
   const stride = set.family === 4 ? 1 : 4;
   const next = seededWords(23);
@@ -121,7 +132,9 @@ export function traces(set) {
       into[at * stride + w] = ((words[i * stride + w] ?? 0) | host) >>> 0;
     }
   };
-  /** Of IPv6, within 2000::/3, where all addresses in use are. @param {Uint32Array} into @param {number} at */
+  /**
+   * Of IPv6, within 2000::/3, where all addresses in use are. @param {Uint32Array} into @param {number} at
+   */
   const anywhere = (into, at) => {
     for (let w = 0; w < stride; w++) into[at * stride + w] = next();
     if (stride === 4) into[at * 4] = ((into[at * 4] ?? 0) >>> 3) | 0x20000000;
@@ -142,7 +155,12 @@ export function traces(set) {
   return [half, uniform, zipf];
 }
 
-/** Ranks from 0 to `count` - 1, each with the share of Zipf's law. @param {number} count @param {number} exponent @param {(below: number) => number} below */
+/**
+ * Ranks from 0 to `count` - 1, each with the share of Zipf's law.
+ * @param {number} count
+ * @param {number} exponent
+ * @param {(below: number) => number} below
+ */
 function zipfRanks(count, exponent, below) {
   const sums = new Float64Array(count);
   let sum = 0;

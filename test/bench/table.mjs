@@ -1,6 +1,7 @@
 /**
- * The table beside its peers, in one process and one run: lookups a second by trace, batched and one by one; time to
- * build, time of an edit, bytes an entry; policies of many rules; two readers at once, and readers while the table flips.
+ * The table beside its peers, in one process and one run: lookups a second by trace, batched and one by one;
+ * time to build, time of an edit, bytes an entry; policies of many rules; two readers at once, and readers
+ * while the table flips.
  */
 
 import { mkdirSync, writeFileSync } from 'node:fs';
@@ -33,7 +34,8 @@ import { denseSet, grownSet, randomHosts, realSet, traces } from './table-sets.m
  * @typedef {import('@rulecast/rules').RuleSet} RuleSet
  * @typedef {import('@rulecast/rules').Prefixes} Prefixes
  * @typedef {import('@rulecast/rules').Rule} Rule
- * @typedef {{ engine: string, buildMs: number, bytes: number | undefined, rates: ReadonlyMap<string, number> }} Row
+ * @typedef {{ engine: string, buildMs: number, bytes: number | undefined, rates: ReadonlyMap<string, number> }}
+ *   Row
  */
 
 const ENVIRONMENT = { now: 0, dns: [] };
@@ -63,7 +65,7 @@ function optionOf(args, option) {
   return at < 0 ? undefined : args[at + 1];
 }
 
-// ── Sets of prefixes ─────────────────────────────────────────────────────────────────────────────────────────────────
+// ── Sets of prefixes ───────────────────────────────────────────────────────────────────────────────────────
 
 /** @param {number} runs @param {string | undefined} plots */
 async function benchSets(runs, plots) {
@@ -169,7 +171,11 @@ function ours(set, inputs, runs) {
   ];
 }
 
-/** Lookups a second of a stretch, median of runs after one to warm up. @param {number} runs @param {{ count: number, look: () => void }} stretch */
+/**
+ * Lookups a second of a stretch, median of runs after one to warm up.
+ * @param {number} runs
+ * @param {{ count: number, look: () => void }} stretch
+ */
 function rate(runs, { count, look }) {
   const rounds = Math.max(1, Math.round(STRETCH / count));
   const rates = [];
@@ -191,8 +197,13 @@ function verdictsOf(subject, family, words) {
 }
 
 /**
- * Packets looked up where they are: each piece is filled into the table's own columns, as a packet loop does, and the filling is in
- * the time. @param {Table['reader']} subject @param {4 | 6} family @param {Uint32Array} dst @param {Uint8Array} protos @param {Int32Array} details
+ * Packets looked up where they are: each piece is filled into the table's own columns, as a packet loop does,
+ * and the filling is in the time.
+ * @param {Table['reader']} subject
+ * @param {4 | 6} family
+ * @param {Uint32Array} dst
+ * @param {Uint8Array} protos
+ * @param {Int32Array} details
  */
 function packetStretch(subject, family, dst, protos, details) {
   const stride = family === 4 ? 1 : 4;
@@ -247,7 +258,7 @@ function scalarOf(subject, family, words) {
   return { count, look };
 }
 
-// ── Deltas ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+// ── Deltas ─────────────────────────────────────────────────────────────────────────────────────────────────
 
 /** @param {number} runs */
 function benchDeltas(runs) {
@@ -264,7 +275,11 @@ const DELTAS = [
   { name: '10k + 10k', changes: 10_000, rounds: 6 },
 ];
 
-/** The cells of a set: times, and the most memory while one of up to 1k + 1k was prepared. @param {TableSet} set @param {number} runs */
+/**
+ * The cells of a set: times, and the most memory while one of up to 1k + 1k was prepared.
+ * @param {TableSet} set
+ * @param {number} runs
+ */
 function deltaRow(set, runs) {
   const subject = new Table();
   let before = ruleSetOf(set);
@@ -331,7 +346,13 @@ function changesOf({ lists: were }, { lists: are }) {
   return new Map([['list0', change]]);
 }
 
-/** @param {RuleSet} ruleSet @param {TableSet} set @param {number} changes @param {() => number} next @returns {RuleSet} */
+/**
+ * @param {RuleSet} ruleSet
+ * @param {TableSet} set
+ * @param {number} changes
+ * @param {() => number} next
+ * @returns {RuleSet}
+ */
 function changedSet(ruleSet, set, changes, next) {
   const name = 'list0';
   const list = ruleSet.lists.get(name);
@@ -358,7 +379,7 @@ function changedSet(ruleSet, set, changes, next) {
   return { ...ruleSet, lists: new Map(ruleSet.lists).set(name, prefixListOf(sets)) };
 }
 
-// ── Policies ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+// ── Policies ───────────────────────────────────────────────────────────────────────────────────────────────
 
 /** @param {number} runs @param {string | undefined} plots */
 function benchPolicies(runs, plots) {
@@ -392,7 +413,9 @@ function benchPolicies(runs, plots) {
   writeFileSync(join(plots, 'policies.svg'), barChart(chart));
 }
 
-/** @returns {Iterable<{ name: string, ruleSet: RuleSet, packets: { dst: Uint32Array, protos: Uint8Array, details: Int32Array } }>} */
+/**
+ * @returns {Iterable<{ name: string, ruleSet: RuleSet, packets: { dst: Uint32Array, protos: Uint8Array, details: Int32Array } }>}
+ */
 function* policies() {
   const count = 2 ** 18;
   for (const family of /** @type {const} */ (['acl', 'fw', 'ipc'])) {
@@ -452,7 +475,7 @@ function packetsTo(count, base, size) {
   };
 }
 
-// ── Readers ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+// ── Readers ────────────────────────────────────────────────────────────────────────────────────────────────
 
 /** @param {number} runs */
 async function benchReaders(runs) {
@@ -493,7 +516,12 @@ async function benchReaders(runs) {
   );
 }
 
-/** Lookups a second of so many threads together. @param {Table} subject @param {Uint32Array} words @param {number} threads */
+/**
+ * Lookups a second of so many threads together.
+ * @param {Table} subject
+ * @param {Uint32Array} words
+ * @param {number} threads
+ */
 async function readersRate(subject, words, threads) {
   const gate = new Int32Array(new SharedArrayBuffer(8));
   const workerData = { handle: subject.handle(), words, gate, ms: READER_MS };
@@ -511,9 +539,12 @@ async function readersRate(subject, words, threads) {
   return (lookups.reduce((sum, count) => sum + count, 0) / READER_MS) * 1000;
 }
 
-// ── Plots ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+// ── Plots ──────────────────────────────────────────────────────────────────────────────────────────────────
 
-/** @param {readonly { set: TableSet, inputs: readonly Trace[], rows: readonly Row[] }[]} charts @param {string} directory */
+/**
+ * @param {readonly { set: TableSet, inputs: readonly Trace[], rows: readonly Row[] }[]} charts
+ * @param {string} directory
+ */
 function plotSets(charts, directory) {
   mkdirSync(directory, { recursive: true });
   for (const { name: trace } of charts[0]?.inputs ?? []) {

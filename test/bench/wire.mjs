@@ -1,8 +1,9 @@
 /**
- * Bytes on the wire for snapshots and deltas, beside what else one might send, and how long they take to make and to apply. Ours
- * is everything that the publisher sends for one release: OFFER with the signed manifest, BEGIN, CHUNKs and END, each with its
- * frame's header. The others are bare contents, without frame, signature or digest. Inputs are seeded or are real lists, so that
- * bytes compare between any two runs, times between runs of one machine.
+ * Bytes on the wire for snapshots and deltas, beside what else one might send, and how long they take to make
+ * and to apply. Ours is everything that the publisher sends for one release: OFFER with the signed manifest,
+ * BEGIN, CHUNKs and END, each with its frame's header. The others are bare contents, without frame, signature
+ * or digest. Inputs are seeded or are real lists, so that bytes compare between any two runs, times between
+ * runs of one machine.
  */
 
 import { createHash, generateKeyPairSync } from 'node:crypto';
@@ -50,7 +51,8 @@ const BROTLI_BEST_MAX_BYTES = 2 ** 21;
  * @property {string} name
  * @property {RuleSet} before
  * @property {RuleSet} after
- * @property {number | undefined} entropyBytes The least that any code needs for such content, where it is known.
+ * @property {number | undefined} entropyBytes The least that any code needs for such content, where it is
+ *   known.
  */
 
 /** @param {readonly string[]} args */
@@ -85,7 +87,7 @@ const HEAD = [
   'apply, ms',
 ];
 
-// ── Contents ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+// ── Contents ───────────────────────────────────────────────────────────────────────────────────────────────
 
 /** @returns {Iterable<Workload>} */
 function* workloads() {
@@ -115,12 +117,20 @@ function* workloads() {
   }
 }
 
-/** @param {string} name @param {RuleSet} after @param {number | undefined} entropyBytes @returns {Workload} */
+/**
+ * @param {string} name @param {RuleSet} after @param {number | undefined} entropyBytes @returns {Workload}
+ */
 function snapshot(name, after, entropyBytes) {
   return { name, before: EMPTY_RULE_SET, after, entropyBytes };
 }
 
-/** @param {string} name @param {RuleSet} before @param {RuleSet} after @param {number | undefined} entropyBytes @returns {Workload} */
+/**
+ * @param {string} name
+ * @param {RuleSet} before
+ * @param {RuleSet} after
+ * @param {number | undefined} entropyBytes
+ * @returns {Workload}
+ */
 function delta(name, before, after, entropyBytes) {
   return { name, before, after, entropyBytes };
 }
@@ -168,16 +178,24 @@ function merged(all) {
   return ruleSetOf(v4, v6);
 }
 
-/** All lines but about four in a hundred: two such lists differ in twice as many. @param {readonly string[]} lines @param {number} seed */
+/**
+ * All lines but about four in a hundred: two such lists differ in twice as many.
+ * @param {readonly string[]} lines
+ * @param {number} seed
+ */
 function without(lines, seed) {
   const next = seededWords(seed);
   for (let i = 0; i < 8; i++) next(); // xorshift needs a few steps to leave a small seed behind
   return `${lines.filter(() => next() % 25 !== 0).join('\n')}\n`;
 }
 
-// ── Entropy ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+// ── Entropy ────────────────────────────────────────────────────────────────────────────────────────────────
 
-/** What it takes to say which `chosen` of `all`: log2 of the binomial coefficient, in bytes. @param {number} all @param {number} chosen */
+/**
+ * What it takes to say which `chosen` of `all`: log2 of the binomial coefficient, in bytes.
+ * @param {number} all
+ * @param {number} chosen
+ */
 function combinationBytes(all, chosen) {
   let bits = 0;
   for (let i = 0; i < chosen; i++) bits += Math.log2((all - i) / (i + 1));
@@ -185,8 +203,9 @@ function combinationBytes(all, chosen) {
 }
 
 /**
- * The nested entropy of the lists of prefixes of a rule set, in bytes: for every group of prefixes of one length below one node at a
- * byte of the address, and for every node above with nodes below, which of those possible there are. Undefined for other content.
+ * The nested entropy of the lists of prefixes of a rule set, in bytes: for every group of prefixes of one
+ * length below one node at a byte of the address, and for every node above with nodes below, which of those
+ * possible there are. Undefined for other content.
  * @param {RuleSet} ruleSet
  */
 function nestedBytes(ruleSet) {
@@ -201,7 +220,10 @@ function nestedBytes(ruleSet) {
 /** @param {import('@rulecast/rules').Prefixes} column */
 function nestedBytesOf(column) {
   const stride = column.family === 4 ? 1 : 4;
-  /** @type {Map<string, number>} How many prefixes of a length are below a node: by length, the node's depth and address. */
+  /**
+   * @type {Map<string, number>} How many prefixes of a length are below a node: by length, the node's depth
+   *   and address.
+   */
   const leaves = new Map();
   /** @type {Map<number, Set<string>>} The nodes at each byte that have something below. */
   const nodes = new Map();
@@ -253,7 +275,7 @@ function countOf(ruleSet) {
   return partsOf(ruleSet).reduce((sum, part) => sum + partCount(part), 0);
 }
 
-// ── Ours ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
+// ── Ours ───────────────────────────────────────────────────────────────────────────────────────────────────
 
 /** @param {Workload} workload @param {number} runs */
 function rowOf({ name, before, after, entropyBytes }, runs) {
@@ -289,7 +311,12 @@ function rowOf({ name, before, after, entropyBytes }, runs) {
   ];
 }
 
-/** All bytes of the publisher's frames for this release. @param {Uint8Array} deltaBytes @param {RuleSet} before @param {RuleSet} after */
+/**
+ * All bytes of the publisher's frames for this release.
+ * @param {Uint8Array} deltaBytes
+ * @param {RuleSet} before
+ * @param {RuleSet} after
+ */
 function wireBytes(deltaBytes, before, after) {
   const lineage = new Uint8Array(16);
   const created = { lineage, createdAtMs: 1_790_000_000_000, epoch: 1 };
@@ -317,9 +344,14 @@ function wireBytes(deltaBytes, before, after) {
   return sum;
 }
 
-// ── The others ───────────────────────────────────────────────────────────────────────────────────────────────────────
+// ── The others ─────────────────────────────────────────────────────────────────────────────────────────────
 
-/** Raw, JSON, MessagePack, brotli 5 and 11. @param {RuleSet} before @param {RuleSet} after @returns {readonly (number | undefined)[]} */
+/**
+ * Raw, JSON, MessagePack, brotli 5 and 11.
+ * @param {RuleSet} before
+ * @param {RuleSet} after
+ * @returns {readonly (number | undefined)[]}
+ */
 function othersOf(before, after) {
   const lines = before === EMPTY_RULE_SET ? textsOf(after) : changedLines(before, after);
   const text = `${lines.join('\n')}\n`;
@@ -332,7 +364,11 @@ function othersOf(before, after) {
   ];
 }
 
-/** What a person would write: one entry or rule a line, hosts without their length. @param {RuleSet} ruleSet @returns {string[]} */
+/**
+ * What a person would write: one entry or rule a line, hosts without their length.
+ * @param {RuleSet} ruleSet
+ * @returns {string[]}
+ */
 function textsOf(ruleSet) {
   if (ruleSet.policies.size > 0) return seedPolicy().trim().split('\n');
   return [...ruleSet.lists.values()].flatMap((list) =>
@@ -346,7 +382,9 @@ function columnTexts(column) {
   return Array.from(column.lengths, (_, i) => formatPrefixAt(column, i).replace(hostSuffix, ''));
 }
 
-/** `-` and what is removed, `+` and what is added, in order. @param {RuleSet} before @param {RuleSet} after */
+/**
+ * `-` and what is removed, `+` and what is added, in order. @param {RuleSet} before @param {RuleSet} after
+ */
 function changedLines(before, after) {
   const old = textsOf(before);
   const next = textsOf(after);
@@ -366,7 +404,9 @@ function canonicalSize(ruleSet) {
   return partsOf(ruleSet).reduce((sum, part) => sum + canonicalBytes(part).length, 0);
 }
 
-/** An array 32 of fixstr and str 8, as the MessagePack specification says. @param {readonly string[]} lines */
+/**
+ * An array 32 of fixstr and str 8, as the MessagePack specification says. @param {readonly string[]} lines
+ */
 function messagePackBytes(lines) {
   return lines.reduce((sum, line) => sum + (line.length < 32 ? 1 : 2) + line.length, 5);
 }

@@ -9,7 +9,10 @@ export const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 export interface Block {
   /** `FILE#SECTION`, with `/N` behind it from the second one of its section on. */
   readonly name: string;
-  /** What stands behind the opening fence: `sh`, `yaml`, `js`, `text` for what is only to be looked at; '' where nothing does. */
+  /**
+   * What stands behind the opening fence: `sh`, `yaml`, `js`, `text` for what is only to be looked at; ''
+   * where nothing does.
+   */
   readonly language: string;
   /** With the end of its last line. */
   readonly text: string;
@@ -40,7 +43,8 @@ function blocksOf(file: string, markdown: string): readonly Block[] {
   const blocks: Block[] = [];
   let section = '';
   let inSection = 0;
-  // Either a heading, or a fence with what is up to the one that closes it: a `#` within a block begins no section.
+  // Either a heading, or a fence with what is up to the one that closes it: a `#` within a block begins no
+  // section.
   for (const match of markdown.matchAll(/^#+ (.+)$|^( *)```(\w*)\n([\s\S]*?)^\2```$/gm)) {
     const [, heading, , language = '', text = ''] = match;
     if (heading !== undefined) {

@@ -1,4 +1,7 @@
-/** The feeds that documents name, without their hosts: a proxy that answers for them, under a certificate that only tests trust. */
+/**
+ * The feeds that documents name, without their hosts: a proxy that answers for them, under a certificate that
+ * only tests trust.
+ */
 
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';

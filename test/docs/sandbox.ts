@@ -1,6 +1,7 @@
 /**
- * A directory in which the commands of the documents run as they stand: it looks like the checkout, and whatever they write stays in it.
- * One shell runs all lines of a sandbox, as that of a reader does who types them one after the other and looks at what happens:
+ * A directory in which the commands of the documents run as they stand: it looks like the checkout, and
+ * whatever they write stays in it. One shell runs all lines of a sandbox, as that of a reader does who types
+ * them one after the other and looks at what happens:
  *
  *   - a daemon, with `&` or, as in another terminal, without, is waited for until it is ready, and a subscriber until it is connected
  *   - any other line has to end with 0, or with what the test expects

@@ -1,4 +1,7 @@
-/** A flood of packets through the network of the tests, hundreds of thousands a second, counted where they arrive. */
+/**
+ * A flood of packets through the network of the tests, hundreds of thousands a second, counted where they
+ * arrive.
+ */
 
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
@@ -9,7 +12,10 @@ const BLASTER = fileURLToPath(new URL('./frame-blaster.py', import.meta.url));
 const ROUND_FRAMES = 2048;
 const LONGEST_SECONDS = 600;
 
-/** Counts packets by destination, in the kernel, and lets the host see none of them. Replaces what it counted before. */
+/**
+ * Counts packets by destination, in the kernel, and lets the host see none of them. Replaces what it counted
+ * before.
+ */
 export function countArrivals(host: Namespace, addresses: readonly string[]): void {
   const rules = addresses.map((dst, index) => {
     const family = dst.includes(':') ? 'ip6' : 'ip';
@@ -27,8 +33,8 @@ export function arrivalCounts(host: Namespace): readonly number[] {
 }
 
 /**
- * Sends the frames over and over from a host. Their number has to divide 2,048, so that each goes out equally often.
- * Call `stop` for how often that was.
+ * Sends the frames over and over from a host. Their number has to divide 2,048, so that each goes out equally
+ * often. Call `stop` for how often that was.
  */
 export function blast(
   network: Network,

@@ -1,6 +1,7 @@
 /**
- * A TCP connection on which both sides talk all the time, as two programs: `chatter.mjs serve ADDRESS PORT` and `chatter.mjs call
- * ADDRESS PORT`. Each prints `up` once it hears the other, and then how the connection ended.
+ * A TCP connection on which both sides talk all the time, as two programs: `chatter.mjs serve ADDRESS PORT`
+ * and `chatter.mjs call ADDRESS PORT`. Each prints `up` once it hears the other, and then how the connection
+ * ended.
  */
 
 import { createConnection, createServer } from 'node:net';

@@ -1,9 +1,10 @@
 /**
- * A download that never ends, as two programs: `download.mjs serve ADDRESS PORT` and `download.mjs fetch ADDRESS PORT`.
+ * A download that never ends, as two programs: `download.mjs serve ADDRESS PORT` and
+ * `download.mjs fetch ADDRESS PORT`.
  *
- * The bytes count up from 0 to 255 and again, so that the fetching side knows whether it got each. It prints a JSON line each 20 ms
- * in which something came: {"atMs": CLOCK_MONOTONIC, "bytes": all so far}, and {"wrong": …} where the bytes are not what they should
- * be or the connection ended.
+ * The bytes count up from 0 to 255 and again, so that the fetching side knows whether it got each. It prints
+ * a JSON line each 20 ms in which something came: {"atMs": CLOCK_MONOTONIC, "bytes": all so far}, and
+ * {"wrong": …} where the bytes are not what they should be or the connection ended.
  */
 
 import { createConnection, createServer } from 'node:net';

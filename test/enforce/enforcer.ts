@@ -30,7 +30,10 @@ export function childrenOf(pid: number | undefined): readonly number[] {
 /** Longest wait for what the subscriber does by itself: a repair, an expiry. */
 const EVENTUALLY_MS = 15_000;
 
-/** Resolves once something holds; looks again and again, since the kernel tells nobody when a packet would be dropped. */
+/**
+ * Resolves once something holds; looks again and again, since the kernel tells nobody when a packet would be
+ * dropped.
+ */
 export async function eventually(holds: () => Promise<boolean>): Promise<void> {
   const look = async (): Promise<void> => {
     while (!(await holds())) await new Promise((resolve) => setTimeout(resolve, 50));

@@ -1,4 +1,6 @@
-/** Real connections through the network of the tests: a download that never ends, watched while releases come. */
+/**
+ * Real connections through the network of the tests: a download that never ends, watched while releases come.
+ */
 
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';

@@ -1,6 +1,7 @@
 /**
- * Ethernet frames of IPv4 and IPv6 packets, byte by byte, so that tests can send what no socket would: fragments, chains of extension
- * headers, any protocol. Layouts: RFC 791, RFC 8200, RFC 768, RFC 9293, RFC 792, RFC 4443, RFC 9260.
+ * Ethernet frames of IPv4 and IPv6 packets, byte by byte, so that tests can send what no socket would:
+ * fragments, chains of extension headers, any protocol. Layouts: RFC 791, RFC 8200, RFC 768, RFC 9293, RFC
+ * 792, RFC 4443, RFC 9260.
  */
 
 import { IpProtocol } from '@rulecast/rules';
@@ -26,12 +27,13 @@ const MORE_FRAGMENTS = 0x2000;
  * @property {Address} dst
  * @property {number} proto IP protocol number, after extension headers.
  * @property {Uint8Array} payload After the IP header and all extension headers.
- * @property {readonly number[]} [extensions] IPv6 only: header types in their order, of 0 (hop by hop), 43 (routing), 44 (fragment, a
- *   whole packet), 60 (destination).
+ * @property {readonly number[]} [extensions] IPv6 only: header types in their order, of 0 (hop by hop), 43
+ *   (routing), 44 (fragment, a whole packet), 60 (destination).
  */
 
 /**
- * What a packet carries: a TCP segment, a UDP datagram, an ICMP message, the first chunk of an SCTP association, or the mark alone.
+ * What a packet carries: a TCP segment, a UDP datagram, an ICMP message, the first chunk of an SCTP
+ * association, or the mark alone.
  * @typedef {object} Segment
  * @property {number} mark 32 bits, to know the packet again.
  * @property {number} [srcPort]
@@ -181,7 +183,11 @@ function frame(dstMac, srcMac, family, packet) {
 }
 
 /**
- * @param {Address} src @param {Address} dst @param {number} proto @param {Uint8Array} payload @param {number} id
+ * @param {Address} src
+ * @param {Address} dst
+ * @param {number} proto
+ * @param {Uint8Array} payload
+ * @param {number} id
  * @param {number} flagsAndOffset
  */
 function ipv4Packet(src, dst, proto, payload, id, flagsAndOffset) {
@@ -210,11 +216,16 @@ function ipv6Packet(src, dst, nextHeader, payload) {
   return Buffer.concat([header, payload]);
 }
 
-/** Extension headers of 8 bytes each, and the type of the first. @param {readonly number[]} types @param {number} proto */
+/**
+ * Extension headers of 8 bytes each, and the type of the first.
+ * @param {readonly number[]} types
+ * @param {number} proto
+ */
 function extensionChain(types, proto) {
   const headers = types.map((type, index) => {
     const next = types[index + 1] ?? proto;
-    // Routing: experimental type 253 with no segments left (RFC 4727). Fragment: offset 0, the last one. Options: PadN of 4 bytes.
+    // Routing: experimental type 253 with no segments left (RFC 4727). Fragment: offset 0, the last one.
+    // Options: PadN of 4 bytes.
     if (type === ROUTING_HEADER) return Buffer.from([next, 0, 253, 0, 0, 0, 0, 0]);
     if (type === FRAGMENT_HEADER) return Buffer.from([next, 0, 0, 0, 0, 0, 0, 1]);
     return Buffer.from([next, 0, 1, 4, 0, 0, 0, 0]);
@@ -237,7 +248,10 @@ function pseudoHeader(src, dst, proto, length) {
   return Buffer.concat([addressBytes(src), addressBytes(dst), tail]);
 }
 
-/** The Internet checksum (RFC 1071); each part but the last is of even length. @param {readonly Uint8Array[]} parts */
+/**
+ * The Internet checksum (RFC 1071); each part but the last is of even length.
+ * @param {readonly Uint8Array[]} parts
+ */
 function checksum(...parts) {
   let sum = 0;
   for (const part of parts) {

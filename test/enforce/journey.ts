@@ -1,4 +1,7 @@
-/** Packets of the rule language, sent through the network of the tests as real ones; what came through is their verdict. */
+/**
+ * Packets of the rule language, sent through the network of the tests as real ones; what came through is
+ * their verdict.
+ */
 
 import { type Address, formatAddress, type Packet } from '@rulecast/rules';
 import { frameOf, type IpPacket, segment } from './frames.mjs';
@@ -31,7 +34,10 @@ export function ipPacketOf(
   return { mark, ip: { src, dst, proto, payload, extensions } };
 }
 
-/** Sends the packets in their order, each a flow of its own; says of each whether it came to the host it was meant for. */
+/**
+ * Sends the packets in their order, each a flow of its own; says of each whether it came to the host it was
+ * meant for.
+ */
 export async function passed(network: Network, journeys: readonly Journey[]): Promise<readonly boolean[]> {
   const marksOf = new Map<Journey, number>();
   for (const from of ['a', 'b', 'world'] as const) {

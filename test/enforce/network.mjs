@@ -1,12 +1,13 @@
 /**
- * A firewall and its surroundings in network namespaces of their own, as Qubes builds them; nothing outside them is touched.
+ * A firewall and its surroundings in network namespaces of their own, as Qubes builds them; nothing outside
+ * them is touched.
  *
  *   qube a ── vif-a ┐
  *                   router ── uplink ── world        vif-a and vif-b are in group 2, as the interfaces of downstream qubes
  *   qube b ── vif-b ┘
  *
- * Qubes and world take any frame (a pump reads them all, frame-pump.py), so addresses can be anything that a router forwards: the
- * router sends the networks of a qube there, and all else to the world.
+ * Qubes and world take any frame (a pump reads them all, frame-pump.py), so addresses can be anything that a
+ * router forwards: the router sends the networks of a qube there, and all else to the world.
  */
 
 import { execFileSync, spawn, spawnSync } from 'node:child_process';
@@ -81,7 +82,8 @@ const ROUTER_SETTINGS = {
 };
 
 /**
- * What this machine lacks to enforce rules in namespaces of its own, in words; undefined where it lacks nothing.
+ * What this machine lacks to enforce rules in namespaces of its own, in words; undefined where it lacks
+ * nothing.
  * @param {readonly string[]} [programs] What is needed besides.
  * @returns {string | undefined}
  */
@@ -171,8 +173,8 @@ let networks = 0;
 
 /**
  * @typedef {object} NetworkOptions
- * @property {string} [resolver] As in a net qube: what leaves to the world gets the router's address, and DNS asked of 10.139.1.1 and
- *   .2 goes to this resolver. Default: neither.
+ * @property {string} [resolver] As in a net qube: what leaves to the world gets the router's address, and DNS
+ *   asked of 10.139.1.1 and .2 goes to this resolver. Default: neither.
  * @property {boolean} [forwarding] Whether the router forwards from the start. Default true.
  *
  * @typedef {object} Arrival Frames of one mark that came to a host.
@@ -233,8 +235,8 @@ export class Network {
   }
 
   /**
-   * Sends frames from a host, one after the other; resolves when the router is done with all of them and what it let through
-   * is at the receivers.
+   * Sends frames from a host, one after the other; resolves when the router is done with all of them and what
+   * it let through is at the receivers.
    * @param {HostName} from
    * @param {readonly Uint8Array[]} frames
    */
@@ -270,7 +272,8 @@ export class Network {
   }
 
   /**
-   * Ends the stream, and waits as `send` does. Resolves to the count of frames sent; each went out equally often.
+   * Ends the stream, and waits as `send` does. Resolves to the count of frames sent; each went out equally
+   * often.
    * @param {HostName} from
    */
   async stopStream(from) {
@@ -372,7 +375,8 @@ function qubesNat(resolver) {
  * What a pump answers; which fields, depends on what it was asked.
  * @typedef {object} PumpAnswer
  * @property {number} [sent]
- * @property {Readonly<Record<string, readonly [count: number, firstNs: number, lastNs: number, hex: string]>>} [seen]
+ * @property {Readonly<Record<string, readonly [count: number, firstNs: number, lastNs: number, hex: string]>>}
+ *   [seen]
  * @property {string} [error]
  */
 

@@ -1,6 +1,7 @@
 /**
- * Seeded random rule sets over addresses that the network of the tests can carry (namespaces.ts), and the packets that tell a right
- * firewall from a wrong one: both edges of every prefix and the addresses beside them, ports and ICMP types likewise.
+ * Seeded random rule sets over addresses that the network of the tests can carry (namespaces.ts), and the
+ * packets that tell a right firewall from a wrong one: both edges of every prefix and the addresses beside
+ * them, ports and ICMP types likewise.
  */
 
 import {
@@ -60,7 +61,8 @@ const ICMP_WRONG_FAMILY = { 4: IpProtocol.icmp6, 6: IpProtocol.icmp } as const;
 /**
  * A rule set of up to `maxRules` rules, an environment, and `packets` packets.
  * @param now Seconds since 1970; rules expire within seconds of it, never at it.
- * @param gathered Whether rules are of the kind that a kernel asks by the class of the address: for prefixes, and of no end.
+ * @param gathered Whether rules are of the kind that a kernel asks by the class of the address: for prefixes,
+ *   and of no end.
  */
 export function randomFirewall(
   seed: number,

@@ -1,6 +1,6 @@
 /**
- * What decodes a peer's bytes, by itself: each input is nearly right, and either refused with a ProtocolError or of one meaning, which writes the same
- * bytes again. Anything else that comes out is a fault.
+ * What decodes a peer's bytes, by itself: each input is nearly right, and either refused with a ProtocolError
+ * or of one meaning, which writes the same bytes again. Anything else that comes out is a fault.
  */
 
 import assert from 'node:assert';
@@ -55,7 +55,12 @@ const MANIFESTS = vectors('manifest').manifests.map((/** @type {{ hex: string }}
 const KIND_OF_TAG = /** @type {const} */ ({ RCP1: 1, RCN1: 2, RCQ1: 3, RCQ2: 3, RCA1: 4, RCU1: 5 });
 const LINEAGE = new Uint8Array(16);
 
-/** Runs `decode`; undefined where the bytes are refused. @template T @param {() => T} decode @returns {T | undefined} */
+/**
+ * Runs `decode`; undefined where the bytes are refused.
+ * @template T
+ * @param {() => T} decode
+ * @returns {T | undefined}
+ */
 export function orRefused(decode) {
   try {
     return decode();
@@ -138,7 +143,11 @@ function deltas(draw) {
   assert.equal(encodeDelta(diffRuleSets(after, again)).length, 2, 'it is another after a snapshot of it');
 }
 
-/** Chains and snapshots as a subscriber takes them: behind a manifest that says what is to come, within its budget. @param {Draw} draw */
+/**
+ * Chains and snapshots as a subscriber takes them: behind a manifest that says what is to come, within its
+ * budget.
+ * @param {Draw} draw
+ */
 function chains(draw) {
   const base = draw.oneIn(3) ? EMPTY_RULE_SET : ruleSetOf(draw);
   const result = ruleSetOf(draw);

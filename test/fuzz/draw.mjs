@@ -1,4 +1,7 @@
-/** Choices from a seed, and bytes that are nearly right: what every target of the fuzzer mutates its inputs with. */
+/**
+ * Choices from a seed, and bytes that are nearly right: what every target of the fuzzer mutates its inputs
+ * with.
+ */
 import { seededWords } from '../kit/random.mjs';
 
 /** Lengths, counts and tags that formats turn on. */
@@ -6,7 +9,11 @@ const TURNING_BYTES = [0, 1, 2, 3, 4, 5, 31, 32, 33, 63, 64, 127, 128, 129, 254,
 const TURNING_WORDS = [0, 1, 4095, 4096, 65_535, 65_536, 2 ** 24, 2 ** 26, 2 ** 31 - 1, 2 ** 31, 2 ** 32 - 1];
 
 export class Draw {
-  /** Choices of input `index` of a run: the same whatever came before it. @param {number} seed @param {number} index */
+  /**
+   * Choices of input `index` of a run: the same whatever came before it.
+   * @param {number} seed
+   * @param {number} index
+   */
   constructor(seed, index) {
     const mixed = Math.imul(seed ^ 0x9e3779b9, 0x85ebca6b) ^ Math.imul(index + 1, 0xc2b2ae35);
     this.word = seededWords(mixed === 0 ? 1 : mixed);
@@ -36,7 +43,11 @@ export class Draw {
     return bytes;
   }
 
-  /** A copy with one to four changes; the same now and then. @param {Uint8Array} bytes @returns {Buffer<ArrayBufferLike>} */
+  /**
+   * A copy with one to four changes; the same now and then.
+   * @param {Uint8Array} bytes
+   * @returns {Buffer<ArrayBufferLike>}
+   */
   mutated(bytes) {
     /** @type {Buffer<ArrayBufferLike>} */
     let result = Buffer.from(bytes);

@@ -1,6 +1,7 @@
 /**
- * `npm run fuzz`: a million inputs that are nearly right for everything that a peer's bytes reach, in a process of their own that this one watches. Each input
- * comes from the seed and its number alone, so that one is found again by them.
+ * `npm run fuzz`: a million inputs that are nearly right for everything that a peer's bytes reach, in a
+ * process of their own that this one watches. Each input comes from the seed and its number alone, so that
+ * one is found again by them.
  */
 
 import { fork } from 'node:child_process';
@@ -55,7 +56,8 @@ function optionsOf(args) {
  * Runs a range in a process of its own, until its end, a fault, or the time.
  * @param {{ seed: number, from: number, to: number, batch?: number, plant?: string | undefined }} range
  * @param {number} endMs
- * @returns {Promise<{ readonly done: number, readonly growthBytes: number, readonly fault?: Fault }>} `done`: the input after the last.
+ * @returns {Promise<{ readonly done: number, readonly growthBytes: number, readonly fault?: Fault }>} `done`:
+ *   the input after the last.
  */
 function watched(range, endMs) {
   const child = fork(VICTIM, [JSON.stringify(range)], { stdio: ['ignore', 'inherit', 'pipe', 'ipc'] });
@@ -106,7 +108,11 @@ function watched(range, endMs) {
   });
 }
 
-/** The one input of a range that does it by itself, or the range. @param {{ seed: number, plant?: string | undefined }} options @param {Fault} fault */
+/**
+ * The one input of a range that does it by itself, or the range.
+ * @param {{ seed: number, plant?: string | undefined }} options
+ * @param {Fault} fault
+ */
 async function isolated(options, fault) {
   if (fault.to - fault.from === 1) return fault;
   const again = await watched(

@@ -1,4 +1,7 @@
-/** Rule sets, and the deltas and streams of them, taken apart so that each layer can be mutated by itself and put together again. */
+/**
+ * Rule sets, and the deltas and streams of them, taken apart so that each layer can be mutated by itself and
+ * put together again.
+ */
 
 import { deflateRawSync, inflateRawSync } from 'node:zlib';
 import { diffRuleSets, encodeDelta } from '@rulecast/protocol';
@@ -15,7 +18,8 @@ import {
 /**
  * @typedef {import('./draw.mjs').Draw} Draw
  * @typedef {import('@rulecast/rules').RuleSet} RuleSet
- * @typedef {{ op: number, kind: number, name: string, body: Uint8Array }} Change A change of a delta, with its body as it is.
+ * @typedef {{ op: number, kind: number, name: string, body: Uint8Array }} Change A change of a delta, with
+ *   its body as it is.
  */
 
 const NAMES = ['a', 'bad', 'default', 'common', 'work.net', 'x'.repeat(63)];
@@ -126,7 +130,9 @@ function deltaOf(changes) {
   return Buffer.concat([count, ...parts]);
 }
 
-/** A packed body of other content. @param {Uint8Array} body @param {(raw: Uint8Array) => Uint8Array} change */
+/**
+ * A packed body of other content. @param {Uint8Array} body @param {(raw: Uint8Array) => Uint8Array} change
+ */
 function repacked(body, change) {
   const raw = body[0] === 1 ? inflateRawSync(body.subarray(5)) : body.subarray(1);
   return packed(change(raw));
@@ -161,7 +167,12 @@ function bomb(draw) {
   );
 }
 
-/** A delta between two rule sets, mutated in one of its layers: its bytes, a head, a body, or what a body holds packed. @param {Draw} draw @param {Uint8Array} delta */
+/**
+ * A delta between two rule sets, mutated in one of its layers: its bytes, a head, a body, or what a body
+ * holds packed.
+ * @param {Draw} draw
+ * @param {Uint8Array} delta
+ */
 export function mutatedDelta(draw, delta) {
   if (draw.oneIn(4)) return draw.mutated(delta);
   const changes = changesOf(delta);

@@ -1,6 +1,7 @@
 /**
- * Both session machines behind a peer that says nearly the right things: a subscriber among releases that are signed and streams that are not, a publisher
- * among subscribers of its own. Whatever is said, what was signed is in force or what was before, and the publisher keeps its head and can tell its status.
+ * Both session machines behind a peer that says nearly the right things: a subscriber among releases that are
+ * signed and streams that are not, a publisher among subscribers of its own. Whatever is said, what was
+ * signed is in force or what was before, and the publisher keeps its head and can tell its status.
  */
 
 import assert from 'node:assert';
@@ -46,7 +47,11 @@ const BUFFER_BYTES = 1 << 20;
 /** Turns of the event loop in which a session hears what was sent, or that the peer went. */
 const TURNS = 8;
 
-/** Frames of messages in order, some of them wrong, missing, twice, or of another kind. @param {Draw} draw @param {readonly Message[]} script */
+/**
+ * Frames of messages in order, some of them wrong, missing, twice, or of another kind.
+ * @param {Draw} draw
+ * @param {readonly Message[]} script
+ */
 function spoken(draw, script) {
   const encoder = new FrameEncoder();
   const frames = [];
@@ -68,7 +73,11 @@ function spoken(draw, script) {
   return !isCalm && draw.oneIn(16) ? draw.mutated(bytes) : bytes;
 }
 
-/** Writes all of it while reading whatever comes; gives up when the peer is gone. @param {Channel} channel @param {Uint8Array} bytes */
+/**
+ * Writes all of it while reading whatever comes; gives up when the peer is gone.
+ * @param {Channel} channel
+ * @param {Uint8Array} bytes
+ */
 async function converse(channel, bytes) {
   let at = 0;
   while (at < bytes.length && channel.state === 'connected') {
@@ -208,7 +217,9 @@ export class PublisherTarget {
     this.head = this.publisher.head;
   }
 
-  /** What a subscriber might say, in an order that might be. @param {Draw} draw @returns {readonly Message[]} */
+  /**
+   * What a subscriber might say, in an order that might be. @param {Draw} draw @returns {readonly Message[]}
+   */
   script(draw) {
     const { publisher, head } = this;
     if (publisher === undefined || head === undefined) throw new TypeError('it was not started');
@@ -277,7 +288,12 @@ export class PublisherTarget {
 /** @type {WeakMap<Channel, FrameEncoder>} */
 const encoders = new WeakMap();
 
-/** One message of a conversation, perhaps a wrong one. @param {Draw} draw @param {Message} message @param {Channel} channel */
+/**
+ * One message of a conversation, perhaps a wrong one.
+ * @param {Draw} draw
+ * @param {Message} message
+ * @param {Channel} channel
+ */
 function spokenAlone(draw, message, channel) {
   const encoder = encoders.get(channel) ?? new FrameEncoder();
   encoders.set(channel, encoder);

@@ -1,9 +1,10 @@
 /**
- * The process that is fuzzed, started by main.mjs: runs the inputs of a range, says before each batch where it is, and stops at the first fault that it
- * sees itself. A crash, and a loop without an end, its parent sees.
+ * The process that is fuzzed, started by main.mjs: runs the inputs of a range, says before each batch where
+ * it is, and stops at the first fault that it sees itself. A crash, and a loop without an end, its parent
+ * sees.
  *
- * Oracles: nothing but a refusal comes out of a decoder, and what it takes has one meaning; no input holds the processor for longer than STALL_MAX_MS; what is
- * resident never grows by more than GROWTH_MAX_BYTES.
+ * Oracles: nothing but a refusal comes out of a decoder, and what it takes has one meaning; no input holds
+ * the processor for longer than STALL_MAX_MS; what is resident never grows by more than GROWTH_MAX_BYTES.
  */
 
 import { readFileSync, writeFileSync } from 'node:fs';
@@ -12,7 +13,10 @@ import { DECODERS } from './decoders.mjs';
 import { Draw } from './draw.mjs';
 import { PublisherTarget, SubscriberTarget } from './sessions.mjs';
 
-/** @typedef {{ readonly kind: string, readonly from: number, readonly to: number, readonly text: string }} Fault The inputs [from, to), one of which did it. */
+/**
+ * @typedef {{ readonly kind: string, readonly from: number, readonly to: number, readonly text: string }}
+ *   Fault The inputs [from, to), one of which did it.
+ */
 
 /** The most work of a budget for a small release takes 0.2 s; twice that on a machine that is shared. */
 const STALL_MAX_MS = 400;
@@ -75,7 +79,11 @@ function decoderOf(draw) {
   return undefined;
 }
 
-/** Runs one input unless it is for a session; a stall counts where the processor was ours. @param {number} index @returns {Fault | 'session' | undefined} */
+/**
+ * Runs one input unless it is for a session; a stall counts where the processor was ours.
+ * @param {number} index
+ * @returns {Fault | 'session' | undefined}
+ */
 function decoded(index) {
   const draw = new Draw(seed, index);
   const decode = decoderOf(draw);
@@ -93,7 +101,11 @@ function decoded(index) {
   return { kind: 'stall', from: index, to: index + 1, text: `${tookMs.toFixed(0)} ms of ${decode.name}` };
 }
 
-/** Runs the session inputs of a batch, at once where they go to different targets. @param {readonly number[]} indices @returns {Promise<Fault | undefined>} */
+/**
+ * Runs the session inputs of a batch, at once where they go to different targets.
+ * @param {readonly number[]} indices
+ * @returns {Promise<Fault | undefined>}
+ */
 async function conversed(indices) {
   let stallMs = 0;
   let [lastMs, lastProcessorMs] = [performance.now(), processorMs()];

@@ -1,6 +1,9 @@
 /** The code of what was thrown. */
 
-/** Of work that may throw; `no error` where it does not. An error without a code, which is a mistake of ours, is thrown on. */
+/**
+ * Of work that may throw; `no error` where it does not. An error without a code, which is a mistake of ours,
+ * is thrown on.
+ */
 export function codeOf(work: () => unknown): string {
   try {
     work();

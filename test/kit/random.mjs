@@ -27,7 +27,8 @@ export function seededNumbers(seed) {
 }
 
 /**
- * Unsigned 32-bit words of which neighbouring seeds give unlike ones (Mulberry32, Tommy Ettinger). Recorded sessions are made with these.
+ * Unsigned 32-bit words of which neighbouring seeds give unlike ones (Mulberry32, Tommy Ettinger). Recorded
+ * sessions are made with these.
  * @param {number} seed
  * @returns {() => number}
  */

@@ -1,13 +1,22 @@
-/** What belongs to a run (run.mjs), told by the environment of processes and by names; and its removal, which waits for nobody. */
+/**
+ * What belongs to a run (run.mjs), told by the environment of processes and by names; and its removal, which
+ * waits for nobody.
+ */
 
 import { spawnSync } from 'node:child_process';
 import { readdirSync, readFileSync, rmSync } from 'node:fs';
 
-/** Says of a process to which run it belongs; of a run within a run it begins with that of the outer one and a dot. */
+/**
+ * Says of a process to which run it belongs; of a run within a run it begins with that of the outer one and a
+ * dot.
+ */
 export const RUN_VARIABLE = 'RULECAST_RUN';
 
 const NAMESPACES = '/run/netns';
-/** A process that was killed is gone within milliseconds, unless the kernel is busy for it; then waiting longer helps nobody. */
+/**
+ * A process that was killed is gone within milliseconds, unless the kernel is busy for it; then waiting
+ * longer helps nobody.
+ */
 const GONE_TIMEOUT_MS = 10_000;
 const LOOK_EVERY_MS = 5;
 
@@ -23,7 +32,8 @@ export function namespacePrefixOf(id) {
 }
 
 /**
- * Ends all processes of a run, and removes its mounts, its namespaces and its directories. Says on standard error what it cannot remove.
+ * Ends all processes of a run, and removes its mounts, its namespaces and its directories. Says on standard
+ * error what it cannot remove.
  * @param {Run} run
  * @param {readonly number[]} spared Processes that stay.
  */
@@ -47,8 +57,8 @@ export function removeBelongings({ id, directories }, spared) {
 }
 
 /**
- * The processes whose environment says that they belong to a run, with all that they and this process started: an applier, for one, gets
- * no environment.
+ * The processes whose environment says that they belong to a run, with all that they and this process
+ * started: an applier, for one, gets no environment.
  * @param {string} id @returns {Iterable<number>}
  */
 function processesOf(id) {
@@ -66,14 +76,22 @@ function processesOf(id) {
   return found;
 }
 
-/** The run that a process carries in its environment; '' where it carries none, is of somebody else, or is gone. @param {number} pid */
+/**
+ * The run that a process carries in its environment; '' where it carries none, is of somebody else, or is
+ * gone.
+ * @param {number} pid
+ */
 function runOf(pid) {
   const assignment = `${RUN_VARIABLE}=`;
   const variables = textOf(`/proc/${pid}/environ`).split('\0');
   return variables.find((variable) => variable.startsWith(assignment))?.slice(assignment.length) ?? '';
 }
 
-/** The process that started one; undefined where that one does not run any more. @param {number} pid @returns {number | undefined} */
+/**
+ * The process that started one; undefined where that one does not run any more.
+ * @param {number} pid
+ * @returns {number | undefined}
+ */
 function parentOf(pid) {
   // "PID (NAME) STATE PARENT …": a name can hold anything, so what counts comes after its last parenthesis.
   const stat = textOf(`/proc/${pid}/stat`);
@@ -94,7 +112,11 @@ function processesIn(namespace) {
   return (stdout ?? '').split('\n').filter(Boolean).map(Number);
 }
 
-/** Where something is mounted below directories, the innermost first. @param {readonly string[]} directories @returns {readonly string[]} */
+/**
+ * Where something is mounted below directories, the innermost first.
+ * @param {readonly string[]} directories
+ * @returns {readonly string[]}
+ */
 function mountsBelow(directories) {
   const paths = textOf('/proc/self/mounts')
     .split('\n')

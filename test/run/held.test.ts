@@ -1,4 +1,7 @@
-/** A test file as others are, with a directory and a daemon, for run.test.ts to end in the middle: there its last test never ends. */
+/**
+ * A test file as others are, with a directory and a daemon, for run.test.ts to end in the middle: there its
+ * last test never ends.
+ */
 
 import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';

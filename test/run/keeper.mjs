@@ -1,4 +1,7 @@
-/** Waits until its standard input closes, which is the end of the run that started it, and removes what the run left: run.mjs. */
+/**
+ * Waits until its standard input closes, which is the end of the run that started it, and removes what the
+ * run left: run.mjs.
+ */
 
 import { removeBelongings } from './belongings.mjs';
 

@@ -1,6 +1,7 @@
 /**
- * A run of the demo, of a bench or of the tests, and all that it makes on this machine: temporary directories, processes, mounts, network
- * namespaces. Nothing of it outlives the run, however that ends: done, failed, by ^C, by SIGTERM, by SIGKILL.
+ * A run of the demo, of a bench or of the tests, and all that it makes on this machine: temporary
+ * directories, processes, mounts, network namespaces. Nothing of it outlives the run, however that ends:
+ * done, failed, by ^C, by SIGTERM, by SIGKILL.
  *
  *   run ── TMPDIR, RULECAST_RUN ──▶ everything started below it: directories lie in TMPDIR, processes carry the variable,
  *    │                             namespaces its value in their names
@@ -23,8 +24,10 @@ const DIRECTORY_PREFIX = 'rulecast-';
 const SIGNALS = /** @type {const} */ ({ SIGHUP: 1, SIGINT: 2, SIGTERM: 15 });
 
 /**
- * Makes a run of this process; to be called before it makes anything. `os.tmpdir()` is the run's own directory from then on.
- * @param {readonly string[]} [others] Directories elsewhere that belong to it, whether they are there already or not.
+ * Makes a run of this process; to be called before it makes anything. `os.tmpdir()` is the run's own
+ * directory from then on.
+ * @param {readonly string[]} [others] Directories elsewhere that belong to it, whether they are there already
+ *   or not.
  */
 export function openRun(others = []) {
   // Before anything is made: a signal from here on comes to its turn after this function.
@@ -48,7 +51,10 @@ export function openRun(others = []) {
   });
 }
 
-/** The tests as a run: vitest calls this before it starts its workers, and has chosen a directory for itself by then. */
+/**
+ * The tests as a run: vitest calls this before it starts its workers, and has chosen a directory for itself
+ * by then.
+ */
 export function setup(/** @type {import('vitest/node').TestProject} */ { tmpDir }) {
   openRun([tmpDir]);
 }

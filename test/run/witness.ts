@@ -70,7 +70,10 @@ export class Witness {
     }
   }
 
-  /** Resolves when the run, or what it started, has made a file or directory of that name; rejects where it ends before. */
+  /**
+   * Resolves when the run, or what it started, has made a file or directory of that name; rejects where it
+   * ends before.
+   */
   async makes(name: string): Promise<void> {
     const made = (): boolean =>
       readdirSync(this.directory, { recursive: true }).some((path) => basename(String(path)) === name);
@@ -80,7 +83,10 @@ export class Witness {
     }
   }
 
-  /** Sends a signal to the run alone; resolves to its exit code or the signal that ended it, once all that it started is gone. */
+  /**
+   * Sends a signal to the run alone; resolves to its exit code or the signal that ended it, once all that it
+   * started is gone.
+   */
   async end(signal: NodeJS.Signals): Promise<number | NodeJS.Signals | null> {
     this.child.kill(signal);
     return this.ended();

@@ -1,4 +1,7 @@
-/** A peer that says of itself what is not so, over real sockets: what it was not offered it has not applied, and the status is told whatever it says. */
+/**
+ * A peer that says of itself what is not so, over real sockets: what it was not offered it has not applied,
+ * and the status is told whatever it says.
+ */
 
 import { writeFileSync } from 'node:fs';
 import { createConnection, type Socket } from 'node:net';

@@ -1,4 +1,6 @@
-/** A subscriber that is stopped and one on a slow line cost the third nothing, and the publisher no memory. */
+/**
+ * A subscriber that is stopped and one on a slow line cost the third nothing, and the publisher no memory.
+ */
 
 import { readFileSync } from 'node:fs';
 import { expect, it } from 'vitest';
@@ -16,8 +18,9 @@ const CHANGES = 1000;
 const P99_FACTOR = 3;
 const P99_SLACK_MS = 50;
 /**
- * What the publisher may grow by in 100 pushes: if it kept for a stuck subscriber what it has for it (a rule set of 200 kB, its text
- * of 700 kB, a delta), that were 90 MB; what the heap does between collections was up to 20 MB here.
+ * What the publisher may grow by in 100 pushes: if it kept for a stuck subscriber what it has for it (a rule
+ * set of 200 kB, its text of 700 kB, a delta), that were 90 MB; what the heap does between collections was up
+ * to 20 MB here.
  */
 const RSS_GROWTH_MAX_BYTES = 48 * 2 ** 20;
 

@@ -1,4 +1,7 @@
-/** A hundred versions of real lists, one after the other: after each the subscriber has in force what was pushed. */
+/**
+ * A hundred versions of real lists, one after the other: after each the subscriber has in force what was
+ * pushed.
+ */
 
 import { readFileSync } from 'node:fs';
 import { importList } from '@rulecast/formats';

@@ -1,4 +1,7 @@
-/** A connection that is cut anywhere in a transfer leaves the last good release in force, and the next connection brings the new one. */
+/**
+ * A connection that is cut anywhere in a transfer leaves the last good release in force, and the next
+ * connection brings the new one.
+ */
 
 import { FRAME_HEADER_BYTES, FrameDecoder } from '@rulecast/protocol';
 import { expect, it } from 'vitest';

@@ -1,6 +1,6 @@
 /**
- * What `rulectl` says, without starting a process for it: PROTOCOL.md "Control". One connection a request. Answers come as
- * records, as the publisher sent them.
+ * What `rulectl` says, without starting a process for it: PROTOCOL.md "Control". One connection a request.
+ * Answers come as records, as the publisher sent them.
  */
 
 import { Connection, type ControlRecord, type ControlRecordOf, type MessageOf } from '@rulecast/protocol';

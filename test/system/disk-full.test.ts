@@ -1,4 +1,7 @@
-/** A disk that is full: what does not fit is refused with `storage-failed`, what was stays, and space helps at once. */
+/**
+ * A disk that is full: what does not fit is refused with `storage-failed`, what was stays, and space helps at
+ * once.
+ */
 
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, rmSync, statfsSync, writeFileSync } from 'node:fs';

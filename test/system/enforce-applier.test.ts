@@ -1,4 +1,7 @@
-/** The applier and the sink in a kernel of their own namespace: every change loads, and what somebody else does is noticed and repaired. */
+/**
+ * The applier and the sink in a kernel of their own namespace: every change loads, and what somebody else
+ * does is noticed and repaired.
+ */
 
 import { createHash } from 'node:crypto';
 import {

@@ -1,4 +1,7 @@
-/** What somebody who took over the subscriber can take of the machine: no more kernel memory than was given, and not the applier. */
+/**
+ * What somebody who took over the subscriber can take of the machine: no more kernel memory than was given,
+ * and not the applier.
+ */
 
 import { readFileSync } from 'node:fs';
 import { applierCommand } from '@rulecast/nftables';

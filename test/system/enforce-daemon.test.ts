@@ -137,7 +137,7 @@ function passing(addresses: readonly string[]): Promise<readonly boolean[]> {
   return passed(open(), journeys);
 }
 
-// ── Processes ────────────────────────────────────────────────────────────────────────────────────────────────────────
+// ── Processes ──────────────────────────────────────────────────────────────────────────────────────────────
 
 /** What the kernel says of a process: its capabilities as numbers, all its user ids. */
 function processOf(pid: number | undefined) {
@@ -157,9 +157,12 @@ function processOf(pid: number | undefined) {
   };
 }
 
-// ── Questions ────────────────────────────────────────────────────────────────────────────────────────────────────────
+// ── Questions ──────────────────────────────────────────────────────────────────────────────────────────────
 
-/** In place of the publisher: takes the subscriber's connection, and asks for its counters as often as it is called. */
+/**
+ * In place of the publisher: takes the subscriber's connection, and asks for its counters as often as it is
+ * called.
+ */
 async function questioner(
   scene: Scene,
 ): Promise<() => Promise<Readonly<Record<string, number>> | undefined>> {

@@ -1,4 +1,7 @@
-/** The network that the tests of enforcement use lets everything through where no firewall is in it, so that what is missing was dropped. */
+/**
+ * The network that the tests of enforcement use lets everything through where no firewall is in it, so that
+ * what is missing was dropped.
+ */
 
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Journey, journeyText, passed } from '../enforce/journey.ts';

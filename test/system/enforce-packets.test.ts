@@ -1,4 +1,7 @@
-/** Packets that try to look like something else: extension headers, fragments, replies; and what a refused packet is answered. */
+/**
+ * Packets that try to look like something else: extension headers, fragments, replies; and what a refused
+ * packet is answered.
+ */
 
 import type { NftSink } from '@rulecast/nftables';
 import {
@@ -236,7 +239,10 @@ async function enforceNext(egress: readonly string[], ingress: readonly string[]
   return ruleSet;
 }
 
-/** Packets that the policy `everyone` decided in a direction, by run, and that were dropped, in all and by the list. */
+/**
+ * Packets that the policy `everyone` decided in a direction, by run, and that were dropped, in all and by the
+ * list.
+ */
 async function hits(direction: 'egress' | 'ingress') {
   if (sink === undefined) throw new Error('nothing is enforced');
   const { policies, dropped, lists } = await sink.hits();

@@ -1,4 +1,7 @@
-/** Replies follow their flow: they end with the release that forbids it, at once, and none is lost of a flow that goes on. */
+/**
+ * Replies follow their flow: they end with the release that forbids it, at once, and none is lost of a flow
+ * that goes on.
+ */
 
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';

@@ -1,4 +1,7 @@
-/** A thousand whole loads, foreign flushes and killed appliers under a flood: no forbidden packet passes, and no allowed one is lost. */
+/**
+ * A thousand whole loads, foreign flushes and killed appliers under a flood: no forbidden packet passes, and
+ * no allowed one is lost.
+ */
 
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
@@ -121,7 +124,10 @@ async function start(options: readonly string[]): Promise<{
   };
 }
 
-/** Odd ones drop a list and accept the rest, even ones accept another list and drop the rest: a mix of two lets something wrong through. */
+/**
+ * Odd ones drop a list and accept the rest, even ones accept another list and drop the rest: a mix of two
+ * lets something wrong through.
+ */
 function releaseOf(version: number): NftRelease {
   const isOdd = version % 2 === 1;
   const runs = new RunBuilder();

@@ -1,4 +1,7 @@
-/** Traffic through an enforcing firewall while releases come: what a release forbids ends, what it allows goes on. */
+/**
+ * Traffic through an enforcing firewall while releases come: what a release forbids ends, what it allows goes
+ * on.
+ */
 
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -159,9 +162,10 @@ async function start(options: NetworkOptions = {}, args: readonly string[] = [])
 }
 
 /**
- * Two releases by turns that say the same of the packets of qube a, by other means: list, rules, the prefix of the qube's policy,
- * and the direction that drops what goes to qube b are each the other's opposite. Take one of them from the other release, and
- * what never passes does, or what always passes does not. More entries come and go, so that each release is a delta.
+ * Two releases by turns that say the same of the packets of qube a, by other means: list, rules, the prefix
+ * of the qube's policy, and the direction that drops what goes to qube b are each the other's opposite. Take
+ * one of them from the other release, and what never passes does, or what always passes does not. More
+ * entries come and go, so that each release is a delta.
  */
 function alternating(index: number): string {
   const odd = index % 2 === 1;

@@ -1,4 +1,7 @@
-/** What the kernel does to packets when something goes wrong: rules stay, damage is repaired, failures are told. */
+/**
+ * What the kernel does to packets when something goes wrong: rules stay, damage is repaired, failures are
+ * told.
+ */
 
 import { readFileSync } from 'node:fs';
 import { afterEach, describe, expect, it } from 'vitest';
@@ -404,7 +407,10 @@ function isLoaded(pid: number): boolean {
   return readFileSync(`/proc/${pid}/maps`, 'utf8').includes('libnftables');
 }
 
-/** Does something that may take our table away, and waits until one is in force: how long packets to a forbidden address passed, in ms. */
+/**
+ * Does something that may take our table away, and waits until one is in force: how long packets to a
+ * forbidden address passed, in ms.
+ */
 async function holeAfter(dst: string, act: () => void): Promise<number> {
   const journey = way('a', 'world', '10.137.0.5', dst);
   const { routerMac, hostMac } = open().links.a;

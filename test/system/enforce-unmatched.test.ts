@@ -1,4 +1,7 @@
-/** Real packets of qubes that no policy names, of the other family of those that one names, and of exceptions, from the boot mode on. */
+/**
+ * Real packets of qubes that no policy names, of the other family of those that one names, and of exceptions,
+ * from the boot mode on.
+ */
 
 import { afterEach, describe, expect, it } from 'vitest';
 import { ENFORCER, startEnforcer } from '../enforce/enforcer.ts';

@@ -1,4 +1,7 @@
-/** What the kernel does to real packets is the verdict of the reference evaluator, and of the table for those that begin a flow. */
+/**
+ * What the kernel does to real packets is the verdict of the reference evaluator, and of the table for those
+ * that begin a flow.
+ */
 
 import { readFileSync } from 'node:fs';
 import type { NftSink } from '@rulecast/nftables';

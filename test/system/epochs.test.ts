@@ -1,6 +1,6 @@
 /**
- * A publisher whose latest state was lost: subscribers prove what they hold and never go down; nothing old is released for new unless
- * somebody says so, and then they follow the new epoch.
+ * A publisher whose latest state was lost: subscribers prove what they hold and never go down; nothing old is
+ * released for new unless somebody says so, and then they follow the new epoch.
  */
 
 import { generateKeyPairSync } from 'node:crypto';

@@ -1,6 +1,6 @@
 /**
- * Who asks without end and reads nothing of the answers costs a daemon neither memory nor the others. Raw sockets, the victim a process of
- * its own, so that its resident memory is its own.
+ * Who asks without end and reads nothing of the answers costs a daemon neither memory nor the others. Raw
+ * sockets, the victim a process of its own, so that its resident memory is its own.
  */
 
 import { type ChildProcess, spawn } from 'node:child_process';
@@ -35,7 +35,10 @@ function rssOf(victim: { readonly process: ChildProcess }): number {
   return Number(/VmRSS:\s*(\d+) kB/.exec(status)?.[1]) * 1024;
 }
 
-/** Writes messages and never reads, until the peer ends it or the time is over. Resolves to what the victim's memory grew by. */
+/**
+ * Writes messages and never reads, until the peer ends it or the time is over. Resolves to what the victim's
+ * memory grew by.
+ */
 async function flood(
   socket: Socket,
   encoder: FrameEncoder,

@@ -1,4 +1,6 @@
-/** The fuzzer finds what it looks for: faults that are made on purpose, each told with the input that did it. */
+/**
+ * The fuzzer finds what it looks for: faults that are made on purpose, each told with the input that did it.
+ */
 
 import { execFile } from 'node:child_process';
 import { fileURLToPath } from 'node:url';

@@ -1,5 +1,6 @@
 /**
- * A Unix socket between subscribers and a publisher, that a test can cut, slow down, listen in on, or answer itself.
+ * A Unix socket between subscribers and a publisher, that a test can cut, slow down, listen in on, or answer
+ * itself.
  *
  *   subscriber ══▶ gateway ══▶ publisher            each connection is carried as `carry` says at its start
  */
@@ -103,7 +104,8 @@ async function trickle(
 }
 
 /**
- * A publisher that asks and offers nothing: what a subscriber holds and enforces, before the real one can change it.
+ * A publisher that asks and offers nothing: what a subscriber holds and enforces, before the real one can
+ * change it.
  */
 export class Interviewer {
   private readonly listener: Listener;

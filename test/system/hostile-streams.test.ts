@@ -1,6 +1,7 @@
 /**
- * Streams that mean harm behind an OFFER that is genuine: whoever holds the channel has the publisher's signed words, and may say anything after them.
- * The subscriber is a process of its own, whose memory and stalls are measured.
+ * Streams that mean harm behind an OFFER that is genuine: whoever holds the channel has the publisher's
+ * signed words, and may say anything after them. The subscriber is a process of its own, whose memory and
+ * stalls are measured.
  */
 
 import { type ChildProcess, fork } from 'node:child_process';
@@ -39,9 +40,15 @@ import { afterEach, beforeEach, expect, it } from 'vitest';
 const VICTIM = fileURLToPath(new URL('victim.mjs', import.meta.url));
 const LINEAGE = new Uint8Array(16).fill(7);
 const MIB = 2 ** 20;
-/** What a stream of any size may cost behind a small release: 35 MB of it twice, what it makes, and a thread with the code of the decoder. */
+/**
+ * What a stream of any size may cost behind a small release: 35 MB of it twice, what it makes, and a thread
+ * with the code of the decoder.
+ */
 const MEMORY_MAX_BYTES = 256 * MIB;
-/** An event loop that stands still for longer holds up packets. The promise is 50 ms; the machine of the test is shared. */
+/**
+ * An event loop that stands still for longer holds up packets. The promise is 50 ms; the machine of the test
+ * is shared.
+ */
 const STALL_MAX_MS = 250;
 
 interface Report {

@@ -132,7 +132,8 @@ describe('large inputs against the reference evaluator', () => {
     if (ruleSet === undefined) throw new Error('nothing was released');
     const random = seededWords(11);
     const words: number[] = [0, 0xffffffff];
-    // A rule far down costs the evaluator 2^18 comparisons, so a few hundred packets are what a test can afford.
+    // A rule far down costs the evaluator 2^18 comparisons, so a few hundred packets are what a test can
+    // afford.
     for (let i = 0; i < 200; i++) {
       const rule = 0xac100000 + (random() % 2 ** 18) * 4;
       words.push(rule, rule + 3, random());

@@ -1,4 +1,6 @@
-/** Connections that say nothing, and too many of them, and pushes that are too large: the others are served. */
+/**
+ * Connections that say nothing, and too many of them, and pushes that are too large: the others are served.
+ */
 
 import { createConnection, type Socket } from 'node:net';
 import { setTimeout as pause } from 'node:timers/promises';

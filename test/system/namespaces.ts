@@ -3,8 +3,8 @@
 import { missingForEnforcement } from '../enforce/network.mjs';
 
 /**
- * Why enforcement cannot be tested here, printed; undefined where it can. Throws instead where CI=true, since a gap there would
- * go unseen.
+ * Why enforcement cannot be tested here, printed; undefined where it can. Throws instead where CI=true, since
+ * a gap there would go unseen.
  */
 export function enforcementGap(): string | undefined {
   const missing = missingForEnforcement();

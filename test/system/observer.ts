@@ -1,4 +1,7 @@
-/** A subscriber that takes nothing and writes down what it is offered; it connects again whenever the publisher goes. */
+/**
+ * A subscriber that takes nothing and writes down what it is offered; it connects again whenever the
+ * publisher goes.
+ */
 
 import { Connection, decodeManifest, manifestHash, PROTOCOL_VERSION } from '@rulecast/protocol';
 import { connect, parseEndpoint } from '@rulecast/vchan';

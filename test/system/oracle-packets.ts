@@ -1,4 +1,7 @@
-/** Columns of packets at the edges of rules, for the table; and the same packets one by one, for the reference evaluator. */
+/**
+ * Columns of packets at the edges of rules, for the table; and the same packets one by one, for the reference
+ * evaluator.
+ */
 
 import {
   type Address,
@@ -53,7 +56,10 @@ export function anyPackets(
   return batchOf(family, direction, srcs, pick(), protos, details);
 }
 
-/** `count` egress packets of no known source, each at the edges of some rule: its address, protocol and port, or those beside it. */
+/**
+ * `count` egress packets of no known source, each at the edges of some rule: its address, protocol and port,
+ * or those beside it.
+ */
 export function edgePackets(
   random: Random,
   rules: readonly Edges[],

@@ -1,6 +1,7 @@
 /**
- * Prints what the calls of a packet loop take of the heap, in bytes a call, as a JSON object. packet-loop-heap.test.ts runs it with a heap so large
- * that nothing is collected between two looks at it, so that even what dies at once is seen.
+ * Prints what the calls of a packet loop take of the heap, in bytes a call, as a JSON object.
+ * packet-loop-heap.test.ts runs it with a heap so large that nothing is collected between two looks at it, so
+ * that even what dies at once is seen.
  */
 
 import { parseRuleLines } from '@rulecast/formats';

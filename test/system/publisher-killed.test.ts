@@ -1,4 +1,7 @@
-/** A publisher that is killed at any moment loses nothing it has acknowledged, and nobody has heard of what it lost. */
+/**
+ * A publisher that is killed at any moment loses nothing it has acknowledged, and nobody has heard of what it
+ * lost.
+ */
 
 import { expect, it } from 'vitest';
 import { dottedQuad, millionHosts } from '../inputs.mjs';
@@ -16,7 +19,9 @@ const KILL_EVERY = 10;
 /** A push of this list takes about 25 ms: kills fall before, within and after the commit. */
 const KILL_WITHIN_MS = 40;
 const HOSTS = 20_000;
-/** A snapshot of the list is 56 kB; a delta of one entry 50 bytes, so a chain of some hundred stays far below. */
+/**
+ * A snapshot of the list is 56 kB; a delta of one entry 50 bytes, so a chain of some hundred stays far below.
+ */
 const TRANSFER_MAX_BYTES = 20_000;
 
 interface Released {

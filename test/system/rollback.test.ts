@@ -1,4 +1,7 @@
-/** Going back with real processes: what was released is listed, compared and taken up again, to the firewall's verdict. */
+/**
+ * Going back with real processes: what was released is listed, compared and taken up again, to the firewall's
+ * verdict.
+ */
 
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';

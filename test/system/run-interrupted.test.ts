@@ -1,4 +1,7 @@
-/** Nothing that a run makes outlives it: neither that of the demo, nor of a bench, nor of the tests. Those as root are in test/system. */
+/**
+ * Nothing that a run makes outlives it: neither that of the demo, nor of a bench, nor of the tests. Those as
+ * root are in test/system.
+ */
 
 import { describe, expect, it } from 'vitest';
 import { NOTHING, Witness } from '../run/witness.ts';

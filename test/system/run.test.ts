@@ -1,4 +1,7 @@
-/** Nothing that a run as root makes outlives it either: namespaces, mounts, what enforces. Others are in run-interrupted.test.ts. */
+/**
+ * Nothing that a run as root makes outlives it either: namespaces, mounts, what enforces. Others are in
+ * run-interrupted.test.ts.
+ */
 
 import { describe, expect, it } from 'vitest';
 import { NOTHING, Witness } from '../run/witness.ts';

@@ -1,6 +1,6 @@
 /**
- * A session that arrives damaged, cut short or forged never crashes a subscriber and never puts another rule set in force.
- * A recorded session of a real publisher is fed to subscribers in this process.
+ * A session that arrives damaged, cut short or forged never crashes a subscriber and never puts another rule
+ * set in force. A recorded session of a real publisher is fed to subscribers in this process.
  */
 
 import { cpSync } from 'node:fs';
@@ -80,7 +80,8 @@ describe('a recorded session', () => {
 
   it('brings the signed release or none with any one bit flipped behind a right checksum', async () => {
     const cases = framesOf(session).flatMap(({ start, end }) =>
-      // The type, the transaction and the body: what the checksum keeps and nothing else in the header looks at.
+      // The type, the transaction and the body: what the checksum keeps and nothing else in the header looks
+      // at.
       [
         5,
         8,

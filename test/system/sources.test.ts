@@ -1,4 +1,7 @@
-/** A publisher that keeps lists fresh by itself, as a process: real files, a real web server, a real subscriber. */
+/**
+ * A publisher that keeps lists fresh by itself, as a process: real files, a real web server, a real
+ * subscriber.
+ */
 
 import { mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
@@ -67,8 +70,8 @@ function start(): Promise<Daemon> {
 }
 
 /**
- * Puts a file in place whole, as a careful writer does. It was written before it was moved: in one tick of the kernel's clock, that would look like
- * writing in place, which is given time to end.
+ * Puts a file in place whole, as a careful writer does. It was written before it was moved: in one tick of
+ * the kernel's clock, that would look like writing in place, which is given time to end.
  */
 function place(name: string, text: string): void {
   const path = join(directory, name);
@@ -224,7 +227,10 @@ describe('a publisher with sources', () => {
   });
 
   it('never releases a mixture of files that are replaced again and again', async () => {
-    /** Generations have no address in common, so a release of two of them, or of a part of one, would have other counts. */
+    /**
+     * Generations have no address in common, so a release of two of them, or of a part of one, would have
+     * other counts.
+     */
     const generation = (i: number): readonly string[] =>
       Array.from({ length: ROWS }, (_, row) => `100.${64 + i}.${row >> 7}.${(row & 127) * 2}/32`);
     const burst = async (first: number, count: number): Promise<void> => {
@@ -234,7 +240,8 @@ describe('a publisher with sources', () => {
       await expect.poll(isLast, { timeout: 20_000, interval: 500 }).toBe(true);
     };
     await burst(0, 1);
-    // What that is to the list that is made of it may come with the next release: the configuration was changed just now.
+    // What that is to the list that is made of it may come with the next release: the configuration was
+    // changed just now.
     await expect.poll(() => contentOf('blocked'), { timeout: 20_000 }).toContain('192.0.2.1/32');
     const before = Number(await headVersion());
     for (const first of [7, 14, 21]) await burst(first, 60);

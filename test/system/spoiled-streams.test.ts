@@ -1,6 +1,7 @@
 /**
- * A relay without the key spoils what it carries between a real publisher and a real subscriber: it changes a byte of each stream, and puts END and checksums right.
- * Once it is gone, the release is taken over the same channel that it stood on.
+ * A relay without the key spoils what it carries between a real publisher and a real subscriber: it changes a
+ * byte of each stream, and puts END and checksums right. Once it is gone, the release is taken over the same
+ * channel that it stood on.
  */
 
 import { createHash } from 'node:crypto';

@@ -1,4 +1,7 @@
-/** State files that are torn, flipped or foreign: a sentence and an exit code, or the last good release; nothing is destroyed. */
+/**
+ * State files that are torn, flipped or foreign: a sentence and an exit code, or the last good release;
+ * nothing is destroyed.
+ */
 
 import {
   chmodSync,

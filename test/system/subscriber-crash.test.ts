@@ -1,6 +1,6 @@
 /**
- * Crashes: a subscriber killed at every step of the commit order starts again with the old or the new release, complete.
- * The killed process runs the built package.
+ * Crashes: a subscriber killed at every step of the commit order starts again with the old or the new
+ * release, complete. The killed process runs the built package.
  */
 
 import { execFile } from 'node:child_process';
@@ -79,8 +79,8 @@ describe('a subscriber killed at any step', () => {
     const whole = await run(inputPath, temporaryDirectory(), 0);
     expect(whole).toMatchObject({ appliedVersion: 3, signal: undefined });
     const stepCount = whole.stepCount ?? 0;
-    // A file of one chunk is opened, written, synced and renamed, its directory opened and synced: the clock, once. Then for each release two
-    // calls of the sink, a file of four chunks and one of one.
+    // A file of one chunk is opened, written, synced and renamed, its directory opened and synced: the clock,
+    // once. Then for each release two calls of the sink, a file of four chunks and one of one.
     expect(stepCount).toBe(3 * 2 + 2 * (6 + 3 * (1 + 4 + 1 + 1 + 2 + 6))); // all but the sink twice: there is a copy
 
     const steps = Array.from({ length: stepCount }, (_, i) => i + 1);
@@ -92,7 +92,8 @@ describe('a subscriber killed at any step', () => {
     };
     await Promise.all(Array.from({ length: PARALLEL }, worker));
     expect(outcomes).toHaveLength(stepCount);
-    // Each release was lost by some crashes and kept by others, which came after its mark and before APPLIED; the last also while it was copied.
+    // Each release was lost by some crashes and kept by others, which came after its mark and before APPLIED;
+    // the last also while it was copied.
     expect([...new Set(outcomes)].sort()).toEqual([
       'new 1',
       'new 2',
@@ -105,7 +106,10 @@ describe('a subscriber killed at any step', () => {
   });
 });
 
-/** Starts again over what a crash left, expects one complete release, and that the next comes into force over it. */
+/**
+ * Starts again over what a crash left, expects one complete release, and that the next comes into force over
+ * it.
+ */
 async function outcomeOf({ appliedVersion, signal, directory }: Crash): Promise<string> {
   expect(signal).toBe('SIGKILL');
   const again = await startedSubscriber(publisher, { stateDirectory: directory, channel: nobody });

@@ -1,4 +1,7 @@
-/** A subscriber that is killed at any moment enforces, once it is back, one whole release: the last one or the next. */
+/**
+ * A subscriber that is killed at any moment enforces, once it is back, one whole release: the last one or the
+ * next.
+ */
 
 import { type FSWatcher, mkdirSync, watch } from 'node:fs';
 import { afterEach, expect, it } from 'vitest';

@@ -1,4 +1,7 @@
-/** The firewall side under systemd, as packaging/systemd says: installed, started, killed, started again without a publisher, stopped. */
+/**
+ * The firewall side under systemd, as packaging/systemd says: installed, started, killed, started again
+ * without a publisher, stopped.
+ */
 
 import { spawn, spawnSync } from 'node:child_process';
 import { chmodSync, chownSync, existsSync, mkdirSync, readFileSync } from 'node:fs';
@@ -17,8 +20,8 @@ const UNIT = 'rulecast-subscriber';
 const PROCESSES = `/sys/fs/cgroup/system.slice/${UNIT}.service/cgroup.procs`;
 const CONNECT_MS = 20_000;
 /**
- * As packaging/systemd/README.md says, with the settings of its block; the command where a package would put it; and in place of that of
- * Qubes a `qrexec-client-vm` that leads to the publisher of the scene.
+ * As packaging/systemd/README.md says, with the settings of its block; the command where a package would put
+ * it; and in place of that of Qubes a `qrexec-client-vm` that leads to the publisher of the scene.
  */
 const INSTALL = `
   cd /opt/rulecast/packaging/systemd
@@ -80,7 +83,8 @@ describe.skipIf(systemdGap() !== undefined)('the units of packaging/systemd', ()
     expect(machine.rules()).toContain('203.0.113.1');
   });
 
-  // Given twice, an option was one value of an array, or refused; refused, the unit was started again for ever.
+  // Given twice, an option was one value of an array, or refused; refused, the unit was started again for
+  // ever.
   it('leave every option to RULECAST_OPTIONS', async () => {
     const scene = new Scene();
     const publisher = await scene.publisher();
@@ -145,8 +149,9 @@ async function installed(scene: Scene): Promise<Machine> {
 }
 
 /**
- * Why systemd cannot be tested here, printed; undefined where it can. Throws instead where CI=true and it is not installed; that a
- * container may not mount what systemd needs is nothing that an installation could mend.
+ * Why systemd cannot be tested here, printed; undefined where it can. Throws instead where CI=true and it is
+ * not installed; that a container may not mount what systemd needs is nothing that an installation could
+ * mend.
  */
 function systemdGap(): string | undefined {
   const gap = enforcementGap();
@@ -251,7 +256,10 @@ function isSystemd(pid: number): boolean {
   return readFileSync(`/proc/${pid}/comm`, 'utf8').trim() === 'systemd';
 }
 
-/** The log says so many times, from start to start, that the release was restored from disk, and nothing of an error. */
+/**
+ * The log says so many times, from start to start, that the release was restored from disk, and nothing of an
+ * error.
+ */
 async function expectRestored(on: Machine, times: number): Promise<void> {
   const log = (): string => on.run(`journalctl --no-pager -o cat -u ${UNIT}`);
   await eventually(async () => log().split('restored the release that was in force').length - 1 === times);

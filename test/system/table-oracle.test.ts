@@ -1,6 +1,6 @@
 /**
- * The table against the reference evaluator, and its batches against single lookups. A run takes a seed of its own, which it prints;
- * RULECAST_SEED repeats one.
+ * The table against the reference evaluator, and its batches against single lookups. A run takes a seed of
+ * its own, which it prints; RULECAST_SEED repeats one.
  */
 
 import { readdirSync, readFileSync } from 'node:fs';
@@ -66,7 +66,10 @@ class Subject {
     this.decoded = new Map();
   }
 
-  /** The codes of a batch; fails where single lookups give others, of which each `every`th packet is looked up. */
+  /**
+   * The codes of a batch; fails where single lookups give others, of which each `every`th packet is looked
+   * up.
+   */
   codes(batch: OracleBatch, what: string, every = 16): Uint32Array {
     const { columns } = batch;
     const codes = new Uint32Array(columns.count);
@@ -166,7 +169,10 @@ it(
   15 * MINUTES,
 );
 
-/** Either kind of random rule set: few rules on prefixes of any length, or many that overlap in ports and protocols. */
+/**
+ * Either kind of random rule set: few rules on prefixes of any length, or many that overlap in ports and
+ * protocols.
+ */
 function anyCase(random: Random, seed: number): ReturnType<typeof programCase> {
   if (random.chance(0.5)) return programCase(random, MAX_RULES, random.pick([0.2, 0.5, 0.8, 1]));
   const { ruleSet, environment, prefixes } = randomCase(seed, MAX_RULES);

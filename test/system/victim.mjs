@@ -1,6 +1,7 @@
 /**
- * A subscriber in a process of its own, for a peer that means harm: its memory is nobody else's, and its event loop says how long it stood still.
- * Forked with an endpoint and a trust line; asked by any message, it tells what it measured since the last.
+ * A subscriber in a process of its own, for a peer that means harm: its memory is nobody else's, and its
+ * event loop says how long it stood still. Forked with an endpoint and a trust line; asked by any message, it
+ * tells what it measured since the last.
  */
 
 import { readFileSync, writeFileSync } from 'node:fs';

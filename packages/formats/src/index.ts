@@ -1,7 +1,9 @@
 /**
- * What people write and what feeds hold, read into values and rejects. Pure: bytes in, values out; nothing here opens a file.
+ * What people write and what feeds hold, read into values and rejects. Pure: bytes in, values out; nothing
+ * here opens a file.
  *
- * Begin with list/import.ts, which reads a list in any format, and ingest.ts, which says what a push makes of a rule set.
+ * Begin with list/import.ts, which reads a list in any format, and ingest.ts, which says what a push makes of
+ * a rule set.
  *
  *     bytes of a list ─detect─▶ importer of its format ─entries─▶ collector ─▶ list, rejects, skips ─judge─▶ may it replace the last one
  *     bytes of a push ─detect─▶ lists, rule lines, document ─pushed─▶ parts, rejects ─ingest─▶ rule set

@@ -1,6 +1,6 @@
 /**
- * What a push makes of the rule set: its parts replace, join or leave what is there. Pure: two values in, a rule set
- * or rejects out. One bad line refuses the whole push.
+ * What a push makes of the rule set: its parts replace, join or leave what is there. Pure: two values in, a
+ * rule set or rejects out. One bad line refuses the whole push.
  */
 
 import {
@@ -48,8 +48,8 @@ export interface IngestHow {
 }
 
 /**
- * Applies what was pushed to `current`. Lists that `isKept` says are kept by a source stay, and cannot be pushed. Throws TypeError for
- * an action that is none: to take it for another would empty a list, or fill it.
+ * Applies what was pushed to `current`. Lists that `isKept` says are kept by a source stay, and cannot be
+ * pushed. Throws TypeError for an action that is none: to take it for another would empty a list, or fill it.
  */
 export function ingest(
   current: RuleSet,
@@ -225,8 +225,9 @@ function linesOf(runs: readonly Run[], direction: Direction): ReadonlySet<string
 }
 
 /**
- * After a withdrawal, what is left of a part may be nothing. A list goes then, unless a rule still uses it. A policy goes
- * once its prefixes are withdrawn too: while it has some, and for `default` always, its default action still judges.
+ * After a withdrawal, what is left of a part may be nothing. A list goes then, unless a rule still uses it. A
+ * policy goes once its prefixes are withdrawn too: while it has some, and for `default` always, its default
+ * action still judges.
  */
 function dropEmptied(
   lists: Map<string, List>,

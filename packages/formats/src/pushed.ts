@@ -1,6 +1,6 @@
 /**
- * The files of a push, read into parts. Pure: bytes in, parts and rejects out, all of it plain data that crosses to
- * and from a worker thread. What the parts do to the rule set is ingest.ts.
+ * The files of a push, read into parts. Pure: bytes in, parts and rejects out, all of it plain data that
+ * crosses to and from a worker thread. What the parts do to the rule set is ingest.ts.
  */
 
 import { basename, extname } from 'node:path';
@@ -78,7 +78,10 @@ export interface PushedParts {
   rejectCount: number;
 }
 
-/** Reads the files of a push. `now` is in seconds since 1970. One bad line makes a reject; who uses the parts looks. */
+/**
+ * Reads the files of a push. `now` is in seconds since 1970. One bad line makes a reject; who uses the parts
+ * looks.
+ */
 export function readPushed(input: PushInput, now: number, observer: PushObserver = {}): PushedParts {
   const gathered: Gathered = {
     onReject: observer.onReject,
@@ -178,8 +181,8 @@ function readRules(
 }
 
 /**
- * A list in any format. One reject refuses the push; what an importer knowingly skips does not, nor does a header that states more
- * than the file holds: people edit what they push.
+ * A list in any format. One reject refuses the push; what an importer knowingly skips does not, nor does a
+ * header that states more than the file holds: people edit what they push.
  */
 function readList(file: PushedFile, input: PushInput, pushed: Gathered, observer: PushObserver): ReadFile {
   const { format } = input;

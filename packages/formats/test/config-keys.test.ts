@@ -1,4 +1,7 @@
-/** The declared keys of the configuration, beside what docs/sources.md and examples/publisher.yaml say of them. */
+/**
+ * The declared keys of the configuration, beside what docs/sources.md and examples/publisher.yaml say of
+ * them.
+ */
 
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';

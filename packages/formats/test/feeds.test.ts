@@ -1,4 +1,7 @@
-/** Every published list of the fixtures: its format, its counts, and its content beside that of a slow obvious twin. */
+/**
+ * Every published list of the fixtures: its format, its counts, and its content beside that of a slow obvious
+ * twin.
+ */
 
 import { readFileSync } from 'node:fs';
 import { isDeepStrictEqual } from 'node:util';
@@ -37,7 +40,9 @@ const matches =
 
 const startEnd: Twin = (bytes) => meaningful(bytes).map((line) => line.split(',').slice(0, 2).join('-'));
 
-/** The entries of a file of each format, one line each, in the simplest way that is right for the fixtures. */
+/**
+ * The entries of a file of each format, one line each, in the simplest way that is right for the fixtures.
+ */
 const TWINS: { readonly [format in ListFormatName]?: Twin } = {
   plain: words(0, /\s/),
   netset: words(0, /\s/),
@@ -133,7 +138,10 @@ const BY_LINE: ReadonlySet<ListFormatName> = new Set<ListFormatName>([
   ...(['hosts', 'adblock', 'dnsmasq', 'rpz', 'ipset', 'spamhaus'] as const),
 ]);
 
-/** Looks at each entry of two lists where they differ: the comparison of the test framework takes seconds for a hundred thousand. */
+/**
+ * Looks at each entry of two lists where they differ: the comparison of the test framework takes seconds for
+ * a hundred thousand.
+ */
 function expectSameList(actual: List, expected: List): void {
   if (!isDeepStrictEqual(actual, expected)) expect(actual).toEqual(expected);
 }

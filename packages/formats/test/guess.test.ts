@@ -1,6 +1,7 @@
 /**
- * What may be guessed of a text with commas, and what needs to be said. `a, b` was read as a range: two lines became 80 million addresses. Suricata
- * rules passed for a table and gave 34 of 681 addresses, a table of pf half of its addresses, and names of malware became host names.
+ * What may be guessed of a text with commas, and what needs to be said. `a, b` was read as a range: two lines
+ * became 80 million addresses. Suricata rules passed for a table and gave 34 of 681 addresses, a table of pf
+ * half of its addresses, and names of malware became host names.
  */
 
 import { formatPrefixAt, type List } from '@rulecast/rules';

@@ -1,6 +1,6 @@
 /**
- * Address bits beyond the prefix length, and prefixes so short that few mean them. `220.242.180.0/2`, the last line of a list that was cut, became
- * 192.0.0.0/2 without a word: a quarter of all addresses.
+ * Address bits beyond the prefix length, and prefixes so short that few mean them. `220.242.180.0/2`, the
+ * last line of a list that was cut, became 192.0.0.0/2 without a word: a quarter of all addresses.
  */
 
 import { formatPrefixAt, type List } from '@rulecast/rules';

@@ -9,7 +9,10 @@ import { detectFormat } from '../src/list/detect-file.ts';
 import { importList } from '../src/list/import.ts';
 import { judgeImport } from '../src/list/judge.ts';
 
-/** Bytes of each fixture that are mutated: the head, in which formats differ, and so short that thousands of runs are quick. */
+/**
+ * Bytes of each fixture that are mutated: the head, in which formats differ, and so short that thousands of
+ * runs are quick.
+ */
 const PIECE_BYTES = 3000;
 
 function piece(path: string): Buffer {
@@ -72,7 +75,8 @@ function check(bytes: Uint8Array, format: ListFormatName | undefined): void {
   expect(lineCount).toBeLessThanOrEqual(lines.length);
   for (const { line, column, code, reason } of rejects) {
     expect(Number.isSafeInteger(line) && line >= 1 && line <= lines.length).toBe(true);
-    // A column is one of the line or just behind it; bytes that are not UTF-8 may count as more characters than they are.
+    // A column is one of the line or just behind it; bytes that are not UTF-8 may count as more characters
+    // than they are.
     expect(column >= 1 && column <= 3 * (lines[line - 1] ?? '').length + 2).toBe(true);
     expect(code).toMatch(/^[a-z0-9-]+$/);
     expect(reason.length > 0 && reason.length < 1000 && !/\p{Cc}/u.test(reason)).toBe(true);

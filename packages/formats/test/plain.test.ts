@@ -258,7 +258,10 @@ describe('plain lists: published lists', () => {
   });
 });
 
-/** The slow twin: lines and regular expressions, node:net to judge addresses; for texts of one kind without ranges. */
+/**
+ * The slow twin: lines and regular expressions, node:net to judge addresses; for texts of one kind without
+ * ranges.
+ */
 function twin(text: string): { readonly entries: readonly string[]; readonly bad: readonly number[] } {
   const entries: string[] = [];
   const bad: number[] = [];

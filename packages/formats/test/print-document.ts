@@ -1,6 +1,6 @@
 /**
- * A printer of rule set documents, for tests. What it prints is YAML that parses back to the same lists and policies; resolutions are not part
- * of a document.
+ * A printer of rule set documents, for tests. What it prints is YAML that parses back to the same lists and
+ * policies; resolutions are not part of a document.
  */
 
 import {

@@ -1,4 +1,7 @@
-/** `rulecast-applier`: the applier as a process. Started by the subscriber, which it talks to on standard input and output. */
+/**
+ * `rulecast-applier`: the applier as a process. Started by the subscriber, which it talks to on standard
+ * input and output.
+ */
 
 import { once } from 'node:events';
 import { supervise } from './apply/supervisor.ts';

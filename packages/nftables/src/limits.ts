@@ -1,17 +1,19 @@
 /** Every constant of the kernel side in one place: what nftables fixes, and what we chose. */
 
-// ── Fixed by nftables, Qubes or conntrack ────────────────────────────────────────────────────────────────────────────
+// ── Fixed by nftables, Qubes or conntrack ──────────────────────────────────────────────────────────────────
 
 /** Link group of the interfaces of downstream qubes. */
 export const DOWNSTREAM_GROUP = 2;
 /** Link groups are u32. */
 export const GROUP_MAX = 0xffff_ffff;
 
-// ── Our choice ───────────────────────────────────────────────────────────────────────────────────────────────────────
+// ── Our choice ─────────────────────────────────────────────────────────────────────────────────────────────
 
 /** Our tables, in family inet: a release is built in the one that is not in force. */
 export const TABLES = ['rulecast_a', 'rulecast_b'] as const;
-/** Lets nothing pass from or to downstream qubes: at boot (packaging/systemd), and where ours was taken away. */
+/**
+ * Lets nothing pass from or to downstream qubes: at boot (packaging/systemd), and where ours was taken away.
+ */
 export const CLOSED_TABLE = 'rulecast_closed';
 /** Of versions that had one table. */
 export const FORMER_TABLE = 'rulecast';
@@ -21,59 +23,100 @@ export const HOOK_PRIORITY = -10;
 export const FLOW_MARK_UNIT = 0x01000000;
 export const FLOW_MARK_MAX = 255;
 export const NO_FLOW_MARK = 0;
-/** With fewer values left, all flows are looked at for those that are free again: as many releases may come until that is done. */
+/**
+ * With fewer values left, all flows are looked at for those that are free again: as many releases may come
+ * until that is done.
+ */
 export const FLOW_MARKS_FREE_MIN = 64;
-/** Changes whenever the same plan is rendered otherwise: then what a former version left in the kernel is loaded anew. */
+/**
+ * Changes whenever the same plan is rendered otherwise: then what a former version left in the kernel is
+ * loaded anew.
+ */
 export const RENDERING = 5;
 
-/** Up to so many members are a set that no release changes: another one takes its place, which costs 20 ms at worst. */
+/**
+ * Up to so many members are a set that no release changes: another one takes its place, which costs 20 ms at
+ * worst.
+ */
 export const SMALL_MEMBERS_MAX = 2048;
-/** A large set is changed in place by up to this share of its members; beyond, another one takes its place. */
+/**
+ * A large set is changed in place by up to this share of its members; beyond, another one takes its place.
+ */
 export const IN_PLACE_SHARE = 0.5;
-/** A small column of up to so many lengths is hash sets, which load faster; one of more is an interval set, which needs one lookup. */
+/**
+ * A small column of up to so many lengths is hash sets, which load faster; one of more is an interval set,
+ * which needs one lookup.
+ */
 export const FEW_LENGTHS = 2;
-/** Share of extra elements that expanding rare prefix lengths into longer ones may cost, to have fewer lookups. */
+/**
+ * Share of extra elements that expanding rare prefix lengths into longer ones may cost, to have fewer
+ * lookups.
+ */
 export const EXPANSION_SHARE = 0.25;
-/** So many networks of class maps are patched at most, which takes the kernel some 20 ms; with more, all are loaded anew. */
+/**
+ * So many networks of class maps are patched at most, which takes the kernel some 20 ms; with more, all are
+ * loaded anew.
+ */
 export const PATCHED_MAX = 8192;
 /** So many extra elements may always be spent on it: ten milliseconds, once. */
 export const EXPANSION_MIN = 4096;
-/** A hash set has room for its members and this share more, so that deltas fit; beyond, it is made anew, larger. */
+/**
+ * A hash set has room for its members and this share more, so that deltas fit; beyond, it is made anew,
+ * larger.
+ */
 export const ROOM_SHARE = 0.25;
 /** Smallest and largest log2 of the buckets of a hash set. */
 export const BUCKETS_LOG2_MIN = 4;
 export const BUCKETS_LOG2_MAX = 26;
 
-/** With up to so many members in all sets, a release is always another table, which takes some milliseconds. */
+/**
+ * With up to so many members in all sets, a release is always another table, which takes some milliseconds.
+ */
 export const WHOLE_MEMBERS_MAX = 10_000;
 /** A rule takes as long to load as so many members. */
 export const MEMBERS_OF_A_RULE = 40;
 /** Rules of the table in force change in one transaction, which may not take over 25 ms. */
 export const CHANGED_STEPS_MAX = 500;
-/** Room of the sets that such a change takes away at once: to free a million elements keeps the next transaction waiting for 0.2 s. */
+/**
+ * Room of the sets that such a change takes away at once: to free a million elements keeps the next
+ * transaction waiting for 0.2 s.
+ */
 export const GONE_MAX = 50_000;
 
-/** Most rules, over all chains: each is a few hundred bytes of kernel memory and a step for every packet that gets there. */
+/**
+ * Most rules, over all chains: each is a few hundred bytes of kernel memory and a step for every packet that
+ * gets there.
+ */
 export const RULES_MAX = 262_144;
 /** Most elements of one transaction. `nft` takes 320 bytes for each. */
 export const ELEMENTS_MAX = 33_554_432;
-/** Default of `--kernel-mib`: kernel memory that two tables in turn may take. A list of a million networks takes 108 MB in each. */
+/**
+ * Default of `--kernel-mib`: kernel memory that two tables in turn may take. A list of a million networks
+ * takes 108 MB in each.
+ */
 export const KERNEL_MIB = 512;
 export const KERNEL_MIB_MAX = 65_536;
 /** Most bytes of the JSON header and of the binary body of a message to the applier. */
 export const HEADER_MAX_BYTES = 134_217_728;
 export const BODY_MAX_BYTES = 671_088_640;
-/** The kernel lists a hash set in quadratic time: larger ones are not listed, but probed with so many elements. */
+/**
+ * The kernel lists a hash set in quadratic time: larger ones are not listed, but probed with so many
+ * elements.
+ */
 export const LISTED_ELEMENTS_MAX = 32_768;
 export const PROBED_ELEMENTS = 256;
-/** How often the generation of the ruleset is looked at, which takes 3 µs: what others do is known after half of it on average. */
+/**
+ * How often the generation of the ruleset is looked at, which takes 3 µs: what others do is known after half
+ * of it on average.
+ */
 export const NOTICE_EVERY_MS = 25;
 /** How often an applier says that it is alive; and how many times it may miss that before it is killed. */
 export const ALIVE_EVERY_MS = 500;
 export const MISSED_MAX = 10;
 /**
- * Wait before another one is started for an applier that died, or for the spare that took its place. After one that lived for less than
- * STEADY_MS it is twice as long, up to the longest, so that a second is not exceeded with the 0.2 s that it takes to start.
+ * Wait before another one is started for an applier that died, or for the spare that took its place. After
+ * one that lived for less than STEADY_MS it is twice as long, up to the longest, so that a second is not
+ * exceeded with the 0.2 s that it takes to start.
  */
 export const RESPAWN_MS = 20;
 export const RESPAWN_LONGEST_MS = 320;
@@ -82,5 +125,8 @@ export const STEADY_MS = 5000;
 export const SPARE_AFTER_MS = 500;
 /** How long a request waits for an applier to be there. */
 export const REQUEST_WAITS_MS = 5000;
-/** What is being done may take so long when the daemon ends; and an applier may, until it is killed: together, not two seconds. */
+/**
+ * What is being done may take so long when the daemon ends; and an applier may, until it is killed: together,
+ * not two seconds.
+ */
 export const CLOSE_WAITS_MS = 500;

@@ -1,4 +1,7 @@
-/** A plan means what its rule set means: it judges the first packet of every flow as the reference evaluator does. */
+/**
+ * A plan means what its rule set means: it judges the first packet of every flow as the reference evaluator
+ * does.
+ */
 
 import {
   type Address,

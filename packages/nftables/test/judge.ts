@@ -1,4 +1,7 @@
-/** Judges the first packet of a flow by a plan, step by step as the kernel does: to test that a plan means what its rule set means. */
+/**
+ * Judges the first packet of a flow by a plan, step by step as the kernel does: to test that a plan means
+ * what its rule set means.
+ */
 
 import { type Direction, memberContaining } from '@rulecast/rules';
 import { type ClassMap, entryChain, type Plan, type PlanRule, parseMapName } from '../src/plan/plan.ts';

@@ -1,4 +1,7 @@
-/** Netlink messages byte by byte, against the layouts of linux/netlink.h and nf_tables.h, with a kernel that answers what it is told to. */
+/**
+ * Netlink messages byte by byte, against the layouts of linux/netlink.h and nf_tables.h, with a kernel that
+ * answers what it is told to.
+ */
 
 import { describe, expect, it } from 'vitest';
 import type { NetlinkSocket } from '../src/kernel/native.ts';

@@ -1,4 +1,6 @@
-/** A plan that builds on the one before it means what one from nothing does, and both what the rule set says. */
+/**
+ * A plan that builds on the one before it means what one from nothing does, and both what the rule set says.
+ */
 
 import { type Address, evaluate, IpProtocol, type Packet, type RuleSet } from '@rulecast/rules';
 import { describe, expect, it } from 'vitest';

@@ -1,4 +1,7 @@
-/** Command lines, read strictly: what is unknown, given twice, empty or without its value is refused with what to do. */
+/**
+ * Command lines, read strictly: what is unknown, given twice, empty or without its value is refused with what
+ * to do.
+ */
 
 import { readFileSync } from 'node:fs';
 import yargs, { type ArgumentsCamelCase, type Argv } from 'yargs';
@@ -28,7 +31,10 @@ export type ReadOptions<A> =
   | { readonly kind: 'values'; readonly values: ArgumentsCamelCase<A> }
   | { readonly kind: 'text'; readonly text: string };
 
-/** A yargs for a program: strict, silent, in English. `packageFile` is its package.json, which says its version. */
+/**
+ * A yargs for a program: strict, silent, in English. `packageFile` is its package.json, which says its
+ * version.
+ */
 export function strictYargs(name: string, packageFile: URL): Argv<object> {
   return yargs()
     .scriptName(name)

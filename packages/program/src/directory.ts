@@ -11,7 +11,9 @@ export interface Owner {
   readonly home: string;
 }
 
-/** Where the daemons and `rulectl` meet when nobody says otherwise: endpoint URLs below one runtime directory. */
+/**
+ * Where the daemons and `rulectl` meet when nobody says otherwise: endpoint URLs below one runtime directory.
+ */
 export interface RuntimeEndpoints {
   /** Where `rulectl` reaches the publisher. */
   readonly control: string;
@@ -42,8 +44,9 @@ export function defaultEndpoints(environment: Environment): RuntimeEndpoints {
 }
 
 /**
- * Makes a directory and those above it, mode 0700, unless it is there. Throws DirectoryError. Node's own recursive mkdir goes round
- * for ever where the kernel says "no such file" of a directory that is there, as /proc does of everything new.
+ * Makes a directory and those above it, mode 0700, unless it is there. Throws DirectoryError. Node's own
+ * recursive mkdir goes round for ever where the kernel says "no such file" of a directory that is there, as
+ * /proc does of everything new.
  */
 export function makeDirectory(path: string): void {
   const missing: string[] = [];
@@ -59,7 +62,10 @@ export function makeDirectory(path: string): void {
   }
 }
 
-/** Whether there is a directory; false if there is nothing. Throws DirectoryError for anything else; `path` is for its message. */
+/**
+ * Whether there is a directory; false if there is nothing. Throws DirectoryError for anything else; `path` is
+ * for its message.
+ */
 function isDirectory(path: string, at: string): boolean {
   try {
     if (statSync(at).isDirectory()) return true;

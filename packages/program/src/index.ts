@@ -3,8 +3,8 @@
  *
  *   words, environment ─command-line─▶ options ─▶ main ─output, log-stream─▶ what people and services read ─▶ exit
  *
- * One room: command-line and words (what is asked), directory, lock and small-file (where things lie), output and log-stream (what is said), listeners
- * (who embeds one is told), stop, exit, run (the end).
+ * One room: command-line and words (what is asked), directory, lock and small-file (where things lie), output
+ * and log-stream (what is said), listeners (who embeds one is told), stop, exit, run (the end).
  */
 
 export { HELP_MAX_COLUMNS, parseWords, strictYargs } from './command-line.ts';

@@ -1,6 +1,7 @@
 /**
- * Tells whoever embeds a publisher or a subscriber what happened, after and outside of the step that made it happen: what a listener throws, or calls, reaches no
- * session. It is logged, once a listener, and the others are told all the same.
+ * Tells whoever embeds a publisher or a subscriber what happened, after and outside of the step that made it
+ * happen: what a listener throws, or calls, reaches no session. It is logged, once a listener, and the others
+ * are told all the same.
  */
 
 import type { EventEmitter } from 'node:events';

@@ -1,9 +1,9 @@
 /**
- * One process to a state directory: two publishers would each sign a version of their own under one number, and two subscribers would remove
- * each other's releases.
+ * One process to a state directory: two publishers would each sign a version of their own under one number,
+ * and two subscribers would remove each other's releases.
  *
- * The lock is an abstract Unix socket named after the directory's device and inode. The kernel frees it with the
- * process, however that ends, so no stale lock is ever left. It holds within one network namespace.
+ * The lock is an abstract Unix socket named after the directory's device and inode. The kernel frees it with
+ * the process, however that ends, so no stale lock is ever left. It holds within one network namespace.
  */
 
 import { statSync } from 'node:fs';
@@ -19,7 +19,10 @@ export interface DirectoryLock {
   release(): Promise<void>;
 }
 
-/** Takes a directory for this process, making it (mode 0700) if need be. Rejects with LockedError and DirectoryError. */
+/**
+ * Takes a directory for this process, making it (mode 0700) if need be. Rejects with LockedError and
+ * DirectoryError.
+ */
 export async function lockDirectory(directory: string): Promise<DirectoryLock> {
   makeDirectory(directory);
   const { dev, ino } = statSync(directory);

@@ -1,4 +1,6 @@
-/** Where a daemon's log goes. A log that cannot be written, on a full disk say, must not end what is at work. */
+/**
+ * Where a daemon's log goes. A log that cannot be written, on a full disk say, must not end what is at work.
+ */
 
 import { Output, OutputClosedError, OutputFailedError } from './output.ts';
 

@@ -1,9 +1,10 @@
 /**
  * Text to one file descriptor, in blocks.
  *
- * Output is written with blocking calls, not through process.stdout: parsers report entries from within one synchronous call, so
- * a million lines must leave, and a slow reader must hold us up, without a turn of the event loop. And what could not be written
- * is known at once, so that the program can say so and end accordingly.
+ * Output is written with blocking calls, not through process.stdout: parsers report entries from within one
+ * synchronous call, so a million lines must leave, and a slow reader must hold us up, without a turn of the
+ * event loop. And what could not be written is known at once, so that the program can say so and end
+ * accordingly.
  */
 
 import { writeSync } from 'node:fs';

@@ -1,4 +1,6 @@
-/** How a program runs and ends: what it prints leaves, and every error becomes a sentence and an exit code. */
+/**
+ * How a program runs and ends: what it prints leaves, and every error becomes a sentence and an exit code.
+ */
 
 import type { ArgumentsCamelCase, Argv } from 'yargs';
 import { type OptionsReading, readOptions } from './command-line.ts';
@@ -14,8 +16,8 @@ import { LogStream } from './log-stream.ts';
 import { Output, OutputClosedError, OutputFailedError } from './output.ts';
 
 /**
- * Runs a program to its end. When it fails, the process ends at once: what it had begun, such as listening, must not go on half.
- * Only what nobody but us can have caused shows a stack trace.
+ * Runs a program to its end. When it fails, the process ends at once: what it had begun, such as listening,
+ * must not go on half. Only what nobody but us can have caused shows a stack trace.
  */
 export async function runProgram(name: string, main: (out: Output) => Promise<void>): Promise<void> {
   const out = new Output(1);
@@ -28,8 +30,8 @@ export async function runProgram(name: string, main: (out: Output) => Promise<vo
 }
 
 /**
- * The values of the command line of this process. Prints what --help and --version ask for and ends the process; ends it likewise,
- * with what to do, for a command line that is refused.
+ * The values of the command line of this process. Prints what --help and --version ask for and ends the
+ * process; ends it likewise, with what to do, for a command line that is refused.
  */
 export function programOptions<A>(
   name: string,

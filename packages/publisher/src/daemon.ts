@@ -1,4 +1,7 @@
-/** `rulecast-publisher`: the publisher as a process. Reads the command line, opens the endpoints, stops in order. */
+/**
+ * `rulecast-publisher`: the publisher as a process. Reads the command line, opens the endpoints, stops in
+ * order.
+ */
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { PublisherConfig } from '@rulecast/formats';

@@ -54,7 +54,9 @@ export function ruleSetOf(lists: Readonly<Record<string, List>>, ...policies: re
   };
 }
 
-/** A list that loses and gains some hosts each turn, a list of names and a policy that change now and then. */
+/**
+ * A list that loses and gains some hosts each turn, a list of names and a policy that change now and then.
+ */
 export class Churn {
   private readonly draw: Draw;
   private hosts: number[];

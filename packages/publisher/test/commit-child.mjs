@@ -1,6 +1,7 @@
 /**
  * A process that commits and is killed: by itself right after a commit resolved, or by the test at any time.
- * Arguments: state directory, how many commits, and `die` to be killed after the last. Prints each version once its promise resolved.
+ * Arguments: state directory, how many commits, and `die` to be killed after the last. Prints each version
+ * once its promise resolved.
  */
 
 import { writeSync } from 'node:fs';

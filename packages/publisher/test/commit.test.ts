@@ -239,7 +239,8 @@ describe('a store that cannot be written', () => {
 });
 
 describe('a committer that is behind a proved release', () => {
-  // It gave the next number of its old state, and opened an epoch by itself: old content was released for new.
+  // It gave the next number of its old state, and opened an epoch by itself: old content was released for
+  // new.
   it('gives no number, over restarts too, until an epoch is opened above all that was proved', async () => {
     const { committer, reopen } = freshCommitter();
     await committer.commit(await committer.draft(ONE), PUSHED);

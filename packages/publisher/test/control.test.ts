@@ -391,7 +391,8 @@ describe('a push that waits until it is applied', () => {
     expect((await answer).end).toMatchObject({ kind: 'done', code: 'released' });
   });
 
-  // Stopping once waited for the time of the push, up to a day, and so did the place that a gone rulectl took.
+  // Stopping once waited for the time of the push, up to a day, and so did the place that a gone rulectl
+  // took.
   it('ends at once when the publisher stops', async () => {
     const { control, subscribers, served } = await house();
     await ScriptedSubscriber.greet(subscribers, 'fw');
@@ -576,7 +577,8 @@ describe('the status', () => {
     expect(await rulectl.record('head')).toMatchObject({ version: 2 });
   });
 
-  // Garbage from a watching rulectl once rejected a promise that nobody awaited yet, which ends a Node process.
+  // Garbage from a watching rulectl once rejected a promise that nobody awaited yet, which ends a Node
+  // process.
   it('that is watched ends with BYE on garbage', async () => {
     const { publisher, control } = await house();
     const rulectl = await ScriptedRulectl.connect(control);

@@ -33,7 +33,10 @@ export interface TestDns {
 
 const RCODES = { nxdomain: 3, servfail: 2, refused: 5 } as const;
 
-/** Answers from a zone; a name that is not in it does not exist. Aliases are followed, as a recursive server does. */
+/**
+ * Answers from a zone; a name that is not in it does not exist. Aliases are followed, as a recursive server
+ * does.
+ */
 export async function serveDns(names: Readonly<Record<string, DnsName>>): Promise<TestDns> {
   const zone = new Map(Object.entries(names));
   const questions: string[] = [];

@@ -1,4 +1,7 @@
-/** Who is expected to apply a release, over restarts too; what a push tells of those who did not; and what is forgotten. */
+/**
+ * Who is expected to apply a release, over restarts too; what a push tells of those who did not; and what is
+ * forgotten.
+ */
 
 import { once } from 'node:events';
 import { type Endpoint, parseEndpoint } from '@rulecast/vchan';
@@ -29,7 +32,9 @@ async function house(options: Partial<PublisherOptions> = {}) {
 
 type Push = NonNullable<Parameters<typeof ScriptedRulectl.push>[2]>;
 
-/** Pushes an address and waits for who should apply it: `name state`, with ! behind those who are expected. */
+/**
+ * Pushes an address and waits for who should apply it: `name state`, with ! behind those who are expected.
+ */
 async function pushed(control: Endpoint, address: string, push: Push = {}): Promise<readonly string[]> {
   const answer = await ScriptedRulectl.push(
     control,
@@ -103,7 +108,8 @@ describe('expected', () => {
 });
 
 describe('a publisher that has just started', () => {
-  // A push in the first second of both daemons was told to be in force nowhere, and a moment later it was in force.
+  // A push in the first second of both daemons was told to be in force nowhere, and a moment later it was in
+  // force.
   it('takes the first who comes for whom the release is, where nobody is known', async () => {
     const { publisher, control, subscribers } = await house({ nowMs: Date.now });
     const released = once(publisher, 'release');

@@ -18,7 +18,10 @@ export const SILENT = pino({ level: 'silent' });
 /** Every name stands for nothing. */
 export const RESOLVE_NOTHING: ResolveName = () => Promise.resolve(EMPTY_PREFIX_SET);
 
-/** Puts a whole file in place at once, as one that came from elsewhere: a list is read without waiting whether more is written. */
+/**
+ * Puts a whole file in place at once, as one that came from elsewhere: a list is read without waiting whether
+ * more is written.
+ */
 export function place(path: string, text: string): void {
   writeFileSync(`${path}.new`, text);
   utimesSync(`${path}.new`, 1, 1);
@@ -43,7 +46,10 @@ export function degraded(publisher: Publisher, sources?: SourceLists): readonly 
   return degradedOf({ publisher, sources });
 }
 
-/** The clock of a publisher that started a minute ago, which is what it first asks for: subscribers are not on their way any more. */
+/**
+ * The clock of a publisher that started a minute ago, which is what it first asks for: subscribers are not on
+ * their way any more.
+ */
 export function startedLongAgo(): () => number {
   let asked = 0;
   return () => Date.now() - (asked++ === 0 ? 60_000 : 0);

@@ -1,4 +1,7 @@
-/** What a push may not do unasked, whoever pushes: empty, shrink or grow a list, cover the Internet, or open or close everything. */
+/**
+ * What a push may not do unasked, whoever pushes: empty, shrink or grow a list, cover the Internet, or open
+ * or close everything.
+ */
 
 import type { PushInput } from '@rulecast/formats';
 import { describe, expect, it } from 'vitest';

@@ -13,7 +13,8 @@ function a(address: string, ttl = 60): DnsRecord {
   return { type: address.includes(':') ? 'AAAA' : 'A', address, ttl };
 }
 
-// A name of the Internet that stood for 127.0.0.1 or for a host of the network beside became an address of a rule.
+// A name of the Internet that stood for 127.0.0.1 or for a host of the network beside became an address of a
+// rule.
 describe('a name of the Internet', () => {
   async function resolved(name: string, addresses: readonly string[], privateZones: readonly string[] = []) {
     const dns = await serveDns({ [name]: { records: addresses.map((address) => a(address)) } });

@@ -1,4 +1,7 @@
-/** The other end of a control connection: one request, led message by message or whole, and the records that answer it. */
+/**
+ * The other end of a control connection: one request, led message by message or whole, and the records that
+ * answer it.
+ */
 
 import { createHash } from 'node:crypto';
 import {

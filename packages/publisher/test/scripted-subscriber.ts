@@ -1,6 +1,6 @@
 /**
- * The other end of a subscriber's session, led by the test message by message. It applies what it is sent and verifies the result
- * with the protocol's own functions, as a subscriber would.
+ * The other end of a subscriber's session, led by the test message by message. It applies what it is sent and
+ * verifies the result with the protocol's own functions, as a subscriber would.
  */
 
 import { createHash } from 'node:crypto';
@@ -206,7 +206,10 @@ export function offerOf({ signature, manifest }: SignedManifest): Offer {
   return { signature, manifest, hash: manifestHash(manifest), decoded: decodeManifest(manifest) };
 }
 
-/** The rule set that a stream makes of `before`; throws unless it is as announced, and the release that was offered. */
+/**
+ * The rule set that a stream makes of `before`; throws unless it is as announced, and the release that was
+ * offered.
+ */
 export function streamApplied(
   offer: Offer,
   begin: MessageOf<'begin'>,

@@ -1,6 +1,7 @@
 /**
- * Random walks: a subscriber that follows the protocol's own table answers as it likes, while releases come at any time. Whatever
- * the order, the publisher sends nothing that the table refuses, offers nothing that was refused for good, and brings the head.
+ * Random walks: a subscriber that follows the protocol's own table answers as it likes, while releases come
+ * at any time. Whatever the order, the publisher sends nothing that the table refuses, offers nothing that
+ * was refused for good, and brings the head.
  */
 
 import {

@@ -432,7 +432,8 @@ describe('a subscriber that claims a release above the head', () => {
     };
   }
 
-  // The publisher opened an epoch by itself: a restored backup put old content in force everywhere, without a word.
+  // The publisher opened an epoch by itself: a restored backup put old content in force everywhere, without a
+  // word.
   it('and proves it ends all offers, and is told of, until a push opens an epoch that is offered to all', async () => {
     const { publisher, endpoint } = await house();
     await release(publisher, { 'hosts.txt': '192.0.2.1\n' });
@@ -512,7 +513,8 @@ describe('a subscriber that claims a release above the head', () => {
       expect(entryOf(publisher, 'fw')).toMatchObject({ diverged: false, lastError: undefined });
     });
 
-    // The second was once left without an OFFER: the epoch was open, so no release was announced for its proof.
+    // The second was once left without an OFFER: the epoch was open, so no release was announced for its
+    // proof.
     it('is offered the new epoch also if another proof opened it', async () => {
       const { publisher, endpoint } = await house({ autoEpoch: true });
       await release(publisher, { 'hosts.txt': '192.0.2.1\n' });

@@ -1,4 +1,6 @@
-/** Identity and store go together: no number is given twice because one of them was lost, and no key is lent. */
+/**
+ * Identity and store go together: no number is given twice because one of them was lost, and no key is lent.
+ */
 
 import { chmodSync, existsSync, mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';

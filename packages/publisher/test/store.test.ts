@@ -103,7 +103,9 @@ function churn(count: number, entries: number, seed = 7): readonly RuleSet[] {
 const LARGE: RuleSet[] = [];
 const drawLarge = seededNumbers(11);
 
-/** Lists that share nothing, so that each delta is about as large as a snapshot: 400 kB. Always the same ones. */
+/**
+ * Lists that share nothing, so that each delta is about as large as a snapshot: 400 kB. Always the same ones.
+ */
 function largeRuleSets(count: number): readonly RuleSet[] {
   while (LARGE.length < count)
     LARGE.push(ruleSetOf({ hosts: prefixListOf(randomHosts(drawLarge, 200_000)) }));

@@ -13,7 +13,10 @@ beforeEach(() => {
 
 afterEach(() => worker.close());
 
-/** Lists of both kinds, rules and a document, of which the list of hosts alone is beyond what is read in place. */
+/**
+ * Lists of both kinds, rules and a document, of which the list of hosts alone is beyond what is read in
+ * place.
+ */
 function largePush(): PushInput {
   const hosts = Array.from({ length: 10_000 }, (_, i) => `10.${i >> 8}.${i & 255}.1`);
   return pushOf({

@@ -107,7 +107,9 @@ function usageText(failure: Error, command: string | undefined): string {
 /** Begins a word that yargs would take for an option, or lose. No argument of a process holds a NUL. */
 const MASK = '\u0000';
 
-/** The words with `-`, and those after `--`, as what they are: no options. yargs loses what comes after `--`. */
+/**
+ * The words with `-`, and those after `--`, as what they are: no options. yargs loses what comes after `--`.
+ */
 function maskWords(words: readonly string[]): readonly string[] {
   const end = words.indexOf('--');
   const [options, rest] = end < 0 ? [words, []] : [words.slice(0, end), words.slice(end + 1)];

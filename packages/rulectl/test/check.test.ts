@@ -126,7 +126,8 @@ describe('check --json', () => {
       readFileSync(new URL('rule-lines.json', FIXTURES), 'utf8'),
     );
     expect(cases.length).toBe(93);
-    // A rule before each keeps the line numbers, and blank lines, which hold nothing, apart from refused ones.
+    // A rule before each keeps the line numbers, and blank lines, which hold nothing, apart from refused
+    // ones.
     const text = cases.map(({ line }) => `drop\n${line}\n`).join('');
     const { stdout } = await check(['-', '--json', '--at', String(NOW)], text);
     const answers = new Map(ndjson(stdout).map((answer) => [answer.line, answer]));

@@ -26,7 +26,10 @@ export interface CliOptions {
   readonly onOutput?: (stdout: string) => void;
 }
 
-/** Runs one command line: in a process of its own if there is input or `ownProcess`, else in one that has run others before. */
+/**
+ * Runs one command line: in a process of its own if there is input or `ownProcess`, else in one that has run
+ * others before.
+ */
 export function rulectl(args: readonly string[], options: CliOptions = {}): Promise<CliResult> {
   if ((options.stdin ?? '') !== '' || options.ownProcess === true) return inOwnProcess(args, options);
   const host = hosts.find(({ isFree }) => isFree) ?? new Host();
@@ -121,7 +124,10 @@ class Host {
   }
 }
 
-/** Runs a command in a session that has a terminal, or none (`answer` undefined); the rest goes to its standard input and output as ever. */
+/**
+ * Runs a command in a session that has a terminal, or none (`answer` undefined); the rest goes to its
+ * standard input and output as ever.
+ */
 const TTY_DRIVER = `
 import os, pty, select, sys
 answer = os.environ.get('TTY_ANSWER')
@@ -149,7 +155,10 @@ os.write(stdio[2], b'asked: ' + asked.split(b' [y/N]')[0].replace(b'\\r', b'').r
 sys.exit(os.waitstatus_to_exitcode(status))
 `;
 
-/** As `rulectl`, but in a session of its own: with a terminal whose user answers a question so, or without one. */
+/**
+ * As `rulectl`, but in a session of its own: with a terminal whose user answers a question so, or without
+ * one.
+ */
 export function rulectlAsked(
   args: readonly string[],
   answer: string | undefined,

@@ -1,4 +1,7 @@
-/** `rulectl lists`, `list`, `refresh` and `config check`, run as programs; a publisher answers as each test says. */
+/**
+ * `rulectl lists`, `list`, `refresh` and `config check`, run as programs; a publisher answers as each test
+ * says.
+ */
 
 import type { Connection, ControlRecordOf, MessageOf } from '@rulecast/protocol';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';

@@ -1,4 +1,6 @@
-/** `rulectl status` and `rulectl test`, run as programs against a publisher that answers as each test says. */
+/**
+ * `rulectl status` and `rulectl test`, run as programs against a publisher that answers as each test says.
+ */
 
 import { parsePacketText } from '@rulecast/formats';
 import { type Connection, type MessageOf, packetToWire } from '@rulecast/protocol';
@@ -104,7 +106,8 @@ describe('status', () => {
     expect(exit).toBe(0);
   });
 
-  // Silence of 50 ms was once taken for the end of a batch: a busy publisher had half of its status shown as all of it.
+  // Silence of 50 ms was once taken for the end of a batch: a busy publisher had half of its status shown as
+  // all of it.
   it('--watch --json ends a batch where the publisher does, and none that it has not told to its end', async () => {
     const second = head({ version: 14 });
     const { exit, stdout } = await run(['status', '--watch', '--json'], async (connection) => {

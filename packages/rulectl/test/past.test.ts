@@ -1,4 +1,7 @@
-/** `rulectl rollback`, `history` and `diff`, run as programs against a publisher that answers as each test says. */
+/**
+ * `rulectl rollback`, `history` and `diff`, run as programs against a publisher that answers as each test
+ * says.
+ */
 
 import type { Connection, ControlRecordOf, MessageOf } from '@rulecast/protocol';
 import { afterEach, describe, expect, it } from 'vitest';

@@ -1,4 +1,7 @@
-/** Questions before a release go to the terminal, whatever standard input is; without a terminal the answer is no. */
+/**
+ * Questions before a release go to the terminal, whatever standard input is; without a terminal the answer is
+ * no.
+ */
 
 import type { ControlRecord, MessageOf } from '@rulecast/protocol';
 import { afterEach, describe, expect, it } from 'vitest';

@@ -8,8 +8,8 @@ import { specialPurposeSpace } from './special-purpose.ts';
 const shares = new WeakMap<Prefixes, number>();
 
 /**
- * The share, 0 to 1, that a set holds of the addresses of a family outside special-purpose space. Linear at the first call for a
- * set. For a guard, not for an account: it is exact to 2^-50 of the family.
+ * The share, 0 to 1, that a set holds of the addresses of a family outside special-purpose space. Linear at
+ * the first call for a set. For a guard, not for an account: it is exact to 2^-50 of the family.
  */
 export function routableShare(set: PrefixSet, family: Family): number {
   const column = columnFor(set, family);

@@ -1,6 +1,6 @@
 /**
- * The reference evaluator: what a packet gets from a rule set in an environment, rule by rule, slow and obvious. Every fast
- * path is tested against it.
+ * The reference evaluator: what a packet gets from a rule set in an environment, rule by rule, slow and
+ * obvious. Every fast path is tested against it.
  */
 
 import { columnFor, memberContaining, type PrefixSet } from './list.ts';
@@ -70,7 +70,10 @@ export interface RuleOrigin {
   readonly index: number;
   /** The list that holds the address, for a rule with a list. */
   readonly list: string | undefined;
-  /** The most specific prefix of the rule's own, of its list or of its name that holds the address; undefined for `any`. */
+  /**
+   * The most specific prefix of the rule's own, of its list or of its name that holds the address; undefined
+   * for `any`.
+   */
   readonly prefix: Prefix | undefined;
 }
 
@@ -78,22 +81,24 @@ const NO_VERDICT: Verdict = { action: 'none', by: undefined };
 const DNS_PORT = 53;
 
 /**
- * The time that the expiry of a rule is compared with, in seconds since 1970. Of two clocks one may be wrong, and must not open anything: what
- * accepts ends as soon as either says so, anything else when both do.
+ * The time that the expiry of a rule is compared with, in seconds since 1970. Of two clocks one may be wrong,
+ * and must not open anything: what accepts ends as soon as either says so, anything else when both do.
  */
 export function timeFor(action: Action, { now, earliest = now }: Omit<Environment, 'dns'>): number {
   return action === 'accept' ? now : earliest;
 }
 
 /**
- * The types of ICMP messages that begin a flow, for Linux: echo, timestamp, information and address mask requests; of ICMPv6 echo
- * requests and node information queries (`valid_new` in nf_conntrack_proto_icmp.c and nf_conntrack_proto_icmpv6.c).
+ * The types of ICMP messages that begin a flow, for Linux: echo, timestamp, information and address mask
+ * requests; of ICMPv6 echo requests and node information queries (`valid_new` in nf_conntrack_proto_icmp.c
+ * and nf_conntrack_proto_icmpv6.c).
  */
 const ASKING_TYPES = { 4: [8, 13, 15, 17], 6: [128, 139] } as const;
 
 /**
- * Whether Linux takes a packet that belongs to no flow for the first one of a flow, as far as the packet tells. It does not where the header is
- * cut, where an ICMP message asks nothing, and where ICMP is that of the other family.
+ * Whether Linux takes a packet that belongs to no flow for the first one of a flow, as far as the packet
+ * tells. It does not where the header is cut, where an ICMP message asks nothing, and where ICMP is that of
+ * the other family.
  */
 export function beginsFlow({ dst: { family }, proto, port, icmpType }: Packet): boolean {
   if (proto === IpProtocol.tcp || proto === IpProtocol.udp) return port !== undefined;
@@ -106,14 +111,17 @@ export function beginsFlow({ dst: { family }, proto, port, icmpType }: Packet): 
 export const FLOWLESS_VERDICT: Verdict = { action: 'drop', by: undefined };
 
 /**
- * What an enforcing firewall does with a packet that belongs to no flow yet: it judges flows, so what begins none it drops, whatever
- * the rules say. The rest of a flow gets what its first packet does.
+ * What an enforcing firewall does with a packet that belongs to no flow yet: it judges flows, so what begins
+ * none it drops, whatever the rules say. The rest of a flow gets what its first packet does.
  */
 export function evaluateFlow(ruleSet: RuleSet, environment: Environment, packet: Packet): Verdict {
   return beginsFlow(packet) ? evaluate(ruleSet, environment, packet) : FLOWLESS_VERDICT;
 }
 
-/** What a packet gets, judged both ways unless its direction is one of the two. Linear in the rules of the policies that judge it. */
+/**
+ * What a packet gets, judged both ways unless its direction is one of the two. Linear in the rules of the
+ * policies that judge it.
+ */
 export function evaluate(ruleSet: RuleSet, environment: Environment, packet: Packet): Verdict {
   if (packet.direction === 'egress' || packet.direction === 'ingress') {
     return judge(ruleSet, environment, packet, packet.direction);
@@ -149,7 +157,9 @@ function unmatchedAction({ unmatched }: RuleSet, direction: Direction): Action |
   return direction === 'egress' ? unmatched : undefined;
 }
 
-/** The policy with the longest prefix that holds the qube's address; for egress `default` where there is none. */
+/**
+ * The policy with the longest prefix that holds the qube's address; for egress `default` where there is none.
+ */
 function judgingPolicy(ruleSet: RuleSet, packet: Packet, direction: Direction): Policy | undefined {
   const qube = direction === 'egress' ? packet.src : packet.dst;
   let best: Policy | undefined;
@@ -270,7 +280,9 @@ function remoteHit(ruleSet: RuleSet, run: Run, address: Address | undefined): Re
   }
 }
 
-/** The member of a list that holds an address. A list of names stands for the union of what they resolve to. */
+/**
+ * The member of a list that holds an address. A list of names stands for the union of what they resolve to.
+ */
 function listMember(ruleSet: RuleSet, name: string, address: Address): Prefix | undefined {
   const list = ruleSet.lists.get(name);
   if (list === undefined) return undefined;

@@ -1,11 +1,12 @@
 /**
- * The rule language as values: prefixes, names, lists, rules, policies, rule sets, and the reference evaluator, the slow one that every fast
- * path is tested against.
+ * The rule language as values: prefixes, names, lists, rules, policies, rule sets, and the reference
+ * evaluator, the slow one that every fast path is tested against.
  *
- * Begin with rule-set.ts, what is released and enforced, and evaluate.ts, what it means. The files build on one another in this order:
- * prefix and name; list (sets of them, and their algebra), special-purpose (space where no host of the Internet is), coverage (how much of the rest
- * a set holds); rule and rule-line (one line of the grammar), policy (runs of rules), rule-set (what makes one sound); evaluate, and
- * longest-match (many rules as classes of addresses).
+ * Begin with rule-set.ts, what is released and enforced, and evaluate.ts, what it means. The files build on
+ * one another in this order: prefix and name; list (sets of them, and their algebra), special-purpose (space
+ * where no host of the Internet is), coverage (how much of the rest a set holds); rule and rule-line (one
+ * line of the grammar), policy (runs of rules), rule-set (what makes one sound); evaluate, and longest-match
+ * (many rules as classes of addresses).
  */
 
 export { routableShare } from './coverage.ts';

@@ -1,9 +1,9 @@
 /**
  * Lists: canonical sets of prefixes or of names, and their algebra.
  *
- * A canonical set is sorted by address, has no duplicates and no member covered by another; so its members are
- * disjoint and every operation here is one merge of sorted columns. Adjacent members are not aggregated: an entry
- * stays the entry that somebody wrote.
+ * A canonical set is sorted by address, has no duplicates and no member covered by another; so its members
+ * are disjoint and every operation here is one merge of sorted columns. Adjacent members are not aggregated:
+ * an entry stays the entry that somebody wrote.
  */
 
 import {
@@ -40,7 +40,10 @@ export interface NameList {
 
 export type List = PrefixList | NameList;
 
-/** What turns one canonical column into another: indices into the old one, ascending, and the new members, sorted. */
+/**
+ * What turns one canonical column into another: indices into the old one, ascending, and the new members,
+ * sorted.
+ */
 export interface PrefixesDelta {
   readonly removed: Uint32Array;
   readonly added: Prefixes;
@@ -54,7 +57,10 @@ export interface ListChange {
   readonly v6: PrefixesDelta;
 }
 
-/** By list. Counts where `before` is the very list in force and `after` the very next one; any other list is compared. */
+/**
+ * By list. Counts where `before` is the very list in force and `after` the very next one; any other list is
+ * compared.
+ */
 export type ListChanges = ReadonlyMap<string, ListChange>;
 
 export const EMPTY_PREFIX_SET: PrefixSet = { v4: emptyPrefixes(4), v6: emptyPrefixes(6) };
@@ -108,7 +114,9 @@ export function isCanonical(prefixes: Prefixes): boolean {
   return true;
 }
 
-/** The canonical form of a column of prefixes in normal form. Returns the input itself where it is canonical. */
+/**
+ * The canonical form of a column of prefixes in normal form. Returns the input itself where it is canonical.
+ */
 export function canonicalPrefixes(prefixes: Prefixes): Prefixes {
   if (isCanonical(prefixes)) return prefixes;
   const sorted = prefixes.family === 4 ? sorted4(prefixes) : sorted6(prefixes);
@@ -155,7 +163,9 @@ function sorted6(prefixes: Prefixes): Prefixes {
   return sorted.build();
 }
 
-/** Radix sort of a permutation by the addresses it stands for, 16 bits a pass, passes with one digit skipped. */
+/**
+ * Radix sort of a permutation by the addresses it stands for, 16 bits a pass, passes with one digit skipped.
+ */
 function radixOrder6(words: Uint32Array, inOrder: Uint32Array): Uint32Array {
   const count = inOrder.length;
   let order = inOrder;
@@ -212,7 +222,10 @@ export function unionPrefixes(a: Prefixes, b: Prefixes): Prefixes {
   return canonicalPrefixes(merged.build());
 }
 
-/** The addresses of `a` that are not in `b`, as a canonical column: members of `a` are split where `b` cuts them. */
+/**
+ * The addresses of `a` that are not in `b`, as a canonical column: members of `a` are split where `b` cuts
+ * them.
+ */
 export function subtractPrefixes(a: Prefixes, b: Prefixes): Prefixes {
   const left = new PrefixBuilder(a.family, a.lengths.length);
   let j = 0;
@@ -232,7 +245,9 @@ function endsBefore(b: Prefixes, j: number, a: Prefixes, i: number): boolean {
   return compareWordsAt(b.words, j, a.words, i, strideOf(a.family)) < 0 && !containsAt(b, j, a.words, i);
 }
 
-/** Appends `prefix` less the members [from, to) of `b`, all within it: halves until a half is whole or gone. */
+/**
+ * Appends `prefix` less the members [from, to) of `b`, all within it: halves until a half is whole or gone.
+ */
 function pushRemainder(prefix: Prefix, b: Prefixes, from: number, to: number, left: PrefixBuilder): void {
   if (from === to) {
     left.push(prefix.words, 0, prefix.length);
@@ -276,8 +291,8 @@ export function intersectPrefixes(a: Prefixes, b: Prefixes): Prefixes {
 }
 
 /**
- * The addresses of a canonical column in the fewest prefixes: two halves become the prefix that they make up, again and again. Linear.
- * Returns the input itself where nothing merges.
+ * The addresses of a canonical column in the fewest prefixes: two halves become the prefix that they make up,
+ * again and again. Linear. Returns the input itself where nothing merges.
  */
 export function aggregatePrefixes(prefixes: Prefixes): Prefixes {
   const { family } = prefixes;
@@ -357,8 +372,9 @@ function sameRun(a: Prefixes, i: number, b: Prefixes, j: number): number {
 }
 
 /**
- * The column that a delta makes of `before`. The caller has checked that `removed` ascends within the column and
- * that `added` is sorted; the result may still fail `isCanonical`, which the receiver of a delta must check.
+ * The column that a delta makes of `before`. The caller has checked that `removed` ascends within the column
+ * and that `added` is sorted; the result may still fail `isCanonical`, which the receiver of a delta must
+ * check.
  */
 export function applyPrefixesDelta(before: Prefixes, delta: PrefixesDelta): Prefixes {
   const { removed, added } = delta;
@@ -393,8 +409,8 @@ export function applyPrefixesDelta(before: Prefixes, delta: PrefixesDelta): Pref
 }
 
 /**
- * The first index >= `from` of `column` whose prefix is not below prefix j of `other`. Steps double before the interval is
- * halved, so that near answers, which dense changes ask for, cost little.
+ * The first index >= `from` of `column` whose prefix is not below prefix j of `other`. Steps double before
+ * the interval is halved, so that near answers, which dense changes ask for, cost little.
  */
 function lowerBound(column: Prefixes, from: number, other: Prefixes, j: number): number {
   const count = column.lengths.length;

@@ -1,7 +1,7 @@
 /**
- * Longest match: which rules of a block are asked by the class of the address (match-classes.ts), so that a kernel that looks prefixes up by
- * their length asks a few rules, however many there are. How much a firewall has to load for that depends on the rule set alone, so that a
- * publisher can tell before it releases one.
+ * Longest match: which rules of a block are asked by the class of the address (match-classes.ts), so that a
+ * kernel that looks prefixes up by their length asks a few rules, however many there are. How much a firewall
+ * has to load for that depends on the rule set alone, so that a publisher can tell before it releases one.
  */
 
 import { columnFor } from './list.ts';
@@ -41,7 +41,10 @@ export interface FirewallLoad {
 const segmentsKnown = new WeakMap<readonly Run[], Readonly<Record<Family, readonly Segment[]>>>();
 const classesKnown = new WeakMap<Segment, MatchClasses>();
 
-/** The runs of a block as a firewall asks them in one family; told once for each immutable block, sooner with the runs of the release before. */
+/**
+ * The runs of a block as a firewall asks them in one family; told once for each immutable block, sooner with
+ * the runs of the release before.
+ */
 export function segmentsOf(
   runs: readonly Run[],
   family: Family,
@@ -84,7 +87,10 @@ const IN_IPV4 = 2;
 const IN_IPV6 = 4;
 const factsKnown = new WeakMap<readonly Run[], RunFacts>();
 
-/** Those of the runs that `before` begins and ends with as well are copied: to look at each of 2^18 takes some milliseconds. */
+/**
+ * Those of the runs that `before` begins and ends with as well are copied: to look at each of 2^18 takes some
+ * milliseconds.
+ */
 function factsOf(runs: readonly Run[], before: readonly Run[] = []): RunFacts {
   const marks = new Uint8Array(runs.length);
   const rules = new Uint32Array(runs.length);
@@ -107,8 +113,8 @@ function factsOf(runs: readonly Run[], before: readonly Run[] = []): RunFacts {
 }
 
 /**
- * The classes of a gathered segment of some runs; computed once, after those of the release before if they are given. Throws RangeError where
- * they would be too many rules.
+ * The classes of a gathered segment of some runs; computed once, after those of the release before if they
+ * are given. Throws RangeError where they would be too many rules.
  */
 export function classesIn(runs: readonly Run[], segment: Segment, before?: MatchClasses): MatchClasses {
   let classes = classesKnown.get(segment);
@@ -120,8 +126,8 @@ export function classesIn(runs: readonly Run[], segment: Segment, before?: Match
 }
 
 /**
- * What a firewall loads of a rule set at most, besides sets and maps: counted in pieces of some milliseconds, as there may be much to count.
- * Throws RangeError where that cannot be done in good time.
+ * What a firewall loads of a rule set at most, besides sets and maps: counted in pieces of some milliseconds,
+ * as there may be much to count. Throws RangeError where that cannot be done in good time.
  */
 export function* firewallLoad(ruleSet: RuleSet): Generator<undefined, FirewallLoad> {
   let chains = 4; // the first one of each direction and family

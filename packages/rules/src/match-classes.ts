@@ -1,11 +1,12 @@
 /**
- * Classes: rules for prefixes, of which the first that matches decides, as longest match. The class of an address is that of the longest
- * prefix that holds it, and says which rules are left to be asked, by protocol and port, until one without a condition.
+ * Classes: rules for prefixes, of which the first that matches decides, as longest match. The class of an
+ * address is that of the longest prefix that holds it, and says which rules are left to be asked, by protocol
+ * and port, until one without a condition.
  *
  *   rules, in order ─▶ by prefix ─ a walk with a stack of the prefixes around ─▶ class of each prefix ─▶ where it differs from the one around
  *
- * Classes know nothing of the places of rules. So where some rules changed, only prefixes within theirs can have another class, and
- * the walk is made within those alone.
+ * Classes know nothing of the places of rules. So where some rules changed, only prefixes within theirs can
+ * have another class, and the walk is made within those alone.
  */
 
 import {
@@ -33,20 +34,32 @@ import {
   shortened,
 } from './rule-columns.ts';
 
-/** Most rules that are listed while classes are made: beyond, their number is that of rules times that of prefixes. */
+/**
+ * Most rules that are listed while classes are made: beyond, their number is that of rules times that of
+ * prefixes.
+ */
 const LISTED_MAX = 4_194_304;
-/** So many classes, or kinds of rules, that nothing has any more may be left by changes, and as many again as there were. */
+/**
+ * So many classes, or kinds of rules, that nothing has any more may be left by changes, and as many again as
+ * there were.
+ */
 const LEFT_MAX = 1024;
 /** Of a piece of the walk. */
 const PIECE_RULES = 16_384;
 
 /** Immutable, but for `classes`, to which those of later changes may be added. */
 export interface MatchClasses {
-  /** Ascending by address, the shorter one first; each once. The first is that of no bits, which holds all addresses. */
+  /**
+   * Ascending by address, the shorter one first; each once. The first is that of no bits, which holds all
+   * addresses.
+   */
   readonly prefixes: Prefixes;
   /** By prefix: the class of the addresses for which it is the longest. */
   readonly classOf: Uint32Array;
-  /** What is asked in which order. Only the last has no condition; where there is none, the rules after all of these decide. */
+  /**
+   * What is asked in which order. Only the last has no condition; where there is none, the rules after all of
+   * these decide.
+   */
   readonly classes: readonly (readonly RuleMatch[])[];
 }
 
@@ -79,8 +92,9 @@ class KnownClasses implements MatchClasses {
 }
 
 /**
- * The classes of some runs, in the order in which they are asked. With those of `before`, the numbers of classes stay as they were, and
- * the walk follows the change; they say the same. Throws RangeError where they would be too many rules.
+ * The classes of some runs, in the order in which they are asked. With those of `before`, the numbers of
+ * classes stay as they were, and the walk follows the change; they say the same. Throws RangeError where they
+ * would be too many rules.
  */
 export function classesOf(range: RunRange, family: Family, before?: MatchClasses): MatchClasses {
   if (before instanceof KnownClasses && before.prefixes.family === family && !before.names.isFull) {
@@ -163,9 +177,11 @@ function outermost(a: Prefixes, ofA: readonly number[], b: Prefixes, ofB: readon
   return out.build();
 }
 
-// ── The walk ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+// ── The walk ───────────────────────────────────────────────────────────────────────────────────────────────
 
-/** A prefix that holds the one that is looked at, with the rules that hold for it, ascending, and their class. */
+/**
+ * A prefix that holds the one that is looked at, with the rules that hold for it, ascending, and their class.
+ */
 interface Around {
   /** One for this prefix; GROUND: it holds all that is walked through. */
   readonly rule: number;
@@ -211,8 +227,9 @@ class Walk {
   }
 
   /**
-   * Through the rules [from, to) by prefix, and those after them for the last of these prefixes; all before `end` lie within the first of `stack`, which
-   * has what is around them, the longest last, and is left so for the next ones. Returns the first rule that it did not come to.
+   * Through the rules [from, to) by prefix, and those after them for the last of these prefixes; all before
+   * `end` lie within the first of `stack`, which has what is around them, the longest last, and is left so
+   * for the next ones. Returns the first rule that it did not come to.
    */
   within(from: number, to: number, end: number, stack: Around[]): number {
     const { columns, order, names } = this;
@@ -257,8 +274,8 @@ class Walk {
   }
 
   /**
-   * What holds for a prefix with rules [from, to) of its own, ascending, up to the first one without a condition; `outer` itself where they
-   * add nothing.
+   * What holds for a prefix with rules [from, to) of its own, ascending, up to the first one without a
+   * condition; `outer` itself where they add nothing.
    */
   #merged(outer: readonly number[], from: number, to: number): readonly number[] {
     const { columns, order, names } = this;
@@ -357,7 +374,10 @@ class ClassNames {
     return known;
   }
 
-  /** The kinds of a list, without what an earlier one has asked, and without those at the end that do what is done anyway. */
+  /**
+   * The kinds of a list, without what an earlier one has asked, and without those at the end that do what is
+   * done anyway.
+   */
   #withoutVain(list: readonly number[], kindOf: Uint32Array): readonly number[] {
     const kinds = [...new Set(list.map((rule) => kindOf[rule]!))]; // a rule
     const action = (kind: number | undefined): RuleMatch['action'] | undefined =>

@@ -1,6 +1,6 @@
 /**
- * Names: DNS host names in normal form (lower-case ASCII labels, no trailing dot), and the names that people give
- * to lists and policies.
+ * Names: DNS host names in normal form (lower-case ASCII labels, no trailing dot), and the names that people
+ * give to lists and policies.
  */
 
 /** Longest host name in normal form, in octets (RFC 1035 §2.3.4: 255 on the wire, 253 as text). */
@@ -32,9 +32,9 @@ const NUMBER = /^(?:[0-9]+|0x[0-9a-f]*)$/;
 const PART_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/;
 
 /**
- * Normal form of a host name: lower case, without the trailing dot. Labels hold letters, digits, `-` (not at an
- * end) and `_` (service names are resolved too). A last label that is a number, decimal or 0x, is no name: some
- * resolvers guess an address from it (RFC 1123 §2.1). Names beyond ASCII are refused: write the A-label.
+ * Normal form of a host name: lower case, without the trailing dot. Labels hold letters, digits, `-` (not at
+ * an end) and `_` (service names are resolved too). A last label that is a number, decimal or 0x, is no name:
+ * some resolvers guess an address from it (RFC 1123 §2.1). Names beyond ASCII are refused: write the A-label.
  */
 export function parseHostName(text: string): NameResult {
   const end = text.endsWith('.') ? text.length - 1 : text.length;
@@ -59,7 +59,10 @@ export function parseHostName(text: string): NameResult {
   return { kind: 'name', name };
 }
 
-/** Whether `text[start, end)`, whose characters are those of labels, has the length of a label and no dash at an end. */
+/**
+ * Whether `text[start, end)`, whose characters are those of labels, has the length of a label and no dash at
+ * an end.
+ */
 function isLabel(text: string, start: number, end: number): boolean {
   const count = end - start;
   return (
@@ -77,7 +80,9 @@ function isLabelCode(code: number): boolean {
   );
 }
 
-/** Whether the last label of a name in normal form is a number, as in the URL standard's "ends in a number". */
+/**
+ * Whether the last label of a name in normal form is a number, as in the URL standard's "ends in a number".
+ */
 function endsInNumber(name: string): boolean {
   const start = name.lastIndexOf('.') + 1;
   const first = name.charCodeAt(start);
@@ -85,7 +90,9 @@ function endsInNumber(name: string): boolean {
   return NUMBER.test(name.slice(start));
 }
 
-/** Whether a text can name a list or a policy: 1 to 63 of `A-Z a-z 0-9 . _ -`, the first a letter or digit. */
+/**
+ * Whether a text can name a list or a policy: 1 to 63 of `A-Z a-z 0-9 . _ -`, the first a letter or digit.
+ */
 export function isPartName(text: string): boolean {
   return PART_NAME.test(text);
 }

@@ -1,23 +1,29 @@
 /**
  * Policies: the ordered rules of some qubes, kept as runs.
  *
- * A run is consecutive rules alike but for their remote side, so that 2^18 rules that differ only in destination
- * are one match and two columns. Runs keep every rule in its order: rule numbers and printing lose nothing.
+ * A run is consecutive rules alike but for their remote side, so that 2^18 rules that differ only in
+ * destination are one match and two columns. Runs keep every rule in its order: rule numbers and printing
+ * lose nothing.
  */
 
 import { EMPTY_PREFIX_SET, type PrefixSet } from './list.ts';
 import { type Family, PrefixBuilder, type Prefixes, prefixAt } from './prefix.ts';
 import type { Action, Direction, Remote, Rule, RuleMatch } from './rule.ts';
 
-/** The policy that judges egress of qubes with no policy of their own. It has no prefixes and no ingress rules. */
+/**
+ * The policy that judges egress of qubes with no policy of their own. It has no prefixes and no ingress
+ * rules.
+ */
 export const DEFAULT_POLICY = 'default';
 /**
- * The policy whose rules come before every other policy's own. It has no prefixes and no exceptions; its default action is
- * unused.
+ * The policy whose rules come before every other policy's own. It has no prefixes and no exceptions; its
+ * default action is unused.
  */
 export const COMMON_POLICY = 'common';
 
-/** The remote side of a run. Only literal prefixes of one family gather in a run; other rules are runs of one. */
+/**
+ * The remote side of a run. Only literal prefixes of one family gather in a run; other rules are runs of one.
+ */
 export type RunRemote =
   | { readonly kind: 'any' }
   /** One prefix per rule, in rule order: neither sorted nor unique. */
@@ -47,8 +53,8 @@ export interface Policy extends DirectedRuns {
 }
 
 /**
- * The blocks of rules that judge a qube, in their order; the judging policy's default action comes after the last. `exceptions`
- * and `own` are the judging policy's, `common` are the rules of the policy of that name.
+ * The blocks of rules that judge a qube, in their order; the judging policy's default action comes after the
+ * last. `exceptions` and `own` are the judging policy's, `common` are the rules of the policy of that name.
  */
 export const RULE_BLOCKS = ['exceptions', 'common', 'own'] as const;
 export type RuleBlock = (typeof RULE_BLOCKS)[number];

@@ -1,8 +1,10 @@
 /**
- * Addresses and prefixes as unsigned words: strict parsing from bytes, printing, and columns of many prefixes.
+ * Addresses and prefixes as unsigned words: strict parsing from bytes, printing, and columns of many
+ * prefixes.
  *
- * An IPv4 address is one unsigned 32-bit word, an IPv6 address four, most significant first. Nothing here makes
- * a string or a BigInt per address except the printers. Normal form: docs/design.md "Meaning of a rule set".
+ * An IPv4 address is one unsigned 32-bit word, an IPv6 address four, most significant first. Nothing here
+ * makes a string or a BigInt per address except the printers. Normal form: docs/design.md "Meaning of a rule
+ * set".
  */
 
 export type Family = 4 | 6;
@@ -20,7 +22,8 @@ export interface Prefix extends Address {
 
 /**
  * Many prefixes of one family as two columns: entry i has the words `[i * stride, (i + 1) * stride)` with
- * stride 1 (IPv4) or 4 (IPv6), and the prefix length `lengths[i]`. Host bits are zero. The order is the owner's.
+ * stride 1 (IPv4) or 4 (IPv6), and the prefix length `lengths[i]`. Host bits are zero. The order is the
+ * owner's.
  */
 export interface Prefixes {
   readonly family: Family;
@@ -74,9 +77,10 @@ export function wordMask(bits: number): number {
 }
 
 /**
- * Parses `ADDRESS` or `ADDRESS/LENGTH` in `bytes[start, end)`, strictly: dotted quads without leading zeros, IPv6
- * after RFC 4291 §2.2 without zone, no surrounding space. The result in `out` is in normal form: masked (and `hasHostBits`
- * says whether that changed it), and IPv4-mapped IPv6 (::ffff:0:0/96) as IPv4. Returns the fault, or undefined when `out` holds a prefix.
+ * Parses `ADDRESS` or `ADDRESS/LENGTH` in `bytes[start, end)`, strictly: dotted quads without leading zeros,
+ * IPv6 after RFC 4291 §2.2 without zone, no surrounding space. The result in `out` is in normal form: masked
+ * (and `hasHostBits` says whether that changed it), and IPv4-mapped IPv6 (::ffff:0:0/96) as IPv4. Returns the
+ * fault, or undefined when `out` holds a prefix.
  */
 export function parsePrefixBytes(
   bytes: Uint8Array,
@@ -237,7 +241,9 @@ export function parsePrefix(text: string): Prefix | PrefixFault {
   return fault ?? prefixOf(scratch.family, scratch.words, scratch.length);
 }
 
-/** Parses one address, without a prefix length. IPv4-mapped IPv6 becomes IPv4. Undefined if it is no address. */
+/**
+ * Parses one address, without a prefix length. IPv4-mapped IPv6 becomes IPv4. Undefined if it is no address.
+ */
 export function parseAddress(text: string): Address | undefined {
   if (text.includes('/')) return undefined;
   const prefix = parsePrefix(text);

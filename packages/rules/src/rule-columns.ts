@@ -1,6 +1,6 @@
 /**
- * Rules of one family as columns, in the order in which they are asked; in the order of their prefixes; and how two releases of them
- * differ. Plain passes over typed arrays, each a millisecond or so at 2^18 rules.
+ * Rules of one family as columns, in the order in which they are asked; in the order of their prefixes; and
+ * how two releases of them differ. Plain passes over typed arrays, each a millisecond or so at 2^18 rules.
  */
 
 import type { Run } from './policy.ts';
@@ -89,7 +89,10 @@ export function* columnPieces(
   return into;
 }
 
-/** Columns after some others, of which those of the runs that both begin and end with are copied; and how many rules these are. */
+/**
+ * Columns after some others, of which those of the runs that both begin and end with are copied; and how many
+ * rules these are.
+ */
 export interface ColumnsAfter {
   readonly columns: RuleColumns;
   readonly head: number;
@@ -136,7 +139,10 @@ interface CommonEnds {
 
 const endsKnown = new WeakMap<readonly Run[], { readonly of: readonly Run[]; readonly ends: CommonEnds }>();
 
-/** How many runs both blocks begin and end with that are the same objects; looked for once for each immutable block and the one before it. */
+/**
+ * How many runs both blocks begin and end with that are the same objects; looked for once for each immutable
+ * block and the one before it.
+ */
 export function commonEnds(a: readonly Run[], b: readonly Run[]): CommonEnds {
   const known = endsKnown.get(b);
   if (known?.of === a) return known.ends;
@@ -214,11 +220,11 @@ function countIn({ remote }: Run, family: Family): number {
   return remote.kind === 'prefixes' && remote.prefixes.family === family ? remote.prefixes.lengths.length : 0;
 }
 
-// ── What changed ─────────────────────────────────────────────────────────────────────────────────────────────────────
+// ── What changed ───────────────────────────────────────────────────────────────────────────────────────────
 
 /**
- * What turns some rules into others, which begin and end with the same ones: edits here and there, each found by looking for where both are the
- * same again. Undefined where that are many.
+ * What turns some rules into others, which begin and end with the same ones: edits here and there, each found
+ * by looking for where both are the same again. Undefined where that are many.
  */
 export function changeBetween(
   before: RuleColumns,
@@ -274,9 +280,12 @@ function isSame(a: RuleColumns, i: number, b: RuleColumns, j: number): boolean {
   return a.kinds[i] === b.kinds[j] && comparePrefixAt(a.prefixes, i, b.prefixes, j) === 0;
 }
 
-// ── By prefix ────────────────────────────────────────────────────────────────────────────────────────────────────────
+// ── By prefix ──────────────────────────────────────────────────────────────────────────────────────────────
 
-/** Places of rules in the order of their addresses, then lengths, then places. A radix sort by bytes, the least first, in pieces. */
+/**
+ * Places of rules in the order of their addresses, then lengths, then places. A radix sort by bytes, the
+ * least first, in pieces.
+ */
 export function* orderPieces({ prefixes }: RuleColumns): Generator<undefined, Uint32Array> {
   const { words, lengths } = prefixes;
   const stride = strideOf(prefixes.family);
@@ -370,7 +379,10 @@ export function lowerBound(count: number, isBefore: (index: number) => boolean):
   return low;
 }
 
-/** The places [from, to) in an order, or among sorted prefixes, of what lies within entry `at` of `outer`, itself included. */
+/**
+ * The places [from, to) in an order, or among sorted prefixes, of what lies within entry `at` of `outer`,
+ * itself included.
+ */
 export function rangeWithin(
   outer: Prefixes,
   at: number,

@@ -1,8 +1,8 @@
 /**
  * The parser of rule lines, which is strict where upstream guesses. docs/design.md "Meaning of a rule set".
  *
- * What upstream takes is written in qubes-core-admin, qubes/firewall.py; where we differ from it, and why, stands in
- * docs/adr/0001-where-we-differ-from-qubes.md.
+ * What upstream takes is written in qubes-core-admin, qubes/firewall.py; where we differ from it, and why,
+ * stands in docs/adr/0001-where-we-differ-from-qubes.md.
  */
 
 import { domainToASCII } from 'node:url';
@@ -23,7 +23,10 @@ import {
  * `RULE_LINE_MAX_CHARS`, so that what was accepted and printed is always accepted again.
  */
 export const COMMENT_MAX_CHARS = 4096;
-/** Longest line that the parser looks at. Our choice: the longest comment, all other options and much space fit in. */
+/**
+ * Longest line that the parser looks at. Our choice: the longest comment, all other options and much space
+ * fit in.
+ */
 export const RULE_LINE_MAX_CHARS = 8192;
 /** The last second of the year 9999, where Python's datetime ends and with it what dom0 takes. */
 export const EXPIRE_MAX = 253_402_300_799;
@@ -59,7 +62,10 @@ export const RuleFault = {
 } as const;
 export type RuleFault = (typeof RuleFault)[keyof typeof RuleFault] | PrefixFault | NameFault;
 
-/** A line that is no rule. `column` counts characters of the text from 1; `reason` says what is wrong and what to do. */
+/**
+ * A line that is no rule. `column` counts characters of the text from 1; `reason` says what is wrong and what
+ * to do.
+ */
 export interface RuleLineFault {
   readonly kind: 'fault';
   readonly code: RuleFault;
@@ -115,8 +121,9 @@ interface Draft {
 }
 
 /**
- * Parses one rule line, without its line end. Options stand in any order, one or more spaces apart; `comment=` is last and takes
- * the rest. `now` is in seconds since 1970 and is what `expire=+SECONDS` counts from. A rule that has expired is a valid rule.
+ * Parses one rule line, without its line end. Options stand in any order, one or more spaces apart;
+ * `comment=` is last and takes the rest. `now` is in seconds since 1970 and is what `expire=+SECONDS` counts
+ * from. A rule that has expired is a valid rule.
  */
 export function parseRule(text: string, direction: Direction, now: number): RuleResult {
   if (text.length > RULE_LINE_MAX_CHARS) {
@@ -463,7 +470,8 @@ function finish(draft: Draft): RuleResult {
     draft.portsAt >= 0 || draft.icmpTypeAt >= 0 || draft.dnsAt >= 0 ? combinationFault(draft) : undefined;
   if (fault !== undefined) return fault;
   const dns = draft.dnsAt >= 0;
-  // specialtarget=dns says port 53 itself; dom0 keeps the option only beside a protocol, so that the export must not print it.
+  // specialtarget=dns says port 53 itself; dom0 keeps the option only beside a protocol, so that the export
+  // must not print it.
   const ports = dns && proto === undefined ? undefined : draft.ports;
   return { kind: 'rule', rule: { action, proto, dns, ports, icmpType, expire, comment, remote } };
 }

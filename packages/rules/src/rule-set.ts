@@ -14,11 +14,15 @@ export interface RuleSet {
   readonly lists: ReadonlyMap<string, List>;
   /** By name; `default` and `common` are among them if given. */
   readonly policies: ReadonlyMap<string, Policy>;
-  /** What each name used by a rule, or by a list with `resolve`, stands for now. A missing name stands for nothing. */
+  /**
+   * What each name used by a rule, or by a list with `resolve`, stands for now. A missing name stands for
+   * nothing.
+   */
   readonly resolutions: ReadonlyMap<string, PrefixSet>;
   /**
-   * What happens to egress of qubes that no policy's prefix holds, if there is no policy `default`, after `common`: `accept` leaves it
-   * to the other tables of the firewall (verdict none). Undefined: nothing is said, and nobody judges them, `common` included.
+   * What happens to egress of qubes that no policy's prefix holds, if there is no policy `default`, after
+   * `common`: `accept` leaves it to the other tables of the firewall (verdict none). Undefined: nothing is
+   * said, and nobody judges them, `common` included.
    */
   readonly unmatched: Action | undefined;
 }
@@ -30,7 +34,10 @@ export const EMPTY_RULE_SET: RuleSet = {
   unmatched: undefined,
 };
 
-/** Whether a rule set decides about any packet: without policies and `unmatched`, what was before it holds, as boot mode does. */
+/**
+ * Whether a rule set decides about any packet: without policies and `unmatched`, what was before it holds, as
+ * boot mode does.
+ */
 export function saysAnything({ policies, unmatched }: RuleSet): boolean {
   return policies.size > 0 || unmatched !== undefined;
 }

@@ -1,6 +1,6 @@
 /**
- * Rules: what one line of the Qubes firewall grammar, extended by `dst=@LIST`, says; and the printer, whose lines parse back to
- * the same rule. docs/design.md "Meaning of a rule set"; the parser is rule-line.ts.
+ * Rules: what one line of the Qubes firewall grammar, extended by `dst=@LIST`, says; and the printer, whose
+ * lines parse back to the same rule. docs/design.md "Meaning of a rule set"; the parser is rule-line.ts.
  */
 
 import { formatPrefix, type Prefix } from './prefix.ts';

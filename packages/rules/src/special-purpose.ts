@@ -1,9 +1,11 @@
 /**
- * Special-purpose address space: what IANA's registries set apart, so that no host of the Internet has an address in it. A list that
- * holds it, as lists of bogons do, blocks nobody there; guards that ask how much of the Internet a list covers leave it out.
+ * Special-purpose address space: what IANA's registries set apart, so that no host of the Internet has an
+ * address in it. A list that holds it, as lists of bogons do, blocks nobody there; guards that ask how much
+ * of the Internet a list covers leave it out.
  *
- * IPv4: the special-purpose registry (RFC 6890), but for what is globally reachable there, and multicast (RFC 5771). IPv6: all that is not
- * global unicast, 2000::/3 (RFC 4291 §2.4), and what the special-purpose registry sets apart within that.
+ * IPv4: the special-purpose registry (RFC 6890), but for what is globally reachable there, and multicast (RFC
+ * 5771). IPv6: all that is not global unicast, 2000::/3 (RFC 4291 §2.4), and what the special-purpose
+ * registry sets apart within that.
  */
 
 import { columnFor, memberContaining, type PrefixSet, prefixSetOf } from './list.ts';

@@ -91,7 +91,10 @@ function packet(given: Omit<Partial<Packet>, 'src' | 'dst'> & { src?: string; ds
   };
 }
 
-/** `action policy[/rule policy]#run.index list prefix`, `action policy default`, or `action unmatched`; `!` marks an exception. */
+/**
+ * `action policy[/rule policy]#run.index list prefix`, `action policy default`, or `action unmatched`; `!`
+ * marks an exception.
+ */
 function brief(verdict: Verdict): string {
   const by = verdict.by;
   if (by === undefined) return verdict.action;
@@ -384,7 +387,8 @@ describe('what a rule matches', () => {
     }
   });
 
-  // There was one clock, and it opened when it was set: back, and an accept rule lived on; forward, and a drop rule ended.
+  // There was one clock, and it opened when it was set: back, and an accept rule lived on; forward, and a
+  // drop rule ended.
   it.each([
     ['accept', 99, 98, true],
     ['accept', 100, 98, false],

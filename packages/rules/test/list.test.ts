@@ -31,8 +31,8 @@ import {
 } from '../src/prefix.ts';
 
 /**
- * The universe of the slow twin: the 64 addresses that differ in six bits, so that a set of addresses is a set of numbers. The six
- * bits stand at the end of an address, or across the border of two words.
+ * The universe of the slow twin: the 64 addresses that differ in six bits, so that a set of addresses is a
+ * set of numbers. The six bits stand at the end of an address, or across the border of two words.
  */
 interface Universe {
   readonly family: Family;

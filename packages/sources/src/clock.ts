@@ -1,6 +1,6 @@
 /**
- * Time as sources see it. What ages is measured by a steady count that a wall clock's jumps do not touch: a qube without a
- * network at boot may have its clock set by years later, and no list is to expire for that.
+ * Time as sources see it. What ages is measured by a steady count that a wall clock's jumps do not touch: a
+ * qube without a network at boot may have its clock set by years later, and no list is to expire for that.
  */
 
 export interface Clock {
@@ -19,8 +19,8 @@ export interface SavedTime {
 }
 
 /**
- * Most that one stop of the publisher counts for. The wall clock is all there is to tell how long it was, and it may be wrong; a day
- * more or less is what lists with a time to live bear.
+ * Most that one stop of the publisher counts for. The wall clock is all there is to tell how long it was, and
+ * it may be wrong; a day more or less is what lists with a time to live bear.
  */
 export const DOWNTIME_MAX_MS = 86_400_000;
 
@@ -33,7 +33,10 @@ export const SYSTEM_CLOCK: Clock = {
   },
 };
 
-/** A count that goes on over restarts: running time by the monotonic clock, stopped time by the wall clock within bounds. */
+/**
+ * A count that goes on over restarts: running time by the monotonic clock, stopped time by the wall clock
+ * within bounds.
+ */
 export class SteadyTime {
   readonly #clock: Clock;
   readonly #offsetMs: number;

@@ -1,6 +1,6 @@
 /**
- * Files, feeds and archives, fetched, cached, guarded and kept fresh as lists. Begin with sources.ts, which runs all of it, then source/source.ts,
- * one list from its origin to what is in force.
+ * Files, feeds and archives, fetched, cached, guarded and kept fresh as lists. Begin with sources.ts, which
+ * runs all of it, then source/source.ts, one list from its origin to what is in force.
  *
  *     file, url ─schedule─▶ fetch, watch ─▶ read: inputs ─unpack─▶ members ─formats─▶ list ─guard─▶ layers ─▶ expressions ─▶ delivery
  *

@@ -1,6 +1,7 @@
 /**
- * Keeps the lists of a configuration fresh: loads each when it is due or changes, gathers what came of it, and hands what differs to a
- * consumer in batches, each of which becomes one release. What goes wrong with one list is that list's trouble alone.
+ * Keeps the lists of a configuration fresh: loads each when it is due or changes, gathers what came of it,
+ * and hands what differs to a consumer in batches, each of which becomes one release. What goes wrong with
+ * one list is that list's trouble alone.
  *
  *     schedule ─▶ source.load ─▶ gathered ─▶ expire, expressions ─▶ delivery ─▶ consumer ─▶ records
  *
@@ -131,8 +132,9 @@ export class Sources {
   }
 
   /**
-   * Begins. `held` are the lists that are in force: those that were ours before are the last good ones until their sources say something
-   * else. Lists of ours that the configuration has no more are withdrawn, unless it says nothing of lists.
+   * Begins. `held` are the lists that are in force: those that were ours before are the last good ones until
+   * their sources say something else. Lists of ours that the configuration has no more are withdrawn, unless
+   * it says nothing of lists.
    */
   async start(held: ReadonlyMap<string, List>): Promise<void> {
     const { time, lists } = await this.#records.state();
@@ -205,7 +207,7 @@ export class Sources {
     };
   }
 
-  // ── What people ask for ───────────────────────────────────────────────────────────────────────────────────────────
+  // ── What people ask for ──────────────────────────────────────────────────────────────────────────────────
 
   /** Whether a list is this configuration's, so that nobody else may change it. */
   owns(name: string): boolean {
@@ -242,8 +244,9 @@ export class Sources {
   }
 
   /**
-   * Loads lists now, or all of them, with what they are made from, and puts what changed in force; resolves when that is done. `permits`
-   * hold for this once, for the lists that are named. Throws RangeError for a name that the configuration does not have.
+   * Loads lists now, or all of them, with what they are made from, and puts what changed in force; resolves
+   * when that is done. `permits` hold for this once, for the lists that are named. Throws RangeError for a
+   * name that the configuration does not have.
    */
   async refresh(names: readonly string[], permits: Permits): Promise<readonly ListStatus[]> {
     const shown = new Set(names.length === 0 ? this.#sources.keys() : names);
@@ -357,7 +360,7 @@ export class Sources {
     await this.#record();
   }
 
-  // ── Loading ───────────────────────────────────────────────────────────────────────────────────────────────────────
+  // ── Loading ──────────────────────────────────────────────────────────────────────────────────────────────
 
   /** Runs one item of the schedule; resolves with the time to its next run. */
   async #run(item: string): Promise<number | undefined> {
@@ -429,7 +432,7 @@ export class Sources {
     this.#unwatch = paths.length === 0 ? undefined : await this.#options.watch(paths, onChange);
   }
 
-  // ── Telling ───────────────────────────────────────────────────────────────────────────────────────────────────────
+  // ── Telling ──────────────────────────────────────────────────────────────────────────────────────────────
 
   /** Puts what differs in force, as one batch, and records what is to be known after a restart. */
   async #flush(): Promise<void> {

@@ -1,6 +1,6 @@
 /**
- * First downloads, which nothing is known about, and what grows from them. A server's apology of one word was taken for a list of one name, and the
- * real list refused for ever, as `grown`.
+ * First downloads, which nothing is known about, and what grows from them. A server's apology of one word was
+ * taken for a list of one name, and the real list refused for ever, as `grown`.
  */
 
 import { afterEach, describe, expect, it } from 'vitest';

@@ -1,4 +1,7 @@
-/** Decompressors as child processes: whatever they do, and whatever ends us, none is left, and nothing of what went wrong is taken for a list. */
+/**
+ * Decompressors as child processes: whatever they do, and whatever ends us, none is left, and nothing of what
+ * went wrong is taken for a list.
+ */
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';

@@ -1,6 +1,6 @@
 /**
- * Files that are written in place, with pauses: they were released half-written. A file is read when it has rested, longer where its last line has
- * no end.
+ * Files that are written in place, with pauses: they were released half-written. A file is read when it has
+ * rested, longer where its last line has no end.
  */
 
 import { mkdirSync, renameSync, utimesSync, writeFileSync } from 'node:fs';

@@ -1,4 +1,6 @@
-/** Sources of a configuration over a fake clock, a fake network and a consumer that remembers; files are real. */
+/**
+ * Sources of a configuration over a fake clock, a fake network and a consumer that remembers; files are real.
+ */
 
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';

@@ -1,6 +1,7 @@
 /**
- * Half a download is never taken for a list. One of 4,338 networks, cut in its last line by a server that tells no length, became a list that
- * covered a quarter of all addresses: `220.242.180.0/22` had become `220.242.180.0/2`.
+ * Half a download is never taken for a list. One of 4,338 networks, cut in its last line by a server that
+ * tells no length, became a list that covered a quarter of all addresses: `220.242.180.0/22` had become
+ * `220.242.180.0/2`.
  */
 
 import { readFileSync } from 'node:fs';

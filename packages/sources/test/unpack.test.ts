@@ -354,7 +354,8 @@ describe('a bomb', () => {
     await expect(liar).rejects.toBeInstanceOf(UnpackError);
   });
 
-  // Each member took back what the one before it of the same name had counted: 165 kB kept the publisher busy for 160 s.
+  // Each member took back what the one before it of the same name had counted: 165 kB kept the publisher busy
+  // for 160 s.
   it.each(['zip', 'tar'])(
     'of one name again and again in a %s archive costs what is allowed',
     async (kind) => {
@@ -455,8 +456,8 @@ describe('a damaged archive', () => {
     return ((t ^ (t >>> 14)) >>> 0) / 4294967296;
   };
 
-  // bzip2, xz and zstd (as its program writes it) checksum what comes out, and gzip and zip too: no damage goes unnoticed, but where it
-  // is in what nobody reads (times, comments, names, padding).
+  // bzip2, xz and zstd (as its program writes it) checksum what comes out, and gzip and zip too: no damage
+  // goes unnoticed, but where it is in what nobody reads (times, comments, names, padding).
   it.each(readable([...COMPRESSED, 'is4-two-members.netset.gz', 'lists.tar', 'encrypted.zip']))(
     '%s gives an UnpackError or the right bytes, and never hangs',
     async (name) => {

@@ -73,7 +73,8 @@ it.each(['', 'a b', 'x'.repeat(64)])('no subscriber is called %j', async (name) 
   await expect(startedSubscriber(new ScriptedPublisher(), { name })).rejects.toThrow(TypeError);
 });
 
-// Whatever was not the word "closed" opened: a typing error, or what a command line makes of an option given twice.
+// Whatever was not the word "closed" opened: a typing error, or what a command line makes of an option given
+// twice.
 it.each(['"close"', '"Open"', '""', '["closed","closed"]', '["open"]', 'true', '1'])(
   'boot mode %s is refused',
   async (json) => {

@@ -1,12 +1,12 @@
 /**
- * A subscriber that is killed: applies the releases of a file, counting its steps, and kills itself before the step asked for.
- * Steps are the sink's calls, and every call of the file system by which the state directory changes it or flushes it; a write is
- * cut in the middle of each of its chunks.
+ * A subscriber that is killed: applies the releases of a file, counting its steps, and kills itself before
+ * the step asked for. Steps are the sink's calls, and every call of the file system by which the state
+ * directory changes it or flushes it; a write is cut in the middle of each of its chunks.
  *
  *   node crash-child.mjs INPUT STATE-DIRECTORY STEP          STEP 0: never; then it prints `steps N` at the end
  *
- * INPUT is JSON: the trust line, and for each release manifest, signature, base, steps and stream, in base64. Prints `applied VERSION`
- * for each APPLIED.
+ * INPUT is JSON: the trust line, and for each release manifest, signature, base, steps and stream, in base64.
+ * Prints `applied VERSION` for each APPLIED.
  */
 
 import { createHash } from 'node:crypto';

@@ -1,4 +1,7 @@
-/** What a host program gets of the table that a subscriber keeps: readers in its threads, hits, sizes, and the table's own options. */
+/**
+ * What a host program gets of the table that a subscriber keeps: readers in its threads, hits, sizes, and the
+ * table's own options.
+ */
 
 import { openReader, READER_SLOTS } from '@rulecast/table';
 import { describe, expect, it } from 'vitest';

@@ -334,7 +334,8 @@ describe('setDns', () => {
     expectEnforces(subscriber, sampleRuleSet(1));
   });
 
-  // Compiling for the new addresses took the place of the release that was prepared, and its flip failed after the sink's commit.
+  // Compiling for the new addresses took the place of the release that was prepared, and its flip failed
+  // after the sink's commit.
   it('while a release is being applied waits for it: both come into force, and the sink sees one after the other', async () => {
     const publisher = new ScriptedPublisher();
     const sink = new RecordingSink();

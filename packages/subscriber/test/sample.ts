@@ -1,4 +1,7 @@
-/** Rule sets written as text, and the packets that tell them apart: what every test of this folder applies and asks. */
+/**
+ * Rule sets written as text, and the packets that tell them apart: what every test of this folder applies and
+ * asks.
+ */
 
 import {
   type Action,
@@ -88,7 +91,10 @@ const WORK: PolicyText = {
   ingress: ['drop src=@bad', 'accept proto=tcp dstports=22 src4=10.138.0.0/16', 'drop proto=icmp'],
 };
 
-/** What `bad` holds in the sample release of a version: each version differs from the one before by two entries. */
+/**
+ * What `bad` holds in the sample release of a version: each version differs from the one before by two
+ * entries.
+ */
 export function badEntries(version: number): readonly string[] {
   return [
     '198.51.100.0/24',

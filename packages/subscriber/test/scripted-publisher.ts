@@ -1,6 +1,6 @@
 /**
- * A publisher that does just what a test tells it, at the other end of memory channels. It makes releases from the protocol's
- * own functions, and any of it can be spoilt before it is sent.
+ * A publisher that does just what a test tells it, at the other end of memory channels. It makes releases
+ * from the protocol's own functions, and any of it can be spoilt before it is sent.
  */
 
 import { createHash, generateKeyPairSync, type KeyObject } from 'node:crypto';
@@ -177,7 +177,10 @@ export class Peer {
     return this.connection.send(message, transaction);
   }
 
-  /** The next message, which must be of that kind. A PING may come at any time where a machine is slow, and is no surprise. */
+  /**
+   * The next message, which must be of that kind. A PING may come at any time where a machine is slow, and is
+   * no surprise.
+   */
   async receive<K extends MessageKind>(kind: K): Promise<MessageOf<K>> {
     return (await this.receiveWith(kind)).message;
   }

@@ -1,4 +1,7 @@
-/** Sessions: messages out of place, silence, reconnecting, questions, and closing at any time. PROTOCOL.md "Sessions". */
+/**
+ * Sessions: messages out of place, silence, reconnecting, questions, and closing at any time. PROTOCOL.md
+ * "Sessions".
+ */
 
 import { once } from 'node:events';
 import { readdirSync } from 'node:fs';

@@ -1,4 +1,6 @@
-/** Verifying off the event loop: the same answers as in place, and what did not change stays the same object. */
+/**
+ * Verifying off the event loop: the same answers as in place, and what did not change stays the same object.
+ */
 
 import {
   decodeManifest,

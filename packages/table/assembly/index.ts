@@ -1,10 +1,12 @@
 /**
- * The engine: what WebAssembly does better than JavaScript, over the table's one shared memory. It owns no bytes of its own: all
- * addresses come from its caller, who has made sure that they stay (src/memory/double-buffer.ts).
+ * The engine: what WebAssembly does better than JavaScript, over the table's one shared memory. It owns no
+ * bytes of its own: all addresses come from its caller, who has made sure that they stay
+ * (src/memory/double-buffer.ts).
  *
- * `@inline` stands where the compiler would not do it by itself, mostly to have a function once for each family; without it lookups are
- * 13 to 19 % slower. TypeScript knows no decorators of functions: `@ts-ignore: decorator` says so to editors, for that line only. What
- * checks these files is the compiler of AssemblyScript.
+ * `@inline` stands where the compiler would not do it by itself, mostly to have a function once for each
+ * family; without it lookups are 13 to 19 % slower. TypeScript knows no decorators of functions:
+ * `@ts-ignore: decorator` says so to editors, for that line only. What checks these files is the compiler of
+ * AssemblyScript.
  */
 
 export {

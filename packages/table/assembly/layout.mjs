@@ -1,6 +1,6 @@
 /**
- * Writes layout.ts: what the engine must know of the bytes that TypeScript writes, from the one place where each number stands. A
- * part of the build, between the two compilers.
+ * Writes layout.ts: what the engine must know of the bytes that TypeScript writes, from the one place where
+ * each number stands. A part of the build, between the two compilers.
  */
 
 import { readFileSync, writeFileSync } from 'node:fs';
@@ -95,12 +95,13 @@ const WORDS = {
 if (ProgramField.rows !== 0) throw new Error('the engine loads the rows of a record from its first word');
 
 const text = `/**
- * What the engine knows of the bytes that TypeScript writes. Written by layout.mjs at each build: change it there, or where it says.
+ * What the engine knows of the bytes that TypeScript writes. Written by layout.mjs at each build: change it
+ * there, or where it says.
  */
 
 ${section('Of a header, in bytes; GROUPS is where the maps of the first group are.', 'usize', HEADER)}
 ${section('Of the record of an owner, in bytes.', 'usize', OWNER)}
-${section('Of scratch memory, in bytes: which share of the hits is its reader’s, and the code that was most frequent lately.', 'usize', SCRATCH)}
+${section('Of scratch memory, in bytes: which share of hits is its reader’s, and the code most frequent lately.', 'usize', SCRATCH)}
 ${section('Of programs, in bytes.', 'usize', RECORD)}
 ${section('Sizes in bytes, as powers of two.', 'usize', SHIFTS)}
 ${section('Numbers in words.', 'i32', WORDS)}`;

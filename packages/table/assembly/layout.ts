@@ -1,5 +1,6 @@
 /**
- * What the engine knows of the bytes that TypeScript writes. Written by layout.mjs at each build: change it there, or where it says.
+ * What the engine knows of the bytes that TypeScript writes. Written by layout.mjs at each build: change it
+ * there, or where it says.
  */
 
 // Of a header, in bytes; GROUPS is where the maps of the first group are.
@@ -24,7 +25,7 @@ export const MAP6_MASK: usize = 108;
 export const EGRESS_FIELD: usize = 0;
 export const INGRESS_FIELD: usize = 4;
 
-// Of scratch memory, in bytes: which share of the hits is its reader’s, and the code that was most frequent lately.
+// Of scratch memory, in bytes: which share of hits is its reader’s, and the code most frequent lately.
 export const SCRATCH_SHARE: usize = 2044;
 export const HOT_CODE: usize = 2040;
 

@@ -57,7 +57,9 @@ function classOf(image: usize, family: i32, at: u32): i32 {
     : find6(load<u32>(image, MAP6), load<u32>(image, MAP6_MASK), at);
 }
 
-/** Judges by the classes that the address has in all groups; they are noted in the reader's scratch memory. */
+/**
+ * Judges by the classes that the address has in all groups; they are noted in the reader's scratch memory.
+ */
 function judgeGrouped(
   image: usize,
   family: i32,
@@ -142,8 +144,8 @@ function lookup(
 }
 
 /**
- * The code of any packet's verdict, not counted: its addresses may be of two families, of which `srcFamily` is 0 if the source is
- * unknown. `src` and `dst` are IPv4 addresses, or where four words are.
+ * The code of any packet's verdict, not counted: its addresses may be of two families, of which `srcFamily`
+ * is 0 if the source is unknown. `src` and `dst` are IPv4 addresses, or where four words are.
  */
 export function judgePacket(
   image: usize,
@@ -192,7 +194,10 @@ export function lookup4(
   return counted(image, lookup(image, direction, 4, hasSrc, src, 4, dst, proto, detail, scratch), scratch);
 }
 
-/** The code of an IPv4 packet's egress verdict whose source is unknown: what most single lookups ask, with little to hand over. */
+/**
+ * The code of an IPv4 packet's egress verdict whose source is unknown: what most single lookups ask, with
+ * little to hand over.
+ */
 export function egress4(image: usize, dst: u32, proto: i32, detail: i32, scratch: usize): i32 {
   const program = load<i32>(load<u32>(image, OWNERS));
   return counted(image, judge(image, 4, program, true, dst, protoBitOf(proto, icmpOf(4)), detail, scratch), scratch);
@@ -231,8 +236,8 @@ const SECOND_CODES: usize = TILE_BYTES * 4;
 const GROUP_CLASSES: usize = TILE_BYTES * 5;
 
 /**
- * The codes of a tile in one direction, those that the owners of `own` addresses get for the `remote` ones; 0 for either: it is
- * absent. `field` is where an owner's record has its program.
+ * The codes of a tile in one direction, those that the owners of `own` addresses get for the `remote` ones; 0
+ * for either: it is absent. `field` is where an owner's record has its program.
  */
 // @ts-ignore: decorator
 @inline
@@ -316,8 +321,9 @@ function sameCodes(codes: usize, code: u32): u64 {
 }
 
 /**
- * Counts the hits of a tile. Counts of one code wait for each other, so the code that was most frequent lately is counted at once,
- * and so is the first other one, which may take its place: most tiles have no more, or many that are rare.
+ * Counts the hits of a tile. Counts of one code wait for each other, so the code that was most frequent
+ * lately is counted at once, and so is the first other one, which may take its place: most tiles have no
+ * more, or many that are rare.
  */
 // @ts-ignore: decorator
 @inline
@@ -369,8 +375,8 @@ function lookupTile(
 }
 
 /**
- * The codes of many packets, into `codes`, and their hits. Columns are where the caller has them, addresses of a word (IPv4) or four;
- * `src` is 0 if no packet has a known source. `scratch` is the reader's own.
+ * The codes of many packets, into `codes`, and their hits. Columns are where the caller has them, addresses
+ * of a word (IPv4) or four; `src` is 0 if no packet has a known source. `scratch` is the reader's own.
  */
 export function lookupAll(
   image: usize,

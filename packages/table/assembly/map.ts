@@ -1,9 +1,10 @@
 /**
  * Prefix maps, as src/map/map.ts and src/map/node.ts describe and build them: one address, and tiles of many.
  *
- * A tile is looked at in passes: all directory loads, then the first load from each node, then the searches. The loads of a pass do
- * not wait for each other, so that the latency of memory is paid once for many. Slots that answer at once are done after the
- * first pass; the others are listed without a branch, since which they are cannot be predicted.
+ * A tile is looked at in passes: all directory loads, then the first load from each node, then the searches.
+ * The loads of a pass do not wait for each other, so that the latency of memory is paid once for many. Slots
+ * that answer at once are done after the first pass; the others are listed without a branch, since which they
+ * are cannot be predicted.
  */
 
 import { GRANULE_SHIFT } from './layout';
@@ -66,7 +67,8 @@ export function find6(directory: usize, slotMask: u32, at: usize): i32 {
 }
 
 /**
- * What a map holds for up to TILE addresses: word i of `out` for address i. `pending` has room for TILE words, and `heads` too.
+ * What a map holds for up to TILE addresses: word i of `out` for address i. `pending` has room for TILE
+ * words, and `heads` too.
  */
 // @ts-ignore: decorator
 @inline

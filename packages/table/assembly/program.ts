@@ -1,9 +1,11 @@
 /**
- * Programs: what one decides of a packet, or `decideTile` of many. src/program/program.ts says what the words mean.
+ * Programs: what one decides of a packet, or `decideTile` of many. src/program/program.ts says what the words
+ * mean.
  *
- * What a packet comes to depends on its class, protocol and port, so that no branch on them can be predicted; each that
- * fails costs as much as a dozen loads. A tile is therefore decided in passes without such branches: rows first, then those that
- * led to lists, then the wildcards of those that need them, then other nodes.
+ * What a packet comes to depends on its class, protocol and port, so that no branch on them can be predicted;
+ * each that fails costs as much as a dozen loads. A tile is therefore decided in passes without such
+ * branches: rows first, then those that led to lists, then the wildcards of those that need them, then other
+ * nodes.
  */
 
 import {
@@ -75,8 +77,9 @@ function finish(blob: usize, record: usize, code: i32, classId: i32, protoBit: i
 }
 
 /**
- * The codes of `count` packets, with the classes, protocol numbers and details of the columns; by the programs of the column
- * `programs`, or, if that is 0, all by `program`. A negative program's packets get code 0. `scratch` is for 2 * `count` words.
+ * The codes of `count` packets, with the classes, protocol numbers and details of the columns; by the
+ * programs of the column `programs`, or, if that is 0, all by `program`. A negative program's packets get
+ * code 0. `scratch` is for 2 * `count` words.
  */
 export function decideTile(
   blob: usize,
@@ -120,8 +123,8 @@ function tile(
     }
     return;
   }
-  // Indices of those that led to lists; and in the second tile, from its two ends, of those that led to other nodes and of
-  // those for which the wildcards are to be looked at.
+  // Indices of those that led to lists; and in the second tile, from its two ends, of those that led to other
+  // nodes and of those for which the wildcards are to be looked at.
   const lists = scratch;
   const others = scratch + (<usize>count << 2);
   const wildEnd = others + (<usize>count << 2);
@@ -254,7 +257,10 @@ function evaluateNode(blob: usize, node: i32, protoBit: i32, detail: i32): i32 {
   return kind == CODE ? <i32>(<u32>node >>> OFFSET_SHIFT) : evaluateUnion(blob, start, protoBit, detail);
 }
 
-/** All candidates are looked at, without a branch: which of them matches cannot be predicted, and the least code is the first. */
+/**
+ * All candidates are looked at, without a branch: which of them matches cannot be predicted, and the least
+ * code is the first.
+ */
 // @ts-ignore: decorator
 @inline
 function evaluateList(list: usize, protoBit: i32, detail: i32): i32 {

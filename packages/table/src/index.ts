@@ -1,7 +1,9 @@
 /**
- * The table: a rule set in an environment, compiled to bytes of one shared memory that answer lookups from any thread.
+ * The table: a rule set in an environment, compiled to bytes of one shared memory that answer lookups from
+ * any thread.
  *
- * Begin with table.ts (what its owner does) and lookup/reader.ts (what everybody else does), then follow the data:
+ * Begin with table.ts (what its owner does) and lookup/reader.ts (what everybody else does), then follow the
+ * data:
  *
  *   rule set ─▶ predicates ─▶ classes of addresses ─▶ maps ┐
  *      └─▶ outlines ─▶ parts ─▶ rows and nodes: programs ──┴─▶ image ─▶ flip ─▶ address ─ map ─▶ class ─ program ─▶ code ─▶ verdict

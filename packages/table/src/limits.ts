@@ -1,6 +1,6 @@
 /**
- * What a table refuses to build, checked while compiling, before anything that a reader can see is touched; what keeps its
- * compile thread from building at all; and what keeps a process from having a table.
+ * What a table refuses to build, checked while compiling, before anything that a reader can see is touched;
+ * what keeps its compile thread from building at all; and what keeps a process from having a table.
  */
 
 /** Why a rule set does not fit a table. */
@@ -16,25 +16,37 @@ export type TableLimitCode = (typeof TableLimitCode)[keyof typeof TableLimitCode
 export interface TableLimits {
   /** Distinct address classes, in each group of predicates. */
   readonly classes: number;
-  /** Predicates summed over all classes, of which several groups get an equal part each; transient, 4 bytes each. */
+  /**
+   * Predicates summed over all classes, of which several groups get an equal part each; transient, 4 bytes
+   * each.
+   */
   readonly classMembers: number;
-  /** Words of programs' rows by class; 4 bytes each. Beyond, a program looks at the predicates of a class one by one; slower. */
+  /**
+   * Words of programs' rows by class; 4 bytes each. Beyond, a program looks at the predicates of a class one
+   * by one; slower.
+   */
   readonly rows: number;
-  /** Pairs of a class and a predicate looked at to make rows; time, and transiently 8 bytes each. Beyond, as for `rows`. */
+  /**
+   * Pairs of a class and a predicate looked at to make rows; time, and transiently 8 bytes each. Beyond, as
+   * for `rows`.
+   */
   readonly pairs: number;
   /**
-   * Words of maps by protocol and port, 4 bytes each, or the runs put into them where those are more. Beyond, overlapping
-   * predicates of a class are not put together in one, but compared at lookup.
+   * Words of maps by protocol and port, 4 bytes each, or the runs put into them where those are more. Beyond,
+   * overlapping predicates of a class are not put together in one, but compared at lookup.
    */
   readonly combined: number;
   /** Words of all programs, those above included; 4 bytes each. At most PROGRAM_WORDS_MAX. */
   readonly lists: number;
-  /** Runs (common ones anew) and one default, summed over programs; 8 bytes each, for the hit counter, besides its shares (image/header.ts). At most OUTCOMES_MAX. */
+  /**
+   * Runs (common ones anew) and one default, summed over programs; 8 bytes each, for the hit counter, besides
+   * its shares (image/header.ts). At most OUTCOMES_MAX.
+   */
   readonly outcomes: number;
 }
 
-// Our choice. Each keeps the arrays it bounds within the default image of 1 GiB, and the seed's 2^18 alternating rules in
-// one policy need a sixty-fourth of the classes and a hundredth of the rest.
+// Our choice. Each keeps the arrays it bounds within the default image of 1 GiB, and the seed's 2^18
+// alternating rules in one policy need a sixty-fourth of the classes and a hundredth of the rest.
 export const DEFAULT_TABLE_LIMITS: TableLimits = {
   classes: 2 ** 24,
   classMembers: 2 ** 26,
@@ -45,8 +57,8 @@ export const DEFAULT_TABLE_LIMITS: TableLimits = {
   outcomes: 2 ** 24,
 };
 
-// Fixed by the layout of programs (program/program.ts), whatever the limits say: a list has 24 bits for an outcome, and a reference
-// 27 bits for an offset.
+// Fixed by the layout of programs (program/program.ts), whatever the limits say: a list has 24 bits for an
+// outcome, and a reference 27 bits for an offset.
 export const OUTCOMES_MAX = 2 ** 24;
 export const PROGRAM_WORDS_MAX = 2 ** 27;
 
@@ -89,7 +101,10 @@ export const TableWorkerCode = {
 } as const;
 export type TableWorkerCode = (typeof TableWorkerCode)[keyof typeof TableWorkerCode];
 
-/** Nothing is said about the rule set: it was not compiled. What is in force stays; unless closed, try again later. */
+/**
+ * Nothing is said about the rule set: it was not compiled. What is in force stays; unless closed, try again
+ * later.
+ */
 export class TableWorkerError extends Error {
   readonly code: TableWorkerCode;
 

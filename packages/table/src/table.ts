@@ -1,9 +1,10 @@
 /**
  * The table: the writer's face. Compiles a rule set beside the one in force, and swaps it in at once.
  *
- * One thread writes a table. It looks up through the table's own reader; each other thread opens one (lookup/reader.ts). A change of
- * some lists is made in place, in as little time as it is small (edit/edit.ts); whatever else is compiled in full, which for large
- * rule sets is best done with `prepareAsync`, in a thread that the table keeps for it (compile/compiler.ts).
+ * One thread writes a table. It looks up through the table's own reader; each other thread opens one
+ * (lookup/reader.ts). A change of some lists is made in place, in as little time as it is small
+ * (edit/edit.ts); whatever else is compiled in full, which for large rule sets is best done with
+ * `prepareAsync`, in a thread that the table keeps for it (compile/compiler.ts).
  */
 
 import {
@@ -33,22 +34,27 @@ import type { WasmModule } from './memory/memory.ts';
 
 export interface TableOptions {
   /**
-   * Most bytes of all generations that are in memory at once: the one in force, the next, and those that readers still look at.
-   * Address space for them is reserved, memory follows use. At most a 64th of them goes, for each generation that is compiled, to
-   * hit counters that readers have to themselves (lookup/hits.ts). Default 1 GiB.
+   * Most bytes of all generations that are in memory at once: the one in force, the next, and those that
+   * readers still look at. Address space for them is reserved, memory follows use. At most a 64th of them
+   * goes, for each generation that is compiled, to hit counters that readers have to themselves
+   * (lookup/hits.ts). Default 1 GiB.
    */
   readonly maxBytes?: number;
   readonly limits?: Partial<TableLimits>;
   /**
-   * How long `prepare` may block its thread, and `prepareAsync` may wait without blocking it, for readers that hold all memory
-   * that is left, or much more than the table needs. Default 1,000 ms.
+   * How long `prepare` may block its thread, and `prepareAsync` may wait without blocking it, for readers
+   * that hold all memory that is left, or much more than the table needs. Default 1,000 ms.
    */
   readonly pinWaitMs?: number;
-  /** Most JavaScript heap of the compile thread, in MiB; typed arrays come on top. Default: Node's own choice. */
+  /**
+   * Most JavaScript heap of the compile thread, in MiB; typed arrays come on top. Default: Node's own choice.
+   */
   readonly compileHeapMb?: number;
 }
 
-/** A generation beside the one in force, ready to flip. The next `prepare` or `prepareAsync` takes its place. */
+/**
+ * A generation beside the one in force, ready to flip. The next `prepare` or `prepareAsync` takes its place.
+ */
 export interface Prepared {
   readonly generation: number;
   readonly ruleSet: RuleSet;
@@ -70,8 +76,8 @@ export interface TableStats extends ImageSizes {
 
 const DEFAULT_MAX_BYTES = 2 ** 30;
 /**
- * Our choice: a look is short, but a thread that lost its core within one keeps its pin until it runs again; on two busy
- * cores that took up to 170 ms. An event loop that must not stall uses `prepareAsync`.
+ * Our choice: a look is short, but a thread that lost its core within one keeps its pin until it runs again;
+ * on two busy cores that took up to 170 ms. An event loop that must not stall uses `prepareAsync`.
  */
 const DEFAULT_PIN_WAIT_MS = 1000;
 
@@ -112,7 +118,10 @@ export class Table {
   #fading: readonly Fading[] = [];
   readonly #pastListHits = new Map<string, number>(); // of images that are gone
 
-  /** A table of generation 0, which holds the empty rule set: every verdict is `none`. Throws TableEngineError. */
+  /**
+   * A table of generation 0, which holds the empty rule set: every verdict is `none`. Throws
+   * TableEngineError.
+   */
   constructor(options: TableOptions = {}) {
     this.#code = engineModule();
     this.#space = new TableSpace(this.#code, options.maxBytes ?? DEFAULT_MAX_BYTES, (safe) =>
@@ -128,19 +137,19 @@ export class Table {
   }
 
   /**
-   * Lookups in the thread that writes the table: it takes no slot, sees each flip at once, and is never closed. All other threads use
-   * `openReader`.
+   * Lookups in the thread that writes the table: it takes no slot, sees each flip at once, and is never
+   * closed. All other threads use `openReader`.
    */
   get reader(): Omit<TableReader, 'close' | 'see' | 'slot'> {
     return this.#reader;
   }
 
   /**
-   * Puts a sound rule set (`checkRuleSet`) beside the one in force, on the caller's thread: an edit takes microseconds and up, a
-   * full compile of a million prefixes a tenth of a second. What is in force is untouched. `changes` says what changed in
-   * lists for whoever knows it, to save comparing them. Throws TableLimitError if it does not
-   * fit, TablePinnedError if readers hold the memory it needs for longer than `pinWaitMs`, TypeError while a `prepareAsync` has
-   * not settled, TableWorkerError once the table is closed.
+   * Puts a sound rule set (`checkRuleSet`) beside the one in force, on the caller's thread: an edit takes
+   * microseconds and up, a full compile of a million prefixes a tenth of a second. What is in force is
+   * untouched. `changes` says what changed in lists for whoever knows it, to save comparing them. Throws
+   * TableLimitError if it does not fit, TablePinnedError if readers hold the memory it needs for longer than
+   * `pinWaitMs`, TypeError while a `prepareAsync` has not settled, TableWorkerError once the table is closed.
    */
   prepare(ruleSet: RuleSet, environment: Environment, changes?: ListChanges): Prepared {
     if (this.#isClosed) throw closedError();
@@ -160,14 +169,15 @@ export class Table {
   }
 
   /**
-   * The same without blocking the caller's thread for long: large rule sets (compile/cost.ts) are compiled and written in a thread
-   * of the table's own, edits and small rule sets in place, where they take less than the way there. The caller's thread copies
-   * the parts that the compile thread does not hold yet, in short steps; it is free while readers are waited for. The rule set
-   * must not change meanwhile.
+   * The same without blocking the caller's thread for long: large rule sets (compile/cost.ts) are compiled
+   * and written in a thread of the table's own, edits and small rule sets in place, where they take less than
+   * the way there. The caller's thread copies the parts that the compile thread does not hold yet, in short
+   * steps; it is free while readers are waited for. The rule set must not change meanwhile.
    *
-   * Calls take turns in their order. What was prepared before a call cannot be flipped any more, even if the call fails; of several
-   * calls at once, only what the last one prepared can be. Rejects with the errors of `prepare`, and with TableWorkerError
-   * if the compile thread dies; the table is then as before, and the next call starts another thread.
+   * Calls take turns in their order. What was prepared before a call cannot be flipped any more, even if the
+   * call fails; of several calls at once, only what the last one prepared can be. Rejects with the errors of
+   * `prepare`, and with TableWorkerError if the compile thread dies; the table is then as before, and the
+   * next call starts another thread.
    */
   prepareAsync(ruleSet: RuleSet, environment: Environment, changes?: ListChanges): Promise<Prepared> {
     this.#preparing++;
@@ -180,7 +190,10 @@ export class Table {
     return result;
   }
 
-  /** Puts what was prepared last in force; returns its generation. Cannot fail for that one; throws TypeError for any other. */
+  /**
+   * Puts what was prepared last in force; returns its generation. Cannot fail for that one; throws TypeError
+   * for any other.
+   */
   flip(prepared: Prepared): number {
     const next = this.#next;
     if (this.#preparing > 0 || next?.prepared !== prepared) {
@@ -198,8 +211,8 @@ export class Table {
   }
 
   /**
-   * By class, 1 where its addresses are in a list. Undefined if no rule in force uses the list, or the table has several groups of
-   * predicates. Within this generation only.
+   * By class, 1 where its addresses are in a list. Undefined if no rule in force uses the list, or the table
+   * has several groups of predicates. Within this generation only.
    */
   classesOfList(name: string): Uint8Array | undefined {
     return this.#current.state.classesOf(`list ${name}`);
@@ -243,8 +256,9 @@ export class Table {
   }
 
   /**
-   * Ends the compile thread; what it is at, and what waits behind it, rejects with TableWorkerError. The table goes on answering
-   * from what is in force, and takes no other rule set. Resolves when nothing of this table runs any more.
+   * Ends the compile thread; what it is at, and what waits behind it, rejects with TableWorkerError. The
+   * table goes on answering from what is in force, and takes no other rule set. Resolves when nothing of this
+   * table runs any more.
    */
   async close(): Promise<void> {
     this.#isClosed = true;
@@ -280,7 +294,9 @@ export class Table {
       : this.#compileThere(after, this.#nextNumber);
   }
 
-  /** The next generation as an edit of the one in force; undefined if it is none, or a full compile is better. */
+  /**
+   * The next generation as an edit of the one in force; undefined if it is none, or a full compile is better.
+   */
   #edit(after: Situation, changes: ListChanges | undefined): Generation | undefined {
     const { prepared, names, state } = this.#current;
     const { sets } = state;

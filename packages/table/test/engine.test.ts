@@ -1,4 +1,7 @@
-/** Processes that can have no table, in runs of their own: the first thing that is asked of the table says why, in words. */
+/**
+ * Processes that can have no table, in runs of their own: the first thing that is asked of the table says
+ * why, in words.
+ */
 
 import { spawnSync } from 'node:child_process';
 import { prefixOf } from '@rulecast/rules';

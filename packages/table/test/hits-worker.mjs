@@ -1,4 +1,7 @@
-/** Looks up the same batch so many times through a reader of its own, by `lookupBatch` and by `lookup4` in turn: each host and its neighbour. */
+/**
+ * Looks up the same batch so many times through a reader of its own, by `lookupBatch` and by `lookup4` in
+ * turn: each host and its neighbour.
+ */
 
 import { workerData } from 'node:worker_threads';
 import { openReader } from '../dist/index.js';

@@ -52,7 +52,10 @@ function imageOf(table: Table): Image {
   return openImage(views, views.words[ControlField.header]!, undefined, READER_SLOTS); // the control block is there
 }
 
-/** Has so many threads look up all hosts and their neighbours so often, while `meanwhile` is called again and again. */
+/**
+ * Has so many threads look up all hosts and their neighbours so often, while `meanwhile` is called again and
+ * again.
+ */
 async function lookUp(table: Table, threads: number, rounds: number, meanwhile: () => void): Promise<void> {
   const gate = new Int32Array(new SharedArrayBuffer(4));
   const workerData = { handle: table.handle(), rounds, gate, threads, hosts: HOSTS, first: FIRST };

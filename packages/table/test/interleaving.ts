@@ -1,7 +1,7 @@
 /**
- * Readers in threads while the writer flips: edits one after the other, now and then a full compile in place or in the compile thread,
- * and a reader that stalls within a look for many flips. Which release a generation holds is known from its number, so that a torn or
- * stale answer shows (reader-worker.mjs).
+ * Readers in threads while the writer flips: edits one after the other, now and then a full compile in place
+ * or in the compile thread, and a reader that stalls within a look for many flips. Which release a generation
+ * holds is known from its number, so that a torn or stale answer shows (reader-worker.mjs).
  */
 
 import { setTimeout } from 'node:timers/promises';
@@ -99,7 +99,10 @@ class ShuttleWriter {
     this.#sides = [side(0), side(1)];
   }
 
-  /** The next generation: an odd one accepts the hosts and drops their neighbours, an even one the other way round. */
+  /**
+   * The next generation: an odd one accepts the hosts and drops their neighbours, an even one the other way
+   * round.
+   */
   async flip(): Promise<void> {
     const { random } = this;
     const table = this.#table;

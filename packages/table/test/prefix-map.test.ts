@@ -56,7 +56,9 @@ function predicateColumns(family: Family, columns: readonly Prefixes[]): Predica
   return joined;
 }
 
-/** Checks a cut by columns, one address after the other and in tiles, against a binary search in each column. */
+/**
+ * Checks a cut by columns, one address after the other and in tiles, against a binary search in each column.
+ */
 function checkCut(family: Family, columns: readonly Prefixes[], addresses: readonly Address[]): void {
   const sets = new ClassSets(columns.length, DEFAULT_TABLE_LIMITS);
   const cut = cutSpace(predicateColumns(family, columns), sets);

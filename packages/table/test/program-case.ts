@@ -1,6 +1,7 @@
 /**
- * Seeded rule sets of many runs on few addresses, so that runs overlap in every way: ports at both ends, adjacent and nested
- * ranges, protocols, ICMP types, DNS rules, rules of `common`, expired ones; and packets at all their edges.
+ * Seeded rule sets of many runs on few addresses, so that runs overlap in every way: ports at both ends,
+ * adjacent and nested ranges, protocols, ICMP types, DNS rules, rules of `common`, expired ones; and packets
+ * at all their edges.
  */
 
 import {
@@ -58,7 +59,10 @@ function prefixOfText(text: string): Prefix {
   return prefix;
 }
 
-/** A rule set of up to `maxRules` rules in up to six policies. `askingShare` of the rules ask for a protocol or more. */
+/**
+ * A rule set of up to `maxRules` rules in up to six policies. `askingShare` of the rules ask for a protocol
+ * or more.
+ */
 export function programCase(random: Random, maxRules: number, askingShare: number): ProgramCase {
   const pool = PREFIXES.map(prefixOfText);
   const anySet = (most: number): ReturnType<typeof prefixSetOf> =>

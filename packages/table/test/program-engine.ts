@@ -1,4 +1,6 @@
-/** Programs compiled as the table compiles them, and asked without maps, by assembly/program.ts as it is now. */
+/**
+ * Programs compiled as the table compiles them, and asked without maps, by assembly/program.ts as it is now.
+ */
 
 import {
   type Address,

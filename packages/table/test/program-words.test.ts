@@ -1,4 +1,6 @@
-/** Words of programs written by hand, as program.ts draws them: what the engine reads from each kind of node. */
+/**
+ * Words of programs written by hand, as program.ts draws them: what the engine reads from each kind of node.
+ */
 
 import { beforeAll, describe, expect, it } from 'vitest';
 import { ASKS_DETAIL, ProtoBit } from '../src/classes/rule-columns.ts';

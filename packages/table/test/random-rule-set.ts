@@ -1,6 +1,6 @@
 /**
- * Seeded random rule sets over address spaces so small that prefixes nest, touch and repeat, and the packets that tell
- * compiled tables from wrong ones: every boundary of every prefix, and the addresses beside it.
+ * Seeded random rule sets over address spaces so small that prefixes nest, touch and repeat, and the packets
+ * that tell compiled tables from wrong ones: every boundary of every prefix, and the addresses beside it.
  */
 
 import {

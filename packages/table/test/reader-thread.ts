@@ -40,7 +40,10 @@ export class ReaderThread {
     return thread;
   }
 
-  /** Whether it has seen so much, however long that takes on a busy machine; also where it has ended, and will see no more. */
+  /**
+   * Whether it has seen so much, however long that takes on a busy machine; also where it has ended, and will
+   * see no more.
+   */
   hasSeen(lookups: number, generations: number): boolean {
     return (
       this.#ended || (Atomics.load(this.#shared, 1) > lookups && Atomics.load(this.#shared, 2) > generations)

@@ -1,6 +1,6 @@
 /**
- * Looks up in a table that its parent flips between two known releases, and reports the first answer that is of neither. An
- * odd generation accepts the hosts and drops the rest, an even one the other way round.
+ * Looks up in a table that its parent flips between two known releases, and reports the first answer that is
+ * of neither. An odd generation accepts the hosts and drops the rest, an even one the other way round.
  */
 
 import { parentPort, workerData } from 'node:worker_threads';

@@ -19,8 +19,8 @@ export const HOSTS = 4096;
 export const FIRST = 0x0a000000;
 
 /**
- * A rule set that accepts (odd) or drops (even) HOSTS hosts by a list, and does the opposite by default. With `more` hosts
- * in the list that no test asks about, to make it large.
+ * A rule set that accepts (odd) or drops (even) HOSTS hosts by a list, and does the opposite by default. With
+ * `more` hosts in the list that no test asks about, to make it large.
  */
 export function release(number: number, more = 0): RuleSet {
   const rules = new RunBuilder();

@@ -1,6 +1,7 @@
 /**
- * What goes to a thread and back. A message is copied in one go, which for a large list stalls the event loop; so what is large is
- * copied in pieces, with turns of the event loop between them, and then handed over.
+ * What goes to a thread and back. A message is copied in one go, which for a large list stalls the event
+ * loop; so what is large is copied in pieces, with turns of the event loop between them, and then handed
+ * over.
  */
 
 import { setImmediate } from 'node:timers/promises';

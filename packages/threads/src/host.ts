@@ -1,5 +1,6 @@
 /**
- * A thread for long work, of one owner. It does one piece of work at a time, each with a heap and a deadline; the others wait their turn.
+ * A thread for long work, of one owner. It does one piece of work at a time, each with a heap and a deadline;
+ * the others wait their turn.
  *
  * ```
  *          run                       settled               restMs, or a run that needs more heap
@@ -7,8 +8,8 @@
  *    ▲             │ deadline, out of memory, an error, close()
  *    └─────────────┘ when the thread has exited, and only then the work rejects
  * ```
- * Work that fails rejects with a ThreadError after the thread is gone: nothing writes any more to memory that it was lent, and the next
- * work starts another thread. A thread at rest does not keep the process alive.
+ * Work that fails rejects with a ThreadError after the thread is gone: nothing writes any more to memory that
+ * it was lent, and the next work starts another thread. A thread at rest does not keep the process alive.
  */
 
 import { setTimeout as passed, setImmediate } from 'node:timers/promises';
@@ -46,15 +47,22 @@ const systemAfter: After = (delayMs, work) => {
 };
 
 export interface ThreadOptions {
-  /** What the thread runs: a built file, since Node 20 reads no TypeScript. It listens on its `parentPort`. */
+  /**
+   * What the thread runs: a built file, since Node 20 reads no TypeScript. It listens on its `parentPort`.
+   */
   readonly file: URL;
   /** For logs and debuggers. */
   readonly name: string;
-  /** How long a thread at rest is kept: it holds what it has loaded and its heap. 0 ends it with each answer. */
+  /**
+   * How long a thread at rest is kept: it holds what it has loaded and its heap. 0 ends it with each answer.
+   */
   readonly restMs: number;
   /** Says when a deadline is over. */
   readonly after?: After;
-  /** What the thread is told before it is ended, and how long it has then to end by itself: for one that has something to put away. */
+  /**
+   * What the thread is told before it is ended, and how long it has then to end by itself: for one that has
+   * something to put away.
+   */
   readonly farewell?: Farewell;
 }
 
@@ -77,8 +85,8 @@ export interface ThreadLine<Said> {
   readonly isGone: boolean;
   post(message: unknown, moved?: readonly ArrayBuffer[]): void;
   /**
-   * What the thread says next, in a turn of the event loop of its own, for taking a message apart is work too. Work that throws
-   * something of its own instead must owe the thread no call of this.
+   * What the thread says next, in a turn of the event loop of its own, for taking a message apart is work
+   * too. Work that throws something of its own instead must owe the thread no call of this.
    */
   next(): Promise<Said>;
   /** From now on the work may take so long. */
@@ -99,7 +107,9 @@ export class ThreadHost<Said> {
     this.#options = options;
   }
 
-  /** Asks one question, and resolves with its answer; `moved` goes away from here. Rejects with ThreadError. */
+  /**
+   * Asks one question, and resolves with its answer; `moved` goes away from here. Rejects with ThreadError.
+   */
   ask(message: unknown, limits: WorkLimits, moved: readonly ArrayBuffer[] = []): Promise<Said> {
     return this.run(limits, async (line) => {
       await setImmediate(); // what is copied to the thread takes milliseconds, too
@@ -108,14 +118,20 @@ export class ThreadHost<Said> {
     });
   }
 
-  /** Does work that is more than a question, when all before it is done. Rejects with ThreadError, or what `work` throws of its own. */
+  /**
+   * Does work that is more than a question, when all before it is done. Rejects with ThreadError, or what
+   * `work` throws of its own.
+   */
   run<T>(limits: WorkLimits, work: (line: ThreadLine<Said>) => Promise<T>): Promise<T> {
     const done = this.#turn.then(() => this.#runNow(limits, work));
     this.#turn = done.catch(() => undefined); // each caller hears of its own failure
     return done;
   }
 
-  /** Starts the thread for work that is about to come, and keeps it so long; nothing where there is work already. */
+  /**
+   * Starts the thread for work that is about to come, and keeps it so long; nothing where there is work
+   * already.
+   */
   prepare(heapMib: number | undefined, restMs: number): void {
     if (this.#isClosed || this.#line !== undefined) return;
     this.#start(heapMib);
@@ -127,7 +143,10 @@ export class ThreadHost<Said> {
     await this.#turn;
   }
 
-  /** Ends the thread: what is under way, what waits and what comes rejects with `closed`. Resolves when the thread is gone. */
+  /**
+   * Ends the thread: what is under way, what waits and what comes rejects with `closed`. Resolves when the
+   * thread is gone.
+   */
   async close(): Promise<void> {
     this.#isClosed = true;
     clearTimeout(this.#restTimer);

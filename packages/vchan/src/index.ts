@@ -1,12 +1,14 @@
 /**
- * Bounded two-way byte channels between two processes, whatever carries them. Begin with channel/channel.ts, which says what a channel
- * is; then channel/endpoint.ts (the URL of where one leads) and transport.ts (`connect` and `listen`, which know every kind).
+ * Bounded two-way byte channels between two processes, whatever carries them. Begin with channel/channel.ts,
+ * which says what a channel is; then channel/endpoint.ts (the URL of where one leads) and transport.ts
+ * (`connect` and `listen`, which know every kind).
  *
  *   write() ─▶ write ring ─▶ transport ═══▶ transport ─▶ chunk queue ─▶ read()
  *
- * - `channel/`: the interface, endpoints, the bounded pieces that every channel is made of, and the channel within a process.
- * - `stream/`: over streams of the kernel: Unix sockets and the care of their files, pipes, a program of one's own, qrexec, and what
- *   libvchan-socket does.
+ * - `channel/`: the interface, endpoints, the bounded pieces that every channel is made of, and the channel
+ *   within a process.
+ * - `stream/`: over streams of the kernel: Unix sockets and the care of their files, pipes, a program of
+ *   one's own, qrexec, and what libvchan-socket does.
  * - `zeromq/`: over ZeroMQ's messages, bounded by credit, with keys.
  */
 export {

@@ -1,6 +1,6 @@
 /**
- * The one place that knows every kind of endpoint: `connect` and `listen` hand over to the transport of that kind.
- * A heavy transport is imported here when first asked for, so that nobody else pays for loading it.
+ * The one place that knows every kind of endpoint: `connect` and `listen` hand over to the transport of that
+ * kind. A heavy transport is imported here when first asked for, so that nobody else pays for loading it.
  */
 import type { Channel, Listener } from './channel/channel.ts';
 import { type Endpoint, EndpointError, formatEndpoint } from './channel/endpoint.ts';
@@ -18,7 +18,10 @@ const DEFAULT_BACKLOG = 64;
 const DEFAULT_SOCKET_MODE = 0o600;
 
 export interface ConnectOptions {
-  /** Buffer of each direction in bytes; else the endpoint's, else `DEFAULT_BUFFER_BYTES`. `memory:` takes the listener's. */
+  /**
+   * Buffer of each direction in bytes; else the endpoint's, else `DEFAULT_BUFFER_BYTES`. `memory:` takes the
+   * listener's.
+   */
   readonly bufferBytes?: number;
   /** Milliseconds until the attempt fails, 1..2^31-1; default 10,000. */
   readonly timeoutMs?: number;
@@ -31,11 +34,17 @@ export interface ConnectOptions {
 export interface ListenOptions {
   /** Buffer of each direction of each channel in bytes; else the endpoint's, else `DEFAULT_BUFFER_BYTES`. */
   readonly bufferBytes?: number;
-  /** Channels that may wait for `accept()`, default 64; one too many is refused (memory, ZeroMQ) or disconnected (sockets). */
+  /**
+   * Channels that may wait for `accept()`, default 64; one too many is refused (memory, ZeroMQ) or
+   * disconnected (sockets).
+   */
   readonly backlog?: number;
   /** Permission bits of a socket file, default 0o600. Connecting takes the write bit. */
   readonly mode?: number;
-  /** Id of the group that a `unix:` socket file is given to; `mode` says what that may. Default the process's own. */
+  /**
+   * Id of the group that a `unix:` socket file is given to; `mode` says what that may. Default the process's
+   * own.
+   */
   readonly group?: number;
   /** Whether a missing parent directory of a socket is made, with mode 0700. Default false. */
   readonly createDirectory?: boolean;
@@ -47,7 +56,8 @@ export interface ListenOptions {
 
 /**
  * Connects as a client.
- * @throws ChannelConnectError if that fails, EndpointError if the endpoint cannot work, RangeError for a bad option.
+ * @throws ChannelConnectError if that fails, EndpointError if the endpoint cannot work, RangeError for a bad
+ *   option.
  */
 export async function connect(endpoint: Endpoint, options: ConnectOptions = {}): Promise<Channel> {
   const { bufferBytes, signal } = options;
@@ -84,7 +94,8 @@ export async function connect(endpoint: Endpoint, options: ConnectOptions = {}):
 
 /**
  * Listens as a server.
- * @throws EndpointInUseError if somebody else does, EndpointError if the endpoint cannot work, RangeError for a bad option.
+ * @throws EndpointInUseError if somebody else does, EndpointError if the endpoint cannot work, RangeError for
+ *   a bad option.
  */
 export async function listen(endpoint: Endpoint, options: ListenOptions = {}): Promise<Listener> {
   const { bufferBytes } = options;

@@ -1,4 +1,7 @@
-/** What every channel must do, whatever carries it. Each transport's test file calls `describeChannel` with its pairs. */
+/**
+ * What every channel must do, whatever carries it. Each transport's test file calls `describeChannel` with
+ * its pairs.
+ */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { turns } from '../../../test/kit/turns.ts';
 import { type Channel, ChannelClosedError } from '../src/channel/channel.ts';
@@ -46,7 +49,8 @@ export function describeChannel(name: string, makePair: (bufferBytes: number) =>
       pairs.push(pair);
       return pair;
     };
-    // A closed channel waits for its peer for some seconds only, and here that must be no slower than the machine lets it be.
+    // A closed channel waits for its peer for some seconds only, and here that must be no slower than the
+    // machine lets it be.
     beforeEach(stopTimers);
     afterEach(async () => {
       for (const pair of pairs.splice(0)) await pair.assertCleanedUp();

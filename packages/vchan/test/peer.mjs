@@ -3,8 +3,9 @@
  *
  *     node peer.mjs connect|listen URL flood|echo|once|silent
  *
- * `flood` writes the same block again and again, `echo` sends back what comes, `once` writes the block and stays, `silent` only
- * stays. It says `ready` on standard error when the channel is there and `written` when `once` is done.
+ * `flood` writes the same block again and again, `echo` sends back what comes, `once` writes the block and
+ * stays, `silent` only stays. It says `ready` on standard error when the channel is there and `written` when
+ * `once` is done.
  */
 import { readFileSync } from 'node:fs';
 import { connect, listen, parseEndpoint } from '@rulecast/vchan';

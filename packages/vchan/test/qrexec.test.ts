@@ -1,4 +1,6 @@
-/** Calls of a qrexec service that is a socket: the qube that qrexec names first, and what qrexec never says. */
+/**
+ * Calls of a qrexec service that is a socket: the qube that qrexec names first, and what qrexec never says.
+ */
 
 import { mkdtempSync, rmSync } from 'node:fs';
 import net from 'node:net';

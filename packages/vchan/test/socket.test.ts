@@ -22,7 +22,10 @@ import { connect, type ListenOptions, listen } from '../src/transport.ts';
 import { describeChannel } from './conformance.ts';
 import { drain, fill, receive, repeats, sameBytes, seededBytes, sendAll } from './streams.ts';
 
-/** What a Linux kernel takes into one Unix socket: net.core.wmem_default, 212,992 unless configured, with room to spare. */
+/**
+ * What a Linux kernel takes into one Unix socket: net.core.wmem_default, 212,992 unless configured, with room
+ * to spare.
+ */
 const KERNEL_BYTES = 524_288;
 /** How many turns of the event loop closing may take: bytes on their way are still moved. */
 const CLOSING_TURNS = 2_000;

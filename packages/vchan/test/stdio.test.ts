@@ -36,9 +36,14 @@ import {
 const MAKE_PIPE = 'mkfifo';
 /** What a Linux pipe takes unless configured. */
 const PIPE_BYTES = 65_536;
-/** What a Unix socket takes, which is what Node gives a child, and what `cat` has in its hands, generously. */
+/**
+ * What a Unix socket takes, which is what Node gives a child, and what `cat` has in its hands, generously.
+ */
 const CAT_BYTES = 1_048_576;
-/** A program that joins its standard input and output to two named pipes, which are gone once it has them: two times `cat`. */
+/**
+ * A program that joins its standard input and output to two named pipes, which are gone once it has them: two
+ * times `cat`.
+ */
 const JOIN = 'exec 3<&0 4>"$1" <"$2" && { cat <&3 >&4 & } && exec 3<&- 4>&- && rm "$1" "$2" && exec cat';
 
 let directory = '';
@@ -130,7 +135,10 @@ describeChannel('exec', async (bufferBytes) => {
   };
 });
 
-/** Whether the process waits in a system call of `cat`: whatever can go on is woken before the call that lets it returns. */
+/**
+ * Whether the process waits in a system call of `cat`: whatever can go on is woken before the call that lets
+ * it returns.
+ */
 function isWaitingCat(id: number): boolean {
   try {
     const [, name, state] = /\((.*)\) (\w)/.exec(readFileSync(`/proc/${id}/stat`, 'utf8')) ?? [];

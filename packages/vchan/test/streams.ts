@@ -11,7 +11,10 @@ export function seededBytes(seed: number, byteCount: number): Uint8Array {
   return new Uint8Array(words.buffer, 0, byteCount);
 }
 
-/** Writes all of `bytes` in pieces of seeded sizes up to `maxPieceBytes`, waiting whenever the channel is full. */
+/**
+ * Writes all of `bytes` in pieces of seeded sizes up to `maxPieceBytes`, waiting whenever the channel is
+ * full.
+ */
 export async function sendAll(channel: Channel, bytes: Uint8Array, maxPieceBytes = 100_000): Promise<void> {
   const next = seededWords(bytes.length + 1);
   let sent = 0;
@@ -23,7 +26,9 @@ export async function sendAll(channel: Channel, bytes: Uint8Array, maxPieceBytes
   }
 }
 
-/** Reads `byteCount` bytes in reads of seeded sizes, or fewer if the channel is disconnected and empty before. */
+/**
+ * Reads `byteCount` bytes in reads of seeded sizes, or fewer if the channel is disconnected and empty before.
+ */
 export async function receive(
   channel: Channel,
   byteCount: number,
@@ -53,7 +58,10 @@ export async function drain(channel: Channel): Promise<number> {
   }
 }
 
-/** The shortest time after which a channel gives something up; a shorter timer is for trying again, and no transfer ends without it. */
+/**
+ * The shortest time after which a channel gives something up; a shorter timer is for trying again, and no
+ * transfer ends without it.
+ */
 const PATIENCE_LEAST_MS = 500;
 
 /** Until the end of the test nobody's patience ends, unless the test moves the time. */
@@ -79,7 +87,10 @@ export function stopTimers(): void {
 const { setTimeout: realSetTimeout, clearTimeout: realClearTimeout } = globalThis;
 /** Ends a test that hangs, however busy the machine: shorter than the time that a test has. */
 const IN_VAIN_MS = 180_000;
-/** What happens in this process has happened after so many turns; other processes need a processor, which is theirs then. */
+/**
+ * What happens in this process has happened after so many turns; other processes need a processor, which is
+ * theirs then.
+ */
 const SPUN_TURNS = 100;
 const PAUSE_MS = 2;
 
@@ -98,9 +109,9 @@ export async function until(condition: () => boolean): Promise<void> {
 }
 
 /**
- * Writes from the endless repetition of `source` until nothing more is taken: not at once, and not after many turns of the event
- * loop either, in which everything local that could move has moved, while whatever else carries the bytes is `stuck`. Returns how
- * many bytes were taken.
+ * Writes from the endless repetition of `source` until nothing more is taken: not at once, and not after many
+ * turns of the event loop either, in which everything local that could move has moved, while whatever else
+ * carries the bytes is `stuck`. Returns how many bytes were taken.
  */
 export async function fill(
   channel: Channel,

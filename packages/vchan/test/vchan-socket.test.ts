@@ -14,7 +14,10 @@ import { BLOCK, startPeer } from './child.ts';
 import { describeChannel } from './conformance.ts';
 import { drain, receive, repeats, sameBytes, seededBytes, sendAll, until } from './streams.ts';
 
-/** What a Linux kernel takes into one Unix socket: net.core.wmem_default, 212,992 unless configured, with room to spare. */
+/**
+ * What a Linux kernel takes into one Unix socket: net.core.wmem_default, 212,992 unless configured, with room
+ * to spare.
+ */
 const KERNEL_BYTES = 524_288;
 const SERVER_DOMAIN = 1;
 const CLIENT_DOMAIN = 2;
@@ -261,8 +264,8 @@ describe('a vchan client', () => {
 });
 
 /**
- * Qubes' own library, if this machine has it: installed (pkg-config vchan-socket), or as sources in the folder that
- * RULECAST_VCHAN_SOCKET_SRC names. It is under the GPL and no part of this project.
+ * Qubes' own library, if this machine has it: installed (pkg-config vchan-socket), or as sources in the
+ * folder that RULECAST_VCHAN_SOCKET_SRC names. It is under the GPL and no part of this project.
  */
 function findLibrary(): { readonly flags: readonly string[] } | { readonly missing: string } {
   if (spawnSync(COMPILER, ['--version']).status !== 0) return { missing: 'there is no C compiler' };
@@ -280,9 +283,9 @@ const library = findLibrary();
 if ('missing' in library) console.info(`Qubes' libvchan-socket is not tested against: ${library.missing}`);
 
 /**
- * Asks before it reads and writes: a call that finds the channel disconnected returns with the library's mutex held, on which
- * libvchan_close then waits for ever. Sends back what it receives, `limit` bytes in all (0: until the end), then closes. Says
- * `up` when it is connected.
+ * Asks before it reads and writes: a call that finds the channel disconnected returns with the library's
+ * mutex held, on which libvchan_close then waits for ever. Sends back what it receives, `limit` bytes in all
+ * (0: until the end), then closes. Says `up` when it is connected.
  */
 const ECHO_PROGRAM = `
 #include <stdio.h>

@@ -68,7 +68,9 @@ afterEach(async () => {
   rmSync(directory, { recursive: true });
 });
 
-/** Whatever of ours keeps this process alive, a timer and a ZeroMQ socket that waits for a message included. */
+/**
+ * Whatever of ours keeps this process alive, a timer and a ZeroMQ socket that waits for a message included.
+ */
 function handles(): number {
   const resources = process.getActiveResourcesInfo();
   const ours = resources.filter((kind) => kind !== 'Immediate' && kind !== 'Timeout');

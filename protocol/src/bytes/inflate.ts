@@ -1,11 +1,17 @@
-/** Raw deflate (RFC 1951) of bytes whose length is known: where a format holds the length, and no byte more or less will do. */
+/**
+ * Raw deflate (RFC 1951) of bytes whose length is known: where a format holds the length, and no byte more or
+ * less will do.
+ */
 
 import { inflateRawSync } from 'node:zlib';
 
 /** RFC 1951: a byte of deflate never stands for more than 1,032 bytes. */
 const EXPANSION_MAX = 1032;
 
-/** Exactly `length` bytes out of exactly `bytes`; undefined if that is not what they hold. Nothing beyond `length` is inflated. */
+/**
+ * Exactly `length` bytes out of exactly `bytes`; undefined if that is not what they hold. Nothing beyond
+ * `length` is inflated.
+ */
 export function inflateExactly(bytes: Uint8Array, length: number): Uint8Array | undefined {
   if (length > bytes.length * EXPANSION_MAX) return undefined;
   let result: unknown;

@@ -1,6 +1,7 @@
 /**
- * An adaptive binary range coder: decisions become bytes in as many bits as they were unlikely, given how the same context decided
- * before. PROTOCOL.md "Prefix tree". The arithmetic is Martin's range encoding (1979) with 32-bit registers.
+ * An adaptive binary range coder: decisions become bytes in as many bits as they were unlikely, given how the
+ * same context decided before. PROTOCOL.md "Prefix tree". The arithmetic is Martin's range encoding (1979)
+ * with 32-bit registers.
  *
  *   interval   low …………………… low + bound …………………… low + range
  *              decision 0          decision 1            bound = (range >>> 16) * chance of 0
@@ -9,7 +10,10 @@
 /** Chances are in units of 1/65,536; a new context holds both decisions for equally likely. */
 const CHANCE_ONE = 0x1_0000;
 const CHANCE_START = 0x8000;
-/** A context's n-th decision moves its chance by 1/(n + 1) of the way, and never by less than 1/64: old habits fade. */
+/**
+ * A context's n-th decision moves its chance by 1/(n + 1) of the way, and never by less than 1/64: old habits
+ * fade.
+ */
 const PACE_START = 2;
 const PACE_MAX = 64;
 /** Below this a register is shifted by a byte, so that a bound has 8 bits more than a chance at least. */
@@ -110,7 +114,10 @@ export class RangeDecoder {
     for (let i = 0; i <= IMPLIED_BYTES; i++) this.#shift();
   }
 
-  /** Whether decisions were read that the bytes do not hold. From then on they mean nothing; who reads on checks this. */
+  /**
+   * Whether decisions were read that the bytes do not hold. From then on they mean nothing; who reads on
+   * checks this.
+   */
   get exhausted(): boolean {
     return this.#at > this.#bytes.length + IMPLIED_BYTES;
   }

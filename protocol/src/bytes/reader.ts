@@ -1,6 +1,7 @@
 /**
- * Reading of the binary formats: little-endian numbers, LEB128, short text, and columns of words. The reader checks every length against
- * the bytes that are left before anything is allocated, and throws a ProtocolError of its owner's code.
+ * Reading of the binary formats: little-endian numbers, LEB128, short text, and columns of words. The reader
+ * checks every length against the bytes that are left before anything is allocated, and throws a
+ * ProtocolError of its owner's code.
  */
 
 import { type ErrorCode, ProtocolError } from '../error.ts';
@@ -10,14 +11,20 @@ import { LINE_FEED, wordsOfBytes } from './words.ts';
 /** A u32 in LEB128. */
 const VARINT_MAX_BYTES = 5;
 
-/** A checked walk over bytes that a peer or a disk gave. Every method throws ProtocolError where the bytes are short or wrong. */
+/**
+ * A checked walk over bytes that a peer or a disk gave. Every method throws ProtocolError where the bytes are
+ * short or wrong.
+ */
 export class ByteReader {
   readonly #buffer: Buffer;
   readonly #code: ErrorCode;
   readonly #part: string | undefined;
   #at = 0;
 
-  /** `code` and `part` go into every error. The bytes stay the caller's and must not change while they are read. */
+  /**
+   * `code` and `part` go into every error. The bytes stay the caller's and must not change while they are
+   * read.
+   */
   constructor(bytes: Uint8Array, code: ErrorCode, part?: string) {
     this.#buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
     this.#code = code;
@@ -81,7 +88,10 @@ export class ByteReader {
     throw this.error('a malformed variable-length number');
   }
 
-  /** A u32 count of things that take at least `leastBytes` each. More than the remaining bytes can hold is an error. */
+  /**
+   * A u32 count of things that take at least `leastBytes` each. More than the remaining bytes can hold is an
+   * error.
+   */
   count(leastBytes: number): number {
     const count = this.u32();
     if (count * leastBytes > this.remaining) {

@@ -7,8 +7,8 @@ const LITTLE_ENDIAN_HOST = endianness() === 'LE';
 export const LINE_FEED = 10;
 
 /**
- * The little-endian bytes of a column of words: a view where the host is little-endian, so that a column of a million prefixes is
- * hashed where it lies; a swapped copy elsewhere. The caller must not write to it.
+ * The little-endian bytes of a column of words: a view where the host is little-endian, so that a column of a
+ * million prefixes is hashed where it lies; a swapped copy elsewhere. The caller must not write to it.
  */
 export function bytesOfWords(words: Uint32Array, littleEndianHost: boolean = LITTLE_ENDIAN_HOST): Uint8Array {
   const view = new Uint8Array(words.buffer, words.byteOffset, words.byteLength);

@@ -1,6 +1,6 @@
 /**
- * Deltas: what turns one rule set into the next, found by content, encoded, and applied strictly. A snapshot is the delta from the
- * empty rule set; a transfer is a chain of deltas. PROTOCOL.md "Delta and snapshot".
+ * Deltas: what turns one rule set into the next, found by content, encoded, and applied strictly. A snapshot
+ * is the delta from the empty rule set; a transfer is a chain of deltas. PROTOCOL.md "Delta and snapshot".
  *
  *   delta    change count u16 | change …                              by kind, then name; one change a part
  *   change   op u8 | kind u8 | name length u8 | name | body length u32 | body
@@ -41,7 +41,10 @@ type OpCode = (typeof OpCode)[keyof typeof OpCode];
 /** Op, kind, name length and body length. */
 const CHANGE_LEAST_BYTES = 7;
 
-/** What happens to one part. A `patch` has both contents; the encoder may still send the new one whole where that is shorter. */
+/**
+ * What happens to one part. A `patch` has both contents; the encoder may still send the new one whole where
+ * that is shorter.
+ */
 export type PartChange = PartId &
   EditCounts &
   (
@@ -55,7 +58,10 @@ export interface RuleSetDelta {
   readonly changes: readonly PartChange[];
 }
 
-/** What turns `before` into `after`. Parts that are the same object cost nothing; others are compared by value, linearly. */
+/**
+ * What turns `before` into `after`. Parts that are the same object cost nothing; others are compared by
+ * value, linearly.
+ */
 export function diffRuleSets(before: RuleSet, after: RuleSet): RuleSetDelta {
   const old = new Map<string, Part>();
   for (const part of partsOf(before)) old.set(partText(part), part);
@@ -124,7 +130,10 @@ function encodedChange(change: PartChange): { readonly op: OpCode; readonly body
   }
 }
 
-/** Whether so much changed that the whole part is worth encoding for comparison: half of it or more. Our choice. */
+/**
+ * Whether so much changed that the whole part is worth encoding for comparison: half of it or more. Our
+ * choice.
+ */
 function mayBeShorterWhole(change: PartChange & { readonly op: 'patch' }): boolean {
   return (change.addedCount + change.removedCount) * 2 >= partCount(change.after);
 }
@@ -141,12 +150,14 @@ interface ChangeHead extends PartId {
 const OWN_BOUNDS: StepBounds = { entriesMax: ENTRIES_MAX };
 
 /**
- * The rule set that a delta makes of `before`. Parts that do not change stay the same objects, so that their digests stay known.
- * Throws ProtocolError with part and, where there is one, entry: `bad-delta` for malformed bytes or a result that is not
- * canonical, `bad-canonical` for a malformed policy or resolutions put whole, `bad-base` for what does not fit `before`,
- * `over-limit` for more parts, or more than `entriesMax` entries, rules and addresses in all; and where there are bounds of what was signed, `bad-count` for
- * a part that is larger, `bad-rule-set` for one that is not in the manifest, `over-budget` for more than these allow. Whether the result is the release is
- * for `verifyRuleSet` to say. `onListPatch` is told what patched lists of prefixes gain and lose, so that nobody has to compare them.
+ * The rule set that a delta makes of `before`. Parts that do not change stay the same objects, so that their
+ * digests stay known. Throws ProtocolError with part and, where there is one, entry: `bad-delta` for
+ * malformed bytes or a result that is not canonical, `bad-canonical` for a malformed policy or resolutions
+ * put whole, `bad-base` for what does not fit `before`, `over-limit` for more parts, or more than
+ * `entriesMax` entries, rules and addresses in all; and where there are bounds of what was signed,
+ * `bad-count` for a part that is larger, `bad-rule-set` for one that is not in the manifest, `over-budget`
+ * for more than these allow. Whether the result is the release is for `verifyRuleSet` to say. `onListPatch`
+ * is told what patched lists of prefixes gain and lose, so that nobody has to compare them.
  */
 export function applyDelta(
   before: RuleSet,
@@ -310,7 +321,10 @@ function ruleSetOf(reader: ByteReader, parts: readonly Part[]): RuleSet {
   return { lists, policies, resolutions, unmatched };
 }
 
-/** The stream of a transfer: deltas in the order in which they apply. Throws RangeError on none, and on more than 1,024. */
+/**
+ * The stream of a transfer: deltas in the order in which they apply. Throws RangeError on none, and on more
+ * than 1,024.
+ */
 export function encodeChain(steps: readonly Uint8Array[]): Uint8Array {
   if (steps.length === 0 || steps.length > STEPS_MAX)
     throw new RangeError(`a chain of ${steps.length} deltas`);
@@ -323,7 +337,10 @@ export function encodeChain(steps: readonly Uint8Array[]): Uint8Array {
   return writer.take();
 }
 
-/** The deltas of a chain, as views of it. Throws ProtocolError `bad-delta`, or `over-limit` on more than 1,024. */
+/**
+ * The deltas of a chain, as views of it. Throws ProtocolError `bad-delta`, or `over-limit` on more than
+ * 1,024.
+ */
 export function decodeChain(bytes: Uint8Array): readonly Uint8Array[] {
   const reader = new ByteReader(bytes, ErrorCode.badDelta);
   const count = reader.u32();
@@ -338,8 +355,8 @@ export function decodeChain(bytes: Uint8Array): readonly Uint8Array[] {
 }
 
 /**
- * Applies the deltas of a chain, one after the other; throws as `decodeChain` and `applyDelta` do. `budget` bounds those of a peer; `onListPatch` is told of
- * the last one.
+ * Applies the deltas of a chain, one after the other; throws as `decodeChain` and `applyDelta` do. `budget`
+ * bounds those of a peer; `onListPatch` is told of the last one.
  */
 export function applyChain(
   before: RuleSet,

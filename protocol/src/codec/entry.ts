@@ -1,6 +1,7 @@
 /**
- * Entries as ascending numbers: a list is written per prefix length as the gaps between its networks, or as a prefix tree; a removal
- * as the gaps between indices; names as what differs from the name before. PROTOCOL.md "Entry encoding".
+ * Entries as ascending numbers: a list is written per prefix length as the gaps between its networks, or as a
+ * prefix tree; a removal as the gaps between indices; names as what differs from the name before. PROTOCOL.md
+ * "Entry encoding".
  *
  *   sequence   count varint | block of up to 4,096 …
  *   block      codec u8 | payload length varint | payload
@@ -28,8 +29,9 @@ const TREE_FORM = 255;
 const NAME_LEAST_BYTES = 3;
 
 /**
- * A tree takes 0.1 to 0.4 µs an entry either way, groups a tenth of it. Up to so many entries the shorter one is sent; beyond that a
- * tree only if a sample says that it saves an eighth. Our choice: the encoder is to hold nobody up for over 50 ms.
+ * A tree takes 0.1 to 0.4 µs an entry either way, groups a tenth of it. Up to so many entries the shorter one
+ * is sent; beyond that a tree only if a sample says that it saves an eighth. Our choice: the encoder is to
+ * hold nobody up for over 50 ms.
  */
 const TREE_SAMPLED_ENTRIES = 2 ** 17;
 const TREE_SAMPLE_ENTRIES = 2 ** 14;
@@ -50,7 +52,10 @@ export function writeSequence(writer: ByteWriter, numbers: Uint32Array, stride: 
   }
 }
 
-/** The gap before a number is its distance to the one before, less one; before the first it is the number itself. */
+/**
+ * The gap before a number is its distance to the one before, less one; before the first it is the number
+ * itself.
+ */
 function fillGaps1(numbers: Uint32Array, from: number, { words, count }: Gaps): void {
   let last = from === 0 ? -1 : numbers[from - 1]!; // from is within the numbers
   for (let i = 0; i < count; i++) {
@@ -82,8 +87,9 @@ function writeBlock(writer: ByteWriter, gaps: Gaps): void {
 }
 
 /**
- * Reads numbers that ascend strictly and fit their words, as many as there is room for. Their memory grows with the bytes that were read, not
- * with the count announced. The caller checks the last number against its range.
+ * Reads numbers that ascend strictly and fit their words, as many as there is room for. Their memory grows
+ * with the bytes that were read, not with the count announced. The caller checks the last number against its
+ * range.
  */
 export function readSequence(
   reader: ByteReader,
@@ -146,7 +152,10 @@ function addGaps4({ words, count }: Gaps, numbers: Uint32Array, from: number): n
   return -1;
 }
 
-/** Appends a canonical column in the shorter of its forms, or in groups where a tree would be only a little shorter, but slow. */
+/**
+ * Appends a canonical column in the shorter of its forms, or in groups where a tree would be only a little
+ * shorter, but slow.
+ */
 export function writeEntries(writer: ByteWriter, prefixes: Prefixes): void {
   const count = prefixes.lengths.length;
   if (count > TREE_SAMPLED_ENTRIES) {
@@ -194,7 +203,10 @@ function writeGroups(writer: ByteWriter, prefixes: Prefixes): void {
   }
 }
 
-/** The network numbers of a column, ascending, by ascending prefix length. A number is the address without its host bits. */
+/**
+ * The network numbers of a column, ascending, by ascending prefix length. A number is the address without its
+ * host bits.
+ */
 function networksByLength({ family, words, lengths }: Prefixes): Map<number, Uint32Array> {
   const stride = strideOf(family);
   const counts = new Uint32Array(bitsOf(family) + 1);
@@ -266,7 +278,8 @@ function readGroup(reader: ByteReader, family: Family, length: number, bounds: P
   const count = words.length / stride;
   if (count === 0) throw reader.error(`an empty group of length ${length}`);
   const hostBits = bitsOf(family) - length;
-  // Numbers ascend, so the last is the largest: it alone shows whether all of them are networks of this length.
+  // Numbers ascend, so the last is the largest: it alone shows whether all of them are networks of this
+  // length.
   for (let w = 0; w < stride; w++) {
     const excess = words[words.length - stride + w]! & wordMask(hostBits - w * 32); // count > 0
     if (excess !== 0) throw reader.error(`a network that /${length} cannot hold`, count - 1);
@@ -309,8 +322,8 @@ export function readIndices(
 }
 
 /**
- * Appends sorted, unique host names: of all what they share with the one before, then the rest of each. Apart, both deflate better
- * than by turns: by a tenth and more on real lists.
+ * Appends sorted, unique host names: of all what they share with the one before, then the rest of each.
+ * Apart, both deflate better than by turns: by a tenth and more on real lists.
  */
 export function writeNames(writer: ByteWriter, names: readonly string[]): void {
   const sharedLengths = new Uint8Array(names.length);

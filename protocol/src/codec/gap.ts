@@ -1,6 +1,6 @@
 /**
- * Gap codecs: how a block of gaps between ascending numbers becomes bytes. The writer of a block takes whichever codec makes it
- * shortest. PROTOCOL.md "Entry encoding".
+ * Gap codecs: how a block of gaps between ascending numbers becomes bytes. The writer of a block takes
+ * whichever codec makes it shortest. PROTOCOL.md "Entry encoding".
  */
 
 import { deflateRawSync } from 'node:zlib';
@@ -18,7 +18,10 @@ export const GapCodec = {
   varint: 0,
   /** The length of that, then that, deflated. */
   deflatedVarint: 1,
-  /** Rice codes of gaps below 2^32 (Rice, "Some Practical Universal Noiseless Coding Techniques", JPL 79-22, 1979). */
+  /**
+   * Rice codes of gaps below 2^32 (Rice, "Some Practical Universal Noiseless Coding Techniques", JPL 79-22,
+   * 1979).
+   */
   rice: 2,
 } as const;
 export type GapCodec = (typeof GapCodec)[keyof typeof GapCodec];
@@ -47,8 +50,8 @@ const lowWords = new Uint32Array(ENTRY_BLOCK_ENTRIES);
 const histogram = new Uint32Array(256);
 
 /**
- * The shortest form of a block; of equally short ones that of varint, else of Rice. Deflate is last, so that it knows what it has to
- * undercut. The bytes are valid until the next call.
+ * The shortest form of a block; of equally short ones that of varint, else of Rice. Deflate is last, so that
+ * it knows what it has to undercut. The bytes are valid until the next call.
  */
 export function encodeGaps(gaps: Gaps): { readonly code: GapCodec; readonly bytes: Uint8Array } {
   const plain = varintBytes(gaps);
@@ -60,8 +63,8 @@ export function encodeGaps(gaps: Gaps): { readonly code: GapCodec; readonly byte
 }
 
 /**
- * Fills the first `gaps.count` gaps from all bytes of `payload`. False, or a ProtocolError, if they are not those of just as many.
- * The code is any byte.
+ * Fills the first `gaps.count` gaps from all bytes of `payload`. False, or a ProtocolError, if they are not
+ * those of just as many. The code is any byte.
  */
 export function decodeGaps(code: number, payload: ByteReader, gaps: Gaps): boolean {
   switch (code) {
@@ -76,16 +79,25 @@ export function decodeGaps(code: number, payload: ByteReader, gaps: Gaps): boole
   }
 }
 
-// ── Varints, deflated ────────────────────────────────────────────────────────────────────────────────────────────────
+// ── Varints, deflated ──────────────────────────────────────────────────────────────────────────────────────
 
-/** Deflate is not tried on less than this, whatever it would save. Our choice, like the next: it is by far the slowest. */
+/**
+ * Deflate is not tried on less than this, whatever it would save. Our choice, like the next: it is by far the
+ * slowest.
+ */
 const DEFLATE_LEAST_BYTES = 256;
-/** Up to so many bytes it is tried without a look at them; on more only where their frequencies are uneven enough. */
+/**
+ * Up to so many bytes it is tried without a look at them; on more only where their frequencies are uneven
+ * enough.
+ */
 const DEFLATE_ANYWAY_BYTES = 1024;
 /** What a deflate block spends on its two code tables, about. */
 const DEFLATE_TABLE_BYTES = 48;
 
-/** Whether deflate is worth a try: it codes bytes by their frequency, and sequences that repeat show in the frequencies as well. */
+/**
+ * Whether deflate is worth a try: it codes bytes by their frequency, and sequences that repeat show in the
+ * frequencies as well.
+ */
 function mayDeflateBelow(bytes: Uint8Array, lessThan: number): boolean {
   if (bytes.length < DEFLATE_LEAST_BYTES) return false;
   if (bytes.length <= DEFLATE_ANYWAY_BYTES) return true;
@@ -111,7 +123,7 @@ function inflateVarints(payload: ByteReader, gaps: Gaps): boolean {
   return bytes !== undefined && decodeVarints(bytes, gaps);
 }
 
-// ── Varints ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+// ── Varints ────────────────────────────────────────────────────────────────────────────────────────────────
 
 function varintBytes(gaps: Gaps): Uint8Array {
   return varints.subarray(0, gaps.stride === 1 ? encodeVarints1(gaps) : encodeVarints4(gaps));
@@ -192,7 +204,7 @@ function decodeVarints4(bytes: Uint8Array, { words, count }: Gaps): boolean {
   return at === bytes.length;
 }
 
-// ── Rice codes ───────────────────────────────────────────────────────────────────────────────────────────────────────
+// ── Rice codes ─────────────────────────────────────────────────────────────────────────────────────────────
 
 function riceBelow(gaps: Gaps, lessThan: number): Uint8Array | undefined {
   const words = gaps.stride === 1 ? gaps.words : onlyLowWords(gaps);
@@ -235,7 +247,10 @@ function riceBits(words: Uint32Array, count: number, parameter: number): number 
   return bits;
 }
 
-/** The smallest of the parameters that need the fewest bits. A walk finds it, for the bits are convex in the parameter. */
+/**
+ * The smallest of the parameters that need the fewest bits. A walk finds it, for the bits are convex in the
+ * parameter.
+ */
 function riceParameter(words: Uint32Array, count: number): number {
   let sum = 0;
   for (let i = 0; i < count; i++) sum += words[i]!; // i < count

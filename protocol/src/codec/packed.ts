@@ -1,5 +1,6 @@
 /**
- * Packed bodies: names, policies and resolutions travel deflated where that is shorter. PROTOCOL.md "Delta and snapshot".
+ * Packed bodies: names, policies and resolutions travel deflated where that is shorter. PROTOCOL.md "Delta
+ * and snapshot".
  *
  *   0 | bytes                                 as they are
  *   1 | raw length u32 | deflate, RFC 1951    at most 64 MiB when inflated
@@ -38,8 +39,8 @@ export function pack(bytes: Uint8Array): Uint8Array {
 }
 
 /**
- * A reader of what the rest of `reader` holds packed. Nothing is inflated beyond the announced and permitted length, and more than there is room for is
- * refused with the error of that.
+ * A reader of what the rest of `reader` holds packed. Nothing is inflated beyond the announced and permitted
+ * length, and more than there is room for is refused with the error of that.
  */
 export function unpack(reader: ByteReader, { bytes, code, meter }: PartBounds): ByteReader {
   const packing = reader.u8();

@@ -1,5 +1,6 @@
 /**
- * Bodies of changes: a part as a whole (put), or what turns its old content into the new (patch). PROTOCOL.md "Delta and snapshot".
+ * Bodies of changes: a part as a whole (put), or what turns its old content into the new (patch). PROTOCOL.md
+ * "Delta and snapshot".
  *
  *   put    prefix list   v4 column | v6 column
  *          name list     resolve u8 | packed names
@@ -53,7 +54,9 @@ const RESOLUTION_LEAST_BYTES = 3;
 /** Looking one prefix up costs about as much as going through so many. */
 const LOOKUP_COST = 64;
 
-/** What a part weighs against the limit of a release: entries, rules, and the addresses that come with them. */
+/**
+ * What a part weighs against the limit of a release: entries, rules, and the addresses that come with them.
+ */
 export function partWeight(part: Part): number {
   return partCount(part) + uncountedOf(part);
 }
@@ -180,7 +183,10 @@ export interface ListPatch {
 /** Told of each list of prefixes that was patched, once the result is known to be sound. */
 export type OnListPatch = (name: string, patch: ListPatch) => void;
 
-/** The part that a patch makes of `before`, as far as there is room for it. Reads all of `reader`, or of what it holds packed. */
+/**
+ * The part that a patch makes of `before`, as far as there is room for it. Reads all of `reader`, or of what
+ * it holds packed.
+ */
 export function readPatch(
   reader: ByteReader,
   before: Part,
@@ -259,8 +265,9 @@ function patchedColumn(reader: ByteReader, before: Prefixes, delta: PrefixesDelt
 }
 
 /**
- * Whether a column that a delta made is canonical. It is sorted, and the old column and the added one are canonical, so that
- * only an added prefix and its neighbours can be at odds: few of them are looked up, for many the column is gone through.
+ * Whether a column that a delta made is canonical. It is sorted, and the old column and the added one are
+ * canonical, so that only an added prefix and its neighbours can be at odds: few of them are looked up, for
+ * many the column is gone through.
  */
 function isCanonicalAround(column: Prefixes, added: Prefixes): boolean {
   if (added.lengths.length * LOOKUP_COST > column.lengths.length) return isCanonical(column);

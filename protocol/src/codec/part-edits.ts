@@ -1,5 +1,6 @@
 /**
- * Edits: what differs between two contents of one part, by value. A delta encodes them; people read their counts.
+ * Edits: what differs between two contents of one part, by value. A delta encodes them; people read their
+ * counts.
  */
 
 import {
@@ -17,7 +18,10 @@ import { contentOf, sortedResolutions } from '../content/canonical.ts';
 import { type Part, PartKind, partCount, type Resolutions } from '../content/part.ts';
 import { diffRuns, type RuleSplice } from './rule-splice.ts';
 
-/** How many entries, rules or names a change adds, takes away and leaves. A resolution that differs is both added and removed. */
+/**
+ * How many entries, rules or names a change adds, takes away and leaves. A resolution that differs is both
+ * added and removed.
+ */
 export interface EditCounts {
   readonly addedCount: number;
   readonly removedCount: number;

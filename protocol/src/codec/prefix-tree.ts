@@ -1,7 +1,8 @@
 /**
- * A canonical column as the binary tree of its prefixes: at each node, whether it is a prefix, whether it has both children, and if
- * not, which. Neighbouring prefixes share most of their nodes, and a prefix can only lie where its length fits, so that lists of
- * networks and crowded hosts are much shorter than by gaps. PROTOCOL.md "Prefix tree".
+ * A canonical column as the binary tree of its prefixes: at each node, whether it is a prefix, whether it has
+ * both children, and if not, which. Neighbouring prefixes share most of their nodes, and a prefix can only
+ * lie where its length fits, so that lists of networks and crowded hosts are much shorter than by gaps.
+ * PROTOCOL.md "Prefix tree".
  *
  *   tree   length count u8 | prefix length u8 … | payload length varint | payload: decisions of a range coder
  *
@@ -20,7 +21,10 @@ import { type PartBounds, Work } from '../content/budget.ts';
 
 const Decision = { leaf: 0, both: 1, side: 2 } as const;
 const DECISIONS = 3;
-/** What a node is to its parent: its only child, the left of two, the right of two whose left is a leaf, or is none. */
+/**
+ * What a node is to its parent: its only child, the left of two, the right of two whose left is a leaf, or is
+ * none.
+ */
 const Role = { only: 0, left: 1, rightOfLeaf: 2, right: 3 } as const;
 const ROLES = 4;
 
@@ -85,7 +89,9 @@ function treePayload(prefixes: Prefixes, lengths: readonly number[]): Uint8Array
   return encoder.finish();
 }
 
-/** 1 at each depth where a node says whether it is a leaf. At the largest length it cannot be anything else. */
+/**
+ * 1 at each depth where a node says whether it is a leaf. At the largest length it cannot be anything else.
+ */
 function leafDepths(family: Family, lengths: readonly number[]): Uint8Array {
   const depths = new Uint8Array(bitsOf(family) + 1);
   for (const length of lengths.slice(0, -1)) depths[length] = 1; // lengths are at most the family's bits
@@ -93,8 +99,9 @@ function leafDepths(family: Family, lengths: readonly number[]): Uint8Array {
 }
 
 /**
- * For each prefix the depths of the nodes that have both children and this prefix below the left one, as set bits in as many words
- * as an address has. From the last to the first: where a prefix parts from the next, and whatever lies above that for the next.
+ * For each prefix the depths of the nodes that have both children and this prefix below the left one, as set
+ * bits in as many words as an address has. From the last to the first: where a prefix parts from the next,
+ * and whatever lies above that for the next.
  */
 function forksOf({ family, words, lengths }: Prefixes): Uint32Array {
   const stride = strideOf(family);

@@ -1,12 +1,13 @@
 /**
- * Splices: what turns the rules of one policy into those of another, found by comparing rules and applied to runs.
- * PROTOCOL.md "Delta and snapshot".
+ * Splices: what turns the rules of one policy into those of another, found by comparing rules and applied to
+ * runs. PROTOCOL.md "Delta and snapshot".
  *
  *   splices   count u32 | (keep varint, drop varint, inserted runs)…     rules after the last splice are kept
  *
- * The comparison is patience diff (Bram Cohen): what both ends have in common is cut off; in between, rules that occur once on
- * both sides and stand in the longest common order are kept. Rules of real policies are unique, since a repeated rule never
- * matches, so that this finds the longest common subsequence in n log n, where Myers' algorithm would need a bound on its edits.
+ * The comparison is patience diff (Bram Cohen): what both ends have in common is cut off; in between, rules
+ * that occur once on both sides and stand in the longest common order are kept. Rules of real policies are
+ * unique, since a repeated rule never matches, so that this finds the longest common subsequence in n log n,
+ * where Myers' algorithm would need a bound on its edits.
  */
 
 import {
@@ -35,7 +36,10 @@ export interface RuleSplice {
 /** keep, drop, and the count of inserted runs. */
 const SPLICE_LEAST_BYTES = 6;
 
-/** The splices that turn some rules into others; none if they are the same. Both are runs as long as they can be. */
+/**
+ * The splices that turn some rules into others; none if they are the same. Both are runs as long as they can
+ * be.
+ */
 export function diffRuns(before: readonly Run[], after: readonly Run[]): readonly RuleSplice[] {
   if (before === after) return [];
   const matches = new Map<string, number>();
@@ -158,8 +162,8 @@ function splicesBetween(a: RuleColumn, b: RuleColumn, head: number, tail: number
 }
 
 /**
- * Numbers rules so that equal rules of both columns have the same number. An open-addressed table, which makes no
- * key per rule.
+ * Numbers rules so that equal rules of both columns have the same number. An open-addressed table, which
+ * makes no key per rule.
  */
 class RuleNumbers {
   /** Number + 1 of the rule in each slot; 0 is free. */
@@ -223,7 +227,10 @@ function mixed(hash: number, word: number): number {
   return Math.imul(product ^ (product >>> 16), 0x85ebca6b) + 0x9e3779b9;
 }
 
-/** Places of the numbers that both sides have exactly once, in the longest order that is the same on both sides. */
+/**
+ * Places of the numbers that both sides have exactly once, in the longest order that is the same on both
+ * sides.
+ */
 function commonOrder(a: Uint32Array, b: Uint32Array, numberCount: number): CommonPlaces {
   const placeInA = placesOfUnique(a, numberCount);
   const placeInB = placesOfUnique(b, numberCount);
@@ -339,7 +346,10 @@ export function writeSplices(writer: ByteWriter, splices: readonly RuleSplice[])
   }
 }
 
-/** Reads splices and applies them to `before`; `bounds` are for the rules that they add. The same array comes back where there are none. */
+/**
+ * Reads splices and applies them to `before`; `bounds` are for the rules that they add. The same array comes
+ * back where there are none.
+ */
 export function applySplices(
   reader: ByteReader,
   before: readonly Run[],

@@ -1,8 +1,10 @@
 /**
- * What a transfer may cost, by what was signed: entries, bytes, and the work of all its steps together. Whoever holds the channel can say anything after a
- * genuine OFFER; none of it may cost more than the releases that the key vouches for. PROTOCOL.md "Budget".
+ * What a transfer may cost, by what was signed: entries, bytes, and the work of all its steps together.
+ * Whoever holds the channel can say anything after a genuine OFFER; none of it may cost more than the
+ * releases that the key vouches for. PROTOCOL.md "Budget".
  *
- * Work is counted in units that take 25 ns at most here, each charged before it is done where it is known, or as it is done.
+ * Work is counted in units that take 25 ns at most here, each charged before it is done where it is known, or
+ * as it is done.
  */
 
 import { policyRuleCount, prefixCount, type RuleSet } from '@rulecast/rules';
@@ -11,7 +13,10 @@ import { RULE_MAX_BYTES, STEP_ENTRIES_FREE, STREAM_FREE_BYTES, UNCOUNTED_MAX, WO
 import type { Manifest } from './manifest.ts';
 import { type Part, PartKind, partCount, partsOf, partText } from './part.ts';
 
-/** Units of work. Measured: 0.2 to 0.4 µs for an entry of a tree, a name or a run; 3 ns for a byte that is inflated and read. */
+/**
+ * Units of work. Measured: 0.2 to 0.4 µs for an entry of a tree, a name or a run; 3 ns for a byte that is
+ * inflated and read.
+ */
 export const Work = {
   /** A part of the rule set that a step starts from. */
   part: 8,
@@ -88,7 +93,10 @@ export function stepEntriesMax(base: ReleaseCost, result: ReleaseCost): number {
   return STEP_ENTRIES_FREE + 2 * Math.max(base.entries, result.entries);
 }
 
-/** The least work of a step, as far as manifests tell it: who keeps them need not decode a chain to know that it is too much. */
+/**
+ * The least work of a step, as far as manifests tell it: who keeps them need not decode a chain to know that
+ * it is too much.
+ */
 export function stepWorkLeast(before: Manifest | undefined, after: Manifest): number {
   const old = new Map(before?.parts.map((part) => [partText(part), part]));
   let work = old.size * Work.part;
@@ -164,7 +172,9 @@ export interface StepBounds {
   readonly meter?: Meter;
 }
 
-/** The most bytes that a body may inflate to, of a part that has `entries` at most, and had `entriesBefore`. */
+/**
+ * The most bytes that a body may inflate to, of a part that has `entries` at most, and had `entriesBefore`.
+ */
 export function bodyMaxBytes(kind: PartKind, entries: number, entriesBefore: number): number {
   const uncounted = kind === PartKind.policy || kind === PartKind.resolutions ? UNCOUNTED_MAX : 0;
   return PART_BYTES + (entries + entriesBefore) * BYTES_OF[kind] + uncounted * PREFIX_MAX_BYTES;

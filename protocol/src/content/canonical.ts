@@ -1,6 +1,7 @@
 /**
- * Canonical bytes: the one byte string that each part of a rule set has, and its digest. Words and lengths stand in columns, so
- * that a list is hashed where it lies in memory. PROTOCOL.md "Canonical bytes and digests".
+ * Canonical bytes: the one byte string that each part of a rule set has, and its digest. Words and lengths
+ * stand in columns, so that a list is hashed where it lies in memory. PROTOCOL.md "Canonical bytes and
+ * digests".
  *
  *   RCP1  prefix list   v4 count u32 | v6 count u32 | v4 words | v4 lengths | v6 words | v6 lengths
  *   RCN1  name list     resolve u8 | count u32 | (length u8, name)…
@@ -47,8 +48,8 @@ const UNMATCHED_CONTENT = { accept: { action: 'accept' }, drop: { action: 'drop'
 const digests = new WeakMap<object, Uint8Array>();
 
 /**
- * SHA-256 of a part's canonical bytes, 32 bytes, not to be written to. It is computed once for each list, policy or map of
- * resolutions, which therefore must not change afterwards.
+ * SHA-256 of a part's canonical bytes, 32 bytes, not to be written to. It is computed once for each list,
+ * policy or map of resolutions, which therefore must not change afterwards.
  */
 export function digestOf(part: Part): Uint8Array {
   const content = contentOf(part);
@@ -61,7 +62,10 @@ export function digestOf(part: Part): Uint8Array {
   return digest;
 }
 
-/** The immutable value that a part carries: unchanged exactly if it is the same object, or has the same digest. */
+/**
+ * The immutable value that a part carries: unchanged exactly if it is the same object, or has the same
+ * digest.
+ */
 export function contentOf(part: Part): object {
   switch (part.kind) {
     case PartKind.prefixList:
@@ -76,7 +80,10 @@ export function contentOf(part: Part): object {
   }
 }
 
-/** The canonical bytes in pieces. Columns of lists are views of the part's own memory: read them, and do not write. */
+/**
+ * The canonical bytes in pieces. Columns of lists are views of the part's own memory: read them, and do not
+ * write.
+ */
 export function canonicalChunks(part: Part): readonly Uint8Array[] {
   if (part.kind === PartKind.policy) return [policyBytes(part.policy, PLAIN_COLUMNS)];
   const writer = new ByteWriter();
@@ -101,7 +108,8 @@ export function canonicalBytes(part: Part): Uint8Array {
 }
 
 /**
- * The bytes of a policy for travel: canonical, but for the form of its runs' columns. `decodeCanonical` reads them with that form.
+ * The bytes of a policy for travel: canonical, but for the form of its runs' columns. `decodeCanonical` reads
+ * them with that form.
  */
 export function travelBytes(policy: Policy): Uint8Array {
   return policyBytes(policy, PLANE_COLUMNS);
@@ -118,7 +126,8 @@ function policyBytes(policy: Policy, columns: ColumnForm): Uint8Array {
 }
 
 /**
- * The part that canonical bytes say. Throws ProtocolError `bad-canonical` for any other bytes, and the error of `room` for more rules than there is room for.
+ * The part that canonical bytes say. Throws ProtocolError `bad-canonical` for any other bytes, and the error
+ * of `room` for more rules than there is room for.
  */
 export function decodeCanonical(
   id: PartId,

@@ -1,6 +1,7 @@
 /**
- * The manifest: what a release is, in one signed byte string that fits one frame. It names every part with its count and digest,
- * so that whoever holds the manifest can tell whether a rule set is the release. PROTOCOL.md "Manifest".
+ * The manifest: what a release is, in one signed byte string that fits one frame. It names every part with
+ * its count and digest, so that whoever holds the manifest can tell whether a rule set is the release.
+ * PROTOCOL.md "Manifest".
  *
  *   RCM1 | lineage 16 | epoch u64 | version u64 | previous version u64 | created u64 ms | part count u16 | parts
  *   part: kind u8 | name length u8 | name | count u32 | digest 32 | changed version u64        all little-endian
@@ -62,7 +63,10 @@ export interface Manifest extends ReleaseIdentity {
   readonly parts: readonly ManifestPart[];
 }
 
-/** The manifest's bytes. Throws RangeError if it could not be decoded again: a number, a name or the whole is too large. */
+/**
+ * The manifest's bytes. Throws RangeError if it could not be decoded again: a number, a name or the whole is
+ * too large.
+ */
 export function encodeManifest(manifest: Manifest): Uint8Array {
   const fault = manifestFault(manifest);
   if (fault !== undefined) throw new RangeError(fault);
@@ -166,7 +170,10 @@ export function manifestHash(bytes: Uint8Array): Uint8Array {
   return new Uint8Array(createHash('sha256').update(bytes).digest());
 }
 
-/** The ed25519 signature (RFC 8032, 64 bytes) of a manifest's bytes; their tag keeps it from meaning anything else. */
+/**
+ * The ed25519 signature (RFC 8032, 64 bytes) of a manifest's bytes; their tag keeps it from meaning anything
+ * else.
+ */
 export function signManifest(bytes: Uint8Array, privateKey: KeyObject): Uint8Array {
   return new Uint8Array(sign(null, bytes, privateKey));
 }
@@ -177,7 +184,10 @@ export function verifySignature(bytes: Uint8Array, signature: Uint8Array, public
   return verify(null, bytes, publicKey, signature);
 }
 
-/** Our choice: so many hex digits of two hashes are shown to people who compare them by eye, where two releases have one number. */
+/**
+ * Our choice: so many hex digits of two hashes are shown to people who compare them by eye, where two
+ * releases have one number.
+ */
 export const FORK_HASH_CHARS = 12;
 
 /** Orders releases of one lineage by epoch, then version. */
@@ -189,8 +199,8 @@ export function compareRelease(
 }
 
 /**
- * The manifest of a rule set. Parts that `previous` has with the same digest, in the same epoch, keep the version of their last
- * change; all others changed now.
+ * The manifest of a rule set. Parts that `previous` has with the same digest, in the same epoch, keep the
+ * version of their last change; all others changed now.
  */
 export function manifestFor(ruleSet: RuleSet, identity: ReleaseIdentity, previous?: Manifest): Manifest {
   const before = new Map<string, ManifestPart>();
@@ -207,8 +217,8 @@ export function manifestFor(ruleSet: RuleSet, identity: ReleaseIdentity, previou
 }
 
 /**
- * Checks that a rule set is what a manifest says: the same parts, counts and digests. Throws ProtocolError with the part:
- * `bad-rule-set` if it is missing or too many, `bad-count`, `bad-digest`.
+ * Checks that a rule set is what a manifest says: the same parts, counts and digests. Throws ProtocolError
+ * with the part: `bad-rule-set` if it is missing or too many, `bad-count`, `bad-digest`.
  */
 export function verifyRuleSet(manifest: Manifest, ruleSet: RuleSet): void {
   const parts = partsOf(ruleSet);

@@ -1,6 +1,6 @@
 /**
- * Parts: the lists, the policies, the resolutions of a rule set, and what it says of unmatched qubes, each with the kind and name that manifest and delta know it
- * by. PROTOCOL.md "Canonical bytes and digests".
+ * Parts: the lists, the policies, the resolutions of a rule set, and what it says of unmatched qubes, each
+ * with the kind and name that manifest and delta know it by. PROTOCOL.md "Canonical bytes and digests".
  */
 
 import {
@@ -51,7 +51,9 @@ export function partWord(kind: PartKind): string {
   return KIND_WORDS[kind];
 }
 
-/** How errors and people name a part: `list NAME`, `names NAME`, `policy NAME`, `resolutions`, `unmatched`. */
+/**
+ * How errors and people name a part: `list NAME`, `names NAME`, `policy NAME`, `resolutions`, `unmatched`.
+ */
 export function partText(part: PartId): string {
   return isNameless(part.kind) ? KIND_WORDS[part.kind] : `${KIND_WORDS[part.kind]} ${part.name}`;
 }
@@ -90,7 +92,10 @@ export function partsOf(ruleSet: RuleSet): readonly Part[] {
   return parts.sort(comparePartIds);
 }
 
-/** What a manifest counts: entries of a list, all rules of a policy, names of the resolutions, 1 for unmatched qubes. */
+/**
+ * What a manifest counts: entries of a list, all rules of a policy, names of the resolutions, 1 for unmatched
+ * qubes.
+ */
 export function partCount(part: Part): number {
   switch (part.kind) {
     case PartKind.prefixList:

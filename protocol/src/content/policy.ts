@@ -1,6 +1,7 @@
 /**
- * Policies and their runs as bytes: the body of `RCQ1`, what `RCQ2` has besides, and the runs that a policy patch inserts. Decoding is strict, so that one
- * meaning has one form. PROTOCOL.md "Canonical bytes and digests".
+ * Policies and their runs as bytes: the body of `RCQ1`, what `RCQ2` has besides, and the runs that a policy
+ * patch inserts. Decoding is strict, so that one meaning has one form. PROTOCOL.md "Canonical bytes and
+ * digests".
  */
 
 import {
@@ -107,8 +108,8 @@ export function readAction(reader: ByteReader): Action {
 }
 
 /**
- * A u32 of the number of runs, and the runs. Throws RangeError where they could not be read again: on a comment that no rule line
- * can hold, and on two neighbours that should be one run.
+ * A u32 of the number of runs, and the runs. Throws RangeError where they could not be read again: on a
+ * comment that no rule line can hold, and on two neighbours that should be one run.
  */
 export function writeRuns(writer: ByteWriter, runs: readonly Run[], columns: ColumnForm): void {
   writer.u32(runs.length);
@@ -155,8 +156,8 @@ export function mergeable(a: Run, b: Run): boolean {
 }
 
 /*
- * action u8 | protocol u8 | flags u8 | ports: first u16, last u16 | ICMP type u8 | expire u64 | comment: length u16, bytes
- * The fields after the flags stand there only if their flag is set.
+ * action u8 | protocol u8 | flags u8 | ports: first u16, last u16 | ICMP type u8 | expire u64 | comment:
+ * length u16, bytes The fields after the flags stand there only if their flag is set.
  */
 function writeMatch(writer: ByteWriter, match: RuleMatch): void {
   const { dns, ports, icmpType, expire, comment } = match;

@@ -1,6 +1,6 @@
 /**
- * Prefixes as plain columns: how canonical bytes hold lists, the prefixes of a policy and the addresses of a name.
- * PROTOCOL.md "Canonical bytes and digests".
+ * Prefixes as plain columns: how canonical bytes hold lists, the prefixes of a policy and the addresses of a
+ * name. PROTOCOL.md "Canonical bytes and digests".
  */
 
 import {
@@ -26,7 +26,10 @@ export function writeColumn(writer: ByteWriter, prefixes: Prefixes): void {
   writer.bytes(prefixes.lengths);
 }
 
-/** Reads a column of `count` prefixes in any order; refuses host bits that are set and lengths beyond the family. */
+/**
+ * Reads a column of `count` prefixes in any order; refuses host bits that are set and lengths beyond the
+ * family.
+ */
 export function readColumn(reader: ByteReader, family: Family, count: number): Prefixes {
   const words = reader.words(count * strideOf(family));
   return checkedColumn(reader, { family, words, lengths: reader.bytes(count).slice() });
@@ -38,7 +41,10 @@ function checkedColumn(reader: ByteReader, prefixes: Prefixes): Prefixes {
   return prefixes;
 }
 
-/** How a column of a run is written: plain in canonical bytes, as planes where it travels. Both take the same room. */
+/**
+ * How a column of a run is written: plain in canonical bytes, as planes where it travels. Both take the same
+ * room.
+ */
 export interface ColumnForm {
   write(writer: ByteWriter, prefixes: Prefixes): void;
   read(reader: ByteReader, family: Family, count: number): Prefixes;
@@ -47,8 +53,9 @@ export interface ColumnForm {
 export const PLAIN_COLUMNS: ColumnForm = { write: writeColumn, read: readColumn };
 
 /**
- * For each word of the addresses: the lowest bytes of its differences from one prefix to the next, then the second lowest, and so on;
- * all lengths at the end. Rules that count up through a network, as most do, differ by little, and deflate to almost nothing.
+ * For each word of the addresses: the lowest bytes of its differences from one prefix to the next, then the
+ * second lowest, and so on; all lengths at the end. Rules that count up through a network, as most do, differ
+ * by little, and deflate to almost nothing.
  */
 export const PLANE_COLUMNS: ColumnForm = {
   write: (writer, { family, words, lengths }) => {

@@ -1,7 +1,8 @@
 /**
- * Connections: messages in and out over any bounded byte stream, PROTOCOL.md "Connections". Reading and writing know nothing of each
- * other, so a peer that stops reading does not keep us from hearing it; what it leaves unread is bounded, and so is the time that
- * a frame may take. How long to wait for a message is the caller's business.
+ * Connections: messages in and out over any bounded byte stream, PROTOCOL.md "Connections". Reading and
+ * writing know nothing of each other, so a peer that stops reading does not keep us from hearing it; what it
+ * leaves unread is bounded, and so is the time that a frame may take. How long to wait for a message is the
+ * caller's business.
  *
  * ```
  *   send ─▶ encode ─▶ queue, of so many bytes ─▶ header, body ─▶ write … waitWritable …         (one message at a time)
@@ -78,7 +79,10 @@ export interface ConnectionOptions {
   readonly after?: After;
 }
 
-/** Below this, header and body are written together: one call of the channel costs more than copying so few bytes. */
+/**
+ * Below this, header and body are written together: one call of the channel costs more than copying so few
+ * bytes.
+ */
 const JOIN_BYTES = 8192;
 
 export class Connection {
@@ -118,9 +122,10 @@ export class Connection {
   }
 
   /**
-   * Sends a message after those before it; resolves when the stream accepted all its bytes, which are the caller's again then.
-   * Rejects with ProtocolError `disconnected` or `sequence-exhausted`; with `not-reading`, ending the connection, where more waits
-   * for the peer than the queue may hold; with TypeError or RangeError, sending nothing, if the message itself is wrong.
+   * Sends a message after those before it; resolves when the stream accepted all its bytes, which are the
+   * caller's again then. Rejects with ProtocolError `disconnected` or `sequence-exhausted`; with
+   * `not-reading`, ending the connection, where more waits for the peer than the queue may hold; with
+   * TypeError or RangeError, sending nothing, if the message itself is wrong.
    */
   async send(message: Message, transaction = 0): Promise<void> {
     const { type, body } = encodeMessage(message);
@@ -143,9 +148,9 @@ export class Connection {
   }
 
   /**
-   * Sends a stream of bytes as CHUNKs, each as large as may be. Other messages may come in between; BEGIN and END are the
-   * caller's. Resolves with undefined if it was stopped. Pieces must not change until it resolves. Rejects as `send` does, and
-   * with what `pieces` throws.
+   * Sends a stream of bytes as CHUNKs, each as large as may be. Other messages may come in between; BEGIN and
+   * END are the caller's. Resolves with undefined if it was stopped. Pieces must not change until it
+   * resolves. Rejects as `send` does, and with what `pieces` throws.
    */
   async sendBytes(
     pieces: Iterable<Uint8Array> | AsyncIterable<Uint8Array>,
@@ -164,9 +169,10 @@ export class Connection {
   }
 
   /**
-   * The next message; undefined when the peer ended between two frames, or after `close`. On a frame or message that is wrong, or
-   * too long under way (`timeout`), it tells the peer by BYE if there is room, closes, and rejects with the ProtocolError; with
-   * `not-reading` where sending has ended the connection. One call at a time.
+   * The next message; undefined when the peer ended between two frames, or after `close`. On a frame or
+   * message that is wrong, or too long under way (`timeout`), it tells the peer by BYE if there is room,
+   * closes, and rejects with the ProtocolError; with `not-reading` where sending has ended the connection.
+   * One call at a time.
    */
   async receive(): Promise<Received | undefined> {
     if (this.#receiving) throw new Error('two receives at once');
@@ -227,7 +233,10 @@ export class Connection {
     }
   }
 
-  /** Runs from the first wait within a frame to its end, however often a few bytes come, and only while somebody receives. */
+  /**
+   * Runs from the first wait within a frame to its end, however often a few bytes come, and only while
+   * somebody receives.
+   */
   #startFrameTimer(): void {
     this.#cancelFrameTimer ??= this.#after(FRAME_TIMEOUT_MS, () => {
       const text = `a frame was not whole within ${FRAME_TIMEOUT_MS / 1000} s`;

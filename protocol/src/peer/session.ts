@@ -1,11 +1,13 @@
 /**
- * Sessions: which message may come when, for both sides, PROTOCOL.md "Sessions". Each side is one total table from state and event
- * to the next state and one action; what an action does is the daemons' business. A test compares every cell with the document,
- * another walks both machines against each other through queues and finds no refusal and no deadlock.
+ * Sessions: which message may come when, for both sides, PROTOCOL.md "Sessions". Each side is one total table
+ * from state and event to the next state and one action; what an action does is the daemons' business. A test
+ * compares every cell with the document, another walks both machines against each other through queues and
+ * finds no refusal and no deadlock.
  *
- * Two rules make it sound. Every OFFER is answered exactly once, in order, by WANT, APPLIED or NACK; a WANT that is answered
- * by BEGIN is answered exactly once more, by APPLIED or NACK, even after ABORT; or, once, by WANT for a snapshot where a chain was sent. An answer that names an older OFFER than the last
- * changes nothing, for the answer to the last is on its way.
+ * Two rules make it sound. Every OFFER is answered exactly once, in order, by WANT, APPLIED or NACK; a WANT
+ * that is answered by BEGIN is answered exactly once more, by APPLIED or NACK, even after ABORT; or, once, by
+ * WANT for a snapshot where a chain was sent. An answer that names an older OFFER than the last changes
+ * nothing, for the answer to the last is on its way.
  *
  * ```
  * publisher                                             subscriber
@@ -32,7 +34,8 @@
  *     └──▶ sending   wantSnapshot: transfer             applying ──▶ idle   applied: applied, refused: nack
  *                                                          └──▶ wanting   overBudget: want
  * ```
- * From every state: bye and disconnected close, timeout and stop say BYE and close, and so does any message that has no place.
+ * From every state: bye and disconnected close, timeout and stop say BYE and close, and so does any message
+ * that has no place.
  */
 
 import { ErrorCode } from '../error.ts';
@@ -335,7 +338,10 @@ function closedRow<Event extends string>(events: readonly Event[]): Readonly<Rec
   return row as Readonly<Record<Event, typeof GONE>>; // every event was set
 }
 
-/** One step of the publisher's side. Throws Error for an event that cannot happen in the state: a mistake of the caller. */
+/**
+ * One step of the publisher's side. Throws Error for an event that cannot happen in the state: a mistake of
+ * the caller.
+ */
 export function stepPublisher(
   state: PublisherState,
   event: PublisherEvent,
@@ -345,7 +351,10 @@ export function stepPublisher(
   return transition;
 }
 
-/** One step of the subscriber's side. Throws Error for an event that cannot happen in the state: a mistake of the caller. */
+/**
+ * One step of the subscriber's side. Throws Error for an event that cannot happen in the state: a mistake of
+ * the caller.
+ */
 export function stepSubscriber(
   state: SubscriberSessionState,
   event: SubscriberEvent,

@@ -1,5 +1,6 @@
 /**
- * Trust lines: what a subscriber must be told, out of band, to know its publisher: the lineage and the public key.
+ * Trust lines: what a subscriber must be told, out of band, to know its publisher: the lineage and the public
+ * key.
  *
  *   rulecast1:<lineage, 32 hex digits>:<ed25519 public key, 43 base64url characters>
  */

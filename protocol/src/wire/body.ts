@@ -1,7 +1,8 @@
 /**
- * Control bodies: the subset of MessagePack that small messages are written in, PROTOCOL.md "Control bodies". A body is walked
- * before it is decoded, so that the decoder meets only maps with distinct text keys, arrays, text, bytes, booleans and integers,
- * nested at most four deep and with no length that the body does not hold.
+ * Control bodies: the subset of MessagePack that small messages are written in, PROTOCOL.md "Control bodies".
+ * A body is walked before it is decoded, so that the decoder meets only maps with distinct text keys, arrays,
+ * text, bytes, booleans and integers, nested at most four deep and with no length that the body does not
+ * hold.
  */
 
 import { isUtf8 } from 'node:buffer';
@@ -32,7 +33,8 @@ const FIXED_BYTES: ReadonlyMap<number, number> = new Map([
   [0xd3, 8],
 ]);
 
-// With useRecords off the coder is plain MessagePack; copyBuffers frees the received frame from the few bytes that outlive it.
+// With useRecords off the coder is plain MessagePack; copyBuffers frees the received frame from the few bytes
+// that outlive it.
 const coder = new Packr({
   useRecords: false,
   moreTypes: false,
@@ -69,7 +71,10 @@ export function decodeBody(bytes: Uint8Array): object {
   return value;
 }
 
-/** A copy for the coder: integers beyond 32 bits as bigint, which it writes as integers where a number would become a float. */
+/**
+ * A copy for the coder: integers beyond 32 bits as bigint, which it writes as integers where a number would
+ * become a float.
+ */
 function packable(value: BodyValue): unknown {
   if (typeof value === 'number') return value > 0xffff_ffff || value < -0x8000_0000 ? BigInt(value) : value;
   if (typeof value !== 'object' || value instanceof Uint8Array) return value;

@@ -1,6 +1,6 @@
 /**
- * Control messages: what `rulectl` and the publisher say to each other, PROTOCOL.md "Control". A control connection is one request,
- * its answers, and the end: DONE or FAIL.
+ * Control messages: what `rulectl` and the publisher say to each other, PROTOCOL.md "Control". A control
+ * connection is one request, its answers, and the end: DONE or FAIL.
  *
  * ```
  *   rulectl                                   publisher
@@ -87,10 +87,16 @@ const permitting = {
 export const CONTROL_FIELDS = {
   push: {
     action: oneOf('replace', 'merge', 'withdraw'),
-    /** What pushed files of entries, or of bare rules, are about; else each file's own name, or the policy `default`. */
+    /**
+     * What pushed files of entries, or of bare rules, are about; else each file's own name, or the policy
+     * `default`.
+     */
     list: optional(name),
     policy: optional(name),
-    /** What the pushed files are, lists all of them; without it the content of each decides. A name of the publisher's formats. */
+    /**
+     * What the pushed files are, lists all of them; without it the content of each decides. A name of the
+     * publisher's formats.
+     */
     format: optional(code),
     /** Also remove the lists and policies that the files do not name. */
     replaceAll: boolean,
@@ -194,7 +200,10 @@ export const LIST_SOURCES = [
   'entries',
   'expression',
 ] as const;
-/** `waiting`: nothing good was read yet; `failing`: the last good content stays; `expired`: it was too old, and the list is empty. */
+/**
+ * `waiting`: nothing good was read yet; `failing`: the last good content stays; `expired`: it was too old,
+ * and the list is empty.
+ */
 export const LIST_STATES = ['ok', 'waiting', 'loading', 'failing', 'expired'] as const;
 
 /** What of a part a line of a difference is about. */

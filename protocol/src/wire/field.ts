@@ -1,6 +1,6 @@
 /**
- * Fields of control messages: each says once what it may hold, and the schema, the TypeScript type and the table in PROTOCOL.md
- * all come from that, so that they cannot drift apart.
+ * Fields of control messages: each says once what it may hold, and the schema, the TypeScript type and the
+ * table in PROTOCOL.md all come from that, so that they cannot drift apart.
  */
 
 import { Ajv, type ValidateFunction } from 'ajv';
@@ -170,8 +170,9 @@ export function validator(schema: Schema): (value: unknown) => string | undefine
 }
 
 /**
- * A check of maps of one field, called as the tag, which is a map itself: its own field of that name says which of `fieldsByTag` it
- * has. Only what is met is compiled: all records at once take a start longer than the push it waits for.
+ * A check of maps of one field, called as the tag, which is a map itself: its own field of that name says
+ * which of `fieldsByTag` it has. Only what is met is compiled: all records at once take a start longer than
+ * the push it waits for.
  */
 export function taggedValidator(
   tag: string,
@@ -195,8 +196,8 @@ export function taggedValidator(
 }
 
 /**
- * Makes any text fit a text field: control characters and lone surrogates become `�`, and what goes beyond `maxBytes` of UTF-8 is
- * cut off, between characters.
+ * Makes any text fit a text field: control characters and lone surrogates become `�`, and what goes beyond
+ * `maxBytes` of UTF-8 is cut off, between characters.
  */
 export function boundText(textIn: string, maxBytes: number = TEXT_MAX_BYTES): string {
   // A character has at least one byte, so nothing beyond maxBytes units is needed.

@@ -1,6 +1,7 @@
 /**
- * Frames: what every message is wrapped in, PROTOCOL.md "Frames". A reader knows a frame's length before its body, checks
- * every field against the one value it may have, and never looks for the next frame after a bad one.
+ * Frames: what every message is wrapped in, PROTOCOL.md "Frames". A reader knows a frame's length before its
+ * body, checks every field against the one value it may have, and never looks for the next frame after a bad
+ * one.
  *
  * ```
  *  0       4         5      6       8             12         16       20         24
@@ -59,9 +60,9 @@ export class FrameEncoder {
   }
 
   /**
-   * The header of the next frame: 24 bytes, to be followed at once by `body`. Throws RangeError if the body has over 65,512 bytes or
-   * another field does not fit, and ProtocolError `sequence-exhausted` after 2^32 frames: then the connection must be closed and
-   * opened again.
+   * The header of the next frame: 24 bytes, to be followed at once by `body`. Throws RangeError if the body
+   * has over 65,512 bytes or another field does not fit, and ProtocolError `sequence-exhausted` after 2^32
+   * frames: then the connection must be closed and opened again.
    */
   header(type: number, transaction: number, body: Uint8Array): Uint8Array {
     if (body.length > FRAME_BODY_MAX_BYTES) throw new RangeError(`a frame's body has ${body.length} bytes`);
@@ -95,8 +96,9 @@ export class FrameEncoder {
 }
 
 /**
- * Cuts one direction of a connection into frames: feed bytes, take frames until there is none, feed again. A body that lies
- * whole in the bytes fed is handed on as a view of them; any other is copied once. At most one body is buffered.
+ * Cuts one direction of a connection into frames: feed bytes, take frames until there is none, feed again. A
+ * body that lies whole in the bytes fed is handed on as a view of them; any other is copied once. At most one
+ * body is buffered.
  */
 export class FrameDecoder {
   #input: Uint8Array = NO_BYTES; // fed and not yet used from `inputAt` on
@@ -119,14 +121,19 @@ export class FrameDecoder {
     return this.#headerFill > 0 || this.#header !== undefined || this.#inputAt < this.#input.length;
   }
 
-  /** Takes over `bytes`: neither side may change them afterwards. All frames fed before must have been taken. */
+  /**
+   * Takes over `bytes`: neither side may change them afterwards. All frames fed before must have been taken.
+   */
   feed(bytes: Uint8Array): void {
     if (this.#inputAt < this.#input.length) throw new Error('bytes fed while frames wait to be taken');
     this.#input = bytes;
     this.#inputAt = 0;
   }
 
-  /** The next frame, or undefined until more is fed. Throws ProtocolError; after that it throws the same one for ever. */
+  /**
+   * The next frame, or undefined until more is fed. Throws ProtocolError; after that it throws the same one
+   * for ever.
+   */
   next(): Frame | undefined {
     if (this.#failure !== undefined) throw this.#failure;
     try {
@@ -182,7 +189,10 @@ export class FrameDecoder {
     return { type: header.type, transaction: header.transaction, body };
   }
 
-  /** The body once it is complete; the buffer for one that comes in pieces is made after its length was checked. */
+  /**
+   * The body once it is complete; the buffer for one that comes in pieces is made after its length was
+   * checked.
+   */
   #takeBody(bodyBytes: number): Uint8Array | undefined {
     const available = this.#input.length - this.#inputAt;
     if (this.#bodyFill === 0 && available >= bodyBytes) {

@@ -1,6 +1,7 @@
 /**
- * Messages: what a frame's type and body mean, PROTOCOL.md "Messages". Control bodies are maps checked against a schema; OFFER,
- * PROOF and CHUNK are binary. Which message may come when is the business of session.ts.
+ * Messages: what a frame's type and body mean, PROTOCOL.md "Messages". Control bodies are maps checked
+ * against a schema; OFFER, PROOF and CHUNK are binary. Which message may come when is the business of
+ * session.ts.
  */
 
 import { ErrorCode, ProtocolError } from '../error.ts';
@@ -215,8 +216,9 @@ for (const kind of kindsOf(MAP_FIELDS)) {
 MAP_CODECS.set('record', { names: ['record'], check: taggedValidator('record', RECORD_FIELDS) });
 
 /**
- * The type and body of a message; a CHUNK's body is its bytes, not a copy. Throws TypeError if the message breaks its schema or a
- * rule of PROTOCOL.md, and RangeError if it does not fit: both are the caller's mistakes.
+ * The type and body of a message; a CHUNK's body is its bytes, not a copy. Throws TypeError if the message
+ * breaks its schema or a rule of PROTOCOL.md, and RangeError if it does not fit: both are the caller's
+ * mistakes.
  */
 export function encodeMessage(message: Message): EncodedMessage {
   const type = MessageType[message.kind];
@@ -241,8 +243,8 @@ export function encodeMessage(message: Message): EncodedMessage {
 }
 
 /**
- * The message in a frame. Throws ProtocolError: `unknown-type`, `body-too-long`, `bad-body` or `bad-message`. All but a CHUNK's
- * bytes are copied out of `body`.
+ * The message in a frame. Throws ProtocolError: `unknown-type`, `body-too-long`, `bad-body` or `bad-message`.
+ * All but a CHUNK's bytes are copied out of `body`.
  */
 export function decodeMessage(type: number, body: Uint8Array): Message {
   const kind = KINDS.get(type);

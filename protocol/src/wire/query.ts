@@ -34,7 +34,10 @@ export const VERDICT_FIELDS = {
   direction: optional(oneOf('egress', 'ingress')),
   /** The policy that judged; absent for `none`, and where none did, but `common` and then `unmatched`. */
   policy: optional(name),
-  /** Where the rule stands: `common`, or `policy` again. Absent, like all that follow, where the default action or `unmatched` decided. */
+  /**
+   * Where the rule stands: `common`, or `policy` again. Absent, like all that follow, where the default
+   * action or `unmatched` decided.
+   */
   rulePolicy: optional(name),
   block: optional(oneOf(...RULE_BLOCKS)),
   /** The canonical line, cut off at 1,536 bytes. */

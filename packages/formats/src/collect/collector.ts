@@ -1,9 +1,9 @@
 /**
- * What the importers of all formats give their entries to: it reads addresses, ranges and names, decides the kind of the list,
- * applies the filters, keeps rejects and counts what is skipped.
+ * What the importers of all formats give their entries to: it reads addresses, ranges and names, decides the
+ * kind of the list, applies the filters, keeps rejects and counts what is skipped.
  *
- * An importer says where it is (`line`, `lineStart`, and `at` where the text of a value is not that of the file) and
- * hands over bytes; nothing here makes a string for each address.
+ * An importer says where it is (`line`, `lineStart`, and `at` where the text of a value is not that of the
+ * file) and hands over bytes; nothing here makes a string for each address.
  */
 
 import { aggregatePrefixes, type List, nameListOf } from '@rulecast/rules';
@@ -102,7 +102,10 @@ export class Collector implements LineSink {
     return fault === undefined || this.refuse(text, fault);
   }
 
-  /** Uses text[start, end) if it is one address or CIDR and nobody wants to hear of it. Returns false, having done nothing, if not. */
+  /**
+   * Uses text[start, end) if it is one address or CIDR and nobody wants to hear of it. Returns false, having
+   * done nothing, if not.
+   */
   wholeAddress(text: Uint8Array, start: number, end: number): boolean {
     if (this.options.onEntry !== undefined || !this.reader.readWhole(text, start, end)) return false;
     this.#decide('prefixes');
@@ -111,7 +114,10 @@ export class Collector implements LineSink {
     return true;
   }
 
-  /** Reads the address, CIDR or range that starts at `start`, and uses it; what is wrong with it is for the caller to tell. */
+  /**
+   * Reads the address, CIDR or range that starts at `start`, and uses it; what is wrong with it is for the
+   * caller to tell.
+   */
   readAddress(text: Uint8Array, start: number, end: number, tokenEnd: TokenEnd): EntryFault | undefined {
     const { reader } = this;
     const fault = reader.read(text, start, end, tokenEnd);
@@ -150,7 +156,9 @@ export class Collector implements LineSink {
     return this.#used('names', text, start);
   }
 
-  /** Rejects what is meant as an address where names are listed: for what is wrong with it, or for being one. */
+  /**
+   * Rejects what is meant as an address where names are listed: for what is wrong with it, or for being one.
+   */
   refuseAddress(text: Uint8Array, start: number, end: number, tokenEnd: TokenEnd): false {
     const fault = this.reader.check(text, start, end, tokenEnd);
     return fault === undefined

@@ -21,7 +21,10 @@ export interface ImportOptions {
   // Filters: an entry is used if it agrees with each that is given. Which formats take which: LIST_FORMATS.
   /** Entries with a lower score are left out. */
   readonly minScore?: number;
-  /** Which column of a CSV, by its title or its number from 1, or which key of JSON objects, holds the entries. */
+  /**
+   * Which column of a CSV, by its title or its number from 1, or which key of JSON objects, holds the
+   * entries.
+   */
   readonly column?: string | number;
   /** ISO 3166 codes of two letters, in any case. */
   readonly country?: readonly string[];

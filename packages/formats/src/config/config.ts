@@ -1,7 +1,7 @@
 /**
- * The publisher's configuration: one YAML document that says where it listens, whom it serves, and which lists it keeps fresh from which
- * sources. Everything that is wrong is reported in one pass, each with its place and what to write instead; examples/publisher.yaml shows
- * every key.
+ * The publisher's configuration: one YAML document that says where it listens, whom it serves, and which
+ * lists it keeps fresh from which sources. Everything that is wrong is reported in one pass, each with its
+ * place and what to write instead; examples/publisher.yaml shows every key.
  */
 
 import { EMPTY_PREFIX_SET, isPartName, type Packet, type PrefixSet, parseHostName } from '@rulecast/rules';
@@ -48,7 +48,10 @@ import {
 } from './subscribers.ts';
 import { fault, readCount, readDuration, readSize, type ValueResult } from './value.ts';
 
-/** What the publisher is told by its configuration. A key that is not there leaves its option, or the default, in force. */
+/**
+ * What the publisher is told by its configuration. A key that is not there leaves its option, or the default,
+ * in force.
+ */
 export interface PublisherConfig {
   readonly name: string | undefined;
   /** Absolute paths. */
@@ -226,8 +229,8 @@ export interface ConfigDocument {
 }
 
 /**
- * Reads a configuration. `fileName` appears in faults, and relative paths start at its folder. Never throws on account of the
- * bytes. An empty document is a configuration that says nothing.
+ * Reads a configuration. `fileName` appears in faults, and relative paths start at its folder. Never throws
+ * on account of the bytes. An empty document is a configuration that says nothing.
  */
 export function parseConfig(fileName: string, bytes: Uint8Array): ConfigDocument {
   const tree = parseTree(bytes, FORMAT_LIMITS);

@@ -1,6 +1,7 @@
 /**
- * Keys of the configuration: each says once what may stand there, how that is read, what holds without it, and what it is. The schema, the
- * values and their types, and the tables of docs/sources.md all come from that, so that they cannot drift apart.
+ * Keys of the configuration: each says once what may stand there, how that is read, what holds without it,
+ * and what it is. The schema, the values and their types, and the tables of docs/sources.md all come from
+ * that, so that they cannot drift apart.
  */
 
 import type { PrefixSet } from '@rulecast/rules';

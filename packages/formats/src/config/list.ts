@@ -1,5 +1,6 @@
 /**
- * One list of a configuration, and one table: where it comes from, how its bytes are read, when it is refreshed, and what guards it.
+ * One list of a configuration, and one table: where it comes from, how its bytes are read, when it is
+ * refreshed, and what guards it.
  */
 
 import { EMPTY_PREFIX_SET, type PrefixSet, RESOLVED_NAMES_MAX } from '@rulecast/rules';
@@ -58,7 +59,10 @@ export interface GuardConfig {
   readonly shrinkShare: number;
   /** Largest share that it may gain; Infinity for no limit. */
   readonly growthShare: number;
-  /** Largest share that the list may hold of the addresses of a family that are reachable over the Internet; Infinity for no limit. */
+  /**
+   * Largest share that the list may hold of the addresses of a family that are reachable over the Internet;
+   * Infinity for no limit.
+   */
   readonly coverageShare: number;
   /** Largest share of those that it holds which a refresh may gain or lose; Infinity for no limit. */
   readonly coverageChangeShare: number;
@@ -72,7 +76,10 @@ export interface GuardConfig {
   readonly ignoreDeclared: boolean;
 }
 
-/** How long files must have rested before they are read; those that were moved to their place after they were written need not. */
+/**
+ * How long files must have rested before they are read; those that were moved to their place after they were
+ * written need not.
+ */
 export interface RestConfig {
   readonly quietMs: number;
   /** Where the last line has no end; undefined: such a file is never read. */
@@ -156,7 +163,10 @@ const ofBytes = <K extends Key<unknown>>(key: K): K => withSources(BYTES_SOURCES
 const ofRead = <K extends Key<unknown>>(key: K): K => withSources(READ_SOURCES, key);
 const ofFiles = <K extends Key<unknown>>(key: K): K => withSources(['file', 'dir'], key);
 
-/** Keys that `defaults:` gives to every list, and that a list may say for itself. Standard values are our choice. */
+/**
+ * Keys that `defaults:` gives to every list, and that a list may say for itself. Standard values are our
+ * choice.
+ */
 export const SHARED_KEYS = {
   // What the makers of large feeds ask for is 1 to 24 hours.
   interval: ofBytes(scalar(duration, 'how often it is downloaded; what is watched needs none', '6h')),

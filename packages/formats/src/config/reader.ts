@@ -1,6 +1,6 @@
 /**
- * What reads a configuration: where relative paths start, and who is told what is wrong, each at its place. What the schema has refused is
- * passed over by those who read, so that one fault is told once.
+ * What reads a configuration: where relative paths start, and who is told what is wrong, each at its place.
+ * What the schema has refused is passed over by those who read, so that one fault is told once.
  */
 
 import { posix } from 'node:path';

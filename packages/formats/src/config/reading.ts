@@ -14,7 +14,10 @@ import { each, type Key, type Keys, scalar, type Values, withSources, word, word
 import { ConfigFault, type ConfigReader } from './reader.ts';
 import { fault, type ValueResult } from './value.ts';
 
-/** How bytes become entries; undefined and empty: as the content itself says, and everything. Filters are those of ImportOptions. */
+/**
+ * How bytes become entries; undefined and empty: as the content itself says, and everything. Filters are
+ * those of ImportOptions.
+ */
 export interface ReadingConfig {
   readonly format: ListFormatName | undefined;
   readonly hostBits: HostBits;

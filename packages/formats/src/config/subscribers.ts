@@ -1,6 +1,6 @@
 /**
- * The part of the publisher's configuration about subscribers: who is expected, and what a name is bound to. What is bound to two names, or
- * said twice, would bind neither: it is a fault, at the place of the second.
+ * The part of the publisher's configuration about subscribers: who is expected, and what a name is bound to.
+ * What is bound to two names, or said twice, would bind neither: it is a fault, at the place of the second.
  */
 
 import { isPartName } from '@rulecast/rules';

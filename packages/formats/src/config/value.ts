@@ -1,6 +1,6 @@
 /**
- * Scalars of a configuration: durations, shares, sizes and counts, as people write them. Each reader gives the value, or in words what
- * to write.
+ * Scalars of a configuration: durations, shares, sizes and counts, as people write them. Each reader gives
+ * the value, or in words what to write.
  */
 
 /** What was read, or why not. */

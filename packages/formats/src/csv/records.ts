@@ -1,8 +1,10 @@
 /**
- * CSV (RFC 4180, with other delimiters) as records of fields in bytes. Lines whose quotes are only around fields, which are nearly all, are cut
- * here; from the first other quote on the CSV library reads, because only it should know what quotes mean. A test holds both to the same records.
+ * CSV (RFC 4180, with other delimiters) as records of fields in bytes. Lines whose quotes are only around
+ * fields, which are nearly all, are cut here; from the first other quote on the CSV library reads, because
+ * only it should know what quotes mean. A test holds both to the same records.
  *
- * Blanks around fields do not count. A record that starts with `#`, `//` or a `;` that is no delimiter is a comment.
+ * Blanks around fields do not count. A record that starts with `#`, `//` or a `;` that is no delimiter is a
+ * comment.
  */
 
 import { CsvError, parse } from 'csv-parse/sync';
@@ -79,8 +81,8 @@ function isComment(bytes: Uint8Array, start: number, end: number, delimiter: num
 }
 
 /**
- * Cuts the line that begins at `start` into fields without the blanks around them. Returns where the line ends; a line with a quote that is
- * more than the ends of a field has no fields.
+ * Cuts the line that begins at `start` into fields without the blanks around them. Returns where the line
+ * ends; a line with a quote that is more than the ends of a field has no fields.
  */
 function splitFields(bytes: Uint8Array, start: number, delimiter: number, record: CsvRecord): number {
   const { starts, ends } = record;
@@ -119,8 +121,8 @@ function splitFields(bytes: Uint8Array, start: number, delimiter: number, record
 }
 
 /**
- * Where the field ends whose quote opens at `at`, if it is in quotes as a whole, ends in this line, and has no quote within; else -1.
- * What looks like a comment is left to the library too.
+ * Where the field ends whose quote opens at `at`, if it is in quotes as a whole, ends in this line, and has
+ * no quote within; else -1. What looks like a comment is left to the library too.
  */
 function closingQuote(bytes: Uint8Array, fieldStart: number, at: number, delimiter: number): number {
   const isTab = delimiter === TAB; // then blanks around quotes belong to the field
@@ -134,15 +136,17 @@ function closingQuote(bytes: Uint8Array, fieldStart: number, at: number, delimit
   return next === delimiter || next === LF || next === CR || next === undefined ? close : -1;
 }
 
-/** What the library tells of a record; it also counts lines, but those that end in CRLF within quotes twice. */
+/**
+ * What the library tells of a record; it also counts lines, but those that end in CRLF within quotes twice.
+ */
 interface RecordInfo {
   /** Bytes read so far, up to the end of the record. */
   readonly bytes: number;
 }
 
 /**
- * Reads the records from `start` on by the library, to the end of the file or to a record that is none. Returns where to go on: at
- * the line after that one.
+ * Reads the records from `start` on by the library, to the end of the file or to a record that is none.
+ * Returns where to go on: at the line after that one.
  */
 function readQuoted(
   collector: Collector,
@@ -182,7 +186,10 @@ function readQuoted(
   return bytes.length;
 }
 
-/** Rejects the field that the library could not read, which is the place reached. Returns where to go on: at the next line. */
+/**
+ * Rejects the field that the library could not read, which is the place reached. Returns where to go on: at
+ * the next line.
+ */
 function refuseRecord(collector: Collector, error: CsvError): number {
   const { bytes, limits, at } = collector;
   const reason =
@@ -238,7 +245,10 @@ class LinePlaces {
     this.#next = start;
   }
 
-  /** Goes on to the line of the first byte at or after `offset` that is no line end and no blank, and makes it the place at hand. */
+  /**
+   * Goes on to the line of the first byte at or after `offset` that is no line end and no blank, and makes it
+   * the place at hand.
+   */
   goTo(offset: number): void {
     const collector = this.#collector;
     const { bytes } = collector;

@@ -1,6 +1,6 @@
 /**
- * Which column of a table without telling titles holds the entries, by what its first rows hold. Anything with commas looks like a table: what
- * proves nothing is refused, and told with what could be said.
+ * Which column of a table without telling titles holds the entries, by what its first rows hold. Anything
+ * with commas looks like a table: what proves nothing is refused, and told with what could be said.
  */
 
 import { newPrefixScratch, parsePrefixBytes } from '@rulecast/rules';
@@ -12,7 +12,10 @@ import { CSV_COLUMNS_MAX, type CsvRecord, eachCsvRecord } from './records.ts';
 
 /** Our choice: how much of a table is looked at. What follows is held to what this says, row by row. */
 const SURVEY_BYTES = 256 * 1024;
-/** Our choice: a column that reads in fewer rows holds something else, and one that reads in more than the others may is a second one. */
+/**
+ * Our choice: a column that reads in fewer rows holds something else, and one that reads in more than the
+ * others may is a second one.
+ */
 const STRAY_SHARE = 0.05;
 /** Column numbers that a message names. */
 const SHOWN_MAX = 4;
@@ -38,7 +41,9 @@ interface ColumnCounts {
   rows: number;
   readonly addresses: Uint32Array;
   readonly names: Uint32Array;
-  /** Words with a dot within, which may be names too: file names, addresses of pages, addresses with a port. */
+  /**
+   * Words with a dot within, which may be names too: file names, addresses of pages, addresses with a port.
+   */
   readonly dotted: Uint32Array;
 }
 
@@ -102,7 +107,7 @@ function numbersOf(columns: readonly number[]): string {
   return `${shown.slice(0, -1).join(', ')} and ${shown.at(-1)}`;
 }
 
-// ── Fields ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+// ── Fields ─────────────────────────────────────────────────────────────────────────────────────────────────
 
 const prefix = newPrefixScratch();
 

@@ -1,6 +1,7 @@
 /**
- * CSV tables: which column holds what, and the entries of their records. What was asked for decides, then titles, then what the
- * first records prove. An address in a column that is not used is a reject: the table is about something else than its entries then.
+ * CSV tables: which column holds what, and the entries of their records. What was asked for decides, then
+ * titles, then what the first records prove. An address in a column that is not used is a reject: the table
+ * is about something else than its entries then.
  *
  *     Domain,Malware,Date added,Source       a column of names, by its title
  *     start_ip,end_ip,country,asn            a range in two columns
@@ -33,7 +34,10 @@ const COUNTRY = /^[A-Za-z]{2}$/;
 const ASN = /^(?:[Aa][Ss])?\d{1,10}$/;
 /** Longest part of a header that is repeated in a message. */
 const HEADER_MAX_CHARS = 120;
-/** Our choice: the share of rows in which a column must read to be taken unasked, and where somebody at least said that it is CSV. */
+/**
+ * Our choice: the share of rows in which a column must read to be taken unasked, and where somebody at least
+ * said that it is CSV.
+ */
 const GUESSED_SHARE = 0.95;
 const STATED_SHARE = 0.5;
 /** Lines that a refusal shows. */
@@ -271,9 +275,12 @@ class CsvReader {
     return title === undefined ? String(column + 1) : `${column + 1} (${printable(title, 40)})`;
   }
 
-  // ── Which column holds what ───────────────────────────────────────────────────────────────────────────────────────
+  // ── Which column holds what ──────────────────────────────────────────────────────────────────────────────
 
-  /** The columns by titles, by what was asked for, and by what the record holds. Undefined if the record does not tell. */
+  /**
+   * The columns by titles, by what was asked for, and by what the record holds. Undefined if the record does
+   * not tell.
+   */
   #findColumns(record: CsvRecord): Columns | undefined {
     const { column, kind } = this.#collector.options;
     const roles = rolesOf(this.#titles ?? []);
@@ -403,7 +410,10 @@ function rangeColumns(record: CsvRecord): Columns | undefined {
   return undefined;
 }
 
-/** The columns behind the entry of a table without titles: a country of two letters, a number for an AS or a score. */
+/**
+ * The columns behind the entry of a table without titles: a country of two letters, a number for an AS or a
+ * score.
+ */
 function attributesByContent(record: CsvRecord, entry: Columns): Columns {
   const behind = (entry.last ?? entry.address ?? entry.name ?? 0) + 1;
   let country: number | undefined;
@@ -430,7 +440,7 @@ function sameTitle(title: string, wanted: string): boolean {
   return title.trim().toLowerCase() === wanted.trim().toLowerCase();
 }
 
-// ── Fields ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+// ── Fields ─────────────────────────────────────────────────────────────────────────────────────────────────
 
 function fieldText(record: CsvRecord, column: number): string {
   return latin1(record.text, startOf(record, column), endOf(record, column));

@@ -1,6 +1,7 @@
 /**
- * Rule set documents: lists, common rules and policies in one YAML or JSON file, with what they name kept in files beside it.
- * Everything that is wrong is reported in one pass, each with its place in the file it stands in.
+ * Rule set documents: lists, common rules and policies in one YAML or JSON file, with what they name kept in
+ * files beside it. Everything that is wrong is reported in one pass, each with its place in the file it
+ * stands in.
  *
  *     lists:    NAME: { entries: […] } | { names: […], resolve } | { file, resolve }
  *     common:   { egress: RULES, ingress: RULES }
@@ -93,12 +94,15 @@ export interface RuleSetDocument {
   readonly rejectCount: number;
 }
 
-/** Gives the content of a file that the document names, or undefined if it is not there. The name is normalised. */
+/**
+ * Gives the content of a file that the document names, or undefined if it is not there. The name is
+ * normalised.
+ */
 export type ReadReferenced = (name: string) => Uint8Array | undefined;
 
 /**
- * Takes each rule and entry that was read, from the document or a file that it names, with its place; `canonical` makes its
- * text and is only good during the call.
+ * Takes each rule and entry that was read, from the document or a file that it names, with its place;
+ * `canonical` makes its text and is only good during the call.
  */
 export type DocumentEntrySink = (
   kind: 'rule' | 'entry',
@@ -114,8 +118,9 @@ export interface DocumentOptions {
 }
 
 /**
- * Reads a rule set document. `fileName` appears in rejects; `now` is in seconds since 1970, and `expire=+SECONDS` counts from it.
- * Never throws on account of the bytes; what `readReferenced` throws passes through.
+ * Reads a rule set document. `fileName` appears in rejects; `now` is in seconds since 1970, and
+ * `expire=+SECONDS` counts from it. Never throws on account of the bytes; what `readReferenced` throws passes
+ * through.
  */
 export function parseDocument(
   fileName: string,
@@ -128,8 +133,8 @@ export function parseDocument(
 }
 
 /**
- * The `file:` values of a document, normalised, each once: relative to the document's folder, or absolute as given. Empty if the
- * document cannot be read; `parseDocument` then says why.
+ * The `file:` values of a document, normalised, each once: relative to the document's folder, or absolute as
+ * given. Empty if the document cannot be read; `parseDocument` then says why.
  */
 export function documentReferences(
   _fileName: string,
@@ -391,7 +396,8 @@ class DocumentReader {
       if (prefix !== undefined) found.push({ node: text, prefix });
     }
     const set = prefixSetOf(found.map(({ prefix }) => prefix));
-    // A canonical set would drop a prefix within another, yet a policy with a prefix between the two would then take its qubes.
+    // A canonical set would drop a prefix within another, yet a policy with a prefix between the two would
+    // then take its qubes.
     const left = new Set(
       [set.v4, set.v6].flatMap((column) => Array.from(column.lengths, (_, i) => formatPrefixAt(column, i))),
     );

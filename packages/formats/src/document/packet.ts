@@ -1,6 +1,6 @@
 /**
- * Packets as people write them: one JSON object a line for test files, or `SRC > DST proto/port` on a command line. Strict, with the
- * column of what is wrong: a packet that is guessed proves nothing.
+ * Packets as people write them: one JSON object a line for test files, or `SRC > DST proto/port` on a command
+ * line. Strict, with the column of what is wrong: a packet that is guessed proves nothing.
  */
 
 import { type Address, type Direction, IpProtocol, type Packet, parseAddress } from '@rulecast/rules';
@@ -47,7 +47,10 @@ export const PACKET_TEXT_HELP = `PACKET is [SRC >] DST [PROTO[/PORT]]: "10.137.0
 destination port, or the type for icmp and icmpv6. Without PROTO the packet is tcp to port 443; with PROTO and
 without PORT it is a packet whose port cannot be read, such as one with a cut header.`;
 
-/** What an address alone stands for: the connection that people mean when they ask whether an address is blocked. */
+/**
+ * What an address alone stands for: the connection that people mean when they ask whether an address is
+ * blocked.
+ */
 const BARE_ADDRESS_PORT = 443;
 
 /** IP protocol numbers by name (IANA). */
@@ -75,7 +78,9 @@ interface Field {
 
 type Fields = ReadonlyMap<Key, Field>;
 
-/** Parses one line of a packet file: `{"dst": "192.0.2.7", "proto": "tcp", "dport": 443, "expect": "drop"}`. */
+/**
+ * Parses one line of a packet file: `{"dst": "192.0.2.7", "proto": "tcp", "dport": 443, "expect": "drop"}`.
+ */
 export function parsePacketLine(text: string): PacketResult {
   const fields = readFields(text);
   return 'kind' in fields ? fields : packetOf(fields, text);

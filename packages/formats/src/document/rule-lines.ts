@@ -1,8 +1,10 @@
 /**
- * Files of bare rule lines, as `qvm-firewall VM list --raw` prints them: one rule a line, blank lines and `#` lines between them.
+ * Files of bare rule lines, as `qvm-firewall VM list --raw` prints them: one rule a line, blank lines and `#`
+ * lines between them.
  *
- * Lines that differ from the one before only in the address of their remote side are the bulk of long files. They are
- * recognised by their bytes and read without a string; the rule parser sees every other line, and every one that is refused.
+ * Lines that differ from the one before only in the address of their remote side are the bulk of long files.
+ * They are recognised by their bytes and read without a string; the rule parser sees every other line, and
+ * every one that is refused.
  */
 
 import {
@@ -46,8 +48,8 @@ export interface RuleLines {
 }
 
 /**
- * Reads a file of rule lines. `now` is in seconds since 1970; `expire=+SECONDS` counts from it. Never throws on account of
- * the bytes.
+ * Reads a file of rule lines. `now` is in seconds since 1970; `expire=+SECONDS` counts from it. Never throws
+ * on account of the bytes.
  */
 export function parseRuleLines(
   bytes: Uint8Array,
@@ -110,7 +112,10 @@ class RuleLinesReader {
     return true;
   }
 
-  /** Reads the line if it differs from the line before only in its address. Returns false, having done nothing, if not. */
+  /**
+   * Reads the line if it differs from the line before only in its address. Returns false, having done
+   * nothing, if not.
+   */
   #readLikeModel(start: number, end: number): boolean {
     const model = this.#model;
     const scratch = this.#scratch;
@@ -144,7 +149,10 @@ class RuleLinesReader {
   }
 }
 
-/** A line that was read: head, address, tail. A line with the same head and tail means the same but for the address. */
+/**
+ * A line that was read: head, address, tail. A line with the same head and tail means the same but for the
+ * address.
+ */
 interface LineModel {
   readonly match: RuleMatch;
   readonly head: Uint8Array;
@@ -163,7 +171,8 @@ function modelOf(
 ): LineModel | undefined {
   const { remote, ...match } = rule;
   if (remote.kind !== 'prefix' || end - start > MODEL_MAX_BYTES) return undefined;
-  // The rule parser took the line, so its first token of this form is the remote side: a comment, which is last, holds no "=".
+  // The rule parser took the line, so its first token of this form is the remote side: a comment, which is
+  // last, holds no "=".
   const stem = REMOTE_STEM[direction];
   for (let at = start; at < end; at++) {
     if (at > start && bytes[at - 1] !== SPACE) continue;

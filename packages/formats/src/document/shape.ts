@@ -1,6 +1,7 @@
 /**
- * What is wrong with the shape of a document, by its JSON schema: unknown and missing keys, wrong types, wrong words, each with its
- * place and in words that say what to write instead. Every scalar is text here; see tree.ts.
+ * What is wrong with the shape of a document, by its JSON schema: unknown and missing keys, wrong types,
+ * wrong words, each with its place and in words that say what to write instead. Every scalar is text here;
+ * see tree.ts.
  */
 
 import { Ajv, type ErrorObject, type ValidateFunction } from 'ajv';

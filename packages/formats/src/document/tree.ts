@@ -1,10 +1,11 @@
 /**
- * The text of a rule set document, YAML 1.2 or JSON, as a tree of texts, sequences and mappings with their places. This is the only
- * file that knows the YAML library.
+ * The text of a rule set document, YAML 1.2 or JSON, as a tree of texts, sequences and mappings with their
+ * places. This is the only file that knows the YAML library.
  *
- * The failsafe schema is used, so that every scalar is the text that somebody wrote: a policy called 2024 and a list entry
- * 1.2 stay what they are. The library nests by recursion and compiles regular expressions while deep in it, which ends the
- * process, so depth, key forms and token count are checked on its flat token stream before anything is composed.
+ * The failsafe schema is used, so that every scalar is the text that somebody wrote: a policy called 2024 and
+ * a list entry 1.2 stay what they are. The library nests by recursion and compiles regular expressions while
+ * deep in it, which ends the process, so depth, key forms and token count are checked on its flat token
+ * stream before anything is composed.
  */
 
 import {
@@ -161,7 +162,10 @@ function readTokens(
   return tokens;
 }
 
-/** Whether the tokens nest within bounds and have plain keys, so that composing them is safe. Not recursive itself. */
+/**
+ * Whether the tokens nest within bounds and have plain keys, so that composing them is safe. Not recursive
+ * itself.
+ */
 function checkShape(tokens: readonly CST.Token[], reject: RejectAt): boolean {
   const open: { readonly token: CST.Token; readonly depth: number }[] = tokens.map((token) => ({
     token,
@@ -197,7 +201,9 @@ function isScalarToken(token: CST.Token): boolean {
   );
 }
 
-/** Turns the library's nodes into ours. Nodes that aliases name are shared, so that nothing is expanded here. */
+/**
+ * Turns the library's nodes into ours. Nodes that aliases name are shared, so that nothing is expanded here.
+ */
 class TreeReader {
   readonly #text: string;
   readonly #limits: FormatLimits;

@@ -1,7 +1,7 @@
 /**
- * Rules of ad blockers, after the syntax that EasyList, AdGuard and uBlock Origin share. A list of names can hold what blocks a whole
- * name, `||name^`, and single names and lines of hosts files as AdGuard Home takes them. The rest is about parts of pages or
- * patterns of addresses, is skipped and counted.
+ * Rules of ad blockers, after the syntax that EasyList, AdGuard and uBlock Origin share. A list of names can
+ * hold what blocks a whole name, `||name^`, and single names and lines of hosts files as AdGuard Home takes
+ * them. The rest is about parts of pages or patterns of addresses, is skipped and counted.
  *
  *     rule = ["@@"] pattern ["$" option ["," option]…]
  *

@@ -1,5 +1,6 @@
 /**
- * Delegated statistics of the regional registries ("RIR statistics exchange format", version 2 and its extended form):
+ * Delegated statistics of the regional registries ("RIR statistics exchange format", version 2 and its
+ * extended form):
  *
  *     2|afrinic|20140630|4024|…                           version line: how many records follow
  *     afrinic|*|ipv4|*|2500|summary                       how many of one type

@@ -4,8 +4,8 @@
  *     server=/name/[name/]…        no server is asked: the name is unknown       local= means the same
  *     address=/name/[name/]…[null] the name has no address, or that of nowhere   null = 0.0.0.0, ::, 127.0.0.1, ::1 or #
  *
- * A name with another server or address is sent there; `server=/name/#` is an exception. Names also mean those below
- * them; a list of names holds the name alone.
+ * A name with another server or address is sent there; `server=/name/#` is an exception. Names also mean
+ * those below them; a list of names holds the name alone.
  */
 
 import type { Collector } from '../collect/collector.ts';

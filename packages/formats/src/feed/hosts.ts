@@ -3,7 +3,8 @@
  *
  *     line = address blanks name [blanks name]… [# comment]
  *
- * Names with an address of somewhere are sent there and not blocked, so they are skipped, as are those of the machine itself.
+ * Names with an address of somewhere are sent there and not blocked, so they are skipped, as are those of the
+ * machine itself.
  */
 
 import { newPrefixScratch, parsePrefixBytes } from '@rulecast/rules';
@@ -14,7 +15,10 @@ import { eachLine, trimEnd, wordEnd } from '../text/lines.ts';
 const HASH = 0x23;
 const PERCENT = 0x25;
 
-/** Names that hosts files give to the machine itself and to groups of its link, and the address that some write as a name. */
+/**
+ * Names that hosts files give to the machine itself and to groups of its link, and the address that some
+ * write as a name.
+ */
 const LOCAL_NAMES: ReadonlySet<string> = new Set([
   'localhost',
   'localhost.localdomain',
@@ -43,7 +47,10 @@ export function importHosts(collector: Collector, start: number): void {
   });
 }
 
-/** Uses one line; false, having done nothing, if it does not start with an address and a name. A line of one name is taken too. */
+/**
+ * Uses one line; false, having done nothing, if it does not start with an address and a name. A line of one
+ * name is taken too.
+ */
 export function importHostsLine(collector: Collector, from: number, lineEnd: number): boolean {
   const { bytes } = collector;
   const hash = indexIn(bytes, HASH, from, lineEnd);
@@ -74,7 +81,10 @@ function refuseLine(collector: Collector, from: number, end: number): void {
   collector.reject(from, 'bad-hosts-line', reason);
 }
 
-/** Whether the address in `scratch` leads nowhere or to the machine itself: 0.0.0.0/8, 127.0.0.0/8, ::, ::1, 255.255.255.255. */
+/**
+ * Whether the address in `scratch` leads nowhere or to the machine itself: 0.0.0.0/8, 127.0.0.0/8, ::, ::1,
+ * 255.255.255.255.
+ */
 function isNullAddress(): boolean {
   const { words } = scratch;
   const first = words[0]!; // always four words

@@ -1,6 +1,6 @@
 /**
- * The output of `ipset save` (ipset(8)): `create NAME TYPE …` and `add NAME ELEMENT …`. Elements that hold for certain ports or
- * interfaces only are skipped, as are those that are exceptions (`nomatch`).
+ * The output of `ipset save` (ipset(8)): `create NAME TYPE …` and `add NAME ELEMENT …`. Elements that hold
+ * for certain ports or interfaces only are skipped, as are those that are exceptions (`nomatch`).
  */
 
 import type { Collector } from '../collect/collector.ts';

@@ -1,7 +1,7 @@
 /**
- * nftables text (nft(8)): the elements of sets, from `nft list ruleset`, from `add element` and from `define`. Everything else (chains,
- * rules, tables) is passed over. Elements of sets whose type is no address, and those that join an address with something
- * else, are skipped.
+ * nftables text (nft(8)): the elements of sets, from `nft list ruleset`, from `add element` and from
+ * `define`. Everything else (chains, rules, tables) is passed over. Elements of sets whose type is no
+ * address, and those that join an address with something else, are skipped.
  *
  *     table inet t { set NAME { type ipv4_addr; elements = { 192.0.2.1, 192.0.2.8-192.0.2.9 timeout 1h } } }
  *     add element inet t NAME { 192.0.2.1 }
@@ -38,7 +38,10 @@ const ATTRIBUTES: ReadonlySet<string> = new Set([
   'last',
   'ct',
 ]);
-/** Words of a statement that are kept to see what a brace opens; the longest that matters has five and a few flags. */
+/**
+ * Words of a statement that are kept to see what a brace opens; the longest that matters has five and a few
+ * flags.
+ */
 const STATEMENT_MAX_WORDS = 16;
 /** Longest word that is looked at as text; names in nftables have at most 255 bytes. */
 const WORD_MAX_BYTES = 256;

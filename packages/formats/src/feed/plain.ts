@@ -1,7 +1,7 @@
 /**
- * Plain lists: one address, CIDR, range or host name a line, with comments and trailing fields. A million lines are an ordinary
- * input, so lines that hold one IPv4 address or CIDR and nothing else are read in one tight loop, and every other line
- * by the careful reader below it, which alone decides what is refused.
+ * Plain lists: one address, CIDR, range or host name a line, with comments and trailing fields. A million
+ * lines are an ordinary input, so lines that hold one IPv4 address or CIDR and nothing else are read in one
+ * tight loop, and every other line by the careful reader below it, which alone decides what is refused.
  *
  *     line    = [blanks] [entry [blanks | "," field]…] [comment]
  *     entry   = address | CIDR | address [blanks] "-" [blanks] address | host name
@@ -31,7 +31,10 @@ const SEMICOLON = 0x3b;
 const SLASH = 0x2f;
 const ZERO = 0x30;
 
-/** Of an IPv4 CIDR and its line end, `255.255.255.255/32\r\n`: so much may be read without looking for the end of the text. */
+/**
+ * Of an IPv4 CIDR and its line end, `255.255.255.255/32\r\n`: so much may be read without looking for the end
+ * of the text.
+ */
 const LONGEST_IP4_LINE_BYTES = 20;
 const LOOPBACK = 0x7f000001;
 /** Shorter prefixes are looked at one by one. */
@@ -105,8 +108,8 @@ const tokenEnd: TokenEnd = (bytes, start, limit, atDash) => {
 };
 
 /**
- * A name that starts a line. A word without a dot with more words behind it is refused: `add blocked 192.0.2.1` is a line of another
- * format, and a column title is no name.
+ * A name that starts a line. A word without a dot with more words behind it is refused:
+ * `add blocked 192.0.2.1` is a line of another format, and a column title is no name.
  */
 function readListedName(bytes: Uint8Array, from: number, nameEnd: number, end: number): string | EntryFault {
   const name = readName(bytes, from, nameEnd);
@@ -118,8 +121,8 @@ function readListedName(bytes: Uint8Array, from: number, nameEnd: number, end: n
 }
 
 /**
- * Whether ignoring the fields after an address would lose what the line means: a hosts file's name, or a second address of
- * a line that is a table of ranges or several entries.
+ * Whether ignoring the fields after an address would lose what the line means: a hosts file's name, or a
+ * second address of a line that is a table of ranges or several entries.
  */
 function trailingFault(bytes: Uint8Array, from: number, end: number): EntryFault | undefined {
   const firstEnd = tokenEnd(bytes, from, end, false);
@@ -140,8 +143,9 @@ function trailingFault(bytes: Uint8Array, from: number, end: number): EntryFault
 }
 
 /**
- * Reads lines that are one IPv4 address or CIDR in its usual spelling and nothing else, from `at` on. Returns where the
- * first line starts that is not, or that is too near the end of the text. Adds one prefix per line, up to `maxCount` of them.
+ * Reads lines that are one IPv4 address or CIDR in its usual spelling and nothing else, from `at` on. Returns
+ * where the first line starts that is not, or that is too near the end of the text. Adds one prefix per line,
+ * up to `maxCount` of them.
  */
 function skimIp4(bytes: Uint8Array, at: number, out: PrefixBuilder, maxCount: number): number {
   const lastStart = bytes.length - LONGEST_IP4_LINE_BYTES; // so every index below is within the text

@@ -1,11 +1,11 @@
 /**
- * DNS response policy zones, as zone files (RFC 1035 §5.1): what is blocked is a name whose CNAME is the root, `*.`, or `rpz-drop.`, or that
- * has an address of nowhere.
+ * DNS response policy zones, as zone files (RFC 1035 §5.1): what is blocked is a name whose CNAME is the
+ * root, `*.`, or `rpz-drop.`, or that has an address of nowhere.
  *
  *     owner [TTL] [class] CNAME .
  *
- * Names may be relative to the zone or end in its name. `*.name` is about the names below and skipped, as are triggers
- * other than the name that was asked for.
+ * Names may be relative to the zone or end in its name. `*.name` is about the names below and skipped, as are
+ * triggers other than the name that was asked for.
  */
 
 import type { Collector } from '../collect/collector.ts';

@@ -1,5 +1,6 @@
 /**
- * Scored tables: an address or CIDR, blanks or a separator, and a number: how bad it is, or how many lists name it.
+ * Scored tables: an address or CIDR, blanks or a separator, and a number: how bad it is, or how many lists
+ * name it.
  *
  *     line = entry (blank | "," | ";" | "|")… number [blank anything]
  */

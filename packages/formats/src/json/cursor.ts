@@ -1,6 +1,7 @@
 /**
- * JSON (RFC 8259) read value by value from bytes, without a tree: memory does not grow with the file, values know their line and
- * column, and what nobody asks for is checked and passed over. Several documents may follow one another, as in NDJSON.
+ * JSON (RFC 8259) read value by value from bytes, without a tree: memory does not grow with the file, values
+ * know their line and column, and what nobody asks for is checked and passed over. Several documents may
+ * follow one another, as in NDJSON.
  */
 
 import { asBuffer, ColumnCounter, latin1, quoteBytes } from '../text/bytes.ts';
@@ -71,7 +72,9 @@ export class JsonCursor {
     this.lineStart = start;
   }
 
-  /** How many lines there are up to the place that is reached; an empty one at the end of the file is none. */
+  /**
+   * How many lines there are up to the place that is reached; an empty one at the end of the file is none.
+   */
   get lineCount(): number {
     const isEmpty = this.lineStart >= this.bytes.length && (this.line > 1 || this.bytes.length === 0);
     return isEmpty ? this.line - 1 : this.line;

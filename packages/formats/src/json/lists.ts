@@ -1,6 +1,7 @@
 /**
- * Lists that are published as JSON: the address ranges of cloud providers, countries and companies, Spamhaus DROP, MISP
- * warninglists, and arrays of entries. Each reader names the keys that it looks at; all others are passed over.
+ * Lists that are published as JSON: the address ranges of cloud providers, countries and companies, Spamhaus
+ * DROP, MISP warninglists, and arrays of entries. Each reader names the keys that it looks at; all others are
+ * passed over.
  */
 
 import { newPrefixScratch, parsePrefixBytes } from '@rulecast/rules';
@@ -41,7 +42,7 @@ export function importJson(collector: Collector, start: number, read: (source: J
   collector.line = json.lineCount;
 }
 
-// ── Values ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+// ── Values ─────────────────────────────────────────────────────────────────────────────────────────────────
 
 /** Says to the collector where a value stands. */
 export function place(collector: Collector, value: JsonText): void {
@@ -112,7 +113,7 @@ function eachWord(json: JsonCursor): readonly string[] {
   return words;
 }
 
-// ── Cloud providers ──────────────────────────────────────────────────────────────────────────────────────────────────
+// ── Cloud providers ────────────────────────────────────────────────────────────────────────────────────────
 
 /** `{prefixes: [{ip_prefix, region, service, network_border_group}], ipv6_prefixes: [{ipv6_prefix, …}]}`. */
 export function readAws(source: JsonImport): void {
@@ -218,7 +219,9 @@ export function readOracle(source: JsonImport): void {
   });
 }
 
-/** An object of arrays of strings; those that are addresses are used, host keys and names of domains skipped. */
+/**
+ * An object of arrays of strings; those that are addresses are used, host keys and names of domains skipped.
+ */
 export function readGithub(source: JsonImport): void {
   const { json, collector, filter } = source;
   json.object((service) => {
@@ -272,7 +275,7 @@ export function readIpverse(source: JsonImport): void {
   });
 }
 
-// ── Blocklists ───────────────────────────────────────────────────────────────────────────────────────────────────────
+// ── Blocklists ─────────────────────────────────────────────────────────────────────────────────────────────
 
 /** A record a line, `{cidr, sblid, rir}`, and at the end `{type: "metadata", records, …}`. */
 export function readSpamhaus(source: JsonImport): void {
@@ -357,7 +360,7 @@ export function readMisp(source: JsonImport): void {
   }
 }
 
-// ── Any JSON ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+// ── Any JSON ───────────────────────────────────────────────────────────────────────────────────────────────
 
 /** Keys of an object in an array that hold its entry, the surest first. */
 const ENTRY_KEYS = ['cidr', 'prefix', 'network', 'subnet', 'ip_prefix', 'ip', 'address', 'ip_address'].concat(

@@ -1,7 +1,7 @@
 /**
- * nftables JSON (libnftables-json(5)), as `nft -j list ruleset` prints it: the elements of sets, also those of `add`
- * commands. Elements are addresses, `{prefix: {addr, len}}`, `{range: [first, last]}`, or any of them within
- * `{elem: {val, …}}`.
+ * nftables JSON (libnftables-json(5)), as `nft -j list ruleset` prints it: the elements of sets, also those
+ * of `add` commands. Elements are addresses, `{prefix: {addr, len}}`, `{range: [first, last]}`, or any of
+ * them within `{elem: {val, …}}`.
  */
 
 import type { Collector } from '../collect/collector.ts';

@@ -1,6 +1,6 @@
 /**
- * Which format a file has, by its name and then by its first meaningful line. The table is read from the top; a new format is
- * a row here and a parser beside this file.
+ * Which format a file has, by its name and then by its first meaningful line. The table is read from the top;
+ * a new format is a row here and a parser beside this file.
  */
 
 import { contentStart, sampleLines } from '../text/sample.ts';
@@ -29,8 +29,8 @@ const RECOGNISERS: readonly Recogniser[] = [
 ];
 
 /**
- * The format of a file; a list if nothing speaks for another. `fileName` may be empty or `-` for what has no name. JSON that is known
- * to be a list is one whatever its name.
+ * The format of a file; a list if nothing speaks for another. `fileName` may be empty or `-` for what has no
+ * name. JSON that is known to be a list is one whatever its name.
  */
 export function detectFormat(fileName: string, bytes: Uint8Array): Format {
   if (isJsonList(bytes)) return 'list';

@@ -1,6 +1,6 @@
 /**
- * Which format a list has, by its content: lines of a sample vote, JSON is told by its keys. The name of the file decides only
- * where the content does not.
+ * Which format a list has, by its content: lines of a sample vote, JSON is told by its keys. The name of the
+ * file decides only where the content does not.
  */
 
 import { bitsOf, parseHostName, parsePrefix } from '@rulecast/rules';
@@ -16,13 +16,16 @@ const JSON_HEAD_BYTES = 2 * 1024;
 /** How many meaningful lines vote. */
 const SAMPLE_LINES = 100;
 
-/** The format of a list; `plain` if nothing speaks for another. `fileName` may be empty. Looks at the first 64 KiB. */
+/**
+ * The format of a list; `plain` if nothing speaks for another. `fileName` may be empty. Looks at the first 64
+ * KiB.
+ */
 export function detectListFormat(fileName: string, bytes: Uint8Array): ListFormatName {
   const start = contentStart(bytes);
   return detectJsonFormat(bytes, start) ?? detectTextFormat(fileName, sampleLines(bytes, start));
 }
 
-// ── JSON ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
+// ── JSON ───────────────────────────────────────────────────────────────────────────────────────────────────
 
 /** Paths to the keys that tell a format: one of each list must be there. */
 const JSON_FORMATS: readonly (readonly [ListFormatName, ...(readonly string[])[]])[] = [
@@ -46,7 +49,9 @@ const JSON_TAIL_BYTES = 2 * 1024;
 /** Keys of a rule set document: what has one is no list of a kind that nobody knows. */
 const DOCUMENT_KEYS = ['lists', 'common', 'policies'];
 
-/** The format of a file that starts as JSON does; undefined if it does not. What has no known keys is `json`. */
+/**
+ * The format of a file that starts as JSON does; undefined if it does not. What has no known keys is `json`.
+ */
 function detectJsonFormat(bytes: Uint8Array, start: number): ListFormatName | undefined {
   if (bytes[start] !== OPEN_BRACE && bytes[start] !== OPEN_BRACKET) return undefined;
   for (const sampleBytes of [JSON_HEAD_BYTES, SAMPLE_BYTES]) {
@@ -97,7 +102,10 @@ interface JsonPaths {
   readonly isArray: boolean;
 }
 
-/** What the sample of a file that starts as JSON does holds; undefined if it does not. The sample may cut it anywhere. */
+/**
+ * What the sample of a file that starts as JSON does holds; undefined if it does not. The sample may cut it
+ * anywhere.
+ */
 function jsonPaths(bytes: Uint8Array, start: number, sampleBytes: number): JsonPaths | undefined {
   const sample = bytes.subarray(0, Math.min(bytes.length, start + sampleBytes));
   const json = new JsonCursor(sample, start);
@@ -136,7 +144,7 @@ function gatherPaths(json: JsonCursor, path: string, into: Set<string>): void {
   });
 }
 
-// ── Text ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
+// ── Text ───────────────────────────────────────────────────────────────────────────────────────────────────
 
 const ADDRESS = String.raw`(?:\d{1,3}(?:\.\d{1,3}){3}|[0-9A-Fa-f]{0,4}:[0-9A-Fa-f:]*:[0-9A-Fa-f.:]*)`;
 const PREFIX = `${ADDRESS}(?:/\\d{1,3})?`;
@@ -196,7 +204,10 @@ function detectTextFormat(fileName: string, lines: Iterable<string>): ListFormat
 /** Two addresses by accident make many CIDRs, and the ends of what somebody was given one or two. */
 const RANGE_ROW_CIDRS_MAX = 2;
 
-/** Whether a line is a row of a table of ranges: first and last address of one or two CIDRs, and something about them. */
+/**
+ * Whether a line is a row of a table of ranges: first and last address of one or two CIDRs, and something
+ * about them.
+ */
 function isRangeRow(line: string): boolean {
   const delimiter = /[,;\t|]/.exec(line)?.[0];
   if (delimiter === undefined) return false;

@@ -1,6 +1,6 @@
 /**
- * Lists written in the formats that other programs read. Text comes in chunks, so that a list of millions is never one string; what
- * is written is what the importers read back, to the same addresses or names.
+ * Lists written in the formats that other programs read. Text comes in chunks, so that a list of millions is
+ * never one string; what is written is what the importers read back, to the same addresses or names.
  */
 
 import { formatPrefixAt, type List, type NameList, type Prefixes, type PrefixList } from '@rulecast/rules';
@@ -90,7 +90,7 @@ const NAME_WRITERS = {
     ),
 } as const;
 
-// ── Pieces ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+// ── Pieces ─────────────────────────────────────────────────────────────────────────────────────────────────
 
 function comments(mark: string, { comments: texts = [] }: ExportOptions): readonly string[] {
   return texts.map((text) => `${mark} ${text.replace(/[\r\n]+/g, ' ')}\n`);
@@ -147,7 +147,10 @@ function* jsonChunks(list: List): Generator<string> {
   yield separator === '[\n' ? '[]\n' : '\n]\n';
 }
 
-/** One set for each family that has entries, since a set of ipset holds one. Its hash:net cannot hold a prefix of length 0. */
+/**
+ * One set for each family that has entries, since a set of ipset holds one. Its hash:net cannot hold a prefix
+ * of length 0.
+ */
 function* ipsetChunks(list: PrefixList, options: ExportOptions): Generator<string> {
   yield* comments('#', options);
   for (const column of [list.v4, list.v6]) {

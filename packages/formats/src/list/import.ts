@@ -1,6 +1,7 @@
 /**
- * Lists in whatever format they come: detected, read, filtered, and told with what was not used and why. `judgeImport` says whether the
- * result may replace a list: a rate-limit page, an empty answer or half a download may not.
+ * Lists in whatever format they come: detected, read, filtered, and told with what was not used and why.
+ * `judgeImport` says whether the result may replace a list: a rate-limit page, an empty answer or half a
+ * download may not.
  */
 
 import type { List } from '@rulecast/rules';
@@ -117,8 +118,9 @@ const IMPORTERS: { readonly [format in ListFormatName]: Importer } = {
 };
 
 /**
- * Reads a list in the stated format or the one that its content tells. `fileName` is only a hint and may be empty. Never throws on account
- * of the bytes: what is wrong with them is in `rejects` and, if nothing of it can be used, in `fault`.
+ * Reads a list in the stated format or the one that its content tells. `fileName` is only a hint and may be
+ * empty. Never throws on account of the bytes: what is wrong with them is in `rejects` and, if nothing of it
+ * can be used, in `fault`.
  */
 export function importList(fileName: string, bytes: Uint8Array, options: ImportOptions = {}): ImportedList {
   const format = options.format ?? detectListFormat(fileName, bytes);

@@ -1,5 +1,6 @@
 /**
- * Text as bytes: byte order marks, line ends, columns, and quoting for messages. Shared by the parsers that make no string per line.
+ * Text as bytes: byte order marks, line ends, columns, and quoting for messages. Shared by the parsers that
+ * make no string per line.
  */
 
 import type { FormatLimits } from './limits.ts';
@@ -102,7 +103,9 @@ export function columnAt(bytes: Uint8Array, lineStart: number, at: number): numb
   return column;
 }
 
-/** bytes[start, end) as characters of the same numbers: keeps ASCII as it is and everything else beyond it. */
+/**
+ * bytes[start, end) as characters of the same numbers: keeps ASCII as it is and everything else beyond it.
+ */
 export function latin1(bytes: Uint8Array, start: number, end: number): string {
   return asBuffer(bytes).toString('latin1', start, end);
 }
@@ -112,7 +115,10 @@ export function asBuffer(bytes: Uint8Array): Buffer {
   return Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
 }
 
-/** Columns of places that mostly come in order: a line may be a whole file, and none of it is counted twice then. */
+/**
+ * Columns of places that mostly come in order: a line may be a whole file, and none of it is counted twice
+ * then.
+ */
 export class ColumnCounter {
   readonly #bytes: Uint8Array;
   #lineStart = -1;
@@ -156,7 +162,9 @@ export function lineFault(
   return undefined;
 }
 
-/** A text in double quotes for a message: cut at a bearable length, without characters that steer a terminal. */
+/**
+ * A text in double quotes for a message: cut at a bearable length, without characters that steer a terminal.
+ */
 export function quote(text: string): string {
   return `"${printable(text, QUOTE_MAX_CHARS)}"`;
 }

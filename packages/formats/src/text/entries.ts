@@ -72,7 +72,10 @@ export class EntryReader {
     return (this.#pieces ?? []).map(formatPrefix).join(' ');
   }
 
-  /** Reads the entry that starts at `start` and ends at `limit` or where `tokenEnd` says. Keeps nothing of one with a fault. */
+  /**
+   * Reads the entry that starts at `start` and ends at `limit` or where `tokenEnd` says. Keeps nothing of one
+   * with a fault.
+   */
   read(bytes: Uint8Array, start: number, limit: number, tokenEnd: TokenEnd): EntryFault | undefined {
     return this.#read(bytes, start, limit, tokenEnd, this.#keep);
   }
@@ -83,8 +86,8 @@ export class EntryReader {
   }
 
   /**
-   * Reads bytes[start, end) if it is one address or CIDR of which nothing more is to be said, as nearly all entries are. Returns false, having
-   * kept nothing, for any other: `read` decides about that.
+   * Reads bytes[start, end) if it is one address or CIDR of which nothing more is to be said, as nearly all
+   * entries are. Returns false, having kept nothing, for any other: `read` decides about that.
    */
   readWhole(bytes: Uint8Array, start: number, end: number): boolean {
     const first = this.#first;

@@ -1,5 +1,6 @@
 /**
- * What an entry is: one address, CIDR or range, or one host name, in bytes; and the words in which it is refused.
+ * What an entry is: one address, CIDR or range, or one host name, in bytes; and the words in which it is
+ * refused.
  */
 
 import {
@@ -28,7 +29,9 @@ const SEMICOLON = 0x3b;
 const SLASH = 0x2f;
 const ZERO = 0x30;
 
-/** What is wrong with an entry, and at which byte. Its codes are those of PrefixFault and NameFault and these. */
+/**
+ * What is wrong with an entry, and at which byte. Its codes are those of PrefixFault and NameFault and these.
+ */
 export interface EntryFault {
   readonly code: string;
   readonly at: number;
@@ -51,16 +54,28 @@ export const EntryFaultCode = {
   words: 'words-not-a-name',
 } as const;
 
-/** Takes an entry that was read; `canonical` makes its text: prefixes with a length, separated by spaces, or a name. */
+/**
+ * Takes an entry that was read; `canonical` makes its text: prefixes with a length, separated by spaces, or a
+ * name.
+ */
 export type EntrySink = (line: number, column: number, canonical: () => string) => void;
 
-/** What becomes of a CIDR with bits beyond its prefix length. `reject`: they may be all that is left of another one. */
+/**
+ * What becomes of a CIDR with bits beyond its prefix length. `reject`: they may be all that is left of
+ * another one.
+ */
 export type HostBits = 'reject' | 'mask';
 
-/** Shorter prefixes are rarely meant: half a line is one, and no network of the Internet has more. Our choice; RIRs were given a /8 at most, and ISPs a /19 of IPv6. */
+/**
+ * Shorter prefixes are rarely meant: half a line is one, and no network of the Internet has more. Our choice;
+ * RIRs were given a /8 at most, and ISPs a /19 of IPv6.
+ */
 const SHORT_LENGTH: Readonly<Record<Family, number>> = { 4: 8, 6: 16 };
 
-/** Whether a prefix holds more of the Internet than one usually means. `words` as in Address, with host bits zero. */
+/**
+ * Whether a prefix holds more of the Internet than one usually means. `words` as in Address, with host bits
+ * zero.
+ */
 export function isShortPrefix(family: Family, words: Uint32Array, length: number): boolean {
   return length < SHORT_LENGTH[family] && !isSpecialPurpose(family, words, length);
 }
@@ -80,8 +95,8 @@ export function withShort(before: ShortPrefixes | undefined, prefix: string, lin
 }
 
 /**
- * Reads an IPv4 address or CIDR in its usual spelling, exactly bytes[start, end), in one pass. Returns false, with `out` in any state, for
- * everything else, right or wrong: parsePrefixBytes decides about that.
+ * Reads an IPv4 address or CIDR in its usual spelling, exactly bytes[start, end), in one pass. Returns false,
+ * with `out` in any state, for everything else, right or wrong: parsePrefixBytes decides about that.
  */
 export function readIp4(bytes: Uint8Array, start: number, end: number, out: PrefixScratch): boolean {
   if (end - start < 7 || end - start > 18) return false;
@@ -123,8 +138,8 @@ export function readIp4(bytes: Uint8Array, start: number, end: number, out: Pref
 }
 
 /**
- * Whether a token is meant as an address, CIDR or range, well written or not: it has a colon or a slash, or no letter. `192.0.2.1-9` could
- * pass for a host name, yet nobody means one.
+ * Whether a token is meant as an address, CIDR or range, well written or not: it has a colon or a slash, or
+ * no letter. `192.0.2.1-9` could pass for a host name, yet nobody means one.
  */
 export function isAddressLike(bytes: Uint8Array, start: number, end: number): boolean {
   let letters = false;
@@ -140,7 +155,10 @@ export function isAddressLike(bytes: Uint8Array, start: number, end: number): bo
 /** Where the token that starts at `start` ends; with `atDash`, a `-` ends it too. */
 export type TokenEnd = (bytes: Uint8Array, start: number, limit: number, atDash: boolean) => number;
 
-/** Where the first word of bytes[start, end) starts that is an address or CIDR, or -1. Words are divided by blanks, commas and bars; `#`, `;` and `//` end them. */
+/**
+ * Where the first word of bytes[start, end) starts that is an address or CIDR, or -1. Words are divided by
+ * blanks, commas and bars; `#`, `;` and `//` end them.
+ */
 export function addressIndex(bytes: Uint8Array, start: number, end: number): number {
   for (let at = start; at < end; ) {
     const byte = bytes[at];

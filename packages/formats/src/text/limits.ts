@@ -1,5 +1,6 @@
 /**
- * What the parsers take at most. Every limit is checked before the work it bounds, and every parser takes smaller ones for tests.
+ * What the parsers take at most. Every limit is checked before the work it bounds, and every parser takes
+ * smaller ones for tests.
  */
 
 export interface FormatLimits {
@@ -15,7 +16,10 @@ export interface FormatLimits {
   readonly rejects: number;
   /** Longest rule set document, without the files it names. */
   readonly documentBytes: number;
-  /** Most tokens (values, dashes, line ends, …) of one document, and most values after its aliases are followed. */
+  /**
+   * Most tokens (values, dashes, line ends, …) of one document, and most values after its aliases are
+   * followed.
+   */
   readonly documentTokens: number;
 }
 

@@ -8,7 +8,10 @@ import type { RejectLog } from './reject.ts';
 export interface LineSink {
   readonly bytes: Uint8Array;
   readonly limits: FormatLimits;
-  /** Whether a NUL byte is anywhere, which makes its line unreadable; most files have none, and need no look at each line. */
+  /**
+   * Whether a NUL byte is anywhere, which makes its line unreadable; most files have none, and need no look
+   * at each line.
+   */
   readonly hasNul: boolean;
   readonly rejects: RejectLog;
   /** Of the line last begun, from 1. */
@@ -18,7 +21,10 @@ export interface LineSink {
   beginLine(start: number): void;
 }
 
-/** Gives each line that is not blank, without the blanks around it, until the sink is full. Lines that nobody could read are rejected. */
+/**
+ * Gives each line that is not blank, without the blanks around it, until the sink is full. Lines that nobody
+ * could read are rejected.
+ */
 export function eachLine(sink: LineSink, start: number, visit: (from: number, end: number) => void): void {
   const { bytes } = sink;
   for (let at = start; at < bytes.length && !sink.isFull; ) {

@@ -11,8 +11,8 @@ import { bitsOf, type Family, wordMask } from '@rulecast/rules';
 export type PrefixSink = (family: Family, words: Uint32Array, length: number) => void;
 
 /**
- * Gives the prefixes that make up the range from `first` to `last`, both inclusive, with words as in Address. Returns false,
- * and gives nothing, if the range is reversed. At most 62 prefixes for IPv4, 254 for IPv6.
+ * Gives the prefixes that make up the range from `first` to `last`, both inclusive, with words as in Address.
+ * Returns false, and gives nothing, if the range is reversed. At most 62 prefixes for IPv4, 254 for IPv6.
  */
 export function splitRange(family: Family, first: Uint32Array, last: Uint32Array, emit: PrefixSink): boolean {
   if (family === 4) return splitIp4(first[0]!, last[0]!, emit); // at least one word
@@ -52,7 +52,10 @@ function splitIp4(first: number, last: number, emit: PrefixSink): boolean {
   return true;
 }
 
-/** The length of the largest prefix that starts at `first` and does not reach beyond `last`, which is not below it. */
+/**
+ * The length of the largest prefix that starts at `first` and does not reach beyond `last`, which is not
+ * below it.
+ */
 export function ip4BlockLength(first: number, last: number): number {
   const aligned = first === 0 ? 0 : Math.clz32(first & -first) + 1; // shortest length with these host bits zero
   const count = last - first + 1;

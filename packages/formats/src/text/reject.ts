@@ -1,5 +1,6 @@
 /**
- * Rejects: what a parser could not read, where, and why. Bad lines are an expected answer, so they are values.
+ * Rejects: what a parser could not read, where, and why. Bad lines are an expected answer, so they are
+ * values.
  */
 
 export interface Reject {

@@ -18,7 +18,10 @@ export function contentStart(bytes: Uint8Array): number {
   return at;
 }
 
-/** The lines of the sample without blanks around them, those that hold something. One that the sample cuts is left out, unless it is the only one. */
+/**
+ * The lines of the sample without blanks around them, those that hold something. One that the sample cuts is
+ * left out, unless it is the only one.
+ */
 export function* sampleLines(bytes: Uint8Array, start: number): Generator<string> {
   const limit = Math.min(bytes.length, start + SAMPLE_BYTES);
   const decoder = new TextDecoder();

@@ -5,7 +5,10 @@
 /** Longest word that is compared: known words are short, and the cost is the product of the lengths. */
 const WORD_MAX_CHARS = 32;
 
-/** The known word within one edit for every three characters of `word` (at least one edit), the nearest first; or undefined. */
+/**
+ * The known word within one edit for every three characters of `word` (at least one edit), the nearest first;
+ * or undefined.
+ */
 export function closest(word: string, known: readonly string[]): string | undefined {
   if (word.length > WORD_MAX_CHARS) return undefined;
   let best: string | undefined;

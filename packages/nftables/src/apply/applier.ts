@@ -1,7 +1,7 @@
 /**
- * The applier: the only process with CAP_NET_ADMIN. It takes requests on standard input, checks each wholly, and makes the kernel's
- * tables of it (tables.ts). It parses no rule, and text of nobody else reaches the library that does; what it knows of the rest is in
- * message.ts.
+ * The applier: the only process with CAP_NET_ADMIN. It takes requests on standard input, checks each wholly,
+ * and makes the kernel's tables of it (tables.ts). It parses no rule, and text of nobody else reaches the
+ * library that does; what it knows of the rest is in message.ts.
  */
 
 import { setTimeout as pause, setImmediate as turn } from 'node:timers/promises';
@@ -105,7 +105,9 @@ class Applier {
     }
   }
 
-  /** Takes over what is in the kernel. Where that fails, each request tries it again, and says why it fails. */
+  /**
+   * Takes over what is in the kernel. Where that fails, each request tries it again, and says why it fails.
+   */
   async start(): Promise<void> {
     await this.opened().catch(throwUnexpected);
     void this.clean();

@@ -1,6 +1,6 @@
 /**
- * The applier's own check of what it is asked to do: forms of names, ranges of numbers, sizes of columns, references that exist. What
- * passes can change our tables and nothing else, whoever sent it.
+ * The applier's own check of what it is asked to do: forms of names, ranges of numbers, sizes of columns,
+ * references that exist. What passes can change our tables and nothing else, whoever sent it.
  */
 
 import { ELEMENTS_MAX, FLOW_MARK_MAX, NO_FLOW_MARK, RULES_MAX } from '../limits.ts';
@@ -238,7 +238,7 @@ function tag(value: unknown): Tag {
   return { release: hex(fields['release'], 64), conditions: hex(fields['conditions'], 16), mark };
 }
 
-// ── Leaves ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+// ── Leaves ─────────────────────────────────────────────────────────────────────────────────────────────────
 
 const isSetName = (name: string): boolean => parseSetName(name) !== undefined;
 const isMapName = (name: string): boolean =>

@@ -1,4 +1,7 @@
-/** The sink's end of the pipe to the applier: pairs replies with requests, and passes on what the applier notices by itself. */
+/**
+ * The sink's end of the pipe to the applier: pairs replies with requests, and passes on what the applier
+ * notices by itself.
+ */
 
 import { REQUEST_WAITS_MS } from '../limits.ts';
 import { type FromApplier, frameOf, parseFrame, type Reply, type Request } from './message.ts';
@@ -18,7 +21,9 @@ export interface ApplierEvents {
   readonly onError: (text: string) => void;
 }
 
-/** To the one at work, to the spare, which may have been killed with it, and to the one that is started then. */
+/**
+ * To the one at work, to the spare, which may have been killed with it, and to the one that is started then.
+ */
 const ASK_TRIES = 3;
 /** How often it is looked whether an applier runs again. */
 const LOOK_EVERY_MS = 20;
@@ -53,8 +58,8 @@ export class ApplierClient {
   }
 
   /**
-   * Sends a request; to the next applier as well, where one ends before it answers: no request does anything twice, as a change names
-   * what it builds on. Rejects with ApplierError if it fails, or if they all go.
+   * Sends a request; to the next applier as well, where one ends before it answers: no request does anything
+   * twice, as a change names what it builds on. Rejects with ApplierError if it fails, or if they all go.
    */
   async ask<K extends Reply['kind']>(
     request: Request,

@@ -14,9 +14,9 @@ import type { Notice } from './tables.ts';
 export type Request =
   | { readonly kind: 'apply'; readonly change: Change }
   /**
-   * What the kernel holds; of the sets that are named, the elements too, in the body; maps that are named are compared with their names;
-   * of `probes`, which lie in the body of the request, it is told which sets lack any, and of `classProbes` which class maps do, wherever
-   * their elements lead.
+   * What the kernel holds; of the sets that are named, the elements too, in the body; maps that are named are
+   * compared with their names; of `probes`, which lie in the body of the request, it is told which sets lack
+   * any, and of `classProbes` which class maps do, wherever their elements lead.
    */
   | {
       readonly kind: 'look';
@@ -53,7 +53,9 @@ export type FromApplier =
   | { readonly noticed: Notice }
   /** Said every second, so that one that hangs is known by its silence. */
   | { readonly alive: true }
-  /** The applier behind the supervisor died: what it was asked before this is lost. Another one is started. */
+  /**
+   * The applier behind the supervisor died: what it was asked before this is lost. Another one is started.
+   */
   | { readonly died: true };
 
 /** Bytes before the header. */
@@ -88,7 +90,10 @@ export function parseFrame(bytes: Buffer): Frame {
   };
 }
 
-/** Cuts a byte stream into whole frames. One that is larger than any may be is left out, as many bytes as it claims to have. */
+/**
+ * Cuts a byte stream into whole frames. One that is larger than any may be is left out, as many bytes as it
+ * claims to have.
+ */
 export class FrameSplitter {
   private pieces: Buffer[] = [];
   private held = 0;

@@ -1,9 +1,11 @@
 /**
- * One process after the other that speaks the applier's frames: started, replaced when it dies, and killed when it is silent, by
- * whoever needs it: the subscriber, or the supervisor that it leaves behind when it gives its privileges up.
+ * One process after the other that speaks the applier's frames: started, replaced when it dies, and killed
+ * when it is silent, by whoever needs it: the subscriber, or the supervisor that it leaves behind when it
+ * gives its privileges up.
  *
- * A spare waits beside the one at work: started, with everything loaded, but holding nothing of the kernel. It takes over at once, where
- * to start another one takes a third of a second in which somebody may have taken our tables away.
+ * A spare waits beside the one at work: started, with everything loaded, but holding nothing of the kernel.
+ * It takes over at once, where to start another one takes a third of a second in which somebody may have
+ * taken our tables away.
  */
 
 import { type ChildProcessByStdio, spawn } from 'node:child_process';

@@ -1,14 +1,16 @@
 /**
- * Our tables in the kernel: a release is built in the one of two that is not in force, and one small transaction puts it in force.
+ * Our tables in the kernel: a release is built in the one of two that is not in force, and one small
+ * transaction puts it in force.
  *
  *   1  objects, elements and rules of the new table, in pieces; without base chain no packet gets there
  *   2  its base chain: from here on both judge, and a packet has to be accepted by both
  *   3  the base chain of the old table goes, in a transaction of its own: to delete more would change maps under packets on their way
  *   4  the old table is emptied in pieces and deleted, when nothing else is to be done
  *
- * A table is owned by our socket, and persists when it closes (Linux 6.9, nft 1.1): nobody else can change it, and the next applier
- * adopts it. Where that cannot be had, the generation of the ruleset, which is looked at all the time, tells that somebody changed
- * something; and where the table in force is gone, another one lets nothing pass until it is loaded again.
+ * A table is owned by our socket, and persists when it closes (Linux 6.9, nft 1.1): nobody else can change
+ * it, and the next applier adopts it. Where that cannot be had, the generation of the ruleset, which is
+ * looked at all the time, tells that somebody changed something; and where the table in force is gone,
+ * another one lets nothing pass until it is loaded again.
  */
 
 import { classPieces, intervalText, keyPieces, mapPieces, type Piece } from '../kernel/elements.ts';
@@ -60,7 +62,10 @@ export class Tables {
   private current: TableInfo | undefined;
   /** Not in force any more, or unfinished: to be unhooked, emptied and deleted. */
   private readonly rubbish: Rubbish[] = [];
-  /** What was put into each table, for as long as it is there: to delete by known keys is five times as fast as to ask for them. */
+  /**
+   * What was put into each table, for as long as it is there: to delete by known keys is five times as fast
+   * as to ask for them.
+   */
   private readonly contents = new Map<string, Content[]>();
   private readonly carried = new Map<string, readonly [number, number]>();
   /** Of the table in force, at most: what changes take away is not counted, until it is loaded whole. */
@@ -96,7 +101,7 @@ export class Tables {
     return isOwned;
   }
 
-  // ── What earlier appliers left ─────────────────────────────────────────────────────────────────────────────────────
+  // ── What earlier appliers left ───────────────────────────────────────────────────────────────────────────
 
   private async adopt(): Promise<void> {
     const ours = [...TABLES, CLOSED_TABLE] as readonly string[];
@@ -124,9 +129,12 @@ export class Tables {
     }
   }
 
-  // ── Changes ────────────────────────────────────────────────────────────────────────────────────────────────────────
+  // ── Changes ──────────────────────────────────────────────────────────────────────────────────────────────
 
-  /** Applies a checked change; `turn` is awaited between the pieces. Rejects with NativeError, and then what was in force still is. */
+  /**
+   * Applies a checked change; `turn` is awaited between the pieces. Rejects with NativeError, and then what
+   * was in force still is.
+   */
   async apply(change: Change, body: Uint8Array, turn: () => Promise<void>): Promise<void> {
     const isFresh = change.base === 'fresh';
     const bytes = kernelBytesOf(change, body) + (isFresh ? 0 : this.kernelBytes);
@@ -204,7 +212,7 @@ export class Tables {
     await put('add', mapPieces(change.keys));
   }
 
-  // ── What is not needed any more ────────────────────────────────────────────────────────────────────────────────────
+  // ── What is not needed any more ──────────────────────────────────────────────────────────────────────────
 
   /** Unhooks a table, if it can be, and leaves the rest of it to be cleaned. */
   private discard(table: string): void {
@@ -233,7 +241,8 @@ export class Tables {
     } catch (error) {
       if (!(error instanceof NativeError)) throw error;
       if (next !== undefined) {
-        // Somebody else was there, or the kernel is older than Linux 6.3: from the beginning, by what it says.
+        // Somebody else was there, or the kernel is older than Linux 6.3: from the beginning, by what it
+        // says.
         next.sets = undefined;
         next.known = undefined;
       }
@@ -307,9 +316,12 @@ export class Tables {
     }
   }
 
-  // ── What others do ─────────────────────────────────────────────────────────────────────────────────────────────────
+  // ── What others do ───────────────────────────────────────────────────────────────────────────────────────
 
-  /** Looks whether somebody else changed something, which takes 3 µs if not; closes where our table is gone. Throws NativeError. */
+  /**
+   * Looks whether somebody else changed something, which takes 3 µs if not; closes where our table is gone.
+   * Throws NativeError.
+   */
   notice(): Notice | undefined {
     this.compareGeneration();
     if (this.closing) this.close();
@@ -352,7 +364,7 @@ add rule ${t} ${BASE_CHAIN} oifgroup ${group} reject with icmpx admin-prohibited
     this.generation = now;
   }
 
-  // ── What there is ──────────────────────────────────────────────────────────────────────────────────────────────────
+  // ── What there is ────────────────────────────────────────────────────────────────────────────────────────
 
   /** The table in force. */
   get inForce(): string | undefined {
@@ -364,7 +376,9 @@ add rule ${t} ${BASE_CHAIN} oifgroup ${group} reject with icmpx admin-prohibited
     return this.nft.run(Buffer.from(`${command}\0`), flags);
   }
 
-  /** What the counters of the table in force count, and those of the same name before it. Throws NativeError. */
+  /**
+   * What the counters of the table in force count, and those of the same name before it. Throws NativeError.
+   */
   counts(): Counts {
     const going = this.rubbish.filter(({ table, isCarried }) => !isCarried && this.find(table) !== undefined);
     const before = sumOf([Object.fromEntries(this.carried), ...going.map(({ table }) => this.read(table))]);

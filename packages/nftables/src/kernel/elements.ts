@@ -1,7 +1,7 @@
 /**
- * Elements of a change as the kernel takes them: keys of a hash set, each prefix of its tier expanded to the length of the tier, in
- * pieces of one transaction; keys of maps with their verdicts; and the few of an interval set as text, whose ends libnftables knows
- * better how to write.
+ * Elements of a change as the kernel takes them: keys of a hash set, each prefix of its tier expanded to the
+ * length of the tier, in pieces of one transaction; keys of maps with their verdicts; and the few of an
+ * interval set as text, whose ends libnftables knows better how to write.
  */
 
 import type { Family } from '@rulecast/rules';

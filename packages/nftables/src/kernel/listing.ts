@@ -31,7 +31,10 @@ export interface KernelState {
   readonly spoiledMaps: readonly string[];
   /** Hash sets and class maps that lack an element that was asked for. */
   readonly lackingSets: readonly string[];
-  /** Of the listing without elements and counts; 16 hex digits. Equal as long as nobody changed anything but elements. */
+  /**
+   * Of the listing without elements and counts; 16 hex digits. Equal as long as nobody changed anything but
+   * elements.
+   */
   readonly fingerprint: string;
   /** Only where asked for: words in the body, and for an interval set the lengths after them. */
   readonly elements: readonly { readonly set: string; readonly at: number; readonly count: number }[];
@@ -40,7 +43,10 @@ export interface KernelState {
 /** Runs a command that lists something. Throws NativeError. */
 export type List = (command: string, flags?: OutputFlags) => string;
 
-/** Looks at a table, at the elements of some of its sets, which are the body, and of some of its maps. Throws NativeError. */
+/**
+ * Looks at a table, at the elements of some of its sets, which are the body, and of some of its maps. Throws
+ * NativeError.
+ */
 export function lookAtTable(
   table: string,
   list: List,

@@ -1,6 +1,7 @@
 /**
- * The C functions that the applier calls, through koffi: libnftables, which reads rules, and sockets of the kernel's netfilter netlink.
- * The one place that imports koffi; only the process that has CAP_NET_ADMIN loads it.
+ * The C functions that the applier calls, through koffi: libnftables, which reads rules, and sockets of the
+ * kernel's netfilter netlink. The one place that imports koffi; only the process that has CAP_NET_ADMIN loads
+ * it.
  */
 
 import { readdirSync, readlinkSync } from 'node:fs';
@@ -12,7 +13,10 @@ export class NativeError extends Error {}
 
 /** A netlink socket, as the encoder of messages needs it. */
 export interface NetlinkSocket {
-  /** Sends one datagram: the first `length` bytes. The kernel has acted on it when this returns. Throws NativeError. */
+  /**
+   * Sends one datagram: the first `length` bytes. The kernel has acted on it when this returns. Throws
+   * NativeError.
+   */
   send(bytes: Uint8Array, length: number): void;
   /** Bytes of the next answer, which it puts into `into`; 0 where there is none. Throws NativeError. */
   receive(into: Uint8Array): number;
@@ -21,7 +25,9 @@ export interface NetlinkSocket {
 
 /** libnftables with one context, hence with one socket, which owns what is made through it. */
 export interface Nft {
-  /** Runs text, which ends in a zero byte. Resolves to what it printed; throws NativeError with its complaint. */
+  /**
+   * Runs text, which ends in a zero byte. Resolves to what it printed; throws NativeError with its complaint.
+   */
   run(text: Uint8Array, output?: OutputFlags): string;
   readonly socket: NetlinkSocket;
 }
@@ -66,7 +72,10 @@ export function openNetlink(): NetlinkSocket {
   return socketOf(fd);
 }
 
-/** Loads libnftables and opens its context. To be called once, before any program is started. Throws NativeError. */
+/**
+ * Loads libnftables and opens its context. To be called once, before any program is started. Throws
+ * NativeError.
+ */
 export function openNft(): Nft {
   const library = loadNft();
   const func = library.func.bind(library);

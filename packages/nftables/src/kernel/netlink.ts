@@ -1,7 +1,8 @@
 /**
- * Messages of nf_tables over netlink, for what libnftables is slow at or has no call for: elements of sets and maps in batches, the
- * generation of the ruleset, tables and base chains, elements read back. Layouts: linux/netlink.h, linux/netfilter/nfnetlink.h and
- * nf_tables.h, which never change. And what flows of the connection table are marked with (nfnetlink_conntrack.h).
+ * Messages of nf_tables over netlink, for what libnftables is slow at or has no call for: elements of sets
+ * and maps in batches, the generation of the ruleset, tables and base chains, elements read back. Layouts:
+ * linux/netlink.h, linux/netfilter/nfnetlink.h and nf_tables.h, which never change. And what flows of the
+ * connection table are marked with (nfnetlink_conntrack.h).
  *
  *   nlmsghdr: u32 length │ u16 type │ u16 flags │ u32 sequence │ u32 port      in the byte order of the machine
  *   nfgenmsg: u8 family │ u8 version │ u16 resource                           from here on big-endian
@@ -26,7 +27,7 @@ export interface TableInfo {
   readonly isOwned: boolean;
 }
 
-// ── Fixed by the kernel ──────────────────────────────────────────────────────────────────────────────────────────────
+// ── Fixed by the kernel ────────────────────────────────────────────────────────────────────────────────────
 
 const NFNL_SUBSYS_NFTABLES = 10;
 const nft = (type: number): number => (NFNL_SUBSYS_NFTABLES << 8) | type;
@@ -65,7 +66,7 @@ const TABLE_FLAG_OWNER = 2;
 const LIST_MAX_BYTES = 60_000;
 const Code = { drop: 0, accept: 1, goto: -4 } as const;
 
-// ── Our choice ───────────────────────────────────────────────────────────────────────────────────────────────────────
+// ── Our choice ─────────────────────────────────────────────────────────────────────────────────────────────
 
 /** Elements of one transaction: others wait for it, 1.5 ms. Four times as many would load no faster. */
 export const PIECE_ELEMENTS = 2048;
@@ -88,7 +89,7 @@ export class Netlink {
     this.asking = open();
   }
 
-  // ── Questions ──────────────────────────────────────────────────────────────────────────────────────────────────────
+  // ── Questions ────────────────────────────────────────────────────────────────────────────────────────────
 
   /** Counts the transactions of the ruleset. */
   generation(): number {
@@ -139,8 +140,8 @@ export class Netlink {
   }
 
   /**
-   * The keys of the first elements of a set, 1 or 4 words each, up to about `most` of them. The kernel walks the set anew for every
-   * 32 KB of answer, so reading all of a large one takes quadratic time.
+   * The keys of the first elements of a set, 1 or 4 words each, up to about `most` of them. The kernel walks
+   * the set anew for every 32 KB of answer, so reading all of a large one takes quadratic time.
    */
   firstElements(table: string, set: string, family: Family, most: number): Uint32Array {
     const socket = this.open(); // closed with the reading not at its end
@@ -193,12 +194,12 @@ export class Netlink {
     return [...marks];
   }
 
-  // ── Elements ───────────────────────────────────────────────────────────────────────────────────────────────────────
+  // ── Elements ─────────────────────────────────────────────────────────────────────────────────────────────
 
   /**
-   * Adds or deletes up to PIECE_ELEMENTS elements of one hash set or verdict map, all or none, in one transaction over `socket`;
-   * `destroy` deletes those of them that are there.
-   * `keys`: 1 or 4 words each, as numbers. Throws NativeError.
+   * Adds or deletes up to PIECE_ELEMENTS elements of one hash set or verdict map, all or none, in one
+   * transaction over `socket`; `destroy` deletes those of them that are there. `keys`: 1 or 4 words each, as
+   * numbers. Throws NativeError.
    */
   change(
     socket: NetlinkSocket,
@@ -290,7 +291,7 @@ export class Netlink {
     this.endNest(data);
   }
 
-  // ── Messages ───────────────────────────────────────────────────────────────────────────────────────────────────────
+  // ── Messages ─────────────────────────────────────────────────────────────────────────────────────────────
 
   private *ask(socket: NetlinkSocket, type: number, flags: number, put: () => void): Generator<Answer> {
     this.request(socket, type, flags, put, NFPROTO_INET);
@@ -305,7 +306,9 @@ export class Netlink {
     socket.send(this.bytes, this.length);
   }
 
-  /** What the kernel has answered already: it answers before `send` returns, and goes on as it is read from. */
+  /**
+   * What the kernel has answered already: it answers before `send` returns, and goes on as it is read from.
+   */
   private *answers(socket: NetlinkSocket): Generator<Answer> {
     for (let count = socket.receive(this.answer); count > 0; count = socket.receive(this.answer))
       yield* this.messages(count);

@@ -1,7 +1,8 @@
 /**
- * Scripts: the text that libnftables runs for a change, made of validated values alone: numbers, and names whose form was checked.
- * What makes new objects comes first and has no effect, in pieces; then one transaction puts them in force, and takes away what nobody
- * refers to any more. Elements are no text, but for those of interval sets (elements.ts).
+ * Scripts: the text that libnftables runs for a change, made of validated values alone: numbers, and names
+ * whose form was checked. What makes new objects comes first and has no effect, in pieces; then one
+ * transaction puts them in force, and takes away what nobody refers to any more. Elements are no text, but
+ * for those of interval sets (elements.ts).
  */
 
 import type { Family } from '@rulecast/rules';
@@ -20,8 +21,8 @@ import {
 } from '../plan/plan.ts';
 
 /**
- * The protocols that have ports, for rules of both. A set without a name in each rule would be an object of its own, and the kernel
- * looks through all of them for a name: 5,800 rules took 3.7 s.
+ * The protocols that have ports, for rules of both. A set without a name in each rule would be an object of
+ * its own, and the kernel looks through all of them for a name: 5,800 rules took 3.7 s.
  */
 const PORT_PROTOCOLS_SET = 'port_protocols';
 /** Where dropped packets go. */
@@ -31,7 +32,10 @@ export const BASE_CHAIN = 'forward';
 export const NEXT_CHAIN = 'to_qubes';
 /** Where what is of no flow comes. */
 export const FLOWLESS_CHAIN = 'flowless';
-/** Lines that are run at once: libnftables takes some 30 µs for each, and nothing may wait for it longer than 25 ms. */
+/**
+ * Lines that are run at once: libnftables takes some 30 µs for each, and nothing may wait for it longer than
+ * 25 ms.
+ */
 const LINES_AT_ONCE = 500;
 
 /** The text of a change. Between `objects` and `chains`, elements can be put in. */
@@ -75,8 +79,8 @@ function textOf(lines: readonly string[]): string {
 }
 
 /**
- * The empty chain whose name is the tag. A change deletes that of its base, so that the kernel refuses the whole transaction where
- * the base is not what is there.
+ * The empty chain whose name is the tag. A change deletes that of its base, so that the kernel refuses the
+ * whole transaction where the base is not what is there.
  */
 function tagChain({ release, conditions, mark }: Tag): string {
   return `release_${release}_${conditions}_${mark}`;
@@ -214,8 +218,8 @@ function outwardPaths(group: number): readonly string[] {
 const FLOW_MARK_BITS = FLOW_MARK_UNIT * FLOW_MARK_MAX;
 
 /**
- * As Qubes does: ICMP 3/13, ICMPv6 1/1. A TCP connection in progress is reset, so that whoever waits for it learns at once; of any other
- * reply the sender learns nothing.
+ * As Qubes does: ICMP 3/13, ICMPv6 1/1. A TCP connection in progress is reset, so that whoever waits for it
+ * learns at once; of any other reply the sender learns nothing.
  */
 const REJECTIONS = [
   'meta l4proto 6 ct direction reply reject with tcp reset',
@@ -247,7 +251,7 @@ export function setNameOf(name: string): SetName {
   return parsed;
 }
 
-// ── Rules ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+// ── Rules ──────────────────────────────────────────────────────────────────────────────────────────────────
 
 function stepRules(step: Step, isEgress: boolean, family: Family): readonly string[] {
   switch (step.kind) {

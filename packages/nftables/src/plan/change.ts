@@ -1,16 +1,19 @@
 /**
- * Changes: what turns the kernel's table from one plan into the next, as the applier takes it, each change one transaction.
+ * Changes: what turns the kernel's table from one plan into the next, as the applier takes it, each change
+ * one transaction.
  *
- * A transaction is not atomic for a packet on its way: it sees rules as they were when it entered the base chain, but elements
- * of sets and maps as they are at each lookup. So nothing that a rule in force looks into may change, but without effect:
+ * A transaction is not atomic for a packet on its way: it sees rules as they were when it entered the base
+ * chain, but elements of sets and maps as they are at each lookup. So nothing that a rule in force looks into
+ * may change, but without effect:
  *
  *   release:  new objects beside the old ones; all rules that change. The rules of a large set that changes ask
  *             "among the added, or in the set and not among the removed". From here on the new release judges.
  *   fold:     the added go into the large sets, and the removed out of them: no answer changes.
  *   clean-up: rules ask the large sets alone again; what nobody refers to any more goes.
  *
- * Only keys, numbers and columns: a change has no field that could hold a text from a rule set. The elements lie in the
- * binary body that travels beside it, as columns of prefixes: little-endian words, then lengths. The applier expands them.
+ * Only keys, numbers and columns: a change has no field that could hold a text from a rule set. The elements
+ * lie in the binary body that travels beside it, as columns of prefixes: little-endian words, then lengths.
+ * The applier expands them.
  */
 
 import { PrefixBuilder, type Prefixes } from '@rulecast/rules';
@@ -45,11 +48,17 @@ export interface Elements {
   readonly at: number;
   /** Of prefixes in the body. */
   readonly count: number;
-  /** Only those longer than this belong to the set, and not longer than its own length, to which they are expanded. -1: all others. */
+  /**
+   * Only those longer than this belong to the set, and not longer than its own length, to which they are
+   * expanded. -1: all others.
+   */
   readonly above: number;
 }
 
-/** Elements of one class map in the body: 1 or 4 words for each network, of the length of the map, then for each the place of its chain, u32. */
+/**
+ * Elements of one class map in the body: 1 or 4 words for each network, of the length of the map, then for
+ * each the place of its chain, u32.
+ */
 export interface Verdicts {
   readonly map: string;
   /** Byte offset in the body, a multiple of 4. */
@@ -104,7 +113,10 @@ export interface Transition {
   readonly afterwards: readonly ChangeWithBody[];
 }
 
-/** The objects of the kernel, by name. A set of some name has the same elements wherever it occurs, but for large sets. */
+/**
+ * The objects of the kernel, by name. A set of some name has the same elements wherever it occurs, but for
+ * large sets.
+ */
 interface Objects {
   readonly sets: ReadonlyMap<string, AddressSet>;
   readonly maps: ReadonlyMap<string, DispatchMap | ClassMap>;
@@ -119,7 +131,10 @@ export function wholeChange(plan: Plan, options: ChangeOptions): ChangeWithBody 
   return difference(NOTHING, objectsOf(plan), { ...options, base: 'fresh' });
 }
 
-/** What makes `after` of `before`, which is in the kernel. `after` was planned with the sets of `before` known. */
+/**
+ * What makes `after` of `before`, which is in the kernel. `after` was planned with the sets of `before`
+ * known.
+ */
 export function transition(
   before: { readonly plan: Plan; readonly tag: Tag },
   after: Plan,
@@ -192,13 +207,16 @@ export function namesOf(plan: Plan): {
   };
 }
 
-// ── Objects ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+// ── Objects ────────────────────────────────────────────────────────────────────────────────────────────────
 
 function objectsOf(plan: Plan): Objects {
   return lowered(plan, () => ({ added: undefined, removed: undefined }));
 }
 
-/** The objects of a plan before its large sets are changed: what they lack and what they have too much is in sets of its own. */
+/**
+ * The objects of a plan before its large sets are changed: what they lack and what they have too much is in
+ * sets of its own.
+ */
 function overlaid(plan: Plan): Objects {
   const overlays = new Map([...plan.sets].map(([key, set]) => [key, overlayOf(set)]));
   return lowered(plan, (key) => overlays.get(key) ?? NO_OVERLAY);
@@ -277,7 +295,7 @@ function union(a: Objects, b: Objects): Objects {
   };
 }
 
-// ── Differences ──────────────────────────────────────────────────────────────────────────────────────────────────────
+// ── Differences ────────────────────────────────────────────────────────────────────────────────────────────
 
 interface DifferenceOptions extends ChangeOptions {
   readonly base: 'fresh' | Tag;

@@ -1,9 +1,10 @@
 /**
- * Class maps: a longest match in the kernel, as one hash map for each prefix length that is kept. They are asked from the longest on, so what a
- * shorter prefix is expanded to gives way to the longer ones within it.
+ * Class maps: a longest match in the kernel, as one hash map for each prefix length that is kept. They are
+ * asked from the longest on, so what a shorter prefix is expanded to gives way to the longer ones within it.
  *
- * Maps are never changed. Where a few of many networks have another class, a patch is asked just before the map of their length: a small
- * map with what these networks have now, be it the class of a shorter prefix. The large ones stay as they are, until patches grow too large.
+ * Maps are never changed. Where a few of many networks have another class, a patch is asked just before the
+ * map of their length: a small map with what these networks have now, be it the class of a shorter prefix.
+ * The large ones stay as they are, until patches grow too large.
  *
  *   patch /32 ─▶ map /32 ─▶ map /30 ─▶ patch /24 ─▶ map /24 ─▶ … ─▶ the class of all other addresses
  */
@@ -45,7 +46,10 @@ export interface ClassMaps {
   readonly loaded: LoadedMaps;
 }
 
-/** The maps from the prefixes of some classes to their chains; those that are `loaded` with patches, where that is little. */
+/**
+ * The maps from the prefixes of some classes to their chains; those that are `loaded` with patches, where
+ * that is little.
+ */
 export function classMapsOf(
   classes: MatchClasses,
   chains: readonly string[],
@@ -74,7 +78,7 @@ function longestFirst(maps: readonly NamedMap[]): readonly NamedMap[] {
   return [...maps].sort((a, b) => b.map.tier.length - a.map.tier.length);
 }
 
-// ── Whole maps ───────────────────────────────────────────────────────────────────────────────────────────────────────
+// ── Whole maps ─────────────────────────────────────────────────────────────────────────────────────────────
 
 /** A prefix whose networks are being written: of those, so many are written or left to prefixes within it. */
 interface Open {
@@ -82,7 +86,10 @@ interface Open {
   done: number;
 }
 
-/** The networks of one length, ascending, of the prefixes that are longer than `above` and not longer than that. */
+/**
+ * The networks of one length, ascending, of the prefixes that are longer than `above` and not longer than
+ * that.
+ */
 function mapOf(
   prefixes: Prefixes,
   classes: Uint32Array,
@@ -172,15 +179,16 @@ function bitsBetween(words: Uint32Array, at: number, from: number, to: number): 
   return value;
 }
 
-// ── Patches ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+// ── Patches ────────────────────────────────────────────────────────────────────────────────────────────────
 
 /**
- * What has to be asked before maps that are loaded, so that together they say what the classes of now do. Undefined where there are few
- * prefixes anyway, the patches would be large, or the maps lead to chains that are not there any more.
+ * What has to be asked before maps that are loaded, so that together they say what the classes of now do.
+ * Undefined where there are few prefixes anyway, the patches would be large, or the maps lead to chains that
+ * are not there any more.
  *
- * A network of a map is patched where one of the prefixes that it was made of, or has to be made of now, has another chain. It gets that of
- * the longest prefix of now which holds it, up to the length of the map: where that is shorter than what the map is for, no map after it
- * would say anything else.
+ * A network of a map is patched where one of the prefixes that it was made of, or has to be made of now, has
+ * another chain. It gets that of the longest prefix of now which holds it, up to the length of the map: where
+ * that is shorter than what the map is for, no map after it would say anything else.
  */
 function patchesOf(
   loaded: LoadedMaps,
@@ -264,7 +272,10 @@ function alikeEnds(
   return [head, tail];
 }
 
-/** The networks of a length of prefixes that are longer than `above`, and not longer than that; undefined: more than `most`. */
+/**
+ * The networks of a length of prefixes that are longer than `above`, and not longer than that; undefined:
+ * more than `most`.
+ */
 function expanded(prefixes: Prefixes, above: number, length: number, most: number): Prefixes | undefined {
   const { family, words, lengths } = prefixes;
   const stride = strideOf(family);

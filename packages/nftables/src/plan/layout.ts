@@ -1,9 +1,11 @@
 /**
- * Layouts: how the prefixes of a column lie in the kernel. docs/adr/0008 has the measurements behind the choice.
+ * Layouts: how the prefixes of a column lie in the kernel. docs/adr/0008 has the measurements behind the
+ * choice.
  *
- * A hash set answers for one prefix length, so a column of many lengths costs a lookup for each. Rare lengths are therefore
- * expanded into the next longer one that is kept (a /23 becomes two /24), as long as that adds few elements. Members of
- * a canonical column are disjoint, so that their expansions are, and a delta expands to a delta.
+ * A hash set answers for one prefix length, so a column of many lengths costs a lookup for each. Rare lengths
+ * are therefore expanded into the next longer one that is kept (a /23 becomes two /24), as long as that adds
+ * few elements. Members of a canonical column are disjoint, so that their expansions are, and a delta expands
+ * to a delta.
  */
 
 import { bitsOf, type Prefixes } from '@rulecast/rules';
@@ -43,7 +45,10 @@ export function fitsLayout(members: Prefixes, layout: Layout): boolean {
   );
 }
 
-/** How many elements a hash set takes. With three quarters of a power of two, the kernel makes just that many buckets. */
+/**
+ * How many elements a hash set takes. With three quarters of a power of two, the kernel makes just that many
+ * buckets.
+ */
 export function capacityOf(bucketsLog2: number): number {
   return 0.75 * 2 ** bucketsLog2;
 }
@@ -58,7 +63,10 @@ export function loadsOf(prefixes: Prefixes, tiers: readonly Tier[]): readonly nu
   );
 }
 
-/** The elements of one hash tier that some prefixes of any order expand to: `words` as of a column, all of the tier's length. */
+/**
+ * The elements of one hash tier that some prefixes of any order expand to: `words` as of a column, all of the
+ * tier's length.
+ */
 export function expandTier(prefixes: Prefixes, tiers: readonly Tier[], tier: number): Uint32Array {
   const { family, words, lengths } = prefixes;
   const stride = family === 4 ? 1 : 4;
@@ -129,9 +137,9 @@ function tierLoads(counts: Uint32Array, kept: readonly number[]): number[] | und
 }
 
 /**
- * The fewest lengths to keep, ascending, so that expanding the others stays within the budget; of those, the ones that expand
- * least. Dynamic programming: best[k][j] is the least expansion of all lengths up to the j-th used one, which is kept,
- * with k lengths kept.
+ * The fewest lengths to keep, ascending, so that expanding the others stays within the budget; of those, the
+ * ones that expand least. Dynamic programming: best[k][j] is the least expansion of all lengths up to the
+ * j-th used one, which is kept, with k lengths kept.
  */
 function keptLengths(counts: Uint32Array): readonly number[] {
   const used = usedLengths(counts);

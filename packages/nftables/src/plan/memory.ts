@@ -1,6 +1,7 @@
 /**
- * How much memory of the kernel a change takes, so that whoever has taken over the subscriber cannot take all there is. Measured on Linux
- * 6.18 and rounded up: a million IPv4 elements take 74 bytes each and their buckets.
+ * How much memory of the kernel a change takes, so that whoever has taken over the subscriber cannot take all
+ * there is. Measured on Linux 6.18 and rounded up: a million IPv4 elements take 74 bytes each and their
+ * buckets.
  */
 
 import type { Change } from './change.ts';
@@ -10,7 +11,10 @@ const BUCKET_BYTES = 8;
 const ELEMENT_BYTES = { 4: 80, 6: 112 } as const;
 /** With its key, its verdict, and its share of a table that grows by itself. */
 const MAP_ELEMENT_BYTES = 192;
-/** A rule, with its counter and its verdict, twice, as the kernel also keeps it in the form that it runs; and each thing that it asks for. */
+/**
+ * A rule, with its counter and its verdict, twice, as the kernel also keeps it in the form that it runs; and
+ * each thing that it asks for.
+ */
 const RULE_BYTES = 380;
 const PROTOCOL_BYTES = 150;
 const PORTS_BYTES = 270;

@@ -1,22 +1,25 @@
 /**
- * Plans: what the kernel is to hold, as typed data. A plan is made of a rule set and an environment (planner.ts), compared with
- * the one before it (change.ts).
+ * Plans: what the kernel is to hold, as typed data. A plan is made of a rule set and an environment
+ * (planner.ts), compared with the one before it (change.ts).
  *
  *   forward ─ flow from a qube ─▶ egress4 ─ longest source prefix ─▶ e4_KEY: rules, first match, default
  *      │                          (egress6)
  *      └ else, and from there ─ accept ─▶ to_qubes ─ flow to a qube ─▶ ingress4 (ingress6) ─▶ …
  *
- * Rules ask for what the connection table says of the flow, which is the same for all of its packets, there and back: both
- * directions are judged by the same chains, and the replies of a flow end with it. What is of no flow is dropped before that. The
- * rest of a flow that the release has accepted on its way from a qube to elsewhere passes before all (flow-marks.ts).
+ * Rules ask for what the connection table says of the flow, which is the same for all of its packets, there
+ * and back: both directions are judged by the same chains, and the replies of a flow end with it. What is of
+ * no flow is dropped before that. The rest of a flow that the release has accepted on its way from a qube to
+ * elsewhere passes before all (flow-marks.ts).
  *
- * There is one base chain, since the kernel lets each see a transaction for itself: a packet between two qubes is judged both
- * ways by one release. Accept ends at `to_qubes`, which ends in the kernel's accept: every other table still judges the packet.
+ * There is one base chain, since the kernel lets each see a transaction for itself: a packet between two
+ * qubes is judged both ways by one release. Accept ends at `to_qubes`, which ends in the kernel's accept:
+ * every other table still judges the packet.
  *
- * Objects are named by digests of what they are for, so that two plans of the same list agree on the name without
- * anything being remembered, and so that no text from a rule set reaches `nft`. Maps and sets have a digest of what is in them in their
- * name, too: the kernel reads rules as they were when the packet came, but looks into maps and sets as they are at that moment, so
- * that what changes has to be another object. Large sets alone change in place, by steps that change no verdict (change.ts).
+ * Objects are named by digests of what they are for, so that two plans of the same list agree on the name
+ * without anything being remembered, and so that no text from a rule set reaches `nft`. Maps and sets have a
+ * digest of what is in them in their name, too: the kernel reads rules as they were when the packet came, but
+ * looks into maps and sets as they are at that moment, so that what changes has to be another object. Large
+ * sets alone change in place, by steps that change no verdict (change.ts).
  */
 
 import { createHash } from 'node:crypto';
@@ -56,7 +59,10 @@ export interface AddressSet {
   /** Canonical. */
   readonly members: Prefixes;
   readonly layout: Layout;
-  /** Digest of what was in it when it was loaded, 8 hex digits: of its members, unless a large set was changed since. */
+  /**
+   * Digest of what was in it when it was loaded, 8 hex digits: of its members, unless a large set was changed
+   * since.
+   */
   readonly version: string;
   /** What made it of the set of that name, if that has other members. */
   readonly delta: SetDelta | undefined;
@@ -105,7 +111,10 @@ export type Step =
 /** From the address of a qube, as 8 or 32 hex digits, to its chain. */
 export type DispatchMap = ReadonlyMap<string, string>;
 
-/** From the networks of one length that the remote address may be in to the chains of their classes. Never changed: its name tells what is in it. */
+/**
+ * From the networks of one length that the remote address may be in to the chains of their classes. Never
+ * changed: its name tells what is in it.
+ */
 export interface ClassMap {
   readonly family: Family;
   readonly tier: Tier;
@@ -125,7 +134,7 @@ export interface Plan {
   readonly counters: ReadonlySet<string>;
 }
 
-// ── Names ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+// ── Names ──────────────────────────────────────────────────────────────────────────────────────────────────
 
 const DIRECTION_LETTERS = { egress: 'e', ingress: 'i' } as const;
 

@@ -1,9 +1,9 @@
 /**
- * From a rule set and an environment to the plan of what the kernel is to hold: the meaning of docs/design.md "Meaning of a rule set", by the
- * means of nftables.
+ * From a rule set and an environment to the plan of what the kernel is to hold: the meaning of docs/design.md
+ * "Meaning of a rule set", by the means of nftables.
  *
- * What depends on the environment is decided here: expired rules are left out, and `specialtarget=dns` becomes the DNS
- * addresses that the rule's own remote side holds.
+ * What depends on the environment is decided here: expired rules are left out, and `specialtarget=dns`
+ * becomes the DNS addresses that the rule's own remote side holds.
  */
 
 import {
@@ -94,7 +94,10 @@ export interface Planned {
 export interface Basis {
   /** By policy, direction and block. */
   readonly runs: ReadonlyMap<string, readonly Run[]>;
-  /** Where rules are asked by the class of the address: the classes, and the maps for them that were loaded whole. By direction, family, policy and block. */
+  /**
+   * Where rules are asked by the class of the address: the classes, and the maps for them that were loaded
+   * whole. By direction, family, policy and block.
+   */
   readonly places: ReadonlyMap<string, { readonly classes: MatchClasses; readonly loaded: LoadedMaps }>;
 }
 
@@ -108,8 +111,9 @@ const DIRECTIONS = ['egress', 'ingress'] as const;
 const PORT_PROTOCOLS = [IpProtocol.tcp, IpProtocol.udp];
 
 /**
- * Plans a rule set. What is in the kernel is built on where that is less: sets that are `known`, and the `basis` of the plan in force; it means the
- * same. `changes` spare comparing. Throws RangeError where it goes beyond what we load into a kernel.
+ * Plans a rule set. What is in the kernel is built on where that is less: sets that are `known`, and the
+ * `basis` of the plan in force; it means the same. `changes` spare comparing. Throws RangeError where it goes
+ * beyond what we load into a kernel.
  */
 export function planOf(
   ruleSet: RuleSet,
@@ -169,7 +173,9 @@ interface Judging {
   readonly end: Step;
 }
 
-/** A part of a chain: steps one after the other, or runs of which the class of the address says which to ask. */
+/**
+ * A part of a chain: steps one after the other, or runs of which the class of the address says which to ask.
+ */
 type Part = Step | Gathered;
 
 interface Gathered {
@@ -227,9 +233,12 @@ class Planner implements Plan, Basis {
     }
   }
 
-  // ── Runs and counters ──────────────────────────────────────────────────────────────────────────────────────────────
+  // ── Runs and counters ────────────────────────────────────────────────────────────────────────────────────
 
-  /** The runs of a policy that can decide anything now. A counter stays with its run when others come or go before it. */
+  /**
+   * The runs of a policy that can decide anything now. A counter stays with its run when others come or go
+   * before it.
+   */
   private ready(policy: Policy, direction: Direction, block: RuleBlock): ReadyBlock {
     const runs = runsOf(policy, direction, block);
     const place = `${policy.name} ${direction} ${block === 'exceptions' ? 'exceptions ' : ''}`;
@@ -281,7 +290,7 @@ class Planner implements Plan, Basis {
     return name;
   }
 
-  // ── Chains ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+  // ── Chains ───────────────────────────────────────────────────────────────────────────────────────────────
 
   private planCommon(direction: Direction, family: Family, block: ReadyBlock): void {
     if (block.runs.length === 0) return;
@@ -358,8 +367,8 @@ class Planner implements Plan, Basis {
   }
 
   /**
-   * Parts of a chain as steps. Where the rules for a class of addresses end without a verdict, what comes after them is asked, which then is a chain of its
-   * own; so the last parts come first.
+   * Parts of a chain as steps. Where the rules for a class of addresses end without a verdict, what comes
+   * after them is asked, which then is a chain of its own; so the last parts come first.
    */
   private addParts(name: string, parts: readonly Part[], direction: Direction, family: Family): void {
     let steps: Step[] = [];
@@ -381,7 +390,10 @@ class Planner implements Plan, Basis {
     this.addChain(name, steps);
   }
 
-  /** The lookups that find the class of an address, and the chains of the classes. `rest`: what is asked where these decide nothing. */
+  /**
+   * The lookups that find the class of an address, and the chains of the classes. `rest`: what is asked where
+   * these decide nothing.
+   */
   private classify(
     { place, classes, block }: Gathered,
     direction: Direction,
@@ -444,7 +456,10 @@ class Planner implements Plan, Basis {
     if (!map.has(address)) map.set(address, chain); // no sound rule set has two; the first one judges
   }
 
-  /** The longest source prefix decides: maps from the longest to the shortest, then prefix 0, then `default`, then what is said of unmatched qubes. */
+  /**
+   * The longest source prefix decides: maps from the longest to the shortest, then prefix 0, then `default`,
+   * then what is said of unmatched qubes.
+   */
   private planEntry(direction: Direction, family: Family): void {
     const steps: Step[] = [];
     for (let length = bitsOf(family); length > 0; length--) {
@@ -463,7 +478,7 @@ class Planner implements Plan, Basis {
     this.addChain(entryChain(direction, family), steps);
   }
 
-  // ── Rules ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+  // ── Rules ────────────────────────────────────────────────────────────────────────────────────────────────
 
   private partsOf(block: ReadyBlock, direction: Direction, family: Family): Part[] {
     return segmentsOf(block.runs, family).flatMap((segment, index): Part[] => {
@@ -599,7 +614,10 @@ export function newSet(key: Key, members: Prefixes): AddressSet {
   return { key, members, layout: layoutOf(members), version: versionOf(bytes, lengths), delta: undefined };
 }
 
-/** The set that is there, changed in place; undefined if it is too small for that to be worth it, too full, or too different. */
+/**
+ * The set that is there, changed in place; undefined if it is too small for that to be worth it, too full, or
+ * too different.
+ */
 function keptSet(
   key: Key,
   members: Prefixes,
@@ -668,7 +686,10 @@ function counterName(text: string): string {
 
 const counterNames = new WeakMap<Run, { readonly text: string; readonly name: string }>();
 
-/** The counter of a run, told from those of the same text before it; computed once for each immutable run in its place. */
+/**
+ * The counter of a run, told from those of the same text before it; computed once for each immutable run in
+ * its place.
+ */
 function counterOf(run: Run, place: string, seen: Map<string, number>): string {
   const whole = `${place}${runText(run)}`;
   const before = seen.get(whole) ?? 0;

@@ -1,7 +1,8 @@
 /**
- * Flow marks: which release accepted a flow, in one byte of its connection mark, so that the rest of its packets need no further
- * judging. Each release has a value that no flow has yet. What has another value, or none, is judged by the rules: a flow is
- * judged by each release anew, and dies with the release that forbids it.
+ * Flow marks: which release accepted a flow, in one byte of its connection mark, so that the rest of its
+ * packets need no further judging. Each release has a value that no flow has yet. What has another value, or
+ * none, is judged by the rules: a flow is judged by each release anew, and dies with the release that forbids
+ * it.
  */
 
 import { FLOW_MARK_MAX, FLOW_MARKS_FREE_MIN, NO_FLOW_MARK } from '../limits.ts';
@@ -9,7 +10,9 @@ import { FLOW_MARK_MAX, FLOW_MARKS_FREE_MIN, NO_FLOW_MARK } from '../limits.ts';
 export class FlowMarks {
   /** Values that flows may have or get; undefined: nobody looked yet. */
   private held: Set<number> | undefined;
-  /** Those of them that the kernel may be giving now: of the release in force, and of what was to follow it. */
+  /**
+   * Those of them that the kernel may be giving now: of the release in force, and of what was to follow it.
+   */
   private given = new Set<number>();
   private last = NO_FLOW_MARK;
 

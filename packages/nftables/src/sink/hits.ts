@@ -10,8 +10,8 @@ export interface Hits {
 }
 
 /**
- * What the rules of one block of a policy in one direction decided since the applier was started: packets, but of a flow that is accepted and
- * marked only those that were judged, one a release.
+ * What the rules of one block of a policy in one direction decided since the applier was started: packets,
+ * but of a flow that is accepted and marked only those that were judged, one a release.
  */
 export interface PolicyHits {
   /** Undefined: of qubes that no policy judges. */
@@ -40,7 +40,10 @@ export interface NftHits {
 /** The kernel's counters by name: packets and bytes. */
 export type CounterValues = Readonly<Record<string, readonly [number, number]>>;
 
-/** How many of each kind are shown, which with all others are what a QUERY has room for; and the longest name of a counter. */
+/**
+ * How many of each kind are shown, which with all others are what a QUERY has room for; and the longest name
+ * of a counter.
+ */
 const LISTS_SHOWN = 24;
 const POLICIES_SHOWN = 16;
 const RULES_SHOWN = 16;
@@ -81,8 +84,9 @@ function sum(a: Hits, b: Hits): Hits {
 }
 
 /**
- * Sums for people, by names of at most 32 characters: packets decided and dropped, and those with most packets of lists (`list.NAME`), of policies
- * (`policy.NAME`; `unmatched`: of qubes that none names) and of rules (`rule.POLICY.N` for egress, `.inN` for ingress, `x` before the number of an exception).
+ * Sums for people, by names of at most 32 characters: packets decided and dropped, and those with most
+ * packets of lists (`list.NAME`), of policies (`policy.NAME`; `unmatched`: of qubes that none names) and of
+ * rules (`rule.POLICY.N` for egress, `.inN` for ingress, `x` before the number of an exception).
  */
 export function sumsOf({ dropped, policies, lists }: NftHits): Readonly<Record<string, number>> {
   const byPolicy = new Map<string, number>();

@@ -1,12 +1,14 @@
 /**
- * Keeps what the kernel holds equal to what was committed: desired and realised, compared and brought together by one loop.
+ * Keeps what the kernel holds equal to what was committed: desired and realised, compared and brought
+ * together by one loop.
  *
  *   plan:    rule set ─▶ plan ─ compared with the desired one ─▶ change
  *   realise: change ─▶ applier ─▶ kernel; afterwards, what changes no verdict: folds and clean-up
  *   check:   kernel ─ compared with the desired one ─▶ all of it loaded anew, where it is something else
  *
- * One step at a time, each after what the one before left to be done. Checks follow each release, what the applier notices that others
- * did, and every few minutes, then with the elements of sets. (The model is Cilium's statedb reconciler.)
+ * One step at a time, each after what the one before left to be done. Checks follow each release, what the
+ * applier notices that others did, and every few minutes, then with the elements of sets. (The model is
+ * Cilium's statedb reconciler.)
  */
 
 import { setTimeout as pause } from 'node:timers/promises';
@@ -137,7 +139,7 @@ export class Reconciler {
     return result;
   }
 
-  // ── Releases; to be called in turn ─────────────────────────────────────────────────────────────────────────────────
+  // ── Releases; to be called in turn ───────────────────────────────────────────────────────────────────────
 
   /** Plans a release, and the step to it. Rejects with ApplierError. */
   async plan(release: NftRelease): Promise<Step> {
@@ -168,7 +170,10 @@ export class Reconciler {
     return keyOf(JSON.stringify([RENDERING, this.#options, marked, [...plan.chains], maps, addresses]));
   }
 
-  /** Takes a planned step, which is what is desired from then on. Resolves to what that took; rejects with ApplierError. */
+  /**
+   * Takes a planned step, which is what is desired from then on. Resolves to what that took; rejects with
+   * ApplierError.
+   */
   async realise({ next, first, afterwards }: Step): Promise<NftRun | undefined> {
     if (first === undefined) return undefined;
     const run = await this.#loadOrAll(first, afterwards, next);
@@ -220,7 +225,10 @@ export class Reconciler {
     }
   }
 
-  /** Which marks flows have, of this life or an earlier one. Where that cannot be known, none is given that one may have. */
+  /**
+   * Which marks flows have, of this life or an earlier one. Where that cannot be known, none is given that
+   * one may have.
+   */
   async #lookForMarks(): Promise<void> {
     try {
       this.#marks?.looked((await this.#applier.ask({ kind: 'marks' }, 'marks')).reply.marks);
@@ -231,7 +239,7 @@ export class Reconciler {
     }
   }
 
-  // ── Checks and repairs ─────────────────────────────────────────────────────────────────────────────────────────────
+  // ── Checks and repairs ───────────────────────────────────────────────────────────────────────────────────
 
   /** Unless a check as deep is to come anyway. */
   checkSoon(depth: Depth): void {
@@ -318,7 +326,7 @@ export class Reconciler {
     return (await this.#applier.ask(request, 'state')).reply.state;
   }
 
-  // ── Status ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+  // ── Status ───────────────────────────────────────────────────────────────────────────────────────────────
 
   /** What is enforced is as it should be. */
   found(): void {
@@ -352,8 +360,9 @@ export class Reconciler {
 }
 
 /**
- * Whether changes of the table in force are better than another table: only where there is much that does not change, and nothing large
- * that goes, for that keeps the next transaction waiting, where another table is emptied in pieces.
+ * Whether changes of the table in force are better than another table: only where there is much that does not
+ * change, and nothing large that goes, for that keeps the next transaction waiting, where another table is
+ * emptied in pieces.
  */
 function isWorthIt(plan: Plan, changes: readonly ChangeWithBody[]): boolean {
   let members = 0;

@@ -1,6 +1,7 @@
 /**
- * The sink: where the subscriber puts a release. It plans it and has the reconciler keep the kernel at it; the applier, a process of its own,
- * checks and loads. What others did to the kernel's tables is told by the applier, and leads to a check.
+ * The sink: where the subscriber puts a release. It plans it and has the reconciler keep the kernel at it;
+ * the applier, a process of its own, checks and loads. What others did to the kernel's tables is told by the
+ * applier, and leads to a check.
  */
 
 import type { Environment, ListChanges, RuleSet } from '@rulecast/rules';
@@ -34,11 +35,14 @@ export interface NftSinkOptions {
   readonly applier?: ApplierCommand;
   /** Link group of the interfaces of downstream qubes; default 2. Give the applier the same. */
   readonly downstreamGroup?: number;
-  /** What the sender of a dropped packet is told; default `reject`: administratively prohibited, as Qubes does. */
+  /**
+   * What the sender of a dropped packet is told; default `reject`: administratively prohibited, as Qubes
+   * does.
+   */
   readonly answer?: 'reject' | 'silent';
   /**
-   * Whether flows that a release accepts are marked, in the upper byte of their connection mark, so that the rest of their packets
-   * need no judging; default true.
+   * Whether flows that a release accepts are marked, in the upper byte of their connection mark, so that the
+   * rest of their packets need no judging; default true.
    */
   readonly flowMarks?: boolean;
   /** Between looks that take in the elements of sets; default 5 minutes. */
@@ -47,7 +51,9 @@ export interface NftSinkOptions {
 }
 
 export interface NftStatus {
-  /** Manifest hash of what the kernel enforces, hex; all zeros for the boot mode; undefined before anything. */
+  /**
+   * Manifest hash of what the kernel enforces, hex; all zeros for the boot mode; undefined before anything.
+   */
   readonly release: string | undefined;
   /** The last transaction. */
   readonly lastRun: NftRun | undefined;
@@ -61,17 +67,23 @@ export interface NftSink {
   prepare(release: NftRelease): Promise<void>;
   commit(): Promise<void>;
   discard(): Promise<void>;
-  /** Enforces a rule set before the first release, unless the kernel has one from an earlier life. Rejects with ApplierError. */
+  /**
+   * Enforces a rule set before the first release, unless the kernel has one from an earlier life. Rejects
+   * with ApplierError.
+   */
   boot(release: NftRelease): Promise<void>;
   /** Reads the counters back. Rejects with ApplierError. */
   hits(): Promise<NftHits>;
   status(): NftStatus;
   /**
-   * Sums for `rulectl status`: packets decided and dropped, and by list, policy and rule (hits.ts); milliseconds and
-   * peak bytes of the last `nft`; repairs. Read at most a second ago, or if they cannot be read when they could be last.
+   * Sums for `rulectl status`: packets decided and dropped, and by list, policy and rule (hits.ts);
+   * milliseconds and peak bytes of the last `nft`; repairs. Read at most a second ago, or if they cannot be
+   * read when they could be last.
    */
   counters(): Promise<Readonly<Record<string, number>>>;
-  /** Looks at the kernel now, elements included, and repairs it. Resolves to whether it had to be repaired. */
+  /**
+   * Looks at the kernel now, elements included, and repairs it. Resolves to whether it had to be repaired.
+   */
   check(): Promise<boolean>;
   /** Resolves when nothing is being loaded, checked or repaired. */
   settled(): Promise<void>;
@@ -97,7 +109,10 @@ const AGAIN_MS = 1000;
 const COUNTED_FOR_MS = 1000;
 const SILENT: SinkLogger = { info: () => undefined, warn: () => undefined, error: () => undefined };
 
-/** Starts an applier and gives the sink that uses it. Throws TypeError for a bad option; an applier that cannot work makes prepare and commit reject. */
+/**
+ * Starts an applier and gives the sink that uses it. Throws TypeError for a bad option; an applier that
+ * cannot work makes prepare and commit reject.
+ */
 export function createNftSink(options: NftSinkOptions = {}): NftSink {
   return new RunningSink(options);
 }
@@ -156,7 +171,7 @@ class RunningSink implements NftSink {
     ).unref();
   }
 
-  // ── The sink ───────────────────────────────────────────────────────────────────────────────────────────────────────
+  // ── The sink ─────────────────────────────────────────────────────────────────────────────────────────────
 
   prepare(release: NftRelease): Promise<void> {
     return this.#reconciler.inTurn(() => this.#prepareNow(release));
@@ -233,7 +248,7 @@ class RunningSink implements NftSink {
     }
   }
 
-  // ── Status ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+  // ── Status ───────────────────────────────────────────────────────────────────────────────────────────────
 
   trouble(): SinkTrouble | undefined {
     const { status } = this.#reconciler;

@@ -1,6 +1,7 @@
 /**
- * Which session has the name of each subscriber. Who is bound to a name takes it from an older session of its own; any other gets it only if
- * who has it does not answer: nobody who merely may connect can throw out a subscriber that is alive. PROTOCOL.md "Names".
+ * Which session has the name of each subscriber. Who is bound to a name takes it from an older session of its
+ * own; any other gets it only if who has it does not answer: nobody who merely may connect can throw out a
+ * subscriber that is alive. PROTOCOL.md "Names".
  */
 
 /** A session, as far as a name is concerned. */
@@ -24,7 +25,9 @@ export class NameHolders<H extends NameHolder> {
     return this.#holders.get(name);
   }
 
-  /** Resolves to whether `claimant` has the name now. `isBound`: it is proven to be whom the name belongs to. */
+  /**
+   * Resolves to whether `claimant` has the name now. `isBound`: it is proven to be whom the name belongs to.
+   */
   async claim(name: string, claimant: H, isBound: boolean): Promise<boolean> {
     for (;;) {
       if (!claimant.isOpen) return false;

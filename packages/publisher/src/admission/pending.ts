@@ -1,6 +1,6 @@
 /**
- * Connections that have not said yet who they are or what they want. They are few, and whoever is silent for longest goes first: so a crowd that
- * says nothing keeps nobody out who speaks. PROTOCOL.md "Admission".
+ * Connections that have not said yet who they are or what they want. They are few, and whoever is silent for
+ * longest goes first: so a crowd that says nothing keeps nobody out who speaks. PROTOCOL.md "Admission".
  */
 
 import { HANDSHAKE_PRESSED_MS, WAITING_MAX } from '@rulecast/protocol';
@@ -25,8 +25,8 @@ export class PendingConnections {
   }
 
   /**
-   * Takes one more in; for that the first has to go if there are too many. `sendAway` is called at most once, and not after the
-   * function that is returned, which takes it out again.
+   * Takes one more in; for that the first has to go if there are too many. `sendAway` is called at most once,
+   * and not after the function that is returned, which takes it out again.
    */
   add(sendAway: () => void): () => void {
     const [first] = this.#waiting;

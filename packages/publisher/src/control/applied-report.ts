@@ -1,7 +1,8 @@
 /**
- * What became of a release at each subscriber that is expected or connected: told as they answer, until all have or the time is over. Who is
- * not connected is absent: at once, unless the request names it, or the publisher has just started and it may be on its way: back, or for the first time.
- * Where nobody is expected or connected, the first who comes in that time is whom the release is for.
+ * What became of a release at each subscriber that is expected or connected: told as they answer, until all
+ * have or the time is over. Who is not connected is absent: at once, unless the request names it, or the
+ * publisher has just started and it may be on its way: back, or for the first time. Where nobody is expected
+ * or connected, the first who comes in that time is whom the release is for.
  */
 
 import { boundText, type ControlRecordOf } from '@rulecast/protocol';
@@ -19,9 +20,15 @@ export interface WaitFields {
   readonly require?: readonly string[] | undefined;
 }
 
-/** So long after a start subscribers that were known before may take to connect again: they try every few seconds. */
+/**
+ * So long after a start subscribers that were known before may take to connect again: they try every few
+ * seconds.
+ */
 const RETURN_MS = 10_000;
-/** And so long those that were never seen: who is started together with the publisher tries a few times in its first two seconds. */
+/**
+ * And so long those that were never seen: who is started together with the publisher tries a few times in its
+ * first two seconds.
+ */
 const ARRIVE_MS = 3000;
 
 type Applied = ControlRecordOf<'applied'>;
@@ -158,8 +165,9 @@ export class AppliedReport {
 }
 
 /**
- * Gathers outcomes from before the release on, so that none is missed between commit and waiting: of those waited for only, and of each the last of
- * a kind, so that who comes and goes while nobody reads the answers fills nothing. Of anybody: the last of a kind.
+ * Gathers outcomes from before the release on, so that none is missed between commit and waiting: of those
+ * waited for only, and of each the last of a kind, so that who comes and goes while nobody reads the answers
+ * fills nothing. Of anybody: the last of a kind.
  */
 export class OutcomeLog {
   hasEnded = false;

@@ -1,6 +1,6 @@
 /**
- * What a change takes away from a part and adds to it, as canonical text for people. Lines are made one at a time: a
- * million of them are never in memory at once.
+ * What a change takes away from a part and adds to it, as canonical text for people. Lines are made one at a
+ * time: a million of them are never in memory at once.
  */
 
 import { type EditAspect, type Part, type PartChange, PartKind, type Resolutions } from '@rulecast/protocol';

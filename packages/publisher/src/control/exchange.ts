@@ -1,6 +1,6 @@
 /**
- * A control connection as the request on it sees it: what comes, what is answered, and whether anybody still listens.
- * PROTOCOL.md "Control".
+ * A control connection as the request on it sees it: what comes, what is answered, and whether anybody still
+ * listens. PROTOCOL.md "Control".
  */
 
 import {
@@ -76,7 +76,10 @@ export class ControlExchange {
     }
   }
 
-  /** Resolves when `rulectl` is gone, for then nobody waits for the answer; it may say no more after its request. */
+  /**
+   * Resolves when `rulectl` is gone, for then nobody waits for the answer; it may say no more after its
+   * request.
+   */
   async untilGone(): Promise<void> {
     await this.#connection.receive().catch(() => undefined); // the connection has told the peer, and closed
     this.#connection.bye(ErrorCode.unexpectedMessage, 'a connection carries one request');

@@ -1,4 +1,7 @@
-/** Why a subscriber that was asked gave no answer, as an error and as a record. PROTOCOL.md "TEST" and "STATUS". */
+/**
+ * Why a subscriber that was asked gave no answer, as an error and as a record. PROTOCOL.md "TEST" and
+ * "STATUS".
+ */
 
 import {
   boundText,

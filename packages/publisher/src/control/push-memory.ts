@@ -1,4 +1,7 @@
-/** What all pushes under way hold in memory together. A push that finds no room is told so: one that waited could wait for another that waits. */
+/**
+ * What all pushes under way hold in memory together. A push that finds no room is told so: one that waited
+ * could wait for another that waits.
+ */
 
 import { ErrorCode, ProtocolError, PUSH_MAX_BYTES } from '@rulecast/protocol';
 

@@ -1,6 +1,6 @@
 /**
- * What a request that makes a release tells: what changed, what the release is, and what became of it at each subscriber.
- * PUSH and ROLLBACK answer alike.
+ * What a request that makes a release tells: what changed, what the release is, and what became of it at each
+ * subscriber. PUSH and ROLLBACK answer alike.
  */
 
 import {

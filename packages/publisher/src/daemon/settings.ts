@@ -135,7 +135,9 @@ function peersOf(listen: readonly Endpoint[]): PrefixSet {
   return prefixSetOf(addresses.map(({ family, words }) => prefixOf(family, words, bitsOf(family))));
 }
 
-/** The keys of both kinds of endpoint, the command line going before the configuration. Throws EndpointError. */
+/**
+ * The keys of both kinds of endpoint, the command line going before the configuration. Throws EndpointError.
+ */
 function curvesOf(
   flags: Flags,
   config: PublisherConfig | undefined,

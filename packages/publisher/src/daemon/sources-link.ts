@@ -1,6 +1,6 @@
 /**
- * Sources and publisher, put together: lists that change become releases, releases that lose a list get it back, the configuration is read again
- * when it changes, and what is done against a guard is on record.
+ * Sources and publisher, put together: lists that change become releases, releases that lose a list get it
+ * back, the configuration is read again when it changes, and what is done against a guard is on record.
  */
 
 import { join } from 'node:path';
@@ -36,7 +36,10 @@ export interface SourcesLinkOptions {
 /** Troubles of lists that the status shows one by one. */
 const LISTS_SHOWN = 6;
 const DEGRADED_CHARS = 120;
-/** Our choice: so long nobody must have written to the configuration, as to files of lists: half of it has half of the lists. */
+/**
+ * Our choice: so long nobody must have written to the configuration, as to files of lists: half of it has
+ * half of the lists.
+ */
 const CONFIG_QUIET_MS = 2000;
 const REFUSED = 'the configuration is refused';
 const UNSAID = 'it has no lists: key';
@@ -147,7 +150,10 @@ export class SourcesLink implements ListOwner, SourceLists {
     return this.#sources.refresh(names, permits);
   }
 
-  /** Resolves when the configuration was read again, for tests; a change of the file brings it about. Never rejects: trouble is logged. */
+  /**
+   * Resolves when the configuration was read again, for tests; a change of the file brings it about. Never
+   * rejects: trouble is logged.
+   */
   reload(file: string): Promise<void> {
     const tell = (error: unknown): void => {
       this.#publisher.logger.error({ err: error, file }, 'the changed configuration could not be taken up');

@@ -1,6 +1,7 @@
 /**
- * Drop rules that match nothing, for the names that they are about have no address. Whoever pushed one takes something to be stopped that is not; so a
- * release that would bring one is told apart from one that has it already. Pure.
+ * Drop rules that match nothing, for the names that they are about have no address. Whoever pushed one takes
+ * something to be stopped that is not; so a release that would bring one is told apart from one that has it
+ * already. Pure.
  */
 
 import { type Direction, prefixCount, type RuleSet, type Run, resolutionOf } from '@rulecast/rules';
@@ -19,7 +20,10 @@ export interface BareDrop {
   readonly reason: string;
 }
 
-/** The drop rules without any address of `after` that `before` has not, or has with addresses; one for all that a policy says of the same names. */
+/**
+ * The drop rules without any address of `after` that `before` has not, or has with addresses; one for all
+ * that a policy says of the same names.
+ */
 export function newBareDrops(before: RuleSet, after: ResolvedRuleSet): readonly BareDrop[] {
   const known = new Set(bareDrops({ ...before, failed: [] }).map(keyOf));
   return bareDrops(after).filter((drop) => !known.has(keyOf(drop)));

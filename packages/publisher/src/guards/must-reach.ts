@@ -1,7 +1,8 @@
 /**
- * Packets that must get through whatever is released: those by which the firewalls, this host or its users are managed. A release in which a drop for
- * one of them would come into force is refused. What the reference evaluator says of a packet decides; the DNS servers of the firewalls are not
- * known here, so `specialtarget=dns` matches nothing.
+ * Packets that must get through whatever is released: those by which the firewalls, this host or its users
+ * are managed. A release in which a drop for one of them would come into force is refused. What the reference
+ * evaluator says of a packet decides; the DNS servers of the firewalls are not known here, so
+ * `specialtarget=dns` matches nothing.
  */
 
 import { setImmediate } from 'node:timers/promises';
@@ -26,8 +27,8 @@ const VERDICTS_A_TURN = 16;
 const REFUSALS_MAX = 16;
 
 /**
- * What of `packets` would be dropped and is not now. `before`: what is in force; undefined before the first release. `now` in seconds since 1970.
- * `advice` ends each reason.
+ * What of `packets` would be dropped and is not now. `before`: what is in force; undefined before the first
+ * release. `now` in seconds since 1970. `advice` ends each reason.
  */
 export async function unreachable(
   before: RuleSet | undefined,

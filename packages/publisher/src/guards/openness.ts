@@ -1,6 +1,6 @@
 /**
- * How open policies are: whether one accepts everything, and whether any accepts anything. By looking at the rules, not at packets: a drop rule
- * of any kind makes a policy one that does not accept everything.
+ * How open policies are: whether one accepts everything, and whether any accepts anything. By looking at the
+ * rules, not at packets: a drop rule of any kind makes a policy one that does not accept everything.
  */
 
 import {
@@ -14,7 +14,10 @@ import {
   runsOf,
 } from '@rulecast/rules';
 
-/** What comes in that direction to the qubes of a policy, or from them, is accepted, whatever it is. `now` in seconds since 1970. */
+/**
+ * What comes in that direction to the qubes of a policy, or from them, is accepted, whatever it is. `now` in
+ * seconds since 1970.
+ */
 export function acceptsAll(
   ruleSet: RuleSet,
   policy: Policy,
@@ -65,7 +68,10 @@ function isOver({ match }: Run, now: number): boolean {
   return match.expire !== undefined && now >= match.expire;
 }
 
-/** No address of the family is meant. What lists and names hold is not asked: it changes without the rules, and lists have guards of their own. */
+/**
+ * No address of the family is meant. What lists and names hold is not asked: it changes without the rules,
+ * and lists have guards of their own.
+ */
 function isNowhere({ remote }: Run, family: Family): boolean {
   return remote.kind === 'prefixes' && remote.prefixes.family !== family;
 }

@@ -1,8 +1,10 @@
 /**
- * Guards of pushes: what nobody does by accident, and a download that failed does. They hold in the publisher, whoever pushes by whatever way, and each is
- * opened by the permit of its own name alone. Their thresholds are those of the feeds (docs/sources.md). Pure.
+ * Guards of pushes: what nobody does by accident, and a download that failed does. They hold in the
+ * publisher, whoever pushes by whatever way, and each is opened by the permit of its own name alone. Their
+ * thresholds are those of the feeds (docs/sources.md). Pure.
  *
- * A list may block or admit, so both ways are guarded: to empty a block list opens, and to fill a list of what is accepted does too.
+ * A list may block or admit, so both ways are guarded: to empty a block list opens, and to fill a list of
+ * what is accepted does too.
  */
 
 import { LIST_DEFAULTS } from '@rulecast/formats';

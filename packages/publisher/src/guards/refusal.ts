@@ -48,7 +48,10 @@ export interface GuardRefusal {
   readonly part: string;
   /** What opens it. Undefined: other content. */
   readonly permit: PermitName | undefined;
-  /** Entries or rules; of coverage, millionths of the addresses that are reachable over the Internet; of policies, how many. */
+  /**
+   * Entries or rules; of coverage, millionths of the addresses that are reachable over the Internet; of
+   * policies, how many.
+   */
   readonly before: number;
   readonly after: number;
   /** For people: what would happen and what to do. */

@@ -1,6 +1,7 @@
 /**
- * Guards of what happens to qubes that no policy names. A first release of policies that says nothing of them would open every one of them, and the
- * other family of those it names; so would withdrawing the last policy. That is refused until the rule set says it; no permit takes its place. Pure.
+ * Guards of what happens to qubes that no policy names. A first release of policies that says nothing of them
+ * would open every one of them, and the other family of those it names; so would withdrawing the last policy.
+ * That is refused until the rule set says it; no permit takes its place. Pure.
  */
 
 import {
@@ -23,7 +24,10 @@ export const UnmatchedGuardCode = {
 /** How refusals name what a rule set says of those qubes. */
 const PART = 'unmatched';
 
-/** What a push would do to qubes that no policy names. A rule set in force that says nothing of them keeps its meaning. */
+/**
+ * What a push would do to qubes that no policy names. A rule set in force that says nothing of them keeps its
+ * meaning.
+ */
 export function unmatchedRefusals({ before, after, isFirst, now }: GuardedPush): readonly GuardRefusal[] {
   const counts = { part: PART, before: before.policies.size, after: after.policies.size };
   if (leavesUnmatchedOpen(after) && !leavesUnmatchedOpen(before)) {

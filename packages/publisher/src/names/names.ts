@@ -1,6 +1,7 @@
 /**
- * What the names of the rules stand for, over time: asked for again when their time to live ends, and, where no answer comes,
- * what they stood for last. What they stand for now is known at any time, without waiting for anybody.
+ * What the names of the rules stand for, over time: asked for again when their time to live ends, and, where
+ * no answer comes, what they stood for last. What they stand for now is known at any time, without waiting
+ * for anybody.
  *
  *   unknown ─ask─▶ good ──ttl──▶ (ask) ─answer─▶ good
  *      │ no answer   ▲             │ no answer
@@ -8,8 +9,9 @@
  *   failing                        │ longer than the age limit
  *                                  └▶ nothing, if accept rules alone use it; drop rules keep what they have
  *
- * Families fail on their own: a server that breaks on AAAA does not freeze the IPv4 addresses. A name in an accept rule and in
- * a drop rule keeps its addresses, see docs/adr/0007. Time here is monotonic: setting the wall clock ages nothing.
+ * Families fail on their own: a server that breaks on AAAA does not freeze the IPv4 addresses. A name in an
+ * accept rule and in a drop rule keeps its addresses, see docs/adr/0007. Time here is monotonic: setting the
+ * wall clock ages nothing.
  */
 
 import {
@@ -35,14 +37,22 @@ export const NAME_LIMITS = {
   queries: 32,
   /** Of these, for their own sake: dead names take the others from no push. */
   backQueries: 24,
-  /** How long a push waits for the names that it brings: two tries of a query that is lost, and its answer. */
+  /**
+   * How long a push waits for the names that it brings: two tries of a query that is lost, and its answer.
+   */
   bringMs: 5000,
-  /** A name that changes again within this time keeps the addresses of its answers for as long: servers that hand out a few of many at a time, or another view each time, come to rest so. */
+  /**
+   * A name that changes again within this time keeps the addresses of its answers for as long: servers that
+   * hand out a few of many at a time, or another view each time, come to rest so.
+   */
   graceMs: 600_000,
   /** Answers kept for that, and addresses that they may have together before the oldest go. */
   graceAnswers: 32,
   graceAddresses: 256,
-  /** The shortest and the longest that an answer is taken to hold, whatever its time to live: between a flood and a rule that is a day late. */
+  /**
+   * The shortest and the longest that an answer is taken to hold, whatever its time to live: between a flood
+   * and a rule that is a day late.
+   */
   ttlMinMs: 30_000,
   ttlMaxMs: 3_600_000,
   /** Chance added to each time to live, as a share, so that names asked for together part. */
@@ -91,7 +101,10 @@ interface Answer {
 interface Entry {
   /** What it said before this process asked, until there is an answer. */
   readonly before: PrefixSet | undefined;
-  /** The last good addresses of each family, the last answer last; those that count in the grace time before it. */
+  /**
+   * The last good addresses of each family, the last answer last; those that count in the grace time before
+   * it.
+   */
   answers: readonly Answer[];
   /** When the last answer was another than the one before. */
   changedAtMs: number;
@@ -124,7 +137,10 @@ export class Names {
   readonly #entries = new Map<string, Entry>();
   readonly #questions: Questions;
   readonly #closing = new AbortController();
-  /** The names of the rule set that was asked about last: they are thousands, and it is the head nearly always. */
+  /**
+   * The names of the rule set that was asked about last: they are thousands, and it is the head nearly
+   * always.
+   */
   #used: { readonly ruleSet: RuleSet; readonly names: readonly string[] } | undefined;
 
   constructor(options: NamesOptions) {
@@ -137,8 +153,8 @@ export class Names {
   }
 
   /**
-   * What the names of a rule set stand for, once those were asked for that are new or whose time has come, of those that `isBrought`; waits at most
-   * `NAME_LIMITS.bringMs` for them. Never throws.
+   * What the names of a rule set stand for, once those were asked for that are new or whose time has come, of
+   * those that `isBrought`; waits at most `NAME_LIMITS.bringMs` for them. Never throws.
    */
   async settle(ruleSet: RuleSet, isBrought: (name: string) => boolean = () => true): Promise<Resolved> {
     await this.bring(ruleSet, isBrought);
@@ -156,7 +172,10 @@ export class Names {
     await this.#askFor(due, ruleSet, 'front');
   }
 
-  /** Asks for all names of a rule set that are due now or soon; resolves when all were answered for. Never throws. */
+  /**
+   * Asks for all names of a rule set that are due now or soon; resolves when all were answered for. Never
+   * throws.
+   */
   async refresh(ruleSet: RuleSet): Promise<void> {
     const soonMs = this.#clock.monotonicMs() + NAME_LIMITS.batchMs;
     const due = this.#namesOf(ruleSet).filter((name) => {
@@ -238,7 +257,10 @@ export class Names {
     });
   }
 
-  /** What the names of a rule set stand for now; one that was not answered for yet, for what the rule set says. Asks nobody. */
+  /**
+   * What the names of a rule set stand for now; one that was not answered for yet, for what the rule set
+   * says. Asks nobody.
+   */
   resolved(ruleSet: RuleSet): Resolved {
     const names = this.#namesOf(ruleSet);
     const dropped = namesOfDrops(ruleSet);
@@ -352,7 +374,10 @@ export class Names {
   }
 }
 
-/** The addresses of answers, the last of them in any case and of the others as many as there is room for, the newest first. */
+/**
+ * The addresses of answers, the last of them in any case and of the others as many as there is room for, the
+ * newest first.
+ */
 function unionOf(answers: readonly Answer[]): PrefixSet {
   const all: Prefix[] = [];
   for (const { set } of answers.toReversed()) {

@@ -1,6 +1,7 @@
 /**
- * The questions about names that are under way or wait: each name once, a bounded number at a time, and those that somebody waits for
- * before those that are asked again for their own sake. Dead names cost the others nothing: some places are never theirs.
+ * The questions about names that are under way or wait: each name once, a bounded number at a time, and those
+ * that somebody waits for before those that are asked again for their own sake. Dead names cost the others
+ * nothing: some places are never theirs.
  *
  *   asked ─▶ front ─┐ room for `most`
  *                   ├─────────────────▶ under way ─▶ answered
@@ -68,7 +69,10 @@ export class Questions {
     return this.#open.size === 0;
   }
 
-  /** Asks for names; resolves when all of them were answered for, or taken back. Whoever gives up waiting calls `leave`. */
+  /**
+   * Asks for names; resolves when all of them were answered for, or taken back. Whoever gives up waiting
+   * calls `leave`.
+   */
   async askAll(names: readonly string[], place: 'front' | 'back'): Promise<void> {
     const questions = names.map((name) => this.#add(name, place === 'front'));
     this.#begin();

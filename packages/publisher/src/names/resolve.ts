@@ -1,6 +1,7 @@
 /**
- * Names in rules become addresses here, in the publisher: how DNS is asked, and what its answers mean. Which names are asked for, when,
- * and what stands in for an answer that does not come, is in names.ts. docs/design.md "Meaning of a rule set".
+ * Names in rules become addresses here, in the publisher: how DNS is asked, and what its answers mean. Which
+ * names are asked for, when, and what stands in for an answer that does not come, is in names.ts.
+ * docs/design.md "Meaning of a rule set".
  */
 
 import { Resolver } from 'node:dns/promises';
@@ -18,8 +19,8 @@ import { isPrivateAddress, isPrivateName } from '@rulecast/sources';
 /** The addresses of a name, in both families, and for how long. */
 export interface NameAnswer extends PrefixSet {
   /**
-   * How long they hold: the shortest time to live on the way to them, aliases (CNAME) included. Undefined where the answer is not of
-   * DNS: then it is asked for anew with each release, and never for its own sake.
+   * How long they hold: the shortest time to live on the way to them, aliases (CNAME) included. Undefined
+   * where the answer is not of DNS: then it is asked for anew with each release, and never for its own sake.
    */
   readonly ttlMs?: number;
   /** A family that did not answer, and has no addresses here for that reason. */
@@ -38,7 +39,10 @@ export interface DnsOptions {
   readonly timeoutMs?: number;
   /** How often a query is sent; default 2. */
   readonly tries?: number;
-  /** Names of these zones may stand for private addresses, beside those that nobody on the Internet has; default none. */
+  /**
+   * Names of these zones may stand for private addresses, beside those that nobody on the Internet has;
+   * default none.
+   */
   readonly privateZones?: readonly string[];
 }
 
@@ -50,14 +54,16 @@ type FamilyAnswer =
   | { readonly kind: 'failed'; readonly reason: string };
 
 /**
- * Asks DNS: the servers of resolv.conf, or those given, as `192.0.2.1`, `192.0.2.1:53` or `[2001:db8::1]:53`. Answers that are cut
- * short are asked for again by TCP. A name without any address is a failure, like one that nobody knows. A name of the Internet does not stand
- * for private addresses, whoever says so: a rule would open or close the networks beside it. Throws TypeError for a bad server.
+ * Asks DNS: the servers of resolv.conf, or those given, as `192.0.2.1`, `192.0.2.1:53` or `[2001:db8::1]:53`.
+ * Answers that are cut short are asked for again by TCP. A name without any address is a failure, like one
+ * that nobody knows. A name of the Internet does not stand for private addresses, whoever says so: a rule
+ * would open or close the networks beside it. Throws TypeError for a bad server.
  */
 export function dnsResolver(servers?: readonly string[], options: DnsOptions = {}): ResolveName {
   const { timeoutMs = TIMEOUT_MS, tries = TRIES, privateZones = [] } = options;
-  // Where Node is built with the c-ares of the system, as Debian's is, a resolver keeps answers until their time to live has passed on a
-  // clock of its own. Names are asked for when ours says so, and a push hears what holds now; so nothing is kept beyond one name.
+  // Where Node is built with the c-ares of the system, as Debian's is, a resolver keeps answers until their
+  // time to live has passed on a clock of its own. Names are asked for when ours says so, and a push hears
+  // what holds now; so nothing is kept beyond one name.
   const newResolver = (): Resolver => {
     const resolver = new Resolver({ timeout: timeoutMs, tries });
     if (servers !== undefined) resolver.setServers(servers);

@@ -1,6 +1,6 @@
 /**
- * From a rule set to the next release: diff by content with the head, guards, digests, signature, store. Nobody hears
- * of a release before it is on disk.
+ * From a rule set to the next release: diff by content with the head, guards, digests, signature, store.
+ * Nobody hears of a release before it is on disk.
  */
 
 import { setImmediate } from 'node:timers/promises';
@@ -76,7 +76,10 @@ export interface Encoder {
 /** Which release. */
 export type ReleaseIdentity = Pick<Manifest, 'epoch' | 'version'>;
 
-/** A subscriber proved a release that this publisher lacks: its state is older than what it released, and gives no number meanwhile. */
+/**
+ * A subscriber proved a release that this publisher lacks: its state is older than what it released, and
+ * gives no number meanwhile.
+ */
 export class BehindError extends Error {
   readonly code = ErrorCode.publisherBehind;
 }
@@ -112,9 +115,9 @@ export class Committer {
   }
 
   /**
-   * What committing a rule set would do. Throws GuardError where it may not be released, and ProtocolError `over-limit`
-   * where no manifest or no subscriber can hold it. Each step takes milliseconds at a million entries, and has a turn of the
-   * event loop of its own.
+   * What committing a rule set would do. Throws GuardError where it may not be released, and ProtocolError
+   * `over-limit` where no manifest or no subscriber can hold it. Each step takes milliseconds at a million
+   * entries, and has a turn of the event loop of its own.
    */
   async draft(ruleSet: RuleSet): Promise<ReleaseDraft> {
     const problems = checkRuleSet(ruleSet);
@@ -176,8 +179,8 @@ export class Committer {
   }
 
   /**
-   * Makes a draft the next release; resolves when it is on disk. A draft without changes makes one in a new epoch only.
-   * Throws BehindError, and StoreError; then the head is what it was.
+   * Makes a draft the next release; resolves when it is on disk. A draft without changes makes one in a new
+   * epoch only. Throws BehindError, and StoreError; then the head is what it was.
    */
   async commit(draft: ReleaseDraft, origin: Origin): Promise<Release> {
     this.checkNotBehind();
@@ -229,7 +232,10 @@ function notesOf({ changes }: ReleaseDraft, { cause, detail }: Origin): ReleaseN
   };
 }
 
-/** Throws ProtocolError `over-limit` for a release that no kernel would be given. It is counted here, whatever subscribers say of themselves. */
+/**
+ * Throws ProtocolError `over-limit` for a release that no kernel would be given. It is counted here, whatever
+ * subscribers say of themselves.
+ */
 async function checkFirewallLoad(ruleSet: RuleSet): Promise<void> {
   const { chains, rules } = await loadOf(ruleSet);
   if (chains <= FIREWALL_CHAINS_MAX && rules <= FIREWALL_RULES_MAX) return;
@@ -239,7 +245,10 @@ async function checkFirewallLoad(ruleSet: RuleSet): Promise<void> {
   );
 }
 
-/** Counted piece by piece, each in a turn of the event loop of its own: 2^18 rules take 0.2 s, and as long to copy to a thread. */
+/**
+ * Counted piece by piece, each in a turn of the event loop of its own: 2^18 rules take 0.2 s, and as long to
+ * copy to a thread.
+ */
 async function loadOf(ruleSet: RuleSet): Promise<FirewallLoad> {
   const pieces = firewallLoad(ruleSet);
   try {

@@ -1,6 +1,7 @@
 /**
- * Earlier releases: rebuilt from the store off the event loop, verified against their manifests, and compared or taken
- * up again. What is beyond the archive's limits is an UnknownReleaseError that names the oldest release still there.
+ * Earlier releases: rebuilt from the store off the event loop, verified against their manifests, and compared
+ * or taken up again. What is beyond the archive's limits is an UnknownReleaseError that names the oldest
+ * release still there.
  */
 
 import { type Manifest, ProtocolError } from '@rulecast/protocol';
@@ -46,7 +47,10 @@ export class History {
     this.#worker = worker;
   }
 
-  /** The rule set of a version. Throws UnknownReleaseError, and StoreError where what is stored is not what was signed. */
+  /**
+   * The rule set of a version. Throws UnknownReleaseError, and StoreError where what is stored is not what
+   * was signed.
+   */
   async ruleSetOf(version: number): Promise<RuleSet> {
     const content = this.#contentOf(version);
     if (content.kind === 'rule-set') return content.ruleSet;

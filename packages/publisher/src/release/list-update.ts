@@ -1,6 +1,6 @@
 /**
- * What a batch of lists from sources makes of the rule set. A list that would make the rule set unfit for release is left as it was and
- * named, so that one bad feed does not hold up the others. Pure.
+ * What a batch of lists from sources makes of the rule set. A list that would make the rule set unfit for
+ * release is left as it was and named, so that one bad feed does not hold up the others. Pure.
  */
 
 import { ENTRIES_MAX, ErrorCode, PARTS_MAX, type PartChange, PartKind } from '@rulecast/protocol';

@@ -1,6 +1,6 @@
 /**
- * What names stand for becomes releases by itself: names are asked for again when their time to live ends, and what they stand for now is
- * released, in batches, and less often where names change again and again.
+ * What names stand for becomes releases by itself: names are asked for again when their time to live ends,
+ * and what they stand for now is released, in batches, and less often where names change again and again.
  *
  *   due ─▶ asked again ─▶ answered ─▶ a batch ─▶ damped ─▶ a release, or nothing changed
  */
@@ -20,13 +20,19 @@ export interface NameRefreshOptions {
   readonly ruleSet: () => RuleSet;
   /** Whether anything may be released. */
   readonly mayRelease: () => boolean;
-  /** Releases a rule set with what its names stand for now; resolves to why not, or to undefined. Called in turn. */
+  /**
+   * Releases a rule set with what its names stand for now; resolves to why not, or to undefined. Called in
+   * turn.
+   */
   readonly release: (ruleSet: RuleSet, changed: readonly string[]) => Promise<string | undefined>;
 }
 
 /** So long a wait is told of: names are damped. */
 const DAMPED_MS = 60_000;
-/** Between two rounds of asking for names at least, so that one with thousands of names asks for many of them together. */
+/**
+ * Between two rounds of asking for names at least, so that one with thousands of names asks for many of them
+ * together.
+ */
 const PAUSE_MS = 1000;
 /** How many failed names the status lists by name. */
 const FAILED_SHOWN = 8;
@@ -71,7 +77,10 @@ export class NameRefresh {
     this.#failed = failed;
   }
 
-  /** Asks for the names that are due, off the turn of pushes, and releases what they stand for now, see `#release`. Throws as that does. */
+  /**
+   * Asks for the names that are due, off the turn of pushes, and releases what they stand for now, see
+   * `#release`. Throws as that does.
+   */
   async refresh(): Promise<void> {
     const { names, ruleSet } = this.#options;
     const answered = names.refresh(ruleSet());

@@ -24,9 +24,9 @@ function picked<T>(parts: ReadonlyMap<string, T>, name: string | undefined): Rea
 }
 
 /**
- * The rule set `now` with what a filter says as it was in `past`; a part that was not there is removed. Undefined where
- * the part is neither there nor was. Resolutions are the old ones, the present ones going first: that is what names
- * stand for until they were asked for again.
+ * The rule set `now` with what a filter says as it was in `past`; a part that was not there is removed.
+ * Undefined where the part is neither there nor was. Resolutions are the old ones, the present ones going
+ * first: that is what names stand for until they were asked for again.
  */
 export function restored(now: RuleSet, past: RuleSet, { list, policy }: PartFilter): RuleSet | undefined {
   const resolutions = new Map([...past.resolutions, ...now.resolutions]);

@@ -1,6 +1,6 @@
 /**
- * The publisher as a library: one lineage, its store, its subscribers. Pushes come one after the other; each becomes a
- * release or leaves everything as it was.
+ * The publisher as a library: one lineage, its store, its subscribers. Pushes come one after the other; each
+ * becomes a release or leaves everything as it was.
  */
 
 import { EventEmitter } from 'node:events';
@@ -63,7 +63,10 @@ export interface PublisherOptions extends StateOptions {
   readonly nowMs?: () => number;
   /** What names age by, and what wakes their refresh; default that of the system. */
   readonly clock?: Clock;
-  /** True: goes on in a new epoch by itself where a subscriber proves a newer release, with the content that this publisher has. */
+  /**
+   * True: goes on in a new epoch by itself where a subscriber proves a newer release, with the content that
+   * this publisher has.
+   */
   readonly autoEpoch?: boolean | undefined;
   /** How long accept rules keep the addresses of a name that does not resolve; default 24 hours. */
   readonly nameAgeMs?: number | undefined;
@@ -106,7 +109,9 @@ interface Releasing {
 const PUSH_ADVICE = 'look at what you push, or add --allow-unreachable';
 const SOURCE_ADVICE = 'look at its source; never-block: takes addresses out of lists';
 const NAMES_ADVICE = 'look at what the name stands for now';
-/** What a list of a source is refused by that would leave a drop rule without an address. It is tried again. */
+/**
+ * What a list of a source is refused by that would leave a drop rule without an address. It is tried again.
+ */
 const NAMES_NOT_RESOLVED = 'names-not-resolved';
 /** The guard of pushes that would do so. */
 const UNRESOLVED = 'unresolved';
@@ -137,7 +142,10 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
   #mustReach: readonly MustReach[];
   #owner: ListOwner | undefined;
 
-  /** Opens or makes the identity and the store. Throws IdentityError, StoreError, and TypeError for a bad name. */
+  /**
+   * Opens or makes the identity and the store. Throws IdentityError, StoreError, and TypeError for a bad
+   * name.
+   */
   constructor(options: PublisherOptions) {
     super();
     if (!isPartName(options.name)) throw new TypeError(`"${options.name}" cannot name a publisher`);
@@ -197,7 +205,10 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
     return this.#committer.head;
   }
 
-  /** The release that a subscriber proved and that is not here: until an epoch above it is open nothing is offered. */
+  /**
+   * The release that a subscriber proved and that is not here: until an epoch above it is open nothing is
+   * offered.
+   */
   get behind(): ReleaseIdentity | undefined {
     return this.#committer.behind;
   }
@@ -218,8 +229,9 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
   }
 
   /**
-   * Puts lists of sources in force as one release, if anything differs; undefined removes one. Lists that the rule set cannot have so are left as they
-   * were and named. Throws BehindError and StoreError; then nothing changed.
+   * Puts lists of sources in force as one release, if anything differs; undefined removes one. Lists that the
+   * rule set cannot have so are left as they were and named. Throws BehindError and StoreError; then nothing
+   * changed.
    */
   updateLists(batch: ReadonlyMap<string, List | undefined>): Promise<BatchOutcome> {
     return this.#turns.ahead(async () => {
@@ -251,7 +263,9 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
     }
   }
 
-  /** Lists by which a packet that must get through would be dropped, each for itself: they hold up no other. */
+  /**
+   * Lists by which a packet that must get through would be dropped, each for itself: they hold up no other.
+   */
   async #heldBack(
     batch: ReadonlyMap<string, List | undefined>,
   ): Promise<ReadonlyMap<string, DeliveryRefusal>> {
@@ -271,7 +285,10 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
     return unreachable(this.head?.ruleSet, ruleSet, this.#mustReach, now, advice);
   }
 
-  /** The rule set with a batch, but for lists that would leave a drop rule without an address: those wait until their names resolve. */
+  /**
+   * The rule set with a batch, but for lists that would leave a drop rule without an address: those wait
+   * until their names resolve.
+   */
   #withResolvedLists(batch: ReadonlyMap<string, List | undefined>): ListUpdate {
     const { ruleSet: head } = this.#committer;
     const update = withLists(head, batch);
@@ -289,7 +306,10 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
     return { ...rest, refused: new Map([...rest.refused, ...held]) };
   }
 
-  /** Reads, checks and releases what was pushed. Throws BehindError, GuardError, ProtocolError, StoreError, and TypeError for an unknown action; then nothing changed. */
+  /**
+   * Reads, checks and releases what was pushed. Throws BehindError, GuardError, ProtocolError, StoreError,
+   * and TypeError for an unknown action; then nothing changed.
+   */
   push(input: PushInput, options: PushOptions = {}): Promise<PushOutcome> {
     return this.#turns.ahead(async () => {
       const moved = this.#movedFrom(options.ifVersion);
@@ -333,8 +353,9 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
   }
 
   /**
-   * Asks for the names that a rule set has and the head has not, and waits for them, though not for long, and off the turn: no other release waits for
-   * a name. For what is refused anyway, such as too many names, nobody is asked.
+   * Asks for the names that a rule set has and the head has not, and waits for them, though not for long, and
+   * off the turn: no other release waits for a name. For what is refused anyway, such as too many names,
+   * nobody is asked.
    */
   async #bring(ruleSet: RuleSet): Promise<void> {
     if (!isSound(ruleSet)) return;
@@ -366,8 +387,9 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
   }
 
   /**
-   * Releases the content of an earlier version, or one part of it, above the head. A part that was not there then is
-   * removed. Of its names one that the head has not stands for what it stood for then, until it is asked for, at once. Throws UnknownReleaseError, ProtocolError `no-such-part`, and what `push` throws.
+   * Releases the content of an earlier version, or one part of it, above the head. A part that was not there
+   * then is removed. Of its names one that the head has not stands for what it stood for then, until it is
+   * asked for, at once. Throws UnknownReleaseError, ProtocolError `no-such-part`, and what `push` throws.
    */
   rollback(
     version: number,
@@ -400,8 +422,9 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
   }
 
   /**
-   * Makes a rule set the next release, with what its names stand for now, unless it says what the head says or `guards` refuses
-   * it. Of its resolutions a name keeps what it has there if it was not answered for. Call it in turn.
+   * Makes a rule set the next release, with what its names stand for now, unless it says what the head says
+   * or `guards` refuses it. Of its resolutions a name keeps what it has there if it was not answered for.
+   * Call it in turn.
    */
   async #release(
     ruleSet: RuleSet,
@@ -449,7 +472,10 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
     }
   }
 
-  /** Warnings about parts that change, that are new, or that are about the rule set as a whole: others were told before. */
+  /**
+   * Warnings about parts that change, that are new, or that are about the rule set as a whole: others were
+   * told before.
+   */
   #touchedWarnings({ changes, warnings }: ReleaseDraft): TouchedWarnings {
     const changed = new Set(changes.map(({ name }) => name));
     const before = new Set(this.warnings.map(({ code, part }) => `${code} ${part}`));
@@ -484,8 +510,9 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
   }
 
   /**
-   * Asks for the names that are due, and puts what they stand for now in force as one release, if anything differs and that is not too often.
-   * Called by itself when a name's time to live ends. Throws ProtocolError `over-limit` and StoreError; then nothing changed.
+   * Asks for the names that are due, and puts what they stand for now in force as one release, if anything
+   * differs and that is not too often. Called by itself when a name's time to live ends. Throws ProtocolError
+   * `over-limit` and StoreError; then nothing changed.
    */
   refreshNames(): Promise<void> {
     return this.#nameRefresh.refresh();
@@ -507,8 +534,9 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
   }
 
   /**
-   * A subscriber proved a release that is not here: this lineage's latest state was lost. From now on nothing is offered and no version given,
-   * until a push or a rollback opens an epoch above it, or with `autoEpoch` at once. Throws StoreError.
+   * A subscriber proved a release that is not here: this lineage's latest state was lost. From now on nothing
+   * is offered and no version given, until a push or a rollback opens an epoch above it, or with `autoEpoch`
+   * at once. Throws StoreError.
    */
   proved(known: Manifest, subscriber: string): Promise<void> {
     return this.#turns.take(async () => {

@@ -1,6 +1,6 @@
 /**
- * What a subscriber is sent: a chain of deltas from what it holds, or a snapshot, whichever is smaller. A snapshot is
- * encoded once per release and shared by all who need it.
+ * What a subscriber is sent: a chain of deltas from what it holds, or a snapshot, whichever is smaller. A
+ * snapshot is encoded once per release and shared by all who need it.
  */
 
 import { encodeChain, hexOf, STEPS_MAX } from '@rulecast/protocol';
@@ -16,7 +16,10 @@ export interface Transfer {
   readonly stream: Uint8Array;
 }
 
-/** A chain below this is sent without asking how large a snapshot would be: encoding one costs more than it saves. */
+/**
+ * A chain below this is sent without asking how large a snapshot would be: encoding one costs more than it
+ * saves.
+ */
 const CHAIN_UNASKED_BYTES = 64 * 1024;
 
 export class Transfers {
@@ -30,7 +33,10 @@ export class Transfers {
     this.#encoder = encoder;
   }
 
-  /** The transfer that brings `release` to somebody who holds `base`; a snapshot if `release` is the head no more. */
+  /**
+   * The transfer that brings `release` to somebody who holds `base`; a snapshot if `release` is the head no
+   * more.
+   */
   async for(release: Release, base: Uint8Array | undefined): Promise<Transfer> {
     const small = this.#chain(release, base, CHAIN_UNASKED_BYTES);
     if (small !== undefined) return small;

@@ -1,6 +1,6 @@
 /**
- * Releases are made one after the other. What goes before a turn, reading files and asking for names, goes on beside the turns of others; closing waits
- * for both.
+ * Releases are made one after the other. What goes before a turn, reading files and asking for names, goes on
+ * beside the turns of others; closing waits for both.
  */
 export class Turns {
   /** What has not come to its turn yet, or is not through with it. */

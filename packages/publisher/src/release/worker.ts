@@ -1,7 +1,7 @@
 /**
- * Long work, off the event loop: reading pushed files, encoding deltas and snapshots, rebuilding old releases. Small work is done in place; large
- * work in one thread, so that a million lines stall nobody's heartbeat, and a hostile document ends its thread and
- * not the publisher.
+ * Long work, off the event loop: reading pushed files, encoding deltas and snapshots, rebuilding old
+ * releases. Small work is done in place; large work in one thread, so that a million lines stall nobody's
+ * heartbeat, and a hostile document ends its thread and not the publisher.
  */
 
 import { type PushedParts, type PushInput, readPushed } from '@rulecast/formats';
@@ -47,7 +47,9 @@ export interface Comparison {
   readonly isKnown: boolean;
 }
 
-/** What it answers. A RangeError is what encoders throw for content that no decoder takes; a fault is damage. */
+/**
+ * What it answers. A RangeError is what encoders throw for content that no decoder takes; a fault is damage.
+ */
 export type WorkAnswer =
   | { readonly kind: 'parts'; readonly parts: PushedParts }
   | { readonly kind: 'bytes'; readonly bytes: Uint8Array }
@@ -58,11 +60,14 @@ export type WorkAnswer =
 
 /** Below this many bytes, reading takes less than a thread needs to start: some 50 ms. */
 const READ_IN_PLACE_MAX_BYTES = 64 * 1024;
-/** Below this many entries and rules, encoding takes a few milliseconds; half of them are a copy to the thread. */
+/**
+ * Below this many entries and rules, encoding takes a few milliseconds; half of them are a copy to the
+ * thread.
+ */
 const ENCODE_IN_PLACE_MAX_ENTRIES = 20_000;
 /**
- * Of the thread: a document of 2^18 inline rules needs 1.2 GB of heap; lists and rule files need far less. The largest push is read in a
- * minute on a slow machine, so that what takes ten hangs.
+ * Of the thread: a document of 2^18 inline rules needs 1.2 GB of heap; lists and rule files need far less.
+ * The largest push is read in a minute on a slow machine, so that what takes ten hangs.
  */
 const LIMITS: WorkLimits = { heapMib: 3072, deadlineMs: 600_000 };
 /** A thread costs 20 MB; pushes come one after another, or not for hours. */
@@ -111,8 +116,8 @@ export class ReleaseWorker {
   readonly #host = new ThreadHost<WorkAnswer>({ file: THREAD_FILE, name: 'rulecast work', restMs: REST_MS });
 
   /**
-   * Reads the files of a push. Takes the files' bytes: they may be gone from the caller afterwards. Throws ProtocolError
-   * `over-limit` where the thread ran out of memory.
+   * Reads the files of a push. Takes the files' bytes: they may be gone from the caller afterwards. Throws
+   * ProtocolError `over-limit` where the thread ran out of memory.
    */
   async read(input: PushInput, now: number): Promise<PushedParts> {
     let bytes = 0;

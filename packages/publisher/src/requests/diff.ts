@@ -17,7 +17,10 @@ import type { ControlParts } from '../control/parts.ts';
 import { changeRecord } from '../control/release-report.ts';
 import { UnknownReleaseError } from '../release/history.ts';
 
-/** Of one record: with the longest names of a part beside them the lines fit a control body. A line costs three bytes besides its own at most. */
+/**
+ * Of one record: with the longest names of a part beside them the lines fit a control body. A line costs
+ * three bytes besides its own at most.
+ */
 const LINES_LIMIT = { bytes: 3584, overheadBytes: 3 };
 
 /** Answers a DIFF. Throws UnknownReleaseError, and ProtocolError `no-such-part`. */

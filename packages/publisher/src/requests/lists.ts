@@ -1,4 +1,7 @@
-/** LISTS, LIST and REFRESH: where lists come from and how fresh they are; their content; and reading them now. PROTOCOL.md "LISTS". */
+/**
+ * LISTS, LIST and REFRESH: where lists come from and how fresh they are; their content; and reading them now.
+ * PROTOCOL.md "LISTS".
+ */
 
 import {
   boundText,

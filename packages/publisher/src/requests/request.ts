@@ -1,6 +1,6 @@
 /**
- * The control endpoint: one request of `rulectl` a connection, answered with records and ended with DONE or FAIL.
- * PROTOCOL.md "Control". Each request has a file of its own.
+ * The control endpoint: one request of `rulectl` a connection, answered with records and ended with DONE or
+ * FAIL. PROTOCOL.md "Control". Each request has a file of its own.
  */
 
 import { boundText, type Connection, ErrorCode, type Message, ProtocolError } from '@rulecast/protocol';
@@ -20,8 +20,9 @@ import { answerStatus } from './status.ts';
 import { answerTest } from './test.ts';
 
 /**
- * Answers the one request of a connection, then closes it. A peer that goes away or breaks the protocol ends it; nothing is thrown. `admits` is
- * asked when the request has come; false: the peer was told why, and is not answered.
+ * Answers the one request of a connection, then closes it. A peer that goes away or breaks the protocol ends
+ * it; nothing is thrown. `admits` is asked when the request has come; false: the peer was told why, and is
+ * not answered.
  */
 export async function serveRequest(
   connection: Connection,

@@ -1,4 +1,7 @@
-/** STATUS: the head, its parts and every subscriber known, once or at each change, or once with what each counted. PROTOCOL.md "STATUS". */
+/**
+ * STATUS: the head, its parts and every subscriber known, once or at each change, or once with what each
+ * counted. PROTOCOL.md "STATUS".
+ */
 
 import {
   boundText,
@@ -64,7 +67,10 @@ async function tellChanges(exchange: ControlExchange, parts: ControlParts): Prom
   }
 }
 
-/** The status as it is now, however long it takes to tell. Resolves to the names of the subscribers that it told of. */
+/**
+ * The status as it is now, however long it takes to tell. Resolves to the names of the subscribers that it
+ * told of.
+ */
 async function tellStatus(exchange: ControlExchange, parts: ControlParts): Promise<readonly string[]> {
   const { publisher } = parts;
   const { head } = publisher;

@@ -1,5 +1,6 @@
 /**
- * QUERY and ANSWER on one connection: as many questions as the subscriber answers and no more, each with its time. PROTOCOL.md "QUERY".
+ * QUERY and ANSWER on one connection: as many questions as the subscriber answers and no more, each with its
+ * time. PROTOCOL.md "QUERY".
  */
 
 import {
@@ -15,7 +16,10 @@ import type { Clock } from '@rulecast/sources';
 
 export type Answer = MessageOf<'answer'>;
 
-/** Half of what a subscriber answers a second at once, and the other half over each second: never more than it takes. */
+/**
+ * Half of what a subscriber answers a second at once, and the other half over each second: never more than it
+ * takes.
+ */
 const ASK_BURST = QUERIES_PER_SECOND_MAX / 2;
 const ASK_PAUSE_MS = 1000 / (QUERIES_PER_SECOND_MAX / 2);
 
@@ -38,7 +42,10 @@ export class Queries {
     this.#clock = clock;
   }
 
-  /** Asks subscriber `name` about a packet; without one, for its counters. Rejects with ProtocolError `timeout` or `disconnected`. */
+  /**
+   * Asks subscriber `name` about a packet; without one, for its counters. Rejects with ProtocolError
+   * `timeout` or `disconnected`.
+   */
   async ask(name: string, packet: WirePacket | undefined): Promise<Answer> {
     await this.#turnToAsk(name);
     const transaction = ++this.#lastTransaction;
@@ -62,7 +69,10 @@ export class Queries {
     }
   }
 
-  /** Whoever asks more than a subscriber answers waits here, and so `rulectl` does: no question waits in a queue, here or there. */
+  /**
+   * Whoever asks more than a subscriber answers waits here, and so `rulectl` does: no question waits in a
+   * queue, here or there.
+   */
   async #turnToAsk(name: string): Promise<void> {
     const nowMs = this.#clock.monotonicMs();
     const waitMs = Math.max(0, this.#askedUntilMs - nowMs - (ASK_BURST - 1) * ASK_PAUSE_MS);

@@ -1,4 +1,6 @@
-/** The endpoints of subscribers: a session on each channel, bounded in number, each name held by one of them. */
+/**
+ * The endpoints of subscribers: a session on each channel, bounded in number, each name held by one of them.
+ */
 
 import {
   ErrorCode,
@@ -18,7 +20,10 @@ import { busy, type Refusal, SILENT_TEXT } from '../admission/refusal.ts';
 import type { Publisher } from '../release/publisher.ts';
 import { SubscriberSession } from './session.ts';
 
-/** Asks a subscriber, by its name, what its live table does to a packet; without one, what it counted. Rejects with ProtocolError. */
+/**
+ * Asks a subscriber, by its name, what its live table does to a packet; without one, what it counted. Rejects
+ * with ProtocolError.
+ */
 export type AskTable = (subscriber: string, packet?: WirePacket) => Promise<MessageOf<'answer'>>;
 
 export interface ServedSubscribers extends Served {
@@ -100,8 +105,8 @@ export async function serveSubscribers(
 }
 
 /**
- * Connections that have not said HELLO. Those that are known for a bound name already are no part of the crowd: each name has a place of
- * its own here, and its newest connection has that.
+ * Connections that have not said HELLO. Those that are known for a bound name already are no part of the
+ * crowd: each name has a place of its own here, and its newest connection has that.
  */
 class PendingSubscribers {
   readonly #pending: PendingConnections;

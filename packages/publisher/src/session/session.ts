@@ -1,6 +1,7 @@
 /**
- * One subscriber's session, publisher side: turns messages and local events into steps of the protocol's table, and
- * does what the table says. PROTOCOL.md "Sessions". State per subscriber is O(1); a stuck one holds up nobody.
+ * One subscriber's session, publisher side: turns messages and local events into steps of the protocol's
+ * table, and does what the table says. PROTOCOL.md "Sessions". State per subscriber is O(1); a stuck one
+ * holds up nobody.
  */
 
 import {
@@ -49,7 +50,10 @@ const STATE_TIMEOUT_MS: Partial<Record<PublisherState, number>> = {
   confirming: APPLY_TIMEOUT_MS,
 };
 
-/** Decides about the name in HELLO, which may take as long as another session has to answer for it; undefined: it is this session's. */
+/**
+ * Decides about the name in HELLO, which may take as long as another session has to answer for it; undefined:
+ * it is this session's.
+ */
 export type Admit = (session: SubscriberSession, name: string) => Promise<Refusal | undefined>;
 
 export class SubscriberSession implements NameHolder {
@@ -129,7 +133,9 @@ export class SubscriberSession implements NameHolder {
     this.stop({ code, text, retryAfterMs: RETRY_AFTER_MS });
   }
 
-  /** Whoever asks while one PING is out hears of the same one: claims cost who has the name no more than that. */
+  /**
+   * Whoever asks while one PING is out hears of the same one: claims cost who has the name no more than that.
+   */
   answers(): Promise<boolean> {
     if (this.#state === 'greeting') return Promise.resolve(true); // it has just said HELLO, and nothing goes before WELCOME
     this.#probe ??= this.#sendProbe();
@@ -151,8 +157,8 @@ export class SubscriberSession implements NameHolder {
   }
 
   /**
-   * Asks the live table about a packet; without one, for its counters. Rejects with ProtocolError `not-ready`, `timeout` or
-   * `disconnected`.
+   * Asks the live table about a packet; without one, for its counters. Rejects with ProtocolError
+   * `not-ready`, `timeout` or `disconnected`.
    */
   async ask(packet?: WirePacket): Promise<Answer> {
     const name = this.#entry?.name;
@@ -162,9 +168,11 @@ export class SubscriberSession implements NameHolder {
     return this.#queries.ask(name, packet);
   }
 
-  // ── Events ────────────────────────────────────────────────────────────────────────────────────────────────────────
+  // ── Events ───────────────────────────────────────────────────────────────────────────────────────────────
 
-  /** A message becomes an event: answers that name another release than the one offered last are told apart. */
+  /**
+   * A message becomes an event: answers that name another release than the one offered last are told apart.
+   */
   #take(message: Message, transaction: number): void {
     if (this.#entry !== undefined) this.#entry.lastSeenMs = this.#publisher.nowMs();
     switch (message.kind) {
@@ -194,7 +202,10 @@ export class SubscriberSession implements NameHolder {
     }
   }
 
-  /** What was not offered here, or was answered before, has no place; what was is believed with the numbers that it was offered with. */
+  /**
+   * What was not offered here, or was answered before, has no place; what was is believed with the numbers
+   * that it was offered with.
+   */
   #takeAnswer(message: MessageOf<'want' | 'applied' | 'nack'>): void {
     const { kind, hash } = message;
     const offered = this.#offered;
@@ -214,7 +225,10 @@ export class SubscriberSession implements NameHolder {
     if (kind === 'want') this.#offerIfDue(); // of an older one: the head may have waited for this answer
   }
 
-  /** What PING and PONG say is in force there: where something else was believed, the status is put right, and the head offered again. */
+  /**
+   * What PING and PONG say is in force there: where something else was believed, the status is put right, and
+   * the head offered again.
+   */
   #noteActive({ hash, ageMs }: MessageOf<'ping' | 'pong'>): void {
     const entry = this.#entry;
     const hello = this.#hello;
@@ -290,7 +304,7 @@ export class SubscriberSession implements NameHolder {
     this.#connection.send(message).catch(() => undefined);
   }
 
-  // ── Actions ───────────────────────────────────────────────────────────────────────────────────────────────────────
+  // ── Actions ──────────────────────────────────────────────────────────────────────────────────────────────
 
   /** What can be seen in HELLO is looked at before anybody else hears of the name. */
   async #greet(hello: MessageOf<'hello'>): Promise<void> {
@@ -555,7 +569,7 @@ export class SubscriberSession implements NameHolder {
     this.#publisher.subscribers.changed();
   }
 
-  // ── Time ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+  // ── Time ─────────────────────────────────────────────────────────────────────────────────────────────────
 
   #watchState(): void {
     this.#timers.stop('state');
@@ -579,7 +593,10 @@ export class SubscriberSession implements NameHolder {
     this.#timers.start('silence', dueMs, () => this.#watchSilence());
   }
 
-  /** What is accepted of a transfer is looked at window by window: one byte now and then does not keep it going. */
+  /**
+   * What is accepted of a transfer is looked at window by window: one byte now and then does not keep it
+   * going.
+   */
   #watchTransfer(): void {
     const sentBefore = this.#connection.bytesSent;
     this.#timers.start('transfer', TRANSFER_WINDOW_MS, () => {

@@ -1,7 +1,7 @@
 /**
- * The look at LMDB's file before LMDB maps it. LMDB trusts its file: one that is foreign, or shorter than its pages say, ends
- * the process by SIGSEGV or SIGBUS, where whoever runs the publisher needs a sentence. What is inside the pages the
- * store verifies after loading.
+ * The look at LMDB's file before LMDB maps it. LMDB trusts its file: one that is foreign, or shorter than its
+ * pages say, ends the process by SIGSEGV or SIGBUS, where whoever runs the publisher needs a sentence. What
+ * is inside the pages the store verifies after loading.
  *
  *   page 0, page 1: header 24 | magic u32 | version u32 | 8 | map size u64 | page size u32 | … | last page u64 @144 | transaction u64 @152
  *
@@ -17,7 +17,10 @@ const META_BYTES = 160;
 const PAGE_MIN_BYTES = 256;
 const PAGE_MAX_BYTES = 65_536;
 
-/** Our choice: LMDB leaves a few last pages unwritten if the transaction that took them freed them. More is a torn file. */
+/**
+ * Our choice: LMDB leaves a few last pages unwritten if the transaction that took them freed them. More is a
+ * torn file.
+ */
 const UNWRITTEN_MAX_PAGES = 64;
 
 interface Meta {
@@ -27,8 +30,9 @@ interface Meta {
 }
 
 /**
- * Why LMDB must not open that file, for people; undefined if it may, or if there is none yet. A file that lacks unwritten last
- * pages is filled up with zeros, so that no access lies beyond its end; nothing that is in it changes.
+ * Why LMDB must not open that file, for people; undefined if it may, or if there is none yet. A file that
+ * lacks unwritten last pages is filled up with zeros, so that no access lies beyond its end; nothing that is
+ * in it changes.
  */
 export function dataFileFault(path: string): string | undefined {
   let file: number;

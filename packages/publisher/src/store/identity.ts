@@ -1,9 +1,10 @@
 /**
- * The publisher's identity: its lineage and signing key, made once, kept in one file that only its owner can read.
+ * The publisher's identity: its lineage and signing key, made once, kept in one file that only its owner can
+ * read.
  *
- * The file is the lineage: who holds it can sign for it. It is apart from the store, so that a lost store does not
- * lose the identity, and a copied store does not carry it. An identity that was there before and has no store has lost it: whoever makes one makes
- * the store first.
+ * The file is the lineage: who holds it can sign for it. It is apart from the store, so that a lost store
+ * does not lose the identity, and a copied store does not carry it. An identity that was there before and has
+ * no store has lost it: whoever makes one makes the store first.
  */
 
 import {
@@ -34,7 +35,10 @@ const OTHERS_MASK = 0o077;
 const OTHERS_WRITE_MASK = 0o022;
 const STICKY = 0o1000;
 
-/** Reads the identity file, or makes it (mode 0600) where there is none. Throws IdentityError and DirectoryError. */
+/**
+ * Reads the identity file, or makes it (mode 0600) where there is none. Throws IdentityError and
+ * DirectoryError.
+ */
 export function openIdentity(path: string): Identity {
   const found = readIdentity(path);
   if (found !== undefined) return found;
@@ -44,7 +48,10 @@ export function openIdentity(path: string): Identity {
   return made;
 }
 
-/** The identity in a file; undefined where there is none. Throws IdentityError, also where others than its owner may read the file. */
+/**
+ * The identity in a file; undefined where there is none. Throws IdentityError, also where others than its
+ * owner may read the file.
+ */
 export function readIdentity(path: string): Identity | undefined {
   let text: string;
   try {
@@ -93,7 +100,10 @@ function parseIdentity(path: string, text: string): Identity {
   return { lineage, privateKey, publicKey: createPublicKey(privateKey) };
 }
 
-/** Writes a new identity beside its place and links it in whole, so that two publishers starting at once agree. */
+/**
+ * Writes a new identity beside its place and links it in whole, so that two publishers starting at once
+ * agree.
+ */
 function createIdentityFile(path: string): void {
   const { privateKey } = generateKeyPairSync('ed25519');
   const pem = privateKey.export({ format: 'pem', type: 'pkcs8' });

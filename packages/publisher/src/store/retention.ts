@@ -1,6 +1,6 @@
 /**
- * What is kept of all releases: the newest, whose deltas are sent, by bytes; those of a month, which can be gone back to, by age, number and bytes; and
- * of older ones the last of each day and week. Pure.
+ * What is kept of all releases: the newest, whose deltas are sent, by bytes; those of a month, which can be
+ * gone back to, by age, number and bytes; and of older ones the last of each day and week. Pure.
  */
 
 import { STEPS_MAX } from '@rulecast/protocol';
@@ -8,7 +8,10 @@ import type { HistoryEntry } from './stored.ts';
 
 /** A release is kept while it is within the chains or within the history; the head always is. */
 export interface StoreOptions {
-  /** Chains: the newest releases, as many as one transfer has deltas, whose deltas are at most this many bytes. */
+  /**
+   * Chains: the newest releases, as many as one transfer has deltas, whose deltas are at most this many
+   * bytes.
+   */
   readonly chainBytes?: number;
   /** History: releases that were the head within this time, in milliseconds, … */
   readonly historyAgeMs?: number;
@@ -40,7 +43,9 @@ export const STORE_DEFAULTS = {
   /** Every ten minutes for a month. A start reads as many manifests. */
   historyReleases: 4096,
   historyBytes: 256 * 2 ** 20,
-  /** Each takes a snapshot and the deltas from there at most: some 4 MB where lists hold a million entries. */
+  /**
+   * Each takes a snapshot and the deltas from there at most: some 4 MB where lists hold a million entries.
+   */
   historyDaily: 14,
   historyWeekly: 53,
 } as const satisfies Required<StoreOptions>;
@@ -57,7 +62,10 @@ export function retentionOf(options: StoreOptions): Retention {
   };
 }
 
-/** Of a history, oldest first, what is within the limits. A release ages from when the next one took its place. */
+/**
+ * Of a history, oldest first, what is within the limits. A release ages from when the next one took its
+ * place.
+ */
 export function retained(
   history: readonly HistoryEntry[],
   nowMs: number,

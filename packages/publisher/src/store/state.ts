@@ -1,6 +1,6 @@
 /**
- * A publisher's state: its identity and its store, which go together. Numbers are given once: an identity whose store is lost gives
- * none again, and a store whose identity is lost gets no other.
+ * A publisher's state: its identity and its store, which go together. Numbers are given once: an identity
+ * whose store is lost gives none again, and a store whose identity is lost gets no other.
  *
  *   identity   store        then
  *   none       none, empty  first start: the store is made, then the identity
@@ -30,7 +30,10 @@ export interface State {
   readonly startedOver: boolean;
 }
 
-/** Opens the state, or makes it where there is none. Throws IdentityError and StoreError; then nothing was made. */
+/**
+ * Opens the state, or makes it where there is none. Throws IdentityError and StoreError; then nothing was
+ * made.
+ */
 export function openState(options: StateOptions, nowMs: number): State {
   const { stateDirectory, startOver } = options;
   const identityFile = options.identityFile ?? join(stateDirectory, 'identity');
@@ -73,7 +76,10 @@ function begin(
   return hasIdentity;
 }
 
-/** Epochs are counted from 1, or from a clock: one taken from the clock now is above all that were, unless it was set back. */
+/**
+ * Epochs are counted from 1, or from a clock: one taken from the clock now is above all that were, unless it
+ * was set back.
+ */
 function epochAboveAll(nowMs: number): number {
   return Math.max(2, Math.floor(nowMs / 1000));
 }

@@ -1,5 +1,6 @@
 /**
- * The publisher's durable store: releases in LMDB, one transaction each, on disk before anybody hears of them.
+ * The publisher's durable store: releases in LMDB, one transaction each, on disk before anybody hears of
+ * them.
  *
  *   releases   [epoch, version] -> length of the delta u32 | signature 64 | manifest
  *   notes      [epoch, version] -> what made the release and what it changed, JSON; nothing depends on it
@@ -10,11 +11,12 @@
  *              "behind"         -> [epoch, version] that a subscriber proved and this store lacks; gone once an epoch above it is open
  *   subscribers  name           -> what is known of it, JSON; nothing depends on it
  *
- * A release costs its own delta. A snapshot is added when the deltas since the last one outweigh it or are many, so
- * that a bounded amount is replayed. The same deltas are the chains that are sent, kept by bytes, and with the snapshots the
- * history, kept by age, from which any release kept is rebuilt (retention.ts). LMDB has no checksums: whatever is loaded or rebuilt is
- * digested and compared with its signed manifest before it is used. Within a transaction nobody awaits what a single write gives: it
- * settles with the transaction, whose own outcome is what is looked at.
+ * A release costs its own delta. A snapshot is added when the deltas since the last one outweigh it or are
+ * many, so that a bounded amount is replayed. The same deltas are the chains that are sent, kept by bytes,
+ * and with the snapshots the history, kept by age, from which any release kept is rebuilt (retention.ts).
+ * LMDB has no checksums: whatever is loaded or rebuilt is digested and compared with its signed manifest
+ * before it is used. Within a transaction nobody awaits what a single write gives: it settles with the
+ * transaction, whose own outcome is what is looked at.
  *
  *   snapshot ─▶ delta ─▶ release …  snapshot ─▶ delta ─▶ [ release ─▶ release ─▶ snapshot, release ─▶ release = head ]
  *   └─ the last of a day or week    └─ kept as long as a release needs them      └─ what is sent; all are listed and rolled back to
@@ -146,7 +148,10 @@ export class Store implements SubscriberStore {
     return this.#root.get('head') !== undefined;
   }
 
-  /** Marks a new store as one that has begun, and whose first release opens that epoch; on disk when it returns. Throws StoreError. */
+  /**
+   * Marks a new store as one that has begun, and whose first release opens that epoch; on disk when it
+   * returns. Throws StoreError.
+   */
   begin(epoch: number): void {
     this.#putKey('begun', [epoch, 0]);
   }
@@ -176,11 +181,11 @@ export class Store implements SubscriberStore {
     }
   }
 
-  // ── Load ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+  // ── Load ─────────────────────────────────────────────────────────────────────────────────────────────────
 
   /**
-   * Replays and verifies the head. Undefined where nothing was ever released. Throws StoreError where what is stored
-   * is not what was signed by this identity.
+   * Replays and verifies the head. Undefined where nothing was ever released. Throws StoreError where what is
+   * stored is not what was signed by this identity.
    */
   load(identity: Identity): Release | undefined {
     const headBytes = this.#root.get('head');
@@ -260,11 +265,11 @@ export class Store implements SubscriberStore {
     this.#deltasSinceSnapshot += 1;
   }
 
-  // ── Commit ────────────────────────────────────────────────────────────────────────────────────────────────────────
+  // ── Commit ───────────────────────────────────────────────────────────────────────────────────────────────
 
   /**
-   * Adds a release as the new head, in one transaction, and resolves when it is on disk. `snapshot` is called only if
-   * the store wants one. Throws StoreError; then the head is what it was.
+   * Adds a release as the new head, in one transaction, and resolves when it is on disk. `snapshot` is called
+   * only if the store wants one. Throws StoreError; then the head is what it was.
    */
   async commit(
     release: Release,
@@ -303,7 +308,10 @@ export class Store implements SubscriberStore {
     }
   }
 
-  /** Throws StoreError, within a commit, if another process has written to the store: no version is given twice. */
+  /**
+   * Throws StoreError, within a commit, if another process has written to the store: no version is given
+   * twice.
+   */
   #checkHead(): void {
     const stored = this.#root.get('head');
     const last = this.#history.at(-1)?.key;
@@ -315,7 +323,10 @@ export class Store implements SubscriberStore {
       throw new StoreError('another publisher writes to this store; stop it, then start this one again');
   }
 
-  /** Whether the deltas since the last snapshot, with one more, outweigh it, or are as many as one transfer has. */
+  /**
+   * Whether the deltas since the last snapshot, with one more, outweigh it, or are as many as one transfer
+   * has.
+   */
   #wantsSnapshot(deltaBytes: number): boolean {
     if (this.#history.length === 0) return false;
     const gathered = this.#deltaBytesSinceSnapshot + deltaBytes;
@@ -323,7 +334,10 @@ export class Store implements SubscriberStore {
     return outweigh || this.#deltasSinceSnapshot >= STEPS_MAX;
   }
 
-  /** Within a commit: removes releases that are kept no more, and the snapshots and deltas that nothing kept needs. */
+  /**
+   * Within a commit: removes releases that are kept no more, and the snapshots and deltas that nothing kept
+   * needs.
+   */
   #prune(history: readonly HistoryEntry[], kept: readonly HistoryEntry[]): void {
     if (kept.length === history.length) return;
     const keeping = new Set(kept);
@@ -339,7 +353,10 @@ export class Store implements SubscriberStore {
     }
   }
 
-  /** Removes what is between a release that is kept, or the beginning, and the snapshot that the next one kept is rebuilt from. */
+  /**
+   * Removes what is between a release that is kept, or the beginning, and the snapshot that the next one kept
+   * is rebuilt from.
+   */
   #pruneGap(from: ReleaseKey | undefined, to: ReleaseKey): void {
     const start = this.#snapshotUpTo(to);
     if (start === undefined || (from !== undefined && compareKeys(start, from) <= 0)) return;
@@ -351,11 +368,12 @@ export class Store implements SubscriberStore {
     void this.#deltas.remove([...start]);
   }
 
-  // ── Chains ────────────────────────────────────────────────────────────────────────────────────────────────────────
+  // ── Chains ───────────────────────────────────────────────────────────────────────────────────────────────
 
   /**
-   * The deltas from the release with that hash (hex) to the head, oldest first, or undefined where the history does
-   * not reach back to it, they outweigh `limitBytes`, or they are known to be beyond the budget of who takes them.
+   * The deltas from the release with that hash (hex) to the head, oldest first, or undefined where the
+   * history does not reach back to it, they outweigh `limitBytes`, or they are known to be beyond the budget
+   * of who takes them.
    */
   chainFrom(hash: string, limitBytes: number): readonly Uint8Array[] | undefined {
     const from = this.#history.findLastIndex((entry) => entry.hash === hash);
@@ -401,7 +419,7 @@ export class Store implements SubscriberStore {
     return { count, sinceMs: this.#history[at + 1]?.createdAtMs };
   }
 
-  // ── History ───────────────────────────────────────────────────────────────────────────────────────────────────────
+  // ── History ──────────────────────────────────────────────────────────────────────────────────────────────
 
   /** The oldest version kept; undefined before the first. */
   get oldestVersion(): number | undefined {
@@ -424,7 +442,9 @@ export class Store implements SubscriberStore {
     }
   }
 
-  /** What a version is rebuilt from; undefined where it never was, or is not kept any more. Throws StoreError. */
+  /**
+   * What a version is rebuilt from; undefined where it never was, or is not kept any more. Throws StoreError.
+   */
   recipe(version: number): ReleaseRecipe | undefined {
     const entry = this.#history.findLast(({ key }) => key[1] === version); // one store gives no version twice
     if (entry === undefined) return undefined;
@@ -446,7 +466,7 @@ export class Store implements SubscriberStore {
     return Uint8Array.from(bytes); // what LMDB hands out may be reused by it
   }
 
-  // ── Subscribers ───────────────────────────────────────────────────────────────────────────────────────────────────
+  // ── Subscribers ──────────────────────────────────────────────────────────────────────────────────────────
 
   *storedSubscribers(): Generator<readonly [string, string]> {
     for (const { key, value } of this.#subscribers.getRange({})) yield [key, value];
@@ -467,7 +487,10 @@ export class Store implements SubscriberStore {
   }
 }
 
-/** Whether a subscriber takes these steps as far as manifests tell; it asks for the snapshot itself where they do not. PROTOCOL.md "Budget". */
+/**
+ * Whether a subscriber takes these steps as far as manifests tell; it asks for the snapshot itself where they
+ * do not. PROTOCOL.md "Budget".
+ */
 function isWithinBudget(base: HistoryEntry | undefined, steps: readonly HistoryEntry[]): boolean {
   const result = steps.at(-1);
   if (base === undefined || result === undefined) return true;

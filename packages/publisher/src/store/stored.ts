@@ -51,7 +51,10 @@ export interface HistoryEntry {
   /** Manifest, signature and delta. */
   readonly bytes: number;
   readonly createdAtMs: number;
-  /** What it counts in the budget of a transfer, and its delta as a step of one, at least. PROTOCOL.md "Budget". */
+  /**
+   * What it counts in the budget of a transfer, and its delta as a step of one, at least. PROTOCOL.md
+   * "Budget".
+   */
   readonly cost: ReleaseCost;
   readonly stepWork: number;
 }

@@ -1,6 +1,7 @@
 /**
- * What is known of subscribers, kept over restarts: written some time after a change, all changes of that time at once, so that no message costs a write.
- * What is lost of it, or damaged, is as if it had not been known; nothing else depends on it.
+ * What is known of subscribers, kept over restarts: written some time after a change, all changes of that
+ * time at once, so that no message costs a write. What is lost of it, or damaged, is as if it had not been
+ * known; nothing else depends on it.
  */
 
 import type { Clock } from '@rulecast/sources';

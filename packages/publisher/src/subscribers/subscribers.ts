@@ -1,6 +1,6 @@
 /**
- * What the publisher knows of each subscriber, by name: O(1) a subscriber, and a bounded number of them. What `rulectl status` shows
- * and what a push waits for.
+ * What the publisher knows of each subscriber, by name: O(1) a subscriber, and a bounded number of them. What
+ * `rulectl status` shows and what a push waits for.
  */
 
 import { EventEmitter } from 'node:events';
@@ -73,9 +73,12 @@ export class Subscribers extends EventEmitter<{ outcome: [Outcome]; change: [] }
     return this.#entries.get(name);
   }
 
-  // ── Expected ──────────────────────────────────────────────────────────────────────────────────────────────────────
+  // ── Expected ─────────────────────────────────────────────────────────────────────────────────────────────
 
-  /** Those of a configuration are expected from now on; undefined or none: all that ever applied a release and were not forgotten. */
+  /**
+   * Those of a configuration are expected from now on; undefined or none: all that ever applied a release and
+   * were not forgotten.
+   */
   expect(names: Iterable<string> | undefined): void {
     const configured = new Set(names);
     this.#configured = configured.size === 0 ? undefined : configured;
@@ -112,7 +115,7 @@ export class Subscribers extends EventEmitter<{ outcome: [Outcome]; change: [] }
     return 'forgotten';
   }
 
-  // ── Kept ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+  // ── Kept ─────────────────────────────────────────────────────────────────────────────────────────────────
 
   /** What of each is to be kept over a restart. */
   *known(): Iterable<readonly [string, StoredSubscriber]> {
@@ -149,7 +152,10 @@ export class Subscribers extends EventEmitter<{ outcome: [Outcome]; change: [] }
     entry.refused = [...others, { hash, ...reason }].slice(-REFUSED_MAX);
   }
 
-  /** Takes what a subscriber says that it refuses, in place of all that was known of it: it may have been reset, or have another name's past. */
+  /**
+   * Takes what a subscriber says that it refuses, in place of all that was known of it: it may have been
+   * reset, or have another name's past.
+   */
   takeRefusals(entry: SubscriberEntry, hashes: readonly string[], nowMs: number): void {
     const known = new Map(entry.refused.map((refusal) => [refusal.hash, refusal]));
     entry.refused = hashes

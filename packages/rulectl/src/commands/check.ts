@@ -1,6 +1,6 @@
 /**
- * `rulectl check`: what the publisher would say of files, were they pushed together. They are read as a push is read; with --live, the
- * publisher itself is asked, by a push that releases nothing.
+ * `rulectl check`: what the publisher would say of files, were they pushed together. They are read as a push
+ * is read; with --live, the publisher itself is asked, by a push that releases nothing.
  */
 
 import {
@@ -120,7 +120,7 @@ function askPublisher(args: CheckArgs, terminal: Terminal): Promise<ExitCode> {
   );
 }
 
-// ── Reports ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+// ── Reports ────────────────────────────────────────────────────────────────────────────────────────────────
 
 interface Totals {
   readonly files: number;
@@ -258,7 +258,7 @@ class TextReport implements Report {
   }
 }
 
-// ── Files ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+// ── Files ──────────────────────────────────────────────────────────────────────────────────────────────────
 
 /** Tells each file while it is read, then what is wrong with all of them together, then what each is. */
 function checkFiles(files: readonly PushFile[], args: CheckArgs, now: number, report: Report): ExitCode {

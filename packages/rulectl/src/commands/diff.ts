@@ -1,4 +1,6 @@
-/** `rulectl diff`: what turns one release into another, as text or records, one bounded piece after the other. */
+/**
+ * `rulectl diff`: what turns one release into another, as text or records, one bounded piece after the other.
+ */
 
 import type { ControlRecord } from '@rulecast/protocol';
 import type { Argv } from 'yargs';

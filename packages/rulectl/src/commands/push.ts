@@ -30,7 +30,10 @@ export const describe = 'release what files say, and wait until the firewalls ha
 
 /** The permit that is asked for. */
 const DROP_ALL = 'drop-all';
-/** Beyond --timeout, which the publisher keeps itself: reading a million lines, resolving names, writing the store. */
+/**
+ * Beyond --timeout, which the publisher keeps itself: reading a million lines, resolving names, writing the
+ * store.
+ */
 const PUBLISHER_GRACE_MS = 60_000;
 
 export interface PushArgs extends FileArgs, ReleaseArgs, PermitArgs, ControlArgs {
@@ -78,7 +81,7 @@ export async function run(args: PushArgs, terminal: Terminal): Promise<ExitCode>
   return execute({ ...push, request: { ...push.request, ifVersion: headVersion } }, args, terminal);
 }
 
-// ── What is asked ────────────────────────────────────────────────────────────────────────────────────────────────────
+// ── What is asked ──────────────────────────────────────────────────────────────────────────────────────────
 
 interface PushPlan {
   readonly request: MessageOf<'push'>;
@@ -108,7 +111,7 @@ function requestOf(args: PushArgs): MessageOf<'push'> {
   };
 }
 
-// ── Asking ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+// ── Asking ─────────────────────────────────────────────────────────────────────────────────────────────────
 
 async function askPush(
   plan: PushPlan,

@@ -1,4 +1,6 @@
-/** `rulectl rollback`: releases once more what an earlier version said, and waits until the firewalls have it. */
+/**
+ * `rulectl rollback`: releases once more what an earlier version said, and waits until the firewalls have it.
+ */
 
 import type { ControlRecord, MessageOf } from '@rulecast/protocol';
 import type { Argv } from 'yargs';
@@ -19,7 +21,10 @@ import type { Terminal } from '../terminal/terminal.ts';
 export const command = 'rollback <number>';
 export const describe = 'release what an earlier version said once more';
 
-/** Beyond --timeout, which the publisher keeps itself: rebuilding a release, resolving names, writing the store. */
+/**
+ * Beyond --timeout, which the publisher keeps itself: rebuilding a release, resolving names, writing the
+ * store.
+ */
 const PUBLISHER_GRACE_MS = 120_000;
 
 export interface RollbackArgs extends ReleaseArgs {

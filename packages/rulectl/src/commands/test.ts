@@ -1,4 +1,7 @@
-/** `rulectl test`: what happens to a packet, asked of the live tables, or of a file and the reference evaluator. */
+/**
+ * `rulectl test`: what happens to a packet, asked of the live tables, or of a file and the reference
+ * evaluator.
+ */
 
 import {
   type ExpectedAction,
@@ -33,7 +36,10 @@ export const describe = 'what happens to a packet';
 
 /** The addresses of Qubes' virtual DNS servers. */
 const QUBES_DNS = '10.139.1.1,10.139.1.2';
-/** A subscriber answers in milliseconds; the publisher itself gives up on each after five seconds, one after the other. */
+/**
+ * A subscriber answers in milliseconds; the publisher itself gives up on each after five seconds, one after
+ * the other.
+ */
 const ANSWER_TIMEOUT_MS = 60_000;
 /** How many names without addresses a warning lists. */
 const NAMES_SHOWN = 8;
@@ -132,7 +138,7 @@ function packetOf(text: string, direction: TestArgs['direction']): Packet {
   throw new CliError(ExitCode.refused, result.code, message);
 }
 
-// ── Live ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
+// ── Live ───────────────────────────────────────────────────────────────────────────────────────────────────
 
 async function runOnline(args: TestArgs, texts: readonly string[], terminal: Terminal): Promise<ExitCode> {
   const packets = texts.map((text) => packetOf(text, args.direction));
@@ -192,7 +198,7 @@ function viewOf(record: ControlRecordOf<'verdict'>): Parameters<typeof renderVer
   return { action, direction, policy, rulePolicy, block, rule, ruleIndex, list, prefix, subscriber, version };
 }
 
-// ── Offline ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+// ── Offline ────────────────────────────────────────────────────────────────────────────────────────────────
 
 interface Tally {
   packets: number;

@@ -1,6 +1,6 @@
 /**
- * The control connection: one request, its records, and its end. PROTOCOL.md "Control". A request may be answered before it is
- * sent whole (an early refusal), so answers are read from the start.
+ * The control connection: one request, its records, and its end. PROTOCOL.md "Control". A request may be
+ * answered before it is sent whole (an early refusal), so answers are read from the start.
  */
 
 import { Connection, type ControlRecord, type MessageOf, ProtocolError } from '@rulecast/protocol';
@@ -59,7 +59,8 @@ export function controlOf(args: ControlArgs): Pick<ControlRequest, 'endpoint' | 
 
 /**
  * Makes a request and resolves with its end.
- * @throws CliError `unreachable` if there is no connection or it is lost, `timeout`, `usage` for an endpoint that is none.
+ * @throws CliError `unreachable` if there is no connection or it is lost, `timeout`, `usage` for an endpoint
+ *   that is none.
  */
 export async function ask(request: ControlRequest): Promise<Ending> {
   const connection = new Connection(await open(request));

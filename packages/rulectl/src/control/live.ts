@@ -1,6 +1,7 @@
 /**
- * Verdicts of live tables: one of every subscriber asked, or the reason why there is none. A subscriber answers some twenty questions a
- * second (PROTOCOL.md "ANSWER"); whoever has more of them waits and asks again.
+ * Verdicts of live tables: one of every subscriber asked, or the reason why there is none. A subscriber
+ * answers some twenty questions a second (PROTOCOL.md "ANSWER"); whoever has more of them waits and asks
+ * again.
  */
 
 import { type ControlRecord, type ControlRecordOf, ErrorCode } from '@rulecast/protocol';
@@ -40,8 +41,8 @@ const PATIENCE_MS = 30_000;
 const SUBSCRIBER_PART = /^subscriber (.+)$/;
 
 /**
- * Asks about one packet, and those that have answered enough once more. `subscriber`: only that one. Throws CliError where the publisher
- * refuses the question itself.
+ * Asks about one packet, and those that have answered enough once more. `subscriber`: only that one. Throws
+ * CliError where the publisher refuses the question itself.
  */
 export async function askForVerdicts(
   ask: AskOnce,
@@ -86,7 +87,9 @@ function missingOf({ code, part, reason }: ControlRecordOf<'warning'>): MissingV
   return { subscriber: SUBSCRIBER_PART.exec(part)?.[1], code, text: reason };
 }
 
-/** Who answered an earlier packet and is not among the answers to this one: it went away, and nobody says so. */
+/**
+ * Who answered an earlier packet and is not among the answers to this one: it went away, and nobody says so.
+ */
 export class Witnesses {
   readonly #known = new Set<string>();
 

@@ -10,7 +10,9 @@ import {
 } from '@rulecast/rules';
 import { usageError } from '../terminal/exit.ts';
 
-/** Reads `NAME=ADDRESS[,ADDRESS]…`; nothing after `=`: the name stands for nothing. Throws CliError `usage`. */
+/**
+ * Reads `NAME=ADDRESS[,ADDRESS]…`; nothing after `=`: the name stands for nothing. Throws CliError `usage`.
+ */
 export function parseResolutions(options: readonly string[]): ReadonlyMap<string, PrefixSet> {
   const resolutions = new Map<string, PrefixSet>();
   for (const option of options) {
@@ -47,7 +49,10 @@ export function parseAddresses(option: string, text: string): readonly Address[]
 
 const ISO_8601 = /^\d{4}-\d{2}-\d{2}(?:T\d{2}:\d{2}(?::\d{2}(?:\.\d+)?)?(Z|[+-]\d{2}:\d{2})?)?$/;
 
-/** Seconds since 1970 from unix seconds or ISO 8601, which is UTC unless it says otherwise. Throws CliError `usage`. */
+/**
+ * Seconds since 1970 from unix seconds or ISO 8601, which is UTC unless it says otherwise. Throws CliError
+ * `usage`.
+ */
 export function parseTime(option: string, text: string): number {
   if (/^\d{1,12}$/.test(text)) return Number(text);
   const iso = ISO_8601.exec(text);

@@ -49,7 +49,9 @@ export interface OfflineReading extends Partial<Omit<FileArgs, 'file'>> {
   readonly knownLists?: readonly string[] | undefined;
 }
 
-/** Everything that files say together, or what is wrong with them. The files of rejects are those of the disk. */
+/**
+ * Everything that files say together, or what is wrong with them. The files of rejects are those of the disk.
+ */
 export interface OfflinePush {
   /** Undefined where something is refused. */
   readonly ruleSet: RuleSet | undefined;
@@ -129,7 +131,9 @@ export function placeOf(files: readonly PushFile[], name: string): string {
   return files.find((file) => file.name === name)?.path ?? name;
 }
 
-/** The rule set that files make together. Throws CliError `refused` for lists alone, which are no rule set. */
+/**
+ * The rule set that files make together. Throws CliError `refused` for lists alone, which are no rule set.
+ */
 export function loadRuleSet(
   names: readonly string[],
   now: number,

@@ -15,7 +15,10 @@ import {
 /** A verdict as `test --offline --json` prints it. */
 export interface OfflineAnswer {
   readonly action: 'accept' | 'drop' | 'none';
-  /** The policy that judged; null: none did. Of `accept` and `drop` then, `common` or what is said of unmatched qubes decided. */
+  /**
+   * The policy that judged; null: none did. Of `accept` and `drop` then, `common` or what is said of
+   * unmatched qubes decided.
+   */
   readonly policy: string | null;
   /** The block that the rule stands in; null: no rule decided. */
   readonly block: RuleBlock | null;

@@ -1,6 +1,7 @@
 /**
- * Questions before a release: what would change is looked at first, shown, and asked for. The answer comes from the terminal of the process, for standard
- * input may be what is pushed; without a terminal, and without --yes, it is no.
+ * Questions before a release: what would change is looked at first, shown, and asked for. The answer comes
+ * from the terminal of the process, for standard input may be what is pushed; without a terminal, and without
+ * --yes, it is no.
  */
 
 import type { ControlRecord, ControlRecordOf, MessageOf } from '@rulecast/protocol';

@@ -1,6 +1,6 @@
 /**
- * The files of a push: the options that say what they are, and the files read as the publisher is to get them, those that the user
- * names, and those that documents among them name.
+ * The files of a push: the options that say what they are, and the files read as the publisher is to get
+ * them, those that the user names, and those that documents among them name.
  */
 
 import { basename } from 'node:path';
@@ -55,8 +55,9 @@ export interface PushFile {
 }
 
 /**
- * Reads the files and what documents name. To be only looked at, a list from standard input needs no name, and a file that is not there
- * is left out: the document is then told to lack it. Throws CliError `refused` and `usage`.
+ * Reads the files and what documents name. To be only looked at, a list from standard input needs no name,
+ * and a file that is not there is left out: the document is then told to lack it. Throws CliError `refused`
+ * and `usage`.
  */
 export function readPushFiles(args: Partial<FileArgs>, purpose: 'push' | 'look'): readonly PushFile[] {
   const names = args.file ?? [];

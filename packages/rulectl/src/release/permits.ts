@@ -1,4 +1,7 @@
-/** What guards of the publisher refuse of a push, and the options that take it: each opens the guard of its own name and no other. */
+/**
+ * What guards of the publisher refuse of a push, and the options that take it: each opens the guard of its
+ * own name and no other.
+ */
 
 import type { MessageOf } from '@rulecast/protocol';
 import type { Argv } from 'yargs';

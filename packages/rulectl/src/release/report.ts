@@ -1,4 +1,7 @@
-/** What comes back of a request that makes a release, to the end of its answer: PUSH and ROLLBACK are told alike. */
+/**
+ * What comes back of a request that makes a release, to the end of its answer: PUSH and ROLLBACK are told
+ * alike.
+ */
 
 import { type ControlRecord, type ControlRecordOf, ErrorCode, type MessageOf } from '@rulecast/protocol';
 import type { Ending } from '../control/client.ts';

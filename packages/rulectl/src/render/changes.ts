@@ -32,7 +32,9 @@ export function renderChangeHead(change: ControlRecordOf<'change'>, colors: Colo
   return colors.bold(`${partName(change)} (${CHANGE_WORDS[change.op]}): ${counts}`);
 }
 
-/** The lines of an edit, each with its sign; rules with their number, from 1, in the release that has them. */
+/**
+ * The lines of an edit, each with its sign; rules with their number, from 1, in the release that has them.
+ */
 export function* editLines(edit: ControlRecordOf<'edit'>, colors: Colors): Generator<string> {
   const paint = edit.op === 'added' ? colors.green : colors.red;
   const sign = edit.op === 'added' ? '+' : '-';

@@ -10,7 +10,10 @@ interface CounterWord {
   readonly format: (value: number) => string;
 }
 
-/** Counters that people know by other words: packets, which lists, policies and rules follow, then what they cost. PROTOCOL.md "ANSWER". */
+/**
+ * Counters that people know by other words: packets, which lists, policies and rules follow, then what they
+ * cost. PROTOCOL.md "ANSWER".
+ */
 const PACKET_COUNTERS: readonly CounterWord[] = [
   { name: 'nftDecided', label: 'judged', format: formatPackets },
   { name: 'nftDropped', label: 'dropped', format: formatPackets },
@@ -35,7 +38,10 @@ const COST_COUNTERS: readonly CounterWord[] = [
 const KNOWN_COUNTERS: ReadonlySet<string> = new Set(
   [...PACKET_COUNTERS, ...COST_COUNTERS].map(({ name }) => name),
 );
-/** What begins the counter of a list, a policy or a rule, whose name follows, in the order in which they are shown. */
+/**
+ * What begins the counter of a list, a policy or a rule, whose name follows, in the order in which they are
+ * shown.
+ */
 const NAMED_COUNTERS = ['list', 'policy', 'rule'];
 
 function formatPackets(count: number): string {

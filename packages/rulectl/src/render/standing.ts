@@ -1,4 +1,7 @@
-/** Whether what is released is in force where it should be: of one release as it is made, and of all that a status tells. Pure. */
+/**
+ * Whether what is released is in force where it should be: of one release as it is made, and of all that a
+ * status tells. Pure.
+ */
 
 import type { ControlRecordOf } from '@rulecast/protocol';
 import { ExitCode } from '../terminal/exit.ts';
@@ -18,7 +21,10 @@ export function isInForce({ state }: Applied): boolean {
   return state === 'applied' || state === 'superseded';
 }
 
-/** How a request ends that released something, or found it released: only where everybody who is expected has it, and somebody is, it is well. */
+/**
+ * How a request ends that released something, or found it released: only where everybody who is expected has
+ * it, and somebody is, it is well.
+ */
 export function exitOfApplied(
   release: ControlRecordOf<'release'> | undefined,
   applied: readonly Applied[],

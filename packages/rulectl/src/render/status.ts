@@ -57,7 +57,10 @@ function renderHead(
   return lines.join('\n');
 }
 
-/** What happens to egress of qubes that no policy names; undefined where a policy judges them, or nothing is decided at all. */
+/**
+ * What happens to egress of qubes that no policy names; undefined where a policy judges them, or nothing is
+ * decided at all.
+ */
 function unmatchedText(
   { unmatched }: ControlRecordOf<'head'>,
   parts: readonly ControlRecordOf<'part'>[],

@@ -10,7 +10,10 @@ const READ_BYTES = 64 * 1024;
 /** Pause before an empty pipe that does not block is tried again. */
 const EMPTY_PIPE_MS = 2;
 
-/** Reads a file, or standard input. Throws CliError `refused`; `maxBytes` is looked at before anything is read. */
+/**
+ * Reads a file, or standard input. Throws CliError `refused`; `maxBytes` is looked at before anything is
+ * read.
+ */
 export function readInput(name: string, maxBytes: number): Uint8Array {
   const fd = name === STDIN_NAME ? 0 : openFile(name);
   try {
@@ -27,7 +30,10 @@ export function readInput(name: string, maxBytes: number): Uint8Array {
   }
 }
 
-/** Where a file lies that a document names: beside the document; beside the current folder for a document from `-`. */
+/**
+ * Where a file lies that a document names: beside the document; beside the current folder for a document from
+ * `-`.
+ */
 export function besideDocument(document: string, reference: string): string {
   if (document === STDIN_NAME || isAbsolute(reference)) return reference;
   return join(dirname(document), reference);

@@ -1,4 +1,7 @@
-/** The edges of the process that commands talk through: output, diagnostics, colours, the clock, a question to the user. */
+/**
+ * The edges of the process that commands talk through: output, diagnostics, colours, the clock, a question to
+ * the user.
+ */
 
 import { once } from 'node:events';
 import { createWriteStream, openSync } from 'node:fs';
@@ -46,8 +49,8 @@ export class Terminal {
   }
 
   /**
-   * Asks a yes or no question on the terminal of the process, whatever standard input and output are. Anything but yes is no, the end of the input
-   * included; `nobody` where there is no terminal.
+   * Asks a yes or no question on the terminal of the process, whatever standard input and output are.
+   * Anything but yes is no, the end of the input included; `nobody` where there is no terminal.
    */
   async confirm(question: string): Promise<'yes' | 'no' | 'nobody'> {
     this.out.flush();

@@ -1,6 +1,6 @@
 /**
- * One attempt at a download: a request, the redirects it leads to, and the body, counted and hashed as it arrives. Nothing is
- * believed that can be counted: not Content-Length, not how small a compressed body is.
+ * One attempt at a download: a request, the redirects it leads to, and the body, counted and hashed as it
+ * arrives. Nothing is believed that can be counted: not Content-Length, not how small a compressed body is.
  */
 
 import { createHash } from 'node:crypto';
@@ -114,7 +114,10 @@ export function shownUrl(url: URL): string {
   return shown.href;
 }
 
-/** The validators, where the request goes to the address that they came from. Its query may be a signature, new each time. */
+/**
+ * The validators, where the request goes to the address that they came from. Its query may be a signature,
+ * new each time.
+ */
 function sentValidators(validators: Validators | undefined, url: URL): Validators | undefined {
   if (validators === undefined || (validators.etag ?? validators.lastModified) === undefined)
     return undefined;

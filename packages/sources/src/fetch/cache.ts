@@ -1,13 +1,13 @@
 /**
- * Downloads on disk, kept for good: what a server said last is what an offline start serves. One URL is two files, named by the
- * SHA-256 of the URL:
+ * Downloads on disk, kept for good: what a server said last is what an offline start serves. One URL is two
+ * files, named by the SHA-256 of the URL:
  *
  *   <url digest>.json            what is known about the body, and the validators for the next request
  *   <url digest>.<body digest>   the body
  *
- * The body is written first, then the file that names it; each is written aside, flushed and renamed, so that a crash leaves
- * the old pair or the new one, and at most leftovers, which the next start sweeps. A body that is not what its name
- * says is as good as none.
+ * The body is written first, then the file that names it; each is written aside, flushed and renamed, so that
+ * a crash leaves the old pair or the new one, and at most leftovers, which the next start sweeps. A body that
+ * is not what its name says is as good as none.
  */
 
 import { createHash, randomBytes } from 'node:crypto';
@@ -16,8 +16,8 @@ import { mkdir, open, readdir, readFile, rename, stat, unlink } from 'node:fs/pr
 import { join } from 'node:path';
 
 /**
- * What says that a body is all there is: `proven` by its length, its last chunk, the end of its compression, or a digest; or nothing but
- * that the connection ended, as it does when it breaks.
+ * What says that a body is all there is: `proven` by its length, its last chunk, the end of its compression,
+ * or a digest; or nothing but that the connection ended, as it does when it breaks.
  */
 export type BodyEnd = 'proven' | 'connection';
 
@@ -47,7 +47,10 @@ export class CacheError extends Error {
 }
 
 const SHA256_HEX = /^[0-9a-f]{64}$/;
-/** Files of ours: of a URL, of a body, or one that a crash left half-written. Whatever else lies here is not ours to remove. */
+/**
+ * Files of ours: of a URL, of a body, or one that a crash left half-written. Whatever else lies here is not
+ * ours to remove.
+ */
 const INFO_FILE = /^([0-9a-f]{64})\.json$/;
 const BODY_FILE = /^([0-9a-f]{64})\.([0-9a-f]{64})$/;
 const HALF_FILE = /^[0-9a-f]{64}\..*\.half$/;
@@ -56,7 +59,10 @@ export class DownloadCache {
   readonly #directory: string;
   #swept: Promise<void> | undefined;
 
-  /** The directory is made at first use, for its owner only: what is fetched may need credentials. One process uses it at a time. */
+  /**
+   * The directory is made at first use, for its owner only: what is fetched may need credentials. One process
+   * uses it at a time.
+   */
   constructor(directory: string) {
     this.#directory = directory;
   }
@@ -136,7 +142,9 @@ export class DownloadCache {
     }
   }
 
-  /** Makes the directory, and removes what a crash left: half-written files, and bodies that no file names. */
+  /**
+   * Makes the directory, and removes what a crash left: half-written files, and bodies that no file names.
+   */
   async #sweep(): Promise<void> {
     await mkdir(this.#directory, { recursive: true, mode: 0o700 });
     const names = await readdir(this.#directory);
@@ -157,7 +165,10 @@ function keyOf(url: string): string {
   return createHash('sha256').update(url).digest('hex');
 }
 
-/** The body, if it has the digest that its name tells; hashed as it is read, so that nothing waits for a large one. */
+/**
+ * The body, if it has the digest that its name tells; hashed as it is read, so that nothing waits for a large
+ * one.
+ */
 async function readWhole(path: string, sha256: string): Promise<Uint8Array | undefined> {
   const size = (await stat(path).catch(ifMissing))?.size;
   if (size === undefined) return undefined;

@@ -40,7 +40,10 @@ export interface FetchErrorOptions extends ErrorOptions {
   readonly temporary?: boolean;
 }
 
-/** Nothing was fetched, and what the cache holds is as it was. The message names the URL without its credentials. */
+/**
+ * Nothing was fetched, and what the cache holds is as it was. The message names the URL without its
+ * credentials.
+ */
 export class FetchError extends Error {
   readonly code: FetchErrorCode;
   readonly status?: number;
@@ -78,7 +81,10 @@ export function statusError(url: string, status: number, retryAfterMs: number | 
   });
 }
 
-/** The codes of Node and OpenSSL that mean that a certificate does not do; https://nodejs.org/api/tls.html#x509-certificate-error-codes */
+/**
+ * The codes of Node and OpenSSL that mean that a certificate does not do;
+ * https://nodejs.org/api/tls.html#x509-certificate-error-codes
+ */
 const CERTIFICATE_CODE =
   /^(CERT_|UNABLE_TO_|DEPTH_ZERO_|SELF_SIGNED_|ERR_TLS_CERT|HOSTNAME_MISMATCH|INVALID_CA|ERR_SSL_)/;
 const TIMEOUT_CODES: ReadonlySet<string> = new Set([

@@ -1,6 +1,7 @@
 /**
- * Downloads by https and http: asked for again only if changed, tried again if that may help, and kept for good. Whoever asks gets
- * the bytes or a FetchError that says whether waiting helps; the cache holds the last good body throughout.
+ * Downloads by https and http: asked for again only if changed, tried again if that may help, and kept for
+ * good. Whoever asks gets the bytes or a FetchError that says whether waiting helps; the cache holds the last
+ * good body throughout.
  */
 
 import { lookup as systemLookup } from 'node:dns';
@@ -35,7 +36,10 @@ export interface FetchRequest {
   readonly sha256?: string;
   /** Sent to the origin of `url` only. Names in any case. */
   readonly headers?: Readonly<Record<string, string>>;
-  /** Only true has it come from a private address, where `url` itself does not say so: of this host, or of a network beside it. */
+  /**
+   * Only true has it come from a private address, where `url` itself does not say so: of this host, or of a
+   * network beside it.
+   */
   readonly allowPrivate?: boolean;
   readonly signal?: AbortSignal;
 }
@@ -127,7 +131,10 @@ export class Fetcher {
     return this.#inTurn(request.url, () => this.#fetchNow(request));
   }
 
-  /** What the cache holds, without asking anybody; undefined where it holds nothing whole. Throws FetchError `cache`. */
+  /**
+   * What the cache holds, without asking anybody; undefined where it holds nothing whole. Throws FetchError
+   * `cache`.
+   */
   cached(url: string): Promise<FetchOutcome | undefined> {
     return this.#inTurn(url, async () => {
       const download = await this.#readCache(url);

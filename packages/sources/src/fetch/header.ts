@@ -1,4 +1,7 @@
-/** The headers of HTTP that need a reader: Retry-After, Content-Disposition, ETag; and the name that a download goes by. */
+/**
+ * The headers of HTTP that need a reader: Retry-After, Content-Disposition, ETag; and the name that a
+ * download goes by.
+ */
 
 import type { BodyEnd } from './cache.ts';
 
@@ -12,21 +15,22 @@ export function headerOf(headers: ResponseHeaders, name: string): string | undef
 }
 
 /**
- * What Retry-After asks to wait: seconds or a date (RFC 9110 §10.2.3), in milliseconds from `nowMs`, never below 0. Undefined
- * where it says nothing that can be read.
+ * What Retry-After asks to wait: seconds or a date (RFC 9110 §10.2.3), in milliseconds from `nowMs`, never
+ * below 0. Undefined where it says nothing that can be read.
  */
 export function retryAfterMs(text: string | undefined, nowMs: number): number | undefined {
   if (text === undefined) return undefined;
   const word = text.trim();
   if (/^\d{1,9}$/.test(word)) return Number(word) * 1000;
-  // Only the three forms of HTTP dates begin with the name of a day; Date.parse alone would read almost anything.
+  // Only the three forms of HTTP dates begin with the name of a day; Date.parse alone would read almost
+  // anything.
   const dateMs = /^[A-Z][a-z]{2}/.test(word) ? Date.parse(word) : Number.NaN;
   return Number.isNaN(dateMs) ? undefined : Math.max(0, dateMs - nowMs);
 }
 
 /**
- * What says where a body ends (RFC 9112 §6.3). A content encoding has an end of its own, and who undoes it misses that; so do those who read bodies
- * with a length or in chunks.
+ * What says where a body ends (RFC 9112 §6.3). A content encoding has an end of its own, and who undoes it
+ * misses that; so do those who read bodies with a length or in chunks.
  */
 export function bodyEndOf(headers: ResponseHeaders): BodyEnd {
   const encoding = (headerOf(headers, 'content-encoding') ?? '').trim().toLowerCase();
@@ -40,8 +44,8 @@ export function bodyEndOf(headers: ResponseHeaders): BodyEnd {
 const SECOND_MS = 1000;
 
 /**
- * Last-Modified, where it tells one state of a file from another: it counts seconds, so that a file which was changed in the second of the
- * answer may change once more and keep it (RFC 9110 §8.8.2.2).
+ * Last-Modified, where it tells one state of a file from another: it counts seconds, so that a file which was
+ * changed in the second of the answer may change once more and keep it (RFC 9110 §8.8.2.2).
  */
 export function lastModifiedOf(headers: ResponseHeaders): string | undefined {
   const modified = headerOf(headers, 'last-modified');
@@ -57,8 +61,9 @@ export function isStrongEtag(etag: string): boolean {
 const NAME_MAX_CHARS = 200;
 
 /**
- * The name of a download: of Content-Disposition (RFC 6266), else the last part of the address that was reached at last, else of
- * the one asked for. It never holds a slash, and serves to tell and to name: nothing is decided or stored by it.
+ * The name of a download: of Content-Disposition (RFC 6266), else the last part of the address that was
+ * reached at last, else of the one asked for. It never holds a slash, and serves to tell and to name: nothing
+ * is decided or stored by it.
  */
 export function fileNameOf(disposition: string | undefined, finalUrl: URL, url: URL): string {
   const candidates = [dispositionName(disposition), lastSegment(finalUrl), lastSegment(url)];
@@ -90,7 +95,10 @@ function decoded(text: string): string {
   }
 }
 
-/** What is after the last slash of either kind, without control characters; nothing for a name that means a directory. */
+/**
+ * What is after the last slash of either kind, without control characters; nothing for a name that means a
+ * directory.
+ */
 function plainName(text: string): string {
   const base = text.slice(Math.max(text.lastIndexOf('/'), text.lastIndexOf('\\')) + 1);
   const clean = base.replace(/\p{C}/gu, '').trim().slice(0, NAME_MAX_CHARS);

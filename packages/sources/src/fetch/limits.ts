@@ -1,4 +1,7 @@
-/** What a download may take, and how patient its fetcher is. Each limit is checked before the work that it bounds. */
+/**
+ * What a download may take, and how patient its fetcher is. Each limit is checked before the work that it
+ * bounds.
+ */
 
 /** Our choice, for a link that may be Tor and a feed that may be anybody's. */
 export const FETCH_LIMITS = {
@@ -6,11 +9,16 @@ export const FETCH_LIMITS = {
   urlChars: 8192,
   /** Redirects followed in one attempt. Real feeds need one or two; a CDN with a signed address three. */
   redirects: 8,
-  /** Tries of one fetch: after the first, each waits twice as long as the one before. A timeout ends them: it has cost enough. */
+  /**
+   * Tries of one fetch: after the first, each waits twice as long as the one before. A timeout ends them: it
+   * has cost enough.
+   */
   attempts: 4,
   /** The wait before the second try, on average half of it; see `FetcherOptions.random`. */
   backoffMs: 1000,
-  /** The longest wait between two tries. A server that asks for more (Retry-After) is left to the schedule. */
+  /**
+   * The longest wait between two tries. A server that asks for more (Retry-After) is left to the schedule.
+   */
   backoffMaxMs: 60_000,
   /** Until a connection, TLS included, stands. */
   connectMs: 15_000,

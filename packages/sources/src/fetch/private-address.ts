@@ -1,6 +1,7 @@
 /**
- * Addresses and names that are of this host or of networks beside it, and of nobody on the Internet. A server out there that leads a download to one, or
- * a name of the Internet that stands for one, reaches what it should not through whoever asks.
+ * Addresses and names that are of this host or of networks beside it, and of nobody on the Internet. A server
+ * out there that leads a download to one, or a name of the Internet that stands for one, reaches what it
+ * should not through whoever asks.
  */
 
 import { type LookupAddress, type LookupOptions, lookup as systemLookup } from 'node:dns';
@@ -24,14 +25,20 @@ const PRIVATE_SUBNETS = [
   ['ff00::', 8, 'ipv6'], // RFC 4291, multicast
 ] as const;
 
-/** IPv6 networks whose addresses hold an IPv4 address, at which group of 16 bits: RFC 6052, RFC 3056, RFC 4291 §2.5.5.1. */
+/**
+ * IPv6 networks whose addresses hold an IPv4 address, at which group of 16 bits: RFC 6052, RFC 3056, RFC 4291
+ * §2.5.5.1.
+ */
 const EMBEDDINGS: readonly (readonly [prefix: readonly number[], at: number])[] = [
   [[0x64, 0xff9b, 0, 0, 0, 0], 6],
   [[0x2002], 1],
   [[0, 0, 0, 0, 0, 0], 6],
 ];
 
-/** Names of networks of one's own: RFC 6761, RFC 6762 (and its appendix G), RFC 8375, and `internal`, which ICANN set apart. */
+/**
+ * Names of networks of one's own: RFC 6761, RFC 6762 (and its appendix G), RFC 8375, and `internal`, which
+ * ICANN set apart.
+ */
 const PRIVATE_ZONES = [
   'localhost',
   'local',
@@ -53,7 +60,10 @@ function privateSubnets(): BlockList {
   return subnets;
 }
 
-/** Whether an address is loopback, unspecified, link-local, private or of no host at all. Of text that is no address: yes. */
+/**
+ * Whether an address is loopback, unspecified, link-local, private or of no host at all. Of text that is no
+ * address: yes.
+ */
 export function isPrivateAddress(text: string): boolean {
   const address = text.replace(/%.*$/, ''); // the zone of a link-local address
   if (isIPv4(address)) return privateSubnets().check(address, 'ipv4');
@@ -75,7 +85,10 @@ export function isPrivateHost({ hostname }: URL): boolean {
   return isIP(host) === 0 ? isPrivateName(host) : isPrivateAddress(host);
 }
 
-/** Of a URL: whether its host is a private address as it is written, or `localhost`, so that nobody else has a say in it. */
+/**
+ * Of a URL: whether its host is a private address as it is written, or `localhost`, so that nobody else has a
+ * say in it.
+ */
 export function isPrivateLiteral({ hostname }: URL): boolean {
   const host = bareHost(hostname);
   return isIP(host) === 0 ? /^(.*\.)?localhost\.?$/i.test(host) : isPrivateAddress(host);
@@ -84,7 +97,10 @@ export function isPrivateLiteral({ hostname }: URL): boolean {
 /** How a lookup says that a name stands for private addresses alone. */
 export const PRIVATE_ADDRESS_CODE = 'ERR_PRIVATE_ADDRESS';
 
-/** Looks names up for a connection, and leaves private addresses out: what is connected to is what was looked at. */
+/**
+ * Looks names up for a connection, and leaves private addresses out: what is connected to is what was looked
+ * at.
+ */
 export function publicLookup(lookup: LookupFunction = systemLookup): LookupFunction {
   return (hostname, options, callback) => {
     lookup(hostname, { ...options, all: true }, (error, found) => {

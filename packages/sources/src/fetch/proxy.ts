@@ -1,7 +1,8 @@
 /**
- * Which proxy a request goes through, by the environment variables that everybody knows: `http_proxy`, `https_proxy`, `all_proxy` and
- * `no_proxy`, lower case before upper case. In Qubes a template reaches the network by the update proxy only, which listens
- * on its port 8082; it is found like any other, or said by its name, `qubes`.
+ * Which proxy a request goes through, by the environment variables that everybody knows: `http_proxy`,
+ * `https_proxy`, `all_proxy` and `no_proxy`, lower case before upper case. In Qubes a template reaches the
+ * network by the update proxy only, which listens on its port 8082; it is found like any other, or said by
+ * its name, `qubes`.
  */
 
 import { isIPv6 } from 'node:net';
@@ -17,7 +18,10 @@ export class ProxyError extends Error {
 /** Qubes' update proxy, as a template sees it (qubes-core-agent-linux, `qubes-updates-proxy-forwarder`). */
 const QUBES_UPDATE_PROXY = 'http://127.0.0.1:8082/';
 
-/** No proxy, that of the environment, or one for everything: a URL, or `qubes` for Qubes' update proxy. Throws ProxyError. */
+/**
+ * No proxy, that of the environment, or one for everything: a URL, or `qubes` for Qubes' update proxy. Throws
+ * ProxyError.
+ */
 export function proxyChoice(
   setting: string | undefined,
   environment: Readonly<Record<string, string | undefined>>,

@@ -1,6 +1,7 @@
 /**
- * What is conspicuous about a change of a list, in numbers: it is emptied, shrinks, grows, covers much, holds everything, or is of another kind. Pure;
- * what follows from it is a matter of who guards: guard.ts for feeds, the publisher for pushes.
+ * What is conspicuous about a change of a list, in numbers: it is emptied, shrinks, grows, covers much, holds
+ * everything, or is of another kind. Pure; what follows from it is a matter of who guards: guard.ts for
+ * feeds, the publisher for pushes.
  */
 
 import { columnFor, entryCount, type Family, type List, routableShare } from '@rulecast/rules';
@@ -46,7 +47,10 @@ export interface CoverageLimits {
 
 /** So many more entries are never too many more: a list of three may become one of six. */
 export const GROWTH_FREE_ENTRIES = 64;
-/** So small a share of a family never changes too much: a quarter of a /8, and half of what IANA gives to a registry of IPv6 at once. */
+/**
+ * So small a share of a family never changes too much: a quarter of a /8, and half of what IANA gives to a
+ * registry of IPv6 at once.
+ */
 const COVERAGE_FREE_SHARE = 0.001;
 
 /** How many entries, or `unit`, come and go. */
@@ -76,8 +80,8 @@ export function sizeFinding(
 }
 
 /**
- * What part of the Internet a list covers, and how that changes; nothing of that for lists of names, nor for a family that it holds all of (`whole`),
- * which is judged as that.
+ * What part of the Internet a list covers, and how that changes; nothing of that for lists of names, nor for
+ * a family that it holds all of (`whole`), which is judged as that.
  */
 export function coverageFinding(
   before: List | undefined,

@@ -1,6 +1,6 @@
 /**
- * Guards: what a refreshed list must not be, however well its source can be read. A refused list changes nothing; the last good one stays,
- * and the status says why.
+ * Guards: what a refreshed list must not be, however well its source can be read. A refused list changes
+ * nothing; the last good one stays, and the status says why.
  */
 
 import type { GuardConfig } from '@rulecast/formats';
@@ -104,7 +104,10 @@ function refusal({ code, text }: Finding, advice: string, permit: string): Refus
   return { code, reason: `${text}: ${advice}, then rulectl refresh --allow-${permit}` };
 }
 
-/** Refuses a list of all addresses of a family, unless that is permitted now or was so for this list before (`known`). */
+/**
+ * Refuses a list of all addresses of a family, unless that is permitted now or was so for this list before
+ * (`known`).
+ */
 export function wholeRefusal(
   families: readonly Family[],
   known: readonly Family[],
@@ -116,7 +119,10 @@ export function wholeRefusal(
   return all === undefined ? undefined : refusal(all, 'say allow-all: true, or look at the source', 'all');
 }
 
-/** Refuses a first download that looks like an apology of its server: nothing is known yet that it could be compared with. */
+/**
+ * Refuses a first download that looks like an apology of its server: nothing is known yet that it could be
+ * compared with.
+ */
 export function firstRefusal(
   apology: string | undefined,
   isFirst: boolean,
@@ -134,7 +140,10 @@ export interface ShortPrefixesRead {
   readonly first: string;
 }
 
-/** Refuses a list with more short prefixes than it may have: those that were permitted for it before (`known`). */
+/**
+ * Refuses a list with more short prefixes than it may have: those that were permitted for it before
+ * (`known`).
+ */
 export function shortRefusal(
   short: ShortPrefixesRead | undefined,
   known: number,

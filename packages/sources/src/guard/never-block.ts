@@ -1,4 +1,6 @@
-/** What a fetched block list must not hold, since that would take whoever blocks it off line; it is taken out. */
+/**
+ * What a fetched block list must not hold, since that would take whoever blocks it off line; it is taken out.
+ */
 
 import {
   columnFor,
@@ -51,7 +53,10 @@ export interface Protected {
 
 const EXAMPLES_MAX = 4;
 
-/** A list without what must never be blocked, and what that was. Returns the list itself where it held nothing of it. */
+/**
+ * A list without what must never be blocked, and what that was. Returns the list itself where it held nothing
+ * of it.
+ */
 export function withoutProtected(
   list: PrefixSet,
   neverBlock: PrefixSet,

@@ -1,6 +1,7 @@
 /**
- * List expressions: union, intersection and subtraction, of addresses or of names. A list of addresses is a set of addresses here: what is
- * left of a prefix after a part of it is taken away is as many smaller prefixes.
+ * List expressions: union, intersection and subtraction, of addresses or of names. A list of addresses is a
+ * set of addresses here: what is left of a prefix after a part of it is taken away is as many smaller
+ * prefixes.
  */
 
 import {
@@ -50,7 +51,8 @@ export function unionLists(lists: readonly List[]): List {
       names.some(({ resolve }) => resolve),
     );
   }
-  // By halves, so that joining many lists copies each entry as often as there are halvings, not as there are lists.
+  // By halves, so that joining many lists copies each entry as often as there are halvings, not as there are
+  // lists.
   let joined = lists.filter((list): list is PrefixList => list.kind === 'prefixes');
   while (joined.length > 1) {
     const next: PrefixList[] = [];

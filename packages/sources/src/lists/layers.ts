@@ -1,6 +1,7 @@
 /**
- * Entries with a time to live, for lists that merge what their source says now with what it said before. SavedLists as layers, each what was
- * seen last at one time, disjoint, so that the age of an entry costs nothing of its own:
+ * Entries with a time to live, for lists that merge what their source says now with what it said before.
+ * SavedLists as layers, each what was seen last at one time, disjoint, so that the age of an entry costs
+ * nothing of its own:
  *
  *     now      [ what the source says now              ]
  *     before   [ … less what is above ]
@@ -36,7 +37,10 @@ export function mergeLayers({ layers, fresh, aggregate }: Merging): Merged {
   return { layers: merged, list: aggregate && merged.length > 1 ? aggregatedList(list) : list };
 }
 
-/** Beyond this many the two oldest become one, with the age of the younger: the bound on work and memory is worth that. */
+/**
+ * Beyond this many the two oldest become one, with the age of the younger: the bound on work and memory is
+ * worth that.
+ */
 export const LAYERS_MAX = 48;
 
 /** The layers after the source said `list`. `list` is of the kind of the layers, if there are any. */

@@ -1,6 +1,7 @@
 /**
- * What sources keep over a restart, beside the downloads: which lists are theirs, how old each is, and the content of those that no release
- * holds in full (merged ones with their ages, and operands that are not published). Small files, each written whole beside its place.
+ * What sources keep over a restart, beside the downloads: which lists are theirs, how old each is, and the
+ * content of those that no release holds in full (merged ones with their ages, and operands that are not
+ * published). Small files, each written whole beside its place.
  *
  *     state.json        time, and of each list when it was read last and when it was good last
  *     lists/NAME.kept   a line of JSON that describes the layers, then their columns, little-endian, in its order; the SHA-256 of all that
@@ -121,7 +122,9 @@ export class SavedLists {
   }
 }
 
-/** Piece by piece, with turns of the event loop between them: digest and copy of a million entries take long. */
+/**
+ * Piece by piece, with turns of the event loop between them: digest and copy of a million entries take long.
+ */
 async function* encodeLayers(layers: readonly Layer[]): AsyncGenerator<Uint8Array> {
   const headers: LayerHeader[] = [];
   const pieces: Uint8Array[] = [];

@@ -1,4 +1,7 @@
-/** The bytes that a list or table is read from: one file, the files of a directory, or downloads. Read whole, within limits. */
+/**
+ * The bytes that a list or table is read from: one file, the files of a directory, or downloads. Read whole,
+ * within limits.
+ */
 
 import { constants, type Stats } from 'node:fs';
 import { open, readdir } from 'node:fs/promises';
@@ -76,9 +79,9 @@ export async function readFileInputs(
 }
 
 /**
- * Reads the files in and below a directory whose paths from there some globs want (see wantedBy), or all of them; in the order of their paths.
- * Names that start with a dot are passed over: that is what writers call their drafts. Links to files are followed, links to directories are not.
- * Throws InputError.
+ * Reads the files in and below a directory whose paths from there some globs want (see wantedBy), or all of
+ * them; in the order of their paths. Names that start with a dot are passed over: that is what writers call
+ * their drafts. Links to files are followed, links to directories are not. Throws InputError.
  */
 export async function readDirInputs(
   path: string,
@@ -141,7 +144,10 @@ export async function fetchInputs(source: FetchConfig, fetcher: Downloader, how:
   return inputsOf(outcomes);
 }
 
-/** What the cache holds of all URLs; undefined where it lacks one, or holds something else than what is pinned. Throws FetchError. */
+/**
+ * What the cache holds of all URLs; undefined where it lacks one, or holds something else than what is
+ * pinned. Throws FetchError.
+ */
 export async function cachedInputs(source: FetchConfig, fetcher: Downloader): Promise<Inputs | undefined> {
   const outcomes: FetchOutcome[] = [];
   for (const url of source.urls) {

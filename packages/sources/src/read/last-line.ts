@@ -7,8 +7,8 @@ const LF = 0x0a;
 const CR = 0x0d;
 
 /**
- * The number, from 1, of a last line without an end; undefined where there is none, or where the content itself shows its end: JSON, and what is
- * compressed. `name` is a hint at the format, if that is not stated.
+ * The number, from 1, of a last line without an end; undefined where there is none, or where the content
+ * itself shows its end: JSON, and what is compressed. `name` is a hint at the format, if that is not stated.
  */
 export function openLine(
   name: string,

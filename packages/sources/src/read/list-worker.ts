@@ -1,6 +1,7 @@
 /**
- * Reads sources, evaluates expressions and merges layers off the event loop: small ones in place, large ones and archives in one thread, one at a time, so
- * that a feed of a million lines stalls nobody, and a hostile one ends its thread and not the publisher.
+ * Reads sources, evaluates expressions and merges layers off the event loop: small ones in place, large ones
+ * and archives in one thread, one at a time, so that a feed of a million lines stalls nobody, and a hostile
+ * one ends its thread and not the publisher.
  */
 
 import { entryCount, type List } from '@rulecast/rules';
@@ -14,16 +15,25 @@ import { type ReadingJob, type ReadList, type ReadRefused, readSource } from './
 
 /** Below this many bytes of text, reading takes less than a thread needs to start: some 50 ms. */
 const IN_PLACE_MAX_BYTES = 64 * 1024;
-/** Below this many entries, an expression or a merge takes a few milliseconds; half of them are a copy to the thread. */
+/**
+ * Below this many entries, an expression or a merge takes a few milliseconds; half of them are a copy to the
+ * thread.
+ */
 const COMBINE_IN_PLACE_MAX_ENTRIES = 50_000;
 /** Heap of the thread, in MiB. Ten million names need 1 GB; addresses are not on the heap. */
 const THREAD_HEAP_MAX_MIB = 2048;
 /** A thread costs 20 MB; feeds are fetched hours apart. */
 const REST_MS = 30_000;
-/** What a job may take before its thread is ended: many times what the default limits, 128 MiB and 4 million entries, take on a slow machine. */
+/**
+ * What a job may take before its thread is ended: many times what the default limits, 128 MiB and 4 million
+ * entries, take on a slow machine.
+ */
 const UNPACK_MAX_MS = 60_000;
 const WORK_MAX_MS = 120_000;
-/** A thread that waits for a program that unpacks ends that within milliseconds; one that computes does not hear of it. */
+/**
+ * A thread that waits for a program that unpacks ends that within milliseconds; one that computes does not
+ * hear of it.
+ */
 const END_MAX_MS = 1000;
 const END = { kind: 'end' } as const;
 /** Also when this file runs from src, as in tests: only the built thread loads on Node 20. */
@@ -104,7 +114,10 @@ export class ListWorker {
     throw unexpected(answer);
   }
 
-  /** What an expression stands for; undefined where its lists are not all of one kind. Rejects where the thread ran out of memory. */
+  /**
+   * What an expression stands for; undefined where its lists are not all of one kind. Rejects where the
+   * thread ran out of memory.
+   */
   async evaluate(expression: Expression): Promise<List | undefined> {
     const lists = [...expression.operands, ...expression.minus];
     const answer = await this.#do({ kind: 'evaluate', expression }, isMuch(lists));
@@ -148,7 +161,9 @@ export class ListWorker {
   }
 }
 
-/** What a job is refused with that its thread gave no answer to. Throws what the thread threw: that is a bug. */
+/**
+ * What a job is refused with that its thread gave no answer to. Throws what the thread threw: that is a bug.
+ */
 function refusalOf({ code, cause }: ThreadError, isUnpacked: boolean): ReadRefused {
   switch (code) {
     case ThreadCode.outOfMemory:

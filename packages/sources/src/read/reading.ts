@@ -1,6 +1,7 @@
 /**
- * From the bytes of a source to a list: archives are unpacked, each member is imported and judged, the members are joined, and what must
- * never be blocked is taken out. Plain data in, plain data out, so that it may run in a thread.
+ * From the bytes of a source to a list: archives are unpacked, each member is imported and judged, the
+ * members are joined, and what must never be blocked is taken out. Plain data in, plain data out, so that it
+ * may run in a thread.
  */
 
 import {
@@ -55,7 +56,9 @@ export interface ReadList {
   readonly rejects: readonly DocumentReject[];
   readonly rejectCount: number;
   readonly short: ShortPrefixesRead | undefined;
-  /** The words, quoted and with their place, in which a text of a few entries seems to say what went wrong. */
+  /**
+   * The words, quoted and with their place, in which a text of a few entries seems to say what went wrong.
+   */
   readonly apology: string | undefined;
   /** What is odd about it and no reason to refuse it, for people. */
   readonly notes: readonly string[];
@@ -69,8 +72,8 @@ export interface ReadRefused extends Refusal {
 const REJECTS_KEPT = 16;
 
 /**
- * Does a job on the thread it is called on, and says when all is unpacked; until then `signal` ends it, with a program that unpacks. Rejects only for a
- * bug.
+ * Does a job on the thread it is called on, and says when all is unpacked; until then `signal` ends it, with
+ * a program that unpacks. Rejects only for a bug.
  */
 export async function readSource(
   job: ReadingJob,
@@ -161,8 +164,8 @@ function apologyOf(name: string, bytes: Uint8Array, read: ImportedList): string 
 }
 
 /**
- * Whether an input ends in the middle of a line, and nothing says that it is whole. What its last line says then may be half of what it should say:
- * another address, or a network many times as large.
+ * Whether an input ends in the middle of a line, and nothing says that it is whole. What its last line says
+ * then may be half of what it should say: another address, or a network many times as large.
  */
 function cutOff({ name, bytes, end }: Input, job: ReadingJob): ReadRefused | undefined {
   const line = end === 'proven' || job.ignoreDeclared ? undefined : openLine(name, bytes, job.reading.format);
@@ -171,7 +174,9 @@ function cutOff({ name, bytes, end }: Input, job: ReadingJob): ReadRefused | und
   return refused(JudgeCode.truncated, reason);
 }
 
-/** Adds the members of an input that are wanted, within the limits for all inputs together; or says why not. */
+/**
+ * Adds the members of an input that are wanted, within the limits for all inputs together; or says why not.
+ */
 async function unpackInput(
   input: Input,
   job: ReadingJob,

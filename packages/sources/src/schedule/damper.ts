@@ -1,6 +1,7 @@
 /**
- * How often what changes on and on is told: at once while it changes now and then, and less and less often the more it changes. A bucket of
- * tokens, one for each telling, which fills at a steady rate; so that within any time there are at most as many as it holds and what was filled in.
+ * How often what changes on and on is told: at once while it changes now and then, and less and less often
+ * the more it changes. A bucket of tokens, one for each telling, which fills at a steady rate; so that within
+ * any time there are at most as many as it holds and what was filled in.
  *
  *   tokens left             4 or 3    2      1       none
  *   since the last telling  at once   30 s   2 min   until there is one again

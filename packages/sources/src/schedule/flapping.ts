@@ -1,6 +1,7 @@
 /**
- * Feeds that go back and forth between a few contents, as one does whose servers disagree. Each change would be a release; so a content that was there
- * before is taken up less and less often, and one that is new at once, however often new ones come.
+ * Feeds that go back and forth between a few contents, as one does whose servers disagree. Each change would
+ * be a release; so a content that was there before is taken up less and less often, and one that is new at
+ * once, however often new ones come.
  */
 
 import { createHash } from 'node:crypto';
@@ -21,7 +22,10 @@ export class Flapping {
   /** The one that was taken last comes last. */
   #contents: readonly Content[] = [];
 
-  /** How long, by a clock that only runs, until a content may be taken; 0: it is taken now. Permitted, it is in any case. */
+  /**
+   * How long, by a clock that only runs, until a content may be taken; 0: it is taken now. Permitted, it is
+   * in any case.
+   */
   takeInMs(list: List, nowMs: number, isPermitted: boolean): number {
     const digest = digestOf(list);
     if (digest === this.#contents.at(-1)?.digest) return 0;

@@ -1,7 +1,8 @@
 /**
- * When each source is read: at its interval with jitter, at once on demand, a bounded number at a time, of one host one at a time. A run that
- * takes long makes room for another, so that servers which trickle hold up none but themselves. What many sources say is gathered, and told once when
- * they are settled: a batch, which becomes one release.
+ * When each source is read: at its interval with jitter, at once on demand, a bounded number at a time, of
+ * one host one at a time. A run that takes long makes room for another, so that servers which trickle hold up
+ * none but themselves. What many sources say is gathered, and told once when they are settled: a batch, which
+ * becomes one release.
  *
  *     due ──room in its pool, host free──▶ running ──ends──▶ gathered ──nothing runs for settleMs, or settleMaxMs passed──▶ flush
  *                                            └─ longer than SLOW_MS, and others wait ─▶ slow: takes no room of the pool
@@ -28,7 +29,9 @@ export interface ScheduleOptions {
   readonly settleMs: number;
   /** A batch waits no longer than this for items that still run. */
   readonly settleMaxMs: number;
-  /** Reads an item; resolves with the time to its next run, or undefined for only on demand. Must not reject. */
+  /**
+   * Reads an item; resolves with the time to its next run, or undefined for only on demand. Must not reject.
+   */
   readonly run: (item: string) => Promise<number | undefined>;
   /** Tells what was gathered. Must not reject. */
   readonly flush: () => Promise<void>;
@@ -70,7 +73,10 @@ export class Schedule {
     this.#options = options;
   }
 
-  /** Adds an item, to be run after `delayMs`; without it only on demand. It runs while no other does of one of its `hosts`. */
+  /**
+   * Adds an item, to be run after `delayMs`; without it only on demand. It runs while no other does of one of
+   * its `hosts`.
+   */
   add(name: string, pool: string, delayMs: number | undefined, hosts: readonly string[] = []): void {
     const dueAtMs = delayMs === undefined ? undefined : this.#nowMs() + delayMs;
     this.#items.set(name, {
@@ -189,7 +195,10 @@ export class Schedule {
     this.#cancelDue = this.#options.clock.after(nextMs - nowMs, () => this.#tick());
   }
 
-  /** Whether one more may run. What finds no room is started when another run of its pool ends, or becomes slow. */
+  /**
+   * Whether one more may run. What finds no room is started when another run of its pool ends, or becomes
+   * slow.
+   */
   #hasRoom(pool: string, nowMs: number): boolean {
     const { runs } = this.#poolOf(pool);
     const isFull = (): boolean => countOf(this.#running, pool) - countOf(this.#slow, pool) >= runs;

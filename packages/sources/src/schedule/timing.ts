@@ -22,8 +22,9 @@ export function delayAfterSuccess({ intervalMs, jitterShare }: Timing, chance: n
 }
 
 /**
- * After so many failures in a row: twice as long each time, half of it by chance, and at least what the server asks for; never longer
- * than the interval or an hour, whatever it asks: a Retry-After of years would be the end of a list.
+ * After so many failures in a row: twice as long each time, half of it by chance, and at least what the
+ * server asks for; never longer than the interval or an hour, whatever it asks: a Retry-After of years would
+ * be the end of a list.
  */
 export function delayAfterFailure(
   failures: number,
@@ -36,7 +37,9 @@ export function delayAfterFailure(
   return Math.max(Math.min(retryAfterMs ?? 0, mostMs), Math.round(plainMs * (0.5 + 0.5 * chance)));
 }
 
-/** After a start from the cache, whose content is `ageMs` old: feeds that are overdue do not ask all at once. */
+/**
+ * After a start from the cache, whose content is `ageMs` old: feeds that are overdue do not ask all at once.
+ */
 export function delayAfterCache(timing: Timing, ageMs: number, chance: number): number {
   const intervalMs = timing.intervalMs ?? BACKOFF_MAX_MS;
   const leftMs = jittered(intervalMs, timing.jitterShare, chance) - Math.max(0, ageMs);

@@ -1,5 +1,6 @@
 /**
- * What of the lists is in force: it makes batches of what differs, hands them to the consumer, and remembers what became of each list.
+ * What of the lists is in force: it makes batches of what differs, hands them to the consumer, and remembers
+ * what became of each list.
  */
 
 import type { List } from '@rulecast/rules';
@@ -29,7 +30,10 @@ export interface BatchOutcome {
 
 /** Who puts lists in force. */
 export interface ListConsumer {
-  /** Puts a batch in force as one, but for lists that cannot be. Rejects where nothing could be put in force, to be tried again. */
+  /**
+   * Puts a batch in force as one, but for lists that cannot be. Rejects where nothing could be put in force,
+   * to be tried again.
+   */
   update(batch: ListBatch): Promise<BatchOutcome>;
   /** Whether a list of that name is in force. */
   holds(list: string): boolean;
@@ -76,7 +80,10 @@ export class Delivery {
     return this.#refused.get(name);
   }
 
-  /** No source has a list any more: if it is in force, it is withdrawn with the next batch. Returns whether it is. */
+  /**
+   * No source has a list any more: if it is in force, it is withdrawn with the next batch. Returns whether it
+   * is.
+   */
   withdraw(name: string): boolean {
     this.#refused.delete(name);
     if (this.#delivered.has(name)) this.#leaving.add(name);
@@ -96,8 +103,8 @@ export class Delivery {
   }
 
   /**
-   * Puts what differs of some lists in force. Resolves with whether to try again soon. Rejects as the consumer does; then all of it still
-   * differs.
+   * Puts what differs of some lists in force. Resolves with whether to try again soon. Rejects as the
+   * consumer does; then all of it still differs.
    */
   async deliver(lists: ReadonlyMap<string, List>): Promise<boolean> {
     const batch = this.#batch(lists);

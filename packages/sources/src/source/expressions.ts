@@ -1,4 +1,7 @@
-/** Makes the lists that are made of others, of how all of them stood at one moment: what is loaded meanwhile waits for the next release, with all that is made of it. */
+/**
+ * Makes the lists that are made of others, of how all of them stood at one moment: what is loaded meanwhile
+ * waits for the next release, with all that is made of it.
+ */
 
 import { operandsOf } from '@rulecast/formats';
 import type { List } from '@rulecast/rules';

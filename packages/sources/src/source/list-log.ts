@@ -1,4 +1,7 @@
-/** What the log is told of a list when something was done with it: what is wrong or odd about it, and what somebody permitted. */
+/**
+ * What the log is told of a list when something was done with it: what is wrong or odd about it, and what
+ * somebody permitted.
+ */
 
 import type { List } from '@rulecast/rules';
 import type { Refusal } from '../guard/guard.ts';

@@ -1,6 +1,7 @@
 /**
- * Tables: addresses by country or AS number, as registries and range databases publish them, which many lists are cut from. A table is
- * fetched once for all of them, and read by each through the filter of its format, so that nothing of it stays in memory.
+ * Tables: addresses by country or AS number, as registries and range databases publish them, which many lists
+ * are cut from. A table is fetched once for all of them, and read by each through the filter of its format,
+ * so that nothing of it stays in memory.
  */
 
 import type { SourceLimits, TableConfig } from '@rulecast/formats';
@@ -32,14 +33,19 @@ export class RangeTable {
     this.failures = 0;
   }
 
-  /** Milliseconds since 1970 when the cache was filled; undefined where it holds nothing. Throws FetchError. */
+  /**
+   * Milliseconds since 1970 when the cache was filled; undefined where it holds nothing. Throws FetchError.
+   */
   async cachedAtMs(): Promise<number | undefined> {
     const { source } = this.config;
     if (source.kind === 'files') return undefined;
     return (await cachedInputs(source, this.#fetcher))?.fetchedAtMs;
   }
 
-  /** What the table holds now, from its files or from the cache; undefined where nothing was fetched yet. Throws InputError and FetchError. */
+  /**
+   * What the table holds now, from its files or from the cache; undefined where nothing was fetched yet.
+   * Throws InputError and FetchError.
+   */
   async inputs(nowMs: number): Promise<Inputs | undefined> {
     const { source } = this.config;
     if (source.kind === 'url') return cachedInputs(source, this.#fetcher);

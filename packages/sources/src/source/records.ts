@@ -1,4 +1,7 @@
-/** What is known of each list after a restart: written after each batch, where it differs from what is written. */
+/**
+ * What is known of each list after a restart: written after each batch, where it differs from what is
+ * written.
+ */
 
 import type { ListConfig } from '@rulecast/formats';
 import type { SavedTime } from '../clock.ts';

@@ -1,5 +1,6 @@
 /**
- * One configured list: its source is loaded, read, judged and taken, or refused, and then the last good list stays.
+ * One configured list: its source is loaded, read, judged and taken, or refused, and then the last good list
+ * stays.
  *
  *     inputs ─worker: unpack, import, filter─▶ list ─guards─▶ layers (one, or more where it merges) ─▶ list
  *        └── FetchError, InputError: failing      └── refused
@@ -53,7 +54,10 @@ import { Flapping } from '../schedule/flapping.ts';
 import { FileRest } from '../watch/rest.ts';
 import type { RangeTable } from './range-table.ts';
 
-/** What takes long where lists are long; a ListWorker does it in a thread. Rejects only for a bug, or for want of memory. */
+/**
+ * What takes long where lists are long; a ListWorker does it in a thread. Rejects only for a bug, or for want
+ * of memory.
+ */
 export interface ListWork {
   read(job: ReadingJob): Promise<ReadList | ReadRefused>;
   /** Undefined where the lists of an expression are not all of one kind. */
@@ -177,7 +181,9 @@ export class Source {
     }
   }
 
-  /** What is watched cannot be read now. One that is only written to is waited for, at first without a word. */
+  /**
+   * What is watched cannot be read now. One that is only written to is waited for, at first without a word.
+   */
   #unread({ code, message, restsInMs }: InputError): LoadResult {
     if (restsInMs === undefined) return this.#failed({ code, reason: message }, undefined);
     this.restsInMs = restsInMs;
@@ -322,7 +328,7 @@ export class Source {
     this.#shortAllowed = before.#shortAllowed;
   }
 
-  // ── Expressions ───────────────────────────────────────────────────────────────────────────────────────────────────
+  // ── Expressions ──────────────────────────────────────────────────────────────────────────────────────────
 
   /** Whether these very lists were judged last. */
   isMadeOf(operands: readonly List[]): boolean {
@@ -361,9 +367,12 @@ export class Source {
     if (this.trouble?.reason !== refusal.reason) this.#failed(refusal, undefined);
   }
 
-  // ── Expiry ────────────────────────────────────────────────────────────────────────────────────────────────────────
+  // ── Expiry ───────────────────────────────────────────────────────────────────────────────────────────────
 
-  /** Drops what is too old: entries of a list that merges, and all of a list that could not be refreshed for its time to live. */
+  /**
+   * Drops what is too old: entries of a list that merges, and all of a list that could not be refreshed for
+   * its time to live.
+   */
   async expire(): Promise<void> {
     const { ttlMs, entryTtlMs, aggregate } = this.config;
     const nowMs = this.#context.time.nowMs();
@@ -382,7 +391,10 @@ export class Source {
     this.list = emptyLike(this.list);
   }
 
-  /** Steady milliseconds when `expire` has something to do if nothing else happens, and how exact that must be. */
+  /**
+   * Steady milliseconds when `expire` has something to do if nothing else happens, and how exact that must
+   * be.
+   */
   nextExpiry(): { readonly atMs: number; readonly ttlMs: number } | undefined {
     const { ttlMs, entryTtlMs } = this.config;
     const entryAtMs = entryTtlMs === undefined ? undefined : nextExpiryMs(this.layers, entryTtlMs);

@@ -1,6 +1,6 @@
 /**
- * bzip2, undone by its program: Node has none, and the libraries that do without native code are kept by nobody, or gather a block before anybody can
- * count it.
+ * bzip2, undone by its program: Node has none, and the libraries that do without native code are kept by
+ * nobody, or gather a block before anybody can count it.
  */
 
 import { UnpackError, UnpackErrorCode } from './error.ts';

@@ -3,8 +3,8 @@
 import picomatch from 'picomatch';
 
 /**
- * Whether a name is wanted: by one of the globs, or by all if there are none, and by none that starts with `!`. A glob without a slash is
- * about the last part of a name. Throws TypeError for what is no glob.
+ * Whether a name is wanted: by one of the globs, or by all if there are none, and by none that starts with
+ * `!`. A glob without a slash is about the last part of a name. Throws TypeError for what is no glob.
  */
 export function wantedBy(globs: readonly string[] | undefined): (name: string) => boolean {
   if (globs === undefined || globs.length === 0) return () => true;

@@ -1,4 +1,6 @@
-/** What is taken out of an archive: which members are wanted, and how much they may be, counted as they come. */
+/**
+ * What is taken out of an archive: which members are wanted, and how much they may be, counted as they come.
+ */
 
 import { UnpackError, UnpackErrorCode } from './error.ts';
 import { wantedBy } from './glob.ts';
@@ -13,7 +15,10 @@ export interface Member {
 }
 
 export interface HarvestLimits {
-  /** Globs of names; with `!` before it, of names that are not wanted. Without a slash they are about the last part. Default: all. */
+  /**
+   * Globs of names; with `!` before it, of names that are not wanted. Without a slash they are about the last
+   * part. Default: all.
+   */
   readonly members?: readonly string[];
   /** Of all members that are wanted, those of a name that comes again included: each was work. */
   readonly maxBytes: number;
@@ -46,7 +51,10 @@ export class Harvest {
     this.#isWanted = wantedBy(limits.members);
   }
 
-  /** What takes the file of that name, if it is wanted. Throws UnpackError `unsafe-path` or `too-many-members`. */
+  /**
+   * What takes the file of that name, if it is wanted. Throws UnpackError `unsafe-path` or
+   * `too-many-members`.
+   */
   want(rawName: string): Taker | undefined {
     const name = this.#count(rawName);
     if (!this.#isWanted(name)) {
@@ -72,7 +80,10 @@ export class Harvest {
     };
   }
 
-  /** An entry without bytes: a directory, a link, a device. Throws UnpackError `unsafe-path` or `too-many-members`. */
+  /**
+   * An entry without bytes: a directory, a link, a device. Throws UnpackError `unsafe-path` or
+   * `too-many-members`.
+   */
   passBy(rawName: string): undefined {
     this.#count(rawName);
     return undefined;

@@ -39,7 +39,10 @@ export function contentOf(head: Uint8Array): Content {
   return isTarHeader(head) ? { kind: 'archive', as: 'tar' } : { kind: 'plain' };
 }
 
-/** Old archives have no magic; all have a checksum of their header, at 148, which counts its own place as spaces. POSIX.1, ustar. */
+/**
+ * Old archives have no magic; all have a checksum of their header, at 148, which counts its own place as
+ * spaces. POSIX.1, ustar.
+ */
 function isTarHeader(head: Uint8Array): boolean {
   if (head.length < 512 || head[0] === 0) return false;
   const text = Buffer.from(head.subarray(148, 156)).toString('latin1');

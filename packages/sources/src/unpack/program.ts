@@ -1,6 +1,7 @@
 /**
- * A decompressor of the system, as a child process: a hole in it is a hole in a process that may nothing. It is found in fixed directories, whatever PATH
- * says, and starts with an empty environment, as the last of three programs that are one process in turn:
+ * A decompressor of the system, as a child process: a hole in it is a hole in a process that may nothing. It
+ * is found in fixed directories, whatever PATH says, and starts with an empty environment, as the last of
+ * three programs that are one process in turn:
  *
  *     setpriv   no new privileges, a user of its own where we are root, no file but those of /usr where the kernel has Landlock,
  *        │      and killed with the thread that started it, whatever ends that
@@ -183,7 +184,7 @@ function notStarted(file: string, cause: unknown): UnpackError {
   return new UnpackError(UnpackErrorCode.programFailed, `${file} cannot be started: ${why}`, { cause });
 }
 
-// ── How it is confined ──────────────────────────────────────────────────────────────────────────────────────────────
+// ── How it is confined ─────────────────────────────────────────────────────────────────────────────────────
 
 /** The program with all that stands before it. Throws UnpackError `missing-program`. */
 async function commandFor(
@@ -268,7 +269,10 @@ async function landlock(directory: string): Promise<readonly string[]> {
   return rules;
 }
 
-/** Whether setpriv does that here: of its own version and this kernel. Throws UnpackError where that cannot be told now. */
+/**
+ * Whether setpriv does that here: of its own version and this kernel. Throws UnpackError where that cannot be
+ * told now.
+ */
 async function runs(
   setpriv: string,
   args: readonly string[],

@@ -1,4 +1,7 @@
-/** What comes out of a compression, piece by piece, so that a bomb is noticed while it is small. Nothing goes to disk. */
+/**
+ * What comes out of a compression, piece by piece, so that a bomb is noticed while it is small. Nothing goes
+ * to disk.
+ */
 
 import { setImmediate } from 'node:timers/promises';
 import { createGunzip } from 'node:zlib';

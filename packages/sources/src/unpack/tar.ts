@@ -1,4 +1,7 @@
-/** The files of a tar archive, as a stream of pieces brings them. Links, devices and directories hold no bytes and are passed over. */
+/**
+ * The files of a tar archive, as a stream of pieces brings them. Links, devices and directories hold no bytes
+ * and are passed over.
+ */
 
 import { Readable } from 'node:stream';
 import { extract } from 'tar-stream';

@@ -1,6 +1,7 @@
 /**
- * From what was downloaded to the files in it: gzip, xz, zstd and bzip2, zip and tar, and one in the other as people pack them. Told
- * apart by their bytes. Everything stays in memory, and what comes out is counted while it does: a bomb costs what was allowed.
+ * From what was downloaded to the files in it: gzip, xz, zstd and bzip2, zip and tar, and one in the other as
+ * people pack them. Told apart by their bytes. Everything stays in memory, and what comes out is counted
+ * while it does: a bomb costs what was allowed.
  *
  *   bytes ─compressed?─▶ pieces ─tar?─▶ members ─compressed?─▶ files
  *          zip ─────────────────────────▶
@@ -24,9 +25,10 @@ type Opened =
   | { readonly kind: 'members'; readonly members: readonly Member[] };
 
 /**
- * The files in `bytes`: those of an archive that `members` wants, or the one that they are, compressed or not, which is
- * wanted in any case. At least one. Names of compressed files lose the suffix that says so. A file that is not packed comes back as it is,
- * in the same bytes. Throws UnpackError, with the name of the file in its message, and TypeError for a bad glob.
+ * The files in `bytes`: those of an archive that `members` wants, or the one that they are, compressed or
+ * not, which is wanted in any case. At least one. Names of compressed files lose the suffix that says so. A
+ * file that is not packed comes back as it is, in the same bytes. Throws UnpackError, with the name of the
+ * file in its message, and TypeError for a bad glob.
  */
 export async function unpack(
   fileName: string,
@@ -98,7 +100,9 @@ async function takeTarStream(
   return harvest.members();
 }
 
-/** Members may be compressed again; an archive in an archive is refused. Counts what the files are in the end. */
+/**
+ * Members may be compressed again; an archive in an archive is refused. Counts what the files are in the end.
+ */
 async function unfoldMembers(members: readonly Member[], options: UnpackOptions): Promise<readonly Member[]> {
   const files: Member[] = [];
   let leftBytes = options.maxBytes;

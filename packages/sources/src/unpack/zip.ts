@@ -1,4 +1,7 @@
-/** The files of a zip archive. What its directory says about sizes and checksums is compared with what comes out. */
+/**
+ * The files of a zip archive. What its directory says about sizes and checksums is compared with what comes
+ * out.
+ */
 
 import { crc32 } from 'node:zlib';
 import { type Entry, fromBufferPromise, type ZipFile } from 'yauzl';

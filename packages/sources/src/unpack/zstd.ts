@@ -1,6 +1,7 @@
 /**
- * zstd, undone by Node where it can (from 22.15 on), else by the program. Its frames are walked here first, so that both see whole frames and nothing else:
- * Node says nothing of a frame that comes after the first, and the program takes other formats for frames. RFC 8878, §3.1.
+ * zstd, undone by Node where it can (from 22.15 on), else by the program. Its frames are walked here first,
+ * so that both see whole frames and nothing else: Node says nothing of a frame that comes after the first,
+ * and the program takes other formats for frames. RFC 8878, §3.1.
  *
  *   0xFD2FB528 | descriptor 1 | window 0-1 | dictionary 0-4 | content size 0-8 | block... | checksum 0 or 4
  *   block: 3 bytes, last 1 bit, kind 2, size 21 | as many bytes, or 1 where the kind is a repeated byte
@@ -28,7 +29,10 @@ const PROGRAM: Program = {
   explain: ({ words }) => damaged(words),
 };
 
-/** What comes out. Throws UnpackError; `unsupported` for a frame that needs a dictionary or remembers too much. */
+/**
+ * What comes out. Throws UnpackError; `unsupported` for a frame that needs a dictionary or remembers too
+ * much.
+ */
 export async function* unzstd(bytes: Uint8Array, options: ProgramOptions): AsyncGenerator<Uint8Array> {
   const make = options.withoutNode === true ? undefined : decompressorOfNode();
   if (make === undefined) {

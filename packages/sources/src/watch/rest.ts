@@ -1,6 +1,6 @@
 /**
- * Whether a file has come to rest: it may be written in place, with pauses, and half of it is another list. The system's times tell how long ago it
- * was written; where they cannot be right, it is looked at twice.
+ * Whether a file has come to rest: it may be written in place, with pauses, and half of it is another list.
+ * The system's times tell how long ago it was written; where they cannot be right, it is looked at twice.
  *
  *   written ─── quietMs ───▶ whole                 its last line has an end
  *           ─── unfinishedMs ───▶ whole            it has none
@@ -37,7 +37,8 @@ export class FileRest {
 
   /** How long it will take a file to have rested for `restMs` if nobody writes to it; 0: it has. */
   leftMs(path: string, stats: Stats, restMs: number): number {
-    // A write sets both times to the same; what comes later sets one. Within one tick of the system's clock they cannot be told apart.
+    // A write sets both times to the same; what comes later sets one. Within one tick of the system's clock
+    // they cannot be told apart.
     if (restMs === 0 || stats.ctimeMs > stats.mtimeMs) return 0;
     const ageMs = this.#clock.wallMs() - stats.mtimeMs;
     const signature = `${stats.ino} ${stats.size} ${stats.mtimeMs}`;

@@ -1,6 +1,7 @@
 /**
- * What a path is now: something to compare with what it was, and the directories in which a change of it would show. Each part of the
- * way counts, for any may be renamed over or be a link that is set to something else.
+ * What a path is now: something to compare with what it was, and the directories in which a change of it
+ * would show. Each part of the way counts, for any may be renamed over or be a link that is set to something
+ * else.
  */
 
 import type { BigIntStats } from 'node:fs';

@@ -1,15 +1,16 @@
 /**
- * Tells when files and directories have changed and come to rest. The system only wakes it: what is told is decided by looking, so
- * that it makes no difference whether a file was written, renamed over, removed and made again, or is a link to another one now.
+ * Tells when files and directories have changed and come to rest. The system only wakes it: what is told is
+ * decided by looking, so that it makes no difference whether a file was written, renamed over, removed and
+ * made again, or is a link to another one now.
  *
  *   wake ─settleMs─▶ look ─as known─▶ rest
  *                     │ differs ─pollMs─▶ look ─the same─▶ 'change'
  *                     │                    └─differs again─▶ (pollMs)
  *                     └ missing ─goneMs─▶ look ─missing─▶ 'gone'
  *
- * A directory is one path: what changes in and below it is one change. Each place on the way to a path is watched for the
- * names that matter there, and a directory with all that is below it by chokidar, which watches directories only: the
- * system tells of their files by them.
+ * A directory is one path: what changes in and below it is one change. Each place on the way to a path is
+ * watched for the names that matter there, and a directory with all that is below it by chokidar, which
+ * watches directories only: the system tells of their files by them.
  */
 
 import { EventEmitter } from 'node:events';
@@ -42,7 +43,10 @@ interface PathWatchEvents {
   readonly fault: [directory: string, error: Error];
 }
 
-/** Starts to watch. Paths need not exist. What they are at the start is told by nobody: wait for `ready`, then read them. */
+/**
+ * Starts to watch. Paths need not exist. What they are at the start is told by nobody: wait for `ready`, then
+ * read them.
+ */
 export function watchPaths(paths: readonly string[], options: WatchOptions = {}): PathWatch {
   return new PathWatch(paths, options);
 }
@@ -227,7 +231,10 @@ class Places {
     this.#onFault = onFault;
   }
 
-  /** A path is interested in these places, and in no others any more; whether one of them was not watched before. */
+  /**
+   * A path is interested in these places, and in no others any more; whether one of them was not watched
+   * before.
+   */
   take(path: WatchedPath, places: ReadonlyMap<string, Place>): boolean {
     let isNew = false;
     for (const [key, place] of places) {

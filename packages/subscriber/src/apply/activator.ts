@@ -3,9 +3,9 @@
  *
  *   verify ─▶ compile ─▶ sink.prepare ─▶ write candidate ─▶ sink.commit ─▶ flip ─▶ mark active    … ─▶ compact
  *
- * Everything before the flip may fail and then changes nothing; the flip cannot fail; a mark that cannot be written
- * leaves the release in force and says that it was not persisted. A chain of release files that has grown heavy becomes
- * one snapshot later, when nobody waits for it. docs/design.md "The subscriber".
+ * Everything before the flip may fail and then changes nothing; the flip cannot fail; a mark that cannot be
+ * written leaves the release in force and says that it was not persisted. A chain of release files that has
+ * grown heavy becomes one snapshot later, when nobody waits for it. docs/design.md "The subscriber".
  */
 
 import { setImmediate } from 'node:timers/promises';
@@ -55,8 +55,8 @@ export interface ApplyReport {
 }
 
 /**
- * Whose fault it is that a release is not in force: what the key signed cannot be taken, which is so for good; the stream that came does not make it; or this
- * host cannot.
+ * Whose fault it is that a release is not in force: what the key signed cannot be taken, which is so for
+ * good; the stream that came does not make it; or this host cannot.
  */
 export type Blame = 'signed' | 'stream' | 'host';
 
@@ -126,7 +126,10 @@ export class Activator {
     return offer;
   }
 
-  /** Puts a candidate in force. Throws RefusedError; then what was in force is in force, in table, sink and state alike. */
+  /**
+   * Puts a candidate in force. Throws RefusedError; then what was in force is in force, in table, sink and
+   * state alike.
+   */
   apply(candidate: Candidate): Promise<ApplyReport> {
     return this.#inTurn(() => this.#applyNow(candidate));
   }
@@ -144,7 +147,10 @@ export class Activator {
     await this.#verifier.close();
   }
 
-  /** One after the other: the table and the sink hold one prepared generation, which nobody else may replace before its flip. */
+  /**
+   * One after the other: the table and the sink hold one prepared generation, which nobody else may replace
+   * before its flip.
+   */
   #inTurn<T>(step: () => Promise<T>): Promise<T> {
     const result = this.#turn.then(step);
     this.#turn = result.catch(() => undefined);
@@ -157,7 +163,8 @@ export class Activator {
     const startMs = performance.now();
     const { ruleSet, changes } = await this.#verified(candidate);
     const verifiedMs = performance.now();
-    // What is verified and compiled in place are two stretches, not one: one turn ends the poll phase, the next lets timers and sockets in.
+    // What is verified and compiled in place are two stretches, not one: one turn ends the poll phase, the
+    // next lets timers and sockets in.
     await setImmediate();
     await setImmediate();
     const environment = this.#options.environment(offer.manifest.createdAtMs);
@@ -207,7 +214,8 @@ export class Activator {
     } catch (cause) {
       if (cause instanceof SignedFault) throw new RefusedError(cause.code, 'signed', cause);
       if (cause instanceof ProtocolError) throw new RefusedError(cause.code, 'stream', cause);
-      // What was signed fits: a stream that takes more is at fault, and so is one that ends the thread in whatever other way.
+      // What was signed fits: a stream that takes more is at fault, and so is one that ends the thread in
+      // whatever other way.
       const code = cause instanceof RangeError ? ErrorCode.outOfMemory : ErrorCode.internal;
       throw new RefusedError(code, 'stream', cause);
     }
@@ -217,7 +225,10 @@ export class Activator {
     return this.active !== undefined && Buffer.from(this.active.hash).equals(hash);
   }
 
-  /** What goes to disk: the stream as it came, or a snapshot where there is no chain of files that it can go on. */
+  /**
+   * What goes to disk: the stream as it came, or a snapshot where there is no chain of files that it can go
+   * on.
+   */
   async #storedForm(candidate: Candidate, ruleSet: RuleSet): Promise<StoredRelease> {
     const { hash, manifestBytes, signature } = candidate.offer;
     const { state } = this.#options;
@@ -228,7 +239,10 @@ export class Activator {
       : { hash, manifestBytes, signature, base: candidate.base, stream: candidate.stream };
   }
 
-  /** Replaces a heavy chain of release files by one snapshot, beside everything else. What fails leaves the chain. */
+  /**
+   * Replaces a heavy chain of release files by one snapshot, beside everything else. What fails leaves the
+   * chain.
+   */
   #compactLater(): void {
     const { state } = this.#options;
     if (state === undefined || this.active === undefined || this.#compacting !== undefined) return;
@@ -263,9 +277,9 @@ export class Activator {
   }
 
   /**
-   * Puts in force what the state directory marks active, after verifying it like something received; where that is damaged in both places, the
-   * newest release before it that is whole. Resolves to undefined where there is nothing. Throws StateError, ProtocolError or RefusedError; the
-   * floor is kept even then.
+   * Puts in force what the state directory marks active, after verifying it like something received; where
+   * that is damaged in both places, the newest release before it that is whole. Resolves to undefined where
+   * there is nothing. Throws StateError, ProtocolError or RefusedError; the floor is kept even then.
    */
   async restore(): Promise<ActiveRelease | undefined> {
     const { state, trust, onDamage } = this.#options;
@@ -308,8 +322,8 @@ export class Activator {
   }
 
   /**
-   * Compiles beside the table in force, without holding up the event loop. `changes` says what lists gained and lost, where that is
-   * known. Throws RefusedError.
+   * Compiles beside the table in force, without holding up the event loop. `changes` says what lists gained
+   * and lost, where that is known. Throws RefusedError.
    */
   async #prepare(ruleSet: RuleSet, environment: Environment, changes?: ListChanges): Promise<Prepared> {
     try {

@@ -1,4 +1,7 @@
-/** What is in force before the first release, and with a release that decides nothing: one rule set that drops or accepts everything, in both directions. */
+/**
+ * What is in force before the first release, and with a release that decides nothing: one rule set that drops
+ * or accepts everything, in both directions.
+ */
 
 import {
   type Action,

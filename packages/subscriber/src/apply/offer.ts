@@ -1,4 +1,7 @@
-/** What an offer has to be before anything of it is wanted: signed by the trusted key, of the trusted lineage, and newer than what was in force. */
+/**
+ * What an offer has to be before anything of it is wanted: signed by the trusted key, of the trusted lineage,
+ * and newer than what was in force.
+ */
 
 import {
   compareRelease,
@@ -46,9 +49,15 @@ export function markOf({ hash, manifest: { lineage, epoch, version } }: Verified
 /** Below it nothing is taken. */
 export class Floor {
   readonly #trust: Trust;
-  /** The newest release ever in force, on this side's word: nothing older is taken, and of its age only itself. */
+  /**
+   * The newest release ever in force, on this side's word: nothing older is taken, and of its age only
+   * itself.
+   */
   #mark: ActiveMark | undefined;
-  /** The lineage, hex, that the state directory is of, where that is not the trusted one: then nothing is taken. */
+  /**
+   * The lineage, hex, that the state directory is of, where that is not the trusted one: then nothing is
+   * taken.
+   */
   #foreign: string | undefined;
 
   constructor(trust: Trust) {
@@ -66,7 +75,10 @@ export class Floor {
     return this.#foreignText(this.#foreign);
   }
 
-  /** Throws ProtocolError for what may not follow. The very release of the floor may come again, if its file was lost. */
+  /**
+   * Throws ProtocolError for what may not follow. The very release of the floor may come again, if its file
+   * was lost.
+   */
   check({ hash, manifest }: VerifiedOffer): void {
     if (this.#foreign !== undefined)
       throw new ProtocolError(ErrorCode.wrongLineage, this.#foreignText(this.#foreign));

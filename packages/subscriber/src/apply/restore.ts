@@ -1,6 +1,6 @@
 /**
- * What of a state directory comes back into force: what it marks active, verified like something received; where that is damaged in both places, the
- * newest release before it that is whole.
+ * What of a state directory comes back into force: what it marks active, verified like something received;
+ * where that is damaged in both places, the newest release before it that is whole.
  */
 
 import { applyChain, compareRelease, ProtocolError, type Trust, verifyRuleSet } from '@rulecast/protocol';
@@ -17,8 +17,8 @@ export interface Restorable {
 }
 
 /**
- * Finds what was in force, and sets the floor by it, also where nothing can be restored. Undefined where there is nothing. Throws StateError
- * and ProtocolError.
+ * Finds what was in force, and sets the floor by it, also where nothing can be restored. Undefined where
+ * there is nothing. Throws StateError and ProtocolError.
  */
 export function findRestorable(state: StateDirectory, trust: Trust, floor: Floor): Restorable | undefined {
   const found = state.find();
@@ -42,7 +42,10 @@ export function findRestorable(state: StateDirectory, trust: Trust, floor: Floor
   return { newest, ...firstWhole(state, [...marks, ...older], trust) };
 }
 
-/** The first of the releases marked that is whole and what was signed. Throws StateError or ProtocolError, that of the first, if none is. */
+/**
+ * The first of the releases marked that is whole and what was signed. Throws StateError or ProtocolError,
+ * that of the first, if none is.
+ */
 function firstWhole(
   state: StateDirectory,
   marks: readonly ActiveMark[],

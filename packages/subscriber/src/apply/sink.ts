@@ -14,8 +14,8 @@ export interface SinkRelease {
 }
 
 /**
- * One at most is embedded, since it may refuse: prepare and commit may throw, and then what was enforced before stays
- * enforced. The calls come one after the other: prepare, then commit or discard.
+ * One at most is embedded, since it may refuse: prepare and commit may throw, and then what was enforced
+ * before stays enforced. The calls come one after the other: prepare, then commit or discard.
  */
 export interface Sink {
   /** It judges flows, and drops what begins none (`beginsFlow` of @rulecast/rules). */
@@ -26,13 +26,16 @@ export interface Sink {
   commit(): Promise<void>;
   /** Forgets what was prepared. Does not throw. */
   discard(): Promise<void>;
-  /** Enforces what holds before the first release; a sink that still enforces a release of an earlier life may keep that. */
+  /**
+   * Enforces what holds before the first release; a sink that still enforces a release of an earlier life may
+   * keep that.
+   */
   boot?(release: SinkRelease): Promise<void>;
   /** Since when, and why, what was committed last is not enforced, or not known to be; undefined: it is. */
   trouble?(): { readonly text: string; readonly forMs: number } | undefined;
   /**
-   * What `rulectl status --counters` shows of the sink, in place of the lookups of the table: at most 61, by names of 1 to 32 of
-   * `A-Z a-z 0-9 . _ -`, the first a letter.
+   * What `rulectl status --counters` shows of the sink, in place of the lookups of the table: at most 61, by
+   * names of 1 to 32 of `A-Z a-z 0-9 . _ -`, the first a letter.
    */
   counters?(): Readonly<Record<string, number>> | Promise<Readonly<Record<string, number>>>;
 }

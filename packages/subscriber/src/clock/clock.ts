@@ -1,12 +1,14 @@
 /**
- * What time it is, by two clocks: the wall clock, which may be set, and the time since boot, which runs through suspend and which
- * nobody sets. Rules with an expiry take of the two the one that opens nothing. docs/adr/0011-rules-end-by-two-clocks.md
+ * What time it is, by two clocks: the wall clock, which may be set, and the time since boot, which runs
+ * through suspend and which nobody sets. Rules with an expiry take of the two the one that opens nothing.
+ * docs/adr/0011-rules-end-by-two-clocks.md
  *
  *   wall clock          ──▶ later ──▶ what accept rules end by, never below what has ended in this boot
  *   anchor + since boot ──▶ earlier ▶ what drop rules end by
  *
- * The anchor is what the wall clock showed when this boot was first met. It is stored on disk with the boot's id, so that a restart of
- * the process within a boot neither takes a clock that was set meanwhile for the truth nor forgets what has ended.
+ * The anchor is what the wall clock showed when this boot was first met. It is stored on disk with the boot's
+ * id, so that a restart of the process within a boot neither takes a clock that was set meanwhile for the
+ * truth nor forgets what has ended.
  */
 
 import { readFileSync } from 'node:fs';
@@ -78,7 +80,10 @@ export class FirewallClock {
     return this.#clocks.wallMs() - this.#countedMs();
   }
 
-  /** An accept rule has ended, and with it all that end no later: for as long as this boot lasts. Whether that is news. */
+  /**
+   * An accept rule has ended, and with it all that end no later: for as long as this boot lasts. Whether that
+   * is news.
+   */
   noteEnded(end: number): boolean {
     if (end <= this.#ended) return false;
     this.#ended = end;

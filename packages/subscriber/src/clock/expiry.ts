@@ -1,6 +1,6 @@
 /**
- * When the rules of a rule set end: the environment changes then, and the table is compiled anew. Rules that accept and rules that drop
- * end by times of their own (`timeFor` of @rulecast/rules).
+ * When the rules of a rule set end: the environment changes then, and the table is compiled anew. Rules that
+ * accept and rules that drop end by times of their own (`timeFor` of @rulecast/rules).
  */
 
 import { allRuns, type Environment, type RuleSet, timeFor } from '@rulecast/rules';
@@ -43,7 +43,10 @@ export class Expiries {
     return waits.length === 0 ? undefined : Math.min(...waits);
   }
 
-  /** Whether a clock that is set may still make a difference: a rule has not ended, or one that drops comes back. */
+  /**
+   * Whether a clock that is set may still make a difference: a rule has not ended, or one that drops comes
+   * back.
+   */
   isOpen(times: Times): boolean {
     return this.#ends.drop.length > 0 || this.#ended('accept', times) < this.#ends.accept.length;
   }

@@ -1,6 +1,7 @@
 /**
- * Rules that end while they are in force: the table is compiled anew when one has, by the two clocks of clock.ts, which are looked at every few seconds
- * while that can make a difference. What accept rules have ended is stored, so that none comes back in this boot.
+ * Rules that end while they are in force: the table is compiled anew when one has, by the two clocks of
+ * clock.ts, which are looked at every few seconds while that can make a difference. What accept rules have
+ * ended is stored, so that none comes back in this boot.
  */
 
 import type { RuleSet } from '@rulecast/rules';
@@ -27,7 +28,10 @@ export interface RuleEndsOptions {
 
 /** Wait before compiling for an expired rule again, if that failed. */
 const RETRY_MS = 1000;
-/** Between looks at the clocks, while a rule may end: no timer runs through suspend, or notices that a clock was set. */
+/**
+ * Between looks at the clocks, while a rule may end: no timer runs through suspend, or notices that a clock
+ * was set.
+ */
 const LOOK_MS = 5000;
 /** So far apart, the clocks are worth a word: more than they drift in a month. */
 const CLOCKS_APART_MS = 60_000;
@@ -44,7 +48,10 @@ export class RuleEnds {
     this.#options = options;
   }
 
-  /** Looks at the clocks when the next rule ends, and every few seconds while a clock that is set may end one or bring one back. */
+  /**
+   * Looks at the clocks when the next rule ends, and every few seconds while a clock that is set may end one
+   * or bring one back.
+   */
   schedule(leastMs = 0): void {
     clearTimeout(this.#timer);
     const { ends, times } = this.#expiring();
@@ -71,7 +78,10 @@ export class RuleEnds {
     }
   }
 
-  /** When the rules in force end, and what time it is for them. Accept rules that have ended are noted, and stay so in this boot. */
+  /**
+   * When the rules in force end, and what time it is for them. Accept rules that have ended are noted, and
+   * stay so in this boot.
+   */
   #expiring(): { readonly ends: Expiries | undefined; readonly times: Times } {
     const { clock } = this.#options;
     const active = this.#options.active();
@@ -85,7 +95,10 @@ export class RuleEnds {
     return { ends, times };
   }
 
-  /** What cannot be stored is said: until the next boot a restart of this process would count anew. Does not reject. */
+  /**
+   * What cannot be stored is said: until the next boot a restart of this process would count anew. Does not
+   * reject.
+   */
   storeClock(): Promise<void> {
     const { clock, store, logger } = this.#options;
     this.#storing = this.#storing

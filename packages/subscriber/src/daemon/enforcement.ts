@@ -1,6 +1,6 @@
 /**
- * Enforcement by the daemon: the applier is started while there are privileges, with CAP_NET_ADMIN alone; then the daemon, which
- * talks to the network and parses what it gets, gives all of its own up.
+ * Enforcement by the daemon: the applier is started while there are privileges, with CAP_NET_ADMIN alone;
+ * then the daemon, which talks to the network and parses what it gets, gives all of its own up.
  */
 
 import { spawnSync } from 'node:child_process';

@@ -164,7 +164,10 @@ const cli = strictYargs('rulecast-subscriber', new URL('../../package.json', imp
       'cannot be written.',
   );
 
-/** What the command line and the environment say; read when this was loaded, and a wrong one has ended the program. */
+/**
+ * What the command line and the environment say; read when this was loaded, and a wrong one has ended the
+ * program.
+ */
 export const argv = programOptions('rulecast-subscriber', cli, {
   repeatable: [],
   environment: ENVIRONMENT,

@@ -1,4 +1,7 @@
-/** The name servers of a resolv.conf: where the firewall takes the DNS addresses from that `specialtarget=dns` means. resolv.conf(5). */
+/**
+ * The name servers of a resolv.conf: where the firewall takes the DNS addresses from that `specialtarget=dns`
+ * means. resolv.conf(5).
+ */
 
 import { readFileSync, unwatchFile, watchFile } from 'node:fs';
 import { type Address, parseAddress } from '@rulecast/rules';
@@ -8,7 +11,9 @@ const NAME_SERVERS_MAX = 16;
 /** How often the file is looked at: it may be replaced or be a link, which notifications miss. */
 const LOOK_EVERY_MS = 2000;
 
-/** The addresses of the `nameserver` lines, without those that are none. Throws what reading the file throws. */
+/**
+ * The addresses of the `nameserver` lines, without those that are none. Throws what reading the file throws.
+ */
 export function readNameServers(file: string): readonly Address[] {
   const addresses: Address[] = [];
   for (const line of readFileSync(file, 'utf8').split('\n')) {
@@ -20,8 +25,9 @@ export function readNameServers(file: string): readonly Address[] {
 }
 
 /**
- * What takes the place of the addresses that a firewall has; undefined where the file cannot be read or names no server: it is being written or
- * replaced, and the last addresses hold. With none, a drop rule for DNS would drop nothing.
+ * What takes the place of the addresses that a firewall has; undefined where the file cannot be read or names
+ * no server: it is being written or replaced, and the last addresses hold. With none, a drop rule for DNS
+ * would drop nothing.
  */
 export function nextNameServers(file: string): readonly Address[] | undefined {
   try {

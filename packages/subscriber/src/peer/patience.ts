@@ -1,11 +1,14 @@
 /**
- * Streams that did not verify, in a row: what stands between a channel that spoils them and a processor that verifies them again and again. They refuse
- * no release, for nobody signed them. PROTOCOL.md "Transfers".
+ * Streams that did not verify, in a row: what stands between a channel that spoils them and a processor that
+ * verifies them again and again. They refuse no release, for nobody signed them. PROTOCOL.md "Transfers".
  */
 
 import { hexOf } from '@rulecast/protocol';
 
-/** How long nothing is wanted after the first such stream, the second, and so on; the last holds for all that follow. */
+/**
+ * How long nothing is wanted after the first such stream, the second, and so on; the last holds for all that
+ * follow.
+ */
 const PAUSES_MS = [0, 1000, 4000, 16_000, 60_000] as const;
 const LONGEST_MS = 60_000;
 

@@ -1,4 +1,7 @@
-/** Releases that were refused for good: they are refused again without being looked at, and the next HELLO names them. */
+/**
+ * Releases that were refused for good: they are refused again without being looked at, and the next HELLO
+ * names them.
+ */
 
 import { hexOf, type MessageOf } from '@rulecast/protocol';
 

@@ -1,6 +1,6 @@
 /**
- * One connection to the publisher, subscriber side: turns messages and local events into steps of the protocol's
- * table, and does what the table says. PROTOCOL.md "Sessions".
+ * One connection to the publisher, subscriber side: turns messages and local events into steps of the
+ * protocol's table, and does what the table says. PROTOCOL.md "Sessions".
  */
 
 import {
@@ -76,7 +76,10 @@ export interface SessionEnd {
   readonly retryAfterMs: number | undefined;
 }
 
-/** How long a state may last: until BEGIN, and for each 64 KiB of a transfer, kept or not; other states end by silence only. */
+/**
+ * How long a state may last: until BEGIN, and for each 64 KiB of a transfer, kept or not; other states end by
+ * silence only.
+ */
 const STATE_TIMEOUT_MS: Partial<Record<SubscriberSessionState, number>> = {
   wanting: STALL_TIMEOUT_MS,
   receiving: TRANSFER_WINDOW_MS,
@@ -160,7 +163,7 @@ export class PublisherSession {
     });
   }
 
-  // ── Events ────────────────────────────────────────────────────────────────────────────────────────────────────────
+  // ── Events ───────────────────────────────────────────────────────────────────────────────────────────────
 
   #take(message: Message, transaction: number): void {
     switch (message.kind) {
@@ -263,7 +266,7 @@ export class PublisherSession {
     this.#connection.send(message, transaction).catch(() => undefined);
   }
 
-  // ── Actions ───────────────────────────────────────────────────────────────────────────────────────────────────────
+  // ── Actions ──────────────────────────────────────────────────────────────────────────────────────────────
 
   #welcomed(welcome: MessageOf<'welcome'>): void {
     if (welcome.protocol !== PROTOCOL_VERSION || !same(welcome.lineage, this.#host.lineage)) {
@@ -373,7 +376,10 @@ export class PublisherSession {
     }
   }
 
-  /** Only what the key signed is refused for good. A stream that does not make its release is one more of its channel, see Patience. */
+  /**
+   * Only what the key signed is refused for good. A stream that does not make its release is one more of its
+   * channel, see Patience.
+   */
   #refusalOf(offer: VerifiedOffer, isChain: boolean, error: unknown): Nack {
     const { hash } = offer;
     const { blame, code, part, entry } = faultOf(error);

@@ -1,8 +1,9 @@
 /**
- * The subscriber as a library: keeps one release in force, receives the next ones, and answers lookups meanwhile.
+ * The subscriber as a library: keeps one release in force, receives the next ones, and answers lookups
+ * meanwhile.
  *
- * It trusts one lineage and one key. It never stops enforcing: a lost publisher, a bad release or a full disk leave the
- * last good release in force and are told through `status` and `events`.
+ * It trusts one lineage and one key. It never stops enforcing: a lost publisher, a bad release or a full disk
+ * leave the last good release in force and are told through `status` and `events`.
  */
 
 import { EventEmitter } from 'node:events';
@@ -60,7 +61,10 @@ export interface SubscriberOptions {
   readonly logger: Logger;
   /** Keeps the release in force over restarts; without it APPLIED says that nothing is persisted. */
   readonly stateDirectory?: string | undefined;
-  /** What packets get before the first release, and with one that has neither policies nor `unmatched`; default `closed`: dropped. */
+  /**
+   * What packets get before the first release, and with one that has neither policies nor `unmatched`;
+   * default `closed`: dropped.
+   */
   readonly bootMode?: 'closed' | 'open';
   /** The addresses that `specialtarget=dns` means; default none. */
   readonly dns?: readonly Address[];
@@ -76,7 +80,10 @@ export interface SubscriberOptions {
   readonly nowMs?: () => number;
   /** The clock that nobody sets, for rules with an expiry; default that of the machine, through suspend. */
   readonly boot?: Pick<Clocks, 'bootMs' | 'bootId'>;
-  /** Calls `work` once after a delay, and returns what takes that back; default timers that keep no process alive. */
+  /**
+   * Calls `work` once after a delay, and returns what takes that back; default timers that keep no process
+   * alive.
+   */
   readonly after?: After;
   /** In [0, 1): spreads reconnects; default Math.random. */
   readonly random?: () => number;
@@ -112,15 +119,19 @@ export interface Subscriber {
   /** Judges a packet by the table in force. */
   lookup(packet: Packet): TableVerdict;
   /**
-   * Judges a packet and finds the exact rule, list and prefix. Where a sink judges flows, the packet is one that belongs to none yet.
+   * Judges a packet and finds the exact rule, list and prefix. Where a sink judges flows, the packet is one
+   * that belongs to none yet.
    */
   explain(packet: Packet): Explanation;
   /**
-   * The table in force, now and later: structured-cloneable, for `openReader` of @rulecast/table in this thread or any other. It stays
-   * good when this subscriber is closed; what was in force last stays in it.
+   * The table in force, now and later: structured-cloneable, for `openReader` of @rulecast/table in this
+   * thread or any other. It stays good when this subscriber is closed; what was in force last stays in it.
    */
   handle(): TableHandle;
-  /** Frees the slot of a reader whose thread ended without closing it; until then the memory that it looked at may be kept. */
+  /**
+   * Frees the slot of a reader whose thread ended without closing it; until then the memory that it looked at
+   * may be kept.
+   */
   evictReader(slot: number): void;
   /** What each run, default action and list decided, in all threads together; see `Table.hits`. */
   hits(): TableHits;
@@ -140,8 +151,9 @@ const LISTS_SHOWN = 24;
 const LIST_NAME_MAX = 27;
 
 /**
- * Restores what was in force, then starts connecting. Rejects with StateError if the state directory cannot be used, with
- * TypeError for a bad name or boot mode, and with TableEngineError if this process can have no table: nothing was begun then.
+ * Restores what was in force, then starts connecting. Rejects with StateError if the state directory cannot
+ * be used, with TypeError for a bad name or boot mode, and with TableEngineError if this process can have no
+ * table: nothing was begun then.
  */
 export async function createSubscriber(options: SubscriberOptions): Promise<Subscriber> {
   if (!isPartName(options.name)) throw new TypeError(`"${options.name}" cannot name a subscriber`);
@@ -290,7 +302,10 @@ class RunningSubscriber implements Subscriber {
     }
   }
 
-  /** What cannot be restored is said and left: the publisher sends it again. The boot mode is in force until then. */
+  /**
+   * What cannot be restored is said and left: the publisher sends it again. The boot mode is in force until
+   * then.
+   */
   async #restore(): Promise<void> {
     const { logger } = this.#options;
     try {
@@ -363,7 +378,7 @@ class RunningSubscriber implements Subscriber {
     await this.#table.close();
   }
 
-  // ── Connection ────────────────────────────────────────────────────────────────────────────────────────────────────
+  // ── Connection ───────────────────────────────────────────────────────────────────────────────────────────
 
   async #connectForever(): Promise<void> {
     let waitMs = RECONNECT_FIRST_MS;

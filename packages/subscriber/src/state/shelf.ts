@@ -1,6 +1,7 @@
 /**
- * One directory of release files and small notes, each with a checksum. What does not read back as it was written is put aside under another
- * name, a few at most, for whoever wants to know what happened to the disk; to everybody else it is not there.
+ * One directory of release files and small notes, each with a checksum. What does not read back as it was
+ * written is put aside under another name, a few at most, for whoever wants to know what happened to the
+ * disk; to everybody else it is not there.
  *
  *   <hash>.release   see release-file.ts
  *   NAME             text lines | SHA-256 of all before, hex
@@ -34,7 +35,10 @@ export class Shelf {
     this.#onDamage = onDamage;
   }
 
-  /** The text of a note; undefined where there is none that is intact. Throws StateError where it may not be read. */
+  /**
+   * The text of a note; undefined where there is none that is intact. Throws StateError where it may not be
+   * read.
+   */
   readNote(name: string): string | undefined {
     const bytes = this.#read(name);
     if (bytes === undefined) return undefined;
@@ -119,7 +123,8 @@ export class Shelf {
         .sort((a, b) => b.changedMs - a.changedMs);
       for (const old of damaged.slice(DAMAGED_MAX)) rmSync(old.path, { recursive: true, force: true });
     } catch {
-      // It stays where it is, and is not believed: a disk that cannot be written is told of by the next write.
+      // It stays where it is, and is not believed: a disk that cannot be written is told of by the next
+      // write.
     }
   }
 

@@ -6,12 +6,14 @@
  *   clock                 one small text file: what clock.ts keeps of this boot
  *   copy/                 all of this once more, written right after it
  *
- * A release file holds the signed manifest and the stream it came in: a snapshot, or the deltas from another release
- * whose file is kept too. So a delta costs its own bytes on disk, twice. When the deltas of a chain weigh twice the snapshot at its
- * foot, the file of the release in force is replaced by a snapshot. Everything read back is verified like something received.
+ * A release file holds the signed manifest and the stream it came in: a snapshot, or the deltas from another
+ * release whose file is kept too. So a delta costs its own bytes on disk, twice. When the deltas of a chain
+ * weigh twice the snapshot at its foot, the file of the release in force is replaced by a snapshot.
+ * Everything read back is verified like something received.
  *
- * Each file is read from where it is intact (shelf.ts), and written again where it is not: one that is damaged costs nothing. Where both are, the
- * newest release whose chain is whole is in force, and the floor stays.
+ * Each file is read from where it is intact (shelf.ts), and written again where it is not: one that is
+ * damaged costs nothing. Where both are, the newest release whose chain is whole is in force, and the floor
+ * stays.
  */
 
 import { join } from 'node:path';
@@ -24,7 +26,10 @@ import { Shelf, StateError } from './shelf.ts';
 export type { StoredRelease } from './release-file.ts';
 export { StateError } from './shelf.ts';
 
-/** The release in force, and the newest one that ever was: nothing older is taken again, even if its file is lost. */
+/**
+ * The release in force, and the newest one that ever was: nothing older is taken again, even if its file is
+ * lost.
+ */
 export interface ActiveMark {
   readonly lineage: Uint8Array;
   readonly hash: Uint8Array;
@@ -44,9 +49,14 @@ export interface FoundState {
 
 /** Most files of one chain: a start replays so many deltas at most. */
 const CHAIN_MAX_FILES = 256;
-/** How many times the snapshot at its foot the deltas of a chain may weigh: encoding another takes longer than a write. */
+/**
+ * How many times the snapshot at its foot the deltas of a chain may weigh: encoding another takes longer than
+ * a write.
+ */
 const CHAIN_MAX_WEIGHT = 2;
-/** Deltas of so little weight are left alone, however small the snapshot: files take whole blocks of a disk. */
+/**
+ * Deltas of so little weight are left alone, however small the snapshot: files take whole blocks of a disk.
+ */
 const CHAIN_LIGHT_BYTES = 64 * 1024;
 /** What a snapshot weighs by entry at least, but for lists of neighbours: 0.8 to 1.7 bytes were measured. */
 const SNAPSHOT_ENTRY_BYTES = 1;
@@ -89,9 +99,12 @@ export class StateDirectory {
     }
   }
 
-  // ── Reading ───────────────────────────────────────────────────────────────────────────────────────────────────────
+  // ── Reading ──────────────────────────────────────────────────────────────────────────────────────────────
 
-  /** Looks at every file; those that are damaged are told and put aside. Throws StateError where files may not be read. */
+  /**
+   * Looks at every file; those that are damaged are told and put aside. Throws StateError where files may not
+   * be read.
+   */
   find(): FoundState {
     const own = readMark(this.#main);
     const marks = [own, readMark(this.#copy)].flatMap((mark) => mark ?? []);
@@ -111,7 +124,10 @@ export class StateDirectory {
     return { marks, isMarked: own !== undefined, releases: [...releases.values()] };
   }
 
-  /** The files that make the release with that hash, snapshot first. Throws StateError where one is nowhere intact. */
+  /**
+   * The files that make the release with that hash, snapshot first. Throws StateError where one is nowhere
+   * intact.
+   */
   readChain(hash: Uint8Array): readonly StoredRelease[] {
     const chain: StoredRelease[] = [];
     let next: Uint8Array | undefined = hash;
@@ -135,8 +151,8 @@ export class StateDirectory {
   }
 
   /**
-   * What was kept of the clock; undefined where that is nothing, damaged, or not to be read, which is told of when the release is looked for: as if this
-   * boot were met for the first time.
+   * What was kept of the clock; undefined where that is nothing, damaged, or not to be read, which is told of
+   * when the release is looked for: as if this boot were met for the first time.
    */
   readClock(): StoredClock | undefined {
     const match = CLOCK_NOTE.exec(this.#readClockNote() ?? '');
@@ -160,9 +176,9 @@ export class StateDirectory {
   }
 
   /**
-   * Whether the chain of the active release, which has so many entries and rules, had better be one snapshot: it takes three
-   * times the room of one, or a start would have to read half of the most files. A list that came whole upon a small
-   * snapshot is no reason: another would weigh as much.
+   * Whether the chain of the active release, which has so many entries and rules, had better be one snapshot:
+   * it takes three times the room of one, or a start would have to read half of the most files. A list that
+   * came whole upon a small snapshot is no reason: another would weigh as much.
    */
   isChainHeavy(entries: number): boolean {
     const { deltaBytes, snapshotBytes, files } = this.#chain;
@@ -171,7 +187,7 @@ export class StateDirectory {
     return deltaBytes > lightBytes || files.length > CHAIN_MAX_FILES / 2;
   }
 
-  // ── Writing ───────────────────────────────────────────────────────────────────────────────────────────────────────
+  // ── Writing ──────────────────────────────────────────────────────────────────────────────────────────────
 
   /** Writes a release that may come into force next; on disk when it resolves. Throws StateError. */
   async writeCandidate(release: StoredRelease): Promise<void> {
@@ -185,7 +201,10 @@ export class StateDirectory {
     }
   }
 
-  /** Marks a release, whose candidate was written, as the one in force; then drops files nobody needs. Throws StateError. */
+  /**
+   * Marks a release, whose candidate was written, as the one in force; then drops files nobody needs. Throws
+   * StateError.
+   */
   async markActive(release: StoredRelease, mark: ActiveMark): Promise<void> {
     try {
       await writeMark(this.#main, mark);
@@ -206,7 +225,10 @@ export class StateDirectory {
     this.#copyLater(release);
   }
 
-  /** Replaces the file of the active release by one that starts from nothing, then drops the others. Throws StateError. */
+  /**
+   * Replaces the file of the active release by one that starts from nothing, then drops the others. Throws
+   * StateError.
+   */
   async compact(release: StoredRelease): Promise<void> {
     await this.writeCandidate(release);
     const file = fileName(release.hash);
@@ -215,7 +237,10 @@ export class StateDirectory {
     this.#copyLater(release);
   }
 
-  /** Removes a candidate that did not come into force, if it can; a later release clears what is left. Does not throw. */
+  /**
+   * Removes a candidate that did not come into force, if it can; a later release clears what is left. Does
+   * not throw.
+   */
   dropCandidate(hash: Uint8Array): void {
     const file = fileName(hash);
     try {
@@ -237,7 +262,10 @@ export class StateDirectory {
     }
   }
 
-  /** After a start: writes what one of the places lacks, once the chain was read; `mark` is the floor. What fails is told. */
+  /**
+   * After a start: writes what one of the places lacks, once the chain was read; `mark` is the floor. What
+   * fails is told.
+   */
   heal(mark: ActiveMark): void {
     this.#mark = mark;
     const { files } = this.#chain;
@@ -263,7 +291,10 @@ export class StateDirectory {
     this.#copying = this.#copying.then(() => this.#copyNow(release)).catch(this.#events.onUncopied);
   }
 
-  /** Brings the copy to what the directory says: releases first, then the mark, so that it is whole at every moment. */
+  /**
+   * Brings the copy to what the directory says: releases first, then the mark, so that it is whole at every
+   * moment.
+   */
   async #copyNow(release: StoredRelease | undefined): Promise<void> {
     const mark = this.#mark;
     const { files } = this.#chain;

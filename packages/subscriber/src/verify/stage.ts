@@ -1,13 +1,15 @@
 /**
- * A transfer on its way in: announced by BEGIN, filled by CHUNKs, closed by END. Nothing of it is believed until its
- * hash is right, and nothing is allocated beyond what was announced and allowed.
+ * A transfer on its way in: announced by BEGIN, filled by CHUNKs, closed by END. Nothing of it is believed
+ * until its hash is right, and nothing is allocated beyond what was announced and allowed.
  */
 
 import { createHash } from 'node:crypto';
 import { decodeChain, ErrorCode, type MessageOf, ProtocolError } from '@rulecast/protocol';
 
 export interface StageLimits {
-  /** Most bytes of one transfer's stream: what this subscriber takes, and what the signed manifest can need. */
+  /**
+   * Most bytes of one transfer's stream: what this subscriber takes, and what the signed manifest can need.
+   */
   readonly streamBytes: number;
 }
 

@@ -1,11 +1,13 @@
 /**
- * Verifying and encoding off the event loop: what takes long goes to one thread, what is short is done in place. How long it takes, a stream that a peer
- * sent is tried for: a short one has so much work in place and no more. The thread has a heap by what was signed, and a deadline; what it cannot do with them is
- * the fault of the stream, and nothing of it reaches the process. It is started when something long is announced, so that it is there once that has come, and ended when it has
- * answered: what follows, compiling a large release, is when memory is short.
+ * Verifying and encoding off the event loop: what takes long goes to one thread, what is short is done in
+ * place. How long it takes, a stream that a peer sent is tried for: a short one has so much work in place and
+ * no more. The thread has a heap by what was signed, and a deadline; what it cannot do with them is the fault
+ * of the stream, and nothing of it reaches the process. It is started when something long is announced, so
+ * that it is there once that has come, and ended when it has answered: what follows, compiling a large
+ * release, is when memory is short.
  *
- * A rule set that crosses between threads is copied, so the answer holds only the parts that are not those of the base:
- * what did not change stays the same object here, and its digest and its compiled form stay known.
+ * A rule set that crosses between threads is copied, so the answer holds only the parts that are not those of
+ * the base: what did not change stays the same object here, and its digest and its compiled form stay known.
  */
 
 import {
@@ -57,7 +59,10 @@ export type VerifierAnswer =
 
 /** Also when this file runs from src, as in tests: only the built thread loads on Node 20. */
 const THREAD_FILE = new URL('../../dist/verify/verify-thread.js', import.meta.url);
-/** What may be done in place: less than half of the 50 ms that an event loop may stand still, on a machine twice as slow. */
+/**
+ * What may be done in place: less than half of the 50 ms that an event loop may stand still, on a machine
+ * twice as slow.
+ */
 const IN_PLACE_MAX_MS = 12;
 /** Measured: decoding a byte of a prefix tree, and merging and hashing an entry. */
 const DECODE_MS_PER_BYTE = 15e-6;
@@ -69,9 +74,15 @@ const IN_PLACE_MAX_BYTES = 64 * 1024;
 const IN_PLACE_WORK = 2 ** 19;
 /** Heap of the thread beside what was signed, in MiB: the code, a table of parts, and garbage. */
 const HEAP_LEAST_MIB = 128;
-/** No more than this, in MiB, whatever was signed: a release of more needs a host that has it, and says so by NACK. */
+/**
+ * No more than this, in MiB, whatever was signed: a release of more needs a host that has it, and says so by
+ * NACK.
+ */
 const HEAP_MOST_MIB = 4096;
-/** The publisher waits 60 s for an answer, and compiling comes after this. 16 million entries in the slowest form, at 0.4 µs each, take 7 s. */
+/**
+ * The publisher waits 60 s for an answer, and compiling comes after this. 16 million entries in the slowest
+ * form, at 0.4 µs each, take 7 s.
+ */
 const DEADLINE_MS = 40_000;
 /** Encoding a release of one's own is nobody's attack, and waited for: this ends a thread that hangs. */
 const ENCODE_DEADLINE_MS = 600_000;
@@ -87,7 +98,10 @@ export class Verifier {
     this.#deadlineMs = deadlineMs;
   }
 
-  /** Starts the thread if what is announced will most likely need it: entries of parts that grow weigh a byte and more each. */
+  /**
+   * Starts the thread if what is announced will most likely need it: entries of parts that grow weigh a byte
+   * and more each.
+   */
   expect(manifest: Manifest, base: ActiveParts | undefined): void {
     const mergeMs = changedEntries(manifest, base?.manifest) * MERGE_MS_PER_ENTRY;
     const decodeMs = grownEntries(manifest, base?.manifest) * DECODE_MS_PER_BYTE;
@@ -96,8 +110,8 @@ export class Verifier {
   }
 
   /**
-   * The rule set of a release. Throws SignedFault for one that cannot be taken, another ProtocolError for a transfer that does not make it in time and
-   * within its budget, and RangeError where there is no room.
+   * The rule set of a release. Throws SignedFault for one that cannot be taken, another ProtocolError for a
+   * transfer that does not make it in time and within its budget, and RangeError where there is no room.
    */
   async verify(claim: Claim): Promise<Verified> {
     if (claim.stream.length <= IN_PLACE_MAX_BYTES) {

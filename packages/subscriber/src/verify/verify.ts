@@ -1,6 +1,7 @@
 /**
- * Whether a transfer makes the release that it was announced as: every delta applied, every digest compared, the rules
- * sound. Pure: bytes and a rule set in, a rule set or the reason out; done in place or in the thread of verifier.ts.
+ * Whether a transfer makes the release that it was announced as: every delta applied, every digest compared,
+ * the rules sound. Pure: bytes and a rule set in, a rule set or the reason out; done in place or in the
+ * thread of verifier.ts.
  */
 
 import {
@@ -36,11 +37,15 @@ export interface Verified {
   readonly changes: ListChanges;
 }
 
-/** What the key signed cannot be taken, however it comes: all else that is thrown here is a fault of the stream. */
+/**
+ * What the key signed cannot be taken, however it comes: all else that is thrown here is a fault of the
+ * stream.
+ */
 export class SignedFault extends ProtocolError {}
 
 /**
- * The rule set of a release. Throws ProtocolError, `over-budget` also where it takes more than `mostWork`, and RangeError where there is no room for it.
+ * The rule set of a release. Throws ProtocolError, `over-budget` also where it takes more than `mostWork`,
+ * and RangeError where there is no room for it.
  */
 export function verify({ base, stream, manifestBytes, entriesMax }: Claim, mostWork?: number): Verified {
   const manifest = decodeManifest(manifestBytes);

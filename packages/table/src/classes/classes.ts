@@ -1,7 +1,7 @@
 /**
- * Destination classes: predicates (sets of prefixes) cut the address space, and addresses that satisfy the same
- * predicates share a class (docs/design.md "The table"; the idea is that of equivalence classes in recursive flow classification,
- * Gupta and McKeown 1999).
+ * Destination classes: predicates (sets of prefixes) cut the address space, and addresses that satisfy the
+ * same predicates share a class (docs/design.md "The table"; the idea is that of equivalence classes in
+ * recursive flow classification, Gupta and McKeown 1999).
  *
  * One sweep over the sorted boundaries of all predicates, each of which switches one predicate on or off:
  *
@@ -9,8 +9,8 @@
  *   predicate 1             [==============)
  *   class        0   1      2    3         1     0        1 = {0}, 2 = {0, 1}, 3 = {1}
  *
- * The boundaries of one predicate come sorted out of its canonical column, so that merging natural runs is all the
- * sorting there is; a single list of any size needs none.
+ * The boundaries of one predicate come sorted out of its canonical column, so that merging natural runs is
+ * all the sorting there is; a single list of any size needs none.
  */
 
 import { compareWordsAt, type Family, strideOf } from '@rulecast/rules';
@@ -23,7 +23,9 @@ export type IndexColumn = Uint8Array<ArrayBuffer> | Uint16Array<ArrayBuffer> | U
 /** Where the class of an address changes. Below the first start, addresses have class 0. */
 export interface Cut {
   readonly family: Family;
-  /** Interval i begins at the address in the words from `i * stride`; ascending, distinct; longer than needed. */
+  /**
+   * Interval i begins at the address in the words from `i * stride`; ascending, distinct; longer than needed.
+   */
   readonly starts: Uint32Array;
   /** The class of each interval; never that of the interval before it. */
   readonly classes: IndexColumn;
@@ -35,7 +37,9 @@ export interface Cut {
 /** The class of addresses that satisfy no predicate. */
 const NO_PREDICATE_CLASS = 0;
 
-/** Steps of `(class, predicate toggled)` remembered by a sweep; a power of two, small enough for the L2 cache. */
+/**
+ * Steps of `(class, predicate toggled)` remembered by a sweep; a power of two, small enough for the L2 cache.
+ */
 const STEP_SLOTS = 4096;
 
 /** The narrowest column of `length` numbers up to `max`. */
@@ -53,7 +57,10 @@ export interface PackedClassSets {
   readonly hashes: Uint32Array<ArrayBuffer>;
 }
 
-/** All classes so far, as sets of predicates, and the set under construction. Sets are compared, never only hashed. */
+/**
+ * All classes so far, as sets of predicates, and the set under construction. Sets are compared, never only
+ * hashed.
+ */
 export class ClassSets {
   readonly #limits: TableLimits;
   readonly #isOn: Uint8Array; // by predicate: whether it is in the set under construction
@@ -88,12 +95,18 @@ export class ClassSets {
     return this.#members.subarray(this.#starts[classId], this.#starts[classId + 1]);
   }
 
-  /** Where the predicates of a class begin among those of all classes; those of the next class begin where they end. */
+  /**
+   * Where the predicates of a class begin among those of all classes; those of the next class begin where
+   * they end.
+   */
   firstMember(classId: number): number {
     return this.#starts[classId]!; // classId <= count
   }
 
-  /** One of the predicates of all classes: without a view, of which one a class would take longer than what it is for. */
+  /**
+   * One of the predicates of all classes: without a view, of which one a class would take longer than what it
+   * is for.
+   */
   memberAt(index: number): number {
     return this.#members[index]!; // the caller's index is below the first member of class `count`
   }
@@ -119,8 +132,8 @@ export class ClassSets {
   }
 
   /**
-   * The class of a class's predicates with some put in or taken out, each of them named once. Nothing may be under
-   * construction. Throws TableLimitError like `intern`.
+   * The class of a class's predicates with some put in or taken out, each of them named once. Nothing may be
+   * under construction. Throws TableLimitError like `intern`.
    */
   toggled(classId: number, predicates: readonly number[]): number {
     const start = this.#starts[classId]!; // classId < used
@@ -216,7 +229,9 @@ export class ClassSets {
   }
 }
 
-/** A hash of a predicate's number; the hash of a set is the exclusive or of its members', so toggling is O(1). */
+/**
+ * A hash of a predicate's number; the hash of a set is the exclusive or of its members', so toggling is O(1).
+ */
 function spread(predicate: number): number {
   let hash = Math.imul(predicate + 1, 0x9e3779b1);
   hash = Math.imul(hash ^ (hash >>> 15), 0x85ebca6b);
@@ -259,7 +274,10 @@ export function boundariesOf(columns: PredicateColumns): Boundaries {
   return mergeRuns(stride, { keys, predicates, count });
 }
 
-/** Appends first addresses and addresses after the last of a predicate; where members touch, neither. Returns the new count. */
+/**
+ * Appends first addresses and addresses after the last of a predicate; where members touch, neither. Returns
+ * the new count.
+ */
 function pushEdges4(
   { words, lengths }: PredicateColumns,
   start: number,

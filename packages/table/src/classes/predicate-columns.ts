@@ -1,6 +1,6 @@
 /**
- * Predicate columns: the canonical prefixes of many predicates of one family, predicate after predicate in one column,
- * so that 2^18 predicates of one prefix each are three arrays and not a million objects.
+ * Predicate columns: the canonical prefixes of many predicates of one family, predicate after predicate in
+ * one column, so that 2^18 predicates of one prefix each are three arrays and not a million objects.
  */
 
 import { type Family, type Prefixes, strideOf } from '@rulecast/rules';
@@ -27,14 +27,20 @@ export class PredicateColumns {
     return this.starts[this.#used]!; // there is one start more than there are predicates
   }
 
-  /** Appends the next predicate: a canonical column, or none. The first one is not copied, but neither written to. */
+  /**
+   * Appends the next predicate: a canonical column, or none. The first one is not copied, but neither written
+   * to.
+   */
   push(column: Prefixes | undefined): void {
     if (column === undefined) this.pushSpan(this.words, 0, this.lengths, 0, 0);
     else if (this.entryCount === 0 && column.lengths.length > 1) this.#adopt(column);
     else this.pushSpan(column.words, 0, column.lengths, 0, column.lengths.length);
   }
 
-  /** Appends the next predicate: `count` entries of a canonical column, whose words begin at `wordAt`, lengths at `at`. */
+  /**
+   * Appends the next predicate: `count` entries of a canonical column, whose words begin at `wordAt`, lengths
+   * at `at`.
+   */
   pushSpan(words: Uint32Array, wordAt: number, lengths: Uint8Array, at: number, count: number): void {
     const stride = strideOf(this.family);
     const start = this.entryCount;
@@ -68,7 +74,10 @@ export class PredicateColumns {
     return this.starts[predicate + 1]! - this.starts[predicate]!; // the caller's predicate exists
   }
 
-  /** Takes a column as its own: the one large list of most rule sets. More entries make it grow, and thereby copy. */
+  /**
+   * Takes a column as its own: the one large list of most rule sets. More entries make it grow, and thereby
+   * copy.
+   */
   #adopt({ words, lengths }: Prefixes): void {
     this.words = words;
     this.lengths = lengths;

@@ -1,8 +1,8 @@
 /**
  * Predicates: the sets of addresses that the rules of a rule set ask about, each once.
  *
- * A list, a name, a run's own prefixes and the environment's DNS addresses are one predicate each. Runs with the same
- * prefixes share one, so that alternating rules on one network do not multiply it.
+ * A list, a name, a run's own prefixes and the environment's DNS addresses are one predicate each. Runs with
+ * the same prefixes share one, so that alternating rules on one network do not multiply it.
  */
 
 import {

@@ -1,9 +1,9 @@
 /**
  * Rule columns: all that compiling reads of a rule set, in a few typed arrays for each policy.
  *
- * A policy of 2^18 runs is a million small objects. Compiling walks them once, here, and keeps only numbers; the numbers
- * can be handed to another thread, which the objects cannot be in less than the time of compiling them (compile/compiler.ts).
- * Nothing here depends on the environment.
+ * A policy of 2^18 runs is a million small objects. Compiling walks them once, here, and keeps only numbers;
+ * the numbers can be handed to another thread, which the objects cannot be in less than the time of compiling
+ * them (compile/compiler.ts). Nothing here depends on the environment.
  */
 
 import {
@@ -39,7 +39,10 @@ export interface RunColumns {
   readonly count: number;
   /** By run: the protocols that it leaves possible, with ASKS_DETAIL, ASKS_DNS and ACCEPTS. */
   readonly checks: Uint8Array<ArrayBuffer>;
-  /** By run: the ports or ICMP types that it leaves possible, first | last << 16; first > last where there are none. */
+  /**
+   * By run: the ports or ICMP types that it leaves possible, first | last << 16; first > last where there are
+   * none.
+   */
   readonly ranges: Uint32Array<ArrayBuffer>;
   /** By run: seconds since 1970, or infinity. */
   readonly expires: Float64Array<ArrayBuffer>;
@@ -74,7 +77,10 @@ export function allColumns({ exceptions, egress, ingress }: PolicyColumns): read
   return [exceptions.egress, exceptions.ingress, egress, ingress];
 }
 
-/** A rule set as compiling reads it. A list that is missing stands for nothing, like one of names that stay names. */
+/**
+ * A rule set as compiling reads it. A list that is missing stands for nothing, like one of names that stay
+ * names.
+ */
 export interface RuleColumns {
   readonly lists: ReadonlyMap<string, List>;
   readonly policies: readonly PolicyColumns[];
@@ -82,7 +88,10 @@ export interface RuleColumns {
   readonly unmatched: RuleSet['unmatched'];
 }
 
-/** Our choice: runs between two pauses of `policyColumnsSteps`; 2 to 4 ms before V8 has optimised the walk, then 1 ms. */
+/**
+ * Our choice: runs between two pauses of `policyColumnsSteps`; 2 to 4 ms before V8 has optimised the walk,
+ * then 1 ms.
+ */
 const RUNS_PER_STEP = 2 ** 14;
 
 export function ruleColumns(ruleSet: RuleSet): RuleColumns {
@@ -98,8 +107,8 @@ export function ruleColumns(ruleSet: RuleSet): RuleColumns {
 }
 
 /**
- * The columns of a policy, with pauses in which a thread may do something else. The columns of runs are memory of their
- * own; the policy's prefixes are the policy's.
+ * The columns of a policy, with pauses in which a thread may do something else. The columns of runs are
+ * memory of their own; the policy's prefixes are the policy's.
  */
 export function* policyColumnsSteps(policy: Policy): Generator<undefined, PolicyColumns, undefined> {
   const { name, prefixes, defaultAction } = policy;
@@ -111,7 +120,9 @@ function* directedSteps({ egress, ingress }: DirectedRuns): Generator<undefined,
   return { egress: yield* runColumnsSteps(egress), ingress: yield* runColumnsSteps(ingress) };
 }
 
-/** Some of the prefixes in two columns; without views, of which 2^18 would take longer than what they are for. */
+/**
+ * Some of the prefixes in two columns; without views, of which 2^18 would take longer than what they are for.
+ */
 export interface PrefixSpan {
   readonly family: Family;
   readonly words: Uint32Array;

@@ -1,8 +1,9 @@
 /**
  * Compiling off the caller's thread: keeps one thread that compiles, and sends it what it does not hold yet.
  *
- * Rule sets share the parts that did not change, so a part is known by its object and a small change to a large set sends little. What
- * sending costs the caller's thread comes in steps, with a turn of its event loop after each.
+ * Rule sets share the parts that did not change, so a part is known by its object and a small change to a
+ * large set sends little. What sending costs the caller's thread comes in steps, with a turn of its event
+ * loop after each.
  */
 
 import { setImmediate } from 'node:timers/promises';
@@ -22,15 +23,21 @@ import {
   type ToCompileThread,
 } from './exchange.ts';
 
-/** Always the built file, three steps from here in `src` and in `dist` alike: a thread cannot load TypeScript on Node 20. */
+/**
+ * Always the built file, three steps from here in `src` and in `dist` alike: a thread cannot load TypeScript
+ * on Node 20.
+ */
 const THREAD_FILE = new URL('../../dist/compile/worker.js', import.meta.url);
 
 /**
- * Our choice: a thread that nobody used for so long is ended, since it holds a copy of the last rule set and a heap, some 40 MB at
- * a million entries. Releases that come in bursts find it still there.
+ * Our choice: a thread that nobody used for so long is ended, since it holds a copy of the last rule set and
+ * a heap, some 40 MB at a million entries. Releases that come in bursts find it still there.
  */
 const REST_MS = 10_000;
-/** Our choice: the largest rule set compiles in seconds, in a minute on a slow machine under load; what takes ten hangs. */
+/**
+ * Our choice: the largest rule set compiles in seconds, in a minute on a slow machine under load; what takes
+ * ten hangs.
+ */
 const DEADLINE_MS = 600_000;
 
 /** What one compile is told besides the rule set. */
@@ -39,8 +46,8 @@ export interface CompileOrder {
   readonly generation: number;
   readonly memory: TableMemory;
   /**
-   * Takes memory for an image of so many bytes. The thread alone writes it until the compile has settled, and the caller gives it
-   * back if the compile rejects.
+   * Takes memory for an image of so many bytes. The thread alone writes it until the compile has settled, and
+   * the caller gives it back if the compile rejects.
    */
   readonly place: (pieces: ImagePieces) => ImagePieces | Promise<ImagePieces>;
 }
@@ -70,8 +77,9 @@ export class Compiler {
   }
 
   /**
-   * Compiles a rule set into the table's memory; one at a time. Rejects with TableLimitError, TableWorkerError or what `place`
-   * throws. When it has settled, the thread no longer writes there, whatever became of it.
+   * Compiles a rule set into the table's memory; one at a time. Rejects with TableLimitError,
+   * TableWorkerError or what `place` throws. When it has settled, the thread no longer writes there, whatever
+   * became of it.
    */
   async compile(ruleSet: RuleSet, order: CompileOrder): Promise<WrittenImage> {
     const limits = { heapMib: this.#heapMib, deadlineMs: DEADLINE_MS };

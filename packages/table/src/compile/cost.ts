@@ -3,8 +3,8 @@
 import { allRuns, type List, type Policy, prefixCount, type RuleSet } from '@rulecast/rules';
 
 /**
- * Our choice. An entry of IPv4 lists is the unit, 60 to 100 ns; 2^16 of them take 4 to 7 ms, about what starting a
- * thread and sending it the parts takes, and well below a stall that anybody notices.
+ * Our choice. An entry of IPv4 lists is the unit, 60 to 100 ns; 2^16 of them take 4 to 7 ms, about what
+ * starting a thread and sending it the parts takes, and well below a stall that anybody notices.
  */
 const SMALL_UNITS = 2 ** 16;
 /** An IPv6 entry: wider keys, and a map of more levels. */

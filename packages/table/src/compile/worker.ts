@@ -1,6 +1,7 @@
 /**
- * The compile thread of a table: keeps the parts it was sent, compiles them on demand, and writes the image to the places
- * in the table's memory that it is told, which nobody else touches until the answer. compiler.ts is the other side.
+ * The compile thread of a table: keeps the parts it was sent, compiles them on demand, and writes the image
+ * to the places in the table's memory that it is told, which nobody else touches until the answer.
+ * compiler.ts is the other side.
  */
 
 import { type MessagePort, parentPort } from 'node:worker_threads';

@@ -1,10 +1,11 @@
 /**
  * Edits between rule sets: which prefixes joined or left which predicate, where nothing else changed.
  *
- * Parts that did not change are the same objects, so only the columns of lists that changed are compared, most of which in
- * stretches at once. Whatever cannot be said as prefixes that join and leave known predicates is no edit here: other rules than
- * before but for their prefixes (policy.ts), rules that expire, a list or name that had no address when it was compiled.
- * That is compiled in full, and so is what is said of qubes that no policy names.
+ * Parts that did not change are the same objects, so only the columns of lists that changed are compared,
+ * most of which in stretches at once. Whatever cannot be said as prefixes that join and leave known
+ * predicates is no edit here: other rules than before but for their prefixes (policy.ts), rules that expire,
+ * a list or name that had no address when it was compiled. That is compiled in full, and so is what is said
+ * of qubes that no policy names.
  */
 
 import {
@@ -47,14 +48,14 @@ export interface MapEdit {
 /** Prefixes of a column that are compared at once. */
 const STRETCH_ENTRIES = 1024;
 /**
- * The most work of an edit, in slots or nodes that may have to be made anew, a microsecond or two each: more blocks a thread for longer
- * than anybody should notice, and is compiled in full.
+ * The most work of an edit, in slots or nodes that may have to be made anew, a microsecond or two each: more
+ * blocks a thread for longer than anybody should notice, and is compiled in full.
  */
 const DELTA_WEIGHT_MAX = 2 ** 14;
 
 /**
- * The edit between two situations; undefined if it is none, or too much to be made in place. `nextExpiry` is when the next rules
- * expire after the first.
+ * The edit between two situations; undefined if it is none, or too much to be made in place. `nextExpiry` is
+ * when the next rules expire after the first.
  */
 export function editBetween(
   before: Situation,
@@ -134,7 +135,9 @@ function candidates(
   return found;
 }
 
-/** The sources of lists that are not the same; undefined if the lists are not the same ones in the same order. */
+/**
+ * The sources of lists that are not the same; undefined if the lists are not the same ones in the same order.
+ */
 function changedLists(
   before: RuleSet['lists'],
   after: RuleSet['lists'],

@@ -1,6 +1,7 @@
 /**
- * Edits of policies: rules that came to a run or left it, which is what most changes of a rule file are. A policy that has the same
- * runs but for the prefixes of some differs from what it was like a list does; anything else is compiled in full.
+ * Edits of policies: rules that came to a run or left it, which is what most changes of a rule file are. A
+ * policy that has the same runs but for the prefixes of some differs from what it was like a list does;
+ * anything else is compiled in full.
  */
 
 import {

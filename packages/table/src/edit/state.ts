@@ -1,6 +1,7 @@
 /**
- * What the writer's thread keeps of a full compile, so that edits can follow: which predicate is which, the classes, and, once an
- * edit brings new classes, the programs. The prefixes themselves are the rule set's, and the map's.
+ * What the writer's thread keeps of a full compile, so that edits can follow: which predicate is which, the
+ * classes, and, once an edit brings new classes, the programs. The prefixes themselves are the rule set's,
+ * and the map's.
  */
 
 import {
@@ -24,9 +25,15 @@ import { ProgramOutlines } from '../program/outline.ts';
 import { type EditPredicates, PredicateSources } from './edit.ts';
 import { RunPredicates } from './policy.ts';
 
-/** Runs whose programs may be compiled in place, when new classes do not fit the ones in force. Our choice: a few milliseconds. */
+/**
+ * Runs whose programs may be compiled in place, when new classes do not fit the ones in force. Our choice: a
+ * few milliseconds.
+ */
 const PLACED_RUNS = 4096;
-/** Classes after which a table is compiled in full, in proportion to what it had: most of them will be of no address any more. */
+/**
+ * Classes after which a table is compiled in full, in proportion to what it had: most of them will be of no
+ * address any more.
+ */
 const WORN_FACTOR = 4;
 const WORN_CLASSES = 4096;
 
@@ -74,8 +81,9 @@ export class EditState {
   }
 
   /**
-   * Makes the programs know all classes: in place where they have room, which no reader notices; else returns new ones. Undefined
-   * if there is nothing to do, 'full' if a full compile is better. Throws TableLimitError.
+   * Makes the programs know all classes: in place where they have room, which no reader notices; else returns
+   * new ones. Undefined if there is nothing to do, 'full' if a full compile is better. Throws
+   * TableLimitError.
    */
   programsFor(image: Image, ruleSet: RuleSet, environment: Environment): Programs | undefined | 'full' {
     const { sets } = this;
@@ -103,12 +111,16 @@ export class EditState {
     this.#nextPrograms = undefined;
   }
 
-  /** The programs over the classes of today; undefined if that would take long, or predicates are not as they were. */
+  /**
+   * The programs over the classes of today; undefined if that would take long, or predicates are not as they
+   * were.
+   */
   #compiled(sets: ClassSets, ruleSet: RuleSet, environment: Environment): Programs | undefined {
     let runs = 0;
     for (const policy of ruleSet.policies.values()) runs += allRuns(policy).length;
     if (runs > PLACED_RUNS) return undefined;
-    // Which number a predicate has depends on which had addresses at all when they were numbered, not on which addresses.
+    // Which number a predicate has depends on which had addresses at all when they were numbered, not on
+    // which addresses.
     const { lists, resolutions, dns } = standIns(this.base.named);
     const rules = ruleColumns({ ...ruleSet, lists, resolutions });
     const predicates = new Predicates(rules);

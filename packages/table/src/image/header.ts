@@ -7,8 +7,8 @@
  *                            ├▶ programs ─▶ code ─▶ names; hits or share of them [code >> 2]
  *   owner map ─ program ─────┘
  *
- * Generations share whatever did not change between them: nodes, directories of other maps, owners, programs, and the
- * hits, which count from when the programs were compiled.
+ * Generations share whatever did not change between them: nodes, directories of other maps, owners, programs,
+ * and the hits, which count from when the programs were compiled.
  */
 
 import type { PrefixMap } from '../map/map.ts';
@@ -27,13 +27,19 @@ export const HeaderField = {
   owners: 6,
   programs: 7,
   programWords: 8,
-  /** An integer of 64 bits by outcome, for readers without a share; with shares and rooms all that readers write. */
+  /**
+   * An integer of 64 bits by outcome, for readers without a share; with shares and rooms all that readers
+   * write.
+   */
   hits: 9,
   outcomeCount: 10,
   /** UTF-8 JSON: NamesSection. */
   names: 11,
   nameBytes: 12,
-  /** Shares of the hits, each a float64 by outcome that one reader alone writes: the first byte, how many, bytes of each. */
+  /**
+   * Shares of the hits, each a float64 by outcome that one reader alone writes: the first byte, how many,
+   * bytes of each.
+   */
   shares: 13,
   shareCount: 14,
   shareBytes: 15,
@@ -48,13 +54,17 @@ export const GROUP_WORDS = 4;
 export const GROUPS_MAX = 16;
 
 /**
- * Bytes of all shares of an image: as many as of the rest of it, but at least and at most these. Our choice: sets of lists have
- * a share for every reader, and the 2^18 runs of the largest policies still have one for the table and for two readers.
+ * Bytes of all shares of an image: as many as of the rest of it, but at least and at most these. Our choice:
+ * sets of lists have a share for every reader, and the 2^18 runs of the largest policies still have one for
+ * the table and for two readers.
  */
 const SHARES_LEAST_BYTES = 2 ** 16;
 const SHARES_MOST_BYTES = 2 ** 23;
 
-/** How many readers, the table being the first, count in a share of their own, so that nobody waits for another's cache line. */
+/**
+ * How many readers, the table being the first, count in a share of their own, so that nobody waits for
+ * another's cache line.
+ */
 export function shareCount(outcomeCount: number, restBytes: number): number {
   const bytes = Math.min(Math.max(SHARES_LEAST_BYTES, restBytes), SHARES_MOST_BYTES);
   return Math.min(READER_SLOTS + 1, Math.floor(bytes / shareBytes(outcomeCount)));
@@ -65,7 +75,9 @@ export function shareBytes(outcomeCount: number): number {
   return Math.ceil((outcomeCount * 8) / LINE_BYTES) * LINE_BYTES;
 }
 
-/** The share of a reader slot, if there are so many. The first is the table's own, whose room is READER_SLOTS. */
+/**
+ * The share of a reader slot, if there are so many. The first is the table's own, whose room is READER_SLOTS.
+ */
 export function shareOf(slot: number): number {
   return slot === READER_SLOTS ? 0 : slot + 1;
 }
@@ -184,8 +196,8 @@ export interface Image {
 }
 
 /**
- * The generation whose header is at `at`, as the reader of a slot sees it; of the table, READER_SLOTS. Takes the views of `before`
- * where they are of the same bytes.
+ * The generation whose header is at `at`, as the reader of a slot sees it; of the table, READER_SLOTS. Takes
+ * the views of `before` where they are of the same bytes.
  */
 export function openImage(views: MemoryViews, at: number, before: Image | undefined, slot: number): Image {
   const places = readHeader(views, at);

@@ -1,6 +1,7 @@
 /**
- * Images: a rule set in an environment compiled to what answers lookups. Compiling writes private arrays only and refuses what
- * does not fit; it says how much memory it needs, and whoever keeps the heap says where; writing cannot refuse.
+ * Images: a rule set in an environment compiled to what answers lookups. Compiling writes private arrays only
+ * and refuses what does not fit; it says how much memory it needs, and whoever keeps the heap says where;
+ * writing cannot refuse.
  */
 
 import { type Action, COMMON_POLICY, type Environment, RULE_BLOCKS, timeFor } from '@rulecast/rules';
@@ -51,7 +52,10 @@ export type NextExpiry = Readonly<Record<Action, number>>;
 
 /** What edits need to know of a compiled image. */
 export interface EditBase {
-  /** The predicates of lists, names and DNS addresses, as `Predicates.byName` has them; negative for those of no address. */
+  /**
+   * The predicates of lists, names and DNS addresses, as `Predicates.byName` has them; negative for those of
+   * no address.
+   */
   readonly named: readonly (readonly [key: string, predicate: number])[];
   /** The predicates of all runs. */
   readonly runs: readonly BlockPredicates[];

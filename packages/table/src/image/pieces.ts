@@ -43,8 +43,9 @@ export function pieceList(bytes: ImagePieces, places: ImagePieces): readonly Pie
 }
 
 /**
- * Shares of the hits are forgone where they would take more than this of the table's maximum, or do not fit beside the rest. Our
- * choice: the next image has this little less room; one that misses just that is refused like any (TableLimitCode.bytes).
+ * Shares of the hits are forgone where they would take more than this of the table's maximum, or do not fit
+ * beside the rest. Our choice: the next image has this little less room; one that misses just that is refused
+ * like any (TableLimitCode.bytes).
  */
 const SHARES_PART = 1 / 64;
 

@@ -1,12 +1,13 @@
 /**
- * The writer's memory: which pieces the generation in force consists of, how the next one is put beside it, and when what it
- * no longer needs is free again.
+ * The writer's memory: which pieces the generation in force consists of, how the next one is put beside it,
+ * and when what it no longer needs is free again.
  *
  *   full    ─▶ all pieces taken anew, written by any thread ─┐
  *   edit   ─▶ changed nodes, and a directory ───────────────┴─▶ flip ─▶ retired pieces ─▶ free once no reader can be there
  *
- * A map that edits change has two directories in turn: the one in force, and the one before it, which is brought up to
- * date slot by slot as soon as no reader can be in it. If one stays too long, a third one takes its place.
+ * A map that edits change has two directories in turn: the one in force, and the one before it, which is
+ * brought up to date slot by slot as soon as no reader can be in it. If one stays too long, a third one takes
+ * its place.
  */
 
 import { setTimeout } from 'node:timers/promises';
@@ -32,7 +33,10 @@ import { type ImagePieces, type Piece, pieceList, takePieces } from './pieces.ts
 const DIRECTORY_BYTES = DIRECTORY_SLOTS * 4;
 /** Slots from which on a whole directory is copied rather than each of them. */
 const COPIED_SLOTS = 4096;
-/** What readers may hold besides as much as everything else. Our choice: a stall of a second at 30 flips a second. */
+/**
+ * What readers may hold besides as much as everything else. Our choice: a stall of a second at 30 flips a
+ * second.
+ */
 const HELD_BYTES = 2 ** 23;
 /** How long one sleep of the waiting writer lasts. A look takes microseconds, a large batch milliseconds. */
 const WAIT_STEP_MS = 1;
@@ -91,13 +95,16 @@ export class TableSpace {
   readonly #beforeReclaim: (safeGeneration: number) => void;
   #editor: MapEditor | undefined; // of the classes that edits last had
   #hasOriginalNodes = false; // whether the nodes in force are still one piece
-  // Pieces out of sight, oldest first, from `retiredFrom` on: address, bytes, and the generation that retired them.
+  // Pieces out of sight, oldest first, from `retiredFrom` on: address, bytes, and the generation that retired
+  // them.
   #retired: number[] = [];
   #retiredFrom = 0;
   #retiredBytes = 0;
 
   /**
-   * Reserves address space for `maxBytes` bytes of generations; memory is taken only as they need it. `beforeReclaim` is told that no reader can see what was taken out of sight up to a generation, just before that is free.
+   * Reserves address space for `maxBytes` bytes of generations; memory is taken only as they need it.
+   * `beforeReclaim` is told that no reader can see what was taken out of sight up to a generation, just
+   * before that is free.
    */
   constructor(code: WasmModule, maxBytes: number, beforeReclaim: (safeGeneration: number) => void) {
     this.#beforeReclaim = beforeReclaim;
@@ -142,8 +149,9 @@ export class TableSpace {
   }
 
   /**
-   * Makes the next generation from the one in force, which has one group. `programs` is asked once the classes are known; if it wants a
-   * full compile instead, there is none. Throws TableLimitError; then nothing changed.
+   * Makes the next generation from the one in force, which has one group. `programs` is asked once the
+   * classes are known; if it wants a full compile instead, there is none. Throws TableLimitError; then
+   * nothing changed.
    */
   applyEdit(order: EditOrder, programs: () => NewPrograms | undefined | 'full'): EditResult | undefined {
     this.discard();
@@ -240,7 +248,10 @@ export class TableSpace {
     }
   }
 
-  /** Whether readers hold so much that the next generation should wait for them: one that died must not take all memory. */
+  /**
+   * Whether readers hold so much that the next generation should wait for them: one that died must not take
+   * all memory.
+   */
   isCrowded(): boolean {
     this.reclaim();
     return this.#retiredBytes > HELD_BYTES + this.#heap.liveBytes / 2;
@@ -255,7 +266,10 @@ export class TableSpace {
     );
   }
 
-  /** Blocks until all that is retired is free. Throws TablePinnedError if a reader does not look away within `waitMs`. */
+  /**
+   * Blocks until all that is retired is free. Throws TablePinnedError if a reader does not look away within
+   * `waitMs`.
+   */
   awaitReaders(waitMs: number): void {
     const deadline = performance.now() + waitMs;
     for (;;) {
@@ -309,7 +323,8 @@ export class TableSpace {
       this.#retireNodes(before.image.map4, generation);
       this.#retireNodes(before.image.map6, generation);
     }
-    // They were retired before, so out of their order; both are as old as the oldest now, to be on the safe side.
+    // They were retired before, so out of their order; both are as old as the oldest now, to be on the safe
+    // side.
     for (const spare of this.#spares)
       if (spare !== undefined) this.#retire(spare.address, DIRECTORY_BYTES, generation);
     this.#spares = [undefined, undefined];
@@ -393,7 +408,8 @@ export class TableSpace {
       else for (const slot of spare.slots) words[to + slot] = words[from + slot]!; // a slot
       return spare.address;
     }
-    // Retired before, so later than its place in the order says; the generation in force is the latest of all.
+    // Retired before, so later than its place in the order says; the generation in force is the latest of
+    // all.
     if (spare !== undefined) this.#retire(spare.address, DIRECTORY_BYTES, image.generation);
     const address = this.#heap.take(DIRECTORY_BYTES, LINE_BYTES);
     const { words } = this.memory.views;

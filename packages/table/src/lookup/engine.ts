@@ -1,8 +1,8 @@
 /**
  * The engine that answers lookups in one thread: WebAssembly over the table's own memory.
  *
- * Columns that lie elsewhere are copied, piece by piece, into the reader's scratch memory there, and their codes back; who fills
- * the columns of `columns` in place saves both.
+ * Columns that lie elsewhere are copied, piece by piece, into the reader's scratch memory there, and their
+ * codes back; who fills the columns of `columns` in place saves both.
  *
  *   scratch │ lists for a tile, share of hits │ staged: src, dst, protos, details, codes │ columns to fill: IPv6 │ IPv4 │
  */
@@ -48,7 +48,9 @@ export function engineModule(): WasmModule {
   }
 }
 
-/** Columns in the table's memory, for one reader to fill in place; all of one length, `count` of them used. */
+/**
+ * Columns in the table's memory, for one reader to fill in place; all of one length, `count` of them used.
+ */
 export interface PacketColumns {
   readonly family: Family;
   readonly src: Uint32Array;
@@ -67,7 +69,10 @@ export const SHARE_BYTE = LISTS_BYTES - 4;
 export const HOT_CODE_BYTE = SHARE_BYTE - 4;
 /** Packets staged at once. Our choice: their columns stay in the second-level cache. */
 const STAGED_PACKETS = 1024;
-/** Packets that the columns to fill have room for, in each family. Our choice: all of them stay in the second-level cache. */
+/**
+ * Packets that the columns to fill have room for, in each family. Our choice: all of them stay in the
+ * second-level cache.
+ */
 const COLUMN_PACKETS = 2048;
 /** Of an IPv6 packet: two addresses, detail, code and protocol. */
 const PACKET_BYTES = 41;
@@ -128,7 +133,10 @@ export class Engine {
   readonly #one6: EngineExports['lookup6'];
   readonly #egress4: EngineExports['egress4'];
   readonly #scratch: number;
-  /** All views of scratch memory are of this object, which is how they are known; memory that grows gets new ones. */
+  /**
+   * All views of scratch memory are of this object, which is how they are known; memory that grows gets new
+   * ones.
+   */
   readonly #buffer: ArrayBufferLike;
   readonly #staged4: PacketColumns;
   readonly #staged6: PacketColumns;
@@ -244,7 +252,10 @@ export class Engine {
       : this.#exports.classOf6(image.at, placed({ family, words }, this.#staged6.dst));
   }
 
-  /** Fills `out` with the classes of `count` addresses in the first group. Throws RangeError where a column is too short. */
+  /**
+   * Fills `out` with the classes of `count` addresses in the first group. Throws RangeError where a column is
+   * too short.
+   */
   classesOf(image: Image, family: Family, addresses: Uint32Array, count: number, out: Uint32Array): void {
     const { classesOf: all } = this.#exports;
     const stride = strideOf(family);

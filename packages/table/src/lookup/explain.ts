@@ -1,6 +1,6 @@
 /**
- * Explaining a verdict: from the run that the table found to the very rule, list member and prefix, as the reference evaluator
- * names them. Only the run that decided is searched.
+ * Explaining a verdict: from the run that the table found to the very rule, list member and prefix, as the
+ * reference evaluator names them. Only the run that decided is searched.
  */
 
 import {

@@ -1,8 +1,9 @@
 /**
  * Hit counters: how often each run, each policy's default action and each list decided.
  *
- * A reader counts in a share that is its own (image/header.ts), by plain additions. Where there are more readers than shares, the others
- * count in one place by atomic additions: nothing is lost, but batches take a seventh longer even where one thread alone counts so.
+ * A reader counts in a share that is its own (image/header.ts), by plain additions. Where there are more
+ * readers than shares, the others count in one place by atomic additions: nothing is lost, but batches take a
+ * seventh longer even where one thread alone counts so.
  */
 
 import { type Direction, RULE_BLOCKS } from '@rulecast/rules';

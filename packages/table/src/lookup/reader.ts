@@ -1,7 +1,8 @@
 /**
- * Reading a table from any thread. Each reader has a slot of its own in the control block and never waits: it raises its
- * pin, looks at the image in force, and lowers it (memory/double-buffer.ts says why that is enough). The table has one of its own
- * for the thread that writes it: nothing changes while that looks, so it needs no pin, and is told of each flip.
+ * Reading a table from any thread. Each reader has a slot of its own in the control block and never waits: it
+ * raises its pin, looks at the image in force, and lowers it (memory/double-buffer.ts says why that is
+ * enough). The table has one of its own for the thread that writes it: nothing changes while that looks, so
+ * it needs no pin, and is told of each flip.
  */
 
 import type { Address, Family, Packet } from '@rulecast/rules';
@@ -20,7 +21,9 @@ import {
   type VerdictBatch,
 } from './verdict.ts';
 
-/** Opens a reader on a table, in the table's thread or any other. Throws RangeError if all 64 slots are taken. */
+/**
+ * Opens a reader on a table, in the table's thread or any other. Throws RangeError if all 64 slots are taken.
+ */
 export function openReader(handle: TableHandle): TableReader {
   const memory = new TableMemory(handle.memory);
   return new TableReader(memory, handle.module, new ReaderPin(memory.views.words));
@@ -59,8 +62,9 @@ export class TableReader {
   }
 
   /**
-   * The code of a packet's verdict, of `lookupGeneration`. Addresses are words, signed or unsigned (signed ones never cost an
-   * allocation); `src` is undefined if unknown, `detail` as in PacketBatch. Allocates nothing.
+   * The code of a packet's verdict, of `lookupGeneration`. Addresses are words, signed or unsigned (signed
+   * ones never cost an allocation); `src` is undefined if unknown, `detail` as in PacketBatch. Allocates
+   * nothing.
    */
   lookup4(
     direction: LookupDirection,
@@ -92,9 +96,9 @@ export class TableReader {
   }
 
   /**
-   * The codes of many packets, all of one generation, which stays pinned for the whole batch. Columns of `columns` are looked up
-   * where they are, and nothing is allocated; others are copied through views made anew for each thousand packets. Throws RangeError
-   * where a column is shorter than the count.
+   * The codes of many packets, all of one generation, which stays pinned for the whole batch. Columns of
+   * `columns` are looked up where they are, and nothing is allocated; others are copied through views made
+   * anew for each thousand packets. Throws RangeError where a column is shorter than the count.
    */
   lookupBatch(batch: PacketBatch, out: VerdictBatch): void {
     const image = this.#pin();
@@ -106,7 +110,10 @@ export class TableReader {
     }
   }
 
-  /** Columns in the table's memory, always the same ones, for this reader to fill with packets of a family; each family has its own. */
+  /**
+   * Columns in the table's memory, always the same ones, for this reader to fill with packets of a family;
+   * each family has its own.
+   */
   columns(family: Family): PacketColumns {
     return this.#engine.columns(family);
   }
@@ -122,8 +129,8 @@ export class TableReader {
   }
 
   /**
-   * The class of an address as the remote side; 0 if no rule asks about it. Within this generation only. Of a table with several
-   * groups of predicates (see `Table.stats`), in the first of them.
+   * The class of an address as the remote side; 0 if no rule asks about it. Within this generation only. Of a
+   * table with several groups of predicates (see `Table.stats`), in the first of them.
    */
   classOf(address: Address): number {
     const classId = this.#engine.classOf(this.#pin(), address);
@@ -132,8 +139,8 @@ export class TableReader {
   }
 
   /**
-   * The classes of many addresses of a family, one or four words each, all of `lookupGeneration`. Throws RangeError where a column
-   * is too short.
+   * The classes of many addresses of a family, one or four words each, all of `lookupGeneration`. Throws
+   * RangeError where a column is too short.
    */
   classOfBatch(family: Family, addresses: Uint32Array, count: number, classes: Uint32Array): void {
     const image = this.#pin();

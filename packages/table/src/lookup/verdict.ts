@@ -1,8 +1,9 @@
 /**
  * Packets and verdicts, in numbers as lookups take and give them, and in words.
  *
- * A lookup answers with a code, a small integer that needs no allocation: 0 for the verdict none, else `code & 3` is
- * CodeAction.accept or CodeAction.drop, and `decodeVerdict` says who decided. A code means something only within its generation.
+ * A lookup answers with a code, a small integer that needs no allocation: 0 for the verdict none, else
+ * `code & 3` is CodeAction.accept or CodeAction.drop, and `decodeVerdict` says who decided. A code means
+ * something only within its generation.
  */
 
 import type { Direction, Family, Packet, RuleBlock } from '@rulecast/rules';
@@ -47,7 +48,10 @@ export interface TableVerdict {
   readonly direction: Direction | undefined;
   /** The policy that judges the qube; undefined also where none does, and `common` or `unmatched` decided. */
   readonly policy: string | undefined;
-  /** The policy whose run decided, `common` or the judging one; undefined where the default action or `unmatched` did. */
+  /**
+   * The policy whose run decided, `common` or the judging one; undefined where the default action or
+   * `unmatched` did.
+   */
   readonly rulePolicy: string | undefined;
   /** The block that the run stands in. */
   readonly block: RuleBlock | undefined;

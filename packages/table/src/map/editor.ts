@@ -1,10 +1,11 @@
 /**
  * Edits of prefix maps: from toggled predicates to new nodes beside the old ones.
  *
- * What changes is a sorted list of boundaries at which predicates begin or cease to differ from what they were. Between two
- * of them each address gets the class of its old predicates with those toggled, so that the old map and the classes are all that a
- * edit needs to know of the million prefixes that stay. Only slots, and in IPv6 nodes, that hold a boundary are made
- * anew; in a large node, only what lies between its first and last boundary, the rest is copied as it is.
+ * What changes is a sorted list of boundaries at which predicates begin or cease to differ from what they
+ * were. Between two of them each address gets the class of its old predicates with those toggled, so that the
+ * old map and the classes are all that a edit needs to know of the million prefixes that stay. Only slots,
+ * and in IPv6 nodes, that hold a boundary are made anew; in a large node, only what lies between its first
+ * and last boundary, the rest is copied as it is.
  *
  *   old       ·······│ class 3 │ 5 │ 3 ·│····      toggled: predicate 7
  *   toggles          ├──────────────┤              class 8 = class 3 with 7, class 9 = class 5 with 7
@@ -20,9 +21,14 @@ import { DIRECTORY_SLOTS } from './map.ts';
 import { Intervals, type NodeShape, NodeView, nodeBytes, nodeShape, writeNode } from './node.ts';
 import { Splice } from './splice.ts';
 
-/** A node with more intervals is spliced where that is possible. Our choice: below, making it anew costs no more. */
+/**
+ * A node with more intervals is spliced where that is possible. Our choice: below, making it anew costs no
+ * more.
+ */
 const SPLICED_INTERVALS = 64;
-/** Old intervals between two changes that are made anew rather than copied. Our choice: what a window costs. */
+/**
+ * Old intervals between two changes that are made anew rather than copied. Our choice: what a window costs.
+ */
 const NEAR_INTERVALS = 8;
 /** Classes remembered with one predicate toggled; a power of two. */
 const MEMO_SLOTS = 64;
@@ -67,9 +73,9 @@ export class MapEditor {
   }
 
   /**
-   * Makes a whole directory, a copy of the one in force, lead to new nodes where addresses are toggled; appends the slots it changes
-   * to `touched`. Throws TableLimitError, for memory or classes; the directory is then half done, `changes` says what was
-   * taken.
+   * Makes a whole directory, a copy of the one in force, lead to new nodes where addresses are toggled;
+   * appends the slots it changes to `touched`. Throws TableLimitError, for memory or classes; the directory
+   * is then half done, `changes` says what was taken.
    */
   edit(directory: number, family: 4 | 6, toggles: Boundaries, changes: NodeChanges, touched: number[]): void {
     this.#changes = changes;
@@ -98,7 +104,10 @@ export class MapEditor {
     if (this.#toggled.length > 0) for (; slot < DIRECTORY_SLOTS; slot++) set(slot, this.#mapped(1, at(slot)));
   }
 
-  /** What `value`, whose addresses are told apart at `level`, becomes by the boundaries [from, to) within its addresses. */
+  /**
+   * What `value`, whose addresses are told apart at `level`, becomes by the boundaries [from, to) within its
+   * addresses.
+   */
   #node(level: number, value: number, from: number, to: number): number {
     const old = value < 0 ? new NodeView(this.#memory.views, ~value) : undefined;
     if (old !== undefined && old.count > SPLICED_INTERVALS) return this.#spliced(level, old, from, to);
@@ -254,7 +263,10 @@ export class MapEditor {
     return this.#scratch[level];
   }
 
-  /** Toggles what changes at the first address of the chunk of boundary i; returns the first boundary after it. */
+  /**
+   * Toggles what changes at the first address of the chunk of boundary i; returns the first boundary after
+   * it.
+   */
   #toggleStart(from: number, end: number, level: number): number {
     let i = from;
     while (i < end && this.#chunks.isStart(i, level)) this.#toggle(this.#predicates[i++]!); // i < count

@@ -5,8 +5,8 @@
  *                            └── ~granule ─▶ node: value of the next 16 bits ──┬── value >= 0
  *                                                                              └── ~granule ─▶ node …
  *
- * IPv4 ends after one node, IPv6 after seven. A slot whose addresses all have one value answers at once. A map that gives all
- * addresses one value has a directory of one slot. node.ts says how nodes are searched.
+ * IPv4 ends after one node, IPv6 after seven. A slot whose addresses all have one value answers at once. A
+ * map that gives all addresses one value has a directory of one slot. node.ts says how nodes are searched.
  */
 
 import type { Cut, IndexColumn } from '../classes/classes.ts';
@@ -43,7 +43,10 @@ export function measureMap(cut: Cut): MapShape {
   return { slots: DIRECTORY_SLOTS, nodeBytes: builder.granules * GRANULE_BYTES, bounds: builder.bounds };
 }
 
-/** Fills a directory and nodes from `nodesAt`, a granule; `measureMap` said how much. Nobody else may look meanwhile. */
+/**
+ * Fills a directory and nodes from `nodesAt`, a granule; `measureMap` said how much. Nobody else may look
+ * meanwhile.
+ */
 export function writeMap(cut: Cut, views: MemoryViews, map: PrefixMap, nodesAt: number): void {
   const { words } = views;
   const first = map.directory >> 2;
@@ -60,7 +63,9 @@ interface Target {
   readonly slots: Int32Array;
 }
 
-/** Walks a cut in address order. Without a target it counts, with one it writes; both walks are the same code. */
+/**
+ * Walks a cut in address order. Without a target it counts, with one it writes; both walks are the same code.
+ */
 class MapBuilder {
   granules = 0;
   bounds = 0;
@@ -106,7 +111,10 @@ class MapBuilder {
     slots?.fill(classId, slot, DIRECTORY_SLOTS);
   }
 
-  /** A node for the starts [from, to), which lie within its addresses and above the first. Returns the value that leads to it. */
+  /**
+   * A node for the starts [from, to), which lie within its addresses and above the first. Returns the value
+   * that leads to it.
+   */
   #node(level: number, from: number, to: number, firstClass: number): number {
     this.#scratch[level] ??= new Intervals();
     const intervals = this.#scratch[level];

@@ -1,9 +1,10 @@
 /**
  * Nodes of prefix maps: what the next 16 bits of an address lead to.
  *
- * A node is a sorted stretch of boundaries (the low ends of intervals of those 16 bits) with a value per interval. The 16 bits
- * are cut into 2^k equal parts of mostly at most 16 boundaries; `starts` says how many boundaries are at or below the
- * first address of a part, so that one comparison of 16 lanes finishes the search.
+ * A node is a sorted stretch of boundaries (the low ends of intervals of those 16 bits) with a value per
+ * interval. The 16 bits are cut into 2^k equal parts of mostly at most 16 boundaries; `starts` says how many
+ * boundaries are at or below the first address of a part, so that one comparison of 16 lanes finishes the
+ * search.
  *
  *   byte 0        word    bytes from here to the values, in words ┬ k << 16 ┬ r << 20 ┬ w << 24
  *   byte 4        half    n, the number of boundaries, 1 to 65,535
@@ -12,11 +13,13 @@
  *                         last, larger than any other, ends every comparison
  *   …             value   values[n + 1], of 2^w bytes each, at the next word
  *
- * r: a part has at most 16 << r boundaries, so r halvings come before the comparison. It is not 0 only where boundaries crowd so
- * that enough parts would take more memory than the boundaries. Lanes after the end of the bounds may hold anything: all
- * lanes below the searched one are true, and the first false one ends the count.
+ * r: a part has at most 16 << r boundaries, so r halvings come before the comparison. It is not 0 only where
+ * boundaries crowd so that enough parts would take more memory than the boundaries. Lanes after the end of
+ * the bounds may hold anything: all lanes below the searched one are true, and the first false one ends the
+ * count.
  *
- * A value is a class, or (only if w is 2) ~granule of the node for the 16 bits after these. Nodes begin at granules.
+ * A value is a class, or (only if w is 2) ~granule of the node for the 16 bits after these. Nodes begin at
+ * granules.
  */
 
 import { GRANULE_BYTES, type MemoryViews } from '../memory/memory.ts';
@@ -24,7 +27,10 @@ import { GRANULE_BYTES, type MemoryViews } from '../memory/memory.ts';
 /** Boundaries that one comparison tells apart; fixed by the width of two SIMD registers. */
 export const LANES = 16;
 
-/** Intervals of 16 bits of addresses, in order: `starts[0]` is 0, neighbours have different values. Scratch, used over and over. */
+/**
+ * Intervals of 16 bits of addresses, in order: `starts[0]` is 0, neighbours have different values. Scratch,
+ * used over and over.
+ */
 export class Intervals {
   starts = new Uint16Array(64);
   values = new Int32Array(64);
@@ -41,7 +47,10 @@ export class Intervals {
     this.#floor = this.count;
   }
 
-  /** Appends the interval from `start`, which ends the one before, or takes its place if that begins there too. */
+  /**
+   * Appends the interval from `start`, which ends the one before, or takes its place if that begins there
+   * too.
+   */
   push(start: number, value: number): void {
     if (this.count > this.#floor && this.starts[this.count - 1] === start) this.count--;
     const { count } = this;
@@ -102,7 +111,10 @@ export function shapeOf(bounds: number, partBits: number, rounds: number, widthB
   return { bounds, partBits, rounds, widthBits, valuesAt, bytes };
 }
 
-/** How many leading bits part boundaries so that no part has more than `most`. Boundaries begin at `starts[1]`. */
+/**
+ * How many leading bits part boundaries so that no part has more than `most`. Boundaries begin at
+ * `starts[1]`.
+ */
 function partBitsFor(starts: Uint16Array, bounds: number, most: number): number {
   let closest = 0xffff; // the smallest of what two boundaries differ in, of those that must not share a part
   for (let i = 1; i + most <= bounds; i++) {
@@ -200,7 +212,10 @@ export class NodeView {
     return this.value(this.indexOf(chunk));
   }
 
-  /** Appends the intervals of chunks [from, to), which are not empty. Neighbours differ, so only the first may merge with the last. */
+  /**
+   * Appends the intervals of chunks [from, to), which are not empty. Neighbours differ, so only the first may
+   * merge with the last.
+   */
   appendTo(intervals: Intervals, from: number, to: number): void {
     const { count, shape } = this;
     const boundsAt = this.#boundsAt;
@@ -230,7 +245,10 @@ export function readShape(views: MemoryViews, granule: number): NodeShape {
   return shapeOf(bounds, (head >> 16) & 15, (head >> 20) & 15, head >> 24);
 }
 
-/** How many of `count` ascending bounds from `at` are below a chunk of an address. Its steps are arithmetic, not branches. */
+/**
+ * How many of `count` ascending bounds from `at` are below a chunk of an address. Its steps are arithmetic,
+ * not branches.
+ */
 function countBelow(bounds: Int16Array, at: number, count: number, chunk: number): number {
   const limit = chunk - 32768;
   const before = at - 1;

@@ -1,5 +1,6 @@
 /**
- * Splices: a large node with some stretches of its intervals replaced, and the rest copied as bytes, in the layout it had.
+ * Splices: a large node with some stretches of its intervals replaced, and the rest copied as bytes, in the
+ * layout it had.
  *
  *   old      │ stays │ replaced │ stays │ replaced │ stays │
  *   spliced  │ stays │ made   │ stays │ made         │ stays │
@@ -101,7 +102,10 @@ export class Splice {
     for (; index < old.count; index++) all.push(old.start(index), old.value(index));
   }
 
-  /** Writes the new node, which nobody may look at yet. False if a part has more boundaries than a search looks at. */
+  /**
+   * Writes the new node, which nobody may look at yet. False if a part has more boundaries than a search
+   * looks at.
+   */
   write(views: MemoryViews, move: Move, granule: number, shape: NodeShape): boolean {
     const writer = new SpliceWriter(views, move, granule, this.old, this.made, shape);
     let tail = 0;

@@ -1,6 +1,6 @@
 /**
- * The bytes of a table: one shared memory with the control block, scratch memory for each reader, and the heap, in which
- * generations lie. All words are 32 bits, little-endian as all machines that Node runs on.
+ * The bytes of a table: one shared memory with the control block, scratch memory for each reader, and the
+ * heap, in which generations lie. All words are 32 bits, little-endian as all machines that Node runs on.
  *
  *   control block │ readers' scratch │ heap: headers, directories, nodes, owners, programs, hits, shares of them
  *
@@ -18,8 +18,8 @@ const READER_WORDS = 16;
 /** Reader slots of a table. Our choice: more readers than cores only wait for each other. */
 export const READER_SLOTS = 64;
 /**
- * Bytes of a reader's scratch memory: lists for a tile, columns that are copied in, columns for the reader to fill (lookup/engine.ts). What nobody
- * touches takes no memory.
+ * Bytes of a reader's scratch memory: lists for a tile, columns that are copied in, columns for the reader to
+ * fill (lookup/engine.ts). What nobody touches takes no memory.
  */
 export const SCRATCH_BYTES = 2 ** 18;
 const CONTROL_BYTES = 8192;
@@ -42,7 +42,10 @@ export const PINNED = -0x80000000;
 /** Bits of a generation that an epoch keeps. */
 export const EPOCH_MASK = 0x7fffffff;
 
-/** The first byte of a reader's scratch memory. That of READER_SLOTS is the table's own, which reads without a slot. */
+/**
+ * The first byte of a reader's scratch memory. That of READER_SLOTS is the table's own, which reads without a
+ * slot.
+ */
 export function scratchOf(slot: number): number {
   return CONTROL_BYTES + slot * SCRATCH_BYTES;
 }

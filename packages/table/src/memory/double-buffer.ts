@@ -1,15 +1,15 @@
 /**
- * Which generation is in force, and which memory no reader can see any more: epoch-based reclamation (Fraser, "Practical lock
- * freedom", 2004) under a flip of one word.
+ * Which generation is in force, and which memory no reader can see any more: epoch-based reclamation (Fraser,
+ * "Practical lock freedom", 2004) under a flip of one word.
  *
  *   writer   write what is new beside what is in force ─▶ store header ─▶ store epoch
  *   reader   load epoch ─▶ store it as own pin ─▶ load header ─▶ look up ─▶ clear own pin
  *
- * All these are sequentially consistent. A reader's epoch is at most that of the header it then loads, so that a pin of
- * epoch e holds all generations from e on. What a flip to generation g took out of sight is free once no pin is older
- * than g: a pin that is stored later comes with a later load of the header. Readers never wait; neither does the writer, unless
- * the memory that readers hold is all that is left. A reader that died within a look holds memory until whoever knows
- * that it is dead says so with `evict`.
+ * All these are sequentially consistent. A reader's epoch is at most that of the header it then loads, so
+ * that a pin of epoch e holds all generations from e on. What a flip to generation g took out of sight is
+ * free once no pin is older than g: a pin that is stored later comes with a later load of the header. Readers
+ * never wait; neither does the writer, unless the memory that readers hold is all that is left. A reader that
+ * died within a look holds memory until whoever knows that it is dead says so with `evict`.
  */
 
 import { ControlField, EPOCH_MASK, PINNED, pinWord, READER_SLOTS, takenWord } from './control.ts';
@@ -53,18 +53,23 @@ export class ReaderPins {
   /** Puts a generation in force. `memoryBytes` is what the memory has by now. */
   flip(header: number, generation: number, memoryBytes: number): void {
     const control = this.#control;
-    // Each orders all plain stores before it: who sees the header sees what it leads to, and a memory large enough.
+    // Each orders all plain stores before it: who sees the header sees what it leads to, and a memory large
+    // enough.
     Atomics.store(control, ControlField.memoryBytes, memoryBytes);
     Atomics.store(control, ControlField.header, header);
     // After the header: a reader that pins this epoch loads no older header.
     Atomics.store(control, ControlField.epoch, generation & EPOCH_MASK);
   }
 
-  /** How many generations back from `generation`, which is in force, the oldest pin goes; -1 if nothing is pinned. */
+  /**
+   * How many generations back from `generation`, which is in force, the oldest pin goes; -1 if nothing is
+   * pinned.
+   */
   oldest(generation: number): number {
     let oldest = -1;
     for (let slot = 0; slot < READER_SLOTS; slot++) {
-      // Comes after the stores of `flip`: a pin that is not seen here is followed by a load of the new header.
+      // Comes after the stores of `flip`: a pin that is not seen here is followed by a load of the new
+      // header.
       const pin = Atomics.load(this.#control, pinWord(slot));
       if (pin !== 0) oldest = Math.max(oldest, epochsBetween(pin & EPOCH_MASK, generation & EPOCH_MASK));
     }
@@ -84,12 +89,16 @@ export class ReaderPins {
 
   /** Waits, blocking the thread, for a pin that is seen to change, or for so long. */
   awaitChange(slot: number, waitMs: number): void {
-    // Orders what comes after it behind the change. Nobody wakes it, so that readers need not; it looks again by itself.
+    // Orders what comes after it behind the change. Nobody wakes it, so that readers need not; it looks again
+    // by itself.
     const pin = Atomics.load(this.#control, pinWord(slot));
     if (pin !== 0) Atomics.wait(this.#control, pinWord(slot), pin, waitMs);
   }
 
-  /** Frees the slot of a reader whose thread has ended. Evicting a living one lets it read bytes while they change. */
+  /**
+   * Frees the slot of a reader whose thread has ended. Evicting a living one lets it read bytes while they
+   * change.
+   */
   evict(slot: number): void {
     if (!Number.isInteger(slot) || slot < 0 || slot >= READER_SLOTS)
       throw new RangeError(`no reader slot ${slot}`);
@@ -120,7 +129,8 @@ export class ReaderPin {
     const epoch = Atomics.load(control, ControlField.epoch);
     // Before the load below: a writer that does not see this pin stored `header` before it, so we load that.
     Atomics.store(control, this.#word, epoch | PINNED);
-    // After the pin, and before all loads from the generation: sees everything that was stored before the flip.
+    // After the pin, and before all loads from the generation: sees everything that was stored before the
+    // flip.
     return Atomics.load(control, ControlField.header) >>> 0;
   }
 

@@ -1,10 +1,10 @@
 /**
- * The heap: which bytes of the shared memory are in use. Only the writer's thread gives out and takes back; what is in the
- * memory says nothing about it.
+ * The heap: which bytes of the shared memory are in use. Only the writer's thread gives out and takes back;
+ * what is in the memory says nothing about it.
  *
- * A bit per granule of 8 bytes, set while in use. Small pieces are taken where one of just that size was given back; else memory is
- * looked for from where the last search ended, in a bounded number of steps, and added at the end if that finds nothing;
- * neighbouring free granules are one piece of themselves.
+ * A bit per granule of 8 bytes, set while in use. Small pieces are taken where one of just that size was
+ * given back; else memory is looked for from where the last search ended, in a bounded number of steps, and
+ * added at the end if that finds nothing; neighbouring free granules are one piece of themselves.
  */
 
 import { TableLimitCode, TableLimitError } from '../limits.ts';
@@ -14,10 +14,16 @@ import { GRANULE_BYTES, OVERREAD_BYTES } from './memory.ts';
 /** Free pieces looked at before memory is added. Our choice: a microsecond, or several where much is free. */
 const SEARCH_STEPS = 32;
 const LONG_SEARCH_STEPS = 256;
-/** Sizes, in granules, whose places are remembered when given back, and how many of each. Our choice: what edits of large maps reuse. */
+/**
+ * Sizes, in granules, whose places are remembered when given back, and how many of each. Our choice: what
+ * edits of large maps reuse.
+ */
 const REMEMBERED_GRANULES = 128;
 const REMEMBERED_PLACES = 1024;
-/** The share of free granules from which on the long search is worth it. Our choice: docs/design.md "Numbers" bounds the memory of an edit. */
+/**
+ * The share of free granules from which on the long search is worth it. Our choice: docs/design.md "Numbers"
+ * bounds the memory of an edit.
+ */
 const FREE_SHARE = 1 / 8;
 
 export class Heap {
@@ -49,7 +55,10 @@ export class Heap {
     return this.#end * GRANULE_BYTES;
   }
 
-  /** Gives out at least `bytes` bytes at a multiple of `alignBytes`, uninitialised. Throws TableLimitError if there are none. */
+  /**
+   * Gives out at least `bytes` bytes at a multiple of `alignBytes`, uninitialised. Throws TableLimitError if
+   * there are none.
+   */
   take(bytes: number, alignBytes = GRANULE_BYTES): number {
     const need = granulesOf(bytes);
     const align = alignBytes / GRANULE_BYTES;
@@ -148,7 +157,9 @@ export class Heap {
     return at;
   }
 
-  /** The first granule from `at` that is free (`flip` 0) or in use (`flip` -1); `to` if there is none before. */
+  /**
+   * The first granule from `at` that is free (`flip` 0) or in use (`flip` -1); `to` if there is none before.
+   */
   #next(at: number, to: number, flip: 0 | -1): number {
     let index = at >> 5;
     let word = ~(this.#used[index]! ^ flip) & (-1 << (at & 31)); // at <= end, within the bits or one word after

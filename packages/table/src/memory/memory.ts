@@ -1,8 +1,8 @@
 /**
  * The one shared memory of a table, and typed views of it.
  *
- * Views have fixed lengths: views that follow a growable buffer's length are several times slower to index. Memory that was there
- * stays where it is when more is added, so old views remain true for what they cover.
+ * Views have fixed lengths: views that follow a growable buffer's length are several times slower to index.
+ * Memory that was there stays where it is when more is added, so old views remain true for what they cover.
  */
 
 import { TableEngineCode, TableEngineError } from '../limits.ts';
@@ -47,7 +47,10 @@ export const OVERREAD_BYTES = 64;
 const PAGE_BYTES = 65536;
 /** The most that 32-bit addresses reach, less one page, so that no end of a range overflows. */
 export const MEMORY_MAX_BYTES = 2 ** 32 - PAGE_BYTES;
-/** Our choice: memory is added by this much at least, so that few views are made anew. Untouched pages cost nothing. */
+/**
+ * Our choice: memory is added by this much at least, so that few views are made anew. Untouched pages cost
+ * nothing.
+ */
 const GROWTH_BYTES = 2 ** 20;
 
 /** The same bytes as numbers of each kind that the table holds. */
@@ -81,7 +84,10 @@ export class TableMemory {
     this.views = viewsOf(handle.buffer);
   }
 
-  /** New memory of `bytes`, to grow up to `maxBytes`, which are reserved but not taken. Throws TableEngineError if they cannot be. */
+  /**
+   * New memory of `bytes`, to grow up to `maxBytes`, which are reserved but not taken. Throws
+   * TableEngineError if they cannot be.
+   */
   static create(bytes: number, maxBytes: number): TableMemory {
     const initial = pagesFor(bytes);
     const maximum = Math.max(initial, pagesFor(Math.min(maxBytes, MEMORY_MAX_BYTES)));
@@ -102,7 +108,9 @@ export class TableMemory {
     return this.views.bytes.length;
   }
 
-  /** Makes `bytes` bytes accessible, of which `maxBytes` is the most; false if the memory cannot grow so far. */
+  /**
+   * Makes `bytes` bytes accessible, of which `maxBytes` is the most; false if the memory cannot grow so far.
+   */
   reach(bytes: number, maxBytes: number): boolean {
     if (bytes <= this.byteLength) return true;
     if (bytes > maxBytes) return false;
@@ -126,8 +134,8 @@ export class TableMemory {
 }
 
 /**
- * What copies within a memory. JavaScript copies shared bytes one by one where their places differ modulo 8, as those of a node with one
- * more boundary do; WebAssembly's own instruction does not.
+ * What copies within a memory. JavaScript copies shared bytes one by one where their places differ modulo 8,
+ * as those of a node with one more boundary do; WebAssembly's own instruction does not.
  */
 export function moverOf({ handle }: TableMemory, code: WasmModule): Move {
   return instantiateWasm(code, handle)['move'] as Move; // exported by assembly/index.ts

@@ -1,6 +1,6 @@
 /**
- * The classes of a group, turned round: which classes a predicate holds in; and with the runs of one part at hand, which of
- * them hold in a class.
+ * The classes of a group, turned round: which classes a predicate holds in; and with the runs of one part at
+ * hand, which of them hold in a class.
  */
 
 import type { ClassSets } from '../classes/classes.ts';
@@ -90,7 +90,10 @@ export class GroupClasses {
     return pairs;
   }
 
-  /** Finds the classes that the part's predicates hold in. Each must then be asked for once with `holdTouched`. */
+  /**
+   * Finds the classes that the part's predicates hold in. Each must then be asked for once with
+   * `holdTouched`.
+   */
   touch(): void {
     const pairs = this.pairs();
     if (this.#pairPredicates.length < pairs) {
@@ -138,8 +141,8 @@ export class GroupClasses {
   }
 
   /**
-   * Fills `runs` with the runs of some predicates, in order, to the first that asks nothing; returns how many they are, or -1
-   * if more than `most` would have to be looked at.
+   * Fills `runs` with the runs of some predicates, in order, to the first that asks nothing; returns how many
+   * they are, or -1 if more than `most` would have to be looked at.
    */
   collect(part: ProgramPart, predicates: readonly number[], isDns: boolean, most: number): number {
     let count = 0;
@@ -162,8 +165,8 @@ export class GroupClasses {
   }
 
   /**
-   * Offset of a word for each class with room: the offset of its members, of which the first word is how many they are, << 1,
-   * and whether it is a DNS class.
+   * Offset of a word for each class with room: the offset of its members, of which the first word is how many
+   * they are, << 1, and whether it is a DNS class.
    */
   memberLists(words: WordBuffer): number {
     if (this.#lists >= 0) return this.#lists;

@@ -3,8 +3,9 @@
  *
  *   blocks ─▶ parts (part.ts) ─▶ rows (rows.ts) ─▶ nodes (node.ts)
  *
- * Equal parts are made once: qubes of one template share all, and where `common` would multiply classes and programs it is a
- * part of its own, shared by all. Classes that come later, by edits, are added in place; rules that change compile anew.
+ * Equal parts are made once: qubes of one template share all, and where `common` would multiply classes and
+ * programs it is a part of its own, shared by all. Classes that come later, by edits, are added in place;
+ * rules that change compile anew.
  */
 
 import type { Action } from '@rulecast/rules';
@@ -38,14 +39,17 @@ import {
 import { type PartRows, RowMaker } from './rows.ts';
 import { WordBuffer } from './words.ts';
 
-/** Our choice: words left free at the end, for the nodes of classes that edits bring: an eighth, and as many as this. */
+/**
+ * Our choice: words left free at the end, for the nodes of classes that edits bring: an eighth, and as many
+ * as this.
+ */
 const SPARE_WORDS = 4096;
 /** Our choice: rows up to which `common` is compiled into each program, which then answers with one row. */
 const JOINED_ROWS = 2 ** 20;
 
 /**
- * Turns outlines into programs. `sets` are the classes of each group of `groups`; a program's classes are numbers in them. Throws
- * TableLimitError.
+ * Turns outlines into programs. `sets` are the classes of each group of `groups`; a program's classes are
+ * numbers in them. Throws TableLimitError.
  */
 export function compilePrograms(
   outlines: ProgramOutlines,
@@ -109,9 +113,9 @@ export class Programs {
   }
 
   /**
-   * Takes in the classes that the sets have got since, for the same outlines: in `blob`, a copy of ours that readers may be
-   * deciding by, of classes known so far. False if they do not fit, and these programs are to be compiled anew. Costs nothing
-   * if there are none.
+   * Takes in the classes that the sets have got since, for the same outlines: in `blob`, a copy of ours that
+   * readers may be deciding by, of classes known so far. False if they do not fit, and these programs are to
+   * be compiled anew. Costs nothing if there are none.
    */
   extend(blob: Int32Array): boolean {
     const start = this.#words.count;

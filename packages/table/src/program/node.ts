@@ -1,15 +1,17 @@
 /**
- * Nodes: what the runs that hold in a class decide by protocol and port or type, as the words that program.ts describes. Equal
- * nodes are kept once.
+ * Nodes: what the runs that hold in a class decide by protocol and port or type, as the words that program.ts
+ * describes. Equal nodes are kept once.
  *
- * First match is the least code, so runs may be gathered in any way whose results are then compared. In order of preference:
+ * First match is the least code, so runs may be gathered in any way whose results are then compared. In order
+ * of preference:
  *
  *   all runs of the class, with the wildcards that matter, as one list or one map;
  *   the class's own runs as a list or a map, compared with the wildcards' node at lookup;
  *   a node for each of the class's predicates, all compared at lookup (and with the wildcards' node).
  *
- * The last takes words in proportion to the pairs of class and predicate; the maps of the others can take the product of
- * rules that overlap, so they are bounded, and so is the work that goes into maps which are equal in the end.
+ * The last takes words in proportion to the pairs of class and predicate; the maps of the others can take the
+ * product of rules that overlap, so they are bounded, and so is the work that goes into maps which are equal
+ * in the end.
  */
 
 import { ALL_PROTOS, ASKS_DETAIL, ProtoBit } from '../classes/rule-columns.ts';
@@ -29,7 +31,9 @@ import { StretchIndex, type WordBuffer } from './words.ts';
 
 /** Our choice: candidates up to which a list is as fast as a map, and smaller. */
 const LIST_RUNS = 5;
-/** Our choice: wildcards up to which a class's own map takes them in; more would be repeated in too many maps. */
+/**
+ * Our choice: wildcards up to which a class's own map takes them in; more would be repeated in too many maps.
+ */
 const MERGED_WILDCARDS = 16;
 /** Our choice: runs from which on the wildcards' map is in pages, which take two loads and no search. */
 const PAGED_RUNS = 24;
@@ -95,8 +99,9 @@ export class NodeMaker {
   }
 
   /**
-   * The row of a class in which `runCount` runs hold, at least one: their positions, ascending, of which only the last may ask
-   * nothing. `predicateNodes` gives a node for each predicate of the class; it is called where all runs together are too many.
+   * The row of a class in which `runCount` runs hold, at least one: their positions, ascending, of which only
+   * the last may ask nothing. `predicateNodes` gives a node for each predicate of the class; it is called
+   * where all runs together are too many.
    */
   row(
     part: ProgramPart,
@@ -245,7 +250,10 @@ export class NodeMaker {
     return page;
   }
 
-  /** Paints what the runs decide for one protocol; returns the code where ports cannot be read, or -1 if that is no matter. */
+  /**
+   * Paints what the runs decide for one protocol; returns the code where ports cannot be read, or -1 if that
+   * is no matter.
+   */
   #paintRuns(part: ProgramPart, runs: Int32Array, count: number, end: number, bit: number): number {
     const paint = this.#paint;
     paint.clear();

@@ -1,4 +1,7 @@
-/** Where a code comes from: the program, the block and the run that its outcome stands for, read from the programs' words. */
+/**
+ * Where a code comes from: the program, the block and the run that its outcome stands for, read from the
+ * programs' words.
+ */
 
 import { type Direction, RULE_BLOCKS, type RuleBlock } from '@rulecast/rules';
 import {
@@ -63,8 +66,8 @@ function blockField(blob: Int32Array, block: number, field: keyof typeof BlockFi
 }
 
 /**
- * Where the outcome of a code comes from; undefined for the verdict none. Throws RangeError for a code of no outcome,
- * `outcomeCount` being one more than the last.
+ * Where the outcome of a code comes from; undefined for the verdict none. Throws RangeError for a code of no
+ * outcome, `outcomeCount` being one more than the last.
  */
 export function originOf(blob: Int32Array, outcomeCount: number, code: number): CodeOrigin | undefined {
   if (code === NO_VERDICT_CODE) return undefined;

@@ -1,11 +1,12 @@
 /**
- * Outlines: which programs a rule set has, and which predicate each of their runs asks about in an environment. Making an outline
- * registers every predicate; programs are made once classes exist.
+ * Outlines: which programs a rule set has, and which predicate each of their runs asks about in an
+ * environment. Making an outline registers every predicate; programs are made once classes exist.
  *
- * Predicates that overlap much make more classes, or classes of more predicates, than a table takes. They are then shared out
- * to groups, each with classes, and so address maps, of its own: n addresses of one group and m of another are n + m
- * classes, not n * m. A program then finds the class of an address in each group that it has predicates in, and the
- * least code decides (program.ts), so that grouping is exact whatever goes where.
+ * Predicates that overlap much make more classes, or classes of more predicates, than a table takes. They are
+ * then shared out to groups, each with classes, and so address maps, of its own: n addresses of one group and
+ * m of another are n + m classes, not n * m. A program then finds the class of an address in each group that
+ * it has predicates in, and the least code decides (program.ts), so that grouping is exact whatever goes
+ * where.
  */
 
 import {
@@ -57,7 +58,10 @@ export function blocksOf({ exceptions, common, own }: ProgramOutline): readonly 
   return [exceptions, common, own];
 }
 
-/** The predicates of the runs of a policy in one direction; negative for those that ask about no address or match none. */
+/**
+ * The predicates of the runs of a policy in one direction; negative for those that ask about no address or
+ * match none.
+ */
 export interface BlockPredicates {
   readonly policy: string;
   /** Of the policy's own, as `common`'s rules are `common`'s. */
@@ -116,7 +120,10 @@ export class ProgramOutlines {
     }
   }
 
-  /** The predicates shared out to `count` groups, by the order of their first use and about as many prefixes each. */
+  /**
+   * The predicates shared out to `count` groups, by the order of their first use and about as many prefixes
+   * each.
+   */
   grouped(count = 1): PredicateGroups {
     return new PredicateGroups(this.#predicates, this.dnsPredicate, count);
   }

@@ -1,6 +1,7 @@
 /**
- * Parts: the runs that one record of the programs decides among, side by side, as making nodes reads them. A program has one
- * part, or a chain of them: its exceptions, `common` and its own, and each of them once a group of predicates (outline.ts).
+ * Parts: the runs that one record of the programs decides among, side by side, as making nodes reads them. A
+ * program has one part, or a chain of them: its exceptions, `common` and its own, and each of them once a
+ * group of predicates (outline.ts).
  *
  * Codes are relative: the run at position p has outcome p + 1, so that parts of equal runs are one part.
  */
@@ -13,7 +14,10 @@ import { CODE_ACTION_BITS, CodeAction, NO_MATCH } from './program.ts';
 export class ProgramPart {
   readonly group: number;
   readonly count: number;
-  /** By position: a predicate of the group, ANY_ADDRESS, or NO_ADDRESS for what this part leaves out or cannot reach. */
+  /**
+   * By position: a predicate of the group, ANY_ADDRESS, or NO_ADDRESS for what this part leaves out or cannot
+   * reach.
+   */
   readonly predicates: Int32Array;
   /** By position, as in RunColumns. */
   readonly checks: Uint8Array;
@@ -26,12 +30,18 @@ export class ProgramPart {
   readonly asksAddress: boolean;
   /** Whether any run asks for an address of its own and a DNS address. */
   readonly asksDns: boolean;
-  /** Whether no run asks for a protocol or more, so that every class, also one that comes later, has a code for its row. */
+  /**
+   * Whether no run asks for a protocol or more, so that every class, also one that comes later, has a code
+   * for its row.
+   */
   readonly isPlain: boolean;
   /** A hash of all the above. */
   readonly hash: number;
 
-  /** The runs of `blocks`, as far as their predicates are in the group; those for any address only if `hasWildcards`. */
+  /**
+   * The runs of `blocks`, as far as their predicates are in the group; those for any address only if
+   * `hasWildcards`.
+   */
   constructor(
     blocks: readonly Block[],
     groups: PredicateGroups,

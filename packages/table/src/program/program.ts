@@ -1,6 +1,7 @@
 /**
- * Programs: what each policy does with each class of remote addresses, in one direction; as one block of 32-bit words that
- * lies anywhere, since all places in it are word offsets from its start. compiler.ts makes it, assembly/program.ts reads it.
+ * Programs: what each policy does with each class of remote addresses, in one direction; as one block of
+ * 32-bit words that lies anywhere, since all places in it are word offsets from its start. compiler.ts makes
+ * it, assembly/program.ts reads it.
  *
  *   header │ records, one a program │ blocks │ run lists │ rows, nodes, tables …
  *
@@ -16,14 +17,16 @@
  *   union   n, then n times the least code that a node can give and the node; the least code of all decides
  *   table   for programs that ask about few of many classes, see TableKind
  *
- * First match is the least code, since codes grow in rule order: so what wildcard rules decide is kept once, and a class
- * whose own rules do not come before all of them takes the lesser of two.
+ * First match is the least code, since codes grow in rule order: so what wildcard rules decide is kept once,
+ * and a class whose own rules do not come before all of them takes the lesser of two.
  *
- * A code names a verdict: `outcome << 2 | action`. Within nodes it is relative, outcome 1 being the first run, so that
- * programs of equal rules share them; a record's `base` is added in the end. A program's outcomes are numbered from its
- * `firstOutcome`: its default action, then the runs of the policy's exceptions, of `common`, and the policy's own. Code 0 is the verdict none.
+ * A code names a verdict: `outcome << 2 | action`. Within nodes it is relative, outcome 1 being the first
+ * run, so that programs of equal rules share them; a record's `base` is added in the end. A program's
+ * outcomes are numbered from its `firstOutcome`: its default action, then the runs of the policy's
+ * exceptions, of `common`, and the policy's own. Code 0 is the verdict none.
  *
- * Where nothing matches, a record has its default's code, code 0 if that is no action, or ~r: record r goes on.
+ * Where nothing matches, a record has its default's code, code 0 if that is no action, or ~r: record r goes
+ * on.
  */
 
 /** The action in the low bits of a code. */
@@ -77,7 +80,10 @@ export const ProgramField = {
 } as const;
 export const PROGRAM_WORDS = 16;
 
-/** The words of a block's record: the runs of one policy in one direction. `firstRunList` is -1 if none has a list. */
+/**
+ * The words of a block's record: the runs of one policy in one direction. `firstRunList` is -1 if none has a
+ * list.
+ */
 export const BlockField = { policy: 0, runCount: 1, firstRunList: 2 } as const;
 export const BLOCK_WORDS = 4;
 
@@ -90,10 +96,11 @@ export const WITH_WILDCARDS = 8;
 export const NODE_OFFSET_SHIFT = 4;
 
 /**
- * A table's first words: its kind, what `tableHash` takes, slots - 1, and of one of classes the row of classes that it has not,
- * of one of members the offset of a word for each class: the offset of a count and as many predicates, << 1, and whether its
- * addresses are DNS addresses. Slots of one of classes: class, row. Slots of one of members: predicate, its node in other
- * classes, in DNS classes, at most the least code of both.
+ * A table's first words: its kind, what `tableHash` takes, slots - 1, and of one of classes the row of
+ * classes that it has not, of one of members the offset of a word for each class: the offset of a count and
+ * as many predicates, << 1, and whether its addresses are DNS addresses. Slots of one of classes: class, row.
+ * Slots of one of members: predicate, its node in other classes, in DNS classes, at most the least code of
+ * both.
  */
 export const TableKind = { classes: 0, members: 1 } as const;
 export const TABLE_WORDS = 4;
@@ -111,7 +118,10 @@ export function codeReference(code: number): number {
 /** Bits of the number of a page of a map's protocol, and of a code on it. */
 export const PAGE_BITS = 8;
 
-/** Above the relative code in a list's words: how many candidates; what one asks, its protocol bits and ASKS_DETAIL. */
+/**
+ * Above the relative code in a list's words: how many candidates; what one asks, its protocol bits and
+ * ASKS_DETAIL.
+ */
 export const LIST_CODE_BITS = 26;
 
 /** Where the search for a key begins in a table whose second word is `shift`. */

@@ -7,8 +7,8 @@
  *   members  a hash table of the part's predicates, and for each class, shared by all parts of the group, a list of the
  *            predicates that hold in it; what each of them decides is compared at lookup
  *
- * The last takes words in proportion to runs and class members however many programs there are, and is what keeps many
- * programs over many classes from taking their product.
+ * The last takes words in proportion to runs and class members however many programs there are, and is what
+ * keeps many programs over many classes from taking their product.
  */
 
 import type { TableLimits } from '../limits.ts';
@@ -33,13 +33,16 @@ const ROWS_SMALL = 4096;
 /** Our choice: how much larger than a hash table the rows may be, which answer with two loads less. */
 const ROWS_FACTOR = 2;
 /**
- * Our choice: how many pairs of classes and predicates, of all programs, one program may go through in the order of memory
- * rather than look for one of its own.
+ * Our choice: how many pairs of classes and predicates, of all programs, one program may go through in the
+ * order of memory rather than look for one of its own.
  */
 const SWEPT_FACTOR = 4;
 /** Our choice: runs of a class that are looked at even where no more maps are made. */
 const FEW_RUNS = 64;
-/** Words of a slot: the class and its row; the predicate, its node without and with DNS runs, and their least code. */
+/**
+ * Words of a slot: the class and its row; the predicate, its node without and with DNS runs, and their least
+ * code.
+ */
 const CLASS_SLOT_WORDS = 2;
 const MEMBER_SLOT_WORDS = 4;
 
@@ -143,8 +146,8 @@ export class RowMaker {
   }
 
   /**
-   * Makes the row of a class that came later, in which some predicate of the part holds. `put` stores a word that is not new.
-   * False if there is no room.
+   * Makes the row of a class that came later, in which some predicate of the part holds. `put` stores a word
+   * that is not new. False if there is no room.
    */
   add(made: PartRows, classId: number, put: (at: number, word: number) => void): boolean {
     if (made.kind !== 'rows' && made.kind !== 'classes') return true;
@@ -224,7 +227,9 @@ export class RowMaker {
     return this.#words.take(1, (table << NODE_OFFSET_SHIFT) | withWildcards | NodeKind.table);
   }
 
-  /** Takes the words of an empty hash table of `slots`, a power of two; `last` is the last word before them. */
+  /**
+   * Takes the words of an empty hash table of `slots`, a power of two; `last` is the last word before them.
+   */
   #table(kind: number, slots: number, slotWords: number, last: number): number {
     const table = this.#words.take(TABLE_WORDS, kind);
     this.#words.set(table + 1, Math.clz32(slots - 1));

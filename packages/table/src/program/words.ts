@@ -68,7 +68,10 @@ export class StretchIndex {
     this.#words = words;
   }
 
-  /** Where the stretch from `start` to the end of the words stands for good; takes it back if it stands elsewhere. */
+  /**
+   * Where the stretch from `start` to the end of the words stands for good; takes it back if it stands
+   * elsewhere.
+   */
   intern(start: number): number {
     const length = this.#words.count - start;
     const mask = this.#slots.length - 1;

@@ -7,7 +7,9 @@ interface AcceptWaiter {
   readonly reject: (error: ChannelClosedError) => void;
 }
 
-/** Matches arriving channels with `accept()` calls; holds at most `backlog` channels that nobody has accepted. */
+/**
+ * Matches arriving channels with `accept()` calls; holds at most `backlog` channels that nobody has accepted.
+ */
 export class AcceptQueue {
   readonly #listenerName: string;
   readonly #backlog: number;

@@ -1,10 +1,10 @@
 /**
  * What a channel is.
  *
- * A channel is a two-way ordered byte stream with bounded buffers and non-blocking reads and writes, modelled on
- * Xen's libvchan as Qubes OS uses it: a server side that waits for one client, no half-close, and received bytes that
- * outlive the peer. Whoever writes programs against this interface runs over memory, a Unix socket or a real vchan
- * alike. Backpressure is the channel's own business: a full buffer takes nothing more.
+ * A channel is a two-way ordered byte stream with bounded buffers and non-blocking reads and writes, modelled
+ * on Xen's libvchan as Qubes OS uses it: a server side that waits for one client, no half-close, and received
+ * bytes that outlive the peer. Whoever writes programs against this interface runs over memory, a Unix socket
+ * or a real vchan alike. Backpressure is the channel's own business: a full buffer takes nothing more.
  *
  * ```
  *   waiting ──peer arrives──▶ connected ──close(), peer gone, error──▶ disconnected
@@ -19,9 +19,15 @@ export type ChannelState = 'waiting' | 'connected' | 'disconnected';
 
 /** Who is at the other end, as far as the transport honestly knows. */
 export interface PeerIdentity {
-  /** `memory`, or the endpoint's URL; on the server side followed by `#` and the ordinal of the connection. For logs only. */
+  /**
+   * `memory`, or the endpoint's URL; on the server side followed by `#` and the ordinal of the connection.
+   * For logs only.
+   */
   readonly name: string;
-  /** The public key, in Z85, of which it proved to have the secret: of a client of a ZeroMQ listener with keys. */
+  /**
+   * The public key, in Z85, of which it proved to have the secret: of a client of a ZeroMQ listener with
+   * keys.
+   */
   readonly curveKey?: string;
   /** The qube that qrexec says it is: of a client that qrexec brought. */
   readonly qube?: string;
@@ -30,13 +36,17 @@ export interface PeerIdentity {
 /**
  * One end of a bounded, ordered, two-way byte stream.
  *
- * A reader loops "while nothing is ready and the state is not `disconnected`: await waitReadable()", a writer "write
- * the rest; if some is left: await waitWritable()". Both waits are level-triggered: they look at the state when called
- * and not at past events, so no wake-up can be lost; with several waiters, each looks again after waking.
+ * A reader loops "while nothing is ready and the state is not `disconnected`: await waitReadable()", a writer
+ * "write the rest; if some is left: await waitWritable()". Both waits are level-triggered: they look at the
+ * state when called and not at past events, so no wake-up can be lost; with several waiters, each looks again
+ * after waking.
  */
 export interface Channel {
   readonly role: ChannelRole;
-  /** Only ever moves from left to right in the picture above. A transport may learn late that its peer has gone. */
+  /**
+   * Only ever moves from left to right in the picture above. A transport may learn late that its peer has
+   * gone.
+   */
   readonly state: ChannelState;
   readonly peer: PeerIdentity;
   /** Upper bound of `dataReady()`. */
@@ -53,16 +63,17 @@ export interface Channel {
   bufferSpace(): number;
 
   /**
-   * Takes up to `maxBytes` (a non-negative integer) out of the buffer without blocking: at least one byte if any is
-   * ready and `maxBytes` is not 0, possibly fewer than `dataReady()`, because it hands out a received piece as it lies.
-   * The caller owns the bytes; they may be a view into a larger ArrayBuffer, so copy them before transferring it.
+   * Takes up to `maxBytes` (a non-negative integer) out of the buffer without blocking: at least one byte if
+   * any is ready and `maxBytes` is not 0, possibly fewer than `dataReady()`, because it hands out a received
+   * piece as it lies. The caller owns the bytes; they may be a view into a larger ArrayBuffer, so copy them
+   * before transferring it.
    * @throws RangeError if `maxBytes` is no non-negative integer.
    */
   read(maxBytes: number): Uint8Array;
 
   /**
-   * Copies as much of `bytes` as fits and returns how many bytes that was, 0 included. Does not block; `bytes` is the
-   * caller's again on return.
+   * Copies as much of `bytes` as fits and returns how many bytes that was, 0 included. Does not block;
+   * `bytes` is the caller's again on return.
    * @throws ChannelClosedError once disconnected.
    */
   write(bytes: Uint8Array): number;
@@ -70,12 +81,14 @@ export interface Channel {
   /** Resolves when `dataReady() > 0` or the channel is disconnected, at once if so already. Never rejects. */
   waitReadable(): Promise<void>;
 
-  /** Resolves when `bufferSpace() > 0` or the channel is disconnected, at once if so already. Never rejects. */
+  /**
+   * Resolves when `bufferSpace() > 0` or the channel is disconnected, at once if so already. Never rejects.
+   */
   waitWritable(): Promise<void>;
 
   /**
-   * Disconnects both ways; there is no half-close. Bytes accepted by `write` before still reach the peer if it keeps
-   * reading; bytes received and not read are dropped. May be called again, to no effect.
+   * Disconnects both ways; there is no half-close. Bytes accepted by `write` before still reach the peer if
+   * it keeps reading; bytes received and not read are dropped. May be called again, to no effect.
    */
   close(): void;
 }

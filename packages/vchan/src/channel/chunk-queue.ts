@@ -2,7 +2,9 @@
 
 // Our choice.
 
-/** Chunks shorter than this are copied together, so that a queue of one-byte writes is not a queue of objects. */
+/**
+ * Chunks shorter than this are copied together, so that a queue of one-byte writes is not a queue of objects.
+ */
 const SMALL_CHUNK_BYTES = 2_048;
 /** What small chunks are copied into: one allocation for at least eight of them. */
 const SLAB_BYTES = 16_384;
@@ -15,8 +17,8 @@ interface Chunk {
 const NO_BYTES = new Uint8Array(0);
 
 /**
- * A queue of received bytes as a list of chunks, so that a reader gets them without another copy. The queue counts,
- * its owner bounds. No byte handed out is ever written again.
+ * A queue of received bytes as a list of chunks, so that a reader gets them without another copy. The queue
+ * counts, its owner bounds. No byte handed out is ever written again.
  */
 export class ChunkQueue {
   #first: Chunk | undefined;
@@ -41,7 +43,8 @@ export class ChunkQueue {
   appendCopy(bytes: Uint8Array): void {
     if (bytes.length === 0) return;
     if (bytes.length < SMALL_CHUNK_BYTES) this.#appendSmall(bytes);
-    // Uint8Array.from and slice of a Buffer would give a Buffer, and its slice() is a view: a trap for the reader.
+    // Uint8Array.from and slice of a Buffer would give a Buffer, and its slice() is a view: a trap for the
+    // reader.
     else this.#link(new Uint8Array(bytes));
   }
 
@@ -86,7 +89,8 @@ export class ChunkQueue {
     this.#slab.set(bytes, begin);
     this.#slabUsed += bytes.length;
     const last = this.#last;
-    // Within a slab the last chunk ends where the slab's free part begins: nothing else is appended to a slab.
+    // Within a slab the last chunk ends where the slab's free part begins: nothing else is appended to a
+    // slab.
     if (last?.bytes.buffer === this.#slab.buffer) {
       last.bytes = this.#slab.subarray(last.bytes.byteOffset, this.#slabUsed);
       this.#byteCount += bytes.length;

@@ -11,8 +11,9 @@
  *   zmq+ipc:/absolute/path.sock       ZeroMQ over a Unix socket
  *   zmq+tcp:ADDRESS:PORT              ZeroMQ over TCP; ADDRESS is IPv4 or [IPv6]
  * ```
- * Each takes `?buffer=SIZE` (of `exec:`, among the other options), bytes, or a number followed by KiB or MiB. In a path, a
- * command and an argument `%`, `?`, `#`, `&` and control characters are written as `%XX`; a `+` is a plus.
+ * Each takes `?buffer=SIZE` (of `exec:`, among the other options), bytes, or a number followed by KiB or MiB.
+ * In a path, a command and an argument `%`, `?`, `#`, `&` and control characters are written as `%XX`; a `+`
+ * is a plus.
  */
 import { isIPv4, isIPv6 } from 'node:net';
 
@@ -279,7 +280,10 @@ export function checkVchanNumbers(domainId: number, port: number): void {
   }
 }
 
-/** @throws EndpointError unless `command` can be started without asking where we stand, and the arguments be passed. */
+/**
+ * @throws EndpointError unless `command` can be started without asking where we stand, and the arguments be
+ *   passed.
+ */
 export function checkCommand(command: string, args: readonly string[]): void {
   const refuse = (what: string): never => {
     throw new EndpointError('bad-command', `command ${JSON.stringify(command)}: ${what}`);

@@ -1,6 +1,7 @@
 /**
- * Channels inside one process: for tests, and for a publisher and a subscriber embedded together. A pair behaves like
- * one vchan whose two rings are the two queues here; capacities are exact, and everything happens in the caller's turn.
+ * Channels inside one process: for tests, and for a publisher and a subscriber embedded together. A pair
+ * behaves like one vchan whose two rings are the two queues here; capacities are exact, and everything
+ * happens in the caller's turn.
  */
 import { AcceptQueue } from './accept-queue.ts';
 import {
@@ -57,7 +58,8 @@ const listeners = new Map<string, MemoryListener>();
 
 /**
  * Listens on a name of this process. `backlog`: channels that may wait for `accept()`.
- * @throws EndpointInUseError if the name is taken; EndpointError, RangeError if the arguments are out of range.
+ * @throws EndpointInUseError if the name is taken; EndpointError, RangeError if the arguments are out of
+ *   range.
  */
 export function listenMemory(
   endpoint: MemoryEndpoint,
@@ -79,7 +81,8 @@ export function listenMemory(
 
 /**
  * Connects to the listener on a name of this process, which decides the buffer size of both ends.
- * @throws ChannelConnectError if aborted, nobody listens, or its backlog is full; EndpointError if the name is malformed.
+ * @throws ChannelConnectError if aborted, nobody listens, or its backlog is full; EndpointError if the name
+ *   is malformed.
  */
 export function connectMemory(endpoint: MemoryEndpoint, signal: AbortSignal | undefined): Channel {
   checkMemoryName(endpoint.name);

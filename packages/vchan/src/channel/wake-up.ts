@@ -3,7 +3,10 @@ export class WakeUp {
   #waiting: Promise<void> | undefined;
   #resolve: (() => void) | undefined;
 
-  /** A promise of the next `wake()`. The caller has just seen, in this same turn, that the condition is not met. */
+  /**
+   * A promise of the next `wake()`. The caller has just seen, in this same turn, that the condition is not
+   * met.
+   */
   wait(): Promise<void> {
     this.#waiting ??= new Promise((resolve) => {
       this.#resolve = resolve;

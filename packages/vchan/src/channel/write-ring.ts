@@ -41,7 +41,10 @@ export class WriteRing {
     return count;
   }
 
-  /** The oldest pending bytes that lie in one piece, at most `maxBytes`; a view, valid until they are consumed. */
+  /**
+   * The oldest pending bytes that lie in one piece, at most `maxBytes`; a view, valid until they are
+   * consumed.
+   */
   peek(maxBytes: number): Uint8Array {
     const end = Math.min(this.#head + Math.min(this.#pendingBytes, maxBytes), this.capacityBytes);
     return this.#ring.subarray(this.#head, end);

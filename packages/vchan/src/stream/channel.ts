@@ -1,14 +1,16 @@
 /**
- * The channel over streams of bytes that the kernel carries: one two-way socket, or a pipe for each direction.
+ * The channel over streams of bytes that the kernel carries: one two-way socket, or a pipe for each
+ * direction.
  *
  * ```
  *   write() ─copy─▶ WriteRing ─output.write, one piece at a time─▶ kernel ─'data'─▶ ChunkQueue ─no copy─▶ read()
  *                   capacity        freed when the kernel has it              pauses the input at capacity
  * ```
- * Beyond the two capacities a direction holds what the kernel takes (Linux: 212,992 bytes in a Unix socket, 65,536 in a
- * pipe, unless configured) and `SOCKET_SLACK_BYTES`. A paused input is not looked at: while our read buffer is full, the
- * peer's departure shows only at the next write. A write that finds the peer dead closes a socket, and with it what the
- * kernel still held for us; a peer that closes in an orderly way therefore goes on taking our bytes for a while.
+ * Beyond the two capacities a direction holds what the kernel takes (Linux: 212,992 bytes in a Unix socket,
+ * 65,536 in a pipe, unless configured) and `SOCKET_SLACK_BYTES`. A paused input is not looked at: while our
+ * read buffer is full, the peer's departure shows only at the next write. A write that finds the peer dead
+ * closes a socket, and with it what the kernel still held for us; a peer that closes in an orderly way
+ * therefore goes on taking our bytes for a while.
  */
 import type net from 'node:net';
 import {
@@ -26,8 +28,8 @@ import { WriteRing } from '../channel/write-ring.ts';
 // Fixed by Node.
 
 /**
- * What the receiving side may hold beyond its capacity: one read of up to 64 KiB that crossed it, and in the stream below
- * up to its high-water mark (at most 64 KiB) and one more read.
+ * What the receiving side may hold beyond its capacity: one read of up to 64 KiB that crossed it, and in the
+ * stream below up to its high-water mark (at most 64 KiB) and one more read.
  */
 export const SOCKET_SLACK_BYTES = 3 * 65_536;
 
@@ -35,9 +37,14 @@ export const SOCKET_SLACK_BYTES = 3 * 65_536;
 
 /** Pieces large enough that a system call costs little beside its copy, small enough to free space early. */
 const MAX_PIECE_BYTES = 131_072;
-/** How long a closed channel waits for its peer to take the rest and close too; a stuck peer costs no more. */
+/**
+ * How long a closed channel waits for its peer to take the rest and close too; a stuck peer costs no more.
+ */
 export const LINGER_MS = 5_000;
-/** A peer that has closed the pipe it reads from is about to close the other one, which may still hold its last bytes. */
+/**
+ * A peer that has closed the pipe it reads from is about to close the other one, which may still hold its
+ * last bytes.
+ */
 const LAST_BYTES_MS = 1_000;
 
 /** Where bytes come from and go to; for a socket, the same one twice. Neither has listeners yet. */
@@ -148,7 +155,8 @@ export class StreamChannel implements Channel {
     if (this.#closeReason !== undefined) return;
     this.#closedHere = true;
     this.#disconnect('closed here');
-    // The peer must not die of a broken pipe before it has read our last bytes, so its own go to nowhere meanwhile.
+    // The peer must not die of a broken pipe before it has read our last bytes, so its own go to nowhere
+    // meanwhile.
     this.#input.resume();
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => this.#destroy(), LINGER_MS);
@@ -157,7 +165,8 @@ export class StreamChannel implements Channel {
 
   #onData(chunk: Buffer): void {
     if (this.#closedHere) return;
-    // The stream makes a fresh buffer for each read and lets go of it; a plain view hides Buffer's own slice().
+    // The stream makes a fresh buffer for each read and lets go of it; a plain view hides Buffer's own
+    // slice().
     this.#received.appendOwned(new Uint8Array(chunk.buffer, chunk.byteOffset, chunk.byteLength));
     if (this.#received.byteCount >= this.readCapacityBytes) this.#input.pause();
     this.#readable.wake();
@@ -205,7 +214,8 @@ export class StreamChannel implements Channel {
     }
     this.#sending = true;
     this.#output.write(piece, (error) => {
-      // On an error the stream reports 'error' or 'close' as well, which cleans up; until then nothing more is sent.
+      // On an error the stream reports 'error' or 'close' as well, which cleans up; until then nothing more
+      // is sent.
       if (error) return;
       this.#sending = false;
       if (this.#unsent.pendingBytes === 0) return;

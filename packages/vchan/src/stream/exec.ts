@@ -28,7 +28,8 @@ export interface ConnectExecOptions {
 
 /**
  * Starts the program and resolves once it runs, which does not mean that it answers.
- * @throws ChannelConnectError if it cannot be started, EndpointError for the command, RangeError for the buffer.
+ * @throws ChannelConnectError if it cannot be started, EndpointError for the command, RangeError for the
+ *   buffer.
  */
 export async function connectExec(endpoint: ExecEndpoint, options: ConnectExecOptions): Promise<Channel> {
   const { command, args } = endpoint;

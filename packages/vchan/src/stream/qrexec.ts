@@ -1,7 +1,8 @@
 /**
- * The listener of a qrexec service that is a socket (Qubes 4.1 and later, qrexec-socket-services): qrexec connects to it for each call and says,
- * before anything of the caller's, which service is called and which qube calls. The qube of a channel is what that line says, so nobody
- * but qrexec may reach the socket; the caller cannot change it.
+ * The listener of a qrexec service that is a socket (Qubes 4.1 and later, qrexec-socket-services): qrexec
+ * connects to it for each call and says, before anything of the caller's, which service is called and which
+ * qube calls. The qube of a channel is what that line says, so nobody but qrexec may reach the socket; the
+ * caller cannot change it.
  *
  * ```
  *   qrexec: SERVICE[+ARGUMENT] SOURCE NUL   (in dom0: … SOURCE name|keyword TARGET NUL)   then the caller's bytes
@@ -45,7 +46,8 @@ export function sourceOf(descriptor: string): string | undefined {
 }
 
 /**
- * Listens for the calls of one service. A socket file that nobody listens on is replaced. Main thread only, as for any socket file.
+ * Listens for the calls of one service. A socket file that nobody listens on is replaced. Main thread only,
+ * as for any socket file.
  * @throws EndpointInUseError, EndpointError, RangeError for a bad option.
  */
 export async function listenQrexec(

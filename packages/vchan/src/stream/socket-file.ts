@@ -1,4 +1,7 @@
-/** The file of a listening socket: its directory, its mode, what an earlier listener left, and whose it is. Shared by all who have one. */
+/**
+ * The file of a listening socket: its directory, its mode, what an earlier listener left, and whose it is.
+ * Shared by all who have one.
+ */
 
 import { randomUUID } from 'node:crypto';
 import type { Stats } from 'node:fs';
@@ -43,7 +46,9 @@ export async function prepareDirectory(directory: string, create: boolean): Prom
   throw new EndpointError('no-directory', message);
 }
 
-/** Not by Node's recursive mkdir: that goes round for ever where a directory takes no new ones, as /proc does. */
+/**
+ * Not by Node's recursive mkdir: that goes round for ever where a directory takes no new ones, as /proc does.
+ */
 async function makeDirectory(directory: string): Promise<void> {
   const missing: string[] = [];
   for (let at = directory; (await statOf(at)) === undefined; at = dirname(at)) missing.push(at);
@@ -62,8 +67,9 @@ async function statOf(path: string): Promise<Stats | undefined> {
 }
 
 /**
- * Removes a socket file that nobody listens on. Between seeing that it is stale and removing it, another process may have
- * done both and put its own there; so the file is moved aside, recognised, and only then removed, or put back.
+ * Removes a socket file that nobody listens on. Between seeing that it is stale and removing it, another
+ * process may have done both and put its own there; so the file is moved aside, recognised, and only then
+ * removed, or put back.
  */
 export async function removeStaleSocket(path: string): Promise<void> {
   const seen = await identify(path);
@@ -107,7 +113,10 @@ export async function identify(path: string): Promise<FileIdentity | undefined> 
   }
 }
 
-/** Whether somebody listens on a socket file. Whoever refuses us for another reason than absence counts as live. */
+/**
+ * Whether somebody listens on a socket file. Whoever refuses us for another reason than absence counts as
+ * live.
+ */
 function probe(path: string): Promise<'live' | 'stale' | 'gone'> {
   return new Promise((resolve) => {
     const socket = net.connect({ path });

@@ -1,6 +1,6 @@
 /**
- * Channels over a Unix stream socket: the default between processes of one machine. Connecting and listening; the care that the file
- * needs is in socket-file.ts, and the channel itself is a `StreamChannel`.
+ * Channels over a Unix stream socket: the default between processes of one machine. Connecting and listening;
+ * the care that the file needs is in socket-file.ts, and the channel itself is a `StreamChannel`.
  */
 import { chmodSync, lchownSync } from 'node:fs';
 import net from 'node:net';
@@ -57,8 +57,9 @@ export function checkTimeout(timeoutMs: number): void {
 }
 
 /**
- * Listens on a Unix socket. A socket file that nobody listens on is replaced. Main thread only: the file mode is set
- * through the process's umask. Seeing whether a file is stale takes a connection, which a live listener sees come and go.
+ * Listens on a Unix socket. A socket file that nobody listens on is replaced. Main thread only: the file mode
+ * is set through the process's umask. Seeing whether a file is stale takes a connection, which a live
+ * listener sees come and go.
  * @throws EndpointInUseError, EndpointError, RangeError for a bad option.
  */
 export async function listenSocket(endpoint: UnixEndpoint, options: ListenSocketOptions): Promise<Listener> {
@@ -140,8 +141,8 @@ export function serverChannel(
 export type SocketAccess = Pick<ListenSocketOptions, 'mode' | 'group'>;
 
 /**
- * Binds a server to a socket file and listens; `exists` if there is a file already. Main thread only: the file mode is set
- * through the process's umask.
+ * Binds a server to a socket file and listens; `exists` if there is a file already. Main thread only: the
+ * file mode is set through the process's umask.
  */
 export function bindSocket(
   server: net.Server,
@@ -163,8 +164,9 @@ export function bindSocket(
     };
     server.once('error', onBindError);
     server.once('listening', onListening);
-    // bind(2) happens inside listen(). The file is born without permissions, gets its group and then its own mode, so that at
-    // no moment it is open to more than these say; a file that another thread makes meanwhile is only narrower.
+    // bind(2) happens inside listen(). The file is born without permissions, gets its group and then its own
+    // mode, so that at no moment it is open to more than these say; a file that another thread makes
+    // meanwhile is only narrower.
     const umask = process.umask(0o777);
     try {
       server.listen({ path, exclusive: true });
@@ -204,7 +206,8 @@ export function openChannel(
     };
     const fail = (error: ChannelConnectError): void => {
       settle();
-      // Nobody is interested in what the socket still has to say, but an unheard 'error' would end the process.
+      // Nobody is interested in what the socket still has to say, but an unheard 'error' would end the
+      // process.
       socket.on('error', () => undefined);
       socket.destroy();
       reject(error);

@@ -1,6 +1,7 @@
 /**
- * The channel over this process's standard input and output: what qrexec gives a service, and a parent its child. There
- * is one per process; logs belong on standard error. The end of the input disconnects, there is no half-close.
+ * The channel over this process's standard input and output: what qrexec gives a service, and a parent its
+ * child. There is one per process; logs belong on standard error. The end of the input disconnects, there is
+ * no half-close.
  */
 import { fstatSync } from 'node:fs';
 import net from 'node:net';
@@ -60,7 +61,8 @@ export function connectStdio(
 }
 
 /**
- * Takes standard input and output as a server, of the qube that qrexec says if it started this process: the first `accept` gets the channel, any later one waits for the close.
+ * Takes standard input and output as a server, of the qube that qrexec says if it started this process: the
+ * first `accept` gets the channel, any later one waits for the close.
  * @throws EndpointInUseError, EndpointError if they are a terminal or a file, RangeError for the buffer.
  */
 export function listenStdio(
@@ -96,7 +98,8 @@ function takeStandard(role: ChannelRole, peer: PeerIdentity, bufferBytes: number
 }
 
 /**
- * A channel over two open file descriptors. Node's own process.stdin and process.stdout are no use here: their writes block.
+ * A channel over two open file descriptors. Node's own process.stdin and process.stdout are no use here:
+ * their writes block.
  * @throws EndpointError if one is no pipe and no socket.
  */
 export function openPipes(

@@ -1,18 +1,23 @@
 /**
- * Channels as Qubes' libvchan-socket makes them (the stand-in for Xen's vchan in Qubes' own tests): either end of one may be a
- * program that links that library. After qubes-core-vchan-socket, vchan/init.c and vchan/socket.c:
+ * Channels as Qubes' libvchan-socket makes them (the stand-in for Xen's vchan in Qubes' own tests): either
+ * end of one may be a program that links that library. After qubes-core-vchan-socket, vchan/init.c and
+ * vchan/socket.c:
  *
- * - a Unix stream socket `$VCHAN_SOCKET_DIR/vchan.SERVER.CLIENT.PORT.sock` (directory `/var/run/vchan` if unset), the own domain
- *   from VCHAN_DOMAIN (0 if unset); only payload bytes, no framing, nothing said at the start;
- * - a server takes one client and then is done: the next takes another initialisation, which removes the old file;
+ * - a Unix stream socket `$VCHAN_SOCKET_DIR/vchan.SERVER.CLIENT.PORT.sock` (directory `/var/run/vchan` if
+ *   unset), the own domain from VCHAN_DOMAIN (0 if unset); only payload bytes, no framing, nothing said at
+ *   the start;
+ * - a server takes one client and then is done: the next takes another initialisation, which removes the old
+ *   file;
  * - a client tries again as long as the file is missing or refuses;
- * - an end of file disconnects: whoever sees it drops what it has not sent yet. Closing first sends what was accepted.
+ * - an end of file disconnects: whoever sees it drops what it has not sent yet. Closing first sends what was
+ *   accepted.
  *
  * ```
  *   listening ──client──▶ occupied (no file, so that the next client waits) ──disconnected──▶ listening
  * ```
- * Where we differ: a file whose server lives is not taken from it, a path over 107 bytes is refused and not cut, and our file
- * goes away while a client is served, so that another one waits instead of being connected to nobody.
+ * Where we differ: a file whose server lives is not taken from it, a path over 107 bytes is refused and not
+ * cut, and our file goes away while a client is served, so that another one waits instead of being connected
+ * to nobody.
  */
 import { rmSync } from 'node:fs';
 import { readFile, rm } from 'node:fs/promises';
@@ -69,7 +74,8 @@ export interface ListenVchanOptions extends ListenSocketOptions {
 
 /**
  * Connects as the client of the domain `endpoint.domainId`, and waits for its server until the time is up.
- * @throws ChannelConnectError; EndpointError for the endpoint or the environment; RangeError for a bad option.
+ * @throws ChannelConnectError; EndpointError for the endpoint or the environment; RangeError for a bad
+ *   option.
  */
 export async function connectVchan(endpoint: VchanEndpoint, options: ConnectVchanOptions): Promise<Channel> {
   const path = vchanPath('client', endpoint, options.environment);
@@ -203,8 +209,8 @@ class VchanListener implements Listener {
   }
 
   /**
-   * Removes the file at once, so that nobody else connects, and closes the server when it has accepted whoever did before:
-   * those whom it left in the kernel's queue would be connected to nobody.
+   * Removes the file at once, so that nobody else connects, and closes the server when it has accepted
+   * whoever did before: those whom it left in the kernel's queue would be connected to nobody.
    */
   #stopListening(): void {
     const server = this.#server;
@@ -281,8 +287,9 @@ class VchanListener implements Listener {
 }
 
 /**
- * Removes what an earlier server left, as the library does, but not from under a living one. That is looked up and not tried
- * out: a connection would be taken for the one client that a server of the library waits for.
+ * Removes what an earlier server left, as the library does, but not from under a living one. That is looked
+ * up and not tried out: a connection would be taken for the one client that a server of the library waits
+ * for.
  */
 async function removeDeadFile(path: string): Promise<void> {
   const seen = await identify(path);

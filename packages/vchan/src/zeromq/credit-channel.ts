@@ -1,18 +1,21 @@
 /**
- * A channel over a transport of messages, bounded by credit: a byte may be written only if the other end has room for it.
+ * A channel over a transport of messages, bounded by credit: a byte may be written only if the other end has
+ * room for it.
  *
  * ```
  *   write() ─costs credit─▶ WriteRing ─FLOW, one at a time─▶ transport ─FLOW─▶ ChunkQueue ─▶ read()
  *      ▲                                                                                       │
  *      └───────────────────────── credit, in the next FLOW the other way ◀─────────────────────┘
  * ```
- * Closing takes two messages, because a transport that is shut with unread bytes in it may throw away what it has yet to send:
+ * Closing takes two messages, because a transport that is shut with unread bytes in it may throw away what it
+ * has yet to send:
  *
  * ```
  *   close() ── FLOW …, CLOSE ──▶ disconnected; reads on, answers ── CLOSE ──▶ end
  * ```
- * At any time credit + bytes on their way + bytes ready + bytes read and not granted back = the smaller of both ends' buffers. So a writer's
- * space says nothing about the transport's queues, and everything it has accepted can be sent at once, also after `close`.
+ * At any time credit + bytes on their way + bytes ready + bytes read and not granted back = the smaller of
+ * both ends' buffers. So a writer's space says nothing about the transport's queues, and everything it has
+ * accepted can be sent at once, also after `close`.
  */
 import {
   type Channel,
@@ -37,20 +40,24 @@ import {
 /** How a channel reaches its peer. */
 export interface MessageLink {
   /**
-   * Sends one message after all earlier ones, and owns it. Resolves when the transport has it, with `false` if the peer is
-   * gone or `end` was called; called again only then. Never rejects.
+   * Sends one message after all earlier ones, and owns it. Resolves when the transport has it, with `false`
+   * if the peer is gone or `end` was called; called again only then. Never rejects.
    */
   send(message: Uint8Array): Promise<boolean>;
   /**
-   * Called once, last: nothing more is sent, and what arrives is of no interest. The peer has taken everything, or is gone, or takes
-   * nothing any more; then a message may still wait in `send`, which gives it up.
+   * Called once, last: nothing more is sent, and what arrives is of no interest. The peer has taken
+   * everything, or is gone, or takes nothing any more; then a message may still wait in `send`, which gives
+   * it up.
    */
   end(): void;
 }
 
 // Our choice.
 
-/** How long a closed channel waits for its peer to take the next message, and then to answer; a stuck peer costs no more. */
+/**
+ * How long a closed channel waits for its peer to take the next message, and then to answer; a stuck peer
+ * costs no more.
+ */
 const LINGER_MS = 5_000;
 
 export class CreditChannel implements Channel {
@@ -147,7 +154,10 @@ export class CreditChannel implements Channel {
     this.#hangUp(CLOSE_CODE.closed, 'closed here');
   }
 
-  /** Takes a message from the peer, or `undefined` for something that is none; a peer that breaks the rules is told so. */
+  /**
+   * Takes a message from the peer, or `undefined` for something that is none; a peer that breaks the rules is
+   * told so.
+   */
   receive(message: ZmqMessage | undefined): void {
     if (message?.kind === 'close') {
       this.#onClose(message.code);

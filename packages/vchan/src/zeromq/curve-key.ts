@@ -1,6 +1,7 @@
 /**
- * Keys for CURVE (RFC 26/CurveZMQ) as people keep them: files of Z85 text (RFC 32). CURVE's pairs are those of X25519 (RFC 7748),
- * so that Node makes them and the public key follows from the secret one: a file holds a single key.
+ * Keys for CURVE (RFC 26/CurveZMQ) as people keep them: files of Z85 text (RFC 32). CURVE's pairs are those
+ * of X25519 (RFC 7748), so that Node makes them and the public key follows from the secret one: a file holds
+ * a single key.
  *
  * ```
  *   # what this is                       lines that are no key start with #, as no key does: its first word would overflow
@@ -33,7 +34,9 @@ export interface CurveKeyPair {
   readonly secretKey: string;
 }
 
-/** Makes a pair. Its public key starts with a letter or digit, so that no command line takes it for an option. */
+/**
+ * Makes a pair. Its public key starts with a letter or digit, so that no command line takes it for an option.
+ */
 export function newCurveKeyPair(): CurveKeyPair {
   for (;;) {
     const { privateKey } = generateKeyPairSync('x25519');
@@ -55,7 +58,10 @@ export function curveKeyPairOf(secretKey: string): CurveKeyPair {
   };
 }
 
-/** The pair of the secret key in a file. Throws EndpointError, also where others than its owner may read the file. */
+/**
+ * The pair of the secret key in a file. Throws EndpointError, also where others than its owner may read the
+ * file.
+ */
 export function readCurveKeyPair(file: string): CurveKeyPair {
   const keys = readKeys(file);
   const [secretKey] = keys;

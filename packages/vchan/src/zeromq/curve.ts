@@ -1,6 +1,7 @@
 /**
- * CURVE, ZeroMQ's encryption and authentication by keys (RFC 26/CurveZMQ), and the handler that tells a listener which clients
- * to admit (RFC 27/ZAP). Keys are text in Z85 (RFC 32), as curve_keypair(3) and zeromq.js make them.
+ * CURVE, ZeroMQ's encryption and authentication by keys (RFC 26/CurveZMQ), and the handler that tells a
+ * listener which clients to admit (RFC 27/ZAP). Keys are text in Z85 (RFC 32), as curve_keypair(3) and
+ * zeromq.js make them.
  */
 import { randomBytes } from 'node:crypto';
 import type { Context, Router } from 'zeromq';
@@ -21,11 +22,15 @@ const ZAP_CURVE_FRAME_COUNT = 7;
 /** A ZAP domain must not be empty, or the handler is not required to be there. */
 export const ZAP_DOMAIN = 'rulecast';
 /**
- * An answer that comes while ZeroMQ still sends the question is taken before what the client says of itself, which then has the last word
- * on the connection's name. Who is admitted and has no name of ours is turned away, so this only saves a second attempt.
+ * An answer that comes while ZeroMQ still sends the question is taken before what the client says of itself,
+ * which then has the last word on the connection's name. Who is admitted and has no name of ours is turned
+ * away, so this only saves a second attempt.
  */
 const ANSWER_DELAY_MS = 5;
-/** Names of connections that were given and have not shown up yet, for each key: a client connects once, and again when that fails. */
+/**
+ * Names of connections that were given and have not shown up yet, for each key: a client connects once, and
+ * again when that fails.
+ */
 const NAMES_OF_KEY_MAX = 16;
 /** Nobody guesses it, so that nobody can call their own connection so. */
 const NAME_BYTES = 16;
@@ -70,10 +75,11 @@ export function checkServerKeys(keys: CurveServerKeys): void {
 }
 
 /**
- * Answers the admission questions of one context until `close`, and tells afterwards which key each connection was admitted with: ZeroMQ does
- * not, so each is given a secret name with the answer, by which its ROUTER calls it (RFC 27 takes properties of the connection; of `Identity`
- * that was tried with libzmq 4.3, and a test does). Binds at once, so that no listener can be ahead of it. A ROUTER, for a
- * REP whose answer fails takes no further question: one bad moment would shut everybody out.
+ * Answers the admission questions of one context until `close`, and tells afterwards which key each
+ * connection was admitted with: ZeroMQ does not, so each is given a secret name with the answer, by which its
+ * ROUTER calls it (RFC 27 takes properties of the connection; of `Identity` that was tried with libzmq 4.3,
+ * and a test does). Binds at once, so that no listener can be ahead of it. A ROUTER, for a REP whose answer
+ * fails takes no further question: one bad moment would shut everybody out.
  */
 export class Admission {
   readonly #socket: Router;
@@ -101,7 +107,10 @@ export class Admission {
     this.#socket.close();
   }
 
-  /** The key that a connection was admitted with; asked once for each, `undefined` from then on and for any that is not known. */
+  /**
+   * The key that a connection was admitted with; asked once for each, `undefined` from then on and for any
+   * that is not known.
+   */
   keyOf(routingId: Uint8Array): string | undefined {
     const name = Buffer.from(routingId).toString('hex');
     for (const { key, names } of this.#admitted.values()) if (names.delete(name)) return key;
@@ -146,7 +155,10 @@ export class Admission {
   }
 }
 
-/** The property that names a connection anew, as metadata of an answer; of too many that never showed up the oldest is forgotten. */
+/**
+ * The property that names a connection anew, as metadata of an answer; of too many that never showed up the
+ * oldest is forgotten.
+ */
 function nameFor(names: Set<string>): Buffer {
   const name = Buffer.concat([Buffer.of(NAME_PREFIX), randomBytes(NAME_BYTES)]);
   const [oldest] = names;

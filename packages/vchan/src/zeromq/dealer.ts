@@ -24,7 +24,10 @@ import {
 
 // Our choice.
 
-/** "Never": the event of the first disconnection closes the socket. -1 would drop what has arrived and was not read. */
+/**
+ * "Never": the event of the first disconnection closes the socket. -1 would drop what has arrived and was not
+ * read.
+ */
 const RECONNECT_MS = 86_400_000;
 
 interface ConnectAttempt {

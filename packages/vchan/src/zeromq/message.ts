@@ -1,5 +1,6 @@
 /**
- * What the two ends of a ZeroMQ channel say to each other, one ZeroMQ message each. Integers are little-endian.
+ * What the two ends of a ZeroMQ channel say to each other, one ZeroMQ message each. Integers are
+ * little-endian.
  *
  * ```
  *   HELLO    client, first    | 1 | "RCZ" | version u8 | connection id 16 | buffer u32 |
@@ -7,9 +8,9 @@
  *   FLOW     both             | 3 | grant u32 | bytes 0..65,536 |
  *   CLOSE    both, last       | 4 | code u8 |
  * ```
- * `buffer` is how many bytes the sender of the message takes ahead of its reader: the credit that the other end begins with. A
- * FLOW carries stream bytes, which cost credit, and gives credit back for bytes read. One without either asks nothing and
- * says nothing: a ROUTER learns by it whether the other end is still there.
+ * `buffer` is how many bytes the sender of the message takes ahead of its reader: the credit that the other
+ * end begins with. A FLOW carries stream bytes, which cost credit, and gives credit back for bytes read. One
+ * without either asks nothing and says nothing: a ROUTER learns by it whether the other end is still there.
  */
 import { MAX_BUFFER_BYTES, MIN_BUFFER_BYTES } from '../channel/endpoint.ts';
 
@@ -26,7 +27,10 @@ const CLOSE_BYTES = 2;
 
 // Our choice.
 
-/** Large enough that the cost of a message is little beside its copies, small enough to give credit back early. */
+/**
+ * Large enough that the cost of a message is little beside its copies, small enough to give credit back
+ * early.
+ */
 export const MAX_PIECE_BYTES = 65_536;
 /** The longest message there is; ZeroMQ itself disconnects who sends a longer one. */
 export const MAX_MESSAGE_BYTES = FLOW_HEADER_BYTES + MAX_PIECE_BYTES;

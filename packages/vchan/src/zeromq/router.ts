@@ -33,7 +33,10 @@ import {
 
 // Our choice.
 
-/** When a ROUTER asks after some connection has ended: ZeroMQ may tell of the end before it has taken the peer away. */
+/**
+ * When a ROUTER asks after some connection has ended: ZeroMQ may tell of the end before it has taken the peer
+ * away.
+ */
 const PROBE_DELAYS_MS = [0, 20, 200] as const;
 
 /** One connection to the ROUTER, from its first message until ZeroMQ has no such peer any more. */
@@ -125,8 +128,9 @@ export class ZmqListener implements Listener {
   }
 
   /**
-   * ZeroMQ would take the path from a living listener, and on closing from a later one. So it binds another name beside it,
-   * which is then linked to the path: that fails if there is something. Killed in between, we leave the other name behind.
+   * ZeroMQ would take the path from a living listener, and on closing from a later one. So it binds another
+   * name beside it, which is then linked to the path: that fails if there is something. Killed in between, we
+   * leave the other name behind.
    */
   async #bindFile(path: string): Promise<void> {
     await prepareDirectory(dirname(path), this.#options.createDirectory);

@@ -1,4 +1,7 @@
-/** What DEALER and ROUTER have in common: options, how patiently they send, and when all that had arrived is read. */
+/**
+ * What DEALER and ROUTER have in common: options, how patiently they send, and when all that had arrived is
+ * read.
+ */
 
 import { isIPv6 } from 'node:net';
 import type * as zmq from 'zeromq';
@@ -21,11 +24,15 @@ export const HEARTBEAT_MS = 2_000;
 /** In heartbeats: silence that long ends a connection. */
 const HEARTBEAT_TIMEOUT_COUNT = 3;
 /**
- * Messages in ZeroMQ's queues, each way, for one peer: 2 MiB of the largest. Credit is what limits the bytes of those that keep to it; this is
- * for a peer that does not, while this process is busy. What does not fit waits in the kernel, and so at the peer.
+ * Messages in ZeroMQ's queues, each way, for one peer: 2 MiB of the largest. Credit is what limits the bytes
+ * of those that keep to it; this is for a peer that does not, while this process is busy. What does not fit
+ * waits in the kernel, and so at the peer.
  */
 const HIGH_WATER_MESSAGE_COUNT = 32;
-/** Turns of the event loop without a message, after which all that had arrived of a lost connection has been read. */
+/**
+ * Turns of the event loop without a message, after which all that had arrived of a lost connection has been
+ * read.
+ */
 const DRAINED_TURN_COUNT = 20;
 /** A full queue empties within a turn or two; later than that the peer is slow. */
 const RETRY_TURN_COUNT = 10;
@@ -57,8 +64,9 @@ export function socketOptions(endpoint: ZmqEndpoint, heartbeatMs: number) {
     maxMessageSize: MAX_MESSAGE_BYTES + CURVE_OVERHEAD_BYTES,
     sendHighWaterMark: HIGH_WATER_MESSAGE_COUNT,
     receiveHighWaterMark: HIGH_WATER_MESSAGE_COUNT,
-    // A send that cannot be done at once fails and is tried again here. Waiting inside zeromq.js takes one send at a time, and
-    // may overlook that a message has arrived meanwhile (it asks for events, whose signal ZeroMQ gives once).
+    // A send that cannot be done at once fails and is tried again here. Waiting inside zeromq.js takes one
+    // send at a time, and may overlook that a message has arrived meanwhile (it asks for events, whose signal
+    // ZeroMQ gives once).
     sendTimeout: 0,
     ipv6: endpoint.kind === 'zmq+tcp' && isIPv6(endpoint.address),
     heartbeatInterval: heartbeatMs,
@@ -73,7 +81,10 @@ export function zmqAddress(endpoint: ZmqEndpoint): string {
   return `tcp://${isIPv6(address) ? `[${address}]` : address}:${port === 0 ? '*' : port}`;
 }
 
-/** Sends as soon as there is room in ZeroMQ's queue, unless the peer is gone by then, or nobody waits for it any more. */
+/**
+ * Sends as soon as there is room in ZeroMQ's queue, unless the peer is gone by then, or nobody waits for it
+ * any more.
+ */
 export async function sendPatiently<M extends zmq.MessageLike | zmq.MessageLike[]>(
   socket: zmq.Socket & zmq.Writable<M>,
   message: M,
@@ -93,7 +104,10 @@ export async function sendPatiently<M extends zmq.MessageLike | zmq.MessageLike[
   return 'given-up';
 }
 
-/** Resolves when no message has arrived for some turns. Asking the socket itself would swallow the signal of the next one. */
+/**
+ * Resolves when no message has arrived for some turns. Asking the socket itself would swallow the signal of
+ * the next one.
+ */
 export async function drained(messageCount: () => number): Promise<void> {
   let seenCount = messageCount();
   for (let turn = 0; turn < DRAINED_TURN_COUNT; turn++) {

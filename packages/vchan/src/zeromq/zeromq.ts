@@ -1,15 +1,19 @@
 /**
- * Channels over ZeroMQ (RFC 23/ZMTP), for machines that have no vchan between them: a DEALER for each client, one ROUTER for a
- * listener. ZeroMQ carries messages, reconnects silently and queues without telling; a channel wants none of it, so
+ * Channels over ZeroMQ (RFC 23/ZMTP), for machines that have no vchan between them: a DEALER for each client,
+ * one ROUTER for a listener. ZeroMQ carries messages, reconnects silently and queues without telling; a
+ * channel wants none of it, so
  *
  * - room is counted in bytes of credit between the two ends (`credit-channel.ts`), never by ZeroMQ's queues;
- * - a DEALER serves one connection: it never connects twice, and its first message is a HELLO with a fresh connection id. The
- *   ROUTER, to which a second connection is another peer, refuses one that begins with anything else;
- * - heartbeats notice a machine that is gone, and a ROUTER, which is told nothing, asks whether its peers are still there.
+ * - a DEALER serves one connection: it never connects twice, and its first message is a HELLO with a fresh
+ *   connection id. The ROUTER, to which a second connection is another peer, refuses one that begins with
+ *   anything else;
+ * - heartbeats notice a machine that is gone, and a ROUTER, which is told nothing, asks whether its peers are
+ *   still there.
  *
- * A ROUTER has no means to cut one peer off: whoever breaks the rules is told CLOSE and from then on ignored. Only messages well over
- * `MAX_MESSAGE_BYTES` make ZeroMQ itself drop the connection. Unbinding would cut all connections, so that a closed listener
- * keeps a TCP port until its accepted channels are closed too; a socket file goes at once.
+ * A ROUTER has no means to cut one peer off: whoever breaks the rules is told CLOSE and from then on ignored.
+ * Only messages well over `MAX_MESSAGE_BYTES` make ZeroMQ itself drop the connection. Unbinding would cut all
+ * connections, so that a closed listener keeps a TCP port until its accepted channels are closed too; a
+ * socket file goes at once.
  */
 import { AcceptQueue } from '../channel/accept-queue.ts';
 import { abortedError, type Channel, type Listener } from '../channel/channel.ts';
