@@ -74,32 +74,32 @@ interface Kernel {
 }
 
 class Applier {
-  private readonly options: ApplierOptions;
-  private readonly write: (bytes: Uint8Array) => Promise<void>;
-  private readonly timers: readonly NodeJS.Timeout[];
-  private nft: Nft | undefined;
-  private netlink: Netlink | undefined;
-  private kernel: Kernel | undefined;
+  readonly #options: ApplierOptions;
+  readonly #write: (bytes: Uint8Array) => Promise<void>;
+  readonly #timers: readonly NodeJS.Timeout[];
+  #nft: Nft | undefined;
+  #netlink: Netlink | undefined;
+  #kernel: Kernel | undefined;
   /** Frames go out whole, one after the other. */
-  private sending: Promise<void> = Promise.resolve();
-  private busy = false;
-  private cleaning = false;
+  #sending: Promise<void> = Promise.resolve();
+  #busy = false;
+  #cleaning = false;
 
   constructor(options: ApplierOptions, write: (bytes: Uint8Array) => Promise<void>) {
-    this.options = options;
-    this.write = write;
-    this.timers = [
-      setInterval(() => void this.send({ alive: true }), ALIVE_EVERY_MS),
-      setInterval(() => this.notice(), NOTICE_EVERY_MS),
+    this.#options = options;
+    this.#write = write;
+    this.#timers = [
+      setInterval(() => void this.#send({ alive: true }), ALIVE_EVERY_MS),
+      setInterval(() => this.#notice(), NOTICE_EVERY_MS),
     ];
-    void this.send({ alive: true });
+    void this.#send({ alive: true });
   }
 
   /** Loads what a start needs; whoever starts hears what is missing. */
   warm(): void {
     try {
       loadNft();
-      this.netlink = new Netlink(openNetlink);
+      this.#netlink = new Netlink(openNetlink);
     } catch (error) {
       throwUnexpected(error);
     }
@@ -109,61 +109,61 @@ class Applier {
    * Takes over what is in the kernel. Where that fails, each request tries it again, and says why it fails.
    */
   async start(): Promise<void> {
-    await this.opened().catch(throwUnexpected);
-    void this.clean();
+    await this.#opened().catch(throwUnexpected);
+    void this.#clean();
   }
 
-  private async opened(): Promise<Kernel> {
-    if (this.kernel !== undefined) return this.kernel;
-    this.nft ??= openNft(); // once, whatever fails after it
-    this.netlink ??= new Netlink(openNetlink);
-    const { nft, netlink } = this;
-    this.kernel = { netlink, tables: await Tables.open(nft, netlink, this.options) };
-    return this.kernel;
+  async #opened(): Promise<Kernel> {
+    if (this.#kernel !== undefined) return this.#kernel;
+    this.#nft ??= openNft(); // once, whatever fails after it
+    this.#netlink ??= new Netlink(openNetlink);
+    const tables = await Tables.open(this.#nft, this.#netlink, this.#options);
+    this.#kernel = { netlink: this.#netlink, tables };
+    return this.#kernel;
   }
 
   close(): void {
-    for (const timer of this.timers) clearInterval(timer);
+    for (const timer of this.#timers) clearInterval(timer);
   }
 
-  private send(message: FromApplier, body: readonly Uint8Array[] = []): Promise<void> {
-    this.sending = this.sending.then(async () => {
-      for (const piece of frameOf(message, body)) await this.write(piece);
+  #send(message: FromApplier, body: readonly Uint8Array[] = []): Promise<void> {
+    this.#sending = this.#sending.then(async () => {
+      for (const piece of frameOf(message, body)) await this.#write(piece);
     });
-    return this.sending;
+    return this.#sending;
   }
 
   async take(frame: Buffer): Promise<void> {
-    this.busy = true;
+    this.#busy = true;
     const { header, body } = parseFrame(frame);
     const { id, request } = header as { readonly id?: unknown; readonly request?: unknown };
-    const { reply, replyBody } = await this.answer(request, body);
-    await this.send({ id: typeof id === 'number' ? id : -1, reply }, replyBody);
-    this.busy = false;
-    void this.clean();
+    const { reply, replyBody } = await this.#answer(request, body);
+    await this.#send({ id: typeof id === 'number' ? id : -1, reply }, replyBody);
+    this.#busy = false;
+    void this.#clean();
   }
 
-  private notice(): void {
+  #notice(): void {
     try {
-      const noticed = this.kernel?.tables.notice();
-      if (noticed !== undefined) void this.send({ noticed });
+      const noticed = this.#kernel?.tables.notice();
+      if (noticed !== undefined) void this.#send({ noticed });
     } catch (error) {
       throwUnexpected(error); // the next time tries again
     }
   }
 
   /** What is not needed any more goes while there is nothing else to do. */
-  private async clean(): Promise<void> {
-    const tables = this.kernel?.tables;
-    if (this.cleaning || tables === undefined) return;
-    this.cleaning = true;
-    while (tables.hasRubbish && !this.busy && tables.cleanStep() === undefined) await pause(CLEAN_PAUSE_MS);
-    this.cleaning = false;
+  async #clean(): Promise<void> {
+    const tables = this.#kernel?.tables;
+    if (this.#cleaning || tables === undefined) return;
+    this.#cleaning = true;
+    while (tables.hasRubbish && !this.#busy && tables.cleanStep() === undefined) await pause(CLEAN_PAUSE_MS);
+    this.#cleaning = false;
   }
 
-  private async answer(request: unknown, body: Uint8Array): Promise<Answer> {
+  async #answer(request: unknown, body: Uint8Array): Promise<Answer> {
     try {
-      return await this.serve(checkRequest(request, body), body);
+      return await this.#serve(checkRequest(request, body), body);
     } catch (error) {
       const { message } = throwUnexpected(error);
       const text = error instanceof RequestError ? `the applier refuses the request: ${message}` : message;
@@ -171,11 +171,11 @@ class Applier {
     }
   }
 
-  private async serve(request: Request, body: Uint8Array): Promise<Answer> {
-    const kernel = await this.opened();
+  async #serve(request: Request, body: Uint8Array): Promise<Answer> {
+    const kernel = await this.#opened();
     switch (request.kind) {
       case 'apply':
-        return this.apply(kernel, request.change, body);
+        return this.#apply(kernel, request.change, body);
       case 'look':
         return { reply: { kind: 'state', state: NO_TABLE }, ...lookBy(kernel, request, body) };
       case 'counters':
@@ -185,7 +185,7 @@ class Applier {
     }
   }
 
-  private async apply({ tables }: Kernel, change: Change, body: Uint8Array): Promise<Answer> {
+  async #apply({ tables }: Kernel, change: Change, body: Uint8Array): Promise<Answer> {
     const startMs = performance.now();
     await tables.apply(change, body, () => turn());
     const peakBytes = process.resourceUsage().maxRSS * 1024;

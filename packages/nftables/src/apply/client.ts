@@ -34,26 +34,26 @@ interface Waiting {
 }
 
 export class ApplierClient {
-  private readonly events: ApplierEvents;
-  private readonly process: ApplierProcess;
-  private readonly waiting = new Map<number, Waiting>();
-  private nextId = 1;
-  private closed = false;
-  private said = false;
+  readonly #events: ApplierEvents;
+  readonly #process: ApplierProcess;
+  readonly #waiting = new Map<number, Waiting>();
+  #nextId = 1;
+  #closed = false;
+  #said = false;
 
   constructor(command: ApplierCommand, events: ApplierEvents) {
-    this.events = events;
-    this.process = new ApplierProcess(command, {
+    this.#events = events;
+    this.#process = new ApplierProcess(command, {
       onFrame: (frame) => {
         const { header, body } = parseFrame(frame);
-        this.receive(header as FromApplier, body); // our own process, with more rights than we have
+        this.#receive(header as FromApplier, body); // our own process, with more rights than we have
       },
       onGone: (why) => {
-        this.failAll(why);
-        this.say(why);
+        this.#failAll(why);
+        this.#say(why);
       },
-      onSilent: () => this.say('it is silent'),
-      onRestart: () => this.events.onRestart(),
+      onSilent: () => this.#say('it is silent'),
+      onRestart: () => this.#events.onRestart(),
     });
   }
 
@@ -68,22 +68,22 @@ export class ApplierClient {
   ): Promise<{ readonly reply: Extract<Reply, { kind: K }>; readonly body: Uint8Array }> {
     for (let tries = 1; ; tries++) {
       try {
-        return await this.askOnce(request, kind, body);
+        return await this.#askOnce(request, kind, body);
       } catch (error) {
-        if (!(error instanceof GoneError) || this.closed || tries === ASK_TRIES) throw error;
+        if (!(error instanceof GoneError) || this.#closed || tries === ASK_TRIES) throw error;
       }
     }
   }
 
-  private async askOnce<K extends Reply['kind']>(
+  async #askOnce<K extends Reply['kind']>(
     request: Request,
     kind: K,
     body: readonly Uint8Array[],
   ): Promise<{ readonly reply: Extract<Reply, { kind: K }>; readonly body: Uint8Array }> {
-    const id = this.nextId++;
-    const input = await this.running();
+    const id = this.#nextId++;
+    const input = await this.#running();
     const answer = new Promise<{ reply: Reply; body: Uint8Array }>((resolve, reject) => {
-      this.waiting.set(id, { resolve, reject });
+      this.#waiting.set(id, { resolve, reject });
     });
     for (const piece of frameOf({ id, request }, body)) input.write(piece);
     const { reply, body: replyBody } = await answer;
@@ -93,47 +93,47 @@ export class ApplierClient {
   }
 
   /** The input of the applier, or of the one that will be started in place of one that ended. */
-  private async running(): Promise<NodeJS.WritableStream> {
+  async #running(): Promise<NodeJS.WritableStream> {
     const untilMs = performance.now() + REQUEST_WAITS_MS;
-    while (this.process.input === undefined && !this.closed && performance.now() < untilMs) {
+    while (this.#process.input === undefined && !this.#closed && performance.now() < untilMs) {
       await new Promise((resolve) => setTimeout(resolve, LOOK_EVERY_MS));
     }
-    const { input } = this.process;
-    if (input === undefined || this.closed) throw new ApplierError('the nftables applier is not running');
+    const { input } = this.#process;
+    if (input === undefined || this.#closed) throw new ApplierError('the nftables applier is not running');
     return input;
   }
 
   /** Ends the applier; the kernel keeps its rules. */
   async close(): Promise<void> {
-    this.closed = true;
-    this.failAll('it is not needed any more');
-    await this.process.close();
+    this.#closed = true;
+    this.#failAll('it is not needed any more');
+    await this.#process.close();
   }
 
-  private receive(message: FromApplier, body: Uint8Array): void {
+  #receive(message: FromApplier, body: Uint8Array): void {
     if ('alive' in message) return;
-    if ('noticed' in message) this.events.onNotice(message.noticed);
+    if ('noticed' in message) this.#events.onNotice(message.noticed);
     else if ('died' in message) {
-      this.failAll('it ended');
-      this.say('it ended');
-      this.events.onRestart();
+      this.#failAll('it ended');
+      this.#say('it ended');
+      this.#events.onRestart();
     } else {
-      const waiting = this.waiting.get(message.id);
-      this.waiting.delete(message.id);
-      this.said = false;
+      const waiting = this.#waiting.get(message.id);
+      this.#waiting.delete(message.id);
+      this.#said = false;
       waiting?.resolve({ reply: message.reply, body });
     }
   }
 
   /** Once, until one answers again. */
-  private say(why: string): void {
-    if (!this.said) this.events.onError(`the nftables applier is gone: ${why}; the rules stay`);
-    this.said = true;
+  #say(why: string): void {
+    if (!this.#said) this.#events.onError(`the nftables applier is gone: ${why}; the rules stay`);
+    this.#said = true;
   }
 
-  private failAll(why: string): void {
-    for (const { reject } of this.waiting.values())
+  #failAll(why: string): void {
+    for (const { reject } of this.#waiting.values())
       reject(new GoneError(`the nftables applier is gone: ${why}`));
-    this.waiting.clear();
+    this.#waiting.clear();
   }
 }

@@ -95,31 +95,31 @@ export function parseFrame(bytes: Buffer): Frame {
  * claims to have.
  */
 export class FrameSplitter {
-  private pieces: Buffer[] = [];
-  private held = 0;
-  private needed = PREFIX_BYTES; // bytes until the next step
-  private skipped = 0; // bytes still to come of a frame that is too large
+  #pieces: Buffer[] = [];
+  #held = 0;
+  #needed = PREFIX_BYTES; // bytes until the next step
+  #skipped = 0; // bytes still to come of a frame that is too large
 
   /** Takes what came in, and gives the frames that are complete. */
   *push(bytes: Buffer): Generator<Buffer> {
-    const from = Math.min(this.skipped, bytes.length);
-    this.skipped -= from;
-    this.pieces.push(bytes.subarray(from));
-    this.held += bytes.length - from;
-    while (this.held >= this.needed) {
-      const [only] = this.pieces;
-      const all = this.pieces.length === 1 && only !== undefined ? only : Buffer.concat(this.pieces);
+    const from = Math.min(this.#skipped, bytes.length);
+    this.#skipped -= from;
+    this.#pieces.push(bytes.subarray(from));
+    this.#held += bytes.length - from;
+    while (this.#held >= this.#needed) {
+      const [only] = this.#pieces;
+      const all = this.#pieces.length === 1 && only !== undefined ? only : Buffer.concat(this.#pieces);
       const headerBytes = all.readUInt32LE(0);
       const bodyBytes = all.readUInt32LE(4);
       const end = PREFIX_BYTES + headerBytes + bodyBytes;
       const isTooLarge = headerBytes > HEADER_MAX_BYTES || bodyBytes > BODY_MAX_BYTES;
-      this.pieces = [all];
-      this.needed = isTooLarge ? PREFIX_BYTES : end;
-      if (this.held < end && !isTooLarge) return;
-      this.skipped = Math.max(0, end - this.held);
-      this.pieces = end < all.length ? [all.subarray(end)] : [];
-      this.held = Math.max(0, this.held - end);
-      this.needed = PREFIX_BYTES;
+      this.#pieces = [all];
+      this.#needed = isTooLarge ? PREFIX_BYTES : end;
+      if (this.#held < end && !isTooLarge) return;
+      this.#skipped = Math.max(0, end - this.#held);
+      this.#pieces = end < all.length ? [all.subarray(end)] : [];
+      this.#held = Math.max(0, this.#held - end);
+      this.#needed = PREFIX_BYTES;
       if (!isTooLarge) yield all.subarray(0, end);
     }
   }

@@ -54,73 +54,73 @@ const MIB = 1_048_576;
 const PROBE_TABLE = 'rulecast_probe';
 
 export class Tables {
-  private readonly nft: Nft;
-  private readonly netlink: Netlink;
-  private readonly options: TablesOptions;
-  private readonly flags: string;
+  readonly #nft: Nft;
+  readonly #netlink: Netlink;
+  readonly #options: TablesOptions;
+  readonly #flags: string;
   /** In force. */
-  private current: TableInfo | undefined;
+  #current: TableInfo | undefined;
   /** Not in force any more, or unfinished: to be unhooked, emptied and deleted. */
-  private readonly rubbish: Rubbish[] = [];
+  readonly #rubbish: Rubbish[] = [];
   /**
    * What was put into each table, for as long as it is there: to delete by known keys is five times as fast
    * as to ask for them.
    */
-  private readonly contents = new Map<string, Content[]>();
-  private readonly carried = new Map<string, readonly [number, number]>();
+  readonly #contents = new Map<string, Content[]>();
+  readonly #carried = new Map<string, readonly [number, number]>();
   /** Of the table in force, at most: what changes take away is not counted, until it is loaded whole. */
-  private kernelBytes = 0;
-  private generation: number;
-  private foreign = false;
-  private closing = false;
+  #kernelBytes = 0;
+  #generation: number;
+  #foreign = false;
+  #closing = false;
 
   /** Probes what the kernel can do, and takes over what an earlier applier left. Throws NativeError. */
   static async open(nft: Nft, netlink: Netlink, options: TablesOptions): Promise<Tables> {
     const tables = new Tables(nft, netlink, options);
-    await tables.adopt();
+    await tables.#adopt();
     return tables;
   }
 
   private constructor(nft: Nft, netlink: Netlink, options: TablesOptions) {
-    this.nft = nft;
-    this.netlink = netlink;
-    this.options = options;
-    this.generation = netlink.generation();
-    this.flags = !options.unowned && this.canOwn() ? ' { flags owner, persist; }' : '';
+    this.#nft = nft;
+    this.#netlink = netlink;
+    this.#options = options;
+    this.#generation = netlink.generation();
+    this.#flags = !options.unowned && this.#canOwn() ? ' { flags owner, persist; }' : '';
   }
 
   /** Whether the kernel makes owned tables that persist, and says so. */
-  private canOwn(): boolean {
+  #canOwn(): boolean {
     try {
-      this.run(`add table inet ${PROBE_TABLE} { flags owner, persist; }`);
+      this.#run(`add table inet ${PROBE_TABLE} { flags owner, persist; }`);
     } catch {
       return false;
     }
-    const isOwned = this.find(PROBE_TABLE)?.isOwned === true;
-    this.run(`delete table inet ${PROBE_TABLE}`);
+    const isOwned = this.#find(PROBE_TABLE)?.isOwned === true;
+    this.#run(`delete table inet ${PROBE_TABLE}`);
     return isOwned;
   }
 
   // ── What earlier appliers left ───────────────────────────────────────────────────────────────────────────
 
-  private async adopt(): Promise<void> {
+  async #adopt(): Promise<void> {
     const ours = [...TABLES, CLOSED_TABLE] as readonly string[];
-    for (const { name } of this.netlink.tables().filter((each) => ours.includes(each.name)))
-      await this.adoptTable(name);
-    const left = this.netlink.tables().filter(({ name }) => (TABLES as readonly string[]).includes(name));
+    for (const { name } of this.#netlink.tables().filter((each) => ours.includes(each.name)))
+      await this.#adoptTable(name);
+    const left = this.#netlink.tables().filter(({ name }) => (TABLES as readonly string[]).includes(name));
     for (const table of left.sort((a, b) => b.handle - a.handle)) {
-      if (this.current === undefined && this.isHooked(table.name)) this.current = table;
-      else this.discard(table.name);
+      if (this.#current === undefined && this.#isHooked(table.name)) this.#current = table;
+      else this.#discard(table.name);
     }
-    if (this.current === undefined && this.options.again) this.close();
-    this.clean();
+    if (this.#current === undefined && this.#options.again) this.#close();
+    this.#clean();
   }
 
   /** What was made without an owner stays so, and can be changed by us all the same. */
-  private async adoptTable(name: string): Promise<void> {
-    for (let tries = 0; this.flags !== ''; tries++) {
+  async #adoptTable(name: string): Promise<void> {
+    for (let tries = 0; this.#flags !== ''; tries++) {
       try {
-        return void this.run(`add table inet ${name}${this.flags}`);
+        return void this.#run(`add table inet ${name}${this.#flags}`);
       } catch (error) {
         if (!String(error).includes('not permitted')) return;
         if (tries === ADOPT_TRIES) throw error;
@@ -137,75 +137,70 @@ export class Tables {
    */
   async apply(change: Change, body: Uint8Array, turn: () => Promise<void>): Promise<void> {
     const isFresh = change.base === 'fresh';
-    const bytes = kernelBytesOf(change, body) + (isFresh ? 0 : this.kernelBytes);
-    const most = (this.options.kernelMib * MIB) / TABLES.length;
+    const bytes = kernelBytesOf(change, body) + (isFresh ? 0 : this.#kernelBytes);
+    const most = (this.#options.kernelMib * MIB) / TABLES.length;
     if (bytes > most) {
       const [needed, given] = [bytes, most].map((each) => Math.ceil(each / MIB));
       throw new NativeError(
         `a table may take ${given} MiB of kernel memory, and this takes up to ${needed}: see --kernel-mib`,
       );
     }
-    if (isFresh) await this.load(change, body, turn);
-    else await this.update(change, body, turn);
-    this.kernelBytes = bytes;
+    if (isFresh) await this.#load(change, body, turn);
+    else await this.#update(change, body, turn);
+    this.#kernelBytes = bytes;
   }
 
   /** A change of the table in force. */
-  private async update(change: Change, body: Uint8Array, turn: () => Promise<void>): Promise<void> {
-    if (this.current === undefined) throw new NativeError('no table is in force');
-    await this.fill(this.current.name, change, body, turn);
-    this.run(scriptOf(change, this.current.name).release);
+  async #update(change: Change, body: Uint8Array, turn: () => Promise<void>): Promise<void> {
+    if (this.#current === undefined) throw new NativeError('no table is in force');
+    await this.#fill(this.#current.name, change, body, turn);
+    this.#run(scriptOf(change, this.#current.name).release);
   }
 
-  private async load(change: Change, body: Uint8Array, turn: () => Promise<void>): Promise<void> {
-    const name = TABLES.find((each) => each !== this.current?.name) ?? TABLES[0];
-    if (this.find(name) !== undefined) this.discard(name); // somebody else's, or from an old listing
-    while (this.rubbish.some(({ table }) => table === name)) {
+  async #load(change: Change, body: Uint8Array, turn: () => Promise<void>): Promise<void> {
+    const name = TABLES.find((each) => each !== this.#current?.name) ?? TABLES[0];
+    if (this.#find(name) !== undefined) this.#discard(name); // somebody else's, or from an old listing
+    while (this.#rubbish.some(({ table }) => table === name)) {
       const refused = this.cleanStep();
       if (refused !== undefined) throw refused;
       await turn();
     }
     try {
-      this.run(`add table inet ${name}${this.flags}`);
-      await this.fill(name, change, body, turn);
-      this.run(scriptOf(change, name).release);
+      this.#run(`add table inet ${name}${this.#flags}`);
+      await this.#fill(name, change, body, turn);
+      this.#run(scriptOf(change, name).release);
     } catch (error) {
-      this.discard(name);
+      this.#discard(name);
       throw error;
     }
-    const former = this.current;
-    this.current = this.find(name);
-    if (former !== undefined) this.discard(former.name);
-    this.clean();
+    const former = this.#current;
+    this.#current = this.#find(name);
+    if (former !== undefined) this.#discard(former.name);
+    this.#clean();
   }
 
   /** Everything that no packet gets to yet. */
-  private async fill(
-    table: string,
-    change: Change,
-    body: Uint8Array,
-    turn: () => Promise<void>,
-  ): Promise<void> {
-    this.contents.set(table, [...(this.contents.get(table) ?? []), { change, body }]);
+  async #fill(table: string, change: Change, body: Uint8Array, turn: () => Promise<void>): Promise<void> {
+    this.#contents.set(table, [...(this.#contents.get(table) ?? []), { change, body }]);
     const { objects, chains } = scriptOf(change, table);
     for (const text of objects) {
-      this.run(text);
+      this.#run(text);
       await turn();
     }
     const put = async (verb: 'add' | 'delete', pieces: Iterable<Piece>): Promise<void> => {
       for (const { keys, verdicts, ...set } of pieces) {
         const at = { table, ...set };
-        this.transact(() => this.netlink.change(this.nft.socket, verb, at, keys, verdicts));
+        this.#transact(() => this.#netlink.change(this.#nft.socket, verb, at, keys, verdicts));
         await turn();
       }
     };
     for (const elements of change.removed) await put('delete', keyPieces(elements, body));
     for (const elements of change.added) {
       if (parseSetName(elements.set)?.tier !== undefined) await put('add', keyPieces(elements, body));
-      else this.run(intervalText(elements, body, table));
+      else this.#run(intervalText(elements, body, table));
     }
     for (const text of chains) {
-      this.run(text);
+      this.#run(text);
       await turn();
     }
     for (const verdicts of change.verdicts) await put('add', classPieces(verdicts, body));
@@ -215,27 +210,27 @@ export class Tables {
   // ── What is not needed any more ──────────────────────────────────────────────────────────────────────────
 
   /** Unhooks a table, if it can be, and leaves the rest of it to be cleaned. */
-  private discard(table: string): void {
-    if (this.rubbish.every((each) => each.table !== table))
-      this.rubbish.push({ table, sets: undefined, isCarried: false, known: this.knownPieces(table) });
+  #discard(table: string): void {
+    if (this.#rubbish.every((each) => each.table !== table))
+      this.#rubbish.push({ table, sets: undefined, isCarried: false, known: this.#knownPieces(table) });
     try {
-      if (this.isHooked(table)) this.run(`delete chain inet ${table} ${BASE_CHAIN}`);
+      if (this.#isHooked(table)) this.#run(`delete chain inet ${table} ${BASE_CHAIN}`);
     } catch (error) {
       if (!(error instanceof NativeError)) throw error; // it is tried again; until then two tables judge
     }
   }
 
   get hasRubbish(): boolean {
-    return this.rubbish.length > 0;
+    return this.#rubbish.length > 0;
   }
 
   /** One transaction of cleaning. Why the kernel did not take it, if so: it should be given time. */
   cleanStep(): NativeError | undefined {
-    const [next] = this.rubbish;
+    const [next] = this.#rubbish;
     try {
-      if (next !== undefined && (this.find(next.table) === undefined || this.emptied(next))) {
-        this.rubbish.shift();
-        this.contents.delete(next.table);
+      if (next !== undefined && (this.#find(next.table) === undefined || this.#emptied(next))) {
+        this.#rubbish.shift();
+        this.#contents.delete(next.table);
       }
       return undefined;
     } catch (error) {
@@ -251,45 +246,45 @@ export class Tables {
   }
 
   /** Takes one piece out of a table; deletes it where nothing much is left, and is true then. */
-  private emptied(rubbish: Rubbish): boolean {
+  #emptied(rubbish: Rubbish): boolean {
     const { table } = rubbish;
-    if (this.isHooked(table)) {
-      this.run(`delete chain inet ${table} ${BASE_CHAIN}`);
+    if (this.#isHooked(table)) {
+      this.#run(`delete chain inet ${table} ${BASE_CHAIN}`);
       return false;
     }
     if (rubbish.sets === undefined) {
-      this.carry(rubbish);
-      rubbish.sets = this.netlink.sets(table);
+      this.#carry(rubbish);
+      rubbish.sets = this.#netlink.sets(table);
     }
     const known = rubbish.known?.next();
     if (known?.done === false) {
       const { set, family, keys } = known.value;
       if (rubbish.sets.includes(set))
-        this.transact(() => this.netlink.change(this.nft.socket, 'destroy', { table, set, family }, keys));
+        this.#transact(() => this.#netlink.change(this.#nft.socket, 'destroy', { table, set, family }, keys));
       return false;
     }
     const set = rubbish.sets.at(-1);
     if (set === undefined) {
-      this.run(`delete table inet ${table}`);
+      this.#run(`delete table inet ${table}`);
       return true;
     }
     const name = parseSetName(set);
     const family = name?.family ?? (parseMapName(set) ?? parseClassMapName(set))?.family ?? 4;
-    const keys = this.netlink.firstElements(table, set, family, PIECE_ELEMENTS);
+    const keys = this.#netlink.firstElements(table, set, family, PIECE_ELEMENTS);
     const most = PIECE_ELEMENTS * (family === 4 ? 1 : 4);
     const isSmall = keys.length < LEFT_MAX || (name !== undefined && name.tier === undefined);
     if (isSmall) rubbish.sets.pop();
     for (let from = 0; !isSmall && from < keys.length; from += most) {
       const at = { table, set, family };
       const some = keys.subarray(from, from + most);
-      this.transact(() => this.netlink.change(this.nft.socket, 'delete', at, some));
+      this.#transact(() => this.#netlink.change(this.#nft.socket, 'delete', at, some));
     }
     return false;
   }
 
   /** What we put into a table, as far as it can be deleted by keys; some of it may be gone. */
-  private *knownPieces(table: string): Generator<Piece> {
-    for (const { change, body } of this.contents.get(table) ?? []) {
+  *#knownPieces(table: string): Generator<Piece> {
+    for (const { change, body } of this.#contents.get(table) ?? []) {
       for (const elements of change.added) {
         if (elements.count > LEFT_MAX && parseSetName(elements.set)?.tier !== undefined)
           yield* keyPieces(elements, body);
@@ -300,19 +295,19 @@ export class Tables {
   }
 
   /** Tables that are in the way once ours is in force. */
-  private clean(): void {
-    if (this.current === undefined) return;
-    this.closing = false;
+  #clean(): void {
+    if (this.#current === undefined) return;
+    this.#closing = false;
     for (const name of [CLOSED_TABLE, FORMER_TABLE]) {
-      if (this.find(name) !== undefined) this.run(`delete table inet ${name}`);
+      if (this.#find(name) !== undefined) this.#run(`delete table inet ${name}`);
     }
   }
 
   /** Deletes all tables of ours. Throws NativeError. */
   remove(): void {
-    this.current = undefined;
+    this.#current = undefined;
     for (const name of [...TABLES, CLOSED_TABLE, FORMER_TABLE]) {
-      if (this.find(name) !== undefined) this.run(`delete table inet ${name}`);
+      if (this.#find(name) !== undefined) this.#run(`delete table inet ${name}`);
     }
   }
 
@@ -323,91 +318,93 @@ export class Tables {
    * Throws NativeError.
    */
   notice(): Notice | undefined {
-    this.compareGeneration();
-    if (this.closing) this.close();
-    if (!this.foreign) return undefined;
-    this.foreign = false;
-    if (this.current === undefined) return 'elsewhere';
-    if (this.isHooked(this.current.name)) return this.current.isOwned ? 'elsewhere' : 'changed';
-    this.current = undefined;
-    this.close();
+    this.#compareGeneration();
+    if (this.#closing) this.#close();
+    if (!this.#foreign) return undefined;
+    this.#foreign = false;
+    if (this.#current === undefined) return 'elsewhere';
+    if (this.#isHooked(this.#current.name)) return this.#current.isOwned ? 'elsewhere' : 'changed';
+    this.#current = undefined;
+    this.#close();
     return 'gone';
   }
 
   /** Lets nothing pass from or to downstream qubes, until a table of ours is in force. */
-  private close(): void {
-    this.closing = true; // until it is
-    if (this.find(CLOSED_TABLE) !== undefined) return;
+  #close(): void {
+    this.#closing = true; // until it is
+    if (this.#find(CLOSED_TABLE) !== undefined) return;
     const t = `inet ${CLOSED_TABLE}`;
-    const { downstreamGroup: group } = this.options;
-    this.run(`add table ${t}${this.flags}
+    const { downstreamGroup: group } = this.#options;
+    this.#run(`add table ${t}${this.#flags}
 add chain ${t} ${BASE_CHAIN} { type filter hook forward priority ${HOOK_PRIORITY}; policy accept; }
 add rule ${t} ${BASE_CHAIN} iifgroup ${group} reject with icmpx admin-prohibited
 add rule ${t} ${BASE_CHAIN} oifgroup ${group} reject with icmpx admin-prohibited`);
   }
 
   /** Runs what is a transaction, and counts it. */
-  private transact<T>(work: () => T): T {
-    this.compareGeneration();
+  #transact<T>(work: () => T): T {
+    this.#compareGeneration();
     try {
       return work();
     } finally {
-      const now = this.netlink.generation();
-      if (now > this.generation + 1) this.foreign = true;
-      this.generation = now;
+      const now = this.#netlink.generation();
+      if (now > this.#generation + 1) this.#foreign = true;
+      this.#generation = now;
     }
   }
 
-  private compareGeneration(): void {
-    const now = this.netlink.generation();
-    if (now !== this.generation) this.foreign = true;
-    this.generation = now;
+  #compareGeneration(): void {
+    const now = this.#netlink.generation();
+    if (now !== this.#generation) this.#foreign = true;
+    this.#generation = now;
   }
 
   // ── What there is ────────────────────────────────────────────────────────────────────────────────────────
 
   /** The table in force. */
   get inForce(): string | undefined {
-    return this.current?.name;
+    return this.#current?.name;
   }
 
   /** Runs a command that changes nothing, and gives what it prints. Throws NativeError. */
   list(command: string, flags: OutputFlags = 0): string {
-    return this.nft.run(Buffer.from(`${command}\0`), flags);
+    return this.#nft.run(Buffer.from(`${command}\0`), flags);
   }
 
   /**
    * What the counters of the table in force count, and those of the same name before it. Throws NativeError.
    */
   counts(): Counts {
-    const going = this.rubbish.filter(({ table, isCarried }) => !isCarried && this.find(table) !== undefined);
-    const before = sumOf([Object.fromEntries(this.carried), ...going.map(({ table }) => this.read(table))]);
-    const now = this.current === undefined ? {} : this.read(this.current.name);
+    const going = this.#rubbish.filter(
+      ({ table, isCarried }) => !isCarried && this.#find(table) !== undefined,
+    );
+    const before = sumOf([Object.fromEntries(this.#carried), ...going.map(({ table }) => this.#read(table))]);
+    const now = this.#current === undefined ? {} : this.#read(this.#current.name);
     return sumOf([now, Object.fromEntries(Object.keys(now).map((name) => [name, before[name] ?? [0, 0]]))]);
   }
 
   /** Takes over the counts of a table that goes, where no packet comes any more. */
-  private carry(rubbish: Rubbish): void {
+  #carry(rubbish: Rubbish): void {
     if (rubbish.isCarried) return;
-    const counts = sumOf([Object.fromEntries(this.carried), this.read(rubbish.table)]);
-    for (const [name, count] of Object.entries(counts)) this.carried.set(name, count);
+    const counts = sumOf([Object.fromEntries(this.#carried), this.#read(rubbish.table)]);
+    for (const [name, count] of Object.entries(counts)) this.#carried.set(name, count);
     rubbish.isCarried = true;
   }
 
-  private read(table: string): Counts {
+  #read(table: string): Counts {
     return readCounters(table, (text) => this.list(text));
   }
 
-  private isHooked(table: string): boolean {
-    return this.netlink.isHooked(table, BASE_CHAIN);
+  #isHooked(table: string): boolean {
+    return this.#netlink.isHooked(table, BASE_CHAIN);
   }
 
-  private find(table: string): TableInfo | undefined {
-    return this.netlink.tables().find(({ name }) => name === table);
+  #find(table: string): TableInfo | undefined {
+    return this.#netlink.tables().find(({ name }) => name === table);
   }
 
-  private run(text: string): void {
-    this.transact(() => this.nft.run(Buffer.from(`${text}\0`)));
+  #run(text: string): void {
+    this.#transact(() => this.#nft.run(Buffer.from(`${text}\0`)));
   }
 }
 

@@ -75,25 +75,25 @@ const PIECE_BYTES = PIECE_ELEMENTS * 160 + 65_536;
 const ANSWER_BYTES = 262_144;
 
 export class Netlink {
-  private readonly bytes = Buffer.alloc(PIECE_BYTES);
-  private readonly words = new Uint32Array(this.bytes.buffer, this.bytes.byteOffset, PIECE_BYTES / 4);
-  private readonly answer = Buffer.alloc(ANSWER_BYTES);
-  private length = 0;
-  private sequence = 1;
-  private readonly open: () => NetlinkSocket;
-  private readonly asking: NetlinkSocket;
+  readonly #bytes = Buffer.alloc(PIECE_BYTES);
+  readonly #words = new Uint32Array(this.#bytes.buffer, this.#bytes.byteOffset, PIECE_BYTES / 4);
+  readonly #answer = Buffer.alloc(ANSWER_BYTES);
+  #length = 0;
+  #sequence = 1;
+  readonly #open: () => NetlinkSocket;
+  readonly #asking: NetlinkSocket;
 
   /** `open` gives sockets to read by; what changes anything goes through a socket that is given for it. */
   constructor(open: () => NetlinkSocket) {
-    this.open = open;
-    this.asking = open();
+    this.#open = open;
+    this.#asking = open();
   }
 
   // ── Questions ────────────────────────────────────────────────────────────────────────────────────────────
 
   /** Counts the transactions of the ruleset. */
   generation(): number {
-    for (const message of this.ask(this.asking, Message.getGen, Flag.request, () => undefined)) {
+    for (const message of this.#ask(this.#asking, Message.getGen, Flag.request, () => undefined)) {
       const id = message.type === Message.newGen ? attribute(message.body, 1) : undefined;
       if (id !== undefined) return id.readUInt32BE(0);
     }
@@ -103,8 +103,8 @@ export class Netlink {
   /** All tables of family inet. */
   tables(): readonly TableInfo[] {
     const tables: TableInfo[] = [];
-    for (const { type, body } of this.ask(
-      this.asking,
+    for (const { type, body } of this.#ask(
+      this.#asking,
       Message.getTable,
       Flag.request | Flag.dump,
       () => {},
@@ -120,10 +120,10 @@ export class Netlink {
   /** Whether a table has a chain that packets come into by a hook. */
   isHooked(table: string, chain: string): boolean {
     const put = (): void => {
-      this.text(1, table);
-      this.text(3, chain);
+      this.#text(1, table);
+      this.#text(3, chain);
     };
-    for (const { type, body } of this.ask(this.asking, Message.getChain, Flag.request, put)) {
+    for (const { type, body } of this.#ask(this.#asking, Message.getChain, Flag.request, put)) {
       if (type === Message.newChain) return attribute(body, 4) !== undefined;
     }
     return false;
@@ -132,8 +132,8 @@ export class Netlink {
   /** The names of all sets and maps of a table. */
   sets(table: string): string[] {
     const names: string[] = [];
-    const put = (): void => this.text(1, table);
-    for (const { type, body } of this.ask(this.asking, Message.getSet, Flag.request | Flag.dump, put)) {
+    const put = (): void => this.#text(1, table);
+    for (const { type, body } of this.#ask(this.#asking, Message.getSet, Flag.request | Flag.dump, put)) {
       if (type === Message.newSet) names.push(textOf(attribute(body, 2)));
     }
     return names;
@@ -144,14 +144,14 @@ export class Netlink {
    * the set anew for every 32 KB of answer, so reading all of a large one takes quadratic time.
    */
   firstElements(table: string, set: string, family: Family, most: number): Uint32Array {
-    const socket = this.open(); // closed with the reading not at its end
+    const socket = this.#open(); // closed with the reading not at its end
     const keys: number[] = [];
     try {
       const put = (): void => {
-        this.text(1, table);
-        this.text(2, set);
+        this.#text(1, table);
+        this.#text(2, set);
       };
-      for (const { type, body } of this.ask(socket, Message.getSetElem, Flag.request | Flag.dump, put)) {
+      for (const { type, body } of this.#ask(socket, Message.getSetElem, Flag.request | Flag.dump, put)) {
         if (type === Message.newSetElem) keys.push(...keysOf(body));
         if (keys.length >= most * wordsOf(family)) break;
       }
@@ -164,8 +164,8 @@ export class Netlink {
   /** Whether a set has an element. */
   has(table: string, set: string, family: Family, key: Uint32Array): boolean {
     const stride = wordsOf(family);
-    const put = (): void => this.elementList(table, set, key, 0, stride, stride, undefined);
-    for (const { type } of this.ask(this.asking, Message.getSetElem, Flag.request, put)) {
+    const put = (): void => this.#elementList(table, set, key, 0, stride, stride, undefined);
+    for (const { type } of this.#ask(this.#asking, Message.getSetElem, Flag.request, put)) {
       if (type === Message.newSetElem) return true;
     }
     return false;
@@ -173,14 +173,14 @@ export class Netlink {
 
   /** Our part of the marks that any flow has; `turn` is awaited between pieces of the answer. */
   async marks(turn: () => Promise<void>): Promise<readonly number[]> {
-    const socket = this.open(); // others ask meanwhile
+    const socket = this.#open(); // others ask meanwhile
     const marks = new Set<number>();
     try {
-      this.request(socket, Message.getFlow, Flag.request | Flag.dump, () => {}, NFPROTO_UNSPEC);
+      this.#request(socket, Message.getFlow, Flag.request | Flag.dump, () => {}, NFPROTO_UNSPEC);
       for (let isDone = false; !isDone; await turn()) {
-        const count = socket.receive(this.answer);
+        const count = socket.receive(this.#answer);
         isDone = count === 0;
-        for (const { type, body } of this.messages(count)) {
+        for (const { type, body } of this.#messages(count)) {
           if (type === Message.error) throwIfError(body, 'the connection table');
           isDone ||= type === Message.done;
           const mark = type === Message.newFlow ? (attribute(body, 8)?.readUInt32BE(0) ?? 0) : 0;
@@ -209,21 +209,29 @@ export class Netlink {
     verdicts?: readonly Verdict[],
   ): void {
     const stride = wordsOf(at.family);
-    this.length = 0;
-    this.batchMark(Message.batchBegin);
+    this.#length = 0;
+    this.#batchMark(Message.batchBegin);
     const perMessage = Math.floor(LIST_MAX_BYTES / (verdicts === undefined ? 12 + stride * 4 : 160));
     const count = keys.length / stride;
     for (let from = 0; from < count; from += perMessage) {
       const to = Math.min(count, from + perMessage);
       const flags = (verb === 'add' ? Flag.create : 0) | (to === count ? Flag.ack : 0) | Flag.request;
-      const start = this.begin(VERBS[verb], flags, NFPROTO_INET, 0);
-      this.elementList(at.table, at.set, keys, from * stride, to * stride, stride, verdicts?.slice(from, to));
-      this.end(start);
+      const start = this.#begin(VERBS[verb], flags, NFPROTO_INET, 0);
+      this.#elementList(
+        at.table,
+        at.set,
+        keys,
+        from * stride,
+        to * stride,
+        stride,
+        verdicts?.slice(from, to),
+      );
+      this.#end(start);
     }
-    this.batchMark(Message.batchEnd);
-    socket.send(this.bytes, this.length);
+    this.#batchMark(Message.batchEnd);
+    socket.send(this.#bytes, this.#length);
     let acknowledged = false;
-    for (const { type, body } of this.answers(socket)) {
+    for (const { type, body } of this.#answers(socket)) {
       if (type !== Message.error) continue;
       acknowledged = true;
       throwIfError(body, `elements of ${at.set}`);
@@ -231,7 +239,7 @@ export class Netlink {
     if (!acknowledged) throw new NativeError(`the kernel does not answer about elements of ${at.set}`);
   }
 
-  private elementList(
+  #elementList(
     table: string,
     set: string,
     keys: Uint32Array,
@@ -240,129 +248,131 @@ export class Netlink {
     stride: number,
     verdicts: readonly Verdict[] | undefined,
   ): void {
-    this.text(1, table);
-    this.text(2, set);
-    const list = this.nest(3);
-    if (verdicts === undefined) this.plainElements(keys, from, to, stride);
+    this.#text(1, table);
+    this.#text(2, set);
+    const list = this.#nest(3);
+    if (verdicts === undefined) this.#plainElements(keys, from, to, stride);
     else
       for (const [index, verdict] of verdicts.entries()) {
-        const element = this.nest(1);
-        this.key(keys, from + index * stride, stride);
-        this.verdict(verdict);
-        this.endNest(element);
+        const element = this.#nest(1);
+        this.#key(keys, from + index * stride, stride);
+        this.#verdict(verdict);
+        this.#endNest(element);
       }
-    this.endNest(list);
+    this.#endNest(list);
   }
 
   /** By words, as a list has a million: three headers that are always the same, and the key. */
-  private plainElements(keys: Uint32Array, from: number, to: number, stride: number): void {
+  #plainElements(keys: Uint32Array, from: number, to: number, stride: number): void {
     const keyBytes = stride * 4;
     const headers = [
       attrHeader(12 + keyBytes, 1 | NESTED),
       attrHeader(8 + keyBytes, 1 | NESTED),
       attrHeader(4 + keyBytes, 1),
     ];
-    const { words } = this;
-    let at = this.length >> 2;
+    const words = this.#words;
+    let at = this.#length >> 2;
     for (let i = from; i < to; i += stride) {
       for (const header of headers) words[at++] = header;
       for (let w = i; w < i + stride; w++) words[at++] = bigEndian(keys[w]!); // within the keys
     }
-    this.length = at << 2;
+    this.#length = at << 2;
   }
 
-  private key(keys: Uint32Array, at: number, stride: number): void {
-    const key = this.nest(1);
-    this.words[this.length >> 2] = attrHeader(4 + stride * 4, 1);
-    this.length += 4;
-    for (let w = at; w < at + stride; w++, this.length += 4)
-      this.words[this.length >> 2] = bigEndian(keys[w]!); // within the keys
-    this.endNest(key);
+  #key(keys: Uint32Array, at: number, stride: number): void {
+    const key = this.#nest(1);
+    this.#words[this.#length >> 2] = attrHeader(4 + stride * 4, 1);
+    this.#length += 4;
+    for (let w = at; w < at + stride; w++, this.#length += 4)
+      this.#words[this.#length >> 2] = bigEndian(keys[w]!); // within the keys
+    this.#endNest(key);
   }
 
-  private verdict(verdict: Verdict): void {
-    const data = this.nest(2);
-    const inner = this.nest(2);
-    this.words[this.length >> 2] = attrHeader(8, 1);
-    this.words[(this.length >> 2) + 1] = bigEndian(Code[verdict.kind]);
-    this.length += 8;
-    if (verdict.kind === 'goto') this.text(2, verdict.chain);
-    this.endNest(inner);
-    this.endNest(data);
+  #verdict(verdict: Verdict): void {
+    const data = this.#nest(2);
+    const inner = this.#nest(2);
+    this.#words[this.#length >> 2] = attrHeader(8, 1);
+    this.#words[(this.#length >> 2) + 1] = bigEndian(Code[verdict.kind]);
+    this.#length += 8;
+    if (verdict.kind === 'goto') this.#text(2, verdict.chain);
+    this.#endNest(inner);
+    this.#endNest(data);
   }
 
   // ── Messages ─────────────────────────────────────────────────────────────────────────────────────────────
 
-  private *ask(socket: NetlinkSocket, type: number, flags: number, put: () => void): Generator<Answer> {
-    this.request(socket, type, flags, put, NFPROTO_INET);
-    yield* this.answers(socket);
+  *#ask(socket: NetlinkSocket, type: number, flags: number, put: () => void): Generator<Answer> {
+    this.#request(socket, type, flags, put, NFPROTO_INET);
+    yield* this.#answers(socket);
   }
 
-  private request(socket: NetlinkSocket, type: number, flags: number, put: () => void, family: number): void {
-    this.length = 0;
-    const start = this.begin(type, flags, family, 0);
+  #request(socket: NetlinkSocket, type: number, flags: number, put: () => void, family: number): void {
+    this.#length = 0;
+    const start = this.#begin(type, flags, family, 0);
     put();
-    this.end(start);
-    socket.send(this.bytes, this.length);
+    this.#end(start);
+    socket.send(this.#bytes, this.#length);
   }
 
   /**
    * What the kernel has answered already: it answers before `send` returns, and goes on as it is read from.
    */
-  private *answers(socket: NetlinkSocket): Generator<Answer> {
-    for (let count = socket.receive(this.answer); count > 0; count = socket.receive(this.answer))
-      yield* this.messages(count);
+  *#answers(socket: NetlinkSocket): Generator<Answer> {
+    for (let count = socket.receive(this.#answer); count > 0; count = socket.receive(this.#answer))
+      yield* this.#messages(count);
   }
 
   /** The messages in the first bytes of the answer. */
-  private *messages(count: number): Generator<Answer> {
+  *#messages(count: number): Generator<Answer> {
     for (let at = 0; at + 16 <= count; ) {
-      const length = this.answer.readUInt32LE(at);
+      const length = this.#answer.readUInt32LE(at);
       if (length < 16) return;
-      yield { type: this.answer.readUInt16LE(at + 4), body: this.answer.subarray(at + 16, at + length) };
+      yield { type: this.#answer.readUInt16LE(at + 4), body: this.#answer.subarray(at + 16, at + length) };
       at += (length + 3) & ~3;
     }
   }
 
-  private batchMark(type: number): void {
-    this.end(this.begin(type, Flag.request, 0, NFNL_SUBSYS_NFTABLES));
+  #batchMark(type: number): void {
+    this.#end(this.#begin(type, Flag.request, 0, NFNL_SUBSYS_NFTABLES));
   }
 
-  private begin(type: number, flags: number, family: number, resource: number): number {
-    const { bytes, length: start } = this;
+  #begin(type: number, flags: number, family: number, resource: number): number {
+    const bytes = this.#bytes;
+    const start = this.#length;
     bytes.writeUInt16LE(type, start + 4);
     bytes.writeUInt16LE(flags, start + 6);
-    bytes.writeUInt32LE(this.sequence++ >>> 0, start + 8);
+    bytes.writeUInt32LE(this.#sequence++ >>> 0, start + 8);
     bytes.writeUInt32LE(0, start + 12);
     bytes[start + 16] = family;
     bytes[start + 17] = 0;
     bytes.writeUInt16BE(resource, start + 18);
-    this.length += HEADER_BYTES;
+    this.#length += HEADER_BYTES;
     return start;
   }
 
-  private end(start: number): void {
-    this.bytes.writeUInt32LE(this.length - start, start);
+  #end(start: number): void {
+    this.#bytes.writeUInt32LE(this.#length - start, start);
   }
 
-  private text(type: number, text: string): void {
-    const { bytes, length: start } = this;
+  #text(type: number, text: string): void {
+    const bytes = this.#bytes;
+    const start = this.#length;
     const end = start + 4 + bytes.write(text, start + 4, 'latin1');
     const padded = (end + 1 + 3) & ~3;
     bytes.fill(0, end, padded);
     bytes.writeUInt16LE(end + 1 - start, start);
     bytes.writeUInt16LE(type, start + 2);
-    this.length = padded;
+    this.#length = padded;
   }
 
-  private nest(type: number): number {
-    this.bytes.writeUInt16LE(type | NESTED, this.length + 2);
-    this.length += 4;
-    return this.length - 4;
+  #nest(type: number): number {
+    this.#bytes.writeUInt16LE(type | NESTED, this.#length + 2);
+    this.#length += 4;
+    return this.#length - 4;
   }
 
-  private endNest(start: number): void {
-    this.bytes.writeUInt16LE(this.length - start, start);
+  #endNest(start: number): void {
+    this.#bytes.writeUInt16LE(this.#length - start, start);
   }
 }
 

@@ -369,14 +369,14 @@ class Body {
   readonly pieces: Uint8Array[] = [];
   readonly verdicts: Verdicts[] = [];
   elementCount = 0;
-  private bytes = 0;
+  #bytes = 0;
 
   /** Elements for the sets of a column, of prefixes none of which is longer than its last tier. */
   put(to: 'added' | 'removed', set: AddressSet, members: Prefixes): void {
     const { layout } = set;
     const count = members.lengths.length;
     if (count === 0) return;
-    const at = this.bytes;
+    const at = this.#bytes;
     const names = setNames(set);
     const loads = layout.kind === 'interval' ? [count] : loadsOf(members, layout.tiers);
     for (const [index, load] of loads.entries()) {
@@ -384,23 +384,23 @@ class Body {
       if (load > 0) this[to].push({ set: names[index] ?? '', at, count, above });
       this.elementCount += load;
     }
-    this.append(new Uint8Array(members.words.buffer, members.words.byteOffset, members.words.byteLength));
-    this.append(members.lengths);
-    this.append(new Uint8Array(-count & 3));
+    this.#append(new Uint8Array(members.words.buffer, members.words.byteOffset, members.words.byteLength));
+    this.#append(members.lengths);
+    this.#append(new Uint8Array(-count & 3));
   }
 
   putVerdicts(map: string, { words, verdicts, chains }: ClassMap): void {
     const count = verdicts.length;
-    this.verdicts.push({ map, at: this.bytes, count, chains });
+    this.verdicts.push({ map, at: this.#bytes, count, chains });
     this.elementCount += count;
     for (const { buffer, byteOffset, byteLength } of [words, verdicts])
-      this.append(new Uint8Array(buffer, byteOffset, byteLength));
+      this.#append(new Uint8Array(buffer, byteOffset, byteLength));
   }
 
-  private append(piece: Uint8Array): void {
+  #append(piece: Uint8Array): void {
     if (piece.length === 0) return;
     this.pieces.push(piece);
-    this.bytes += piece.length;
+    this.#bytes += piece.length;
   }
 }
 

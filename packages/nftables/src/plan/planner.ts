@@ -195,14 +195,14 @@ class Planner implements Plan, Basis {
   readonly indices: CounterIndex[] = [];
   readonly runs = new Map<string, readonly Run[]>();
   readonly places = new Map<string, { classes: MatchClasses; loaded: LoadedMaps }>();
-  private readonly ruleSet: RuleSet;
-  private readonly environment: Environment;
-  private readonly known: KnownSets;
-  private readonly changes: ListChanges | undefined;
-  private readonly before: Basis | undefined;
-  private readonly columns = new Map<string, Prefixes>(); // of lists
-  private readonly dispatches = new Map<string, Map<string, string>>(); // by direction, family and length
-  private ruleTotal = 0;
+  readonly #ruleSet: RuleSet;
+  readonly #environment: Environment;
+  readonly #known: KnownSets;
+  readonly #changes: ListChanges | undefined;
+  readonly #before: Basis | undefined;
+  readonly #columns = new Map<string, Prefixes>(); // of lists
+  readonly #dispatches = new Map<string, Map<string, string>>(); // by direction, family and length
+  #ruleTotal = 0;
 
   constructor(
     ruleSet: RuleSet,
@@ -211,25 +211,25 @@ class Planner implements Plan, Basis {
     changes: ListChanges | undefined,
     before: Basis | undefined,
   ) {
-    this.ruleSet = ruleSet;
-    this.environment = environment;
-    this.known = known;
-    this.changes = changes;
-    this.before = before;
+    this.#ruleSet = ruleSet;
+    this.#environment = environment;
+    this.#known = known;
+    this.#changes = changes;
+    this.#before = before;
   }
 
   run(): void {
-    const common = this.ruleSet.policies.get(COMMON_POLICY);
+    const common = this.#ruleSet.policies.get(COMMON_POLICY);
     for (const direction of DIRECTIONS) {
-      const commonRuns = common === undefined ? NO_BLOCK : this.ready(common, direction, 'common');
-      for (const family of FAMILIES) this.planCommon(direction, family, commonRuns);
-      for (const policy of this.ruleSet.policies.values()) {
+      const commonRuns = common === undefined ? NO_BLOCK : this.#ready(common, direction, 'common');
+      for (const family of FAMILIES) this.#planCommon(direction, family, commonRuns);
+      for (const policy of this.#ruleSet.policies.values()) {
         if (policy.name === COMMON_POLICY) continue;
         if (direction === 'ingress' && !judgesIngress(policy)) continue;
-        this.planPolicy(policy, direction, commonRuns);
+        this.#planPolicy(policy, direction, commonRuns);
       }
-      if (direction === 'egress') this.planUnmatched(commonRuns);
-      for (const family of FAMILIES) this.planEntry(direction, family);
+      if (direction === 'egress') this.#planUnmatched(commonRuns);
+      for (const family of FAMILIES) this.#planEntry(direction, family);
     }
   }
 
@@ -239,7 +239,7 @@ class Planner implements Plan, Basis {
    * The runs of a policy that can decide anything now. A counter stays with its run when others come or go
    * before it.
    */
-  private ready(policy: Policy, direction: Direction, block: RuleBlock): ReadyBlock {
+  #ready(policy: Policy, direction: Direction, block: RuleBlock): ReadyBlock {
     const runs = runsOf(policy, direction, block);
     const place = `${policy.name} ${direction} ${block === 'exceptions' ? 'exceptions ' : ''}`;
     const gathered = new Uint8Array(runs.length);
@@ -251,7 +251,7 @@ class Planner implements Plan, Basis {
       lists: [] as (string | undefined)[],
     };
     let number = 1;
-    const ofBoth = segmentsOf(runs, 6, this.before?.runs.get(place));
+    const ofBoth = segmentsOf(runs, 6, this.#before?.runs.get(place));
     this.runs.set(place, runs);
     for (const [at, { first, end, rules, gathered: isGathered }] of segmentsOf(runs, 4).entries()) {
       if (isGathered || ofBoth[at]?.gathered) {
@@ -263,8 +263,8 @@ class Planner implements Plan, Basis {
         const run = runs[index]!; // within the runs
         const { action, expire } = run.match;
         const name = counterOf(run, place, seen);
-        const live = expire === undefined || timeFor(action, this.environment) < expire;
-        if (live) counters.set(index, this.counted(name));
+        const live = expire === undefined || timeFor(action, this.#environment) < expire;
+        if (live) counters.set(index, this.#counted(name));
         own.runs.push(live ? name : undefined);
         own.numbers.push(number);
         own.lists.push(run.remote.kind === 'list' ? run.remote.list : undefined);
@@ -274,57 +274,61 @@ class Planner implements Plan, Basis {
     const names =
       counters.size === runs.length || !gathered.includes(1)
         ? []
-        : (['accept', 'drop'] as const).map((action) => this.counter(`${place}together ${action}`));
-    const defaultAction = block === 'own' ? this.counter(defaultText(policy, direction)) : undefined;
+        : (['accept', 'drop'] as const).map((action) => this.#counter(`${place}together ${action}`));
+    const defaultAction = block === 'own' ? this.#counter(defaultText(policy, direction)) : undefined;
     this.indices.push({ policy: policy.name, block, direction, ...own, together: names, defaultAction });
     const together = { accept: names[0] ?? '', drop: names[1] ?? '' };
     return { name: `${policy.name} ${block}`, runs, gathered, counters, together };
   }
 
-  private counter(text: string): string {
-    return this.counted(counterName(text));
+  #counter(text: string): string {
+    return this.#counted(counterName(text));
   }
 
-  private counted(name: string): string {
+  #counted(name: string): string {
     this.counters.add(name);
     return name;
   }
 
   // ── Chains ───────────────────────────────────────────────────────────────────────────────────────────────
 
-  private planCommon(direction: Direction, family: Family, block: ReadyBlock): void {
+  #planCommon(direction: Direction, family: Family, block: ReadyBlock): void {
     if (block.runs.length === 0) return;
-    const parts = this.partsOf(block, direction, family);
-    this.addParts(policyChain(direction, family, COMMON_POLICY), parts, direction, family);
+    const parts = this.#partsOf(block, direction, family);
+    this.#addParts(policyChain(direction, family, COMMON_POLICY), parts, direction, family);
   }
 
-  private planPolicy(policy: Policy, direction: Direction, common: ReadyBlock): void {
-    const own = this.ready(policy, direction, 'own');
+  #planPolicy(policy: Policy, direction: Direction, common: ReadyBlock): void {
+    const own = this.#ready(policy, direction, 'own');
     const hasExceptions = runsOf(policy, direction, 'exceptions').length > 0;
-    const exceptions = hasExceptions ? this.ready(policy, direction, 'exceptions') : NO_BLOCK;
+    const exceptions = hasExceptions ? this.#ready(policy, direction, 'exceptions') : NO_BLOCK;
     const end: PlanRule = {
       ...ANY_PACKET,
       action: policy.defaultAction,
-      counter: this.counter(defaultText(policy, direction)),
+      counter: this.#counter(defaultText(policy, direction)),
     };
     for (const family of FAMILIES) {
       const column = columnFor(policy.prefixes, family);
       const isDefault = policy.name === DEFAULT_POLICY && direction === 'egress';
       if (column.lengths.length === 0 && !isDefault) continue;
-      const name = this.planJudging({ policy: policy.name, exceptions, common, own, end }, direction, family);
+      const name = this.#planJudging(
+        { policy: policy.name, exceptions, common, own, end },
+        direction,
+        family,
+      );
       for (let i = 0; i < column.lengths.length; i++) {
-        this.dispatch(direction, family, column.lengths[i]!, hexAt(column, i), name); // i < length
+        this.#dispatch(direction, family, column.lengths[i]!, hexAt(column, i), name); // i < length
       }
     }
   }
 
   /** What is said of egress that no policy judges; nothing is planned where nothing is said. */
-  private planUnmatched(common: ReadyBlock): void {
-    const { unmatched, policies } = this.ruleSet;
+  #planUnmatched(common: ReadyBlock): void {
+    const { unmatched, policies } = this.#ruleSet;
     if (unmatched === undefined || policies.has(DEFAULT_POLICY)) return;
     let end: Step = { kind: 'pass' };
     if (unmatched !== 'accept') {
-      const counter = this.counter(UNMATCHED_COUNTER);
+      const counter = this.#counter(UNMATCHED_COUNTER);
       end = { ...ANY_PACKET, action: 'drop', counter };
       const index = {
         policy: undefined,
@@ -337,11 +341,11 @@ class Planner implements Plan, Basis {
       this.indices.push({ ...index, block: 'own', defaultAction: counter });
     }
     const judging = { policy: NO_POLICY, exceptions: NO_BLOCK, common, own: NO_BLOCK, end };
-    for (const family of FAMILIES) this.planJudging(judging, 'egress', family);
+    for (const family of FAMILIES) this.#planJudging(judging, 'egress', family);
   }
 
   /** The chain of a policy in one family; returns its name. */
-  private planJudging(
+  #planJudging(
     { policy, exceptions, common, own, end }: Judging,
     direction: Direction,
     family: Family,
@@ -349,17 +353,17 @@ class Planner implements Plan, Basis {
     const name = policyChain(direction, family, policy);
     const chain = policyChain(direction, family, COMMON_POLICY);
     const jump: Step[] = common.runs.length > 0 ? [{ kind: 'jump', chain }] : [];
-    const before = this.partsOf(exceptions, direction, family);
-    const parts = [...before, ...jump, ...this.partsOf(own, direction, family), end];
-    this.addParts(name, parts, direction, family);
+    const before = this.#partsOf(exceptions, direction, family);
+    const parts = [...before, ...jump, ...this.#partsOf(own, direction, family), end];
+    this.#addParts(name, parts, direction, family);
     return name;
   }
 
-  private addChain(name: string, steps: Step[]): void {
+  #addChain(name: string, steps: Step[]): void {
     if (this.chains.has(name)) return; // of the same class
-    this.ruleTotal += steps.length;
+    this.#ruleTotal += steps.length;
     this.chains.set(name, steps);
-    if (this.ruleTotal > FIREWALL_RULES_MAX || this.chains.size > FIREWALL_CHAINS_MAX) {
+    if (this.#ruleTotal > FIREWALL_RULES_MAX || this.chains.size > FIREWALL_CHAINS_MAX) {
       throw new RangeError(
         `the release needs more than ${FIREWALL_RULES_MAX} rules or ${FIREWALL_CHAINS_MAX} chains of nftables: gather destinations in lists`,
       );
@@ -370,7 +374,7 @@ class Planner implements Plan, Basis {
    * Parts of a chain as steps. Where the rules for a class of addresses end without a verdict, what comes
    * after them is asked, which then is a chain of its own; so the last parts come first.
    */
-  private addParts(name: string, parts: readonly Part[], direction: Direction, family: Family): void {
+  #addParts(name: string, parts: readonly Part[], direction: Direction, family: Family): void {
     let steps: Step[] = [];
     let after = 0; // parts of classes
     for (const part of [...parts].reverse()) {
@@ -382,33 +386,33 @@ class Planner implements Plan, Basis {
       const falls = part.classes.classes.some((matches) => !endsAlways(matches));
       if (falls && rest.length > 0) {
         const chain = partChain(direction, family, `${name} rest ${after++}`);
-        this.addChain(chain, rest);
+        this.#addChain(chain, rest);
         steps = [{ kind: 'goto', chain }];
       }
-      steps = this.classify(part, direction, family, falls ? steps[0] : undefined);
+      steps = this.#classify(part, direction, family, falls ? steps[0] : undefined);
     }
-    this.addChain(name, steps);
+    this.#addChain(name, steps);
   }
 
   /**
    * The lookups that find the class of an address, and the chains of the classes. `rest`: what is asked where
    * these decide nothing.
    */
-  private classify(
+  #classify(
     { place, classes, block }: Gathered,
     direction: Direction,
     family: Family,
     rest: Step | undefined,
   ): Step[] {
-    const before = this.before?.places.get(place)?.loaded;
+    const before = this.#before?.places.get(place)?.loaded;
     const inUse = new Uint8Array(classes.classes.length);
     markUsed(inUse, classes.classOf);
     if (before?.classes.classes === classes.classes) markUsed(inUse, before.classes.classOf); // its maps lead there
     const chains = classes.classes.map((matches, own) => {
       if (inUse[own] === 0) return '';
       if (matches.length === 0 && rest?.kind === 'goto') return rest.chain;
-      const { chain, steps } = this.classChain(matches, block, direction, family, rest);
-      this.addChain(chain, steps);
+      const { chain, steps } = this.#classChain(matches, block, direction, family, rest);
+      this.#addChain(chain, steps);
       return chain;
     });
     const { maps, otherwise, loaded } = classMapsOf(classes, chains, before);
@@ -419,7 +423,7 @@ class Planner implements Plan, Basis {
   }
 
   /** The chain of a class; computed once for each in its place. */
-  private classChain(
+  #classChain(
     matches: readonly RuleMatch[],
     { together }: ReadyBlock,
     direction: Direction,
@@ -430,7 +434,7 @@ class Planner implements Plan, Basis {
     const known = classChains.get(matches);
     if (known?.context === context) return known;
     const steps: Step[] = matches.flatMap((match): Step[] => {
-      const rule = this.matchRule(match, family);
+      const rule = this.#matchRule(match, family);
       if (rule === undefined) return [];
       return [{ ...rule, remote: { kind: 'any' }, original: false, counter: together[match.action] }];
     });
@@ -440,18 +444,12 @@ class Planner implements Plan, Basis {
     return made;
   }
 
-  private dispatch(
-    direction: Direction,
-    family: Family,
-    length: number,
-    address: string,
-    chain: string,
-  ): void {
+  #dispatch(direction: Direction, family: Family, length: number, address: string, chain: string): void {
     const place = `${direction}${family} ${length}`;
-    let map = this.dispatches.get(place);
+    let map = this.#dispatches.get(place);
     if (map === undefined) {
       map = new Map();
-      this.dispatches.set(place, map);
+      this.#dispatches.set(place, map);
     }
     if (!map.has(address)) map.set(address, chain); // no sound rule set has two; the first one judges
   }
@@ -460,32 +458,32 @@ class Planner implements Plan, Basis {
    * The longest source prefix decides: maps from the longest to the shortest, then prefix 0, then `default`,
    * then what is said of unmatched qubes.
    */
-  private planEntry(direction: Direction, family: Family): void {
+  #planEntry(direction: Direction, family: Family): void {
     const steps: Step[] = [];
     for (let length = bitsOf(family); length > 0; length--) {
-      const keys = this.dispatches.get(`${direction}${family} ${length}`);
+      const keys = this.#dispatches.get(`${direction}${family} ${length}`);
       if (keys === undefined) continue;
       const map = mapName(direction, family, length, keys);
       this.maps.set(map, keys);
       steps.push({ kind: 'dispatch', map });
     }
-    const everything = [...(this.dispatches.get(`${direction}${family} 0`)?.values() ?? [])][0];
+    const everything = [...(this.#dispatches.get(`${direction}${family} 0`)?.values() ?? [])][0];
     const otherwise = [DEFAULT_POLICY, NO_POLICY]
       .map((policy) => policyChain(direction, family, policy))
       .find((chain) => direction === 'egress' && this.chains.has(chain));
     const last = everything ?? otherwise;
     steps.push(last === undefined ? { kind: 'pass' } : { kind: 'goto', chain: last });
-    this.addChain(entryChain(direction, family), steps);
+    this.#addChain(entryChain(direction, family), steps);
   }
 
   // ── Rules ────────────────────────────────────────────────────────────────────────────────────────────────
 
-  private partsOf(block: ReadyBlock, direction: Direction, family: Family): Part[] {
+  #partsOf(block: ReadyBlock, direction: Direction, family: Family): Part[] {
     return segmentsOf(block.runs, family).flatMap((segment, index): Part[] => {
       const { first, end, count, gathered } = segment;
       if (gathered) {
         const place = `${direction} ${family} ${block.name} ${index}`;
-        const classes = classesIn(block.runs, segment, this.before?.places.get(place)?.classes);
+        const classes = classesIn(block.runs, segment, this.#before?.places.get(place)?.classes);
         return [{ kind: 'classes', place, classes, block }];
       }
       if (count === 0) return [];
@@ -494,17 +492,17 @@ class Planner implements Plan, Basis {
         const counter = block.gathered[first + place] === 1 ? block.together[run.match.action] : own;
         return counter === undefined || !isOf(run, family)
           ? []
-          : this.rulesOf({ run, counter }, direction, family);
+          : this.#rulesOf({ run, counter }, direction, family);
       });
     });
   }
 
-  private rulesOf(ready: ReadyRun, direction: Direction, family: Family): Step[] {
+  #rulesOf(ready: ReadyRun, direction: Direction, family: Family): Step[] {
     const { match } = ready.run;
-    const rule = this.matchRule(match, family);
+    const rule = this.#matchRule(match, family);
     if (rule === undefined) return [];
     const base = { ...rule, counter: ready.counter };
-    return this.remotesOf(ready, family).flatMap((remote) => [
+    return this.#remotesOf(ready, family).flatMap((remote) => [
       { ...base, remote, original: false },
       // After DNAT the packet goes to the resolver; the qube asked one of the DNS addresses.
       ...(match.dns && direction === 'egress' ? [{ ...base, remote, original: true }] : []),
@@ -512,7 +510,7 @@ class Planner implements Plan, Basis {
   }
 
   /** What a match asks besides the remote side; undefined: it matches nothing. */
-  private matchRule(
+  #matchRule(
     match: RuleMatch,
     family: Family,
   ): Omit<PlanRule, 'remote' | 'original' | 'counter'> | undefined {
@@ -529,26 +527,26 @@ class Planner implements Plan, Basis {
   }
 
   /** What a run says of the remote side in one family: nothing, one predicate, or one per hash set. */
-  private remotesOf(ready: ReadyRun, family: Family): readonly PlanRemote[] {
+  #remotesOf(ready: ReadyRun, family: Family): readonly PlanRemote[] {
     const { run } = ready;
     if (run.remote.kind === 'any' && !run.match.dns) return [{ kind: 'any' }];
     const key = run.match.dns ? `dns ${remoteText(run.remote, ready)}` : remoteText(run.remote, ready);
-    const whole = this.column(run.remote, family, `${remoteText(run.remote, ready)} ${family}`);
-    const column = run.match.dns ? this.dnsWithin(whole, run.remote, family) : whole;
+    const whole = this.#column(run.remote, family, `${remoteText(run.remote, ready)} ${family}`);
+    const column = run.match.dns ? this.#dnsWithin(whole, run.remote, family) : whole;
     const count = column.lengths.length;
     if (count === 0) return [];
     if (count === 1 && run.remote.kind !== 'list') {
       if (column.lengths[0] === 0) return [{ kind: 'any' }]; // the chain is of this family only
       return [{ kind: 'prefix', address: hexAt(column, 0), length: column.lengths[0]! }]; // count is 1
     }
-    const change = run.remote.kind === 'list' ? this.changes?.get(run.remote.list) : undefined;
-    return [{ kind: 'set', set: this.addSet(keyOf(key), column, change), except: [] }];
+    const change = run.remote.kind === 'list' ? this.#changes?.get(run.remote.list) : undefined;
+    return [{ kind: 'set', set: this.#addSet(keyOf(key), column, change), except: [] }];
   }
 
-  private addSet(key: Key, members: Prefixes, change: ListChange | undefined): string {
+  #addSet(key: Key, members: Prefixes, change: ListChange | undefined): string {
     const name = setKey(key, members.family);
     if (!this.sets.has(name)) {
-      const known = this.known(name);
+      const known = this.#known(name);
       const kept = known === undefined ? undefined : keptSet(key, members, known, change);
       this.sets.set(name, kept ?? newSet(key, members));
     }
@@ -556,42 +554,42 @@ class Planner implements Plan, Basis {
   }
 
   /** The canonical column of a remote side in one family. */
-  private column(remote: RunRemote, family: Family, key: string): Prefixes {
+  #column(remote: RunRemote, family: Family, key: string): Prefixes {
     switch (remote.kind) {
       case 'any':
         return columnOf([], family);
       case 'prefixes':
         return remote.prefixes.family === family ? canonicalOf(remote.prefixes) : columnOf([], family);
       case 'name':
-        return columnFor(resolutionOf(this.ruleSet, remote.name), family);
+        return columnFor(resolutionOf(this.#ruleSet, remote.name), family);
       case 'list': {
-        let column = this.columns.get(key);
+        let column = this.#columns.get(key);
         if (column === undefined) {
-          column = this.listColumn(remote.list, family);
-          this.columns.set(key, column);
+          column = this.#listColumn(remote.list, family);
+          this.#columns.set(key, column);
         }
         return column;
       }
     }
   }
 
-  private listColumn(name: string, family: Family): Prefixes {
-    const list = this.ruleSet.lists.get(name);
+  #listColumn(name: string, family: Family): Prefixes {
+    const list = this.#ruleSet.lists.get(name);
     if (list === undefined || (list.kind === 'names' && !list.resolve)) return columnOf([], family);
     if (list.kind === 'prefixes') return columnFor(list, family);
     const union = new PrefixBuilder(family);
     for (const host of list.names) {
-      const column = columnFor(resolutionOf(this.ruleSet, host), family);
+      const column = columnFor(resolutionOf(this.#ruleSet, host), family);
       for (let i = 0; i < column.lengths.length; i++) union.push(column.words, i, column.lengths[i]!); // i < length
     }
     return canonicalPrefixes(union.build());
   }
 
   /** The DNS addresses of a family that a remote side holds. */
-  private dnsWithin(column: Prefixes, remote: RunRemote, family: Family): Prefixes {
+  #dnsWithin(column: Prefixes, remote: RunRemote, family: Family): Prefixes {
     const within = (address: Address): boolean =>
       address.family === family && (remote.kind === 'any' || memberContaining(column, address.words) >= 0);
-    const prefixes = this.environment.dns
+    const prefixes = this.#environment.dns
       .filter(within)
       .map((address) => ({ ...address, length: bitsOf(family) }));
     return canonicalPrefixes(columnOf(prefixes, family));

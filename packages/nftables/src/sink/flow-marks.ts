@@ -9,21 +9,21 @@ import { FLOW_MARK_MAX, FLOW_MARKS_FREE_MIN, NO_FLOW_MARK } from '../limits.ts';
 
 export class FlowMarks {
   /** Values that flows may have or get; undefined: nobody looked yet. */
-  private held: Set<number> | undefined;
+  #held: Set<number> | undefined;
   /**
    * Those of them that the kernel may be giving now: of the release in force, and of what was to follow it.
    */
-  private given = new Set<number>();
-  private last = NO_FLOW_MARK;
+  #given = new Set<number>();
+  #last = NO_FLOW_MARK;
 
   /** A value for a release that may follow; none if it is not known which are free, or if none is. */
   next(): number {
-    for (let step = 0; this.held !== undefined && step < FLOW_MARK_MAX; step++) {
-      const value = 1 + ((this.last + step) % FLOW_MARK_MAX);
-      if (this.held.has(value)) continue;
-      this.last = value;
-      this.held.add(value);
-      this.given.add(value);
+    for (let step = 0; this.#held !== undefined && step < FLOW_MARK_MAX; step++) {
+      const value = 1 + ((this.#last + step) % FLOW_MARK_MAX);
+      if (this.#held.has(value)) continue;
+      this.#last = value;
+      this.#held.add(value);
+      this.#given.add(value);
       return value;
     }
     return NO_FLOW_MARK;
@@ -31,21 +31,21 @@ export class FlowMarks {
 
   /** The release with this value is in force, and those before it no more. */
   take(value: number): void {
-    this.given = new Set([value, this.last]);
+    this.#given = new Set([value, this.#last]);
   }
 
   /** Nobody looked yet. */
   get unknown(): boolean {
-    return this.held === undefined;
+    return this.#held === undefined;
   }
 
   /** So few are free that it is time to look which flows have ended. */
   get scarce(): boolean {
-    return this.held !== undefined && FLOW_MARK_MAX - this.held.size < FLOW_MARKS_FREE_MIN;
+    return this.#held !== undefined && FLOW_MARK_MAX - this.#held.size < FLOW_MARKS_FREE_MIN;
   }
 
   /** Takes the values that a look at all flows found; none may have been taken meanwhile. */
   looked(found: Iterable<number>): void {
-    this.held = new Set([...found, ...this.given]);
+    this.#held = new Set([...found, ...this.#given]);
   }
 }
