@@ -6,6 +6,7 @@ import { ErrorCode } from '@rulecast/protocol';
 import { describe, expect, it } from 'vitest';
 import { temporaryDirectory } from '../../../test/kit/directory.ts';
 import { often } from '../../../test/thorough.ts';
+import { NODE_DISK } from '../src/state/disk.ts';
 import { Shelf } from '../src/state/shelf.ts';
 import { StateDirectory, StateError } from '../src/state/state.ts';
 import { answersOf, expectEnforces, packetOf, sampleRuleSet } from './sample.ts';
@@ -277,7 +278,7 @@ describe('a damaged state', () => {
     const [one, two, three] = sampleReleases(publisher);
     const stateDirectory = await stateAfter(publisher, one, two);
     const body = `rulecast-active 2\n${'ab'.repeat(16)} ${Buffer.from(one.hash).toString('hex')} 0 1\n`;
-    await new Shelf(join(stateDirectory, 'copy'), () => undefined).writeNote('active', body);
+    await new Shelf(join(stateDirectory, 'copy'), () => undefined, NODE_DISK).writeNote('active', body);
     rmSync(join(stateDirectory, fileOf(two))); // so that both places are looked at
     const subscriber = await startedSubscriber(publisher, { stateDirectory });
     expectEnforces(subscriber, two.ruleSet);

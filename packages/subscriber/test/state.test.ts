@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { hexOf } from '@rulecast/protocol';
 import { describe, expect, it } from 'vitest';
 import { temporaryDirectory } from '../../../test/kit/directory.ts';
+import { NODE_DISK } from '../src/state/disk.ts';
 import { encodeRelease } from '../src/state/release-file.ts';
 import { Shelf } from '../src/state/shelf.ts';
 import { type ActiveMark, StateDirectory, StateError, type StoredRelease } from '../src/state/state.ts';
@@ -319,7 +320,7 @@ describe('a shelf', () => {
   it('notices damage of any bit and length of a release, and puts it aside', () => {
     const directory = temporaryDirectory();
     const damaged: string[] = [];
-    const shelf = new Shelf(directory, (text) => damaged.push(text));
+    const shelf = new Shelf(directory, (text) => damaged.push(text), NODE_DISK);
     const path = join(directory, fileOf(one));
     let count = 0;
     for (const bytes of damagesOf(Buffer.concat(encodeRelease(one)))) {
@@ -334,7 +335,7 @@ describe('a shelf', () => {
 
   it('notices damage of any bit and length of a note', async () => {
     const directory = temporaryDirectory();
-    const shelf = new Shelf(directory, () => undefined);
+    const shelf = new Shelf(directory, () => undefined, NODE_DISK);
     await shelf.writeNote('active', 'one line\n');
     const whole = readFileSync(join(directory, 'active'));
     for (const bytes of damagesOf(whole)) {
@@ -347,7 +348,7 @@ describe('a shelf', () => {
 
   it('does not take a release under the name of another, nor a directory for a note', () => {
     const directory = temporaryDirectory();
-    const shelf = new Shelf(directory, () => undefined);
+    const shelf = new Shelf(directory, () => undefined, NODE_DISK);
     const name = fileOf(stored(2, 3));
     writeFileSync(join(directory, name), Buffer.concat(encodeRelease(one)));
     expect(shelf.readRelease(name)).toBeUndefined();
@@ -357,7 +358,7 @@ describe('a shelf', () => {
 
   it('keeps the four newest of what was put aside', () => {
     const directory = temporaryDirectory();
-    const shelf = new Shelf(directory, () => undefined);
+    const shelf = new Shelf(directory, () => undefined, NODE_DISK);
     for (let version = 1; version <= 9; version++) {
       const file = fileOf(stored(version, 3));
       writeFileSync(join(directory, file), 'rubbish');
@@ -380,7 +381,7 @@ describe('a second copy', () => {
     }
     expect(readFileSync(join(directory, 'copy', fileOf(two)))).toHaveLength(4 + 32 + 4 + 4 + 64 + 4 + 7 + 32);
     await state.writeCandidate(three);
-    expect(new Shelf(join(directory, 'copy'), () => undefined).releaseFiles()).toHaveLength(2);
+    expect(new Shelf(join(directory, 'copy'), () => undefined, NODE_DISK).releaseFiles()).toHaveLength(2);
     await state.markActive(three, markOf(three));
     await state.settled();
     expect(readdirSync(join(directory, 'copy')).sort()).toEqual(['active', fileOf(three)].sort());
@@ -402,7 +403,7 @@ describe('a second copy', () => {
         state.heal(markOf(two));
         await state.settled();
         for (const shelf of ['', 'copy']) {
-          const found = new Shelf(join(directory, shelf), () => expect.unreachable());
+          const found = new Shelf(join(directory, shelf), () => expect.unreachable(), NODE_DISK);
           expect(found.readNote('active')).toBeDefined();
           for (const release of [one, two]) expect(found.readRelease(fileOf(release))).toBeDefined();
         }

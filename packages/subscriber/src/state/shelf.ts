@@ -9,9 +9,8 @@
  *   *.damaged        what was put aside
  */
 
-import { readdirSync, readFileSync, renameSync, rmSync, statSync } from 'node:fs';
-import { mkdir, open, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { Disk } from './disk.ts';
 import { decodeRelease, fileName, type StoredRelease, sha256 } from './release-file.ts';
 
 /** The state directory cannot be read, written or believed. What is in force stays in force. */
@@ -29,10 +28,12 @@ export class Shelf {
   readonly #directory: string;
   /** Called with a sentence about what is damaged. */
   readonly #onDamage: (text: string) => void;
+  readonly #disk: Disk;
 
-  constructor(directory: string, onDamage: (text: string) => void) {
+  constructor(directory: string, onDamage: (text: string) => void, disk: Disk) {
     this.#directory = directory;
     this.#onDamage = onDamage;
+    this.#disk = disk;
   }
 
   /**
@@ -73,21 +74,21 @@ export class Shelf {
   }
 
   remove(file: string): void {
-    rmSync(join(this.#directory, `${file}.part`), { force: true });
-    rmSync(join(this.#directory, file), { force: true });
+    this.#disk.removeNow(join(this.#directory, `${file}.part`));
+    this.#disk.removeNow(join(this.#directory, file));
   }
 
   /** Removes all releases but these, and drafts. */
   keepOnly(files: readonly string[]): void {
     for (const name of this.#names()) {
       const left = RELEASE_FILE.test(name) ? !files.includes(name) : DRAFT_FILE.test(name);
-      if (left) rmSync(join(this.#directory, name), { force: true });
+      if (left) this.#disk.removeNow(join(this.#directory, name));
     }
   }
 
   #names(): readonly string[] {
     try {
-      return readdirSync(this.#directory);
+      return this.#disk.list(this.#directory);
     } catch (cause) {
       if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return [];
       throw new StateError(`cannot read the state directory ${this.#directory}${hintOf(cause)}`, { cause });
@@ -97,7 +98,7 @@ export class Shelf {
   #read(name: string): Buffer | undefined {
     const path = join(this.#directory, name);
     try {
-      return readFileSync(path);
+      return this.#disk.read(path);
     } catch (cause) {
       const { code } = cause as NodeJS.ErrnoException;
       if (code === 'ENOENT') return undefined;
@@ -112,16 +113,16 @@ export class Shelf {
     const path = join(this.#directory, name);
     this.#onDamage(`${path} is damaged: it is put aside as ${name}.damaged`);
     try {
-      rmSync(`${path}.damaged`, { recursive: true, force: true });
-      renameSync(path, `${path}.damaged`);
+      this.#disk.removeTree(`${path}.damaged`);
+      this.#disk.renameNow(path, `${path}.damaged`);
       const damaged = this.#names()
         .filter((other) => DAMAGED_FILE.test(other))
         .map((other) => ({
           path: join(this.#directory, other),
-          changedMs: statSync(join(this.#directory, other)).ctimeMs,
+          changedMs: this.#disk.changedMs(join(this.#directory, other)),
         }))
         .sort((a, b) => b.changedMs - a.changedMs);
-      for (const old of damaged.slice(DAMAGED_MAX)) rmSync(old.path, { recursive: true, force: true });
+      for (const old of damaged.slice(DAMAGED_MAX)) this.#disk.removeTree(old.path);
     } catch {
       // It stays where it is, and is not believed: a disk that cannot be written is told of by the next
       // write.
@@ -130,11 +131,11 @@ export class Shelf {
 
   /** Writes beside the place, flushes, renames, flushes the directory: old or new, never half. */
   async #replaceFile(name: string, chunks: readonly Uint8Array[]): Promise<void> {
-    await mkdir(this.#directory, { recursive: true, mode: 0o700 });
+    await this.#disk.remakeDirectory(this.#directory);
     const path = join(this.#directory, name);
     const draft = `${path}.part`;
     try {
-      const file = await open(draft, 'w', 0o600);
+      const file = await this.#disk.create(draft);
       try {
         const { bytesWritten } = await file.writev(chunks);
         if (bytesWritten !== chunks.reduce((sum, { length }) => sum + length, 0))
@@ -143,17 +144,12 @@ export class Shelf {
       } finally {
         await file.close();
       }
-      await rename(draft, path);
+      await this.#disk.rename(draft, path);
     } catch (error) {
-      await rm(draft, { force: true }).catch(() => undefined); // it may be what fills the disk
+      await this.#disk.remove(draft).catch(() => undefined); // it may be what fills the disk
       throw error;
     }
-    const directory = await open(this.#directory, 'r');
-    try {
-      await directory.sync();
-    } finally {
-      await directory.close();
-    }
+    await this.#disk.syncDirectory(this.#directory);
   }
 }
 

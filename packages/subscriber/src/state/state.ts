@@ -17,9 +17,10 @@
  */
 
 import { join } from 'node:path';
-import { DirectoryError, makeDirectory } from '@rulecast/program/directory';
+import { DirectoryError } from '@rulecast/program/directory';
 import { compareRelease, hexOf } from '@rulecast/protocol';
 import type { StoredClock } from '../clock/clock.ts';
+import { type Disk, NODE_DISK } from './disk.ts';
 import { encodeRelease, fileName, type StoredRelease } from './release-file.ts';
 import { Shelf, StateError } from './shelf.ts';
 
@@ -86,13 +87,13 @@ export class StateDirectory {
   } = { snapshotBytes: 0, deltaBytes: 0, files: [] };
 
   /** Makes the directory (mode 0700) where there is none. Throws StateError. */
-  constructor(directory: string, events: StateEvents) {
+  constructor(directory: string, events: StateEvents, disk: Disk = NODE_DISK) {
     this.#directory = directory;
     this.#events = events;
-    this.#main = new Shelf(directory, events.onDamage);
-    this.#copy = new Shelf(join(directory, 'copy'), events.onDamage);
+    this.#main = new Shelf(directory, events.onDamage, disk);
+    this.#copy = new Shelf(join(directory, 'copy'), events.onDamage, disk);
     try {
-      makeDirectory(directory);
+      disk.makeDirectory(directory);
     } catch (cause) {
       if (!(cause instanceof DirectoryError)) throw cause;
       throw new StateError(`the state directory ${cause.message}`, { cause });

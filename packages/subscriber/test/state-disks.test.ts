@@ -1,0 +1,64 @@
+/** The state directory on the disks that there are: the real one, and the simulated one, which forgets. */
+
+import { readFileSync, writeFileSync } from 'node:fs';
+import { describe, expect, it } from 'vitest';
+import { temporaryDirectory } from '../../../test/kit/directory.ts';
+import { Random } from '../../../test/kit/random.mjs';
+import { SimulatedDisk } from '../../../test/simulate/disk.ts';
+import { often } from '../../../test/thorough.ts';
+import { NODE_DISK } from '../src/state/disk.ts';
+import { describeStateDirectory, Keeper, type TestPlace } from './state-conformance.ts';
+
+/** A process on it is killed, which loses nothing: power cuts are the simulated disk's. */
+function realPlace(seed: number): TestPlace {
+  const random = new Random(seed);
+  return {
+    directory: temporaryDirectory(),
+    mount: () => NODE_DISK,
+    crash: () => undefined,
+    flip(path) {
+      const bytes = readFileSync(path);
+      const at = random.below(bytes.length);
+      bytes[at] = (bytes[at] ?? 0) ^ (1 << random.below(8));
+      writeFileSync(path, bytes);
+    },
+  };
+}
+
+function simulatedPlace(seed: number): TestPlace & { readonly platter: SimulatedDisk } {
+  const platter = new SimulatedDisk(seed, '/state');
+  return {
+    platter,
+    directory: '/state',
+    mount: () => platter.mount(),
+    crash: () => platter.cutPower(),
+    flip: (path) => platter.flip(path),
+  };
+}
+
+describeStateDirectory('the file system', realPlace, { seeds: [1], stride: often(11, 1) });
+describeStateDirectory('a simulated disk', simulatedPlace, {
+  seeds: Array.from({ length: often(4, 100) }, (_, i) => i + 1),
+  stride: 1,
+});
+
+describe('a state directory on a disk that fills up', () => {
+  it('keeps the last release, at every size of disk, and takes the next once there is room', async () => {
+    let refused = 0;
+    for (let capacityBytes = 0; capacityBytes < 4000; capacityBytes += 37) {
+      const place = simulatedPlace(capacityBytes + 1);
+      const keeper = new Keeper(place);
+      place.platter.capacityBytes = capacityBytes;
+      await keeper.work();
+      if (!(await keeper.bring())) refused += 1;
+      place.platter.cutPower();
+      await keeper.expectKept();
+      expect(keeper.damaged).toEqual([]);
+      place.platter.capacityBytes = Number.POSITIVE_INFINITY;
+      expect(await keeper.bring()).toBe(true);
+      place.platter.cutPower();
+      await keeper.expectKept();
+    }
+    expect(refused).toBeGreaterThan(10);
+  });
+});
