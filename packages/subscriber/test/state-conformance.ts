@@ -259,6 +259,23 @@ function describeEnds(makePlace: () => TestPlace, seed: number, stride: number):
     );
     expect(steps).toBeGreaterThan(50);
   });
+
+  it('ended at any step, can lose any one file afterwards', async () => {
+    await sweep(
+      makePlace,
+      stride,
+      () => ({ fault: 'end' }),
+      async (keeper, place) => {
+        place.crash();
+        await keeper.expectKept();
+        for (const file of keeper.filesInForce().slice(1)) {
+          place.flip(join(place.directory, file));
+          await keeper.expectKept();
+          expect(keeper.damaged).toHaveLength(1);
+        }
+      },
+    );
+  });
 }
 
 function describeFailures(makePlace: () => TestPlace, seed: number, stride: number): void {
@@ -272,6 +289,23 @@ function describeFailures(makePlace: () => TestPlace, seed: number, stride: numb
         place.crash();
         await keeper.expectKept();
         expect(keeper.damaged).toEqual([]);
+      },
+    );
+  });
+
+  it('can lose any one file after a call has failed and the next release has come', async () => {
+    let turn = seed;
+    await sweep(
+      makePlace,
+      stride,
+      (step) => ({ fault: FAULTS[(step + seed) % FAULTS.length] ?? 'EIO' }),
+      async (keeper, place) => {
+        expect(await keeper.bring()).toBe(true);
+        await keeper.state.settled();
+        const files = keeper.filesInForce();
+        place.flip(join(place.directory, files[turn++ % files.length] ?? ''));
+        await keeper.expectKept();
+        expect(keeper.damaged).toHaveLength(1);
       },
     );
   });

@@ -107,8 +107,8 @@ export class StateDirectory {
    * be read.
    */
   find(): FoundState {
-    const own = readMark(this.#main);
-    const marks = [own, readMark(this.#copy)].flatMap((mark) => mark ?? []);
+    const marked = readMark(this.#main);
+    const marks = [marked, readMark(this.#copy)].flatMap((mark) => mark ?? []);
     marks.sort((a, b) => compareRelease(b, a));
     const releases = new Map<string, StoredRelease>();
     const copied = new Set<string>();
@@ -116,13 +116,14 @@ export class StateDirectory {
       for (const file of shelf.releaseFiles()) {
         const release = shelf.readRelease(file);
         if (release === undefined) continue;
-        if (!releases.has(file)) releases.set(file, release);
-        if (shelf === this.#copy) copied.add(file);
+        const own = releases.get(file) ?? release;
+        releases.set(file, own);
+        if (shelf === this.#copy && isSameForm(own, release)) copied.add(file);
       }
     }
     this.#copied = copied;
     this.#mark = marks[0];
-    return { marks, isMarked: own !== undefined, releases: [...releases.values()] };
+    return { marks, isMarked: marked !== undefined, releases: [...releases.values()] };
   }
 
   /**
@@ -300,8 +301,10 @@ export class StateDirectory {
     const mark = this.#mark;
     const { files } = this.#chain;
     const latest = release === undefined ? undefined : fileName(release.hash);
+    // Until it is written, the copy may have the same release upon a base that the chain has no more.
+    this.#copied = new Set([...this.#copied].filter((file) => file !== latest));
     for (const file of files) {
-      if (this.#copied.has(file) && file !== latest) continue;
+      if (this.#copied.has(file)) continue;
       const stored = file === latest ? release : this.#main.readRelease(file);
       if (stored !== undefined) await this.#copy.writeRelease(file, encodeRelease(stored));
     }
@@ -324,6 +327,11 @@ function writeMark(shelf: Shelf, { lineage, hash, epoch, version }: ActiveMark):
     'active',
     `rulecast-active 2\n${hexOf(lineage)} ${hexOf(hash)} ${epoch} ${version}\n`,
   );
+}
+
+/** Whether two files of one release start from the same one. */
+function isSameForm({ base }: StoredRelease, other: StoredRelease): boolean {
+  return Buffer.from(base ?? []).equals(other.base ?? new Uint8Array());
 }
 
 function isMark(found: ActiveMark | undefined, mark: ActiveMark): boolean {
