@@ -7,44 +7,35 @@ import type { ImportOptions, SkipCode } from './options.ts';
 const WORD_MAX_BYTES = 256;
 const ASN = /^(?:as)?(\d{1,10})$/;
 
+/** Filters by words of a feed. */
+export const WORD_FILTERS = ['region', 'service', 'tag'] as const;
+export type WordFilter = (typeof WORD_FILTERS)[number];
+
 /** Compares fields, as bytes, with what was asked for. A filter that was not given takes everything. */
 export class EntryFilter {
+  readonly #options: ImportOptions;
   readonly #countries: ReadonlySet<string> | undefined;
   readonly #asns: ReadonlySet<number> | undefined;
-  readonly #regions: ReadonlySet<string> | undefined;
-  readonly #services: ReadonlySet<string> | undefined;
-  readonly #tags: ReadonlySet<string> | undefined;
+  readonly #words: { readonly [filter in WordFilter]: ReadonlySet<string> | undefined };
   readonly #sets: ReadonlySet<string> | undefined;
   readonly minScore: number | undefined;
 
   constructor(options: ImportOptions) {
+    this.#options = options;
     this.#countries = wordsOf(options.country);
     this.#asns = options.asn === undefined ? undefined : new Set(options.asn);
-    this.#regions = wordsOf(options.region);
-    this.#services = wordsOf(options.service);
-    this.#tags = wordsOf(options.tag);
+    this.#words = {
+      region: wordsOf(options.region),
+      service: wordsOf(options.service),
+      tag: wordsOf(options.tag),
+    };
     this.#sets = options.set === undefined ? undefined : new Set(options.set);
     this.minScore = options.minScore;
   }
 
-  get wantsCountry(): boolean {
-    return this.#countries !== undefined;
-  }
-
-  get wantsAsn(): boolean {
-    return this.#asns !== undefined;
-  }
-
-  get wantsRegion(): boolean {
-    return this.#regions !== undefined;
-  }
-
-  get wantsService(): boolean {
-    return this.#services !== undefined;
-  }
-
-  get wantsTag(): boolean {
-    return this.#tags !== undefined;
+  /** Whether entries are picked by it. */
+  wants(filter: 'country' | 'asn' | WordFilter): boolean {
+    return this.#options[filter] !== undefined;
   }
 
   /** The reason to skip an entry of this country, or undefined; likewise the following. */
@@ -65,20 +56,15 @@ export class EntryFilter {
   }
 
   regionBytes(text: Uint8Array, start: number, end: number): SkipCode | undefined {
-    return agrees(this.#regions, text, start, end) ? undefined : 'other-region';
+    return agrees(this.#words.region, text, start, end) ? undefined : 'other-region';
   }
 
-  /** Words as strings, of which one must be asked for. */
-  region(...words: readonly string[]): SkipCode | undefined {
-    return someOf(this.#regions, words) ? undefined : 'other-region';
-  }
-
-  service(word: string): SkipCode | undefined {
-    return someOf(this.#services, [word]) ? undefined : 'other-service';
-  }
-
-  tag(words: readonly string[]): SkipCode | undefined {
-    return someOf(this.#tags, words) ? undefined : 'other-tag';
+  /** Whether an entry of these words, of which one must be asked for, is taken. */
+  takes(filter: WordFilter, words: readonly string[]): boolean {
+    const wanted = this.#words[filter];
+    if (wanted === undefined) return true;
+    for (const word of words) if (wanted.has(word.toLowerCase())) return true;
+    return false;
   }
 
   /** Names of sets keep their case. */
@@ -99,8 +85,4 @@ function agrees(
 ): boolean {
   if (wanted === undefined) return true;
   return end - start <= WORD_MAX_BYTES && wanted.has(latin1(text, start, end).toLowerCase());
-}
-
-function someOf(wanted: ReadonlySet<string> | undefined, words: readonly string[]): boolean {
-  return wanted === undefined || words.some((word) => wanted.has(word.toLowerCase()));
 }

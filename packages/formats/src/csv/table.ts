@@ -195,13 +195,13 @@ class CsvReader {
     const { country, asn, score, region } = columns;
     const { text } = record;
     const other =
-      (country !== undefined && filter.wantsCountry
+      (country !== undefined && filter.wants('country')
         ? filter.country(text, startOf(record, country), endOf(record, country))
         : undefined) ??
-      (asn !== undefined && filter.wantsAsn
+      (asn !== undefined && filter.wants('asn')
         ? filter.asn(text, startOf(record, asn), endOf(record, asn))
         : undefined) ??
-      (region !== undefined && filter.wantsRegion
+      (region !== undefined && filter.wants('region')
         ? filter.regionBytes(text, startOf(record, region), endOf(record, region))
         : undefined) ??
       (score !== undefined ? filter.score(text, startOf(record, score), endOf(record, score)) : undefined);

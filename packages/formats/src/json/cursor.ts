@@ -92,14 +92,17 @@ export class JsonCursor {
     return 'literal';
   }
 
-  /** Gives each key of the object that is next; `visit` may read the value or leave it. */
-  object(visit: (key: string) => void): void {
+  /**
+   * Gives each key of the object that is next; `visit` may read the value or leave it. Where it says which
+   * keys it knows, it gets empty texts for others, and no string is made of any.
+   */
+  object(visit: (key: string) => void, known?: readonly string[]): void {
     this.#open(OPEN_BRACE);
     if (this.#isNext(CLOSE_BRACE)) return this.#close();
     for (;;) {
       this.#skipSpace();
       if (this.bytes[this.#at] !== QUOTE) throw this.error('a key in double quotes is missing');
-      const key = this.#key();
+      const key = this.#key(known);
       this.#skipSpace();
       if (this.bytes[this.#at] !== COLON) throw this.error('a colon behind the key is missing');
       this.#at++;
@@ -222,12 +225,15 @@ export class JsonCursor {
   }
 
   /** A key without its escapes; an empty text for what is longer than any that is known. */
-  #key(): string {
+  #key(known: readonly string[] | undefined): string {
     const start = this.#at + 1;
     const hasEscape = this.#passString();
     const end = this.#at - 1;
     if (end - start > WORD_MAX_BYTES) return '';
-    return hasEscape ? this.#unescaped(start - 1, end + 1) : latin1(this.bytes, start, end);
+    if (hasEscape) return this.#unescaped(start - 1, end + 1);
+    if (known === undefined) return latin1(this.bytes, start, end);
+    for (const key of known) if (isText(this.bytes, start, end, key)) return key;
+    return '';
   }
 
   /** Passes over the string that is next; returns whether it has escapes. */
@@ -287,4 +293,11 @@ export class JsonCursor {
         return;
     }
   }
+}
+
+/** Whether bytes[start, end) are this text, which is ASCII. */
+function isText(bytes: Uint8Array, start: number, end: number, text: string): boolean {
+  if (end - start !== text.length) return false;
+  for (let i = 0; i < text.length; i++) if (bytes[start + i] !== text.charCodeAt(i)) return false;
+  return true;
 }

@@ -1,17 +1,23 @@
 /**
- * Lists that are published as JSON: the address ranges of cloud providers, countries and companies, Spamhaus
- * DROP, MISP warninglists, and arrays of entries. Each reader names the keys that it looks at; all others are
- * passed over.
+ * Lists that are published as JSON and say more than an outline can: GitHub's, Spamhaus DROP, MISP
+ * warninglists, and arrays of entries. Each reader names the keys that it looks at.
  */
 
 import { newPrefixScratch, parsePrefixBytes } from '@rulecast/rules';
 import type { Collector } from '../collect/collector.ts';
-import { EntryFilter } from '../collect/filter.ts';
-import { ImportFault, type SkipCode } from '../collect/options.ts';
+import { ImportFault } from '../collect/options.ts';
 import { printable, quoteBytes } from '../text/bytes.ts';
 import { EntryFaultCode } from '../text/entry.ts';
-import { type JsonCursor, JsonError, JsonCursor as JsonReader, type JsonText } from './cursor.ts';
-import { ARRAY_KEYS } from './keys.ts';
+import type { JsonCursor, JsonText } from './cursor.ts';
+import {
+  eachString,
+  type JsonImport,
+  place,
+  rejectHere,
+  stringOrSkip,
+  useAddress,
+  wordOrSkip,
+} from './values.ts';
 
 const COLON = 0x3a;
 const DOT = 0x2e;
@@ -20,205 +26,6 @@ const SLASH = 0x2f;
 /** Longest part of a server's message that is repeated. */
 const MESSAGE_MAX_CHARS = 120;
 
-/** What a reader works with. */
-export interface JsonImport {
-  readonly json: JsonCursor;
-  readonly collector: Collector;
-  readonly filter: EntryFilter;
-}
-
-/** Runs a reader over the file; what is no JSON makes the file unusable. */
-export function importJson(collector: Collector, start: number, read: (source: JsonImport) => void): void {
-  const json = new JsonReader(collector.bytes, start);
-  try {
-    read({ json, collector, filter: new EntryFilter(collector.options) });
-    if (json.peek() !== 'end' && !collector.isFull) throw json.error('more text behind the end of the value');
-  } catch (error) {
-    if (!(error instanceof JsonError)) throw error;
-    const { line, column } = error;
-    const code = error.isTruncated ? ImportFault.truncated : ImportFault.json;
-    collector.refuseFile({ line, column, code, reason: `no valid JSON: ${error.message}` });
-  }
-  collector.line = json.lineCount;
-}
-
-// ── Values ─────────────────────────────────────────────────────────────────────────────────────────────────
-
-/** Says to the collector where a value stands. */
-export function place(collector: Collector, value: JsonText): void {
-  collector.line = value.line;
-  collector.lineStart = value.lineStart;
-  collector.at = value.at;
-}
-
-function useAddress(collector: Collector, value: JsonText, other?: SkipCode): void {
-  place(collector, value);
-  if (other !== undefined) collector.skip(other);
-  else collector.address(value.text, value.start, value.end);
-}
-
-/** Reads an array of strings; what else stands in it is rejected. */
-function eachString({ json, collector }: JsonImport, use: (value: JsonText) => void): void {
-  if (json.peek() !== 'array') {
-    rejectHere(json, collector, 'an array of strings was expected');
-    return;
-  }
-  json.array(() => {
-    if (collector.isFull) json.skip();
-    else if (json.peek() === 'string') use(json.string());
-    else rejectHere(json, collector, 'a string was expected');
-  });
-}
-
-/** Reads an array of objects; what else stands in it is rejected. */
-function eachObject({ json, collector }: JsonImport, visit: () => void): void {
-  if (json.peek() !== 'array') {
-    rejectHere(json, collector, 'an array of objects was expected');
-    return;
-  }
-  json.array(() => {
-    if (collector.isFull) json.skip();
-    else if (json.peek() === 'object') visit();
-    else rejectHere(json, collector, 'an object was expected');
-  });
-}
-
-/** Rejects the value that is next, and passes over it. */
-export function rejectHere(json: JsonCursor, collector: Collector, reason: string): void {
-  json.peek();
-  const { line, column } = json.error('');
-  collector.line = line;
-  collector.rejects.add({ line, column, code: 'unexpected-value', reason });
-  json.skip();
-}
-
-/** The string that is next, or undefined, having passed over the value, if it is something else. */
-export function stringOrSkip(json: JsonCursor): JsonText | undefined {
-  if (json.peek() === 'string') return json.string();
-  json.skip();
-  return undefined;
-}
-
-/** The same as a word; empty if it is something else. */
-export function wordOrSkip(json: JsonCursor): string {
-  if (json.peek() === 'string') return json.word();
-  json.skip();
-  return '';
-}
-
-function eachWord(json: JsonCursor): readonly string[] {
-  const words: string[] = [];
-  if (json.peek() !== 'array') json.skip();
-  else json.array(() => words.push(wordOrSkip(json)));
-  return words;
-}
-
-// ── Cloud providers ────────────────────────────────────────────────────────────────────────────────────────
-
-/** `{prefixes: [{ip_prefix, region, service, network_border_group}], ipv6_prefixes: [{ipv6_prefix, …}]}`. */
-export function readAws(source: JsonImport): void {
-  const { json, collector, filter } = source;
-  const readRecord = (): void => {
-    let prefix: JsonText | undefined;
-    let region = '';
-    let group = '';
-    let service = '';
-    json.object((key) => {
-      if (key === 'ip_prefix' || key === 'ipv6_prefix') prefix = stringOrSkip(json);
-      else if (key === 'region' && filter.wantsRegion) region = wordOrSkip(json);
-      else if (key === 'network_border_group' && filter.wantsRegion) group = wordOrSkip(json);
-      else if (key === 'service' && filter.wantsService) service = wordOrSkip(json);
-    });
-    useRecord(source, prefix, filter.region(region, group) ?? filter.service(service));
-  };
-  json.object((key) => {
-    if (key === 'prefixes' || key === 'ipv6_prefixes') eachObject({ json, collector, filter }, readRecord);
-  });
-}
-
-/** `{prefixes: [{ipv4Prefix | ipv6Prefix, service, scope}]}`. */
-export function readGoogle(source: JsonImport): void {
-  const { json, filter } = source;
-  const readRecord = (): void => {
-    let prefix: JsonText | undefined;
-    let scope: string | undefined;
-    let service: string | undefined;
-    json.object((key) => {
-      if (key === 'ipv4Prefix' || key === 'ipv6Prefix') prefix = stringOrSkip(json);
-      else if (key === 'scope' && filter.wantsRegion) scope = wordOrSkip(json);
-      else if (key === 'service' && filter.wantsService) service = wordOrSkip(json);
-    });
-    useRecord(source, prefix, filter.region(scope ?? '') ?? filter.service(service ?? ''));
-  };
-  json.object((key) => {
-    if (key === 'prefixes') eachObject(source, readRecord);
-  });
-}
-
-function useRecord({ json, collector }: JsonImport, prefix: JsonText | undefined, other?: SkipCode): void {
-  if (prefix !== undefined) {
-    useAddress(collector, prefix, other);
-    return;
-  }
-  collector.line = json.line;
-  collector.lineStart = json.lineStart;
-  collector.reject(json.lineStart, 'bad-record', 'an object without the prefix that it should hold');
-}
-
-/** `{values: [{name, properties: {region, systemService, addressPrefixes: []}}]}`. */
-export function readAzure(source: JsonImport): void {
-  const { json, collector, filter } = source;
-  const readProperties = (prefixes: JsonText[], words: { region: string; service: string }): void => {
-    json.object((key) => {
-      if (key === 'region') words.region = wordOrSkip(json);
-      else if (key === 'systemService') words.service = wordOrSkip(json);
-      else if (key === 'addressPrefixes') eachString(source, (value) => prefixes.push(value));
-    });
-  };
-  const readValue = (): void => {
-    let name = '';
-    const prefixes: JsonText[] = [];
-    const words = { region: '', service: '' };
-    json.object((key) => {
-      if (key === 'name') name = wordOrSkip(json);
-      else if (key === 'properties' && json.peek() === 'object') readProperties(prefixes, words);
-    });
-    const other = filter.region(words.region) ?? filter.service(words.service) ?? filter.tag([name]);
-    for (const prefix of prefixes) useAddress(collector, prefix, other);
-  };
-  json.object((key) => {
-    if (key === 'values') eachObject(source, readValue);
-  });
-}
-
-/** `{regions: [{region, cidrs: [{cidr, tags: []}]}]}`. */
-export function readOracle(source: JsonImport): void {
-  const { json, collector, filter } = source;
-  const readRegion = (): void => {
-    let region = '';
-    const cidrs: { readonly cidr: JsonText; readonly other: SkipCode | undefined }[] = [];
-    const readCidr = (): void => {
-      let cidr: JsonText | undefined;
-      let tags: readonly string[] = [];
-      json.object((key) => {
-        if (key === 'cidr') cidr = stringOrSkip(json);
-        else if (key === 'tags' && filter.wantsTag) tags = eachWord(json);
-      });
-      if (cidr === undefined) useRecord(source, cidr);
-      else cidrs.push({ cidr, other: filter.tag(tags) });
-    };
-    json.object((key) => {
-      if (key === 'region') region = wordOrSkip(json);
-      else if (key === 'cidrs') eachObject(source, readCidr);
-    });
-    const other = filter.region(region);
-    for (const { cidr, other: byTag } of cidrs) useAddress(collector, cidr, other ?? byTag);
-  };
-  json.object((key) => {
-    if (key === 'regions') eachObject(source, readRegion);
-  });
-}
-
 /**
  * An object of arrays of strings; those that are addresses are used, host keys and names of domains skipped.
  */
@@ -226,7 +33,7 @@ export function readGithub(source: JsonImport): void {
   const { json, collector, filter } = source;
   json.object((service) => {
     if (json.peek() !== 'array') return;
-    const other = filter.service(service);
+    const other = filter.takes('service', [service]) ? undefined : 'other-service';
     json.array(() => {
       if (json.peek() !== 'string') return;
       const value = json.string();
@@ -250,29 +57,6 @@ function isNumeric({ text, start, end }: JsonText): boolean {
     else if (!isDigit && !(lower >= 0x61 && lower <= 0x66)) return false;
   }
   return marks > 0;
-}
-
-/** `{result: {ipv4_cidrs: [], ipv6_cidrs: []}, success, errors}`. */
-export function readCloudflare(source: JsonImport): void {
-  const { json, collector } = source;
-  json.object((key) => {
-    if (key !== 'result' || json.peek() !== 'object') return;
-    json.object((name) => {
-      if (name === 'ipv4_cidrs' || name === 'ipv6_cidrs')
-        eachString(source, (value) => useAddress(collector, value));
-    });
-  });
-}
-
-/** `{prefixes: {ipv4: [], ipv6: []}}`; lists of AS numbers say `subnets`. */
-export function readIpverse(source: JsonImport): void {
-  const { json, collector } = source;
-  json.object((key) => {
-    if ((key !== 'prefixes' && key !== 'subnets') || json.peek() !== 'object') return;
-    json.object((family) => {
-      if (family === 'ipv4' || family === 'ipv6') eachString(source, (value) => useAddress(collector, value));
-    });
-  });
 }
 
 // ── Blocklists ─────────────────────────────────────────────────────────────────────────────────────────────
@@ -362,6 +146,21 @@ export function readMisp(source: JsonImport): void {
 
 // ── Any JSON ───────────────────────────────────────────────────────────────────────────────────────────────
 
+/**
+ * Keys under which JSON of no known kind holds an array of entries: what tells it to be a list, and where it
+ * is read.
+ */
+export const ARRAY_KEYS: ReadonlySet<string> = new Set(
+  ['addresses', 'ipv6_addresses', 'entries', 'prefixes', 'cidrs', 'networks', 'ips', 'ipv4', 'ipv6'].concat([
+    'domains',
+    'hosts',
+    'names',
+    'list',
+    'data',
+    'items',
+    'results',
+  ]),
+);
 /** Keys of an object in an array that hold its entry, the surest first. */
 const ENTRY_KEYS = ['cidr', 'prefix', 'network', 'subnet', 'ip_prefix', 'ip', 'address', 'ip_address'].concat(
   ['domain', 'hostname', 'host', 'fqdn', 'name'],

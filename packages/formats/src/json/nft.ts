@@ -7,7 +7,7 @@
 import type { Collector } from '../collect/collector.ts';
 import { ImportFault, type SkipCode } from '../collect/options.ts';
 import type { JsonCursor, JsonText } from './cursor.ts';
-import { type JsonImport, place, rejectHere, stringOrSkip, wordOrSkip } from './lists.ts';
+import { type JsonImport, place, rejectHere, stringOrSkip, wordOrSkip } from './values.ts';
 
 const ADDRESS_TYPES: ReadonlySet<string> = new Set(['ipv4_addr', 'ipv6_addr']);
 

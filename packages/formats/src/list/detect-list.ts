@@ -6,7 +6,8 @@
 import { bitsOf, parseHostName, parsePrefix } from '@rulecast/rules';
 import { LIST_FORMATS, type ListFormatName } from '../collect/format.ts';
 import { JsonCursor, JsonError } from '../json/cursor.ts';
-import { ARRAY_KEYS } from '../json/keys.ts';
+import { jsonFormatOf, SEQUENCE } from '../json/formats.ts';
+import { ARRAY_KEYS } from '../json/lists.ts';
 import { OPEN_BRACE, OPEN_BRACKET } from '../text/ascii.ts';
 import { splitRange } from '../text/range.ts';
 import { contentStart, SAMPLE_BYTES, sampleLines } from '../text/sample.ts';
@@ -27,22 +28,6 @@ export function detectListFormat(fileName: string, bytes: Uint8Array): ListForma
 
 // ── JSON ───────────────────────────────────────────────────────────────────────────────────────────────────
 
-/** Paths to the keys that tell a format: one of each list must be there. */
-const JSON_FORMATS: readonly (readonly [ListFormatName, ...(readonly string[])[]])[] = [
-  ['nft-json', ['nftables']],
-  ['aws', ['prefixes[].ip_prefix', 'ipv6_prefixes[].ipv6_prefix']],
-  ['aws', ['createDate'], ['prefixes']],
-  ['google', ['prefixes[].ipv4Prefix', 'prefixes[].ipv6Prefix']],
-  ['google', ['creationTime'], ['prefixes']],
-  ['azure', ['values[].properties']],
-  ['azure', ['changeNumber'], ['values']],
-  ['oracle', ['regions[].cidrs']],
-  ['cloudflare', ['result.ipv4_cidrs', 'result.ipv6_cidrs']],
-  ['ipverse', ['prefixes.ipv4', 'prefixes.ipv6', 'subnets.ipv4', 'subnets.ipv6']],
-  ['github', ['verifiable_password_authentication']],
-  ['github', ['hooks'], ['web', 'git', 'actions']],
-  ['misp', ['list'], ['matching_attributes', 'type']],
-];
 /** What stands behind the list of a MISP warninglist, which may be longer than the sample. */
 const MISP_END = /"(?:matching_attributes|type)"\s*:/;
 const JSON_TAIL_BYTES = 2 * 1024;
@@ -56,25 +41,13 @@ function detectJsonFormat(bytes: Uint8Array, start: number): ListFormatName | un
   if (bytes[start] !== OPEN_BRACE && bytes[start] !== OPEN_BRACKET) return undefined;
   for (const sampleBytes of [JSON_HEAD_BYTES, SAMPLE_BYTES]) {
     const paths = jsonPaths(bytes, start, sampleBytes);
-    const known = paths === undefined ? undefined : knownJsonFormat(paths);
+    if (paths?.isArray) return 'json';
+    const known = paths && jsonFormatOf(paths.paths);
     if (known !== undefined) return known;
     if (paths?.paths.has('list[]') && MISP_END.test(tailOf(bytes))) return 'misp';
     if (sampleBytes === SAMPLE_BYTES || start + sampleBytes >= bytes.length)
       return paths === undefined ? undefined : 'json';
   }
-  return undefined;
-}
-
-/** The format that some keys of JSON tell, or undefined. */
-function knownJsonFormat({ paths, isSequence, isArray }: JsonPaths): ListFormatName | undefined {
-  if (isArray) return 'json';
-  const found = JSON_FORMATS.find(([, ...needs]) =>
-    needs.every((some) => some.some((path) => paths.has(path))),
-  );
-  if (found !== undefined) return found[0];
-  // Records of Spamhaus, of which a file may hold only one.
-  if (paths.has('cidr') && (isSequence || paths.has('sblid'))) return 'spamhaus';
-  if (paths.has('asn') && (isSequence || paths.has('asname'))) return 'spamhaus-asn';
   return undefined;
 }
 
@@ -95,10 +68,8 @@ export function isJsonList(bytes: Uint8Array): boolean {
 }
 
 interface JsonPaths {
-  /** Keys to the depth of three, with dots and [] between them, and [] behind those of arrays of strings. */
+  /** Those of JsonFormat's signs, and [] behind those of arrays of strings. */
   readonly paths: ReadonlySet<string>;
-  /** Whether more values follow the first. */
-  readonly isSequence: boolean;
   readonly isArray: boolean;
 }
 
@@ -112,19 +83,18 @@ function jsonPaths(bytes: Uint8Array, start: number, sampleBytes: number): JsonP
   const kind = json.peek();
   if (kind !== 'object' && kind !== 'array') return undefined;
   const paths = new Set<string>();
-  let isSequence = false;
   let error: JsonError | undefined;
   try {
     if (kind === 'array') json.skip();
     else gatherPaths(json, '', paths);
-    isSequence = json.peek() === 'object';
+    if (json.peek() === 'object') paths.add(SEQUENCE);
   } catch (caught) {
     if (!(caught instanceof JsonError)) throw caught;
     error = caught;
   }
   // `[Adblock Plus 2.0]` starts as an array does, and flow style YAML as an object.
   if (error !== undefined && !error.isTruncated && paths.size === 0) return undefined;
-  return { paths, isSequence, isArray: kind === 'array' };
+  return { paths, isArray: kind === 'array' };
 }
 
 function gatherPaths(json: JsonCursor, path: string, into: Set<string>): void {

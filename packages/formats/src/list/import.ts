@@ -20,22 +20,8 @@ import { importP2p } from '../feed/p2p.ts';
 import { importPlain } from '../feed/plain.ts';
 import { importRpz } from '../feed/rpz.ts';
 import { importScored } from '../feed/scored.ts';
-import {
-  importJson,
-  type JsonImport,
-  readAnyJson,
-  readAws,
-  readAzure,
-  readCloudflare,
-  readGithub,
-  readGoogle,
-  readIpverse,
-  readMisp,
-  readOracle,
-  readSpamhaus,
-  readSpamhausAsn,
-} from '../json/lists.ts';
-import { readNftJson } from '../json/nft.ts';
+import { isJsonFormat, JSON_FORMATS, type JsonFormatName } from '../json/formats.ts';
+import { importJson } from '../json/values.ts';
 import { OPEN_BRACE } from '../text/ascii.ts';
 import { latin1, textStart } from '../text/bytes.ts';
 import type { ShortPrefixes } from '../text/entry.ts';
@@ -84,11 +70,8 @@ const MISCOUNT_SHARE = 0.001;
 
 type Importer = (collector: Collector, start: number) => void;
 
-function json(read: (source: JsonImport) => void): Importer {
-  return (collector, start) => importJson(collector, start, read);
-}
-
-const IMPORTERS: { readonly [format in ListFormatName]: Importer } = {
+/** Of every format but those in JSON, which have readers of their own. */
+const IMPORTERS: { readonly [format in Exclude<ListFormatName, JsonFormatName>]: Importer } = {
   plain: importPlain,
   netset: importPlain,
   scored: importScored,
@@ -103,18 +86,6 @@ const IMPORTERS: { readonly [format in ListFormatName]: Importer } = {
   rpz: importRpz,
   ipset: importIpsetSave,
   nft: importNftText,
-  'nft-json': json(readNftJson),
-  aws: json(readAws),
-  google: json(readGoogle),
-  azure: json(readAzure),
-  oracle: json(readOracle),
-  github: json(readGithub),
-  cloudflare: json(readCloudflare),
-  ipverse: json(readIpverse),
-  spamhaus: json(readSpamhaus),
-  'spamhaus-asn': json(readSpamhausAsn),
-  misp: json(readMisp),
-  json: json(readAnyJson),
 };
 
 /**
@@ -132,12 +103,17 @@ export function importList(fileName: string, bytes: Uint8Array, options: ImportO
       ? text.reject
       : (contentFault(bytes, options) ?? optionFault(format, bytes, options));
   if (fault !== undefined) collector.refuseFile(fault);
-  else IMPORTERS[format](collector, text.kind === 'text' ? text.start : 0);
+  else readAs(format, collector, text.kind === 'text' ? text.start : 0);
   if (collector.rejects.count >= collector.limits.rejects) {
     const reason = `${collector.limits.rejects} entries that cannot be read: this is no list`;
     collector.refuseFile({ line: collector.line, column: 1, code: ImportFault.rejects, reason });
   }
   return resultOf(format, collector);
+}
+
+function readAs(format: ListFormatName, collector: Collector, start: number): void {
+  if (isJsonFormat(format)) importJson(collector, start, JSON_FORMATS[format].read);
+  else IMPORTERS[format](collector, start);
 }
 
 function resultOf(format: ListFormatName, collector: Collector): ImportedList {

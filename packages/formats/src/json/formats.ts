@@ -1,0 +1,111 @@
+/**
+ * The formats of lists in JSON, a row for each: what tells it from the others, and its reader, which for most
+ * is an outline. A new one is a row here and one in collect/format.ts.
+ */
+
+import type { ListFormatName } from '../collect/format.ts';
+import { readAnyJson, readGithub, readMisp, readSpamhaus, readSpamhausAsn } from './lists.ts';
+import { readNftJson } from './nft.ts';
+import { type Outline, outlined } from './outline.ts';
+import type { JsonImport } from './values.ts';
+
+interface JsonFormat {
+  /**
+   * Paths of keys, with dots and [] between them, to the depth of two: it is told by all of any row. Those
+   * that stand at the head of a file are there where its entries are not in the sample.
+   */
+  readonly signs: readonly (readonly string[])[];
+  readonly read: (source: JsonImport) => void;
+}
+
+/** In place of a path: another object follows, as in a file of one a line. */
+export const SEQUENCE = '…';
+
+const AWS_RECORD = {
+  ip_prefix: 'entry',
+  ipv6_prefix: 'entry',
+  region: 'region',
+  network_border_group: 'region',
+  service: 'service',
+} as const satisfies Outline;
+const FAMILIES = { ipv4: ['entry'], ipv6: ['entry'] } as const satisfies Outline;
+
+/** The first whose signs are there is the format of a file. */
+export const JSON_FORMATS = {
+  'nft-json': { signs: [['nftables']], read: readNftJson },
+  aws: {
+    signs: [['prefixes[].ip_prefix'], ['ipv6_prefixes[].ipv6_prefix'], ['createDate', 'prefixes']],
+    read: outlined({ prefixes: [AWS_RECORD], ipv6_prefixes: [AWS_RECORD] }),
+  },
+  google: {
+    signs: [['prefixes[].ipv4Prefix'], ['prefixes[].ipv6Prefix'], ['creationTime', 'prefixes']],
+    read: outlined({
+      prefixes: [{ ipv4Prefix: 'entry', ipv6Prefix: 'entry', scope: 'region', service: 'service' }],
+    }),
+  },
+  azure: {
+    signs: [['values[].properties'], ['changeNumber', 'values']],
+    read: outlined({
+      values: [
+        {
+          name: 'tag',
+          properties: { region: 'region', systemService: 'service', addressPrefixes: ['entry'] },
+        },
+      ],
+    }),
+  },
+  oracle: {
+    signs: [['regions[].cidrs']],
+    read: outlined({ regions: [{ region: 'region', cidrs: [{ cidr: 'entry', tags: ['tag'] }] }] }),
+  },
+  cloudflare: {
+    signs: [['result.ipv4_cidrs'], ['result.ipv6_cidrs']],
+    read: outlined({ result: { ipv4_cidrs: ['entry'], ipv6_cidrs: ['entry'] } }),
+  },
+  // Lists by AS number say subnets.
+  ipverse: {
+    signs: [['prefixes.ipv4'], ['prefixes.ipv6'], ['subnets.ipv4'], ['subnets.ipv6']],
+    read: outlined({ prefixes: FAMILIES, subnets: FAMILIES }),
+  },
+  github: {
+    signs: [['verifiable_password_authentication'], ['hooks', 'web'], ['hooks', 'git'], ['hooks', 'actions']],
+    read: readGithub,
+  },
+  misp: {
+    signs: [
+      ['list', 'matching_attributes'],
+      ['list', 'type'],
+    ],
+    read: readMisp,
+  },
+  // A file may hold only one record.
+  spamhaus: {
+    signs: [
+      ['cidr', SEQUENCE],
+      ['cidr', 'sblid'],
+    ],
+    read: readSpamhaus,
+  },
+  'spamhaus-asn': {
+    signs: [
+      ['asn', SEQUENCE],
+      ['asn', 'asname'],
+    ],
+    read: readSpamhausAsn,
+  },
+  /** What nothing tells. */
+  json: { signs: [], read: readAnyJson },
+} as const satisfies { readonly [format in ListFormatName]?: JsonFormat };
+
+export type JsonFormatName = keyof typeof JSON_FORMATS;
+
+export function isJsonFormat(name: ListFormatName): name is JsonFormatName {
+  return Object.hasOwn(JSON_FORMATS, name);
+}
+
+/** The format that the paths in a file tell, if any. */
+export function jsonFormatOf(paths: ReadonlySet<string>): ListFormatName | undefined {
+  const formats: readonly (readonly [string, JsonFormat])[] = Object.entries(JSON_FORMATS);
+  const found = formats.find(([, { signs }]) => signs.some((sign) => sign.every((path) => paths.has(path))));
+  return found?.[0] as JsonFormatName | undefined;
+}
