@@ -136,7 +136,7 @@ function readDocument(
   const options = onEntry === undefined ? {} : { onEntry };
   const document = parseDocument(file.name, file.bytes, now, readReferenced, options);
   for (const reject of document.rejects) onReject?.(reject);
-  addRejects(pushed, document.rejects, document.rejectCount);
+  addRejects(pushed, file, document);
   for (const [name, list] of document.lists) addPart(pushed, pushed.lists, file, name, list);
   for (const [name, policy] of document.policies) addPart(pushed, pushed.policies, file, name, policy);
   if (document.unmatched !== undefined) {
@@ -169,11 +169,7 @@ function readRules(
 ): ReadFile {
   const { direction = 'egress' } = input;
   const read = parseRuleLines(file.bytes, direction, now, sinksFor(file, 'rule', observer));
-  addRejects(
-    pushed,
-    read.rejects.map((reject) => ({ ...reject, file: file.name })),
-    read.rejectCount,
-  );
+  addRejects(pushed, file, read);
   const name = input.policy ?? DEFAULT_POLICY;
   addPart(pushed, pushed.policies, file, name, { ...emptyPolicy(name), [direction]: read.runs });
   pushed.bare.add(name);
@@ -188,11 +184,7 @@ function readList(file: PushedFile, input: PushInput, pushed: Gathered, observer
   const { format } = input;
   const options = { ...sinksFor(file, 'entry', observer), ...(format !== undefined && { format }) };
   const read = importList(file.name, file.bytes, options);
-  addRejects(
-    pushed,
-    read.rejects.map((reject) => ({ ...reject, file: file.name })),
-    read.rejectCount,
-  );
+  addRejects(pushed, file, read);
   const name = input.list ?? basename(file.name, extname(file.name));
   const found: ReadFile = { kind: 'list', name, list: read };
   if (!isPartName(name)) {
@@ -210,14 +202,19 @@ function readList(file: PushedFile, input: PushInput, pushed: Gathered, observer
   return found;
 }
 
-function addRejects(pushed: Gathered, rejects: readonly DocumentReject[], count: number): void {
-  pushed.rejects.push(...rejects);
-  pushed.rejectCount += count;
+/** Adds the rejects of a file; those of a document say themselves which file they are in. */
+function addRejects(
+  pushed: Gathered,
+  { name }: PushedFile,
+  { rejects, rejectCount }: { readonly rejects: readonly Reject[]; readonly rejectCount: number },
+): void {
+  pushed.rejects.push(...rejects.map((reject) => ({ file: name, ...reject })));
+  pushed.rejectCount += rejectCount;
 }
 
 function refuse(pushed: Gathered, file: PushedFile, code: string, reason: string): void {
   const reject = { file: file.name, line: 1, column: 1, code, reason };
-  addRejects(pushed, [reject], 1);
+  addRejects(pushed, file, { rejects: [reject], rejectCount: 1 });
   pushed.onReject?.(reject);
 }
 

@@ -14,8 +14,10 @@ import {
   type JsonImport,
   place,
   rejectHere,
+  rejectRecord,
   stringOrSkip,
   useAddress,
+  useEntry,
   wordOrSkip,
 } from './values.ts';
 
@@ -37,11 +39,7 @@ export function readGithub(source: JsonImport): void {
     json.array(() => {
       if (json.peek() !== 'string') return;
       const value = json.string();
-      if (isNumeric(value)) useAddress(collector, value, other);
-      else {
-        place(collector, value);
-        collector.skip('other-kind');
-      }
+      useAddress(collector, value, isNumeric(value) ? other : 'other-kind');
     });
   });
 }
@@ -90,6 +88,7 @@ function readRecords(
   entryKey: string,
   use: ((value: JsonText) => void) | undefined,
 ): RecordsRead {
+  const keys = [entryKey, 'type', 'records'];
   let records = 0;
   let metadata: RecordsRead['metadata'];
   while (json.peek() !== 'end' && !collector.isFull) {
@@ -108,7 +107,7 @@ function readRecords(
         value = stringOrSkip(json);
       } else if (key === 'type') isMetadata = wordOrSkip(json) === 'metadata';
       else if (key === 'records' && json.peek() === 'number') count = json.number();
-    });
+    }, keys);
     collector.line = line;
     collector.lineStart = lineStart;
     if (isMetadata) {
@@ -132,9 +131,8 @@ export function readMisp(source: JsonImport): void {
     if (key === 'type') type = wordOrSkip(json);
     else if (key === 'list') {
       eachString(source, (value) => {
-        place(collector, value);
-        if (value.text[value.start] === DOT) collector.skip('wildcard');
-        else collector.entry(value.text, value.start, value.end);
+        if (value.text[value.start] === DOT) useAddress(collector, value, 'wildcard');
+        else useEntry(collector, value);
       });
     }
   });
@@ -210,11 +208,8 @@ function readItems({ json, collector }: JsonImport): void {
   json.array(() => {
     const kind = json.peek();
     if (collector.isFull) json.skip();
-    else if (kind === 'string') {
-      const value = json.string();
-      place(collector, value);
-      collector.entry(value.text, value.start, value.end);
-    } else if (kind === 'object') readItem(json, collector, keys);
+    else if (kind === 'string') useEntry(collector, json.string());
+    else if (kind === 'object') readItem(json, collector, keys);
     else rejectHere(json, collector, 'a string or an object was expected');
   });
 }
@@ -249,12 +244,6 @@ function readItem(json: JsonCursor, collector: Collector, keys: readonly string[
     collector.reject(unused.at, EntryFaultCode.secondAddress, reason);
     return;
   }
-  if (best !== undefined) {
-    place(collector, best);
-    collector.entry(best.text, best.start, best.end);
-    return;
-  }
-  collector.line = line;
-  collector.lineStart = lineStart;
-  collector.reject(lineStart, 'bad-record', `an object without a string under ${keys.join(', ')}`);
+  if (best !== undefined) useEntry(collector, best);
+  else rejectRecord(collector, { line, lineStart }, `an object without a string under ${keys.join(', ')}`);
 }

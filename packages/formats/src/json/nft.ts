@@ -7,7 +7,7 @@
 import type { Collector } from '../collect/collector.ts';
 import { ImportFault, type SkipCode } from '../collect/options.ts';
 import type { JsonCursor, JsonText } from './cursor.ts';
-import { type JsonImport, place, rejectHere, stringOrSkip, wordOrSkip } from './values.ts';
+import { type JsonImport, rejectHere, rejectRecord, stringOrSkip, useAddress, wordOrSkip } from './values.ts';
 
 const ADDRESS_TYPES: ReadonlySet<string> = new Set(['ipv4_addr', 'ipv6_addr']);
 
@@ -59,7 +59,7 @@ function readSet({ json, collector, filter }: JsonImport): void {
 function readElement(json: JsonCursor, collector: Collector, other: SkipCode | undefined): void {
   const kind = json.peek();
   if (collector.isFull) json.skip();
-  else if (kind === 'string') useText(collector, json.string(), undefined, other);
+  else if (kind === 'string') useAddress(collector, json.string(), other);
   else if (kind !== 'object') {
     collector.line = json.line;
     collector.skip('other-kind');
@@ -88,7 +88,7 @@ function readPrefix(json: JsonCursor, collector: Collector, other: SkipCode | un
     else if (key === 'len' && json.peek() === 'number') length = json.number();
   });
   if (address !== undefined) useText(collector, address, `/${length}`, other);
-  else rejectRecord(json, collector, 'a prefix without addr');
+  else rejectRecord(collector, json, 'a prefix without addr');
 }
 
 function readRange(json: JsonCursor, collector: Collector, other: SkipCode | undefined): void {
@@ -99,30 +99,14 @@ function readRange(json: JsonCursor, collector: Collector, other: SkipCode | und
   });
   const [first, last] = ends;
   if (first === undefined || last === undefined)
-    rejectRecord(json, collector, 'a range without its two ends');
+    rejectRecord(collector, json, 'a range without its two ends');
   else useText(collector, first, `-${textOf(last)}`, other);
 }
 
 /** Uses an address with something behind it. */
-function useText(
-  collector: Collector,
-  value: JsonText,
-  behind: string | undefined,
-  other: SkipCode | undefined,
-): void {
-  place(collector, value);
-  if (other !== undefined) collector.skip(other);
-  else if (behind === undefined) collector.address(value.text, value.start, value.end);
-  else {
-    const text = Buffer.from(textOf(value) + behind, 'utf8');
-    collector.address(text, 0, text.length);
-  }
-}
-
-function rejectRecord(json: JsonCursor, collector: Collector, reason: string): void {
-  collector.line = json.line;
-  collector.lineStart = json.lineStart;
-  collector.reject(json.lineStart, 'bad-record', reason);
+function useText(collector: Collector, value: JsonText, behind: string, other: SkipCode | undefined): void {
+  const text = Buffer.from(textOf(value) + behind, 'utf8');
+  useAddress(collector, { ...value, text, start: 0, end: text.length }, other);
 }
 
 function textOf({ text, start, end }: JsonText): string {

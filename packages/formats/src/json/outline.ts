@@ -14,6 +14,7 @@ import {
   eachObject,
   eachString,
   type JsonImport,
+  rejectRecord,
   stringOrSkip,
   useAddress,
   wordOrSkip,
@@ -146,9 +147,7 @@ class RecordReader {
     if (this.#entry !== undefined) this.#use(this.#entry, other);
     else if (this.#hasEntry) {
       const { json, collector } = this.#source;
-      collector.line = json.line;
-      collector.lineStart = json.lineStart;
-      collector.reject(json.lineStart, 'bad-record', 'an object without the prefix that it should hold');
+      rejectRecord(collector, json, 'an object without the prefix that it should hold');
     }
     for (const { entry, other: inner } of this.#held) this.#use(entry, other ?? inner);
     this.#held.length = 0;

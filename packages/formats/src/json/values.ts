@@ -40,6 +40,12 @@ export function useAddress(collector: Collector, value: JsonText, other?: SkipCo
   else collector.address(value.text, value.start, value.end);
 }
 
+/** Uses a value as what the list holds, which it may decide. */
+export function useEntry(collector: Collector, value: JsonText): void {
+  place(collector, value);
+  collector.entry(value.text, value.start, value.end);
+}
+
 /** Reads an array of strings; what else stands in it is rejected. */
 export function eachString({ json, collector }: JsonImport, use: (value: JsonText) => void): void {
   if (json.peek() !== 'array') {
@@ -73,6 +79,17 @@ export function rejectHere(json: JsonCursor, collector: Collector, reason: strin
   collector.line = line;
   collector.rejects.add({ line, column, code: 'unexpected-value', reason });
   json.skip();
+}
+
+/** Rejects an object that was read, in the line of a place in it. */
+export function rejectRecord(
+  collector: Collector,
+  { line, lineStart }: Pick<JsonCursor, 'line' | 'lineStart'>,
+  reason: string,
+): void {
+  collector.line = line;
+  collector.lineStart = lineStart;
+  collector.reject(lineStart, 'bad-record', reason);
 }
 
 /** The string that is next, or undefined, having passed over the value, if it is something else. */
