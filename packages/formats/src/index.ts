@@ -13,7 +13,7 @@
  *
  *     text/      bytes, lines, ranges, and the reader of entries; rejects and limits
  *     collect/   what every importer gives its entries to, and what is asked of it: formats, filters, what files state of themselves
- *     json/      JSON read value by value, and the formats of lists in it, most of which are an outline
+ *     json/      JSON read value by value, and the formats of lists in it, a row for each
  *     csv/       CSV records, which column holds what, and the tables
  *     feed/      every other format of lists, one a file
  *     list/      which format a file has, lists in whatever format, whether a list may replace another, and lists written
@@ -33,16 +33,12 @@ export {
   type SourceLimits,
 } from './config/config.ts';
 export type { FetchConfig } from './config/fetch.ts';
-export {
-  type GuardConfig,
-  LIST_DEFAULTS,
-  type ListConfig,
-  type RestConfig,
-  type TableConfig,
-} from './config/list.ts';
+export type { GuardConfig, ListConfig } from './config/list.ts';
+export { LIST_DEFAULTS, type RestConfig } from './config/list-keys.ts';
 export type { ConfigText } from './config/reader.ts';
 export type { ReadingConfig } from './config/reading.ts';
 export type { BindingConfig } from './config/subscribers.ts';
+export type { TableConfig } from './config/table.ts';
 export {
   type DocumentEntrySink,
   documentReferences,

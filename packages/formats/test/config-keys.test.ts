@@ -7,8 +7,9 @@ import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { CONFIG_KEYS } from '../src/config/config.ts';
 import type { Key, Keys } from '../src/config/key.ts';
-import { LIST_KEYS, SHARED_KEYS, TABLE_KEYS } from '../src/config/list.ts';
+import { LIST_KEYS, SHARED_KEYS } from '../src/config/list-keys.ts';
 import { SUBSCRIBER_KEYS } from '../src/config/subscribers.ts';
+import { TABLE_KEYS } from '../src/config/table.ts';
 
 const docs = readFileSync(new URL('../../../docs/sources.md', import.meta.url), 'utf8');
 const example = readFileSync(new URL('../../../examples/publisher.yaml', import.meta.url), 'utf8');

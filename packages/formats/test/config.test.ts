@@ -7,7 +7,7 @@ import { describe, expect, it } from 'vitest';
 import fc from '../../../test/seeded-fast-check.ts';
 import { LIST_FORMATS } from '../src/collect/format.ts';
 import { CONFIG_SCHEMA, LISTS_MAX, parseConfig } from '../src/config/config.ts';
-import { LIST_KEYS } from '../src/config/list.ts';
+import { LIST_KEYS } from '../src/config/list-keys.ts';
 
 const EXAMPLE = fileURLToPath(new URL('../../../examples/publisher.yaml', import.meta.url));
 

@@ -29,15 +29,8 @@ import {
   texts,
   type Values,
 } from './key.ts';
-import {
-  LIST_KEYS,
-  type ListConfig,
-  readList,
-  readTable,
-  SHARED_KEYS,
-  TABLE_KEYS,
-  type TableConfig,
-} from './list.ts';
+import { type ListConfig, readList } from './list.ts';
+import { LIST_KEYS, SHARED_KEYS } from './list-keys.ts';
 import { ConfigFault, ConfigReader, type ConfigText, textsOf } from './reader.ts';
 import {
   type BindingConfig,
@@ -46,6 +39,7 @@ import {
   SUBSCRIBER_KEYS,
   type SubscriberConfig,
 } from './subscribers.ts';
+import { readTable, TABLE_KEYS, type TableConfig } from './table.ts';
 import { fault, readCount, readDuration, readSize, type ValueResult } from './value.ts';
 
 /**

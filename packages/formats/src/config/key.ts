@@ -203,3 +203,13 @@ function understood<T>(node: TextNode, key: string, parse: Parse<T>, reader: Con
 function same(value: string): ValueResult<string> {
   return { kind: 'value', value };
 }
+
+/** Tells the keys that do not go with a source. */
+export function checkPlaces(keys: Keys, source: string, node: MappingNode, reader: ConfigReader): void {
+  for (const [key, { keyOffset }] of node.entries) {
+    const sources = Object.hasOwn(keys, key) ? keys[key]?.sources : undefined;
+    if (sources === undefined || sources.includes(source)) continue;
+    const reason = `${key}: goes with ${sources.join(' or ')}, not with ${source}`;
+    reader.fault(keyOffset, ConfigFault.misplaced, reason);
+  }
+}

@@ -1,42 +1,25 @@
 /**
- * One list of a configuration, and one table: where it comes from, how its bytes are read, when it is
- * refreshed, and what guards it.
+ * One list of a configuration: where it comes from, how its bytes are read, when it is refreshed, and what
+ * guards it.
  */
 
 import { EMPTY_PREFIX_SET, type PrefixSet, RESOLVED_NAMES_MAX } from '@rulecast/rules';
-import type { ListFormatName } from '../collect/format.ts';
 import type { MappingNode, TextNode } from '../document/tree.ts';
-import { DEFAULT_TOLERANCE } from '../list/judge.ts';
 import { quote } from '../text/bytes.ts';
-import { FORMAT_LIMITS } from '../text/limits.ts';
-import { FETCH_KEYS, type FetchConfig, fetchOf, ofUrl } from './fetch.ts';
+import { type FetchConfig, fetchOf } from './fetch.ts';
+import { checkPlaces, readKeys, standardOf, type Values } from './key.ts';
 import {
-  flag,
-  type Key,
-  type Keys,
-  type Parse,
-  path,
-  prefixes,
-  readKeys,
-  scalar,
-  standardOf,
-  text,
-  texts,
-  type Values,
-  withSources,
-  word,
-  words,
-} from './key.ts';
+  LIST_DEFAULTS,
+  LIST_KEYS,
+  type RestConfig,
+  restOf,
+  SHARED_KEYS,
+  SOURCE_KEYS,
+  type SourceKey,
+} from './list-keys.ts';
 import { ConfigFault, type ConfigReader, keyOffsetOf, textsOf } from './reader.ts';
-import {
-  BYTES_SOURCES,
-  CUT_SOURCES,
-  READ_SOURCES,
-  READING_KEYS,
-  type ReadingConfig,
-  readingOf,
-} from './reading.ts';
-import { orWord, printShare, readCount, readDuration, readShare } from './value.ts';
+import { BYTES_SOURCES, CUT_SOURCES, type ReadingConfig, readingOf } from './reading.ts';
+import type { TableConfig } from './table.ts';
 
 export type ListSource =
   | { readonly kind: 'file'; readonly path: string }
@@ -76,16 +59,6 @@ export interface GuardConfig {
   readonly ignoreDeclared: boolean;
 }
 
-/**
- * How long files must have rested before they are read; those that were moved to their place after they were
- * written need not.
- */
-export interface RestConfig {
-  readonly quietMs: number;
-  /** Where the last line has no end; undefined: such a file is never read. */
-  readonly unfinishedMs: number | undefined;
-}
-
 export interface ListConfig {
   readonly name: string;
   readonly line: number;
@@ -116,19 +89,6 @@ export interface ListConfig {
   readonly publish: boolean;
 }
 
-/** Addresses by country or by number of autonomous system, which lists are cut from. */
-export interface TableConfig {
-  readonly name: string;
-  readonly of: 'country' | 'asn';
-  readonly format: ListFormatName | undefined;
-  readonly source: { readonly kind: 'files'; readonly paths: readonly string[] } | FetchConfig;
-  readonly intervalMs: number | undefined;
-  readonly jitterShare: number;
-  readonly timeoutMs: number;
-  readonly members: readonly string[];
-  readonly rest: RestConfig;
-}
-
 /** What is read along with a list. */
 export interface ListContext {
   readonly reader: ConfigReader;
@@ -137,133 +97,7 @@ export interface ListContext {
 }
 
 /** Our choice. */
-const INTERVAL_MIN_MS = 10_000; // nobody's feed changes faster, and its server is somebody's
-const INTERVAL_MAX_MS = 366 * 86_400_000;
-const TIMEOUT_MIN_MS = 1000;
-const TIMEOUT_MAX_MS = 3_600_000;
-const REST_MAX_MS = 86_400_000;
 const KEYS_MAX = 256; // there are 249 countries
-const ENTRIES_MAX = FORMAT_LIMITS.entries;
-/** Shares beyond this are no limit: write off. */
-const GROWTH_SHARE_MAX = 1000;
-
-const duration: Parse<number> = (text) => readDuration(text, INTERVAL_MIN_MS, INTERVAL_MAX_MS);
-const timeout: Parse<number> = (text) => readDuration(text, TIMEOUT_MIN_MS, TIMEOUT_MAX_MS);
-const rest: Parse<number> = (text) => readDuration(text, 0, REST_MAX_MS);
-const restOrNever: Parse<number> = (text) => orWord(text, 'never', Number.POSITIVE_INFINITY, rest);
-const share: Parse<number> = (text) => readShare(text, 1);
-const jitter: Parse<number> = (text) => readShare(text, 0.5);
-const shrink: Parse<number> = (text) => orWord(text, 'off', 1, share);
-const coverage: Parse<number> = (text) => orWord(text, 'off', Number.POSITIVE_INFINITY, share);
-const growth: Parse<number> = (text) =>
-  orWord(text, 'off', Number.POSITIVE_INFINITY, (written) => readShare(written, GROWTH_SHARE_MAX));
-const entryCount: Parse<number> = (text) => readCount(text, 0, ENTRIES_MAX);
-
-const ofBytes = <K extends Key<unknown>>(key: K): K => withSources(BYTES_SOURCES, key);
-const ofRead = <K extends Key<unknown>>(key: K): K => withSources(READ_SOURCES, key);
-const ofFiles = <K extends Key<unknown>>(key: K): K => withSources(['file', 'dir'], key);
-
-/**
- * Keys that `defaults:` gives to every list, and that a list may say for itself. Standard values are our
- * choice.
- */
-export const SHARED_KEYS = {
-  // What the makers of large feeds ask for is 1 to 24 hours.
-  interval: ofBytes(scalar(duration, 'how often it is downloaded; what is watched needs none', '6h')),
-  jitter: ofBytes(scalar(jitter, 'each interval is longer or shorter by up to so much', '10%')),
-  timeout: ofUrl(scalar(timeout, 'how long one attempt of a download may take', '2m')),
-  rejects: ofBytes(
-    scalar(
-      share,
-      'lines that may be unreadable; beyond it the last good list stays',
-      printShare(DEFAULT_TOLERANCE),
-    ),
-  ),
-  shrink: scalar(shrink, 'entries that the list may lose at once; `off` for any', '50%'),
-  growth: scalar(growth, 'entries that it may gain at once; `off` for any', '50%'),
-  // The largest countries but one hold less than a tenth of IPv4, and so do the largest block lists.
-  'max-coverage': scalar(
-    coverage,
-    'reachable addresses of IPv4, or of IPv6, that it may hold; `off` for any',
-    '25%',
-  ),
-  'coverage-change': scalar(
-    growth,
-    'covered addresses that it may gain or lose at once; `off` for any',
-    '50%',
-  ),
-  ttl: ofRead(
-    scalar(duration, 'a list that could not be refreshed for so long is emptied; without, it stays for ever'),
-  ),
-  aggregate: flag('whether adjacent prefixes are joined; covered ones always are', false),
-  // A job that writes line by line pauses for less.
-  quiet: ofFiles(
-    scalar(
-      rest,
-      'files are read when nobody has written to them for so long, or when they were moved to their place',
-      '2s',
-    ),
-  ),
-  // Some editors leave the last line open, and mean it.
-  unfinished: ofFiles(
-    scalar(restOrNever, 'the same where the last line has no end; `never`: such a file is not read', '30s'),
-  ),
-} as const satisfies Keys;
-
-/** What holds for lists that say nothing else. */
-export const LIST_DEFAULTS = {
-  jitterShare: standardOf(SHARED_KEYS.jitter),
-  timeoutMs: standardOf(SHARED_KEYS.timeout),
-  rejectShare: standardOf(SHARED_KEYS.rejects),
-  shrinkShare: standardOf(SHARED_KEYS.shrink),
-  growthShare: standardOf(SHARED_KEYS.growth),
-  coverageShare: standardOf(SHARED_KEYS['max-coverage']),
-  coverageChangeShare: standardOf(SHARED_KEYS['coverage-change']),
-} as const;
-
-const EXPRESSION_SOURCES = ['union', 'intersect'] as const;
-const SOURCE_KEYS = [...BYTES_SOURCES, 'names', 'entries', ...EXPRESSION_SOURCES, ...CUT_SOURCES] as const;
-type SourceKey = (typeof SOURCE_KEYS)[number];
-
-export const LIST_KEYS = {
-  file: path('the file that it is read from'),
-  dir: path('the directory whose files are one list together'),
-  match: withSources(['dir'], words('globs of the files of a directory; a `!` before one leaves out')),
-  ...FETCH_KEYS,
-  table: withSources(CUT_SOURCES, text('the table that it is cut from; without, the only one of its kind')),
-  names: texts(namesOf, 'host names, written out', 'sequence'),
-  entries: prefixes('addresses, CIDRs and ranges, written out'),
-  union: words('other lists, of which it holds what any of them does'),
-  intersect: words('other lists, of which it holds what all of them do'),
-  minus: withSources(EXPRESSION_SOURCES, words('lists that are taken away from that')),
-  ...SHARED_KEYS,
-  ...READING_KEYS,
-  mode: ofRead(word(['replace', 'merge'], '`merge`: what the source said before stays', 'replace')),
-  'entry-ttl': ofRead(
-    scalar(duration, 'with `mode: merge`, how long an entry stays after it was said last; without, for ever'),
-  ),
-  'min-entries': scalar(entryCount, 'fewest entries; with fewer the last good list stays', '1'),
-  'max-entries': scalar(entryCount, 'most entries; with more the last good list stays'),
-  purpose: ofRead(
-    word(
-      ['block', 'allow'],
-      '`block`: what must never be blocked is taken out; without, `block` for downloads and what is cut from tables',
-    ),
-  ),
-  'never-block-exempt': ofRead(prefixes('what may be in it although it must never be blocked')),
-  'allow-all': flag('whether it may hold all of IPv4 or of IPv6', false),
-  'allow-short-prefixes': ofRead(
-    flag('whether it may hold CIDRs shorter than /8, or than /16 of IPv6', false),
-  ),
-  'ignore-declared': ofBytes(
-    flag('whether it is taken though it holds less than it says of itself, or seems to be cut off', false),
-  ),
-  resolve: withSources(
-    [...BYTES_SOURCES, 'names', ...EXPRESSION_SOURCES],
-    flag('whether rules may use its names; without, those of `names`'),
-  ),
-  publish: flag('whether it is released; `false`: only an operand of others', true),
-} as const satisfies Keys;
 
 type ListValues = Values<typeof LIST_KEYS>;
 
@@ -311,19 +145,6 @@ export function readList(
   };
 }
 
-/** How long files must rest, as a list or table says, or else the defaults, if there are any for it. */
-function restOf(
-  said: Values<Pick<typeof SHARED_KEYS, 'quiet' | 'unfinished'>>,
-  defaults: Partial<typeof said> = {},
-): RestConfig {
-  const { quiet, unfinished } = SHARED_KEYS;
-  const unfinishedMs = said.unfinished ?? defaults.unfinished ?? standardOf(unfinished);
-  return {
-    quietMs: said.quiet ?? defaults.quiet ?? standardOf(quiet),
-    unfinishedMs: unfinishedMs === Number.POSITIVE_INFINITY ? undefined : unfinishedMs,
-  };
-}
-
 function sourceKeyOf(
   name: string,
   keyOffset: number,
@@ -345,20 +166,6 @@ function sourceKeyOf(
     reader.fault(keyOffset, ConfigFault.sources, reason);
   }
   return undefined;
-}
-
-/** Tells the keys that do not go with a source. */
-function checkPlaces(keys: Keys, source: string, node: MappingNode, reader: ConfigReader): void {
-  for (const [key, { keyOffset }] of node.entries) {
-    const sources = Object.hasOwn(keys, key) ? keys[key]?.sources : undefined;
-    if (sources === undefined || sources.includes(source)) continue;
-    const reason = `${key}: goes with ${sources.join(' or ')}, not with ${source}`;
-    reader.fault(keyOffset, ConfigFault.misplaced, reason);
-  }
-}
-
-function namesOf(nodes: readonly TextNode[], _key: string, reader: ConfigReader): readonly string[] {
-  return reader.names(nodes);
 }
 
 function sourceOf(
@@ -446,51 +253,5 @@ function guardOf(said: ListValues, node: MappingNode, { reader, defaults }: List
     allowAll: said['allow-all'] ?? false,
     allowShort: said['allow-short-prefixes'] ?? false,
     ignoreDeclared: said['ignore-declared'] ?? false,
-  };
-}
-
-export const TABLE_KEYS = {
-  of: word(['country', 'asn'], 'what lists are cut from it by'),
-  format: READING_KEYS.format,
-  file: texts(
-    (nodes, _key, reader) => nodes.map(({ value }) => reader.pathOf(value)),
-    'the file that it is read from, or several',
-  ),
-  ...FETCH_KEYS,
-  interval: { ...SHARED_KEYS.interval, standard: '1d' }, // registries publish once a day
-  jitter: SHARED_KEYS.jitter,
-  timeout: SHARED_KEYS.timeout,
-  members: READING_KEYS.members,
-  quiet: SHARED_KEYS.quiet,
-  unfinished: SHARED_KEYS.unfinished,
-} as const satisfies Keys;
-
-/** Reads one table; undefined if it has no source that can be read. */
-export function readTable(
-  name: string,
-  keyOffset: number,
-  node: MappingNode,
-  reader: ConfigReader,
-): TableConfig | undefined {
-  const isFetched = node.entries.has('url');
-  const said = readKeys(TABLE_KEYS, node, reader);
-  const { of, file } = said;
-  if (isFetched === (file !== undefined)) {
-    reader.fault(keyOffset, ConfigFault.source, `table ${name} needs file: or url:, one of them`);
-    return undefined;
-  }
-  if (!isFetched) checkPlaces(TABLE_KEYS, 'file', node, reader);
-  const source = isFetched ? fetchOf(said, node, reader) : { kind: 'files' as const, paths: file ?? [] };
-  if (source === undefined || of === undefined) return undefined;
-  return {
-    name,
-    of,
-    format: said.format,
-    source,
-    intervalMs: said.interval ?? (isFetched ? standardOf(TABLE_KEYS.interval) : undefined),
-    jitterShare: said.jitter ?? LIST_DEFAULTS.jitterShare,
-    timeoutMs: said.timeout ?? LIST_DEFAULTS.timeoutMs,
-    members: said.members ?? [],
-    rest: restOf(said),
   };
 }

@@ -1,12 +1,12 @@
 /**
- * The formats of lists in JSON, a row for each: what tells it from the others, and its reader, which for most
- * is an outline. A new one is a row here and one in collect/format.ts.
+ * The formats of lists in JSON, a row for each: what tells it from the others, and its reader, for most no
+ * more than a tree of keys. A new one is a row here and one in collect/format.ts.
  */
 
 import type { ListFormatName } from '../collect/format.ts';
+import { type KeyTree, keyed } from './keyed.ts';
 import { readAnyJson, readGithub, readMisp, readSpamhaus, readSpamhausAsn } from './lists.ts';
 import { readNftJson } from './nft.ts';
-import { type Outline, outlined } from './outline.ts';
 import type { JsonImport } from './values.ts';
 
 interface JsonFormat {
@@ -27,25 +27,25 @@ const AWS_RECORD = {
   region: 'region',
   network_border_group: 'region',
   service: 'service',
-} as const satisfies Outline;
-const FAMILIES = { ipv4: ['entry'], ipv6: ['entry'] } as const satisfies Outline;
+} as const satisfies KeyTree;
+const FAMILIES = { ipv4: ['entry'], ipv6: ['entry'] } as const satisfies KeyTree;
 
 /** The first whose signs are there is the format of a file. */
 export const JSON_FORMATS = {
   'nft-json': { signs: [['nftables']], read: readNftJson },
   aws: {
     signs: [['prefixes[].ip_prefix'], ['ipv6_prefixes[].ipv6_prefix'], ['createDate', 'prefixes']],
-    read: outlined({ prefixes: [AWS_RECORD], ipv6_prefixes: [AWS_RECORD] }),
+    read: keyed({ prefixes: [AWS_RECORD], ipv6_prefixes: [AWS_RECORD] }),
   },
   google: {
     signs: [['prefixes[].ipv4Prefix'], ['prefixes[].ipv6Prefix'], ['creationTime', 'prefixes']],
-    read: outlined({
+    read: keyed({
       prefixes: [{ ipv4Prefix: 'entry', ipv6Prefix: 'entry', scope: 'region', service: 'service' }],
     }),
   },
   azure: {
     signs: [['values[].properties'], ['changeNumber', 'values']],
-    read: outlined({
+    read: keyed({
       values: [
         {
           name: 'tag',
@@ -56,16 +56,16 @@ export const JSON_FORMATS = {
   },
   oracle: {
     signs: [['regions[].cidrs']],
-    read: outlined({ regions: [{ region: 'region', cidrs: [{ cidr: 'entry', tags: ['tag'] }] }] }),
+    read: keyed({ regions: [{ region: 'region', cidrs: [{ cidr: 'entry', tags: ['tag'] }] }] }),
   },
   cloudflare: {
     signs: [['result.ipv4_cidrs'], ['result.ipv6_cidrs']],
-    read: outlined({ result: { ipv4_cidrs: ['entry'], ipv6_cidrs: ['entry'] } }),
+    read: keyed({ result: { ipv4_cidrs: ['entry'], ipv6_cidrs: ['entry'] } }),
   },
   // Lists by AS number say subnets.
   ipverse: {
     signs: [['prefixes.ipv4'], ['prefixes.ipv6'], ['subnets.ipv4'], ['subnets.ipv6']],
-    read: outlined({ prefixes: FAMILIES, subnets: FAMILIES }),
+    read: keyed({ prefixes: FAMILIES, subnets: FAMILIES }),
   },
   github: {
     signs: [['verifiable_password_authentication'], ['hooks', 'web'], ['hooks', 'git'], ['hooks', 'actions']],

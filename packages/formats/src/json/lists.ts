@@ -1,5 +1,5 @@
 /**
- * Lists that are published as JSON and say more than an outline can: GitHub's, Spamhaus DROP, MISP
+ * Lists that are published as JSON and say more than a tree of keys can: GitHub's, Spamhaus DROP, MISP
  * warninglists, and arrays of entries. Each reader names the keys that it looks at.
  */
 

@@ -1,5 +1,5 @@
 /**
- * Lists whose entries all stand under the same keys, read after an outline, which is drawn as the JSON:
+ * Lists whose entries all stand under the same keys, read by a tree of keys, drawn as the JSON:
  *
  *     { regions: [{ region: 'region', cidrs: [{ cidr: 'entry', tags: ['tag'] }] }] }
  *
@@ -23,23 +23,23 @@ import {
 
 /** What stands under a key: an entry, or a word that a filter compares. */
 type Role = 'entry' | WordFilter;
-export interface Outline {
-  readonly [key: string]: Role | Outline | readonly [Role | Outline];
+export interface KeyTree {
+  readonly [key: string]: Role | KeyTree | readonly [Role | KeyTree];
 }
 
-/** The reader of an outline. */
-export function outlined(outline: Outline): (source: JsonImport) => void {
-  return (source) => objectReader(outline, source, undefined)();
+/** The reader of a tree of keys. */
+export function keyed(tree: KeyTree): (source: JsonImport) => void {
+  return (source) => objectReader(tree, source, undefined)();
 }
 
 /** Reads or passes over the value that is next. */
 type Read = () => void;
 
 /** What reads an object whose words and entries are those of a record, if it is in one. */
-function objectReader(outline: Outline, source: JsonImport, record: RecordReader | undefined): Read {
+function objectReader(tree: KeyTree, source: JsonImport, record: RecordReader | undefined): Read {
   const { json } = source;
   const reads = new Map<string, Read>();
-  for (const [key, field] of Object.entries(outline)) {
+  for (const [key, field] of Object.entries(tree)) {
     const read = isArray(field) ? arrayReader(field[0], source, record) : fieldReader(field, source, record);
     if (read !== undefined) reads.set(key, read);
   }
@@ -48,12 +48,12 @@ function objectReader(outline: Outline, source: JsonImport, record: RecordReader
   return () => json.object(visit, keys);
 }
 
-function isArray(field: Outline[string]): field is readonly [Role | Outline] {
+function isArray(field: KeyTree[string]): field is readonly [Role | KeyTree] {
   return Array.isArray(field);
 }
 
 function fieldReader(
-  field: Role | Outline,
+  field: Role | KeyTree,
   source: JsonImport,
   record: RecordReader | undefined,
 ): Read | undefined {
@@ -67,7 +67,7 @@ function fieldReader(
 }
 
 function arrayReader(
-  item: Role | Outline,
+  item: Role | KeyTree,
   source: JsonImport,
   record: RecordReader | undefined,
 ): Read | undefined {
@@ -105,11 +105,11 @@ class RecordReader {
   readonly #held: { readonly entry: JsonText; readonly other: SkipCode | undefined }[] = [];
   #entry: JsonText | undefined;
 
-  constructor(source: JsonImport, outline: Outline, outer: RecordReader | undefined) {
+  constructor(source: JsonImport, tree: KeyTree, outer: RecordReader | undefined) {
     this.#source = source;
     this.#outer = outer;
-    this.#hasEntry = Object.values(outline).includes('entry');
-    this.#readKeys = objectReader(outline, source, this);
+    this.#hasEntry = Object.values(tree).includes('entry');
+    this.#readKeys = objectReader(tree, source, this);
     this.#picks = WORD_FILTERS.filter((name) => source.filter.wants(name))
       .map((name) => ({ name, words: this.#words.filter(({ filter }) => filter === name) }))
       .filter(({ words }) => words.length > 0);

@@ -1,0 +1,189 @@
+/**
+ * The keys of a list, those that tables share with it, and what holds without them: bounds and standard
+ * values.
+ */
+
+import type { TextNode } from '../document/tree.ts';
+import { DEFAULT_TOLERANCE } from '../list/judge.ts';
+import { FORMAT_LIMITS } from '../text/limits.ts';
+import { FETCH_KEYS, ofUrl } from './fetch.ts';
+import {
+  flag,
+  type Key,
+  type Keys,
+  type Parse,
+  path,
+  prefixes,
+  scalar,
+  standardOf,
+  text,
+  texts,
+  type Values,
+  withSources,
+  word,
+  words,
+} from './key.ts';
+import type { ConfigReader } from './reader.ts';
+import { BYTES_SOURCES, CUT_SOURCES, READ_SOURCES, READING_KEYS } from './reading.ts';
+import { orWord, printShare, readCount, readDuration, readShare } from './value.ts';
+
+/** Our choice. */
+const INTERVAL_MIN_MS = 10_000; // nobody's feed changes faster, and its server is somebody's
+const INTERVAL_MAX_MS = 366 * 86_400_000;
+const TIMEOUT_MIN_MS = 1000;
+const TIMEOUT_MAX_MS = 3_600_000;
+const REST_MAX_MS = 86_400_000;
+const ENTRIES_MAX = FORMAT_LIMITS.entries;
+/** Shares beyond this are no limit: write off. */
+const GROWTH_SHARE_MAX = 1000;
+
+const duration: Parse<number> = (text) => readDuration(text, INTERVAL_MIN_MS, INTERVAL_MAX_MS);
+const timeout: Parse<number> = (text) => readDuration(text, TIMEOUT_MIN_MS, TIMEOUT_MAX_MS);
+const rest: Parse<number> = (text) => readDuration(text, 0, REST_MAX_MS);
+const restOrNever: Parse<number> = (text) => orWord(text, 'never', Number.POSITIVE_INFINITY, rest);
+const share: Parse<number> = (text) => readShare(text, 1);
+const jitter: Parse<number> = (text) => readShare(text, 0.5);
+const shrink: Parse<number> = (text) => orWord(text, 'off', 1, share);
+const coverage: Parse<number> = (text) => orWord(text, 'off', Number.POSITIVE_INFINITY, share);
+const growth: Parse<number> = (text) =>
+  orWord(text, 'off', Number.POSITIVE_INFINITY, (written) => readShare(written, GROWTH_SHARE_MAX));
+const entryCount: Parse<number> = (text) => readCount(text, 0, ENTRIES_MAX);
+
+const ofBytes = <K extends Key<unknown>>(key: K): K => withSources(BYTES_SOURCES, key);
+const ofRead = <K extends Key<unknown>>(key: K): K => withSources(READ_SOURCES, key);
+const ofFiles = <K extends Key<unknown>>(key: K): K => withSources(['file', 'dir'], key);
+
+/**
+ * Keys that `defaults:` gives to every list, and that a list may say for itself. Standard values are our
+ * choice.
+ */
+export const SHARED_KEYS = {
+  // What the makers of large feeds ask for is 1 to 24 hours.
+  interval: ofBytes(scalar(duration, 'how often it is downloaded; what is watched needs none', '6h')),
+  jitter: ofBytes(scalar(jitter, 'each interval is longer or shorter by up to so much', '10%')),
+  timeout: ofUrl(scalar(timeout, 'how long one attempt of a download may take', '2m')),
+  rejects: ofBytes(
+    scalar(
+      share,
+      'lines that may be unreadable; beyond it the last good list stays',
+      printShare(DEFAULT_TOLERANCE),
+    ),
+  ),
+  shrink: scalar(shrink, 'entries that the list may lose at once; `off` for any', '50%'),
+  growth: scalar(growth, 'entries that it may gain at once; `off` for any', '50%'),
+  // The largest countries but one hold less than a tenth of IPv4, and so do the largest block lists.
+  'max-coverage': scalar(
+    coverage,
+    'reachable addresses of IPv4, or of IPv6, that it may hold; `off` for any',
+    '25%',
+  ),
+  'coverage-change': scalar(
+    growth,
+    'covered addresses that it may gain or lose at once; `off` for any',
+    '50%',
+  ),
+  ttl: ofRead(
+    scalar(duration, 'a list that could not be refreshed for so long is emptied; without, it stays for ever'),
+  ),
+  aggregate: flag('whether adjacent prefixes are joined; covered ones always are', false),
+  // A job that writes line by line pauses for less.
+  quiet: ofFiles(
+    scalar(
+      rest,
+      'files are read when nobody has written to them for so long, or when they were moved to their place',
+      '2s',
+    ),
+  ),
+  // Some editors leave the last line open, and mean it.
+  unfinished: ofFiles(
+    scalar(restOrNever, 'the same where the last line has no end; `never`: such a file is not read', '30s'),
+  ),
+} as const satisfies Keys;
+
+/** What holds for lists that say nothing else. */
+export const LIST_DEFAULTS = {
+  jitterShare: standardOf(SHARED_KEYS.jitter),
+  timeoutMs: standardOf(SHARED_KEYS.timeout),
+  rejectShare: standardOf(SHARED_KEYS.rejects),
+  shrinkShare: standardOf(SHARED_KEYS.shrink),
+  growthShare: standardOf(SHARED_KEYS.growth),
+  coverageShare: standardOf(SHARED_KEYS['max-coverage']),
+  coverageChangeShare: standardOf(SHARED_KEYS['coverage-change']),
+} as const;
+
+const EXPRESSION_SOURCES = ['union', 'intersect'] as const;
+export const SOURCE_KEYS = [
+  ...BYTES_SOURCES,
+  'names',
+  'entries',
+  ...EXPRESSION_SOURCES,
+  ...CUT_SOURCES,
+] as const;
+export type SourceKey = (typeof SOURCE_KEYS)[number];
+
+export const LIST_KEYS = {
+  file: path('the file that it is read from'),
+  dir: path('the directory whose files are one list together'),
+  match: withSources(['dir'], words('globs of the files of a directory; a `!` before one leaves out')),
+  ...FETCH_KEYS,
+  table: withSources(CUT_SOURCES, text('the table that it is cut from; without, the only one of its kind')),
+  names: texts(namesOf, 'host names, written out', 'sequence'),
+  entries: prefixes('addresses, CIDRs and ranges, written out'),
+  union: words('other lists, of which it holds what any of them does'),
+  intersect: words('other lists, of which it holds what all of them do'),
+  minus: withSources(EXPRESSION_SOURCES, words('lists that are taken away from that')),
+  ...SHARED_KEYS,
+  ...READING_KEYS,
+  mode: ofRead(word(['replace', 'merge'], '`merge`: what the source said before stays', 'replace')),
+  'entry-ttl': ofRead(
+    scalar(duration, 'with `mode: merge`, how long an entry stays after it was said last; without, for ever'),
+  ),
+  'min-entries': scalar(entryCount, 'fewest entries; with fewer the last good list stays', '1'),
+  'max-entries': scalar(entryCount, 'most entries; with more the last good list stays'),
+  purpose: ofRead(
+    word(
+      ['block', 'allow'],
+      '`block`: what must never be blocked is taken out; without, `block` for downloads and what is cut from tables',
+    ),
+  ),
+  'never-block-exempt': ofRead(prefixes('what may be in it although it must never be blocked')),
+  'allow-all': flag('whether it may hold all of IPv4 or of IPv6', false),
+  'allow-short-prefixes': ofRead(
+    flag('whether it may hold CIDRs shorter than /8, or than /16 of IPv6', false),
+  ),
+  'ignore-declared': ofBytes(
+    flag('whether it is taken though it holds less than it says of itself, or seems to be cut off', false),
+  ),
+  resolve: withSources(
+    [...BYTES_SOURCES, 'names', ...EXPRESSION_SOURCES],
+    flag('whether rules may use its names; without, those of `names`'),
+  ),
+  publish: flag('whether it is released; `false`: only an operand of others', true),
+} as const satisfies Keys;
+
+function namesOf(nodes: readonly TextNode[], _key: string, reader: ConfigReader): readonly string[] {
+  return reader.names(nodes);
+}
+
+/**
+ * How long files must have rested before they are read; those that were moved to their place after they were
+ * written need not.
+ */
+export interface RestConfig {
+  readonly quietMs: number;
+  /** Where the last line has no end; undefined: such a file is never read. */
+  readonly unfinishedMs: number | undefined;
+}
+
+/** How long files must rest, as a list or table says, or else the defaults, if there are any for it. */
+export function restOf(
+  said: Values<Pick<typeof SHARED_KEYS, 'quiet' | 'unfinished'>>,
+  defaults: Partial<typeof said> = {},
+): RestConfig {
+  const { quiet, unfinished } = SHARED_KEYS;
+  const unfinishedMs = said.unfinished ?? defaults.unfinished ?? standardOf(unfinished);
+  return {
+    quietMs: said.quiet ?? defaults.quiet ?? standardOf(quiet),
+    unfinishedMs: unfinishedMs === Number.POSITIVE_INFINITY ? undefined : unfinishedMs,
+  };
+}
