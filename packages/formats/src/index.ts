@@ -5,7 +5,7 @@
  * Begin with list/import.ts, which reads a list in any format, and ingest.ts, which says what a push makes of
  * a rule set.
  *
- *     bytes of a list ─detect─▶ importer of its format ─entries─▶ collector ─▶ list, rejects, skips ─judge─▶ may it replace the last one
+ *     bytes of a list ─detect─▶ importer of its format ─entries─▶ collector ─▶ list, rejects, skips ─accept─▶ may it replace the last one
  *     bytes of a push ─detect─▶ lists, rule lines, document ─pushed─▶ parts, rejects ─ingest─▶ rule set
  *     bytes of a configuration ─tree─▶ shape ─keys─▶ PublisherConfig
  *
@@ -53,11 +53,11 @@ export {
 } from './document/packet.ts';
 export { parseRuleLines } from './document/rule-lines.ts';
 export { type IngestNote, type IngestResult, ingest } from './ingest.ts';
+export { acceptImport, ImportRefusal } from './list/acceptance.ts';
 export { detectFormat, type Format } from './list/detect-file.ts';
 export { detectListFormat } from './list/detect-list.ts';
 export { EXPORT_FORMATS, type ExportFormatName, exportList, isExportFormatName } from './list/export.ts';
 export { type ImportedList, importList } from './list/import.ts';
-export { JudgeCode, judgeImport } from './list/judge.ts';
 export {
   type PushedFile,
   type PushedParts,

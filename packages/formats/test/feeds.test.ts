@@ -8,10 +8,10 @@ import { isDeepStrictEqual } from 'node:util';
 import { entryCount, isCanonical, type List } from '@rulecast/rules';
 import { describe, expect, it } from 'vitest';
 import { LIST_FORMATS, type ListFormatName } from '../src/collect/format.ts';
+import { acceptImport } from '../src/list/acceptance.ts';
 import { detectFormat } from '../src/list/detect-file.ts';
 import { detectListFormat } from '../src/list/detect-list.ts';
 import { importList } from '../src/list/import.ts';
-import { judgeImport } from '../src/list/judge.ts';
 
 function fixture(path: string): Uint8Array {
   return readFileSync(new URL(`../../../test/fixtures/${path}`, import.meta.url));
@@ -166,7 +166,7 @@ describe.each(FEEDS)('%s', (file, format, lineCount, entries, members) => {
       truncated: undefined,
     });
     expect(entryCount(imported.list)).toBe(members);
-    expect(judgeImport(imported, { tolerance: 0 })).toEqual({ kind: 'accepted' });
+    expect(acceptImport(imported, { tolerance: 0 })).toEqual({ kind: 'accepted' });
     if (imported.list.kind === 'prefixes') {
       expect(isCanonical(imported.list.v4) && isCanonical(imported.list.v6)).toBe(true);
     }
@@ -208,7 +208,7 @@ describe('feeds', () => {
     expect(imported).toMatchObject({ format: 'spamhaus-asn', entries: 0, lineCount: 202 });
     expect(imported.fault?.code).toBe('no-addresses');
     expect(imported.fault?.reason).toMatch(/^201 AS numbers and no addresses/);
-    expect(judgeImport(imported)).toMatchObject({ kind: 'refused', code: 'unusable' });
+    expect(acceptImport(imported)).toMatchObject({ kind: 'refused', code: 'unusable' });
   });
 
   it('every format but those of providers without a file here is among them', () => {

@@ -7,8 +7,8 @@
 import { formatPrefixAt, type List } from '@rulecast/rules';
 import { describe, expect, it } from 'vitest';
 import type { ImportOptions } from '../src/collect/options.ts';
+import { acceptImport } from '../src/list/acceptance.ts';
 import { type ImportedList, importList } from '../src/list/import.ts';
-import { judgeImport } from '../src/list/judge.ts';
 
 function read(text: string, options: ImportOptions = {}, name = ''): ImportedList {
   return importList(name, Buffer.from(text), options);
@@ -62,7 +62,7 @@ describe('a text with commas that proves nothing', () => {
   it.each(UNPROVEN)('is refused, and nothing of it is taken: %s', (_, text) => {
     const imported = read(text);
     expect(entriesOf(imported.list)).toEqual([]);
-    expect(judgeImport(imported).kind).toBe('refused');
+    expect(acceptImport(imported).kind).toBe('refused');
   });
 
   it('is shown by its first lines, with what could be said', () => {

@@ -5,9 +5,9 @@ import { entryCount, isCanonical } from '@rulecast/rules';
 import { describe, expect, it } from 'vitest';
 import fc from '../../../test/seeded-fast-check.ts';
 import { LIST_FORMATS, type ListFormatName } from '../src/collect/format.ts';
+import { acceptImport } from '../src/list/acceptance.ts';
 import { detectFormat } from '../src/list/detect-file.ts';
 import { importList } from '../src/list/import.ts';
-import { judgeImport } from '../src/list/judge.ts';
 
 /**
  * Bytes of each fixture that are mutated: the head, in which formats differ, and so short that thousands of
@@ -85,7 +85,7 @@ function check(bytes: Uint8Array, format: ListFormatName | undefined): void {
   // A range is at most 254 prefixes, and an entry takes at least one byte.
   expect(entryCount(list)).toBeLessThanOrEqual(254 * bytes.length);
   if (list.kind === 'prefixes') expect(isCanonical(list.v4) && isCanonical(list.v6)).toBe(true);
-  if (fault !== undefined) expect(judgeImport(imported).kind).toBe('refused');
+  if (fault !== undefined) expect(acceptImport(imported).kind).toBe('refused');
   // Without a listener, other paths are taken to the same list.
   const quick = importList('', bytes, format === undefined ? {} : { format });
   expect(quick.list).toEqual(list);
@@ -164,7 +164,7 @@ describe('any bytes', () => {
       const whole = bytes.subarray(0, bytes.length);
       for (let length = 1; length < whole.length; length += 7) {
         const imported = importList('', whole.subarray(0, length), { format });
-        expect(judgeImport(imported).kind).toBe('refused');
+        expect(acceptImport(imported).kind).toBe('refused');
       }
     }
   });

@@ -4,7 +4,7 @@
  */
 
 import type { TextNode } from '../document/tree.ts';
-import { DEFAULT_TOLERANCE } from '../list/judge.ts';
+import { DEFAULT_TOLERANCE } from '../list/acceptance.ts';
 import { FORMAT_LIMITS } from '../text/limits.ts';
 import { FETCH_KEYS, ofUrl } from './fetch.ts';
 import {

@@ -1,6 +1,6 @@
 /**
  * Lists in whatever format they come: detected, read, filtered, and told with what was not used and why.
- * `judgeImport` says whether the result may replace a list: a rate-limit page, an empty answer or half a
+ * `acceptImport` says whether the result may replace a list: a rate-limit page, an empty answer or half a
  * download may not.
  */
 

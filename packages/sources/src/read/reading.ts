@@ -5,12 +5,12 @@
  */
 
 import {
+  acceptImport,
   type DocumentReject,
   type ImportedList,
   type ImportOptions,
+  ImportRefusal,
   importList,
-  JudgeCode,
-  judgeImport,
   type ReadingConfig,
   type SourceLimits,
   TextFault,
@@ -96,7 +96,7 @@ export async function readSource(
   const notes: string[] = [];
   for (const { name, bytes } of members) {
     const read = importList(name, bytes, importOptions(job));
-    const verdict = judgeImport(read, {
+    const verdict = acceptImport(read, {
       tolerance: job.rejectShare,
       minEntries: members.length > 1 ? 0 : job.leastEntries, // one of many files may be empty
       ignoreDeclared: job.ignoreDeclared,
@@ -171,7 +171,7 @@ function cutOff({ name, bytes, end }: Input, job: ReadingJob): ReadRefused | und
   const line = end === 'proven' || job.ignoreDeclared ? undefined : openLine(name, bytes, job.reading.format);
   if (line === undefined) return undefined;
   const reason = `${name}: truncated: its last line, ${line}, has no end, and only the end of the connection says that this is all; ignore-declared: true takes it`;
-  return refused(JudgeCode.truncated, reason);
+  return refused(ImportRefusal.truncated, reason);
 }
 
 /**

@@ -1,8 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import type { ImportOptions } from '../src/collect/options.ts';
+import { type Acceptance, type AcceptanceOptions, acceptImport } from '../src/list/acceptance.ts';
 import { importList } from '../src/list/import.ts';
-import { type ImportVerdict, type JudgeOptions, judgeImport } from '../src/list/judge.ts';
 
 function fixture(path: string): Buffer {
   return readFileSync(new URL(`../../../test/fixtures/feeds/${path}`, import.meta.url));
@@ -10,11 +10,11 @@ function fixture(path: string): Buffer {
 
 function judge(
   bytes: Uint8Array | string,
-  options: JudgeOptions = {},
+  options: AcceptanceOptions = {},
   importing: ImportOptions = {},
-): ImportVerdict {
+): Acceptance {
   const content = typeof bytes === 'string' ? new TextEncoder().encode(bytes) : bytes;
-  return judgeImport(importList('', content, importing), options);
+  return acceptImport(importList('', content, importing), options);
 }
 
 /** A list of IPv4 addresses, of which the last `bad` lines are none. */
@@ -24,7 +24,7 @@ function listOf(good: number, bad: number): string {
   return Array.from({ length: good + bad }, line).join('');
 }
 
-describe('judgeImport: what is no list', () => {
+describe('acceptImport: what is no list', () => {
   it.each([
     ['a page', '<!DOCTYPE html>\n<html><body><h1>429 Too Many Requests</h1>', 'unusable', /^looks like HTML/],
     ['a page with blanks before', '\ufeff\n  <html lang="en">', 'unusable', /^looks like HTML/],
@@ -100,7 +100,7 @@ describe('judgeImport: what is no list', () => {
   });
 });
 
-describe('judgeImport: half a download', () => {
+describe('acceptImport: half a download', () => {
   it('of Spamhaus lacks the metadata that ends it, or states more records than it holds', () => {
     const whole = fixture('spamhaus-drop_v4.ndjson').toString('utf8').trimEnd().split('\n');
     const cut = judge(whole.slice(0, 900).join('\n'));
@@ -153,7 +153,7 @@ describe('judgeImport: half a download', () => {
   });
 });
 
-describe('judgeImport: how much dirt is tolerated', () => {
+describe('acceptImport: how much dirt is tolerated', () => {
   it.each([
     [90, 10, undefined, 'accepted'],
     [89, 11, undefined, 'refused'],

@@ -5,7 +5,7 @@ import { SKIP_REASONS } from '../collect/options.ts';
 import type { Reject } from '../text/reject.ts';
 import type { ImportedList } from './import.ts';
 
-export interface JudgeOptions {
+export interface AcceptanceOptions {
   /** Which share of the entries may be rejected, 0 to 1. */
   readonly tolerance?: number;
   /** Fewest entries that the list must hold. */
@@ -17,7 +17,7 @@ export interface JudgeOptions {
 /** Our choice: feeds have some dirt, and a file of another format is mostly rejects. */
 export const DEFAULT_TOLERANCE = 0.1;
 
-export const JudgeCode = {
+export const ImportRefusal = {
   /** The file as a whole; `reason` says why. */
   unusable: 'unusable',
   empty: 'empty',
@@ -25,31 +25,32 @@ export const JudgeCode = {
   truncated: 'truncated',
   tooFewEntries: 'too-few-entries',
 } as const;
-export type JudgeCode = (typeof JudgeCode)[keyof typeof JudgeCode];
+export type ImportRefusal = (typeof ImportRefusal)[keyof typeof ImportRefusal];
 
-export type ImportVerdict =
+export type Acceptance =
   | { readonly kind: 'accepted' }
-  | { readonly kind: 'refused'; readonly code: JudgeCode; readonly reason: string };
+  | { readonly kind: 'refused'; readonly code: ImportRefusal; readonly reason: string };
 
-/** Judges an import; without options a tenth may be rejected and one entry must be left. */
-export function judgeImport(imported: ImportedList, options: JudgeOptions = {}): ImportVerdict {
+/** Whether an import is accepted; without options a tenth may be rejected and one entry must be left. */
+export function acceptImport(imported: ImportedList, options: AcceptanceOptions = {}): Acceptance {
   const { tolerance = DEFAULT_TOLERANCE, minEntries = 1, ignoreDeclared = false } = options;
   const { entries, rejectCount, fault, truncated } = imported;
-  if (fault !== undefined) return refused(JudgeCode.unusable, fault.reason);
-  if (entries + rejectCount === 0 && minEntries > 0) return refused(JudgeCode.empty, emptyReason(imported));
+  if (fault !== undefined) return refused(ImportRefusal.unusable, fault.reason);
+  if (entries + rejectCount === 0 && minEntries > 0)
+    return refused(ImportRefusal.empty, emptyReason(imported));
   const share = rejectCount / Math.max(1, entries + rejectCount);
-  if (share > tolerance) return refused(JudgeCode.tooManyRejects, rejectsReason(imported, share));
+  if (share > tolerance) return refused(ImportRefusal.tooManyRejects, rejectsReason(imported, share));
   if (truncated !== undefined && !ignoreDeclared)
-    return refused(JudgeCode.truncated, `truncated: ${truncated}`);
+    return refused(ImportRefusal.truncated, `truncated: ${truncated}`);
   const count = entryCount(imported.list);
   if (count < minEntries) {
     const reason = `${count} ${count === 1 ? 'entry' : 'entries'}, and at least ${minEntries} are expected`;
-    return refused(JudgeCode.tooFewEntries, reason);
+    return refused(ImportRefusal.tooFewEntries, reason);
   }
   return { kind: 'accepted' };
 }
 
-function refused(code: JudgeCode, reason: string): ImportVerdict {
+function refused(code: ImportRefusal, reason: string): Acceptance {
   return { kind: 'refused', code, reason };
 }
 
