@@ -21,7 +21,7 @@
  *     config/    the publisher's configuration: its keys, each declared once, and what they mean together
  */
 
-export { isListFormatName, LIST_FORMATS, type ListFormatName, listFormat } from './collect/format.ts';
+export { isListFormatName, LIST_FORMATS, type ListFormatName } from './collect/format.ts';
 export { type ImportOptions, SKIP_REASONS, type Skipped } from './collect/options.ts';
 export {
   type MustReach,
@@ -53,6 +53,7 @@ export {
 } from './document/packet.ts';
 export { parseRuleLines } from './document/rule-lines.ts';
 export { type IngestNote, type IngestResult, ingest } from './ingest.ts';
+export { isJsonFormat } from './json/formats.ts';
 export { acceptImport, ImportRefusal } from './list/acceptance.ts';
 export { detectFormat, type Format } from './list/detect-file.ts';
 export { detectListFormat } from './list/detect-list.ts';

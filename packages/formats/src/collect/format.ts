@@ -32,8 +32,6 @@ export interface ListFormat {
   readonly extensions: readonly string[];
   readonly holds: List['kind'] | 'either';
   readonly filters: readonly ListFilter[];
-  /** Whether the text itself shows where it ends, as JSON does: a part of it cannot be read. */
-  readonly showsEnd?: true;
 }
 
 export const LIST_FORMATS = [
@@ -141,7 +139,6 @@ export const LIST_FORMATS = [
     extensions: [],
     holds: 'prefixes',
     filters: ['set'],
-    showsEnd: true,
   },
   {
     name: 'aws',
@@ -149,7 +146,6 @@ export const LIST_FORMATS = [
     extensions: [],
     holds: 'prefixes',
     filters: ['region', 'service'],
-    showsEnd: true,
   },
   {
     name: 'google',
@@ -157,7 +153,6 @@ export const LIST_FORMATS = [
     extensions: [],
     holds: 'prefixes',
     filters: ['region', 'service'],
-    showsEnd: true,
   },
   {
     name: 'azure',
@@ -165,7 +160,6 @@ export const LIST_FORMATS = [
     extensions: [],
     holds: 'prefixes',
     filters: ['region', 'service', 'tag'],
-    showsEnd: true,
   },
   {
     name: 'oracle',
@@ -173,7 +167,6 @@ export const LIST_FORMATS = [
     extensions: [],
     holds: 'prefixes',
     filters: ['region', 'tag'],
-    showsEnd: true,
   },
   {
     name: 'github',
@@ -181,7 +174,6 @@ export const LIST_FORMATS = [
     extensions: [],
     holds: 'prefixes',
     filters: ['service'],
-    showsEnd: true,
   },
   {
     name: 'cloudflare',
@@ -189,7 +181,6 @@ export const LIST_FORMATS = [
     extensions: [],
     holds: 'prefixes',
     filters: [],
-    showsEnd: true,
   },
   {
     name: 'ipverse',
@@ -197,7 +188,6 @@ export const LIST_FORMATS = [
     extensions: [],
     holds: 'prefixes',
     filters: [],
-    showsEnd: true,
   },
   {
     name: 'spamhaus',
@@ -205,7 +195,6 @@ export const LIST_FORMATS = [
     extensions: ['.ndjson', '.jsonl'],
     holds: 'prefixes',
     filters: [],
-    showsEnd: true,
   },
   {
     name: 'spamhaus-asn',
@@ -213,7 +202,6 @@ export const LIST_FORMATS = [
     extensions: [],
     holds: 'prefixes',
     filters: [],
-    showsEnd: true,
   },
   {
     name: 'misp',
@@ -221,7 +209,6 @@ export const LIST_FORMATS = [
     extensions: [],
     holds: 'either',
     filters: [],
-    showsEnd: true,
   },
   {
     name: 'json',
@@ -230,7 +217,6 @@ export const LIST_FORMATS = [
     extensions: ['.json'],
     holds: 'either',
     filters: ['column'],
-    showsEnd: true,
   },
 ] as const satisfies readonly ListFormat[];
 

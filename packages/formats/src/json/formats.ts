@@ -99,6 +99,7 @@ export const JSON_FORMATS = {
 
 export type JsonFormatName = keyof typeof JSON_FORMATS;
 
+/** Whether a format is JSON, whose text itself shows where it ends: a part of it cannot be read. */
 export function isJsonFormat(name: ListFormatName): name is JsonFormatName {
   return Object.hasOwn(JSON_FORMATS, name);
 }

@@ -1,6 +1,6 @@
 /** Whether bytes end in the middle of a line, so that they may be a part of what they should be. */
 
-import { detectListFormat, type ListFormatName, listFormat } from '@rulecast/formats';
+import { detectListFormat, isJsonFormat, type ListFormatName } from '@rulecast/formats';
 import { contentOf, SNIFF_BYTES } from '../unpack/magic.ts';
 
 const LF = 0x0a;
@@ -18,7 +18,7 @@ export function openLine(
   const last = bytes.at(-1);
   if (last === undefined || last === LF || last === CR) return undefined;
   if (contentOf(bytes.subarray(0, SNIFF_BYTES)).kind !== 'plain') return undefined;
-  if (listFormat(stated ?? detectListFormat(name, bytes)).showsEnd === true) return undefined;
+  if (isJsonFormat(stated ?? detectListFormat(name, bytes))) return undefined;
   let line = 1;
   for (let at = bytes.indexOf(LF); at >= 0; at = bytes.indexOf(LF, at + 1)) line++;
   return line;
