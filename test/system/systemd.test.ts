@@ -62,11 +62,14 @@ describe.skipIf(systemdGap() !== undefined)('the units of packaging/systemd', ()
     await machine.connected(publisher);
     await block(scene, publisher, '203.0.113.1');
     expect(machine.rules()).toContain('203.0.113.1');
+    const started = machine;
+    await eventually(async () => started.capabilities().length === 5); // the one that waits is started last
     expect(machine.capabilities()).toEqual([
       { user: 'rulecast', effective: 0 },
-      { user: 'rulecast-applier', effective: 1 << 12 },
-      { user: 'rulecast-applier', effective: 1 << 12 },
       { user: 'rulecast', effective: 0 }, // the channel: what qrexec-client-vm is here
+      { user: 'rulecast-applier', effective: 1 << 12 }, // who starts appliers
+      { user: 'rulecast-applier', effective: 1 << 12 },
+      { user: 'rulecast-applier', effective: 1 << 12 }, // the one that waits
     ]);
 
     await publisher.stop();
@@ -237,14 +240,14 @@ class Machine {
     return this.run('nft list ruleset');
   }
 
-  /** Of the Node processes of the service, the oldest first. */
+  /** Of the Node processes of the service, by user. */
   capabilities(): readonly { readonly user: string; readonly effective: number }[] {
     const lines = this.run(
       `for pid in $(sort -n ${PROCESSES}); do ps -o comm=,user:32= -p $pid && grep CapEff /proc/$pid/status || true; done`,
     );
-    return [...lines.matchAll(/^node +(\S+)\nCapEff:\t(\w+)$/gm)].map(([, user = '', effective = '']) => {
-      return { user, effective: Number.parseInt(effective, 16) };
-    });
+    return [...lines.matchAll(/^node +(\S+)\nCapEff:\t(\w+)$/gm)]
+      .map(([, user = '', effective = '']) => ({ user, effective: Number.parseInt(effective, 16) }))
+      .sort((a, b) => (a.user < b.user ? -1 : Number(a.user > b.user)));
   }
 
   kill(): void {
