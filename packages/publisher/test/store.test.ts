@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import {
@@ -650,6 +650,13 @@ describe('a process that is killed', () => {
       expect(head?.manifest.version).toBe(version);
       expect(contentVersion(head)).toBe(version);
     }
+  });
+
+  it('right after it noted what it is behind has that on disk', async () => {
+    const directory = new StoreDirectory();
+    const child = new URL('./behind-child.mjs', import.meta.url).pathname;
+    expect(spawnSync(process.execPath, [child, directory.storePath]).signal).toBe('SIGKILL');
+    expect(directory.open().behind).toEqual([8, 9]); // it was not: LMDB committed in a later turn
   });
 
   it('at any time of 50 commits loses none that resolved, and leaves a whole head', async () => {

@@ -24,9 +24,7 @@
  * docs/design.md "The publisher".
  */
 
-import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
-import { makeDirectory } from '@rulecast/program/directory';
 import {
   applyDelta,
   decodeManifest,
@@ -39,8 +37,7 @@ import {
   workMax,
 } from '@rulecast/protocol';
 import { EMPTY_RULE_SET, type RuleSet } from '@rulecast/rules';
-import { type Database, open, type RootDatabase } from 'lmdb';
-import { dataFileFault } from './data-file.ts';
+import { type Database, type Databases, openDatabases } from './databases.ts';
 import type { Identity } from './identity.ts';
 import { type Retention, retained, retentionOf, type StoreOptions } from './retention.ts';
 import {
@@ -100,12 +97,7 @@ export interface SubscriberStore {
 /** How many bytes of deltas may gather before a snapshot is worth its place, whatever its size. */
 const SNAPSHOT_AFTER_BYTES = 1 << 20;
 export class Store implements SubscriberStore {
-  readonly #root: RootDatabase<Uint8Array, string>;
-  readonly #releases: Database<Uint8Array, number[]>;
-  readonly #notes: Database<Uint8Array, number[]>;
-  readonly #deltas: Database<Uint8Array, number[]>;
-  readonly #snapshots: Database<Uint8Array, number[]>;
-  readonly #subscribers: Database<string, string>;
+  readonly #databases: Databases;
   readonly #limits: Retention;
   /** All that is kept, in order, oldest first; the last is the head. */
   #history: readonly HistoryEntry[] = [];
@@ -115,25 +107,10 @@ export class Store implements SubscriberStore {
   #lastSnapshotBytes = 0;
 
   /** Opens or makes the store in a directory. Throws StoreError. */
-  constructor(directory: string, options: StoreOptions = {}) {
+  constructor(directory: string, options: StoreOptions = {}, openAt = openDatabases) {
     this.#limits = retentionOf(options);
     try {
-      makeDirectory(directory);
-      const fault = dataFileFault(join(directory, 'data.mdb'));
-      if (fault !== undefined)
-        throw new Error(`${fault}; restore it from a backup, or move it away to start an empty store`);
-      this.#root = open<Uint8Array, string>({
-        path: directory,
-        encoding: 'binary',
-        noSubdir: false,
-        cache: false,
-        overlappingSync: false, // a commit that returns is on disk
-      });
-      this.#releases = this.#root.openDB<Uint8Array, number[]>({ name: 'releases', encoding: 'binary' });
-      this.#notes = this.#root.openDB<Uint8Array, number[]>({ name: 'notes', encoding: 'binary' });
-      this.#deltas = this.#root.openDB<Uint8Array, number[]>({ name: 'deltas', encoding: 'binary' });
-      this.#snapshots = this.#root.openDB<Uint8Array, number[]>({ name: 'snapshots', encoding: 'binary' });
-      this.#subscribers = this.#root.openDB<string, string>({ name: 'subscribers', encoding: 'string' });
+      this.#databases = openAt(directory);
     } catch (cause) {
       throw new StoreError(`cannot open the store in ${directory}`, { cause });
     }
@@ -141,11 +118,11 @@ export class Store implements SubscriberStore {
 
   /** Whether nothing was ever written to it. */
   get isNew(): boolean {
-    return this.#root.get('begun') === undefined && this.#root.get('head') === undefined;
+    return this.#databases.meta.get('begun') === undefined && this.#databases.meta.get('head') === undefined;
   }
 
   get hasReleases(): boolean {
-    return this.#root.get('head') !== undefined;
+    return this.#databases.meta.get('head') !== undefined;
   }
 
   /**
@@ -158,13 +135,13 @@ export class Store implements SubscriberStore {
 
   /** The epoch that the first release opens. */
   get firstEpoch(): number {
-    const begun = this.#root.get('begun');
+    const begun = this.#databases.meta.get('begun');
     return begun === undefined ? 1 : decodeKey(begun)[0];
   }
 
   /** The newest release that was proved and is not here; undefined if there is none. */
   get behind(): ReleaseKey | undefined {
-    const bytes = this.#root.get('behind');
+    const bytes = this.#databases.meta.get('behind');
     return bytes === undefined ? undefined : decodeKey(bytes);
   }
 
@@ -175,7 +152,7 @@ export class Store implements SubscriberStore {
 
   #putKey(name: string, key: ReleaseKey): void {
     try {
-      this.#root.transactionSync(() => this.#root.put(name, encodeKey(key)));
+      this.#databases.transactionSync(() => void this.#databases.meta.put(name, encodeKey(key)));
     } catch (cause) {
       throw new StoreError('cannot write to the store; is the disk full?', { cause });
     }
@@ -188,13 +165,13 @@ export class Store implements SubscriberStore {
    * stored is not what was signed by this identity.
    */
   load(identity: Identity): Release | undefined {
-    const headBytes = this.#root.get('head');
+    const headBytes = this.#databases.meta.get('head');
     if (headBytes === undefined) return undefined;
     const head = decodeKey(headBytes);
     try {
       const history: HistoryEntry[] = [];
       let before: Manifest | undefined;
-      for (const { key, value } of this.#releases.getRange({})) {
+      for (const { key, value } of this.#databases.releases.getRange({})) {
         const stored = decodeStored(value);
         const manifest = decodeManifest(stored.manifestBytes);
         history.push(historyEntry(keyOf(key), stored, manifest, before));
@@ -221,7 +198,7 @@ export class Store implements SubscriberStore {
       if (i === 0 && startsFromSnapshot) this.#lastSnapshotBytes = delta.length;
       else this.#account(delta.length);
     }
-    const last = decodeStored(this.#bytesAt(this.#releases, head));
+    const last = decodeStored(this.#bytesAt(this.#databases.releases, head));
     const manifest = decodeManifest(last.manifestBytes);
     if (!Buffer.from(manifest.lineage).equals(identity.lineage)) {
       throw new StoreError('it is of another lineage: this store belongs to another identity file');
@@ -245,8 +222,8 @@ export class Store implements SubscriberStore {
     readonly startsFromSnapshot: boolean;
   } {
     const start = this.#snapshotUpTo(key);
-    const deltas = start === undefined ? [] : [this.#bytesAt(this.#snapshots, start)];
-    for (const entry of this.#deltas.getRange(start === undefined ? {} : { start: [...start] })) {
+    const deltas = start === undefined ? [] : [this.#bytesAt(this.#databases.snapshots, start)];
+    for (const entry of this.#databases.deltas.getRange(start === undefined ? {} : { start: [...start] })) {
       const at = keyOf(entry.key);
       if (start !== undefined && compareKeys(at, start) === 0) continue;
       if (compareKeys(at, key) > 0) break;
@@ -284,15 +261,15 @@ export class Store implements SubscriberStore {
     const history = [...this.#history, historyEntry(key, stored, manifest, this.#newest)];
     const kept = retained(history, manifest.createdAtMs, this.#limits);
     try {
-      this.#root.transactionSync(() => {
+      this.#databases.transactionSync(() => {
         this.#checkHead();
-        void this.#releases.put([...key], encodeStored(stored));
-        void this.#notes.put([...key], encodeNotes(notes));
-        void this.#deltas.put([...key], delta);
-        if (snapshotBytes !== undefined) void this.#snapshots.put([...key], snapshotBytes);
+        void this.#databases.releases.put([...key], encodeStored(stored));
+        void this.#databases.notes.put([...key], encodeNotes(notes));
+        void this.#databases.deltas.put([...key], delta);
+        if (snapshotBytes !== undefined) void this.#databases.snapshots.put([...key], snapshotBytes);
         this.#prune(history, kept);
-        void this.#root.put('head', encodeKey(key));
-        if ((this.behind?.[0] ?? key[0]) < key[0]) void this.#root.remove('behind');
+        void this.#databases.meta.put('head', encodeKey(key));
+        if ((this.behind?.[0] ?? key[0]) < key[0]) void this.#databases.meta.remove('behind');
       });
     } catch (cause) {
       if (cause instanceof StoreError) throw cause;
@@ -313,7 +290,7 @@ export class Store implements SubscriberStore {
    * twice.
    */
   #checkHead(): void {
-    const stored = this.#root.get('head');
+    const stored = this.#databases.meta.get('head');
     const last = this.#history.at(-1)?.key;
     const isOurs =
       stored === undefined
@@ -343,8 +320,8 @@ export class Store implements SubscriberStore {
     const keeping = new Set(kept);
     for (const entry of history) {
       if (keeping.has(entry)) continue;
-      void this.#releases.remove([...entry.key]);
-      void this.#notes.remove([...entry.key]);
+      void this.#databases.releases.remove([...entry.key]);
+      void this.#databases.notes.remove([...entry.key]);
     }
     let before: HistoryEntry | undefined;
     for (const entry of kept) {
@@ -362,10 +339,10 @@ export class Store implements SubscriberStore {
     if (start === undefined || (from !== undefined && compareKeys(start, from) <= 0)) return;
     const range = from === undefined ? { end: [...start] } : { start: [...from], end: [...start] };
     const isBetween = (key: number[]): boolean => from === undefined || compareKeys(keyOf(key), from) > 0;
-    for (const database of [this.#snapshots, this.#deltas]) {
+    for (const database of [this.#databases.snapshots, this.#databases.deltas]) {
       for (const key of [...database.getKeys(range)]) if (isBetween(key)) void database.remove(key);
     }
-    void this.#deltas.remove([...start]);
+    void this.#databases.deltas.remove([...start]);
   }
 
   // ── Chains ───────────────────────────────────────────────────────────────────────────────────────────────
@@ -383,7 +360,7 @@ export class Store implements SubscriberStore {
     let bytes = 0;
     for (const entry of entries) bytes += entry.deltaBytes;
     if (bytes > limitBytes || !isWithinBudget(this.#history[from], entries)) return undefined;
-    return entries.map((entry) => this.#bytesAt(this.#deltas, entry.key));
+    return entries.map((entry) => this.#bytesAt(this.#databases.deltas, entry.key));
   }
 
   /** The hash (hex) of the release that chains lead to; undefined before the first. */
@@ -434,10 +411,10 @@ export class Store implements SubscriberStore {
   /** Every release kept, the newest first; of the state in which the iteration began. */
   *pastReleases(): Generator<PastRelease> {
     for (const { key, hash, deltaBytes } of this.#history.toReversed()) {
-      const stored = this.#releases.get([...key]);
+      const stored = this.#databases.releases.get([...key]);
       if (stored === undefined) return; // pruned meanwhile, and so is what is older
       const { manifestBytes } = decodeStored(stored);
-      const notes = decodeNotes(this.#notes.get([...key]));
+      const notes = decodeNotes(this.#databases.notes.get([...key]));
       yield { manifest: decodeManifest(manifestBytes), hash, deltaBytes, notes };
     }
   }
@@ -448,13 +425,13 @@ export class Store implements SubscriberStore {
   recipe(version: number): ReleaseRecipe | undefined {
     const entry = this.#history.findLast(({ key }) => key[1] === version); // one store gives no version twice
     if (entry === undefined) return undefined;
-    const { manifestBytes } = decodeStored(this.#bytesAt(this.#releases, entry.key));
+    const { manifestBytes } = decodeStored(this.#bytesAt(this.#databases.releases, entry.key));
     return { version, deltas: this.#deltasTo(entry.key).deltas, manifestBytes };
   }
 
   /** The key of the newest snapshot that is not newer than a release. */
   #snapshotUpTo(key: ReleaseKey): ReleaseKey | undefined {
-    for (const found of this.#snapshots.getKeys({ start: [...key], reverse: true, limit: 1 })) {
+    for (const found of this.#databases.snapshots.getKeys({ start: [...key], reverse: true, limit: 1 })) {
       return keyOf(found);
     }
     return undefined;
@@ -469,21 +446,21 @@ export class Store implements SubscriberStore {
   // ── Subscribers ──────────────────────────────────────────────────────────────────────────────────────────
 
   *storedSubscribers(): Generator<readonly [string, string]> {
-    for (const { key, value } of this.#subscribers.getRange({})) yield [key, value];
+    for (const { key, value } of this.#databases.subscribers.getRange({})) yield [key, value];
   }
 
   async storeSubscribers(changed: ReadonlyMap<string, string | undefined>): Promise<void> {
-    await this.#root.transaction(() => {
+    await this.#databases.transaction(() => {
       for (const [name, text] of changed) {
-        if (text === undefined) void this.#subscribers.remove(name);
-        else void this.#subscribers.put(name, text);
+        if (text === undefined) void this.#databases.subscribers.remove(name);
+        else void this.#databases.subscribers.put(name, text);
       }
     });
   }
 
   async close(): Promise<void> {
     await setImmediate(); // closing in the turn in which it was opened never ends
-    await this.#root.close();
+    await this.#databases.close();
   }
 }
 
