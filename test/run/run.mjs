@@ -52,11 +52,11 @@ export function openRun(others = []) {
 }
 
 /**
- * The tests as a run: vitest calls this before it starts its workers, and has chosen a directory for itself
- * by then.
+ * The tests as a run: vitest calls this before it starts its workers, and has chosen directories for itself
+ * by then, one for each of its projects.
  */
-export function setup(/** @type {import('vitest/node').TestProject} */ { tmpDir }) {
-  openRun([tmpDir]);
+export function setup(/** @type {import('vitest/node').TestProject} */ { tmpDir, vitest }) {
+  openRun([...new Set([tmpDir, ...vitest.projects.map((project) => project.tmpDir)])]);
 }
 
 /** What the names of all network namespaces begin with that this process makes. */
