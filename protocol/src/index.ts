@@ -135,15 +135,29 @@ export {
   WAIT_MAX_MS,
   WAITING_MAX,
 } from './limits.ts';
+export { Alarm, NEVER } from './peer/alarm.ts';
+export { type After, STEADY_CLOCK, type SteadyClock, systemAfter } from './peer/clock.ts';
 export {
-  type After,
   type ByteStream,
   Connection,
   type Received,
   type SendBytesOptions,
   type SentBytes,
-  systemAfter,
 } from './peer/connection.ts';
+export {
+  asked,
+  beaten,
+  heard,
+  isOverRate,
+  type MovingWindow,
+  moved,
+  NO_QUERIES,
+  type Pulse,
+  pulseDeadline,
+  pulseFrom,
+  type QueryRate,
+  windowFrom,
+} from './peer/pace.ts';
 export {
   PUBLISHER_EVENTS,
   PUBLISHER_STATES,

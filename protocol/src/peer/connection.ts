@@ -24,6 +24,7 @@ import {
 import { boundText } from '../wire/field.ts';
 import { FrameDecoder, FrameEncoder } from '../wire/frame.ts';
 import { decodeMessage, encodeMessage, type Message } from '../wire/message.ts';
+import { type After, systemAfter } from './clock.ts';
 
 /** What a connection needs of a channel; the channels of @rulecast/vchan fit. */
 export interface ByteStream {
@@ -64,15 +65,6 @@ export interface SendBytesOptions {
   /** Asked between chunks; true ends the transfer early. */
   readonly stopped?: (() => boolean) | undefined;
 }
-
-/** Calls `work` once after a delay; returns what takes that back. */
-export type After = (delayMs: number, work: () => void) => () => void;
-
-/** Timers of the process, which do not keep it alive. */
-export const systemAfter: After = (delayMs, work) => {
-  const timer = setTimeout(work, delayMs).unref();
-  return () => clearTimeout(timer);
-};
 
 export interface ConnectionOptions {
   /** Default `systemAfter`. */

@@ -1,0 +1,24 @@
+/**
+ * Time as a peer has it: a count that nobody sets, and timers that go by it. Both are handed in; those of the
+ * process are here, and nowhere else below `protocol/`.
+ */
+
+/** Calls `work` once after a delay; returns what takes that back. */
+export type After = (delayMs: number, work: () => void) => () => void;
+
+export interface SteadyClock {
+  /** Milliseconds that only grow, by as much as time passes, from any start. */
+  monotonicMs(): number;
+  readonly after: After;
+}
+
+/** The longest delay that Node's timers take; a longer one would end at once. */
+const DELAY_MAX_MS = 0x7fff_ffff;
+
+/** Timers of the process, which do not keep it alive. */
+export const systemAfter: After = (delayMs, work) => {
+  const timer = setTimeout(work, Math.min(delayMs, DELAY_MAX_MS)).unref();
+  return () => clearTimeout(timer);
+};
+
+export const STEADY_CLOCK: SteadyClock = { monotonicMs: () => performance.now(), after: systemAfter };
