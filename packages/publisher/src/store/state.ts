@@ -11,6 +11,7 @@
 
 import { statSync } from 'node:fs';
 import { join } from 'node:path';
+import type { Databases } from './databases.ts';
 import { type Identity, IdentityError, openIdentity, readIdentity } from './identity.ts';
 import { Store, StoreError, type StoreOptions } from './store.ts';
 
@@ -21,6 +22,8 @@ export interface StateOptions extends StoreOptions {
   readonly identityFile?: string | undefined;
   /** Makes an empty store for an identity that has lost its own; its first release opens a new epoch. */
   readonly startOver?: boolean | undefined;
+  /** Opens or makes the databases of the store; default LMDB, in a directory below. */
+  readonly databases?: ((directory: string) => Databases) | undefined;
 }
 
 export interface State {
@@ -35,13 +38,13 @@ export interface State {
  * made.
  */
 export function openState(options: StateOptions, nowMs: number): State {
-  const { stateDirectory, startOver } = options;
+  const { stateDirectory, startOver, databases } = options;
   const identityFile = options.identityFile ?? join(stateDirectory, 'identity');
   const directory = join(stateDirectory, 'store');
   const found = readIdentity(identityFile);
-  if (found !== undefined && startOver !== true && !hasData(directory))
-    throw lostStore(identityFile, directory);
-  const store = new Store(directory, options);
+  const isLost = databases === undefined && !hasData(directory);
+  if (found !== undefined && startOver !== true && isLost) throw lostStore(identityFile, directory);
+  const store = new Store(directory, options, databases);
   try {
     const startedOver = begin(store, directory, found !== undefined, identityFile, startOver === true, nowMs);
     return { identity: found ?? openIdentity(identityFile), store, startedOver };

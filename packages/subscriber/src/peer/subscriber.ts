@@ -47,6 +47,7 @@ import { bootRuleSet } from '../apply/boot.ts';
 import type { Sink } from '../apply/sink.ts';
 import { type Clocks, FirewallClock, systemClocks } from '../clock/clock.ts';
 import { RuleEnds } from '../clock/rule-ends.ts';
+import type { Disk } from '../state/disk.ts';
 import { StateDirectory } from '../state/state.ts';
 import { Patience } from './patience.ts';
 import { RefusalMemory } from './refusals.ts';
@@ -61,6 +62,8 @@ export interface SubscriberOptions {
   readonly logger: Logger;
   /** Keeps the release in force over restarts; without it APPLIED says that nothing is persisted. */
   readonly stateDirectory?: string | undefined;
+  /** What the state directory is on; default the file system of this machine. */
+  readonly disk?: Disk;
   /**
    * What packets get before the first release, and with one that has neither policies nor `unmatched`;
    * default `closed`: dropped.
@@ -246,12 +249,14 @@ class RunningSubscriber implements Subscriber {
   }
 
   #stateDirectory(): StateDirectory | undefined {
-    const { stateDirectory, logger } = this.#options;
+    const { stateDirectory, disk, logger } = this.#options;
     if (stateDirectory === undefined) return undefined;
-    return new StateDirectory(stateDirectory, {
-      onDamage: (text) => this.#damaged(text),
-      onUncopied: (error) => logger.warn({ err: error }, 'the second copy of the state cannot be written'),
-    });
+    const events = {
+      onDamage: (text: string) => this.#damaged(text),
+      onUncopied: (error: unknown) =>
+        logger.warn({ err: error }, 'the second copy of the state cannot be written'),
+    };
+    return new StateDirectory(stateDirectory, events, disk);
   }
 
   /** Told in the log, in the status, and by a counter in that of the publisher. */
