@@ -120,7 +120,10 @@ export async function run(args) {
   process.stdout.write(aggregation(runs));
 }
 
-/** @typedef {{ readonly name: string, readonly bytes: Uint8Array }} Input */
+/**
+ * @typedef {{ readonly name: string, readonly bytes: Uint8Array, readonly format?: import('@rulecast/formats').ListFormatName }} Input
+ * `format`: for a list that does not prove its own.
+ */
 
 /**
  * @param {readonly Input[]} inputs
@@ -137,15 +140,16 @@ function rowsOf(inputs, runs, isMerged) {
     'ours',
     ...peerNames.flatMap((peer) => [peer, 'ours to it']),
   ];
-  const rows = inputs.map(({ name, bytes }) => {
-    const imported = importList('', bytes);
+  const rows = inputs.map(({ name, bytes, format }) => {
+    const options = format === undefined ? {} : { format };
+    const imported = importList('', bytes, options);
     if (imported.rejectCount > 0 || imported.fault !== undefined)
       throw new Error(`${name} is not read whole`);
     const extract = imported.kind === 'names' ? undefined : EXTRACTORS[imported.format];
     const peers = extract === undefined ? [] : [byIpaddr, byCidrTools];
     if (isMerged && extract !== undefined && !RANGES.has(imported.format)) peers.push(byMergeCidr);
     const works = peers.map((peer) => () => extract && peer(bytes, extract));
-    const [own = 0, ...others] = mediansMs([() => importList('', bytes), ...works], runs);
+    const [own = 0, ...others] = mediansMs([() => importList('', bytes, options), ...works], runs);
     const speed = (/** @type {number} */ time) => {
       const rate = bytes.length / 1000 / time;
       return rate.toFixed(rate < 10 ? 1 : 0);
@@ -231,6 +235,7 @@ function millions() {
     },
     {
       name: 'ranges with country',
+      format: 'ranges',
       bytes: Buffer.from(
         `${first.map((word) => `${dottedQuad(word)},${dottedQuad(word + (next() % 4096))},NL`).join('\n')}\n`,
       ),
