@@ -365,10 +365,12 @@ PREFIXES, NAMES, POLICY, RESOLUTIONS, UNMATCHED = 1, 2, 3, 4, 5
 PART_NAME = re.compile("[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 LABEL = "[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?"
 HOST_NAME = re.compile(rf"{LABEL}(\.{LABEL})*")
+NUMBER = re.compile("[0-9]+|0x[0-9a-f]*")
 
 
 def host_name(name, code):
     need(len(name) <= 253 and HOST_NAME.fullmatch(name), code, f"no host name: {name}")
+    need(not NUMBER.fullmatch(name.rpartition(".")[2]), code, f"ends in a number: {name}")
     return name
 
 

@@ -142,4 +142,17 @@ describe('PROTOCOL.md', () => {
     expect(rows.length).toBeGreaterThan(30);
     for (const [name, value] of rows) expect([name, value]).toEqual([name, `${values[unquote(name ?? '')]}`]);
   });
+
+  // It is read whole by whoever writes a peer: what is said twice is mended in one place only.
+  it('has at most 17,000 words, apart from tables of constants and of vectors', () => {
+    const CONSTANTS = /^\| `[A-Z_]+` \| \d+ \|$/;
+    const prose = DOCUMENT.replace(/\n## Vectors\n[\s\S]*$/, '')
+      .split('\n')
+      .filter((line) => !CONSTANTS.test(line));
+    const words = prose
+      .join('\n')
+      .split(/\s+/)
+      .filter((word) => /\w/.test(word));
+    expect(words.length).toBeLessThanOrEqual(17_000);
+  });
 });

@@ -1,4 +1,4 @@
-/** Deadlines as values, and the one timer that is set by them. No clock runs here but one that a test moves. */
+/** Deadlines as values, and the one timer that is set by them. The only clock here is moved by tests. */
 
 import { describe, expect, it } from 'vitest';
 import { QUERIES_PER_SECOND_MAX, TRANSFER_WINDOW_MIN_BYTES, TRANSFER_WINDOW_MS } from '../src/limits.ts';

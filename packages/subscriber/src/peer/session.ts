@@ -202,9 +202,10 @@ export class PublisherSession {
       this.#offer = activator.verifyOffer(message.manifest, message.signature);
     } catch (error) {
       if (!(error instanceof ProtocolError)) throw error;
-      const nack = this.#refusal(hash, error.code, error.message, 'never');
       // The same manifest may come with a good signature: anybody can spoil one.
-      if (error.code !== ErrorCode.badSignature) refused.add(hash, nack);
+      const isSigned = error.code !== ErrorCode.badSignature;
+      const nack = this.#refusal(hash, error.code, error.message, isSigned ? 'never' : 'later');
+      if (isSigned) refused.add(hash, nack);
       return this.#raise('offerRefused', undefined, 0, nack);
     }
     const { leftMs } = this.#host.patience;
