@@ -1,0 +1,357 @@
+"""
+A second subscriber, written from PROTOCOL.md: whole sessions with a publisher over a Unix socket, its states by the very table of the
+document. It enforces nothing; it verifies releases and answers questions with the evaluator of meaning.py.
+
+    subscriber.py TRUST-LINE SOCKET NAME
+
+Commands come line by line on standard input: `leave` ends the connection, `join` makes another, `forget` drops what is held but not the
+floor. What happens is told on standard output, a JSON object a line. It ends with its standard input.
+"""
+
+import base64
+import hashlib
+import json
+import re
+import selectors
+import socket
+import sys
+import time
+from pathlib import Path
+
+import meaning
+from decoder import Decoder, Frames, Refused, canonical, count_of, manifest_of, message, need, verifies
+from wire import Writer
+
+DOCUMENT = Path(__file__).resolve().parents[2] / "protocol" / "PROTOCOL.md"
+LIMITS = {"entries": 2**24, "bytes": 2**28, "parts": 1024}
+STATES = ("greeting", "idle", "wanting", "receiving", "draining", "applying", "closed")
+PAUSES_MS = (0, 1000, 4000, 16000, 60000)
+QUERIES_PER_SECOND = 20
+
+
+def table_of(document):
+    """The subscriber's table in PROTOCOL.md: (state, event) to (next state, action)."""
+    section = document.split("\n### Subscriber\n", 1)[1].split("\n### ", 1)[0]
+    head = "| event | " + " | ".join(STATES) + " |\n"
+    table = {}
+    for row in section.split(head, 1)[1].split("\n\n", 1)[0].splitlines()[1:]:
+        event, *cells = [cell.strip() for cell in row.strip("|").split("|")]
+        for state, cell in zip(STATES, cells):
+            following, _, action = cell.partition(": ")
+            if cell == "·":
+                table[state, event] = state, None
+            elif cell == "—":
+                table[state, event] = "closed", "bye unexpected-message"
+            elif cell == "never":
+                table[state, event] = None
+            else:
+                table[state, event] = following, action or None
+    return table
+
+
+def trust_of(line):
+    match = re.fullmatch(r"rulecast1:([0-9a-f]{32}):([A-Za-z0-9_-]{43})", line.strip())
+    need(match, "bad-trust", "no trust line")
+    return bytes.fromhex(match[1]), base64.urlsafe_b64decode(match[2] + "=")
+
+
+def tell(**fields):
+    print(json.dumps({k: v.hex() if isinstance(v, bytes) else v for k, v in fields.items()}), flush=True)
+
+
+class Held:
+    """What outlives connections: the release in force, the floor, what was refused for good, and patience with streams."""
+
+    def __init__(self, lineage, key):
+        self.lineage, self.key = lineage, key
+        self.active = None  # {hash, manifest, signed, parts}
+        self.floor = None  # (epoch, version, hash); of this lineage, for one process trusts one
+        self.refused = {}  # hash to NACK
+        self.faults, self.patient_until, self.failed_chain = 0, 0.0, None
+        self.generation = 0
+
+
+class Session:
+    def __init__(self, held, name, path, table):
+        self.held, self.table, self.state = held, table, "greeting"
+        self.frames, self.writer, self.decoder = Frames(), Writer(), Decoder()
+        self.offer = self.transfer = self.want_base = None
+        self.heartbeat, self.next_ping, self.heard = 5.0, None, time.monotonic()
+        self.questions = []
+        self.socket = socket.socket(socket.AF_UNIX)
+        self.socket.connect(path)
+        hello = {"protocolMin": 1, "protocolMax": 1, "name": name, "lineage": held.lineage}
+        if held.active:
+            manifest = held.active["manifest"]
+            hello["holds"] = {"hash": held.active["hash"], "epoch": manifest["epoch"], "version": manifest["version"]}
+        self.send("HELLO", {**hello, "refused": list(held.refused)[-32:], "limits": LIMITS})
+
+    # ── Bytes ──────────────────────────────────────────────────────────────
+
+    def send(self, name, body, transaction=0):
+        try:
+            self.socket.sendall(self.writer.frame(name, body, transaction))
+        except OSError:
+            self.raise_event("disconnected")
+
+    def readable(self):
+        try:
+            data = self.socket.recv(65536)
+        except OSError:
+            data = b""
+        try:
+            if not data:
+                self.frames.end()
+                return self.raise_event("disconnected")
+            self.heard = time.monotonic()
+            for kind, transaction, body in self.frames.feed(data):
+                if self.state == "closed":
+                    return None
+                name, content = message(kind, body)
+                need(transaction == 0 or name in ("QUERY", "ANSWER"), "bad-message", "a transaction")
+                self.take(name, content, transaction)
+        except Refused as refused:
+            self.bye(refused.code, str(refused))
+            self.state = "closed"
+        return None
+
+    def tick(self):
+        now = time.monotonic()
+        if self.state == "closed":
+            return
+        if self.next_ping is not None and now >= self.next_ping:
+            self.send("PING", self.alive())
+            self.next_ping = now + self.heartbeat
+        if now - self.heard > (10 if self.state == "greeting" else 3 * self.heartbeat):
+            self.raise_event("timeout")
+
+    # ── Events ─────────────────────────────────────────────────────────────
+
+    def take(self, name, content, transaction):
+        if name == "OFFER":
+            return self.judge(content)
+        known = ("WELCOME", "BEGIN", "CHUNK", "END", "ABORT", "QUERY", "PROVE", "PING", "PONG", "BYE")
+        self.raise_event(name.lower() if name in known else "other", content, transaction)
+
+    def raise_event(self, event, content=None, transaction=0):
+        step = self.table[self.state, event]
+        if step is None:
+            raise AssertionError(f"{event} while {self.state}")
+        before, (self.state, action) = self.state, step
+        if action is None:
+            if event == "welcome":
+                self.welcomed(content)
+        elif action.startswith("bye"):
+            self.bye(action.partition(" ")[2] or "shutting-down", f"{event} while {before}")
+        elif action == "close":
+            if event == "bye":
+                tell(event="bye", code=content["code"])
+            self.close()
+        elif action == "nack":
+            self.nack(event, content)
+        else:
+            getattr(self, f"do_{action}")(content, transaction)
+
+    def judge(self, body):
+        """PROTOCOL.md "Offers", in its order."""
+        held, signature, data = self.held, body[:64], body[64:]
+        digest = hashlib.sha256(data).digest()
+        if held.active and held.active["hash"] == digest:
+            return self.raise_event("offerActive")
+        if digest in held.refused:
+            return self.raise_event("offerRefused", held.refused[digest])
+        try:
+            need(verifies(held.key, data, signature), "bad-signature", "not signed by the trusted key")
+            manifest = manifest_of(data)
+            need(manifest["lineage"] == held.lineage, "wrong-lineage", "another lineage")
+            if held.floor and held.floor[2] != digest:
+                order = manifest["epoch"], manifest["version"]
+                need(order != held.floor[:2], "forked", "another release of that number was in force")
+                need(order > held.floor[:2], "not-newer", "older than what was in force")
+            need(sum(part["count"] for part in manifest["parts"]) <= LIMITS["entries"], "over-limit", "too many entries")
+        except Refused as refused:
+            never = refused.code != "bad-signature"
+            nack = self.refusal(digest, refused, "never" if never else "later")
+            if never:
+                held.refused[digest] = nack
+            return self.raise_event("offerRefused", nack)
+        pause_ms = int(1000 * (held.patient_until - time.monotonic()))
+        if pause_ms > 0:
+            nack = self.refusal(digest, Refused("bad-transfer", "nothing is wanted for a while"), "later")
+            return self.raise_event("offerRefused", {**nack, "retryAfterMs": pause_ms})
+        self.offer = {"hash": digest, "manifest": manifest, "signed": body}
+        return self.raise_event("offer")
+
+    def refusal(self, digest, refused, retry):
+        keeps = self.held.active and self.held.active["hash"]
+        return {"hash": digest, "code": refused.code, "text": str(refused)[:512], "retry": retry, "keeps": keeps}
+
+    # ── Actions ────────────────────────────────────────────────────────────
+
+    def welcomed(self, welcome):
+        need(welcome["protocol"] == 1 and welcome["lineage"] == self.held.lineage, "wrong-lineage", "not the publisher trusted")
+        self.heartbeat = welcome["heartbeatMs"] / 1000
+        self.next_ping = time.monotonic() + self.heartbeat
+        tell(event="welcome", publisher=welcome["name"])
+
+    def do_want(self, *_):
+        held = self.held
+        self.transfer = None
+        self.want_base = held.active["hash"] if held.active and held.failed_chain != self.offer["hash"] else None
+        self.send("WANT", {"hash": self.offer["hash"], "base": self.want_base})
+
+    def do_receive(self, begin, _):
+        self.transfer = {**begin, "stream": bytearray()}
+        try:
+            need(begin["hash"] == self.offer["hash"], "bad-transfer", "another release than wanted")
+            need(begin.get("base") in (None, self.want_base), "bad-base", "another base than wanted")
+            need("base" in begin or begin["steps"] == 1, "bad-transfer", "a snapshot of several steps")
+            need(begin["bytes"] <= LIMITS["bytes"], "over-limit", "too long a stream")
+        except Refused as refused:
+            self.raise_event("refused", self.fault(refused))
+
+    def do_store(self, chunk, _):
+        self.transfer["stream"] += chunk
+        if len(self.transfer["stream"]) > self.transfer["bytes"]:
+            self.raise_event("refused", self.fault(Refused("bad-transfer", "more bytes than announced")))
+
+    def do_apply(self, end, _):
+        started, transfer, offer = time.monotonic(), self.transfer, self.offer
+        stream = bytes(transfer["stream"])
+        signed = False
+        try:
+            need(len(stream) == transfer["bytes"], "bad-transfer", "fewer bytes than announced")
+            need(hashlib.sha256(stream).digest() == end["sha256"], "bad-transfer", "another SHA-256")
+            base = self.held.active["parts"] if "base" in transfer else {}
+            parts = self.decoder.chain(stream, base, transfer["steps"])
+            verify(offer["manifest"], parts)
+            signed = True
+            need(meaning.fault(parts) is None, "bad-rule-set", str(meaning.fault(parts)))
+        except Refused as refused:
+            return self.raise_event("refused", self.fault(refused, signed))
+        held, manifest = self.held, offer["manifest"]
+        held.active = {**offer, "parts": parts}
+        held.floor = manifest["epoch"], manifest["version"], offer["hash"]
+        held.generation += 1
+        held.faults, held.patient_until, held.failed_chain = 0, 0.0, None
+        self.verify_ms = int(1000 * (time.monotonic() - started))
+        tell(
+            event="applied", hash=offer["hash"], epoch=manifest["epoch"], version=manifest["version"],
+            steps=transfer["steps"], chain="base" in transfer, bytes=len(stream), parts=len(manifest["parts"]),
+        )  # fmt: skip
+        return self.raise_event("applied")
+
+    def fault(self, refused, signed=False):
+        """The NACK for a transfer: for good only if what was signed is at fault."""
+        digest, held = self.offer["hash"], self.held
+        if signed:
+            held.refused[digest] = self.refusal(digest, refused, "never")
+            return held.refused[digest]
+        pause = PAUSES_MS[min(held.faults, len(PAUSES_MS) - 1)]
+        held.faults, held.patient_until = held.faults + 1, time.monotonic() + pause / 1000
+        if "base" in self.transfer:
+            held.failed_chain = digest
+        return {**self.refusal(digest, refused, "later"), "retryAfterMs": pause}
+
+    def nack(self, event, content):
+        self.transfer = None
+        if event == "abort":
+            content = self.refusal(self.offer["hash"], Refused(content["code"], content["text"]), "later")
+        tell(event="nack", code=content["code"], retry=content["retry"])
+        self.send("NACK", content)
+
+    def do_applied(self, *_):
+        active = self.held.active
+        fields = {"receiveMs": 0, "verifyMs": getattr(self, "verify_ms", 0), "compileMs": 0, "flipMs": 0}
+        number = {"hash": active["hash"], "epoch": active["manifest"]["epoch"], "version": active["manifest"]["version"]}
+        self.send("APPLIED", {**number, **fields, "persisted": False, "generation": self.held.generation})
+
+    def do_proof(self, *_):
+        self.send("PROOF", self.held.active["signed"])
+
+    def alive(self):
+        return {"hash": self.held.active and self.held.active["hash"]}
+
+    def do_pong(self, *_):
+        self.send("PONG", self.alive())
+
+    def do_answer(self, query, transaction):
+        now = time.monotonic()
+        self.questions = [at for at in self.questions if now - at < 1]
+        if len(self.questions) >= QUERIES_PER_SECOND:
+            return self.send("ANSWER", {"ok": False, "code": "rate-limited", "text": "too many questions"}, transaction)
+        self.questions.append(now)
+        active, said = self.held.active, {"ok": True}
+        parts = active["parts"] if active else {}
+        if query["question"] == "test":
+            said["verdict"] = verdict_fields(parts, query["packet"])
+        if active:
+            said |= {"hash": active["hash"], "version": active["manifest"]["version"], "epoch": active["manifest"]["epoch"]}
+        said["generation"] = self.held.generation
+        if query["question"] == "stats":
+            said["stats"] = {"generation": self.held.generation}
+        return self.send("ANSWER", said, transaction)
+
+    def bye(self, code, text):
+        tell(event="left", code=code, text=text)
+        self.send("BYE", {"code": code, "text": text[:512]})
+        self.close()
+
+    def close(self):
+        self.socket.close()
+
+
+def verify(manifest, parts):
+    """A rule set against its manifest."""
+    ids = [(part["kind"], part["name"]) for part in manifest["parts"]]
+    need(ids == sorted(parts), "bad-rule-set", "other parts than the manifest says")
+    for part in manifest["parts"]:
+        content = parts[part["kind"], part["name"]]
+        need(count_of(part["kind"], content) == part["count"], "bad-count", part["name"])
+        need(hashlib.sha256(canonical(part["kind"], content)).digest() == part["digest"], "bad-digest", part["name"])
+
+
+def verdict_fields(parts, packet):
+    """What ANSWER says of a packet."""
+    address = lambda data: data and meaning.ipaddress.ip_address(data)
+    asked = meaning.Packet(packet["direction"], address(packet.get("src")), address(packet["dst"]), packet["proto"], packet.get("port"), packet.get("icmpType"))
+    now = int(time.time())
+    verdict = meaning.Firewall(parts, meaning.Environment(now, now)).verdict(asked)
+    fields = {"action": verdict.action, "direction": verdict.direction, "policy": verdict.policy}
+    if verdict.block is None:
+        return fields
+    home = "common" if verdict.block == "common" else verdict.policy
+    kept = meaning.rules_of(parts[meaning.POLICY, home], verdict.direction, verdict.block)[verdict.rule]
+    line = meaning.line_of(kept, verdict.direction)[:1536]
+    where = {"rulePolicy": home, "block": verdict.block, "rule": line, "ruleIndex": verdict.rule, "run": verdict.run}
+    return {**fields, **where, "list": verdict.list, "prefix": verdict.prefix}
+
+
+def main(trust, path, name):
+    held, table = Held(*trust_of(trust)), table_of(DOCUMENT.read_text(encoding="utf-8"))
+    session = None
+    while True:
+        sources = selectors.DefaultSelector()
+        sources.register(sys.stdin, selectors.EVENT_READ)
+        if session is not None and session.state != "closed":
+            sources.register(session.socket, selectors.EVENT_READ)
+        ready = [key.fileobj for key, _ in sources.select(0.2)]
+        sources.close()
+        if session is not None and session.socket in ready:
+            session.readable()
+        if sys.stdin in ready:
+            command = sys.stdin.buffer.raw.readline().decode().strip()
+            if command == "join":
+                session = Session(held, name, path, table)
+            elif command == "leave":
+                session.raise_event("stop")
+            elif command == "forget":
+                held.active = None
+            elif command == "":
+                return
+        if session is not None:
+            session.tick()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

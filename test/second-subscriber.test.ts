@@ -1,0 +1,220 @@
+/**
+ * A subscriber that was written from PROTOCOL.md, in Python (test/python), in whole sessions with the real
+ * publisher: what it had to look up elsewhere would be a gap of the document.
+ */
+
+import { type ChildProcess, spawn } from 'node:child_process';
+import { cpSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { temporaryDirectory } from './kit/directory.ts';
+import { python } from './kit/python.ts';
+import { endpointsIn, PERMITTED, rulectl, startPublisher, startSubscriber, trustOf } from './processes.mjs';
+
+const SCRIPT = fileURLToPath(new URL('python/subscriber.py', import.meta.url));
+const NAME = 'py';
+
+/** A line that it tells: `event`, and more by its kind. */
+interface Told {
+  readonly event: string;
+  readonly [field: string]: unknown;
+}
+
+class SecondSubscriber {
+  readonly #process: ChildProcess;
+  readonly #told: Told[] = [];
+  #waiting: (() => void) | undefined;
+
+  constructor(trust: string, directory: string) {
+    const path = endpointsIn(directory).listen.slice('unix:'.length);
+    this.#process = spawn('python3', ['-B', SCRIPT, trust, path, NAME], {
+      stdio: ['pipe', 'pipe', 'inherit'],
+    });
+    onTestFinished(() => {
+      this.#process.kill('SIGKILL');
+    });
+    const { stdout } = this.#process;
+    if (stdout === null) throw new Error('no standard output');
+    createInterface({ input: stdout }).on('line', (line) => {
+      this.#told.push(JSON.parse(line));
+      this.#waiting?.();
+    });
+  }
+
+  say(command: 'join' | 'leave' | 'forget'): void {
+    this.#process.stdin?.write(`${command}\n`);
+  }
+
+  /** The next thing it tells. */
+  async next(): Promise<Told> {
+    for (;;) {
+      const told = this.#told.shift();
+      if (told !== undefined) return told;
+      await new Promise<void>((resolve) => {
+        this.#waiting = resolve;
+      });
+    }
+  }
+
+  /** It connects, is welcomed, and tells what comes then. */
+  async join(): Promise<void> {
+    this.say('join');
+    expect(await this.next()).toMatchObject({ event: 'welcome' });
+  }
+
+  async leave(): Promise<void> {
+    this.say('leave');
+    expect(await this.next()).toMatchObject({ event: 'left', code: 'shutting-down' });
+  }
+}
+
+const RULES = {
+  unmatched: 'drop',
+  lists: {
+    bad: { entries: ['192.0.2.0/24', '2001:db8:bad::/48', '198.51.100.7'] },
+    hosts: { names: ['a.example', 'b.example'] },
+  },
+  common: { egress: ['drop dst=@bad'] },
+  policies: {
+    work: {
+      prefixes: ['10.137.0.0/24'],
+      exceptions: { egress: ['accept dst4=192.0.2.7 proto=tcp dstports=443'] },
+      egress: ['accept dst4=203.0.113.0/24', 'accept dst4=203.0.114.0/24', 'drop proto=icmp icmptype=8'],
+      ingress: ['accept src4=203.0.113.9 proto=tcp dstports=22'],
+      default: 'accept',
+    },
+  },
+};
+
+async function push(directory: string, name: string, content: unknown): Promise<void> {
+  const file = join(directory, name);
+  writeFileSync(file, typeof content === 'string' ? content : JSON.stringify(content));
+  const { code, stderr } = await rulectl(directory, ['push', file, '--wait', 'released', ...PERMITTED]);
+  expect(code, stderr).toBe(0);
+}
+
+/** A publisher with rules, and the second subscriber, not connected yet. */
+async function house(): Promise<{
+  directory: string;
+  stop: () => Promise<unknown>;
+  second: SecondSubscriber;
+}> {
+  const directory = temporaryDirectory();
+  const publisher = await startPublisher(directory);
+  onTestFinished(async () => {
+    await publisher.stop();
+  });
+  await push(directory, 'rules.yaml', RULES);
+  return {
+    directory,
+    stop: () => publisher.stop(),
+    second: new SecondSubscriber(await trustOf(directory), directory),
+  };
+}
+
+function recordsIn(stdout: string): readonly Readonly<Record<string, unknown>>[] {
+  return stdout
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line));
+}
+
+const addresses = (count: number): string =>
+  Array.from({ length: count }, (_, i) => `100.${64 + (i % 64)}.${(i * 7) % 256}.${i % 251}`).join('\n');
+
+describe.runIf(python.isThere)('a subscriber written from PROTOCOL.md', () => {
+  it('takes a snapshot, deltas as they come, and all that it missed in one transfer', async () => {
+    const { directory, second } = await house();
+    await second.join();
+    expect(await second.next()).toMatchObject({ event: 'applied', version: 1, chain: false, parts: 5 });
+    await push(directory, 'bad.txt', addresses(3000));
+    expect(await second.next()).toMatchObject({ event: 'applied', version: 2, chain: true, steps: 1 });
+    await second.leave();
+    for (const more of [10, 20, 30]) await push(directory, 'bad.txt', addresses(3000 + more));
+    await push(directory, 'hosts.txt', 'a.example\nwww.a.example\nc.example\n');
+    await second.join();
+    const caughtUp = await second.next();
+    expect(caughtUp).toMatchObject({ event: 'applied', version: 6, chain: true });
+    expect(caughtUp['bytes']).toBeLessThan(2000);
+    await second.leave();
+    second.say('forget');
+    await second.join(); // it may take the release of its floor again, and nothing older
+    expect(await second.next()).toMatchObject({ event: 'applied', version: 6, chain: false, steps: 1 });
+    const { stdout } = await rulectl(directory, ['status', '--json']);
+    const own = recordsIn(stdout).find(({ record }) => record === 'subscriber');
+    expect(own).toMatchObject({ name: NAME, state: 'synced', version: 6, matches: true });
+  });
+
+  it('gives the verdicts that ours gives, with rule, run, list and prefix', async () => {
+    const { directory, second } = await house();
+    const first = await startSubscriber(directory, 'ts');
+    onTestFinished(async () => {
+      await first.stop();
+    });
+    await second.join();
+    expect(await second.next()).toMatchObject({ event: 'applied', version: 1 });
+    const PACKETS = [
+      '10.137.0.5 > 192.0.2.7 tcp/443',
+      '10.137.0.5 > 192.0.2.7 tcp/80',
+      '10.137.0.5 > 203.0.114.1 udp/53',
+      '10.137.0.5 > 8.8.8.8 icmp/8',
+      '10.137.0.5 > 8.8.8.8 udp/53',
+      '10.2.0.1 > 198.51.100.7 tcp/1',
+      '10.2.0.1 > 198.51.100.8 tcp/1',
+      'fd00::1 > 2001:db8:bad::1 tcp/1',
+      '203.0.113.9 > 10.137.0.5 tcp/22',
+      '10.137.0.5 > 10.137.0.6 tcp/22',
+    ];
+    for (const direction of ['egress', 'ingress', 'both']) {
+      const asked = ['test', '--json', '--direction', direction, ...PACKETS];
+      const { code, stdout, stderr } = await rulectl(directory, asked);
+      expect(code, stderr).toBe(0);
+      const verdicts = recordsIn(stdout)
+        .filter(({ record }) => record === 'verdict')
+        .map(({ generation: _, ...verdict }) => verdict);
+      const of = (name: string): unknown[] =>
+        verdicts.filter(({ subscriber }) => subscriber === name).map(({ subscriber: _, ...rest }) => rest);
+      expect(of(NAME)).toEqual(of('ts'));
+      expect(of(NAME)).toHaveLength(PACKETS.length);
+    }
+  });
+
+  it('refuses what another key signed, and ends with a publisher of another lineage', async () => {
+    const { directory } = await house();
+    const trust = await trustOf(directory);
+    const [word, lineage, key = ''] = trust.split(':');
+    const spoiled = key.replace(/^./, (first) => (first === 'A' ? 'B' : 'A'));
+    const other = new SecondSubscriber(`${word}:${lineage}:${spoiled}`, directory);
+    await other.join();
+    expect(await other.next()).toMatchObject({ event: 'nack', code: 'bad-signature', retry: 'later' });
+    const foreign = new SecondSubscriber(`${word}:${'0'.repeat(32)}:${key}`, directory);
+    foreign.say('join');
+    expect(await foreign.next()).toMatchObject({ event: 'bye', code: 'wrong-lineage' });
+  });
+
+  it('proves to a publisher that was restored from a backup what it holds', async () => {
+    const { directory, stop, second } = await house();
+    await stop();
+    const [state, backup] = [join(directory, 'publisher'), join(directory, 'backup')];
+    cpSync(state, backup, { recursive: true });
+    let publisher = await startPublisher(directory);
+    await push(directory, 'bad.txt', addresses(50));
+    await second.join();
+    expect(await second.next()).toMatchObject({ event: 'applied', version: 2 });
+    await publisher.stop();
+    expect(await second.next()).toMatchObject({ event: 'bye', code: 'shutting-down' });
+    rmSync(state, { recursive: true });
+    cpSync(backup, state, { recursive: true });
+    publisher = await startPublisher(directory);
+    onTestFinished(async () => {
+      await publisher.stop();
+    });
+    await second.join();
+    await publisher.logged(({ msg }) => String(msg).startsWith('a subscriber proved a release'));
+    const rollback = await rulectl(directory, ['rollback', '1', '--as-new-epoch', '--wait', 'released']);
+    expect(rollback.code, rollback.stderr).toBe(0);
+    expect(await second.next()).toMatchObject({ event: 'applied', epoch: 2 });
+  });
+});
