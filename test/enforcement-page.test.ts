@@ -23,8 +23,8 @@ const FAILURES: readonly (readonly [line: string, ...tests: (readonly [suite: st
       ['trouble', 'takes a release that has lists alone for none'],
     ],
     [
-      'libnftables is missing, or the kernel says no',
-      ['applier', 'say what to install where libnftables is missing'],
+      'the kernel has no nftables, or says no',
+      ['applier', 'say what the kernel says where they may not change it'],
       [
         'trouble',
         'refuses a release that the kernel does not take, keeps the last good one in kernel, table and state',

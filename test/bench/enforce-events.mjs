@@ -158,7 +158,7 @@ function appliers() {
 
 /** @param {number} pid */
 function isLoaded(pid) {
-  return readFileSync(`/proc/${pid}/maps`, 'utf8').includes('libnftables');
+  return readFileSync(`/proc/${pid}/maps`, 'utf8').includes('koffi');
 }
 
 /** @param {() => boolean} holds */

@@ -12,18 +12,13 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { importList, parseRuleLines } from '@rulecast/formats';
 import { EMPTY_RULE_SET, emptyPolicy, IpProtocol, memberContaining } from '@rulecast/rules';
-import {
-  classPieces,
-  intervalText,
-  keyPieces,
-  mapPieces,
-} from '../../packages/nftables/dist/kernel/elements.js';
+import { classPieces, keyPieces, mapPieces } from '../../packages/nftables/dist/kernel/elements.js';
 import { scriptOf } from '../../packages/nftables/dist/kernel/script.js';
 import { wholeChange } from '../../packages/nftables/dist/plan/change.js';
-import { parseSetName } from '../../packages/nftables/dist/plan/plan.js';
 import { planOf } from '../../packages/nftables/dist/plan/planner.js';
 import { frameOf, segment } from '../enforce/frames.mjs';
 import { address, Network } from '../enforce/network.mjs';
+import { commandText, elementsText } from '../enforce/nft-text.mjs';
 import { dottedQuad, seedPolicy } from '../inputs.mjs';
 import { seededNumbers } from '../kit/random.mjs';
 import { median } from './report.mjs';
@@ -295,32 +290,14 @@ function oursOf(entries, rules, mark) {
   const bytes = Buffer.concat(body);
   const { objects, chains, release } = scriptOf(change, 'TABLE');
   /** @type {string[]} */
-  const elements = [];
-  for (const each of change.added) {
-    if (parseSetName(each.set)?.tier === undefined) elements.push(intervalText(each, bytes, 'TABLE'));
-    else for (const piece of keyPieces(each, bytes)) elements.push(pieceText(piece));
-  }
-  const inMaps = [
-    ...change.verdicts.flatMap((each) => [...classPieces(each, bytes)]),
-    ...mapPieces(change.keys),
-  ];
-  return [
-    'add table inet TABLE\n',
-    ...objects,
-    ...elements,
-    ...chains,
-    ...inMaps.map(pieceText),
-    release,
-  ].join('');
-}
-
-/** @param {import('../../packages/nftables/dist/kernel/elements.js').Piece} piece Of IPv4. */
-function pieceText({ set, keys, verdicts }) {
-  const elements = Array.from(keys, (word, index) => {
-    const verdict = verdicts?.[index];
-    return `${dottedQuad(word)}${verdict === undefined ? '' : ` : ${verdict.kind} ${'chain' in verdict ? verdict.chain : ''}`}`;
-  });
-  return `add element inet TABLE ${set} { ${elements.join(', ')} }\n`;
+  const lines = ['add table inet TABLE', ...[...objects].map(commandText)];
+  const put = (/** @type {import('../../packages/nftables/dist/kernel/elements.js').Piece} */ piece) =>
+    lines.push(elementsText('add', 'TABLE', piece));
+  for (const each of change.added) for (const piece of keyPieces(each, bytes)) put(piece);
+  for (const command of chains) lines.push(commandText(command));
+  for (const each of change.verdicts) for (const piece of classPieces(each, bytes)) put(piece);
+  for (const piece of mapPieces(change.keys)) put(piece);
+  return `${[...lines, ...[...release].map(commandText)].join('\n')}\n`;
 }
 
 /**

@@ -24,7 +24,7 @@ const BOOT_TABLE = new URL('../../packaging/systemd/boot-closed.nft', import.met
 const KILLS = 8;
 /** Packets a second while it is watched how long they pass. */
 const WATCH_RATE = 2000;
-const COMPLAINT = 'Operation not permitted';
+const COMPLAINT = 'EPERM, operation not permitted';
 /** Tables of Qubes' own, with the hooks that they have: what we must leave alone. */
 const QUBES_TABLES = `table ip qubes {
   set downstream { type ipv4_addr; elements = { 10.137.0.5, 10.137.128.6 }; }
@@ -404,7 +404,7 @@ async function verdicts(journeys: readonly Journey[]): Promise<readonly boolean[
 
 /** Whether a process has loaded what an applier works with. */
 function isLoaded(pid: number): boolean {
-  return readFileSync(`/proc/${pid}/maps`, 'utf8').includes('libnftables');
+  return readFileSync(`/proc/${pid}/maps`, 'utf8').includes('koffi');
 }
 
 /**

@@ -6,7 +6,8 @@
  *
  * - limits.ts: every constant, what nftables fixes and what we chose;
  * - plan/: what the kernel is to hold for a release, and the change from one plan to the next; pure;
- * - kernel/: text of rules, netlink messages and C calls, and what is read back; used by the applier only;
+ * - kernel/: commands and expressions of rules, netlink messages, sockets, and what is read back; used by the
+ *   applier only;
  * - apply/: the applier's process, the messages it takes and how it checks them, the order of transactions,
  *   and the pipe to it;
  * - sink/: where the subscriber puts a release: keeps the kernel at it, gives flows their marks, reads

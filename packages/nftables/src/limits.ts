@@ -32,7 +32,7 @@ export const FLOW_MARKS_FREE_MIN = 64;
  * Changes whenever the same plan is rendered otherwise: then what a former version left in the kernel is
  * loaded anew.
  */
-export const RENDERING = 5;
+export const RENDERING = 6;
 
 /**
  * Up to so many members are a set that no release changes: another one takes its place, which costs 20 ms at
@@ -75,6 +75,10 @@ export const BUCKETS_LOG2_MAX = 26;
 export const WHOLE_MEMBERS_MAX = 10_000;
 /** A rule takes as long to load as so many members. */
 export const MEMBERS_OF_A_RULE = 40;
+/** Elements of one transaction: others wait for it, 1.5 ms. Four times as many would load no faster. */
+export const PIECE_ELEMENTS = 2048;
+/** Commands of one transaction that makes what no packet gets to yet. */
+export const PIECE_COMMANDS = 1000;
 /** Rules of the table in force change in one transaction, which may not take over 25 ms. */
 export const CHANGED_STEPS_MAX = 500;
 /**

@@ -4,8 +4,12 @@
  */
 
 import { describe, expect, it } from 'vitest';
+import { addBaseChain, addRule, addTable, type Command, deleteTable } from '../src/kernel/commands.ts';
+import type { Piece } from '../src/kernel/elements.ts';
+import { byte, Ct, CtDirection, ct, equals, verdict } from '../src/kernel/expressions.ts';
 import type { NetlinkSocket } from '../src/kernel/native.ts';
-import { Netlink, PIECE_ELEMENTS, type Verdict } from '../src/kernel/netlink.ts';
+import { Netlink } from '../src/kernel/netlink.ts';
+import { PIECE_ELEMENTS } from '../src/limits.ts';
 
 /** A socket that keeps what was sent, and gives the answers that it was made with. */
 class Recorder implements NetlinkSocket {
@@ -42,20 +46,81 @@ const answered = (code: number): string => {
   bytes.writeInt32LE(code, 16);
   return bytes.toString('hex');
 };
-const SET = { table: 'rulecast_a', set: 's', family: 4 } as const;
-const SET_NAMES = hex('0f00 0100 72756c65636173745f61 00 00', '0600 0200 73 00 0000');
+const TABLE = 'rulecast_a';
+const TABLE_NAME = hex('0f00 0100 72756c65636173745f61 00 00');
+const SET_NAMES = hex(TABLE_NAME, '0600 0200 73 00 0000');
 
 function changed(
   verb: 'add' | 'delete' | 'destroy',
   family: 4 | 6,
   keys: readonly number[],
-  verdicts?: readonly Verdict[],
+  more: Pick<Piece, 'chains' | 'ends'> = {},
 ): string {
   const socket = new Recorder(answered(0));
-  const netlink = new Netlink(() => new Recorder());
-  netlink.change(socket, verb, { ...SET, family }, Uint32Array.from(keys), verdicts);
+  const piece = { set: 's', family, keys: Uint32Array.from(keys), ...more };
+  new Netlink(() => socket).change(verb, TABLE, piece);
   return socket.sent.join();
 }
+
+/** The messages between the ends of a transaction. */
+function ran(...commands: readonly Command[]): string {
+  const socket = new Recorder(answered(0));
+  new Netlink(() => socket).run(commands);
+  return socket.sent.join().slice(40, -40);
+}
+
+describe('a command', () => {
+  it.each<[string, Command, string]>([
+    [
+      'makes a table that is owned and persists',
+      addTable(TABLE, true),
+      hex('2c000000 000a 0504 02000000 00000000 01 00 0000', TABLE_NAME, '0800 0200 00000006'),
+    ],
+    [
+      'deletes a table',
+      deleteTable(TABLE),
+      hex('24000000 020a 0500 02000000 00000000 01 00 0000', TABLE_NAME),
+    ],
+    [
+      'makes a base chain',
+      addBaseChain(TABLE, 'f'),
+      hex(
+        '54000000 030a 0504 02000000 00000000 01 00 0000',
+        TABLE_NAME,
+        '0600 0300 66 00 0000',
+        '1400 0480 0800 0100 00000002 0800 0200 fffffff6',
+        '0800 0500 00000001',
+        '0b00 0700 66696c746572 00 00',
+      ),
+    ],
+    [
+      'adds a rule of its expressions',
+      addRule(TABLE, 'c', [ct(Ct.protocol, CtDirection.reply), equals(byte(17)), verdict('goto', 'd')]),
+      hex(
+        'bc000000 060a 050c 02000000 00000000 01 00 0000',
+        TABLE_NAME,
+        '0600 0200 63 00 0000',
+        '9000 0480',
+        '2800 0180 0700 0100 6374 00 00 1c00 0280 0800 0100 00000001 0800 0200 0000000a 0500 0300 01 000000',
+        '2c00 0180 0800 0100 636d70 00 2000 0280 0800 0100 00000001 0800 0200 00000000 0c00 0380 0500 0100 11 000000',
+        '3800 0180 0e00 0100 696d6d656469617465 00 0000',
+        '2400 0280 0800 0100 00000000 1800 0280 1400 0280 0800 0100 fffffffc 0600 0200 64 00 0000',
+      ),
+    ],
+  ])('%s', (_, command, bytes) => {
+    expect(ran(command)).toBe(bytes);
+  });
+
+  it('asks for an answer once in a transaction, which is that of the first', () => {
+    const flags = [...ran(deleteTable(TABLE), deleteTable(TABLE)).matchAll(/020a(....)/g)];
+    expect(flags.map(([, each]) => each)).toEqual(['0500', '0100']);
+  });
+
+  it('that the kernel refuses fails with what it said, however many it took before', () => {
+    const socket = new Recorder(answered(0) + answered(-16));
+    expect(() => new Netlink(() => socket).run([deleteTable(TABLE), deleteTable(TABLE)])).toThrow('EBUSY');
+  });
+});
 
 describe('a batch of elements', () => {
   const begin = hex('14000000 1000 0100 01000000 00000000 00 00 000a');
@@ -97,15 +162,26 @@ describe('a batch of elements', () => {
     );
   });
 
-  it.each<[Verdict, string]>([
-    [{ kind: 'drop' }, '1000 0280 0c00 0280 0800 0100 00000000'],
-    [{ kind: 'accept' }, '1000 0280 0c00 0280 0800 0100 00000001'],
-    [{ kind: 'goto', chain: 'c1' }, '1800 0280 1400 0280 0800 0100 fffffffc 0700 0200 6331 00 00'],
-  ])('of a map leads to %j', (verdict, data) => {
-    const element = hex('0c00 0180 0800 0100 0a000001', data);
-    const length = (bytes: number): string => Buffer.from(Uint16Array.of(bytes).buffer).toString('hex');
-    const list = hex(length(element.length / 2 + 8), '0380', length(element.length / 2 + 4), '0180', element);
-    expect(changed('add', 4, [0x0a000001], [verdict])).toContain(hex(SET_NAMES, list, end));
+  it('of a map leads to a chain', () => {
+    expect(changed('add', 4, [0x0a000001], { chains: ['c1'] })).toContain(
+      hex(
+        SET_NAMES,
+        '2c00 0380 2800 0180 0c00 0180 0800 0100 0a000001',
+        '1800 0280 1400 0280 0800 0100 fffffffc 0700 0200 6331 00 00',
+        end,
+      ),
+    );
+  });
+
+  it('of intervals says which are ends', () => {
+    expect(changed('add', 4, [0x0a000000, 0x0b000000], { ends: Uint8Array.of(0, 1) })).toContain(
+      hex(
+        SET_NAMES,
+        '2c00 0380 1000 0180 0c00 0180 0800 0100 0a000000',
+        '1800 0180 0c00 0180 0800 0100 0b000000 0800 0300 00000001',
+        end,
+      ),
+    );
   });
 
   it.each([4, 6] as const)(
@@ -131,13 +207,14 @@ describe('a batch of elements', () => {
     [-2, 'ENOENT'],
     [-12, 'ENOMEM'],
   ])('that the kernel answers with %i fails with its name', (code, name) => {
-    const netlink = new Netlink(() => new Recorder());
-    expect(() => netlink.change(new Recorder(answered(code)), 'add', SET, Uint32Array.of(1))).toThrow(name);
+    const netlink = new Netlink(() => new Recorder(answered(code)));
+    const piece = { set: 's', family: 4, keys: Uint32Array.of(1) } as const;
+    expect(() => netlink.change('add', TABLE, piece)).toThrow(`elements of s: ${name}`);
   });
 
   it('that is not answered fails', () => {
     const netlink = new Netlink(() => new Recorder());
-    expect(() => netlink.change(new Recorder(), 'add', SET, Uint32Array.of(1))).toThrow('does not answer');
+    expect(() => netlink.run([deleteTable(TABLE)])).toThrow('does not answer');
   });
 });
 

@@ -15,10 +15,11 @@ import {
   type RuleSet,
   RunBuilder,
 } from '@rulecast/rules';
-import { intervalText, keyPieces, mapPieces, type Piece } from '../src/kernel/elements.ts';
-import { addressText, scriptOf } from '../src/kernel/script.ts';
-import type { Change, Elements } from '../src/plan/change.ts';
-import { type Plan, parseSetName } from '../src/plan/plan.ts';
+import { commandText, elementsText } from '../../../test/enforce/nft-text.mjs';
+import { keyPieces, mapPieces, type Piece } from '../src/kernel/elements.ts';
+import { scriptOf } from '../src/kernel/script.ts';
+import type { Change } from '../src/plan/change.ts';
+import type { Plan } from '../src/plan/plan.ts';
 import { planOf } from '../src/plan/planner.ts';
 
 export const NOW = 1000;
@@ -75,39 +76,20 @@ export function plannedAfter(rules: RuleSet, before: Plan, environment = ENVIRON
 /** Where the changes of tests are made. */
 export const TABLE = 'rulecast_a';
 
-/** Everything that a change does, as nft would read it: elements are no text in truth. */
+/** Everything that a change does, as nft would read it. */
 export function scriptText(change: Change, body: Uint8Array): string {
   const { objects, chains, release } = scriptOf(change, TABLE);
-  const elements = (verb: 'add' | 'delete', each: Elements): string =>
-    parseSetName(each.set)?.tier === undefined ? intervalText(each, body, TABLE) : keyText(verb, each, body);
-  return [
-    ...(change.base === 'fresh' ? [`add table inet ${TABLE}\n`] : []),
-    ...objects,
-    ...change.removed.map((each) => elements('delete', each)),
-    ...change.added.map((each) => elements('add', each)),
-    ...chains,
-    ...[...mapPieces(change.keys)].map(mapText),
-    release,
-  ].join('');
-}
-
-function keyText(verb: 'add' | 'delete', elements: Elements, body: Uint8Array): string {
-  const keys: string[] = [];
-  for (const piece of keyPieces(elements, body)) keys.push(...addressesOf(piece)); // they share memory
-  return `${verb} element inet ${TABLE} ${elements.set} {${keys.join()}}\n`;
-}
-
-function mapText(piece: Piece): string {
-  const lead = (each: string, index: number): string => {
-    const verdict = piece.verdicts?.[index];
-    return verdict?.kind === 'goto' ? `${each} : goto ${verdict.chain}` : `${each} : ${verdict?.kind}`;
+  const lines: string[] = change.base === 'fresh' ? [`add table inet ${TABLE}`] : [];
+  const put = (verb: 'add' | 'delete', pieces: Iterable<Piece>): void => {
+    for (const piece of pieces) lines.push(elementsText(verb, TABLE, piece)); // they share memory
   };
-  return `add element inet ${TABLE} ${piece.set} {${addressesOf(piece).map(lead).join()}}\n`;
-}
-
-function addressesOf({ family, keys }: Piece): readonly string[] {
-  const hex = [...keys].map((word) => word.toString(16).padStart(8, '0')).join('');
-  return (hex.match(family === 4 ? /.{8}/g : /.{32}/g) ?? []).map(addressText);
+  lines.push(...[...objects].map(commandText));
+  for (const each of change.removed) put('delete', keyPieces(each, body));
+  for (const each of change.added) put('add', keyPieces(each, body));
+  lines.push(...[...chains].map(commandText));
+  put('add', mapPieces(change.keys));
+  lines.push(...[...release].map(commandText));
+  return lines.map((line) => `${line}\n`).join('');
 }
 
 function policyOf({

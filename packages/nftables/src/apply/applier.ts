@@ -7,7 +7,7 @@
 import { setTimeout as pause, setImmediate as turn } from 'node:timers/promises';
 import { classPieces, keyPieces, type Piece } from '../kernel/elements.ts';
 import { lookAtTable, NO_TABLE } from '../kernel/listing.ts';
-import { loadNft, NativeError, type Nft, openNetlink, openNft } from '../kernel/native.ts';
+import { NativeError, openNetlink } from '../kernel/native.ts';
 import { Netlink } from '../kernel/netlink.ts';
 import { ALIVE_EVERY_MS, NOTICE_EVERY_MS } from '../limits.ts';
 import type { Change } from '../plan/change.ts';
@@ -51,11 +51,11 @@ export async function serveApplier(
 /** Deletes everything of ours from the kernel. Rejects with NativeError. */
 export async function removeTables(options: ApplierOptions): Promise<void> {
   try {
-    (await Tables.open(openNft(), new Netlink(openNetlink), options)).remove();
+    (await Tables.open(new Netlink(openNetlink), options)).remove();
   } catch (error) {
-    if (!String(error).includes('not permitted')) throw error;
+    if (!(error instanceof NativeError) || !error.isForbidden) throw error;
     const text = 'the tables are owned by a process that runs: stop rulecast-subscriber first, and be root';
-    throw new NativeError(text, { cause: error });
+    throw new NativeError(text);
   }
 }
 
@@ -77,7 +77,6 @@ class Applier {
   readonly #options: ApplierOptions;
   readonly #write: (bytes: Uint8Array) => Promise<void>;
   readonly #timers: readonly NodeJS.Timeout[];
-  #nft: Nft | undefined;
   #netlink: Netlink | undefined;
   #kernel: Kernel | undefined;
   /** Frames go out whole, one after the other. */
@@ -98,7 +97,6 @@ class Applier {
   /** Loads what a start needs; whoever starts hears what is missing. */
   warm(): void {
     try {
-      loadNft();
       this.#netlink = new Netlink(openNetlink);
     } catch (error) {
       throwUnexpected(error);
@@ -115,9 +113,8 @@ class Applier {
 
   async #opened(): Promise<Kernel> {
     if (this.#kernel !== undefined) return this.#kernel;
-    this.#nft ??= openNft(); // once, whatever fails after it
     this.#netlink ??= new Netlink(openNetlink);
-    const tables = await Tables.open(this.#nft, this.#netlink, this.#options);
+    const tables = await Tables.open(this.#netlink, this.#options);
     this.#kernel = { netlink: this.#netlink, tables };
     return this.#kernel;
   }
@@ -177,7 +174,7 @@ class Applier {
       case 'apply':
         return this.#apply(kernel, request.change, body);
       case 'look':
-        return { reply: { kind: 'state', state: NO_TABLE }, ...lookBy(kernel, request, body) };
+        return (await lookBy(kernel, request, body)) ?? { reply: { kind: 'state', state: NO_TABLE } };
       case 'counters':
         return { reply: { kind: 'counters', counters: kernel.tables.counts() } };
       case 'marks':
@@ -196,19 +193,14 @@ class Applier {
 type Look = Request & { readonly kind: 'look' };
 
 /** Undefined: no table of ours is in force. */
-function lookBy(
+async function lookBy(
   { netlink, tables }: Kernel,
   { sets, maps, probes, classProbes }: Look,
   body: Uint8Array,
-): Answer | undefined {
+): Promise<Answer | undefined> {
   const table = tables.inForce;
   if (table === undefined) return undefined;
-  const { state, body: replyBody } = lookAtTable(
-    table,
-    (text, flags) => tables.list(text, flags),
-    sets,
-    maps,
-  );
+  const { state, body: replyBody } = await lookAtTable(netlink, table, sets, maps, () => turn());
   const has = (pieces: Iterable<Piece>): boolean => hasAll(netlink, table, pieces);
   const lackingSets = [
     ...probes

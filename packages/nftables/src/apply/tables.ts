@@ -13,12 +13,19 @@
  * another one lets nothing pass until it is loaded again.
  */
 
-import { classPieces, intervalText, keyPieces, mapPieces, type Piece } from '../kernel/elements.ts';
-import { readCounters } from '../kernel/listing.ts';
-import { NativeError, type Nft, type OutputFlags } from '../kernel/native.ts';
-import { type Netlink, PIECE_ELEMENTS, type TableInfo } from '../kernel/netlink.ts';
-import { BASE_CHAIN, scriptOf } from '../kernel/script.ts';
-import { CLOSED_TABLE, FORMER_TABLE, HOOK_PRIORITY, TABLES } from '../limits.ts';
+import {
+  addBaseChain,
+  addRule,
+  addTable,
+  type Command,
+  deleteChain,
+  deleteTable,
+} from '../kernel/commands.ts';
+import { classPieces, keyPieces, mapPieces, type Piece } from '../kernel/elements.ts';
+import { NativeError } from '../kernel/native.ts';
+import type { Netlink, TableInfo } from '../kernel/netlink.ts';
+import { BASE_CHAIN, closedRules, scriptOf } from '../kernel/script.ts';
+import { CLOSED_TABLE, FORMER_TABLE, PIECE_COMMANDS, PIECE_ELEMENTS, TABLES } from '../limits.ts';
 import type { Change } from '../plan/change.ts';
 import { kernelBytesOf } from '../plan/memory.ts';
 import { parseClassMapName, parseMapName, parseSetName } from '../plan/plan.ts';
@@ -54,10 +61,9 @@ const MIB = 1_048_576;
 const PROBE_TABLE = 'rulecast_probe';
 
 export class Tables {
-  readonly #nft: Nft;
   readonly #netlink: Netlink;
   readonly #options: TablesOptions;
-  readonly #flags: string;
+  readonly #owns: boolean;
   /** In force. */
   #current: TableInfo | undefined;
   /** Not in force any more, or unfinished: to be unhooked, emptied and deleted. */
@@ -75,29 +81,28 @@ export class Tables {
   #closing = false;
 
   /** Probes what the kernel can do, and takes over what an earlier applier left. Throws NativeError. */
-  static async open(nft: Nft, netlink: Netlink, options: TablesOptions): Promise<Tables> {
-    const tables = new Tables(nft, netlink, options);
+  static async open(netlink: Netlink, options: TablesOptions): Promise<Tables> {
+    const tables = new Tables(netlink, options);
     await tables.#adopt();
     return tables;
   }
 
-  private constructor(nft: Nft, netlink: Netlink, options: TablesOptions) {
-    this.#nft = nft;
+  private constructor(netlink: Netlink, options: TablesOptions) {
     this.#netlink = netlink;
     this.#options = options;
     this.#generation = netlink.generation();
-    this.#flags = !options.unowned && this.#canOwn() ? ' { flags owner, persist; }' : '';
+    this.#owns = !options.unowned && this.#canOwn();
   }
 
   /** Whether the kernel makes owned tables that persist, and says so. */
   #canOwn(): boolean {
     try {
-      this.#run(`add table inet ${PROBE_TABLE} { flags owner, persist; }`);
+      this.#run([addTable(PROBE_TABLE, true)]);
     } catch {
       return false;
     }
     const isOwned = this.#find(PROBE_TABLE)?.isOwned === true;
-    this.#run(`delete table inet ${PROBE_TABLE}`);
+    this.#run([deleteTable(PROBE_TABLE)]);
     return isOwned;
   }
 
@@ -118,11 +123,11 @@ export class Tables {
 
   /** What was made without an owner stays so, and can be changed by us all the same. */
   async #adoptTable(name: string): Promise<void> {
-    for (let tries = 0; this.#flags !== ''; tries++) {
+    for (let tries = 0; this.#owns; tries++) {
       try {
-        return void this.#run(`add table inet ${name}${this.#flags}`);
+        return this.#run([addTable(name, true)]);
       } catch (error) {
-        if (!String(error).includes('not permitted')) return;
+        if (!(error instanceof NativeError) || !error.isForbidden) return;
         if (tries === ADOPT_TRIES) throw error;
         await new Promise((resolve) => setTimeout(resolve, ADOPT_PAUSE_MS));
       }
@@ -166,7 +171,7 @@ export class Tables {
       await turn();
     }
     try {
-      this.#run(`add table inet ${name}${this.#flags}`);
+      this.#run([addTable(name, this.#owns)]);
       await this.#fill(name, change, body, turn);
       this.#run(scriptOf(change, name).release);
     } catch (error) {
@@ -183,26 +188,22 @@ export class Tables {
   async #fill(table: string, change: Change, body: Uint8Array, turn: () => Promise<void>): Promise<void> {
     this.#contents.set(table, [...(this.#contents.get(table) ?? []), { change, body }]);
     const { objects, chains } = scriptOf(change, table);
-    for (const text of objects) {
-      this.#run(text);
-      await turn();
-    }
-    const put = async (verb: 'add' | 'delete', pieces: Iterable<Piece>): Promise<void> => {
-      for (const { keys, verdicts, ...set } of pieces) {
-        const at = { table, ...set };
-        this.#transact(() => this.#netlink.change(this.#nft.socket, verb, at, keys, verdicts));
+    const runAll = async (commands: Iterable<Command>): Promise<void> => {
+      for (const piece of piecesOf(commands)) {
+        this.#run(piece);
         await turn();
       }
     };
+    const put = async (verb: 'add' | 'delete', pieces: Iterable<Piece>): Promise<void> => {
+      for (const piece of pieces) {
+        this.#transact(() => this.#netlink.change(verb, table, piece));
+        await turn();
+      }
+    };
+    await runAll(objects);
     for (const elements of change.removed) await put('delete', keyPieces(elements, body));
-    for (const elements of change.added) {
-      if (parseSetName(elements.set)?.tier !== undefined) await put('add', keyPieces(elements, body));
-      else this.#run(intervalText(elements, body, table));
-    }
-    for (const text of chains) {
-      this.#run(text);
-      await turn();
-    }
+    for (const elements of change.added) await put('add', keyPieces(elements, body));
+    await runAll(chains);
     for (const verdicts of change.verdicts) await put('add', classPieces(verdicts, body));
     await put('add', mapPieces(change.keys));
   }
@@ -214,7 +215,7 @@ export class Tables {
     if (this.#rubbish.every((each) => each.table !== table))
       this.#rubbish.push({ table, sets: undefined, isCarried: false, known: this.#knownPieces(table) });
     try {
-      if (this.#isHooked(table)) this.#run(`delete chain inet ${table} ${BASE_CHAIN}`);
+      if (this.#isHooked(table)) this.#run([deleteChain(table, BASE_CHAIN)]);
     } catch (error) {
       if (!(error instanceof NativeError)) throw error; // it is tried again; until then two tables judge
     }
@@ -249,7 +250,7 @@ export class Tables {
   #emptied(rubbish: Rubbish): boolean {
     const { table } = rubbish;
     if (this.#isHooked(table)) {
-      this.#run(`delete chain inet ${table} ${BASE_CHAIN}`);
+      this.#run([deleteChain(table, BASE_CHAIN)]);
       return false;
     }
     if (rubbish.sets === undefined) {
@@ -260,24 +261,23 @@ export class Tables {
     if (known?.done === false) {
       const { set, family, keys } = known.value;
       if (rubbish.sets.includes(set))
-        this.#transact(() => this.#netlink.change(this.#nft.socket, 'destroy', { table, set, family }, keys));
+        this.#transact(() => this.#netlink.change('destroy', table, { set, family, keys }));
       return false;
     }
     const set = rubbish.sets.at(-1);
     if (set === undefined) {
-      this.#run(`delete table inet ${table}`);
+      this.#run([deleteTable(table)]);
       return true;
     }
     const name = parseSetName(set);
     const family = name?.family ?? (parseMapName(set) ?? parseClassMapName(set))?.family ?? 4;
-    const keys = this.#netlink.firstElements(table, set, family, PIECE_ELEMENTS);
+    const { keys } = this.#netlink.elements(table, set, family, PIECE_ELEMENTS);
     const most = PIECE_ELEMENTS * (family === 4 ? 1 : 4);
     const isSmall = keys.length < LEFT_MAX || (name !== undefined && name.tier === undefined);
     if (isSmall) rubbish.sets.pop();
     for (let from = 0; !isSmall && from < keys.length; from += most) {
-      const at = { table, set, family };
-      const some = keys.subarray(from, from + most);
-      this.#transact(() => this.#netlink.change(this.#nft.socket, 'delete', at, some));
+      const some = { set, family, keys: keys.subarray(from, from + most) };
+      this.#transact(() => this.#netlink.change('delete', table, some));
     }
     return false;
   }
@@ -299,7 +299,7 @@ export class Tables {
     if (this.#current === undefined) return;
     this.#closing = false;
     for (const name of [CLOSED_TABLE, FORMER_TABLE]) {
-      if (this.#find(name) !== undefined) this.#run(`delete table inet ${name}`);
+      if (this.#find(name) !== undefined) this.#run([deleteTable(name)]);
     }
   }
 
@@ -307,7 +307,7 @@ export class Tables {
   remove(): void {
     this.#current = undefined;
     for (const name of [...TABLES, CLOSED_TABLE, FORMER_TABLE]) {
-      if (this.#find(name) !== undefined) this.#run(`delete table inet ${name}`);
+      if (this.#find(name) !== undefined) this.#run([deleteTable(name)]);
     }
   }
 
@@ -333,12 +333,11 @@ export class Tables {
   #close(): void {
     this.#closing = true; // until it is
     if (this.#find(CLOSED_TABLE) !== undefined) return;
-    const t = `inet ${CLOSED_TABLE}`;
-    const { downstreamGroup: group } = this.#options;
-    this.#run(`add table ${t}${this.#flags}
-add chain ${t} ${BASE_CHAIN} { type filter hook forward priority ${HOOK_PRIORITY}; policy accept; }
-add rule ${t} ${BASE_CHAIN} iifgroup ${group} reject with icmpx admin-prohibited
-add rule ${t} ${BASE_CHAIN} oifgroup ${group} reject with icmpx admin-prohibited`);
+    this.#run([
+      addTable(CLOSED_TABLE, this.#owns),
+      addBaseChain(CLOSED_TABLE, BASE_CHAIN),
+      ...closedRules(this.#options.downstreamGroup).map((rule) => addRule(CLOSED_TABLE, BASE_CHAIN, rule)),
+    ]);
   }
 
   /** Runs what is a transaction, and counts it. */
@@ -366,11 +365,6 @@ add rule ${t} ${BASE_CHAIN} oifgroup ${group} reject with icmpx admin-prohibited
     return this.#current?.name;
   }
 
-  /** Runs a command that changes nothing, and gives what it prints. Throws NativeError. */
-  list(command: string, flags: OutputFlags = 0): string {
-    return this.#nft.run(Buffer.from(`${command}\0`), flags);
-  }
-
   /**
    * What the counters of the table in force count, and those of the same name before it. Throws NativeError.
    */
@@ -378,21 +372,20 @@ add rule ${t} ${BASE_CHAIN} oifgroup ${group} reject with icmpx admin-prohibited
     const going = this.#rubbish.filter(
       ({ table, isCarried }) => !isCarried && this.#find(table) !== undefined,
     );
-    const before = sumOf([Object.fromEntries(this.#carried), ...going.map(({ table }) => this.#read(table))]);
-    const now = this.#current === undefined ? {} : this.#read(this.#current.name);
+    const before = sumOf([
+      Object.fromEntries(this.#carried),
+      ...going.map(({ table }) => this.#netlink.counters(table)),
+    ]);
+    const now = this.#current === undefined ? {} : this.#netlink.counters(this.#current.name);
     return sumOf([now, Object.fromEntries(Object.keys(now).map((name) => [name, before[name] ?? [0, 0]]))]);
   }
 
   /** Takes over the counts of a table that goes, where no packet comes any more. */
   #carry(rubbish: Rubbish): void {
     if (rubbish.isCarried) return;
-    const counts = sumOf([Object.fromEntries(this.#carried), this.#read(rubbish.table)]);
+    const counts = sumOf([Object.fromEntries(this.#carried), this.#netlink.counters(rubbish.table)]);
     for (const [name, count] of Object.entries(counts)) this.#carried.set(name, count);
     rubbish.isCarried = true;
-  }
-
-  #read(table: string): Counts {
-    return readCounters(table, (text) => this.list(text));
   }
 
   #isHooked(table: string): boolean {
@@ -403,8 +396,9 @@ add rule ${t} ${BASE_CHAIN} oifgroup ${group} reject with icmpx admin-prohibited
     return this.#netlink.tables().find(({ name }) => name === table);
   }
 
-  #run(text: string): void {
-    this.#transact(() => this.#nft.run(Buffer.from(`${text}\0`)));
+  /** One transaction. */
+  #run(commands: Iterable<Command>): void {
+    this.#transact(() => this.#netlink.run(commands));
   }
 }
 
@@ -421,6 +415,16 @@ interface Rubbish {
   isCarried: boolean;
   /** Still to be deleted by keys; undefined: by what the kernel says. */
   known: Iterator<Piece> | undefined;
+}
+
+function* piecesOf(commands: Iterable<Command>): Generator<readonly Command[]> {
+  let piece: Command[] = [];
+  for (const command of commands) {
+    if (piece.push(command) < PIECE_COMMANDS) continue;
+    yield piece;
+    piece = [];
+  }
+  if (piece.length > 0) yield piece;
 }
 
 function sumOf(all: readonly Counts[]): Counts {

@@ -1,14 +1,14 @@
 /**
  * Elements of a change as the kernel takes them: keys of a hash set, each prefix of its tier expanded to the
- * length of the tier, in pieces of one transaction; keys of maps with their verdicts; and the few of an
- * interval set as text, whose ends libnftables knows better how to write.
+ * length of the tier; both ends of the prefixes of an interval set; and keys of maps with their verdicts; all
+ * in pieces of one transaction.
  */
 
-import type { Family } from '@rulecast/rules';
+import { type Family, strideOf } from '@rulecast/rules';
+import { PIECE_ELEMENTS } from '../limits.ts';
 import type { Change, Elements, Verdicts } from '../plan/change.ts';
 import { parseClassMapName, parseMapName } from '../plan/plan.ts';
-import { PIECE_ELEMENTS, type Verdict } from './netlink.ts';
-import { addressText, setNameOf } from './script.ts';
+import { setNameOf } from './script.ts';
 
 /** Up to PIECE_ELEMENTS keys of one set or map. */
 export interface Piece {
@@ -16,22 +16,24 @@ export interface Piece {
   readonly family: Family;
   /** 1 or 4 words each; shared with the next piece. */
   readonly keys: Uint32Array;
-  /** Of a map, one for each key. */
-  readonly verdicts?: readonly Verdict[];
+  /** Of an interval set, for each key, 1: it is the first that does not belong to an interval. */
+  readonly ends?: Uint8Array;
+  /** Of a map, for each key: the chain that it leads to. */
+  readonly chains?: readonly string[];
 }
 
-/** The keys of one hash set. Take each piece before asking for the next: they share memory. */
+/** The keys of one set. Take each piece before asking for the next: they share memory. */
 export function* keyPieces(elements: Elements, body: Uint8Array): Generator<Piece> {
   const { set, at, count, above } = elements;
   const { family, tier } = setNameOf(set);
-  if (tier === undefined) throw new TypeError(`${set} has intervals`);
-  const stride = family === 4 ? 1 : 4;
+  const stride = strideOf(family);
   const words = wordsAt(body, at, count * stride);
-  const lengthsAt = at + count * stride * 4;
+  const lengths = body.subarray(at + count * stride * 4, at + count * stride * 4 + count);
+  if (tier === undefined) return yield* endPieces(set, family, words, lengths);
   const keys = new Uint32Array(PIECE_ELEMENTS * stride);
   let used = 0;
   for (let i = 0; i < count; i++) {
-    const length = body[lengthsAt + i]!; // the body holds `count` lengths
+    const length = lengths[i]!; // i < count
     if (length <= above || length > tier.length) continue;
     const copies = 2 ** (tier.length - length);
     for (let copy = 0; copy < copies; copy++) {
@@ -46,6 +48,47 @@ export function* keyPieces(elements: Elements, body: Uint8Array): Generator<Piec
   if (used > 0) yield { set, family, keys: keys.subarray(0, used) };
 }
 
+function* endPieces(set: string, family: Family, words: Uint32Array, lengths: Uint8Array): Generator<Piece> {
+  const most = PIECE_ELEMENTS / 2;
+  const stride = strideOf(family);
+  for (let from = 0; from < lengths.length; from += most) {
+    const members = {
+      family,
+      words: words.subarray(from * stride),
+      lengths: lengths.subarray(from, from + most),
+    };
+    yield { set, family, ...endsOf(members) };
+  }
+}
+
+/** Of each prefix its first address, and the first after it, unless it is the last there is. */
+export function endsOf({
+  family,
+  words,
+  lengths,
+}: {
+  readonly family: Family;
+  readonly words: Uint32Array;
+  readonly lengths: Uint8Array;
+}): {
+  readonly keys: Uint32Array;
+  readonly ends: Uint8Array;
+} {
+  const stride = strideOf(family);
+  const keys: number[] = [];
+  const ends: number[] = [];
+  for (const [i, length] of lengths.entries()) {
+    const address = words.slice(i * stride, (i + 1) * stride);
+    keys.push(...address);
+    ends.push(0);
+    step(address, 0, length);
+    if (length === 0 || address.every((word) => word === 0)) continue;
+    keys.push(...address);
+    ends.push(1);
+  }
+  return { keys: Uint32Array.from(keys), ends: Uint8Array.from(ends) };
+}
+
 /** The keys of all maps of a change. */
 export function* mapPieces(keys: Change['keys']): Generator<Piece> {
   for (let from = 0; from < keys.length; ) {
@@ -58,7 +101,7 @@ export function* mapPieces(keys: Change['keys']): Generator<Piece> {
       set: map,
       family: parseMapName(map)?.family ?? 4,
       keys: Uint32Array.from(words, (word) => Number.parseInt(word, 16)),
-      verdicts: some.map(({ chain }) => ({ kind: 'goto', chain })),
+      chains: some.map(({ chain }) => chain),
     };
     from = to;
   }
@@ -67,10 +110,9 @@ export function* mapPieces(keys: Change['keys']): Generator<Piece> {
 /** The networks of a class map. */
 export function* classPieces({ map, at, count, chains }: Verdicts, body: Uint8Array): Generator<Piece> {
   const family = parseClassMapName(map)?.family ?? 4;
-  const stride = family === 4 ? 1 : 4;
+  const stride = strideOf(family);
   const words = wordsAt(body, at, count * stride);
   const places = wordsAt(body, at + words.byteLength, count);
-  const verdicts = chains.map((chain): Verdict => ({ kind: 'goto', chain }));
   for (let from = 0; from < count; from += PIECE_ELEMENTS) {
     const to = Math.min(count, from + PIECE_ELEMENTS);
     const some = places.subarray(from, to);
@@ -78,22 +120,9 @@ export function* classPieces({ map, at, count, chains }: Verdicts, body: Uint8Ar
       set: map,
       family,
       keys: words.subarray(from * stride, to * stride),
-      verdicts: Array.from(some, (place) => verdicts[place]!), // each place was checked
+      chains: Array.from(some, (place) => chains[place]!), // each place was checked
     };
   }
-}
-
-/** The command that puts prefixes into an interval set. */
-export function intervalText({ set, at, count }: Elements, body: Uint8Array, table: string): string {
-  const stride = setNameOf(set).family === 4 ? 1 : 4;
-  const words = wordsAt(body, at, count * stride);
-  const prefixes: string[] = [];
-  for (let i = 0; i < count; i++) {
-    const address = [...words.subarray(i * stride, (i + 1) * stride)];
-    const hex = address.map((word) => word.toString(16).padStart(8, '0')).join('');
-    prefixes.push(`${addressText(hex)}/${body[at + count * stride * 4 + i]}`);
-  }
-  return `add element inet ${table} ${set} { ${prefixes.join(', ')} }\n`;
 }
 
 /** A copy, since expanding counts in it. */
@@ -102,7 +131,7 @@ function wordsAt(body: Uint8Array, at: number, count: number): Uint32Array {
   return new Uint32Array(bytes);
 }
 
-/** Goes to the next network of a length; the caller knows that it is within the prefix. */
+/** Goes to the next network of a length, from the last one to all zeros. */
 function step(words: Uint32Array, at: number, length: number): void {
   let carry = 2 ** ((32 - (length & 31)) & 31);
   for (let w = at + ((length - 1) >> 5); w >= at && carry > 0; w--) {

@@ -1,14 +1,12 @@
 /**
- * Scripts: the text that libnftables runs for a change, made of validated values alone: numbers, and names
- * whose form was checked. What makes new objects comes first and has no effect, in pieces; then one
- * transaction puts them in force, and takes away what nobody refers to any more. Elements are no text, but
- * for those of interval sets (elements.ts).
+ * Scripts: the commands to the kernel for a change, made of validated values alone: numbers, and names whose
+ * form was checked. What makes new objects comes first and has no effect, in pieces; then one transaction
+ * puts them in force, and takes away what nobody refers to any more. Elements come between (elements.ts).
  */
 
-import type { Family } from '@rulecast/rules';
-import { FLOW_MARK_MAX, FLOW_MARK_UNIT, HOOK_PRIORITY, NO_FLOW_MARK } from '../limits.ts';
+import { bitsOf, type Family } from '@rulecast/rules';
+import { FLOW_MARK_MAX, FLOW_MARK_UNIT, NO_FLOW_MARK } from '../limits.ts';
 import type { Change, ChangeOptions, Tag } from '../plan/change.ts';
-import { capacityOf } from '../plan/layout.ts';
 import {
   DENIED_COUNTER,
   type PlanRule,
@@ -19,6 +17,44 @@ import {
   type SetName,
   type Step,
 } from '../plan/plan.ts';
+import {
+  addBaseChain,
+  addChain,
+  addCounter,
+  addProtocolSet,
+  addRule,
+  addSet,
+  type Command,
+  deleteChain,
+  deleteCounter,
+  deleteSet,
+  flushChain,
+} from './commands.ts';
+import {
+  byte,
+  Ct,
+  CtDirection,
+  CtState,
+  counts,
+  ct,
+  differs,
+  type Expression,
+  equals,
+  half,
+  isIn,
+  isNotIn,
+  isWithin,
+  Meta,
+  machineWord,
+  masked,
+  meta,
+  Reject,
+  reject,
+  setMark,
+  transport,
+  verdict,
+  verdictOf,
+} from './expressions.ts';
 
 /**
  * The protocols that have ports, for rules of both. A set without a name in each rule would be an object of
@@ -32,50 +68,30 @@ export const BASE_CHAIN = 'forward';
 export const NEXT_CHAIN = 'to_qubes';
 /** Where what is of no flow comes. */
 export const FLOWLESS_CHAIN = 'flowless';
-/**
- * Lines that are run at once: libnftables takes some 30 µs for each, and nothing may wait for it longer than
- * 25 ms.
- */
-const LINES_AT_ONCE = 500;
+const ENTRY_CHAINS = ['egress4', 'egress6', 'ingress4', 'ingress6'];
 
-/** The text of a change. Between `objects` and `chains`, elements can be put in. */
+/** The commands of a change. Between `objects` and `chains`, elements can be put in. */
 export interface Script {
-  /** Makes what nothing refers to; pieces, each a transaction. */
-  readonly objects: readonly string[];
-  /** Writes the rules of chains that nothing leads to. */
-  readonly chains: readonly string[];
-  /** Puts all of it in force: one transaction. */
-  readonly release: string;
+  /** Make what nothing refers to, in any pieces. */
+  readonly objects: Iterable<Command>;
+  /** Write the rules of chains that nothing leads to, in any pieces. */
+  readonly chains: Iterable<Command>;
+  /** Put all of it in force: one transaction. */
+  readonly release: Iterable<Command>;
 }
 
-/** The text of a validated change of a table, which for one that is `fresh` is new and empty. */
+/** The commands of a validated change of a table, which for one that is `fresh` is new and empty. */
 export function scriptOf(change: Change, table: string): Script {
-  const t = `inet ${table}`;
   const isNew = new Set(change.newChains);
-  const rules = (names: (name: string) => boolean): string[] =>
-    change.chains.filter(({ name }) => names(name)).flatMap((chain) => ruleLines(chain, t));
-  const isFresh = change.base === 'fresh';
+  const rest = change.chains.filter(({ name }) => !isNew.has(name));
   return {
-    objects: piecesOf([...(isFresh ? frameLines(change, t) : []), ...objectLines(change, t)]),
-    chains: piecesOf(rules((name) => isNew.has(name))),
-    release: textOf([
-      ...tagLines(change, t),
-      ...change.chains.filter(({ name }) => !isNew.has(name)).map(({ name }) => `flush chain ${t} ${name}`),
-      ...rules((name) => !isNew.has(name)),
-      ...oldLines(change, t),
-    ]),
+    objects: objectCommands(change, table),
+    chains: ruleCommands(
+      change.chains.filter(({ name }) => isNew.has(name)),
+      table,
+    ),
+    release: releaseCommands(change, rest, table),
   };
-}
-
-function piecesOf(lines: readonly string[]): readonly string[] {
-  const pieces: string[] = [];
-  for (let from = 0; from < lines.length; from += LINES_AT_ONCE)
-    pieces.push(textOf(lines.slice(from, from + LINES_AT_ONCE)));
-  return pieces;
-}
-
-function textOf(lines: readonly string[]): string {
-  return `${lines.join('\n')}\n`;
 }
 
 /**
@@ -94,40 +110,39 @@ export function parseTagChain(name: string): Tag | undefined {
   return { release, conditions, mark: Number(mark) };
 }
 
-/** The tag, and where the mark of a release is read and given. */
-function tagLines(change: Change, t: string): readonly string[] {
-  const add = `add chain ${t} ${tagChain(change.tag)}`;
-  if (change.base === 'fresh') return [add, baseChainLine(t), ...baseLines(change, t)];
-  const moved = [`delete chain ${t} ${tagChain(change.base)}`, add];
-  if (change.base.mark === change.tag.mark) return moved;
-  return [...moved, ...chainLines(NEXT_CHAIN, nextRules(change), t), ...baseLines(change, t)];
+function* objectCommands(change: Change, table: string): Generator<Command> {
+  if (change.base === 'fresh') yield* frameCommands(change, table);
+  for (const name of change.newCounters) yield addCounter(table, name);
+  for (const name of [...change.newSets, ...change.newMaps]) yield addSet(table, name);
+  for (const name of change.newChains) yield addChain(table, name);
 }
 
-function objectLines(change: Change, t: string): readonly string[] {
-  return [
-    ...change.newCounters.map((name) => `add counter ${t} ${name}`),
-    ...change.newSets.map((name) => newSetLine(name, t)),
-    ...change.newMaps.map((name) => newMapLine(name, t)),
-    ...change.newChains.map((name) => `add chain ${t} ${name}`),
-  ];
+function* ruleCommands(chains: Change['chains'], table: string): Generator<Command> {
+  for (const { name, steps } of chains) {
+    const place = parseChainName(name);
+    if (place === undefined) throw new TypeError(`chain ${name}`);
+    for (const step of steps)
+      yield addRule(table, name, stepRule(step, place.direction === 'egress', place.family));
+  }
 }
 
-function ruleLines({ name, steps }: Change['chains'][number], t: string): readonly string[] {
-  const place = parseChainName(name);
-  if (place === undefined) throw new TypeError(`chain ${name}`);
-  return steps
-    .flatMap((step) => stepRules(step, place.direction === 'egress', place.family))
-    .map((rule) => `add rule ${t} ${name} ${rule}`);
-}
-
-function oldLines(change: Change, t: string): readonly string[] {
-  return [
-    ...change.oldChains.map((name) => `flush chain ${t} ${name}`),
-    ...change.oldMaps.map((name) => `delete map ${t} ${name}`),
-    ...change.oldChains.map((name) => `delete chain ${t} ${name}`),
-    ...change.oldSets.map((name) => `delete set ${t} ${name}`),
-    ...change.oldCounters.map((name) => `delete counter ${t} ${name}`),
-  ];
+function* releaseCommands(change: Change, chains: Change['chains'], table: string): Generator<Command> {
+  const { base, tag, oldChains } = change;
+  if (base !== 'fresh') yield deleteChain(table, tagChain(base));
+  yield addChain(table, tagChain(tag));
+  if (base === 'fresh') yield addBaseChain(table, BASE_CHAIN);
+  else if (base.mark !== tag.mark) {
+    yield* [NEXT_CHAIN, BASE_CHAIN].map((chain) => flushChain(table, chain));
+    yield* addRules(table, NEXT_CHAIN, nextRules(change));
+  }
+  if (base === 'fresh' || base.mark !== tag.mark) yield* addRules(table, BASE_CHAIN, baseRules(change));
+  for (const { name } of chains) yield flushChain(table, name);
+  yield* ruleCommands(chains, table);
+  for (const name of oldChains) yield flushChain(table, name);
+  for (const name of change.oldMaps) yield deleteSet(table, name);
+  for (const name of oldChains) yield deleteChain(table, name);
+  for (const name of change.oldSets) yield deleteSet(table, name);
+  for (const name of change.oldCounters) yield deleteCounter(table, name);
 }
 
 /** How many rules the kernel has of some chains and of what every plan has. */
@@ -138,112 +153,147 @@ export function ruleCount(chains: Iterable<readonly Step[]>, options: ChangeOpti
   return count;
 }
 
-/** What every plan has but the base chain: what follows it, and what happens to dropped packets. */
-function frameLines(options: ChangeOptions, t: string): readonly string[] {
-  return [
-    `add counter ${t} ${DENIED_COUNTER}`,
-    `add set ${t} ${PORT_PROTOCOLS_SET} { type inet_proto; elements = { 6, 17 }; }`,
-    ...[DENY_CHAIN, NEXT_CHAIN, FLOWLESS_CHAIN, ...ENTRY_CHAINS].map((name) => `add chain ${t} ${name}`),
-    ...chainLines(DENY_CHAIN, denyRules(options), t),
-    ...chainLines(FLOWLESS_CHAIN, flowlessRules(options), t),
-    ...chainLines(NEXT_CHAIN, nextRules(options), t),
-  ];
-}
+// ── What every plan has ────────────────────────────────────────────────────────────────────────────────────
 
-const ENTRY_CHAINS = ['egress4', 'egress6', 'ingress4', 'ingress6'];
+type Rule = readonly Expression[];
 
-function baseChainLine(t: string): string {
-  return `add chain ${t} ${BASE_CHAIN} { type filter hook forward priority ${HOOK_PRIORITY}; policy accept; }`;
-}
-
-function baseLines(options: ChangeOptions, t: string): readonly string[] {
-  return chainLines(BASE_CHAIN, baseRules(options), t);
-}
-
-function chainLines(chain: string, rules: readonly string[], t: string): readonly string[] {
-  return [`flush chain ${t} ${chain}`, ...rules.map((rule) => `add rule ${t} ${chain} ${rule}`)];
-}
-
-function denyRules({ answer }: ChangeOptions): readonly string[] {
-  const count = `counter name ${DENIED_COUNTER}`;
-  return answer === 'reject' ? [count, ...REJECTIONS] : [`${count} drop`];
-}
-
-function nextRules({ downstreamGroup, tag }: ChangeOptions): readonly string[] {
-  const value = tag.mark * FLOW_MARK_UNIT;
-  const others = 0xffffffff - FLOW_MARK_BITS;
-  // An error message about a flow (`related`) is judged as the flow, and says nothing of where it goes.
-  const marking = `ct state new,established ct mark set ct mark & ${others} | ${value} accept`;
-  return [
-    ...(tag.mark === NO_FLOW_MARK ? [] : outwardPaths(downstreamGroup).map((path) => `${path} ${marking}`)),
-    `ct direction original oifgroup != ${downstreamGroup} accept`,
-    `ct direction reply iifgroup != ${downstreamGroup} accept`,
-    // The rest of a TCP connection that nobody follows: no connection begins so.
-    `ct state new tcp flags & (fin | syn | rst | ack) != syn counter name ${DENIED_COUNTER} drop`,
-    'meta nfproto ipv4 goto ingress4',
-    'meta nfproto ipv6 goto ingress6',
-    'accept',
-  ];
-}
-
-function baseRules({ downstreamGroup, tag }: ChangeOptions): readonly string[] {
-  const value = tag.mark * FLOW_MARK_UNIT;
-  const known = `ct mark & ${FLOW_MARK_BITS} == ${value} accept`;
-  return [
-    ...(tag.mark === NO_FLOW_MARK ? [] : outwardPaths(downstreamGroup).map((path) => `${path} ${known}`)),
-    `ct state invalid,untracked goto ${FLOWLESS_CHAIN}`,
-    ...['original iifgroup', 'reply oifgroup'].flatMap((way) =>
-      [4, 6].map(
-        (family) => `ct direction ${way} ${downstreamGroup} meta nfproto ipv${family} goto egress${family}`,
-      ),
-    ),
-    `goto ${NEXT_CHAIN}`,
-  ];
-}
-
-/** No key of a flow matches what is of none, so that it would pass all rules. */
-function flowlessRules({ downstreamGroup }: ChangeOptions): readonly string[] {
-  const denied = `counter name ${DENIED_COUNTER} drop`;
-  return [`iifgroup ${downstreamGroup} ${denied}`, `oifgroup ${downstreamGroup} ${denied}`, 'accept'];
-}
-
-/** The ways of a flow from a qube to elsewhere, there and back: only such flows are marked. */
-function outwardPaths(group: number): readonly string[] {
-  return [
-    `ct direction original iifgroup ${group} oifgroup != ${group}`,
-    `ct direction reply oifgroup ${group} iifgroup != ${group}`,
-  ];
-}
-
+const ACCEPT = verdict('accept');
+const DROP = verdict('drop');
 const FLOW_MARK_BITS = FLOW_MARK_UNIT * FLOW_MARK_MAX;
+const TCP = equals(byte(6));
+/** Bits of the byte of a TCP header that has them. */
+const TCP_FLAGS_AT = 13;
+const TcpFlag = { fin: 1, syn: 2, rst: 4, ack: 16 } as const;
+const NFPROTO = { 4: 2, 6: 10 } as const;
+
+/** All but the base chain: what follows it, and what happens to dropped packets. */
+function* frameCommands(options: ChangeOptions, table: string): Generator<Command> {
+  yield addCounter(table, DENIED_COUNTER);
+  yield* addProtocolSet(table, PORT_PROTOCOLS_SET, [6, 17]);
+  for (const name of [DENY_CHAIN, NEXT_CHAIN, FLOWLESS_CHAIN, ...ENTRY_CHAINS]) yield addChain(table, name);
+  yield* addRules(table, DENY_CHAIN, denyRules(options));
+  yield* addRules(table, FLOWLESS_CHAIN, flowlessRules(options));
+  yield* addRules(table, NEXT_CHAIN, nextRules(options));
+}
+
+function addRules(table: string, chain: string, rules: readonly Rule[]): readonly Command[] {
+  return rules.map((rule) => addRule(table, chain, rule));
+}
 
 /**
  * As Qubes does: ICMP 3/13, ICMPv6 1/1. A TCP connection in progress is reset, so that whoever waits for it
  * learns at once; of any other reply the sender learns nothing.
  */
-const REJECTIONS = [
-  'meta l4proto 6 ct direction reply reject with tcp reset',
-  'ct direction reply drop',
-  'tcp flags & syn == 0 reject with tcp reset',
-  'reject with icmpx admin-prohibited',
-];
-
-function newSetLine(name: string, t: string): string {
-  const { family, tier } = setNameOf(name);
-  const type = family === 4 ? 'ipv4_addr' : 'ipv6_addr';
-  const shape = tier === undefined ? 'flags interval;' : `size ${0.75 * 2 ** tier.bucketsLog2};`;
-  return `add set ${t} ${name} { type ${type}; ${shape} }`;
+function denyRules({ answer }: ChangeOptions): readonly Rule[] {
+  const count = counts(DENIED_COUNTER);
+  if (answer === 'silent') return [[count, DROP]];
+  return [
+    [count],
+    [meta(Meta.protocol), TCP, ...goes('reply'), reject(Reject.tcpReset)],
+    [...goes('reply'), DROP],
+    [...tcpFlags(TcpFlag.syn), equals(byte(0)), reject(Reject.tcpReset)],
+    [reject(Reject.adminProhibited)],
+  ];
 }
 
-function newMapLine(name: string, t: string): string {
-  const classes = parseClassMapName(name);
-  if (classes !== undefined) {
-    const type = classes.family === 4 ? 'ipv4_addr' : 'ipv6_addr';
-    return `add map ${t} ${name} { type ${type} : verdict; size ${capacityOf(classes.tier.bucketsLog2)}; }`;
-  }
-  const type = parseMapName(name)?.family === 4 ? 'ipv4_addr' : 'ipv6_addr';
-  return `add map ${t} ${name} { type ${type} : verdict; }`;
+function nextRules({ downstreamGroup, tag }: ChangeOptions): readonly Rule[] {
+  const group = machineWord(downstreamGroup);
+  const value = machineWord(tag.mark * FLOW_MARK_UNIT);
+  // An error message about a flow (`related`) is judged as the flow, and says nothing of where it goes.
+  const marking: Rule = [
+    ...isOfState(CtState.new | CtState.established),
+    ct(Ct.mark),
+    masked(machineWord(0xffffffff - FLOW_MARK_BITS), value),
+    setMark(),
+    ACCEPT,
+  ];
+  const { fin, syn, rst, ack } = TcpFlag;
+  return [
+    ...(tag.mark === NO_FLOW_MARK
+      ? []
+      : outwardPaths(downstreamGroup).map((path): Rule => [...path, ...marking])),
+    [...goes('original'), meta(Meta.outGroup), differs(group), ACCEPT],
+    [...goes('reply'), meta(Meta.inGroup), differs(group), ACCEPT],
+    // The rest of a TCP connection that nobody follows: no connection begins so.
+    [
+      ...isOfState(CtState.new),
+      ...tcpFlags(fin | syn | rst | ack),
+      differs(byte(syn)),
+      counts(DENIED_COUNTER),
+      DROP,
+    ],
+    ...([4, 6] as const).map((family): Rule => [...isOf(family), verdict('goto', `ingress${family}`)]),
+    [ACCEPT],
+  ];
 }
+
+function baseRules({ downstreamGroup, tag }: ChangeOptions): readonly Rule[] {
+  const group = machineWord(downstreamGroup);
+  const known: Rule = [
+    ct(Ct.mark),
+    masked(machineWord(FLOW_MARK_BITS)),
+    equals(machineWord(tag.mark * FLOW_MARK_UNIT)),
+    ACCEPT,
+  ];
+  const ways: readonly Rule[] = [
+    [...goes('original'), meta(Meta.inGroup), equals(group)],
+    [...goes('reply'), meta(Meta.outGroup), equals(group)],
+  ];
+  return [
+    ...(tag.mark === NO_FLOW_MARK
+      ? []
+      : outwardPaths(downstreamGroup).map((path): Rule => [...path, ...known])),
+    [...isOfState(CtState.invalid | CtState.untracked), verdict('goto', FLOWLESS_CHAIN)],
+    ...ways.flatMap((way) =>
+      ([4, 6] as const).map((family): Rule => [...way, ...isOf(family), verdict('goto', `egress${family}`)]),
+    ),
+    [verdict('goto', NEXT_CHAIN)],
+  ];
+}
+
+/** No key of a flow matches what is of none, so that it would pass all rules. */
+function flowlessRules({ downstreamGroup }: ChangeOptions): readonly Rule[] {
+  const isOurs = equals(machineWord(downstreamGroup));
+  return [
+    ...[Meta.inGroup, Meta.outGroup].map((key): Rule => [meta(key), isOurs, counts(DENIED_COUNTER), DROP]),
+    [ACCEPT],
+  ];
+}
+
+/** The ways of a flow from a qube to elsewhere, there and back: only such flows are marked. */
+function outwardPaths(downstreamGroup: number): readonly Rule[] {
+  const group = machineWord(downstreamGroup);
+  return [
+    [...goes('original'), meta(Meta.inGroup), equals(group), meta(Meta.outGroup), differs(group)],
+    [...goes('reply'), meta(Meta.outGroup), equals(group), meta(Meta.inGroup), differs(group)],
+  ];
+}
+
+/** Lets nothing pass from or to downstream qubes. */
+export function closedRules(downstreamGroup: number): readonly Rule[] {
+  const isOurs = equals(machineWord(downstreamGroup));
+  return [Meta.inGroup, Meta.outGroup].map((key) => [meta(key), isOurs, reject(Reject.adminProhibited)]);
+}
+
+function goes(direction: keyof typeof CtDirection): Rule {
+  return [ct(Ct.direction), equals(byte(CtDirection[direction]))];
+}
+
+function isOf(family: Family): Rule {
+  return [meta(Meta.family), equals(byte(NFPROTO[family]))];
+}
+
+/** Any of them. */
+function isOfState(states: number): Rule {
+  return [ct(Ct.state), masked(machineWord(states)), differs(machineWord(0))];
+}
+
+/** These flags of what is TCP, to be compared. */
+function tcpFlags(flags: number): Rule {
+  return [meta(Meta.protocol), TCP, transport(TCP_FLAGS_AT, 1), masked(byte(flags))];
+}
+
+// ── Rules ──────────────────────────────────────────────────────────────────────────────────────────────────
 
 export function setNameOf(name: string): SetName {
   const parsed = parseSetName(name);
@@ -251,87 +301,96 @@ export function setNameOf(name: string): SetName {
   return parsed;
 }
 
-// ── Rules ──────────────────────────────────────────────────────────────────────────────────────────────────
-
-function stepRules(step: Step, isEgress: boolean, family: Family): readonly string[] {
+function stepRule(step: Step, isEgress: boolean, family: Family): Rule {
   switch (step.kind) {
     case 'rule':
-      return [ruleText(step, isEgress, family)];
+      return planRule(step, isEgress, family);
     case 'dispatch': {
-      const length = parseMapName(step.map)?.length ?? 0;
-      const field = `ct ${isEgress ? 'original' : 'reply'} ${family === 4 ? 'ip' : 'ip6'} saddr`;
-      return [`${maskedField(field, family, length)} vmap @${step.map}`];
+      const direction = isEgress ? 'original' : 'reply';
+      return [
+        ...address(direction, family, parseMapName(step.map)?.length ?? bitsOf(family)),
+        verdictOf(step.map),
+      ];
     }
     case 'classify': {
-      const field = `ct ${isEgress ? 'reply' : 'original'} ${family === 4 ? 'ip' : 'ip6'} saddr`;
-      return [
-        `${maskedField(field, family, parseClassMapName(step.map)?.tier.length ?? 0)} vmap @${step.map}`,
-      ];
+      const length = parseClassMapName(step.map)?.tier.length ?? bitsOf(family);
+      return [...address(isEgress ? 'reply' : 'original', family, length), verdictOf(step.map)];
     }
     case 'goto':
     case 'jump':
-      return [`${step.kind} ${step.chain}`];
+      return [verdict(step.kind, step.chain)];
     case 'pass':
       return [acceptance(isEgress)];
   }
 }
 
-function ruleText(rule: PlanRule, isEgress: boolean, family: Family): string {
-  const parts: string[] = [];
+function planRule(rule: PlanRule, isEgress: boolean, family: Family): Rule {
+  const out: Expression[] = [];
   const { protocols, ports, icmpType } = rule;
-  if (protocols.length === 1) parts.push(`ct original protocol ${protocols[0]}`);
-  else if (protocols.length > 1) parts.push(`ct original protocol @${PORT_PROTOCOLS_SET}`);
-  if (ports !== undefined)
-    parts.push(`ct reply proto-src ${ports[0] === ports[1] ? ports[0] : ports.join('-')}`);
+  const [protocol, other] = protocols;
+  if (protocol !== undefined)
+    out.push(
+      ct(Ct.protocol, CtDirection.original),
+      other === undefined ? equals(byte(protocol)) : isIn(PORT_PROTOCOLS_SET),
+    );
+  if (ports !== undefined) {
+    const [first, last] = ports;
+    out.push(
+      ct(Ct.srcPort, CtDirection.reply),
+      first === last ? equals(half(first)) : isWithin(half(first), half(last)),
+    );
+  }
   // Of an ICMP flow: the type in the upper byte, the code in the lower.
-  if (icmpType !== undefined) parts.push(`ct original proto-dst ${icmpType * 256}-${icmpType * 256 + 255}`);
-  parts.push(remoteText(rule, isEgress, family));
-  parts.push(
-    `counter name ${rule.counter}`,
-    rule.action === 'accept' ? acceptance(isEgress) : `goto ${DENY_CHAIN}`,
-  );
-  return parts.filter((part) => part !== '').join(' ');
+  if (icmpType !== undefined)
+    out.push(
+      ct(Ct.dstPort, CtDirection.original),
+      isWithin(half(icmpType * 256), half(icmpType * 256 + 255)),
+    );
+  out.push(...remoteOf(rule, isEgress, family), counts(rule.counter));
+  out.push(rule.action === 'accept' ? acceptance(isEgress) : verdict('goto', DENY_CHAIN));
+  return out;
 }
 
 /** What egress accepts goes on to be judged as ingress. */
-function acceptance(isEgress: boolean): string {
-  return isEgress ? `goto ${NEXT_CHAIN}` : 'accept';
+function acceptance(isEgress: boolean): Expression {
+  return isEgress ? verdict('goto', NEXT_CHAIN) : ACCEPT;
 }
 
-function remoteText({ remote, original }: PlanRule, isEgress: boolean, family: Family): string {
-  const ip = family === 4 ? 'ip' : 'ip6';
-  // The address that a flow went to is the one that replies come from: `original daddr` is from before DNAT.
-  const field = original ? `ct original ${ip} daddr` : `ct ${isEgress ? 'reply' : 'original'} ${ip} saddr`;
+function remoteOf({ remote, original }: PlanRule, isEgress: boolean, family: Family): Rule {
+  // The address that a flow went to is the one that replies come from: `original` is from before DNAT.
+  const side = original ? 'before' : isEgress ? 'reply' : 'original';
   switch (remote.kind) {
     case 'any':
-      return '';
-    case 'prefix':
-      return `${field} ${addressText(remote.address)}/${remote.length}`;
-    case 'set':
-      return [setText(field, '', remote.set), ...remote.except.map((set) => setText(field, '!= ', set))].join(
-        ' ',
-      );
+      return [];
+    case 'prefix': {
+      const bytes = Uint8Array.from(Buffer.from(remote.address, 'hex'));
+      // Of whole bytes, these alone are compared.
+      if (remote.length % 8 === 0 && remote.length > 0)
+        return [...address(side, family, bitsOf(family)), equals(bytes.subarray(0, remote.length / 8))];
+      return [...address(side, family, remote.length), equals(bytes)];
+    }
+    case 'set': {
+      const asked = (set: string): Rule =>
+        address(side, family, setNameOf(set).tier?.length ?? bitsOf(family));
+      const { set, except } = remote;
+      return [...asked(set), isIn(set), ...except.flatMap((each): Rule => [...asked(each), isNotIn(each)])];
+    }
   }
 }
 
-function setText(field: string, operator: string, set: string): string {
-  const { family, tier } = setNameOf(set);
-  return `${maskedField(field, family, tier?.length ?? (family === 4 ? 32 : 128))} ${operator}@${set}`;
+/**
+ * The first bits of an address of a flow: of who began it, of who replies, or where it went before it was
+ * translated.
+ */
+function address(side: 'original' | 'reply' | 'before', family: Family, length: number): Rule {
+  const direction = side === 'reply' ? CtDirection.reply : CtDirection.original;
+  const key = side === 'before' ? Ct[`dst${family}`] : Ct[`src${family}`];
+  return length === bitsOf(family)
+    ? [ct(key, direction)]
+    : [ct(key, direction), masked(maskOf(family, length))];
 }
 
-function maskedField(field: string, family: Family, length: number): string {
-  const bits = family === 4 ? 32 : 128;
-  if (length === bits) return field;
-  let hex = '';
-  for (let bit = 0; bit < bits; bit += 4) {
-    const ones = Math.max(0, Math.min(4, length - bit));
-    hex += ((0xf0 >> ones) & 15).toString(16);
-  }
-  return `${field} & ${addressText(hex)}`;
-}
-
-/** An address of 8 or 32 hex digits as nft reads it. */
-export function addressText(hex: string): string {
-  if (hex.length === 8) return (hex.match(/../g) ?? []).map((pair) => Number.parseInt(pair, 16)).join('.');
-  return (hex.match(/..../g) ?? []).join(':');
+function maskOf(family: Family, length: number): Uint8Array {
+  const bytes = bitsOf(family) / 8;
+  return Uint8Array.from({ length: bytes }, (_, at) => 0xff00 >> Math.max(0, Math.min(8, length - at * 8)));
 }

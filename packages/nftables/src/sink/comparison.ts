@@ -1,5 +1,6 @@
 /** Compares the elements that the kernel has with those it should have, without sorting either. */
 
+import { endsOf } from '../kernel/elements.ts';
 import { expandTier } from '../plan/layout.ts';
 import { type AddressSet, setNames } from '../plan/plan.ts';
 
@@ -17,13 +18,15 @@ export async function sameElements(
   for (const [tier, name] of setNames(set).entries()) {
     const found = elements.find((each) => each.set === name);
     if (found === undefined) return false;
-    const words = layout.kind === 'interval' ? members.words : expandTier(members, layout.tiers, tier);
-    const lengths = layout.kind === 'interval' ? members.lengths : undefined;
+    const isInterval = layout.kind === 'interval';
+    const { keys: words, ends } = isInterval
+      ? endsOf(members)
+      : { keys: expandTier(members, layout.tiers, tier), ends: undefined };
     if (words.length !== found.count * stride) return false;
     const wordBytes = words.length * 4;
     const theirs = new Uint32Array(body.slice(found.at, found.at + wordBytes).buffer);
-    const theirLengths = lengths && body.subarray(found.at + wordBytes, found.at + wordBytes + found.count);
-    const [ours, other] = [await digest(words, lengths, stride), await digest(theirs, theirLengths, stride)];
+    const theirEnds = ends && body.subarray(found.at + wordBytes, found.at + wordBytes + found.count);
+    const [ours, other] = [await digest(words, ends, stride), await digest(theirs, theirEnds, stride)];
     if (ours[0] !== other[0] || ours[1] !== other[1]) return false;
   }
   return true;
@@ -32,14 +35,14 @@ export async function sameElements(
 /** Two sums of two mixes of each element: the same in any order. */
 async function digest(
   words: Uint32Array,
-  lengths: Uint8Array | undefined,
+  ends: Uint8Array | undefined,
   stride: number,
 ): Promise<readonly [number, number]> {
   let first = 0;
   let second = 0;
   for (let i = 0; i * stride < words.length; i++) {
     if (i % AT_ONCE === AT_ONCE - 1) await new Promise(setImmediate);
-    let hash = lengths?.[i] ?? 0;
+    let hash = ends?.[i] ?? 0;
     for (let w = i * stride; w < (i + 1) * stride; w++) hash = mix(hash ^ words[w]!); // within the column
     first = (first + hash) | 0;
     second = (second + mix(hash + 0x5bd1e995)) | 0;

@@ -1,0 +1,147 @@
+/**
+ * Expressions of rules, as the kernel runs them (linux/netfilter/nf_tables.h): one loads a register or ends
+ * the rule, the next compares it. Those that `nft` makes of the same rules, so that it can list ours.
+ */
+
+import type { Attribute } from './attributes.ts';
+
+/** Its attributes: name and data. */
+export type Expression = readonly [readonly [1, string], readonly [2, readonly Attribute[]]];
+
+/** What is known of a packet by itself. */
+export const Meta = { family: 15, protocol: 16, inGroup: 21, outGroup: 22 } as const;
+/** What the connection table says of its flow. */
+export const Ct = {
+  state: 0,
+  direction: 1,
+  mark: 3,
+  protocol: 10,
+  srcPort: 11,
+  dstPort: 12,
+  src4: 19,
+  dst4: 20,
+  src6: 21,
+  dst6: 22,
+} as const;
+export const CtDirection = { original: 0, reply: 1 } as const;
+/** Bits of `Ct.state`. */
+export const CtState = { invalid: 1, established: 2, new: 8, untracked: 64 } as const;
+export const Reject = { tcpReset: { type: 1, code: 0 }, adminProhibited: { type: 2, code: 3 } } as const;
+
+const REGISTER = 1;
+const VERDICT_REGISTER = 0;
+const TRANSPORT_HEADER = 2;
+const Comparison = { equal: 0, unequal: 1 } as const;
+const INVERTED = 1;
+const COUNTER = 1;
+export const VerdictCode = { drop: 0, accept: 1, jump: -3, goto: -4 } as const;
+
+export function meta(key: number): Expression {
+  return expression('meta', [1, REGISTER], [2, key]);
+}
+
+/** Of a direction: from the tuple of that direction, which is the same for all packets of a flow. */
+export function ct(key: number, direction?: number): Expression {
+  if (direction === undefined) return expression('ct', [1, REGISTER], [2, key]);
+  return expression('ct', [1, REGISTER], [2, key], [3, byte(direction)]);
+}
+
+export function setMark(): Expression {
+  return expression('ct', [2, Ct.mark], [4, REGISTER]);
+}
+
+/** Bytes of the header of the protocol above IP. */
+export function transport(offset: number, bytes: number): Expression {
+  return expression('payload', [1, REGISTER], [2, TRANSPORT_HEADER], [3, offset], [4, bytes]);
+}
+
+/** The register, and `mask`, then exclusive or `flip`. */
+export function masked(mask: Uint8Array, flip: Uint8Array = new Uint8Array(mask.length)): Expression {
+  return expression(
+    'bitwise',
+    [1, REGISTER],
+    [2, REGISTER],
+    [3, mask.length],
+    [4, value(mask)],
+    [5, value(flip)],
+  );
+}
+
+export function equals(bytes: Uint8Array): Expression {
+  return expression('cmp', [1, REGISTER], [2, Comparison.equal], [3, value(bytes)]);
+}
+
+export function differs(bytes: Uint8Array): Expression {
+  return expression('cmp', [1, REGISTER], [2, Comparison.unequal], [3, value(bytes)]);
+}
+
+/** Both ends inclusive. */
+export function isWithin(from: Uint8Array, to: Uint8Array): Expression {
+  return expression('range', [1, REGISTER], [2, Comparison.equal], [3, value(from)], [4, value(to)]);
+}
+
+export function isIn(set: string): Expression {
+  return expression('lookup', [1, set], [2, REGISTER]);
+}
+
+export function isNotIn(set: string): Expression {
+  return expression('lookup', [1, set], [2, REGISTER], [5, INVERTED]);
+}
+
+/** Goes where the map says, if it has the register. */
+export function verdictOf(map: string): Expression {
+  return expression('lookup', [1, map], [2, REGISTER], [3, VERDICT_REGISTER]);
+}
+
+export function counts(counter: string): Expression {
+  return expression('objref', [1, COUNTER], [2, counter]);
+}
+
+/** `chain` for goto and jump. */
+export function verdict(kind: keyof typeof VerdictCode, chain?: string): Expression {
+  return expression('immediate', [1, VERDICT_REGISTER], [2, [verdictData(VerdictCode[kind], chain)]]);
+}
+
+/** The verdict as data of an element or an expression. */
+export function verdictData(code: number, chain: string | undefined): Attribute {
+  return [
+    2,
+    chain === undefined
+      ? [[1, code]]
+      : [
+          [1, code],
+          [2, chain],
+        ],
+  ]; // prettier-ignore
+}
+
+export function reject({ type, code }: { readonly type: number; readonly code: number }): Expression {
+  return expression('reject', [1, type], [2, byte(code)]);
+}
+
+// ── Values ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+export function byte(number: number): Uint8Array {
+  return Uint8Array.of(number);
+}
+
+/** As ports are, in the order of the network. */
+export function half(number: number): Uint8Array {
+  return Uint8Array.of(number >> 8, number & 255);
+}
+
+/** As marks, states and groups are, in the order of the machine. */
+export function machineWord(number: number): Uint8Array {
+  return Uint8Array.of(number & 255, (number >> 8) & 255, (number >> 16) & 255, number >>> 24);
+}
+
+function value(bytes: Uint8Array): readonly Attribute[] {
+  return [[1, bytes]];
+}
+
+function expression(name: string, ...data: readonly Attribute[]): Expression {
+  return [
+    [1, name],
+    [2, data],
+  ];
+}
