@@ -64,12 +64,11 @@ class Reader:
     def text8(self):
         return self.take(self.uint(1)).decode("latin-1")
 
-    def line(self):
-        end = self.data.find(b"\n", self.at)
-        need(end >= 0, self.code, "a line without an end")
-        text = self.take(end - self.at).decode("latin-1")
-        self.at += 1
-        return text
+    def key(self):
+        """Up to the end of a key, which is included."""
+        end = self.data.find(b"\0", self.at)
+        need(end >= 0, self.code, "a key without an end")
+        return self.take(end + 1 - self.at)
 
     def end(self):
         need(self.left() == 0, self.code, f"{self.left()} bytes too many")
@@ -527,12 +526,21 @@ def rules_bytes(rules):
     return out
 
 
+def labels_of(name):
+    """What names are sorted by: the labels from the last."""
+    return name.split(".")[::-1]
+
+
+def key_of(name):
+    return "\x03".join(labels_of(name)).encode() + b"\0"
+
+
 def canonical(kind, part):
     if kind == PREFIXES:
         return b"RCP1" + prefix_set_bytes(part)
     if kind == NAMES:
         resolve, names = part
-        return b"RCN1" + struct.pack("<BI", resolve, len(names)) + b"".join(map(text8, names))
+        return b"RCN1" + struct.pack("<BI", resolve, len(names)) + b"".join(map(key_of, names))
     if kind == POLICY:
         action, own, *rules = part
         if not rules[2] and not rules[3]:
@@ -541,7 +549,7 @@ def canonical(kind, part):
         return tag + bytes([action]) + prefix_set_bytes(own) + b"".join(map(rules_bytes, rules))
     if kind == UNMATCHED:
         return b"RCU1" + bytes([part])
-    entries = [text8(name) + prefix_set_bytes(part[name]) for name in sorted(part)]
+    entries = [text8(name) + prefix_set_bytes(part[name]) for name in sorted(part, key=labels_of)]
     return b"RCA1" + struct.pack("<I", len(entries)) + b"".join(entries)
 
 
@@ -563,7 +571,7 @@ def from_canonical(kind, data):
         part, last = {}, ""
         for _ in range(reader.uint(4)):
             name = host_name(reader.text8(), reader.code)
-            need(name > last, reader.code, "names that do not ascend")
+            need(not part or labels_of(name) > labels_of(last), reader.code, "names that do not ascend")
             part[name], last = read_prefix_set(reader), name
     reader.end()
     return part
@@ -694,15 +702,14 @@ class Decoder:
 
     def names(self, reader):
         raw = self.packed(reader)
-        names, last = [], ""
+        names, last = [], b""
         for shared in raw.take(raw.varint()):
-            suffix = raw.line()
-            need(shared <= len(last), raw.code, "shares more than there is")
-            need(last[shared : shared + 1] != suffix[:1] or shared == len(last), raw.code, "shares more")
-            name = host_name(last[:shared] + suffix, raw.code)
-            need(name > last, raw.code, "names that do not ascend")
-            names.append(name)
-            last = name
+            rest = raw.key()
+            need(shared < max(1, len(last)), raw.code, "shares more than there is")
+            need(not names or rest[0] > last[shared], raw.code, "names that do not ascend")
+            last = last[:shared] + rest
+            name = ".".join(last[:-1].decode("latin-1").split("\x03")[::-1])
+            names.append(host_name(name, raw.code))
         raw.end()
         return names
 
@@ -781,7 +788,7 @@ class Decoder:
         resolve, removed = self.flag(body), set(self.removed(body, len(old[1])))
         new = [name for i, name in enumerate(old[1]) if i not in removed] + self.names(body)
         need(len(new) == len(set(new)), "bad-delta", "a name that is there already")
-        return resolve, sorted(new)
+        return resolve, sorted(new, key=labels_of)
 
     def patch_policy(self, raw, old):
         action, own, egress, ingress, *exceptions = old
@@ -814,7 +821,7 @@ class Decoder:
         need(count > 0, raw.code, "a patch that changes nothing")
         for _ in range(count):
             name = host_name(raw.text8(), raw.code)
-            need(name > last, raw.code, "names that do not ascend")
+            need(last == "" or labels_of(name) > labels_of(last), raw.code, "names that do not ascend")
             last = name
             if self.flag(raw):
                 new[name] = read_prefix_set(raw)

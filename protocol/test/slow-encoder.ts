@@ -130,8 +130,8 @@ export function slowCanonical(part: PartSpec, columns = column): readonly string
     case 'list':
       return [ascii('RCP1'), ...prefixSet(part.prefixes)];
     case 'names': {
-      const names = [...part.names].sort();
-      return [ascii('RCN1'), part.resolve ? '01' : '00', le(names.length, 4), ...names.flatMap(shortText)];
+      const names = [...part.names].sort(compareSlowly);
+      return [ascii('RCN1'), part.resolve ? '01' : '00', le(names.length, 4), ...names.map(slowKey)];
     }
     case 'policy': {
       const action = part.defaultAction === 'accept' ? '01' : '00';
@@ -149,7 +149,7 @@ export function slowCanonical(part: PartSpec, columns = column): readonly string
     case 'unmatched':
       return [ascii('RCU1'), part.action === 'accept' ? '01' : '00'];
     case 'resolutions': {
-      const names = Object.keys(part.names).sort();
+      const names = Object.keys(part.names).sort(compareSlowly);
       const entries = names.flatMap((name) => [...shortText(name), ...prefixSet(part.names[name] ?? [])]);
       return [ascii('RCA1'), le(names.length, 4), ...entries];
     }
@@ -351,19 +351,42 @@ function slowRangeCode(all: readonly Decision[]): string {
   return ((low + (1n << 24n) - 1n) >> 24n).toString(16).padStart(bytes * 2, '0');
 }
 
-/**
- * Sorted names: how many characters each shares with the one before, then the others, each with a line feed.
- */
+/** The labels of a name from the last, and what it stands for. */
+function slowLabels(text: string): { readonly labels: readonly string[]; readonly end: string } {
+  const end = text.startsWith('*.') ? '01' : text.startsWith('.') ? '02' : '00';
+  const labels = text
+    .replace(/^\*?\./, '')
+    .split('.')
+    .reverse();
+  return { labels, end };
+}
+
+/** The canonical order of DNS, label by label from the last. */
+export function compareSlowly(a: string, b: string): number {
+  const [x, y] = [slowLabels(a).labels, slowLabels(b).labels];
+  const at = x.findIndex((label, i) => label !== y[i]);
+  if (at < 0) return x.length - y.length;
+  const [one = '', other = ''] = [x[at], y[at]];
+  return other === '' || one > other ? 1 : -1;
+}
+
+/** The key of a name. */
+function slowKey(text: string): string {
+  const { labels, end } = slowLabels(text);
+  return labels.map(ascii).join('03') + end;
+}
+
+/** Names in order: how many bytes the key of each shares with the one before, then the others. */
 export function slowNames(names: readonly string[]): readonly string[] {
-  const sorted = [...names].sort();
-  const shared = sorted.map((name, i) => {
-    const before = sorted[i - 1] ?? '';
+  const keys = [...names].sort(compareSlowly).map(slowKey);
+  const shared = keys.map((key, i) => {
+    const before = keys[i - 1] ?? '';
     let count = 0;
-    while (before.startsWith(name.slice(0, count + 1)) && count < name.length) count++;
-    return count;
+    while (count < key.length && before.startsWith(key.slice(0, count + 2))) count += 2;
+    return count / 2;
   });
-  const suffixes = sorted.map((name, i) => ascii(`${name.slice(shared[i])}\n`));
-  return [leb128(sorted.length), ...shared.map((count) => le(count, 1)), ...suffixes];
+  const rests = keys.map((key, i) => key.slice((shared[i] ?? 0) * 2));
+  return [leb128(keys.length), ...shared.map((count) => le(count, 1)), ...rests];
 }
 
 function putBody(part: PartSpec): readonly string[] {
@@ -396,7 +419,7 @@ function patchBody(before: PartSpec, after: PartSpec): readonly string[] {
     });
   }
   if (before.kind === 'names' && after.kind === 'names') {
-    const old = [...before.names].sort();
+    const old = [...before.names].sort(compareSlowly);
     const removed = [...old.keys()].filter((i) => !after.names.includes(old[i] ?? ''));
     const added = after.names.filter((name) => !old.includes(name));
     return [after.resolve ? '01' : '00', ...slowSequence(removed), '00', ...slowNames(added)];

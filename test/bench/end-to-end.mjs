@@ -300,7 +300,7 @@ async function transferred(stream) {
 function entriesOf(ruleSet) {
   let count = 0;
   for (const list of ruleSet.lists.values()) {
-    count += list.kind === 'names' ? list.names.length : list.v4.lengths.length + list.v6.lengths.length;
+    count += list.kind === 'names' ? list.names.count : list.v4.lengths.length + list.v6.lengths.length;
   }
   for (const policy of ruleSet.policies.values()) {
     for (const { remote } of policy.egress)

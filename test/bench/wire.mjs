@@ -32,6 +32,7 @@ import {
   EMPTY_RULE_SET,
   emptyPolicy,
   formatPrefixAt,
+  nameTexts,
   PrefixBuilder,
 } from '@rulecast/rules';
 import { churned, millionHosts, seedPolicy, textOf } from '../inputs.mjs';
@@ -372,7 +373,7 @@ function othersOf(before, after) {
 function textsOf(ruleSet) {
   if (ruleSet.policies.size > 0) return seedPolicy().trim().split('\n');
   return [...ruleSet.lists.values()].flatMap((list) =>
-    list.kind === 'names' ? [...list.names] : [list.v4, list.v6].flatMap(columnTexts),
+    list.kind === 'names' ? [...nameTexts(list.names)] : [list.v4, list.v6].flatMap(columnTexts),
   );
 }
 

@@ -12,10 +12,11 @@ import {
   emptyPolicy,
   isPartName,
   type List,
-  nameListOf,
   type Policy,
   prefixListOf,
+  subtractNames,
   subtractPrefixes,
+  unionNames,
   unionPrefixes,
 } from '@rulecast/rules';
 import type { ListFormatName } from './collect/format.ts';
@@ -230,10 +231,6 @@ export function joinLists(a: List, b: List, action: 'merge' | 'withdraw'): List 
     return prefixListOf(combineSets(action === 'merge' ? unionPrefixes : subtractPrefixes, a, b));
   }
   if (a.kind !== 'names' || b.kind !== 'names') return undefined;
-  if (action === 'merge') return nameListOf([...a.names, ...b.names], a.resolve || b.resolve);
-  const withdrawn = new Set(b.names);
-  return nameListOf(
-    a.names.filter((name) => !withdrawn.has(name)),
-    a.resolve,
-  );
+  if (action === 'withdraw') return { ...a, names: subtractNames(a.names, b.names) };
+  return { ...a, names: unionNames(a.names, b.names), resolve: a.resolve || b.resolve };
 }

@@ -5,6 +5,7 @@ import {
   type List,
   NO_RUNS,
   nameListOf,
+  nameTexts,
   type Policy,
   parsePrefix,
   parseRule,
@@ -49,7 +50,7 @@ function faults(document: RuleSetDocument): readonly string[] {
 
 function entriesOf(list: List | undefined): readonly string[] {
   if (list === undefined) return [];
-  if (list.kind === 'names') return list.names;
+  if (list.kind === 'names') return [...nameTexts(list.names)];
   return [list.v4, list.v6].flatMap((column) =>
     Array.from(column.lengths, (_, index) => formatPrefixAt(column, index)),
   );

@@ -4,7 +4,7 @@
  * half of its addresses, and names of malware became host names.
  */
 
-import { formatPrefixAt, type List } from '@rulecast/rules';
+import { formatPrefixAt, type List, nameTexts } from '@rulecast/rules';
 import { describe, expect, it } from 'vitest';
 import type { ImportOptions } from '../src/collect/options.ts';
 import { acceptImport } from '../src/list/acceptance.ts';
@@ -15,7 +15,7 @@ function read(text: string, options: ImportOptions = {}, name = ''): ImportedLis
 }
 
 function entriesOf(list: List): readonly string[] {
-  if (list.kind === 'names') return list.names;
+  if (list.kind === 'names') return [...nameTexts(list.names)];
   return [list.v4, list.v6].flatMap((column) =>
     Array.from(column.lengths, (_, index) => formatPrefixAt(column, index)),
   );

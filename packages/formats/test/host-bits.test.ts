@@ -3,7 +3,7 @@
  * last line of a list that was cut, became 192.0.0.0/2 without a word: a quarter of all addresses.
  */
 
-import { formatPrefixAt, type List } from '@rulecast/rules';
+import { formatPrefixAt, type List, nameTexts } from '@rulecast/rules';
 import { describe, expect, it } from 'vitest';
 import type { ListFormatName } from '../src/collect/format.ts';
 import type { ImportOptions } from '../src/collect/options.ts';
@@ -12,7 +12,7 @@ import { parseDocument } from '../src/document/document.ts';
 import { importList } from '../src/list/import.ts';
 
 function entriesOf(list: List): readonly string[] {
-  if (list.kind === 'names') return list.names;
+  if (list.kind === 'names') return [...nameTexts(list.names)];
   return [list.v4, list.v6].flatMap((column) =>
     Array.from(column.lengths, (_, index) => formatPrefixAt(column, index)),
   );

@@ -1,4 +1,4 @@
-import { formatPrefixAt, type List } from '@rulecast/rules';
+import { formatPrefixAt, type List, nameTexts } from '@rulecast/rules';
 import { describe, expect, it } from 'vitest';
 import { isListFormatName, LIST_FORMATS, type ListFormatName } from '../src/collect/format.ts';
 import type { ImportOptions } from '../src/collect/options.ts';
@@ -13,7 +13,7 @@ function importText(text: string, options: ImportOptions = {}): ImportedList {
 }
 
 function textsOf(list: List): readonly string[] {
-  if (list.kind === 'names') return list.names;
+  if (list.kind === 'names') return [...nameTexts(list.names)];
   return [list.v4, list.v6].flatMap((column) =>
     Array.from(column.lengths, (_, index) => formatPrefixAt(column, index)),
   );

@@ -10,6 +10,7 @@ import {
   formatPrefixAt,
   formatRule,
   type List,
+  nameTexts,
   type Policy,
   type PrefixSet,
   type RuleSet,
@@ -57,7 +58,7 @@ function printList(lines: string[], list: List): void {
     printSequence(lines, '    ', 'entries', prefixTexts(list));
     return;
   }
-  printSequence(lines, '    ', 'names', list.names);
+  printSequence(lines, '    ', 'names', [...nameTexts(list.names)]);
   lines.push(`    resolve: ${list.resolve}`);
 }
 

@@ -2,7 +2,7 @@
  * A plan that builds on the one before it means what one from nothing does, and both what the rule set says.
  */
 
-import { type Address, evaluate, IpProtocol, type Packet, type RuleSet } from '@rulecast/rules';
+import { type Address, evaluate, IpProtocol, nameListOf, type Packet, type RuleSet } from '@rulecast/rules';
 import { describe, expect, it } from 'vitest';
 import { seededNumbers } from '../../../test/kit/random.mjs';
 import fc from '../../../test/seeded-fast-check.ts';
@@ -55,7 +55,7 @@ function rulesOf(lines: readonly string[]): RuleSet {
         egress: [...lines.slice(40), 'drop dst=@bad', ...lines.slice(0, 50)],
       },
     ],
-    { bad: { kind: 'names', names: [], resolve: false } },
+    { bad: nameListOf([], false) },
   );
 }
 

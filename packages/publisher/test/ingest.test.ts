@@ -4,6 +4,7 @@ import {
   formatPrefixAt,
   formatRule,
   nameListOf,
+  nameTexts,
   type Policy,
   prefixListOf,
   type RuleSet,
@@ -31,7 +32,7 @@ function shown(result: IngestResult): Shown {
   for (const [name, list] of result.ruleSet.lists) {
     parts[name] =
       list.kind === 'names'
-        ? list.names
+        ? [...nameTexts(list.names)]
         : [list.v4, list.v6].flatMap((column) =>
             Array.from(column.lengths, (_, i) => formatPrefixAt(column, i)),
           );

@@ -1,7 +1,7 @@
 /** What lists of sources make of a rule set, and of which of them nothing is made. */
 
 import { ingest, readPushed } from '@rulecast/formats';
-import { type List, nameListOf, prefixListOf, type RuleSet } from '@rulecast/rules';
+import { type List, nameListOf, nameTexts, prefixListOf, type RuleSet } from '@rulecast/rules';
 import { describe, expect, it } from 'vitest';
 import { withLists } from '../src/release/list-update.ts';
 import { prefixes, pushOf } from './fresh-publisher.ts';
@@ -86,7 +86,7 @@ describe('withLists', () => {
       code: 'too-many-names',
       reason: expect.stringContaining('4096'),
     });
-    const most = { ...many, names: many.names.slice(1) };
+    const most = nameListOf([...nameTexts(many.names)].slice(1), many.resolve);
     expect(withLists(CURRENT, new Map([['used', most]])).refused.size).toBe(0);
   });
 

@@ -4,6 +4,7 @@
  */
 
 import { columnFor, memberContaining, type PrefixSet } from './list.ts';
+import { nameTexts } from './names.ts';
 import {
   COMMON_POLICY,
   DEFAULT_POLICY,
@@ -289,7 +290,7 @@ function listMember(ruleSet: RuleSet, name: string, address: Address): Prefix | 
   if (list.kind === 'prefixes') return memberOf(list, address);
   if (!list.resolve) return undefined;
   let widest: Prefix | undefined; // in the canonical union, the widest member covers the others
-  for (const host of list.names) {
+  for (const host of nameTexts(list.names)) {
     const member = memberOf(resolutionOf(ruleSet, host), address);
     if (member !== undefined && member.length < (widest?.length ?? Number.POSITIVE_INFINITY)) widest = member;
   }

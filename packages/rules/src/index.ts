@@ -3,10 +3,10 @@
  * evaluator, the slow one that every fast path is tested against.
  *
  * Begin with rule-set.ts, what is released and enforced, and evaluate.ts, what it means. The files build on
- * one another in this order: prefix and name; list (sets of them, and their algebra), special-purpose (space
- * where no host of the Internet is), coverage (how much of the rest a set holds); rule and rule-line (one
- * line of the grammar), policy (runs of rules), rule-set (what makes one sound); evaluate, and longest-match
- * (many rules as classes of addresses).
+ * one another in this order: prefix, name, names (columns of them); list (sets of prefixes and of names, and
+ * their algebra), special-purpose (space where no host of the Internet is), coverage (how much of the rest a
+ * set holds); rule and rule-line (one line of the grammar), policy (runs of rules), rule-set (what makes one
+ * sound); evaluate, and longest-match (many rules as classes of addresses).
  */
 
 export { routableShare } from './coverage.ts';
@@ -61,7 +61,27 @@ export {
   segmentsOf,
 } from './longest-match.ts';
 export { classFor, type MatchClasses } from './match-classes.ts';
-export { isPartName, NameFault, parseHostName } from './name.ts';
+export { compareHostNames, isPartName, NameFault, parseHostName } from './name.ts';
+export {
+  applyNamesDelta,
+  diffNames,
+  intersectNames,
+  KEY_MAX_BYTES,
+  KeyByte,
+  KeyWriter,
+  keyEnd,
+  type Names,
+  NamesBuilder,
+  type NamesDelta,
+  NO_NAMES,
+  namesAt,
+  namesOf,
+  nameTexts,
+  readNames,
+  sameNames,
+  subtractNames,
+  unionNames,
+} from './names.ts';
 export {
   allRuns,
   COMMON_POLICY,

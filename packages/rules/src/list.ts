@@ -6,6 +6,7 @@
  * an entry stays the entry that somebody wrote.
  */
 
+import { type Names, namesOf } from './names.ts';
 import {
   bitsOf,
   comparePrefixAt,
@@ -30,10 +31,10 @@ export interface PrefixList extends PrefixSet {
   readonly kind: 'prefixes';
 }
 
-/** A canonical set of host names, sorted by code unit; a name stands for itself, not for names below it. */
+/** A canonical set of host names, and of wildcards of such. */
 export interface NameList {
   readonly kind: 'names';
-  readonly names: readonly string[];
+  readonly names: Names;
   /** Whether rules may use the list, by the addresses that the publisher resolves. */
   readonly resolve: boolean;
 }
@@ -67,7 +68,7 @@ export const EMPTY_PREFIX_SET: PrefixSet = { v4: emptyPrefixes(4), v6: emptyPref
 
 /** How many entries a list has. */
 export function entryCount(list: List): number {
-  return list.kind === 'names' ? list.names.length : prefixCount(list);
+  return list.kind === 'names' ? list.names.count : prefixCount(list);
 }
 
 export function prefixCount(set: PrefixSet): number {
@@ -83,17 +84,9 @@ export function prefixListOf(set: PrefixSet): PrefixList {
   return { kind: 'prefixes', v4: set.v4, v6: set.v6 };
 }
 
-/** A canonical list of names from names in normal form, in any order. */
-export function nameListOf(names: readonly string[], resolve: boolean): NameList {
-  return { kind: 'names', names: sortedUnique(names), resolve };
-}
-
-/** In order, each once. Published lists mostly are so already, and are then only looked at. */
-function sortedUnique(names: readonly string[]): readonly string[] {
-  let isSorted = true;
-  for (let i = 1; i < names.length && isSorted; i++) isSorted = names[i - 1]! < names[i]!; // i < length
-  if (isSorted) return names.slice();
-  return [...names].sort().filter((name, i, sorted) => i === 0 || name !== sorted[i - 1]);
+/** A canonical list of names from names in normal form, or wildcards of such, in any order. */
+export function nameListOf(names: Iterable<string>, resolve: boolean): NameList {
+  return { kind: 'names', names: namesOf(names), resolve };
 }
 
 /** A canonical set of single prefixes, in any order. */

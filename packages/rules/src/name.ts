@@ -6,7 +6,7 @@
 /** Longest host name in normal form, in octets (RFC 1035 §2.3.4: 255 on the wire, 253 as text). */
 export const HOST_NAME_MAX_BYTES = 253;
 /** Longest label (RFC 1035 §2.3.4). */
-const LABEL_MAX_BYTES = 63;
+export const LABEL_MAX_BYTES = 63;
 /** Longest name of a list or policy, in bytes; a Qubes VM name has at most 31. */
 export const PART_NAME_MAX_BYTES = 63;
 
@@ -88,6 +88,25 @@ function endsInNumber(name: string): boolean {
   const first = name.charCodeAt(start);
   if (first < 0x30 || first > 0x39) return false;
   return NUMBER.test(name.slice(start));
+}
+
+/**
+ * The canonical order of DNS (RFC 4034 §6.1) of two names in normal form: label by label from the last, and a
+ * name before those below it.
+ */
+export function compareHostNames(a: string, b: string): number {
+  let endA = a.length;
+  let endB = b.length;
+  for (;;) {
+    const startA = a.lastIndexOf('.', endA - 1) + 1;
+    const startB = b.lastIndexOf('.', endB - 1) + 1;
+    const labelA = a.slice(startA, endA);
+    const labelB = b.slice(startB, endB);
+    if (labelA !== labelB) return labelA < labelB ? -1 : 1;
+    if (startA === 0 || startB === 0) return startA - startB;
+    endA = startA - 1;
+    endB = startB - 1;
+  }
 }
 
 /**

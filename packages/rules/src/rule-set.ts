@@ -3,6 +3,8 @@
  */
 
 import { EMPTY_PREFIX_SET, type List, type PrefixSet, prefixCount } from './list.ts';
+import { compareHostNames } from './name.ts';
+import { nameTexts } from './names.ts';
 import { allRuns, COMMON_POLICY, DEFAULT_POLICY, judgesIngress, type Policy } from './policy.ts';
 import { formatPrefixAt } from './prefix.ts';
 import type { Action } from './rule.ts';
@@ -95,9 +97,9 @@ export function usedNames(ruleSet: RuleSet): readonly string[] {
   }
   for (const listName of usedLists(ruleSet.policies.values())) {
     const list = ruleSet.lists.get(listName);
-    if (list?.kind === 'names' && list.resolve) for (const name of list.names) names.add(name);
+    if (list?.kind === 'names' && list.resolve) for (const name of nameTexts(list.names)) names.add(name);
   }
-  return [...names].sort();
+  return [...names].sort(compareHostNames);
 }
 
 /** Everything that is wrong or odd about a rule set as a whole; faults first. */
@@ -149,8 +151,8 @@ function listUseProblem(part: string, name: string, list: List | undefined): Rul
     const reason = `policy ${part} uses ${name}, a list of names: say resolve: true for it in a rule set document`;
     return fault(RuleSetProblemCode.unresolvedNames, reason);
   }
-  if (list.names.length <= RESOLVED_NAMES_MAX) return undefined;
-  const reason = `list ${name} has ${list.names.length} names; rules can use a list of at most ${RESOLVED_NAMES_MAX} by resolution`;
+  if (list.names.count <= RESOLVED_NAMES_MAX) return undefined;
+  const reason = `list ${name} has ${list.names.count} names; rules can use a list of at most ${RESOLVED_NAMES_MAX} by resolution`;
   return fault(RuleSetProblemCode.tooManyNames, reason);
 }
 

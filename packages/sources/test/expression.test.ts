@@ -1,5 +1,6 @@
 /** List expressions, against sets of single addresses. */
 
+import { nameListOf } from '@rulecast/rules';
 import { describe, expect, it } from 'vitest';
 import fc from '../../../test/seeded-fast-check.ts';
 import { evaluateExpression, sameList, unionLists } from '../src/lists/expression.ts';
@@ -52,11 +53,7 @@ describe('evaluateExpression', () => {
   });
 
   it('of names agrees with sets of names', () => {
-    const nameList = (entries: readonly string[]) => ({
-      kind: 'names' as const,
-      names: entries,
-      resolve: false,
-    });
+    const nameList = (entries: readonly string[]) => nameListOf(entries, false);
     fc.assert(
       fc.property(fc.array(names, { minLength: 1, maxLength: 3 }), names, (operands, minus) => {
         const lists = operands.map(nameList);
@@ -129,7 +126,7 @@ describe('sameList', () => {
   });
 
   it('tells whether rules may use names', () => {
-    const names = { kind: 'names' as const, names: ['a.example'], resolve: false };
+    const names = nameListOf(['a.example'], false);
     expect(sameList(names, { ...names })).toBe(true);
     expect(sameList(names, { ...names, resolve: true })).toBe(false);
     expect(sameList(undefined, names)).toBe(false);

@@ -1,7 +1,7 @@
 /** Lists from the text of their entries. */
 
 import { importList } from '@rulecast/formats';
-import { formatPrefixAt, type List, type PrefixList } from '@rulecast/rules';
+import { formatPrefixAt, type List, nameTexts, type PrefixList } from '@rulecast/rules';
 
 export function listOf(...entries: readonly string[]): List {
   const read = importList('', Buffer.from(entries.join('\n')), {
@@ -21,7 +21,7 @@ export function prefixesOf(...entries: readonly string[]): PrefixList {
 /** Its entries as text; undefined for no list. */
 export function entriesOf(list: List | undefined): readonly string[] | undefined {
   if (list === undefined) return undefined;
-  if (list.kind === 'names') return list.names;
+  if (list.kind === 'names') return [...nameTexts(list.names)];
   return [list.v4, list.v6].flatMap((column) =>
     Array.from(column.lengths, (_, i) => formatPrefixAt(column, i)),
   );

@@ -2,6 +2,7 @@
 
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { nameListOf } from '@rulecast/rules';
 import { describe, expect, it } from 'vitest';
 import { temporaryDirectory } from '../../../test/kit/directory.ts';
 import { SavedLists, type SavedState } from '../src/lists/saved.ts';
@@ -50,14 +51,12 @@ describe('layers', () => {
   it('of addresses and of names come back as they were', async () => {
     const kept = new SavedLists(temporaryDirectory());
     await kept.writeLayers('a', LAYERS);
-    await kept.writeLayers('n', [
-      { seenAtMs: 1, list: { kind: 'names', names: ['a.example', 'b.example'], resolve: true } },
-    ]);
+    await kept.writeLayers('n', [{ seenAtMs: 1, list: nameListOf(['a.example', 'b.example'], true) }]);
     expect(await kept.layers('a')).toEqual(LAYERS);
     const [names] = (await kept.layers('n')) ?? [];
     expect(names).toEqual({
       seenAtMs: 1,
-      list: { kind: 'names', names: ['a.example', 'b.example'], resolve: true },
+      list: nameListOf(['a.example', 'b.example'], true),
     });
   });
 

@@ -28,7 +28,10 @@ export class HandOver {
   }
 
   async list(list: List): Promise<List> {
-    if (list.kind === 'names') return list; // strings can only be copied
+    if (list.kind === 'names') {
+      const { count, bytes } = list.names;
+      return { ...list, names: { count, bytes: await this.bytes(bytes) } };
+    }
     return { ...list, ...(await this.prefixSet(list)) };
   }
 
@@ -64,7 +67,8 @@ export function givenAway(lists: readonly List[]): {
     return { family, words: given(words), lengths: given(lengths) };
   };
   const all = lists.map((list): List => {
-    return list.kind === 'names' ? list : { ...list, v4: column(list.v4), v6: column(list.v6) };
+    if (list.kind !== 'names') return { ...list, v4: column(list.v4), v6: column(list.v6) };
+    return { ...list, names: { count: list.names.count, bytes: given(list.names.bytes) } };
   });
   return { lists: all, buffers: [...buffers] };
 }

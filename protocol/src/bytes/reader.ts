@@ -6,7 +6,7 @@
 
 import { type ErrorCode, ProtocolError } from '../error.ts';
 import { VERSION_MAX } from '../limits.ts';
-import { LINE_FEED, wordsOfBytes } from './words.ts';
+import { wordsOfBytes } from './words.ts';
 
 /** A u32 in LEB128. */
 const VARINT_MAX_BYTES = 5;
@@ -120,15 +120,6 @@ export class ByteReader {
   /** Text after a u8 of its length. */
   shortText(): string {
     return this.text(this.u8());
-  }
-
-  /** Text up to the next line feed, which is stepped over. */
-  line(): string {
-    const end = this.#buffer.indexOf(LINE_FEED, this.#at);
-    if (end < 0) throw this.error('a line without an end');
-    const text = this.text(end - this.#at);
-    this.#at = end + 1;
-    return text;
   }
 
   /** Throws where bytes are left over. */

@@ -3,8 +3,6 @@
 import { endianness } from 'node:os';
 
 const LITTLE_ENDIAN_HOST = endianness() === 'LE';
-/** Ends a line of text. */
-export const LINE_FEED = 10;
 
 /**
  * The little-endian bytes of a column of words: a view where the host is little-endian, so that a column of a

@@ -16,7 +16,9 @@
  */
 
 import {
+  applyNamesDelta,
   applyPrefixesDelta,
+  compareHostNames,
   comparePrefixAt,
   compareWordsAt,
   containsAt,
@@ -24,6 +26,7 @@ import {
   type Family,
   isCanonical,
   type NameList,
+  type Names,
   type Policy,
   type Prefixes,
   type PrefixesDelta,
@@ -76,7 +79,7 @@ export function putBody(part: Part): Uint8Array {
   return writer.take();
 }
 
-function packedNames(names: readonly string[]): Uint8Array {
+function packedNames(names: Names): Uint8Array {
   const writer = new ByteWriter();
   writeNames(writer, names);
   return pack(writer.take());
@@ -105,7 +108,7 @@ export function readPut(reader: ByteReader, id: PartId, bounds: PartBounds): Par
   }
 }
 
-function readPackedNames(reader: ByteReader, bounds: PartBounds): readonly string[] {
+function readPackedNames(reader: ByteReader, bounds: PartBounds): Names {
   const raw = unpack(reader, bounds);
   const names = readNames(raw, bounds);
   raw.end();
@@ -299,36 +302,14 @@ function isInOrder(column: Prefixes, i: number): boolean {
 
 function patchedNames(reader: ByteReader, before: NameList, bounds: PartBounds): NameList {
   const resolve = readFlag(reader);
-  const removed = readIndices(reader, before.names.length, bounds.meter);
-  const added = readPackedNames(reader, boundsBeside(reader, before.names.length - removed.length, bounds));
-  if (removed.length === 0 && added.length === 0 && resolve === before.resolve) {
+  const removed = readIndices(reader, before.names.count, bounds.meter);
+  const added = readPackedNames(reader, boundsBeside(reader, before.names.count - removed.length, bounds));
+  if (removed.length === 0 && added.count === 0 && resolve === before.resolve) {
     throw reader.error('a patch that changes nothing');
   }
-  return { kind: 'names', names: mergedNames(reader, before.names, removed, added), resolve };
-}
-
-/** The old names without the removed ones, and the added names, in order. */
-function mergedNames(
-  reader: ByteReader,
-  before: readonly string[],
-  removed: Uint32Array,
-  added: readonly string[],
-): readonly string[] {
-  const names: string[] = [];
-  let nextRemoved = 0;
-  let nextAdded = 0;
-  for (let i = 0; i < before.length; i++) {
-    if (removed[nextRemoved] === i) {
-      nextRemoved++;
-      continue;
-    }
-    const name = before[i]!; // i < length
-    while (nextAdded < added.length && added[nextAdded]! < name) names.push(added[nextAdded++]!); // nextAdded < length
-    if (added[nextAdded] === name) throw reader.error(`name ${nextAdded} is there already`, nextAdded);
-    names.push(name);
-  }
-  while (nextAdded < added.length) names.push(added[nextAdded++]!);
-  return names;
+  const names = applyNamesDelta(before.names, { removed, added });
+  if (typeof names === 'number') throw reader.error(`name ${names} is there already`, names);
+  return { kind: 'names', names, resolve };
 }
 
 function patchedPolicy(reader: ByteReader, before: Policy, bounds: RuleBounds): Policy {
@@ -369,7 +350,8 @@ function patchedResolutions(reader: ByteReader, before: Resolutions, bounds: Rul
   let last = '';
   for (let i = 0; i < count; i++) {
     const name = readHostName(reader, i);
-    if (name <= last) throw reader.error(`name ${i} is not above the one before`, i);
+    if (i > 0 && compareHostNames(last, name) >= 0)
+      throw reader.error(`name ${i} is not above the one before`, i);
     const present = readFlag(reader);
     if (!present && !before.has(name)) {
       throw reader.error(`name ${i} is removed, but is not resolved`, i, ErrorCode.badBase);

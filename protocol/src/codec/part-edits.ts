@@ -4,9 +4,12 @@
  */
 
 import {
+  compareHostNames,
   type DirectedRuns,
+  diffNames,
   diffPrefixes,
   type NameList,
+  type NamesDelta,
   type Policy,
   type PrefixesDelta,
   type PrefixList,
@@ -30,8 +33,7 @@ export interface EditCounts {
 
 export type PartEdits =
   | { readonly kind: 'prefixes'; readonly v4: PrefixesDelta; readonly v6: PrefixesDelta }
-  /** Indices into the old names, ascending, and the new names, sorted. */
-  | { readonly kind: 'names'; readonly removed: Uint32Array; readonly added: readonly string[] }
+  | ({ readonly kind: 'names' } & NamesDelta)
   | {
       readonly kind: 'policy';
       readonly exceptions: DirectedSplices;
@@ -86,23 +88,15 @@ function diffPrefixLists(before: PrefixList, after: PrefixList): (PartEdits & Ed
 }
 
 function diffNameLists(before: NameList, after: NameList): (PartEdits & EditCounts) | undefined {
-  const removed: number[] = [];
-  const added: string[] = [];
-  let i = 0;
-  for (const name of after.names) {
-    while (i < before.names.length && before.names[i]! < name) removed.push(i++); // i < length
-    if (before.names[i] === name) i++;
-    else added.push(name);
-  }
-  while (i < before.names.length) removed.push(i++);
-  if (removed.length + added.length === 0 && before.resolve === after.resolve) return undefined;
+  const { removed, added } = diffNames(before.names, after.names);
+  if (removed.length + added.count === 0 && before.resolve === after.resolve) return undefined;
   return {
     kind: 'names',
-    removed: Uint32Array.from(removed),
+    removed,
     added,
-    addedCount: added.length,
+    addedCount: added.count,
     removedCount: removed.length,
-    unchangedCount: after.names.length - added.length,
+    unchangedCount: after.names.count - added.count,
   };
 }
 
@@ -160,6 +154,6 @@ function diffResolutions(before: Resolutions, after: Resolutions): (PartEdits & 
     if (old !== undefined) removedCount++;
   }
   if (changes.length === 0) return undefined;
-  changes.sort(([a], [b]) => (a < b ? -1 : 1));
+  changes.sort(([a], [b]) => compareHostNames(a, b));
   return { kind: 'resolutions', changes, addedCount, removedCount, unchangedCount: after.size - addedCount };
 }

@@ -217,8 +217,8 @@ export class Budget {
 /** Heap that decoding what was signed may take, in MiB: a run or a name is a few objects. */
 export function heapMebibytes(base: RuleSet, result: Manifest): number {
   let objects = 0;
-  for (const { kind, count } of result.parts) if (kind !== PartKind.prefixList) objects += count;
+  for (const { kind, count } of result.parts)
+    if (kind === PartKind.policy || kind === PartKind.resolutions) objects += count;
   for (const policy of base.policies.values()) objects += policyRuleCount(policy);
-  for (const list of base.lists.values()) if (list.kind === 'names') objects += list.names.length;
   return Math.ceil((objects * 1024) / 2 ** 20);
 }

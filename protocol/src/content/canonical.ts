@@ -4,7 +4,7 @@
  * digests".
  *
  *   RCP1  prefix list   v4 count u32 | v6 count u32 | v4 words | v4 lengths | v6 words | v6 lengths
- *   RCN1  name list     resolve u8 | count u32 | (length u8, name)…
+ *   RCN1  name list     resolve u8 | count u32 | keys
  *   RCQ1  policy        default action u8 | prefix set | egress runs | ingress runs
  *   RCQ2  with exceptions   the same | egress exceptions | ingress exceptions, not both empty
  *   RCA1  resolutions   count u32 | (length u8, name, prefix set)…
@@ -12,7 +12,14 @@
  */
 
 import { createHash } from 'node:crypto';
-import { type List, type NameList, type Policy, type PrefixSet, prefixListOf } from '@rulecast/rules';
+import {
+  compareHostNames,
+  type List,
+  type Policy,
+  type PrefixSet,
+  prefixListOf,
+  readNames,
+} from '@rulecast/rules';
 import { ByteReader } from '../bytes/reader.ts';
 import { bytesOfWords } from '../bytes/words.ts';
 import { ByteWriter } from '../bytes/writer.ts';
@@ -90,8 +97,12 @@ export function canonicalChunks(part: Part): readonly Uint8Array[] {
   writer.ascii(TAGS[part.kind]);
   if (part.kind === PartKind.resolutions) writeResolutions(writer, part.resolutions);
   else if (part.kind === PartKind.unmatched) writeAction(writer, part.unmatched);
-  else if (part.list.kind === 'names') writeNames(writer, part.list);
-  else {
+  else if (part.list.kind === 'names') {
+    const { names, resolve } = part.list;
+    writer.u8(resolve ? 1 : 0);
+    writer.u32(names.count);
+    return [writer.take(), names.bytes];
+  } else {
     const { v4, v6 } = part.list;
     writer.u32(v4.lengths.length);
     writer.u32(v6.lengths.length);
@@ -155,7 +166,7 @@ function readPart(
     case PartKind.prefixList:
       return { kind: id.kind, name: id.name, list: prefixListOf(readPrefixSet(reader)) };
     case PartKind.nameList:
-      return { kind: id.kind, name: id.name, list: readNames(reader) };
+      return { kind: id.kind, name: id.name, list: readNameList(reader) };
     case PartKind.policy:
       return {
         kind: id.kind,
@@ -185,23 +196,12 @@ function readPolicyWithExceptions(
   return { ...policy, exceptions };
 }
 
-function writeNames(writer: ByteWriter, list: NameList): void {
-  writer.u8(list.resolve ? 1 : 0);
-  writer.u32(list.names.length);
-  for (const name of list.names) writer.shortText(name);
-}
-
-function readNames(reader: ByteReader): List {
+function readNameList(reader: ByteReader): List {
   const resolve = readFlag(reader);
   const count = reader.count(2); // a name of one character
-  const names: string[] = [];
-  let last = '';
-  for (let i = 0; i < count; i++) {
-    const name = readHostName(reader, i);
-    if (name <= last) throw reader.error(`name ${i} is not above the one before`, i);
-    names.push(name);
-    last = name;
-  }
+  const names = readNames(reader.bytes(reader.remaining).slice());
+  if ('reason' in names) throw reader.error(`name ${names.index} ${names.reason}`, names.index);
+  if (names.count !== count) throw reader.error(`${names.count} names, and ${count} announced`);
   return { kind: 'names', names, resolve };
 }
 
@@ -223,7 +223,7 @@ export function writeResolutions(writer: ByteWriter, resolutions: Resolutions): 
 
 /** The names and what they stand for, sorted by name. */
 export function sortedResolutions(resolutions: Resolutions): readonly (readonly [string, PrefixSet])[] {
-  return [...resolutions].sort(([a], [b]) => (a < b ? -1 : 1));
+  return [...resolutions].sort(([a], [b]) => compareHostNames(a, b));
 }
 
 function readResolutions(reader: ByteReader, bounds: RuleBounds): Resolutions {
@@ -234,7 +234,8 @@ function readResolutions(reader: ByteReader, bounds: RuleBounds): Resolutions {
   let last = '';
   for (let i = 0; i < count; i++) {
     const name = readHostName(reader, i);
-    if (name <= last) throw reader.error(`name ${i} is not above the one before`, i);
+    if (i > 0 && compareHostNames(last, name) >= 0)
+      throw reader.error(`name ${i} is not above the one before`, i);
     resolutions.set(name, readPrefixSet(reader));
     last = name;
   }

@@ -284,7 +284,7 @@ export function readHostName(reader: ByteReader, entry: number): string {
 }
 
 /** The name, if it is in normal form. */
-export function checkHostName(reader: ByteReader, name: string, entry: number): string {
+function checkHostName(reader: ByteReader, name: string, entry: number): string {
   const result = parseHostName(name);
   if (result.kind !== 'name' || result.name !== name)
     throw reader.error(`name ${entry} is not in normal form`, entry);

@@ -6,7 +6,7 @@
  * file) and hands over bytes; nothing here makes a string for each address.
  */
 
-import { aggregatePrefixes, type List, nameListOf } from '@rulecast/rules';
+import { aggregatePrefixes, type List, NamesBuilder } from '@rulecast/rules';
 import { asBuffer, ColumnCounter, quoteBytes } from '../text/bytes.ts';
 import { EntryReader } from '../text/entries.ts';
 import {
@@ -52,7 +52,7 @@ export class Collector implements LineSink {
   short: ShortPrefixes | undefined;
   /** Reads the addresses and keeps them. */
   readonly reader: EntryReader;
-  readonly #names: string[] = [];
+  readonly #names: NamesBuilder;
   readonly #columns: ColumnCounter;
   readonly #skips = new Map<SkipCode, SkipCount>();
   #hasTooMany = false;
@@ -66,6 +66,7 @@ export class Collector implements LineSink {
     this.limits = withLimits(options.limits);
     this.#kind = kind;
     this.#columns = new ColumnCounter(this.bytes);
+    this.#names = new NamesBuilder(bytes.length);
     this.rejects = new RejectLog(this.limits.rejectsKept, options.onReject);
     this.reader = new EntryReader({
       hostBits: options.hostBits,
@@ -144,16 +145,15 @@ export class Collector implements LineSink {
   /** Reads text[start, end) as a host name, and uses it; false if it is rejected. */
   name(text: Uint8Array, start: number, end: number): boolean {
     if (isAddressLike(text, start, end)) return this.refuseAddress(text, start, end, bareTokenEnd);
+    if (this.kind !== 'prefixes' && this.wholeName(text, start, end)) return true;
     const name = readName(text, start, end);
     if (typeof name !== 'string') return this.refuse(text, name);
-    if (this.kind === 'prefixes') return this.refuseKind(EntryFaultCode.name, text, start, end);
-    return this.useName(name, text, start);
+    return this.refuseKind(EntryFaultCode.name, text, start, end);
   }
 
-  /** Uses a host name, in normal form, that stands at `start`. */
-  useName(name: string, text: Uint8Array, start: number): true {
-    this.#names.push(name);
-    return this.#used('names', text, start);
+  /** Uses text[start, end) if it is a host name. Returns false, having done nothing, if not. */
+  wholeName(text: Uint8Array, start: number, end: number): boolean {
+    return this.#names.addWritten(text, start, end) && this.#used('names', text, start);
   }
 
   /**
@@ -197,7 +197,7 @@ export class Collector implements LineSink {
   /** What was collected, canonical. */
   list(): List {
     const { aggregate = false, resolve = false } = this.options;
-    if (this.kind === 'names') return nameListOf(this.#names, resolve);
+    if (this.kind === 'names') return { kind: 'names', names: this.#names.build(), resolve };
     const { v4, v6 } = this.reader.prefixes();
     if (!aggregate) return { kind: 'prefixes', v4, v6 };
     return { kind: 'prefixes', v4: aggregatePrefixes(v4), v6: aggregatePrefixes(v6) };
@@ -213,7 +213,7 @@ export class Collector implements LineSink {
     this.#decide(kind);
     this.entries++;
     this.options.onEntry?.(this.line, this.#columnOf(text, start), () =>
-      kind === 'names' ? (this.#names.at(-1) ?? '') : this.reader.canonical(),
+      kind === 'names' ? this.#names.last() : this.reader.canonical(),
     );
     this.#checkFull();
     return true;
@@ -221,7 +221,7 @@ export class Collector implements LineSink {
 
   /** Stops the import where the limit of entries is passed. */
   #checkFull(): void {
-    if (this.#hasTooMany || this.reader.count + this.#names.length <= this.limits.entries) return;
+    if (this.#hasTooMany || this.reader.count + this.#names.count <= this.limits.entries) return;
     this.#hasTooMany = true;
     const reason = `more than ${this.limits.entries} entries: split the list`;
     this.refuseFile({ line: this.line, column: 1, code: TextFault.tooManyEntries, reason });

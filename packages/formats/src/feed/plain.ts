@@ -10,7 +10,7 @@
 
 import { type PrefixBuilder, parseDottedQuad } from '@rulecast/rules';
 import type { Collector } from '../collect/collector.ts';
-import { isBlank, lineEndAt, nextLineAt, quoteBytes, skipBlanks } from '../text/bytes.ts';
+import { indexIn, isBlank, lineEndAt, nextLineAt, quoteBytes, skipBlanks } from '../text/bytes.ts';
 import {
   addressIndex,
   type EntryFault,
@@ -76,7 +76,7 @@ function importAddressLine(collector: Collector, from: number, end: number): voi
   const nameEnd = tokenEnd(bytes, from, end, false);
   const name = isAddressLike(bytes, from, nameEnd) ? fault : readListedName(bytes, from, nameEnd, end);
   if (typeof name !== 'string') collector.refuse(bytes, kind === undefined ? name : fault);
-  else if (kind === undefined) collector.useName(name, bytes, from);
+  else if (kind === undefined) collector.wholeName(bytes, from, nameEnd);
   else collector.refuseKind(EntryFaultCode.name, bytes, from, nameEnd);
 }
 
@@ -87,9 +87,10 @@ function importNameLine(collector: Collector, from: number, end: number): void {
     collector.refuseAddress(bytes, from, end, tokenEnd);
     return;
   }
-  const name = readListedName(bytes, from, nameEnd, end);
-  if (typeof name === 'string') collector.useName(name, bytes, from);
-  else collector.refuse(bytes, name);
+  const isEntry = hasDot(bytes, from, nameEnd) || isAlone(bytes, nameEnd, end);
+  if (isEntry && collector.wholeName(bytes, from, nameEnd)) return;
+  const fault = readListedName(bytes, from, nameEnd, end);
+  if (typeof fault !== 'string') collector.refuse(bytes, fault);
 }
 
 function isCommentAt(bytes: Uint8Array, at: number): boolean {
@@ -113,11 +114,20 @@ const tokenEnd: TokenEnd = (bytes, start, limit, atDash) => {
  */
 function readListedName(bytes: Uint8Array, from: number, nameEnd: number, end: number): string | EntryFault {
   const name = readName(bytes, from, nameEnd);
-  if (typeof name !== 'string' || name.includes('.')) return name;
-  const next = skipBlanks(bytes, nameEnd, end);
-  if (next === end || isCommentAt(bytes, next)) return name;
+  if (typeof name !== 'string' || hasDot(bytes, from, nameEnd) || isAlone(bytes, nameEnd, end)) return name;
   const reason = `${quoteBytes(bytes, from, nameEnd)} starts a line of more words: this is no list of names or addresses, or the line is a title`;
   return { code: EntryFaultCode.words, at: from, reason };
+}
+
+/** Whether a name has more labels than one; a dot at its end is none between labels. */
+function hasDot(bytes: Uint8Array, from: number, nameEnd: number): boolean {
+  return indexIn(bytes, DOT, from, nameEnd - 1) >= 0;
+}
+
+/** Whether nothing but a comment follows on a line. */
+function isAlone(bytes: Uint8Array, nameEnd: number, end: number): boolean {
+  const next = skipBlanks(bytes, nameEnd, end);
+  return next === end || isCommentAt(bytes, next);
 }
 
 /**

@@ -3,7 +3,14 @@
  * never one string; what is written is what the importers read back, to the same addresses or names.
  */
 
-import { formatPrefixAt, type List, type NameList, type Prefixes, type PrefixList } from '@rulecast/rules';
+import {
+  formatPrefixAt,
+  type List,
+  type NameList,
+  nameTexts,
+  type Prefixes,
+  type PrefixList,
+} from '@rulecast/rules';
 
 /** The formats, with what each can hold. */
 export const EXPORT_FORMATS = [
@@ -73,11 +80,11 @@ const PREFIX_WRITERS = { netset: netsetChunks, ipset: ipsetChunks, nft: nftChunk
 
 const NAME_WRITERS = {
   hosts: (list: NameList, options: ExportOptions) =>
-    lines(comments('#', options), list.names, (name) => `0.0.0.0 ${name}`),
+    lines(comments('#', options), nameTexts(list.names), (name) => `0.0.0.0 ${name}`),
   adblock: (list: NameList, options: ExportOptions) =>
-    lines(comments('!', options), list.names, (name) => `||${name}^`),
+    lines(comments('!', options), nameTexts(list.names), (name) => `||${name}^`),
   dnsmasq: (list: NameList, options: ExportOptions) =>
-    lines(comments('#', options), list.names, (name) => `address=/${name}/`),
+    lines(comments('#', options), nameTexts(list.names), (name) => `address=/${name}/`),
   rpz: (list: NameList, options: ExportOptions) =>
     lines(
       [
@@ -85,7 +92,7 @@ const NAME_WRITERS = {
         ...comments(';', options),
         '@ SOA localhost. root.localhost. 1 3600 600 86400 300\n  NS localhost.\n',
       ],
-      list.names,
+      nameTexts(list.names),
       (name) => `${name} CNAME .`,
     ),
 } as const;
@@ -114,7 +121,7 @@ function* lines(
 }
 
 function* entriesOf(list: List): Generator<string> {
-  if (list.kind === 'names') yield* list.names;
+  if (list.kind === 'names') yield* nameTexts(list.names);
   else {
     yield* prefixTexts(list.v4);
     yield* prefixTexts(list.v6);

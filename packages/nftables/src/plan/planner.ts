@@ -30,6 +30,7 @@ import {
   type ListChanges,
   type MatchClasses,
   memberContaining,
+  nameTexts,
   type Policy,
   PrefixBuilder,
   type Prefixes,
@@ -578,7 +579,7 @@ class Planner implements Plan, Basis {
     if (list === undefined || (list.kind === 'names' && !list.resolve)) return columnOf([], family);
     if (list.kind === 'prefixes') return columnFor(list, family);
     const union = new PrefixBuilder(family);
-    for (const host of list.names) {
+    for (const host of nameTexts(list.names)) {
       const column = columnFor(resolutionOf(this.#ruleSet, host), family);
       for (let i = 0; i < column.lengths.length; i++) union.push(column.words, i, column.lengths[i]!); // i < length
     }

@@ -5,11 +5,14 @@
 
 import { type EditAspect, type Part, type PartChange, PartKind, type Resolutions } from '@rulecast/protocol';
 import {
+  compareHostNames,
   type Direction,
   diffPrefixes,
   EMPTY_PREFIX_SET,
   formatPrefixAt,
   formatRule,
+  namesAt,
+  nameTexts,
   type Policy,
   type Prefixes,
   type PrefixSet,
@@ -53,7 +56,7 @@ function* wholeBlocks(op: EditBlock['op'], part: Part): Generator<EditBlock> {
       const { list } = part;
       if (list.kind === 'names') {
         if (list.resolve) yield resolveBlock(op, true);
-        yield { op, aspect: 'entries', lines: list.names };
+        yield { op, aspect: 'entries', lines: nameTexts(list.names) };
         return;
       }
       yield { op, aspect: 'entries', lines: setLines(list) };
@@ -91,9 +94,8 @@ function* patchBlocks(before: Part, after: Part, edits: Edits): Generator<EditBl
         yield resolveBlock('removed', before.list.resolve);
         yield resolveBlock('added', after.list.resolve);
       }
-      const { names } = before.list;
-      yield { op: 'removed', aspect: 'entries', lines: chosen(edits.removed, (i) => names[i] ?? '') };
-      yield { op: 'added', aspect: 'entries', lines: edits.added };
+      yield { op: 'removed', aspect: 'entries', lines: nameTexts(namesAt(before.list.names, edits.removed)) };
+      yield { op: 'added', aspect: 'entries', lines: nameTexts(edits.added) };
       return;
     }
     case 'policy':
@@ -238,7 +240,7 @@ function* setLines(set: PrefixSet, lead = ''): Generator<string> {
 }
 
 function* resolutionLines(resolutions: Resolutions): Generator<string> {
-  for (const [name, set] of [...resolutions].sort(([a], [b]) => (a < b ? -1 : 1))) {
+  for (const [name, set] of [...resolutions].sort(([a], [b]) => compareHostNames(a, b))) {
     yield* setLines(set, `${name} `);
   }
 }

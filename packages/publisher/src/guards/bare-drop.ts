@@ -4,7 +4,14 @@
  * already. Pure.
  */
 
-import { type Direction, prefixCount, type RuleSet, type Run, resolutionOf } from '@rulecast/rules';
+import {
+  type Direction,
+  nameTexts,
+  prefixCount,
+  type RuleSet,
+  type Run,
+  resolutionOf,
+} from '@rulecast/rules';
 import type { Resolved } from '../names/names.ts';
 
 /** A rule set with what its names stand for now, and those that do not resolve. */
@@ -71,7 +78,7 @@ function bareNamesOf(run: Run, ruleSet: RuleSet): readonly string[] {
 function namesOf({ remote }: Run, { lists }: RuleSet): readonly string[] {
   if (remote.kind === 'name') return [remote.name];
   const list = remote.kind === 'list' ? lists.get(remote.list) : undefined;
-  return list?.kind === 'names' ? list.names : [];
+  return list?.kind === 'names' ? [...nameTexts(list.names)] : [];
 }
 
 function remoteText(direction: Direction, list: string | undefined, name: string): string {

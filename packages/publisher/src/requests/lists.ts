@@ -10,7 +10,7 @@ import {
   type MessageOf,
   ProtocolError,
 } from '@rulecast/protocol';
-import { entryCount, formatPrefixAt, type List } from '@rulecast/rules';
+import { entryCount, formatPrefixAt, type List, nameTexts } from '@rulecast/rules';
 import type { ListStatus } from '@rulecast/sources';
 import type { ControlExchange } from '../control/exchange.ts';
 import { lineBlocks } from '../control/line-blocks.ts';
@@ -141,7 +141,7 @@ function pushedRecord(name: string, list: List): ControlRecordOf<'list'> {
 }
 
 function* entriesOf(list: List): Generator<string> {
-  if (list.kind === 'names') yield* list.names;
+  if (list.kind === 'names') yield* nameTexts(list.names);
   else {
     for (const column of [list.v4, list.v6]) {
       for (let i = 0; i < column.lengths.length; i++) yield formatPrefixAt(column, i);

@@ -1,7 +1,7 @@
 /** What people read of lists: where each comes from, how fresh it is, what is in it. Pure. */
 
 import type { ControlRecordOf } from '@rulecast/protocol';
-import type { List, Prefixes } from '@rulecast/rules';
+import { type List, type Names, nameTexts, type Prefixes } from '@rulecast/rules';
 import type { Colors } from '../terminal/terminal.ts';
 import { formatAge, formatAmount, formatCount } from './amounts.ts';
 import { renderTable } from './table.ts';
@@ -92,9 +92,9 @@ function shareText({ family, lengths }: Prefixes): string {
     : percent;
 }
 
-function renderNameStats(names: readonly string[], colors: Colors): string {
+function renderNameStats(names: Names, colors: Colors): string {
   const counts = new Map<string, number>();
-  for (const name of names) {
+  for (const name of nameTexts(names)) {
     const top = name.slice(name.lastIndexOf('.') + 1);
     counts.set(top, (counts.get(top) ?? 0) + 1);
   }
@@ -102,7 +102,7 @@ function renderNameStats(names: readonly string[], colors: Colors): string {
     .sort(([a, countA], [b, countB]) => countB - countA || (a < b ? -1 : 1))
     .slice(0, DOMAINS_SHOWN)
     .map(([top, count]) => [`.${top}`, formatCount(count)]);
-  const head = `${formatAmount(names.length, 'name')} in ${formatAmount(counts.size, 'top-level domain')}`;
+  const head = `${formatAmount(names.count, 'name')} in ${formatAmount(counts.size, 'top-level domain')}`;
   return rows.length === 0 ? head : `${head}\n${renderTable(['domain', 'count'], rows, 1, colors)}`;
 }
 

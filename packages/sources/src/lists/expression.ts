@@ -7,13 +7,17 @@
 import {
   aggregatePrefixes,
   combineSets,
+  intersectNames,
   intersectPrefixes,
   type List,
   type NameList,
   nameListOf,
   type PrefixList,
   prefixListOf,
+  sameNames,
+  subtractNames,
   subtractPrefixes,
+  unionNames,
   unionPrefixes,
 } from '@rulecast/rules';
 
@@ -44,25 +48,30 @@ export function aggregatedList(list: List): List {
 
 /** Members of any of some lists of one kind, at least one. */
 export function unionLists(lists: readonly List[]): List {
-  const names = lists.filter((list): list is NameList => list.kind === 'names');
-  if (names.length > 0) {
-    return nameListOf(
-      names.flatMap((list) => list.names),
-      names.some(({ resolve }) => resolve),
-    );
-  }
   // By halves, so that joining many lists copies each entry as often as there are halvings, not as there are
   // lists.
-  let joined = lists.filter((list): list is PrefixList => list.kind === 'prefixes');
+  const names = lists.filter((list): list is NameList => list.kind === 'names');
+  if (names.length > 0) return byHalves(names, unionNameLists) ?? nameListOf([], false);
+  const prefixes = lists.filter((list): list is PrefixList => list.kind === 'prefixes');
+  const union = (a: PrefixList, b: PrefixList): PrefixList => prefixListOf(combineSets(unionPrefixes, a, b));
+  return byHalves(prefixes, union) ?? nameListOf([], false);
+}
+
+function unionNameLists(a: NameList, b: NameList): NameList {
+  return { ...a, names: unionNames(a.names, b.names), resolve: a.resolve || b.resolve };
+}
+
+function byHalves<L>(lists: readonly L[], join: (a: L, b: L) => L): L | undefined {
+  let joined = lists;
   while (joined.length > 1) {
-    const next: PrefixList[] = [];
+    const next: L[] = [];
     for (let i = 0; i < joined.length; i += 2) {
       const [a, b] = [joined[i], joined[i + 1]];
-      if (a !== undefined) next.push(b === undefined ? a : prefixListOf(combineSets(unionPrefixes, a, b)));
+      if (a !== undefined) next.push(b === undefined ? a : join(a, b));
     }
     joined = next;
   }
-  return joined[0] ?? nameListOf([], false);
+  return joined[0];
 }
 
 /** Members of `a` that are in no member of `b`, of the same kind. */
@@ -70,22 +79,14 @@ export function subtractLists(a: List, b: List): List {
   if (a.kind === 'prefixes' && b.kind === 'prefixes')
     return prefixListOf(combineSets(subtractPrefixes, a, b));
   if (a.kind !== 'names' || b.kind !== 'names') return a;
-  const taken = new Set(b.names);
-  return nameListOf(
-    a.names.filter((name) => !taken.has(name)),
-    a.resolve,
-  );
+  return { ...a, names: subtractNames(a.names, b.names) };
 }
 
 function intersectLists(a: List, b: List): List {
   if (a.kind === 'prefixes' && b.kind === 'prefixes')
     return prefixListOf(combineSets(intersectPrefixes, a, b));
   if (a.kind !== 'names' || b.kind !== 'names') return a;
-  const wanted = new Set(b.names);
-  return nameListOf(
-    a.names.filter((name) => wanted.has(name)),
-    a.resolve,
-  );
+  return { ...a, names: intersectNames(a.names, b.names) };
 }
 
 /** Whether two lists hold the same. */
@@ -94,11 +95,7 @@ export function sameList(a: List | undefined, b: List | undefined): boolean {
   if (a === undefined || b === undefined) return false;
   if (a.kind === 'names' || b.kind === 'names') {
     if (a.kind !== 'names' || b.kind !== 'names') return false;
-    return (
-      a.resolve === b.resolve &&
-      a.names.length === b.names.length &&
-      a.names.every((name, i) => name === b.names[i])
-    );
+    return a.resolve === b.resolve && sameNames(a.names, b.names);
   }
   return sameColumn(a.v4, b.v4) && sameColumn(a.v6, b.v6);
 }

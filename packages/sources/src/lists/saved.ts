@@ -10,7 +10,7 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { isCanonical, type List, nameListOf, type Prefixes } from '@rulecast/rules';
+import { isCanonical, type List, type Prefixes, readNames } from '@rulecast/rules';
 import type { SavedTime } from '../clock.ts';
 import type { ListChange } from './change.ts';
 import type { Layer } from './layers.ts';
@@ -130,9 +130,8 @@ async function* encodeLayers(layers: readonly Layer[]): AsyncGenerator<Uint8Arra
   const pieces: Uint8Array[] = [];
   for (const { seenAtMs, list } of layers) {
     if (list.kind === 'names') {
-      const names = Buffer.from(list.names.join('\n'));
-      headers.push({ seenAtMs, nameBytes: names.length, resolve: list.resolve });
-      pieces.push(names);
+      headers.push({ seenAtMs, nameBytes: list.names.bytes.length, resolve: list.resolve });
+      pieces.push(list.names.bytes);
     } else {
       headers.push({ seenAtMs, v4: list.v4.lengths.length, v6: list.v6.lengths.length });
       for (const { words, lengths } of [list.v4, list.v6]) pieces.push(bytesOf(words), lengths);
@@ -166,8 +165,9 @@ function decodeLayers(bytes: Uint8Array): readonly Layer[] {
   };
   return headers.map(({ seenAtMs, v4 = 0, v6 = 0, nameBytes, resolve = false }) => {
     if (nameBytes !== undefined) {
-      const text = Buffer.from(take(nameBytes)).toString();
-      return { seenAtMs, list: nameListOf(text === '' ? [] : text.split('\n'), resolve) };
+      const names = readNames(take(nameBytes));
+      if ('reason' in names) throw new Error('the kept list is not canonical');
+      return { seenAtMs, list: { kind: 'names', names, resolve } };
     }
     const column = (family: 4 | 6, count: number): Prefixes => {
       const words = new Uint32Array(take(count * (family === 4 ? 4 : 16)).buffer);

@@ -43,7 +43,7 @@ export class Flapping {
 
 function digestOf(list: List): string {
   const digest = createHash('sha256').update(list.kind);
-  if (list.kind === 'names') for (const name of list.names) digest.update(name).update('\n');
+  if (list.kind === 'names') digest.update(list.names.bytes);
   else for (const { words, lengths } of [list.v4, list.v6]) digest.update(words).update(lengths);
   return digest.digest('base64');
 }

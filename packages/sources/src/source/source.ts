@@ -13,6 +13,7 @@ import {
   entryCount,
   type Family,
   type List,
+  NO_NAMES,
   nameListOf,
   type PrefixSet,
   prefixListOf,
@@ -435,5 +436,5 @@ function tableReading(config: ListConfig, tables: ReadonlyMap<string, RangeTable
 }
 
 function emptyLike(list: List): List {
-  return list.kind === 'names' ? { ...list, names: [] } : prefixListOf(EMPTY_PREFIX_SET);
+  return list.kind === 'names' ? { ...list, names: NO_NAMES } : prefixListOf(EMPTY_PREFIX_SET);
 }

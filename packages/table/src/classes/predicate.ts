@@ -14,6 +14,7 @@ import {
   EMPTY_PREFIX_SET,
   type Family,
   type List,
+  nameTexts,
   type Prefixes,
   type PrefixSet,
   prefixCount,
@@ -141,7 +142,7 @@ export function setOfAddresses(addresses: readonly Address[]): PrefixSet {
 export function setOfList(list: List | undefined, resolutions: RuleSet['resolutions']): PrefixSet {
   if (list?.kind === 'prefixes') return list;
   if (list === undefined || !list.resolve) return EMPTY_PREFIX_SET;
-  const sets = list.names.map((host) => resolutions.get(host) ?? EMPTY_PREFIX_SET);
+  const sets = Array.from(nameTexts(list.names), (host) => resolutions.get(host) ?? EMPTY_PREFIX_SET);
   return {
     v4: union(
       4,

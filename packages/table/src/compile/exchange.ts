@@ -10,7 +10,7 @@
  * Arrays are copied once, by the hand-over, and their copies are moved.
  */
 
-import type { Environment, List, Prefixes, RuleSet } from '@rulecast/rules';
+import { type Environment, type List, NO_NAMES, type Prefixes, type RuleSet } from '@rulecast/rules';
 import type { HandOver } from '@rulecast/threads';
 import { allColumns, type PolicyColumns } from '../classes/rule-columns.ts';
 import type { EditBase, ImageSizes } from '../image/image.ts';
@@ -72,7 +72,7 @@ interface PackedColumns {
 /** A list to be handed over. Of a list of names, only the names that rules may ask for. */
 export async function listPart(list: List, handOver: HandOver): Promise<CompilePart> {
   if (list.kind === 'prefixes') return { kind: 'list', list: await handOver.list(list) };
-  return { kind: 'list', list: list.resolve ? list : { ...list, names: [] } };
+  return { kind: 'list', list: list.resolve ? list : { ...list, names: NO_NAMES } };
 }
 
 /** A policy to be handed over; the columns of its runs go away from the caller. */

@@ -9,6 +9,7 @@ import {
   containsAt,
   formatRule,
   memberContaining,
+  nameTexts,
   type Packet,
   type Prefix,
   type PrefixSet,
@@ -96,7 +97,7 @@ function listMember(ruleSet: RuleSet, name: string, address: Address): Prefix | 
   const list = ruleSet.lists.get(name);
   if (list === undefined || list.kind === 'prefixes') return list && memberOf(list, address);
   let widest: Prefix | undefined;
-  for (const host of list.names) {
+  for (const host of nameTexts(list.names)) {
     const member = memberOf(resolutionOf(ruleSet, host), address);
     if (member !== undefined && (widest === undefined || member.length < widest.length)) widest = member;
   }

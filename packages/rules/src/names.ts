@@ -1,0 +1,602 @@
+/**
+ * Columns of host names, as lists have them: keys end to end, in the canonical order of DNS (RFC 4034 §6.1).
+ * No name is a string here: a million of them are one array.
+ *
+ *   text     mail.example.com     *.example.com     .example.com
+ *   key      com · example · mail ⊥   com · example *   com · example +
+ *            labels from the last to the first, 3 between them, and at the end what the entry stands for:
+ *            0 the name itself, 1 all names below it, 2 both
+ *
+ * The ends are below the separator, and that is below every character of a label. So the order of bytes is
+ * the canonical order, no key begins another one, and the names below a name lie in one stretch behind it.
+ */
+
+import { HOST_NAME_MAX_BYTES, LABEL_MAX_BYTES } from './name.ts';
+
+/** What stands in a key beside the characters of labels. */
+export const KeyByte = { self: 0, below: 1, both: 2, separator: 3 } as const;
+
+/** Longest key: a name and its end. */
+export const KEY_MAX_BYTES = HOST_NAME_MAX_BYTES + 1;
+
+/** A canonical column: keys that ascend, of which no two differ only in the end. Nobody writes to it. */
+export interface Names {
+  readonly count: number;
+  readonly bytes: Uint8Array;
+}
+
+/**
+ * What turns one column into another: indices into the old one, ascending, and entries of the new one. An
+ * entry that stands for something else than before is both removed and added.
+ */
+export interface NamesDelta {
+  readonly removed: Uint32Array;
+  readonly added: Names;
+}
+
+export const NO_NAMES: Names = { count: 0, bytes: new Uint8Array(0) };
+
+const DASH = 0x2d;
+const DOT = 0x2e;
+const ZERO = 0x30;
+const NINE = 0x39;
+const LOWER_X = 0x78;
+
+/** Whether a byte ends a key. */
+function isEnd(byte: number): boolean {
+  return byte < KeyByte.separator;
+}
+
+/** Where the key that starts at `at` ends, its end included. */
+export function keyEnd(bytes: Uint8Array, at: number): number {
+  let end = at;
+  while (bytes[end]! >= KeyByte.separator) end++; // a column ends in the end of a key
+  return end + 1;
+}
+
+/**
+ * The order of two keys, below, at or above 0. At 0 they are the same name, and may still stand for different
+ * things: their ends tell.
+ */
+export function compareKeys(a: Uint8Array, aAt: number, b: Uint8Array, bAt: number): number {
+  let i = aAt;
+  let j = bAt;
+  while (a[i] === b[j] && a[i]! >= KeyByte.separator) {
+    i++; // a column ends in the end of a key
+    j++;
+  }
+  const x = a[i]!; // likewise
+  const y = b[j]!; // likewise
+  return isEnd(x) && isEnd(y) ? 0 : x - y;
+}
+
+/** The text of the entry whose key starts at `at`. */
+export function entryTextAt(bytes: Uint8Array, at: number): string {
+  const last = keyEnd(bytes, at) - 1;
+  let text = bytes[last] === KeyByte.below ? '*.' : bytes[last] === KeyByte.both ? '.' : '';
+  let labelEnd = last;
+  while (labelEnd > at) {
+    let start = labelEnd;
+    while (start > at && bytes[start - 1] !== KeyByte.separator) start--;
+    for (let i = start; i < labelEnd; i++) text += String.fromCharCode(bytes[i]!); // within the key
+    if (start > at) text += '.';
+    labelEnd = start - 1;
+  }
+  return text;
+}
+
+/** The texts of a column, in its order. */
+export function* nameTexts({ bytes }: Names): Generator<string> {
+  for (let at = 0; at < bytes.length; at = keyEnd(bytes, at)) yield entryTextAt(bytes, at);
+}
+
+/** Whether an entry stands for more than the name itself. */
+export function hasWildcards({ bytes }: Names): boolean {
+  return bytes.includes(KeyByte.below) || bytes.includes(KeyByte.both);
+}
+
+/** Whether two columns hold the same. */
+export function sameNames(a: Names, b: Names): boolean {
+  return a.count === b.count && Buffer.compare(a.bytes, b.bytes) === 0;
+}
+
+/** A column of the names of two, each with what `scopeOf` makes of its scopes; 0 is none. */
+function mergedNames(a: Names, b: Names, scopeOf: (a: number, b: number) => number): Names {
+  const merged = new Uint8Array(a.bytes.length + b.bytes.length);
+  let used = 0;
+  let count = 0;
+  let i = 0;
+  let j = 0;
+  while (i < a.bytes.length || j < b.bytes.length) {
+    const order = i >= a.bytes.length ? 1 : j >= b.bytes.length ? -1 : compareKeys(a.bytes, i, b.bytes, j);
+    const from = order <= 0 ? a.bytes : b.bytes;
+    const start = order <= 0 ? i : j;
+    const end = keyEnd(from, start);
+    if (order <= 0) i = end;
+    if (order >= 0) j = order === 0 ? keyEnd(b.bytes, j) : end;
+    const scopeA = order <= 0 ? a.bytes[i - 1]! + 1 : 0; // i is behind an end
+    const scopeB = order >= 0 ? b.bytes[j - 1]! + 1 : 0; // likewise j
+    const scope = scopeOf(scopeA, scopeB);
+    if (scope === 0) continue;
+    for (let at = start; at < end - 1; at++) merged[used++] = from[at]!; // within a key
+    merged[used++] = scope - 1;
+    count++;
+  }
+  return { count, bytes: merged.slice(0, used) };
+}
+
+/** What either column holds. */
+export function unionNames(a: Names, b: Names): Names {
+  return mergedNames(a, b, (x, y) => x | y);
+}
+
+/** What both columns hold. What a wildcard stands for is not looked into. */
+export function intersectNames(a: Names, b: Names): Names {
+  return mergedNames(a, b, (x, y) => x & y);
+}
+
+/** What `a` holds and `b` does not, likewise. */
+export function subtractNames(a: Names, b: Names): Names {
+  return mergedNames(a, b, (x, y) => x & ~y);
+}
+
+/** What turns `before` into `after`. Linear. */
+export function diffNames(before: Names, after: Names): NamesDelta {
+  const removed: number[] = [];
+  const added = new KeyWriter();
+  const a = before.bytes;
+  const b = after.bytes;
+  let ordinal = 0;
+  let i = 0;
+  let j = 0;
+  while (i < a.length && j < b.length) {
+    // Most of a large list is what it was.
+    let x = i;
+    let y = j;
+    while (a[x] === b[y] && a[x]! >= KeyByte.separator) {
+      x++; // a column ends in the end of a key
+      y++;
+    }
+    if (a[x] === b[y]) {
+      i = x + 1;
+      j = y + 1;
+      ordinal++;
+    } else if (a[x]! < b[y]!) {
+      removed.push(ordinal++);
+      i = keyEnd(a, x);
+    } else {
+      const end = keyEnd(b, y);
+      added.push(b, j, end);
+      j = end;
+    }
+  }
+  while (ordinal < before.count) removed.push(ordinal++);
+  while (j < b.length) {
+    const end = keyEnd(b, j);
+    added.push(b, j, end);
+    j = end;
+  }
+  return { removed: Uint32Array.from(removed), added: added.take() };
+}
+
+/**
+ * The column that a delta makes of `before`, or the index of an added entry whose name is there already. The
+ * caller has checked that `removed` ascends within the column.
+ */
+export function applyNamesDelta(before: Names, { removed, added }: NamesDelta): Names | number {
+  const old = before.bytes;
+  const keys = new KeyWriter(old.length + added.bytes.length);
+  let kept = 0; // from here on, keys of `before` are to be copied
+  let keptCount = 0;
+  let nextRemoved = 0;
+  let next = 0; // the next added key
+  let addedCount = 0;
+  const copyUpTo = (end: number): void => {
+    keys.pushMany(old, kept, end, keptCount);
+    kept = end;
+    keptCount = 0;
+  };
+  for (let at = 0, ordinal = 0; at < old.length; ordinal++) {
+    const end = keyEnd(old, at);
+    if (removed[nextRemoved] === ordinal) {
+      copyUpTo(at);
+      kept = end;
+      nextRemoved++;
+      at = end;
+      continue;
+    }
+    let order = 1;
+    while (next < added.bytes.length) {
+      order = compareKeys(added.bytes, next, old, at);
+      if (order >= 0) break;
+      copyUpTo(at);
+      const nextEnd = keyEnd(added.bytes, next);
+      keys.push(added.bytes, next, nextEnd);
+      next = nextEnd;
+      addedCount++;
+    }
+    if (order === 0) return addedCount;
+    keptCount++;
+    at = end;
+  }
+  copyUpTo(old.length);
+  keys.pushMany(added.bytes, next, added.bytes.length, added.count - addedCount);
+  return keys.take();
+}
+
+/** The entries of a column at ascending indices. */
+export function namesAt({ bytes }: Names, indices: Uint32Array): Names {
+  const chosen = new KeyWriter();
+  let at = 0;
+  let ordinal = 0;
+  for (const index of indices) {
+    for (; ordinal < index; ordinal++) at = keyEnd(bytes, at);
+    const end = keyEnd(bytes, at);
+    chosen.push(bytes, at, end);
+    at = end;
+    ordinal++;
+  }
+  return chosen.take();
+}
+
+/** Keys one after the other, in memory that grows. */
+export class KeyWriter {
+  #bytes: Uint8Array<ArrayBuffer>;
+  #used = 0;
+  #count = 0;
+
+  constructor(capacity = 1024) {
+    this.#bytes = new Uint8Array(capacity);
+  }
+
+  get count(): number {
+    return this.#count;
+  }
+
+  /** Where the next key goes. */
+  get length(): number {
+    return this.#used;
+  }
+
+  /** Appends `bytes[start, end)`: a key. */
+  push(bytes: Uint8Array, start: number, end: number): void {
+    const to = this.room(end - start);
+    const at = this.#used;
+    for (let i = start; i < end; i++) to[at + i - start] = bytes[i]!; // a key is short, and within the bytes
+    this.advance(end - start, 1);
+  }
+
+  /** Appends `bytes[start, end)`, which are `count` keys. */
+  pushMany(bytes: Uint8Array, start: number, end: number, count: number): void {
+    this.room(end - start).set(bytes.subarray(start, end), this.#used);
+    this.advance(end - start, count);
+  }
+
+  /** The memory, with room for so many bytes more from `length` on. */
+  room(byteCount: number): Uint8Array {
+    if (this.#used + byteCount > this.#bytes.length) {
+      const larger = new Uint8Array(Math.max(this.#used + byteCount, this.#bytes.length * 2));
+      larger.set(this.#bytes.subarray(0, this.#used));
+      this.#bytes = larger;
+    }
+    return this.#bytes;
+  }
+
+  /** So many bytes were written from `length` on: so many keys. */
+  advance(byteCount: number, count: number): void {
+    this.#used += byteCount;
+    this.#count += count;
+  }
+
+  /** What was written so far. */
+  written(): Uint8Array {
+    return this.#bytes.subarray(0, this.#used);
+  }
+
+  /** What was written; the caller's from now on. */
+  take(): Names {
+    const bytes = this.#used === this.#bytes.length ? this.#bytes : this.#bytes.slice(0, this.#used);
+    return { count: this.#count, bytes };
+  }
+}
+
+/** Why bytes are no canonical column. */
+export interface ColumnFault {
+  /** Which key. */
+  readonly index: number;
+  readonly reason: string;
+}
+
+/**
+ * Bytes as a canonical column, or what is wrong with them. The bytes belong to the column from then on.
+ */
+export function readNames(bytes: Uint8Array): Names | ColumnFault {
+  let count = 0;
+  let before = -1;
+  for (let at = 0; at < bytes.length; ) {
+    const end = checkedKeyEnd(bytes, at);
+    if (end < 0) return { index: count, reason: 'is no host name in normal form' };
+    if (before >= 0 && compareKeys(bytes, before, bytes, at) >= 0)
+      return { index: count, reason: 'is not above the one before' };
+    before = at;
+    at = end;
+    count++;
+  }
+  return { count, bytes };
+}
+
+/** Where the key that starts at `at` ends; -1 if it is none. */
+function checkedKeyEnd(bytes: Uint8Array, at: number): number {
+  let labelStart = at;
+  for (let i = at; i < bytes.length && i - at < KEY_MAX_BYTES; i++) {
+    const byte = bytes[i]!; // i < length
+    if (byte > KeyByte.separator) {
+      if (!isLabelByte(byte)) return -1;
+      continue;
+    }
+    if (!isLabel(bytes, labelStart, i) || (labelStart === at && isNumber(bytes, at, i))) return -1;
+    if (isEnd(byte)) return i + 1;
+    labelStart = i + 1;
+  }
+  return -1;
+}
+
+/** Lower-case letters, digits, `-` and `_`. */
+export function isLabelByte(byte: number): boolean {
+  return (byte >= 0x61 && byte <= 0x7a) || (byte >= ZERO && byte <= NINE) || byte === DASH || byte === 0x5f;
+}
+
+/** Whether bytes that are all of labels make one. */
+function isLabel(bytes: Uint8Array, start: number, end: number): boolean {
+  const count = end - start;
+  return count >= 1 && count <= LABEL_MAX_BYTES && bytes[start] !== DASH && bytes[end - 1] !== DASH;
+}
+
+/** Whether a last label is a number, decimal or 0x: some resolvers guess an address from it. */
+function isNumber(bytes: Uint8Array, start: number, end: number): boolean {
+  const isHex = bytes[start] === ZERO && bytes[start + 1] === LOWER_X;
+  for (let i = isHex ? start + 2 : start; i < end; i++) {
+    const byte = bytes[i]!; // within the label
+    if (!(byte >= ZERO && byte <= NINE) && !(isHex && byte >= 0x61 && byte <= 0x66)) return false;
+  }
+  return true;
+}
+
+/**
+ * Gathers names in any order, and makes a canonical column of them.
+ */
+export class NamesBuilder {
+  readonly #keys: KeyWriter;
+  #starts: Uint32Array;
+
+  /** @param expectedBytes Of all names, as text. */
+  constructor(expectedBytes = 1024) {
+    this.#keys = new KeyWriter(expectedBytes);
+    this.#starts = new Uint32Array(Math.max(16, expectedBytes >> 4));
+  }
+
+  /** How many were added. */
+  get count(): number {
+    return this.#keys.count;
+  }
+
+  /** Adds a name in normal form, or a wildcard of one: `*.name` for all below it, `.name` for both. */
+  add(text: string): void {
+    const skipped = text.startsWith('*.') ? 2 : text.startsWith('.') ? 1 : 0;
+    this.#begin();
+    const key = this.#keys.room(text.length + 1);
+    let at = this.#keys.length;
+    let labelEnd = text.length;
+    for (let i = text.length - 1; i >= skipped - 1; i--) {
+      if (i >= skipped && text.charCodeAt(i) !== DOT) continue;
+      for (let from = i + 1; from < labelEnd; from++) key[at++] = text.charCodeAt(from);
+      labelEnd = i;
+      if (i >= skipped) key[at++] = KeyByte.separator;
+    }
+    key[at++] = skipped === 2 ? KeyByte.below : skipped === 1 ? KeyByte.both : KeyByte.self;
+    this.#keys.advance(at - this.#keys.length, 1);
+  }
+
+  /**
+   * Adds the name that is written in `bytes[start, end)`, in any case and with or without a dot at its end.
+   * False, and nothing is added, if it is none: `parseHostName` says why.
+   */
+  addWritten(bytes: Uint8Array, start: number, end: number): boolean {
+    const last = bytes[end - 1] === DOT ? end - 1 : end;
+    if (last - start > HOST_NAME_MAX_BYTES || last <= start) return false;
+    const key = this.#keys.room(KEY_MAX_BYTES);
+    const keyStart = this.#keys.length;
+    let at = keyStart;
+    let labelEnd = last;
+    for (let i = last - 1; i >= start - 1; i--) {
+      if (i >= start && bytes[i] !== DOT) continue;
+      const labelStart = at;
+      for (let from = i + 1; from < labelEnd; from++) {
+        const byte = bytes[from]!; // within the text
+        const lower = byte >= 0x41 && byte <= 0x5a ? byte + 0x20 : byte;
+        if (!isLabelByte(lower)) return false;
+        key[at++] = lower;
+      }
+      if (!isLabel(key, labelStart, at)) return false;
+      if (labelStart === keyStart && isNumber(key, keyStart, at)) return false;
+      labelEnd = i;
+      key[at++] = i >= start ? KeyByte.separator : KeyByte.self;
+    }
+    this.#begin();
+    this.#keys.advance(at - keyStart, 1);
+    return true;
+  }
+
+  /** The text of what was added last. */
+  last(): string {
+    const start = this.#starts[this.#keys.count - 1];
+    return start === undefined ? '' : entryTextAt(this.#keys.written(), start);
+  }
+
+  /** The canonical column. Add no more. */
+  build(): Names {
+    const bytes = this.#keys.written();
+    const starts = this.#starts.subarray(0, this.#keys.count);
+    if (ascend(bytes, starts)) return this.#keys.take();
+    sortKeys(bytes, starts);
+    const sorted = new KeyWriter(bytes.length);
+    const out = sorted.room(0);
+    let last = -1;
+    for (const start of starts) {
+      if (last >= 0 && compareKeys(out, last, bytes, start) === 0) {
+        const end = sorted.length - 1;
+        // An end is one less than the bits of what it stands for.
+        out[end] = ((out[end]! + 1) | (bytes[keyEnd(bytes, start) - 1]! + 1)) - 1; // both keys have ends
+        continue;
+      }
+      last = sorted.length;
+      sorted.push(bytes, start, keyEnd(bytes, start));
+    }
+    return sorted.take();
+  }
+
+  #begin(): void {
+    const { count } = this.#keys;
+    if (count === this.#starts.length) {
+      const larger = new Uint32Array(count * 2);
+      larger.set(this.#starts);
+      this.#starts = larger;
+    }
+    this.#starts[count] = this.#keys.length;
+  }
+}
+
+/** A canonical column of names in normal form, or wildcards of such, in any order. */
+export function namesOf(texts: Iterable<string>): Names {
+  const builder = new NamesBuilder();
+  for (const text of texts) builder.add(text);
+  return builder.build();
+}
+
+/** Whether the keys stand in canonical order, each once. Published lists mostly do not: theirs is by text. */
+function ascend(bytes: Uint8Array, starts: Uint32Array): boolean {
+  for (let i = 1; i < starts.length; i++) {
+    if (compareKeys(bytes, starts[i - 1]!, bytes, starts[i]!) >= 0) return false; // i < length
+  }
+  return true;
+}
+
+// ── Sorting ────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** So many characters of a key are compared at once: six bits each, in a number that is exact. */
+const WORD_CHARS = 8;
+const CHAR_BITS = 64;
+/** Runs up to so long are sorted by insertion. */
+const RUN = 8;
+
+/** A number for each byte of keys, in their order; nothing is 0, and ends are 1 to 3. */
+const RANKS = new Uint8Array(256);
+for (let byte = 0, rank = 1; byte < 256; byte++) {
+  if (byte <= KeyByte.separator || isLabelByte(byte)) RANKS[byte] = rank++;
+}
+
+/** Where keys start, with the characters of each that decide now, and as much room to merge into. */
+interface Sorting {
+  readonly bytes: Uint8Array;
+  readonly starts: Uint32Array;
+  readonly words: Float64Array;
+  readonly otherStarts: Uint32Array;
+  readonly otherWords: Float64Array;
+}
+
+/**
+ * Sorts where keys start by the keys. By merging words of eight characters, and those of one word by the next
+ * eight: no order of the input is a bad one.
+ */
+function sortKeys(bytes: Uint8Array, starts: Uint32Array): void {
+  const { length } = starts;
+  sortRange(
+    {
+      bytes,
+      starts,
+      words: new Float64Array(length),
+      otherStarts: new Uint32Array(length),
+      otherWords: new Float64Array(length),
+    },
+    0,
+    length,
+    0,
+  );
+}
+
+/** Sorts [from, to), whose keys have the same `depth` characters to begin with. */
+function sortRange(sorting: Sorting, from: number, to: number, depth: number): void {
+  const { bytes, starts, words } = sorting;
+  for (let i = from; i < to; i++) words[i] = wordAt(bytes, starts[i]! + depth); // i < length
+  mergeSort(sorting, from, to);
+  for (let i = from; i < to; ) {
+    const word = words[i]!; // i < length
+    let end = i + 1;
+    while (end < to && words[end] === word) end++;
+    const hasEnded = word % CHAR_BITS <= KeyByte.both + 1;
+    if (end - i > 1 && !hasEnded) sortRange(sorting, i, end, depth + WORD_CHARS);
+    i = end;
+  }
+}
+
+/** The next eight characters of a key; 0 behind its end. */
+function wordAt(bytes: Uint8Array, at: number): number {
+  let high = 0;
+  let low = 0;
+  let i = at;
+  let left = WORD_CHARS;
+  for (let hasEnded = false; left > 0; left--) {
+    const byte = hasEnded ? 0 : bytes[i++]!; // before its end a key has more bytes
+    const rank = hasEnded ? 0 : RANKS[byte]!; // 256 ranks
+    hasEnded ||= isEnd(byte);
+    if (left > WORD_CHARS / 2) high = (high << 6) | rank;
+    else low = (low << 6) | rank;
+  }
+  return high * 2 ** 24 + low;
+}
+
+function mergeSort({ starts, words, otherStarts, otherWords }: Sorting, from: number, to: number): void {
+  for (let run = from; run < to; run += RUN) insertionSort(starts, words, run, Math.min(run + RUN, to));
+  let source = { starts, words };
+  let target = { starts: otherStarts, words: otherWords };
+  for (let length = RUN; length < to - from; length *= 2) {
+    for (let at = from; at < to; at += 2 * length)
+      merge(source, target, at, Math.min(at + length, to), Math.min(at + 2 * length, to));
+    [source, target] = [target, source];
+  }
+  if (source.starts === starts) return;
+  starts.set(source.starts.subarray(from, to), from);
+  words.set(source.words.subarray(from, to), from);
+}
+
+interface Words {
+  readonly starts: Uint32Array;
+  readonly words: Float64Array;
+}
+
+/** [from, middle) and [middle, to) of `source`, in order, become [from, to) of `target`. */
+function merge(source: Words, target: Words, from: number, middle: number, to: number): void {
+  let i = from;
+  let j = middle;
+  for (let at = from; at < to; at++) {
+    const takesFirst = j >= to || (i < middle && source.words[i]! <= source.words[j]!); // within the range
+    const taken = takesFirst ? i++ : j++;
+    target.words[at] = source.words[taken]!; // likewise
+    target.starts[at] = source.starts[taken]!; // likewise
+  }
+}
+
+function insertionSort(starts: Uint32Array, words: Float64Array, from: number, to: number): void {
+  for (let i = from + 1; i < to; i++) {
+    const word = words[i]!; // i < to
+    const start = starts[i]!; // likewise
+    let at = i;
+    while (at > from && words[at - 1]! > word) {
+      words[at] = words[at - 1]!; // at > from
+      starts[at] = starts[at - 1]!; // likewise
+      at--;
+    }
+    words[at] = word;
+    starts[at] = start;
+  }
+}
