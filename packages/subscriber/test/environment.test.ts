@@ -9,7 +9,7 @@ import { chainOf, ScriptedPublisher } from './scripted-publisher.ts';
 import { Gate, nobody, RecordingSink, startedSubscriber } from './started.ts';
 
 beforeEach(() => {
-  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'setInterval', 'clearInterval', 'Date'] });
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'performance', 'Date'] });
   vi.setSystemTime(NOW * 1000);
 });
 

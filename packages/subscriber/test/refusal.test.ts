@@ -10,6 +10,7 @@ import {
   type ManifestPart,
   type MessageOf,
   manifestHash,
+  STEADY_CLOCK,
   signManifest,
 } from '@rulecast/protocol';
 import { EMPTY_RULE_SET, type RuleSet } from '@rulecast/rules';
@@ -507,8 +508,8 @@ describe('a transfer is refused, and what is in force stays:', () => {
 
   it('again and again: after pauses that grow, over connections too, and end when a release is applied', async () => {
     let nowMs = 0;
-    const boot = { bootMs: () => nowMs, bootId: 'test' };
-    const { publisher, peer } = await holding({ boot });
+    const clock = { ...STEADY_CLOCK, monotonicMs: () => nowMs };
+    const { publisher, peer } = await holding({ clock });
     const release = good(publisher);
     const spoiled = ofOther(release, sampleRuleSet(7));
     const pauses: (number | undefined)[] = [];

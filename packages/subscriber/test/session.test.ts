@@ -40,11 +40,11 @@ const HASH = new Uint8Array(32);
 const END: Message = { kind: 'end', sha256: HASH };
 
 /** Opens a connection to the point from which a message has no place. */
-async function reach(publisher: ScriptedPublisher, state: string): Promise<Peer> {
+async function reach(publisher: ScriptedPublisher, state: string, heartbeatMs?: number): Promise<Peer> {
   const peer = await publisher.peer();
   await peer.receive('hello');
   if (state === 'greeting') return peer;
-  await peer.welcome();
+  await peer.welcome(publisher.trust.lineage, heartbeatMs);
   if (state === 'idle') return peer;
   const [, release] = sampleReleases(publisher);
   await peer.offer(release);
@@ -220,7 +220,7 @@ describe('silence', () => {
     await peer.bring(release);
     for (let beat = 1; beat <= 3; beat++) {
       await vi.advanceTimersByTimeAsync(1000);
-      expect(await peer.receive('ping')).toEqual({ kind: 'ping', hash: release.hash, ageMs: 0 });
+      expect(await peer.receive('ping')).toEqual({ kind: 'ping', hash: release.hash, ageMs: beat * 1000 });
     }
     await vi.advanceTimersByTimeAsync(1000);
     expect(await peer.ended()).toBe('timeout');
@@ -473,66 +473,48 @@ describe('close resolves, says BYE, and leaves no channel and no timer open:', (
   });
 });
 
-/** Timers that end when a test says so. */
-class Timers {
-  readonly pending = new Map<() => void, number>();
-  readonly after = (delayMs: number, work: () => void): (() => void) => {
-    this.pending.set(work, delayMs);
-    return () => this.pending.delete(work);
-  };
-
-  get delaysMs(): readonly number[] {
-    return [...this.pending.values()];
-  }
-
-  end(): void {
-    for (const work of [...this.pending.keys()]) work();
-  }
-}
-
 describe('a transfer that does not get on', () => {
-  it.each(['wanting', 'receiving'])(
-    'ends the session in %s, and another connection brings it',
-    async (state) => {
-      const publisher = new ScriptedPublisher();
-      const timers = new Timers();
-      const subscriber = await startedSubscriber(publisher, { after: timers.after });
-      const peer = await reach(publisher, state);
-      const deadlineMs = state === 'wanting' ? STALL_TIMEOUT_MS : TRANSFER_WINDOW_MS;
-      await vi.waitFor(() => expect(timers.delaysMs).toEqual([deadlineMs]));
-      timers.end();
-      expect(await peer.ended()).toBe('timeout');
-      await vi.advanceTimersByTimeAsync(1000);
-      const [, release] = sampleReleases(publisher);
-      const { peer: again } = await publisher.greeted();
-      await again.bring(release);
-      expect(subscriber.status().version).toBe(2);
-      expect(timers.delaysMs).toEqual([]);
-    },
-  );
+  it.each([
+    ['wanting', STALL_TIMEOUT_MS],
+    ['receiving', TRANSFER_WINDOW_MS],
+  ])('ends the session in %s, and another connection brings it', async (state, deadlineMs) => {
+    const publisher = new ScriptedPublisher();
+    const subscriber = await startedSubscriber(publisher);
+    const peer = await reach(publisher, state, 86_400_000);
+    await peer.send(PING);
+    await peer.receive('pong');
+    await vi.advanceTimersByTimeAsync(deadlineMs - 1);
+    expect(subscriber.status().connected).toBe(true);
+    await vi.advanceTimersByTimeAsync(1);
+    expect(await peer.ended()).toBe('timeout');
+    await vi.advanceTimersByTimeAsync(1000);
+    const [, release] = sampleReleases(publisher);
+    const { peer: again } = await publisher.greeted();
+    await again.bring(release);
+    expect(subscriber.status().version).toBe(2);
+  });
 
   it('is given its time anew by 64 KiB, and by nothing less', async () => {
     const publisher = new ScriptedPublisher();
-    const timers = new Timers();
-    await startedSubscriber(publisher, { after: timers.after });
-    const { peer } = await publisher.greeted();
+    await startedSubscriber(publisher);
+    const peer = await reach(publisher, 'wanting', 86_400_000);
     const [, release] = sampleReleases(publisher);
-    await peer.offer(release);
-    await peer.receive('want');
-    await peer.send({ kind: 'begin', hash: release.hash, steps: 1, bytes: 100_000 });
-    const deadline = async (): Promise<unknown> => {
+    const pass = async (ms: number): Promise<void> => {
       await peer.send(PING);
       await peer.receive('pong');
-      return [...timers.pending.keys()][0];
+      await vi.advanceTimersByTimeAsync(ms);
     };
-    const first = await deadline();
-    await peer.send({ kind: 'chunk', bytes: new Uint8Array(TRANSFER_WINDOW_MIN_BYTES / 2) });
-    expect(await deadline()).toBe(first);
-    await peer.send({ kind: 'chunk', bytes: new Uint8Array(TRANSFER_WINDOW_MIN_BYTES / 2) });
-    const second = await deadline();
-    expect(second).toBeDefined();
-    expect(second).not.toBe(first);
-    expect(timers.delaysMs).toEqual([TRANSFER_WINDOW_MS]);
+    await peer.send({ kind: 'begin', hash: release.hash, steps: 1, bytes: 100_000 });
+    const half: Message = { kind: 'chunk', bytes: new Uint8Array(TRANSFER_WINDOW_MIN_BYTES / 2) };
+    await pass(TRANSFER_WINDOW_MS - 1000);
+    await peer.send(half);
+    await pass(500);
+    await peer.send(half);
+    await pass(TRANSFER_WINDOW_MS - 1);
+    await peer.send({ kind: 'chunk', bytes: HASH });
+    await pass(0);
+    await vi.advanceTimersByTimeAsync(1);
+    expect(await peer.ended()).toBe('timeout');
   });
 });
 

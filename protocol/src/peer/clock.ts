@@ -15,9 +15,9 @@ export interface SteadyClock {
 /** The longest delay that Node's timers take; a longer one would end at once. */
 const DELAY_MAX_MS = 0x7fff_ffff;
 
-/** Timers of the process, which do not keep it alive. */
+/** Timers of the process, which keep it alive. */
 export const systemAfter: After = (delayMs, work) => {
-  const timer = setTimeout(work, Math.min(delayMs, DELAY_MAX_MS)).unref();
+  const timer = setTimeout(work, Math.min(delayMs, DELAY_MAX_MS));
   return () => clearTimeout(timer);
 };
 

@@ -122,8 +122,12 @@ export class Activator {
       const reason = `the release has ${entries} entries and rules; this subscriber takes ${entriesMax} at most`;
       throw new ProtocolError(ErrorCode.overLimit, reason);
     }
-    this.#verifier.expect(manifest, this.active);
     return offer;
+  }
+
+  /** That release is wanted: what it will take to verify it is made ready. */
+  expect({ manifest }: VerifiedOffer): void {
+    this.#verifier.expect(manifest, this.active);
   }
 
   /**

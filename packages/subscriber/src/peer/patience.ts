@@ -3,56 +3,38 @@
  * verifies them again and again. They refuse no release, for nobody signed them. PROTOCOL.md "Transfers".
  */
 
-import { hexOf } from '@rulecast/protocol';
+/** A value; times are by the clock of the machine. */
+export interface Patience {
+  readonly failures: number;
+  /** Until then nothing is wanted. */
+  readonly untilMs: number;
+  /** The release whose chain of deltas did not lead to it. */
+  readonly failedChain: Uint8Array | undefined;
+}
+
+/** Nothing failed, or a stream has made its release since: the channel is good. */
+export const FULL_PATIENCE: Patience = { failures: 0, untilMs: 0, failedChain: undefined };
 
 /**
  * How long nothing is wanted after the first such stream, the second, and so on; the last holds for all that
  * follow.
  */
-const PAUSES_MS = [0, 1000, 4000, 16_000, 60_000] as const;
+const PAUSES_MS = [0, 1000, 4000, 16_000] as const;
 const LONGEST_MS = 60_000;
 
-export class Patience {
-  readonly #nowMs: () => number;
-  #failures = 0;
-  #pauseMs = 0;
-  #sinceMs = 0;
-  /** The release, hex, whose chain of deltas did not lead to it. */
-  #failedChain: string | undefined;
+/** A stream of a release did not verify. */
+export function failed(patience: Patience, hash: Uint8Array, isChain: boolean, nowMs: number): Patience {
+  const untilMs = nowMs + (PAUSES_MS[patience.failures] ?? LONGEST_MS);
+  const failedChain = isChain ? hash : patience.failedChain;
+  return { failures: Math.min(patience.failures + 1, PAUSES_MS.length), untilMs, failedChain };
+}
 
-  /** @param nowMs A clock that nobody sets. */
-  constructor(nowMs: () => number) {
-    this.#nowMs = nowMs;
-  }
+/** How long nothing is to be offered, in whole milliseconds. */
+export function pauseLeftMs({ untilMs }: Patience, nowMs: number): number {
+  return Math.max(0, Math.ceil(untilMs - nowMs));
+}
 
-  /** Notes a stream of a release that did not verify. Returns how long nothing is to be offered. */
-  failed(hash: Uint8Array, isChain: boolean): number {
-    this.#pauseMs = PAUSES_MS[this.#failures] ?? LONGEST_MS;
-    this.#sinceMs = this.#nowMs();
-    this.#failures += 1;
-    if (isChain) this.wantSnapshot(hash);
-    return this.#pauseMs;
-  }
-
-  /** Takes no more chains for that release. */
-  wantSnapshot(hash: Uint8Array): void {
-    this.#failedChain = hexOf(hash);
-  }
-
-  /** Whether only a snapshot of it will do. */
-  needsSnapshot(hash: Uint8Array): boolean {
-    return this.#failedChain === hexOf(hash);
-  }
-
-  /** What is left of the pause. */
-  get leftMs(): number {
-    return Math.max(0, this.#pauseMs - (this.#nowMs() - this.#sinceMs));
-  }
-
-  /** A stream made its release: the channel is good. */
-  verified(): void {
-    this.#failures = 0;
-    this.#pauseMs = 0;
-    this.#failedChain = undefined;
-  }
+/** Whether only a snapshot of it will do. */
+export function needsSnapshot({ failedChain }: Patience, hash: Uint8Array): boolean {
+  return failedChain !== undefined && Buffer.compare(failedChain, hash) === 0;
 }

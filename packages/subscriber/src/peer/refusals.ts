@@ -3,31 +3,18 @@
  * names them.
  */
 
-import { hexOf, type MessageOf } from '@rulecast/protocol';
+import { type MessageOf, REFUSED_MAX } from '@rulecast/protocol';
 
 type Nack = MessageOf<'nack'>;
 
-/** Remembers refusals for good, the newest `capacity` of them. */
-export class RefusalMemory {
-  readonly #nacks = new Map<string, Nack>();
-  readonly #capacity: number;
+/** The NACKs that said so, the newest last: as many as a HELLO names. */
+export type Refusals = readonly Nack[];
 
-  constructor(capacity: number) {
-    this.#capacity = capacity;
-  }
+export function remembered(refusals: Refusals, nack: Nack): Refusals {
+  const others = refusals.filter(({ hash }) => Buffer.compare(hash, nack.hash) !== 0);
+  return [...others, nack].slice(-REFUSED_MAX);
+}
 
-  add(hash: Uint8Array, nack: Nack): void {
-    this.#nacks.delete(hexOf(hash));
-    this.#nacks.set(hexOf(hash), nack);
-    const oldest = this.#nacks.keys().next().value;
-    if (this.#nacks.size > this.#capacity && oldest !== undefined) this.#nacks.delete(oldest);
-  }
-
-  get(hash: Uint8Array): Nack | undefined {
-    return this.#nacks.get(hexOf(hash));
-  }
-
-  hashes(): readonly Uint8Array[] {
-    return [...this.#nacks.keys()].map((hash) => new Uint8Array(Buffer.from(hash, 'hex')));
-  }
+export function refusalOf(refusals: Refusals, hash: Uint8Array): Nack | undefined {
+  return refusals.find((nack) => Buffer.compare(nack.hash, hash) === 0);
 }

@@ -9,7 +9,6 @@
 import { EventEmitter } from 'node:events';
 import { Listeners } from '@rulecast/program/listeners';
 import {
-  type After,
   type ByteStream,
   Connection,
   ENTRIES_MAX,
@@ -17,8 +16,8 @@ import {
   HASH_BYTES,
   hexOf,
   PARTS_MAX,
-  REFUSED_MAX,
-  systemAfter,
+  STEADY_CLOCK,
+  type SteadyClock,
   TRANSFER_MAX_BYTES,
   type Trust,
 } from '@rulecast/protocol';
@@ -49,9 +48,9 @@ import { type Clocks, FirewallClock, systemClocks } from '../clock/clock.ts';
 import { RuleEnds } from '../clock/rule-ends.ts';
 import type { Disk } from '../state/disk.ts';
 import { StateDirectory } from '../state/state.ts';
-import { Patience } from './patience.ts';
-import { RefusalMemory } from './refusals.ts';
-import { PublisherSession, type SessionEnd, type SessionHost } from './session.ts';
+import { type Attempt, afterAttempt, FIRST_BACKOFF } from './reconnect.ts';
+import { PublisherSession, type SessionHost } from './session.ts';
+import { type Memory, NO_MEMORY } from './states.ts';
 
 export interface SubscriberOptions {
   /** Connects to the publisher; called again after each disconnect. The signal aborts it at close. */
@@ -83,11 +82,8 @@ export interface SubscriberOptions {
   readonly nowMs?: () => number;
   /** The clock that nobody sets, for rules with an expiry; default that of the machine, through suspend. */
   readonly boot?: Pick<Clocks, 'bootMs' | 'bootId'>;
-  /**
-   * Calls `work` once after a delay, and returns what takes that back; default timers that keep no process
-   * alive.
-   */
-  readonly after?: After;
+  /** For what waits and times out; default that of the process. */
+  readonly clock?: SteadyClock;
   /** In [0, 1): spreads reconnects; default Math.random. */
   readonly random?: () => number;
 }
@@ -146,9 +142,6 @@ export interface Subscriber {
   close(): Promise<void>;
 }
 
-/** First wait before connecting again; doubles up to the longest, and is spread over its upper half. */
-const RECONNECT_FIRST_MS = 100;
-const RECONNECT_LONGEST_MS = 15_000;
 /** Lists whose hits the publisher is told, and the longest name that fits a counter of `list.NAME`. */
 const LISTS_SHOWN = 24;
 const LIST_NAME_MAX = 27;
@@ -181,7 +174,9 @@ class RunningSubscriber implements Subscriber {
   #publisher: string | undefined;
   #lastError: SubscriberStatus['lastError'];
   readonly #state: StateDirectory | undefined;
-  readonly #clock: FirewallClock;
+  readonly #ruleClock: FirewallClock;
+  readonly #clock: SteadyClock;
+  #memory: Memory = NO_MEMORY;
   readonly #ruleEnds: RuleEnds;
   #damagedCount = 0; // files, and releases that are whole nowhere
   #running: Promise<void> = Promise.resolve();
@@ -189,13 +184,14 @@ class RunningSubscriber implements Subscriber {
   constructor(options: SubscriberOptions) {
     this.#options = options;
     this.#nowMs = options.nowMs ?? Date.now;
+    this.#clock = options.clock ?? STEADY_CLOCK;
     this.#listeners = new Listeners(this.events, options.logger);
     this.#dns = options.dns ?? [];
     this.#table = new Table(options.table);
     const entriesMax = options.entriesMax ?? ENTRIES_MAX;
     this.#state = this.#stateDirectory();
     const clocks = { ...systemClocks(this.#nowMs), ...options.boot };
-    this.#clock = new FirewallClock(clocks, this.#state?.readClock());
+    this.#ruleClock = new FirewallClock(clocks, this.#state?.readClock());
     this.#boot = bootRuleSet(bootAction(options.bootMode ?? 'closed'));
     this.#activator = new Activator({
       trust: options.trust,
@@ -216,7 +212,7 @@ class RunningSubscriber implements Subscriber {
       onUncompacted: (error) => options.logger.warn({ err: error }, 'release files could not be compacted'),
     });
     this.#ruleEnds = new RuleEnds({
-      clock: this.#clock,
+      clock: this.#ruleClock,
       nowMs: this.#nowMs,
       logger: options.logger,
       active: () => this.#activator.active,
@@ -225,19 +221,19 @@ class RunningSubscriber implements Subscriber {
       store: async (clock) => this.#state?.writeClock(clock),
     });
     this.#host = {
-      activator: this.#activator,
-      name: options.name,
-      lineage: options.trust.lineage,
-      limits: {
-        entries: entriesMax,
-        bytes: options.transferBytesMax ?? TRANSFER_MAX_BYTES,
-        parts: PARTS_MAX,
+      self: {
+        name: options.name,
+        lineage: options.trust.lineage,
+        limits: {
+          entries: entriesMax,
+          bytes: options.transferBytesMax ?? TRANSFER_MAX_BYTES,
+          parts: PARTS_MAX,
+        },
       },
-      logger: options.logger,
-      refused: new RefusalMemory(REFUSED_MAX),
-      patience: new Patience(() => clocks.bootMs()),
+      activator: this.#activator,
+      clock: this.#clock,
       nowMs: this.#nowMs,
-      after: options.after ?? systemAfter,
+      logger: options.logger,
       explain: (packet) => this.explain(packet),
       generation: () => this.#table.stats().generation,
       counters: () => this.#counters(),
@@ -283,7 +279,7 @@ class RunningSubscriber implements Subscriber {
   }
 
   #environment(madeAtMs = 0): Environment {
-    return { ...this.#clock.times(madeAtMs), dns: this.#dns };
+    return { ...this.#ruleClock.times(madeAtMs), dns: this.#dns };
   }
 
   async start(): Promise<void> {
@@ -386,18 +382,18 @@ class RunningSubscriber implements Subscriber {
   // ── Connection ───────────────────────────────────────────────────────────────────────────────────────────
 
   async #connectForever(): Promise<void> {
-    let waitMs = RECONNECT_FIRST_MS;
-    while (!this.#closing.signal.aborted) {
-      const { welcomed, retryAfterMs = 0 } = await this.#connectOnce();
-      if (welcomed) waitMs = RECONNECT_FIRST_MS;
-      const spread = 0.5 + (this.#options.random ?? Math.random)() / 2;
-      await sleep(Math.max(retryAfterMs, waitMs * spread), this.#closing.signal);
-      waitMs = Math.min(RECONNECT_LONGEST_MS, waitMs * 2);
+    const { signal } = this.#closing;
+    let backoff = FIRST_BACKOFF;
+    while (!signal.aborted) {
+      const attempt = await this.#connectOnce();
+      const next = afterAttempt(backoff, attempt, (this.#options.random ?? Math.random)());
+      backoff = next.backoff;
+      await this.#sleep(next.delayMs, signal);
     }
   }
 
   /** One connection, until it ends. */
-  async #connectOnce(): Promise<SessionEnd> {
+  async #connectOnce(): Promise<Attempt> {
     let stream: ByteStream;
     try {
       stream = await this.#options.channel(this.#closing.signal);
@@ -407,16 +403,33 @@ class RunningSubscriber implements Subscriber {
         this.#refused('disconnected', text);
       return { welcomed: false, retryAfterMs: undefined };
     }
-    const session = new PublisherSession(new Connection(stream, { after: this.#host.after }), this.#host);
+    const connection = new Connection(stream, { after: this.#clock.after });
+    const session = new PublisherSession(connection, this.#host, this.#memory);
     this.#session = session;
     try {
       if (this.#closing.signal.aborted) session.stop();
-      return await session.run();
+      const end = await session.run();
+      this.#memory = end.memory;
+      return end;
     } finally {
       this.#session = undefined;
       this.#publisher = undefined;
       this.#listeners.tell('disconnected');
     }
+  }
+
+  /** Resolves after a time, or when the signal is aborted. */
+  #sleep(ms: number, signal: AbortSignal): Promise<void> {
+    return new Promise((resolve) => {
+      if (signal.aborted) return resolve();
+      const done = (): void => {
+        cancel();
+        signal.removeEventListener('abort', done);
+        resolve();
+      };
+      const cancel = this.#clock.after(ms, done);
+      signal.addEventListener('abort', done, { once: true });
+    });
   }
 
   #welcomed(publisher: string): void {
@@ -464,18 +477,4 @@ function bootAction(mode: 'closed' | 'open'): Action {
     throw new TypeError(`bootMode ${JSON.stringify(mode)}: write "closed" or "open"`);
   }
   return mode === 'open' ? 'accept' : 'drop';
-}
-
-/** Resolves after a time, or when the signal is aborted. */
-function sleep(ms: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    if (signal.aborted) return resolve();
-    const done = (): void => {
-      clearTimeout(timer);
-      signal.removeEventListener('abort', done);
-      resolve();
-    };
-    const timer = setTimeout(done, ms);
-    signal.addEventListener('abort', done, { once: true });
-  });
 }

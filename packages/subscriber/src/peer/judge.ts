@@ -1,0 +1,48 @@
+/** Which of the three OFFER events an OFFER is, in the order of PROTOCOL.md "Offers". */
+
+import { boundText, ErrorCode, type MessageOf, manifestHash, ProtocolError } from '@rulecast/protocol';
+import type { VerifiedOffer } from '../apply/offer.ts';
+import { pauseLeftMs } from './patience.ts';
+import { refusalOf } from './refusals.ts';
+import type { OfferEvent, State } from './states.ts';
+
+export interface Judge {
+  /** Checks signature, manifest, lineage, order and limits. Throws ProtocolError. */
+  verifyOffer(manifestBytes: Uint8Array, signature: Uint8Array): VerifiedOffer;
+  /** The state of the table in force. */
+  generation(): number;
+}
+
+/** What is known of it is looked at first: that costs no signature. */
+export function judgeOffer(
+  { manifest, signature }: MessageOf<'offer'>,
+  state: Exclude<State, { readonly kind: 'closed' }>,
+  judge: Judge,
+  nowMs: number,
+): OfferEvent {
+  const { held, trouble, memory } = state;
+  const hash = manifestHash(manifest);
+  const nack = { kind: 'nack', hash, retry: 'later', keeps: held?.hash } as const;
+  if (held !== undefined && Buffer.compare(held.hash, hash) === 0) {
+    if (trouble === undefined) return { kind: 'offerActive', generation: judge.generation() };
+    const said = { ...nack, code: ErrorCode.sinkFailed, text: boundText(trouble), keeps: undefined };
+    return { kind: 'offerRefused', nack: said, isForGood: false };
+  }
+  const known = refusalOf(memory.refusals, hash);
+  if (known !== undefined) return { kind: 'offerRefused', nack: known, isForGood: false };
+  try {
+    const offer = judge.verifyOffer(manifest, signature);
+    const leftMs = pauseLeftMs(memory.patience, nowMs);
+    if (leftMs === 0) return { kind: 'offer', offer };
+    const text = `streams of this channel did not verify: nothing is wanted for ${leftMs} ms`;
+    const said = { ...nack, code: ErrorCode.badTransfer, text, retryAfterMs: leftMs };
+    return { kind: 'offerRefused', nack: said, isForGood: false };
+  } catch (error) {
+    if (!(error instanceof ProtocolError)) throw error;
+    const { code, message } = error;
+    // The same manifest may come with a good signature: anybody can spoil one.
+    const isForGood = code !== ErrorCode.badSignature;
+    const said = { ...nack, code, text: boundText(message), retry: isForGood ? 'never' : 'later' } as const;
+    return { kind: 'offerRefused', nack: said, isForGood };
+  }
+}

@@ -1,0 +1,240 @@
+/**
+ * One connection to the publisher as a pure machine: a state and an event make the next state and what is to
+ * be done. Which event has a place where is the protocol's table (PROTOCOL.md "Sessions"); what each carries
+ * with it is here. It has no clock, no timer and no channel: session.ts has them.
+ *
+ *   message ─▶ judge ─▶ event ─▶ step(state, event, now) ─▶ state ─▶ deadline(state) ─▶ one timer ─▶ tick
+ *                         ▲                              └▶ effects: send, stage, keep, apply, ask, …
+ *                         └── applied, refused, answered ◀──── of the activator and the table
+ */
+
+import {
+  beaten,
+  ErrorCode,
+  HANDSHAKE_TIMEOUT_MS,
+  heard,
+  type Message,
+  type MessageOf,
+  NEVER,
+  NO_QUERIES,
+  PROTOCOL_VERSION,
+  pulseDeadline,
+  pulseFrom,
+  stepSubscriber,
+} from '@rulecast/protocol';
+import { answered, query } from './questions.ts';
+import {
+  type Closed,
+  complain,
+  type Effect,
+  type Event,
+  type Greeting,
+  type Held,
+  type Idle,
+  inForce,
+  isSame,
+  type LinkedState,
+  type Memory,
+  type OpenState,
+  type Self,
+  type State,
+  type Step,
+  send,
+  type TableEvent,
+} from './states.ts';
+import { conclude, drain, learned, nackOf, receive, takeAbort, takeBegin, takeOffer } from './transfer.ts';
+
+/** A connection that has just been made: HELLO goes first. */
+export function start(
+  self: Self,
+  memory: Memory,
+  held: Held | undefined,
+  trouble: string | undefined,
+  nowMs: number,
+): Step {
+  const hello: Message = {
+    kind: 'hello',
+    protocolMin: PROTOCOL_VERSION,
+    protocolMax: PROTOCOL_VERSION,
+    name: self.name,
+    lineage: self.lineage,
+    holds: held && { hash: held.hash, epoch: held.epoch, version: held.version },
+    refused: memory.refusals.map(({ hash }) => hash),
+    limits: self.limits,
+  };
+  const untilMs = nowMs + HANDSHAKE_TIMEOUT_MS;
+  return { state: { kind: 'greeting', self, memory, held, trouble, untilMs }, effects: [send(hello)] };
+}
+
+/** When the clock has to be looked at, by a `tick`. */
+export function deadline(state: State): number {
+  switch (state.kind) {
+    case 'closed':
+      return NEVER;
+    case 'greeting':
+      return state.untilMs;
+    default:
+      return Math.min(pulseDeadline(state.pulse), patienceEnd(state));
+  }
+}
+
+/** When a state is over for want of what it waits for. */
+function patienceEnd(state: LinkedState): number {
+  switch (state.kind) {
+    case 'wanting':
+      return state.untilMs;
+    case 'receiving':
+    case 'draining':
+      return state.window.endsAtMs;
+    case 'idle':
+    case 'applying':
+      return NEVER; // applying ends by itself: the verifier has a deadline, and the publisher one of its own
+  }
+}
+
+/**
+ * One step, of whatever event at whatever time. Throws Error for an event that cannot happen in the state: an
+ * outcome of what was not asked for.
+ */
+export function step(state: State, event: Event, nowMs: number): Step {
+  if (state.kind === 'closed') return over(state, event, nowMs);
+  switch (event.kind) {
+    case 'tick':
+      return tick(state, nowMs);
+    case 'trouble':
+      return { state: { ...state, trouble: event.text }, effects: [] };
+    case 'answered':
+      return state.kind === 'greeting' ? { state, effects: [] } : answered(state, event);
+    default:
+      return act(isReceived(event) ? alive(state, nowMs) : state, event, nowMs);
+  }
+}
+
+function isReceived({ kind }: Event): boolean {
+  switch (kind) {
+    case 'tick':
+    case 'timeout':
+    case 'trouble':
+    case 'answered':
+    case 'applied':
+    case 'refused':
+    case 'overBudget':
+    case 'disconnected':
+    case 'stop':
+      return false;
+    default:
+      return true;
+  }
+}
+
+function alive(state: OpenState, nowMs: number): OpenState {
+  return state.kind === 'greeting' ? state : { ...state, pulse: heard(state.pulse, nowMs) };
+}
+
+/** One thing at a time: a PING that is due has a turn of its own, before the session may end. */
+function tick(state: OpenState, nowMs: number): Step {
+  if (state.kind !== 'greeting' && nowMs >= state.pulse.beatAtMs) {
+    const ping = send({ kind: 'ping', ...inForce(state, nowMs) }, 0, true);
+    return { state: { ...state, pulse: beaten(state.pulse, nowMs) }, effects: [ping] };
+  }
+  return nowMs < deadline(state) ? { state, effects: [] } : act(state, { kind: 'timeout' }, nowMs);
+}
+
+/** The table says what ends the session; everything else has one place by state and event. */
+function act(state: OpenState, event: TableEvent, nowMs: number): Step {
+  const { action, code } = stepSubscriber(state.kind, event.kind);
+  if (action === 'bye') return sayBye(state, event, code);
+  if (action === 'close') return close(state, event);
+  const next = state.kind === 'greeting' ? greet(state, event, nowMs) : go(state, event, nowMs);
+  if (next === undefined) throw new Error(`nothing is done for ${event.kind} while ${state.kind}`);
+  return next;
+}
+
+function greet(state: Greeting, event: TableEvent, nowMs: number): Step | undefined {
+  return event.kind === 'welcome' ? takeWelcome(state, event, nowMs) : undefined;
+}
+
+function go(state: LinkedState, event: TableEvent, nowMs: number): Step | undefined {
+  switch (event.kind) {
+    case 'ping':
+      return { state, effects: [send({ kind: 'pong', ...inForce(state, nowMs) })] };
+    case 'pong':
+      return { state, effects: [] };
+    case 'query':
+      return query(state, event.packet, event.transaction, nowMs);
+  }
+  switch (state.kind) {
+    case 'idle':
+      return event.kind === 'prove' ? prove(state) : takeOffer(state, event, nowMs);
+    case 'wanting':
+      if (event.kind === 'begin') return takeBegin(state, event, nowMs);
+      if (event.kind === 'abort') return takeAbort(state, state.want.offer, event);
+      return takeOffer(state, event, nowMs);
+    case 'receiving':
+      return receive(state, event, nowMs);
+    case 'draining':
+      return drain(state, event, nowMs);
+    case 'applying':
+      return conclude(state, event, nowMs);
+  }
+}
+
+function takeWelcome(state: Greeting, welcome: MessageOf<'welcome'>, nowMs: number): Step {
+  if (welcome.protocol !== PROTOCOL_VERSION || !isSame(welcome.lineage, state.self.lineage)) {
+    const text = 'the publisher is of another lineage than the one trusted here';
+    return sayBye(state, { kind: 'stop', reason: { code: ErrorCode.wrongLineage, text } }, undefined);
+  }
+  const { self, memory, held, trouble } = state;
+  const pulse = pulseFrom(nowMs, welcome.heartbeatMs);
+  const link = { pulse, queries: NO_QUERIES, askedCount: 0, figures: undefined };
+  return {
+    state: { kind: 'idle', self, memory, held, trouble, ...link },
+    effects: [{ kind: 'welcomed', publisher: welcome.name }],
+  };
+}
+
+function prove({ held, ...state }: Idle): Step {
+  const effects =
+    held === undefined
+      ? []
+      : [send({ kind: 'proof', signature: held.signature, manifest: held.manifestBytes })];
+  return { state: { ...state, held }, effects };
+}
+
+// ── The end ────────────────────────────────────────────────────────────────────────────────────────────────
+
+function sayBye(state: OpenState, event: TableEvent, code: ErrorCode | undefined): Step {
+  const reason =
+    event.kind === 'stop'
+      ? event.reason
+      : { code: code ?? ErrorCode.internal, text: `${event.kind} while ${state.kind}` };
+  const bye: Effect = { kind: 'bye', ...reason };
+  const isAsked = reason.code === ErrorCode.shuttingDown;
+  return { state: closed(state, undefined), effects: isAsked ? [bye] : [complain(reason), bye] };
+}
+
+function close(state: OpenState, event: TableEvent): Step {
+  if (event.kind === 'bye') {
+    const { code, text, retryAfterMs } = event;
+    const reason = { code, text: `the publisher ended the session: ${text}` };
+    return { state: closed(state, retryAfterMs), effects: [complain(reason), { kind: 'close' }] };
+  }
+  const fault = event.kind === 'disconnected' ? event.fault : undefined;
+  const told = fault === undefined ? [] : [complain(fault)];
+  return { state: closed(state, undefined), effects: [...told, { kind: 'close' }] };
+}
+
+function closed(state: OpenState, retryAfterMs: number | undefined): Closed {
+  const applying = state.kind === 'applying' ? { hash: state.offer.hash, isChain: state.isChain } : undefined;
+  const welcomed = state.kind !== 'greeting';
+  return { kind: 'closed', memory: state.memory, welcomed, retryAfterMs, applying };
+}
+
+/** Nothing matters any more but how it ended with the release that was being applied. */
+function over(state: Closed, event: Event, nowMs: number): Step {
+  const isOutcome = event.kind === 'applied' || event.kind === 'refused' || event.kind === 'overBudget';
+  if (!isOutcome || state.applying === undefined) return { state, effects: [] };
+  const nack = event.kind === 'refused' ? nackOf(event, state.applying.hash, undefined) : undefined;
+  const memory = learned(state.memory, state.applying, event, nack, nowMs);
+  return { state: { ...state, memory, applying: undefined }, effects: [] };
+}

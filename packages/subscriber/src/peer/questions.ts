@@ -1,0 +1,63 @@
+/** QUERY and ANSWER: the steps of machine.ts that are about a question. Pure. */
+
+import {
+  asked,
+  boundText,
+  ErrorCode,
+  isOverRate,
+  type Message,
+  QUERIES_PER_SECOND_MAX,
+  type WirePacket,
+} from '@rulecast/protocol';
+import { type Answer, type Effect, type LinkedState, type Step, send } from './states.ts';
+
+/** A sink may take its time with its counters, or for ever: so many questions wait for them at most. */
+export function query(
+  state: LinkedState,
+  packet: WirePacket | undefined,
+  transaction: number,
+  nowMs: number,
+): Step {
+  const queries = asked(state.queries, nowMs);
+  if (isOverRate(queries))
+    return { state: { ...state, queries }, effects: [tooMany('a second', transaction)] };
+  if (packet !== undefined) {
+    return { state: { ...state, queries }, effects: [{ kind: 'ask', packet, transaction }] };
+  }
+  if (state.askedCount >= QUERIES_PER_SECOND_MAX) {
+    return { state: { ...state, queries }, effects: [tooMany('at once', transaction)] };
+  }
+  const askedCount = state.askedCount + 1;
+  return { state: { ...state, queries, askedCount }, effects: [{ kind: 'ask', packet, transaction }] };
+}
+
+export function tooMany(how: string, transaction: number): Effect {
+  const text = `at most ${QUERIES_PER_SECOND_MAX} questions ${how} are answered`;
+  return send({ kind: 'answer', ok: false, code: ErrorCode.rateLimited, text }, transaction);
+}
+
+export function answered(
+  state: LinkedState,
+  { transaction, answer }: { readonly transaction: number; readonly answer: Answer },
+): Step {
+  const { held } = state;
+  const active = held && { hash: held.hash, epoch: held.epoch, version: held.version };
+  const askedCount = answer.kind === 'verdict' ? state.askedCount : state.askedCount - 1;
+  const after = { ...state, askedCount };
+  switch (answer.kind) {
+    case 'verdict': {
+      const { verdict, generation } = answer;
+      const message: Message = { kind: 'answer', ok: true, verdict, ...active, generation };
+      return { state: after, effects: [send(message, transaction)] };
+    }
+    case 'stats': {
+      const message: Message = { kind: 'answer', ok: true, ...active, stats: answer.stats };
+      return { state: after, effects: [send(message, transaction)] };
+    }
+    case 'none': {
+      const text = boundText(answer.text);
+      const message: Message = { kind: 'answer', ok: false, code: ErrorCode.notReady, text };
+      return { state: after, effects: [send(message, transaction)] };
+    }
+  }
+}

@@ -1,0 +1,252 @@
+/**
+ * From OFFER to APPLIED or NACK: the steps of machine.ts that are about a release. Pure.
+ *
+ *   offer ─▶ wanting ─begin─▶ receiving ─end─▶ applying ─applied─▶ idle
+ *               ▲                 │ refused        │ refused ─▶ idle
+ *               │                 ▼                │
+ *               │              draining ─▶ idle    │
+ *               └─────────── overBudget ───────────┘
+ */
+
+import {
+  boundText,
+  ErrorCode,
+  type MessageOf,
+  moved,
+  STALL_TIMEOUT_MS,
+  streamMaxBytes,
+  windowFrom,
+} from '@rulecast/protocol';
+import type { VerifiedOffer } from '../apply/offer.ts';
+import { FULL_PATIENCE, failed, needsSnapshot, pauseLeftMs } from './patience.ts';
+import { remembered } from './refusals.ts';
+import {
+  type Applying,
+  type Draining,
+  dropped,
+  type Idle,
+  idle,
+  isSame,
+  type LinkedState,
+  linked,
+  type Memory,
+  type Nack,
+  type Outcome,
+  type Receiving,
+  type Refused,
+  type Step,
+  sayApplied,
+  sayNack,
+  send,
+  streamFault,
+  type TableEvent,
+  type Want,
+  type Wanting,
+} from './states.ts';
+
+export function takeOffer(state: Idle | Wanting, event: TableEvent, nowMs: number): Step | undefined {
+  switch (event.kind) {
+    case 'offer': {
+      const { offer } = event;
+      const base = needsSnapshot(state.memory.patience, offer.hash) ? undefined : state.held?.hash;
+      const { state: wanting, effects } = want(state, { offer, base }, nowMs);
+      return { state: wanting, effects: [{ kind: 'expect', offer }, ...effects] };
+    }
+    case 'offerActive':
+      return { state: idle(state), effects: sayApplied(state.held, state.figures, event.generation) };
+    case 'offerRefused': {
+      const { nack, isForGood } = event;
+      const { memory } = state;
+      const refusals = isForGood ? remembered(memory.refusals, nack) : memory.refusals;
+      return { state: { ...idle(state), memory: { ...memory, refusals } }, effects: sayNack(nack) };
+    }
+    default:
+      return undefined;
+  }
+}
+
+export function want(state: LinkedState, wanted: Want, nowMs: number): Step {
+  const { offer, base } = wanted;
+  return {
+    state: { kind: 'wanting', ...linked(state), want: wanted, untilMs: nowMs + STALL_TIMEOUT_MS },
+    effects: [send({ kind: 'want', hash: offer.hash, base })],
+  };
+}
+
+export function takeBegin(state: Wanting, begin: MessageOf<'begin'>, nowMs: number): Step {
+  const { offer, base } = state.want;
+  const { steps, bytes } = begin;
+  const transfer = { offer, base: begin.base, steps, bytes, receivedBytes: 0, beganAtMs: nowMs };
+  const receiving: Receiving = {
+    kind: 'receiving',
+    ...linked(state),
+    transfer,
+    window: windowFrom(nowMs),
+  };
+  const mostBytes = Math.min(state.self.limits.bytes, streamMaxBytes(offer.manifest.parts));
+  const fault = beginFault(begin, offer.hash, base, mostBytes);
+  if (fault !== undefined) return refuse(receiving, fault, nowMs);
+  return { state: receiving, effects: [{ kind: 'stage', bytes }] };
+}
+
+/** What is wrong with a transfer as it is announced. */
+export function beginFault(
+  begin: MessageOf<'begin'>,
+  hash: Uint8Array,
+  base: Uint8Array | undefined,
+  mostBytes: number,
+): Refused | undefined {
+  if (!isSame(begin.hash, hash)) {
+    return streamFault(ErrorCode.badTransfer, 'the transfer is of another release than was wanted');
+  }
+  if (begin.base !== undefined && !(base !== undefined && isSame(begin.base, base))) {
+    const text = 'the transfer starts from a release that was not said to be its base';
+    return streamFault(ErrorCode.badBase, text);
+  }
+  if (begin.bytes <= mostBytes) return undefined;
+  const text = `a transfer of ${begin.bytes} bytes is over the limit of ${mostBytes} for this release here`;
+  return streamFault(ErrorCode.overLimit, text);
+}
+
+export function receive(state: Receiving, event: TableEvent, nowMs: number): Step | undefined {
+  const { transfer } = state;
+  switch (event.kind) {
+    case 'chunk': {
+      const { bytes } = event;
+      const receivedBytes = transfer.receivedBytes + bytes.length;
+      if (receivedBytes > transfer.bytes) {
+        const fault = streamFault(ErrorCode.badTransfer, 'the transfer is longer than announced');
+        return refuse(state, fault, nowMs);
+      }
+      const window = moved(state.window, bytes.length, nowMs);
+      return {
+        state: { ...state, transfer: { ...transfer, receivedBytes }, window },
+        effects: [{ kind: 'keep', bytes }],
+      };
+    }
+    case 'end': {
+      const { offer, base, steps, bytes, receivedBytes } = transfer;
+      const receiveMs = nowMs - transfer.beganAtMs;
+      const applying: Applying = {
+        kind: 'applying',
+        ...linked(state),
+        offer,
+        isChain: base !== undefined,
+        receiveMs,
+      };
+      if (receivedBytes < bytes) {
+        const text = `the transfer ended after ${receivedBytes} of ${bytes} bytes`;
+        return refuse(applying, streamFault(ErrorCode.badTransfer, text), nowMs);
+      }
+      return { state: applying, effects: [{ kind: 'apply', offer, base, steps, sha256: event.sha256 }] };
+    }
+    case 'abort':
+      return takeAbort(state, transfer.offer, event);
+    case 'refused':
+      return refuse(state, event, nowMs);
+    default:
+      return undefined;
+  }
+}
+
+export function drain(state: Draining, event: TableEvent, nowMs: number): Step | undefined {
+  switch (event.kind) {
+    case 'chunk':
+      return { state: { ...state, window: moved(state.window, event.bytes.length, nowMs) }, effects: [] };
+    case 'end':
+    case 'abort':
+      return { state: idle(state), effects: [] };
+    default:
+      return undefined;
+  }
+}
+
+export function conclude(state: Applying, event: TableEvent, nowMs: number): Step | undefined {
+  const { offer, isChain, receiveMs } = state;
+  switch (event.kind) {
+    case 'applied': {
+      const { held } = event;
+      const figures = { ...event.figures, receiveMs };
+      const memory = learned(state.memory, { hash: offer.hash, isChain }, event, undefined, nowMs);
+      return {
+        state: { ...idle(state), memory, held, figures },
+        effects: sayApplied(held, figures, figures.generation),
+      };
+    }
+    case 'refused':
+      return refuse(state, event, nowMs);
+    case 'overBudget': {
+      const memory = learned(state.memory, { hash: offer.hash, isChain }, event, undefined, nowMs);
+      return want({ ...state, memory }, { offer, base: undefined }, nowMs);
+    }
+    default:
+      return undefined;
+  }
+}
+
+export function takeAbort(
+  state: Wanting | Receiving,
+  { hash }: VerifiedOffer,
+  { code, text }: { readonly code: string; readonly text: string },
+): Step {
+  const reason = `the publisher gave up: ${text}`;
+  const nack: Nack = {
+    kind: 'nack',
+    hash,
+    code,
+    text: boundText(reason),
+    retry: 'later',
+    keeps: state.held?.hash,
+  };
+  return { state: idle(state), effects: [...dropped(state), send(nack)] };
+}
+
+/** Refuses what is being received or applied; the rest of a transfer is thrown away. */
+export function refuse(state: Receiving | Applying, event: Refused, nowMs: number): Step {
+  const isChain = state.kind === 'applying' ? state.isChain : state.transfer.base !== undefined;
+  const { hash } = state.kind === 'applying' ? state.offer : state.transfer.offer;
+  const said = nackOf(event, hash, state.held?.hash);
+  const memory = learned(state.memory, { hash, isChain }, event, said, nowMs);
+  const isPaused = event.blame === 'stream';
+  const nack = isPaused ? { ...said, retryAfterMs: pauseLeftMs(memory.patience, nowMs) } : said;
+  const next: Draining | Idle =
+    state.kind === 'applying'
+      ? idle(state)
+      : { kind: 'draining', ...linked(state), window: windowFrom(nowMs) };
+  return { state: { ...next, memory }, effects: [...dropped(state), ...sayNack(nack)] };
+}
+
+/**
+ * Only what the key signed is refused for good. A stream that does not make its release is one more of its
+ * channel.
+ */
+export function nackOf(
+  { blame, code, text, part, entry }: Refused,
+  hash: Uint8Array,
+  keeps: Uint8Array | undefined,
+): Nack {
+  const retry = blame === 'signed' ? 'never' : 'later';
+  return { kind: 'nack', hash, code, text: boundText(text), part, entry, retry, keeps };
+}
+
+/** What an outcome says of the releases and channels to come. */
+export function learned(
+  memory: Memory,
+  { hash, isChain }: { readonly hash: Uint8Array; readonly isChain: boolean },
+  outcome: Outcome,
+  nack: Nack | undefined,
+  nowMs: number,
+): Memory {
+  switch (outcome.kind) {
+    case 'applied':
+      return { ...memory, patience: FULL_PATIENCE };
+    case 'overBudget':
+      return { ...memory, patience: { ...memory.patience, failedChain: hash } };
+    case 'refused':
+      if (outcome.blame === 'stream') {
+        return { ...memory, patience: failed(memory.patience, hash, isChain, nowMs) };
+      }
+      if (nack?.retry !== 'never') return memory;
+      return { ...memory, refusals: remembered(memory.refusals, nack) };
+  }
+}
