@@ -1,7 +1,7 @@
 /**
  * The management side: pushes and lists of sources become signed releases, which are served to subscribers.
  *
- * Begin with release/publisher.ts, then release/commit.ts and session/session.ts.
+ * Begin with release/publisher.ts, then release/commit.ts and session/machine.ts.
  *
  *   push, list ─▶ rule set ─names─▶ draft ─guards─▶ commit: digests, signature ─▶ store, flushed ─▶ OFFER ─WANT─▶ transfer ─▶ APPLIED
  *

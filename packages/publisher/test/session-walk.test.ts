@@ -13,7 +13,9 @@ import {
 import { type Endpoint, parseEndpoint } from '@rulecast/vchan';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { seededNumbers } from '../../../test/kit/random.mjs';
+import { turns } from '../../../test/kit/turns.ts';
 import { often } from '../../../test/thorough.ts';
+import { FakeClock } from '../../sources/test/fake-clock.ts';
 import type { Publisher } from '../src/release/publisher.ts';
 import { serveSubscribers } from '../src/session/serve.ts';
 import { type Draw, randomHosts } from './churn.ts';
@@ -34,6 +36,8 @@ class Walker {
   private readonly publisher: Publisher;
   private readonly endpoint: Endpoint;
   private readonly draw: Draw;
+  private readonly clock: FakeClock;
+  private pauseMs = 0; // asked for, and not over yet
   private state: SubscriberSessionState = 'closed';
   private subscriber: ScriptedSubscriber | undefined;
   private held: Held | undefined;
@@ -45,8 +49,9 @@ class Walker {
   private readonly pushes: Promise<unknown>[] = [];
   private ruleSet: ScriptedSubscriber['ruleSet'] | undefined;
 
-  constructor(publisher: Publisher, endpoint: Endpoint, draw: Draw) {
+  constructor(publisher: Publisher, endpoint: Endpoint, clock: FakeClock, draw: Draw) {
     this.publisher = publisher;
+    this.clock = clock;
     this.endpoint = endpoint;
     this.draw = draw;
   }
@@ -58,10 +63,23 @@ class Walker {
     while (!(await this.isDone())) {
       if (this.pushesLeft > 0 && this.draw(6) === 0) this.push();
       if (this.pushesLeft > 0 && this.draw(25) === 0) await this.connect();
-      const message = (await this.subscriber?.connection.receive())?.message;
+      const message = await this.next();
       if (message === undefined) throw new Error('the publisher hung up');
       await this.take(message);
     }
+  }
+
+  /** What the publisher says next, at the latest when the pause that it was asked for is over. */
+  private async next(): Promise<Message | undefined> {
+    let isHeard = false;
+    const received = this.subscriber?.connection.receive().finally(() => {
+      isHeard = true;
+    });
+    for (; this.pauseMs > 0 && !isHeard; this.pauseMs -= 1) {
+      await turns();
+      this.clock.advance(1);
+    }
+    return (await received)?.message;
   }
 
   private async isDone(): Promise<boolean> {
@@ -175,10 +193,9 @@ class Walker {
   private async nack(offer: Offer): Promise<void> {
     const never = this.draw(3) === 0;
     if (never) this.refused.add(hex(offer.hash));
-    await this.subscriber?.nack(
-      offer,
-      never ? { retry: 'never' } : { retry: 'later', retryAfterMs: this.draw(3) },
-    );
+    const retryAfterMs = this.draw(3);
+    if (!never) this.pauseMs = retryAfterMs + 1;
+    await this.subscriber?.nack(offer, never ? { retry: 'never' } : { retry: 'later', retryAfterMs });
   }
 }
 
@@ -186,11 +203,12 @@ describe('a session', () => {
   it.each(Array.from({ length: often(8, 24) }, (_, i) => i + 1))(
     'brings the head whatever the subscriber does, seed %i',
     async (seed) => {
-      const publisher = freshPublisher();
+      const clock = new FakeClock();
+      const publisher = freshPublisher({ clock });
       const endpoint = parseEndpoint(`memory:walk-${seed}?buffer=4KiB`);
       const served = await serveSubscribers(publisher, [endpoint]);
       onTestFinished(() => served.close());
-      await new Walker(publisher, endpoint, seededNumbers(seed * 7919)).run();
+      await new Walker(publisher, endpoint, clock, seededNumbers(seed * 7919)).run();
       expect(publisher.head?.manifest.version).toBe(PUSHES);
     },
   );

@@ -13,7 +13,7 @@ import {
   signManifest,
 } from '@rulecast/protocol';
 import { type Endpoint, parseEndpoint } from '@rulecast/vchan';
-import { describe, expect, it, onTestFinished, vi } from 'vitest';
+import { describe, expect, it, onTestFinished } from 'vitest';
 import { temporaryDirectory } from '../../../test/kit/directory.ts';
 import { turns } from '../../../test/kit/turns.ts';
 import { FakeClock } from '../../sources/test/fake-clock.ts';
@@ -370,18 +370,17 @@ describe('a refusal', () => {
 
   // The timer once ended the transfer of the newer release without a word.
   it('with later of an OFFER that was overtaken does not disturb the newer one', async () => {
-    const { publisher, endpoint } = await house();
+    const clock = new FakeClock();
+    const { publisher, endpoint } = await house({ clock });
     await release(publisher, { 'hosts.txt': '192.0.2.1\n' });
     const subscriber = await ScriptedSubscriber.greet(endpoint, 'fw');
     const older = await subscriber.offer();
     await release(publisher, { 'hosts.txt': hostsText(100_000) });
-    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
-    onTestFinished(() => void vi.useRealTimers());
     await subscriber.nack(older, { retry: 'later', retryAfterMs: 1 });
     const offer = await subscriber.offer();
     await subscriber.want(offer);
     const begin = await subscriber.next('begin');
-    await vi.advanceTimersByTimeAsync(10_000);
+    clock.advance(4999);
     await subscriber.applied(offer, await subscriber.receiveStream(offer, begin));
     expect(await subscriber.isQuiet()).toBe(true);
   });
@@ -1026,29 +1025,30 @@ describe('asking a live table', () => {
   });
 
   it('that gives no answer within 5 seconds is a timeout, and a late answer is dropped', async () => {
-    const { endpoint, served } = await house();
+    const clock = new FakeClock();
+    const { endpoint, served } = await house({ clock });
     const subscriber = await ScriptedSubscriber.greet(endpoint, 'fw');
-    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
-    onTestFinished(() => void vi.useRealTimers());
     const refused = expect(served.ask('fw', PACKET)).rejects.toMatchObject({ code: 'timeout' });
     const { transaction } = await subscriber.nextWithTransaction('query');
-    await vi.advanceTimersByTimeAsync(5000);
+    clock.advance(4999);
+    expect(await subscriber.isQuiet()).toBe(true);
+    clock.advance(1);
     await refused;
+    await subscriber.next('ping');
     await subscriber.send(ANSWER, transaction);
     expect(await subscriber.isQuiet()).toBe(true);
   });
 
   // The timeout once rejected a promise that nobody had begun to await, which ends a Node process.
   it('that is stuck in the middle of a transfer is a timeout too', async () => {
-    const { publisher, endpoint, served } = await house();
+    const clock = new FakeClock();
+    const { publisher, endpoint, served } = await house({ clock });
     await release(publisher, { 'hosts.txt': hostsText(100_000) });
     const subscriber = await ScriptedSubscriber.greet(endpoint, 'fw');
     await subscriber.want(await subscriber.offer());
     await subscriber.next('begin');
-    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
-    onTestFinished(() => void vi.useRealTimers());
     const refused = expect(served.ask('fw', PACKET)).rejects.toMatchObject({ code: 'timeout' });
-    await vi.advanceTimersByTimeAsync(5000);
+    clock.advance(5000);
     await refused;
   });
 });

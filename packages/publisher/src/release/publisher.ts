@@ -13,7 +13,7 @@ import {
   type PushInput,
 } from '@rulecast/formats';
 import { Listeners } from '@rulecast/program/listeners';
-import { ErrorCode, type Manifest, ProtocolError } from '@rulecast/protocol';
+import { ErrorCode, ProtocolError } from '@rulecast/protocol';
 import {
   checkRuleSet,
   isPartName,
@@ -59,7 +59,7 @@ export interface PublisherOptions extends StateOptions {
   readonly name: string;
   readonly resolve: ResolveName;
   readonly logger: Logger;
-  /** Milliseconds since 1970; default Date.now. */
+  /** Milliseconds since 1970; default that of the clock. */
   readonly nowMs?: () => number;
   /** What names age by, and what wakes their refresh; default that of the system. */
   readonly clock?: Clock;
@@ -152,9 +152,9 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
     this.setMaxListeners(0); // one a session; sessions are bounded by the server
     this.name = options.name;
     this.logger = options.logger;
-    this.nowMs = options.nowMs ?? Date.now;
-    this.startedAtMs = this.nowMs();
     this.clock = options.clock ?? SYSTEM_CLOCK;
+    this.nowMs = options.nowMs ?? (() => Math.floor(this.clock.wallMs()));
+    this.startedAtMs = this.nowMs();
     this.#listeners = new Listeners(this, this.logger);
     this.subscribers = new Subscribers(this.logger);
     this.#audit = options.audit ?? (() => undefined);
@@ -538,7 +538,7 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
    * is offered and no version given, until a push or a rollback opens an epoch above it, or with `autoEpoch`
    * at once. Throws StoreError.
    */
-  proved(known: Manifest, subscriber: string): Promise<void> {
+  proved(known: ReleaseIdentity, subscriber: string): Promise<void> {
     return this.#turns.take(async () => {
       const { epoch, version } = known;
       if (!this.#committer.noteBehind(known)) return;

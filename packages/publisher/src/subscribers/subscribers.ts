@@ -5,7 +5,7 @@
 
 import { EventEmitter } from 'node:events';
 import { type ListenerLogger, Listeners } from '@rulecast/program/listeners';
-import { type ControlRecordOf, hexOf } from '@rulecast/protocol';
+import { type ControlRecordOf, hexOf, REFUSED_MAX } from '@rulecast/protocol';
 import type { Release, Store } from '../store/store.ts';
 import { newEntry, type Reason, type StoredSubscriber, type SubscriberEntry } from './entry.ts';
 import { recordOf } from './record.ts';
@@ -25,8 +25,6 @@ export interface Outcome {
 
 /** Remembered subscribers; beyond it the one unseen for longest is forgotten. */
 const ENTRIES_MAX = 1024;
-/** Remembered refusals of one subscriber. */
-const REFUSED_MAX = 32;
 /** Of a refusal that was not heard here. */
 const UNTOLD = {
   code: 'refused-before',

@@ -1,0 +1,152 @@
+/** From HELLO to WELCOME, and what a claim of HELLO is worth. PROTOCOL.md "Sessions" and "Epochs". */
+
+import {
+  ANSWER_TIMEOUT_MS,
+  compareRelease,
+  decodeManifest,
+  ErrorCode,
+  FORK_HASH_CHARS,
+  HEARTBEAT_MS,
+  hexOf,
+  type MessageOf,
+  manifestHash,
+  NEVER,
+  PROTOCOL_VERSION,
+  REFUSED_MAX,
+} from '@rulecast/protocol';
+import type { Refusal } from '../admission/refusal.ts';
+import type { HeldRelease } from '../subscribers/entry.ts';
+import { andThen, faulty, stepTo, stopped } from './ending.ts';
+import { diverged, idle, isSame, offerIfDue } from './offering.ts';
+import { NO_QUESTIONS } from './questions.ts';
+import type { Claiming, Effect, Greeting, Idle, Named, Now, Peer, Proving, Step } from './state.ts';
+
+/** What can be seen in HELLO is looked at before anybody else hears of the name. */
+export function greeted(state: Greeting, hello: MessageOf<'hello'>, now: Now): Step {
+  const { pulse, untilMs } = state;
+  const claiming: Claiming = { kind: 'claiming', pulse, untilMs, hello };
+  const refusal = refusalOf(hello, now);
+  if (refusal !== undefined) return stopped(claiming, refusal, now);
+  return stepTo(claiming, { kind: 'claim', name: hello.name });
+}
+
+function refusalOf(hello: MessageOf<'hello'>, { publisher }: Now): Refusal | undefined {
+  if (hello.protocolMin > PROTOCOL_VERSION || hello.protocolMax < PROTOCOL_VERSION) {
+    const text = `this publisher speaks protocol ${PROTOCOL_VERSION} only`;
+    return { code: ErrorCode.noCommonVersion, text };
+  }
+  if (hello.lineage !== undefined && !isSame(hello.lineage, publisher.lineage)) {
+    const text = 'this publisher is of another lineage than the subscriber trusts';
+    return { code: ErrorCode.wrongLineage, text };
+  }
+  const number = hello.holds && publisher.numberOf(hello.holds.hash);
+  if (hello.holds === undefined || number === undefined || compareRelease(number, hello.holds) === 0) {
+    return undefined;
+  }
+  const text = 'it holds a release of this publisher, and says another number of it';
+  return { code: ErrorCode.badMessage, text };
+}
+
+/** The name is its own. */
+export function welcomed({ hello, pulse }: Claiming, now: Now): Step<Named> {
+  const { publisher, wallMs } = now;
+  const { name, holds } = hello;
+  const refused = hello.refused.map(hexOf).slice(-REFUSED_MAX);
+  const state: Idle = { kind: 'idle', pulse, peer: newPeer(hello, refused), retryAtMs: NEVER };
+  const isKnown = holds !== undefined && publisher.numberOf(holds.hash) !== undefined;
+  const note = {
+    connectedSinceMs: wallMs,
+    lastSeenMs: wallMs,
+    held: holds,
+    diverged: false,
+    bytesSent: 0,
+    isBack: true,
+    ...(isKnown ? { hasApplied: true } : {}),
+  };
+  const fields = { subscriber: name, version: holds?.version ?? 0 };
+  const told = stepTo(
+    state,
+    { kind: 'enter', name, refused, atMs: wallMs },
+    { kind: 'note', note },
+    { kind: 'log', level: 'info', fields, text: 'subscriber connected' },
+    ...(holds === undefined || isKnown ? [] : forkOf(state, holds, now)),
+    { kind: 'changed' },
+    {
+      kind: 'send',
+      message: {
+        kind: 'welcome',
+        protocol: PROTOCOL_VERSION,
+        name: publisher.name,
+        lineage: publisher.lineage,
+        heartbeatMs: HEARTBEAT_MS,
+      },
+    },
+  );
+  return andThen<Named, Named>(told, (next) =>
+    holds !== undefined && isAhead(holds, now) ? askedToProve(next, holds, now) : offerIfDue(next, now),
+  );
+}
+
+function newPeer({ name, limits, holds }: MessageOf<'hello'>, refused: readonly string[]): Peer {
+  return {
+    name,
+    limits,
+    claimed: holds,
+    held: holds,
+    refused,
+    settled: undefined,
+    isCorrected: false,
+    probeUntilMs: NEVER,
+    questions: NO_QUESTIONS,
+    transfers: 0,
+  };
+}
+
+/** Two releases of one number: another publisher has, or had, this lineage's key. */
+function forkOf(state: Idle, held: HeldRelease, now: Now): readonly Effect[] {
+  const own = now.publisher.hashOf(held);
+  if (own === undefined) return [];
+  const { epoch, version } = held;
+  const code = ErrorCode.forked;
+  const text = `it holds a release ${epoch}/${version} (${hexOf(held.hash).slice(0, FORK_HASH_CHARS)}) that is not the one of that number here (${own.slice(0, FORK_HASH_CHARS)}): does another publisher use this key?`;
+  const fields = { subscriber: state.peer.name, epoch, version, code };
+  return [{ kind: 'log', level: 'error', fields, text }, ...faulty(state, { code, text }, now)];
+}
+
+/** Whether a subscriber claims a release that this publisher cannot have been followed by its head. */
+function isAhead(held: HeldRelease, { publisher }: Now): boolean {
+  const { head } = publisher;
+  if (head === undefined) return true;
+  return compareRelease(held, head.manifest) >= 0 && publisher.numberOf(held.hash) === undefined;
+}
+
+function askedToProve({ pulse, peer }: Named, claim: HeldRelease, now: Now): Step<Proving> {
+  const untilMs = now.monotonicMs + ANSWER_TIMEOUT_MS;
+  return stepTo(
+    { kind: 'proving', pulse, peer, untilMs, claim },
+    { kind: 'send', message: { kind: 'prove' } },
+  );
+}
+
+/** The PROOF of a claim. One that holds is taken up before anything is offered. */
+export function judged(state: Proving, proof: MessageOf<'proof'>, now: Now): Step<Named> {
+  const { claim, peer } = state;
+  const { publisher } = now;
+  const isSigned = isSame(manifestHash(proof.manifest), claim.hash) && publisher.isSigned(proof);
+  const manifest = isSigned ? decodeManifest(proof.manifest) : undefined;
+  const isOurs = manifest !== undefined && isSame(manifest.lineage, publisher.lineage); // a key may have had another one before
+  if (!isOurs || compareRelease(manifest, claim) !== 0) return diverged(state, now);
+  const { epoch, version } = manifest;
+  return stepTo(idle(state), { kind: 'prove', release: { epoch, version }, name: peer.name });
+}
+
+/** A proof was taken up: where an epoch above it is open, the head is offered now. */
+export function proofTaken(
+  state: Named,
+  { epoch, version }: Omit<HeldRelease, 'hash'>,
+  now: Now,
+): Step<Named> {
+  const text = `it proved release ${epoch}/${version}, which this publisher has not: nothing is offered`;
+  const told = now.publisher.isBehind ? faulty(state, { code: ErrorCode.publisherBehind, text }, now) : [];
+  return andThen(stepTo(state, ...told), (next) => offerIfDue(next, now));
+}

@@ -1,0 +1,138 @@
+/**
+ * QUERY and ANSWER on one connection, as values: as many questions as the subscriber answers and no more,
+ * each with its time. PROTOCOL.md "QUERY".
+ */
+
+import {
+  ANSWER_TIMEOUT_MS,
+  ErrorCode,
+  NEVER,
+  ProtocolError,
+  QUERIES_PER_SECOND_MAX,
+  type WirePacket,
+} from '@rulecast/protocol';
+import type { EffectOf } from './state.ts';
+
+/**
+ * Half of what a subscriber answers a second at once, and the other half over each second: never more than it
+ * takes.
+ */
+const ASK_BURST = QUERIES_PER_SECOND_MAX / 2;
+const ASK_PAUSE_MS = 1000 / (QUERIES_PER_SECOND_MAX / 2);
+
+/**
+ * Those who wait for their turn to ask: `rulectl` has a connection for each, and there are fewer of them. One
+ * more is told so.
+ */
+export const WAITING_MAX = 64;
+
+interface Waiting {
+  readonly ticket: number;
+  readonly packet: WirePacket | undefined;
+  readonly atMs: number;
+}
+
+interface Asked {
+  readonly ticket: number;
+  readonly transaction: number;
+  readonly untilMs: number;
+}
+
+export interface Questions {
+  readonly lastTransaction: number;
+  /** When all questions so far had been asked, one at each pause. */
+  readonly askedUntilMs: number;
+  /** Whoever asks more than a subscriber answers, in the order of their turns. */
+  readonly waiting: readonly Waiting[];
+  /** In the order in which they were asked, and in which their time is over. */
+  readonly open: readonly Asked[];
+}
+
+type Answering = EffectOf<'query' | 'answered' | 'unanswered'>;
+
+export interface Asking {
+  readonly questions: Questions;
+  readonly effects: readonly Answering[];
+}
+
+export const NO_QUESTIONS: Questions = {
+  lastTransaction: 0,
+  askedUntilMs: Number.NEGATIVE_INFINITY,
+  waiting: [],
+  open: [],
+};
+
+/** Somebody asks: at once, or when it is the turn. */
+export function ask(
+  questions: Questions,
+  { ticket, packet }: Omit<Waiting, 'atMs'>,
+  name: string,
+  nowMs: number,
+): Asking {
+  if (questions.waiting.length >= WAITING_MAX) {
+    const text = `${questions.waiting.length} questions wait for ${name}`;
+    return { questions, effects: [unanswered(ticket, ErrorCode.rateLimited, text)] };
+  }
+  const { askedUntilMs } = questions;
+  const atMs = Math.max(nowMs, askedUntilMs - (ASK_BURST - 1) * ASK_PAUSE_MS);
+  const waiting = [...questions.waiting, { ticket, packet, atMs }];
+  return dueQuestions(
+    { ...questions, waiting, askedUntilMs: Math.max(askedUntilMs, nowMs) + ASK_PAUSE_MS },
+    name,
+    nowMs,
+  );
+}
+
+/** Asks what has come to its turn, and gives up what has had its time. */
+export function dueQuestions(questions: Questions, name: string, nowMs: number): Asking {
+  const late = questions.open.filter(({ untilMs }) => untilMs <= nowMs);
+  const text = `${name} did not answer within ${ANSWER_TIMEOUT_MS} ms`;
+  const effects: Answering[] = late.map(({ ticket }) => unanswered(ticket, ErrorCode.timeout, text));
+  const open = questions.open.slice(late.length);
+  let { lastTransaction } = questions;
+  for (const { ticket, packet, atMs } of questions.waiting) {
+    if (atMs > nowMs) break;
+    lastTransaction += 1;
+    open.push({ ticket, transaction: lastTransaction, untilMs: nowMs + ANSWER_TIMEOUT_MS });
+    effects.push({ kind: 'query', ticket, transaction: lastTransaction, packet });
+  }
+  const waiting = questions.waiting.filter(({ atMs }) => atMs > nowMs);
+  return { questions: { ...questions, lastTransaction, waiting, open }, effects };
+}
+
+/** An ANSWER came; one that nobody waits for any more is nothing. */
+export function answer(
+  questions: Questions,
+  transaction: number,
+  message: EffectOf<'answered'>['answer'],
+): Asking {
+  const asked = questions.open.find((one) => one.transaction === transaction);
+  if (asked === undefined) return { questions, effects: [] };
+  const open = questions.open.filter((one) => one !== asked);
+  return {
+    questions: { ...questions, open },
+    effects: [{ kind: 'answered', ticket: asked.ticket, answer: message }],
+  };
+}
+
+/** The session is over: nobody is answered any more. */
+export function abandoned({ open, waiting }: Questions, name: string): readonly Answering[] {
+  return [
+    ...open.map(({ ticket }) =>
+      unanswered(ticket, ErrorCode.disconnected, `${name} went before it answered`),
+    ),
+    ...waiting.map(({ ticket }) =>
+      unanswered(ticket, ErrorCode.disconnected, `${name} went before it was asked`),
+    ),
+  ];
+}
+
+/** When something is due: a turn to ask, or the end of a question's time. */
+export function questionsDeadline({ open, waiting }: Questions): number {
+  return Math.min(open[0]?.untilMs ?? NEVER, waiting[0]?.atMs ?? NEVER);
+}
+
+/** Whom no answer comes to, and why. */
+export function unanswered(ticket: number, code: ErrorCode, text: string): EffectOf<'unanswered'> {
+  return { kind: 'unanswered', ticket, error: new ProtocolError(code, text) };
+}

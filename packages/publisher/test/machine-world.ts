@@ -1,0 +1,119 @@
+/**
+ * What a session's machine is led with: releases, moments, and every kind of message. No clock, no channel.
+ */
+
+import { generateKeyPairSync } from 'node:crypto';
+import {
+  encodeManifest,
+  hexOf,
+  type Message,
+  type MessageOf,
+  manifestFor,
+  manifestHash,
+  signManifest,
+  verifySignature,
+} from '@rulecast/protocol';
+import { EMPTY_RULE_SET } from '@rulecast/rules';
+import type { Now, PublisherView } from '../src/session/state.ts';
+import type { Release } from '../src/store/store.ts';
+
+const KEY = generateKeyPairSync('ed25519');
+export const LINEAGE = new Uint8Array(16).fill(7);
+export const UNKNOWN_HASH = new Uint8Array(32).fill(255);
+
+export function releaseOf(epoch: number, version: number): Release {
+  const number = { lineage: LINEAGE, epoch, version, previousVersion: 0, createdAtMs: 1000 };
+  const manifest = manifestFor(EMPTY_RULE_SET, number);
+  const manifestBytes = encodeManifest(manifest);
+  return {
+    ruleSet: EMPTY_RULE_SET,
+    manifest,
+    manifestBytes,
+    signature: signManifest(manifestBytes, KEY.privateKey),
+    hash: manifestHash(manifestBytes),
+  };
+}
+
+/** A release as subscribers say that they have it. */
+export function heldOf({ hash, manifest }: Release): MessageOf<'hello'>['holds'] & {} {
+  return { hash, epoch: manifest.epoch, version: manifest.version };
+}
+
+/** A publisher with these releases, the last of which is its head. */
+export function publisherWith(releases: readonly Release[], isBehind = false): PublisherView {
+  return {
+    name: 'mgmt',
+    lineage: LINEAGE,
+    head: releases.at(-1),
+    isBehind,
+    numberOf: (hash) => releases.find((release) => hexOf(release.hash) === hexOf(hash))?.manifest,
+    hashOf: ({ epoch, version }) => {
+      const found = releases.find(({ manifest }) => manifest.epoch === epoch && manifest.version === version);
+      return found && hexOf(found.hash);
+    },
+    isSigned: ({ manifest, signature }) => verifySignature(manifest, signature, KEY.publicKey),
+  };
+}
+
+export function nowAt(monotonicMs: number, publisher: PublisherView, more: Partial<Now> = {}): Now {
+  return {
+    monotonicMs,
+    wallMs: 1_800_000_000_000 + monotonicMs,
+    bytesSent: 0,
+    isSending: false,
+    publisher,
+    ...more,
+  };
+}
+
+export function helloOf(fields: Partial<MessageOf<'hello'>> = {}): MessageOf<'hello'> {
+  return {
+    kind: 'hello',
+    protocolMin: 1,
+    protocolMax: 1,
+    name: 'fw',
+    lineage: undefined,
+    holds: undefined,
+    refused: [],
+    limits: { entries: 1000, bytes: 1000, parts: 10 },
+    ...fields,
+  };
+}
+
+export function appliedOf(release: Release): MessageOf<'applied'> {
+  const times = { receiveMs: 1, verifyMs: 1, compileMs: 1, flipMs: 1 };
+  return { kind: 'applied', ...heldOf(release), ...times, persisted: true, generation: 1 };
+}
+
+export function nackOf(hash: Uint8Array, fields: Partial<MessageOf<'nack'>> = {}): MessageOf<'nack'> {
+  const none = { part: undefined, entry: undefined, retryAfterMs: undefined, keeps: undefined };
+  return { kind: 'nack', hash, code: 'compile-failed', text: 'no', retry: 'never', ...none, ...fields };
+}
+
+export const ANSWER: MessageOf<'answer'> = {
+  kind: 'answer',
+  ok: true,
+  verdict: undefined,
+  hash: undefined,
+  version: undefined,
+  epoch: undefined,
+  generation: undefined,
+  stats: undefined,
+  code: undefined,
+  text: undefined,
+};
+
+/** Of each kind one that a subscriber never sends, or not here. */
+export const STRANGE_MESSAGES: readonly Message[] = [
+  { kind: 'welcome', protocol: 1, name: 'mgmt', lineage: LINEAGE, heartbeatMs: 5000 },
+  { kind: 'offer', manifest: new Uint8Array(1), signature: new Uint8Array(64) },
+  { kind: 'begin', hash: UNKNOWN_HASH, base: undefined, steps: 1, bytes: 1 },
+  { kind: 'chunk', bytes: new Uint8Array(1) },
+  { kind: 'end', sha256: UNKNOWN_HASH },
+  { kind: 'abort', code: 'bad-transfer', text: '' },
+  { kind: 'query', question: 'stats', packet: undefined },
+  { kind: 'prove' },
+  { kind: 'status', watch: false, counters: undefined },
+  { kind: 'lists', sourcesOnly: false },
+  { kind: 'done', code: 'ok', text: '' },
+];
