@@ -10,7 +10,7 @@ import struct
 from dataclasses import dataclass
 from typing import Optional
 
-from decoder import NAMES, POLICY, PREFIXES, RESOLUTIONS, UNMATCHED, HOST_NAME, PART_NAME
+from decoder import HOST_NAME, NAMES, PART_NAME, POLICY, PREFIXES, RESOLUTIONS, UNMATCHED, labels_of
 
 DROP, ACCEPT = 0, 1
 ICMP, TCP, UDP, ICMP6 = 1, 6, 17, 58
@@ -274,6 +274,8 @@ def fault(parts):
     """Why a rule set is not sound; None: it is."""
     policies = {name: part for (kind, name), part in parts.items() if kind == POLICY}
     owners = {}
+    if (PREFIXES, "resolved") in parts or (NAMES, "resolved") in parts:
+        return "a list is called resolved"
     for name, policy in policies.items():
         prefixes = [(bits, prefix) for bits, column in zip((32, 128), policy[1]) for prefix in column]
         if name in ("default", "common") and prefixes:
@@ -386,7 +388,7 @@ def parts_of(document):
         if "entries" in content:
             parts[PREFIXES, name] = prefix_set_of(content["entries"])
         else:
-            parts[NAMES, name] = int(content.get("resolve") is True), sorted(set(content["names"]))
+            parts[NAMES, name] = int(content.get("resolve") is True), sorted(set(content["names"]), key=labels_of)
     policies = dict(document.get("policies", {}))
     if "common" in document:
         policies["common"] = document["common"]

@@ -526,7 +526,7 @@ describe('importList: the list', () => {
 
   it('says why a wildcard is no entry', () => {
     const { rejects } = importText('a.example\n*.b.example\n');
-    expect(rejects).toMatchObject([{ line: 2, column: 1, code: 'bad-label' }]);
+    expect(rejects).toMatchObject([{ line: 2, column: 1, code: 'unsupported' }]);
     expect(rejects[0]?.reason).toMatch(/is a wildcard, and a list holds single names/);
   });
 

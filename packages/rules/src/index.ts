@@ -61,7 +61,14 @@ export {
   segmentsOf,
 } from './longest-match.ts';
 export { classFor, type MatchClasses } from './match-classes.ts';
-export { compareHostNames, isPartName, NameFault, parseHostName } from './name.ts';
+export {
+  compareHostNames,
+  isPartName,
+  isWildcard,
+  NameFault,
+  parseHostName,
+  RESOLVED_LIST,
+} from './name.ts';
 export {
   applyNamesDelta,
   diffNames,
@@ -142,7 +149,7 @@ export {
   type Rule,
   type RuleMatch,
 } from './rule.ts';
-export { COMMENT_MAX_CHARS, EXPIRE_MAX, parseRule } from './rule-line.ts';
+export { COMMENT_MAX_CHARS, EXPIRE_MAX, parseRule, RuleFault } from './rule-line.ts';
 export {
   checkRuleSet,
   EMPTY_RULE_SET,

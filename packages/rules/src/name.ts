@@ -28,6 +28,8 @@ export type NameResult =
 const DOT = 0x2e;
 const DASH = 0x2d;
 const UNDERSCORE = 0x5f;
+/** The list that means what the firewall's DNS answered; nobody's list may have its name. */
+export const RESOLVED_LIST = 'resolved';
 const NUMBER = /^(?:[0-9]+|0x[0-9a-f]*)$/;
 const PART_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/;
 
@@ -107,6 +109,15 @@ export function compareHostNames(a: string, b: string): number {
     endA = startA - 1;
     endB = startB - 1;
   }
+}
+
+/**
+ * Whether a text stands for names below another: `*.NAME`, or `.NAME` with NAME itself. PROTOCOL.md "Forms to
+ * come".
+ */
+export function isWildcard(text: string): boolean {
+  const below = text.startsWith('*.') ? 2 : text.startsWith('.') ? 1 : 0;
+  return below > 0 && parseHostName(text.slice(below)).kind === 'name';
 }
 
 /**

@@ -6,7 +6,7 @@
  */
 
 import { domainToASCII } from 'node:url';
-import { isPartName, NameFault, parseHostName } from './name.ts';
+import { isPartName, isWildcard, NameFault, parseHostName, RESOLVED_LIST } from './name.ts';
 import { newPrefixScratch, PrefixFault, parsePrefixBytes, prefixOf } from './prefix.ts';
 import {
   type Action,
@@ -59,6 +59,8 @@ export const RuleFault = {
   dnsWithIcmp: 'dns-with-icmp',
   dnsPort: 'dns-with-other-port',
   dnsIngress: 'dns-in-ingress',
+  /** It has a meaning (PROTOCOL.md "Forms to come"), which nothing enforces yet. */
+  unsupported: 'unsupported',
 } as const;
 export type RuleFault = (typeof RuleFault)[keyof typeof RuleFault] | PrefixFault | NameFault;
 
@@ -202,6 +204,8 @@ function takeToken(draft: Draft, start: number, end: number): RuleLineFault | un
       return takeIcmpType(draft, value, start, valueAt);
     case 'expire':
       return takeExpire(draft, value, start, valueAt);
+    case 'private':
+      return privateFault(value, start, valueAt);
     case 'comment':
       return takeComment(draft, value, valueAt);
     default:
@@ -293,6 +297,16 @@ function takeExpire(draft: Draft, value: string, at: number, valueAt: number): R
   return undefined;
 }
 
+/** Whether a name may stand for addresses that are nobody's on the Internet. */
+function privateFault(value: string, at: number, valueAt: number): RuleLineFault {
+  if (value === 'true' || value === 'false') {
+    const reason =
+      'private= is not supported yet: leave it out; names of zones of your own, dns: private-zones:, may have private addresses';
+    return faultAt(at, RuleFault.unsupported, reason);
+  }
+  return faultAt(valueAt, RuleFault.unknown, `${quoted(value)} is nothing for private=: leave it out`);
+}
+
 /** The rest of the line; spaces around it belong to the line. An empty comment is none, as in dom0. */
 function takeComment(draft: Draft, value: string, valueAt: number): RuleLineFault | undefined {
   const foreign = value.search(COMMENT_FOREIGN);
@@ -348,6 +362,7 @@ function secondRemote(draft: Draft, key: string, at: number): RuleLineFault {
 function takeList(draft: Draft, key: string, valueAt: number, end: number): RuleLineFault | undefined {
   const value = draft.text.slice(valueAt, end);
   const list = value.slice(1);
+  if (value === `@${RESOLVED_LIST}`) return resolvedFault(draft.direction, valueAt);
   if (value.startsWith('@') && isPartName(list)) {
     draft.remote = { kind: 'list', list };
     return undefined;
@@ -359,6 +374,16 @@ function takeList(draft: Draft, key: string, valueAt: number, end: number): Rule
   const suffix = !looksLikeAddress(value, 0, value.length) ? 'host' : value.includes(':') ? '6' : '4';
   const reason = `${key}= takes a list, as in ${key}=@NAME: for ${quoted(value)} write ${key}${suffix}=`;
   return faultAt(valueAt, RuleFault.list, reason);
+}
+
+/** Of `dst=@resolved`: addresses that the firewall's own DNS gave the qube. */
+function resolvedFault(direction: Direction, at: number): RuleLineFault {
+  if (direction === 'ingress') {
+    const reason = '@resolved names where traffic goes, so it belongs to egress rules: name a list';
+    return faultAt(at, RuleFault.list, reason);
+  }
+  const reason = 'dst=@resolved is not supported yet: name addresses, host names or a list';
+  return faultAt(at, RuleFault.unsupported, reason);
 }
 
 /** Whether a value of `dsthost=` is meant as an address: dom0 takes both there. */
@@ -375,6 +400,10 @@ function takeName(draft: Draft, valueAt: number, end: number): RuleLineFault | u
   if (result.kind === 'name') {
     draft.remote = { kind: 'name', name: result.name };
     return undefined;
+  }
+  if (isWildcard(value)) {
+    const reason = `${quoted(value)} is a wildcard, which is not supported yet: write the names that are meant, one rule each, or a list`;
+    return faultAt(valueAt, RuleFault.unsupported, reason);
   }
   return faultAt(valueAt, result.fault, nameReason(value, result.fault));
 }

@@ -3,7 +3,7 @@
  */
 
 import { EMPTY_PREFIX_SET, type List, type PrefixSet, prefixCount } from './list.ts';
-import { compareHostNames } from './name.ts';
+import { compareHostNames, RESOLVED_LIST } from './name.ts';
 import { nameTexts } from './names.ts';
 import { allRuns, COMMON_POLICY, DEFAULT_POLICY, judgesIngress, type Policy } from './policy.ts';
 import { formatPrefixAt } from './prefix.ts';
@@ -64,6 +64,7 @@ export const RuleSetProblemCode = {
   tooManyNames: 'too-many-names',
   duplicatePrefix: 'duplicate-policy-prefix',
   reservedPolicy: 'reserved-policy',
+  reservedList: 'reserved-list',
   unusedList: 'unused-list',
   noPrefixes: 'policy-without-prefixes',
   oneFamily: 'policy-of-one-family',
@@ -126,6 +127,10 @@ function listProblems(ruleSet: RuleSet): readonly RuleSetProblem[] {
   }
   const used = usedLists(ruleSet.policies.values());
   for (const name of ruleSet.lists.keys()) {
+    if (name === RESOLVED_LIST) {
+      const reason = `no list may be called ${RESOLVED_LIST}: dst=@${RESOLVED_LIST} means what the firewall's DNS answered; give it another name`;
+      problems.push({ severity: 'fault', code: RuleSetProblemCode.reservedList, part: name, reason });
+    }
     if (used.has(name)) continue;
     const reason = `no rule uses list ${name}: it is carried and decides nothing; use it with dst=@${name}`;
     problems.push({ severity: 'warning', code: RuleSetProblemCode.unusedList, part: name, reason });

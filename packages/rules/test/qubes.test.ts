@@ -63,7 +63,7 @@ const REFUSED: Readonly<Record<string, readonly [code: string, column: number]>>
   R080: ['bad-address', 18],
   R082: ['bad-address', 18],
   R088: ['bad-label', 23],
-  R092: ['bad-label', 23],
+  R092: ['unsupported', 23],
   R096: ['name-not-ascii', 23],
   R098: ['bad-label', 23],
   R110: ['name-is-numeric', 23],

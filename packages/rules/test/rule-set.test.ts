@@ -109,6 +109,11 @@ describe('problems of a rule set', () => {
       ruleSet([policy('default', ['10.0.0.1'], [])]),
       ['fault reserved-policy default'],
     ],
+    [
+      'a list that no rule could name',
+      ruleSet([], { resolved: nameListOf([], true) }),
+      ['fault reserved-list resolved', 'warning unused-list resolved'],
+    ],
     ['prefixes for common', ruleSet([policy('common', ['::1'], [])]), ['fault reserved-policy common']],
     ['ingress of default', ruleSet([policy('default', [], [], ['drop'])]), ['fault reserved-policy default']],
     [

@@ -23,7 +23,7 @@ import {
   word,
   words,
 } from './key.ts';
-import type { ConfigReader } from './reader.ts';
+import { ConfigFault, type ConfigReader } from './reader.ts';
 import { BYTES_SOURCES, CUT_SOURCES, READ_SOURCES, READING_KEYS } from './reading.ts';
 import { orWord, printShare, readCount, readDuration, readShare } from './value.ts';
 
@@ -156,10 +156,34 @@ export const LIST_KEYS = {
   ),
   resolve: withSources(
     [...BYTES_SOURCES, 'names', ...EXPRESSION_SOURCES],
-    flag('whether rules may use its names; without, those of `names`'),
+    resolveKey('whether rules may use its names; without, those of `names`; `true` is `publisher`'),
   ),
+  private: unsupportedFlag('whether its names may stand for private addresses; not supported yet'),
   publish: flag('whether it is released; `false`: only an operand of others', true),
 } as const satisfies Keys;
+
+/** Who resolves the names of a list for rules, if anybody does; nothing supports the firewall yet. */
+function resolveKey(sentence: string): Key<boolean> {
+  const choice = word(['true', 'false', 'publisher', 'firewall'], sentence);
+  const read: Key<boolean>['read'] = (entry, key, reader) => {
+    const said = choice.read(entry, key, reader);
+    if (said !== 'firewall') return said === undefined ? undefined : said !== 'false';
+    const reason = 'resolve: firewall is not supported yet: write resolve: publisher';
+    reader.fault(entry.value.offset, ConfigFault.unsupported, reason);
+    return undefined;
+  };
+  return { ...choice, read };
+}
+
+/** A key whose meaning nothing enforces yet: whoever writes it is told so. */
+function unsupportedFlag(sentence: string): Key<never> {
+  const read: Key<never>['read'] = (entry, key, reader) => {
+    if (entry.value.kind === 'text')
+      reader.fault(entry.keyOffset, ConfigFault.unsupported, `${key}: is not supported yet: leave it out`);
+    return undefined;
+  };
+  return { ...flag(sentence), read };
+}
 
 function namesOf(nodes: readonly TextNode[], _key: string, reader: ConfigReader): readonly string[] {
   return reader.names(nodes);

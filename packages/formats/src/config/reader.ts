@@ -4,7 +4,7 @@
  */
 
 import { posix } from 'node:path';
-import type { PrefixSet } from '@rulecast/rules';
+import { type PrefixSet, RuleFault } from '@rulecast/rules';
 import { type ItemSinks, namesOfItems, prefixesOfItems } from '../document/items.ts';
 import type { MappingNode, PlaceOf, TextNode, TreeNode } from '../document/tree.ts';
 import type { DocumentReject, RejectLog } from '../text/reject.ts';
@@ -28,6 +28,7 @@ export const ConfigFault = {
   cycle: 'circular-lists',
   shared: 'bound-twice',
   limit: 'over-limit',
+  unsupported: RuleFault.unsupported,
 } as const;
 
 export class ConfigReader {

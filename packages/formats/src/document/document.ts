@@ -36,6 +36,8 @@ import {
   prefixListOf,
   prefixOf,
   prefixSetOf,
+  RESOLVED_LIST,
+  RuleFault,
   RuleSetProblemCode,
   type Run,
   RunBuilder,
@@ -55,7 +57,7 @@ import { type FormatLimits, withLimits } from '../text/limits.ts';
 import { type DocumentReject, type Reject, RejectLog } from '../text/reject.ts';
 import { type ItemSinks, namesOfItems, prefixesOfItems } from './items.ts';
 import { parseRuleLines } from './rule-lines.ts';
-import { DOCUMENT_SCHEMA } from './schema.ts';
+import { DOCUMENT_SCHEMA, OF_NAMES } from './schema.ts';
 import { checkShape } from './shape.ts';
 import {
   type MappingEntry,
@@ -79,6 +81,8 @@ export const DocumentFault = {
   coveredPrefix: 'covered-prefix',
   duplicatePrefix: RuleSetProblemCode.duplicatePrefix,
   reserved: RuleSetProblemCode.reservedPolicy,
+  reservedList: RuleSetProblemCode.reservedList,
+  unsupported: RuleFault.unsupported,
 } as const;
 
 export interface RuleSetDocument {
@@ -273,6 +277,7 @@ class DocumentReader {
 
   #readList(name: string, { keyOffset, value }: MappingEntry): void {
     const named = this.#checkName(name, keyOffset, 'list');
+    if (name === RESOLVED_LIST) this.#reject(keyOffset, DocumentFault.reservedList, reservedListReason);
     if (value.kind !== 'mapping') return;
     const sources = ['entries', 'names', 'file'].filter((key) => value.entries.has(key));
     if (sources.length !== 1) {
@@ -287,7 +292,14 @@ class DocumentReader {
       return;
     }
     const resolveNode = childOf(value, 'resolve');
-    const resolve = resolveNode?.kind === 'text' && resolveNode.value === 'true';
+    const resolve =
+      resolveNode?.kind === 'text' && (resolveNode.value === 'true' || resolveNode.value === 'publisher');
+    this.#checkSupported(value, 'private');
+    if (resolveNode?.kind === 'text' && resolveNode.value === 'firewall') {
+      const reason =
+        'resolve: firewall is not supported yet: write resolve: publisher, and the publisher asks for the addresses';
+      this.#reject(resolveNode.offset, DocumentFault.unsupported, reason);
+    }
     const hostBitsNode = childOf(value, 'host-bits');
     const hostBits = hostBitsNode?.kind === 'text' && hostBitsNode.value === 'mask' ? 'mask' : 'reject';
     const list = this.#listOf(value, resolve, hostBits);
@@ -354,7 +366,17 @@ class DocumentReader {
     }
   }
 
+  /** Refuses a key that has a meaning, which nothing enforces yet; PROTOCOL.md "Forms to come". */
+  #checkSupported(node: MappingNode, key: 'private' | keyof typeof OF_NAMES): void {
+    const entry = node.entries.get(key);
+    const words: readonly string[] = key === 'private' ? ['true', 'false'] : OF_NAMES[key].enum;
+    if (entry?.value.kind !== 'text' || !words.includes(entry.value.value)) return; // other words are no form
+    const reason = `${key}: is not supported yet: leave it out`;
+    this.#reject(entry.keyOffset, DocumentFault.unsupported, reason);
+  }
+
   #policyOf(name: string, node: MappingNode): Policy {
+    for (const key of ['blocked', 'unlisted'] as const) this.#checkSupported(node, key);
     if (name === DEFAULT_POLICY) this.#checkDefaultPolicy(node);
     const exceptions = childOf(node, 'exceptions');
     return {
@@ -454,6 +476,8 @@ class DocumentReader {
     return runs.build();
   }
 }
+
+const reservedListReason = `no list may be called ${RESOLVED_LIST}: give it another name`;
 
 /** Whatever is not the word that accepts drops; the schema has refused other words. */
 function actionOf(node: TreeNode | undefined): Action {

@@ -14,6 +14,15 @@ const RULES = {
 
 const RULES_OF_BOTH = { egress: RULES, ingress: RULES } as const;
 
+/** Of keys that document.ts refuses: nobody is advised to write them. */
+const UNSUPPORTED = 'unsupported';
+
+/** What a policy says of names, once the firewall has a DNS of its own; refused by document.ts until then. */
+export const OF_NAMES = {
+  blocked: { enum: ['nxdomain', 'refused', 'null'], $comment: UNSUPPORTED },
+  unlisted: { enum: ['answer', 'nxdomain'], $comment: UNSUPPORTED },
+} as const;
+
 export const DOCUMENT_SCHEMA = {
   $schema: 'http://json-schema.org/draft-07/schema#',
   title: 'Rulecast rule set document',
@@ -29,7 +38,8 @@ export const DOCUMENT_SCHEMA = {
           entries: { type: 'array', items: { type: 'string' } },
           names: { type: 'array', items: { type: 'string' } },
           file: { type: 'string' },
-          resolve: { enum: ['true', 'false'] },
+          resolve: { enum: ['true', 'false', 'publisher', 'firewall'] },
+          private: { enum: ['true', 'false'], $comment: UNSUPPORTED },
           'host-bits': { enum: ['reject', 'mask'] },
         },
       },
@@ -39,6 +49,7 @@ export const DOCUMENT_SCHEMA = {
       additionalProperties: false,
       properties: {
         ...RULES_OF_BOTH,
+        ...OF_NAMES,
         exceptions: {
           not: {},
           description:
@@ -55,6 +66,7 @@ export const DOCUMENT_SCHEMA = {
           prefixes: { type: 'array', items: { type: 'string' } },
           default: { enum: ['accept', 'drop'] },
           ...RULES_OF_BOTH,
+          ...OF_NAMES,
           exceptions: {
             type: 'object',
             additionalProperties: false,

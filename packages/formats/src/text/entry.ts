@@ -8,6 +8,7 @@ import {
   formatAddress,
   formatPrefix,
   isSpecialPurpose,
+  isWildcard,
   NameFault,
   newPrefixScratch,
   PrefixFault,
@@ -15,6 +16,7 @@ import {
   parseHostName,
   parsePrefixBytes,
   prefixOf,
+  RuleFault,
 } from '@rulecast/rules';
 import { indexIn, isBlank, latin1, quote, quoteBytes } from './bytes.ts';
 
@@ -224,6 +226,11 @@ export function readName(bytes: Uint8Array, start: number, end: number): string 
   const result = parseHostName(latin1(bytes, start, end));
   if (result.kind === 'name') return result.name;
   const { fault } = result;
+  const text = latin1(bytes, start, end);
+  if (isWildcard(text)) {
+    const reason = `${quote(text)} is a wildcard, and a list holds single names: write the names that are meant`;
+    return { code: RuleFault.unsupported, at: start, reason };
+  }
   return { code: fault, at: start, reason: nameReason(quoteBytes(bytes, start, end), fault) };
 }
 

@@ -16,7 +16,13 @@ import {
   partText,
   verifyRuleSet,
 } from '@rulecast/protocol';
-import { checkRuleSet, type ListChange, type ListChanges, type RuleSet } from '@rulecast/rules';
+import {
+  checkRuleSet,
+  type ListChange,
+  type ListChanges,
+  type RuleSet,
+  RuleSetProblemCode,
+} from '@rulecast/rules';
 
 /** What is to be verified. Plain data. */
 export interface Claim {
@@ -55,7 +61,9 @@ export function verify({ base, stream, manifestBytes, entriesMax }: Claim, mostW
   verifyRuleSet(manifest, ruleSet);
   const fault = checkRuleSet(ruleSet).find((problem) => problem.severity === 'fault');
   if (fault !== undefined) {
-    const part = partText({ kind: PartKind.policy, name: fault.part }); // lists by themselves have no faults
+    const isOfList = fault.code === RuleSetProblemCode.reservedList; // all else is about policies
+    const list = ruleSet.lists.get(fault.part)?.kind === 'names' ? PartKind.nameList : PartKind.prefixList;
+    const part = partText({ kind: isOfList ? list : PartKind.policy, name: fault.part });
     throw new SignedFault(ErrorCode.badRuleSet, fault.reason, { part });
   }
   return { ruleSet, changes };

@@ -1,0 +1,27 @@
+/** Words that have a meaning, and nothing that enforces it: PROTOCOL.md "Forms to come". */
+
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect, it, onTestFinished } from 'vitest';
+import { temporaryDirectory } from './kit/directory.ts';
+import { rulectl, rulectlOffline, startPublisher } from './processes.mjs';
+
+it.each([
+  ['{"policies": {"default": {"egress": ["accept dst=@resolved"]}}}', 'dst=@resolved', 50],
+  ['{"lists": {"a": {"names": ["*.a.example"]}}}', 'wildcard', 29],
+  ['{"lists": {"a": {"names": ["a.example"], "resolve": "firewall"}}}', 'resolve: firewall', 54],
+  ['{"policies": {"p": {"blocked": "null"}}}', 'blocked:', 21],
+])('is refused by check and push, with its place: %s', async (content, words, column) => {
+  const directory = temporaryDirectory();
+  const publisher = await startPublisher(directory);
+  onTestFinished(async () => {
+    await publisher.stop();
+  });
+  const file = join(directory, 'soon.json');
+  writeFileSync(file, content);
+  for (const said of [await rulectlOffline(['check', file]), await rulectl(directory, ['push', file])]) {
+    expect(said.code).toBe(2);
+    expect(said.stdout + said.stderr).toContain(`soon.json:1:${column}: unsupported: `);
+    expect(said.stdout + said.stderr).toContain(words);
+  }
+});
