@@ -263,6 +263,8 @@ function listAt(attributes, type, otherwise) {
  */
 function bytesIn(value, type) {
   if (value instanceof Uint8Array) return [...value];
+  if (typeof value === 'number')
+    return [value >>> 24, (value >>> 16) & 255, (value >>> 8) & 255, value & 255];
   if (!Array.isArray(value)) throw new TypeError('no bytes');
   return value.filter(([own]) => type === undefined || own === type).flatMap(([, each]) => bytesIn(each));
 }

@@ -58,7 +58,9 @@ function changed(
 ): string {
   const socket = new Recorder(answered(0));
   const piece = { set: 's', family, keys: Uint32Array.from(keys), ...more };
-  new Netlink(() => socket).change(verb, TABLE, piece);
+  expect(new Netlink(() => socket).change(verb, TABLE, [piece].values())).toBe(
+    keys.length / (family === 4 ? 1 : 4) >= PIECE_ELEMENTS,
+  );
   return socket.sent.join();
 }
 
@@ -209,7 +211,7 @@ describe('a batch of elements', () => {
   ])('that the kernel answers with %i fails with its name', (code, name) => {
     const netlink = new Netlink(() => new Recorder(answered(code)));
     const piece = { set: 's', family: 4, keys: Uint32Array.of(1) } as const;
-    expect(() => netlink.change('add', TABLE, piece)).toThrow(`elements of s: ${name}`);
+    expect(() => netlink.change('add', TABLE, [piece].values())).toThrow(`elements of s: ${name}`);
   });
 
   it('that is not answered fails', () => {

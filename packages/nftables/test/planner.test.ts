@@ -1,10 +1,21 @@
-/** What a plan takes from whoever made a change of a list, and what it does not. */
+/** What a plan takes from those before it, and from whoever made a change of a list, and what it does not. */
 
-import { diffPrefixes, type List, type ListChange, type PrefixList } from '@rulecast/rules';
+import {
+  diffPrefixes,
+  type Environment,
+  emptyPolicy,
+  type List,
+  type ListChange,
+  type Policy,
+  type PrefixList,
+  type RuleSet,
+} from '@rulecast/rules';
 import { describe, expect, it } from 'vitest';
 import { SMALL_MEMBERS_MAX } from '../src/limits.ts';
+import { chainsOf } from '../src/plan/change.ts';
+import { type Plan, policyChain } from '../src/plan/plan.ts';
 import { type Planned, planOf } from '../src/plan/planner.ts';
-import { ENVIRONMENT, list, planned, ruleSet } from './sample.ts';
+import { ENVIRONMENT, list, NOW, planned, ruleSet } from './sample.ts';
 
 describe('a plan of a large list that changed', () => {
   const before = prefixes(0);
@@ -33,6 +44,85 @@ describe('a plan of a large list that changed', () => {
     const known = (key: string) => first.sets.get(key);
     const changes = change === undefined ? undefined : new Map([['blocked', change]]);
     return planOf(using(next), ENVIRONMENT, known, changes);
+  }
+});
+
+describe('the plan of many policies', () => {
+  const lines = [
+    'drop dst4=192.0.2.7',
+    'drop dst4=192.0.2.9',
+    'accept proto=tcp dstports=443',
+    'drop dst6=2001:db8::/32',
+  ];
+  const rules = ruleSet([
+    { name: 'common', prefixes: [], egress: ['drop dst4=198.51.100.0/24'] },
+    {
+      name: 'web',
+      prefixes: ['10.137.0.5', 'fd00::5'],
+      egress: lines,
+      exceptions: { egress: ['accept dst4=192.0.2.7'] },
+    },
+    { name: 'mail', prefixes: ['10.137.0.6'], egress: ['accept proto=tcp dstports=25'] },
+    { name: 'timed', prefixes: ['10.137.0.7'], egress: [`accept proto=udp expire=${NOW + 10}`] },
+    { name: 'named', prefixes: ['10.137.0.8'], egress: ['accept specialtarget=dns'] },
+  ]);
+
+  it('has the very same chains and sets where nothing of a policy changed', () => {
+    const [first, again] = [planned(rules), planned(rules)];
+    const same = (policy: string): boolean =>
+      chainsOf(first).get(policyChain('egress', 4, policy)) ===
+      chainsOf(again).get(policyChain('egress', 4, policy));
+    expect(['web', 'mail', 'timed', 'named'].map(same)).toEqual([true, true, false, false]);
+    expect([...again.sets.values()]).toEqual([...first.sets.values()]);
+    expect(again.sets.size).toBeGreaterThan(0);
+  });
+
+  it.each<[string, RuleSet, Environment]>([
+    [
+      'another default action',
+      changed('web', (policy) => ({ ...policy, defaultAction: 'accept' })),
+      ENVIRONMENT,
+    ],
+    [
+      'no exceptions',
+      changed('web', (policy) => ({ ...policy, exceptions: emptyPolicy('web').exceptions })),
+      ENVIRONMENT,
+    ],
+    ['no common rules', changed('common', () => emptyPolicy('common')), ENVIRONMENT],
+    ['another name', changed('web', (policy) => ({ ...policy, name: 'www' })), ENVIRONMENT],
+    [
+      'rules of another policy',
+      changed('mail', (policy) => ({ ...policy, egress: rules.policies.get('web')?.egress ?? [] })),
+      ENVIRONMENT,
+    ],
+    ['a later time', rules, { ...ENVIRONMENT, now: NOW + 20 }],
+    ['other resolvers', rules, { ...ENVIRONMENT, dns: ENVIRONMENT.dns.slice(1) }],
+  ])('says with %s what one of new rules says', (_, next, environment) => {
+    planned(rules);
+    expect(contentsOf(planned(next, environment))).toEqual(contentsOf(planned(copied(next), environment)));
+  });
+
+  function changed(name: string, change: (policy: Policy) => Policy): RuleSet {
+    const policies = [...rules.policies.values()].map((each) => (each.name === name ? change(each) : each));
+    return { ...rules, policies: new Map(policies.map((each) => [each.name, each])) };
+  }
+
+  /** The same rules in other objects, of which nothing can be known. */
+  function copied(of: RuleSet): RuleSet {
+    const blocks = ({ egress, ingress }: Policy['exceptions']) => ({
+      egress: [...egress],
+      ingress: [...ingress],
+    });
+    const policies = [...of.policies.values()].map((each) => ({
+      ...each,
+      ...blocks(each),
+      exceptions: blocks(each.exceptions),
+    }));
+    return { ...of, policies: new Map(policies.map((each) => [each.name, each])) };
+  }
+
+  function contentsOf(plan: Plan) {
+    return [chainsOf(plan), plan.sets, plan.maps, plan.counters].map((each) => [...each]);
   }
 });
 

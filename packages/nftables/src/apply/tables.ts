@@ -194,17 +194,23 @@ export class Tables {
         await turn();
       }
     };
-    const put = async (verb: 'add' | 'delete', pieces: Iterable<Piece>): Promise<void> => {
-      for (const piece of pieces) {
-        this.#transact(() => this.#netlink.change(verb, table, piece));
-        await turn();
-      }
+    const put = async (verb: 'add' | 'delete', pieces: Iterator<Piece>): Promise<void> => {
+      while (this.#transact(() => this.#netlink.change(verb, table, pieces))) await turn();
     };
     await runAll(objects);
-    for (const elements of change.removed) await put('delete', keyPieces(elements, body));
-    for (const elements of change.added) await put('add', keyPieces(elements, body));
+    await put(
+      'delete',
+      piecesOfAll(change.removed, (each) => keyPieces(each, body)),
+    );
+    await put(
+      'add',
+      piecesOfAll(change.added, (each) => keyPieces(each, body)),
+    );
     await runAll(chains);
-    for (const verdicts of change.verdicts) await put('add', classPieces(verdicts, body));
+    await put(
+      'add',
+      piecesOfAll(change.verdicts, (each) => classPieces(each, body)),
+    );
     await put('add', mapPieces(change.keys));
   }
 
@@ -261,7 +267,7 @@ export class Tables {
     if (known?.done === false) {
       const { set, family, keys } = known.value;
       if (rubbish.sets.includes(set))
-        this.#transact(() => this.#netlink.change('destroy', table, { set, family, keys }));
+        this.#transact(() => this.#netlink.change('destroy', table, [{ set, family, keys }].values()));
       return false;
     }
     const set = rubbish.sets.at(-1);
@@ -277,7 +283,7 @@ export class Tables {
     if (isSmall) rubbish.sets.pop();
     for (let from = 0; !isSmall && from < keys.length; from += most) {
       const some = { set, family, keys: keys.subarray(from, from + most) };
-      this.#transact(() => this.#netlink.change('delete', table, some));
+      this.#transact(() => this.#netlink.change('delete', table, [some].values()));
     }
     return false;
   }
@@ -415,6 +421,10 @@ interface Rubbish {
   isCarried: boolean;
   /** Still to be deleted by keys; undefined: by what the kernel says. */
   known: Iterator<Piece> | undefined;
+}
+
+function* piecesOfAll<T>(all: readonly T[], piecesOf: (each: T) => Iterable<Piece>): Generator<Piece> {
+  for (const each of all) yield* piecesOf(each);
 }
 
 function* piecesOf(commands: Iterable<Command>): Generator<readonly Command[]> {

@@ -57,7 +57,8 @@ export class MessageWriter {
   }
 
   attributes(attributes: readonly Attribute[]): void {
-    for (const [type, value] of attributes) {
+    for (let i = 0; i < attributes.length; i++) {
+      const [type, value] = attributes[i]!; // i < length
       if (typeof value === 'number') {
         this.header(type, 4);
         this.word(value);
@@ -68,7 +69,12 @@ export class MessageWriter {
         this.#words[(this.#length + value.length) >> 2] = 0;
         this.#bytes.set(value, this.#length);
         this.#length += (value.length + 3) & ~3;
-      } else this.nest(type, () => this.attributes(value));
+      } else {
+        const start = this.#length;
+        this.#length += 4;
+        this.attributes(value);
+        this.#endNest(start, type);
+      }
     }
   }
 
@@ -77,6 +83,10 @@ export class MessageWriter {
     const start = this.#length;
     this.#length += 4;
     put();
+    this.#endNest(start, type);
+  }
+
+  #endNest(start: number, type: number): void {
     this.#words[start >> 2] = ((type | NESTED) << 16) | (this.#length - start);
   }
 

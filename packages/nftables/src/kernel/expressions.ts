@@ -5,8 +5,11 @@
 
 import type { Attribute } from './attributes.ts';
 
-/** Its attributes: name and data. */
+/** Its attributes: name and data. Those that do not depend on a rule are made once. */
 export type Expression = readonly [readonly [1, string], readonly [2, readonly Attribute[]]];
+
+/** What a register is compared with: bytes, or an address of IPv4 as a number. */
+export type Value = Uint8Array | number;
 
 /** What is known of a packet by itself. */
 export const Meta = { family: 15, protocol: 16, inGroup: 21, outGroup: 22 } as const;
@@ -67,8 +70,8 @@ export function masked(mask: Uint8Array, flip: Uint8Array = new Uint8Array(mask.
   );
 }
 
-export function equals(bytes: Uint8Array): Expression {
-  return expression('cmp', [1, REGISTER], [2, Comparison.equal], [3, value(bytes)]);
+export function equals(compared: Value): Expression {
+  return expression('cmp', [1, REGISTER], [2, Comparison.equal], [3, value(compared)]);
 }
 
 export function differs(bytes: Uint8Array): Expression {
@@ -122,12 +125,18 @@ export function reject({ type, code }: { readonly type: number; readonly code: n
 // ── Values ─────────────────────────────────────────────────────────────────────────────────────────────────
 
 export function byte(number: number): Uint8Array {
-  return Uint8Array.of(number);
+  BYTES[number] ??= Uint8Array.of(number);
+  return BYTES[number];
 }
+
+/** Small arrays are slow to make, and thousands of rules have the same few ports. */
+const BYTES: Uint8Array[] = [];
+const HALVES: Uint8Array[] = [];
 
 /** As ports are, in the order of the network. */
 export function half(number: number): Uint8Array {
-  return Uint8Array.of(number >> 8, number & 255);
+  HALVES[number] ??= Uint8Array.of(number >> 8, number & 255);
+  return HALVES[number];
 }
 
 /** As marks, states and groups are, in the order of the machine. */
@@ -135,8 +144,8 @@ export function machineWord(number: number): Uint8Array {
   return Uint8Array.of(number & 255, (number >> 8) & 255, (number >> 16) & 255, number >>> 24);
 }
 
-function value(bytes: Uint8Array): readonly Attribute[] {
-  return [[1, bytes]];
+function value(compared: Value): readonly Attribute[] {
+  return [[1, compared]];
 }
 
 function expression(name: string, ...data: readonly Attribute[]): Expression {

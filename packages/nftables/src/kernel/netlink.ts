@@ -4,7 +4,7 @@
  */
 
 import { type Family, strideOf } from '@rulecast/rules';
-import { FLOW_MARK_UNIT, NO_FLOW_MARK } from '../limits.ts';
+import { FLOW_MARK_UNIT, NO_FLOW_MARK, PIECE_ELEMENTS } from '../limits.ts';
 import {
   type Attribute,
   attribute,
@@ -61,6 +61,8 @@ const ELEMENT_MAX_BYTES = 160;
 const ANSWER_BYTES = 262_144;
 /** How often all of something is read again that somebody changed meanwhile. */
 const READ_TRIES = 5;
+
+const NO_MORE: IteratorResult<Piece> = { done: true, value: undefined };
 
 export class Netlink {
   readonly #writer = new MessageWriter();
@@ -250,21 +252,32 @@ export class Netlink {
   }
 
   /**
-   * Adds or deletes elements, all or none; `destroy` deletes those of them that are there. Throws
-   * NativeError.
+   * Adds or deletes the next PIECE_ELEMENTS elements, or a few more, all or none; `destroy` deletes those of
+   * them that are there. Whether there may be more. Throws NativeError.
    */
-  change(verb: keyof typeof VERBS, table: string, piece: Piece): void {
+  change(verb: keyof typeof VERBS, table: string, pieces: Iterator<Piece>): boolean {
+    let next = pieces.next();
+    if (next.done === true) return false;
+    this.#transact(`elements of ${next.value.set}`, (ack) => {
+      let taken = 0;
+      for (; next.done !== true; next = taken < PIECE_ELEMENTS ? pieces.next() : NO_MORE) {
+        this.#piece(verb, table, next.value, taken === 0 ? ack : 0);
+        taken += next.value.keys.length / strideOf(next.value.family);
+      }
+    });
+    return next === NO_MORE;
+  }
+
+  #piece(verb: keyof typeof VERBS, table: string, piece: Piece, ack: number): void {
     const stride = strideOf(piece.family);
     const isPlain = piece.chains === undefined && piece.ends === undefined;
     const perMessage = Math.floor(LIST_MAX_BYTES / (isPlain ? 12 + stride * 4 : ELEMENT_MAX_BYTES));
     const count = piece.keys.length / stride;
     const flags = (verb === 'add' ? MessageFlag.create : 0) | MessageFlag.request;
-    this.#transact(`elements of ${piece.set}`, (ack) => {
-      for (let from = 0; from < count; from += perMessage)
-        this.#writer.message(VERBS[verb], flags | (from === 0 ? ack : 0), NFPROTO_INET, 0, () =>
-          this.#elementList(table, piece, from, Math.min(count, from + perMessage)),
-        );
-    });
+    for (let from = 0; from < count; from += perMessage)
+      this.#writer.message(VERBS[verb], flags | (from === 0 ? ack : 0), NFPROTO_INET, 0, () =>
+        this.#elementList(table, piece, from, Math.min(count, from + perMessage)),
+      );
   }
 
   /** `put` writes the messages, the first of which asks for an answer, which comes after the last. */

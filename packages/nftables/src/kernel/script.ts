@@ -328,32 +328,28 @@ function planRule(rule: PlanRule, isEgress: boolean, family: Family): Rule {
   const out: Expression[] = [];
   const { protocols, ports, icmpType } = rule;
   const [protocol, other] = protocols;
-  if (protocol !== undefined)
-    out.push(
-      ct(Ct.protocol, CtDirection.original),
-      other === undefined ? equals(byte(protocol)) : isIn(PORT_PROTOCOLS_SET),
-    );
+  if (protocol !== undefined) out.push(PROTOCOL, other === undefined ? equals(byte(protocol)) : HAS_PORTS);
   if (ports !== undefined) {
     const [first, last] = ports;
-    out.push(
-      ct(Ct.srcPort, CtDirection.reply),
-      first === last ? equals(half(first)) : isWithin(half(first), half(last)),
-    );
+    out.push(PORT, first === last ? equals(half(first)) : isWithin(half(first), half(last)));
   }
   // Of an ICMP flow: the type in the upper byte, the code in the lower.
-  if (icmpType !== undefined)
-    out.push(
-      ct(Ct.dstPort, CtDirection.original),
-      isWithin(half(icmpType * 256), half(icmpType * 256 + 255)),
-    );
+  if (icmpType !== undefined) out.push(ICMP, isWithin(half(icmpType * 256), half(icmpType * 256 + 255)));
   out.push(...remoteOf(rule, isEgress, family), counts(rule.counter));
-  out.push(rule.action === 'accept' ? acceptance(isEgress) : verdict('goto', DENY_CHAIN));
+  out.push(rule.action === 'accept' ? acceptance(isEgress) : DENY);
   return out;
 }
 
+const PROTOCOL = ct(Ct.protocol, CtDirection.original);
+const HAS_PORTS = isIn(PORT_PROTOCOLS_SET);
+const PORT = ct(Ct.srcPort, CtDirection.reply);
+const ICMP = ct(Ct.dstPort, CtDirection.original);
+const DENY = verdict('goto', DENY_CHAIN);
+const NEXT = verdict('goto', NEXT_CHAIN);
+
 /** What egress accepts goes on to be judged as ingress. */
 function acceptance(isEgress: boolean): Expression {
-  return isEgress ? verdict('goto', NEXT_CHAIN) : ACCEPT;
+  return isEgress ? NEXT : ACCEPT;
 }
 
 function remoteOf({ remote, original }: PlanRule, isEgress: boolean, family: Family): Rule {
@@ -363,6 +359,8 @@ function remoteOf({ remote, original }: PlanRule, isEgress: boolean, family: Fam
     case 'any':
       return [];
     case 'prefix': {
+      if (remote.length === 32 && family === 4)
+        return [...address(side, family, 32), equals(Number.parseInt(remote.address, 16))];
       const bytes = Uint8Array.from(Buffer.from(remote.address, 'hex'));
       // Of whole bytes, these alone are compared.
       if (remote.length % 8 === 0 && remote.length > 0)
@@ -383,12 +381,18 @@ function remoteOf({ remote, original }: PlanRule, isEgress: boolean, family: Fam
  * translated.
  */
 function address(side: 'original' | 'reply' | 'before', family: Family, length: number): Rule {
-  const direction = side === 'reply' ? CtDirection.reply : CtDirection.original;
-  const key = side === 'before' ? Ct[`dst${family}`] : Ct[`src${family}`];
-  return length === bitsOf(family)
-    ? [ct(key, direction)]
-    : [ct(key, direction), masked(maskOf(family, length))];
+  const whole = ADDRESSES[`${side}${family}`];
+  return length === bitsOf(family) ? [whole] : [whole, masked(maskOf(family, length))];
 }
+
+const ADDRESSES = {
+  original4: ct(Ct.src4, CtDirection.original),
+  original6: ct(Ct.src6, CtDirection.original),
+  reply4: ct(Ct.src4, CtDirection.reply),
+  reply6: ct(Ct.src6, CtDirection.reply),
+  before4: ct(Ct.dst4, CtDirection.original),
+  before6: ct(Ct.dst6, CtDirection.original),
+} as const;
 
 function maskOf(family: Family, length: number): Uint8Array {
   const bytes = bitsOf(family) / 8;

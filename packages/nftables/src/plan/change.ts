@@ -252,22 +252,34 @@ function lowered(plan: Plan, overlay: (setKey: string) => Overlay): Objects {
   return { sets, maps, chains, counters: plan.counters };
 }
 
-/** The same object where no step asks a set. */
+/** The same object where no step asks a set, and where the sets that they ask are the same as before. */
 function loweredSteps(
   steps: readonly Step[],
   plan: Plan,
   overlay: (setKey: string) => Overlay,
 ): readonly Step[] {
-  let asks = askingSets.get(steps);
-  if (asks === undefined) {
-    asks = steps.some((step) => step.kind === 'rule' && step.remote.kind === 'set');
-    askingSets.set(steps, asks);
+  let keys = setKeys.get(steps);
+  if (keys === undefined) {
+    keys = steps.flatMap((step) =>
+      step.kind === 'rule' && step.remote.kind === 'set' ? [step.remote.set] : [],
+    );
+    setKeys.set(steps, keys);
   }
-  return asks ? steps.flatMap((step) => loweredStep(step, plan, overlay)) : steps;
+  if (keys.length === 0) return steps;
+  const sets = keys.map((key) => plan.sets.get(key));
+  const known = loweredBefore.get(steps);
+  if (known?.sets.every((set, index) => set === sets[index] && set?.delta === undefined)) return known.steps;
+  const made = steps.flatMap((step) => loweredStep(step, plan, overlay));
+  loweredBefore.set(steps, { sets, steps: made });
+  return made;
 }
 
-/** Whether steps ask a set; looked up once for each chain. */
-const askingSets = new WeakMap<readonly Step[], boolean>();
+/** The sets that steps ask; looked up once for each chain. */
+const setKeys = new WeakMap<readonly Step[], readonly string[]>();
+const loweredBefore = new WeakMap<
+  readonly Step[],
+  { readonly sets: readonly (AddressSet | undefined)[]; readonly steps: readonly Step[] }
+>();
 
 /** One rule per set of the kernel. */
 function loweredStep(step: Step, plan: Plan, overlay: (setKey: string) => Overlay): readonly Step[] {

@@ -22,7 +22,7 @@
  * sets alone change in place, by steps that change no verdict (change.ts).
  */
 
-import { createHash } from 'node:crypto';
+import { createHash, hash } from 'node:crypto';
 import type { Direction, Family, Prefixes } from '@rulecast/rules';
 
 /** 16 hex digits. */
@@ -30,7 +30,7 @@ export type Key = string;
 
 /** The key of anything that is identified by a text. */
 export function keyOf(text: string): Key {
-  return createHash('sha256').update(text).digest('hex').slice(0, 16);
+  return hash('sha256', text).slice(0, 16);
 }
 
 /** A digest of what is in an object, 8 hex digits. */

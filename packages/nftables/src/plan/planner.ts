@@ -154,6 +154,8 @@ interface ReadyBlock {
   readonly counters: ReadonlyMap<number, string>;
   /** Of what is counted together, by action. */
   readonly together: Readonly<Record<Action, string>>;
+  /** Nothing but the rules themselves decides what becomes of them: no list, name, address of DNS or time. */
+  readonly isPlain: boolean;
 }
 
 const NO_BLOCK: ReadyBlock = {
@@ -162,6 +164,7 @@ const NO_BLOCK: ReadyBlock = {
   gathered: new Uint8Array(0),
   counters: new Map(),
   together: { accept: '', drop: '' },
+  isPlain: true,
 };
 
 /** Rules that judge some qubes, ready for their chains. */
@@ -191,7 +194,7 @@ class Planner implements Plan, Basis {
   readonly sets = new Map<string, AddressSet>();
   readonly maps = new Map<string, Map<string, string>>();
   readonly classMaps = new Map<string, ClassMap>();
-  readonly chains = new Map<string, Step[]>();
+  readonly chains = new Map<string, readonly Step[]>();
   readonly counters = new Set<string>();
   readonly indices: CounterIndex[] = [];
   readonly runs = new Map<string, readonly Run[]>();
@@ -243,6 +246,14 @@ class Planner implements Plan, Basis {
   #ready(policy: Policy, direction: Direction, block: RuleBlock): ReadyBlock {
     const runs = runsOf(policy, direction, block);
     const place = `${policy.name} ${direction} ${block === 'exceptions' ? 'exceptions ' : ''}`;
+    const known = readyBlocks.get(runs);
+    if (known?.place === place) {
+      this.runs.set(place, runs);
+      for (const name of known.block.counters.values()) this.counters.add(name);
+      if (known.index.defaultAction !== undefined) this.counters.add(known.index.defaultAction);
+      this.indices.push(known.index);
+      return known.block;
+    }
     const gathered = new Uint8Array(runs.length);
     const seen = new Map<string, number>();
     const counters = new Map<number, string>();
@@ -277,9 +288,13 @@ class Planner implements Plan, Basis {
         ? []
         : (['accept', 'drop'] as const).map((action) => this.#counter(`${place}together ${action}`));
     const defaultAction = block === 'own' ? this.#counter(defaultText(policy, direction)) : undefined;
-    this.indices.push({ policy: policy.name, block, direction, ...own, together: names, defaultAction });
+    const index = { policy: policy.name, block, direction, ...own, together: names, defaultAction };
+    this.indices.push(index);
     const together = { accept: names[0] ?? '', drop: names[1] ?? '' };
-    return { name: `${policy.name} ${block}`, runs, gathered, counters, together };
+    const isPlain = !gathered.includes(1) && runs.every(isPlainRun);
+    const ready = { name: `${policy.name} ${block}`, runs, gathered, counters, together, isPlain };
+    if (isPlain) readyBlocks.set(runs, { place, block: ready, index });
+    return ready;
   }
 
   #counter(text: string): string {
@@ -354,13 +369,33 @@ class Planner implements Plan, Basis {
     const name = policyChain(direction, family, policy);
     const chain = policyChain(direction, family, COMMON_POLICY);
     const jump: Step[] = common.runs.length > 0 ? [{ kind: 'jump', chain }] : [];
+    const known = plainChains.get(own)?.[family];
+    const basis = JSON.stringify([name, jump, end]);
+    if (known?.basis === basis && known.exceptions === exceptions) {
+      for (const [key, set] of known.sets) this.sets.set(key, set);
+      this.#addChain(name, known.steps);
+      return name;
+    }
     const before = this.#partsOf(exceptions, direction, family);
     const parts = [...before, ...jump, ...this.#partsOf(own, direction, family), end];
     this.#addParts(name, parts, direction, family);
+    const steps = this.chains.get(name) ?? [];
+    if (own.isPlain && exceptions.isPlain) {
+      const chain = { basis, exceptions, steps, sets: this.#setsOf(steps) };
+      plainChains.set(own, { ...plainChains.get(own), [family]: chain });
+    }
     return name;
   }
 
-  #addChain(name: string, steps: Step[]): void {
+  #setsOf(steps: readonly Step[]): readonly (readonly [string, AddressSet])[] {
+    return steps.flatMap((step) => {
+      const key = step.kind === 'rule' && step.remote.kind === 'set' ? step.remote.set : '';
+      const set = this.sets.get(key);
+      return set === undefined ? [] : [[key, set] as const];
+    });
+  }
+
+  #addChain(name: string, steps: readonly Step[]): void {
     if (this.chains.has(name)) return; // of the same class
     this.#ruleTotal += steps.length;
     this.chains.set(name, steps);
@@ -531,15 +566,15 @@ class Planner implements Plan, Basis {
   #remotesOf(ready: ReadyRun, family: Family): readonly PlanRemote[] {
     const { run } = ready;
     if (run.remote.kind === 'any' && !run.match.dns) return [{ kind: 'any' }];
-    const key = run.match.dns ? `dns ${remoteText(run.remote, ready)}` : remoteText(run.remote, ready);
-    const whole = this.#column(run.remote, family, `${remoteText(run.remote, ready)} ${family}`);
+    if (run.remote.kind === 'prefixes' && run.remote.prefixes.lengths.length === 1 && !run.match.dns)
+      return [onlyPrefix(run.remote.prefixes)];
+    const text = remoteText(run.remote, ready);
+    const key = run.match.dns ? `dns ${text}` : text;
+    const whole = this.#column(run.remote, family, `${text} ${family}`);
     const column = run.match.dns ? this.#dnsWithin(whole, run.remote, family) : whole;
     const count = column.lengths.length;
     if (count === 0) return [];
-    if (count === 1 && run.remote.kind !== 'list') {
-      if (column.lengths[0] === 0) return [{ kind: 'any' }]; // the chain is of this family only
-      return [{ kind: 'prefix', address: hexAt(column, 0), length: column.lengths[0]! }]; // count is 1
-    }
+    if (count === 1 && run.remote.kind !== 'list') return [onlyPrefix(column)];
     const change = run.remote.kind === 'list' ? this.#changes?.get(run.remote.list) : undefined;
     return [{ kind: 'set', set: this.#addSet(keyOf(key), column, change), except: [] }];
   }
@@ -606,11 +641,48 @@ const ANY_PACKET = {
   icmpType: undefined,
 } as const;
 
-/** A set that is to be loaded. */
+/** A remote side of one prefix, in a chain of its family. */
+function onlyPrefix(column: Prefixes): PlanRemote {
+  const [length = 0] = column.lengths;
+  return length === 0 ? { kind: 'any' } : { kind: 'prefix', address: hexAt(column, 0), length };
+}
+
+/** A set that is to be loaded; computed once for an immutable column under the same key. */
 export function newSet(key: Key, members: Prefixes): AddressSet {
+  const known = newSets.get(members);
+  if (known?.key === key) return known;
   const { words, lengths } = members;
   const bytes = new Uint8Array(words.buffer, words.byteOffset, words.byteLength);
-  return { key, members, layout: layoutOf(members), version: versionOf(bytes, lengths), delta: undefined };
+  const version = versionOf(bytes, lengths);
+  const made = { key, members, layout: layoutOf(members), version, delta: undefined };
+  newSets.set(members, made);
+  return made;
+}
+
+const newSets = new WeakMap<Prefixes, AddressSet>();
+
+/** Blocks that are plain, by their runs, in the place that they were last in. */
+const readyBlocks = new WeakMap<
+  readonly Run[],
+  { readonly place: string; readonly block: ReadyBlock; readonly index: CounterIndex }
+>();
+
+/** A chain of plain blocks, and what it depends on besides its own. */
+interface PlainChain {
+  readonly basis: string;
+  readonly exceptions: ReadyBlock;
+  readonly steps: readonly Step[];
+  readonly sets: readonly (readonly [string, AddressSet])[];
+}
+
+/** By the block of own rules and the family: of a thousand policies, one changes. */
+const plainChains = new WeakMap<ReadyBlock, Partial<Readonly<Record<Family, PlainChain>>>>();
+
+/** Whether nothing but a run itself decides what becomes of it: its addresses are its own, and few. */
+function isPlainRun({ match, remote }: Run): boolean {
+  const isOwn = remote.kind === 'any' || remote.kind === 'prefixes';
+  const isFew = remote.kind !== 'prefixes' || remote.prefixes.lengths.length <= SMALL_MEMBERS_MAX;
+  return isOwn && isFew && !match.dns && match.expire === undefined;
 }
 
 /**
@@ -704,7 +776,7 @@ function counterOf(run: Run, place: string, seen: Map<string, number>): string {
 
 /** What makes a run the same run in the next release, though its own prefixes may have changed. */
 function runText(run: Run): string {
-  const { action, proto, dns, ports, icmpType, expire, comment } = run.match;
+  const { action, proto, dns, ports, icmpType, expire, comment = '' } = run.match;
   const { remote } = run;
   const target =
     remote.kind === 'list'
@@ -715,18 +787,8 @@ function runText(run: Run): string {
           ? remote.prefixes.family
           : '';
   const { first, last } = ports ?? {};
-  return JSON.stringify([
-    action,
-    proto,
-    dns,
-    first,
-    last,
-    icmpType,
-    expire,
-    comment,
-    remote.kind,
-    String(target),
-  ]);
+  // Names have no space, and the comment is the last.
+  return `${action} ${proto} ${dns} ${first} ${last} ${icmpType} ${expire} ${remote.kind} ${target} ${comment}`;
 }
 
 /** What a column of addresses is for; own prefixes are for their run. */

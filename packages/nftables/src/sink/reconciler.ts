@@ -38,7 +38,14 @@ import {
   wholeChange,
 } from '../plan/change.ts';
 import { capacityOf } from '../plan/layout.ts';
-import { keyOf, type Plan, parseClassMapName, parseSetName, setNames } from '../plan/plan.ts';
+import {
+  keyOf,
+  type Plan,
+  parseClassMapName,
+  parseSetName,
+  type Step as Rule,
+  setNames,
+} from '../plan/plan.ts';
 import { type Basis, type CounterIndex, planOf } from '../plan/planner.ts';
 import { sameElements } from './comparison.ts';
 import type { FlowMarks } from './flow-marks.ts';
@@ -167,7 +174,8 @@ export class Reconciler {
     const maps = [...plan.maps].map(([name, keys]) => [name, [...keys]]);
     const addresses = dns.map(({ words }) => [...words]);
     const marked = this.#marks !== undefined;
-    return keyOf(JSON.stringify([RENDERING, this.#options, marked, [...plan.chains], maps, addresses]));
+    const chains = [...plan.chains].map(([name, steps]) => [name, digestOf(steps)]);
+    return keyOf(JSON.stringify([RENDERING, this.#options, marked, chains, maps, addresses]));
   }
 
   /**
@@ -391,6 +399,18 @@ function holds(kernel: KernelState, plan: Plan, tag: Tag): boolean {
     (['sets', 'maps', 'chains', 'counters'] as const).every((kind) => sameNames(kernel[kind], expected[kind]))
   );
 }
+
+/** Of the steps of a chain; computed once for each, as most stay the same objects. */
+function digestOf(steps: readonly Rule[]): string {
+  let digest = digests.get(steps);
+  if (digest === undefined) {
+    digest = keyOf(JSON.stringify(steps));
+    digests.set(steps, digest);
+  }
+  return digest;
+}
+
+const digests = new WeakMap<readonly Rule[], string>();
 
 /** Whether two tags are of the same rules, whatever flows are marked with. */
 function sameTag(a: Tag, b: Tag): boolean {
