@@ -136,7 +136,14 @@ export {
   WAITING_MAX,
 } from './limits.ts';
 export { Alarm, NEVER } from './peer/alarm.ts';
-export { type After, STEADY_CLOCK, type SteadyClock, systemAfter } from './peer/clock.ts';
+export {
+  type After,
+  STEADY_CLOCK,
+  type SteadyClock,
+  systemAfter,
+  systemTurn,
+  type Turn,
+} from './peer/clock.ts';
 export {
   type ByteStream,
   Connection,

@@ -3,6 +3,8 @@
  * process are here, and nowhere else below `protocol/`.
  */
 
+import { setImmediate as immediate } from 'node:timers/promises';
+
 /** Calls `work` once after a delay; returns what takes that back. */
 export type After = (delayMs: number, work: () => void) => () => void;
 
@@ -12,6 +14,9 @@ export interface SteadyClock {
   readonly after: After;
 }
 
+/** Lets the event loop do what waits, timers and sockets, before whatever takes long goes on. */
+export type Turn = () => Promise<void>;
+
 /** The longest delay that Node's timers take; a longer one would end at once. */
 const DELAY_MAX_MS = 0x7fff_ffff;
 
@@ -19,6 +24,12 @@ const DELAY_MAX_MS = 0x7fff_ffff;
 export const systemAfter: After = (delayMs, work) => {
   const timer = setTimeout(work, Math.min(delayMs, DELAY_MAX_MS));
   return () => clearTimeout(timer);
+};
+
+/** One turn ends the poll phase of Node's event loop, the next lets timers and sockets in. */
+export const systemTurn: Turn = async () => {
+  await immediate();
+  await immediate();
 };
 
 export const STEADY_CLOCK: SteadyClock = { monotonicMs: () => performance.now(), after: systemAfter };

@@ -8,8 +8,15 @@
  * grown heavy becomes one snapshot later, when nobody waits for it. docs/design.md "The subscriber".
  */
 
-import { setImmediate } from 'node:timers/promises';
-import { compareRelease, ErrorCode, type Manifest, ProtocolError, type Trust } from '@rulecast/protocol';
+import {
+  compareRelease,
+  ErrorCode,
+  type Manifest,
+  ProtocolError,
+  type SteadyClock,
+  type Trust,
+  type Turn,
+} from '@rulecast/protocol';
 import {
   EMPTY_RULE_SET,
   type Environment,
@@ -88,6 +95,8 @@ export interface ActivatorOptions {
   /** For a release that was made at that time, in milliseconds since 1970. */
   readonly environment: (madeAtMs: number) => Environment;
   readonly nowMs: () => number;
+  readonly clock: Pick<SteadyClock, 'monotonicMs'>;
+  readonly turn: Turn;
   /** Called with what went wrong after the flip, where nothing can be refused any more. */
   readonly onUnpersisted: (error: unknown) => void;
   /** Called with a sentence about state that is damaged. */
@@ -162,19 +171,16 @@ export class Activator {
   }
 
   async #applyNow(candidate: Candidate): Promise<ApplyReport> {
-    const { sink, state } = this.#options;
+    const { sink, state, clock } = this.#options;
     const { offer } = candidate;
-    const startMs = performance.now();
+    const startMs = clock.monotonicMs();
     const { ruleSet, changes } = await this.#verified(candidate);
-    const verifiedMs = performance.now();
-    // What is verified and compiled in place are two stretches, not one: one turn ends the poll phase, the
-    // next lets timers and sockets in.
-    await setImmediate();
-    await setImmediate();
+    const verifiedMs = clock.monotonicMs();
+    await this.#options.turn(); // what is verified and compiled in place are two stretches, not one
     const environment = this.#options.environment(offer.manifest.createdAtMs);
     const enforced = this.#enforcedFor(ruleSet);
     const prepared = await this.#prepare(enforced, environment, changes);
-    const compiledMs = performance.now();
+    const compiledMs = clock.monotonicMs();
     const stored = await this.#storedForm(candidate, ruleSet);
     try {
       await sink?.prepare({ hash: offer.hash, ruleSet: enforced, environment, changes });
@@ -186,9 +192,9 @@ export class Activator {
       const code = cause instanceof StateError ? ErrorCode.storageFailed : ErrorCode.sinkFailed;
       throw new RefusedError(code, 'host', cause);
     }
-    const flippingMs = performance.now();
+    const flippingMs = clock.monotonicMs();
     const generation = this.#flip(prepared);
-    const flippedMs = performance.now();
+    const flippedMs = clock.monotonicMs();
     const mark = markOf(offer);
     this.#floor.rise(mark);
     const persisted = await this.#markActive(stored, mark);

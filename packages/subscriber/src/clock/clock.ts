@@ -11,8 +11,6 @@
  * truth nor forgets what has ended.
  */
 
-import { readFileSync } from 'node:fs';
-import { uptime } from 'node:os';
 import type { Times } from './expiry.ts';
 
 /** The clocks of a machine. */
@@ -33,21 +31,6 @@ export interface StoredClock {
   readonly bootMs: number;
   /** The latest end of an accept rule that has come, in seconds since 1970; 0: none has. */
   readonly ended: number;
-}
-
-const BOOT_ID_FILE = '/proc/sys/kernel/random/boot_id';
-
-/** Those of this machine; the wall clock is handed in. */
-export function systemClocks(wallMs: () => number): Clocks {
-  return { wallMs, bootMs: () => uptime() * 1000, bootId: readBootId() };
-}
-
-function readBootId(): string | undefined {
-  try {
-    return readFileSync(BOOT_ID_FILE, 'utf8').trim();
-  } catch {
-    return undefined; // no Linux, or a container without /proc
-  }
 }
 
 export class FirewallClock {

@@ -4,6 +4,7 @@
  * ended is stored, so that none comes back in this boot.
  */
 
+import type { After } from '@rulecast/protocol';
 import type { RuleSet } from '@rulecast/rules';
 import type { Logger } from 'pino';
 import type { FirewallClock, StoredClock } from './clock.ts';
@@ -13,6 +14,7 @@ export interface RuleEndsOptions {
   readonly clock: FirewallClock;
   /** Milliseconds since 1970. */
   readonly nowMs: () => number;
+  readonly after: After;
   readonly logger: Logger;
   /** The release in force, if there is one. */
   readonly active: () =>
@@ -39,7 +41,7 @@ const CLOCKS_APART_MS = 60_000;
 export class RuleEnds {
   readonly #options: RuleEndsOptions;
   #expiries: { readonly of: RuleSet; readonly ends: Expiries } | undefined;
-  #timer: NodeJS.Timeout | undefined;
+  #cancel: () => void = () => undefined;
   #areClocksApart = false;
   #isStopped = false;
   #storing: Promise<void> = Promise.resolve(); // the last write of the clock
@@ -53,15 +55,14 @@ export class RuleEnds {
    * or bring one back.
    */
   schedule(leastMs = 0): void {
-    clearTimeout(this.#timer);
+    this.#cancel();
     const { ends, times } = this.#expiring();
     const compiledFor = this.#options.compiledFor();
     if (ends?.isOpen(compiledFor) !== true || this.#isStopped) return;
     const waitMs =
       (ends.secondsToNext(times) ?? Number.POSITIVE_INFINITY) * 1000 - (this.#options.nowMs() % 1000);
     const delayMs = ends.differ(compiledFor, times) ? 0 : Math.min(LOOK_MS, waitMs);
-    this.#timer = setTimeout(() => void this.#look(), Math.max(leastMs, delayMs));
-    this.#timer.unref();
+    this.#cancel = this.#options.after(Math.max(leastMs, delayMs), () => void this.#look());
   }
 
   /** Compiles anew where other rules have ended than those that the table in force was compiled without. */
@@ -129,7 +130,7 @@ export class RuleEnds {
   /** Looks no more. */
   stop(): void {
     this.#isStopped = true;
-    clearTimeout(this.#timer);
+    this.#cancel();
   }
 
   /** Likewise; resolves when the clock is stored, or was said not to be. */

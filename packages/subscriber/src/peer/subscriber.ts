@@ -18,8 +18,10 @@ import {
   PARTS_MAX,
   STEADY_CLOCK,
   type SteadyClock,
+  systemTurn,
   TRANSFER_MAX_BYTES,
   type Trust,
+  type Turn,
 } from '@rulecast/protocol';
 import {
   type Action,
@@ -44,8 +46,9 @@ import type { Logger } from 'pino';
 import { Activator, type ApplyReport } from '../apply/activator.ts';
 import { bootRuleSet } from '../apply/boot.ts';
 import type { Sink } from '../apply/sink.ts';
-import { type Clocks, FirewallClock, systemClocks } from '../clock/clock.ts';
+import { type Clocks, FirewallClock } from '../clock/clock.ts';
 import { RuleEnds } from '../clock/rule-ends.ts';
+import { systemClocks, systemRandom, systemWallMs } from '../clock/system.ts';
 import type { Disk } from '../state/disk.ts';
 import { StateDirectory } from '../state/state.ts';
 import { type Attempt, afterAttempt, FIRST_BACKOFF } from './reconnect.ts';
@@ -84,6 +87,8 @@ export interface SubscriberOptions {
   readonly boot?: Pick<Clocks, 'bootMs' | 'bootId'>;
   /** For what waits and times out; default that of the process. */
   readonly clock?: SteadyClock;
+  /** Between stretches of work that take long; default lets the event loop do what waits. */
+  readonly turn?: Turn;
   /** In [0, 1): spreads reconnects; default Math.random. */
   readonly random?: () => number;
 }
@@ -183,7 +188,7 @@ class RunningSubscriber implements Subscriber {
 
   constructor(options: SubscriberOptions) {
     this.#options = options;
-    this.#nowMs = options.nowMs ?? Date.now;
+    this.#nowMs = options.nowMs ?? systemWallMs;
     this.#clock = options.clock ?? STEADY_CLOCK;
     this.#listeners = new Listeners(this.events, options.logger);
     this.#dns = options.dns ?? [];
@@ -202,6 +207,8 @@ class RunningSubscriber implements Subscriber {
       entriesMax,
       environment: (madeAtMs) => this.#environment(madeAtMs),
       nowMs: this.#nowMs,
+      clock: this.#clock,
+      turn: options.turn ?? systemTurn,
       onUnpersisted: (error) => {
         options.logger.error(
           { err: error },
@@ -214,6 +221,7 @@ class RunningSubscriber implements Subscriber {
     this.#ruleEnds = new RuleEnds({
       clock: this.#ruleClock,
       nowMs: this.#nowMs,
+      after: this.#clock.after,
       logger: options.logger,
       active: () => this.#activator.active,
       compiledFor: () => this.#activator.compiledFor,
@@ -386,7 +394,7 @@ class RunningSubscriber implements Subscriber {
     let backoff = FIRST_BACKOFF;
     while (!signal.aborted) {
       const attempt = await this.#connectOnce();
-      const next = afterAttempt(backoff, attempt, (this.#options.random ?? Math.random)());
+      const next = afterAttempt(backoff, attempt, (this.#options.random ?? systemRandom)());
       backoff = next.backoff;
       await this.#sleep(next.delayMs, signal);
     }
