@@ -10,11 +10,21 @@ import { join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 
 /** @type {readonly string[]} */
-const HOMES = ['protocol', 'packages/subscriber'];
+const HOMES = ['protocol', 'packages/publisher', 'packages/subscriber'];
 
 /** @type {Readonly<Record<string, string>>} */
 export const EDGES = {
   'protocol/src/peer/clock.ts': 'the timers and the steady clock of the process, for who hands in none',
+  'packages/publisher/src/host.ts':
+    'the clock, the chance and the turns of the process, for who hands in none',
+  'packages/publisher/src/names/resolve.ts': 'asks DNS servers, for who hands in no resolver',
+  'packages/publisher/src/store/databases.ts': 'LMDB, behind an interface of its own',
+  'packages/publisher/src/store/data-file.ts': 'the look at the file of LMDB before it is opened',
+  'packages/publisher/src/store/identity.ts': 'makes and reads the file of the signing key',
+  'packages/publisher/src/store/state.ts': 'whether there is a store to open',
+  'packages/publisher/src/store/audit-log.ts': 'appends to a file that nothing reads',
+  'packages/publisher/src/daemon.ts': 'the process',
+  'packages/publisher/src/daemon/settings.ts': 'reads the configuration',
   'packages/subscriber/src/clock/system.ts':
     'the wall clock, boot clock and chance of the machine, for who hands in none',
   'packages/subscriber/src/state/disk.ts':

@@ -73,6 +73,7 @@ export const ROOMS = {
   'packages/program': [],
 
   'packages/publisher': [
+    'host.ts',
     'names',
     'guards',
     'store',

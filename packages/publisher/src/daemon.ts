@@ -64,7 +64,7 @@ async function main(out: Output): Promise<void> {
       return await lock.release();
     }
     const { startOver, autoEpoch } = argv;
-    const audit = new AuditLog({ stateDirectory: settings.stateDirectory, logger });
+    const audit = new AuditLog({ stateDirectory: settings.stateDirectory, logger, nowMs: Date.now });
     const publisher = new Publisher({
       ...settings,
       resolve,

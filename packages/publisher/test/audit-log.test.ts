@@ -23,7 +23,7 @@ it('has a line for each entry in the order of the calls, with the time, for its 
 it('says where it cannot be written, and goes on', async () => {
   const errors: object[] = [];
   const logger = { error: (details: object) => void errors.push(details) };
-  const log = new AuditLog({ stateDirectory: join(temporaryDirectory(), 'gone'), logger });
+  const log = new AuditLog({ stateDirectory: join(temporaryDirectory(), 'gone'), logger, nowMs: () => 0 });
   log.add({});
   await log.close();
   expect(errors).toMatchObject([{ err: { code: 'ENOENT' } }]);

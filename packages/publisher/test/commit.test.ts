@@ -11,6 +11,7 @@ import {
 } from '@rulecast/rules';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { temporaryDirectory } from '../../../test/kit/directory.ts';
+import { SYSTEM_HOST } from '../src/host.ts';
 import { Committer, GuardError } from '../src/release/commit.ts';
 import { ReleaseWorker } from '../src/release/worker.ts';
 import { openIdentity } from '../src/store/identity.ts';
@@ -30,7 +31,13 @@ function freshCommitter(): {
   onTestFinished(() => store.close());
   let nowMs = 1_700_000_000_000;
   const reopen = (): Committer =>
-    new Committer({ store, encoder: new ReleaseWorker(), identity, nowMs: () => (nowMs += 1000) });
+    new Committer({
+      store,
+      encoder: new ReleaseWorker(),
+      identity,
+      nowMs: () => (nowMs += 1000),
+      turn: SYSTEM_HOST.turn,
+    });
   return { committer: reopen(), store, reopen };
 }
 
@@ -68,7 +75,13 @@ describe('a commit', () => {
     const identity = openIdentity(join(directory, 'identity'));
     const store = new Store(join(directory, 'store'));
     onTestFinished(() => store.close());
-    const committer = new Committer({ store, encoder: new ReleaseWorker(), identity, nowMs: () => 5000 });
+    const committer = new Committer({
+      store,
+      encoder: new ReleaseWorker(),
+      identity,
+      nowMs: () => 5000,
+      turn: SYSTEM_HOST.turn,
+    });
     const release = await committer.commit(await committer.draft(ONE), PUSHED);
     expect(verifySignature(release.manifestBytes, release.signature, identity.publicKey)).toBe(true);
     expect(release.hash).toEqual(manifestHash(release.manifestBytes));

@@ -8,6 +8,8 @@ import {
 } from '@rulecast/protocol';
 import { type Endpoint, parseEndpoint } from '@rulecast/vchan';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
+import { turns } from '../../../test/kit/turns.ts';
+import { FakeClock } from '../../sources/test/fake-clock.ts';
 import type { Served } from '../src/admission/accept.ts';
 import type { Publisher, PublisherOptions } from '../src/release/publisher.ts';
 import { serveControl } from '../src/requests/serve.ts';
@@ -51,6 +53,19 @@ async function house(options: Partial<PublisherOptions> = {}): Promise<House> {
 async function pushCode(...args: Parameters<typeof ScriptedRulectl.push>): Promise<string> {
   const { end } = await ScriptedRulectl.push(...args);
   return `${end.kind} ${end.code}`;
+}
+
+/** Time passes, in which subscribers show that they are there. */
+async function passing(
+  clock: FakeClock,
+  ms: number,
+  subscribers: readonly ScriptedSubscriber[],
+): Promise<void> {
+  for (let leftMs = ms; leftMs > 0; leftMs -= 5000) {
+    for (const subscriber of subscribers) await subscriber.pong();
+    await turns();
+    clock.advance(Math.min(leftMs, 5000));
+  }
 }
 
 describe('a push', () => {
@@ -312,7 +327,7 @@ describe('a push that waits until it is applied', () => {
   });
 
   it('does not wait where nobody is connected, or where nothing changed', async () => {
-    const { control, subscribers } = await house({ nowMs: startedLongAgo() });
+    const { control, subscribers } = await house({ clock: startedLongAgo() });
     expect(recordsOf(await ScriptedRulectl.push(control, HOSTS, WAIT), 'applied')).toEqual([]);
     const fw = await ScriptedSubscriber.greet(subscribers, 'fw');
     await fw.take();
@@ -371,10 +386,9 @@ describe('a push that waits until it is applied', () => {
   });
 
   it('gives up after its time, and says of whom', async () => {
-    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
-    onTestFinished(() => void vi.useRealTimers());
-    const { control, subscribers } = await house({ nowMs: () => 1000 });
-    await ScriptedSubscriber.greet(subscribers, 'one');
+    const clock = new FakeClock();
+    const { control, subscribers } = await house({ clock });
+    const one = await ScriptedSubscriber.greet(subscribers, 'one');
     const two = await ScriptedSubscriber.greet(subscribers, 'two');
     const rulectl = await ScriptedRulectl.connect(control);
     await rulectl.sendPush(HOSTS, { ...WAIT, timeoutMs: 30_000 });
@@ -384,7 +398,7 @@ describe('a push that waits until it is applied', () => {
     await rulectl.record('release');
     expect(await rulectl.record('applied')).toMatchObject({ subscriber: 'two', state: 'applied' });
     const answer = rulectl.answer();
-    await vi.advanceTimersByTimeAsync(30_000);
+    await passing(clock, 30_000, [one, two]);
     expect(recordsOf(await answer, 'applied')).toMatchObject([
       { subscriber: 'one', state: 'timeout', version: 1, bytes: 0 },
     ]);
@@ -653,7 +667,8 @@ describe('the status with counters', () => {
   });
 
   it('says of a subscriber that is gone, would not or does not answer in time why it has none', async () => {
-    const { publisher, control, subscribers } = await house();
+    const clock = new FakeClock();
+    const { publisher, control, subscribers } = await house({ clock });
     const [fine, gone, leaving, refusing, silent] = await Promise.all(
       ['fine', 'gone', 'leaving', 'refusing', 'silent'].map((name) =>
         ScriptedSubscriber.greet(subscribers, name),
@@ -662,8 +677,6 @@ describe('the status with counters', () => {
     const left = once(publisher.subscribers, 'outcome');
     gone?.channel.close();
     await left;
-    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
-    onTestFinished(() => void vi.useRealTimers());
     const rulectl = await ask(control);
     const peers = [fine, leaving, refusing, silent].filter((peer) => peer !== undefined);
     const [answerFine, , refuse] = await Promise.all(peers.map(queried));
@@ -672,7 +685,8 @@ describe('the status with counters', () => {
     await leavesNow;
     await answerFine?.({ stats: { lookups: 7 } });
     await refuse?.({ ok: false, code: 'rate-limited', text: 'slower' });
-    await vi.advanceTimersByTimeAsync(ANSWER_TIMEOUT_MS);
+    await turns();
+    clock.advance(ANSWER_TIMEOUT_MS);
     const answer = await rulectl.answer();
     expect(answer.records.filter(({ record }) => record === 'counters' || record === 'warning')).toEqual([
       { record: 'counters', subscriber: 'fine', counters: { lookups: 7 } },

@@ -4,6 +4,7 @@
  */
 
 import { once } from 'node:events';
+import { SYSTEM_CLOCK } from '@rulecast/sources';
 import { type Endpoint, parseEndpoint } from '@rulecast/vchan';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { temporaryDirectory } from '../../../test/kit/directory.ts';
@@ -19,7 +20,7 @@ import { ScriptedSubscriber } from './scripted-subscriber.ts';
 let houses = 0;
 
 async function house(options: Partial<PublisherOptions> = {}) {
-  const publisher = freshPublisher({ nowMs: startedLongAgo(), ...options });
+  const publisher = freshPublisher({ clock: startedLongAgo(), ...options });
   houses += 1;
   const subscribers = parseEndpoint(`memory:expected-${houses}-subscribers`);
   const control = parseEndpoint(`memory:expected-${houses}`);
@@ -111,7 +112,7 @@ describe('a publisher that has just started', () => {
   // A push in the first second of both daemons was told to be in force nowhere, and a moment later it was in
   // force.
   it('takes the first who comes for whom the release is, where nobody is known', async () => {
-    const { publisher, control, subscribers } = await house({ nowMs: Date.now });
+    const { publisher, control, subscribers } = await house({ clock: SYSTEM_CLOCK });
     const released = once(publisher, 'release');
     const waiting = pushed(control, '192.0.2.1');
     await released;
@@ -121,7 +122,7 @@ describe('a publisher that has just started', () => {
   });
 
   it('waits for those of the configuration that were never seen', async () => {
-    const { publisher, control, subscribers } = await house({ nowMs: Date.now });
+    const { publisher, control, subscribers } = await house({ clock: SYSTEM_CLOCK });
     publisher.subscribers.expect(['fw-a']);
     const released = once(publisher, 'release');
     const waiting = pushed(control, '192.0.2.1');
@@ -132,7 +133,7 @@ describe('a publisher that has just started', () => {
   });
 
   it('waits for nobody where a request says so, nor for longer than three seconds', async () => {
-    const justNow = await house({ nowMs: Date.now });
+    const justNow = await house({ clock: SYSTEM_CLOCK });
     expect(await pushed(justNow.control, '192.0.2.1', { require: [] })).toEqual([]);
     const { publisher, control } = await house();
     expect(await pushed(control, '192.0.2.1')).toEqual([]);
@@ -151,7 +152,7 @@ describe('what is known of subscribers', () => {
     await before.served.close();
     await before.sessions.close();
     await before.publisher.close();
-    return house({ stateDirectory, nowMs: () => Date.now() + 60_000 });
+    return house({ stateDirectory });
   }
 
   // After a restart the publisher said that no subscriber was ever connected.

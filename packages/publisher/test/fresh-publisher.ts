@@ -3,6 +3,7 @@
 import { renameSync, utimesSync, writeFileSync } from 'node:fs';
 import type { PushInput } from '@rulecast/formats';
 import { EMPTY_PREFIX_SET, type PrefixSet, parsePrefix, prefixSetOf } from '@rulecast/rules';
+import { type Clock, SYSTEM_CLOCK } from '@rulecast/sources';
 import { pino } from 'pino';
 import { onTestFinished } from 'vitest';
 import { temporaryDirectory } from '../../../test/kit/directory.ts';
@@ -50,9 +51,9 @@ export function degraded(publisher: Publisher, sources?: SourceLists): readonly 
  * The clock of a publisher that started a minute ago, which is what it first asks for: subscribers are not on
  * their way any more.
  */
-export function startedLongAgo(): () => number {
+export function startedLongAgo(): Clock {
   let asked = 0;
-  return () => Date.now() - (asked++ === 0 ? 60_000 : 0);
+  return { ...SYSTEM_CLOCK, monotonicMs: () => performance.now() - (asked++ === 0 ? 60_000 : 0) };
 }
 
 /** A push of files given as name and text. */

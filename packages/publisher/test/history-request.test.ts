@@ -1,7 +1,9 @@
 import type { MessageOf } from '@rulecast/protocol';
 import { type Endpoint, parseEndpoint } from '@rulecast/vchan';
-import { describe, expect, it, onTestFinished, vi } from 'vitest';
+import { describe, expect, it, onTestFinished } from 'vitest';
 import { seededNumbers } from '../../../test/kit/random.mjs';
+import { turns } from '../../../test/kit/turns.ts';
+import { FakeClock } from '../../sources/test/fake-clock.ts';
 import type { Publisher, PublisherOptions } from '../src/release/publisher.ts';
 import { serveControl } from '../src/requests/serve.ts';
 import { randomHosts } from './churn.ts';
@@ -349,9 +351,8 @@ unmatched: drop
 
 describe('a reader that stops reading', () => {
   it('does not keep its place: it is sent away after a minute', async () => {
-    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
-    onTestFinished(() => void vi.useRealTimers());
-    const { publisher, control } = await house();
+    const clock = new FakeClock();
+    const { publisher, control } = await house({ clock });
     const text = Array.from({ length: 20_000 }, (_, i) => `10.${i >> 8}.${i & 255}.1`).join('\n');
     await release(publisher, { 'a.txt': '10.0.0.1\n' });
     await release(publisher, { 'a.txt': text });
@@ -359,7 +360,9 @@ describe('a reader that stops reading', () => {
     await stuck.send({ kind: 'diff', from: 1, stats: false });
     while (stuck.channel.dataReady() <= 60_000) await new Promise(setImmediate);
     expect(stuck.channel.state).toBe('connected');
-    await vi.advanceTimersByTimeAsync(61_000);
+    await turns();
+    clock.advance(61_000);
+    await turns();
     expect(stuck.channel.state).toBe('disconnected');
   });
 });

@@ -55,7 +55,11 @@ async function sourcesOf(
     config,
     configFile,
     stateDirectory: join(directory, 'state'),
-    audit: new AuditLog({ stateDirectory: join(directory, 'state'), logger: publisher.logger }),
+    audit: new AuditLog({
+      stateDirectory: join(directory, 'state'),
+      logger: publisher.logger,
+      nowMs: publisher.nowMs,
+    }),
   });
   onTestFinished(() => sources.close());
   await sources.start();

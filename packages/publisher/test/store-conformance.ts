@@ -10,6 +10,7 @@ import { describe, expect, it } from 'vitest';
 import { temporaryDirectory } from '../../../test/kit/directory.ts';
 import { Random, seededNumbers } from '../../../test/kit/random.mjs';
 import { SimulatedDatabases } from '../../../test/simulate/databases.ts';
+import { SYSTEM_HOST } from '../src/host.ts';
 import { Committer } from '../src/release/commit.ts';
 import type { Databases } from '../src/store/databases.ts';
 import { type Identity, openIdentity } from '../src/store/identity.ts';
@@ -65,6 +66,7 @@ async function makeHistory(): Promise<History> {
     },
     identity,
     nowMs: () => 1_700_000_000_000,
+    turn: SYSTEM_HOST.turn,
   });
   const churn = new Churn(3, 20);
   const draw = seededNumbers(5);

@@ -15,6 +15,7 @@ import { describe, expect, it, onTestFinished } from 'vitest';
 import { temporaryDirectory } from '../../../test/kit/directory.ts';
 import { seededNumbers } from '../../../test/kit/random.mjs';
 import { often } from '../../../test/thorough.ts';
+import { SYSTEM_HOST } from '../src/host.ts';
 import { Committer } from '../src/release/commit.ts';
 import { ReleaseWorker } from '../src/release/worker.ts';
 import { type Identity, openIdentity } from '../src/store/identity.ts';
@@ -58,6 +59,7 @@ class StoreDirectory {
       encoder: new ReleaseWorker(),
       identity: this.identity,
       nowMs,
+      turn: SYSTEM_HOST.turn,
     });
   }
 

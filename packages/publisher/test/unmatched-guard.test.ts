@@ -5,6 +5,7 @@ import type { PushInput } from '@rulecast/formats';
 import { EMPTY_RULE_SET, emptyPolicy, type RuleSet } from '@rulecast/rules';
 import { describe, expect, it } from 'vitest';
 import { temporaryDirectory } from '../../../test/kit/directory.ts';
+import { SYSTEM_HOST } from '../src/host.ts';
 import { Committer } from '../src/release/commit.ts';
 import type { Publisher, PushOptions } from '../src/release/publisher.ts';
 import { ReleaseWorker } from '../src/release/worker.ts';
@@ -149,7 +150,13 @@ describe('a rule set in force that does not say it', () => {
     const stateDirectory = temporaryDirectory();
     const identity = openIdentity(join(stateDirectory, 'identity'));
     const store = new Store(join(stateDirectory, 'store'));
-    const committer = new Committer({ store, encoder: new ReleaseWorker(), identity, nowMs: () => 1 });
+    const committer = new Committer({
+      store,
+      encoder: new ReleaseWorker(),
+      identity,
+      nowMs: () => 1,
+      turn: SYSTEM_HOST.turn,
+    });
     await committer.commit(await committer.draft(LEGACY), { cause: 'push', detail: '' });
     await store.close();
     return freshPublisher({ stateDirectory });

@@ -36,6 +36,7 @@ type Applied = ControlRecordOf<'applied'>;
 /** Begin it before the release is made, so that no answer is missed. */
 export class AppliedReport {
   readonly #publisher: Publisher;
+  /** All times are of the publisher's running time. */
   readonly #deadlineMs: number;
   readonly #isNamed: boolean;
   readonly #expected: ReadonlySet<string>;
@@ -52,14 +53,14 @@ export class AppliedReport {
     const connected = subscribers.connected();
     this.#connected = new Set(connected);
     this.#publisher = publisher;
-    this.#deadlineMs = publisher.nowMs() + timeoutMs;
+    this.#deadlineMs = publisher.uptimeMs + timeoutMs;
     this.#isNamed = require !== undefined;
     const known = subscribers.expected();
     this.#expected = new Set(require ?? (subscribers.isConfigured ? known : [...known, ...connected]));
     this.#waiting = new Set([...this.#expected, ...connected]);
     const isForCertain = require !== undefined || this.#waiting.size > 0;
-    this.#newcomerUntilMs = isForCertain ? 0 : Math.min(this.#deadlineMs, publisher.startedAtMs + ARRIVE_MS);
-    const isForAnybody = publisher.nowMs() < this.#newcomerUntilMs;
+    this.#newcomerUntilMs = isForCertain ? 0 : Math.min(this.#deadlineMs, ARRIVE_MS);
+    const isForAnybody = publisher.uptimeMs < this.#newcomerUntilMs;
     this.#outcomes = new OutcomeLog(publisher, isForAnybody ? 'anybody' : this.#waiting);
   }
 
@@ -71,7 +72,7 @@ export class AppliedReport {
       return exchange.record({ ...this.#recordOf(name, head, isNew), state, ...more });
     };
     if (!isNew) for (const name of this.#waiting) await this.#tellHeld(name, head, tell);
-    let nowMs = this.#publisher.nowMs();
+    let nowMs = this.#publisher.uptimeMs;
     let hasCome = false;
     while (!this.#outcomes.hasEnded && nowMs < this.#deadlineMs) {
       for (const name of this.#waiting) if (nowMs >= this.#absentAtMs(name)) await tell(name, 'absent');
@@ -86,7 +87,7 @@ export class AppliedReport {
         }
         await this.#take(outcome, head, tell);
       }
-      nowMs = outcome === undefined ? untilMs : Math.max(nowMs, this.#publisher.nowMs());
+      nowMs = outcome === undefined ? untilMs : Math.max(nowMs, this.#publisher.uptimeMs);
     }
     for (const name of this.#waiting) await tell(name, this.#isConnected(name) ? 'timeout' : 'absent');
   }
@@ -147,7 +148,7 @@ export class AppliedReport {
     }
     if (entry?.isBack === true) return 0;
     const mayTakeMs = entry === undefined ? ARRIVE_MS : RETURN_MS;
-    return Math.min(this.#deadlineMs, this.#publisher.startedAtMs + mayTakeMs);
+    return Math.min(this.#deadlineMs, mayTakeMs);
   }
 
   #nextMs(): number {
@@ -196,9 +197,9 @@ export class OutcomeLog {
   async next(timeoutMs: number): Promise<Outcome | undefined> {
     if (this.#queue.length === 0 && timeoutMs > 0 && !this.hasEnded) {
       await new Promise<void>((resolve) => {
-        const timer = setTimeout(resolve, timeoutMs);
+        const cancel = this.#publisher.clock.after(timeoutMs, resolve);
         this.#wake = () => {
-          clearTimeout(timer);
+          cancel();
           resolve();
         };
       });

@@ -5,8 +5,8 @@
  * `specialtarget=dns` matches nothing.
  */
 
-import { setImmediate } from 'node:timers/promises';
 import type { MustReach } from '@rulecast/formats';
+import type { Turn } from '@rulecast/protocol';
 import {
   type Address,
   COMMON_POLICY,
@@ -26,16 +26,23 @@ const VERDICTS_A_TURN = 16;
 /** No more are told of. */
 const REFUSALS_MAX = 16;
 
+interface Judging {
+  /** In seconds since 1970. */
+  readonly now: number;
+  /** Ends each reason. */
+  readonly advice: string;
+  readonly turn: Turn;
+}
+
 /**
  * What of `packets` would be dropped and is not now. `before`: what is in force; undefined before the first
- * release. `now` in seconds since 1970. `advice` ends each reason.
+ * release.
  */
 export async function unreachable(
   before: RuleSet | undefined,
   after: RuleSet,
   packets: readonly MustReach[],
-  now: number,
-  advice: string,
+  { now, advice, turn }: Judging,
 ): Promise<readonly GuardRefusal[]> {
   const environment = { now, dns: [] };
   const refusals: GuardRefusal[] = [];
@@ -43,7 +50,7 @@ export async function unreachable(
   for (const { text, packet } of packets) {
     for (const src of sendersOf(packet, after)) {
       if (refusals.length === REFUSALS_MAX) return refusals;
-      if (++verdicts % VERDICTS_A_TURN === 0) await setImmediate();
+      if (++verdicts % VERDICTS_A_TURN === 0) await turn();
       const sent = { ...packet, src };
       const verdict = evaluate(after, environment, sent);
       if (verdict.action !== 'drop') continue;

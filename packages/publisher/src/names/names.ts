@@ -86,8 +86,8 @@ export interface Resolved {
 export interface NamesOptions {
   readonly resolve: ResolveName;
   readonly clock: Clock;
-  /** 0 to 1, for jitter; default Math.random. */
-  readonly random?: () => number;
+  /** 0 to 1, for jitter. */
+  readonly random: () => number;
   /** Default 24 hours. */
   readonly acceptAgeMs?: number;
 }
@@ -146,7 +146,7 @@ export class Names {
   constructor(options: NamesOptions) {
     this.#resolve = options.resolve;
     this.#clock = options.clock;
-    this.#random = options.random ?? Math.random;
+    this.#random = options.random;
     this.#acceptAgeMs = options.acceptAgeMs ?? NAME_LIMITS.acceptAgeMs;
     const { queries, backQueries } = NAME_LIMITS;
     this.#questions = new Questions({ most: queries, mostBack: backQueries }, (name) => this.#ask(name));

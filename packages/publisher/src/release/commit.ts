@@ -3,7 +3,6 @@
  * Nobody hears of a release before it is on disk.
  */
 
-import { setImmediate } from 'node:timers/promises';
 import {
   boundText,
   CHANGED_PARTS_SHOWN_MAX,
@@ -22,6 +21,7 @@ import {
   type ReleaseCause,
   type RuleSetDelta,
   signManifest,
+  type Turn,
   UNCOUNTED_MAX,
   uncountedIn,
 } from '@rulecast/protocol';
@@ -90,6 +90,7 @@ export interface CommitterOptions {
   readonly identity: Identity;
   /** Milliseconds since 1970. */
   readonly nowMs: () => number;
+  readonly turn: Turn;
 }
 
 export class Committer {
@@ -120,16 +121,17 @@ export class Committer {
    * entries, and has a turn of the event loop of its own.
    */
   async draft(ruleSet: RuleSet): Promise<ReleaseDraft> {
+    const { turn } = this.#options;
     const problems = checkRuleSet(ruleSet);
     const fault = problems.find((problem) => problem.severity === 'fault');
     if (fault !== undefined) throw new GuardError(fault);
-    await setImmediate();
+    await turn();
     const delta: RuleSetDelta = diffRuleSets(this.ruleSet, ruleSet);
     const changed = delta.changes.length > 0;
-    await setImmediate();
+    await turn();
     if (changed) {
       checkLimits(this.#nextManifest(ruleSet), ruleSet);
-      await checkFirewallLoad(ruleSet);
+      await checkFirewallLoad(ruleSet, turn);
     }
     return {
       ruleSet,
@@ -236,8 +238,8 @@ function notesOf({ changes }: ReleaseDraft, { cause, detail }: Origin): ReleaseN
  * Throws ProtocolError `over-limit` for a release that no kernel would be given. It is counted here, whatever
  * subscribers say of themselves.
  */
-async function checkFirewallLoad(ruleSet: RuleSet): Promise<void> {
-  const { chains, rules } = await loadOf(ruleSet);
+async function checkFirewallLoad(ruleSet: RuleSet, turn: Turn): Promise<void> {
+  const { chains, rules } = await loadOf(ruleSet, turn);
   if (chains <= FIREWALL_CHAINS_MAX && rules <= FIREWALL_RULES_MAX) return;
   throw new ProtocolError(
     ErrorCode.overLimit,
@@ -249,13 +251,13 @@ async function checkFirewallLoad(ruleSet: RuleSet): Promise<void> {
  * Counted piece by piece, each in a turn of the event loop of its own: 2^18 rules take 0.2 s, and as long to
  * copy to a thread.
  */
-async function loadOf(ruleSet: RuleSet): Promise<FirewallLoad> {
+async function loadOf(ruleSet: RuleSet, turn: Turn): Promise<FirewallLoad> {
   const pieces = firewallLoad(ruleSet);
   try {
     for (;;) {
       const { done, value } = pieces.next();
       if (done === true) return value;
-      await setImmediate();
+      await turn();
     }
   } catch (cause) {
     if (!(cause instanceof RangeError)) throw cause;

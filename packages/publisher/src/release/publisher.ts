@@ -13,7 +13,7 @@ import {
   type PushInput,
 } from '@rulecast/formats';
 import { Listeners } from '@rulecast/program/listeners';
-import { ErrorCode, ProtocolError } from '@rulecast/protocol';
+import { ErrorCode, ProtocolError, type Turn } from '@rulecast/protocol';
 import {
   checkRuleSet,
   isPartName,
@@ -24,12 +24,13 @@ import {
   usedLists,
   usedNames,
 } from '@rulecast/rules';
-import { type BatchOutcome, type Clock, type DeliveryRefusal, SYSTEM_CLOCK } from '@rulecast/sources';
+import type { BatchOutcome, Clock, DeliveryRefusal } from '@rulecast/sources';
 import type { Logger } from 'pino';
 import { bareText, newBareDrops, type ResolvedRuleSet } from '../guards/bare-drop.ts';
 import { unreachable } from '../guards/must-reach.ts';
 import { pushRefusals } from '../guards/push.ts';
 import { type GuardRefusal, isPermitted, type PushPermits } from '../guards/refusal.ts';
+import { type Host, SYSTEM_HOST } from '../host.ts';
 import { type FailedName, Names } from '../names/names.ts';
 import type { ResolveName } from '../names/resolve.ts';
 import type { Identity } from '../store/identity.ts';
@@ -52,17 +53,15 @@ import type {
 import { type PartFilter, restored } from './part-filter.ts';
 import { Transfers } from './transfer.ts';
 import { Turns } from './turns.ts';
-import { ReleaseWorker } from './worker.ts';
+import { ReleaseWorker, type WorkHost } from './worker.ts';
 
-export interface PublisherOptions extends StateOptions {
+export interface PublisherOptions extends StateOptions, Partial<Host> {
   /** Its name in WELCOME; 1 to 63 of `A-Z a-z 0-9 . _ -`. */
   readonly name: string;
   readonly resolve: ResolveName;
   readonly logger: Logger;
   /** Milliseconds since 1970; default that of the clock. */
   readonly nowMs?: () => number;
-  /** What names age by, and what wakes their refresh; default that of the system. */
-  readonly clock?: Clock;
   /**
    * True: goes on in a new epoch by itself where a subscriber proves a newer release, with the content that
    * this publisher has.
@@ -72,6 +71,8 @@ export interface PublisherOptions extends StateOptions {
   readonly nameAgeMs?: number | undefined;
   /** Packets that no release may drop. */
   readonly mustReach?: readonly MustReach[] | undefined;
+  /** Where long work is done; default a thread. */
+  readonly workHost?: WorkHost | undefined;
   /** Called with each guard that a release went against, after it, for somebody permitted it. */
   readonly audit?: (entry: ReleaseAudit) => void;
 }
@@ -129,9 +130,12 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
   readonly #committer: Committer;
   readonly #autoEpoch: boolean;
   readonly #known: KnownSubscribers;
-  readonly #worker = new ReleaseWorker();
+  readonly #worker: ReleaseWorker;
+  readonly #turn: Turn;
   /** What ages, waits and deadlines are measured by. */
   readonly clock: Clock;
+  /** By the clock. */
+  readonly #begunMs: number;
   readonly #names: Names;
   readonly #nameRefresh: NameRefresh;
   readonly #turns = new Turns();
@@ -152,7 +156,11 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
     this.setMaxListeners(0); // one a session; sessions are bounded by the server
     this.name = options.name;
     this.logger = options.logger;
-    this.clock = options.clock ?? SYSTEM_CLOCK;
+    const { clock, random, turn } = { ...SYSTEM_HOST, ...options };
+    this.clock = clock;
+    this.#turn = turn;
+    this.#begunMs = clock.monotonicMs();
+    this.#worker = new ReleaseWorker(options.workHost);
     this.nowMs = options.nowMs ?? (() => Math.floor(this.clock.wallMs()));
     this.startedAtMs = this.nowMs();
     this.#listeners = new Listeners(this, this.logger);
@@ -161,7 +169,8 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
     const { resolve, nameAgeMs } = options;
     this.#names = new Names({
       resolve,
-      clock: this.clock,
+      clock,
+      random,
       ...(nameAgeMs === undefined ? {} : { acceptAgeMs: nameAgeMs }),
     });
     this.#mustReach = options.mustReach ?? [];
@@ -186,6 +195,7 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
       identity: this.identity,
       encoder: this.#worker,
       nowMs: this.nowMs,
+      turn,
     });
     this.transfers = new Transfers(this.store, this.#worker);
     this.history = new History(this.store, this.#committer, this.#worker);
@@ -198,6 +208,11 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
       mayRelease: () => this.head !== undefined && this.behind === undefined,
       release: (ruleSet, changed) => this.#releaseNames(ruleSet, changed),
     });
+  }
+
+  /** How long it runs, in milliseconds, whatever the wall clock is set to. */
+  get uptimeMs(): number {
+    return this.clock.monotonicMs() - this.#begunMs;
   }
 
   /** The newest release; undefined before the first. */
@@ -282,7 +297,7 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
   /** What must get through and would not. */
   #cutOff({ ruleSet }: { readonly ruleSet: RuleSet }, advice: string): Promise<readonly GuardRefusal[]> {
     const now = Math.floor(this.nowMs() / 1000);
-    return unreachable(this.head?.ruleSet, ruleSet, this.#mustReach, now, advice);
+    return unreachable(this.head?.ruleSet, ruleSet, this.#mustReach, { now, advice, turn: this.#turn });
   }
 
   /**
@@ -529,7 +544,7 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
 
   /** Resolves when no name is asked for, and nothing is being released. */
   async idle(): Promise<void> {
-    while (!this.#names.isIdle) await new Promise((resolve) => setImmediate(resolve));
+    while (!this.#names.isIdle) await this.#turn();
     await this.#turns.over();
   }
 

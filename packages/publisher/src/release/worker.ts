@@ -112,8 +112,33 @@ function compared(before: PastContent, after: PastContent, only: PartFilter): Co
   return { changes: diffRuleSets(old, next).changes, isKnown };
 }
 
+/** Where long work is done, one piece after the other. */
+export interface WorkHost {
+  /** `owned` may be gone afterwards. Rejects with ThreadError. */
+  ask(request: WorkRequest, limits: WorkLimits, owned: readonly ArrayBuffer[]): Promise<WorkAnswer>;
+  /** Resolves when nothing is being done. */
+  settled(): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** @public For a host that has no threads to give, such as a simulation: the work is done at once. */
+export const WORK_IN_PLACE: WorkHost = {
+  ask: async (request) => work(request),
+  settled: () => Promise.resolve(),
+  close: () => Promise.resolve(),
+};
+
+function workThread(): WorkHost {
+  return new ThreadHost<WorkAnswer>({ file: THREAD_FILE, name: 'rulecast work', restMs: REST_MS });
+}
+
 export class ReleaseWorker {
-  readonly #host = new ThreadHost<WorkAnswer>({ file: THREAD_FILE, name: 'rulecast work', restMs: REST_MS });
+  readonly #host: WorkHost;
+
+  /** @param host Is closed with it. */
+  constructor(host: WorkHost = workThread()) {
+    this.#host = host;
+  }
 
   /**
    * Reads the files of a push. Takes the files' bytes: they may be gone from the caller afterwards. Throws

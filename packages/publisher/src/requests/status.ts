@@ -176,7 +176,7 @@ class ChangeSignal {
 
   /** Resolves after a change, and not before `quietMs` have passed. */
   async next(quietMs: number): Promise<void> {
-    await new Promise<void>((resolve) => setTimeout(resolve, quietMs));
+    await new Promise<void>((resolve) => this.#publisher.clock.after(quietMs, resolve));
     if (!this.#changed) {
       await new Promise<void>((resolve) => {
         this.#wake = resolve;

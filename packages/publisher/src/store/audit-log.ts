@@ -14,8 +14,8 @@ export interface AuditLogger {
 export interface AuditLogOptions {
   readonly stateDirectory: string;
   readonly logger: AuditLogger;
-  /** Milliseconds since 1970; default Date.now. */
-  readonly nowMs?: () => number;
+  /** Milliseconds since 1970. */
+  readonly nowMs: () => number;
 }
 
 export class AuditLog {
@@ -24,7 +24,7 @@ export class AuditLog {
   readonly #nowMs: () => number;
   #written: Promise<void> = Promise.resolve();
 
-  constructor({ stateDirectory, logger, nowMs = Date.now }: AuditLogOptions) {
+  constructor({ stateDirectory, logger, nowMs }: AuditLogOptions) {
     this.#file = join(stateDirectory, 'audit.log');
     this.#logger = logger;
     this.#nowMs = nowMs;

@@ -4,6 +4,7 @@
  */
 
 import { join } from 'node:path';
+import { setImmediate } from 'node:timers/promises';
 import { makeDirectory } from '@rulecast/program/directory';
 import { open } from 'lmdb';
 import { dataFileFault } from './data-file.ts';
@@ -68,6 +69,9 @@ export function openDatabases(directory: string): Databases {
       });
     },
     transaction: (work) => root.transaction(work),
-    close: () => root.close(),
+    async close() {
+      await setImmediate(); // closing in the turn in which it was opened never ends
+      await root.close();
+    },
   };
 }

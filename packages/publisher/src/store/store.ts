@@ -24,7 +24,6 @@
  * docs/design.md "The publisher".
  */
 
-import { setImmediate } from 'node:timers/promises';
 import {
   applyDelta,
   decodeManifest,
@@ -459,7 +458,6 @@ export class Store implements SubscriberStore {
   }
 
   async close(): Promise<void> {
-    await setImmediate(); // closing in the turn in which it was opened never ends
     await this.#databases.close();
   }
 }
