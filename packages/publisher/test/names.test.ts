@@ -465,10 +465,10 @@ describe('a wildcard', () => {
   it('in a rule is refused with its place and what to do', () => {
     expect(parseRule('drop dsthost=*.a.example', 'egress', 0)).toEqual({
       kind: 'fault',
-      code: 'bad-label',
+      code: 'unsupported',
       column: 14,
       reason:
-        '"*.a.example" is a wildcard, and DNS lists no names: write those that are meant, one rule each, or a list',
+        '"*.a.example" is a wildcard, which is not supported yet: write the names that are meant, one rule each, or a list',
     });
   });
 });
