@@ -42,6 +42,22 @@ describeStateDirectory('a simulated disk', simulatedPlace, {
   stride: 1,
 });
 
+describe('a state directory that is new, with those above it', () => {
+  // The names of directories that were made were never flushed: a power cut took them with all below.
+  it.each([1, 2, 3, 4, 5])('is there after a power cut, with seed %i', async (seed) => {
+    const platter = new SimulatedDisk(seed, '/');
+    const keeper = new Keeper({
+      directory: '/var/lib/firewall',
+      mount: () => platter.mount(),
+      crash: () => platter.cutPower(),
+      flip: (path) => platter.flip(path),
+    });
+    await keeper.work();
+    platter.cutPower();
+    await keeper.expectKept();
+  });
+});
+
 describe('a state directory on a disk that fills up', () => {
   it('keeps the last release, at every size of disk, and takes the next once there is room', async () => {
     let refused = 0;

@@ -9,7 +9,7 @@
  *   *.damaged        what was put aside
  */
 
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import type { Disk } from './disk.ts';
 import { decodeRelease, fileName, type StoredRelease, sha256 } from './release-file.ts';
 
@@ -29,6 +29,7 @@ export class Shelf {
   /** Called with a sentence about what is damaged. */
   readonly #onDamage: (text: string) => void;
   readonly #disk: Disk;
+  #isRooted = false;
 
   constructor(directory: string, onDamage: (text: string) => void, disk: Disk) {
     this.#directory = directory;
@@ -129,9 +130,26 @@ export class Shelf {
     }
   }
 
+  /**
+   * The name of the directory, and those of the directories above it, are on disk: once for each process,
+   * whoever made them.
+   */
+  async #root(): Promise<void> {
+    for (let at = this.#directory; !this.#isRooted && at !== dirname(at); at = dirname(at)) {
+      try {
+        await this.#disk.syncDirectory(dirname(at));
+      } catch (cause) {
+        // One that may not be opened, or cannot be flushed, was there before this program.
+        if ((cause as NodeJS.ErrnoException).code === 'EIO') throw cause;
+      }
+    }
+    this.#isRooted = true;
+  }
+
   /** Writes beside the place, flushes, renames, flushes the directory: old or new, never half. */
   async #replaceFile(name: string, chunks: readonly Uint8Array[]): Promise<void> {
     await this.#disk.remakeDirectory(this.#directory);
+    await this.#root();
     const path = join(this.#directory, name);
     const draft = `${path}.part`;
     try {
