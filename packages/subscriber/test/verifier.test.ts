@@ -27,10 +27,14 @@ import {
   type RuleSet,
   RunBuilder,
 } from '@rulecast/rules';
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import { codeOf } from '../../../test/kit/code.ts';
 import { Verifier } from '../src/verify/verifier.ts';
 import { type Claim, snapshotStream, verify } from '../src/verify/verify.ts';
+import { InPlaceVerifier } from './in-place-verifier.ts';
+import { expectEnforces } from './sample.ts';
+import { chainOf, ScriptedPublisher, sampleReleases } from './scripted-publisher.ts';
+import { startedSubscriber } from './started.ts';
 
 let verifier = new Verifier();
 afterEach(async () => {
@@ -215,6 +219,21 @@ describe('a large release', () => {
 
   it('is encoded in the thread as it is in place', async () => {
     expect(Buffer.compare(await verifier.snapshot(NEW), snapshotStream(NEW))).toBe(0);
+  });
+});
+
+describe('a verifier that is handed in', () => {
+  it('takes the place of the thread', async () => {
+    const publisher = new ScriptedPublisher();
+    const inPlace = new InPlaceVerifier();
+    const verified = vi.spyOn(inPlace, 'verify');
+    const subscriber = await startedSubscriber(publisher, { verifier: inPlace });
+    const [one, two] = sampleReleases(publisher);
+    const { peer } = await publisher.greeted();
+    await peer.bring(one);
+    await peer.bring(two, chainOf(one, two));
+    expect(verified).toHaveBeenCalledTimes(2);
+    expectEnforces(subscriber, two.ruleSet);
   });
 });
 

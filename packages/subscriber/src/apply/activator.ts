@@ -26,8 +26,7 @@ import {
 } from '@rulecast/rules';
 import type { Prepared, Table } from '@rulecast/table';
 import { type ActiveMark, type StateDirectory, StateError, type StoredRelease } from '../state/state.ts';
-import { Verifier } from '../verify/verifier.ts';
-import { SignedFault, type Verified } from '../verify/verify.ts';
+import { type Claim, SignedFault, type Verified } from '../verify/verify.ts';
 import { Floor, markOf, type VerifiedOffer, verifySigned } from './offer.ts';
 import { findRestorable } from './restore.ts';
 import type { Sink } from './sink.ts';
@@ -83,11 +82,24 @@ export class RefusedError extends Error {
   }
 }
 
+/** Verifies and encodes, in whatever thread; `Verifier` has one. One call at a time. */
+export interface ReleaseVerifier {
+  /** A release is about to come: makes ready what it will take. */
+  expect(manifest: Manifest, base: Pick<ActiveRelease, 'manifest' | 'ruleSet'> | undefined): void;
+  /** Rejects as `verify` of verify/verify.ts throws. */
+  verify(claim: Claim): Promise<Verified>;
+  /** A whole release as a stream that starts from nothing. */
+  snapshot(ruleSet: RuleSet): Promise<Uint8Array>;
+  /** Waits for what is under way. */
+  close(): Promise<void>;
+}
+
 export interface ActivatorOptions {
   readonly trust: Trust;
   readonly table: Table;
   readonly state: StateDirectory | undefined;
   readonly sink: Sink | undefined;
+  readonly verifier: ReleaseVerifier;
   /** What is enforced before the first release, and with every release that decides nothing. */
   readonly boot: RuleSet;
   /** Most entries and rules of a release. */
@@ -110,13 +122,14 @@ export class Activator {
   /** What the table in force was compiled for. */
   compiledFor: Environment = { now: 0, dns: [] };
   readonly #floor: Floor;
-  readonly #verifier = new Verifier();
+  readonly #verifier: ReleaseVerifier;
   #turn: Promise<unknown> = Promise.resolve(); // the last that was asked for, see inTurn
   #compacting: Promise<void> | undefined;
   readonly #options: ActivatorOptions;
 
   constructor(options: ActivatorOptions) {
     this.#options = options;
+    this.#verifier = options.verifier;
     this.#floor = new Floor(options.trust);
   }
 

@@ -43,7 +43,7 @@ import {
   type TableVerdict,
 } from '@rulecast/table';
 import type { Logger } from 'pino';
-import { Activator, type ApplyReport } from '../apply/activator.ts';
+import { Activator, type ApplyReport, type ReleaseVerifier } from '../apply/activator.ts';
 import { bootRuleSet } from '../apply/boot.ts';
 import type { Sink } from '../apply/sink.ts';
 import { type Clocks, FirewallClock } from '../clock/clock.ts';
@@ -51,6 +51,7 @@ import { RuleEnds } from '../clock/rule-ends.ts';
 import { systemClocks, systemRandom, systemWallMs } from '../clock/system.ts';
 import type { Disk } from '../state/disk.ts';
 import { StateDirectory } from '../state/state.ts';
+import { Verifier } from '../verify/verifier.ts';
 import { type Attempt, afterAttempt, FIRST_BACKOFF } from './reconnect.ts';
 import { PublisherSession, type SessionHost } from './session.ts';
 import { type Memory, NO_MEMORY } from './states.ts';
@@ -89,6 +90,8 @@ export interface SubscriberOptions {
   readonly clock?: SteadyClock;
   /** Between stretches of work that take long; default lets the event loop do what waits. */
   readonly turn?: Turn;
+  /** What verifies a release; default a thread of its own for what takes long. */
+  readonly verifier?: ReleaseVerifier;
   /** In [0, 1): spreads reconnects; default Math.random. */
   readonly random?: () => number;
 }
@@ -203,6 +206,7 @@ class RunningSubscriber implements Subscriber {
       table: this.#table,
       state: this.#state,
       sink: options.sink,
+      verifier: options.verifier ?? new Verifier(),
       boot: this.#boot,
       entriesMax,
       environment: (madeAtMs) => this.#environment(madeAtMs),
