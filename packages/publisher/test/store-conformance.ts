@@ -256,6 +256,31 @@ function describeDamage(make: MakeKeeper, random: Random): void {
     },
   );
 
+  // One damaged manifest of long ago once kept the publisher from starting.
+  it('starts where releases before the head are damaged, and knows those no more', async () => {
+    const keeper = await make();
+    await keeper.commitTo(BEFORE_COUNT);
+    const { headHash } = keeper.store;
+    const { releases } = keeper.databases;
+    const [first = [], second = []] = [...releases.getKeys({})];
+    const own = Uint8Array.from(releases.get(first) ?? []);
+    keeper.databases.transactionSync(() => {
+      void releases.put(first, own.subarray(0, own.length - 1));
+      void releases.put(second, own); // whole, and in another one's place
+    });
+    await keeper.restart();
+    expect(keeper.store.headHash).toBe(headHash);
+    expect(keeper.store.damagedCount).toBe(2);
+    expect([1, 2, 3].map((version) => keeper.store.recipe(version)?.version)).toEqual([
+      undefined,
+      undefined,
+      3,
+    ]);
+    expect(await keeper.commit()).toBe(true);
+    await keeper.restart();
+    expect([keeper.store.damagedCount, keeper.store.oldestVersion]).toEqual([2, 3]);
+  });
+
   it('starts where notes are damaged, on which nothing depends', async () => {
     const keeper = await make();
     await keeper.commitTo(2);

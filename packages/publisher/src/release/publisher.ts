@@ -197,6 +197,10 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
       nowMs: this.nowMs,
       turn,
     });
+    if (store.damagedCount > 0) {
+      const text = 'older releases in the store are damaged: nobody can go back to them';
+      this.logger.error({ releases: store.damagedCount }, text);
+    }
     this.transfers = new Transfers(this.store, this.#worker);
     this.history = new History(this.store, this.#committer, this.#worker);
     this.#nameRefresh = new NameRefresh({

@@ -8,7 +8,8 @@
  *   snapshots  [epoch, version] -> snapshot of that release (a delta from nothing)
  *   meta       "head"           -> [epoch, version] as two u64
  *              "begun"          -> [epoch of the first release, 0], from when the store was made
- *              "behind"         -> [epoch, version] that a subscriber proved and this store lacks; gone once an epoch above it is open
+ *              "behind"         -> [epoch, version] that a subscriber proved and this store lacks; gone once
+ * an epoch above it is open
  *   subscribers  name           -> what is known of it, JSON; nothing depends on it
  *
  * A release costs its own delta. A snapshot is added when the deltas since the last one outweigh it or are
@@ -18,8 +19,9 @@
  * before it is used. Within a transaction nobody awaits what a single write gives: it settles with the
  * transaction, whose own outcome is what is looked at.
  *
- *   snapshot ─▶ delta ─▶ release …  snapshot ─▶ delta ─▶ [ release ─▶ release ─▶ snapshot, release ─▶ release = head ]
- *   └─ the last of a day or week    └─ kept as long as a release needs them      └─ what is sent; all are listed and rolled back to
+ *   snapshot ─▶ delta ─▶ release …  snapshot ─▶ delta ─▶ [ release ─▶ release ─▶ snapshot, release ─▶
+ * release = head ]   └─ the last of a day or week    └─ kept as long as a release needs them      └─ what is
+ * sent; all are listed and rolled back to
  *
  * docs/design.md "The publisher".
  */
@@ -29,6 +31,7 @@ import {
   decodeManifest,
   type Manifest,
   manifestHash,
+  ProtocolError,
   STEPS_MAX,
   stepEntriesMax,
   verifyRuleSet,
@@ -101,6 +104,7 @@ export class Store implements SubscriberStore {
   /** All that is kept, in order, oldest first; the last is the head. */
   #history: readonly HistoryEntry[] = [];
   #newest: Manifest | undefined; // of the head
+  #damagedCount = 0;
   #deltaBytesSinceSnapshot = 0;
   #deltasSinceSnapshot = 0;
   #lastSnapshotBytes = 0;
@@ -160,8 +164,9 @@ export class Store implements SubscriberStore {
   // ── Load ─────────────────────────────────────────────────────────────────────────────────────────────────
 
   /**
-   * Replays and verifies the head. Undefined where nothing was ever released. Throws StoreError where what is
-   * stored is not what was signed by this identity.
+   * Replays and verifies the head. Undefined where nothing was ever released. Throws StoreError where what
+   * is stored is not what was signed by this identity. An older release that is damaged is left out: nobody
+   * needs it but who goes back to it, or comes from it, and who comes from it is sent a snapshot.
    */
   load(identity: Identity): Release | undefined {
     const headBytes = this.#databases.meta.get('head');
@@ -170,11 +175,12 @@ export class Store implements SubscriberStore {
     try {
       const history: HistoryEntry[] = [];
       let before: Manifest | undefined;
+      this.#damagedCount = 0;
       for (const { key, value } of this.#databases.releases.getRange({})) {
-        const stored = decodeStored(value);
-        const manifest = decodeManifest(stored.manifestBytes);
-        history.push(historyEntry(keyOf(key), stored, manifest, before));
-        before = manifest;
+        const read = readRelease(keyOf(key), value);
+        if (read === undefined) this.#damagedCount += 1;
+        else history.push(historyEntry(keyOf(key), read.stored, read.manifest, before));
+        before = read?.manifest;
       }
       this.#newest = before;
       this.#history = history;
@@ -187,6 +193,11 @@ export class Store implements SubscriberStore {
       const reason = cause instanceof Error ? cause.message : String(cause);
       throw new StoreError(`release ${head.join('/')} in the store does not verify: ${reason}`, { cause });
     }
+  }
+
+  /** Releases of the history that were damaged when it was loaded. */
+  get damagedCount(): number {
+    return this.#damagedCount;
   }
 
   #replay(head: ReleaseKey, identity: Identity): Release {
@@ -459,6 +470,21 @@ export class Store implements SubscriberStore {
 
   async close(): Promise<void> {
     await this.#databases.close();
+  }
+}
+
+/** A release that is kept; undefined where it is damaged, or stands in another one's place. */
+function readRelease(
+  key: ReleaseKey,
+  value: Uint8Array,
+): { readonly stored: StoredRelease; readonly manifest: Manifest } | undefined {
+  try {
+    const stored = decodeStored(value);
+    const manifest = decodeManifest(stored.manifestBytes);
+    return compareKeys([manifest.epoch, manifest.version], key) === 0 ? { stored, manifest } : undefined;
+  } catch (error) {
+    if (error instanceof StoreError || error instanceof ProtocolError) return undefined;
+    throw error;
   }
 }
 
