@@ -25,6 +25,7 @@ import {
   startSubscriberOf,
   trustOf,
 } from '../processes.mjs';
+import { BESIDE_HEAD, besideRows } from './enforce-beside.mjs';
 import { EVENTS_HEAD, eventRows } from './enforce-events.mjs';
 import { FORWARDING_HEAD, forwardingRows } from './enforce-forwarding.mjs';
 import { benchRules } from './enforce-rules.mjs';
@@ -32,7 +33,7 @@ import { grouped, machineLine, median, ms, partsOf, runsOf, table } from './repo
 
 const MEASURED = fileURLToPath(new URL('../enforce/measured.py', import.meta.url));
 /** What there is to measure. @type {readonly string[]} */
-const PARTS = ['lists', 'rules', 'forwarding', 'events'];
+const PARTS = ['lists', 'rules', 'forwarding', 'events', 'beside'];
 const SIZES = [10, 1000, 100_000, 1_000_000];
 /** Removed and added by a delta, but for lists that have fewer. */
 const CHANGES = 1000;
@@ -82,6 +83,7 @@ export async function run(args) {
   if (parts.includes('rules')) await benchRules(runs, randomLength);
   if (parts.includes('forwarding')) await benchForwarding(runs);
   if (parts.includes('events')) await benchEvents(runs);
+  if (parts.includes('beside')) await benchBeside(runs);
 }
 
 /** @param {number} runs */
@@ -106,6 +108,12 @@ async function benchLists(runs) {
 async function benchEvents(runs) {
   process.stdout.write('\nSingle events.\n\n');
   process.stdout.write(table(EVENTS_HEAD, await eventRows(runs)));
+}
+
+/** @param {number} runs */
+async function benchBeside(runs) {
+  process.stdout.write('\nAn element of somebody else beside what our applier does, milliseconds.\n\n');
+  process.stdout.write(table(BESIDE_HEAD, await besideRows(prefixes(1_000_000), runs)));
 }
 
 /** @param {number} runs */

@@ -12,18 +12,22 @@ import { openRun } from '../run/run.mjs';
 
 const VICTIM = fileURLToPath(new URL('victim.mjs', import.meta.url));
 const INPUTS = 1_000_000;
+const REQUESTS = 5000;
 /** A batch takes a second at most; a process that says nothing for so long loops without an end. */
 const HANG_MS = 120_000;
-const USAGE = `npm run fuzz -- [--seed N] [--inputs N] [--seconds N] [--input N]
+const USAGE = `npm run fuzz -- [--target peers|applier] [--seed N] [--inputs N] [--seconds N] [--input N]
 
 Sends inputs that are nearly right to everything that a peer's bytes reach: frames, messages, manifests, parts, deltas, chains, both
-session machines. Ends with 1 at the first that crashes the process, holds it up, takes its memory, or means two things.
+session machines. Ends with 1 at the first that crashes the process, holds it up, takes its memory, or means two things. Or, as root,
+sends requests to the applier of nftables, in a network namespace of its own: each is answered, takes no more of the kernel's memory than was
+given, and leaves the tables of others alone.
 
+  --target T   peers or applier (peers)
   --seed N     which inputs (1)
-  --inputs N   how many (1,000,000)
+  --inputs N   how many (1,000,000; 5,000 requests)
   --seconds N  begin no more after so long
   --input N    only that one
-  --plant WHAT make a fault, to see that it is found: crash, uncaught, wrong, stall, memory
+  --plant WHAT make a fault, to see that it is found: crash, uncaught, wrong, stall, memory; of the applier memory
 `;
 
 /** @param {readonly string[]} args */
@@ -32,18 +36,21 @@ function optionsOf(args) {
   const given = {};
   for (let i = 0; i < args.length; i += 2) {
     const [name = '', value] = [args[i]?.slice(2), args[i + 1]];
-    if (!['seed', 'inputs', 'seconds', 'input', 'plant'].includes(name) || value === undefined)
+    if (!['target', 'seed', 'inputs', 'seconds', 'input', 'plant'].includes(name) || value === undefined)
       return undefined;
     given[name] = value;
   }
   /** @param {string} name @param {number} otherwise */
   const numberOf = (name, otherwise) => (given[name] === undefined ? otherwise : Number(given[name]));
+  const target = given['target'] ?? 'peers';
+  if (target !== 'peers' && target !== 'applier') return undefined;
   const only = numberOf('input', -1);
   const from = Math.max(0, only);
   const options = {
+    target,
     seed: numberOf('seed', 1),
     from,
-    to: only < 0 ? numberOf('inputs', INPUTS) : only + 1,
+    to: only < 0 ? numberOf('inputs', target === 'peers' ? INPUTS : REQUESTS) : only + 1,
     seconds: numberOf('seconds', Number.POSITIVE_INFINITY),
     plant: given['plant'],
   };
@@ -122,14 +129,33 @@ async function isolated(options, fault) {
   return again.fault ?? fault;
 }
 
+/**
+ * The exit code.
+ * @param {Parameters<typeof import('./applier.mjs').fuzzApplier>[0]} range @param {number} endMs
+ */
+async function applierFuzzed(range, endMs) {
+  const { fuzzApplier } = await import('./applier.mjs');
+  const { done, taken, worstBytes, fault } = await fuzzApplier(range, endMs);
+  const figures = `${taken} taken, ${(worstBytes / 2 ** 20).toFixed(0)} MiB of the kernel at most`;
+  if (fault === undefined) {
+    process.stdout.write(`${done - range.from} requests of seed ${range.seed}: no fault; ${figures}\n`);
+    return 0;
+  }
+  process.stdout.write(
+    `${fault} (${figures})\nagain: npm run fuzz -- --target applier --seed ${range.seed} --input ${done}\n`,
+  );
+  return 1;
+}
+
 const options = optionsOf(process.argv.slice(2));
 if (options === undefined) {
   process.stdout.write(USAGE);
   process.exit(process.argv.includes('--help') ? 0 : 64);
 }
 openRun();
-const { seconds, ...range } = options;
+const { seconds, target, ...range } = options;
 const startMs = performance.now();
+if (target === 'applier') process.exit(await applierFuzzed(range, startMs + seconds * 1000));
 const { done, growthBytes, fault } = await watched(range, startMs + seconds * 1000);
 const tookS = ((performance.now() - startMs) / 1000).toFixed(0);
 if (fault !== undefined) {

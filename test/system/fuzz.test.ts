@@ -4,7 +4,8 @@
 
 import { execFile } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
-import { expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
+import { enforcementGap } from './namespaces.ts';
 
 const MAIN = fileURLToPath(new URL('../fuzz/main.mjs', import.meta.url));
 /** The input at which faults are planted is among them. */
@@ -51,3 +52,21 @@ it.each([['--seed'], ['--inputs', 'many'], ['--colour', '1']])(
     expect(code).toBe(64);
   },
 );
+
+describe.skipIf(enforcementGap() !== undefined)('requests to the applier', () => {
+  const requests = '150';
+
+  it('that are nearly right are answered within the memory that was given', async () => {
+    const { code, stdout } = await fuzzed('--target', 'applier', '--inputs', requests);
+    expect(stdout).toMatch(/^150 requests of seed 1: no fault; \d+ taken, \d+ MiB of the kernel at most\n$/);
+    expect(Number(/ (\d+) taken/.exec(stdout)?.[1])).toBeGreaterThan(10);
+    expect(code).toBe(0);
+  });
+
+  it('are told where they take more', async () => {
+    const { code, stdout } = await fuzzed('--target', 'applier', '--inputs', requests, '--plant', 'memory');
+    expect(stdout).toMatch(/^\d+ MiB of the kernel: input \d+ of seed 1 /);
+    expect(stdout).toMatch(/^again: npm run fuzz -- --target applier --seed 1 --input \d+$/m);
+    expect(code).toBe(1);
+  });
+});

@@ -79,6 +79,11 @@ export const MEMBERS_OF_A_RULE = 40;
 export const PIECE_ELEMENTS = 2048;
 /** Commands of one transaction that makes what no packet gets to yet. */
 export const PIECE_COMMANDS = 1000;
+/**
+ * A set with so many buckets is made in a transaction of its own: the kernel clears them all, 8 MB of a set
+ * for half a million elements.
+ */
+export const SLOW_BUCKETS_LOG2 = 16;
 /** Rules of the table in force change in one transaction, which may not take over 25 ms. */
 export const CHANGED_STEPS_MAX = 500;
 /**

@@ -430,7 +430,7 @@ function* piecesOfAll<T>(all: readonly T[], piecesOf: (each: T) => Iterable<Piec
 function* piecesOf(commands: Iterable<Command>): Generator<readonly Command[]> {
   let piece: Command[] = [];
   for (const command of commands) {
-    if (piece.push(command) < PIECE_COMMANDS) continue;
+    if (piece.push(command) < PIECE_COMMANDS && command.isSlow !== true) continue;
     yield piece;
     piece = [];
   }

@@ -1,6 +1,6 @@
 /** Commands to nf_tables, each one message of a transaction: what makes and deletes objects of a table. */
 
-import { HOOK_PRIORITY } from '../limits.ts';
+import { HOOK_PRIORITY, SLOW_BUCKETS_LOG2 } from '../limits.ts';
 import { capacityOf } from '../plan/layout.ts';
 import { parseClassMapName, parseMapName, parseSetName } from '../plan/plan.ts';
 import type { Attribute } from './attributes.ts';
@@ -11,6 +11,8 @@ export interface Command {
   readonly type: number;
   readonly flags: number;
   readonly attributes: readonly Attribute[];
+  /** Takes the kernel so long that it should be the last of its transaction. */
+  readonly isSlow?: boolean;
 }
 
 /** Messages of nf_tables (subsystem 10). */
@@ -132,7 +134,7 @@ export function addSet(table: string, name: string): Command {
   if (family === undefined) throw new TypeError(`set ${name}`);
   const tier = set?.tier ?? (map !== undefined && 'tier' in map ? map.tier : undefined);
   const isInterval = set !== undefined && tier === undefined;
-  return command(NftMessage.newSet, MessageFlag.create, [
+  const made = command(NftMessage.newSet, MessageFlag.create, [
     [1, table],
     [2, name],
     [3, (isInterval ? SetFlag.interval : 0) | (map === undefined ? 0 : SetFlag.map)],
@@ -142,6 +144,7 @@ export function addSet(table: string, name: string): Command {
     [9, tier === undefined ? [] : [[1, capacityOf(tier.bucketsLog2)]]],
     [10, 1], // told from others of the same transaction by its name
   ]);
+  return { ...made, isSlow: (tier?.bucketsLog2 ?? 0) >= SLOW_BUCKETS_LOG2 };
 }
 
 /** A set of IP protocols, with its elements. */

@@ -70,6 +70,11 @@ export class Netlink {
   readonly #open: () => NetlinkSocket;
   readonly #asking: NetlinkSocket;
   readonly #changing: NetlinkSocket;
+  /**
+   * For long answers. Kept, since the kernel waits at the end of any such socket, with its lock held, until
+   * all is freed that was deleted: 20 ms or more, in which nobody can change anything.
+   */
+  #reading: NetlinkSocket | undefined;
 
   /** `open` gives sockets: to read by, to change by, which owns what is made, and for long answers. */
   constructor(open: () => NetlinkSocket) {
@@ -127,7 +132,6 @@ export class Netlink {
    * answer, so reading all of a large one takes quadratic time.
    */
   elements(table: string, set: string, family: Family, most = Number.POSITIVE_INFINITY): ReadElements {
-    const socket = this.#open(); // closed with the reading not at its end
     const keys: number[] = [];
     const ends: number[] = [];
     const chains: string[] = [];
@@ -135,9 +139,12 @@ export class Netlink {
       [1, table],
       [2, set],
     ];
+    const socket = this.#taken();
+    let isDone = false;
     try {
       for (const { type, body } of this.#ask(socket, NftMessage.getSetElem, asked, MessageFlag.dump)) {
         if (type === NLMSG_ERROR) throwIfError(body, set);
+        isDone ||= type === NLMSG_DONE;
         if (type !== NftMessage.newSetElem) continue;
         for (const { value } of attributesOf(attribute(body, 3))) {
           const key = within(within(value, 1), 1) ?? Buffer.alloc(strideOf(family) * 4);
@@ -148,7 +155,7 @@ export class Netlink {
         if (ends.length >= most) break;
       }
     } finally {
-      socket.close();
+      this.#giveBack(socket, isDone);
     }
     return { keys: Uint32Array.from(keys), ends: Uint8Array.from(ends), chains };
   }
@@ -204,12 +211,13 @@ export class Netlink {
     turn: () => Promise<void>,
     family: number,
   ): Promise<boolean> {
-    const socket = this.#open(); // others ask meanwhile
+    const socket = this.#taken(); // others ask meanwhile
     const answer = Buffer.alloc(ANSWER_BYTES);
     let isWhole = true;
+    let isDone = false;
     try {
       this.#request(socket, type, MessageFlag.dump, family, () => this.#writer.attributes(asked));
-      for (let isDone = false; !isDone; await turn()) {
+      for (; !isDone; await turn()) {
         const count = socket.receive(answer);
         isDone = count === 0;
         for (const message of messagesIn(answer.subarray(0, count))) {
@@ -220,9 +228,21 @@ export class Netlink {
         }
       }
     } finally {
-      socket.close();
+      this.#giveBack(socket, isDone);
     }
     return isWhole;
+  }
+
+  #taken(): NetlinkSocket {
+    const socket = this.#reading ?? this.#open();
+    this.#reading = undefined;
+    return socket;
+  }
+
+  /** What it still would answer is of no use to the next. */
+  #giveBack(socket: NetlinkSocket, isAtEnd: boolean): void {
+    if (isAtEnd && this.#reading === undefined) this.#reading = socket;
+    else socket.close();
   }
 
   /** Our part of the marks that any flow has; `turn` is awaited between pieces of the answer. */
