@@ -128,10 +128,10 @@ export const MISSED_MAX = 10;
  * exceeded with the 0.2 s that it takes to start.
  */
 export const RESPAWN_MS = 20;
-export const RESPAWN_LONGEST_MS = 320;
+export const RESPAWN_LONGEST_MS = 160;
 export const STEADY_MS = 5000;
 /** How long after one applier a spare is started: by then the first one has done what a start asks of it. */
-export const SPARE_AFTER_MS = 500;
+export const SPARE_AFTER_MS = 100;
 /** How long a request waits for an applier to be there. */
 export const REQUEST_WAITS_MS = 5000;
 /**
