@@ -138,8 +138,13 @@ export const PUSH_FILES_MAX = 1024;
  * exactly.
  */
 export const DURATION_MAX_MS = 3_155_760_000_000;
-/** A day: the longest wait a push may ask for, and the longest heartbeat. */
+/** A day: the longest wait a push may ask for. */
 export const WAIT_MAX_MS = 86_400_000;
+/**
+ * A minute: the longest heartbeat that WELCOME may ask for. A subscriber takes a dead publisher for alive
+ * three times as long, and whoever holds the channel for a moment gets no more by it.
+ */
+export const HEARTBEAT_MAX_MS = 60_000;
 
 /**
  * Five minutes: the longest silence that a BYE, or break that a NACK, may ask for; whoever holds the channel

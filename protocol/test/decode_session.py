@@ -259,7 +259,7 @@ MESSAGES = {
         "holds?": map_of({"hash": HASH, "epoch": UINT, "version": UINT}),
         "refused": list_of(32, HASH), "limits": map_of({"entries": UINT, "bytes": UINT, "parts": UINT}),
     }),
-    2: ("WELCOME", {"protocol": VERSION, "name": NAME, "lineage": sized(16), "heartbeatMs": between(100, 86400000)}),
+    2: ("WELCOME", {"protocol": VERSION, "name": NAME, "lineage": sized(16), "heartbeatMs": between(100, 60000)}),
     3: ("OFFER", None),
     4: ("WANT", {"hash": HASH, "base?": HASH}),
     5: ("BEGIN", {"hash": HASH, "base?": HASH, "steps": between(1, 1024), "bytes": UINT}),

@@ -8,12 +8,12 @@ import { ErrorCode, ProtocolError } from '../error.ts';
 import {
   COUNTERS_MAX,
   FRAME_BODY_MAX_BYTES,
+  HEARTBEAT_MAX_MS,
   LINEAGE_BYTES,
   REFUSED_MAX,
   RETRY_AFTER_MAX_MS,
   SIGNATURE_BYTES,
   STEPS_MAX,
-  WAIT_MAX_MS,
 } from '../limits.ts';
 import { type BodyMap, decodeBody, encodeBody } from './body.ts';
 import { CONTROL_FIELDS, type ControlRecord, RECORD_FIELDS } from './control.ts';
@@ -104,7 +104,7 @@ export const SESSION_FIELDS = {
     protocol: protocolVersion,
     name,
     lineage: bytes(LINEAGE_BYTES),
-    heartbeatMs: integer(100, WAIT_MAX_MS),
+    heartbeatMs: integer(100, HEARTBEAT_MAX_MS),
   },
   want: {
     hash,
