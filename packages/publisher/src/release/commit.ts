@@ -6,7 +6,6 @@
 import {
   boundText,
   CHANGED_PARTS_SHOWN_MAX,
-  compareRelease,
   diffRuleSets,
   ENTRIES_MAX,
   ErrorCode,
@@ -37,6 +36,16 @@ import {
 } from '@rulecast/rules';
 import type { Identity } from '../store/identity.ts';
 import type { Release, ReleaseNotes, Store } from '../store/store.ts';
+import {
+  behindOf,
+  inNewEpoch,
+  type NextNumber,
+  type Numbers,
+  nextNumber,
+  type ReleaseNumber,
+  withHead,
+  withProof,
+} from './numbers.ts';
 
 /** What made a release. */
 export interface Origin {
@@ -73,9 +82,6 @@ export interface Encoder {
   encodeSnapshot(ruleSet: RuleSet): Promise<Uint8Array>;
 }
 
-/** Which release. */
-export type ReleaseIdentity = Pick<Manifest, 'epoch' | 'version'>;
-
 /**
  * A subscriber proved a release that this publisher lacks: its state is older than what it released, and
  * gives no number meanwhile.
@@ -95,15 +101,21 @@ export interface CommitterOptions {
 
 export class Committer {
   #current: Release | undefined;
-  /** Of the next release. */
-  #epoch: number;
+  #numbers: Numbers;
   readonly #options: CommitterOptions;
 
   /** Loads the head from the store. Throws StoreError. */
   constructor(options: CommitterOptions) {
     this.#options = options;
-    this.#current = options.store.load(options.identity);
-    this.#epoch = this.#current?.manifest.epoch ?? options.store.firstEpoch;
+    const { store, identity } = options;
+    this.#current = store.load(identity);
+    const head = this.#current?.manifest;
+    const [epoch = 0, version = 0] = store.behind ?? [];
+    this.#numbers = {
+      head,
+      epoch: head?.epoch ?? store.firstEpoch,
+      proved: store.behind && { epoch, version },
+    };
   }
 
   /** The newest release; undefined before the first. */
@@ -121,7 +133,7 @@ export class Committer {
    * entries, and has a turn of the event loop of its own.
    */
   async draft(ruleSet: RuleSet): Promise<ReleaseDraft> {
-    const { turn } = this.#options;
+    const { turn, encoder } = this.#options;
     const problems = checkRuleSet(ruleSet);
     const fault = problems.find((problem) => problem.severity === 'fault');
     if (fault !== undefined) throw new GuardError(fault);
@@ -130,54 +142,42 @@ export class Committer {
     const changed = delta.changes.length > 0;
     await turn();
     if (changed) {
-      checkLimits(this.#nextManifest(ruleSet), ruleSet);
+      const number = nextNumber(this.#numbers) ?? nextNumber(inNewEpoch(this.#numbers));
+      checkLimits(this.#manifestFor(ruleSet, number), ruleSet);
       await checkFirewallLoad(ruleSet, turn);
     }
     return {
       ruleSet,
       changes: delta.changes,
       warnings: problems,
-      deltaBytes: changed ? await this.#options.encoder.encodeDelta(delta) : new Uint8Array(0),
+      deltaBytes: changed ? await encoder.encodeDelta(delta) : new Uint8Array(0),
       changed,
     };
   }
 
   /** The newest release that was proved and is not here, unless an epoch above it is open. */
-  get behind(): ReleaseIdentity | undefined {
-    const key = this.#options.store.behind;
-    return key === undefined || key[0] < this.#epoch ? undefined : { epoch: key[0], version: key[1] };
+  get behind(): ReleaseNumber | undefined {
+    return behindOf(this.#numbers);
   }
 
   /** Notes a release that was proved and is not here; returns whether that is news. Throws StoreError. */
-  noteBehind({ epoch, version }: ReleaseIdentity): boolean {
-    const { behind } = this;
-    if (epoch < this.#epoch || (behind !== undefined && compareRelease(behind, { epoch, version }) >= 0))
-      return false;
-    this.#options.store.noteBehind([epoch, version]);
+  noteBehind(proved: ReleaseNumber): boolean {
+    const numbers = withProof(this.#numbers, proved);
+    if (numbers === undefined) return false;
+    this.#options.store.noteBehind([proved.epoch, proved.version]);
+    this.#numbers = numbers;
     return true;
   }
 
   /** Throws BehindError where a release would be given a number that may have been given before. */
   checkNotBehind(): void {
     const { behind } = this;
-    if (behind === undefined) return;
-    const { epoch, version } = this.#current?.manifest ?? { epoch: 0, version: 0 };
-    const head = version === 0 ? 'nothing' : `${epoch}/${version}`;
-    throw new BehindError(
-      `a subscriber proved release ${behind.epoch}/${behind.version} and this publisher has ${head}: its state is older than what it released. Stop it and restore the newer state, or go on from here above all that was released: rulectl push --as-new-epoch FILE, or rulectl rollback --as-new-epoch VERSION`,
-    );
+    if (behind !== undefined) throw behindError(behind, this.#numbers.head);
   }
 
   /** Like `commit`, in a new epoch, also where nothing changes. */
-  async commitInNewEpoch(draft: ReleaseDraft, origin: Origin): Promise<Release> {
-    const before = this.#epoch;
-    this.#epoch = Math.max(before, this.#options.store.behind?.[0] ?? 0) + 1;
-    try {
-      return await this.commit(draft, origin);
-    } catch (error) {
-      this.#epoch = before; // the next request tries again
-      throw error;
-    }
+  commitInNewEpoch(draft: ReleaseDraft, origin: Origin): Promise<Release> {
+    return this.#commit(inNewEpoch(this.#numbers), draft, origin);
   }
 
   /**
@@ -186,8 +186,12 @@ export class Committer {
    */
   async commit(draft: ReleaseDraft, origin: Origin): Promise<Release> {
     this.checkNotBehind();
+    return this.#commit(this.#numbers, draft, origin);
+  }
+
+  async #commit(numbers: Numbers, draft: ReleaseDraft, origin: Origin): Promise<Release> {
     const { store, identity, encoder } = this.#options;
-    const manifest = this.#nextManifest(draft.ruleSet);
+    const manifest = this.#manifestFor(draft.ruleSet, nextNumber(numbers));
     const manifestBytes = encodeManifest(manifest);
     const release: Release = {
       ruleSet: draft.ruleSet,
@@ -199,22 +203,23 @@ export class Committer {
     const delta = draft.changed ? draft.deltaBytes : encodeDelta({ changes: [] });
     await store.commit(release, delta, notesOf(draft, origin), () => encoder.encodeSnapshot(draft.ruleSet));
     this.#current = release;
+    this.#numbers = withHead(numbers, manifest);
     return release;
   }
 
-  #nextManifest(ruleSet: RuleSet): Manifest {
+  #manifestFor(ruleSet: RuleSet, number: NextNumber | undefined): Manifest {
+    if (number === undefined) throw new Error('a release without a number');
     const { identity, nowMs } = this.#options;
-    const previous = this.#current?.manifest;
-    const isFirst = previous?.epoch !== this.#epoch; // of its epoch
-    const next = {
-      lineage: identity.lineage,
-      epoch: this.#epoch,
-      version: (previous?.version ?? 0) + 1,
-      previousVersion: isFirst ? 0 : previous.version,
-      createdAtMs: nowMs(),
-    };
-    return manifestFor(ruleSet, next, previous);
+    const place = { lineage: identity.lineage, ...number, createdAtMs: nowMs() };
+    return manifestFor(ruleSet, place, this.#current?.manifest);
   }
+}
+
+function behindError(behind: ReleaseNumber, head: ReleaseNumber | undefined): BehindError {
+  const shown = head === undefined ? 'nothing' : `${head.epoch}/${head.version}`;
+  return new BehindError(
+    `a subscriber proved release ${behind.epoch}/${behind.version} and this publisher has ${shown}: its state is older than what it released. Stop it and restore the newer state, or go on from here above all that was released: rulectl push --as-new-epoch FILE, or rulectl rollback --as-new-epoch VERSION`,
+  );
 }
 
 function notesOf({ changes }: ReleaseDraft, { cause, detail }: Origin): ReleaseNotes {

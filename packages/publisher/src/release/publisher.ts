@@ -29,7 +29,7 @@ import type { Logger } from 'pino';
 import { bareText, newBareDrops, type ResolvedRuleSet } from '../guards/bare-drop.ts';
 import { unreachable } from '../guards/must-reach.ts';
 import { pushRefusals } from '../guards/push.ts';
-import { type GuardRefusal, isPermitted, type PushPermits } from '../guards/refusal.ts';
+import type { GuardRefusal, PushPermits } from '../guards/refusal.ts';
 import { type Host, SYSTEM_HOST } from '../host.ts';
 import { type FailedName, Names } from '../names/names.ts';
 import type { ResolveName } from '../names/resolve.ts';
@@ -38,10 +38,12 @@ import { openState, type StateOptions } from '../store/state.ts';
 import type { Release, Store } from '../store/store.ts';
 import { KnownSubscribers } from '../subscribers/known.ts';
 import { Subscribers } from '../subscribers/subscribers.ts';
-import { Committer, GuardError, type Origin, type ReleaseDraft, type ReleaseIdentity } from './commit.ts';
+import { Committer, GuardError, type Origin, type ReleaseDraft } from './commit.ts';
+import { decide, opensEpoch } from './decision.ts';
 import { History } from './history.ts';
 import { type ListUpdate, listChanges, withLists } from './list-update.ts';
 import { NameRefresh } from './name-refresh.ts';
+import type { ReleaseNumber } from './numbers.ts';
 import type {
   Guarded,
   PushOutcome,
@@ -228,7 +230,7 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
    * The release that a subscriber proved and that is not here: until an epoch above it is open nothing is
    * offered.
    */
-  get behind(): ReleaseIdentity | undefined {
+  get behind(): ReleaseNumber | undefined {
     return this.#committer.behind;
   }
 
@@ -450,20 +452,28 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
     origin: Origin,
     { notes = [], dryRun = false, asNewEpoch, permits = {}, guards }: Releasing,
   ): Promise<ReleaseOutcome | Guarded> {
-    const inNewEpoch = asNewEpoch === true || (this.#autoEpoch && this.behind !== undefined);
-    if (!inNewEpoch) this.#committer.checkNotBehind();
+    const isInNewEpoch = opensEpoch(asNewEpoch, {
+      isAuto: this.#autoEpoch,
+      isBehind: this.behind !== undefined,
+    });
+    if (!isInNewEpoch) this.#committer.checkNotBehind();
     const { resolutions, failed } = this.#names.resolved(ruleSet);
     const draft = this.#withoutOperands(await this.#committer.draft({ ...ruleSet, resolutions }));
     const against = draft.changed ? await guards(draft) : [];
-    const refusals = against.filter((refusal) => !isPermitted(refusal, permits));
-    if (refusals.length > 0) return { kind: 'guarded', draft, refusals };
+    const decision = decide({
+      isChanged: draft.changed,
+      against,
+      permits,
+      isDryRun: dryRun,
+      opensEpoch: isInNewEpoch,
+    });
+    if (decision.kind === 'guarded') return { ...decision, draft };
     const failedNames = this.#touchedNames(draft, failed);
-    const result = { draft, notes, failedNames, warnings: this.#touchedWarnings(draft) };
-    if (dryRun) return { kind: 'planned', ...result, head: this.head };
+    const result = { kind: decision.kind, draft, notes, failedNames, warnings: this.#touchedWarnings(draft) };
+    if (decision.kind === 'planned') return { ...result, head: this.head };
     this.#nameRefresh.noteFailed(failed);
-    const isReleased = draft.changed || inNewEpoch;
-    if (isReleased) {
-      const release = inNewEpoch
+    if (decision.kind === 'released') {
+      const release = isInNewEpoch
         ? await this.#committer.commitInNewEpoch(draft, origin)
         : await this.#committer.commit(draft, origin);
       this.#announce(release);
@@ -471,7 +481,7 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
     }
     this.#names.keepOnly(ruleSet, ...this.#awaited);
     this.#nameRefresh.schedule();
-    return { kind: isReleased ? 'released' : 'unchanged', ...result, head: this.head };
+    return { ...result, head: this.head };
   }
 
   /** What a release went against is on record. What that throws changes nothing: the release is made. */
@@ -557,7 +567,7 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
    * is offered and no version given, until a push or a rollback opens an epoch above it, or with `autoEpoch`
    * at once. Throws StoreError.
    */
-  proved(known: ReleaseIdentity, subscriber: string): Promise<void> {
+  proved(known: ReleaseNumber, subscriber: string): Promise<void> {
     return this.#turns.take(async () => {
       const { epoch, version } = known;
       if (!this.#committer.noteBehind(known)) return;

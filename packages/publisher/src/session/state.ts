@@ -18,7 +18,7 @@ import type {
   WirePacket,
 } from '@rulecast/protocol';
 import type { Refusal } from '../admission/refusal.ts';
-import type { ReleaseIdentity } from '../release/commit.ts';
+import type { ReleaseNumber } from '../release/numbers.ts';
 import type { Release } from '../store/store.ts';
 import type { HeldRelease, Reason, SubscriberEntry } from '../subscribers/entry.ts';
 import type { Outcome } from '../subscribers/subscribers.ts';
@@ -156,7 +156,7 @@ export type Event =
   /** There is another head. */
   | { readonly kind: 'published' }
   /** A proof of this session was taken up. */
-  | { readonly kind: 'proved'; readonly release: ReleaseIdentity }
+  | { readonly kind: 'proved'; readonly release: ReleaseNumber }
   | { readonly kind: 'transferBegun'; readonly transfer: number; readonly isChain: boolean }
   /** END is handed to the connection. */
   | { readonly kind: 'transferSent'; readonly transfer: number }
@@ -194,9 +194,9 @@ export interface PublisherView {
   /** A release was proved that is not here: nothing is offered. */
   readonly isBehind: boolean;
   /** Of a release that is here, by its hash. */
-  numberOf(hash: Uint8Array): ReleaseIdentity | undefined;
+  numberOf(hash: Uint8Array): ReleaseNumber | undefined;
   /** Of a release that is here, in hex. */
-  hashOf(number: ReleaseIdentity): string | undefined;
+  hashOf(number: ReleaseNumber): string | undefined;
   /** Whether the publisher's own key signed it. */
   isSigned(signed: SignedManifest): boolean;
 }
@@ -244,7 +244,7 @@ export type Effect =
   | { readonly kind: 'changed' }
   | { readonly kind: 'settle'; readonly outcome: Outcome }
   /** Take up what was proved; `proved` follows. */
-  | { readonly kind: 'prove'; readonly release: ReleaseIdentity; readonly name: string }
+  | { readonly kind: 'prove'; readonly release: ReleaseNumber; readonly name: string }
   | { readonly kind: 'answered'; readonly ticket: number; readonly answer: MessageOf<'answer'> }
   | { readonly kind: 'unanswered'; readonly ticket: number; readonly error: ProtocolError }
   /** For those who asked whether somebody is there. */
