@@ -1,7 +1,7 @@
 /**
  * The firewall side: receive, verify, compile, flip, acknowledge. Start with `createSubscriber`.
  *
- * To read, begin with apply/activator.ts, which has the order of a commit, then peer/machine.ts, which is a
+ * To read, begin with apply/commit.ts, which has the order of a commit, then peer/machine.ts, which is a
  * connection without clock and channel, peer/session.ts, which gives it both, and peer/subscriber.ts.
  *
  *   OFFER ─WANT─▶ BEGIN CHUNK… END ─▶ stage ─▶ verify ─▶ compile ─▶ sink.prepare ─▶ candidate on disk ─▶ sink.commit ─▶ flip ─▶ APPLIED

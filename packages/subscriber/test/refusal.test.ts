@@ -19,6 +19,7 @@ import { afterEach, describe, expect, it, vi } from 'vitest';
 import { flipped } from '../../../test/kit/bytes.ts';
 import { temporaryDirectory } from '../../../test/kit/directory.ts';
 import type { SubscriberOptions } from '../src/peer/subscriber.ts';
+import { type Disk, NODE_DISK } from '../src/state/disk.ts';
 import { answersOf, badEntries, expectEnforces, faultyRuleSet, ruleSetOf, sampleRuleSet } from './sample.ts';
 import {
   chainOf,
@@ -30,7 +31,7 @@ import {
   snapshotOf,
   streamTransfer,
 } from './scripted-publisher.ts';
-import { RecordingSink, startedSubscriber } from './started.ts';
+import { Gate, RecordingSink, startedSubscriber } from './started.ts';
 
 afterEach(() => {
   vi.restoreAllMocks();
@@ -715,6 +716,32 @@ describe("the subscriber's own trouble refuses a release for now, and what is in
       rmSync(inTheWay, { recursive: true });
       expect(files(directory)).toEqual(before);
     });
+  });
+});
+
+describe('a mark that takes long to write', () => {
+  // Lookups were answered by a release for as long, and the status said the one before.
+  it('leaves no doubt of what is in force: the status says what lookups say, and that it is not persisted', async () => {
+    const stateDirectory = temporaryDirectory();
+    const gate = new Gate();
+    let isSlow = false;
+    const disk: Disk = {
+      ...NODE_DISK,
+      async rename(from, to) {
+        if (isSlow && to === join(stateDirectory, 'active')) await gate.pass();
+        await NODE_DISK.rename(from, to);
+      },
+    };
+    const { publisher, subscriber, peer, held } = await holding({ stateDirectory, disk });
+    isSlow = true;
+    const release = good(publisher);
+    const applied = peer.bring(release, chainOf(held, release));
+    await gate.reached;
+    expectEnforces(subscriber, release.ruleSet);
+    expect(subscriber.status()).toMatchObject({ version: 5, persisted: false });
+    gate.open();
+    expect((await applied).persisted).toBe(true);
+    expect(subscriber.status()).toMatchObject({ version: 5, persisted: true });
   });
 });
 

@@ -1,11 +1,10 @@
 /**
- * The commit order: from received bytes to a release in force, or to the last good one kept.
+ * What is in force, and how that changes: by a release, by an environment that changed, by a restart. The
+ * pump of commit.ts, which has the order; one change is made after the other.
  *
- *   verify ─▶ compile ─▶ sink.prepare ─▶ write candidate ─▶ sink.commit ─▶ flip ─▶ mark active    … ─▶ compact
- *
- * Everything before the flip may fail and then changes nothing; the flip cannot fail; a mark that cannot be
- * written leaves the release in force and says that it was not persisted. A chain of release files that has
- * grown heavy becomes one snapshot later, when nobody waits for it. docs/design.md "The subscriber".
+ * A mark that cannot be written leaves the release in force and says that it was not persisted. A chain of
+ * release files that has grown heavy becomes one snapshot later, when nobody waits for it. docs/design.md
+ * "The subscriber".
  */
 
 import {
@@ -25,8 +24,17 @@ import {
   saysAnything,
 } from '@rulecast/rules';
 import type { Prepared, Table } from '@rulecast/table';
-import { type ActiveMark, type StateDirectory, StateError, type StoredRelease } from '../state/state.ts';
-import { type Claim, SignedFault, type Verified } from '../verify/verify.ts';
+import type { ActiveMark, StateDirectory, StoredRelease } from '../state/state.ts';
+import type { Claim, Verified } from '../verify/verify.ts';
+import {
+  beginCommit,
+  type Candidate,
+  type CommitEffect,
+  type CommitEvent,
+  type CommitFigures,
+  RefusedError,
+  stepCommit,
+} from './commit.ts';
 import { Floor, markOf, type VerifiedOffer, verifySigned } from './offer.ts';
 import { findRestorable } from './restore.ts';
 import type { Sink } from './sink.ts';
@@ -44,42 +52,9 @@ export interface ActiveRelease {
   readonly appliedAtMs: number;
 }
 
-/** A release whose signature holds, with the stream that makes it. */
-export interface Candidate {
-  readonly offer: VerifiedOffer;
-  readonly base: Uint8Array | undefined;
-  readonly stream: Uint8Array;
-}
-
 /** How long the steps took, in milliseconds. */
-export interface ApplyReport {
+export interface ApplyReport extends CommitFigures {
   readonly release: ActiveRelease;
-  readonly verifyMs: number;
-  readonly compileMs: number;
-  readonly flipMs: number;
-  readonly generation: number;
-}
-
-/**
- * Whose fault it is that a release is not in force: what the key signed cannot be taken, which is so for
- * good; the stream that came does not make it; or this host cannot.
- */
-export type Blame = 'signed' | 'stream' | 'host';
-
-/** Why a release was refused; what was in force still is. */
-export class RefusedError extends Error {
-  readonly code: ErrorCode;
-  readonly blame: Blame;
-  readonly part: string | undefined;
-  readonly entry: number | undefined;
-
-  constructor(code: ErrorCode, blame: Blame, cause: unknown) {
-    super(cause instanceof Error ? cause.message : String(cause), { cause });
-    this.code = code;
-    this.blame = blame;
-    this.part = cause instanceof ProtocolError ? cause.part : undefined;
-    this.entry = cause instanceof ProtocolError ? cause.entry : undefined;
-  }
 }
 
 /** Verifies and encodes, in whatever thread; `Verifier` has one. One call at a time. */
@@ -184,82 +159,89 @@ export class Activator {
   }
 
   async #applyNow(candidate: Candidate): Promise<ApplyReport> {
-    const { sink, state, clock } = this.#options;
-    const { offer } = candidate;
-    const startMs = clock.monotonicMs();
-    const { ruleSet, changes } = await this.#verified(candidate);
-    const verifiedMs = clock.monotonicMs();
-    await this.#options.turn(); // what is verified and compiled in place are two stretches, not one
-    const environment = this.#options.environment(offer.manifest.createdAtMs);
-    const enforced = this.#enforcedFor(ruleSet);
-    const prepared = await this.#prepare(enforced, environment, changes);
-    const compiledMs = clock.monotonicMs();
-    const stored = await this.#storedForm(candidate, ruleSet);
-    try {
-      await sink?.prepare({ hash: offer.hash, ruleSet: enforced, environment, changes });
-      await state?.writeCandidate(stored);
-      await sink?.commit();
-    } catch (cause) {
-      await sink?.discard();
-      state?.dropCandidate(offer.hash);
-      const code = cause instanceof StateError ? ErrorCode.storageFailed : ErrorCode.sinkFailed;
-      throw new RefusedError(code, 'host', cause);
+    const { clock, state } = this.#options;
+    // Else there is no chain of files that the stream can go on.
+    const isChained = this.active?.persisted === true && state?.isChainFull === false;
+    const keepsStream = state === undefined || candidate.base === undefined || isChained;
+    let step = beginCommit(candidate, keepsStream, clock.monotonicMs());
+    while (step.effect !== undefined) {
+      step = stepCommit(step.state, await this.#do(step.effect), clock.monotonicMs());
     }
-    const flippingMs = clock.monotonicMs();
-    const generation = this.#flip(prepared);
-    const flippedMs = clock.monotonicMs();
-    const mark = markOf(offer);
-    this.#floor.rise(mark);
-    const persisted = await this.#markActive(stored, mark);
-    this.active = { ...offer, ruleSet, persisted, appliedAtMs: this.#options.nowMs() };
-    if (persisted) this.#compactLater();
-    return {
-      release: this.active,
-      verifyMs: verifiedMs - startMs,
-      compileMs: compiledMs - verifiedMs,
-      flipMs: flippedMs - flippingMs,
-      generation,
-    };
+    const end = step.state;
+    if (end.kind === 'refused') throw end.error;
+    if (end.kind !== 'done' || this.active === undefined) throw new Error(`a commit ended ${end.kind}`);
+    this.active = { ...this.active, persisted: end.persisted };
+    if (end.persisted) this.#compactLater();
+    return { ...end.figures, release: this.active };
   }
 
-  async #verified(candidate: Candidate): Promise<Verified> {
-    try {
-      const base = candidate.base === undefined ? EMPTY_RULE_SET : this.active?.ruleSet;
-      if (base === undefined || (candidate.base !== undefined && !this.#isActive(candidate.base))) {
-        throw new ProtocolError(
-          ErrorCode.badBase,
-          'the transfer starts from a release that is not in force here',
-        );
-      }
-      const { manifestBytes } = candidate.offer;
-      const { entriesMax } = this.#options;
-      return await this.#verifier.verify({ base, stream: candidate.stream, manifestBytes, entriesMax });
-    } catch (cause) {
-      if (cause instanceof SignedFault) throw new RefusedError(cause.code, 'signed', cause);
-      if (cause instanceof ProtocolError) throw new RefusedError(cause.code, 'stream', cause);
-      // What was signed fits: a stream that takes more is at fault, and so is one that ends the thread in
-      // whatever other way.
-      const code = cause instanceof RangeError ? ErrorCode.outOfMemory : ErrorCode.internal;
-      throw new RefusedError(code, 'stream', cause);
+  /** What may fail is an outcome as well. */
+  async #do(effect: CommitEffect): Promise<CommitEvent> {
+    switch (effect.kind) {
+      case 'flip':
+        return { kind: 'flipped', generation: this.#putInForce(effect) };
+      case 'mark':
+        return { kind: 'marked', persisted: await this.#markActive(effect.stored, effect.mark) };
+      case 'undo':
+        await this.#options.sink?.discard();
+        this.#options.state?.dropCandidate(effect.hash);
+        return { kind: 'undone' };
+      default:
+        return this.#try(effect).catch((cause: unknown) => ({ kind: 'failed', cause }));
     }
+  }
+
+  async #try(
+    effect: Exclude<CommitEffect, { readonly kind: 'flip' | 'mark' | 'undo' }>,
+  ): Promise<CommitEvent> {
+    const { sink, state, turn, environment, table } = this.#options;
+    switch (effect.kind) {
+      case 'verify':
+        return { kind: 'verified', ...(await this.#verified(effect.candidate)) };
+      case 'rest':
+        await turn();
+        return { kind: 'rested' };
+      case 'compile': {
+        const times = environment(effect.offer.manifest.createdAtMs);
+        const enforced = this.#enforcedFor(effect.ruleSet);
+        return { kind: 'compiled', prepared: await table.prepareAsync(enforced, times, effect.changes) };
+      }
+      case 'encode':
+        return { kind: 'encoded', stream: await this.#verifier.snapshot(effect.ruleSet) };
+      case 'prepare': {
+        const { hash, changes, prepared } = effect;
+        await sink?.prepare({ hash, ruleSet: prepared.ruleSet, environment: prepared.environment, changes });
+        return { kind: 'prepared' };
+      }
+      case 'write':
+        await state?.writeCandidate(effect.stored);
+        return { kind: 'written' };
+      case 'commit':
+        await sink?.commit();
+        return { kind: 'committed' };
+    }
+  }
+
+  /** From here on lookups are answered by it, so it is said to be in force, though not yet marked on disk. */
+  #putInForce({ offer, ruleSet, prepared }: Extract<CommitEffect, { readonly kind: 'flip' }>): number {
+    const generation = this.#flip(prepared);
+    this.#floor.rise(markOf(offer));
+    this.active = { ...offer, ruleSet, persisted: false, appliedAtMs: this.#options.nowMs() };
+    return generation;
+  }
+
+  async #verified({ base, stream, offer }: Candidate): Promise<Verified> {
+    const from = base === undefined ? EMPTY_RULE_SET : this.active?.ruleSet;
+    if (from === undefined || (base !== undefined && !this.#isActive(base))) {
+      const reason = 'the transfer starts from a release that is not in force here';
+      throw new ProtocolError(ErrorCode.badBase, reason);
+    }
+    const { manifestBytes } = offer;
+    return this.#verifier.verify({ base: from, stream, manifestBytes, entriesMax: this.#options.entriesMax });
   }
 
   #isActive(hash: Uint8Array): boolean {
     return this.active !== undefined && Buffer.from(this.active.hash).equals(hash);
-  }
-
-  /**
-   * What goes to disk: the stream as it came, or a snapshot where there is no chain of files that it can go
-   * on.
-   */
-  async #storedForm(candidate: Candidate, ruleSet: RuleSet): Promise<StoredRelease> {
-    const { hash, manifestBytes, signature } = candidate.offer;
-    const { state } = this.#options;
-    const unstored = this.active?.persisted !== true; // the base has no file to build on
-    const asSnapshot = state !== undefined && candidate.base !== undefined && (unstored || state.isChainFull);
-    return asSnapshot
-      ? { hash, manifestBytes, signature, base: undefined, stream: await this.#verifier.snapshot(ruleSet) }
-      : { hash, manifestBytes, signature, base: candidate.base, stream: candidate.stream };
   }
 
   /**

@@ -1,7 +1,7 @@
 /** What it means for the publisher that a release could not be put in force. */
 
 import { ErrorCode, ProtocolError } from '@rulecast/protocol';
-import { RefusedError } from '../apply/activator.ts';
+import { RefusedError } from '../apply/commit.ts';
 import type { Outcome, Refused } from './states.ts';
 
 /** Of what was thrown while a stream was staged or applied. A chain that is too dear is no fault. */

@@ -14,7 +14,7 @@ import {
   type WirePacket,
   type WireVerdict,
 } from '@rulecast/protocol';
-import type { Blame } from '../apply/activator.ts';
+import type { Blame } from '../apply/commit.ts';
 import type { VerifiedOffer } from '../apply/offer.ts';
 import { FULL_PATIENCE, type Patience } from './patience.ts';
 import type { Refusals } from './refusals.ts';
