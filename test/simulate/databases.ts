@@ -6,9 +6,9 @@
  * LMDB has no checksums, so it is one like any other.
  */
 
+import { setImmediate } from 'node:timers/promises';
 import type { Database, Databases, KeyRange } from '../../packages/publisher/src/store/databases.ts';
 import { Random } from '../kit/random.mjs';
-import { turns } from '../kit/turns.ts';
 import { fault } from './disk.ts';
 
 type Key = string | readonly number[];
@@ -22,18 +22,20 @@ interface Entry {
   readonly value: Value;
 }
 
-type Contents = Readonly<Record<(typeof NAMES)[number], readonly Entry[]>>;
+export type Contents = Readonly<Record<(typeof NAMES)[number], readonly Entry[]>>;
+
+const NOTHING: Contents = {
+  meta: [],
+  releases: [],
+  notes: [],
+  deltas: [],
+  snapshots: [],
+  subscribers: [],
+};
 
 export class SimulatedDatabases {
   readonly #random: Random;
-  #committed: Contents = {
-    meta: [],
-    releases: [],
-    notes: [],
-    deltas: [],
-    snapshots: [],
-    subscribers: [],
-  };
+  #committed = NOTHING;
   #opened = 0;
   #waiting: (() => void)[] = [];
   /** How many bytes of keys and values there is room for. */
@@ -49,6 +51,32 @@ export class SimulatedDatabases {
     const doneCount = this.#random.below(waiting.length + 1);
     for (const commit of waiting.slice(0, doneCount)) commit();
     this.#opened += 1;
+  }
+
+  /** All that is committed, as a backup has it. */
+  get contents(): Contents {
+    return this.#committed;
+  }
+
+  /** Puts a backup in the place of all that is there; undefined: nothing. No process is to have it open. */
+  restore(contents: Contents = NOTHING): void {
+    this.#opened += 1;
+    this.#committed = contents;
+  }
+
+  /** Flips one bit of one value. Returns where; undefined if there is none. */
+  flip(random: Random): string | undefined {
+    const name = random.pick(NAMES);
+    const entries = this.#committed[name];
+    if (entries.length === 0) return undefined;
+    const { key, value } = random.pick(entries);
+    const bytes = Buffer.from(value);
+    const at = random.below(bytes.length);
+    bytes[at] = (bytes[at] ?? 0) ^ (1 << random.below(7)); // of text it stays text
+    const flipped = typeof value === 'string' ? bytes.toString() : Uint8Array.from(bytes);
+    const changed = entries.map((entry) => (entry.key === key ? { key, value: flipped } : entry));
+    this.#committed = { ...this.#committed, [name]: changed };
+    return `${name} ${String(key)}`;
   }
 
   get usedBytes(): number {
@@ -118,7 +146,7 @@ export class SimulatedDatabases {
       transaction: async (work) => {
         const commit = (): void => transactionSync(work);
         this.#waiting.push(commit);
-        await turns(1 + this.#random.below(3));
+        for (let turns = 1 + this.#random.below(3); turns > 0; turns--) await setImmediate();
         live();
         this.#waiting = this.#waiting.filter((other) => other !== commit);
         commit();

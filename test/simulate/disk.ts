@@ -20,8 +20,12 @@ interface SimulatedFile {
 
 type Named = SimulatedFile | 'directory';
 
+/** What is in each file, by its path. */
+export type DiskSnapshot = ReadonlyMap<string, Buffer | 'directory'>;
+
 export class SimulatedDisk {
   readonly #random: Random;
+  readonly #directory: string;
   #names = new Map<string, Named>();
   /** The names that a power cut leaves at least. */
   #flushedNames = new Map<string, Named>();
@@ -33,6 +37,7 @@ export class SimulatedDisk {
   /** With one directory, which is on disk. */
   constructor(seed: number, directory: string) {
     this.#random = new Random(seed);
+    this.#directory = directory;
     this.#names.set(directory, 'directory');
     this.#flushedNames.set(directory, 'directory');
   }
@@ -108,6 +113,32 @@ export class SimulatedDisk {
     bytes[at] = (bytes[at] ?? 0) ^ (1 << this.#random.below(8));
     file.bytes = bytes;
     file.flushed = bytes;
+  }
+
+  /** Paths of files, in order. */
+  files(): readonly string[] {
+    return [...this.#names]
+      .flatMap(([path, node]) => (node === 'directory' || node.bytes.length === 0 ? [] : path))
+      .sort();
+  }
+
+  /** All that is there, as a backup has it. */
+  snapshot(): DiskSnapshot {
+    return new Map(
+      [...this.#names].map(([path, node]) => [path, node === 'directory' ? node : Buffer.from(node.bytes)]),
+    );
+  }
+
+  /** Puts a backup in the place of all that is there, on disk; undefined: nothing. */
+  restore(snapshot: DiskSnapshot | undefined): void {
+    this.#mounts += 1;
+    this.#names = new Map([[this.#directory, 'directory']]);
+    for (const [path, bytes] of snapshot ?? []) {
+      const node: Named =
+        bytes === 'directory' ? bytes : { bytes, flushed: bytes, changedMs: ++this.#clockMs };
+      this.#names.set(path, node);
+    }
+    this.#flushedNames = new Map(this.#names);
   }
 
   get usedBytes(): number {

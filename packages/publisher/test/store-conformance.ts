@@ -281,6 +281,18 @@ function describeDamage(make: MakeKeeper, random: Random): void {
     expect([keeper.store.damagedCount, keeper.store.oldestVersion]).toEqual([2, 3]);
   });
 
+  it.each(['begun', 'behind', 'head'])('finds that %s is beyond all numbers', async (name) => {
+    const keeper = await make();
+    keeper.store.begin(1);
+    keeper.store.noteBehind([8, 9]);
+    await keeper.commitTo(2);
+    const { meta } = keeper.databases;
+    const damaged = Uint8Array.from(meta.get(name) ?? []);
+    damaged[7] = 0x80; // such an epoch no release could be given
+    keeper.databases.transactionSync(() => void meta.put(name, damaged));
+    await expect(keeper.restart()).rejects.toThrow(StoreError);
+  });
+
   it('starts where notes are damaged, on which nothing depends', async () => {
     const keeper = await make();
     await keeper.commitTo(2);

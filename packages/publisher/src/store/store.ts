@@ -169,6 +169,8 @@ export class Store implements SubscriberStore {
    * needs it but who goes back to it, or comes from it, and who comes from it is sent a snapshot.
    */
   load(identity: Identity): Release | undefined {
+    // What is damaged of these is found now, and not by a session.
+    for (const name of ['begun', 'behind']) decodeKey(this.#databases.meta.get(name) ?? encodeKey([0, 0]));
     const headBytes = this.#databases.meta.get('head');
     if (headBytes === undefined) return undefined;
     const head = decodeKey(headBytes);

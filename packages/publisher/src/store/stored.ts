@@ -110,7 +110,9 @@ export function encodeKey(key: ReleaseKey): Uint8Array {
 export function decodeKey(bytes: Uint8Array): ReleaseKey {
   if (bytes.length !== KEY_BYTES) throw new StoreError('the head of the store is damaged');
   const view = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
-  return [Number(view.readBigUInt64LE(0)), Number(view.readBigUInt64LE(8))];
+  const key: ReleaseKey = [Number(view.readBigUInt64LE(0)), Number(view.readBigUInt64LE(8))];
+  if (!key.every(Number.isSafeInteger)) throw new StoreError('a number in the store is damaged');
+  return key;
 }
 
 export function encodeStored(stored: StoredRelease): Uint8Array {

@@ -1,0 +1,100 @@
+/**
+ * What was promised, by everybody, ever: the releases that publishers made, what each subscriber had in force
+ * and when. What is seen is compared with it.
+ */
+
+import { compareRelease, hexOf } from '@rulecast/protocol';
+import type { Release } from '@rulecast/publisher';
+import { air } from './air.ts';
+import { type Answers, acceptEnd, possibleAnswers } from './content.ts';
+
+/** Something that must never be was seen. */
+export class Violation extends Error {
+  readonly code: string;
+
+  constructor(code: string, text: string) {
+    super(`${code}: ${text}`);
+    this.code = code;
+  }
+}
+
+export interface Numbered {
+  readonly epoch: number;
+  readonly version: number;
+}
+
+/** A release that a publisher told of. */
+export interface Published extends Numbered {
+  /** Hex. */
+  readonly hash: string;
+  readonly answers: readonly Answers[];
+  readonly acceptEnd: number | undefined;
+  readonly by: string;
+}
+
+/** One and the same release in force, for a time. */
+interface Spell extends Numbered {
+  readonly hash: string;
+  readonly fromMs: number;
+  toMs: number;
+}
+
+export class Ledger {
+  readonly published = new Map<string, Published>();
+  readonly #byNumber = new Map<string, string>();
+  readonly #abandoned = new Set<string>();
+  readonly #spells = new Map<string, Spell[]>();
+
+  /** A publisher made a release. Returns another one of its number, if there is one. */
+  publish(release: Release, by: string): Published | undefined {
+    const { epoch, version } = release.manifest;
+    const hash = hexOf(release.hash);
+    if (this.published.has(hash)) return undefined;
+    const { ruleSet } = release;
+    this.published.set(hash, {
+      epoch,
+      version,
+      hash,
+      by,
+      answers: possibleAnswers(ruleSet),
+      acceptEnd: acceptEnd(ruleSet),
+    });
+    const number = `${epoch}/${version}`;
+    const other = this.#byNumber.get(number);
+    this.#byNumber.set(number, hash);
+    return this.published.get(other ?? '');
+  }
+
+  /** What was released above that is not there any more, nor known to be. */
+  abandonAbove(number: Numbered): void {
+    for (const published of this.published.values()) {
+      if (isBelow(number, published)) this.#abandoned.add(published.hash);
+    }
+  }
+
+  isAbandoned({ hash }: Published): boolean {
+    return this.#abandoned.has(hash);
+  }
+
+  /** A subscriber says that this is in force. */
+  inForce(subscriber: string, hash: string): void {
+    const spells = this.#spells.get(subscriber) ?? [];
+    this.#spells.set(subscriber, spells);
+    const last = spells.at(-1);
+    if (last?.hash === hash) last.toMs = air.nowMs;
+    else {
+      const { epoch, version } = this.published.get(hash) ?? { epoch: 0, version: 0 };
+      spells.push({ hash, epoch, version, fromMs: air.nowMs, toMs: air.nowMs });
+      if (spells.length > 200) spells.shift();
+    }
+  }
+
+  /** Whether it had that in force since then. */
+  had(subscriber: string, hash: string, sinceMs: number): boolean {
+    return (this.#spells.get(subscriber) ?? []).some((spell) => spell.hash === hash && spell.toMs >= sinceMs);
+  }
+}
+
+export function isBelow(one: Numbered, other: Numbered): boolean {
+  return compareRelease(one, other) < 0;
+}

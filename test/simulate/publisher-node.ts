@@ -1,0 +1,323 @@
+/**
+ * A simulated publisher: the real one on a machine of its own, with databases that may fail, and the operator
+ * who pushes to it, makes backups, and goes on in a new epoch when told to.
+ */
+
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import {
+  Publisher,
+  type PushInput,
+  type PushPermits,
+  type ServedSubscribers,
+  Store,
+  serveSubscribers,
+} from '@rulecast/publisher';
+import { EMPTY_PREFIX_SET } from '@rulecast/rules';
+import { parseEndpoint } from '@rulecast/vchan';
+import type { Logger } from 'pino';
+import type { Random } from '../kit/random.mjs';
+import { air, Machine, Process } from './air.ts';
+import { type Contents, SimulatedDatabases } from './databases.ts';
+import { isBelow, type Ledger, type Numbered, type Published, Violation } from './ledger.ts';
+import { Troubles, troubledDatabases } from './troubles.ts';
+
+/** Timers of a publisher: those of a few sessions and of what is known of subscribers. */
+const WAITING_MAX = 200;
+/** Releases that are kept: so few that subscribers come back from before the oldest. */
+const KEPT = { chainBytes: 1, historyReleases: 12, historyDaily: 0, historyWeekly: 0 };
+/** What so few releases and their snapshots take at most. */
+const STORE_MAX_BYTES = 8 * 2 ** 20;
+/** How old what the status says of a connected subscriber may be: silence, a heartbeat, and the way. */
+const STATUS_AGE_MAX_MS = 45_000;
+/** Between looks at the status. */
+const LOOK_MS = 1000;
+
+export const ALL_PERMITS: PushPermits = {
+  allowEmpty: true,
+  allowShrink: true,
+  allowGrowth: true,
+  allowCoverage: true,
+  allowAll: true,
+  allowKind: true,
+  allowAcceptAll: true,
+  allowDropAll: true,
+  allowNoPolicy: true,
+  allowUnreachable: true,
+  allowUnresolved: true,
+};
+
+export interface PublisherPlace {
+  readonly name: string;
+  /** Real, for the identity file. */
+  readonly directory: string;
+  /** The text of the identity file. */
+  readonly identity: string;
+  readonly ledger: Ledger;
+  readonly random: Random;
+  readonly autoEpoch: boolean;
+  readonly logger: (process: Process) => Logger;
+  readonly note: (text: string) => void;
+  /** Two releases have one number. */
+  readonly onFork: (number: Numbered, by: string, other: Published) => void;
+}
+
+/** Codes of pushes and rollbacks that may be refused. */
+const EXPECTED_REFUSALS: readonly string[] = ['store', 'publisher-behind'];
+
+export class PublisherNode {
+  readonly machine: Machine;
+  readonly name: string;
+  readonly databases: SimulatedDatabases;
+  readonly troubles: Troubles;
+  process: Process;
+  publisher: Publisher | undefined;
+  endpoint = '';
+  /** Its databases have a wrong bit, or it starts over: what it had is not looked for. */
+  isDamaged = false;
+  readonly #place: PublisherPlace;
+  #served: ServedSubscribers | undefined;
+  /** The newest release that a push was told of. */
+  #acknowledged: Numbered | undefined;
+  #backup: { readonly contents: Contents; readonly acknowledged: Numbered | undefined } | undefined;
+  #mayStartOver = false;
+  #restartAtMs = 0;
+  #lookedAtMs = 0;
+
+  constructor(place: PublisherPlace, seed: number, wallAheadMs: number) {
+    this.#place = place;
+    this.name = place.name;
+    this.machine = new Machine(place.name, wallAheadMs);
+    this.databases = new SimulatedDatabases(seed);
+    this.process = new Process(`${place.name}#0`, this.machine);
+    this.process.isAlive = false;
+    this.troubles = new Troubles(place.random, () => this.kill('in a transaction', 3000));
+    new Store('', {}, () => this.databases.open()).begin(1);
+    mkdirSync(place.directory, { mode: 0o700, recursive: true });
+    writeFileSync(join(place.directory, 'identity'), place.identity, { mode: 0o600 });
+  }
+
+  get isUp(): boolean {
+    return this.process.isAlive;
+  }
+
+  start(): void {
+    const life = Number(this.process.name.split('#')[1]) + 1;
+    const process = new Process(`${this.name}#${life}`, this.machine);
+    this.process = process;
+    air.as(process, () => {
+      this.#run(process).catch((error: unknown) => this.#failed(process, error));
+    });
+  }
+
+  async #run(process: Process): Promise<void> {
+    const place = this.#place;
+    const databases = troubledDatabases(this.databases.open(), this.troubles, place.random);
+    const publisher = new Publisher({
+      ...KEPT,
+      stateDirectory: place.directory,
+      databases: () => databases,
+      name: place.name,
+      resolve: () => Promise.resolve(EMPTY_PREFIX_SET),
+      logger: place.logger(process),
+      nowMs: () => this.machine.wallMs(),
+      clock: {
+        wallMs: () => this.machine.wallMs(),
+        monotonicMs: () => this.machine.bootMs(),
+        after: (delayMs, work) => air.after(delayMs, work),
+      },
+      autoEpoch: place.autoEpoch,
+      startOver: this.#mayStartOver,
+    });
+    publisher.on('release', (release) => {
+      const { epoch, version } = release.manifest;
+      const other = place.ledger.publish(release, this.name);
+      if (other !== undefined) place.onFork({ epoch, version }, this.name, other);
+    });
+    if (publisher.head !== undefined) place.ledger.publish(publisher.head, this.name);
+    this.endpoint = `memory:${process.name.replace('#', '-')}?buffer=${place.random.pick([4, 16, 64])}KiB`;
+    this.#served = await serveSubscribers(publisher, [parseEndpoint(this.endpoint)]);
+    if (!process.isAlive) return;
+    this.publisher = publisher;
+    this.#mayStartOver = false;
+    this.#checkHead(publisher.head?.manifest);
+  }
+
+  #checkHead(head: Numbered | undefined): void {
+    const { epoch, version } = head ?? { epoch: 0, version: 0 };
+    this.#place.note(`${this.process.name} has ${epoch}/${version}`);
+    const told = this.#acknowledged;
+    if (told !== undefined && isBelow({ epoch, version }, told)) {
+      const text = `${this.process.name} came back with ${epoch}/${version} after ${told.epoch}/${told.version}`;
+      throw new Violation('lost-acknowledged', text);
+    }
+  }
+
+  /** It tells why it cannot start; whoever runs it does what that says. */
+  #failed(process: Process, error: unknown): void {
+    if (error instanceof Violation) throw error;
+    if (!process.isAlive) return;
+    this.#place.note(`${process.name} could not start: ${String(error)}`);
+    const isExcused = this.isDamaged || air.nowMs < this.troubles.failing.untilMs || this.isFull;
+    if (!isExcused) throw new Violation('cannot-start', `${process.name}: ${String(error)}`);
+    this.kill('as it could not start', 3000);
+    if (!this.isDamaged) return;
+    if (this.#backup === undefined) this.loseStore();
+    else this.restore();
+  }
+
+  get isFull(): boolean {
+    return this.databases.capacityBytes !== Number.POSITIVE_INFINITY;
+  }
+
+  /** Its process ends, and begins again so much later. */
+  kill(why: string, restartMs: number): void {
+    if (this.process.isAlive) {
+      this.#place.note(`${this.process.name} ends ${why}`);
+      this.process.isAlive = false;
+      this.publisher = undefined;
+      this.troubles.crashIn = 0;
+      this.databases.end();
+      void this.#served?.close(); // the name of its endpoint is given back; nothing of it is heard
+      this.#served = undefined;
+    }
+    const atMs = air.nowMs + restartMs;
+    this.#restartAtMs = atMs;
+    air.asWorld(() =>
+      air.after(restartMs, () => {
+        if (this.#restartAtMs === atMs && !this.process.isAlive) this.start();
+      }),
+    );
+  }
+
+  /** Not again by itself. */
+  stop(): void {
+    this.kill('for good', 0);
+    this.#restartAtMs = -1;
+  }
+
+  // ── The operator ─────────────────────────────────────────────────────────────────────────────────────────
+
+  backUp(): void {
+    if (this.publisher === undefined) return; // what there is may be nothing
+    this.#backup = { contents: this.databases.contents, acknowledged: this.#acknowledged };
+  }
+
+  /** While it is down. Whether there is a backup. */
+  restore(): boolean {
+    if (this.#backup === undefined) return false;
+    this.takeOver(this.#backup.contents, this.#backup.acknowledged);
+    return true;
+  }
+
+  takeOver(contents: Contents, acknowledged: Numbered | undefined): void {
+    this.databases.restore(contents);
+    this.#acknowledged = acknowledged;
+    this.#mayStartOver = false;
+    this.#place.ledger.abandonAbove(acknowledged ?? { epoch: 0, version: 0 });
+    this.isDamaged = false;
+  }
+
+  get acknowledged(): Numbered | undefined {
+    return this.#acknowledged;
+  }
+
+  /** While it is down: its databases are lost, and it is started over. */
+  loseStore(): void {
+    this.databases.restore();
+    this.#acknowledged = undefined;
+    this.#place.ledger.abandonAbove({ epoch: 0, version: 0 });
+    this.#mayStartOver = true;
+    this.isDamaged = false;
+  }
+
+  /** Pushes; in a new epoch if the publisher knows that its state is old. */
+  push(input: PushInput): void {
+    const { publisher, process } = this;
+    if (publisher === undefined || !process.isAlive) return;
+    const asNewEpoch = publisher.behind !== undefined;
+    air.as(process, () => {
+      publisher.push(input, { permits: ALL_PERMITS, asNewEpoch }).then(
+        (outcome) => {
+          if (outcome.kind === 'released') this.#told(process, outcome.head?.manifest);
+          else if (outcome.kind !== 'unchanged')
+            this.#refused(process, JSON.stringify(outcome).slice(0, 500));
+        },
+        (error: unknown) => this.#refusedWith(process, error),
+      );
+    });
+  }
+
+  rollback(back: number): void {
+    const { publisher, process } = this;
+    const head = publisher?.head?.manifest;
+    if (publisher === undefined || head === undefined || !process.isAlive) return;
+    const version = Math.max(publisher.store.oldestVersion ?? 1, head.version - back);
+    const asNewEpoch = publisher.behind !== undefined;
+    air.as(process, () => {
+      publisher.rollback(version, {}, { permits: ALL_PERMITS, asNewEpoch }).then(
+        (outcome) => {
+          if (outcome.kind === 'released') this.#told(process, outcome.head?.manifest);
+        },
+        (error: unknown) => this.#refusedWith(process, error),
+      );
+    });
+  }
+
+  /** Asks a subscriber for its counters, so often at once. */
+  ask(subscriber: string, times: number): void {
+    const { process } = this;
+    const served = this.#served;
+    if (served === undefined || !process.isAlive) return;
+    air.as(process, () => {
+      for (let i = 0; i < times; i++) served.ask(subscriber).catch(() => undefined);
+    });
+  }
+
+  /** While it is down: some value of its databases has a wrong bit. Returns which. */
+  flip(random: Random): string | undefined {
+    const at = this.databases.flip(random);
+    if (at !== undefined) this.isDamaged = true;
+    return at;
+  }
+
+  #told(process: Process, head: Numbered | undefined): void {
+    if (!process.isAlive || head === undefined) return;
+    this.#acknowledged = { epoch: head.epoch, version: head.version };
+    this.#place.note(`${process.name} released ${head.epoch}/${head.version}`);
+  }
+
+  #refused(process: Process, text: string): void {
+    if (process.isAlive) throw new Violation('push-refused', `${process.name}: ${text}`);
+  }
+
+  #refusedWith(process: Process, error: unknown): void {
+    const code = error instanceof Error && 'code' in error ? String(error.code) : '';
+    this.#place.note(`${process.name} refused a push: ${code} ${String(error)}`);
+    const isPruned = error instanceof Error && 'oldest' in error; // a rollback waited for a push
+    const isExpected = EXPECTED_REFUSALS.includes(code) || isPruned;
+    if (!isExpected) this.#refused(process, error instanceof Error ? (error.stack ?? '') : String(error));
+  }
+
+  // ── What holds ───────────────────────────────────────────────────────────────────────────────────────────
+
+  /** After a step of it. Throws Violation. */
+  check(): void {
+    const { publisher, process } = this;
+    if (publisher === undefined || !process.isAlive || air.nowMs - this.#lookedAtMs < LOOK_MS) return;
+    this.#lookedAtMs = air.nowMs;
+    if (process.waiting > WAITING_MAX) {
+      throw new Violation('unbounded', `${process.waiting} timers of ${process.name}`);
+    }
+    if (this.databases.usedBytes > STORE_MAX_BYTES) {
+      throw new Violation('unbounded', `${this.databases.usedBytes} bytes in the store of ${process.name}`);
+    }
+    const records = publisher.subscribers.records(publisher.head, publisher.store, publisher.nowMs());
+    for (const { name, hash, connectedSinceMs } of records) {
+      if (hash === undefined || connectedSinceMs === undefined) continue;
+      if (this.#place.ledger.had(name, hash, air.nowMs - STATUS_AGE_MAX_MS)) continue;
+      const text = `${process.name} says that ${name} has ${hash}, which it has not, nor had it lately`;
+      throw new Violation('untrue-status', text);
+    }
+  }
+}

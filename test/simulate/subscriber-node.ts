@@ -1,0 +1,292 @@
+/**
+ * A simulated firewall: the real subscriber on a machine of its own, with a disk that it may lose, started
+ * again when it ends, and what is to hold of it after every step.
+ */
+
+import type { Trust } from '@rulecast/protocol';
+import { createSubscriber, type Subscriber } from '@rulecast/subscriber';
+import type { Channel } from '@rulecast/vchan';
+import type { Logger } from 'pino';
+import type { Random } from '../kit/random.mjs';
+import { air, Machine, Process } from './air.ts';
+import { answersOf, PACKETS } from './content.ts';
+import { SimulatedDisk } from './disk.ts';
+import { isBelow, type Ledger, type Numbered, type Published, Violation } from './ledger.ts';
+import { Troubles, troubledDisk } from './troubles.ts';
+
+const DIRECTORY = '/state';
+/** How long the end of a rule may go unnoticed: a look each 5 s, and what is being written before. */
+const END_NOTICED_MS = 20_000;
+/** Between looks at the whole table where nothing changed. */
+const LOOK_MS = 2000;
+/** Timers of one subscriber: a handful, and a call of the disk. */
+const WAITING_MAX = 40;
+/** Its table: small releases, and many lives. */
+const TABLE_BYTES = 8 * 2 ** 20;
+/** How long a release that is in force may take to be marked on disk. */
+const MARK_MAX_MS = 5000;
+const FIRST_PACKET = PACKETS[0] ?? fail();
+/** The table was not looked at yet in this life. */
+const NEVER = { generation: -1, hash: undefined, atMs: 0 } as const;
+const TRANSFER_BYTES = 256 * 1024;
+
+export interface SubscriberPlace {
+  readonly name: string;
+  readonly trust: Trust;
+  readonly ledger: Ledger;
+  readonly logger: (process: Process) => Logger;
+  readonly random: Random;
+  /** Only for streams of so many bytes; the usual size otherwise. */
+  readonly transferBytesMax?: number | undefined;
+  readonly connect: (process: Process, signal: AbortSignal) => Promise<Channel>;
+  readonly note: (text: string) => void;
+}
+
+export class SubscriberNode {
+  readonly machine: Machine;
+  readonly name: string;
+  readonly troubles: Troubles;
+  process: Process;
+  subscriber: Subscriber | undefined;
+  /** Files may be damaged since the state was whole in both places. */
+  damage = 0;
+  /** When a clock or the disk of it was last in trouble: what depends on them may be late. */
+  troubledUntilMs = 0;
+  /** The wall clock was set in this boot. */
+  isClockSet = false;
+  readonly #place: SubscriberPlace;
+  readonly #disk: SimulatedDisk;
+  /** What was said to be in force and on disk, and must come back; undefined: nothing. */
+  #kept: Numbered | undefined;
+  /** Below it nothing is in force in this life. */
+  #floor: Numbered | undefined;
+  #endedAt = 0; // the latest end of an accept rule that was seen to have come, in this life
+  #looked: { readonly generation: number; readonly hash: string | undefined; readonly atMs: number } = NEVER;
+  #flippedAtMs: number | undefined;
+  #persistedHash: string | undefined;
+  #restartAtMs = 0;
+  #backup: ReturnType<SimulatedDisk['snapshot']> | undefined;
+
+  constructor(place: SubscriberPlace, seed: number, wallAheadMs: number) {
+    this.#place = place;
+    this.name = place.name;
+    this.machine = new Machine(place.name, wallAheadMs);
+    this.#disk = new SimulatedDisk(seed, DIRECTORY);
+    this.process = new Process(`${place.name}#0`, this.machine);
+    this.troubles = new Troubles(place.random, () => this.powerOff('in a call of its disk'));
+  }
+
+  /** Runs, or is about to. */
+  get isUp(): boolean {
+    return this.process.isAlive;
+  }
+
+  get disk(): SimulatedDisk {
+    return this.#disk;
+  }
+
+  start(): void {
+    const life = Number(this.process.name.split('#')[1]) + 1;
+    this.process = new Process(`${this.name}#${life}`, this.machine);
+    this.#floor = undefined;
+    this.#endedAt = 0;
+    this.#looked = NEVER;
+    this.#flippedAtMs = undefined;
+    const { process } = this;
+    const { trust, name, random, logger, transferBytesMax = TRANSFER_BYTES, connect } = this.#place;
+    air.as(process, () => {
+      createSubscriber({
+        channel: (signal) => connect(process, signal),
+        trust,
+        name,
+        logger: logger(process),
+        stateDirectory: DIRECTORY,
+        disk: troubledDisk(this.#disk.mount(), this.troubles),
+        table: { maxBytes: TABLE_BYTES },
+        entriesMax: 20_000,
+        transferBytesMax,
+        nowMs: () => this.machine.wallMs(),
+        boot: { bootMs: () => this.machine.bootMs(), bootId: this.machine.bootId },
+        clock: {
+          monotonicMs: () => this.machine.bootMs(),
+          after: (delayMs, work) => air.after(delayMs, work),
+        },
+        random: () => random.below(1000) / 1000,
+      }).then(
+        (subscriber) => this.#started(process, subscriber),
+        (error: unknown) => this.#failed(process, error),
+      );
+    });
+  }
+
+  #started(process: Process, subscriber: Subscriber): void {
+    if (!process.isAlive) return;
+    this.subscriber = subscriber;
+    const { epoch = 0, version = 0 } = subscriber.status();
+    this.#place.note(`${process.name} has ${epoch}/${version}`);
+    const kept = this.#kept;
+    if (kept !== undefined && this.damage < 2 && isBelow({ epoch, version }, kept)) {
+      throw new Violation(
+        'lost-release',
+        `${process.name} came back with ${epoch}/${version}, and had ${kept.epoch}/${kept.version} on disk`,
+      );
+    }
+  }
+
+  #failed(process: Process, error: unknown): void {
+    if (!process.isAlive) return;
+    this.#place.note(`${process.name} could not start: ${String(error)}`);
+    process.isAlive = false;
+    this.restartIn(2000);
+    if (air.nowMs > this.troubles.failing.untilMs && this.damage === 0)
+      throw new Violation('cannot-start', `${process.name}: ${String(error)}`);
+  }
+
+  /** Like a service that is started again. */
+  restartIn(delayMs: number): void {
+    const atMs = air.nowMs + delayMs;
+    this.#restartAtMs = atMs;
+    air.asWorld(() =>
+      air.after(delayMs, () => {
+        if (this.#restartAtMs === atMs && !this.process.isAlive) this.start();
+      }),
+    );
+  }
+
+  kill(): void {
+    if (this.process.isAlive) this.#end();
+    this.#disk.kill();
+  }
+
+  /** The machine goes, and what was not flushed may. */
+  powerOff(why: string): void {
+    this.#place.note(`${this.process.name} loses power ${why}`);
+    this.#end();
+    this.#disk.cutPower();
+    this.machine.reboot();
+    this.isClockSet = false;
+    this.restartIn(1000 + this.#place.random.below(20_000));
+  }
+
+  #end(): void {
+    this.process.isAlive = false;
+    this.subscriber = undefined;
+    this.troubles.crashIn = 0;
+  }
+
+  /** Some file of its state has a wrong bit. Returns which. */
+  flip(random: Random): string | undefined {
+    const files = this.#disk.files();
+    if (files.length === 0) return undefined;
+    const file = random.pick(files);
+    this.#disk.flip(file);
+    this.damage += 1;
+    return file;
+  }
+
+  /** While it is down: the whole state is lost, or that of an earlier time. */
+  loseState(): void {
+    this.#disk.restore(undefined);
+    this.#forget();
+  }
+
+  backUp(): void {
+    this.#backup = this.#disk.snapshot();
+  }
+
+  restoreState(): boolean {
+    if (this.#backup === undefined) return false;
+    this.#disk.restore(this.#backup);
+    this.#forget();
+    return true;
+  }
+
+  #forget(): void {
+    this.#kept = undefined;
+    this.damage = 0;
+  }
+
+  // ── What holds ───────────────────────────────────────────────────────────────────────────────────────────
+
+  /** After a step of it. Throws Violation. */
+  check(): void {
+    const { subscriber, process } = this;
+    if (subscriber === undefined || !process.isAlive) return;
+    if (process.waiting > WAITING_MAX) {
+      throw new Violation('unbounded', `${process.waiting} timers of ${process.name}`);
+    }
+    const { hash, epoch = 0, version = 0, persisted } = subscriber.status();
+    if (hash !== undefined) {
+      this.#place.ledger.inForce(this.name, hash);
+      this.#checkOrder({ epoch, version }, hash);
+      if (persisted === true) {
+        if (hash !== this.#persistedHash) this.damage = 0;
+        this.#persistedHash = hash;
+        this.#kept = { epoch, version };
+      }
+    }
+    this.#look(subscriber, hash);
+  }
+
+  #checkOrder(now: Numbered, hash: string): void {
+    const floor = this.#floor;
+    if (floor !== undefined && isBelow(now, floor)) {
+      const text = `${this.process.name} went from ${floor.epoch}/${floor.version} to ${now.epoch}/${now.version}`;
+      throw new Violation('went-back', text);
+    }
+    this.#floor = now;
+    if (!this.#place.ledger.published.has(hash)) {
+      throw new Violation('unpublished', `${this.process.name} has ${hash} in force, which nobody released`);
+    }
+  }
+
+  /** Asks the table about every packet where it, or the time, may be another. */
+  #look(subscriber: Subscriber, hash: string | undefined): void {
+    const { generation } = subscriber.lookup(FIRST_PACKET);
+    const last = this.#looked;
+    const isSame = generation === last.generation && hash === last.hash;
+    if (isSame && air.nowMs - last.atMs < LOOK_MS) return;
+    this.#looked = { generation, hash, atMs: air.nowMs };
+    const text = answersOf((packet) => subscriber.lookup(packet));
+    const release = hash === undefined ? undefined : this.#place.ledger.published.get(hash);
+    const isBoot = hash === undefined && /^d*$/.test(text);
+    const answers = release?.answers.find((possible) => possible.text === text);
+    if (!isBoot && answers === undefined) return this.#checkFlipped(text, release);
+    this.#flippedAtMs = undefined;
+    if (answers?.hasAcceptEnded !== undefined && release?.acceptEnd !== undefined)
+      this.#checkEnd(release.acceptEnd, answers.hasAcceptEnded);
+  }
+
+  /** Between the flip and the mark on disk, the table says what the status does not yet. */
+  #checkFlipped(text: string, release: Published | undefined): void {
+    this.#flippedAtMs ??= air.nowMs;
+    const isNext = [...this.#place.ledger.published.values()].some(
+      (other) =>
+        (release === undefined || isBelow(release, other)) &&
+        other.answers.some((possible) => possible.text === text),
+    );
+    const isLate = air.nowMs - this.#flippedAtMs > MARK_MAX_MS && air.nowMs > this.troubledUntilMs;
+    if (isNext && !isLate) return;
+    const expected = release?.answers.map((possible) => possible.text).join(' or ') ?? 'nothing';
+    throw new Violation('mixed', `${this.process.name} says ${text} where its release says ${expected}`);
+  }
+
+  /** A rule that accepts ends in time, and never comes back. */
+  #checkEnd(endS: number, hasEnded: boolean): void {
+    if (hasEnded) {
+      this.#endedAt = Math.max(this.#endedAt, endS);
+      return;
+    }
+    if (endS <= this.#endedAt) {
+      throw new Violation('came-back', `${this.process.name} accepts again by a rule that ended at ${endS}`);
+    }
+    const lateMs = this.machine.wallMs() - endS * 1000;
+    if (lateMs > END_NOTICED_MS && air.nowMs > this.troubledUntilMs) {
+      throw new Violation('open-too-long', `${this.process.name} accepts ${lateMs} ms after a rule ended`);
+    }
+  }
+}
+
+function fail(): never {
+  throw new TypeError('there are packets');
+}

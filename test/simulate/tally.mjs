@@ -1,0 +1,86 @@
+/** What came of all seeds together, and how it is told. */
+
+/**
+ * @typedef {{
+ *   seed: number,
+ *   simulatedMs: number,
+ *   releases: number,
+ *   faults: number,
+ *   steps: number,
+ *   trace: string,
+ *   actionCount: number,
+ *   pairs: readonly (readonly [string, number])[],
+ *   expected: readonly (readonly [string, number])[],
+ *   names?: { readonly faults: readonly string[], readonly states: readonly string[], readonly expected: readonly string[] },
+ *   violation: { readonly code: string, readonly text: string } | undefined,
+ *   lines: readonly string[],
+ * }} Told What a simulating process says of one seed.
+ */
+
+export class Tally {
+  simulatedMs = 0;
+  releases = 0;
+  faults = 0;
+  seeds = 0;
+  /** @type {string[]} */
+  traces = [];
+  /** By `fault, machine state`. @type {Map<string, number>} */
+  pairs = new Map();
+  /** @type {Map<string, number>} */
+  expected = new Map();
+  /** @type {Required<Told>['names']} */
+  names = { faults: [], states: [], expected: [] };
+
+  /** @param {Told} told */
+  add(told) {
+    this.seeds += 1;
+    this.simulatedMs += told.simulatedMs;
+    this.releases += told.releases;
+    this.faults += told.faults;
+    this.traces.push(told.trace);
+    this.names = told.names ?? this.names;
+    for (const [key, count] of told.pairs) this.pairs.set(key, (this.pairs.get(key) ?? 0) + count);
+    for (const [key, count] of told.expected) this.expected.set(key, (this.expected.get(key) ?? 0) + count);
+  }
+
+  /**
+   * What a long run has to reach, and this one did not.
+   * @param {readonly string[] | undefined} faults
+   */
+  missing(faults = this.names.faults) {
+    const pairs = faults.flatMap((fault) => this.names.states.map((state) => `${fault}, ${state}`));
+    return [...pairs, ...this.names.expected].filter(
+      (key) => !this.pairs.has(key) && !this.expected.has(key),
+    );
+  }
+}
+
+/** Every kind of fault in every state of both machines. @param {Tally} tally */
+export function tableOf({ names, pairs, expected }) {
+  const width = Math.max(0, ...names.faults.map((fault) => fault.length));
+  const heads = names.states.map((state) => state.replace('publisher', 'p').replace('subscriber', 's'));
+  const rows = names.faults.map((fault) => {
+    const cells = names.states.map((state, i) =>
+      `${pairs.get(`${fault}, ${state}`) ?? 0}`.padStart(heads[i]?.length ?? 0),
+    );
+    return `${fault.padEnd(width)}  ${cells.join('  ')}`;
+  });
+  const lines = names.expected.map((name) => `expected: ${name}: ${expected.get(name) ?? 0} times`);
+  return [`${''.padEnd(width)}  ${heads.join('  ')}`, ...rows, ...lines].join('\n');
+}
+
+/** @param {Tally} tally @param {number} tookS */
+export function lastLine(tally, tookS) {
+  const { simulatedMs, releases, faults, seeds, pairs, names, expected } = tally;
+  const hours = simulatedMs / 3_600_000;
+  const counts = [...pairs.values()];
+  const all = names.faults.length * names.states.length;
+  const known = names.expected.map((name) => expected.get(name) ?? 0).join(' and ');
+  return [
+    `${(hours / tookS).toFixed(2)} simulated hours per second`,
+    `${hours.toFixed(1)} hours of ${seeds} seed${seeds === 1 ? '' : 's'} in ${tookS.toFixed(0)} s`,
+    `${releases} releases`,
+    `${faults} faults in ${counts.length} of ${all} pairs of fault and state, the rarest ${Math.min(...counts, Number.MAX_SAFE_INTEGER) % Number.MAX_SAFE_INTEGER} times`,
+    `expected violations ${known} times`,
+  ].join('; ');
+}
