@@ -69,8 +69,11 @@ interface Task {
   isOver: boolean;
 }
 
-/** Simulated time begins some years after 1970: a clock that is set back is still after that. */
-const START_WALL_MS = 1_800_000_000_000;
+/**
+ * Simulated clocks begin half a day before their seconds reach 2^32, and jumps take them across: epochs of
+ * publishers that start over are such seconds.
+ */
+export const START_WALL_MS = (2 ** 32 - 40_000) * 1000;
 /** Between two turns of an event loop, at most. */
 const TURN_MS = 0.05;
 

@@ -10,6 +10,7 @@ import {
   type Packet,
   parseAddress,
   type RuleSet,
+  saysAnything,
   type Verdict,
 } from '@rulecast/rules';
 import type { Random } from '../kit/random.mjs';
@@ -55,6 +56,9 @@ export interface Answers {
 }
 
 export function possibleAnswers(ruleSet: RuleSet): readonly Answers[] {
+  // What decides nothing has the boot mode in force, which drops everything.
+  if (!saysAnything(ruleSet))
+    return [{ text: LETTERS.drop.repeat(PACKETS.length), hasAcceptEnded: undefined }];
   const ended = (hasAcceptEnded: boolean): readonly string[] =>
     [0, FAR_FUTURE].map((earliest) => {
       const environment: Environment = { now: hasAcceptEnded ? FAR_FUTURE : 0, earliest, dns: [] };

@@ -247,7 +247,6 @@ function withTwin(world: World, forMs: number): string | undefined {
   twin.start();
   air.after(forMs, () => {
     const { process } = twin;
-    if (!twin.isUp) return;
     twin.stop();
     world.sever(process, false);
   });

@@ -9,9 +9,11 @@
  * later, as its kernel does; of one whose power was cut nobody hears anything.
  */
 
+import { ErrorCode, type MessageOf } from '@rulecast/protocol';
 import { type Channel, connect, createMemoryPair, parseEndpoint } from '@rulecast/vchan';
 import type { Random } from '../kit/random.mjs';
 import { air, type Process } from './air.ts';
+import { Violation } from './ledger.ts';
 import { type Direction, type MachineState, Witness } from './witness.ts';
 
 /** Longest usual way of a piece of bytes. */
@@ -26,6 +28,21 @@ const HELLO_MAX_BYTES = 4096;
 const SIP_BYTES = 512;
 const SIP_REST_MS = 1200;
 
+/** More refusals than that in so long are too many. */
+const STORM_MAX = 20;
+const STORM_MS = 5000;
+/** What no stream of a real publisher is refused for, whatever becomes of it on its way. */
+const WRONG: ReadonlySet<string> = new Set([
+  ErrorCode.badBase,
+  ErrorCode.badCanonical,
+  ErrorCode.badCount,
+  ErrorCode.badDelta,
+  ErrorCode.badDigest,
+  ErrorCode.badManifest,
+  ErrorCode.badRuleSet,
+  ErrorCode.badSignature,
+]);
+
 /** One direction of a link. */
 interface Lane {
   readonly direction: Direction;
@@ -38,6 +55,7 @@ interface Lane {
 export interface LinkEvents {
   readonly onState: (link: Link, state: MachineState) => void;
   readonly onEnd: (link: Link) => void;
+  readonly onFault: (violation: Violation) => void;
 }
 
 export class Link {
@@ -56,6 +74,8 @@ export class Link {
   /** The first bytes that the subscriber said. */
   hello: Uint8Array = new Uint8Array();
   isOver = false;
+  /** When the subscriber refused something. */
+  #refusals: readonly number[] = [];
   readonly #near: Channel;
   readonly #far: Channel;
   readonly #random: Random;
@@ -73,7 +93,10 @@ export class Link {
     this.publisher = processes.publisher;
     this.#random = random;
     this.#events = events;
-    this.witness = new Witness((state) => events.onState(this, state));
+    this.witness = new Witness(
+      (state) => events.onState(this, state),
+      (nack) => this.#refused(nack),
+    );
     const { subscriber, publisher } = this;
     void this.#carry({
       direction: 'up',
@@ -105,11 +128,27 @@ export class Link {
 
   /** One of the processes is gone; `isSilent`: nobody hears of it. */
   gone(isSilent: boolean): void {
-    if (!isSilent) return air.after(this.#random.below(20), () => this.cut()) && undefined;
+    if (!isSilent) {
+      air.after(this.#random.below(20), () => this.cut());
+      return;
+    }
     // The other end hears nothing more, and says into nothing, until it gives up.
     this.stalledUntilMs = Number.POSITIVE_INFINITY;
     const other = this.subscriber.isAlive ? this.#near : this.#far;
     void this.#awaitEnd(other);
+  }
+
+  /** The subscriber refuses something: nothing that a publisher sends is wrong, nor sent again and again. */
+  #refused({ code, text }: MessageOf<'nack'>): void {
+    this.#refusals = [...this.#refusals.filter((atMs) => atMs > air.nowMs - STORM_MS), air.nowMs];
+    const name = this.subscriber.name;
+    if (this.#refusals.length > STORM_MAX) {
+      this.#events.onFault(
+        new Violation('storm', `${name} refused ${STORM_MAX} offers in ${STORM_MS} ms: ${text}`),
+      );
+    }
+    if (WRONG.has(code))
+      this.#events.onFault(new Violation('wrong-stream', `${name} refused: ${code}: ${text}`));
   }
 
   async #awaitEnd(end: Channel): Promise<void> {

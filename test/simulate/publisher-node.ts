@@ -62,9 +62,6 @@ export interface PublisherPlace {
   readonly onFork: (number: Numbered, by: string, other: Published) => void;
 }
 
-/** Codes of pushes and rollbacks that may be refused. */
-const EXPECTED_REFUSALS: readonly string[] = ['store', 'publisher-behind'];
-
 export class PublisherNode {
   readonly machine: Machine;
   readonly name: string;
@@ -83,6 +80,7 @@ export class PublisherNode {
   #mayStartOver = false;
   #restartAtMs = 0;
   #lookedAtMs = 0;
+  #startedAtMs = 0;
 
   constructor(place: PublisherPlace, seed: number, wallAheadMs: number) {
     this.#place = place;
@@ -105,6 +103,7 @@ export class PublisherNode {
     const life = Number(this.process.name.split('#')[1]) + 1;
     const process = new Process(`${this.name}#${life}`, this.machine);
     this.process = process;
+    this.#startedAtMs = air.nowMs;
     air.as(process, () => {
       this.#run(process).catch((error: unknown) => this.#failed(process, error));
     });
@@ -164,6 +163,11 @@ export class PublisherNode {
     if (!this.isDamaged) return;
     if (this.#backup === undefined) this.loseStore();
     else this.restore();
+  }
+
+  /** Whether something was wrong with its databases in this life. */
+  get #hasFailed(): boolean {
+    return this.isFull || this.isDamaged || this.troubles.hitAtMs >= this.#startedAtMs;
   }
 
   get isFull(): boolean {
@@ -295,7 +299,7 @@ export class PublisherNode {
     const code = error instanceof Error && 'code' in error ? String(error.code) : '';
     this.#place.note(`${process.name} refused a push: ${code} ${String(error)}`);
     const isPruned = error instanceof Error && 'oldest' in error; // a rollback waited for a push
-    const isExpected = EXPECTED_REFUSALS.includes(code) || isPruned;
+    const isExpected = code === 'publisher-behind' || (code === 'store' && this.#hasFailed) || isPruned;
     if (!isExpected) this.#refused(process, error instanceof Error ? (error.stack ?? '') : String(error));
   }
 

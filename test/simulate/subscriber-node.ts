@@ -24,7 +24,11 @@ const WAITING_MAX = 40;
 /** Its table: small releases, and many lives. */
 const TABLE_BYTES = 8 * 2 ** 20;
 /** How long a release that is in force may take to be marked on disk. */
-const MARK_MAX_MS = 5000;
+const MARK_MAX_MS = 2000;
+/** Calls of the disk for that. */
+const MARK_CALLS = 12;
+/** Files of a subscriber: a chain in two places, and two notes. */
+const FILES_MAX = 2 * 256 + 8;
 const FIRST_PACKET = PACKETS[0] ?? fail();
 /** The table was not looked at yet in this life. */
 const NEVER = { generation: -1, hash: undefined, atMs: 0 } as const;
@@ -215,6 +219,7 @@ export class SubscriberNode {
     if (process.waiting > WAITING_MAX) {
       throw new Violation('unbounded', `${process.waiting} timers of ${process.name}`);
     }
+    if (this.#disk.files().length > FILES_MAX) throw new Violation('unbounded', `files of ${process.name}`);
     const { hash, epoch = 0, version = 0, persisted } = subscriber.status();
     if (hash !== undefined) {
       this.#place.ledger.inForce(this.name, hash);
@@ -253,7 +258,8 @@ export class SubscriberNode {
     const answers = release?.answers.find((possible) => possible.text === text);
     if (!isBoot && answers === undefined) return this.#checkFlipped(text, release);
     this.#flippedAtMs = undefined;
-    if (answers?.hasAcceptEnded !== undefined && release?.acceptEnd !== undefined)
+    // While a release comes into force, its answers may be those of the one before at another time.
+    if (isSame && answers?.hasAcceptEnded !== undefined && release?.acceptEnd !== undefined)
       this.#checkEnd(release.acceptEnd, answers.hasAcceptEnded);
   }
 
@@ -265,7 +271,9 @@ export class SubscriberNode {
         (release === undefined || isBelow(release, other)) &&
         other.answers.some((possible) => possible.text === text),
     );
-    const isLate = air.nowMs - this.#flippedAtMs > MARK_MAX_MS && air.nowMs > this.troubledUntilMs;
+    const { slow } = this.troubles;
+    const mostMs = MARK_MAX_MS + (air.nowMs < slow.untilMs + slow.byMs ? MARK_CALLS * slow.byMs : 0);
+    const isLate = air.nowMs - Math.max(this.#flippedAtMs, this.process.frozenUntilMs) > mostMs;
     if (isNext && !isLate) return;
     const expected = release?.answers.map((possible) => possible.text).join(' or ') ?? 'nothing';
     throw new Violation('mixed', `${this.process.name} says ${text} where its release says ${expected}`);

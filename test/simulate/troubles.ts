@@ -19,6 +19,8 @@ export class Troubles {
   failing = { share: 0, untilMs: 0 };
   /** Which call from now on is the last of the process; 0: none. */
   crashIn = 0;
+  /** When a call failed last. */
+  hitAtMs = Number.NEGATIVE_INFINITY;
   readonly #random: Random;
   readonly #crash: () => void;
 
@@ -44,7 +46,9 @@ export class Troubles {
       this.#crash();
       throw fault('EIO', 'this process is no more');
     }
-    if (air.nowMs < this.failing.untilMs && this.#random.chance(this.failing.share)) throw fault('EIO', path);
+    if (air.nowMs >= this.failing.untilMs || !this.#random.chance(this.failing.share)) return;
+    this.hitAtMs = air.nowMs;
+    throw fault('EIO', path);
   }
 }
 

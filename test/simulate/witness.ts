@@ -10,6 +10,7 @@ import {
   FrameDecoder,
   hexOf,
   type Message,
+  type MessageOf,
   MessageType,
   manifestHash,
   PUBLISHER_STATES,
@@ -57,11 +58,13 @@ export class Witness {
   publisher: PublisherState = 'greeting';
   subscriber: SubscriberSessionState = 'greeting';
   readonly #onState: (state: MachineState) => void;
+  readonly #onRefusal: (nack: MessageOf<'nack'>) => void;
   #offered = ''; // last, hex
   readonly #decoders = new Map<string, FrameDecoder>();
 
-  constructor(onState: (state: MachineState) => void) {
+  constructor(onState: (state: MachineState) => void, onRefusal: (nack: MessageOf<'nack'>) => void) {
     this.#onState = onState;
+    this.#onRefusal = onRefusal;
   }
 
   /** Bytes as they are written, or taken. What is no frame says nothing more. */
@@ -75,7 +78,11 @@ export class Witness {
         const kind = KINDS.get(frame.type) ?? '';
         const isPublishers = (direction === 'down') === (moment === 'said');
         if (isPublishers) this.#toPublisher(this.#publisherAfter(kind, moment, frame));
-        else this.#toSubscriber(this.#subscriberAfter(kind, moment));
+        else {
+          this.#toSubscriber(this.#subscriberAfter(kind, moment));
+          const message = kind === 'nack' ? decodeMessage(frame.type, frame.body) : undefined;
+          if (message?.kind === 'nack') this.#onRefusal(message);
+        }
       }
     } catch {
       this.end();

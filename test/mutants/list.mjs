@@ -1,0 +1,198 @@
+/**
+ * Known design errors, each as a change of one place of the sources: what would be easy to write, and wrong.
+ * Each has to be seen by the simulator or by the suites that are named for it.
+ */
+
+/**
+ * @typedef {{
+ *   readonly name: string,
+ *   readonly path: string,
+ *   readonly find: string,
+ *   readonly replace: string,
+ *   readonly suites: readonly string[],
+ * }} Mutant `find` stands once in the file; `suites` are files of tests.
+ */
+
+const ACTIVATOR = 'packages/subscriber/src/apply/activator.ts';
+const OFFERING = 'packages/publisher/src/session/offering.ts';
+const STORE = 'packages/publisher/src/store/store.ts';
+const SUBSCRIBER = ['packages/subscriber/test/release.test.ts', 'packages/subscriber/test/restart.test.ts'];
+const SESSION = ['packages/publisher/test/session.test.ts', 'packages/publisher/test/machine.test.ts'];
+
+/** @type {readonly Mutant[]} */
+export const MUTANTS = [
+  {
+    name: 'a release is acknowledged when it is sent',
+    path: OFFERING,
+    find: '...(isWhole ? [] : [ABORT]));',
+    replace:
+      "{ kind: 'note', note: { held: { hash: offer.release.hash, epoch: offer.release.manifest.epoch, version: offer.release.manifest.version } } }, ...(isWhole ? [] : [ABORT]));",
+    suites: SESSION,
+  },
+  {
+    name: 'a release is offered before it is on disk',
+    path: 'packages/publisher/src/release/commit.ts',
+    find: '    await store.commit(release, delta, notesOf(draft, origin), () => encoder.encodeSnapshot(draft.ruleSet));\n',
+    replace:
+      '    setTimeout(() => void store.commit(release, delta, notesOf(draft, origin), () => encoder.encodeSnapshot(draft.ruleSet)).catch(() => undefined), 500);\n',
+    suites: ['packages/publisher/test/commit.test.ts', 'packages/publisher/test/publisher.test.ts'],
+  },
+  {
+    name: 'a release is put in force in place, before it is on disk',
+    path: ACTIVATOR,
+    find: '    const stored = await this.#storedForm(candidate, ruleSet);\n',
+    replace:
+      '    const generationInPlace = this.#flip(prepared);\n    const stored = await this.#storedForm(candidate, ruleSet);\n    this.#flip = () => generationInPlace;\n',
+    suites: SUBSCRIBER,
+  },
+  {
+    name: 'a history that does not reach back is an empty difference',
+    path: STORE,
+    find: '    if (from < 0) return undefined;\n',
+    replace: '    if (from < 0) return [Uint8Array.of(0, 0)];\n',
+    suites: ['packages/publisher/test/store.test.ts'],
+  },
+  {
+    name: 'what deltas make is not compared with what was signed',
+    path: 'packages/subscriber/src/verify/verify.ts',
+    find: '  verifyRuleSet(manifest, ruleSet);\n',
+    replace: '  if (base.policies.size === 0) verifyRuleSet(manifest, ruleSet);\n',
+    suites: ['packages/subscriber/test/verifier.test.ts', ...SUBSCRIBER],
+  },
+  {
+    name: 'the order of epochs is not looked at',
+    path: 'packages/subscriber/src/apply/offer.ts',
+    find: '    const order = compareRelease(manifest, floor);\n',
+    replace: '    const order = manifest.version - floor.version;\n',
+    suites: ['packages/subscriber/test/refusal.test.ts', ...SUBSCRIBER],
+  },
+  {
+    name: 'a delta without changes wipes everything',
+    path: 'protocol/src/codec/delta.ts',
+    find: '  for (const part of partsOf(before)) parts.set(partText(part), part);\n',
+    replace: '  if (bytes.length > 2) for (const part of partsOf(before)) parts.set(partText(part), part);\n',
+    suites: ['protocol/test/delta.test.ts'],
+  },
+  {
+    name: 'a commit that failed moves the head of the publisher',
+    path: 'packages/publisher/src/release/commit.ts',
+    find: '    await store.commit(release, delta, notesOf(draft, origin), () => encoder.encodeSnapshot(draft.ruleSet));\n',
+    replace:
+      '    this.#current = release;\n    await store.commit(release, delta, notesOf(draft, origin), () => encoder.encodeSnapshot(draft.ruleSet));\n',
+    suites: ['packages/publisher/test/commit.test.ts'],
+  },
+  {
+    name: 'a commit that failed moves the floor of the subscriber',
+    path: ACTIVATOR,
+    find: '      await sink?.discard();\n      state?.dropCandidate(offer.hash);\n',
+    replace:
+      '      await sink?.discard();\n      this.#floor.rise({ ...markOf(offer), hash: new Uint8Array(32) });\n',
+    suites: SUBSCRIBER,
+  },
+  {
+    name: 'an error clears the table',
+    path: ACTIVATOR,
+    find: '      state?.dropCandidate(offer.hash);\n',
+    replace:
+      '      state?.dropCandidate(offer.hash);\n      this.#options.table.flip(this.#options.table.prepare(this.#options.boot, environment));\n',
+    suites: SUBSCRIBER,
+  },
+  {
+    name: 'what was refused is offered again at once',
+    path: OFFERING,
+    find: 'retryAtMs: now.monotonicMs + retryAfterMs }',
+    replace: 'retryAtMs: now.monotonicMs + 1 }',
+    suites: SESSION,
+  },
+  {
+    name: 'reading waits for what is being sent',
+    path: 'protocol/src/peer/connection.ts',
+    find: '      return await this.#next();\n',
+    replace: '      await this.#sending;\n      return await this.#next();\n',
+    suites: ['protocol/test/connection.test.ts'],
+  },
+  {
+    name: 'the stream is of a later version than the one that it is said to be',
+    path: 'packages/publisher/src/release/transfer.ts',
+    find: 'if (base === undefined || this.#store.headHash !== hexOf(release.hash)) return undefined;',
+    replace: 'if (base === undefined) return undefined;',
+    suites: SESSION,
+  },
+  {
+    name: 'numbers are compared as 32 bits',
+    path: 'protocol/src/content/manifest.ts',
+    find: '  return a.epoch !== b.epoch ? a.epoch - b.epoch : a.version - b.version;\n',
+    replace:
+      '  return a.epoch !== b.epoch ? (a.epoch >>> 0) - (b.epoch >>> 0) : (a.version >>> 0) - (b.version >>> 0);\n',
+    suites: ['protocol/test/manifest.test.ts'],
+  },
+  {
+    name: 'a mask of no bits is shifted by 32',
+    path: 'packages/rules/src/prefix.ts',
+    find: '  if (bits <= 0) return 0;\n  if (bits >= 32) return 0xffffffff;\n',
+    replace: '',
+    suites: ['packages/rules/test/prefix.test.ts'],
+  },
+  {
+    name: 'rules end by a clock that jumps',
+    path: 'packages/subscriber/src/clock/clock.ts',
+    find: '      now: Math.max(secondsOf(Math.max(wallMs, countedMs, madeAtMs)), this.#ended),\n',
+    replace: '      now: secondsOf(wallMs),\n',
+    suites: ['packages/subscriber/test/environment.test.ts'],
+  },
+  {
+    name: 'a release above the head is not asked for its proof',
+    path: 'packages/publisher/src/session/greeting.ts',
+    find: 'return compareRelease(held, head.manifest) >= 0 && publisher.numberOf(held.hash) === undefined;',
+    replace: 'return false;',
+    suites: SESSION,
+  },
+  {
+    name: 'a file of the state is read from its first place only',
+    path: 'packages/subscriber/src/state/state.ts',
+    find: 'this.#main.readRelease(file) ?? this.#copy.readRelease(file)',
+    replace: 'this.#main.readRelease(file)',
+    suites: ['packages/subscriber/test/state-disks.test.ts'],
+  },
+  {
+    name: 'a file of the state has its name before it is flushed',
+    path: 'packages/subscriber/src/state/shelf.ts',
+    find: '        await file.sync();\n',
+    replace: '',
+    suites: ['packages/subscriber/test/state-disks.test.ts'],
+  },
+  {
+    name: 'what this host could not do is refused for good',
+    path: 'packages/subscriber/src/peer/transfer.ts',
+    find: "  const retry = blame === 'signed' ? 'never' : 'later';\n",
+    replace: "  const retry = blame === 'stream' ? 'later' : 'never';\n",
+    suites: ['packages/subscriber/test/refusal.test.ts', 'packages/subscriber/test/machine.test.ts'],
+  },
+  {
+    name: 'what PING says is in force is not looked at',
+    path: OFFERING,
+    find: '  if (isSame(before?.hash, hash)) return stepTo(state);\n  const held',
+    replace: '  if (isSame(before?.hash, hash) || claimed !== null) return stepTo(state);\n  const held',
+    suites: SESSION,
+  },
+  {
+    name: 'a publisher that was proved to be behind goes on counting',
+    path: 'packages/publisher/src/release/commit.ts',
+    find: '    if (behind === undefined) return;\n    const { epoch, version } = this.#current',
+    replace: '    if (behind !== null) return;\n    const { epoch, version } = this.#current',
+    suites: ['packages/publisher/test/publisher.test.ts', ...SESSION],
+  },
+];
+
+/**
+ * The text of a source, as it is with a mutant. Throws Error where its place is not there once.
+ * @param {Mutant} mutant
+ * @param {string} path
+ * @param {string} text
+ */
+export function mutated({ name, path: at, find, replace }, path, text) {
+  if (!path.endsWith(`/${at}`)) return text;
+  const parts = text.split(find);
+  if (parts.length !== 2) throw new Error(`${name}: ${at} has its place ${parts.length - 1} times`);
+  return parts.join(replace);
+}

@@ -1,0 +1,141 @@
+/**
+ * `npm run mutants`: whether the simulator, and the suites, see what is wrong. Each known design error is put
+ * into the sources as they are read, one at a time; none may live.
+ */
+
+import { spawn } from 'node:child_process';
+import { mkdirSync, rmSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { openRun } from '../run/run.mjs';
+import { bundle } from '../simulate/bundle.mjs';
+import { MUTANTS, mutated } from './list.mjs';
+
+/** @typedef {import('./list.mjs').Mutant} Mutant */
+
+const ROOT = fileURLToPath(new URL('../../', import.meta.url));
+const CACHE = `${ROOT}node_modules/.cache/rulecast/`;
+const SIMULATOR = fileURLToPath(new URL('../simulate/main.mjs', import.meta.url));
+const CONFIG = fileURLToPath(new URL('vitest.config.ts', import.meta.url));
+const SIMULATE_MINUTES = 4;
+const USAGE = `npm run mutants -- [--seed N] [--minutes M] [--simulate S] [--only WORDS]
+
+Puts known design errors into the sources, one at a time, and looks whether the simulator sees them, and else the suites. Ends with 1 if one
+of them is seen by nobody.
+
+  --seed N      the first seed (1), and with --minutes the mutant to begin with
+  --minutes M   begins no further mutant after so long
+  --simulate S  minutes of simulation of each (${SIMULATE_MINUTES})
+  --only WORDS  those with these words in their name
+  --suites      the suites as well where the simulator has seen it
+`;
+
+/** @param {string} text */
+function say(text) {
+  process.stdout.write(`${text}\n`);
+}
+
+/**
+ * Runs a command; resolves with its exit code and what it says.
+ * @param {readonly string[]} args of this Node
+ * @param {NodeJS.ProcessEnv} env
+ * @returns {Promise<{ readonly code: number | null, readonly text: string }>}
+ */
+function run(args, env) {
+  const child = spawn(process.execPath, args, { cwd: ROOT, env, stdio: ['ignore', 'pipe', 'pipe'] });
+  let text = '';
+  for (const stream of [child.stdout, child.stderr]) {
+    stream.on('data', (bytes) => {
+      text += bytes;
+    });
+  }
+  return new Promise((resolve) => child.on('close', (code) => resolve({ code, text })));
+}
+
+/**
+ * What the simulator sees of a mutant; undefined for nothing.
+ * @param {Mutant} mutant
+ * @param {number} seed
+ * @param {number} minutes
+ */
+async function simulated(mutant, seed, minutes) {
+  const file = `${CACHE}mutant-${process.pid}.mjs`;
+  await bundle(file, (path, text) => mutated(mutant, path, text));
+  const args = [
+    SIMULATOR,
+    '--file',
+    file,
+    '--no-shrink',
+    '--seed',
+    `${seed}`,
+    '--hours',
+    '0.5',
+    '--minutes',
+    `${minutes}`,
+  ];
+  const { code, text } = await run(args, process.env);
+  rmSync(file, { force: true });
+  return code === 0 ? undefined : (/^seed \d+: [a-z-]+/m.exec(text)?.[0] ?? text.slice(-200));
+}
+
+/** Which suites fail with a mutant. @param {Mutant} mutant */
+async function failing({ name, suites }) {
+  const vitest = `${ROOT}node_modules/vitest/vitest.mjs`;
+  const { code } = await run([vitest, 'run', '--bail', '1', '--config', CONFIG, '--root', ROOT, ...suites], {
+    ...process.env,
+    RULECAST_MUTANT: name,
+  });
+  return code === 0 ? undefined : suites.map((path) => path.split('/').at(-1)).join(', ');
+}
+
+/** @param {readonly string[]} args */
+function optionsOf(args) {
+  /** @type {Map<string, string>} */
+  const given = new Map();
+  for (let i = 0; i < args.length; i++) {
+    const name = args[i]?.slice(2) ?? '';
+    if (name === 'suites') given.set(name, '');
+    else if (['seed', 'minutes', 'simulate', 'only'].includes(name) && args[i + 1] !== undefined)
+      given.set(name, args[++i] ?? '');
+    else return undefined;
+  }
+  return {
+    seed: Number(given.get('seed') ?? 1),
+    minutes: Number(given.get('minutes') ?? Number.POSITIVE_INFINITY),
+    simulate: Number(given.get('simulate') ?? SIMULATE_MINUTES),
+    only: given.get('only') ?? '',
+    isThorough: given.has('suites'),
+  };
+}
+
+const options = optionsOf(process.argv.slice(2));
+if (options === undefined) {
+  say(USAGE);
+  process.exit(process.argv.includes('--help') ? 0 : 64);
+}
+openRun();
+mkdirSync(CACHE, { recursive: true });
+const startMs = performance.now();
+const { seed, minutes, simulate, only, isThorough } = options;
+const first = Number.isFinite(minutes) ? seed % MUTANTS.length : 0;
+const turned = [...MUTANTS.slice(first), ...MUTANTS.slice(0, first)].filter(({ name }) =>
+  name.includes(only),
+);
+const width = Math.max(...turned.map(({ name }) => name.length));
+let [bySimulator, bySuites, alive] = [0, 0, 0];
+for (const mutant of turned) {
+  if (performance.now() - startMs > minutes * 60_000) break;
+  const beganMs = performance.now();
+  const seen = await simulated(mutant, seed, simulate);
+  const took = `${((performance.now() - beganMs) / 1000).toFixed(0)} s`.padStart(5);
+  const suites = seen === undefined || isThorough ? await failing(mutant) : undefined;
+  if (seen !== undefined) bySimulator += 1;
+  else if (suites !== undefined) bySuites += 1;
+  else alive += 1;
+  const what = [seen ?? 'not seen', suites ?? (seen === undefined || isThorough ? 'SUITES SEE NOTHING' : '')];
+  say(`${mutant.name.padEnd(width)}  ${took}  ${what.filter(Boolean).join('; ')}`);
+}
+const tookS = ((performance.now() - startMs) / 1000).toFixed(0);
+say(
+  `${bySimulator} seen by the simulator, ${bySuites} by suites alone, ${alive} by nobody, of ${MUTANTS.length}, in ${tookS} s`,
+);
+process.exit(alive === 0 ? 0 : 1);
