@@ -13,6 +13,8 @@ import struct
 import sys
 import zlib
 
+import name_code
+
 
 class Refused(Exception):
     def __init__(self, code, text):
@@ -63,12 +65,6 @@ class Reader:
 
     def text8(self):
         return self.take(self.uint(1)).decode("latin-1")
-
-    def key(self):
-        """Up to the end of a key, which is included."""
-        end = self.data.find(b"\0", self.at)
-        need(end >= 0, self.code, "a key without an end")
-        return self.take(end + 1 - self.at)
 
     def end(self):
         need(self.left() == 0, self.code, f"{self.left()} bytes too many")
@@ -531,16 +527,12 @@ def labels_of(name):
     return name.split(".")[::-1]
 
 
-def key_of(name):
-    return "\x03".join(labels_of(name)).encode() + b"\0"
-
-
 def canonical(kind, part):
     if kind == PREFIXES:
         return b"RCP1" + prefix_set_bytes(part)
     if kind == NAMES:
         resolve, names = part
-        return b"RCN1" + struct.pack("<BI", resolve, len(names)) + b"".join(map(key_of, names))
+        return b"RCN1" + struct.pack("<BI", resolve, len(names)) + b"".join(map(name_code.key_of, names))
     if kind == POLICY:
         action, own, *rules = part
         if not rules[2] and not rules[3]:
@@ -700,18 +692,17 @@ class Decoder:
         need(not indices or indices[-1] < count, "bad-base", "an index beyond the old content")
         return indices
 
-    def names(self, reader):
-        raw = self.packed(reader)
-        names, last = [], b""
-        for shared in raw.take(raw.varint()):
-            rest = raw.key()
-            need(shared < max(1, len(last)), raw.code, "shares more than there is")
-            need(not names or rest[0] > last[shared], raw.code, "names that do not ascend")
-            last = last[:shared] + rest
-            name = ".".join(last[:-1].decode("latin-1").split("\x03")[::-1])
-            names.append(host_name(name, raw.code))
-        raw.end()
-        return names
+    def names(self, body):
+        flags = body.uint(1)
+        need(flags <= 3, body.code, "flags of names")
+        return flags & 1, self.coded(body, lambda code: name_code.read_column(flags, body.varint(), code()))
+
+    def coded(self, body, read):
+        """Names out of a code of names, as text."""
+        try:
+            return [name_code.text_of(key) for key in read(body.rest)]
+        except name_code.Refused as refused:
+            raise Refused(body.code, str(refused)) from None
 
     # ── Deltas ────────────────────────────────────────────────────────────────
 
@@ -751,7 +742,7 @@ class Decoder:
         if kind == PREFIXES:
             return self.entries(body, 32), self.entries(body, 128)
         if kind == NAMES:
-            return self.flag(body), self.names(body)
+            return self.names(body)
         if kind == UNMATCHED:
             return self.flag(body)
         raw = self.packed(body).rest()
@@ -785,10 +776,13 @@ class Decoder:
         return new
 
     def patch_names(self, body, old):
-        resolve, removed = self.flag(body), set(self.removed(body, len(old[1])))
-        new = [name for i, name in enumerate(old[1]) if i not in removed] + self.names(body)
-        need(len(new) == len(set(new)), "bad-delta", "a name that is there already")
-        return resolve, sorted(new, key=labels_of)
+        flags = body.uint(1)
+        need(flags <= 3, body.code, "flags of names")
+        counts = body.varint(), body.varint(), body.varint()
+        need(counts[0] + counts[1] <= len(old[1]), "bad-base", "more names are changed than there are")
+        before = [name_code.key_of(name) for name in old[1]]
+        fits = lambda holds: need(holds, "bad-base", "an edit beyond the names")
+        return flags & 1, self.coded(body, lambda code: name_code.read_edit(flags, counts, code(), before, fits))
 
     def patch_policy(self, raw, old):
         action, own, egress, ingress, *exceptions = old

@@ -5,8 +5,6 @@ import {
   canonicalPrefixes,
   type Family,
   formatPrefixAt,
-  namesOf,
-  nameTexts,
   PrefixBuilder,
   type Prefixes,
 } from '@rulecast/rules';
@@ -15,20 +13,12 @@ import { flipped } from '../../test/kit/bytes.ts';
 import fc from '../../test/seeded-fast-check.ts';
 import { ByteReader } from '../src/bytes/reader.ts';
 import { ByteWriter } from '../src/bytes/writer.ts';
-import {
-  readEntries,
-  readIndices,
-  readNames,
-  readSequence,
-  writeEntries,
-  writeNames,
-  writeSequence,
-} from '../src/codec/entry.ts';
+import { readEntries, readIndices, readSequence, writeEntries, writeSequence } from '../src/codec/entry.ts';
 import { GapCodec, type Stride } from '../src/codec/gap.ts';
 import { Meter, type PartBounds } from '../src/content/budget.ts';
 import { ErrorCode, ProtocolError } from '../src/error.ts';
 import { bytesOfHex, hexOf, prefixes } from './part-spec.ts';
-import { compareSlowly, slowEntries, slowNames, slowSequence } from './slow-encoder.ts';
+import { slowEntries, slowSequence } from './slow-encoder.ts';
 
 interface Vectors {
   readonly sequences: readonly {
@@ -45,7 +35,6 @@ interface Vectors {
     hex: string;
     decodeOnly?: boolean;
   }[];
-  readonly names: readonly { name: string; names: readonly string[]; hex: string }[];
   readonly refused: readonly { name: string; kind: keyof typeof READERS; hex: string; code: string }[];
 }
 const vectors: Vectors = JSON.parse(
@@ -58,7 +47,6 @@ const READERS = {
   sequence4: (reader: ByteReader) => readSequence(reader, 4, BOUNDS),
   column4: (reader: ByteReader) => readEntries(reader, 4, BOUNDS),
   column6: (reader: ByteReader) => readEntries(reader, 6, BOUNDS),
-  names: (reader: ByteReader) => readNames(reader, BOUNDS),
 } as const;
 
 /** For so many entries, and for any work. */
@@ -239,37 +227,6 @@ describe('a column', () => {
   });
 });
 
-describe('names', () => {
-  it.each(vectors.names)('have the bytes of the vector: $name', ({ names, hex }) => {
-    expect(hexOf(written((writer) => writeNames(writer, namesOf(names))))).toBe(hex.replaceAll(' ', ''));
-    expect(
-      slowNames(names)
-        .filter((field) => field !== '')
-        .join(' '),
-    ).toBe(hex);
-    const reader = readerOf(bytesOfHex(hex));
-    expect([...nameTexts(readNames(reader, boundsFor(names.length)))]).toEqual(names);
-    if (names.length > 0) {
-      expect(() => readNames(readerOf(bytesOfHex(hex)), boundsFor(names.length - 1))).toThrow(
-        expect.objectContaining({ code: 'over-limit' }),
-      );
-    }
-  });
-
-  it('come back and are what the slow encoder makes', () => {
-    const label = fc.stringMatching(/^[a-c][a-c0-1]{0,3}$/);
-    const name = fc.array(label, { minLength: 1, maxLength: 4 }).map((labels) => labels.join('.'));
-    fc.assert(
-      fc.property(fc.uniqueArray(name, { maxLength: 50 }), (unsorted) => {
-        const names = [...unsorted].sort(compareSlowly);
-        const bytes = written((writer) => writeNames(writer, namesOf(names)));
-        expect(hexOf(bytes)).toBe(joined(slowNames(names)));
-        expect([...nameTexts(readNames(readerOf(bytes), boundsFor(names.length)))]).toEqual(names);
-      }),
-    );
-  });
-});
-
 describe('entries', () => {
   it.each(vectors.refused)('are refused with $code: $name', ({ kind, hex, code }) => {
     const read = (): unknown => {
@@ -283,7 +240,6 @@ describe('entries', () => {
   const whole = [
     ...vectors.sequences.map(({ words, hex }) => [words === 1 ? 'sequence' : 'sequence4', hex] as const),
     ...vectors.columns.map(({ family, hex }) => [family === 4 ? 'column4' : 'column6', hex] as const),
-    ...vectors.names.map(({ hex }) => ['names', hex] as const),
   ];
 
   it('are refused wherever they are cut', () => {

@@ -376,25 +376,12 @@ function slowKey(text: string): string {
   return labels.map(ascii).join('03') + end;
 }
 
-/** Names in order: how many bytes the key of each shares with the one before, then the others. */
-export function slowNames(names: readonly string[]): readonly string[] {
-  const keys = [...names].sort(compareSlowly).map(slowKey);
-  const shared = keys.map((key, i) => {
-    const before = keys[i - 1] ?? '';
-    let count = 0;
-    while (count < key.length && before.startsWith(key.slice(0, count + 2))) count += 2;
-    return count / 2;
-  });
-  const rests = keys.map((key, i) => key.slice((shared[i] ?? 0) * 2));
-  return [leb128(keys.length), ...shared.map((count) => le(count, 1)), ...rests];
-}
-
 function putBody(part: PartSpec): readonly string[] {
   switch (part.kind) {
     case 'list':
       return [...slowEntries(part.prefixes, 32), ...slowEntries(part.prefixes, 128)];
     case 'names':
-      return [part.resolve ? '01' : '00', '00', ...slowNames(part.names)];
+      throw new TypeError('the twin of codes of names is name_code.py');
     case 'policy':
     case 'resolutions':
       return ['00', ...slowCanonical(part, slowPlanes)];
@@ -403,7 +390,7 @@ function putBody(part: PartSpec): readonly string[] {
   }
 }
 
-/** Patches of lists; those of policies and resolutions are written out by hand in the vectors. */
+/** Patches of lists of prefixes; those of policies and resolutions are written out by hand in the vectors. */
 function patchBody(before: PartSpec, after: PartSpec): readonly string[] {
   if (before.kind === 'list' && after.kind === 'list') {
     return ([32, 128] as const).flatMap((bits) => {
@@ -418,13 +405,7 @@ function patchBody(before: PartSpec, after: PartSpec): readonly string[] {
       return [...slowSequence(removed), ...slowEntries(texts, bits)];
     });
   }
-  if (before.kind === 'names' && after.kind === 'names') {
-    const old = [...before.names].sort(compareSlowly);
-    const removed = [...old.keys()].filter((i) => !after.names.includes(old[i] ?? ''));
-    const added = after.names.filter((name) => !old.includes(name));
-    return [after.resolve ? '01' : '00', ...slowSequence(removed), '00', ...slowNames(added)];
-  }
-  throw new TypeError('the slow encoder patches lists only');
+  throw new TypeError('the slow encoder patches lists of prefixes only');
 }
 
 const KINDS = { list: 1, names: 2, policy: 3, resolutions: 4, unmatched: 5 } as const;

@@ -28,7 +28,7 @@ import {
   verifyRuleSet,
 } from '@rulecast/protocol';
 import { EMPTY_RULE_SET } from '@rulecast/rules';
-import { mutatedDelta, ruleSetOf } from './make.mjs';
+import { mutatedBody, mutatedDelta, namesOf, ruleSetOf } from './make.mjs';
 
 /** @typedef {import('./draw.mjs').Draw} Draw */
 
@@ -144,6 +144,22 @@ function deltas(draw) {
 }
 
 /**
+ * Lists of names, whole and patched: a code that is taken is the only one of its list, and what it makes is
+ * canonical.
+ * @param {Draw} draw
+ */
+function names(draw) {
+  const before = draw.oneIn(2) ? EMPTY_RULE_SET : namesOf(draw);
+  const delta = mutatedBody(draw, encodeDelta(diffRuleSets(before, namesOf(draw))));
+  const after = orRefused(() => applyDelta(before, delta));
+  if (after === undefined) return;
+  for (const part of partsOf(after))
+    assert.deepEqual(canonicalBytes(decodeCanonical(part, canonicalBytes(part))), canonicalBytes(part));
+  const again = encodeDelta(diffRuleSets(before, after));
+  if (again[2] === delta[2]) assert.deepEqual(Buffer.from(again), delta, 'a list has two codes');
+}
+
+/**
  * Chains and snapshots as a subscriber takes them: behind a manifest that says what is to come, within its
  * budget.
  * @param {Draw} draw
@@ -181,10 +197,11 @@ function chains(draw) {
 
 /** By name, with how many of a hundred inputs each gets. */
 export const DECODERS = /** @type {const} */ ({
-  frames: { share: 20, run: frames },
+  frames: { share: 15, run: frames },
   messages: { share: 30, run: messages },
   manifests: { share: 15, run: manifests },
   canonical: { share: 10, run: canonical },
-  deltas: { share: 15, run: deltas },
+  deltas: { share: 10, run: deltas },
+  names: { share: 10, run: names },
   chains: { share: 9, run: chains },
 });

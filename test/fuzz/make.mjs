@@ -9,6 +9,7 @@ import {
   canonicalPrefixes,
   EMPTY_RULE_SET,
   emptyPolicy,
+  nameListOf,
   PrefixBuilder,
   parseRule,
   prefixListOf,
@@ -69,17 +70,36 @@ function runsOf(draw, direction) {
   return runs.build();
 }
 
+/** Names that share labels with the hosts above, few of them wildcards. @param {Draw} draw */
+function nameList(draw) {
+  const names = HOSTS.filter(() => draw.oneIn(2));
+  for (let count = draw.below(draw.oneIn(10) ? 3000 : 20); count > 0; count--) {
+    const labels = Array.from({ length: draw.below(4) }, () => label(draw));
+    const end = draw.of(['example', 'a.example', 'com', `t${label(draw)}`]);
+    names.push(draw.of(['', '', '', '', '', '', '*.', '.']) + [...labels, end].join('.'));
+  }
+  return nameListOf(names, draw.oneIn(2));
+}
+
+/** @param {Draw} draw */
+function label(draw) {
+  const length = draw.oneIn(20) ? 50 : 1 + draw.below(6);
+  const inner = Array.from({ length }, () => draw.of([...'aabbcz019_-'])).join('');
+  return `x${inner}y`;
+}
+
+/** A rule set of one list of names, or of none. @param {Draw} draw @returns {RuleSet} */
+export function namesOf(draw) {
+  return { ...EMPTY_RULE_SET, lists: new Map([['a', nameList(draw)]]) };
+}
+
 /** @param {Draw} draw @returns {RuleSet} */
 export function ruleSetOf(draw) {
   const lists = new Map();
   const policies = new Map();
   for (let count = draw.below(4); count > 0; count--) {
-    const names = [...HOSTS].filter(() => draw.oneIn(2)).sort();
     const isNames = draw.oneIn(3);
-    lists.set(
-      draw.of(NAMES),
-      isNames ? { kind: 'names', names, resolve: draw.oneIn(2) } : prefixListOf(prefixSetOf(draw)),
-    );
+    lists.set(draw.of(NAMES), isNames ? nameList(draw) : prefixListOf(prefixSetOf(draw)));
   }
   for (let count = draw.below(3); count > 0; count--) {
     const name = draw.of(NAMES);
@@ -165,6 +185,11 @@ function bomb(draw) {
       encodeDelta(diffRuleSets(EMPTY_RULE_SET, { ...EMPTY_RULE_SET, lists: new Map([['a', list]]) })),
     )[0]?.body ?? Buffer.alloc(0)
   );
+}
+
+/** The change of a delta that has just one, with its body mutated. @param {Draw} draw @param {Uint8Array} delta */
+export function mutatedBody(draw, delta) {
+  return deltaOf(changesOf(delta).map((change) => ({ ...change, body: draw.mutated(change.body) })));
 }
 
 /**

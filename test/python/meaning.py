@@ -276,6 +276,8 @@ def fault(parts):
     owners = {}
     if (PREFIXES, "resolved") in parts or (NAMES, "resolved") in parts:
         return "a list is called resolved"
+    if any(name[0] in "*." for (kind, _), part in parts.items() if kind == NAMES for name in part[1]):
+        return "a list has a wildcard"
     for name, policy in policies.items():
         prefixes = [(bits, prefix) for bits, column in zip((32, 128), policy[1]) for prefix in column]
         if name in ("default", "common") and prefixes:

@@ -65,14 +65,17 @@ export {
   compareHostNames,
   isPartName,
   isWildcard,
+  LABEL_MAX_BYTES,
   NameFault,
   parseHostName,
   RESOLVED_LIST,
 } from './name.ts';
 export {
-  applyNamesDelta,
+  compareKeys,
   diffNames,
+  hasWildcards,
   intersectNames,
+  isNumber,
   KEY_MAX_BYTES,
   KeyByte,
   KeyWriter,

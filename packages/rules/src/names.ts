@@ -92,7 +92,8 @@ export function* nameTexts({ bytes }: Names): Generator<string> {
 
 /** Whether an entry stands for more than the name itself. */
 export function hasWildcards({ bytes }: Names): boolean {
-  return bytes.includes(KeyByte.below) || bytes.includes(KeyByte.both);
+  const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length); // whose search is the fastest
+  return buffer.includes(KeyByte.below) || buffer.includes(KeyByte.both);
 }
 
 /** Whether two columns hold the same. */
@@ -177,51 +178,6 @@ export function diffNames(before: Names, after: Names): NamesDelta {
     j = end;
   }
   return { removed: Uint32Array.from(removed), added: added.take() };
-}
-
-/**
- * The column that a delta makes of `before`, or the index of an added entry whose name is there already. The
- * caller has checked that `removed` ascends within the column.
- */
-export function applyNamesDelta(before: Names, { removed, added }: NamesDelta): Names | number {
-  const old = before.bytes;
-  const keys = new KeyWriter(old.length + added.bytes.length);
-  let kept = 0; // from here on, keys of `before` are to be copied
-  let keptCount = 0;
-  let nextRemoved = 0;
-  let next = 0; // the next added key
-  let addedCount = 0;
-  const copyUpTo = (end: number): void => {
-    keys.pushMany(old, kept, end, keptCount);
-    kept = end;
-    keptCount = 0;
-  };
-  for (let at = 0, ordinal = 0; at < old.length; ordinal++) {
-    const end = keyEnd(old, at);
-    if (removed[nextRemoved] === ordinal) {
-      copyUpTo(at);
-      kept = end;
-      nextRemoved++;
-      at = end;
-      continue;
-    }
-    let order = 1;
-    while (next < added.bytes.length) {
-      order = compareKeys(added.bytes, next, old, at);
-      if (order >= 0) break;
-      copyUpTo(at);
-      const nextEnd = keyEnd(added.bytes, next);
-      keys.push(added.bytes, next, nextEnd);
-      next = nextEnd;
-      addedCount++;
-    }
-    if (order === 0) return addedCount;
-    keptCount++;
-    at = end;
-  }
-  copyUpTo(old.length);
-  keys.pushMany(added.bytes, next, added.bytes.length, added.count - addedCount);
-  return keys.take();
 }
 
 /** The entries of a column at ascending indices. */
@@ -353,7 +309,7 @@ function isLabel(bytes: Uint8Array, start: number, end: number): boolean {
 }
 
 /** Whether a last label is a number, decimal or 0x: some resolvers guess an address from it. */
-function isNumber(bytes: Uint8Array, start: number, end: number): boolean {
+export function isNumber(bytes: Uint8Array, start: number, end: number): boolean {
   const isHex = bytes[start] === ZERO && bytes[start + 1] === LOWER_X;
   for (let i = isHex ? start + 2 : start; i < end; i++) {
     const byte = bytes[i]!; // within the label

@@ -4,7 +4,7 @@
 
 import { EMPTY_PREFIX_SET, type List, type PrefixSet, prefixCount } from './list.ts';
 import { compareHostNames, RESOLVED_LIST } from './name.ts';
-import { nameTexts } from './names.ts';
+import { hasWildcards, nameTexts } from './names.ts';
 import { allRuns, COMMON_POLICY, DEFAULT_POLICY, judgesIngress, type Policy } from './policy.ts';
 import { formatPrefixAt } from './prefix.ts';
 import type { Action } from './rule.ts';
@@ -60,6 +60,7 @@ export interface RuleSetProblem {
 
 export const RuleSetProblemCode = {
   unknownList: 'unknown-list',
+  wildcards: 'unsupported',
   unresolvedNames: 'names-not-resolvable',
   tooManyNames: 'too-many-names',
   duplicatePrefix: 'duplicate-policy-prefix',
@@ -126,7 +127,11 @@ function listProblems(ruleSet: RuleSet): readonly RuleSetProblem[] {
     }
   }
   const used = usedLists(ruleSet.policies.values());
-  for (const name of ruleSet.lists.keys()) {
+  for (const [name, list] of ruleSet.lists) {
+    if (list.kind === 'names' && hasWildcards(list.names)) {
+      const reason = `list ${name} has wildcards, which nothing enforces yet: list the names that are meant`;
+      problems.push({ severity: 'fault', code: RuleSetProblemCode.wildcards, part: name, reason });
+    }
     if (name === RESOLVED_LIST) {
       const reason = `no list may be called ${RESOLVED_LIST}: dst=@${RESOLVED_LIST} means what the firewall's DNS answered; give it another name`;
       problems.push({ severity: 'fault', code: RuleSetProblemCode.reservedList, part: name, reason });

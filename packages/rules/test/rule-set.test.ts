@@ -114,6 +114,11 @@ describe('problems of a rule set', () => {
       ruleSet([], { resolved: nameListOf([], true) }),
       ['fault reserved-list resolved', 'warning unused-list resolved'],
     ],
+    [
+      'a list with wildcards',
+      ruleSet([], { n: nameListOf(['a.example', '*.b.example'], false) }),
+      ['fault unsupported n', 'warning unused-list n'],
+    ],
     ['prefixes for common', ruleSet([policy('common', ['::1'], [])]), ['fault reserved-policy common']],
     ['ingress of default', ruleSet([policy('default', [], [], ['drop'])]), ['fault reserved-policy default']],
     [

@@ -1,29 +1,15 @@
 /**
  * Entries as ascending numbers: a list is written per prefix length as the gaps between its networks, or as a
- * prefix tree; a removal as the gaps between indices; names as what differs from the name before. PROTOCOL.md
+ * prefix tree; a removal as the gaps between indices. PROTOCOL.md
  * "Entry encoding".
  *
  *   sequence   count varint | block of up to 4,096 …
  *   block      codec u8 | payload length varint | payload
  *   column     group count u8 | (prefix length u8, sequence)… by ascending length
  *              or 255 | prefix tree
- *   names      count varint | shared length u8 … | rest of the key …
  */
 
-import {
-  bitsOf,
-  canonicalPrefixes,
-  type Family,
-  KEY_MAX_BYTES,
-  KeyByte,
-  KeyWriter,
-  keyEnd,
-  type Names,
-  type Prefixes,
-  readNames as readKeys,
-  strideOf,
-  wordMask,
-} from '@rulecast/rules';
+import { bitsOf, canonicalPrefixes, type Family, type Prefixes, strideOf, wordMask } from '@rulecast/rules';
 import type { ByteReader } from '../bytes/reader.ts';
 import { ByteWriter } from '../bytes/writer.ts';
 import { type PartBounds, Work } from '../content/budget.ts';
@@ -36,8 +22,6 @@ import { readTree, writeTree } from './prefix-tree.ts';
 const BLOCK_LEAST_BYTES = 2;
 /** In place of a group count: the column is a prefix tree. */
 const TREE_FORM = 255;
-/** Shared length, a suffix of one character, and the end. */
-const NAME_LEAST_BYTES = 3;
 
 /**
  * A tree takes 0.1 to 0.4 µs an entry either way, groups a tenth of it. Up to so many entries the shorter one
@@ -330,62 +314,4 @@ export function readIndices(
     );
   }
   return indices;
-}
-
-/**
- * Appends a column of names: of all what they share with the one before, then the rest of each. Apart, both
- * deflate better than by turns: by a tenth and more on real lists.
- */
-export function writeNames(writer: ByteWriter, { count, bytes }: Names): void {
-  const sharedLengths = new Uint8Array(count);
-  const rests = new KeyWriter(bytes.length);
-  let before = -1;
-  for (let at = 0, i = 0; at < bytes.length; i++) {
-    let shared = 0;
-    if (before >= 0) while (bytes[before + shared] === bytes[at + shared]) shared++; // no key begins another one
-    sharedLengths[i] = shared;
-    const end = keyEnd(bytes, at);
-    rests.push(bytes, at + shared, end);
-    before = at;
-    at = end;
-  }
-  writer.varint(count);
-  writer.bytes(sharedLengths);
-  writer.bytes(rests.take().bytes);
-}
-
-/** Reads a canonical column of names, as many as there is room for, to the end of the reader. */
-export function readNames(reader: ByteReader, { entries, code, meter }: PartBounds): Names {
-  const count = reader.varint();
-  if (count > entries) throw reader.error(`${count} names; at most ${entries} are possible`, undefined, code);
-  meter.spend(count * Work.name);
-  if (count * NAME_LEAST_BYTES > reader.remaining) throw reader.error(`${count} names in too few bytes`);
-  const sharedLengths = reader.bytes(count);
-  const rests = reader.bytes(reader.remaining);
-  const keys = new KeyWriter(rests.length);
-  let before = 0;
-  let at = 0;
-  for (let i = 0; i < count; i++) {
-    const shared = sharedLengths[i]!; // i < count
-    const start = keys.length;
-    if (shared > Math.max(0, start - before - 1))
-      throw reader.error(`name ${i} shares more than there is`, i);
-    let end = at;
-    while (end < rests.length && rests[end]! > KeyByte.both) end++; // end < length
-    end++;
-    if (end > rests.length || end - at + shared > KEY_MAX_BYTES)
-      throw reader.error(`name ${i} is too long`, i);
-    const bytes = keys.room(end - at + shared);
-    bytes.copyWithin(start, before, before + shared);
-    bytes.set(rests.subarray(at, end), start + shared);
-    if (i > 0 && bytes[start + shared]! <= bytes[before + shared]!)
-      throw reader.error(`name ${i} is not above the one before, or shares more than it says`, i);
-    keys.advance(end - at + shared, 1);
-    before = start;
-    at = end;
-  }
-  if (at < rests.length) throw reader.error(`${rests.length - at} bytes too many`);
-  const names = readKeys(keys.take().bytes);
-  if ('reason' in names) throw reader.error(`name ${names.index} ${names.reason}`, names.index);
-  return names;
 }

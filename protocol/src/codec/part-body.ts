@@ -3,12 +3,12 @@
  * "Delta and snapshot".
  *
  *   put    prefix list   v4 column | v6 column
- *          name list     resolve u8 | packed names
+ *          name list     a code of names
  *          policy        packed canonical bytes, but columns of runs as planes
  *          resolutions   packed canonical bytes
  *          unmatched     action u8
  *   patch  prefix list   v4 removed indices | v4 added column | v6 removed indices | v6 added column
- *          name list     resolve u8 | removed indices | packed added names
+ *          name list     a code of names
  *          policy        packed: flags u8 | (default action u8, prefix set) | egress splices | ingress splices
  *                        | (egress, ingress splices of the exceptions)
  *          resolutions   packed: count u32 | (length u8, name, present u8, prefix set if present)…
@@ -16,7 +16,6 @@
  */
 
 import {
-  applyNamesDelta,
   applyPrefixesDelta,
   compareHostNames,
   comparePrefixAt,
@@ -25,8 +24,6 @@ import {
   type DirectedRuns,
   type Family,
   isCanonical,
-  type NameList,
-  type Names,
   type Policy,
   type Prefixes,
   type PrefixesDelta,
@@ -42,7 +39,8 @@ import { type Part, type PartId, PartKind, partCount, type Resolutions } from '.
 import { RuleBounds, readAction, readHostName, writeAction } from '../content/policy.ts';
 import { PLANE_COLUMNS, readPrefixSet, writePrefixSet } from '../content/prefix.ts';
 import { ErrorCode } from '../error.ts';
-import { readEntries, readIndices, readNames, writeEntries, writeNames, writeSequence } from './entry.ts';
+import { readEntries, readIndices, writeEntries, writeSequence } from './entry.ts';
+import { readNameEdit, readNameList, writeNameEdit, writeNameList } from './name-list.ts';
 import { pack, unpack } from './packed.ts';
 import { type PartEdits, sameHeader } from './part-edits.ts';
 import { applySplices, writeSplices } from './rule-splice.ts';
@@ -72,17 +70,8 @@ export function putBody(part: Part): Uint8Array {
   else if (part.list.kind === 'prefixes') {
     writeEntries(writer, part.list.v4);
     writeEntries(writer, part.list.v6);
-  } else {
-    writer.u8(part.list.resolve ? 1 : 0);
-    writer.bytes(packedNames(part.list.names));
-  }
+  } else writeNameList(writer, part.list);
   return writer.take();
-}
-
-function packedNames(names: Names): Uint8Array {
-  const writer = new ByteWriter();
-  writeNames(writer, names);
-  return pack(writer.take());
 }
 
 /** The part that a put says, as far as there is room for it. Reads all of `reader`. */
@@ -93,11 +82,8 @@ export function readPut(reader: ByteReader, id: PartId, bounds: PartBounds): Par
       const v6 = readEntries(reader, 6, withEntries(bounds, bounds.entries - v4.lengths.length));
       return { kind: id.kind, name: id.name, list: { kind: 'prefixes', v4, v6 } };
     }
-    case PartKind.nameList: {
-      const resolve = readFlag(reader);
-      const names = readPackedNames(reader, bounds);
-      return { kind: id.kind, name: id.name, list: { kind: 'names', names, resolve } };
-    }
+    case PartKind.nameList:
+      return { kind: id.kind, name: id.name, list: readNameList(reader, bounds) };
     case PartKind.policy:
     case PartKind.resolutions: {
       const raw = unpack(reader, bounds);
@@ -106,13 +92,6 @@ export function readPut(reader: ByteReader, id: PartId, bounds: PartBounds): Par
     case PartKind.unmatched:
       return { kind: id.kind, name: '', unmatched: readAction(reader) };
   }
-}
-
-function readPackedNames(reader: ByteReader, bounds: PartBounds): Names {
-  const raw = unpack(reader, bounds);
-  const names = readNames(raw, bounds);
-  raw.end();
-  return names;
 }
 
 function withEntries(bounds: PartBounds, entries: number): PartBounds {
@@ -134,9 +113,13 @@ export function patchBody(before: Part, after: Part, edits: PartEdits): Uint8Arr
       }
       return writer.take();
     case 'names':
-      writer.u8('list' in after && after.list.kind === 'names' && after.list.resolve ? 1 : 0);
-      writeSequence(writer, edits.removed, 1);
-      writer.bytes(packedNames(edits.added));
+      if (
+        !('list' in before && 'list' in after) ||
+        before.list.kind !== 'names' ||
+        after.list.kind !== 'names'
+      )
+        return undefined;
+      writeNameEdit(writer, before.list.names, edits, after.list.resolve);
       return writer.take();
     case 'policy':
       if ('policy' in before && 'policy' in after)
@@ -202,7 +185,7 @@ export function readPatch(
       const { kind, name, list } = before;
       const patched =
         list.kind === 'names'
-          ? patchedNames(reader, list, bounds)
+          ? readNameEdit(reader, list, bounds)
           : patchedPrefixes(reader, list, bounds, (patch) => onListPatch?.(name, patch));
       return { kind, name, list: patched };
     }
@@ -298,18 +281,6 @@ function isInOrder(column: Prefixes, i: number): boolean {
   if (i < 0 || i + 1 >= column.lengths.length) return true;
   const { words, family } = column;
   return compareWordsAt(words, i, words, i + 1, strideOf(family)) < 0 && !containsAt(column, i, words, i + 1);
-}
-
-function patchedNames(reader: ByteReader, before: NameList, bounds: PartBounds): NameList {
-  const resolve = readFlag(reader);
-  const removed = readIndices(reader, before.names.count, bounds.meter);
-  const added = readPackedNames(reader, boundsBeside(reader, before.names.count - removed.length, bounds));
-  if (removed.length === 0 && added.count === 0 && resolve === before.resolve) {
-    throw reader.error('a patch that changes nothing');
-  }
-  const names = applyNamesDelta(before.names, { removed, added });
-  if (typeof names === 'number') throw reader.error(`name ${names} is there already`, names);
-  return { kind: 'names', names, resolve };
 }
 
 function patchedPolicy(reader: ByteReader, before: Policy, bounds: RuleBounds): Policy {
