@@ -2,10 +2,12 @@ import { join } from 'node:path';
 import { pino } from 'pino';
 import { describe, expect, it } from 'vitest';
 import { temporaryDirectory } from '../../../test/kit/directory.ts';
+import { SimulatedDatabases } from '../../../test/simulate/databases.ts';
 import { FakeClock } from '../../sources/test/fake-clock.ts';
 import { Publisher } from '../src/release/publisher.ts';
 import { openIdentity } from '../src/store/identity.ts';
 import { StoreError } from '../src/store/store.ts';
+import { faultyDatabases } from './faulty-databases.ts';
 import { degraded, freshPublisher, pushOf, RESOLVE_NOTHING, release, SILENT } from './fresh-publisher.ts';
 
 describe('a publisher', () => {
@@ -100,5 +102,36 @@ describe('a publisher', () => {
     });
     expect(outcome).toMatchObject({ kind: 'planned', failedNames: [{ name: 'a.example' }] });
     expect(degraded(publisher)).toEqual([]);
+  });
+});
+
+describe('a publisher to which a newer release is proved', () => {
+  // Its disk was full then: it forgot the proof, and gave numbers that were given before.
+  it.each([false, true])(
+    'knows it where it cannot be written, and opens an epoch by itself: %s',
+    async (autoEpoch) => {
+      const databases = new SimulatedDatabases(1);
+      const faulty = faultyDatabases(databases.open(), 3, 'ENOSPC'); // to begin, a release, then the proof
+      const publisher = freshPublisher({ databases: () => faulty, autoEpoch });
+      await release(publisher, { 'hosts.txt': '192.0.2.1\n' });
+      await publisher.proved({ epoch: 1, version: 9 }, 'firewall');
+      expect(faulty.isHit).toBe(true);
+      if (autoEpoch) return expect(publisher.head?.manifest).toMatchObject({ epoch: 2, version: 2 });
+      expect(publisher.behind).toEqual({ epoch: 1, version: 9 });
+      const push = publisher.push(pushOf({ 'hosts.txt': '192.0.2.2\n' }));
+      await expect(push).rejects.toMatchObject({ code: 'publisher-behind' });
+      await publisher.proved({ epoch: 1, version: 9 }, 'firewall');
+      expect(publisher.store.behind).toEqual([1, 9]);
+    },
+  );
+
+  it('tries again with the next proof where the epoch could not be opened', async () => {
+    const faulty = faultyDatabases(new SimulatedDatabases(1).open(), 4, 'ENOSPC');
+    const publisher = freshPublisher({ databases: () => faulty, autoEpoch: true });
+    await release(publisher, { 'hosts.txt': '192.0.2.1\n' });
+    await expect(publisher.proved({ epoch: 1, version: 9 }, 'firewall')).rejects.toThrow(StoreError);
+    expect(publisher.behind).toEqual({ epoch: 1, version: 9 });
+    await publisher.proved({ epoch: 1, version: 9 }, 'another');
+    expect(publisher.head?.manifest).toMatchObject({ epoch: 2, version: 2 });
   });
 });

@@ -160,13 +160,19 @@ export class Committer {
     return behindOf(this.#numbers);
   }
 
-  /** Notes a release that was proved and is not here; returns whether that is news. Throws StoreError. */
+  /**
+   * Notes a release that was proved and is not here; returns whether that is news. Throws StoreError where it
+   * cannot be written: it is known all the same from then on, and the next proof writes it.
+   */
   noteBehind(proved: ReleaseNumber): boolean {
+    const { store } = this.#options;
     const numbers = withProof(this.#numbers, proved);
-    if (numbers === undefined) return false;
-    this.#options.store.noteBehind([proved.epoch, proved.version]);
-    this.#numbers = numbers;
-    return true;
+    this.#numbers = numbers ?? this.#numbers;
+    const { behind } = this;
+    const kept = store.behind;
+    const isKept = kept !== undefined && kept[0] === behind?.epoch && kept[1] === behind.version;
+    if (behind !== undefined && !isKept) store.noteBehind([behind.epoch, behind.version]);
+    return numbers !== undefined;
   }
 
   /** Throws BehindError where a release would be given a number that may have been given before. */

@@ -35,7 +35,7 @@ import { type FailedName, Names } from '../names/names.ts';
 import type { ResolveName } from '../names/resolve.ts';
 import type { Identity } from '../store/identity.ts';
 import { openState, type StateOptions } from '../store/state.ts';
-import type { Release, Store } from '../store/store.ts';
+import { type Release, type Store, StoreError } from '../store/store.ts';
 import { KnownSubscribers } from '../subscribers/known.ts';
 import { Subscribers } from '../subscribers/subscribers.ts';
 import { Committer, GuardError, type Origin, type ReleaseDraft } from './commit.ts';
@@ -565,12 +565,13 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
   /**
    * A subscriber proved a release that is not here: this lineage's latest state was lost. From now on nothing
    * is offered and no version given, until a push or a rollback opens an epoch above it, or with `autoEpoch`
-   * at once. Throws StoreError.
+   * at once, and again with each proof if that failed. Throws StoreError where the epoch cannot be opened.
    */
   proved(known: ReleaseNumber, subscriber: string): Promise<void> {
     return this.#turns.take(async () => {
       const { epoch, version } = known;
-      if (!this.#committer.noteBehind(known)) return;
+      const isNews = this.#noteBehind(known);
+      if (this.behind === undefined) return;
       if (this.#autoEpoch && this.head !== undefined) {
         const detail = `a subscriber proved release ${epoch}/${version}`;
         const draft = await this.#committer.draft(this.head.ruleSet);
@@ -579,12 +580,23 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
         this.logger.warn({ epoch: release.manifest.epoch }, `${detail}: opened a new epoch`);
         return this.#announce(release);
       }
+      if (!isNews) return;
       this.logger.error(
         { subscriber, epoch, version, head: this.head?.manifest.version ?? 0 },
         'a subscriber proved a release that is not here: this state is older than what it released, and nothing is offered; restore the newer state, or go on with rulectl push or rollback --as-new-epoch',
       );
       this.subscribers.changed();
     });
+  }
+
+  #noteBehind(known: ReleaseNumber): boolean {
+    try {
+      return this.#committer.noteBehind(known);
+    } catch (error) {
+      if (!(error instanceof StoreError)) throw error;
+      this.logger.error({ err: error }, 'what was proved cannot be kept over a restart');
+      return true;
+    }
   }
 
   #announce(release: Release): void {
