@@ -40,9 +40,9 @@ export const MUTANTS = [
   {
     name: 'a release is put in force in place, before it is on disk',
     path: ACTIVATOR,
-    find: '    const stored = await this.#storedForm(candidate, ruleSet);\n',
+    find: "        return { kind: 'compiled', prepared: await table.prepareAsync(enforced, times, effect.changes) };\n",
     replace:
-      '    const generationInPlace = this.#flip(prepared);\n    const stored = await this.#storedForm(candidate, ruleSet);\n    this.#flip = () => generationInPlace;\n',
+      "        const prepared = await table.prepareAsync(enforced, times, effect.changes);\n        const [generation, flip] = [table.flip(prepared), table.flip.bind(table)];\n        table.flip = (other) => (other === prepared ? generation : flip(other));\n        return { kind: 'compiled', prepared };\n",
     suites: SUBSCRIBER,
   },
   {
@@ -84,17 +84,17 @@ export const MUTANTS = [
   {
     name: 'a commit that failed moves the floor of the subscriber',
     path: ACTIVATOR,
-    find: '      await sink?.discard();\n      state?.dropCandidate(offer.hash);\n',
+    find: '        await state?.writeCandidate(effect.stored);\n',
     replace:
-      '      await sink?.discard();\n      this.#floor.rise({ ...markOf(offer), hash: new Uint8Array(32) });\n',
+      '        const { manifestBytes, signature } = effect.stored;\n        const begun = markOf(verifySigned(manifestBytes, signature, this.#options.trust));\n        this.#floor.rise({ ...begun, hash: new Uint8Array(32) });\n        await state?.writeCandidate(effect.stored);\n',
     suites: SUBSCRIBER,
   },
   {
     name: 'an error clears the table',
     path: ACTIVATOR,
-    find: '      state?.dropCandidate(offer.hash);\n',
+    find: '        this.#options.state?.dropCandidate(effect.hash);\n',
     replace:
-      '      state?.dropCandidate(offer.hash);\n      this.#options.table.flip(this.#options.table.prepare(this.#options.boot, environment));\n',
+      '        this.#options.state?.dropCandidate(effect.hash);\n        this.#flip(this.#options.table.prepare(this.#options.boot, this.#options.environment(0)));\n',
     suites: SUBSCRIBER,
   },
   {
@@ -177,9 +177,9 @@ export const MUTANTS = [
   },
   {
     name: 'a publisher that was proved to be behind goes on counting',
-    path: 'packages/publisher/src/release/commit.ts',
-    find: '    if (behind === undefined) return;\n    const { epoch, version } = this.#current',
-    replace: '    if (behind !== null) return;\n    const { epoch, version } = this.#current',
+    path: 'packages/publisher/src/release/numbers.ts',
+    find: '  return proved === undefined || proved.epoch < epoch ? undefined : proved;\n',
+    replace: '  return proved === undefined || proved.epoch <= epoch ? undefined : proved;\n',
     suites: ['packages/publisher/test/publisher.test.ts', ...SESSION],
   },
 ];

@@ -11,7 +11,7 @@ import type { Random } from '../kit/random.mjs';
 import { air, Machine, Process } from './air.ts';
 import { answersOf, PACKETS } from './content.ts';
 import { SimulatedDisk } from './disk.ts';
-import { isBelow, type Ledger, type Numbered, type Published, Violation } from './ledger.ts';
+import { isBelow, type Ledger, type Numbered, Violation } from './ledger.ts';
 import { Troubles, troubledDisk } from './troubles.ts';
 
 const DIRECTORY = '/state';
@@ -23,10 +23,6 @@ const LOOK_MS = 2000;
 const WAITING_MAX = 40;
 /** Its table: small releases, and many lives. */
 const TABLE_BYTES = 8 * 2 ** 20;
-/** How long a release that is in force may take to be marked on disk. */
-const MARK_MAX_MS = 2000;
-/** Calls of the disk for that. */
-const MARK_CALLS = 12;
 /** Files of a subscriber: a chain in two places, and two notes. */
 const FILES_MAX = 2 * 256 + 8;
 const FIRST_PACKET = PACKETS[0] ?? fail();
@@ -66,7 +62,6 @@ export class SubscriberNode {
   #floor: Numbered | undefined;
   #endedAt = 0; // the latest end of an accept rule that was seen to have come, in this life
   #looked: { readonly generation: number; readonly hash: string | undefined; readonly atMs: number } = NEVER;
-  #flippedAtMs: number | undefined;
   #persistedHash: string | undefined;
   #restartAtMs = 0;
   #backup: ReturnType<SimulatedDisk['snapshot']> | undefined;
@@ -95,7 +90,6 @@ export class SubscriberNode {
     this.#floor = undefined;
     this.#endedAt = 0;
     this.#looked = NEVER;
-    this.#flippedAtMs = undefined;
     const { process } = this;
     const { trust, name, random, logger, transferBytesMax = TRANSFER_BYTES, connect } = this.#place;
     air.as(process, () => {
@@ -256,27 +250,13 @@ export class SubscriberNode {
     const release = hash === undefined ? undefined : this.#place.ledger.published.get(hash);
     const isBoot = hash === undefined && /^d*$/.test(text);
     const answers = release?.answers.find((possible) => possible.text === text);
-    if (!isBoot && answers === undefined) return this.#checkFlipped(text, release);
-    this.#flippedAtMs = undefined;
+    if (!isBoot && answers === undefined) {
+      const expected = release?.answers.map((possible) => possible.text).join(' or ') ?? 'nothing';
+      throw new Violation('mixed', `${this.process.name} says ${text} where its release says ${expected}`);
+    }
     // While a release comes into force, its answers may be those of the one before at another time.
     if (isSame && answers?.hasAcceptEnded !== undefined && release?.acceptEnd !== undefined)
       this.#checkEnd(release.acceptEnd, answers.hasAcceptEnded);
-  }
-
-  /** Between the flip and the mark on disk, the table says what the status does not yet. */
-  #checkFlipped(text: string, release: Published | undefined): void {
-    this.#flippedAtMs ??= air.nowMs;
-    const isNext = [...this.#place.ledger.published.values()].some(
-      (other) =>
-        (release === undefined || isBelow(release, other)) &&
-        other.answers.some((possible) => possible.text === text),
-    );
-    const { slow } = this.troubles;
-    const mostMs = MARK_MAX_MS + (air.nowMs < slow.untilMs + slow.byMs ? MARK_CALLS * slow.byMs : 0);
-    const isLate = air.nowMs - Math.max(this.#flippedAtMs, this.process.frozenUntilMs) > mostMs;
-    if (isNext && !isLate) return;
-    const expected = release?.answers.map((possible) => possible.text).join(' or ') ?? 'nothing';
-    throw new Violation('mixed', `${this.process.name} says ${text} where its release says ${expected}`);
   }
 
   /** A rule that accepts ends in time, and never comes back. */
