@@ -10,7 +10,6 @@ import {
   type ManifestPart,
   type MessageOf,
   manifestHash,
-  STEADY_CLOCK,
   signManifest,
 } from '@rulecast/protocol';
 import { EMPTY_RULE_SET, type RuleSet } from '@rulecast/rules';
@@ -32,6 +31,7 @@ import {
   streamTransfer,
 } from './scripted-publisher.ts';
 import { Gate, RecordingSink, startedSubscriber } from './started.ts';
+import { TestClock } from './test-clock.ts';
 
 afterEach(() => {
   vi.restoreAllMocks();
@@ -509,7 +509,8 @@ describe('a transfer is refused, and what is in force stays:', () => {
 
   it('again and again: after pauses that grow, over connections too, and end when a release is applied', async () => {
     let nowMs = 0;
-    const clock = { ...STEADY_CLOCK, monotonicMs: () => nowMs };
+    const { after } = new TestClock();
+    const clock = { after, monotonicMs: () => nowMs };
     const { publisher, peer } = await holding({ clock });
     const release = good(publisher);
     const spoiled = ofOther(release, sampleRuleSet(7));

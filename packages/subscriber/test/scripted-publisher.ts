@@ -27,6 +27,7 @@ import type { RuleSet } from '@rulecast/rules';
 import { type Channel, createMemoryPair } from '@rulecast/vchan';
 import { expect } from 'vitest';
 import { sampleRuleSet } from './sample.ts';
+import { TestClock } from './test-clock.ts';
 
 export interface ScriptedRelease {
   readonly ruleSet: RuleSet;
@@ -169,7 +170,7 @@ export class Peer {
 
   constructor(server: Channel, lineage: Uint8Array) {
     this.server = server;
-    this.connection = new Connection(server);
+    this.connection = new Connection(server, { after: new TestClock().after });
     this.lineage = lineage;
   }
 

@@ -1,11 +1,12 @@
 /** Subscribers under test: started with what all tests share, and closed after each. */
 
 import { pino } from 'pino';
-import { afterEach } from 'vitest';
+import { afterEach, vi } from 'vitest';
 import type { Sink, SinkRelease } from '../src/apply/sink.ts';
 import { createSubscriber, type Subscriber, type SubscriberOptions } from '../src/peer/subscriber.ts';
 import { DNS, NOW } from './sample.ts';
 import type { ScriptedPublisher } from './scripted-publisher.ts';
+import { TestClock } from './test-clock.ts';
 
 const open: Subscriber[] = [];
 
@@ -26,6 +27,8 @@ export async function startedSubscriber(
     nowMs: () => NOW * 1000,
     boot: { bootMs: options.nowMs ?? (() => NOW * 1000), bootId: 'test' }, // clocks that agree
     random: () => 0,
+    // Where timers are faked, the clock of the process is what the test moves.
+    ...(vi.isFakeTimers() ? {} : { clock: new TestClock() }),
     ...options,
   });
   open.push(subscriber);

@@ -60,7 +60,7 @@ export class PublisherSession {
   readonly #host: SessionHost;
   readonly #alarm: Alarm;
   #state: State;
-  readonly #hello: Step;
+  readonly #hello: readonly Effect[];
   readonly #events: Event[] = []; // the first is being taken
   #stage: Stage | undefined;
   #applying: Promise<void> = Promise.resolve();
@@ -71,14 +71,15 @@ export class PublisherSession {
     this.#alarm = new Alarm(host.clock, () => this.#handle({ kind: 'tick' }));
     const { active } = host.activator;
     const held = active && this.#heldAs(active);
-    this.#hello = start(host.self, memory, held, host.notEnforced(), host.clock.monotonicMs());
-    this.#state = this.#hello.state;
+    const first = start(host.self, memory, held, host.notEnforced(), host.clock.monotonicMs());
+    this.#state = first.state;
+    this.#hello = first.effects;
   }
 
   /** Runs until the connection ends, and a release being applied is applied. */
   async run(): Promise<SessionEnd> {
     let fault: ProtocolError | undefined;
-    this.#follow(this.#hello);
+    if (this.#state.kind === 'greeting') this.#follow({ state: this.#state, effects: this.#hello });
     try {
       for (;;) {
         const received = await this.#connection.receive();
