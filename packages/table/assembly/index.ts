@@ -11,6 +11,7 @@
 
 export {
   classesOf,
+  classesOfRest,
   classOf4,
   classOf6,
   egress4,
@@ -18,6 +19,8 @@ export {
   lookup4,
   lookup6,
   lookupAll,
+  lookupRest,
+  open,
 } from './lookup';
 
 /** Copies bytes of the table's memory as memory; the ranges may overlap. */

@@ -6,9 +6,10 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { ASKS_DETAIL } from '../dist/classes/rule-columns.js';
 import { GROUP_WORDS, GroupField, HEADER_WORDS, HeaderField } from '../dist/image/header.js';
-import { HOT_CODE_BYTE, SHARE_BYTE } from '../dist/lookup/engine.js';
+import { SHARE_BYTE } from '../dist/lookup/engine.js';
 import { LookupDirection } from '../dist/lookup/verdict.js';
-import { GRANULE_BYTES } from '../dist/memory/memory.js';
+import { ValueWidth } from '../dist/map/node.js';
+import { ControlField } from '../dist/memory/control.js';
 import { OWNER_WORDS, OwnerField } from '../dist/program/owner.js';
 import {
   CODE_ACTION_BITS,
@@ -50,7 +51,7 @@ const HEADER = {
   MAP6_MASK: groups + GroupField.map6Mask * 4,
 };
 const OWNER = { EGRESS_FIELD: OwnerField.egress * 4, INGRESS_FIELD: OwnerField.ingress * 4 };
-const SCRATCH = { SCRATCH_SHARE: SHARE_BYTE, HOT_CODE: HOT_CODE_BYTE };
+const SHARED = { IN_FORCE: ControlField.header * 4, SHARE_INDEX: SHARE_BYTE };
 const RECORD = {
   PROGRAM_HEADER: PROGRAM_HEADER_WORDS * 4,
   CLASS_MASK: ProgramField.classMask * 4,
@@ -63,11 +64,11 @@ const RECORD = {
   TABLE_BYTES: TABLE_WORDS * 4,
 };
 const SHIFTS = {
-  GRANULE_SHIFT: shiftOf(GRANULE_BYTES),
   GROUP_SHIFT: shiftOf(GROUP_WORDS * 4),
   OWNER_SHIFT: shiftOf(OWNER_WORDS * 4),
   RECORD_SHIFT: shiftOf(PROGRAM_WORDS * 4),
 };
+const WIDTHS = { BYTE: ValueWidth.byte, HALF: ValueWidth.half, NONE: ValueWidth.none };
 const WORDS = {
   EGRESS: LookupDirection.egress,
   INGRESS: LookupDirection.ingress,
@@ -101,9 +102,10 @@ const text = `/**
 
 ${section('Of a header, in bytes; GROUPS is where the maps of the first group are.', 'usize', HEADER)}
 ${section('Of the record of an owner, in bytes.', 'usize', OWNER)}
-${section('Of scratch memory, in bytes: which share of hits is its reader’s, and the code most frequent lately.', 'usize', SCRATCH)}
+${section('Of all memory, where the header in force is told; of scratch memory, which share of hits is its reader’s. In bytes.', 'usize', SHARED)}
 ${section('Of programs, in bytes.', 'usize', RECORD)}
 ${section('Sizes in bytes, as powers of two.', 'usize', SHIFTS)}
+${section('Widths of values of maps; other ones are words.', 'u32', WIDTHS)}
 ${section('Numbers in words.', 'i32', WORDS)}`;
 
 const file = new URL('layout.ts', import.meta.url);

@@ -25,9 +25,9 @@ export const MAP6_MASK: usize = 108;
 export const EGRESS_FIELD: usize = 0;
 export const INGRESS_FIELD: usize = 4;
 
-// Of scratch memory, in bytes: which share of hits is its reader’s, and the code most frequent lately.
-export const SCRATCH_SHARE: usize = 2044;
-export const HOT_CODE: usize = 2040;
+// Of all memory, where the header in force is told; of scratch memory, which share of hits is its reader’s. In bytes.
+export const IN_FORCE: usize = 4;
+export const SHARE_INDEX: usize = 4;
 
 // Of programs, in bytes.
 export const PROGRAM_HEADER: usize = 64;
@@ -41,10 +41,14 @@ export const IS_PLAIN: usize = 52;
 export const TABLE_BYTES: usize = 16;
 
 // Sizes in bytes, as powers of two.
-export const GRANULE_SHIFT: usize = 3;
 export const GROUP_SHIFT: usize = 4;
 export const OWNER_SHIFT: usize = 3;
 export const RECORD_SHIFT: usize = 6;
+
+// Widths of values of maps; other ones are words.
+export const BYTE: u32 = 0;
+export const HALF: u32 = 1;
+export const NONE: u32 = 3;
 
 // Numbers in words.
 export const EGRESS: i32 = 0;

@@ -1,6 +1,10 @@
 /**
- * Lookups: from addresses to codes, for one packet and for columns of them. An `image` is the first byte
- * of a generation's header, whose words src/image/header.ts names and layout.ts knows.
+ * Lookups: from addresses to codes, for one packet and for columns of them.
+ *
+ * Each begins by comparing the header in force with the one that its reader holds (src/memory/double-buffer.ts),
+ * by an atomic load, which here costs nothing: if a flip was missed, nothing is looked at, and the answer is
+ * RENEW. An `image` is the first byte of a generation's header, whose words src/image/header.ts names and
+ * layout.ts knows. `room` is the scratch memory of the reader.
  */
 
 import {
@@ -13,14 +17,18 @@ import {
   GROUP_COUNT,
   GROUP_SHIFT,
   HITS,
-  HOT_CODE,
+  IN_FORCE,
   INGRESS,
   INGRESS_FIELD,
   MAP4,
   MAP4_MASK,
   MAP6,
   MAP6_MASK,
+  IS_PLAIN,
+  NONE,
   NO_VERDICT,
+  BASE,
+  CLASS_MASK,
   OWNER4,
   OWNER4_MASK,
   OWNER6,
@@ -28,13 +36,60 @@ import {
   OWNERS,
   OWNER_SHIFT,
   PROGRAMS,
-  SCRATCH_SHARE,
+  PROGRAM_HEADER,
+  RECORD_SHIFT,
+  SHARE_INDEX,
   SHARES,
   SHARE_BYTES,
   SHARE_COUNT,
 } from './layout';
 import { find4, find6, TILE, tile4, tile6 } from './map';
 import { decide, decideGrouped, decideTile, protoBitOf } from './program';
+
+/** What a lookup answers that saw a flip; below all codes. */
+const RENEW = -1;
+
+// What the room of a reader holds, in bytes from its start: first the header held, 0 for none; then what `open`
+// notes of that generation.
+const SHARE: usize = 8; // the reader's share of the hits; 0: it has none
+const PLAIN: usize = 12; // whether one program of codes alone judges what unknown sources send
+const ROWS: usize = 16; // of that: its rows, as an address
+const ROW_MASK: usize = 20;
+const ROW_BASE: usize = 24;
+const DIRECTORY: usize = 28; // the map of IPv4 addresses
+const MASK: usize = 32;
+const HOT: usize = 36; // the two codes most frequent lately
+const LISTS: usize = 128; // two tiles, for whatever runs
+const TILE_BYTES: usize = <usize>TILE << 2;
+const CLASSES: usize = LISTS + TILE_BYTES * 2;
+const TILE_PROGRAMS: usize = CLASSES + TILE_BYTES; // first the owners' classes
+const SECOND_CODES: usize = TILE_PROGRAMS + TILE_BYTES;
+const GROUP_CLASSES: usize = SECOND_CODES + TILE_BYTES;
+
+/** Whether the generation that a reader holds is in force. */
+// @ts-ignore: decorator
+@inline
+function isHeld(room: usize): bool {
+  return atomic.load<u32>(IN_FORCE) == load<u32>(room);
+}
+
+/** Notes what lookups need of the generation that a reader has held since just now. */
+export function open(room: usize): void {
+  const image = <usize>load<u32>(room);
+  const share = load<u32>(room, SHARE_INDEX);
+  const hasShare = share < load<u32>(image, SHARE_COUNT);
+  store<u32>(room, hasShare ? load<u32>(image, SHARES) + share * load<u32>(image, SHARE_BYTES) : 0, SHARE);
+  const program = load<i32>(load<u32>(image, OWNERS), EGRESS_FIELD);
+  const blob = <usize>load<u32>(image, PROGRAMS);
+  const record = blob + PROGRAM_HEADER + (<usize>max(program, 0) << RECORD_SHIFT);
+  const isPlain = program >= 0 && load<i32>(image, GROUP_COUNT) == 1 && load<i32>(record, IS_PLAIN) != 0;
+  store<u32>(room, u32(isPlain), PLAIN);
+  store<u32>(room, <u32>blob + (load<u32>(record) << 2), ROWS);
+  store<u32>(room, load<u32>(record, CLASS_MASK), ROW_MASK);
+  store<u32>(room, load<u32>(record, BASE), ROW_BASE);
+  store<u32>(room, load<u32>(image, MAP4), DIRECTORY);
+  store<u32>(room, load<u32>(image, MAP4_MASK), MASK);
+}
 
 /** The number of a family's ICMP. */
 function icmpOf(family: i32): i32 {
@@ -144,11 +199,11 @@ function lookup(
 }
 
 /**
- * The code of any packet's verdict, not counted: its addresses may be of two families, of which `srcFamily`
+ * The code of any packet's verdict, counted or not: its addresses may be of two families, of which `srcFamily`
  * is 0 if the source is unknown. `src` and `dst` are IPv4 addresses, or where four words are.
  */
 export function judgePacket(
-  image: usize,
+  room: usize,
   direction: i32,
   srcFamily: i32,
   src: u32,
@@ -156,84 +211,92 @@ export function judgePacket(
   dst: u32,
   proto: i32,
   detail: i32,
-  scratch: usize,
+  isHit: bool,
 ): i32 {
-  return lookup(image, direction, srcFamily, srcFamily != 0, src, dstFamily, dst, proto, detail, scratch);
-}
-
-/** The share of the hits that is a reader's alone; 0 if there is none for it. */
-function shareOf(image: usize, scratch: usize): usize {
-  const share = load<u32>(scratch, SCRATCH_SHARE);
-  if (share >= load<u32>(image, SHARE_COUNT)) return 0;
-  return load<u32>(image, SHARES) + share * load<u32>(image, SHARE_BYTES);
-}
-
-/** Counts in a share, a float64 an outcome; without one, where all others do, a word of 64 bits each. */
-function countHits(image: usize, share: usize, code: u32, count: u32): void {
-  const at = <usize>(code >> ACTION_BITS) << 3;
-  if (share != 0) store<f64>(share + at, load<f64>(share + at) + <f64>count);
-  else atomic.add<u64>(<usize>load<u32>(image, HITS) + at, count); // orders nothing: it is for the sum alone
-}
-
-function counted(image: usize, code: i32, scratch: usize): i32 {
-  countHits(image, shareOf(image, scratch), code, 1);
+  if (!isHeld(room)) return RENEW;
+  const code = lookup(load<u32>(room), direction, srcFamily, srcFamily != 0, src, dstFamily, dst, proto, detail, room);
+  if (isHit) count(room, code, 1);
   return code;
+}
+
+/** Counts in the reader's share; without one, where all others do. */
+// @ts-ignore: decorator
+@inline
+function count(room: usize, code: u32, hits: u64): void {
+  const share = <usize>load<u32>(room, SHARE);
+  const at = <usize>(code >> ACTION_BITS) << 3;
+  if (share != 0) store<u64>(share + at, load<u64>(share + at) + hits);
+  else atomic.add<u64>(<usize>load<u32>(load<u32>(room), HITS) + at, hits); // orders nothing: it is for the sum alone
+}
+
+/** The code that the plain program has for a class. */
+// @ts-ignore: decorator
+@inline
+function plainCode(room: usize, classId: i32): i32 {
+  const row = load<i32>(<usize>load<u32>(room, ROWS) + (<usize>(classId & load<i32>(room, ROW_MASK)) << 2));
+  return load<i32>(room, ROW_BASE) + ~row;
 }
 
 /** The code of an IPv4 packet's verdict; counts it, like all below. */
 export function lookup4(
-  image: usize,
+  room: usize,
   direction: i32,
   hasSrc: bool,
   src: u32,
   dst: u32,
   proto: i32,
   detail: i32,
-  scratch: usize,
 ): i32 {
-  return counted(image, lookup(image, direction, 4, hasSrc, src, 4, dst, proto, detail, scratch), scratch);
+  if (!isHeld(room)) return RENEW;
+  const code = lookup(load<u32>(room), direction, 4, hasSrc, src, 4, dst, proto, detail, room);
+  count(room, code, 1);
+  return code;
 }
 
 /**
  * The code of an IPv4 packet's egress verdict whose source is unknown: what most single lookups ask, with
  * little to hand over.
  */
-export function egress4(image: usize, dst: u32, proto: i32, detail: i32, scratch: usize): i32 {
-  const program = load<i32>(load<u32>(image, OWNERS));
-  return counted(image, judge(image, 4, program, true, dst, protoBitOf(proto, icmpOf(4)), detail, scratch), scratch);
+export function egress4(room: usize, dst: u32, proto: i32, detail: i32): i32 {
+  if (!isHeld(room)) return RENEW;
+  let code: i32;
+  if (load<u32>(room, PLAIN)) code = plainCode(room, find4(load<u32>(room, DIRECTORY), load<u32>(room, MASK), dst));
+  else {
+    const image = <usize>load<u32>(room);
+    const program = load<i32>(load<u32>(image, OWNERS), EGRESS_FIELD);
+    code = judge(image, 4, program, true, dst, protoBitOf(proto, icmpOf(4)), detail, room);
+  }
+  count(room, code, 1);
+  return code;
 }
 
 /** The code of an IPv6 packet's verdict; `src` and `dst` are where four words are. */
 export function lookup6(
-  image: usize,
+  room: usize,
   direction: i32,
   hasSrc: bool,
   src: usize,
   dst: usize,
   proto: i32,
   detail: i32,
-  scratch: usize,
 ): i32 {
-  return counted(image, lookup(image, direction, 6, hasSrc, <u32>src, 6, <u32>dst, proto, detail, scratch), scratch);
+  if (!isHeld(room)) return RENEW;
+  const code = lookup(load<u32>(room), direction, 6, hasSrc, <u32>src, 6, <u32>dst, proto, detail, room);
+  count(room, code, 1);
+  return code;
 }
 
 /** The class of an IPv6 address in the first group; `at` is where its four words are. */
-export function classOf6(image: usize, at: usize): i32 {
+export function classOf6(room: usize, at: usize): i32 {
+  if (!isHeld(room)) return RENEW;
+  const image = <usize>load<u32>(room);
   return find6(load<u32>(image, MAP6), load<u32>(image, MAP6_MASK), at);
 }
 
 /** The class of an IPv4 address in the first group. */
-export function classOf4(image: usize, address: u32): i32 {
-  return find4(load<u32>(image, MAP4), load<u32>(image, MAP4_MASK), address);
+export function classOf4(room: usize, address: u32): i32 {
+  return isHeld(room) ? find4(load<u32>(room, DIRECTORY), load<u32>(room, MASK), address) : RENEW;
 }
-
-// What a reader's scratch memory holds for a tile, in bytes from its start.
-const TILE_BYTES: usize = <usize>TILE << 2;
-const LISTS: usize = 0; // two tiles, for whatever runs
-const CLASSES: usize = TILE_BYTES * 2;
-const TILE_PROGRAMS: usize = TILE_BYTES * 3; // first the owners' classes
-const SECOND_CODES: usize = TILE_BYTES * 4;
-const GROUP_CLASSES: usize = TILE_BYTES * 5;
 
 /**
  * The codes of a tile in one direction, those that the owners of `own` addresses get for the `remote` ones; 0
@@ -258,9 +321,10 @@ function judgeTile(
   const ownMap = <usize>load<u32>(image + (family == 4 ? OWNER4 : OWNER6));
   const ownMask = load<u32>(image + (family == 4 ? OWNER4_MASK : OWNER6_MASK));
   const end = <usize>count << 2;
-  const only = load<i32>(owners + (own == 0 ? 0 : <usize>load<u32>(ownMap) << OWNER_SHIFT)); // the program of all, if they have one
+  const hasOne = own == 0 || <u16>ownMask == 0; // all have one owner, and one program
+  const only = load<i32>(owners + (own == 0 || !hasOne ? 0 : <usize>load<u32>(ownMap) << OWNER_SHIFT));
   let programs: usize = 0;
-  if (own != 0 && ownMask != 0) {
+  if (!hasOne) {
     programs = scratch + TILE_PROGRAMS;
     if (family == 4) tile4(ownMap, ownMask, own, count, programs, scratch + LISTS);
     else tile6(ownMap, ownMask, own, count, programs, scratch + LISTS);
@@ -307,45 +371,56 @@ function judgeTileGrouped(
   }
 }
 
-/** Which of the 64 codes of a tile are `code`, a bit each. */
-function sameCodes(codes: usize, code: u32): u64 {
-  const sought = i32x4.splat(code);
-  let same: u64 = 0;
-  for (let i: usize = 0; i < 16; i += 4) {
-    const at = codes + (i << 4);
-    const low = i16x8.narrow_i32x4_s(i32x4.eq(v128.load(at), sought), i32x4.eq(v128.load(at, 16), sought));
-    const high = i16x8.narrow_i32x4_s(i32x4.eq(v128.load(at, 32), sought), i32x4.eq(v128.load(at, 48), sought));
-    same |= <u64>(<u32>i8x16.bitmask(i8x16.narrow_i16x8_s(low, high))) << (i << 2);
-  }
-  return same;
+/** Four words are the sum of the lanes. */
+// @ts-ignore: decorator
+@inline
+function sumOf(lanes: v128): u32 {
+  return (
+    i32x4.extract_lane(lanes, 0) +
+    i32x4.extract_lane(lanes, 1) +
+    i32x4.extract_lane(lanes, 2) +
+    i32x4.extract_lane(lanes, 3)
+  );
 }
 
 /**
- * Counts the hits of a tile. Counts of one code wait for each other, so the code that was most frequent
- * lately is counted at once, and so is the first other one, which may take its place: most tiles have no
- * more, or many that are rare.
+ * Counts the hits of a tile. Counts of one code wait for each other, so the two that were most frequent lately
+ * are counted by comparing; the others are listed without a branch, and counted one by one.
  */
-// @ts-ignore: decorator
-@inline
-function countTile(image: usize, codes: usize, count: i32, scratch: usize): void {
-  const share = shareOf(image, scratch);
-  let left: u64 = count == TILE ? -1 : (<u64>1 << count) - 1;
-  if (count == TILE) {
-    const hot = load<u32>(scratch, HOT_CODE);
-    const same = sameCodes(codes, hot);
-    if (same != 0) {
-      countHits(image, share, hot, <u32>popcnt(same));
-      left = ~same;
-    }
-    if (left != 0) {
-      const code = load<u32>(codes + (<usize>ctz(left) << 2));
-      const others = sameCodes(codes, code);
-      countHits(image, share, code, <u32>popcnt(others));
-      left &= ~others;
-      if (popcnt(others) > popcnt(same)) store<u32>(scratch, code, HOT_CODE);
+function countTile(room: usize, codes: usize, codeCount: i32): void {
+  const lists = room + LISTS;
+  const hot0 = load<u32>(room, HOT);
+  const hot1 = load<u32>(room, HOT + 4);
+  const is0 = i32x4.splat(hot0);
+  const is1 = i32x4.splat(hot1);
+  let n0 = i32x4.splat(0);
+  let n1 = i32x4.splat(0);
+  let left = lists;
+  const end = codes + (<usize>codeCount << 2);
+  let at = codes;
+  for (; at + 16 <= end; at += 16) {
+    const four = v128.load(at);
+    const equal0 = i32x4.eq(four, is0);
+    const equal1 = i32x4.eq(four, is1);
+    n0 = i32x4.sub(n0, equal0);
+    n1 = i32x4.sub(n1, equal1);
+    const hot = i32x4.bitmask(v128.or(equal0, equal1));
+    if (hot == 15) continue;
+    for (let i: usize = 0; i < 4; i++) {
+      store<u32>(left, load<u32>(at + (i << 2)));
+      left += <usize>(~(hot >>> <i32>i) & 1) << 2;
     }
   }
-  for (; left != 0; left &= left - 1) countHits(image, share, load<u32>(codes + (<usize>ctz(left) << 2)), 1);
+  for (; at < end; at += 4, left += 4) store<u32>(left, load<u32>(at));
+  const hits0 = sumOf(n0);
+  const hits1: u32 = hot1 == hot0 ? 0 : sumOf(n1);
+  if (hits0 != 0) count(room, hot0, hits0);
+  if (hits1 != 0) count(room, hot1, hits1);
+  for (let other = lists; other < left; other += 4) count(room, load<u32>(other), 1);
+  if (<u32>((left - lists) >> 2) <= hits1) return;
+  // The less frequent of the two makes room for one of the others, whichever it is.
+  if (hits1 > hits0) store<u32>(room, hot1, HOT);
+  store<u32>(room, load<u32>(left - 4), HOT + 4);
 }
 
 /** The codes of up to a tile of packets, and their hits. */
@@ -371,15 +446,15 @@ function lookupTile(
       store<i32>(codes + i, stricter(load<i32>(codes + i), load<i32>(ingress + i)));
     }
   }
-  countTile(image, codes, count, scratch);
+  countTile(scratch, codes, count);
 }
 
 /**
  * The codes of many packets, into `codes`, and their hits. Columns are where the caller has them, addresses
- * of a word (IPv4) or four; `src` is 0 if no packet has a known source. `scratch` is the reader's own.
+ * of a word (IPv4) or four; `src` is 0 if no packet has a known source. `room` is the reader's own.
  */
 export function lookupAll(
-  image: usize,
+  room: usize,
   family: i32,
   direction: i32,
   src: usize,
@@ -388,8 +463,28 @@ export function lookupAll(
   details: usize,
   codes: usize,
   count: i32,
-  scratch: usize,
-): void {
+): i32 {
+  return isHeld(room) ? lookupRest(room, family, direction, src, dst, protos, details, codes, count) : RENEW;
+}
+
+/** The same of the generation held, whatever is in force: for what is left of a batch. */
+export function lookupRest(
+  room: usize,
+  family: i32,
+  direction: i32,
+  src: usize,
+  dst: usize,
+  protos: usize,
+  details: usize,
+  codes: usize,
+  count: i32,
+): i32 {
+  const image = <usize>load<u32>(room);
+  if (family == 4 && direction == EGRESS && src == 0 && load<u32>(room, PLAIN)) {
+    if (load<u32>(room, MASK) >> 16 == NONE) plainOfTwo(room, dst, codes, count);
+    else plainOfMany(room, dst, codes, count);
+    return 0;
+  }
   const addressShift: usize = family == 4 ? 2 : 4;
   for (let i = 0; i < count; i += TILE) {
     const at = <usize>i << 2;
@@ -398,19 +493,72 @@ export function lookupAll(
     const to = dst + addressAt;
     const left = min(count - i, TILE);
     // Twice, as each is compiled for its family.
-    if (family == 4) lookupTile(image, 4, direction, from, to, protos + i, details + at, codes + at, left, scratch);
-    else lookupTile(image, 6, direction, from, to, protos + i, details + at, codes + at, left, scratch);
+    if (family == 4) lookupTile(image, 4, direction, from, to, protos + i, details + at, codes + at, left, room);
+    else lookupTile(image, 6, direction, from, to, protos + i, details + at, codes + at, left, room);
+  }
+  return 0;
+}
+
+/** The same for IPv4 packets from unknown sources that a plain program judges. */
+function plainOfMany(room: usize, dst: usize, codes: usize, count: i32): void {
+  const rows = <usize>load<u32>(room, ROWS);
+  const mask = load<u32>(room, ROW_MASK);
+  const base = load<i32>(room, ROW_BASE);
+  for (let i = 0; i < count; i += TILE) {
+    const tile = codes + (<usize>i << 2);
+    const left = min(count - i, TILE);
+    tile4(load<u32>(room, DIRECTORY), load<u32>(room, MASK), dst + (<usize>i << 2), left, tile, room + LISTS);
+    for (let at = tile, end = tile + (<usize>left << 2); at < end; at += 4)
+      store<i32>(at, base + ~load<i32>(rows + (<usize>(load<u32>(at) & mask) << 2)));
+    countTile(room, tile, left);
   }
 }
 
+/** The same where there are two classes: their codes are told apart, and counted, four at a time. */
+function plainOfTwo(room: usize, dst: usize, codes: usize, packetCount: i32): void {
+  const code0 = plainCode(room, 0);
+  const code1 = plainCode(room, 1);
+  const four0 = i32x4.splat(code0);
+  const change = i32x4.splat(code0 ^ code1);
+  let sums = i32x4.splat(0);
+  let sum: u32 = 0;
+  for (let i = 0; i < packetCount; i += TILE) {
+    const tile = codes + (<usize>i << 2);
+    const left = min(packetCount - i, TILE);
+    tile4(load<u32>(room, DIRECTORY), load<u32>(room, MASK), dst + (<usize>i << 2), left, tile, room + LISTS);
+    const end = tile + (<usize>left << 2);
+    let at = tile;
+    for (; at + 16 <= end; at += 16) {
+      const classes = v128.load(at);
+      sums = i32x4.add(sums, classes);
+      v128.store(at, v128.xor(four0, v128.and(change, i32x4.neg(classes))));
+    }
+    for (; at < end; at += 4) {
+      const classId = load<u32>(at);
+      sum += classId;
+      store<i32>(at, classId == 0 ? code0 : code1);
+    }
+  }
+  sum += sumOf(sums);
+  count(room, code0, <u32>packetCount - sum);
+  count(room, code1, sum);
+}
+
 /** The classes, in the first group, of many addresses. */
-export function classesOf(image: usize, family: i32, addresses: usize, out: usize, count: i32, scratch: usize): void {
+export function classesOf(room: usize, family: i32, addresses: usize, out: usize, count: i32): i32 {
+  return isHeld(room) ? classesOfRest(room, family, addresses, out, count) : RENEW;
+}
+
+/** The same of the generation held, whatever is in force. */
+export function classesOfRest(room: usize, family: i32, addresses: usize, out: usize, count: i32): i32 {
+  const image = <usize>load<u32>(room);
   for (let i = 0; i < count; i += TILE) {
     const at = <usize>i << 2;
     const left = min(count - i, TILE);
     if (family == 4)
-      tile4(load<u32>(image, MAP4), load<u32>(image, MAP4_MASK), addresses + at, left, out + at, scratch + LISTS);
+      tile4(load<u32>(image, MAP4), load<u32>(image, MAP4_MASK), addresses + at, left, out + at, room + LISTS);
     else
-      tile6(load<u32>(image, MAP6), load<u32>(image, MAP6_MASK), addresses + (at << 2), left, out + at, scratch + LISTS);
+      tile6(load<u32>(image, MAP6), load<u32>(image, MAP6_MASK), addresses + (at << 2), left, out + at, room + LISTS);
   }
+  return 0;
 }

@@ -1,130 +1,191 @@
 /**
  * Prefix maps, as src/map/map.ts and src/map/node.ts describe and build them: one address, and tiles of many.
+ * `mask` is a map's second word: its slots less one, and from bit 16 on how wide its nodes' values are.
  *
- * A tile is looked at in passes: all directory loads, then the first load from each node, then the searches.
- * The loads of a pass do not wait for each other, so that the latency of memory is paid once for many. Slots
- * that answer at once are done after the first pass; the others are listed without a branch, since which they
- * are cannot be predicted.
+ * A tile is looked at in passes: all directory loads, then the searches. The loads of a pass do not wait for
+ * each other, so that the latency of memory is paid once for many. Slots that answer at once are done after the
+ * first pass; the others are listed without a branch, since which they are cannot be predicted. Nor can be
+ * whether a part has more boundaries than lanes: what is left there is listed too, for a third pass.
  */
 
-import { GRANULE_SHIFT } from './layout';
+import { BYTE, HALF, NONE } from './layout';
 
 /** Addresses looked at in one go; their lists stay in the first-level cache. */
-export const TILE: i32 = 64;
+export const TILE: i32 = 256;
 
-/** What a node holds for 16 bits of an address. `head` is its first word. */
+/** Where a node begins. */
 // @ts-ignore: decorator
 @inline
-export function seekFrom(node: usize, head: u32, chunk: u32): i32 {
-  const partBits = (head >> 16) & 15;
-  const starts = node + 6;
-  const bounds = starts + (2 << partBits);
-  let index = <u32>load<u16>(starts + ((chunk >> (16 - partBits)) << 1));
-  if (head & 0xf00000) index = halve(node, bounds, index, chunk, (head >> 20) & 15);
-  const at = bounds + (index << 1);
+function nodeOf(value: i32): usize {
+  return <usize>(~value & ~7) << 1;
+}
+
+/** How far a chunk is shifted to be the number of its part. */
+// @ts-ignore: decorator
+@inline
+function shiftOf(value: i32): u32 {
+  return (~value & 7) << 1;
+}
+
+/** The place of the first boundary in a chunk's part. */
+// @ts-ignore: decorator
+@inline
+function placeIn(node: usize, shift: u32, chunk: u32): u32 {
+  return load<u16>(node + ((chunk >> shift) << 1));
+}
+
+/** Where a boundary is by its place. */
+// @ts-ignore: decorator
+@inline
+function boundAt(node: usize, shift: u32, place: u32): usize {
+  return node + (0x20000 >> shift) + (<usize>place << 1);
+}
+
+/** How many of the 16 boundaries from `at` are at or below a chunk. */
+// @ts-ignore: decorator
+@inline
+function lanesBelow(at: usize, chunk: u32): u32 {
   const limit = i16x8.splat(<i16>(chunk ^ 0x8000));
   const low = i16x8.gt_s(limit, v128.load(at));
   const high = i16x8.gt_s(limit, v128.load(at, 16));
-  index += ctz(~i8x16.bitmask(i8x16.narrow_i16x8_s(low, high)));
-  const width = head >> 24;
-  const value = load<u32>(node + ((head & 0xffff) << 2) + (index << width));
-  const unused = 32 - (8 << width);
-  return (value << unused) >> unused;
+  return ctz(~i8x16.bitmask(i8x16.narrow_i16x8_s(low, high)));
 }
 
-/** Moves `index` to within 16 of the answer, `rounds` halvings of a crowded part. */
-function halve(node: usize, bounds: usize, index: u32, chunk: u32, rounds: u32): u32 {
-  const count = <u32>load<u16>(node + 4);
-  const limit = <i32>chunk - 32768;
-  for (let step: u32 = 8 << rounds; step >= 16; step >>= 1) {
-    const next = index + step;
-    if (next <= count && <i32>load<i16>(bounds + ((next - 1) << 1)) < limit) index = next;
-  }
-  return index;
-}
-
+/** The value at a place. */
 // @ts-ignore: decorator
 @inline
-export function seek(value: i32, chunk: u32): i32 {
-  const node = (<usize>~value) << GRANULE_SHIFT;
-  return seekFrom(node, load<u32>(node), chunk);
+function valueAt(node: usize, place: u32, width: u32): i32 {
+  if (width == NONE) return place & 1;
+  if (width == BYTE) return load<u8>(node + ~(<usize>place));
+  if (width == HALF) return load<u16>(node + (~(<usize>place) << 1));
+  return load<i32>(node + (~(<usize>place) << 2));
+}
+
+/** What the node that `value` leads to holds for 16 bits of an address. */
+// @ts-ignore: decorator
+@inline
+function seek(value: i32, chunk: u32, width: u32): i32 {
+  const node = nodeOf(value);
+  const shift = shiftOf(value);
+  let place = placeIn(node, shift, chunk);
+  let below = lanesBelow(boundAt(node, shift, place), chunk);
+  place += below;
+  while (below == 16) {
+    below = lanesBelow(boundAt(node, shift, place), chunk);
+    place += below;
+  }
+  return valueAt(node, place, width);
 }
 
 /** What a map holds for an IPv4 address. */
 // @ts-ignore: decorator
 @inline
-export function find4(directory: usize, slotMask: u32, address: u32): i32 {
-  const found = load<i32>(directory + (((address >> 16) & slotMask) << 2));
-  return found >= 0 ? found : seek(found, address & 0xffff);
+export function find4(directory: usize, mask: u32, address: u32): i32 {
+  const found = load<i32>(directory + (((address >> 16) & mask) << 2));
+  return found >= 0 ? found : seek(found, address & 0xffff, mask >> 16);
 }
 
 /** What a map holds for the IPv6 address in the four words from `at`. */
-export function find6(directory: usize, slotMask: u32, at: usize): i32 {
-  let found = load<i32>(directory + ((<u32>load<u16>(at, 2) & slotMask) << 2));
-  // Chunk i of an address is the half at i ^ 1: words are little-endian.
-  for (let level = 1; found < 0; level++) found = seek(found, load<u16>(at + ((level ^ 1) << 1)));
+export function find6(directory: usize, mask: u32, at: usize): i32 {
+  let found = load<i32>(directory + ((<u32>load<u16>(at, 2) & mask) << 2));
+  // Chunk i of an address is the half at i ^ 1: words are little-endian. Values are words.
+  for (let level = 1; found < 0; level++) found = seek(found, load<u16>(at + ((level ^ 1) << 1)), 2);
   return found;
 }
 
 /**
- * What a map holds for up to TILE addresses: word i of `out` for address i. `pending` has room for TILE
- * words, and `heads` too.
+ * What a map holds for up to TILE addresses: word i of `out` for address i. `lists` has room for 2 * TILE words.
  */
-// @ts-ignore: decorator
-@inline
 export function tile4(
   directory: usize,
-  slotMask: u32,
+  mask: u32,
   addresses: usize,
   count: i32,
   out: usize,
-  pending: usize,
+  lists: usize,
 ): void {
-  let left = pending;
+  const width = mask >> 16;
+  if (width == NONE) passes4(directory, mask, addresses, count, out, lists, NONE);
+  else if (width == BYTE) passes4(directory, mask, addresses, count, out, lists, BYTE);
+  else if (width == HALF) passes4(directory, mask, addresses, count, out, lists, HALF);
+  else passes4(directory, mask, addresses, count, out, lists, 2);
+}
+
+// @ts-ignore: decorator
+@inline
+function passes4(
+  directory: usize,
+  mask: u32,
+  addresses: usize,
+  count: i32,
+  out: usize,
+  lists: usize,
+  width: u32,
+): void {
+  let left = lists;
   for (let i: usize = 0, end = <usize>count << 2; i < end; i += 4) {
-    const found = load<i32>(directory + (((load<u32>(addresses + i) >> 16) & slotMask) << 2));
+    const found = load<i32>(directory + ((<u32>load<u16>(addresses + i, 2) & mask) << 2));
     store<i32>(out + i, found);
     store<u32>(left, <u32>i);
     left += (<u32>found >> 31) << 2;
   }
-  for (let at = pending; at < left; at += 4) {
+  let more = lists;
+  for (let at = lists; at < left; at += 4) {
     const i = <usize>load<u32>(at);
-    store<u32>(at, load<u32>((<usize>~load<i32>(out + i)) << GRANULE_SHIFT), TILE << 2);
+    const value = load<i32>(out + i);
+    const node = nodeOf(value);
+    const shift = shiftOf(value);
+    const chunk = <u32>load<u16>(addresses + i);
+    const place = placeIn(node, shift, chunk);
+    const below = lanesBelow(boundAt(node, shift, place), chunk);
+    store<i32>(out + i, select(value, valueAt(node, place + below, width), below == 16));
+    store<u32>(more, <u32>i);
+    more += (below >> 4) << 2;
   }
-  for (let at = pending; at < left; at += 4) {
+  for (let at = lists; at < more; at += 4) {
     const i = <usize>load<u32>(at);
-    const node = (<usize>~load<i32>(out + i)) << GRANULE_SHIFT;
-    store<i32>(out + i, seekFrom(node, load<u32>(at, TILE << 2), load<u16>(addresses + i)));
+    store<i32>(out + i, seek(load<i32>(out + i), load<u16>(addresses + i), width));
   }
 }
 
 /** The same for IPv6 addresses of four words each, level after level. */
 export function tile6(
   directory: usize,
-  slotMask: u32,
+  mask: u32,
   addresses: usize,
   count: i32,
   out: usize,
-  pending: usize,
+  lists: usize,
 ): void {
-  let left = pending;
+  let left = lists;
   for (let i: usize = 0, end = <usize>count << 2; i < end; i += 4) {
-    const found = load<i32>(directory + ((<u32>load<u16>(addresses + (i << 2), 2) & slotMask) << 2));
+    const found = load<i32>(directory + ((<u32>load<u16>(addresses + (i << 2), 2) & mask) << 2));
     store<i32>(out + i, found);
     store<u32>(left, <u32>i);
     left += (<u32>found >> 31) << 2;
   }
-  for (let level: usize = 1; left > pending; level++) {
-    const chunkAt = addresses + ((level ^ 1) << 1);
-    for (let at = pending; at < left; at += 4) {
+  for (let level: usize = 1; left > lists; level++) {
+    const chunks = addresses + ((level ^ 1) << 1);
+    let more = lists + (<usize>TILE << 2); // the second list, of what has a part of more boundaries
+    let further = lists;
+    for (let at = lists; at < left; at += 4) {
       const i = <usize>load<u32>(at);
-      store<u32>(at, load<u32>((<usize>~load<i32>(out + i)) << GRANULE_SHIFT), TILE << 2);
+      const value = load<i32>(out + i);
+      const node = nodeOf(value);
+      const shift = shiftOf(value);
+      const chunk = <u32>load<u16>(chunks + (i << 2));
+      const place = placeIn(node, shift, chunk);
+      const below = lanesBelow(boundAt(node, shift, place), chunk);
+      const found = valueAt(node, place + below, 2);
+      store<i32>(out + i, select(value, found, below == 16));
+      store<u32>(more, <u32>i);
+      more += (below >> 4) << 2;
+      store<u32>(further, <u32>i);
+      further += select(0, (<u32>found >> 31) << 2, below == 16);
     }
-    let further = pending;
-    for (let at = pending; at < left; at += 4) {
+    for (let at = lists + (<usize>TILE << 2); at < more; at += 4) {
       const i = <usize>load<u32>(at);
-      const node = (<usize>~load<i32>(out + i)) << GRANULE_SHIFT;
-      const found = seekFrom(node, load<u32>(at, TILE << 2), load<u16>(chunkAt + (i << 2)));
+      const found = seek(load<i32>(out + i), load<u16>(chunks + (i << 2)), 2);
       store<i32>(out + i, found);
       store<u32>(further, <u32>i);
       further += (<u32>found >> 31) << 2;

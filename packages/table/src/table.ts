@@ -43,7 +43,7 @@ export interface TableOptions {
   readonly limits?: Partial<TableLimits>;
   /**
    * How long `prepare` may block its thread, and `prepareAsync` may wait without blocking it, for readers
-   * that hold all memory that is left, or much more than the table needs. Default 1,000 ms.
+   * that hold all memory that is left. Default 1,000 ms.
    */
   readonly pinWaitMs?: number;
   /**
@@ -76,8 +76,8 @@ export interface TableStats extends ImageSizes {
 
 const DEFAULT_MAX_BYTES = 2 ** 30;
 /**
- * Our choice: a look is short, but a thread that lost its core within one keeps its pin until it runs again;
- * on two busy cores that took up to 170 ms. An event loop that must not stall uses `prepareAsync`.
+ * Our choice: a turn is short, but a thread that lost its core within one holds its generation until it runs
+ * again; on two busy cores that took up to 170 ms. An event loop that must not stall uses `prepareAsync`.
  */
 const DEFAULT_PIN_WAIT_MS = 1000;
 
@@ -124,8 +124,8 @@ export class Table {
    */
   constructor(options: TableOptions = {}) {
     this.#code = engineModule();
-    this.#space = new TableSpace(this.#code, options.maxBytes ?? DEFAULT_MAX_BYTES, (safe) =>
-      this.#keepHits(safe),
+    this.#space = new TableSpace(this.#code, options.maxBytes ?? DEFAULT_MAX_BYTES, (floor, safe) =>
+      this.#keepHits(floor, safe),
     );
     this.#reader = new TableReader(this.#space.memory, this.#code, undefined);
     this.#limits = { ...DEFAULT_TABLE_LIMITS, ...options.limits };
@@ -155,7 +155,6 @@ export class Table {
     if (this.#isClosed) throw closedError();
     if (this.#preparing > 0) throw new TypeError('prepare was called before prepareAsync had settled');
     this.#discard();
-    if (this.#space.isCrowded()) this.#space.awaitReaders(this.#pinWaitMs);
     const after = { ruleSet, environment };
     const make = (): Generation => this.#edit(after, changes) ?? this.#compileHere(after, this.#nextNumber);
     try {
@@ -273,8 +272,6 @@ export class Table {
   async #prepareInTurn(after: Situation, changes: ListChanges | undefined): Promise<Prepared> {
     if (this.#isClosed) throw closedError();
     this.#discard();
-    if (this.#space.isCrowded()) await this.#space.readersLeft(this.#pinWaitMs);
-    if (this.#isClosed) throw closedError();
     try {
       this.#next = await this.#make(after, changes);
     } catch (error) {
@@ -300,7 +297,7 @@ export class Table {
   #edit(after: Situation, changes: ListChanges | undefined): Generation | undefined {
     const { prepared, names, state } = this.#current;
     const { sets } = state;
-    if (sets === undefined || state.isWorn()) return undefined;
+    if (sets === undefined || state.isWorn() || this.#space.isCrowded()) return undefined;
     const change = editBetween(prepared, after, state.predicates, state.base.nextExpiry, changes);
     if (change === undefined) return undefined;
     const made = this.#applied(after, change);
@@ -372,11 +369,12 @@ export class Table {
   }
 
   /** Keeps the list hits of images that no reader can see any more, just before their memory is free. */
-  #keepHits(safeGeneration: number): void {
-    const gone = this.#fading.filter(({ since }) => since <= safeGeneration);
-    if (gone.length === 0) return;
-    for (const { image, names } of gone) addListHits(image, names, this.#pastListHits);
-    this.#fading = this.#fading.filter(({ since }) => since > safeGeneration);
+  #keepHits(floor: number, safeGeneration: number): void {
+    const isGone = ({ since }: Fading): boolean => since > floor && since <= safeGeneration;
+    for (const faded of this.#fading) {
+      if (isGone(faded)) addListHits(faded.image, faded.names, this.#pastListHits);
+    }
+    this.#fading = this.#fading.filter((faded) => !isGone(faded));
   }
 }
 

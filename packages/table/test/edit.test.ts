@@ -331,9 +331,9 @@ describe('an edit that does not fit', () => {
     const table = new Table({ maxBytes });
     const before = byLists([prefixSetOf([parsed('10.0.0.0/8'), parsed('2001:db8::/48')])]);
     table.flip(table.prepare(before, ENVIRONMENT));
-    // Two boundaries in each of 12,000 slots: a node each, of 16 bytes and more, besides a directory.
+    // Two boundaries in each of 40,000 slots: a node each, of 16 bytes and more, besides a directory.
     const scattered = prefixSetOf(
-      Array.from({ length: 12_000 }, (_, i) => prefixOf(4, [0x20000000 + i * 65_536 + 7], 32)),
+      Array.from({ length: 40_000 }, (_, i) => prefixOf(4, [0x20000000 + i * 65_536 + 7], 32)),
     );
     const many = { v4: scattered.v4, v6: emptyPrefixes(6) };
     const large = { ...before, ...listsOf([many]) };
@@ -469,6 +469,7 @@ describe('what an edit is', () => {
     const table = new Table();
     table.flip(table.prepare(ruleSet, ENVIRONMENT));
     const seen: Prefix[] = [];
+    let full = 0;
     for (let step = 0; step < 60; step++) {
       sets = sets.map((before) => {
         const host = prefixOf(4, [random.below(12) << 24], 20 + random.below(12));
@@ -477,12 +478,13 @@ describe('what an edit is', () => {
       });
       ruleSet = { ...ruleSet, ...listsOf(sets) };
       const prepared = table.prepare(ruleSet, ENVIRONMENT);
-      expect(prepared.isEdit).toBe(true);
+      if (!prepared.isEdit) full++;
       table.flip(prepared);
       for (const address of edgeAddresses(seen.slice(-24))) {
         checkPacket(table, ruleSet, ENVIRONMENT, egressTo(address), `step ${step}`);
       }
     }
     expect(table.stats().classes).toBeGreaterThan(100);
+    expect([1, 2]).toContain(full); // where values of a byte are not enough any more
   });
 });

@@ -14,11 +14,8 @@ import {
   unionPrefixes,
 } from '@rulecast/rules';
 import { Random } from '../../../test/kit/random.mjs';
-import { openImage } from '../src/image/header.ts';
-import { openReader, type Table } from '../src/index.ts';
-import { Engine } from '../src/lookup/engine.ts';
-import { PINNED, pinWord } from '../src/memory/control.ts';
-import { TableMemory } from '../src/memory/memory.ts';
+import type { Table } from '../src/index.ts';
+import { LongLook } from './long-look.ts';
 import { ReaderThread } from './reader-thread.ts';
 import { ENVIRONMENT, FIRST, shuttlePolicies } from './release.ts';
 
@@ -29,6 +26,8 @@ export interface InterleavingOptions {
   /** Hosts asked about. */
   readonly hosts: number;
   readonly seed: number;
+  /** False: looks that stall hold nothing, so that they must go wrong. */
+  readonly isHeld?: boolean;
 }
 
 export interface InterleavingReport {
@@ -61,14 +60,17 @@ export async function interleave(table: Table, options: InterleavingOptions): Pr
   const faults: string[] = [];
   let stalls = 0;
   for (let round = 0; writer.flips < options.flips || !haveSeenIt(); round++) {
-    const stalled = round % STALL_EVERY_ROUNDS === 1 ? new StalledReader(table, options.hosts) : undefined;
+    const stalled = round % STALL_EVERY_ROUNDS === 1 ? new LongLook(table, options.isHeld) : undefined;
+    const before = stalled?.answers(options.hosts);
     for (let flips = 0; flips < FLIPS_A_ROUND; flips++) {
       await writer.flip();
       await setTimeout(1);
     }
     if (stalled === undefined) continue;
     stalls++;
-    faults.push(...stalled.end());
+    const changed = stalled.answers(options.hosts).findIndex((code, i) => code !== before?.[i]);
+    if (changed >= 0) faults.push(`address ${changed} of a stalled look changed its answer`);
+    stalled.end();
   }
   const reports = await Promise.all(readers.map((reader) => reader.stop()));
   for (const { fault } of reports) if (fault !== undefined) faults.push(fault);
@@ -137,40 +139,3 @@ class ShuttleWriter {
 }
 
 const NO_RESOLUTIONS: RuleSet['resolutions'] = new Map();
-
-/** A look that goes on while the writer flips, by hand: its generation must stay as it is to the end. */
-class StalledReader {
-  readonly #before: readonly number[];
-  readonly #answers: () => readonly number[];
-  readonly #unpin: () => void;
-
-  constructor(table: Table, hosts: number) {
-    const { memory: handle, module } = table.handle();
-    const memory = new TableMemory(handle);
-    const { views } = memory;
-    const reader = openReader(table.handle());
-    const control = views.words;
-    const pin = pinWord(reader.slot);
-    // The same steps as a reader's (double-buffer.ts): epoch, pin, header.
-    control[pin] = (control[2] ?? 0) | PINNED;
-    const engine = new Engine(memory, module, reader.slot);
-    const image = openImage(views, (control[1] ?? 0) >>> 0, undefined, reader.slot);
-    this.#answers = () =>
-      Array.from({ length: hosts * 2 }, (_, i) =>
-        engine.lookup4(image, 0, undefined, FIRST + (i >> 1) * 1024 + (i & 1), 6, 443),
-      );
-    this.#unpin = () => {
-      control[pin] = 0;
-      reader.close();
-    };
-    this.#before = this.#answers();
-  }
-
-  /** Ends the look; returns what changed meanwhile. */
-  end(): readonly string[] {
-    const after = this.#answers();
-    this.#unpin();
-    const changed = after.findIndex((code, i) => code !== this.#before[i]);
-    return changed < 0 ? [] : [`address ${changed} of a stalled look changed its answer`];
-  }
-}

@@ -7,23 +7,23 @@ import { compiledAssembly } from './assembly.ts';
 
 const ENTRY = `
   import { find4, find6, TILE, tile4, tile6 } from './map';
-  export function findAll4(directory: usize, slotMask: u32, addresses: usize, count: i32, out: usize, pending: usize): void {
-    for (let i = 0; i < count; i++) store<i32>(out + (i << 2), find4(directory, slotMask, load<u32>(addresses + (i << 2))));
+  export function findAll4(directory: usize, mask: u32, addresses: usize, count: i32, out: usize, pending: usize): void {
+    for (let i = 0; i < count; i++) store<i32>(out + (i << 2), find4(directory, mask, load<u32>(addresses + (i << 2))));
   }
-  export function findAll6(directory: usize, slotMask: u32, addresses: usize, count: i32, out: usize, pending: usize): void {
-    for (let i = 0; i < count; i++) store<i32>(out + (i << 2), find6(directory, slotMask, addresses + (i << 4)));
+  export function findAll6(directory: usize, mask: u32, addresses: usize, count: i32, out: usize, pending: usize): void {
+    for (let i = 0; i < count; i++) store<i32>(out + (i << 2), find6(directory, mask, addresses + (i << 4)));
   }
-  export function tiles4(directory: usize, slotMask: u32, addresses: usize, count: i32, out: usize, pending: usize): void {
+  export function tiles4(directory: usize, mask: u32, addresses: usize, count: i32, out: usize, pending: usize): void {
     for (let i = 0; i < count; i += TILE)
-      tile4(directory, slotMask, addresses + (i << 2), min(count - i, TILE), out + (i << 2), pending);
+      tile4(directory, mask, addresses + (i << 2), min(count - i, TILE), out + (i << 2), pending);
   }
-  export function tiles6(directory: usize, slotMask: u32, addresses: usize, count: i32, out: usize, pending: usize): void {
+  export function tiles6(directory: usize, mask: u32, addresses: usize, count: i32, out: usize, pending: usize): void {
     for (let i = 0; i < count; i += TILE)
-      tile6(directory, slotMask, addresses + (i << 4), min(count - i, TILE), out + (i << 2), pending);
+      tile6(directory, mask, addresses + (i << 4), min(count - i, TILE), out + (i << 2), pending);
   }`;
 
 /** Before the map: the lists of a tile. */
-const SCRATCH_BYTES = 1024;
+const SCRATCH_BYTES = 4096;
 const MEMORY_MAX_BYTES = 2 ** 30;
 
 type Run = (...args: readonly number[]) => void;
@@ -62,7 +62,7 @@ export class MapEngine {
 
   #run(
     name: string,
-    { directory, slotMask }: PrefixMap,
+    { directory, slotMask, width }: PrefixMap,
     family: Family,
     addresses: readonly Address[],
   ): Int32Array {
@@ -76,7 +76,7 @@ export class MapEngine {
       words.set(address.words.subarray(0, strideOf(family)), next);
       next += strideOf(family);
     }
-    (this.#exports[name] as Run)(directory, slotMask, at, count, out, 0);
+    (this.#exports[name] as Run)(directory, slotMask | (width << 16), at, count, out, 0);
     return words.slice(out >>> 2, (out >>> 2) + count);
   }
 

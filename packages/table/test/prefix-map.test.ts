@@ -18,7 +18,7 @@ import { ClassSets, type Cut, cutSpace } from '../src/classes/classes.ts';
 import { PredicateColumns } from '../src/classes/predicate-columns.ts';
 import { DEFAULT_TABLE_LIMITS } from '../src/limits.ts';
 import { measureMap, type PrefixMap, writeMap } from '../src/map/map.ts';
-import { readShape } from '../src/map/node.ts';
+import { ValueWidth, widthFor } from '../src/map/node.ts';
 import type { MemoryViews } from '../src/memory/memory.ts';
 import { MapEngine } from './map-engine.ts';
 import { edgeAddresses } from './random-rule-set.ts';
@@ -40,12 +40,12 @@ interface PlacedMap {
   readonly map: PrefixMap;
 }
 
-function mapOf(cut: Cut): PlacedMap {
-  const { slots, nodeBytes } = measureMap(cut);
+function mapOf(cut: Cut, width: ValueWidth): PlacedMap {
+  const { slots, nodeBytes } = measureMap(cut, width);
   const directory = MapEngine.firstByte;
-  const nodesAt = directory + (slots === 1 ? 8 : slots * 4);
+  const nodesAt = directory + (slots === 1 ? 16 : slots * 4);
   const views = engine.viewsOf(nodesAt + nodeBytes);
-  const map = { directory, slotMask: slots - 1 };
+  const map = { directory, slotMask: slots - 1, width };
   writeMap(cut, views, map, nodesAt);
   return { views, map };
 }
@@ -62,10 +62,29 @@ function predicateColumns(family: Family, columns: readonly Prefixes[]): Predica
 function checkCut(family: Family, columns: readonly Prefixes[], addresses: readonly Address[]): void {
   const sets = new ClassSets(columns.length, DEFAULT_TABLE_LIMITS);
   const cut = cutSpace(predicateColumns(family, columns), sets);
-  const { map } = mapOf(cut);
   const own = addresses.filter((address) => address.family === family);
-  const [one, tiles] = [engine.find(map, family, own), engine.findTiles(map, family, own)];
-  expect([...tiles]).toEqual([...one]);
+  let one: Int32Array = new Int32Array(0);
+  for (let width = widthFor(family, sets.count); ; width = wider(width)) {
+    const { map } = mapOf(cut, width);
+    one = engine.find(map, family, own);
+    expect([...engine.findTiles(map, family, own)]).toEqual([...one]);
+    if (width === ValueWidth.word) break;
+    checkSets(sets, columns, own, one);
+  }
+  checkSets(sets, columns, own, one);
+}
+
+function wider(width: ValueWidth): ValueWidth {
+  if (width === ValueWidth.none) return ValueWidth.byte;
+  return width === ValueWidth.byte ? ValueWidth.half : ValueWidth.word;
+}
+
+function checkSets(
+  sets: ClassSets,
+  columns: readonly Prefixes[],
+  own: readonly Address[],
+  one: Int32Array,
+): void {
   for (const [index, address] of own.entries()) {
     const found = [...sets.membersOf(one[index] ?? 0)].sort((a, b) => a - b);
     const expected = columns.flatMap((column, i) => (memberContaining(column, address.words) < 0 ? [] : [i]));
@@ -195,24 +214,37 @@ describe('a class map', () => {
     }
   });
 
-  it('narrows the values of a node to its largest class', () => {
-    const columns = Array.from({ length: 70_000 }, (_, i) => columnOf([prefixOf(4, [i * 512], 24)], 4));
-    const sets = new ClassSets(columns.length, DEFAULT_TABLE_LIMITS);
-    const { views, map } = mapOf(cutSpace(predicateColumns(4, columns), sets));
-    const asked = Array.from({ length: columns.length }, (_, i) => [i * 512 + 255, i * 512 + 256]).flat();
-    const found = engine.find(
-      map,
-      4,
-      asked.map((word) => ({ family: 4, words: Uint32Array.of(word) })),
-    );
-    for (let i = 0; i < columns.length; i += 97) {
-      expect([...sets.membersOf(found[i * 2] ?? 0)]).toEqual([i]);
-      expect(found[i * 2 + 1]).toBe(0);
+  it('has values as wide as its classes need, and none where there are two', () => {
+    expect([2, 3, 256, 257, 65_536, 65_537].map((count) => widthFor(4, count))).toEqual([3, 0, 0, 1, 1, 2]);
+    expect(widthFor(6, 2)).toBe(ValueWidth.word);
+    for (const [lists, width] of [
+      [1, ValueWidth.none],
+      [255, ValueWidth.byte],
+      [256, ValueWidth.half],
+      [70_000, ValueWidth.word],
+    ] as const) {
+      const columns = Array.from({ length: lists }, (_, i) => columnOf([prefixOf(4, [i * 512], 24)], 4));
+      const sets = new ClassSets(columns.length, DEFAULT_TABLE_LIMITS);
+      const cut = cutSpace(predicateColumns(4, columns), sets);
+      expect(widthFor(4, sets.count)).toBe(width);
+      const { map } = mapOf(cut, width);
+      const asked = columns.flatMap((_, i) => [i * 512 + 255, i * 512 + 256]);
+      const found = engine.find(
+        map,
+        4,
+        asked.map((word) => ({ family: 4, words: Uint32Array.of(word) })),
+      );
+      for (let i = 0; i < columns.length; i += 97) {
+        expect([...sets.membersOf(found[i * 2] ?? 0)]).toEqual([i]);
+        expect(found[i * 2 + 1]).toBe(0);
+      }
+      if (width === ValueWidth.byte || width === ValueWidth.half) {
+        const narrow = width === ValueWidth.byte ? 1 : 2;
+        expect(measureMap(cut, ValueWidth.word).nodeBytes / measureMap(cut, width).nodeBytes).toBeGreaterThan(
+          narrow === 1 ? 1.3 : 1.1,
+        );
+      }
     }
-    const widths = [0, 2, 510, 512, 546].map(
-      (slot) => readShape(views, ~(views.words[map.directory / 4 + slot] ?? 0)).widthBits,
-    );
-    expect(widths).toEqual([0, 1, 1, 2, 2]);
   });
 
   it('searches parts that are as crowded as can be', () => {

@@ -29,9 +29,10 @@ import {
   TableWorkerCode,
   TableWorkerError,
 } from '../src/index.ts';
-import { HEAP_FIRST_BYTE, PINNED, pinWord } from '../src/memory/control.ts';
+import { HEAP_FIRST_BYTE } from '../src/memory/control.ts';
 import { Heap } from '../src/memory/heap.ts';
 import { TableMemory } from '../src/memory/memory.ts';
+import { LongLook } from './long-look.ts';
 import { randomCase } from './random-rule-set.ts';
 import { ReaderThread } from './reader-thread.ts';
 import { ENVIRONMENT, FIRST, HOSTS, hostPacket, release } from './release.ts';
@@ -290,24 +291,23 @@ describe('prepareAsync', () => {
     ['in place', 0],
     ['in the thread', MANY],
   ])('waits, without blocking, for readers that hold the memory it needs, %s', async (_, more) => {
-    const maxBytes = more === 0 ? 2 ** 20 : 3 * 2 ** 20;
+    const sample = new Table();
+    sample.flip(sample.prepare(release(1, more), ENVIRONMENT));
+    const maxBytes = 2.5 * sample.stats().bytes; // two images, and not three
     const narrow = new Table({ pinWaitMs: 30, maxBytes });
     const patient = new Table({ pinWaitMs: 20_000, maxBytes });
     for (const table of [narrow, patient]) {
-      const reader = openReader(table.handle());
-      const control = new TableMemory(table.handle().memory).views.words;
-      control[pinWord(reader.slot)] = PINNED; // by hand: a look that lasts, at generation 0
+      table.flip(await table.prepareAsync(release(1, more), ENVIRONMENT));
+      const look = new LongLook(table);
       let turns = 0;
       const turn = setInterval(() => turns++, 1);
       const fill = async (): Promise<void> => {
-        for (let number = 1; number < 12; number++)
+        for (let number = 2; number < 12; number++)
           table.flip(await table.prepareAsync(release(number, more), ENVIRONMENT));
       };
       const filled = refusal(fill());
       if (table === patient) {
-        setTimeout(() => {
-          control[pinWord(reader.slot)] = 0; // the look is over
-        }, 200);
+        setTimeout(() => look.end(), 200);
       }
       const error = await filled;
       clearInterval(turn);

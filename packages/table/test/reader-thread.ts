@@ -20,22 +20,23 @@ export class ReaderThread {
   readonly #report: Promise<ReaderReport>;
   #ended = false;
 
-  private constructor(handle: TableHandle, hosts: number) {
+  private constructor(handle: TableHandle, hosts: number, holds: boolean) {
     this.#worker = new Worker(new URL('./reader-worker.mjs', import.meta.url), {
-      workerData: { handle, shared: this.#shared, first: FIRST, hosts },
+      workerData: { handle, shared: this.#shared, first: FIRST, hosts, holds },
     });
     this.#report = once(this.#worker, 'message')
       .then(() => once(this.#worker, 'message'))
       .then(([report]) => report)
+      // A trap of the engine, such as a thread that holds nothing may run into.
+      .catch((error: unknown) => ({ lookups: 0, generations: 0, fault: String(error) }))
       .finally(() => {
         this.#ended = true;
       });
-    this.#report.catch(() => undefined); // whoever stops the thread hears of it
   }
 
-  /** Resolves when the thread is looking up. */
-  static async start(handle: TableHandle, hosts: number): Promise<ReaderThread> {
-    const thread = new ReaderThread(handle, hosts);
+  /** Resolves when the thread is looking up; one that does not hold what it looks at must go wrong. */
+  static async start(handle: TableHandle, hosts: number, holds = true): Promise<ReaderThread> {
+    const thread = new ReaderThread(handle, hosts, holds);
     await once(thread.#worker, 'message');
     return thread;
   }
@@ -48,6 +49,10 @@ export class ReaderThread {
     return (
       this.#ended || (Atomics.load(this.#shared, 1) > lookups && Atomics.load(this.#shared, 2) > generations)
     );
+  }
+
+  get hasEnded(): boolean {
+    return this.#ended;
   }
 
   async stop(): Promise<ReaderReport> {

@@ -1,13 +1,21 @@
 /**
  * Looks up in a table that its parent flips between two known releases, and reports the first answer that is
- * of neither. An odd generation accepts the hosts and drops the rest, an even one the other way round.
+ * of neither. An odd generation accepts the hosts and drops the rest, an even one the other way round. Without
+ * `holds`, the stores that say what is held never come about.
  */
 
 import { parentPort, workerData } from 'node:worker_threads';
 import { CODE_ACTION_MASK, CodeAction, openReader } from '../dist/index.js';
+import { holdWord } from '../dist/memory/control.js';
 
-const { handle, shared, first, hosts } = workerData;
+const { handle, shared, first, hosts, holds } = workerData;
 const reader = openReader(handle);
+if (!holds) {
+  const { store } = Atomics;
+  const hold = holdWord(reader.slot);
+  Atomics.store = (array, index, value) =>
+    store(array, index, array !== shared && index === hold ? 0 : value);
+}
 const report = { lookups: 0, generations: 0, fault: undefined };
 let last = 0;
 
@@ -22,16 +30,18 @@ function check(code, generation, isHost) {
   report.lookups++;
 }
 
+// A batch of milliseconds is long enough to go wrong where it can.
+const count = holds ? hosts : hosts * 64;
 const batch = {
   family: 4,
   direction: 0,
-  count: hosts,
+  count,
   src: undefined,
-  dst: Uint32Array.from({ length: hosts }, (_, i) => first + i * 1024 + (i & 1)),
-  protos: new Uint8Array(hosts).fill(6),
-  details: new Int32Array(hosts).fill(443),
+  dst: Uint32Array.from({ length: count }, (_, i) => first + (i % hosts) * 1024 + (i & 1)),
+  protos: new Uint8Array(count).fill(6),
+  details: new Int32Array(count).fill(443),
 };
-const out = { codes: new Uint32Array(hosts), generation: 0 };
+const out = { codes: new Uint32Array(count), generation: 0 };
 
 parentPort.postMessage('ready');
 while (Atomics.load(shared, 0) === 0 && report.fault === undefined) {
@@ -40,7 +50,7 @@ while (Atomics.load(shared, 0) === 0 && report.fault === undefined) {
     check(code, reader.lookupGeneration, (i & 1) === 0);
   }
   reader.lookupBatch(batch, out);
-  for (let i = 0; i < hosts; i++) check(out.codes[i], out.generation, (i & 1) === 0);
+  for (let i = 0; i < count; i++) check(out.codes[i], out.generation, (i & 1) === 0);
   const dst = { family: 4, words: batch.dst.slice(0, 1) };
   const verdict = reader.lookup({
     direction: 'egress',

@@ -11,11 +11,15 @@
  * and the hits, which count from when the programs were compiled.
  */
 
-import type { PrefixMap } from '../map/map.ts';
+import { DIRECTORY_SLOTS, type PrefixMap } from '../map/map.ts';
+import type { ValueWidth } from '../map/node.ts';
 import { LINE_BYTES, READER_SLOTS } from '../memory/control.ts';
 import type { MemoryViews } from '../memory/memory.ts';
 
-/** The words of a generation's header. Places are first bytes. */
+/**
+ * The words of a generation's header. Places are first bytes; the mask of a map has the width of its values from
+ * bit 16 on.
+ */
 export const HeaderField = {
   generation: 0,
   groupCount: 1,
@@ -28,8 +32,8 @@ export const HeaderField = {
   programs: 7,
   programWords: 8,
   /**
-   * An integer of 64 bits by outcome, for readers without a share; with shares and rooms all that readers
-   * write.
+   * An integer of 64 bits by outcome, for readers without a share; with shares and scratch memory all that
+   * readers write.
    */
   hits: 9,
   outcomeCount: 10,
@@ -37,8 +41,7 @@ export const HeaderField = {
   names: 11,
   nameBytes: 12,
   /**
-   * Shares of the hits, each a float64 by outcome that one reader alone writes: the first byte, how many,
-   * bytes of each.
+   * Shares of the hits, each the same for one reader alone: the first byte, how many, bytes of each.
    */
   shares: 13,
   shareCount: 14,
@@ -126,9 +129,9 @@ export function writeHeader({ words }: MemoryViews, at: number, places: ImagePla
   set('generation', places.generation);
   set('groupCount', places.groups.length);
   set('owner4', places.owner4.directory);
-  set('owner4Mask', places.owner4.slotMask);
+  set('owner4Mask', maskOf(places.owner4));
   set('owner6', places.owner6.directory);
-  set('owner6Mask', places.owner6.slotMask);
+  set('owner6Mask', maskOf(places.owner6));
   set('owners', places.owners);
   set('programs', places.programs);
   set('programWords', places.programWords);
@@ -143,10 +146,23 @@ export function writeHeader({ words }: MemoryViews, at: number, places: ImagePla
   for (const [index, { v4, v6 }] of places.groups.entries()) {
     const group = first + HEADER_WORDS + index * GROUP_WORDS;
     words[group + GroupField.map4] = v4.directory;
-    words[group + GroupField.map4Mask] = v4.slotMask;
+    words[group + GroupField.map4Mask] = maskOf(v4);
     words[group + GroupField.map6] = v6.directory;
-    words[group + GroupField.map6Mask] = v6.slotMask;
+    words[group + GroupField.map6Mask] = maskOf(v6);
   }
+}
+
+function maskOf({ slotMask, width }: PrefixMap): number {
+  return slotMask | (width << 16);
+}
+
+function mapOf(directory: number, mask: number): PrefixMap {
+  return { directory, slotMask: mask & (DIRECTORY_SLOTS - 1), width: (mask >>> 16) as ValueWidth }; // as it was written
+}
+
+/** The generation of the header at a byte. */
+export function generationAt({ words }: MemoryViews, header: number): number {
+  return words[(header >>> 2) + HeaderField.generation]! >>> 0; // within the memory
 }
 
 function readHeader({ words }: MemoryViews, at: number): ImagePlaces {
@@ -156,15 +172,15 @@ function readHeader({ words }: MemoryViews, at: number): ImagePlaces {
   const groups = Array.from({ length: get('groupCount') }, (_, index) => {
     const group = HEADER_WORDS + index * GROUP_WORDS;
     return {
-      v4: { directory: word(group + GroupField.map4), slotMask: word(group + GroupField.map4Mask) },
-      v6: { directory: word(group + GroupField.map6), slotMask: word(group + GroupField.map6Mask) },
+      v4: mapOf(word(group + GroupField.map4), word(group + GroupField.map4Mask)),
+      v6: mapOf(word(group + GroupField.map6), word(group + GroupField.map6Mask)),
     };
   });
   return {
     generation: get('generation'),
     groups,
-    owner4: { directory: get('owner4'), slotMask: get('owner4Mask') },
-    owner6: { directory: get('owner6'), slotMask: get('owner6Mask') },
+    owner4: mapOf(get('owner4'), get('owner4Mask')),
+    owner6: mapOf(get('owner6'), get('owner6Mask')),
     owners: get('owners'),
     programs: get('programs'),
     programWords: get('programWords'),
@@ -189,24 +205,13 @@ export interface Image {
   readonly map4: PrefixMap;
   readonly map6: PrefixMap;
   readonly programs: Int32Array;
-  /** Two words an outcome, the low one first. */
-  readonly hits: Int32Array;
-  /** What whoever opened the image counts in instead, if it has a share of its own. */
-  readonly share: Float64Array | undefined;
 }
 
-/**
- * The generation whose header is at `at`, as the reader of a slot sees it; of the table, READER_SLOTS. Takes
- * the views of `before` where they are of the same bytes.
- */
-export function openImage(views: MemoryViews, at: number, before: Image | undefined, slot: number): Image {
+/** The generation whose header is at `at`. Takes the views of `before` where they are of the same bytes. */
+export function openImage(views: MemoryViews, at: number, before: Image | undefined): Image {
   const places = readHeader(views, at);
-  const { programs, programWords, hits, shares, outcomeCount, owner4, owner6 } = places;
+  const { programs, programWords, owner4, owner6 } = places;
   const maps = places.groups[0] ?? { v4: owner4, v6: owner6 }; // every image has a group
-  const { words, doubles } = views;
-  const hasShare = shareOf(slot) < places.shareCount;
-  const share = (shares + shareOf(slot) * shareBytes(outcomeCount)) / 8;
-  const counted = before?.places.hitsSince === places.hitsSince ? before : undefined;
   return {
     at,
     generation: places.generation,
@@ -217,8 +222,6 @@ export function openImage(views: MemoryViews, at: number, before: Image | undefi
     programs:
       before?.places.programs === programs && before.programs.length === programWords
         ? before.programs
-        : words.subarray(programs >>> 2, (programs >>> 2) + programWords),
-    hits: counted?.hits ?? words.subarray(hits >>> 2, (hits >>> 2) + outcomeCount * 2),
-    share: counted?.share ?? (hasShare ? doubles.subarray(share, share + outcomeCount) : undefined),
+        : views.words.subarray(programs >>> 2, (programs >>> 2) + programWords),
   };
 }

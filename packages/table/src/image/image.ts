@@ -10,7 +10,8 @@ import { Predicates } from '../classes/predicate.ts';
 import { ACCEPTS, allColumns, type RuleColumns } from '../classes/rule-columns.ts';
 import { TableLimitCode, TableLimitError, type TableLimits } from '../limits.ts';
 import { type MapShape, measureMap, type PrefixMap, writeMap } from '../map/map.ts';
-import type { MemoryViews } from '../memory/memory.ts';
+import { type ValueWidth, widthFor } from '../map/node.ts';
+import { GRANULE_BYTES, type MemoryViews } from '../memory/memory.ts';
 import { compilePrograms, type Programs } from '../program/compiler.ts';
 import type { BlockPredicates } from '../program/outline.ts';
 import { ProgramOutlines } from '../program/outline.ts';
@@ -81,6 +82,7 @@ export interface CompiledImage {
 
 interface MeasuredMap {
   readonly cut: Cut;
+  readonly width: ValueWidth;
   readonly shape: MapShape;
 }
 
@@ -103,10 +105,12 @@ export function compileImage(
   const { cuts, sets, groups } = cutGroups(outlines, limits);
   const programs = compilePrograms(outlines, groups, sets, limits);
   const owners = compileOwners(outlines, limits);
-  const measured = (cut: Cut): MeasuredMap => ({ cut, shape: measureMap(cut) });
-  const maps = cuts.map(([v4, v6]) => ({ v4: measured(v4), v6: measured(v6) }));
-  const owner4 = measured(owners.v4);
-  const owner6 = measured(owners.v6);
+  const maps = cuts.map(([v4, v6], group) => {
+    const most = classesWithin(sets[group]!); // one of each group
+    return { v4: measured(v4, most), v6: measured(v6, most) };
+  });
+  const owner4 = measured(owners.v4, owners.classCount);
+  const owner6 = measured(owners.v6, owners.classCount);
   const names: NamesSection = { policies: programs.policyNames, lists: programs.listNames };
   const nameBytes = new TextEncoder().encode(JSON.stringify(names));
   const rest: ImagePieces = {
@@ -140,6 +144,16 @@ export function compileImage(
     nextExpiry: nextExpiry(rules, environment),
   };
   return { sizes, pieces, edit, groups: maps, owners, owner4, owner6, programs, names: nameBytes };
+}
+
+/** How many classes an image should have values for: edits may add some, but none to those of one predicate. */
+function classesWithin({ count, predicateCount }: ClassSets): number {
+  return predicateCount <= 1 ? 2 : Math.max(3, count + (count >> 6));
+}
+
+function measured(cut: Cut, classCount: number): MeasuredMap {
+  const width = widthFor(cut.family, classCount);
+  return { cut, width, shape: measureMap(cut, width) };
 }
 
 /** The cuts of as few groups of predicates as have classes within the limits. Throws TableLimitError. */
@@ -205,7 +219,7 @@ function nextExpiry({ policies }: RuleColumns, environment: Environment): NextEx
 
 /** Bytes of a map in one piece: the directory, then the nodes at the next granule. */
 function mapBytes({ slots, nodeBytes }: MapShape): number {
-  return Math.max(8, slots * 4) + nodeBytes;
+  return Math.max(GRANULE_BYTES, slots * 4) + nodeBytes;
 }
 
 /** Writes a compiled image to pieces taken for it. Nobody else may look at them meanwhile. */
@@ -217,8 +231,8 @@ export function writeImage(
 ): void {
   const { programs, names, owners } = compiled;
   let nodesAt = places.nodes;
-  const written = ({ cut, shape }: MeasuredMap, directory: number): PrefixMap => {
-    const map = { directory, slotMask: shape.slots - 1 };
+  const written = ({ cut, width, shape }: MeasuredMap, directory: number): PrefixMap => {
+    const map = { directory, slotMask: shape.slots - 1, width };
     writeMap(cut, views, map, nodesAt);
     nodesAt += shape.nodeBytes;
     return map;
@@ -237,9 +251,9 @@ export function writeImage(
   views.words.set(programs.blob, places.programs >>> 2);
   const namesAt = places.programs + programs.blob.byteLength;
   views.bytes.set(names, namesAt);
-  views.doubles.fill(0, places.hits >>> 3, (places.hits + compiled.pieces.hits) >>> 3);
+  views.longs.fill(0n, places.hits >>> 3, (places.hits + compiled.pieces.hits) >>> 3);
   const sharesBytes = places.shares === 0 ? 0 : compiled.pieces.shares;
-  views.doubles.fill(0, places.shares >>> 3, (places.shares + sharesBytes) >>> 3);
+  views.longs.fill(0n, places.shares >>> 3, (places.shares + sharesBytes) >>> 3);
   const all: ImagePlaces = {
     generation,
     groups,

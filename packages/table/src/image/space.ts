@@ -5,6 +5,12 @@
  *   full    ─▶ all pieces taken anew, written by any thread ─┐
  *   edit   ─▶ changed nodes, and a directory ───────────────┴─▶ flip ─▶ retired pieces ─▶ free once no reader can be there
  *
+ * A full image and the edits that follow it are a cohort: they share pieces with each other, and with no other
+ * cohort. What a flip to generation r took out of sight, of a cohort that began with generation f, is free iff
+ * no reader holds a generation from f to r - 1. A reader that sleeps for ever holds what its own generation may
+ * lead to and what its cohort retired later. Once that is much, the next generation is compiled in full, and
+ * begins a cohort of which the sleeper holds nothing: nobody waits for it.
+ *
  * A map that edits change has two directories in turn: the one in force, and the one before it, which is
  * brought up to date slot by slot as soon as no reader can be in it. If one stays too long, a third one takes
  * its place.
@@ -15,29 +21,22 @@ import type { Boundaries, ClassSets } from '../classes/classes.ts';
 import { TableLimitCode, TableLimitError } from '../limits.ts';
 import { MapEditor, NodeChanges } from '../map/editor.ts';
 import { DIRECTORY_SLOTS, type PrefixMap } from '../map/map.ts';
-import { NodeView, nodeBytes } from '../map/node.ts';
-import { HEAP_FIRST_BYTE, LINE_BYTES, READER_SLOTS } from '../memory/control.ts';
-import { ReaderPins, TablePinnedError } from '../memory/double-buffer.ts';
+import { NodeView, type ValueWidth } from '../map/node.ts';
+import { HEAP_FIRST_BYTE, LINE_BYTES } from '../memory/control.ts';
+import { type Hold, ReaderHolds, restHere, TablePinnedError } from '../memory/double-buffer.ts';
 import { Heap } from '../memory/heap.ts';
-import {
-  GRANULE_BYTES,
-  type Move,
-  moverOf,
-  OVERREAD_BYTES,
-  TableMemory,
-  type WasmModule,
-} from '../memory/memory.ts';
-import { headerBytes, type Image, openImage, writeHeader } from './header.ts';
+import { type Move, moverOf, OVERREAD_BYTES, TableMemory, type WasmModule } from '../memory/memory.ts';
+import { generationAt, headerBytes, type Image, openImage, writeHeader } from './header.ts';
 import { type ImagePieces, type Piece, pieceList, takePieces } from './pieces.ts';
 
 const DIRECTORY_BYTES = DIRECTORY_SLOTS * 4;
 /** Slots from which on a whole directory is copied rather than each of them. */
 const COPIED_SLOTS = 4096;
 /**
- * What readers may hold besides as much as everything else. Our choice: a stall of a second at 30 flips a
- * second.
+ * What readers may hold of a cohort besides half as much as is in use. Our choice: 16 edits, of whose memory a
+ * directory is nearly all.
  */
-const HELD_BYTES = 2 ** 23;
+const HELD_BYTES = 2 ** 22;
 /** How long one sleep of the waiting writer lasts. A look takes microseconds, a large batch milliseconds. */
 const WAIT_STEP_MS = 1;
 
@@ -48,6 +47,17 @@ interface Spare {
   readonly since: number;
   /** The slots in which it may differ from the one in force. */
   readonly slots: readonly number[];
+}
+
+/** A full image and the edits that follow it, as far as they are out of sight. */
+interface Cohort {
+  /** The generation of the full image. */
+  readonly floor: number;
+  /** Pieces, oldest first, from `from` on: address, bytes, and the generation that retired them. */
+  retired: number[];
+  from: number;
+  /** Of these pieces. */
+  bytes: number;
 }
 
 /** What is to be in force next. */
@@ -88,31 +98,31 @@ export class TableSpace {
   readonly memory: TableMemory;
   readonly #move: Move;
   readonly #heap: Heap;
-  readonly #pins: ReaderPins;
+  readonly #holds: ReaderHolds;
   #current: Pending | undefined;
   #pending: Pending | undefined;
   #spares: [Spare | undefined, Spare | undefined] = [undefined, undefined];
-  readonly #beforeReclaim: (safeGeneration: number) => void;
+  readonly #beforeReclaim: (floor: number, safeGeneration: number) => void;
   #editor: MapEditor | undefined; // of the classes that edits last had
   #hasOriginalNodes = false; // whether the nodes in force are still one piece
-  // Pieces out of sight, oldest first, from `retiredFrom` on: address, bytes, and the generation that retired
-  // them.
-  #retired: number[] = [];
-  #retiredFrom = 0;
-  #retiredBytes = 0;
+  #cohorts: readonly Cohort[] = []; // the last one is that in force; the others have something retired
 
   /**
    * Reserves address space for `maxBytes` bytes of generations; memory is taken only as they need it.
-   * `beforeReclaim` is told that no reader can see what was taken out of sight up to a generation, just
-   * before that is free.
+   * `beforeReclaim` is told, just before that is free, that no reader can see what was taken out of sight up to
+   * a generation, of the cohort that began with another.
    */
-  constructor(code: WasmModule, maxBytes: number, beforeReclaim: (safeGeneration: number) => void) {
+  constructor(
+    code: WasmModule,
+    maxBytes: number,
+    beforeReclaim: (floor: number, safeGeneration: number) => void,
+  ) {
     this.#beforeReclaim = beforeReclaim;
     const most = HEAP_FIRST_BYTE + maxBytes + OVERREAD_BYTES;
     this.memory = TableMemory.create(HEAP_FIRST_BYTE, most);
     this.#move = moverOf(this.memory, code);
     this.#heap = new Heap(this.memory, HEAP_FIRST_BYTE, maxBytes);
-    this.#pins = new ReaderPins(this.memory.views.words);
+    this.#holds = new ReaderHolds(this.memory.views.words);
   }
 
   /** Bytes that the memory has taken for generations; they never shrink. */
@@ -126,7 +136,7 @@ export class TableSpace {
   }
 
   evict(slot: number): void {
-    this.#pins.evict(slot);
+    this.#holds.evict(slot);
   }
 
   /** Takes memory for a full image. Throws TableLimitError. */
@@ -143,7 +153,7 @@ export class TableSpace {
 
   /** An image that was written to pieces of `take`: the next to be in force. */
   open(bytes: ImagePieces, places: ImagePieces): Image {
-    const image = openImage(this.memory.views, places.header, undefined, READER_SLOTS);
+    const image = openImage(this.memory.views, places.header, undefined);
     this.#pending = { image, bytes, places, edit: undefined };
     return image;
   }
@@ -204,13 +214,14 @@ export class TableSpace {
     const next = this.#pending;
     if (next === undefined) throw new TypeError('nothing is prepared');
     const { generation } = next.image;
-    this.#pins.flip(next.image.at, generation, this.memory.byteLength);
+    this.#holds.flip(next.image.at, this.memory.byteLength);
     this.#pending = undefined;
     const before = this.#current;
     this.#current = next;
     if (next.edit !== undefined && before !== undefined) this.#retireReplaced(before, next, next.edit);
     else {
       if (before !== undefined) this.#retireAll(before, generation);
+      this.#cohorts = [...this.#cohorts, { floor: generation, retired: [], from: 0, bytes: 0 }];
       this.#hasOriginalNodes = true;
     }
   }
@@ -229,41 +240,50 @@ export class TableSpace {
 
   /** Frees what no reader can see any more. */
   reclaim(): void {
-    const retired = this.#retired;
-    if (this.#retiredFrom === retired.length) return;
-    const safe = this.#safeGeneration();
-    this.#beforeReclaim(safe);
-    while (this.#retiredFrom < retired.length && retired[this.#retiredFrom + 2]! <= safe) {
-      const bytes = retired[this.#retiredFrom + 1]!; // in threes
-      this.#heap.giveBack(retired[this.#retiredFrom]!, bytes); // likewise
-      this.#retiredBytes -= bytes;
-      this.#retiredFrom += 3;
+    if (!this.#hasRetired()) return;
+    for (const [index, cohort] of this.#cohorts.entries()) {
+      const { floor } = cohort;
+      const end = this.#cohorts[index + 1]?.floor ?? this.#inForce().image.generation;
+      const safe = this.#safeOf(floor, end);
+      this.#beforeReclaim(floor, safe);
+      this.#free(cohort, safe);
     }
-    if (this.#retiredFrom === retired.length) {
-      this.#retired = [];
-      this.#retiredFrom = 0;
-    } else if (this.#retiredFrom > 2 ** 16) {
-      this.#retired = retired.slice(this.#retiredFrom);
-      this.#retiredFrom = 0;
+    const { length } = this.#cohorts;
+    this.#cohorts = this.#cohorts.filter(({ bytes }, index) => bytes > 0 || index === length - 1);
+  }
+
+  #free(cohort: Cohort, safe: number): void {
+    const { retired } = cohort;
+    while (cohort.from < retired.length && retired[cohort.from + 2]! <= safe) {
+      const bytes = retired[cohort.from + 1]!; // in threes
+      this.#heap.giveBack(retired[cohort.from]!, bytes); // likewise
+      cohort.bytes -= bytes;
+      cohort.from += 3;
+    }
+    if (cohort.from === retired.length || cohort.from > 2 ** 16) {
+      cohort.retired = retired.slice(cohort.from);
+      cohort.from = 0;
     }
   }
 
+  #hasRetired(): boolean {
+    return this.#cohorts.some(({ bytes }) => bytes > 0);
+  }
+
   /**
-   * Whether readers hold so much that the next generation should wait for them: one that died must not take
-   * all memory.
+   * Whether readers hold so much of the cohort in force that a new one is better: what one that sleeps, or died,
+   * may hold has a bound.
    */
   isCrowded(): boolean {
     this.reclaim();
-    return this.#retiredBytes > HELD_BYTES + this.#heap.liveBytes / 2;
+    const retired = this.#cohorts.reduce((sum, { bytes }) => sum + bytes, 0);
+    const mine = this.#cohorts.at(-1)?.bytes ?? 0;
+    return mine > HELD_BYTES + (this.#heap.liveBytes - retired) / 2;
   }
 
   /** Whether memory would be free if readers looked away; so it is worth waiting after a refusal. */
   isHeld(error: unknown): boolean {
-    return (
-      error instanceof TableLimitError &&
-      error.code === TableLimitCode.bytes &&
-      this.#retiredFrom < this.#retired.length
-    );
+    return error instanceof TableLimitError && error.code === TableLimitCode.bytes && this.#hasRetired();
   }
 
   /**
@@ -271,14 +291,16 @@ export class TableSpace {
    * `waitMs`.
    */
   awaitReaders(waitMs: number): void {
+    restHere();
     const deadline = performance.now() + waitMs;
     for (;;) {
       this.reclaim();
-      const [slot] = this.#holders();
-      if (slot === undefined) return;
+      const holders = this.#holders();
+      const [first] = holders;
+      if (first === undefined) return;
       const leftMs = deadline - performance.now();
-      if (leftMs <= 0) throw new TablePinnedError(this.#holders(), waitMs);
-      this.#pins.awaitChange(slot, Math.min(WAIT_STEP_MS, leftMs));
+      if (leftMs <= 0) throw pinnedBy(holders, waitMs);
+      this.#holds.awaitChange(first, Math.min(WAIT_STEP_MS, leftMs));
     }
   }
 
@@ -289,14 +311,16 @@ export class TableSpace {
       this.reclaim();
       const holders = this.#holders();
       if (holders.length === 0) return;
-      if (performance.now() >= deadline) throw new TablePinnedError(holders, waitMs);
+      if (performance.now() >= deadline) throw pinnedBy(holders, waitMs);
       await setTimeout(WAIT_STEP_MS);
     }
   }
 
-  #holders(): readonly number[] {
-    if (this.#retiredFrom === this.#retired.length) return [];
-    return this.#pins.holders(this.#inForce().image.generation);
+  /** Readers of generations that are out of force, while they hold anything. */
+  #holders(): readonly Hold[] {
+    if (!this.#hasRetired()) return [];
+    const { at } = this.#inForce().image;
+    return this.#holds.all().filter(({ header }) => header !== at);
   }
 
   #inForce(): Pending {
@@ -304,15 +328,11 @@ export class TableSpace {
     return this.#current;
   }
 
-  /** Nothing that a generation up to this one took out of sight can be seen. */
-  #safeGeneration(): number {
-    const generation = this.#current?.image.generation ?? 0;
-    return generation - Math.max(0, this.#pins.oldest(generation));
-  }
-
   #retire(address: number, bytes: number, generation: number): void {
-    this.#retired.push(address, bytes, generation);
-    this.#retiredBytes += bytes;
+    const cohort = this.#cohorts.at(-1);
+    if (cohort === undefined) throw new TypeError('no image is in force yet');
+    cohort.retired.push(address, bytes, generation);
+    cohort.bytes += bytes;
   }
 
   #retireAll(before: Pending, generation: number): void {
@@ -330,18 +350,17 @@ export class TableSpace {
     this.#spares = [undefined, undefined];
   }
 
-  #retireNodes({ directory, slotMask }: PrefixMap, generation: number): void {
+  #retireNodes({ directory, slotMask, width }: PrefixMap, generation: number): void {
     const { words } = this.memory.views;
     const first = directory >>> 2;
-    for (let slot = 0; slot <= slotMask; slot++) this.#retireNode(words[first + slot]!, generation); // within the slots
+    for (let slot = 0; slot <= slotMask; slot++) this.#retireNode(words[first + slot]!, width, generation); // within the slots
   }
 
-  #retireNode(value: number, generation: number): void {
+  #retireNode(value: number, width: ValueWidth, generation: number): void {
     if (value >= 0) return;
-    const node = new NodeView(this.memory.views, ~value);
-    this.#retire(~value * GRANULE_BYTES, nodeBytes(node.shape), generation);
-    if (node.shape.widthBits < 2) return; // classes only
-    for (let i = 0; i < node.count; i++) this.#retireNode(node.value(i), generation);
+    const node = new NodeView(this.memory.views, value, width);
+    this.#retire(node.address, node.shape.bytes, generation);
+    for (let i = 0; i < node.count; i++) this.#retireNode(node.value(i), width, generation);
   }
 
   #retireReplaced(before: Pending, next: Pending, edit: PendingEdit): void {
@@ -386,12 +405,25 @@ export class TableSpace {
     const touched: number[] = [];
     if (this.#editor?.sets !== sets) this.#editor = new MapEditor(this.memory, this.#move, this.#heap, sets);
     try {
-      this.#editor.edit(address, family === 0 ? 4 : 6, toggles, changes, touched);
+      const { map4, map6 } = this.#inForce().image;
+      if (family === 0) this.#editor.edit(address, 4, map4.width, toggles, changes, touched);
+      else this.#editor.edit(address, 6, map6.width, toggles, changes, touched);
     } catch (error) {
       this.#keepSpare(family, { address, touched });
       throw error;
     }
     return { address, touched };
+  }
+
+  /** The oldest generation of the cohort in force that a reader may hold; at most that in force. */
+  #oldestHeld(): number {
+    return this.#safeOf(this.#cohorts.at(-1)?.floor ?? 0, this.#inForce().image.generation);
+  }
+
+  /** No reader holds any of the generations from `floor` on that are before the one returned, at most `end`. */
+  #safeOf(floor: number, end: number): number {
+    const held = this.#holds.all().map(({ header }) => generationAt(this.memory.views, header));
+    return held.reduce((least, one) => (one >= floor && one < least ? one : least), end);
   }
 
   /** A directory equal to the one in force, which no reader can see. */
@@ -400,7 +432,7 @@ export class TableSpace {
     const { directory, slotMask } = family === 0 ? image.map4 : image.map6;
     const spare = this.#spares[family];
     this.#spares[family] = undefined;
-    if (spare !== undefined && spare.since <= this.#safeGeneration()) {
+    if (spare !== undefined && spare.since <= this.#oldestHeld()) {
       const { words } = this.memory.views;
       const from = directory >>> 2;
       const to = spare.address >>> 2;
@@ -438,7 +470,7 @@ export class TableSpace {
     programs: Piece | undefined,
   ): Image {
     const mapOf = (change: MapChange | undefined, map: PrefixMap): PrefixMap =>
-      change === undefined ? map : { directory: change.address, slotMask: DIRECTORY_SLOTS - 1 };
+      change === undefined ? map : { ...map, directory: change.address, slotMask: DIRECTORY_SLOTS - 1 };
     const { places } = image;
     writeHeader(this.memory.views, header, {
       ...places,
@@ -452,8 +484,15 @@ export class TableSpace {
             names: programs.address + programs.bytes - places.nameBytes,
           }),
     });
-    return openImage(this.memory.views, header, image, READER_SLOTS);
+    return openImage(this.memory.views, header, image);
   }
+}
+
+function pinnedBy(holders: readonly Hold[], waitedMs: number): TablePinnedError {
+  return new TablePinnedError(
+    holders.map(({ slot }) => slot),
+    waitedMs,
+  );
 }
 
 /** A generation made by an edit, and what it has more than the one before. */

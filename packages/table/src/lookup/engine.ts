@@ -4,12 +4,15 @@
  * Columns that lie elsewhere are copied, piece by piece, into the reader's scratch memory there, and their
  * codes back; who fills the columns of `columns` in place saves both.
  *
- *   scratch │ lists for a tile, share of hits │ staged: src, dst, protos, details, codes │ columns to fill: IPv6 │ IPv4 │
+ * Whoever looks up must hold the generation in force; each answer below 0 says that a flip was missed, and
+ * that nothing was looked at or counted.
+ *
+ *   scratch │ header held, share of hits, lists for a tile │ staged: src, dst, protos, details, codes │ columns to fill: IPv6 │ IPv4 │
  */
 
 import { readFileSync } from 'node:fs';
 import { type Address, type Family, type Packet, strideOf } from '@rulecast/rules';
-import { type Image, shareOf } from '../image/header.ts';
+import { shareOf } from '../image/header.ts';
 import { TableEngineCode, TableEngineError } from '../limits.ts';
 import { scratchOf } from '../memory/control.ts';
 import {
@@ -62,11 +65,10 @@ export interface PacketColumns {
   readonly capacity: number;
 }
 
-/** Lists for a tile; assembly/lookup.ts takes five words and a group of 16 for each of 64 packets at most. */
-const LISTS_BYTES = 2048;
-/** The last word of that is the share of the hits to count in, after one for the engine's own use. */
-export const SHARE_BYTE = LISTS_BYTES - 4;
-export const HOT_CODE_BYTE = SHARE_BYTE - 4;
+/** What assembly/lookup.ts keeps: 128 bytes, five words for each of 256 packets, a word for each of 16 groups. */
+const LISTS_BYTES = 6144;
+/** The second word says which share of the hits is the reader's; the first one is the header held. */
+export const SHARE_BYTE = 4;
 /** Packets staged at once. Our choice: their columns stay in the second-level cache. */
 const STAGED_PACKETS = 1024;
 /**
@@ -77,22 +79,22 @@ const COLUMN_PACKETS = 2048;
 /** Of an IPv6 packet: two addresses, detail, code and protocol. */
 const PACKET_BYTES = 41;
 
-/** What assembly/lookup.ts exports; all numbers are 32-bit. */
+/** What assembly/lookup.ts exports; all numbers are 32-bit, and a negative answer says that a flip was missed. */
 interface EngineExports {
+  readonly open: (room: number) => void;
   readonly lookup4: (
-    image: number,
+    room: number,
     direction: number,
     hasSrc: number,
     src: number,
     dst: number,
     proto: number,
     detail: number,
-    scratch: number,
   ) => number;
   readonly lookup6: EngineExports['lookup4'];
-  readonly egress4: (image: number, dst: number, proto: number, detail: number, scratch: number) => number;
+  readonly egress4: (room: number, dst: number, proto: number, detail: number) => number;
   readonly judgePacket: (
-    image: number,
+    room: number,
     direction: number,
     srcFamily: number,
     src: number,
@@ -100,10 +102,10 @@ interface EngineExports {
     dst: number,
     proto: number,
     detail: number,
-    scratch: number,
+    isHit: number,
   ) => number;
   readonly lookupAll: (
-    image: number,
+    room: number,
     family: number,
     direction: number,
     src: number,
@@ -112,27 +114,22 @@ interface EngineExports {
     details: number,
     codes: number,
     count: number,
-    scratch: number,
-  ) => void;
-  readonly classOf4: (image: number, address: number) => number;
-  readonly classOf6: (image: number, at: number) => number;
-  readonly classesOf: (
-    image: number,
-    family: number,
-    addresses: number,
-    out: number,
-    count: number,
-    scratch: number,
-  ) => void;
+  ) => number;
+  /** The same of the generation held, whatever is in force. */
+  readonly lookupRest: EngineExports['lookupAll'];
+  readonly classOf4: (room: number, address: number) => number;
+  readonly classOf6: (room: number, at: number) => number;
+  readonly classesOf: (room: number, family: number, addresses: number, out: number, count: number) => number;
+  readonly classesOfRest: EngineExports['classesOf'];
 }
 
-/** Lookups of one thread. Whoever calls has made sure that the image stays. */
+/** Lookups of one thread, through the scratch memory of a reader's slot. */
 export class Engine {
   readonly #exports: EngineExports;
   readonly #one4: EngineExports['lookup4'];
   readonly #one6: EngineExports['lookup6'];
   readonly #egress4: EngineExports['egress4'];
-  readonly #scratch: number;
+  readonly #room: number;
   /**
    * All views of scratch memory are of this object, which is how they are known; memory that grows gets new
    * ones.
@@ -141,38 +138,39 @@ export class Engine {
   readonly #staged4: PacketColumns;
   readonly #staged6: PacketColumns;
 
-  /** An engine with the scratch memory of a reader's slot. */
   constructor(memory: TableMemory, code: WasmModule, slot: number) {
     const exports = instantiateWasm(code, memory.handle) as unknown as EngineExports; // our own build
     this.#exports = exports;
     this.#one4 = exports.lookup4;
     this.#one6 = exports.lookup6;
     this.#egress4 = exports.egress4;
-    this.#scratch = scratchOf(slot);
+    this.#room = scratchOf(slot);
     this.#buffer = memory.views.bytes.buffer;
-    memory.views.words[(this.#scratch + SHARE_BYTE) >>> 2] = shareOf(slot);
-    this.#staged4 = this.#columnsAt(this.#scratch + LISTS_BYTES, 4, STAGED_PACKETS);
-    this.#staged6 = this.#columnsAt(this.#scratch + LISTS_BYTES, 6, STAGED_PACKETS);
+    memory.views.words[(this.#room + SHARE_BYTE) >>> 2] = shareOf(slot);
+    this.#staged4 = this.#columnsAt(this.#room + LISTS_BYTES, 4, STAGED_PACKETS);
+    this.#staged6 = this.#columnsAt(this.#room + LISTS_BYTES, 6, STAGED_PACKETS);
+  }
+
+  /** Takes note of the generation whose header is held since just now, the word of `heldWord`. */
+  open(): void {
+    this.#exports.open(this.#room);
   }
 
   lookup4(
-    image: Image,
     direction: LookupDirection,
     src: number | undefined,
     dst: number,
     proto: number,
     detail: number,
   ): number {
-    const scratch = this.#scratch;
-    if (src !== undefined)
-      return this.#one4(image.at, direction, 1, src | 0, dst | 0, proto, detail, scratch);
+    const room = this.#room;
+    if (src !== undefined) return this.#one4(room, direction, 1, src | 0, dst | 0, proto, detail);
     return direction === LookupDirection.egress
-      ? this.#egress4(image.at, dst | 0, proto, detail, scratch)
-      : this.#one4(image.at, direction, 0, 0, dst | 0, proto, detail, scratch);
+      ? this.#egress4(room, dst | 0, proto, detail)
+      : this.#one4(room, direction, 0, 0, dst | 0, proto, detail);
   }
 
   lookup6(
-    image: Image,
     direction: LookupDirection,
     src: Uint32Array | undefined,
     srcAt: number,
@@ -187,14 +185,14 @@ export class Engine {
     const hasSrc = src === undefined ? 0 : 1;
     const { byteOffset: srcByte } = staged.src;
     const { byteOffset: dstByte } = staged.dst;
-    return this.#one6(image.at, direction, hasSrc, srcByte, dstByte, proto, detail, this.#scratch);
+    return this.#one6(this.#room, direction, hasSrc, srcByte, dstByte, proto, detail);
   }
 
-  /** The code of any packet, also one whose addresses are of two families; not counted as a hit. */
-  judge(image: Image, packet: Packet): number {
+  /** The code of any packet, also one whose addresses are of two families. */
+  judge(packet: Packet, isHit: boolean): number {
     const { direction, src, dst, proto } = packet;
     return this.#exports.judgePacket(
-      image.at,
+      this.#room,
       LookupDirection[direction],
       src?.family ?? 0,
       src === undefined ? 0 : placed(src, this.#staged6.src),
@@ -202,25 +200,17 @@ export class Engine {
       placed(dst, this.#staged6.dst),
       proto,
       detailOf(packet),
-      this.#scratch,
+      isHit ? 1 : 0,
     );
   }
 
-  /** Fills `out` with the codes of a batch. Throws RangeError where a column is shorter than the count. */
-  lookupAll(image: Image, batch: PacketBatch, out: VerdictBatch): void {
+  /** Fills `out` with the codes of a batch, all of one generation. Throws RangeError where a column is too short. */
+  lookupAll(batch: PacketBatch, out: VerdictBatch): number {
     checkBatch(batch, out);
     const { family, direction, count, src, dst, protos, details } = batch;
     const { codes } = out;
-    const scratch = this.#scratch;
-    const { lookupAll: all } = this.#exports;
-    if (this.#hasAll(batch, codes)) {
-      const srcAt = src === undefined ? 0 : src.byteOffset;
-      const { byteOffset: protosAt } = protos;
-      const { byteOffset: codesAt } = codes;
-      const { byteOffset: detailsAt } = details;
-      all(image.at, family, direction, srcAt, dst.byteOffset, protosAt, detailsAt, codesAt, count, scratch);
-      return;
-    }
+    if (this.#hasAll(batch, codes))
+      return this.#look(this.#exports.lookupAll, batch, codes, direction, count);
     const staged = family === 4 ? this.#staged4 : this.#staged6;
     const stride = strideOf(family);
     for (let from = 0; from < count; from += STAGED_PACKETS) {
@@ -229,54 +219,75 @@ export class Engine {
       staged.dst.set(dst.subarray(from * stride, to * stride));
       staged.protos.set(protos.subarray(from, to));
       staged.details.set(details.subarray(from, to));
-      all(
-        image.at,
-        family,
-        direction,
-        src === undefined ? 0 : staged.src.byteOffset,
-        staged.dst.byteOffset,
-        staged.protos.byteOffset,
-        staged.details.byteOffset,
-        staged.codes.byteOffset,
-        to - from,
-        scratch,
-      );
+      const { lookupAll, lookupRest } = this.#exports;
+      const packets = src === undefined ? { ...staged, src } : staged;
+      const look = from === 0 ? lookupAll : lookupRest; // those after the first are of the same generation
+      if (this.#look(look, packets, staged.codes, direction, to - from) < 0) return -1;
       codes.set(staged.codes.subarray(0, to - from), from);
     }
+    return 0;
+  }
+
+  /** Looks up columns in the table's memory. */
+  #look(
+    look: EngineExports['lookupAll'],
+    { family, src, dst, protos, details }: Omit<PacketBatch, 'direction' | 'count'>,
+    codes: Uint32Array,
+    direction: LookupDirection,
+    count: number,
+  ): number {
+    const srcAt = src === undefined ? 0 : src.byteOffset;
+    const { byteOffset: dstAt } = dst;
+    const { byteOffset: protosAt } = protos;
+    const { byteOffset: detailsAt } = details;
+    const { byteOffset: codesAt } = codes;
+    return look(this.#room, family, direction, srcAt, dstAt, protosAt, detailsAt, codesAt, count);
+  }
+
+  /** What looks up the columns to fill of a family, whose places are always the same. */
+  lookOf(family: Family): (direction: LookupDirection, hasSrc: boolean, count: number) => number {
+    const { src, dst, protos, details, codes } = this.columns(family);
+    const { lookupAll } = this.#exports;
+    const room = this.#room;
+    const [srcAt, dstAt, protosAt] = [src.byteOffset, dst.byteOffset, protos.byteOffset];
+    const [detailsAt, codesAt] = [details.byteOffset, codes.byteOffset];
+    return (direction, hasSrc, count) =>
+      lookupAll(room, family, direction, hasSrc ? srcAt : 0, dstAt, protosAt, detailsAt, codesAt, count);
   }
 
   /** The class of an address in the first group. */
-  classOf(image: Image, { family, words }: Address): number {
+  classOf({ family, words }: Address): number {
     return family === 4
-      ? this.#exports.classOf4(image.at, words[0]!) // an IPv4 address has one word
-      : this.#exports.classOf6(image.at, placed({ family, words }, this.#staged6.dst));
+      ? this.#exports.classOf4(this.#room, words[0]!) // an IPv4 address has one word
+      : this.#exports.classOf6(this.#room, placed({ family, words }, this.#staged6.dst));
   }
 
   /**
-   * Fills `out` with the classes of `count` addresses in the first group. Throws RangeError where a column is
-   * too short.
+   * Fills `out` with the classes of `count` addresses in the first group, all of one generation. Throws
+   * RangeError where a column is too short.
    */
-  classesOf(image: Image, family: Family, addresses: Uint32Array, count: number, out: Uint32Array): void {
-    const { classesOf: all } = this.#exports;
+  classesOf(family: Family, addresses: Uint32Array, count: number, out: Uint32Array): number {
+    const { classesOf: all, classesOfRest } = this.#exports;
+    const room = this.#room;
     const stride = strideOf(family);
     if (addresses.length < count * stride || out.length < count)
       throw new RangeError(`a column has less than ${count} addresses or classes`);
-    if (this.#isOurs(addresses) && this.#isOurs(out)) {
-      all(image.at, family, addresses.byteOffset, out.byteOffset, count, this.#scratch);
-      return;
-    }
+    if (this.#isOurs(addresses) && this.#isOurs(out))
+      return all(room, family, addresses.byteOffset, out.byteOffset, count);
     const staged = family === 4 ? this.#staged4 : this.#staged6;
     for (let from = 0; from < count; from += STAGED_PACKETS) {
       const to = Math.min(count, from + STAGED_PACKETS);
       staged.dst.set(addresses.subarray(from * stride, to * stride));
-      all(image.at, family, staged.dst.byteOffset, staged.codes.byteOffset, to - from, this.#scratch);
+      const look = from === 0 ? all : classesOfRest;
+      if (look(room, family, staged.dst.byteOffset, staged.codes.byteOffset, to - from) < 0) return -1;
       out.set(staged.codes.subarray(0, to - from), from);
     }
+    return 0;
   }
 
   /** Columns to fill, always at the same place. */
   columns(family: Family): PacketColumns {
-    const first6 = this.#scratch + LISTS_BYTES + STAGED_PACKETS * PACKET_BYTES;
+    const first6 = this.#room + LISTS_BYTES + STAGED_PACKETS * PACKET_BYTES;
     const first = family === 6 ? first6 : first6 + COLUMN_PACKETS * PACKET_BYTES;
     return this.#columnsAt(first, family, COLUMN_PACKETS);
   }

@@ -9,7 +9,7 @@
 import { type Direction, RULE_BLOCKS } from '@rulecast/rules';
 import { type Image, type NamesSection, shareBytes } from '../image/header.ts';
 import { BLOCK_FIELDS, blockRunCount, listOf, programCount, programField } from '../program/origin.ts';
-import { CODE_ACTION_BITS, DIRECTIONS, type ProgramField } from '../program/program.ts';
+import { DIRECTIONS, type ProgramField } from '../program/program.ts';
 
 /** What one policy's program in one direction has decided since its generation began. */
 export interface ProgramHits {
@@ -35,25 +35,13 @@ export interface TableHits {
   readonly lists: ReadonlyMap<string, number>;
 }
 
-/** Counts one verdict. */
-export function countHit(image: Image, code: number): void {
-  const outcome = code >> CODE_ACTION_BITS;
-  const { hits, share } = image;
-  if (share !== undefined)
-    share[outcome]! += 1; // one cell per outcome
-  // These order nothing: they are for the sum alone. The low word of an outcome carries over to the high one.
-  else if (Atomics.add(hits, outcome * 2, 1) === -1) Atomics.add(hits, outcome * 2 + 1, 1);
-}
-
 /** What all readers counted, by outcome. */
-export function sumHits({ views, hits, places }: Image): Float64Array {
-  const { shares, shareCount, outcomeCount } = places;
-  const integers = new BigUint64Array(hits.buffer, hits.byteOffset, outcomeCount); // each in one load, so that none is torn
+export function sumHits({ views, places }: Image): Float64Array {
+  const { hits, shares, shareCount, outcomeCount } = places;
   const sums = new Float64Array(outcomeCount);
-  for (let i = 0; i < outcomeCount; i++) sums[i] = Number(integers[i]!); // one cell per outcome
-  for (let share = 0; share < shareCount; share++) {
-    const first = (shares + share * shareBytes(outcomeCount)) / 8;
-    for (let i = 0; i < outcomeCount; i++) sums[i]! += views.doubles[first + i]!; // within the share
+  for (let share = -1; share < shareCount; share++) {
+    const first = (share < 0 ? hits : shares + share * shareBytes(outcomeCount)) / 8;
+    for (let i = 0; i < outcomeCount; i++) sums[i]! += Number(views.longs[first + i]!); // within it, each in one load
   }
   return sums;
 }

@@ -1,20 +1,20 @@
 /**
  * Reading a table from any thread. Each reader has a slot of its own in the control block and never waits: it
- * raises its pin, looks at the image in force, and lowers it (memory/double-buffer.ts says why that is
- * enough). The table has one of its own for the thread that writes it: nothing changes while that looks, so
- * it needs no pin, and is told of each flip.
+ * holds the generation in force from its first lookup in a turn of the event loop to the end of that turn, and
+ * renews the hold where a lookup saw a flip (memory/double-buffer.ts says why that is enough). The table has
+ * one of its own for the thread that writes it: nothing changes while that looks, so it needs no hold, and is
+ * told of each flip.
  */
 
 import type { Address, Family, Packet } from '@rulecast/rules';
-import { HeaderField, type Image, type NamesSection, openImage } from '../image/header.ts';
-import { READER_SLOTS } from '../memory/control.ts';
-import { ReaderPin, type TableHandle } from '../memory/double-buffer.ts';
+import { generationAt, type Image, type NamesSection, openImage } from '../image/header.ts';
+import { ControlField, heldWord, READER_SLOTS } from '../memory/control.ts';
+import { ReaderHold, type TableHandle } from '../memory/double-buffer.ts';
 import { TableMemory, type WasmModule } from '../memory/memory.ts';
 import { Engine, type PacketColumns } from './engine.ts';
-import { countHit } from './hits.ts';
 import {
   decodeVerdict,
-  type LookupDirection,
+  LookupDirection,
   type PacketBatch,
   readNames,
   type TableVerdict,
@@ -26,29 +26,40 @@ import {
  */
 export function openReader(handle: TableHandle): TableReader {
   const memory = new TableMemory(handle.memory);
-  return new TableReader(memory, handle.module, new ReaderPin(memory.views.words));
+  return new TableReader(memory, handle.module, new ReaderHold(memory.views.words));
+}
+
+/** A reader's columns of one family, and the batch that they are: what is checked is checked once. */
+export interface ReaderBatch extends PacketColumns {
+  /** The generation that all codes are of that `run` found last. */
+  readonly generation: number;
+  /**
+   * Looks up the first `count` packets, by default what is sent; `hasSrc` says whether `src` holds their sources.
+   * Throws RangeError where there are not so many.
+   */
+  readonly run: (count: number, direction?: LookupDirection, hasSrc?: boolean) => void;
 }
 
 /** One thread's way into a table. Close it when done; one reader serves one thread. */
 export class TableReader {
   readonly #memory: TableMemory;
-  readonly #pinned: ReaderPin | undefined; // undefined: the table's own
+  readonly #hold: ReaderHold | undefined; // undefined: the table's own
   readonly #engine: Engine;
   #image: Image | undefined; // the one looked at last
   #names: { readonly of: number; readonly section: NamesSection } | undefined; // of the generation that hits count from
   #lookupGeneration = 0;
   #isOpen = true;
 
-  /** For `openReader`, and for the table, whose own has no pin. */
-  constructor(memory: TableMemory, module: WasmModule, pin: ReaderPin | undefined) {
+  /** For `openReader`, and for the table, whose own has no hold. */
+  constructor(memory: TableMemory, module: WasmModule, hold: ReaderHold | undefined) {
     this.#memory = memory;
-    this.#pinned = pin;
+    this.#hold = hold;
     this.#engine = new Engine(memory, module, this.slot);
   }
 
   /** For `Table.evictReader`, should this reader's thread end without closing it. */
   get slot(): number {
-    return this.#pinned?.slot ?? READER_SLOTS;
+    return this.#hold?.slot ?? READER_SLOTS;
   }
 
   /** The verdict on a packet, in words. */
@@ -73,10 +84,11 @@ export class TableReader {
     proto: number,
     detail: number,
   ): number {
-    const image = this.#pin();
-    const code = this.#engine.lookup4(image, direction, src, dst, proto, detail);
-    this.#pinned?.unpin();
-    return code;
+    for (;;) {
+      const code = this.#engine.lookup4(direction, src, dst, proto, detail);
+      if (code >= 0) return code;
+      this.#renew();
+    }
   }
 
   /** The same for IPv6, with addresses of four words from `srcAt` and `dstAt`. */
@@ -89,25 +101,20 @@ export class TableReader {
     proto: number,
     detail: number,
   ): number {
-    const image = this.#pin();
-    const code = this.#engine.lookup6(image, direction, src, srcAt, dst, dstAt, proto, detail);
-    this.#pinned?.unpin();
-    return code;
+    for (;;) {
+      const code = this.#engine.lookup6(direction, src, srcAt, dst, dstAt, proto, detail);
+      if (code >= 0) return code;
+      this.#renew();
+    }
   }
 
   /**
-   * The codes of many packets, all of one generation, which stays pinned for the whole batch. Columns of
-   * `columns` are looked up where they are, and nothing is allocated; others are copied through views made
+   * The codes of many packets, all of one generation. Columns of `columns` are looked up where they are, and nothing is allocated; others are copied through views made
    * anew for each thousand packets. Throws RangeError where a column is shorter than the count.
    */
   lookupBatch(batch: PacketBatch, out: VerdictBatch): void {
-    const image = this.#pin();
-    try {
-      this.#engine.lookupAll(image, batch, out);
-      out.generation = image.generation;
-    } finally {
-      this.#pinned?.unpin();
-    }
+    while (this.#engine.lookupAll(batch, out) < 0) this.#renew();
+    out.generation = this.#lookupGeneration;
   }
 
   /**
@@ -118,14 +125,31 @@ export class TableReader {
     return this.#engine.columns(family);
   }
 
+  /** The same columns, to be looked up where they are with as little besides as can be; small batches gain most. */
+  batch(family: Family): ReaderBatch {
+    const look = this.#engine.lookOf(family);
+    const columns = this.#engine.columns(family);
+    let generation = 0;
+    return {
+      ...columns,
+      get generation() {
+        return generation;
+      },
+      run: (count, direction = LookupDirection.egress, hasSrc = false) => {
+        if (!(count >= 0 && count <= columns.capacity))
+          throw new RangeError(
+            `a batch of ${count} packets, where columns have room for ${columns.capacity}`,
+          );
+        while (look(direction, hasSrc, count) < 0) this.#renew();
+        generation = this.#lookupGeneration;
+      },
+    };
+  }
+
   /** A code in words, by default of `lookupGeneration`; undefined if its generation is no longer in force. */
   decode(code: number, generation = this.#lookupGeneration): TableVerdict | undefined {
-    const image = this.#pin();
-    try {
-      return image.generation === generation ? decodeVerdict(image, this.#namesOf(image), code) : undefined;
-    } finally {
-      this.#pinned?.unpin();
-    }
+    const image = this.#inForce();
+    return image.generation === generation ? decodeVerdict(image, this.#namesOf(image), code) : undefined;
   }
 
   /**
@@ -133,9 +157,11 @@ export class TableReader {
    * table with several groups of predicates (see `Table.stats`), in the first of them.
    */
   classOf(address: Address): number {
-    const classId = this.#engine.classOf(this.#pin(), address);
-    this.#pinned?.unpin();
-    return classId;
+    for (;;) {
+      const classId = this.#engine.classOf(address);
+      if (classId >= 0) return classId;
+      this.#renew();
+    }
   }
 
   /**
@@ -143,19 +169,12 @@ export class TableReader {
    * RangeError where a column is too short.
    */
   classOfBatch(family: Family, addresses: Uint32Array, count: number, classes: Uint32Array): void {
-    const image = this.#pin();
-    try {
-      this.#engine.classesOf(image, family, addresses, count, classes);
-    } finally {
-      this.#pinned?.unpin();
-    }
+    while (this.#engine.classesOf(family, addresses, count, classes) < 0) this.#renew();
   }
 
   /** The generation in force. */
   generation(): number {
-    const { generation } = this.#pin();
-    this.#pinned?.unpin();
-    return generation;
+    return this.#inForce().generation;
   }
 
   /** The generation that answered last. */
@@ -163,58 +182,62 @@ export class TableReader {
     return this.#lookupGeneration;
   }
 
+  /**
+   * Gives up the generation that lookups of this turn hold; the next lookup holds one again. It is given up by
+   * itself at the end of the turn: only a thread that blocks within one, such as by `Atomics.wait`, says so.
+   */
+  rest(): void {
+    this.#hold?.rest();
+  }
+
   /** Gives the slot back. The reader must not be used after it. */
   close(): void {
     if (!this.#isOpen) return;
     this.#isOpen = false;
-    this.#pinned?.release();
+    this.#hold?.release();
   }
 
   /** For the table: the generation in force from now on. */
   see(image: Image): void {
-    this.#image = image;
+    image.views.words[heldWord(this.slot)] = image.at;
+    this.#look(image);
   }
 
   #verdict(packet: Packet, isHit: boolean): TableVerdict {
-    const image = this.#pin();
-    try {
-      const code = this.#engine.judge(image, packet);
-      if (isHit) countHit(image, code);
-      return decodeVerdict(image, this.#namesOf(image), code);
-    } finally {
-      this.#pinned?.unpin();
+    for (;;) {
+      const code = this.#engine.judge(packet, isHit);
+      const image = this.#image;
+      if (code >= 0 && image !== undefined) return decodeVerdict(image, this.#namesOf(image), code);
+      this.#renew();
     }
   }
 
-  #pin(): Image {
-    const image = this.#image;
-    const pinned = this.#pinned;
-    if (pinned === undefined) return this.#own(image);
+  /** Holds the generation in force. */
+  #renew(): void {
     if (!this.#isOpen) throw new TypeError('this table reader is closed');
-    const at = pinned.pin();
-    if (
-      image !== undefined &&
-      image.at === at &&
-      image.views.words[(at >>> 2) + HeaderField.generation] === image.generation
-    ) {
-      return image;
-    }
-    return this.#look(pinned, at);
+    const hold = this.#hold;
+    if (hold === undefined) throw new TypeError('the table is not made yet');
+    const at = hold.renew();
+    this.#memory.follow(hold.memoryBytes());
+    const { views } = this.#memory;
+    const image = this.#image;
+    const isSame = image?.at === at && image.generation === generationAt(views, at);
+    this.#look(isSame ? image : openImage(views, at, image));
   }
 
-  #own(image: Image | undefined): Image {
-    if (image === undefined) throw new TypeError('the table is not made yet');
-    this.#lookupGeneration = image.generation;
-    return image;
-  }
-
-  /** Looks at a generation for the first time. */
-  #look(pinned: ReaderPin, at: number): Image {
-    this.#memory.follow(pinned.memoryBytes());
-    const image = openImage(this.#memory.views, at, this.#image, this.slot);
+  #look(image: Image): void {
     this.#image = image;
     this.#lookupGeneration = image.generation;
-    return image;
+    this.#engine.open();
+  }
+
+  /** The generation in force, held. */
+  #inForce(): Image {
+    const { words } = this.#memory.views;
+    // Orders nothing: what it says is held stays.
+    if (Atomics.load(words, ControlField.header) !== words[heldWord(this.slot)]) this.#renew();
+    if (this.#image === undefined) throw new TypeError('the table is not made yet');
+    return this.#image;
   }
 
   #namesOf(image: Image): NamesSection {

@@ -15,10 +15,9 @@
 import type { Boundaries, ClassSets, IndexColumn } from '../classes/classes.ts';
 import type { Heap } from '../memory/heap.ts';
 import type { Move, TableMemory } from '../memory/memory.ts';
-import { GRANULE_BYTES } from '../memory/memory.ts';
 import { Chunks } from './chunks.ts';
 import { DIRECTORY_SLOTS } from './map.ts';
-import { Intervals, type NodeShape, NodeView, nodeBytes, nodeShape, writeNode } from './node.ts';
+import { Intervals, type NodeShape, NodeView, nodeShape, ValueWidth, writeNode } from './node.ts';
 import { Splice } from './splice.ts';
 
 /**
@@ -37,7 +36,7 @@ const CHUNKS = 65536;
 
 /** What an edit did to nodes: so that it can be taken back, or what it replaced be given back. */
 export class NodeChanges {
-  /** Nodes made: their granule, and their bytes after it. */
+  /** Nodes made: their first byte, and their bytes after it. */
   readonly taken: number[] = [];
   /** Nodes that the new map no longer leads to; the same. */
   readonly dropped: number[] = [];
@@ -61,6 +60,7 @@ export class MapEditor {
   // Of the edit at hand:
   #changes = new NodeChanges();
   #chunks = new Chunks(new Uint32Array(0), 4);
+  #width: ValueWidth = ValueWidth.word;
   #predicates: IndexColumn = new Uint32Array(0);
   #count = 0;
   readonly #toggled: number[] = []; // predicates that differ at the place looked at
@@ -74,11 +74,19 @@ export class MapEditor {
 
   /**
    * Makes a whole directory, a copy of the one in force, lead to new nodes where addresses are toggled;
-   * appends the slots it changes to `touched`. Throws TableLimitError, for memory or classes; the directory
-   * is then half done, `changes` says what was taken.
+   * appends the slots it changes to `touched`. Throws TableLimitError, for memory or classes, also for a class
+   * that is too large for values of this width; the directory is then half done, `changes` says what was taken.
    */
-  edit(directory: number, family: 4 | 6, toggles: Boundaries, changes: NodeChanges, touched: number[]): void {
+  edit(
+    directory: number,
+    family: 4 | 6,
+    width: ValueWidth,
+    toggles: Boundaries,
+    changes: NodeChanges,
+    touched: number[],
+  ): void {
     this.#changes = changes;
+    this.#width = width;
     this.#chunks = new Chunks(toggles.keys, family);
     this.#predicates = toggles.predicates;
     this.#count = toggles.count;
@@ -109,7 +117,7 @@ export class MapEditor {
    * addresses.
    */
   #node(level: number, value: number, from: number, to: number): number {
-    const old = value < 0 ? new NodeView(this.#memory.views, ~value) : undefined;
+    const old = value < 0 ? new NodeView(this.#memory.views, value, this.#width) : undefined;
     if (old !== undefined && old.count > SPLICED_INTERVALS) return this.#spliced(level, old, from, to);
     const made = this.#cleared(level);
     let chunk = 0; // those before it are done
@@ -162,10 +170,11 @@ export class MapEditor {
   #finishSplice(old: NodeView, splice: Splice): number {
     const shape = splice.shape();
     if (shape !== undefined) {
-      const granule = this.#take(shape);
-      if (splice.write(this.#memory.views, this.#move, granule, shape)) {
+      const address = this.#take(shape);
+      const value = splice.write(this.#memory.views, this.#move, address, shape);
+      if (value !== undefined) {
         this.#drop(old);
-        return ~granule;
+        return value;
       }
       this.#untake(shape);
     }
@@ -204,7 +213,7 @@ export class MapEditor {
     if (this.#toggled.length === 0) return value;
     if (value >= 0) return this.#classOf(value);
     const made = this.#cleared(level);
-    const old = new NodeView(this.#memory.views, ~value);
+    const old = new NodeView(this.#memory.views, value, this.#width);
     for (let i = 0; i < old.count; i++) made.push(old.start(i), this.#mapped(level + 1, old.value(i)));
     return this.#finish(old, made);
   }
@@ -212,10 +221,8 @@ export class MapEditor {
   #finish(old: NodeView | undefined, made: Intervals): number {
     if (old !== undefined) this.#drop(old);
     if (made.count === 1) return made.values[0]!; // there is one
-    const shape = nodeShape(made);
-    const granule = this.#take(shape);
-    writeNode(this.#memory.views, granule, made, shape);
-    return ~granule;
+    const shape = nodeShape(made, this.#width);
+    return writeNode(this.#memory.views, this.#take(shape), made, shape);
   }
 
   /** A class with what is toggled now. */
@@ -233,12 +240,11 @@ export class MapEditor {
   }
 
   #take(shape: NodeShape): number {
-    const bytes = nodeBytes(shape);
-    const address = this.#heap.take(bytes);
-    this.#changes.taken.push(address, bytes);
+    const address = this.#heap.take(shape.bytes);
+    this.#changes.taken.push(address, shape.bytes);
     this.#changes.bounds += shape.bounds;
-    this.#changes.bytes += bytes;
-    return address / GRANULE_BYTES;
+    this.#changes.bytes += shape.bytes;
+    return address;
   }
 
   /** Takes back the last `take`. */
@@ -250,11 +256,10 @@ export class MapEditor {
     this.#changes.bytes -= bytes;
   }
 
-  #drop({ granule, shape }: NodeView): void {
-    const bytes = nodeBytes(shape);
-    this.#changes.dropped.push(granule * GRANULE_BYTES, bytes);
+  #drop({ address, shape }: NodeView): void {
+    this.#changes.dropped.push(address, shape.bytes);
     this.#changes.bounds -= shape.bounds;
-    this.#changes.bytes -= bytes;
+    this.#changes.bytes -= shape.bytes;
   }
 
   #cleared(level: number): Intervals {

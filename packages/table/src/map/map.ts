@@ -2,8 +2,8 @@
  * Maps from an address to a number, the same structure for both families: 16 bits of the address a step.
  *
  *   directory[top 16 bits] ──┬── value >= 0
- *                            └── ~granule ─▶ node: value of the next 16 bits ──┬── value >= 0
- *                                                                              └── ~granule ─▶ node …
+ *                            └── value < 0 ─▶ node: value of the next 16 bits ──┬── value >= 0
+ *                                                                               └── value < 0 ─▶ node …
  *
  * IPv4 ends after one node, IPv6 after seven. A slot whose addresses all have one value answers at once. A
  * map that gives all addresses one value has a directory of one slot. node.ts says how nodes are searched.
@@ -11,9 +11,8 @@
 
 import type { Cut, IndexColumn } from '../classes/classes.ts';
 import type { MemoryViews } from '../memory/memory.ts';
-import { GRANULE_BYTES } from '../memory/memory.ts';
 import { Chunks } from './chunks.ts';
-import { Intervals, nodeShape, writeNode } from './node.ts';
+import { Intervals, leadTo, nodeShape, type ValueWidth, writeNode } from './node.ts';
 
 /** Slots of a directory that has more than one. */
 export const DIRECTORY_SLOTS = 65536;
@@ -24,6 +23,8 @@ export interface PrefixMap {
   readonly directory: number;
   /** One less than the slots: 65,535 or 0. */
   readonly slotMask: number;
+  /** Of the values of its nodes. */
+  readonly width: ValueWidth;
 }
 
 /** What a map needs. */
@@ -35,12 +36,12 @@ export interface MapShape {
   readonly bounds: number;
 }
 
-/** What a map of a cut needs. */
-export function measureMap(cut: Cut): MapShape {
-  const builder = new MapBuilder(cut, undefined, 0);
+/** What a map of a cut needs, with values wide enough for its classes. */
+export function measureMap(cut: Cut, width: ValueWidth): MapShape {
+  const builder = new MapBuilder(cut, width, undefined, 0);
   if (builder.isConstant()) return { slots: 1, nodeBytes: 0, bounds: 0 };
   builder.build();
-  return { slots: DIRECTORY_SLOTS, nodeBytes: builder.granules * GRANULE_BYTES, bounds: builder.bounds };
+  return { slots: DIRECTORY_SLOTS, nodeBytes: builder.nodeBytes, bounds: builder.bounds };
 }
 
 /**
@@ -51,7 +52,7 @@ export function writeMap(cut: Cut, views: MemoryViews, map: PrefixMap, nodesAt: 
   const { words } = views;
   const first = map.directory >> 2;
   const slots = words.subarray(first, first + map.slotMask + 1);
-  const builder = new MapBuilder(cut, { views, slots }, nodesAt / GRANULE_BYTES);
+  const builder = new MapBuilder(cut, map.width, { views, slots }, nodesAt);
   if (builder.isConstant())
     slots[0] = cut.count === 0 ? 0 : cut.classes[0]!; // count > 0
   else builder.build();
@@ -67,23 +68,25 @@ interface Target {
  * Walks a cut in address order. Without a target it counts, with one it writes; both walks are the same code.
  */
 class MapBuilder {
-  granules = 0;
+  nodeBytes = 0;
   bounds = 0;
   readonly #chunks: Chunks;
   readonly #classes: IndexColumn;
   readonly #count: number;
   readonly #lastLevel: number;
   readonly #target: Target | undefined;
-  readonly #firstGranule: number;
+  readonly #width: ValueWidth;
+  readonly #nodesAt: number;
   readonly #scratch: Intervals[] = []; // by level
 
-  constructor(cut: Cut, target: Target | undefined, firstGranule: number) {
+  constructor(cut: Cut, width: ValueWidth, target: Target | undefined, nodesAt: number) {
     this.#chunks = new Chunks(cut.starts, cut.family);
     this.#classes = cut.classes;
     this.#count = cut.count;
     this.#lastLevel = cut.family === 4 ? 1 : 7;
     this.#target = target;
-    this.#firstGranule = firstGranule;
+    this.#width = width;
+    this.#nodesAt = nodesAt;
   }
 
   /** Whether all addresses have one class. */
@@ -123,12 +126,12 @@ class MapBuilder {
     if (level === this.#lastLevel) {
       for (let i = from; i < to; i++) intervals.push(this.#chunks.at(i, level), this.#classes[i]!); // i < count
     } else this.#innerIntervals(level, from, to, firstClass, intervals);
-    const shape = nodeShape(intervals);
-    const granule = this.#firstGranule + this.granules;
-    this.granules += Math.ceil(shape.bytes / GRANULE_BYTES);
+    const shape = nodeShape(intervals, this.#width);
+    const address = this.#nodesAt + this.nodeBytes;
+    this.nodeBytes += shape.bytes;
     this.bounds += shape.bounds;
-    if (this.#target !== undefined) writeNode(this.#target.views, granule, intervals, shape);
-    return ~granule;
+    if (this.#target !== undefined) writeNode(this.#target.views, address, intervals, shape);
+    return leadTo(address + shape.valueBytes, shape.partBits);
   }
 
   #innerIntervals(level: number, from: number, to: number, firstClass: number, intervals: Intervals): void {

@@ -3,29 +3,50 @@
  *
  * A node is a sorted stretch of boundaries (the low ends of intervals of those 16 bits) with a value per
  * interval. The 16 bits are cut into 2^k equal parts of mostly at most 16 boundaries; `starts` says how many
- * boundaries are at or below the first address of a part, so that one comparison of 16 lanes finishes the
- * search.
+ * boundaries are at or below the first address of a part, so that one comparison of 16 lanes mostly finishes
+ * the search. What leads to a node says where its parts are and how many, so that nothing of it is read twice:
  *
- *   byte 0        word    bytes from here to the values, in words ┬ k << 16 ┬ r << 20 ┬ w << 24
- *   byte 4        half    n, the number of boundaries, 1 to 65,535
- *   byte 6        half    starts[2^k]
- *   …             half    bounds[n + 1], ascending, each its boundary less one, less 2^15 (so that signed lanes compare); the
- *                         last, larger than any other, ends every comparison
- *   …             value   values[n + 1], of 2^w bytes each, at the next word
+ *   value     ~(node / 2 | 8 - k / 2), where `node` is a byte at a granule
  *
- * r: a part has at most 16 << r boundaries, so r halvings come before the comparison. It is not 0 only where
- * boundaries crowd so that enough parts would take more memory than the boundaries. Lanes after the end of
+ *   node - …  value   values, from the last to the first: that of interval i is 2^w * (i + 1) bytes before the node
+ *   node      half    starts[2^k], k even, from 2 to 16
+ *   …         half    bounds[n + 1], ascending, each its boundary less one, less 2^15 (so that signed lanes compare); the
+ *                     last, larger than any other, ends every comparison
+ *
+ * How wide values are is the map's choice. Where it has two values, neighbours differ by being the other one,
+ * and the place of an interval says which: bounds then begin one place later in a node whose first value is 1,
+ * and all values are the lowest bit of places.
+ *
+ * A part has more than 16 boundaries only where they crowd so that enough parts would take more memory than the
+ * boundaries: the search then goes on with the next 16, and needs 16 such steps at most. Lanes after the end of
  * the bounds may hold anything: all lanes below the searched one are true, and the first false one ends the
  * count.
- *
- * A value is a class, or (only if w is 2) ~granule of the node for the 16 bits after these. Nodes begin at
- * granules.
  */
 
+import { TableLimitCode, TableLimitError } from '../limits.ts';
 import { GRANULE_BYTES, type MemoryViews } from '../memory/memory.ts';
 
 /** Boundaries that one comparison tells apart; fixed by the width of two SIMD registers. */
 export const LANES = 16;
+/** Fixed by the three bits that a value has for them. */
+const PART_BITS_MIN = 2;
+/** Our choice: starts are at most as many as boundaries, but up to so many bits of them four times as many. */
+const FEW_PART_BITS = 8;
+
+/**
+ * How wide the values of a map are: 2^w bytes, or none at all where there are two, 0 and 1. Values that lead
+ * to nodes are words.
+ */
+export const ValueWidth = { byte: 0, half: 1, word: 2, none: 3 } as const;
+export type ValueWidth = (typeof ValueWidth)[keyof typeof ValueWidth];
+
+/** The width for a map of classes below a number. IPv6 maps have nodes that lead to nodes. */
+export function widthFor(family: 4 | 6, classCount: number): ValueWidth {
+  if (family === 6) return ValueWidth.word;
+  if (classCount <= 2) return ValueWidth.none;
+  if (classCount <= 2 ** 8) return ValueWidth.byte;
+  return classCount <= 2 ** 16 ? ValueWidth.half : ValueWidth.word;
+}
 
 /**
  * Intervals of 16 bits of addresses, in order: `starts[0]` is 0, neighbours have different values. Scratch,
@@ -81,131 +102,146 @@ export class Intervals {
 export interface NodeShape {
   readonly bounds: number;
   readonly partBits: number;
-  readonly rounds: number;
-  readonly widthBits: number;
-  /** Bytes from the node to its values. */
-  readonly valuesAt: number;
+  readonly width: ValueWidth;
+  /** The place of the first boundary: the first value where values are none, else 0. */
+  readonly first: 0 | 1;
+  /** Bytes of the values, and of the whole; both of whole granules. */
+  readonly valueBytes: number;
   readonly bytes: number;
 }
 
-/** The layout of a node of at least two intervals. */
-export function nodeShape(intervals: Intervals): NodeShape {
+/** The layout of a node of at least two intervals. Throws TableLimitError if a value is too wide. */
+export function nodeShape(intervals: Intervals, width: ValueWidth): NodeShape {
   const { starts, values, count } = intervals;
-  const bounds = count - 1;
-  let rounds = 0;
-  let partBits = 0;
-  for (; bounds > LANES << rounds; rounds++) {
-    partBits = partBitsFor(starts, bounds, LANES << rounds);
-    if (1 << partBits <= bounds) break;
-    partBits = 0;
+  if (width < ValueWidth.word) {
+    const limit = 2 ** (8 << width);
+    for (let i = 0; i < count; i++) if (values[i]! >= limit) throw tooManyClasses(limit); // i < count
   }
-  let widest = 0;
-  for (let i = 0; i < count; i++) widest |= values[i]!; // i < count
-  const widthBits = widest >>> 8 === 0 ? 0 : widest >>> 16 === 0 ? 1 : 2;
-  return shapeOf(bounds, partBits, rounds, widthBits);
+  const bounds = count - 1;
+  const partBits = Math.min(partBitsFor(starts, bounds), mostPartBits(bounds));
+  return shapeOf(bounds, partBits, width, width === ValueWidth.none && values[0] === 1 ? 1 : 0);
 }
 
-export function shapeOf(bounds: number, partBits: number, rounds: number, widthBits: number): NodeShape {
-  const valuesAt = (6 + (2 << partBits) + (bounds + 1) * 2 + 3) & ~3;
-  const bytes = valuesAt + ((bounds + 1) << widthBits);
-  return { bounds, partBits, rounds, widthBits, valuesAt, bytes };
+function tooManyClasses(limit: number): TableLimitError {
+  return new TableLimitError(TableLimitCode.classes, limit, 'address classes in a map of this width');
+}
+
+export function shapeOf(bounds: number, partBits: number, width: ValueWidth, first: 0 | 1): NodeShape {
+  const valueBytes = width === ValueWidth.none ? 0 : granuleBytes((bounds + 1) << width);
+  const bytes = valueBytes + granuleBytes((2 << partBits) + (first + bounds + 1) * 2);
+  return { bounds, partBits, width, first, valueBytes, bytes };
+}
+
+function granuleBytes(bytes: number): number {
+  return Math.ceil(bytes / GRANULE_BYTES) * GRANULE_BYTES;
+}
+
+/** The most leading bits that part so many boundaries; even. */
+export function mostPartBits(bounds: number): number {
+  const bits = 31 - Math.clz32(bounds);
+  return Math.max(PART_BITS_MIN, Math.max(bits, Math.min(FEW_PART_BITS, bits + 2)) & ~1);
 }
 
 /**
- * How many leading bits part boundaries so that no part has more than `most`. Boundaries begin at
- * `starts[1]`.
+ * How many leading bits part boundaries, which begin at `starts[1]`, so that no part has more than LANES; even.
  */
-function partBitsFor(starts: Uint16Array, bounds: number, most: number): number {
+function partBitsFor(starts: Uint16Array, bounds: number): number {
+  if (bounds <= LANES) return PART_BITS_MIN;
   let closest = 0xffff; // the smallest of what two boundaries differ in, of those that must not share a part
-  for (let i = 1; i + most <= bounds; i++) {
-    const differs = starts[i]! ^ starts[i + most]!; // i + most <= bounds
+  for (let i = 1; i + LANES <= bounds; i++) {
+    const differs = starts[i]! ^ starts[i + LANES]!; // i + LANES <= bounds
     if (differs < closest) closest = differs;
   }
-  return Math.clz32(closest) - 15;
+  return (Math.clz32(closest) - 14) & ~1;
 }
 
-/** Writes a node; returns its size in bytes. Nobody may look at these bytes yet. */
-export function writeNode(views: MemoryViews, granule: number, intervals: Intervals, shape: NodeShape): void {
+/** Writes a node to bytes that nobody may look at yet; returns the value that leads to it. */
+export function writeNode(
+  views: MemoryViews,
+  address: number,
+  intervals: Intervals,
+  shape: NodeShape,
+): number {
   const { starts, values } = intervals;
-  const { bounds, partBits } = shape;
-  const half = writeHead(views, granule, shape);
+  const { bounds, partBits, first, width } = shape;
+  const node = address + shape.valueBytes;
+  const half = node / 2;
   const { halves, signedHalves } = views;
   let below = 0;
   for (let part = 0; part < 1 << partBits; part++) {
-    const first = part << (16 - partBits);
-    while (below < bounds && starts[below + 1]! <= first) below++; // below + 1 <= bounds
-    halves[half + part] = below;
+    const from = part << (16 - partBits);
+    while (below < bounds && starts[below + 1]! <= from) below++; // below + 1 <= bounds
+    halves[half + part] = first + below;
   }
-  const boundsAt = half + (1 << partBits);
+  const boundsAt = half + (1 << partBits) + first;
   for (let i = 0; i < bounds; i++) signedHalves[boundsAt + i] = starts[i + 1]! - 32769; // i + 1 <= bounds
-  signedHalves[boundsAt + bounds] = 32767;
-  writeValues(views, granule * GRANULE_BYTES + shape.valuesAt, shape.widthBits, values, bounds + 1);
+  signedHalves[boundsAt + bounds] = LAST_BOUND;
+  if (width !== ValueWidth.none) {
+    const into = columnOf(views, width);
+    const last = node / 2 ** width - 1;
+    for (let i = 0; i <= bounds; i++) into[last - i] = values[i]!; // i < count
+  }
+  return leadTo(node, partBits);
 }
 
-/** Writes all before the starts; returns the place of the first start in `halves`. */
-export function writeHead(
-  views: MemoryViews,
-  granule: number,
-  { bounds, partBits, rounds, widthBits, valuesAt }: NodeShape,
-): number {
-  const half = granule * (GRANULE_BYTES / 2);
-  views.words[granule * (GRANULE_BYTES / 4)] =
-    (valuesAt >> 2) | (partBits << 16) | (rounds << 20) | (widthBits << 24);
-  views.halves[half + 2] = bounds;
-  return half + 3;
+/** Larger than any boundary. */
+const LAST_BOUND = 32767;
+
+export function leadTo(node: number, partBits: number): number {
+  return ~((node / 2) | (8 - partBits / 2));
 }
 
-function writeValues(
-  views: MemoryViews,
-  at: number,
-  widthBits: number,
-  values: Int32Array,
-  count: number,
-): void {
-  const into = widthBits === 0 ? views.bytes : widthBits === 1 ? views.halves : views.words;
-  const first = at >>> widthBits; // `at` is at a word
-  for (let i = 0; i < count; i++) into[first + i] = values[i]!; // i < count
-}
-
-/** Bytes that a node takes of the heap. */
-export function nodeBytes({ bytes }: NodeShape): number {
-  return Math.ceil(bytes / GRANULE_BYTES) * GRANULE_BYTES;
+export function columnOf(views: MemoryViews, width: ValueWidth): Uint8Array | Uint16Array | Int32Array {
+  return width === ValueWidth.byte ? views.bytes : width === ValueWidth.half ? views.halves : views.words;
 }
 
 /** A node in memory as intervals: interval 0 begins at chunk 0, interval i at boundary i. */
 export class NodeView {
-  readonly granule: number;
   readonly shape: NodeShape;
   readonly count: number;
+  /** In halves, as those below: where the starts are. */
+  readonly startsAt: number;
+  /** Of interval 1. */
+  readonly boundsAt: number;
   readonly #views: MemoryViews;
-  readonly #boundsAt: number; // in halves; of interval 1
-  readonly #valuesAt: number; // in values
+  readonly #values: Uint8Array | Uint16Array | Int32Array;
+  readonly #lastValue: number; // the place of the first interval's value, which is the last
 
-  constructor(views: MemoryViews, granule: number) {
+  /** The node that a value, below 0, of a map leads to. */
+  constructor(views: MemoryViews, value: number, width: ValueWidth) {
     this.#views = views;
-    this.granule = granule;
-    const shape = readShape(views, granule);
-    this.shape = shape;
-    this.count = shape.bounds + 1;
-    this.#boundsAt = granule * (GRANULE_BYTES / 2) + 3 + (1 << shape.partBits);
-    this.#valuesAt = (granule * GRANULE_BYTES + shape.valuesAt) >>> shape.widthBits;
+    const partBits = 16 - (~value & 7) * 2;
+    const half = ~value & ~7;
+    const parts = 1 << partBits;
+    const first = views.halves[half] === 0 ? 0 : 1; // no boundary is at the first address
+    let end = half + parts + views.halves[half + parts - 1]!; // a node's
+    while (views.signedHalves[end] !== LAST_BOUND) end++;
+    this.startsAt = half;
+    this.boundsAt = half + parts + first;
+    this.shape = shapeOf(end - this.boundsAt, partBits, width, first);
+    this.count = this.shape.bounds + 1;
+    this.#values = columnOf(views, width);
+    this.#lastValue = (half * 2) / 2 ** width - 1;
+  }
+
+  /** The first of its bytes. */
+  get address(): number {
+    return this.startsAt * 2 - this.shape.valueBytes;
   }
 
   /** The first chunk of an interval. */
   start(index: number): number {
-    return index === 0 ? 0 : this.#views.signedHalves[this.#boundsAt + index - 1]! + 32769; // index < count
+    return index === 0 ? 0 : this.#views.signedHalves[this.boundsAt + index - 1]! + 32769; // index < count
   }
 
   value(index: number): number {
-    const at = this.#valuesAt + index;
-    const { widthBits } = this.shape;
-    if (widthBits === 0) return this.#views.bytes[at]!; // index < count
-    return widthBits === 1 ? this.#views.halves[at]! : this.#views.words[at]!; // likewise
+    if (this.shape.width === ValueWidth.none) return (index + this.shape.first) & 1;
+    return this.#values[this.#lastValue - index]!; // index < count
   }
 
   /** The interval that holds a chunk. */
   indexOf(chunk: number): number {
-    return countBelow(this.#views.signedHalves, this.#boundsAt, this.shape.bounds, chunk);
+    return countBelow(this.#views.signedHalves, this.boundsAt, this.shape.bounds, chunk);
   }
 
   valueAt(chunk: number): number {
@@ -217,32 +253,19 @@ export class NodeView {
    * merge with the last.
    */
   appendTo(intervals: Intervals, from: number, to: number): void {
-    const { count, shape } = this;
-    const boundsAt = this.#boundsAt;
-    const valuesAt = this.#valuesAt;
-    const views = this.#views;
     let index = this.indexOf(from);
     intervals.push(from, this.value(index));
-    intervals.reserve(count - index);
+    intervals.reserve(this.count - index);
     const { starts, values } = intervals;
-    const { bytes, halves, words, signedHalves } = views;
-    const column = shape.widthBits === 0 ? bytes : shape.widthBits === 1 ? halves : words;
     let at = intervals.count;
-    while (++index < count) {
-      const start = signedHalves[boundsAt + index - 1]! + 32769; // index < count
+    while (++index < this.count) {
+      const start = this.start(index);
       if (start >= to) break;
       starts[at] = start;
-      values[at++] = column[valuesAt + index]!; // likewise
+      values[at++] = this.value(index);
     }
     intervals.count = at;
   }
-}
-
-/** The layout of a node in memory. */
-export function readShape(views: MemoryViews, granule: number): NodeShape {
-  const head = views.words[granule * (GRANULE_BYTES / 4)]!; // a node's
-  const bounds = views.halves[granule * (GRANULE_BYTES / 2) + 2]!; // likewise
-  return shapeOf(bounds, (head >> 16) & 15, (head >> 20) & 15, head >> 24);
 }
 
 /**

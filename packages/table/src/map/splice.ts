@@ -7,8 +7,17 @@
  */
 
 import type { MemoryViews, Move } from '../memory/memory.ts';
-import { GRANULE_BYTES } from '../memory/memory.ts';
-import { type Intervals, LANES, type NodeShape, type NodeView, shapeOf, writeHead } from './node.ts';
+import {
+  columnOf,
+  type Intervals,
+  LANES,
+  leadTo,
+  mostPartBits,
+  type NodeShape,
+  type NodeView,
+  shapeOf,
+  ValueWidth,
+} from './node.ts';
 
 /** Values of 16 bits. */
 const CHUNKS = 65536;
@@ -75,19 +84,20 @@ export class Splice {
   /** The layout of the new node; undefined if the old one's cannot hold it. All windows are closed. */
   shape(): NodeShape | undefined {
     const { old, made } = this;
-    const { widthBits, partBits, rounds } = old.shape;
-    const limit = 2 ** (8 << widthBits);
+    const { width, partBits } = old.shape;
+    const limit = width === ValueWidth.none ? 2 : 2 ** (8 << width);
     let intervals = old.count;
     for (const { head, tail, madeFrom, madeTo } of this.#windows) {
       intervals += madeTo - madeFrom - (tail - head);
-      for (let i = madeFrom; i < madeTo && widthBits < 2; i++) {
-        const value = made.values[i]!; // i < count
-        if (value < 0 || value >= limit) return undefined;
+      for (let i = madeFrom; i < madeTo && width !== ValueWidth.word; i++) {
+        if (made.values[i]! >= limit) return undefined; // i < count
       }
     }
-    return intervals < 2 || intervals - 1 < 1 << partBits
-      ? undefined
-      : shapeOf(intervals - 1, partBits, rounds, widthBits);
+    if (intervals < 2 || partBits > mostPartBits(intervals - 1)) return undefined;
+    const [window] = this.#windows;
+    const value =
+      window?.head === 0 && window.madeTo > window.madeFrom ? made.values[window.madeFrom] : old.value(0);
+    return shapeOf(intervals - 1, partBits, width, width === ValueWidth.none && value === 1 ? 1 : 0);
   }
 
   /** Appends all intervals of the new node to `all`. */
@@ -103,11 +113,11 @@ export class Splice {
   }
 
   /**
-   * Writes the new node, which nobody may look at yet. False if a part has more boundaries than a search
-   * looks at.
+   * Writes the new node, which nobody may look at yet; returns the value that leads to it, or undefined where a
+   * part has more boundaries than it need have.
    */
-  write(views: MemoryViews, move: Move, granule: number, shape: NodeShape): boolean {
-    const writer = new SpliceWriter(views, move, granule, this.old, this.made, shape);
+  write(views: MemoryViews, move: Move, address: number, shape: NodeShape): number | undefined {
+    const writer = new SpliceWriter(views, move, address, this.old, this.made, shape);
     let tail = 0;
     for (const window of this.#windows) {
       writer.keep(tail, window.head, window.from);
@@ -116,21 +126,20 @@ export class Splice {
     }
     writer.keep(tail, this.old.count, CHUNKS);
     writer.end();
-    return this.#windows.every(({ from, to }) => writer.partsHold(from, to));
+    const holds = this.#windows.every(({ from, to }) => writer.partsHold(from, to));
+    return holds ? leadTo(address + shape.valueBytes, shape.partBits) : undefined;
   }
 }
 
 class SpliceWriter {
   readonly #views: MemoryViews;
   readonly #move: Move;
+  readonly #old: NodeView;
   readonly #made: Intervals;
   readonly #shape: NodeShape;
   readonly #startsAt: number; // in halves, as those below
-  readonly #boundsAt: number;
-  readonly #oldStartsAt: number;
-  readonly #oldBoundsAt: number;
-  readonly #valuesAt: number; // in bytes
-  readonly #oldValuesAt: number;
+  readonly #boundsAt: number; // of interval 1
+  readonly #node: number; // in bytes: where the values end
   readonly #values: Uint8Array | Uint16Array | Int32Array;
   readonly #partChunks: number;
   #index = 0; // intervals written
@@ -139,85 +148,84 @@ class SpliceWriter {
   constructor(
     views: MemoryViews,
     move: Move,
-    granule: number,
+    address: number,
     old: NodeView,
     made: Intervals,
     shape: NodeShape,
   ) {
     this.#views = views;
     this.#move = move;
+    this.#old = old;
     this.#made = made;
     this.#shape = shape;
-    const parts = 1 << shape.partBits;
-    this.#startsAt = writeHead(views, granule, shape);
-    this.#boundsAt = this.#startsAt + parts;
-    this.#oldStartsAt = old.granule * (GRANULE_BYTES / 2) + 3;
-    this.#oldBoundsAt = this.#oldStartsAt + parts;
-    this.#valuesAt = granule * GRANULE_BYTES + shape.valuesAt;
-    this.#oldValuesAt = old.granule * GRANULE_BYTES + old.shape.valuesAt;
-    this.#values = shape.widthBits === 0 ? views.bytes : shape.widthBits === 1 ? views.halves : views.words;
+    this.#node = address + shape.valueBytes;
+    this.#startsAt = this.#node / 2;
+    this.#boundsAt = this.#startsAt + (1 << shape.partBits) + shape.first;
+    this.#values = columnOf(views, shape.width);
     this.#partChunks = CHUNKS >> shape.partBits;
   }
 
   /** Keeps the old intervals [from, to), the last of which ends before chunk `end`. */
   keep(from: number, to: number, end: number): void {
     const { halves } = this.#views;
+    const old = this.#old;
+    const { first, width } = this.#shape;
     const index = this.#index;
-    const shift = index - from;
+    const shift = index + first - from - old.shape.first;
     const lastPart = Math.ceil(end / this.#partChunks); // the first that begins later
     for (; this.#part < lastPart; this.#part++) {
-      halves[this.#startsAt + this.#part] = halves[this.#oldStartsAt + this.#part]! + shift; // part < parts
+      halves[this.#startsAt + this.#part] = halves[old.startsAt + this.#part]! + shift; // part < parts
     }
     if (from === to) return;
     const skipped = index === 0 ? 1 : 0; // interval 0 has no boundary
     const boundsAt = this.#boundsAt + index + skipped - 1;
-    this.#move(boundsAt * 2, (this.#oldBoundsAt + from + skipped - 1) * 2, (to - from - skipped) * 2);
-    const { widthBits } = this.#shape;
+    this.#move(boundsAt * 2, (old.boundsAt + from + skipped - 1) * 2, (to - from - skipped) * 2);
     const count = to - from;
-    this.#move(
-      this.#valuesAt + (index << widthBits),
-      this.#oldValuesAt + (from << widthBits),
-      count << widthBits,
-    );
     this.#index += count;
+    if (width === ValueWidth.none) return;
+    const oldNode = old.startsAt * 2;
+    this.#move(this.#node - (this.#index << width), oldNode - (to << width), count << width);
   }
 
   replace({ madeFrom, madeTo, to }: Window): void {
     const made = this.#made;
     const index = this.#index;
+    const { first, width } = this.#shape;
     const { halves, signedHalves } = this.#views;
     const lastPart = Math.ceil(to / this.#partChunks);
     let i = madeFrom;
     for (; this.#part < lastPart; this.#part++) {
       while (i < madeTo && made.starts[i]! <= this.#part * this.#partChunks) i++; // i < count
-      halves[this.#startsAt + this.#part] = index + i - madeFrom - 1;
+      halves[this.#startsAt + this.#part] = first + index + i - madeFrom - 1;
     }
     const boundsAt = this.#boundsAt + index - madeFrom - 1;
-    const valuesAt = (this.#valuesAt >>> this.#shape.widthBits) + index - madeFrom;
-    for (i = madeFrom; i < madeTo; i++) {
+    for (i = madeFrom; i < madeTo; i++)
       if (index + i > madeFrom) signedHalves[boundsAt + i] = made.starts[i]! - 32769; // i < count
-      this.#values[valuesAt + i] = made.values[i]!; // likewise
-    }
     this.#index += madeTo - madeFrom;
+    if (width === ValueWidth.none) return;
+    const last = this.#node / 2 ** width - 1 - index + madeFrom;
+    for (i = madeFrom; i < madeTo; i++) this.#values[last - i] = made.values[i]!; // likewise
   }
 
   end(): void {
     this.#views.signedHalves[this.#boundsAt + this.#shape.bounds] = 32767;
   }
 
-  /** Whether the parts that touch the chunks [from, to] have no more boundaries than a search looks at. */
+  /** Whether the parts that touch the chunks [from, to] have no more boundaries than they need have. */
   partsHold(from: number, to: number): boolean {
+    const { bounds, partBits, first } = this.#shape;
+    if (partBits === mostPartBits(bounds)) return true;
     const { halves, signedHalves } = this.#views;
-    const parts = 1 << this.#shape.partBits;
+    const parts = 1 << partBits;
     const last = Math.min(parts - 1, Math.floor(to / this.#partChunks));
     for (let part = Math.floor(from / this.#partChunks); part <= last; part++) {
       const isLast = part + 1 === parts;
-      const start = halves[this.#startsAt + part]!; // part < parts
-      let end = isLast ? this.#shape.bounds : halves[this.#startsAt + part + 1]!; // likewise
+      const start = halves[this.#startsAt + part]! - first; // part < parts
+      let end = isLast ? bounds : halves[this.#startsAt + part + 1]! - first; // likewise
       // A boundary at the first chunk of the next part is none of this part's.
       const next = (part + 1) * this.#partChunks;
       if (!isLast && end > start && signedHalves[this.#boundsAt + end - 1]! + 32769 === next) end--; // end <= bounds
-      if (end - start > LANES << this.#shape.rounds) return false;
+      if (end - start > LANES) return false;
     }
     return true;
   }

@@ -5,14 +5,13 @@
  *   control block │ readers' scratch │ heap: headers, directories, nodes, owners, programs, hits, shares of them
  *
  *   control  word 1    first byte of the header of the generation in force
- *            word 2    its epoch: the generation's low 31 bits
- *            word 3    bytes of the memory that it needs
+ *            word 2    bytes of the memory that it needs
  *            word 16   by reader slot, 16 words each, on a cache line of its own: 1 if taken
- *                      and in the word after it: 0 while the reader looks at nothing, else the pin: its epoch with the top bit
+ *                      and in the word after it: the first byte of the header that the reader holds, 0 while it holds none
  */
 
 // Fixed by the layout.
-export const ControlField = { header: 1, epoch: 2, memoryBytes: 3 } as const;
+export const ControlField = { header: 1, memoryBytes: 2 } as const;
 const READER_FIRST_WORD = 16;
 const READER_WORDS = 16;
 /** Reader slots of a table. Our choice: more readers than cores only wait for each other. */
@@ -32,15 +31,10 @@ export function takenWord(slot: number): number {
   return READER_FIRST_WORD + slot * READER_WORDS;
 }
 
-/** The control word with the pin of a reader slot. */
-export function pinWord(slot: number): number {
+/** The control word with the header that the reader of a slot holds. */
+export function holdWord(slot: number): number {
   return takenWord(slot) + 1;
 }
-
-/** In a pin, besides the epoch. */
-export const PINNED = -0x80000000;
-/** Bits of a generation that an epoch keeps. */
-export const EPOCH_MASK = 0x7fffffff;
 
 /**
  * The first byte of a reader's scratch memory. That of READER_SLOTS is the table's own, which reads without a
@@ -48,4 +42,9 @@ export const EPOCH_MASK = 0x7fffffff;
  */
 export function scratchOf(slot: number): number {
   return CONTROL_BYTES + slot * SCRATCH_BYTES;
+}
+
+/** The word, its first, with which the engine compares the header in force. */
+export function heldWord(slot: number): number {
+  return scratchOf(slot) >>> 2;
 }

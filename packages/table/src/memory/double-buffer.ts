@@ -1,18 +1,29 @@
 /**
- * Which generation is in force, and which memory no reader can see any more: epoch-based reclamation (Fraser,
- * "Practical lock freedom", 2004) under a flip of one word.
+ * Which generation is in force, and which memory no reader can see any more: a flip of one word, and hazard
+ * pointers (Michael, "Hazard pointers", 2004), each to the header of a generation.
  *
- *   writer   write what is new beside what is in force ─▶ store header ─▶ store epoch
- *   reader   load epoch ─▶ store it as own pin ─▶ load header ─▶ look up ─▶ clear own pin
+ *   writer   write what is new beside what is in force ─▶ store header ─▶ later: load all holds, free what none needs
+ *   reader   load header ─▶ store it as own hold ─▶ load header again: the same? ─▶ look up ─▶ … ─▶ clear own hold
  *
- * All these are sequentially consistent. A reader's epoch is at most that of the header it then loads, so
- * that a pin of epoch e holds all generations from e on. What a flip to generation g took out of sight is
- * free once no pin is older than g: a pin that is stored later comes with a later load of the header. Readers
- * never wait; neither does the writer, unless the memory that readers hold is all that is left. A reader that
- * died within a look holds memory until whoever knows that it is dead says so with `evict`.
+ * A hold outlives the lookup: the engine compares the header in force with the one held before each lookup, and
+ * only where a flip is seen is the hold renewed. It is given up at the end of the turn of the event loop, so
+ * that a reader with nothing to do holds nothing; one that blocks its thread gives it up itself, or holds what
+ * it holds.
+ *
+ * All these are sequentially consistent. Lifetime: the second load comes before the flip that takes the header
+ * out of force, and that flip before the scan of holds that frees anything of it. So the scan sees the hold, or
+ * what the same reader stored later; that comes after all its looks, which are then over before memory is
+ * reused. Visibility: the second load reads from the flip, and so sees all that was written before. The quick
+ * check orders nothing: if it answers "as held", what is held stays, however old the answer is. A header that
+ * is held cannot be used again for another generation; one that was reused before it was held is what is in
+ * force.
+ *
+ * Nobody ever waits for the other, but for the reader's second load, which fails only where a flip falls
+ * between the two. What a sleeping reader holds is bounded by the writer (image/space.ts). A reader that died
+ * holds memory until whoever knows that it is dead says so with `evict`.
  */
 
-import { ControlField, EPOCH_MASK, PINNED, pinWord, READER_SLOTS, takenWord } from './control.ts';
+import { ControlField, heldWord, holdWord, READER_SLOTS, takenWord } from './control.ts';
 import type { WasmMemory, WasmModule } from './memory.ts';
 
 /** What another thread needs to read a table. Structured-cloneable; all of it is shared. */
@@ -37,62 +48,44 @@ export class TablePinnedError extends Error {
   }
 }
 
-/** How many generations `later` is after `earlier`, both epochs. */
-function epochsBetween(earlier: number, later: number): number {
-  return (later - earlier) & EPOCH_MASK;
+/** A reader slot that holds a header. */
+export interface Hold {
+  readonly slot: number;
+  readonly header: number;
 }
 
 /** The writer's side of the control block. */
-export class ReaderPins {
+export class ReaderHolds {
   readonly #control: Int32Array;
 
   constructor(control: Int32Array) {
     this.#control = control;
   }
 
-  /** Puts a generation in force. `memoryBytes` is what the memory has by now. */
-  flip(header: number, generation: number, memoryBytes: number): void {
-    const control = this.#control;
+  /** Puts the generation of a header in force. `memoryBytes` is what the memory has by now. */
+  flip(header: number, memoryBytes: number): void {
     // Each orders all plain stores before it: who sees the header sees what it leads to, and a memory large
     // enough.
-    Atomics.store(control, ControlField.memoryBytes, memoryBytes);
-    Atomics.store(control, ControlField.header, header);
-    // After the header: a reader that pins this epoch loads no older header.
-    Atomics.store(control, ControlField.epoch, generation & EPOCH_MASK);
+    Atomics.store(this.#control, ControlField.memoryBytes, memoryBytes);
+    Atomics.store(this.#control, ControlField.header, header);
   }
 
-  /**
-   * How many generations back from `generation`, which is in force, the oldest pin goes; -1 if nothing is
-   * pinned.
-   */
-  oldest(generation: number): number {
-    let oldest = -1;
+  /** What readers hold; some may hold what is long gone from there, for as long as it takes them to see that. */
+  all(): readonly Hold[] {
+    const holds: Hold[] = [];
     for (let slot = 0; slot < READER_SLOTS; slot++) {
-      // Comes after the stores of `flip`: a pin that is not seen here is followed by a load of the new
-      // header.
-      const pin = Atomics.load(this.#control, pinWord(slot));
-      if (pin !== 0) oldest = Math.max(oldest, epochsBetween(pin & EPOCH_MASK, generation & EPOCH_MASK));
+      // After the store of `flip`: a hold that is not seen here is followed by a load of the new header. And
+      // orders what comes after it behind the looks of a reader that holds nothing more.
+      const header = Atomics.load(this.#control, holdWord(slot)) >>> 0;
+      if (header !== 0) holds.push({ slot, header });
     }
-    return oldest;
+    return holds;
   }
 
-  /** The slots whose pins are older than `generation`. */
-  holders(generation: number): readonly number[] {
-    const slots: number[] = [];
-    for (let slot = 0; slot < READER_SLOTS; slot++) {
-      // Likewise.
-      const pin = Atomics.load(this.#control, pinWord(slot));
-      if (pin !== 0 && epochsBetween(pin & EPOCH_MASK, generation & EPOCH_MASK) > 0) slots.push(slot);
-    }
-    return slots;
-  }
-
-  /** Waits, blocking the thread, for a pin that is seen to change, or for so long. */
-  awaitChange(slot: number, waitMs: number): void {
-    // Orders what comes after it behind the change. Nobody wakes it, so that readers need not; it looks again
-    // by itself.
-    const pin = Atomics.load(this.#control, pinWord(slot));
-    if (pin !== 0) Atomics.wait(this.#control, pinWord(slot), pin, waitMs);
+  /** Waits, blocking the thread, for a hold that is seen to change, or for so long. */
+  awaitChange({ slot, header }: Hold, waitMs: number): void {
+    // Nobody wakes it, so that readers need not; it looks again by itself.
+    Atomics.wait(this.#control, holdWord(slot), header | 0, waitMs);
   }
 
   /**
@@ -102,51 +95,85 @@ export class ReaderPins {
   evict(slot: number): void {
     if (!Number.isInteger(slot) || slot < 0 || slot >= READER_SLOTS)
       throw new RangeError(`no reader slot ${slot}`);
-    // No look. Before the slot is freed, so that the next owner starts without a pin.
-    Atomics.store(this.#control, pinWord(slot), 0);
+    // No look. Before the slot is freed, so that the next owner starts without a hold.
+    Atomics.store(this.#control, holdWord(slot), 0);
     // After it, the slot may be taken again.
     Atomics.store(this.#control, takenWord(slot), 0);
   }
 }
 
-/** A reader's side of the control block: one slot, from `take` to `release`. */
-export class ReaderPin {
+/** The readers of this thread that hold a generation: for a writer that is about to block it. */
+const holding = new Set<ReaderHold>();
+
+/** Has all readers of this thread give up what they hold; none of them is within a lookup. */
+export function restHere(): void {
+  for (const hold of holding) hold.rest();
+}
+
+/** A reader's side of the control block: one slot, until `release`. */
+export class ReaderHold {
   readonly slot: number;
   readonly #control: Int32Array;
   readonly #word: number;
+  readonly #heldWord: number;
+  #isArmed = false; // whether this turn ends with a rest
 
-  /** Takes a slot. Throws RangeError if there is none. */
+  /**
+   * Takes a slot. What it holds is also in a word of its scratch memory, at which only this thread looks. Throws
+   * RangeError if there is no slot.
+   */
   constructor(control: Int32Array) {
     this.#control = control;
     this.slot = takeSlot(control);
-    this.#word = pinWord(this.slot);
+    this.#word = holdWord(this.slot);
+    this.#heldWord = heldWord(this.slot);
+    this.rest();
   }
 
-  /** Pins all generations from the one in force on; returns the first byte of its header. */
-  pin(): number {
+  /** Holds the generation in force, to the end of the turn at most; returns the first byte of its header. */
+  renew(): number {
     const control = this.#control;
-    // At most the epoch of the header loaded below.
-    const epoch = Atomics.load(control, ControlField.epoch);
-    // Before the load below: a writer that does not see this pin stored `header` before it, so we load that.
-    Atomics.store(control, this.#word, epoch | PINNED);
-    // After the pin, and before all loads from the generation: sees everything that was stored before the
-    // flip.
-    return Atomics.load(control, ControlField.header) >>> 0;
+    let header = Atomics.load(control, ControlField.header);
+    for (;;) {
+      // Before the load below, as the protocol above needs.
+      Atomics.store(control, this.#word, header);
+      // In force still: whoever takes it out of force sees the hold. Sees all that was written before the flip.
+      const again = Atomics.load(control, ControlField.header);
+      if (again === header) break;
+      header = again;
+    }
+    control[this.#heldWord] = header;
+    holding.add(this);
+    if (!this.#isArmed) {
+      this.#isArmed = true;
+      queueMicrotask(this.#endTurn);
+    }
+    return header >>> 0;
   }
 
-  unpin(): void {
-    // After all loads from the generation: a writer that sees it may overwrite them.
+  /** Holds nothing from now on. */
+  rest(): void {
+    this.#control[this.#heldWord] = 0;
+    holding.delete(this);
+    // After all looks at what was held: a writer that sees it may reuse the memory.
     Atomics.store(this.#control, this.#word, 0);
   }
 
-  /** Bytes of memory that the pinned generation needs. */
+  readonly #endTurn = (): void => {
+    this.#isArmed = false;
+    if (holding.has(this)) this.rest();
+  };
+
+  /** Bytes of memory that the generation held needs. */
   memoryBytes(): number {
     // After the header was loaded: at least what was there when it was stored.
     return Atomics.load(this.#control, ControlField.memoryBytes) >>> 0;
   }
 
+  /** Gives the slot back. */
   release(): void {
-    // After all this reader's looks: the slot's next owner starts without a pin.
+    this.rest();
+    // After all this reader's looks: the slot's next owner starts without a hold.
     Atomics.store(this.#control, takenWord(this.slot), 0);
   }
 }

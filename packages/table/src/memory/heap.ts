@@ -2,7 +2,7 @@
  * The heap: which bytes of the shared memory are in use. Only the writer's thread gives out and takes back;
  * what is in the memory says nothing about it.
  *
- * A bit per granule of 8 bytes, set while in use. Small pieces are taken where one of just that size was
+ * A bit per granule of 16 bytes, set while in use. Small pieces are taken where one of just that size was
  * given back; else memory is looked for from where the last search ended, in a bounded number of steps, and
  * added at the end if that finds nothing; neighbouring free granules are one piece of themselves.
  */

@@ -39,9 +39,9 @@ export function instantiateWasm(module: WasmModule, memory: WasmMemory): Readonl
   return new WebAssembly.Instance(module, { env: { memory } }).exports;
 }
 
-/** Bytes of the smallest piece of memory that is given out; a node is named by its place in these. */
-export const GRANULE_BYTES = 8;
-/** What readers may read after the end of a node: one comparison and one value. */
+/** Bytes of the smallest piece of memory that is given out; nodes are named by their place in these. */
+export const GRANULE_BYTES = 16;
+/** What readers may read after the end of a node: one comparison. */
 export const OVERREAD_BYTES = 64;
 /** Bytes of a WebAssembly page, the unit of growth; fixed by WebAssembly. */
 const PAGE_BYTES = 65536;
@@ -59,7 +59,7 @@ export interface MemoryViews {
   readonly halves: Uint16Array;
   readonly signedHalves: Int16Array;
   readonly words: Int32Array;
-  readonly doubles: Float64Array;
+  readonly longs: BigUint64Array;
 }
 
 export function viewsOf(buffer: ArrayBufferLike): MemoryViews {
@@ -69,7 +69,7 @@ export function viewsOf(buffer: ArrayBufferLike): MemoryViews {
     halves: new Uint16Array(buffer, 0, byteLength >>> 1),
     signedHalves: new Int16Array(buffer, 0, byteLength >>> 1),
     words: new Int32Array(buffer, 0, byteLength >>> 2),
-    doubles: new Float64Array(buffer, 0, byteLength >>> 3),
+    longs: new BigUint64Array(buffer, 0, byteLength >>> 3),
   };
 }
 
