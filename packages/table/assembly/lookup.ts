@@ -1,10 +1,10 @@
 /**
  * Lookups: from addresses to codes, for one packet and for columns of them.
  *
- * Each begins by comparing the header in force with the one that its reader holds (src/memory/double-buffer.ts),
- * by an atomic load, which here costs nothing: if a flip was missed, nothing is looked at, and the answer is
- * RENEW. An `image` is the first byte of a generation's header, whose words src/image/header.ts names and
- * layout.ts knows. `room` is the scratch memory of the reader.
+ * Each begins by comparing the header in force with the one that its reader holds
+ * (src/memory/double-buffer.ts), by an atomic load, which here costs nothing: if a flip was missed, nothing
+ * is looked at, and the answer is RENEW. An `image` is the first byte of a generation's header, whose words
+ * src/image/header.ts names and layout.ts knows. `room` is the scratch memory of the reader.
  */
 
 import {
@@ -49,8 +49,8 @@ import { decide, decideGrouped, decideTile, protoBitOf } from './program';
 /** What a lookup answers that saw a flip; below all codes. */
 const RENEW = -1;
 
-// What the room of a reader holds, in bytes from its start: first the header held, 0 for none; then what `open`
-// notes of that generation.
+// What the room of a reader holds, in bytes from its start: first the header held, 0 for none; then what
+// `open` notes of that generation.
 const SHARE: usize = 8; // the reader's share of the hits; 0: it has none
 const PLAIN: usize = 12; // whether one program of codes alone judges what unknown sources send
 const ROWS: usize = 16; // of that: its rows, as an address
@@ -199,8 +199,8 @@ function lookup(
 }
 
 /**
- * The code of any packet's verdict, counted or not: its addresses may be of two families, of which `srcFamily`
- * is 0 if the source is unknown. `src` and `dst` are IPv4 addresses, or where four words are.
+ * The code of any packet's verdict, counted or not: its addresses may be of two families, of which
+ * `srcFamily` is 0 if the source is unknown. `src` and `dst` are IPv4 addresses, or where four words are.
  */
 export function judgePacket(
   room: usize,
@@ -384,8 +384,8 @@ function sumOf(lanes: v128): u32 {
 }
 
 /**
- * Counts the hits of a tile. Counts of one code wait for each other, so the two that were most frequent lately
- * are counted by comparing; the others are listed without a branch, and counted one by one.
+ * Counts the hits of a tile. Counts of one code wait for each other, so the two that were most frequent
+ * lately are counted by comparing; the others are listed without a branch, and counted one by one.
  */
 function countTile(room: usize, codes: usize, codeCount: i32): void {
   const lists = room + LISTS;

@@ -3,9 +3,9 @@
  * `mask` is a map's second word: its slots less one, and from bit 16 on how wide its nodes' values are.
  *
  * A tile is looked at in passes: all directory loads, then the searches. The loads of a pass do not wait for
- * each other, so that the latency of memory is paid once for many. Slots that answer at once are done after the
- * first pass; the others are listed without a branch, since which they are cannot be predicted. Nor can be
- * whether a part has more boundaries than lanes: what is left there is listed too, for a third pass.
+ * each other, so that the latency of memory is paid once for many. Slots that answer at once are done after
+ * the first pass; the others are listed without a branch, since which they are cannot be predicted. Nor can
+ * be whether a part has more boundaries than lanes: what is left there is listed too, for a third pass.
  */
 
 import { BYTE, HALF, NONE } from './layout';
@@ -94,7 +94,8 @@ export function find6(directory: usize, mask: u32, at: usize): i32 {
 }
 
 /**
- * What a map holds for up to TILE addresses: word i of `out` for address i. `lists` has room for 2 * TILE words.
+ * What a map holds for up to TILE addresses: word i of `out` for address i. `lists` has room for 2 * TILE
+ * words.
  */
 export function tile4(
   directory: usize,

@@ -1,6 +1,6 @@
 /**
- * A look that lasts over many flips, by hand: what a reader holds whose thread sleeps within a lookup, and what
- * it finds there.
+ * A look that lasts over many flips, by hand: what a reader holds whose thread sleeps within a lookup, and
+ * what it finds there.
  */
 
 import { openReader, type Table } from '../src/index.ts';
@@ -50,7 +50,9 @@ export class LongLook {
     };
   }
 
-  /** The codes of so many hosts and their neighbours, in the generation that was in force at the beginning. */
+  /**
+   * The codes of so many hosts and their neighbours, in the generation that was in force at the beginning.
+   */
   answers(hosts: number): readonly number[] {
     try {
       return this.#look(hosts);

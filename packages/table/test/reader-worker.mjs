@@ -1,7 +1,7 @@
 /**
  * Looks up in a table that its parent flips between two known releases, and reports the first answer that is
- * of neither. An odd generation accepts the hosts and drops the rest, an even one the other way round. Without
- * `holds`, the stores that say what is held never come about.
+ * of neither. An odd generation accepts the hosts and drops the rest, an even one the other way round.
+ * Without `holds`, the stores that say what is held never come about.
  */
 
 import { parentPort, workerData } from 'node:worker_threads';

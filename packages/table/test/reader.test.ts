@@ -283,7 +283,8 @@ describe('a table reader', () => {
   });
 
   it('in worker threads never gets a torn answer or an older generation while the writer flips', async () => {
-    // More threads than cores: a reader may lose its core within a turn, and how long is not what is tested here.
+    // More threads than cores: a reader may lose its core within a turn, and how long is not what is tested
+    // here.
     const table = new Table({ pinWaitMs: 20_000 });
     flipTo(table, 1);
     const readers = await Promise.all([0, 1].map(() => ReaderThread.start(table.handle(), HOSTS)));

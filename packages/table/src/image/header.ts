@@ -17,8 +17,8 @@ import { LINE_BYTES, READER_SLOTS } from '../memory/control.ts';
 import type { MemoryViews } from '../memory/memory.ts';
 
 /**
- * The words of a generation's header. Places are first bytes; the mask of a map has the width of its values from
- * bit 16 on.
+ * The words of a generation's header. Places are first bytes; the mask of a map has the width of its values
+ * from bit 16 on.
  */
 export const HeaderField = {
   generation: 0,

@@ -146,7 +146,9 @@ export function compileImage(
   return { sizes, pieces, edit, groups: maps, owners, owner4, owner6, programs, names: nameBytes };
 }
 
-/** How many classes an image should have values for: edits may add some, but none to those of one predicate. */
+/**
+ * How many classes an image should have values for: edits may add some, but none to those of one predicate.
+ */
 function classesWithin({ count, predicateCount }: ClassSets): number {
   return predicateCount <= 1 ? 2 : Math.max(3, count + (count >> 6));
 }

@@ -5,11 +5,11 @@
  *   full    ─▶ all pieces taken anew, written by any thread ─┐
  *   edit   ─▶ changed nodes, and a directory ───────────────┴─▶ flip ─▶ retired pieces ─▶ free once no reader can be there
  *
- * A full image and the edits that follow it are a cohort: they share pieces with each other, and with no other
- * cohort. What a flip to generation r took out of sight, of a cohort that began with generation f, is free iff
- * no reader holds a generation from f to r - 1. A reader that sleeps for ever holds what its own generation may
- * lead to and what its cohort retired later. Once that is much, the next generation is compiled in full, and
- * begins a cohort of which the sleeper holds nothing: nobody waits for it.
+ * A full image and the edits that follow it are a cohort: they share pieces with each other, and with no
+ * other cohort. What a flip to generation r took out of sight, of a cohort that began with generation f, is
+ * free iff no reader holds a generation from f to r - 1. A reader that sleeps for ever holds what its own
+ * generation may lead to and what its cohort retired later. Once that is much, the next generation is
+ * compiled in full, and begins a cohort of which the sleeper holds nothing: nobody waits for it.
  *
  * A map that edits change has two directories in turn: the one in force, and the one before it, which is
  * brought up to date slot by slot as soon as no reader can be in it. If one stays too long, a third one takes
@@ -33,8 +33,8 @@ const DIRECTORY_BYTES = DIRECTORY_SLOTS * 4;
 /** Slots from which on a whole directory is copied rather than each of them. */
 const COPIED_SLOTS = 4096;
 /**
- * What readers may hold of a cohort besides half as much as is in use. Our choice: 16 edits, of whose memory a
- * directory is nearly all.
+ * What readers may hold of a cohort besides half as much as is in use. Our choice: 16 edits, of whose memory
+ * a directory is nearly all.
  */
 const HELD_BYTES = 2 ** 22;
 /** How long one sleep of the waiting writer lasts. A look takes microseconds, a large batch milliseconds. */
@@ -109,8 +109,8 @@ export class TableSpace {
 
   /**
    * Reserves address space for `maxBytes` bytes of generations; memory is taken only as they need it.
-   * `beforeReclaim` is told, just before that is free, that no reader can see what was taken out of sight up to
-   * a generation, of the cohort that began with another.
+   * `beforeReclaim` is told, just before that is free, that no reader can see what was taken out of sight up
+   * to a generation, of the cohort that began with another.
    */
   constructor(
     code: WasmModule,
@@ -271,8 +271,8 @@ export class TableSpace {
   }
 
   /**
-   * Whether readers hold so much of the cohort in force that a new one is better: what one that sleeps, or died,
-   * may hold has a bound.
+   * Whether readers hold so much of the cohort in force that a new one is better: what one that sleeps, or
+   * died, may hold has a bound.
    */
   isCrowded(): boolean {
     this.reclaim();
@@ -420,7 +420,9 @@ export class TableSpace {
     return this.#safeOf(this.#cohorts.at(-1)?.floor ?? 0, this.#inForce().image.generation);
   }
 
-  /** No reader holds any of the generations from `floor` on that are before the one returned, at most `end`. */
+  /**
+   * No reader holds any of the generations from `floor` on that are before the one returned, at most `end`.
+   */
   #safeOf(floor: number, end: number): number {
     const held = this.#holds.all().map(({ header }) => generationAt(this.memory.views, header));
     return held.reduce((least, one) => (one >= floor && one < least ? one : least), end);

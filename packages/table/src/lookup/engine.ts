@@ -65,7 +65,9 @@ export interface PacketColumns {
   readonly capacity: number;
 }
 
-/** What assembly/lookup.ts keeps: 128 bytes, five words for each of 256 packets, a word for each of 16 groups. */
+/**
+ * What assembly/lookup.ts keeps: 128 bytes, five words for each of 256 packets, a word for each of 16 groups.
+ */
 const LISTS_BYTES = 6144;
 /** The second word says which share of the hits is the reader's; the first one is the header held. */
 export const SHARE_BYTE = 4;
@@ -79,7 +81,9 @@ const COLUMN_PACKETS = 2048;
 /** Of an IPv6 packet: two addresses, detail, code and protocol. */
 const PACKET_BYTES = 41;
 
-/** What assembly/lookup.ts exports; all numbers are 32-bit, and a negative answer says that a flip was missed. */
+/**
+ * What assembly/lookup.ts exports; all numbers are 32-bit, and a negative answer says that a flip was missed.
+ */
 interface EngineExports {
   readonly open: (room: number) => void;
   readonly lookup4: (
@@ -204,7 +208,10 @@ export class Engine {
     );
   }
 
-  /** Fills `out` with the codes of a batch, all of one generation. Throws RangeError where a column is too short. */
+  /**
+   * Fills `out` with the codes of a batch, all of one generation. Throws RangeError where a column is too
+   * short.
+   */
   lookupAll(batch: PacketBatch, out: VerdictBatch): number {
     checkBatch(batch, out);
     const { family, direction, count, src, dst, protos, details } = batch;

@@ -1,9 +1,9 @@
 /**
  * Reading a table from any thread. Each reader has a slot of its own in the control block and never waits: it
- * holds the generation in force from its first lookup in a turn of the event loop to the end of that turn, and
- * renews the hold where a lookup saw a flip (memory/double-buffer.ts says why that is enough). The table has
- * one of its own for the thread that writes it: nothing changes while that looks, so it needs no hold, and is
- * told of each flip.
+ * holds the generation in force from its first lookup in a turn of the event loop to the end of that turn,
+ * and renews the hold where a lookup saw a flip (memory/double-buffer.ts says why that is enough). The table
+ * has one of its own for the thread that writes it: nothing changes while that looks, so it needs no hold,
+ * and is told of each flip.
  */
 
 import type { Address, Family, Packet } from '@rulecast/rules';
@@ -34,8 +34,8 @@ export interface ReaderBatch extends PacketColumns {
   /** The generation that all codes are of that `run` found last. */
   readonly generation: number;
   /**
-   * Looks up the first `count` packets, by default what is sent; `hasSrc` says whether `src` holds their sources.
-   * Throws RangeError where there are not so many.
+   * Looks up the first `count` packets, by default what is sent; `hasSrc` says whether `src` holds their
+   * sources. Throws RangeError where there are not so many.
    */
   readonly run: (count: number, direction?: LookupDirection, hasSrc?: boolean) => void;
 }
@@ -109,8 +109,9 @@ export class TableReader {
   }
 
   /**
-   * The codes of many packets, all of one generation. Columns of `columns` are looked up where they are, and nothing is allocated; others are copied through views made
-   * anew for each thousand packets. Throws RangeError where a column is shorter than the count.
+   * The codes of many packets, all of one generation. Columns of `columns` are looked up where they are, and
+   * nothing is allocated; others are copied through views made anew for each thousand packets. Throws
+   * RangeError where a column is shorter than the count.
    */
   lookupBatch(batch: PacketBatch, out: VerdictBatch): void {
     while (this.#engine.lookupAll(batch, out) < 0) this.#renew();
@@ -125,7 +126,10 @@ export class TableReader {
     return this.#engine.columns(family);
   }
 
-  /** The same columns, to be looked up where they are with as little besides as can be; small batches gain most. */
+  /**
+   * The same columns, to be looked up where they are with as little besides as can be; small batches gain
+   * most.
+   */
   batch(family: Family): ReaderBatch {
     const look = this.#engine.lookOf(family);
     const columns = this.#engine.columns(family);
@@ -183,8 +187,9 @@ export class TableReader {
   }
 
   /**
-   * Gives up the generation that lookups of this turn hold; the next lookup holds one again. It is given up by
-   * itself at the end of the turn: only a thread that blocks within one, such as by `Atomics.wait`, says so.
+   * Gives up the generation that lookups of this turn hold; the next lookup holds one again. It is given up
+   * by itself at the end of the turn: only a thread that blocks within one, such as by `Atomics.wait`, says
+   * so.
    */
   rest(): void {
     this.#hold?.rest();

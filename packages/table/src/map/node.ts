@@ -4,7 +4,8 @@
  * A node is a sorted stretch of boundaries (the low ends of intervals of those 16 bits) with a value per
  * interval. The 16 bits are cut into 2^k equal parts of mostly at most 16 boundaries; `starts` says how many
  * boundaries are at or below the first address of a part, so that one comparison of 16 lanes mostly finishes
- * the search. What leads to a node says where its parts are and how many, so that nothing of it is read twice:
+ * the search. What leads to a node says where its parts are and how many, so that nothing of it is read
+ * twice:
  *
  *   value     ~(node / 2 | 8 - k / 2), where `node` is a byte at a granule
  *
@@ -14,13 +15,13 @@
  *                     last, larger than any other, ends every comparison
  *
  * How wide values are is the map's choice. Where it has two values, neighbours differ by being the other one,
- * and the place of an interval says which: bounds then begin one place later in a node whose first value is 1,
- * and all values are the lowest bit of places.
+ * and the place of an interval says which: bounds then begin one place later in a node whose first value is
+ * 1, and all values are the lowest bit of places.
  *
- * A part has more than 16 boundaries only where they crowd so that enough parts would take more memory than the
- * boundaries: the search then goes on with the next 16, and needs 16 such steps at most. Lanes after the end of
- * the bounds may hold anything: all lanes below the searched one are true, and the first false one ends the
- * count.
+ * A part has more than 16 boundaries only where they crowd so that enough parts would take more memory than
+ * the boundaries: the search then goes on with the next 16, and needs 16 such steps at most. Lanes after the
+ * end of the bounds may hold anything: all lanes below the searched one are true, and the first false one
+ * ends the count.
  */
 
 import { TableLimitCode, TableLimitError } from '../limits.ts';
@@ -30,7 +31,9 @@ import { GRANULE_BYTES, type MemoryViews } from '../memory/memory.ts';
 export const LANES = 16;
 /** Fixed by the three bits that a value has for them. */
 const PART_BITS_MIN = 2;
-/** Our choice: starts are at most as many as boundaries, but up to so many bits of them four times as many. */
+/**
+ * Our choice: starts are at most as many as boundaries, but up to so many bits of them four times as many.
+ */
 const FEW_PART_BITS = 8;
 
 /**
@@ -143,7 +146,8 @@ export function mostPartBits(bounds: number): number {
 }
 
 /**
- * How many leading bits part boundaries, which begin at `starts[1]`, so that no part has more than LANES; even.
+ * How many leading bits part boundaries, which begin at `starts[1]`, so that no part has more than LANES;
+ * even.
  */
 function partBitsFor(starts: Uint16Array, bounds: number): number {
   if (bounds <= LANES) return PART_BITS_MIN;

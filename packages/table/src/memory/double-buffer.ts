@@ -5,18 +5,18 @@
  *   writer   write what is new beside what is in force ─▶ store header ─▶ later: load all holds, free what none needs
  *   reader   load header ─▶ store it as own hold ─▶ load header again: the same? ─▶ look up ─▶ … ─▶ clear own hold
  *
- * A hold outlives the lookup: the engine compares the header in force with the one held before each lookup, and
- * only where a flip is seen is the hold renewed. It is given up at the end of the turn of the event loop, so
- * that a reader with nothing to do holds nothing; one that blocks its thread gives it up itself, or holds what
- * it holds.
+ * A hold outlives the lookup: the engine compares the header in force with the one held before each lookup,
+ * and only where a flip is seen is the hold renewed. It is given up at the end of the turn of the event loop,
+ * so that a reader with nothing to do holds nothing; one that blocks its thread gives it up itself, or holds
+ * what it holds.
  *
- * All these are sequentially consistent. Lifetime: the second load comes before the flip that takes the header
- * out of force, and that flip before the scan of holds that frees anything of it. So the scan sees the hold, or
- * what the same reader stored later; that comes after all its looks, which are then over before memory is
- * reused. Visibility: the second load reads from the flip, and so sees all that was written before. The quick
- * check orders nothing: if it answers "as held", what is held stays, however old the answer is. A header that
- * is held cannot be used again for another generation; one that was reused before it was held is what is in
- * force.
+ * All these are sequentially consistent. Lifetime: the second load comes before the flip that takes the
+ * header out of force, and that flip before the scan of holds that frees anything of it. So the scan sees the
+ * hold, or what the same reader stored later; that comes after all its looks, which are then over before
+ * memory is reused. Visibility: the second load reads from the flip, and so sees all that was written before.
+ * The quick check orders nothing: if it answers "as held", what is held stays, however old the answer is. A
+ * header that is held cannot be used again for another generation; one that was reused before it was held is
+ * what is in force.
  *
  * Nobody ever waits for the other, but for the reader's second load, which fails only where a flip falls
  * between the two. What a sleeping reader holds is bounded by the writer (image/space.ts). A reader that died
@@ -70,7 +70,9 @@ export class ReaderHolds {
     Atomics.store(this.#control, ControlField.header, header);
   }
 
-  /** What readers hold; some may hold what is long gone from there, for as long as it takes them to see that. */
+  /**
+   * What readers hold; some may hold what is long gone from there, for as long as it takes them to see that.
+   */
   all(): readonly Hold[] {
     const holds: Hold[] = [];
     for (let slot = 0; slot < READER_SLOTS; slot++) {
@@ -119,8 +121,8 @@ export class ReaderHold {
   #isArmed = false; // whether this turn ends with a rest
 
   /**
-   * Takes a slot. What it holds is also in a word of its scratch memory, at which only this thread looks. Throws
-   * RangeError if there is no slot.
+   * Takes a slot. What it holds is also in a word of its scratch memory, at which only this thread looks.
+   * Throws RangeError if there is no slot.
    */
   constructor(control: Int32Array) {
     this.#control = control;
@@ -137,7 +139,8 @@ export class ReaderHold {
     for (;;) {
       // Before the load below, as the protocol above needs.
       Atomics.store(control, this.#word, header);
-      // In force still: whoever takes it out of force sees the hold. Sees all that was written before the flip.
+      // In force still: whoever takes it out of force sees the hold. Sees all that was written before the
+      // flip.
       const again = Atomics.load(control, ControlField.header);
       if (again === header) break;
       header = again;
