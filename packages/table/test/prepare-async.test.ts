@@ -326,9 +326,10 @@ describe('prepareAsync', () => {
     const narrow = new Table({ compileHeapMb: 16, pinWaitMs: 50 });
     narrow.flip(narrow.prepare(release(1), ENVIRONMENT));
     narrow.reader.lookup(hostPacket(0));
-    // Strings live in the JavaScript heap, unlike arrays.
-    const names = Array.from({ length: 1_000_000 }, (_, i) => `host-${i}.of-a-long-list-of-names.example`);
-    const huge = { ...release(2), lists: new Map([['names', nameListOf(names, true)]]) };
+    // Names of lists live in the JavaScript heap, unlike arrays.
+    const list = prefixListOf(prefixSetOf([prefixOf(4, [FIRST], 32)]));
+    const names = Array.from({ length: 400_000 }, (_, i) => [`list-${i}-of-many`, list] as const);
+    const huge = { ...release(2), lists: new Map(names) };
     const calls = [
       refusal(narrow.prepareAsync(huge, ENVIRONMENT)),
       narrow.prepareAsync(release(2, MANY), ENVIRONMENT),
