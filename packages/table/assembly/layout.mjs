@@ -102,7 +102,7 @@ const text = `/**
 
 ${section('Of a header, in bytes; GROUPS is where the maps of the first group are.', 'usize', HEADER)}
 ${section('Of the record of an owner, in bytes.', 'usize', OWNER)}
-${section('Of all memory, where the header in force is told; of scratch memory, which share of hits is its reader’s. In bytes.', 'usize', SHARED)}
+${section('Of all memory, where the header in force is; of scratch memory, where its reader’s share is. In bytes.', 'usize', SHARED)}
 ${section('Of programs, in bytes.', 'usize', RECORD)}
 ${section('Sizes in bytes, as powers of two.', 'usize', SHIFTS)}
 ${section('Widths of values of maps; other ones are words.', 'u32', WIDTHS)}

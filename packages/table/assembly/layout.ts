@@ -25,8 +25,7 @@ export const MAP6_MASK: usize = 108;
 export const EGRESS_FIELD: usize = 0;
 export const INGRESS_FIELD: usize = 4;
 
-// Of all memory, where the header in force is told; of scratch memory, which share of hits is its reader’s.
-// In bytes.
+// Of all memory, where the header in force is; of scratch memory, where its reader’s share is. In bytes.
 export const IN_FORCE: usize = 4;
 export const SHARE_INDEX: usize = 4;
 
