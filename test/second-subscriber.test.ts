@@ -27,9 +27,9 @@ class SecondSubscriber {
   readonly #told: Told[] = [];
   #waiting: (() => void) | undefined;
 
-  constructor(trust: string, directory: string) {
+  constructor(trust: string, directory: string, capabilities: readonly string[] = []) {
     const path = endpointsIn(directory).listen.slice('unix:'.length);
-    this.#process = spawn('python3', ['-B', SCRIPT, trust, path, NAME], {
+    this.#process = spawn('python3', ['-B', SCRIPT, trust, path, NAME, ...capabilities], {
       stdio: ['pipe', 'pipe', 'inherit'],
     });
     onTestFinished(() => {
@@ -192,6 +192,30 @@ describe.runIf(python.isThere)('a subscriber written from PROTOCOL.md', () => {
     const foreign = new SecondSubscriber(`${word}:${'0'.repeat(32)}:${key}`, directory);
     foreign.say('join');
     expect(await foreign.next()).toMatchObject({ event: 'bye', code: 'wrong-lineage' });
+  });
+
+  it('without inflate gets nothing deflated; without what the head needs it is told, and keeps what it has', async () => {
+    const { directory } = await house();
+    const plain = ['names', 'exceptions', 'unmatched', 'no-deflate'];
+    const second = new SecondSubscriber(await trustOf(directory), directory, plain);
+    const lines = Array.from({ length: 200 }, (_, i) => `drop dst4=192.0.2.${i} comment=the rule ${i}`);
+    const { work } = RULES.policies;
+    await push(directory, 'rules.yaml', { ...RULES, policies: { work: { ...work, egress: lines } } });
+    await second.join();
+    const told = await second.next();
+    expect(told).toMatchObject({ event: 'applied', version: 2, chain: false });
+    expect(told['forms']).toContain('packing 0');
+    for (const deflated of ['packing 1', 'codec 1']) expect(told['forms']).not.toContain(deflated);
+    await second.leave();
+    const less = new SecondSubscriber(await trustOf(directory), directory, ['names']);
+    await less.join();
+    expect(await less.next()).toMatchObject({
+      event: 'unsupported',
+      capabilities: ['exceptions', 'unmatched'],
+    });
+    const { stdout } = await rulectl(directory, ['status', '--json']);
+    const own = recordsIn(stdout).find(({ record }) => record === 'subscriber');
+    expect(own).toMatchObject({ name: NAME, state: 'behind', lastError: { code: 'unsupported' } });
   });
 
   it('proves to a publisher that was restored from a backup what it holds', async () => {

@@ -35,6 +35,7 @@ export const ErrorCode = {
   disconnected: 'disconnected',
   shuttingDown: 'shutting-down',
   // Transfers: the transfer is given up, the session goes on.
+  unsupported: 'unsupported',
   superseded: 'superseded',
   unknownRelease: 'unknown-release',
   badTransfer: 'bad-transfer',

@@ -46,6 +46,7 @@ export {
   decodeCanonical,
   digestOf,
 } from './content/canonical.ts';
+export { Capability, capabilitiesFor, VERSION_1_CAPABILITIES } from './content/capability.ts';
 export {
   compareRelease,
   decodeManifest,

@@ -101,6 +101,10 @@ export const WORK_FREE = 2 ** 23;
 export const STREAM_FREE_BYTES = 2 ** 17;
 /** Entries of a release between base and result, beyond twice the larger of them. */
 export const STEP_ENTRIES_FREE = 2 ** 16;
+/** Capabilities in HELLO, WELCOME, GREET and UNSUPPORTED, a CODE each: half a control body. */
+export const CAPABILITIES_MAX = 32;
+/** Types of messages from here on are passed over by who does not know them. */
+export const SKIPPABLE_TYPE_MIN = 128;
 /** Counters of a subscriber: with names of 32 bytes two thirds of a control body. */
 export const COUNTERS_MAX = 64;
 /** Reasons in a head record, one TEXT of at most 128 bytes each: half a control body. */

@@ -195,6 +195,30 @@ describe('Connection', () => {
     expect(await right.receive()).toBeUndefined();
   });
 
+  it('passes over what it does not know where that is marked so, and counts it', async () => {
+    const [left, right] = duplex(4096) as [ReturnType<typeof duplex>[0], ReturnType<typeof duplex>[1]];
+    const reader = new Connection(right);
+    const encoder = new FrameEncoder();
+    left.write(encoder.frame(200, 9, Uint8Array.of(1, 2, 3))); // whatever that may mean one day
+    const later = Uint8Array.of(0x81, 0xa6, ...Buffer.from('+later'), 0x91, 0x01);
+    left.write(encoder.frame(MessageType.prove, 0, later));
+    left.write(encoder.frame(255, 0, new Uint8Array(0)));
+    left.write(encoder.frame(MessageType.pong, 0, Uint8Array.of(0x80)));
+    expect(await reader.receive()).toEqual({ message: PROVE, transaction: 0 });
+    expect(reader.skipped).toBe(2);
+    expect(await reader.receive()).toEqual({ message: { kind: 'pong' }, transaction: 0 });
+    expect(reader.skipped).toBe(3);
+  });
+
+  it.each([
+    ['a type', 100, [0x80], 'unknown-type'],
+    ['a field', MessageType.prove, [0x81, 0xa1, 0x78, 0x01], 'bad-message'],
+  ])('ends with %s that it does not know and that is not marked', async (_, type, body, code) => {
+    const [left, right] = duplex(4096) as [ReturnType<typeof duplex>[0], ReturnType<typeof duplex>[1]];
+    left.write(new FrameEncoder().frame(type, 0, Uint8Array.from(body)));
+    await expect(new Connection(right).receive()).rejects.toMatchObject({ code });
+  });
+
   it('sends nothing of a message that is wrong, and goes on', async () => {
     const [left, right] = duplex(4096).map((end) => new Connection(end)) as [Connection, Connection];
     await expect(left.send({ kind: 'ping', ageMs: -1 })).rejects.toThrow(TypeError);

@@ -254,8 +254,9 @@ MESSAGES = {
         "protocolMin": VERSION, "protocolMax": VERSION, "name": NAME, "lineage?": sized(16),
         "holds?": map_of({"hash": HASH, "epoch": UINT, "version": UINT}),
         "refused": list_of(32, HASH), "limits": map_of({"entries": UINT, "bytes": UINT, "parts": UINT}),
+        "capabilities?": list_of(32, CODE),
     }),
-    2: ("WELCOME", {"protocol": VERSION, "name": NAME, "lineage": sized(16), "heartbeatMs": between(100, 60000)}),
+    2: ("WELCOME", {"protocol": VERSION, "name": NAME, "lineage": sized(16), "capabilities?": list_of(32, CODE), "heartbeatMs": between(100, 60000)}),
     3: ("OFFER", None),
     4: ("WANT", {"hash": HASH, "base?": HASH}),
     5: ("BEGIN", {"hash": HASH, "base?": HASH, "steps": between(1, 1024), "bytes": UINT}),
@@ -280,7 +281,15 @@ MESSAGES = {
     15: ("PING", {"hash?": HASH, "ageMs?": UINT}),
     16: ("PONG", {"hash?": HASH, "ageMs?": UINT}),
     17: ("BYE", {"code": CODE, "text": TEXT, "retryAfterMs?": PAUSE}),
+    18: ("UNSUPPORTED", {"hash": HASH, "capabilities": list_of(32, CODE), "text": TEXT}),
 }  # fmt: skip
+
+
+def without_skippable(value):
+    """Fields that are marked as such that whoever does not know them may skip."""
+    if not isinstance(value, dict):
+        return value
+    return {key: without_skippable(content) for key, content in value.items() if not key.startswith("+")}
 
 
 def message(kind, body):
@@ -290,7 +299,7 @@ def message(kind, body):
     if fields is None:
         need(len(body) > (0 if name == "CHUNK" else 64), "bad-message", f"a short {name}")
         return name, body
-    decoded = control_body(body)
+    decoded = without_skippable(control_body(body))
     fault = fields_fault(fields, decoded)
     need(fault is None, "bad-message", f"{name}: {fault}")
     if name == "HELLO":

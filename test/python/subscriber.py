@@ -2,7 +2,7 @@
 A second subscriber, written from PROTOCOL.md: whole sessions with a publisher over a Unix socket, its states by the very table of the
 document. It enforces nothing; it verifies releases and answers questions with the evaluator of meaning.py.
 
-    subscriber.py TRUST-LINE SOCKET NAME
+    subscriber.py TRUST-LINE SOCKET NAME [CAPABILITY...]
 
 Commands come line by line on standard input: `leave` ends the connection, `join` makes another, `forget` drops what is held but not the
 floor. What happens is told on standard output, a JSON object a line. It ends with its standard input.
@@ -19,10 +19,12 @@ import time
 from pathlib import Path
 
 import meaning
-from decoder import Decoder, Frames, Refused, canonical, count_of, manifest_of, message, need, verifies
+from decoder import MESSAGES, Decoder, Frames, Refused, canonical, count_of, manifest_of, message, need, verifies
 from wire import Writer
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "protocol" / "PROTOCOL.md"
+CAPABILITIES = ("names", "exceptions", "unmatched")
+SKIPPABLE_FROM = 128
 LIMITS = {"entries": 2**24, "bytes": 2**28, "parts": 1024}
 STATES = ("greeting", "idle", "wanting", "receiving", "draining", "applying", "closed")
 PAUSES_MS = (0, 1000, 4000, 16000, 60000)
@@ -72,19 +74,19 @@ class Held:
 
 
 class Session:
-    def __init__(self, held, name, path, table):
+    def __init__(self, held, name, path, table, capabilities):
         self.held, self.table, self.state = held, table, "greeting"
         self.frames, self.writer, self.decoder = Frames(), Writer(), Decoder()
         self.offer = self.transfer = self.want_base = None
         self.heartbeat, self.next_ping, self.heard = 5.0, None, time.monotonic()
-        self.questions = []
+        self.questions, self.skipped = [], 0
         self.socket = socket.socket(socket.AF_UNIX)
         self.socket.connect(path)
         hello = {"protocolMin": 1, "protocolMax": 1, "name": name, "lineage": held.lineage}
         if held.active:
             manifest = held.active["manifest"]
             hello["holds"] = {"hash": held.active["hash"], "epoch": manifest["epoch"], "version": manifest["version"]}
-        self.send("HELLO", {**hello, "refused": list(held.refused)[-32:], "limits": LIMITS})
+        self.send("HELLO", {**hello, "refused": list(held.refused)[-32:], "limits": LIMITS, "capabilities": capabilities})
 
     # ── Bytes ──────────────────────────────────────────────────────────────
 
@@ -107,6 +109,9 @@ class Session:
             for kind, transaction, body in self.frames.feed(data):
                 if self.state == "closed":
                     return None
+                if kind >= SKIPPABLE_FROM and kind not in MESSAGES:
+                    self.skipped += 1
+                    continue
                 name, content = message(kind, body)
                 need(transaction == 0 or name in ("QUERY", "ANSWER"), "bad-message", "a transaction")
                 self.take(name, content, transaction)
@@ -130,7 +135,7 @@ class Session:
     def take(self, name, content, transaction):
         if name == "OFFER":
             return self.judge(content)
-        known = ("WELCOME", "BEGIN", "CHUNK", "END", "ABORT", "QUERY", "PROVE", "PING", "PONG", "BYE")
+        known = ("WELCOME", "BEGIN", "CHUNK", "END", "ABORT", "UNSUPPORTED", "QUERY", "PROVE", "PING", "PONG", "BYE")
         self.raise_event(name.lower() if name in known else "other", content, transaction)
 
     def raise_event(self, event, content=None, transaction=0):
@@ -237,7 +242,7 @@ class Session:
         self.verify_ms = int(1000 * (time.monotonic() - started))
         tell(
             event="applied", hash=offer["hash"], epoch=manifest["epoch"], version=manifest["version"],
-            steps=transfer["steps"], chain="base" in transfer, bytes=len(stream), parts=len(manifest["parts"]),
+            forms=sorted(self.decoder.forms), steps=transfer["steps"], chain="base" in transfer, bytes=len(stream), parts=len(manifest["parts"]),
         )  # fmt: skip
         return self.raise_event("applied")
 
@@ -269,6 +274,9 @@ class Session:
     def do_proof(self, *_):
         self.send("PROOF", self.held.active["signed"])
 
+    def do_tell(self, unsupported, _):
+        tell(event="unsupported", hash=unsupported["hash"], capabilities=unsupported["capabilities"])
+
     def alive(self):
         return {"hash": self.held.active and self.held.active["hash"]}
 
@@ -289,7 +297,7 @@ class Session:
             said |= {"hash": active["hash"], "version": active["manifest"]["version"], "epoch": active["manifest"]["epoch"]}
         said["generation"] = self.held.generation
         if query["question"] == "stats":
-            said["stats"] = {"generation": self.held.generation}
+            said["stats"] = {"generation": self.held.generation, "skipped": self.skipped}
         return self.send("ANSWER", said, transaction)
 
     def bye(self, code, text):
@@ -327,7 +335,7 @@ def verdict_fields(parts, packet):
     return {**fields, **where, "list": verdict.list, "prefix": verdict.prefix}
 
 
-def main(trust, path, name):
+def main(trust, path, name, *capabilities):
     held, table = Held(*trust_of(trust)), table_of(DOCUMENT.read_text(encoding="utf-8"))
     session = None
     while True:
@@ -342,7 +350,7 @@ def main(trust, path, name):
         if sys.stdin in ready:
             command = sys.stdin.buffer.raw.readline().decode().strip()
             if command == "join":
-                session = Session(held, name, path, table)
+                session = Session(held, name, path, table, list(capabilities or CAPABILITIES))
             elif command == "leave":
                 session.raise_event("stop")
             elif command == "forget":

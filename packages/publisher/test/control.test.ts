@@ -132,6 +132,28 @@ describe('a push', () => {
     expect(publisher.head?.manifest.parts).toMatchObject([{ name: 'far', count: 40_000 }]);
   });
 
+  it('after GREET, which is answered first, is the same', async () => {
+    const { publisher, control } = await house();
+    const rulectl = await ScriptedRulectl.connect(control);
+    await rulectl.send({ kind: 'greet', protocolMin: 1, protocolMax: 9, capabilities: ['of-later-days'] });
+    await rulectl.sendPush({ 'a.txt': '192.0.2.1\n' });
+    expect((await rulectl.connection.receive())?.message).toEqual({
+      kind: 'greet',
+      protocolMin: 1,
+      protocolMax: 1,
+      capabilities: [],
+    });
+    expect((await rulectl.answer()).end).toMatchObject({ kind: 'done', code: 'released' });
+    expect(publisher.head?.manifest.version).toBe(1);
+  });
+
+  it('after GREET of other versions ends at once', async () => {
+    const { control } = await house();
+    const rulectl = await ScriptedRulectl.connect(control);
+    await rulectl.send({ kind: 'greet', protocolMin: 2, protocolMax: 3, capabilities: [] });
+    expect((await rulectl.answer()).end).toMatchObject({ kind: 'bye', code: 'no-common-version' });
+  });
+
   it('of no files is a push; of an empty file it is one that guards refuse, with numbers, and as a dry run too', async () => {
     const { publisher, control } = await house();
     expect(await pushCode(control, {})).toBe('done unchanged');

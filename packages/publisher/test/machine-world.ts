@@ -46,6 +46,7 @@ export function publisherWith(releases: readonly Release[], isBehind = false): P
     lineage: LINEAGE,
     head: releases.at(-1),
     isBehind,
+    isNamed: (name) => name === 'named',
     numberOf: (hash) => releases.find((release) => hexOf(release.hash) === hexOf(hash))?.manifest,
     hashOf: ({ epoch, version }) => {
       const found = releases.find(({ manifest }) => manifest.epoch === epoch && manifest.version === version);

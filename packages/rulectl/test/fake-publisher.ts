@@ -62,7 +62,8 @@ export async function receive<K extends Message['kind']>(
   connection: Connection,
   kind: K,
 ): Promise<MessageOf<K>> {
-  const received = await connection.receive();
+  let received = await connection.receive();
+  if (received?.message.kind === 'greet') received = await connection.receive(); // it goes before every request
   if (received?.message.kind !== kind) throw new Error(`${received?.message.kind} where ${kind} was due`);
   return received.message as MessageOf<K>; // its kind was compared
 }

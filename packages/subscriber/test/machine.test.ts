@@ -45,6 +45,7 @@ const SELF: Self = {
   name: 'fw',
   lineage: LINEAGE,
   limits: { entries: 1000, bytes: 100_000, parts: 10 },
+  capabilities: ['names'],
 };
 const WELCOME: MessageOf<'welcome'> = {
   kind: 'welcome',
@@ -121,6 +122,7 @@ const EVENTS: Readonly<Record<SubscriberEvent, Event>> = {
   chunk: { kind: 'chunk', bytes: new Uint8Array(5) },
   end: { kind: 'end', sha256: SHA256 },
   abort: { kind: 'abort', code: 'superseded', text: '' },
+  unsupported: { kind: 'unsupported', hash: SHA256, capabilities: ['names'], text: 'told' },
   query: { kind: 'query', packet: undefined, transaction: 3 },
   prove: { kind: 'prove' },
   ping: { kind: 'ping' },
@@ -145,6 +147,7 @@ const DONE: Readonly<Record<Exclude<SubscriberAction, 'never'>, readonly string[
   store: ['keep'],
   apply: ['apply'],
   answer: ['ask'],
+  tell: [], // its people, by a complaint
   proof: ['proof'],
   pong: ['pong'],
   bye: ['bye'],
@@ -259,7 +262,18 @@ type Move =
       readonly kind: 'outcome';
       readonly of: 'applied' | 'signed' | 'stream' | 'host' | 'nobody' | 'overBudget';
     }
-  | { readonly kind: 'end' | 'abort' | 'prove' | 'ping' | 'pong' | 'query' | 'answer' | 'noRoom' }
+  | {
+      readonly kind:
+        | 'end'
+        | 'abort'
+        | 'unsupported'
+        | 'prove'
+        | 'ping'
+        | 'pong'
+        | 'query'
+        | 'answer'
+        | 'noRoom';
+    }
   | { readonly kind: 'wait'; readonly ms: number }
   | { readonly kind: 'trouble'; readonly isThere: boolean }
   | { readonly kind: 'disconnect' | 'stop' | 'bye' | 'other' };
@@ -320,6 +334,7 @@ const MOVE: fc.Arbitrary<Move> = fc.oneof(
       ms: fc.constantFrom(0, 1, 100, 900, 900, 4000),
     }),
   },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constant('unsupported' as const) }) },
   { weight: 1, arbitrary: fc.record({ kind: fc.constant('trouble' as const), isThere: fc.boolean() }) },
   {
     weight: 1,
@@ -419,6 +434,8 @@ class World {
         return ['wanting', 'receiving', 'draining'].includes(state.kind)
           ? { kind: 'abort', code: 'superseded', text: '' }
           : undefined;
+      case 'unsupported':
+        return state.kind === 'greeting' ? undefined : EVENTS.unsupported;
       case 'noRoom':
         return state.kind === 'receiving' ? REFUSED : undefined;
       case 'outcome':
@@ -601,7 +618,7 @@ describe('whatever comes, for however long', () => {
         }
         for (const pair of world.reached) reached.add(pair);
       }),
-      { numRuns: often(1500, 20_000) },
+      { numRuns: often(3000, 20_000) },
     );
     const met = SUBSCRIBER_SESSION_STATES.filter((kind) => kind !== 'greeting').flatMap((kind) =>
       SUBSCRIBER_EVENTS.filter((event) => {

@@ -157,6 +157,7 @@ describe('HELLO', () => {
       lineage: publisher.trust.lineage,
       refused: [],
       limits: { entries: 1000, bytes: 5000, parts: PARTS_MAX },
+      capabilities: ['names', 'exceptions', 'unmatched'],
     });
     await first.peer.bring(release);
     first.peer.close();

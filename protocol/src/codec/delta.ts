@@ -32,6 +32,7 @@ import {
 } from '../content/part.ts';
 import { ErrorCode } from '../error.ts';
 import { CHANGES_MAX, ENTRIES_MAX, PARTS_MAX, STEPS_MAX, UNCOUNTED_MAX } from '../limits.ts';
+import { withoutDeflate } from './deflate.ts';
 import { type OnListPatch, partWeight, patchBody, putBody, readPatch, readPut } from './part-body.ts';
 import { diffParts, type EditCounts, type PartEdits, wholeCounts } from './part-edits.ts';
 
@@ -108,9 +109,13 @@ export function encodeDelta(delta: RuleSetDelta): Uint8Array {
   return writer.take();
 }
 
-/** A snapshot: the delta from the empty rule set. Throws as `encodeDelta` does. */
-export function encodeSnapshot(ruleSet: RuleSet): Uint8Array {
-  return encodeDelta(diffRuleSets(EMPTY_RULE_SET, ruleSet));
+/**
+ * A snapshot: the delta from the empty rule set; with nothing deflated in it if it is plain. Throws as
+ * `encodeDelta` does.
+ */
+export function encodeSnapshot(ruleSet: RuleSet, isPlain = false): Uint8Array {
+  const encode = (): Uint8Array => encodeDelta(diffRuleSets(EMPTY_RULE_SET, ruleSet));
+  return isPlain ? withoutDeflate(encode) : encode();
 }
 
 /** A change as op and body: of a patch and a put, the shorter. */

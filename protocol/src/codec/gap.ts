@@ -3,11 +3,11 @@
  * whichever codec makes it shortest. PROTOCOL.md "Entry encoding".
  */
 
-import { deflateRawSync } from 'node:zlib';
 import { inflateExactly } from '../bytes/inflate.ts';
 import type { ByteReader } from '../bytes/reader.ts';
 import { ByteWriter } from '../bytes/writer.ts';
 import { ENTRY_BLOCK_ENTRIES } from '../limits.ts';
+import { deflated } from './deflate.ts';
 
 /** Words per number: 1 for IPv4 networks and indices, 4 for IPv6 networks, most significant first. */
 export type Stride = 1 | 4;
@@ -110,9 +110,11 @@ function mayDeflateBelow(bytes: Uint8Array, lessThan: number): boolean {
 
 function deflatedBelow(plain: Uint8Array, lessThan: number): Uint8Array | undefined {
   if (!mayDeflateBelow(plain, lessThan)) return undefined;
+  const bytes = deflated(plain);
+  if (bytes === undefined) return undefined;
   const writer = new ByteWriter(lessThan);
   writer.varint(plain.length);
-  writer.bytes(deflateRawSync(plain));
+  writer.bytes(bytes);
   return writer.length < lessThan ? writer.take() : undefined;
 }
 

@@ -6,12 +6,12 @@
  *   1 | raw length u32 | deflate, RFC 1951    at most 64 MiB when inflated
  */
 
-import { deflateRawSync } from 'node:zlib';
 import { inflateExactly } from '../bytes/inflate.ts';
 import type { ByteReader } from '../bytes/reader.ts';
 import { ByteWriter } from '../bytes/writer.ts';
 import { type PartBounds, Work } from '../content/budget.ts';
 import { INFLATED_MAX_BYTES } from '../limits.ts';
+import { deflated } from './deflate.ts';
 
 const Packing = { raw: 0, deflate: 1 } as const;
 
@@ -23,14 +23,14 @@ const DEFLATE_LEAST_BYTES = 32;
 /** The body in its shorter form. */
 export function pack(bytes: Uint8Array): Uint8Array {
   const writer = new ByteWriter(bytes.length + 5);
-  const deflated =
+  const short =
     bytes.length >= DEFLATE_LEAST_BYTES && bytes.length <= INFLATED_MAX_BYTES
-      ? deflateRawSync(bytes, { level: DEFLATE_LEVEL })
+      ? deflated(bytes, DEFLATE_LEVEL)
       : undefined;
-  if (deflated !== undefined && deflated.length + 4 < bytes.length) {
+  if (short !== undefined && short.length + 4 < bytes.length) {
     writer.u8(Packing.deflate);
     writer.u32(bytes.length);
-    writer.bytes(deflated);
+    writer.bytes(short);
   } else {
     writer.u8(Packing.raw);
     writer.bytes(bytes);

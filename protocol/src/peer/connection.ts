@@ -23,7 +23,7 @@ import {
 } from '../limits.ts';
 import { boundText } from '../wire/field.ts';
 import { FrameDecoder, FrameEncoder } from '../wire/frame.ts';
-import { decodeMessage, encodeMessage, type Message } from '../wire/message.ts';
+import { decodeMessage, encodeMessage, isSkippable, type Message } from '../wire/message.ts';
 import { type After, systemAfter } from './clock.ts';
 
 /** What a connection needs of a channel; the channels of @rulecast/vchan fit. */
@@ -91,6 +91,7 @@ export class Connection {
   #cancelFrameTimer: (() => void) | undefined; // of a frame that has begun
   #sent = 0;
   #received = 0;
+  #skipped = 0;
 
   /** The stream is the connection's from here on. */
   constructor(stream: ByteStream, options: ConnectionOptions = {}) {
@@ -106,6 +107,11 @@ export class Connection {
   /** Bytes taken from the stream, frame headers included. */
   get bytesReceived(): number {
     return this.#received;
+  }
+
+  /** Messages and fields that came and that nobody here knows, marked as such that may be passed over. */
+  get skipped(): number {
+    return this.#skipped;
   }
 
   /** Whether `send` would have to wait for messages queued before. */
@@ -196,6 +202,10 @@ export class Connection {
     this.#stream.close();
   }
 
+  #skip(): void {
+    this.#skipped += 1;
+  }
+
   /** Ends a connection that its peer uses up. */
   #giveUp(fault: ProtocolError): ProtocolError {
     this.#fault ??= fault;
@@ -209,7 +219,12 @@ export class Connection {
       if (this.#closed) return undefined;
       const frame = this.#decoder.next();
       if (frame !== undefined) {
-        return { message: decodeMessage(frame.type, frame.body), transaction: frame.transaction };
+        const { type, body, transaction } = frame;
+        if (!isSkippable(type)) {
+          return { message: decodeMessage(type, body, () => this.#skip()), transaction };
+        }
+        this.#skip();
+        continue;
       }
       if (this.#stream.dataReady() > 0) {
         const bytes = this.#stream.read(READ_BYTES);

@@ -125,6 +125,8 @@ export const SUBSCRIBER_EVENTS = [
   'chunk',
   'end',
   'abort',
+  /** The head needs what this side did not say that it has. */
+  'unsupported',
   'query',
   'prove',
   'ping',
@@ -154,6 +156,7 @@ export type SubscriberAction =
   | 'store' // keep the CHUNK; raise refused if it is more than announced
   | 'apply' // check length and hash, verify, compile, flip; then raise applied or refused
   | 'answer' // send ANSWER
+  | 'tell' // tell its people what the head needs
   | 'proof' // send PROOF, or NACK for the claimed release if its manifest is not at hand
   | 'pong' // send PONG
   | 'bye' // send BYE with the code, and close
@@ -276,6 +279,7 @@ function subscriberOpen(
     chunk: REFUSE,
     end: REFUSE,
     abort: REFUSE,
+    unsupported: to(state, 'tell'),
     query: to(state, 'answer'),
     prove: REFUSE,
     ping: to(state, 'pong'),
@@ -290,6 +294,7 @@ export const SUBSCRIBER_TABLE: SubscriberTable = {
   greeting: {
     ...subscriberOpen('greeting'),
     welcome: to('idle', 'none'),
+    unsupported: REFUSE,
     query: REFUSE,
     ping: REFUSE,
     pong: REFUSE,

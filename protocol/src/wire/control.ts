@@ -32,6 +32,7 @@ import {
 } from '../limits.ts';
 import {
   boolean,
+  capabilities,
   code,
   countersOf,
   type Fields,
@@ -46,6 +47,7 @@ import {
   optional,
   partText,
   prefixText,
+  protocolVersion,
   text,
   textOf,
   uint,
@@ -167,6 +169,9 @@ export const CONTROL_FIELDS = {
     allowKind: optional(boolean),
   },
   forget: { name },
+  /** What a side is, before the request and before its answers. */
+  greet: { protocolMin: protocolVersion, protocolMax: protocolVersion, capabilities },
+
   done: { code, text },
   fail: {
     code,

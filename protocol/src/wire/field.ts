@@ -6,6 +6,7 @@
 import { Ajv, type ValidateFunction } from 'ajv';
 import {
   ADDRESS_TEXT_MAX_BYTES,
+  CAPABILITIES_MAX,
   CODE_MAX_BYTES,
   DURATION_MAX_MS,
   HASH_BYTES,
@@ -127,6 +128,10 @@ export function mapOf<F extends Fields>(fields: F): RequiredField<FieldValues<F>
     .join(', ')}}`;
   return { schema: schemaOf(fields), optional: false, label };
 }
+
+export const protocolVersion: RequiredField<number> = integer(1, 255);
+/** What a side knows beyond what everybody does; capability.ts. */
+export const capabilities: RequiredField<readonly string[]> = listOf(code, CAPABILITIES_MAX);
 
 /** Names of counters, with their values. */
 export function countersOf(most: number): RequiredField<Readonly<Record<string, number>>> {

@@ -13,6 +13,7 @@ import {
   REFUSED_MAX,
   RETRY_AFTER_MAX_MS,
   SIGNATURE_BYTES,
+  SKIPPABLE_TYPE_MIN,
   STEPS_MAX,
 } from '../limits.ts';
 import { type BodyMap, decodeBody, encodeBody } from './body.ts';
@@ -20,6 +21,7 @@ import { CONTROL_FIELDS, type ControlRecord, RECORD_FIELDS } from './control.ts'
 import {
   boolean,
   bytes,
+  capabilities,
   code,
   countersOf,
   duration,
@@ -33,6 +35,7 @@ import {
   oneOf,
   optional,
   partText,
+  protocolVersion,
   schemaOf,
   taggedValidator,
   text,
@@ -60,6 +63,7 @@ export const MessageType = {
   ping: 15,
   pong: 16,
   bye: 17,
+  unsupported: 18,
   push: 64,
   file: 65,
   status: 66,
@@ -74,10 +78,10 @@ export const MessageType = {
   list: 75,
   refresh: 76,
   forget: 77,
+  greet: 78,
 } as const;
 export type MessageKind = keyof typeof MessageType;
 
-const protocolVersion = integer(1, 255);
 const alive = {
   /** What is active at the sender: a subscriber's release, a publisher's head. */
   hash: optional(hash),
@@ -99,12 +103,15 @@ export const SESSION_FIELDS = {
     refused: listOf(hash, REFUSED_MAX),
     /** What it is able to take; a larger release is not offered. */
     limits: mapOf({ entries: uint, bytes: uint, parts: uint }),
+    /** What it knows; absent: what version 1 has. capability.ts. */
+    capabilities: optional(capabilities),
   },
   welcome: {
     protocol: protocolVersion,
     name,
     lineage: bytes(LINEAGE_BYTES),
     heartbeatMs: integer(100, HEARTBEAT_MAX_MS),
+    capabilities: optional(capabilities),
   },
   want: {
     hash,
@@ -164,6 +171,13 @@ export const SESSION_FIELDS = {
   ping: alive,
   pong: alive,
   bye: { code, text, retryAfterMs: optional(integer(0, RETRY_AFTER_MAX_MS)) },
+  unsupported: {
+    /** The release that is not offered. */
+    hash,
+    /** Those that it needs and the subscriber did not say. */
+    capabilities,
+    text,
+  },
 } as const satisfies Record<string, Fields>;
 
 const MAP_FIELDS = { ...SESSION_FIELDS, ...CONTROL_FIELDS } as const;
@@ -244,9 +258,9 @@ export function encodeMessage(message: Message): EncodedMessage {
 
 /**
  * The message in a frame. Throws ProtocolError: `unknown-type`, `body-too-long`, `bad-body` or `bad-message`.
- * All but a CHUNK's bytes are copied out of `body`.
+ * All but a CHUNK's bytes are copied out of `body`. `onSkipped` is called for each field that is passed over.
  */
-export function decodeMessage(type: number, body: Uint8Array): Message {
+export function decodeMessage(type: number, body: Uint8Array, onSkipped?: () => void): Message {
   const kind = KINDS.get(type);
   if (kind === undefined) throw new ProtocolError(ErrorCode.unknownType, `no message has the type ${type}`);
   if (kind === 'chunk') {
@@ -256,7 +270,7 @@ export function decodeMessage(type: number, body: Uint8Array): Message {
   }
   if (kind === 'offer' || kind === 'proof') return { kind, ...decodeSignedManifest(kind, body) };
   const codec = MAP_CODECS.get(kind);
-  const fields = decodeBody(body);
+  const fields = withoutSkippable(decodeBody(body), onSkipped);
   const wrong = codec?.check(fields);
   if (wrong !== undefined) throw new ProtocolError(ErrorCode.badMessage, `${kind}: ${wrong}`);
   const message = { kind, ...fields } as Message; // the schema of this kind has just accepted the fields
@@ -265,10 +279,34 @@ export function decodeMessage(type: number, body: Uint8Array): Message {
   return message;
 }
 
+/** Whether a message is passed over here: nobody knows its type, and whoever sent it reckoned with that. */
+export function isSkippable(type: number): boolean {
+  return type >= SKIPPABLE_TYPE_MIN && !KINDS.has(type);
+}
+
+/** How the name of a field begins that may be passed over; none of ours has such a name. */
+const SKIPPABLE_MARK = '+';
+
+function withoutSkippable(body: object, onSkipped: (() => void) | undefined): Record<string, unknown> {
+  const kept: Record<string, unknown> = {};
+  for (const [field, value] of Object.entries(body)) {
+    if (field.startsWith(SKIPPABLE_MARK)) onSkipped?.();
+    else kept[field] = isMap(value) ? withoutSkippable(value, onSkipped) : value;
+  }
+  return kept;
+}
+
+function isMap(value: unknown): value is object {
+  return (
+    typeof value === 'object' && value !== null && !(value instanceof Uint8Array) && !Array.isArray(value)
+  );
+}
+
 /** What a schema cannot say. */
 function ruleFault(message: Message): string | undefined {
   switch (message.kind) {
     case 'hello':
+    case 'greet':
       return message.protocolMin > message.protocolMax ? 'protocolMin is above protocolMax' : undefined;
     case 'query':
       return (message.question === 'test') === (message.packet !== undefined)

@@ -10,6 +10,7 @@ import {
   HANDSHAKE_TIMEOUT_MS,
   type Message,
   type MessageOf,
+  PROTOCOL_VERSION,
   ProtocolError,
   STALL_TIMEOUT_MS,
 } from '@rulecast/protocol';
@@ -24,8 +25,25 @@ export class ControlExchange {
     this.#clock = clock;
   }
 
-  /** The request, or undefined where the connection ended without one. */
+  /**
+   * The request, or undefined where the connection ended without one. GREET before it is answered by ours;
+   * whoever sends none speaks version 1, and knows no more than that.
+   */
   async request(): Promise<Message | undefined> {
+    const first = await this.#receiveWithin(HANDSHAKE_TIMEOUT_MS);
+    if (first?.kind !== 'greet') return first;
+    const { protocolMin, protocolMax } = first;
+    if (protocolMin > PROTOCOL_VERSION || protocolMax < PROTOCOL_VERSION) {
+      const text = `this publisher speaks protocol ${PROTOCOL_VERSION} only`;
+      this.#connection.bye(ErrorCode.noCommonVersion, text);
+      return undefined;
+    }
+    await this.#send({
+      kind: 'greet',
+      protocolMin: PROTOCOL_VERSION,
+      protocolMax: PROTOCOL_VERSION,
+      capabilities: [],
+    });
     return this.#receiveWithin(HANDSHAKE_TIMEOUT_MS);
   }
 

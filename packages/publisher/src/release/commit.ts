@@ -79,7 +79,8 @@ export class GuardError extends Error {
 /** What encodes; a worker does it off the event loop. Both throw ProtocolError `over-limit`. */
 export interface Encoder {
   encodeDelta(delta: RuleSetDelta): Promise<Uint8Array>;
-  encodeSnapshot(ruleSet: RuleSet): Promise<Uint8Array>;
+  /** With nothing deflated in it if it is plain. */
+  encodeSnapshot(ruleSet: RuleSet, isPlain?: boolean): Promise<Uint8Array>;
 }
 
 /**

@@ -35,9 +35,10 @@ export class Transfers {
 
   /**
    * The transfer that brings `release` to somebody who holds `base`; a snapshot if `release` is the head no
-   * more.
+   * more, or for somebody who inflates nothing: deltas are kept as they were encoded once.
    */
-  async for(release: Release, base: Uint8Array | undefined): Promise<Transfer> {
+  async for(release: Release, base: Uint8Array | undefined, isPlain = false): Promise<Transfer> {
+    if (isPlain) return this.#encoded(release, isPlain);
     const small = this.#chain(release, base, CHAIN_UNASKED_BYTES);
     if (small !== undefined) return small;
     const snapshot = await this.#snapshotOf(release);
@@ -61,8 +62,8 @@ export class Transfers {
     return snapshot.transfer;
   }
 
-  async #encoded(release: Release): Promise<Transfer> {
-    const stream = encodeChain([await this.#encoder.encodeSnapshot(release.ruleSet)]);
+  async #encoded(release: Release, isPlain = false): Promise<Transfer> {
+    const stream = encodeChain([await this.#encoder.encodeSnapshot(release.ruleSet, isPlain)]);
     return { release, base: undefined, steps: 1, stream };
   }
 }

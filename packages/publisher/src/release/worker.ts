@@ -31,7 +31,7 @@ export type PastContent =
 export type WorkRequest =
   | { readonly kind: 'read'; readonly input: PushInput; readonly now: number }
   | { readonly kind: 'delta'; readonly delta: RuleSetDelta }
-  | { readonly kind: 'snapshot'; readonly ruleSet: RuleSet }
+  | { readonly kind: 'snapshot'; readonly ruleSet: RuleSet; readonly isPlain: boolean }
   | { readonly kind: 'rebuild'; readonly recipe: ReleaseRecipe }
   | {
       readonly kind: 'compare';
@@ -84,7 +84,7 @@ export function work(request: WorkRequest): WorkAnswer {
       case 'delta':
         return { kind: 'bytes', bytes: encodeDelta(request.delta) };
       case 'snapshot':
-        return { kind: 'bytes', bytes: encodeSnapshot(request.ruleSet) };
+        return { kind: 'bytes', bytes: encodeSnapshot(request.ruleSet, request.isPlain) };
       case 'rebuild':
         return { kind: 'rule-set', ruleSet: rebuilt(request.recipe) };
       case 'compare':
@@ -163,11 +163,11 @@ export class ReleaseWorker {
   }
 
   /** Encodes a snapshot; throws as `encodeDelta` does. */
-  encodeSnapshot(ruleSet: RuleSet): Promise<Uint8Array> {
+  encodeSnapshot(ruleSet: RuleSet, isPlain = false): Promise<Uint8Array> {
     let entries = 0;
     for (const list of ruleSet.lists.values()) entries += entryCount(list);
     for (const policy of ruleSet.policies.values()) entries += policyRuleCount(policy);
-    return this.#bytesOf({ kind: 'snapshot', ruleSet }, entries);
+    return this.#bytesOf({ kind: 'snapshot', ruleSet, isPlain }, entries);
   }
 
   /** Rebuilds a release. Throws ProtocolError where the recipe does not make what its manifest says. */

@@ -4,6 +4,7 @@ import {
   ANSWER_TIMEOUT_MS,
   compareRelease,
   decodeManifest,
+  ENTRIES_MAX,
   ErrorCode,
   FORK_HASH_CHARS,
   HEARTBEAT_MS,
@@ -11,8 +12,11 @@ import {
   type MessageOf,
   manifestHash,
   NEVER,
+  PARTS_MAX,
   PROTOCOL_VERSION,
   REFUSED_MAX,
+  TRANSFER_MAX_BYTES,
+  VERSION_1_CAPABILITIES,
 } from '@rulecast/protocol';
 import type { Refusal } from '../admission/refusal.ts';
 import type { HeldRelease } from '../subscribers/entry.ts';
@@ -69,6 +73,7 @@ export function welcomed({ hello, pulse }: Claiming, now: Now): Step<Named> {
     { kind: 'enter', name, refused, atMs: wallMs },
     { kind: 'note', note },
     { kind: 'log', level: 'info', fields, text: 'subscriber connected' },
+    ...fewLimits(hello, now),
     ...(holds === undefined || isKnown ? [] : forkOf(state, holds, now)),
     { kind: 'changed' },
     {
@@ -87,10 +92,13 @@ export function welcomed({ hello, pulse }: Claiming, now: Now): Step<Named> {
   );
 }
 
-function newPeer({ name, limits, holds }: MessageOf<'hello'>, refused: readonly string[]): Peer {
+function newPeer(hello: MessageOf<'hello'>, refused: readonly string[]): Peer {
+  const { name, limits, holds, capabilities = VERSION_1_CAPABILITIES } = hello;
   return {
     name,
     limits,
+    capabilities,
+    told: undefined,
     claimed: holds,
     held: holds,
     refused,
@@ -100,6 +108,16 @@ function newPeer({ name, limits, holds }: MessageOf<'hello'>, refused: readonly 
     questions: NO_QUESTIONS,
     transfers: 0,
   };
+}
+
+/** A subscriber that is counted on says that it takes less than a publisher may have to send it. */
+function fewLimits({ name, limits }: MessageOf<'hello'>, { publisher }: Now): readonly Effect[] {
+  const planned = { entries: ENTRIES_MAX, bytes: TRANSFER_MAX_BYTES, parts: PARTS_MAX };
+  const few = (['entries', 'bytes', 'parts'] as const).filter((limit) => limits[limit] < planned[limit]);
+  if (few.length === 0 || !publisher.isNamed(name)) return [];
+  const what = few.map((limit) => `${limits[limit]} ${limit} of ${planned[limit]}`).join(', ');
+  const text = `it takes ${what} at most: a release beyond that will not reach it; give it larger limits`;
+  return [{ kind: 'log', level: 'warn', fields: { subscriber: name, code: ErrorCode.overLimit }, text }];
 }
 
 /** Two releases of one number: another publisher has, or had, this lineage's key. */

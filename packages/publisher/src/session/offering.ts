@@ -6,6 +6,8 @@
 import {
   APPLY_TIMEOUT_MS,
   boundText,
+  Capability,
+  capabilitiesFor,
   compareRelease,
   ErrorCode,
   hexOf,
@@ -61,6 +63,8 @@ export function offerIfDue(state: Named, now: Now): Step<Named> {
     if (isFull || state.offer.release === head) return stepTo(state);
   }
   if (isSame(peer.held?.hash, head.hash) || peer.refused.includes(hexOf(head.hash))) return stepTo(state);
+  const lacking = capabilitiesOf(head).filter((one) => !peer.capabilities.includes(one));
+  if (lacking.length > 0) return unsupported(state, head, lacking, now);
   const beyond = beyondLimits(state, head);
   if (beyond !== undefined) return tooLarge(state, head, beyond, now);
   return state.kind === 'idle' || state.kind === 'offered' ? offer(state, head, now) : stepTo(state);
@@ -93,8 +97,39 @@ function beyondLimits({ peer: { limits } }: Named, { manifest }: Release): strin
   return `release ${version} has ${parts.length} parts and ${entries} entries, beyond its limits`;
 }
 
-function tooLarge(state: Named, { manifest }: Release, text: string, now: Now): Step<Named> {
-  const code = ErrorCode.overLimit;
+/** By release: what it needs is asked again at each chance to offer it. */
+const needs = new WeakMap<Release, readonly string[]>();
+
+function capabilitiesOf(release: Release): readonly string[] {
+  const known = needs.get(release) ?? capabilitiesFor(release.ruleSet);
+  needs.set(release, known);
+  return known;
+}
+
+/** It is told once for each head, and goes on with what it has. */
+function unsupported(state: Named, head: Release, lacking: readonly string[], now: Now): Step<Named> {
+  if (state.peer.told === head) return stepTo(state);
+  const text = `release ${head.manifest.version} needs ${lacking.join(', ')}, which it does not say that it knows`;
+  const told = notOffered(withPeer(state, { told: head }), head, ErrorCode.unsupported, text, now);
+  const { hash } = head;
+  return stepTo(
+    told.state,
+    { kind: 'send', message: { kind: 'unsupported', hash, capabilities: lacking, text } },
+    ...told.effects,
+  );
+}
+
+function tooLarge(state: Named, head: Release, text: string, now: Now): Step<Named> {
+  return notOffered(state, head, ErrorCode.overLimit, text, now);
+}
+
+function notOffered(
+  state: Named,
+  { manifest }: Release,
+  code: ErrorCode,
+  text: string,
+  now: Now,
+): Step<Named> {
   const { epoch, version } = manifest;
   const outcome = {
     subscriber: state.peer.name,
@@ -206,12 +241,17 @@ function transfer(state: Offered | Confirming, base: Uint8Array | undefined): St
   const { pulse, offer } = state;
   const { release } = offer;
   const number = state.peer.transfers + 1;
+  const isPlain = peerInflatesNothing(state);
   const peer = { ...state.peer, transfers: number };
   return stepTo(
     { kind: 'sending', pulse, peer, offer, transfer: number, window: undefined, isChain: false },
     { kind: 'note', note: { receiving: true } },
-    { kind: 'transfer', transfer: number, release, base },
+    { kind: 'transfer', transfer: number, release, base, isPlain },
   );
+}
+
+function peerInflatesNothing({ peer }: Named): boolean {
+  return peer.capabilities.includes(Capability.noDeflate);
 }
 
 /**

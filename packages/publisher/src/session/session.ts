@@ -82,6 +82,10 @@ export class SubscriberSession implements NameHolder {
       if (error.code !== ErrorCode.disconnected) fault = { code: error.code, text: error.message };
     } finally {
       this.#publisher.off('release', onRelease);
+      const { skipped } = this.#connection;
+      const subscriber = this.#entry?.name;
+      if (skipped > 0)
+        this.#publisher.logger.info({ subscriber, skipped }, 'it said what nobody here knows: passed over');
       this.#feed({ kind: 'disconnected', ...(fault === undefined ? {} : { fault }) });
     }
   }
@@ -218,10 +222,10 @@ export class SubscriberSession implements NameHolder {
     }
   }
 
-  async #transfer({ transfer, release, base }: EffectOf<'transfer'>): Promise<void> {
+  async #transfer({ transfer, release, base, isPlain }: EffectOf<'transfer'>): Promise<void> {
     const stopped = (): boolean => this.#state.kind !== 'sending' || this.#state.transfer !== transfer;
     try {
-      const made = await this.#publisher.transfers.for(release, base);
+      const made = await this.#publisher.transfers.for(release, base, isPlain);
       if (stopped()) return;
       const { steps, stream } = made;
       const { hash } = release;

@@ -124,6 +124,9 @@ export interface Offer {
 export interface Peer {
   readonly name: string;
   readonly limits: MessageOf<'hello'>['limits'];
+  readonly capabilities: readonly string[];
+  /** The head that it was told it cannot be offered. */
+  readonly told: Release | undefined;
   /** What HELLO said that it has in force. */
   readonly claimed: HeldRelease | undefined;
   readonly held: HeldRelease | undefined;
@@ -193,6 +196,8 @@ export interface PublisherView {
   readonly head: Release | undefined;
   /** A release was proved that is not here: nothing is offered. */
   readonly isBehind: boolean;
+  /** Whether the configuration names a subscriber. */
+  isNamed(name: string): boolean;
   /** Of a release that is here, by its hash. */
   numberOf(hash: Uint8Array): ReleaseNumber | undefined;
   /** Of a release that is here, in hex. */
@@ -212,6 +217,8 @@ export type Effect =
       readonly transfer: number;
       readonly release: Release;
       readonly base: Uint8Array | undefined;
+      /** Nothing of it is deflated. */
+      readonly isPlain: boolean;
     }
   /** Send QUERY; what cannot be sent is told who asked. */
   | {

@@ -15,6 +15,8 @@ export function viewOf(publisher: Publisher): PublisherView {
     get isBehind() {
       return publisher.behind !== undefined;
     },
+    isNamed: (subscriber) =>
+      publisher.subscribers.isConfigured && publisher.subscribers.expected().has(subscriber),
     numberOf: (hash) => store.numberOf(hexOf(hash)),
     hashOf: (number) => store.hashOf(number),
     isSigned: ({ manifest, signature }) => verifySignature(manifest, signature, identity.publicKey),

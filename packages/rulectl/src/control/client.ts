@@ -3,7 +3,13 @@
  * answered before it is sent whole (an early refusal), so answers are read from the start.
  */
 
-import { Connection, type ControlRecord, type MessageOf, ProtocolError } from '@rulecast/protocol';
+import {
+  Connection,
+  type ControlRecord,
+  type MessageOf,
+  PROTOCOL_VERSION,
+  ProtocolError,
+} from '@rulecast/protocol';
 import {
   type Channel,
   ChannelConnectError,
@@ -73,7 +79,7 @@ export async function ask(request: ControlRequest): Promise<Ending> {
           connection.close();
         }, request.timeoutMs);
   let sendFailure: unknown;
-  const sending = request.send(connection).catch((error: unknown) => {
+  const sending = greet(connection, request.send).catch((error: unknown) => {
     sendFailure = error;
     // A publisher that hung up may have said why before: then the answer is still to be read.
     if (!(error instanceof ProtocolError)) connection.close();
@@ -94,12 +100,28 @@ export async function ask(request: ControlRequest): Promise<Ending> {
   }
 }
 
+/**
+ * What we are goes first. Nothing that a request says needs an answer to that: version 1 is all that we
+ * speak.
+ */
+async function greet(connection: Connection, send: ControlRequest['send']): Promise<void> {
+  await connection.send({
+    kind: 'greet',
+    protocolMin: PROTOCOL_VERSION,
+    protocolMax: PROTOCOL_VERSION,
+    capabilities: [],
+  });
+  await send(connection);
+}
+
 async function readAnswers(connection: Connection, request: ControlRequest): Promise<Ending | undefined> {
   for (;;) {
     const received = await connection.receive();
     if (received === undefined) return undefined;
     const { message } = received;
     switch (message.kind) {
+      case 'greet':
+        break;
       case 'record':
         request.onRecord(message.record);
         break;

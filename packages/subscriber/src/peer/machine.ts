@@ -61,6 +61,7 @@ export function start(
     holds: held && { hash: held.hash, epoch: held.epoch, version: held.version },
     refused: memory.refusals.map(({ hash }) => hash),
     limits: self.limits,
+    capabilities: self.capabilities,
   };
   const untilMs = nowMs + HANDSHAKE_TIMEOUT_MS;
   return { state: { kind: 'greeting', self, memory, held, trouble, untilMs }, effects: [send(hello)] };
@@ -160,6 +161,11 @@ function go(state: LinkedState, event: TableEvent, nowMs: number): Step | undefi
       return { state, effects: [send({ kind: 'pong', ...inForce(state, nowMs) })] };
     case 'pong':
       return { state, effects: [] };
+    case 'unsupported': {
+      // What is in force stays; the publisher tells once for each head.
+      const text = `the publisher does not offer its head, which needs ${event.capabilities.join(', ')}: ${event.text}`;
+      return { state, effects: [complain({ code: ErrorCode.unsupported, text })] };
+    }
     case 'query':
       return query(state, event.packet, event.transaction, nowMs);
   }

@@ -116,6 +116,7 @@ export class PublisherSession {
       case 'chunk':
       case 'end':
       case 'abort':
+      case 'unsupported':
       case 'prove':
       case 'ping':
       case 'pong':
@@ -243,7 +244,9 @@ export class PublisherSession {
 
   async #counters(): Promise<Answer> {
     try {
-      return { kind: 'stats', stats: await this.#host.counters() };
+      const { skipped } = this.#connection;
+      const stats = await this.#host.counters();
+      return { kind: 'stats', stats: skipped === 0 ? stats : { ...stats, skipped } };
     } catch (error) {
       return { kind: 'none', text: textOf(error) };
     }

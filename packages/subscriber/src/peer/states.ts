@@ -27,6 +27,7 @@ export interface Self {
   /** The one that is trusted. */
   readonly lineage: Uint8Array;
   readonly limits: MessageOf<'hello'>['limits'];
+  readonly capabilities: readonly string[];
 }
 
 /** The release in force, as far as a publisher is told of it. */
@@ -158,7 +159,9 @@ export type OfferEvent =
 /** Of the peer: its messages, by the names of the table. */
 export type Received =
   | OfferEvent
-  | MessageOf<'welcome' | 'begin' | 'chunk' | 'end' | 'abort' | 'prove' | 'ping' | 'pong' | 'bye'>
+  | MessageOf<
+      'welcome' | 'begin' | 'chunk' | 'end' | 'abort' | 'unsupported' | 'prove' | 'ping' | 'pong' | 'bye'
+    >
   | { readonly kind: 'query'; readonly packet: WirePacket | undefined; readonly transaction: number }
   | { readonly kind: 'other' };
 

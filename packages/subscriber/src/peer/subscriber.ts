@@ -22,6 +22,7 @@ import {
   TRANSFER_MAX_BYTES,
   type Trust,
   type Turn,
+  VERSION_1_CAPABILITIES,
 } from '@rulecast/protocol';
 import {
   type Action,
@@ -236,6 +237,7 @@ class RunningSubscriber implements Subscriber {
       self: {
         name: options.name,
         lineage: options.trust.lineage,
+        capabilities: VERSION_1_CAPABILITIES,
         limits: {
           entries: entriesMax,
           bytes: options.transferBytesMax ?? TRANSFER_MAX_BYTES,

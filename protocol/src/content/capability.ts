@@ -1,0 +1,39 @@
+/**
+ * Capabilities: what not everybody who speaks version 1 has to know, and what a release needs of it.
+ * PROTOCOL.md "Growth". Whoever lacks one is told, and keeps what it has.
+ */
+
+import { allRuns, type RuleSet } from '@rulecast/rules';
+
+export const Capability = {
+  /** Lists of names, names in rules, and what they stand for. */
+  names: 'names',
+  exceptions: 'exceptions',
+  unmatched: 'unmatched',
+  /** It inflates nothing: bodies and blocks come as they are. */
+  noDeflate: 'no-deflate',
+} as const;
+export type Capability = (typeof Capability)[keyof typeof Capability];
+
+/** Those of a peer that says nothing of them. */
+export const VERSION_1_CAPABILITIES: readonly string[] = [
+  Capability.names,
+  Capability.exceptions,
+  Capability.unmatched,
+];
+
+/** What somebody has to know who is to take a rule set. Linear in its runs. */
+export function capabilitiesFor({ lists, policies, resolutions, unmatched }: RuleSet): readonly Capability[] {
+  const all = [...policies.values()];
+  const needed: Capability[] = [];
+  const hasNames =
+    resolutions.size > 0 ||
+    [...lists.values()].some(({ kind }) => kind === 'names') ||
+    all.some((policy) => allRuns(policy).some(({ remote }) => remote.kind === 'name'));
+  if (hasNames) needed.push(Capability.names);
+  if (all.some(({ exceptions }) => exceptions.egress.length + exceptions.ingress.length > 0)) {
+    needed.push(Capability.exceptions);
+  }
+  if (unmatched !== undefined) needed.push(Capability.unmatched);
+  return needed;
+}
