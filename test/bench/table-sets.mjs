@@ -11,6 +11,8 @@ import { seededNumbers, seededWords } from '../kit/random.mjs';
 
 const FIXTURES = new URL('../fixtures/', import.meta.url);
 const TRACE_ADDRESSES = 2 ** 20;
+/** Flows of a Zipf trace: more than the second-level cache holds the nodes of. */
+const ZIPF_FLOWS = 2 ** 18;
 /** The skew of a Zipf trace: the share of the r-th busiest address falls as 1 / r^s. */
 const ZIPF_EXPONENT = 1;
 
@@ -147,7 +149,7 @@ export function traces(set) {
   };
   const half = trace('half hits', (into, at) => (below(2) === 0 ? hit : anywhere)(into, at));
   const uniform = trace('uniform', anywhere);
-  const rank = zipfRanks(2 ** 16, ZIPF_EXPONENT, below);
+  const rank = zipfRanks(ZIPF_FLOWS, ZIPF_EXPONENT, below);
   const zipf = trace('Zipf', (into, at) => {
     const from = rank();
     into.set(half.words.subarray(from * stride, (from + 1) * stride), at * stride);

@@ -22,9 +22,11 @@ import {
   NODE_OFFSET_SHIFT,
   NodeKind,
   PAGE_BITS,
+  PORT_TABLE_PORTS,
   PROGRAM_HEADER_WORDS,
   PROGRAM_WORDS,
   ProgramField,
+  ProgramHeader,
   TABLE_EMPTY,
   TABLE_WORDS,
   TableKind,
@@ -61,6 +63,9 @@ const RECORD = {
   WILDCARDS_LEAST: ProgramField.wildcardsLeast * 4,
   GROUP: ProgramField.group * 4,
   IS_PLAIN: ProgramField.isPlain * 4,
+  IS_SHAPED: ProgramField.isShaped * 4,
+  PORT_TABLE: ProgramHeader.ports * 4,
+  PORT_TABLE_BYTES: PORT_TABLE_PORTS * 2,
   TABLE_BYTES: TABLE_WORDS * 4,
 };
 const SHIFTS = {

@@ -38,6 +38,9 @@ export const WILDCARDS: usize = 16;
 export const WILDCARDS_LEAST: usize = 20;
 export const GROUP: usize = 24;
 export const IS_PLAIN: usize = 52;
+export const IS_SHAPED: usize = 60;
+export const PORT_TABLE: usize = 16;
+export const PORT_TABLE_BYTES: usize = 131076;
 export const TABLE_BYTES: usize = 16;
 
 // Sizes in bytes, as powers of two.

@@ -19,6 +19,7 @@ import {
   DROP,
   GROUP,
   IS_PLAIN,
+  IS_SHAPED,
   KIND_MASK,
   LIST,
   MAP,
@@ -27,6 +28,8 @@ import {
   OFFSET_SHIFT,
   PAGE_BITS,
   PAGE_MASK,
+  PORT_TABLE,
+  PORT_TABLE_BYTES,
   PROGRAM_HEADER,
   RECORD_SHIFT,
   TABLE,
@@ -57,7 +60,68 @@ function recordOf(blob: usize, index: i32): usize {
 export function decide(blob: usize, program: i32, classId: i32, protoBit: i32, detail: i32): i32 {
   const record = recordOf(blob, program);
   const row = rowOf(blob, record, classId);
+  if (load<i32>(record, IS_SHAPED)) {
+    const isOther = protoBit == 8;
+    const protocol = isOther ? <usize>0 : <usize>(protoBit >> 1) * PORT_TABLE_BYTES; // bits 1, 2, 4
+    const port = load<u16>(at(blob, load<i32>(blob, PORT_TABLE)) + protocol + (<usize>min<u32>(detail, 65536) << 1));
+    return decideShaped(blob, record, at(blob, row), isOther ? 0 : port);
+  }
   return row < 0 ? load<i32>(record, BASE) + ~row : decideFurther(blob, record, row, classId, protoBit, detail);
+}
+
+/** What a record with a shape, and the wildcards, decide in a port class (src/program/shape.ts). */
+// @ts-ignore: decorator
+@inline
+function decideShaped(blob: usize, program: usize, record: usize, port: u32): i32 {
+  const place = load<u8>(blob + (<usize>load<u32>(record) & 0x7fffffff) + port);
+  const wildcard = load<u32>(at(blob, load<i32>(program, WILDCARDS)) + (<usize>port << 2));
+  const code = min<u32>(load<u32>(record + (<usize>place << 2)), wildcard);
+  return select(load<i32>(program, NO_MATCH_FIELD), load<i32>(program, BASE) + <i32>code, code == NO_MATCH);
+}
+
+/** The codes of a tile where all programs are shaped, as for `tile`. */
+// @ts-ignore: decorator
+@inline
+function shapedTile(
+  blob: usize,
+  hasPrograms: bool,
+  programs: usize,
+  program: i32,
+  classes: usize,
+  protos: usize,
+  icmp: i32,
+  details: usize,
+  codes: usize,
+  count: i32,
+  scratch: usize,
+): void {
+  const ports = at(blob, load<i32>(blob, PORT_TABLE));
+  const only = recordOf(blob, program);
+  const onlyRows = at(blob, load<i32>(only));
+  const onlyMask = load<i32>(only, CLASS_MASK);
+  const end = <usize>count << 2;
+  for (let i: usize = 0; i < end; i += 4) {
+    const proto = <i32>load<u8>(protos + (i >> 2));
+    const isTcp = proto == 6;
+    const isUdp = proto == 17;
+    const protocol = select<usize>(0, select<usize>(PORT_TABLE_BYTES, PORT_TABLE_BYTES * 2, isUdp), isTcp);
+    const port = load<u16>(ports + protocol + (<usize>min<u32>(load<u32>(details + i), 65536) << 1));
+    store<u32>(scratch + i, select<u32>(port, 0, isTcp | isUdp | (proto == icmp)));
+    const classId = load<i32>(classes + i);
+    if (hasPrograms) {
+      const record = recordOf(blob, max(load<i32>(programs + i), 0));
+      store<u32>(codes + i, <u32>at(blob, rowOf(blob, record, classId)));
+    } else store<u32>(codes + i, <u32>at(blob, load<i32>(at(onlyRows, classId & onlyMask))));
+  }
+  for (let i: usize = 0; i < end; i += 4) {
+    const record = <usize>load<u32>(codes + i);
+    const port = load<u32>(scratch + i);
+    if (hasPrograms) {
+      const judge = load<i32>(programs + i);
+      const code = decideShaped(blob, recordOf(blob, max(judge, 0)), record, port);
+      store<i32>(codes + i, select(0, code, judge < 0));
+    } else store<i32>(codes + i, decideShaped(blob, only, record, port));
+  }
 }
 
 /** The protocol bit of a protocol number; `icmp` is the number of the family's ICMP. */
@@ -93,7 +157,11 @@ export function decideTile(
   count: i32,
   scratch: usize,
 ): void {
-  if (programs != 0) tile(blob, true, programs, 0, classes, protos, icmp, details, codes, count, scratch);
+  if (load<i32>(blob, PORT_TABLE) != 0) {
+    if (programs != 0) shapedTile(blob, true, programs, 0, classes, protos, icmp, details, codes, count, scratch);
+    else if (program < 0) memory.fill(codes, 0, <usize>count << 2);
+    else shapedTile(blob, false, 0, program, classes, protos, icmp, details, codes, count, scratch);
+  } else if (programs != 0) tile(blob, true, programs, 0, classes, protos, icmp, details, codes, count, scratch);
   else if (program < 0) memory.fill(codes, 0, <usize>count << 2);
   else tile(blob, false, 0, program, classes, protos, icmp, details, codes, count, scratch);
 }

@@ -37,6 +37,7 @@ import {
   ProgramHeader,
 } from './program.ts';
 import { type PartRows, RowMaker } from './rows.ts';
+import { ShapeMaker } from './shape.ts';
 import { WordBuffer } from './words.ts';
 
 /**
@@ -73,6 +74,7 @@ export class Programs {
   readonly #sets: readonly ClassSets[];
   readonly #rows: RowMaker;
   readonly #made: readonly PartRows[];
+  readonly #isShaped: boolean;
   readonly #asked: PartRows[][][] = []; // by group and predicate: the parts that ask about it, once needed
 
   constructor(
@@ -88,18 +90,28 @@ export class Programs {
     this.#classes = groups.groups.map(({ dnsPredicate }, group) => {
       return new GroupClasses(sets[group]!, dnsPredicate); // one of each group
     });
-    this.#rows = new RowMaker(
-      this.#words,
-      new NodeMaker(this.#words, limits.combined),
-      this.#classes,
-      limits,
-    );
     const chains = new Chains(outlines, groups, this.#classes[0]?.room ?? 0, limits.outcomes);
     const records = chains.chains.reduce((sum, { links }) => sum + links.length, 0);
     // One record at least, for decideTile to look at where no program judges.
     this.#words.take(PROGRAM_HEADER_WORDS + Math.max(records, 1) * PROGRAM_WORDS, 0);
-    const parts = new Set(chains.chains.flatMap(({ links }) => links.map(({ part }) => part)));
-    this.#made = Array.from(parts, (part) => this.#rows.make(part));
+    const parts = [...new Set(chains.chains.flatMap(({ links }) => links.map(({ part }) => part)))];
+    const start = this.#words.count;
+    const hasOneRecordEach = this.#classes.length === 1 && records === chains.chains.length;
+    let shapes = hasOneRecordEach ? ShapeMaker.of(parts, this.#words, limits.combined) : undefined;
+    const rowsBy = (): RowMaker =>
+      new RowMaker(this.#words, new NodeMaker(this.#words, limits.combined), this.#classes, limits, shapes);
+    let rows = rowsBy();
+    let made = parts.map((part) => rows.make(part));
+    if (shapes?.isFull === true) {
+      this.#words.count = start;
+      shapes = undefined;
+      rows = rowsBy();
+      made = parts.map((part) => rows.make(part));
+    }
+    this.#rows = rows;
+    this.#made = made;
+    this.#words.set(ProgramHeader.ports, shapes?.ports ?? 0);
+    this.#isShaped = shapes !== undefined;
     this.#writeRecords(outlines, chains, new Map(this.#made.map((rows) => [rows.part, rows])));
     this.outcomeCount = chains.outcomeCount;
     this.policyNames = outlines.policies.map(({ name }) => name);
@@ -182,7 +194,9 @@ export class Programs {
         put('commonBlock', outline.common);
         put('ownBlock', outline.own);
         put('groupMask', groupMask);
-        put('isPlain', part.isPlain && (rows.kind === 'rows' || rows.kind === 'one') ? 1 : 0);
+        const isPlain = !this.#isShaped && part.isPlain && (rows.kind === 'rows' || rows.kind === 'one');
+        put('isPlain', isPlain ? 1 : 0);
+        put('isShaped', this.#isShaped ? 1 : 0);
       }
     }
   }

@@ -17,6 +17,8 @@
  *   union   n, then n times the least code that a node can give and the node; the least code of all decides
  *   table   for programs that ask about few of many classes, see TableKind
  *
+ * Where all programs are shaped, all their rows are offsets of records with shapes instead (shape.ts).
+ *
  * First match is the least code, since codes grow in rule order: so what wildcard rules decide is kept once,
  * and a class whose own rules do not come before all of them takes the lesser of two.
  *
@@ -46,6 +48,8 @@ export const ProgramHeader = {
   runLists: 2,
   /** How many groups of predicates there are; if more than one, decideGrouped decides. */
   groupCount: 3,
+  /** Offset of the port table, where all programs are shaped (shape.ts); else 0. */
+  ports: 4,
 } as const;
 export const PROGRAM_HEADER_WORDS = 16;
 
@@ -77,6 +81,8 @@ export const ProgramField = {
   /** 1 if all its rows are codes. */
   isPlain: 13,
   exceptionsBlock: 14,
+  /** 1 if its rows are records with shapes; `wildcards` is then the offset of a word for each port class. */
+  isShaped: 15,
 } as const;
 export const PROGRAM_WORDS = 16;
 
@@ -106,6 +112,13 @@ export const TableKind = { classes: 0, members: 1 } as const;
 export const TABLE_WORDS = 4;
 /** The key of an empty slot. */
 export const TABLE_EMPTY = -1;
+
+/**
+ * Halves of a protocol in the port table, of which the one after the last port is for what cannot be read.
+ */
+export const PORT_TABLE_PORTS = 65_538;
+/** In the first word of a record with a shape: it is above all codes. */
+export const SHAPE_BIT = -0x80000000;
 
 /** Above all relative codes: nothing matches. */
 export const NO_MATCH = 2 ** 26 - 1;

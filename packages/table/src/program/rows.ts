@@ -26,6 +26,7 @@ import {
   tableHash,
   WITH_WILDCARDS,
 } from './program.ts';
+import type { ShapeMaker } from './shape.ts';
 import type { WordBuffer } from './words.ts';
 
 /** Our choice: rows up to which a part has one for every class, whatever a hash table would save. */
@@ -68,13 +69,21 @@ export class RowMaker {
   readonly #nodes: NodeMaker;
   readonly #limits: TableLimits;
   readonly #groups: readonly GroupClasses[];
+  readonly #shapes: ShapeMaker | undefined; // where all rows are records with shapes
   readonly #known = new Map<number, PredicateNode>(); // of the part at hand, by predicate * 2 + whether DNS
   #loaded: ProgramPart | undefined;
   #classAtHand = 0;
   #rowWords = 0;
   #pairCount = 0;
 
-  constructor(words: WordBuffer, nodes: NodeMaker, groups: readonly GroupClasses[], limits: TableLimits) {
+  constructor(
+    words: WordBuffer,
+    nodes: NodeMaker,
+    groups: readonly GroupClasses[],
+    limits: TableLimits,
+    shapes: ShapeMaker | undefined,
+  ) {
+    this.#shapes = shapes;
     this.#words = words;
     this.#nodes = nodes;
     this.#groups = groups;
@@ -83,6 +92,7 @@ export class RowMaker {
 
   make(part: ProgramPart): PartRows {
     const group = this.#load(part);
+    if (this.#shapes !== undefined) return this.#shaped(this.#shapes, group, part);
     const wildcards = this.#nodes.wildcards(part);
     const elsewhere = this.#nodes.elsewhere(part, wildcards);
     const wildcardsLeast = leastOf(part, part.wildcards[0]);
@@ -91,8 +101,8 @@ export class RowMaker {
     if (group.predicates.length === 0) {
       return { ...rest, kind: 'one', rows: this.#words.take(1, elsewhere), classMask: 0 };
     }
-    const tableWords = TABLE_WORDS + CLASS_SLOT_WORDS * slotsFor(Math.min(pairs, group.room));
-    const isDense = group.room <= ROWS_SMALL || group.room <= tableWords * ROWS_FACTOR;
+    const tableWords = tableWordsFor(group, pairs);
+    const isDense = isDenseIn(group, pairs);
     const needed = isDense ? group.room : tableWords;
     if (this.#rowWords + needed > this.#limits.rows || this.#pairCount + pairs > this.#limits.pairs) {
       return { ...rest, kind: 'members', rows: this.#members(group, part, wildcards), classMask: 0 };
@@ -114,6 +124,22 @@ export class RowMaker {
     }
     const rows = this.#words.take(1, (table << NODE_OFFSET_SHIFT) | NodeKind.table);
     return { ...rest, kind: 'classes', rows, classMask: 0, table, slots, taken: touched.length };
+  }
+
+  /** Makes records with shapes for all classes. */
+  #shaped(shapes: ShapeMaker, group: GroupClasses, part: ProgramPart): PartRows {
+    const pairs = group.pairs();
+    this.#rowWords += group.room;
+    this.#pairCount += pairs;
+    const isMuch = this.#rowWords > this.#limits.rows || this.#pairCount > this.#limits.pairs;
+    if (isMuch || (pairs > 0 && !isDenseIn(group, pairs))) shapes.isFull = true;
+    const wildcards = shapes.wildcards(part);
+    const elsewhere = shapes.row(part, group.runs, 0);
+    const rest = { part, wildcards, wildcardsLeast: 0, elsewhere, table: 0, slots: 0, taken: 0 };
+    if (group.predicates.length === 0)
+      return { ...rest, kind: 'one', rows: this.#words.take(1, elsewhere), classMask: 0 };
+    const rows = shapes.isFull ? 0 : this.#dense(group, part, elsewhere, pairs);
+    return { ...rest, kind: 'rows', rows, classMask: -1 };
   }
 
   /** Makes a row for every class; returns the offset of the first. */
@@ -155,6 +181,7 @@ export class RowMaker {
     group.hold(classId);
     if (group.held.length === 0) return true;
     const row = this.#row(group, made.part, made.elsewhere, classId);
+    if (this.#shapes?.isFull === true) return false;
     if (made.kind === 'rows') {
       put(made.rows + classId, row);
       return true;
@@ -170,6 +197,12 @@ export class RowMaker {
 
   /** The row of the class at hand. */
   #row(group: GroupClasses, part: ProgramPart, elsewhere: number, classId: number): number {
+    const shapes = this.#shapes;
+    if (shapes !== undefined) {
+      if (shapes.isFull) return elsewhere;
+      const held = group.collect(part, group.held, group.isDnsIn(part, classId), Number.POSITIVE_INFINITY);
+      return held === 0 ? elsewhere : shapes.row(part, group.runs, held);
+    }
     const most = this.#nodes.hasRoom ? Number.POSITIVE_INFINITY : FEW_RUNS;
     const runCount = group.collect(part, group.held, group.isDnsIn(part, classId), most);
     if (runCount === 0) return elsewhere;
@@ -246,6 +279,16 @@ export class RowMaker {
     while (words.at(table + TABLE_WORDS + slot * slotWords) !== TABLE_EMPTY) slot = (slot + 1) & mask;
     return table + TABLE_WORDS + slot * slotWords;
   }
+}
+
+/** Words of a hash table of the classes that predicates with so many pairs may hold in. */
+function tableWordsFor({ room }: GroupClasses, pairs: number): number {
+  return TABLE_WORDS + CLASS_SLOT_WORDS * slotsFor(Math.min(pairs, room));
+}
+
+/** Whether a row for every class is better. */
+function isDenseIn(group: GroupClasses, pairs: number): boolean {
+  return group.room <= ROWS_SMALL || group.room <= tableWordsFor(group, pairs) * ROWS_FACTOR;
 }
 
 /** At most the code of the run at a position, whichever action it ends with. */

@@ -30,6 +30,13 @@ export class WordBuffer {
     return start;
   }
 
+  /** Appends words; returns where they begin. */
+  append(words: Int32Array): number {
+    const start = this.take(words.length, 0);
+    this.#words.set(words, start);
+    return start;
+  }
+
   at(index: number): number {
     return this.#words[index]!; // the caller's index is below `count`
   }

@@ -1,0 +1,170 @@
+/** Programs of records with shapes, against the evaluator; program.test.ts has those of nodes. */
+
+import {
+  emptyPolicy,
+  evaluate,
+  type Policy,
+  type Prefix,
+  plainRule,
+  prefixListOf,
+  prefixOf,
+  prefixSetOf,
+  type RuleSet,
+  RunBuilder,
+  unionPrefixes,
+} from '@rulecast/rules';
+import { describe, expect, it } from 'vitest';
+import { Random } from '../../../test/kit/random.mjs';
+import { often } from '../../../test/thorough.ts';
+import { openImage } from '../src/image/header.ts';
+import { LookupDirection, Table } from '../src/index.ts';
+import { detailOf } from '../src/lookup/verdict.ts';
+import { ControlField } from '../src/memory/control.ts';
+import { TableMemory } from '../src/memory/memory.ts';
+import { ProgramHeader } from '../src/program/program.ts';
+import { edgeAddresses, randomCase, randomPacket } from './random-rule-set.ts';
+import { ENVIRONMENT } from './release.ts';
+
+/** Whether the programs in force have shapes. */
+function isShaped(table: Table): boolean {
+  const { views } = new TableMemory(table.handle().memory);
+  const { programs } = openImage(views, views.words[ControlField.header]!, undefined); // the control block is there
+  return programs[ProgramHeader.ports] !== 0;
+}
+
+/**
+ * Compares a table with the evaluator, one by one and in batches of all packets of a family and direction.
+ */
+function checkPackets(
+  table: Table,
+  ruleSet: RuleSet,
+  environment: Parameters<typeof evaluate>[1],
+  prefixes: readonly Prefix[],
+  seed: number,
+  count: number,
+): void {
+  const random = new Random(seed);
+  const addresses = edgeAddresses(prefixes);
+  const packets = Array.from({ length: count }, () => randomPacket(random, addresses));
+  for (const [i, packet] of packets.entries()) {
+    const { action, by } = evaluate(ruleSet, environment, packet);
+    const expected = { action, policy: by?.policy, run: by?.rule?.run, list: by?.rule?.list };
+    expect(table.reader.lookup(packet), `seed ${seed}, packet ${i}`).toMatchObject(expected);
+  }
+  for (const family of [4, 6] as const) {
+    for (const direction of ['egress', 'ingress', 'both'] as const) {
+      const own = packets.filter(
+        (packet) =>
+          packet.dst.family === family && packet.direction === direction && packet.src?.family === family,
+      );
+      const batch = {
+        family,
+        direction: LookupDirection[direction],
+        count: own.length,
+        src: Uint32Array.from(own.flatMap(({ src }) => [...(src?.words ?? [])])),
+        dst: Uint32Array.from(own.flatMap(({ dst }) => [...dst.words])),
+        protos: Uint8Array.from(own, ({ proto }) => proto),
+        details: Int32Array.from(own, detailOf),
+      };
+      const out = { codes: new Uint32Array(own.length), generation: 0 };
+      table.reader.lookupBatch(batch, out);
+      for (const [i, packet] of own.entries())
+        expect(table.reader.decode(out.codes[i]!), `seed ${seed}, ${i}`).toEqual(table.reader.judge(packet)); // i < count
+    }
+  }
+}
+
+describe('programs with shapes', () => {
+  it('answer as the evaluator does, for random rule sets at the edges of their prefixes', () => {
+    let shaped = 0;
+    const seeds = often(20, 200);
+    for (let seed = 1; seed <= seeds; seed++) {
+      const { ruleSet, environment, prefixes } = randomCase(seed, 500);
+      const table = new Table();
+      table.flip(table.prepare(ruleSet, environment));
+      if (isShaped(table)) shaped++;
+      checkPackets(table, ruleSet, environment, prefixes, seed, 300);
+    }
+    expect(shaped).toBeGreaterThan(seeds / 2);
+  });
+
+  it('take classes that edits bring, as a full compile does', () => {
+    let edits = 0;
+    for (let seed = 1; seed <= 6; seed++) {
+      const random = new Random(seed);
+      let { ruleSet } = randomCase(seed, 500);
+      const { environment, prefixes } = randomCase(seed, 500);
+      const all = [...prefixes];
+      const table = new Table();
+      table.flip(table.prepare(ruleSet, environment));
+      for (let step = 0; step < 8; step++) {
+        const lists = new Map(ruleSet.lists);
+        for (const name of ['l0', 'l1', 'l2']) {
+          const list = lists.get(name);
+          if (list?.kind !== 'prefixes') continue;
+          const more = prefixOf(4, [random.word()], 8 + random.below(25));
+          all.push(more);
+          lists.set(name, prefixListOf({ v4: unionPrefixes(list.v4, prefixSetOf([more]).v4), v6: list.v6 }));
+        }
+        ruleSet = { ...ruleSet, lists };
+        const prepared = table.prepare(ruleSet, environment);
+        if (prepared.isEdit && isShaped(table)) edits++;
+        table.flip(prepared);
+        checkPackets(table, ruleSet, environment, all, seed * 100 + step, 60);
+      }
+    }
+    expect(edits).toBeGreaterThan(10);
+  });
+
+  it.each([
+    ['few runs ask for a port', 30, 30, false],
+    ['many do, for few ports', 200, 30, true],
+    ['ports are cut into as many classes as a shape may have', 508, 508, true],
+    ['ports are cut into more classes', 509, 509, false],
+  ])('are made where %s', (_, runs, ports, expected) => {
+    const ruleSet = portRules(runs, ports);
+    const table = new Table();
+    table.flip(table.prepare(ruleSet, ENVIRONMENT));
+    expect(isShaped(table)).toBe(expected);
+    const { prefixes } = randomCase(1, 8);
+    checkPackets(table, ruleSet, ENVIRONMENT, [...prefixes, prefixOf(4, [0x0a000000], 28)], 5, 200);
+  });
+
+  it('are not made where they would take more than they may', () => {
+    const rules = new RunBuilder();
+    for (let i = 0; i < 600; i++) {
+      const port = (i * 7) % 100;
+      const remote = { kind: 'list' as const, list: `l${i % 300}` };
+      rules.push({ ...plainRule('accept'), proto: 'tcp', ports: { first: port, last: port }, remote });
+    }
+    const list = prefixListOf(prefixSetOf([prefixOf(4, [0x0a000000], 8)]));
+    const lists = new Map(Array.from({ length: 300 }, (_, i) => [`l${i}`, list] as const));
+    const ruleSet = ofDefault(rules.build(), lists);
+    for (const [combined, expected] of [
+      [2 ** 22, true],
+      [500, false],
+    ] as const) {
+      const table = new Table({ limits: { combined } });
+      table.flip(table.prepare(ruleSet, ENVIRONMENT));
+      expect(isShaped(table)).toBe(expected);
+      checkPackets(table, ruleSet, ENVIRONMENT, [prefixOf(4, [0x0a000000], 8)], 3, 100);
+    }
+  });
+});
+
+function ofDefault(egress: Policy['egress'], lists: RuleSet['lists'] = new Map()): RuleSet {
+  const policy = { ...emptyPolicy('default'), egress };
+  return { lists, policies: new Map([['default', policy]]), resolutions: new Map(), unmatched: undefined };
+}
+
+/** So many runs, each for a host, that ask for so many ports, no two of which touch. */
+function portRules(runs: number, ports: number): RuleSet {
+  const rules = new RunBuilder();
+  for (let i = 0; i < runs; i++) {
+    const port = 1 + (i % ports) * 2;
+    const remote = { kind: 'prefix' as const, prefix: prefixOf(4, [0x0a000000 + i], 32) };
+    const action = i % 3 === 0 ? ('drop' as const) : ('accept' as const);
+    rules.push({ ...plainRule(action), proto: 'tcp', ports: { first: port, last: port }, remote });
+  }
+  return ofDefault(rules.build());
+}
