@@ -34,14 +34,16 @@ const SHRINK_MS = 240_000;
  * @param {Options} options
  * @param {Order} order
  * @param {(told: Told) => void} onTold
+ * @param {number} [endMs] After the next seed from then on it is ended.
  * @returns {Promise<Told | undefined>}
  */
-function simulated(file, { rounds, faults, isLoud }, order, onTold) {
+function simulated(file, { rounds, faults, isLoud }, order, onTold, endMs = Number.POSITIVE_INFINITY) {
   const argument = JSON.stringify({ rounds, faults, loud: isLoud, ...order });
   const child = fork(file, [argument], { execArgv: ['--enable-source-maps'], serialization: 'json' });
   /** @type {Told | undefined} */
   let violated;
   let [next = 0] = order.seeds;
+  let isEnded = false; // by us, in time
   return new Promise((resolve) => {
     const hang = () => void child.kill('SIGKILL');
     let timer = setTimeout(hang, HANG_MS);
@@ -51,10 +53,13 @@ function simulated(file, { rounds, faults, isLoud }, order, onTold) {
       next = order.seeds[order.seeds.indexOf(told.seed) + 1] ?? told.seed;
       if (told.violation !== undefined) violated ??= told;
       onTold(told);
+      if (performance.now() < endMs) return;
+      isEnded = true;
+      child.kill('SIGKILL');
     });
     child.on('close', (code, signal) => {
       clearTimeout(timer);
-      if (code !== 0) violated ??= crashed(next, `${signal ?? `exit code ${code}`}`);
+      if (code !== 0 && !isEnded) violated ??= crashed(next, `${signal ?? `exit code ${code}`}`);
       resolve(violated);
     });
   });
@@ -125,7 +130,7 @@ async function allSeeds(file, options, tally) {
       const seeds = Array.from({ length: count }, (_, i) => seed + i);
       seed += count;
       const order = options.kept === undefined ? { seeds } : { seeds, kept: options.kept };
-      const told = await simulated(file, options, order, (one) => tally.add(one));
+      const told = await simulated(file, options, order, (one) => tally.add(one), isLong ? endMs : undefined);
       violated ??= told;
     } while (isLong && violated === undefined && performance.now() < endMs);
   };

@@ -23,6 +23,10 @@ const LOOK_MS = 2000;
 const WAITING_MAX = 40;
 /** Its table: small releases, and many lives. */
 const TABLE_BYTES = 8 * 2 ** 20;
+/** How long writing it again takes on a disk that is well. */
+const HEALED_MS = 5000;
+/** Share of damaged files that are so in both places. */
+const BOTH_COPIES = 0.3;
 /** Files of a subscriber: a chain in two places, and two notes. */
 const FILES_MAX = 2 * 256 + 8;
 const FIRST_PACKET = PACKETS[0] ?? fail();
@@ -48,8 +52,10 @@ export class SubscriberNode {
   readonly troubles: Troubles;
   process: Process;
   subscriber: Subscriber | undefined;
-  /** Files may be damaged since the state was whole in both places. */
-  damage = 0;
+  /** Files that were damaged in this life. */
+  #flips = 0;
+  /** What an earlier life left damaged is not written again yet. */
+  #isUnhealed = false;
   /** When a clock or the disk of it was last in trouble: what depends on them may be late. */
   troubledUntilMs = 0;
   /** The wall clock was set in this boot. */
@@ -62,8 +68,9 @@ export class SubscriberNode {
   #floor: Numbered | undefined;
   #endedAt = 0; // the latest end of an accept rule that was seen to have come, in this life
   #looked: { readonly generation: number; readonly hash: string | undefined; readonly atMs: number } = NEVER;
-  #persistedHash: string | undefined;
   #restartAtMs = 0;
+  /** When what a start found damaged is written again. */
+  #healedAtMs = Number.POSITIVE_INFINITY;
   #backup: ReturnType<SimulatedDisk['snapshot']> | undefined;
 
   constructor(place: SubscriberPlace, seed: number, wallAheadMs: number) {
@@ -120,10 +127,15 @@ export class SubscriberNode {
   #started(process: Process, subscriber: Subscriber): void {
     if (!process.isAlive) return;
     this.subscriber = subscriber;
-    const { epoch = 0, version = 0 } = subscriber.status();
+    const { epoch = 0, version = 0, hash } = subscriber.status();
     this.#place.note(`${process.name} has ${epoch}/${version}`);
     const kept = this.#kept;
-    if (kept !== undefined && this.damage < 2 && isBelow({ epoch, version }, kept)) {
+    const damage = this.#flips + (this.#isUnhealed ? 1 : 0);
+    this.#isUnhealed = damage > 0;
+    this.#flips = 0;
+    this.#healedAtMs = air.nowMs + HEALED_MS;
+    this.#kept = hash === undefined ? undefined : { epoch, version };
+    if (kept !== undefined && damage < 2 && isBelow({ epoch, version }, kept)) {
       throw new Violation(
         'lost-release',
         `${process.name} came back with ${epoch}/${version}, and had ${kept.epoch}/${kept.version} on disk`,
@@ -136,7 +148,7 @@ export class SubscriberNode {
     this.#place.note(`${process.name} could not start: ${String(error)}`);
     process.isAlive = false;
     this.restartIn(2000);
-    if (air.nowMs > this.troubles.failing.untilMs && this.damage === 0)
+    if (air.nowMs > this.troubles.failing.untilMs && this.#flips === 0)
       throw new Violation('cannot-start', `${process.name}: ${String(error)}`);
   }
 
@@ -172,14 +184,16 @@ export class SubscriberNode {
     this.troubles.crashIn = 0;
   }
 
-  /** Some file of its state has a wrong bit. Returns which. */
+  /** Some file of its state has a wrong bit, or both copies of it have. Returns which. */
   flip(random: Random): string | undefined {
     const files = this.#disk.files();
     if (files.length === 0) return undefined;
     const file = random.pick(files);
-    this.#disk.flip(file);
-    this.damage += 1;
-    return file;
+    const name = file.slice(file.lastIndexOf('/') + 1);
+    const flipped = random.chance(BOTH_COPIES) ? files.filter((other) => other.endsWith(`/${name}`)) : [file];
+    for (const path of flipped) this.#disk.flip(path);
+    this.#flips += flipped.length;
+    return flipped.join(' and ');
   }
 
   /** While it is down: the whole state is lost, or that of an earlier time. */
@@ -201,7 +215,8 @@ export class SubscriberNode {
 
   #forget(): void {
     this.#kept = undefined;
-    this.damage = 0;
+    this.#flips = 0;
+    this.#isUnhealed = false;
   }
 
   // ── What holds ───────────────────────────────────────────────────────────────────────────────────────────
@@ -214,13 +229,12 @@ export class SubscriberNode {
       throw new Violation('unbounded', `${process.waiting} timers of ${process.name}`);
     }
     if (this.#disk.files().length > FILES_MAX) throw new Violation('unbounded', `files of ${process.name}`);
+    if (air.nowMs > Math.max(this.#healedAtMs, this.troubledUntilMs)) this.#isUnhealed = false;
     const { hash, epoch = 0, version = 0, persisted } = subscriber.status();
     if (hash !== undefined) {
       this.#place.ledger.inForce(this.name, hash);
       this.#checkOrder({ epoch, version }, hash);
       if (persisted === true) {
-        if (hash !== this.#persistedHash) this.damage = 0;
-        this.#persistedHash = hash;
         this.#kept = { epoch, version };
       }
     }

@@ -186,6 +186,17 @@ describe('a large release', () => {
     });
   });
 
+  // A mutant that compared only what came from nothing was seen by no test of this file.
+  it('is refused where a delta makes another rule set of as many entries than was signed', async () => {
+    const base = ruleSetOf(hosts(10, 3));
+    const [signed, other] = [hosts(12, 4), hosts(12, 5)].map((list) => claimOf(base, ruleSetOf(list)).claim);
+    if (signed === undefined || other === undefined) throw new TypeError('there are two');
+    await expect(verifier.verify({ ...signed, stream: other.stream })).rejects.toMatchObject({
+      code: 'bad-digest',
+      part: 'list hosts',
+    });
+  });
+
   it('tells what the last delta did to a list, where that was verified in place', async () => {
     const base = ruleSetOf(hosts(1000, 3));
     const after = [ruleSetOf(changedHosts(base, 5)), ruleSetOf(changedHosts(base, 7))] as const;
