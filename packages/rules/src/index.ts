@@ -80,6 +80,7 @@ export {
   KeyByte,
   KeyWriter,
   keyEnd,
+  keyStart,
   type Names,
   NamesBuilder,
   type NamesDelta,
@@ -89,6 +90,7 @@ export {
   nameTexts,
   readNames,
   sameNames,
+  skipKeys,
   subtractNames,
   unionNames,
 } from './names.ts';

@@ -54,6 +54,26 @@ export function keyEnd(bytes: Uint8Array, at: number): number {
   return end + 1;
 }
 
+/** Where the key starts that ends just before `at`. */
+export function keyStart(bytes: Uint8Array, at: number): number {
+  let start = at - 1;
+  while (start > 0 && bytes[start - 1]! >= KeyByte.separator) start--; // start > 0
+  return start;
+}
+
+/** Where the key starts that is `count` keys behind the one at `at`: there are so many. */
+export function skipKeys(bytes: Uint8Array, at: number, count: number): number {
+  let left = count;
+  let end = at;
+  while (left > 0) left -= endAt(bytes, end++);
+  return end;
+}
+
+/** 1 where an end is, else 0: without a branch, for a walk through millions of bytes. */
+function endAt(bytes: Uint8Array, at: number): number {
+  return (bytes[at]! - KeyByte.separator) >>> 31; // at < length
+}
+
 /**
  * The order of two keys, below, at or above 0. At 0 they are the same name, and may still stand for different
  * things: their ends tell.
@@ -143,6 +163,7 @@ export function subtractNames(a: Names, b: Names): Names {
 
 /** What turns `before` into `after`. Linear. */
 export function diffNames(before: Names, after: Names): NamesDelta {
+  if (before.count === 0) return { removed: new Uint32Array(0), added: after };
   const removed: number[] = [];
   const added = new KeyWriter();
   const a = before.bytes;
@@ -150,8 +171,16 @@ export function diffNames(before: Names, after: Names): NamesDelta {
   let ordinal = 0;
   let i = 0;
   let j = 0;
+  let stretchFrom = 0;
   while (i < a.length && j < b.length) {
-    // Most of a large list is what it was.
+    if (i >= stretchFrom) {
+      const same = sameKeys(a, i, b, j);
+      ordinal += same.count;
+      i += same.bytes;
+      j += same.bytes;
+      stretchFrom = i + STRETCH_BYTES; // where the next change is behind
+      if (i >= a.length || j >= b.length) break;
+    }
     let x = i;
     let y = j;
     while (a[x] === b[y] && a[x]! >= KeyByte.separator) {
@@ -172,11 +201,8 @@ export function diffNames(before: Names, after: Names): NamesDelta {
     }
   }
   while (ordinal < before.count) removed.push(ordinal++);
-  while (j < b.length) {
-    const end = keyEnd(b, j);
-    added.push(b, j, end);
-    j = end;
-  }
+  // What was neither removed nor added is kept, and the rest is new.
+  added.pushMany(b, j, b.length, after.count - (before.count - removed.length) - added.count);
   return { removed: Uint32Array.from(removed), added: added.take() };
 }
 
@@ -186,13 +212,40 @@ export function namesAt({ bytes }: Names, indices: Uint32Array): Names {
   let at = 0;
   let ordinal = 0;
   for (const index of indices) {
-    for (; ordinal < index; ordinal++) at = keyEnd(bytes, at);
+    at = skipKeys(bytes, at, index - ordinal);
+    ordinal = index;
     const end = keyEnd(bytes, at);
     chosen.push(bytes, at, end);
     at = end;
     ordinal++;
   }
   return chosen.take();
+}
+
+/** So many bytes are compared at once. */
+const STRETCH_BYTES = 4096;
+
+/**
+ * How many keys from `i` of `a` on are those from `j` of `b` on, by whole stretches: most of a large list is
+ * what it was.
+ */
+function sameKeys(
+  a: Uint8Array,
+  i: number,
+  b: Uint8Array,
+  j: number,
+): { readonly count: number; readonly bytes: number } {
+  const most = Math.min(a.length - i, b.length - j);
+  let bytes = 0;
+  while (bytes + STRETCH_BYTES <= most) {
+    const stretch = a.subarray(i + bytes, i + bytes + STRETCH_BYTES);
+    if (Buffer.compare(stretch, b.subarray(j + bytes, j + bytes + STRETCH_BYTES)) !== 0) break;
+    bytes += STRETCH_BYTES;
+  }
+  while (bytes > 0 && endAt(a, i + bytes - 1) === 0) bytes--;
+  let count = 0;
+  for (let at = i; at < i + bytes; at++) count += endAt(a, at);
+  return { count, bytes };
 }
 
 /** Keys one after the other, in memory that grows. */
@@ -251,7 +304,8 @@ export class KeyWriter {
 
   /** What was written; the caller's from now on. */
   take(): Names {
-    const bytes = this.#used === this.#bytes.length ? this.#bytes : this.#bytes.slice(0, this.#used);
+    const hasSlack = this.#bytes.length - this.#used > this.#used / 16; // less is not worth a copy
+    const bytes = hasSlack ? this.#bytes.slice(0, this.#used) : this.written();
     return { count: this.#count, bytes };
   }
 }
@@ -444,6 +498,8 @@ const WORD_CHARS = 8;
 const CHAR_BITS = 64;
 /** Runs up to so long are sorted by insertion. */
 const RUN = 8;
+/** So few keys are compared whole. */
+const FEW = 12;
 
 /** A number for each byte of keys, in their order; nothing is 0, and ends are 1 to 3. */
 const RANKS = new Uint8Array(256);
@@ -483,6 +539,10 @@ function sortKeys(bytes: Uint8Array, starts: Uint32Array): void {
 /** Sorts [from, to), whose keys have the same `depth` characters to begin with. */
 function sortRange(sorting: Sorting, from: number, to: number, depth: number): void {
   const { bytes, starts, words } = sorting;
+  if (to - from <= FEW) {
+    sortFew(bytes, starts, from, to, depth);
+    return;
+  }
   for (let i = from; i < to; i++) words[i] = wordAt(bytes, starts[i]! + depth); // i < length
   mergeSort(sorting, from, to);
   for (let i = from; i < to; ) {
@@ -492,6 +552,19 @@ function sortRange(sorting: Sorting, from: number, to: number, depth: number): v
     const hasEnded = word % CHAR_BITS <= KeyByte.both + 1;
     if (end - i > 1 && !hasEnded) sortRange(sorting, i, end, depth + WORD_CHARS);
     i = end;
+  }
+}
+
+/** Sorts [from, to) key by key. */
+function sortFew(bytes: Uint8Array, starts: Uint32Array, from: number, to: number, depth: number): void {
+  for (let i = from + 1; i < to; i++) {
+    const start = starts[i]!; // i < to
+    let at = i;
+    while (at > from && compareKeys(bytes, starts[at - 1]! + depth, bytes, start + depth) > 0) {
+      starts[at] = starts[at - 1]!; // at > from
+      at--;
+    }
+    starts[at] = start;
   }
 }
 

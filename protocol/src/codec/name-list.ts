@@ -17,9 +17,11 @@ import {
   KeyByte,
   KeyWriter,
   keyEnd,
+  keyStart,
   type NameList,
   type Names,
   type NamesDelta,
+  skipKeys,
 } from '@rulecast/rules';
 import type { ByteReader } from '../bytes/reader.ts';
 import type { ByteWriter } from '../bytes/writer.ts';
@@ -320,21 +322,40 @@ class OldNames {
   keepTo(index: number): void {
     const { bytes, count } = this.#before;
     if (index > count) throw this.#fault('a name is added behind more names than there are');
-    for (; this.ordinal < index; this.ordinal++) {
-      const { at } = this.#next;
-      const end = keyEnd(bytes, at);
-      const isChanged = this.#changed[this.#nextChanged] === this.ordinal;
-      if (this.#isRemoved()) {
-        if (isChanged) throw this.#fault('a name is removed and changed');
-        this.#copyUpTo(at);
-        this.#keptFrom = end;
-      } else {
-        this.#keptCount++;
-        if (isChanged) this.#change(end);
-      }
-      this.#beforeAt = at;
-      this.#next.at = end;
+    while (this.ordinal < index) {
+      const isRemoved = this.ordinal >= (this.#removed[this.#nextRemoved] ?? Number.POSITIVE_INFINITY);
+      const stop = Math.min(index, this.#removed[this.#nextRemoved + (isRemoved ? 1 : 0)] ?? index);
+      if (isRemoved) this.#drop(stop);
+      else this.#keep(stop);
+      if (stop === this.#removed[this.#nextRemoved + 1]) this.#nextRemoved += 2;
     }
+    if (index > 0) this.#beforeAt = keyStart(bytes, this.#next.at);
+  }
+
+  #drop(stop: number): void {
+    if (this.#nextChange() < stop) throw this.#fault('a name is removed and changed');
+    this.#copyUpTo(this.#next.at);
+    this.#skipTo(stop);
+    this.#keptFrom = this.#next.at;
+  }
+
+  #keep(stop: number): void {
+    while (this.ordinal < stop) {
+      const from = this.ordinal;
+      const change = this.#nextChange();
+      this.#skipTo(Math.min(stop, change + 1));
+      this.#keptCount += this.ordinal - from;
+      if (this.ordinal === change + 1) this.#change(this.#next.at);
+    }
+  }
+
+  #nextChange(): number {
+    return this.#changed[this.#nextChanged] ?? Number.POSITIVE_INFINITY;
+  }
+
+  #skipTo(ordinal: number): void {
+    this.#next.at = skipKeys(this.#before.bytes, this.#next.at, ordinal - this.ordinal);
+    this.ordinal = ordinal;
   }
 
   /** Puts a new entry before the one at hand. */
@@ -348,11 +369,6 @@ class OldNames {
     this.keepTo(this.#before.count);
     this.#copyUpTo(this.#before.bytes.length);
     return this.keys.take();
-  }
-
-  #isRemoved(): boolean {
-    if (this.ordinal === this.#removed[this.#nextRemoved + 1]) this.#nextRemoved += 2;
-    return this.ordinal >= (this.#removed[this.#nextRemoved] ?? Number.POSITIVE_INFINITY);
   }
 
   #change(end: number): void {

@@ -13,6 +13,7 @@ import {
   encodeDelta,
   encodeSnapshot,
   type PartChange,
+  PartKind,
   ProtocolError,
   type RuleSetDelta,
   verifyRuleSet,
@@ -65,6 +66,8 @@ const READ_IN_PLACE_MAX_BYTES = 64 * 1024;
  * thread.
  */
 const ENCODE_IN_PLACE_MAX_ENTRIES = 20_000;
+/** A name takes a microsecond or two, as long as so many of other entries. */
+const NAME_WEIGHT = 4;
 /**
  * Of the thread: a document of 2^18 inline rules needs 1.2 GB of heap; lists and rule files need far less.
  * The largest push is read in a minute on a slow machine, so that what takes ten hangs.
@@ -165,7 +168,8 @@ export class ReleaseWorker {
   /** Encodes a snapshot; throws as `encodeDelta` does. */
   encodeSnapshot(ruleSet: RuleSet, isPlain = false): Promise<Uint8Array> {
     let entries = 0;
-    for (const list of ruleSet.lists.values()) entries += entryCount(list);
+    for (const list of ruleSet.lists.values())
+      entries += entryCount(list) * (list.kind === 'names' ? NAME_WEIGHT : 1);
     for (const policy of ruleSet.policies.values()) entries += policyRuleCount(policy);
     return this.#bytesOf({ kind: 'snapshot', ruleSet, isPlain }, entries);
   }
@@ -224,7 +228,8 @@ function failureOf(cause: ThreadError): Error {
 
 /** How much there is to encode of a change. */
 function weightOf(change: PartChange): number {
-  return change.op === 'remove' ? 0 : change.addedCount + change.removedCount;
+  if (change.op === 'remove') return 0;
+  return (change.addedCount + change.removedCount) * (change.kind === PartKind.nameList ? NAME_WEIGHT : 1);
 }
 
 function unexpected(answer: WorkAnswer): Error {
