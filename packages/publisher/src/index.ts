@@ -27,6 +27,8 @@ export { GuardError, type ReleaseDraft } from './release/commit.ts';
 export type { PushOutcome, ReleaseAudit } from './release/outcome.ts';
 export { Publisher, type PublisherOptions, type PushOptions } from './release/publisher.ts';
 /** @public */
+export { WORK_IN_PLACE, type WorkHost } from './release/worker.ts';
+/** @public */
 export { serveControl } from './requests/serve.ts';
 export { type AskTable, type ServedSubscribers, serveSubscribers } from './session/serve.ts';
 /** @public */

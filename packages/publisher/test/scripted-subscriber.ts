@@ -5,6 +5,7 @@
 
 import { createHash } from 'node:crypto';
 import {
+  type After,
   applyChain,
   Connection,
   decodeChain,
@@ -34,6 +35,9 @@ export interface Offer extends SignedManifest {
   readonly decoded: Manifest;
 }
 
+/** Whoever leads a test says itself how long it waits. */
+const NEVER_AFTER: After = () => () => undefined;
+
 const LIMITS = { entries: 1_000_000, bytes: 100_000_000, parts: 1024 };
 
 export class ScriptedSubscriber {
@@ -44,7 +48,7 @@ export class ScriptedSubscriber {
 
   constructor(channel: Channel) {
     this.channel = channel;
-    this.connection = new Connection(channel);
+    this.connection = new Connection(channel, { after: NEVER_AFTER });
     onTestFinished(() => channel.close());
   }
 

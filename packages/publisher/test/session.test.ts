@@ -32,9 +32,12 @@ interface House {
 
 let houses = 0;
 
-/** A publisher that serves subscribers in this process, over channels with small buffers. */
+/**
+ * A publisher that serves subscribers in this process, over channels with small buffers. Time passes for it
+ * only where a test says so.
+ */
 async function house(options: Parameters<typeof freshPublisher>[0] = {}): Promise<House> {
-  const publisher = freshPublisher(options);
+  const publisher = freshPublisher({ clock: new FakeClock(), ...options });
   const endpoint = parseEndpoint(`memory:session-${++houses}?buffer=8KiB`);
   const served = await serveSubscribers(publisher, [endpoint]);
   onTestFinished(() => served.close());
@@ -315,13 +318,17 @@ describe('a refusal', () => {
     await refused;
     const [record] = publisher.subscribers.records(publisher.head, publisher.store, 0);
     expect(record).toMatchObject({ state: 'refused', refusal: { code: 'bad-rule-set' } });
+    const gone = nextOutcome(publisher);
+    subscriber.channel.close();
+    await gone;
     const again = await ScriptedSubscriber.greet(endpoint, 'fw');
     expect((await again.offer()).hash).toEqual(offer.hash);
     expect(publisher.subscribers.records(publisher.head, publisher.store, 0)[0]?.refusal).toBeUndefined();
   });
 
   it('with later brings the OFFER again when its time is over', async () => {
-    const { publisher, endpoint } = await house();
+    const clock = new FakeClock();
+    const { publisher, endpoint } = await house({ clock });
     await release(publisher, { 'hosts.txt': '192.0.2.1\n' });
     const subscriber = await ScriptedSubscriber.greet(endpoint, 'fw');
     const offer = await subscriber.offer();
@@ -331,6 +338,7 @@ describe('a refusal', () => {
     await subscriber.nack(offer, { retry: 'later', retryAfterMs: 1, code: 'storage-failed' });
     expect(await refused).toMatchObject({ state: 'refused', code: 'storage-failed' });
     const applied = nextOutcome(publisher);
+    clock.advance(1);
     expect((await subscriber.take()).offer.hash).toEqual(offer.hash);
     expect(await applied).toMatchObject({ state: 'applied', version: 1 });
     expect(entryOf(publisher, 'fw')).toMatchObject({ lastError: undefined, refused: [] });

@@ -246,7 +246,7 @@ function transfer(state: Offered | Confirming, base: Uint8Array | undefined): St
   return stepTo(
     { kind: 'sending', pulse, peer, offer, transfer: number, window: undefined, isChain: false },
     { kind: 'note', note: { receiving: true } },
-    { kind: 'transfer', transfer: number, release, base, isPlain },
+    { kind: 'transfer', transfer: number, name: peer.name, release, base, isPlain },
   );
 }
 

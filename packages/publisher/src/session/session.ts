@@ -14,9 +14,11 @@ import {
 import type { NameHolder } from '../admission/name-holders.ts';
 import type { Refusal } from '../admission/refusal.ts';
 import type { Publisher } from '../release/publisher.ts';
-import type { SubscriberEntry } from '../subscribers/entry.ts';
+import { Askers } from './askers.ts';
 import { deadline, start, step } from './machine.ts';
+import { SubscriberNotes } from './notes.ts';
 import type { Effect, EffectOf, Event, Fault, Now, PublisherView, State } from './state.ts';
+import { sendTransfer } from './stream.ts';
 import { viewOf } from './view.ts';
 
 /**
@@ -25,32 +27,18 @@ import { viewOf } from './view.ts';
  */
 export type Admit = (session: SubscriberSession, name: string) => Promise<Refusal | undefined>;
 
-/** Somebody waits for an ANSWER. */
-interface Question {
-  readonly resolve: (answer: MessageOf<'answer'>) => void;
-  readonly reject: (error: unknown) => void;
-}
-
-/** Whoever asks whether somebody is there, all of them together. */
-interface Probe {
-  readonly answered: Promise<boolean>;
-  readonly tell: (isAlive: boolean) => void;
-}
-
 export class SubscriberSession implements NameHolder {
   readonly #connection: Connection;
   readonly #publisher: Publisher;
   readonly #admit: Admit;
   readonly #view: PublisherView;
   readonly #alarm: Alarm;
+  readonly #notes: SubscriberNotes;
+  readonly #askers = new Askers();
   #state: State;
-  #entry: SubscriberEntry | undefined;
   /** What happened while an event was being dealt with: no more than its effects bring about. */
   readonly #events: Event[] = [];
   #isStepping = false;
-  readonly #questions = new Map<number, Question>();
-  #lastTicket = 0;
-  #probe: Probe | undefined;
 
   constructor(connection: Connection, publisher: Publisher, admit: Admit) {
     this.#connection = connection;
@@ -58,6 +46,7 @@ export class SubscriberSession implements NameHolder {
     this.#admit = admit;
     this.#view = viewOf(publisher);
     this.#alarm = new Alarm(publisher.clock, () => this.#feed({ kind: 'tick' }));
+    this.#notes = new SubscriberNotes(publisher.subscribers);
     this.#state = start(publisher.clock.monotonicMs());
   }
 
@@ -83,7 +72,7 @@ export class SubscriberSession implements NameHolder {
     } finally {
       this.#publisher.off('release', onRelease);
       const { skipped } = this.#connection;
-      const subscriber = this.#entry?.name;
+      const subscriber = this.#notes.name;
       if (skipped > 0)
         this.#publisher.logger.info({ subscriber, skipped }, 'it said what nobody here knows: passed over');
       this.#feed({ kind: 'disconnected', ...(fault === undefined ? {} : { fault }) });
@@ -100,11 +89,7 @@ export class SubscriberSession implements NameHolder {
   }
 
   answers(): Promise<boolean> {
-    if (this.#probe !== undefined) return this.#probe.answered;
-    const { promise, resolve } = deferred<boolean>();
-    this.#probe = { answered: promise, tell: resolve };
-    this.#feed({ kind: 'probed' });
-    return promise;
+    return this.#askers.probe(() => this.#feed({ kind: 'probed' }));
   }
 
   /**
@@ -112,11 +97,9 @@ export class SubscriberSession implements NameHolder {
    * `not-ready`, `rate-limited`, `timeout` or `disconnected`.
    */
   ask(packet?: WirePacket): Promise<MessageOf<'answer'>> {
-    const ticket = ++this.#lastTicket;
-    const { promise, ...question } = deferred<MessageOf<'answer'>>();
-    this.#questions.set(ticket, question);
+    const { ticket, answer } = this.#askers.ask();
     this.#feed({ kind: 'asked', ticket, packet });
-    return promise;
+    return answer;
   }
 
   #feed(event: Event): void {
@@ -148,7 +131,6 @@ export class SubscriberSession implements NameHolder {
   // ── Effects ──────────────────────────────────────────────────────────────────────────────────────────────
 
   #carryOut(effect: Effect): void {
-    const { subscribers, logger } = this.#publisher;
     switch (effect.kind) {
       case 'send':
         return void this.#connection.send(effect.message).catch(() => undefined); // the receiver notices
@@ -164,44 +146,23 @@ export class SubscriberSession implements NameHolder {
         return void this.#claim(effect.name);
       case 'prove':
         return void this.#prove(effect);
-      case 'enter':
-        this.#entry = subscribers.entry(effect.name, effect.atMs);
-        return subscribers.takeRefusals(this.#entry, effect.refused, effect.atMs);
-      case 'note':
-        if (this.#entry !== undefined) Object.assign(this.#entry, effect.note);
-        return;
-      case 'refuse':
-        if (this.#entry !== undefined) subscribers.refuse(this.#entry, effect.hash, effect.reason);
-        return;
-      case 'changed':
-        return subscribers.changed();
-      case 'settle':
-        return subscribers.settle(effect.outcome);
       case 'answered':
-        return this.#questionOf(effect.ticket)?.resolve(effect.answer);
       case 'unanswered':
-        return this.#questionOf(effect.ticket)?.reject(effect.error);
+        return this.#askers.settle(effect);
       case 'alive':
-        this.#probe?.tell(effect.isAlive);
-        this.#probe = undefined;
-        return;
+        return this.#askers.tell(effect.isAlive);
       case 'log':
-        return logger[effect.level](effect.fields, effect.text);
+        return this.#publisher.logger[effect.level](effect.fields, effect.text);
+      default:
+        return this.#notes.take(effect);
     }
-  }
-
-  /** Who waits for it, and does no more. */
-  #questionOf(ticket: number): Question | undefined {
-    const question = this.#questions.get(ticket);
-    this.#questions.delete(ticket);
-    return question;
   }
 
   #query({ ticket, transaction, packet }: EffectOf<'query'>): void {
     const question = packet === undefined ? 'stats' : 'test';
     this.#connection
       .send({ kind: 'query', question, packet }, transaction)
-      .catch((error: unknown) => this.#questionOf(ticket)?.reject(error));
+      .catch((error: unknown) => this.#askers.fail(ticket, error));
   }
 
   async #claim(name: string): Promise<void> {
@@ -222,41 +183,18 @@ export class SubscriberSession implements NameHolder {
     }
   }
 
-  async #transfer({ transfer, release, base, isPlain }: EffectOf<'transfer'>): Promise<void> {
-    const stopped = (): boolean => this.#state.kind !== 'sending' || this.#state.transfer !== transfer;
+  async #transfer(effect: EffectOf<'transfer'>): Promise<void> {
+    const { transfer, name } = effect;
     try {
-      const made = await this.#publisher.transfers.for(release, base, isPlain);
-      if (stopped()) return;
-      const { steps, stream } = made;
-      const { hash } = release;
-      this.#feed({ kind: 'transferBegun', transfer, isChain: made.base !== undefined });
-      await this.#connection.send({ kind: 'begin', hash, base: made.base, steps, bytes: stream.length });
-      const sent = await this.#connection.sendBytes([stream], { stopped });
-      if (sent === undefined || stopped()) return; // a NACK may have come since the last CHUNK was taken
-      const ended = this.#connection.send({ kind: 'end', sha256: sent.sha256 });
-      this.#feed({ kind: 'transferSent', transfer }); // before waiting, for the answer may be faster
-      await ended;
+      await sendTransfer(this.#connection, this.#publisher.transfers, effect, {
+        stopped: () => this.#state.kind !== 'sending' || this.#state.transfer !== transfer,
+        begun: (isChain) => this.#feed({ kind: 'transferBegun', transfer, isChain }),
+        sent: () => this.#feed({ kind: 'transferSent', transfer }),
+      });
     } catch (error) {
       if (error instanceof ProtocolError && error.code === ErrorCode.disconnected) return; // the receiver notices
-      this.#publisher.logger.error({ err: error, subscriber: this.#entry?.name }, 'a transfer failed');
+      this.#publisher.logger.error({ err: error, subscriber: name }, 'a transfer failed');
       this.#feed({ kind: 'transferFailed', transfer });
     }
   }
-}
-
-/** A promise, and what settles it. */
-interface Deferred<T> {
-  readonly promise: Promise<T>;
-  readonly resolve: (value: T) => void;
-  readonly reject: (error: unknown) => void;
-}
-
-function deferred<T>(): Deferred<T> {
-  let resolve: Deferred<T>['resolve'] = () => undefined;
-  let reject: Deferred<T>['reject'] = () => undefined;
-  const promise = new Promise<T>((yes, no) => {
-    resolve = yes;
-    reject = no;
-  });
-  return { promise, resolve, reject };
 }

@@ -215,6 +215,7 @@ export type Effect =
   | {
       readonly kind: 'transfer';
       readonly transfer: number;
+      readonly name: string;
       readonly release: Release;
       readonly base: Uint8Array | undefined;
       /** Nothing of it is deflated. */

@@ -1,0 +1,70 @@
+/**
+ * Whoever waits for what a session's machine says: those who ask the live table, and those who want its name.
+ */
+
+import type { MessageOf } from '@rulecast/protocol';
+import type { EffectOf } from './state.ts';
+
+type Answer = MessageOf<'answer'>;
+
+/** A promise, and what settles it. */
+interface Deferred<T> {
+  readonly promise: Promise<T>;
+  readonly resolve: (value: T) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+export class Askers {
+  readonly #questions = new Map<number, Deferred<Answer>>();
+  #lastTicket = 0;
+  #probe: Deferred<boolean> | undefined;
+
+  /** One more asks, and is answered by its ticket. */
+  ask(): { readonly ticket: number; readonly answer: Promise<Answer> } {
+    const ticket = ++this.#lastTicket;
+    const question = deferred<Answer>();
+    this.#questions.set(ticket, question);
+    return { ticket, answer: question.promise };
+  }
+
+  settle(effect: EffectOf<'answered' | 'unanswered'>): void {
+    if (effect.kind === 'unanswered') return this.fail(effect.ticket, effect.error);
+    this.#questionOf(effect.ticket)?.resolve(effect.answer);
+  }
+
+  /** Nothing comes of a question. */
+  fail(ticket: number, error: unknown): void {
+    this.#questionOf(ticket)?.reject(error);
+  }
+
+  /** Who waits for it, and does no more. */
+  #questionOf(ticket: number): Deferred<Answer> | undefined {
+    const question = this.#questions.get(ticket);
+    this.#questions.delete(ticket);
+    return question;
+  }
+
+  /** Whether somebody is there, for all who ask before it is known; `begin` is called for the first. */
+  probe(begin: () => void): Promise<boolean> {
+    if (this.#probe !== undefined) return this.#probe.promise;
+    const probe = deferred<boolean>();
+    this.#probe = probe;
+    begin();
+    return probe.promise;
+  }
+
+  tell(isAlive: boolean): void {
+    this.#probe?.resolve(isAlive);
+    this.#probe = undefined;
+  }
+}
+
+function deferred<T>(): Deferred<T> {
+  let resolve: Deferred<T>['resolve'] = () => undefined;
+  let reject: Deferred<T>['reject'] = () => undefined;
+  const promise = new Promise<T>((yes, no) => {
+    resolve = yes;
+    reject = no;
+  });
+  return { promise, resolve, reject };
+}

@@ -1,0 +1,33 @@
+/** BEGIN to END of one transfer, as fast as the subscriber reads. PROTOCOL.md "Transfers". */
+
+import type { Connection } from '@rulecast/protocol';
+import type { Transfers } from '../release/transfer.ts';
+import type { EffectOf } from './state.ts';
+
+export interface StreamWatch {
+  /** The transfer was given up. */
+  readonly stopped: () => boolean;
+  /** BEGIN goes next. */
+  readonly begun: (isChain: boolean) => void;
+  /** END is handed to the connection: the answer may be faster than its bytes. */
+  readonly sent: () => void;
+}
+
+/** Resolves when all is sent, or it was given up. Rejects as `Transfers` and the connection do. */
+export async function sendTransfer(
+  connection: Connection,
+  transfers: Transfers,
+  { release, base, isPlain }: EffectOf<'transfer'>,
+  { stopped, begun, sent }: StreamWatch,
+): Promise<void> {
+  const made = await transfers.for(release, base, isPlain);
+  if (stopped()) return;
+  const { steps, stream } = made;
+  begun(made.base !== undefined);
+  await connection.send({ kind: 'begin', hash: release.hash, base: made.base, steps, bytes: stream.length });
+  const chunks = await connection.sendBytes([stream], { stopped });
+  if (chunks === undefined || stopped()) return; // a NACK may have come since the last CHUNK was taken
+  const ended = connection.send({ kind: 'end', sha256: chunks.sha256 });
+  sent();
+  await ended;
+}
