@@ -242,7 +242,7 @@ function endPublisher(world: World, node: PublisherNode, isSilent: boolean, rest
 /** Somebody starts another publisher with what this one has, for a time. */
 function withTwin(world: World, forMs: number): string | undefined {
   const { twin, publisher } = world;
-  if (twin.isUp) return undefined;
+  if (twin.isUp || publisher.publisher === undefined) return undefined; // what there is may be nothing
   twin.takeOver(publisher.databases.contents, undefined);
   twin.start();
   air.after(forMs, () => {
