@@ -54,22 +54,16 @@ export const HOOK_TYPE = 'filter';
 
 /** Makes a table, or takes it over. */
 export function addTable(table: string, isOwned: boolean): Command {
-  return command(NftMessage.newTable, MessageFlag.create, [
-    [1, table],
-    [2, isOwned ? TableFlag.owner | TableFlag.persist : 0],
-  ]);
+  return created(NftMessage.newTable, table, [2, isOwned ? TableFlag.owner | TableFlag.persist : 0]);
 }
 
 /** With all that is in it. */
 export function deleteTable(table: string): Command {
-  return command(NftMessage.delTable, 0, [[1, table]]);
+  return deleted(NftMessage.delTable, table);
 }
 
 export function addChain(table: string, chain: string): Command {
-  return command(NftMessage.newChain, MessageFlag.create, [
-    [1, table],
-    [3, chain],
-  ]);
+  return created(NftMessage.newChain, table, [3, chain]);
 }
 
 /** A chain that packets come into which are forwarded, and that accepts. */
@@ -78,52 +72,30 @@ export function addBaseChain(table: string, chain: string): Command {
     [1, FORWARD_HOOK],
     [2, HOOK_PRIORITY],
   ];
-  return command(NftMessage.newChain, MessageFlag.create, [
-    [1, table],
-    [3, chain],
-    [4, hook],
-    [5, NF_ACCEPT],
-    [7, HOOK_TYPE],
-  ]);
+  return created(NftMessage.newChain, table, [3, chain], [4, hook], [5, NF_ACCEPT], [7, HOOK_TYPE]);
 }
 
 export function deleteChain(table: string, chain: string): Command {
-  return command(NftMessage.delChain, 0, [
-    [1, table],
-    [3, chain],
-  ]);
+  return deleted(NftMessage.delChain, table, [3, chain]);
 }
 
 export function addRule(table: string, chain: string, expressions: readonly Expression[]): Command {
-  return command(NftMessage.newRule, MessageFlag.create | MessageFlag.append, [
-    [1, table],
-    [2, chain],
-    [4, expressions.map((each): Attribute => [1, each])],
-  ]);
+  const list = expressions.map((each): Attribute => [1, each]);
+  const made = created(NftMessage.newRule, table, [2, chain], [4, list]);
+  return { ...made, flags: made.flags | MessageFlag.append };
 }
 
 /** Deletes the rules of a chain. */
 export function flushChain(table: string, chain: string): Command {
-  return command(NftMessage.delRule, 0, [
-    [1, table],
-    [2, chain],
-  ]);
+  return deleted(NftMessage.delRule, table, [2, chain]);
 }
 
 export function addCounter(table: string, counter: string): Command {
-  return command(NftMessage.newObj, MessageFlag.create, [...counterOf(table, counter), [4, []]]);
+  return created(NftMessage.newObj, table, [2, counter], [3, OBJECT_COUNTER], [4, []]);
 }
 
 export function deleteCounter(table: string, counter: string): Command {
-  return command(NftMessage.delObj, 0, counterOf(table, counter));
-}
-
-function counterOf(table: string, counter: string): readonly Attribute[] {
-  return [
-    [1, table],
-    [2, counter],
-    [3, OBJECT_COUNTER],
-  ];
+  return deleted(NftMessage.delObj, table, [2, counter], [3, OBJECT_COUNTER]);
 }
 
 /** A set or a map of addresses, which has the form that its name says. Throws TypeError for another name. */
@@ -134,16 +106,11 @@ export function addSet(table: string, name: string): Command {
   if (family === undefined) throw new TypeError(`set ${name}`);
   const tier = set?.tier ?? (map !== undefined && 'tier' in map ? map.tier : undefined);
   const isInterval = set !== undefined && tier === undefined;
-  const made = command(NftMessage.newSet, MessageFlag.create, [
-    [1, table],
-    [2, name],
-    [3, (isInterval ? SetFlag.interval : 0) | (map === undefined ? 0 : SetFlag.map)],
-    [4, family === 4 ? DataType.ip4 : DataType.ip6],
-    [5, family === 4 ? 4 : 16],
-    ...(map === undefined ? [] : [[6, DataType.verdict] as const]),
-    [9, tier === undefined ? [] : [[1, capacityOf(tier.bucketsLog2)]]],
-    [10, 1], // told from others of the same transaction by its name
-  ]);
+  const flags = (isInterval ? SetFlag.interval : 0) | (map === undefined ? 0 : SetFlag.map);
+  const size: readonly Attribute[] = tier === undefined ? [] : [[1, capacityOf(tier.bucketsLog2)]];
+  const verdicts: readonly Attribute[] = map === undefined ? [] : [[6, DataType.verdict]];
+  const type = family === 4 ? DataType.ip4 : DataType.ip6;
+  const made = setOf(table, name, flags, type, family === 4 ? 4 : 16, ...verdicts, [9, size]);
   return { ...made, isSlow: (tier?.bucketsLog2 ?? 0) >= SLOW_BUCKETS_LOG2 };
 }
 
@@ -154,23 +121,36 @@ export function addProtocolSet(
   protocols: readonly number[],
 ): readonly Command[] {
   const elements = protocols.map((each): Attribute => [1, [[1, [[1, Uint8Array.of(each)]]]]]);
-  const set: Attribute[] = [
-    [1, table],
-    [2, name],
-  ];
   return [
-    command(NftMessage.newSet, MessageFlag.create, [...set, [3, 0], [4, DataType.protocol], [5, 1], [10, 1]]),
-    command(NftMessage.newSetElem, MessageFlag.create, [...set, [3, elements]]),
+    setOf(table, name, 0, DataType.protocol, 1),
+    created(NftMessage.newSetElem, table, [2, name], [3, elements]),
   ];
+}
+
+function setOf(
+  table: string,
+  name: string,
+  flags: number,
+  type: number,
+  keyBytes: number,
+  ...more: readonly Attribute[]
+): Command {
+  const key: readonly Attribute[] = [
+    [4, type],
+    [5, keyBytes],
+  ];
+  // The last is an id in the transaction, which has to be there; sets are told by their names.
+  return created(NftMessage.newSet, table, [2, name], [3, flags], ...key, ...more, [10, 1]);
 }
 
 export function deleteSet(table: string, name: string): Command {
-  return command(NftMessage.delSet, 0, [
-    [1, table],
-    [2, name],
-  ]);
+  return deleted(NftMessage.delSet, table, [2, name]);
 }
 
-function command(type: number, flags: number, attributes: readonly Attribute[]): Command {
-  return { type, flags, attributes };
+function created(type: number, table: string, ...attributes: readonly Attribute[]): Command {
+  return { type, flags: MessageFlag.create, attributes: [[1, table], ...attributes] };
+}
+
+function deleted(type: number, table: string, ...attributes: readonly Attribute[]): Command {
+  return { type, flags: 0, attributes: [[1, table], ...attributes] };
 }

@@ -115,7 +115,7 @@ export function verdictData(code: number, chain: string | undefined): Attribute 
           [1, code],
           [2, chain],
         ],
-  ]; // prettier-ignore
+  ];
 }
 
 export function reject({ type, code }: { readonly type: number; readonly code: number }): Expression {
