@@ -175,7 +175,8 @@ function ours(set, inputs, runs) {
 }
 
 /**
- * Lookups in a second of this process's time on a core, whoever else runs; median of runs after one to warm up.
+ * Lookups in a second of this process's time on a core, whoever else runs; median of runs after one to warm
+ * up.
  * @param {number} runs
  * @param {{ count: number, look: () => void }} stretch
  */

@@ -79,7 +79,9 @@ function fill(dst: Uint32Array, columns: readonly Prefixes[], family: Family, ra
   }
 }
 
-/** Where a code is not that of the first list, which accepts, or else of the second, which drops, or of none. */
+/**
+ * Where a code is not that of the first list, which accepts, or else of the second, which drops, or of none.
+ */
 function faultsOf(
   codes: Uint32Array,
   dst: Uint32Array,
