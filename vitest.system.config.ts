@@ -1,7 +1,17 @@
 import { defineConfig } from 'vitest/config';
 
 /** They share the kernel's tables, mounts or namespaces, or measure what neighbours would slow down. */
-const ALONE = ['enforce-*', 'systemd', 'disk-full', 'run', 'bystander', 'flood', 'hostile-streams', 'limits'];
+const ALONE = [
+  'enforce-*',
+  'systemd',
+  'packages',
+  'disk-full',
+  'run',
+  'bystander',
+  'flood',
+  'hostile-streams',
+  'limits',
+];
 const ALONE_FILES = ALONE.map((name) => `test/system/${name}.test.ts`);
 
 const shared = {

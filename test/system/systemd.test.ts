@@ -3,19 +3,14 @@
  * without a publisher, stopped.
  */
 
-import { spawn, spawnSync } from 'node:child_process';
-import { chmodSync, chownSync, existsSync, mkdirSync, readFileSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
+import { chmodSync, chownSync } from 'node:fs';
 import { afterEach, describe, expect, it } from 'vitest';
 import { blockText } from '../docs/blocks.ts';
-import { childrenOf, eventually } from '../enforce/enforcer.ts';
+import { eventually } from '../enforce/enforcer.ts';
 import { type Daemon, rulectl } from '../processes.mjs';
-import { enforcementGap } from './namespaces.ts';
+import { Machine, systemdGap } from './machine.ts';
 import { Scene, within } from './scene.ts';
 
-const ROOT = fileURLToPath(new URL('../../', import.meta.url));
-const BOOT = fileURLToPath(new URL('systemd-boot.sh', import.meta.url));
-const NAMESPACES = ['--mount', '--pid', '--net', '--uts', '--ipc', '--cgroup', '--fork', '--kill-child'];
 const UNIT = 'rulecast-subscriber';
 const PROCESSES = `/sys/fs/cgroup/system.slice/${UNIT}.service/cgroup.procs`;
 const CONNECT_MS = 20_000;
@@ -26,10 +21,10 @@ const CONNECT_MS = 20_000;
 const INSTALL = `
   cd /opt/rulecast/packaging/systemd
   install -D -m 644 -t /usr/lib/systemd/system rulecast-boot.service rulecast-subscriber.service
-  install -D -m 644 -t /usr/lib/rulecast boot-closed.nft
-  install -D -m 644 sysusers.conf /usr/lib/sysusers.d/rulecast.conf
-  install -D -m 644 tmpfiles.conf /usr/lib/tmpfiles.d/rulecast.conf
-  ln -s /opt/rulecast/packages/subscriber/bin/rulecast-subscriber.js /usr/bin/rulecast-subscriber
+  install -D -m 644 -t /usr/lib/rulecast-firewall boot-closed.nft
+  install -D -m 644 firewall.sysusers /usr/lib/sysusers.d/rulecast-firewall.conf
+  install -D -m 644 firewall.tmpfiles /usr/lib/tmpfiles.d/rulecast-firewall.conf
+  ln -s /opt/rulecast/packages/subscriber/bin/rulecast-subscriber.js /usr/sbin/rulecast-subscriber
   install -D -m 644 /srv/trust /etc/rulecast/trust
   cat > /etc/rulecast/subscriber.env <<'END'
 ${blockText('packaging/systemd/README.md#The firewall side under systemd')}END
@@ -38,8 +33,8 @@ ${blockText('packaging/systemd/README.md#The firewall side under systemd')}END
 [ "$*" = 'mgmt rulecast.Subscribe' ] && exec node /opt/rulecast/test/bridge.mjs unix:/srv/subscribers.sock
 END
   chmod 755 /usr/bin/qrexec-client-vm
-  systemd-sysusers rulecast.conf
-  systemd-tmpfiles --create rulecast.conf
+  systemd-sysusers rulecast-firewall.conf
+  systemd-tmpfiles --create rulecast-firewall.conf
   systemctl daemon-reload
 `;
 
@@ -59,12 +54,12 @@ describe.skipIf(systemdGap() !== undefined)('the units of packaging/systemd', ()
     machine.run('systemctl enable --now rulecast-boot');
     expect(machine.run('nft list table inet rulecast_closed')).toContain('iifgroup 2 reject');
     machine.run(`systemctl enable --now ${UNIT}`);
-    await machine.connected(publisher);
+    await connected(machine, publisher);
     await block(scene, publisher, '203.0.113.1');
     expect(machine.rules()).toContain('203.0.113.1');
     const started = machine;
-    await eventually(async () => started.capabilities().length === 5); // the one that waits is started last
-    expect(machine.capabilities()).toEqual([
+    await eventually(async () => capabilities(started).length === 5); // the one that waits is started last
+    expect(capabilities(machine)).toEqual([
       { user: 'rulecast', effective: 0 },
       { user: 'rulecast', effective: 0 }, // the channel: what qrexec-client-vm is here
       { user: 'rulecast-applier', effective: 1 << 12 }, // who starts appliers
@@ -94,15 +89,15 @@ describe.skipIf(systemdGap() !== undefined)('the units of packaging/systemd', ()
     machine = await installed(scene);
     machine.run(`
       mv /etc/rulecast/trust /etc/rulecast/other
-      install -d -m 700 -o rulecast -g rulecast /var/lib/rulecast/other
-      sed -i 's|$| --trust /etc/rulecast/other --state /var/lib/rulecast/other --user rulecast --applier-user nobody --enforce|' \\
+      install -d -m 700 -o rulecast -g rulecast /var/lib/rulecast/subscriber/other
+      sed -i 's|$| --trust /etc/rulecast/other --state /var/lib/rulecast/subscriber/other --user rulecast --applier-user nobody --enforce|' \\
         /etc/rulecast/subscriber.env
       systemctl enable --now ${UNIT}`);
-    await machine.connected(publisher);
+    await connected(machine, publisher);
     await block(scene, publisher, '203.0.113.1');
     expect(machine.rules()).toContain('203.0.113.1');
-    expect(machine.capabilities().map(({ user }) => user)).toContain('nobody');
-    expect(machine.run('ls /var/lib/rulecast/other')).not.toBe('');
+    expect(capabilities(machine).map(({ user }) => user)).toContain('nobody');
+    expect(machine.run('ls /var/lib/rulecast/subscriber/other')).not.toBe('');
   });
 
   it('stay failed after a usage error, and start again when the file of --dns is there', async () => {
@@ -121,7 +116,7 @@ describe.skipIf(systemdGap() !== undefined)('the units of packaging/systemd', ()
       systemctl start ${UNIT}`);
     await eventually(async () => Number(shown('NRestarts')) > 1);
     booted.run('echo nameserver 192.0.2.53 > /run/late.conf');
-    await booted.connected(publisher);
+    await connected(booted, publisher);
   });
 
   it('are not needed: the command of docs/enforcement.md enforces as well', async () => {
@@ -136,7 +131,7 @@ describe.skipIf(systemdGap() !== undefined)('the units of packaging/systemd', ()
 ${blockText('docs/enforcement.md#What is needed')}END
       sh enforce.sh >enforce.log 2>&1 &
     `);
-    await machine.connected(publisher);
+    await connected(machine, publisher);
     await block(scene, publisher, '203.0.113.2');
     expect(machine.rules()).toContain('203.0.113.2');
   });
@@ -151,112 +146,25 @@ async function installed(scene: Scene): Promise<Machine> {
   return booted;
 }
 
-/**
- * Why systemd cannot be tested here, printed; undefined where it can. Throws instead where CI=true and it is
- * not installed; that a container may not mount what systemd needs is nothing that an installation could
- * mend.
- */
-function systemdGap(): string | undefined {
-  const gap = enforcementGap();
-  if (gap !== undefined) return gap;
-  const installed = existsSync('/lib/systemd/systemd');
-  if (!installed && process.env['CI'] === 'true')
-    throw new Error('the units cannot be tested: systemd is not installed');
-  const missing = installed ? bootGap() : 'systemd is not installed';
-  if (missing !== undefined) console.log(`tests of the systemd units are skipped: ${missing}`);
-  return missing;
-}
-
-function bootGap(): string | undefined {
-  const probe = `mount --make-rprivate / && mount -t tmpfs tmpfs /run && cd /run && mkdir a b c d &&
-    mount -t overlay overlay -o lowerdir=/,upperdir=a,workdir=b c && mount -t cgroup2 cgroup2 d`;
-  const { status, stderr } = spawnSync('unshare', [...NAMESPACES, 'sh', '-ec', probe], { encoding: 'utf8' });
-  return status === 0 ? undefined : `it cannot be booted in namespaces here: ${stderr.trim()}`;
-}
-
-/** A machine of its own as far as systemd can tell; its disk is a copy-on-write view of this one's. */
-class Machine {
-  private readonly pid: number;
-
-  private constructor(pid: number) {
-    this.pid = pid;
-  }
-
-  /** Boots with the checkout at /opt/rulecast and the directory of `scene` at /srv. */
-  static async boot(scene: Scene): Promise<Machine> {
-    const work = scene.path('machine');
-    mkdirSync(work);
-    const args = [...NAMESPACES, BOOT, work, ROOT, scene.directory, process.execPath];
-    const boot = spawn('unshare', args, { stdio: ['ignore', 'ignore', 'inherit'] });
-    let machine: Machine | undefined;
-    await eventually(async () => {
-      const [pid] = childrenOf(boot.pid);
-      if (pid === undefined) return false;
-      machine = new Machine(pid);
-      return isSystemd(pid) && machine.attempt('systemctl is-active basic.target').status === 0;
-    });
-    if (machine === undefined) throw new Error('systemd did not start');
-    return machine;
-  }
-
-  /** The output of shell commands that all must succeed. */
-  run(commands: string): string {
-    const { status, stdout, stderr } = this.attempt(commands);
-    if (status !== 0) throw new Error(`${commands}\nended with ${status}: ${stdout}${stderr}`);
-    return stdout;
-  }
-
-  attempt(commands: string) {
-    const inside = [
-      '-t',
-      String(this.pid),
-      '-m',
-      '-p',
-      '-n',
-      '-u',
-      '-i',
-      '-C',
-      '-r',
-      '-w',
-      'sh',
-      '-ec',
-      commands,
-    ];
-    return spawnSync('nsenter', inside, { encoding: 'utf8', timeout: 60_000 });
-  }
-
-  /** Resolves when the service has reached its publisher; else rejects with what it said. */
-  async connected(publisher: Daemon): Promise<void> {
-    const connected = publisher.logged((line) => line['msg'] === 'subscriber connected');
-    try {
-      await within(connected, CONNECT_MS, 'the service to connect');
-    } catch (cause) {
-      const { stdout } = this.attempt(`journalctl --no-pager -o cat -n 20 -u ${UNIT}`);
-      throw new Error(stdout, { cause });
-    }
-  }
-
-  rules(): string {
-    return this.run('nft list ruleset');
-  }
-
-  /** Of the Node processes of the service, by user. */
-  capabilities(): readonly { readonly user: string; readonly effective: number }[] {
-    const lines = this.run(
-      `for pid in $(sort -n ${PROCESSES}); do ps -o comm=,user:32= -p $pid && grep CapEff /proc/$pid/status || true; done`,
-    );
-    return [...lines.matchAll(/^node +(\S+)\nCapEff:\t(\w+)$/gm)]
-      .map(([, user = '', effective = '']) => ({ user, effective: Number.parseInt(effective, 16) }))
-      .sort((a, b) => (a.user < b.user ? -1 : Number(a.user > b.user)));
-  }
-
-  kill(): void {
-    process.kill(this.pid, 'SIGKILL');
+/** Resolves when the service has reached its publisher; else rejects with what it said. */
+async function connected(on: Machine, publisher: Daemon): Promise<void> {
+  const heard = publisher.logged((line) => line['msg'] === 'subscriber connected');
+  try {
+    await within(heard, CONNECT_MS, 'the service to connect');
+  } catch (cause) {
+    const { stdout } = on.attempt(`journalctl --no-pager -o cat -n 20 -u ${UNIT}`);
+    throw new Error(stdout, { cause });
   }
 }
 
-function isSystemd(pid: number): boolean {
-  return readFileSync(`/proc/${pid}/comm`, 'utf8').trim() === 'systemd';
+/** Of the Node processes of the service, by user. */
+function capabilities(on: Machine): readonly { readonly user: string; readonly effective: number }[] {
+  const lines = on.run(
+    `for pid in $(sort -n ${PROCESSES}); do ps -o comm=,user:32= -p $pid && grep CapEff /proc/$pid/status || true; done`,
+  );
+  return [...lines.matchAll(/^node +(\S+)\nCapEff:\t(\w+)$/gm)]
+    .map(([, user = '', effective = '']) => ({ user, effective: Number.parseInt(effective, 16) }))
+    .sort((a, b) => (a.user < b.user ? -1 : Number(a.user > b.user)));
 }
 
 /**

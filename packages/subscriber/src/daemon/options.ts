@@ -72,6 +72,7 @@ const cli = strictYargs('rulecast-subscriber', new URL('../../package.json', imp
     type: 'string',
     requiresArg: true,
     default: hostname().slice(0, 63),
+    defaultDescription: 'the name of this host',
     describe: 'Name shown by rulectl status',
   })
   .option('boot', {

@@ -1,0 +1,249 @@
+/**
+ * `npm run package`: packages of both sides for Debian and Fedora, in a folder that is made anew.
+ *
+ *   npm run package -- [--out FOLDER] [--only deb|rpm]
+ *
+ *   checkout ─bundle─▶ root/ (programs, manual pages, completions, units) ─dpkg-buildpackage, rpmbuild─▶ *.deb, *.rpm
+ *
+ * What is packed depends on the checkout alone: two runs give the same bytes.
+ */
+
+import { execFileSync } from 'node:child_process';
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import { join, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { bundle } from './bundle.mjs';
+import { bashCompletion, fishCompletion, zshCompletion } from './completion.mjs';
+import { helpOf } from './help.mjs';
+import { manualPage } from './manual.mjs';
+import { notices } from './notices.mjs';
+
+const ROOT = fileURLToPath(new URL('..', import.meta.url));
+const KINDS = /** @type {const} */ (['deb', 'rpm']);
+/** Architectures of Node, as Debian and Fedora call them. */
+const ARCHITECTURES = /** @type {const} */ ({
+  x64: { deb: 'amd64', rpm: 'x86_64' },
+  arm64: { deb: 'arm64', rpm: 'aarch64' },
+});
+const PROGRAMS = /** @type {const} */ ([
+  {
+    name: 'rulectl',
+    side: 'management',
+    section: 1,
+    summary: 'check, release and look at firewall rule sets',
+  },
+  {
+    name: 'rulecast-publisher',
+    side: 'management',
+    section: 8,
+    summary: 'keep firewall rule sets and carry them to firewalls',
+  },
+  {
+    name: 'rulecast-subscriber',
+    side: 'firewall',
+    section: 8,
+    summary: 'receive firewall rule sets and enforce them',
+  },
+]);
+
+const options = readOptions();
+const version = /** @type {string} */ (JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')).version);
+const changed = changedAt();
+rmSync(options.out, { recursive: true, force: true });
+const build = join(options.out, 'build');
+const tree = join(build, 'root');
+await stage();
+for (const kind of options.kinds) {
+  if (kind === 'deb') buildDebian();
+  else buildRpm();
+}
+rmSync(build, { recursive: true });
+for (const name of readdirSync(options.out).sort()) process.stdout.write(`${join(options.out, name)}\n`);
+
+function readOptions() {
+  const { values } = parseArgs({
+    options: { out: { type: 'string', default: 'packed' }, only: { type: 'string', multiple: true } },
+  });
+  const kinds = KINDS.filter((kind) => values.only === undefined || values.only.includes(kind));
+  if (values.only?.some((kind) => !KINDS.some((known) => known === kind))) fail('--only is deb or rpm', 64);
+  if (!(process.arch in ARCHITECTURES))
+    fail(`packages are made on x64 and arm64, and this is ${process.arch}`, 1);
+  return { out: resolve(values.out), kinds };
+}
+
+/** @param {string} text @param {number} exit @returns {never} */
+function fail(text, exit) {
+  process.stderr.write(`npm run package: ${text}\n`);
+  process.exit(exit);
+}
+
+/** When the version was made, by Debian's changelog: the time of everything in the packages. */
+function changedAt() {
+  const [, said = ''] =
+    / -- .*> {2}(.*)$/m.exec(readFileSync(join(ROOT, 'packaging/debian/changelog'), 'utf8')) ?? [];
+  const time = new Date(said);
+  return { seconds: Math.floor(time.getTime() / 1000), day: time.toISOString().slice(0, 10) };
+}
+
+/** Everything that packages are made of, by what it is. */
+async function stage() {
+  const put = (/** @type {string} */ path, /** @type {string | Uint8Array} */ contents) => {
+    mkdirSync(join(tree, path, '..'), { recursive: true });
+    writeFileSync(join(tree, path), contents);
+  };
+  for (const side of /** @type {const} */ (['management', 'firewall'])) {
+    const libraries = await bundle(side, {
+      folder: join(tree, side),
+      maps: join(options.out, 'maps', side),
+      version,
+    });
+    put(
+      `notices/${side}/NOTICES`,
+      notices(
+        ROOT,
+        libraries.filter((name) => name !== 'zeromq'),
+      ),
+    );
+  }
+  put('zeromq/zeromq.node', readFileSync(zeromqAddon()));
+  put('notices/zeromq/NOTICES', notices(ROOT, ['zeromq']));
+  for (const { name, side, section, summary } of PROGRAMS) {
+    const program = helpOf(join(tree, side, `${name}.js`), name);
+    const seeAlso = PROGRAMS.filter((other) => other.name !== name).map(
+      (other) => `${other.name}(${other.section})`,
+    );
+    put(
+      `man/${name}.${section}`,
+      manualPage(program, { section, version, date: changed.day, summary, seeAlso }),
+    );
+    put(`completions/bash/${side}/${name}`, bashCompletion(program));
+    put(`completions/zsh/${side}/_${name}`, zshCompletion(program));
+    put(`completions/fish/${side}/${name}.fish`, fishCompletion(program));
+  }
+  put('man/rulecast-publisher.yaml.5', configurationPage());
+  put('etc/publisher.yaml', readFileSync(join(ROOT, 'packaging/publisher.yaml')));
+  put('LICENSE', readFileSync(join(ROOT, 'LICENSE')));
+  cpSync(join(ROOT, 'packaging/systemd'), join(tree, 'systemd'), { recursive: true });
+  for (const name of ['publisher.yaml', 'firewall.yaml'])
+    put(`examples/${name}`, readFileSync(join(ROOT, 'examples', name)));
+}
+
+/** The one that every Node of this architecture loads: it is built for Node-API. */
+function zeromqAddon() {
+  const folder = join(ROOT, 'node_modules/zeromq/build/linux', process.arch, 'node');
+  const name = ['glibc-115-Release', 'glibc-127-Release'].find((built) =>
+    existsSync(join(folder, built, 'addon.node')),
+  );
+  return name === undefined
+    ? fail(`zeromq has no native code for ${process.arch}`, 1)
+    : join(folder, name, 'addon.node');
+}
+
+function configurationPage() {
+  const lines = readFileSync(join(ROOT, 'examples/publisher.yaml'), 'utf8').trimEnd().split('\n');
+  const shown = lines.map((line) =>
+    line
+      .replaceAll('\\', '\\e')
+      .replaceAll('-', '\\-')
+      .replace(/^(['.])/, '\\&$1'),
+  );
+  return [
+    `.TH RULECAST\\-PUBLISHER.YAML 5 ${changed.day} "Rulecast ${version}"`,
+    '.SH NAME',
+    'rulecast\\-publisher.yaml \\- configuration of rulecast\\-publisher',
+    '.SH DESCRIPTION',
+    'One YAML document, which says where the publisher listens, whom it serves, and which lists it keeps fresh from which sources. This one has every key:',
+    '.P',
+    '.nf',
+    ...shown,
+    '.fi',
+    '.SH SEE ALSO',
+    '.BR rulecast\\-publisher (8),',
+    '.BR rulectl (1)',
+    '',
+  ].join('\n');
+}
+
+function buildDebian() {
+  cpSync(join(ROOT, 'packaging/debian'), join(build, 'debian'), { recursive: true });
+  const as = (/** @type {string} */ from, /** @type {string} */ to) =>
+    cpSync(join(tree, 'systemd', from), join(build, 'debian', to));
+  as('rulecast-publisher.service', 'rulecast.rulecast-publisher.service');
+  as('rulecast-subscriber.service', 'rulecast-firewall.rulecast-subscriber.service');
+  as('rulecast-boot.service', 'rulecast-firewall.rulecast-boot.service');
+  as('management.sysusers', 'rulecast.sysusers');
+  as('management.tmpfiles', 'rulecast.tmpfiles');
+  as('firewall.sysusers', 'rulecast-firewall.sysusers');
+  as('firewall.tmpfiles', 'rulecast-firewall.tmpfiles');
+  run(
+    'dpkg-buildpackage',
+    ['--build=binary', '--unsigned-changes', '--no-check-builddeps', '--no-pre-clean'],
+    'apt install debhelper dpkg-dev',
+  );
+  for (const name of readdirSync(options.out))
+    if (/\.(buildinfo|changes)$/.test(name)) rmSync(join(options.out, name));
+  rmSync(join(build, 'debian'), { recursive: true });
+}
+
+function buildRpm() {
+  const top = join(build, 'rpm');
+  const define = (/** @type {string} */ name, /** @type {string} */ value) => [
+    '--define',
+    `${name} ${value}`,
+  ];
+  run(
+    'rpmbuild',
+    [
+      '-bb',
+      '--quiet',
+      ...define('_topdir', top),
+      ...define('_tmppath', build),
+      ...define('rulecast_version', version),
+      ...define('rulecast_root', tree),
+      ...define('_build_id_links', 'none'),
+      ...define('use_source_date_epoch_as_buildtime', '1'),
+      ...define('clamp_mtime_to_source_date_epoch', '1'),
+      ...define('_buildhost', 'localhost'),
+      '--target',
+      ARCHITECTURES[/** @type {keyof typeof ARCHITECTURES} */ (process.arch)].rpm,
+      join(ROOT, 'packaging/rulecast.spec'),
+    ],
+    'apt install rpm',
+  );
+  const made = join(top, 'RPMS', ARCHITECTURES[/** @type {keyof typeof ARCHITECTURES} */ (process.arch)].rpm);
+  for (const name of readdirSync(made)) renameSync(join(made, name), join(options.out, name));
+}
+
+/** @param {string} program @param {readonly string[]} args @param {string} advice */
+function run(program, args, advice) {
+  try {
+    execFileSync(program, args, {
+      cwd: build,
+      env: {
+        PATH: process.env['PATH'],
+        HOME: build,
+        LC_ALL: 'C.UTF-8',
+        TZ: 'UTC',
+        SOURCE_DATE_EPOCH: `${changed.seconds}`,
+      },
+      stdio: ['ignore', 'pipe', 'pipe'],
+      maxBuffer: 1 << 26,
+    });
+  } catch (cause) {
+    const { code, stderr, stdout } = /** @type {{ code?: string, stderr?: Buffer, stdout?: Buffer }} */ (
+      cause
+    );
+    if (code === 'ENOENT') fail(`${program} is not installed: ${advice}; or say --only`, 1);
+    fail(`${program} failed:\n${stdout ?? ''}${stderr ?? ''}`, 1);
+  }
+}

@@ -1,0 +1,159 @@
+/**
+ * The packages: the same bytes twice, without faults that lintian finds, and on a machine installed, used,
+ * upgraded, removed and purged.
+ */
+
+import { execFileSync, spawnSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { copyFileSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { basename, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { blockText } from '../docs/blocks.ts';
+import { eventually } from '../enforce/enforcer.ts';
+import { Machine, systemdGap } from './machine.ts';
+import { Scene } from './scene.ts';
+
+const COMMAND = fileURLToPath(new URL('../../packaging/main.mjs', import.meta.url));
+const TOOLS = ['dh', 'dpkg-buildpackage', 'lintian', 'rpmbuild', 'rpmlint', 'man'];
+/**
+ * What rpmlint says of packages that are not signed by anybody, in a house without an address on the Web,
+ * with the words of Qubes in them; and of an empty file that a library has to have where it is looked for.
+ */
+const NO_FAULTS = [
+  'zero-length /usr/lib/rulecast/node_modules/@lmdb/',
+  'spelling-error',
+  'no-signature',
+  'no-packager-tag',
+  'no-group-tag',
+  'no-url-tag',
+  'no-documentation',
+];
+
+describe.skipIf(toolGap() !== undefined)('npm run package', () => {
+  const outs: string[] = [];
+  let out = '';
+
+  const pack = (): string => {
+    const folder = mkdtempSync(join(tmpdir(), 'rulecast-packed-'));
+    outs.push(folder);
+    execFileSync(process.execPath, [COMMAND, '--out', join(folder, 'packed')], { stdio: 'pipe' });
+    return join(folder, 'packed');
+  };
+
+  beforeAll(() => {
+    out = pack();
+  }, 180_000);
+
+  afterAll(() => {
+    for (const folder of outs) rmSync(folder, { recursive: true });
+  });
+
+  it('gives the same bytes each time', () => {
+    const sums = (folder: string) =>
+      packagesIn(folder).map((name) => [
+        name,
+        createHash('sha256')
+          .update(readFileSync(join(folder, name)))
+          .digest('hex'),
+      ]);
+    const first = sums(out);
+    expect(first.map(([name]) => name)).toHaveLength(6);
+    expect(sums(pack())).toEqual(first);
+  });
+
+  it('gives packages in which lintian and rpmlint find no fault', () => {
+    const lintian = spawnSync('lintian', ['--allow-root', ...paths(out, '.deb')], { encoding: 'utf8' });
+    expect(lintian.stdout).toBe('');
+    expect(lintian.status).toBe(0);
+    const { stdout } = spawnSync('rpmlint', paths(out, '.rpm'), { encoding: 'utf8' });
+    const faults = stdout.split('\n').filter((line) => /: E: /.test(line));
+    expect(faults.filter((line) => !NO_FAULTS.some((tag) => line.includes(tag)))).toEqual([]);
+  });
+
+  it('says no to what it cannot do', () => {
+    const { status, stderr } = spawnSync(process.execPath, [COMMAND, '--only', 'zip'], { encoding: 'utf8' });
+    expect({ status, stderr }).toEqual({ status: 64, stderr: 'npm run package: --only is deb or rpm\n' });
+  });
+
+  describe.skipIf(systemdGap() !== undefined)('on a machine', () => {
+    let machine: Machine | undefined;
+
+    afterEach(() => {
+      machine?.kill();
+      machine = undefined;
+    });
+
+    it('block an address by what the manual says, upgrade with the rules in force, and leave nothing', async () => {
+      const scene = new Scene();
+      for (const path of paths(out, '.deb')) {
+        if (!path.includes('zeromq')) copyFileSync(path, scene.path(basename(path)));
+      }
+      const on = await Machine.boot(scene);
+      machine = on;
+      // It forbids in containers what packages do with services.
+      on.run('rm -f /usr/sbin/policy-rc.d');
+      // Node is not from Debian on every machine that this runs on.
+      const manual = (block: string) =>
+        on.run(blockText(block).replaceAll('apt install ./', 'dpkg --force-depends -i /srv/'));
+      const trust = manual('packaging/README.md#Packages/2').trimEnd().split('\n').at(-1) ?? '';
+      expect(trust).toMatch(/^rulecast\d:/);
+      expect(on.run('man --warnings rulectl 2>&1 | head -n 3')).toContain('RULECTL(1)');
+      on.run(`mkdir -p /etc/rulecast
+        echo '${trust}' > /etc/rulecast/trust
+        echo 'RULECAST_OPTIONS=--connect unix:/run/rulecast/here.sock --name here' > /etc/rulecast/subscriber.env`);
+      manual('packaging/README.md#Packages/3');
+      on.run(`usermod -a -G rulecast rulecast-publisher
+        cat >> /etc/rulecast/publisher.yaml <<'END'
+subscribers:
+  here: { socket: { path: /run/rulecast/here.sock, mode: 0660, group: rulecast } }
+END
+        rulectl config check /etc/rulecast/publisher.yaml
+        systemctl restart rulecast-publisher`);
+      await eventually(async () => on.attempt('test -S /run/rulecast/here.sock').status === 0);
+      on.run("printf 'drop dst4=203.0.113.1\\naccept\\n' | rulectl push --policy default --require here -");
+      expect(on.rules()).toContain('203.0.113.1');
+      expect(on.run('rulectl status')).toMatch(/^here +socket +synced/m);
+
+      const watch = `while [ ! -e /srv/stop ]; do
+          nft list ruleset | grep -q 203.0.113.1 || echo gone; sleep 0.02; done > /srv/watched 2>&1 & `;
+      on.run(`${watch} dpkg --force-depends -i /srv/*.deb >/srv/upgrade 2>&1; touch /srv/stop`);
+      expect(readFileSync(scene.path('watched'), 'utf8')).toBe('');
+      await eventually(async () => /^here .*synced/m.test(on.attempt('rulectl status').stdout));
+      expect(on.rules()).toContain('203.0.113.1');
+      const ready = (service: string): number =>
+        on.run(`journalctl -o cat -u ${service}`).split('"ready"').length - 1;
+      expect([ready('rulecast-publisher'), ready('rulecast-subscriber')]).toEqual([3, 2]); // started anew
+
+      on.run('dpkg --remove rulecast-firewall rulecast');
+      expect(on.rules()).not.toContain('rulecast');
+      expect(on.attempt('pgrep -f "[l]ib/rulecast"').stdout).toBe('');
+      expect(on.run('ls /var/lib/rulecast/publisher')).toContain('identity');
+      on.run('dpkg --purge rulecast-firewall rulecast');
+      expect(on.attempt('ls -d /var/lib/rulecast /etc/rulecast /usr/lib/rulecast*').stdout).toBe('');
+    });
+  });
+});
+
+function packagesIn(folder: string): readonly string[] {
+  return readdirSync(folder)
+    .filter((name) => /\.(deb|rpm)$/.test(name))
+    .sort();
+}
+
+function paths(folder: string, ending: string): readonly string[] {
+  return packagesIn(folder)
+    .filter((name) => name.endsWith(ending))
+    .map((name) => join(folder, name));
+}
+
+/** Why packages cannot be made here, printed; undefined where they can. Throws instead where CI=true. */
+function toolGap(): string | undefined {
+  const missing = TOOLS.filter((tool) => spawnSync('which', [tool]).status !== 0);
+  if (missing.length === 0) return undefined;
+  const gap = `not installed: ${missing.join(', ')}`;
+  if (process.env['CI'] === 'true') throw new Error(`packages cannot be tested: ${gap}`);
+  console.log(`tests of the packages are skipped: ${gap}`);
+  return gap;
+}
