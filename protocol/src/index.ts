@@ -30,30 +30,24 @@ export type { EditCounts, PartEdits } from './codec/part-edits.ts';
 export type { RuleSplice } from './codec/rule-splice.ts';
 export {
   Budget,
+  entriesIn,
   heapMebibytes,
-  type ReleaseCost,
-  releaseCost,
   stepEntriesMax,
   stepWorkLeast,
   streamMaxBytes,
   uncountedIn,
   workMax,
 } from './content/budget.ts';
-export {
-  canonicalBytes,
-  canonicalChunks,
-  contentOf,
-  decodeCanonical,
-  digestOf,
-} from './content/canonical.ts';
+export { canonicalBytes, decodeCanonical } from './content/canonical.ts';
 export { Capability, capabilitiesFor, VERSION_1_CAPABILITIES } from './content/capability.ts';
+export { type Catalogue, catalogueOf, type PartRecord, type Totals } from './content/catalogue.ts';
+export { contentOf, digestOf, noteDigest } from './content/digest.ts';
 export {
   compareRelease,
   decodeManifest,
   encodeManifest,
   FORK_HASH_CHARS,
   type Manifest,
-  type ManifestPart,
   manifestFor,
   manifestHash,
   type ReleaseIdentity,
@@ -82,7 +76,6 @@ export {
   BINDINGS_MAX,
   BUSY_RETRY_AFTER_MS,
   CHANGED_PARTS_SHOWN_MAX,
-  CHANGES_MAX,
   CHUNK_BYTES,
   CODE_MAX_BYTES,
   COMMENT_MAX_BYTES,
@@ -106,7 +99,7 @@ export {
   HEARTBEAT_MS,
   INFLATED_MAX_BYTES,
   LINEAGE_BYTES,
-  MANIFEST_MAX_BYTES,
+  MANIFEST_BYTES,
   NAME_PATIENCE_MS,
   PART_TEXT_MAX_BYTES,
   PARTS_MAX,

@@ -34,12 +34,10 @@ export const SIGNATURE_BYTES = 64;
 export const LINEAGE_BYTES = 16;
 /** Ed25519 public keys, raw, RFC 8032. */
 export const PUBLIC_KEY_BYTES = 32;
-/** OFFER and PROOF carry signature and manifest in one frame. */
-export const MANIFEST_MAX_BYTES = FRAME_BODY_MAX_BYTES - SIGNATURE_BYTES;
-/**
- * Parts of a release. About 60 bytes each fit the manifest's frame, whichever of the two limits is met first.
- */
-export const PARTS_MAX = 1024;
+/** Tag 4, lineage 16, four numbers of 8, three counts of 4, bytes 8, digest 32. */
+export const MANIFEST_BYTES = 104;
+/** Parts of a release: three times 10,000 lists and as many policies. What a part costs is bounded by it. */
+export const PARTS_MAX = 65_536;
 /** Versions, counts and sizes stay exact in a double: 2^53 - 1. */
 export const VERSION_MAX = Number.MAX_SAFE_INTEGER;
 /**
@@ -70,8 +68,6 @@ export const ENTRY_BLOCK_ENTRIES = 4096;
  * that every rule that was read can be sent.
  */
 export { COMMENT_MAX_CHARS as COMMENT_MAX_BYTES, EXPIRE_MAX as EXPIRE_MAX_SECONDS } from '@rulecast/rules';
-/** Changes of one delta: every part of one release removed, every part of the other put. */
-export const CHANGES_MAX = 2 * PARTS_MAX;
 /**
  * What a deflated body may inflate to, announced before it; a larger body travels raw. 2^18 rules are 1.3 MB.
  */
@@ -136,7 +132,7 @@ export const PROTECTED_SHOWN_MAX = 4;
 /** An entry of a list: a host name is at most 253 bytes, a prefix less. */
 export const ENTRY_TEXT_MAX_BYTES = 253;
 /** Files of one push: the document, and the lists it names. More than PARTS_MAX could not become parts. */
-export const PUSH_FILES_MAX = 1024;
+export const PUSH_FILES_MAX = 65_536;
 /**
  * A hundred years in milliseconds: what a peer says of a duration or an age, of which a thousand still add up
  * exactly.

@@ -63,6 +63,10 @@ class Reader:
                 return value
             shift += 7
 
+    def difference(self):
+        value = self.varint(53)
+        return -(value + 1) // 2 if value & 1 else value // 2
+
     def text8(self):
         return self.take(self.uint(1)).decode("latin-1")
 
@@ -259,9 +263,9 @@ MESSAGES = {
     2: ("WELCOME", {"protocol": VERSION, "name": NAME, "lineage": sized(16), "capabilities?": list_of(32, CODE), "heartbeatMs": between(100, 60000)}),
     3: ("OFFER", None),
     4: ("WANT", {"hash": HASH, "base?": HASH}),
-    5: ("BEGIN", {"hash": HASH, "base?": HASH, "steps": between(1, 1024), "bytes": UINT}),
+    5: ("BEGIN", {"bytes": UINT, "snapshot?": BOOLEAN}),
     6: ("CHUNK", None),
-    7: ("END", {"sha256": HASH}),
+    7: ("END", {"sha256?": HASH}),
     8: ("ABORT", {"code": CODE, "text": TEXT}),
     9: ("APPLIED", {
         "hash": HASH, "epoch": UINT, "version": UINT, "receiveMs": UINT, "verifyMs": UINT, "compileMs": UINT,
@@ -385,25 +389,15 @@ def check_part_id(kind, name, code):
 
 def manifest_of(data):
     reader = Reader(data, "bad-manifest")
-    need(len(data) <= 65448 and reader.take(4) == b"RCM1", "bad-manifest", "tag or length")
+    need(len(data) == 104 and reader.take(4) == b"RCM2", "bad-manifest", "tag or length")
     result = {"lineage": reader.take(16)}
     for field in ("epoch", "version", "previous", "created"):
         result[field] = reader.u64()
     need(1 <= result["version"] > result["previous"], "bad-manifest", "versions")
-    result["parts"] = []
-    count = reader.uint(2)
-    need(count <= 1024, "bad-manifest", f"{count} parts")
-    for _ in range(count):
-        part = {"kind": reader.uint(1), "name": reader.text8(), "count": reader.uint(4)}
-        part |= {"digest": reader.take(32), "changed": reader.u64()}
-        check_part_id(part["kind"], part["name"], "bad-manifest")
-        need(1 <= part["changed"] <= result["version"], "bad-manifest", "changed version")
-        result["parts"].append(part)
-    reader.end()
-    ids = [(part["kind"], part["name"].encode()) for part in result["parts"]]
-    need(ids == sorted(set(ids)), "bad-manifest", "parts that do not ascend")
-    lists = [name for kind, name in ids if kind in (PREFIXES, NAMES)]
-    need(len(lists) == len(set(lists)), "bad-manifest", "two lists of one name")
+    for field in ("parts", "prefixes", "others"):
+        result[field] = reader.uint(4)
+    result["bytes"], result["catalogue"] = reader.u64(), reader.take(32)
+    need(result["parts"] <= 65536, "bad-manifest", "parts")
     return result
 
 
@@ -588,6 +582,118 @@ def count_of(kind, part):
     return sum(map(len, part[2:])) if kind == POLICY else len(part)
 
 
+# ── Digests ───────────────────────────────────────────────────────────────────
+
+
+def sha256(*pieces):
+    return hashlib.sha256(b"".join(pieces)).digest()
+
+
+def u32(*numbers):
+    return struct.pack(f"<{len(numbers)}I", *numbers)
+
+
+def cut(items, bits, most, bit=0):
+    """Sorted (key, item), keys of so many bits: ranges of at most `most` items."""
+    if len(items) <= most:
+        return [[item for _, item in items]] if items else []
+    ones = next((i for i, (key, _) in enumerate(items) if key >> bits - 1 - bit & 1), len(items))
+    return cut(items[:ones], bits, most, bit + 1) + cut(items[ones:], bits, most, bit + 1)
+
+
+def number_of(key):
+    return int.from_bytes(key.ljust(256, b"\0"), "big")
+
+
+def prefixes_digest(prefix_set):
+    counts, hashes = [], []
+    for column, bits, most, tag in zip(prefix_set, (32, 128), (1638, 481), (b"RLP4", b"RLP6")):
+        leaves = cut([(prefix[0], prefix) for prefix in column], bits, most)
+        counts += [len(column), len(leaves)]
+        hashes += [sha256(tag, u32(len(leaf)), column_bytes(leaf, bits)) for leaf in leaves]
+    return sha256(b"RDP1", u32(*counts), *hashes)
+
+
+def names_digest(tag, leaf_tag, head, names, most, entry):
+    leaves = cut([(number_of(name_code.key_of(name)), name) for name in names], 2048, most)
+    hashes = [sha256(leaf_tag, u32(len(leaf)), *map(entry, leaf)) for leaf in leaves]
+    return sha256(tag, head, u32(len(names), len(leaves)), *hashes)
+
+
+def rule_leaves(rules):
+    leaves, leaf = [], []
+    for rule in rules:
+        leaf.append(rule)
+        value = 0x811C9DC5
+        for byte in rules_bytes([rule])[4:]:
+            value = (value ^ byte) * 0x01000193 % 2**32
+        value = (value ^ value >> 16) * 0x85EBCA6B % 2**32
+        if len(leaf) == 1024 or len(leaf) >= 128 and (value ^ value >> 13) & 511 == 0:
+            leaves.append(leaf)
+            leaf = []
+    return leaves + [leaf] if leaf else leaves
+
+
+def digest_of(kind, part):
+    if kind == PREFIXES:
+        return prefixes_digest(part)
+    if kind == NAMES:
+        return names_digest(b"RDN1", b"RLN1", bytes([part[0]]), part[1], 512, name_code.key_of)
+    if kind == UNMATCHED:
+        return sha256(b"RDU1", bytes([part]))
+    if kind == RESOLUTIONS:
+        entry = lambda name: text8(name) + prefix_set_bytes(part[name])
+        return names_digest(b"RDA1", b"RLA1", b"", sorted(part, key=labels_of), 128, entry)
+    action, own, *blocks = part
+    cuts = [rule_leaves(rules) for rules in blocks]
+    counts = [number for rules, leaves in zip(blocks, cuts) for number in (len(rules), len(leaves))]
+    hashes = [sha256(b"RLQ1", u32(len(leaf)), rules_bytes(leaf)[4:]) for leaves in cuts for leaf in leaves]
+    return sha256(b"RDQ1", bytes([action]), prefixes_digest(own), u32(*counts), *hashes)
+
+
+def record_of(kind, name, part):
+    return {
+        "kind": kind,
+        "name": name,
+        "count": count_of(kind, part),
+        "bytes": len(canonical(kind, part)),
+        "digest": digest_of(kind, part),
+    }
+
+
+def records_of(rule_set):
+    return [record_of(kind, name, rule_set[kind, name]) for kind, name in sorted(rule_set)]
+
+
+def catalogue_digest(records):
+    items = [(number_of(bytes([record["kind"]]) + record["name"].encode("ascii")), record) for record in records]
+    leaves = cut(items, 2048, 128)
+    entry = lambda record: b"".join([
+        bytes([record["kind"]]), text8(record["name"]), struct.pack("<IQ", record["count"], record["bytes"]), record["digest"]
+    ])  # fmt: skip
+    hashes = [sha256(b"RLC1", u32(len(leaf)), *map(entry, leaf)) for leaf in leaves]
+    return sha256(b"RDC1", u32(len(records), len(leaves)), *hashes)
+
+
+def totals_of(records):
+    """Of records, or of what a delta claims: parts, entries of prefix lists, all else that is counted, bytes."""
+    counts = {True: 0, False: 0}
+    for record in records:
+        counts[record["kind"] == PREFIXES] += record["count"]
+    return {
+        "parts": len(records),
+        "prefixes": counts[True],
+        "others": counts[False],
+        "bytes": sum(record["bytes"] for record in records),
+    }
+
+
+def check_totals(manifest, totals):
+    need(totals["parts"] == manifest["parts"], "bad-rule-set", "another number of parts")
+    for field in ("prefixes", "others", "bytes"):
+        need(totals[field] == manifest[field], "bad-count", field)
+
+
 # ── Entries ───────────────────────────────────────────────────────────────────
 
 
@@ -715,37 +821,59 @@ class Decoder:
 
     # ── Deltas ────────────────────────────────────────────────────────────────
 
-    def chain(self, stream, rule_set, steps):
-        reader = Reader(stream, "bad-delta")
-        need(reader.uint(4) == steps and 1 <= steps <= 1024, "bad-transfer", "steps")
-        for _ in range(steps):
-            rule_set = self.delta(Reader(reader.take(reader.uint(4)), "bad-delta"), rule_set)
-        reader.end()
+    def chain(self, stream, rule_set, manifest):
+        reader, steps = Reader(stream, "bad-delta"), []
+        while reader.left():
+            steps.append(reader.take(reader.varint()))
+        need(steps, "bad-delta", "no delta")
+        need(len(steps) <= 1024, "over-limit", "deltas")
+        claims = {(r["kind"], r["name"]): {"count": r["count"], "bytes": r["bytes"]} for r in records_of(rule_set)}
+        for i, step in enumerate(steps):
+            signed = manifest if i == len(steps) - 1 else None
+            rule_set, claims = self.delta(Reader(step, "bad-delta"), rule_set, claims, signed)
+        lists = [name for kind, name in rule_set if kind in (PREFIXES, NAMES)]
+        need(len(lists) == len(set(lists)), "bad-delta", "two lists of one name")
         return rule_set
 
-    def delta(self, reader, before):
-        after, last = dict(before), None
-        count = reader.uint(2)
-        need(count <= 2048, "over-limit", f"{count} changes")
-        for _ in range(count):
-            op, kind, name = reader.uint(1), reader.uint(1), reader.text8()
-            body = Reader(reader.take(reader.uint(4)), "bad-delta")
-            check_part_id(kind, name, "bad-delta")
-            need(op <= 2, "bad-delta", f"op {op}")
-            need(last is None or (kind, name.encode()) > last, "bad-delta", "changes that do not ascend")
-            last, old = (kind, name.encode()), before.get((kind, name))
-            need(old is not None or op == 1, "bad-base", f"{name} is not there")
+    def delta(self, reader, before, claims_before, signed):
+        changes, claims, ids = [], dict(claims_before), sorted(before)
+        last, at = None, 0
+        for _ in range(reader.varint()):
+            op = reader.uint(1)
+            need(op <= 3, "bad-delta", f"op {op}")
+            if op == 3:
+                key = reader.uint(1), reader.text8()
+                check_part_id(*key, "bad-delta")
+                need(key not in before, "bad-base", f"{key} is there")
+            else:
+                index = at + reader.varint()
+                need(index < len(ids), "bad-base", f"part {index}")
+                key, at = ids[index], index + 1
+            need(last is None or key > last, "bad-delta", "changes that do not ascend")
+            last = key
+            old = claims.pop(key, {"count": 0, "bytes": 0})
+            body = b""
+            if op != 0:
+                claims[key] = {field: old[field] + reader.difference() for field in ("count", "bytes")}
+                need(0 <= claims[key]["count"] < 2**32 and claims[key]["bytes"] >= 0, "bad-delta", "less than nothing")
+                body = reader.take(reader.varint())
+            changes.append((op, key, body))
+        reader.end()
+        if signed:
+            check_totals(signed, totals_of([{"kind": key[0], **claim} for key, claim in claims.items()]))
+        after = dict(before)
+        for op, key, data in changes:
+            kind, body = key[0], Reader(data, "bad-delta")
             self.met(f"op {op} kind {kind}")
             if op == 0:
-                del after[kind, name]
-            else:
-                after[kind, name] = self.put(kind, body) if op == 1 else self.patch(kind, body, old)
-                need(after[kind, name] != {}, "bad-delta", "no resolutions are no part")
+                del after[key]
+                continue
+            after[key] = self.patch(kind, body, before[key]) if op == 2 else self.put(kind, body)
+            need(after[key] != {}, "bad-delta", "no resolutions are no part")
             body.end()
-        reader.end()
-        lists = [name for kind, name in after if kind in (PREFIXES, NAMES)]
-        need(len(lists) == len(set(lists)), "bad-delta", "two lists of one name")
-        return after
+            record = {"count": count_of(kind, after[key]), "bytes": len(canonical(kind, after[key]))}
+            need(record == claims[key], "bad-count", f"{key}")
+        return after, claims
 
     def put(self, kind, body):
         if kind == PREFIXES:
@@ -881,7 +1009,7 @@ class Subscriber:
 
     def connection(self, turns):
         frames = {"publisher": Frames(), "subscriber": Frames()}
-        self.offered = self.transfer = self.candidate = None
+        self.offered = self.transfer = self.candidate = self.wanted = None
         self.questions = set()
         for turn in turns:
             for kind, transaction, body in frames[turn["from"]].feed(bytes.fromhex(turn["hex"])):
@@ -925,9 +1053,11 @@ class Subscriber:
     def on_want(self, body):
         need(body["hash"] == self.offered, "unexpected-message", "WANT of another release")
         need(body.get("base") in (None, self.active), "unexpected-message", "WANT from another release")
+        self.wanted = body
 
     def on_begin(self, body):
-        need(body["hash"] == self.offered, "unexpected-message", "BEGIN of another release")
+        need(self.wanted, "unexpected-message", "BEGIN without WANT")
+        need(body.get("snapshot") or "base" in self.wanted, "bad-base", "a chain where a snapshot was wanted")
         self.transfer = {**body, "stream": b""}
 
     def on_chunk(self, body):
@@ -937,33 +1067,25 @@ class Subscriber:
     def on_abort(self, _):
         self.transfer = None
 
-    def on_end(self, body):
+    def on_end(self, _):
         need(self.transfer, "unexpected-message", "END")
         stream = self.transfer["stream"]
         need(len(stream) == self.transfer["bytes"], "bad-transfer", "another length")
-        need(hashlib.sha256(stream).digest() == body["sha256"], "bad-transfer", "another SHA-256")
-        base = self.rule_set if "base" in self.transfer else {}
-        need("base" in self.transfer or self.transfer["steps"] == 1, "bad-transfer", "steps of a snapshot")
-        rule_set = self.decoder.chain(stream, base, self.transfer["steps"])
+        base = {} if self.transfer.get("snapshot") else self.rule_set
+        rule_set = self.decoder.chain(stream, base, self.manifests[self.offered])
         self.verify(self.manifests[self.offered], rule_set)
         self.candidate, self.transfer = rule_set, None
 
     def verify(self, manifest, rule_set):
-        ids = [(part["kind"], part["name"]) for part in manifest["parts"]]
-        need(ids == sorted(rule_set), "bad-rule-set", "other parts than the manifest's")
-        for part in manifest["parts"]:
-            content = rule_set[part["kind"], part["name"]]
-            need(count_of(part["kind"], content) == part["count"], "bad-count", part["name"])
-            digest = hashlib.sha256(canonical(part["kind"], content)).digest()
-            need(digest == part["digest"], "bad-digest", part["name"])
+        records = records_of(rule_set)
+        check_totals(manifest, totals_of(records))
+        need(catalogue_digest(records) == manifest["catalogue"], "bad-digest", "the catalogue")
 
     def on_applied(self, body):
         need(body["hash"] == self.offered and self.candidate is not None, "unexpected-message", "APPLIED")
         manifest = self.manifests[self.offered]
         self.active, self.rule_set, self.candidate = self.offered, self.candidate, None
-        parts = [{**part, "digest": part["digest"].hex()} for part in manifest["parts"]]
-        for part in parts:
-            del part["changed"]
+        parts = [{**part, "digest": part["digest"].hex()} for part in records_of(self.rule_set)]
         identity = {"epoch": manifest["epoch"], "version": manifest["version"], "hash": self.active.hex()}
         self.applied.append({**identity, "parts": parts})
 

@@ -2,7 +2,7 @@ import { createPrivateKey, createPublicKey, generateKeyPairSync } from 'node:cry
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { flipped } from '../../test/kit/bytes.ts';
-import { digestOf } from '../src/content/canonical.ts';
+import { catalogueDigest, catalogueOf, totalsOf } from '../src/content/catalogue.ts';
 import {
   compareRelease,
   decodeManifest,
@@ -14,14 +14,14 @@ import {
   verifyRuleSet,
   verifySignature,
 } from '../src/content/manifest.ts';
+import type { PartKind } from '../src/content/part.ts';
 import { ProtocolError } from '../src/error.ts';
-import { MANIFEST_MAX_BYTES } from '../src/limits.ts';
-import { bytesOfHex, hexOf, partOf, ruleSetOf } from './part-spec.ts';
-import type { PartSpec } from './slow-encoder.ts';
+import { bytesOfHex, hexOf, ruleSetOf } from './part-spec.ts';
+import { type PartSpec, type SlowRecord, slowCatalogue } from './slow-encoder.ts';
 
-interface ManifestText extends Omit<Manifest, 'lineage' | 'parts'> {
+interface ManifestText extends Omit<Manifest, 'lineage' | 'catalogue'> {
   readonly lineage: string;
-  readonly parts: readonly (Omit<Manifest['parts'][number], 'digest'> & { readonly digest: string })[];
+  readonly catalogue: string;
 }
 interface Vectors {
   readonly seed: string;
@@ -34,19 +34,24 @@ interface Vectors {
     signature: string;
   }[];
   readonly refused: readonly { name: string; hex: string; code: string }[];
+  readonly catalogues: readonly (Pick<Manifest, 'parts' | 'prefixes' | 'others' | 'bytes'> & {
+    name: string;
+    digest: string;
+    records: readonly (SlowRecord & { readonly kind: PartKind })[];
+  })[];
 }
 const vectors: Vectors = JSON.parse(
   readFileSync(new URL('../vectors/manifest.json', import.meta.url), 'utf8'),
 );
 
 function manifestOf(text: ManifestText): Manifest {
-  const parts = text.parts.map((part) => ({ ...part, digest: bytesOfHex(part.digest) }));
-  return { ...text, lineage: bytesOfHex(text.lineage), parts };
+  return { ...text, lineage: bytesOfHex(text.lineage), catalogue: bytesOfHex(text.catalogue) };
 }
 
 const LIST: PartSpec = { kind: 'list', name: 'l', prefixes: ['10.0.0.0/8'] };
 const OTHER: PartSpec = { kind: 'list', name: 'm', prefixes: ['10.0.0.0/8'] };
 const LONGER: PartSpec = { kind: 'list', name: 'l', prefixes: ['10.0.0.0/8', '11.0.0.0/8'] };
+const NAMES: PartSpec = { kind: 'names', name: 'l', resolve: false, names: ['a.b'] };
 const CHANGED: PartSpec = { kind: 'list', name: 'l', prefixes: ['11.0.0.0/8'] };
 const identity = {
   lineage: new Uint8Array(16).fill(9),
@@ -94,43 +99,28 @@ describe('a manifest', () => {
     }
   });
 
-  it('holds 1,024 parts with names of 17 characters, and no byte more than a frame takes', () => {
-    const digest = new Uint8Array(32);
-    const partsOfLength = (length: number): Manifest['parts'] =>
-      Array.from({ length: 1024 }, (_, i) => ({
-        kind: 1,
-        name: `${i}`.padStart(4, '0').padEnd(length, 'x'),
-        count: 1,
-        digest,
-        changedVersion: 1,
-      }));
-    expect(encodeManifest({ ...identity, parts: partsOfLength(17) }).length).toBeLessThanOrEqual(
-      MANIFEST_MAX_BYTES,
-    );
-    expect(() => encodeManifest({ ...identity, parts: partsOfLength(18) })).toThrow(RangeError);
-    const oneMore = [
-      ...partsOfLength(4),
-      { kind: 1 as const, name: 'z', count: 1, digest, changedVersion: 1 },
-    ];
-    expect(() => encodeManifest({ ...identity, parts: oneMore })).toThrow(RangeError);
+  it('is of one size, however many parts there are', () => {
+    const many = Array.from({ length: 300 }, (_, i): PartSpec => ({ ...LIST, name: `l${i}` }));
+    for (const specs of [[], [LIST], many]) {
+      expect(encodeManifest(manifestFor(ruleSetOf(specs), identity)).length).toBe(104);
+    }
   });
 
   it('is not encoded where it could not be decoded', () => {
-    const part = { kind: 1 as const, name: 'a', count: 1, digest: new Uint8Array(32), changedVersion: 1 };
     const faulty: readonly Partial<Manifest>[] = [
       { lineage: new Uint8Array(15) },
       { version: 0, previousVersion: 0 },
       { version: 2 ** 53 },
       { previousVersion: 5 },
       { createdAtMs: 1.5 },
-      { parts: [part, part] },
-      { parts: [{ ...part, count: 2 ** 32 }] },
-      { parts: [{ ...part, digest: new Uint8Array(31) }] },
-      { parts: [{ ...part, changedVersion: 6 }] },
+      { parts: 65_537 },
+      { prefixes: 2 ** 32 },
+      { others: -1 },
+      { bytes: 2 ** 53 },
+      { catalogue: new Uint8Array(31) },
     ];
-    for (const fault of faulty) {
-      expect(() => encodeManifest({ ...identity, parts: [part], ...fault })).toThrow(RangeError);
-    }
+    const sound = manifestFor(ruleSetOf([LIST]), identity);
+    for (const fault of faulty) expect(() => encodeManifest({ ...sound, ...fault })).toThrow(RangeError);
   });
 
   it('is signed by no other key and for no other bytes', () => {
@@ -148,17 +138,23 @@ describe('a manifest', () => {
 });
 
 describe('manifestFor', () => {
-  it('keeps the version of the last change of what did not change, within an epoch', () => {
-    const first = manifestFor(ruleSetOf([LIST, OTHER]), identity);
-    expect(first.parts.map((part) => part.changedVersion)).toEqual([5, 5]);
-    const next = { ...identity, version: 6, previousVersion: 5 };
-    const second = manifestFor(ruleSetOf([CHANGED, OTHER]), next, first);
-    expect(second.parts.map((part) => part.changedVersion)).toEqual([6, 5]);
-    expect(second.parts[1]?.digest).toEqual(digestOf(partOf(OTHER)));
-    const reopened = { ...identity, epoch: 2, version: 1, previousVersion: 0 };
-    const third = manifestFor(ruleSetOf([CHANGED, OTHER]), reopened, second);
-    expect(third.parts.map((part) => part.changedVersion)).toEqual([1, 1]);
-    expect(decodeManifest(encodeManifest(third))).toEqual(third);
+  it('says the totals and the digest of the catalogue', () => {
+    const ruleSet = ruleSetOf([LIST, OTHER]);
+    const { digest, parts, prefixes, others, bytes } = catalogueOf(ruleSet);
+    const manifest = manifestFor(ruleSet, identity);
+    expect(manifest).toEqual({ ...identity, parts, prefixes, others, bytes, catalogue: digest });
+    expect(manifest).toMatchObject({ parts: 2, prefixes: 2, others: 0, bytes: 34 });
+    expect(decodeManifest(encodeManifest(manifest))).toEqual(manifest);
+  });
+});
+
+describe('a catalogue', () => {
+  it.each(vectors.catalogues)('has the totals and the digest of the vector: $name', (vector) => {
+    const { digest, parts, prefixes, others, bytes } = vector;
+    const records = vector.records.map((record) => ({ ...record, digest: bytesOfHex(record.digest) }));
+    expect(hexOf(catalogueDigest(records))).toBe(digest);
+    expect(slowCatalogue(vector.records)).toBe(digest);
+    expect(totalsOf(records)).toEqual({ parts, prefixes, others, bytes });
   });
 });
 
@@ -169,16 +165,17 @@ describe('verifyRuleSet', () => {
     expect(() => verifyRuleSet(manifest, ruleSetOf([OTHER, LIST]))).not.toThrow();
   });
 
-  it.each<[string, readonly PartSpec[], string, string]>([
-    ['a missing last part', [LIST], 'bad-rule-set', 'list m'],
-    ['a missing first part', [OTHER], 'bad-rule-set', 'list l'],
-    ['a part too many', [LIST, OTHER, { ...OTHER, name: 'n' }], 'bad-rule-set', 'list n'],
-    ['a part too many in between', [LIST, { ...OTHER, name: 'la' }, OTHER], 'bad-rule-set', 'list la'],
-    ['another count', [LONGER, OTHER], 'bad-count', 'list l'],
-    ['other content', [CHANGED, OTHER], 'bad-digest', 'list l'],
-  ])('refuses %s', (_, specs, code, part) => {
+  it.each<[string, readonly PartSpec[], string]>([
+    ['a missing last part', [LIST], 'bad-rule-set'],
+    ['a missing first part', [OTHER], 'bad-rule-set'],
+    ['a part too many', [LIST, OTHER, { ...OTHER, name: 'n' }], 'bad-rule-set'],
+    ['another count', [LONGER, OTHER], 'bad-count'],
+    ['a part of another kind', [NAMES, OTHER], 'bad-count'],
+    ['a part of another name', [LIST, { ...OTHER, name: 'n' }], 'bad-digest'],
+    ['other content', [CHANGED, OTHER], 'bad-digest'],
+  ])('refuses %s', (_, specs, code) => {
     expect(() => verifyRuleSet(manifest, ruleSetOf(specs))).toThrow(
-      expect.objectContaining({ name: 'ProtocolError', code, part }),
+      expect.objectContaining({ name: 'ProtocolError', code }),
     );
   });
 });

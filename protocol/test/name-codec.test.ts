@@ -22,7 +22,8 @@ import fc from '../../test/seeded-fast-check.ts';
 import { ByteReader } from '../src/bytes/reader.ts';
 import { ByteWriter } from '../src/bytes/writer.ts';
 import { readNameEdit, readNameList, writeNameEdit, writeNameList } from '../src/codec/name-list.ts';
-import { Meter, type PartBounds, Work } from '../src/content/budget.ts';
+import type { PartBounds } from '../src/content/budget.ts';
+import { Meter, Work } from '../src/content/work.ts';
 import { ErrorCode, ProtocolError } from '../src/error.ts';
 import { bytesOfHex, hexOf } from './part-spec.ts';
 

@@ -5,10 +5,11 @@
  * versions of zlib. `vectors/session.json` is what it recorded.
  */
 
-import { createHash, createPrivateKey, createPublicKey, type KeyObject } from 'node:crypto';
+import { createPrivateKey, createPublicKey, type KeyObject } from 'node:crypto';
 import type { RuleSet } from '@rulecast/rules';
 import { mulberryWords } from '../../test/kit/random.mjs';
 import { diffRuleSets, encodeChain, encodeDelta, encodeSnapshot } from '../src/codec/delta.ts';
+import { catalogueOf } from '../src/content/catalogue.ts';
 import {
   encodeManifest,
   type Manifest,
@@ -34,7 +35,7 @@ export interface RecordedRelease {
   readonly version: number;
   /** SHA-256 of the manifest. */
   readonly hash: string;
-  readonly parts: readonly { kind: number; name: string; count: number; digest: string }[];
+  readonly parts: readonly { kind: number; name: string; count: number; bytes: number; digest: string }[];
 }
 
 export interface RecordedSession {
@@ -82,7 +83,7 @@ class ReleaseMaker {
     const previousVersion = this.last?.epoch === epoch ? this.last.version : 0;
     const createdAtMs = CREATED_AT_MS + version * 1000;
     const identity = { lineage: LINEAGE, epoch, version, previousVersion, createdAtMs };
-    const manifest = manifestFor(ruleSet, identity, this.last);
+    const manifest = manifestFor(ruleSet, identity);
     const bytes = encodeManifest(manifest);
     this.last = manifest;
     return {
@@ -115,22 +116,13 @@ class Tape {
   /** WANT to END; `base` is what the first of the deltas starts from. */
   transfer(release: Release, base: Release | undefined, deltas: readonly Uint8Array[]): void {
     const stream = encodeChain(deltas);
-    const from = base === undefined ? {} : { base: base.hash };
     this.say('subscriber', { kind: 'want', hash: release.hash, base: base?.hash });
     const { length: bytes } = stream;
-    this.say('publisher', {
-      kind: 'begin',
-      hash: release.hash,
-      base: undefined,
-      ...from,
-      steps: deltas.length,
-      bytes,
-    });
+    this.say('publisher', { kind: 'begin', bytes, snapshot: base === undefined ? true : undefined });
     for (let at = 0; at < bytes; at += CHUNK_BYTES) {
       this.say('publisher', { kind: 'chunk', bytes: stream.subarray(at, at + CHUNK_BYTES) });
     }
-    const sha256 = new Uint8Array(createHash('sha256').update(stream).digest());
-    this.say('publisher', { kind: 'end', sha256 });
+    this.say('publisher', { kind: 'end' });
   }
 
   applied({ hash, manifest: { epoch, version } }: Release, generation: number): void {
@@ -302,12 +294,12 @@ export function recordSession(zlib: string): RecordedSession {
   };
 }
 
-function recordedRelease({ hash, manifest: { epoch, version, parts } }: Release): RecordedRelease {
+function recordedRelease({ ruleSet, hash, manifest: { epoch, version } }: Release): RecordedRelease {
   return {
     epoch,
     version,
     hash: hexOf(hash),
-    parts: parts.map(({ kind, name, count, digest }) => ({ kind, name, count, digest: hexOf(digest) })),
+    parts: catalogueOf(ruleSet).records.map((record) => ({ ...record, digest: hexOf(record.digest) })),
   };
 }
 
@@ -419,7 +411,7 @@ function questions(tape: Tape, active: Release): void {
 
 function abortedTransfer(tape: Tape, release: Release, base: Release): void {
   tape.say('subscriber', { kind: 'want', hash: release.hash, base: base.hash });
-  tape.say('publisher', { kind: 'begin', hash: release.hash, base: base.hash, steps: 2, bytes: 5000 });
+  tape.say('publisher', { kind: 'begin', bytes: 5000 });
   tape.say('publisher', { kind: 'chunk', bytes: Uint8Array.of(2, 0, 0, 0) });
   tape.say('publisher', { kind: 'abort', code: 'internal', text: 'the store could not be read' });
   tape.say('subscriber', {

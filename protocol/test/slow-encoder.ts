@@ -4,6 +4,7 @@
  * begins.
  */
 
+import { createHash } from 'node:crypto';
 import { deflateRawSync } from 'node:zlib';
 
 export interface ListSpec {
@@ -410,20 +411,206 @@ function patchBody(before: PartSpec, after: PartSpec): readonly string[] {
 
 const KINDS = { list: 1, names: 2, policy: 3, resolutions: 4, unmatched: 5 } as const;
 
+/** A whole number, the sign as its lowest bit. */
+function difference(value: number): string {
+  return leb128(value < 0 ? -2 * value - 1 : 2 * value);
+}
+
+/** What a record counts of a part: entries, rules or names. */
+export function slowCount(part: PartSpec): number {
+  switch (part.kind) {
+    case 'list':
+      return part.prefixes.length;
+    case 'names':
+      return part.names.length;
+    case 'policy':
+      return [part, part.exceptions].reduce(
+        (sum, lines) => sum + (lines === undefined ? 0 : lines.egress.length + lines.ingress.length),
+        0,
+      );
+    case 'resolutions':
+      return Object.keys(part.names).length;
+    case 'unmatched':
+      return 1;
+  }
+}
+
+function claim(part: PartSpec | undefined): readonly [count: number, bytes: number] {
+  return part === undefined ? [0, 0] : [slowCount(part), byteCount(slowCanonical(part))];
+}
+
+const keyOf = (part: PartSpec): string => `${KINDS[part.kind]} ${'name' in part ? part.name : ''}`;
+
 /** A delta between parts given in their order, without packing. */
 export function slowDelta(before: readonly PartSpec[], after: readonly PartSpec[]): readonly string[] {
-  const keyOf = (part: PartSpec): string => `${KINDS[part.kind]} ${'name' in part ? part.name : ''}`;
   const keys = [...new Set([...before, ...after].map(keyOf))].sort();
+  const old = before.map(keyOf);
+  let skippable = 0;
   const changes = keys.flatMap((key) => {
-    const old = before.find((part) => keyOf(part) === key);
+    const was = before.find((part) => keyOf(part) === key);
     const next = after.find((part) => keyOf(part) === key);
-    if (JSON.stringify(old) === JSON.stringify(next)) return [];
-    const [kind = '', name = ''] = key.split(' ');
-    const isPut = old === undefined || old.kind === 'unmatched';
-    const op = next === undefined ? '00' : isPut ? '01' : '02';
-    const body = next === undefined ? [] : isPut ? putBody(next) : patchBody(old, next);
-    const bytes = body.join('').replaceAll(' ', '').length / 2;
-    return [[op, le(Number(kind), 1), ...shortText(name), le(bytes, 4), ...body]];
+    if (JSON.stringify(was) === JSON.stringify(next)) return [];
+    const place: string[] = [];
+    if (was === undefined) {
+      const [kind = '', name = ''] = key.split(' ');
+      place.push(le(Number(kind), 1), ...shortText(name));
+    } else {
+      place.push(leb128(old.indexOf(key) - skippable));
+      skippable = old.indexOf(key) + 1;
+    }
+    if (next === undefined) return [['00', ...place]];
+    const op = was === undefined ? '03' : was.kind === 'unmatched' ? '01' : '02';
+    const body = op === '02' && was !== undefined ? patchBody(was, next) : putBody(next);
+    const [count, bytes] = claim(next);
+    const [countBefore, bytesBefore] = claim(was);
+    const claims = [difference(count - countBefore), difference(bytes - bytesBefore)];
+    return [[op, ...place, ...claims, leb128(byteCount(body)), ...body]];
   });
-  return [le(changes.length, 2), ...changes.flat()];
+  return [leb128(changes.length), ...changes.flat()];
+}
+
+// ── Digests ────────────────────────────────────────────────────────────────────────────────────────────────
+
+function sha256(fields: readonly string[]): string {
+  return createHash('sha256')
+    .update(Buffer.from(fields.join('').replaceAll(' ', ''), 'hex'))
+    .digest('hex');
+}
+
+/** Ranges of sorted keys, each a number of so many bits: cut until none has more than `most`. */
+function slowLeaves(keys: readonly bigint[], bits: number, most: number): readonly (readonly number[])[] {
+  const cut = (indices: readonly number[], bit: number): readonly (readonly number[])[] => {
+    if (indices.length <= most) return [indices];
+    const isOne = (i: number): boolean => (((keys[i] ?? 0n) >> BigInt(bits - 1 - bit)) & 1n) === 1n;
+    const ones = indices.filter(isOne);
+    if (ones.length === 0 || ones.length === indices.length) return cut(indices, bit + 1);
+    return [
+      ...cut(
+        indices.filter((i) => !isOne(i)),
+        bit + 1,
+      ),
+      ...cut(ones, bit + 1),
+    ];
+  };
+  return keys.length === 0 ? [] : cut([...keys.keys()], 0);
+}
+
+/** Bytes as the highest bits of a number of 256 bytes. */
+function numberOf(hex: string): bigint {
+  return BigInt(`0x${hex.padEnd(512, '0')}`);
+}
+
+function slowPrefixDigest(texts: readonly string[]): string {
+  const families = ([32, 128] as const).map((bits) => {
+    const sorted = sortedOf(texts, bits);
+    const keys = sorted.map(({ address }) => address);
+    const leaves = slowLeaves(keys, bits, bits === 32 ? 1638 : 481).map((indices) => {
+      const own = indices.flatMap((i) => sorted[i] ?? []);
+      return sha256([ascii(bits === 32 ? 'RLP4' : 'RLP6'), le(own.length, 4), ...column(own)]);
+    });
+    return { count: sorted.length, leaves };
+  });
+  const counts = families.flatMap(({ count, leaves }) => [le(count, 4), le(leaves.length, 4)]);
+  return sha256([ascii('RDP1'), ...counts, ...families.flatMap(({ leaves }) => leaves)]);
+}
+
+/** Hashes of leaves of rules. */
+function slowRuleLeaves(lines: readonly string[]): readonly string[] {
+  const leaves: string[][] = [];
+  let open: string[] = [];
+  for (const line of lines) {
+    open.push(line);
+    const bytes = Buffer.from(run([line], column).join(''), 'hex');
+    let hash = 0x811c9dc5n;
+    for (const byte of bytes) hash = ((hash ^ BigInt(byte)) * 0x01000193n) & 0xffff_ffffn;
+    const folded = ((hash ^ (hash >> 16n)) * 0x85ebca6bn) & 0xffff_ffffn;
+    const mixed = folded ^ (folded >> 13n);
+    if (open.length < 1024 && (open.length < 128 || (mixed & 511n) !== 0n)) continue;
+    leaves.push(open);
+    open = [];
+  }
+  if (open.length > 0) leaves.push(open);
+  return leaves.map((leaf) => sha256([ascii('RLQ1'), le(leaf.length, 4), ...runs(leaf, column).slice(1)]));
+}
+
+/** The digest of a part, hex. */
+export function slowDigest(part: PartSpec): string {
+  switch (part.kind) {
+    case 'list':
+      return slowPrefixDigest(part.prefixes);
+    case 'names': {
+      const names = [...part.names].sort(compareSlowly).map(slowKey);
+      const leaves = slowLeaves(names.map(numberOf), 2048, 512).map((indices) =>
+        sha256([ascii('RLN1'), le(indices.length, 4), ...indices.map((i) => names[i] ?? '')]),
+      );
+      return sha256([
+        ascii('RDN1'),
+        part.resolve ? '01' : '00',
+        le(names.length, 4),
+        le(leaves.length, 4),
+        ...leaves,
+      ]);
+    }
+    case 'policy': {
+      const { egress, ingress, exceptions = { egress: [], ingress: [] } } = part;
+      const blocks = [egress, ingress, exceptions.egress, exceptions.ingress].map((lines) => ({
+        lines,
+        leaves: slowRuleLeaves(lines),
+      }));
+      return sha256([
+        ascii('RDQ1'),
+        part.defaultAction === 'accept' ? '01' : '00',
+        slowPrefixDigest(part.prefixes),
+        ...blocks.flatMap(({ lines, leaves }) => [le(lines.length, 4), le(leaves.length, 4)]),
+        ...blocks.flatMap(({ leaves }) => leaves),
+      ]);
+    }
+    case 'resolutions': {
+      const names = Object.keys(part.names).sort(compareSlowly);
+      const leaves = slowLeaves(names.map(slowKey).map(numberOf), 2048, 128).map((indices) => {
+        const own = indices.map((i) => names[i] ?? '');
+        const entries = own.flatMap((name) => [...shortText(name), ...prefixSet(part.names[name] ?? [])]);
+        return sha256([ascii('RLA1'), le(own.length, 4), ...entries]);
+      });
+      return sha256([ascii('RDA1'), le(names.length, 4), le(leaves.length, 4), ...leaves]);
+    }
+    case 'unmatched':
+      return sha256([ascii('RDU1'), part.action === 'accept' ? '01' : '00']);
+  }
+}
+
+export interface SlowRecord {
+  readonly kind: number;
+  readonly name: string;
+  readonly count: number;
+  readonly bytes: number;
+  readonly digest: string;
+}
+
+export function slowRecord(part: PartSpec): SlowRecord {
+  const [count, bytes] = claim(part);
+  return {
+    kind: KINDS[part.kind],
+    name: 'name' in part ? part.name : '',
+    count,
+    bytes,
+    digest: slowDigest(part),
+  };
+}
+
+/** The digest of sorted records, hex. */
+export function slowCatalogue(records: readonly SlowRecord[]): string {
+  const keys = records.map(({ kind, name }) => numberOf(`${le(kind, 1)}${ascii(name)}`));
+  const leaves = slowLeaves(keys, 2048, 128).map((indices) => {
+    const own = indices.flatMap((i) => records[i] ?? []);
+    const fields = own.flatMap(({ kind, name, count, bytes, digest }) => [
+      le(kind, 1),
+      ...shortText(name),
+      le(count, 4),
+      le(bytes, 8),
+      digest,
+    ]);
+    return sha256([ascii('RLC1'), le(own.length, 4), ...fields]);
+  });
+  return sha256([ascii('RDC1'), le(records.length, 4), le(leaves.length, 4), ...leaves]);
 }

@@ -6,7 +6,7 @@
  * runs of one machine.
  */
 
-import { createHash, generateKeyPairSync } from 'node:crypto';
+import { generateKeyPairSync } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { brotliCompressSync, constants } from 'node:zlib';
@@ -22,7 +22,6 @@ import {
   encodeMessage,
   FrameEncoder,
   manifestFor,
-  manifestHash,
   partCount,
   partsOf,
   signManifest,
@@ -321,14 +320,10 @@ function rowOf({ name, before, after, entropyBytes }, runs) {
 function wireBytes(deltaBytes, before, after) {
   const lineage = new Uint8Array(16);
   const created = { lineage, createdAtMs: 1_790_000_000_000, epoch: 1 };
-  const old = manifestFor(before, { ...created, version: 1, previousVersion: 0 });
-  const next = manifestFor(after, { ...created, version: 2, previousVersion: 1 }, old);
+  const next = manifestFor(after, { ...created, version: 2, previousVersion: 1 });
   const manifest = encodeManifest(next);
-  const hash = manifestHash(manifest);
-  const base = before === EMPTY_RULE_SET ? undefined : manifestHash(encodeManifest(old));
   const signature = signManifest(manifest, generateKeyPairSync('ed25519').privateKey);
   const stream = encodeChain([deltaBytes]);
-  const sha256 = new Uint8Array(createHash('sha256').update(stream).digest());
   const encoder = new FrameEncoder();
   let sum = 0;
   /** @param {import('@rulecast/protocol').Message} message */
@@ -337,11 +332,11 @@ function wireBytes(deltaBytes, before, after) {
     sum += encoder.frame(type, 0, body).length;
   };
   send({ kind: 'offer', signature, manifest });
-  send({ kind: 'begin', hash, base, steps: 1, bytes: stream.length });
+  send({ kind: 'begin', bytes: stream.length, snapshot: before === EMPTY_RULE_SET ? true : undefined });
   for (let at = 0; at < stream.length; at += CHUNK_BYTES) {
     send({ kind: 'chunk', bytes: stream.subarray(at, at + CHUNK_BYTES) });
   }
-  send({ kind: 'end', sha256 });
+  send({ kind: 'end' });
   return sum;
 }
 

@@ -5,7 +5,7 @@
  */
 
 import assert from 'node:assert';
-import { createHash, generateKeyPairSync } from 'node:crypto';
+import { generateKeyPairSync } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -149,19 +149,18 @@ export class SubscriberTarget {
     const isChain = this.hash !== undefined && draw.oneIn(2);
     const right = isChain ? encodeDelta(diffRuleSets(this.ruleSet, result)) : encodeSnapshot(result);
     const stream = encodeChain([draw.oneIn(2) ? right : mutatedDelta(draw, right)]);
-    const sha256 = new Uint8Array(createHash('sha256').update(stream).digest());
     /** @type {Message[]} */
     const messages = [
       { kind: 'welcome', protocol: PROTOCOL_VERSION, name: 'fuzz', lineage: LINEAGE, heartbeatMs: 15_000 },
       { kind: 'ping' },
       { kind: 'offer', signature: signManifest(manifest, this.privateKey), manifest },
-      { kind: 'begin', hash, base: isChain ? this.hash : undefined, steps: 1, bytes: stream.length },
+      { kind: 'begin', bytes: stream.length, snapshot: isChain ? undefined : true },
       { kind: 'query', question: 'stats' },
     ];
     for (let at = 0; at < stream.length; at += 65_512) {
       messages.push({ kind: 'chunk', bytes: stream.subarray(at, at + 65_512) });
     }
-    messages.push({ kind: 'end', sha256 }, { kind: 'ping' });
+    messages.push({ kind: 'end' }, { kind: 'ping' });
     return { result, hash, bytes: spoken(draw, messages) };
   }
 

@@ -19,13 +19,13 @@ import time
 from pathlib import Path
 
 import meaning
-from decoder import MESSAGES, Decoder, Frames, Refused, canonical, count_of, manifest_of, message, need, verifies
+from decoder import MESSAGES, Decoder, Frames, Refused, catalogue_digest, check_totals, manifest_of, message, need, records_of, totals_of, verifies
 from wire import Writer
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "protocol" / "PROTOCOL.md"
 CAPABILITIES = ("names", "exceptions", "unmatched")
 SKIPPABLE_FROM = 128
-LIMITS = {"entries": 2**24, "bytes": 2**28, "parts": 1024}
+LIMITS = {"entries": 2**24, "bytes": 2**28, "parts": 65536}
 STATES = ("greeting", "idle", "wanting", "receiving", "draining", "applying", "closed")
 PAUSES_MS = (0, 1000, 4000, 16000, 60000)
 QUERIES_PER_SECOND = 20
@@ -173,7 +173,7 @@ class Session:
                 order = manifest["epoch"], manifest["version"]
                 need(order != held.floor[:2], "forked", "another release of that number was in force")
                 need(order > held.floor[:2], "not-newer", "older than what was in force")
-            need(sum(part["count"] for part in manifest["parts"]) <= LIMITS["entries"], "over-limit", "too many entries")
+            need(manifest["prefixes"] + manifest["others"] <= LIMITS["entries"], "over-limit", "too many entries")
         except Refused as refused:
             never = refused.code != "bad-signature"
             nack = self.refusal(digest, refused, "never" if never else "later")
@@ -208,9 +208,7 @@ class Session:
     def do_receive(self, begin, _):
         self.transfer = {**begin, "stream": bytearray()}
         try:
-            need(begin["hash"] == self.offer["hash"], "bad-transfer", "another release than wanted")
-            need(begin.get("base") in (None, self.want_base), "bad-base", "another base than wanted")
-            need("base" in begin or begin["steps"] == 1, "bad-transfer", "a snapshot of several steps")
+            need(begin.get("snapshot") or self.want_base, "bad-base", "a chain where a snapshot was wanted")
             need(begin["bytes"] <= LIMITS["bytes"], "over-limit", "too long a stream")
         except Refused as refused:
             self.raise_event("refused", self.fault(refused))
@@ -220,15 +218,14 @@ class Session:
         if len(self.transfer["stream"]) > self.transfer["bytes"]:
             self.raise_event("refused", self.fault(Refused("bad-transfer", "more bytes than announced")))
 
-    def do_apply(self, end, _):
+    def do_apply(self, *_):
         started, transfer, offer = time.monotonic(), self.transfer, self.offer
         stream = bytes(transfer["stream"])
         signed = False
         try:
             need(len(stream) == transfer["bytes"], "bad-transfer", "fewer bytes than announced")
-            need(hashlib.sha256(stream).digest() == end["sha256"], "bad-transfer", "another SHA-256")
-            base = self.held.active["parts"] if "base" in transfer else {}
-            parts = self.decoder.chain(stream, base, transfer["steps"])
+            base = {} if transfer.get("snapshot") else self.held.active["parts"]
+            parts = self.decoder.chain(stream, base, offer["manifest"])
             verify(offer["manifest"], parts)
             signed = True
             need(meaning.fault(parts) is None, "bad-rule-set", str(meaning.fault(parts)))
@@ -242,7 +239,7 @@ class Session:
         self.verify_ms = int(1000 * (time.monotonic() - started))
         tell(
             event="applied", hash=offer["hash"], epoch=manifest["epoch"], version=manifest["version"],
-            forms=sorted(self.decoder.forms), steps=transfer["steps"], chain="base" in transfer, bytes=len(stream), parts=len(manifest["parts"]),
+            forms=sorted(self.decoder.forms), chain=not transfer.get("snapshot"), bytes=len(stream), parts=manifest["parts"],
         )  # fmt: skip
         return self.raise_event("applied")
 
@@ -254,7 +251,7 @@ class Session:
             return held.refused[digest]
         pause = PAUSES_MS[min(held.faults, len(PAUSES_MS) - 1)]
         held.faults, held.patient_until = held.faults + 1, time.monotonic() + pause / 1000
-        if "base" in self.transfer:
+        if not self.transfer.get("snapshot"):
             held.failed_chain = digest
         return {**self.refusal(digest, refused, "later"), "retryAfterMs": pause}
 
@@ -311,12 +308,9 @@ class Session:
 
 def verify(manifest, parts):
     """A rule set against its manifest."""
-    ids = [(part["kind"], part["name"]) for part in manifest["parts"]]
-    need(ids == sorted(parts), "bad-rule-set", "other parts than the manifest says")
-    for part in manifest["parts"]:
-        content = parts[part["kind"], part["name"]]
-        need(count_of(part["kind"], content) == part["count"], "bad-count", part["name"])
-        need(hashlib.sha256(canonical(part["kind"], content)).digest() == part["digest"], "bad-digest", part["name"])
+    records = records_of(parts)
+    check_totals(manifest, totals_of(records))
+    need(catalogue_digest(records) == manifest["catalogue"], "bad-digest", "the catalogue")
 
 
 def verdict_fields(parts, packet):

@@ -64,8 +64,7 @@ function writeInput(): string {
     return {
       manifest: base64(release.bytes),
       signature: base64(release.signature),
-      base: transfer.begin.base && base64(transfer.begin.base),
-      steps: transfer.begin.steps,
+      isSnapshot: transfer.begin.snapshot === true,
       stream: base64(Buffer.concat(transfer.chunks)),
     };
   });

@@ -108,9 +108,9 @@ export const ANSWER: MessageOf<'answer'> = {
 export const STRANGE_MESSAGES: readonly Message[] = [
   { kind: 'welcome', protocol: 1, name: 'mgmt', lineage: LINEAGE, heartbeatMs: 5000 },
   { kind: 'offer', manifest: new Uint8Array(1), signature: new Uint8Array(64) },
-  { kind: 'begin', hash: UNKNOWN_HASH, base: undefined, steps: 1, bytes: 1 },
+  { kind: 'begin', bytes: 1 },
   { kind: 'chunk', bytes: new Uint8Array(1) },
-  { kind: 'end', sha256: UNKNOWN_HASH },
+  { kind: 'end' },
   { kind: 'abort', code: 'bad-transfer', text: '' },
   { kind: 'query', question: 'stats', packet: undefined },
   { kind: 'prove' },

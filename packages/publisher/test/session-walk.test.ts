@@ -136,7 +136,7 @@ class Walker {
         return this.maybeRefuse(6);
       case 'end':
         this.step('end');
-        if (this.state === 'applying') await this.finish(message);
+        if (this.state === 'applying') await this.finish();
         return;
       case 'abort':
         expect(this.state).toBe('draining');
@@ -165,20 +165,19 @@ class Walker {
     await this.nack(this.offered);
   }
 
-  private async finish(end: Extract<Message, { kind: 'end' }>): Promise<void> {
+  private async finish(): Promise<void> {
     const { subscriber, offered, begin } = this;
     if (subscriber === undefined || offered === undefined || begin === undefined)
       throw new Error('END of nothing');
-    expect(begin.hash).toEqual(offered.hash);
-    if (begin.base !== undefined) {
-      expect(begin.base).toEqual(this.held?.hash);
+    if (begin.snapshot !== true) {
+      expect(this.held).toBeDefined();
       if (this.draw(4) === 0) {
         this.step('overBudget');
         await subscriber.send({ kind: 'want', hash: offered.hash, base: undefined });
         return;
       }
     }
-    const ruleSet = streamApplied(offered, begin, Buffer.concat(this.chunks), end, this.ruleSet);
+    const ruleSet = streamApplied(offered, begin, Buffer.concat(this.chunks), this.ruleSet);
     if (this.pushesLeft > 0 && this.draw(5) === 0) {
       this.step('refused');
       await this.nack(offered);

@@ -4,14 +4,15 @@ import {
   DURATION_MAX_MS,
   encodeManifest,
   encodeMessage,
-  type Manifest,
   type Message,
   type MessageOf,
+  manifestFor,
   manifestHash,
   QUERIES_PER_SECOND_MAX,
   SUBSCRIBERS_MAX,
   signManifest,
 } from '@rulecast/protocol';
+import { EMPTY_RULE_SET } from '@rulecast/rules';
 import { type Endpoint, parseEndpoint } from '@rulecast/vchan';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { temporaryDirectory } from '../../../test/kit/directory.ts';
@@ -123,7 +124,7 @@ describe('a release', () => {
     const outcome = nextOutcome(publisher);
     const { offer, begin } = await subscriber.take();
     expect(offer.hash).toEqual(first.hash);
-    expect([begin.base, begin.steps]).toEqual([undefined, 1]);
+    expect(begin.snapshot).toBe(true);
     expect(await outcome).toMatchObject({
       subscriber: 'fw',
       state: 'applied',
@@ -133,7 +134,7 @@ describe('a release', () => {
     });
     await release(publisher, { 'hosts.txt': '192.0.2.1\n' }, { action: 'merge' });
     const second = await subscriber.take();
-    expect(second.begin).toMatchObject({ base: first.hash, steps: 1 });
+    expect(second.begin.snapshot).toBeUndefined();
     expect(second.begin.bytes).toBeLessThan(100);
     expect(await subscriber.isQuiet()).toBe(true);
     expect(entryOf(publisher, 'fw')).toMatchObject({ held: subscriber.held, applyMs: 10, receiving: false });
@@ -150,8 +151,8 @@ describe('a release', () => {
     const second = await offered;
     await subscriber.offer();
     await subscriber.want(second); // too late: newer OFFERs have overtaken it
-    const { begin } = await subscriber.take();
-    expect(begin.steps).toBe(3);
+    await subscriber.take();
+    expect(subscriber.stepCount).toBe(3);
   });
 
   it('comes as a snapshot to who holds what is not known', async () => {
@@ -163,7 +164,7 @@ describe('a release', () => {
     const offer = await subscriber.offer();
     await subscriber.want(offer, held.hash);
     const { begin } = await subscriber.receiveTransfer(offer);
-    expect(begin.base).toBeUndefined();
+    expect(begin.snapshot).toBe(true);
   });
 
   it('comes as a snapshot where that is smaller than the chain', async () => {
@@ -177,7 +178,7 @@ describe('a release', () => {
     const offer = await subscriber.offer();
     await subscriber.want(offer, first.hash);
     const { begin } = await subscriber.receiveTransfer(offer);
-    expect([begin.base, begin.steps]).toEqual([undefined, 1]);
+    expect(begin.snapshot).toBe(true);
   });
 
   it('is not offered to who has it', async () => {
@@ -212,7 +213,7 @@ describe('a release', () => {
     await release(publisher, { 'hosts.txt': '192.0.2.1\n' }, { action: 'merge' });
     const offer = await subscriber.offer();
     await subscriber.want(offer, hash);
-    expect(await subscriber.next('begin')).toMatchObject({ base: hash, steps: 1 });
+    expect((await subscriber.next('begin')).snapshot).toBeUndefined();
   });
 });
 
@@ -231,7 +232,7 @@ describe('a head that changes', () => {
 
   it('while a transfer runs is offered when that is applied, and nothing is lost', async () => {
     const { publisher, endpoint } = await house();
-    const first = await release(publisher, { 'hosts.txt': hostsText(100_000) });
+    await release(publisher, { 'hosts.txt': hostsText(100_000) });
     const subscriber = await ScriptedSubscriber.greet(endpoint, 'fw');
     const offer = await subscriber.offer();
     await subscriber.want(offer);
@@ -242,7 +243,7 @@ describe('a head that changes', () => {
     await subscriber.applied(offer, await subscriber.receiveStream(offer, begin));
     const next = await subscriber.take();
     expect(next.offer.decoded.version).toBe(3);
-    expect(next.begin).toMatchObject({ base: first.hash, steps: 2 });
+    expect([next.begin.snapshot, subscriber.stepCount]).toEqual([undefined, 2]);
   });
 
   it('while the release before is being applied is offered when that is answered', async () => {
@@ -423,15 +424,14 @@ describe('a subscriber that claims a release above the head', () => {
   function lostRelease(publisher: Publisher, epoch: number, version: number, ofLineage?: Uint8Array) {
     const { privateKey } = publisher.identity;
     const lineage = ofLineage ?? publisher.identity.lineage;
-    const lost: Manifest = {
+    const lost = {
       lineage,
       epoch,
       version,
       previousVersion: version - 1,
       createdAtMs: 1,
-      parts: [],
     };
-    const manifest = encodeManifest(lost);
+    const manifest = encodeManifest(manifestFor(EMPTY_RULE_SET, lost));
     const holds = { hash: manifestHash(manifest), epoch, version };
     return {
       holds,
@@ -1079,6 +1079,6 @@ describe('a push', () => {
     );
     const versions = (await Promise.all(pushes)).map(({ manifest }) => manifest.version);
     expect(versions).toEqual(Array.from({ length: 20 }, (_, i) => i + 1));
-    expect(publisher.head?.manifest.parts[0]?.count).toBe(20);
+    expect(publisher.head?.manifest.prefixes).toBe(20);
   });
 });

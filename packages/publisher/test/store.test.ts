@@ -485,6 +485,24 @@ describe('the archive', () => {
   });
 });
 
+describe('a store of another version of Rulecast', () => {
+  it('is refused with what to do, and stays as it is', async () => {
+    const directory = new StoreDirectory();
+    await directory.fill(churn(2, 20));
+    const form = await directory.raw(undefined, (raw) => Buffer.from(raw.get('form') ?? ''));
+    for (const other of [undefined, Buffer.from('rulecast-store 1')]) {
+      await directory.raw(undefined, (raw) =>
+        other === undefined ? raw.remove('form') : raw.put('form', other),
+      );
+      await expect(directory.reopened()).rejects.toThrow(
+        /is of another version of Rulecast, .* --start-over/,
+      );
+    }
+    await directory.raw(undefined, (raw) => raw.put('form', form));
+    expect((await directory.reopened())?.manifest.version).toBe(2);
+  });
+});
+
 describe('a damaged store is refused, and never gives a wrong rule set', () => {
   /** What a load of a damaged store comes to. */
   async function outcome(directory: StoreDirectory, intact: RuleSet): Promise<'refused' | 'same' | 'wrong'> {
@@ -550,8 +568,8 @@ describe('a damaged store is refused, and never gives a wrong rule set', () => {
     const directory = new StoreDirectory();
     await directory.fill(churn(5, 200));
     const original = await directory.raw('releases', (raw) => Buffer.from(raw.get([1, 5]) ?? ''));
-    // The first four bytes are the delta's length, which only accounts are kept with.
-    for (let at = 4; at < original.length; at += 5) {
+    // The first 32 bytes are numbers that only accounts are kept with.
+    for (let at = 32; at < original.length; at += 5) {
       const damaged = Buffer.from(original);
       damaged[at] = (damaged[at] ?? 0) ^ 0x10;
       await directory.raw('releases', (raw) => raw.put([1, 5], damaged));

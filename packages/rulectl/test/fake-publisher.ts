@@ -82,7 +82,8 @@ export async function receivePush(connection: Connection): Promise<SentPush> {
     }
     const content = Buffer.concat(chunks);
     const { sha256 } = await receive(connection, 'end');
-    if (!createHash('sha256').update(content).digest().equals(sha256)) throw new Error(`${name}: wrong hash`);
+    if (sha256 === undefined || !createHash('sha256').update(content).digest().equals(sha256))
+      throw new Error(`${name}: wrong hash`);
     files.push({ name, role, content: content.toString('utf8') });
   }
   return { push, files };

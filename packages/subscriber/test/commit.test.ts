@@ -1,6 +1,6 @@
 /** The commit order, without clock and disk: each outcome in each state, and every way that it can end. */
 
-import { ErrorCode, ProtocolError } from '@rulecast/protocol';
+import { ErrorCode, manifestFor, ProtocolError } from '@rulecast/protocol';
 import { EMPTY_RULE_SET } from '@rulecast/rules';
 import type { Prepared } from '@rulecast/table';
 import { describe, expect, it } from 'vitest';
@@ -22,7 +22,13 @@ const HASH = new Uint8Array(32).fill(2);
 const CANDIDATE: Candidate = {
   offer: {
     hash: HASH,
-    manifest: { lineage: LINEAGE, epoch: 1, version: 9, previousVersion: 8, createdAtMs: 5, parts: [] },
+    manifest: manifestFor(EMPTY_RULE_SET, {
+      lineage: LINEAGE,
+      epoch: 1,
+      version: 9,
+      previousVersion: 8,
+      createdAtMs: 5,
+    }),
     manifestBytes: new Uint8Array(3),
     signature: new Uint8Array(64),
   },

@@ -5,15 +5,14 @@
  *
  *   node crash-child.mjs INPUT STATE-DIRECTORY STEP          STEP 0: never; then it prints `steps N` at the end
  *
- * INPUT is JSON: the trust line, and for each release manifest, signature, base, steps and stream, in base64.
+ * INPUT is JSON: the trust line, and for each release manifest, signature and stream, in base64.
  * Prints `applied VERSION` for each APPLIED.
  */
 
-import { createHash } from 'node:crypto';
 import { readFileSync, writeSync } from 'node:fs';
 import fileSystem from 'node:fs/promises';
 import { syncBuiltinESMExports } from 'node:module';
-import { Connection, manifestHash, PROTOCOL_VERSION, parseTrust } from '@rulecast/protocol';
+import { Connection, PROTOCOL_VERSION, parseTrust } from '@rulecast/protocol';
 import { createMemoryPair } from '@rulecast/vchan';
 import { pino } from 'pino';
 
@@ -88,13 +87,11 @@ for (const release of input.releases) {
   const [manifest, signature, stream] = [release.manifest, release.signature, release.stream].map((text) =>
     Uint8Array.from(Buffer.from(text, 'base64')),
   );
-  const base = release.base && Uint8Array.from(Buffer.from(release.base, 'base64'));
   await connection.send({ kind: 'offer', manifest, signature });
   await next('want');
-  const hash = manifestHash(manifest);
-  await connection.send({ kind: 'begin', hash, base, steps: release.steps, bytes: stream.length });
+  await connection.send({ kind: 'begin', bytes: stream.length, snapshot: release.isSnapshot || undefined });
   await connection.send({ kind: 'chunk', bytes: stream });
-  await connection.send({ kind: 'end', sha256: createHash('sha256').update(stream).digest() });
+  await connection.send({ kind: 'end' });
   const { version } = await next('applied');
   writeSync(1, `applied ${version}\n`);
 }

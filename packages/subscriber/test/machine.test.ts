@@ -9,6 +9,7 @@ import {
   HANDSHAKE_TIMEOUT_MS,
   type Message,
   type MessageOf,
+  manifestFor,
   manifestHash,
   ProtocolError,
   QUERIES_PER_SECOND_MAX,
@@ -22,6 +23,7 @@ import {
   type SubscriberSessionState,
   TRANSFER_WINDOW_MS,
 } from '@rulecast/protocol';
+import { EMPTY_RULE_SET } from '@rulecast/rules';
 import { describe, expect, it } from 'vitest';
 import fc from '../../../test/seeded-fast-check.ts';
 import { often } from '../../../test/thorough.ts';
@@ -65,7 +67,13 @@ function offerOf(manifestBytes: Uint8Array): VerifiedOffer {
   const [epoch = 0, version = 0] = Buffer.from(manifestBytes).toString().split(' ').map(Number);
   return {
     hash: manifestHash(manifestBytes),
-    manifest: { lineage: LINEAGE, epoch, version, previousVersion: 0, createdAtMs: 1, parts: [] },
+    manifest: manifestFor(EMPTY_RULE_SET, {
+      lineage: LINEAGE,
+      epoch,
+      version,
+      previousVersion: 0,
+      createdAtMs: 1,
+    }),
     manifestBytes,
     signature: new Uint8Array(64),
   };
@@ -78,8 +86,7 @@ function heldOf({ hash, manifest, manifestBytes, signature }: VerifiedOffer, sin
 
 const ONE = offerOf(bytesOf(0, 1));
 const TWO = offerOf(bytesOf(0, 2));
-const SHA256 = new Uint8Array(32).fill(7);
-const BEGIN: MessageOf<'begin'> = { kind: 'begin', hash: TWO.hash, base: ONE.hash, steps: 1, bytes: 10 };
+const BEGIN: MessageOf<'begin'> = { kind: 'begin', bytes: 10 };
 
 function run(state: State, events: readonly Event[], nowMs = 0): State {
   return events.reduce((before, event) => step(before, event, nowMs).state, state);
@@ -92,8 +99,8 @@ const PATHS: Readonly<Record<SubscriberSessionState, readonly Event[]>> = {
   idle: [WELCOME],
   wanting: [WELCOME, { kind: 'offer', offer: TWO }],
   receiving: [WELCOME, { kind: 'offer', offer: TWO }, BEGIN],
-  draining: [WELCOME, { kind: 'offer', offer: TWO }, { ...BEGIN, hash: SHA256 }],
-  applying: [WELCOME, { kind: 'offer', offer: TWO }, BEGIN, TEN, { kind: 'end', sha256: SHA256 }],
+  draining: [WELCOME, { kind: 'offer', offer: TWO }, { ...BEGIN, bytes: 2 ** 52 }],
+  applying: [WELCOME, { kind: 'offer', offer: TWO }, BEGIN, TEN, { kind: 'end' }],
   closed: [WELCOME, { kind: 'disconnected', fault: undefined }],
 };
 
@@ -120,9 +127,9 @@ const EVENTS: Readonly<Record<SubscriberEvent, Event>> = {
   offerRefused: { kind: 'offerRefused', nack: NACK, isForGood: true },
   begin: BEGIN,
   chunk: { kind: 'chunk', bytes: new Uint8Array(5) },
-  end: { kind: 'end', sha256: SHA256 },
+  end: { kind: 'end' },
   abort: { kind: 'abort', code: 'superseded', text: '' },
-  unsupported: { kind: 'unsupported', hash: SHA256, capabilities: ['names'], text: 'told' },
+  unsupported: { kind: 'unsupported', hash: TWO.hash, capabilities: ['names'], text: 'told' },
   query: { kind: 'query', packet: undefined, transaction: 3 },
   prove: { kind: 'prove' },
   ping: { kind: 'ping' },
@@ -183,13 +190,9 @@ describe('each event in each state', () => {
   });
 
   it('END of all that was announced is applied', () => {
-    const { state, effects } = step(
-      run(GREETING, [...PATHS.receiving, TEN]),
-      { kind: 'end', sha256: SHA256 },
-      0,
-    );
+    const { state, effects } = step(run(GREETING, [...PATHS.receiving, TEN]), { kind: 'end' }, 0);
     expect(state.kind).toBe('applying');
-    expect(effects).toEqual([{ kind: 'apply', offer: TWO, base: ONE.hash, steps: 1, sha256: SHA256 }]);
+    expect(effects).toEqual([{ kind: 'apply', offer: TWO, base: ONE.hash }]);
   });
 });
 
@@ -420,16 +423,16 @@ class World {
       }
       case 'begin': {
         if (state.kind !== 'wanting') return undefined;
-        const { offer, base } = state.want;
-        const hash = move.isWrong ? SHA256 : offer.hash;
-        return { kind: 'begin', hash, base: move.isChain ? base : undefined, steps: 1, bytes: move.bytes };
+        const isChain = move.isChain && state.want.base !== undefined;
+        const snapshot = isChain ? undefined : true;
+        return { kind: 'begin', bytes: move.isWrong ? 2 ** 52 : move.bytes, snapshot };
       }
       case 'chunk':
         if (state.kind !== 'receiving' && state.kind !== 'draining') return undefined;
         return { kind: 'chunk', bytes: new Uint8Array(move.bytes === 'rest' ? this.#rest() : move.bytes) };
       case 'end':
         if (state.kind !== 'receiving' && state.kind !== 'draining') return undefined;
-        return { kind: 'end', sha256: SHA256 };
+        return { kind: 'end' };
       case 'abort':
         return ['wanting', 'receiving', 'draining'].includes(state.kind)
           ? { kind: 'abort', code: 'superseded', text: '' }

@@ -273,11 +273,26 @@ describe('a damaged state', () => {
     yield undefined;
   }
 
+  it('of another version of Rulecast is not read, says so, and is taken over by the next release', async () => {
+    const publisher = new ScriptedPublisher();
+    const [one, two] = sampleReleases(publisher);
+    const stateDirectory = await stateAfter(publisher, one);
+    const shelf = new Shelf(stateDirectory, () => undefined, NODE_DISK);
+    const mark = shelf.readNote('active')?.replace('rulecast-active 3', 'rulecast-active 2') ?? '';
+    await shelf.writeNote('active', mark);
+    const subscriber = await startedSubscriber(publisher, { stateDirectory });
+    expect(subscriber.status().lastError?.text).toMatch(/is of another version of Rulecast/);
+    const { peer } = await publisher.greeted();
+    await peer.bring(two);
+    await subscriber.close();
+    expectEnforces(await startedSubscriber(publisher, { stateDirectory, channel: nobody }), two.ruleSet);
+  });
+
   it('a mark of another lineage beside the own one is neither floor nor in force', async () => {
     const publisher = new ScriptedPublisher();
     const [one, two, three] = sampleReleases(publisher);
     const stateDirectory = await stateAfter(publisher, one, two);
-    const body = `rulecast-active 2\n${'ab'.repeat(16)} ${Buffer.from(one.hash).toString('hex')} 0 1\n`;
+    const body = `rulecast-active 3\n${'ab'.repeat(16)} ${Buffer.from(one.hash).toString('hex')} 0 1\n`;
     await new Shelf(join(stateDirectory, 'copy'), () => undefined, NODE_DISK).writeNote('active', body);
     rmSync(join(stateDirectory, fileOf(two))); // so that both places are looked at
     const subscriber = await startedSubscriber(publisher, { stateDirectory });

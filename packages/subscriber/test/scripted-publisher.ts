@@ -41,7 +41,6 @@ export interface ScriptedRelease {
 export interface ScriptedTransfer {
   readonly begin: Omit<MessageOf<'begin'>, 'kind'>;
   readonly chunks: readonly Uint8Array[];
-  readonly sha256: Uint8Array;
 }
 
 export class ScriptedPublisher {
@@ -132,34 +131,28 @@ export function sha256(bytes: Uint8Array): Uint8Array {
   return new Uint8Array(createHash('sha256').update(bytes).digest());
 }
 
-/** The transfer of any stream as a release. */
-export function streamTransfer(
-  release: ScriptedRelease,
-  stream: Uint8Array,
-  base?: ScriptedRelease,
-  steps = 1,
-): ScriptedTransfer {
-  const begin = { hash: release.hash, base: base?.hash, steps, bytes: stream.length };
+/** The transfer of any stream, upon a release or upon nothing. */
+export function streamTransfer(stream: Uint8Array, base?: ScriptedRelease): ScriptedTransfer {
+  const begin = { bytes: stream.length, snapshot: base === undefined ? true : undefined };
   const middle = Math.ceil(stream.length / 2);
   const chunks = [stream.subarray(0, middle), stream.subarray(middle)].filter((chunk) => chunk.length > 0);
-  return { begin, chunks, sha256: sha256(stream) };
+  return { begin, chunks };
 }
 
 export function snapshotOf(release: ScriptedRelease): ScriptedTransfer {
-  return streamTransfer(release, encodeChain([encodeSnapshot(release.ruleSet)]));
+  return streamTransfer(encodeChain([encodeSnapshot(release.ruleSet)]));
 }
 
 /** The deltas along some releases: from the first, which the subscriber holds, to the last. */
 export function chainOf(...releases: readonly ScriptedRelease[]): ScriptedTransfer {
   const [base] = releases;
-  const last = releases.at(-1);
-  if (base === undefined || last === undefined) throw new TypeError('a chain of no releases');
+  if (base === undefined) throw new TypeError('a chain of no releases');
   const steps = releases.slice(1).map((after, i) => {
     const before = releases[i];
     if (before === undefined) throw new TypeError('unreachable: i is an index of releases');
     return encodeDelta(diffRuleSets(before.ruleSet, after.ruleSet));
   });
-  return streamTransfer(last, encodeChain(steps), base, steps.length);
+  return streamTransfer(encodeChain(steps), base);
 }
 
 /** One connection, from the publisher's end. */
@@ -215,10 +208,10 @@ export class Peer {
   }
 
   /** Sends BEGIN, the CHUNKs and END. */
-  async transfer({ begin, chunks, sha256 }: ScriptedTransfer): Promise<void> {
+  async transfer({ begin, chunks }: ScriptedTransfer): Promise<void> {
     await this.send({ kind: 'begin', ...begin });
     for (const bytes of chunks) await this.send({ kind: 'chunk', bytes });
-    await this.send({ kind: 'end', sha256 });
+    await this.send({ kind: 'end' });
   }
 
   /** Offers a release and transfers it; resolves once it is applied. */

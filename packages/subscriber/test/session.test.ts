@@ -37,7 +37,7 @@ afterEach(() => {
 const PING: Message = { kind: 'ping' };
 const QUERY: Message = { kind: 'query', question: 'stats' };
 const HASH = new Uint8Array(32);
-const END: Message = { kind: 'end', sha256: HASH };
+const END: Message = { kind: 'end' };
 
 /** Opens a connection to the point from which a message has no place. */
 async function reach(publisher: ScriptedPublisher, state: string, heartbeatMs?: number): Promise<Peer> {
@@ -60,7 +60,7 @@ describe('a message out of place ends the session, and what is in force stays:',
     ['greeting', QUERY],
     ['greeting', END],
     ['greeting', { kind: 'prove' }],
-    ['idle', { kind: 'begin', hash: HASH, steps: 1, bytes: 1 }],
+    ['idle', { kind: 'begin', bytes: 1, snapshot: true }],
     ['idle', { kind: 'chunk', bytes: HASH }],
     ['idle', END],
     ['idle', { kind: 'abort', code: 'superseded', text: '' }],
@@ -69,7 +69,7 @@ describe('a message out of place ends the session, and what is in force stays:',
     ['idle', { kind: 'status', watch: false }],
     ['wanting', { kind: 'chunk', bytes: HASH }],
     ['wanting', { kind: 'prove' }],
-    ['receiving', { kind: 'begin', hash: HASH, steps: 1, bytes: 1 }],
+    ['receiving', { kind: 'begin', bytes: 1, snapshot: true }],
     ['receiving', { kind: 'prove' }],
   ] as const satisfies readonly (readonly [string, Message])[])('%s: %o', async (state, message) => {
     const publisher = new ScriptedPublisher();
@@ -501,13 +501,12 @@ describe('a transfer that does not get on', () => {
     const publisher = new ScriptedPublisher();
     await startedSubscriber(publisher);
     const peer = await reach(publisher, 'wanting', WAIT_HEARTBEAT_MS);
-    const [, release] = sampleReleases(publisher);
     const pass = async (ms: number): Promise<void> => {
       await peer.send(PING);
       await peer.receive('pong');
       await vi.advanceTimersByTimeAsync(ms);
     };
-    await peer.send({ kind: 'begin', hash: release.hash, steps: 1, bytes: 100_000 });
+    await peer.send({ kind: 'begin', bytes: 100_000, snapshot: true });
     const half: Message = { kind: 'chunk', bytes: new Uint8Array(TRANSFER_WINDOW_MIN_BYTES / 2) };
     await pass(TRANSFER_WINDOW_MS - 1000);
     await peer.send(half);

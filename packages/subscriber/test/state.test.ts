@@ -83,19 +83,19 @@ const LITERAL: StoredRelease = {
   stream: Uint8Array.of(0xaa, 0xbb),
 };
 const LITERAL_FILE = [
-  '52435331', // RCS1
+  '52435332', // RCS2
   '2b'.repeat(32), // base
   '03000000', // manifest length
   '02000000', // stream length
   '5a'.repeat(64), // signature
   '010203', // manifest
   'aabb', // stream
-  '7817178ea69b2b6a39e59dcd8318687a56e51fde9724cb852fb7b0019c722cb9', // SHA-256 of all before
+  '002cd802f624842ca7c94438e8f686f43ac2408e0cf8ba075c46a138ff66249b', // SHA-256 of all before
 ].join('');
 const LITERAL_ACTIVE = [
-  'rulecast-active 2',
+  'rulecast-active 3',
   '1e1e1e1e1e1e1e1e1e1e1e1e1e1e1e1e 039058c6f2c0cb492c533b0a4d14ef77cc0f78abccced5287d84a1a2011cfb81 2 7',
-  '400425bcd1350601ea6853667d9a656bfc0169af09185e40badcfd470d8ad6d0',
+  'd92d68b5de0f58b53477159ea47c61c490c4277a57c66926cb7c523f6240f44b',
   '',
 ].join('\n');
 

@@ -112,7 +112,7 @@ function claimOf(base: RuleSet, ruleSet: RuleSet, version = 2): { claim: Claim; 
 describe('a large release', () => {
   it('is verified in the thread as it is in place, and keeps the parts that did not change', async () => {
     const { claim, manifest } = claimOf(OLD, NEW);
-    verifier.expect(manifest, { manifest: manifestOf(OLD, 1), ruleSet: OLD });
+    verifier.expect(manifest, manifestOf(OLD, 1));
     const { ruleSet } = await verifier.verify(claim);
     expectSame(ruleSet, verify(claim).ruleSet);
     expect([...ruleSet.lists.keys()]).toEqual(['hosts', 'kept']);
@@ -193,7 +193,6 @@ describe('a large release', () => {
     if (signed === undefined || other === undefined) throw new TypeError('there are two');
     await expect(verifier.verify({ ...signed, stream: other.stream })).rejects.toMatchObject({
       code: 'bad-digest',
-      part: 'list hosts',
     });
   });
 

@@ -10,6 +10,8 @@ import { wordsOfBytes } from './words.ts';
 
 /** A u32 in LEB128. */
 const VARINT_MAX_BYTES = 5;
+/** 53 bits of it. */
+const DIFFERENCE_MAX_BYTES = 8;
 
 /**
  * A checked walk over bytes that a peer or a disk gave. Every method throws ProtocolError where the bytes are
@@ -86,6 +88,26 @@ export class ByteReader {
       return value;
     }
     throw this.error('a malformed variable-length number');
+  }
+
+  /**
+   * A whole number of less than 2^52 either way, of which the sign is the lowest bit, in LEB128; a longer
+   * form than needed is an error.
+   */
+  difference(): number {
+    let value = 0;
+    let scale = 1;
+    for (let i = 0; i < DIFFERENCE_MAX_BYTES; i++) {
+      const byte = this.u8();
+      value += (byte & 127) * scale;
+      if (byte > 127) {
+        scale *= 128;
+        continue;
+      }
+      if ((byte === 0 && i > 0) || value > VERSION_MAX) break;
+      return value % 2 === 0 ? value / 2 : -(value + 1) / 2;
+    }
+    throw this.error('a malformed difference');
   }
 
   /**

@@ -47,6 +47,16 @@ export class ByteWriter {
     this.u8(rest);
   }
 
+  /** A whole number of less than 2^52 either way, the sign as its lowest bit, in the shortest LEB128. */
+  difference(value: number): void {
+    let rest = value >= 0 ? value * 2 : -value * 2 - 1;
+    while (rest > 127) {
+      this.u8((rest % 128) | 128);
+      rest = Math.floor(rest / 128);
+    }
+    this.u8(rest);
+  }
+
   bytes(bytes: Uint8Array): void {
     const at = this.#reserve(bytes.length);
     this.#buffer.set(bytes, at);

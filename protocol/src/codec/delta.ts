@@ -2,9 +2,11 @@
  * Deltas: what turns one rule set into the next, found by content, encoded, and applied strictly. A snapshot
  * is the delta from the empty rule set; a transfer is a chain of deltas. PROTOCOL.md "Delta and snapshot".
  *
- *   delta    change count u16 | change …                              by kind, then name; one change a part
- *   change   op u8 | kind u8 | name length u8 | name | body length u32 | body
- *   chain    step count u32 | (length u32, delta)…
+ *   chain    (length varint, delta) …                                 to the end
+ *   delta    change count varint | change …                           by kind, then name; one change a part
+ *   change   op u8 | place | claim | body length varint | body        a removal is op and place alone
+ *   place    parts skipped varint; of a new part: kind u8 | name length u8 | name
+ *   claim    count, bytes of canonical form: differences to what they were
  */
 
 import { EMPTY_RULE_SET, type List, type Policy, type RuleSet } from '@rulecast/rules';
@@ -13,13 +15,15 @@ import { ByteWriter } from '../bytes/writer.ts';
 import {
   type Budget,
   bodyMaxBytes,
-  Meter,
+  type Claim,
+  entriesIn,
   type PartBounds,
   type StepBounds,
   uncountedOf,
-  Work,
 } from '../content/budget.ts';
-import { isNamedRight } from '../content/manifest.ts';
+import { canonicalLength } from '../content/canonical.ts';
+import { catalogueOf, totalsOf } from '../content/catalogue.ts';
+import { checkTotals, isNamedRight } from '../content/manifest.ts';
 import {
   comparePartIds,
   isPartKind,
@@ -30,25 +34,30 @@ import {
   partsOf,
   partText,
 } from '../content/part.ts';
-import { ErrorCode } from '../error.ts';
-import { CHANGES_MAX, ENTRIES_MAX, PARTS_MAX, STEPS_MAX, UNCOUNTED_MAX } from '../limits.ts';
+import { Meter, Work } from '../content/work.ts';
+import { ErrorCode, ProtocolError } from '../error.ts';
+import { ENTRIES_MAX, PARTS_MAX, STEPS_MAX, UNCOUNTED_MAX } from '../limits.ts';
 import { withoutDeflate } from './deflate.ts';
 import { type OnListPatch, partWeight, patchBody, putBody, readPatch, readPut } from './part-body.ts';
 import { diffParts, type EditCounts, type PartEdits, wholeCounts } from './part-edits.ts';
 
-const OpCode = { remove: 0, put: 1, patch: 2 } as const;
+/** `add` puts a part that was not there. */
+const OpCode = { remove: 0, put: 1, patch: 2, add: 3 } as const;
 type OpCode = (typeof OpCode)[keyof typeof OpCode];
 
-/** Op, kind, name length and body length. */
-const CHANGE_LEAST_BYTES = 7;
+/** Op and place. */
+const CHANGE_LEAST_BYTES = 2;
+const COUNT_MAX = 0xffff_ffff;
 
 /**
  * What happens to one part. A `patch` has both contents; the encoder may still send the new one whole where
  * that is shorter.
  */
 export type PartChange = PartId &
-  EditCounts &
-  (
+  EditCounts & {
+    /** Where the part stands among those before; undefined for one that is put. */
+    readonly index: number | undefined;
+  } & (
     | { readonly op: 'remove'; readonly before: Part }
     | { readonly op: 'put'; readonly after: Part }
     | { readonly op: 'patch'; readonly before: Part; readonly after: Part; readonly edits: PartEdits }
@@ -64,49 +73,72 @@ export interface RuleSetDelta {
  * value, linearly.
  */
 export function diffRuleSets(before: RuleSet, after: RuleSet): RuleSetDelta {
-  const old = new Map<string, Part>();
-  for (const part of partsOf(before)) old.set(partText(part), part);
+  const old = partsOf(before);
   const changes: PartChange[] = [];
+  let index = 0;
+  const removeUpTo = (part: Part | undefined): void => {
+    for (; index < old.length; index++) {
+      const gone = old[index]!; // index < length
+      if (part !== undefined && comparePartIds(gone, part) >= 0) return;
+      const { kind, name } = gone;
+      changes.push({ op: 'remove', index, kind, name, before: gone, ...wholeCounts(gone, 'remove') });
+    }
+  };
   for (const part of partsOf(after)) {
-    const key = partText(part);
-    const change = changeOf(old.get(key), part);
-    old.delete(key);
+    removeUpTo(part);
+    const was = old[index];
+    const isThere = was !== undefined && comparePartIds(was, part) === 0;
+    const change = isThere ? patchOf(index, was, part) : putOf(part);
+    if (isThere) index++;
     if (change !== undefined) changes.push(change);
   }
-  for (const part of old.values()) {
-    changes.push({
-      op: 'remove',
-      kind: part.kind,
-      name: part.name,
-      before: part,
-      ...wholeCounts(part, 'remove'),
-    });
-  }
-  return { changes: changes.sort(comparePartIds) };
+  removeUpTo(undefined);
+  return { changes };
 }
 
-function changeOf(before: Part | undefined, after: Part): PartChange | undefined {
+function putOf(after: Part): PartChange {
   const { kind, name } = after;
-  if (before === undefined) return { op: 'put', kind, name, after, ...wholeCounts(after, 'put') };
+  return { op: 'put', index: undefined, kind, name, after, ...wholeCounts(after, 'put') };
+}
+
+function patchOf(index: number, before: Part, after: Part): PartChange | undefined {
   const edits = diffParts(before, after);
   if (edits === undefined) return undefined;
+  const { kind, name } = after;
   const { addedCount, removedCount, unchangedCount } = edits;
-  return { op: 'patch', kind, name, before, after, edits, addedCount, removedCount, unchangedCount };
+  return { op: 'patch', index, kind, name, before, after, edits, addedCount, removedCount, unchangedCount };
 }
 
 /** The bytes of a delta. Throws RangeError if its content could not be decoded again. */
 export function encodeDelta(delta: RuleSetDelta): Uint8Array {
   const writer = new ByteWriter();
-  writer.u16(delta.changes.length);
+  writer.varint(delta.changes.length);
+  let next = 0;
   for (const change of delta.changes) {
     const { op, body } = encodedChange(change);
     writer.u8(op);
-    writer.u8(change.kind);
-    writer.shortText(change.name);
-    writer.u32(body.length);
+    if (change.index === undefined) {
+      writer.u8(change.kind);
+      writer.shortText(change.name);
+    } else {
+      writer.varint(change.index - next);
+      next = change.index + 1;
+    }
+    if (change.op === 'remove') continue;
+    const old = change.op === 'patch' ? claimOf(change.before) : NO_CLAIM;
+    const { count, bytes } = claimOf(change.after);
+    writer.difference(count - old.count);
+    writer.difference(bytes - old.bytes);
+    writer.varint(body.length);
     writer.bytes(body);
   }
   return writer.take();
+}
+
+const NO_CLAIM: Claim = { count: 0, bytes: 0 };
+
+function claimOf(part: Part): Claim {
+  return { count: partCount(part), bytes: canonicalLength(part) };
 }
 
 /**
@@ -124,7 +156,7 @@ function encodedChange(change: PartChange): { readonly op: OpCode; readonly body
     case 'remove':
       return { op: OpCode.remove, body: new Uint8Array(0) };
     case 'put':
-      return { op: OpCode.put, body: putBody(change.after) };
+      return { op: OpCode.add, body: putBody(change.after) };
     case 'patch': {
       const patch = patchBody(change.before, change.after, change.edits);
       if (patch === undefined) return { op: OpCode.put, body: putBody(change.after) };
@@ -143,11 +175,23 @@ function mayBeShorterWhole(change: PartChange & { readonly op: 'patch' }): boole
   return (change.addedCount + change.removedCount) * 2 >= partCount(change.after);
 }
 
+/** What deltas apply to: the parts, and what is said of each. */
+interface PartTable {
+  /** Sorted. */
+  readonly parts: readonly Part[];
+  readonly claims: readonly (PartId & Claim)[];
+}
+
 /** A change as it stands in the bytes; the body is not yet read. */
 interface ChangeHead extends PartId {
   readonly op: OpCode;
+  /** Where the part stands; for a new one, where it goes. */
+  readonly index: number;
   /** What the part is now; undefined for a new part. */
   readonly before: Part | undefined;
+  readonly claimBefore: Claim;
+  /** Of a part that is removed: nothing. */
+  readonly claim: Claim;
   readonly body: ByteReader;
 }
 
@@ -158,11 +202,12 @@ const OWN_BOUNDS: StepBounds = { entriesMax: ENTRIES_MAX };
  * The rule set that a delta makes of `before`. Parts that do not change stay the same objects, so that their
  * digests stay known. Throws ProtocolError with part and, where there is one, entry: `bad-delta` for
  * malformed bytes or a result that is not canonical, `bad-canonical` for a malformed policy or resolutions
- * put whole, `bad-base` for what does not fit `before`, `over-limit` for more parts, or more than
- * `entriesMax` entries, rules and addresses in all; and where there are bounds of what was signed,
- * `bad-count` for a part that is larger, `bad-rule-set` for one that is not in the manifest, `over-budget`
- * for more than these allow. Whether the result is the release is for `verifyRuleSet` to say. `onListPatch`
- * is told what patched lists of prefixes gain and lose, so that nobody has to compare them.
+ * put whole, `bad-base` for what does not fit `before`, `bad-count` for a part that is not what the delta
+ * says of it, `over-limit` for more parts, or more than `entriesMax` entries, rules and addresses in all; and
+ * where there are bounds of what was signed, before anything is decoded, `bad-count` or `bad-rule-set` for
+ * what does not add up to it, and `over-budget` for more than these allow. Whether the result is the release
+ * is for `verifyRuleSet` to say. `onListPatch` is told what patched lists of prefixes gain and lose, so that
+ * nobody has to compare them.
  */
 export function applyDelta(
   before: RuleSet,
@@ -170,73 +215,109 @@ export function applyDelta(
   bounds: StepBounds = OWN_BOUNDS,
   onListPatch?: OnListPatch,
 ): RuleSet {
-  const parts = new Map<string, Part>();
-  for (const part of partsOf(before)) parts.set(partText(part), part);
-  const reader = new ByteReader(bytes, ErrorCode.badDelta);
-  const { meter = new Meter() } = bounds;
-  meter.spend(parts.size * Work.part);
-  const heads = readHeads(reader, parts, meter);
-  for (const head of heads) parts.delete(partText(head));
-  const left = new BoundsLeft(bounds, meter);
-  for (const part of parts.values()) left.take(part, reader);
-  for (const head of heads) {
-    const part = changedPart(head, left.boundsFor(head), onListPatch);
-    head.body.end();
-    if (part === undefined) continue;
-    left.take(part, head.body);
-    meter.spend(partWeight(part) * Work.merged);
-    parts.set(partText(part), part);
-  }
-  if (parts.size > PARTS_MAX) {
-    throw reader.error(`${parts.size} parts; the most is ${PARTS_MAX}`, undefined, ErrorCode.overLimit);
-  }
-  return ruleSetOf(reader, [...parts.values()].sort(comparePartIds));
+  return ruleSetOf(steppedTable(tableOf(before), bytes, bounds, onListPatch).parts);
 }
 
-/** What a release that is being made has left of its bounds. */
-class BoundsLeft {
+function tableOf(ruleSet: RuleSet): PartTable {
+  const { items, records } = catalogueOf(ruleSet);
+  return { parts: items, claims: records };
+}
+
+function steppedTable(
+  table: PartTable,
+  bytes: Uint8Array,
+  bounds: StepBounds,
+  onListPatch: OnListPatch | undefined,
+): PartTable {
+  const reader = new ByteReader(bytes, ErrorCode.badDelta);
+  const { meter = new Meter() } = bounds;
+  meter.spend(table.parts.length * Work.part);
+  const heads = readHeads(reader, table, meter);
+  const claims = mergedBy(table.claims, heads, (head) => {
+    return head.op === OpCode.remove ? undefined : { kind: head.kind, name: head.name, ...head.claim };
+  });
+  checkClaims(reader, claims, bounds);
+  const left = new RoomLeft(bounds);
+  const changed = new Set(heads.map((head) => head.before));
+  for (const part of table.parts) if (!changed.has(part)) left.take(part, reader);
+  const parts = mergedBy(table.parts, heads, (head) => {
+    const part = changedPart(head, meter, onListPatch);
+    head.body.end();
+    if (part === undefined) return undefined;
+    checkClaim(head, part);
+    left.take(part, head.body);
+    meter.spend(partWeight(part) * Work.merged);
+    return part;
+  });
+  return { parts, claims };
+}
+
+/** Throws ProtocolError `bad-count` where a part is not what was said of it. */
+function checkClaim({ claim, body }: ChangeHead, part: Part): void {
+  const { count, bytes } = claimOf(part);
+  if (count === claim.count && bytes === claim.bytes) return;
+  const text = `has ${count} entries in ${bytes} bytes where the delta says ${claim.count} in ${claim.bytes}`;
+  throw body.error(text, undefined, ErrorCode.badCount);
+}
+
+/** What stands where parts do, with what changes make of them in its place. */
+function mergedBy<T>(
+  old: readonly T[],
+  heads: readonly ChangeHead[],
+  madeOf: (head: ChangeHead) => T | undefined,
+): readonly T[] {
+  const merged: T[] = [];
+  let next = 0;
+  for (const head of heads) {
+    while (next < head.index) merged.push(old[next++]!); // an index is at most the length
+    if (head.op !== OpCode.add) next++;
+    const made = madeOf(head);
+    if (made !== undefined) merged.push(made);
+  }
+  while (next < old.length) merged.push(old[next++]!); // next < length
+  return merged;
+}
+
+/** What is claimed has to be what was signed, or be within it, before anything of it is made. */
+function checkClaims(
+  reader: ByteReader,
+  claims: readonly (PartId & Claim)[],
+  { signed, stepEntries = Number.POSITIVE_INFINITY, entriesMax }: StepBounds,
+): void {
+  const totals = totalsOf(claims);
+  if (totals.parts > PARTS_MAX)
+    throw reader.error(`${totals.parts} parts; the most is ${PARTS_MAX}`, undefined, ErrorCode.overLimit);
+  if (signed !== undefined) checkTotals(signed, totals);
+  const entries = entriesIn(totals);
+  if (entries > stepEntries)
+    throw reader.error('far more entries than are to be left', undefined, ErrorCode.overBudget);
+  if (entries > entriesMax) {
+    const code =
+      signed === undefined && stepEntries < Number.POSITIVE_INFINITY
+        ? ErrorCode.overBudget
+        : ErrorCode.overLimit;
+    throw reader.error(`more than ${entriesMax} entries in all`, undefined, code);
+  }
+}
+
+/** What a release that is being made has left of what its receiver takes. */
+class RoomLeft {
   readonly #bounds: StepBounds;
-  readonly #meter: Meter;
   /** Of more than the receiver takes: between base and result a release that it need not take at all. */
   readonly #limitCode: ErrorCode;
   #weight: number;
-  #entries: number;
   #uncounted = UNCOUNTED_MAX;
 
-  constructor(bounds: StepBounds, meter: Meter) {
+  constructor(bounds: StepBounds) {
     this.#bounds = bounds;
-    this.#meter = meter;
     this.#limitCode = bounds.stepEntries === undefined ? ErrorCode.overLimit : ErrorCode.overBudget;
     this.#weight = bounds.entriesMax;
-    this.#entries = bounds.stepEntries ?? Number.POSITIVE_INFINITY;
-  }
-
-  /** For a part that is about to be changed. Throws where it is none of those that were signed. */
-  boundsFor(head: ChangeHead): PartBounds {
-    const { counts } = this.#bounds;
-    const { kind, before, op } = head;
-    const count = counts?.get(partText(head));
-    if (counts !== undefined && count === undefined && op !== OpCode.remove) {
-      throw head.body.error('is not in the manifest', undefined, ErrorCode.badRuleSet);
-    }
-    const signed = counts === undefined ? this.#entries : (count ?? 0);
-    const code =
-      this.#weight < signed
-        ? this.#limitCode
-        : counts === undefined
-          ? ErrorCode.overBudget
-          : ErrorCode.badCount;
-    const entries = Math.max(0, Math.min(this.#weight, signed));
-    const entriesBefore = before === undefined ? 0 : partCount(before);
-    return { entries, code, bytes: bodyMaxBytes(kind, entries, entriesBefore), meter: this.#meter };
   }
 
   /** Takes the room of a part. Throws where there is none left. */
   take(part: Part, reader: ByteReader): void {
-    const count = partCount(part);
     const uncounted = uncountedOf(part);
-    this.#weight -= count + uncounted;
-    this.#entries -= count;
+    this.#weight -= partCount(part) + uncounted;
     this.#uncounted -= uncounted;
     if (this.#weight < 0) {
       const text = `more than ${this.#bounds.entriesMax} entries in all`;
@@ -246,73 +327,119 @@ class BoundsLeft {
       const text = `more than ${UNCOUNTED_MAX} prefixes of policies and addresses of names in all`;
       throw reader.error(text, undefined, this.#limitCode);
     }
-    if (this.#entries < 0)
-      throw reader.error('far more entries than are to be left', undefined, ErrorCode.overBudget);
   }
 }
 
 /** All changes, without their bodies, so that what is replaced is known before anything is made. */
-function readHeads(
-  reader: ByteReader,
-  parts: ReadonlyMap<string, Part>,
-  meter: Meter,
-): readonly ChangeHead[] {
-  const count = reader.u16();
-  if (count > CHANGES_MAX) {
-    throw reader.error(`${count} changes; the most is ${CHANGES_MAX}`, undefined, ErrorCode.overLimit);
-  }
+function readHeads(reader: ByteReader, table: PartTable, meter: Meter): readonly ChangeHead[] {
+  const count = reader.varint();
   if (count * CHANGE_LEAST_BYTES > reader.remaining) throw reader.error(`${count} changes in too few bytes`);
   meter.spend(count * Work.change);
   const heads: ChangeHead[] = [];
+  let next = 0; // the first part after the last one that was there and is changed
   for (let i = 0; i < count; i++) {
-    const head = readHead(reader, parts);
+    const head = readHead(reader, table, next);
     const last = heads.at(-1);
     if (last !== undefined && comparePartIds(last, head) >= 0) {
       throw head.body.error('changes are not sorted, or two are of one part');
     }
+    if (head.op !== OpCode.add) next = head.index + 1;
     heads.push(head);
   }
   reader.end();
   return heads;
 }
 
-function readHead(reader: ByteReader, parts: ReadonlyMap<string, Part>): ChangeHead {
+function readHead(reader: ByteReader, table: PartTable, next: number): ChangeHead {
   const op = reader.u8();
-  if (op !== OpCode.remove && op !== OpCode.put && op !== OpCode.patch)
+  if (op !== OpCode.remove && op !== OpCode.put && op !== OpCode.patch && op !== OpCode.add)
     throw reader.error(`unknown change ${op}`);
+  if (op === OpCode.add) {
+    const id = readId(reader);
+    const index = indexOf(table.parts, id);
+    const there = table.parts[index];
+    const text = partText(id);
+    if (there !== undefined && comparePartIds(there, id) === 0)
+      throw new ByteReader(new Uint8Array(0), ErrorCode.badBase, text).error('is added, but is there');
+    const claim = readClaim(reader, NO_CLAIM);
+    return {
+      op,
+      index,
+      ...id,
+      before: undefined,
+      claimBefore: NO_CLAIM,
+      claim,
+      body: readBody(reader, text),
+    };
+  }
+  const index = next + reader.varint();
+  const before = table.parts[index];
+  const claimBefore = table.claims[index];
+  if (before === undefined || claimBefore === undefined) {
+    const text = `part ${index} is changed, and there are ${table.parts.length}`;
+    throw reader.error(text, undefined, ErrorCode.badBase);
+  }
+  const { kind, name } = before;
+  const isGone = op === OpCode.remove;
+  const claim = isGone ? NO_CLAIM : readClaim(reader, claimBefore);
+  const text = partText(before);
+  const body = isGone ? new ByteReader(new Uint8Array(0), ErrorCode.badDelta, text) : readBody(reader, text);
+  return { op, index, kind, name, before, claimBefore, claim, body };
+}
+
+function readBody(reader: ByteReader, text: string): ByteReader {
+  return new ByteReader(reader.bytes(reader.varint()), ErrorCode.badDelta, text);
+}
+
+function readId(reader: ByteReader): PartId {
   const kind = reader.u8();
   if (!isPartKind(kind)) throw reader.error(`unknown part kind ${kind}`);
-  const name = reader.shortText();
-  const id = { kind, name };
+  const id = { kind, name: reader.shortText() };
   if (!isNamedRight(id)) throw reader.error('a part with a wrong name');
-  const body = new ByteReader(reader.bytes(reader.u32()), ErrorCode.badDelta, partText(id));
-  const before = parts.get(partText(id));
-  if (before === undefined && op !== OpCode.put) {
-    throw body.error('is changed, but is not there', undefined, ErrorCode.badBase);
+  return id;
+}
+
+function readClaim(reader: ByteReader, before: Claim): Claim {
+  const count = before.count + reader.difference();
+  const bytes = before.bytes + reader.difference();
+  if (count < 0 || count > COUNT_MAX || bytes < 0) throw reader.error('a part of less than nothing');
+  return { count, bytes };
+}
+
+/** Where a part stands among sorted parts, or would stand. */
+function indexOf(parts: readonly Part[], id: PartId): number {
+  let low = 0;
+  let high = parts.length;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if (comparePartIds(parts[middle]!, id) < 0)
+      low = middle + 1; // middle < length
+    else high = middle;
   }
-  return { op, kind, name, before, body };
+  return low;
 }
 
 /** The part that a change leaves; undefined if none. */
-function changedPart(
-  head: ChangeHead,
-  bounds: PartBounds,
-  onListPatch: OnListPatch | undefined,
-): Part | undefined {
-  if (head.op === OpCode.remove) return undefined;
-  const isPatch = head.op === OpCode.patch && head.before !== undefined;
-  if (isPatch) bounds.meter.spend(partWeight(head.before) * Work.merged);
-  const part = isPatch
-    ? readPatch(head.body, head.before, bounds, onListPatch)
-    : readPut(head.body, head, bounds);
+function changedPart(head: ChangeHead, meter: Meter, onListPatch: OnListPatch | undefined): Part | undefined {
+  const { op, kind, before, claim, claimBefore, body } = head;
+  if (op === OpCode.remove) return undefined;
+  const bounds: PartBounds = {
+    entries: claim.count,
+    code: ErrorCode.badCount,
+    bytes: bodyMaxBytes(kind, claimBefore, claim),
+    meter,
+  };
+  const isPatch = op === OpCode.patch && before !== undefined;
+  if (isPatch) meter.spend(partWeight(before) * Work.merged);
+  const part = isPatch ? readPatch(body, before, bounds, onListPatch) : readPut(body, head, bounds);
   if (part.kind === PartKind.resolutions && part.resolutions.size === 0) {
-    throw head.body.error('no resolutions are no part: they are removed');
+    throw body.error('no resolutions are no part: they are removed');
   }
   return part;
 }
 
 /** The rule set of sorted parts. */
-function ruleSetOf(reader: ByteReader, parts: readonly Part[]): RuleSet {
+function ruleSetOf(parts: readonly Part[]): RuleSet {
   const lists = new Map<string, List>();
   const policies = new Map<string, Policy>();
   let { resolutions, unmatched } = EMPTY_RULE_SET;
@@ -320,7 +447,10 @@ function ruleSetOf(reader: ByteReader, parts: readonly Part[]): RuleSet {
     if (part.kind === PartKind.policy) policies.set(part.name, part.policy);
     else if (part.kind === PartKind.resolutions) resolutions = part.resolutions;
     else if (part.kind === PartKind.unmatched) unmatched = part.unmatched;
-    else if (lists.has(part.name)) throw reader.error(`two lists of the name ${part.name}`);
+    else if (lists.has(part.name))
+      throw new ProtocolError(ErrorCode.badDelta, `two lists of the name ${part.name}`, {
+        part: partText(part),
+      });
     else lists.set(part.name, part.list);
   }
   return { lists, policies, resolutions, unmatched };
@@ -333,10 +463,9 @@ function ruleSetOf(reader: ByteReader, parts: readonly Part[]): RuleSet {
 export function encodeChain(steps: readonly Uint8Array[]): Uint8Array {
   if (steps.length === 0 || steps.length > STEPS_MAX)
     throw new RangeError(`a chain of ${steps.length} deltas`);
-  const writer = new ByteWriter(steps.reduce((sum, step) => sum + 4 + step.length, 4));
-  writer.u32(steps.length);
+  const writer = new ByteWriter(steps.reduce((sum, step) => sum + 5 + step.length, 0));
   for (const step of steps) {
-    writer.u32(step.length);
+    writer.varint(step.length);
     writer.bytes(step);
   }
   return writer.take();
@@ -348,14 +477,13 @@ export function encodeChain(steps: readonly Uint8Array[]): Uint8Array {
  */
 export function decodeChain(bytes: Uint8Array): readonly Uint8Array[] {
   const reader = new ByteReader(bytes, ErrorCode.badDelta);
-  const count = reader.u32();
-  if (count > STEPS_MAX) {
-    throw reader.error(`${count} deltas; the most is ${STEPS_MAX}`, undefined, ErrorCode.overLimit);
-  }
-  if (count === 0) throw reader.error('a chain without a delta');
   const steps: Uint8Array[] = [];
-  for (let i = 0; i < count; i++) steps.push(reader.bytes(reader.u32()));
-  reader.end();
+  while (reader.remaining > 0) {
+    if (steps.length === STEPS_MAX)
+      throw reader.error(`more than ${STEPS_MAX} deltas`, undefined, ErrorCode.overLimit);
+    steps.push(reader.bytes(reader.varint()));
+  }
+  if (steps.length === 0) throw reader.error('a chain without a delta');
   return steps;
 }
 
@@ -370,8 +498,9 @@ export function applyChain(
   onListPatch?: OnListPatch,
 ): RuleSet {
   const steps = decodeChain(bytes);
-  return steps.reduce((ruleSet, delta, i) => {
+  const last = steps.reduce((table, delta, i) => {
     const isLast = i === steps.length - 1;
-    return applyDelta(ruleSet, delta, budget?.step(isLast), isLast ? onListPatch : undefined);
-  }, before);
+    return steppedTable(table, delta, budget?.step(isLast) ?? OWN_BOUNDS, isLast ? onListPatch : undefined);
+  }, tableOf(before));
+  return ruleSetOf(last.parts);
 }

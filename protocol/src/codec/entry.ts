@@ -12,7 +12,8 @@
 import { bitsOf, canonicalPrefixes, type Family, type Prefixes, strideOf, wordMask } from '@rulecast/rules';
 import type { ByteReader } from '../bytes/reader.ts';
 import { ByteWriter } from '../bytes/writer.ts';
-import { type PartBounds, Work } from '../content/budget.ts';
+import type { PartBounds } from '../content/budget.ts';
+import { Work } from '../content/work.ts';
 import { ErrorCode } from '../error.ts';
 import { ENTRY_BLOCK_ENTRIES } from '../limits.ts';
 import { decodeGaps, encodeGaps, type Gaps, newGaps, type Stride } from './gap.ts';

@@ -25,7 +25,8 @@ import {
 } from '@rulecast/rules';
 import type { ByteReader } from '../bytes/reader.ts';
 import type { ByteWriter } from '../bytes/writer.ts';
-import { type PartBounds, Work } from '../content/budget.ts';
+import type { PartBounds } from '../content/budget.ts';
+import { Work } from '../content/work.ts';
 import { ErrorCode } from '../error.ts';
 import { NameDecoder, NameEncoder } from './name-coder.ts';
 import { Count } from './name-model.ts';

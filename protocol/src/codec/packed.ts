@@ -9,7 +9,8 @@
 import { inflateExactly } from '../bytes/inflate.ts';
 import type { ByteReader } from '../bytes/reader.ts';
 import { ByteWriter } from '../bytes/writer.ts';
-import { type PartBounds, Work } from '../content/budget.ts';
+import type { PartBounds } from '../content/budget.ts';
+import { Work } from '../content/work.ts';
 import { INFLATED_MAX_BYTES } from '../limits.ts';
 import { deflated } from './deflate.ts';
 

@@ -33,11 +33,12 @@ import {
 } from '@rulecast/rules';
 import type { ByteReader } from '../bytes/reader.ts';
 import { ByteWriter } from '../bytes/writer.ts';
-import { type PartBounds, uncountedOf, Work } from '../content/budget.ts';
+import { type PartBounds, uncountedOf } from '../content/budget.ts';
 import { canonicalBytes, decodeCanonical, readFlag, travelBytes } from '../content/canonical.ts';
 import { type Part, type PartId, PartKind, partCount, type Resolutions } from '../content/part.ts';
 import { RuleBounds, readAction, readHostName, writeAction } from '../content/policy.ts';
 import { PLANE_COLUMNS, readPrefixSet, writePrefixSet } from '../content/prefix.ts';
+import { Work } from '../content/work.ts';
 import { ErrorCode } from '../error.ts';
 import { readEntries, readIndices, writeEntries, writeSequence } from './entry.ts';
 import { readNameEdit, readNameList, writeNameEdit, writeNameList } from './name-list.ts';

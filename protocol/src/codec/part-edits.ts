@@ -17,7 +17,8 @@ import {
   policyRuleCount,
   ruleCount,
 } from '@rulecast/rules';
-import { contentOf, sortedResolutions } from '../content/canonical.ts';
+import { sortedResolutions } from '../content/canonical.ts';
+import { contentOf } from '../content/digest.ts';
 import { type Part, PartKind, partCount, type Resolutions } from '../content/part.ts';
 import { diffRuns, type RuleSplice } from './rule-splice.ts';
 

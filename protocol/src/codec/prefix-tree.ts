@@ -17,7 +17,8 @@ import { bitsOf, type Family, PrefixBuilder, type Prefixes, strideOf, wordMask }
 import { RangeDecoder, RangeEncoder } from '../bytes/range-coder.ts';
 import type { ByteReader } from '../bytes/reader.ts';
 import type { ByteWriter } from '../bytes/writer.ts';
-import { type PartBounds, Work } from '../content/budget.ts';
+import type { PartBounds } from '../content/budget.ts';
+import { Work } from '../content/work.ts';
 
 const Decision = { leaf: 0, both: 1, side: 2 } as const;
 const DECISIONS = 3;

@@ -21,9 +21,9 @@ import {
 } from '@rulecast/rules';
 import type { ByteReader } from '../bytes/reader.ts';
 import type { ByteWriter } from '../bytes/writer.ts';
-import { Work } from '../content/budget.ts';
 import { mergeable, type RuleBounds, readRuns, writeRuns } from '../content/policy.ts';
 import { PLANE_COLUMNS } from '../content/prefix.ts';
+import { Work } from '../content/work.ts';
 import { ErrorCode } from '../error.ts';
 
 /** Keeps `keep` rules of the old policy, leaves out `drop`, and adds those of `insert`. */

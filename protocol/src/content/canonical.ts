@@ -1,7 +1,6 @@
 /**
- * Canonical bytes: the one byte string that each part of a rule set has, and its digest. Words and lengths
- * stand in columns, so that a list is hashed where it lies in memory. PROTOCOL.md "Canonical bytes and
- * digests".
+ * Canonical bytes: the one byte string that each part of a rule set has. Words and lengths stand in columns.
+ * PROTOCOL.md "Canonical bytes".
  *
  *   RCP1  prefix list   v4 count u32 | v6 count u32 | v4 words | v4 lengths | v6 words | v6 lengths
  *   RCN1  name list     resolve u8 | count u32 | keys
@@ -11,9 +10,9 @@
  *   RCU1  unmatched     action u8
  */
 
-import { createHash } from 'node:crypto';
 import {
   compareHostNames,
+  type DirectedRuns,
   type List,
   type Policy,
   type PrefixSet,
@@ -21,10 +20,8 @@ import {
   readNames,
 } from '@rulecast/rules';
 import { ByteReader } from '../bytes/reader.ts';
-import { bytesOfWords } from '../bytes/words.ts';
 import { ByteWriter } from '../bytes/writer.ts';
 import { ErrorCode } from '../error.ts';
-import { Work } from './budget.ts';
 import { type Part, type PartId, PartKind, partText, type Resolutions } from './part.ts';
 import {
   RuleBounds,
@@ -32,11 +29,20 @@ import {
   readDirectedRuns,
   readHostName,
   readPolicy,
+  runsLength,
   writeAction,
   writeDirectedRuns,
   writePolicy,
 } from './policy.ts';
-import { type ColumnForm, PLAIN_COLUMNS, PLANE_COLUMNS, readPrefixSet, writePrefixSet } from './prefix.ts';
+import {
+  type ColumnForm,
+  PLAIN_COLUMNS,
+  PLANE_COLUMNS,
+  prefixSetLength,
+  readPrefixSet,
+  writePrefixSet,
+} from './prefix.ts';
+import { Work } from './work.ts';
 
 const TAGS = {
   [PartKind.prefixList]: 'RCP1',
@@ -47,75 +53,54 @@ const TAGS = {
 } as const satisfies Record<PartKind, string>;
 /** Of a policy that has exceptions. */
 const EXCEPTIONS_TAG = 'RCQ2';
+const TAG_BYTES = 4;
 
-/** What stands for an action where an object is needed. */
-const UNMATCHED_CONTENT = { accept: { action: 'accept' }, drop: { action: 'drop' } } as const;
-
-/** Digests of the immutable values they belong to: a list, a policy, or a map of resolutions. */
-const digests = new WeakMap<object, Uint8Array>();
-
-/**
- * SHA-256 of a part's canonical bytes, 32 bytes, not to be written to. It is computed once for each list,
- * policy or map of resolutions, which therefore must not change afterwards.
- */
-export function digestOf(part: Part): Uint8Array {
-  const content = contentOf(part);
-  const known = digests.get(content);
-  if (known !== undefined) return known;
-  const hash = createHash('sha256');
-  for (const chunk of canonicalChunks(part)) hash.update(chunk);
-  const digest = new Uint8Array(hash.digest());
-  digests.set(content, digest);
-  return digest;
-}
-
-/**
- * The immutable value that a part carries: unchanged exactly if it is the same object, or has the same
- * digest.
- */
-export function contentOf(part: Part): object {
-  switch (part.kind) {
-    case PartKind.prefixList:
-    case PartKind.nameList:
-      return part.list;
-    case PartKind.policy:
-      return part.policy;
-    case PartKind.resolutions:
-      return part.resolutions;
-    case PartKind.unmatched:
-      return UNMATCHED_CONTENT[part.unmatched];
-  }
-}
-
-/**
- * The canonical bytes in pieces. Columns of lists are views of the part's own memory: read them, and do not
- * write.
- */
-export function canonicalChunks(part: Part): readonly Uint8Array[] {
-  if (part.kind === PartKind.policy) return [policyBytes(part.policy, PLAIN_COLUMNS)];
-  const writer = new ByteWriter();
+/** The canonical bytes of a part, in memory of their own. */
+export function canonicalBytes(part: Part): Uint8Array {
+  if (part.kind === PartKind.policy) return policyBytes(part.policy, PLAIN_COLUMNS);
+  const writer = new ByteWriter(canonicalLength(part));
   writer.ascii(TAGS[part.kind]);
   if (part.kind === PartKind.resolutions) writeResolutions(writer, part.resolutions);
   else if (part.kind === PartKind.unmatched) writeAction(writer, part.unmatched);
   else if (part.list.kind === 'names') {
-    const { names, resolve } = part.list;
-    writer.u8(resolve ? 1 : 0);
-    writer.u32(names.count);
-    return [writer.take(), names.bytes];
-  } else {
-    const { v4, v6 } = part.list;
-    writer.u32(v4.lengths.length);
-    writer.u32(v6.lengths.length);
-    return [writer.take(), bytesOfWords(v4.words), v4.lengths, bytesOfWords(v6.words), v6.lengths];
-  }
-  return [writer.take()];
+    writer.u8(part.list.resolve ? 1 : 0);
+    writer.u32(part.list.names.count);
+    writer.bytes(part.list.names.bytes);
+  } else writePrefixSet(writer, part.list);
+  return writer.take();
 }
 
-/** The canonical bytes in one piece, in memory of their own. */
-export function canonicalBytes(part: Part): Uint8Array {
-  const writer = new ByteWriter();
-  for (const chunk of canonicalChunks(part)) writer.bytes(chunk);
-  return writer.take();
+/** How many bytes those are: what records count of a part. */
+export function canonicalLength(part: Part): number {
+  switch (part.kind) {
+    case PartKind.prefixList:
+    case PartKind.nameList: {
+      const { list } = part;
+      if (list.kind === 'prefixes') return TAG_BYTES + prefixSetLength(list);
+      return TAG_BYTES + 1 + 4 + list.names.bytes.length;
+    }
+    case PartKind.policy: {
+      const { policy } = part;
+      const { exceptions } = policy;
+      const own = TAG_BYTES + 1 + prefixSetLength(policy.prefixes) + directedLength(policy);
+      return hasExceptions(policy) ? own + directedLength(exceptions) : own;
+    }
+    case PartKind.resolutions: {
+      let bytes = TAG_BYTES + 4;
+      for (const [name, set] of part.resolutions) bytes += 1 + name.length + prefixSetLength(set);
+      return bytes;
+    }
+    case PartKind.unmatched:
+      return TAG_BYTES + 1;
+  }
+}
+
+function directedLength({ egress, ingress }: DirectedRuns): number {
+  return runsLength(egress) + runsLength(ingress);
+}
+
+function hasExceptions({ exceptions: { egress, ingress } }: Policy): boolean {
+  return egress.length + ingress.length > 0;
 }
 
 /**
@@ -128,11 +113,10 @@ export function travelBytes(policy: Policy): Uint8Array {
 
 function policyBytes(policy: Policy, columns: ColumnForm): Uint8Array {
   const writer = new ByteWriter();
-  const { exceptions } = policy;
-  const hasExceptions = exceptions.egress.length + exceptions.ingress.length > 0;
-  writer.ascii(hasExceptions ? EXCEPTIONS_TAG : TAGS[PartKind.policy]);
+  const isLong = hasExceptions(policy);
+  writer.ascii(isLong ? EXCEPTIONS_TAG : TAGS[PartKind.policy]);
   writePolicy(writer, policy, columns);
-  if (hasExceptions) writeDirectedRuns(writer, exceptions, columns);
+  if (isLong) writeDirectedRuns(writer, policy.exceptions, columns);
   return writer.take();
 }
 
@@ -148,9 +132,9 @@ export function decodeCanonical(
 ): Part {
   const reader = new ByteReader(bytes, ErrorCode.badCanonical, partText(id));
   const tag = reader.text(4);
-  const hasExceptions = id.kind === PartKind.policy && tag === EXCEPTIONS_TAG;
-  if (tag !== TAGS[id.kind] && !hasExceptions) throw reader.error(`the tag is not ${TAGS[id.kind]}`);
-  const part = readPart(reader, id, columns, bounds, hasExceptions);
+  const isLong = id.kind === PartKind.policy && tag === EXCEPTIONS_TAG;
+  if (tag !== TAGS[id.kind] && !isLong) throw reader.error(`the tag is not ${TAGS[id.kind]}`);
+  const part = readPart(reader, id, columns, bounds, isLong);
   reader.end();
   return part;
 }
@@ -160,7 +144,7 @@ function readPart(
   id: PartId,
   columns: ColumnForm,
   bounds: RuleBounds,
-  hasExceptions: boolean,
+  isLong: boolean,
 ): Part {
   switch (id.kind) {
     case PartKind.prefixList:
@@ -171,7 +155,7 @@ function readPart(
       return {
         kind: id.kind,
         name: id.name,
-        policy: hasExceptions
+        policy: isLong
           ? readPolicyWithExceptions(reader, id.name, columns, bounds)
           : readPolicy(reader, id.name, columns, bounds),
       };

@@ -1,10 +1,10 @@
 /**
- * The manifest: what a release is, in one signed byte string that fits one frame. It names every part with
- * its count and digest, so that whoever holds the manifest can tell whether a rule set is the release.
- * PROTOCOL.md "Manifest".
+ * The manifest: what a release is, in one signed byte string of one size. It is the root over the catalogue
+ * of the release's parts, with their totals, so that whoever holds it can tell whether a rule set is the
+ * release, and what that may cost. PROTOCOL.md "Manifest".
  *
- *   RCM1 | lineage 16 | epoch u64 | version u64 | previous version u64 | created u64 ms | part count u16 | parts
- *   part: kind u8 | name length u8 | name | count u32 | digest 32 | changed version u64        all little-endian
+ *   RCM2 | lineage 16 | epoch u64 | version u64 | previous version u64 | created u64 ms
+ *        | parts u32 | prefixes u32 | others u32 | bytes u64 | catalogue 32                    all little-endian
  */
 
 import { createHash, type KeyObject, sign, verify } from 'node:crypto';
@@ -15,25 +15,15 @@ import { ErrorCode, ProtocolError } from '../error.ts';
 import {
   HASH_BYTES,
   LINEAGE_BYTES,
-  MANIFEST_MAX_BYTES,
+  MANIFEST_BYTES,
   PARTS_MAX,
   SIGNATURE_BYTES,
   VERSION_MAX,
 } from '../limits.ts';
-import { digestOf } from './canonical.ts';
-import {
-  comparePartIds,
-  isNameless,
-  isPartKind,
-  type Part,
-  type PartId,
-  PartKind,
-  partCount,
-  partsOf,
-  partText,
-} from './part.ts';
+import { catalogueOf, type Totals } from './catalogue.ts';
+import { isNameless, type PartId } from './part.ts';
 
-const TAG = 'RCM1';
+const TAG = 'RCM2';
 const COUNT_MAX = 0xffff_ffff;
 
 /** What identifies a release, besides its content. */
@@ -49,110 +39,66 @@ export interface ReleaseIdentity {
   readonly createdAtMs: number;
 }
 
-export interface ManifestPart extends PartId {
-  /** As `partCount` counts. */
-  readonly count: number;
-  /** 32 bytes: SHA-256 of the canonical bytes. */
-  readonly digest: Uint8Array;
-  /** The version of this epoch that gave the part its present content. */
-  readonly changedVersion: number;
+/** With the totals of its parts. */
+export interface Manifest extends ReleaseIdentity, Totals {
+  /** 32 bytes: the digest of the catalogue. */
+  readonly catalogue: Uint8Array;
 }
 
-export interface Manifest extends ReleaseIdentity {
-  /** By kind, then name. */
-  readonly parts: readonly ManifestPart[];
-}
-
-/**
- * The manifest's bytes. Throws RangeError if it could not be decoded again: a number, a name or the whole is
- * too large.
- */
+/** The manifest's bytes. Throws RangeError if it could not be decoded again: a number is too large. */
 export function encodeManifest(manifest: Manifest): Uint8Array {
   const fault = manifestFault(manifest);
   if (fault !== undefined) throw new RangeError(fault);
-  const writer = new ByteWriter(64 * (manifest.parts.length + 1));
+  const writer = new ByteWriter(MANIFEST_BYTES);
   writer.ascii(TAG);
   writer.bytes(manifest.lineage);
   writer.u64(manifest.epoch);
   writer.u64(manifest.version);
   writer.u64(manifest.previousVersion);
   writer.u64(manifest.createdAtMs);
-  writer.u16(manifest.parts.length);
-  for (const part of manifest.parts) {
-    writer.u8(part.kind);
-    writer.shortText(part.name);
-    writer.u32(part.count);
-    writer.bytes(part.digest);
-    writer.u64(part.changedVersion);
-  }
-  if (writer.length > MANIFEST_MAX_BYTES) {
-    throw new RangeError(
-      `a manifest of ${writer.length} bytes; the most is ${MANIFEST_MAX_BYTES}: use fewer parts or shorter names`,
-    );
-  }
+  writer.u32(manifest.parts);
+  writer.u32(manifest.prefixes);
+  writer.u32(manifest.others);
+  writer.u64(manifest.bytes);
+  writer.bytes(manifest.catalogue);
   return writer.take();
 }
 
 /** The manifest that bytes say; it shares no memory with them. Throws ProtocolError `bad-manifest`. */
 export function decodeManifest(bytes: Uint8Array): Manifest {
   const reader = new ByteReader(bytes, ErrorCode.badManifest);
-  if (bytes.length > MANIFEST_MAX_BYTES)
-    throw reader.error(`${bytes.length} bytes are too long for a manifest`);
+  if (bytes.length !== MANIFEST_BYTES) throw reader.error(`${bytes.length} bytes, and not ${MANIFEST_BYTES}`);
   if (reader.text(4) !== TAG) throw reader.error(`the tag is not ${TAG}`);
-  const lineage = reader.bytes(LINEAGE_BYTES).slice();
-  const epoch = reader.u64();
-  const version = reader.u64();
-  const previousVersion = reader.u64();
-  const createdAtMs = reader.u64();
-  const partTotal = reader.u16();
-  if (partTotal > PARTS_MAX) throw reader.error(`${partTotal} parts; the most is ${PARTS_MAX}`);
-  const parts: ManifestPart[] = [];
-  for (let i = 0; i < partTotal; i++) parts.push(readManifestPart(reader));
-  reader.end();
-  const manifest = { lineage, epoch, version, previousVersion, createdAtMs, parts };
+  const manifest = {
+    lineage: reader.bytes(LINEAGE_BYTES).slice(),
+    epoch: reader.u64(),
+    version: reader.u64(),
+    previousVersion: reader.u64(),
+    createdAtMs: reader.u64(),
+    parts: reader.u32(),
+    prefixes: reader.u32(),
+    others: reader.u32(),
+    bytes: reader.u64(),
+    catalogue: reader.bytes(HASH_BYTES).slice(),
+  };
   const fault = manifestFault(manifest);
   if (fault !== undefined) throw reader.error(fault);
   return manifest;
 }
 
-function readManifestPart(reader: ByteReader): ManifestPart {
-  const kind = reader.u8();
-  if (!isPartKind(kind)) throw reader.error(`unknown part kind ${kind}`);
-  const name = reader.shortText();
-  const count = reader.u32();
-  const digest = reader.bytes(HASH_BYTES).slice();
-  return { kind, name, count, digest, changedVersion: reader.u64() };
-}
-
 /** What no manifest may say, whoever wrote it. */
 function manifestFault(manifest: Manifest): string | undefined {
-  const { lineage, epoch, version, previousVersion, createdAtMs, parts } = manifest;
+  const { lineage, epoch, version, previousVersion, createdAtMs, parts, prefixes, others, bytes, catalogue } =
+    manifest;
   if (lineage.length !== LINEAGE_BYTES) return `a lineage of ${lineage.length} bytes`;
-  if (![epoch, version, previousVersion, createdAtMs].every(isWireNumber)) return 'a number beyond 2^53 - 1';
+  if (![epoch, version, previousVersion, createdAtMs, bytes].every(isWireNumber))
+    return 'a number beyond 2^53 - 1';
+  if (![prefixes, others].every((count) => isWireNumber(count) && count <= COUNT_MAX))
+    return 'a count beyond 2^32 - 1';
   if (version === 0) return 'version 0';
   if (previousVersion >= version) return `version ${version} after version ${previousVersion}`;
-  if (parts.length > PARTS_MAX) return `${parts.length} parts; the most is ${PARTS_MAX}`;
-  const listNames = new Set<string>();
-  let last: ManifestPart | undefined;
-  for (const part of parts) {
-    const fault = partFault(part, version);
-    if (fault !== undefined) return `${fault}, of part ${partText(part)}`;
-    if (last !== undefined && comparePartIds(last, part) >= 0) return 'parts that are not sorted and unique';
-    last = part;
-    if (part.kind !== PartKind.prefixList && part.kind !== PartKind.nameList) continue;
-    if (listNames.has(part.name)) return `two lists of the name ${part.name}`;
-    listNames.add(part.name);
-  }
-  return undefined;
-}
-
-function partFault(part: ManifestPart, version: number): string | undefined {
-  if (!isNamedRight(part)) return 'a wrong name';
-  if (!isWireNumber(part.count) || part.count > COUNT_MAX) return 'a wrong count';
-  if (part.digest.length !== HASH_BYTES) return `a digest of ${part.digest.length} bytes`;
-  if (!isWireNumber(part.changedVersion) || part.changedVersion < 1 || part.changedVersion > version) {
-    return `a last change in version ${part.changedVersion}`;
-  }
+  if (!isWireNumber(parts) || parts > PARTS_MAX) return `${parts} parts; the most is ${PARTS_MAX}`;
+  if (catalogue.length !== HASH_BYTES) return `a digest of ${catalogue.length} bytes`;
   return undefined;
 }
 
@@ -198,58 +144,53 @@ export function compareRelease(
   return a.epoch !== b.epoch ? a.epoch - b.epoch : a.version - b.version;
 }
 
-/**
- * The manifest of a rule set. Parts that `previous` has with the same digest, in the same epoch, keep the
- * version of their last change; all others changed now.
- */
-export function manifestFor(ruleSet: RuleSet, identity: ReleaseIdentity, previous?: Manifest): Manifest {
-  const before = new Map<string, ManifestPart>();
-  if (previous?.epoch === identity.epoch) for (const part of previous.parts) before.set(partText(part), part);
-  const parts = partsOf(ruleSet).map((part): ManifestPart => {
-    const digest = digestOf(part);
-    const old = before.get(partText(part));
-    const changedVersion =
-      old !== undefined && sameBytes(old.digest, digest) ? old.changedVersion : identity.version;
-    return { kind: part.kind, name: part.name, count: partCount(part), digest, changedVersion };
-  });
+/** The manifest of a rule set; what is known of `before`, which it was made of, is not computed again. */
+export function manifestFor(ruleSet: RuleSet, identity: ReleaseIdentity, before?: RuleSet): Manifest {
+  const { parts, prefixes, others, bytes, digest } = catalogueOf(ruleSet, before);
   const { lineage, epoch, version, previousVersion, createdAtMs } = identity;
-  return { lineage, epoch, version, previousVersion, createdAtMs, parts };
+  return {
+    lineage,
+    epoch,
+    version,
+    previousVersion,
+    createdAtMs,
+    parts,
+    prefixes,
+    others,
+    bytes,
+    catalogue: digest,
+  };
 }
 
 /**
- * Checks that a rule set is what a manifest says: the same parts, counts and digests. Throws ProtocolError
- * with the part: `bad-rule-set` if it is missing or too many, `bad-count`, `bad-digest`.
+ * Checks that a rule set, made of `before`, is what a manifest says. Throws ProtocolError: `bad-rule-set` for
+ * another number of parts, `bad-count` for other totals, `bad-digest` for a catalogue that is another.
  */
-export function verifyRuleSet(manifest: Manifest, ruleSet: RuleSet): void {
-  const parts = partsOf(ruleSet);
-  const least = Math.min(parts.length, manifest.parts.length);
-  for (let i = 0; i < least; i++) verifyPart(manifest.parts[i]!, parts[i]!); // i is below both lengths
-  const missing = manifest.parts[least];
-  if (missing !== undefined) throw partError(ErrorCode.badRuleSet, missing, 'is missing');
-  const extra = parts[least];
-  if (extra !== undefined) throw partError(ErrorCode.badRuleSet, extra, 'is not in the manifest');
+export function verifyRuleSet(manifest: Manifest, ruleSet: RuleSet, before?: RuleSet): void {
+  const catalogue = catalogueOf(ruleSet, before);
+  checkTotals(manifest, catalogue);
+  if (!sameBytes(catalogue.digest, manifest.catalogue)) {
+    throw new ProtocolError(ErrorCode.badDigest, 'the parts are not those of the manifest');
+  }
 }
 
-function verifyPart(expected: ManifestPart, part: Part): void {
-  const order = comparePartIds(expected, part);
-  if (order < 0) throw partError(ErrorCode.badRuleSet, expected, 'is missing');
-  if (order > 0) throw partError(ErrorCode.badRuleSet, part, 'is not in the manifest');
-  const count = partCount(part);
-  if (count !== expected.count) {
-    throw partError(
-      ErrorCode.badCount,
-      part,
-      `has ${count} entries where the manifest says ${expected.count}`,
+/** Whether totals are those of a manifest. Throws ProtocolError `bad-rule-set` or `bad-count`. */
+export function checkTotals(manifest: Totals, totals: Totals): void {
+  for (const key of ['parts', 'prefixes', 'others', 'bytes'] as const) {
+    if (totals[key] === manifest[key]) continue;
+    throw new ProtocolError(
+      key === 'parts' ? ErrorCode.badRuleSet : ErrorCode.badCount,
+      `${totals[key]} ${TOTAL_WORDS[key]} where the manifest says ${manifest[key]}`,
     );
   }
-  if (!sameBytes(digestOf(part), expected.digest)) {
-    throw partError(ErrorCode.badDigest, part, 'is not what the manifest says');
-  }
 }
 
-function partError(code: ErrorCode, part: PartId, what: string): ProtocolError {
-  return new ProtocolError(code, `part ${partText(part)} ${what}`, { part: partText(part) });
-}
+const TOTAL_WORDS = {
+  parts: 'parts',
+  prefixes: 'entries of prefix lists',
+  others: 'rules and names',
+  bytes: 'canonical bytes',
+} as const satisfies Record<keyof Totals, string>;
 
 function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
   return a.length === b.length && a.every((byte, i) => byte === b[i]);

@@ -23,8 +23,9 @@ import type { ByteReader } from '../bytes/reader.ts';
 import type { ByteWriter } from '../bytes/writer.ts';
 import type { ErrorCode } from '../error.ts';
 import { COMMENT_MAX_BYTES, EXPIRE_MAX_SECONDS } from '../limits.ts';
-import { Meter, Work } from './budget.ts';
+
 import { type ColumnForm, prefixBytes, readPrefixSet, writePrefixSet } from './prefix.ts';
+import { Meter, Work } from './work.ts';
 
 /** IANA protocol numbers; 0 stands for any. */
 const PROTO_CODES = { icmp: 1, tcp: 6, udp: 17 } as const satisfies Record<Proto, number>;
@@ -118,8 +119,40 @@ export function writeRuns(writer: ByteWriter, runs: readonly Run[], columns: Col
     if (before !== undefined && mergeable(before, run))
       throw new RangeError('two neighbouring runs that are one');
     before = run;
-    writeMatch(writer, run.match);
-    writeRemote(writer, run.remote, columns);
+    writeRun(writer, run, columns);
+  }
+}
+
+export function writeRun(writer: ByteWriter, { match, remote }: Run, columns: ColumnForm): void {
+  writeMatch(writer, match);
+  writeRemote(writer, remote, columns);
+}
+
+/** How many bytes `writeRuns` appends. */
+export function runsLength(runs: readonly Run[]): number {
+  return runs.reduce((sum, { match, remote }) => sum + matchLength(match) + remoteLength(remote), 4);
+}
+
+function matchLength({ ports, icmpType, expire, comment }: RuleMatch): number {
+  return (
+    3 +
+    (ports === undefined ? 0 : 4) +
+    (icmpType === undefined ? 0 : 1) +
+    (expire === undefined ? 0 : 8) +
+    (comment === undefined ? 0 : 2 + comment.length)
+  );
+}
+
+function remoteLength(remote: RunRemote): number {
+  switch (remote.kind) {
+    case 'any':
+      return 1;
+    case 'prefixes':
+      return 5 + remote.prefixes.lengths.length * prefixBytes(remote.prefixes.family);
+    case 'name':
+      return 2 + remote.name.length;
+    case 'list':
+      return 2 + remote.list.length;
   }
 }
 

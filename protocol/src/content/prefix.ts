@@ -1,6 +1,6 @@
 /**
  * Prefixes as plain columns: how canonical bytes hold lists, the prefixes of a policy and the addresses of a
- * name. PROTOCOL.md "Canonical bytes and digests".
+ * name. PROTOCOL.md "Canonical bytes".
  */
 
 import {
@@ -123,4 +123,9 @@ export function readPrefixSet(reader: ByteReader): PrefixSet {
   if (!isCanonical(v4) || !isCanonical(v6))
     throw reader.error('its prefixes are not sorted, unique and disjoint');
   return { v4, v6 };
+}
+
+/** How many bytes `writePrefixSet` appends. */
+export function prefixSetLength({ v4, v6 }: PrefixSet): number {
+  return 8 + v4.lengths.length * prefixBytes(4) + v6.lengths.length * prefixBytes(6);
 }

@@ -14,7 +14,6 @@ import {
   RETRY_AFTER_MAX_MS,
   SIGNATURE_BYTES,
   SKIPPABLE_TYPE_MIN,
-  STEPS_MAX,
 } from '../limits.ts';
 import { type BodyMap, decodeBody, encodeBody } from './body.ts';
 import { CONTROL_FIELDS, type ControlRecord, RECORD_FIELDS } from './control.ts';
@@ -119,17 +118,14 @@ export const SESSION_FIELDS = {
     base: optional(hash),
   },
   begin: {
-    hash,
-    /** The release that the first delta starts from; absent for a snapshot. */
-    base: optional(hash),
-    /** How many deltas the stream holds, a snapshot being one. */
-    steps: integer(1, STEPS_MAX),
     /** Length of the stream: what the CHUNKs up to END hold. */
     bytes: uint,
+    /** True: it starts from nothing; absent: from the base of WANT. */
+    snapshot: optional(boolean),
   },
   end: {
-    /** SHA-256 of the stream. */
-    sha256: hash,
+    /** SHA-256 of the bytes of a file; absent after a transfer, of which all is checked by what it makes. */
+    sha256: optional(hash),
   },
   abort: { code, text },
   applied: {

@@ -107,7 +107,7 @@ async function tellRelease(outcome: ReleaseOutcome, exchange: ControlExchange): 
     previousVersion: head?.manifest.previousVersion ?? 0,
     hash: hexOf(head?.hash ?? NO_HASH),
     createdAtMs: head?.manifest.createdAtMs ?? 0,
-    parts: head?.manifest.parts.length ?? 0,
+    parts: head?.manifest.parts ?? 0,
     ...totalsOf(outcome.draft.ruleSet),
     deltaBytes: outcome.draft.deltaBytes.length,
     dryRun: outcome.kind === 'planned',

@@ -11,6 +11,7 @@ import {
   ErrorCode,
   encodeDelta,
   encodeManifest,
+  entriesIn,
   type Manifest,
   manifestFor,
   manifestHash,
@@ -218,7 +219,7 @@ export class Committer {
     if (number === undefined) throw new Error('a release without a number');
     const { identity, nowMs } = this.#options;
     const place = { lineage: identity.lineage, ...number, createdAtMs: nowMs() };
-    return manifestFor(ruleSet, place, this.#current?.manifest);
+    return manifestFor(ruleSet, place, this.#current?.ruleSet);
   }
 }
 
@@ -285,8 +286,7 @@ function checkLimits(manifest: Manifest, ruleSet: RuleSet): void {
     if (!(cause instanceof RangeError)) throw cause;
     throw new ProtocolError(ErrorCode.overLimit, cause.message, { cause });
   }
-  let entries = 0;
-  for (const part of manifest.parts) entries += part.count;
+  const entries = entriesIn(manifest);
   if (entries > ENTRIES_MAX) {
     throw new ProtocolError(ErrorCode.overLimit, `${entries} entries and rules; the most is ${ENTRIES_MAX}`);
   }

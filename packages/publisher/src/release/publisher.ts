@@ -601,7 +601,7 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
 
   #announce(release: Release): void {
     const { epoch, version, parts } = release.manifest;
-    this.logger.info({ epoch, version, parts: parts.length }, 'released');
+    this.logger.info({ epoch, version, parts }, 'released');
     this.#listeners.tell('release', release);
     this.subscribers.changed();
   }

@@ -11,8 +11,6 @@ export interface Transfer {
   readonly release: Release;
   /** The release that the first delta starts from; undefined for a snapshot. */
   readonly base: Uint8Array | undefined;
-  /** Deltas in the stream; a snapshot is one. */
-  readonly steps: number;
   readonly stream: Uint8Array;
 }
 
@@ -49,7 +47,7 @@ export class Transfers {
     if (base === undefined || this.#store.headHash !== hexOf(release.hash)) return undefined;
     const deltas = this.#store.chainFrom(hexOf(base), limitBytes);
     if (deltas === undefined || deltas.length === 0 || deltas.length > STEPS_MAX) return undefined;
-    return { release, base, steps: deltas.length, stream: encodeChain(deltas) };
+    return { release, base, stream: encodeChain(deltas) };
   }
 
   #snapshotOf(release: Release): Promise<Transfer> {
@@ -64,6 +62,6 @@ export class Transfers {
 
   async #encoded(release: Release, isPlain = false): Promise<Transfer> {
     const stream = encodeChain([await this.#encoder.encodeSnapshot(release.ruleSet, isPlain)]);
-    return { release, base: undefined, steps: 1, stream };
+    return { release, base: undefined, stream };
   }
 }

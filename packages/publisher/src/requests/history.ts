@@ -1,6 +1,6 @@
 /** HISTORY: the releases that are kept, with what made and what changed each. PROTOCOL.md "HISTORY". */
 
-import { type Manifest, type MessageOf, PartKind } from '@rulecast/protocol';
+import type { MessageOf } from '@rulecast/protocol';
 import type { ControlExchange } from '../control/exchange.ts';
 import type { ControlParts } from '../control/parts.ts';
 
@@ -11,7 +11,7 @@ export async function answerHistory(
   { publisher }: ControlParts,
 ): Promise<void> {
   let sent = 0;
-  for (const { manifest, hash, deltaBytes, notes } of publisher.store.pastReleases()) {
+  for (const { manifest, hash, deltaBytes, entries, rules, notes } of publisher.store.pastReleases()) {
     if (sent++ === most) break;
     const { epoch, version, createdAtMs, parts } = manifest;
     await exchange.record({
@@ -21,21 +21,11 @@ export async function answerHistory(
       hash,
       createdAtMs,
       ...notes,
-      parts: parts.length,
-      ...countsOf(manifest),
+      parts,
+      entries,
+      rules,
       deltaBytes,
     });
   }
   await exchange.done('ok', '');
-}
-
-/** Entries of all lists and rules of all policies, as a manifest counts them. */
-function countsOf({ parts }: Manifest): { readonly entries: number; readonly rules: number } {
-  let entries = 0;
-  let rules = 0;
-  for (const { kind, count } of parts) {
-    if (kind === PartKind.policy) rules += count;
-    else if (kind === PartKind.prefixList || kind === PartKind.nameList) entries += count;
-  }
-  return { entries, rules };
 }

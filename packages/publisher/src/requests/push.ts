@@ -87,7 +87,7 @@ async function receiveBytes(name: string, count: number, exchange: ControlExchan
     at += chunk.length;
   }
   const { sha256 } = await exchange.expect('end');
-  if (!digest.digest().equals(sha256))
+  if (sha256 === undefined || !digest.digest().equals(sha256))
     throw new ProtocolError(ErrorCode.badTransfer, `${name} arrived damaged`);
   return bytes;
 }

@@ -7,6 +7,7 @@ import {
   boundText,
   type ControlRecord,
   type ControlRecordOf,
+  catalogueOf,
   DEGRADED_MAX,
   DEGRADED_TEXT_MAX_BYTES,
   ErrorCode,
@@ -83,20 +84,20 @@ async function tellStatus(exchange: ControlExchange, parts: ControlParts): Promi
     version: manifest?.version ?? 0,
     hash: hexOf(head?.hash ?? NO_HASH),
     createdAtMs: manifest?.createdAtMs ?? 0,
-    parts: manifest?.parts.length ?? 0,
+    parts: manifest?.parts ?? 0,
     ...totalsOf(head?.ruleSet ?? EMPTY_RULE_SET),
     startedAtMs: publisher.startedAtMs,
     degraded: degradedOf(parts).map((text) => boundText(text, DEGRADED_TEXT_MAX_BYTES)),
     unmatched: head?.ruleSet.unmatched,
   });
-  for (const part of manifest?.parts ?? []) {
+  for (const part of head === undefined ? [] : catalogueOf(head.ruleSet).records) {
     await exchange.record({
       record: 'part',
       kind: partWord(part.kind),
       name: part.name,
       count: part.count,
       digest: hexOf(part.digest),
-      changedVersion: part.changedVersion,
+      changedVersion: publisher.store.changedVersionOf(part),
     });
   }
   for (const { code, part, reason } of publisher.warnings.slice(0, WARNINGS_TOLD_MAX)) {

@@ -10,6 +10,7 @@ import {
   capabilitiesFor,
   compareRelease,
   ErrorCode,
+  entriesIn,
   hexOf,
   type MessageOf,
   NEVER,
@@ -91,10 +92,9 @@ function offer(state: Idle | Offered, head: Release, now: Now): Step<Offered> {
 /** What a release has that the subscriber cannot take; undefined where it can. */
 function beyondLimits({ peer: { limits } }: Named, { manifest }: Release): string | undefined {
   const { parts, version } = manifest;
-  let entries = 0;
-  for (const part of parts) entries += part.count;
-  if (parts.length <= limits.parts && entries <= limits.entries) return undefined;
-  return `release ${version} has ${parts.length} parts and ${entries} entries, beyond its limits`;
+  const entries = entriesIn(manifest);
+  if (parts <= limits.parts && entries <= limits.entries) return undefined;
+  return `release ${version} has ${parts} parts and ${entries} entries, beyond its limits`;
 }
 
 /** By release: what it needs is asked again at each chance to offer it. */

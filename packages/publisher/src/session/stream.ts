@@ -22,12 +22,13 @@ export async function sendTransfer(
 ): Promise<void> {
   const made = await transfers.for(release, base, isPlain);
   if (stopped()) return;
-  const { steps, stream } = made;
-  begun(made.base !== undefined);
-  await connection.send({ kind: 'begin', hash: release.hash, base: made.base, steps, bytes: stream.length });
+  const { stream } = made;
+  const isChain = made.base !== undefined;
+  begun(isChain);
+  await connection.send({ kind: 'begin', bytes: stream.length, snapshot: isChain ? undefined : true });
   const chunks = await connection.sendBytes([stream], { stopped });
   if (chunks === undefined || stopped()) return; // a NACK may have come since the last CHUNK was taken
-  const ended = connection.send({ kind: 'end', sha256: chunks.sha256 });
+  const ended = connection.send({ kind: 'end' });
   sent();
   await ended;
 }

@@ -2,14 +2,16 @@
  * The publisher's durable store: releases in LMDB, one transaction each, on disk before anybody hears of
  * them.
  *
- *   releases   [epoch, version] -> length of the delta u32 | signature 64 | manifest
+ *   releases   [epoch, version] -> length and work of the delta, entries, rules: f64 each | signature 64 | manifest
  *   notes      [epoch, version] -> what made the release and what it changed, JSON; nothing depends on it
  *   deltas     [epoch, version] -> delta from the release before
  *   snapshots  [epoch, version] -> snapshot of that release (a delta from nothing)
  *   meta       "head"           -> [epoch, version] as two u64
  *              "begun"          -> [epoch of the first release, 0], from when the store was made
  *              "behind"         -> [epoch, version] that a subscriber proved and this store lacks; gone once
- * an epoch above it is open
+ *                                 an epoch above it is open
+ *              "form"           -> the form that all of this is in
+ *              "changed PART"   -> [epoch, version] of the release that gave the head's part its content
  *   subscribers  name           -> what is known of it, JSON; nothing depends on it
  *
  * A release costs its own delta. A snapshot is added when the deltas since the last one outweigh it or are
@@ -28,12 +30,20 @@
 
 import {
   applyDelta,
+  type Catalogue,
+  catalogueOf,
+  comparePartIds,
   decodeManifest,
+  entriesIn,
   type Manifest,
   manifestHash,
+  type PartId,
+  PartKind,
   ProtocolError,
+  partText,
   STEPS_MAX,
   stepEntriesMax,
+  stepWorkLeast,
   verifyRuleSet,
   verifySignature,
   workMax,
@@ -78,6 +88,9 @@ export interface PastRelease {
   /** Hex. */
   readonly hash: string;
   readonly deltaBytes: number;
+  /** Of all lists, and of all policies. */
+  readonly entries: number;
+  readonly rules: number;
   readonly notes: ReleaseNotes;
 }
 
@@ -98,12 +111,17 @@ export interface SubscriberStore {
 
 /** How many bytes of deltas may gather before a snapshot is worth its place, whatever its size. */
 const SNAPSHOT_AFTER_BYTES = 1 << 20;
+/** What the store says it is: another number for each form that cannot be read as the one before. */
+const FORM = Buffer.from('rulecast-store 2', 'latin1');
+
 export class Store implements SubscriberStore {
   readonly #databases: Databases;
   readonly #limits: Retention;
   /** All that is kept, in order, oldest first; the last is the head. */
   #history: readonly HistoryEntry[] = [];
-  #newest: Manifest | undefined; // of the head
+  #catalogue: Catalogue | undefined; // of the head
+  /** By part of the head: the version that gave it its content. */
+  readonly #changed = new Map<string, number>();
   #damagedCount = 0;
   #deltaBytesSinceSnapshot = 0;
   #deltasSinceSnapshot = 0;
@@ -116,6 +134,13 @@ export class Store implements SubscriberStore {
       this.#databases = openAt(directory);
     } catch (cause) {
       throw new StoreError(`cannot open the store in ${directory}`, { cause });
+    }
+    const form = this.#databases.meta.get('form');
+    if (!this.isNew && (form === undefined || Buffer.compare(form, FORM) !== 0)) {
+      void this.#databases.close();
+      throw new StoreError(
+        `the store in ${directory} is of another version of Rulecast, whose releases this one cannot read: move it away, then start once with --start-over and push again`,
+      );
     }
   }
 
@@ -155,7 +180,10 @@ export class Store implements SubscriberStore {
 
   #putKey(name: string, key: ReleaseKey): void {
     try {
-      this.#databases.transactionSync(() => void this.#databases.meta.put(name, encodeKey(key)));
+      this.#databases.transactionSync(() => {
+        void this.#databases.meta.put('form', FORM);
+        void this.#databases.meta.put(name, encodeKey(key));
+      });
     } catch (cause) {
       throw new StoreError('cannot write to the store; is the disk full?', { cause });
     }
@@ -176,15 +204,12 @@ export class Store implements SubscriberStore {
     const head = decodeKey(headBytes);
     try {
       const history: HistoryEntry[] = [];
-      let before: Manifest | undefined;
       this.#damagedCount = 0;
       for (const { key, value } of this.#databases.releases.getRange({})) {
         const read = readRelease(keyOf(key), value);
         if (read === undefined) this.#damagedCount += 1;
-        else history.push(historyEntry(keyOf(key), read.stored, read.manifest, before));
-        before = read?.manifest;
+        else history.push(historyEntry(keyOf(key), read.stored, read.manifest));
       }
-      this.#newest = before;
       this.#history = history;
       const newest = history.at(-1);
       if (newest === undefined || compareKeys(newest.key, head) !== 0) {
@@ -219,6 +244,11 @@ export class Store implements SubscriberStore {
       throw new StoreError('it is not signed by this identity');
     }
     verifyRuleSet(manifest, ruleSet);
+    this.#catalogue = catalogueOf(ruleSet);
+    for (const part of this.#catalogue.items) {
+      const changed = this.#databases.meta.get(changedKey(part));
+      this.#changed.set(partText(part), changed === undefined ? head[1] : decodeKey(changed)[1]);
+    }
     return {
       ruleSet,
       manifest,
@@ -267,10 +297,18 @@ export class Store implements SubscriberStore {
     snapshot: () => Promise<Uint8Array>,
   ): Promise<void> {
     const { manifest, manifestBytes, signature } = release;
-    const stored: StoredRelease = { manifestBytes, signature, deltaBytes: delta.length };
     const key: ReleaseKey = [manifest.epoch, manifest.version];
+    const catalogue = catalogueOf(release.ruleSet);
+    const stored: StoredRelease = {
+      manifestBytes,
+      signature,
+      deltaBytes: delta.length,
+      stepWork: stepWorkLeast(this.#catalogue, catalogue),
+      ...countsOf(catalogue),
+    };
+    const { changed, gone } = this.#partsChanged(catalogue, key);
     const snapshotBytes = this.#wantsSnapshot(delta.length) ? await snapshot() : undefined;
-    const history = [...this.#history, historyEntry(key, stored, manifest, this.#newest)];
+    const history = [...this.#history, historyEntry(key, stored, manifest)];
     const kept = retained(history, manifest.createdAtMs, this.#limits);
     try {
       this.#databases.transactionSync(() => {
@@ -280,6 +318,9 @@ export class Store implements SubscriberStore {
         void this.#databases.deltas.put([...key], delta);
         if (snapshotBytes !== undefined) void this.#databases.snapshots.put([...key], snapshotBytes);
         this.#prune(history, kept);
+        for (const part of changed) void this.#databases.meta.put(changedKey(part), encodeKey(key));
+        for (const part of gone) void this.#databases.meta.remove(changedKey(part));
+        void this.#databases.meta.put('form', FORM);
         void this.#databases.meta.put('head', encodeKey(key));
         if ((this.behind?.[0] ?? key[0]) < key[0]) void this.#databases.meta.remove('behind');
       });
@@ -288,13 +329,41 @@ export class Store implements SubscriberStore {
       throw new StoreError('cannot write the release to the store; is the disk full?', { cause });
     }
     this.#history = kept;
-    this.#newest = manifest;
+    this.#catalogue = catalogue;
+    for (const part of changed) this.#changed.set(partText(part), key[1]);
+    for (const part of gone) this.#changed.delete(partText(part));
     if (snapshotBytes === undefined) this.#account(delta.length);
     else {
       this.#lastSnapshotBytes = snapshotBytes.length;
       this.#deltaBytesSinceSnapshot = 0;
       this.#deltasSinceSnapshot = 0;
     }
+  }
+
+  /** The version that gave a part of the head its content; of a new epoch it is that of the epoch's first. */
+  changedVersionOf(part: PartId): number {
+    return this.#changed.get(partText(part)) ?? this.#history.at(-1)?.key[1] ?? 0;
+  }
+
+  /** The parts that a release changes or adds, and those that it has no more. */
+  #partsChanged(
+    { records }: Catalogue,
+    key: ReleaseKey,
+  ): { readonly changed: readonly PartId[]; readonly gone: readonly PartId[] } {
+    const old = this.#catalogue?.records ?? [];
+    const isNewEpoch = this.#history.at(-1)?.key[0] !== key[0];
+    const changed: PartId[] = [];
+    const gone: PartId[] = [];
+    let at = 0;
+    for (const record of records) {
+      for (; at < old.length && comparePartIds(old[at]!, record) < 0; at++) gone.push(old[at]!); // at < length
+      const was = old[at];
+      const isThere = was !== undefined && comparePartIds(was, record) === 0;
+      if (isThere) at++;
+      const isSame = isThere && Buffer.compare(was.digest, record.digest) === 0;
+      if (!isSame || isNewEpoch) changed.push(record);
+    }
+    return { changed, gone: [...gone, ...old.slice(at)] };
   }
 
   /**
@@ -425,9 +494,9 @@ export class Store implements SubscriberStore {
     for (const { key, hash, deltaBytes } of this.#history.toReversed()) {
       const stored = this.#databases.releases.get([...key]);
       if (stored === undefined) return; // pruned meanwhile, and so is what is older
-      const { manifestBytes } = decodeStored(stored);
+      const { manifestBytes, entries, rules } = decodeStored(stored);
       const notes = decodeNotes(this.#databases.notes.get([...key]));
-      yield { manifest: decodeManifest(manifestBytes), hash, deltaBytes, notes };
+      yield { manifest: decodeManifest(manifestBytes), hash, deltaBytes, entries, rules, notes };
     }
   }
 
@@ -497,9 +566,24 @@ function readRelease(
 function isWithinBudget(base: HistoryEntry | undefined, steps: readonly HistoryEntry[]): boolean {
   const result = steps.at(-1);
   if (base === undefined || result === undefined) return true;
-  const entriesMax = stepEntriesMax(base.cost, result.cost);
-  if (steps.some(({ cost }) => cost.entries > entriesMax)) return false;
-  return steps.reduce((sum, { stepWork }) => sum + stepWork, 0) <= workMax(base.cost, result.cost);
+  const entriesMax = stepEntriesMax(base.totals, result.totals);
+  if (steps.some(({ totals }) => entriesIn(totals) > entriesMax)) return false;
+  return steps.reduce((sum, { stepWork }) => sum + stepWork, 0) <= workMax(base.totals, result.totals);
+}
+
+function changedKey(part: PartId): string {
+  return `changed ${partText(part)}`;
+}
+
+/** Entries of all lists, and rules of all policies. */
+function countsOf({ records }: Catalogue): { readonly entries: number; readonly rules: number } {
+  let entries = 0;
+  let rules = 0;
+  for (const { kind, count } of records) {
+    if (kind === PartKind.policy) rules += count;
+    else if (kind === PartKind.prefixList || kind === PartKind.nameList) entries += count;
+  }
+  return { entries, rules };
 }
 
 /** Whether a release is the next after another. One store gives no version twice, and leaves none out. */

@@ -7,10 +7,8 @@ import {
   manifestHash,
   RELEASE_CAUSES,
   type ReleaseCause,
-  type ReleaseCost,
-  releaseCost,
   SIGNATURE_BYTES,
-  stepWorkLeast,
+  type Totals,
 } from '@rulecast/protocol';
 
 /** The store cannot be opened, read or written; nothing was changed. */
@@ -27,6 +25,11 @@ export interface StoredRelease {
   readonly manifestBytes: Uint8Array;
   readonly signature: Uint8Array;
   readonly deltaBytes: number;
+  /** The least work of its delta as a step of a transfer. PROTOCOL.md "Budget". */
+  readonly stepWork: number;
+  /** Of all lists, and of all policies. */
+  readonly entries: number;
+  readonly rules: number;
 }
 
 /** What made a release and what it changed, for people: `rulectl history` shows it. */
@@ -55,11 +58,12 @@ export interface HistoryEntry {
    * What it counts in the budget of a transfer, and its delta as a step of one, at least. PROTOCOL.md
    * "Budget".
    */
-  readonly cost: ReleaseCost;
+  readonly totals: Totals;
   readonly stepWork: number;
 }
 
-const DELTA_LENGTH_BYTES = 4;
+/** Length of the delta, its work, entries and rules. */
+const NUMBERS_BYTES = 4 * 8;
 const KEY_BYTES = 16;
 const NO_NOTES: ReleaseNotes = {
   cause: 'unknown',
@@ -70,23 +74,17 @@ const NO_NOTES: ReleaseNotes = {
   removed: 0,
 };
 
-/** `before` is what the release before says; undefined for the first. */
-export function historyEntry(
-  key: ReleaseKey,
-  stored: StoredRelease,
-  manifest: Manifest,
-  before: Manifest | undefined,
-): HistoryEntry {
-  const { manifestBytes, deltaBytes } = stored;
-  const { createdAtMs, parts } = manifest;
+export function historyEntry(key: ReleaseKey, stored: StoredRelease, manifest: Manifest): HistoryEntry {
+  const { manifestBytes, deltaBytes, stepWork } = stored;
+  const { createdAtMs } = manifest;
   return {
     key,
     hash: hexOf(manifestHash(manifestBytes)),
     deltaBytes,
     bytes: SIGNATURE_BYTES + manifestBytes.length + deltaBytes,
     createdAtMs,
-    cost: releaseCost(parts),
-    stepWork: stepWorkLeast(before, manifest),
+    totals: manifest,
+    stepWork,
   };
 }
 
@@ -116,19 +114,23 @@ export function decodeKey(bytes: Uint8Array): ReleaseKey {
 }
 
 export function encodeStored(stored: StoredRelease): Uint8Array {
-  const deltaBytes = Buffer.alloc(DELTA_LENGTH_BYTES);
-  deltaBytes.writeUInt32LE(stored.deltaBytes);
-  return Buffer.concat([deltaBytes, stored.signature, stored.manifestBytes]);
+  const { deltaBytes, stepWork, entries, rules, signature, manifestBytes } = stored;
+  const numbers = Float64Array.of(deltaBytes, stepWork, entries, rules);
+  return Buffer.concat([Buffer.from(numbers.buffer), signature, manifestBytes]);
 }
 
 /** Copies the bytes. Throws StoreError. */
 export function decodeStored(bytes: Uint8Array): StoredRelease {
   const own = Uint8Array.from(bytes);
-  const manifestAt = DELTA_LENGTH_BYTES + SIGNATURE_BYTES;
+  const manifestAt = NUMBERS_BYTES + SIGNATURE_BYTES;
   if (own.length < manifestAt) throw new StoreError('a release in the store is damaged');
+  const [deltaBytes = 0, stepWork = 0, entries = 0, rules = 0] = new Float64Array(own.buffer, 0, 4);
   return {
-    deltaBytes: new DataView(own.buffer).getUint32(0, true),
-    signature: own.subarray(DELTA_LENGTH_BYTES, manifestAt),
+    deltaBytes,
+    stepWork,
+    entries,
+    rules,
+    signature: own.subarray(NUMBERS_BYTES, manifestAt),
     manifestBytes: own.subarray(manifestAt),
   };
 }

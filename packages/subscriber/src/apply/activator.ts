@@ -10,6 +10,7 @@
 import {
   compareRelease,
   ErrorCode,
+  entriesIn,
   type Manifest,
   ProtocolError,
   type SteadyClock,
@@ -60,7 +61,7 @@ export interface ApplyReport extends CommitFigures {
 /** Verifies and encodes, in whatever thread; `Verifier` has one. One call at a time. */
 export interface ReleaseVerifier {
   /** A release is about to come: makes ready what it will take. */
-  expect(manifest: Manifest, base: Pick<ActiveRelease, 'manifest' | 'ruleSet'> | undefined): void;
+  expect(manifest: Manifest, base: Manifest | undefined): void;
   /** Rejects as `verify` of verify/verify.ts throws. */
   verify(claim: Claim): Promise<Verified>;
   /** A whole release as a stream that starts from nothing. */
@@ -114,7 +115,7 @@ export class Activator {
     const offer = verifySigned(manifestBytes, signature, trust);
     const { manifest } = offer;
     this.#floor.check(offer);
-    const entries = entriesOf(manifest);
+    const entries = entriesIn(manifest);
     if (entries > entriesMax) {
       const reason = `the release has ${entries} entries and rules; this subscriber takes ${entriesMax} at most`;
       throw new ProtocolError(ErrorCode.overLimit, reason);
@@ -124,7 +125,7 @@ export class Activator {
 
   /** That release is wanted: what it will take to verify it is made ready. */
   expect({ manifest }: VerifiedOffer): void {
-    this.#verifier.expect(manifest, this.active);
+    this.#verifier.expect(manifest, this.active?.manifest);
   }
 
   /**
@@ -251,7 +252,7 @@ export class Activator {
   #compactLater(): void {
     const { state } = this.#options;
     if (state === undefined || this.active === undefined || this.#compacting !== undefined) return;
-    if (!state.isChainHeavy(entriesOf(this.active.manifest))) return;
+    if (!state.isChainHeavy(entriesIn(this.active.manifest))) return;
     this.#compacting = this.#compact(state)
       .catch(this.#options.onUncompacted)
       .finally(() => {
@@ -347,9 +348,4 @@ export class Activator {
     this.compiledFor = prepared.environment;
     return this.#options.table.flip(prepared);
   }
-}
-
-/** Entries and rules of all parts. */
-function entriesOf({ parts }: Manifest): number {
-  return parts.reduce((sum, { count }) => sum + count, 0);
 }

@@ -212,13 +212,13 @@ export class PublisherSession {
     this.#handle(await this.#outcomeOf(effect));
   }
 
-  async #outcomeOf({ offer, base, steps, sha256 }: EffectOf<'apply'>): Promise<Outcome> {
+  async #outcomeOf({ offer, base }: EffectOf<'apply'>): Promise<Outcome> {
     const { activator, logger } = this.#host;
     const stage = this.#stage;
     this.#stage = undefined;
     try {
       if (stage === undefined) throw new TypeError('nothing is staged');
-      const report = await activator.apply({ offer, base, stream: stage.finish(sha256, steps) });
+      const report = await activator.apply({ offer, base, stream: stage.stream });
       this.#host.onApplied(report);
       return { kind: 'applied', held: this.#heldAs(report.release), figures: report };
     } catch (error) {

@@ -88,7 +88,6 @@ export interface Want {
 export interface Transfer {
   readonly offer: VerifiedOffer;
   readonly base: Uint8Array | undefined;
-  readonly steps: number;
   readonly bytes: number;
   readonly receivedBytes: number;
   readonly beganAtMs: number;
@@ -232,8 +231,6 @@ export type Effect =
       readonly kind: 'apply';
       readonly offer: VerifiedOffer;
       readonly base: Uint8Array | undefined;
-      readonly steps: number;
-      readonly sha256: Uint8Array;
     }
   /** About a packet, or for the counters; `answered` follows. */
   | { readonly kind: 'ask'; readonly packet: WirePacket | undefined; readonly transaction: number }

@@ -26,7 +26,6 @@ import {
   dropped,
   type Idle,
   idle,
-  isSame,
   type LinkedState,
   linked,
   type Memory,
@@ -75,16 +74,17 @@ export function want(state: LinkedState, wanted: Want, nowMs: number): Step {
 
 export function takeBegin(state: Wanting, begin: MessageOf<'begin'>, nowMs: number): Step {
   const { offer, base } = state.want;
-  const { steps, bytes } = begin;
-  const transfer = { offer, base: begin.base, steps, bytes, receivedBytes: 0, beganAtMs: nowMs };
+  const { bytes } = begin;
+  const from = begin.snapshot === true ? undefined : base;
+  const transfer = { offer, base: from, bytes, receivedBytes: 0, beganAtMs: nowMs };
   const receiving: Receiving = {
     kind: 'receiving',
     ...linked(state),
     transfer,
     window: windowFrom(nowMs),
   };
-  const mostBytes = Math.min(state.self.limits.bytes, streamMaxBytes(offer.manifest.parts));
-  const fault = beginFault(begin, offer.hash, base, mostBytes);
+  const mostBytes = Math.min(state.self.limits.bytes, streamMaxBytes(offer.manifest));
+  const fault = beginFault(begin, base, mostBytes);
   if (fault !== undefined) return refuse(receiving, fault, nowMs);
   return { state: receiving, effects: [{ kind: 'stage', bytes }] };
 }
@@ -92,16 +92,11 @@ export function takeBegin(state: Wanting, begin: MessageOf<'begin'>, nowMs: numb
 /** What is wrong with a transfer as it is announced. */
 export function beginFault(
   begin: MessageOf<'begin'>,
-  hash: Uint8Array,
   base: Uint8Array | undefined,
   mostBytes: number,
 ): Refused | undefined {
-  if (!isSame(begin.hash, hash)) {
-    return streamFault(ErrorCode.badTransfer, 'the transfer is of another release than was wanted');
-  }
-  if (begin.base !== undefined && !(base !== undefined && isSame(begin.base, base))) {
-    const text = 'the transfer starts from a release that was not said to be its base';
-    return streamFault(ErrorCode.badBase, text);
+  if (begin.snapshot !== true && base === undefined) {
+    return streamFault(ErrorCode.badBase, 'a chain of deltas came where a snapshot was wanted');
   }
   if (begin.bytes <= mostBytes) return undefined;
   const text = `a transfer of ${begin.bytes} bytes is over the limit of ${mostBytes} for this release here`;
@@ -125,7 +120,7 @@ export function receive(state: Receiving, event: TableEvent, nowMs: number): Ste
       };
     }
     case 'end': {
-      const { offer, base, steps, bytes, receivedBytes } = transfer;
+      const { offer, base, bytes, receivedBytes } = transfer;
       const receiveMs = nowMs - transfer.beganAtMs;
       const applying: Applying = {
         kind: 'applying',
@@ -138,7 +133,7 @@ export function receive(state: Receiving, event: TableEvent, nowMs: number): Ste
         const text = `the transfer ended after ${receivedBytes} of ${bytes} bytes`;
         return refuse(applying, streamFault(ErrorCode.badTransfer, text), nowMs);
       }
-      return { state: applying, effects: [{ kind: 'apply', offer, base, steps, sha256: event.sha256 }] };
+      return { state: applying, effects: [{ kind: 'apply', offer, base }] };
     }
     case 'abort':
       return takeAbort(state, transfer.offer, event);

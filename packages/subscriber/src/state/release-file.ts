@@ -1,11 +1,11 @@
 /**
  * A release as one file, which reads back as it was written or not at all.
  *
- *   "RCS1" | base hash 32 (zero: none) | manifest length u32 | stream length u32 | signature 64 | manifest | stream | SHA-256 of all before
+ *   "RCS2" | base hash 32 (zero: none) | manifest length u32 | stream length u32 | signature 64 | manifest | stream | SHA-256 of all before
  */
 
 import { createHash } from 'node:crypto';
-import { HASH_BYTES, hexOf, MANIFEST_MAX_BYTES, SIGNATURE_BYTES } from '@rulecast/protocol';
+import { HASH_BYTES, hexOf, SIGNATURE_BYTES } from '@rulecast/protocol';
 
 /** One release as it was received. */
 export interface StoredRelease {
@@ -18,7 +18,7 @@ export interface StoredRelease {
   readonly stream: Uint8Array;
 }
 
-const TAG = Buffer.from('RCS1', 'latin1');
+const TAG = Buffer.from('RCS2', 'latin1');
 const HEADER_BYTES = TAG.length + HASH_BYTES + 4 + 4 + SIGNATURE_BYTES;
 
 /** What the file of a release is called. */
@@ -49,7 +49,7 @@ export function decodeRelease(bytes: Buffer): StoredRelease | undefined {
   const streamLength = bytes.readUInt32LE(40);
   const streamAt = HEADER_BYTES + manifestLength;
   const end = streamAt + streamLength;
-  if (manifestLength > MANIFEST_MAX_BYTES || bytes.length !== end + HASH_BYTES) return undefined;
+  if (bytes.length !== end + HASH_BYTES) return undefined;
   if (!sha256(bytes.subarray(0, end)).equals(bytes.subarray(end))) return undefined;
   const base = bytes.subarray(4, 4 + HASH_BYTES);
   const manifestBytes = bytes.subarray(HEADER_BYTES, streamAt);

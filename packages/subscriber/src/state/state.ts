@@ -61,7 +61,9 @@ const CHAIN_MAX_WEIGHT = 2;
 const CHAIN_LIGHT_BYTES = 64 * 1024;
 /** What a snapshot weighs by entry at least, but for lists of neighbours: 0.8 to 1.7 bytes were measured. */
 const SNAPSHOT_ENTRY_BYTES = 1;
-const MARK_NOTE = /^rulecast-active 2\n([0-9a-f]{32}) ([0-9a-f]{64}) (\d{1,16}) (\d{1,16})\n$/;
+const MARK_NOTE = /^rulecast-active 3\n([0-9a-f]{32}) ([0-9a-f]{64}) (\d{1,16}) (\d{1,16})\n$/;
+/** Of releases that cannot be read any more. */
+const OLD_MARK_NOTE = /^rulecast-active [12]\n/;
 const CLOCK_NOTE = /^rulecast-clock 1\n(\S{1,64}) (\d{1,16}) (\d{1,16}) (\d{1,16})\n$/;
 
 export interface StateEvents {
@@ -107,6 +109,7 @@ export class StateDirectory {
    * be read.
    */
   find(): FoundState {
+    this.#checkForm();
     const marked = readMark(this.#main);
     const marks = [marked, readMark(this.#copy)].flatMap((mark) => mark ?? []);
     marks.sort((a, b) => compareRelease(b, a));
@@ -124,6 +127,14 @@ export class StateDirectory {
     this.#copied = copied;
     this.#mark = marks[0];
     return { marks, isMarked: marked !== undefined, releases: [...releases.values()] };
+  }
+
+  /** Throws StateError where the directory is of a version whose releases are of another form. */
+  #checkForm(): void {
+    if (![this.#main, this.#copy].some((shelf) => OLD_MARK_NOTE.test(shelf.readNote('active') ?? ''))) return;
+    throw new StateError(
+      `the state directory ${this.#directory} is of another version of Rulecast, whose releases this one cannot read: the next release of the publisher takes its place`,
+    );
   }
 
   /**
@@ -325,7 +336,7 @@ function readMark(shelf: Shelf): ActiveMark | undefined {
 function writeMark(shelf: Shelf, { lineage, hash, epoch, version }: ActiveMark): Promise<void> {
   return shelf.writeNote(
     'active',
-    `rulecast-active 2\n${hexOf(lineage)} ${hexOf(hash)} ${epoch} ${version}\n`,
+    `rulecast-active 3\n${hexOf(lineage)} ${hexOf(hash)} ${epoch} ${version}\n`,
   );
 }
 

@@ -11,15 +11,15 @@
  */
 
 import {
+  catalogueOf,
   decodeManifest,
   ErrorCode,
+  entriesIn,
   heapMebibytes,
-  type Manifest,
   ProtocolError,
-  partText,
+  type Totals,
 } from '@rulecast/protocol';
 import {
-  EMPTY_RULE_SET,
   entryCount,
   type List,
   type Policy,
@@ -28,10 +28,23 @@ import {
   type RuleSet,
 } from '@rulecast/rules';
 import { ThreadCode, ThreadError, ThreadHost } from '@rulecast/threads';
-import { type Claim, SignedFault, snapshotStream, type Verified, verify } from './verify.ts';
+import {
+  type Claim,
+  digestsOf,
+  noteDigests,
+  SignedFault,
+  snapshotStream,
+  type Verified,
+  verify,
+} from './verify.ts';
 
 export type VerifierRequest =
-  | { readonly kind: 'verify'; readonly claim: Claim }
+  | {
+      readonly kind: 'verify';
+      readonly claim: Claim;
+      /** Of the parts of its base, one after the other, in their order. */
+      readonly baseDigests: Uint8Array;
+    }
   | { readonly kind: 'snapshot'; readonly ruleSet: RuleSet };
 
 /** A rule set without the parts that are those of the base, which are named only. */
@@ -44,7 +57,12 @@ export interface ChangedRuleSet {
 }
 
 export type VerifierAnswer =
-  | { readonly kind: 'verified'; readonly changed: ChangedRuleSet }
+  | {
+      readonly kind: 'verified';
+      readonly changed: ChangedRuleSet;
+      /** Of all parts, in their order. */
+      readonly digests: Uint8Array;
+    }
   | { readonly kind: 'stream'; readonly stream: Uint8Array }
   | {
       readonly kind: 'refused';
@@ -100,14 +118,13 @@ export class Verifier {
   }
 
   /**
-   * Starts the thread if what is announced will most likely need it: entries of parts that grow weigh a byte
-   * and more each.
+   * Starts the thread if what is announced will most likely need it: entries that are more than those of the
+   * base weigh a byte and more each.
    */
-  expect(manifest: Manifest, base: ActiveParts | undefined): void {
-    const mergeMs = changedEntries(manifest, base?.manifest) * MERGE_MS_PER_ENTRY;
-    const decodeMs = grownEntries(manifest, base?.manifest) * DECODE_MS_PER_BYTE;
-    if (mergeMs + decodeMs <= IN_PLACE_MAX_MS) return;
-    this.#host.prepare(heapMib(heapMebibytes(base?.ruleSet ?? EMPTY_RULE_SET, manifest)), ANNOUNCED_MS);
+  expect(manifest: Totals, base: Totals = NOTHING): void {
+    const grownEntries = Math.max(0, entriesIn(manifest) - entriesIn(base));
+    if (grownEntries * (DECODE_MS_PER_BYTE + MERGE_MS_PER_ENTRY) <= IN_PLACE_MAX_MS) return;
+    this.#host.prepare(heapMib(heapMebibytes(base, manifest)), ANNOUNCED_MS);
   }
 
   /**
@@ -122,11 +139,13 @@ export class Verifier {
         if (!(error instanceof ProtocolError) || error.code !== ErrorCode.overBudget) throw error;
       }
     }
-    const mebibytes = heapMebibytes(claim.base, decodeManifest(claim.manifestBytes));
-    const answer = await this.#ask({ kind: 'verify', claim }, mebibytes, this.#deadlineMs);
-    if (answer.kind === 'verified')
-      return { ruleSet: merged(claim.base, answer.changed), changes: new Map() }; // of copies, which are nobody's lists
-    throw unexpected(answer);
+    const mebibytes = heapMebibytes(catalogueOf(claim.base), decodeManifest(claim.manifestBytes));
+    const request = { kind: 'verify', claim, baseDigests: digestsOf(claim.base) } as const;
+    const answer = await this.#ask(request, mebibytes, this.#deadlineMs);
+    if (answer.kind !== 'verified') throw unexpected(answer);
+    const ruleSet = merged(claim.base, answer.changed);
+    noteDigests(ruleSet, answer.digests);
+    return { ruleSet, changes: new Map() }; // of copies, which are nobody's lists
   }
 
   /** A whole release as a stream that starts from nothing. */
@@ -175,29 +194,7 @@ function failureOf(cause: ThreadError, deadlineMs: number): Error {
   }
 }
 
-/** What is in force. */
-interface ActiveParts {
-  readonly manifest: Manifest;
-  readonly ruleSet: RuleSet;
-}
-
-/** The entries and rules of the parts that are not those of the base. */
-function changedEntries(manifest: Manifest, base: Manifest | undefined): number {
-  const known = new Set(base?.parts.map(({ digest }) => Buffer.from(digest).toString('latin1')));
-  let entries = 0;
-  for (const { digest, count } of manifest.parts) {
-    if (!known.has(Buffer.from(digest).toString('latin1'))) entries += count;
-  }
-  return entries;
-}
-
-/** By how many entries and rules parts are larger than those of the base of the same name. */
-function grownEntries(manifest: Manifest, base: Manifest | undefined): number {
-  const counts = new Map(base?.parts.map((part) => [partText(part), part.count]));
-  let entries = 0;
-  for (const part of manifest.parts) entries += Math.max(0, part.count - (counts.get(partText(part)) ?? 0));
-  return entries;
-}
+const NOTHING: Totals = { parts: 0, prefixes: 0, others: 0, bytes: 0 };
 
 function merged(base: RuleSet, { lists, policies, resolutions, unmatched }: ChangedRuleSet): RuleSet {
   return {

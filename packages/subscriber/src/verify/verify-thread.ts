@@ -5,7 +5,7 @@ import { ProtocolError } from '@rulecast/protocol';
 import type { List, RuleSet } from '@rulecast/rules';
 import { givenAway } from '@rulecast/threads';
 import type { ChangedRuleSet, VerifierAnswer, VerifierRequest } from './verifier.ts';
-import { SignedFault, snapshotStream, verify } from './verify.ts';
+import { digestsOf, noteDigests, SignedFault, snapshotStream, verify } from './verify.ts';
 
 parentPort?.on('message', (request: VerifierRequest) => {
   const moved = new Set<ArrayBuffer>();
@@ -21,8 +21,11 @@ function answerTo(request: VerifierRequest, moved: Set<ArrayBuffer>): VerifierAn
       moved.add(stream.buffer as ArrayBuffer); // nothing here is shared memory
       return { kind: 'stream', stream };
     }
-    const { base } = request.claim;
-    return { kind: 'verified', changed: changedFrom(base, verify(request.claim).ruleSet, moved) };
+    const { claim, baseDigests } = request;
+    noteDigests(claim.base, baseDigests);
+    const { ruleSet } = verify(claim);
+    const digests = digestsOf(ruleSet);
+    return { kind: 'verified', changed: changedFrom(claim.base, ruleSet, moved), digests };
   } catch (error) {
     if (error instanceof ProtocolError) {
       const { code, message, part, entry } = error;

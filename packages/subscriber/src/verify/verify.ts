@@ -7,12 +7,16 @@
 import {
   applyChain,
   Budget,
+  catalogueOf,
   decodeManifest,
   ErrorCode,
   encodeChain,
   encodeSnapshot,
+  HASH_BYTES,
+  noteDigest,
   PartKind,
   ProtocolError,
+  partsOf,
   partText,
   verifyRuleSet,
 } from '@rulecast/protocol';
@@ -58,7 +62,7 @@ export function verify({ base, stream, manifestBytes, entriesMax }: Claim, mostW
   const budget = new Budget(base, manifest, entriesMax, mostWork);
   const changes = new Map<string, ListChange>();
   const ruleSet = applyChain(base, stream, budget, (list, patch) => changes.set(list, patch));
-  verifyRuleSet(manifest, ruleSet);
+  verifyRuleSet(manifest, ruleSet, base);
   const fault = checkRuleSet(ruleSet).find((problem) => problem.severity === 'fault');
   if (fault !== undefined) {
     const isOfList =
@@ -68,6 +72,17 @@ export function verify({ base, stream, manifestBytes, entriesMax }: Claim, mostW
     throw new SignedFault(ErrorCode.badRuleSet, fault.reason, { part });
   }
   return { ruleSet, changes };
+}
+
+/** The digests of the parts of a rule set, one after the other, in their order. */
+export function digestsOf(ruleSet: RuleSet): Uint8Array {
+  return Buffer.concat(catalogueOf(ruleSet).records.map(({ digest }) => digest));
+}
+
+/** Takes over digests that were computed of what this rule set is a copy of. */
+export function noteDigests(ruleSet: RuleSet, digests: Uint8Array): void {
+  for (const [i, part] of partsOf(ruleSet).entries())
+    noteDigest(part, digests.slice(i * HASH_BYTES, (i + 1) * HASH_BYTES));
 }
 
 /** A whole release as a stream that starts from nothing. */

@@ -1,0 +1,135 @@
+/**
+ * The catalogue: a record of each part of a release, sorted, and cut into leaves like any other part. Its
+ * digest and totals are what a manifest signs. PROTOCOL.md "Catalogue".
+ *
+ *   RDC1 | count u32 | leaves u32 | hashes         leaf: RLC1 | count u32 | record …
+ *   record   kind u8 | name text8 | count u32 | bytes u64 | digest 32
+ */
+
+import type { RuleSet } from '@rulecast/rules';
+import { ByteWriter } from '../bytes/writer.ts';
+import { canonicalLength } from './canonical.ts';
+import { digestOf, leavesBy, root, sha256 } from './digest.ts';
+import { byteKeys, cutSorted, LEAF_ENTRIES } from './leaf.ts';
+import { comparePartIds, type Part, type PartId, PartKind, partCount, partsOf } from './part.ts';
+
+/** What a release says of one of its parts. */
+export interface PartRecord extends PartId {
+  /** As `partCount` counts. */
+  readonly count: number;
+  /** Of its canonical bytes. */
+  readonly bytes: number;
+  /** 32 bytes. */
+  readonly digest: Uint8Array;
+}
+
+/** What all parts of a release are together. */
+export interface Totals {
+  readonly parts: number;
+  /** Entries of lists of prefixes. */
+  readonly prefixes: number;
+  /** Everything else that records count: rules, names, and what happens to unmatched qubes. */
+  readonly others: number;
+  /** Canonical bytes. */
+  readonly bytes: number;
+}
+
+export interface Catalogue extends Totals {
+  /** By kind, then name. */
+  readonly items: readonly Part[];
+  /** Of each part, in the same order. */
+  readonly records: readonly PartRecord[];
+  /** 32 bytes. */
+  readonly digest: Uint8Array;
+}
+
+/** Of the rule sets they belong to, which are immutable. */
+const catalogues = new WeakMap<RuleSet, Catalogue>();
+/** Hashes of leaves by their first record: records are immutable, too. */
+const leafHashes = new WeakMap<PartRecord, Leaf>();
+
+interface Leaf {
+  readonly records: readonly PartRecord[];
+  readonly hash: Uint8Array;
+}
+
+/**
+ * The catalogue of a rule set, made once. Records of parts that are those of `before` are taken from there,
+ * and so are the leaves of the others.
+ */
+export function catalogueOf(ruleSet: RuleSet, before?: RuleSet): Catalogue {
+  const known = catalogues.get(ruleSet);
+  if (known !== undefined) return known;
+  const old = before === undefined ? undefined : catalogueOf(before);
+  const catalogue = made(partsOf(ruleSet), old);
+  catalogues.set(ruleSet, catalogue);
+  return catalogue;
+}
+
+function made(items: readonly Part[], old: Catalogue | undefined): Catalogue {
+  const records: PartRecord[] = [];
+  let at = 0;
+  for (const part of items) {
+    while (old !== undefined && at < old.items.length && comparePartIds(old.items[at]!, part) < 0) at++; // at < length
+    const record = old?.records[at];
+    const isThere = record !== undefined && comparePartIds(record, part) === 0;
+    records.push(recordOf(part, isThere ? record : undefined, isThere ? old?.items[at] : undefined));
+  }
+  return { items, records, ...totalsOf(records), digest: catalogueDigest(records) };
+}
+
+/** The record of a part: the very one it had, if nothing of it is another. */
+function recordOf(part: Part, old: PartRecord | undefined, before: Part | undefined): PartRecord {
+  const digest = digestOf(part, before);
+  if (old !== undefined && Buffer.compare(old.digest, digest) === 0) return old;
+  const { kind, name } = part;
+  return { kind, name, count: partCount(part), bytes: canonicalLength(part), digest };
+}
+
+/** The sums of some records. */
+export function totalsOf(records: readonly Omit<PartRecord, 'digest'>[]): Totals {
+  let prefixes = 0;
+  let others = 0;
+  let bytes = 0;
+  for (const record of records) {
+    if (record.kind === PartKind.prefixList) prefixes += record.count;
+    else others += record.count;
+    bytes += record.bytes;
+  }
+  return { parts: records.length, prefixes, others, bytes };
+}
+
+/** The digest of sorted records. */
+export function catalogueDigest(
+  records: readonly PartRecord[],
+  most: number = LEAF_ENTRIES.records,
+): Uint8Array {
+  const keys = byteKeys(records.length, (i) => recordKey(records[i]!)); // i < length
+  const leaves = leavesBy(cutSorted(keys, most), (start, end) => leafHash(records.slice(start, end)));
+  return root('RDC1', [records.length], [leaves]);
+}
+
+function leafHash(records: readonly PartRecord[]): Uint8Array {
+  const [first] = records;
+  const known = first === undefined ? undefined : leafHashes.get(first);
+  const isKnown =
+    known?.records.length === records.length && records.every((record, i) => record === known.records[i]);
+  if (known !== undefined && isKnown) return known.hash;
+  const writer = new ByteWriter(64 * records.length);
+  writer.ascii('RLC1');
+  writer.u32(records.length);
+  for (const { kind, name, count, bytes, digest } of records) {
+    writer.u8(kind);
+    writer.shortText(name);
+    writer.u32(count);
+    writer.u64(bytes);
+    writer.bytes(digest);
+  }
+  const hash = sha256(writer.take());
+  if (first !== undefined) leafHashes.set(first, { records, hash });
+  return hash;
+}
+
+function recordKey({ kind, name }: PartId): Uint8Array {
+  return Buffer.from(`${String.fromCharCode(kind)}${name}`, 'latin1');
+}

@@ -1,0 +1,429 @@
+/**
+ * Digests of parts: the root over the hashes of its leaves. A digest is computed once for each value, and of
+ * what is made from another value by the leaves in which they differ. PROTOCOL.md "Digests".
+ *
+ *   prefix list   RDP1 | v4 count u32 | v4 leaves u32 | v6 count u32 | v6 leaves u32 | hashes v4 | hashes v6
+ *   name list     RDN1 | resolve u8 | count u32 | leaves u32 | hashes
+ *   policy        RDQ1 | default u8 | digest of its prefixes as a list 32 | (rules u32, leaves u32) × 4 | hashes × 4
+ *   resolutions   RDA1 | count u32 | leaves u32 | hashes
+ *   unmatched     RDU1 | action u8
+ *   leaf          RLP4, RLP6, RLN1, RLQ1, RLA1 | count u32 | entries
+ */
+
+import { hash } from 'node:crypto';
+import {
+  compareWordsAt,
+  keyEnd,
+  type Names,
+  namesOf,
+  type Policy,
+  type Prefixes,
+  type PrefixSet,
+  type Run,
+  runRuleCount,
+  strideOf,
+} from '@rulecast/rules';
+import { bytesOfWords } from '../bytes/words.ts';
+import { ByteWriter } from '../bytes/writer.ts';
+import { HASH_BYTES } from '../limits.ts';
+import { sortedResolutions } from './canonical.ts';
+import {
+  addressKeys,
+  byteKeys,
+  cutSorted,
+  FNV_START,
+  fnvByte,
+  fnvBytes,
+  fnvWord,
+  LEAF_ENTRIES,
+  RULE_LEAF,
+  RuleCutter,
+  type RuleLeafLimits,
+} from './leaf.ts';
+import { type Part, PartKind, type Resolutions } from './part.ts';
+import { writeAction, writeRun } from './policy.ts';
+import { PLAIN_COLUMNS, prefixBytes, writePrefixSet } from './prefix.ts';
+
+/** Where leaves end, ascending, and their hashes, one after the other. */
+interface Leaves {
+  readonly ends: Uint32Array;
+  readonly hashes: Uint8Array;
+}
+
+const NO_LEAVES: Leaves = { ends: new Uint32Array(0), hashes: new Uint8Array(0) };
+
+/** What stands for an action where an object is needed. */
+const UNMATCHED_CONTENT = { accept: { action: 'accept' }, drop: { action: 'drop' } } as const;
+
+/** Digests of the immutable values they belong to: a list, a policy, or a map of resolutions. */
+const digests = new WeakMap<object, Uint8Array>();
+/** Leaves of columns, of names and of runs. */
+const leavesOf = new WeakMap<object, Leaves>();
+
+/**
+ * The digest of a part, 32 bytes, not to be written to. It is computed once for each list, policy or map of
+ * resolutions, which therefore must not change afterwards. `before` is what the part was made of, if its
+ * digest is known: leaves that are in both are not hashed again.
+ */
+export function digestOf(part: Part, before?: Part): Uint8Array {
+  const content = contentOf(part);
+  const known = digests.get(content);
+  if (known !== undefined) return known;
+  const digest = computed(part, before);
+  digests.set(content, digest);
+  return digest;
+}
+
+/** Takes over the digest of a part, of which this value is a copy. */
+export function noteDigest(part: Part, digest: Uint8Array): void {
+  digests.set(contentOf(part), digest);
+}
+
+/**
+ * The immutable value that a part carries: unchanged exactly if it is the same object, or has the same
+ * digest.
+ */
+export function contentOf(part: Part): object {
+  switch (part.kind) {
+    case PartKind.prefixList:
+    case PartKind.nameList:
+      return part.list;
+    case PartKind.policy:
+      return part.policy;
+    case PartKind.resolutions:
+      return part.resolutions;
+    case PartKind.unmatched:
+      return UNMATCHED_CONTENT[part.unmatched];
+  }
+}
+
+function computed(part: Part, before: Part | undefined): Uint8Array {
+  switch (part.kind) {
+    case PartKind.prefixList:
+    case PartKind.nameList: {
+      const old = before !== undefined && 'list' in before ? before.list : undefined;
+      if (part.list.kind === 'prefixes')
+        return prefixSetDigest(part.list, old?.kind === 'prefixes' ? old : undefined);
+      const { names, resolve } = part.list;
+      const leaves = nameLeaves(names, old?.kind === 'names' ? old.names : undefined);
+      return root('RDN1', [names.count], [leaves], Uint8Array.of(resolve ? 1 : 0));
+    }
+    case PartKind.policy:
+      return policyDigest(part.policy);
+    case PartKind.resolutions:
+      return root('RDA1', [part.resolutions.size], [resolutionLeaves(part.resolutions)]);
+    case PartKind.unmatched: {
+      const writer = new ByteWriter();
+      writer.ascii('RDU1');
+      writeAction(writer, part.unmatched);
+      return sha256(writer.take());
+    }
+  }
+}
+
+function prefixSetDigest(set: PrefixSet, before?: PrefixSet): Uint8Array {
+  const columns = [columnLeaves(set.v4, before?.v4), columnLeaves(set.v6, before?.v6)];
+  return root('RDP1', [set.v4.lengths.length, set.v6.lengths.length], columns);
+}
+
+function policyDigest(policy: Policy): Uint8Array {
+  const { prefixes, exceptions, egress, ingress } = policy;
+  const blocks = [egress, ingress, exceptions.egress, exceptions.ingress];
+  const head = new ByteWriter();
+  writeAction(head, policy.defaultAction);
+  head.bytes(prefixSetDigest(prefixes));
+  const counts = blocks.map((runs) => runs.reduce((sum, run) => sum + runRuleCount(run), 0));
+  return root(
+    'RDQ1',
+    counts,
+    blocks.map((runs) => ruleLeaves(runs)),
+    head.take(),
+  );
+}
+
+/** A root: tag, what comes before, counts of entries and of leaves, then the hashes of all leaves. */
+export function root(
+  tag: string,
+  counts: readonly number[],
+  leaves: readonly Leaves[],
+  head: Uint8Array = new Uint8Array(0),
+): Uint8Array {
+  const writer = new ByteWriter(64 + leaves.reduce((sum, { hashes }) => sum + hashes.length, 0));
+  writer.ascii(tag);
+  writer.bytes(head);
+  for (const [i, count] of counts.entries()) {
+    writer.u32(count);
+    writer.u32(leaves[i]?.ends.length ?? 0); // one for each count
+  }
+  for (const { hashes } of leaves) writer.bytes(hashes);
+  return sha256(writer.take());
+}
+
+/** The leaves of a sorted column; `before` is the column it was made of. */
+export function columnLeaves(
+  column: Prefixes,
+  before?: Prefixes,
+  most: number = column.family === 4 ? LEAF_ENTRIES.v4 : LEAF_ENTRIES.v6,
+): Leaves {
+  if (column.lengths.length === 0) return NO_LEAVES;
+  const known = leavesOf.get(column.words);
+  if (known !== undefined) return known;
+  const stride = strideOf(column.family);
+  const ends = cutSorted(addressKeys(column.words, stride), most);
+  const hashes = new Uint8Array(ends.length * HASH_BYTES);
+  const old = before === undefined ? undefined : new OldColumn(before);
+  const scratch = new Uint8Array(8 + Math.min(most, column.lengths.length) * prefixBytes(column.family));
+  let start = 0;
+  for (const [i, end] of ends.entries()) {
+    const leaf = old?.hashOf(column, start, end) ?? sha256(columnLeaf(scratch, column, start, end));
+    hashes.set(leaf, i * HASH_BYTES);
+    start = end;
+  }
+  const leaves = { ends, hashes };
+  leavesOf.set(column.words, leaves);
+  return leaves;
+}
+
+function columnLeaf(scratch: Uint8Array, column: Prefixes, start: number, end: number): Uint8Array {
+  const { family, words, lengths } = column;
+  const stride = strideOf(family);
+  const wordBytes = (end - start) * stride * 4;
+  scratch.set(family === 4 ? RLP4 : RLP6);
+  new DataView(scratch.buffer).setUint32(4, end - start, true);
+  scratch.set(bytesOfWords(words.subarray(start * stride, end * stride)), 8);
+  scratch.set(lengths.subarray(start, end), 8 + wordBytes);
+  return scratch.subarray(0, 8 + wordBytes + end - start);
+}
+
+const RLP4 = Buffer.from('RLP4', 'latin1');
+const RLP6 = Buffer.from('RLP6', 'latin1');
+
+/** Leaves of a column of which another was made, to be asked for in ascending order. */
+class OldColumn {
+  readonly #column: Prefixes;
+  readonly #leaves: Leaves | undefined;
+  #at = 0; // the first leaf that does not lie below what was asked for
+
+  constructor(column: Prefixes) {
+    this.#column = column;
+    this.#leaves = leavesOf.get(column.words);
+  }
+
+  /**
+   * The hash of the leaf with the entries from `start` to `end` of another column; undefined: there is none.
+   */
+  hashOf(column: Prefixes, start: number, end: number): Uint8Array | undefined {
+    const leaves = this.#leaves;
+    if (leaves === undefined) return undefined;
+    const { words, lengths } = this.#column;
+    const stride = strideOf(column.family);
+    for (; this.#at < leaves.ends.length; this.#at++) {
+      const from = leaves.ends[this.#at - 1] ?? 0;
+      const order = compareWordsAt(words, from, column.words, start, stride);
+      if (order > 0) return undefined;
+      if (order < 0) continue;
+      const to = leaves.ends[this.#at]!; // at < length
+      const isSame =
+        to - from === end - start &&
+        isEqual(
+          words.subarray(from * stride, to * stride),
+          column.words.subarray(start * stride, end * stride),
+        ) &&
+        isEqual(lengths.subarray(from, to), column.lengths.subarray(start, end));
+      return isSame ? leaves.hashes.subarray(this.#at * HASH_BYTES, (this.#at + 1) * HASH_BYTES) : undefined;
+    }
+    return undefined;
+  }
+}
+
+function isEqual(a: Uint32Array | Uint8Array, b: Uint32Array | Uint8Array): boolean {
+  return (
+    Buffer.compare(
+      new Uint8Array(a.buffer, a.byteOffset, a.byteLength),
+      new Uint8Array(b.buffer, b.byteOffset, b.byteLength),
+    ) === 0
+  );
+}
+
+/** The leaves of a column of names; `before` is the column it was made of. */
+export function nameLeaves(names: Names, before?: Names, most: number = LEAF_ENTRIES.names): Leaves {
+  const known = leavesOf.get(names);
+  if (known !== undefined) return known;
+  const starts = keyStarts(names);
+  const keyAt = (i: number): Uint8Array => names.bytes.subarray(starts[i], starts[i + 1]);
+  const old = before === undefined ? undefined : new OldNames(before);
+  const leaves = leavesBy(cutSorted(byteKeys(names.count, keyAt), most), (start, end) => {
+    const bytes = names.bytes.subarray(starts[start], starts[end]);
+    return old?.hashOf(bytes) ?? sha256(nameLeaf(bytes, end - start));
+  });
+  leavesOf.set(names, leaves);
+  nameStarts.set(
+    leaves,
+    Uint32Array.from(leaves.ends, (end) => starts[end]!),
+  ); // an end is at most the count
+  return leaves;
+}
+
+/** Where leaves of names end in their bytes. */
+const nameStarts = new WeakMap<Leaves, Uint32Array>();
+
+/** Where keys start, and where the last one ends. */
+function keyStarts({ count, bytes }: Names): Uint32Array {
+  const starts = new Uint32Array(count + 1);
+  for (let i = 0; i < count; i++) starts[i + 1] = keyEnd(bytes, starts[i]!); // i <= count
+  return starts;
+}
+
+function nameLeaf(keys: Uint8Array, count: number): Uint8Array {
+  const writer = new ByteWriter(8 + keys.length);
+  writer.ascii('RLN1');
+  writer.u32(count);
+  writer.bytes(keys);
+  return writer.take();
+}
+
+/** Leaves of a column of names of which another was made, to be asked for in ascending order. */
+class OldNames {
+  readonly #bytes: Uint8Array;
+  readonly #leaves: Leaves | undefined;
+  readonly #ends: Uint32Array; // of leaves, in the bytes
+  #at = 0; // the first leaf that does not lie below what was asked for
+
+  constructor(names: Names) {
+    this.#bytes = names.bytes;
+    this.#leaves = leavesOf.get(names);
+    this.#ends = (this.#leaves && nameStarts.get(this.#leaves)) ?? new Uint32Array(0);
+  }
+
+  /** The hash of the leaf with just these keys; undefined: there is none. */
+  hashOf(keys: Uint8Array): Uint8Array | undefined {
+    for (; this.#at < this.#ends.length; this.#at++) {
+      const from = this.#ends[this.#at - 1] ?? 0;
+      const own = this.#bytes.subarray(from, this.#ends[this.#at]);
+      const order = Buffer.compare(own, keys);
+      if (order === 0)
+        return this.#leaves?.hashes.subarray(this.#at * HASH_BYTES, (this.#at + 1) * HASH_BYTES);
+      if (order > 0) return undefined;
+    }
+    return undefined;
+  }
+}
+
+function resolutionLeaves(resolutions: Resolutions): Leaves {
+  const sorted = sortedResolutions(resolutions);
+  const keys = byteKeys(sorted.length, (i) => namesOf([sorted[i]![0]]).bytes); // i < length
+  return leavesBy(cutSorted(keys, LEAF_ENTRIES.resolutions), (start, end) => {
+    const writer = new ByteWriter();
+    writer.ascii('RLA1');
+    writer.u32(end - start);
+    for (const [name, set] of sorted.slice(start, end)) {
+      writer.shortText(name);
+      writePrefixSet(writer, set);
+    }
+    return sha256(writer.take());
+  });
+}
+
+export function leavesBy(ends: Uint32Array, hashOf: (start: number, end: number) => Uint8Array): Leaves {
+  const hashes = new Uint8Array(ends.length * HASH_BYTES);
+  let start = 0;
+  for (const [i, end] of ends.entries()) {
+    hashes.set(hashOf(start, end), i * HASH_BYTES);
+    start = end;
+  }
+  return { ends, hashes };
+}
+
+/** The leaves of rules in their order: a leaf holds runs, which end where it does. */
+export function ruleLeaves(runs: readonly Run[], limits: RuleLeafLimits = RULE_LEAF): Leaves {
+  const known = leavesOf.get(runs);
+  if (known !== undefined) return known;
+  const builder = new RuleLeafBuilder(limits);
+  for (const run of runs) builder.push(run);
+  const leaves = builder.build();
+  leavesOf.set(runs, leaves);
+  return leaves;
+}
+
+class RuleLeafBuilder {
+  readonly #cutter: RuleCutter;
+  readonly #ends: number[] = [];
+  readonly #hashes: Uint8Array[] = [];
+  #body = new ByteWriter();
+  #ruleTotal = 0;
+
+  constructor(limits: RuleLeafLimits) {
+    this.#cutter = new RuleCutter(limits);
+  }
+
+  push(run: Run): void {
+    const count = runRuleCount(run);
+    const hashes = new RunHashes(run);
+    let start = 0;
+    for (let i = 0; i < count; i++) {
+      if (!this.#cutter.endsAfter(hashes.at(i))) continue;
+      writeRun(this.#body, partOfRun(run, start, i + 1), PLAIN_COLUMNS);
+      this.#ruleTotal += i + 1 - start;
+      start = i + 1;
+      this.#end();
+    }
+    if (start === count) return;
+    writeRun(this.#body, partOfRun(run, start, count), PLAIN_COLUMNS);
+    this.#ruleTotal += count - start;
+  }
+
+  #end(): void {
+    const leaf = new ByteWriter(8 + this.#body.length);
+    leaf.ascii('RLQ1');
+    leaf.u32(this.#ruleTotal - (this.#ends.at(-1) ?? 0));
+    leaf.bytes(this.#body.take());
+    this.#hashes.push(sha256(leaf.take()));
+    this.#ends.push(this.#ruleTotal);
+    this.#body = new ByteWriter();
+  }
+
+  build(): Leaves {
+    if (this.#ruleTotal > (this.#ends.at(-1) ?? 0)) this.#end();
+    return { ends: Uint32Array.from(this.#ends), hashes: Buffer.concat(this.#hashes) };
+  }
+}
+
+function partOfRun(run: Run, start: number, end: number): Run {
+  if (run.remote.kind !== 'prefixes') return run;
+  const { family, words, lengths } = run.remote.prefixes;
+  const stride = strideOf(family);
+  const prefixes = {
+    family,
+    words: words.subarray(start * stride, end * stride),
+    lengths: lengths.subarray(start, end),
+  };
+  return { match: run.match, remote: { kind: 'prefixes', prefixes } };
+}
+
+/** FNV-1a of each rule of a run, as the bytes of a run of that rule alone. */
+class RunHashes {
+  readonly #prefixes: Prefixes | undefined;
+  readonly #start: number; // of what all rules of the run begin with
+
+  constructor(run: Run) {
+    this.#prefixes = run.remote.kind === 'prefixes' ? run.remote.prefixes : undefined;
+    const writer = new ByteWriter();
+    writeRun(writer, partOfRun(run, 0, 1), PLAIN_COLUMNS);
+    const bytes = writer.take();
+    const own = this.#prefixes === undefined ? 0 : prefixBytes(this.#prefixes.family);
+    this.#start = fnvBytes(FNV_START, bytes.subarray(0, bytes.length - own));
+  }
+
+  at(i: number): number {
+    if (this.#prefixes === undefined) return this.#start;
+    const { family, words, lengths } = this.#prefixes;
+    const stride = strideOf(family);
+    let state = this.#start;
+    for (let w = 0; w < stride; w++) state = fnvWord(state, words[i * stride + w]!); // i < length
+    return fnvByte(state, lengths[i]!); // likewise
+  }
+}
+
+export function sha256(bytes: Uint8Array): Uint8Array {
+  return Uint8Array.from(hash('sha256', bytes, 'buffer'));
+}
