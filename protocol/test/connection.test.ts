@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
+import { turns } from '../../test/kit/turns.ts';
 import {
   FRAME_HEADER_BYTES,
   FRAME_TIMEOUT_MS,
@@ -159,6 +160,22 @@ describe('Connection', () => {
     expect(await receive).toBeUndefined();
     await Promise.all(sends);
     await expect(left.send(PROVE)).rejects.toMatchObject({ code: 'disconnected' });
+  });
+
+  // A mutant in which reading waited for what was being sent was seen by no test of this file.
+  it('hears a peer that reads nothing of what is sent to it', async () => {
+    const [left, right] = duplex(4096);
+    const connection = new Connection(left);
+    const sent = connection.send({ kind: 'chunk', bytes: pattern(50_000) });
+    const encoder = new FrameEncoder();
+    const { type, body } = encodeMessage(PROVE);
+    for (let i = 0; i < 2; i++) right.write(encoder.frame(type, 0, body));
+    for (let i = 0; i < 2; i++) {
+      const heard = await Promise.race([connection.receive(), turns().then(() => 'nothing')]);
+      expect(heard).toMatchObject({ message: PROVE });
+    }
+    connection.close();
+    await expect(sent).rejects.toMatchObject({ code: 'disconnected' });
   });
 
   it('waits for no stuck peer to say BYE', async () => {

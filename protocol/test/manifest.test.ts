@@ -187,4 +187,12 @@ describe('compareRelease', () => {
     expect(compareRelease(at(2, 2), at(2, 1))).toBeGreaterThan(0);
     expect(compareRelease(at(2, 2), at(2, 2))).toBe(0);
   });
+
+  // A mutant that compared 32 bits of each was seen by no test of this file.
+  it('orders numbers on both sides of 2^32', () => {
+    const at = (epoch: number, version: number) => ({ epoch, version });
+    expect(compareRelease(at(2 ** 32 - 1, 9), at(2 ** 32, 1))).toBeLessThan(0);
+    expect(compareRelease(at(1, 2 ** 32 + 1), at(1, 2 ** 32 - 1))).toBeGreaterThan(0);
+    expect(compareRelease(at(1, 2 ** 33), at(1, 0))).toBeGreaterThan(0);
+  });
 });

@@ -87,7 +87,7 @@ export const MUTANTS = [
     find: '        await state?.writeCandidate(effect.stored);\n',
     replace:
       '        const { manifestBytes, signature } = effect.stored;\n        const begun = markOf(verifySigned(manifestBytes, signature, this.#options.trust));\n        this.#floor.rise({ ...begun, hash: new Uint8Array(32) });\n        await state?.writeCandidate(effect.stored);\n',
-    suites: SUBSCRIBER,
+    suites: ['packages/subscriber/test/refusal.test.ts'],
   },
   {
     name: 'an error clears the table',
