@@ -140,7 +140,7 @@ function deltas(draw) {
   const after = orRefused(() => applyDelta(before, delta));
   if (after === undefined) return;
   const again = applyDelta(EMPTY_RULE_SET, encodeSnapshot(after));
-  assert.equal(encodeDelta(diffRuleSets(after, again)).length, 2, 'it is another after a snapshot of it');
+  assert.equal(encodeDelta(diffRuleSets(after, again)).length, 1, 'it is another after a snapshot of it');
 }
 
 /**
@@ -156,7 +156,7 @@ function names(draw) {
   for (const part of partsOf(after))
     assert.deepEqual(canonicalBytes(decodeCanonical(part, canonicalBytes(part))), canonicalBytes(part));
   const again = encodeDelta(diffRuleSets(before, after));
-  if (again[2] === delta[2]) assert.deepEqual(Buffer.from(again), delta, 'a list has two codes');
+  if (again[1] === delta[1]) assert.deepEqual(Buffer.from(again), delta, 'a list has two codes');
 }
 
 /**

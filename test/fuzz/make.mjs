@@ -19,7 +19,7 @@ import {
 /**
  * @typedef {import('./draw.mjs').Draw} Draw
  * @typedef {import('@rulecast/rules').RuleSet} RuleSet
- * @typedef {{ op: number, kind: number, name: string, body: Uint8Array }} Change A change of a delta, with
+ * @typedef {{ op: number, kind: number, name: string, skipped: number, claim: Uint8Array, body: Uint8Array }} Change A change of a delta, with
  *   its body as it is.
  */
 
@@ -116,38 +116,54 @@ export function ruleSetOf(draw) {
   return { lists, policies, resolutions, unmatched: draw.of([undefined, 'accept', 'drop']) };
 }
 
+const REMOVE = 0;
+const ADD = 3;
+
 /** @param {Uint8Array} delta @returns {Change[]} */
 function changesOf(delta) {
   const bytes = Buffer.from(delta);
-  const changes = [];
-  let at = 2;
-  for (let count = bytes.readUInt16LE(0); count > 0; count--) {
-    const nameEnd = at + 3 + (bytes[at + 2] ?? 0);
-    const bodyEnd = nameEnd + 4 + bytes.readUInt32LE(nameEnd);
-    const name = bytes.toString('latin1', at + 3, nameEnd);
-    changes.push({
-      op: bytes[at] ?? 0,
-      kind: bytes[at + 1] ?? 0,
-      name,
-      body: bytes.subarray(nameEnd + 4, bodyEnd),
-    });
-    at = bodyEnd;
-  }
-  return changes;
+  let at = 0;
+  const varint = () => {
+    for (let value = 0, scale = 1; ; scale *= 128) {
+      const byte = bytes[at++] ?? 0;
+      value += (byte & 127) * scale;
+      if (byte < 128) return value;
+    }
+  };
+  /** @param {number} start */
+  const from = (start) => bytes.subarray(start, at);
+  return Array.from({ length: varint() }, () => {
+    const op = bytes[at++] ?? 0;
+    const isNew = op === ADD;
+    const kind = isNew ? (bytes[at++] ?? 0) : 0;
+    const nameAt = at + 1;
+    if (isNew) at = nameAt + (bytes[at] ?? 0);
+    const name = isNew ? from(nameAt).toString('latin1') : '';
+    const skipped = isNew ? 0 : varint();
+    if (op === REMOVE) return { op, kind, name, skipped, claim: from(at), body: from(at) };
+    const claimAt = at;
+    varint();
+    varint();
+    const claim = from(claimAt);
+    const length = varint();
+    at += length;
+    return { op, kind, name, skipped, claim, body: from(at - length) };
+  });
+}
+
+/** @param {number} value @returns {readonly number[]} */
+function leb128(value) {
+  return value < 128 ? [value] : [(value % 128) + 128, ...leb128(Math.floor(value / 128))];
 }
 
 /** @param {readonly Change[]} changes */
 function deltaOf(changes) {
-  const parts = changes.map(({ op, kind, name, body }) => {
-    const head = Buffer.alloc(3 + name.length + 4);
-    head.set([op, kind, name.length]);
-    head.write(name, 3, 'latin1');
-    head.writeUInt32LE(body.length, 3 + name.length);
-    return Buffer.concat([head, body]);
+  const parts = changes.map(({ op, kind, name, skipped, claim, body }) => {
+    const place = op === ADD ? [kind, name.length, ...Buffer.from(name, 'latin1')] : leb128(skipped);
+    const head = Buffer.from([op, ...place]);
+    return op === REMOVE ? head : Buffer.concat([head, claim, Buffer.from(leb128(body.length)), body]);
   });
-  const count = Buffer.alloc(2);
-  count.writeUInt16LE(changes.length & 0xffff);
-  return Buffer.concat([count, ...parts]);
+  return Buffer.concat([Buffer.from(leb128(changes.length)), ...parts]);
 }
 
 /**
@@ -206,7 +222,7 @@ export function mutatedDelta(draw, delta) {
   if (change === undefined) return draw.mutated(delta);
   switch (draw.below(6)) {
     case 0:
-      change.op = draw.below(4);
+      change.op = draw.below(5);
       break;
     case 1:
       change.kind = draw.below(7);
