@@ -55,8 +55,8 @@ export const MUTANTS = [
   {
     name: 'what deltas make is not compared with what was signed',
     path: 'packages/subscriber/src/verify/verify.ts',
-    find: '  verifyRuleSet(manifest, ruleSet);\n',
-    replace: '  if (base.policies.size === 0) verifyRuleSet(manifest, ruleSet);\n',
+    find: '  verifyRuleSet(manifest, ruleSet, base);\n',
+    replace: '  if (base.policies.size === 0) verifyRuleSet(manifest, ruleSet, base);\n',
     suites: ['packages/subscriber/test/verifier.test.ts', 'packages/subscriber/test/refusal.test.ts'],
   },
   {
@@ -69,8 +69,8 @@ export const MUTANTS = [
   {
     name: 'a delta without changes wipes everything',
     path: 'protocol/src/codec/delta.ts',
-    find: '  for (const part of partsOf(before)) parts.set(partText(part), part);\n',
-    replace: '  if (bytes.length > 2) for (const part of partsOf(before)) parts.set(partText(part), part);\n',
+    find: '  return { parts, claims };\n',
+    replace: '  return { parts: heads.length === 0 ? [] : parts, claims };\n',
     suites: ['protocol/test/delta.test.ts'],
   },
   {
