@@ -1,7 +1,5 @@
 /**
- * `npm run package`: packages of both sides for Debian and Fedora, in a folder that is made anew.
- *
- *   npm run package -- [--out FOLDER] [--only deb|rpm]
+ * `npm run package`: packages of both sides for Debian and Fedora, in a folder of their own.
  *
  *   checkout ─bundle─▶ root/ (programs, manual pages, completions, units) ─dpkg-buildpackage, rpmbuild─▶ *.deb, *.rpm
  *
@@ -56,10 +54,25 @@ const PROGRAMS = /** @type {const} */ ([
   },
 ]);
 
+const USAGE = `npm run package -- [--out FOLDER] [--only deb|rpm]
+
+Makes packages of this machine's architecture: rulecast, rulecast-firewall and rulecast-zeromq, for Debian 13 and for Fedora 42 and later.
+Needs debhelper, dpkg-dev and rpm.
+
+  --out FOLDER  where to (packed); packages that are there go
+  --only KIND   deb or rpm; both without
+
+Examples:
+  npm run package
+  npm run package -- --only deb --out /tmp/rulecast
+`;
+/** Packing takes seconds; a compressor that hangs ends. */
+const TOOL_MS = 600_000;
+
 const options = readOptions();
 const version = /** @type {string} */ (JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')).version);
 const changed = changedAt();
-rmSync(options.out, { recursive: true, force: true });
+clear(options.out);
 const build = join(options.out, 'build');
 const tree = join(build, 'root');
 await stage();
@@ -70,15 +83,45 @@ for (const kind of options.kinds) {
 rmSync(build, { recursive: true });
 for (const name of readdirSync(options.out).sort()) process.stdout.write(`${join(options.out, name)}\n`);
 
+/** Throws nothing: what is not understood ends with 64, and --help with 0. */
 function readOptions() {
-  const { values } = parseArgs({
-    options: { out: { type: 'string', default: 'packed' }, only: { type: 'string', multiple: true } },
-  });
-  const kinds = KINDS.filter((kind) => values.only === undefined || values.only.includes(kind));
-  if (values.only?.some((kind) => !KINDS.some((known) => known === kind))) fail('--only is deb or rpm', 64);
+  const words = process.argv.slice(2);
+  if (words.includes('--help') || words.includes('-h')) {
+    process.stdout.write(USAGE);
+    process.exit(0);
+  }
+  const given = parsed(words);
+  const [out = 'packed', secondOut] = given.out ?? [];
+  if (secondOut !== undefined) fail('--out is given twice', 64);
+  if (out === '') fail('--out needs a folder', 64);
+  if (given.only?.some((kind) => !KINDS.some((known) => known === kind))) fail('--only is deb or rpm', 64);
   if (!(process.arch in ARCHITECTURES))
     fail(`packages are made on x64 and arm64, and this is ${process.arch}`, 1);
-  return { out: resolve(values.out), kinds };
+  return { out: resolve(out), kinds: KINDS.filter((kind) => given.only?.includes(kind) ?? true) };
+}
+
+/** @param {readonly string[]} words */
+function parsed(words) {
+  try {
+    const text = /** @type {const} */ ({ type: 'string', multiple: true });
+    return parseArgs({ args: [...words], options: { out: text, only: text } }).values;
+  } catch (cause) {
+    return fail(`${cause instanceof Error ? cause.message : cause}\n${USAGE}`, 64);
+  }
+}
+
+/**
+ * Makes room for packages: takes away those of before, and nothing else that somebody keeps there.
+ * @param {string} folder
+ */
+function clear(folder) {
+  const names = existsSync(folder) ? readdirSync(folder) : [];
+  const strange = names.find(
+    (name) => !/^rulecast.*\.(deb|rpm)$/.test(name) && name !== 'maps' && name !== 'build',
+  );
+  if (strange !== undefined)
+    fail(`${folder} holds ${strange}, which is none of ours: say --out and a folder of its own`, 64);
+  rmSync(folder, { recursive: true, force: true });
 }
 
 /** @param {string} text @param {number} exit @returns {never} */
@@ -238,6 +281,8 @@ function run(program, args, advice) {
       },
       stdio: ['ignore', 'pipe', 'pipe'],
       maxBuffer: 1 << 26,
+      timeout: TOOL_MS,
+      killSignal: 'SIGKILL',
     });
   } catch (cause) {
     const { code, stderr, stdout } = /** @type {{ code?: string, stderr?: Buffer, stdout?: Buffer }} */ (

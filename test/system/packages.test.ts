@@ -5,7 +5,7 @@
 
 import { execFileSync, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { copyFileSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { copyFileSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -72,9 +72,25 @@ describe.skipIf(toolGap() !== undefined)('npm run package', () => {
     expect(faults.filter((line) => !NO_FAULTS.some((tag) => line.includes(tag)))).toEqual([]);
   });
 
-  it('says no to what it cannot do', () => {
-    const { status, stderr } = spawnSync(process.execPath, [COMMAND, '--only', 'zip'], { encoding: 'utf8' });
-    expect({ status, stderr }).toEqual({ status: 64, stderr: 'npm run package: --only is deb or rpm\n' });
+  it.each([
+    [['--only', 'zip'], '--only is deb or rpm\n'],
+    [['--out', 'a', '--out', 'b'], '--out is given twice\n'],
+    [['--out='], '--out needs a folder\n'],
+    [['--put', 'a'], "Unknown option '--put'"],
+  ])('does nothing where it is told %s', (args, sentence) => {
+    const { status, stderr } = spawnSync(process.execPath, [COMMAND, ...args], { encoding: 'utf8' });
+    expect(stderr).toContain(`npm run package: ${sentence}`);
+    expect(status).toBe(64);
+  });
+
+  it('takes nothing away that is not its own', () => {
+    const folder = mkdtempSync(join(tmpdir(), 'rulecast-packed-'));
+    outs.push(folder);
+    writeFileSync(join(folder, 'thesis.txt'), 'years');
+    const { status, stderr } = spawnSync(process.execPath, [COMMAND, '--out', folder], { encoding: 'utf8' });
+    expect(stderr).toContain('holds thesis.txt, which is none of ours');
+    expect(status).toBe(64);
+    expect(readFileSync(join(folder, 'thesis.txt'), 'utf8')).toBe('years');
   });
 
   describe.skipIf(systemdGap() !== undefined)('on a machine', () => {
