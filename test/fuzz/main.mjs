@@ -6,6 +6,7 @@
 
 import { fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
+import { givenOptions, numberGiven } from '../kit/options.mjs';
 import { openRun } from '../run/run.mjs';
 
 /** @typedef {import('./victim.mjs').Fault} Fault */
@@ -30,29 +31,23 @@ given, and leaves the tables of others alone.
   --plant WHAT make a fault, to see that it is found: crash, uncaught, wrong, stall, memory; of the applier memory
 `;
 
+const NAMES = ['target', 'seed', 'inputs', 'seconds', 'input', 'plant'];
+
 /** @param {readonly string[]} args */
 function optionsOf(args) {
-  /** @type {Record<string, string>} */
-  const given = {};
-  for (let i = 0; i < args.length; i += 2) {
-    const [name = '', value] = [args[i]?.slice(2), args[i + 1]];
-    if (!['target', 'seed', 'inputs', 'seconds', 'input', 'plant'].includes(name) || value === undefined)
-      return undefined;
-    given[name] = value;
-  }
-  /** @param {string} name @param {number} otherwise */
-  const numberOf = (name, otherwise) => (given[name] === undefined ? otherwise : Number(given[name]));
-  const target = given['target'] ?? 'peers';
+  const given = givenOptions(args, NAMES);
+  if (given === undefined) return undefined;
+  const target = given.get('target') ?? 'peers';
   if (target !== 'peers' && target !== 'applier') return undefined;
-  const only = numberOf('input', -1);
+  const only = numberGiven(given, 'input', -1);
   const from = Math.max(0, only);
   const options = {
     target,
-    seed: numberOf('seed', 1),
+    seed: numberGiven(given, 'seed', 1),
     from,
-    to: only < 0 ? numberOf('inputs', target === 'peers' ? INPUTS : REQUESTS) : only + 1,
-    seconds: numberOf('seconds', Number.POSITIVE_INFINITY),
-    plant: given['plant'],
+    to: only < 0 ? numberGiven(given, 'inputs', target === 'peers' ? INPUTS : REQUESTS) : only + 1,
+    seconds: numberGiven(given, 'seconds', Number.POSITIVE_INFINITY),
+    plant: given.get('plant'),
   };
   return [options.seed, options.to, options.from].every(Number.isSafeInteger) && options.seconds > 0
     ? options

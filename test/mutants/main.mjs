@@ -6,6 +6,7 @@
 import { spawn } from 'node:child_process';
 import { mkdirSync, rmSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import { givenOptions, numberGiven } from '../kit/options.mjs';
 import { openRun } from '../run/run.mjs';
 import { bundle } from '../simulate/bundle.mjs';
 import { MUTANTS, mutated } from './list.mjs';
@@ -17,6 +18,10 @@ const CACHE = `${ROOT}node_modules/.cache/rulecast/`;
 const SIMULATOR = fileURLToPath(new URL('../simulate/main.mjs', import.meta.url));
 const CONFIG = fileURLToPath(new URL('vitest.config.ts', import.meta.url));
 const SIMULATE_MINUTES = 4;
+/** Of a simulator or some suites: what takes longer hangs, which is seen. */
+const HANG_MS = 900_000;
+/** What is kept of what they say. */
+const TEXT_MAX = 1 << 20;
 const USAGE = `npm run mutants -- [--seed N] [--minutes M] [--simulate S] [--only WORDS]
 
 Puts known design errors into the sources, one at a time, and looks whether the simulator sees them, and else the suites. Ends with 1 if one
@@ -41,11 +46,17 @@ function say(text) {
  * @returns {Promise<{ readonly code: number | null, readonly text: string }>}
  */
 function run(args, env) {
-  const child = spawn(process.execPath, args, { cwd: ROOT, env, stdio: ['ignore', 'pipe', 'pipe'] });
+  const child = spawn(process.execPath, args, {
+    cwd: ROOT,
+    env,
+    stdio: ['ignore', 'pipe', 'pipe'],
+    timeout: HANG_MS,
+    killSignal: 'SIGKILL',
+  });
   let text = '';
   for (const stream of [child.stdout, child.stderr]) {
     stream.on('data', (bytes) => {
-      text += bytes;
+      text = `${text}${bytes}`.slice(-TEXT_MAX);
     });
   }
   return new Promise((resolve) => child.on('close', (code) => resolve({ code, text })));
@@ -74,37 +85,45 @@ async function simulated(mutant, seed, minutes) {
   ];
   const { code, text } = await run(args, process.env);
   rmSync(file, { force: true });
-  return code === 0 ? undefined : (/^seed \d+: [a-z-]+/m.exec(text)?.[0] ?? text.slice(-200));
+  if (code === 0) return undefined;
+  const violation = /^seed \d+: [a-z-]+/m.exec(text)?.[0];
+  // Whatever else it ends with, such as a line that it does not understand, sees nothing.
+  if (code !== 1 || violation === undefined)
+    throw new Error(`${mutant.name}: the simulator ended with ${code}\n${text.slice(-2000)}`);
+  return violation;
 }
 
-/** Which suites fail with a mutant. @param {Mutant} mutant */
+/**
+ * Which suites fail with a mutant; undefined for none. Throws Error where they fail without it, too: then it
+ * is not the mutant that they see.
+ * @param {Mutant} mutant
+ */
 async function failing({ name, suites }) {
   const vitest = `${ROOT}node_modules/vitest/vitest.mjs`;
-  const { code } = await run([vitest, 'run', '--bail', '1', '--config', CONFIG, '--root', ROOT, ...suites], {
-    ...process.env,
-    RULECAST_MUTANT: name,
-  });
-  return code === 0 ? undefined : suites.map((path) => path.split('/').at(-1)).join(', ');
+  const tested = (/** @type {string} */ mutant) =>
+    run([vitest, 'run', '--bail', '1', '--config', CONFIG, '--root', ROOT, ...suites], {
+      ...process.env,
+      RULECAST_MUTANT: mutant,
+    });
+  if ((await tested(name)).code === 0) return undefined;
+  const { code, text } = await tested('');
+  if (code !== 0) throw new Error(`${name}: its suites fail without it\n${text.slice(-2000)}`);
+  return suites.map((path) => path.split('/').at(-1)).join(', ');
 }
 
 /** @param {readonly string[]} args */
 function optionsOf(args) {
-  /** @type {Map<string, string>} */
-  const given = new Map();
-  for (let i = 0; i < args.length; i++) {
-    const name = args[i]?.slice(2) ?? '';
-    if (name === 'suites') given.set(name, '');
-    else if (['seed', 'minutes', 'simulate', 'only'].includes(name) && args[i + 1] !== undefined)
-      given.set(name, args[++i] ?? '');
-    else return undefined;
-  }
-  return {
-    seed: Number(given.get('seed') ?? 1),
-    minutes: Number(given.get('minutes') ?? Number.POSITIVE_INFINITY),
-    simulate: Number(given.get('simulate') ?? SIMULATE_MINUTES),
+  const given = givenOptions(args, ['seed', 'minutes', 'simulate', 'only'], ['suites']);
+  if (given === undefined) return undefined;
+  const options = {
+    seed: numberGiven(given, 'seed', 1),
+    minutes: numberGiven(given, 'minutes', Number.POSITIVE_INFINITY),
+    simulate: numberGiven(given, 'simulate', SIMULATE_MINUTES),
     only: given.get('only') ?? '',
     isThorough: given.has('suites'),
   };
+  const { seed, minutes, simulate } = options;
+  return Number.isSafeInteger(seed) && minutes > 0 && simulate > 0 ? options : undefined;
 }
 
 const options = optionsOf(process.argv.slice(2));
@@ -120,6 +139,10 @@ const first = Number.isFinite(minutes) ? seed % MUTANTS.length : 0;
 const turned = [...MUTANTS.slice(first), ...MUTANTS.slice(0, first)].filter(({ name }) =>
   name.includes(only),
 );
+if (turned.length === 0) {
+  say(`no mutant has these words in its name: ${only}`);
+  process.exit(64);
+}
 const width = Math.max(...turned.map(({ name }) => name.length));
 let [bySimulator, bySuites, alive] = [0, 0, 0];
 for (const mutant of turned) {

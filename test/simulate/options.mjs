@@ -1,5 +1,7 @@
 /** The command line of `npm run simulate`. */
 
+import { givenOptions, numberGiven } from '../kit/options.mjs';
+
 /**
  * @typedef {{
  *   readonly seed: number,
@@ -47,18 +49,14 @@ const FLAGS = ['loud', 'hash', 'no-shrink'];
  * @returns {Options | undefined}
  */
 export function optionsOf(args) {
-  /** @type {Map<string, string>} */
-  const given = new Map();
-  for (let i = 0; i < args.length; i++) {
-    const name = args[i]?.slice(2) ?? '';
-    if (FLAGS.includes(name)) given.set(name, '');
-    else if (NAMES.includes(name) && args[i + 1] !== undefined) given.set(name, args[++i] ?? '');
-    else return undefined;
-  }
-  /** @param {string} name @param {number} otherwise */
-  const numberOf = (name, otherwise) => Number(given.get(name) ?? otherwise);
-  const [seed, hours, minutes] = [numberOf('seed', 1), numberOf('hours', 1), numberOf('minutes', 0)];
-  const jobs = given.has('jobs') ? numberOf('jobs', 1) : undefined;
+  const given = givenOptions(args, NAMES, FLAGS);
+  if (given === undefined) return undefined;
+  const [seed, hours, minutes] = [
+    numberGiven(given, 'seed', 1),
+    numberGiven(given, 'hours', 1),
+    numberGiven(given, 'minutes', 0),
+  ];
+  const jobs = given.has('jobs') ? numberGiven(given, 'jobs', 1) : undefined;
   if (!Number.isSafeInteger(seed) || !(hours > 0) || !(minutes >= 0) || !((jobs ?? 1) >= 1)) return undefined;
   const faults = given
     .get('faults')

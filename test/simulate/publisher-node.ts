@@ -8,7 +8,6 @@ import { join } from 'node:path';
 import {
   Publisher,
   type PushInput,
-  type PushPermits,
   type ServedSubscribers,
   Store,
   serveSubscribers,
@@ -16,6 +15,7 @@ import {
 import { EMPTY_PREFIX_SET } from '@rulecast/rules';
 import { parseEndpoint } from '@rulecast/vchan';
 import type { Logger } from 'pino';
+import { ALL_PERMITS } from '../kit/permits.ts';
 import type { Random } from '../kit/random.mjs';
 import { air, Machine, Process } from './air.ts';
 import { type Contents, SimulatedDatabases } from './databases.ts';
@@ -32,20 +32,6 @@ const STORE_MAX_BYTES = 8 * 2 ** 20;
 const STATUS_AGE_MAX_MS = 45_000;
 /** Between looks at the status. */
 const LOOK_MS = 1000;
-
-export const ALL_PERMITS: PushPermits = {
-  allowEmpty: true,
-  allowShrink: true,
-  allowGrowth: true,
-  allowCoverage: true,
-  allowAll: true,
-  allowKind: true,
-  allowAcceptAll: true,
-  allowDropAll: true,
-  allowNoPolicy: true,
-  allowUnreachable: true,
-  allowUnresolved: true,
-};
 
 export interface PublisherPlace {
   readonly name: string;

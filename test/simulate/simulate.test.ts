@@ -32,7 +32,7 @@ function wrongFile(): string {
   return file.replace('.mjs', '-wrong.mjs');
 }
 
-/** What it says, and 1 where something failed. */
+/** What it says, and its exit code. */
 function simulate(...args: readonly string[]): Said {
   return simulateIn(file, '--no-shrink', ...args);
 }
@@ -49,11 +49,13 @@ function simulateIn(bundled: string, ...args: readonly string[]): Said {
     const text = execFileSync(process.execPath, [MAIN, '--file', bundled, ...args], {
       env,
       encoding: 'utf8',
+      stdio: 'pipe',
     });
     return { code: 0, text };
   } catch (error) {
-    if (!(error instanceof Error) || !('stdout' in error)) throw error;
-    return { code: 1, text: String(error.stdout) };
+    if (!(error instanceof Error) || !('stdout' in error && 'stderr' in error && 'status' in error))
+      throw error;
+    return { code: Number(error.status), text: `${error.stdout}${error.stderr}` };
   }
 }
 
@@ -73,6 +75,12 @@ describe('the simulator', () => {
     const { code, text } = simulate('--seed', '1', '--hours', '0.5', '--faults', 'none');
     expect(text).toContain(' 0 faults ');
     expect(code).toBe(0);
+  });
+
+  it('does not run without a fault that it does not know', () => {
+    const { code, text } = simulate('--faults', 'cut,cuts');
+    expect(code).toBe(1);
+    expect(text).toContain('there is no fault cuts');
   });
 
   it('finds what is expected of restored backups and of two publishers with one key', () => {

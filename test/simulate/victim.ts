@@ -24,6 +24,8 @@ interface Order {
 }
 
 const order: Order = JSON.parse(process.argv[2] ?? '{}');
+const unknown = order.faults?.find((fault) => !FAULTS.includes(fault));
+if (unknown !== undefined) throw new Error(`there is no fault ${unknown}: ${FAULTS.join(', ')}`);
 
 for (const seed of order.seeds) {
   const whole = planOf(seed, order.rounds, order.faults);

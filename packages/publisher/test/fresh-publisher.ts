@@ -7,8 +7,8 @@ import { type Clock, SYSTEM_CLOCK } from '@rulecast/sources';
 import { pino } from 'pino';
 import { onTestFinished } from 'vitest';
 import { temporaryDirectory } from '../../../test/kit/directory.ts';
+import { ALL_PERMITS } from '../../../test/kit/permits.ts';
 import type { SourceLists } from '../src/control/parts.ts';
-import type { PushPermits } from '../src/guards/refusal.ts';
 import type { ResolveName } from '../src/names/resolve.ts';
 import { Publisher, type PublisherOptions, type PushOptions } from '../src/release/publisher.ts';
 import { degradedOf } from '../src/requests/status.ts';
@@ -67,21 +67,6 @@ export function pushOf(files: Readonly<Record<string, string>>, input: Partial<P
     ...input,
   };
 }
-
-/** What guards refuse otherwise, for tests of other things; they have tests of their own. */
-export const ALL_PERMITS: PushPermits = {
-  allowEmpty: true,
-  allowShrink: true,
-  allowGrowth: true,
-  allowCoverage: true,
-  allowAll: true,
-  allowKind: true,
-  allowAcceptAll: true,
-  allowDropAll: true,
-  allowNoPolicy: true,
-  allowUnreachable: true,
-  allowUnresolved: true,
-};
 
 /** Pushes and expects a release, with every permit. */
 export async function release(

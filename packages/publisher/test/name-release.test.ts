@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import { type List, nameListOf, prefixCount, prefixListOf } from '@rulecast/rules';
 import { describe, expect, it } from 'vitest';
 import { temporaryDirectory } from '../../../test/kit/directory.ts';
+import { ALL_PERMITS } from '../../../test/kit/permits.ts';
 import { turns, until } from '../../../test/kit/turns.ts';
 import { FakeClock } from '../../sources/test/fake-clock.ts';
 import { NAME_LIMITS } from '../src/names/names.ts';
@@ -9,15 +10,7 @@ import { dnsResolver, type NameAnswer } from '../src/names/resolve.ts';
 import type { Publisher } from '../src/release/publisher.ts';
 import type { Release } from '../src/store/store.ts';
 import { type DnsName, type DnsRecord, serveDns } from './dns-server.ts';
-import {
-  ALL_PERMITS,
-  bytesOf,
-  degraded,
-  freshPublisher,
-  prefixes,
-  pushOf,
-  release,
-} from './fresh-publisher.ts';
+import { bytesOf, degraded, freshPublisher, prefixes, pushOf, release } from './fresh-publisher.ts';
 
 /** How long a DNS server may take to answer, however busy the machine. */
 const PATIENT_MS = 100_000;

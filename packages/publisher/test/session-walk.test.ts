@@ -12,6 +12,7 @@ import {
 } from '@rulecast/protocol';
 import { type Endpoint, parseEndpoint } from '@rulecast/vchan';
 import { describe, expect, it, onTestFinished } from 'vitest';
+import { ALL_PERMITS } from '../../../test/kit/permits.ts';
 import { seededNumbers } from '../../../test/kit/random.mjs';
 import { turns } from '../../../test/kit/turns.ts';
 import { often } from '../../../test/thorough.ts';
@@ -19,7 +20,7 @@ import { FakeClock } from '../../sources/test/fake-clock.ts';
 import type { Publisher } from '../src/release/publisher.ts';
 import { serveSubscribers } from '../src/session/serve.ts';
 import { type Draw, randomHosts } from './churn.ts';
-import { ALL_PERMITS, freshPublisher, hex, pushOf } from './fresh-publisher.ts';
+import { freshPublisher, hex, pushOf } from './fresh-publisher.ts';
 import { type Held, type Offer, offerOf, ScriptedSubscriber, streamApplied } from './scripted-subscriber.ts';
 
 const PUSHES = 12;
