@@ -190,9 +190,12 @@ export class SubscriberNode {
     if (files.length === 0) return undefined;
     const file = random.pick(files);
     const name = file.slice(file.lastIndexOf('/') + 1);
-    const flipped = random.chance(BOTH_COPIES) ? files.filter((other) => other.endsWith(`/${name}`)) : [file];
+    const copies = files.filter((other) => other.endsWith(`/${name}`));
+    const flipped = random.chance(BOTH_COPIES) ? copies : [file];
     for (const path of flipped) this.#disk.flip(path);
-    this.#flips += flipped.length;
+    // One that a disk in trouble had no room to copy is as good as damaged in both places.
+    const isAlone = copies.length === 1 && air.nowMs < this.troubledUntilMs;
+    this.#flips += flipped.length + (isAlone ? 1 : 0);
     return flipped.join(' and ');
   }
 

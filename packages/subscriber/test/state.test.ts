@@ -4,6 +4,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync
 import { join } from 'node:path';
 import { hexOf } from '@rulecast/protocol';
 import { describe, expect, it } from 'vitest';
+import { flipped } from '../../../test/kit/bytes.ts';
 import { temporaryDirectory } from '../../../test/kit/directory.ts';
 import { NODE_DISK } from '../src/state/disk.ts';
 import { encodeRelease } from '../src/state/release-file.ts';
@@ -216,6 +217,30 @@ describe('a chain', () => {
     expect(opened(directory).readChain(four.hash).map(plain)).toEqual([compacted, four].map(plain));
   });
 
+  // Its copy could not be made, the disk being full; then it was damaged. Deltas went on being put upon it.
+  it('of which a file is nowhere intact any more takes no further delta', async () => {
+    const directory = temporaryDirectory();
+    const failed: unknown[] = [];
+    const state = new StateDirectory(directory, {
+      onDamage: () => undefined,
+      onUncopied: (error) => failed.push(error),
+    });
+    writeFileSync(join(directory, 'copy'), 'in the way');
+    const one = stored(1, 100);
+    await put(state, one);
+    expect(failed).toHaveLength(1);
+    rmSync(join(directory, 'copy'));
+    const path = join(directory, fileOf(one));
+    writeFileSync(path, flipped(readFileSync(path), 900));
+    const two = stored(2, 10, one);
+    await put(state, two);
+    expect([state.isChainFull, state.isChainHeavy(0)]).toEqual([true, true]);
+    const three = stored(3, 100);
+    await put(state, three);
+    expect([state.isChainFull, state.isChainHeavy(0)]).toEqual([false, false]);
+    expect(opened(directory).readChain(three.hash).map(plain)).toEqual([plain(three)]);
+  });
+
   it('is dropped, file by file, when a snapshot takes its place', async () => {
     const directory = temporaryDirectory();
     const state = opened(directory);
@@ -308,9 +333,9 @@ describe('a shelf', () => {
   function* damagesOf(bytes: Buffer): Generator<Buffer> {
     for (const [at, byte] of bytes.entries()) {
       for (let bit = 0; bit < 8; bit++) {
-        const flipped = Buffer.from(bytes);
-        flipped[at] = byte ^ (1 << bit);
-        yield flipped;
+        const other = Buffer.from(bytes);
+        other[at] = byte ^ (1 << bit);
+        yield other;
       }
     }
     for (let length = 0; length < bytes.length; length++) yield bytes.subarray(0, length);

@@ -81,6 +81,8 @@ export class StateDirectory {
   #mark: ActiveMark | undefined; // what both shelves are to say
   #copied: ReadonlySet<string> = new Set(); // files that the copy has
   #copying: Promise<void> = Promise.resolve();
+  /** A file of the chain is nowhere intact. Only a snapshot, of what is in memory, mends that. */
+  #isTorn = false;
   /** Of the active release: what its chain weighs on disk, to tell when a snapshot is due. */
   #chain: {
     readonly snapshotBytes: number;
@@ -183,9 +185,9 @@ export class StateDirectory {
     }
   }
 
-  /** Whether no further delta may be put on the chain of the active release. */
+  /** Whether no further delta may be put on the chain of the active release: it is long, or not whole. */
   get isChainFull(): boolean {
-    return this.#chain.files.length >= CHAIN_MAX_FILES - 1;
+    return this.#isTorn || this.#chain.files.length >= CHAIN_MAX_FILES - 1;
   }
 
   /**
@@ -197,7 +199,7 @@ export class StateDirectory {
     const { deltaBytes, snapshotBytes, files } = this.#chain;
     const wholeBytes = Math.max(snapshotBytes, entries * SNAPSHOT_ENTRY_BYTES);
     const lightBytes = Math.max(CHAIN_LIGHT_BYTES, CHAIN_MAX_WEIGHT * wholeBytes);
-    return deltaBytes > lightBytes || files.length > CHAIN_MAX_FILES / 2;
+    return this.#isTorn || deltaBytes > lightBytes || files.length > CHAIN_MAX_FILES / 2;
   }
 
   // ── Writing ──────────────────────────────────────────────────────────────────────────────────────────────
@@ -229,7 +231,7 @@ export class StateDirectory {
     this.#mark = mark;
     const file = fileName(release.hash);
     const bytes = release.stream.length;
-    if (release.base === undefined) this.#chain = { snapshotBytes: bytes, deltaBytes: 0, files: [file] };
+    if (release.base === undefined) this.#startChain(file, bytes);
     else {
       const { snapshotBytes, deltaBytes, files } = this.#chain;
       this.#chain = { snapshotBytes, deltaBytes: deltaBytes + bytes, files: [file, ...files] };
@@ -245,9 +247,14 @@ export class StateDirectory {
   async compact(release: StoredRelease): Promise<void> {
     await this.writeCandidate(release);
     const file = fileName(release.hash);
-    this.#chain = { snapshotBytes: release.stream.length, deltaBytes: 0, files: [file] };
+    this.#startChain(file, release.stream.length);
     this.#main.keepOnly(this.#chain.files);
     this.#copyLater(release);
+  }
+
+  #startChain(file: string, snapshotBytes: number): void {
+    this.#chain = { snapshotBytes, deltaBytes: 0, files: [file] };
+    this.#isTorn = false;
   }
 
   /**
@@ -318,6 +325,7 @@ export class StateDirectory {
       if (this.#copied.has(file)) continue;
       const stored = file === latest ? release : this.#main.readRelease(file);
       if (stored !== undefined) await this.#copy.writeRelease(file, encodeRelease(stored));
+      else this.#isTorn ||= this.#chain.files.includes(file); // not of a chain that has gone meanwhile
     }
     if (mark !== undefined && !isMark(readMark(this.#copy), mark)) await writeMark(this.#copy, mark);
     this.#copied = new Set(files);
