@@ -42,6 +42,8 @@ import {
 
 const ENVIRONMENT: Environment = { now: 1000, dns: [] };
 const MATCH = plainRule('drop');
+/** Classes that values of a byte tell apart. */
+const BYTE_CLASSES = 256;
 
 /** One policy with a rule for each list, accepting and dropping in turn. */
 function byLists(sets: readonly PrefixSet[], more: readonly Rule[] = []): RuleSet {
@@ -266,8 +268,12 @@ describe('edits of large tables', () => {
         if (touched.length < 4000) touched.push(network, part);
       }
       ruleSet = { ...ruleSet, ...listsOf(sets) };
+      const before = table.stats().classes;
       const prepared = table.prepare(ruleSet, ENVIRONMENT);
-      expect(prepared.isEdit).toBe(true);
+      // Parts that overlap make classes; once those do not fit a byte, nodes are made anew with wider
+      // values.
+      const isWidened = before <= BYTE_CLASSES && prepared.sizes.classes > BYTE_CLASSES;
+      expect(prepared.isEdit, `step ${step}`).toBe(!isWidened);
       table.flip(prepared);
     }
     const full = new Table();
