@@ -152,25 +152,25 @@ describe('random names', () => {
   });
 
   it('are canonical, whatever bytes they come from', () => {
-    let accepted = 0;
+    const checkIfNames = (bytes: Uint8Array, before?: readonly string[]): boolean => {
+      const result = outcomeOf(() => read(bytes, before, 100));
+      if (typeof result === 'string') return false;
+      const names = [...nameTexts(result.names)];
+      expect(sameNames(namesOf(names), result.names)).toBe(true);
+      const parsed = names.map((text) => parseHostName(text.replace(/^\*?\./, '')).kind);
+      expect(new Set(parsed)).toEqual(new Set(names.length === 0 ? [] : ['name']));
+      return true;
+    };
+    // Chance rarely makes names out of bytes; among the least codes of one name are those of one letter.
+    const short = Array.from({ length: 2 ** 10 }, (_, code) => Uint8Array.of(0, 1, code >>> 8, code & 255));
+    expect(short.filter((bytes) => checkIfNames(bytes)).length).toBe(26);
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 60 }), fc.nat(20), column, (noise, count, before) => {
-        const put = Uint8Array.of(count & 3, count, ...noise);
-        const patch = Uint8Array.of(count & 3, count % 3, count % 2, count, ...noise);
-        for (const [bytes, old] of [[put], [patch, before]] as const) {
-          const texts = old && [...nameTexts(old)];
-          const result = outcomeOf(() => read(bytes, texts, 100));
-          if (typeof result === 'string') continue;
-          accepted++;
-          const names = [...nameTexts(result.names)];
-          expect(sameNames(namesOf(names), result.names)).toBe(true);
-          const parsed = names.map((text) => parseHostName(text.replace(/^\*?\./, '')).kind);
-          expect(new Set(parsed)).toEqual(new Set(names.length === 0 ? [] : ['name']));
-        }
+        checkIfNames(Uint8Array.of(count & 3, count, ...noise));
+        checkIfNames(Uint8Array.of(count & 3, count % 3, count % 2, count, ...noise), [...nameTexts(before)]);
       }),
       { numRuns: 2000 },
     );
-    expect(accepted).toBeGreaterThan(0);
   });
 });
 

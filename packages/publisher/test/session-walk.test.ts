@@ -63,7 +63,10 @@ class Walker {
     await this.connect();
     while (!(await this.isDone())) {
       if (this.pushesLeft > 0 && this.draw(6) === 0) this.push();
-      if (this.pushesLeft > 0 && this.draw(25) === 0) await this.connect();
+      if (this.pushesLeft > 0 && this.draw(25) === 0) {
+        await this.connect();
+        continue; // whoever left in the middle of what it refused may have nothing to wait for now
+      }
       const message = await this.next();
       if (message === undefined) throw new Error('the publisher hung up');
       await this.take(message);
