@@ -167,11 +167,24 @@ describe('a release', () => {
     expect(begin.snapshot).toBe(true);
   });
 
-  it('comes as a snapshot where that is smaller than the chain', async () => {
+  it('comes as one delta where the chain says what came and went', async () => {
     const { publisher, endpoint } = await house();
-    const first = await release(publisher, { 'hosts.txt': hostsText(100) });
+    await release(publisher, { 'hosts.txt': hostsText(100) });
+    const subscriber = await ScriptedSubscriber.greet(endpoint, 'fw');
+    await subscriber.take();
     await release(publisher, { 'hosts.txt': hostsText(60_000) });
     await release(publisher, { 'hosts.txt': '192.0.2.1\n' });
+    await subscriber.nack(await subscriber.offer(), { retry: 'later', retryAfterMs: 0 });
+    const { begin } = await subscriber.take();
+    expect(begin.snapshot).toBeUndefined();
+    expect(begin.bytes).toBeLessThan(64);
+    expect(subscriber.stepCount).toBe(1);
+  });
+
+  it('comes as a snapshot where that is smaller than any delta', async () => {
+    const { publisher, endpoint } = await house();
+    const first = await release(publisher, { 'old.txt': hostsText(100) });
+    await release(publisher, { 'new.txt': hostsText(60_000) }, { replaceAll: true });
     const subscriber = await ScriptedSubscriber.greet(endpoint, 'fw', {
       holds: { hash: first.hash, epoch: 1, version: 1 },
     });

@@ -133,6 +133,8 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
   readonly #autoEpoch: boolean;
   readonly #known: KnownSubscribers;
   readonly #worker: ReleaseWorker;
+  /** Makes what subscribers are to catch up by, so that no push waits for that. */
+  readonly #composer: ReleaseWorker;
   readonly #turn: Turn;
   /** What ages, waits and deadlines are measured by. */
   readonly clock: Clock;
@@ -163,6 +165,7 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
     this.#turn = turn;
     this.#begunMs = clock.monotonicMs();
     this.#worker = new ReleaseWorker(options.workHost);
+    this.#composer = new ReleaseWorker(options.workHost);
     this.nowMs = options.nowMs ?? (() => Math.floor(this.clock.wallMs()));
     this.startedAtMs = this.nowMs();
     this.#listeners = new Listeners(this, this.logger);
@@ -203,7 +206,10 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
       const text = 'older releases in the store are damaged: nobody can go back to them';
       this.logger.error({ releases: store.damagedCount }, text);
     }
-    this.transfers = new Transfers(this.store, this.#worker);
+    this.transfers = new Transfers(this.store, this.#worker, (recipe, { ruleSet }) =>
+      this.#composer.compose(recipe, ruleSet),
+    );
+    if (this.head !== undefined) this.#prepareFor(this.head);
     this.history = new History(this.store, this.#committer, this.#worker);
     this.#nameRefresh = new NameRefresh({
       names: this.#names,
@@ -603,7 +609,13 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
     const { epoch, version, parts } = release.manifest;
     this.logger.info({ epoch, version, parts }, 'released');
     this.#listeners.tell('release', release);
+    this.#prepareFor(release);
     this.subscribers.changed();
+  }
+
+  /** Those who are away are to be sent the first byte of what they lack as soon as they are back. */
+  #prepareFor(release: Release): void {
+    for (const base of this.subscribers.heldAway(this.nowMs())) this.transfers.prepare(release, base);
   }
 
   /** Waits for the push under way, which waits for no further names, then closes the store. */
@@ -612,6 +624,7 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
     this.#nameRefresh.close();
     await this.#turns.settled();
     await this.#worker.close();
+    await this.#composer.close();
     await this.#known.close();
     await this.store.close();
   }

@@ -1,11 +1,12 @@
 /**
- * What a subscriber is sent: a chain of deltas from what it holds, or a snapshot, whichever is smaller. A
- * snapshot is encoded once per release and shared by all who need it.
+ * What a subscriber is sent: the chain of deltas from what it holds, one composed delta, or a snapshot,
+ * whichever is smallest. A snapshot is encoded once per release and shared by all who need it.
  */
 
 import { encodeChain, hexOf, STEPS_MAX } from '@rulecast/protocol';
 import type { Release, Store } from '../store/store.ts';
 import type { Encoder } from './commit.ts';
+import { type Compose, ComposedDeltas } from './composed.ts';
 
 export interface Transfer {
   readonly release: Release;
@@ -15,36 +16,60 @@ export interface Transfer {
 }
 
 /**
- * A chain below this is sent without asking how large a snapshot would be: encoding one costs more than it
+ * What is smaller is sent without asking how large a snapshot would be: encoding one costs more than it
  * saves.
  */
-const CHAIN_UNASKED_BYTES = 64 * 1024;
+const SNAPSHOT_UNASKED_BYTES = 64 * 1024;
+/** So small a chain is sent as it is: a composed delta would save no frame, and no millisecond. */
+const CHAIN_UNASKED_BYTES = 256;
+/** A longer one is worth no snapshot, and is not to be read for that. Our choice. */
+const CHAIN_MAX_BYTES = 16 * 2 ** 20;
 
 export class Transfers {
   readonly #store: Store;
   readonly #encoder: Encoder;
+  readonly #composed: ComposedDeltas;
   /** Of the release last asked for, perhaps still being encoded. */
   #snapshot: { readonly release: Release; readonly transfer: Promise<Transfer> } | undefined;
 
-  constructor(store: Store, encoder: Encoder) {
+  constructor(store: Store, encoder: Encoder, compose: Compose) {
     this.#store = store;
     this.#encoder = encoder;
+    this.#composed = new ComposedDeltas(compose);
   }
 
   /**
-   * The transfer that brings `release` to somebody who holds `base`; a snapshot if `release` is the head no
-   * more, or for somebody who inflates nothing: deltas are kept as they were encoded once.
+   * The transfer that brings `release` to somebody who holds `base`; a snapshot for somebody who inflates
+   * nothing: deltas are kept as they were encoded once.
    */
   async for(release: Release, base: Uint8Array | undefined, isPlain = false): Promise<Transfer> {
     if (isPlain) return this.#encoded(release, isPlain);
-    const small = this.#chain(release, base, CHAIN_UNASKED_BYTES);
-    if (small !== undefined) return small;
-    const snapshot = await this.#snapshotOf(release);
-    return this.#chain(release, base, snapshot.stream.length) ?? snapshot;
+    const deltas = base && (await this.#deltasFrom(base, release));
+    if (deltas !== undefined && deltas.stream.length <= SNAPSHOT_UNASKED_BYTES) return deltas;
+    return smaller(deltas, await this.#snapshotOf(release));
   }
 
-  #chain(release: Release, base: Uint8Array | undefined, limitBytes: number): Transfer | undefined {
-    if (base === undefined || this.#store.headHash !== hexOf(release.hash)) return undefined;
+  /** Somebody holds `base` and will want the release: what is sent then is made now. */
+  prepare(release: Release, base: Uint8Array): void {
+    const hash = hexOf(base);
+    if (!this.#store.knows(hash) || hash === hexOf(release.hash) || this.#store.isBeforeHead(hash)) return;
+    this.#deltasFrom(base, release).catch(() => undefined); // who wants it hears of it
+  }
+
+  /** The chain or the composed delta, whichever is smaller. */
+  async #deltasFrom(base: Uint8Array, release: Release): Promise<Transfer | undefined> {
+    const hash = hexOf(base);
+    const isNext = this.#store.isBeforeHead(hash); // then one delta is both
+    const short = this.#chain(release, base, isNext ? CHAIN_MAX_BYTES : CHAIN_UNASKED_BYTES);
+    if (short !== undefined) return short;
+    const delta = await this.#composed.from(hash, release, () => this.#store.recipeOf(hash));
+    if (delta === undefined) return this.#chain(release, base, CHAIN_MAX_BYTES);
+    const composed = { release, base, stream: encodeChain([delta]) };
+    return smaller(this.#chain(release, base, delta.length), composed);
+  }
+
+  #chain(release: Release, base: Uint8Array, limitBytes: number): Transfer | undefined {
+    if (this.#store.headHash !== hexOf(release.hash)) return undefined;
     const deltas = this.#store.chainFrom(hexOf(base), limitBytes);
     if (deltas === undefined || deltas.length === 0 || deltas.length > STEPS_MAX) return undefined;
     return { release, base, stream: encodeChain(deltas) };
@@ -64,4 +89,9 @@ export class Transfers {
     const stream = encodeChain([await this.#encoder.encodeSnapshot(release.ruleSet, isPlain)]);
     return { release, base: undefined, stream };
   }
+}
+
+/** Of two equal ones the second: it is one delta. */
+function smaller(one: Transfer | undefined, other: Transfer): Transfer {
+  return one !== undefined && one.stream.length < other.stream.length ? one : other;
 }

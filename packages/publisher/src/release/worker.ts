@@ -34,6 +34,7 @@ export type WorkRequest =
   | { readonly kind: 'delta'; readonly delta: RuleSetDelta }
   | { readonly kind: 'snapshot'; readonly ruleSet: RuleSet; readonly isPlain: boolean }
   | { readonly kind: 'rebuild'; readonly recipe: ReleaseRecipe }
+  | { readonly kind: 'compose'; readonly recipe: ReleaseRecipe; readonly ruleSet: RuleSet }
   | {
       readonly kind: 'compare';
       readonly before: PastContent;
@@ -68,6 +69,8 @@ const READ_IN_PLACE_MAX_BYTES = 64 * 1024;
 const ENCODE_IN_PLACE_MAX_ENTRIES = 20_000;
 /** A name takes a microsecond or two, as long as so many of other entries. */
 const NAME_WEIGHT = 4;
+/** Applying a delta at all takes some 0.1 ms, as long as so many entries. */
+const STEP_WEIGHT = 500;
 /**
  * Of the thread: a document of 2^18 inline rules needs 1.2 GB of heap; lists and rule files need far less.
  * The largest push is read in a minute on a slow machine, so that what takes ten hangs.
@@ -90,6 +93,8 @@ export function work(request: WorkRequest): WorkAnswer {
         return { kind: 'bytes', bytes: encodeSnapshot(request.ruleSet, request.isPlain) };
       case 'rebuild':
         return { kind: 'rule-set', ruleSet: rebuilt(request.recipe) };
+      case 'compose':
+        return { kind: 'bytes', bytes: encodeDelta(diffRuleSets(rebuilt(request.recipe), request.ruleSet)) };
       case 'compare':
         return { kind: 'comparison', ...compared(request.before, request.after, request.only) };
     }
@@ -167,11 +172,16 @@ export class ReleaseWorker {
 
   /** Encodes a snapshot; throws as `encodeDelta` does. */
   encodeSnapshot(ruleSet: RuleSet, isPlain = false): Promise<Uint8Array> {
-    let entries = 0;
-    for (const list of ruleSet.lists.values())
-      entries += entryCount(list) * (list.kind === 'names' ? NAME_WEIGHT : 1);
-    for (const policy of ruleSet.policies.values()) entries += policyRuleCount(policy);
-    return this.#bytesOf({ kind: 'snapshot', ruleSet, isPlain }, entries);
+    return this.#bytesOf({ kind: 'snapshot', ruleSet, isPlain }, weightOfAll(ruleSet));
+  }
+
+  /**
+   * The delta that turns the release of a recipe into a rule set. Throws as `encodeDelta` and `rebuild` do.
+   */
+  compose(recipe: ReleaseRecipe, ruleSet: RuleSet): Promise<Uint8Array> {
+    const { parts, prefixes, others } = decodeManifest(recipe.manifestBytes);
+    const each = STEP_WEIGHT + weightOfAll(ruleSet) + parts + prefixes + others;
+    return this.#bytesOf({ kind: 'compose', recipe, ruleSet }, recipe.deltas.length * each);
   }
 
   /** Rebuilds a release. Throws ProtocolError where the recipe does not make what its manifest says. */
@@ -224,6 +234,14 @@ function failureOf(cause: ThreadError): Error {
     case ThreadCode.closed:
       return cause.cause instanceof Error ? cause.cause : cause;
   }
+}
+
+/** How much there is to encode of all parts. */
+function weightOfAll({ lists, policies }: RuleSet): number {
+  let weight = 0;
+  for (const list of lists.values()) weight += entryCount(list) * (list.kind === 'names' ? NAME_WEIGHT : 1);
+  for (const policy of policies.values()) weight += policyRuleCount(policy);
+  return weight;
 }
 
 /** How much there is to encode of a change. */

@@ -138,6 +138,8 @@ export class SubscriberSession implements NameHolder {
         return this.#query(effect);
       case 'transfer':
         return void this.#transfer(effect);
+      case 'prepare':
+        return this.#publisher.transfers.prepare(effect.release, effect.base);
       case 'bye':
         return this.#connection.bye(effect.code, effect.text, effect.retryAfterMs);
       case 'close':

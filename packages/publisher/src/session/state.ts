@@ -221,6 +221,8 @@ export type Effect =
       /** Nothing of it is deflated. */
       readonly isPlain: boolean;
     }
+  /** The subscriber holds `base`, by its hash, and is offered the release: make now what it will be sent. */
+  | { readonly kind: 'prepare'; readonly base: Uint8Array; readonly release: Release }
   /** Send QUERY; what cannot be sent is told who asked. */
   | {
       readonly kind: 'query';

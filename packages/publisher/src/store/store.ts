@@ -449,6 +449,12 @@ export class Store implements SubscriberStore {
     return this.#history.at(-1)?.hash;
   }
 
+  /** Whether the head is the next release after the one with that hash (hex). */
+  isBeforeHead(hash: string): boolean {
+    const before = this.#history.at(-2);
+    return before?.hash === hash && follows(this.#history.at(-1)!, before); // there is one after it
+  }
+
   /** Whether the release with that hash (hex) is in the history. */
   knows(hash: string): boolean {
     return this.numberOf(hash) !== undefined;
@@ -504,10 +510,18 @@ export class Store implements SubscriberStore {
    * What a version is rebuilt from; undefined where it never was, or is not kept any more. Throws StoreError.
    */
   recipe(version: number): ReleaseRecipe | undefined {
-    const entry = this.#history.findLast(({ key }) => key[1] === version); // one store gives no version twice
+    return this.#recipe(this.#history.findLast(({ key }) => key[1] === version)); // one store gives no version twice
+  }
+
+  /** The same of the release with that hash (hex). */
+  recipeOf(hash: string): ReleaseRecipe | undefined {
+    return this.#recipe(this.#history.findLast((entry) => entry.hash === hash));
+  }
+
+  #recipe(entry: HistoryEntry | undefined): ReleaseRecipe | undefined {
     if (entry === undefined) return undefined;
     const { manifestBytes } = decodeStored(this.#bytesAt(this.#databases.releases, entry.key));
-    return { version, deltas: this.#deltasTo(entry.key).deltas, manifestBytes };
+    return { version: entry.key[1], deltas: this.#deltasTo(entry.key).deltas, manifestBytes };
   }
 
   /** The key of the newest snapshot that is not newer than a release. */

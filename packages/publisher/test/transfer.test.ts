@@ -1,0 +1,127 @@
+import { decodeChain, diffRuleSets, encodeChain, encodeDelta, encodeSnapshot } from '@rulecast/protocol';
+import { describe, expect, it } from 'vitest';
+import type { Compose } from '../src/release/composed.ts';
+import type { Publisher } from '../src/release/publisher.ts';
+import { Transfers } from '../src/release/transfer.ts';
+import { ReleaseWorker, WORK_IN_PLACE } from '../src/release/worker.ts';
+import type { Release } from '../src/store/store.ts';
+import { Churn } from './churn.ts';
+import { freshPublisher, hex } from './fresh-publisher.ts';
+
+const encoder = new ReleaseWorker(WORK_IN_PLACE);
+
+/** A publisher with so many releases, of which each brings back some of what an earlier one took away. */
+async function flapping(count: number): Promise<{ publisher: Publisher; releases: readonly Release[] }> {
+  const publisher = freshPublisher({ workHost: WORK_IN_PLACE });
+  const churn = new Churn(3, 400);
+  const [steady, other] = [churn.next(), churn.next()];
+  const releases: Release[] = [];
+  for (let i = 0; i < count; i++) {
+    const from = i % 2 === 0 ? steady : other;
+    const names = churn.next().lists.get('names');
+    const ruleSet = {
+      ...from,
+      lists: new Map([...from.lists, ...(names ? [['names', names] as const] : [])]),
+    };
+    const lists = new Map([...ruleSet.lists].map(([name, list]) => [name, list] as const));
+    await publisher.updateLists(lists);
+    if (publisher.head !== undefined && publisher.head !== releases.at(-1)) releases.push(publisher.head);
+  }
+  return { publisher, releases };
+}
+
+/** Transfers of a publisher's store, and how often something was composed for them. */
+function transfersOf({ store }: Publisher, compose?: Compose): { transfers: Transfers; asked: () => number } {
+  let count = 0;
+  const counting: Compose = (recipe, release) => {
+    count += 1;
+    return compose?.(recipe, release) ?? encoder.compose(recipe, release.ruleSet);
+  };
+  return { transfers: new Transfers(store, encoder, counting), asked: () => count };
+}
+
+/** The first and the last. */
+function endsOf(releases: readonly Release[]): readonly [Release, Release] {
+  const [first, last] = [releases[0], releases.at(-1)];
+  if (first === undefined || last === undefined) throw new Error('two releases were expected');
+  return [first, last];
+}
+
+describe('who holds an older release', () => {
+  it('is sent the one delta between, byte for byte, and not all that came and went', async () => {
+    const { publisher, releases } = await flapping(20);
+    const { transfers } = transfersOf(publisher);
+    const head = endsOf(releases)[1];
+    for (const held of releases.slice(0, -2)) {
+      const { stream, base } = await transfers.for(head, held.hash);
+      const direct = encodeDelta(diffRuleSets(held.ruleSet, head.ruleSet));
+      const chain = encodeChain(publisher.store.chainFrom(hex(held.hash), 2 ** 30) ?? []);
+      expect(hex(base ?? new Uint8Array())).toBe(hex(held.hash));
+      expect(stream.length).toBeLessThanOrEqual(Math.max(256 + 64, encodeChain([direct]).length));
+      if (chain.length > 256 + 64) expect(stream).toEqual(encodeChain([direct]));
+    }
+  });
+
+  it('waits for the same work as everybody else who holds it', async () => {
+    const { publisher, releases } = await flapping(20);
+    const { transfers, asked } = transfersOf(publisher);
+    const [first, head] = endsOf(releases);
+    transfers.prepare(head, first.hash);
+    const sent = await Promise.all([1, 2, 3].map(() => transfers.for(head, first.hash)));
+    expect(new Set(sent.map(({ stream }) => hex(stream))).size).toBe(1);
+    await transfers.for(head, first.hash);
+    expect(asked()).toBe(1);
+  });
+
+  it('is sent the chain where none can be composed, or too many are being', async () => {
+    const { publisher, releases } = await flapping(40);
+    const [first, head] = endsOf(releases);
+    const broken = transfersOf(publisher, () => Promise.reject(new Error('the thread ended')));
+    const { stream } = await broken.transfers.for(head, first.hash);
+    expect(decodeChain(stream)).toHaveLength(releases.length - 1);
+    const stuck = transfersOf(publisher, () => new Promise(() => undefined));
+    for (const { hash } of releases) stuck.transfers.prepare(head, hash);
+    expect(stuck.asked()).toBe(16);
+    const late = releases[20];
+    const chain = await stuck.transfers.for(head, late?.hash);
+    expect(decodeChain(chain.stream).length).toBe(releases.length - 21);
+  });
+
+  it('is sent one delta to a release that is the head no more, and a snapshot where its own is not known', async () => {
+    const { publisher, releases } = await flapping(20);
+    const { transfers } = transfersOf(publisher);
+    const [first] = endsOf(releases);
+    const past = releases[10];
+    if (past === undefined) throw new Error('more releases were expected');
+    const direct = encodeDelta(diffRuleSets(first.ruleSet, past.ruleSet));
+    expect((await transfers.for(past, first.hash)).stream).toEqual(encodeChain([direct]));
+    const unknown = await transfers.for(past, new Uint8Array(32));
+    expect(unknown.base).toBeUndefined();
+    expect(unknown.stream).toEqual(encodeChain([encodeSnapshot(past.ruleSet)]));
+  });
+});
+
+describe('who is away', () => {
+  it('is looked after by what it has in force, the last that went first, a few of them for a day', async () => {
+    const { publisher, releases } = await flapping(12);
+    const dayMs = 86_400_000;
+    const { subscribers } = publisher;
+    for (const [i, { hash, manifest }] of releases.entries()) {
+      const { epoch, version } = manifest;
+      for (const name of [`a${i}`, `b${i}`]) {
+        subscribers.entry(name, i * 1000).held = { hash, epoch, version };
+      }
+    }
+    const newest = releases
+      .slice(-4)
+      .toReversed()
+      .map(({ hash }) => hex(hash));
+    expect(subscribers.heldAway(20_000).map(hex)).toEqual(newest);
+    const last = releases.length - 1;
+    subscribers.entry(`a${last}`, 0).connectedSinceMs = 1;
+    subscribers.entry(`b${last}`, 0).connectedSinceMs = 1;
+    expect(subscribers.heldAway(20_000).map(hex)[0]).toBe(newest[1]);
+    expect(subscribers.heldAway(dayMs + (last - 1) * 1000).map(hex)).toEqual([newest[1]]);
+    expect(subscribers.heldAway(2 * dayMs)).toEqual([]);
+  });
+});
