@@ -251,12 +251,17 @@ describe('a name that is bound', () => {
   it('to a qube is that of the call that qrexec says is of it', async () => {
     const directory = temporaryDirectory();
     const path = join(directory, 'qrexec.sock');
-    const { publisher } = await house([{ name: 'fw1', qube: 'sys-fw1' }], [{ kind: 'qrexec', path }]);
-    const by = async (qube: string): Promise<ScriptedSubscriber> => {
-      const front = join(directory, `${qube}.sock`); // what qrexec-client-vm is to the qube
+    const bound = [
+      { name: 'fw1', qube: 'sys-fw1' },
+      { name: 'sys-fw2', qube: 'sys-fw3' },
+    ];
+    const { publisher } = await house(bound, [{ kind: 'qrexec', path }]);
+    let calls = 0;
+    const by = async (qube: string, called = 'rulecast.Subscribe'): Promise<ScriptedSubscriber> => {
+      const front = join(directory, `${calls++}.sock`); // what qrexec-client-vm is to the qube
       const agent = createServer((program) => {
         const service = connectSocket(path);
-        service.write(`rulecast.Subscribe ${qube}\0`);
+        service.write(`${called} ${qube}\0`);
         program.pipe(service).pipe(program);
         for (const socket of [program, service]) socket.on('error', () => undefined);
       });
@@ -265,10 +270,22 @@ describe('a name that is bound', () => {
       return ScriptedSubscriber.connect({ kind: 'unix', path: front });
     };
     await isRefused(await by('work'), 'fw1');
-    const real = await by('sys-fw1');
-    await real.hello('fw1');
-    await real.next('welcome');
-    expect(publisher.subscribers.connected()).toEqual(['fw1']);
+    await isRefused(await by('sys-fw1'), 'other');
+    await isRefused(await by('sys-fw1', 'rulecast.Status'), 'fw1');
+    await isRefused(await by('sys-fw1', 'rulecast.Subscribe+fw2'), 'fw1');
+    // Bound to nothing, a qube has its own name, and no other; and not where that is another's.
+    await isRefused(await by('work'), 'home');
+    await isRefused(await by('sys-fw2'), 'sys-fw2');
+    await isRefused(await by('sys-fw2'), 'other');
+    for (const [qube, name] of [
+      ['sys-fw1', 'fw1'],
+      ['work', 'work'],
+    ] as const) {
+      const real = await by(qube, `rulecast.Subscribe+${name}`);
+      await real.hello(name);
+      await real.next('welcome');
+    }
+    expect(publisher.subscribers.connected()).toEqual(['fw1', 'work']);
   });
 
   it(`has its place beside ${SUBSCRIBERS_MAX} others and ${SUBSCRIBERS_MAX} that are silent, as has rulectl`, async () => {

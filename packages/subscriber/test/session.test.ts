@@ -16,6 +16,7 @@ import {
   verdictToWire,
 } from '@rulecast/protocol';
 import { evaluate } from '@rulecast/rules';
+import { type Channel, createMemoryPair } from '@rulecast/vchan';
 import { pino } from 'pino';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { temporaryDirectory } from '../../../test/kit/directory.ts';
@@ -227,6 +228,76 @@ describe('silence', () => {
     expectEnforces(subscriber, release.ruleSet);
   });
 });
+
+describe('a connection', () => {
+  /** What the log says, as code and text. */
+  function toldBy(lines: readonly Record<string, unknown>[]): readonly unknown[] {
+    return lines.map(({ code, msg }) => [code, msg]);
+  }
+
+  it('that a policy forbids is told once, and tried again no sooner than after five minutes', async () => {
+    const publisher = new ScriptedPublisher();
+    const lines: Record<string, unknown>[] = [];
+    const logger = pino({}, { write: (line) => void lines.push(JSON.parse(line)) });
+    let calls = 0;
+    const channel = async (): Promise<Channel> => {
+      calls += 1;
+      if (calls > 3) return publisher.channel();
+      const { client, server } = createMemoryPair();
+      server.close();
+      return new Proxy(client, { get: (target, key) => forbidden(target, key) });
+    };
+    await startedSubscriber(publisher, { channel, logger });
+    await vi.advanceTimersByTimeAsync(299_999);
+    expect(calls).toBe(1);
+    await vi.advanceTimersByTimeAsync(600_001);
+    expect(calls).toBe(4);
+    await publisher.greeted();
+    await vi.advanceTimersByTimeAsync(0);
+    expect(toldBy(lines)).toEqual([
+      ['refused-by-policy', 'no call'],
+      [undefined, 'connected'],
+    ]);
+  });
+
+  it('is a line of the log when it comes, when it ends, and when why it does not come is another', async () => {
+    const publisher = new ScriptedPublisher();
+    const lines: Record<string, unknown>[] = [];
+    const logger = pino({}, { write: (line) => void lines.push(JSON.parse(line)) });
+    publisher.failure = new Error('nobody listens');
+    await startedSubscriber(publisher, { logger });
+    await vi.advanceTimersByTimeAsync(60_000);
+    publisher.failure = new Error('no permission');
+    await vi.advanceTimersByTimeAsync(60_000);
+    publisher.failure = undefined;
+    await vi.advanceTimersByTimeAsync(15_000);
+    const { peer } = await publisher.greeted();
+    await vi.advanceTimersByTimeAsync(0);
+    peer.close();
+    await vi.advanceTimersByTimeAsync(200);
+    for (let refused = 0; refused < 2; refused++) {
+      const next = await publisher.peer();
+      await next.receive('hello');
+      await next.send({ kind: 'bye', code: 'name-bound', text: 'not yours' });
+      await vi.advanceTimersByTimeAsync(1000);
+    }
+    expect(toldBy(lines)).toEqual([
+      ['disconnected', 'nobody listens'],
+      ['disconnected', 'no permission'],
+      [undefined, 'connected'],
+      ['disconnected', 'closed by the peer'],
+      ['name-bound', 'the publisher ended the session: not yours'],
+    ]);
+  });
+});
+
+/** A channel as one that a policy ended. */
+function forbidden(target: Channel, key: string | symbol): unknown {
+  if (key === 'isForbidden') return true;
+  if (key === 'closeReason') return 'no call';
+  const value: unknown = Reflect.get(target, key, target);
+  return typeof value === 'function' ? value.bind(target) : value;
+}
 
 describe('questions', () => {
   const packet = packetOf('egress', '10.137.0.5', '198.51.100.7');

@@ -2,13 +2,14 @@
  * Calls of a qrexec service that is a socket: the qube that qrexec names first, and what qrexec never says.
  */
 
+import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
 import net from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Listener } from '../src/channel/channel.ts';
-import { sourceOf } from '../src/stream/qrexec.ts';
+import { callOf } from '../src/stream/qrexec.ts';
 import { connect, listen } from '../src/transport.ts';
 import { describeChannel } from './conformance.ts';
 import { receive } from './streams.ts';
@@ -72,18 +73,20 @@ describeChannel('qrexec', async (bufferBytes) => {
 
 describe('a call', () => {
   it.each([
-    ['in a qube', 'rulecast.Subscribe sys-firewall', 'sys-firewall'],
-    ['with an argument', 'rulecast.Subscribe+a+b fw', 'fw'],
-    ['in dom0', 'rulecast.Subscribe fw name dom0', 'fw'],
-    ['in dom0, of a keyword', 'rulecast.Subscribe fw keyword adminvm', 'fw'],
+    ['in a qube', 'rulecast.Subscribe sys-firewall', { qube: 'sys-firewall' }],
+    ['with an argument', 'rulecast.Subscribe+a+b fw', { qube: 'fw', argument: 'a+b' }],
+    ['with an empty argument', 'rulecast.Subscribe+ fw', { qube: 'fw' }],
+    ['in dom0', 'rulecast.Subscribe fw name dom0', { qube: 'fw' }],
+    ['in dom0, of a keyword', 'rulecast.Subscribe fw keyword adminvm', { qube: 'fw' }],
+    ['of no name of a service', 'rulecast/Subscribe fw', undefined],
     ['without a qube', 'rulecast.Subscribe', undefined],
     ['of no name of a qube', 'rulecast.Subscribe ../fw', undefined],
     ['of too long a name', `rulecast.Subscribe a${'b'.repeat(31)}`, undefined],
     ['with more than there is', 'rulecast.Subscribe fw fw', undefined],
     ['with two blanks', 'rulecast.Subscribe  fw', undefined],
     ['of nothing', '', undefined],
-  ])('%s names its source, or none', (_, descriptor, source) => {
-    expect(sourceOf(descriptor)).toBe(source);
+  ])('%s names its source, or none', (_, descriptor, call) => {
+    expect(callOf(descriptor)).toEqual(call && { service: 'rulecast.Subscribe', ...call });
   });
 
   it('is a channel of the qube that qrexec names, and begins after that, however it is cut', async () => {
@@ -91,13 +94,15 @@ describe('a call', () => {
     call('rulecast.Sub', 'scribe fw1\0hel', 'lo');
     const channel = await listener.accept();
     closing.push(() => channel.close());
-    expect(channel.peer).toEqual({ name: `qrexec:${path()}#1`, qube: 'fw1' });
+    const name = `qrexec:${path()}#1`;
+    expect(channel.peer).toEqual({ name, qube: 'fw1', service: 'rulecast.Subscribe' });
     expect(Buffer.from(await receive(channel, 5)).toString()).toBe('hello');
   });
 
   it.each([
     ['something else', 'GET / HTTP/1.1\r\n\0'],
-    ['a line without an end', 'x'.repeat(1025)],
+    ['a line without an end', 'x'.repeat(256)],
+    ['a line that is too long', `rulecast.Subscribe+${'x'.repeat(233)} fw1\0`],
   ])('that says %s is turned away, and the next is taken', async (_, said) => {
     const errors: string[] = [];
     const listener = await listening((error) => errors.push(error.message));
@@ -106,6 +111,21 @@ describe('a call', () => {
     expect(errors).toEqual([expect.stringContaining('no line of qrexec')]);
     call('rulecast.Subscribe fw1\0');
     expect((await listener.accept()).peer.qube).toBe('fw1');
+  });
+
+  it('of the longest line that is taken is one', async () => {
+    const listener = await listening();
+    call(`rulecast.Subscribe+${'x'.repeat(232)} fw1\0`);
+    expect((await listener.accept()).peer.argument).toHaveLength(232);
+  });
+
+  it('that says nothing for two seconds is over', async () => {
+    await listening();
+    const silent = call('rulecast.Subscribe ');
+    await once(silent, 'connect');
+    const since = performance.now();
+    await once(silent.resume(), 'close');
+    expect(performance.now() - since).toBeGreaterThan(1_900);
   });
 
   it('that says nothing keeps nobody out: of too many the oldest goes', async () => {

@@ -217,13 +217,22 @@ describe('a program and its standard input and output', () => {
     ['exit 0', 'closed by the peer'],
     ['exit 3', 'the program exited with status 3'],
     ['kill -TERM $$', 'the program was ended by SIGTERM'],
+    ['exit 126', 'the program exited with status 126'],
+    ['echo Request refused >&2; exit 1', 'the program exited with status 1'],
   ])('tells how it ended: %s', async (text, reason) => {
     stopTimers();
     const client = await script(text);
 
     expect(await drain(client)).toBe(0);
 
-    expect([client.state, client.closeReason]).toEqual(['disconnected', reason]);
+    expect([client.state, client.closeReason, client.isForbidden]).toEqual(['disconnected', reason, false]);
+  });
+
+  it('is forbidden where it ends as qrexec-client-vm does when dom0 refuses the call', async () => {
+    stopTimers();
+    const client = await script('echo Request refused >&2; exit 126');
+    expect(await drain(client)).toBe(0);
+    expect([client.closeReason, client.isForbidden]).toEqual(['the qrexec policy refuses the call', true]);
   });
 
   it('leaves its last words to a slow reader, even when it no longer takes ours', async () => {

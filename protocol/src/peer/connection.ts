@@ -29,6 +29,10 @@ import { type After, systemAfter } from './clock.ts';
 /** What a connection needs of a channel; the channels of @rulecast/vchan fit. */
 export interface ByteStream {
   readonly state: 'waiting' | 'connected' | 'disconnected';
+  /** Why it is disconnected, in words for a log, where that is known. */
+  readonly closeReason?: string | undefined;
+  /** It is disconnected because somebody between the ends forbids it: trying again soon is of no use. */
+  readonly isForbidden?: boolean;
   /** Bytes that can be read now; also after the peer is gone. */
   dataReady(): number;
   /** Bytes that can be written now. */

@@ -25,6 +25,8 @@ export interface OwnSocket {
   readonly group?: number | undefined;
 }
 
+/** The service that subscribers call by qrexec. */
+const SUBSCRIBE_SERVICE = 'rulecast.Subscribe';
 /** Tells keys apart for a person. */
 const KEY_CHARS_SHOWN = 8;
 
@@ -48,20 +50,34 @@ export class Bindings {
     return this.#byName.has(name);
   }
 
-  /** Whose channel it is, as far as its transport says; undefined: nobody's in particular. */
+  /**
+   * Whose channel it is, as far as its transport says; undefined: nobody's in particular. A qube that is
+   * bound to nothing has its own name, if that is bound to nothing either.
+   */
   ownerOf({ curveKey, qube }: PeerIdentity): string | undefined {
     if (curveKey !== undefined) return this.#byKey.get(curveKey);
-    return qube === undefined ? undefined : this.#byQube.get(qube);
+    if (qube === undefined) return undefined;
+    return this.#byQube.get(qube) ?? (this.isBound(qube) ? undefined : qube);
   }
 
   /** Why a channel of `owner` may not have this name; undefined: it may. */
-  refusalOf(name: string, owner: string | undefined): Refusal | undefined {
-    if (owner === name || (owner === undefined && !this.isBound(name))) return undefined;
-    const text =
-      owner === undefined
-        ? `${name} is bound to ${this.shownOf(name)?.join(', or ')}, and this is none of it`
-        : `this is ${owner}, by what that is bound to, and not ${name}`;
+  refusalOf(name: string, owner: string | undefined, peer: PeerIdentity): Refusal | undefined {
+    const text = this.#faultOf(name, owner, peer);
+    if (text === undefined) return undefined;
     return { code: ErrorCode.nameBound, text: boundText(text), retryAfterMs: RETRY_AFTER_MS };
+  }
+
+  #faultOf(name: string, owner: string | undefined, peer: PeerIdentity): string | undefined {
+    const { qube, service = SUBSCRIBE_SERVICE, argument = name } = peer;
+    if (service !== SUBSCRIBE_SERVICE) return `who calls ${service} is no subscriber`;
+    if (argument !== name) return `the call is for ${argument}, and not for ${name}`;
+    if (owner !== undefined)
+      return owner === name ? undefined : `this is ${owner}, by what that is bound to, and not ${name}`;
+    if (!this.isBound(name))
+      return qube === undefined
+        ? undefined
+        : `the qube ${qube} is bound to no name, and its own is another's`;
+    return `${name} is bound to ${this.shownOf(name)?.join(', or ')}, and this is none of it`;
   }
 
   /** What a name is bound to, for people; undefined: nothing. */

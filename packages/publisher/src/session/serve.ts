@@ -11,7 +11,7 @@ import {
   type WirePacket,
 } from '@rulecast/protocol';
 import type { Clock } from '@rulecast/sources';
-import type { Channel, CurveServerKeys, Endpoint } from '@rulecast/vchan';
+import type { Channel, CurveServerKeys, Endpoint, PeerIdentity } from '@rulecast/vchan';
 import { connectionOn, type Place, type Served, serveAll } from '../admission/accept.ts';
 import { Bindings } from '../admission/bindings.ts';
 import { NameHolders } from '../admission/name-holders.ts';
@@ -52,8 +52,9 @@ export async function serveSubscribers(
     session: SubscriberSession,
     name: string,
     owner: string | undefined,
+    peer: PeerIdentity,
   ): Promise<Refusal | undefined> => {
-    const refusal = bindings.refusalOf(name, owner);
+    const refusal = bindings.refusalOf(name, owner, peer);
     if (refusal !== undefined) return refusal;
     const isBound = owner !== undefined;
     const unboundCount = [...holders.names()].filter((held) => !bindings.isBound(held)).length;
@@ -70,7 +71,7 @@ export async function serveSubscribers(
       connectionOn(channel, publisher.clock),
       publisher,
       async (self, name) => {
-        const refusal = await admit(self, name, owner);
+        const refusal = await admit(self, name, owner, channel.peer);
         leave();
         return refusal;
       },

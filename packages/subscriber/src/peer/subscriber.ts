@@ -182,6 +182,9 @@ class RunningSubscriber implements Subscriber {
   #session: PublisherSession | undefined;
   #publisher: string | undefined;
   #lastError: SubscriberStatus['lastError'];
+  /** Since the connection was last there: how it stands, as the log says already. */
+  #toldStanding = '';
+  #complaintCount = 0;
   readonly #state: StateDirectory | undefined;
   readonly #ruleClock: FirewallClock;
   readonly #clock: SteadyClock;
@@ -254,7 +257,7 @@ class RunningSubscriber implements Subscriber {
       notEnforced: () => this.#notEnforced(),
       onWelcome: (publisher) => this.#welcomed(publisher),
       onApplied: (report) => this.#applied(report),
-      onRefused: (code, text) => this.#refused(code, text),
+      onRefused: (code, text) => this.#complained(code, text),
     };
   }
 
@@ -413,18 +416,21 @@ class RunningSubscriber implements Subscriber {
       stream = await this.#options.channel(this.#closing.signal);
     } catch (error) {
       const text = error instanceof Error ? error.message : String(error);
-      if (!this.#closing.signal.aborted && this.#lastError?.text !== text)
-        this.#refused('disconnected', text);
-      return { welcomed: false, retryAfterMs: undefined };
+      this.#disconnected('disconnected', text);
+      return { welcomed: false, retryAfterMs: undefined, isForbidden: false };
     }
     const connection = new Connection(stream, { after: this.#clock.after });
     const session = new PublisherSession(connection, this.#host, this.#memory);
     this.#session = session;
     try {
       if (this.#closing.signal.aborted) session.stop();
+      const complaintsBefore = this.#complaintCount;
       const end = await session.run();
       this.#memory = end.memory;
-      return end;
+      const { isForbidden = false, closeReason = 'closed' } = stream;
+      if (isForbidden) this.#disconnected('refused-by-policy', closeReason);
+      else if (this.#complaintCount === complaintsBefore) this.#disconnected('disconnected', closeReason);
+      return { ...end, isForbidden };
     } finally {
       this.#session = undefined;
       this.#publisher = undefined;
@@ -446,8 +452,23 @@ class RunningSubscriber implements Subscriber {
     });
   }
 
+  /** Of a session; before it is welcomed, it is no more than a connection that does not come about. */
+  #complained(code: string, text: string): void {
+    this.#complaintCount += 1;
+    if (this.#publisher === undefined) this.#disconnected(code, text);
+    else this.#refused(code, text);
+  }
+
+  /** Each change of how the connection stands is one line of the log. */
+  #disconnected(code: string, text: string): void {
+    if (this.#closing.signal.aborted || this.#toldStanding === text) return;
+    this.#toldStanding = text;
+    this.#refused(code, text);
+  }
+
   #welcomed(publisher: string): void {
     this.#publisher = publisher;
+    this.#toldStanding = '';
     this.#options.logger.info(
       { publisher, version: this.#activator.active?.manifest.version ?? 0 },
       'connected',

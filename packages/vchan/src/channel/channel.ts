@@ -31,6 +31,10 @@ export interface PeerIdentity {
   readonly curveKey?: string;
   /** The qube that qrexec says it is: of a client that qrexec brought. */
   readonly qube?: string;
+  /** The service that it called; policy decides who may. */
+  readonly service?: string;
+  /** What it called that with: its own choice, unless policy allows that alone. */
+  readonly argument?: string;
 }
 
 /**
@@ -55,6 +59,11 @@ export interface Channel {
   readonly writeCapacityBytes: number;
   /** Why the channel is disconnected, in words for a log; `undefined` until it is. */
   readonly closeReason: string | undefined;
+  /**
+   * Whether it is disconnected because a policy between the ends forbids it, as that of qrexec may; not there
+   * where nothing stands between.
+   */
+  readonly isForbidden?: boolean;
 
   /** Bytes that can be read now; still so after the peer disconnected, 0 after our own `close()`. */
   dataReady(): number;

@@ -57,7 +57,13 @@ export interface StreamHooks {
   /** Called once, when the channel is disconnected, by whichever side. */
   readonly onDisconnect?: () => void;
   /** Tells, at once or a little later, why the input has ended; without it, `closed by the peer`. */
-  readonly explainEnd?: (tell: (reason: string) => void) => void;
+  readonly explainEnd?: (tell: (end: StreamEnd) => void) => void;
+}
+
+/** How the other end came to its end. */
+export interface StreamEnd {
+  readonly reason: string;
+  readonly isForbidden: boolean;
 }
 
 export class StreamChannel implements Channel {
@@ -73,6 +79,7 @@ export class StreamChannel implements Channel {
   readonly #readable = new WakeUp();
   readonly #writable = new WakeUp();
   #closeReason: string | undefined;
+  #isForbidden = false;
   /** We closed first: received bytes are dropped, unsent ones still go out. */
   #closedHere = false;
   /** A piece of `#unsent` is with the output, which must not be given another before it reports. */
@@ -116,6 +123,10 @@ export class StreamChannel implements Channel {
 
   get closeReason(): string | undefined {
     return this.#closeReason;
+  }
+
+  get isForbidden(): boolean {
+    return this.#isForbidden;
   }
 
   dataReady(): number {
@@ -178,7 +189,11 @@ export class StreamChannel implements Channel {
     const { explainEnd } = this.#hooks;
     this.#explaining = explainEnd !== undefined;
     if (explainEnd === undefined) this.#onGone('closed by the peer');
-    else explainEnd((reason) => this.#onGone(reason));
+    else
+      explainEnd(({ reason, isForbidden }) => {
+        this.#isForbidden = isForbidden;
+        this.#onGone(reason);
+      });
   }
 
   #onGone(reason: string): void {

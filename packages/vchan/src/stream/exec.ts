@@ -1,6 +1,6 @@
 /**
  * The channel to a program that is started for it and spoken to over its standard input and output, such as
- * `qrexec-client-vm`. No shell; its standard error is ours.
+ * `qrexec-client-vm`. No shell; what it says on standard error, the beginning of it, goes to ours.
  *
  * ```
  *   close() or end of its output ──grace──▶ SIGTERM ──grace──▶ SIGKILL       (nothing, if it exits by itself before)
@@ -10,7 +10,13 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import net from 'node:net';
 import { type Channel, ChannelConnectError } from '../channel/channel.ts';
 import { checkBufferBytes, checkCommand, type ExecEndpoint, formatEndpoint } from '../channel/endpoint.ts';
-import { LINGER_MS, StreamChannel } from './channel.ts';
+import { LINGER_MS, StreamChannel, type StreamEnd } from './channel.ts';
+
+// Fixed by Qubes.
+
+/** How `qrexec-client-vm` ends where the policy in dom0 does not allow the call, and what it says then. */
+const REFUSED_EXIT = 126;
+const REFUSED_TEXT = /^Request refused$/m;
 
 // Our choice.
 
@@ -20,6 +26,8 @@ const TERM_GRACE_MS = LINGER_MS + 1_000;
 const KILL_GRACE_MS = 2_000;
 /** A program that ends its output mostly exits at once; its exit status then says why. */
 const EXIT_STATUS_MS = 500;
+/** A program that has more to say has it from elsewhere, such as the service at the other end of a call. */
+const COMPLAINT_MAX_BYTES = 65_536;
 
 export interface ConnectExecOptions {
   readonly bufferBytes: number | undefined;
@@ -40,13 +48,14 @@ export async function connectExec(endpoint: ExecEndpoint, options: ConnectExecOp
     const message = `connecting to ${url} was aborted`;
     throw new ChannelConnectError('aborted', message, { cause: options.signal.reason });
   }
-  const child = spawn(command, args, { stdio: ['pipe', 'pipe', 'inherit'], shell: false });
+  const child = spawn(command, args, { stdio: ['pipe', 'pipe', 'pipe'], shell: false });
   const { stdin, stdout } = child;
   // With stdio 'pipe' on Unix both are sockets, which only the type declarations do not know.
   if (!(stdin instanceof net.Socket) || !(stdout instanceof net.Socket)) throw await startError(url, child);
+  const complaint = heardOf(child);
   const channel = new StreamChannel('client', { name: url }, { input: stdout, output: stdin }, bufferBytes, {
     onDisconnect: () => endChild(child),
-    explainEnd: (tell) => explainExit(child, tell),
+    explainEnd: (tell) => explainExit(child, () => tell(endOf(child, complaint.text()))),
   });
   await new Promise<void>((resolve, reject) => {
     child.once('spawn', resolve);
@@ -57,30 +66,49 @@ export async function connectExec(endpoint: ExecEndpoint, options: ConnectExecOp
   return channel;
 }
 
+/** Passes on what a program says on standard error, as far as that goes, and keeps it. */
+function heardOf(child: ChildProcess): { text(): string } {
+  let said = Buffer.alloc(0);
+  child.stderr?.on('data', (chunk: Buffer) => {
+    const taken = chunk.subarray(0, COMPLAINT_MAX_BYTES - said.length);
+    if (taken.length === 0) return;
+    said = Buffer.concat([said, taken]);
+    process.stderr.write(taken);
+  });
+  child.stderr?.on('error', () => undefined); // nothing more is said
+  return { text: () => said.toString('latin1') };
+}
+
 /** Makes sure that the program ends; called once, when the channel is disconnected. */
 function endChild(child: ChildProcess): void {
-  if (hasExited(child)) return;
+  if (hasExited(child)) return void child.stderr?.destroy();
   let timer = setTimeout(() => {
     child.kill('SIGTERM');
     timer = setTimeout(() => child.kill('SIGKILL'), KILL_GRACE_MS);
   }, TERM_GRACE_MS);
-  child.once('exit', () => clearTimeout(timer));
+  child.once('exit', () => {
+    clearTimeout(timer);
+    child.stderr?.destroy(); // a child of its own may hold the other end
+  });
 }
 
-function explainExit(child: ChildProcess, tell: (reason: string) => void): void {
-  if (hasExited(child)) {
-    tell(exitReason(child));
-    return;
-  }
-  const onExit = (): void => {
+/** Calls back once it has exited and its last words are read, or once that takes too long. */
+function explainExit(child: ChildProcess, tell: () => void): void {
+  if (hasExited(child) && child.stderr?.closed !== false) return tell();
+  const onClose = (): void => {
     clearTimeout(timer);
-    tell(exitReason(child));
+    tell();
   };
   const timer = setTimeout(() => {
-    child.off('exit', onExit);
-    tell('closed by the peer');
+    child.off('close', onClose);
+    tell();
   }, EXIT_STATUS_MS);
-  child.once('exit', onExit);
+  child.once('close', onClose);
+}
+
+function endOf(child: ChildProcess, complaint: string): StreamEnd {
+  const isForbidden = child.exitCode === REFUSED_EXIT && REFUSED_TEXT.test(complaint);
+  return { reason: isForbidden ? 'the qrexec policy refuses the call' : exitReason(child), isForbidden };
 }
 
 function hasExited(child: ChildProcess): boolean {

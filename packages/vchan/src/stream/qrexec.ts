@@ -10,7 +10,7 @@
  */
 import net from 'node:net';
 import { AcceptQueue } from '../channel/accept-queue.ts';
-import { type Channel, ChannelConnectError, type Listener } from '../channel/channel.ts';
+import { type Channel, ChannelConnectError, type Listener, type PeerIdentity } from '../channel/channel.ts';
 import {
   checkBufferBytes,
   checkSocketPath,
@@ -24,14 +24,16 @@ import { checkSocketMode, takePath } from './socket-file.ts';
 
 /** Names of qubes: at most 31 characters; `dom0` is one too. */
 const QUBE_NAME = /^[A-Za-z][A-Za-z0-9_.-]{0,30}$/;
-const DESCRIPTOR = /^[^ ]+ ([^ ]+)(?: (?:name|keyword) [^ ]+)?$/;
+const DESCRIPTOR = /^([^ ]+) ([^ ]+)(?: (?:name|keyword) [^ ]+)?$/;
+/** A service, and the argument that its caller gives it. */
+const SERVICE = /^([A-Za-z0-9_.-]+)(?:\+([A-Za-z0-9_.+-]*))?$/;
 
 // Our choice.
 
-/** Service, argument and names: qrexec itself takes far less than this. */
-const DESCRIPTOR_MAX_BYTES = 1_024;
+/** Service, argument and names: those of ours, of any firewall, have half of this. */
+const DESCRIPTOR_MAX_BYTES = 256;
 /** qrexec says it at once. */
-const DESCRIPTOR_TIMEOUT_MS = 5_000;
+const DESCRIPTOR_TIMEOUT_MS = 2_000;
 /** Calls of which the descriptor has not come; the one that has waited longest goes first. */
 const CALLS_MAX = 64;
 
@@ -39,10 +41,21 @@ export function isQubeName(text: string | undefined): text is string {
   return text !== undefined && QUBE_NAME.test(text);
 }
 
-/** The qube that a descriptor, without its NUL, names; `undefined` if it is none. */
-export function sourceOf(descriptor: string): string | undefined {
-  const source = DESCRIPTOR.exec(descriptor)?.[1];
-  return isQubeName(source) ? source : undefined;
+/** What qrexec says of a call. */
+export type Call = Required<Pick<PeerIdentity, 'qube' | 'service'>> & Pick<PeerIdentity, 'argument'>;
+
+/** The call that a descriptor, without its NUL, is of; `undefined` if it is none. */
+export function callOf(descriptor: string): Call | undefined {
+  const [, called = '', qube] = DESCRIPTOR.exec(descriptor) ?? [];
+  const service = serviceOf(called);
+  return service === undefined || !isQubeName(qube) ? undefined : { qube, ...service };
+}
+
+/** Reads `SERVICE[+ARGUMENT]`; an empty argument is none. */
+export function serviceOf(text: string): Omit<Call, 'qube'> | undefined {
+  const [, service, argument = ''] = SERVICE.exec(text) ?? [];
+  if (service === undefined) return undefined;
+  return argument === '' ? { service } : { service, argument };
 }
 
 /**
@@ -115,15 +128,16 @@ class QrexecListener implements Listener {
     const onData = (chunk: Buffer): void => {
       said = Buffer.concat([said, chunk]);
       const end = said.indexOf(0);
-      if (end < 0 && said.length <= DESCRIPTOR_MAX_BYTES) return;
+      if (end < 0 && said.length < DESCRIPTOR_MAX_BYTES) return;
       settle();
-      const qube = end < 0 ? undefined : sourceOf(said.toString('latin1', 0, end));
-      if (qube === undefined)
+      const isWhole = end >= 0 && end < DESCRIPTOR_MAX_BYTES;
+      const call = isWhole ? callOf(said.toString('latin1', 0, end)) : undefined;
+      if (call === undefined)
         this.#turnAway(socket, 'connect-failed', 'what it said first is no line of qrexec');
       else {
         socket.pause();
         if (said.length > end + 1) socket.unshift(said.subarray(end + 1));
-        this.#take(socket, qube);
+        this.#take(socket, call);
         socket.resume();
       }
     };
@@ -132,11 +146,11 @@ class QrexecListener implements Listener {
     socket.on('data', onData);
   }
 
-  #take(socket: net.Socket, qube: string): void {
+  #take(socket: net.Socket, call: Call): void {
     if (this.#arrived.full) return this.#turnAway(socket, 'busy', 'too many unaccepted channels');
     this.#connectionCount += 1;
     const name = `${formatEndpoint(this.endpoint)}#${this.#connectionCount}`;
-    this.#arrived.add(serverChannel(socket, { name, qube }, this.#bufferBytes));
+    this.#arrived.add(serverChannel(socket, { name, ...call }, this.#bufferBytes));
   }
 
   #turnAway(socket: net.Socket, code: 'busy' | 'connect-failed', why: string): void {

@@ -21,7 +21,7 @@ import {
   type StdioEndpoint,
 } from '../channel/endpoint.ts';
 import { StreamChannel, type StreamHooks } from './channel.ts';
-import { isQubeName } from './qrexec.ts';
+import { isQubeName, serviceOf } from './qrexec.ts';
 
 // Fixed by POSIX.
 
@@ -31,6 +31,7 @@ const STDOUT_FD = 1;
 /** What qrexec tells a service. */
 export interface QrexecEnvironment {
   readonly QREXEC_REMOTE_DOMAIN?: string | undefined;
+  readonly QREXEC_SERVICE_FULL_NAME?: string | undefined;
 }
 
 /** Open file descriptors of pipes or sockets; whoever hands them over uses and closes them no more. */
@@ -73,8 +74,10 @@ export function listenStdio(
   const bufferBytes = checkBufferBytes(options.bufferBytes ?? endpoint.bufferBytes);
   const arrived = new AcceptQueue(url, 1);
   const qube = options.environment.QREXEC_REMOTE_DOMAIN;
+  const service = serviceOf(options.environment.QREXEC_SERVICE_FULL_NAME ?? '');
   const name = `${url}#1`;
-  arrived.add(takeStandard('server', isQubeName(qube) ? { name, qube } : { name }, bufferBytes));
+  const peer = isQubeName(qube) ? { name, qube, ...service } : { name };
+  arrived.add(takeStandard('server', peer, bufferBytes));
   return {
     endpoint,
     accept: () => arrived.next(),
