@@ -1,7 +1,7 @@
 /** How much of the Internet a set of prefixes covers, whatever the number of its entries. */
 
-import { columnFor, intersectPrefixes, type PrefixSet } from './list.ts';
-import type { Family, Prefixes } from './prefix.ts';
+import { columnFor, firstFrom, memberContaining, type PrefixSet } from './list.ts';
+import { containsAt, type Family, type Prefixes, strideOf } from './prefix.ts';
 import { specialPurposeSpace } from './special-purpose.ts';
 
 /** What was computed of a column stays true of it: columns are immutable. */
@@ -22,13 +22,36 @@ export function routableShare(set: PrefixSet, family: Family): number {
 }
 
 function routablePart(column: Prefixes, special: Prefixes): number {
-  const held = partOfSpace(column) - partOfSpace(intersectPrefixes(column, special));
+  const held = partOfSpace(column) - partWithin(column, special);
   return Math.min(1, Math.max(0, held / (1 - partOfSpace(special))));
 }
 
-/** The share of its family that a column holds; members are disjoint. */
-function partOfSpace({ lengths }: Prefixes): number {
+/** Of its family, by the length of a prefix. */
+const SHARES = Float64Array.from({ length: 129 }, (_, length) => 2 ** -length);
+
+/** The share of its family that a column holds; members are disjoint, so that it is exact down to 2^-52. */
+export function partOfSpace({ lengths }: Prefixes): number {
   let part = 0;
-  for (const length of lengths) part += 2 ** -length;
+  for (let i = 0; i < lengths.length; i++) part += SHARES[lengths[i]!]!; // 0 to 128
+  return part;
+}
+
+/** The share of its family that a column holds within a few blocks: these are looked up in it. */
+function partWithin(column: Prefixes, blocks: Prefixes): number {
+  const stride = strideOf(column.family);
+  const count = column.lengths.length;
+  let part = 0;
+  blocks.lengths.forEach((length, block) => {
+    const words = blocks.words.subarray(block * stride, (block + 1) * stride);
+    const around = memberContaining(column, words);
+    if (around >= 0 && column.lengths[around]! <= length) part += SHARES[length]!;
+    else
+      for (
+        let i = firstFrom(column, 0, count, words);
+        i < count && containsAt(blocks, block, column.words, i);
+        i++
+      )
+        part += SHARES[column.lengths[i]!]!;
+  });
   return part;
 }

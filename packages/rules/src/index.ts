@@ -9,7 +9,7 @@
  * sound); evaluate, and longest-match (many rules as classes of addresses).
  */
 
-export { routableShare } from './coverage.ts';
+export { partOfSpace, routableShare } from './coverage.ts';
 export {
   beginsFlow,
   type Environment,

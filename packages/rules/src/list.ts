@@ -256,7 +256,7 @@ function pushRemainder(prefix: Prefix, b: Prefixes, from: number, to: number, le
 }
 
 /** The first member of a canonical column in [from, to) whose address is not below the given one. */
-function firstFrom(column: Prefixes, from: number, to: number, words: Uint32Array): number {
+export function firstFrom(column: Prefixes, from: number, to: number, words: Uint32Array): number {
   let low = from;
   let high = to;
   while (low < high) {

@@ -1,9 +1,11 @@
 /** What part of the reachable Internet a set covers. */
 
 import { describe, expect, it } from 'vitest';
-import { routableShare } from '../src/coverage.ts';
-import { combineSets, prefixSetOf, subtractPrefixes } from '../src/list.ts';
-import { type Prefix, parsePrefix } from '../src/prefix.ts';
+import { seededNumbers } from '../../../test/kit/random.mjs';
+import { partOfSpace, routableShare } from '../src/coverage.ts';
+import { columnFor, combineSets, intersectPrefixes, prefixSetOf, subtractPrefixes } from '../src/list.ts';
+import { bitsOf, type Prefix, parsePrefix, prefixAt, prefixOf } from '../src/prefix.ts';
+import { specialPurposeSpace } from '../src/special-purpose.ts';
 
 function setOf(...texts: readonly string[]) {
   return prefixSetOf(texts.map((text) => parsePrefix(text) as Prefix));
@@ -45,6 +47,25 @@ describe('routableShare', () => {
     for (const family of [4, 6] as const) {
       const rest = combineSets(subtractPrefixes, setOf('0.0.0.0/0', '::/0'), set);
       expect(routableShare(set, family) + routableShare(rest, family)).toBeCloseTo(1, 12);
+    }
+  });
+
+  it('of random sets is what they hold less what of it is special', () => {
+    const next = seededNumbers(3);
+    for (const family of [4, 6] as const) {
+      const special = columnFor(specialPurposeSpace(), family);
+      for (let round = 0; round < 200; round++) {
+        const near = next(special.lengths.length);
+        const members = Array.from({ length: 1 + next(20) }, () => {
+          const { words } = prefixAt(special, near);
+          words[next(words.length)]! ^= next(2 ** 32) >>> next(32); // below their number
+          return prefixOf(family, words, next(bitsOf(family) + 1));
+        });
+        const set = prefixSetOf(members);
+        const column = columnFor(set, family);
+        const held = partOfSpace(column) - partOfSpace(intersectPrefixes(column, special));
+        expect(routableShare(set, family)).toBeCloseTo(held / (1 - partOfSpace(special)), 12);
+      }
     }
   });
 });

@@ -4,7 +4,7 @@
  * feeds, the publisher for pushes.
  */
 
-import { columnFor, entryCount, type Family, type List, routableShare } from '@rulecast/rules';
+import { columnFor, entryCount, type Family, type List, partOfSpace, routableShare } from '@rulecast/rules';
 
 export const FindingCode = {
   empty: 'empty',
@@ -112,12 +112,7 @@ export function coverageFinding(
 /** The families whose every address a list holds. */
 export function wholeFamilies(list: List): readonly Family[] {
   if (list.kind === 'names') return [];
-  return ([4, 6] as const).filter((family) => {
-    const { lengths } = columnFor(list, family);
-    let share = 0; // members are disjoint, and sums of powers of two down to 2^-52 are exact
-    for (const length of lengths) share += 2 ** -length;
-    return share >= 1;
-  });
+  return ([4, 6] as const).filter((family) => partOfSpace(columnFor(list, family)) >= 1);
 }
 
 /** A family that a list is about to hold all of; `known`: those that it may, or does. */
