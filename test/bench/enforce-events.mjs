@@ -8,7 +8,7 @@ import { parseRuleLines } from '@rulecast/formats';
 import { EMPTY_RULE_SET, emptyPolicy, IpProtocol } from '@rulecast/rules';
 import { frameOf, segment } from '../enforce/frames.mjs';
 import { address, monotonicMs, Network } from '../enforce/network.mjs';
-import { sinkIn } from '../enforce/sink.mjs';
+import { appliers, sinkIn } from '../enforce/sink.mjs';
 import { median, ms } from './report.mjs';
 
 const SWAPS = 50;
@@ -154,15 +154,6 @@ function holes() {
       'the same at once again, before another one waits, ms': again,
     };
   });
-}
-
-/** The appliers of this process, the one at work first. */
-function appliers() {
-  const children = readFileSync(`/proc/self/task/${process.pid}/children`, 'utf8')
-    .trim()
-    .split(' ')
-    .map(Number);
-  return children.filter((pid) => readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes('applier-main'));
 }
 
 /** @param {number} pid */

@@ -151,7 +151,8 @@ function inputOf(draw, sound) {
   const names = [`s${KEY}_4_32_4_89abcdef`, 'de4_32_89abcdef', `v6_64_9_${KEY}`, 'x'];
   const list = Array.from({ length: draw.below(5) }, () => draw.of(names));
   const request = {
-    kind: draw.of(['look', 'counters', 'marks', 'exec']),
+    kind: draw.of(['look', 'counters', 'marks', 'release', 'discard', 'exec']),
+    tag: TAG,
     sets: list,
     maps: list,
     probes: [],
@@ -238,7 +239,7 @@ function load(draw) {
     added: [{ set, at: 0, count, above: -1 }],
     verdicts: hasMap ? [{ map, at, count, chains: chains.slice(0, 1) }] : [],
   };
-  return { request: { kind: 'apply', change }, body: Buffer.concat(pieces) };
+  return { request: { kind: draw.of(['apply', 'apply', 'stage']), change }, body: Buffer.concat(pieces) };
 }
 
 // ── The applier ────────────────────────────────────────────────────────────────────────────────────────────

@@ -40,9 +40,9 @@ export const MUTANTS = [
   {
     name: 'a release is put in force in place, before it is on disk',
     path: ACTIVATOR,
-    find: "        return { kind: 'compiled', prepared: await table.prepareAsync(enforced, times, effect.changes) };\n",
+    find: '    return compiled.value;\n',
     replace:
-      "        const prepared = await table.prepareAsync(enforced, times, effect.changes);\n        const [generation, flip] = [table.flip(prepared), table.flip.bind(table)];\n        table.flip = (other) => (other === prepared ? generation : flip(other));\n        return { kind: 'compiled', prepared };\n",
+      '    const [generation, flip] = [table.flip(compiled.value), table.flip.bind(table)];\n    table.flip = (other) => (other === compiled.value ? generation : flip(other));\n    return compiled.value;\n',
     suites: SUBSCRIBER,
   },
   {

@@ -27,7 +27,7 @@ import {
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { randomCase } from '../../packages/table/test/random-rule-set.ts';
 import { type Namespace, Network } from '../enforce/network.mjs';
-import { sinkIn } from '../enforce/sink.mjs';
+import { appliers, sinkIn } from '../enforce/sink.mjs';
 import { Random } from '../kit/random.mjs';
 import { enforcementGap } from './namespaces.ts';
 import { within } from './scene.ts';
@@ -190,13 +190,45 @@ describe.skipIf(enforcementGap() !== undefined)('the sink and its applier', () =
     const owner = router().spawn(['nft', '-i']); // whose table nobody else may touch
     owner.stdin?.write(`add table inet ${other} { flags owner; }\n`);
     await eventually('the other table', () => router().run(['nft', 'list', 'tables']).includes(other));
-    await sink.prepare(releaseOf('refused', EMPTY_RULE_SET));
-    await expect(sink.commit()).rejects.toThrow('EPERM, operation not permitted');
+    const refused = sink.prepare(releaseOf('refused', EMPTY_RULE_SET));
+    await expect(refused).rejects.toThrow('EPERM, operation not permitted');
+    await sink.discard();
     expect(listing('-s')).toBe(kept);
     owner.kill('SIGKILL');
     await eventually('its end', () => !router().run(['nft', 'list', 'tables']).includes(other));
     await load(sink, releaseOf('taken', EMPTY_RULE_SET));
     expect(listing('-s')).not.toBe(kept);
+  });
+
+  it.each<[string, (sink: NftSink) => Promise<void>]>([
+    ['as it is', async () => undefined],
+    ['by another applier, where the one that made it is killed', killed],
+    ['anew, where a repair took its place', repaired],
+  ])('make a release ready where no packet gets to, and put it in force %s', async (_, meanwhile) => {
+    const sink = open({}, '--unowned');
+    await load(sink, releaseOf('first', blocking(hosts('1.2.3.4'))));
+    await sink.prepare(releaseOf('second', blocking(hosts('1.2.3.5'))));
+    const both = router().run(['nft', 'list', 'ruleset']);
+    expect(both.match(/1\.2\.3\.[45]/g)).toHaveLength(2);
+    expect(both.match(/hook forward/g)).toHaveLength(1);
+    await meanwhile(sink);
+    expect(listing()).toContain('1.2.3.4'); // in force
+    await sink.commit();
+    expect(listing()).toContain('1.2.3.5');
+    await sink.settled();
+    expect(await sink.check()).toBe(false);
+    await eventually('the end of the other', () => tableCount() === 1);
+  });
+
+  it('make a release ready and forget it where it is not taken', async () => {
+    const sink = open();
+    await load(sink, releaseOf('first', blocking(hosts('1.2.3.4'))));
+    const kept = listing('-s');
+    await sink.prepare(releaseOf('second', blocking(hosts('1.2.3.5'))));
+    await sink.discard();
+    await eventually('its end', () => tableCount() === 1);
+    expect(listing('-s')).toBe(kept);
+    expect(await sink.check()).toBe(false);
   });
 
   it('build anew in a table that somebody made by that name', async () => {
@@ -272,6 +304,20 @@ async function load(sink: NftSink, release: NftRelease): Promise<void> {
   await sink.prepare(release);
   await sink.commit();
   await sink.settled();
+}
+
+async function killed(sink: NftSink): Promise<void> {
+  for (const pid of appliers()) process.kill(pid, 'SIGKILL');
+  await sink.settled();
+}
+
+async function repaired(sink: NftSink): Promise<void> {
+  router().nft(filled('insert rule inet TABLE forward accept\n'));
+  await eventually('a repair', () => sink.status().repairs === 1);
+}
+
+function tableCount(): number {
+  return router().run(['nft', 'list', 'tables']).trim().split('\n').length;
 }
 
 function listing(...flags: readonly string[]): string {

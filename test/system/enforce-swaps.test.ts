@@ -3,7 +3,6 @@
  * no allowed one is lost.
  */
 
-import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import type { NftRelease, NftSink } from '@rulecast/nftables';
 import {
@@ -20,7 +19,7 @@ import { arrivalCounts, blast, countArrivals } from '../enforce/blast.ts';
 import { frameOf } from '../enforce/frames.mjs';
 import { ipPacketOf, type Journey } from '../enforce/journey.ts';
 import { address, Network } from '../enforce/network.mjs';
-import { sinkIn } from '../enforce/sink.mjs';
+import { appliers, sinkIn } from '../enforce/sink.mjs';
 import { enforcementGap } from './namespaces.ts';
 
 const LOADS = 1000;
@@ -153,14 +152,6 @@ function prefix(text: string): Exclude<ReturnType<typeof parsePrefix>, string> {
   const result = parsePrefix(text);
   if (typeof result === 'string') throw new TypeError(text);
   return result;
-}
-
-/** Process ids of our appliers. */
-function appliers(): readonly number[] {
-  const listed = execFileSync('pgrep', ['-P', String(process.pid), '-f', 'applier-main.js'], {
-    encoding: 'utf8',
-  });
-  return listed.trim().split('\n').map(Number);
 }
 
 function framesTo(dst: string): Uint8Array[] {

@@ -48,7 +48,10 @@ interface Spoilable {
 
 describe('the check', () => {
   it('takes what the sink makes', () => {
-    expect(checkRequest(request(), BODY)).toEqual({ kind: 'apply', change: WHOLE.change });
+    for (const kind of ['apply', 'stage'])
+      expect(checkRequest({ ...request(), kind }, BODY)).toEqual({ kind, change: WHOLE.change });
+    const { tag } = WHOLE.change;
+    expect(checkRequest({ kind: 'release', tag }, BODY)).toEqual({ kind: 'release', tag });
   });
 
   const injection = 'x; delete table inet qubes';

@@ -48,9 +48,8 @@ const SNAPSHOT = new Uint8Array(99);
 const OUTCOMES: Readonly<Record<CommitEffect['kind'], CommitEvent>> = {
   verify: { kind: 'verified', ruleSet: EMPTY_RULE_SET, changes: new Map() },
   rest: { kind: 'rested' },
-  compile: { kind: 'compiled', prepared: PREPARED },
   encode: { kind: 'encoded', stream: SNAPSHOT },
-  prepare: { kind: 'prepared' },
+  prepare: { kind: 'prepared', prepared: PREPARED },
   write: { kind: 'written' },
   commit: { kind: 'committed' },
   flip: { kind: 'flipped', generation: 4 },
@@ -61,7 +60,6 @@ const OUTCOMES: Readonly<Record<CommitEffect['kind'], CommitEvent>> = {
 const WAITS = {
   verifying: 'verify',
   resting: 'rest',
-  compiling: 'compile',
   encoding: 'encode',
   preparing: 'prepare',
   writing: 'write',
@@ -70,7 +68,7 @@ const WAITS = {
   marking: 'mark',
   undoing: 'undo',
 } as const;
-const MAY_FAIL = ['verify', 'compile', 'encode', 'prepare', 'write', 'commit'] as const;
+const MAY_FAIL = ['verify', 'prepare', 'encode', 'write', 'commit'] as const;
 
 /** Runs to the end; `fails` says with what an effect fails, if it does. Each effect takes 10 ms. */
 function run(
@@ -95,8 +93,8 @@ function kindsOf(effects: readonly CommitEffect[]): readonly string[] {
 }
 
 describe('a release that comes into force', () => {
-  const first = ['verify', 'rest', 'compile'];
-  const last = ['prepare', 'write', 'commit', 'flip', 'mark'];
+  const first = ['verify', 'rest', 'prepare'];
+  const last = ['write', 'commit', 'flip', 'mark'];
 
   it.each([
     ['as it came', true, [...first, ...last]],
@@ -125,7 +123,7 @@ describe('a step that fails', () => {
     ['verify', new ProtocolError(ErrorCode.badDigest, 'a part'), 'bad-digest', 'stream', false],
     ['verify', new RangeError('memory'), 'out-of-memory', 'stream', false],
     ['verify', other, 'internal', 'stream', false],
-    ['compile', other, 'compile-failed', 'host', false],
+    ['prepare', new RefusedError(ErrorCode.compileFailed, 'host', other), 'compile-failed', 'host', true],
     ['prepare', other, 'sink-failed', 'host', true],
     ['write', new StateError('full'), 'storage-failed', 'host', true],
     ['commit', other, 'sink-failed', 'host', true],
@@ -133,14 +131,14 @@ describe('a step that fails', () => {
     const { end, effects } = run(true, (effect) => (effect === at ? cause : undefined));
     if (end.kind !== 'refused') throw new Error(`it ended ${end.kind}`);
     expect(end.error).toBeInstanceOf(RefusedError);
-    expect(end.error).toMatchObject({ code, blame, cause });
+    expect(end.error).toMatchObject({ code, blame, cause: cause instanceof RefusedError ? other : cause });
     expect(kindsOf(effects).includes('undo')).toBe(isUndone);
   });
 
   it('encode: refused by what was thrown', () => {
     const { end, effects } = run(false, (effect) => (effect === 'encode' ? other : undefined));
     expect(end).toEqual({ kind: 'refused', error: other });
-    expect(kindsOf(effects)).toEqual(['verify', 'rest', 'compile', 'encode']);
+    expect(kindsOf(effects)).toEqual(['verify', 'rest', 'prepare', 'encode', 'undo']);
   });
 });
 
@@ -158,7 +156,7 @@ describe('whichever steps fail', () => {
       const isInForce = done.includes('flip');
       expect(end.kind).toBe(isInForce ? 'done' : 'refused');
       expect(done.includes('mark')).toBe(isInForce);
-      if (isInForce) expect(done.slice(-5)).toEqual(['prepare', 'write', 'commit', 'flip', 'mark']);
+      if (isInForce) expect(done.slice(-4)).toEqual(['write', 'commit', 'flip', 'mark']);
       // What the sink made ready is committed or forgotten, once.
       const isMade = done.includes('prepare');
       expect(done.filter((kind) => kind === 'undo' || kind === 'flip')).toHaveLength(isMade ? 1 : 0);

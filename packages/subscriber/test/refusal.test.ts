@@ -620,7 +620,7 @@ describe("the subscriber's own trouble refuses a release for now, and what is in
     const before = files(directory);
     const error = new TableLimitError(TableLimitCode.classes, 3, 'address classes');
     vi.spyOn(Table.prototype, 'prepareAsync').mockRejectedValueOnce(error);
-    await refusedThenTaken('compile-failed', world, [], () => {
+    await refusedThenTaken('compile-failed', world, ['prepare', 'discard'], () => {
       expect(files(directory)).toEqual(before);
     });
   });

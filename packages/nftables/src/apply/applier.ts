@@ -10,7 +10,6 @@ import { lookAtTable, NO_TABLE } from '../kernel/listing.ts';
 import { NativeError, openNetlink } from '../kernel/native.ts';
 import { Netlink } from '../kernel/netlink.ts';
 import { ALIVE_EVERY_MS, NOTICE_EVERY_MS } from '../limits.ts';
-import type { Change } from '../plan/change.ts';
 import { checkRequest, RequestError } from './check.ts';
 import { FrameSplitter, type FromApplier, frameOf, parseFrame, type Reply, type Request } from './message.ts';
 import { Tables } from './tables.ts';
@@ -172,7 +171,13 @@ class Applier {
     const kernel = await this.#opened();
     switch (request.kind) {
       case 'apply':
-        return this.#apply(kernel, request.change, body);
+        return timed(() => kernel.tables.apply(request.change, body, turn));
+      case 'stage':
+        return timed(() => kernel.tables.stage(request.change, body, turn));
+      case 'release':
+        return timed(() => kernel.tables.release(request.tag));
+      case 'discard':
+        return timed(() => kernel.tables.discardStaged());
       case 'look':
         return (await lookBy(kernel, request, body)) ?? { reply: { kind: 'state', state: NO_TABLE } };
       case 'counters':
@@ -181,13 +186,13 @@ class Applier {
         return { reply: { kind: 'marks', marks: await kernel.netlink.marks(() => turn()) } };
     }
   }
+}
 
-  async #apply({ tables }: Kernel, change: Change, body: Uint8Array): Promise<Answer> {
-    const startMs = performance.now();
-    await tables.apply(change, body, () => turn());
-    const peakBytes = process.resourceUsage().maxRSS * 1024;
-    return { reply: { kind: 'applied', run: { milliseconds: performance.now() - startMs, peakBytes } } };
-  }
+async function timed(work: () => Promise<void> | void): Promise<Answer> {
+  const startMs = performance.now();
+  await work();
+  const peakBytes = process.resourceUsage().maxRSS * 1024;
+  return { reply: { kind: 'applied', run: { milliseconds: performance.now() - startMs, peakBytes } } };
 }
 
 type Look = Request & { readonly kind: 'look' };

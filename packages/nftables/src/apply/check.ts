@@ -26,7 +26,10 @@ export function checkRequest(value: unknown, body: Uint8Array): Request {
   const fields = record(value, 'the request');
   switch (fields['kind']) {
     case 'apply':
-      return { kind: 'apply', change: checkChange(fields['change'], body) };
+    case 'stage':
+      return { kind: fields['kind'], change: checkChange(fields['change'], body) };
+    case 'release':
+      return { kind: 'release', tag: tag(fields['tag']) };
     case 'look':
       return {
         kind: 'look',
@@ -39,6 +42,7 @@ export function checkRequest(value: unknown, body: Uint8Array): Request {
       };
     case 'counters':
     case 'marks':
+    case 'discard':
       return { kind: fields['kind'] };
     default:
       throw new RequestError('no request of that kind');

@@ -8,11 +8,17 @@
 
 import type { KernelState } from '../kernel/listing.ts';
 import { BODY_MAX_BYTES, HEADER_MAX_BYTES } from '../limits.ts';
-import type { Change, Elements, Verdicts } from '../plan/change.ts';
+import type { Change, Elements, Tag, Verdicts } from '../plan/change.ts';
 import type { Notice } from './tables.ts';
 
 export type Request =
+  /** Puts a change in force. */
   | { readonly kind: 'apply'; readonly change: Change }
+  /** Makes a table that no packet gets to; until it is released or discarded, or another one is made. */
+  | { readonly kind: 'stage'; readonly change: Change }
+  /** Puts the one that was made under that tag in force. */
+  | { readonly kind: 'release'; readonly tag: Tag }
+  | { readonly kind: 'discard' }
   /**
    * What the kernel holds; of the sets that are named, the elements too, in the body; maps that are named are
    * compared with their names; of `probes`, which lie in the body of the request, it is told which sets lack

@@ -2,8 +2,8 @@
  * Our tables in the kernel: a release is built in the one of two that is not in force, and one small
  * transaction puts it in force.
  *
- *   1  objects, elements and rules of the new table, in pieces; without base chain no packet gets there
- *   2  its base chain: from here on both judge, and a packet has to be accepted by both
+ *   1  staged: objects, elements and rules of the new table, in pieces; without base chain no packet gets there
+ *   2  released: its base chain; from here on both judge, and a packet has to be accepted by both
  *   3  the base chain of the old table goes, in a transaction of its own: to delete more would change maps under packets on their way
  *   4  the old table is emptied in pieces and deleted, when nothing else is to be done
  *
@@ -13,6 +13,7 @@
  * another one lets nothing pass until it is loaded again.
  */
 
+import { isDeepStrictEqual } from 'node:util';
 import {
   addBaseChain,
   addRule,
@@ -26,7 +27,7 @@ import { NativeError } from '../kernel/native.ts';
 import type { Netlink, TableInfo } from '../kernel/netlink.ts';
 import { BASE_CHAIN, closedRules, scriptOf } from '../kernel/script.ts';
 import { CLOSED_TABLE, FORMER_TABLE, PIECE_COMMANDS, PIECE_ELEMENTS, TABLES } from '../limits.ts';
-import type { Change } from '../plan/change.ts';
+import type { Change, Tag } from '../plan/change.ts';
 import { kernelBytesOf } from '../plan/memory.ts';
 import { parseClassMapName, parseMapName, parseSetName } from '../plan/plan.ts';
 
@@ -66,6 +67,8 @@ export class Tables {
   readonly #owns: boolean;
   /** In force. */
   #current: TableInfo | undefined;
+  /** Made, and not in force yet. */
+  #staged: Staged | undefined;
   /** Not in force any more, or unfinished: to be unhooked, emptied and deleted. */
   readonly #rubbish: Rubbish[] = [];
   /**
@@ -140,29 +143,23 @@ export class Tables {
    * Applies a checked change; `turn` is awaited between the pieces. Rejects with NativeError, and then what
    * was in force still is.
    */
-  async apply(change: Change, body: Uint8Array, turn: () => Promise<void>): Promise<void> {
-    const isFresh = change.base === 'fresh';
-    const bytes = kernelBytesOf(change, body) + (isFresh ? 0 : this.#kernelBytes);
-    const most = (this.#options.kernelMib * MIB) / TABLES.length;
-    if (bytes > most) {
-      const [needed, given] = [bytes, most].map((each) => Math.ceil(each / MIB));
-      throw new NativeError(
-        `a table may take ${given} MiB of kernel memory, and this takes up to ${needed}: see --kernel-mib`,
-      );
+  async apply(change: Change, body: Uint8Array, turn: () => Promise<unknown>): Promise<void> {
+    if (change.base === 'fresh') {
+      await this.stage(change, body, turn);
+      return this.release(change.tag);
     }
-    if (isFresh) await this.#load(change, body, turn);
-    else await this.#update(change, body, turn);
+    if (this.#current === undefined) throw new NativeError('no table is in force');
+    const bytes = this.#bytesWith(change, body, this.#kernelBytes);
+    await this.#fill(this.#current.name, change, body, turn);
+    this.#run(scriptOf(change, this.#current.name).release);
     this.#kernelBytes = bytes;
   }
 
-  /** A change of the table in force. */
-  async #update(change: Change, body: Uint8Array, turn: () => Promise<void>): Promise<void> {
-    if (this.#current === undefined) throw new NativeError('no table is in force');
-    await this.#fill(this.#current.name, change, body, turn);
-    this.#run(scriptOf(change, this.#current.name).release);
-  }
-
-  async #load(change: Change, body: Uint8Array, turn: () => Promise<void>): Promise<void> {
+  /** Makes the table of a checked change that builds on nothing. Rejects as `apply`. */
+  async stage(change: Change, body: Uint8Array, turn: () => Promise<unknown>): Promise<void> {
+    if (change.base !== 'fresh') throw new NativeError('a change of the table in force is not staged');
+    this.discardStaged();
+    const bytes = this.#bytesWith(change, body, 0);
     const name = TABLES.find((each) => each !== this.#current?.name) ?? TABLES[0];
     if (this.#find(name) !== undefined) this.#discard(name); // somebody else's, or from an old listing
     while (this.#rubbish.some(({ table }) => table === name)) {
@@ -170,22 +167,54 @@ export class Tables {
       if (refused !== undefined) throw refused;
       await turn();
     }
+    this.#staged = { name, change, bytes };
     try {
       this.#run([addTable(name, this.#owns)]);
       await this.#fill(name, change, body, turn);
-      this.#run(scriptOf(change, name).release);
     } catch (error) {
-      this.#discard(name);
+      this.discardStaged();
       throw error;
     }
+  }
+
+  /** Puts the table in force that was staged under that tag. Throws NativeError, as `apply` rejects. */
+  release(tag: Tag): void {
+    const staged = this.#staged;
+    if (staged === undefined || !isDeepStrictEqual(staged.change.tag, tag))
+      throw new NativeError('no such table is staged');
+    const { name, change, bytes } = staged;
+    try {
+      this.#run(scriptOf(change, name).release);
+    } catch (error) {
+      this.discardStaged();
+      throw error;
+    }
+    this.#staged = undefined;
     const former = this.#current;
     this.#current = this.#find(name);
+    this.#kernelBytes = bytes;
     if (former !== undefined) this.#discard(former.name);
     this.#clean();
   }
 
+  discardStaged(): void {
+    if (this.#staged !== undefined) this.#discard(this.#staged.name);
+    this.#staged = undefined;
+  }
+
+  /** What a table takes that has so much and gets more. Throws NativeError where that is too much. */
+  #bytesWith(change: Change, body: Uint8Array, has: number): number {
+    const bytes = kernelBytesOf(change, body) + has;
+    const most = (this.#options.kernelMib * MIB) / TABLES.length;
+    if (bytes <= most) return bytes;
+    const [needed, given] = [bytes, most].map((each) => Math.ceil(each / MIB));
+    throw new NativeError(
+      `a table may take ${given} MiB of kernel memory, and this takes up to ${needed}: see --kernel-mib`,
+    );
+  }
+
   /** Everything that no packet gets to yet. */
-  async #fill(table: string, change: Change, body: Uint8Array, turn: () => Promise<void>): Promise<void> {
+  async #fill(table: string, change: Change, body: Uint8Array, turn: () => Promise<unknown>): Promise<void> {
     this.#contents.set(table, [...(this.#contents.get(table) ?? []), { change, body }]);
     const { objects, chains } = scriptOf(change, table);
     const runAll = async (commands: Iterable<Command>): Promise<void> => {
@@ -411,6 +440,12 @@ export class Tables {
 interface Content {
   readonly change: Change;
   readonly body: Uint8Array;
+}
+
+interface Staged {
+  readonly name: string;
+  readonly change: Change;
+  readonly bytes: number;
 }
 
 interface Rubbish {

@@ -14,7 +14,7 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Environment } from '@rulecast/rules';
 import { type ApplierClient, ApplierError } from '../apply/client.ts';
-import type { NftRun } from '../apply/message.ts';
+import type { NftRun, Request } from '../apply/message.ts';
 import type { KernelState } from '../kernel/listing.ts';
 import { ruleCount } from '../kernel/script.ts';
 import {
@@ -179,7 +179,22 @@ export class Reconciler {
   }
 
   /**
-   * Takes a planned step, which is what is desired from then on. Resolves to what that took; rejects with
+   * Has what takes a table of its own made already, where no packet gets to. Resolves to what that took;
+   * rejects with ApplierError.
+   */
+  async stage({ first }: Step): Promise<NftRun | undefined> {
+    if (first?.change.base !== 'fresh') return undefined;
+    return (await this.#applier.ask({ kind: 'stage', change: first.change }, 'applied', first.body)).reply
+      .run;
+  }
+
+  /** Forgets what was staged. Rejects with ApplierError. */
+  async unstage(): Promise<void> {
+    await this.#applier.ask({ kind: 'discard' }, 'applied');
+  }
+
+  /**
+   * Takes a staged step, which is what is desired from then on. Resolves to what that took; rejects with
    * ApplierError.
    */
   async realise({ next, first, afterwards }: Step): Promise<NftRun | undefined> {
@@ -195,12 +210,13 @@ export class Reconciler {
     return run;
   }
 
-  /** Loads a change, or everything if the kernel does not have what the change builds on. */
+  /** Releases what was staged, or loads a change; or everything if that is not what the applier has. */
   async #loadOrAll(change: ChangeWithBody, rest: readonly ChangeWithBody[], next: Desired): Promise<NftRun> {
     try {
-      return await this.#load(change, rest);
+      if (change.change.base !== 'fresh') return await this.#load(change, rest);
+      return await this.#ask({ kind: 'release', tag: next.tag });
     } catch (error) {
-      if (change.change.base === 'fresh' || !(error instanceof ApplierError)) throw error;
+      if (!(error instanceof ApplierError)) throw error;
       this.#logger.warn({ err: error }, 'the kernel does not take the change: loading all of it');
       return await this.#load(this.#whole(next));
     }
@@ -211,9 +227,17 @@ export class Reconciler {
   }
 
   /** What was in force still is where it fails; but of its table we know less. */
-  async #load({ change, body }: ChangeWithBody, rest: readonly ChangeWithBody[] = []): Promise<NftRun> {
+  #load({ change, body }: ChangeWithBody, rest: readonly ChangeWithBody[] = []): Promise<NftRun> {
+    return this.#ask({ kind: 'apply', change }, body, rest);
+  }
+
+  async #ask(
+    request: Request,
+    body: readonly Uint8Array[] = [],
+    rest: readonly ChangeWithBody[] = [],
+  ): Promise<NftRun> {
     if (this.#realised.kind === 'in-force') this.#realised = { ...this.#realised, fingerprint: undefined };
-    const { reply } = await this.#applier.ask({ kind: 'apply', change }, 'applied', body);
+    const { reply } = await this.#applier.ask(request, 'applied', body);
     this.#realised = { kind: 'in-force', rest, fingerprint: undefined };
     return reply.run;
   }
@@ -368,9 +392,9 @@ export class Reconciler {
 }
 
 /**
- * Whether changes of the table in force are better than another table: only where there is much that does not
- * change, and nothing large that goes, for that keeps the next transaction waiting, where another table is
- * emptied in pieces.
+ * Whether changes of the table in force are better than another table, which is staged: only where most of
+ * much does not change, and nothing large goes, for that keeps the next transaction waiting, where another
+ * table is emptied in pieces.
  */
 function isWorthIt(plan: Plan, changes: readonly ChangeWithBody[]): boolean {
   let members = 0;
@@ -379,14 +403,18 @@ function isWorthIt(plan: Plan, changes: readonly ChangeWithBody[]): boolean {
   for (const steps of plan.chains.values()) members += steps.length * MEMBERS_OF_A_RULE;
   let steps = 0;
   let gone = 0;
-  for (const { change } of changes) {
+  let loaded = 0;
+  for (const { change, elementCount } of changes) {
+    loaded += elementCount;
     for (const chain of change.chains) steps += chain.steps.length;
     for (const name of [...change.oldSets, ...change.oldMaps]) {
       const { tier } = parseSetName(name) ?? parseClassMapName(name) ?? {};
       if (tier !== undefined) gone += capacityOf(tier.bucketsLog2);
     }
   }
-  return members > WHOLE_MEMBERS_MAX && steps <= CHANGED_STEPS_MAX * 2 && gone <= GONE_MAX;
+  return (
+    members > Math.max(WHOLE_MEMBERS_MAX, loaded * 2) && steps <= CHANGED_STEPS_MAX * 2 && gone <= GONE_MAX
+  );
 }
 
 /** Whether the kernel has all of a plan and nothing else, by name, under a tag. */

@@ -55,7 +55,7 @@ export interface NftStatus {
    * Manifest hash of what the kernel enforces, hex; all zeros for the boot mode; undefined before anything.
    */
   readonly release: string | undefined;
-  /** The last transaction. */
+  /** What the last load took. */
   readonly lastRun: NftRun | undefined;
   /** How often the kernel was found to hold something else, and was repaired. */
   readonly repairs: number;
@@ -139,7 +139,9 @@ class RunningSink implements NftSink {
   readonly #applier: ApplierClient;
   readonly #reconciler: Reconciler;
   readonly #checkTimer: NodeJS.Timeout;
-  #prepared: { readonly step: Step; readonly planMs: number } | undefined;
+  #prepared:
+    | { readonly step: Step; readonly planMs: number; readonly staged: NftRun | undefined }
+    | undefined;
   #lastRun: NftRun | undefined;
   #bootTimer: NodeJS.Timeout | undefined;
   #saidAtMs = Number.NEGATIVE_INFINITY;
@@ -180,7 +182,8 @@ class RunningSink implements NftSink {
   async #prepareNow(release: NftRelease): Promise<void> {
     const startMs = performance.now();
     const step = await this.#reconciler.plan(release);
-    this.#prepared = { step, planMs: performance.now() - startMs };
+    const planMs = performance.now() - startMs;
+    this.#prepared = { step, planMs, staged: await this.#reconciler.stage(step) };
   }
 
   commit(): Promise<void> {
@@ -189,10 +192,11 @@ class RunningSink implements NftSink {
 
   async #commitNow(): Promise<void> {
     if (this.#prepared === undefined) throw new TypeError('nothing is prepared');
-    const { step, planMs } = this.#prepared;
+    const { step, planMs, staged } = this.#prepared;
     this.#prepared = undefined;
-    const run = await this.#reconciler.realise(step);
-    if (run === undefined) return;
+    const released = await this.#reconciler.realise(step);
+    if (released === undefined) return;
+    const run = { ...released, milliseconds: released.milliseconds + (staged?.milliseconds ?? 0) };
     this.#lastRun = run;
     this.#logger.info(
       {
@@ -208,6 +212,7 @@ class RunningSink implements NftSink {
 
   async discard(): Promise<void> {
     this.#prepared = undefined;
+    await this.#reconciler.inTurn(() => this.#reconciler.unstage()).catch(() => undefined); // the next one does it
   }
 
   /** Tries it again and again where it fails. */

@@ -195,25 +195,22 @@ export class Activator {
   async #try(
     effect: Exclude<CommitEffect, { readonly kind: 'flip' | 'mark' | 'undo' }>,
   ): Promise<CommitEvent> {
-    const { sink, state, turn, environment, table } = this.#options;
+    const { sink, state, turn } = this.#options;
     switch (effect.kind) {
       case 'verify':
         return { kind: 'verified', ...(await this.#verified(effect.candidate)) };
       case 'rest':
         await turn();
         return { kind: 'rested' };
-      case 'compile': {
-        const times = environment(effect.offer.manifest.createdAtMs);
-        const enforced = this.#enforcedFor(effect.ruleSet);
-        return { kind: 'compiled', prepared: await table.prepareAsync(enforced, times, effect.changes) };
+      case 'prepare': {
+        const { offer, ruleSet, changes } = effect;
+        return {
+          kind: 'prepared',
+          prepared: await this.#prepare(offer.hash, offer.manifest, ruleSet, changes),
+        };
       }
       case 'encode':
         return { kind: 'encoded', stream: await this.#verifier.snapshot(effect.ruleSet) };
-      case 'prepare': {
-        const { hash, changes, prepared } = effect;
-        await sink?.prepare({ hash, ruleSet: prepared.ruleSet, environment: prepared.environment, changes });
-        return { kind: 'prepared' };
-      }
       case 'write':
         await state?.writeCandidate(effect.stored);
         return { kind: 'written' };
@@ -312,31 +309,40 @@ export class Activator {
   }
 
   /** Puts in force what was verified and stored before. Throws RefusedError; then nothing changed. */
-  async #enforce(hash: Uint8Array, { createdAtMs }: Manifest, ruleSet: RuleSet): Promise<void> {
+  async #enforce(hash: Uint8Array, manifest: Manifest, ruleSet: RuleSet): Promise<void> {
     const { sink } = this.#options;
-    const environment = this.#options.environment(createdAtMs);
-    const enforced = this.#enforcedFor(ruleSet);
-    const prepared = await this.#prepare(enforced, environment);
     try {
-      await sink?.prepare({ hash, ruleSet: enforced, environment });
+      const prepared = await this.#prepare(hash, manifest, ruleSet);
       await sink?.commit();
+      this.#flip(prepared);
     } catch (cause) {
       await sink?.discard();
-      throw new RefusedError(ErrorCode.sinkFailed, 'host', cause);
+      throw cause instanceof RefusedError ? cause : new RefusedError(ErrorCode.sinkFailed, 'host', cause);
     }
-    this.#flip(prepared);
   }
 
   /**
-   * Compiles beside the table in force, without holding up the event loop. `changes` says what lists gained
-   * and lost, where that is known. Throws RefusedError.
+   * Compiles beside the table in force, without holding up the event loop, while the sink makes ready what it
+   * will enforce; waits for both. `changes` says what lists gained and lost, where that is known. Rejects
+   * with RefusedError where the table cannot be compiled, and else as the sink does.
    */
-  async #prepare(ruleSet: RuleSet, environment: Environment, changes?: ListChanges): Promise<Prepared> {
-    try {
-      return await this.#options.table.prepareAsync(ruleSet, environment, changes);
-    } catch (cause) {
+  async #prepare(
+    hash: Uint8Array,
+    { createdAtMs }: Manifest,
+    ruleSet: RuleSet,
+    changes?: ListChanges,
+  ): Promise<Prepared> {
+    const { environment: at, sink, table, turn } = this.#options;
+    const [environment, enforced] = [at(createdAtMs), this.#enforcedFor(ruleSet)];
+    const compiling = table.prepareAsync(enforced, environment, changes).catch((cause: unknown) => {
       throw new RefusedError(ErrorCode.compileFailed, 'host', cause);
-    }
+    });
+    const release = { hash, ruleSet: enforced, environment, ...(changes && { changes }) };
+    const making = sink && turn().then(() => sink.prepare(release)); // each a stretch of this thread's
+    const [compiled, ready] = await Promise.allSettled([compiling, making]);
+    if (compiled.status === 'rejected') throw compiled.reason;
+    if (ready.status === 'rejected') throw ready.reason;
+    return compiled.value;
   }
 
   /** A release of lists alone must not open what the boot mode closes. */

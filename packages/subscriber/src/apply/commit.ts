@@ -1,11 +1,12 @@
 /**
  * The commit order as a pure machine: one thing is done at a time, its outcome makes the next.
  *
- *   verifying ─▶ resting ─▶ compiling ─▶ encoding? ─▶ preparing ─▶ writing ─▶ committing ─▶ flipping ─▶ marking ─▶ done
- *       │                       │            │            │           │           │
- *       │                       │            │            └───────────┴───────────┴─ failed ─▶ undoing ─▶ refused
- *       └───────────────────────┴────────────┴─ failed ─▶ refused
+ *   verifying ─▶ resting ─▶ preparing ─▶ encoding? ─▶ writing ─▶ committing ─▶ flipping ─▶ marking ─▶ done
+ *       │                       │            │           │           │
+ *       │                       └────────────┴───────────┴───────────┴─ failed ─▶ undoing ─▶ refused
+ *       └─ failed ─▶ refused
  *
+ * What is prepared are table and sink, beside each other: each takes what a large release takes longest.
  * Nothing is in force before the flip, which cannot fail; nothing is refused after it. What goes to disk is
  * there before the sink commits, so that a restart never finds less than what was enforced. It has no clock
  * and no disk: activator.ts has them.
@@ -70,7 +71,7 @@ interface Sound extends Plan {
   readonly verifyMs: number;
 }
 
-/** Compiled. */
+/** With a table that is compiled, and a sink that is ready. */
 interface Ready extends Sound {
   readonly prepared: Prepared;
   readonly compileMs: number;
@@ -83,11 +84,11 @@ interface Storable extends Ready {
 
 export type Commit =
   | (Plan & { readonly kind: 'verifying'; readonly sinceMs: number })
-  | (Sound & { readonly kind: 'resting' | 'compiling'; readonly sinceMs: number })
+  | (Sound & { readonly kind: 'resting' | 'preparing'; readonly sinceMs: number })
   | (Ready & { readonly kind: 'encoding' })
-  | (Storable & { readonly kind: 'preparing' | 'writing' | 'committing' })
+  | (Storable & { readonly kind: 'writing' | 'committing' })
   | (Storable & { readonly kind: 'flipping'; readonly sinceMs: number })
-  | { readonly kind: 'undoing'; readonly error: RefusedError }
+  | { readonly kind: 'undoing'; readonly error: unknown }
   | { readonly kind: 'marking'; readonly figures: CommitFigures }
   | { readonly kind: 'done'; readonly figures: CommitFigures; readonly persisted: boolean }
   /** A RefusedError, or what was thrown where nobody is known to be at fault. */
@@ -97,9 +98,8 @@ export type Commit =
 export type CommitEvent =
   | { readonly kind: 'verified'; readonly ruleSet: RuleSet; readonly changes: ListChanges }
   | { readonly kind: 'rested' }
-  | { readonly kind: 'compiled'; readonly prepared: Prepared }
+  | { readonly kind: 'prepared'; readonly prepared: Prepared }
   | { readonly kind: 'encoded'; readonly stream: Uint8Array }
-  | { readonly kind: 'prepared' }
   | { readonly kind: 'written' }
   | { readonly kind: 'committed' }
   | { readonly kind: 'flipped'; readonly generation: number }
@@ -112,21 +112,15 @@ export type CommitEffect =
   | { readonly kind: 'verify'; readonly candidate: Candidate }
   /** Lets the event loop go on: what is verified and compiled in place are two stretches, not one. */
   | { readonly kind: 'rest' }
+  /** The table is compiled, and the sink makes ready. */
   | {
-      readonly kind: 'compile';
+      readonly kind: 'prepare';
       readonly offer: VerifiedOffer;
       readonly ruleSet: RuleSet;
       readonly changes: ListChanges;
     }
   /** Makes a snapshot for the disk. */
   | { readonly kind: 'encode'; readonly ruleSet: RuleSet }
-  /** The sink makes ready. */
-  | {
-      readonly kind: 'prepare';
-      readonly hash: Uint8Array;
-      readonly prepared: Prepared;
-      readonly changes: ListChanges;
-    }
   | { readonly kind: 'write'; readonly stored: StoredRelease }
   /** The sink enforces. */
   | { readonly kind: 'commit' }
@@ -177,18 +171,14 @@ function advance(
     case 'rested': {
       if (state.kind !== 'resting') return undefined;
       const { candidate, ruleSet, changes } = state;
-      const effect: CommitEffect = { kind: 'compile', offer: candidate.offer, ruleSet, changes };
-      return { state: { ...state, kind: 'compiling' }, effect };
+      const effect: CommitEffect = { kind: 'prepare', offer: candidate.offer, ruleSet, changes };
+      return { state: { ...state, kind: 'preparing' }, effect };
     }
-    case 'compiled':
-      return state.kind === 'compiling' ? compiled(state, event.prepared, nowMs) : undefined;
+    case 'prepared':
+      return state.kind === 'preparing' ? prepared(state, event.prepared, nowMs) : undefined;
     case 'encoded': {
       if (state.kind !== 'encoding') return undefined;
-      return prepare(state, { base: undefined, stream: event.stream });
-    }
-    case 'prepared': {
-      if (state.kind !== 'preparing') return undefined;
-      return { state: { ...state, kind: 'writing' }, effect: { kind: 'write', stored: state.stored } };
+      return write(state, { base: undefined, stream: event.stream });
     }
     case 'written': {
       if (state.kind !== 'writing') return undefined;
@@ -219,25 +209,21 @@ function advance(
   }
 }
 
-function compiled(
+function prepared(
   { candidate, keepsStream, ruleSet, changes, verifyMs, sinceMs }: Sound & { readonly sinceMs: number },
-  prepared: Prepared,
+  made: Prepared,
   nowMs: number,
 ): CommitStep {
   const compileMs = nowMs - sinceMs;
-  const ready: Ready = { candidate, keepsStream, ruleSet, changes, verifyMs, prepared, compileMs };
-  if (keepsStream) return prepare(ready, candidate);
+  const ready: Ready = { candidate, keepsStream, ruleSet, changes, verifyMs, prepared: made, compileMs };
+  if (keepsStream) return write(ready, candidate);
   return { state: { ...ready, kind: 'encoding' }, effect: { kind: 'encode', ruleSet } };
 }
 
-function prepare(ready: Ready, { base, stream }: Pick<Candidate, 'base' | 'stream'>): CommitStep {
-  const { prepared, changes } = ready;
+function write(ready: Ready, { base, stream }: Pick<Candidate, 'base' | 'stream'>): CommitStep {
   const { hash, manifestBytes, signature } = ready.candidate.offer;
   const stored = { hash, manifestBytes, signature, base, stream };
-  return {
-    state: { ...ready, kind: 'preparing', stored },
-    effect: { kind: 'prepare', hash, prepared, changes },
-  };
+  return { state: { ...ready, kind: 'writing', stored }, effect: { kind: 'write', stored } };
 }
 
 /** Undefined where nothing may fail. */
@@ -245,27 +231,28 @@ function failedCommit(state: Commit, cause: unknown): CommitStep | undefined {
   switch (state.kind) {
     case 'verifying':
       return refused(verifyFault(cause));
-    case 'compiling':
-      return refused(new RefusedError(ErrorCode.compileFailed, 'host', cause));
     case 'encoding':
-      return refused(cause);
+      return undo(state, cause);
     case 'preparing':
     case 'writing':
-    case 'committing': {
-      const code = cause instanceof StateError ? ErrorCode.storageFailed : ErrorCode.sinkFailed;
-      const error = new RefusedError(code, 'host', cause);
-      return {
-        state: { kind: 'undoing', error },
-        effect: { kind: 'undo', hash: state.candidate.offer.hash },
-      };
-    }
+    case 'committing':
+      return undo(state, cause instanceof RefusedError ? cause : hostFault(cause));
     default:
       return undefined;
   }
 }
 
+function undo({ candidate }: Plan, error: unknown): CommitStep {
+  return { state: { kind: 'undoing', error }, effect: { kind: 'undo', hash: candidate.offer.hash } };
+}
+
 function refused(error: unknown): CommitStep {
   return { state: { kind: 'refused', error }, effect: undefined };
+}
+
+function hostFault(cause: unknown): RefusedError {
+  const code = cause instanceof StateError ? ErrorCode.storageFailed : ErrorCode.sinkFailed;
+  return new RefusedError(code, 'host', cause);
 }
 
 /**
