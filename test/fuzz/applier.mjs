@@ -30,7 +30,8 @@ const KERNEL_MIB = 32;
 const MIB = 2 ** 20;
 /** What the kernel holds for the process itself: stacks, sockets and what waits in them. */
 const OWN_BYTES = 8 * MIB;
-const ANSWER_MS = 30_000;
+/** Long, as a machine may have other work: one that hangs never answers. */
+const ANSWER_MS = 120_000;
 /** After so many inputs a sound release has to be taken, and the tables of others are looked at. */
 const SOUND_EVERY = 100;
 const KEY = '0123456789abcdef';

@@ -10,8 +10,10 @@ import {
 import { describe, expect, it } from 'vitest';
 import { Random } from '../../../test/kit/random.mjs';
 import { randomPrefix } from '../../table/test/random-rule-set.ts';
+import { keyPieces } from '../src/kernel/elements.ts';
 import { SMALL_MEMBERS_MAX } from '../src/limits.ts';
-import { capacityOf, expandTier, fitsLayout, layoutOf } from '../src/plan/layout.ts';
+import { elementsOf } from '../src/plan/change.ts';
+import { capacityOf, fitsLayout, layoutOf, loadsOf } from '../src/plan/layout.ts';
 import { type Layout, parseSetName, setNames } from '../src/plan/plan.ts';
 import { prefixSet } from './sample.ts';
 
@@ -54,8 +56,7 @@ describe('a layout', () => {
     const members = membersOf({ 23: 200, 24: 6000, 31: 300, 32: 5000 });
     const { tiers } = hashLayout(members);
     expect(tiers.map((tier) => tier.length)).toEqual([24, 32]);
-    const elements = tiers.map((_, t) => expandTier(members, tiers, t).length);
-    expect(elements).toEqual([6400, 5600]);
+    expect(loadsOf(members, tiers)).toEqual([6400, 5600]);
     const most = membersOf({ 16: 16, 24: 6000, 32: 5000 }); // a /16 adds 255 networks of length 24
     expect(hashLayout(most).tiers.map((tier) => tier.length)).toEqual([24, 32]);
     const costly = membersOf({ 16: 17, 24: 6000, 32: 5000 });
@@ -100,13 +101,21 @@ describe('a layout', () => {
       const tiers = lengths.map((length) => ({ length, bucketsLog2: 10 }));
       const stride = family === 4 ? 1 : 4;
       const again = new PrefixBuilder(family);
-      for (const [t, { length }] of tiers.entries()) {
-        const words = expandTier(members, tiers, t);
-        for (let i = 0; i * stride < words.length; i++) {
-          again.push(words, i, length);
-          expect(
-            memberContaining(members, words.subarray(i * stride, (i + 1) * stride)),
-          ).toBeGreaterThanOrEqual(0);
+      const { elements, body } = elementsOf({
+        key: '0123456789abcdef',
+        members,
+        layout: { kind: 'hash', tiers },
+        version: '89abcdef',
+        delta: undefined,
+      });
+      for (const each of elements) {
+        const { length = 0 } = parseSetName(each.set)?.tier ?? {};
+        for (const { keys } of keyPieces(each, body)) {
+          for (let i = 0; i * stride < keys.length; i++) {
+            again.push(keys, i, length);
+            const words = keys.subarray(i * stride, (i + 1) * stride);
+            expect(memberContaining(members, words)).toBeGreaterThanOrEqual(0);
+          }
         }
       }
       expect(sizeOf(canonicalPrefixes(again.build()))).toBe(sizeOf(members));

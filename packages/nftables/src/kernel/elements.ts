@@ -62,7 +62,7 @@ function* endPieces(set: string, family: Family, words: Uint32Array, lengths: Ui
 }
 
 /** Of each prefix its first address, and the first after it, unless it is the last there is. */
-export function endsOf({
+function endsOf({
   family,
   words,
   lengths,

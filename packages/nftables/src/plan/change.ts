@@ -186,6 +186,16 @@ export function probesOf(plan: Plan): {
   return { probes: body.added, classProbes: body.verdicts, body: body.pieces };
 }
 
+/** The elements of a set, as a change has them that loads it. */
+export function elementsOf(set: AddressSet): {
+  readonly elements: readonly Elements[];
+  readonly body: Uint8Array;
+} {
+  const body = new Body();
+  body.put('added', set, set.members);
+  return { elements: body.added, body: Buffer.concat(body.pieces) };
+}
+
 /** The chains of the kernel of a plan, by name. */
 export function chainsOf(plan: Plan): ReadonlyMap<string, readonly Step[]> {
   return objectsOf(plan).chains;

@@ -63,35 +63,6 @@ export function loadsOf(prefixes: Prefixes, tiers: readonly Tier[]): readonly nu
   );
 }
 
-/**
- * The elements of one hash tier that some prefixes of any order expand to: `words` as of a column, all of the
- * tier's length.
- */
-export function expandTier(prefixes: Prefixes, tiers: readonly Tier[], tier: number): Uint32Array {
-  const { family, words, lengths } = prefixes;
-  const stride = family === 4 ? 1 : 4;
-  const length = tiers[tier]?.length ?? 0;
-  const above = tier === 0 ? -1 : (tiers[tier - 1]?.length ?? 0);
-  let count = 0;
-  for (let i = 0; i < lengths.length; i++) {
-    const own = lengths[i]!; // i < length, here and below
-    if (own > above && own <= length) count += 2 ** (length - own);
-  }
-  if (count === lengths.length && lengths.every((own) => own === length)) return words;
-  const out = new Uint32Array(count * stride);
-  let at = 0;
-  for (let i = 0; i < lengths.length; i++) {
-    const own = lengths[i]!;
-    if (own <= above || own > length) continue;
-    const copies = 2 ** (length - own);
-    for (let copy = 0; copy < copies; copy++, at += stride) {
-      for (let w = 0; w < stride; w++) out[at + w] = words[i * stride + w]!;
-      setLowBits(out, at, length, copy);
-    }
-  }
-  return out;
-}
-
 /** Puts `value` into the bits that end at bit `length` of the address at `at`. */
 export function setLowBits(words: Uint32Array, at: number, length: number, value: number): void {
   for (let bit = length - 1, rest = value; rest > 0; bit--, rest = Math.floor(rest / 2)) {
