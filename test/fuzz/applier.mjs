@@ -171,7 +171,7 @@ function spoiled(draw, { request, body }) {
     let place = /** @type {any} */ (copy);
     if (place.change !== undefined && !draw.oneIn(30)) place = place.change;
     for (;;) {
-      const keys = Object.keys(place ?? {});
+      const keys = typeof place === 'object' && place !== null ? Object.keys(place) : []; // spoiled before, it may be anything
       if (keys.length === 0) break;
       const key = draw.of(keys);
       const value = place[key];

@@ -15,8 +15,6 @@ export const TABLES = ['rulecast_a', 'rulecast_b'] as const;
  * Lets nothing pass from or to downstream qubes: at boot (packaging/systemd), and where ours was taken away.
  */
 export const CLOSED_TABLE = 'rulecast_closed';
-/** Of versions that had one table. */
-export const FORMER_TABLE = 'rulecast';
 /** Of our base chain: before the `filter` priority 0 of Qubes' own. */
 export const HOOK_PRIORITY = -10;
 /** The byte of a connection mark that is ours, as its lowest bit; and the values that it takes. */

@@ -202,7 +202,7 @@ function remote(value: unknown, hexDigits: number): PlanRemote {
     case 'prefix':
       return {
         kind: 'prefix',
-        address: address(fields['address'], hexDigits),
+        address: hex(fields['address'], hexDigits),
         length: integer(fields['length'], 0, hexDigits * 4, 'length'),
       };
     case 'set':
@@ -233,7 +233,7 @@ function mapKey(value: unknown): Change['keys'][number] {
   const fields = record(value, 'a key');
   const map = named(fields['map'], (name) => parseMapName(name) !== undefined, 'map');
   const chain = named(fields['chain'], isChainName, 'chain');
-  return { map, address: address(fields['address'], parseMapName(map)?.family === 6 ? 32 : 8), chain };
+  return { map, address: hex(fields['address'], parseMapName(map)?.family === 6 ? 32 : 8), chain };
 }
 
 function tag(value: unknown): Tag {
@@ -277,10 +277,6 @@ function oneOf<T extends string>(value: unknown, values: readonly T[], what: str
   const found = values.find((each) => each === value);
   if (found === undefined) throw new RequestError(`${what} must be one of ${values.join(', ')}`);
   return found;
-}
-
-function address(value: unknown, digits: number): string {
-  return hex(value, digits);
 }
 
 function hex(value: unknown, digits: number): string {

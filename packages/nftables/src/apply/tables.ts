@@ -26,7 +26,7 @@ import { classPieces, keyPieces, mapPieces, type Piece } from '../kernel/element
 import { NativeError } from '../kernel/native.ts';
 import type { Netlink, TableInfo } from '../kernel/netlink.ts';
 import { BASE_CHAIN, closedRules, scriptOf } from '../kernel/script.ts';
-import { CLOSED_TABLE, FORMER_TABLE, PIECE_COMMANDS, PIECE_ELEMENTS, TABLES } from '../limits.ts';
+import { CLOSED_TABLE, PIECE_COMMANDS, PIECE_ELEMENTS, TABLES } from '../limits.ts';
 import type { Change, Tag } from '../plan/change.ts';
 import { kernelBytesOf } from '../plan/memory.ts';
 import { parseClassMapName, parseMapName, parseSetName } from '../plan/plan.ts';
@@ -329,21 +329,22 @@ export class Tables {
     }
   }
 
-  /** Tables that are in the way once ours is in force. */
+  /** What is in the way once a table of ours is in force. */
   #clean(): void {
     if (this.#current === undefined) return;
     this.#closing = false;
-    for (const name of [CLOSED_TABLE, FORMER_TABLE]) {
-      if (this.#find(name) !== undefined) this.#run([deleteTable(name)]);
-    }
+    this.#delete(CLOSED_TABLE);
   }
 
   /** Deletes all tables of ours. Throws NativeError. */
   remove(): void {
     this.#current = undefined;
-    for (const name of [...TABLES, CLOSED_TABLE, FORMER_TABLE]) {
-      if (this.#find(name) !== undefined) this.#run([deleteTable(name)]);
-    }
+    for (const name of [...TABLES, CLOSED_TABLE]) this.#delete(name);
+  }
+
+  /** If it is there. */
+  #delete(table: string): void {
+    if (this.#find(table) !== undefined) this.#run([deleteTable(table)]);
   }
 
   // ── What others do ───────────────────────────────────────────────────────────────────────────────────────

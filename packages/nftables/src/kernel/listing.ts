@@ -1,11 +1,11 @@
 /** What the kernel holds of our table, read back. */
 
 import { createHash } from 'node:crypto';
-import { type Family, strideOf } from '@rulecast/rules';
 import { HOOK_PRIORITY } from '../limits.ts';
 import type { Tag } from '../plan/change.ts';
 import {
   DENIED_COUNTER,
+  hexAt,
   isCounterName,
   mapName,
   parseClassMapName,
@@ -159,12 +159,6 @@ function isAsNamed(netlink: Netlink, table: string, map: string): boolean {
   const name = parseMapName(map);
   if (name === undefined) return false;
   const { keys, chains } = netlink.elements(table, map, name.family);
-  const found = new Map(chains.map((chain, index) => [hexOf(keys, index, name.family), chain]));
+  const found = new Map(chains.map((chain, index) => [hexAt(keys, index, name.family), chain]));
   return mapName(name.direction, name.family, name.length, found) === map;
-}
-
-function hexOf(keys: Uint32Array, index: number, family: Family): string {
-  const stride = strideOf(family);
-  const words = [...keys.subarray(index * stride, (index + 1) * stride)];
-  return words.map((word) => word.toString(16).padStart(8, '0')).join('');
 }

@@ -23,7 +23,7 @@
  */
 
 import { createHash, hash } from 'node:crypto';
-import type { Direction, Family, Prefixes } from '@rulecast/rules';
+import { type Direction, type Family, type Prefixes, strideOf } from '@rulecast/rules';
 
 /** 16 hex digits. */
 export type Key = string;
@@ -132,6 +132,13 @@ export interface Plan {
   readonly classMaps: ReadonlyMap<string, ClassMap>;
   readonly chains: ReadonlyMap<string, readonly Step[]>;
   readonly counters: ReadonlySet<string>;
+}
+
+/** An address of a column, as 8 or 32 hex digits. */
+export function hexAt(words: Uint32Array, index: number, family: Family): string {
+  const stride = strideOf(family);
+  const own = [...words.subarray(index * stride, (index + 1) * stride)];
+  return own.map((word) => word.toString(16).padStart(8, '0')).join('');
 }
 
 // ── Names ──────────────────────────────────────────────────────────────────────────────────────────────────

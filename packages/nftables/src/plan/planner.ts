@@ -44,7 +44,6 @@ import {
   runRuleCount,
   runsOf,
   segmentsOf,
-  strideOf,
   timeFor,
 } from '@rulecast/rules';
 import { IN_PLACE_SHARE, SMALL_MEMBERS_MAX } from '../limits.ts';
@@ -54,6 +53,7 @@ import {
   type AddressSet,
   type ClassMap,
   entryChain,
+  hexAt,
   type Key,
   keyOf,
   mapName,
@@ -333,7 +333,7 @@ class Planner implements Plan, Basis {
         family,
       );
       for (let i = 0; i < column.lengths.length; i++) {
-        this.#dispatch(direction, family, column.lengths[i]!, hexAt(column, i), name); // i < length
+        this.#dispatch(direction, family, column.lengths[i]!, hexAt(column.words, i, family), name); // i < length
       }
     }
   }
@@ -644,7 +644,9 @@ const ANY_PACKET = {
 /** A remote side of one prefix, in a chain of its family. */
 function onlyPrefix(column: Prefixes): PlanRemote {
   const [length = 0] = column.lengths;
-  return length === 0 ? { kind: 'any' } : { kind: 'prefix', address: hexAt(column, 0), length };
+  return length === 0
+    ? { kind: 'any' }
+    : { kind: 'prefix', address: hexAt(column.words, 0, column.family), length };
 }
 
 /** A set that is to be loaded; computed once for an immutable column under the same key. */
@@ -831,14 +833,4 @@ function contradicts({ proto, dns, ports, icmpType }: Run['match']): boolean {
 function dnsPorts(ports: Run['match']['ports']): Run['match']['ports'] {
   const dns = { first: 53, last: 53 };
   return ports === undefined || (ports.first <= 53 && ports.last >= 53) ? dns : undefined;
-}
-
-/** An address of a column as 8 or 32 hex digits. */
-function hexAt(column: Prefixes, index: number): string {
-  const stride = strideOf(column.family);
-  let hex = '';
-  for (let w = index * stride; w < (index + 1) * stride; w++) {
-    hex += (column.words[w] ?? 0).toString(16).padStart(8, '0');
-  }
-  return hex;
 }

@@ -61,40 +61,6 @@ export interface NftStatus {
   readonly repairs: number;
 }
 
-export interface NftSink {
-  /** What begins no flow is dropped. */
-  readonly judgesFlows: true;
-  prepare(release: NftRelease): Promise<void>;
-  commit(): Promise<void>;
-  discard(): Promise<void>;
-  /**
-   * Enforces a rule set before the first release, unless the kernel has one from an earlier life. Rejects
-   * with ApplierError.
-   */
-  boot(release: NftRelease): Promise<void>;
-  /** Reads the counters back. Rejects with ApplierError. */
-  hits(): Promise<NftHits>;
-  status(): NftStatus;
-  /**
-   * Sums for `rulectl status`: packets decided and dropped, and by list, policy and rule (hits.ts);
-   * milliseconds and peak bytes of the last `nft`; repairs. Read at most a second ago, or if they cannot be
-   * read when they could be last.
-   */
-  counters(): Promise<Readonly<Record<string, number>>>;
-  /**
-   * Looks at the kernel now, elements included, and repairs it. Resolves to whether it had to be repaired.
-   */
-  check(): Promise<boolean>;
-  /** Resolves when nothing is being loaded, checked or repaired. */
-  settled(): Promise<void>;
-  /** Since when, and why, it is not known that what was committed last is enforced; undefined: it is. */
-  trouble(): SinkTrouble | undefined;
-  /** Resolves when something is enforced: a release, or the boot mode. */
-  enforcing(): Promise<void>;
-  /** Stops looking and ends the applier. The rules stay. */
-  close(): Promise<void>;
-}
-
 export interface SinkTrouble {
   readonly text: string;
   readonly forMs: number;
@@ -114,7 +80,7 @@ const SILENT: SinkLogger = { info: () => undefined, warn: () => undefined, error
  * cannot work makes prepare and commit reject.
  */
 export function createNftSink(options: NftSinkOptions = {}): NftSink {
-  return new RunningSink(options);
+  return new NftSink(options);
 }
 
 /** The applier of this package, as this user. `options` are those of its `--help`. */
@@ -133,7 +99,8 @@ function checkOptions(downstreamGroup: number, answer: string): void {
   }
 }
 
-class RunningSink implements NftSink {
+export class NftSink {
+  /** What begins no flow is dropped. */
   readonly judgesFlows = true;
   readonly #logger: SinkLogger;
   readonly #applier: ApplierClient;
@@ -215,7 +182,10 @@ class RunningSink implements NftSink {
     await this.#reconciler.inTurn(() => this.#reconciler.unstage()).catch(() => undefined); // the next one does it
   }
 
-  /** Tries it again and again where it fails. */
+  /**
+   * Enforces a rule set before the first release, unless the kernel has one from an earlier life; tries it
+   * again and again where it fails. Rejects with ApplierError.
+   */
   async boot(release: NftRelease): Promise<void> {
     try {
       await this.#reconciler.inTurn(() => this.#bootNow(release));
@@ -239,6 +209,9 @@ class RunningSink implements NftSink {
     this.#reconciler.found();
   }
 
+  /**
+   * Looks at the kernel now, elements included, and repairs it. Resolves to whether it had to be repaired.
+   */
   check(): Promise<boolean> {
     return this.#reconciler.inTurn(() => this.#reconciler.check('elements'));
   }
@@ -255,21 +228,29 @@ class RunningSink implements NftSink {
 
   // ── Status ───────────────────────────────────────────────────────────────────────────────────────────────
 
+  /** Since when, and why, it is not known that what was committed last is enforced; undefined: it is. */
   trouble(): SinkTrouble | undefined {
     const { status } = this.#reconciler;
     if (status.kind === 'enforced') return undefined;
     return { text: status.text, forMs: performance.now() - status.sinceMs };
   }
 
+  /** Resolves when something is enforced: a release, or the boot mode. */
   enforcing(): Promise<void> {
     return this.#reconciler.enforcing;
   }
 
+  /** Reads the counters back. Rejects with ApplierError. */
   async hits(): Promise<NftHits> {
     const { reply } = await this.#applier.ask({ kind: 'counters' }, 'counters');
     return hitsFrom(this.#reconciler.desired?.counters ?? [], reply.counters);
   }
 
+  /**
+   * Sums for `rulectl status`: packets decided and dropped, and by list, policy and rule (hits.ts);
+   * milliseconds and peak bytes of the last load; repairs. Read at most a second ago, or if they cannot be
+   * read when they could be last.
+   */
   async counters(): Promise<Readonly<Record<string, number>>> {
     const nowMs = performance.now();
     if (nowMs - this.#countedAtMs > COUNTED_FOR_MS && !this.#closed) {
@@ -298,10 +279,12 @@ class RunningSink implements NftSink {
     return { release: desired?.tag.release, lastRun: this.#lastRun, repairs };
   }
 
+  /** Resolves when nothing is being loaded, checked or repaired. */
   settled(): Promise<void> {
     return this.#reconciler.settled();
   }
 
+  /** Stops looking and ends the applier. The rules stay. */
   async close(): Promise<void> {
     this.#closed = true;
     clearInterval(this.#checkTimer);
