@@ -5,12 +5,14 @@
 
 import { type ChildProcess, spawn } from 'node:child_process';
 import { cpSync, rmSync, writeFileSync } from 'node:fs';
+import { createConnection, createServer } from 'node:net';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { temporaryDirectory } from './kit/directory.ts';
 import { python } from './kit/python.ts';
+import { seededNumbers } from './kit/random.mjs';
 import { endpointsIn, PERMITTED, rulectl, startPublisher, startSubscriber, trustOf } from './processes.mjs';
 
 const SCRIPT = fileURLToPath(new URL('python/subscriber.py', import.meta.url));
@@ -22,13 +24,49 @@ interface Told {
   readonly [field: string]: unknown;
 }
 
+/** Where the publisher listens. */
+function pathIn(directory: string): string {
+  return endpointsIn(directory).listen.slice('unix:'.length);
+}
+
+/** Goes between, and ends each connection that brings as many bytes as it may; how many came of each. */
+async function cutter(directory: string, mayBring: number): Promise<{ path: string; brought: number[] }> {
+  const path = join(directory, 'cut.sock');
+  const brought: number[] = [];
+  const server = createServer((subscriber) => {
+    const publisher = createConnection(pathIn(directory));
+    const at = brought.push(0) - 1;
+    const end = (): void => {
+      subscriber.destroy();
+      publisher.destroy();
+    };
+    for (const side of [subscriber, publisher]) side.on('error', end).on('close', end);
+    subscriber.pipe(publisher);
+    publisher.on('data', (bytes) => {
+      const sum = (brought[at] ?? 0) + bytes.length;
+      brought[at] = sum;
+      if (sum > mayBring) subscriber.end(bytes.subarray(0, bytes.length - (sum - mayBring)));
+      else subscriber.write(bytes);
+    });
+  });
+  onTestFinished(() => void server.close());
+  await new Promise<void>((resolve) => {
+    server.listen(path, resolve);
+  });
+  return { path, brought };
+}
+
 class SecondSubscriber {
   readonly #process: ChildProcess;
   readonly #told: Told[] = [];
   #waiting: (() => void) | undefined;
 
-  constructor(trust: string, directory: string, capabilities: readonly string[] = []) {
-    const path = endpointsIn(directory).listen.slice('unix:'.length);
+  constructor(
+    trust: string,
+    directory: string,
+    capabilities: readonly string[] = [],
+    path: string = pathIn(directory),
+  ) {
     this.#process = spawn('python3', ['-B', SCRIPT, trust, path, NAME, ...capabilities], {
       stdio: ['pipe', 'pipe', 'inherit'],
     });
@@ -145,6 +183,27 @@ describe.runIf(python.isThere)('a subscriber written from PROTOCOL.md', () => {
     const { stdout } = await rulectl(directory, ['status', '--json']);
     const own = recordsIn(stdout).find(({ record }) => record === 'subscriber');
     expect(own).toMatchObject({ name: NAME, state: 'synced', version: 6, matches: true });
+  });
+
+  it('goes on with a snapshot of which a connection brought half', async () => {
+    const { directory } = await house();
+    const draw = seededNumbers(3);
+    const hosts = Array.from(
+      { length: 100_000 },
+      () => `${1 + draw(200)}.${draw(256)}.${draw(256)}.${draw(256)}`,
+    );
+    await push(directory, 'bad.txt', hosts.join('\n'));
+    const { path, brought } = await cutter(directory, 150_000);
+    const second = new SecondSubscriber(await trustOf(directory), directory, undefined, path);
+    await second.join();
+    expect(await second.next()).toMatchObject({ event: 'left', code: 'truncated' });
+    await second.join();
+    const applied = await second.next();
+    expect(applied).toMatchObject({ event: 'applied', version: 2, chain: false });
+    // A connection that is ended for its bytes would bring nothing: the second brings what is left of them.
+    expect(brought).toHaveLength(2);
+    expect(applied['bytes']).toBeGreaterThan(150_000);
+    expect(brought[1]).toBeLessThan(Number(applied['bytes']) - 60_000);
   });
 
   it('gives the verdicts that ours gives, with rule, run, list and prefix', async () => {

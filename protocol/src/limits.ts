@@ -29,6 +29,8 @@ export const SEQUENCE_MAX = 0xffff_ffff;
 export const CONTROL_BODY_MAX_BYTES = 4096;
 /** SHA-256: digests, manifest hashes, stream hashes. */
 export const HASH_BYTES = 32;
+/** What names the bytes of a stream that may be resumed. */
+export const STREAM_ID_BYTES = 16;
 /** Ed25519, RFC 8032. */
 export const SIGNATURE_BYTES = 64;
 export const LINEAGE_BYTES = 16;

@@ -262,8 +262,8 @@ MESSAGES = {
     }),
     2: ("WELCOME", {"protocol": VERSION, "name": NAME, "lineage": sized(16), "capabilities?": list_of(32, CODE), "heartbeatMs": between(100, 60000)}),
     3: ("OFFER", None),
-    4: ("WANT", {"hash": HASH, "base?": HASH}),
-    5: ("BEGIN", {"bytes": UINT, "snapshot?": BOOLEAN}),
+    4: ("WANT", {"hash": HASH, "base?": HASH, "has?": map_of({"stream": sized(16), "bytes": UINT})}),
+    5: ("BEGIN", {"bytes": UINT, "snapshot?": BOOLEAN, "stream?": sized(16), "from?": UINT}),
     6: ("CHUNK", None),
     7: ("END", {"sha256?": HASH}),
     8: ("ABORT", {"code": CODE, "text": TEXT}),
@@ -1058,6 +1058,7 @@ class Subscriber:
     def on_begin(self, body):
         need(self.wanted, "unexpected-message", "BEGIN without WANT")
         need(body.get("snapshot") or "base" in self.wanted, "bad-base", "a chain where a snapshot was wanted")
+        need("from" not in body, "bad-transfer", "it goes on, and this is one connection")
         self.transfer = {**body, "stream": b""}
 
     def on_chunk(self, body):

@@ -71,6 +71,7 @@ class Held:
         self.refused = {}  # hash to NACK
         self.faults, self.patient_until, self.failed_chain = 0, 0.0, None
         self.generation = 0
+        self.cut = None  # {hash, stream, bytes, received}: a snapshot that a connection did not bring to its end
 
 
 class Session:
@@ -203,24 +204,30 @@ class Session:
         held = self.held
         self.transfer = None
         self.want_base = held.active["hash"] if held.active and held.failed_chain != self.offer["hash"] else None
-        self.send("WANT", {"hash": self.offer["hash"], "base": self.want_base})
+        if held.cut and held.cut["hash"] != self.offer["hash"]:
+            held.cut = None
+        has = held.cut and {"stream": held.cut["stream"], "bytes": len(held.cut["received"])}
+        self.send("WANT", {"hash": self.offer["hash"], "base": self.want_base, "has": has})
 
     def do_receive(self, begin, _):
-        self.transfer = {**begin, "stream": bytearray()}
+        cut, self.held.cut, start = self.held.cut, None, begin.get("from", 0)
+        self.transfer = {**begin, "received": cut["received"] if start else bytearray()}
         try:
+            goes_on = cut and begin.get("snapshot") and begin.get("stream") == cut["stream"] and begin["bytes"] == cut["bytes"]
+            need(not start or goes_on and start == len(cut["received"]), "bad-transfer", "it goes on where none was cut")
             need(begin.get("snapshot") or self.want_base, "bad-base", "a chain where a snapshot was wanted")
             need(begin["bytes"] <= LIMITS["bytes"], "over-limit", "too long a stream")
         except Refused as refused:
             self.raise_event("refused", self.fault(refused))
 
     def do_store(self, chunk, _):
-        self.transfer["stream"] += chunk
-        if len(self.transfer["stream"]) > self.transfer["bytes"]:
+        self.transfer["received"] += chunk
+        if len(self.transfer["received"]) > self.transfer["bytes"]:
             self.raise_event("refused", self.fault(Refused("bad-transfer", "more bytes than announced")))
 
     def do_apply(self, *_):
         started, transfer, offer = time.monotonic(), self.transfer, self.offer
-        stream = bytes(transfer["stream"])
+        stream = bytes(transfer["received"])
         signed = False
         try:
             need(len(stream) == transfer["bytes"], "bad-transfer", "fewer bytes than announced")
@@ -236,6 +243,7 @@ class Session:
         held.floor = manifest["epoch"], manifest["version"], offer["hash"]
         held.generation += 1
         held.faults, held.patient_until, held.failed_chain = 0, 0.0, None
+        self.transfer = None
         self.verify_ms = int(1000 * (time.monotonic() - started))
         tell(
             event="applied", hash=offer["hash"], epoch=manifest["epoch"], version=manifest["version"],
@@ -303,6 +311,8 @@ class Session:
         self.close()
 
     def close(self):
+        if self.transfer and self.transfer.get("snapshot") and self.transfer.get("stream"):
+            self.held.cut = {**self.transfer, "hash": self.offer["hash"]}
         self.socket.close()
 
 

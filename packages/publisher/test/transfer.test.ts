@@ -101,6 +101,28 @@ describe('who holds an older release', () => {
   });
 });
 
+describe('who was sent a part of a snapshot', () => {
+  it('is sent the rest of the same bytes, and all of others', async () => {
+    const { publisher, releases } = await flapping(3);
+    const { transfers } = transfersOf(publisher);
+    const [, head] = endsOf(releases);
+    const whole = await transfers.for(head, undefined);
+    const { stream, id = new Uint8Array() } = whole;
+    expect(whole.from).toBe(0);
+    const rest = await transfers.for(head, undefined, false, { stream: id, bytes: 100 });
+    expect(rest).toEqual({ ...whole, from: 100 });
+    expect((await transfers.for(head, undefined, false, { stream: id, bytes: stream.length })).from).toBe(
+      stream.length,
+    );
+    const beyond = { stream: id, bytes: stream.length + 1 };
+    expect((await transfers.for(head, undefined, false, beyond)).from).toBe(0);
+    const other = { stream: new Uint8Array(16), bytes: 100 };
+    expect((await transfers.for(head, undefined, false, other)).from).toBe(0);
+    const { transfers: later } = transfersOf(publisher); // as after a restart
+    expect((await later.for(head, undefined, false, { stream: id, bytes: 100 })).from).toBe(100);
+  });
+});
+
 describe('who is away', () => {
   it('is looked after by what it has in force, the last that went first, a few of them for a day', async () => {
     const { publisher, releases } = await flapping(12);

@@ -14,6 +14,7 @@ import {
   RETRY_AFTER_MAX_MS,
   SIGNATURE_BYTES,
   SKIPPABLE_TYPE_MIN,
+  STREAM_ID_BYTES,
 } from '../limits.ts';
 import { type BodyMap, decodeBody, encodeBody } from './body.ts';
 import { CONTROL_FIELDS, type ControlRecord, RECORD_FIELDS } from './control.ts';
@@ -116,12 +117,18 @@ export const SESSION_FIELDS = {
     hash,
     /** The release it holds, to which a chain of deltas may be applied. */
     base: optional(hash),
+    /** How much of a snapshot of this release it has, of a transfer that was cut. */
+    has: optional(mapOf({ stream: bytes(STREAM_ID_BYTES), bytes: uint })),
   },
   begin: {
-    /** Length of the stream: what the CHUNKs up to END hold. */
+    /** Length of the stream: what the CHUNKs up to END hold, and `from` bytes before. */
     bytes: uint,
     /** True: it starts from nothing; absent: from the base of WANT. */
     snapshot: optional(boolean),
+    /** What names these bytes, where they may be resumed. */
+    stream: optional(bytes(STREAM_ID_BYTES)),
+    /** Where the first CHUNK goes on: what WANT says that the subscriber has. Absent: at 0. */
+    from: optional(uint),
   },
   end: {
     /** SHA-256 of the bytes of a file; absent after a transfer, of which all is checked by what it makes. */

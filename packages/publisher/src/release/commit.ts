@@ -81,7 +81,12 @@ export class GuardError extends Error {
 export interface Encoder {
   encodeDelta(delta: RuleSetDelta): Promise<Uint8Array>;
   /** With nothing deflated in it if it is plain. */
-  encodeSnapshot(ruleSet: RuleSet, isPlain?: boolean): Promise<Uint8Array>;
+  encodeSnapshot(ruleSet: RuleSet, isPlain?: boolean): Promise<EncodedSnapshot>;
+}
+
+export interface EncodedSnapshot {
+  readonly bytes: Uint8Array;
+  readonly sha256: Uint8Array;
 }
 
 /**
@@ -209,7 +214,9 @@ export class Committer {
       hash: manifestHash(manifestBytes),
     };
     const delta = draft.changed ? draft.deltaBytes : encodeDelta({ changes: [] });
-    await store.commit(release, delta, notesOf(draft, origin), () => encoder.encodeSnapshot(draft.ruleSet));
+    await store.commit(release, delta, notesOf(draft, origin), async () => {
+      return (await encoder.encodeSnapshot(draft.ruleSet)).bytes;
+    });
     this.#current = release;
     this.#numbers = withHead(numbers, manifest);
     return release;

@@ -3,7 +3,7 @@
  * whichever is smallest. A snapshot is encoded once per release and shared by all who need it.
  */
 
-import { encodeChain, hexOf, STEPS_MAX } from '@rulecast/protocol';
+import { encodeChain, hexOf, type MessageOf, STEPS_MAX, STREAM_ID_BYTES } from '@rulecast/protocol';
 import type { Release, Store } from '../store/store.ts';
 import type { Encoder } from './commit.ts';
 import { type Compose, ComposedDeltas } from './composed.ts';
@@ -13,7 +13,14 @@ export interface Transfer {
   /** The release that the first delta starts from; undefined for a snapshot. */
   readonly base: Uint8Array | undefined;
   readonly stream: Uint8Array;
+  /** What names these bytes, of a snapshot. */
+  readonly id: Uint8Array | undefined;
+  /** How many of them the receiver has. */
+  readonly from: number;
 }
+
+/** How much of which snapshot somebody has whose transfer was cut. */
+export type Kept = MessageOf<'want'>['has'];
 
 /**
  * What is smaller is sent without asking how large a snapshot would be: encoding one costs more than it
@@ -42,11 +49,16 @@ export class Transfers {
    * The transfer that brings `release` to somebody who holds `base`; a snapshot for somebody who inflates
    * nothing: deltas are kept as they were encoded once.
    */
-  async for(release: Release, base: Uint8Array | undefined, isPlain = false): Promise<Transfer> {
-    if (isPlain) return this.#encoded(release, isPlain);
+  async for(
+    release: Release,
+    base: Uint8Array | undefined,
+    isPlain = false,
+    has: Kept = undefined,
+  ): Promise<Transfer> {
+    if (isPlain) return resumed(await this.#encoded(release, isPlain), has);
     const deltas = base && (await this.#deltasFrom(base, release));
     if (deltas !== undefined && deltas.stream.length <= SNAPSHOT_UNASKED_BYTES) return deltas;
-    return smaller(deltas, await this.#snapshotOf(release));
+    return smaller(deltas, resumed(await this.#snapshotOf(release), has));
   }
 
   /** Somebody holds `base` and will want the release: what is sent then is made now. */
@@ -64,7 +76,7 @@ export class Transfers {
     if (short !== undefined) return short;
     const delta = await this.#composed.from(hash, release, () => this.#store.recipeOf(hash));
     if (delta === undefined) return this.#chain(release, base, CHAIN_MAX_BYTES);
-    const composed = { release, base, stream: encodeChain([delta]) };
+    const composed = { release, base, stream: encodeChain([delta]), id: undefined, from: 0 };
     return smaller(this.#chain(release, base, delta.length), composed);
   }
 
@@ -72,7 +84,7 @@ export class Transfers {
     if (this.#store.headHash !== hexOf(release.hash)) return undefined;
     const deltas = this.#store.chainFrom(hexOf(base), limitBytes);
     if (deltas === undefined || deltas.length === 0 || deltas.length > STEPS_MAX) return undefined;
-    return { release, base, stream: encodeChain(deltas) };
+    return { release, base, stream: encodeChain(deltas), id: undefined, from: 0 };
   }
 
   #snapshotOf(release: Release): Promise<Transfer> {
@@ -86,12 +98,20 @@ export class Transfers {
   }
 
   async #encoded(release: Release, isPlain = false): Promise<Transfer> {
-    const stream = encodeChain([await this.#encoder.encodeSnapshot(release.ruleSet, isPlain)]);
-    return { release, base: undefined, stream };
+    const { bytes, sha256 } = await this.#encoder.encodeSnapshot(release.ruleSet, isPlain);
+    const id = sha256.slice(0, STREAM_ID_BYTES);
+    return { release, base: undefined, stream: encodeChain([bytes]), id, from: 0 };
   }
 }
 
-/** Of two equal ones the second: it is one delta. */
+/** Where the same bytes were cut, they go on there. */
+function resumed(snapshot: Transfer, has: Kept): Transfer {
+  const { id, stream } = snapshot;
+  if (has === undefined || id === undefined || Buffer.compare(has.stream, id) !== 0) return snapshot;
+  return has.bytes <= stream.length ? { ...snapshot, from: has.bytes } : snapshot;
+}
+
+/** By what is to be sent; of two equal ones the second: it is one delta. */
 function smaller(one: Transfer | undefined, other: Transfer): Transfer {
-  return one !== undefined && one.stream.length < other.stream.length ? one : other;
+  return one !== undefined && one.stream.length < other.stream.length - other.from ? one : other;
 }

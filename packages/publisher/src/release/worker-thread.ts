@@ -16,6 +16,7 @@ function handedOver(answer: WorkAnswer): {
 } {
   switch (answer.kind) {
     case 'bytes':
+    case 'snapshot':
       return { answer, buffers: [answer.bytes.buffer as ArrayBuffer] }; // nothing here is shared memory
     case 'rule-set': {
       const { ruleSet } = answer;

@@ -4,6 +4,7 @@
  * heartbeat, and a hostile document ends its thread and not the publisher.
  */
 
+import { createHash } from 'node:crypto';
 import { type PushedParts, type PushInput, readPushed } from '@rulecast/formats';
 import {
   applyDelta,
@@ -21,6 +22,7 @@ import {
 import { EMPTY_RULE_SET, entryCount, policyRuleCount, type RuleSet } from '@rulecast/rules';
 import { ThreadCode, ThreadError, ThreadHost, type WorkLimits } from '@rulecast/threads';
 import type { ReleaseRecipe } from '../store/store.ts';
+import type { EncodedSnapshot } from './commit.ts';
 import { filtered, type PartFilter } from './part-filter.ts';
 
 /** Content that is at hand, or what it is rebuilt from. Plain data, for a worker thread. */
@@ -55,6 +57,7 @@ export interface Comparison {
 export type WorkAnswer =
   | { readonly kind: 'parts'; readonly parts: PushedParts }
   | { readonly kind: 'bytes'; readonly bytes: Uint8Array }
+  | ({ readonly kind: 'snapshot' } & EncodedSnapshot)
   | { readonly kind: 'rule-set'; readonly ruleSet: RuleSet }
   | ({ readonly kind: 'comparison' } & Comparison)
   | { readonly kind: 'fault'; readonly code: ErrorCode; readonly message: string }
@@ -90,7 +93,7 @@ export function work(request: WorkRequest): WorkAnswer {
       case 'delta':
         return { kind: 'bytes', bytes: encodeDelta(request.delta) };
       case 'snapshot':
-        return { kind: 'bytes', bytes: encodeSnapshot(request.ruleSet, request.isPlain) };
+        return snapshotOf(request.ruleSet, request.isPlain);
       case 'rebuild':
         return { kind: 'rule-set', ruleSet: rebuilt(request.recipe) };
       case 'compose':
@@ -103,6 +106,11 @@ export function work(request: WorkRequest): WorkAnswer {
     if (error instanceof RangeError) return { kind: 'range-error', message: error.message };
     throw error;
   }
+}
+
+function snapshotOf(ruleSet: RuleSet, isPlain: boolean): WorkAnswer {
+  const bytes = encodeSnapshot(ruleSet, isPlain);
+  return { kind: 'snapshot', bytes, sha256: Uint8Array.from(createHash('sha256').update(bytes).digest()) };
 }
 
 /** The rule set that a recipe makes. Throws ProtocolError where that is not what its manifest says. */
@@ -171,8 +179,11 @@ export class ReleaseWorker {
   }
 
   /** Encodes a snapshot; throws as `encodeDelta` does. */
-  encodeSnapshot(ruleSet: RuleSet, isPlain = false): Promise<Uint8Array> {
-    return this.#bytesOf({ kind: 'snapshot', ruleSet, isPlain }, weightOfAll(ruleSet));
+  async encodeSnapshot(ruleSet: RuleSet, isPlain = false): Promise<EncodedSnapshot> {
+    const isLong = weightOfAll(ruleSet) > ENCODE_IN_PLACE_MAX_ENTRIES;
+    const answer = await this.#do({ kind: 'snapshot', ruleSet, isPlain }, isLong, []);
+    if (answer.kind === 'snapshot') return answer;
+    throw unexpected(answer);
   }
 
   /**

@@ -196,7 +196,7 @@ function answeredLatest(state: Offering, message: Answer, now: Now): Step {
     case 'want': {
       const isAgain = state.kind !== 'offered' && state.isChain && message.base === undefined;
       if (state.kind === 'offered' || (state.kind === 'confirming' && isAgain)) {
-        return transfer(state, message.base);
+        return transfer(state, message);
       }
       return byTable(state, isAgain ? 'wantSnapshot' : 'want', now);
     }
@@ -240,7 +240,7 @@ const ABORT: Effect = {
   message: { kind: 'abort', code: ErrorCode.badTransfer, text: 'the transfer was given up' },
 };
 
-function transfer(state: Offered | Confirming, base: Uint8Array | undefined): Step<Sending> {
+function transfer(state: Offered | Confirming, { base, has }: MessageOf<'want'>): Step<Sending> {
   const { pulse, offer } = state;
   const { release } = offer;
   const number = state.peer.transfers + 1;
@@ -249,7 +249,7 @@ function transfer(state: Offered | Confirming, base: Uint8Array | undefined): St
   return stepTo(
     { kind: 'sending', pulse, peer, offer, transfer: number, window: undefined, isChain: false },
     { kind: 'note', note: { receiving: true } },
-    { kind: 'transfer', transfer: number, name: peer.name, release, base, isPlain },
+    { kind: 'transfer', transfer: number, name: peer.name, release, base, isPlain, has },
   );
 }
 

@@ -220,6 +220,8 @@ export type Effect =
       readonly base: Uint8Array | undefined;
       /** Nothing of it is deflated. */
       readonly isPlain: boolean;
+      /** Of a snapshot that was cut. */
+      readonly has: MessageOf<'want'>['has'];
     }
   /** The subscriber holds `base`, by its hash, and is offered the release: make now what it will be sent. */
   | { readonly kind: 'prepare'; readonly base: Uint8Array; readonly release: Release }

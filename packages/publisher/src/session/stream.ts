@@ -17,16 +17,22 @@ export interface StreamWatch {
 export async function sendTransfer(
   connection: Connection,
   transfers: Transfers,
-  { release, base, isPlain }: EffectOf<'transfer'>,
+  { release, base, isPlain, has }: EffectOf<'transfer'>,
   { stopped, begun, sent }: StreamWatch,
 ): Promise<void> {
-  const made = await transfers.for(release, base, isPlain);
+  const made = await transfers.for(release, base, isPlain, has);
   if (stopped()) return;
-  const { stream } = made;
+  const { stream, id, from } = made;
   const isChain = made.base !== undefined;
   begun(isChain);
-  await connection.send({ kind: 'begin', bytes: stream.length, snapshot: isChain ? undefined : true });
-  const chunks = await connection.sendBytes([stream], { stopped });
+  await connection.send({
+    kind: 'begin',
+    bytes: stream.length,
+    snapshot: isChain ? undefined : true,
+    stream: id,
+    from: from === 0 ? undefined : from,
+  });
+  const chunks = await connection.sendBytes([stream.subarray(from)], { stopped });
   if (chunks === undefined || stopped()) return; // a NACK may have come since the last CHUNK was taken
   const ended = connection.send({ kind: 'end' });
   sent();

@@ -42,7 +42,17 @@ import {
   send,
   type TableEvent,
 } from './states.ts';
-import { conclude, drain, learned, nackOf, receive, takeAbort, takeBegin, takeOffer } from './transfer.ts';
+import {
+  conclude,
+  cutOf,
+  drain,
+  learned,
+  nackOf,
+  receive,
+  takeAbort,
+  takeBegin,
+  takeOffer,
+} from './transfer.ts';
 
 /** A connection that has just been made: HELLO goes first. */
 export function start(
@@ -233,7 +243,8 @@ function close(state: OpenState, event: TableEvent): Step {
 function closed(state: OpenState, retryAfterMs: number | undefined): Closed {
   const applying = state.kind === 'applying' ? { hash: state.offer.hash, isChain: state.isChain } : undefined;
   const welcomed = state.kind !== 'greeting';
-  return { kind: 'closed', memory: state.memory, welcomed, retryAfterMs, applying };
+  const memory = state.kind === 'receiving' ? { ...state.memory, cut: cutOf(state.transfer) } : state.memory;
+  return { kind: 'closed', memory, welcomed, retryAfterMs, applying };
 }
 
 /** Nothing matters any more but how it ended with the release that was being applied. */

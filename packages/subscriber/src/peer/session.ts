@@ -19,7 +19,7 @@ import type { Packet } from '@rulecast/rules';
 import type { Explanation } from '@rulecast/table';
 import type { Logger } from 'pino';
 import type { Activator, ActiveRelease, ApplyReport } from '../apply/activator.ts';
-import { Stage } from '../verify/stage.ts';
+import type { Staging } from '../verify/stage.ts';
 import { judgeOffer } from './judge.ts';
 import { deadline, start, step } from './machine.ts';
 import { outcomeOf } from './outcome.ts';
@@ -33,6 +33,8 @@ export interface SessionHost {
   /** Milliseconds since 1970, as the activator has them. */
   readonly nowMs: () => number;
   readonly logger: Logger;
+  /** Of all connections: they come one after the other. */
+  readonly staging: Staging;
   explain(packet: Packet): Explanation;
   /** The state of the table in force. */
   generation(): number;
@@ -62,7 +64,6 @@ export class PublisherSession {
   #state: State;
   readonly #hello: readonly Effect[];
   readonly #events: Event[] = []; // the first is being taken
-  #stage: Stage | undefined;
   #applying: Promise<void> = Promise.resolve();
 
   constructor(connection: Connection, host: SessionHost, memory: Memory) {
@@ -183,9 +184,9 @@ export class PublisherSession {
       case 'stage':
         return this.#makeRoom(effect.bytes);
       case 'keep':
-        return this.#stage?.push(effect.bytes);
+        return this.#host.staging.push(effect.bytes);
       case 'drop':
-        this.#stage = undefined;
+        this.#host.staging.take();
         return;
       case 'apply':
         this.#applying = this.#apply(effect);
@@ -202,7 +203,7 @@ export class PublisherSession {
 
   #makeRoom(bytes: number): void {
     try {
-      this.#stage = new Stage(bytes);
+      this.#host.staging.begin(bytes);
     } catch (error) {
       this.#handle(outcomeOf(error, false));
     }
@@ -213,12 +214,11 @@ export class PublisherSession {
   }
 
   async #outcomeOf({ offer, base }: EffectOf<'apply'>): Promise<Outcome> {
-    const { activator, logger } = this.#host;
-    const stage = this.#stage;
-    this.#stage = undefined;
+    const { activator, logger, staging } = this.#host;
+    const stream = staging.take();
     try {
-      if (stage === undefined) throw new TypeError('nothing is staged');
-      const report = await activator.apply({ offer, base, stream: stage.stream });
+      if (stream === undefined) throw new TypeError('nothing is staged');
+      const report = await activator.apply({ offer, base, stream });
       this.#host.onApplied(report);
       return { kind: 'applied', held: this.#heldAs(report.release), figures: report };
     } catch (error) {

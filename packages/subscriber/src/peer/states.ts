@@ -46,9 +46,22 @@ export interface Held {
 export interface Memory {
   readonly refusals: Refusals;
   readonly patience: Patience;
+  /** A snapshot of which the beginning is staged. */
+  readonly cut: Cut | undefined;
 }
 
-export const NO_MEMORY: Memory = { refusals: [], patience: FULL_PATIENCE };
+export const NO_MEMORY: Memory = { refusals: [], patience: FULL_PATIENCE, cut: undefined };
+
+/** A snapshot that a connection did not bring to its end. */
+export interface Cut {
+  /** Of the release. */
+  readonly hash: Uint8Array;
+  /** What names the bytes. */
+  readonly stream: Uint8Array;
+  /** Of all of it, and those that are here. */
+  readonly bytes: number;
+  readonly receivedBytes: number;
+}
 
 /** How long the release in force took, if it came by this connection, in milliseconds. */
 export interface Figures {
@@ -88,6 +101,8 @@ export interface Want {
 export interface Transfer {
   readonly offer: VerifiedOffer;
   readonly base: Uint8Array | undefined;
+  /** What names the bytes, of a snapshot that may be resumed. */
+  readonly stream: Uint8Array | undefined;
   readonly bytes: number;
   readonly receivedBytes: number;
   readonly beganAtMs: number;
@@ -220,7 +235,7 @@ export type Effect =
   | { readonly kind: 'close' }
   /** Much is about to come. */
   | { readonly kind: 'expect'; readonly offer: VerifiedOffer }
-  /** Makes room for a stream; where there is none, `refused`. */
+  /** Makes room for a stream that begins anew; where there is none, `refused`. */
   | { readonly kind: 'stage'; readonly bytes: number }
   /** Puts bytes to those that are staged: there is room for them. */
   | { readonly kind: 'keep'; readonly bytes: Uint8Array }

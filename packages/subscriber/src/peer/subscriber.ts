@@ -52,6 +52,7 @@ import { RuleEnds } from '../clock/rule-ends.ts';
 import { systemClocks, systemRandom, systemWallMs } from '../clock/system.ts';
 import type { Disk } from '../state/disk.ts';
 import { StateDirectory } from '../state/state.ts';
+import { Staging } from '../verify/stage.ts';
 import { Verifier } from '../verify/verifier.ts';
 import { type Attempt, afterAttempt, FIRST_BACKOFF } from './reconnect.ts';
 import { PublisherSession, type SessionHost } from './session.ts';
@@ -251,6 +252,7 @@ class RunningSubscriber implements Subscriber {
       clock: this.#clock,
       nowMs: this.#nowMs,
       logger: options.logger,
+      staging: new Staging(),
       explain: (packet) => this.explain(packet),
       generation: () => this.#table.stats().generation,
       counters: () => this.#counters(),

@@ -22,10 +22,13 @@ import { FULL_PATIENCE, failed, needsSnapshot, pauseLeftMs } from './patience.ts
 import { remembered } from './refusals.ts';
 import {
   type Applying,
+  type Cut,
   type Draining,
   dropped,
+  type Effect,
   type Idle,
   idle,
+  isSame,
   type LinkedState,
   linked,
   type Memory,
@@ -39,6 +42,7 @@ import {
   send,
   streamFault,
   type TableEvent,
+  type Transfer,
   type Want,
   type Wanting,
 } from './states.ts';
@@ -48,8 +52,11 @@ export function takeOffer(state: Idle | Wanting, event: TableEvent, nowMs: numbe
     case 'offer': {
       const { offer } = event;
       const base = needsSnapshot(state.memory.patience, offer.hash) ? undefined : state.held?.hash;
-      const { state: wanting, effects } = want(state, { offer, base }, nowMs);
-      return { state: wanting, effects: [{ kind: 'expect', offer }, ...effects] };
+      const { cut } = state.memory;
+      const isOther = cut !== undefined && !isSame(cut.hash, offer.hash);
+      const { state: wanting, effects } = want(isOther ? uncut(state) : state, { offer, base }, nowMs);
+      const drop: readonly Effect[] = isOther ? [{ kind: 'drop' }] : [];
+      return { state: wanting, effects: [...drop, { kind: 'expect', offer }, ...effects] };
     }
     case 'offerActive':
       return { state: idle(state), effects: sayApplied(state.held, state.figures, event.generation) };
@@ -64,29 +71,42 @@ export function takeOffer(state: Idle | Wanting, event: TableEvent, nowMs: numbe
   }
 }
 
+/** What was cut is not to be gone on with. */
+function uncut<S extends LinkedState>(state: S): S {
+  return { ...state, memory: { ...state.memory, cut: undefined } };
+}
+
+/** What a connection that ends leaves of a snapshot. */
+export function cutOf({ offer, base, stream, bytes, receivedBytes }: Transfer): Cut | undefined {
+  if (base !== undefined || stream === undefined || receivedBytes === 0) return undefined;
+  return { hash: offer.hash, stream, bytes, receivedBytes };
+}
+
 export function want(state: LinkedState, wanted: Want, nowMs: number): Step {
   const { offer, base } = wanted;
+  const { cut } = state.memory;
+  const has = cut && { stream: cut.stream, bytes: cut.receivedBytes };
   return {
     state: { kind: 'wanting', ...linked(state), want: wanted, untilMs: nowMs + STALL_TIMEOUT_MS },
-    effects: [send({ kind: 'want', hash: offer.hash, base })],
+    effects: [send({ kind: 'want', hash: offer.hash, base, has })],
   };
 }
 
 export function takeBegin(state: Wanting, begin: MessageOf<'begin'>, nowMs: number): Step {
   const { offer, base } = state.want;
-  const { bytes } = begin;
+  const { bytes, stream, from: receivedBytes = 0 } = begin;
   const from = begin.snapshot === true ? undefined : base;
-  const transfer = { offer, base: from, bytes, receivedBytes: 0, beganAtMs: nowMs };
+  const transfer = { offer, base: from, stream, bytes, receivedBytes, beganAtMs: nowMs };
   const receiving: Receiving = {
     kind: 'receiving',
-    ...linked(state),
+    ...linked(uncut(state)),
     transfer,
     window: windowFrom(nowMs),
   };
   const mostBytes = Math.min(state.self.limits.bytes, streamMaxBytes(offer.manifest));
-  const fault = beginFault(begin, base, mostBytes);
+  const fault = beginFault(begin, base, mostBytes) ?? resumeFault(begin, state.memory.cut);
   if (fault !== undefined) return refuse(receiving, fault, nowMs);
-  return { state: receiving, effects: [{ kind: 'stage', bytes }] };
+  return { state: receiving, effects: receivedBytes > 0 ? [] : [{ kind: 'stage', bytes }] };
 }
 
 /** What is wrong with a transfer as it is announced. */
@@ -101,6 +121,23 @@ export function beginFault(
   if (begin.bytes <= mostBytes) return undefined;
   const text = `a transfer of ${begin.bytes} bytes is over the limit of ${mostBytes} for this release here`;
   return streamFault(ErrorCode.overLimit, text);
+}
+
+/** What goes on has to be what was cut, where it was cut. */
+function resumeFault(
+  { snapshot, stream, bytes, from }: MessageOf<'begin'>,
+  cut: Cut | undefined,
+): Refused | undefined {
+  if (from === undefined) return undefined;
+  const isIt =
+    snapshot === true &&
+    cut !== undefined &&
+    stream !== undefined &&
+    isSame(stream, cut.stream) &&
+    bytes === cut.bytes &&
+    from === cut.receivedBytes;
+  if (isIt) return undefined;
+  return streamFault(ErrorCode.badTransfer, 'the transfer goes on where none was cut');
 }
 
 export function receive(state: Receiving, event: TableEvent, nowMs: number): Step | undefined {

@@ -1,6 +1,6 @@
 /**
- * A stream on its way in: room for what was announced, filled by CHUNKs, closed by END. Nothing of it is
- * believed until it has made its release.
+ * A stream on its way in: room for what was announced, filled by CHUNKs, closed by END, and kept over a cut.
+ * Nothing of it is believed until it has made its release.
  */
 
 export class Stage {
@@ -17,5 +17,27 @@ export class Stage {
   push(bytes: Uint8Array): void {
     this.stream.set(bytes, this.#received);
     this.#received += bytes.length;
+  }
+}
+
+/** What comes in, over connections: a stream that was cut goes on with the next one. */
+export class Staging {
+  #stage: Stage | undefined;
+
+  /** Makes room for a stream of which nothing is here. Throws as Stage does. */
+  begin(bytes: number): void {
+    this.#stage = undefined; // so that there is room
+    this.#stage = new Stage(bytes);
+  }
+
+  push(bytes: Uint8Array): void {
+    this.#stage?.push(bytes);
+  }
+
+  /** Takes the whole stream away; undefined where none was begun. */
+  take(): Uint8Array | undefined {
+    const stream = this.#stage?.stream;
+    this.#stage = undefined;
+    return stream;
   }
 }
