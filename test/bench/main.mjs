@@ -18,7 +18,7 @@ const BENCHES = {
   stalls: 'how long the event loops of both daemons stall during a push',
   table:
     'lookups a second, building, deltas and memory of the table, beside its twin, BlockList, maxmind, cidr-matcher and DPDK',
-  wire: 'bytes an entry of snapshots and deltas beside other encodings, with the time to make and apply them',
+  wire: 'bytes of a change, of catching up and of a cut snapshot; an entry beside other encodings, and times',
 };
 
 const [name, ...args] = process.argv.slice(2);

@@ -1,5 +1,6 @@
 /**
- * Bytes on the wire for snapshots and deltas, beside what else one might send, and how long they take to make
+ * What a change costs whatever else there is, what it costs to come back, and to be cut; then bytes on the
+ * wire for snapshots and deltas, beside what else one might send, and how long they take to make
  * and to apply. Ours is everything that the publisher sends for one release: OFFER with the signed manifest,
  * BEGIN, CHUNKs and END, each with its frame's header. The others are bare contents, without frame, signature
  * or digest. Inputs are seeded or are real lists, so that bytes compare between any two runs, times between
@@ -12,6 +13,7 @@ import { fileURLToPath } from 'node:url';
 import { brotliCompressSync, constants } from 'node:zlib';
 import { importList, parseRuleLines } from '@rulecast/formats';
 import {
+  partsOf as allParts,
   applyDelta,
   CHUNK_BYTES,
   canonicalBytes,
@@ -23,7 +25,6 @@ import {
   FrameEncoder,
   manifestFor,
   partCount,
-  partsOf,
   signManifest,
 } from '@rulecast/protocol';
 import {
@@ -34,9 +35,10 @@ import {
   nameTexts,
   PrefixBuilder,
 } from '@rulecast/rules';
-import { churned, millionHosts, seedPolicy, textOf } from '../inputs.mjs';
-import { seededWords } from '../kit/random.mjs';
-import { grouped, machineLine, median, ms, runsOf, table } from './report.mjs';
+import { churned, churnedLines, dottedQuad, millionHosts, seedPolicy, textOf } from '../inputs.mjs';
+import { seededNumbers, seededWords } from '../kit/random.mjs';
+import { grouped, machineLine, median, ms, partsOf, runsOf, table } from './report.mjs';
+import { CAUGHT_UP_HEAD, CUT_HEAD, caughtUp, cut, house, pushedTo, released } from './wire-costs.mjs';
 
 const LISTS = new URL('../fixtures/lists/', import.meta.url);
 /** The last byte of most of their entries is as good as random. */
@@ -46,6 +48,7 @@ const BROTLI_BEST_MAX_BYTES = 2 ** 21;
 
 /**
  * @typedef {import('@rulecast/rules').RuleSet} RuleSet
+ * @typedef {import('@rulecast/rules').List} List
  * @typedef {import('@rulecast/rules').Prefixes} Prefixes
  * @typedef {object} Workload
  * @property {string} name
@@ -55,10 +58,164 @@ const BROTLI_BEST_MAX_BYTES = 2 ** 21;
  *   known.
  */
 
+const PARTS = ['entry', 'catch-up', 'cut', 'names', 'encodings'];
+
 /** @param {readonly string[]} args */
 export async function run(args) {
   const runs = runsOf(args, 5);
+  const only = partsOf(args, PARTS);
   process.stdout.write(machineLine(runs));
+  if (only.includes('entry')) await entries();
+  if (only.includes('catch-up')) await catchUps();
+  if (only.includes('cut')) await cuts();
+  if (only.includes('names')) namesRows();
+  if (only.includes('encodings')) encodings(runs);
+}
+
+// ── One entry ──────────────────────────────────────────────────────────────────────────────────────────────
+
+/** One entry more in one list, whatever else there is. */
+async function entries() {
+  const rows = [];
+  /** @param {number} i @param {readonly number[]} more */
+  const small = (i, ...more) => prefixesOf([0x0a00_0000 + i * 256, 0x0b00_0000 + i * 256, ...more]);
+  const change = new Map([['blocklist-500', small(500, 5)]]);
+  const lists = (/** @type {number} */ count) =>
+    new Map(Array.from({ length: count }, (_, i) => [`blocklist-${i}`, small(i)]));
+  const { words } = millionHosts(1_000_000, 7);
+  for (const [name, all, one, policies] of /** @type {const} */ ([
+    ['a list of 1M', new Map([['l', prefixesOf(words)]]), new Map([['l', prefixesOf([...words, 5])]]), 0],
+    ['1,000 lists', lists(1000), change, 0],
+    ['10^4 lists', lists(10_000), change, 0],
+    ['10^4 lists, 10^4 policies', lists(10_000), change, 10_000],
+  ])) {
+    const at = await house();
+    await released(at.publisher, all);
+    if (policies > 0) await withPolicies(at.publisher, policies);
+    const { wire, commitMs } = await pushedTo(at, one);
+    await at.close();
+    rows.push([name, grouped(wire), ms(commitMs)]);
+  }
+  process.stdout.write('\nOne list gains an entry: all bytes, with OFFER, signature and frames.\n\n');
+  process.stdout.write(table(['in', 'bytes', 'commit, ms'], rows));
+}
+
+/** So many policies, each of a qube and with two lists. @param {import('@rulecast/publisher').Publisher} publisher @param {number} count */
+async function withPolicies(publisher, count) {
+  const policies = Object.fromEntries(
+    Array.from({ length: count }, (_, i) => [
+      `qube-${i}`,
+      {
+        prefixes: [dottedQuad(0x0a89_0000 + i)],
+        egress: [`drop dst=@blocklist-${i}`, `accept dst4=192.0.2.${i % 256} proto=tcp dstports=443`],
+      },
+    ]),
+  );
+  const bytes = new TextEncoder().encode(JSON.stringify({ unmatched: 'drop', policies }));
+  const input = { action: 'replace', list: undefined, policy: undefined, replaceAll: false };
+  const files = [{ name: 'policies.json', role: 'pushed', bytes }];
+  const outcome = await publisher.push(
+    /** @type {import('@rulecast/publisher').PushInput} */ ({ ...input, files }),
+    {
+      permits: { allowUnreachable: true, allowAcceptAll: true, allowDropAll: true },
+    },
+  );
+  if (outcome.kind !== 'released') throw new Error(`the policies are ${outcome.kind}`);
+}
+
+/** Hosts as a list. @param {readonly number[]} words @returns {List} */
+function prefixesOf(words) {
+  const builder = new PrefixBuilder(4, words.length);
+  for (const word of words) builder.push4(word, 32);
+  return { kind: 'prefixes', v4: canonicalPrefixes(builder.build()), v6: new PrefixBuilder(6).build() };
+}
+
+// ── Catching up ────────────────────────────────────────────────────────────────────────────────────────────
+
+/** Lists of which entries leave and come back, as those of feeds do. */
+async function catchUps() {
+  const rows = [];
+  rows.push(await caughtUp('tor-exit-nodes.lst, 2 % each', versionsOf('tor-exit-nodes.lst', 17, 0.02)));
+  rows.push(await caughtUp('scam-plain.txt (names), 1 % each', versionsOf('scam-plain.txt', 13, 0.01)));
+  const files = readdirSync(fileURLToPath(LISTS)).sort();
+  const each = files.map((file) => versionsOf(file, 10, 0.01));
+  const mixed = Array.from({ length: 10 }, (_, i) => each.map((versions) => versions[i] ?? new Map())).flat();
+  const firsts = new Map(each.flatMap((versions) => [...(versions[0] ?? [])]));
+  rows.push(
+    await caughtUp(`${files.length} lists in turn, 1 % each`, [firsts, ...mixed.slice(files.length)]),
+  );
+  let { words } = millionHosts(1_000_000, 7);
+  const million = [new Map([['l', prefixesOf(words)]])];
+  for (let i = 0; i < 20; i++) {
+    words = churned(words, 500, 100 + i);
+    million.push(new Map([['l', prefixesOf(words)]]));
+  }
+  rows.push(await caughtUp('1M random /32, 500 + 500 each', million));
+  process.stdout.write(
+    '\nWho comes back after some releases: chain is all deltas between, direct the one delta between both states.\n\n',
+  );
+  process.stdout.write(table(CAUGHT_UP_HEAD, rows));
+}
+
+/**
+ * Versions of a list, of which a tenth is away at any time. @param {string} file @param {number} count @param {number} share
+ * @returns {readonly ReadonlyMap<string, List>[]}
+ */
+function versionsOf(file, count, share) {
+  const lines = textsOf(listOf(readFileSync(new URL(file, LISTS), 'utf8')));
+  const next = seededNumbers(lines.length);
+  const tenth = Math.ceil(lines.length / 10);
+  let both = { present: lines.slice(tenth), absent: lines.slice(0, tenth) };
+  return Array.from({ length: count }, () => {
+    const { list } = importList('', new TextEncoder().encode(`${both.present.join('\n')}\n`), {
+      format: 'plain',
+    });
+    both = churnedLines(both.present, both.absent, share, next);
+    return new Map([[file, list]]);
+  });
+}
+
+// ── A cut snapshot ─────────────────────────────────────────────────────────────────────────────────────────
+
+async function cuts() {
+  const lists = new Map([['l', prefixesOf(millionHosts(1_000_000, 7).words)]]);
+  const rows = [await cut(lists, 0.5), await cut(lists, 0.9)];
+  process.stdout.write('\nA snapshot of 1M random /32 over two connections, all bytes of both.\n\n');
+  process.stdout.write(table(CUT_HEAD, rows));
+}
+
+// ── Names ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** Of the fixtures; `bench -- names FILE…` is for longer lists, with the times. */
+function namesRows() {
+  const [before, after] = versionsOf('scam-plain.txt', 2, 0.05).map((lists) => ({
+    ...EMPTY_RULE_SET,
+    lists,
+  }));
+  if (before === undefined || after === undefined) throw new Error('two versions');
+  const { addedCount, removedCount } = changeOf(before, after);
+  /** @param {RuleSet} from @param {RuleSet} to @param {number} count */
+  const row = (from, to, count) => {
+    const bytes = encodeDelta(diffRuleSets(from, to)).length;
+    const text = `${(from === EMPTY_RULE_SET ? textsOf(to) : changedLines(from, to)).join('\n')}\n`;
+    return [grouped(count), grouped(bytes), (bytes / count).toFixed(2), grouped(brotliBytes(text, 11))];
+  };
+  process.stdout.write('\nNames of scam-plain.txt, whole and as a delta.\n\n');
+  process.stdout.write(
+    table(
+      ['what', 'names', 'bytes', 'a name', 'brotli 11 of the text'],
+      [
+        ['whole', ...row(EMPTY_RULE_SET, after, countOf(after))],
+        ['delta', ...row(before, after, addedCount + removedCount)],
+      ],
+    ),
+  );
+}
+
+// ── Encodings ──────────────────────────────────────────────────────────────────────────────────────────────
+
+/** @param {number} runs */
+function encodings(runs) {
   process.stdout.write(
     '\nBytes an entry: of a snapshot each entry, name or rule, of a delta each one that is added or removed. Ours has the signed\n' +
       'manifest and all frames in it. Raw is 5 or 17 bytes a prefix, a byte and its characters for a name, canonical bytes for a policy.\n' +
@@ -272,7 +429,7 @@ function changeOf(before, after) {
 
 /** Entries or rules in all. @param {RuleSet} ruleSet */
 function countOf(ruleSet) {
-  return partsOf(ruleSet).reduce((sum, part) => sum + partCount(part), 0);
+  return allParts(ruleSet).reduce((sum, part) => sum + partCount(part), 0);
 }
 
 // ── Ours ───────────────────────────────────────────────────────────────────────────────────────────────────
@@ -397,7 +554,7 @@ function rawBytes(line) {
 
 /** @param {RuleSet} ruleSet */
 function canonicalSize(ruleSet) {
-  return partsOf(ruleSet).reduce((sum, part) => sum + canonicalBytes(part).length, 0);
+  return allParts(ruleSet).reduce((sum, part) => sum + canonicalBytes(part).length, 0);
 }
 
 /**

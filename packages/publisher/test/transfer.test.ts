@@ -66,7 +66,7 @@ describe('who holds an older release', () => {
     const { publisher, releases } = await flapping(20);
     const { transfers, asked } = transfersOf(publisher);
     const [first, head] = endsOf(releases);
-    transfers.prepare(head, first.hash);
+    void transfers.prepare(head, first.hash);
     const sent = await Promise.all([1, 2, 3].map(() => transfers.for(head, first.hash)));
     expect(new Set(sent.map(({ stream }) => hex(stream))).size).toBe(1);
     await transfers.for(head, first.hash);
@@ -80,7 +80,7 @@ describe('who holds an older release', () => {
     const { stream } = await broken.transfers.for(head, first.hash);
     expect(decodeChain(stream)).toHaveLength(releases.length - 1);
     const stuck = transfersOf(publisher, () => new Promise(() => undefined));
-    for (const { hash } of releases) stuck.transfers.prepare(head, hash);
+    for (const { hash } of releases) void stuck.transfers.prepare(head, hash);
     expect(stuck.asked()).toBe(16);
     const late = releases[20];
     const chain = await stuck.transfers.for(head, late?.hash);
@@ -98,6 +98,26 @@ describe('who holds an older release', () => {
     const unknown = await transfers.for(past, new Uint8Array(32));
     expect(unknown.base).toBeUndefined();
     expect(unknown.stream).toEqual(encodeChain([encodeSnapshot(past.ruleSet)]));
+  });
+});
+
+describe('what is prepared for those who are away', () => {
+  it('is that of the newest release, however fast they come', async () => {
+    const { publisher, releases } = await flapping(20);
+    const [first, second] = releases;
+    const [, head] = endsOf(releases);
+    if (first === undefined || second === undefined) throw new Error('more releases were expected');
+    const { transfers, asked } = transfersOf(publisher);
+    const bases = [first.hash, second.hash];
+    const under = transfers.prepareAll(releases[9] ?? head, bases);
+    for (const release of releases.slice(10)) void transfers.prepareAll(release, bases);
+    await under;
+    expect(asked()).toBe(3); // what was under way, and both of the last
+    await Promise.all(bases.map((base) => transfers.for(head, base)));
+    expect(asked()).toBe(3);
+    await transfers.prepareAll(head, []);
+    await transfers.prepareAll(releases[12] ?? head, bases);
+    expect(asked()).toBe(5);
   });
 });
 

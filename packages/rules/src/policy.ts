@@ -86,7 +86,7 @@ export function runsOf(policy: Policy, direction: Direction, block: RuleBlock = 
 
 /** The runs of all blocks and directions of a policy. */
 export function allRuns({ exceptions, egress, ingress }: Policy): readonly Run[] {
-  return [exceptions.egress, exceptions.ingress, egress, ingress].flat();
+  return exceptions.egress.concat(exceptions.ingress, egress, ingress); // `flat` takes ten times as long
 }
 
 /** How many rules a policy has, exceptions included. */

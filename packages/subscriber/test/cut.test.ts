@@ -1,4 +1,4 @@
-/** A snapshot that a connection does not bring to its end goes on with the next one, if it is the same bytes. */
+/** A snapshot that a connection does not bring to its end goes on with the next one, if it is the same. */
 
 import { describe, expect, it } from 'vitest';
 import { expectEnforces, sampleRuleSet } from './sample.ts';

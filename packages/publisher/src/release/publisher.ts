@@ -615,7 +615,7 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
 
   /** Those who are away are to be sent the first byte of what they lack as soon as they are back. */
   #prepareFor(release: Release): void {
-    for (const base of this.subscribers.heldAway(this.nowMs())) this.transfers.prepare(release, base);
+    void this.transfers.prepareAll(release, this.subscribers.heldAway(this.nowMs())); // never rejects
   }
 
   /** Waits for the push under way, which waits for no further names, then closes the store. */

@@ -39,6 +39,9 @@ export class Transfers {
   /** Of the release last asked for, perhaps still being encoded. */
   #snapshot: { readonly release: Release; readonly transfer: Promise<Transfer> } | undefined;
 
+  /** What those who are away will want, while it is being made. */
+  #next: { readonly release: Release; readonly bases: readonly Uint8Array[] } | undefined;
+
   constructor(store: Store, encoder: Encoder, compose: Compose) {
     this.#store = store;
     this.#encoder = encoder;
@@ -61,11 +64,23 @@ export class Transfers {
     return smaller(deltas, resumed(await this.#snapshotOf(release), has));
   }
 
-  /** Somebody holds `base` and will want the release: what is sent then is made now. */
-  prepare(release: Release, base: Uint8Array): void {
+  /** Somebody holds `base` and will want the release: what is sent then is made now. Never rejects. */
+  async prepare(release: Release, base: Uint8Array): Promise<void> {
     const hash = hexOf(base);
     if (!this.#store.knows(hash) || hash === hexOf(release.hash) || this.#store.isBeforeHead(hash)) return;
-    this.#deltasFrom(base, release).catch(() => undefined); // who wants it hears of it
+    await this.#deltasFrom(base, release).catch(() => undefined); // who wants it hears of it
+  }
+
+  /** The same for all of `bases`, one after the other, unless a newer release is to be prepared by then. */
+  async prepareAll(release: Release, bases: readonly Uint8Array[]): Promise<void> {
+    const isUnderWay = this.#next !== undefined;
+    this.#next = { release, bases };
+    if (isUnderWay) return;
+    for (let now = this.#next, at = 0; at < now.bases.length; at++) {
+      await this.prepare(now.release, now.bases[at]!); // at < length
+      if (this.#next !== now) [now, at] = [this.#next, -1];
+    }
+    this.#next = undefined;
   }
 
   /** The chain or the composed delta, whichever is smaller. */

@@ -139,7 +139,7 @@ export class SubscriberSession implements NameHolder {
       case 'transfer':
         return void this.#transfer(effect);
       case 'prepare':
-        return this.#publisher.transfers.prepare(effect.release, effect.base);
+        return void this.#publisher.transfers.prepare(effect.release, effect.base); // never rejects
       case 'bye':
         return this.#connection.bye(effect.code, effect.text, effect.retryAfterMs);
       case 'close':
