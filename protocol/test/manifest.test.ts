@@ -1,5 +1,6 @@
 import { createPrivateKey, createPublicKey, generateKeyPairSync } from 'node:crypto';
 import { readFileSync } from 'node:fs';
+import type { RuleSet } from '@rulecast/rules';
 import { describe, expect, it } from 'vitest';
 import { flipped } from '../../test/kit/bytes.ts';
 import { catalogueDigest, catalogueOf, totalsOf } from '../src/content/catalogue.ts';
@@ -177,6 +178,21 @@ describe('verifyRuleSet', () => {
     expect(() => verifyRuleSet(manifest, ruleSetOf(specs))).toThrow(
       expect.objectContaining({ name: 'ProtocolError', code }),
     );
+  });
+
+  it('names the part where it is the only one that is another than before, and no part where it may be any', () => {
+    const before = ruleSetOf([{ ...LIST, name: 'was' }, OTHER]);
+    const partOf = (specs: readonly PartSpec[], old?: RuleSet): string | undefined => {
+      try {
+        verifyRuleSet(manifest, ruleSetOf(specs), old);
+      } catch (error) {
+        if (error instanceof ProtocolError && error.code === 'bad-digest') return error.part;
+      }
+      throw new Error('bad-digest was due');
+    };
+    expect(partOf([CHANGED, OTHER], before)).toBe(`list ${CHANGED.name}`);
+    expect(partOf([CHANGED, OTHER])).toBeUndefined();
+    expect(partOf([CHANGED, { ...OTHER, name: 'n' }], before)).toBeUndefined();
   });
 });
 

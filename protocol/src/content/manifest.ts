@@ -21,7 +21,7 @@ import {
   VERSION_MAX,
 } from '../limits.ts';
 import { catalogueOf, type Totals } from './catalogue.ts';
-import { isNameless, type PartId } from './part.ts';
+import { isNameless, type PartId, partText } from './part.ts';
 
 const TAG = 'RCM2';
 const COUNT_MAX = 0xffff_ffff;
@@ -164,14 +164,20 @@ export function manifestFor(ruleSet: RuleSet, identity: ReleaseIdentity, before?
 
 /**
  * Checks that a rule set, made of `before`, is what a manifest says. Throws ProtocolError: `bad-rule-set` for
- * another number of parts, `bad-count` for other totals, `bad-digest` for a catalogue that is another.
+ * another number of parts, `bad-count` for other totals, `bad-digest` for a catalogue that is another; with
+ * the part where it is the only one that is not as it was before.
  */
 export function verifyRuleSet(manifest: Manifest, ruleSet: RuleSet, before?: RuleSet): void {
   const catalogue = catalogueOf(ruleSet, before);
   checkTotals(manifest, catalogue);
-  if (!sameBytes(catalogue.digest, manifest.catalogue)) {
-    throw new ProtocolError(ErrorCode.badDigest, 'the parts are not those of the manifest');
+  if (sameBytes(catalogue.digest, manifest.catalogue)) return;
+  const known = new Set(before && catalogueOf(before).records);
+  const [part, ...others] = catalogue.records.filter((record) => !known.has(record));
+  if (part !== undefined && others.length === 0) {
+    const text = 'is not what the manifest says it is';
+    throw new ProtocolError(ErrorCode.badDigest, text, { part: partText(part) });
   }
+  throw new ProtocolError(ErrorCode.badDigest, 'the parts are not those of the manifest');
 }
 
 /** Whether totals are those of a manifest. Throws ProtocolError `bad-rule-set` or `bad-count`. */
