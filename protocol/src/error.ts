@@ -27,6 +27,9 @@ export const ErrorCode = {
   unexpectedMessage: 'unexpected-message',
   noCommonVersion: 'no-common-version',
   wrongLineage: 'wrong-lineage',
+  unknownRoot: 'unknown-root',
+  moreRoots: 'more-roots',
+  badRoot: 'bad-root',
   nameInUse: 'name-in-use',
   nameBound: 'name-bound',
   tooManyConnections: 'too-many-connections',
@@ -44,6 +47,7 @@ export const ErrorCode = {
   // Content: refused with `never` where it is what the key signed, else with `later`.
   badManifest: 'bad-manifest',
   badSignature: 'bad-signature',
+  epochNotGranted: 'epoch-not-granted',
   notNewer: 'not-newer',
   forked: 'forked',
   badCanonical: 'bad-canonical',

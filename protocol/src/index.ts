@@ -51,9 +51,7 @@ export {
   manifestFor,
   manifestHash,
   type ReleaseIdentity,
-  signManifest,
   verifyRuleSet,
-  verifySignature,
 } from './content/manifest.ts';
 export {
   comparePartIds,
@@ -67,6 +65,32 @@ export {
   partWord,
   type Resolutions,
 } from './content/part.ts';
+export {
+  encodeRoot,
+  isSignedBy,
+  keysOf,
+  ROLES,
+  type Role,
+  type RoleName,
+  type Root,
+  type Roots,
+  readRoot,
+  rootHash,
+  rootsFrom,
+  type SignedRoot,
+  wasSignedBy,
+  withRoot,
+} from './content/root.ts';
+export {
+  joinSignatures,
+  joinSigned,
+  keyIdOf,
+  publicBytes,
+  type Signed,
+  signBytes,
+  signersIn,
+  splitSigned,
+} from './content/signatures.ts';
 export { ErrorCode, type ErrorDetails, ProtocolError } from './error.ts';
 export {
   ADDRESS_TEXT_MAX_BYTES,
@@ -113,9 +137,10 @@ export {
   REFUSED_MAX,
   REQUIRE_MAX,
   RETRY_AFTER_MS,
+  ROOTS_MAX,
   RULE_TEXT_MAX_BYTES,
   SEQUENCE_MAX,
-  SIGNATURE_BYTES,
+  SESSION_ROOTS_MAX,
   SILENCE_TIMEOUT_MS,
   STALL_TIMEOUT_MS,
   STEPS_MAX,
@@ -160,6 +185,7 @@ export {
   type QueryRate,
   windowFrom,
 } from './peer/pace.ts';
+export { formatRoots, parseRoots } from './peer/root-file.ts';
 export {
   PUBLISHER_EVENTS,
   PUBLISHER_STATES,
@@ -199,7 +225,6 @@ export {
   type MessageKind,
   type MessageOf,
   MessageType,
-  type SignedManifest,
 } from './wire/message.ts';
 export {
   packetFromWire,

@@ -34,6 +34,14 @@ export const STREAM_ID_BYTES = 16;
 /** Ed25519, RFC 8032. */
 export const SIGNATURE_BYTES = 64;
 export const LINEAGE_BYTES = 16;
+/** Of a key, where it signs. */
+export const KEY_ID_BYTES = 8;
+/** Signatures of one block: all root keys of a root and of the next. */
+export const SIGNATURES_MAX = 32;
+/** Keys of a root, over all roles: more people than look after any firewall. */
+export const ROOT_KEYS_MAX = 16;
+/** Roots of a chain, from the one that a trust line names: one a week for twenty years. */
+export const ROOTS_MAX = 1024;
 /** Ed25519 public keys, raw, RFC 8032. */
 export const PUBLIC_KEY_BYTES = 32;
 /** Tag 4, lineage 16, four numbers of 8, three counts of 4, bytes 8, digest 32. */
@@ -166,6 +174,11 @@ export const HANDSHAKE_TIMEOUT_MS = 10_000;
  * busy peer's second.
  */
 export const HANDSHAKE_PRESSED_MS = 3_000;
+/**
+ * ROOTs of a session: the largest of them, 2,305 bytes of signatures and 1,182 of root, fit what may wait for
+ * a peer, as do a WELCOME and an OFFER beside them.
+ */
+export const SESSION_ROOTS_MAX = 48;
 /**
  * Connections of an endpoint that have said nothing yet: the pipes of a host's firewalls all at once, and few
  * enough to be no load.

@@ -256,6 +256,7 @@ def counters(value):
 MESSAGES = {
     1: ("HELLO", {
         "protocolMin": VERSION, "protocolMax": VERSION, "name": NAME, "lineage?": sized(16),
+        "root?": map_of({"hash": HASH, "number?": UINT}),
         "holds?": map_of({"hash": HASH, "epoch": UINT, "version": UINT}),
         "refused": list_of(32, HASH), "limits": map_of({"entries": UINT, "bytes": UINT, "parts": UINT}),
         "capabilities?": list_of(32, CODE),
@@ -286,6 +287,7 @@ MESSAGES = {
     16: ("PONG", {"hash?": HASH, "ageMs?": UINT}),
     17: ("BYE", {"code": CODE, "text": TEXT, "retryAfterMs?": PAUSE}),
     18: ("UNSUPPORTED", {"hash": HASH, "capabilities": list_of(32, CODE), "text": TEXT}),
+    19: ("ROOT", None),
 }  # fmt: skip
 
 
@@ -297,11 +299,13 @@ def without_skippable(value):
 
 
 def message(kind, body):
-    """The name and the fields of a message; OFFER, PROOF and CHUNK have their bytes."""
+    """The name and the fields of a message; OFFER, PROOF, ROOT and CHUNK have their bytes."""
     need(kind in MESSAGES, "unknown-type", str(kind))
     name, fields = MESSAGES[kind]
     if fields is None:
-        need(len(body) > (0 if name == "CHUNK" else 64), "bad-message", f"a short {name}")
+        need(body, "bad-message", f"an empty {name}")
+        if name != "CHUNK":
+            signed_in(body)
         return name, body
     decoded = without_skippable(control_body(body))
     fault = fields_fault(fields, decoded)
@@ -995,6 +999,71 @@ class RangeDecoder:
         need(self.at == len(self.payload) + 3 and self.code < 2**24, self.error, "another end of the tree")
 
 
+# ── Roots ─────────────────────────────────────────────────────────────────────
+
+ROLES = ("root", "release", "freshness")
+
+
+def signed_in(body):
+    """Signatures by key id, and the bytes that they are over."""
+    end = 1 + 72 * body[0]
+    need(body[0] <= 32 and len(body) > end, "bad-message", "signatures")
+    each = [body[at : at + 72] for at in range(1, end, 72)]
+    ids = [one[:8] for one in each]
+    need(all(a < b for a, b in zip(ids, ids[1:])), "bad-message", "key ids that do not ascend")
+    return {one[:8]: one[8:] for one in each}, body[end:]
+
+
+def key_id(key):
+    return hashlib.sha256(key).digest()[:8]
+
+
+def is_signed(root, role, signatures, data):
+    threshold, keys = root[role]
+    return sum(key_id(key) in signatures and verifies(key, data, signatures[key_id(key)]) for key in keys) >= threshold
+
+
+def root_of(data):
+    reader = Reader(data, "bad-root")
+    need(reader.take(4) == b"RCR1", "bad-root", "the tag")
+    root = {"hash": hashlib.sha256(data).digest(), "lineage": reader.take(16)}
+    for name in ("number", "floor", "ceiling"):
+        root[name] = reader.u64()
+    keys = [reader.take(32) for _ in range(reader.uint(1))]
+    ascend = lambda values: all(a < b for a, b in zip(values, values[1:]))
+    need(len(keys) <= 16 and ascend(keys) and len(set(map(key_id, keys))) == len(keys), "bad-root", "keys")
+    used = set()
+    for role in ROLES:
+        threshold = reader.uint(1)
+        at = [reader.uint(1) for _ in range(reader.uint(1))]
+        need(ascend(at) and all(index < len(keys) for index in at) and 1 <= threshold <= len(at), "bad-root", role)
+        root[role] = threshold, [keys[index] for index in at]
+        used |= set(at)
+    reader.end()
+    need(len(used) == len(keys) and root["number"] >= 1 and root["floor"] <= root["ceiling"], "bad-root", "numbers, or a key without a role")
+    return root
+
+
+def followed(trust, last, body):
+    """The root in a ROOT, that comes after `last`, or is the one that the trust line names."""
+    signatures, data = signed_in(body)
+    root = root_of(data)
+    need(root["lineage"] == trust[0], "bad-root", "another lineage")
+    need(is_signed(root, "root", signatures, data), "bad-root", "not signed by its own")
+    if last is None:
+        need(root["hash"] == trust[1], "bad-root", "not the root trusted")
+    else:
+        need(root["number"] == last["number"] + 1 and root["floor"] >= last["floor"], "bad-root", "it may not follow")
+        need(is_signed(last, "root", signatures, data), "bad-root", "not signed by the one before")
+    return root
+
+
+def trust_of(line):
+    match = re.fullmatch(r"rulecast2:([0-9a-f]{32}):([0-9a-f]{64})", line.strip())
+    need(match, "bad-trust", "no trust line")
+    return bytes.fromhex(match[1]), bytes.fromhex(match[2])
+
+
 # ── Sessions ──────────────────────────────────────────────────────────────────
 
 
@@ -1002,7 +1071,7 @@ class Subscriber:
     """Follows a session from the subscriber's side, over all its connections."""
 
     def __init__(self, session):
-        self.lineage, self.public = bytes.fromhex(session["lineage"]), bytes.fromhex(session["publicKey"])
+        self.lineage, self.trust, self.root = bytes.fromhex(session["lineage"]), trust_of(session["trust"]), None
         self.decoder = Decoder()
         self.manifests, self.active, self.rule_set = {}, None, {}
         self.applied, self.kinds = [], {}
@@ -1028,15 +1097,21 @@ class Subscriber:
     def on_hello(self, body):
         claimed = body.get("holds", {}).get("hash")
         need(claimed == self.active, "unexpected-message", "HELLO claims another release")
+        known = {"hash": self.root["hash"], "number": self.root["number"]} if self.root else {"hash": self.trust[1]}
+        need(body.get("root") == known, "unexpected-message", "HELLO believes another root")
 
     def on_welcome(self, body):
         need(body["lineage"] == self.lineage and body["protocol"] == 1, "wrong-lineage", "WELCOME")
 
+    def on_root(self, body):
+        self.root = followed(self.trust, self.root, body)
+
     def signed(self, body):
-        signature, data = body[:64], body[64:]
-        need(verifies(self.public, data, signature), "bad-signature", "a manifest")
+        signatures, data = signed_in(body)
+        need(self.root and is_signed(self.root, "release", signatures, data), "bad-signature", "a manifest")
         manifest = manifest_of(data)
         need(manifest["lineage"] == self.lineage, "wrong-lineage", "a manifest")
+        need(self.root["floor"] <= manifest["epoch"] <= self.root["ceiling"], "epoch-not-granted", "a manifest")
         return hashlib.sha256(data).digest(), manifest
 
     def on_offer(self, body):

@@ -111,7 +111,7 @@ describe('the recorded session', () => {
     let stream: Uint8Array[] = [];
     const hashes: string[] = [];
     for (const { message } of recorded.connections.flatMap(saidIn)) {
-      if (message.kind === 'offer') manifest = Uint8Array.from(message.manifest);
+      if (message.kind === 'offer') manifest = Uint8Array.from(message.content);
       if (message.kind === 'begin') {
         base = message.snapshot === true ? ruleSetOf([]) : active;
         stream = [];
@@ -142,7 +142,7 @@ describe.runIf(hasPython)('a decoder written from PROTOCOL.md alone', () => {
     expect(Object.keys(kinds).sort()).toEqual(
       [
         ...['ABORT', 'ANSWER', 'APPLIED', 'BEGIN', 'BYE', 'CHUNK', 'END', 'HELLO', 'NACK'],
-        ...['OFFER', 'PING', 'PONG', 'PROOF', 'PROVE', 'QUERY', 'WANT', 'WELCOME'],
+        ...['OFFER', 'PING', 'PONG', 'PROOF', 'PROVE', 'QUERY', 'ROOT', 'WANT', 'WELCOME'],
       ].sort(),
     );
     expect(Object.keys(forms).sort()).toEqual(
@@ -173,7 +173,17 @@ describe.runIf(hasPython)('a decoder written from PROTOCOL.md alone', () => {
         const at = said.findIndex(({ message }) => message.kind === 'offer');
         const { message, ...rest } = said[at] ?? said[0]!; // the session has an offer
         if (message.kind === 'offer')
-          said[at] = { ...rest, message: { ...message, manifest: flipped(message.manifest, 300) } };
+          said[at] = { ...rest, message: { ...message, content: flipped(message.content, 300) } };
+      },
+    ],
+    [
+      'a bit of a root',
+      'bad-root',
+      (said) => {
+        const at = said.findIndex(({ message }) => message.kind === 'root');
+        const { message, ...rest } = said[at] ?? said[0]!; // the session has a root
+        if (message.kind === 'root')
+          said[at] = { ...rest, message: { ...message, content: flipped(message.content, 300) } };
       },
     ],
     [

@@ -5,18 +5,16 @@
  * versions of zlib. `vectors/session.json` is what it recorded.
  */
 
-import { createPrivateKey, createPublicKey, type KeyObject } from 'node:crypto';
+import type { KeyObject } from 'node:crypto';
 import type { RuleSet } from '@rulecast/rules';
 import { mulberryWords } from '../../test/kit/random.mjs';
+import { keyOfSeed, rootOf, signedRoot } from '../../test/kit/roots.mjs';
 import { diffRuleSets, encodeChain, encodeDelta, encodeSnapshot } from '../src/codec/delta.ts';
 import { catalogueOf } from '../src/content/catalogue.ts';
-import {
-  encodeManifest,
-  type Manifest,
-  manifestFor,
-  manifestHash,
-  signManifest,
-} from '../src/content/manifest.ts';
+import { encodeManifest, type Manifest, manifestFor, manifestHash } from '../src/content/manifest.ts';
+import type { SignedRoot } from '../src/content/root.ts';
+import { publicBytes, signBytes } from '../src/content/signatures.ts';
+import { formatTrust } from '../src/peer/trust.ts';
 import { FrameEncoder } from '../src/wire/frame.ts';
 import { encodeMessage, type Message } from '../src/wire/message.ts';
 import { hexOf, ruleSetOf } from './part-spec.ts';
@@ -43,16 +41,17 @@ export interface RecordedSession {
   /** Of the process that recorded it. */
   readonly zlib: string;
   readonly lineage: string;
-  readonly publicKey: string;
+  /** The trust line of whom the session is with. */
+  readonly trust: string;
   readonly connections: readonly (readonly Turn[])[];
   /** The releases that become active, in order. */
   readonly applied: readonly RecordedRelease[];
 }
 
 const LINEAGE = Uint8Array.from({ length: 16 }, (_, i) => 0xa0 + i);
-const SEED = Buffer.from(Array.from({ length: 32 }, (_, i) => i));
-/** An ed25519 key in PKCS #8 (RFC 8410) is this, then its seed. */
-const PKCS8_HEAD = Buffer.from('302e020100300506032b657004220420', 'hex');
+const KEY = keyOfSeed(Uint8Array.from({ length: 32 }, (_, i) => i));
+const SECOND_KEY = keyOfSeed(Uint8Array.from({ length: 32 }, (_, i) => 255 - i));
+const ROOTS = roots();
 const CREATED_AT_MS = 1_790_000_000_000;
 /** Chunks smaller than a sender would choose, so that streams have several. */
 const CHUNK_BYTES = 4000;
@@ -62,20 +61,25 @@ interface Release {
   readonly manifest: Manifest;
   readonly bytes: Uint8Array;
   readonly hash: Uint8Array;
-  readonly signature: Uint8Array;
+  readonly signatures: Uint8Array;
+}
+
+/** The first root has one key for all; the second lets another one sign releases, too. */
+function roots(): readonly [SignedRoot, SignedRoot] {
+  const first = rootOf(LINEAGE, KEY);
+  const keys = [publicBytes(KEY), publicBytes(SECOND_KEY)].sort(Buffer.compare);
+  const second = { ...first, number: 2, roles: { ...first.roles, release: { threshold: 1, keys } } };
+  return [signedRoot(first, KEY), signedRoot(second, KEY)];
 }
 
 /** Signs releases, each with the manifest before it in view. */
 class ReleaseMaker {
-  private readonly key: KeyObject = createPrivateKey({
-    key: Buffer.concat([PKCS8_HEAD, SEED]),
-    format: 'der',
-    type: 'pkcs8',
-  });
+  private keys: readonly KeyObject[] = [KEY];
   private last: Manifest | undefined;
 
-  get publicKey(): string {
-    return createPublicKey(this.key).export({ format: 'der', type: 'spki' }).subarray(-32).toString('hex');
+  /** From here on another key signs as well. */
+  join(key: KeyObject): void {
+    this.keys = [...this.keys, key];
   }
 
   release(parts: readonly PartSpec[], epoch: number, version: number): Release {
@@ -91,7 +95,7 @@ class ReleaseMaker {
       manifest,
       bytes,
       hash: manifestHash(bytes),
-      signature: signManifest(bytes, this.key),
+      signatures: signBytes(bytes, ...this.keys),
     };
   }
 }
@@ -109,8 +113,12 @@ class Tape {
     else this.turns.push({ from, hex });
   }
 
-  offer({ signature, bytes }: Release): void {
-    this.say('publisher', { kind: 'offer', signature, manifest: bytes });
+  root({ signatures, content }: SignedRoot): void {
+    this.say('publisher', { kind: 'root', signatures, content });
+  }
+
+  offer({ signatures, bytes }: Release): void {
+    this.say('publisher', { kind: 'offer', signatures, content: bytes });
   }
 
   /** WANT to END; `base` is what the first of the deltas starts from. */
@@ -280,6 +288,7 @@ export function recordSession(zlib: string): RecordedSession {
   const [one, two, three, four] = contents().map((parts, i) => maker.release(parts, 1, i + 1));
   if (one === undefined || two === undefined || three === undefined || four === undefined)
     throw new TypeError('four releases were expected');
+  maker.join(SECOND_KEY);
   const renewed = maker.release(contents()[1] ?? [], 2, 3);
   const connections = [firstConnection(one, two, three, four), secondConnection(four, renewed, three)];
   return {
@@ -288,7 +297,7 @@ export function recordSession(zlib: string): RecordedSession {
       'Recorded with fixed keys (the private key of manifest.json) and times; another zlib may deflate to other bytes.',
     zlib,
     lineage: hexOf(LINEAGE),
-    publicKey: maker.publicKey,
+    trust: formatTrust({ lineage: LINEAGE, rootHash: ROOTS[0].hash }),
     connections,
     applied: [one, two, four, renewed].map(recordedRelease),
   };
@@ -321,6 +330,7 @@ function firstConnection(one: Release, two: Release, three: Release, four: Relea
     protocolMax: 1,
     name: 'sys-firewall',
     lineage: undefined,
+    root: { hash: ROOTS[0].hash, number: undefined },
     holds: undefined,
     refused: [],
     limits: LIMITS,
@@ -332,6 +342,7 @@ function firstConnection(one: Release, two: Release, three: Release, four: Relea
     lineage: LINEAGE,
     heartbeatMs: 15_000,
   });
+  tape.root(ROOTS[0]);
   tape.offer(one);
   tape.transfer(one, undefined, [encodeSnapshot(one.ruleSet)]);
   tape.applied(one, 1);
@@ -432,13 +443,14 @@ function abortedTransfer(tape: Tape, release: Release, base: Release): void {
  */
 function secondConnection(held: Release, renewed: Release, refused: Release): readonly Turn[] {
   const tape = new Tape();
-  const { hash, signature, bytes: manifest } = held;
+  const { hash, signatures, bytes: manifest } = held;
   tape.say('subscriber', {
     kind: 'hello',
     protocolMin: 1,
     protocolMax: 3,
     name: 'sys-firewall',
     lineage: LINEAGE,
+    root: { hash: ROOTS[0].hash, number: 1 },
     holds: { hash, epoch: 1, version: 4 },
     refused: [refused.hash],
     limits: LIMITS,
@@ -450,8 +462,9 @@ function secondConnection(held: Release, renewed: Release, refused: Release): re
     lineage: LINEAGE,
     heartbeatMs: 15_000,
   });
+  tape.root(ROOTS[1]);
   tape.say('publisher', { kind: 'prove' });
-  tape.say('subscriber', { kind: 'proof', signature, manifest });
+  tape.say('subscriber', { kind: 'proof', signatures, content: manifest });
   tape.offer(renewed);
   tape.transfer(renewed, undefined, [encodeSnapshot(renewed.ruleSet)]);
   tape.applied(renewed, 1);

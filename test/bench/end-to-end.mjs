@@ -5,7 +5,7 @@
  * between runs of the same machine.
  */
 
-import { createHash, generateKeyPairSync } from 'node:crypto';
+import { createHash } from 'node:crypto';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -19,10 +19,10 @@ import {
   encodeChain,
   encodeDelta,
   encodeManifest,
+  isSignedBy,
   manifestFor,
-  signManifest,
+  signBytes,
   verifyRuleSet,
-  verifySignature,
 } from '@rulecast/protocol';
 import {
   canonicalPrefixes,
@@ -35,6 +35,7 @@ import {
 import { Table } from '@rulecast/table';
 import { connect, listen, parseEndpoint } from '@rulecast/vchan';
 import { churned, millionHosts, seedPolicy, textOf } from '../inputs.mjs';
+import { soleRoot } from '../kit/roots.mjs';
 import { PERMITTED, rulectl, startPublisher, startSubscriber } from '../processes.mjs';
 import { grouped, machineLine, median, ms, partsOf, runsOf, table } from './report.mjs';
 
@@ -176,7 +177,7 @@ async function stagesOf(workload, runs) {
 
 /** @param {Workload} workload @param {RuleSet} before */
 async function oneRun(workload, before) {
-  const { privateKey, publicKey } = generateKeyPairSync('ed25519');
+  const { key, root } = soleRoot(new Uint8Array(16));
   const watch = new StopWatch();
   const ruleSet = ruleSetOf(workload, workload.bytes);
   watch.lap('parse');
@@ -188,11 +189,12 @@ async function oneRun(workload, before) {
   watch.lap('encode');
   const identity = { lineage: new Uint8Array(16), epoch: 1, version: 2, previousVersion: 1, createdAtMs: 0 };
   const manifestBytes = encodeManifest(manifestFor(ruleSet, identity));
-  const signature = signManifest(manifestBytes, privateKey);
+  const signatures = signBytes(manifestBytes, key);
   watch.lap('digest + sign');
   const received = await transferred(stream);
   watch.lap('transfer');
-  if (!verifySignature(manifestBytes, signature, publicKey)) throw new Error('the signature does not verify');
+  if (!isSignedBy(root.root, 'release', { signatures, content: manifestBytes }))
+    throw new Error('the signature does not verify');
   const applied = applyChain(before, received);
   verifyRuleSet(decodeManifest(manifestBytes), applied);
   watch.lap('verify');

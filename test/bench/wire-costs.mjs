@@ -95,7 +95,7 @@ export async function taken(endpoint, { holds, has, most = Number.POSITIVE_INFIN
   const before = connection.bytesReceived;
   const offer = await next();
   if (offer.kind !== 'offer') throw new Error(`OFFER was due, not ${offer.kind}`);
-  const hash = manifestHash(offer.manifest);
+  const hash = manifestHash(offer.content);
   const wantedAt = performance.now();
   await connection.send({ kind: 'want', hash, base: holds?.hash, has });
   const begin = await next();
@@ -106,7 +106,7 @@ export async function taken(endpoint, { holds, has, most = Number.POSITIVE_INFIN
     bytes += message.bytes.length;
     if (bytes >= most) break;
   }
-  const { epoch, version } = decodeManifest(offer.manifest);
+  const { epoch, version } = decodeManifest(offer.content);
   if (bytes === begin.bytes) {
     const figures = { receiveMs: 0, verifyMs: 0, compileMs: 0, flipMs: 0 };
     await connection.send({

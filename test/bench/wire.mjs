@@ -25,7 +25,7 @@ import {
   FrameEncoder,
   manifestFor,
   partCount,
-  signManifest,
+  signBytes,
 } from '@rulecast/protocol';
 import {
   canonicalPrefixes,
@@ -479,7 +479,7 @@ function wireBytes(deltaBytes, before, after) {
   const created = { lineage, createdAtMs: 1_790_000_000_000, epoch: 1 };
   const next = manifestFor(after, { ...created, version: 2, previousVersion: 1 });
   const manifest = encodeManifest(next);
-  const signature = signManifest(manifest, generateKeyPairSync('ed25519').privateKey);
+  const signatures = signBytes(manifest, generateKeyPairSync('ed25519').privateKey);
   const stream = encodeChain([deltaBytes]);
   const encoder = new FrameEncoder();
   let sum = 0;
@@ -488,7 +488,7 @@ function wireBytes(deltaBytes, before, after) {
     const { type, body } = encodeMessage(message);
     sum += encoder.frame(type, 0, body).length;
   };
-  send({ kind: 'offer', signature, manifest });
+  send({ kind: 'offer', signatures, content: manifest });
   send({ kind: 'begin', bytes: stream.length, snapshot: before === EMPTY_RULE_SET ? true : undefined });
   for (let at = 0; at < stream.length; at += CHUNK_BYTES) {
     send({ kind: 'chunk', bytes: stream.subarray(at, at + CHUNK_BYTES) });

@@ -5,7 +5,6 @@
  */
 
 import assert from 'node:assert';
-import { generateKeyPairSync } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -21,13 +20,14 @@ import {
   manifestFor,
   manifestHash,
   PROTOCOL_VERSION,
-  signManifest,
+  signBytes,
 } from '@rulecast/protocol';
 import { Publisher, serveSubscribers } from '@rulecast/publisher';
 import { EMPTY_PREFIX_SET, EMPTY_RULE_SET } from '@rulecast/rules';
 import { createSubscriber } from '@rulecast/subscriber';
 import { connect, createMemoryPair, parseEndpoint } from '@rulecast/vchan';
 import { pino } from 'pino';
+import { soleRoot } from '../kit/roots.mjs';
 import { MESSAGES } from './decoders.mjs';
 import { mutatedDelta, ruleSetOf } from './make.mjs';
 
@@ -94,9 +94,10 @@ async function converse(channel, bytes) {
 export class SubscriberTarget {
   /** @param {number} ordinal */
   constructor(ordinal) {
-    const { publicKey, privateKey } = generateKeyPairSync('ed25519');
-    this.privateKey = privateKey;
-    this.publicKey = publicKey;
+    const { key, root, trust } = soleRoot(LINEAGE);
+    this.privateKey = key;
+    this.root = root;
+    this.trust = trust;
     this.name = `fuzzed-${ordinal}`;
     this.nowMs = 1_800_000_000_000;
     this.version = 0;
@@ -130,7 +131,7 @@ export class SubscriberTarget {
           };
           this.noteWanted();
         }),
-      trust: { lineage: LINEAGE, publicKey: this.publicKey },
+      trust: this.trust,
       name: this.name,
       logger: LOGGER,
       nowMs: () => this.nowMs,
@@ -152,8 +153,9 @@ export class SubscriberTarget {
     /** @type {Message[]} */
     const messages = [
       { kind: 'welcome', protocol: PROTOCOL_VERSION, name: 'fuzz', lineage: LINEAGE, heartbeatMs: 15_000 },
+      { kind: 'root', signatures: this.root.signatures, content: this.root.content },
       { kind: 'ping' },
-      { kind: 'offer', signature: signManifest(manifest, this.privateKey), manifest },
+      { kind: 'offer', signatures: signBytes(manifest, this.privateKey), content: manifest },
       { kind: 'begin', bytes: stream.length, snapshot: isChain ? undefined : true },
       { kind: 'query', question: 'stats' },
     ];
@@ -222,7 +224,7 @@ export class PublisherTarget {
   script(draw) {
     const { publisher, head } = this;
     if (publisher === undefined || head === undefined) throw new TypeError('it was not started');
-    const { hash, manifest, manifestBytes, signature } = head;
+    const { hash, manifest, manifestBytes, signatures } = head;
     const other = draw.oneIn(4) ? new Uint8Array(draw.bytes(32)) : hash;
     const number = () => draw.of([0, 1, 3, manifest.version, 2 ** 32, Number.MAX_SAFE_INTEGER]);
     const held = { hash: other, epoch: number(), version: number() };
@@ -249,7 +251,7 @@ export class PublisherTarget {
             { kind: 'applied', ...held, ...timings, persisted: false, generation: number() },
             { kind: 'nack', hash: other, code: 'bad-delta', text: 'x', retry: 'later', retryAfterMs: 0 },
             { kind: 'nack', hash: other, code: 'bad-rule-set', text: 'x', retry: 'never' },
-            { kind: 'proof', signature, manifest: manifestBytes },
+            { kind: 'proof', signatures, content: manifestBytes },
             { kind: 'ping', hash: other, ageMs: ms() },
             { kind: 'pong' },
             { kind: 'answer', ok: true, generation: number() },

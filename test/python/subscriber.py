@@ -8,10 +8,8 @@ Commands come line by line on standard input: `leave` ends the connection, `join
 floor. What happens is told on standard output, a JSON object a line. It ends with its standard input.
 """
 
-import base64
 import hashlib
 import json
-import re
 import selectors
 import socket
 import sys
@@ -19,7 +17,10 @@ import time
 from pathlib import Path
 
 import meaning
-from decoder import MESSAGES, Decoder, Frames, Refused, catalogue_digest, check_totals, manifest_of, message, need, records_of, totals_of, verifies
+from decoder import (
+    MESSAGES, Decoder, Frames, Refused, catalogue_digest, check_totals, followed, is_signed, manifest_of, message, need,
+    records_of, signed_in, totals_of, trust_of,
+)  # fmt: skip
 from wire import Writer
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "protocol" / "PROTOCOL.md"
@@ -51,12 +52,6 @@ def table_of(document):
     return table
 
 
-def trust_of(line):
-    match = re.fullmatch(r"rulecast1:([0-9a-f]{32}):([A-Za-z0-9_-]{43})", line.strip())
-    need(match, "bad-trust", "no trust line")
-    return bytes.fromhex(match[1]), base64.urlsafe_b64decode(match[2] + "=")
-
-
 def tell(**fields):
     print(json.dumps({k: v.hex() if isinstance(v, bytes) else v for k, v in fields.items()}), flush=True)
 
@@ -64,8 +59,9 @@ def tell(**fields):
 class Held:
     """What outlives connections: the release in force, the floor, what was refused for good, and patience with streams."""
 
-    def __init__(self, lineage, key):
-        self.lineage, self.key = lineage, key
+    def __init__(self, trust):
+        self.trust, self.lineage = trust, trust[0]
+        self.root = None  # the newest it believes
         self.active = None  # {hash, manifest, signed, parts}
         self.floor = None  # (epoch, version, hash); of this lineage, for one process trusts one
         self.refused = {}  # hash to NACK
@@ -84,6 +80,7 @@ class Session:
         self.socket = socket.socket(socket.AF_UNIX)
         self.socket.connect(path)
         hello = {"protocolMin": 1, "protocolMax": 1, "name": name, "lineage": held.lineage}
+        hello["root"] = {"hash": held.root["hash"], "number": held.root["number"]} if held.root else {"hash": held.trust[1]}
         if held.active:
             manifest = held.active["manifest"]
             hello["holds"] = {"hash": held.active["hash"], "epoch": manifest["epoch"], "version": manifest["version"]}
@@ -136,7 +133,9 @@ class Session:
     def take(self, name, content, transaction):
         if name == "OFFER":
             return self.judge(content)
-        known = ("WELCOME", "BEGIN", "CHUNK", "END", "ABORT", "UNSUPPORTED", "QUERY", "PROVE", "PING", "PONG", "BYE")
+        if name == "ROOT" and self.state == "idle":
+            self.held.root = followed(self.held.trust, self.held.root, content)
+        known = ("WELCOME", "ROOT", "BEGIN", "CHUNK", "END", "ABORT", "UNSUPPORTED", "QUERY", "PROVE", "PING", "PONG", "BYE")
         self.raise_event(name.lower() if name in known else "other", content, transaction)
 
     def raise_event(self, event, content=None, transaction=0):
@@ -160,23 +159,24 @@ class Session:
 
     def judge(self, body):
         """PROTOCOL.md "Offers", in its order."""
-        held, signature, data = self.held, body[:64], body[64:]
+        held, (signatures, data) = self.held, signed_in(body)
         digest = hashlib.sha256(data).digest()
         if held.active and held.active["hash"] == digest:
             return self.raise_event("offerActive")
         if digest in held.refused:
             return self.raise_event("offerRefused", held.refused[digest])
         try:
-            need(verifies(held.key, data, signature), "bad-signature", "not signed by the trusted key")
+            need(held.root and is_signed(held.root, "release", signatures, data), "bad-signature", "not signed by who may")
             manifest = manifest_of(data)
             need(manifest["lineage"] == held.lineage, "wrong-lineage", "another lineage")
+            need(held.root["floor"] <= manifest["epoch"] <= held.root["ceiling"], "epoch-not-granted", "not in this root")
             if held.floor and held.floor[2] != digest:
                 order = manifest["epoch"], manifest["version"]
                 need(order != held.floor[:2], "forked", "another release of that number was in force")
                 need(order > held.floor[:2], "not-newer", "older than what was in force")
             need(manifest["prefixes"] + manifest["others"] <= LIMITS["entries"], "over-limit", "too many entries")
         except Refused as refused:
-            never = refused.code != "bad-signature"
+            never = refused.code not in ("bad-signature", "epoch-not-granted")
             nack = self.refusal(digest, refused, "never" if never else "later")
             if never:
                 held.refused[digest] = nack
@@ -279,6 +279,10 @@ class Session:
     def do_proof(self, *_):
         self.send("PROOF", self.held.active["signed"])
 
+    def do_trust(self, *_):
+        self.held.refused = {}
+        tell(event="root", number=self.held.root["number"])
+
     def do_tell(self, unsupported, _):
         tell(event="unsupported", hash=unsupported["hash"], capabilities=unsupported["capabilities"])
 
@@ -340,7 +344,7 @@ def verdict_fields(parts, packet):
 
 
 def main(trust, path, name, *capabilities):
-    held, table = Held(*trust_of(trust)), table_of(DOCUMENT.read_text(encoding="utf-8"))
+    held, table = Held(trust_of(trust)), table_of(DOCUMENT.read_text(encoding="utf-8"))
     session = None
     while True:
         sources = selectors.DefaultSelector()

@@ -153,7 +153,7 @@ export class Witness {
 function hashIn(message: Message): string {
   switch (message.kind) {
     case 'offer':
-      return hexOf(manifestHash(message.manifest));
+      return hexOf(manifestHash(message.content));
     case 'want':
     case 'applied':
     case 'nack':

@@ -3,11 +3,13 @@
  * to hold all the while. One seed, one plan, one outcome.
  */
 
-import { createHash, createPrivateKey, createPublicKey } from 'node:crypto';
+import { createHash } from 'node:crypto';
 import { join } from 'node:path';
+import { formatRoots, hexOf } from '@rulecast/protocol';
 import type { Channel } from '@rulecast/vchan';
 import type { Logger } from 'pino';
 import { Random } from '../kit/random.mjs';
+import { keyOfSeed, soleRoot } from '../kit/roots.mjs';
 import { air, type Process, START_WALL_MS } from './air.ts';
 import { pushOf, type Weight } from './content.ts';
 import { EXPECTED } from './expected.ts';
@@ -412,10 +414,10 @@ function isDeed(kind: Fault | Deed): kind is Deed {
 
 /** An identity that is the same in every simulation: what it signs is part of the trace. */
 function identityOf() {
-  const der = Buffer.concat([Buffer.from('302e020100300506032b657004220420', 'hex'), Buffer.alloc(32, 7)]);
-  const privateKey = createPrivateKey({ key: der, format: 'der', type: 'pkcs8' });
+  const key = keyOfSeed(new Uint8Array(32).fill(7));
   const lineage = new Uint8Array(16).fill(5);
-  const pem = privateKey.export({ format: 'pem', type: 'pkcs8' });
-  const text = `rulecast-identity 1\nlineage ${Buffer.from(lineage).toString('hex')}\n${pem}`;
-  return { identity: text, trust: { lineage, publicKey: createPublicKey(privateKey) } };
+  const { root, trust } = soleRoot(lineage, key);
+  const pem = key.export({ format: 'pem', type: 'pkcs8' });
+  const text = `rulecast-identity 2\nlineage ${hexOf(lineage)}\n${pem}${formatRoots([root])}`;
+  return { identity: text, trust };
 }

@@ -46,8 +46,8 @@ function liar(
     for (let frame = decoder.next(); frame !== undefined; frame = decoder.next()) {
       const message = decodeMessage(frame.type, frame.body);
       if (message.kind !== 'offer') continue;
-      const { epoch, version } = decodeManifest(message.manifest);
-      answer({ hash: manifestHash(message.manifest), epoch, version }, self);
+      const { epoch, version } = decodeManifest(message.content);
+      answer({ hash: manifestHash(message.content), epoch, version }, self);
     }
   });
   self.send({

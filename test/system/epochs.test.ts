@@ -13,7 +13,7 @@ import {
   manifestHash,
   PROTOCOL_VERSION,
   parseTrust,
-  signManifest,
+  signBytes,
 } from '@rulecast/protocol';
 import { EMPTY_RULE_SET } from '@rulecast/rules';
 import { connect, parseEndpoint } from '@rulecast/vchan';
@@ -191,7 +191,11 @@ it.each(['no proof', 'a forged proof'])('marks a subscriber as diverged that has
       await connection.send({ kind: 'nack', hash, code: 'unknown-release', text, retry: 'later' });
     } else {
       const { privateKey } = generateKeyPairSync('ed25519');
-      await connection.send({ kind: 'proof', signature: signManifest(manifest, privateKey), manifest });
+      await connection.send({
+        kind: 'proof',
+        signatures: signBytes(manifest, privateKey),
+        content: manifest,
+      });
     }
   }
   expect(received).toEqual(['welcome', 'prove', 'offer']);

@@ -5,7 +5,7 @@
  */
 
 import { type ChildProcess, fork } from 'node:child_process';
-import { generateKeyPairSync, type KeyObject } from 'node:crypto';
+import type { KeyObject } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -27,7 +27,8 @@ import {
   manifestFor,
   manifestHash,
   PROTOCOL_VERSION,
-  signManifest,
+  type SignedRoot,
+  signBytes,
 } from '@rulecast/protocol';
 import {
   EMPTY_PREFIX_SET,
@@ -39,6 +40,7 @@ import {
 } from '@rulecast/rules';
 import { type Channel, type Listener, listen, parseEndpoint } from '@rulecast/vchan';
 import { afterEach, beforeEach, expect, it } from 'vitest';
+import { soleRoot } from '../kit/roots.mjs';
 
 const VICTIM = fileURLToPath(new URL('victim.mjs', import.meta.url));
 const LINEAGE = new Uint8Array(16).fill(7);
@@ -64,12 +66,13 @@ interface Report {
 interface Release {
   readonly ruleSet: RuleSet;
   readonly bytes: Uint8Array;
-  readonly signature: Uint8Array;
+  readonly signatures: Uint8Array;
   readonly hash: Uint8Array;
 }
 
 let directory: string;
 let key: KeyObject;
+let root: SignedRoot;
 let trustLine: string;
 let listener: Listener;
 let victim: ChildProcess;
@@ -77,9 +80,10 @@ let peer: HostilePeer;
 
 beforeEach(async () => {
   directory = mkdtempSync(join(tmpdir(), 'rulecast-hostile-'));
-  const { publicKey, privateKey } = generateKeyPairSync('ed25519');
-  key = privateKey;
-  trustLine = formatTrust({ lineage: LINEAGE, publicKey });
+  const made = soleRoot(LINEAGE);
+  key = made.key;
+  root = made.root;
+  trustLine = formatTrust(made.trust);
   const endpoint = `unix:${join(directory, 'publisher.sock')}`;
   listener = await listen(parseEndpoint(endpoint));
   victim = fork(VICTIM, [endpoint, trustLine]);
@@ -119,10 +123,11 @@ class HostilePeer {
     await this.receive('hello');
     const welcome = { kind: 'welcome', protocol: PROTOCOL_VERSION, name: 'dom0', lineage: LINEAGE } as const;
     await this.send({ ...welcome, heartbeatMs: 15_000 });
+    await this.send({ kind: 'root', signatures: root.signatures, content: root.content });
   }
 
-  offer({ signature, bytes }: Release): Promise<void> {
-    return this.send({ kind: 'offer', signature, manifest: bytes });
+  offer({ signatures, bytes }: Release): Promise<void> {
+    return this.send({ kind: 'offer', signatures, content: bytes });
   }
 
   async transfer(stream: Uint8Array, isChain: boolean): Promise<void> {
@@ -153,7 +158,7 @@ async function measured(): Promise<Report> {
 function releaseOf(ruleSet: RuleSet, version: number): Release {
   const identity = { lineage: LINEAGE, epoch: 1, version, previousVersion: version - 1, createdAtMs: 0 };
   const bytes = encodeManifest(manifestFor(ruleSet, identity));
-  return { ruleSet, bytes, signature: signManifest(bytes, key), hash: manifestHash(bytes) };
+  return { ruleSet, bytes, signatures: signBytes(bytes, key), hash: manifestHash(bytes) };
 }
 
 /** Hosts from an address on, and a policy. */

@@ -49,8 +49,8 @@ export class Observer {
       const message = (await connection.receive())?.message;
       if (message === undefined) return;
       if (message.kind !== 'offer') continue;
-      const hash = manifestHash(message.manifest);
-      const { version } = decodeManifest(message.manifest);
+      const hash = manifestHash(message.content);
+      const { version } = decodeManifest(message.content);
       this.offers.push({ version, hash: Buffer.from(hash).toString('hex') });
       const text = 'it only looks';
       await connection.send({

@@ -22,7 +22,7 @@ import {
   encodeSnapshot,
   manifestFor,
   manifestHash,
-  signManifest,
+  signBytes,
 } from '@rulecast/protocol';
 import { openIdentity, Store } from '@rulecast/publisher';
 import { EMPTY_RULE_SET } from '@rulecast/rules';
@@ -256,12 +256,12 @@ describe('a publisher', () => {
       };
       const manifest = manifestFor(EMPTY_RULE_SET, next);
       const manifestBytes = encodeManifest(manifest);
-      const signature = signManifest(manifestBytes, identity.privateKey);
+      const signatures = signBytes(manifestBytes, ...identity.releaseKeys);
       const release = {
         ruleSet: EMPTY_RULE_SET,
         manifest,
         manifestBytes,
-        signature,
+        signatures,
         hash: manifestHash(manifestBytes),
       };
       const notes = {

@@ -63,7 +63,7 @@ function writeInput(): string {
     if (transfer === undefined) throw new TypeError('a transfer for each release');
     return {
       manifest: base64(release.bytes),
-      signature: base64(release.signature),
+      signatures: base64(release.signatures),
       isSnapshot: transfer.begin.snapshot === true,
       stream: base64(Buffer.concat(transfer.chunks)),
     };

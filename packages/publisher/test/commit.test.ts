@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { decodeManifest, manifestHash, ProtocolError, partsOf, verifySignature } from '@rulecast/protocol';
+import { decodeManifest, isSignedBy, manifestHash, ProtocolError, partsOf } from '@rulecast/protocol';
 import {
   emptyPolicy,
   FIREWALL_CHAINS_MAX,
@@ -83,7 +83,12 @@ describe('a commit', () => {
       turn: SYSTEM_HOST.turn,
     });
     const release = await committer.commit(await committer.draft(ONE), PUSHED);
-    expect(verifySignature(release.manifestBytes, release.signature, identity.publicKey)).toBe(true);
+    expect(
+      isSignedBy(identity.root, 'release', {
+        signatures: release.signatures,
+        content: release.manifestBytes,
+      }),
+    ).toBe(true);
     expect(release.hash).toEqual(manifestHash(release.manifestBytes));
     expect(decodeManifest(release.manifestBytes)).toEqual(release.manifest);
     expect(release.manifest.lineage).toEqual(identity.lineage);

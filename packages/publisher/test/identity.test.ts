@@ -3,9 +3,10 @@ import { generateKeyPairSync } from 'node:crypto';
 import { mkdirSync, readdirSync, readFileSync, statSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { formatTrust } from '@rulecast/protocol';
+import { formatRoots, formatTrust, hexOf, publicBytes } from '@rulecast/protocol';
 import { describe, expect, it } from 'vitest';
 import { temporaryDirectory } from '../../../test/kit/directory.ts';
+import { soleRoot } from '../../../test/kit/roots.mjs';
 import { IdentityError, openIdentity } from '../src/store/identity.ts';
 
 const DIST = new URL('../dist/index.js', import.meta.url).href;
@@ -20,14 +21,16 @@ describe('an identity file', () => {
     expect(made.lineage).toHaveLength(16);
     expect(statSync(path).mode & 0o777).toBe(0o600);
     expect(formatTrust(read)).toBe(formatTrust(made));
-    expect(read.privateKey.equals(made.privateKey)).toBe(true);
+    expect(read.releaseKeys.map((key) => publicBytes(key))).toEqual(made.root.roles.release.keys);
     expect(readFileSync(path, 'utf8')).toBe(text);
   });
 
   it('leaves no draft beside it', () => {
     const directory = temporaryDirectory();
-    openIdentity(join(directory, 'identity'));
-    expect(readdirSync(directory)).toEqual(['identity']);
+    const { lineage } = openIdentity(join(directory, 'identity'));
+    const rootKey = `root-${hexOf(lineage).slice(0, 8)}.key`;
+    expect(readdirSync(directory)).toEqual(['identity', rootKey]);
+    expect(statSync(join(directory, rootKey)).mode & 0o777).toBe(0o600);
   });
 
   it('differs from the one of another path in lineage and key', () => {
@@ -57,6 +60,7 @@ describe('an identity file', () => {
 describe('a file that is no identity is refused and left as it is', () => {
   const lineage = `lineage ${'0a'.repeat(16)}`;
   const pem = generateKeyPairSync('ed25519').privateKey.export({ format: 'pem', type: 'pkcs8' });
+  const roots = formatRoots([soleRoot(new Uint8Array(16).fill(0x0a)).root]);
   const rsa = generateKeyPairSync('rsa', { modulusLength: 2048 }).privateKey.export({
     format: 'pem',
     type: 'pkcs8',
@@ -65,12 +69,16 @@ describe('a file that is no identity is refused and left as it is', () => {
   it.each([
     ['empty', ''],
     ['of another program', '-----BEGIN CERTIFICATE-----\n'],
-    ['of a later version', `rulecast-identity 2\n${lineage}\n${pem}`],
-    ['without a lineage', `rulecast-identity 1\n${pem}`],
-    ['with a short lineage', `rulecast-identity 1\nlineage 0a0a\n${pem}`],
-    ['without a key', `rulecast-identity 1\n${lineage}\n`],
-    ['with half a key', `rulecast-identity 1\n${lineage}\n${String(pem).slice(0, 60)}`],
-    ['with a key of another kind', `rulecast-identity 1\n${lineage}\n${rsa}`],
+    ['of a later version', `rulecast-identity 3\n${lineage}\n${pem}${roots}`],
+    ['without a lineage', `rulecast-identity 2\n${pem}${roots}`],
+    ['with a short lineage', `rulecast-identity 2\nlineage 0a0a\n${pem}${roots}`],
+    ['without a key', `rulecast-identity 2\n${lineage}\n${roots}`],
+    ['with half a key', `rulecast-identity 2\n${lineage}\n${String(pem).slice(0, 60)}\n${roots}`],
+    ['without a root', `rulecast-identity 2\n${lineage}\n${pem}`],
+    ['with no root but a header', `rulecast-identity 2\n${lineage}\n${pem}rulecast-roots 1\n`],
+    ['without the key that its root names', `rulecast-identity 2\n${lineage}\n${pem}${roots}`],
+    ['with the root of another lineage', `rulecast-identity 2\nlineage ${'0b'.repeat(16)}\n${pem}${roots}`],
+    ['with a key of another kind', `rulecast-identity 2\n${lineage}\n${rsa}${roots}`],
   ])('%s', (_, text) => {
     const path = join(temporaryDirectory(), 'identity');
     writeFileSync(path, text);

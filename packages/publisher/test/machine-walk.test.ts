@@ -56,10 +56,10 @@ const message: fc.Arbitrary<Message> = fc.oneof(
   { weight: 1, arbitrary: fc.constant(ANSWER) },
   {
     weight: 1,
-    arbitrary: pick.map(({ manifestBytes, signature }) => ({
+    arbitrary: pick.map(({ manifestBytes, signatures }) => ({
       kind: 'proof' as const,
-      manifest: manifestBytes,
-      signature,
+      content: manifestBytes,
+      signatures,
     })),
   },
   { weight: 1, arbitrary: fc.constantFrom(...STRANGE_MESSAGES, helloOf()) },

@@ -2,23 +2,23 @@
  * What a session's machine is led with: releases, moments, and every kind of message. No clock, no channel.
  */
 
-import { generateKeyPairSync } from 'node:crypto';
 import {
   encodeManifest,
   hexOf,
+  isSignedBy,
   type Message,
   type MessageOf,
   manifestFor,
   manifestHash,
-  signManifest,
-  verifySignature,
+  signBytes,
 } from '@rulecast/protocol';
 import { EMPTY_RULE_SET } from '@rulecast/rules';
+import { soleRoot } from '../../../test/kit/roots.mjs';
 import type { Now, PublisherView } from '../src/session/state.ts';
 import type { Release } from '../src/store/store.ts';
 
-const KEY = generateKeyPairSync('ed25519');
 export const LINEAGE = new Uint8Array(16).fill(7);
+export const ROOT = soleRoot(LINEAGE);
 export const UNKNOWN_HASH = new Uint8Array(32).fill(255);
 
 export function releaseOf(epoch: number, version: number): Release {
@@ -29,7 +29,7 @@ export function releaseOf(epoch: number, version: number): Release {
     ruleSet: EMPTY_RULE_SET,
     manifest,
     manifestBytes,
-    signature: signManifest(manifestBytes, KEY.privateKey),
+    signatures: signBytes(manifestBytes, ROOT.key),
     hash: manifestHash(manifestBytes),
   };
 }
@@ -52,7 +52,11 @@ export function publisherWith(releases: readonly Release[], isBehind = false): P
       const found = releases.find(({ manifest }) => manifest.epoch === epoch && manifest.version === version);
       return found && hexOf(found.hash);
     },
-    isSigned: ({ manifest, signature }) => verifySignature(manifest, signature, KEY.publicKey),
+    isSigned: (signed) => isSignedBy(ROOT.root.root, 'release', signed),
+    rootsAfter: ({ hash, number }) => {
+      if (hexOf(hash) !== hexOf(ROOT.root.hash)) return undefined;
+      return number === undefined ? [ROOT.root] : [];
+    },
   };
 }
 
@@ -107,7 +111,8 @@ export const ANSWER: MessageOf<'answer'> = {
 /** Of each kind one that a subscriber never sends, or not here. */
 export const STRANGE_MESSAGES: readonly Message[] = [
   { kind: 'welcome', protocol: 1, name: 'mgmt', lineage: LINEAGE, heartbeatMs: 5000 },
-  { kind: 'offer', manifest: new Uint8Array(1), signature: new Uint8Array(64) },
+  { kind: 'offer', content: new Uint8Array(1), signatures: new Uint8Array(1) },
+  { kind: 'root', content: new Uint8Array(1), signatures: new Uint8Array(1) },
   { kind: 'begin', bytes: 1 },
   { kind: 'chunk', bytes: new Uint8Array(1) },
   { kind: 'end' },

@@ -109,7 +109,7 @@ function eventsOf(event: PublisherEvent, state: PublisherState): readonly Event[
     case 'nackOther':
       return [received(nackOf(state === 'proving' ? ABOVE.hash : older.hash))];
     case 'proof':
-      return [received({ kind: 'proof', manifest: ABOVE.manifestBytes, signature: ABOVE.signature })];
+      return [received({ kind: 'proof', content: ABOVE.manifestBytes, signatures: ABOVE.signatures })];
     case 'answer':
       return [received(ANSWER, 1)];
     case 'ping':

@@ -15,7 +15,7 @@ import {
   type MessageOf,
   manifestHash,
   PROTOCOL_VERSION,
-  type SignedManifest,
+  type Signed,
   verifyRuleSet,
 } from '@rulecast/protocol';
 import { EMPTY_RULE_SET, type RuleSet } from '@rulecast/rules';
@@ -29,7 +29,7 @@ export interface Held {
   readonly version: number;
 }
 
-export interface Offer extends SignedManifest {
+export interface Offer extends Signed {
   readonly hash: Uint8Array;
   readonly decoded: Manifest;
 }
@@ -209,8 +209,8 @@ export class ScriptedSubscriber {
   }
 }
 
-export function offerOf({ signature, manifest }: SignedManifest): Offer {
-  return { signature, manifest, hash: manifestHash(manifest), decoded: decodeManifest(manifest) };
+export function offerOf({ signatures, content }: Signed): Offer {
+  return { signatures, content, hash: manifestHash(content), decoded: decodeManifest(content) };
 }
 
 /**

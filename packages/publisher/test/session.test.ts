@@ -10,12 +10,13 @@ import {
   manifestHash,
   QUERIES_PER_SECOND_MAX,
   SUBSCRIBERS_MAX,
-  signManifest,
+  signBytes,
 } from '@rulecast/protocol';
 import { EMPTY_RULE_SET } from '@rulecast/rules';
 import { type Endpoint, parseEndpoint } from '@rulecast/vchan';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { temporaryDirectory } from '../../../test/kit/directory.ts';
+import { freshKey } from '../../../test/kit/roots.mjs';
 import { turns } from '../../../test/kit/turns.ts';
 import { FakeClock } from '../../sources/test/fake-clock.ts';
 import type { Publisher } from '../src/release/publisher.ts';
@@ -435,7 +436,7 @@ describe('limits in HELLO', () => {
 describe('a subscriber that claims a release above the head', () => {
   /** A release of this lineage that the publisher has lost, and its proof. */
   function lostRelease(publisher: Publisher, epoch: number, version: number, ofLineage?: Uint8Array) {
-    const { privateKey } = publisher.identity;
+    const { releaseKeys } = publisher.identity;
     const lineage = ofLineage ?? publisher.identity.lineage;
     const lost = {
       lineage,
@@ -448,7 +449,7 @@ describe('a subscriber that claims a release above the head', () => {
     const holds = { hash: manifestHash(manifest), epoch, version };
     return {
       holds,
-      proof: { kind: 'proof', manifest, signature: signManifest(manifest, privateKey) } as const,
+      proof: { kind: 'proof', content: manifest, signatures: signBytes(manifest, ...releaseKeys) } as const,
     };
   }
 
@@ -582,7 +583,10 @@ describe('a subscriber that claims a release above the head', () => {
       ) => Parameters<ScriptedSubscriber['send']>[0],
     ]
   >([
-    ['a signature of nobody', ({ proof }) => ({ ...proof, signature: new Uint8Array(64) })],
+    [
+      'a signature of nobody',
+      ({ proof }) => ({ ...proof, signatures: signBytes(proof.content, freshKey()) }),
+    ],
     ['the manifest of another release', (_, publisher) => lostRelease(publisher, 3, 18).proof],
     [
       'a NACK',
@@ -831,7 +835,7 @@ describe('sessions among each other', () => {
         limits: { entries: 1, bytes: 1, parts: 1 },
       },
     ],
-    ['PROOF', { kind: 'proof', manifest: new Uint8Array(1), signature: new Uint8Array(64) }],
+    ['PROOF', { kind: 'proof', content: new Uint8Array(1), signatures: new Uint8Array(1) }],
     ['END', { kind: 'end', sha256: new Uint8Array(32) }],
     ['STATUS', { kind: 'status', watch: false }],
   ])('%s out of place ends the session with BYE', async (_, message) => {

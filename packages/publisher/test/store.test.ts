@@ -1,14 +1,7 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import {
-  applyDelta,
-  encodeSnapshot,
-  ProtocolError,
-  SIGNATURE_BYTES,
-  STEPS_MAX,
-  verifyRuleSet,
-} from '@rulecast/protocol';
+import { applyDelta, encodeSnapshot, ProtocolError, STEPS_MAX, verifyRuleSet } from '@rulecast/protocol';
 import { formatPrefixAt, type Prefixes, prefixListOf, type RuleSet } from '@rulecast/rules';
 import { type Database, open } from 'lmdb';
 import { describe, expect, it, onTestFinished } from 'vitest';
@@ -130,7 +123,7 @@ describe('a store', () => {
     const loaded = await directory.reopened();
     expect(loaded?.manifest).toEqual(release?.manifest);
     expect(loaded?.manifestBytes).toEqual(release?.manifestBytes);
-    expect(loaded?.signature).toEqual(release?.signature);
+    expect(loaded?.signatures).toEqual(release?.signatures);
     expect(loaded?.hash).toEqual(release?.hash);
     expectSame(loaded?.ruleSet, release?.ruleSet);
   });
@@ -349,9 +342,9 @@ describe('the archive', () => {
     const sizes = new StoreDirectory();
     const releases = await sizes.fill(churn(4, 100));
     let bytes = 0;
-    for (const { manifest, manifestBytes } of releases.slice(1)) {
+    for (const { manifest, manifestBytes, signatures } of releases.slice(1)) {
       const delta = await sizes.raw('deltas', (raw) => raw.get([1, manifest.version] as never)?.length);
-      bytes += (delta ?? 0) + manifestBytes.length + SIGNATURE_BYTES;
+      bytes += (delta ?? 0) + manifestBytes.length + signatures.length;
     }
     const kept = await keptVersions(churn(4, 100), { ...NEWEST, chainBytes: 0, historyBytes: bytes });
     expect(kept.at(-1)).toEqual([4, 3, 2]);
@@ -618,8 +611,8 @@ describe('a store of another identity', () => {
   it('is refused by its key, where only the lineage is the same', async () => {
     const directory = new StoreDirectory();
     await directory.fill(churn(2, 50));
-    const { privateKey, publicKey } = openIdentity(join(directory.path, 'stranger'));
-    const forger = { ...directory.identity, privateKey, publicKey };
+    const { root, roots } = openIdentity(join(directory.path, 'stranger'));
+    const forger = { ...directory.identity, root, roots };
     await expect(directory.reopened(forger)).rejects.toThrow(/not signed by this identity/);
   });
 

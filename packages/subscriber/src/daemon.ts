@@ -42,7 +42,7 @@ import { readNameServers, watchNameServers } from './daemon/resolv-conf.ts';
 import { createSubscriber, type Subscriber } from './peer/subscriber.ts';
 import { StateError } from './state/state.ts';
 
-/** Of a file with a trust line, which has 85 characters. */
+/** Of a file with a trust line, which has 107 characters. */
 const TRUST_MAX_BYTES = 4096;
 await runProgram('rulecast-subscriber', main);
 

@@ -30,7 +30,7 @@ const CANDIDATE: Candidate = {
       createdAtMs: 5,
     }),
     manifestBytes: new Uint8Array(3),
-    signature: new Uint8Array(64),
+    signatures: new Uint8Array(64),
   },
   base: new Uint8Array(32).fill(3),
   stream: new Uint8Array(7),
@@ -104,9 +104,9 @@ describe('a release that comes into force', () => {
     expect(kindsOf(effects)).toEqual(order);
     const figures = { verifyMs: 10, compileMs: 20, flipMs: 10, generation: 4 };
     expect(end).toEqual({ kind: 'done', figures, persisted: true });
-    const { hash, manifestBytes, signature } = CANDIDATE.offer;
+    const { hash, manifestBytes, signatures } = CANDIDATE.offer;
     const { base, stream } = keepsStream ? CANDIDATE : { base: undefined, stream: SNAPSHOT };
-    const stored = { hash, manifestBytes, signature, base, stream };
+    const stored = { hash, manifestBytes, signatures, base, stream };
     expect(effects).toContainEqual({ kind: 'write', stored });
     expect(effects.at(-1)).toEqual({
       kind: 'mark',

@@ -84,10 +84,10 @@ await connection.send({
   heartbeatMs: 15_000,
 });
 for (const release of input.releases) {
-  const [manifest, signature, stream] = [release.manifest, release.signature, release.stream].map((text) =>
+  const [manifest, signatures, stream] = [release.manifest, release.signatures, release.stream].map((text) =>
     Uint8Array.from(Buffer.from(text, 'base64')),
   );
-  await connection.send({ kind: 'offer', manifest, signature });
+  await connection.send({ kind: 'offer', manifest, signatures });
   await next('want');
   await connection.send({ kind: 'begin', bytes: stream.length, snapshot: release.isSnapshot || undefined });
   await connection.send({ kind: 'chunk', bytes: stream });

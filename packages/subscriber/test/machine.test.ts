@@ -75,13 +75,13 @@ function offerOf(manifestBytes: Uint8Array): VerifiedOffer {
       createdAtMs: 1,
     }),
     manifestBytes,
-    signature: new Uint8Array(64),
+    signatures: new Uint8Array(1),
   };
 }
 
-function heldOf({ hash, manifest, manifestBytes, signature }: VerifiedOffer, sinceMs: number): Held {
+function heldOf({ hash, manifest, manifestBytes, signatures }: VerifiedOffer, sinceMs: number): Held {
   const { epoch, version } = manifest;
-  return { hash, epoch, version, manifestBytes, signature, persisted: true, sinceMs };
+  return { hash, epoch, version, manifestBytes, signatures, persisted: true, sinceMs };
 }
 
 const ONE = offerOf(bytesOf(0, 1));
@@ -92,7 +92,8 @@ function run(state: State, events: readonly Event[], nowMs = 0): State {
   return events.reduce((before, event) => step(before, event, nowMs).state, state);
 }
 
-const GREETING = start(SELF, NO_MEMORY, heldOf(ONE, 0), undefined, 0).state;
+const ROOT = { hash: new Uint8Array(32).fill(3), number: 4 };
+const GREETING = start(SELF, NO_MEMORY, heldOf(ONE, 0), ROOT, undefined, 0).state;
 const TEN: Event = { kind: 'chunk', bytes: new Uint8Array(10) };
 const PATHS: Readonly<Record<SubscriberSessionState, readonly Event[]>> = {
   greeting: [],
@@ -130,6 +131,7 @@ const EVENTS: Readonly<Record<SubscriberEvent, Event>> = {
   end: { kind: 'end' },
   abort: { kind: 'abort', code: 'superseded', text: '' },
   unsupported: { kind: 'unsupported', hash: TWO.hash, capabilities: ['names'], text: 'told' },
+  root: { kind: 'root', number: 5 },
   query: { kind: 'query', packet: undefined, transaction: 3 },
   prove: { kind: 'prove' },
   ping: { kind: 'ping' },
@@ -155,6 +157,7 @@ const DONE: Readonly<Record<Exclude<SubscriberAction, 'never'>, readonly string[
   apply: ['apply'],
   answer: ['ask'],
   tell: [], // its people, by a complaint
+  trust: ['trusted'],
   proof: ['proof'],
   pong: ['pong'],
   bye: ['bye'],
@@ -371,7 +374,7 @@ class World {
     this.offered = 0;
     this.answered = 0;
     this.begun = 0;
-    return this.#checked(start(SELF, memory, this.held, this.trouble, this.nowMs));
+    return this.#checked(start(SELF, memory, this.held, ROOT, this.trouble, this.nowMs));
   }
 
   move(move: Move): void {
@@ -482,8 +485,7 @@ class World {
       if (this.held === undefined || compareRelease(offer.manifest, this.held) > 0) return offer;
       throw new ProtocolError(ErrorCode.notNewer, 'is not newer');
     };
-    const signature = new Uint8Array(64);
-    const message = { kind: 'offer', manifest, signature } as const;
+    const message = { kind: 'offer', content: manifest, signatures: new Uint8Array(1) } as const;
     return judgeOffer(message, this.state, { verifyOffer, generation: () => 1 }, this.nowMs);
   }
 
@@ -552,6 +554,7 @@ class World {
         return this.#checkClaims(effect.message);
       case 'expect':
       case 'welcomed':
+      case 'trusted':
       case 'complain':
         return; // nothing that could be wrong
     }
@@ -587,7 +590,7 @@ class World {
       case 'answer':
         return must(!message.ok || isSame(message.hash, held?.hash), 'ANSWER');
       case 'proof':
-        return must(isSame(message.manifest, held?.manifestBytes), 'PROOF');
+        return must(isSame(message.content, held?.manifestBytes), 'PROOF');
       default:
         throw new Error(`a subscriber never sends ${message.kind}`);
     }

@@ -10,7 +10,7 @@ import {
   type Manifest,
   type MessageOf,
   manifestHash,
-  signManifest,
+  signBytes,
 } from '@rulecast/protocol';
 import { EMPTY_RULE_SET, type RuleSet } from '@rulecast/rules';
 import { Table, TableLimitCode, TableLimitError } from '@rulecast/table';
@@ -43,7 +43,7 @@ const NEXT = { version: 5, epoch: 2 } as const;
 interface BadOffer {
   readonly title: string;
   readonly code: string;
-  spoil(publisher: ScriptedPublisher): Pick<ScriptedRelease, 'bytes' | 'signature'>;
+  spoil(publisher: ScriptedPublisher): Pick<ScriptedRelease, 'bytes' | 'signatures'>;
 }
 
 const good = (publisher: ScriptedPublisher): ScriptedRelease => publisher.release(sampleRuleSet(5), NEXT);
@@ -54,7 +54,7 @@ const BAD_OFFERS: readonly BadOffer[] = [
     code: 'bad-signature',
     spoil: (publisher) => {
       const release = good(publisher);
-      return { ...release, signature: flipped(release.signature, 8 * 7) };
+      return { ...release, signatures: flipped(release.signatures, 8 * 20) };
     },
   },
   {
@@ -81,7 +81,7 @@ const BAD_OFFERS: readonly BadOffer[] = [
     code: 'bad-manifest',
     spoil: (publisher) => {
       const bytes = good(publisher).bytes.subarray(0, -1);
-      return { bytes, signature: signManifest(bytes, publisher.privateKey) };
+      return { bytes, signatures: signBytes(bytes, publisher.privateKey) };
     },
   },
   {
@@ -172,7 +172,7 @@ describe('an offer is refused before anything of it is wanted, and what is in fo
   it('a good signature makes good a manifest that came with a bad one before', async () => {
     const { publisher, peer, subscriber } = await holding();
     const release = good(publisher);
-    await peer.offer({ ...release, signature: flipped(release.signature, 0) });
+    await peer.offer({ ...release, signatures: flipped(release.signatures, 8 * 20) });
     expect(await peer.receive('nack')).toMatchObject({ code: 'bad-signature' });
     await peer.bring(release);
     expectEnforces(subscriber, release.ruleSet);

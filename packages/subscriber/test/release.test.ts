@@ -188,7 +188,7 @@ describe('HELLO', () => {
     await peer.send({ kind: 'prove' });
     expect(await peer.receive('proof')).toEqual({
       kind: 'proof',
-      signature: release.signature,
+      signatures: release.signatures,
       manifest: release.bytes,
     });
   });

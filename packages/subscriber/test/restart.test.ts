@@ -70,9 +70,9 @@ describe('a restart', () => {
     expect(hello.holds).toEqual({ hash: two.hash, epoch: 0, version: 2 });
     await peer.send({ kind: 'prove' });
     const proof = await peer.receive('proof');
-    expect({ bytes: proof.manifest, signature: proof.signature }).toEqual({
+    expect({ bytes: proof.content, signatures: proof.signatures }).toEqual({
       bytes: two.bytes,
-      signature: two.signature,
+      signatures: two.signatures,
     });
     await peer.offer(two);
     expect(await peer.receive('applied')).toMatchObject({ version: 2, persisted: true, compileMs: 0 });
@@ -119,7 +119,7 @@ describe('a delta', () => {
       const size = statSync(join(stateDirectory, fileOf(release))).size;
       const files = readdirSync(stateDirectory).filter((name) => name.endsWith('.release'));
       expect(files).toHaveLength(version);
-      const overhead = 4 + 32 + 4 + 4 + 64 + release.bytes.length + 32;
+      const overhead = 4 + 32 + 4 + 4 + release.signatures.length + release.bytes.length + 32;
       expect(size - overhead).toBe(transfer.begin.bytes);
       const again = await startedSubscriber(publisher, { stateDirectory, channel: nobody });
       expectEnforces(again, release.ruleSet);
@@ -201,9 +201,9 @@ describe('state that cannot be believed is said and not enforced; the boot mode 
     const stateDirectory = temporaryDirectory();
     const unexpected = (what: unknown): never => expect.unreachable(String(what));
     const state = new StateDirectory(stateDirectory, { onDamage: unexpected, onUncopied: unexpected });
-    const { hash, bytes: manifestBytes, signature } = one;
+    const { hash, bytes: manifestBytes, signatures } = one;
     const stream = Buffer.concat(snapshotOf(two).chunks);
-    const stored = { hash, base: undefined, manifestBytes, signature, stream };
+    const stored = { hash, base: undefined, manifestBytes, signatures, stream };
     await state.writeCandidate(stored);
     const { lineage } = publisher.trust;
     await state.markActive(stored, { lineage, hash, epoch: 0, version: 1 });
@@ -239,7 +239,7 @@ describe('a damaged state', () => {
     const files = readdirSync(stateDirectory, { recursive: true, encoding: 'utf8' }).filter(
       (name) => !name.endsWith('copy'),
     );
-    expect(files).toHaveLength(10);
+    expect(files).toHaveLength(12);
     const whole = new Map(files.map((name) => [name, readFileSync(join(stateDirectory, name))]));
     let count = 0;
     for (const [name, bytes] of whole) {

@@ -3,7 +3,7 @@
  * from the protocol's own functions, and any of it can be spoilt before it is sent.
  */
 
-import { createHash, generateKeyPairSync, type KeyObject } from 'node:crypto';
+import { createHash, type KeyObject } from 'node:crypto';
 import {
   Connection,
   diffRuleSets,
@@ -20,12 +20,14 @@ import {
   PROTOCOL_VERSION,
   type Received,
   type ReleaseIdentity,
-  signManifest,
+  type SignedRoot,
+  signBytes,
   type Trust,
 } from '@rulecast/protocol';
 import type { RuleSet } from '@rulecast/rules';
 import { type Channel, createMemoryPair } from '@rulecast/vchan';
 import { expect } from 'vitest';
+import { soleRoot } from '../../../test/kit/roots.mjs';
 import { sampleRuleSet } from './sample.ts';
 import { TestClock } from './test-clock.ts';
 
@@ -33,7 +35,7 @@ export interface ScriptedRelease {
   readonly ruleSet: RuleSet;
   readonly manifest: Manifest;
   readonly bytes: Uint8Array;
-  readonly signature: Uint8Array;
+  readonly signatures: Uint8Array;
   readonly hash: Uint8Array;
 }
 
@@ -45,6 +47,7 @@ export interface ScriptedTransfer {
 
 export class ScriptedPublisher {
   readonly trust: Trust;
+  readonly root: SignedRoot;
   readonly privateKey: KeyObject;
   /** How often the subscriber asked for a channel. */
   connects = 0;
@@ -56,9 +59,10 @@ export class ScriptedPublisher {
   private readonly waiting: ((peer: Peer) => void)[] = [];
 
   constructor(lineage: Uint8Array = new Uint8Array(16).fill(0x4c)) {
-    const { publicKey, privateKey } = generateKeyPairSync('ed25519');
-    this.trust = { lineage, publicKey };
-    this.privateKey = privateKey;
+    const { key, root, trust } = soleRoot(lineage);
+    this.trust = trust;
+    this.root = root;
+    this.privateKey = key;
   }
 
   /** The subscriber's channel factory. */
@@ -67,7 +71,7 @@ export class ScriptedPublisher {
     if (this.failure !== undefined) return Promise.reject(this.failure);
     const { client, server } = createMemoryPair();
     this.servers.push(server);
-    const peer = new Peer(server, this.trust.lineage);
+    const peer = new Peer(server, this.root);
     const waiter = this.waiting.shift();
     if (waiter === undefined) this.arrived.push(peer);
     else waiter(peer);
@@ -113,7 +117,7 @@ export class ScriptedPublisher {
       ruleSet,
       manifest,
       bytes,
-      signature: signManifest(bytes, this.privateKey),
+      signatures: signBytes(bytes, this.privateKey),
       hash: manifestHash(bytes),
     };
   }
@@ -157,14 +161,15 @@ export function chainOf(...releases: readonly ScriptedRelease[]): ScriptedTransf
 
 /** One connection, from the publisher's end. */
 export class Peer {
+  private isNewTo = false; // the subscriber has not seen the root
   readonly server: Channel;
   private readonly connection: Connection;
-  private readonly lineage: Uint8Array;
+  private readonly root: SignedRoot;
 
-  constructor(server: Channel, lineage: Uint8Array) {
+  constructor(server: Channel, root: SignedRoot) {
     this.server = server;
     this.connection = new Connection(server, { after: new TestClock().after });
-    this.lineage = lineage;
+    this.root = root;
   }
 
   send(message: Message, transaction = 0): Promise<void> {
@@ -184,6 +189,7 @@ export class Peer {
   ): Promise<{ readonly message: MessageOf<K>; readonly transaction: number }> {
     let received = await this.connection.receive();
     while (kind !== 'ping' && received?.message.kind === 'ping') received = await this.connection.receive();
+    if (received?.message.kind === 'hello') this.isNewTo = received.message.root?.number === undefined;
     if (!isOf(received, kind)) {
       throw new Error(`expected ${kind}, came ${JSON.stringify(received?.message ?? 'the end')}`);
     }
@@ -199,12 +205,15 @@ export class Peer {
     return received.message.code;
   }
 
-  welcome(lineage: Uint8Array = this.lineage, heartbeatMs = 15_000): Promise<void> {
-    return this.send({ kind: 'welcome', protocol: PROTOCOL_VERSION, name: 'dom0', lineage, heartbeatMs });
+  /** WELCOME, and the root that a subscriber knows by nothing but its hash. */
+  async welcome(lineage: Uint8Array = this.root.root.lineage, heartbeatMs = 15_000): Promise<void> {
+    await this.send({ kind: 'welcome', protocol: PROTOCOL_VERSION, name: 'dom0', lineage, heartbeatMs });
+    const { signatures, content } = this.root;
+    if (this.isNewTo) await this.send({ kind: 'root', signatures, content });
   }
 
-  offer(release: Pick<ScriptedRelease, 'signature' | 'bytes'>): Promise<void> {
-    return this.send({ kind: 'offer', signature: release.signature, manifest: release.bytes });
+  offer(release: Pick<ScriptedRelease, 'signatures' | 'bytes'>): Promise<void> {
+    return this.send({ kind: 'offer', signatures: release.signatures, content: release.bytes });
   }
 
   /** Sends BEGIN, the CHUNKs and END. */

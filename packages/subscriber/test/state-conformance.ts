@@ -32,7 +32,7 @@ function releaseOf(version: number, base?: StoredRelease): StoredRelease {
     hash: sha256(manifestBytes),
     base: base?.hash,
     manifestBytes,
-    signature: new Uint8Array(64).fill(version),
+    signatures: Uint8Array.of(1, ...new Uint8Array(72).fill(version)),
     stream: new Uint8Array(base === undefined ? 300 : 20).fill(0xc0 + version),
   };
 }
@@ -42,8 +42,8 @@ function versionOf(release: StoredRelease): number {
 }
 
 /** What identifies a release file: its version and what it starts from. */
-function formOf({ hash, base, manifestBytes, signature, stream }: StoredRelease): string {
-  return [hash, base ?? [], manifestBytes, signature, stream]
+function formOf({ hash, base, manifestBytes, signatures, stream }: StoredRelease): string {
+  return [hash, base ?? [], manifestBytes, signatures, stream]
     .map((bytes) => Buffer.from(bytes).toString('hex'))
     .join(' ');
 }

@@ -19,7 +19,7 @@ function stored(version: number, streamBytes: number, base?: StoredRelease): Sto
     hash: sha256(manifestBytes),
     base: base?.hash,
     manifestBytes,
-    signature: new Uint8Array(64).fill(version),
+    signatures: Uint8Array.of(1, ...new Uint8Array(72).fill(version)),
     stream: new Uint8Array(streamBytes).fill(0xc0 + version),
   };
 }
@@ -71,7 +71,7 @@ function plain(release: StoredRelease): StoredRelease {
     hash: copy(release.hash),
     base: release.base === undefined ? undefined : copy(release.base),
     manifestBytes: copy(release.manifestBytes),
-    signature: copy(release.signature),
+    signatures: copy(release.signatures),
     stream: copy(release.stream),
   };
 }
@@ -80,18 +80,19 @@ const LITERAL: StoredRelease = {
   hash: Buffer.from('039058c6f2c0cb492c533b0a4d14ef77cc0f78abccced5287d84a1a2011cfb81', 'hex'),
   base: new Uint8Array(32).fill(0x2b),
   manifestBytes: Uint8Array.of(1, 2, 3),
-  signature: new Uint8Array(64).fill(0x5a),
+  signatures: Uint8Array.of(1, ...new Uint8Array(72).fill(0x5a)),
   stream: Uint8Array.of(0xaa, 0xbb),
 };
 const LITERAL_FILE = [
-  '52435332', // RCS2
+  '52435333', // RCS3
   '2b'.repeat(32), // base
-  '03000000', // manifest length
+  '4c000000', // length of signatures and manifest
   '02000000', // stream length
-  '5a'.repeat(64), // signature
+  '01', // one signature
+  '5a'.repeat(72), // key id, signature
   '010203', // manifest
   'aabb', // stream
-  '002cd802f624842ca7c94438e8f686f43ac2408e0cf8ba075c46a138ff66249b', // SHA-256 of all before
+  'f92a4334883f494ce14234c726c98a057f0095e43632a5404cf5b43b24e1b814', // SHA-256 of all before
 ].join('');
 const LITERAL_ACTIVE = [
   'rulecast-active 3',
@@ -404,7 +405,7 @@ describe('a second copy', () => {
     for (const file of ['active', fileOf(one), fileOf(two)]) {
       expect(readFileSync(join(directory, 'copy', file))).toEqual(readFileSync(join(directory, file)));
     }
-    expect(readFileSync(join(directory, 'copy', fileOf(two)))).toHaveLength(4 + 32 + 4 + 4 + 64 + 4 + 7 + 32);
+    expect(readFileSync(join(directory, 'copy', fileOf(two)))).toHaveLength(4 + 32 + 4 + 4 + 73 + 4 + 7 + 32);
     await state.writeCandidate(three);
     expect(new Shelf(join(directory, 'copy'), () => undefined, NODE_DISK).releaseFiles()).toHaveLength(2);
     await state.markActive(three, markOf(three));

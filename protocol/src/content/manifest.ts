@@ -7,19 +7,12 @@
  *        | parts u32 | prefixes u32 | others u32 | bytes u64 | catalogue 32                    all little-endian
  */
 
-import { createHash, type KeyObject, sign, verify } from 'node:crypto';
+import { createHash } from 'node:crypto';
 import { isPartName, type RuleSet } from '@rulecast/rules';
 import { ByteReader } from '../bytes/reader.ts';
 import { ByteWriter } from '../bytes/writer.ts';
 import { ErrorCode, ProtocolError } from '../error.ts';
-import {
-  HASH_BYTES,
-  LINEAGE_BYTES,
-  MANIFEST_BYTES,
-  PARTS_MAX,
-  SIGNATURE_BYTES,
-  VERSION_MAX,
-} from '../limits.ts';
+import { HASH_BYTES, LINEAGE_BYTES, MANIFEST_BYTES, PARTS_MAX, VERSION_MAX } from '../limits.ts';
 import { catalogueOf, type Totals } from './catalogue.ts';
 import { isNameless, type PartId, partText } from './part.ts';
 
@@ -114,20 +107,6 @@ function isWireNumber(value: number): boolean {
 /** The name of a release: SHA-256 of its manifest's bytes, 32 bytes. */
 export function manifestHash(bytes: Uint8Array): Uint8Array {
   return new Uint8Array(createHash('sha256').update(bytes).digest());
-}
-
-/**
- * The ed25519 signature (RFC 8032, 64 bytes) of a manifest's bytes; their tag keeps it from meaning anything
- * else.
- */
-export function signManifest(bytes: Uint8Array, privateKey: KeyObject): Uint8Array {
-  return new Uint8Array(sign(null, bytes, privateKey));
-}
-
-/** Whether a signature over a manifest's bytes is the key's. Checked before the manifest is decoded. */
-export function verifySignature(bytes: Uint8Array, signature: Uint8Array, publicKey: KeyObject): boolean {
-  if (publicKey.asymmetricKeyType !== 'ed25519' || signature.length !== SIGNATURE_BYTES) return false;
-  return verify(null, bytes, publicKey, signature);
 }
 
 /**

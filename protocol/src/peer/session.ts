@@ -15,7 +15,7 @@
  *  greeting                                              greeting
  *     │ hello: welcome                                      │ welcome
  *     ▼     claimAhead: prove                               ▼
- *    idle ────────────────────▶ proving                    idle ◀─┐ offerActive: applied, offerRefused: nack, prove: proof
+ *    idle ────────────────────▶ proving                    idle ◀─┐ offerActive: applied, offerRefused: nack, prove: proof, root: trust
  *     │ ▲ ◀──────────────────────┘                          │ └───┘
  *     │ │   proof: judge, nackOther: diverge                │ offer: want
  *     │ │                                                   ▼
@@ -127,6 +127,8 @@ export const SUBSCRIBER_EVENTS = [
   'abort',
   /** The head needs what this side did not say that it has. */
   'unsupported',
+  /** The root that follows the newest one here, signed as it must be, and stored. */
+  'root',
   'query',
   'prove',
   'ping',
@@ -157,6 +159,7 @@ export type SubscriberAction =
   | 'apply' // check length and hash, verify, compile, flip; then raise applied or refused
   | 'answer' // send ANSWER
   | 'tell' // tell its people what the head needs
+  | 'trust' // from here on believe what this root says
   | 'proof' // send PROOF, or NACK for the claimed release if its manifest is not at hand
   | 'pong' // send PONG
   | 'bye' // send BYE with the code, and close
@@ -280,6 +283,7 @@ function subscriberOpen(
     end: REFUSE,
     abort: REFUSE,
     unsupported: to(state, 'tell'),
+    root: REFUSE,
     query: to(state, 'answer'),
     prove: REFUSE,
     ping: to(state, 'pong'),
@@ -305,6 +309,7 @@ export const SUBSCRIBER_TABLE: SubscriberTable = {
     offerActive: to('idle', 'applied'),
     offerRefused: to('idle', 'nack'),
     prove: to('idle', 'proof'),
+    root: to('idle', 'trust'),
   },
   wanting: {
     ...subscriberOpen('wanting'),

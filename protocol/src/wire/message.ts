@@ -1,9 +1,10 @@
 /**
  * Messages: what a frame's type and body mean, PROTOCOL.md "Messages". Control bodies are maps checked
- * against a schema; OFFER, PROOF and CHUNK are binary. Which message may come when is the business of
+ * against a schema; OFFER, PROOF, ROOT and CHUNK are binary. Which message may come when is the business of
  * session.ts.
  */
 
+import { joinSigned, type Signed, splitSigned } from '../content/signatures.ts';
 import { ErrorCode, ProtocolError } from '../error.ts';
 import {
   COUNTERS_MAX,
@@ -12,7 +13,6 @@ import {
   LINEAGE_BYTES,
   REFUSED_MAX,
   RETRY_AFTER_MAX_MS,
-  SIGNATURE_BYTES,
   SKIPPABLE_TYPE_MIN,
   STREAM_ID_BYTES,
 } from '../limits.ts';
@@ -64,6 +64,7 @@ export const MessageType = {
   pong: 16,
   bye: 17,
   unsupported: 18,
+  root: 19,
   push: 64,
   file: 65,
   status: 66,
@@ -97,6 +98,8 @@ export const SESSION_FIELDS = {
     name,
     /** The one it trusts; absent if it is to trust the first it meets. */
     lineage: optional(bytes(LINEAGE_BYTES)),
+    /** The newest root it believes; without a number: the one that its trust line names, which it has not seen. */
+    root: optional(mapOf({ hash, number: optional(uint) })),
     /** What is active. */
     holds: optional(mapOf({ hash, epoch: uint, version: uint })),
     /** Manifests it refused with `never`, the newest last. */
@@ -190,8 +193,9 @@ type MapMessages = {
   [K in MapKind]: { readonly kind: K } & FieldValues<(typeof MAP_FIELDS)[K]>;
 };
 interface BinaryMessages {
-  readonly offer: SignedManifest & { readonly kind: 'offer' };
-  readonly proof: SignedManifest & { readonly kind: 'proof' };
+  readonly offer: Signed & { readonly kind: 'offer' };
+  readonly proof: Signed & { readonly kind: 'proof' };
+  readonly root: Signed & { readonly kind: 'root' };
   readonly chunk: {
     readonly kind: 'chunk';
     /** 1 to 65,512 bytes of a stream; when received, possibly a view of what the channel read. */
@@ -200,11 +204,6 @@ interface BinaryMessages {
 }
 interface RecordMessages {
   readonly record: { readonly kind: 'record'; readonly record: ControlRecord };
-}
-export interface SignedManifest {
-  readonly signature: Uint8Array;
-  /** Encoded, not looked into. */
-  readonly manifest: Uint8Array;
 }
 
 type Messages = MapMessages & BinaryMessages & RecordMessages;
@@ -244,8 +243,8 @@ export function encodeMessage(message: Message): EncodedMessage {
     if (wrong !== undefined) throw new TypeError(wrong);
     return { type, body: message.bytes };
   }
-  if (message.kind === 'offer' || message.kind === 'proof')
-    return { type, body: encodeSignedManifest(message) };
+  if (message.kind === 'offer' || message.kind === 'proof' || message.kind === 'root')
+    return { type, body: encodeSigned(message) };
   const codec = MAP_CODECS.get(message.kind);
   if (codec === undefined) throw new TypeError(`no message is called ${message.kind}`);
   const fields: Record<string, BodyMap[string]> = {};
@@ -271,7 +270,8 @@ export function decodeMessage(type: number, body: Uint8Array, onSkipped?: () => 
     if (wrong !== undefined) throw new ProtocolError(ErrorCode.badMessage, wrong);
     return { kind, bytes: body };
   }
-  if (kind === 'offer' || kind === 'proof') return { kind, ...decodeSignedManifest(kind, body) };
+  // Copies: a manifest is kept for as long as its release, the frame is not.
+  if (kind === 'offer' || kind === 'proof' || kind === 'root') return { kind, ...splitSigned(body) };
   const codec = MAP_CODECS.get(kind);
   const fields = withoutSkippable(decodeBody(body), onSkipped);
   const wrong = codec?.check(fields);
@@ -335,29 +335,11 @@ function chunkFault(body: Uint8Array): string | undefined {
   return `a chunk of ${body.length} bytes; it holds 1 to ${FRAME_BODY_MAX_BYTES}`;
 }
 
-function encodeSignedManifest(message: SignedManifest): Uint8Array {
-  const { signature, manifest } = message;
-  const body = new Uint8Array(SIGNATURE_BYTES + manifest.length);
-  if (signature.length !== SIGNATURE_BYTES || manifest.length === 0)
-    throw new TypeError('no signature, or no manifest');
-  if (body.length > FRAME_BODY_MAX_BYTES) throw new RangeError(`a manifest of ${manifest.length} bytes`);
-  body.set(signature);
-  body.set(manifest, SIGNATURE_BYTES);
+function encodeSigned(message: Signed): Uint8Array {
+  const body = joinSigned(message);
+  if (body.length > FRAME_BODY_MAX_BYTES) throw new RangeError(`${body.length} bytes, and their signatures`);
+  splitSigned(body); // throws for a block that is none
   return body;
-}
-
-function decodeSignedManifest(kind: MessageKind, body: Uint8Array): SignedManifest {
-  if (body.length <= SIGNATURE_BYTES) {
-    throw new ProtocolError(
-      ErrorCode.badMessage,
-      `${kind}: ${body.length} bytes hold no signature and manifest`,
-    );
-  }
-  // Copies: a manifest is kept for as long as its release, the frame is not.
-  return {
-    signature: Uint8Array.from(body.subarray(0, SIGNATURE_BYTES)),
-    manifest: Uint8Array.from(body.subarray(SIGNATURE_BYTES)),
-  };
 }
 
 /** Optional fields set to undefined are left out, in maps within maps as well, before the schema looks. */

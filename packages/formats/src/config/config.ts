@@ -175,7 +175,7 @@ const NEVER_BLOCK_KEYS = {
 export const CONFIG_KEYS = {
   name: scalar(readName, 'what subscribers see'),
   state: path('the directory of the identity, the store and downloads'),
-  identity: path('the file of the signing key, which is made if it is not there'),
+  identity: path('the file of the signing keys and roots, which is made if it is not there'),
   listen: texts(placesOf, 'endpoints where subscribers connect'),
   control: place('the endpoint where `rulectl` connects'),
   proxy: scalar(

@@ -20,7 +20,7 @@ import {
   partText,
   type ReleaseCause,
   type RuleSetDelta,
-  signManifest,
+  signBytes,
   type Turn,
   UNCOUNTED_MAX,
   uncountedIn,
@@ -95,6 +95,11 @@ export interface EncodedSnapshot {
  */
 export class BehindError extends Error {
   readonly code = ErrorCode.publisherBehind;
+}
+
+/** The root in force does not grant the epoch that the next release would have. */
+export class EpochError extends Error {
+  readonly code = ErrorCode.epochNotGranted;
 }
 
 export interface CommitterOptions {
@@ -195,7 +200,7 @@ export class Committer {
 
   /**
    * Makes a draft the next release; resolves when it is on disk. A draft without changes makes one in a new
-   * epoch only. Throws BehindError, and StoreError; then the head is what it was.
+   * epoch only. Throws BehindError, EpochError and StoreError; then the head is what it was.
    */
   async commit(draft: ReleaseDraft, origin: Origin): Promise<Release> {
     this.checkNotBehind();
@@ -210,7 +215,7 @@ export class Committer {
       ruleSet: draft.ruleSet,
       manifest,
       manifestBytes,
-      signature: signManifest(manifestBytes, identity.privateKey),
+      signatures: signBytes(manifestBytes, ...identity.releaseKeys),
       hash: manifestHash(manifestBytes),
     };
     const delta = draft.changed ? draft.deltaBytes : encodeDelta({ changes: [] });
@@ -225,6 +230,11 @@ export class Committer {
   #manifestFor(ruleSet: RuleSet, number: NextNumber | undefined): Manifest {
     if (number === undefined) throw new Error('a release without a number');
     const { identity, nowMs } = this.#options;
+    const { epochFloor, epochCeiling, number: rootNumber } = identity.root;
+    if (number.epoch < epochFloor || number.epoch > epochCeiling) {
+      const granted = `root ${rootNumber} grants epochs ${epochFloor} to ${epochCeiling}`;
+      throw new EpochError(`the next release would be of epoch ${number.epoch}, and ${granted}`);
+    }
     const place = { lineage: identity.lineage, ...number, createdAtMs: nowMs() };
     return manifestFor(ruleSet, place, this.#current?.ruleSet);
   }

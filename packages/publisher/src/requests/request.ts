@@ -7,7 +7,7 @@ import { boundText, type Connection, ErrorCode, type Message, ProtocolError } fr
 import type { Logger } from 'pino';
 import { ControlExchange } from '../control/exchange.ts';
 import type { ControlParts } from '../control/parts.ts';
-import { BehindError, GuardError } from '../release/commit.ts';
+import { BehindError, EpochError, GuardError } from '../release/commit.ts';
 import { UnknownReleaseError } from '../release/history.ts';
 import { StoreError } from '../store/store.ts';
 import { answerDiff } from './diff.ts';
@@ -79,7 +79,12 @@ async function tellFailure(error: unknown, exchange: ControlExchange, logger: Lo
 }
 
 function codeOf(error: unknown): ErrorCode {
-  if (error instanceof ProtocolError || error instanceof GuardError || error instanceof BehindError)
+  if (
+    error instanceof ProtocolError ||
+    error instanceof GuardError ||
+    error instanceof BehindError ||
+    error instanceof EpochError
+  )
     return error.code;
   if (error instanceof UnknownReleaseError) return ErrorCode.unknownRelease;
   return error instanceof StoreError ? ErrorCode.storageFailed : ErrorCode.internal;

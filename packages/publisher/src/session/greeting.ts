@@ -15,6 +15,7 @@ import {
   PARTS_MAX,
   PROTOCOL_VERSION,
   REFUSED_MAX,
+  SESSION_ROOTS_MAX,
   TRANSFER_MAX_BYTES,
   VERSION_1_CAPABILITIES,
 } from '@rulecast/protocol';
@@ -43,6 +44,11 @@ function refusalOf(hello: MessageOf<'hello'>, { publisher }: Now): Refusal | und
     const text = 'this publisher is of another lineage than the subscriber trusts';
     return { code: ErrorCode.wrongLineage, text };
   }
+  if (hello.root !== undefined && publisher.rootsAfter(hello.root) === undefined) {
+    const text =
+      'this publisher has not the root that the subscriber believes: its own roots are older, or others';
+    return { code: ErrorCode.unknownRoot, text };
+  }
   const number = hello.holds && publisher.numberOf(hello.holds.hash);
   if (hello.holds === undefined || number === undefined || compareRelease(number, hello.holds) === 0) {
     return undefined;
@@ -52,7 +58,7 @@ function refusalOf(hello: MessageOf<'hello'>, { publisher }: Now): Refusal | und
 }
 
 /** The name is its own. */
-export function welcomed({ hello, pulse }: Claiming, now: Now): Step<Named> {
+export function welcomed({ hello, pulse }: Claiming, now: Now): Step {
   const { publisher, wallMs } = now;
   const { name, holds } = hello;
   const refused = hello.refused.map(hexOf).slice(-REFUSED_MAX);
@@ -87,7 +93,19 @@ export function welcomed({ hello, pulse }: Claiming, now: Now): Step<Named> {
       },
     },
   );
-  return andThen<Named, Named>(told, (next) =>
+  const roots = (hello.root && publisher.rootsAfter(hello.root)) ?? [];
+  const sent = roots
+    .slice(0, SESSION_ROOTS_MAX)
+    .map(
+      ({ signatures, content }): Effect => ({ kind: 'send', message: { kind: 'root', signatures, content } }),
+    );
+  const trusting = andThen<Named, Named>(told, (next) => stepTo(next, ...sent));
+  if (roots.length > SESSION_ROOTS_MAX) {
+    const text = `${roots.length - SESSION_ROOTS_MAX} roots are left, for the next connection`;
+    const refusal = { code: ErrorCode.moreRoots, text, retryAfterMs: 0 };
+    return andThen(trusting, (next) => stopped(next, refusal, now));
+  }
+  return andThen<Named, Named>(trusting, (next) =>
     holds !== undefined && isAhead(holds, now) ? askedToProve(next, holds, now) : offerIfDue(next, now),
   );
 }
@@ -150,8 +168,8 @@ function askedToProve({ pulse, peer }: Named, claim: HeldRelease, now: Now): Ste
 export function judged(state: Proving, proof: MessageOf<'proof'>, now: Now): Step<Named> {
   const { claim, peer } = state;
   const { publisher } = now;
-  const isSigned = isSame(manifestHash(proof.manifest), claim.hash) && publisher.isSigned(proof);
-  const manifest = isSigned ? decodeManifest(proof.manifest) : undefined;
+  const isSigned = isSame(manifestHash(proof.content), claim.hash) && publisher.isSigned(proof);
+  const manifest = isSigned ? decodeManifest(proof.content) : undefined;
   const isOurs = manifest !== undefined && isSame(manifest.lineage, publisher.lineage); // a key may have had another one before
   if (!isOurs || compareRelease(manifest, claim) !== 0) return diverged(state, now);
   const { epoch, version } = manifest;

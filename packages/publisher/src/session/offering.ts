@@ -72,7 +72,7 @@ export function offerIfDue(state: Named, now: Now): Step<Named> {
 }
 
 function offer(state: Idle | Offered, head: Release, now: Now): Step<Offered> {
-  const { hash, signature, manifestBytes, manifest } = head;
+  const { hash, signatures, manifestBytes, manifest } = head;
   const { pulse, peer } = state;
   const { epoch, version } = manifest;
   const before = state.kind === 'offered' ? state.unanswered : [];
@@ -87,7 +87,7 @@ function offer(state: Idle | Offered, head: Release, now: Now): Step<Offered> {
       offer: { release: head, sentBefore: now.bytesSent },
       unanswered: [...before, { hash, epoch, version }],
     },
-    { kind: 'send', message: { kind: 'offer', signature, manifest: manifestBytes } },
+    { kind: 'send', message: { kind: 'offer', signatures, content: manifestBytes } },
     ...(isPrepared ? [{ kind: 'prepare', base: held.hash, release: head } as const] : []),
   );
 }

@@ -14,7 +14,8 @@ import type {
   MessageOf,
   ProtocolError,
   Pulse,
-  SignedManifest,
+  Signed,
+  SignedRoot,
   WirePacket,
 } from '@rulecast/protocol';
 import type { Refusal } from '../admission/refusal.ts';
@@ -202,8 +203,10 @@ export interface PublisherView {
   numberOf(hash: Uint8Array): ReleaseNumber | undefined;
   /** Of a release that is here, in hex. */
   hashOf(number: ReleaseNumber): string | undefined;
-  /** Whether the publisher's own key signed it. */
-  isSigned(signed: SignedManifest): boolean;
+  /** Whether it was released by who may now. */
+  isSigned(signed: Signed): boolean;
+  /** The roots that come after one; undefined where that is none of this lineage's. */
+  rootsAfter(known: NonNullable<MessageOf<'hello'>['root']>): readonly SignedRoot[] | undefined;
 }
 
 // ── Effects ────────────────────────────────────────────────────────────────────────────────────────────────

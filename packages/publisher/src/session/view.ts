@@ -1,6 +1,6 @@
 /** The publisher, as its sessions see it: only to look at. */
 
-import { hexOf, verifySignature } from '@rulecast/protocol';
+import { hexOf, isSignedBy, type MessageOf, type Roots, type SignedRoot } from '@rulecast/protocol';
 import type { Publisher } from '../release/publisher.ts';
 import type { PublisherView } from './state.ts';
 
@@ -19,6 +19,19 @@ export function viewOf(publisher: Publisher): PublisherView {
       publisher.subscribers.isConfigured && publisher.subscribers.expected().has(subscriber),
     numberOf: (hash) => store.numberOf(hexOf(hash)),
     hashOf: (number) => store.hashOf(number),
-    isSigned: ({ manifest, signature }) => verifySignature(manifest, signature, identity.publicKey),
+    isSigned: (signed) => isSignedBy(identity.root, 'release', signed),
+    rootsAfter: (known) => rootsAfter(identity.roots, known),
   };
+}
+
+/**
+ * The roots that somebody lacks who knows that one; undefined where it is none of these. Whoever says no
+ * number has not seen it.
+ */
+function rootsAfter(
+  roots: Roots,
+  { hash, number }: NonNullable<MessageOf<'hello'>['root']>,
+): readonly SignedRoot[] | undefined {
+  const at = roots.findIndex((root) => Buffer.from(root.hash).equals(hash));
+  return at < 0 ? undefined : roots.slice(number === undefined ? at : at + 1);
 }

@@ -1,26 +1,42 @@
 /**
- * The publisher's identity: its lineage and signing key, made once, kept in one file that only its owner can
- * read.
+ * The publisher's identity: its lineage, the secrets that sign releases, and every root, made once, in a file
+ * that only its owner can read. The secret that signs roots is a file apart, `root-LINEAGE.key`, to be moved
+ * away.
  *
- * The file is the lineage: who holds it can sign for it. It is apart from the store, so that a lost store
- * does not lose the identity, and a copied store does not carry it. An identity that was there before and has
- * no store has lost it: whoever makes one makes the store first.
+ * Who holds the first can sign releases, until a root takes that back; who holds the other can say who may.
+ * They are apart from the store, so that a lost store does not lose the identity, and a copied store does not
+ * carry it. An identity that was there before and has no store has lost it: whoever makes one makes the store
+ * first.
  */
 
-import {
-  createPrivateKey,
-  createPublicKey,
-  generateKeyPairSync,
-  type KeyObject,
-  randomBytes,
-} from 'node:crypto';
+import { createPrivateKey, generateKeyPairSync, type KeyObject, randomBytes } from 'node:crypto';
 import { closeSync, fsyncSync, linkSync, openSync, readFileSync, rmSync, statSync, writeSync } from 'node:fs';
-import { dirname } from 'node:path';
+import { dirname, join } from 'node:path';
 import { DirectoryError, makeDirectory } from '@rulecast/program/directory';
-import type { Trust } from '@rulecast/protocol';
+import {
+  encodeRoot,
+  formatRoots,
+  hexOf,
+  ProtocolError,
+  parseRoots,
+  publicBytes,
+  type Root,
+  type Roots,
+  readRoot,
+  rootsFrom,
+  type Signed,
+  signBytes,
+  type Trust,
+  withRoot,
+} from '@rulecast/protocol';
 
+/** Trusted by its newest root. */
 export interface Identity extends Trust {
-  readonly privateKey: KeyObject;
+  readonly roots: Roots;
+  /** The newest, in force. */
+  readonly root: Root;
+  /** As many as have to sign a release, or more. */
+  readonly releaseKeys: readonly KeyObject[];
 }
 
 /** The identity file cannot be used. */
@@ -28,7 +44,9 @@ export class IdentityError extends Error {
   readonly code = 'identity';
 }
 
-const HEADER = 'rulecast-identity 1';
+const HEADER = 'rulecast-identity 2';
+/** Epochs that the first root grants beyond the first: each is used by a state that was lost, or set back. */
+const EPOCHS_GRANTED = 16;
 
 /** Who may read or change the file, and who may put another in its place, besides its owner. */
 const OTHERS_MASK = 0o077;
@@ -42,7 +60,7 @@ const STICKY = 0o1000;
 export function openIdentity(path: string): Identity {
   const found = readIdentity(path);
   if (found !== undefined) return found;
-  createIdentityFile(path);
+  createIdentity(path);
   const made = readIdentity(path);
   if (made === undefined) throw new IdentityError(`the identity file ${path} went as soon as it was made`);
   return made;
@@ -56,12 +74,11 @@ export function readIdentity(path: string): Identity | undefined {
   let text: string;
   try {
     text = readFileSync(path, 'utf8');
-    checkOwnersAlone(path);
   } catch (cause) {
-    if (cause instanceof IdentityError) throw cause;
     if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
     throw new IdentityError(`cannot read the identity file ${path}`, { cause });
   }
+  checkOwnersAlone(path);
   return parseIdentity(path, text);
 }
 
@@ -80,50 +97,120 @@ function checkOwnersAlone(path: string): void {
   }
 }
 
+const FORM =
+  /^rulecast-identity 2\nlineage ([0-9a-f]{32})\n((?:-----BEGIN PRIVATE KEY-----\n[^-]+-----END PRIVATE KEY-----\n)+)(rulecast-roots [\s\S]+)$/;
+
 function parseIdentity(path: string, text: string): Identity {
-  const match = /^rulecast-identity 1\nlineage ([0-9a-f]{32})\n(-----BEGIN PRIVATE KEY-----[\s\S]+)$/.exec(
-    text,
-  );
-  if (match?.[1] === undefined || match[2] === undefined) {
+  const [, lineageHex, pems, rootLines] = FORM.exec(text) ?? [];
+  const found = parseRoots(rootLines ?? '');
+  if (lineageHex === undefined || pems === undefined || found === undefined) {
     throw new IdentityError(
       `${path} is no identity file; restore it from a backup or move it away to start a new lineage`,
     );
   }
-  let privateKey: KeyObject;
+  const lineage = new Uint8Array(Buffer.from(lineageHex, 'hex'));
+  const keys = pems.split(/(?<=END PRIVATE KEY-----\n)(?=.)/).map((pem) => keyOf(path, pem));
+  const roots = chainOf(path, found, lineage);
+  const newest = roots.at(-1);
+  if (newest === undefined) throw new IdentityError(`${path} holds no root; restore it from a backup`);
+  const { root, hash: rootHash } = newest;
+  const { threshold, keys: allowed } = root.roles.release;
+  const releaseKeys = keys.filter((key) =>
+    allowed.some((own) => Buffer.compare(own, publicBytes(key)) === 0),
+  );
+  if (releaseKeys.length < threshold) {
+    throw new IdentityError(
+      `${path} holds ${releaseKeys.length} release keys of root ${root.number}, of which ${threshold} have to sign; restore it from a backup`,
+    );
+  }
+  return { lineage, rootHash, roots, root, releaseKeys };
+}
+
+function chainOf(path: string, found: readonly Signed[], lineage: Uint8Array): Roots {
   try {
-    privateKey = createPrivateKey(match[2]);
+    return found.map(readRoot).reduce<Roots>((roots, next) => {
+      return roots.length === 0 ? rootsFrom(next.hash, lineage, next) : withRoot(roots, next);
+    }, []);
+  } catch (cause) {
+    if (!(cause instanceof ProtocolError)) throw cause;
+    throw new IdentityError(`a root in ${path} may not be there: ${cause.message}; restore it from a backup`);
+  }
+}
+
+function keyOf(path: string, pem: string): KeyObject {
+  let key: KeyObject;
+  try {
+    key = createPrivateKey(pem);
   } catch (cause) {
     throw new IdentityError(`${path} holds no readable key; restore it from a backup`, { cause });
   }
-  if (privateKey.asymmetricKeyType !== 'ed25519') throw new IdentityError(`${path} holds no ed25519 key`);
-  const lineage = new Uint8Array(Buffer.from(match[1], 'hex'));
-  return { lineage, privateKey, publicKey: createPublicKey(privateKey) };
+  if (key.asymmetricKeyType !== 'ed25519') throw new IdentityError(`${path} holds no ed25519 key`);
+  return key;
 }
 
+// ── Making one ─────────────────────────────────────────────────────────────────────────────────────────────
+
 /**
- * Writes a new identity beside its place and links it in whole, so that two publishers starting at once
- * agree.
+ * A key for each role, and the first root. The identity is linked in last and whole, so that two publishers
+ * starting at once agree.
  */
-function createIdentityFile(path: string): void {
-  const { privateKey } = generateKeyPairSync('ed25519');
-  const pem = privateKey.export({ format: 'pem', type: 'pkcs8' });
+function createIdentity(path: string): void {
+  const lineage = new Uint8Array(randomBytes(16));
+  const [rootKey, releaseKey, freshnessKey] = [freshKey(), freshKey(), freshKey()];
+  const content = encodeRoot({
+    lineage,
+    number: 1,
+    epochFloor: 1,
+    epochCeiling: 1 + EPOCHS_GRANTED,
+    roles: { root: alone(rootKey), release: alone(releaseKey), freshness: alone(freshnessKey) },
+  });
+  const roots = formatRoots([{ signatures: signBytes(content, rootKey), content }]);
   const draft = `${path}.${randomBytes(6).toString('hex')}`;
+  const rootKeyFile = rootKeyFileOf(path, lineage);
   try {
     makeDirectory(dirname(path));
-    const file = openSync(draft, 'wx', 0o600);
-    try {
-      writeSync(file, `${HEADER}\nlineage ${randomBytes(16).toString('hex')}\n${pem}`);
-      fsyncSync(file);
-    } finally {
-      closeSync(file);
-    }
+    write(rootKeyFile, `rulecast-root-key 1\n${headOf(lineage)}${pemOf(rootKey)}`);
+    write(draft, `${HEADER}\n${headOf(lineage)}${pemOf(releaseKey)}${pemOf(freshnessKey)}${roots}`);
     linkSync(draft, path);
   } catch (cause) {
+    rmSync(rootKeyFile, { force: true }); // of a lineage that there will not be
     if (cause instanceof DirectoryError) throw cause;
     if ((cause as NodeJS.ErrnoException).code !== 'EEXIST') {
       throw new IdentityError(`cannot write the identity file ${path}`, { cause });
     }
   } finally {
     rmSync(draft, { force: true });
+  }
+}
+
+/** Where the secret that signs roots is made: by its lineage, so that none takes the place of another. */
+function rootKeyFileOf(path: string, lineage: Uint8Array): string {
+  return join(dirname(path), `root-${hexOf(lineage).slice(0, 8)}.key`);
+}
+
+function freshKey(): KeyObject {
+  return generateKeyPairSync('ed25519').privateKey;
+}
+
+function alone(key: KeyObject): Root['roles']['root'] {
+  return { threshold: 1, keys: [publicBytes(key)] };
+}
+
+function headOf(lineage: Uint8Array): string {
+  return `lineage ${hexOf(lineage)}\n`;
+}
+
+function pemOf(key: KeyObject): string {
+  return key.export({ format: 'pem', type: 'pkcs8' }).toString();
+}
+
+/** Makes a file for its owner alone, flushed. */
+function write(path: string, text: string): void {
+  const file = openSync(path, 'wx', 0o600);
+  try {
+    writeSync(file, text);
+    fsyncSync(file);
+  } finally {
+    closeSync(file);
   }
 }

@@ -46,7 +46,7 @@ export function openState(options: StateOptions, nowMs: number): State {
   if (found !== undefined && startOver !== true && isLost) throw lostStore(identityFile, directory);
   const store = new Store(directory, options, databases);
   try {
-    const startedOver = begin(store, directory, found !== undefined, identityFile, startOver === true, nowMs);
+    const startedOver = begin(store, directory, found, identityFile, startOver === true, nowMs);
     return { identity: found ?? openIdentity(identityFile), store, startedOver };
   } catch (error) {
     void store.close();
@@ -58,12 +58,12 @@ export function openState(options: StateOptions, nowMs: number): State {
 function begin(
   store: Store,
   directory: string,
-  hasIdentity: boolean,
+  identity: Identity | undefined,
   identityFile: string,
   startOver: boolean,
   nowMs: number,
 ): boolean {
-  if (!hasIdentity && store.hasReleases) {
+  if (identity === undefined && store.hasReleases) {
     throw new IdentityError(
       `the store in ${directory} has releases, and the identity file ${identityFile} that signed them is missing: restore it from a backup, or move the store away to start a new lineage, which every subscriber must be told to trust`,
     );
@@ -74,17 +74,18 @@ function begin(
     );
   }
   if (!store.isNew) return false;
-  if (hasIdentity && !startOver) throw lostStore(identityFile, directory);
-  store.begin(hasIdentity ? epochAboveAll(nowMs) : 1);
-  return hasIdentity;
+  if (identity !== undefined && !startOver) throw lostStore(identityFile, directory);
+  store.begin(identity === undefined ? 1 : epochAboveAll(identity, nowMs));
+  return identity !== undefined;
 }
 
 /**
  * Epochs are counted from 1, or from a clock: one taken from the clock now is above all that were, unless it
- * was set back.
+ * was set back. Where the root grants fewer, its last one is; whether that was used before, a subscriber can
+ * prove.
  */
-function epochAboveAll(nowMs: number): number {
-  return Math.max(2, Math.floor(nowMs / 1000));
+function epochAboveAll({ root }: Identity, nowMs: number): number {
+  return Math.min(root.epochCeiling, Math.max(2, Math.floor(nowMs / 1000)));
 }
 
 function hasData(directory: string): boolean {

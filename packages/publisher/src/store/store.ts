@@ -2,7 +2,7 @@
  * The publisher's durable store: releases in LMDB, one transaction each, on disk before anybody hears of
  * them.
  *
- *   releases   [epoch, version] -> length and work of the delta, entries, rules: f64 each | signature 64 | manifest
+ *   releases   [epoch, version] -> length and work of the delta, entries, rules: f64 each | signatures | manifest
  *   notes      [epoch, version] -> what made the release and what it changed, JSON; nothing depends on it
  *   deltas     [epoch, version] -> delta from the release before
  *   snapshots  [epoch, version] -> snapshot of that release (a delta from nothing)
@@ -45,7 +45,7 @@ import {
   stepEntriesMax,
   stepWorkLeast,
   verifyRuleSet,
-  verifySignature,
+  wasSignedBy,
   workMax,
 } from '@rulecast/protocol';
 import { EMPTY_RULE_SET, type RuleSet } from '@rulecast/rules';
@@ -78,7 +78,7 @@ export interface Release {
   readonly manifest: Manifest;
   /** As signed; never re-encoded. */
   readonly manifestBytes: Uint8Array;
-  readonly signature: Uint8Array;
+  readonly signatures: Uint8Array;
   readonly hash: Uint8Array;
 }
 
@@ -112,7 +112,7 @@ export interface SubscriberStore {
 /** How many bytes of deltas may gather before a snapshot is worth its place, whatever its size. */
 const SNAPSHOT_AFTER_BYTES = 1 << 20;
 /** What the store says it is: another number for each form that cannot be read as the one before. */
-const FORM = Buffer.from('rulecast-store 2', 'latin1');
+const FORM = Buffer.from('rulecast-store 3', 'latin1');
 
 export class Store implements SubscriberStore {
   readonly #databases: Databases;
@@ -240,7 +240,8 @@ export class Store implements SubscriberStore {
     if (!Buffer.from(manifest.lineage).equals(identity.lineage)) {
       throw new StoreError('it is of another lineage: this store belongs to another identity file');
     }
-    if (!verifySignature(last.manifestBytes, last.signature, identity.publicKey)) {
+    const signed = { signatures: last.signatures, content: last.manifestBytes };
+    if (!wasSignedBy(identity.roots, 'release', signed)) {
       throw new StoreError('it is not signed by this identity');
     }
     verifyRuleSet(manifest, ruleSet);
@@ -253,7 +254,7 @@ export class Store implements SubscriberStore {
       ruleSet,
       manifest,
       manifestBytes: last.manifestBytes,
-      signature: last.signature,
+      signatures: last.signatures,
       hash: manifestHash(last.manifestBytes),
     };
   }
@@ -296,12 +297,12 @@ export class Store implements SubscriberStore {
     notes: ReleaseNotes,
     snapshot: () => Promise<Uint8Array>,
   ): Promise<void> {
-    const { manifest, manifestBytes, signature } = release;
+    const { manifest, manifestBytes, signatures } = release;
     const key: ReleaseKey = [manifest.epoch, manifest.version];
     const catalogue = catalogueOf(release.ruleSet);
     const stored: StoredRelease = {
       manifestBytes,
-      signature,
+      signatures,
       deltaBytes: delta.length,
       stepWork: stepWorkLeast(this.#catalogue, catalogue),
       ...countsOf(catalogue),

@@ -7,7 +7,7 @@ import {
   manifestHash,
   RELEASE_CAUSES,
   type ReleaseCause,
-  SIGNATURE_BYTES,
+  splitSigned,
   type Totals,
 } from '@rulecast/protocol';
 
@@ -23,7 +23,7 @@ export type ReleaseKey = readonly [epoch: number, version: number];
 export interface StoredRelease {
   /** As signed; never re-encoded. */
   readonly manifestBytes: Uint8Array;
-  readonly signature: Uint8Array;
+  readonly signatures: Uint8Array;
   readonly deltaBytes: number;
   /** The least work of its delta as a step of a transfer. PROTOCOL.md "Budget". */
   readonly stepWork: number;
@@ -75,13 +75,13 @@ const NO_NOTES: ReleaseNotes = {
 };
 
 export function historyEntry(key: ReleaseKey, stored: StoredRelease, manifest: Manifest): HistoryEntry {
-  const { manifestBytes, deltaBytes, stepWork } = stored;
+  const { manifestBytes, signatures, deltaBytes, stepWork } = stored;
   const { createdAtMs } = manifest;
   return {
     key,
     hash: hexOf(manifestHash(manifestBytes)),
     deltaBytes,
-    bytes: SIGNATURE_BYTES + manifestBytes.length + deltaBytes,
+    bytes: signatures.length + manifestBytes.length + deltaBytes,
     createdAtMs,
     totals: manifest,
     stepWork,
@@ -114,24 +114,24 @@ export function decodeKey(bytes: Uint8Array): ReleaseKey {
 }
 
 export function encodeStored(stored: StoredRelease): Uint8Array {
-  const { deltaBytes, stepWork, entries, rules, signature, manifestBytes } = stored;
+  const { deltaBytes, stepWork, entries, rules, signatures, manifestBytes } = stored;
   const numbers = Float64Array.of(deltaBytes, stepWork, entries, rules);
-  return Buffer.concat([Buffer.from(numbers.buffer), signature, manifestBytes]);
+  return Buffer.concat([Buffer.from(numbers.buffer), signatures, manifestBytes]);
 }
 
-/** Copies the bytes. Throws StoreError. */
+/** Copies the bytes. Throws StoreError and ProtocolError. */
 export function decodeStored(bytes: Uint8Array): StoredRelease {
   const own = Uint8Array.from(bytes);
-  const manifestAt = NUMBERS_BYTES + SIGNATURE_BYTES;
-  if (own.length < manifestAt) throw new StoreError('a release in the store is damaged');
+  if (own.length < NUMBERS_BYTES) throw new StoreError('a release in the store is damaged');
+  const { signatures, content } = splitSigned(own.subarray(NUMBERS_BYTES));
   const [deltaBytes = 0, stepWork = 0, entries = 0, rules = 0] = new Float64Array(own.buffer, 0, 4);
   return {
     deltaBytes,
     stepWork,
     entries,
     rules,
-    signature: own.subarray(NUMBERS_BYTES, manifestAt),
-    manifestBytes: own.subarray(manifestAt),
+    signatures,
+    manifestBytes: content,
   };
 }
 

@@ -14,7 +14,6 @@ import {
   type Manifest,
   ProtocolError,
   type SteadyClock,
-  type Trust,
   type Turn,
 } from '@rulecast/protocol';
 import {
@@ -36,7 +35,8 @@ import {
   RefusedError,
   stepCommit,
 } from './commit.ts';
-import { Floor, markOf, type VerifiedOffer, verifySigned } from './offer.ts';
+import type { Keyring } from './keyring.ts';
+import { checkGranted, Floor, markOf, type VerifiedOffer, verifySigned } from './offer.ts';
 import { findRestorable } from './restore.ts';
 import type { Sink } from './sink.ts';
 
@@ -45,7 +45,7 @@ export interface ActiveRelease {
   readonly hash: Uint8Array;
   readonly manifest: Manifest;
   readonly manifestBytes: Uint8Array;
-  readonly signature: Uint8Array;
+  readonly signatures: Uint8Array;
   readonly ruleSet: RuleSet;
   /** Whether a restart will find it. */
   readonly persisted: boolean;
@@ -71,7 +71,7 @@ export interface ReleaseVerifier {
 }
 
 export interface ActivatorOptions {
-  readonly trust: Trust;
+  readonly keyring: Keyring;
   readonly table: Table;
   readonly state: StateDirectory | undefined;
   readonly sink: Sink | undefined;
@@ -106,14 +106,16 @@ export class Activator {
   constructor(options: ActivatorOptions) {
     this.#options = options;
     this.#verifier = options.verifier;
-    this.#floor = new Floor(options.trust);
+    this.#floor = new Floor(options.keyring.trust);
   }
 
   /** Checks an offered manifest before anything of it is wanted. Throws ProtocolError. */
-  verifyOffer(manifestBytes: Uint8Array, signature: Uint8Array): VerifiedOffer {
-    const { entriesMax, trust } = this.#options;
-    const offer = verifySigned(manifestBytes, signature, trust);
+  verifyOffer(manifestBytes: Uint8Array, signatures: Uint8Array): VerifiedOffer {
+    const { entriesMax, keyring } = this.#options;
+    const { lineage } = keyring.trust;
+    const offer = verifySigned(manifestBytes, signatures, lineage, (signed) => keyring.isReleased(signed));
     const { manifest } = offer;
+    checkGranted(manifest.epoch, keyring.root);
     this.#floor.check(offer);
     const entries = entriesIn(manifest);
     if (entries > entriesMax) {
@@ -260,11 +262,11 @@ export class Activator {
   async #compact(state: StateDirectory): Promise<void> {
     const { active } = this;
     if (active === undefined) return;
-    const { hash, manifestBytes, signature } = active;
+    const { hash, manifestBytes, signatures } = active;
     const stream = await this.#verifier.snapshot(active.ruleSet);
     await this.#inTurn(async () => {
       if (this.active !== active) return; // its successor has a chain of its own, and will see to it
-      await state.compact({ hash, base: undefined, manifestBytes, signature, stream });
+      await state.compact({ hash, base: undefined, manifestBytes, signatures, stream });
     });
   }
 
@@ -285,9 +287,9 @@ export class Activator {
    * there is nothing. Throws StateError, ProtocolError or RefusedError; the floor is kept even then.
    */
   async restore(): Promise<ActiveRelease | undefined> {
-    const { state, trust, onDamage } = this.#options;
+    const { state, keyring, onDamage } = this.#options;
     if (state === undefined) return undefined;
-    const restorable = findRestorable(state, trust, this.#floor);
+    const restorable = findRestorable(state, keyring, this.#floor);
     if (restorable === undefined) return undefined;
     const { mark, newest, offer, ruleSet } = restorable;
     await this.#enforce(offer.hash, offer.manifest, ruleSet);

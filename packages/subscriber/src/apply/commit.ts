@@ -221,8 +221,8 @@ function prepared(
 }
 
 function write(ready: Ready, { base, stream }: Pick<Candidate, 'base' | 'stream'>): CommitStep {
-  const { hash, manifestBytes, signature } = ready.candidate.offer;
-  const stored = { hash, manifestBytes, signature, base, stream };
+  const { hash, manifestBytes, signatures } = ready.candidate.offer;
+  const stored = { hash, manifestBytes, signatures, base, stream };
   return { state: { ...ready, kind: 'writing', stored }, effect: { kind: 'write', stored } };
 }
 

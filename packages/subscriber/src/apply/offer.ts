@@ -12,8 +12,9 @@ import {
   type Manifest,
   manifestHash,
   ProtocolError,
+  type Root,
+  type Signed,
   type Trust,
-  verifySignature,
 } from '@rulecast/protocol';
 import type { ActiveMark } from '../state/state.ts';
 
@@ -22,23 +23,34 @@ export interface VerifiedOffer {
   readonly hash: Uint8Array;
   readonly manifest: Manifest;
   readonly manifestBytes: Uint8Array;
-  readonly signature: Uint8Array;
+  readonly signatures: Uint8Array;
 }
 
-/** Checks that a manifest is of the trusted lineage and key, however old. Throws ProtocolError. */
+/** Checks that a manifest is of the trusted lineage and signed, however old. Throws ProtocolError. */
 export function verifySigned(
   manifestBytes: Uint8Array,
-  signature: Uint8Array,
-  { publicKey, lineage }: Trust,
+  signatures: Uint8Array,
+  lineage: Uint8Array,
+  isBelieved: (signed: Signed) => boolean,
 ): VerifiedOffer {
-  if (!verifySignature(manifestBytes, signature, publicKey)) {
-    throw new ProtocolError(ErrorCode.badSignature, 'the manifest is not signed by the trusted key');
+  if (!isBelieved({ signatures, content: manifestBytes })) {
+    throw new ProtocolError(ErrorCode.badSignature, 'the manifest is not signed by keys that may release');
   }
   const manifest = decodeManifest(manifestBytes);
   if (!Buffer.from(manifest.lineage).equals(lineage)) {
     throw new ProtocolError(ErrorCode.wrongLineage, 'the manifest is of another lineage');
   }
-  return { hash: manifestHash(manifestBytes), manifest, manifestBytes, signature };
+  return { hash: manifestHash(manifestBytes), manifest, manifestBytes, signatures };
+}
+
+/** Throws ProtocolError `epoch-not-granted` for an epoch that the root in force does not grant. */
+export function checkGranted(epoch: number, root: Root | undefined): void {
+  if (root !== undefined && epoch >= root.epochFloor && epoch <= root.epochCeiling) return;
+  const granted = root && `root ${root.number} grants epochs ${root.epochFloor} to ${root.epochCeiling}`;
+  throw new ProtocolError(
+    ErrorCode.epochNotGranted,
+    `a release of epoch ${epoch}, and ${granted ?? 'no root'}`,
+  );
 }
 
 /** What a release is marked as once it is in force. */

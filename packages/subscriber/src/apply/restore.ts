@@ -3,9 +3,10 @@
  * where that is damaged in both places, the newest release before it that is whole.
  */
 
-import { applyChain, compareRelease, ProtocolError, type Trust, verifyRuleSet } from '@rulecast/protocol';
+import { applyChain, compareRelease, ProtocolError, verifyRuleSet } from '@rulecast/protocol';
 import { EMPTY_RULE_SET, type RuleSet } from '@rulecast/rules';
 import { type ActiveMark, type StateDirectory, StateError, type StoredRelease } from '../state/state.ts';
+import type { Keyring } from './keyring.ts';
 import { type Floor, markOf, type VerifiedOffer, verifySigned } from './offer.ts';
 
 export interface Restorable {
@@ -20,14 +21,19 @@ export interface Restorable {
  * Finds what was in force, and sets the floor by it, also where nothing can be restored. Undefined where
  * there is nothing. Throws StateError and ProtocolError.
  */
-export function findRestorable(state: StateDirectory, trust: Trust, floor: Floor): Restorable | undefined {
+export function findRestorable(
+  state: StateDirectory,
+  keyring: Keyring,
+  floor: Floor,
+): Restorable | undefined {
   const found = state.find();
+  const { trust } = keyring;
   const [active] = found.marks;
   if (active !== undefined && !Buffer.from(active.lineage).equals(trust.lineage)) {
     throw new StateError(floor.refuseAll(active.lineage));
   }
   const marks = found.marks.filter(({ lineage }) => Buffer.from(lineage).equals(trust.lineage)); // of its own lineage is a floor
-  const signed = found.releases.flatMap((release) => signedMark(release, trust) ?? []);
+  const signed = found.releases.flatMap((release) => signedMark(release, keyring) ?? []);
   signed.sort((one, other) => compareRelease(other, one));
   const [newest] = found.isMarked
     ? marks
@@ -39,7 +45,7 @@ export function findRestorable(state: StateDirectory, trust: Trust, floor: Floor
     return undefined;
   }
   const older = signed.filter((mark) => active === undefined || compareRelease(mark, active) <= 0);
-  return { newest, ...firstWhole(state, [...marks, ...older], trust) };
+  return { newest, ...firstWhole(state, [...marks, ...older], keyring) };
 }
 
 /**
@@ -49,7 +55,7 @@ export function findRestorable(state: StateDirectory, trust: Trust, floor: Floor
 function firstWhole(
   state: StateDirectory,
   marks: readonly ActiveMark[],
-  trust: Trust,
+  keyring: Keyring,
 ): Omit<Restorable, 'newest'> {
   let fault: unknown;
   for (const mark of marks) {
@@ -57,7 +63,7 @@ function firstWhole(
       const chain = state.readChain(mark.hash);
       const last = chain.at(-1);
       if (last === undefined) throw new StateError('the active release has no file');
-      const offer = verifySigned(last.manifestBytes, last.signature, trust);
+      const offer = verifyKept(last, keyring);
       let ruleSet: RuleSet = EMPTY_RULE_SET;
       for (const release of chain) ruleSet = applyChain(ruleSet, release.stream);
       verifyRuleSet(offer.manifest, ruleSet);
@@ -70,12 +76,18 @@ function firstWhole(
   throw fault;
 }
 
-/** What a stored release would be marked as; undefined where the trusted key has not signed it. */
-function signedMark({ manifestBytes, signature }: StoredRelease, trust: Trust): ActiveMark | undefined {
+/** What a stored release would be marked as; undefined where nobody believed has signed it. */
+function signedMark(stored: StoredRelease, keyring: Keyring): ActiveMark | undefined {
   try {
-    return markOf(verifySigned(manifestBytes, signature, trust));
+    return markOf(verifyKept(stored, keyring));
   } catch (error) {
     if (!(error instanceof ProtocolError)) throw error;
     return undefined;
   }
+}
+
+/** What was released under any of the roots was verified when it came, and stays in force. */
+function verifyKept({ manifestBytes, signatures }: StoredRelease, keyring: Keyring): VerifiedOffer {
+  const { lineage } = keyring.trust;
+  return verifySigned(manifestBytes, signatures, lineage, (signed) => keyring.wasReleased(signed));
 }

@@ -148,7 +148,7 @@ const cli = strictYargs('rulecast-subscriber', new URL('../../package.json', imp
     default: 'info' as const,
     describe: 'Logs are JSON lines on standard error',
   })
-  .example('$0 --trust rulecast1:… --state ./firewall', 'Keep what was enforced over restarts')
+  .example('$0 --trust rulecast2:… --state ./firewall', 'Keep what was enforced over restarts')
   .example('$0 --trust publisher.trust --boot open', 'Memory only, open until the first release')
   .example(
     '$0 --trust publisher.trust --connect zmq+tcp:192.0.2.1:4711 --curve-key firewall.key --curve-peer publisher.pub',

@@ -8,14 +8,14 @@ import type { OfferEvent, State } from './states.ts';
 
 export interface Judge {
   /** Checks signature, manifest, lineage, order and limits. Throws ProtocolError. */
-  verifyOffer(manifestBytes: Uint8Array, signature: Uint8Array): VerifiedOffer;
+  verifyOffer(manifestBytes: Uint8Array, signatures: Uint8Array): VerifiedOffer;
   /** The state of the table in force. */
   generation(): number;
 }
 
 /** What is known of it is looked at first: that costs no signature. */
 export function judgeOffer(
-  { manifest, signature }: MessageOf<'offer'>,
+  { content: manifest, signatures }: MessageOf<'offer'>,
   state: Exclude<State, { readonly kind: 'closed' }>,
   judge: Judge,
   nowMs: number,
@@ -31,7 +31,7 @@ export function judgeOffer(
   const known = refusalOf(memory.refusals, hash);
   if (known !== undefined) return { kind: 'offerRefused', nack: known, isForGood: false };
   try {
-    const offer = judge.verifyOffer(manifest, signature);
+    const offer = judge.verifyOffer(manifest, signatures);
     const leftMs = pauseLeftMs(memory.patience, nowMs);
     if (leftMs === 0) return { kind: 'offer', offer };
     const text = `streams of this channel did not verify: nothing is wanted for ${leftMs} ms`;
@@ -40,8 +40,8 @@ export function judgeOffer(
   } catch (error) {
     if (!(error instanceof ProtocolError)) throw error;
     const { code, message } = error;
-    // The same manifest may come with a good signature: anybody can spoil one.
-    const isForGood = code !== ErrorCode.badSignature;
+    // The same manifest may come with good signatures, which anybody can spoil; and the next root may grant it.
+    const isForGood = code !== ErrorCode.badSignature && code !== ErrorCode.epochNotGranted;
     const said = { ...nack, code, text: boundText(message), retry: isForGood ? 'never' : 'later' } as const;
     return { kind: 'offerRefused', nack: said, isForGood };
   }

@@ -59,6 +59,7 @@ export function start(
   self: Self,
   memory: Memory,
   held: Held | undefined,
+  root: MessageOf<'hello'>['root'],
   trouble: string | undefined,
   nowMs: number,
 ): Step {
@@ -68,6 +69,7 @@ export function start(
     protocolMax: PROTOCOL_VERSION,
     name: self.name,
     lineage: self.lineage,
+    root,
     holds: held && { hash: held.hash, epoch: held.epoch, version: held.version },
     refused: memory.refusals.map(({ hash }) => hash),
     limits: self.limits,
@@ -181,6 +183,7 @@ function go(state: LinkedState, event: TableEvent, nowMs: number): Step | undefi
   }
   switch (state.kind) {
     case 'idle':
+      if (event.kind === 'root') return trust(state, event.number);
       return event.kind === 'prove' ? prove(state) : takeOffer(state, event, nowMs);
     case 'wanting':
       if (event.kind === 'begin') return takeBegin(state, event, nowMs);
@@ -209,11 +212,17 @@ function takeWelcome(state: Greeting, welcome: MessageOf<'welcome'>, nowMs: numb
   };
 }
 
+/** What was refused for good was by what counted then. */
+function trust(state: Idle, number: number): Step {
+  const memory = { ...state.memory, refusals: [] };
+  return { state: { ...state, memory }, effects: [{ kind: 'trusted', number }] };
+}
+
 function prove({ held, ...state }: Idle): Step {
   const effects =
     held === undefined
       ? []
-      : [send({ kind: 'proof', signature: held.signature, manifest: held.manifestBytes })];
+      : [send({ kind: 'proof', signatures: held.signatures, content: held.manifestBytes })];
   return { state: { ...state, held }, effects };
 }
 

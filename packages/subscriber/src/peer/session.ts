@@ -19,6 +19,8 @@ import type { Packet } from '@rulecast/rules';
 import type { Explanation } from '@rulecast/table';
 import type { Logger } from 'pino';
 import type { Activator, ActiveRelease, ApplyReport } from '../apply/activator.ts';
+import type { Keyring } from '../apply/keyring.ts';
+import { StateError } from '../state/state.ts';
 import type { Staging } from '../verify/stage.ts';
 import { judgeOffer } from './judge.ts';
 import { deadline, start, step } from './machine.ts';
@@ -29,6 +31,7 @@ import type { Answer, Effect, Event, Held, Memory, Outcome, Self, State, Step } 
 export interface SessionHost {
   readonly self: Self;
   readonly activator: Activator;
+  readonly keyring: Keyring;
   readonly clock: SteadyClock;
   /** Milliseconds since 1970, as the activator has them. */
   readonly nowMs: () => number;
@@ -43,6 +46,7 @@ export interface SessionHost {
   /** Why what is active is not enforced; undefined: it is. */
   notEnforced(): string | undefined;
   onWelcome(publisher: string): void;
+  onTrusted(root: number): void;
   onApplied(report: ApplyReport): void;
   onRefused(code: string, text: string): void;
 }
@@ -72,7 +76,14 @@ export class PublisherSession {
     this.#alarm = new Alarm(host.clock, () => this.#handle({ kind: 'tick' }));
     const { active } = host.activator;
     const held = active && this.#heldAs(active);
-    const first = start(host.self, memory, held, host.notEnforced(), host.clock.monotonicMs());
+    const first = start(
+      host.self,
+      memory,
+      held,
+      host.keyring.known,
+      host.notEnforced(),
+      host.clock.monotonicMs(),
+    );
     this.#state = first.state;
     this.#hello = first.effects;
   }
@@ -85,7 +96,9 @@ export class PublisherSession {
       for (;;) {
         const received = await this.#connection.receive();
         if (received === undefined) break;
-        const event = this.#eventOf(received.message, received.transaction);
+        const { message, transaction } = received;
+        const event =
+          message.kind === 'root' ? await this.#taken(message) : this.#eventOf(message, transaction);
         if (event !== undefined) this.#handle(event);
       }
     } catch (error) {
@@ -125,6 +138,22 @@ export class PublisherSession {
         return message;
       default:
         return { kind: 'other' };
+    }
+  }
+
+  /** Nothing is read meanwhile: what comes behind a root is judged by it. */
+  async #taken(signed: MessageOf<'root'>): Promise<Event> {
+    if (this.#state.kind !== 'idle') return { kind: 'root', number: 0 }; // it has no place, whatever it says
+    const { keyring } = this.#host;
+    try {
+      const { number } = await keyring.take(signed);
+      return { kind: 'root', number };
+    } catch (error) {
+      if (error instanceof StateError) {
+        return { kind: 'stop', reason: { code: ErrorCode.storageFailed, text: error.message } };
+      }
+      if (!(error instanceof ProtocolError)) throw error;
+      return { kind: 'stop', reason: { code: error.code, text: `a root is not taken: ${error.message}` } };
     }
   }
 
@@ -196,6 +225,8 @@ export class PublisherSession {
         return;
       case 'welcomed':
         return this.#host.onWelcome(effect.publisher);
+      case 'trusted':
+        return this.#host.onTrusted(effect.number);
       case 'complain':
         return this.#host.onRefused(effect.code, effect.text);
     }
@@ -253,11 +284,11 @@ export class PublisherSession {
   }
 
   #heldAs(active: ActiveRelease): Held {
-    const { hash, manifest, manifestBytes, signature, persisted, appliedAtMs } = active;
+    const { hash, manifest, manifestBytes, signatures, persisted, appliedAtMs } = active;
     const { epoch, version } = manifest;
     const { clock, nowMs } = this.#host;
     const sinceMs = clock.monotonicMs() - Math.max(0, nowMs() - appliedAtMs);
-    return { hash, epoch, version, manifestBytes, signature, persisted, sinceMs };
+    return { hash, epoch, version, manifestBytes, signatures, persisted, sinceMs };
   }
 }
 

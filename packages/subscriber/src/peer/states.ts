@@ -36,7 +36,7 @@ export interface Held {
   readonly epoch: number;
   readonly version: number;
   readonly manifestBytes: Uint8Array;
-  readonly signature: Uint8Array;
+  readonly signatures: Uint8Array;
   readonly persisted: boolean;
   /** By the clock of the machine. */
   readonly sinceMs: number;
@@ -176,6 +176,8 @@ export type Received =
   | MessageOf<
       'welcome' | 'begin' | 'chunk' | 'end' | 'abort' | 'unsupported' | 'prove' | 'ping' | 'pong' | 'bye'
     >
+  /** A root that was taken. */
+  | { readonly kind: 'root'; readonly number: number }
   | { readonly kind: 'query'; readonly packet: WirePacket | undefined; readonly transaction: number }
   | { readonly kind: 'other' };
 
@@ -251,6 +253,7 @@ export type Effect =
   | { readonly kind: 'ask'; readonly packet: WirePacket | undefined; readonly transaction: number }
   /** For people. */
   | { readonly kind: 'welcomed'; readonly publisher: string }
+  | { readonly kind: 'trusted'; readonly number: number }
   | { readonly kind: 'complain'; readonly code: string; readonly text: string };
 
 export interface Step<S extends State = State> {

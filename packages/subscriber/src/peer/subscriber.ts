@@ -2,7 +2,7 @@
  * The subscriber as a library: keeps one release in force, receives the next ones, and answers lookups
  * meanwhile.
  *
- * It trusts one lineage and one key. It never stops enforcing: a lost publisher, a bad release or a full disk
+ * It trusts one lineage, and whom its roots name. It never stops enforcing: a lost publisher, a bad release or a full disk
  * leave the last good release in force and are told through `status` and `events`.
  */
 
@@ -46,6 +46,7 @@ import {
 import type { Logger } from 'pino';
 import { Activator, type ApplyReport, type ReleaseVerifier } from '../apply/activator.ts';
 import { bootRuleSet } from '../apply/boot.ts';
+import { Keyring } from '../apply/keyring.ts';
 import type { Sink } from '../apply/sink.ts';
 import { type Clocks, FirewallClock } from '../clock/clock.ts';
 import { RuleEnds } from '../clock/rule-ends.ts';
@@ -177,6 +178,7 @@ class RunningSubscriber implements Subscriber {
   readonly #table: Table;
   readonly #boot: RuleSet;
   readonly #activator: Activator;
+  readonly #keyring: Keyring;
   readonly #host: SessionHost;
   readonly #closing = new AbortController();
   #dns: readonly Address[];
@@ -206,8 +208,9 @@ class RunningSubscriber implements Subscriber {
     const clocks = { ...systemClocks(this.#nowMs), ...options.boot };
     this.#ruleClock = new FirewallClock(clocks, this.#state?.readClock());
     this.#boot = bootRuleSet(bootAction(options.bootMode ?? 'closed'));
+    this.#keyring = new Keyring(options.trust, this.#state);
     this.#activator = new Activator({
-      trust: options.trust,
+      keyring: this.#keyring,
       table: this.#table,
       state: this.#state,
       sink: options.sink,
@@ -249,6 +252,7 @@ class RunningSubscriber implements Subscriber {
         },
       },
       activator: this.#activator,
+      keyring: this.#keyring,
       clock: this.#clock,
       nowMs: this.#nowMs,
       logger: options.logger,
@@ -258,6 +262,7 @@ class RunningSubscriber implements Subscriber {
       counters: () => this.#counters(),
       notEnforced: () => this.#notEnforced(),
       onWelcome: (publisher) => this.#welcomed(publisher),
+      onTrusted: (root) => options.logger.info({ root }, 'believes the next root'),
       onApplied: (report) => this.#applied(report),
       onRefused: (code, text) => this.#complained(code, text),
     };

@@ -1,11 +1,11 @@
 /**
  * A release as one file, which reads back as it was written or not at all.
  *
- *   "RCS2" | base hash 32 (zero: none) | manifest length u32 | stream length u32 | signature 64 | manifest | stream | SHA-256 of all before
+ *   "RCS3" | base hash 32 (zero: none) | signed length u32 | stream length u32 | signatures, manifest | stream | SHA-256 of all before
  */
 
 import { createHash } from 'node:crypto';
-import { HASH_BYTES, hexOf, SIGNATURE_BYTES } from '@rulecast/protocol';
+import { HASH_BYTES, hexOf, joinSigned, ProtocolError, type Signed, splitSigned } from '@rulecast/protocol';
 
 /** One release as it was received. */
 export interface StoredRelease {
@@ -13,13 +13,13 @@ export interface StoredRelease {
   /** The release that `stream` starts from; undefined for a snapshot. */
   readonly base: Uint8Array | undefined;
   readonly manifestBytes: Uint8Array;
-  readonly signature: Uint8Array;
+  readonly signatures: Uint8Array;
   /** A chain of deltas (PROTOCOL.md "Delta and snapshot"). */
   readonly stream: Uint8Array;
 }
 
-const TAG = Buffer.from('RCS2', 'latin1');
-const HEADER_BYTES = TAG.length + HASH_BYTES + 4 + 4 + SIGNATURE_BYTES;
+const TAG = Buffer.from('RCS3', 'latin1');
+const HEADER_BYTES = TAG.length + HASH_BYTES + 4 + 4;
 
 /** What the file of a release is called. */
 export function fileName(hash: Uint8Array): string {
@@ -31,35 +31,42 @@ export function encodeRelease(release: StoredRelease): readonly Uint8Array[] {
   const header = Buffer.alloc(HEADER_BYTES);
   TAG.copy(header);
   if (release.base !== undefined) header.set(release.base, 4);
-  header.writeUInt32LE(release.manifestBytes.length, 36);
+  const signed = joinSigned({ signatures: release.signatures, content: release.manifestBytes });
+  header.writeUInt32LE(signed.length, 36);
   header.writeUInt32LE(release.stream.length, 40);
-  header.set(release.signature, 44);
-  const hash = createHash('sha256')
-    .update(header)
-    .update(release.manifestBytes)
-    .update(release.stream)
-    .digest();
-  return [header, release.manifestBytes, release.stream, hash];
+  const hash = createHash('sha256').update(header).update(signed).update(release.stream).digest();
+  return [header, signed, release.stream, hash];
 }
 
 /** Undefined for bytes that are not exactly one intact release file. */
 export function decodeRelease(bytes: Buffer): StoredRelease | undefined {
   if (bytes.length < HEADER_BYTES + HASH_BYTES || !bytes.subarray(0, 4).equals(TAG)) return undefined;
-  const manifestLength = bytes.readUInt32LE(36);
+  const signedLength = bytes.readUInt32LE(36);
   const streamLength = bytes.readUInt32LE(40);
-  const streamAt = HEADER_BYTES + manifestLength;
+  const streamAt = HEADER_BYTES + signedLength;
   const end = streamAt + streamLength;
   if (bytes.length !== end + HASH_BYTES) return undefined;
   if (!sha256(bytes.subarray(0, end)).equals(bytes.subarray(end))) return undefined;
   const base = bytes.subarray(4, 4 + HASH_BYTES);
-  const manifestBytes = bytes.subarray(HEADER_BYTES, streamAt);
-  return {
-    hash: sha256(manifestBytes),
-    base: base.every((byte) => byte === 0) ? undefined : base,
-    manifestBytes,
-    signature: bytes.subarray(44, 44 + SIGNATURE_BYTES),
-    stream: bytes.subarray(streamAt, end),
-  };
+  const signed = signedIn(bytes.subarray(HEADER_BYTES, streamAt));
+  return (
+    signed && {
+      hash: sha256(signed.content),
+      base: base.every((byte) => byte === 0) ? undefined : base,
+      manifestBytes: signed.content,
+      signatures: signed.signatures,
+      stream: bytes.subarray(streamAt, end),
+    }
+  );
+}
+
+function signedIn(bytes: Uint8Array): Signed | undefined {
+  try {
+    return splitSigned(bytes);
+  } catch (error) {
+    if (!(error instanceof ProtocolError)) throw error;
+    return undefined;
+  }
 }
 
 export function sha256(bytes: Uint8Array): Buffer {

@@ -4,6 +4,7 @@
  *   active                one small text file: which release is in force, and so the floor; replaced by rename
  *   <hash>.release        one file a release, written before the release is in force
  *   clock                 one small text file: what clock.ts keeps of this boot
+ *   roots                 a text file: whom it believes, a root a line, from that of the trust line on
  *   copy/                 all of this once more, written right after it
  *
  * A release file holds the signed manifest and the stream it came in: a snapshot, or the deltas from another
@@ -18,7 +19,7 @@
 
 import { join } from 'node:path';
 import { DirectoryError } from '@rulecast/program/directory';
-import { compareRelease, hexOf } from '@rulecast/protocol';
+import { compareRelease, formatRoots, hexOf, parseRoots, type Signed } from '@rulecast/protocol';
 import type { StoredClock } from '../clock/clock.ts';
 import { type Disk, NODE_DISK } from './disk.ts';
 import { encodeRelease, fileName, type StoredRelease } from './release-file.ts';
@@ -81,6 +82,7 @@ export class StateDirectory {
   #mark: ActiveMark | undefined; // what both shelves are to say
   #copied: ReadonlySet<string> = new Set(); // files that the copy has
   #copying: Promise<void> = Promise.resolve();
+  #roots: readonly Signed[] = []; // what both shelves are to say
   /** A file of the chain is nowhere intact. Only a snapshot, of what is in memory, mends that. */
   #isTorn = false;
   /** Of the active release: what its chain weighs on disk, to tell when a snapshot is due. */
@@ -170,19 +172,22 @@ export class StateDirectory {
    * when the release is looked for: as if this boot were met for the first time.
    */
   readClock(): StoredClock | undefined {
-    const match = CLOCK_NOTE.exec(this.#readClockNote() ?? '');
+    const match = CLOCK_NOTE.exec(noteOf(this.#main, 'clock') ?? noteOf(this.#copy, 'clock') ?? '');
     if (match === null) return undefined;
     const [wallMs = 0, bootMs = 0, ended = 0] = match.slice(2).map(Number);
     return { bootId: match[1] ?? '', wallMs, bootMs, ended };
   }
 
-  #readClockNote(): string | undefined {
-    try {
-      return this.#main.readNote('clock') ?? this.#copy.readNote('clock');
-    } catch (error) {
-      if (error instanceof StateError) return undefined;
-      throw error;
-    }
+  /**
+   * The roots that were kept, of whichever place has more; nothing where they are damaged in both, or not to
+   * be read: the publisher sends them again.
+   */
+  readRoots(): readonly Signed[] {
+    const [main, copy] = [this.#main, this.#copy].map(
+      (shelf) => parseRoots(noteOf(shelf, 'roots') ?? '') ?? [],
+    );
+    this.#roots = (main?.length ?? 0) >= (copy?.length ?? 0) ? (main ?? []) : (copy ?? []);
+    return this.#roots;
   }
 
   /** Whether no further delta may be put on the chain of the active release: it is long, or not whole. */
@@ -270,6 +275,18 @@ export class StateDirectory {
     }
   }
 
+  /** Keeps whom is believed; on disk when it resolves. Throws StateError. */
+  async writeRoots(roots: readonly Signed[]): Promise<void> {
+    const body = formatRoots(roots);
+    try {
+      await this.#main.writeNote('roots', body);
+      await this.#copy.writeNote('roots', body);
+    } catch (cause) {
+      throw new StateError(`cannot keep a root in ${this.#directory}; is the disk full?`, { cause });
+    }
+    this.#roots = roots;
+  }
+
   /** Keeps what the clock needs after a restart. Throws StateError. */
   async writeClock({ bootId, wallMs, bootMs, ended }: StoredClock): Promise<void> {
     const numbers = [wallMs, bootMs, ended].map((number) => Math.max(0, Math.floor(number)));
@@ -295,6 +312,10 @@ export class StateDirectory {
           if (this.#main.readRelease(file) !== undefined) continue;
           const release = this.#copy.readRelease(file);
           if (release !== undefined) await this.#main.writeRelease(file, encodeRelease(release));
+        }
+        for (const shelf of [this.#main, this.#copy]) {
+          const body = formatRoots(this.#roots);
+          if (noteOf(shelf, 'roots') !== body) await shelf.writeNote('roots', body);
         }
         if (!isMark(readMark(this.#main), mark)) await writeMark(this.#main, mark);
         await this.#copyNow(undefined);
@@ -330,6 +351,16 @@ export class StateDirectory {
     if (mark !== undefined && !isMark(readMark(this.#copy), mark)) await writeMark(this.#copy, mark);
     this.#copied = new Set(files);
     this.#copy.keepOnly(files);
+  }
+}
+
+/** Undefined also where it may not be read, which is told of when the release is looked for. */
+function noteOf(shelf: Shelf, name: 'clock' | 'roots'): string | undefined {
+  try {
+    return shelf.readNote(name);
+  } catch (error) {
+    if (error instanceof StateError) return undefined;
+    throw error;
   }
 }
 

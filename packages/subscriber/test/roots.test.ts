@@ -1,0 +1,161 @@
+/** Whom a subscriber believes: roots, one after the other, before anything that they allow. */
+
+import { type MessageOf, type Root, type SignedRoot, signBytes } from '@rulecast/protocol';
+import { describe, expect, it } from 'vitest';
+import { temporaryDirectory } from '../../../test/kit/directory.ts';
+import { freshKey, rootOf, signedRoot } from '../../../test/kit/roots.mjs';
+import { sampleRuleSet } from './sample.ts';
+import { type Peer, ScriptedPublisher, sampleReleases } from './scripted-publisher.ts';
+import { startedSubscriber } from './started.ts';
+
+/** The root after the publisher's, signed by its key, and by those given. */
+function nextRoot(
+  publisher: ScriptedPublisher,
+  said: Partial<Root>,
+  ...keys: Parameters<typeof signedRoot>[1][]
+): SignedRoot {
+  const { lineage } = publisher.trust;
+  const next = rootOf(lineage, publisher.privateKey, { number: 2, ...said });
+  return signedRoot(next, publisher.privateKey, ...keys);
+}
+
+function send(
+  peer: Peer,
+  { signatures, content }: Pick<SignedRoot, 'signatures' | 'content'>,
+): Promise<void> {
+  return peer.send({ kind: 'root', signatures, content });
+}
+
+/** Connected and welcomed, and no root was sent. */
+async function welcomed(publisher: ScriptedPublisher): Promise<{ peer: Peer; hello: MessageOf<'hello'> }> {
+  const peer = await publisher.peer();
+  const hello = await peer.receive('hello');
+  const { lineage } = publisher.trust;
+  await peer.send({ kind: 'welcome', protocol: 1, name: 'dom0', lineage, heartbeatMs: 15_000 });
+  return { peer, hello };
+}
+
+describe('a subscriber', () => {
+  it('knows the root of its trust line by its hash, and takes nothing before it has come', async () => {
+    const publisher = new ScriptedPublisher();
+    await startedSubscriber(publisher);
+    const { peer, hello } = await welcomed(publisher);
+    expect(hello.root).toEqual({ hash: publisher.root.hash });
+    const [release] = sampleReleases(publisher);
+    await peer.offer(release);
+    expect(await peer.receive('nack')).toMatchObject({ code: 'bad-signature', retry: 'later' });
+    await send(peer, publisher.root);
+    await peer.bring(release);
+  });
+
+  it('takes releases of the keys of the next root, and no more of those that it took away', async () => {
+    const publisher = new ScriptedPublisher();
+    await startedSubscriber(publisher);
+    const { peer } = await publisher.greeted();
+    const [one, two] = sampleReleases(publisher);
+    await peer.bring(one);
+    const key = freshKey();
+    const { roles } = rootOf(publisher.trust.lineage, key);
+    const { root } = rootOf(publisher.trust.lineage, publisher.privateKey).roles;
+    await send(peer, nextRoot(publisher, { roles: { ...roles, root } }));
+    await peer.offer(two);
+    expect(await peer.receive('nack')).toMatchObject({ code: 'bad-signature', keeps: one.hash });
+    await peer.bring({ ...two, signatures: signBytes(two.bytes, key) });
+  });
+
+  it.each<[string, (publisher: ScriptedPublisher) => Pick<SignedRoot, 'signatures' | 'content'>]>([
+    ['the root of somebody else', ({ trust }) => new ScriptedPublisher(trust.lineage).root],
+    [
+      'bytes that are no root',
+      ({ privateKey }) => ({
+        signatures: signBytes(Uint8Array.of(1), privateKey),
+        content: Uint8Array.of(1),
+      }),
+    ],
+    ['the next root, and not the one before', (publisher) => nextRoot(publisher, {})],
+  ])('ends the session that begins with %s', async (_, rootFor) => {
+    const publisher = new ScriptedPublisher();
+    const subscriber = await startedSubscriber(publisher);
+    const { peer } = await welcomed(publisher);
+    await send(peer, rootFor(publisher));
+    expect(await peer.ended()).toBe('bad-root');
+    expect(subscriber.status().lastError).toMatchObject({ code: 'bad-root' });
+  });
+
+  it('ends the session of a root that the keys before have not signed, and believes what it did', async () => {
+    const publisher = new ScriptedPublisher();
+    await startedSubscriber(publisher);
+    const { peer } = await publisher.greeted();
+    const thief = freshKey();
+    await send(peer, signedRoot(rootOf(publisher.trust.lineage, thief, { number: 2 }), thief));
+    expect(await peer.ended()).toBe('bad-root');
+    const { hello, peer: again } = await publisher.greeted();
+    expect(hello.root).toEqual({ hash: publisher.root.hash, number: 1 });
+    await again.bring(sampleReleases(publisher)[0]);
+  });
+
+  it('has no place for a root once something was offered', async () => {
+    const publisher = new ScriptedPublisher();
+    await startedSubscriber(publisher);
+    const { peer } = await publisher.greeted();
+    await peer.offer(sampleReleases(publisher)[0]);
+    await peer.receive('want');
+    await send(peer, nextRoot(publisher, {}));
+    expect(await peer.ended()).toBe('unexpected-message');
+  });
+
+  it.each([
+    [4, 'later'],
+    [8, 'later'],
+  ] as const)(
+    'takes no release of epoch %i, which its root does not grant, and may later',
+    async (epoch, retry) => {
+      const publisher = new ScriptedPublisher();
+      await startedSubscriber(publisher);
+      const { peer } = await publisher.greeted();
+      await send(peer, nextRoot(publisher, { epochFloor: 5, epochCeiling: 7 }));
+      const release = publisher.release(sampleRuleSet(1), { version: 1, epoch });
+      await peer.offer(release);
+      expect(await peer.receive('nack')).toMatchObject({ code: 'epoch-not-granted', retry });
+      await peer.bring(publisher.release(sampleRuleSet(1), { version: 1, epoch: 6 }));
+    },
+  );
+
+  it('remembers over a restart whom it believes, and what was in force under the root before', async () => {
+    const publisher = new ScriptedPublisher();
+    const stateDirectory = temporaryDirectory();
+    const before = await startedSubscriber(publisher, { stateDirectory });
+    const { peer } = await publisher.greeted();
+    const [one, two] = sampleReleases(publisher);
+    await peer.bring(one);
+    const key = freshKey();
+    const lineage = publisher.trust.lineage;
+    const root = nextRoot(publisher, { roles: rootOf(lineage, key).roles }, key);
+    await send(peer, root);
+    await peer.send({ kind: 'ping' });
+    await peer.receive('pong');
+    await before.close();
+    const after = await startedSubscriber(publisher, { stateDirectory });
+    expect(after.status().version).toBe(1);
+    const { hello, peer: again } = await welcomed(publisher);
+    expect(hello.root).toEqual({ hash: root.hash, number: 2 });
+    await again.offer(two);
+    expect(await again.receive('nack')).toMatchObject({ code: 'bad-signature' });
+    await again.bring({ ...two, signatures: signBytes(two.bytes, key) });
+  });
+
+  it('begins at the root of another trust line, if that is one of those it followed', async () => {
+    const publisher = new ScriptedPublisher();
+    const stateDirectory = temporaryDirectory();
+    const before = await startedSubscriber(publisher, { stateDirectory });
+    const { peer } = await publisher.greeted();
+    const root = nextRoot(publisher, {});
+    await send(peer, root);
+    await peer.bring(sampleReleases(publisher)[0]);
+    await before.close();
+    const trust = { lineage: publisher.trust.lineage, rootHash: root.hash };
+    const after = await startedSubscriber(publisher, { stateDirectory, trust });
+    expect(after.status().version).toBe(1);
+    expect((await welcomed(publisher)).hello.root).toEqual({ hash: root.hash, number: 2 });
+  });
+});

@@ -1,0 +1,29 @@
+/**
+ * Roots as text, one a line: how a publisher and a subscriber keep a chain, and how a root goes from hand to
+ * hand to be signed.
+ */
+
+import { joinSigned, type Signed, splitSigned } from '../content/signatures.ts';
+import { ProtocolError } from '../error.ts';
+
+const HEADER = 'rulecast-roots 1';
+
+/** ASCII; the last line ends like the others. */
+export function formatRoots(roots: readonly Signed[]): string {
+  const lines = roots.map((root) => Buffer.from(joinSigned(root)).toString('base64'));
+  return [HEADER, ...lines, ''].join('\n');
+}
+
+/** The roots of a text, not looked into; undefined if it is none. */
+export function parseRoots(text: string): readonly Signed[] | undefined {
+  const [header, ...lines] = text.trimEnd().split('\n');
+  const bytes = lines.map((line) => Buffer.from(line, 'base64'));
+  // Else a line that was cut off could say the same.
+  if (header !== HEADER || !bytes.every((root, i) => root.toString('base64') === lines[i])) return undefined;
+  try {
+    return bytes.map((root) => splitSigned(root));
+  } catch (error) {
+    if (!(error instanceof ProtocolError)) throw error;
+    return undefined;
+  }
+}
