@@ -20,7 +20,6 @@ export const EDGES = {
   'packages/publisher/src/names/resolve.ts': 'asks DNS servers, for who hands in no resolver',
   'packages/publisher/src/store/databases.ts': 'LMDB, behind an interface of its own',
   'packages/publisher/src/store/data-file.ts': 'the look at the file of LMDB before it is opened',
-  'packages/publisher/src/store/identity.ts': 'makes and reads the file of the signing key',
   'packages/publisher/src/store/state.ts': 'whether there is a store to open',
   'packages/publisher/src/store/audit-log.ts': 'appends to a file that nothing reads',
   'packages/publisher/src/daemon.ts': 'the process',

@@ -70,7 +70,7 @@ export const ROOMS = {
     'source',
   ],
 
-  'packages/program': [],
+  'packages/program': ['directory.ts', 'keys'],
 
   'packages/publisher': [
     'host.ts',

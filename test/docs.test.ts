@@ -152,6 +152,30 @@ rulecast-subscriber --trust publisher.trust --name lab-firewall --connect unix:$
     );
   },
 
+  'docs/keys.md#For one person': async (text) => {
+    const box = await fresh();
+    expect(await box.run(text)).toMatch(/^release +1 of 1: [0-9a-f]{16} \(here\)$/m);
+  },
+
+  'docs/keys.md#For one person/2': async (text) => {
+    const box = await fresh();
+    await box.run(blockText('docs/keys.md#For one person'));
+    expect(await box.run(text)).toMatch(
+      /^root 2 of lineage .*\n(?:.*\n)*release +1 of 1: [0-9a-f]{16} \(here\)$/m,
+    );
+    await box.run('rulecast-publisher --state ./publisher');
+    expect(box.errors()).toEqual([]);
+  },
+
+  'docs/keys.md#For three': async (text) => {
+    const box = await fresh();
+    await box.run(blockText('docs/keys.md#For one person'));
+    const printed = await box.run(text);
+    expect(printed).toMatch(/^root +2 of 3: /m);
+    await box.run('rulecast-publisher --state ./publisher');
+    expect(box.errors()).toEqual([]);
+  },
+
   'CONTRIBUTING.md#Debug a daemon': async (text) => {
     const box = await fresh();
     await box.run(text);

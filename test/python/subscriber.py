@@ -63,7 +63,7 @@ class Held:
         self.trust, self.lineage = trust, trust[0]
         self.root = None  # the newest it believes
         self.active = None  # {hash, manifest, signed, parts}
-        self.floor = None  # (epoch, version, hash); of this lineage, for one process trusts one
+        self.floor = None  # (epoch, version, hash, signed manifest); of this lineage, for one process trusts one
         self.refused = {}  # hash to NACK
         self.faults, self.patient_until, self.failed_chain = 0, 0.0, None
         self.generation = 0
@@ -170,7 +170,7 @@ class Session:
             manifest = manifest_of(data)
             need(manifest["lineage"] == held.lineage, "wrong-lineage", "another lineage")
             need(held.root["floor"] <= manifest["epoch"] <= held.root["ceiling"], "epoch-not-granted", "not in this root")
-            if held.floor and held.floor[2] != digest:
+            if held.floor and held.floor[2] != digest and is_signed(held.root, "release", *signed_in(held.floor[3])):
                 order = manifest["epoch"], manifest["version"]
                 need(order != held.floor[:2], "forked", "another release of that number was in force")
                 need(order > held.floor[:2], "not-newer", "older than what was in force")
@@ -240,7 +240,7 @@ class Session:
             return self.raise_event("refused", self.fault(refused, signed))
         held, manifest = self.held, offer["manifest"]
         held.active = {**offer, "parts": parts}
-        held.floor = manifest["epoch"], manifest["version"], offer["hash"]
+        held.floor = manifest["epoch"], manifest["version"], offer["hash"], offer["signed"]
         held.generation += 1
         held.faults, held.patient_until, held.failed_chain = 0, 0.0, None
         self.transfer = None

@@ -16,6 +16,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
+import { openIdentity } from '@rulecast/program/identity';
 import {
   encodeDelta,
   encodeManifest,
@@ -24,7 +25,7 @@ import {
   manifestHash,
   signBytes,
 } from '@rulecast/protocol';
-import { openIdentity, Store } from '@rulecast/publisher';
+import { Store } from '@rulecast/publisher';
 import { EMPTY_RULE_SET } from '@rulecast/rules';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { millionHosts } from '../inputs.mjs';

@@ -17,6 +17,7 @@ import {
   stopSignal,
   usageError,
 } from '@rulecast/program';
+import { type Identity, IdentityError, readIdentity } from '@rulecast/program/identity';
 import { formatTrust } from '@rulecast/protocol';
 import { isPartName } from '@rulecast/rules';
 import { ProxyError } from '@rulecast/sources';
@@ -27,11 +28,11 @@ import { argv, defaults, storeOptions } from './daemon/options.ts';
 import { type Settings, SettingsError, settingsOf } from './daemon/settings.ts';
 import { SourcesLink } from './daemon/sources-link.ts';
 import { dnsResolver, withFixedNames } from './names/resolve.ts';
+import { EpochError } from './release/commit.ts';
 import { Publisher } from './release/publisher.ts';
 import { serveControl } from './requests/serve.ts';
 import { serveSubscribers } from './session/serve.ts';
 import { AuditLog } from './store/audit-log.ts';
-import { type Identity, IdentityError, readIdentity } from './store/identity.ts';
 import { openState } from './store/state.ts';
 import { StoreError } from './store/store.ts';
 
@@ -74,6 +75,7 @@ async function main(out: Output): Promise<void> {
       audit: (entry) => audit.add(entry),
       ...storeOptions(),
     });
+    await publisher.renew();
     const sources = config === undefined ? undefined : newSources(publisher, config, settings, audit);
     const sessions = await serveSubscribers(publisher, settings.listen, settings);
     const control = await serveControl(publisher, settings.control, sessions.ask, {
@@ -123,6 +125,7 @@ function endOf(error: unknown): unknown {
   }
   const isExpected =
     error instanceof IdentityError ||
+    error instanceof EpochError ||
     error instanceof StoreError ||
     error instanceof LockedError ||
     error instanceof DirectoryError ||

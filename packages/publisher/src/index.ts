@@ -32,6 +32,4 @@ export { WORK_IN_PLACE, type WorkHost } from './release/worker.ts';
 export { serveControl } from './requests/serve.ts';
 export { type AskTable, type ServedSubscribers, serveSubscribers } from './session/serve.ts';
 /** @public */
-export { type Identity, IdentityError, openIdentity } from './store/identity.ts';
-/** @public */
 export { type Release, Store, StoreError, type StoreOptions } from './store/store.ts';

@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import { openIdentity } from '@rulecast/program/identity';
 import { decodeManifest, isSignedBy, manifestHash, ProtocolError, partsOf } from '@rulecast/protocol';
 import {
   emptyPolicy,
@@ -14,7 +15,6 @@ import { temporaryDirectory } from '../../../test/kit/directory.ts';
 import { SYSTEM_HOST } from '../src/host.ts';
 import { Committer, GuardError } from '../src/release/commit.ts';
 import { ReleaseWorker } from '../src/release/worker.ts';
-import { openIdentity } from '../src/store/identity.ts';
 import { Store, StoreError } from '../src/store/store.ts';
 import { PUSHED, policyOf, ruleSetOf } from './churn.ts';
 import { prefixes } from './fresh-publisher.ts';

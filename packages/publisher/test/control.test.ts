@@ -472,6 +472,7 @@ describe('the status', () => {
         rules: 0,
         startedAtMs: 7000,
         degraded: [],
+        hasRootKey: true,
       },
     ]);
   });

@@ -1,11 +1,11 @@
 import { join } from 'node:path';
+import { openIdentity } from '@rulecast/program/identity';
 import { pino } from 'pino';
 import { describe, expect, it } from 'vitest';
 import { temporaryDirectory } from '../../../test/kit/directory.ts';
 import { SimulatedDatabases } from '../../../test/simulate/databases.ts';
 import { FakeClock } from '../../sources/test/fake-clock.ts';
 import { Publisher } from '../src/release/publisher.ts';
-import { openIdentity } from '../src/store/identity.ts';
 import { StoreError } from '../src/store/store.ts';
 import { faultyDatabases } from './faulty-databases.ts';
 import { degraded, freshPublisher, pushOf, RESOLVE_NOTHING, release, SILENT } from './fresh-publisher.ts';

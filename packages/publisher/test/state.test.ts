@@ -4,9 +4,9 @@
 
 import { chmodSync, existsSync, mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { IdentityError } from '@rulecast/program/identity';
 import { describe, expect, it } from 'vitest';
 import { temporaryDirectory } from '../../../test/kit/directory.ts';
-import { IdentityError } from '../src/store/identity.ts';
 import { openState } from '../src/store/state.ts';
 import { StoreError } from '../src/store/store.ts';
 import { freshPublisher, release } from './fresh-publisher.ts';

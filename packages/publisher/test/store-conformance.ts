@@ -4,6 +4,7 @@
  */
 
 import { join } from 'node:path';
+import { type Identity, openIdentity } from '@rulecast/program/identity';
 import { encodeDelta, encodeSnapshot } from '@rulecast/protocol';
 import { prefixListOf } from '@rulecast/rules';
 import { describe, expect, it } from 'vitest';
@@ -13,7 +14,6 @@ import { SimulatedDatabases } from '../../../test/simulate/databases.ts';
 import { SYSTEM_HOST } from '../src/host.ts';
 import { Committer } from '../src/release/commit.ts';
 import type { Databases } from '../src/store/databases.ts';
-import { type Identity, openIdentity } from '../src/store/identity.ts';
 import { type Release, type ReleaseNotes, Store, StoreError, type StoreOptions } from '../src/store/store.ts';
 import { Churn, PUSHED, randomHosts, ruleSetOf } from './churn.ts';
 import { type DatabaseFault, faultyDatabases } from './faulty-databases.ts';
@@ -212,7 +212,7 @@ function describeKeys(make: MakeKeeper): void {
   it('has its first epoch, what it is behind, and subscribers on disk once they are stored', async () => {
     const keeper = await make();
     keeper.store.begin(7);
-    keeper.store.noteBehind([8, 9]);
+    keeper.store.noteBehind([8, 9], 1);
     await keeper.store.storeSubscribers(
       new Map([
         ['one', 'first'],
@@ -227,9 +227,9 @@ function describeKeys(make: MakeKeeper): void {
 
   it('keeps what it is behind as it was where it cannot be written', async () => {
     const keeper = await make();
-    keeper.store.noteBehind([8, 9]);
+    keeper.store.noteBehind([8, 9], 1);
     await keeper.restart(1, 'ENOSPC');
-    expect(() => keeper.store.noteBehind([10, 1])).toThrow(StoreError);
+    expect(() => keeper.store.noteBehind([10, 1], 1)).toThrow(StoreError);
     expect(keeper.store.behind).toEqual([8, 9]);
     await keeper.restart();
     expect(keeper.store.behind).toEqual([8, 9]);
@@ -285,7 +285,7 @@ function describeDamage(make: MakeKeeper, random: Random): void {
   it.each(['begun', 'behind', 'head'])('finds that %s is beyond all numbers', async (name) => {
     const keeper = await make();
     keeper.store.begin(1);
-    keeper.store.noteBehind([8, 9]);
+    keeper.store.noteBehind([8, 9], 1);
     await keeper.commitTo(2);
     const { meta } = keeper.databases;
     const damaged = Uint8Array.from(meta.get(name) ?? []);

@@ -1,6 +1,7 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { type Identity, openIdentity } from '@rulecast/program/identity';
 import { applyDelta, encodeSnapshot, ProtocolError, STEPS_MAX, verifyRuleSet } from '@rulecast/protocol';
 import { formatPrefixAt, type Prefixes, prefixListOf, type RuleSet } from '@rulecast/rules';
 import { type Database, open } from 'lmdb';
@@ -11,7 +12,6 @@ import { often } from '../../../test/thorough.ts';
 import { SYSTEM_HOST } from '../src/host.ts';
 import { Committer } from '../src/release/commit.ts';
 import { ReleaseWorker } from '../src/release/worker.ts';
-import { type Identity, openIdentity } from '../src/store/identity.ts';
 import { type Release, Store, StoreError, type StoreOptions } from '../src/store/store.ts';
 import { Churn, PUSHED, randomHosts, ruleSetOf } from './churn.ts';
 import { hex, prefixes } from './fresh-publisher.ts';

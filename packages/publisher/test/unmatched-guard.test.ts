@@ -2,6 +2,7 @@
 
 import { join } from 'node:path';
 import type { PushInput } from '@rulecast/formats';
+import { openIdentity } from '@rulecast/program/identity';
 import { EMPTY_RULE_SET, emptyPolicy, type RuleSet } from '@rulecast/rules';
 import { describe, expect, it } from 'vitest';
 import { temporaryDirectory } from '../../../test/kit/directory.ts';
@@ -9,7 +10,6 @@ import { SYSTEM_HOST } from '../src/host.ts';
 import { Committer } from '../src/release/commit.ts';
 import type { Publisher, PushOptions } from '../src/release/publisher.ts';
 import { ReleaseWorker } from '../src/release/worker.ts';
-import { openIdentity } from '../src/store/identity.ts';
 import { Store } from '../src/store/store.ts';
 import { freshPublisher, prefixes, pushOf } from './fresh-publisher.ts';
 

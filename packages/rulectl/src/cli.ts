@@ -32,6 +32,7 @@ import * as diff from './commands/diff.ts';
 import * as forget from './commands/forget.ts';
 import * as history from './commands/history.ts';
 import * as keygen from './commands/keygen.ts';
+import * as keys from './commands/keys.ts';
 import * as list from './commands/list.ts';
 import * as lists from './commands/lists.ts';
 import * as push from './commands/push.ts';
@@ -171,6 +172,7 @@ function commandLine(terminal: Terminal, choose: (work: Work) => void): Argv<Glo
   cli = add(cli, check);
   cli = add(cli, config);
   cli = add(cli, keygen);
+  cli = add(cli, keys);
   return cli
     .example([
       ['$0 check office.yaml', 'before'],
@@ -214,6 +216,7 @@ function helpCommand(args: readonly string[]): string {
     check,
     config,
     keygen,
+    keys,
   ]
     .map(({ command }) => command.split(' ')[0])
     .find((name) => name === args[0]);

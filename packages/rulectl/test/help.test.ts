@@ -19,6 +19,7 @@ const COMMANDS = [
   'check',
   'config',
   'keygen',
+  'keys',
 ];
 
 describe('help', () => {

@@ -273,6 +273,7 @@ type Move =
         | 'end'
         | 'abort'
         | 'unsupported'
+        | 'root'
         | 'prove'
         | 'ping'
         | 'pong'
@@ -341,6 +342,7 @@ const MOVE: fc.Arbitrary<Move> = fc.oneof(
     }),
   },
   { weight: 1, arbitrary: fc.record({ kind: fc.constant('unsupported' as const) }) },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constant('root' as const) }) },
   { weight: 1, arbitrary: fc.record({ kind: fc.constant('trouble' as const), isThere: fc.boolean() }) },
   {
     weight: 1,
@@ -442,6 +444,8 @@ class World {
           : undefined;
       case 'unsupported':
         return state.kind === 'greeting' ? undefined : EVENTS.unsupported;
+      case 'root':
+        return state.kind === 'idle' ? EVENTS.root : undefined;
       case 'noRoom':
         return state.kind === 'receiving' ? REFUSED : undefined;
       case 'outcome':

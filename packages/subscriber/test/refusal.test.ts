@@ -721,7 +721,7 @@ describe('a mark that cannot be written', () => {
     const marked = await peer.bring(six, chainOf(five, six));
     expect(marked.persisted).toBe(true);
     expect(readdirSync(directory).sort()).toEqual(
-      [`${Buffer.from(six.hash).toString('hex')}.release`, 'active', 'clock', 'copy'].sort(),
+      [`${Buffer.from(six.hash).toString('hex')}.release`, 'active', 'clock', 'copy', 'roots'].sort(),
     );
     const again = await startedSubscriber(publisher, { stateDirectory: directory });
     expectEnforces(again, six.ruleSet);

@@ -159,3 +159,40 @@ describe('a subscriber', () => {
     expect((await welcomed(publisher)).hello.root).toEqual({ hash: root.hash, number: 2 });
   });
 });
+
+describe('a key that was stolen', () => {
+  // Whoever had the one key released the last number there is, and locked everybody out for good.
+  it.each([false, true])(
+    'and taken away locks nobody out, whatever it released (restarted: %s)',
+    async (isRestarted) => {
+      const publisher = new ScriptedPublisher();
+      const stateDirectory = temporaryDirectory();
+      const before = await startedSubscriber(publisher, { stateDirectory });
+      const { peer } = await publisher.greeted();
+      const [one, two] = sampleReleases(publisher);
+      await peer.bring(one);
+      const last = Number.MAX_SAFE_INTEGER;
+      const stolen = publisher.release(sampleRuleSet(3), { version: last, epoch: last, previousVersion: 0 });
+      await peer.bring(stolen);
+      await peer.offer(two);
+      expect(await peer.receive('nack')).toMatchObject({ code: 'not-newer', retry: 'never' });
+      const key = freshKey();
+      const lineage = publisher.trust.lineage;
+      const { root: rootRole } = rootOf(lineage, publisher.privateKey).roles;
+      const roles = { ...rootOf(lineage, key).roles, root: rootRole };
+      if (isRestarted) await before.close();
+      else peer.close();
+      const after = isRestarted ? await startedSubscriber(publisher, { stateDirectory }) : before;
+      expect(after.status()).toMatchObject({ epoch: last, version: last });
+      const { peer: again } = await publisher.greeted();
+      await send(again, nextRoot(publisher, { roles }));
+      const renewed = publisher.release(sampleRuleSet(2), { version: 3 });
+      await again.bring({ ...renewed, signatures: signBytes(renewed.bytes, key) });
+      expect(after.status()).toMatchObject({ epoch: 0, version: 3 });
+      await again.offer(stolen);
+      expect(await again.receive('nack')).toMatchObject({ code: 'bad-signature' });
+      await again.offer({ ...two, signatures: signBytes(two.bytes, key) });
+      expect(await again.receive('nack')).toMatchObject({ code: 'not-newer' });
+    },
+  );
+});

@@ -209,7 +209,8 @@ export class Peer {
   async welcome(lineage: Uint8Array = this.root.root.lineage, heartbeatMs = 15_000): Promise<void> {
     await this.send({ kind: 'welcome', protocol: PROTOCOL_VERSION, name: 'dom0', lineage, heartbeatMs });
     const { signatures, content } = this.root;
-    if (this.isNewTo) await this.send({ kind: 'root', signatures, content });
+    const isOwn = Buffer.compare(lineage, this.root.root.lineage) === 0; // else the subscriber leaves at once
+    if (this.isNewTo && isOwn) await this.send({ kind: 'root', signatures, content });
   }
 
   offer(release: Pick<ScriptedRelease, 'signatures' | 'bytes'>): Promise<void> {

@@ -257,6 +257,7 @@ describe('a connection', () => {
     expect(toldBy(lines)).toEqual([
       ['refused-by-policy', 'no call'],
       [undefined, 'connected'],
+      [undefined, 'believes the next root'],
     ]);
   });
 
@@ -285,6 +286,7 @@ describe('a connection', () => {
       ['disconnected', 'nobody listens'],
       ['disconnected', 'no permission'],
       [undefined, 'connected'],
+      [undefined, 'believes the next root'],
       ['disconnected', 'closed by the peer'],
       ['name-bound', 'the publisher ended the session: not yours'],
     ]);
@@ -443,7 +445,8 @@ describe('close resolves, says BYE, and leaves no channel and no timer open:', (
     await subscriber.close();
     if (state !== 'greeting') expect(await peer.ended()).toBe('shutting-down');
     expectNothingOpen(publisher);
-    expect(readdirSync(directory).sort()).toEqual(['clock', 'copy']);
+    const roots = state === 'greeting' ? [] : ['roots'];
+    expect(readdirSync(directory).sort()).toEqual(['clock', 'copy', ...roots]);
     const { connects } = publisher;
     await vi.advanceTimersByTimeAsync(60_000);
     expect(publisher.connects).toBe(connects);

@@ -192,7 +192,7 @@ export const CONTROL_FIELDS = {
 } as const satisfies Record<string, Fields>;
 
 /** What made a release; `unknown` where the publisher's note of it is lost. */
-export const RELEASE_CAUSES = ['push', 'rollback', 'source', 'names', 'epoch', 'unknown'] as const;
+export const RELEASE_CAUSES = ['push', 'rollback', 'source', 'names', 'epoch', 'root', 'unknown'] as const;
 
 /** Where a list comes from; `push`: from nobody but those who push. */
 export const LIST_SOURCES = [
@@ -296,6 +296,8 @@ export const RECORD_FIELDS = {
     degraded: listOf(textOf(DEGRADED_TEXT_MAX_BYTES), DEGRADED_MAX),
     /** What its rule set says of qubes that no policy names; absent if it does not say it. */
     unmatched: optional(oneOf('accept', 'drop')),
+    /** The key that signs roots lies beside those of the publisher, where it had better not be. */
+    hasRootKey: optional(boolean),
   },
   part: { kind: code, name: textOf(63), count: uint, digest: hexHash, changedVersion: uint },
   subscriber: {

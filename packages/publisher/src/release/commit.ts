@@ -3,6 +3,7 @@
  * Nobody hears of a release before it is on disk.
  */
 
+import type { Identity } from '@rulecast/program/identity';
 import {
   boundText,
   CHANGED_PARTS_SHOWN_MAX,
@@ -12,6 +13,7 @@ import {
   encodeDelta,
   encodeManifest,
   entriesIn,
+  isSignedBy,
   type Manifest,
   manifestFor,
   manifestHash,
@@ -35,7 +37,6 @@ import {
   type RuleSet,
   type RuleSetProblem,
 } from '@rulecast/rules';
-import type { Identity } from '../store/identity.ts';
 import type { Release, ReleaseNotes, Store } from '../store/store.ts';
 import {
   behindOf,
@@ -123,10 +124,11 @@ export class Committer {
     this.#current = store.load(identity);
     const head = this.#current?.manifest;
     const [epoch = 0, version = 0] = store.behind ?? [];
+    const isProved = store.behind !== undefined && isProofOf(identity, store.behindRoot);
     this.#numbers = {
       head,
       epoch: head?.epoch ?? store.firstEpoch,
-      proved: store.behind && { epoch, version },
+      proved: isProved ? { epoch, version } : undefined,
     };
   }
 
@@ -167,6 +169,14 @@ export class Committer {
     };
   }
 
+  /** The head was released by keys that a root has taken that from. */
+  get isDisowned(): boolean {
+    const { root } = this.#options.identity;
+    if (this.#current === undefined) return false;
+    const { signatures, manifestBytes } = this.#current;
+    return !isSignedBy(root, 'release', { signatures, content: manifestBytes });
+  }
+
   /** The newest release that was proved and is not here, unless an epoch above it is open. */
   get behind(): ReleaseNumber | undefined {
     return behindOf(this.#numbers);
@@ -177,13 +187,14 @@ export class Committer {
    * cannot be written: it is known all the same from then on, and the next proof writes it.
    */
   noteBehind(proved: ReleaseNumber): boolean {
-    const { store } = this.#options;
+    const { store, identity } = this.#options;
     const numbers = withProof(this.#numbers, proved);
     this.#numbers = numbers ?? this.#numbers;
     const { behind } = this;
     const kept = store.behind;
     const isKept = kept !== undefined && kept[0] === behind?.epoch && kept[1] === behind.version;
-    if (behind !== undefined && !isKept) store.noteBehind([behind.epoch, behind.version]);
+    if (behind !== undefined && !isKept)
+      store.noteBehind([behind.epoch, behind.version], identity.root.number);
     return numbers !== undefined;
   }
 
@@ -200,7 +211,7 @@ export class Committer {
 
   /**
    * Makes a draft the next release; resolves when it is on disk. A draft without changes makes one in a new
-   * epoch only. Throws BehindError, EpochError and StoreError; then the head is what it was.
+   * epoch, or under a new root. Throws BehindError, EpochError and StoreError; then the head is what it was.
    */
   async commit(draft: ReleaseDraft, origin: Origin): Promise<Release> {
     this.checkNotBehind();
@@ -238,6 +249,16 @@ export class Committer {
     const place = { lineage: identity.lineage, ...number, createdAtMs: nowMs() };
     return manifestFor(ruleSet, place, this.#current?.ruleSet);
   }
+}
+
+/**
+ * Whether what was proved under a root still is: who signed it may be any of those who might then, and counts
+ * while one of them still may.
+ */
+function isProofOf({ roots, root }: Identity, rootNumber: number): boolean {
+  const then = roots.find((one) => one.root.number === rootNumber)?.root.roles.release.keys;
+  const now = root.roles.release.keys;
+  return then === undefined || then.some((key) => now.some((own) => Buffer.compare(own, key) === 0));
 }
 
 function behindError(behind: ReleaseNumber, head: ReleaseNumber | undefined): BehindError {

@@ -12,6 +12,7 @@ import {
   type PushedParts,
   type PushInput,
 } from '@rulecast/formats';
+import type { Identity } from '@rulecast/program/identity';
 import { Listeners } from '@rulecast/program/listeners';
 import { ErrorCode, ProtocolError, type Turn } from '@rulecast/protocol';
 import {
@@ -33,7 +34,6 @@ import type { GuardRefusal, PushPermits } from '../guards/refusal.ts';
 import { type Host, SYSTEM_HOST } from '../host.ts';
 import { type FailedName, Names } from '../names/names.ts';
 import type { ResolveName } from '../names/resolve.ts';
-import type { Identity } from '../store/identity.ts';
 import { openState, type StateOptions } from '../store/state.ts';
 import { type Release, type Store, StoreError } from '../store/store.ts';
 import { KnownSubscribers } from '../subscribers/known.ts';
@@ -566,6 +566,23 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
   async idle(): Promise<void> {
     while (!this.#names.isIdle) await this.#turn();
     await this.#turns.over();
+  }
+
+  /**
+   * Releases what the head says once more, where a root has taken the keys away that signed it: subscribers
+   * take nothing else. Not while the publisher is behind. Throws EpochError and StoreError; then nothing
+   * changed.
+   */
+  renew(): Promise<void> {
+    return this.#turns.take(async () => {
+      const { head } = this;
+      if (head === undefined || this.behind !== undefined || !this.#committer.isDisowned) return;
+      const { number } = this.identity.root;
+      const draft = await this.#committer.draft(head.ruleSet);
+      const release = await this.#committer.commit(draft, { cause: 'root', detail: `root ${number}` });
+      this.logger.warn({ root: number, version: release.manifest.version }, 'released under a new root');
+      this.#announce(release);
+    });
   }
 
   /**

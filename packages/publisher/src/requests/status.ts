@@ -89,6 +89,7 @@ async function tellStatus(exchange: ControlExchange, parts: ControlParts): Promi
     startedAtMs: publisher.startedAtMs,
     degraded: degradedOf(parts).map((text) => boundText(text, DEGRADED_TEXT_MAX_BYTES)),
     unmatched: head?.ruleSet.unmatched,
+    hasRootKey: publisher.identity.hasRootKey ? true : undefined,
   });
   for (const part of head === undefined ? [] : catalogueOf(head.ruleSet).records) {
     await exchange.record({

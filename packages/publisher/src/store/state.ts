@@ -11,8 +11,8 @@
 
 import { statSync } from 'node:fs';
 import { join } from 'node:path';
+import { type Identity, IdentityError, openIdentity, readIdentity } from '@rulecast/program/identity';
 import type { Databases } from './databases.ts';
-import { type Identity, IdentityError, openIdentity, readIdentity } from './identity.ts';
 import { Store, StoreError, type StoreOptions } from './store.ts';
 
 export interface StateOptions extends StoreOptions {

@@ -10,6 +10,7 @@
  *              "begun"          -> [epoch of the first release, 0], from when the store was made
  *              "behind"         -> [epoch, version] that a subscriber proved and this store lacks; gone once
  *                                 an epoch above it is open
+ *              "behind root"    -> [number of the root under which that was proved, 0]
  *              "form"           -> the form that all of this is in
  *              "changed PART"   -> [epoch, version] of the release that gave the head's part its content
  *   subscribers  name           -> what is known of it, JSON; nothing depends on it
@@ -28,6 +29,7 @@
  * docs/design.md "The publisher".
  */
 
+import type { Identity } from '@rulecast/program/identity';
 import {
   applyDelta,
   type Catalogue,
@@ -50,7 +52,6 @@ import {
 } from '@rulecast/protocol';
 import { EMPTY_RULE_SET, type RuleSet } from '@rulecast/rules';
 import { type Database, type Databases, openDatabases } from './databases.ts';
-import type { Identity } from './identity.ts';
 import { type Retention, retained, retentionOf, type StoreOptions } from './retention.ts';
 import {
   compareKeys,
@@ -158,7 +159,7 @@ export class Store implements SubscriberStore {
    * returns. Throws StoreError.
    */
   begin(epoch: number): void {
-    this.#putKey('begun', [epoch, 0]);
+    this.#putKeys({ begun: [epoch, 0] });
   }
 
   /** The epoch that the first release opens. */
@@ -173,16 +174,25 @@ export class Store implements SubscriberStore {
     return bytes === undefined ? undefined : decodeKey(bytes);
   }
 
-  /** Notes a release that was proved and is not here; on disk when it returns. Throws StoreError. */
-  noteBehind(key: ReleaseKey): void {
-    this.#putKey('behind', key);
+  /** The number of the root under which that was proved; 0 if there is none. */
+  get behindRoot(): number {
+    const bytes = this.#databases.meta.get('behind root');
+    return bytes === undefined ? 0 : decodeKey(bytes)[0];
   }
 
-  #putKey(name: string, key: ReleaseKey): void {
+  /**
+   * Notes a release that was proved under a root, and is not here; on disk when it returns. Throws
+   * StoreError.
+   */
+  noteBehind(key: ReleaseKey, rootNumber: number): void {
+    this.#putKeys({ behind: key, 'behind root': [rootNumber, 0] });
+  }
+
+  #putKeys(keys: Readonly<Record<string, ReleaseKey>>): void {
     try {
       this.#databases.transactionSync(() => {
         void this.#databases.meta.put('form', FORM);
-        void this.#databases.meta.put(name, encodeKey(key));
+        for (const [name, key] of Object.entries(keys)) void this.#databases.meta.put(name, encodeKey(key));
       });
     } catch (cause) {
       throw new StoreError('cannot write to the store; is the disk full?', { cause });
@@ -198,7 +208,8 @@ export class Store implements SubscriberStore {
    */
   load(identity: Identity): Release | undefined {
     // What is damaged of these is found now, and not by a session.
-    for (const name of ['begun', 'behind']) decodeKey(this.#databases.meta.get(name) ?? encodeKey([0, 0]));
+    for (const name of ['begun', 'behind', 'behind root'])
+      decodeKey(this.#databases.meta.get(name) ?? encodeKey([0, 0]));
     const headBytes = this.#databases.meta.get('head');
     if (headBytes === undefined) return undefined;
     const head = decodeKey(headBytes);

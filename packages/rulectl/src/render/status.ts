@@ -52,6 +52,13 @@ function renderHead(
     `${formatAmount(head.parts, 'part')}, ${formatAmount(head.entries, 'entry', 'entries')}, ${formatAmount(head.rules, 'rule')}`,
     `lineage ${head.lineage}, publisher up for ${formatAge(nowMs - head.startedAtMs)}`,
     ...(unmatched === undefined ? [] : [unmatched]),
+    ...(head.hasRootKey === true
+      ? [
+          colors.yellow(
+            'the key that signs roots lies with the publisher: move root-….key to a vault (docs/keys.md)',
+          ),
+        ]
+      : []),
     ...head.degraded.map((reason) => `${colors.yellow('degraded')}: ${reason}`),
   ];
   return lines.join('\n');

@@ -66,6 +66,7 @@ export function exitOfFailure(code: string): ExitCode {
     case ErrorCode.badInput:
     case ErrorCode.guardRefused:
     case ErrorCode.publisherBehind:
+    case ErrorCode.epochNotGranted:
     case ErrorCode.overLimit:
     case ErrorCode.badRuleSet:
     case ErrorCode.noSuchSubscriber:

@@ -106,7 +106,7 @@ export class Activator {
   constructor(options: ActivatorOptions) {
     this.#options = options;
     this.#verifier = options.verifier;
-    this.#floor = new Floor(options.keyring.trust);
+    this.#floor = new Floor(options.keyring.trust, (signed) => options.keyring.isReleased(signed));
   }
 
   /** Checks an offered manifest before anything of it is wanted. Throws ProtocolError. */
@@ -225,7 +225,8 @@ export class Activator {
   /** From here on lookups are answered by it, so it is said to be in force, though not yet marked on disk. */
   #putInForce({ offer, ruleSet, prepared }: Extract<CommitEffect, { readonly kind: 'flip' }>): number {
     const generation = this.#flip(prepared);
-    this.#floor.rise(markOf(offer));
+    const { signatures, manifestBytes: content } = offer;
+    this.#floor.rise(markOf(offer), { signatures, content });
     this.active = { ...offer, ruleSet, persisted: false, appliedAtMs: this.#options.nowMs() };
     return generation;
   }

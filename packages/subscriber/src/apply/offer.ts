@@ -61,24 +61,30 @@ export function markOf({ hash, manifest: { lineage, epoch, version } }: Verified
 /** Below it nothing is taken. */
 export class Floor {
   readonly #trust: Trust;
+  readonly #isReleased: (signed: Signed) => boolean;
   /**
    * The newest release ever in force, on this side's word: nothing older is taken, and of its age only
    * itself.
    */
   #mark: ActiveMark | undefined;
+  /** The signed manifest of that release; undefined where it is lost. */
+  #proof: Signed | undefined;
   /**
    * The lineage, hex, that the state directory is of, where that is not the trusted one: then nothing is
    * taken.
    */
   #foreign: string | undefined;
 
-  constructor(trust: Trust) {
+  /** `isReleased` says whether something was released by who may now. */
+  constructor(trust: Trust, isReleased: (signed: Signed) => boolean) {
     this.#trust = trust;
+    this.#isReleased = isReleased;
   }
 
   /** That release was in force. */
-  rise(mark: ActiveMark | undefined): void {
+  rise(mark: ActiveMark | undefined, proof: Signed | undefined): void {
     this.#mark = mark;
+    this.#proof = proof;
   }
 
   /** The state directory is of another lineage than the trusted one. Returns that in words. */
@@ -96,6 +102,8 @@ export class Floor {
       throw new ProtocolError(ErrorCode.wrongLineage, this.#foreignText(this.#foreign));
     const floor = this.#mark;
     if (floor === undefined || Buffer.from(floor.hash).equals(hash)) return;
+    // What a key released that has no right to it any more is no floor: it may be a thief's.
+    if (this.#proof !== undefined && !this.#isReleased(this.#proof)) return;
     const { epoch, version } = manifest;
     if (!Buffer.from(floor.lineage).equals(manifest.lineage)) {
       const reason = `what was in force here is of lineage ${hexOf(floor.lineage)}, whose numbers say nothing of another's`;

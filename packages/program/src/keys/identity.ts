@@ -10,9 +10,19 @@
  */
 
 import { createPrivateKey, generateKeyPairSync, type KeyObject, randomBytes } from 'node:crypto';
-import { closeSync, fsyncSync, linkSync, openSync, readFileSync, rmSync, statSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  existsSync,
+  fsyncSync,
+  linkSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeSync,
+} from 'node:fs';
 import { dirname, join } from 'node:path';
-import { DirectoryError, makeDirectory } from '@rulecast/program/directory';
 import {
   encodeRoot,
   formatRoots,
@@ -29,6 +39,7 @@ import {
   type Trust,
   withRoot,
 } from '@rulecast/protocol';
+import { DirectoryError, makeDirectory } from '../directory.ts';
 
 /** Trusted by its newest root. */
 export interface Identity extends Trust {
@@ -37,6 +48,10 @@ export interface Identity extends Trust {
   readonly root: Root;
   /** As many as have to sign a release, or more. */
   readonly releaseKeys: readonly KeyObject[];
+  /** Every secret of the file. */
+  readonly keys: readonly KeyObject[];
+  /** The secret that signs roots still lies beside it. */
+  readonly hasRootKey: boolean;
 }
 
 /** The identity file cannot be used. */
@@ -71,15 +86,64 @@ export function openIdentity(path: string): Identity {
  * owner may read the file.
  */
 export function readIdentity(path: string): Identity | undefined {
-  let text: string;
-  try {
-    text = readFileSync(path, 'utf8');
-  } catch (cause) {
-    if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
-    throw new IdentityError(`cannot read the identity file ${path}`, { cause });
-  }
+  const text = fileText(path);
+  if (text === undefined) return undefined;
   checkOwnersAlone(path);
   return parseIdentity(path, text);
+}
+
+/**
+ * Puts another identity in the place of one, with a root more or other secrets: the old one or the new one is
+ * there at every moment. Throws IdentityError; then nothing changed.
+ */
+export function replaceIdentity(
+  path: string,
+  { lineage, keys, roots }: Pick<Identity, 'lineage' | 'keys' | 'roots'>,
+): void {
+  const text = textOf(lineage, keys, roots);
+  parseIdentity(path, text); // throws for what could not be read again
+  replaceFile(path, text);
+}
+
+/** Writes a file for its owner alone in the place of what is there, flushed. Throws IdentityError. */
+export function replaceFile(path: string, text: string): void {
+  const draft = `${path}.${randomBytes(6).toString('hex')}`;
+  try {
+    write(draft, text);
+    renameSync(draft, path);
+  } catch (cause) {
+    rmSync(draft, { force: true });
+    throw new IdentityError(`cannot write ${path}`, { cause });
+  }
+}
+
+/** The secret that signs roots, and of which lineage it is. Throws IdentityError. */
+export function readRootKey(path: string): { readonly lineage: Uint8Array; readonly key: KeyObject } {
+  const text = fileText(path);
+  if (text === undefined)
+    throw new IdentityError(`there is no root key in ${path}: say where it is with --root-key FILE`);
+  const [, lineage, pem] =
+    /^rulecast-root-key 1\nlineage ([0-9a-f]{32})\n(-----BEGIN PRIVATE KEY-----[\s\S]+)$/.exec(text) ?? [];
+  if (lineage === undefined || pem === undefined) throw new IdentityError(`${path} is no file of a root key`);
+  return { lineage: new Uint8Array(Buffer.from(lineage, 'hex')), key: keyOf(path, pem) };
+}
+
+/** Writes the secret that signs roots, where there is none yet. Throws IdentityError. */
+export function writeRootKey(path: string, lineage: Uint8Array, key: KeyObject): void {
+  try {
+    write(path, `rulecast-root-key 1\n${headOf(lineage)}${pemOf(key)}`);
+  } catch (cause) {
+    throw new IdentityError(`cannot make ${path}: is it there already?`, { cause });
+  }
+}
+
+function fileText(path: string): string | undefined {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    throw new IdentityError(`cannot read ${path}`, { cause });
+  }
 }
 
 function checkOwnersAlone(path: string): void {
@@ -109,7 +173,7 @@ function parseIdentity(path: string, text: string): Identity {
     );
   }
   const lineage = new Uint8Array(Buffer.from(lineageHex, 'hex'));
-  const keys = pems.split(/(?<=END PRIVATE KEY-----\n)(?=.)/).map((pem) => keyOf(path, pem));
+  const keys = pemsIn(pems).map((pem) => keyOf(path, pem));
   const roots = chainOf(path, found, lineage);
   const newest = roots.at(-1);
   if (newest === undefined) throw new IdentityError(`${path} holds no root; restore it from a backup`);
@@ -123,7 +187,8 @@ function parseIdentity(path: string, text: string): Identity {
       `${path} holds ${releaseKeys.length} release keys of root ${root.number}, of which ${threshold} have to sign; restore it from a backup`,
     );
   }
-  return { lineage, rootHash, roots, root, releaseKeys };
+  const hasRootKey = existsSync(rootKeyFileOf(path, lineage));
+  return { lineage, rootHash, roots, root, releaseKeys, keys, hasRootKey };
 }
 
 function chainOf(path: string, found: readonly Signed[], lineage: Uint8Array): Roots {
@@ -135,6 +200,10 @@ function chainOf(path: string, found: readonly Signed[], lineage: Uint8Array): R
     if (!(cause instanceof ProtocolError)) throw cause;
     throw new IdentityError(`a root in ${path} may not be there: ${cause.message}; restore it from a backup`);
   }
+}
+
+function pemsIn(text: string): readonly string[] {
+  return text.split(/(?<=END PRIVATE KEY-----\n)(?=.)/);
 }
 
 function keyOf(path: string, pem: string): KeyObject {
@@ -164,13 +233,13 @@ function createIdentity(path: string): void {
     epochCeiling: 1 + EPOCHS_GRANTED,
     roles: { root: alone(rootKey), release: alone(releaseKey), freshness: alone(freshnessKey) },
   });
-  const roots = formatRoots([{ signatures: signBytes(content, rootKey), content }]);
+  const signed = { signatures: signBytes(content, rootKey), content };
   const draft = `${path}.${randomBytes(6).toString('hex')}`;
   const rootKeyFile = rootKeyFileOf(path, lineage);
   try {
     makeDirectory(dirname(path));
-    write(rootKeyFile, `rulecast-root-key 1\n${headOf(lineage)}${pemOf(rootKey)}`);
-    write(draft, `${HEADER}\n${headOf(lineage)}${pemOf(releaseKey)}${pemOf(freshnessKey)}${roots}`);
+    writeRootKey(rootKeyFile, lineage, rootKey);
+    write(draft, textOf(lineage, [releaseKey, freshnessKey], [signed]));
     linkSync(draft, path);
   } catch (cause) {
     rmSync(rootKeyFile, { force: true }); // of a lineage that there will not be
@@ -183,17 +252,32 @@ function createIdentity(path: string): void {
   }
 }
 
+/** Keeps secrets that are to be of an identity, once its next root is signed. Throws IdentityError. */
+export function writeSecrets(path: string, keys: readonly KeyObject[]): void {
+  replaceFile(path, keys.map(pemOf).join(''));
+}
+
+/** The secrets that wait; none where there is no file. Throws IdentityError. */
+export function readSecrets(path: string): readonly KeyObject[] {
+  const text = fileText(path) ?? '';
+  return text === '' ? [] : pemsIn(text).map((pem) => keyOf(path, pem));
+}
+
 /** Where the secret that signs roots is made: by its lineage, so that none takes the place of another. */
-function rootKeyFileOf(path: string, lineage: Uint8Array): string {
+export function rootKeyFileOf(path: string, lineage: Uint8Array): string {
   return join(dirname(path), `root-${hexOf(lineage).slice(0, 8)}.key`);
 }
 
-function freshKey(): KeyObject {
+export function freshKey(): KeyObject {
   return generateKeyPairSync('ed25519').privateKey;
 }
 
 function alone(key: KeyObject): Root['roles']['root'] {
   return { threshold: 1, keys: [publicBytes(key)] };
+}
+
+function textOf(lineage: Uint8Array, keys: readonly KeyObject[], roots: readonly Signed[]): string {
+  return `${HEADER}\n${headOf(lineage)}${keys.map(pemOf).join('')}${formatRoots(roots)}`;
 }
 
 function headOf(lineage: Uint8Array): string {

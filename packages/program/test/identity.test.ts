@@ -7,9 +7,9 @@ import { formatRoots, formatTrust, hexOf, publicBytes } from '@rulecast/protocol
 import { describe, expect, it } from 'vitest';
 import { temporaryDirectory } from '../../../test/kit/directory.ts';
 import { soleRoot } from '../../../test/kit/roots.mjs';
-import { IdentityError, openIdentity } from '../src/store/identity.ts';
+import { IdentityError, openIdentity } from '../src/keys/identity.ts';
 
-const DIST = new URL('../dist/index.js', import.meta.url).href;
+const DIST = new URL('../dist/keys/identity.js', import.meta.url).href;
 const PROTOCOL = import.meta.resolve('@rulecast/protocol');
 
 describe('an identity file', () => {

@@ -1,0 +1,344 @@
+/**
+ * `rulectl keys`: who may sign, and how that is changed. Works on files, without a publisher: a root is
+ * signed where its key is, which need not be where releases are.
+ *
+ *   rotate, revoke ─▶ next root ─signed here─▶ identity
+ *                         └─▶ root-N.draft ─sign, elsewhere─▶ install ─▶ identity
+ */
+
+import { homedir } from 'node:os';
+import { join } from 'node:path';
+import { readSmallFile, stateHome } from '@rulecast/program';
+import {
+  freshKey,
+  type Identity,
+  IdentityError,
+  readIdentity,
+  readRootKey,
+  readSecrets,
+  replaceFile,
+  replaceIdentity,
+  rootKeyFileOf,
+  writeRootKey,
+  writeSecrets,
+} from '@rulecast/program/identity';
+import { idOf, nextRoot, type RootChange } from '@rulecast/program/next-root';
+import {
+  encodeRoot,
+  formatRoots,
+  formatTrust,
+  hexOf,
+  joinSignatures,
+  ProtocolError,
+  parseRoots,
+  publicBytes,
+  ROLES,
+  type RoleName,
+  type Root,
+  readRoot,
+  type Signed,
+  type SignedRoot,
+  signBytes,
+  signersIn,
+  withRoot,
+} from '@rulecast/protocol';
+import type { Argv } from 'yargs';
+import { CliError, ExitCode, usageError } from '../terminal/exit.ts';
+import type { Terminal } from '../terminal/terminal.ts';
+
+export const command = 'keys <action> [what..]';
+export const describe = 'who may sign releases, and how that is changed';
+
+const ACTIONS = ['init', 'show', 'rotate', 'revoke', 'sign', 'install'] as const;
+/** Of a file with two roots, which take 5 kB each in base64 at most. */
+const DRAFT_MAX_BYTES = 65_536;
+
+export interface KeysArgs {
+  readonly action: (typeof ACTIONS)[number];
+  readonly what: readonly string[];
+  readonly identity: string | undefined;
+  readonly 'root-key': string | undefined;
+  readonly lineage: string | undefined;
+  readonly threshold: string | undefined;
+  readonly epochs: string | undefined;
+  readonly draft: string | undefined;
+}
+
+export function builder(yargs: Argv<object>): Argv<KeysArgs> {
+  return yargs
+    .usage(
+      '$0 keys ACTION\n\nShows the root of a publisher, and makes the next one. A root says which keys may sign roots, releases and freshness, and how many epochs there may be; the next is signed by the root keys of both. The publisher takes it when it is started again, and firewalls from the publisher.\n\n' +
+        '  init FILE       makes a key that signs roots, for somebody who is to have one\n' +
+        '  show [FILE]     the root in force, or that of a draft and who has signed it\n' +
+        '  rotate          new keys of the publisher, for releases and freshness\n' +
+        '  rotate root KEY…   other keys that sign roots, by what init printed\n' +
+        '  revoke ID       takes every role from a key\n' +
+        '  sign FILE       signs a draft with a root key, wherever that is kept\n' +
+        '  install FILE    puts a draft in force that enough keys have signed',
+    )
+    .positional('action', { choices: ACTIONS, demandOption: true, describe: 'what to do' })
+    .positional('what', {
+      type: 'string',
+      array: true,
+      default: [] as string[],
+      describe: 'a role, a key id, or a file',
+    })
+    .option('identity', {
+      type: 'string',
+      requiresArg: true,
+      describe: 'identity file of the publisher; else that of the default state',
+    })
+    .option('root-key', {
+      type: 'string',
+      requiresArg: true,
+      describe: 'file of the key that signs roots; else the one beside the identity',
+    })
+    .option('lineage', {
+      type: 'string',
+      requiresArg: true,
+      describe: 'init: of the publisher, as show says it',
+    })
+    .option('threshold', {
+      type: 'string',
+      requiresArg: true,
+      describe: 'rotate root: how many of the keys have to sign; else all',
+    })
+    .option('epochs', {
+      type: 'string',
+      requiresArg: true,
+      describe: 'rotate, revoke: the last epoch that is granted',
+    })
+    .option('draft', {
+      type: 'string',
+      requiresArg: true,
+      describe: 'rotate, revoke: write the next root to this file, to be signed elsewhere',
+    })
+    .example([
+      ['$0 keys show', 'who may sign now'],
+      ['$0 keys rotate', 'a new key for releases: what the old one signed counts no more'],
+      ['$0 keys rotate --draft next.draft', 'where the root key is elsewhere'],
+      ['$0 keys sign next.draft --root-key root.key', 'there'],
+      ['$0 keys install next.draft', 'and back again'],
+    ]);
+}
+
+export async function run(args: KeysArgs, terminal: Terminal): Promise<ExitCode> {
+  try {
+    switch (args.action) {
+      case 'init':
+        return init(args, terminal);
+      case 'show':
+        return show(args, terminal);
+      case 'rotate':
+        return rotate(args, terminal);
+      case 'revoke':
+        return change(args, terminal, { ...NO_CHANGE, remove: args.what }, []);
+      case 'sign':
+        return sign(args, terminal);
+      case 'install':
+        return install(args, terminal);
+    }
+  } catch (error) {
+    if (error instanceof IdentityError || error instanceof RangeError || error instanceof ProtocolError)
+      throw new CliError(ExitCode.refused, 'keys', error.message, { cause: error });
+    throw error;
+  }
+}
+
+// ── init ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+function init(args: KeysArgs, terminal: Terminal): ExitCode {
+  const file = oneFile(args, 'init');
+  if (args.lineage === undefined || !/^[0-9a-f]{32}$/.test(args.lineage))
+    throw usageError('init wants --lineage, 32 digits that rulectl keys show says');
+  const key = freshKey();
+  writeRootKey(file, new Uint8Array(Buffer.from(args.lineage, 'hex')), key);
+  terminal.out.line(hexOf(publicBytes(key)));
+  return ExitCode.ok;
+}
+
+// ── show ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+function show(args: KeysArgs, terminal: Terminal): ExitCode {
+  const [file] = args.what;
+  if (file !== undefined) {
+    const draft = readDraft(file);
+    for (const line of linesOf(draft.root, new Set(), signersIn(draft.signatures))) terminal.out.line(line);
+    return ExitCode.ok;
+  }
+  const path = pathOf(args, terminal);
+  const identity = identityAt(path);
+  const here = new Set(identity.keys.map((key) => idOf(publicBytes(key))));
+  for (const line of linesOf(identity.root, here, [])) terminal.out.line(line);
+  terminal.out.line(`trust line: ${formatTrust(identity)}`);
+  return ExitCode.ok;
+}
+
+function linesOf(root: Root, here: ReadonlySet<string>, signers: readonly string[]): readonly string[] {
+  const roles = ROLES.map((name) => {
+    const { threshold, keys } = root.roles[name];
+    const shown = keys.map((key) => {
+      const id = idOf(key);
+      const notes = [...(here.has(id) ? ['here'] : []), ...(signers.includes(id) ? ['has signed'] : [])];
+      return notes.length === 0 ? id : `${id} (${notes.join(', ')})`;
+    });
+    return `${name.padEnd(9)} ${threshold} of ${keys.length}: ${shown.join(', ')}`;
+  });
+  const head = `root ${root.number} of lineage ${hexOf(root.lineage)}, epochs ${root.epochFloor} to ${root.epochCeiling}`;
+  return [head, ...roles];
+}
+
+// ── rotate, revoke ─────────────────────────────────────────────────────────────────────────────────────────
+
+const NO_CHANGE: RootChange = { add: {}, remove: [], thresholds: {}, epochCeiling: undefined };
+
+function rotate(args: KeysArgs, terminal: Terminal): ExitCode {
+  const [role, ...given] = args.what;
+  const { root, keys } = identityAt(pathOf(args, terminal));
+  if (role === 'root') return rotateRoot(args, terminal, root, given);
+  if (role !== undefined) throw usageError('rotate, or rotate root KEY…');
+  const own = keys.map((key) => idOf(publicBytes(key)));
+  const [release, freshness] = [freshKey(), freshKey()];
+  const add = { release: [publicBytes(release)], freshness: [publicBytes(freshness)] };
+  return change(args, terminal, { ...NO_CHANGE, add, remove: own }, [release, freshness]);
+}
+
+function rotateRoot(args: KeysArgs, terminal: Terminal, root: Root, given: readonly string[]): ExitCode {
+  const keys = given.map((text) => {
+    if (!/^[0-9a-f]{64}$/.test(text))
+      throw usageError(`${text} is no key: rulectl keys init prints 64 digits`);
+    return new Uint8Array(Buffer.from(text, 'hex'));
+  });
+  if (keys.length === 0) throw usageError('rotate root KEY…: the keys that are to sign roots');
+  const threshold = args.threshold === undefined ? keys.length : numberIn(args.threshold, '--threshold');
+  const remove = root.roles.root.keys.map(idOf);
+  const add = { root: keys };
+  return change(args, terminal, { ...NO_CHANGE, add, remove, thresholds: { root: threshold } }, []);
+}
+
+/** The next root, with new secrets of the publisher. */
+function change(args: KeysArgs, terminal: Terminal, asked: RootChange, secrets: Identity['keys']): ExitCode {
+  const path = pathOf(args, terminal);
+  const before = identityAt(path);
+  const root = nextRoot(before.root, {
+    ...asked,
+    epochCeiling: args.epochs === undefined ? undefined : numberIn(args.epochs, '--epochs'),
+  });
+  const content = encodeRoot(root);
+  const keys = [...before.keys, ...secrets].filter((key) => isNamed(root, publicBytes(key)));
+  const last = before.roots.at(-1);
+  if (last === undefined) throw new Error('an identity without a root');
+  if (args.draft !== undefined) {
+    const signatures = signBytes(content); // of nobody yet
+    writeSecrets(nextFileOf(path), keys);
+    replaceFile(args.draft, formatRoots([last, { signatures, content }]));
+    terminal.out.line(
+      `wrote root ${root.number} to ${args.draft}: have it signed (rulectl keys sign), then rulectl keys install ${args.draft}`,
+    );
+    return ExitCode.ok;
+  }
+  const rootKey = readRootKey(args['root-key'] ?? rootKeyFileOf(path, before.lineage));
+  const next = readRoot({ signatures: signBytes(content, rootKey.key), content });
+  return putInForce(path, { ...before, keys, roots: withRoot(before.roots, next) }, next, terminal);
+}
+
+function putInForce(
+  path: string,
+  after: Pick<Identity, 'lineage' | 'keys' | 'roots'>,
+  next: SignedRoot,
+  terminal: Terminal,
+): ExitCode {
+  replaceIdentity(path, after);
+  const here = new Set(after.keys.map((key) => idOf(publicBytes(key))));
+  for (const line of linesOf(next.root, here, [])) terminal.out.line(line);
+  terminal.out.line('start the publisher again: it takes the new root then, and the firewalls from it');
+  return ExitCode.ok;
+}
+
+// ── sign, install ──────────────────────────────────────────────────────────────────────────────────────────
+
+function sign(args: KeysArgs, terminal: Terminal): ExitCode {
+  const file = oneFile(args, 'sign');
+  const rootKeyFile = args['root-key'];
+  if (rootKeyFile === undefined) throw usageError('sign wants --root-key FILE');
+  const { before, root, signatures, content } = readDraft(file);
+  const { key, lineage } = readRootKey(rootKeyFile);
+  if (hexOf(lineage) !== hexOf(root.lineage))
+    throw new RangeError(`${rootKeyFile} is of another lineage than ${file}`);
+  const joined = joinSignatures(signatures, signBytes(content, key));
+  replaceFile(file, formatRoots([before, { signatures: joined, content }]));
+  for (const line of linesOf(root, new Set(), signersIn(joined))) terminal.out.line(line);
+  return ExitCode.ok;
+}
+
+function install(args: KeysArgs, terminal: Terminal): ExitCode {
+  const file = oneFile(args, 'install');
+  const path = pathOf(args, terminal);
+  const before = identityAt(path);
+  const draft = readDraft(file);
+  const next = readRoot(draft);
+  const secrets = readSecrets(nextFileOf(path));
+  const keys = [...before.keys, ...secrets].filter((key, i, all) => {
+    const own = publicBytes(key);
+    return isNamed(next.root, own) && all.findIndex((other) => isSame(publicBytes(other), own)) === i;
+  });
+  return putInForce(path, { ...before, keys, roots: withRoot(before.roots, next) }, next, terminal);
+}
+
+/** A root that is to be signed, and the one before it. */
+interface Draft extends Signed {
+  readonly before: Signed;
+  readonly root: Root;
+}
+
+function readDraft(file: string): Draft {
+  const [before, signed, ...others] = parseRoots(textIn(file)) ?? [];
+  if (before === undefined || signed === undefined || others.length > 0)
+    throw new IdentityError(`${file} is no draft of a root: rulectl keys rotate --draft makes one`);
+  return { before, ...signed, root: readRoot(signed).root };
+}
+
+// ── Files ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+function pathOf({ identity }: KeysArgs, { environment }: Terminal): string {
+  const owner = { uid: process.getuid?.() ?? 0, home: homedir() };
+  return identity ?? join(stateHome(environment, owner), 'publisher', 'identity');
+}
+
+function identityAt(path: string): Identity {
+  const identity = readIdentity(path);
+  if (identity !== undefined) return identity;
+  throw new IdentityError(`there is no identity file ${path}: name that of your publisher with --identity`);
+}
+
+/** Secrets of a publisher that its root does not name yet. */
+function nextFileOf(path: string): string {
+  return `${path}.next`;
+}
+
+function oneFile({ what }: KeysArgs, action: string): string {
+  const [file, ...others] = what;
+  if (file === undefined || others.length > 0) throw usageError(`${action} wants one FILE`);
+  return file;
+}
+
+function textIn(file: string): string {
+  try {
+    return readSmallFile(file, DRAFT_MAX_BYTES).toString('utf8');
+  } catch (cause) {
+    throw new IdentityError(`cannot read ${file}`, { cause });
+  }
+}
+
+function numberIn(text: string, option: string): number {
+  if (!/^\d{1,15}$/.test(text)) throw usageError(`${option}: write a number`);
+  return Number(text);
+}
+
+function isNamed({ roles }: Root, key: Uint8Array): boolean {
+  return ROLES.some((name: RoleName) => roles[name].keys.some((other) => isSame(other, key)));
+}
+
+function isSame(a: Uint8Array, b: Uint8Array): boolean {
+  return Buffer.compare(a, b) === 0;
+}

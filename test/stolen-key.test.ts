@@ -1,0 +1,90 @@
+/** A release key that was stolen, from the theft to the firewalls that recovered: real processes throughout. */
+
+import { cpSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect, it, onTestFinished } from 'vitest';
+import { temporaryDirectory } from './kit/directory.ts';
+import {
+  endpointsIn,
+  PERMITTED,
+  rulectl,
+  rulectlOffline,
+  startPublisher,
+  startSubscriberOf,
+  trustOf,
+} from './processes.mjs';
+
+async function push(
+  directory: string,
+  address: string,
+  permits: readonly string[] = PERMITTED,
+): Promise<void> {
+  const file = join(directory, 'bad.txt');
+  writeFileSync(file, `${address}\n`);
+  const { code, stderr } = await rulectl(directory, ['push', file, '--wait', 'released', ...permits]);
+  expect(code, stderr).toBe(0);
+}
+
+async function versionOf(directory: string): Promise<unknown> {
+  const { stdout } = await rulectl(directory, ['status', '--json']);
+  const records = stdout
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line));
+  const { state, epoch, version } = records.find(({ record }) => record === 'subscriber') ?? {};
+  return { state, epoch, version };
+}
+
+// One key was everything: its thief released a number that nothing can follow, and the key could not be changed.
+it('locks firewalls out, until a root takes it away: then they recover by themselves', async () => {
+  const directory = temporaryDirectory();
+  let publisher = await startPublisher(directory);
+  onTestFinished(async () => {
+    await publisher.stop();
+  });
+  await push(directory, '192.0.2.1');
+  const { listen } = endpointsIn(directory);
+  const trust = await trustOf(directory);
+  const firewall = ['--state', join(directory, 'firewall')];
+  let subscriber = await startSubscriberOf(trust, listen, 'fw', firewall);
+  onTestFinished(async () => {
+    await subscriber.stop();
+  });
+  await subscriber.logged(({ msg, version }) => msg === 'applied' && version === 1);
+  await subscriber.stop();
+
+  // The thief has the key, and stands where the firewall expects its publisher.
+  const thiefs = temporaryDirectory();
+  mkdirSync(join(thiefs, 'publisher'), { mode: 0o700 });
+  cpSync(join(directory, 'publisher', 'identity'), join(thiefs, 'publisher', 'identity'));
+  const thief = await startPublisher(thiefs, ['--start-over']);
+  await push(thiefs, '192.0.2.66');
+  subscriber = await startSubscriberOf(trust, endpointsIn(thiefs).listen, 'fw', firewall);
+  await subscriber.logged(({ msg, epoch }) => msg === 'applied' && epoch === 17);
+  await subscriber.stop();
+  await thief.stop();
+
+  subscriber = await startSubscriberOf(trust, listen, 'fw', firewall);
+  await publisher.logged(({ msg }) => String(msg).startsWith('a subscriber proved a release'));
+  const beyond = await rulectl(directory, ['rollback', '1', '--as-new-epoch', '--yes', '--wait', 'released']);
+  expect(beyond).toMatchObject({ code: 2, stderr: expect.stringContaining('root 1 grants epochs 1 to 17') });
+
+  await publisher.stop();
+  const identity = join(directory, 'publisher', 'identity');
+  const rotated = await rulectlOffline(['keys', 'rotate', '--identity', identity]);
+  expect(rotated.code, rotated.stderr).toBe(0);
+  publisher = await startPublisher(directory);
+  await subscriber.logged(({ msg, version, epoch }) => msg === 'applied' && version === 2 && epoch === 1);
+  expect(await versionOf(directory)).toEqual({ state: 'synced', epoch: 1, version: 2 });
+  await subscriber.stop();
+
+  // What the thief has is worth nothing any more: not to who followed, and not to a trust line of today.
+  rmSync(join(thiefs, 'publisher', 'store'), { recursive: true });
+  const again = await startPublisher(thiefs, ['--start-over']);
+  onTestFinished(async () => {
+    await again.stop();
+  });
+  await push(thiefs, '192.0.2.67');
+  subscriber = await startSubscriberOf(trust, endpointsIn(thiefs).listen, 'fw', firewall);
+  await subscriber.logged(({ code }) => code === 'unknown-root');
+}, 120_000);
