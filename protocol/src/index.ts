@@ -18,6 +18,7 @@ export { hexOf } from './bytes/words.ts';
 export {
   applyChain,
   applyDelta,
+  applyDeltas,
   decodeChain,
   diffRuleSets,
   encodeChain,

@@ -23,6 +23,7 @@ import fc from '../../test/seeded-fast-check.ts';
 import {
   applyChain,
   applyDelta,
+  applyDeltas,
   decodeChain,
   diffRuleSets,
   encodeChain,
@@ -187,6 +188,19 @@ describe('a delta', () => {
     }
     expect(refused).toBeGreaterThan(500);
     expect(caught).toBeGreaterThan(500);
+  });
+
+  it('after others makes what they make one by one, more of them than a transfer has too', () => {
+    const states = Array.from({ length: 1100 }, (_, i) =>
+      ruleSetOf([{ kind: 'list', name: `l${i % 3}`, prefixes: [`10.${i >> 8}.${i & 255}.0/24`] }]),
+    );
+    const deltas = states.map((after, i) => encoded(states[i - 1] ?? ruleSetOf([]), after));
+    const oneByOne = deltas.reduce((before, delta) => applyDelta(before, delta), ruleSetOf([]));
+    const made = applyDeltas(ruleSetOf([]), deltas);
+    expect(textOf(made)).toEqual(textOf(oneByOne));
+    expect(textOf(made)).toEqual(textOf(states.at(-1) ?? ruleSetOf([])));
+    const [first = new Uint8Array()] = deltas;
+    expect(() => applyDeltas(made, [first, first])).toThrow(ProtocolError);
   });
 
   it('keeps the objects of parts that do not change', () => {

@@ -457,6 +457,17 @@ function ruleSetOf(parts: readonly Part[]): RuleSet {
 }
 
 /**
+ * The same for deltas of our own, one after the other, however many: what is between is never digested.
+ */
+export function applyDeltas(before: RuleSet, deltas: readonly Uint8Array[]): RuleSet {
+  const last = deltas.reduce(
+    (table, delta) => steppedTable(table, delta, OWN_BOUNDS, undefined),
+    tableOf(before),
+  );
+  return ruleSetOf(last.parts);
+}
+
+/**
  * The stream of a transfer: deltas in the order in which they apply. Throws RangeError on none, and on more
  * than 1,024.
  */

@@ -7,7 +7,7 @@
 import { createHash } from 'node:crypto';
 import { type PushedParts, type PushInput, readPushed } from '@rulecast/formats';
 import {
-  applyDelta,
+  applyDeltas,
   decodeManifest,
   diffRuleSets,
   ErrorCode,
@@ -115,7 +115,7 @@ function snapshotOf(ruleSet: RuleSet, isPlain: boolean): WorkAnswer {
 
 /** The rule set that a recipe makes. Throws ProtocolError where that is not what its manifest says. */
 function rebuilt({ deltas, manifestBytes }: ReleaseRecipe): RuleSet {
-  const ruleSet = deltas.reduce((before, delta) => applyDelta(before, delta), EMPTY_RULE_SET);
+  const ruleSet = applyDeltas(EMPTY_RULE_SET, deltas);
   verifyRuleSet(decodeManifest(manifestBytes), ruleSet);
   return ruleSet;
 }

@@ -31,7 +31,7 @@
 
 import type { Identity } from '@rulecast/program/identity';
 import {
-  applyDelta,
+  applyDeltas,
   type Catalogue,
   catalogueOf,
   comparePartIds,
@@ -240,9 +240,8 @@ export class Store implements SubscriberStore {
 
   #replay(head: ReleaseKey, identity: Identity): Release {
     const { deltas, startsFromSnapshot } = this.#deltasTo(head);
-    let ruleSet: RuleSet = EMPTY_RULE_SET;
+    const ruleSet = applyDeltas(EMPTY_RULE_SET, deltas);
     for (const [i, delta] of deltas.entries()) {
-      ruleSet = applyDelta(ruleSet, delta);
       if (i === 0 && startsFromSnapshot) this.#lastSnapshotBytes = delta.length;
       else this.#account(delta.length);
     }
