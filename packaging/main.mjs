@@ -176,7 +176,9 @@ async function stage() {
   put('man/rulecast-publisher.yaml.5', configurationPage());
   put('etc/publisher.yaml', readFileSync(join(ROOT, 'packaging/publisher.yaml')));
   put('LICENSE', readFileSync(join(ROOT, 'LICENSE')));
-  cpSync(join(ROOT, 'packaging/systemd'), join(tree, 'systemd'), { recursive: true });
+  for (const folder of ['systemd', 'qubes'])
+    cpSync(join(ROOT, 'packaging', folder), join(tree, folder), { recursive: true });
+  put('examples/30-rulecast.policy', readFileSync(join(ROOT, 'packaging/qubes/30-rulecast.policy')));
   for (const name of ['publisher.yaml', 'firewall.yaml'])
     put(`examples/${name}`, readFileSync(join(ROOT, 'examples', name)));
 }

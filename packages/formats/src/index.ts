@@ -45,6 +45,7 @@ export {
   parseDocument,
   type RuleSetDocument,
 } from './document/document.ts';
+export { isFirewallXml, readFirewallXml } from './document/firewall-xml.ts';
 export {
   type ExpectedAction,
   PACKET_TEXT_HELP,

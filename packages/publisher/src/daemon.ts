@@ -14,6 +14,7 @@ import {
   type Output,
   ProgramError,
   runProgram,
+  serviceManager,
   stopSignal,
   usageError,
 } from '@rulecast/program';
@@ -64,6 +65,9 @@ async function main(out: Output): Promise<void> {
       out.line(formatTrust(identity));
       return await lock.release();
     }
+    const manager = serviceManager(process.env, (error) => {
+      logger.warn({ err: error }, 'the service manager could not be told');
+    });
     const { startOver, autoEpoch } = argv;
     const audit = new AuditLog({ stateDirectory: settings.stateDirectory, logger, nowMs: Date.now });
     const publisher = new Publisher({
@@ -85,8 +89,10 @@ async function main(out: Output): Promise<void> {
     const { epoch, version } = publisher.head?.manifest ?? { epoch: 0, version: 0 };
     const stop = stopSignal(); // before anybody is told that it runs, and may end it
     logger.info({ epoch, version, listen: settings.listenTexts, control: settings.controlText }, 'ready');
+    manager.ready();
     await sources?.start();
     await stop;
+    manager.stopping();
     logger.info('stopping');
     await control.close();
     await sources?.close();

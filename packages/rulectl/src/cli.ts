@@ -10,6 +10,7 @@
  * control/   the connection to the publisher
  * release/   what commands that make a release share: files, options, permits, what comes back
  * offline/   rule sets and verdicts without a publisher
+ * doctor/    what is looked at on a machine, and the machine
  * commands/  a file for each
  */
 
@@ -29,8 +30,10 @@ import type { ArgumentsCamelCase, Argv } from 'yargs';
 import * as check from './commands/check.ts';
 import * as config from './commands/config.ts';
 import * as diff from './commands/diff.ts';
+import * as doctor from './commands/doctor.ts';
 import * as forget from './commands/forget.ts';
 import * as history from './commands/history.ts';
+import * as importing from './commands/import.ts';
 import * as keygen from './commands/keygen.ts';
 import * as keys from './commands/keys.ts';
 import * as list from './commands/list.ts';
@@ -171,6 +174,8 @@ function commandLine(terminal: Terminal, choose: (work: Work) => void): Argv<Glo
   cli = add(cli, refresh);
   cli = add(cli, check);
   cli = add(cli, config);
+  cli = add(cli, importing);
+  cli = add(cli, doctor);
   cli = add(cli, keygen);
   cli = add(cli, keys);
   return cli
@@ -215,6 +220,8 @@ function helpCommand(args: readonly string[]): string {
     refresh,
     check,
     config,
+    importing,
+    doctor,
     keygen,
     keys,
   ]

@@ -18,6 +18,8 @@ const COMMANDS = [
   'refresh',
   'check',
   'config',
+  'import',
+  'doctor',
   'keygen',
   'keys',
 ];

@@ -13,6 +13,7 @@ import {
   ProgramError,
   readSmallFile,
   runProgram,
+  serviceManager,
   stopSignal,
   usageError,
 } from '@rulecast/program';
@@ -50,6 +51,9 @@ async function main(out: Output): Promise<void> {
   const logger = pino({ name: 'rulecast-subscriber', level: argv.logLevel }, new LogStream(2));
   if (argv.printCurve) return out.line(ownCurveKey());
   if (argv.remove) return removed();
+  const manager = serviceManager(process.env, (error) => {
+    logger.warn({ err: error }, 'the service manager could not be told');
+  });
   const endpoint = endpointOf(argv.connect);
   if (!isPartName(argv.name))
     throw usageError(`--name ${argv.name}: 1 to 63 of A-Z a-z 0-9 . _ -, the first a letter or digit`);
@@ -76,7 +80,9 @@ async function main(out: Output): Promise<void> {
     const stop = stopSignal(); // before anybody is told that it runs, and may end it
     await Promise.race([sink?.enforcing(), stop]);
     logger.info({ connect: argv.connect, version: subscriber.status().version ?? 0 }, 'ready');
+    manager.ready();
     await stop;
+    manager.stopping();
     logger.info('stopping');
     unwatch?.();
     await subscriber.close();

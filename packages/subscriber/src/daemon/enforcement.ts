@@ -37,6 +37,7 @@ interface Account {
 export class EnforcementError extends Error {}
 
 const ACCOUNTS_FILE = '/etc/passwd';
+const GROUPS_FILE = '/etc/group';
 const ONLY_NET_ADMIN = [
   '--inh-caps=-all,+net_admin',
   '--ambient-caps=-all,+net_admin',
@@ -80,16 +81,25 @@ function identityOf({ uid, gid }: Account): readonly string[] {
   return [`--reuid=${uid}`, `--regid=${gid}`, '--clear-groups'];
 }
 
-/** For good: no saved id, no group and no capability is left to come back with. */
-function giveUpPrivileges({ uid, gid }: Account, stateDirectory: string | undefined): void {
+/** For good: no saved id, no group of root's and no capability is left to come back with. */
+function giveUpPrivileges({ name, uid, gid }: Account, stateDirectory: string | undefined): void {
   if (stateDirectory !== undefined) {
     makeDirectory(stateDirectory);
     chownSync(stateDirectory, uid, gid);
   }
-  process.setgroups?.([gid]);
+  process.setgroups?.([gid, ...groupsOf(name)]); // such as qubes, whose members may speak to Xen
   process.setgid?.(gid);
   process.setuid?.(uid);
   process.env['HOME'] = '/';
+}
+
+/** The groups that a user is in beside its own. */
+function groupsOf(name: string): readonly number[] {
+  return readFileSync(GROUPS_FILE, 'utf8')
+    .split('\n')
+    .map((line) => line.split(':'))
+    .filter(([, , , members = '']) => members.split(',').includes(name))
+    .map(([, , gid]) => Number(gid));
 }
 
 /** Throws EnforcementError for a user that this machine does not have. */

@@ -1,0 +1,51 @@
+/** `rulectl doctor`: what keeps the publisher, or a firewall, from working here, and what to do. */
+
+import type { Argv } from 'yargs';
+import type { Finding } from '../doctor/finding.ts';
+import { isFirewall, lookAtFirewall } from '../doctor/firewall.ts';
+import { thisMachine } from '../doctor/machine.ts';
+import { isManagement, lookAtManagement } from '../doctor/management.ts';
+import { CliError, ExitCode } from '../terminal/exit.ts';
+import type { Colors, Terminal } from '../terminal/terminal.ts';
+
+export const command = 'doctor';
+export const describe = 'what keeps this machine from working, and what to do';
+
+export interface DoctorArgs {
+  readonly json: boolean | undefined;
+}
+
+export function builder(yargs: Argv<object>): Argv<DoctorArgs> {
+  return yargs
+    .usage(
+      '$0 doctor\n\nLooks at what is installed from packages here, publisher, firewall or both: configuration, keys, sockets, units, kernel, clock, disk, and in a qube what dom0 says of it. Run it as root, to see all. Ends with 1 where something is at fault.',
+    )
+    .option('json', { type: 'boolean', describe: 'one JSON object for each thing looked at' })
+    .example([
+      ['$0 doctor', 'of this machine'],
+      ['$0 doctor --json', 'for a program'],
+    ]);
+}
+
+export async function run(args: DoctorArgs, terminal: Terminal): Promise<ExitCode> {
+  const machine = thisMachine(terminal.nowMs());
+  const findings = [
+    ...(isManagement(machine) ? lookAtManagement(machine) : []),
+    ...(isFirewall(machine) ? lookAtFirewall(machine) : []),
+  ];
+  if (findings.length === 0)
+    throw new CliError(ExitCode.refused, 'nothing-here', 'no package of Rulecast is installed here');
+  for (const finding of findings) {
+    if (args.json === true) terminal.out.json({ kind: 'finding', ...finding });
+    else for (const line of shown(finding, terminal.colors)) terminal.out.line(line);
+  }
+  return findings.some(({ result }) => result === 'fault') ? ExitCode.unmet : ExitCode.ok;
+}
+
+function shown({ check, result, text, remedy }: Finding, colors: Colors): readonly string[] {
+  const color = { good: colors.green, doubt: colors.yellow, fault: colors.red }[result];
+  return [
+    `${color(result.padEnd(5))} ${check}: ${text}`,
+    ...(remedy === undefined ? [] : [`      ${remedy}`]),
+  ];
+}

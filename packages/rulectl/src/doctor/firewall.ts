@@ -1,0 +1,155 @@
+/** Where the subscriber is: whom it trusts, whom it calls, and whether the kernel enforces. */
+
+import { parseTrust } from '@rulecast/protocol';
+import { EndpointError, parseEndpoint } from '@rulecast/vchan';
+import { clockOf, diskOf, nodeOf, qubeOf, qubeTypeOf, unitOf } from './common.ts';
+import { doubt, type Finding, fault, good, isAtLeast, type Machine } from './finding.ts';
+
+const UNIT = '/usr/lib/systemd/system/rulecast-subscriber.service';
+const TRUST = '/etc/rulecast/trust';
+const SETTINGS = '/etc/rulecast/subscriber.env';
+const STATE = '/var/lib/rulecast/subscriber';
+const XEN = ['evtchn', 'gntalloc', 'gntdev', 'xenbus'].map((name) => `/dev/xen/${name}`);
+/** The first that has tables which are owned for good. */
+const KERNEL_LEAST = [6, 9];
+const LOG_LINES = '200';
+
+export function isFirewall(machine: Machine): boolean {
+  return machine.state(UNIT) !== undefined;
+}
+
+export function lookAtFirewall(machine: Machine): readonly Finding[] {
+  const log = machine.run('journalctl', '-u', 'rulecast-subscriber', '-o', 'cat', '-n', LOG_LINES).stdout;
+  return [
+    trustOf(machine),
+    endpointOf(machine),
+    unitOf(machine, 'rulecast-boot'),
+    unitOf(machine, 'rulecast-subscriber'),
+    connectionOf(log),
+    lineageOf(log),
+    ...(qubeTypeOf(machine) === undefined ? [] : [xenOf(machine), antispoofOf(machine)]),
+    tablesOf(machine),
+    kernelOf(machine),
+    diskOf(machine, STATE),
+    clockOf(machine),
+    nodeOf(machine),
+    qubeOf(machine),
+  ];
+}
+
+function trustOf(machine: Machine): Finding {
+  const text = machine.text(TRUST);
+  const remedy = `put into ${TRUST} what rulecast-publisher --print-trust prints, in the template of a qube`;
+  if (text === undefined) return fault('trust', `there is no ${TRUST}`, remedy);
+  return parseTrust(text) === undefined
+    ? fault('trust', `${TRUST} holds no trust line`, remedy)
+    : good('trust', `${TRUST} has a trust line`);
+}
+
+function endpointOf(machine: Machine): Finding {
+  const text = machine.text(SETTINGS) ?? '';
+  const [, said] = /^(?:RULECAST_CONNECT=|RULECAST_OPTIONS=.*--connect[ =])(\S+)/m.exec(text) ?? [];
+  if (said === undefined)
+    return doubt(
+      'endpoint',
+      `${SETTINGS} does not say where the publisher is`,
+      'RULECAST_CONNECT=exec:qrexec-client-vm?arg=QUBE&arg=rulecast.Subscribe',
+    );
+  try {
+    parseEndpoint(said);
+    return good('endpoint', `it connects to ${said}`);
+  } catch (error) {
+    if (!(error instanceof EndpointError)) throw error;
+    return fault('endpoint', error.message, `mend it in ${SETTINGS}`);
+  }
+}
+
+/** The last that the log says of it. */
+function connectionOf(log: string): Finding {
+  const lines = log
+    .split('\n')
+    .filter((line) =>
+      /"code":"(refused-by-policy|disconnected|name-bound)"|"msg":"(connected|applied)"/.test(line),
+    );
+  const last = lines.at(-1) ?? '';
+  if (last.includes('refused-by-policy'))
+    return fault('policy', 'dom0 refuses the call', 'docs/qubes.md "In dom0": the policy, and both tags');
+  if (last.includes('name-bound'))
+    return fault(
+      'policy',
+      'the publisher has bound this name to something else',
+      'mend subscribers: in its configuration',
+    );
+  if (last.includes('disconnected'))
+    return fault(
+      'policy',
+      'the publisher was not reached',
+      'start its qube; journalctl -u rulecast-subscriber',
+    );
+  return lines.length === 0
+    ? doubt('policy', 'the log says nothing of a connection', 'journalctl -u rulecast-subscriber, as root')
+    : good('policy', 'it reached the publisher');
+}
+
+function lineageOf(log: string): Finding {
+  const last =
+    log.split('\n').findLast((line) => /wrong-lineage|bad-signature|"msg":"applied"/.test(line)) ?? '';
+  if (!/wrong-lineage|bad-signature/.test(last))
+    return good('lineage', 'the publisher is the one that is trusted');
+  return fault(
+    'lineage',
+    'the publisher is another one than is trusted',
+    `the trust line of this one into ${TRUST}, and an empty ${STATE}: docs/recovery.md`,
+  );
+}
+
+function xenOf(machine: Machine): Finding {
+  const missing = XEN.filter((path) => machine.state(path) === undefined);
+  if (missing.length > 0)
+    return fault(
+      'xen',
+      `there is no ${missing.join(', ')}`,
+      'without these qrexec-client-vm cannot call: is this a qube?',
+    );
+  const groups = machine.run('id', '-nG', 'rulecast').stdout.trim().split(' ');
+  if (groups.includes('qubes')) return good('xen', 'the user rulecast may use Xen');
+  return fault(
+    'xen',
+    'the user rulecast is not in the group qubes',
+    'usermod -a -G qubes rulecast, in the template',
+  );
+}
+
+function antispoofOf(machine: Machine): Finding {
+  const said = machine.run('nft', 'list', 'table', 'ip', 'qubes');
+  if (said.status === 0 && said.stdout.includes('antispoof'))
+    return good('anti-spoofing', 'Qubes checks who sends');
+  return fault(
+    'anti-spoofing',
+    'the table qubes has no antispoof',
+    'as root; then systemctl restart qubes-network: rules judge by the address that a qube sends from',
+  );
+}
+
+function tablesOf(machine: Machine): Finding {
+  const said = machine.run('nft', 'list', 'tables');
+  if (said.status !== 0) return fault('nft', 'nft does not list the tables', 'as root; install nftables');
+  if (/rulecast_[ab]\b/.test(said.stdout)) return good('nft', 'a release is in force');
+  if (/rulecast_closed\b/.test(said.stdout))
+    return doubt('nft', 'closed: no release is in force yet', 'rulectl push, in the management qube');
+  return fault(
+    'nft',
+    'nothing of ours is in the kernel',
+    'systemctl enable --now rulecast-boot rulecast-subscriber',
+  );
+}
+
+function kernelOf(machine: Machine): Finding {
+  const { kernel } = machine;
+  if (isAtLeast(kernel, KERNEL_LEAST)) return good('kernel', `Linux ${kernel}`);
+  return doubt(
+    'kernel',
+    `Linux ${kernel} has no tables that are owned for good`,
+    `Linux 6.9 or later; until then --unowned in ${SETTINGS}`,
+  );
+}

@@ -1,0 +1,96 @@
+/** Where the publisher is: its configuration, key, sockets, and whether a qube keeps them. */
+
+import { parseConfig } from '@rulecast/formats';
+import { clockOf, diskOf, nodeOf, qubeOf, qubeTypeOf, unitOf } from './common.ts';
+import { doubt, type Finding, fault, good, type Machine } from './finding.ts';
+
+const CONFIG = '/etc/rulecast/publisher.yaml';
+const STATE = '/var/lib/rulecast/publisher';
+const CONTROL = '/run/rulecast/control.sock';
+const QREXEC = '/run/rulecast/qrexec.sock';
+const SERVICE = '/etc/qubes-rpc/rulecast.Subscribe';
+const OTHERS = 0o077;
+
+export function isManagement(machine: Machine): boolean {
+  return machine.state(CONFIG) !== undefined;
+}
+
+export function lookAtManagement(machine: Machine): readonly Finding[] {
+  return [
+    configOf(machine),
+    identityOf(machine),
+    unitOf(machine, 'rulecast-publisher'),
+    controlOf(machine),
+    ...(qubeTypeOf(machine) === undefined ? [] : [serviceOf(machine), keptOf(machine)]),
+    diskOf(machine, STATE),
+    clockOf(machine),
+    nodeOf(machine),
+    qubeOf(machine),
+  ];
+}
+
+function configOf(machine: Machine): Finding {
+  const { rejects } = parseConfig(CONFIG, Buffer.from(machine.text(CONFIG) ?? ''));
+  const [first] = rejects;
+  if (first === undefined) return good('configuration', `${CONFIG} is sound`);
+  const text = `${CONFIG}:${first.line}:${first.column}: ${first.reason}`;
+  return fault('configuration', text, `mend it; rulectl config check ${CONFIG} has all faults`);
+}
+
+function identityOf(machine: Machine): Finding {
+  const path = `${STATE}/identity`;
+  const found = machine.state(path);
+  if (found === undefined)
+    return fault(
+      'key',
+      `there is no ${path}`,
+      'start the publisher, which makes one, or restore a backup (as root, to see it)',
+    );
+  if ((found.mode & OTHERS) === 0) return good('key', `${path} is its owner's alone`);
+  return fault(
+    'key',
+    `others than its owner may use ${path}`,
+    `chmod 600 ${path}; who read it can sign: docs/recovery.md`,
+  );
+}
+
+function controlOf(machine: Machine): Finding {
+  if (machine.state(CONTROL)?.kind !== 'socket')
+    return fault('socket', `there is no ${CONTROL}`, 'start rulecast-publisher');
+  return good('socket', `${CONTROL} is there`);
+}
+
+function serviceOf(machine: Machine): Finding {
+  const target = machine.target(SERVICE);
+  if (target === undefined)
+    return fault(
+      'qrexec',
+      `${SERVICE} leads nowhere`,
+      `listen: qrexec:${QREXEC} in ${CONFIG}, and a link from ${SERVICE} to it`,
+    );
+  const found = machine.state(target);
+  if (found?.kind !== 'socket')
+    return fault('qrexec', `${target} is no socket`, `make ${SERVICE} a link to ${QREXEC}`);
+  if ((found.mode & OTHERS) === 0) return good('qrexec', `${SERVICE} leads to the publisher`);
+  return fault(
+    'qrexec',
+    `others than qrexec may open ${target}`,
+    'chmod 600: whoever opens it can say that they are any qube',
+  );
+}
+
+function keptOf(machine: Machine): Finding {
+  const type = qubeTypeOf(machine);
+  if (type !== 'AppVM') return good('kept', `a ${type} keeps what is in ${STATE}`);
+  const binds = machine.run(
+    'sh',
+    '-c',
+    'cat /rw/config/qubes-bind-dirs.d/*.conf /etc/qubes-bind-dirs.d/*.conf 2>/dev/null; true',
+  ).stdout;
+  if (/['" (]\/var\/lib\/rulecast/.test(binds)) return good('kept', `${STATE} is kept by bind-dirs`);
+  return doubt(
+    'kept',
+    `an app qube forgets ${STATE} with its next start, and the key with it`,
+    'docs/qubes.md "In the management qube"',
+  );
+}

@@ -1,0 +1,214 @@
+/** `rulectl doctor`: two machines on which all is well, and each fault that is put into one of them. */
+
+import { generateKeyPairSync } from 'node:crypto';
+import { formatTrust } from '@rulecast/protocol';
+import { describe, expect, it } from 'vitest';
+import type { FileState, Finding, Machine } from '../src/doctor/finding.ts';
+import { isFirewall, lookAtFirewall } from '../src/doctor/firewall.ts';
+import { isManagement, lookAtManagement } from '../src/doctor/management.ts';
+import { rulectl } from './cli.ts';
+
+const SOCKET: FileState = { kind: 'socket', mode: 0o600 };
+const FILE: FileState = { kind: 'file', mode: 0o644 };
+const DEVICE: FileState = { kind: 'device', mode: 0o660 };
+const ACTIVE = 'LoadState=loaded\nActiveState=active\nResult=success\nConditionResult=yes\n';
+const { publicKey } = generateKeyPairSync('ed25519');
+const TRUST = formatTrust({ lineage: new Uint8Array(16), publicKey });
+
+/** What a machine holds, by what it is asked. */
+interface Parts {
+  readonly texts: Record<string, string>;
+  readonly states: Record<string, FileState | undefined>;
+  readonly targets: Record<string, string | undefined>;
+  readonly runs: Record<string, string>;
+  readonly freeBytes: number;
+  readonly nowMs: number;
+  readonly kernel: string;
+  readonly node: string;
+}
+
+/** What is otherwise than on a healthy machine; undefined: not there. */
+interface Change {
+  readonly texts?: Record<string, string>;
+  readonly states?: Record<string, FileState | undefined>;
+  readonly targets?: Record<string, string | undefined>;
+  readonly runs?: Record<string, string>;
+  readonly freeBytes?: number;
+  readonly nowMs?: number;
+  readonly kernel?: string;
+  readonly node?: string;
+}
+
+function spoilt({ texts, states, targets, runs, ...rest }: Change): Parts {
+  const parts = healthy();
+  return {
+    ...parts,
+    texts: { ...parts.texts, ...texts },
+    states: { ...parts.states, ...states },
+    targets: { ...parts.targets, ...targets },
+    runs: { ...parts.runs, ...runs },
+    ...rest,
+  };
+}
+
+function healthy(): Parts {
+  const devices = ['evtchn', 'gntalloc', 'gntdev', 'xenbus'].map((name) => [`/dev/xen/${name}`, DEVICE]);
+  return {
+    texts: {
+      '/etc/rulecast/publisher.yaml': 'state: /var/lib/rulecast/publisher\n',
+      '/etc/rulecast/trust': TRUST,
+      '/etc/rulecast/subscriber.env':
+        'RULECAST_CONNECT=exec:qrexec-client-vm?arg=mgmt&arg=rulecast.Subscribe\n',
+    },
+    states: {
+      '/usr/share/qubes/marker-vm': FILE,
+      '/etc/rulecast/publisher.yaml': FILE,
+      '/var/lib/rulecast/publisher/identity': { kind: 'file', mode: 0o600 },
+      '/run/rulecast/control.sock': SOCKET,
+      '/run/rulecast/qrexec.sock': SOCKET,
+      '/usr/lib/systemd/system/rulecast-subscriber.service': FILE,
+      ...Object.fromEntries(devices),
+    },
+    targets: { '/etc/qubes-rpc/rulecast.Subscribe': '/run/rulecast/qrexec.sock' },
+    runs: {
+      'systemctl rulecast-publisher': ACTIVE,
+      'systemctl rulecast-subscriber': ACTIVE,
+      'systemctl rulecast-boot': ACTIVE,
+      'qubesdb-read /qubes-vm-type': 'AppVM\n',
+      'sh true': "binds+=( '/var/lib/rulecast' '/etc/rulecast' )\n",
+      'journalctl 200': '{"msg":"connected"}\n{"msg":"applied"}\n',
+      'id rulecast': 'rulecast qubes\n',
+      'nft qubes': 'chain antispoof {}',
+      'nft tables': 'table inet rulecast_a\n',
+    },
+    freeBytes: 2 ** 31,
+    nowMs: Date.UTC(2026, 11, 1),
+    kernel: '6.12.48-1.qubes.fc37.x86_64',
+    node: '20.19.2',
+  };
+}
+
+function machineOf({ texts, states, targets, runs, ...rest }: Parts): Machine {
+  return {
+    text: (path) => texts[path],
+    state: (path) => states[path],
+    target: (path) => targets[path],
+    freeBytes: () => rest.freeBytes,
+    run: (program, ...args) => {
+      const last = args.at(-1)?.endsWith('true') === true ? 'true' : args.at(-1);
+      const stdout = runs[`${program} ${last}`];
+      return { status: stdout === undefined ? undefined : 0, stdout: stdout ?? '' };
+    },
+    nowMs: rest.nowMs,
+    kernel: rest.kernel,
+    node: rest.node,
+  };
+}
+
+function troubles(parts: Parts): readonly Finding[] {
+  const machine = machineOf(parts);
+  expect([isManagement(machine), isFirewall(machine)]).toEqual([true, true]);
+  const all = [...lookAtManagement(machine), ...lookAtFirewall(machine)];
+  return all.filter(({ result }) => result !== 'good');
+}
+
+describe('doctor', () => {
+  it('finds nothing where all is well', () => {
+    expect(troubles(healthy())).toEqual([]);
+  });
+
+  it.each<[string, string, string, Change]>([
+    [
+      'a key that others read',
+      'key',
+      'chmod 600',
+      { states: { '/var/lib/rulecast/publisher/identity': FILE } },
+    ],
+    ['no key', 'key', 'restore', { states: { '/var/lib/rulecast/publisher/identity': undefined } }],
+    [
+      'a configuration with a fault',
+      'configuration',
+      'config check',
+      { texts: { '/etc/rulecast/publisher.yaml': 'stat: x\n' } },
+    ],
+    [
+      'no control socket',
+      'socket',
+      'start rulecast-publisher',
+      { states: { '/run/rulecast/control.sock': undefined } },
+    ],
+    [
+      'a service without its link',
+      'qrexec',
+      'link',
+      { targets: { '/etc/qubes-rpc/rulecast.Subscribe': undefined } },
+    ],
+    [
+      'a service that all may open',
+      'qrexec',
+      'chmod 600',
+      { states: { '/run/rulecast/qrexec.sock': { kind: 'socket', mode: 0o666 } } },
+    ],
+    ['no bind-dirs', 'kept', 'In the management qube', { runs: { 'sh true': '' } }],
+    [
+      'a unit that failed',
+      'unit',
+      'journalctl -u rulecast-subscriber',
+      { runs: { 'systemctl rulecast-subscriber': ACTIVE.replace('active', 'failed') } },
+    ],
+    [
+      'a service that dom0 did not switch on',
+      'unit',
+      'rulecast-publisher on',
+      {
+        runs: { 'systemctl rulecast-publisher': ACTIVE.replace('=active', '=inactive').replace('yes', 'no') },
+      },
+    ],
+    ['no trust line', 'trust', '--print-trust', { texts: { '/etc/rulecast/trust': 'rulecast1:x\n' } }],
+    [
+      'an endpoint that is none',
+      'endpoint',
+      'subscriber.env',
+      { texts: { '/etc/rulecast/subscriber.env': 'RULECAST_CONNECT=mgmt\n' } },
+    ],
+    [
+      'a policy that refuses',
+      'policy',
+      'both tags',
+      { runs: { 'journalctl 200': '{"msg":"connected"}\n{"code":"refused-by-policy"}\n' } },
+    ],
+    [
+      'another publisher',
+      'lineage',
+      'docs/recovery.md',
+      { runs: { 'journalctl 200': '{"msg":"connected"}\n{"code":"wrong-lineage"}\n' } },
+    ],
+    ['no device of Xen', 'xen', 'qrexec-client-vm', { states: { '/dev/xen/gntdev': undefined } }],
+    ['a user without the group', 'xen', 'usermod', { runs: { 'id rulecast': 'rulecast\n' } }],
+    ['no anti-spoofing', 'anti-spoofing', 'qubes-network', { runs: { 'nft qubes': 'chain forward {}' } }],
+    ['no table', 'nft', 'rulecast-boot', { runs: { 'nft tables': 'table ip qubes\n' } }],
+    ['no release', 'nft', 'rulectl push', { runs: { 'nft tables': 'table inet rulecast_closed\n' } }],
+    ['an old kernel', 'kernel', '--unowned', { kernel: '6.6.48-1.fc37' }],
+  ])('finds %s', (_, check, remedy, change) => {
+    const found = troubles(spoilt(change));
+    expect(found.map((finding) => finding.check)).toEqual([check]);
+    expect(found[0]?.remedy).toContain(remedy);
+  });
+
+  it.each<[string, string, Change]>([
+    ['a full disk', 'disk', { freeBytes: 1000 }],
+    ['a clock that was reset', 'clock', { nowMs: 0 }],
+    ['an old Node', 'node', { node: '18.20.4' }],
+    ['a template', 'qube', { runs: { 'qubesdb-read /qubes-vm-type': 'TemplateVM\n' } }],
+  ])('finds %s on either side', (_, check, change) => {
+    expect(troubles(spoilt(change)).map((finding) => finding.check)).toEqual([check, check]);
+  });
+
+  it('says where there is nothing to look at', async () => {
+    const { exit, stdout } = await rulectl(['doctor', '--json']);
+    const lines = stdout.trimEnd().split('\n');
+    expect(lines.length).toBeGreaterThan(0);
+    // Packages may be installed where this runs.
+    expect(exit === 2 ? stdout : 'installed').toMatch(/"code":"nothing-here"|installed/);
+  });
+});
