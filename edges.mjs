@@ -30,6 +30,7 @@ export const EDGES = {
     'the file system below the state directory, behind an interface of its own',
   'packages/subscriber/src/daemon/enforcement.ts': 'starts the process that enforces, and owns its files',
   'packages/subscriber/src/daemon/resolv-conf.ts': 'follows a file of the host',
+  'packages/subscriber/src/daemon/qubesdb.ts': 'asks what dom0 says of this qube',
 };
 
 /** Modules that are nothing but a way out; what is imported of their types alone goes. */

@@ -204,6 +204,18 @@ describe('doctor', () => {
     expect(troubles(spoilt(change)).map((finding) => finding.check)).toEqual([check, check]);
   });
 
+  it('asks QubesDB where the settings do, and finds what it does not have', () => {
+    const settings =
+      'RULECAST_TRUST=qubesdb:/vm-config/trust\nRULECAST_OPTIONS=--name a --connect qubesdb:/vm-config/connect\n';
+    const texts = { '/etc/rulecast/subscriber.env': settings };
+    const runs = {
+      'qubesdb-read /vm-config/trust': TRUST,
+      'qubesdb-read /vm-config/connect': 'unix:/run/a.sock',
+    };
+    expect(troubles(spoilt({ texts, runs }))).toEqual([]);
+    expect(troubles(spoilt({ texts })).map(({ check }) => check)).toEqual(['trust', 'endpoint']);
+  });
+
   it('says where there is nothing to look at', async () => {
     const { exit, stdout } = await rulectl(['doctor', '--json']);
     const lines = stdout.trimEnd().split('\n');

@@ -39,6 +39,7 @@ import {
   startEnforcement,
 } from './daemon/enforcement.ts';
 import { argv, checkNumbers, checkUsers } from './daemon/options.ts';
+import { fromQubesDb, QubesDbError } from './daemon/qubesdb.ts';
 import { readNameServers, watchNameServers } from './daemon/resolv-conf.ts';
 import { createSubscriber, type Subscriber } from './peer/subscriber.ts';
 import { StateError } from './state/state.ts';
@@ -54,7 +55,8 @@ async function main(out: Output): Promise<void> {
   const manager = serviceManager(process.env, (error) => {
     logger.warn({ err: error }, 'the service manager could not be told');
   });
-  const endpoint = endpointOf(argv.connect);
+  const connectTo = said(argv.connect);
+  const endpoint = endpointOf(connectTo);
   if (!isPartName(argv.name))
     throw usageError(`--name ${argv.name}: 1 to 63 of A-Z a-z 0-9 . _ -, the first a letter or digit`);
   checkNumbers();
@@ -62,7 +64,7 @@ async function main(out: Output): Promise<void> {
   try {
     const dns = readDns(argv.dns);
     // Before there are no rights left to read them.
-    const trust = readTrust(argv.trust);
+    const trust = readTrust(argv.trust && said(argv.trust));
     const keys = curveOptions(endpoint);
     const lock = argv.state === undefined ? undefined : await lockDirectory(argv.state);
     const sink = argv.enforce ? await startEnforcement(enforcementOptions(logger)) : undefined;
@@ -79,7 +81,7 @@ async function main(out: Output): Promise<void> {
     const unwatch = argv.dns.includes('/') ? followDns(argv.dns, subscriber, logger) : undefined;
     const stop = stopSignal(); // before anybody is told that it runs, and may end it
     await Promise.race([sink?.enforcing(), stop]);
-    logger.info({ connect: argv.connect, version: subscriber.status().version ?? 0 }, 'ready');
+    logger.info({ connect: connectTo, version: subscriber.status().version ?? 0 }, 'ready');
     manager.ready();
     await stop;
     manager.stopping();
@@ -96,6 +98,16 @@ async function main(out: Output): Promise<void> {
       error instanceof TableEngineError ||
       error instanceof DirectoryError;
     throw isExpected ? new ProgramError(EXIT_FAILED, error.message, { cause: error }) : error;
+  }
+}
+
+/** What an option means that may be in QubesDB. Not a usage error: dom0 may say it later. */
+function said(text: string): string {
+  try {
+    return fromQubesDb(text);
+  } catch (error) {
+    if (!(error instanceof QubesDbError)) throw error;
+    throw new ProgramError(EXIT_FAILED, error.message, { cause: error });
   }
 }
 

@@ -9,6 +9,7 @@ const UNIT = '/usr/lib/systemd/system/rulecast-subscriber.service';
 const TRUST = '/etc/rulecast/trust';
 const SETTINGS = '/etc/rulecast/subscriber.env';
 const STATE = '/var/lib/rulecast/subscriber';
+const QUBESDB = 'qubesdb:';
 const XEN = ['evtchn', 'gntalloc', 'gntdev', 'xenbus'].map((name) => `/dev/xen/${name}`);
 /** The first that has tables which are owned for good. */
 const KERNEL_LEAST = [6, 9];
@@ -38,17 +39,25 @@ export function lookAtFirewall(machine: Machine): readonly Finding[] {
 }
 
 function trustOf(machine: Machine): Finding {
-  const text = machine.text(TRUST);
+  const said = settingOf(machine, 'trust') ?? TRUST;
+  const text = said.startsWith('/') ? machine.text(said) : said;
   const remedy = `put into ${TRUST} what rulecast-publisher --print-trust prints, in the template of a qube`;
-  if (text === undefined) return fault('trust', `there is no ${TRUST}`, remedy);
-  return parseTrust(text) === undefined
-    ? fault('trust', `${TRUST} holds no trust line`, remedy)
-    : good('trust', `${TRUST} has a trust line`);
+  if (text === undefined) return fault('trust', `there is no ${said}`, remedy);
+  if (parseTrust(text) !== undefined) return good('trust', 'there is a trust line');
+  return fault('trust', `${said.slice(0, 80)} holds no trust line`, remedy);
+}
+
+/** What the settings say of an option, and QubesDB where they name it. */
+function settingOf(machine: Machine, option: 'trust' | 'connect'): string | undefined {
+  const variable = `RULECAST_${option.toUpperCase()}`;
+  const written = new RegExp(`^(?:${variable}=|RULECAST_OPTIONS=.*--${option}[ =])(\\S+)`, 'm');
+  const said = written.exec(machine.text(SETTINGS) ?? '')?.[1];
+  if (said?.startsWith(QUBESDB) !== true) return said;
+  return machine.run('qubesdb-read', said.slice(QUBESDB.length)).stdout.trim();
 }
 
 function endpointOf(machine: Machine): Finding {
-  const text = machine.text(SETTINGS) ?? '';
-  const [, said] = /^(?:RULECAST_CONNECT=|RULECAST_OPTIONS=.*--connect[ =])(\S+)/m.exec(text) ?? [];
+  const said = settingOf(machine, 'connect');
   if (said === undefined)
     return doubt(
       'endpoint',

@@ -40,13 +40,14 @@ const cli = strictYargs('rulecast-subscriber', new URL('../../package.json', imp
   .option('trust', {
     type: 'string',
     requiresArg: true,
-    describe: 'The trust line that rulecast-publisher --print-trust prints, or a file that holds it',
+    describe:
+      'The trust line that rulecast-publisher --print-trust prints, or a file that holds it, or qubesdb:PATH',
   })
   .option('connect', {
     type: 'string',
     requiresArg: true,
     default: defaultEndpoints(process.env).subscribers,
-    describe: 'Endpoint of the publisher',
+    describe: 'Endpoint of the publisher, or qubesdb:PATH',
   })
   .option('curve-key', {
     type: 'string',
@@ -161,7 +162,7 @@ const cli = strictYargs('rulecast-subscriber', new URL('../../package.json', imp
   .epilogue(
     'Environment: what the command line does not say is taken from RULECAST_TRUST, RULECAST_STATE, RULECAST_FLOW_MARKS and so on, one ' +
       'variable an option, with true or false for switches; an empty one is none.\n\n' +
-      'Exit codes: 0 stopped by SIGINT or SIGTERM, 1 the state or the file of --dns cannot be used, nothing can be enforced or this process can have no table, 64 usage, 70 a bug, 74 the output ' +
+      'Exit codes: 0 stopped by SIGINT or SIGTERM, 1 the state, the file of --dns or QubesDB cannot be used, nothing can be enforced or this process can have no table, 64 usage, 70 a bug, 74 the output ' +
       'cannot be written.',
   );
 
